@@ -6,6 +6,7 @@ import { createLogger, type Logger } from '../logger.js';
 import type { CoordinatorClient } from '../rpc/coordinator-client.js';
 import type { AgentEvent, CoordinatorCommand, Fault, JoinReply, Peer, SnapshotRef } from '../rpc/messages.js';
 import type { RpcServer } from '../rpc/server.js';
+import { abortReason, becauseOf } from '../run/abort-reason.js';
 import { assertSharedFolders, assignmentsOf } from './assignments.js';
 import { DataPlane } from './data-plane.js';
 import { type Decision, PendingDecision } from './decision.js';
@@ -291,7 +292,7 @@ export class NodeAgent {
     // The last regular heartbeat may be many steps old.
     this.#sendHeartbeat();
     const failure = workerFailure(fault, progress);
-    this.#abort(`rank ${rank}: ${error.message}`);
+    this.#abort(abortReason(rank, error.message));
     this.#shipper.flush();
     this.#session.send({ failure });
   }
@@ -365,7 +366,7 @@ export class NodeAgent {
       this.#flight.settle(),
       this.#trace.settle(reason === null ? GRACE.drainMs : GRACE.flightMs),
     ]);
-    this.#logger.info(reason === null ? 'node leaves' : `node leaves: ${reason}`);
+    this.#logger.info(reason === null ? 'node leaves' : `node leaves${becauseOf(reason)}`);
     this.#shipper.flush();
     this.#session.send({ leaving: {} });
     const decision = reason === null ? 'end' : await this.#decision.within(GRACE.decisionMs);

@@ -10,7 +10,14 @@ export interface FlightRank extends RankFlight {
   readonly writtenMs: number;
   /** Its last operation; null before the first. */
   readonly last: RecordedOperation | null;
+  /** What is wrong with the rank itself: "its process 12 has died"; null if nothing is known. */
+  readonly trouble: string | null;
+  /** The rank that it waits for, then the one that this rank waits for, and so on; empty if it waits for none. */
+  readonly waitChain: readonly number[];
 }
+
+/** A rank before its waits are known. */
+type LoneRank = Omit<FlightRank, 'waitChain'>;
 
 /** One operation, put together from all ranks whose files were read. */
 export interface MergedOperation {
@@ -67,7 +74,10 @@ export function reportFlight(files: readonly FlightFile[]): FlightReport {
   const first = files.reduce((a, b) => (b.writtenMs < a.writtenMs ? b : a));
   const { runId, generation, numNodes, workersPerNode, reason } = first;
   const ranks = files.flatMap(({ node, writtenMs, ranks: own }) =>
-    own.map((rank): FlightRank => ({ ...rank, node, writtenMs, last: rank.operations.at(-1) ?? null })),
+    own.map((rank): LoneRank => {
+      const last = rank.operations.at(-1) ?? null;
+      return { ...rank, node, writtenMs, last, trouble: troubleOf(rank) };
+    }),
   );
   const nodes = Array.from({ length: numNodes }, (_, node) => node);
   const missingNodes = nodes.filter((node) => files.every((file) => file.node !== node));
@@ -79,7 +89,7 @@ export function reportFlight(files: readonly FlightFile[]): FlightReport {
     generation,
     worldSize: numNodes * workersPerNode,
     reason,
-    ranks,
+    ranks: ranks.map((rank) => ({ ...rank, waitChain: waitChainOf(rank, ranks, oddRanks) })),
     missingNodes,
     operations,
     oddRanks,
@@ -87,7 +97,7 @@ export function reportFlight(files: readonly FlightFile[]): FlightReport {
   };
 }
 
-function mergeOperations(ranks: readonly FlightRank[]): MergedOperation[] {
+function mergeOperations(ranks: readonly LoneRank[]): MergedOperation[] {
   const bySequence = new Map<number, Map<number, RecordedOperation>>();
   // What one ring has overwritten is known of some ranks only.
   const oldest = Math.max(...ranks.map(({ operations }) => operations[0]?.sequence ?? 0));
@@ -105,7 +115,7 @@ function mergeOperations(ranks: readonly FlightRank[]): MergedOperation[] {
 function merge(
   sequence: number,
   ofRank: ReadonlyMap<number, RecordedOperation>,
-  ranks: readonly FlightRank[],
+  ranks: readonly LoneRank[],
 ): MergedOperation {
   const entries = [...ofRank].sort(([, a], [, b]) => a.startMs - b.startMs);
   const operations = entries.map(([, operation]) => operation);
@@ -138,12 +148,12 @@ function differing(entries: readonly (readonly [number, RecordedOperation])[]): 
 }
 
 /** The operation that the rank has to finish next. */
-function frontierOf({ last }: FlightRank): number {
+function frontierOf({ last }: LoneRank): number {
   if (last === null) return 1;
   return last.endMs === null ? last.sequence : last.sequence + 1;
 }
 
-function isInside({ last }: FlightRank): boolean {
+function isInside({ last }: LoneRank): boolean {
   return last !== null && last.endMs === null;
 }
 
@@ -152,10 +162,10 @@ function isInside({ last }: FlightRank): boolean {
  * themselves or are stopped; else, of the ranks furthest behind, those not inside an operation, or the one
  * that most wait for. A rank without a file is found by those that wait for it.
  */
-function findOddRanks(ranks: readonly FlightRank[], operations: readonly MergedOperation[]): number[] {
+function findOddRanks(ranks: readonly LoneRank[], operations: readonly MergedOperation[]): number[] {
   const split = operations.find((operation) => operation.differing.length > 0);
   if (split !== undefined) return [...split.differing];
-  const fallen = ranks.filter((rank) => troubleOf(rank) !== null);
+  const fallen = ranks.filter(({ trouble }) => trouble !== null);
   if (fallen.length > 0 || !ranks.some(isInside)) return fallen.map(({ rank }) => rank);
   const behind = Math.min(...ranks.map(frontierOf));
   const suspects = ranks.filter((rank) => frontierOf(rank) === behind);
@@ -172,7 +182,7 @@ function findOddRanks(ranks: readonly FlightRank[], operations: readonly MergedO
 }
 
 /** What is wrong with the rank itself; null if nothing is known. */
-function troubleOf({ failure, processState, pid, stack }: FlightRank): string | null {
+function troubleOf({ failure, processState, pid, stack }: RankFlight): string | null {
   if (failure === 'WORKER_DIED') return `its process ${pid} has died`;
   const stopped = STOPPED[processState];
   if (stopped !== undefined) return `its process ${pid} ${stopped}`;
@@ -181,8 +191,24 @@ function troubleOf({ failure, processState, pid, stack }: FlightRank): string | 
   return failure !== null && !CONSEQUENCES.includes(failure) ? `failed with ${failure}` : null;
 }
 
+/**
+ * Follows the waits from a rank to the rank that the others wait for. A rank that can do nothing waits for nobody: what
+ * its control block says is from before.
+ */
+function waitChainOf(from: LoneRank, ranks: readonly LoneRank[], oddRanks: readonly number[]): number[] {
+  const chain: number[] = [];
+  for (let at: LoneRank | undefined = from; at !== undefined && at.trouble === null; ) {
+    const next: number | null = at.waitingFor;
+    if (next === null || next === from.rank || chain.includes(next)) break;
+    chain.push(next);
+    if (oddRanks.includes(next)) break;
+    at = ranks.find(({ rank }) => rank === next);
+  }
+  return chain;
+}
+
 interface World {
-  readonly ranks: readonly FlightRank[];
+  readonly ranks: readonly LoneRank[];
   readonly nodeOf: (rank: number) => number;
 }
 
@@ -232,10 +258,9 @@ function fullName({ kind, sequence, step, layer, purpose }: RecordedOperation): 
   return parts.filter(Boolean).join(', ');
 }
 
-function accountOf(rank: number, flight: FlightRank | undefined): string {
+function accountOf(rank: number, flight: LoneRank | undefined): string {
   if (flight === undefined) return `of rank ${rank} there is no file`;
-  const { last, phase, step } = flight;
-  const trouble = troubleOf(flight);
+  const { last, phase, step, trouble } = flight;
   const process = trouble === null ? '' : `, and ${trouble}`;
   if (last === null) return `rank ${rank} has begun no operation${process}`;
   if (last.endMs === null) return `rank ${rank} is in ${last.kind} ${last.sequence}${process}`;

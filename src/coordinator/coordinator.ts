@@ -215,13 +215,8 @@ export class Coordinator {
     } else if ('shards' in event) {
       this.#committer.receive(event.shards, member.hasReturned);
     } else if ('failure' in event) {
-      const { failure } = event;
-      const { rank, step } = failure;
-      this.options.logger.error(
-        { node, rank, step: step < 0 ? undefined : step, failure },
-        `rank ${rank} failed: ${failure.message}`,
-      );
-      this.#judge.fail(failure);
+      this.#reports.failure(member, event.failure);
+      this.#judge.fail(event.failure);
     } else if ('stop' in event) {
       this.requestStop(event.stop.reason);
     } else if ('ready' in event) {

@@ -1,6 +1,7 @@
 import { GRACE } from '../config/timeouts.js';
 import { TrainerError } from '../errors.js';
 import type { WorkerFailure, WorkerProgress } from '../rpc/messages.js';
+import { abortReason } from '../run/abort-reason.js';
 import type { Member } from './member.js';
 import type { Membership } from './membership.js';
 import { endUnknown, type ProcessEnd, type RootCause, rootCause } from './root-cause.js';
@@ -43,7 +44,7 @@ export class FailureJudge {
   fail(failure: WorkerFailure): void {
     if (this.#failures.some(({ rank }) => rank === failure.rank)) return;
     this.#failures.push(failure);
-    this.#collectEvidence(`rank ${failure.rank}: ${failure.message}`);
+    this.#collectEvidence(abortReason(failure.rank, failure.message));
   }
 
   /** A node is lost; the first one counts. */

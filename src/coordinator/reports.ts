@@ -1,4 +1,5 @@
-import type { Heartbeat, LogBatch, StepReport, ValidationReport } from '../rpc/messages.js';
+import type { Heartbeat, LogBatch, StepReport, ValidationReport, WorkerFailure } from '../rpc/messages.js';
+import { becauseOf } from '../run/abort-reason.js';
 import type { RunListener } from '../run/run-listener.js';
 import type { CoordinatorOptions } from './coordinator-options.js';
 import type { Member } from './member.js';
@@ -31,6 +32,15 @@ export class Reports {
     logs.appendAll(`node-${node}`, lines);
     if (dropped > 0) logger.warn({ node, dropped }, `node ${node} dropped log lines`);
     this.#notify((each) => each.logLines?.(node, { kept: lines.length, dropped }));
+  }
+
+  /** Logs why a rank has ended. One that only follows another does not repeat that one's failure. */
+  failure({ node }: Member, failure: WorkerFailure): void {
+    const { logger } = this.#options;
+    const { rank, code, message, operation } = failure;
+    const place = { node, rank, step: failure.step < 0 ? undefined : failure.step };
+    if (code === 'ABORTED') logger.info({ ...place, operation }, `rank ${rank} stopped${becauseOf(message)}`);
+    else logger.error({ ...place, failure }, `rank ${rank} failed: ${message}`);
   }
 
   heartbeat({ node }: Member, heartbeat: Heartbeat): void {

@@ -31,20 +31,25 @@ export interface TraceQuery {
 export function tracedSteps(directory: string): TracedSteps[] {
   const all = generationsIn(filesIn(directory)).map(({ generation, files }) => {
     const ofNode = [...filesByNode(files).values()];
-    return {
-      generation,
-      // Each node has all steps from its first file on.
-      first: Math.max(...ofNode.map(([{ step }]) => step)),
-      last: Math.max(...ofNode.map((each) => lastStepOf(directory, each.at(-1)!))),
-    };
+    // Each node has all steps from its first file on.
+    const first = Math.max(...ofNode.map(([{ step }]) => step));
+    const lastSteps = ofNode.flatMap((each) => lastStepsOf(directory, each));
+    const last = Math.max(0, ...lastSteps);
+    const complete = Math.min(...lastSteps);
+    return { generation, first, last, complete: complete < first ? last : complete };
   });
   return all.filter(({ first, last }) => first <= last);
 }
 
-/** A file may have no spans yet: then the one before it ends with the step before, if there is one. */
-function lastStepOf(directory: string, file: TraceFileName): number {
-  const content = contentOf(directory, file, () => false);
-  return content === null || content.lastStep === 0 ? file.step - 1 : content.lastStep;
+/** The last step of each rank of a node. A new file does not have all ranks at once: the others end in an older one. */
+function lastStepsOf(directory: string, files: readonly TraceFileName[]): number[] {
+  const lastSteps = new Map<number, number>();
+  for (const file of files.toReversed()) {
+    const content = contentOf(directory, file, () => false);
+    for (const [rank, step] of content?.lastSteps ?? []) if (!lastSteps.has(rank)) lastSteps.set(rank, step);
+    if (content !== null && lastSteps.size === content.head.workersPerNode) break;
+  }
+  return [...lastSteps.values()];
 }
 
 /**

@@ -5,6 +5,8 @@ export interface TracedSteps {
   readonly generation: number;
   readonly first: number;
   readonly last: number;
+  /** The newest step that every rank has recorded; ranks of a live run record at different moments. */
+  readonly complete: number;
 }
 
 /** The clock of a node, compared with that of the first. */

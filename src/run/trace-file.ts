@@ -87,8 +87,8 @@ export interface TraceChunk {
 export interface TraceContent {
   readonly head: TraceHead;
   readonly chunks: readonly TraceChunk[];
-  /** Of all spans of the file; 0 if it has none. */
-  readonly lastStep: number;
+  /** The last step of each rank that has spans in the file. */
+  readonly lastSteps: ReadonlyMap<number, number>;
 }
 
 /**
@@ -106,7 +106,7 @@ export function decodeTrace(
   const end = bytes.indexOf('\n') + 1;
   const head = parseHead(bytes.toString('utf8', 0, end), bad);
   const chunks: TraceChunk[] = [];
-  let lastStep = 0;
+  const lastSteps = new Map<number, number>();
   for (let at = end; at + CHUNK_HEAD_WORDS * 4 <= bytes.length; ) {
     const [magic, rank, nameBytes, numWords] = wordsAt(bytes, at, CHUNK_HEAD_WORDS);
     const next = at + CHUNK_HEAD_WORDS * 4 + nameBytes + numWords * 4;
@@ -116,11 +116,11 @@ export function decodeTrace(
     const names = bytes.toString('latin1', at + CHUNK_HEAD_WORDS * 4, next - numWords * 4).trimEnd();
     const words = wordsAt(bytes, next - numWords * 4, numWords);
     for (let slot = 0; slot < words.length; slot += FLIGHT.words)
-      lastStep = Math.max(lastStep, words[slot + FLIGHT.step]);
+      lastSteps.set(rank, Math.max(lastSteps.get(rank) ?? 0, words[slot + FLIGHT.step]));
     chunks.push({ rank, spans: spansOf(words, names.split('\n'), isWanted, bad) });
     at = next;
   }
-  return { head, chunks, lastStep };
+  return { head, chunks, lastSteps };
 }
 
 /** A copy, since a file's words need not be aligned in a buffer. */

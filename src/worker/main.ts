@@ -29,7 +29,8 @@ function leave(event: WorkerEvent, code: number): void {
 
 function fail(error: unknown): void {
   const { code, message, context, stack } = asTrainerError(error);
-  logger?.[code === 'ABORTED' ? 'info' : 'error']({ code, context, stack }, message);
+  // The coordinator tells whose failure ended a rank that has not failed itself.
+  logger?.[code === 'ABORTED' ? 'debug' : 'error']({ code, context, stack }, message);
   leave({ type: 'failed', code, message, context }, EXIT.failedRun);
 }
 

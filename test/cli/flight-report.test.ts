@@ -102,6 +102,18 @@ describe('the summary of a failure', () => {
     );
   });
 
+  it('agrees with whom each rank waits for: the wait for a rank that waits itself leads on', () => {
+    const dead = flight(3, [DONE, operation(812, -1, null)], {
+      ...{ failure: 'WORKER_DIED', processState: 'X', waitingFor: 0 },
+    });
+    const { oddRanks, ranks } = reportFlight(filesOf([waits(0, 3), waits(1, 0), waits(2, 1), dead]));
+    expect(oddRanks).toEqual([3]);
+    // What the dead rank waited for is long past.
+    expect(ranks.map(({ waitChain }) => waitChain)).toEqual([[3], [0, 3], [1, 0, 3], []]);
+    const around = reportFlight(filesOf([waits(0, 1), waits(1, 2), waits(2, 0), flight(3, [DONE])]));
+    expect(around.ranks[0].waitChain).toEqual([1, 2]);
+  });
+
   it('does not take the rank that gave up waiting for the cause', () => {
     const gaveUp = flight(0, [DONE, operation(812, 0, null)], {
       failure: 'COLLECTIVE_TIMEOUT',

@@ -1,4 +1,4 @@
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import type { Page } from 'playwright-core';
@@ -12,6 +12,25 @@ const reason = whyNoBrowser();
 if (reason !== null) console.warn(`SKIPPED: the page is not tested in a browser: ${reason}`);
 
 const eventually = <T>(value: () => T, timeout = 30_000) => expect.poll(value, { timeout });
+
+/** Run in the browser, so written as text: the tests themselves know no document. */
+const SEES_FLIGHT = `document.querySelector('.card.flight:not([hidden])')?.getBoundingClientRect().top < innerHeight`;
+
+/** What the newest run says of its failure. */
+function failureOf(folder: string): { readonly rank: number } {
+  return JSON.parse(readFileSync(path.join(newestRun(folder), 'failure.json'), 'utf8'));
+}
+
+/** The lines of a run's log, of all its processes. */
+function logLines(
+  runFolder: string,
+): { readonly level: string; readonly msg: string; readonly rank?: number }[] {
+  const logs = path.join(runFolder, 'logs');
+  return readdirSync(logs)
+    .filter((name) => name.endsWith('.ndjson'))
+    .flatMap((name) => readFileSync(path.join(logs, name), 'utf8').split('\n').filter(Boolean))
+    .map((line) => JSON.parse(line));
+}
 
 /** A run that fails, is resumed, loses its coordinator, is resumed again and finishes, while a page is open. */
 describe.skipIf(reason !== null)('a page that is open when its run ends', () => {
@@ -59,8 +78,42 @@ describe.skipIf(reason !== null)('a page that is open when its run ends', () => 
     expect(await banner()).toMatch(/resume\s*locmoe train --resume \S+.*locmoe inspect --run \S+/);
     expect(await header()).not.toContain('left');
     await eventually(() => page.locator('.pin').count()).toBe(1);
+    // The first cause is told twice, as a first sight and as the verdict; the other rank names whom it follows.
+    const { rank } = failureOf(folder);
+    const said = logLines(newestRun(folder));
+    expect(said.filter(({ msg }) => /killed by SIGKILL/.test(msg)).map(({ level }) => level)).toEqual([
+      'error',
+      'error',
+    ]);
+    expect(
+      said.filter(({ msg }) => msg === `rank ${1 - rank} stopped because of rank ${rank}`),
+    ).toMatchObject([{ level: 'info', rank: 1 - rank }]);
     await page.click('.banner [aria-label="copy the command: resume"]');
     await eventually(() => page.textContent('.banner .copied')).toMatch(/copied|selected/);
+  }, 90_000);
+
+  it('leads from there to the flight record, and to the step, where the death of the rank is marked', async () => {
+    const server = new Locmoe(['inspect', '--run', newestRun(folder)]);
+    const [, url] = await server.until(/page: (http:\S+)/);
+    await page.goto(url);
+    await page.getByRole('button', { name: 'Flight record' }).click();
+    const { rank } = failureOf(folder);
+    const flight = page.locator('.card.flight');
+    await eventually(() => page.evaluate(SEES_FLIGHT)).toBe(true);
+    expect(await flight.locator('.cause').textContent()).toMatch(
+      new RegExp(`waiting for rank ${rank} on node ${rank}`),
+    );
+    const waits = flight.locator('tbody').first().locator('tr td:nth-child(7)');
+    expect(await waits.allTextContents()).toEqual(rank === 1 ? ['rank 1', ''] : ['', 'rank 0']);
+    await screenshot(page, 'flight-record-light');
+    await page.goBack();
+    await page.getByRole('button', { name: /^Timeline of step \d+$/ }).click();
+    await eventually(() => page.textContent('.timeline-about')).toMatch(
+      new RegExp(`rank ${rank}: its process \\d+ has died \\([\\d.]+ m?s after the start\\)`),
+    );
+    await screenshot(page, 'rank-death-light');
+    server.interrupt();
+    await server.finished;
   }, 90_000);
 
   it('says that its coordinator is gone, and since when nothing is heard of it', async () => {

@@ -15,18 +15,19 @@ beforeEach(() => {
   onTestFinished(() => rmSync(directory, { recursive: true, force: true }));
 });
 
-/** A file of a node with one rank: a part in each of some steps. */
-function write(generation: number, node: number, steps: readonly number[]): string {
+function chunkOf(rank: number, steps: readonly number[]): Buffer {
   const ring = new FlightRing(new Int32Array(FLIGHT_WORDS), 0);
   for (const step of steps) ring.end(ring.beginPart('step', -1, step, step), step + 1);
+  return encodeChunk(rank, ring.names, ring.take(0, { all: true }).words);
+}
+
+/** A file of a node with one rank: a part in each of some steps. */
+function write(generation: number, node: number, steps: readonly number[]): string {
   const file = path.join(directory, traceFileName({ generation, node, step: steps[0] }));
   const place = { runId: 'r', generation, node, numNodes: 2, workersPerNode: 1 };
   writeFileSync(
     file,
-    Buffer.concat([
-      encodeHead({ ...place, machine: 'a', monotonicEpochMs: 0 }),
-      encodeChunk(node, ring.names, ring.take(0, { all: true }).words),
-    ]),
+    Buffer.concat([encodeHead({ ...place, machine: 'a', monotonicEpochMs: 0 }), chunkOf(node, steps)]),
   );
   return file;
 }
@@ -45,8 +46,8 @@ describe('the traces of a run', () => {
       write(2, node, [4, 5, 6]);
     }
     expect(tracedSteps(directory)).toEqual([
-      { generation: 1, first: 1, last: 5 },
-      { generation: 2, first: 4, last: 6 },
+      { generation: 1, first: 1, last: 5, complete: 5 },
+      { generation: 2, first: 4, last: 6, complete: 6 },
     ]);
     expect(stepsOf(2, 4)).toEqual([
       [0, 2, 3, 4],
@@ -58,6 +59,30 @@ describe('the traces of a run', () => {
       [0, 6],
       [1, 6],
     ]);
+  });
+
+  it('are complete up to the step that every rank has recorded', () => {
+    write(1, 0, [1, 2, 3]);
+    write(1, 0, [4, 5]);
+    write(1, 1, [1, 2, 3, 4]);
+    expect(tracedSteps(directory)).toEqual([{ generation: 1, first: 1, last: 5, complete: 4 }]);
+    // The newest file of a node may lack one of its ranks.
+    const file = path.join(directory, traceFileName({ generation: 2, node: 0, step: 1 }));
+    const head = { runId: 'r', generation: 2, node: 0, numNodes: 1, workersPerNode: 2 };
+    writeFileSync(
+      file,
+      Buffer.concat([
+        encodeHead({ ...head, machine: 'a', monotonicEpochMs: 0 }),
+        chunkOf(0, [1, 2]),
+        chunkOf(1, [1]),
+      ]),
+    );
+    const next = path.join(directory, traceFileName({ generation: 2, node: 0, step: 3 }));
+    writeFileSync(
+      next,
+      Buffer.concat([encodeHead({ ...head, machine: 'a', monotonicEpochMs: 0 }), chunkOf(0, [3])]),
+    );
+    expect(tracedSteps(directory).at(-1)).toEqual({ generation: 2, first: 1, last: 3, complete: 1 });
   });
 
   it('say which steps there are if others are asked for', () => {
@@ -89,7 +114,7 @@ describe('the traces of a run', () => {
     expect(tracedSteps(directory)).toEqual([]);
     write(1, 0, [1, 2, 3]);
     truncateSync(write(1, 0, [4]), bytes);
-    expect(tracedSteps(directory)).toEqual([{ generation: 1, first: 1, last: 3 }]);
+    expect(tracedSteps(directory)).toEqual([{ generation: 1, first: 1, last: 3, complete: 3 }]);
     expect(stepsOf(1, 3)).toEqual([[0, 1, 2, 3]]);
   });
 

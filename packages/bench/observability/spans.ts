@@ -94,7 +94,9 @@ function spansOfStep(folder: string): { parts: number; operations: number; stepM
   );
   if (status !== 0) throw new Error(`the training failed: ${stderr}`);
   const { trace } = findRun(folder).folder;
-  assertEqual('steps with traces', tracedSteps(trace), [{ generation: 1, first: 1, last: STEPS }]);
+  assertEqual('steps with traces', tracedSteps(trace), [
+    { generation: 1, first: 1, last: STEPS, complete: STEPS },
+  ]);
   // The last step has the validation.
   const { ranks } = readTrace(trace, { from: WARM_UP_STEPS, to: STEPS - 1 });
   const numSteps = STEPS - WARM_UP_STEPS;

@@ -240,7 +240,8 @@ export interface FlightRankRow {
   readonly operation: { readonly kind: string; readonly sequence: number; readonly purpose: string } | null;
   /** Whether it had not left that operation. */
   readonly isInside: boolean;
-  readonly waitingFor: number | null;
+  /** The rank that it waits for, then the one that this rank waits for, and so on. */
+  readonly waitChain: readonly number[];
   readonly timesLast: number;
   readonly medianLateMs: number;
   readonly stack: readonly string[];
@@ -272,6 +273,18 @@ export interface TimelineReply {
   /** All times of the lanes, and `endMs`, when the last rank ended the step, are in ms since `startMs`. */
   readonly endMs: number;
   readonly lanes: readonly TimelineLane[];
+  /** The ranks that ended the generation in this step. */
+  readonly fallen: readonly FallenRank[];
+}
+
+/** A rank that died, was stopped or hung in a step. */
+export interface FallenRank {
+  readonly rank: number;
+  /** When its process died or, if it only stands still, when it last recorded something. */
+  readonly ms: number;
+  readonly hasDied: boolean;
+  /** "its process 12 has died" */
+  readonly how: string;
 }
 
 export interface ApiError {

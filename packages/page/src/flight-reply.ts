@@ -21,8 +21,8 @@ export function flightOf({ directory, flight }: RunFolder): FlightReply {
     const { generation, reason, missingNodes, summary, oddRanks } = report;
     return {
       ...{ problem: null, generation, reason, missingNodes, summary, oddRanks },
-      ranks: report.ranks.map(({ rank, node, pid, processState, step, phase, last, waitingFor, stack }) => ({
-        ...{ rank, node, pid, processState, step, phase, waitingFor, stack: stack ?? [] },
+      ranks: report.ranks.map(({ rank, node, pid, processState, step, phase, last, waitChain, stack }) => ({
+        ...{ rank, node, pid, processState, step, phase, waitChain, stack: stack ?? [] },
         ...lagOf(report, rank),
         isInside: last !== null && last.endMs === null,
         operation: last && { kind: last.kind, sequence: last.sequence, purpose: last.purpose },

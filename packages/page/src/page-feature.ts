@@ -66,10 +66,10 @@ export const pageFeature: PagePackage['pageFeature'] = (runsDir) => {
     return reply === null ? noSuchRun(c) : send(c, reply);
   });
   routes.get('/api/runs/:id/timeline', (c) => {
-    const directory = catalog.traces(c.req.param('id'));
-    if (directory === null) return noSuchRun(c);
+    const folder = catalog.folderOf(c.req.param('id'));
+    if (folder === null) return noSuchRun(c);
     try {
-      return send(c, timelineReply(directory, numberOf(c, 'step'), numberOf(c, 'generation')));
+      return send(c, timelineReply(folder, numberOf(c, 'step'), numberOf(c, 'generation')));
     } catch (error) {
       if (!(error instanceof TrainerError)) throw error;
       c.header('Cache-Control', 'no-store');

@@ -112,28 +112,24 @@ export class RunCatalog {
 
   /** Null if there is no such run. */
   checkpoints(runId: string): CheckpointsReply | null {
-    const folder = this.#folderOf(runId);
+    const folder = this.folderOf(runId);
     return folder && this.#checkpoints.list(folder.checkpoints);
   }
 
   /** Reads a checkpoint whole. Null if there is no such run or checkpoint. */
   async checkCheckpoint(runId: string, name: string): Promise<CheckpointCheck | null> {
-    const folder = this.#folderOf(runId);
+    const folder = this.folderOf(runId);
     return folder && (await this.#checkpoints.check(folder.checkpoints, name));
   }
 
   /** Null if there is no such run. */
   flight(runId: string): FlightReply | null {
-    const folder = this.#folderOf(runId);
+    const folder = this.folderOf(runId);
     return folder && flightOf(folder);
   }
 
-  /** The folder of its traces. Null if there is no such run. */
-  traces(runId: string): string | null {
-    return this.#folderOf(runId)?.trace ?? null;
-  }
-
-  #folderOf(runId: string): RunFolder | null {
+  /** Null if there is no such run. */
+  folderOf(runId: string): RunFolder | null {
     return runOf(this.runsDir, runId)?.folder ?? null;
   }
 }

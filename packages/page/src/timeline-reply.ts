@@ -1,23 +1,30 @@
+import { type FlightRank, reportFlight } from 'locmoe/cli/flight-report';
+import { TrainerError } from 'locmoe/errors';
+import { readFlight } from 'locmoe/run/read-flight';
 import { readTrace, tracedSteps } from 'locmoe/run/read-trace';
-import { timelineOf } from 'locmoe/run/timeline';
+import type { RunFolder } from 'locmoe/run/run-folder';
+import { type Timeline, timelineOf } from 'locmoe/run/timeline';
 import type { TimelineLane, TimelineSpan } from 'locmoe/run/timeline-data';
-import type { TimelineReply } from './api-types.js';
+import type { FallenRank, TimelineReply } from './api-types.js';
 
 /**
  * The timeline of a step.
  *
- * @param directory traces of the run
- * @param step the last that is kept if undefined
+ * @param step the newest that every rank has recorded if undefined
  * @param generation the newest that has the step if undefined
  * @throws TrainerError `BAD_INPUT` if the step is not kept
  */
-export function timelineReply(directory: string, step?: number, generation?: number): TimelineReply {
-  const kept = tracedSteps(directory);
+export function timelineReply(
+  { directory, trace }: Pick<RunFolder, 'directory' | 'trace'>,
+  step?: number,
+  generation?: number,
+): TimelineReply {
+  const kept = tracedSteps(trace);
   const newest = kept.findLast((each) => each.generation === (generation ?? each.generation));
-  const wanted = step ?? newest?.last ?? 1;
-  const { lanes, clocks, ...timeline } = timelineOf(
-    readTrace(directory, { from: wanted, to: wanted, generation }),
-  );
+  const wanted = step ?? newest?.complete ?? 1;
+  const timeline = timelineOf(readTrace(trace, { from: wanted, to: wanted, generation }));
+  const fallen = fallenRanks(directory, timeline, wanted);
+  const lanes = timeline.lanes.map((lane) => untilDeath(lane, fallen));
   const all = lanes.flatMap(({ spans }) => spans);
   const steps = all.filter(({ name }) => name === 'step');
   const measured = steps.length === 0 ? all : steps;
@@ -26,11 +33,46 @@ export function timelineReply(directory: string, step?: number, generation?: num
     step: wanted,
     generation: timeline.generation,
     kept,
-    clocks,
+    clocks: timeline.clocks,
     startMs,
     endMs: rounded(Math.max(...measured.map((span) => span.endMs)) - startMs),
     lanes: lanes.map((lane) => relative(lane, startMs)),
+    fallen: fallen.map((each) => ({ ...each, ms: rounded(each.ms - startMs) })),
   };
+}
+
+/** The ranks that the flight record blames for what happened in this step, in ms since 1970 as the lanes are. */
+function fallenRanks(directory: string, { generation, lanes, clocks }: Timeline, step: number): FallenRank[] {
+  let ranks: readonly FlightRank[];
+  try {
+    ({ ranks } = reportFlight(readFlight({ place: directory, runsDir: '', generation })));
+  } catch (error) {
+    // There is no record, or it is damaged, which the details of the run say.
+    if (error instanceof TrainerError) return [];
+    throw error;
+  }
+  return ranks.flatMap(({ rank, node, trouble, failure, writtenMs, ...flight }) => {
+    const lane = lanes.find((each) => each.rank === rank);
+    if (trouble === null || lane === undefined || flight.step !== step) return [];
+    const times = lane.spans.map(({ startMs, endMs, isOpen }) => (isOpen ? startMs : endMs));
+    const lastMs = times.reduce((last, ms) => Math.max(last, ms), Number.NEGATIVE_INFINITY);
+    const offsetMs = clocks.find((each) => each.node === node)?.offsetMs ?? 0;
+    // A node's agent writes its record as soon as it sees that one of its processes has died.
+    const hasDied = failure === 'WORKER_DIED';
+    const ms = hasDied ? Math.max(lastMs, writtenMs - offsetMs) : lastMs;
+    return Number.isFinite(ms) ? [{ rank, ms, hasDied, how: trouble }] : [];
+  });
+}
+
+/** What a rank was in when it died lasted until then; what the others were in, at least as long. */
+function untilDeath(lane: TimelineLane, fallen: readonly FallenRank[]): TimelineLane {
+  const deaths = fallen.filter(({ hasDied }) => hasDied);
+  if (deaths.length === 0) return lane;
+  const own = deaths.find(({ rank }) => rank === lane.rank)?.ms;
+  const last = Math.max(...deaths.map(({ ms }) => ms));
+  const extended = (span: TimelineSpan) =>
+    span.isOpen ? { ...span, endMs: own ?? Math.max(span.endMs, last) } : span;
+  return { ...lane, spans: lane.spans.map(extended), inFlight: lane.inFlight.map(extended) };
 }
 
 function rounded(ms: number): number {

@@ -42,6 +42,7 @@ describe('the state of the page in its address', () => {
       columns: ['step', 'loss'],
       live: true,
       line: '1700000000000000001',
+      card: 'flight',
       step: 12,
       generation: 2,
     };

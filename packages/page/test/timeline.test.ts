@@ -24,8 +24,8 @@ describe('the timeline of a step over HTTP', () => {
     const reply = await replyOf();
     expect(reply).toMatchObject({ step: 7, generation: 2, startMs: STARTED_AT + 700, endMs: 95 });
     expect(reply.kept).toEqual([
-      { generation: 1, first: 4, last: 6 },
-      { generation: 2, first: 6, last: 7 },
+      { generation: 1, first: 4, last: 6, complete: 6 },
+      { generation: 2, first: 6, last: 7, complete: 7 },
     ]);
     expect(reply.lanes.map(({ rank, node }) => [rank, node])).toEqual([
       [0, 0],

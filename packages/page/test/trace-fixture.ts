@@ -12,6 +12,8 @@ export interface TraceFixture {
   readonly generation?: number;
   /** The rank that all others wait for in the dispatch, for 20 ms. */
   readonly slowRank: number;
+  /** Ranks that have not recorded the last of the steps yet. */
+  readonly late?: readonly number[];
 }
 
 const STEP_MS = 100;
@@ -22,7 +24,7 @@ const STEP_MS = 100;
  */
 export function writeTraces(
   folder: string,
-  { numNodes, workersPerNode, steps, generation = 1, slowRank }: TraceFixture,
+  { numNodes, workersPerNode, steps, generation = 1, slowRank, late = [] }: TraceFixture,
 ): void {
   const directory = path.join(folder, 'trace');
   mkdirSync(directory, { recursive: true });
@@ -32,7 +34,8 @@ export function writeTraces(
     const chunks = Array.from({ length: workersPerNode }, (_, local) => {
       const rank = node * workersPerNode + local;
       const ring = new FlightRing(new Int32Array(FLIGHT_WORDS), 0);
-      for (const [index, step] of steps.entries())
+      const recorded = late.includes(rank) ? steps.slice(0, -1) : steps;
+      for (const [index, step] of recorded.entries())
         recordStep(ring, step, 2 * index, { rank, slowRank, worldSize: numNodes * workersPerNode });
       return encodeChunk(rank, ring.names, ring.take(0, { all: true }).words);
     });

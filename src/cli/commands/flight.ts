@@ -92,11 +92,11 @@ function rankTable({ ranks }: FlightReport): string {
 
 /** A table of its own: with the other it would be wider than a terminal. */
 function lagTable(report: FlightReport): string {
-  const rows = report.ranks.map(({ rank, waitingFor }) => {
+  const rows = report.ranks.map(({ rank, waitChain }) => {
     const { timesLast, medianLateMs } = lagOf(report, rank);
     return [
       `rank ${rank}`,
-      waitingFor === null ? '' : `rank ${waitingFor}`,
+      waitChain.map((each) => `rank ${each}`).join(' -> '),
       String(timesLast),
       timesLast === 0 ? '' : formatMs(medianLateMs),
     ];

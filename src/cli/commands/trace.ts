@@ -57,7 +57,7 @@ function writeTrace(run: string | undefined, { runsDir, steps, generation, out }
   const last = tracedSteps(folder.trace).findLast(
     (each) => each.generation === (generation ?? each.generation),
   );
-  const range = steps ?? { from: last?.last ?? 1, to: last?.last ?? 1 };
+  const range = steps ?? { from: last?.complete ?? 1, to: last?.complete ?? 1 };
   const trace = chromeTrace(timelineOf(readTrace(folder.trace, { ...range, generation })));
   const file =
     out ?? `trace-${folder.runId}-${range.from === range.to ? range.from : `${range.from}-${range.to}`}.json`;

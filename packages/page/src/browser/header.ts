@@ -19,7 +19,11 @@ export class Header {
   readonly #tabs = VIEWS.map((view) =>
     h(
       'button',
-      { type: 'button', 'data-view': view, on: { click: () => setState({ view }, { push: true }) } },
+      {
+        type: 'button',
+        'data-view': view,
+        on: { click: () => setState({ view, card: null }, { push: true }) },
+      },
       VIEW_NAMES[view],
     ),
   );
@@ -35,9 +39,17 @@ export class Header {
       h('nav', { class: 'tabs', 'aria-label': 'views' }, ...this.#tabs),
       this.#numbers,
       this.#connection,
-      button(icon('theme'), toggleTheme, { label: 'light or dark (t)', class: 'bare' }),
-      button(icon('help'), onHelp, { label: 'keyboard shortcuts (?)', class: 'bare' }),
+      h(
+        'div',
+        { class: 'header-buttons' },
+        button(icon('theme'), toggleTheme, { label: 'light or dark (t)', class: 'bare' }),
+        button(icon('help'), onHelp, { label: 'keyboard shortcuts (?)', class: 'bare' }),
+      ),
     );
+    // What sticks below it must know where it ends: it wraps where it does not fit.
+    new ResizeObserver(() =>
+      document.documentElement.style.setProperty('--header-height', `${this.element.offsetHeight}px`),
+    ).observe(this.element);
   }
 
   setRuns(runs: readonly RunListItem[], current: string): void {
@@ -81,10 +93,6 @@ function liveNumbers(run: RunData, detail: RunDetail): (HTMLElement | null)[] {
   const { speed = null } = run.metrics ?? {};
   return [
     number('tokens/s', formatCount(speed?.tokensPerS)),
-    detail.restarts > 0 ? number('lost', formatDurationMs(1e3 * detail.lostSeconds)) : null,
-    detail.restartsLeft !== null && detail.restarts > 0
-      ? number('restarts left', String(detail.restartsLeft))
-      : null,
     number('left', formatDurationMs(speed && leftMs(run, detail, speed.secondsPerStep))),
   ];
 }

@@ -77,7 +77,7 @@ async function poll(): Promise<void> {
       end: detail.endedAt ?? Date.now(),
       isLive: detail.isLive,
     });
-  if (pageState().view === 'timeline') void timeline.show(current.runId);
+  if (pageState().view === 'timeline') void timeline.show(current.runId, detail?.isLive !== false);
   if (changes.includes(true) || shownIds !== idsOf(runs)) {
     overview.show(runs);
     details.show(runs);

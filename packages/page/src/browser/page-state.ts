@@ -37,6 +37,8 @@ export interface PageState {
   readonly live: boolean;
   /** Time in ns of the open line. */
   readonly line: string | null;
+  /** The card that the details scroll to; null for none. */
+  readonly card: 'flight' | null;
   /** Step of the timeline; null for the last that is kept. */
   readonly step: number | null;
   /** Whose step it is; null for the newest generation that has it. */
@@ -66,6 +68,7 @@ export const DEFAULTS: PageState = {
   columns: [],
   live: false,
   line: null,
+  card: null,
   step: null,
   generation: null,
 };
@@ -111,6 +114,7 @@ export function parseState(hash: string): PageState {
     columns: list('columns'),
     live: params.get('live') === '1',
     line: text('line'),
+    card: params.get('card') === 'flight' ? 'flight' : null,
     step: count('step'),
     generation: count('generation'),
   };
@@ -147,6 +151,7 @@ export function formatState(state: PageState): string {
   put('columns', state.columns.join(','), state.columns.length === 0);
   put('live', '1', !state.live);
   put('line', state.line);
+  put('card', state.card);
   put('step', state.step === null ? null : String(state.step));
   put('generation', state.generation === null ? null : String(state.generation));
   return `#${params}`;

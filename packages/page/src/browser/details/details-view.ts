@@ -1,7 +1,9 @@
 import type { RunDetail } from '../../api-types.js';
 import { fetchCheckpoints, fetchFlight, fetchSpeeds } from '../api.js';
 import { h } from '../dom.js';
+import { pageState } from '../location.js';
 import type { RunData } from '../overview/run-data.js';
+import type { PageState } from '../page-state.js';
 import { CheckpointCard } from './checkpoint-card.js';
 import { ConfigCard } from './config-card.js';
 import { RunFacts, TrainingFacts } from './facts.js';
@@ -27,6 +29,7 @@ export class DetailsView {
   /** What was fetched last: for which run in which state, and when. */
   #fetched = '';
   #fetchedAt = Number.NEGATIVE_INFINITY;
+  #revealed: PageState['card'] = null;
 
   constructor() {
     const cards = [
@@ -55,12 +58,24 @@ export class DetailsView {
 
   draw(): void {
     const [run] = this.#runs;
-    if (this.element.hidden || run?.detail == null) return;
+    if (this.element.hidden || run?.detail == null) {
+      this.#revealed = null;
+      return;
+    }
     this.#run.set(run, this.#fetched.startsWith(`${run.runId} `) ? this.#start : null);
     this.#training.set(run);
     this.#samples.set(run.detail.summary);
     this.#config.set(this.#runs);
     this.refresh();
+  }
+
+  /** Scrolls to the card that the address names, once it has been filled. */
+  #reveal(): void {
+    const { card, view } = pageState();
+    const wanted = view === 'details' ? card : null;
+    if (wanted === this.#revealed || this.#flight.element.hidden) return;
+    this.#revealed = wanted;
+    if (wanted === 'flight') this.#flight.element.scrollIntoView();
   }
 
   /** Asks for what is due, or could not be had. */
@@ -73,7 +88,10 @@ export class DetailsView {
   async #refresh(run: RunData, detail: RunDetail): Promise<void> {
     const key = `${run.runId} ${detail.state} ${detail.generation}`;
     const now = performance.now();
-    if (key === this.#fetched && (!detail.isLive || now - this.#fetchedAt < EVERY_MS)) return;
+    if (key === this.#fetched && (!detail.isLive || now - this.#fetchedAt < EVERY_MS)) {
+      this.#reveal();
+      return;
+    }
     const isOther = key !== this.#fetched;
     this.#fetched = key;
     this.#fetchedAt = now;
@@ -90,6 +108,7 @@ export class DetailsView {
       this.#ranks.set(speeds);
       this.#checkpoints.set(run.runId, checkpoints);
       this.#flight.set(flight, detail.commands.flight);
+      this.#reveal();
     } catch {
       // The next poll tries again; that nothing answers is said in the header.
       this.#fetched = '';

@@ -69,7 +69,7 @@ function rankRow(row: FlightRankRow, oddRanks: readonly number[]): HTMLElement {
     phase,
     operation,
     isInside,
-    waitingFor,
+    waitChain,
     timesLast,
     medianLateMs,
   } = row;
@@ -82,8 +82,8 @@ function rankRow(row: FlightRankRow, oddRanks: readonly number[]): HTMLElement {
     { class: oddRanks.includes(rank) ? 'is-odd' : '' },
     h('th', { scope: 'row' }, `rank ${rank}`),
     ...[String(node), String(pid), STATES[processState] ?? processState, `${step} ${phase}`, doing].map(cell),
-    cell(waitingFor === null ? '' : `rank ${waitingFor}`),
-    cell(timesLast === 0 ? '' : `${timesLast} times`),
+    cell(waitChain.map((each) => `rank ${each}`).join(' → ')),
+    cell(timesLast === 0 ? '' : timesLast === 1 ? 'once' : `${timesLast} times`),
     cell(timesLast === 0 ? '' : `${medianLateMs.toFixed(1)} ms`),
   );
 }

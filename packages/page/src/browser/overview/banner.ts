@@ -3,7 +3,9 @@ import type { RunDetail } from '../../api-types.js';
 import { commandLine } from '../command-line.js';
 import { button, fill, h } from '../dom.js';
 import { DASH, formatClock, formatDate, formatDurationMs, formatLoss } from '../format.js';
+import { setState } from '../location.js';
 import { type LogLine, originOf } from '../logs/log-line.js';
+import type { PageState } from '../page-state.js';
 import type { RunStatus } from '../run-status.js';
 
 /** A run, and what is known of its server. */
@@ -60,16 +62,21 @@ export class Banner {
         isFailure && h('dl', {}, ...facts(failure)),
         ...commandsOf(input),
       ),
-      isFailure &&
-        h(
-          'div',
-          { class: 'banner-actions' },
-          button(
-            failure.step == null ? 'Last log lines' : `Log lines of step ${failure.step}, all ranks`,
-            () => this.onFailure(failure, detail),
-          ),
-        ),
+      isFailure && h('div', { class: 'banner-actions' }, ...this.#actions(failure, detail)),
     );
+  }
+
+  /** Where to look next. The coordinator that left without a word wrote no flight record. */
+  #actions(failure: StoredFailure, detail: RunDetail): HTMLElement[] {
+    const { step = null, generation = null } = failure;
+    const lines = step === null ? 'Last log lines' : `Log lines of step ${step}, all ranks`;
+    const show = (name: string, state: Partial<PageState>) =>
+      button(name, () => setState(state, { push: true }));
+    return [
+      button(lines, () => this.onFailure(failure, detail)),
+      ...(step === null ? [] : [show(`Timeline of step ${step}`, { view: 'timeline', step, generation })]),
+      ...(failure.code == null ? [] : [show('Flight record', { view: 'details', card: 'flight' })]),
+    ];
   }
 
   setFirstErrors(lines: readonly LogLine[]): void {

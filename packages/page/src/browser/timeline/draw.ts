@@ -1,4 +1,6 @@
 import type { TimelineSpan } from 'locmoe/run/timeline-data';
+import type { FallenRank } from '../../api-types.js';
+import { DASH } from '../format.js';
 import { cssColor } from '../theme.js';
 import { type Layout, laneOf, type PlacedLane, type PlacedSpan } from './layout.js';
 import { colorOf, inkOn, isPhase, labelsOf } from './span-style.js';
@@ -19,6 +21,7 @@ export interface Scene {
   readonly layout: Layout;
   readonly window: TimeWindow;
   readonly stepEndMs: number;
+  readonly fallen: readonly FallenRank[];
   /** Vertical position of what is at the top, below the axis. */
   readonly scrollTop: number;
   readonly width: number;
@@ -54,13 +57,14 @@ export function draw(context: CanvasRenderingContext2D, scene: Scene): void {
   drawGrid(context, scene, x);
   for (const lane of seen) drawLane(context, lane, scene, x);
   for (const lane of seen) drawArrows(context, lane, scene, x);
+  for (const lane of seen) drawFall(context, lane, scene, x);
   context.restore();
   drawAxis(context, scene, x);
 }
 
 function drawLabel(
   context: CanvasRenderingContext2D,
-  { lane, top, height, waitMs }: PlacedLane,
+  { lane, top, height, waitMs, spans }: PlacedLane,
   stepMs: number,
 ): void {
   const middle = top + Math.min(height, 34) / 2;
@@ -68,7 +72,9 @@ function drawLabel(
   context.fillText(`rank ${lane.rank}`, 4, middle);
   context.fillStyle = cssColor('--text-dim');
   context.textAlign = 'right';
-  context.fillText(`${Math.round((100 * waitMs) / stepMs)} %`, GUTTER - 8, middle);
+  // Nothing is known of a rank that has recorded nothing of the step.
+  const share = spans.length === 0 ? DASH : `${Math.round((100 * waitMs) / stepMs)} %`;
+  context.fillText(share, GUTTER - 8, middle);
   context.textAlign = 'left';
 }
 
@@ -231,6 +237,28 @@ function drawArrows(
     );
     context.globalAlpha = 1;
   }
+}
+
+/** Where a rank died or came to a stop: a line across its lane, and why. */
+function drawFall(
+  context: CanvasRenderingContext2D,
+  { lane, top, height }: PlacedLane,
+  { fallen, width }: Scene,
+  x: (ms: number) => number,
+): void {
+  const fall = fallen.find(({ rank }) => rank === lane.rank);
+  if (fall === undefined) return;
+  const left = Math.round(x(fall.ms));
+  context.fillStyle = cssColor('--level-error');
+  context.fillRect(left - 1, top - 1, 3, height + 2);
+  const text = `${fall.hasDied ? '✕ ' : ''}${fall.how}`;
+  const room = context.measureText(text).width + 2 * LABEL_PAD;
+  const at = left + 3 + room <= width ? left + 3 : left - 2 - room;
+  const [boxTop, boxHeight] = [top + height / 2 - 7.5, 15];
+  context.fillStyle = cssColor('--card');
+  context.fillRect(at, boxTop, room, boxHeight);
+  context.fillStyle = cssColor('--level-error');
+  context.fillText(text, at + LABEL_PAD, boxTop + boxHeight / 2 + 0.5);
 }
 
 type Point = readonly [x: number, y: number];

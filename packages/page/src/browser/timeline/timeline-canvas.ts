@@ -68,7 +68,7 @@ export class TimelineCanvas {
     const spans = reply.lanes.flatMap((lane) => [...lane.spans, ...lane.inFlight]);
     this.#all = {
       from: Math.min(0, ...spans.map(({ startMs }) => startMs)),
-      to: Math.max(reply.endMs, ...spans.map(({ endMs }) => endMs)),
+      to: Math.max(reply.endMs, ...spans.map(({ endMs }) => endMs), ...reply.fallen.map(({ ms }) => ms)),
     };
     this.#chosen = null;
     this.#hideTip();
@@ -113,6 +113,7 @@ export class TimelineCanvas {
       layout: this.#layout,
       window: this.#window,
       stepEndMs: this.#reply?.endMs ?? 1,
+      fallen: this.#reply?.fallen ?? [],
       scrollTop: this.#lanes.scrollTop,
       width: this.#canvas.clientWidth,
       height: this.#canvas.clientHeight,

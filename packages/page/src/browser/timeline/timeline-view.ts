@@ -22,6 +22,7 @@ export class TimelineView {
   readonly #rows = button('', () => this.toggleRows(), { title: 'one row or several for a rank (c)' });
   #reply: TimelineReply | null = null;
   #runId = '';
+  #isLive = false;
   /** Whose timeline is shown; empty for none. */
   #shownRun = '';
   /** Run, step and generation that were asked for last. */
@@ -69,16 +70,28 @@ export class TimelineView {
     });
   }
 
-  /** Shows the step of the page's state; fetched once, as a step that is over does not change. */
-  async show(runId: string): Promise<void> {
+  /** Shows the step of the page's state; fetched once, unless ranks of a live run have yet to record it. */
+  async show(runId: string, isLive: boolean): Promise<void> {
     this.#runId = runId;
+    this.#isLive = isLive;
     const { step, generation } = pageState();
     const wanted = JSON.stringify([runId, step, generation]);
     if (wanted === this.#wanted) return;
     this.#wanted = wanted;
     try {
       const reply = await fetchTimeline(runId, { step, generation });
-      if (wanted === this.#wanted) this.#set(runId, reply);
+      if (wanted !== this.#wanted) return;
+      const missing = unrecorded(reply);
+      if (isLive && missing.length > 0) this.#wanted = '';
+      // Unchanged, what is shown keeps its zoom.
+      const before = this.#reply;
+      const isSame =
+        before !== null &&
+        runId === this.#shownRun &&
+        reply.step === before.step &&
+        reply.generation === before.generation &&
+        missing.length === unrecorded(before).length;
+      if (!isSame) this.#set(runId, reply);
     } catch (error) {
       if (wanted !== this.#wanted) return;
       // A live run may write it yet.
@@ -112,7 +125,7 @@ export class TimelineView {
     // The newest step is another one by now.
     if (step === null) this.#wanted = '';
     setState({ step, generation });
-    void this.show(this.#runId);
+    void this.show(this.#runId, this.#isLive);
   }
 
   #set(runId: string, reply: TimelineReply): void {
@@ -145,17 +158,26 @@ export class TimelineView {
   }
 }
 
+/** Ranks that have recorded nothing of the step. */
+function unrecorded({ lanes }: TimelineReply): number[] {
+  return lanes.filter(({ spans }) => spans.length === 0).map(({ rank }) => rank);
+}
+
 /** "206 ms from 07:22:52.373 · most time was spent waiting for rank 1: 45 ms in all" */
-function aboutText({ lanes, endMs, startMs, clocks }: TimelineReply): string {
+function aboutText(reply: TimelineReply): string {
+  const { lanes, endMs, startMs, clocks, fallen } = reply;
   const msFor = new Map<number, number>();
   for (const { rank, ms } of lanes.flatMap((lane) => waitsOf(lane, endMs)))
     if (rank !== null) msFor.set(rank, (msFor.get(rank) ?? 0) + ms);
   const [most] = [...msFor].sort(([, a], [, b]) => b - a);
+  const missing = unrecorded(reply);
   const unsure = clocks.filter(({ uncertaintyMs }) => uncertaintyMs !== 0);
   const known = unsure.every(({ uncertaintyMs }) => uncertaintyMs !== null);
   const worst = Math.max(...unsure.map(({ uncertaintyMs }) => uncertaintyMs ?? 0));
   return [
     `${formatSpanMs(endMs)} from ${formatClock(startMs)}`,
+    ...fallen.map(({ rank, how, ms }) => `rank ${rank}: ${how} (${formatSpanMs(ms)} after the start)`),
+    missing.length > 0 && `nothing is recorded of ${missing.length} of ${lanes.length} ranks`,
     most === undefined
       ? 'nobody waited'
       : `most time was spent waiting for rank ${most[0]}: ${formatSpanMs(most[1])} in all`,

@@ -1,0 +1,144 @@
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import type { HttpServer } from '@locmoe/logs/http';
+import { pageFeature } from '@locmoe/page';
+import type { Page } from 'playwright-core';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { screenshot, TestBrowser, whyNoBrowser } from '../../packages/page/test/browser.js';
+import { SMALL_RUN, type SyntheticRun, writeSyntheticRun } from '../../packages/page/test/synthetic-run.js';
+import { writeTraces } from '../../packages/page/test/trace-fixture.js';
+import { startRunHttp } from '../../src/cli/run-http.js';
+import { formatAddress } from '../../src/rpc/address.js';
+import { NO_SECURITY } from '../../src/rpc/security.js';
+import { Journal } from '../../src/run/journal.js';
+import type { JournalEntry } from '../../src/run/journal-events.js';
+
+const reason = whyNoBrowser();
+if (reason !== null) console.warn(`SKIPPED: the page is not tested in a browser: ${reason}`);
+
+const eventually = <T>(value: () => T) => expect.poll(value, { timeout: 20_000 });
+
+/** Run in the browser, so written as text: the tests themselves know no document. */
+const HEADER_FITS = `document.querySelector('.page-header').scrollWidth <= innerWidth &&
+  document.documentElement.scrollWidth <= innerWidth`;
+
+const LIVE: SyntheticRun = { ...SMALL_RUN, runId: 'live-with-a-name-of-27-char' };
+const FAILED: SyntheticRun = { ...SMALL_RUN, runId: 'failed' };
+
+/** The journal of a run that was restarted before each of its generations but the first. */
+function writeJournal(folder: string, { startedAt, stepMs }: SyntheticRun, numGenerations: number): void {
+  const journal = new Journal(path.join(folder, 'journal.ndjson'));
+  const append = (entry: JournalEntry) => journal.append(entry);
+  for (let generation = 1; generation <= numGenerations; generation++) {
+    const step = 100 * (generation - 1);
+    const time = startedAt + stepMs * step;
+    const from = { kind: step === 0 ? 'nothing' : 'checkpoint', step } as const;
+    append({ type: 'generation', time, generation, from, nodes: 2, workersPerNode: 2 });
+    append({ type: 'running', time: time + 5 * stepMs, generation });
+    if (generation === numGenerations) break;
+    const culprit = { code: 'WORKER_DIED', rank: 1, node: 0, step: step + 100 };
+    const message = 'rank 1, node 0: worker was killed by SIGKILL';
+    append({ type: 'failure', time: time + 95 * stepMs, generation, message, ...culprit });
+  }
+  journal.close();
+}
+
+function changeRecord(folder: string, change: object): void {
+  const file = path.join(folder, 'run.json');
+  writeFileSync(file, JSON.stringify({ ...JSON.parse(readFileSync(file, 'utf8')), ...change }));
+}
+
+describe.skipIf(reason !== null)('the page of a run', () => {
+  let runsDir: string;
+  let server: HttpServer;
+  let browser: TestBrowser;
+  let page: Page;
+  let origin: string;
+  const open = async (hash: string, width = 1366) => {
+    await page.setViewportSize({ width, height: 800 });
+    await page.goto(`${origin}/#${hash}`);
+    await page.reload();
+    await eventually(() => page.locator('.numbers .state').count()).toBe(1);
+  };
+
+  beforeAll(async () => {
+    runsDir = mkdtempSync(path.join(tmpdir(), 'locmoe-run-'));
+    const live = writeSyntheticRun(runsDir, LIVE, { steps: 300, ofSteps: 100_000 });
+    writeJournal(live, LIVE, 3);
+    changeRecord(live, { generation: 3 });
+    writeTraces(live, { numNodes: 2, workersPerNode: 2, steps: [298, 299, 300], slowRank: 1, late: [0, 3] });
+    const failed = writeSyntheticRun(runsDir, FAILED, { steps: 200 });
+    changeRecord(failed, { state: 'failed' });
+    writeFileSync(
+      path.join(failed, 'failure.json'),
+      JSON.stringify({
+        ...{
+          time: FAILED.startedAt + 70_000,
+          generation: 1,
+          code: 'WORKER_DIED',
+          rank: 1,
+          node: 0,
+          step: 201,
+        },
+        ...{
+          pid: 12,
+          host: 'a-machine',
+          signal: 'SIGKILL',
+          layer: 2,
+          operation: 'backward, all-to-all dispatch',
+        },
+        message: 'rank 1, node 0, step 201: worker (pid 12) was killed by SIGKILL',
+      }),
+    );
+    server = (await startRunHttp(
+      { http: '127.0.0.1:0', runsDir, page: pageFeature(runsDir) },
+      NO_SECURITY,
+      null,
+    ))!;
+    origin = `http://${formatAddress(server.address)}`;
+    browser = await TestBrowser.open();
+    page = await browser.page('about:blank');
+  }, 120_000);
+
+  afterAll(async () => {
+    await browser?.close();
+    server?.close();
+    rmSync(runsDir, { recursive: true, force: true });
+  });
+
+  it('begins the timeline of a live run with the newest step that all ranks have recorded', async () => {
+    await open(`run=${LIVE.runId}&view=timeline`);
+    await eventually(() => page.inputValue('.timeline-tools input')).toBe('299');
+    const about = () => page.textContent('.timeline-about');
+    expect(await about()).not.toContain('nothing is recorded');
+    await page.getByRole('button', { name: 'next step' }).click();
+    await eventually(() => page.inputValue('.timeline-tools input')).toBe('300');
+    await eventually(about).toContain('nothing is recorded of 2 of 4 ranks');
+    // The others record it, while it is looked at.
+    writeTraces(path.join(runsDir, LIVE.runId), {
+      ...{ numNodes: 2, workersPerNode: 2, steps: [298, 299, 300], slowRank: 1 },
+    });
+    await eventually(about).not.toContain('nothing is recorded');
+    expect(await page.inputValue('.timeline-tools input')).toBe('300');
+  }, 60_000);
+
+  it('has a header that fits its window, also of a live run with restarts', async () => {
+    await open(`run=${LIVE.runId}`);
+    await eventually(() => page.textContent('.numbers')).toMatch(/generation .*left/);
+    for (const view of ['1', '2', '3', '4'])
+      for (const width of [390, 768, 1024, 1280, 1440]) {
+        await page.setViewportSize({ width, height: 800 });
+        await page.keyboard.press(view);
+        await eventually(() => page.evaluate(HEADER_FITS)).toBe(true);
+      }
+    await screenshot(page, 'header-1440-light');
+  }, 60_000);
+
+  it('tells on a phone in full width why a run failed', async () => {
+    await open('run=failed', 390);
+    const text = page.locator('.banner-text');
+    await eventually(async () => (await text.boundingBox())?.width).toBeGreaterThan(300);
+    await screenshot(page, 'failed-390-light');
+  }, 60_000);
+});
