@@ -10,7 +10,6 @@ import { SMALL_RUN, type SyntheticRun, writeSyntheticRun } from '../../packages/
 import { writeTraces } from '../../packages/page/test/trace-fixture.js';
 import { startRunHttp } from '../../src/cli/run-http.js';
 import { formatAddress } from '../../src/rpc/address.js';
-import { NO_SECURITY } from '../../src/rpc/security.js';
 import { Journal } from '../../src/run/journal.js';
 import type { JournalEntry } from '../../src/run/journal-events.js';
 
@@ -91,11 +90,7 @@ describe.skipIf(reason !== null)('the page of a run', () => {
         message: 'rank 1, node 0, step 201: worker (pid 12) was killed by SIGKILL',
       }),
     );
-    server = (await startRunHttp(
-      { http: '127.0.0.1:0', runsDir, page: pageFeature(runsDir) },
-      NO_SECURITY,
-      null,
-    ))!;
+    server = (await startRunHttp({ http: '127.0.0.1:0', runsDir, page: pageFeature(runsDir) }, null, null))!;
     origin = `http://${formatAddress(server.address)}`;
     browser = await TestBrowser.open();
     page = await browser.page('about:blank');
