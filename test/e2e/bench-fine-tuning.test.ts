@@ -78,7 +78,7 @@ it('bench fine-tuning trains, asks, fine-tunes, asks again, and goes on from wha
   expect(after).toBeLessThan(0);
   expect(after).not.toBe(before);
   expect(report).toMatchObject({
-    ...{ headlineTask: 'TeleQnA', seeds: [1], limit: 40, pValue: null },
+    ...{ headlineTask: 'TeleQnA', seeds: [1], limit: 40, plusVsBaseline: null },
     base: { recipe: 'micro', steps: 3, tokens: 3 * 8 * 32 },
     tuning: { steps: 2 },
   });

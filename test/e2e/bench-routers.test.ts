@@ -30,13 +30,16 @@ describe('bench routers', () => {
     expect(figures.allToAllShareOfBaselineStep).toBeGreaterThan(0);
     expect(figures.allToAllShareOfBaselineStep).toBeLessThan(1);
     expect(figures).toMatchObject({
-      locmoe: { stepTimeVsHash: null },
       timeToBaselinePerplexity: { switch: 1 },
       tokensTrained: 12 * 8 * 32,
       frontier: [{ router: 'switch', tokensVsBaseline: 0 }],
       seeds: [1],
     });
-    expect(read('routers.md')).toMatch(/\| switch \(baseline\) \| \d+ \|/);
+    expect(figures.contrasts.map(({ difference }: { difference: unknown }) => difference)).toEqual(
+      figures.contrasts.map(() => null),
+    );
+    expect(read('routers.md')).toMatch(/\| two-level hash \(RRE\) \| no run \|/);
+    expect(read('routers.md')).toMatch(/\| switch \+ token preference \| \d+ \|/);
     // The probe looked into the checkpoints.
     for (const picture of [
       'step-time',
@@ -85,7 +88,7 @@ describe('bench routers', () => {
     const { code, stdout, stderr } = await bench('--only', 'quality,hash', '--inherit', dense);
     expect(code, stdout + stderr).toBe(0);
     expect(read('routers.md')).toContain(
-      `These models grew from a dense one (\`--inherit\`, run \`${path.basename(dense)}\`), which had trained for 0.0 million tokens.`,
+      `These models grew from a dense one (\`--inherit\`, run \`${path.basename(dense)}\`), which had trained for 0.0 million tokens.\nAll seeds share it`,
     );
     const run = path.join(folder, 'work', 'runs', 'quality-hash-2x1-domain-seed1');
     expect(findRun(run).folder.readRecord()!.initFrom).toMatchObject({

@@ -1,5 +1,3 @@
-import { regularizedIncompleteBeta } from 'locmoe/routing/special-functions';
-
 /** Quantile with linear interpolation between order statistics; NaN for an empty list. */
 export function quantile(values: readonly number[], share: number): number {
   if (values.length === 0) return Number.NaN;
@@ -31,18 +29,16 @@ export function spreadOf(values: readonly number[]): Spread {
 }
 
 /**
- * Student's paired t-test: the probability of a mean difference as far from 0 as this one if pairs do not differ.
- *
- * @returns null for fewer than two differences
+ * P values after Holm's correction for several tests (Holm 1979), in their order: below a level, all claims that they
+ * belong to hold together at that level.
  */
-export function pairedTTest(differences: readonly number[]): number | null {
-  const n = differences.length;
-  if (n < 2) return null;
-  const average = mean(differences);
-  if (average === 0) return 1;
-  const freedom = n - 1;
-  const variance = differences.reduce((sum, each) => sum + (each - average) ** 2, 0) / freedom;
-  // 2 P(T > t) is I_x(freedom / 2, 1 / 2) with x = freedom / (freedom + t^2).
-  const scaled = freedom * variance;
-  return regularizedIncompleteBeta(scaled / (scaled + n * average ** 2), freedom / 2, 1 / 2);
+export function holm(pValues: readonly number[]): number[] {
+  const order = pValues.map((_, i) => i).sort((a, b) => pValues[a] - pValues[b]);
+  const corrected = Array<number>(pValues.length);
+  let largest = 0;
+  for (const [rank, i] of order.entries()) {
+    largest = Math.max(largest, Math.min(1, pValues[i] * (pValues.length - rank)));
+    corrected[i] = largest;
+  }
+  return corrected;
 }

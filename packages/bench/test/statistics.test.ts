@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { median, pairedTTest, quantile, spreadOf } from '../src/statistics.js';
+import { holm, median, quantile, spreadOf } from '../src/statistics.js';
 
 describe('quantile', () => {
   it('lies between the neighbours of its place', () => {
@@ -20,11 +20,15 @@ describe('quantile', () => {
   });
 });
 
-it('pairedTTest is two-sided', () => {
-  // t = 3.464 with two degrees of freedom, where p = 1 - t / sqrt(2 + t^2).
-  expect(pairedTTest([1, 2, 3])).toBeCloseTo(1 - Math.sqrt(12 / 14), 12);
-  expect(pairedTTest([-1, -2, -3])).toBeCloseTo(1 - Math.sqrt(12 / 14), 12);
-  expect(pairedTTest([1, -1])).toBe(1);
-  expect(pairedTTest([2, 2])).toBe(0);
-  expect(pairedTTest([2])).toBeNull();
+describe('holm', () => {
+  it('multiplies the smallest p by the number of tests, the next by one less', () => {
+    expect(holm([0.04, 0.01, 0.03])).toEqual([
+      expect.closeTo(0.06, 12),
+      expect.closeTo(0.03, 12),
+      expect.closeTo(0.06, 12),
+    ]);
+    expect(holm([0.6, 0.7])).toEqual([1, 1]);
+    expect(holm([0.02])).toEqual([0.02]);
+    expect(holm([])).toEqual([]);
+  });
 });

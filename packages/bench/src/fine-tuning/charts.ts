@@ -1,5 +1,6 @@
 import { type Chart, type ChartBody, picture } from '../picture.js';
-import { labelOf, routerAxis } from '../routers/chart-style.js';
+import { routerAxis } from '../routers/chart-style.js';
+import { labelOf } from '../routers/variants.js';
 import type { Measure } from './answers.js';
 import type { MeasureFigures, RouterFigures } from './figures.js';
 import { taskLabel } from './words.js';

@@ -1,13 +1,7 @@
-import {
-  bootstrapIntervals,
-  type Interval,
-  mcNemar,
-  type Score,
-  scoreOf,
-  total,
-} from 'locmoe/evaluation/statistics';
+import { bootstrapIntervals, type Interval, type Score, scoreOf, total } from 'locmoe/evaluation/statistics';
 import { BASELINE, type VariantId } from '../routers/variants.js';
-import { mean, pairedTTest } from '../statistics.js';
+import { mean } from '../statistics.js';
+import { testMean } from '../student-t.js';
 import { type Answers, MEASURES, type Measure, type TaskAnswers } from './answers.js';
 import type { Model } from './models.js';
 import type { Training } from './train.js';
@@ -26,10 +20,8 @@ export interface Difference {
   readonly difference: number;
   /** 95 %, by a paired bootstrap of the questions; each counts with its mean over the seeds. */
   readonly interval: Interval;
-  /** McNemar's test: a question counts for the router that is better at it over all seeds together. */
-  readonly pValue: number;
-  /** Paired t-test of the seeds' means; null for a single seed. */
-  readonly pValueOverSeeds: number | null;
+  /** 95 %, by Student's t on the differences of the seeds' means; null for a single seed. */
+  readonly intervalOverSeeds: Interval | null;
 }
 
 export interface RouterFigures {
@@ -111,15 +103,10 @@ function meanOfSeeds(values: Values): number[] {
 }
 
 function differenceOf(gains: Values, interval: Interval): Difference {
-  const byQuestion = meanOfSeeds(gains);
   return {
-    difference: mean(byQuestion),
+    difference: mean(meanOfSeeds(gains)),
     interval,
-    pValue: mcNemar(
-      byQuestion.filter((gain) => gain < 0).length,
-      byQuestion.filter((gain) => gain > 0).length,
-    ),
-    pValueOverSeeds: pairedTTest(gains.map(mean)),
+    intervalOverSeeds: testMean(gains.map(mean))?.interval ?? null,
   };
 }
 

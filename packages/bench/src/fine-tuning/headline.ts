@@ -43,13 +43,10 @@ export interface Headline {
     readonly measure: string;
     readonly router: VariantId;
   })[];
-  /** The task of the next three: TeleQnA, or without it the cloze. */
+  /** The task of the next one: TeleQnA, or without it the cloze. */
   readonly headlineTask: string;
-  /** LocMoE+ against the baseline; null if one of them is missing. */
-  readonly plusVsBaselinePoints: number | null;
-  /** Of McNemar's test by question over all seeds, and of the t-test over the seeds. */
-  readonly pValue: number | null;
-  readonly pValueOverSeeds: number | null;
+  /** `locmoe-plus` against the baseline, as a share of the questions; null if one of them is missing. */
+  readonly plusVsBaseline: Difference | null;
   readonly base: {
     readonly recipe: string;
     readonly parameters: number;
@@ -86,9 +83,7 @@ export function headlineOf(figures: readonly MeasureFigures[], comparison: Compa
       ),
     ),
     headlineTask,
-    plusVsBaselinePoints: plus == null ? null : 100 * plus.difference,
-    pValue: plus?.pValue ?? null,
-    pValueOverSeeds: plus?.pValueOverSeeds ?? null,
+    plusVsBaseline: plus ?? null,
     base: {
       ...{ recipe: config.name, parameters: parameterCounts(config).model },
       ...{ steps: base.steps, tokens: base.tokens, hours },

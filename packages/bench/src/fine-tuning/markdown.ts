@@ -1,14 +1,15 @@
+import type { Interval } from 'locmoe/evaluation/statistics';
 import { formatCount, formatDuration, formatNumberOf } from 'locmoe/format';
 import { keptReasons, percent, table, withSpread } from '../markdown.js';
 import type { Chart } from '../picture.js';
-import { BASELINE, VARIANTS, type VariantId } from '../routers/variants.js';
+import { BASELINE, labelOf, type VariantId } from '../routers/variants.js';
 import { spreadOf } from '../statistics.js';
-import { isAtChance, type MeasureFigures, type RouterFigures } from './figures.js';
+import { type Difference, isAtChance, type MeasureFigures, type RouterFigures } from './figures.js';
 import type { Comparison, Headline } from './headline.js';
 import { describeMaterial } from './material.js';
 import { PLUS } from './models.js';
-import { PAPER_SCORES, PAPER_TASKS, paperScore } from './paper.js';
-import { points, probability, signed, taskLabel } from './words.js';
+import { PAPER_LABELS, PAPER_SCORES, PAPER_TASKS, paperScore } from './paper.js';
+import { points, signed, taskLabel } from './words.js';
 
 interface Report extends Comparison {
   readonly figures: readonly MeasureFigures[];
@@ -50,9 +51,9 @@ export function reportMarkdown(report: Report, previous: string): string {
 
 const SCORES = `Mean over questions and seeds, by the rules of \`locmoe eval\` without shots: by continuation the option counts whose text is likeliest per
 character, in the cloze the continuation that its context makes likelier by most. The standard error is that of the questions, of the
-score after fine-tuning. Against the baseline: points after fine-tuning; their 95 % interval, by a paired bootstrap of the questions;
-p by question, McNemar's test in which a question counts for the router that has it right with more seeds; p over seeds, a
-paired t-test of the seeds' scores. The former says whether these models differ, the latter whether others of the same routers would.`;
+score after fine-tuning. Against the baseline: points after fine-tuning; their 95 % interval by question, of a paired bootstrap; and
+over seeds, Student's of the seeds' scores. The former says by how much these models differ, the latter by how much others of the same
+routers would. They are not corrected for their number: of so many, one in twenty misses the true value by chance.`;
 
 const LIKELIHOODS = `Log-likelihood of the right answer in nats per character, in the cloze per token: less far below 0 is better. It moves long before the
 order of the options does. Against the baseline as above.`;
@@ -63,7 +64,7 @@ function introduction({ headline, config, results, material, limit }: Report): s
     `Each router trained a model of ${formatCount(base.parameters)} parameters on ${formatCount(base.tokens)} tokens (recipe \`${base.recipe}\`, ${base.steps} steps, windows of ${config.model.seqLen} tokens,`,
     `${base.hours.toFixed(2)} hours each on two ranks), ${seeds.length === 1 ? 'seed' : 'seeds'} ${seeds.join(', ')}. \`locmoe train --instruct\` then fine-tuned it for ${tuning.steps} steps of`,
     `${formatCount(tuning.tokens / tuning.steps)} tokens (with about ${formatCount(results[0].tuned.answerTokens)} tokens of answers in all), without early stop: all learn from the same text, and as much of it.`,
-    'Routers have the settings of `bench routers`. On one node every expert is local, so what the locality loss is for has no part here.',
+    'Routers have the names and settings of `bench routers` ([routers.md](routers.md#names)): all have a token preference, and near-hash selection admits a fixed share. On one node every expert is local, so what the locality loss is for has no part here.',
     '',
     `${describeMaterial(material)}.`,
     ...(limit === null
@@ -73,11 +74,12 @@ function introduction({ headline, config, results, material, limit }: Report): s
 }
 
 function summary({ figures, headline }: Report): string {
-  const { headlineTask, plusVsBaselinePoints, pValue, pValueOverSeeds } = headline;
+  const { headlineTask, plusVsBaseline } = headline;
+  const against = `against ${labelOf(BASELINE)}`;
   const lines = [];
-  if (plusVsBaselinePoints !== null)
+  if (plusVsBaseline !== null)
     lines.push(
-      `${headlineTask} after fine-tuning: LocMoE+ is **${points(plusVsBaselinePoints / 100)} points** against the baseline (p ${probability(pValue!)} by question${pValueOverSeeds === null ? '' : `, ${probability(pValueOverSeeds)} over seeds`}).`,
+      `${headlineTask} after fine-tuning: ${labelOf(PLUS)} is **${points(plusVsBaseline.difference)} points** ${against} (${intervals(plusVsBaseline, points)}).`,
     );
   for (const each of figures) {
     if (each.measure !== 'likelihood') lines.push(againstChance(each));
@@ -85,11 +87,25 @@ function summary({ figures, headline }: Report): string {
       const plus = each.routers.find(({ router }) => router === PLUS)?.againstBaseline;
       if (plus != null)
         lines.push(
-          `${each.task}, likelihood of the right answer: LocMoE+ ${signed(plus.difference, 3)} nats against the baseline (p ${probability(plus.pValue)} by question${plus.pValueOverSeeds === null ? '' : `, ${probability(plus.pValueOverSeeds)} over seeds`}).`,
+          `${each.task}, likelihood of the right answer: ${labelOf(PLUS)} ${nats(plus.difference)} nats ${against} (${intervals(plus, nats)}).`,
         );
     }
   }
   return lines.map((line) => `- ${line}`).join('\n');
+}
+
+function nats(difference: number): string {
+  return signed(difference, 3);
+}
+
+/** "95 % by question -0.9 .. +0.5", and over seeds where there are several. */
+function intervals({ interval, intervalOverSeeds }: Difference, format: (value: number) => string): string {
+  const overSeeds = intervalOverSeeds === null ? 'one seed' : `over seeds ${span(intervalOverSeeds, format)}`;
+  return `95 % by question ${span(interval, format)}, ${overSeeds}`;
+}
+
+function span({ low, high }: Interval, format: (value: number) => string): string {
+  return `${format(low)} .. ${format(high)}`;
 }
 
 /** Which routers are further from chance than two standard errors. */
@@ -103,14 +119,14 @@ function againstChance(each: MeasureFigures): string {
       ? `${label}: every router is **at chance** after fine-tuning.`
       : `${label}: every router is **at chance**, before and after fine-tuning.`;
   const of = (some: readonly RouterFigures[]) =>
-    some.map(({ router, after }) => `${VARIANTS[router].label} ${percent(after.value)}`).join(', ');
+    some.map(({ router, after }) => `${labelOf(router)} ${percent(after.value)}`).join(', ');
   const others = routers.filter((router) => !away.includes(router));
   return `${label}: ${of(away)} after fine-tuning${others.length === 0 ? '' : `; at chance: ${of(others)}`}.`;
 }
 
 function paperSection({ figures }: Report): string {
   const rows = Object.entries(PAPER_SCORES).map(([router, scores]) => [
-    VARIANTS[router as VariantId].label,
+    PAPER_LABELS[router as VariantId]!,
     ...scores.map((score) => score.toFixed(1)),
   ]);
   const gain = (name: string, baseline: number, plus: number) => [
@@ -131,9 +147,9 @@ function paperSection({ figures }: Report): string {
   return [
     'LocMoE+ (arXiv 2406.00023) after fine-tuning, Mixtral 8x7B, in percent. It gives no seeds, shots or errors, its average is not the mean of its columns, and GDAD is private.',
     table([['paper', ...PAPER_TASKS], ...rows]),
-    'The gains of "9.7 % to 14.1 %" divide by the new score. Points are what can be compared; both divisions stand beside them.',
+    `The gains of "9.7 % to 14.1 %" divide by the new score. Points are what can be compared; both divisions stand beside them. The rows of the paper are its own LocMoE+ and baseline, those here are ${labelOf(PLUS)} and ${labelOf(BASELINE)}.`,
     table([
-      ['', 'baseline', 'LocMoE+', 'points', "of the baseline's score", "of LocMoE+'s"],
+      ['', 'baseline', 'locmoe-plus', 'points', "of the baseline's score", "of locmoe-plus'"],
       ...paper,
       ...ours,
     ]),
@@ -143,7 +159,7 @@ function paperSection({ figures }: Report): string {
 function scoreSection(each: MeasureFigures): string[] {
   const { n, chance, majority, firstLongest, cutPrompts, measure, routers } = each;
   const without = (name: string, share: number | undefined) =>
-    share === undefined ? [] : [[name, '', percent(share), ...Array<string>(6).fill('')]];
+    share === undefined ? [] : [[name, '', percent(share), ...Array<string>(5).fill('')]];
   const cut =
     cutPrompts === undefined
       ? ''
@@ -162,16 +178,16 @@ function scoreSection(each: MeasureFigures): string[] {
 }
 
 function likelihoodSection(each: MeasureFigures): string[] {
-  const nats = (value: number) => value.toFixed(3);
+  const format = (value: number) => value.toFixed(3);
   return [
     `### Likelihood: ${each.task}`,
-    table([HEAD, ...each.routers.map((figures) => cells(figures, nats, (gain) => signed(gain, 3)))]),
+    table([HEAD, ...each.routers.map((figures) => cells(figures, format, nats))]),
   ];
 }
 
 const HEAD = [
-  ...['router', 'before', 'after', 'std. error', 'seeds', 'against the baseline', '95 %'],
-  ...['p by question', 'p over seeds'],
+  ...['router', 'before', 'after', 'std. error', 'seeds', 'against the baseline'],
+  ...['95 % by question', '95 % over seeds'],
 ];
 
 function cells(
@@ -179,20 +195,17 @@ function cells(
   format: (value: number) => string,
   formatGain: (value: number) => string,
 ): string[] {
-  const gains =
-    againstBaseline === null
-      ? ['', '', '', '']
-      : [
-          formatGain(againstBaseline.difference),
-          `${formatGain(againstBaseline.interval.low)} .. ${formatGain(againstBaseline.interval.high)}`,
-          probability(againstBaseline.pValue),
-          againstBaseline.pValueOverSeeds === null ? '-' : probability(againstBaseline.pValueOverSeeds),
-        ];
+  const gains = () => {
+    if (againstBaseline === null) return ['', '', ''];
+    const { difference, interval, intervalOverSeeds } = againstBaseline;
+    const overSeeds = intervalOverSeeds === null ? '-' : span(intervalOverSeeds, formatGain);
+    return [formatGain(difference), span(interval, formatGain), overSeeds];
+  };
   return [
-    VARIANTS[router].label,
+    labelOf(router),
     ...[format(before.value), format(after.value), after.stderr === null ? '-' : format(after.stderr)],
     seeds.map(format).join(', '),
-    ...gains,
+    ...gains(),
   ];
 }
 
@@ -209,11 +222,7 @@ function modelSection({ results, headline }: Report): string {
     `Validation loss in nats per token: of the base models on text, after fine-tuning on held-out answers; median of the seeds, least to greatest in brackets. All ${results.length} base models together took ${total}.`,
     table([
       ['router', 'base', 'fine-tuned'],
-      ...routers.map((router) => [
-        VARIANTS[router].label,
-        lossesOf(router, 'base'),
-        lossesOf(router, 'tuned'),
-      ]),
+      ...routers.map((router) => [labelOf(router), lossesOf(router, 'base'), lossesOf(router, 'tuned')]),
     ]),
   ].join('\n\n');
 }

@@ -20,6 +20,14 @@ export const PAPER_SCORES: Partial<Readonly<Record<VariantId, readonly number[]>
   'locmoe-plus': [57.4, 49.9, 74.5, 61.5, 68.8, 70.4, 33.5, 67.8],
 };
 
+/** The paper's names, which are of its own routers. */
+export const PAPER_LABELS: Partial<Readonly<Record<VariantId, string>>> = {
+  switch: 'baseline (top-1, capacity 1.1)',
+  'locmoe-plus-tcr': 'token choice only',
+  'locmoe-plus-ecr': 'expert choice only',
+  'locmoe-plus': 'LocMoE+',
+};
+
 /** Share, as scores of ours are. */
 export function paperScore(router: VariantId, task: PaperTask): number {
   return PAPER_SCORES[router]![PAPER_TASKS.indexOf(task)] / 100;

@@ -16,8 +16,3 @@ export function signed(value: number, digits: number): string {
   if (Number(text) === 0) return (0).toFixed(digits);
   return value > 0 ? `+${text}` : text;
 }
-
-/** 0.0312 -> "0.031", 0.0001 -> "< 0.001" */
-export function probability(value: number): string {
-  return value < 0.001 ? '< 0.001' : value.toFixed(3);
-}

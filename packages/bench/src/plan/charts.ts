@@ -1,5 +1,5 @@
 import { type Chart, picture } from '../picture.js';
-import { labelOf, routerColour } from '../routers/chart-style.js';
+import { colourOf } from '../routers/chart-style.js';
 import type { LayoutCheck } from './check.js';
 import { formatLink } from './link.js';
 import { TIME_PARTS } from './predict.js';
@@ -83,7 +83,7 @@ function caption({ flopsPerS, link }: DeviceOptions): string {
 
 export function routersChart(points: readonly ScalePoint[], options: DeviceOptions): Chart | null {
   const rows = points.map(({ devices, router, exchange, experts, plan }) => ({
-    ...{ devices, experts, router: labelOf(router), exchange: `${exchange} exchange` },
+    ...{ devices, experts, router, exchange: `${exchange} exchange` },
     tokens: plan.tokensPerS / devices,
   }));
   return picture('scale-routers', 'Speed of a device in ever larger clusters', [caption(options)], rows, {
@@ -99,7 +99,10 @@ export function routersChart(points: readonly ScalePoint[], options: DeviceOptio
           title: 'tokens a second and device',
           scale: { zero: false },
         },
-        color: routerColour(SCALE_ROUTERS),
+        color: {
+          ...{ field: 'router', type: 'nominal', title: 'router' },
+          scale: { domain: [...SCALE_ROUTERS], range: SCALE_ROUTERS.map(colourOf) },
+        },
       },
     },
   });

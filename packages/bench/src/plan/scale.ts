@@ -58,7 +58,8 @@ export const ROUTING = {
   },
   'locmoe-plus': {
     ...{ keptPerToken: 0.4, localGain: 0.0513, imbalance: 1 },
-    source: 'LocMoE+ takes 60 % off the tokens of an expert (arXiv 2406.00023); locality as LocMoE',
+    source:
+      'LocMoE+ takes 60 % off the tokens of an expert (arXiv 2406.00023, version 1; 40 % from version 2 on); locality as LocMoE',
   },
 } satisfies Partial<Record<RouterName, RoutingAssumption>>;
 export type ScaleRouter = keyof typeof ROUTING;

@@ -1,10 +1,10 @@
 import { type Chart, type ChartBody, picture, type Rows } from '../picture.js';
 import { median } from '../statistics.js';
-import { cellLabel, labelOf, routerAxis, routerColour } from './chart-style.js';
+import { cellLabel, routerAxis, routerColour } from './chart-style.js';
 import type { Comparison } from './comparison.js';
 import type { Cell } from './jobs.js';
 import type { StepComposition } from './run-figures.js';
-import { VARIANT_IDS, type VariantId } from './variants.js';
+import { labelOf, VARIANT_IDS, type VariantId } from './variants.js';
 
 const COMPOSITION_LABELS: Readonly<Record<keyof StepComposition, string>> = {
   computation: 'computation',

@@ -1,7 +1,7 @@
 import { ROUTER_NAMES } from 'locmoe/routing/index';
 import type { ChartBody } from '../picture.js';
 import type { Cell } from './jobs.js';
-import { VARIANT_IDS, VARIANTS, type VariantId } from './variants.js';
+import { labelOf, VARIANT_IDS, type VariantId } from './variants.js';
 
 /** Colour-blind safe palette (Okabe and Ito); ablations and controls are also dashed. */
 const COLOURS: Readonly<Partial<Record<VariantId, string>>> = {
@@ -18,12 +18,8 @@ const COLOURS: Readonly<Partial<Record<VariantId, string>>> = {
 /** Assigned in order to routers without a colour of their own. */
 const OTHER_COLOURS = ['#882255', '#44aa99', '#999933'];
 
-function colourOf(variant: VariantId): string {
+export function colourOf(variant: VariantId): string {
   return COLOURS[variant] ?? OTHER_COLOURS[VARIANT_IDS.indexOf(variant) % OTHER_COLOURS.length];
-}
-
-export function labelOf(variant: VariantId): string {
-  return VARIANTS[variant].label;
 }
 
 /** Routers in report order, top to bottom. */

@@ -1,8 +1,8 @@
-import type { Spread } from '../statistics.js';
-import type { Comparison, FigureOf, RunSet } from './comparison.js';
-import { type Equivalence, testEquivalence } from './equivalence.js';
+import type { Comparison, RunSet } from './comparison.js';
+import { type Difference, type Equivalence, testEquivalence } from './equivalence.js';
 import { type FrontierPoint, frontierOf } from './frontier.js';
 import { HEADLINE_CELL } from './jobs.js';
+import { type Contrast, contrastsOf } from './papers.js';
 import { perplexityOf } from './perplexity.js';
 import { type TimeToBaseline, timeToBaseline } from './time-to-baseline.js';
 import { BASELINE, PLAIN_BASELINE, type VariantId } from './variants.js';
@@ -10,25 +10,17 @@ import { BASELINE, PLAIN_BASELINE, type VariantId } from './variants.js';
 type Equivalences = Readonly<Partial<Record<VariantId, Omit<Equivalence, 'verdict'>>>>;
 
 /**
- * The file `routers.json`: medians over seeds, shares and ratios as fractions; null where a run is missing.
+ * The file `routers.json`: shares and ratios as fractions, of several seeds the median where nothing else is said; null where
+ * a run is missing. Routers are named by the id of their variant.
  */
 export interface Headline {
   readonly allToAllShareOfBaselineStep: number | null;
-  readonly locmoe: {
-    readonly stepTimeVsHash: number | null;
-    readonly stepTimeVsSwitch: number | null;
-    readonly perplexityVsSwitch: number | null;
-    /** Experts in use, in the layer that uses fewest. */
-    readonly expertsUsed: number | null;
-  };
   readonly locmoePlus: {
-    /** Mean over the training, and over its last quarter. */
+    /** Mean over the training; an input of the comparison. */
     readonly tokensPerExpertVsBaseline: number | null;
-    readonly tokensPerExpertVsBaselineLastQuarter: number | null;
-    readonly stepTimeVsBaseline: number | null;
-    readonly stepTimeVsLocmoe: number | null;
-    readonly perplexityVsBaseline: number | null;
   };
+  /** What was planned to be tested, and what came out. */
+  readonly contrasts: readonly Contrast[];
   /** Of the perplexity after the same tokens to the baseline's, that of switch as published, and those of hash. */
   readonly equivalence: Equivalences;
   readonly equivalenceToPlainSwitch: Equivalences;
@@ -45,17 +37,9 @@ export interface Headline {
   readonly command: string;
 }
 
-/** Headline figures with their range over seeds, keyed by path in `routers.json`. */
-export type HeadlineSpreads = Readonly<Record<HeadlineKey, Spread | null>>;
-
-export type HeadlineKey =
-  | 'allToAllShareOfBaselineStep'
-  | `locmoe.${Exclude<keyof Headline['locmoe'], symbol>}`
-  | `locmoePlus.${Exclude<keyof Headline['locmoePlus'], symbol>}`;
-
 /** All that the report says of the comparison as a whole. */
 export interface Findings {
-  readonly spreads: HeadlineSpreads;
+  readonly contrasts: readonly Contrast[];
   readonly equivalence: Readonly<Partial<Record<VariantId, Equivalence>>>;
   readonly equivalenceToPlain: Readonly<Partial<Record<VariantId, Equivalence>>>;
   readonly equivalenceToHash: Readonly<Partial<Record<VariantId, Equivalence>>>;
@@ -68,7 +52,7 @@ export interface Findings {
 export function findingsOf(comparison: Comparison): Findings {
   const { quality } = comparison;
   return {
-    spreads: headlineSpreads(comparison),
+    contrasts: contrastsOf(comparison),
     equivalence: equivalencesTo(quality, BASELINE),
     equivalenceToPlain: equivalencesTo(quality, PLAIN_BASELINE),
     equivalenceToHash: equivalencesTo(quality, 'hash'),
@@ -97,57 +81,32 @@ function equivalencesTo(quality: RunSet, reference: VariantId): Partial<Record<V
   );
 }
 
-function headlineSpreads(comparison: Comparison): HeadlineSpreads {
-  const { quality } = comparison;
-  const time = comparison.in(HEADLINE_CELL);
-  const stepTime: FigureOf = ({ figures }) => figures.stepMs.median;
-  return {
-    allToAllShareOfBaselineStep: time.spread(BASELINE, ({ figures }) => figures.allToAllShare),
-    'locmoe.stepTimeVsHash': time.ratio('locmoe', 'hash', stepTime),
-    'locmoe.stepTimeVsSwitch': time.ratio('locmoe', 'switch', stepTime),
-    'locmoe.perplexityVsSwitch': quality.ratio('locmoe', 'switch', perplexityOf),
-    'locmoe.expertsUsed': quality.spread('locmoe', ({ figures }) => figures.expertsUsed),
-    'locmoePlus.tokensPerExpertVsBaseline': quality.ratio(
-      'locmoe-plus',
-      BASELINE,
-      ({ figures }) => figures.tokensPerExpertOfAllSteps,
-    ),
-    'locmoePlus.tokensPerExpertVsBaselineLastQuarter': quality.ratio(
-      'locmoe-plus',
-      BASELINE,
-      ({ figures }) => figures.tokensPerExpertOfLastQuarter,
-    ),
-    'locmoePlus.stepTimeVsBaseline': time.ratio('locmoe-plus', BASELINE, stepTime),
-    'locmoePlus.stepTimeVsLocmoe': time.ratio('locmoe-plus', 'locmoe', stepTime),
-    'locmoePlus.perplexityVsBaseline': quality.ratio('locmoe-plus', BASELINE, perplexityOf),
-  };
-}
-
 export function headlineOf(
   comparison: Comparison,
   findings: Findings,
   { machine, command }: { readonly machine: string; readonly command: string },
 ): Headline {
-  const value = (key: HeadlineKey) => rounded(findings.spreads[key]?.median ?? null);
   const { quality } = comparison;
-  const compared = [...quality.runs, ...comparison.in(HEADLINE_CELL).runs];
+  const time = comparison.in(HEADLINE_CELL);
+  const compared = [...quality.runs, ...time.runs];
   const seeds = new Set(compared.map(({ seed }) => seed));
   const [run] = quality.runs;
   return {
-    allToAllShareOfBaselineStep: value('allToAllShareOfBaselineStep'),
-    locmoe: {
-      stepTimeVsHash: value('locmoe.stepTimeVsHash'),
-      stepTimeVsSwitch: value('locmoe.stepTimeVsSwitch'),
-      perplexityVsSwitch: value('locmoe.perplexityVsSwitch'),
-      expertsUsed: value('locmoe.expertsUsed'),
-    },
+    allToAllShareOfBaselineStep: rounded(
+      time.spread(BASELINE, ({ figures }) => figures.allToAllShare)?.median ?? null,
+    ),
     locmoePlus: {
-      tokensPerExpertVsBaseline: value('locmoePlus.tokensPerExpertVsBaseline'),
-      tokensPerExpertVsBaselineLastQuarter: value('locmoePlus.tokensPerExpertVsBaselineLastQuarter'),
-      stepTimeVsBaseline: value('locmoePlus.stepTimeVsBaseline'),
-      stepTimeVsLocmoe: value('locmoePlus.stepTimeVsLocmoe'),
-      perplexityVsBaseline: value('locmoePlus.perplexityVsBaseline'),
+      tokensPerExpertVsBaseline: rounded(
+        quality.ratio('locmoe-plus', BASELINE, ({ figures }) => figures.tokensPerExpertOfAllSteps)?.median ??
+          null,
+      ),
     },
+    contrasts: findings.contrasts.map(({ difference, p, pHolm, ...contrast }) => ({
+      ...contrast,
+      difference: difference && roundedDifference(difference),
+      p: threeDigits(p),
+      pHolm: threeDigits(pHolm),
+    })),
     equivalence: inJson(findings.equivalence),
     equivalenceToPlainSwitch: inJson(findings.equivalenceToPlain),
     equivalenceToHash: inJson(findings.equivalenceToHash),
@@ -169,13 +128,22 @@ export function headlineOf(
 }
 
 function inJson(equivalences: Findings['equivalence']): Equivalences {
-  const threeDigits = (p: number | null) => (p === null ? null : Number(p.toPrecision(3)));
-  return mapped(equivalences, ({ margin, p, pNotWorse, meanDifference }) => ({
+  return mapped(equivalences, ({ margin, p, ...difference }) => ({
     margin,
     p: threeDigits(p),
-    pNotWorse: threeDigits(pNotWorse),
-    meanDifference: rounded(meanDifference)!,
+    ...roundedDifference(difference),
   }));
+}
+
+function roundedDifference({ meanDifference, interval }: Difference): Difference {
+  return {
+    meanDifference: rounded(meanDifference)!,
+    interval: interval && { low: rounded(interval.low)!, high: rounded(interval.high)! },
+  };
+}
+
+function threeDigits(p: number | null): number | null {
+  return p === null ? null : Number(p.toPrecision(3));
 }
 
 function mapped<From, To>(

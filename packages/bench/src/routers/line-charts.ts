@@ -1,10 +1,10 @@
 import { type Chart, type ChartBody, picture, type Rows } from '../picture.js';
 import { mean } from '../statistics.js';
-import { labelOf, routerColour, routerDash } from './chart-style.js';
+import { routerColour, routerDash } from './chart-style.js';
 import { type Comparison, medianCurve, type RunResult } from './comparison.js';
 import { cumulativeLoad } from './distributions.js';
 import { COSINE_KINDS } from './probe.js';
-import { VARIANT_IDS } from './variants.js';
+import { labelOf, VARIANT_IDS } from './variants.js';
 
 // Pictures of what the quality runs have learned.
 

@@ -7,11 +7,19 @@ import { cellLabel } from './chart-style.js';
 import type { Comparison } from './comparison.js';
 import { type CostRow, costCells } from './cost.js';
 import type { Findings, Headline } from './headline.js';
-import { type Cell, HEADLINE_CELL, type Kind } from './jobs.js';
-import { PAPER_FIGURES } from './papers.js';
+import type { Cell, Kind } from './jobs.js';
+import { paperSection, setFiguresOf } from './papers.js';
 import { equalitySection, frontierSection, ruleSection, timeSection } from './quality-sections.js';
 import { type RunFigures, USED_SHARE, WARM_UP_STEPS } from './run-figures.js';
-import { BASELINE, VARIANT_IDS, VARIANTS, type VariantId } from './variants.js';
+import {
+  BASELINE,
+  LEVEL_1_CONTROL,
+  labelOf,
+  VARIANT_IDS,
+  VARIANTS,
+  type VariantId,
+  withControl,
+} from './variants.js';
 
 export interface Report {
   readonly comparison: Comparison;
@@ -36,11 +44,11 @@ export function reportMarkdown(report: Report, previous: string): string {
   return [
     '# Routers compared',
     introduction(report),
+    '## Names',
+    NAMES,
     "## The papers' figures and ours",
-    `Time is that of ${cellLabel(HEADLINE_CELL)}. Changes are medians over seeds of runs with the same seed, in brackets the least and the greatest; perplexities are geometric means, with the test of equality below.`,
-    paperTable(report),
-    '## What falls short, and why',
-    shortfalls(report),
+    paperSection(findings.contrasts, setFiguresOf(comparison, numExperts)),
+    '## What it comes from',
     keptReasons(previous),
     '## Equal quality?',
     equalitySection(comparison, findings),
@@ -63,6 +71,14 @@ export function reportMarkdown(report: Report, previous: string): string {
     .join('\n\n')
     .concat('\n');
 }
+
+const NAMES = [
+  'A learned gate "+ token preference" has `moe.tokenPreference=16`: a fixed random number for each token id and expert is added to its scores, at the start 256 / 257 of their variance. It routes nearly as a hash of the token id does.',
+  `*${labelOf('locmoe-plus')}* is the router \`locmoe-plus\` with that, and with two of its paper's mechanisms off: the capacity is fixed, not adaptive, and there is no locality loss. Nearly a fixed list of token ids has experts.`,
+  `${labelOf('locmoe')} is without its locality loss and its estimated capacity too.`,
+  `${labelOf(LEVEL_1_CONTROL)} is PanGu-Sigma's routing: level 1, here a group of experts for each node, and a table of token ids within. ${labelOf('hash')} is such a table alone.`,
+  `${labelOf('switch-plain')}, ${labelOf('locmoe-plain')} and ${labelOf('locmoe-plus-plain')} without an addition are the papers' routers.`,
+].join('\n');
 
 function introduction({ comparison, headline, recipe, dense, numPlanned }: Report): string {
   return [
@@ -90,7 +106,10 @@ function qualityWords({ quality }: Comparison): string[] {
 }
 
 function denseWords({ config, runId, step }: Manifest): string {
-  return `These models grew from a dense one (\`--inherit\`, run \`${runId}\`), which had trained for ${millions(step * tokensPerStep(config))} million tokens.`;
+  return [
+    `These models grew from a dense one (\`--inherit\`, run \`${runId}\`), which had trained for ${millions(step * tokensPerStep(config))} million tokens.`,
+    'All seeds share it: they differ in what followed alone. The dense model trained on for as many tokens is not among the rows, so nothing here says what experts are worth.',
+  ].join('\n');
 }
 
 function timeWords(comparison: Comparison): string[] {
@@ -111,33 +130,17 @@ function settingsSection({ results }: Comparison): string {
   const variants = VARIANT_IDS.filter((id) => results.some(({ variant }) => variant === id));
   return variants
     .map((variant) => {
-      const { label, sets, level1 } = VARIANTS[variant];
+      const { sets, level1 } = VARIANTS[variant];
       const groups = level1 === undefined ? [] : [`a group of experts for each ${level1} (level 1)`];
-      return `- ${label}: ${[...sets.map((set) => `\`${set}\``), ...groups].join(', ')}`;
+      return `- ${labelOf(variant)} (\`${variant}\`): ${[...sets.map((set) => `\`${set}\``), ...groups].join(', ')}`;
     })
     .join('\n');
 }
 
-function paperTable({ findings, numExperts }: Report): string {
-  return table([
-    ['', 'papers', 'here', 'reached'],
-    ...PAPER_FIGURES.map(({ what, paper, here }) => {
-      const figure = here(findings, numExperts);
-      if (figure === null) return [what, paper, 'no run', ''];
-      return [what, paper, figure.text, figure.reached ? 'yes' : 'no'];
-    }),
-  ]);
-}
+/** What the figures of a cell are compared with: the baseline, and what level 1 saves without a gate. */
+const COMPARED_WITH: readonly VariantId[] = [BASELINE, LEVEL_1_CONTROL];
 
-function shortfalls({ findings, numExperts }: Report): string {
-  const missed = PAPER_FIGURES.flatMap(({ what, paper, here }) => {
-    const figure = here(findings, numExperts);
-    return figure === null || figure.reached ? [] : [`- ${what}: ${figure.text}; papers: ${paper}`];
-  });
-  return missed.length > 0 ? missed.join('\n') : "Every figure that was measured reaches the papers' best.";
-}
-
-/** Table columns of a cell: a figure of its runs, with the change against the baseline where relevant. */
+/** Table columns of a cell: a figure of its runs, with these changes where relevant. */
 const COLUMNS: readonly {
   readonly name: string;
   readonly of: (figures: RunFigures) => number | null;
@@ -169,21 +172,28 @@ const COLUMNS: readonly {
 
 function cellTable(comparison: Comparison, cell: Cell): string {
   const runs = comparison.in(cell);
+  const changes = (variant: VariantId, of: (figures: RunFigures) => number | null) =>
+    COMPARED_WITH.map((reference) => {
+      const change = runs.ratio(variant, reference, ({ figures }) => of(figures));
+      return variant === reference || change === null ? '' : signedPercent(change.median);
+    });
   const cells = (variant: VariantId) =>
     COLUMNS.flatMap(({ of, format, compared }) => {
       const spread = runs.spread(variant, ({ figures }) => of(figures));
-      const change = runs.ratio(variant, BASELINE, ({ figures }) => of(figures));
-      return [
-        spread === null ? '' : withSpread(spread, format),
-        ...(compared ? [variant === BASELINE || change === null ? '' : signedPercent(change.median)] : []),
-      ];
+      return [spread === null ? '' : withSpread(spread, format), ...(compared ? changes(variant, of) : [])];
     });
+  const isRun = (variant: VariantId) => runs.of(variant).length > 0;
+  const names = COMPARED_WITH.map((reference) => `vs ${labelOf(reference)}`);
+  const head = COLUMNS.flatMap(({ name, compared }) => (compared ? [name, ...names] : [name]));
   return [
     table([
-      ['router', ...COLUMNS.flatMap(({ name, compared }) => (compared ? [name, 'vs switch'] : [name]))],
-      ...runs.variants.map((variant) => [VARIANTS[variant].label, ...cells(variant)]),
+      ['router', ...head],
+      ...withControl(runs.variants).map((variant) => [
+        labelOf(variant),
+        ...(isRun(variant) ? cells(variant) : head.map((_, i) => (i === 0 ? 'no run' : ''))),
+      ]),
     ]),
-    `An expert counts as used from ${percent(USED_SHARE)} of an even share of its layer's tokens; the layer that uses fewest counts. Use, capacity and cosine are those of the last quarter of the training, the rest of all counted steps. All-to-all is its share of a step, waiting included.`,
+    `Medians of the seeds, in brackets the least and the greatest. An expert counts as used from ${percent(USED_SHARE)} of an even share of its layer's tokens; the layer that uses fewest counts. Use, capacity and cosine are those of the last quarter of the training, the rest of all counted steps. All-to-all is its share of a step, waiting included.`,
   ].join('\n\n');
 }
 
@@ -192,7 +202,7 @@ function linkSection(calibration: Calibration | null): string {
   const { link, share, trials } = calibration;
   if (share === null) return `The link was given: ${linkLabel(link)}.`;
   return [
-    `The link is set by short runs of the switch baseline so that all-to-all takes nearly as much of its step as on the paper's 256 NPUs, 28.7 % (18.1 % on 128); chosen: **${linkLabel(link)}**, where a short run reached ${percent(share)}.`,
+    `The link is set by short runs of ${labelOf(BASELINE)} so that all-to-all takes nearly as much of its step as on the paper's 256 NPUs, 28.7 % (18.1 % on 128); chosen: **${linkLabel(link)}**, where a short run reached ${percent(share)}.`,
     table([
       ['link', 'all-to-all of the step'],
       ...trials.map((trial) => [linkLabel(trial.link), percent(trial.share)]),

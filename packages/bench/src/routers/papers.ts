@@ -1,82 +1,163 @@
-import { percent, signedPercent, withSpread } from '../markdown.js';
-import { PAPER_SHARE } from './calibration.js';
-import { type Equivalence, MARGIN } from './equivalence.js';
-import type { Findings, HeadlineKey } from './headline.js';
-import type { TimeToBaseline } from './time-to-baseline.js';
+import { percent, signedPercent, table, withSpread } from '../markdown.js';
+import { holm } from '../statistics.js';
+import type { Comparison, FigureOf } from './comparison.js';
+import {
+  type Difference,
+  differenceOf,
+  MARGIN,
+  SIGNIFICANCE,
+  testEquivalence,
+  type Verdict,
+  verdictOf,
+} from './equivalence.js';
+import { HEADLINE_CELL } from './jobs.js';
+import { perplexityOf } from './perplexity.js';
+import { BASELINE, labelOf, type VariantId } from './variants.js';
+
+const MEASURES = ['step time', 'perplexity'] as const;
+
+/** What the comparison was planned to show of two routers, and what LocMoE (arXiv 2401.13920) or LocMoE+ (2406.00023) report. */
+interface Planned {
+  readonly variant: VariantId;
+  readonly reference: VariantId;
+  readonly measure: (typeof MEASURES)[number];
+  readonly paper: string;
+  /** Equality within the margin, or a change that is at most this; null for a control, which has nothing to reach. */
+  readonly goal: 'equal' | number | null;
+}
+
+const LEVEL_1 = 'control: what level 1 does without a gate';
 
 /**
- * A result of LocMoE (arXiv 2401.13920) or LocMoE+ (arXiv 2406.00023), and whether ours reaches its best value.
+ * Each figure stands beside the counterpart that its paper has: LocMoE takes 12.68 % off hash routing and 22.24 % off switch.
+ * Where LocMoE+ reports a range over clusters, the goal is its near end.
  */
-export interface PaperFigure {
+const PLANNED: readonly Planned[] = [
+  { variant: 'locmoe', reference: 'hash', measure: 'step time', paper: '-12.68 %', goal: -0.1268 },
+  { variant: 'locmoe', reference: 'switch', measure: 'step time', paper: '-22.24 %', goal: -0.2224 },
+  { variant: 'hash-two-level', reference: 'hash', measure: 'step time', paper: LEVEL_1, goal: null },
+  { variant: 'hash-two-level', reference: 'switch', measure: 'step time', paper: LEVEL_1, goal: null },
+  { variant: 'locmoe', reference: 'hash-two-level', measure: 'step time', paper: LEVEL_1, goal: null },
+  { variant: 'locmoe', reference: 'hash', measure: 'perplexity', paper: 'hash is better', goal: 'equal' },
+  {
+    variant: 'locmoe',
+    reference: 'hash-two-level',
+    measure: 'perplexity',
+    paper: 'not separated',
+    goal: 'equal',
+  },
+  {
+    variant: 'locmoe',
+    reference: 'switch',
+    measure: 'perplexity',
+    paper: 'better, early on',
+    goal: 'equal',
+  },
+  {
+    variant: 'locmoe-plus',
+    reference: 'switch',
+    measure: 'step time',
+    paper: '-5.4 % to -46.6 %',
+    goal: -0.054,
+  },
+  {
+    variant: 'locmoe-plus',
+    reference: 'locmoe',
+    measure: 'step time',
+    paper: '-2.9 % to -13.3 %',
+    goal: -0.029,
+  },
+  { variant: 'locmoe-plus', reference: 'hash-two-level', measure: 'step time', paper: LEVEL_1, goal: null },
+  {
+    variant: 'locmoe-plus',
+    reference: 'switch',
+    measure: 'perplexity',
+    paper: 'unchanged convergence',
+    goal: 'equal',
+  },
+];
+
+const FIGURES: Readonly<Record<Planned['measure'], FigureOf>> = {
+  'step time': ({ figures }) => figures.stepMs.median,
+  perplexity: perplexityOf,
+};
+
+/** A planned contrast with what came out; of the goals together, Holm's correction keeps the chance of a false one at 5 %. */
+export interface Contrast extends Planned {
+  /** Null where a run is missing. */
+  readonly difference: Difference | null;
+  /** Of the test of the goal; null without a goal, and with fewer than two seeds. */
+  readonly p: number | null;
+  readonly pHolm: number | null;
+  /** Null without a goal or a run. `shown` and `equal` only if the corrected p is below 0.05. */
+  readonly verdict: Verdict | 'shown' | 'not met' | null;
+}
+
+export function contrastsOf(comparison: Comparison): Contrast[] {
+  const time = comparison.in(HEADLINE_CELL);
+  const tested = PLANNED.map((planned) => {
+    const { variant, reference, measure, goal } = planned;
+    const runs = measure === 'perplexity' ? comparison.quality : time;
+    const pairs = runs.pairs(variant, reference, FIGURES[measure]);
+    const found = differenceOf(pairs);
+    if (found === null) return { ...planned, difference: null, p: null };
+    const { test, ...difference } = found;
+    if (test === null || goal === null) return { ...planned, difference, p: null };
+    const p = goal === 'equal' ? testEquivalence(pairs)!.p : test.pBelow(Math.log1p(goal));
+    return { ...planned, difference, p };
+  });
+  const corrected = holm(tested.flatMap(({ p }) => p ?? []));
+  return tested.map((contrast) => {
+    const pHolm = contrast.p === null ? null : corrected.shift()!;
+    return { ...contrast, pHolm, verdict: verdict(contrast, pHolm) };
+  });
+}
+
+function verdict(
+  { goal, difference }: Omit<Contrast, 'pHolm' | 'verdict'>,
+  pHolm: number | null,
+): Contrast['verdict'] {
+  if (goal === null || difference === null) return null;
+  if (goal === 'equal') return verdictOf(pHolm, difference, MARGIN);
+  if (pHolm === null) return 'undecided';
+  if (pHolm < SIGNIFICANCE) return 'shown';
+  return difference.interval!.low > goal ? 'not met' : 'undecided';
+}
+
+/** Figures that the settings of the comparison decide, so that they are no findings. */
+export interface SetFigure {
   readonly what: string;
   readonly paper: string;
-  /** Null where a run is missing. */
-  readonly here: (findings: Findings, numExperts: number) => { text: string; reached: boolean } | null;
+  readonly here: string | null;
+  readonly setBy: string;
 }
 
-/** The best saving of time per epoch in LocMoE, and of step time in LocMoE+. */
-const BEST_LOCMOE = -0.2224;
-const BEST_LOCMOE_PLUS = -0.466;
-/** Shares of the baseline's time to its own last perplexity, near those savings. */
-const TIME_LOCMOE = 0.8;
-const TIME_LOCMOE_PLUS = 0.6;
-
-function figure(
-  key: HeadlineKey,
-  what: string,
-  paper: string,
-  format: (value: number, numExperts: number) => string,
-  reached: (value: number, numExperts: number) => boolean,
-): PaperFigure {
-  return {
-    what,
-    paper,
-    here({ spreads }, numExperts) {
-      const spread = spreads[key];
-      if (spread === null) return null;
-      const text = withSpread(spread, (value) => format(value, numExperts));
-      return { text, reached: reached(spread.median, numExperts) };
+export function setFiguresOf(comparison: Comparison, numExperts: number): SetFigure[] {
+  const { quality } = comparison;
+  const time = comparison.in(HEADLINE_CELL);
+  const share = time.spread(BASELINE, ({ figures }) => figures.allToAllShare);
+  const used = quality.spread('locmoe', ({ figures }) => figures.expertsUsed);
+  const tokens = quality.ratio('locmoe-plus', BASELINE, ({ figures }) => figures.tokensPerExpertOfAllSteps);
+  return [
+    {
+      what: `all-to-all's share of a step of ${labelOf(BASELINE)}`,
+      paper: '18.1 % (128 NPUs), 28.7 % (256 NPUs)',
+      here: share && withSpread(share, percent),
+      setBy: 'the link, which is set for it',
     },
-  };
-}
-
-function change(key: HeadlineKey, what: string, paper: string, limit: number): PaperFigure {
-  return figure(key, what, paper, signedPercent, (value) => value <= limit);
-}
-
-function equality(what: string, of: (findings: Findings) => Equivalence | undefined): PaperFigure {
-  return {
-    what,
-    paper: `equal (here: within ${percent(MARGIN)}, p < 0.05)`,
-    here(findings) {
-      const tested = of(findings);
-      if (tested === undefined) return null;
-      const { meanDifference, p, pNotWorse, verdict } = tested;
-      const notWorse = verdict === 'not worse' ? `; not worse by that: ${probability(pNotWorse)}` : '';
-      return {
-        text: `${signedPercent(meanDifference)}, ${probability(p)}${notWorse}`,
-        reached: verdict === 'equal' || verdict === 'better',
-      };
+    {
+      what: `${labelOf('locmoe')}: experts used`,
+      paper: 'all (switch: 9 of 16)',
+      here: used && withSpread(used, (value) => `${value} of ${numExperts}`),
+      setBy: 'the preferences, which give each expert about as many token ids',
     },
-  };
-}
-
-function time(
-  of: (findings: Findings) => TimeToBaseline | undefined,
-  what: string,
-  paper: string,
-  limit: number,
-): PaperFigure {
-  return {
-    what,
-    paper,
-    here(findings) {
-      const needed = of(findings);
-      if (needed === undefined) return null;
-      if (needed.tokens === null) return { text: 'does not get there', reached: false };
-      return needed.time === null ? null : { text: needed.time.toFixed(2), reached: needed.time <= limit };
+    {
+      what: `${labelOf('locmoe-plus')}: tokens per expert against ${labelOf(BASELINE)}`,
+      paper: '-60 % (version 1), -40 % (version 2 and later), by a capacity that falls',
+      here: tokens && withSpread(tokens, signedPercent),
+      setBy: '`moe.capacityFactor=0.37`, fixed',
     },
-  };
+  ];
 }
 
 /** "p = 0.031" */
@@ -85,80 +166,35 @@ export function probability(p: number | null): string {
   return p < 0.001 ? 'p < 0.001' : `p = ${p.toFixed(3)}`;
 }
 
-export const PAPER_FIGURES: readonly PaperFigure[] = [
-  figure(
-    'allToAllShareOfBaselineStep',
-    "all-to-all's share of the baseline's step",
-    '18.1 % (128 NPUs), 28.7 % (256 NPUs)',
-    percent,
-    (value) => value >= PAPER_SHARE.least && value <= PAPER_SHARE.most,
-  ),
-  change('locmoe.stepTimeVsHash', 'LocMoE: step time against hash', '-12.7 % to -22.2 %', BEST_LOCMOE),
-  change('locmoe.stepTimeVsSwitch', 'LocMoE: step time against switch', '-12.7 % to -22.2 %', BEST_LOCMOE),
-  equality('LocMoE: perplexity against hash', ({ equivalenceToHash }) => equivalenceToHash.locmoe),
-  // PanGu-Sigma's hash routing (RRE), on which LocMoE builds, has level 1.
-  equality(
-    'LocMoE: perplexity against hash of both levels',
-    ({ equivalenceToTwoLevelHash }) => equivalenceToTwoLevelHash.locmoe,
-  ),
-  equality('LocMoE: perplexity against switch', ({ equivalence }) => equivalence.locmoe),
-  equality(
-    'LocMoE: perplexity against switch as published',
-    ({ equivalenceToPlain }) => equivalenceToPlain.locmoe,
-  ),
-  time(
-    ({ timeToBaseline }) => timeToBaseline.locmoe,
-    "LocMoE: time to switch's last perplexity",
-    'at most 0.80 (by -22.2 % at equal quality)',
-    TIME_LOCMOE,
-  ),
-  time(
-    ({ timeToPlain }) => timeToPlain.locmoe,
-    'LocMoE: time to that of switch as published',
-    'at most 0.80 (by -22.2 % at equal quality)',
-    TIME_LOCMOE,
-  ),
-  figure(
-    'locmoe.expertsUsed',
-    'LocMoE: experts used',
-    'all (switch: 9 of 16)',
-    (value, numExperts) => `${value} of ${numExperts}`,
-    (value, numExperts) => value === numExperts,
-  ),
-  change(
-    'locmoePlus.tokensPerExpertVsBaseline',
-    'LocMoE+: tokens per expert against switch, mean over the training',
-    'below -60 %',
-    -0.6,
-  ),
-  change(
-    'locmoePlus.tokensPerExpertVsBaselineLastQuarter',
-    'LocMoE+: the same in its last quarter',
-    'below -60 %',
-    -0.6,
-  ),
-  change(
-    'locmoePlus.stepTimeVsBaseline',
-    'LocMoE+: step time against switch',
-    '-5.4 % to -46.6 %',
-    BEST_LOCMOE_PLUS,
-  ),
-  change('locmoePlus.stepTimeVsLocmoe', 'LocMoE+: step time against LocMoE', '-2.9 % to -13.3 %', -0.029),
-  equality('LocMoE+: perplexity against switch', ({ equivalence }) => equivalence['locmoe-plus']),
-  equality(
-    'LocMoE+: perplexity against switch as published',
-    ({ equivalenceToPlain }) => equivalenceToPlain['locmoe-plus'],
-  ),
-  time(
-    ({ timeToBaseline }) => timeToBaseline['locmoe-plus'],
-    "LocMoE+: time to switch's last perplexity",
-    'at most 0.60 (by -46.6 % at equal quality)',
-    TIME_LOCMOE_PLUS,
-  ),
-  time(
-    ({ timeToPlain }) => timeToPlain['locmoe-plus'],
-    'LocMoE+: time to that of switch as published',
-    'at most 0.60 (by -46.6 % at equal quality)',
-    TIME_LOCMOE_PLUS,
-  ),
-];
+/** "-0.5 % (-2.1 % to +1.0 %)" */
+export function withInterval({ meanDifference, interval }: Difference): string {
+  const change = signedPercent(meanDifference);
+  return interval === null
+    ? `${change} (one seed)`
+    : `${change} (${signedPercent(interval.low)} to ${signedPercent(interval.high)})`;
+}
+
+/** The section on the papers' figures. */
+export function paperSection(contrasts: readonly Contrast[], set: readonly SetFigure[]): string {
+  const pCell = (p: number | null) => (p === null ? '' : p < 0.001 ? '< 0.001' : p.toFixed(3));
+  return [
+    table([
+      ['contrast', 'papers', 'here: mean change (95 % interval)', 'tested', 'p', 'p (Holm)', 'verdict'],
+      ...contrasts.map(({ variant, reference, measure, paper, goal, difference, p, pHolm, verdict }) => [
+        `${labelOf(variant)}: ${measure} against ${labelOf(reference)}`,
+        paper,
+        difference === null ? 'no run' : withInterval(difference),
+        goal === null ? '' : goal === 'equal' ? `equal within ${percent(MARGIN)}` : `at most ${100 * goal} %`,
+        pCell(p),
+        pCell(pHolm),
+        verdict ?? '',
+      ]),
+    ]),
+    `Time is that of the first cell below; ratios are of runs with the same seed. The interval is Student's, on the logarithms of the ratios. What was planned is tested: equality by two one-sided t-tests (TOST), a saving by a one-sided t-test against the papers' figure; p (Holm) is corrected for all of these tests together. A verdict comes from that alone: "equal" and "shown" where it is below ${SIGNIFICANCE}, "not equal" and "not met" where the interval lies wholly beyond, else "undecided".`,
+    'What the settings decide is no finding:',
+    table([
+      ['figure', 'papers', 'here: median (least to most)', 'decided by'],
+      ...set.map(({ what, paper, here, setBy }) => [what, paper, here ?? 'no run', setBy]),
+    ]),
+  ].join('\n\n');
+}

@@ -1,10 +1,10 @@
 import { type Chart, picture } from '../picture.js';
-import { labelOf, routerColour, routerDash } from './chart-style.js';
+import { routerColour, routerDash } from './chart-style.js';
 import { type Comparison, medianCurve } from './comparison.js';
 import { CONTROLS, type Control, controlLine } from './frontier.js';
 import type { Findings } from './headline.js';
 import { FRONTIER_SEED } from './jobs.js';
-import { VARIANTS, type VariantId } from './variants.js';
+import { labelOf, VARIANTS, type VariantId } from './variants.js';
 
 const SIZE = { width: 520, height: 320 };
 const PERPLEXITY = {

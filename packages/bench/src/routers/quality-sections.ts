@@ -5,9 +5,17 @@ import { type Equivalence, MARGIN, SIGNIFICANCE } from './equivalence.js';
 import { CONTROLS, type Control, controlLine, type FrontierPoint, perplexityAt } from './frontier.js';
 import type { Findings } from './headline.js';
 import { FRONTIER_SEED } from './jobs.js';
-import { probability } from './papers.js';
+import { probability, withInterval } from './papers.js';
 import { perplexityOf } from './perplexity.js';
-import { BASELINE, VARIANTS, type VariantId } from './variants.js';
+import {
+  BASELINE,
+  LEVEL_1_CONTROL,
+  labelOf,
+  PLAIN_BASELINE,
+  VARIANTS,
+  type VariantId,
+  withControl,
+} from './variants.js';
 
 // Sections of the report on what routers have learned.
 
@@ -20,19 +28,19 @@ const NO_RUNS = '_No run yet._';
 export function equalitySection({ quality }: Comparison, findings: Findings): string {
   if (quality.runs.length === 0) return NO_RUNS;
   const references = [
-    ['switch', findings.equivalence],
-    ['switch as published', findings.equivalenceToPlain],
+    [BASELINE, findings.equivalence],
+    [PLAIN_BASELINE, findings.equivalenceToPlain],
     ['hash', findings.equivalenceToHash],
-    ['hash of both levels', findings.equivalenceToTwoLevelHash],
+    [LEVEL_1_CONTROL, findings.equivalenceToTwoLevelHash],
   ] as const;
   return [
-    `Perplexity after the same text, seed by seed. Every learned router has a preference of each token id for experts (\`moe.tokenPreference\`), so that the baseline has what the others have; "as published" are those without. Two routers are equal if two one-sided t-tests (TOST) on the logarithms of the ratios of runs with the same seed reject both that one is worse by ${percent(MARGIN)} and that it is better by ${percent(MARGIN)}, at p < ${SIGNIFICANCE}; p is the larger of the two. "Better" and "worse" are by more than that, by the same test; "not worse" says that the first of the two tests alone rejects (p is its own): equal or better; "undecided" says that the seeds are too few or too far apart.`,
+    `Perplexity after the same text, seed by seed, in brackets the least and the greatest of the seeds; then the mean change against other routers with its 95 % interval (Student's t on the logarithms of the ratios of runs with the same seed). Two routers are equal if two one-sided t-tests (TOST) on these logarithms reject both that one is worse by ${percent(MARGIN)} and that it is better by ${percent(MARGIN)}, at p < ${SIGNIFICANCE}; p is the larger of the two. They are "not equal" where the interval lies wholly beyond that margin, and "undecided" otherwise: the seeds are too few or too far apart. These p values are not corrected for their number; those above are.`,
     table([
-      ['router', 'perplexity', ...references.map(([label]) => `vs ${label}`)],
+      ['router', 'perplexity', ...references.map(([id]) => `vs ${labelOf(id)}`)],
       ...quality.variants.map((variant) => {
         const spread = quality.spread(variant, perplexityOf);
         return [
-          VARIANTS[variant].label,
+          labelOf(variant),
           spread === null ? '' : withSpread(spread, (value) => value.toFixed(2)),
           ...references.map(([, equivalences]) => equivalenceCell(equivalences[variant])),
         ];
@@ -61,18 +69,20 @@ function curveTable(quality: Comparison['quality']): string {
   return table([
     ['router', ...[...steps].map((step) => `step ${step}`)],
     ...curves.map(({ variant, curve }) => [
-      VARIANTS[variant].label,
+      labelOf(variant),
       ...[...steps].map((step) => curve.find((point) => point.step === step)?.value.toFixed(2) ?? ''),
     ]),
   ]);
 }
 
-/** "+0.4 %, p = 0.012: equal" */
+/** "+0.4 % (+0.1 % to +0.7 %), p = 0.012: equal" */
 function equivalenceCell(equivalence: Equivalence | undefined): string {
   if (equivalence === undefined) return '';
-  const { meanDifference, p, pNotWorse, verdict } = equivalence;
-  const tested = `${signedPercent(meanDifference)}, ${probability(verdict === 'not worse' ? pNotWorse : p)}`;
-  return p === null ? tested : `${tested}: ${verdict}`;
+  const { p, verdict } = equivalence;
+  const change = withInterval(equivalence);
+  if (p === null) return change;
+  // The p of a test of equality beside "not equal" would read as that of a difference.
+  return verdict === 'not equal' ? `${change}: ${verdict}` : `${change}, ${probability(p)}: ${verdict}`;
 }
 
 /** How routers are validated that train without most of their tokens. */
@@ -81,31 +91,37 @@ function comparability(variants: readonly VariantId[]): string {
   const causal =
     'Validation is causal: no router looks at later tokens, and those that keep the first tokens drop none.';
   if (dropping.length === 0) return causal;
-  const labels = dropping.map((variant) => VARIANTS[variant].label).join(' and ');
-  return `${causal} The exception is ${labels}: trained on a part of the tokens and validated on all, such a model would be given more experts than LocMoE+ is, whose thresholds keep as few outside training. Here it is validated with the drops of its training, with domains in turn within the batch as there; as experts keep who comes first, that looks at no later token either. Both are in the section on rules below.`;
+  const labels = dropping.map((variant) => labelOf(variant)).join(' and ');
+  return `${causal} The exception is ${labels}: trained on a part of the tokens and validated on all, such a model would be given more experts than near-hash selection gives, whose thresholds keep as few outside training. Here it is validated with the drops of its training, with domains in turn within the batch as there; as experts keep who comes first, that looks at no later token either. Both are in the section on rules below.`;
 }
 
 /** What a user gains: time until the baseline's last perplexity is reached. */
 export function timeSection({ timeToBaseline, timeToPlain }: Findings): string {
   if (Object.keys(timeToBaseline).length === 0) return NO_RUNS;
   return [
-    "Tokens until a router's validation curve comes down to the perplexity at which switch with the same seed ends (between two validations by the straight line of the loss), median of the seeds; times the time of its step on the emulated cluster. All are shares of what switch takes. The learning rate falls over the whole run, so a run that is made to end earlier would get there with fewer tokens; that helps every router.",
+    `Tokens until a router's validation curve comes down to the perplexity at which ${labelOf(BASELINE)} with the same seed ends (between two validations by the straight line of the loss), median of the seeds; times the time of its step on the emulated cluster, median too. All are shares of what ${labelOf(BASELINE)} takes, and no test was planned for them. The learning rate falls over the whole run, so a run that is made to end earlier would get there with fewer tokens; that helps every router.`,
     timeTable(timeToBaseline),
-    'The same to the perplexity at which switch as published ends, as shares of what that takes:',
+    `The same to the perplexity at which ${labelOf(PLAIN_BASELINE)}, without preferences, ends, as shares of what that takes:`,
     timeTable(timeToPlain),
   ].join('\n\n');
 }
 
 function timeTable(times: Findings['timeToBaseline']): string {
-  const rows = Object.entries(times);
-  if (rows.length === 0) return NO_RUNS;
+  if (Object.keys(times).length === 0) return NO_RUNS;
   const share = (value: number | null) => (value === null ? '' : value.toFixed(2));
+  const variants = withControl(Object.keys(times) as VariantId[]);
   return table([
     ['router', 'tokens', 'step time', 'time'],
-    ...rows.map(([variant, { tokens, stepTime, time }]) => {
-      const { label, validatedWithDrops } = VARIANTS[variant as VariantId];
-      const missed = validatedWithDrops ? 'no curve with its drops' : 'does not get there';
-      return [label, tokens === null ? missed : share(tokens), share(stepTime), share(time)];
+    ...variants.map((variant) => {
+      const found = times[variant];
+      if (found === undefined) return [labelOf(variant), 'no run', '', ''];
+      const missed = VARIANTS[variant].validatedWithDrops ? 'no curve with its drops' : 'does not get there';
+      return [
+        labelOf(variant),
+        found.tokens === null ? missed : share(found.tokens),
+        share(found.stepTime),
+        share(found.time),
+      ];
     }),
   ]);
 }
@@ -122,19 +138,19 @@ export function frontierSection({ frontier }: Findings): string {
       return perplexity === null ? '' : perplexity.toFixed(2);
     });
   return [
-    `Each router with several capacities, seed ${FRONTIER_SEED}: tokens that an expert works on in a step, mean over the training, and the perplexity that they buy. Perplexity is taken with about as many tokens for an expert in validation as in training, so that a point has one number of tokens: LocMoE+ by its thresholds, the others with the drops of training (first come). Beside it, at the same number of tokens: LocMoE+ whose experts keep random candidates, and hash routing whose experts keep the first tokens, both between their nearest points by the straight line of the loss; empty where a line does not reach. A router whose choice of tokens is worth something is below both.`,
+    `Each router with several capacities, seed ${FRONTIER_SEED}: tokens that an expert works on in a step, mean over the training, and the perplexity that they buy. Perplexity is taken with about as many tokens for an expert in validation as in training, so that a point has one number of tokens: near-hash selection by its thresholds, the others with the drops of training (first come). Beside it, at the same number of tokens: near-hash selection whose experts keep random candidates, drawn anew in each step and weighed by a softmax, and hash routing whose experts keep the first tokens, both between their nearest points by the straight line of the loss; empty where a line does not reach. To be below both is not yet to choose well: a fixed list of token ids, with the weights of near-hash selection and no affinity, is the control that is missing.`,
     table([
       [
         'router',
         'capacity',
         'tokens per expert',
-        'vs switch',
+        `vs ${labelOf(BASELINE)}`,
         'perplexity',
         'random tokens',
         'hash, first come',
       ],
       ...frontier.map((point) => [
-        VARIANTS[point.router].label,
+        labelOf(point.router),
         `\`${point.capacity}\``,
         point.tokensPerExpert.toFixed(0),
         point.tokensVsBaseline === null || isBaseline(point) ? '' : signedPercent(point.tokensVsBaseline),
@@ -166,7 +182,7 @@ export function ruleSection({ quality }: Comparison, numExperts: number): string
     );
     return [
       [
-        VARIANTS[variant].label,
+        labelOf(variant),
         middle(({ causal }) => causal.loss).toFixed(3),
         middle(({ training }) => training.loss).toFixed(3),
         `${gap >= 0 ? '+' : ''}${gap.toFixed(3)}`,
@@ -178,7 +194,7 @@ export function ruleSection({ quality }: Comparison, numExperts: number): string
   });
   if (rows.length === 0) return NO_RUNS;
   return [
-    'Cross-entropy of the last checkpoint on the validation text, in nats per token, medians over seeds: by the causal rule, and by the rule of training, which drops tokens by what else is in the batch. Experts that rank the batch (LocMoE+, ECR) see later tokens by that rule. Beside it, how many experts work on a token: in the last quarter of the training, and in validation by either rule.',
+    'Cross-entropy of the last checkpoint on the validation text, in nats per token, medians over seeds: by the causal rule, and by the rule of training, which drops tokens by what else is in the batch. Experts that rank the batch (near-hash selection, ECR) see later tokens by that rule. Beside it, how many experts work on a token: in the last quarter of the training, and in validation by either rule.',
     table([
       ['router', 'causal', 'training', 'gap', 'experts of a token: trained', 'causal', 'training'],
       ...rows,

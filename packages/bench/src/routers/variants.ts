@@ -18,7 +18,7 @@ export interface Variant {
   readonly level1?: 'node' | 'domain';
 }
 
-/** The routers, some as published too, ablations of LocMoE+, and controls with as few tokens per expert as LocMoE+. */
+/** The routers, some with preferences and without, ablations of near-hash selection, and controls with as few tokens per expert. */
 export type VariantId =
   | RouterName
   | 'hash-two-level'
@@ -30,22 +30,27 @@ export type VariantId =
   | 'locmoe-plus-random'
   | 'hash-first-come';
 
-/** The reference: top-1 with classic capacity, and with what every learned router has here. */
+/** The reference: top-1 with classic capacity, and with the preferences of token ids that every learned router has here. */
 export const BASELINE: VariantId = 'switch';
 /** The reference of the papers. */
 export const PLAIN_BASELINE: VariantId = 'switch-plain';
+/** What level 1 saves without any gate: every table of times has it, also where it was not run. */
+export const LEVEL_1_CONTROL: VariantId = 'hash-two-level';
 
 /**
- * Every learned gate has a preference of each token id for experts; without it hash leads them all.
+ * The tuned learned gates have a preference of each token id for experts that outweighs what they learn: at the start it is
+ * 256 / 257 of the variance of their scores, so that they route nearly as a hash of the token id does. Their labels say so; the routers
+ * without it keep their plain names.
  */
 const PREFERENCE = 'moe.tokenPreference=16';
 
 /**
- * A token has one candidate of its domain's experts, which keep 37 % of an even share: at least 60 % less than the baseline,
- * which drops some too. The capacity does not fall in the course of training, as preferences are as concentrated at its beginning as
- * at its end.
+ * Near-hash selection: `locmoe-plus` with preferences, without its locality loss and with a fixed capacity in place of its
+ * adaptive one, so that nearly a fixed list of token ids has experts. A token has one candidate of its domain's experts, which
+ * keep 37 % of an even share: at least 60 % less than the baseline, which drops some too. The capacity does not fall in the
+ * course of training, as preferences are as concentrated at its beginning as at its end.
  */
-const LOCMOE_PLUS = [
+const NEAR_HASH_SELECTION = [
   'moe.router=locmoe-plus',
   PREFERENCE,
   'moe.localityLossWeight=0',
@@ -54,34 +59,34 @@ const LOCMOE_PLUS = [
   'moe.affinityShare=1',
   'moe.capacityFactor=0.37',
 ] as const;
-/** Shares of the tokens, for what keeps about as few as LocMoE+. */
+/** Shares of the tokens, for what keeps about as few as near-hash selection. */
 const CAPACITIES = ['capacityFactor=0.2', 'capacityFactor=0.6', 'capacityFactor=0.85'] as const;
 
 const TUNED: readonly Variant[] = [
-  { id: 'hash', label: 'hash (RRE)', sets: ['moe.router=hash'], keeps: 'first come' },
+  { id: 'hash', label: 'hash', sets: ['moe.router=hash'], keeps: 'first come' },
   {
     id: 'hash-two-level',
-    label: 'hash (RRE, both levels)',
+    label: 'two-level hash (RRE)',
     sets: ['moe.router=hash'],
     level1: 'node',
     keeps: 'first come',
   },
   {
     id: 'switch',
-    label: 'switch (baseline)',
+    label: 'switch + token preference',
     sets: ['moe.router=switch', PREFERENCE],
     capacities: ['capacityFactor=0.37', 'capacityFactor=0.6'],
     keeps: 'first come',
   },
   {
     id: 'switch-plain',
-    label: 'switch as published',
+    label: 'switch',
     sets: ['moe.router=switch'],
     keeps: 'first come',
   },
   {
     id: 'locmoe',
-    label: 'LocMoE',
+    label: 'LocMoE + token preference',
     // The classic capacity: a token has one candidate here, so a smaller share drops tokens that matter. Level 1 keeps tokens on
     // their node, which leaves the locality loss nothing to do.
     sets: ['moe.router=locmoe', PREFERENCE, 'moe.affinityShare=1', 'moe.localityLossWeight=0'],
@@ -91,22 +96,22 @@ const TUNED: readonly Variant[] = [
   },
   {
     id: 'locmoe-plain',
-    label: 'LocMoE as published',
+    label: 'LocMoE',
     // Level 1 off: that tokens stay on their node is the work of the locality loss.
     sets: ['moe.router=locmoe', 'moe.affinityShare=0.8'],
     keeps: 'first come',
   },
   {
     id: 'locmoe-plus',
-    label: 'LocMoE+',
-    sets: [...LOCMOE_PLUS, 'moe.selection=both', 'moe.choiceWeights=margin'],
+    label: 'near-hash selection',
+    sets: [...NEAR_HASH_SELECTION, 'moe.selection=both', 'moe.choiceWeights=margin'],
     capacities: CAPACITIES,
     level1: 'domain',
     keeps: 'threshold',
   },
   {
     id: 'locmoe-plus-plain',
-    label: 'LocMoE+ as published',
+    label: 'LocMoE+',
     // With most experts as candidates and nearly even weights, tuned to 60 % fewer tokens in short runs.
     sets: [
       'moe.router=locmoe-plus',
@@ -121,22 +126,22 @@ const TUNED: readonly Variant[] = [
   },
   {
     id: 'locmoe-plus-tcr',
-    label: 'LocMoE+ (TCR only)',
-    sets: [...LOCMOE_PLUS, 'moe.selection=tcr'],
+    label: 'near-hash selection (TCR only)',
+    sets: [...NEAR_HASH_SELECTION, 'moe.selection=tcr'],
     level1: 'domain',
     keeps: 'first come',
     validatedWithDrops: true,
   },
   {
     id: 'locmoe-plus-ecr',
-    label: 'LocMoE+ (ECR only)',
-    sets: [...LOCMOE_PLUS, 'moe.selection=ecr', 'moe.choiceWeights=margin'],
+    label: 'near-hash selection (ECR only)',
+    sets: [...NEAR_HASH_SELECTION, 'moe.selection=ecr', 'moe.choiceWeights=margin'],
     level1: 'domain',
     keeps: 'threshold',
   },
   {
     id: 'moge',
-    label: 'MoGE',
+    label: 'MoGE + token preference',
     // An expert for each token on each of the two nodes, whose loads are then equal.
     sets: ['moe.router=moge', PREFERENCE, 'moe.deviceGroups=2'],
     capacities: ['capacityFactor=0.2', 'capacityFactor=0.4'],
@@ -144,8 +149,8 @@ const TUNED: readonly Variant[] = [
   },
   {
     id: 'locmoe-plus-random',
-    label: 'LocMoE+ (random tokens)',
-    sets: [...LOCMOE_PLUS, 'moe.selection=both', 'moe.ranking=random'],
+    label: 'near-hash selection (random tokens)',
+    sets: [...NEAR_HASH_SELECTION, 'moe.selection=both', 'moe.ranking=random'],
     capacities: CAPACITIES,
     level1: 'domain',
     keeps: 'threshold',
@@ -171,3 +176,12 @@ export const VARIANT_IDS = ALL.map(({ id }) => id);
 export const VARIANTS = Object.fromEntries(ALL.map((each) => [each.id, each])) as Readonly<
   Record<VariantId, Variant>
 >;
+
+/** Routers in report order, with the control of level 1. */
+export function withControl(variants: readonly VariantId[]): VariantId[] {
+  return VARIANT_IDS.filter((id) => id === LEVEL_1_CONTROL || variants.includes(id));
+}
+
+export function labelOf(variant: VariantId): string {
+  return VARIANTS[variant].label;
+}

@@ -28,29 +28,26 @@ it('a question counts with its mean over the seeds', () => {
 });
 
 it('compares with the baseline by question, and over the seeds', () => {
-  const { difference, interval, pValue, pValueOverSeeds } = of('TeleQnA', 'continuation').routers[1]
+  const { difference, interval, intervalOverSeeds } = of('TeleQnA', 'continuation').routers[1]
     .againstBaseline!;
   expect(difference).toBe(0.25);
   expect(interval.low).toBeLessThan(0.25);
   expect(interval.high).toBeGreaterThan(0.25);
-  // Two questions for LocMoE+, one for the baseline, one for none.
-  expect(pValue).toBeCloseTo(1, 12);
-  // Differences 0.5 and 0: t = 1 with one degree of freedom.
-  expect(pValueOverSeeds).toBeCloseTo(0.5, 12);
+  // Differences 0.5 and 0 of the seeds: a standard error of 0.25 with one degree of freedom.
+  expect(intervalOverSeeds!.low).toBeCloseTo(0.25 - 12.706204736 * 0.25, 6);
+  expect(intervalOverSeeds!.high).toBeCloseTo(0.25 + 12.706204736 * 0.25, 6);
 
   const likelihood = of('TeleQnA', 'likelihood').routers[1].againstBaseline!;
   expect(likelihood.difference).toBeCloseTo(0.15, 12);
-  // Three questions of four.
-  expect(likelihood.pValue).toBeCloseTo(10 / 16, 12);
 });
 
-it('without the baseline nothing is compared, and a single seed has no test over seeds', () => {
+it('without the baseline nothing is compared, and a single seed has no interval over seeds', () => {
   const alone = figuresOf(RESULTS.filter(({ router }) => router === 'locmoe-plus'));
   expect(alone.flatMap(({ routers }) => routers.map((each) => each.againstBaseline))).toEqual(
     Array(5).fill(null),
   );
   const [one] = figuresOf(RESULTS.filter(({ seed }) => seed === 1));
-  expect(one.routers[1].againstBaseline).toMatchObject({ difference: 0.5, pValueOverSeeds: null });
+  expect(one.routers[1].againstBaseline).toMatchObject({ difference: 0.5, intervalOverSeeds: null });
 });
 
 it('at chance is what two standard errors reach', () => {

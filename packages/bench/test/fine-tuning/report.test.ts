@@ -17,20 +17,22 @@ it('has scores, comparisons and the paper beside them, and keeps what people wro
   const written = readFileSync(file, 'utf8');
   const lines = written.split('\n');
   for (const line of [
-    '- TeleQnA after fine-tuning: LocMoE+ is **+25.0 points** against the baseline (p 1.000 by question, 0.500 over seeds).',
+    expect.stringMatching(
+      /^- TeleQnA after fine-tuning: near-hash selection is \*\*\+25\.0 points\*\* against switch \+ token preference \(95 % by question -[\d.]+ \.\. \+[\d.]+, over seeds -292\.7 \.\. \+342\.7\)\.$/,
+    ),
     '- TeleQnA by letter (chance 25.0 %): every router is **at chance**, before and after fine-tuning.',
-    '- cloze (chance 25.0 %): switch (baseline) 100.0 %, LocMoE+ 100.0 % after fine-tuning.',
+    '- cloze (chance 25.0 %): switch + token preference 100.0 %, near-hash selection 100.0 % after fine-tuning.',
     '| LocMoE+ | 57.4 | 49.9 | 74.5 | 61.5 | 68.8 | 70.4 | 33.5 | 67.8 |',
     '| paper: GDAD average | 52.8 % | 61.5 % | +8.7 | +16.5 % | +14.1 % |',
     '| paper: TeleQnA | 62.1 % | 68.8 % | +6.7 | +10.8 % | +9.7 % |',
     '| here: TeleQnA | 37.5 % | 62.5 % | +25.0 | +66.7 % | +40.0 % |',
     '| here: TeleQnA by letter | 25.0 % | 25.0 % | 0.0 | 0.0 % | 0.0 % |',
-    '| the first longest option |  | 40.0 % |  |  |  |  |  |  |',
+    '| the first longest option |  | 40.0 % |  |  |  |  |  |',
     '4 questions; 50.0 % of the prompts are cut to the window.',
-    '| switch (baseline) | 5.000 | 4.150 (4.100 to 4.200) |',
+    '| switch + token preference | 5.000 | 4.150 (4.100 to 4.200) |',
     'learned: 1 question of TeleQnA; asked: cloze (0); left out: 2 questions of which 13 words in a row are learned; not at hand: hamexam (LOCMOE_EVAL_DATA names their folder).',
   ])
-    expect(lines).toContain(line);
+    expect(lines).toContainEqual(line);
   expect(written).not.toMatch(/NaN|undefined|null|-0\.0+ /);
   expect(readdirSync(out).sort()).toEqual([
     ...['fine-tuning-likelihoods.svg', 'fine-tuning-scores.svg', 'fine-tuning.json', 'fine-tuning.md'],
@@ -47,7 +49,7 @@ it('has scores, comparisons and the paper beside them, and keeps what people wro
       cloze: { n: 4, switch: { after: 1, standardError: 0 } },
     },
     likelihoods: { TeleQnA: { switch: { before: -2, after: -1 } } },
-    ...{ headlineTask: 'TeleQnA', plusVsBaselinePoints: 25, pValue: expect.closeTo(1, 12), seeds: [1, 2] },
+    ...{ headlineTask: 'TeleQnA', plusVsBaseline: { difference: 0.25 }, seeds: [1, 2] },
     base: { recipe: 'tiny', tokens: 4000, hours: 0.5 },
     ...{ machine: 'a machine', command: 'a command' },
   });
@@ -65,6 +67,6 @@ it('does without the baseline', async () => {
   const written = readFileSync(await writeReport({ ...COMPARISON, results }, out), 'utf8');
   expect(written).not.toMatch(/NaN|undefined|null|here: /);
   expect(JSON.parse(readFileSync(path.join(out, 'fine-tuning.json'), 'utf8'))).toMatchObject({
-    ...{ plusVsBaselinePoints: null, pValue: null, pValueOverSeeds: null },
+    plusVsBaseline: null,
   });
 });

@@ -104,42 +104,23 @@ describe('headlineOf', () => {
     const { timeToBaselinePerplexity, timeToPlainSwitchPerplexity, frontier, ...figures } = others;
     expect(figures).toEqual({
       allToAllShareOfBaselineStep: 0.22,
-      locmoe: {
-        stepTimeVsHash: -0.2727,
-        stepTimeVsSwitch: -0.2,
-        perplexityVsSwitch: -0.01,
-        expertsUsed: 2,
-      },
-      locmoePlus: {
-        tokensPerExpertVsBaseline: -0.7,
-        tokensPerExpertVsBaselineLastQuarter: -0.8,
-        stepTimeVsBaseline: -0.4,
-        stepTimeVsLocmoe: -0.25,
-        perplexityVsBaseline: -0.01,
-      },
+      locmoePlus: { tokensPerExpertVsBaseline: -0.7 },
+      contrasts: expect.any(Array),
       tokensTrained: 20 * 64,
       seeds: [1, 2, 3],
       ...labels,
     });
     expect(Object.keys(equivalence)).toEqual(VARIANT_IDS.filter((id) => id !== 'switch'));
-    expect(equivalence.locmoe).toEqual({
-      margin: 0.01,
-      p: expect.any(Number),
-      pNotWorse: 0,
-      meanDifference: -0.01,
-    });
-    expect(equivalenceToHash.locmoe).toEqual({ margin: 0.01, p: 0, pNotWorse: 0, meanDifference: 0 });
-    expect(equivalenceToTwoLevelHash.locmoe).toEqual({
-      margin: 0.01,
-      p: 1,
-      pNotWorse: 0,
-      meanDifference: -0.1,
-    });
-    expect(equivalenceToPlainSwitch.locmoe).toEqual({
-      margin: 0.01,
-      p: 1,
-      pNotWorse: 0,
-      meanDifference: -0.1,
+    const difference = (value: number) => ({ meanDifference: value, interval: { low: value, high: value } });
+    expect(equivalence.locmoe).toEqual({ margin: 0.01, p: expect.any(Number), ...difference(-0.01) });
+    expect(equivalenceToHash.locmoe).toEqual({ margin: 0.01, p: 0, ...difference(0) });
+    expect(equivalenceToTwoLevelHash.locmoe).toEqual({ margin: 0.01, p: 1, ...difference(-0.1) });
+    expect(equivalenceToPlainSwitch.locmoe).toEqual({ margin: 0.01, p: 1, ...difference(-0.1) });
+    const [locmoeVsHash] = figures.contrasts;
+    expect(locmoeVsHash).toMatchObject({
+      ...{ variant: 'locmoe', reference: 'hash', measure: 'step time', goal: -0.1268 },
+      difference: difference(-0.2727),
+      verdict: 'shown',
     });
     expect(timeToBaselinePerplexity.switch).toBe(1);
     expect(timeToPlainSwitchPerplexity['switch-plain']).toBe(1);
@@ -157,7 +138,11 @@ describe('headlineOf', () => {
   it('says null where a run is missing', () => {
     const headline = headlineOfAll(timed.filter(({ variant }) => variant === 'hash' || variant === 'switch'));
     expect(headline.allToAllShareOfBaselineStep).toBe(0.22);
-    expect(Object.values({ ...headline.locmoe, ...headline.locmoePlus })).toEqual(new Array(9).fill(null));
+    expect(headline.locmoePlus.tokensPerExpertVsBaseline).toBeNull();
+    const ofLocmoe = headline.contrasts.filter(({ variant }) => variant !== 'hash-two-level');
+    expect(new Set(ofLocmoe.map(({ difference, verdict }) => difference ?? verdict))).toEqual(
+      new Set([null]),
+    );
     expect(headline).toMatchObject({
       equivalence: {},
       timeToBaselinePerplexity: {},

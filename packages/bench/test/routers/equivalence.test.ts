@@ -12,6 +12,9 @@ describe('testEquivalence', () => {
     // Mean 0.003, standard deviation 0.001.
     const tested = testEquivalence(pairs(0.002, 0.004, 0.003))!;
     expect(tested).toMatchObject({ margin: 0.01, verdict: 'equal' });
+    const reach = (4.302652729911275 * 0.001) / Math.sqrt(3);
+    expect(tested.interval!.low).toBeCloseTo(Math.expm1(0.003 - reach), 12);
+    expect(tested.interval!.high).toBeCloseTo(Math.expm1(0.003 + reach), 12);
     expect(tested.meanDifference).toBeCloseTo(Math.expm1(0.003), 12);
     // The harder one of the two tests: is it below the upper limit?
     expect(tested.p).toBeCloseTo(above((LIMIT - 0.003) / (0.001 / Math.sqrt(3))), 9);
@@ -24,18 +27,17 @@ describe('testEquivalence', () => {
     expect(tested.verdict).toBe('undecided');
   });
 
-  it('tells better from worse by more than the margin', () => {
-    expect(testEquivalence(pairs(-0.2, -0.21, -0.19))!.verdict).toBe('better');
-    expect(testEquivalence(pairs(0.2, 0.21, 0.19))!.verdict).toBe('worse');
+  it('says not equal where the 95 % interval lies beyond the margin, on either side', () => {
+    expect(testEquivalence(pairs(-0.2, -0.21, -0.19))!.verdict).toBe('not equal');
+    expect(testEquivalence(pairs(0.2, 0.21, 0.19))!.verdict).toBe('not equal');
     // Beyond the margin, but not surely.
     expect(testEquivalence(pairs(0.002, 0.02, 0.03))!.verdict).toBe('undecided');
   });
 
-  it('says not worse where it is either equal or better', () => {
+  it('is undecided where a router is either equal or better', () => {
     const tested = testEquivalence(pairs(-0.004, -0.006, -0.011))!;
-    expect(tested).toMatchObject({ verdict: 'not worse' });
+    expect(tested).toMatchObject({ verdict: 'undecided' });
     const standardError = Math.sqrt(13e-6) / Math.sqrt(3);
-    expect(tested.pNotWorse).toBeCloseTo(above((LIMIT + 0.007) / standardError), 9);
     expect(tested.p).toBeCloseTo(above((LIMIT - 0.007) / standardError), 9);
     expect(testEquivalence(pairs(0.004, 0.006, 0.011))!.verdict).toBe('undecided');
   });
@@ -47,7 +49,7 @@ describe('testEquivalence', () => {
   });
 
   it('takes the margin it is given', () => {
-    expect(testEquivalence(pairs(0.02, 0.021, 0.022))!.verdict).toBe('worse');
+    expect(testEquivalence(pairs(0.02, 0.021, 0.022))!.verdict).toBe('not equal');
     expect(testEquivalence(pairs(0.02, 0.021, 0.022), 0.05)!.verdict).toBe('equal');
   });
 
@@ -55,8 +57,8 @@ describe('testEquivalence', () => {
     expect(testEquivalence(pairs(0))).toEqual({
       margin: 0.01,
       p: null,
-      pNotWorse: null,
       meanDifference: 0,
+      interval: null,
       verdict: 'undecided',
     });
     expect(testEquivalence([])).toBeNull();
@@ -64,6 +66,6 @@ describe('testEquivalence', () => {
 
   it('needs no spread between the seeds', () => {
     expect(testEquivalence(pairs(0, 0, 0))).toMatchObject({ p: 0, verdict: 'equal' });
-    expect(testEquivalence(pairs(0.25, 0.25))).toMatchObject({ p: 1, verdict: 'worse' });
+    expect(testEquivalence(pairs(0.25, 0.25))).toMatchObject({ p: 1, verdict: 'not equal' });
   });
 });

@@ -93,7 +93,7 @@ it('writes figures, tables and pictures, and keeps what people wrote', async () 
   const out = temporaryFolder();
   await writeReport({ ...report, out });
   const figures = JSON.parse(readFileSync(path.join(out, 'routers.json'), 'utf8'));
-  expect(figures.locmoePlus.stepTimeVsBaseline).toBeCloseTo(-0.4, 4);
+  expect(figures.locmoePlus.tokensPerExpertVsBaseline).toBeCloseTo(-0.4, 4);
   expect(figures.equivalence.locmoe.p).toBeLessThan(0.05);
   expect(figures.timeToBaselinePerplexity).toMatchObject({ hash: 1.04, 'locmoe-plus': null });
 
@@ -101,30 +101,34 @@ it('writes figures, tables and pictures, and keeps what people wrote', async () 
   const markdown = readFileSync(file, 'utf8');
   expect(markdown).toContain(`2 of ${timed.length + 2} runs for time are still missing`);
   expect(markdown).not.toContain('runs for quality are still missing');
-  expect(markdown).toContain('| LocMoE+: step time against switch | -5.4 % to -46.6 % | -40.0 % | no |');
-  expect(markdown).toContain('- LocMoE+: step time against switch: -40.0 %; papers: -5.4 % to -46.6 %');
-  expect(markdown).toMatch(/\| LocMoE: perplexity against switch \| .* \| \+0\.0 %, p < 0\.001 \| yes \|/);
-  expect(markdown).toMatch(/\| LocMoE\+: perplexity against switch \| .* \| \+5\.0 %, p = 1\.000 \| no \|/);
   expect(markdown).toMatch(
-    /\| LocMoE\+: time to switch's last perplexity \| .* \| does not get there \| no \|/,
+    /\| near-hash selection: step time against switch \+ token preference \| -5\.4 % to -46\.6 % \| -40\.0 % \(-40\.0 % to -40\.0 %\) \| at most -5\.4 % \| < 0\.001 \| < 0\.001 \| shown \|/,
   );
-  expect(markdown).toMatch(/\| LocMoE \| 20\.04 \(.*\) \| \+0\.0 %, p < 0\.001: equal \|/);
   expect(markdown).toMatch(
-    /\| router \| step 10 \| step 20 \|\n.*\n(?:\|.*\n)*\| LocMoE \| 40\.09 \| 20\.04 \|\n/,
+    /\| near-hash selection: perplexity against switch \+ token preference \| .* \| \+5\.0 % \(.*\) \| equal within 1\.0 % \| 1\.000 \| 1\.000 \| not equal \|/,
+  );
+  expect(markdown).toMatch(/\| near-hash selection \| does not get there \| 0\.60 \| {2}\|/);
+  expect(markdown).toMatch(
+    /\| LocMoE \+ token preference \| 20\.04 \(.*\) \| \+0\.0 % \(-0\.0 % to \+0\.0 %\), p < 0\.001: equal \|/,
+  );
+  expect(markdown).toMatch(
+    /\| router \| step 10 \| step 20 \|\n.*\n(?:\|.*\n)*\| LocMoE \+ token preference \| 40\.09 \| 20\.04 \|\n/,
   );
   expect(markdown).toContain(
-    'The exception is LocMoE+ (TCR only) and hash (first come): trained on a part of the tokens',
+    'The exception is near-hash selection (TCR only) and hash (first come): trained on a part of the tokens',
   );
   expect(markdown).toContain(
-    '- hash (RRE, both levels): `moe.router=hash`, a group of experts for each node (level 1)',
+    '- two-level hash (RRE) (`hash-two-level`): `moe.router=hash`, a group of experts for each node (level 1)',
   );
   // 150 tokens lie between 100 and 200 of both controls.
   expect(markdown).toMatch(
-    /\| LocMoE\+ \| `capacityFactor=0\.37` \| 150 \| -40\.0 % \| 20\.09 \| 20\.09 \| 12\.18 \|/,
+    /\| near-hash selection \| `capacityFactor=0\.37` \| 150 \| -40\.0 % \| 20\.09 \| 20\.09 \| 12\.18 \|/,
   );
-  expect(markdown).toMatch(/\| LocMoE \| 208 \(204 to 212\) \| -20\.0 % \|/);
+  expect(markdown).toMatch(/\| LocMoE \+ token preference \| 208 \(204 to 212\) \| -20\.0 % \| -16\.7 % \|/);
   // Half and a quarter of the step.
-  expect(markdown).toMatch(/\| LocMoE \| 208 .* \| 104 \(102 to 106\) \| 52 \(51 to 53\) \|/);
+  expect(markdown).toMatch(
+    /\| LocMoE \+ token preference \| 208 .* \| 104 \(102 to 106\) \| 52 \(51 to 53\) \|/,
+  );
 
   const pictures = readdirSync(out).filter((name) => name.endsWith('.svg'));
   expect(pictures).toHaveLength(10);
