@@ -102,7 +102,7 @@ it('writes figures, tables and pictures, and keeps what people wrote', async () 
   expect(markdown).toContain(`2 of ${timed.length + 2} runs for time are still missing`);
   expect(markdown).not.toContain('runs for quality are still missing');
   expect(markdown).toMatch(
-    /\| near-hash selection: step time against switch \+ token preference \| -5\.4 % to -46\.6 % \| -40\.0 % \(-40\.0 % to -40\.0 %\) \| at most -5\.4 % \| < 0\.001 \| < 0\.001 \| shown \|/,
+    /\| near-hash selection: step time against switch \+ token preference \| LocMoE\+: -5\.4 % to -46\.6 % \| -40\.0 % \(-40\.0 % to -40\.0 %\) \| at most -5\.4 % \| < 0\.001 \| < 0\.001 \| shown \|/,
   );
   expect(markdown).toMatch(
     /\| near-hash selection: perplexity against switch \+ token preference \| .* \| \+5\.0 % \(.*\) \| equal within 1\.0 % \| 1\.000 \| 1\.000 \| not equal \|/,
