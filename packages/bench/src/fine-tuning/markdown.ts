@@ -51,9 +51,9 @@ export function reportMarkdown(report: Report, previous: string): string {
 
 const SCORES = `Mean over questions and seeds, by the rules of \`locmoe eval\` without shots: by continuation the option counts whose text is likeliest per
 character, in the cloze the continuation that its context makes likelier by most. The standard error is that of the questions, of the
-score after fine-tuning. Against the baseline: points after fine-tuning; their 95 % interval by question, of a paired bootstrap; and
-over seeds, Student's of the seeds' scores. The former says by how much these models differ, the latter by how much others of the same
-routers would. They are not corrected for their number: of so many, one in twenty misses the true value by chance.`;
+score after fine-tuning. Against the baseline: points after fine-tuning, with their 95 % interval by question (a paired bootstrap) and
+over seeds (Student's t on the differences of the seeds' scores). The former says by how much these models differ, the latter by how
+much others of the same routers would. They are not corrected for their number: about one in twenty misses the true value.`;
 
 const LIKELIHOODS = `Log-likelihood of the right answer in nats per character, in the cloze per token: less far below 0 is better. It moves long before the
 order of the options does. Against the baseline as above.`;
@@ -149,7 +149,7 @@ function paperSection({ figures }: Report): string {
     table([['paper', ...PAPER_TASKS], ...rows]),
     `The gains of "9.7 % to 14.1 %" divide by the new score. Points are what can be compared; both divisions stand beside them. The rows of the paper are its own LocMoE+ and baseline, those here are ${labelOf(PLUS)} and ${labelOf(BASELINE)}.`,
     table([
-      ['', 'baseline', 'locmoe-plus', 'points', "of the baseline's score", "of locmoe-plus'"],
+      ['', 'baseline', 'locmoe-plus', 'points', "of the baseline's score", 'of the score of locmoe-plus'],
       ...paper,
       ...ours,
     ]),

@@ -73,12 +73,14 @@ export function reportMarkdown(report: Report, previous: string): string {
 }
 
 const NAMES = [
-  'A learned gate "+ token preference" has `moe.tokenPreference=16`: a fixed random number for each token id and expert is added to its scores, at the start 256 / 257 of their variance. It routes nearly as a hash of the token id does.',
-  `*${labelOf('locmoe-plus')}* is the router \`locmoe-plus\` with that, and with two of its paper's mechanisms off: the capacity is fixed, not adaptive, and there is no locality loss. Nearly a fixed list of token ids has experts.`,
-  `${labelOf('locmoe')} is without its locality loss and its estimated capacity too.`,
-  `${labelOf(LEVEL_1_CONTROL)} is PanGu-Sigma's routing: level 1, here a group of experts for each node, and a table of token ids within. ${labelOf('hash')} is such a table alone.`,
-  `${labelOf('switch-plain')}, ${labelOf('locmoe-plain')} and ${labelOf('locmoe-plus-plain')} without an addition are the papers' routers.`,
-].join('\n');
+  '**+ token preference**: a learned gate with `moe.tokenPreference=16`. A fixed random number for each token id and expert is added to its scores, at the start 256 / 257 of their variance, so that it routes nearly as a hash of the token id does.',
+  `**${labelOf('locmoe-plus')}**: the router \`locmoe-plus\` with that preference, and with two of its paper's mechanisms off. The capacity is fixed instead of adaptive, and there is no locality loss. Nearly a fixed list of token ids has experts.`,
+  `**${labelOf('locmoe')}**: its locality loss and its estimated capacity are off too.`,
+  `**${labelOf(LEVEL_1_CONTROL)}**: PanGu-Sigma's routing, level 1 (here a group of experts for each node) and a table of token ids within a group; **${labelOf('hash')}** is such a table for all experts.`,
+  `**${labelOf('switch-plain')}**, **${labelOf('locmoe-plain')}**, **${labelOf('locmoe-plus-plain')}**: the papers' routers, without a preference; what the papers leave open is set as below.`,
+]
+  .map((line) => `- ${line}`)
+  .join('\n');
 
 function introduction({ comparison, headline, recipe, dense, numPlanned }: Report): string {
   return [
