@@ -101,7 +101,7 @@ export const locmoePlusRouter = defineRouter({
       ...(moe.capacityFactor !== null && {
         kept: {
           perToken: 1 + PAPER_TOKENS_VS_BASELINE,
-          source: 'tokens of an expert as in the LocMoE+ paper',
+          source: 'tokens of an expert as in version 1 of the LocMoE+ paper',
         },
       }),
       candidatesPerToken: choices,
