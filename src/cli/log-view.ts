@@ -3,6 +3,7 @@ import type { CheckpointReport, ValidationReport } from '../rpc/messages.js';
 import type { FailureReport } from '../run/failure-report.js';
 import type { GlobalStep } from '../run/global-step.js';
 import type { RecoveryAccount } from '../run/journal-events.js';
+import { stopOf } from '../run/run-end.js';
 import type { GenerationView, RunSnapshot } from '../run/run-listener.js';
 import { failureLines } from './failure-lines.js';
 import {
@@ -87,10 +88,10 @@ export class LogView implements RunView {
     );
   }
 
-  async finished({ exitCode, stoppedEarly }: FinishedRun): Promise<void> {
+  async finished({ exitCode, stopped }: FinishedRun): Promise<void> {
     const { dataset, samples } = this.options;
     await summarize(this.run, dataset, {
-      samples: samples && !stoppedEarly,
+      ...{ stopped, samples },
       show: () => undefined,
     });
     const { lastStep, lastValidation, lastCheckpoint, seconds, numRestarts, lostS } = this.run.totals;
@@ -104,7 +105,7 @@ export class LogView implements RunView {
         numRestarts,
         lostS,
       },
-      stoppedEarly ? 'run stopped after a final checkpoint' : 'run done',
+      stopped === null ? 'run done' : `run ${stopOf(stopped, lastStep, this.run.identity.config)}`,
     );
   }
 

@@ -13,8 +13,8 @@ import { generationLines } from './generation-lines.js';
 export interface PastRun {
   readonly folder: RunFolder;
   readonly record: RunRecord;
-  /** `dead`: its coordinator ended without a word. */
-  readonly state: 'finished' | 'failed' | 'dead';
+  /** `stopped`: somebody ended it before its time; `dead`: its coordinator ended without a word. */
+  readonly state: 'finished' | 'stopped' | 'failed' | 'dead';
   /** The last step that is recorded; 0 for none. */
   readonly step: number;
   /** Step at which it would have ended; null if its configuration cannot be read. */
@@ -29,7 +29,7 @@ export interface PastRun {
 export function pastRun({ folder, record }: Pick<PastRun, 'folder' | 'record'>): PastRun {
   const last = lastRecords(folder.metrics).findLast((each) => each.type === 'step');
   const config = folder.readConfig();
-  const state = record.state === 'finished' || record.state === 'failed' ? record.state : 'dead';
+  const state = stateOf(record);
   const stored = state === 'failed' ? folder.readFailure() : null;
   return {
     ...{ folder, record, state, step: last?.step ?? 0, loss: last?.loss ?? null },
@@ -37,6 +37,11 @@ export function pastRun({ folder, record }: Pick<PastRun, 'folder' | 'record'>):
     failure: stored === null ? null : wholeReport(stored),
     generations: generationsOf(readJournal(folder.journal)),
   };
+}
+
+function stateOf({ state, stopped }: RunRecord): PastRun['state'] {
+  if (state === 'finished') return stopped === undefined ? 'finished' : 'stopped';
+  return state === 'failed' ? 'failed' : 'dead';
 }
 
 /** For programs. */
@@ -53,14 +58,19 @@ function resumeOf({ folder, record }: PastRun, place: string): string {
 export function pastRunLines(run: PastRun): string[] {
   const { folder, record, state, step, steps, loss, failure, generations } = run;
   const place = fromHere(folder.directory);
-  const code = failure === null ? '' : ` (${failure.code})`;
+  const why = {
+    finished: '',
+    stopped: ` by ${record.stopped}`,
+    failed: failure === null ? '' : ` (${failure.code})`,
+    dead: ' (its coordinator is gone)',
+  };
   return [
-    `${record.runId}: ${state}${state === 'dead' ? ' (its coordinator is gone)' : code}`,
+    `${record.runId}: ${state}${why[state]}`,
     `  step ${step}${steps === null ? '' : `/${steps}`}${loss === null ? '' : `  loss ${loss.toFixed(3)}`}`,
     `  started ${record.startedAt}`,
     `  folder  ${folder.directory}`,
     ...(failure === null ? [] : failureLines(failure, process.stdout.columns)),
-    ...(state === 'dead' ? [`  resume: ${resumeOf(run, place)}`] : []),
+    ...(state === 'dead' || state === 'stopped' ? [`  resume: ${resumeOf(run, place)}`] : []),
     `  look: ${commandLine(['locmoe', 'inspect', '--run', place])}`,
     ...generationLines(generations, step),
   ];

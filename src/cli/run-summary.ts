@@ -17,7 +17,7 @@ import {
 } from '../format.js';
 import type { ValidationReport } from '../rpc/messages.js';
 import type { LayerTotals } from '../run/routing-totals.js';
-import { endOf, type RunEnd } from '../run/run-end.js';
+import { endOf, type RunEnd, stopOf } from '../run/run-end.js';
 import { progressOfMetrics } from '../run/run-progress.js';
 import { meanLoss } from '../run/validation-loss.js';
 
@@ -26,11 +26,19 @@ const SAMPLE_TOKENS = 48;
 /** Of a table within 80 columns. */
 const MAX_EXPERT_COLUMNS = 8;
 
+interface SummaryOptions {
+  /** Who ended the run before its time; null if nobody did. */
+  readonly stopped: string | null;
+  /** Whether to generate text; a run that was stopped should end soon. */
+  readonly samples: boolean;
+  readonly show: (text: string) => void;
+}
+
 /** Shows what a person wants to know at the end of a run, and writes it to `summary.json`. */
 export async function summarize(
   { identity: { config }, folder, disk, totals }: Pick<OpenRun, 'identity' | 'folder' | 'disk' | 'totals'>,
   dataset: Dataset,
-  { samples, show }: { readonly samples: boolean; readonly show: (text: string) => void },
+  { stopped, samples, show }: SummaryOptions,
 ): Promise<void> {
   const { lastValidation, lastCheckpoint, routing, numRestarts, lostSteps, lostS, tokens, answerTokens } =
     totals;
@@ -38,7 +46,10 @@ export async function summarize(
   const manifest = checkpoint === undefined ? null : readManifest(checkpoint);
   const end = manifest && endOf(config, manifest);
   const best = manifest && bestCheckpoint(folder.checkpoints, manifest);
-  show(`\ndone in ${formatDuration(totals.seconds)}${end === null ? '' : `: the run ${end.reason}`}`);
+  const reason = stopped === null ? (end?.reason ?? null) : stopOf(stopped, totals.lastStep, config);
+  show(
+    `\n${stopped === null ? 'done' : 'stopped'} in ${formatDuration(totals.seconds)}${reason === null ? '' : `: the run ${reason}`}`,
+  );
   if (numRestarts > 0)
     show(
       `${formatNumberOf(numRestarts, 'restart')} cost ${formatDuration(lostS)} in all, in it ${formatNumberOf(lostSteps, 'step')} done again (locmoe status lists the generations)`,
@@ -46,6 +57,10 @@ export async function summarize(
   if (answerTokens > 0)
     show(
       `${formatCount(tokens)} tokens seen, ${formatCount(answerTokens)} of them in the loss: those of answers`,
+    );
+  if (stopped !== null && lastValidation?.step !== totals.lastStep)
+    show(
+      `not validated at the stop${checkpoint === undefined ? '' : `: ${commandLine(['npx', 'locmoe', 'eval', '--checkpoint', fromHere(checkpoint)])}`}`,
     );
   if (lastValidation !== null) {
     show(
@@ -60,7 +75,10 @@ export async function summarize(
       `\nrouting (all steps; share of the classic capacity, and cosine, of the last one)\n${routingTable(layers)}`,
     );
   }
-  const texts = samples && checkpoint !== undefined ? await sampleEachDomain(checkpoint, dataset) : [];
+  const texts =
+    samples && stopped === null && checkpoint !== undefined
+      ? await sampleEachDomain(checkpoint, dataset)
+      : [];
   if (texts.length > 0) show('\nsamples (the prompt is from the validation text)');
   for (const { domain, prompt, text } of texts)
     show(wrapped(`  ${domain}: ${oneLine(prompt)} >>> ${oneLine(text)}`, '    '));
@@ -68,7 +86,7 @@ export async function summarize(
     validation: lastValidation,
     checkpoint: checkpoint ?? null,
     best,
-    end: end?.reason ?? null,
+    end: reason,
     expertLoad: Object.fromEntries(layers.map(({ layer, kept }) => [layer, kept])),
     routing: layers,
     samples: texts,
@@ -84,7 +102,8 @@ export async function summarize(
     `  logs        ${path.relative('.', folder.logs)}\n  metrics     ${path.relative('.', folder.metrics)}`,
   );
   show('\nnext');
-  for (const words of nextCommands(fromHere(folder.directory), best?.checkpoint ?? checkpoint, end, dataset))
+  const next = nextCommands(fromHere(folder.directory), best?.checkpoint ?? checkpoint, end, dataset);
+  for (const words of stopped === null ? next : [...next.slice(-1), ...next.slice(0, -1)])
     show(`  ${commandLine(['npx', 'locmoe', ...words])}`);
 }
 

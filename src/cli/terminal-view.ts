@@ -101,11 +101,11 @@ export class TerminalView implements RunView {
     );
   }
 
-  async finished({ stoppedEarly }: FinishedRun): Promise<void> {
+  async finished({ stopped }: FinishedRun): Promise<void> {
     this.#progress.close();
     const { dataset, samples } = this.options;
     await summarize(this.run, dataset, {
-      samples: samples && !stoppedEarly,
+      ...{ stopped, samples },
       show: (text) => process.stdout.write(`${text.split('\n').map(wrappedProse).join('\n')}\n`),
     });
   }

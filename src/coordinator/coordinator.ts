@@ -245,7 +245,7 @@ export class Coordinator {
    */
   requestStop(reason: string): void {
     this.#stopAsked = reason;
-    if (this.#admission.canReplace) this.#life.apply({ type: 'stopped-waiting' });
+    if (this.#admission.canReplace) this.#life.apply({ type: 'stopped-waiting', reason });
     this.#life.stop(reason, null);
   }
 

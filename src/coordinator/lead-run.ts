@@ -210,7 +210,8 @@ async function carryOut(
       return { outcome: failed, isSignalled: signals.any };
     }
     const finished = finishedRun(state, lead.command === 'serve' && leader.isStoppedByCommand);
-    led.journal.end(finished.stoppedEarly ? 'stopped' : 'finished', finished.exitCode);
+    led.journal.end(finished.stopped === null ? 'finished' : 'stopped', finished.exitCode);
+    signals.forget();
     await view.finished(finished);
     return { outcome: finished, isSignalled: signals.any };
   } finally {
@@ -287,6 +288,6 @@ function failedRun(led: Led, coordinator: Coordinator, failure: RunFailure): Fai
 
 /** @param isDone a stop leaves nothing to do: what supervises a coordinator starts one again that ends otherwise */
 function finishedRun(state: RunState, isDone: boolean): FinishedRun {
-  const stoppedEarly = state.kind === 'finished' && state.stoppedEarly;
-  return { kind: 'finished', exitCode: stoppedEarly && !isDone ? EXIT.interrupted : EXIT.done, stoppedEarly };
+  const stopped = state.kind === 'finished' ? state.stopped : null;
+  return { kind: 'finished', exitCode: stopped !== null && !isDone ? EXIT.interrupted : EXIT.done, stopped };
 }

@@ -36,7 +36,8 @@ export interface FailedRun {
 export interface FinishedRun {
   readonly kind: 'finished';
   readonly exitCode: number;
-  readonly stoppedEarly: boolean;
+  /** Who ended it before its time; null if nobody did. */
+  readonly stopped: string | null;
 }
 
 /** How a run ended. */

@@ -12,6 +12,11 @@ export interface RunEnd {
   readonly remedy: string;
 }
 
+/** What became of a run that was ended before its time, in words that go on with "the run". */
+export function stopOf(stopped: string, step: number, config: Pick<RunConfig, 'train' | 'model'>): string {
+  return `was stopped by ${stopped} at step ${step} of ${numStepsOf(config)}`;
+}
+
 /** Why a run of this configuration is done at a checkpoint; null if it goes on from there. */
 export function endOf(
   { train, model }: Pick<RunConfig, 'train' | 'model'>,

@@ -33,6 +33,8 @@ const recordSchema = z.object({
   /** Tells the coordinator's process from a later one with the same pid (processIdentity). */
   process: z.string(),
   state: z.string(),
+  /** Who ended it before its time, such as `SIGINT` or `locmoe stop`. */
+  stopped: z.string().optional(),
   /** It is over, and its process still serves it over HTTP. */
   lingers: z.boolean().optional(),
   /** When its first generation began. */

@@ -54,8 +54,9 @@ export class RunRecorder implements RunListener {
     this.#append({ type: 'generation', generation, resumedFrom });
   }
 
-  state({ kind }: RunState): void {
-    this.#write({ state: kind });
+  state(state: RunState): void {
+    const stopped = state.kind === 'finished' ? state.stopped : null;
+    this.#write({ state: state.kind, ...(stopped !== null && { stopped }) });
   }
 
   /** The run is over, and this process goes on to serve it. */

@@ -19,7 +19,8 @@ export type RunState =
   | { readonly kind: 'starting' }
   | { readonly kind: 'running' }
   | { readonly kind: 'stopping'; readonly reason: string; readonly cause: TrainerError | null }
-  | { readonly kind: 'finished'; readonly stoppedEarly: boolean }
+  /** `stopped`: who ended it before its time, such as `SIGINT`; null if nobody did. */
+  | { readonly kind: 'finished'; readonly stopped: string | null }
   | { readonly kind: 'restarting'; readonly error: TrainerError }
   | { readonly kind: 'failed'; readonly error: TrainerError };
 
@@ -27,7 +28,7 @@ export type RunEvent =
   | { readonly type: 'nodes-complete' }
   | { readonly type: 'workers-ready' }
   | { readonly type: 'stop'; readonly reason: string; readonly cause: TrainerError | null }
-  | { readonly type: 'stopped-waiting' }
+  | { readonly type: 'stopped-waiting'; readonly reason: string }
   | { readonly type: 'all-finished'; readonly stoppedEarly: boolean }
   /** `restarts`: the run is to go on with another generation. */
   | { readonly type: 'failure'; readonly error: TrainerError; readonly restarts: boolean };
@@ -35,6 +36,10 @@ export type RunEvent =
 /** Whether nothing more happens to a generation that is in this state. */
 export function isOver({ kind }: RunState): boolean {
   return kind === 'finished' || kind === 'failed' || kind === 'restarting';
+}
+
+function reasonOf(state: RunState): string {
+  return state.kind === 'stopping' ? state.reason : 'an earlier coordinator';
 }
 
 /** The state after an event; an event that does not apply leaves the state as it is. */
@@ -52,10 +57,10 @@ export function transition(state: RunState, event: RunEvent): RunState {
         ? { kind: 'stopping', reason: event.reason, cause: event.cause }
         : state;
     case 'stopped-waiting':
-      return state.kind === 'waiting' ? { kind: 'finished', stoppedEarly: true } : state;
+      return state.kind === 'waiting' ? { kind: 'finished', stopped: event.reason } : state;
     case 'all-finished':
       return cause === null
-        ? { kind: 'finished', stoppedEarly: event.stoppedEarly }
+        ? { kind: 'finished', stopped: event.stoppedEarly ? reasonOf(state) : null }
         : { kind: 'failed', error: cause };
     case 'failure':
       return event.restarts

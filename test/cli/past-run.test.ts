@@ -12,8 +12,8 @@ beforeEach(() => {
   onTestFinished(() => rmSync(folder.directory, { recursive: true, force: true }));
 });
 
-const inState = (state: string) => {
-  const record = { runId: 'tiny-1', state, startedAt: '2026-01-01T00:00:00.000Z' } as RunRecord;
+const inState = (state: string, stopped?: string) => {
+  const record = { runId: 'tiny-1', state, stopped, startedAt: '2026-01-01T00:00:00.000Z' } as RunRecord;
   return pastRun({ folder, record });
 };
 
@@ -33,6 +33,13 @@ it('a run that ended without a word is dead, whatever it did last', () => {
   }
   expect(pastRunLines(inState('finished'))[0]).toBe('tiny-1: finished');
   expect(pastRunLines(inState('finished')).join('\n')).not.toContain('resume');
+});
+
+it('a run that was stopped says by whom, and how it goes on', () => {
+  const run = inState('finished', 'locmoe stop');
+  expect(jsonOf(run)).toMatchObject({ state: 'stopped', stopped: 'locmoe stop' });
+  expect(pastRunLines(run)[0]).toBe('tiny-1: stopped by locmoe stop');
+  expect(pastRunLines(run).join('\n')).toContain('resume: ');
 });
 
 it('a failed run says why, as far as its failure.json can be read', () => {

@@ -162,7 +162,7 @@ describe('the coordinator over gRPC', () => {
     await client.stop('enough');
     for (const session of sessions) await session.until('stop');
     for (const session of sessions) session.send({ finished: { stoppedEarly: true } });
-    expect(await coordinator.settled).toEqual({ kind: 'finished', stoppedEarly: true });
+    expect(await coordinator.settled).toEqual({ kind: 'finished', stopped: 'enough' });
     for (const session of sessions) await session.until('farewell');
     expect(heard.filter((event) => !event.startsWith('step'))).toEqual([
       'starting',

@@ -1,9 +1,9 @@
 import { randomUUID } from 'node:crypto';
-import { mkdirSync, readdirSync, rmSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import path from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
-import { newestRun, startTraining, temporaryFolder } from './support.js';
+import { locmoe, newestRun, startTraining, temporaryFolder } from './support.js';
 
 const LONG = ['train.steps=100000'];
 
@@ -34,6 +34,36 @@ describe('Ctrl-C', () => {
     expect(stderr).toMatch(/^locmoe: run failed: SIGINT twice: ended without a final checkpoint$/m);
     await run.expectNothingLeft();
   }, 60_000);
+});
+
+describe('a run that is stopped', () => {
+  it.each(['SIGINT', 'locmoe stop'])(
+    'says everywhere that it was, by %s',
+    async (by) => {
+      const folder = temporaryFolder();
+      const runs = ['--runs-dir', path.join(folder, 'runs')];
+      const run = startTraining({ folder, nodes: 1, workersPerNode: 2, sets: LONG });
+      await run.until(/step +\d+\/100000/);
+      if (by === 'SIGINT') run.interrupt();
+      else expect((await locmoe('stop', ...runs)).stdout).toMatch(/^asked the coordinator/);
+      const { code, stdout, stderr } = await run.finished;
+      expect(code, stdout + stderr).toBe(130);
+      const [, end] =
+        /^stopped in .*: the run (was stopped by .* at step \d+ of 100000)$/m.exec(stdout) ?? [];
+      expect(end, stdout).toContain(by);
+      expect(stdout).toMatch(/^not validated at the stop: npx locmoe eval --checkpoint \S+$/m);
+      expect(stdout).toMatch(/^next\n {2}npx locmoe train --resume \S+$/m);
+      const directory = newestRun(folder);
+      const read = (name: string) => JSON.parse(readFileSync(path.join(directory, name), 'utf8'));
+      expect(read('run.json')).toMatchObject({ stopped: by });
+      expect(read('summary.json')).toMatchObject({ end });
+      const status = await locmoe('status', ...runs);
+      expect(status.code, status.stderr).toBe(0);
+      expect(status.stdout).toMatch(new RegExp(`: stopped by ${by}\n`));
+      expect(status.stdout).toMatch(/^ {2}resume: locmoe train --resume \S+/m);
+    },
+    60_000,
+  );
 });
 
 describe('a preparation of data', () => {

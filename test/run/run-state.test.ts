@@ -16,7 +16,7 @@ const STATES: readonly RunState[] = [
   { kind: 'starting' },
   { kind: 'running' },
   { kind: 'stopping', reason: 'SIGINT', cause: null },
-  { kind: 'finished', stoppedEarly: false },
+  { kind: 'finished', stopped: null },
   { kind: 'failed', error },
   { kind: 'restarting', error },
 ];

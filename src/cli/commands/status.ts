@@ -22,7 +22,7 @@ async function showStatus(options: LocateOptions & { readonly json?: boolean }):
   if (run.kind === 'over') {
     const past = pastRun(run);
     console.log(options.json ? JSON.stringify(jsonOf(past)) : pastRunLines(past).join('\n'));
-    if (past.state !== 'finished') process.exitCode = EXIT.failedRun;
+    if (past.state === 'failed' || past.state === 'dead') process.exitCode = EXIT.failedRun;
     return;
   }
   try {

@@ -1,4 +1,5 @@
 import type { Manifest } from 'locmoe/checkpoint/manifest';
+import { numStepsOf } from 'locmoe/config/run-length';
 import type { RunConfig } from 'locmoe/config/schema';
 import { templateOf } from 'locmoe/data/template';
 import { heldExperts } from 'locmoe/routing/domain-groups';
@@ -6,6 +7,7 @@ import { heldExperts } from 'locmoe/routing/domain-groups';
 /** README.md of an exported folder, as a page of a model on the HuggingFace hub. */
 export function modelCard({ config, runId, step }: Manifest, isGpt2: boolean, endOfText: string): string {
   const { model, moe } = config;
+  const planned = numStepsOf(config);
   const usesDomain = model.numSparseLayers > 0 && moe.expertGroups > 1 && moe.subModel === null;
   return `---
 library_name: transformers
@@ -16,7 +18,7 @@ tags:
 
 # ${config.name}
 
-${describe(config)} Trained with locmoe for ${step} steps of
+${describe(config)} Trained with locmoe for ${step}${step < planned ? ` of ${planned} planned` : ''} steps of
 ${config.train.globalBatch} sequences of ${config.model.seqLen} tokens (run ${runId}).
 
 ${domains(config, usesDomain)}
