@@ -3,6 +3,7 @@ import { removeStaleSegments } from '../collectives/segment-files.js';
 import type { RunConfig } from '../config/schema.js';
 import { asTrainerError, EXIT } from '../errors.js';
 import { createLogger } from '../logger.js';
+import { onSignals } from '../os/on-signals.js';
 import { formatAddress, parseAddress } from '../rpc/address.js';
 import type { JoinReply } from '../rpc/messages.js';
 import { assertMayListen, NO_SECURITY, randomToken, type Security, withOwnToken } from '../rpc/security.js';
@@ -36,7 +37,6 @@ export interface NodeOptions {
 
 /** Between two runs, so that one that fails at once is not joined in a tight loop. */
 const PAUSE_MS = 500;
-const STOP_SIGNALS = ['SIGINT', 'SIGTERM'] as const;
 
 /**
  * Takes part in a run as one node, with `forever` in one run after another.
@@ -66,12 +66,11 @@ export async function runNode(options: NodeOptions): Promise<number> {
   let formerNode: number | undefined;
   /** How long to look for a run that may go on elsewhere; null where it is known. */
   let lookMs: number | null = null;
-  const onSignal = (signal: NodeJS.Signals) => {
+  const off = onSignals((signal) => {
     isAsked = true;
     if (agent === null) process.exit(idleCode);
     agent.requestStop(signal);
-  };
-  for (const signal of STOP_SIGNALS) process.on(signal, onSignal);
+  });
   logger.info(`node listens at ${formatAddress(bound)}`);
   try {
     for (let run = 0; ; run++) {
@@ -117,7 +116,7 @@ export async function runNode(options: NodeOptions): Promise<number> {
       await sleep(PAUSE_MS);
     }
   } finally {
-    for (const signal of STOP_SIGNALS) process.off(signal, onSignal);
+    off();
     options.parent?.pause();
     link?.close();
     snapshots.clear();

@@ -1,9 +1,10 @@
 #!/usr/bin/env node
 import './quiet-libraries.js';
+import { setImmediate } from 'node:timers/promises';
 import { Command } from 'commander';
 import { asTrainerError, EXIT, exitCodeOf } from '../errors.js';
 import { printable } from '../format.js';
-import { keepInspectorShut } from '../os/on-signals.js';
+import { endAtSignals, keepInspectorShut } from '../os/on-signals.js';
 import { VERSION } from '../rpc/version.js';
 import { COMMANDS } from './commands.js';
 import { addBenchCommands } from './packages.js';
@@ -12,6 +13,7 @@ import { addBenchCommands } from './packages.js';
 const GO_ON_UNREAD = ['train', 'serve', 'node', 'api'];
 const FLUSH_TIMEOUT_MS = 2_000;
 keepInspectorShut();
+endAtSignals();
 let command = '';
 const [first = '', second = ''] = process.argv.slice(2).filter((word) => !word.startsWith('-'));
 const called = first === 'help' ? second : first;
@@ -50,6 +52,10 @@ try {
     program.error(`error: unknown command '${second}'`, { exitCode: EXIT.badConfig });
   await program.parseAsync();
 } catch (error) {
+  // A process that was waited for got the terminal's Ctrl-C too: that is the reason, not how it ended. It takes up to two
+  // turns of the event loop until this process learns of it.
+  await setImmediate();
+  await setImmediate();
   process.exitCode = report(error);
 }
 if (GO_ON_UNREAD.includes(command)) {

@@ -201,7 +201,6 @@ async function carryOut(
     let state = await leader.current.settled;
     for (; state.kind === 'restarting'; state = await leader.current.settled) await restart(led, leader);
     if (state.kind === 'failed') endsByMs = performance.now() + GRACE.endMs;
-    else signals.forget();
     const { failure } = leader.current;
     const failed = failure && failedRun(led, leader.current, failure);
     await nodes.end(leader, GRACE.leaveMs);

@@ -53,8 +53,9 @@ export class RunLeader {
     this.#coordinator.crash(error);
   }
 
-  /** True once the run has failed: its report comes within seconds. */
-  get hasFailed(): boolean {
-    return this.#coordinator.state.kind === 'failed';
+  /** True once the run has finished or failed: its report comes within seconds. */
+  get isOver(): boolean {
+    const { kind } = this.#coordinator.state;
+    return kind === 'finished' || kind === 'failed';
   }
 }

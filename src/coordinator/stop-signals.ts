@@ -1,8 +1,7 @@
 import type { EventEmitter } from 'node:events';
 import { TrainerError } from '../errors.js';
+import { onSignals } from '../os/on-signals.js';
 import type { RunLeader } from './run-leader.js';
-
-const STOP_SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 
 /** The signals that a run has heard. */
 export interface HeardSignals {
@@ -13,13 +12,13 @@ export interface HeardSignals {
 }
 
 /**
- * First signal: a final checkpoint, then the end. Second: the end at once. After a failure that ends the run, whose
- * report comes within seconds, they change nothing.
+ * First signal: a final checkpoint, then the end. Second: the end at once. Once the run has ended, well or badly, they
+ * change nothing: its report comes within seconds.
  *
  * @param signals emits them: the process
  */
 export function stopOnSignals(
-  leader: Pick<RunLeader, 'abort' | 'requestStop' | 'hasFailed'>,
+  leader: Pick<RunLeader, 'abort' | 'requestStop' | 'isOver'>,
   print: (line: string) => void,
   signals: EventEmitter = process,
 ): HeardSignals {
@@ -27,7 +26,7 @@ export function stopOnSignals(
   let any = false;
   const onSignal = (signal: NodeJS.Signals) => {
     any = true;
-    if (leader.hasFailed) return;
+    if (leader.isOver) return;
     if (first !== null) {
       const both = signal === first ? `${signal} twice` : `${first}, then ${signal}`;
       leader.abort(new TrainerError('ABORTED', `${both}: ended without a final checkpoint`));
@@ -37,13 +36,11 @@ export function stopOnSignals(
     print(`${signal}: finishing this step and saving a checkpoint (once more to end at once)`);
     leader.requestStop(signal);
   };
-  for (const signal of STOP_SIGNALS) signals.on(signal, onSignal);
+  const forget = onSignals(onSignal, signals);
   return {
     get any() {
       return any;
     },
-    forget() {
-      for (const signal of STOP_SIGNALS) signals.off(signal, onSignal);
-    },
+    forget,
   };
 }

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { existsSync, rmSync } from 'node:fs';
 import { Worker } from 'node:worker_threads';
 import { type ErrorCode, TrainerError } from '../errors.js';
-import { onSignals } from '../os/on-signals.js';
+import { interruptible } from '../os/on-signals.js';
 import { type Dataset, readIndex, TOKENIZER_FILE } from './dataset.js';
 import {
   type DataOptions,
@@ -49,7 +49,9 @@ export async function prepareAside({ modelTokenizer, ...asked }: AsideOptions): 
   const isNew = !existsSync(preparation.dir);
   if (isNew)
     try {
-      await prepareOnThread(options, preparation);
+      await interruptible('ended while the data were prepared', (signal) =>
+        prepareOnThread(options, preparation, signal),
+      );
     } finally {
       // A terminated thread does not clean up.
       if (existsSync(preparation.work)) rmSync(preparation.work, { recursive: true, force: true });
@@ -67,16 +69,14 @@ function hasTokenizer(dir: string, tokenizer: string): boolean {
 function prepareOnThread(
   { log, progress, ...options }: PrepareOptions,
   preparation: Preparation,
+  signal: AbortSignal,
 ): Promise<void> {
   return new Promise((resolve, reject) => {
     const worker = new Worker(new URL('./prepare-thread.js', import.meta.url), {
       workerData: { options, preparation } satisfies PrepareWork,
     });
     let failure: Error | null = null;
-    const off = onSignals((signal) => {
-      failure = new TrainerError('INTERRUPTED', `${signal}: ended while the data were prepared`);
-      void worker.terminate();
-    });
+    signal.addEventListener('abort', () => void worker.terminate());
     worker.on('message', (message: PrepareMessage) => {
       if ('line' in message) log(message.line);
       else if ('progress' in message) progress?.(message.progress);
@@ -87,7 +87,6 @@ function prepareOnThread(
     });
     // Only after its exit the thread writes nothing more.
     worker.once('exit', () => {
-      off();
       if (failure === null) resolve();
       else reject(failure);
     });

@@ -1,12 +1,53 @@
+import type { EventEmitter } from 'node:events';
+import { EXIT, TrainerError } from '../errors.js';
+
 /** Ctrl-C, the wish of another process, and the terminal's end. */
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 
-/** Calls `listener` at every signal that asks a command to end. @returns what stops that */
-export function onSignals(listener: (signal: NodeJS.Signals) => void): () => void {
-  for (const signal of SIGNALS) process.on(signal, listener);
+/**
+ * Calls `listener` at every signal that asks a command to end.
+ *
+ * @param signals emits them: the process
+ * @returns what stops that
+ */
+export function onSignals(
+  listener: (signal: NodeJS.Signals) => void,
+  signals: EventEmitter = process,
+): () => void {
+  for (const signal of SIGNALS) signals.on(signal, listener);
   return () => {
-    for (const signal of SIGNALS) process.off(signal, listener);
+    for (const signal of SIGNALS) signals.off(signal, listener);
   };
+}
+
+/** From now on a signal that nothing else listens for ends this process at once, in one line. */
+export function endAtSignals(): void {
+  onSignals((signal) => {
+    if (process.listenerCount(signal) > 1) return;
+    console.error(`locmoe: ${signal}: ended`);
+    process.exit(EXIT.interrupted);
+  });
+}
+
+/**
+ * Runs what has to clean up before a signal may end the process: it gets an AbortSignal and ends soon after that is
+ * aborted, however it likes.
+ *
+ * @param end completes the line that says what became of it: "ended while the data were prepared"
+ * @throws TrainerError `INTERRUPTED` if a signal came, whatever `act` made of it; what `act` throws
+ */
+export async function interruptible<T>(end: string, act: (signal: AbortSignal) => Promise<T>): Promise<T> {
+  const interruption = new AbortController();
+  const off = onSignals((signal) => interruption.abort(new TrainerError('INTERRUPTED', `${signal}: ${end}`)));
+  try {
+    const result = await act(interruption.signal);
+    interruption.signal.throwIfAborted();
+    return result;
+  } catch (error) {
+    throw interruption.signal.aborted ? interruption.signal.reason : error;
+  } finally {
+    off();
+  }
 }
 
 /** Resolves at the first of these signals; the next has its default effect. */

@@ -131,7 +131,7 @@ describe('a node', () => {
     const exit = vi.spyOn(process, 'exit').mockImplementation((code) => {
       throw new Error(`exit ${code}`);
     });
-    const ended = node(address, { joinTimeoutS: 0.2 });
+    const ended = node(address, { joinTimeoutS: 3 });
     await until(() => log.some((line) => line.includes('waiting: no coordinator answers')));
     expect(() => process.emit('SIGTERM', 'SIGTERM')).toThrow('exit 130');
     exit.mockRestore();

@@ -2,11 +2,11 @@ import { EventEmitter } from 'node:events';
 import { expect, it } from 'vitest';
 import { stopOnSignals } from '../../src/coordinator/stop-signals.js';
 
-function listen(hasFailed = false) {
+function listen(isOver = false) {
   const signals = new EventEmitter();
   const heard: string[] = [];
   const leader = {
-    hasFailed,
+    isOver,
     abort: (error: Error) => heard.push(error.message),
     requestStop: (signal: string) => heard.push(`stop for ${signal}`),
   };
@@ -30,7 +30,7 @@ it.each([
   expect(stop.any).toBe(true);
 });
 
-it('a signal promises no checkpoint, if the run has failed', () => {
+it('a signal promises no checkpoint, once the run has ended', () => {
   const { signals, heard, stop } = listen(true);
   signals.emit('SIGTERM', 'SIGTERM');
   expect(heard).toEqual([]);

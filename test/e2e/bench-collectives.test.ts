@@ -76,7 +76,7 @@ describe('bench collectives', () => {
     run.interrupt();
     const { code, stdout, stderr } = await run.finished;
     expect(code, stdout + stderr).toBe(130);
-    expect(stdout).toContain('stopped; nothing was reported');
+    expect(stderr).toBe('locmoe: SIGINT: ended; nothing was reported\n');
     await run.expectNothingLeft();
     expect(segmentsOf(run.child.pid)).toEqual([]);
   }, 120_000);

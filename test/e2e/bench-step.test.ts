@@ -96,7 +96,7 @@ describe('bench step', () => {
       bench.interrupt();
       const { code, stdout, stderr } = await bench.finished;
       expect(code, stdout + stderr).toBe(130);
-      expect(stdout).toContain('stopped; there is no report');
+      expect(stderr).toBe('locmoe: SIGINT: ended; there is no report\n');
       await bench.expectNothingLeft();
       expect(readdirSync(path.join(folder, 'work'))).toEqual(['runs']);
       expect(readdirSync(runs)).toEqual(program === 'own' ? [] : OWN.map((each) => `small-1x1-${each}`));

@@ -7,6 +7,7 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { asTrainerError, EXIT, exitCodeOf, TrainerError } from 'locmoe/errors';
+import { onSignals } from 'locmoe/os/on-signals';
 import { makeReports, type Reports } from './make-reports.js';
 
 const ROOT = fileURLToPath(new URL('../../..', import.meta.url));
@@ -29,11 +30,10 @@ const REPORTS: Reports = {
 async function run([program, ...args]: readonly string[]): Promise<number> {
   const child = spawn(program, args, { cwd: ROOT, stdio: 'inherit' });
   let stopped = false;
-  const stop = (signal: NodeJS.Signals) => {
+  const off = onSignals((signal) => {
     stopped = true;
-    if (signal === 'SIGTERM') child.kill(signal);
-  };
-  process.on('SIGINT', stop).on('SIGTERM', stop);
+    if (signal !== 'SIGINT') child.kill(signal);
+  });
   try {
     const [code] = (await once(child, 'exit')) as [number | null];
     return stopped ? EXIT.interrupted : (code ?? EXIT.failedRun);
@@ -41,7 +41,7 @@ async function run([program, ...args]: readonly string[]): Promise<number> {
     console.error(`${program} cannot be started: ${(error as Error).message}`);
     return EXIT.failedRun;
   } finally {
-    process.off('SIGINT', stop).off('SIGTERM', stop);
+    off();
   }
 }
 

@@ -2,6 +2,7 @@ import { mkdirSync, rmSync } from 'node:fs';
 import path from 'node:path';
 import { asTrainerError, EXIT, TrainerError } from 'locmoe/errors';
 import { formatDuration } from 'locmoe/format';
+import { interruptible } from 'locmoe/os/on-signals';
 import { type BenchFolders, makeBenchFolders } from './folders.js';
 
 /** What a part of a bench is given, whatever it measures. */
@@ -9,7 +10,7 @@ export interface MeasuredPart {
   /** Folder of this part alone, emptied before it starts; kept afterwards. */
   readonly workDir: string;
   readonly log: (line: string) => void;
-  /** Aborted by SIGINT or SIGTERM: the part then ends its processes and throws. */
+  /** Aborted when a signal asks for the end: the part then ends its processes and throws. */
   readonly signal: AbortSignal;
 }
 
@@ -33,7 +34,7 @@ export interface MeasuringOptions<Part> extends BenchFolders {
  * Measures part after part, so that one that fails or is interrupted takes nothing from the others.
  *
  * @returns the exit code of the command; that of a failed run if a part failed
- * @throws TrainerError `BAD_INPUT` for an unknown part
+ * @throws TrainerError `BAD_INPUT` for an unknown part; `INTERRUPTED`
  */
 export async function measureParts<Part>(options: MeasuringOptions<Part>): Promise<number> {
   const names = Object.keys(options.parts);
@@ -41,19 +42,14 @@ export async function measureParts<Part>(options: MeasuringOptions<Part>): Promi
   if (unknown !== undefined)
     throw new TrainerError('BAD_INPUT', `--only ${unknown}: no such part; parts are ${names.join(', ')}`);
   makeBenchFolders(options);
-  const stop = new AbortController();
-  const abort = () => stop.abort();
-  process.on('SIGINT', abort).on('SIGTERM', abort);
-  try {
+  return interruptible('ended; parts that were measured keep their figures', async (signal) => {
     let failed = false;
     for (const name of names.filter((each) => options.only.length === 0 || options.only.includes(each))) {
-      failed = (await hasFailed(name, options, stop.signal)) || failed;
-      if (stop.signal.aborted) return EXIT.interrupted;
+      failed = (await hasFailed(name, options, signal)) || failed;
+      signal.throwIfAborted();
     }
     return failed ? EXIT.failedRun : EXIT.done;
-  } finally {
-    process.off('SIGINT', abort).off('SIGTERM', abort);
-  }
+  });
 }
 
 async function hasFailed<Part>(
@@ -72,8 +68,9 @@ async function hasFailed<Part>(
     log(`${told} in ${formatDuration((performance.now() - started) / 1000)}`);
     return isBroken;
   } catch (error) {
-    if (signal.aborted) return false;
+    signal.throwIfAborted();
     const known = asTrainerError(error);
+    if (known.code === 'INTERRUPTED') throw error;
     console.error(`locmoe: ${name}: ${known.line}`);
     if (known.code === 'INTERNAL' && error instanceof Error) console.error(error.stack);
     return true;

@@ -1,4 +1,4 @@
-import { type ChildProcess, spawn } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { closeSync, mkdirSync, openSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { createRequire } from 'node:module';
@@ -6,6 +6,7 @@ import { constants } from 'node:os';
 import path from 'node:path';
 import { EXIT, TrainerError } from 'locmoe/errors';
 import { tryLock } from 'locmoe/os/libc';
+import { interruptible } from 'locmoe/os/on-signals';
 import { findRun, type RunFolder } from 'locmoe/run/run-folder';
 
 export interface TrainingOptions {
@@ -24,11 +25,11 @@ export interface TrainingOptions {
 }
 
 /**
- * Runs `locmoe train` in a child process and waits for it. SIGINT and SIGTERM are forwarded.
+ * Runs `locmoe train` in a child process and waits for it. A signal to this process stops the run.
  *
- * @returns the run folder; null if a signal stopped the run before its last step
- * @throws TrainerError `INTERNAL` if the run failed, with its last line of output; `BAD_INPUT` if another process has its
- *   run in this folder
+ * @returns the run folder
+ * @throws TrainerError `INTERRUPTED` if the run was stopped; `INTERNAL` if it failed, with its last line of output;
+ *   `BAD_INPUT` if another process has its run in this folder
  */
 export async function runTraining({
   config,
@@ -38,7 +39,7 @@ export async function runTraining({
   more = [],
   env = {},
   onStart = () => undefined,
-}: TrainingOptions): Promise<RunFolder | null> {
+}: TrainingOptions): Promise<RunFolder> {
   const release = emptied(folder);
   try {
     const output = path.join(folder, 'output.txt');
@@ -49,8 +50,12 @@ export async function runTraining({
       ...['cluster.maxRestarts=0', ...sets].flatMap((set) => ['--set', set]),
       ...more,
     ];
-    const code = await exitCode(args, output, env, onStart);
-    if (code === EXIT.interrupted || code === 'signal') return null;
+    const code = await interruptible('ended during a training', (signal) =>
+      exitCode(args, output, { env, onStart, signal }),
+    );
+    // Somebody else has stopped it.
+    if (code === EXIT.interrupted)
+      throw new TrainerError('INTERRUPTED', `${folder}: the training was stopped`);
     if (code !== EXIT.done)
       throw new TrainerError(
         'INTERNAL',
@@ -60,6 +65,12 @@ export async function runTraining({
   } finally {
     release();
   }
+}
+
+/** Adds to the error of an interrupted bench that keeps what it has that it does. */
+export function goesOnFromHere(error: unknown): never {
+  if (!(error instanceof TrainerError && error.code === 'INTERRUPTED')) throw error;
+  throw new TrainerError('INTERRUPTED', `${error.message}; the same command goes on from here`);
 }
 
 /**
@@ -84,39 +95,25 @@ function emptied(folder: string): () => void {
 /**
  * Uses a process group of its own, so that Ctrl-C reaches the run once: a second signal would abort its last
  * step.
- *
- * @returns the forwarded signal if it ended the run before a handler was installed
  */
 async function exitCode(
   args: readonly string[],
   output: string,
-  env: Readonly<Record<string, string>>,
-  onStart: (pid: number) => void,
-): Promise<number | null | 'signal'> {
+  { env, onStart, signal }: Required<Pick<TrainingOptions, 'env' | 'onStart'>> & { signal: AbortSignal },
+): Promise<number | null> {
   // The built command, also when the bench runs from sources.
   const command = createRequire(import.meta.url).resolve('locmoe/cli/cli');
-  let child: ChildProcess | undefined;
-  let forwarded: NodeJS.Signals | null = null;
-  const forward = (signal: NodeJS.Signals) => {
-    forwarded = signal;
-    child?.kill(signal);
-  };
-  // Before the child exists: a signal that came in between would end this process and leave the child behind.
-  process.on('SIGINT', forward).on('SIGTERM', forward);
-  try {
-    const fd = openSync(output, 'w');
-    child = spawn(process.execPath, [command, ...args], {
-      stdio: ['ignore', fd, fd],
-      detached: true,
-      env: { ...process.env, ...env },
-    });
-    closeSync(fd);
-    if (child.pid !== undefined) onStart(child.pid);
-    const [code] = (await once(child, 'exit')) as [number | null];
-    return code === null && forwarded !== null ? 'signal' : code;
-  } finally {
-    process.off('SIGINT', forward).off('SIGTERM', forward);
-  }
+  const fd = openSync(output, 'w');
+  const child = spawn(process.execPath, [command, ...args], {
+    stdio: ['ignore', fd, fd],
+    detached: true,
+    env: { ...process.env, ...env },
+  });
+  closeSync(fd);
+  signal.addEventListener('abort', () => child.kill('SIGINT'));
+  if (child.pid !== undefined) onStart(child.pid);
+  const [code] = (await once(child, 'exit')) as [number | null];
+  return code;
 }
 
 function lastLine(file: string): string {

@@ -14,7 +14,7 @@ import { setImmediate } from 'node:timers/promises';
 import { asStorageError, renameDurably, writeDurably } from 'locmoe/checkpoint/durable';
 import { TrainerError } from 'locmoe/errors';
 import { makeFolders } from 'locmoe/os/make-folder';
-import { onSignals } from 'locmoe/os/on-signals';
+import { interruptible } from 'locmoe/os/on-signals';
 import { removeAbandoned, workMark } from 'locmoe/os/work-folder';
 
 /** In every folder that an export wrote: says so, and from which checkpoint. */
@@ -64,25 +64,20 @@ export async function writeFolder(
   onDisk('it', () => assertOurs(place, folder));
   const asides = `${folder}.writing-`;
   const aside = `${asides}${workMark()}`;
-  let signalled: NodeJS.Signals | null = null;
-  const off = onSignals((signal) => {
-    signalled = signal;
-  });
   const files: WrittenFile[] = [];
-  // Files are written at one go; a signal is seen between two of them.
-  const writeWith = async (name: string, write: (path: string) => void) => {
-    await setImmediate();
-    if (signalled) throw new TrainerError('INTERRUPTED', `${signalled}: nothing was exported`);
-    const file = path.join(aside, name);
-    onDisk(name, () => {
-      makeFolders(path.dirname(file));
-      write(file);
-      files.push({ name, bytes: statSync(file).size });
-    });
-  };
-  const firstMade = onDisk('it', () => makeFolders(path.dirname(folder)));
-  try {
-    await fill({
+  const outputUntil = (interruption: AbortSignal): OutputFolder => {
+    // Files are written at one go; a signal is seen between two of them.
+    const writeWith = async (name: string, write: (path: string) => void) => {
+      await setImmediate();
+      interruption.throwIfAborted();
+      const file = path.join(aside, name);
+      onDisk(name, () => {
+        makeFolders(path.dirname(file));
+        write(file);
+        files.push({ name, bytes: statSync(file).size });
+      });
+    };
+    return {
       writeWith,
       write: (name, ...parts) =>
         writeWith(name, (file) =>
@@ -92,7 +87,11 @@ export async function writeFolder(
           ),
         ),
       copy: (from, name) => writeWith(name, (file) => copyFileSync(from, file)),
-    });
+    };
+  };
+  const firstMade = onDisk('it', () => makeFolders(path.dirname(folder)));
+  try {
+    await interruptible('nothing was exported', (signal) => fill(outputUntil(signal)));
     onDisk('it', () => putInPlace(aside, folder));
     // Only now: one that was killed between two renames has left the only whole folder.
     removeAbandoned(path.dirname(asides), path.basename(asides));
@@ -100,7 +99,6 @@ export async function writeFolder(
   } finally {
     rmSync(aside, { recursive: true, force: true });
     removeEmpty(path.dirname(folder), firstMade);
-    off();
   }
 }
 

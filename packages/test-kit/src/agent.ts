@@ -117,9 +117,9 @@ class RankAgent {
 }
 
 let agent: RankAgent | null = null;
-// Ctrl-C reaches the whole process group; the parent ends this agent by closing the channel.
-for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => undefined);
 process.on('disconnect', end);
+// The parent may have ended while this program was loaded.
+if (!process.connected) end();
 process.on('uncaughtException', fail);
 
 function end(): void {

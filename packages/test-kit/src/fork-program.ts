@@ -13,13 +13,17 @@ export function programBeside(url: string, name: string): string {
 }
 
 /**
- * Forks a program; TypeScript runs through tsx.
+ * Forks a program; TypeScript runs through tsx. It gets a process group of its own: Ctrl-C in a terminal, which could meet
+ * it before it listens to signals, is for this process, whose channel it ends with.
  *
  * @param env added to the environment of this process
  */
 export function forkProgram(program: string, env: Readonly<Record<string, string>> = {}): ChildProcess {
   const execArgv = program.endsWith('.ts') ? ['--conditions=source', '--import', 'tsx/esm'] : [];
-  return fork(program, { execArgv, env: { ...process.env, ...env }, serialization: 'advanced' });
+  return fork(program, {
+    ...{ execArgv, detached: true, serialization: 'advanced' },
+    env: { ...process.env, ...env },
+  });
 }
 
 /**

@@ -6,6 +6,7 @@ import { injectFaults } from '../../chaos/inject-faults.js';
 import { checkInvariants } from '../../chaos/invariants/invariants.js';
 import { LiveRun } from '../../chaos/live-run.js';
 import { EXIT } from '../../errors.js';
+import { onSignals } from '../../os/on-signals.js';
 import { readJournal } from '../../run/journal.js';
 import { findRun } from '../../run/run-folder.js';
 import { securityFor } from './locate.js';
@@ -61,8 +62,7 @@ async function disturb(flags: ChaosFlags): Promise<void> {
   const { folder } = found;
   const run = await LiveRun.open(folder, securityFor(found, flags));
   const stop = new AbortController();
-  const onSignal = () => stop.abort();
-  process.on('SIGINT', onSignal).on('SIGTERM', onSignal);
+  const off = onSignals(() => stop.abort());
   try {
     const injected = await injectFaults(run, {
       ...{
@@ -78,7 +78,7 @@ async function disturb(flags: ChaosFlags): Promise<void> {
     for (const line of chaosSummary(injected, readJournal(folder.journal), verdict)) console.log(line);
     process.exitCode = verdict.violations.length === 0 ? EXIT.done : EXIT.failedRun;
   } finally {
-    process.off('SIGINT', onSignal).off('SIGTERM', onSignal);
+    off();
     run.close();
   }
 }

@@ -4,11 +4,11 @@ import { setImmediate } from 'node:timers/promises';
 import type { Command } from 'commander';
 import { resolveCheckpoint } from '../../checkpoint/checkpoint.js';
 import { type Message, templateOf } from '../../data/template.js';
-import { EXIT, TrainerError } from '../../errors.js';
+import { TrainerError } from '../../errors.js';
 import { printable } from '../../format.js';
 import type { GenerateOptions } from '../../inference/generate.js';
 import type { Inference } from '../../inference/inference.js';
-import { onSignals } from '../../os/on-signals.js';
+import { interruptible } from '../../os/on-signals.js';
 import { domainId } from '../domain-id.js';
 import { loadInference } from '../load-inference.js';
 import { collect, numberFrom, positiveUpTo, wholeNumber } from './options.js';
@@ -63,20 +63,13 @@ async function run({ prompt, interactive = false, system, raw, ...options }: Com
   const text = prompt === '-' ? (await readAll(process.stdin)).replace(/\r?\n$/, '') : prompt;
   const inference = await loadInference(checkpoint);
   const sampled = { ...options, domain };
-  const ended = new AbortController();
-  const off = onSignals(() => ended.abort());
-  try {
+  await interruptible('ended', async (signal) => {
     const conversation = asks ? new Questions(system) : new Continuation();
-    if (text === undefined) await converse(inference, conversation, sampled, ended);
-    else {
-      if (!asks) process.stdout.write(shown(text));
-      conversation.say(text);
-      await print(inference, { ...sampled, prompt: conversation.prompt }, ended.signal);
-    }
-  } finally {
-    off();
-  }
-  if (ended.signal.aborted) process.exitCode = EXIT.interrupted;
+    if (text === undefined) return converse(inference, conversation, sampled, signal);
+    if (!asks) process.stdout.write(shown(text));
+    conversation.say(text);
+    await print(inference, { ...sampled, prompt: conversation.prompt }, signal);
+  });
 }
 
 /** What was said so far, which the model reads. */
@@ -126,20 +119,20 @@ async function converse(
   inference: Inference,
   conversation: Conversation,
   options: Omit<GenerateOptions, 'prompt'>,
-  ended: AbortController,
+  signal: AbortSignal,
 ): Promise<void> {
   const terminal = process.stdin.isTTY === true;
   if (terminal) console.error('Enter continues your text; Ctrl-C or Ctrl-D ends.');
   const lines = createInterface({ input: process.stdin, ...(terminal && { output: process.stdout }) });
   // A terminal in raw mode turns Ctrl-C into a key press.
-  lines.on('SIGINT', () => ended.abort());
-  ended.signal.addEventListener('abort', () => lines.close(), { once: true });
+  lines.on('SIGINT', () => process.kill(process.pid, 'SIGINT'));
+  signal.addEventListener('abort', () => lines.close(), { once: true });
   lines.setPrompt('> ');
   if (terminal) lines.prompt();
   for await (const line of lines) {
     conversation.say(line);
-    conversation.answer(await print(inference, { ...options, prompt: conversation.prompt }, ended.signal));
-    if (ended.signal.aborted) break;
+    conversation.answer(await print(inference, { ...options, prompt: conversation.prompt }, signal));
+    if (signal.aborted) break;
     if (terminal) lines.prompt();
   }
   lines.close();

@@ -10,7 +10,7 @@ import type { RunConfig } from '../../config/schema.js';
 import { type ErrorCode, EXIT, TrainerError } from '../../errors.js';
 import { formatNumberOf } from '../../format.js';
 import { makeFolder } from '../../os/make-folder.js';
-import { onSignals } from '../../os/on-signals.js';
+import { interruptible } from '../../os/on-signals.js';
 import { processTree, proportionalBytes } from '../../os/process-info.js';
 import { removeAbandoned, workMark } from '../../os/work-folder.js';
 import { routerPolicy } from '../../routing/index.js';
@@ -21,6 +21,7 @@ const CLI = fileURLToPath(new URL('../cli.js', import.meta.url));
 const STEPS = 6;
 const STEPS_TIMED = 3;
 const MEMORY_INTERVAL_MS = 250;
+const SIGNAL_INTERVAL_MS = 500;
 /** Begins the name of the trial's folder. */
 const FOLDER = '.doctor-';
 /** Nodes and workers on each. */
@@ -75,15 +76,18 @@ export interface TrialReport {
  *
  * @throws TrainerError if a run fails, with what it said; `INTERRUPTED`
  */
-export async function trial(
+export function trial(config: RunConfig, dataDir: string, say: (line: string) => void): Promise<TrialReport> {
+  return interruptible('the trial was ended', (signal) => runTrial(config, dataDir, say, signal));
+}
+
+async function runTrial(
   config: RunConfig,
   dataDir: string,
   say: (line: string) => void,
+  interruption: AbortSignal,
 ): Promise<TrialReport> {
   const { nodes, workersPerNode } = config.cluster;
   const layout = `${nodes}x${workersPerNode}`;
-  const interruption = new AbortController();
-  const off = onSignals((signal) => interruption.abort(signal));
   makeFolder(dataDir, '--data-dir');
   removeAbandoned(dataDir, FOLDER);
   const folder = path.join(dataDir, `${FOLDER}${workMark()}`);
@@ -104,7 +108,7 @@ export async function trial(
         '--no-samples',
       ];
       const layoutArgs = ['--nodes', String(size[0]), '--workers-per-node', String(size[1])];
-      const watched = await watch([...args, ...layoutArgs], interruption.signal);
+      const watched = await watch([...args, ...layoutArgs], interruption);
       const run = path.join(runsDir, readdirSync(runsDir)[0]);
       const records = readRecords(path.join(run, 'metrics.ndjson'));
       const result = take({ ...watched, steps: stepsOf(records) }, path.join(run, 'checkpoints'));
@@ -129,7 +133,6 @@ export async function trial(
     };
   } finally {
     rmSync(folder, { recursive: true, force: true });
-    off();
   }
 }
 
@@ -154,11 +157,15 @@ function trialConfig(config: RunConfig, steps: number): RunConfig {
 /**
  * Runs `locmoe train` to its end and watches its memory.
  *
- * @throws TrainerError if it fails, with the exit code that it had; `INTERRUPTED`
+ * @throws TrainerError if it fails, with the exit code that it had; the reason of `interruption`
  */
 async function watch(args: readonly string[], interruption: AbortSignal): Promise<Omit<TrialRun, 'steps'>> {
-  if (interruption.aborted) throw interruptedBy(interruption);
-  const child = spawn(process.execPath, [CLI, 'train', ...args], { stdio: ['ignore', 'ignore', 'pipe'] });
+  interruption.throwIfAborted();
+  const child = spawn(process.execPath, [CLI, 'train', ...args], {
+    stdio: ['ignore', 'ignore', 'pipe'],
+    // Its own process group, so that Ctrl-C in a terminal reaches this process alone.
+    detached: true,
+  });
   let said = '';
   child.stderr.on('data', (chunk) => {
     said += chunk;
@@ -167,8 +174,12 @@ async function watch(args: readonly string[], interruption: AbortSignal): Promis
     child.on('error', reject);
     child.on('close', resolve);
   });
-  // The terminal has sent its signal to the run too; a second one ends it without a checkpoint.
-  const interrupt = () => child.kill(interruption.reason);
+  let signals: NodeJS.Timeout | undefined;
+  const interrupt = () => {
+    child.kill('SIGINT');
+    // The second one ends a run without a checkpoint, which nobody would read.
+    signals = setInterval(() => child.kill('SIGINT'), SIGNAL_INTERVAL_MS);
+  };
   interruption.addEventListener('abort', interrupt, { once: true });
   let [peakBytes, mostProcesses] = [0, 0];
   const memory = setInterval(() => {
@@ -179,10 +190,11 @@ async function watch(args: readonly string[], interruption: AbortSignal): Promis
   }, MEMORY_INTERVAL_MS);
   try {
     const code = await ended;
-    if (interruption.aborted) throw interruptedBy(interruption);
+    interruption.throwIfAborted();
     if (code !== EXIT.done) throw failureOf(code, said);
   } finally {
     clearInterval(memory);
+    clearInterval(signals);
     interruption.removeEventListener('abort', interrupt);
   }
   return { peakBytes, mostProcesses };
@@ -200,10 +212,6 @@ function stepsOf(records: readonly MetricsRecord[]): TrialRun['steps'] {
       );
     return [{ loss, gradientNorm, stepMs }];
   });
-}
-
-function interruptedBy({ reason }: AbortSignal): TrainerError {
-  return new TrainerError('INTERRUPTED', `${reason}: ended`);
 }
 
 /** What a training said, but for what to do with its folder, which is gone. */

@@ -1,6 +1,5 @@
-import { TrainerError } from '../../errors.js';
 import type { Watch } from '../../evaluation/in-batches.js';
-import { onSignals } from '../../os/on-signals.js';
+import { interruptible } from '../../os/on-signals.js';
 import { QuestionProgress } from './question-progress.js';
 import type { ScorerPool } from './scorer-pool.js';
 
@@ -14,18 +13,13 @@ export async function untilAnswered<Result>(
   numQuestions: number,
   ask: (watch: Watch) => Promise<Result>,
 ): Promise<Result> {
-  const stopped = new AbortController();
   const progress = new QuestionProgress(numQuestions);
-  const off = onSignals((signal) => {
-    stopped.abort(new TrainerError('INTERRUPTED', `${signal}: ended before all questions were answered`));
-    scorer.close();
-  });
   try {
-    return await ask({ signal: stopped.signal, onProgress: progress.show });
-  } catch (error) {
-    throw stopped.signal.aborted ? stopped.signal.reason : error;
+    return await interruptible('ended before all questions were answered', (signal) => {
+      signal.addEventListener('abort', () => scorer.close());
+      return ask({ signal, onProgress: progress.show });
+    });
   } finally {
-    off();
     progress.end();
     scorer.close();
   }

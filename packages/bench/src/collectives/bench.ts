@@ -1,6 +1,7 @@
 import { writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { EXIT } from 'locmoe/errors';
+import { interruptible } from 'locmoe/os/on-signals';
 import { makeBenchFolders } from '../folders.js';
 import { type ExchangeCase, layoutOf } from './cases.js';
 import { measureOurs } from './measure-ours.js';
@@ -31,30 +32,21 @@ export interface BenchCollectivesOptions {
  * both.
  *
  * @returns the exit code of the command
- * @throws TrainerError `BAD_INPUT` before anything is run; the failure of a rank, or a wrong result
+ * @throws TrainerError `BAD_INPUT` before anything is run; the failure of a rank, or a wrong result; `INTERRUPTED`
  */
 export async function benchCollectives(options: BenchCollectivesOptions): Promise<number> {
   const scope = scopeOf(options);
   const workDir = path.resolve(options.workDir);
   makeBenchFolders(options);
-  const stop = new AbortController();
-  const onSignal = () => stop.abort(new Error('stopped'));
-  process.on('SIGINT', onSignal).on('SIGTERM', onSignal);
-  try {
-    const measured = await measure(scope, workDir, stop.signal);
-    writeFileSync(path.join(workDir, 'measurements.json'), `${JSON.stringify(measured, null, 2)}\n`);
-    const headline = await writeReport({ ...options, measured });
-    console.log(
-      `\n${JSON.stringify(headline, null, 2)}\n\nreport: ${path.join(options.out, 'collectives.md')}`,
-    );
-    return EXIT.done;
-  } catch (error) {
-    if (!stop.signal.aborted) throw error;
-    console.log('stopped; nothing was reported');
-    return EXIT.interrupted;
-  } finally {
-    process.off('SIGINT', onSignal).off('SIGTERM', onSignal);
-  }
+  const measured = await interruptible('ended; nothing was reported', (signal) =>
+    measure(scope, workDir, signal),
+  );
+  writeFileSync(path.join(workDir, 'measurements.json'), `${JSON.stringify(measured, null, 2)}\n`);
+  const headline = await writeReport({ ...options, measured });
+  console.log(
+    `\n${JSON.stringify(headline, null, 2)}\n\nreport: ${path.join(options.out, 'collectives.md')}`,
+  );
+  return EXIT.done;
 }
 
 async function measure(scope: Scope, workDir: string, signal: AbortSignal): Promise<Measurements> {

@@ -28,6 +28,8 @@ const START: Readonly<Record<SourceKind, () => Promise<number>>> = {
 
 collectSeldom();
 process.on('disconnect', () => process.exit());
+// The parent may have ended while this program was loaded.
+if (!process.connected) process.exit();
 process.once('message', (kind: SourceKind) => {
   void START[kind]().then((port) => process.send?.(port));
 });

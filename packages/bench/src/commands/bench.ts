@@ -128,7 +128,7 @@ function addBenchKernels(bench: Command): void {
       // The libraries read them when they load.
       Object.assign(process.env, WORKER_ENV);
       const { benchKernels } = await import('../kernels/bench.js');
-      benchKernels(options);
+      await benchKernels(options);
     });
 }
 

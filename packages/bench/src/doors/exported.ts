@@ -23,11 +23,10 @@ export async function exportTrained(
   { to, sets, name }: { readonly to: string; readonly sets: readonly string[]; readonly name: string },
 ): Promise<Exported> {
   const run = await runTraining({ config: 'tiny', sets, folder: path.join(workDir, name), dataDir });
-  signal.throwIfAborted();
-  const checkpoint = resolveCheckpoint(run!.directory, console.error);
+  const checkpoint = resolveCheckpoint(run.directory, console.error);
   const folder = path.join(workDir, name, 'export');
   const command = createRequire(import.meta.url).resolve('locmoe/cli/cli');
   const args = [command, 'export', '--checkpoint', checkpoint.folder, '--to', to, '--output', folder];
   await runCommand(process.execPath, { args, deadlineMs: EXPORT_DEADLINE_MS, signal });
-  return { checkpoint, dataset: openDataset(run!.readRecord()!.datasetDir), folder };
+  return { checkpoint, dataset: openDataset(run.readRecord()!.datasetDir), folder };
 }

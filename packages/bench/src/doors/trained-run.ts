@@ -1,6 +1,5 @@
 import path from 'node:path';
 import { resolveCheckpoint } from 'locmoe/checkpoint/checkpoint';
-import { TrainerError } from 'locmoe/errors';
 import { runTraining } from '../training.js';
 import type { PartContext } from './part.js';
 
@@ -17,7 +16,6 @@ export async function trainedRun({ quick, workDir, dataDir, log }: PartContext) 
   log(`training ${config} for ${STEPS} steps`);
   const sets = [`train.steps=${STEPS}`, 'train.validateEvery=1000', 'cluster.nodes=1'];
   const run = await runTraining({ config, sets, folder: path.join(workDir, 'run'), dataDir });
-  if (run === null) throw new TrainerError('INTERRUPTED', 'ended during the training');
   const checkpoint = resolveCheckpoint(run.directory, () => undefined);
   const { model, moe } = checkpoint.manifest.config;
   return {

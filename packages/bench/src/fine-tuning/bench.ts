@@ -1,8 +1,9 @@
 import { writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { EXIT, TrainerError } from 'locmoe/errors';
+import { EXIT } from 'locmoe/errors';
 import { makeBenchFolders } from '../folders.js';
 import { machine } from '../machine.js';
+import { goesOnFromHere } from '../training.js';
 import { type Answers, answersOf } from './answers.js';
 import type { ModelResult } from './figures.js';
 import { describeMaterial, type Material, materialOf } from './material.js';
@@ -46,38 +47,36 @@ export interface BenchFineTuningOptions extends BaseOptions {
  * @returns the exit code
  * @throws TrainerError `BAD_CONFIG` or `BAD_INPUT` before anything is trained; as `runTraining`
  */
-export async function benchFineTuning(options: BenchFineTuningOptions): Promise<number> {
+export function benchFineTuning(options: BenchFineTuningOptions): Promise<number> {
+  return bench(options).catch(goesOnFromHere);
+}
+
+async function bench(options: BenchFineTuningOptions): Promise<number> {
   const models = modelsOf(options.only, options.seeds);
   const settings = models.map((model) => baseSettings(options, model));
   const [{ config }] = settings;
   makeBenchFolders(options);
-  try {
-    const material = await materialOf(config, options);
-    console.log(describeMaterial(material));
-    const work = models.map((model, i) => workOf(options, model, settings[i], material));
-    const parts = new Parts(
-      path.resolve(options.workDir, 'results'),
-      work.flatMap((each) => Object.values(each.parts)),
-    );
-    console.log(parts.describe());
-    const samplesFile = path.resolve(options.workDir, `${SAMPLES_DOMAIN}.jsonl`);
-    writeFileSync(samplesFile, material.samples.map((sample) => `${JSON.stringify(sample)}\n`).join(''));
-    const results: ModelResult[] = [];
-    for (const each of work) results.push(await resultOf(options, each, { parts, material, samplesFile }));
-    const report = await writeReport(
-      {
-        ...{ results, material, config, machine: machine(), command: options.command },
-        ...{ limit: options.limit ?? null, hours: parts.meanSeconds('base') / 3600 },
-      },
-      options.out,
-    );
-    console.log(`report: ${report}`);
-    return EXIT.done;
-  } catch (error) {
-    if (!(error instanceof TrainerError && error.code === 'INTERRUPTED')) throw error;
-    console.log('stopped; the same command goes on from here');
-    return EXIT.interrupted;
-  }
+  const material = await materialOf(config, options);
+  console.log(describeMaterial(material));
+  const work = models.map((model, i) => workOf(options, model, settings[i], material));
+  const parts = new Parts(
+    path.resolve(options.workDir, 'results'),
+    work.flatMap((each) => Object.values(each.parts)),
+  );
+  console.log(parts.describe());
+  const samplesFile = path.resolve(options.workDir, `${SAMPLES_DOMAIN}.jsonl`);
+  writeFileSync(samplesFile, material.samples.map((sample) => `${JSON.stringify(sample)}\n`).join(''));
+  const results: ModelResult[] = [];
+  for (const each of work) results.push(await resultOf(options, each, { parts, material, samplesFile }));
+  const report = await writeReport(
+    {
+      ...{ results, material, config, machine: machine(), command: options.command },
+      ...{ limit: options.limit ?? null, hours: parts.meanSeconds('base') / 3600 },
+    },
+    options.out,
+  );
+  console.log(`report: ${report}`);
+  return EXIT.done;
 }
 
 /** What is to be done for a model. */

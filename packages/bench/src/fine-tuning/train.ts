@@ -1,6 +1,5 @@
 import { loadConfig } from 'locmoe/config/resolve';
 import type { RunConfig } from 'locmoe/config/schema';
-import { TrainerError } from 'locmoe/errors';
 import { readRecords } from 'locmoe/run/metrics-record';
 import { meanLoss } from 'locmoe/run/validation-loss';
 import { VARIANTS } from '../routers/variants.js';
@@ -81,10 +80,9 @@ export function tuningSets({ cluster }: RunConfig, steps: number): string[] {
   ];
 }
 
-/** @throws TrainerError `INTERRUPTED`; as `runTraining` */
+/** @throws TrainerError as `runTraining` */
 export async function train(options: TrainingOptions): Promise<Training> {
   const run = await runTraining(options);
-  if (run === null) throw new TrainerError('INTERRUPTED', 'ended before the training was over');
   const records = readRecords(run.metrics);
   const steps = records.filter((record) => record.type === 'step');
   const validation = records.filter((record) => record.type === 'validation').at(-1);

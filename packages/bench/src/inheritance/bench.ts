@@ -47,9 +47,6 @@ const POINTS = 12;
 /** A seed of its own for what follows on the dense model: another order of the text. */
 const SECOND_SEED = 1000;
 
-/** Thrown when a signal has ended a training. */
-const INTERRUPTED = Symbol('interrupted');
-
 /**
  * `locmoe bench inheritance`: a sparse model that inherits from a dense one, against the same model from random weights
  * and the dense one that trains on.
@@ -73,27 +70,22 @@ export async function benchInheritance(options: BenchInheritanceOptions): Promis
   makeBenchFolders(options);
   const results: SeedResult[] = [];
   const starts: StartResult[] = [];
-  try {
-    for (let seed = 1; seed <= seeds; seed++) {
-      const train = (name: string, sets: readonly string[], inherit?: string) =>
-        trained(options, `${name}-${seed}`, [`train.validateEvery=${every}`, ...sets], inherit);
-      const all = [`seed=${seed}`, `train.steps=${denseSteps + steps}`];
-      const denseRun = await train('dense', [...dense, ...all, `train.checkpointEvery=${denseSteps}`]);
-      const origin = stepFolder(denseRun.checkpoints, denseSteps);
-      const later = [`seed=${SECOND_SEED + seed}`, `train.steps=${steps}`];
-      const inherited = curveOf(await train('inherited', later, origin));
-      const scratch = curveOf(await train('scratch', all));
-      results.push({ seed, dense: curveOf(denseRun), inherited, scratch });
-      if (seed === 1 && !options.quick)
-        for (const router of ROUTER_NAMES) {
-          const sets = [`moe.router=${router}`, `seed=${SECOND_SEED + seed}`, 'train.steps=1'];
-          const [{ loss }] = curveOf(await train(`start-${router}`, sets, origin));
-          starts.push({ router, loss });
-        }
-    }
-  } catch (error) {
-    if (error === INTERRUPTED) return EXIT.interrupted;
-    throw error;
+  for (let seed = 1; seed <= seeds; seed++) {
+    const train = (name: string, sets: readonly string[], inherit?: string) =>
+      trained(options, `${name}-${seed}`, [`train.validateEvery=${every}`, ...sets], inherit);
+    const all = [`seed=${seed}`, `train.steps=${denseSteps + steps}`];
+    const denseRun = await train('dense', [...dense, ...all, `train.checkpointEvery=${denseSteps}`]);
+    const origin = stepFolder(denseRun.checkpoints, denseSteps);
+    const later = [`seed=${SECOND_SEED + seed}`, `train.steps=${steps}`];
+    const inherited = curveOf(await train('inherited', later, origin));
+    const scratch = curveOf(await train('scratch', all));
+    results.push({ seed, dense: curveOf(denseRun), inherited, scratch });
+    if (seed === 1 && !options.quick)
+      for (const router of ROUTER_NAMES) {
+        const sets = [`moe.router=${router}`, `seed=${SECOND_SEED + seed}`, 'train.steps=1'];
+        const [{ loss }] = curveOf(await train(`start-${router}`, sets, origin));
+        starts.push({ router, loss });
+      }
   }
   const report = await writeReport(
     {
@@ -106,7 +98,7 @@ export async function benchInheritance(options: BenchInheritanceOptions): Promis
   return EXIT.done;
 }
 
-/** @throws INTERRUPTED, or as `runTraining` */
+/** @throws TrainerError as `runTraining` */
 async function trained(
   { config, set, workDir, dataDir }: BenchInheritanceOptions,
   name: string,
@@ -119,7 +111,6 @@ async function trained(
     sets: [...SETTINGS, ...set, 'train.validationSequences=64', 'train.keepCheckpoints=9', ...sets],
     ...(inherit !== undefined && { more: ['--inherit', inherit] }),
   });
-  if (run === null) throw INTERRUPTED;
   const { step, loss } = curveOf(run).at(-1)!;
   const seconds = ((performance.now() - started) / 1000).toFixed(0);
   console.log(`${name}: validation loss ${loss.toFixed(4)} after ${step} steps (${seconds} s)`);

@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises';
 import { TrainerError } from 'locmoe/errors';
 import { findThreads, oneDnnPath } from 'locmoe/ops/kernels/choose-kernels';
 import type { Kernels } from 'locmoe/ops/kernels/kernels';
@@ -36,14 +37,15 @@ interface Contender {
  * @throws TrainerError `INTERNAL` if the kernels do not agree; `NO_RESOURCE` without oneDNN; `BAD_INPUT` for a width that the
  *   heads do not divide
  */
-export function benchKernels({ width, rounds }: BenchKernelsOptions): void {
+export async function benchKernels({ width, rounds }: BenchKernelsOptions): Promise<void> {
   if (width % HEADS !== 0)
     throw new TrainerError(
       'BAD_INPUT',
       `--width ${width}: it must be a multiple of ${HEADS}, the attention heads`,
     );
   const contenders = contendersOf();
-  const times = operationsOf(width).map((operation) => timesOf(operation, contenders, rounds));
+  const times: Awaited<ReturnType<typeof timesOf>>[] = [];
+  for (const operation of operationsOf(width)) times.push(await timesOf(operation, contenders, rounds));
   console.log(
     `d = ${width}, one thread, on ${machine()}; medians of ${rounds}, forward and backward, in ms (GFLOP/s)\n`,
   );
@@ -75,7 +77,7 @@ function contendersOf(): Contender[] {
   ];
 }
 
-function timesOf(operation: Operation, contenders: readonly Contender[], rounds: number) {
+async function timesOf(operation: Operation, contenders: readonly Contender[], rounds: number) {
   // Each its own: TensorFlow keeps what it reads in memory of its own.
   const tensors = contenders.map(({ kernels }) => {
     const inputs = inputsOf(operation);
@@ -102,11 +104,14 @@ function timesOf(operation: Operation, contenders: readonly Contender[], rounds:
       );
   });
   const ms = contenders.map(() => [] as number[]);
-  for (let round = -WARM_UP; round < rounds; round++)
+  for (let round = -WARM_UP; round < rounds; round++) {
     contenders.forEach((_, i) => {
       const time = timeOf(() => tf.tidy(() => void call(i)));
       if (round >= 0) ms[i].push(time);
     });
+    // Lets a signal end the command.
+    await setImmediate();
+  }
   for (const { inputs, dy } of tensors) for (const tensor of [...inputs, dy]) tensor.dispose();
   return { name: operation.name, flops: operation.flops, ms: ms.map(median) };
 }

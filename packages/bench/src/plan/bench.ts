@@ -54,7 +54,6 @@ export async function benchPlan(options: BenchPlanOptions): Promise<number> {
   const [steps, rounds] = quick ? [STEPS.quick, ROUNDS.quick] : [STEPS.whole, ROUNDS.whole];
   const log = (line: string) => console.log(line);
   const checks = await checkLayouts({ ...options, profile, steps, rounds, log });
-  if (checks === null) return EXIT.interrupted;
   const headline = await writePlanReport({
     ...{ checks, profile, device, config, steps, rounds, out, command },
     machine: machine(),

@@ -50,15 +50,13 @@ interface Measured {
  * Trains every layout and compares. All nodes are processes of this machine and share its cores. What a router keeps
  * follows from text and weights, which a plan does not know, and is the same in every layout: 1x1 tells it.
  *
- * @returns null if a signal stopped it
- * @throws TrainerError `INTERNAL` if a run failed
+ * @throws TrainerError `INTERNAL` if a run failed; `INTERRUPTED`
  */
-export async function checkLayouts(options: CheckOptions): Promise<LayoutCheck[] | null> {
+export async function checkLayouts(options: CheckOptions): Promise<LayoutCheck[]> {
   const measured = new Map<CheckedLayout, Measured[]>();
   for (let round = 1; round <= options.rounds; round++)
     for (const layout of CHECKED_LAYOUTS) {
       const result = await train(options, layout);
-      if (result === null) return null;
       measured.set(layout, [...(measured.get(layout) ?? []), result]);
       options.log(`round ${round} of ${options.rounds}, ${layout}: step ${result.stepMs.toFixed(1)} ms`);
     }
@@ -71,7 +69,7 @@ function settingsOf({ set }: CheckOptions, layout: CheckedLayout): string[] {
   return [...set, `cluster.nodes=${nodes}`, `cluster.workersPerNode=${workersPerNode}`];
 }
 
-async function train(options: CheckOptions, layout: CheckedLayout): Promise<Measured | null> {
+async function train(options: CheckOptions, layout: CheckedLayout): Promise<Measured> {
   const { config, steps, workDir, dataDir } = options;
   const folder = await runTraining({
     config,
@@ -83,7 +81,6 @@ async function train(options: CheckOptions, layout: CheckedLayout): Promise<Meas
     folder: path.resolve(workDir, 'runs', layout),
     dataDir,
   });
-  if (folder === null) return null;
   const { stepMs, bytesOtherNode, tokensPerExpert, tokensPerStep, loadByLayer } = readRunFigures(
     folder.metrics,
   );

@@ -42,7 +42,6 @@ export async function benchPrecision(options: BenchPrecisionOptions): Promise<nu
     const losses: number[] = [];
     for (const precision of PRECISIONS) {
       const loss = await lossOf(options, seed, precision);
-      if (loss === null) return EXIT.interrupted;
       console.log(
         `seed ${seed}, ${precision}: validation loss ${loss.toFixed(4)} after ${options.steps} steps`,
       );
@@ -65,12 +64,11 @@ export async function benchPrecision(options: BenchPrecisionOptions): Promise<nu
   return worst <= TOLERANCE ? EXIT.done : EXIT.failedRun;
 }
 
-/** @returns null if a signal ended the training */
 async function lossOf(
   { config, set, steps, workDir, dataDir }: BenchPrecisionOptions,
   seed: number,
   precision: string,
-): Promise<number | null> {
+): Promise<number> {
   const run = await runTraining({
     config,
     sets: [
@@ -81,7 +79,6 @@ async function lossOf(
     folder: path.resolve(workDir, `${precision}-${seed}`),
     dataDir,
   });
-  if (run === null) return null;
   const validations = readRecords(run.metrics).filter((record) => record.type === 'validation');
   return meanLoss(validations.at(-1)!);
 }

@@ -1,6 +1,5 @@
 import path from 'node:path';
 import { stepsOf } from 'locmoe/chaos/invariants/evidence';
-import { TrainerError } from 'locmoe/errors';
 import { readRecords } from 'locmoe/run/metrics-record';
 import { median } from '../statistics.js';
 import { runTraining } from '../training.js';
@@ -36,11 +35,10 @@ export const costPart: Part = async (context) => {
 };
 
 /** Mean time from step to step by the wall clock: a median would hide the steps that a snapshot makes longer. */
-async function stepMs({ workDir, dataDir, signal }: PartContext, sets: readonly string[]): Promise<number> {
+async function stepMs({ workDir, dataDir }: PartContext, sets: readonly string[]): Promise<number> {
   const lengths = [`train.steps=${STEPS}`, 'train.validateEvery=1000', 'train.checkpointEvery=1000'];
   const folder = path.join(workDir, 'run');
   const run = await runTraining({ config: CONFIG, sets: [...lengths, ...FIXED, ...sets], folder, dataDir });
-  if (run === null || signal.aborted) throw new TrainerError('INTERRUPTED', 'ended during a training');
   const steps = stepsOf(readRecords(run.metrics)).slice(WARM_UP_STEPS);
   return (steps.at(-1)!.time - steps[0]!.time) / (steps.length - 1);
 }

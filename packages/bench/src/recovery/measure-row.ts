@@ -35,7 +35,7 @@ export function rowPart(name: string, row: Row): () => Promise<Part> {
   return async () => async (context) => {
     const settings = {
       ...{ config: CONFIG, sets: SETS, folder: context.workDir, dataDir: context.dataDir },
-      more: ['--allow-faults'],
+      ...{ more: ['--allow-faults'], signal: context.signal },
     };
     const training =
       row.outcome === 'takeover'

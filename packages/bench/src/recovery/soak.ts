@@ -53,7 +53,7 @@ export const soakPart: Part = async (context) => {
   writeFileSync(config, RECIPE);
   const training = await TrainingProcess.start({
     ...{ config, sets: [slowLink(latencyMs)], folder: path.join(workDir, 'disturbed'), dataDir },
-    more: ['--allow-faults'],
+    ...{ more: ['--allow-faults'], signal },
   });
   const run = await LiveRun.open(training.folder, securityOfRun(training.folder));
   try {
@@ -63,7 +63,13 @@ export const soakPart: Part = async (context) => {
     const exitCode = await stopInCalm(training, run, signal);
     const { directory } = training.folder;
     const steps = stepsIn(directory);
-    const twin = await twinOf(steps, { config, sets: [], folder: path.join(workDir, 'twin'), dataDir });
+    const twin = await twinOf(steps, {
+      config,
+      sets: [],
+      folder: path.join(workDir, 'twin'),
+      dataDir,
+      signal,
+    });
     const { violations } = checkInvariants(await evidenceOf(run, { twin, exitCode }));
     for (const violation of violations) log(`seed ${seed}: ${violation}`);
     return {

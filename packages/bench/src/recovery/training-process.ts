@@ -24,6 +24,8 @@ export interface TrainingArguments {
   readonly dataDir: string;
   readonly more?: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
+  /** Ends every wait for the training. */
+  readonly signal: AbortSignal;
 }
 
 const START_MS = 120_000;
@@ -40,7 +42,7 @@ export class TrainingProcess {
   /**
    * Starts `locmoe train`. Resolves once it trains.
    *
-   * @throws TrainerError `INTERNAL` if it ends before, or does not begin
+   * @throws TrainerError `INTERNAL` if it ends before, or does not begin; the reason of its signal
    */
   static start(training: TrainingArguments): Promise<TrainingProcess> {
     const leader = new LocmoeProcess(['train', ...optionsOf(training)], outputOf(training), training.env);
@@ -54,19 +56,22 @@ export class TrainingProcess {
   }
 
   static async #follow(leader: Leader, training: TrainingArguments): Promise<TrainingProcess> {
+    const { signal } = training;
     const deadline = performance.now() + START_MS;
-    while (leader.isAlive && performance.now() < deadline) {
+    while (leader.isAlive && performance.now() < deadline && !signal.aborted) {
       const [found] = listRuns(training.folder);
-      if (found?.record.state === 'running') return new TrainingProcess(leader, found.folder);
+      if (found?.record.state === 'running') return new TrainingProcess(leader, found.folder, signal);
       await sleep(POLL_MS);
     }
-    leader.kill('SIGKILL');
+    await endOf(leader);
+    signal.throwIfAborted();
     throw new TrainerError('INTERNAL', `a training does not begin: see ${outputOf(training)}`);
   }
 
   private constructor(
     leader: Leader,
     readonly folder: RunFolder,
+    readonly signal: AbortSignal,
   ) {
     this.#leader = leader;
     this.#reader = new MetricsReader(folder.metrics, {
@@ -88,11 +93,12 @@ export class TrainingProcess {
   /**
    * Waits until `find` finds something.
    *
-   * @throws TrainerError `INTERNAL` if the training ends before, or after `timeoutMs`
+   * @throws TrainerError `INTERNAL` if the training ends before, or after `timeoutMs`; the reason of its signal
    */
   async until<T>(what: string, timeoutMs: number, find: () => T | undefined): Promise<T> {
     const deadline = performance.now() + timeoutMs;
     for (;;) {
+      this.signal.throwIfAborted();
       await this.look();
       const found = find();
       if (found !== undefined) return found;
@@ -111,13 +117,19 @@ export class TrainingProcess {
    * @returns its exit code; null if it had to be killed
    */
   async stop(): Promise<number | null> {
-    if (this.#leader.isAlive) this.#leader.kill('SIGINT');
-    const timer = setTimeout(() => this.#leader.kill('SIGKILL'), END_MS);
-    const code = await this.#leader.exited;
-    clearTimeout(timer);
+    const code = await endOf(this.#leader);
     await this.look();
     return code;
   }
+}
+
+/** Asks for the end and forces it where it does not come. */
+async function endOf(leader: Leader): Promise<number | null> {
+  if (leader.isAlive) leader.kill('SIGINT');
+  const timer = setTimeout(() => leader.kill('SIGKILL'), END_MS);
+  const code = await leader.exited;
+  clearTimeout(timer);
+  return code;
 }
 
 function outputOf({ folder }: TrainingArguments): string {

@@ -12,7 +12,7 @@ import { EXIT } from 'locmoe/errors';
 import { formatDuration, formatNumberOf } from 'locmoe/format';
 import type { RunFolder } from 'locmoe/run/run-folder';
 import { makeBenchFolders } from '../folders.js';
-import { runTraining } from '../training.js';
+import { goesOnFromHere, runTraining } from '../training.js';
 import { evaluateByRule } from './by-rule.js';
 import { type Calibration, calibrate, type InterNodeLink, linkOf } from './calibration.js';
 import { Comparison, type RunResult } from './comparison.js';
@@ -71,7 +71,7 @@ const COST = 'router-cost';
  * @throws TrainerError `BAD_CONFIG` or `BAD_INPUT` before anything runs, `INTERNAL` if a run failed
  */
 export async function benchRouters(options: BenchRoutersOptions): Promise<number> {
-  return new RouterBench(options).run();
+  return new RouterBench(options).run().catch(goesOnFromHere);
 }
 
 class RouterBench {
@@ -105,10 +105,7 @@ class RouterBench {
     const isWhole = options.only.length === 0;
     const cost = this.#store.get<CostRow[]>(COST, COST) ?? (isWhole ? this.#measureCost() : []);
     const calibration = await this.#calibration(jobs.some(({ kind }) => kind !== 'quality'));
-    if (calibration === 'stopped' || !(await this.#runAll(jobs, calibration?.link ?? null))) {
-      console.log('stopped; the same command goes on from here');
-      return EXIT.interrupted;
-    }
+    await this.#runAll(jobs, calibration?.link ?? null);
     await this.#report(planJobs(all), calibration, cost);
     return EXIT.done;
   }
@@ -190,7 +187,7 @@ class RouterBench {
   }
 
   /** @param isNeeded whether to search a link that is not known */
-  async #calibration(isNeeded: boolean): Promise<Calibration | null | 'stopped'> {
+  async #calibration(isNeeded: boolean): Promise<Calibration | null> {
     const { link: gbps } = this.options;
     if (gbps !== undefined) return { link: linkOf(gbps), share: null, trials: [] };
     const job = baselineJob('time');
@@ -201,12 +198,11 @@ class RouterBench {
     if (kept !== null || !isNeeded) return kept;
     console.log(`link between nodes: searching, by runs of ${CALIBRATION_STEPS} steps`);
     const calibration = await calibrate((link) => this.#shareWith(job, link));
-    return calibration === null ? 'stopped' : this.#store.put('calibration', key, calibration);
+    return this.#store.put('calibration', key, calibration);
   }
 
-  async #shareWith(job: Job, link: InterNodeLink): Promise<number | null> {
+  async #shareWith(job: Job, link: InterNodeLink): Promise<number> {
     const folder = await this.#train('calibration', this.#short(job, link, CALIBRATION_STEPS));
-    if (folder === null) return null;
     const { allToAllShare } = readRunFigures(folder.metrics);
     rmSync(folder.checkpoints, { recursive: true, force: true });
     const label = link === null ? 'no limit' : `${link.gbps} Gb/s`;
@@ -219,16 +215,13 @@ class RouterBench {
     return [...settingsOfJob(this.options, job, link), ...length];
   }
 
-  /** @returns false if a signal stopped it */
-  async #runAll(jobs: readonly Job[], link: InterNodeLink): Promise<boolean> {
+  async #runAll(jobs: readonly Job[], link: InterNodeLink): Promise<void> {
     const plan = await this.#plan(jobs, link);
-    if (plan === null) return false;
     console.log(planText(plan));
     const missing = jobs.filter((job) => this.#kept(job, link) === null);
     const began = performance.now();
     for (const [i, job] of missing.entries()) {
       const result = await this.#runJob(job, link);
-      if (result === null) return false;
       const runs = plan.findIndex(({ kind }) => kind === job.kind);
       const { numKept, numMissing, tookS } = plan[runs];
       plan[runs] = {
@@ -243,11 +236,9 @@ class RouterBench {
       console.log(
         `${formatNumberOf(missing.length, 'run')} in ${formatDuration((performance.now() - began) / 1000)}`,
       );
-    return true;
   }
 
-  /** @returns null if a signal stopped it */
-  async #plan(jobs: readonly Job[], link: InterNodeLink): Promise<PlannedRuns[] | null> {
+  async #plan(jobs: readonly Job[], link: InterNodeLink): Promise<PlannedRuns[]> {
     const plan: PlannedRuns[] = [];
     for (const kind of kindsOf(jobs)) {
       const own = jobs.filter((job) => job.kind === kind);
@@ -258,26 +249,24 @@ class RouterBench {
       const settings = resolveJob(this.options, baselineJob(kind, layout), link);
       const isGuessed = tookS.length === 0 && numMissing > FEW_RUNS;
       const guessS = isGuessed ? await this.#guessS(kind, layout, link, settings) : null;
-      if (isGuessed && guessS === null) return null;
       plan.push({ kind, what: whatOf(own, settings), numKept, numMissing, tookS, guessS });
     }
     return plan;
   }
 
-  /** Seconds of a run of the baseline, from its first steps; null if a signal stopped it. */
+  /** Seconds of a run of the baseline, from its first steps. */
   async #guessS(
     kind: Kind,
     layout: Job['layout'],
     link: InterNodeLink,
     { config }: RunSettings,
-  ): Promise<number | null> {
+  ): Promise<number> {
     const name = `trial-${kind}`;
     const kept = this.#store.get<number>(name, config);
     if (kept !== null) return kept;
     console.log(`time of a run for ${kind}: guessing, by ${TRIAL_STEPS} steps`);
     const began = performance.now();
     const folder = await this.#train(name, this.#short(baselineJob(kind, layout), link, TRIAL_STEPS));
-    if (folder === null) return null;
     const { stepMs } = readRunFigures(folder.metrics);
     rmSync(folder.checkpoints, { recursive: true, force: true });
     const tookMs = performance.now() - began;
@@ -285,12 +274,11 @@ class RouterBench {
     return this.#store.put(name, config, guess);
   }
 
-  async #runJob(job: Job, link: InterNodeLink): Promise<RunResult | null> {
+  async #runJob(job: Job, link: InterNodeLink): Promise<RunResult> {
     const began = performance.now();
     const { sets } = resolveJob(this.options, job, link);
     const inherit = this.#dense === null || job.kind === 'time' ? [] : ['--inherit', this.#dense.folder];
     const folder = await this.#train(jobId(job), sets, inherit);
-    if (folder === null) return null;
     const figures = readRunFigures(folder.metrics);
     const learned = job.kind === 'time' ? { byRule: null, probe: null } : whatIsLearned(job, folder);
     rmSync(folder.checkpoints, { recursive: true, force: true });
@@ -298,7 +286,7 @@ class RouterBench {
     return this.#store.put(jobId(job), this.#key(job, link), { ...job, figures, ...learned, seconds });
   }
 
-  #train(name: string, sets: readonly string[], more: readonly string[] = []): Promise<RunFolder | null> {
+  #train(name: string, sets: readonly string[], more: readonly string[] = []): Promise<RunFolder> {
     const { config, workDir, dataDir } = this.options;
     return runTraining({ config, sets, more, dataDir, folder: path.resolve(workDir, 'runs', name) });
   }

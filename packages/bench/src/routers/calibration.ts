@@ -33,31 +33,27 @@ export function linkOf(gbps: number): InterNodeLink {
  * cluster. With share s, time in all-to-all over the rest of the step is s / (1 - s). The part of it that the
  * link adds falls as 1/gbps, so each trial gives the next guess.
  *
- * @param shareWith measures the share of a step with a link, by a short run of the baseline; null if stopped
- * @returns the trial closest to the target; without a limit if the share is too high even so; null if stopped
+ * @param shareWith measures the share of a step with a link, by a short run of the baseline
+ * @returns the trial closest to the target; without a limit if the share is too high even so
  */
-export async function calibrate(
-  shareWith: (link: InterNodeLink) => Promise<number | null>,
-): Promise<Calibration | null> {
+export async function calibrate(shareWith: (link: InterNodeLink) => Promise<number>): Promise<Calibration> {
   const trials: Trial[] = [];
   const measure = async (link: InterNodeLink) => {
     const share = await shareWith(link);
-    if (share !== null) trials.push({ link, share });
+    trials.push({ link, share });
     return share;
   };
   const unlimited = await measure(null);
-  if (unlimited === null) return null;
   let gbps = FIRST_GBPS;
   while (trials.length < MAX_TRIES && !trials.some(isCloseEnough) && unlimited < TARGET_SHARE) {
     const share = await measure(linkOf(gbps));
-    if (share === null) return null;
     gbps = nextGuess(gbps, odds(share) - odds(unlimited));
   }
   const best = trials.reduce((a, b) => (distance(b) < distance(a) ? b : a));
   return { ...best, trials };
 
   function nextGuess(tried: number, added: number): number {
-    const wanted = odds(TARGET_SHARE) - odds(unlimited ?? 0);
+    const wanted = odds(TARGET_SHARE) - odds(unlimited);
     // Noise may hide the effect of a fast link; then try a quarter of its bandwidth.
     const factor = Math.min(4, Math.max(1 / 4, added / wanted));
     return Number((tried * factor).toPrecision(3));

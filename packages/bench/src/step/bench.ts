@@ -7,6 +7,7 @@ import { prepareDataset } from 'locmoe/data/prepare';
 import { EXIT, TrainerError } from 'locmoe/errors';
 import { formatCount, formatDuration } from 'locmoe/format';
 import { elementTypeOf } from 'locmoe/ops/kernels/choose-kernels';
+import { interruptible } from 'locmoe/os/on-signals';
 import { multipliesBfloat16 } from 'locmoe/os/processor';
 import { makeBenchFolders } from '../folders.js';
 import { machine } from '../machine.js';
@@ -50,20 +51,18 @@ export interface BenchStepOptions {
  *
  * @returns the exit code of the command; that of a failed run if the losses differ
  * @throws TrainerError `NO_RESOURCE` without PyTorch, `BAD_CONFIG` or `BAD_INPUT` before anything runs,
- *   `INTERNAL` if a run failed
+ *   `INTERNAL` if a run failed, `INTERRUPTED`
  */
 export async function benchStep(options: BenchStepOptions): Promise<number> {
-  const stop = new AbortController();
-  const abort = () => stop.abort();
-  process.on('SIGINT', abort).on('SIGTERM', abort);
+  const peer = findTorch();
   try {
-    return await new StepBench(options, findTorch(), stop.signal).run();
+    return await interruptible('ended; there is no report', (signal) =>
+      new StepBench(options, peer, signal).run(),
+    );
   } catch (error) {
     if (!(error instanceof NotTheSame)) throw error;
     console.error(`locmoe: ${error.message}`);
     return EXIT.failedRun;
-  } finally {
-    process.off('SIGINT', abort).off('SIGTERM', abort);
   }
 }
 
@@ -94,10 +93,8 @@ class StepBench {
     mkdirSync(this.#inputs);
     try {
       const sgemmFlopsPerS = await measureSgemm(this.signal);
-      if (sgemmFlopsPerS === null) return stopped();
       console.log(`matrix products: ${(sgemmFlopsPerS / 1e9).toFixed(0)} GFLOP/s on all cores`);
-      const results = await this.#runAll(turns);
-      return results === null ? stopped() : await this.#report(new Results(results), sgemmFlopsPerS);
+      return await this.#report(new Results(await this.#runAll(turns)), sgemmFlopsPerS);
     } finally {
       rmSync(this.#inputs, { recursive: true, force: true });
     }
@@ -113,13 +110,11 @@ class StepBench {
     return EXIT.done;
   }
 
-  /** @returns null if a signal stopped it */
-  async #runAll(turns: readonly Turn[]): Promise<TurnResult[] | null> {
+  async #runAll(turns: readonly Turn[]): Promise<TurnResult[]> {
     const results: TurnResult[] = [];
     const started = performance.now();
     for (const [i, turn] of turns.entries()) {
       const result = await this.#runTurn(turn);
-      if (result === null) return null;
       results.push(result);
       const secondsEach = (performance.now() - started) / 1000 / (i + 1);
       console.log(
@@ -129,12 +124,11 @@ class StepBench {
     return results;
   }
 
-  async #runTurn({ cell, steps, programs, isVerification }: Turn): Promise<TurnResult | null> {
+  async #runTurn({ cell, steps, programs, isVerification }: Turn): Promise<TurnResult> {
     const runs: Partial<Record<Program, StepRun>> = {};
     for (const program of programs) {
-      const run = this.signal.aborted ? null : await this.#runProgram(program, cell, steps);
-      if (run === null || this.signal.aborted) return null;
-      runs[program] = run;
+      this.signal.throwIfAborted();
+      runs[program] = await this.#runProgram(program, cell, steps);
     }
     const name = `${isVerification ? 'verification of ' : ''}${cellId(cell)}`;
     const differenceOf = (program: Program, precision: keyof typeof TOLERANCE) =>
@@ -156,7 +150,7 @@ class StepBench {
     };
   }
 
-  async #runProgram(program: Program, cell: Cell, steps: number): Promise<StepRun | null> {
+  async #runProgram(program: Program, cell: Cell, steps: number): Promise<StepRun> {
     const { config, set, workDir, dataDir } = this.options;
     const name = `${cellId(cell)}-${program}`;
     const folder = path.resolve(workDir, 'runs', name);
@@ -210,11 +204,6 @@ function assertPeerCan(cell: Cell, { moe }: RunConfig): void {
       'BAD_CONFIG',
       `${cellId(cell)}: the peer cannot spread ${moe.numExperts} experts over ${ranks} ranks; moe.numExperts must be a multiple`,
     );
-}
-
-function stopped(): number {
-  console.log('stopped; there is no report');
-  return EXIT.interrupted;
 }
 
 function describe({ cell, programs }: Turn, { runs, greatestDifference, steps }: TurnResult): string {

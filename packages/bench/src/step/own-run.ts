@@ -1,5 +1,6 @@
 import { mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import path from 'node:path';
+import { asTrainerError } from 'locmoe/errors';
 import { type MetricsRecordOf, readRecords } from 'locmoe/run/metrics-record';
 import { mean } from '../statistics.js';
 import { runTraining, type TrainingOptions } from '../training.js';
@@ -11,12 +12,11 @@ const GC_PROBE = new URL('./gc-probe.js', import.meta.url).href;
 /**
  * Runs our trainer in child processes and reads its record. The run folder stays, without its checkpoint.
  *
- * @returns null if a signal stopped it; the folder is removed then
- * @throws TrainerError `INTERNAL` if the run failed
+ * @throws TrainerError `INTERNAL` if the run failed; `INTERRUPTED`, and the folder is removed
  */
 export async function runOwn(
   options: Pick<TrainingOptions, 'config' | 'sets' | 'folder' | 'dataDir'>,
-): Promise<StepRun | null> {
+): Promise<StepRun> {
   const gcFolder = `${options.folder}-gc`;
   mkdirSync(gcFolder, { recursive: true });
   const nodeOptions = `${process.env.NODE_OPTIONS ?? ''} --import=${GC_PROBE}`.trim();
@@ -28,13 +28,13 @@ export async function runOwn(
         onStart,
       }),
     );
-    if (run === null) {
-      rmSync(options.folder, { recursive: true, force: true });
-      return null;
-    }
     rmSync(run.checkpoints, { recursive: true, force: true });
     const steps = readRecords(run.metrics).filter((record) => record.type === 'step');
     return ownRun(steps, peakBytes, gcFolder);
+  } catch (error) {
+    if (asTrainerError(error).code === 'INTERRUPTED')
+      rmSync(options.folder, { recursive: true, force: true });
+    throw error;
   } finally {
     rmSync(gcFolder, { recursive: true, force: true });
   }

@@ -4,6 +4,7 @@ import path from 'node:path';
 import { loadConfig } from 'locmoe/config/resolve';
 import { EXIT } from 'locmoe/errors';
 import { formatCount, formatTable } from 'locmoe/format';
+import { interruptible } from 'locmoe/os/on-signals';
 import { STEP_PARTS } from 'locmoe/rpc/messages';
 import { machine } from '../machine.js';
 import { quantile } from '../statistics.js';
@@ -25,31 +26,30 @@ export interface TimeRecipesOptions {
  * line of JSON.
  *
  * @returns the exit code of the command
- * @throws TrainerError `BAD_CONFIG` before anything runs, `INTERNAL` if a run failed
+ * @throws TrainerError `BAD_CONFIG` before anything runs, `INTERNAL` if a run failed; `INTERRUPTED`
  */
 export async function timeRecipes(options: TimeRecipesOptions): Promise<number> {
   const { configs, set, steps, dataDir } = options;
   const sets = [...set, ...lengthSettings(steps)];
   for (const config of configs) loadConfig(config, { sets });
   const folder = mkdtempSync(path.join(tmpdir(), 'locmoe-step-'));
-  // A signal ends the run and then this command; the folder is removed.
-  const ignore = () => undefined;
-  process.on('SIGINT', ignore).on('SIGTERM', ignore);
+  const runs: { readonly recipe: string; readonly run: StepRun }[] = [];
   try {
-    const runs: { readonly recipe: string; readonly run: StepRun }[] = [];
-    for (const recipe of configs) {
-      console.log(`${recipe}: ${steps} steps`);
-      const run = await runOwn({ config: recipe, sets, folder: path.join(folder, 'run'), dataDir });
-      if (run === null) return EXIT.interrupted;
-      runs.push({ recipe, run });
-    }
+    // Also between two runs: this process has a folder to remove.
+    await interruptible('ended', async (signal) => {
+      for (const recipe of configs) {
+        signal.throwIfAborted();
+        console.log(`${recipe}: ${steps} steps`);
+        const run = await runOwn({ config: recipe, sets, folder: path.join(folder, 'run'), dataDir });
+        runs.push({ recipe, run });
+      }
+    });
     console.log(`${machine()}, ${steps} steps, times in ms\n`);
     console.log(recipesTable(runs));
     console.log(`\n${JSON.stringify(runs.map(({ recipe, run }) => ({ recipe, ...run })))}`);
     return EXIT.done;
   } finally {
     rmSync(folder, { recursive: true, force: true });
-    process.off('SIGINT', ignore).off('SIGTERM', ignore);
   }
 }
 

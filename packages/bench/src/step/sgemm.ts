@@ -10,10 +10,9 @@ const PROGRAM = new URL('./sgemm.program.js', import.meta.url);
  * Peak float32 matrix-product rate of the machine in FLOP/s: all cores at once, one single-threaded process
  * per core. The best of several windows, so that other load does not lower the limit.
  *
- * @returns null if `signal` stopped it
- * @throws TrainerError `INTERNAL` if a process failed
+ * @throws TrainerError `INTERNAL` if a process failed; the reason of `signal`
  */
-export async function measureSgemm(signal: AbortSignal): Promise<number | null> {
+export async function measureSgemm(signal: AbortSignal): Promise<number> {
   const children = Array.from({ length: availableParallelism() }, () =>
     fork(PROGRAM, [], {
       detached: true,
@@ -31,8 +30,7 @@ export async function measureSgemm(signal: AbortSignal): Promise<number | null> 
     const rates = (await Promise.all(children.map(messageOf))) as number[][];
     return Math.max(...rates[0].map((_, window) => rates.reduce((sum, each) => sum + each[window], 0)));
   } catch (error) {
-    if (signal.aborted) return null;
-    throw error;
+    throw signal.aborted ? signal.reason : error;
   } finally {
     signal.removeEventListener('abort', killAll);
     killAll();

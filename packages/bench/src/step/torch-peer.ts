@@ -95,18 +95,15 @@ export interface PeerRunOptions {
 /**
  * Trains with PyTorch and Gloo, one process per rank, and waits for the end.
  *
- * @returns null if `signal` stopped it
- * @throws TrainerError `INTERNAL` if a rank failed, with its last line of output
+ * @throws TrainerError `INTERNAL` if a rank failed, with its last line of output; the reason of `signal`
  */
-export async function runTorch(options: PeerRunOptions): Promise<StepRun | null> {
+export async function runTorch(options: PeerRunOptions): Promise<StepRun> {
   const { folder, worldSize, tokensPerStep, signal } = options;
   rmSync(folder, { recursive: true, force: true });
   mkdirSync(folder, { recursive: true });
   const { value: failed, peakBytes } = await withPeakMemory((watch) => runRanks(options, watch));
-  if (signal.aborted) {
-    rmSync(folder, { recursive: true });
-    return null;
-  }
+  if (signal.aborted) rmSync(folder, { recursive: true });
+  signal.throwIfAborted();
   if (failed !== null)
     throw new TrainerError(
       'INTERNAL',

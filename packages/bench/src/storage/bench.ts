@@ -1,6 +1,6 @@
 import { writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { EXIT, TrainerError } from 'locmoe/errors';
+import { asTrainerError, EXIT, TrainerError } from 'locmoe/errors';
 import { makeBenchFolders } from '../folders.js';
 import { machine } from '../machine.js';
 import { measureRun, type StorageRun } from './measure.js';
@@ -65,7 +65,6 @@ export async function benchStorage(options: BenchStorageOptions): Promise<number
   for (const batches of ['domain', 'mixed'] as const)
     for (const numExperts of sizes) {
       const found = await compare(options, batches, numExperts);
-      if (found === null) return EXIT.interrupted;
       figures[batches][numExperts] = found;
       console.log(
         `${batches}, ${numExperts} experts: ${found.memoryKindMB} MB in memory, ${found.residentMB} MB with a file; ` +
@@ -73,7 +72,6 @@ export async function benchStorage(options: BenchStorageOptions): Promise<number
       );
     }
   const limit = options.quick ? null : await underLimit(options);
-  if (limit === 'interrupted') return EXIT.interrupted;
   const all: StorageFigures = {
     ...{ experts: figures.domain, mixed: figures.mixed },
     ...{ limitMB: limit === null ? null : LIMIT_MB, limit },
@@ -97,7 +95,7 @@ function run(
   numExperts: number,
   kind: Kind,
   onStart?: (pid: number) => void,
-): Promise<StorageRun | null> {
+): Promise<StorageRun> {
   const { sets, slots } = BATCHES[batches];
   const budgetMB = Math.ceil((Math.min(slots, numExperts) * MEMORY_BYTES) / 1e6);
   return measureRun({
@@ -118,10 +116,9 @@ async function compare(
   options: BenchStorageOptions,
   batches: Batches,
   numExperts: number,
-): Promise<SizeFigures | null> {
+): Promise<SizeFigures> {
   const inMemory = await run(options, batches, numExperts, 'memory');
-  const inFile = inMemory && (await run(options, batches, numExperts, 'file'));
-  if (inMemory === null || inFile === null) return null;
+  const inFile = await run(options, batches, numExperts, 'file');
   if (String(inFile.losses) !== String(inMemory.losses))
     throw new TrainerError('INTERNAL', `${batches}, ${numExperts} experts: the losses of both kinds differ`);
   const steps = inFile.losses.length - WARM_UP;
@@ -141,19 +138,19 @@ async function compare(
 }
 
 /** The most experts under a limit of memory, with each kind; null where none can be set. */
-async function underLimit(options: BenchStorageOptions): Promise<LimitFigures | null | 'interrupted'> {
+async function underLimit(options: BenchStorageOptions): Promise<LimitFigures | null> {
   const numExperts = SIZES.at(-1)!;
   const limit = MemoryLimit.create(LIMIT_MB * 1e6);
   if (limit === null) return null;
   try {
     const limited = (kind: Kind) => run(options, 'domain', numExperts, kind, (pid) => limit.add(pid));
     const inFile = await limited('file');
-    if (inFile === null) return 'interrupted';
     const [file, steps] = [{ stepMs: inFile.stepMs }, inFile.losses.length];
     try {
-      const inMemory = await limited('memory');
-      return inMemory === null ? 'interrupted' : { numExperts, steps, file, memory: 'trains too' };
+      await limited('memory');
+      return { numExperts, steps, file, memory: 'trains too' };
     } catch (error) {
+      if (asTrainerError(error).code === 'INTERRUPTED') throw error;
       return { numExperts, steps, file, memory: (error as Error).message };
     }
   } finally {

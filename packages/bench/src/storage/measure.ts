@@ -1,6 +1,6 @@
 import { readFileSync, rmSync } from 'node:fs';
 import path from 'node:path';
-import { TrainerError } from 'locmoe/errors';
+import { asTrainerError, TrainerError } from 'locmoe/errors';
 import type { SlotStatistics } from 'locmoe/parameters/expert-slots';
 import { readRecords } from 'locmoe/run/metrics-record';
 import type { RunFolder } from 'locmoe/run/run-folder';
@@ -31,14 +31,13 @@ export interface StorageRun {
 /**
  * Trains, and removes the run.
  *
- * @returns null if a signal stopped it
- * @throws TrainerError `INTERNAL` if the run failed, with the line that says why
+ * @throws TrainerError `INTERNAL` if the run failed, with the line that says why; `INTERRUPTED`
  */
 export async function measureRun({
   warmUp,
   onStart = () => undefined,
   ...options
-}: StorageRunOptions): Promise<StorageRun | null> {
+}: StorageRunOptions): Promise<StorageRun> {
   try {
     const { value: run, peakBytes } = await withPeakMemory((watch) =>
       runTraining({
@@ -49,7 +48,6 @@ export async function measureRun({
         },
       }),
     );
-    if (run === null) return null;
     const steps = readRecords(run.metrics).filter((record) => record.type === 'step');
     const counted = steps.slice(warmUp);
     return {
@@ -59,7 +57,7 @@ export async function measureRun({
       slots: statisticsOf(run, warmUp),
     };
   } catch (error) {
-    throw whyItFailed(options.folder) ?? error;
+    throw asTrainerError(error).code === 'INTERRUPTED' ? error : (whyItFailed(options.folder) ?? error);
   } finally {
     rmSync(options.folder, { recursive: true, force: true });
   }

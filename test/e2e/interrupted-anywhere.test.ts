@@ -1,0 +1,269 @@
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { CounterRandom } from '../../src/parameters/counter-random.js';
+import { RunFolder, type RunRecord } from '../../src/run/run-folder.js';
+import { DATA_DIR, Locmoe, MICRO, newestRun, ROOT, startTraining, trainArguments } from './support.js';
+
+/** How often each command is interrupted; more for a search. */
+const ROUNDS = Number(process.env.LOCMOE_INTERRUPT_ROUNDS ?? 1);
+/** The moments follow from it. */
+const SEED = Number(process.env.LOCMOE_INTERRUPT_SEED ?? Date.now() % 100_000);
+/** One of the commands by its first words, for a search. */
+const ONLY = process.env.LOCMOE_INTERRUPT_ONLY ?? '';
+
+/** In which a program is loaded, on a machine that is not too slow. */
+const START_S = 1.5;
+/** A command that prints nothing for longer works by then. */
+const SILENCE_MS = 10_000;
+/** A generous deadline for a loaded machine; a command that is interrupted takes a second or two. */
+const END_MS = 90_000;
+/** In the name of each run, and so of its shared memory. */
+const NAME = `interrupted${process.pid}`;
+const CONFIG = MICRO.replace('name: micro', `name: ${NAME}`).replace('maxRestarts: 0', 'maxRestarts: 9');
+const ENDLESS = ['train.steps=1000000'];
+/** Lines on standard error that are no report of the end. */
+const PROGRESS = /^(?:(?:eval|data): |\[\w+\] )/;
+
+interface Interrupted {
+  /** Arguments of the command; `folder` is one of its own. */
+  readonly args: (folder: string) => readonly string[];
+  /** The moment is drawn from the start, or from the first output, to so many s later. */
+  readonly withinS: number;
+  /** It is documented to end with 0 once it has printed this. */
+  readonly endsWell?: RegExp;
+}
+
+let shared: string;
+/** A finished run of the micro model. */
+let trained: string;
+/** A run that goes on. */
+let live: Locmoe;
+
+const folders = (folder: string) => ['--work-dir', path.join(folder, 'work'), '--out', folder];
+const micro = (folder: string) => [path.join(shared, 'micro.yaml'), '--data-dir', path.join(folder, 'data')];
+const training = (folder: string, ...more: string[]) =>
+  trainArguments({ folder, nodes: 2, workersPerNode: 2, sets: ENDLESS, config: CONFIG, more });
+const ofLive = () => ['--runs-dir', path.join(shared, 'runs')];
+
+/** One that ends by itself is interrupted while it works, or has ended well before. */
+const COMMANDS: Readonly<Record<string, Interrupted>> = {
+  train: { args: (folder) => training(folder), withinS: 8 },
+  'train with data to prepare': {
+    args: (folder) => training(folder, '--data-dir', path.join(folder, 'data')),
+    withinS: 4,
+  },
+  'train --text': {
+    args: (folder) => [
+      ...['train', '--text', 'docs/**/*.md', '--set', `name=${NAME}`, '--set', 'train.steps=1000000'],
+      ...['--runs-dir', path.join(folder, 'runs'), '--data-dir', path.join(folder, 'data'), '--no-samples'],
+    ],
+    withinS: 10,
+  },
+  'train --resume': {
+    args: (folder) => {
+      const runs = path.join(folder, 'runs');
+      cpSync(trained, path.join(runs, path.basename(trained)), { recursive: true });
+      return ['train', '--resume', '--runs-dir', runs, '--data-dir', DATA_DIR, '--set', ENDLESS[0]];
+    },
+    withinS: 8,
+  },
+  'train that ends': {
+    args: (folder) =>
+      trainArguments({ folder, nodes: 1, workersPerNode: 2, sets: ['train.steps=6'], config: CONFIG }),
+    withinS: 8,
+    endsWell: /^validation|^done/m,
+  },
+  serve: {
+    args: (folder) => ['serve', ...training(folder).slice(1), '--listen', '127.0.0.1:0'],
+    withinS: 4,
+  },
+  node: { args: () => ['node', '--coordinator', '127.0.0.1:1'], withinS: 2 },
+  generate: {
+    args: () => [
+      'generate',
+      '--checkpoint',
+      trained,
+      '--domain',
+      'en',
+      '--prompt',
+      'The',
+      '--max-tokens',
+      '9999',
+    ],
+    withinS: 4,
+  },
+  api: { args: () => ['api', '--checkpoint', trained, '--port', '0'], withinS: 4, endsWell: /^api: /m },
+  eval: { args: () => ['eval', '--checkpoint', trained, '--sequences', '100000'], withinS: 5 },
+  'eval --cloze': {
+    args: () => ['eval', '--checkpoint', trained, '--cloze', '--sequences', '100000'],
+    withinS: 8,
+  },
+  export: {
+    args: (folder) => [
+      'export',
+      '--checkpoint',
+      trained,
+      '--to',
+      'web',
+      '--output',
+      path.join(folder, 'page'),
+    ],
+    withinS: 2,
+  },
+  'data inspect': { args: (folder) => ['data', 'inspect', '--config', ...micro(folder)], withinS: 4 },
+  doctor: { args: () => ['doctor'], withinS: 4 },
+  'doctor --config': { args: (folder) => ['doctor', '--config', ...micro(folder)], withinS: 15 },
+  plan: { args: () => ['plan', '--config', 'tiny'], withinS: 2 },
+  inspect: {
+    args: () => ['inspect', '--run', trained, '--http', '127.0.0.1:0'],
+    withinS: 2,
+    endsWell: /^page: /m,
+  },
+  'bench collectives': {
+    args: (folder) => ['bench', 'collectives', '--quick', ...folders(folder)],
+    withinS: 12,
+  },
+  'bench step': { args: () => ['bench', 'step', '--data-dir', DATA_DIR], withinS: 12 },
+  'bench step --peer torch': {
+    args: (folder) => [
+      ...['bench', 'step', '--peer', 'torch', '--quick', '--config', path.join(shared, 'micro.yaml')],
+      ...['--data-dir', DATA_DIR, ...folders(folder)],
+    ],
+    withinS: 20,
+  },
+  'bench routers': {
+    args: (folder) => [
+      ...['bench', 'routers', '--quick', '--config', path.join(shared, 'micro.yaml')],
+      ...['--set', 'moe.capacityFactor=1.1', '--data-dir', DATA_DIR, ...folders(folder)],
+    ],
+    withinS: 15,
+  },
+  'bench plan': {
+    args: (folder) => ['bench', 'plan', '--quick', '--data-dir', DATA_DIR, ...folders(folder)],
+    withinS: 12,
+  },
+  'bench recovery': {
+    args: (folder) => [
+      ...['bench', 'recovery', '--quick', '--only', 'worker-kill', '--data-dir', DATA_DIR],
+      ...folders(folder),
+    ],
+    withinS: 12,
+  },
+  'bench kernels': { args: () => ['bench', 'kernels'], withinS: 6 },
+  status: { args: () => ['status', ...ofLive()], withinS: 0.7 },
+  'logs --follow': { args: () => ['logs', '--follow', ...ofLive()], withinS: 2 },
+  trace: { args: () => ['trace', ...ofLive()], withinS: 1 },
+  chaos: {
+    args: () => ['chaos', '--every', '2s', ...ofLive()],
+    withinS: 8,
+    endsWell: /^\d+ faults?: /m,
+  },
+};
+
+/** A folder and an environment in which all that a command makes for itself can be seen. */
+function place() {
+  const folder = mkdtempSync(path.join(shared, 'place-'));
+  const own = path.join(folder, 'tmp');
+  mkdirSync(own);
+  return { folder, own };
+}
+
+function segments(pid: number | undefined): string[] {
+  const own = [`locmoe-${NAME}`, `locmoe-ranks-${pid}-`, `locmoe-doctor-${pid}`];
+  const isLive = (name: string) => name.includes(path.basename(newestRun(shared)));
+  return readdirSync('/dev/shm').filter(
+    (name) => own.some((start) => name.startsWith(start)) && !isLive(name),
+  );
+}
+
+function unfinished(folder: string): string[] {
+  return readdirSync(folder, { recursive: true, encoding: 'utf8' }).filter(
+    (name) => /\.tmp-|\.writing-|\.doctor-|\.set-up-/.test(path.basename(name)) || /^tmp\//.test(name),
+  );
+}
+
+/** A moment of a command's life: in its start, or while it works. */
+interface Moment {
+  readonly after: 'the start' | 'the first output';
+  readonly ms: number;
+}
+
+function momentOf(name: string, round: number): Moment {
+  const draw = new CounterRandom(SEED, `${name}/${round}`);
+  const ms = (s: number) => Math.round(1000 * s * draw.uniform(1));
+  const { withinS } = COMMANDS[name];
+  return draw.uniform(0) < 0.4
+    ? { after: 'the start', ms: ms(Math.min(START_S, withinS)) }
+    : { after: 'the first output', ms: ms(withinS) };
+}
+
+async function expectCleanEnd(name: string, { after, ms }: Moment): Promise<void> {
+  const { args, endsWell } = COMMANDS[name];
+  const { folder, own } = place();
+  const run = new Locmoe(args(folder), { TMPDIR: own }, undefined, name === 'trace' ? folder : ROOT);
+  const ended = run.finished.then(() => 'ended');
+  const silentUntil = performance.now() + SILENCE_MS;
+  while (after === 'the first output' && run.output === '' && run.child.exitCode === null) {
+    if (performance.now() > silentUntil) break;
+    await sleep(20);
+  }
+  if ((await Promise.race([ended, sleep(ms, 'late')])) === 'ended') {
+    // By itself, before its moment.
+    expect((await run.finished).code, run.output).toBe(0);
+    return;
+  }
+  run.interrupt();
+  expect(
+    await Promise.race([ended, sleep(END_MS, 'late')]),
+    `${ms} ms after ${after} it does not end:\n${run.output}`,
+  ).toBe('ended');
+  const { code, stdout, stderr, seconds } = await run.finished;
+  if (ROUNDS > 1) console.log(`${name}: ${ms} ms after ${after}: ${stderr.trim()} (${seconds.toFixed(1)} s)`);
+  const why = `interrupted ${ms} ms after ${after}, code ${code} ${run.child.signalCode ?? ''}\n${run.output}`;
+  // Before the program listens to signals it has done nothing.
+  const isEarly = run.child.signalCode === 'SIGINT' && run.output === '';
+  const mayBeWell = endsWell?.test(stdout) || /^trace-.*events/m.test(stdout) || name === 'status';
+  if (!isEarly) expect(mayBeWell ? [0, 130] : [130], why).toContain(code);
+  const lines = stderr.split('\n').filter((line) => line !== '' && !PROGRESS.test(line));
+  expect(lines.length, why).toBeLessThanOrEqual(1);
+  for (const line of lines) expect(line, why).toMatch(/^locmoe: /);
+  expect(stdout, why).not.toMatch(/\n\s+at /);
+  await run.expectNothingLeft(20_000);
+  await expect.poll(() => segments(run.child.pid), { timeout: 20_000, message: why }).toEqual([]);
+  expect(unfinished(folder), why).toEqual([]);
+  const record = recordOf(folder);
+  if (name.startsWith('train') && record !== null)
+    expect(record, why).toMatchObject({ state: 'finished', ...(code === 130 && { stopped: 'SIGINT' }) });
+  rmSync(folder, { recursive: true });
+}
+
+/** What the newest run says of itself; null if there is none. */
+function recordOf(folder: string): RunRecord | null {
+  return existsSync(path.join(folder, 'runs')) ? new RunFolder(newestRun(folder)).readRecord() : null;
+}
+
+describe(`Ctrl-C at a moment drawn from seed ${SEED}`, () => {
+  beforeAll(async () => {
+    shared = mkdtempSync(path.join(tmpdir(), 'locmoe-interrupted-'));
+    const begin = (nodes: number, sets: readonly string[]) =>
+      startTraining({ folder: shared, nodes, workersPerNode: 1, config: CONFIG, sets });
+    const { code, stdout, stderr } = await begin(1, ['train.steps=5']).finished;
+    expect(code, stdout + stderr).toBe(0);
+    trained = newestRun(shared);
+    live = begin(2, [...ENDLESS, 'cluster.maxRestarts=1000']);
+    await live.until(/step +\d+\/1/);
+  }, 120_000);
+
+  afterAll(async () => {
+    live.interrupt();
+    await live.finished;
+    rmSync(shared, { recursive: true, force: true });
+  }, 60_000);
+
+  const names = Object.keys(COMMANDS).filter((name) => name.startsWith(ONLY));
+  for (let round = 0; round < ROUNDS; round++)
+    it.each(names)(`%s, round ${round}`, (name) => expectCleanEnd(name, momentOf(name, round)), 150_000);
+});
