@@ -143,6 +143,18 @@ describe.skipIf(reason !== null)('the log of a run', () => {
     await eventually(() => page.locator('.fields th').allTextContents()).toContain('took');
   }, 60_000);
 
+  it('counts the lines that a stage cannot read too', async () => {
+    const folder = writeRun(runsDir, 'mixed');
+    addMetrics(folder, stepRecord(1, { time: STARTED_AT + 1_000 }));
+    const text = `${JSON.stringify(logLines()[0])}\nno JSON\n`.replace('"quiet"', '"mixed"');
+    writeFileSync(path.join(folder, 'logs', 'node-0.ndjson'), text);
+    await page.goto(`${origin}/#run=mixed&view=logs&query=${encodeURIComponent('{run="mixed"} | json')}`);
+    await page.reload();
+    await eventually(() => rows().count()).toBe(2);
+    await eventually(() => page.locator('.level b').allTextContents()).toEqual(['1', '1']);
+    expect(await page.locator('.query-error').isVisible()).toBe(false);
+  }, 60_000);
+
   it('cuts the fields of a line where the row ends, not before', async () => {
     await open(of('|= "disk"'));
     const extras = rows().locator('.extras');

@@ -38,9 +38,13 @@ describe('labels by category', () => {
     ]);
   });
 
-  it('of a tail, too', async () => {
+  it.each([
+    ['a header', {}, CATEGORIZE],
+    // A browser sends none with a WebSocket.
+    ['the address', { 'x-loki-response-encoding-flags': 'categorize-labels' }, {}],
+  ])('of a tail, too, where %s asks for them', async (_, parameters, headers) => {
     const { loki, streams, query } = await lokiOfTwo();
-    const tail = loki.tail(query, CATEGORIZE);
+    const tail = loki.tail({ ...query, ...parameters }, headers);
     await expect.poll(() => tail.messages.length).toBe(1);
     expect(tail.messages[0]).toEqual({
       streams,

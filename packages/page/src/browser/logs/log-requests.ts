@@ -11,7 +11,7 @@ import type { PageState } from '../page-state.js';
 import { STEPS_MS } from '../ticks.js';
 import type { LogLine } from './log-line.js';
 import { queryLines } from './log-lines.js';
-import { isMetricQuery, selectorOf, withLevels } from './query-edit.js';
+import { hasParser, isMetricQuery, selectorOf, withLevels } from './query-edit.js';
 
 /** Lines of a page. */
 export const PAGE_LINES = 500;
@@ -75,9 +75,11 @@ export async function fetchVolume(
   const stepMs = stepOf([start, end]);
   // Multiples of the step, so that bars stay where they are as the range moves.
   const range = [Math.floor(start / stepMs) * stepMs, Math.ceil(end / stepMs) * stepMs] as const;
+  // A line that a stage cannot read is shown, but would be an error of a metric query.
+  const unread = hasParser(query) ? ' | drop __error__, __error_details__' : '';
   const series = await querySeries(
     {
-      query: `sum by (level) (count_over_time(${withLevels(query, [])} [${stepMs}ms]))`,
+      query: `sum by (level) (count_over_time(${withLevels(query, [])}${unread} [${stepMs}ms]))`,
       // A sample counts the step before it.
       start: nsOfMs(range[0] + stepMs),
       end: nsOfMs(range[1] + stepMs),

@@ -120,7 +120,7 @@ export class LogsView {
       this.#patternsPanel,
     );
     this.#more.hidden = true;
-    this.#toolbar.show(pageState(), this.#tail);
+    this.#toolbar.show(pageState(), this.#tail, true);
     this.#tabs.show(pageState().tab);
     onState((state, before) => this.#onState(state, before));
   }
@@ -292,11 +292,12 @@ export class LogsView {
     this.#queryBar.show(this.#query);
     this.#timeRange.show(state, this.#range);
     const tab = this.#tab;
+    const isMetric = isMetricQuery(this.#query);
     this.#tabs.show(tab);
-    this.#tabs.element.hidden = isMetricQuery(this.#query);
+    this.#tabs.element.hidden = isMetric;
     this.#linesPanel.hidden = tab !== 'lines';
     this.#patternsPanel.hidden = tab !== 'patterns';
-    this.#toolbar.show({ ...state, tab }, this.#tail);
+    this.#toolbar.show(state, this.#tail, tab === 'lines' && !isMetric);
     fill(this.#more, state.order === 'newest' ? 'Older lines' : 'Later lines');
   }
 

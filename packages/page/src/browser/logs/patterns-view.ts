@@ -96,7 +96,7 @@ export class PatternsView {
       h('td', { class: 'number' }, formatCount(count)),
       h('td', { class: 'number' }, formatShare(count / numLines)),
       h('td', {}, this.#counts.request && sparkline(found.samples, this.#counts.request)),
-      h('th', { scope: 'row', class: 'pattern' }, ...piecesOf(text)),
+      h('th', { scope: 'row', class: 'pattern' }, h('div', { title: text }, ...piecesOf(text))),
       h('td', {}, toggle('include', 'Include'), ' ', toggle('exclude', 'Exclude')),
     );
   }

@@ -62,10 +62,14 @@ export class Toolbar {
     );
   }
 
-  show(state: PageState, tail: { readonly isRunning: boolean; readonly isPaused: boolean }): void {
-    const isOfLines = state.tab === 'lines';
+  /** @param hasLines false where series or patterns are shown */
+  show(
+    state: PageState,
+    tail: { readonly isRunning: boolean; readonly isPaused: boolean },
+    hasLines: boolean,
+  ): void {
     for (const tool of [this.#live, this.#order, this.#wrap, this.#dedup, ...this.#downloads])
-      tool.hidden = !isOfLines;
+      tool.hidden = !hasLines;
     this.#live.setAttribute('aria-pressed', String(state.live));
     this.#pause.hidden = !tail.isRunning;
     this.#clear.hidden = !tail.isRunning;
