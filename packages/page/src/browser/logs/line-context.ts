@@ -93,6 +93,6 @@ function contextLine(line: LogLine, isItself: boolean): HTMLElement {
     h('time', {}, formatClock(timeMs)),
     h('span', { class: 'level-name' }, level === 'unknown' ? '' : level),
     h('span', { class: 'step' }, stepOf(line)),
-    h('span', { class: 'message' }, message, h('span', { class: 'extras' }, extrasOf(line))),
+    h('span', { class: 'message' }, message, ' ', h('span', { class: 'extras' }, extrasOf(line))),
   );
 }
