@@ -54,7 +54,7 @@ export class ShmSegment {
   static create(runId: string, generation: number, shape: SegmentShape): ShmSegment {
     const needed = segmentBytes(shape);
     const path = segmentPath(runId, generation, shape.node);
-    checkFree(needed);
+    assertSharedRoom(needed, freeSharedMemory());
     if (needed > MAX_BYTES)
       throw new TrainerError(
         'NO_RESOURCE',
@@ -233,10 +233,15 @@ function makeFile(path: string, bytes: number): Mapping {
   }
 }
 
-function checkFree(needed: number): void {
+/** Bytes of shared memory that can still be taken. */
+export function freeSharedMemory(): number {
   const { bavail, bsize } = statfsSync(SHM_DIR);
-  const available = bavail * bsize;
-  if (needed + SPARE_BYTES > available) throw tooSmall(needed, `${available} bytes are free`);
+  return bavail * bsize;
+}
+
+/** @throws TrainerError `NO_RESOURCE` if a segment, or several, do not fit what is free */
+export function assertSharedRoom(needed: number, free: number): void {
+  if (needed + SPARE_BYTES > free) throw tooSmall(needed, `${free} bytes are free`);
 }
 
 function tooSmall(needed: number, available: string): TrainerError {

@@ -1,8 +1,9 @@
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { z } from 'zod';
 import { TrainerError } from '../errors.js';
+import { readRegularFile } from '../os/regular-file.js';
 import { crossFieldProblems } from './cross-field.js';
 import { badConfig, type ConfigOverrides, type Problem, readSource, shortened } from './document.js';
 import { nameSources } from './named-sources.js';
@@ -21,6 +22,8 @@ export function recipeNames(): string[] {
     .sort();
 }
 
+const MAX_CONFIG_BYTES = 16 << 20;
+
 /**
  * Loads a recipe by name or a YAML (or JSON) file by path: applies overrides, fills in defaults, validates.
  *
@@ -38,7 +41,7 @@ export function loadConfig(source: string, overrides: ConfigOverrides = {}): Run
     );
   let text: string;
   try {
-    text = readFileSync(file, 'utf8');
+    text = readRegularFile(file, MAX_CONFIG_BYTES).toString('utf8');
   } catch (error) {
     throw new TrainerError('BAD_CONFIG', `--config ${source}: cannot be read (${(error as Error).message})`);
   }

@@ -1,9 +1,10 @@
 import { availableParallelism, freemem, totalmem } from 'node:os';
+import { assertSharedRoom, freeSharedMemory } from '../collectives/shm-segment.js';
 import type { RunConfig } from '../config/schema.js';
 import { TrainerError } from '../errors.js';
 import { formatCount, formatNumberOf } from '../format.js';
 import { expertsInMemory, parameterCounts } from '../model/parameter-counts.js';
-import { leastRankMemory } from '../model/rank-memory.js';
+import { leastRankMemory, segmentBytesOfNode } from '../model/rank-memory.js';
 
 /** What a machine has for the processes of a run. */
 export interface Machine {
@@ -12,6 +13,8 @@ export interface Machine {
   readonly memoryBytes: number;
   /** What other processes leave of it. */
   readonly freeBytes: number;
+  /** In /dev/shm. */
+  readonly freeSharedBytes: number;
 }
 
 /** Hundreds of processes a core would bring the machine to a halt before anyone could stop them. */
@@ -23,14 +26,19 @@ export function thisMachine(): Machine {
   // Without a limit it is 0 or more than any machine has.
   const limit = process.constrainedMemory() || Number.POSITIVE_INFINITY;
   const memoryBytes = Math.min(totalmem(), limit);
-  return { cores: availableParallelism(), memoryBytes, freeBytes: Math.min(freemem(), memoryBytes) };
+  return {
+    cores: availableParallelism(),
+    memoryBytes,
+    freeBytes: Math.min(freemem(), memoryBytes),
+    freeSharedBytes: freeSharedMemory(),
+  };
 }
 
 /**
  * Refuses what one machine can never hold: every node and worker of the run is to be a process of it.
  *
  * @param warn told if it can hold the run, but not beside what else it does now
- * @throws TrainerError `BAD_CONFIG`
+ * @throws TrainerError `BAD_CONFIG`; `NO_RESOURCE` if /dev/shm has no room for the rings of all ranks
  */
 export function assertMachineCanHold(
   config: RunConfig,
@@ -38,7 +46,7 @@ export function assertMachineCanHold(
   warn: (line: string) => void,
 ): void {
   const { nodes, workersPerNode } = config.cluster;
-  const { cores, memoryBytes, freeBytes } = machine;
+  const { cores, memoryBytes, freeBytes, freeSharedBytes } = machine;
   const processes = nodes * (1 + workersPerNode);
   if (processes > MAX_PROCESSES_PER_CORE * cores)
     throw new TrainerError(
@@ -50,6 +58,7 @@ export function assertMachineCanHold(
   const need = `${describeRank(config)}; ${formatNumberOf(worldSize, 'rank')} on this machine would need ${gigabytes(bytes)}`;
   if (bytes > memoryBytes)
     throw new TrainerError('BAD_CONFIG', `${need}, and it has ${gigabytes(memoryBytes)}`);
+  assertSharedRoom(nodes * segmentBytesOfNode(config), freeSharedBytes);
   if (bytes > freeBytes)
     warn(`${need}, and ${gigabytes(freeBytes)} are free: the kernel may kill one for lack of memory`);
 }

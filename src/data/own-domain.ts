@@ -48,7 +48,8 @@ export interface TrainingTexts {
 
 /**
  * The text from which a tokenizer is trained: the training documents of a small domain, else the beginnings of
- * parts that are evenly spread; and how many documents of it were left out as near-duplicates.
+ * parts that are evenly spread; and how many documents of it were left out as near-duplicates. However much compressed
+ * files unpack to, it is about `TRAINING_BYTES`.
  *
  * @param numDomains domains of a user that share `TRAINING_BYTES`
  */
@@ -61,15 +62,23 @@ export async function trainingTexts(
   }: { maxBytes: number; validationShare: number; numDomains: number },
 ): Promise<TrainingTexts> {
   const limit = TRAINING_BYTES / numDomains;
-  const total = parts.reduce((sum, { bytes }) => sum + bytes, 0);
-  const numPlaces = total <= limit ? parts.length : Math.min(parts.length, MAX_PLACES);
+  const spans = parts.flatMap((part) => part.spans);
+  const total = spans.reduce(
+    (sum, { file, begin, end }) => sum + textBytes({ file, bytes: end - begin }, source),
+    0,
+  );
+  const isSmall = total <= limit;
+  const numPlaces = isSmall ? parts.length : Math.min(parts.length, MAX_PLACES);
   const documents: { text: string; source: string }[] = [];
-  for (let place = 0; place < numPlaces; place++) {
+  let left = limit;
+  for (let place = 0; place < numPlaces && left > 0; place++) {
     const part = parts[Math.floor((place * parts.length) / numPlaces)]!;
-    let room = total <= limit ? Number.POSITIVE_INFINITY : limit / numPlaces;
+    let room = isSmall ? left : limit / numPlaces;
     for await (const text of textsOf(part, source)) {
       documents.push({ text, source: name });
-      room -= Buffer.byteLength(text);
+      const bytes = Buffer.byteLength(text);
+      left -= bytes;
+      room -= bytes;
       if (room <= 0) break;
     }
   }

@@ -2,7 +2,11 @@ import { existsSync, realpathSync, type Stats, statSync } from 'node:fs';
 import path from 'node:path';
 import { globSync } from 'tinyglobby';
 import { TrainerError } from '../errors.js';
+import { isOfKernel, kindOf } from '../os/regular-file.js';
 import type { TextSource } from './text-source.js';
+
+/** Folders of devices, and of files that the kernel makes while they are read. */
+const NO_TEXT = ['/dev/**', '/proc/**', '/sys/**'];
 
 export interface SourceFile {
   /** Absolute. */
@@ -15,7 +19,7 @@ export interface SourceFile {
  * The files of a domain, in the order of their names, without the empty ones; each once, by its shortest name where
  * links lead to it too.
  *
- * @throws TrainerError `BAD_INPUT` if a pattern matches nothing, or a file cannot be looked at
+ * @throws TrainerError `BAD_INPUT` if a pattern matches nothing, or what it matches is no regular file or cannot be looked at
  */
 export function listFiles(domain: string, source: TextSource): SourceFile[] {
   const files = source.files.flatMap((pattern) => filesOf(domain, source, pattern));
@@ -26,8 +30,10 @@ export function listFiles(domain: string, source: TextSource): SourceFile[] {
   return [...byPlace.values()]
     .sort()
     .map((file): SourceFile => {
-      const { size, mtimeMs } = statOf(domain, file);
-      return { file, bytes: size, mtimeMs };
+      const stats = statOf(domain, file);
+      const other = kindOf(stats);
+      if (other !== null) throw refusal(domain, `${file} is no regular file but ${other}`);
+      return { file, bytes: stats.size, mtimeMs: stats.mtimeMs };
     })
     .filter(({ bytes }) => bytes > 0);
 }
@@ -36,15 +42,22 @@ function filesOf(domain: string, { folder, instruct }: TextSource, pattern: stri
   // A name that has characters of a pattern in it.
   const literal = path.resolve(folder, pattern);
   if (existsSync(literal)) {
-    if (!statOf(domain, literal).isDirectory()) return [literal];
+    if (!statOf(domain, literal).isDirectory()) {
+      if (isOfKernel(literal)) throw refusal(domain, `${literal} is a file that the kernel makes`);
+      return [literal];
+    }
     const example = `${pattern}/**/*.${instruct === undefined ? 'txt' : 'jsonl'}`;
     throw refusal(domain, `${literal} is a folder; say which files in it, e.g. ${example}`);
   }
+  const base = path.resolve(folder, /^(?:[^*?[\]{}()!+@]*\/)?/.exec(pattern)![0]);
+  if (existsSync(base) && isOfKernel(base))
+    throw refusal(domain, `${JSON.stringify(pattern)} is of files that the kernel makes; name files of text`);
   const found = existsSync(folder)
     ? globSync(pattern, {
         cwd: folder,
         absolute: true,
         dot: false,
+        ignore: NO_TEXT,
         onlyFiles: true,
         expandDirectories: false,
       })

@@ -1,7 +1,8 @@
-import { existsSync, readFileSync, statSync } from 'node:fs';
+import { existsSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { z } from 'zod';
 import { TrainerError } from '../errors.js';
+import { readRegularFile } from '../os/regular-file.js';
 import { BYTE_CHARACTERS } from './byte-level.js';
 
 /**
@@ -73,17 +74,12 @@ export function tokenizerFileAt(place: string): string {
 
 /** @throws TrainerError `BAD_INPUT` if it cannot be read */
 export function readTokenizerFile(file: string): Buffer {
-  let bytes: Buffer | null;
   try {
-    const stat = statSync(file);
-    // A pipe or a device would never end.
-    bytes = stat.isFile() && stat.size <= MAX_BYTES ? readFileSync(file) : null;
+    return readRegularFile(file, MAX_BYTES);
   } catch (error) {
-    throw new TrainerError('BAD_INPUT', `no tokenizer: ${file} cannot be read`, {}, { cause: error });
+    const why = error instanceof TrainerError ? error.message : `${file} cannot be read`;
+    throw new TrainerError('BAD_INPUT', `no tokenizer: ${why}`, {}, { cause: error });
   }
-  if (bytes === null)
-    throw new TrainerError('BAD_INPUT', `no tokenizer: ${file} is no file, or too large to be one`);
-  return bytes;
 }
 
 /**
@@ -190,7 +186,7 @@ function eosOfConfig(file: string): string[] {
   const config = path.join(path.dirname(file), 'tokenizer_config.json');
   if (!existsSync(config)) return [];
   try {
-    const { eos_token } = configSchema.parse(JSON.parse(readFileSync(config, 'utf8')));
+    const { eos_token } = configSchema.parse(JSON.parse(readRegularFile(config, MAX_BYTES).toString('utf8')));
     return [typeof eos_token === 'string' ? eos_token : eos_token.content];
   } catch {
     return [];

@@ -9,11 +9,11 @@ export interface ZipFile {
  * The files of a zip archive, in the order of its directory.
  *
  * @param password of those that are encrypted
- * @throws Error of the library if it is none, or is damaged
+ * @throws Error of the library if it is none, or is damaged; `read` also if a file unpacks to more than its size
  */
 export async function zipFiles(archive: Uint8Array, password?: string): Promise<ZipFile[]> {
   // Loaded when needed: it is large, and few commands read archives.
-  const { configure, Uint8ArrayReader, Uint8ArrayWriter, ZipReader } = await import('@zip.js/zip.js');
+  const { configure, Uint8ArrayReader, ZipReader } = await import('@zip.js/zip.js');
   configure({ useWebWorkers: false });
   const reader = new Uint8ArrayReader(archive);
   const zip = new ZipReader(reader, password === undefined ? {} : { password });
@@ -22,6 +22,17 @@ export async function zipFiles(archive: Uint8Array, password?: string): Promise<
     .map((entry) => ({
       name: entry.filename,
       size: entry.uncompressedSize,
-      read: async () => Buffer.from(await entry.getData(new Uint8ArrayWriter())),
+      read: async () => {
+        const windows: Uint8Array[] = [];
+        let bytes = 0;
+        const write = (window: Uint8Array) => {
+          bytes += window.length;
+          if (bytes > entry.uncompressedSize)
+            throw new Error(`${entry.filename} unpacks to more than it says`);
+          windows.push(window);
+        };
+        await entry.getData(new WritableStream({ write }));
+        return Buffer.concat(windows);
+      },
     }));
 }

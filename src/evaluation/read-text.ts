@@ -1,5 +1,6 @@
 import { isUtf8 } from 'node:buffer';
 import { readFileSync, type Stats, statSync } from 'node:fs';
+import { isOfKernel, kindOf } from '../os/regular-file.js';
 import { refusal } from './question.js';
 
 /** Larger files are no question files: the largest benchmark has 14 MB. */
@@ -19,7 +20,8 @@ export function statOf(file: string): Stats {
 export function readBytes(file: string): Buffer {
   const stats = statOf(file);
   if (stats.isDirectory()) throw refusal(file, 'is a folder; a file is expected');
-  if (!stats.isFile() && !stats.isFIFO()) throw refusal(file, 'is neither a file nor a pipe');
+  const other = isOfKernel(file) ? "one of the kernel's" : kindOf(stats);
+  if (other !== null) throw refusal(file, `is no regular file but ${other}`);
   if (stats.size > MAX_FILE_BYTES)
     throw refusal(file, `has ${stats.size} bytes; at most ${MAX_FILE_BYTES >> 20} MiB are read`);
   try {

@@ -1,9 +1,9 @@
 import { createPrivateKey, type KeyObject, randomBytes, X509Certificate } from 'node:crypto';
-import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { createSecureContext } from 'node:tls';
 import * as grpc from '@grpc/grpc-js';
 import { asTrainerError, TrainerError } from '../errors.js';
+import { readRegularFile } from '../os/regular-file.js';
 import { type Address, formatAddress, isLoopback } from './address.js';
 import { sendToken } from './join-token.js';
 
@@ -126,8 +126,9 @@ function refuse(file: string, why: string): never {
 
 function read(file: string): Buffer {
   try {
-    return readFileSync(file);
+    return readRegularFile(file);
   } catch (error) {
+    if (error instanceof TrainerError) throw error;
     return refuse(file, `cannot be read (${(error as NodeJS.ErrnoException).code}); locmoe certs makes it`);
   }
 }

@@ -7,7 +7,7 @@ import {
 } from '../../src/coordinator/machine-limits.js';
 
 /** The least that the README says a recipe trains on. */
-const LAPTOP = { cores: 2, memoryBytes: 4e9, freeBytes: 3e9 };
+const LAPTOP = { cores: 2, memoryBytes: 4e9, freeBytes: 3e9, freeSharedBytes: 2e9 };
 
 function refusal(check: () => void): string {
   const started = performance.now();
@@ -65,6 +65,17 @@ describe('a run on this machine', () => {
     });
     expect(refusal(() => assertMachineCanHold(config, LAPTOP, () => undefined))).toMatch(
       /5000 nodes x 1 workers are 10000 processes/,
+    );
+  });
+
+  it('rings that do not fit /dev/shm are refused', () => {
+    const config = loadConfig('tiny', { sets: ['cluster.ringBytes=1073741824', 'moe.router=hash'] });
+    const roomy = { ...LAPTOP, memoryBytes: 1e12 };
+    expect(() => assertMachineCanHold(config, roomy, () => undefined)).toThrow(
+      expect.objectContaining({
+        code: 'NO_RESOURCE',
+        message: expect.stringMatching(/needs \d+ bytes in \/dev\/shm, but 2000000000 bytes are free: lower/),
+      }),
     );
   });
 

@@ -30,6 +30,8 @@ import { bytesOf } from '../../src/data/read/bytes.js';
 import { type TextSource, textBytes, textSourceSchema } from '../../src/data/text-source.js';
 import { loadTokenizer } from '../../src/data/tokenizer.js';
 
+/** Arguments of Node before a script of TypeScript. */
+const SCRIPT = ['--conditions=source', '--import', 'tsx', '--input-type=module', '-e'];
 /** The user id of nobody. */
 const NOBODY = 65_534;
 
@@ -297,6 +299,18 @@ describe('what cannot be read is refused in one line with its place', () => {
     ['Latin-1 in Chinese amounts', { files: 'bad/latin1.txt' }, /latin1\.txt is not UTF-8 text/],
     ['a program', { files: 'bad/program.bin' }, /program\.bin is no text: it has zero bytes/],
     [
+      'a Zstandard file that needs much memory',
+      { files: 'bad/long.txt.zst' },
+      /long\.txt\.zst needs a window of 2048 MiB; compress it without --long/,
+    ],
+    ['a device', { files: '/dev/zero' }, /\/dev\/zero is no regular file but a device/],
+    ['a link to a device', { files: 'bad/zero*' }, /zero is no regular file but a device/],
+    [
+      "the kernel's files",
+      { files: '/sys/**/*.txt' },
+      /"\/sys\/\*\*\/\*\.txt" is of files that the kernel makes/,
+    ],
+    [
       'a link that leads nowhere',
       { files: 'bad/*link' },
       /no file matches "bad\/\*link"|link cannot be read/,
@@ -316,6 +330,10 @@ describe('what cannot be read is refused in one line with its place', () => {
     write('bad/utf16.txt', Buffer.from('\ufeffwide', 'utf16le'));
     write('bad/latin1.txt', Buffer.from('é è ü ö ä ß '.repeat(20), 'latin1'));
     write('bad/program.bin', Buffer.from('ELF\0\0\0'));
+    // The window's exponent is 31.
+    write('bad/long.txt.zst', Buffer.of(0x28, 0xb5, 0x2f, 0xfd, 0, 21 << 3, 1, 0, 0));
+    rmSync(path.join(folder, 'bad/zero'), { force: true });
+    symlinkSync('/dev/zero', path.join(folder, 'bad/zero'));
     rmSync(path.join(folder, 'bad/link'), { force: true });
     symlinkSync('/nowhere/at/all', path.join(folder, 'bad/link'));
     const error: Error = await prepare({ d: source(written) }).then(
@@ -480,9 +498,7 @@ function runProgram(more: Partial<PrepareOptions>) {
   };
   const script = `import { prepareDataset } from ${JSON.stringify(module)};
     await prepareDataset({ ...${JSON.stringify(plain)}, log() {} });`;
-  return spawn(process.execPath, [
-    ...['--conditions=source', '--import', 'tsx', '--input-type=module', '-e', script],
-  ]);
+  return spawn(process.execPath, [...SCRIPT, script]);
 }
 
 it('a full disk is named by its option, and what fits stays', async (context) => {
@@ -550,6 +566,33 @@ it.each([
   expect(bytes).toBe(256 << 20);
   expect(most).toBeLessThan(128 << 20);
 });
+
+it('a tokenizer is trained on as much of a small gzip file as of a large text', async () => {
+  const text = Buffer.from(Array.from({ length: 20_000 }, (_, i) => `${sentence(i)}\n`).join(''));
+  const numMembers = Math.ceil((320 << 20) / text.length);
+  const file = write('bomb.txt.gz', Buffer.concat(Array(numMembers).fill(gzipSync(text))));
+  const modules = ['own-domain', 'source-files', 'text-source'].map((name) =>
+    fileURLToPath(new URL(`../../src/data/${name}.ts`, import.meta.url)),
+  );
+  const script = `const [{ openDomain, trainingTexts }, { listFiles }, { textSourceSchema }] =
+      await Promise.all(${JSON.stringify(modules)}.map((module) => import(module)));
+    const source = textSourceSchema.parse({ folder: '/', files: ${JSON.stringify(file)} });
+    const before = process.resourceUsage().maxRSS;
+    const { texts } = await trainingTexts(openDomain('d', source, listFiles('d', source)), {
+      maxBytes: Number.POSITIVE_INFINITY, validationShare: 0.05, numDomains: 1 });
+    const bytes = texts.reduce((sum, each) => sum + each.length, 0);
+    console.log(JSON.stringify({ bytes, grown: 1024 * (process.resourceUsage().maxRSS - before) }));`;
+  const child = spawn(process.execPath, [...SCRIPT, script], { stdio: ['ignore', 'pipe', 'inherit'] });
+  let said = '';
+  child.stdout.on('data', (chunk) => {
+    said += chunk;
+  });
+  await once(child, 'close');
+  const { bytes, grown } = JSON.parse(said);
+  expect(bytes).toBeLessThan(20 << 20);
+  // All of it would be more as text alone.
+  expect(grown).toBeLessThan(256 << 20);
+}, 120_000);
 
 /** A Zstandard frame (RFC 8878) of blocks that repeat one byte. */
 function zstdOf(byte: number, length: number): Buffer {

@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import {
   cpSync,
   mkdirSync,
@@ -19,7 +20,6 @@ import {
   locmoe,
   MICRO,
   ROOT,
-  startTraining,
   temporaryFolder,
   trainArguments,
   trainToTheEnd,
@@ -111,6 +111,24 @@ describe('a configuration is refused before anything starts', () => {
   it('a file that does not exist', () =>
     refused(['train', '--config', 'nowhere.yaml'], /nowhere\.yaml.*recipes: .*tiny/));
 
+  it('a pipe, a device, or a file of the kernel, in the place of a file', async () => {
+    const folder = temporaryFolder();
+    const pipe = path.join(folder, 'pipe');
+    execFileSync('mkfifo', [pipe]);
+    const isNone = (file: string, what: string) => new RegExp(`${file}:? is no regular file but ${what}`);
+    const train = ['train', '--runs-dir', path.join(folder, 'runs'), '--data-dir', path.join(folder, 'data')];
+    await refused([...train, '--config', '/dev/zero'], isNone('/dev/zero', 'a device'));
+    await refused([...train, '--config', pipe], isNone(pipe, 'a pipe'));
+    await refused([...train, '--config', '/proc/kmsg'], isNone('/proc/kmsg', "one of the kernel's"));
+    await refused([...train, '--config', 'tiny', '--set', `data.tokenizer=${pipe}`], isNone(pipe, 'a pipe'));
+    await refused([...train, '--text', pipe], isNone(pipe, 'a pipe'));
+    await refused([...train, '--text', '/proc/**'], /"\/proc\/\*\*" is of files that the kernel makes/);
+    await refused(['data', 'inspect', '--text', pipe], isNone(pipe, 'a pipe'));
+    await refused(['eval', '--checkpoint', folder, '--task', pipe], isNone(pipe, 'a pipe'));
+    await refused(['status', '--coordinator', '127.0.0.1:1', '--token-file', pipe], isNone(pipe, 'a pipe'));
+    expect(readdirSync(folder)).toEqual(['pipe']);
+  }, 120_000);
+
   it('no configuration at all', () => refused(['train'], /--config FILE or --config RECIPE/));
 
   it('a field in a file, with its line', async () => {
@@ -168,17 +186,14 @@ describe('what a run needs is missing', () => {
   });
 
   it('room in /dev/shm', async () => {
-    // More than any machine has: 2 GiB for each of 2 x 7 x 8 pairs of ranks.
-    const run = startTraining({
-      folder: temporaryFolder(),
-      nodes: 1,
-      workersPerNode: 4,
-      sets: ['cluster.ringBytes=68719476736'],
-    });
-    const { code, stderr } = await run.finished;
-    expect(code, stderr).toBe(2);
-    expect(stderr).toMatch(/locmoe: .*needs \d+ bytes in \/dev\/shm.*cluster\.ringBytes/);
-    await run.expectNothingLeft();
+    // More than machines have: 1 GiB for each of 2 x 15 x 16 pairs of ranks in a node, and as many between nodes.
+    const folder = temporaryFolder();
+    const sets = ['cluster.ringBytes=1073741824', 'moe.numExperts=32', 'train.globalBatch=32'];
+    const dataDir = path.join(folder, 'data');
+    const args = trainArguments({ folder, nodes: 2, workersPerNode: 16, sets, dataDir });
+    await refused(args, /locmoe: .*needs \d+ bytes in \/dev\/shm.*cluster\.ringBytes/);
+    // It is known before any text is prepared.
+    expect(readdirSync(folder)).toEqual(['micro.yaml']);
   }, 60_000);
 });
 

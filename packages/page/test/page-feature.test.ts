@@ -61,7 +61,9 @@ describe('runs', () => {
     ]) {
       const response = await ask(`/api/runs/piped${tail}`);
       expect(response.status).toBe(500);
-      expect(await response.json()).toEqual({ error: `${path.join(folder, file)}: is no regular file` });
+      expect(await response.json()).toEqual({
+        error: `${path.join(folder, file)}: is no regular file but a pipe`,
+      });
     }
   });
 

@@ -7,6 +7,8 @@ import { type Reading, readError, refusal, type Span } from './span.js';
 const WINDOW_BYTES = 1 << 20;
 /** Decompressed at once, so that all they give is in memory: at most 128 KiB for each four of them. */
 const ZSTD_BYTES = 256;
+/** As zstd has it where it is told nothing else. */
+const MAX_ZSTD_WINDOW = 128 << 20;
 /** A file whose first bytes hold a zero byte is taken for no text, as git does. */
 const LOOK_BYTES = 8000;
 
@@ -83,10 +85,27 @@ async function* unzstd(span: Span, reading: Reading): AsyncGenerator<Buffer> {
     windows = [];
     return full;
   };
-  for await (const window of stored(span, reading))
+  let isFirst = true;
+  for await (const window of stored(span, reading)) {
+    if (isFirst && windowOf(window) > MAX_ZSTD_WINDOW)
+      throw refusal(
+        span.file,
+        `needs a window of ${windowOf(window) / 2 ** 20} MiB; compress it without --long`,
+      );
+    isFirst = false;
     for (let at = 0; at < window.length; at += ZSTD_BYTES)
       yield* push(window.subarray(at, at + ZSTD_BYTES), false);
+  }
   yield* push(Buffer.alloc(0), true);
+}
+
+/** Bytes that a decompressor keeps for the first frame of a Zstandard file (RFC 8878, 3.1.1.1). */
+function windowOf(file: Buffer): number {
+  const [flags = 0, descriptor = 0] = file.subarray(4);
+  const isSingleSegment = (flags >> 5) & 1;
+  if (isSingleSegment === 1 || file.length < 6) return 0;
+  const base = 2 ** (10 + (descriptor >> 3));
+  return base + (base / 8) * (descriptor & 7);
 }
 
 function assertText(window: Buffer, file: string): void {

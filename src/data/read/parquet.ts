@@ -1,4 +1,4 @@
-import { asyncBufferFromFile, parquetMetadataAsync, parquetReadObjects } from 'hyparquet';
+import { asyncBufferFromFile, type Compressors, parquetMetadataAsync, parquetReadObjects } from 'hyparquet';
 import { compressors } from 'hyparquet-compressors';
 import { type Reading, readError, refusal, type Span } from './span.js';
 
@@ -35,7 +35,8 @@ export async function* parquetTexts(
         );
       const rowEnd = rowStart + Number(group.num_rows);
       const rows = await parquetReadObjects({
-        ...{ file: buffer, metadata, compressors, columns: [column], rowStart, rowEnd },
+        ...{ file: buffer, metadata, columns: [column], rowStart, rowEnd },
+        compressors: compressorsUpTo(MAX_GROUP_BYTES),
       });
       yield rows.flatMap((row) => textOf(row[column], file, column));
       onBytes(end / metadata.row_groups.length);
@@ -45,6 +46,21 @@ export async function* parquetTexts(
     const { code, message } = error as NodeJS.ErrnoException;
     throw code === undefined ? asRefusal(file, message, error) : readError(file, error);
   }
+}
+
+/** The library's, as long as all pages together unpack to so many bytes, whatever the metadata say of them. */
+function compressorsUpTo(mostBytes: number): Compressors {
+  let left = mostBytes;
+  return Object.fromEntries(
+    Object.entries(compressors).map(([codec, decompress]) => [
+      codec,
+      (page: Uint8Array, bytes: number) => {
+        left -= bytes;
+        if (left < 0) throw new Error('its pages unpack to more than it says');
+        return decompress(page, bytes);
+      },
+    ]),
+  );
 }
 
 function textOf(value: unknown, file: string, column: string): string[] {

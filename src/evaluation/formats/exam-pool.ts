@@ -1,6 +1,7 @@
-import { readdirSync, readFileSync } from 'node:fs';
+import { readdirSync } from 'node:fs';
 import path from 'node:path';
 import { type Entry, lettersOf, refusal } from '../question.js';
+import { readBytes } from '../read-text.js';
 
 const FIGURE = /\bfig(ure|\.)?\s/i;
 const NAME = /^[A-Z0-9]+(-[A-Z0-9]+)?$/;
@@ -21,7 +22,7 @@ export function* examPoolEntries(folder: string): Generator<Entry> {
 
 /** "E0A01 (B)", the question, and the options, a line each. */
 function entryOf(file: string, pool: string): Entry {
-  const [head = '', text = '', ...lines] = readFileSync(file, 'latin1').trimEnd().split(/\r?\n/);
+  const [head = '', text = '', ...lines] = readBytes(file).toString('latin1').trimEnd().split(/\r?\n/);
   const answer = /^\s*\S+\s+\(?([A-D])\)?/.exec(head)?.[1];
   if (answer === undefined) throw refusal(`${file}:1`, 'has no id and letter, as in "E0A01 (B)"');
   const choices = lines.map((line, i) => {

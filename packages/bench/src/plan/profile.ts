@@ -1,7 +1,8 @@
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { TrainerError } from 'locmoe/errors';
+import { readRegularFile } from 'locmoe/os/regular-file';
 import { ROUTER_NAMES } from 'locmoe/routing/index';
 import { z } from 'zod';
 
@@ -82,7 +83,7 @@ export function readProfile(given: string | undefined): MachineProfile {
 
 function readJson(file: string, label: string): unknown {
   try {
-    return JSON.parse(readFileSync(file, 'utf8'));
+    return JSON.parse(readRegularFile(file).toString('utf8'));
   } catch (error) {
     throw new TrainerError('BAD_INPUT', `${label}: cannot be read (${(error as Error).message})`);
   }
