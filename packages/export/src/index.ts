@@ -4,7 +4,7 @@ import type { ExportPackage } from 'locmoe/cli/packages';
 import { TrainerError } from 'locmoe/errors';
 import { formatTable } from 'locmoe/format';
 import { VERSION } from 'locmoe/rpc/version';
-import { EXPORT_FILE, type OutputFolder, writeFolder } from './output-folder.js';
+import { type OutputFolder, writeFolder } from './output-folder.js';
 import { sizeOfSubModel, writeSubModel } from './sub-model.js';
 import { WEIGHT_TYPES, type WeightType } from './target.js';
 import { TARGETS } from './targets.js';
@@ -29,7 +29,10 @@ export const exportCommand: ExportPackage['exportCommand'] = (command: Command) 
       'in place of --to: the part of the model that one domain uses, as a checkpoint of its own',
     )
     .option('--domain <name>', 'the domain of --sub-model')
-    .requiredOption('--output <dir>', 'the folder to write; an earlier export there is replaced')
+    .requiredOption(
+      '--output <dir>',
+      'the folder to write; an earlier export there is replaced, if nothing was added or changed',
+    )
     .addOption(
       new Option(
         '--dtype <type>',
@@ -46,9 +49,11 @@ async function exportCheckpoint(options: ExportOptions): Promise<void> {
   const { to, about, write } = writerOf(options);
   const checkpoint = resolveCheckpoint(place, (warning) => console.error(`locmoe: ${warning}`));
   const { runId, step } = checkpoint.manifest;
-  const files = await writeFolder(folder, async (output) => {
-    await write(checkpoint, output);
-    await output.write(EXPORT_FILE, `${JSON.stringify({ locmoe: VERSION, to, runId, step }, null, 1)}\n`);
+  const files = await writeFolder(folder, (output) => write(checkpoint, output), {
+    locmoe: VERSION,
+    to,
+    runId,
+    step,
   });
   console.log(`${folder}: the model of ${checkpoint.folder}, step ${step}`);
   for (const line of about(checkpoint)) console.log(line);

@@ -1,24 +1,18 @@
-import {
-  copyFileSync,
-  existsSync,
-  lstatSync,
-  readdirSync,
-  readFileSync,
-  renameSync,
-  rmdirSync,
-  rmSync,
-  statSync,
-} from 'node:fs';
+import { copyFileSync, existsSync, lstatSync, readdirSync, renameSync, rmdirSync, rmSync } from 'node:fs';
 import path from 'node:path';
 import { setImmediate } from 'node:timers/promises';
-import { asStorageError, renameDurably, writeDurably } from 'locmoe/checkpoint/durable';
+import { asStorageError, digestFile, renameDurably, writeDurably } from 'locmoe/checkpoint/durable';
 import { TrainerError } from 'locmoe/errors';
 import { makeFolders } from 'locmoe/os/make-folder';
 import { interruptible } from 'locmoe/os/on-signals';
+import { readRegularFile } from 'locmoe/os/regular-file';
 import { removeAbandoned, workMark } from 'locmoe/os/work-folder';
+import { z } from 'zod';
 
-/** In every folder that an export wrote: says so, and from which checkpoint. */
+/** In every folder that an export wrote: from which checkpoint, and the SHA-256 of its other files by name. */
 export const EXPORT_FILE = 'export.json';
+
+const exportSchema = z.object({ files: z.record(z.string(), z.string()) });
 
 /** A folder that is being written; nobody sees it before it is whole. */
 export interface OutputFolder {
@@ -46,12 +40,14 @@ export interface WrittenFile {
  * Writes a folder beside its place and then puts it there, in place of what an earlier export left. A
  * failure or a signal leaves nothing behind.
  *
+ * @param about what `EXPORT_FILE` says beside its files
  * @returns its files, in the order in which they were written
- * @throws TrainerError `NO_RESOURCE` if the place is taken by what no export wrote, and as `OutputFolder`
+ * @throws TrainerError `NO_RESOURCE` if something is in the place that no export wrote, and as `OutputFolder`
  */
 export async function writeFolder(
   place: string,
   fill: (output: OutputFolder) => Promise<void>,
+  about: object = {},
 ): Promise<readonly WrittenFile[]> {
   const folder = path.resolve(place);
   const onDisk = <T>(what: string, act: () => T): T => {
@@ -65,6 +61,7 @@ export async function writeFolder(
   const asides = `${folder}.writing-`;
   const aside = `${asides}${workMark()}`;
   const files: WrittenFile[] = [];
+  const digests: Record<string, string> = {};
   const outputUntil = (interruption: AbortSignal): OutputFolder => {
     // Files are written at one go; a signal is seen between two of them.
     const writeWith = async (name: string, write: (path: string) => void) => {
@@ -74,7 +71,9 @@ export async function writeFolder(
       onDisk(name, () => {
         makeFolders(path.dirname(file));
         write(file);
-        files.push({ name, bytes: statSync(file).size });
+        const { bytes, sha256 } = digestFile(file);
+        files.push({ name, bytes });
+        digests[name] = sha256;
       });
     };
     return {
@@ -91,8 +90,16 @@ export async function writeFolder(
   };
   const firstMade = onDisk('it', () => makeFolders(path.dirname(folder)));
   try {
-    await interruptible('nothing was exported', (signal) => fill(outputUntil(signal)));
-    onDisk('it', () => putInPlace(aside, folder));
+    await interruptible('nothing was exported', async (signal) => {
+      const output = outputUntil(signal);
+      await fill(output);
+      await output.write(EXPORT_FILE, `${JSON.stringify({ ...about, files: digests }, null, 1)}\n`);
+    });
+    onDisk('it', () => {
+      // Since the beginning something may have been put there.
+      assertOurs(place, folder);
+      putInPlace(aside, folder);
+    });
     // Only now: one that was killed between two renames has left the only whole folder.
     removeAbandoned(path.dirname(asides), path.basename(asides));
     return files;
@@ -102,26 +109,42 @@ export async function writeFolder(
   }
 }
 
-/** A folder that is missing, empty or an earlier export may be replaced, but not while someone stands in it. */
+/** A folder that is missing, empty or as an export left it may be replaced, but not while someone stands in it. */
 function assertOurs(place: string, folder: string): void {
   if (place === '' || !path.relative(folder, process.cwd()).startsWith('..'))
     throw new TrainerError('BAD_INPUT', `--output ${place || "''"}: give a folder in the one where you are`);
   const taken = lstatSync(folder, { throwIfNoEntry: false });
   if (taken === undefined) return;
-  const ours = taken.isDirectory() && (readdirSync(folder).length === 0 || isExport(folder));
-  if (!ours)
-    throw new TrainerError(
-      'NO_RESOURCE',
-      `--output ${place}: it exists and \`locmoe export\` did not write it; give a folder that is not there`,
-    );
+  if (taken.isDirectory() && readdirSync(folder).length === 0) return;
+  const written = taken.isDirectory() ? filesOfExport(folder) : null;
+  const problem =
+    written === null ? 'it exists and `locmoe export` did not write it' : strangerIn(folder, written);
+  if (problem !== null)
+    throw new TrainerError('NO_RESOURCE', `--output ${place}: ${problem}; give a folder that is not there`);
 }
 
-function isExport(folder: string): boolean {
+/** The SHA-256 of each file that an export wrote into a folder; null if none did. */
+function filesOfExport(folder: string): ReadonlyMap<string, string> | null {
   try {
-    return 'locmoe' in JSON.parse(readFileSync(path.join(folder, EXPORT_FILE), 'utf8'));
+    const json: unknown = JSON.parse(readRegularFile(path.join(folder, EXPORT_FILE)).toString('utf8'));
+    return new Map(Object.entries(exportSchema.parse(json).files));
   } catch {
-    return false;
+    return null;
   }
+}
+
+/** What is in a folder that its export did not leave there, in words; null if nothing is. */
+function strangerIn(folder: string, written: ReadonlyMap<string, string>): string | null {
+  for (const entry of readdirSync(folder, { recursive: true, withFileTypes: true })) {
+    const file = path.join(entry.parentPath, entry.name);
+    const name = path.relative(folder, file);
+    if (entry.isDirectory() || name === EXPORT_FILE) continue;
+    const sha256 = written.get(name);
+    if (sha256 === undefined) return `it holds ${name}, which \`locmoe export\` did not write`;
+    if (!entry.isFile() || digestFile(file).sha256 !== sha256)
+      return `${name} in it was changed after \`locmoe export\` wrote it`;
+  }
+  return null;
 }
 
 /** No moment without a whole folder, the old or the new one, under one of the two names. */

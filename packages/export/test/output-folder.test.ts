@@ -5,6 +5,7 @@ import {
   readdirSync,
   readFileSync,
   rmSync,
+  symlinkSync,
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -23,10 +24,7 @@ beforeEach(() => {
 
 /** An export whose model is a text. */
 async function write(place: string, model: string): Promise<void> {
-  await writeFolder(place, async (output) => {
-    await output.write('model/weights', model);
-    await output.write(EXPORT_FILE, '{ "locmoe": "0" }');
-  });
+  await writeFolder(place, (output) => output.write('model/weights', model));
 }
 
 const contentsOf = (folder: string) => readFileSync(path.join(folder, 'model/weights'), 'utf8');
@@ -72,6 +70,54 @@ describe('what an export did not write is not touched', () => {
     );
     expect(readdirSync(root).sort()).toEqual(['file', 'mine']);
     expect(readdirSync(path.join(root, 'mine'))).toEqual(['notes']);
+  });
+
+  it.each([
+    [
+      'a file that was added',
+      (folder: string) => writeFileSync(path.join(folder, 'NOTES.md'), 'x'),
+      'holds NOTES.md',
+    ],
+    [
+      'a repository in it',
+      (folder: string) => {
+        mkdirSync(path.join(folder, '.git'));
+        writeFileSync(path.join(folder, '.git/HEAD'), 'x');
+      },
+      'holds .git/HEAD',
+    ],
+    [
+      'a file that was changed',
+      (folder: string) => writeFileSync(path.join(folder, 'model/weights'), 'mine'),
+      'model/weights in it was changed',
+    ],
+    [
+      'a link in the place of a file',
+      (folder: string) => {
+        rmSync(path.join(folder, 'model/weights'));
+        symlinkSync('/dev/zero', path.join(folder, 'model/weights'));
+      },
+      'model/weights in it was changed',
+    ],
+  ])('%s', async (_, change, message) => {
+    const folder = path.join(root, 'out');
+    await write(folder, 'first');
+    change(folder);
+    const before = readdirSync(folder, { recursive: true });
+    await expect(write(folder, 'second')).rejects.toThrow(message);
+    expect(readdirSync(folder, { recursive: true })).toEqual(before);
+    expect(readdirSync(root)).toEqual(['out']);
+  });
+
+  it('what is put there while an export is being written', async () => {
+    const folder = path.join(root, 'out');
+    await write(folder, 'first');
+    const late = writeFolder(folder, async (output) => {
+      await output.write('model/weights', 'second');
+      writeFileSync(path.join(folder, 'NOTES.md'), 'x');
+    });
+    await expect(late).rejects.toThrow('it holds NOTES.md');
+    expect(contentsOf(folder)).toBe('first');
   });
 
   it('the folder where one is, and those that it is in', async () => {
