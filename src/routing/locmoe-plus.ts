@@ -12,7 +12,7 @@ import { gateLosses, localExpertsCount, localityFields, numSharedForLosses } fro
 import { scoreBytes } from './gather-scores.js';
 import { blocksOf, cosineAffinity, gateCosines, grapFields, grapSpecs, groupsDivide } from './grap.js';
 import { cosineOfChoices, keepToGroup, valuesOfChoices } from './group-choice.js';
-import { defineRouter, type MoeRule, type MoeWith } from './policy.js';
+import { defineRouter, type MoeRule, type MoeWith, type RouterPrice } from './policy.js';
 import { type Candidates, tokenChoice } from './token-choice.js';
 import { TokenPreference, tokenPreferenceField } from './token-preference.js';
 
@@ -98,12 +98,7 @@ export const locmoePlusRouter = defineRouter({
       hostNs: 7000,
       gathered: { purpose: 'scores', bytes: scoreBytes(T * choices, numSharedForLosses(moe)) },
       choicesPerToken: choices,
-      ...(moe.capacityFactor !== null && {
-        kept: {
-          perToken: 1 + PAPER_TOKENS_VS_BASELINE,
-          source: 'tokens of an expert as in version 1 of the LocMoE+ paper',
-        },
-      }),
+      ...(moe.capacityFactor !== null && { kept: keptOf(moe.capacityFactor, choices, moe.affinityShare) }),
       candidatesPerToken: choices,
       weighted: true,
     };
@@ -188,4 +183,20 @@ function marginsOfChoices(
     [affinityTE.shape[0], numChoices],
   );
   return tf.mul(tf.sub(valuesOfChoices(affinityTE, expertsTK, numChoices), thresholdTK), sharpness);
+}
+
+/** Experts are filled to their capacity where it is the classic one; by how much it is less depends on the text. */
+function keptOf(
+  capacityFactor: number,
+  choices: number,
+  affinityShare: number,
+): NonNullable<RouterPrice['kept']> {
+  const most = Math.min(choices, capacityFactor);
+  if (affinityShare === 1)
+    return { perToken: most, source: 'moe.capacityFactor, as experts fill up', isConfigured: true };
+  return {
+    perToken: Math.min(most, 1 + PAPER_TOKENS_VS_BASELINE),
+    source: 'tokens of an expert as in version 1 of the LocMoE+ paper',
+    isConfigured: false,
+  };
 }

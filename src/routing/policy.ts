@@ -28,7 +28,12 @@ export interface RouterPrice {
   /** Most choices of a token. */
   readonly choicesPerToken: number;
   /** Expected kept choices per token and the source of the figure; absent where all choices are kept. */
-  readonly kept?: { readonly perToken: number; readonly source: string };
+  readonly kept?: {
+    readonly perToken: number;
+    readonly source: string;
+    /** The configuration says it: no measurement of another one stands in for it. */
+    readonly isConfigured: boolean;
+  };
   /**
    * Candidates per token in an expert choice, which every rank computes over the tokens of all ranks; 0
    * without.

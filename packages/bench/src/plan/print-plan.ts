@@ -1,4 +1,5 @@
 import { describePlan } from './describe.js';
+import { extrapolations } from './extrapolations.js';
 import { type PlanOptions, planInput } from './inputs.js';
 import { predict } from './predict.js';
 
@@ -10,5 +11,7 @@ import { predict } from './predict.js';
 export function printPlan(options: PlanOptions): void {
   const input = planInput(options);
   const plan = predict(input);
-  console.log(options.json ? JSON.stringify(plan, null, 2) : describePlan(input, plan));
+  const beyond = extrapolations(input);
+  if (options.json) console.log(JSON.stringify({ ...plan, extrapolations: beyond }, null, 2));
+  else console.log([describePlan(input, plan), ...beyond.map((each) => `note: ${each}`)].join('\n'));
 }

@@ -52,10 +52,12 @@ export function tokensPerRank({ train, model, cluster }: RunConfig): number {
   return (train.globalBatch * model.seqLen) / (cluster.nodes * cluster.workersPerNode);
 }
 
-/** The even load; routers that drop choices by design give their kept share, unless it was measured. */
+/** The even load; routers that drop choices by design give their kept share, unless that has to be, and was, measured. */
 export function assumptionOf(config: RunConfig, measured: MeasuredKept): RoutingAssumption {
   const { choicesPerToken, kept } = routerPrice(config, tokensPerRank(config));
   if (kept === undefined) return { ...UNIFORM, keptPerToken: choicesPerToken };
+  if (kept.isConfigured)
+    return { ...UNIFORM, keptPerToken: kept.perToken, source: `${kept.source}; an even load` };
   const keptPerToken = measured[config.moe.router];
   if (keptPerToken === undefined)
     return {

@@ -39,6 +39,18 @@ describe('locmoe plan', () => {
     const { stepMs, partsMs } = JSON.parse((await plan(...args, '--json')).stdout);
     expect(text.stdout).toContain(`step ${stepMs.toFixed(1)} ms`);
     expect(partsMs['all-reduce between nodes']).toBeGreaterThan(0);
+    expect(text.stdout).not.toContain('extrapolation');
+
+    const beyond = [
+      ...['--nodes', '8', '--workers-per-node', '2', '--shared-machine'],
+      ...['--set', 'moe.numExperts=16', '--set', 'train.globalBatch=16'],
+    ];
+    const notes = [
+      'costs of messages are fitted on up to 4 ranks; 16 is an extrapolation',
+      'the slowdown is measured with up to 2 workers a core; 4 is an extrapolation',
+    ];
+    expect((await plan(...beyond)).stdout).toContain(notes.map((note) => `\nnote: ${note}`).join(''));
+    expect(JSON.parse((await plan(...beyond, '--json')).stdout).extrapolations).toEqual(notes);
   });
 
   it.each([

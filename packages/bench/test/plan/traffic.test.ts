@@ -42,6 +42,10 @@ describe('assumptionOf', () => {
     expect(kept([...plus, 'moe.capacityFactor=1.25'], { 'locmoe-plus': 0.3 })).toBe(0.3);
     expect(kept([...plus, 'moe.capacityFactor=1.25'], {})).toBeCloseTo(0.4, 12);
     expect(kept(plus, { 'locmoe-plus': 0.3 })).toBe(3);
+    // Experts that may be filled to their capacity are.
+    const full = [...plus, 'moe.affinityShare=1'];
+    expect(kept([...full, 'moe.capacityFactor=0.6'], { 'locmoe-plus': 0.3 })).toBe(0.6);
+    expect(kept([...full, 'moe.capacityFactor=9'], {})).toBe(3);
     expect(assumptionOf(configOf(plus), {}).source).toContain('every choice kept');
   });
 });

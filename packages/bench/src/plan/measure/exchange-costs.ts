@@ -15,6 +15,8 @@ const LAYOUTS = [
   [2, 2],
   [4, 1],
 ] as const;
+/** Ranks of the largest layout that costs are fitted on. */
+export const MOST_RANKS = Math.max(...LAYOUTS.map(([nodes, workersPerNode]) => nodes * workersPerNode));
 /** Work intervals per case. */
 const REPETITIONS = 30;
 
