@@ -12,8 +12,8 @@ export interface SyncedGradients {
   readonly numBadLosses: number;
   /** True if any rank was asked to stop. */
   readonly stopAsked: boolean;
-  /** True if any rank wants this step to be the last. */
-  readonly endAsked: boolean;
+  /** Share of train.maxHours that has passed by the one clock of the run; 0 without such a limit. */
+  readonly timeUsed: number;
   /** Of all ranks. */
   readonly snapshot: SnapshotVote;
 }
@@ -39,8 +39,8 @@ export interface GradientSyncOptions {
   readonly wirePrecision: WirePrecision;
   /** Of this rank. */
   readonly loss: number;
-  /** This rank wants this step to be the last. */
-  readonly wantsEnd: boolean;
+  /** Share of train.maxHours that has passed by the clock of this rank; 0 on all ranks but one. */
+  readonly timeUsed: number;
   readonly snapshot: SnapshotVote;
 }
 
@@ -54,7 +54,7 @@ export function trainedGradients({ gradients, trained }: ParameterGroup): Float3
  * differentiates its mean loss divided by the world size, so the sums are the gradient of the global mean.
  */
 export function syncGradients(options: GradientSyncOptions): SyncedGradients {
-  const { transport, replicas, touched, sharedSum, wirePrecision, loss, wantsEnd, snapshot } = options;
+  const { transport, replicas, touched, sharedSum, wirePrecision, loss, timeUsed, snapshot } = options;
   const { shared, expert } = options.parameters;
   sharedSum.finish();
   // A rank whose experts are all frozen makes the call with the others.
@@ -66,7 +66,7 @@ export function syncGradients(options: GradientSyncOptions): SyncedGradients {
   const totals = Float32Array.of(
     squaredNorm(expert, touched) / replicas.length,
     transport.stopRequested ? 1 : 0,
-    wantsEnd ? 1 : 0,
+    timeUsed,
     Number.isFinite(loss) ? 0 : 1,
     snapshot.refusals,
     snapshot.cost,
@@ -75,7 +75,7 @@ export function syncGradients(options: GradientSyncOptions): SyncedGradients {
   return {
     norm: Math.sqrt(squaredNorm(shared) + totals[0]),
     stopAsked: totals[1] > 0,
-    endAsked: totals[2] > 0,
+    timeUsed: totals[2],
     numBadLosses: totals[3],
     snapshot: { refusals: totals[4], cost: totals[5] },
   };

@@ -11,20 +11,37 @@ type ScheduleFields = 'schedule' | 'warmupSteps' | 'decayShare' | 'learningRate'
  *   the steps, which are a line to `endLearningRate` (arXiv 2405.18392, section 3: linear cooldown, 20 %).
  * - `constant`: stable to the end.
  *
+ * With a limit of time the schedule is as far as the steps or the time, whichever is further: the share of the time that has passed
+ * counts as that share of the steps.
+ *
  * @param numSteps updates of the whole run; after them a rate that has come down stays where it is
+ * @param timeUsed share of train.maxHours that has passed
  */
 export function learningRateAt(
   step: number,
   numSteps: number,
+  train: Pick<TrainConfig, ScheduleFields>,
+  timeUsed = 0,
+): number {
+  const { warmupSteps, learningRate } = train;
+  const position = Math.max(step, timeUsed * numSteps);
+  if (step >= warmupSteps) return afterWarmUp(position, numSteps, train);
+  const peak = position <= warmupSteps ? learningRate : afterWarmUp(position, numSteps, train);
+  return (peak * step) / warmupSteps;
+}
+
+/** @param position in steps, at or after the end of the warm-up */
+function afterWarmUp(
+  position: number,
+  numSteps: number,
   { schedule, warmupSteps, decayShare, learningRate, endLearningRate }: Pick<TrainConfig, ScheduleFields>,
 ): number {
-  if (step < warmupSteps) return (learningRate * step) / warmupSteps;
   if (schedule === 'constant') return learningRate;
-  if (step >= numSteps) return endLearningRate;
+  if (position >= numSteps) return endLearningRate;
   const stableUntil = schedule === 'wsd' ? Math.floor((1 - decayShare) * numSteps) : 0;
   const begin = Math.max(warmupSteps, stableUntil);
-  if (step < begin) return learningRate;
-  const progress = (step - begin) / (numSteps - begin);
+  if (position < begin) return learningRate;
+  const progress = (position - begin) / (numSteps - begin);
   if (schedule === 'cosine')
     return endLearningRate + 0.5 * (learningRate - endLearningRate) * (1 + Math.cos(Math.PI * progress));
   return learningRate + (endLearningRate - learningRate) * progress;

@@ -42,16 +42,16 @@ export interface StepOutcome {
   readonly report: StepReport;
   /** As computed, finite or not: this rank's loss, with the auxiliary one, and what is equal on all ranks. */
   readonly found: { readonly loss: number } & Pick<SyncedGradients, 'norm' | 'numBadLosses'>;
-  /** True if any rank was asked to stop; equal on all ranks, as is `endAsked`. */
+  /** True if any rank was asked to stop; equal on all ranks, as is `isTimeUp`. */
   readonly stopAsked: boolean;
-  /** True if any rank wants this step to be the last. */
-  readonly endAsked: boolean;
+  /** True if train.maxHours had passed when the step began. */
+  readonly isTimeUp: boolean;
   /** Of all ranks. */
   readonly snapshot: SnapshotVote;
 }
 
-type Wishes = Pick<GradientSyncOptions, 'wantsEnd' | 'snapshot'>;
-const NO_WISHES: Wishes = { wantsEnd: false, snapshot: { refusals: 1, cost: 0 } };
+type Wishes = Pick<GradientSyncOptions, 'timeUsed' | 'snapshot'>;
+const NO_WISHES: Wishes = { timeUsed: 0, snapshot: { refusals: 1, cost: 0 } };
 
 /**
  * One step: an update of all parameters. Every rank calls it with its own share of the global batch, split into equal
@@ -59,7 +59,7 @@ const NO_WISHES: Wishes = { wantsEnd: false, snapshot: { refusals: 1, cost: 0 } 
  * reduced over the ranks once, while the backward pass of the last goes on.
  *
  * @param step number of this update, counted from 1
- * @param wishes of this rank, which all ranks learn of
+ * @param wishes of this rank, which all ranks learn of, and the clock of the run
  * @param beforeUpdate is called before parameters and moments change
  * @param fetch brings to memory what the step is known to need; it counts as a part of the step
  * If a loss or the gradient is not finite, all ranks alike skip the step: parameters, moments and the routers' state
@@ -116,7 +116,7 @@ export function trainStep(
 
   transport.setProgress(step, 'reduce');
   spans.begin('reduce');
-  const { norm, numBadLosses, ...asked } = syncGradients({
+  const { norm, numBadLosses, timeUsed, ...asked } = syncGradients({
     ...{ transport, parameters: model.parameters, replicas: state.replicas, touched: touchedRanges },
     ...{ sharedSum, wirePrecision, loss: loss + auxiliaryLoss, ...wishes },
   });
@@ -128,7 +128,7 @@ export function trainStep(
   const reduced = performance.now();
   transport.setProgress(step, 'optimizer');
   spans.begin('optimizer');
-  const learningRate = learningRateAt(step, numStepsOf(config), train);
+  const learningRate = learningRateAt(step, numStepsOf(config), train, timeUsed);
   if (skipped) model.skipStep();
   else updateParameters(model, train, { step, learningRate, norm, touched });
   spans.end();
@@ -141,6 +141,7 @@ export function trainStep(
   const allToAll = addStats(stats, ['all-to-all']);
   return {
     ...asked,
+    isTimeUp: timeUsed >= 1,
     found: { loss: loss + auxiliaryLoss, norm, numBadLosses },
     report: {
       step,

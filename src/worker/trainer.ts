@@ -184,8 +184,8 @@ export class Trainer {
         const microBatches = Array.from({ length: train.microBatches }, (_, i) => first + i);
         const batches = microBatches.map(loader.batchForStep);
         // One clock for all ranks.
-        const wantsEnd = topology.rank === 0 && this.#isTimeUp();
-        const wishes = { wantsEnd, snapshot: this.#snapshots.vote(this.#step) };
+        const timeUsed = topology.rank === 0 ? this.#timeUsed : 0;
+        const wishes = { timeUsed, snapshot: this.#snapshots.vote(this.#step) };
         const settle = () => this.#snapshots.settle(transport);
         const fetch = foresight && (() => foresight.beforeStep(this.#step));
         const outcome = trainStep(this.#state, this.#step, batches, wishes, settle, fetch);
@@ -197,7 +197,7 @@ export class Trainer {
         this.#skipped.add(outcome, { batches, quote });
         if (trial !== null && this.#useFaster(trial.record(report.stepMs))) trial = null;
         if (this.#step % COLLECT_EVERY === 0) collectNow();
-        const isLast = this.#step === numSteps || outcome.endAsked;
+        const isLast = this.#step === numSteps || outcome.isTimeUp;
         if (await this.#record(this.#skipped.loss, { isLast, stopAsked, validation })) break;
         if (stopAsked) return true;
         this.#takeSnapshot(outcome);
@@ -248,9 +248,10 @@ export class Trainer {
     return this.#secondsBefore + (performance.now() - this.#begunMs) / 1000;
   }
 
-  #isTimeUp(): boolean {
+  /** Share of train.maxHours; 0 without it. */
+  get #timeUsed(): number {
     const { maxHours } = this.#options.assignment.config.train;
-    return maxHours !== null && this.#trainingSeconds >= 3600 * maxHours;
+    return maxHours === null ? 0 : this.#trainingSeconds / (3600 * maxHours);
   }
 
   /**

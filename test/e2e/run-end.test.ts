@@ -52,7 +52,14 @@ it('a run ends with the last step that train.maxTokens allows, its schedule with
 
 it('a run ends after train.maxHours of training, counted over resumes, with a validation and a checkpoint', async () => {
   const folder = temporaryFolder();
-  const long = ['train.steps=100000', 'train.checkpointEvery=100000', 'train.validateEvery=100000'];
+  const long = [
+    ...['train.steps=100000', 'train.checkpointEvery=100000', 'train.validateEvery=100000'],
+    ...['train.endLearningRate=0.001', 'train.warmupSteps=1'],
+  ];
+  const lastRate = (folder: string) => {
+    const records = readRecords(path.join(folder, 'metrics.ndjson'));
+    return records.flatMap((record) => (record.type === 'step' ? [record.learningRate] : [])).at(-1);
+  };
   const seconds = (count: number) => `train.maxHours=${count / 3600}`;
   const { finished, run } = await train(folder, [...long, seconds(2)]);
   expectDone(finished);
@@ -61,6 +68,8 @@ it('a run ends after train.maxHours of training, counted over resumes, with a va
   const steps = Number(/\d+/.exec(first));
   expect(lossCurve(run).size).toBe(steps);
   expect(validatedSteps(run)).toEqual([steps]);
+  // The schedule came down with the time, though hardly any of the steps are done.
+  expect(lastRate(run)).toBe(0.001);
   const before = metricsOf(run, first).trainingSeconds;
   expect(before).toBeGreaterThan(2);
 
@@ -71,6 +80,7 @@ it('a run ends after train.maxHours of training, counted over resumes, with a va
   );
 
   expectDone((await train(folder, [...long, seconds(before + 3)], run)).finished);
+  expect(lastRate(run)).toBe(0.001);
   const last = checkpointsOf(run).at(-1)!;
   const after = metricsOf(run, last).trainingSeconds;
   expect(after).toBeGreaterThan(before + 3);

@@ -26,7 +26,7 @@ function messagesOf(rank: number, train: Parameters<typeof tinyConfig>[0]): stri
   syncGradients({
     ...{ transport, parameters: state.model.parameters, replicas: state.replicas, touched: null },
     sharedSum: { advance() {}, finish() {} },
-    ...{ wirePrecision: 'float32', loss: 1, wantsEnd: false, snapshot: NO_SNAPSHOT },
+    ...{ wirePrecision: 'float32', loss: 1, timeUsed: 0, snapshot: NO_SNAPSHOT },
   });
   return messages;
 }

@@ -69,3 +69,26 @@ test.each(['cosine', 'linear', 'wsd'] as const)(
     expect(rateAt(110, schedule, { warmupSteps: 110 })).toBe(END);
   },
 );
+
+describe('with a limit of time', () => {
+  const timed = (step: number, schedule: Schedule, timeUsed: number) =>
+    learningRateAt(step, NUM_STEPS, { schedule, ...train }, timeUsed);
+
+  it.each(['cosine', 'linear', 'wsd'] as const)('%s comes down with the time that has passed', (schedule) => {
+    // Few of the steps are done when the time is up.
+    for (const share of [0.25, 0.5, 0.9])
+      expect(timed(11, schedule, share)).toBe(rateAt(share * NUM_STEPS, schedule));
+    expect(timed(20, schedule, 1)).toBe(END);
+    expect(timed(20, schedule, 1.02)).toBe(END);
+  });
+
+  it.each(SCHEDULES)('%s goes by the steps where these are further, to the bit', (schedule) => {
+    for (const step of [1, 9, 10, 60, 109, 110])
+      expect(timed(step, schedule, (0.9 * step) / NUM_STEPS)).toBe(rateAt(step, schedule));
+  });
+
+  it('a warm-up that is long in time rises to where the schedule is by then', () => {
+    expect(timed(5, 'linear', 0.55)).toBeCloseTo(rateAt(60.5, 'linear') / 2, 15);
+    expect(timed(5, 'constant', 0.55)).toBe(rateAt(5, 'constant'));
+  });
+});
