@@ -2,16 +2,13 @@ import path from 'node:path';
 import { loadConfig } from '../config/resolve.js';
 import { numStepsOf } from '../config/run-length.js';
 import type { RunConfig } from '../config/schema.js';
-import { resolveRecipe, textRecipe } from '../config/text-recipe.js';
-import { CORPUS_DIR } from '../data/corpora.js';
 import { type Dataset, type DatasetIndex, readIndex, type TokenIds } from '../data/dataset.js';
 import { SPLITS, type Split } from '../data/document.js';
-import { prepareAside } from '../data/prepare-aside.js';
 import { sequencesOf } from '../data/sequences.js';
 import { loadTokenizer } from '../data/tokenizer.js';
 import { TrainerError } from '../errors.js';
 import { formatCount, formatShare, formatSize, formatTable, printable } from '../format.js';
-import { preparationViewOn } from './preparation-view.js';
+import { prepareData, prepareText } from './prepare-text.js';
 
 export interface InspectOptions {
   readonly config?: string;
@@ -47,15 +44,7 @@ const SAMPLE_TOKENS = 80;
 
 /** `locmoe data inspect`. @throws TrainerError for what is wrong with configuration or text */
 export async function inspectData(options: InspectOptions): Promise<void> {
-  const config = configOf(options);
-  const view = preparationViewOn(process.stderr);
-  const dataset = await prepareAside({
-    ...config.data,
-    dataDir: path.resolve(options.dataDir),
-    corpusDir: CORPUS_DIR,
-    vocabSize: config.model.vocabSize,
-    ...{ log: view.say, progress: view.progress },
-  });
+  const { config, dataset } = await prepare(options);
   const domains = reportsOf(dataset, config);
   dataset.close();
   const { dir, vocabSize } = dataset;
@@ -64,9 +53,12 @@ export async function inspectData(options: InspectOptions): Promise<void> {
   else console.log(describe(config, dir, domains));
 }
 
-function configOf({ config, text, set }: InspectOptions): RunConfig {
-  if (config !== undefined) return loadConfig(config, { sets: set });
-  if (text !== undefined) return resolveRecipe(textRecipe(text), { sets: set });
+async function prepare({ config: file, text, set, dataDir }: InspectOptions) {
+  if (text !== undefined) return prepareText(text, { sets: set }, dataDir);
+  if (file !== undefined) {
+    const config = loadConfig(file, { sets: set });
+    return { config, dataset: await prepareData(config, dataDir) };
+  }
   throw new TrainerError('BAD_INPUT', "say what to inspect: --config FILE or --text 'FOLDER/**/*.txt'");
 }
 

@@ -54,7 +54,10 @@ export class LogView implements RunView {
   }
 
   validation(report: ValidationReport): void {
-    this.run.logger.info({ step: report.step, validation: report.domains }, validationLine(report));
+    this.run.logger.info(
+      { step: report.step, validation: report.domains },
+      validationLine(report, this.options.dataset),
+    );
   }
 
   checkpoint(report: CheckpointReport): void {

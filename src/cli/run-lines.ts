@@ -3,7 +3,7 @@ import type { Dataset } from '../data/dataset.js';
 import { formatCount, formatDuration, formatNumberOf, formatShare, printable } from '../format.js';
 import type { CheckpointReport, ValidationReport } from '../rpc/messages.js';
 import type { FailureReport } from '../run/failure-report.js';
-import { droppedShare, type GlobalStep, locality } from '../run/global-step.js';
+import { expertsPerToken, type GlobalStep, locality } from '../run/global-step.js';
 import type { RecoveryAccount } from '../run/journal-events.js';
 import type { RunRecord } from '../run/run-folder.js';
 import type { GenerationView, RunSnapshot } from '../run/run-listener.js';
@@ -54,10 +54,19 @@ export function checkpointLine({ step, directory }: CheckpointReport): string {
   return `checkpoint at step ${step}: ${directory}`;
 }
 
-export function validationLine({ step, domains }: ValidationReport): string {
+/** With the number of tokens that the loss is a mean over, beside all that are held out. */
+export function validationLine({ step, domains }: ValidationReport, dataset: Dataset): string {
   const byDomain = domains.map(({ domain, loss: each }) => `${domain} ${each.toFixed(3)}`).join('  ');
   const loss = meanLoss({ domains });
-  return `validation at step ${step}: loss ${loss.toFixed(3)}  perplexity ${Math.exp(loss).toFixed(1)}  (${byDomain})`;
+  const seen = domains.reduce((sum, { tokens }) => sum + tokens, 0);
+  const held = dataset.domains.reduce((sum, { validation }) => sum + validation.ids.length, 0);
+  const on = dataset.domains.some(({ validation }) => validation.marks !== null)
+    ? `${formatCount(seen)} held-out tokens of answers`
+    : `${formatCount(seen)} of ${formatCount(held)} held-out tokens`;
+  return (
+    `validation at step ${step}: loss ${loss.toFixed(3)}  perplexity ${Math.exp(loss).toFixed(1)}  (${byDomain})  ` +
+    `on ${on}`
+  );
 }
 
 /** A failure after which the run goes on. */
@@ -94,7 +103,7 @@ export function progressLine(
   { currentGeneration, numRestarts, lostS, budget }: RestartView,
 ): string {
   const shares = locality(step.layers);
-  const dropped = droppedShare(step.layers);
+  const experts = expertsPerToken(step);
   const width = String(run.steps).length;
   return [
     `step ${String(step.step).padStart(width)}/${run.steps}`,
@@ -106,7 +115,7 @@ export function progressLine(
     numRestarts > 0 && `lost ${formatDuration(lostS)}`,
     shares &&
       `stayed on worker ${formatShare(shares.sameWorker)}, node ${formatShare(shares.sameNode)}, crossed ${formatShare(shares.otherNode)}`,
-    dropped > 0 && `dropped ${formatShare(dropped)}`,
+    experts !== null && `${experts.toPrecision(2)} experts/token`,
   ]
     .filter(Boolean)
     .join(SEPARATOR);

@@ -143,16 +143,17 @@ function validationTable({ domains }: ValidationReport, dataset: Dataset): strin
     dataset.domains.find((domain) => domain.name === name)?.validationEntropy ?? Number.NaN;
   // Our model knows the domain: the mean of the domains' entropies, not the entropy of their mixture.
   const unigram = domains.reduce((sum, { domain, tokens: own }) => sum + entropyOf(domain) * own, 0) / tokens;
-  const row = (name: string, loss: number, unigram: number) => [
+  const row = (name: string, loss: number, unigram: number, tokens: number) => [
     name,
     loss.toFixed(3),
     Math.exp(loss).toFixed(1),
     unigram.toFixed(3),
+    formatCount(tokens),
   ];
   return formatTable([
-    ['domain', 'loss', 'perplexity', 'unigram'],
-    ...domains.map(({ domain, loss }) => row(domain, loss, entropyOf(domain))),
-    row('all', meanLoss({ domains }), unigram),
+    ['domain', 'loss', 'perplexity', 'unigram', 'tokens'],
+    ...domains.map(({ domain, loss, tokens: own }) => row(domain, loss, entropyOf(domain), own)),
+    row('all', meanLoss({ domains }), unigram, tokens),
   ]);
 }
 

@@ -20,6 +20,7 @@ import {
   validationLine,
 } from './run-lines.js';
 import { summarize } from './run-summary.js';
+import { TimeEstimate } from './time-estimate.js';
 
 /** The head of a line of pino of another level: most lines need not be parsed. */
 const NO_WARNING = /^\{"level":"(?:trace|debug|info|error|fatal)","time":\d/;
@@ -27,12 +28,14 @@ const NO_WARNING = /^\{"level":"(?:trace|debug|info|error|fatal)","time":\d/;
 /** Shows a run to a person: progress and warnings, at the end its summary or why it failed. */
 export class TerminalView implements RunView {
   readonly #progress: ProgressView;
+  readonly #time: TimeEstimate;
   readonly #removeListener: () => void;
 
   constructor(
     readonly run: OpenRun,
     readonly options: ViewOptions,
   ) {
+    this.#time = new TimeEstimate(run.identity.config.train.earlyStop !== null);
     const { stdout } = process;
     this.#progress = new ProgressView(
       {
@@ -59,10 +62,12 @@ export class TerminalView implements RunView {
 
   step(step: GlobalStep, run: RunSnapshot): void {
     this.#progress.step(step, run);
+    const time = this.#time.line(step, run);
+    if (time !== null) this.print(time);
   }
 
   validation(report: ValidationReport): void {
-    this.print(validationLine(report));
+    this.print(validationLine(report, this.options.dataset));
   }
 
   checkpoint(report: CheckpointReport): void {

@@ -11,7 +11,7 @@ import { heldExperts } from '../routing/index.js';
 import { type ConfigOverrides, readSource } from './document.js';
 import { resolveConfig } from './resolve.js';
 import type { RunConfig } from './schema.js';
-import { bytesPerTokenOf, roundTo2, runNameOf } from './text-recipe.js';
+import { bytesPerTokenOf, roundTo2, runNameOf, validationSequencesFor } from './text-recipe.js';
 
 const LABEL = 'recipe of --instruct';
 /** Domains have the same files. */
@@ -19,7 +19,7 @@ const WITHOUT_ALIASES = { aliasDuplicateObjects: false };
 const LEAST_STEPS = 200;
 const EPOCHS = 3;
 const VALIDATION_SHARE = 0.1;
-/** Sequences that decide when to stop. */
+/** The fewest sequences that decide when to stop, though they take more than their share of the time. */
 const LEAST_VALIDATION = 64;
 /** Of the rate that the weights were trained with: they should keep what they know. */
 const RATE = 1 / 3;
@@ -68,6 +68,7 @@ export function instructRecipe(patterns: readonly string[], weights: RunConfig):
   const sequences = tokens / model.seqLen;
   const globalBatch = floorTo2(Math.min(train.globalBatch, Math.max(8, sequences / 8)));
   const steps = Math.max(LEAST_STEPS, roundTo2((EPOCHS * sequences) / globalBatch));
+  const validateEvery = Math.min(500, Math.ceil(steps / 16));
   const learningRate = roundTo2(RATE * train.learningRate);
   const config = {
     name: runNameOf(domain),
@@ -80,9 +81,9 @@ export function instructRecipe(patterns: readonly string[], weights: RunConfig):
       ...{ steps, globalBatch, microBatches: 1, maxTokens: null, maxHours: null, freeze: [], only: null },
       ...{ schedule: 'cosine', learningRate, endLearningRate: roundTo2(learningRate / 10) },
       warmupSteps: Math.min(500, Math.round(steps / 10)),
-      validateEvery: Math.min(500, Math.ceil(steps / 16)),
+      validateEvery,
       checkpointEvery: Math.min(1000, Math.ceil(steps / 4)),
-      validationSequences: Math.max(train.validationSequences, LEAST_VALIDATION),
+      validationSequences: Math.max(LEAST_VALIDATION, validationSequencesFor(validateEvery, globalBatch)),
       earlyStop: { patience: 4 },
     },
     cluster: { nodes: 1, workersPerNode: workersFor(globalBatch, heldExperts(moe).count) },

@@ -10,6 +10,10 @@ import { type ConfigOverrides, readSource } from './document.js';
 import { resolveConfig } from './resolve.js';
 import type { RunConfig } from './schema.js';
 
+/** Most of the time of a training that its validations take. */
+const VALIDATION_SHARE_OF_TIME = 0.1;
+/** Part of the time of a step that the forward pass of its batch takes, about. */
+const FORWARD_SHARE_OF_STEP = 1 / 3;
 /** Less cannot be split in text to train on and text to validate with. */
 const LEAST_BYTES = 6_000;
 const LEAST_STEPS = 100;
@@ -18,7 +22,7 @@ interface Size {
   /** Bytes of text from which on this row holds. */
   readonly from: number;
   readonly vocabSize: number;
-  /** Bytes of text in a token of English at this vocabulary; a guess that only the number of steps takes from. */
+  /** Bytes of text in a token of English at this vocabulary; a guess for the number of steps until the tokens are counted. */
   readonly bytesPerToken: number;
   /**
    * Times that each token is seen. Four times are worth nearly as much as new text, sixteen not much more
@@ -62,7 +66,6 @@ export interface TextRecipe {
   readonly numFiles: number;
   /** Of text; a guess for compressed files. */
   readonly bytes: number;
-  readonly bytesPerToken: number;
 }
 
 /** Names the recipe in messages. */
@@ -93,9 +96,10 @@ export function recipeFile(recipe: TextRecipe, overrides: ConfigOverrides): stri
  * One domain, with model, vocabulary and steps by the size of the text.
  *
  * @param patterns names or glob patterns, relative to the working folder
+ * @param countedTokens to train on, without duplicates; null before the text is prepared: a guess from its bytes
  * @throws TrainerError `BAD_INPUT` if a pattern matches nothing, or there is too little text
  */
-export function textRecipe(patterns: readonly string[]): TextRecipe {
+export function textRecipe(patterns: readonly string[], countedTokens: number | null = null): TextRecipe {
   if (patterns.includes('')) throw new TrainerError('BAD_INPUT', '--text: a pattern is empty');
   const domain = domainOf(patterns);
   const folder = process.cwd();
@@ -110,8 +114,9 @@ export function textRecipe(patterns: readonly string[]): TextRecipe {
     );
   const size = SIZES.findLast(({ from }) => bytes >= from)!;
   const { numExperts, globalBatch, learningRate, endLearningRate, ...model } = MODELS[size.model];
-  const trainTokens = (bytes / size.bytesPerToken) * (1 - size.validationShare);
+  const trainTokens = countedTokens ?? (bytes / size.bytesPerToken) * (1 - size.validationShare);
   const steps = Math.max(LEAST_STEPS, roundTo2((size.epochs * trainTokens) / (globalBatch * model.seqLen)));
+  const validateEvery = Math.min(500, Math.ceil(steps / 16));
   const config = {
     name: runNameOf(domain),
     model: { ...model, vocabSize: size.vocabSize },
@@ -123,14 +128,15 @@ export function textRecipe(patterns: readonly string[]): TextRecipe {
     train: {
       ...{ steps, globalBatch, learningRate, endLearningRate },
       warmupSteps: Math.min(500, Math.round(steps / 10)),
-      validateEvery: Math.min(500, Math.ceil(steps / 16)),
+      validateEvery,
+      validationSequences: validationSequencesFor(validateEvery, globalBatch),
       checkpointEvery: Math.min(1000, Math.ceil(steps / 4)),
       // Text that is seen often is learnt by heart at some point.
       ...(size.epochs > 1 && { earlyStop: { patience: 4 } }),
     },
     cluster: { nodes: 1, workersPerNode: numWorkers(numExperts) },
   };
-  return { yaml: stringify(config), numFiles: files.length, bytes, bytesPerToken: size.bytesPerToken };
+  return { yaml: stringify(config), numFiles: files.length, bytes };
 }
 
 /** The name of the folder in which the patterns begin, if it can be the name of a domain; else `text`. */
@@ -159,6 +165,15 @@ export function runNameOf(domain: string): string {
 /** A power of two, so that it divides batch and experts; two processes on a core would not go faster. */
 function numWorkers(most: number): number {
   return 2 ** Math.floor(Math.log2(Math.min(most, availableParallelism())));
+}
+
+/**
+ * The most sequences that leave validations within their share of the time. Nearly always that is more than there are:
+ * then the whole held-out text is read, and a difference between two validations is one of the model alone.
+ */
+export function validationSequencesFor(validateEvery: number, globalBatch: number): number {
+  const batches = Math.floor((VALIDATION_SHARE_OF_TIME * validateEvery) / FORWARD_SHARE_OF_STEP);
+  return Math.max(1, batches) * globalBatch;
 }
 
 /** 1234 -> 1200 */

@@ -5,18 +5,23 @@ import type { TextRecipe } from '../config/text-recipe.js';
 import { formatCount, formatNumberOf, formatSize } from '../format.js';
 
 /** What was found and chosen, in two lines for the terminal. */
-export function describeRecipe({ numFiles, bytes, bytesPerToken }: TextRecipe, config: RunConfig): string[] {
+export function describeRecipe({ numFiles, bytes }: TextRecipe, config: RunConfig): string[] {
   const { model, moe, data } = config;
-  const [numSteps, tokens] = [numStepsOf(config), tokensPerStep(config)];
-  const times = (numSteps * tokens * bytesPerToken) / (bytes * (1 - data.validationShare));
-  const passes =
-    times < 0.95 ? `${times.toPrecision(1)} of the text` : `about ${formatTimes(times)} through the text`;
   return [
     `text: ${formatNumberOf(numFiles, 'file')}, ${formatSize(bytes)}, as domain ${data.domains.join(', ')}`,
     `recipe: vocabulary ${formatCount(model.vocabSize)}, d = ${model.dModel}, ${model.numDenseLayers} + ` +
-      `${model.numSparseLayers} layers, ${moe.numExperts} experts; ${formatCount(numSteps)} steps of ` +
-      `${formatCount(tokens)} tokens, ${passes} (--print-config shows it, --set changes it)`,
+      `${model.numSparseLayers} layers, ${moe.numExperts} experts (--print-config shows it, --set changes it)`,
   ];
+}
+
+/** How long the training is, by the tokens that were counted: near-duplicates are not among them. */
+export function describeLength(config: RunConfig, numTokens: number): string {
+  const [numSteps, tokens] = [numStepsOf(config), tokensPerStep(config)];
+  const passes = (numSteps * tokens) / numTokens;
+  return (
+    `length: ${formatNumberOf(numSteps, 'step')} of ${formatCount(tokens)} tokens, ` +
+    `${passes.toPrecision(2)} passes over ${formatCount(numTokens)} tokens of text`
+  );
 }
 
 /** As `describeRecipe`, of a fine-tuning. */
@@ -27,9 +32,4 @@ export function describeInstruct({ numFiles, bytes }: InstructRecipe, config: Ru
     `recipe: ${formatCount(numStepsOf(config))} steps of ${formatNumberOf(train.globalBatch, 'sequence')}, learning rate ` +
       `${train.learningRate} (--print-config shows it, --set changes it)`,
   ];
-}
-
-function formatTimes(times: number): string {
-  const whole = Math.round(times);
-  return whole === 1 ? 'once' : `${whole} times`;
 }

@@ -13,7 +13,7 @@ import { loadConfig, recipeNames, resolveConfig } from '../config/resolve.js';
 import type { RunConfig } from '../config/schema.js';
 import { resolveRecipe, runNameOf, type TextRecipe, textRecipe } from '../config/text-recipe.js';
 import { CORPUS_DIR } from '../data/corpora.js';
-import type { Dataset } from '../data/dataset.js';
+import { type Dataset, tokensToTrainOn } from '../data/dataset.js';
 import { createLoader, type Loader } from '../data/loader.js';
 import { prepareAside } from '../data/prepare-aside.js';
 import { TrainerError } from '../errors.js';
@@ -25,7 +25,7 @@ import { listRuns, type RunFolder } from '../run/run-folder.js';
 import { claimRun } from '../run/run-lock.js';
 import { type Adoption, adoptionOf } from './adoption.js';
 import { describePacking } from './describe-packing.js';
-import { describeInstruct, describeRecipe } from './describe-recipe.js';
+import { describeInstruct, describeLength, describeRecipe } from './describe-recipe.js';
 import { longWarmUp } from './long-warm-up.js';
 import { assertAnyMachineCanHold, assertMachineCanHold, thisMachine } from './machine-limits.js';
 import { warnOfLosses } from './run-history.js';
@@ -58,7 +58,9 @@ export async function planRun(
     nodesAreHere ? () => null : (folder) => adoptable(options, folder),
   );
   const { checkpoint, init, adopts } = origin;
-  const config = adopts?.config ?? withTokenizerOf(init, startingConfig(options, checkpoint ?? init, recipe));
+  const configWith = (found: TextRecipe | null) =>
+    adopts?.config ?? withTokenizerOf(init, startingConfig(options, checkpoint ?? init, found));
+  let config = configWith(recipe);
   // Before the data are prepared, which may take long.
   assertCanBegin(options, origin, config);
   if (recipe !== null) for (const line of describeRecipe(recipe, config)) say(line);
@@ -81,6 +83,11 @@ export async function planRun(
     modelTokenizer: checkpoint?.tokenizerFile,
     ...{ log: say, progress },
   });
+  if (recipe !== null && adopts === null) {
+    const numTokens = tokensToTrainOn(dataset);
+    config = configWith(textRecipe(options.text!, numTokens));
+    say(describeLength(config, numTokens));
+  }
   for (const line of describePacking(loaderOf(config, dataset), config.model.seqLen)) say(line);
   if (adopts !== null) return { config, dataset, ...origin };
   assertCanBegin(options, origin, config, dataset.tokenizerSha256);

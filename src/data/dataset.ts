@@ -87,6 +87,11 @@ export interface Dataset {
   close(): void;
 }
 
+/** Of all domains, without near-duplicates. */
+export function tokensToTrainOn({ domains }: Pick<Dataset, 'domains'>): number {
+  return domains.reduce((sum, { train }) => sum + train.ids.length, 0);
+}
+
 /** Token ids are stored as little-endian integers of this many bytes. */
 export function bytesPerToken(vocabSize: number): 2 | 4 {
   return vocabSize <= 2 ** 16 ? 2 : 4;

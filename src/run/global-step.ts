@@ -178,6 +178,13 @@ export function locality(
   };
 }
 
+/** Experts that compute a token, the mean over the tokens and the sparse layers; null without layers. */
+export function expertsPerToken({ layers, tokens }: Pick<GlobalStep, 'layers' | 'tokens'>): number | null {
+  if (layers.length === 0) return null;
+  const kept = layers.flatMap((layer) => layer.kept).reduce((total, each) => total + each, 0);
+  return kept / (layers.length * tokens);
+}
+
 /** Share of the routed choices that were dropped, over all layers; 0 if none were routed. */
 export function droppedShare(layers: readonly GlobalLayer[]): number {
   const sum = (values: readonly number[]) => values.reduce((total, value) => total + value, 0);

@@ -56,7 +56,7 @@ function view(isTTY: boolean, columns = 200, restarts = totals()) {
 const totals = () => new RunTotals(1, new RestartBudget({ maxRestarts: 3, restartWindow: 60 }));
 
 const LINE =
-  'step   1/100  loss 4.568  left 1m15s  12,346 tokens/s  stayed on worker 25 %, node 25 %, crossed 50 %';
+  'step   1/100  loss 4.568  left 1m15s  12,346 tokens/s  stayed on worker 25 %, node 25 %, crossed 50 %  0.40 experts/token';
 
 describe('ProgressView', () => {
   it('writes a plain line every two seconds where there is no terminal', () => {
@@ -68,11 +68,12 @@ describe('ProgressView', () => {
     expect(screen.text).toBe(`${LINE}\n${LINE.replace('  1/', '  3/')}\n`);
   });
 
-  it('tells of dropped tokens', () => {
+  it('tells how many experts compute a token, whatever was dropped', () => {
     const { screen, view: plain } = view(false);
     const [layer] = step(1).layers;
-    plain.step({ ...step(1), layers: [{ ...layer, routed: [5], overCapacity: [1] }] }, run);
-    expect(screen.text).toContain('crossed 50 %  dropped 20 %\n');
+    const more = { ...layer, routed: [60], overCapacity: [48], kept: [12] };
+    plain.step({ ...step(1), layers: [layer, more] }, run);
+    expect(screen.text).toContain('crossed 50 %  0.80 experts/token\n');
   });
 
   it('says of a skipped step that it was not finite', () => {

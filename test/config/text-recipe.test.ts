@@ -34,6 +34,30 @@ describe('textRecipe', () => {
     expect(configs.at(-1)!.train.earlyStop).toBeNull();
   });
 
+  it('validates on all of the held-out text where that decides when to stop, within a tenth of the time', () => {
+    for (const bytes of [6e3, 2e4, 1e5, 2e5, 1e6, 4e6, 1.9e7, 2e7, 2e8, 1e10]) {
+      const trainTokens = Math.round(bytes / 3);
+      const { model, train, data } = resolveRecipe(
+        textRecipe([file(`held-${bytes}.txt`, bytes)], trainTokens),
+        {},
+      );
+      const { validationSequences, validateEvery, globalBatch, earlyStop } = train;
+      const { validationShare } = data;
+      const heldOut = (trainTokens * validationShare) / (1 - validationShare) / model.seqLen;
+      if (earlyStop !== null) expect(validationSequences, `${bytes} bytes`).toBeGreaterThan(heldOut);
+      // A forward pass takes a third of a step.
+      expect(validationSequences / globalBatch / 3 / validateEvery).toBeLessThanOrEqual(0.1001);
+    }
+  });
+
+  it('is as long as the tokens ask for, once they are counted', () => {
+    const patterns = [file('counted.txt', 1e6)];
+    const stepsFor = (tokens: number) => resolveRecipe(textRecipe(patterns, tokens), {}).train.steps;
+    // Five passes in batches of 16 sequences of 64 tokens.
+    expect(stepsFor(204_800)).toBe(1000);
+    expect(stepsFor(102_400)).toBe(500);
+  });
+
   it.each([
     ['notes/a.txt', 'notes', 'notes'],
     ['My Notes/**/*.txt', 'text', 'text'],

@@ -130,10 +130,10 @@ describe('a finished run', () => {
     expect(again.stdout).toBe(first.stdout);
     expect(other.stdout).not.toBe(first.stdout);
 
-    const { code, stdout } = await locmoe('eval', '--checkpoint', run, '--sequences', '8', '--json');
+    const { code, stdout } = await locmoe('eval', '--checkpoint', run, '--json');
     expect(code).toBe(0);
-    const { step, domains } = JSON.parse(stdout);
-    expect(step).toBe(30);
+    const { step, sameAsTraining, domains } = JSON.parse(stdout);
+    expect({ step, sameAsTraining }).toEqual({ step: 30, sameAsTraining: true });
     const { readFileSync } = await import('node:fs');
     const summary = JSON.parse(readFileSync(`${run}/summary.json`, 'utf8'));
     // The run's own last validation was done by two ranks; one process finds the same.
@@ -142,5 +142,7 @@ describe('a finished run', () => {
       expect(tokens).toBe(summary.validation.domains[i].tokens);
       expect(loss).toBeCloseTo(summary.validation.domains[i].loss, 4);
     }
-  }, 60_000);
+    const fewer = await locmoe('eval', '--checkpoint', run, '--sequences', '3');
+    expect(fewer.stdout).toContain('read other tokens: up to 8 sequences of each domain.\n');
+  }, 120_000);
 });

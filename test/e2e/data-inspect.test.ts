@@ -66,3 +66,17 @@ it('tells of text by domain, with what was left out, the longest documents and a
   expect(nothing.code).toBe(2);
   expect(nothing.stderr).toMatch(/^locmoe: say what to inspect/);
 }, 60_000);
+
+it('counts the steps of --text by what is left of it without duplicates', async () => {
+  const folder = temporaryFolder();
+  mkdirSync(path.join(folder, 'notes'));
+  const text = Array.from({ length: 4000 }, (_, i) => sentence(i)).join('\n');
+  for (const name of ['a', 'b', 'c']) writeFileSync(path.join(folder, `notes/${name}.txt`), text);
+  const { code, stdout, stderr } = await run(folder, 'data', 'inspect', '--text', 'notes/*.txt', '--json');
+  expect(code, stderr).toBe(0);
+  const [{ duplicates, train, validation, passes }] = JSON.parse(stdout).domains;
+  expect(duplicates).toBeGreaterThan(train.documents + validation.documents);
+  // Eight passes over text of this size, but for the rounding of the steps.
+  expect(passes).toBeGreaterThan(7.5);
+  expect(passes).toBeLessThan(8.5);
+});

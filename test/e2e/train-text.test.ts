@@ -11,9 +11,16 @@ it('trains on files without a configuration, which can be saved and gone on with
   const what = ['--text', 'notes/*.md', '--set', 'train.steps=6', '--workers-per-node', '1'];
   const trained = await run(folder, 'train', ...what, '--no-samples', '--no-http');
   expect(trained.code, trained.stderr).toBe(0);
+  expect(trained.stdout).toMatch(/^text: \d+ files, \d+ kB, as domain notes\nrecipe: vocabulary \d+/);
   expect(trained.stdout).toMatch(
-    /^text: \d+ files, \d+ kB, as domain notes\nrecipe: vocabulary \d+.* 6 steps/,
+    /^length: 6 steps of 1,024 tokens, 0\.\d+ passes over [\d,]+ tokens of text$/m,
   );
+  const [line, seen, held] = /^validation at .* on ([\d,]+) of ([\d,]+) held-out tokens$/m.exec(
+    trained.stdout,
+  )!;
+  // All but what does not fill a window at the end.
+  const [numSeen, numHeld] = [seen, held].map((count) => Number(count.replaceAll(',', '')));
+  expect(numHeld - numSeen, line).toBeLessThanOrEqual(64);
 
   const printed = await run(folder, 'train', ...what, '--print-config');
   expect(printed.code, printed.stderr).toBe(0);
@@ -31,7 +38,7 @@ it('trains on files without a configuration, which can be saved and gone on with
   expect(tuned.stdout).toMatch(/^validation at step 0: loss \d\.\d+ /m);
   const configs = [first, second].map((each) => readFileSync(path.join(each, 'config.json'), 'utf8'));
   expect(configs[1]).toBe(configs[0]);
-}, 120_000);
+}, 300_000);
 
 it('a served run goes on at a restart though its text has grown', async () => {
   const folder = temporaryFolder();

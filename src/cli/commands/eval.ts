@@ -27,7 +27,6 @@ const OPTIONS: Readonly<Record<Mode, readonly (keyof EvalOptions)[]>> = {
   '--cloze': ['checkpoint', 'cloze', 'sequences', 'seed', 'samples', 'dataDir'],
   '--compare': ['compare', 'seed'],
 };
-const LOSS_SEQUENCES = 64;
 const CLOZE_SEQUENCES = 256;
 
 /** `locmoe eval`: loss on the validation text, multiple choice, cloze, and comparisons of answers. */
@@ -36,7 +35,7 @@ export function evalCommand(command: Command): void {
     .option('--checkpoint <dir>', 'a step folder, or a run folder for its newest checkpoint')
     .option(
       '--sequences <n>',
-      `sequences of each domain from its validation text (default: ${LOSS_SEQUENCES}, with --cloze ${CLOZE_SEQUENCES})`,
+      `sequences of each domain from its validation text (default: as many as the training validates with, with --cloze ${CLOZE_SEQUENCES})`,
       wholeNumber(1),
     )
     .option(
@@ -113,7 +112,7 @@ async function evaluate(options: EvalOptions, given: readonly (keyof EvalOptions
     await evaluateCloze({ ...options, checkpoint, sequences: sequences ?? CLOZE_SEQUENCES, json });
   } else {
     const { evaluateLoss } = await import('../eval/loss.js');
-    await evaluateLoss({ checkpoint, sequences: sequences ?? LOSS_SEQUENCES, dataDir, json });
+    await evaluateLoss({ checkpoint, sequences, dataDir, json });
   }
 }
 

@@ -32,8 +32,11 @@ async function printRecipe(options: TrainOptions): Promise<void> {
   const overrides = overridesOf(options);
   assertHasWeights(options);
   if (text !== undefined) {
-    const { recipeFile, textRecipe } = await import('../../config/text-recipe.js');
-    console.log(recipeFile(textRecipe(text), overrides).trimEnd());
+    const { recipeFile } = await import('../../config/text-recipe.js');
+    const { prepareText } = await import('../prepare-text.js');
+    const { recipe, dataset } = await prepareText(text, overrides, options.dataDir);
+    dataset.close();
+    console.log(recipeFile(recipe, overrides).trimEnd());
     return;
   }
   if (instruct === undefined || init === undefined)

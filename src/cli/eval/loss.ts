@@ -1,19 +1,26 @@
 import { availableParallelism } from 'node:os';
 import { createLoader } from '../../data/loader.js';
-import { formatCount, formatTable } from '../../format.js';
+import { sequencesOf } from '../../data/sequences.js';
+import { formatCount, formatNumberOf, formatTable } from '../../format.js';
 import { loadInference } from '../load-inference.js';
 import { openCheckpoint, openText } from './open.js';
 
 export interface LossOptions {
   readonly checkpoint: string;
-  readonly sequences: number;
+  /** Of each domain; undefined for those that the training validates with. */
+  readonly sequences: number | undefined;
   readonly dataDir: string;
   readonly json: boolean;
 }
 
 /** Loss and perplexity by domain on the validation text. */
-export async function evaluateLoss({ sequences, dataDir, json, ...options }: LossOptions): Promise<void> {
-  const opened = openCheckpoint(options.checkpoint);
+export async function evaluateLoss({
+  checkpoint: place,
+  sequences,
+  dataDir,
+  json,
+}: LossOptions): Promise<void> {
+  const opened = openCheckpoint(place);
   // Alone on its machine, with large batches.
   process.env.OMP_NUM_THREADS ??= String(availableParallelism());
   const inference = await loadInference(opened);
@@ -29,10 +36,18 @@ export async function evaluateLoss({ sequences, dataDir, json, ...options }: Los
     worldSize: 1,
   });
   const { evaluate } = await import('../../inference/inference.js');
-  const domains = evaluate(inference, loader.validationBatches(sequences));
+  const inTraining = config.train.validationSequences;
+  const domains = evaluate(inference, loader.validationBatches(sequences ?? inTraining));
+  const most = Math.max(
+    ...dataset.domains.map(
+      ({ validation }) => sequencesOf(validation, dataset.endOfText, config.model.seqLen).count,
+    ),
+  );
+  const sameAsTraining = Math.min(sequences ?? inTraining, most) === Math.min(inTraining, most);
   dataset.close();
   if (json) {
-    console.log(JSON.stringify({ checkpoint: checkpoint.folder, step: checkpoint.manifest.step, domains }));
+    const { folder, manifest } = checkpoint;
+    console.log(JSON.stringify({ checkpoint: folder, step: manifest.step, sameAsTraining, domains }));
     return;
   }
   const rows = domains.map(({ domain, loss, tokens }, id) => [
@@ -44,4 +59,9 @@ export async function evaluateLoss({ sequences, dataDir, json, ...options }: Los
   ]);
   console.log(`${checkpoint.folder}, step ${checkpoint.manifest.step}`);
   console.log(formatTable([['domain', 'loss', 'perplexity', 'unigram', 'tokens'], ...rows]));
+  console.log(
+    sameAsTraining
+      ? 'The validations of the training read the same tokens, if the text is still the same.'
+      : `The validations of the training read other tokens: up to ${formatNumberOf(inTraining, 'sequence')} of each domain.`,
+  );
 }

@@ -1,0 +1,65 @@
+import { formatCount, formatDuration } from '../format.js';
+import type { GlobalStep } from '../run/global-step.js';
+import type { RunSnapshot } from '../run/run-listener.js';
+
+/** The first steps allocate memory and choose between forms of the exchange. */
+const STEPS_LEFT_OUT = 2;
+const LEAST_STEPS = 3;
+/** An estimate is due from the first of these on. */
+const ENOUGH_STEPS = 20;
+const ENOUGH_MS = 5_000;
+/** Validations and checkpoints come on top of the steps. */
+const MOST_ON_TOP = 1.15;
+/** Share of the steps after which the estimate is looked at again. */
+const CHECKED_AFTER = 0.1;
+
+/** Tells early how long a run will take, by its first steps, and once again where that proves wrong. */
+export class TimeEstimate {
+  #firstStep: number | null = null;
+  readonly #stepMs: number[] = [];
+  /** Of the whole run from its first step on; null before the estimate. */
+  #range: { readonly leastS: number; readonly mostS: number } | null = null;
+  #isChecked = false;
+
+  /** @param mayStopEarly with train.earlyStop */
+  constructor(readonly mayStopEarly: boolean) {}
+
+  /** @returns a line to print; null for most steps */
+  line(
+    step: Pick<GlobalStep, 'step' | 'stepMs'>,
+    run: Pick<RunSnapshot, 'steps' | 'secondsLeft'>,
+  ): string | null {
+    this.#firstStep ??= step.step;
+    const numDone = step.step - this.#firstStep + 1;
+    const numSteps = run.steps - this.#firstStep + 1;
+    if (this.#range !== null) return this.#correction(numDone / numSteps, run.secondsLeft);
+    if (numDone <= STEPS_LEFT_OUT) return null;
+    this.#stepMs.push(step.stepMs);
+    const ms = this.#stepMs.reduce((sum, each) => sum + each, 0);
+    const count = this.#stepMs.length;
+    if (count < LEAST_STEPS || (count < ENOUGH_STEPS && ms < ENOUGH_MS) || run.secondsLeft === 0) return null;
+    const sorted = this.#stepMs.toSorted((a, b) => a - b);
+    const [fast, slow] = [0.25, 0.75].map((share) => sorted[Math.floor(share * (count - 1))]!);
+    const left = run.steps - step.step;
+    // The limit of train.maxHours is in the seconds left.
+    const limitS = run.secondsLeft < (0.5 * left * fast) / 1000 ? run.secondsLeft : Infinity;
+    const [leastS, mostS] = [fast, slow * MOST_ON_TOP].map((each) => Math.min(limitS, (left * each) / 1000));
+    this.#range = { leastS, mostS };
+    const [least, most] = [leastS, mostS].map(formatDuration);
+    const range = least === most ? least : `${least} to ${most}`;
+    return (
+      `time: about ${range} for ${formatCount(left)} more steps, by the first ${count} ` +
+      `(${Math.round(fast)} to ${Math.round(slow)} ms a step), with validations and checkpoints` +
+      (this.mayStopEarly ? '; train.earlyStop may end it sooner' : '')
+    );
+  }
+
+  #correction(share: number, secondsLeft: number): string | null {
+    if (this.#isChecked || share < CHECKED_AFTER) return null;
+    this.#isChecked = true;
+    const { leastS, mostS } = this.#range!;
+    const rest = 1 - share;
+    if (secondsLeft >= 0.8 * rest * leastS && secondsLeft <= 1.2 * rest * mostS) return null;
+    return `time: about ${formatDuration(secondsLeft)} from here on; the first steps were not like the later ones`;
+  }
+}
