@@ -11,6 +11,7 @@ import {
   existsSync,
   readdirSync,
   readFileSync,
+  realpathSync,
   rmSync,
 } from 'node:fs';
 import { copyFile, cp, mkdir, mkdtemp, rename, rm } from 'node:fs/promises';
@@ -33,6 +34,13 @@ const PINNED = {
   megabytes: 195,
   sha512: 'D275PZpxsKenTuiPnvIE5T+D5JrT4aU9M3EDCedBQKlP0hUB7011Yzg8CAJ6MBIog9Lq90aaEair4yrBBlk61w==',
   archive: 'package/nodejs12.x-tf2.7.0.br',
+  /** SHA-256 of what is loaded of it. */
+  loaded: {
+    [ADDON]: '49a5197e63982786cfff5af282d5bfefd8b55a728daa04925b031ced6d4dc0c5',
+    'deps/lib/libtensorflow.so.1': '95590cd1cbe4fcd2065e17b2c797a39e2ee31b499d081aff77d3b70a93818daa',
+    'deps/lib/libtensorflow_framework.so.1':
+      '0217782c0ef974979ea371efa2b672622cd4486d2ec2746d24277a5f50d63e09',
+  },
 };
 const CACHE_FOLDER = path.join(process.env.XDG_CACHE_HOME || path.join(homedir(), '.cache'), 'locmoe');
 const CACHE = path.join(CACHE_FOLDER, `tensorflow-${PINNED.version}`);
@@ -127,6 +135,10 @@ async function replaceOwnFolder(fill, log) {
 
 async function copyPinned(packageFolder, log) {
   if (!existsSync(path.join(CACHE, ADDON))) await fillCache(log);
+  else if ((await changedFile(CACHE)) !== null) {
+    log(`${CACHE} is not what was unpacked there`);
+    await fillCache(log);
+  }
   const deps = path.join(packageFolder, 'deps');
   await rm(deps, { recursive: true, force: true });
   await cp(path.join(CACHE, 'deps'), deps, {
@@ -138,6 +150,22 @@ async function copyPinned(packageFolder, log) {
   // A new file: a process may have the old one mapped.
   await rm(path.join(packageFolder, ADDON), { force: true });
   await copyFile(path.join(CACHE, ADDON), path.join(packageFolder, ADDON));
+  // The copy, as another process may have written to the cache since.
+  const changed = await changedFile(packageFolder);
+  if (changed === null) return;
+  await rm(path.join(packageFolder, ADDON), { force: true });
+  throw new Error(`TensorFlow: ${changed} is not the pinned one; remove ${CACHE} and run the set-up again`);
+}
+
+/** The first of the files that are loaded which is not the pinned one; null if all are. */
+async function changedFile(folder) {
+  for (const [name, sha256] of Object.entries(PINNED.loaded)) {
+    const file = path.join(folder, name);
+    // A link that leads out of the folder may lead elsewhere tomorrow.
+    if (!existsSync(file) || !realpathSync(file).startsWith(realpathSync(folder))) return name;
+    if ((await digestOf('sha256', file, 'hex')) !== sha256) return name;
+  }
+  return null;
 }
 
 async function runVendorInstaller(packageFolder, log) {
@@ -166,7 +194,7 @@ async function fillCache(log) {
     );
     await fetchTarball(work, log, interruption);
     const tarball = path.join(work, `${PINNED.spec.replace('@', '-')}.tgz`);
-    const digest = await sha512(tarball);
+    const digest = await digestOf('sha512', tarball, 'base64');
     if (digest !== PINNED.sha512)
       throw new Error(
         `TensorFlow: the sha512 of ${PINNED.spec} is ${digest}, expected ${PINNED.sha512}; the download is damaged or was replaced. Run the set-up again`,
@@ -229,10 +257,10 @@ function bytesRead(pid) {
   }
 }
 
-async function sha512(file) {
-  const hash = createHash('sha512');
+async function digestOf(algorithm, file, encoding) {
+  const hash = createHash(algorithm);
   await pipeline(createReadStream(file), hash);
-  return hash.digest('base64');
+  return hash.digest(encoding);
 }
 
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'];
