@@ -1,12 +1,4 @@
-import {
-  accessSync,
-  constants,
-  existsSync,
-  mkdirSync,
-  readdirSync,
-  renameSync,
-  writeFileSync,
-} from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, renameSync, statSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { z } from 'zod';
 import { type RunConfig, runSchema } from '../config/schema.js';
@@ -235,7 +227,7 @@ function lastStartOf({ ledSince, startedAt }: RunRecord): string {
 /** Whether the run in a folder, should there be one, must not be looked at. */
 function isForeign(directory: string): boolean {
   try {
-    accessSync(path.join(directory, 'run.json'), constants.R_OK);
+    statSync(path.join(directory, 'run.json'));
     return false;
   } catch (error) {
     return (error as NodeJS.ErrnoException).code === 'EACCES';

@@ -1,6 +1,7 @@
-import { accessSync, constants, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { TrainerError } from '../errors.js';
+import { readRegularFile } from '../os/regular-file.js';
 import { openFilesBehind } from '../os/tcp-listeners.js';
 import { type Address, isLoopback } from '../rpc/address.js';
 import { loadToken, NO_SECURITY, type Security, withOwnToken } from '../rpc/security.js';
@@ -36,7 +37,7 @@ export function lastingToken({ token: file }: RunFolder): string | null {
  */
 export function securityOfRun({ runId, token: file }: RunFolder): Security {
   try {
-    accessSync(file, constants.R_OK);
+    readRegularFile(file);
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     if (code === 'ENOENT') return NO_SECURITY;

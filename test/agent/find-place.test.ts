@@ -2,11 +2,13 @@ import { status } from '@grpc/grpc-js';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { findPlace, type Place, type PlaceOptions } from '../../src/agent/find-place.js';
 import { formatAddress, parseAddress } from '../../src/rpc/address.js';
+import { CoordinatorClient } from '../../src/rpc/coordinator-client.js';
 import { loadService } from '../../src/rpc/load-proto.js';
 import type { JoinReply } from '../../src/rpc/messages.js';
-import { NO_SECURITY } from '../../src/rpc/security.js';
+import { NO_SECURITY, randomToken, withOwnToken } from '../../src/rpc/security.js';
 import { createRpcServer, listen } from '../../src/rpc/server.js';
 import { VERSION } from '../../src/rpc/version.js';
+import { foreignPort, IS_ROOT } from '../foreign-port.js';
 import { ScriptedCoordinator, until } from './support.js';
 
 const REPLY: JoinReply = {
@@ -136,5 +138,25 @@ describe('a node that looks for its place', () => {
       code: 'BAD_INPUT',
       message: '--advertise 0.0.0.0:1: nobody can connect to that address',
     });
+  });
+});
+
+describe.skipIf(!IS_ROOT)('a port that another user took', () => {
+  it('gets no call of a node that was given no credentials', async () => {
+    const { port, wasCalled } = await foreignPort();
+    await expect(find(`127.0.0.1:${port}`, { security: null, timeoutMs: 300 })).rejects.toMatchObject({
+      code: 'UNAVAILABLE',
+      message: expect.stringMatching(/^no coordinator of this user answers at 127\.0\.0\.1:\d+ yet/),
+    });
+    expect(wasCalled()).toBe(false);
+  });
+
+  it('gets no token of a run whose coordinator listened there before', async () => {
+    const { port } = await foreignPort();
+    const own = new CoordinatorClient(`127.0.0.1:${port}`, withOwnToken(randomToken()));
+    const cluster = new CoordinatorClient(`127.0.0.1:${port}`, NO_SECURITY);
+    expect(own.renewed()).toBeNull();
+    expect(cluster.renewed()).not.toBeNull();
+    for (const client of [own, cluster]) client.close();
   });
 });

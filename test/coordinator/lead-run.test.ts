@@ -1,4 +1,13 @@
-import { mkdirSync, mkdtempSync, readdirSync, readlinkSync, rmSync } from 'node:fs';
+import {
+  chmodSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  statSync,
+} from 'node:fs';
 import { constants, tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
@@ -11,7 +20,7 @@ import * as libc from '../../src/os/libc.js';
 import type { StepReport } from '../../src/rpc/messages.js';
 import { createRpcServer, type RpcServer } from '../../src/rpc/server.js';
 import { VERSION } from '../../src/rpc/version.js';
-import type { RunFolder } from '../../src/run/run-folder.js';
+import { RunFolder } from '../../src/run/run-folder.js';
 import { OPTIONS } from './saved-run.js';
 
 vi.mock('../../src/os/libc.js', { spy: true });
@@ -31,6 +40,8 @@ const STEP: StepReport = {
   ...{ layers: [], bytesSameNode: 0, bytesOtherNode: 0, allToAllMs: 0, allToAllWaitMs: 0, skipped: false },
   ...{ cpuMs: 5, queuedMs: 0 },
 };
+
+const TOKEN = 'a-token-of-sixteen-characters';
 
 let runsDir: string;
 let rpc: RpcServer;
@@ -145,4 +156,14 @@ it('a run whose first step cannot be recorded has failed: it was given nothing w
   );
   expect(outcome).toMatchObject({ kind: 'failed', exitCode: 3, report: { code: 'NO_RESOURCE' } });
   expect(shown).toMatch(/run failed: .*EISDIR/);
+});
+
+it('a run folder that an earlier version left open to other users is shut when it is resumed, and holds the token', async () => {
+  const folder = RunFolder.create(runsDir, 'tiny');
+  chmodSync(folder.directory, 0o755);
+  const begun = lead((coordinator) => coordinator.abort(new TrainerError('ABORTED', 'enough')));
+  const resumed = { folder, generation: 2, giveUp: () => undefined };
+  await leadRun({ ...begun, token: TOKEN, plan: { ...begun.plan, resumed } });
+  expect((statSync(folder.directory).mode & 0o777).toString(8)).toBe('700');
+  expect(readFileSync(folder.token, 'utf8')).toBe(`${TOKEN}\n`);
 });

@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import {
   chmodSync,
+  copyFileSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
@@ -42,7 +43,9 @@ beforeAll(async () => {
   folder = mkdtempSync(path.join(tmpdir(), 'locmoe-own-'));
   write('first.txt', Array.from({ length: 50 }, (_, i) => sentence(i)).join('\n'));
   const { dir } = await prepare({ first: source({ files: 'first.txt', separator: '\n' }) }, 'train');
-  tokenizerFile = path.join(dir, TOKENIZER_FILE);
+  tokenizerFile = path.join(folder, TOKENIZER_FILE);
+  // Where other users can read it too.
+  copyFileSync(path.join(dir, TOKENIZER_FILE), tokenizerFile);
 });
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
@@ -361,10 +364,11 @@ describe('what cannot be read is refused in one line with its place', () => {
     chmodSync(file, 0);
     // Root may read every file, so this process is nobody meanwhile, who gets at the rest.
     const isRoot = process.getuid!() === 0;
-    for (const open of isRoot ? [folder, path.join(folder, 'data')] : []) chmodSync(open, 0o777);
+    if (isRoot) chmodSync(folder, 0o777);
     if (isRoot) process.seteuid!(NOBODY);
     try {
-      await expect(prepare({ d: source({ files: 'secret.txt' }) })).rejects.toThrow(
+      const own = { dataDir: path.join(folder, 'data-of-nobody') };
+      await expect(prepare({ d: source({ files: 'secret.txt' }) }, tokenizerFile, own)).rejects.toThrow(
         /secret\.txt cannot be read/,
       );
     } finally {
@@ -531,6 +535,22 @@ it.each([
     rmSync(dir, { recursive: true });
     await prepare(own, tokenizerFile, { dataDir });
     expect(contents()).toEqual(whole);
+  }
+});
+
+it('datasets and shards of it are for their owner alone, also those of an earlier version', async () => {
+  const before = process.umask(0);
+  try {
+    write('secret.txt', sentences(0, 40).join('\n'));
+    const sources = { secret: source({ files: 'secret.txt', separator: '\n' }) };
+    const { dir } = await prepare(sources);
+    const modeOf = (place: string) => (statSync(place).mode & 0o777).toString(8);
+    expect([modeOf(dir), modeOf(path.join(dir, '../shards'))]).toEqual(['700', '700']);
+    chmodSync(dir, 0o755);
+    await prepare(sources);
+    expect(modeOf(dir)).toBe('700');
+  } finally {
+    process.umask(before);
   }
 });
 

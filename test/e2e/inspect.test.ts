@@ -1,11 +1,11 @@
-import { appendFileSync, mkdtempSync, rmSync } from 'node:fs';
+import { appendFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import type { Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { RunList } from '../../packages/page/src/api-types.js';
 import { screenshot, TestBrowser, whyNoBrowser } from '../../packages/page/test/browser.js';
-import { Locmoe, locmoe, newestRun, temporaryFolder, trainArguments, trainToTheEnd } from './support.js';
+import { CLI, Locmoe, locmoe, newestRun, temporaryFolder, trainArguments, trainToTheEnd } from './support.js';
 
 const reason = whyNoBrowser();
 if (reason !== null) console.warn(`SKIPPED: the page is not tested in a browser: ${reason}`);
@@ -55,6 +55,16 @@ describe.skipIf(reason !== null)('the page of a live run', () => {
     for (const pid of run?.descendants() ?? []) process.kill(pid, 'SIGKILL');
     rmSync(folder, { recursive: true, force: true });
   });
+
+  it('has no token left in its address, and opens without from then on, in this browser alone', async () => {
+    expect(new URL(url).searchParams.get('token')).toMatch(/^[\w-]{43}$/);
+    await page.waitForSelector('.chart .u-over');
+    expect(page.url()).toBe(url.replace(/\?token=[^#]*/, ''));
+    const again = await browser.page(page.url());
+    await again.waitForSelector('.chart .u-over');
+    await again.close();
+    expect((await fetch(page.url())).status).toBe(401);
+  }, 60_000);
 
   it('draws every chart, and goes on as the run does', async () => {
     await page.waitForSelector('.chart .u-over');
@@ -319,6 +329,26 @@ describe('locmoe inspect', () => {
     inspect.interrupt();
     expect((await inspect.finished).code).toBe(0);
   }, 60_000);
+
+  it('leaves the token out of a file that others can read', async () => {
+    const folder = temporaryFolder();
+    const run = await trainToTheEnd({ folder, nodes: 1, workersPerNode: 1, sets: ['train.steps=2'] });
+    for (const [mode, pattern] of [
+      [0o644, /page: http:\/\/127\.0\.0\.1:\d+\/#run=/],
+      [0o600, /page: http:\/\/127\.0\.0\.1:\d+\/\?token=[\w-]{43}#run=/],
+    ] as const) {
+      const output = path.join(folder, `output-${mode}`);
+      writeFileSync(output, '', { mode });
+      const inspect = new Locmoe(
+        [`exec '${process.execPath}' '${CLI}' inspect --run '${run}' >'${output}'`],
+        {},
+        ['/bin/sh', '-c'],
+      );
+      await expect.poll(() => readFileSync(output, 'utf8'), { timeout: 60_000 }).toMatch(pattern);
+      inspect.interrupt();
+      expect((await inspect.finished).code).toBe(0);
+    }
+  }, 120_000);
 
   it('says what is wrong', async () => {
     const folder = temporaryFolder();

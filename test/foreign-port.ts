@@ -1,0 +1,29 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { onTestFinished } from 'vitest';
+
+/** The user and the group `nobody`. */
+export const NOBODY = { uid: 65_534, gid: 65_534 };
+
+/** Only root can start what another user does. */
+export const IS_ROOT = process.getuid?.() === 0;
+
+const LISTEN = `
+  const server = require('node:net').createServer(() => console.log('called'));
+  server.listen(0, '127.0.0.1', () => console.log(server.address().port));
+`;
+
+/** A port of loopback at which another user listens, and whether anybody has connected. Ends with the test. */
+export async function foreignPort(): Promise<{ readonly port: number; wasCalled(): boolean }> {
+  const child = spawn(process.execPath, ['-e', LISTEN], {
+    ...{ ...NOBODY, cwd: '/', env: {} },
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  onTestFinished(() => void child.kill('SIGKILL'));
+  let said = '';
+  child.stdout.on('data', (chunk) => {
+    said += chunk;
+  });
+  await once(child.stdout, 'data');
+  return { port: Number.parseInt(said, 10), wasCalled: () => said.includes('called') };
+}
