@@ -64,7 +64,7 @@ export class QueryBar {
   }
 
   show(query: string): void {
-    // What is being written is not replaced by what is already shown.
+    // The same text again would move the cursor.
     if (this.#input.value !== query) this.#input.value = query;
   }
 
