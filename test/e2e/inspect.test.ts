@@ -97,12 +97,15 @@ describe.skipIf(reason !== null)('the page of a live run', () => {
     const plot = (await page.locator('.chart .u-over').first().boundingBox())!;
     await page.mouse.move(plot.x + plot.width / 3, plot.y + 60);
     await page.mouse.click(plot.x + plot.width / 3, plot.y + 60);
+    await page.getByRole('button', { name: 'Log lines, all ranks' }).click();
     await eventually(query).toMatch(/^\{run="micro-.*"\} \| json \| step = (\d+) or failure_step = \1$/);
     const step = /step = (\d+)/.exec(await query())![1];
     await expect
       .poll(async () => new Set(await rows().locator('.origin').allTextContents()))
       .toEqual(new Set(['r0', 'r1', 'r2', 'r3']));
     expect(new Set(await rows().locator('.step').allTextContents())).toEqual(new Set([step]));
+    await page.goBack();
+    await page.waitForSelector('.step-panel:not([hidden])');
     await page.goBack();
     await page.waitForSelector('.overview:not([hidden])');
   }, 30_000);

@@ -5,6 +5,7 @@ import type { HttpServer } from '@locmoe/logs/http';
 import { pageFeature } from '@locmoe/page';
 import type { Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { seriousViolations } from '../../packages/page/test/accessibility.js';
 import { screenshot, TestBrowser, whyNoBrowser } from '../../packages/page/test/browser.js';
 import { SMALL_RUN, type SyntheticRun, writeSyntheticRun } from '../../packages/page/test/synthetic-run.js';
 import { writeTraces } from '../../packages/page/test/trace-fixture.js';
@@ -23,7 +24,7 @@ const HEADER_FITS = `document.querySelector('.page-header').scrollWidth <= inner
   document.documentElement.scrollWidth <= innerWidth`;
 
 const LIVE: SyntheticRun = { ...SMALL_RUN, runId: 'live-with-a-name-of-27-char' };
-const FAILED: SyntheticRun = { ...SMALL_RUN, runId: 'failed' };
+const FAILED: SyntheticRun = { ...SMALL_RUN, runId: 'failed', spikeStep: 150 };
 
 /** The journal of a run that was restarted before each of its generations but the first. */
 function writeJournal(folder: string, { startedAt, stepMs }: SyntheticRun, numGenerations: number): void {
@@ -128,6 +129,40 @@ describe.skipIf(reason !== null)('the page of a run', () => {
         await eventually(() => page.evaluate(HEADER_FITS)).toBe(true);
       }
     await screenshot(page, 'header-1440-light');
+  }, 60_000);
+
+  it('shows what was recorded of the step that is clicked, beside those before it', async () => {
+    await open('run=failed');
+    const plot = page.locator('.card[aria-label="Loss"] .u-over');
+    const { width = 0 } = (await plot.boundingBox()) ?? {};
+    // The steps are 1 to 200.
+    await plot.click({ position: { x: (149 / 199) * width, y: 20 } });
+    const panel = page.locator('.step-panel');
+    await eventually(() => panel.locator('h2').textContent()).toBe('Step 150');
+    await eventually(() => panel.locator('.findings').textContent()).toMatch(
+      /^loss 11\.000, median of the 50 before 7\.\d{3}$/,
+    );
+    const row = (name: string) => panel.locator('tr', { has: page.locator(`th:text-is("${name}")`) });
+    expect(await row('learning rate').locator('td').allTextContents()).toEqual(['0.003', '0.003']);
+    expect(await row('zh').locator('td').count()).toBe(2);
+    expect(await row('3').locator('td').allTextContents()).toEqual([
+      expect.stringMatching(/^1\.\d\dx, expert \d$/),
+      expect.stringMatching(/^\d\.\d\dx, expert \d$/),
+      expect.stringMatching(/^\d+ %$/),
+      expect.stringMatching(/^\d+ %$/),
+    ]);
+    await screenshot(page, 'step-panel-light');
+    expect(await seriousViolations(page)).toEqual([]);
+    await panel.getByRole('button', { name: 'the step after' }).click();
+    await eventually(() => panel.locator('h2').textContent()).toBe('Step 151');
+    await eventually(() => panel.locator('.findings').count()).toBe(0);
+    await panel.getByRole('button', { name: 'Log lines, all ranks' }).click();
+    expect(new URLSearchParams(page.url().split('#')[1]).get('query')).toContain('step = 151');
+    await page.keyboard.press('1');
+    await open('run=failed&record=201');
+    await eventually(() => panel.textContent()).toContain('nothing is recorded of step 201');
+    await panel.press('Escape');
+    await eventually(() => panel.isVisible()).toBe(false);
   }, 60_000);
 
   it('tells on a phone in full width why a run failed', async () => {

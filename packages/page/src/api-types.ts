@@ -261,6 +261,50 @@ export interface FlightOperation {
   readonly tookMs: number | null;
 }
 
+/** All that was recorded of a step, beside the steps before it. */
+export interface StepReply {
+  readonly step: number;
+  /** Null if the run did not record its generations. */
+  readonly generation: number | null;
+  /** When it ended. */
+  readonly time: number;
+  readonly tokens: number;
+  readonly tokensSoFar: number;
+  /** Of packed samples: targets that count in the loss; else null. */
+  readonly answerTokens: number | null;
+  /** Its update was not made, as something was not finite. */
+  readonly isSkipped: boolean;
+  /** The steps before it that it is compared with. */
+  readonly numNeighbours: number;
+  readonly numbers: readonly ComparedNumber[];
+  readonly layers: readonly StepLayer[];
+  /** The last one before the step, and the first one after it; those that there are. */
+  readonly validations: readonly ValidationPoint[];
+}
+
+export interface ComparedNumber {
+  /** `loss`, `gradientNorm`, `parts.waiting`, `dropped` and so on. */
+  readonly name: string;
+  /** Null if it was not finite, or not recorded. */
+  readonly value: number | null;
+  /** Of the steps before; null without any. */
+  readonly median: number | null;
+  /** Whether it is far beyond what is usual among them. */
+  readonly standsOut: boolean;
+}
+
+/** A sparse layer in a step; shares are of the choices that were routed, or of those that were kept. */
+export interface StepLayer {
+  readonly layer: number;
+  readonly routed: number;
+  readonly dropped: number | null;
+  readonly overCapacity: number | null;
+  readonly notChosen: number | null;
+  readonly otherNode: number | null;
+  readonly mostWanted: { readonly expert: number; readonly ofFairShare: number } | null;
+  readonly mostLoaded: { readonly expert: number; readonly ofFairShare: number } | null;
+}
+
 /** What every rank did in one step. */
 export interface TimelineReply {
   readonly step: number;

@@ -10,6 +10,7 @@ import type {
   MetricsReply,
   RanksReply,
   SpeedsReply,
+  StepReply,
 } from './api-types.js';
 import { bucketsOf, downsample, maximaOf, meansOf } from './downsample.js';
 import type { ExpertsQuery } from './expert-load.js';
@@ -18,6 +19,7 @@ import { PLACE_COLUMNS, ROUTING_COLUMNS, routingColumns } from './metric-columns
 import { MetricsIndex } from './metrics-index.js';
 import { type ColumnSource, jsonNumbers, type Numbers, pick } from './number-table.js';
 import { RunMetrics } from './run-metrics.js';
+import { stepReply } from './step-reply.js';
 
 /** Rows of a group in a reply, about. */
 export const MAX_POINTS = 1_500;
@@ -168,6 +170,18 @@ export class MetricsTable implements RecordSink {
     } finally {
       await file.close();
     }
+  }
+
+  /** A step beside those before it; null as `recordAt`. */
+  async step(step: number): Promise<StepReply | null> {
+    const record = await this.recordAt(step);
+    if (record === null) return null;
+    const { steps, points } = this.#run;
+    const row = lowerBound(steps.column('step'), step);
+    const time = steps.column('time')[row];
+    const generation = points.generations.findLast((each) => each.time <= time)?.generation ?? null;
+    const column: ColumnSource = (name) => steps.column(name);
+    return stepReply(record, { column, row, validations: points.validations, generation });
   }
 
   /** Reads what is new, and saves the index where that is due. */

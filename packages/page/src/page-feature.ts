@@ -52,6 +52,13 @@ export const pageFeature: PagePackage['pageFeature'] = (runsDir) => {
   );
   ofMetrics('ranks', (metrics, c) => metrics.ranks(c.req.query('after')));
   ofMetrics('speeds', (metrics) => metrics.speeds());
+  routes.get('/api/runs/:id/steps/:step', async (c) => {
+    const { id, step } = c.req.param();
+    const metrics = catalog.metrics(id);
+    if (metrics === null) return noSuchRun(c);
+    const reply = await metrics.step(Number(step));
+    return reply === null ? notFound(c, `nothing is recorded of step ${step}`) : send(c, reply);
+  });
   routes.get('/api/runs/:id/checkpoints', (c) => {
     const reply = catalog.checkpoints(c.req.param('id'));
     return reply === null ? noSuchRun(c) : send(c, reply);

@@ -25,6 +25,7 @@ describe('the state of the page in its address', () => {
       overlays: ['a', 'b'],
       axis: 'time',
       range: [10.5, 200],
+      record: 120,
       layer: '3',
       smooth: 'medium',
       outliers: true,

@@ -9,6 +9,7 @@ import type {
   RunDetail,
   RunList,
   SpeedsReply,
+  StepReply,
   TimelineReply,
 } from '../api-types.js';
 import { Contact } from './contact.js';
@@ -81,6 +82,7 @@ export function fetchExperts(
 export function fetchRanks(runId: string, after: string | null): Promise<RanksReply> {
   return get(ofRun(runId, `/ranks${after === null ? '' : `?after=${after}`}`));
 }
+export const fetchStep = (runId: string, step: number) => get<StepReply>(ofRun(runId, `/steps/${step}`));
 export const fetchSpeeds = (runId: string) => get<SpeedsReply>(ofRun(runId, '/speeds'));
 export const fetchFlight = (runId: string) => get<FlightReply>(ofRun(runId, '/flight'));
 export const fetchCheckpoints = (runId: string) => get<CheckpointsReply>(ofRun(runId, '/checkpoints'));

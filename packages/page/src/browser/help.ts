@@ -6,7 +6,7 @@ const SHORTCUTS: readonly (readonly [string, string])[] = [
   ['t', 'light or dark'],
   ['/', 'write a query'],
   ['Tab, ↓, ↑', 'in the query: take what is suggested, or choose; ↑ alone: queries before this one'],
-  ['Enter', 'run the query; open a line; log lines of the step under the cursor of a chart'],
+  ['Enter', 'run the query; open a line; what was recorded of the step under the cursor of a chart'],
   ['j, k or ↓, ↑', 'next, previous line'],
   ['← → ↑ ↓', 'in a chart, the ranks or the expert load: move the cursor'],
   ['← →, ↑, ↓', 'in the timeline: next span, same span of the next rank'],

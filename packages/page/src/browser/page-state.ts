@@ -10,6 +10,8 @@ export interface PageState {
   readonly axis: 'step' | 'time';
   /** First and last step of the zoom; null for all. */
   readonly range: readonly [number, number] | null;
+  /** The step whose record is shown beside the charts; null for none. */
+  readonly record: number | null;
   /** Layer of the routing charts: a number or `all`. */
   readonly layer: string;
   /** Smoothing of lines. */
@@ -51,6 +53,7 @@ export const DEFAULTS: PageState = {
   overlays: [],
   axis: 'step',
   range: null,
+  record: null,
   layer: 'all',
   smooth: 'off',
   outliers: false,
@@ -97,6 +100,7 @@ export function parseState(hash: string): PageState {
     axis: one('axis', ['step', 'time'], DEFAULTS.axis),
     range:
       range.length === 2 && range.every(Number.isFinite) && range[0] < range[1] ? [range[0], range[1]] : null,
+    record: count('record'),
     layer: text('layer') ?? DEFAULTS.layer,
     smooth: one('smooth', ['off', 'light', 'medium', 'strong'], DEFAULTS.smooth),
     outliers: params.get('outliers') === '1',
@@ -134,6 +138,7 @@ export function formatState(state: PageState): string {
     'range',
     state.range === null ? null : state.range.map((step) => Number(step.toPrecision(7))).join(','),
   );
+  put('record', state.record === null ? null : String(state.record));
   put('layer', state.layer, state.layer === DEFAULTS.layer);
   put('smooth', state.smooth, state.smooth === DEFAULTS.smooth);
   put('outliers', '1', !state.outliers);

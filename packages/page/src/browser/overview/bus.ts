@@ -5,7 +5,7 @@ export class Bus {
 
   /**
    * @param onRange zooms to a range of steps; null resets
-   * @param onStep opens the log lines of a step
+   * @param onStep shows what was recorded of a step
    */
   constructor(
     readonly onRange: (range: readonly [number, number] | null) => void,

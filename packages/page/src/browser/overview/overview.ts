@@ -17,6 +17,7 @@ import { Lanes } from './lanes.js';
 import { fetchFirstErrors, fetchLogActivity, type LogActivity } from './log-activity.js';
 import { ReadingNote } from './reading-note.js';
 import type { RunData } from './run-data.js';
+import { StepPanel } from './step-panel.js';
 
 /** Lines of a step may be written slightly before or after it. */
 const STEP_MARGIN_MS = 1_000;
@@ -30,7 +31,7 @@ export class Overview {
   readonly element: HTMLElement;
   readonly #bus = new Bus(
     (range) => this.#zoom(range),
-    (step) => this.#openStep(step),
+    (step) => this.#showRecord(step),
   );
   readonly #layerPicker = h('select', { 'aria-label': 'layer' });
   readonly #axisPicker = h(
@@ -57,7 +58,7 @@ export class Overview {
     {
       onRange: (range) => this.#zoom(range && [this.#stepOfX(range[0]), this.#stepOfX(range[1])]),
       onCursor: (x) => this.#bus.setCursor(x === null ? null : this.#stepOfX(x)),
-      onClick: (x) => this.#openStep(Math.round(this.#stepOfX(x))),
+      onClick: (x) => this.#showRecord(this.#stepOfX(x)),
       onStepTime: (x) =>
         setState({ view: 'timeline', step: Math.round(this.#stepOfX(x)), generation: null }, { push: true }),
     },
@@ -68,6 +69,7 @@ export class Overview {
   readonly #differences = new Differences();
   readonly #reading = new ReadingNote();
   readonly #lanes = new Lanes(this.#bus, (time, rank) => this.#openMoment(time, rank));
+  readonly #record = new StepPanel((step) => this.#openStep(step));
   readonly #grid: HTMLElement;
   #runs: readonly RunData[] = [];
   #logs: LogActivity | null = null;
@@ -91,7 +93,7 @@ export class Overview {
       h(
         'span',
         { class: 'hint' },
-        'Drag to zoom, double-click to reset, click a point for the log lines of its step, or in step time for its timeline',
+        'Drag to zoom, double-click to reset, click a point for what was recorded of its step, or in step time for its timeline',
       ),
       this.#zoomReset,
       this.#smoothPicker,
@@ -105,7 +107,7 @@ export class Overview {
       this.#differences.element,
       this.#reading.element,
     ];
-    this.element = h('main', { class: 'overview' }, ...top, tools, this.#grid);
+    this.element = h('main', { class: 'overview' }, ...top, tools, this.#grid, this.#record.element);
     this.#banner.set(null);
     this.#generations.set(null);
     this.#differences.set([]);
@@ -147,6 +149,7 @@ export class Overview {
     this.#outliers.setAttribute('aria-pressed', String(state.outliers));
     this.#zoomReset.hidden = range === null;
     this.showStatus();
+    void this.#record.show(run.runId, run.detail?.isLive !== false);
     this.#generations.set(run);
     this.#differences.set(this.#runs);
     this.#reading.set(run.metrics?.reading ?? null);
@@ -232,6 +235,10 @@ export class Overview {
 
   #zoom(range: readonly [number, number] | null): void {
     setState({ range });
+  }
+
+  #showRecord(step: number): void {
+    setState({ record: Math.max(1, Math.round(step)) }, { push: true });
   }
 
   #openStep(step: number): void {

@@ -1,0 +1,212 @@
+import type { ComparedNumber, StepLayer, StepReply, ValidationPoint } from '../../api-types.js';
+import { fetchStep } from '../api.js';
+import { button, fill, h, icon, scrollable } from '../dom.js';
+import { DASH, formatClock, formatCount, formatLoss, formatShare } from '../format.js';
+import { pageState, setState } from '../location.js';
+import { formatMs } from './units.js';
+
+/** A domain's loss that grew by more than this share between two validations is told. */
+const WORSE_SHARE = 0.1;
+/** Skipped steps and the like are fetched again while the run may still write them. */
+const AGAIN_MS = 3_000;
+
+interface Named {
+  readonly name: string;
+  readonly format: (value: number | null) => string;
+}
+
+const number = (value: number | null) => (value === null ? DASH : String(Number(value.toPrecision(4))));
+const ms = (value: number | null) => (value === null ? DASH : formatMs(value));
+
+/** The numbers of a step in the order in which they are shown; those of other names are not. */
+const NAMES: Readonly<Record<string, Named>> = {
+  loss: { name: 'loss', format: formatLoss },
+  auxiliaryLoss: { name: 'auxiliary loss', format: number },
+  gradientNorm: { name: 'gradient norm', format: number },
+  learningRate: { name: 'learning rate', format: number },
+  dropped: { name: 'choices dropped', format: formatShare },
+  overCapacity: { name: '– over capacity', format: formatShare },
+  notChosen: { name: '– not chosen', format: formatShare },
+  otherNode: { name: 'tokens to other nodes', format: formatShare },
+  gateCosine: { name: 'cosine to gates', format: number },
+  stepMs: { name: 'step time', format: ms },
+  'parts.forward': { name: '– forward', format: ms },
+  'parts.backward': { name: '– backward', format: ms },
+  'parts.exchange': { name: '– exchange', format: ms },
+  'parts.allReduce': { name: '– all-reduce', format: ms },
+  'parts.optimizer': { name: '– optimizer', format: ms },
+  'parts.waiting': { name: '– waiting', format: ms },
+};
+
+/** What was recorded of one step, beside the steps before it: the first place to look at for a spike. */
+export class StepPanel {
+  readonly element = h('aside', { class: 'step-panel', tabindex: '-1', hidden: true });
+  #shown = '';
+  #askedAt = Number.NEGATIVE_INFINITY;
+
+  /** @param onLines opens the log lines of a step */
+  constructor(readonly onLines: (step: number) => void) {
+    this.element.addEventListener('keydown', ({ key }) => {
+      if (key === 'Escape') setState({ record: null });
+    });
+  }
+
+  /** Shows the step of the page's state. @param isLive whether what is not recorded may come yet */
+  async show(runId: string, isLive: boolean): Promise<void> {
+    const { record: step } = pageState();
+    this.element.hidden = step === null;
+    const wanted = step === null ? '' : `${step} ${runId}`;
+    if (wanted === this.#shown || step === null) {
+      this.#shown = wanted;
+      return;
+    }
+    if (performance.now() - this.#askedAt < AGAIN_MS && this.element.dataset.of === wanted) return;
+    this.#askedAt = performance.now();
+    this.element.dataset.of = wanted;
+    this.element.setAttribute('aria-label', `Step ${step}`);
+    try {
+      const reply = await fetchStep(runId, step);
+      if (this.element.dataset.of !== wanted) return;
+      this.#shown = wanted;
+      fill(this.element, this.#head(step), this.#links(step, reply.generation), ...bodyOf(reply));
+    } catch (error) {
+      if (this.element.dataset.of !== wanted) return;
+      if (!isLive) this.#shown = wanted;
+      const problem = error instanceof Error ? error.message : String(error);
+      fill(this.element, this.#head(step), h('p', { role: 'alert' }, problem), this.#links(step, null));
+    }
+    this.element.focus({ preventScroll: true });
+  }
+
+  #head(step: number): HTMLElement {
+    const go = (by: number) => setState({ record: Math.max(1, step + by) });
+    return h(
+      'header',
+      {},
+      h('h2', {}, `Step ${step}`),
+      button('‹', () => go(-1), { label: 'the step before' }),
+      button('›', () => go(1), { label: 'the step after' }),
+      button(icon('clear'), () => setState({ record: null }), { label: 'close (Esc)', class: 'bare' }),
+    );
+  }
+
+  #links(step: number, generation: number | null): HTMLElement {
+    return h(
+      'div',
+      { class: 'step-links' },
+      button('Log lines, all ranks', () => this.onLines(step)),
+      button('Timeline', () => setState({ view: 'timeline', step, generation }, { push: true })),
+    );
+  }
+}
+
+function bodyOf(reply: StepReply): HTMLElement[] {
+  const { numbers, layers, validations, isSkipped } = reply;
+  const found = findings(reply);
+  const shown = Object.entries(NAMES).flatMap(([name, named]) =>
+    numbers.filter((each) => each.name === name).map((each) => numberRow(named, each)),
+  );
+  return [
+    h('p', { class: 'hint' }, aboutText(reply)),
+    ...(isSkipped
+      ? [h('p', { class: 'is-bad' }, 'Skipped: something was not finite, so the update was not made.')]
+      : []),
+    ...(found.length > 0 ? [h('ul', { class: 'findings' }, ...found.map((text) => h('li', {}, text)))] : []),
+    table(['', 'this step', medianName(reply)], shown),
+    ...(validations.length > 0 ? [validationTable(validations)] : []),
+    ...(layers.length > 0 ? [layerTable(layers)] : []),
+  ];
+}
+
+/** "ended 07:22:52.373 · generation 2 · 2,048 tokens, 1.2M so far" */
+function aboutText({ time, generation, tokens, tokensSoFar, answerTokens }: StepReply): string {
+  return [
+    `ended ${formatClock(time)}`,
+    generation !== null && `generation ${generation}`,
+    `${formatCount(tokens)} tokens, ${formatCount(tokensSoFar)} so far`,
+    answerTokens !== null && `${formatCount(answerTokens)} of answers`,
+  ]
+    .filter(Boolean)
+    .join(' · ');
+}
+
+function medianName({ numNeighbours }: StepReply): string {
+  return numNeighbours === 0 ? 'no step before' : `median of the ${numNeighbours} before`;
+}
+
+/** What is out of the usual, a sentence each; the parts of what is told already are left out. */
+function findings(reply: StepReply): string[] {
+  const { numbers, validations } = reply;
+  const out = numbers.filter(({ name, standsOut }) => standsOut && !NAMES[name]?.name.startsWith('–'));
+  const told = out.flatMap(({ name, value, median }) => {
+    const named = NAMES[name];
+    if (named === undefined) return [];
+    return [`${named.name} ${named.format(value)}, ${medianName(reply)} ${named.format(median)}`];
+  });
+  const [before, after] = validations;
+  const domains = (after?.domains ?? []).flatMap(({ domain, loss }) => {
+    const was = before.domains.find((each) => each.domain === domain)?.loss;
+    if (was === undefined || loss < was * (1 + WORSE_SHARE)) return [];
+    return [
+      `domain ${domain}: loss ${formatLoss(loss)} at step ${after.step} instead of ${formatLoss(was)} at step ${before.step}`,
+    ];
+  });
+  return [...told, ...domains];
+}
+
+function numberRow({ name, format }: Named, { value, median, standsOut }: ComparedNumber): HTMLElement {
+  return h(
+    'tr',
+    { class: standsOut ? 'is-odd' : '' },
+    h('th', { scope: 'row' }, name),
+    h('td', { class: 'number' }, format(value)),
+    h('td', { class: 'number' }, median === null ? '' : format(median)),
+  );
+}
+
+function validationTable(validations: readonly ValidationPoint[]): HTMLElement {
+  const domains = [...new Set(validations.flatMap((each) => each.domains.map(({ domain }) => domain)))];
+  const lossOf = (each: ValidationPoint, domain: string) =>
+    each.domains.find((one) => one.domain === domain)?.loss ?? null;
+  return table(
+    ['validation loss', ...validations.map(({ step }) => `step ${step}`)],
+    domains.map((domain) =>
+      h(
+        'tr',
+        {},
+        h('th', { scope: 'row' }, domain),
+        ...validations.map((each) => h('td', { class: 'number' }, formatLoss(lossOf(each, domain)))),
+      ),
+    ),
+  );
+}
+
+function layerTable(layers: readonly StepLayer[]): HTMLElement {
+  const most = (of: StepLayer['mostLoaded']) =>
+    of === null ? DASH : `${of.ofFairShare.toFixed(2)}x, expert ${of.expert}`;
+  return table(
+    ['layer', 'most asked for', 'most loaded', 'dropped', 'to other nodes'],
+    layers.map(({ layer, mostWanted, mostLoaded, dropped, otherNode }) =>
+      h(
+        'tr',
+        {},
+        h('th', { scope: 'row' }, String(layer)),
+        ...[most(mostWanted), most(mostLoaded), formatShare(dropped), formatShare(otherNode)].map((text) =>
+          h('td', { class: 'number' }, text),
+        ),
+      ),
+    ),
+  );
+}
+
+function table(columns: readonly string[], rows: readonly HTMLElement[]): HTMLElement {
+  return scrollable(
+    columns[0] || 'numbers of the step',
+    h(
+      'table',
+      {},
+      h('thead', {}, h('tr', {}, ...columns.map((name) => h('th', { scope: 'col' }, name)))),
+      h('tbody', {}, ...rows),
+    ),
+  );
+}

@@ -1,0 +1,110 @@
+import { STEP_PARTS } from 'locmoe/rpc/messages';
+import type { GlobalLayer, GlobalStep } from 'locmoe/run/global-step';
+import type { MetricsRecordOf } from 'locmoe/run/metrics-record';
+import type { ComparedNumber, StepLayer, StepReply, ValidationPoint } from './api-types.js';
+import { routingColumns } from './metric-columns.js';
+import type { ColumnSource } from './number-table.js';
+
+/** Steps that a step is compared with: those before it. */
+const NUM_NEIGHBOURS = 50;
+/** With fewer, nothing stands out. */
+const LEAST_NEIGHBOURS = 8;
+/** A number stands out beyond so many typical deviations from the median, each at least a share of it. */
+const DEVIATIONS = 6;
+const LEAST_DEVIATION = 0.02;
+
+/** Columns of a step, and the names that they have in a reply. */
+const COMPARED: readonly (readonly [name: string, column: string])[] = [
+  ...['loss', 'auxiliaryLoss', 'gradientNorm', 'learningRate', 'stepMs'].map((name) => [name, name] as const),
+  ...STEP_PARTS.map((part) => [`parts.${part}`, part] as const),
+  ...(['dropped', 'overCapacity', 'notChosen', 'otherNode', 'gateCosine'] as const).map(
+    (name) => [name, routingColumns('all')[name]] as const,
+  ),
+];
+
+interface Known {
+  /** Columns of all steps. */
+  readonly column: ColumnSource;
+  /** Row of the step in them. */
+  readonly row: number;
+  readonly validations: readonly ValidationPoint[];
+  readonly generation: number | null;
+}
+
+/** All that was recorded of a step, beside the steps before it. */
+export function stepReply(
+  record: MetricsRecordOf<'step'>,
+  { column, row, validations, generation }: Known,
+): StepReply {
+  const { step, tokens, answerTokens } = record;
+  const first = Math.max(0, row - NUM_NEIGHBOURS);
+  return {
+    step,
+    generation,
+    time: column('time')[row],
+    tokens,
+    tokensSoFar: column('tokens')[row],
+    answerTokens: answerTokens ?? null,
+    isSkipped: record.loss === null,
+    numNeighbours: row - first,
+    numbers: COMPARED.flatMap(([name, of]) => compare(name, column(of), first, row) ?? []),
+    layers: layersOf(record),
+    validations: [
+      validations.findLast((each) => each.step < step),
+      validations.find((each) => each.step >= step),
+    ].filter((each) => each !== undefined),
+  };
+}
+
+/** Null if neither the step nor those before it have the number. */
+function compare(name: string, values: ArrayLike<number>, first: number, row: number): ComparedNumber | null {
+  const known = Array.from({ length: row - first }, (_, index) => values[first + index]).filter(
+    Number.isFinite,
+  );
+  const value = Number.isFinite(values[row]) ? values[row] : null;
+  if (known.length === 0) return value === null ? null : { name, value, median: null, standsOut: false };
+  const median = medianOf(known);
+  const typical = medianOf(known.map((each) => Math.abs(each - median)));
+  const limit = DEVIATIONS * Math.max(typical, LEAST_DEVIATION * Math.abs(median));
+  const standsOut =
+    value !== null && known.length >= LEAST_NEIGHBOURS && Math.abs(value - median) > limit && limit > 0;
+  return { name, value, median, standsOut };
+}
+
+function medianOf(values: readonly number[]): number {
+  const sorted = values.toSorted((a, b) => a - b);
+  const middle = sorted.length >> 1;
+  return sorted.length % 2 === 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
+}
+
+/** None of a step that was skipped. */
+function layersOf({ layers = [] }: Pick<GlobalStep, 'layers'>): StepLayer[] {
+  return layers.map((layer) => {
+    const routed = sumOf(layer.routed);
+    const share = (counts: readonly number[]) => (routed === 0 ? null : sumOf(counts) / routed);
+    const kept = sumOf(layer.kept);
+    const placed = layer.sameWorker + layer.sameNode + layer.otherNode;
+    return {
+      layer: layer.layer,
+      routed,
+      dropped: routed === 0 ? null : 1 - kept / routed,
+      overCapacity: share(layer.overCapacity ?? []),
+      notChosen: share(layer.notChosen ?? []),
+      otherNode: placed === 0 ? null : layer.otherNode / placed,
+      mostWanted: mostOf(layer.routed),
+      mostLoaded: mostOf(layer.kept),
+    };
+  });
+}
+
+/** The expert with the highest count, and how many times a fair share that is. */
+function mostOf(counts: GlobalLayer['kept']): StepLayer['mostLoaded'] {
+  const total = sumOf(counts);
+  if (total === 0) return null;
+  const most = counts.reduce((best, count, expert) => (count > counts[best] ? expert : best), 0);
+  return { expert: most, ofFairShare: (counts[most] * counts.length) / total };
+}
+
+function sumOf(counts: readonly number[]): number {
+  return counts.reduce((sum, count) => sum + count, 0);
+}
