@@ -13,7 +13,7 @@ COPY packages/page/package.json packages/page/
 COPY packages/test-kit/package.json packages/test-kit/
 COPY corpus/package.json corpus/package-lock.json corpus/
 COPY tensorflow tensorflow
-COPY scripts/setup.mjs scripts/install-locked.mjs scripts/onednn.mjs scripts/tensorflow.mjs scripts/
+COPY scripts/setup.mjs scripts/install-locked.mjs scripts/onednn.mjs scripts/run-npm.mjs scripts/tensorflow.mjs scripts/
 RUN --mount=type=secret,id=ca --mount=type=cache,target=/root/.cache --mount=type=cache,target=/root/.npm \
     if [ -s /run/secrets/ca ]; then export NODE_EXTRA_CA_CERTS=/run/secrets/ca; fi; \
     mkdir onednn && node scripts/setup.mjs

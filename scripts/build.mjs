@@ -1,7 +1,7 @@
 // Compiles the packages to their dist/ in order of dependency, then what runs in browsers, whose HTML, CSS and
 // pictures are copied.
 import { spawnSync } from 'node:child_process';
-import { chmodSync, cpSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, cpSync, existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -42,13 +42,17 @@ function browserProject(name) {
   ];
 }
 
-/** @throws {Error} if the compiler reports errors; it has printed them */
+const COMPILER = 'node_modules/typescript/bin/tsc';
+
+/** @throws {Error} before the packages are installed; if the compiler reports errors, which it has printed */
 export function build() {
+  if (!existsSync(path.join(ROOT, COMPILER)))
+    throw new Error('build: the packages that it takes are not installed; run `npm run setup` first');
   // Modules that have moved would still be found, and packed, at their old place.
   for (const [project] of PROJECTS)
     rmSync(path.join(ROOT, path.dirname(project), 'dist'), { recursive: true, force: true });
   for (const [project, ...options] of PROJECTS) {
-    const compiler = ['node_modules/typescript/bin/tsc', '-p', project, ...options];
+    const compiler = [COMPILER, '-p', project, ...options];
     const { status } = spawnSync(process.execPath, compiler, { cwd: ROOT, stdio: 'inherit' });
     if (status !== 0) throw new Error(`build: the TypeScript compiler reported errors in ${project}`);
   }

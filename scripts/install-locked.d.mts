@@ -1,1 +1,1 @@
-export function installLocked(folder: string, name: string, log: (line: string) => void): void;
+export function installLocked(folder: string, name: string, log: (line: string) => void): Promise<void>;

@@ -13,11 +13,16 @@ export async function phase(name, run) {
   console.log(`[${name}] ${((performance.now() - started) / 1000).toFixed(1)} s`);
 }
 
-export async function setup() {
+/** Installs npm packages: all that a build takes. */
+export async function setupPackages() {
   const major = Number(process.versions.node.split('.')[0]);
   if (major !== 20 && major !== 22)
     throw new Error(`Node ${process.versions.node} is not supported: TensorFlow's addon needs Node 20 or 22`);
   await phase('packages', (log) => installLocked(ROOT, 'the dependencies', log));
+}
+
+export async function setup() {
+  await setupPackages();
   await phase('tensorflow', async (log) => (await import('./tensorflow.mjs')).setupTensorFlow(log));
   await phase('onednn', async (log) => (await import('./onednn.mjs')).setupOneDnn(log));
   await phase('corpus', (log) =>

@@ -2,7 +2,7 @@
 // under it. Checkouts have the package among their development dependencies; elsewhere (an installed locmoe, an
 // image) it is installed into tensorflow/ of this package. The library is the pinned build that the tests run on,
 // from a registry package; LOCMOE_TENSORFLOW=vendor asks for the vendor's own instead.
-import { spawn, spawnSync } from 'node:child_process';
+import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import {
   accessSync,
@@ -10,9 +10,9 @@ import {
   createReadStream,
   existsSync,
   readdirSync,
-  readFileSync,
   realpathSync,
   rmSync,
+  statSync,
 } from 'node:fs';
 import { copyFile, cp, mkdir, mkdtemp, rename, rm } from 'node:fs/promises';
 import { homedir } from 'node:os';
@@ -21,6 +21,7 @@ import { pipeline } from 'node:stream/promises';
 import { fileURLToPath } from 'node:url';
 import { createBrotliDecompress, createGunzip } from 'node:zlib';
 import { installLocked } from './install-locked.mjs';
+import { runNpm, withProgress } from './run-npm.mjs';
 
 const ROOT = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '..');
 const PACKAGE = 'node_modules/@tensorflow/tfjs-node';
@@ -119,10 +120,10 @@ async function replaceOwnFolder(fill, log) {
       `TensorFlow is not set up yet and ${OWN_FOLDER} cannot be written; run \`locmoe setup\` as the user that installed locmoe`,
     );
   }
-  await inWorkFolder(OWN_FOLDER, async (work) => {
+  await inWorkFolder(OWN_FOLDER, async (work, interruption) => {
     for (const file of ['package.json', 'package-lock.json'])
       await copyFile(path.join(OWN_FOLDER, file), path.join(work, file));
-    installLocked(work, "TensorFlow's packages", log);
+    await installLocked(work, "TensorFlow's packages", log, interruption);
     // 200 MB that nothing reads.
     for (const file of readdirSync(work, { recursive: true }))
       if (file.endsWith('.map')) await rm(path.join(work, file));
@@ -200,18 +201,19 @@ async function fillCache(log) {
         `TensorFlow: the sha512 of ${PINNED.spec} is ${digest}, expected ${PINNED.sha512}; the download is damaged or was replaced. Run the set-up again`,
       );
     log('unpacking the library');
-    await pipeline(createReadStream(tarball), createGunzip(), tar.extract({ cwd: work }, [PINNED.archive]));
+    await unpack(tarball, createGunzip(), tar.extract({ cwd: work }, [PINNED.archive]), log);
     const inner = 'node_modules/@tensorflow/tfjs-node/';
     const unpacked = path.join(work, 'unpacked');
     await mkdir(path.join(unpacked, path.dirname(ADDON)), { recursive: true });
-    await pipeline(
-      createReadStream(path.join(work, PINNED.archive)),
+    await unpack(
+      path.join(work, PINNED.archive),
       createBrotliDecompress(),
       tar.extract({
         cwd: unpacked,
         strip: 3,
         filter: (name) => name.includes(`${inner}deps/`) || name.includes('napi-v6/tfjs_binding.node'),
       }),
+      log,
     );
     await rename(path.join(unpacked, 'lib/napi-v6/tfjs_binding.node'), path.join(unpacked, ADDON));
     await rm(CACHE, { recursive: true, force: true });
@@ -219,42 +221,21 @@ async function fillCache(log) {
   });
 }
 
-/** Progress is what npm has read: the tarball, from the network or from its own cache. */
-async function fetchTarball(work, log, interruption) {
-  const npm = spawn('npm', ['pack', PINNED.spec, '--pack-destination', work, '--silent'], {
-    cwd: work,
-    stdio: ['ignore', 'ignore', 'pipe'],
-    timeout: FETCH_TIMEOUT_MS,
-    signal: interruption,
-  });
-  let stderr = '';
-  npm.stderr.on('data', (chunk) => {
-    stderr += chunk;
-  });
-  const ended = new Promise((resolve) => {
-    npm.on('error', (error) => resolve(error.message));
-    npm.on('close', (code, signal) => resolve(code === 0 ? null : (signal ?? `exit code ${code}`)));
-  });
-  const started = performance.now();
-  const progress = setInterval(() => {
-    const megabytes = Math.min(bytesRead(npm.pid) / 1e6, PINNED.megabytes);
-    const seconds = (performance.now() - started) / 1000;
-    log(`about ${megabytes.toFixed(0)} of ${PINNED.megabytes} MB, ${seconds.toFixed(0)} s`);
-  }, 5_000);
-  const why = await ended;
-  clearInterval(progress);
-  if (why !== null)
-    throw new Error(
-      `TensorFlow: npm could not fetch ${PINNED.spec} (${stderr.trim().split('\n')[0] || why}); check the npm registry and run the set-up again`,
-    );
+function unpack(archive, decompress, extract, log) {
+  const source = createReadStream(archive);
+  const { size } = statSync(archive);
+  const describe = () => `${((100 * source.bytesRead) / size).toFixed(0)} % unpacked`;
+  return withProgress(log, describe, () => pipeline(source, decompress, extract));
 }
 
-function bytesRead(pid) {
-  try {
-    return Number(/rchar: (\d+)/.exec(readFileSync(`/proc/${pid}/io`, 'utf8'))?.[1] ?? 0);
-  } catch {
-    return 0;
-  }
+async function fetchTarball(work, log, signal) {
+  const args = ['pack', PINNED.spec, '--pack-destination', work, '--silent'];
+  const options = { cwd: work, timeoutMs: FETCH_TIMEOUT_MS, megabytes: PINNED.megabytes, signal };
+  const why = await runNpm(args, options, log);
+  if (why !== null)
+    throw new Error(
+      `TensorFlow: npm could not fetch ${PINNED.spec} (${why}); check the npm registry and run the set-up again`,
+    );
 }
 
 async function digestOf(algorithm, file, encoding) {

@@ -123,7 +123,10 @@ const ELSEWHERE: readonly (readonly [RegExp, string])[] = [
   [/^npm run format$|^npx vitest run test\/routing$/, 'CI runs the lint and the tests of all files'],
   [/^npx locmoe config docs > docs/, 'test/config/reference.test.ts holds the page to what it prints'],
   [/^npm run quickstart$/, 'set-up and build, which CI runs, then the training with which this file begins'],
-  [/npm pack$|^npm install .*locmoe-0\.1\.0\.tgz$/, 'package.test.ts packs and installs'],
+  [
+    /^npm run package$|^npm install .*locmoe-0\.1\.0\.tgz$/,
+    'builds, which CI has done; package.test.ts packs and installs',
+  ],
   [/^npx locmoe setup --corpus$/, 'package.test.ts and CI install what it installs'],
   [/^(npx )?locmoe setup --corpus large$/, 'downloads 150 MB; large-corpus.test.ts reads its kinds of files'],
   [

@@ -37,6 +37,10 @@ describe('the packed package', () => {
     expect(plan.code, plan.stderr).toBe(0);
     expect(plan.stdout).toMatch(/tokens measured by `locmoe bench routers`/);
 
+    const doctor = await start(['doctor']).finished;
+    expect(doctor.stdout).toMatch(/^note {2}tensorflow +not here yet: the first training fetches it/m);
+    expect(doctor.stdout).not.toContain('BAD');
+
     // Shell patterns in a folder that this repository knows nothing of.
     cpSync(path.join(ROOT, 'docs'), path.join(folder, 'notes'), { recursive: true });
     const short = ['--set', 'train.steps=3', '--nodes', '1', '--workers-per-node', '1', '--no-samples'];

