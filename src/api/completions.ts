@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import type { Tokenizer } from '../data/tokenizer.js';
 import { TrainerError } from '../errors.js';
+import { cutPrompt } from '../inference/cut-prompt.js';
 import type { Decoder } from '../inference/decoder.js';
 import type { Piece } from './answer-form.js';
 import { ApiError, invalid } from './api-error.js';
@@ -38,6 +39,7 @@ export async function complete(
   const { form } = request;
   return Response.json({
     ...headOf(request, form.object),
+    ...warningsOf(request, context),
     choices: pieces.map((ofChoice, index) => ({ index, ...form.choice(joined(ofChoice)) })),
     usage: usageOf(request, choices),
   });
@@ -72,7 +74,9 @@ export function streamCompletion(
     }
   };
   const choices = choicesOf(request, context, signal, (index, piece) => {
-    send({ ...head, choices: [{ index, ...form.delta(piece, !begun.has(index)) }] });
+    const isFirst = !begun.has(index);
+    const warnings = isFirst ? warningsOf(request, context) : {};
+    send({ ...head, ...warnings, choices: [{ index, ...form.delta(piece, isFirst) }] });
     begun.add(index);
   });
   // Before the answer begins, so that a full queue has a status of its own. The first token comes later.
@@ -138,6 +142,17 @@ function headOf({ model, form }: CompletionRequest, object: string): object {
     created: Math.floor(Date.now() / 1000),
     model,
   };
+}
+
+/** Prompts that are read in part. Clients of OpenAI's pass over a field that they do not know. */
+function warningsOf(
+  { prompts, echo, logprobs }: CompletionRequest,
+  { seqLen }: Pick<CompletionContext, 'seqLen'>,
+): { readonly warnings?: readonly string[] } {
+  // Log-probabilities are of all tokens.
+  if (echo && logprobs !== null) return {};
+  const warnings = new Set(prompts.flatMap(({ tokenIds }) => cutPrompt(tokenIds.length, seqLen) ?? []));
+  return warnings.size === 0 ? {} : { warnings: [...warnings] };
 }
 
 function usageOf({ prompts }: CompletionRequest, choices: readonly Choice[]): object {

@@ -34,8 +34,8 @@ export function* generate(inference: Inference, options: GenerateOptions): Gener
   }
 }
 
-/** @throws TrainerError `BAD_INPUT` for a conversation in a domain that was not fine-tuned with any */
-function tokensOf(
+/** What the model reads. @throws TrainerError `BAD_INPUT` for a conversation in a domain that was not fine-tuned with any */
+export function tokensOf(
   { config, tokenizer }: Inference,
   { prompt, domain }: Pick<GenerateOptions, 'prompt' | 'domain'>,
 ): readonly number[] {

@@ -87,6 +87,24 @@ describe('the openai client', () => {
     expect(new Set(texts).size).toBe(6);
   });
 
+  it('is told, once in a stream, that of a prompt which is longer than the window the end alone is read', async () => {
+    const { post } = await serve();
+    const asked = (length: number) => ({
+      model: 'run:a',
+      prompt: Array<number>(length).fill(1),
+      max_tokens: 2,
+    });
+    const warnings = [
+      `the prompt has ${seqLen + 3} tokens, and the model sees ${seqLen}: only the last ${seqLen} are read`,
+    ];
+    expect(await (await post(asked(seqLen + 3))).json()).toMatchObject({ warnings });
+    expect(await (await post(asked(seqLen))).json()).not.toHaveProperty('warnings');
+    const events = await (await post({ ...asked(seqLen + 3), stream: true })).text();
+    const [first, ...others] = events.split('\n\n').filter((event) => event.startsWith('data: {'));
+    expect(JSON.parse(first!.slice('data: '.length))).toMatchObject({ warnings });
+    expect(others.join()).not.toContain('warnings');
+  });
+
   it('gets log-probabilities of prompt and output, and where each token begins', async () => {
     const { client } = await serve();
     const tokenIds = [inference().tokenizer.endOfText, ...inference().tokenizer.encode('the cat 猫')];

@@ -62,6 +62,16 @@ it('says that a prompt better ends without a space, where it is a text to contin
   expect(spaced.stderr).toMatch(/^locmoe: the prompt ends with a space, .* without it\n$/);
 });
 
+it('says that of a prompt which is longer than the window the end alone is read', async () => {
+  const long = 'The state of '.repeat(20).trim();
+  const { code, stdout, stderr } = await generate('--prompt', long, '--max-tokens', '2');
+  expect(code, stderr).toBe(0);
+  expect(stdout.startsWith(long)).toBe(true);
+  expect(stderr).toMatch(
+    /^locmoe: the prompt has \d+ tokens, and the model sees 32: only the last 32 are read\n$/,
+  );
+});
+
 it('shows text as it comes, and ends at Ctrl-C with 130', async () => {
   const long = new Locmoe(['generate', '--checkpoint', run, '--prompt', 'The', '--max-tokens', '1000000']);
   await long.until(/^The[\s\S]{200}/);

@@ -140,6 +140,14 @@ describe('any graph', () => {
     },
   );
 
+  it('refuses a sequence that is longer than the model sees, and says how long one may be', async () => {
+    const { folder, idsBS } = exported.get('locmoe-plus')!;
+    const session = await InferenceSession.create(path.join(folder, 'model.onnx'), { logSeverityLevel: 4 });
+    const longer = idsBS.map((ids) => Int32Array.of(...ids, 1));
+    await expect(session.run(inputs(longer))).rejects.toThrow(/at most 24 tokens in input_ids/);
+    await session.release();
+  });
+
   it('adds the rows of one expert at a time', () => {
     // Rows for the same token in one ScatterND would race in ONNX Runtime, but seldom enough for a test to miss it.
     const { config, checkpoint } = exported.get('locmoe-plus')!.inference;

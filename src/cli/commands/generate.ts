@@ -6,6 +6,7 @@ import { resolveCheckpoint } from '../../checkpoint/checkpoint.js';
 import { type Message, templateOf } from '../../data/template.js';
 import { TrainerError } from '../../errors.js';
 import { printable } from '../../format.js';
+import { cutPrompt } from '../../inference/cut-prompt.js';
 import type { GenerateOptions } from '../../inference/generate.js';
 import type { Inference } from '../../inference/inference.js';
 import { interruptible } from '../../os/on-signals.js';
@@ -141,7 +142,10 @@ async function converse(
 
 /** Prints the continuation as it comes, and a line break; returns it. */
 async function print(inference: Inference, options: GenerateOptions, signal: AbortSignal): Promise<string> {
-  const { generate } = await import('../../inference/generate.js');
+  const { generate, tokensOf } = await import('../../inference/generate.js');
+  const { model } = inference.config;
+  const cut = cutPrompt(tokensOf(inference, options).length, model.seqLen);
+  if (cut !== null) warn(cut);
   let text = '';
   for (const piece of generate(inference, options)) {
     text += piece;

@@ -97,11 +97,18 @@ class ModelGraph {
     return ['batch', numHeads, length, dModel / numHeads];
   }
 
-  /** The rows of an embedding of positions that belong to the tokens, [S, d]. */
+  /**
+   * The rows of an embedding of positions that belong to the tokens, [S, d]. Unlike Slice, Gather refuses a sequence that is too
+   * long, in an error that has the name of its node: the one thing that a caller reads.
+   */
   #positions(name: string): Value {
     const { model } = this.config;
+    const graph = this.#graph;
     const positionsPD = this.#parameter(name, [model.seqLen, model.dModel]);
-    return this.#graph.node('Slice', [positionsPD, ...this.#span, this.#graph.integers(0)]);
+    return graph.within(`at most ${model.seqLen} tokens in input_ids`, () => {
+      const [first, end] = this.#span.map((each) => graph.node('Squeeze', [each]));
+      return graph.node('Gather', [positionsPD, graph.node('Range', [first, end, graph.integer(1)])]);
+    });
   }
 
   /** -1e9 for keys after the query, else 0, [S, K]. */
