@@ -122,7 +122,7 @@ describe.skipIf(reason !== null)('charts of a run', () => {
   it('draw every run that overlays, in each of them', async () => {
     await open('run=small&with=large');
     const both = page.locator('.chart .legend').filter({ hasText: 'small' }).filter({ hasText: 'large' });
-    await eventually(() => both.count()).toBe(7);
+    await eventually(() => both.count()).toBe(9);
     expect(await card('Ranks over time').locator('h2').textContent()).toBe('Ranks over time of small');
   }, 60_000);
 
@@ -162,7 +162,7 @@ describe.skipIf(reason !== null)('charts of a run', () => {
     await open('run=small');
     for (const [title, words] of [
       ['Ranks over time', /^rank 1, \d\d:\d\d:\d\d \S+, training, step \d+/],
-      ['Expert load', /^layer 1, expert 0, steps \d+ to \d+, \d\.\d\dx a fair share/],
+      ['Expert load', /^layer 1, expert 0, steps \d+ to \d+, demand \d\.\d\dx a fair share/],
     ] as const) {
       await card(title).locator('.row-plot').focus();
       await page.keyboard.press('ArrowDown');

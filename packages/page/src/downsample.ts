@@ -38,12 +38,12 @@ export function meansOf(column: Numbers, buckets: readonly (readonly [number, nu
   });
 }
 
-/** The maximum of each bucket; NaN if all values are missing. */
-export function maximaOf(column: Numbers, buckets: readonly (readonly [number, number])[]): number[] {
+/** The row of the maximum of each bucket; its first if all values are missing. */
+export function rowsOfMaxima(column: Numbers, buckets: readonly (readonly [number, number])[]): number[] {
   return buckets.map(([start, end]) => {
-    let most = Number.NaN;
+    let most = start;
     for (let row = start; row < end; row++)
-      if (!(column[row] <= most)) most = Number.isNaN(column[row]) ? most : column[row];
+      if (column[row] > column[most] || Number.isNaN(column[most])) most = row;
     return most;
   });
 }

@@ -12,7 +12,7 @@ import type {
   SpeedsReply,
   StepReply,
 } from './api-types.js';
-import { bucketsOf, downsample, maximaOf, meansOf } from './downsample.js';
+import { bucketsOf, downsample, meansOf, rowsOfMaxima } from './downsample.js';
 import type { ExpertsQuery } from './expert-load.js';
 import { leadingOf, memoryColumns } from './memory-columns.js';
 import { PLACE_COLUMNS, ROUTING_COLUMNS, routingColumns } from './metric-columns.js';
@@ -308,7 +308,7 @@ function extremesOf(
   return pick(columnOf, names, downsample(columns, from, to, maxRows));
 }
 
-/** Means over buckets, with the step and time of the middle, and the longest step of each. */
+/** Means over buckets, with the step and time of the middle, and the longest step of each and how long it took. */
 function averagesOf(
   columnOf: ColumnSource,
   names: readonly string[],
@@ -318,10 +318,13 @@ function averagesOf(
   const buckets = bucketsOf(from, to, maxPoints / POINTS_PER_AVERAGE);
   const middles = buckets.map(([start, end]) => (start + end - 1) >> 1);
   const means = names.map((name) => [name, jsonNumbers(meansOf(columnOf(name), buckets))] as const);
+  const [step, stepMs] = ['step', 'stepMs'].map(columnOf);
+  const longest = rowsOfMaxima(stepMs, buckets);
   return {
     ...pick(columnOf, ['step', 'time'], middles),
     ...Object.fromEntries(means),
-    longestMs: jsonNumbers(maximaOf(columnOf('stepMs'), buckets)),
+    longestMs: jsonNumbers(longest.map((row) => stepMs[row])),
+    longestStep: longest.map((row) => step[row]),
   };
 }
 

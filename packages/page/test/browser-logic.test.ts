@@ -28,6 +28,8 @@ describe('the state of the page in its address', () => {
       record: 120,
       layer: '3',
       smooth: 'medium',
+      hidden: ['loss:zh, en', 'memory:rank 1'],
+      load: 'dropped',
       outliers: true,
       log: ['loss', 'speed'],
       chart: 'loss',

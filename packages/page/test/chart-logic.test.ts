@@ -5,7 +5,9 @@ import { activitiesAt, laneRows } from '../src/browser/overview/lane-rows.js';
 import { mergedExperts, mergedRanks } from '../src/browser/overview/merge-replies.js';
 import { typicalRange } from '../src/browser/overview/outliers.js';
 import { RunData } from '../src/browser/overview/run-data.js';
-import { movingAverage, withSmoothing } from '../src/browser/overview/smoothing.js';
+import { movingAverage, SMOOTHED_STEPS, withSmoothing } from '../src/browser/overview/smoothing.js';
+import { sparseStyle } from '../src/browser/overview/sparse-style.js';
+import { ticksOf, X_AXES } from '../src/browser/overview/x-axis.js';
 
 const noiseOf = (row: number) => Math.abs(Math.sin(row * 12.9898) * 43758.5453) % 1;
 const curve = (length: number, value: (row: number) => number) =>
@@ -40,7 +42,7 @@ describe('the range of a chart', () => {
 });
 
 describe('smoothing', () => {
-  it('keeps what is constant, and follows a change within its constant', () => {
+  it('keeps what is constant, and does not lag behind a change', () => {
     const x = curve(100, (row) => row);
     for (const value of movingAverage(x, new Array(100).fill(7), 10)) expect(value).toBeCloseTo(7);
     const step = movingAverage(
@@ -48,9 +50,19 @@ describe('smoothing', () => {
       curve(100, (row) => (row < 50 ? 0 : 1)),
       5,
     );
-    expect(step[49]).toBe(0);
-    expect(step[54]).toBeCloseTo(1 - Math.exp(-1), 1);
+    expect(step[49]! + step[50]!).toBeCloseTo(1);
+    expect(step[54]).toBeCloseTo(1 - step[45]!);
     expect(step[99]).toBeGreaterThan(0.999);
+  });
+
+  it('is over as many steps of a long run as of the same run when it was shorter', () => {
+    const loss = (length: number) => ({
+      ...{ label: 'loss', color: '', x: curve(length, (row) => row) },
+      y: curve(length, (row) => 4 + 3 * Math.exp(-row / 300) + noiseOf(row)),
+    });
+    const at = (length: number) => withSmoothing([loss(length)], SMOOTHED_STEPS.medium)[1].y[1_500]!;
+    expect(at(2_000)).toBeCloseTo(at(20_000), 3);
+    expect(new RunData('run').widthOf('step', SMOOTHED_STEPS.medium)).toBe(100);
   });
 
   it('does not depend on how densely a line is drawn, and leaves gaps', () => {
@@ -64,18 +76,21 @@ describe('smoothing', () => {
       ).at(-1)!;
     expect(at(sparse)).toBeCloseTo(at(dense), 1);
     expect(movingAverage([1, 2, 3], [5, null, 9], 0)).toEqual([5, null, 9]);
-    expect(movingAverage([1, 2, 3, 4], [99, 5, 99, 6], 0, new Set([0, 2]))).toEqual([null, 5, 5, 6]);
+    const [before, five, , six] = movingAverage([1, 2, 3, 4], [99, 5, 99, 6], 1e-9, new Set([0, 2]));
+    expect([before, five, six]).toEqual([null, 5, 6]);
+    const alone = movingAverage([1, 2, 3], [5, 99, 7], 10, new Set([1]));
+    expect(alone[1]).toBeCloseTo(6);
   });
 
   it('is of lines alone: stacks and sparse series stay as recorded', () => {
     const line = { label: 'line', color: '', x: [1, 2, 3], y: [1, 2, 3] };
     const stay = [
       { ...line, isStacked: true },
-      { ...line, hasPoints: true },
+      { ...line, isSparse: true },
     ];
-    expect(withSmoothing(stay, 'strong', null)).toEqual(stay);
-    expect(withSmoothing([line], 'strong', null).map(({ isQuiet }) => isQuiet)).toEqual([true, undefined]);
-    expect(withSmoothing([line], 'off', null)).toEqual([line]);
+    expect(withSmoothing(stay, 100)).toEqual(stay);
+    expect(withSmoothing([line], 100).map(({ isQuiet }) => isQuiet)).toEqual([true, undefined]);
+    expect(withSmoothing([line], 0)).toEqual([line]);
   });
 });
 
@@ -231,5 +246,27 @@ describe('lanes', () => {
       ['training', [0, 2]],
     ]);
     expect(activitiesAt(lanes, 2_000)).toEqual([]);
+  });
+});
+
+describe('validation', () => {
+  it('has marks where it is sparse, and is a thin line where marks would cover the loss', () => {
+    expect(sparseStyle(20)).toMatchObject({ isSparse: true, hasPoints: true });
+    expect(sparseStyle(1_000)).toEqual({ isSparse: true, width: 1 });
+  });
+});
+
+describe('an axis', () => {
+  it('has round ticks in what it counts', () => {
+    expect(ticksOf(X_AXES.step, [1, 2_500], 6)).toEqual([500, 1_000, 1_500, 2_000, 2_500]);
+    expect(ticksOf(X_AXES.tokens, [0, 5.12e6], 3).map(X_AXES.tokens.tick)).toEqual(['0', '2M', '4M']);
+    expect([1.5e6, 1e7, 1e8].map(X_AXES.tokens.tick)).toEqual(['1.5M', '10M', '100M']);
+    expect(ticksOf(X_AXES.time, [0, 7_200], 4).map(X_AXES.time.tick)).toEqual([
+      '0',
+      '30 m',
+      '1 h',
+      '1 h 30 m',
+      '2 h',
+    ]);
   });
 });

@@ -165,10 +165,11 @@ describe('metrics', () => {
     }));
     addMetrics(folder, ...steps);
     const { groups } = await pageOver(runs).json<MetricsReply>('/api/runs/long/metrics?points=600');
-    const { step, forward, longestMs } = groups.parts;
+    const { step, forward, longestMs, longestStep } = groups.parts;
     expect(step.length).toBe(200);
     expect(new Set(forward)).toEqual(new Set([200]));
     expect(longestMs[Math.floor(1_234 / 20)]).toBe(9_000);
+    expect(longestStep[Math.floor(1_234 / 20)]).toBe(1_235);
     expect(longestMs.filter((ms) => ms === 500).length).toBe(199);
     expect(new Set(groups.places.otherNode)).toEqual(new Set([0.25]));
   });

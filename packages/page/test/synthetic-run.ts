@@ -12,6 +12,8 @@ export interface SyntheticRun {
   readonly startedAt: number;
   /** Step with a loss of 11. */
   readonly spikeStep?: number;
+  /** Steps whose update was skipped: something was not finite. */
+  readonly skippedSteps?: readonly number[];
 }
 
 /** Two nodes of two ranks. */
@@ -93,7 +95,7 @@ function noiseOf(number: number): number {
 }
 
 function stepRecord(
-  { numLayers, numExperts, stepMs, spikeStep }: SyntheticRun,
+  { numLayers, numExperts, stepMs, spikeStep, skippedSteps = [] }: SyntheticRun,
   step: number,
   time: number,
 ): object {
@@ -115,14 +117,16 @@ function stepRecord(
     gateCosine: 0.1 + 0.1 * noise,
   });
   const waiting = 0.3 * stepMs * noise;
+  const isSkipped = skippedSteps.includes(step);
+  const finite = (value: number) => (isSkipped ? null : value);
   const ms = step === 1 ? FIRST_STEP_MS : 0.9 * stepMs + waiting;
   return {
     type: 'step',
     step,
     time,
-    loss: step === spikeStep ? 11 : 3 + 5 * Math.exp(-step / 2_000) + 0.2 * noise,
-    auxiliaryLoss: 0.02 * noise,
-    gradientNorm: 0.5 + noise + 3 * Math.exp(-step / 20),
+    loss: finite(step === spikeStep ? 11 : 3 + 5 * Math.exp(-step / 2_000) + 0.2 * noise),
+    auxiliaryLoss: finite(0.02 * noise),
+    gradientNorm: finite(0.5 + noise + 3 * Math.exp(-step / 20)),
     learningRate: 0.003,
     tokens: 2_048,
     stepMs: ms,
@@ -135,7 +139,7 @@ function stepRecord(
       waiting,
     },
     // As a decoder has them: every second layer is sparse.
-    layers: Array.from({ length: numLayers }, (_, index) => layer(2 * index + 1)),
+    layers: isSkipped ? [] : Array.from({ length: numLayers }, (_, index) => layer(2 * index + 1)),
     bytesSameNode: 680_704,
     bytesOtherNode: 1_226_240,
     allToAllMs: 180 * noise,

@@ -1,5 +1,11 @@
 export const VIEWS = ['overview', 'logs', 'timeline', 'details'] as const;
 
+/** What the x axis of the charts is. */
+export const AXES = ['step', 'time', 'tokens'] as const;
+
+/** What expert load shows. */
+export const LOADS = ['demand', 'kept', 'dropped'] as const;
+
 /** The state of the page, kept in the fragment of its address so that a link restores it. */
 export interface PageState {
   readonly view: (typeof VIEWS)[number];
@@ -7,7 +13,7 @@ export interface PageState {
   readonly run: string | null;
   /** Runs compared with it in the charts. */
   readonly overlays: readonly string[];
-  readonly axis: 'step' | 'time';
+  readonly axis: (typeof AXES)[number];
   /** First and last step of the zoom; null for all. */
   readonly range: readonly [number, number] | null;
   /** The step whose record is shown beside the charts; null for none. */
@@ -16,6 +22,9 @@ export interface PageState {
   readonly layer: string;
   /** Smoothing of lines. */
   readonly smooth: 'off' | 'light' | 'medium' | 'strong';
+  /** Lines that legends hide, as `chart:label`. */
+  readonly hidden: readonly string[];
+  readonly load: (typeof LOADS)[number];
   /** Whether lone outliers set the scale of a chart. */
   readonly outliers: boolean;
   /** Charts with a logarithmic scale, by their ids. */
@@ -56,6 +65,8 @@ export const DEFAULTS: PageState = {
   record: null,
   layer: 'all',
   smooth: 'off',
+  hidden: [],
+  load: 'demand',
   outliers: false,
   log: [],
   chart: null,
@@ -97,12 +108,14 @@ export function parseState(hash: string): PageState {
     view: one('view', VIEWS, DEFAULTS.view),
     run: text('run'),
     overlays: list('with'),
-    axis: one('axis', ['step', 'time'], DEFAULTS.axis),
+    axis: one('axis', AXES, DEFAULTS.axis),
     range:
       range.length === 2 && range.every(Number.isFinite) && range[0] < range[1] ? [range[0], range[1]] : null,
     record: count('record'),
     layer: text('layer') ?? DEFAULTS.layer,
     smooth: one('smooth', ['off', 'light', 'medium', 'strong'], DEFAULTS.smooth),
+    hidden: params.getAll('hide'),
+    load: one('load', LOADS, DEFAULTS.load),
     outliers: params.get('outliers') === '1',
     log: list('log'),
     chart: text('chart'),
@@ -141,6 +154,9 @@ export function formatState(state: PageState): string {
   put('record', state.record === null ? null : String(state.record));
   put('layer', state.layer, state.layer === DEFAULTS.layer);
   put('smooth', state.smooth, state.smooth === DEFAULTS.smooth);
+  // One each: a label may have a comma.
+  for (const each of state.hidden) params.append('hide', each);
+  put('load', state.load, state.load === DEFAULTS.load);
   put('outliers', '1', !state.outliers);
   put('log', state.log.join(','), state.log.length === 0);
   put('chart', state.chart);

@@ -9,7 +9,9 @@ export interface ChartSeries {
   readonly x: Values;
   readonly y: Values;
   readonly dash?: readonly number[];
-  /** Marks every value: for sparse series, which are never smoothed. */
+  /** Has few values beside other series: is never smoothed. */
+  readonly isSparse?: boolean;
+  /** Marks every value. */
   readonly hasPoints?: boolean;
   readonly width?: number;
   /** Opacity, 0 to 1. */
@@ -50,7 +52,8 @@ function stacked(series: readonly ChartSeries[]): ChartSeries[] {
     .toReversed();
 }
 
-/** The last value that is not missing. */
-export function lastKnown(values: Values): number | null {
-  return values.findLast((value) => value !== null && value !== undefined) ?? null;
+/** The value at a row of aligned series or, where only others have one, the last before: null is one that is missing. */
+export function valueAt(values: Values, row: number): number | null | undefined {
+  for (let at = row; at >= 0; at--) if (values[at] !== undefined) return values[at];
+  return undefined;
 }

@@ -38,3 +38,29 @@ export function listenToPlot(
   over.addEventListener('dblclick', () => clearTimeout(clickTimer));
   over.addEventListener('mouseleave', onLeave);
 }
+
+/** A pointer is at a point that is no farther. */
+const NEAR_PX = 14;
+
+/** The row of the point nearest to the pointer; null if none is near. Points beyond the scale are at its edge. */
+export function nearestPoint(plot: uPlot, nearestRow: number): number | null {
+  const { left = -1, top = -1 } = plot.cursor;
+  const xs = plot.data[0];
+  const height = plot.over.clientHeight;
+  let [least, row] = [NEAR_PX ** 2, null as number | null];
+  const look = (at: number) => {
+    const dx = plot.valToPos(xs[at], 'x') - left;
+    if (Math.abs(dx) > NEAR_PX) return false;
+    for (const [index, { scale = 'y' }] of plot.series.entries()) {
+      const value = index === 0 ? null : plot.data[index]?.[at];
+      if (value == null) continue;
+      const y = Math.max(0, Math.min(height, plot.valToPos(value, scale)));
+      const distance = dx ** 2 + (y - top) ** 2;
+      if (distance < least) [least, row] = [distance, at];
+    }
+    return true;
+  };
+  for (let at = nearestRow; at >= 0 && look(at); at--);
+  for (let at = nearestRow + 1; at < xs.length && look(at); at++);
+  return row;
+}

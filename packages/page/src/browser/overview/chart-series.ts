@@ -1,12 +1,14 @@
 import type { Columns, MetricsGroup } from '../../api-types.js';
+import type { PageState } from '../page-state.js';
 import { cssColor, seriesColor } from '../theme.js';
 import type { ChartSeries, Values } from './chart-data.js';
 import type { RunData } from './run-data.js';
+import { sparseStyle } from './sparse-style.js';
 
 /** Data of the charts. The first run is the selected one; the others overlay it, a line for each. */
 export interface ChartsInput {
   readonly runs: readonly RunData[];
-  readonly axis: 'step' | 'time';
+  readonly axis: PageState['axis'];
   readonly layer: string;
 }
 
@@ -124,7 +126,7 @@ function mostOf({ time, most, ...ranks }: Columns): Values {
 function memoryX(run: RunData, axis: ChartsInput['axis']): Values {
   return (run.group('memory').time ?? []).map((time) => {
     if (time === null) return null;
-    return axis === 'step' ? run.clock.stepAt(time) : (time - run.startedAt) / 1e3;
+    return axis === 'time' ? (time - run.startedAt) / 1e3 : run.xOfStep(axis, run.clock.stepAt(time));
   });
 }
 
@@ -133,10 +135,8 @@ function validationSeries(input: ChartsInput): ChartSeries[] {
   return input.runs.flatMap((run, runIndex) => {
     const points = run.metrics?.validations ?? [];
     if (points.length === 0) return [];
-    const steps = points.map(({ step }) => step);
-    const x =
-      input.axis === 'step' ? steps : steps.map((step) => (run.clock.timeOf(step) - run.startedAt) / 1e3);
-    const style = { x, dash: [4, 3], hasPoints: true, width: 1.5 };
+    const x = points.map(({ step }) => run.xOfStep(input.axis, step));
+    const style = { x, ...sparseStyle(points.length) };
     if (input.runs.length > 1) {
       const y = points.map(({ loss }) => loss);
       return [
@@ -154,7 +154,12 @@ function validationSeries(input: ChartsInput): ChartSeries[] {
 }
 
 /** A line for each run that has any value, named after the run where there are several. */
-function perRun(input: ChartsInput, group: MetricsGroup, column: string, label: string): ChartSeries[] {
+export function perRun(
+  input: ChartsInput,
+  group: MetricsGroup,
+  column: string,
+  label: string,
+): ChartSeries[] {
   const { runs, axis } = input;
   return runs.map((run, index) => {
     const columns = run.group(group);
@@ -188,5 +193,7 @@ function stackOf(
 }
 
 function xOf(run: RunData, { step = [], time = [] }: Columns, axis: ChartsInput['axis']): Values {
-  return axis === 'step' ? step : time.map((ms) => (ms === null ? null : (ms - run.startedAt) / 1e3));
+  if (axis === 'step') return step;
+  if (axis === 'time') return time.map((ms) => (ms === null ? null : (ms - run.startedAt) / 1e3));
+  return step.map((each) => (each === null ? null : run.xOfStep(axis, each)));
 }

@@ -1,14 +1,15 @@
 import { fill, h } from '../dom.js';
 import { DASH } from '../format.js';
-import type { PageState } from '../page-state.js';
 import { onTheme } from '../theme.js';
 import uPlot from '../vendor/uplot.js';
-import { alignedData, type ChartSeries, lastKnown } from './chart-data.js';
+import { BeyondNote } from './beyond-note.js';
+import { alignedData, type ChartSeries, type Values, valueAt } from './chart-data.js';
 import { csvOf, type LegendEntry, pictureOf } from './chart-export.js';
-import { listenToPlot } from './chart-pointer.js';
-import { type GenerationMarks, NO_MARKS } from './generation-spans.js';
+import { listenToPlot, nearestPoint } from './chart-pointer.js';
+import { NO_MARKS } from './generation-spans.js';
+import { Legend } from './legend.js';
 import { typicalRange } from './outliers.js';
-import { type PlotStyle, plotOptions } from './plot-options.js';
+import { type ChartMarks, type PlotStyle, plotOptions } from './plot-options.js';
 import { withSmoothing } from './smoothing.js';
 import { STEP_AXIS, type XAxis } from './x-axis.js';
 
@@ -19,19 +20,26 @@ export interface ChartOptions extends PlotStyle {
   readonly onRange: (range: readonly [number, number] | null) => void;
   readonly onCursor: (x: number | null) => void;
   readonly onClick: (x: number) => void;
+  /** Called with the labels of all lines that are to be hidden; without it the chart hides them by itself. */
+  readonly onToggle?: (labels: readonly string[]) => void;
+  /** Said of a recorded value that is none. */
+  readonly missing?: string;
 }
 
 /** How the same data may be drawn. */
 export interface ChartView {
-  readonly smooth: PageState['smooth'];
+  /** Of what an average is over, in x values; 0 for none. */
+  readonly smoothing: number;
   /** Lets no lone outlier set the scale. */
   readonly clips: boolean;
   readonly isLog: boolean;
+  /** Labels of lines that are not drawn. */
+  readonly hidden: readonly string[];
 }
 
-const PLAIN: ChartView = { smooth: 'off', clips: false, isLog: false };
-/** A label that is longer takes two columns of the legend. */
-const SHORT_LABEL = 13;
+const HIDDEN = 'hidden';
+const PLAIN: ChartView = { smoothing: 0, clips: false, isLog: false, hidden: [] };
+const UNMARKED: ChartMarks = { generations: NO_MARKS, skipped: [] };
 
 /** A chart in a card: title, legend with values, plot. */
 export class Chart {
@@ -40,8 +48,8 @@ export class Chart {
   readonly tools = h('div', { class: 'chart-tools' });
   readonly #unit = h('small');
   readonly #plotArea = h('div', { class: 'plot', tabindex: '0', role: 'img' });
-  readonly #legend = h('div', { class: 'legend' });
-  readonly #beyondNote = h('small', { class: 'beyond' });
+  readonly #legend: Legend;
+  readonly #beyond: BeyondNote;
   readonly #empty = h('p', { class: 'empty' });
   #plot: uPlot | null = null;
   /** As recorded. */
@@ -54,18 +62,25 @@ export class Chart {
   #range: readonly [number, number] | null = null;
   #view = PLAIN;
   #axis = STEP_AXIS;
-  #generations = NO_MARKS;
+  #marks = UNMARKED;
   #yRange: readonly [number, number] | null = null;
-  #beyond: readonly number[] = [];
   /** True while the cursor is set by another chart. */
   #isFollowing = false;
+  /** True while the others are told where the pointer is. */
+  #isPointed = false;
+  /** Labels of lines that the chart hides by itself. */
+  #hidden: readonly string[] = [];
+  /** Row under the cursor. */
+  #row: number | null = null;
 
   constructor(readonly options: ChartOptions) {
+    this.#legend = new Legend(options.onToggle ?? ((labels) => this.#hide(labels)));
+    this.#beyond = new BeyondNote(options.format, (x) => options.onClick(x));
     this.element = h(
       'section',
       { class: 'card chart', 'aria-label': options.title },
-      h('header', {}, h('h2', {}, options.title, ' ', this.#unit), this.#beyondNote, this.tools),
-      this.#legend,
+      h('header', {}, h('h2', {}, options.title, ' ', this.#unit), this.#beyond.element, this.tools),
+      this.#legend.element,
       this.#plotArea,
       this.#empty,
     );
@@ -83,20 +98,18 @@ export class Chart {
    * Replaces the series.
    *
    * @param emptyText shown if none has a value
-   * @param generations marks behind the series
    */
   set(
     series: readonly ChartSeries[],
     axis: XAxis,
     emptyText: string,
-    {
-      generations = NO_MARKS,
-      view = PLAIN,
-    }: { readonly generations?: GenerationMarks; readonly view?: ChartView } = {},
+    { marks = UNMARKED, view = PLAIN }: { readonly marks?: ChartMarks; readonly view?: ChartView } = {},
   ): void {
-    this.#generations = generations;
+    this.#marks = marks;
     this.#recorded = series;
-    this.#series = withSmoothing(series, view.smooth, this.#range);
+    const hidden = this.options.onToggle === undefined ? this.#hidden : view.hidden;
+    const shown = series.filter(({ label }) => !hidden.includes(label));
+    this.#series = withSmoothing(shown, view.smoothing);
     this.#data = alignedData(this.#series);
     const isEmpty = series.every(({ y }) => y.length === 0);
     fill(this.#empty, isEmpty ? emptyText : '');
@@ -108,6 +121,10 @@ export class Chart {
     this.#axis = axis;
     this.#view = view;
     this.#findOutliers();
+    this.#legend.set(
+      series.filter(({ isQuiet }) => !isQuiet),
+      hidden,
+    );
     if (this.#plot === null || shape !== this.#shape) {
       this.#shape = shape;
       this.#rebuild();
@@ -126,7 +143,7 @@ export class Chart {
   /** Moves the cursor to where another chart has it. */
   setCursor(x: number | null): void {
     const plot = this.#plot;
-    if (plot === null) return;
+    if (plot === null || this.#isPointed) return;
     this.#isFollowing = true;
     plot.setCursor({ left: x === null ? -10 : plot.valToPos(x, 'x'), top: x === null ? -10 : 0 });
     this.#isFollowing = false;
@@ -142,6 +159,11 @@ export class Chart {
     return this.#plot && pictureOf(this.options.title, this.#entries(null), this.#plot);
   }
 
+  #hide(labels: readonly string[]): void {
+    this.#hidden = labels;
+    this.set(this.#recorded, this.#axis, '', { marks: this.#marks, view: this.#view });
+  }
+
   #rebuild(): void {
     this.#plot?.destroy();
     this.#plot = null;
@@ -151,8 +173,9 @@ export class Chart {
     const shownOptions = plotOptions(this.#series, this.#axis, options, this.#view.isLog, {
       xRange: () => this.#range,
       yRange: () => this.#yRange,
-      beyond: () => this.#beyond,
-      generations: () => this.#generations,
+      beyond: () => this.#beyond.xs,
+      marks: () => this.#marks,
+      rowAt: (plot, nearest) => this.#rowAt(plot, nearest),
       onCursor: (plot) => this.#onCursor(plot),
       onSelect: (plot) => this.#onSelect(plot),
       onDoubleClick: () => options.onRange(null),
@@ -168,10 +191,14 @@ export class Chart {
   }
 
   #onCursor(plot: uPlot): void {
-    this.#showLegend(plot.cursor.idx ?? null);
+    this.#row = plot.cursor.idx == null ? null : this.#rowAt(plot, plot.cursor.idx);
+    this.#showLegend(this.#row);
     if (this.#isFollowing) return;
-    const { left = -1 } = plot.cursor;
-    this.options.onCursor(left < 0 ? null : plot.posToVal(left, 'x'));
+    const { left = -1, idx } = plot.cursor;
+    const x = left < 0 ? null : this.#row === idx ? plot.posToVal(left, 'x') : this.#xAtCursor();
+    this.#isPointed = true;
+    this.options.onCursor(x);
+    this.#isPointed = false;
   }
 
   #onSelect(plot: uPlot): void {
@@ -182,10 +209,14 @@ export class Chart {
     this.options.onRange(range);
   }
 
-  /** The x value of the row nearest to the cursor. */
+  /** A pointer takes the point that it is at: a spike, also where others are nearer in x alone. */
+  #rowAt(plot: uPlot, nearest: number): number {
+    return this.#isFollowing ? nearest : (nearestPoint(plot, nearest) ?? nearest);
+  }
+
+  /** The x value of the row at the cursor. */
   #xAtCursor(): number | null {
-    const index = this.#plot?.cursor.idx;
-    return index === null || index === undefined ? null : (this.#plot?.data[0][index] ?? null);
+    return this.#row === null ? null : (this.#plot?.data[0][this.#row] ?? null);
   }
 
   /** Arrow keys move the cursor by a row, Enter clicks, Escape resets the zoom. */
@@ -195,8 +226,11 @@ export class Chart {
     const xs = plot.data[0];
     const move = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
     if (move !== undefined) {
-      const index = Math.min(xs.length - 1, Math.max(0, (plot.cursor.idx ?? xs.length) + move));
+      const index = Math.min(xs.length - 1, Math.max(0, (this.#row ?? xs.length) + move));
+      this.#isFollowing = true;
       plot.setCursor({ left: plot.valToPos(xs[index], 'x'), top: 0 });
+      this.#isFollowing = false;
+      this.options.onCursor(xs[index]);
       event.preventDefault();
     } else if (event.key === 'Enter') {
       const x = this.#xAtCursor();
@@ -218,8 +252,7 @@ export class Chart {
       return range === null ? [] : [{ ...range, values }];
     });
     this.#yRange = null;
-    this.#beyond = [];
-    fill(this.#beyondNote);
+    this.#beyond.set([], []);
     if (!this.#view.clips || ranges.every(({ beyond }) => beyond.length === 0)) return;
     const [low, high] = [
       Math.min(...ranges.map((range) => range.low)),
@@ -233,52 +266,43 @@ export class Chart {
     );
     if (far.length === 0) return;
     this.#yRange = [low, high];
-    this.#beyond = [...new Set(far.filter(({ value }) => value > high).map(({ x }) => x))];
-    const farthest = far.reduce((most, { value }) => (Math.abs(value) > Math.abs(most) ? value : most), 0);
-    const places = new Set(far.map(({ x }) => x)).size;
-    const count = `${places} outlier${places === 1 ? '' : 's'}`;
-    fill(this.#beyondNote, `${count}, to ${this.options.format(farthest)}`);
+    this.#beyond.set(
+      far,
+      far.filter(({ value }) => value > high).map(({ x }) => x),
+    );
   }
 
   /** @param index row of the cursor; null for the last values */
   #entries(index: number | null): LegendEntry[] {
-    return this.#series.flatMap((series, number) => {
-      if (series.isQuiet) return [];
-      const { label, color, y, isRight, isStacked } = series;
+    return this.#recorded.flatMap((recorded) => {
+      if (recorded.isQuiet) return [];
+      const { label, color, isRight } = recorded;
+      const number = this.#series.findIndex((each) => each.label === label && !each.isQuiet);
+      const shown = this.#series[number] ?? recorded;
       // The plot's columns of a stack are sums.
-      const column = isStacked ? y : this.#data[number + 1];
-      const value = index === null ? lastKnown(y) : (column?.[index] ?? null);
+      const column = shown.isStacked ? shown.y : ((this.#data[number + 1] ?? []) as Values);
+      const value = index === null ? shown.y.at(-1) : valueAt(column, index);
       const format = (isRight && this.options.formatRight) || this.options.format;
-      return [{ label, color, value: value === null ? DASH : format(value) }];
+      const missing = value === null ? (this.options.missing ?? DASH) : DASH;
+      if (number < 0) return [{ label, color, value: HIDDEN }];
+      return [{ label, color, value: value == null ? missing : format(value) }];
     });
   }
 
   /** Shows the values at a row, or the last ones. Its columns have fixed widths: nothing moves with the values. */
   #showLegend(index: number | null = null): void {
-    const entries = this.#entries(index);
-    const dashed = this.#series.filter(({ isQuiet }) => !isQuiet).map(({ dash }) => dash !== undefined);
     const at = index === null ? null : this.#data[0][index];
     const last = this.#data[0].at(-1);
     const place =
-      at === null ? last !== undefined && `last, ${this.#axis.place(last)}` : this.#axis.place(at);
-    fill(
-      this.#legend,
-      h('span', { class: at === null ? 'place' : 'place at' }, place),
-      ...entries.map(({ label, value, color }, number) => {
-        const swatch = h('i', { class: dashed[number] ? 'swatch dashed' : 'swatch' });
-        swatch.style.setProperty('--color', color);
-        const isLong = label.length > SHORT_LABEL;
-        return h(
-          'span',
-          { class: isLong ? 'entry is-long' : 'entry', title: isLong ? label : undefined },
-          swatch,
-          h('span', { class: 'label' }, label),
-          h('b', {}, value),
-        );
-      }),
+      at == null ? (last === undefined ? '' : `last, ${this.#axis.place(last)}`) : this.#axis.place(at);
+    const entries = this.#entries(index);
+    this.#legend.show(
+      place,
+      at != null,
+      entries.map(({ value }) => value),
     );
     if (index === null)
-      this.#plotArea.setAttribute('aria-label', `${this.options.title}: ${this.#legend.textContent}`);
+      this.#plotArea.setAttribute('aria-label', `${this.options.title}: ${this.#legend.element.textContent}`);
   }
 
   #resize(): void {

@@ -1,5 +1,5 @@
-import { formatBytes, formatCount, formatDurationMs, formatElapsed, formatShare } from '../format.js';
-import { STEPS_MS } from '../ticks.js';
+import { formatBytes, formatCount, formatShare } from '../format.js';
+import { pageState, setState } from '../location.js';
 import { Chart, type ChartOptions } from './chart.js';
 import type { ChartSeries } from './chart-data.js';
 import {
@@ -9,12 +9,12 @@ import {
   lossSeries,
   memorySeries,
   partSeries,
+  perRun,
   placeSeries,
   speedSeries,
 } from './chart-series.js';
 import { chartTools } from './chart-tools.js';
 import { byteTicks, formatMs, msTicks, shareTicks } from './units.js';
-import { STEP_AXIS, type XAxis } from './x-axis.js';
 
 type Handlers = Pick<ChartOptions, 'onRange' | 'onCursor' | 'onClick'>;
 
@@ -28,10 +28,12 @@ export interface DrawnChart {
   readonly seriesOf: (input: ChartsInput) => ChartSeries[];
   /** What is drawn of one run, and of several. */
   readonly units: readonly [one: string, several: string];
+  /** Marks the steps whose update was skipped: their values are missing. */
+  readonly marksSkipped: boolean;
   readonly emptyText: string;
 }
 
-type Description = Omit<ChartOptions, keyof Handlers> &
+type Description = Omit<ChartOptions, keyof Handlers | 'onToggle'> &
   Pick<DrawnChart, 'id' | 'seriesOf'> &
   Partial<Omit<DrawnChart, 'chart'>> & { readonly canBeLog?: boolean };
 
@@ -41,6 +43,7 @@ const DESCRIPTIONS: readonly Description[] = [
     title: 'Loss',
     yName: 'nats per token',
     format: (value) => value.toFixed(3),
+    missing: 'not finite',
     seriesOf: lossSeries,
     isWide: true,
     clips: true,
@@ -51,6 +54,7 @@ const DESCRIPTIONS: readonly Description[] = [
     title: 'Gradient norm',
     yName: 'norm before clipping',
     format: formatCount,
+    missing: 'not finite',
     seriesOf: gradientSeries,
     clips: true,
     canBeLog: true,
@@ -102,8 +106,29 @@ const DESCRIPTIONS: readonly Description[] = [
     emptyText: 'No sparse layer.',
   },
   {
+    id: 'auxiliary',
+    title: 'Auxiliary loss',
+    yName: 'added to the loss',
+    format: (value) => value.toPrecision(3),
+    missing: 'not finite',
+    seriesOf: (input) => perRun(input, 'rates', 'auxiliaryLoss', 'all layers'),
+    units: ['of balance and locality', ''],
+    clips: true,
+    canBeLog: true,
+  },
+  {
+    id: 'rate',
+    title: 'Learning rate',
+    yName: 'learning rate',
+    format: (value) => value.toPrecision(3),
+    startsAtZero: true,
+    seriesOf: (input) => perRun(input, 'rates', 'learningRate', 'learning rate'),
+    canBeLog: true,
+  },
+  {
     id: 'memory',
     title: 'Memory by rank',
+    isWide: true,
     yName: 'resident memory',
     format: formatBytes,
     ticks: byteTicks,
@@ -121,24 +146,15 @@ export function makeCharts(
   layerPicker: HTMLElement,
 ): DrawnChart[] {
   return DESCRIPTIONS.map(({ isWide = false, clips = false, canBeLog = false, ...description }) => {
-    const { id, seriesOf, units = ['', ''], emptyText = 'No step yet.' } = description;
+    const { id, seriesOf, missing, units = ['', ''], emptyText = 'No step yet.' } = description;
     const onClick = id === 'parts' ? onStepTime : handlers.onClick;
-    const chart = new Chart({ ...description, ...handlers, onClick });
+    const onToggle = (labels: readonly string[]) => {
+      const others = pageState().hidden.filter((each) => !each.startsWith(`${id}:`));
+      setState({ hidden: [...others, ...labels.map((label) => `${id}:${label}`)] });
+    };
+    const chart = new Chart({ ...description, ...handlers, onClick, onToggle });
     if (id === 'places') chart.tools.append(layerPicker);
     chart.tools.append(...chartTools(chart, { id, canBeLog }));
-    return { id, chart, isWide, clips, seriesOf, units, emptyText };
+    return { id, chart, isWide, clips, seriesOf, units, emptyText, marksSkipped: missing !== undefined };
   });
-}
-
-/** x values in seconds since the start of the run. */
-const TIME_AXIS: XAxis = {
-  name: 'time since the start',
-  steps: STEPS_MS.map((ms) => ms / 1e3),
-  space: 72,
-  tick: (seconds) => formatElapsed(1e3 * seconds),
-  place: (seconds) => `at ${formatDurationMs(1e3 * seconds)}`,
-};
-
-export function axisOf(axis: ChartsInput['axis']): XAxis {
-  return axis === 'step' ? STEP_AXIS : TIME_AXIS;
 }

@@ -1,4 +1,6 @@
 import type { ExpertsReply } from '../../api-types.js';
+import { formatCount, formatShare } from '../format.js';
+import type { PageState } from '../page-state.js';
 
 /** First and last step of a bucket. */
 export function stepsOf(
@@ -23,4 +25,52 @@ export function bucketOf(data: ExpertsReply, step: number): number {
 export function overFair(kept: readonly number[] = []): number[] {
   const total = kept.reduce((sum, count) => sum + count, 0);
   return kept.map((count) => (total === 0 ? 0 : (count / total) * kept.length));
+}
+
+/** Share of its choices that each expert dropped; 0 without choices. */
+export function droppedOf(routed: readonly number[] = [], kept: readonly number[] = []): number[] {
+  return routed.map((count, expert) => (count === 0 ? 0 : 1 - (kept[expert] ?? 0) / count));
+}
+
+/** What is shown of each expert of an open layer in a bucket: a load over a fair share, or a share that was dropped. */
+export function valuesOf(
+  { openLayers, routed, kept }: ExpertsReply,
+  load: PageState['load'],
+  layer: number,
+  bucket: number,
+): number[] {
+  const index = openLayers.indexOf(layer);
+  const [asked, taken] = [routed[index]?.[bucket], kept[index]?.[bucket]];
+  if (load === 'dropped') return droppedOf(asked, taken);
+  return overFair(load === 'demand' ? asked : taken);
+}
+
+/** The same of a layer as a whole: its most loaded expert, or what all of them dropped. */
+export function valueOfLayer(
+  data: ExpertsReply,
+  load: PageState['load'],
+  layer: number,
+  bucket: number,
+): number {
+  const ofLayers = { demand: data.mostRouted, kept: data.most, dropped: data.dropped }[load];
+  return ofLayers[data.layers.indexOf(layer)]?.[bucket] ?? 0;
+}
+
+export function formatLoad(load: PageState['load'], value: number): string {
+  return load === 'dropped' ? formatShare(value) : `${value.toFixed(2)}x`;
+}
+
+/** Everything that is known of an expert in a bucket, in words. */
+export function describeExpert(
+  { openLayers, routed, kept, numExperts }: ExpertsReply,
+  { layer, expert, bucket }: { readonly layer: number; readonly expert: number; readonly bucket: number },
+): string[] {
+  const index = openLayers.indexOf(layer);
+  const [asked, taken] = [routed[index]?.[bucket] ?? [], kept[index]?.[bucket] ?? []];
+  const load = overFair(taken)[expert] ?? 0;
+  return [
+    `demand ${(overFair(asked)[expert] ?? 0).toFixed(2)}x a fair share: ${formatCount(asked[expert])} tokens`,
+    `kept ${formatCount(taken[expert])}: ${load.toFixed(2)}x, ${formatShare(load / numExperts)} of all that were kept`,
+    `dropped ${formatShare(droppedOf(asked, taken)[expert])}`,
+  ];
 }

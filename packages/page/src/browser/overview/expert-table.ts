@@ -1,8 +1,8 @@
 import type { ExpertsReply } from '../../api-types.js';
 import { fill, h } from '../dom.js';
-import { formatShare } from '../format.js';
-import { overFair } from './expert-load.js';
-import { loadColor, textOnLoad } from './load-color.js';
+import type { PageState } from '../page-state.js';
+import { describeExpert, formatLoad, valuesOf } from './expert-load.js';
+import { loadColor, ratioOfDropped, textOnLoad } from './load-color.js';
 
 /** Less than a row. */
 const SCROLL_SLACK_PX = 8;
@@ -25,17 +25,26 @@ export class ExpertTable {
     new ResizeObserver(() => this.#showMore()).observe(this.#scrolled);
   }
 
-  set({ openLayers, numExperts, kept }: ExpertsReply, bucket: number): void {
+  set(data: ExpertsReply, load: PageState['load'], bucket: number): void {
+    const { openLayers, numExperts } = data;
     this.element.hidden = openLayers.length === 0;
     this.#numExperts = numExperts;
-    const loads = openLayers.map((_, index) => overFair(kept[index]?.[bucket]));
+    const values = openLayers.map((layer) => valuesOf(data, load, layer, bucket));
     const head = ['expert', ...openLayers.map((layer) => `layer ${layer}`)];
     const rows = Array.from({ length: numExperts }, (_, expert) =>
       h(
         'tr',
         {},
         h('th', { scope: 'row' }, String(expert)),
-        ...openLayers.map((layer, index) => cellOf(layer, expert, loads[index][expert] ?? 0, numExperts)),
+        ...openLayers.map((layer, index) =>
+          cellOf(
+            [`layer ${layer}, expert ${expert}`, ...describeExpert(data, { layer, expert, bucket })].join(
+              '\n',
+            ),
+            load,
+            values[index][expert] ?? 0,
+          ),
+        ),
       ),
     );
     fill(
@@ -61,10 +70,10 @@ export class ExpertTable {
   }
 }
 
-function cellOf(layer: number, expert: number, load: number, numExperts: number): HTMLElement {
-  const title = `layer ${layer}, expert ${expert}: ${formatShare(load / numExperts)} of the tokens`;
-  const cell = h('td', { title }, `${load.toFixed(2)}x`);
-  cell.style.backgroundColor = loadColor(load);
-  cell.style.color = textOnLoad(load);
+function cellOf(title: string, load: PageState['load'], value: number): HTMLElement {
+  const cell = h('td', { title }, formatLoad(load, value));
+  const ratio = load === 'dropped' ? ratioOfDropped(value) : value;
+  cell.style.backgroundColor = loadColor(ratio);
+  cell.style.color = textOnLoad(ratio);
   return cell;
 }

@@ -25,6 +25,11 @@ export function loadColor(ratio: number): string {
   return `rgb(${mixed(ratio).join(' ')})`;
 }
 
+/** The load whose colour a share of dropped tokens has: none is grey, all is orange. */
+export function ratioOfDropped(share: number): number {
+  return 2 ** (FULL * share);
+}
+
 /** A colour of text that can be read on it. */
 export function textOnLoad(ratio: number): string {
   const [red, green, blue] = mixed(ratio).map((value) => (value / 255) ** 2.2);

@@ -5,11 +5,12 @@ import { button, fill, h } from '../dom.js';
 import { onState, pageState, setState } from '../location.js';
 import type { LogLine } from '../logs/log-line.js';
 import { runSelector, stepQuery } from '../loki.js';
+import { AXES } from '../page-state.js';
 import { statusOf } from '../run-status.js';
 import { onTheme } from '../theme.js';
 import { Banner } from './banner.js';
 import { Bus } from './bus.js';
-import { axisOf, makeCharts } from './charts.js';
+import { makeCharts } from './charts.js';
 import { Differences } from './differences.js';
 import { Generations } from './generations.js';
 import { HeatMap } from './heat-map.js';
@@ -17,7 +18,9 @@ import { Lanes } from './lanes.js';
 import { fetchFirstErrors, fetchLogActivity, type LogActivity } from './log-activity.js';
 import { ReadingNote } from './reading-note.js';
 import type { RunData } from './run-data.js';
+import { SMOOTHED_STEPS } from './smoothing.js';
 import { StepPanel } from './step-panel.js';
+import { X_AXES } from './x-axis.js';
 
 /** Lines of a step may be written slightly before or after it. */
 const STEP_MARGIN_MS = 1_000;
@@ -39,12 +42,15 @@ export class Overview {
     { 'aria-label': 'x axis of the charts' },
     h('option', { value: 'step' }, 'by step'),
     h('option', { value: 'time' }, 'by time'),
+    h('option', { value: 'tokens' }, 'by tokens'),
   );
   readonly #smoothPicker = h(
     'select',
     { 'aria-label': 'smoothing of lines' },
     h('option', { value: 'off' }, 'not smoothed'),
-    ...SMOOTHINGS.slice(1).map((value) => h('option', { value }, `smoothed: ${value}`)),
+    ...SMOOTHINGS.slice(1).map((value) =>
+      h('option', { value }, `smoothed over ${SMOOTHED_STEPS[value].toLocaleString('en')} steps`),
+    ),
   );
   readonly #outliers = button('Show outliers', () => setState({ outliers: !pageState().outliers }), {
     title: 'lone values far beyond the others set the scale of a chart, instead of being marked at its edge',
@@ -60,7 +66,7 @@ export class Overview {
       onCursor: (x) => this.#bus.setCursor(x === null ? null : this.#stepOfX(x)),
       onClick: (x) => this.#showRecord(this.#stepOfX(x)),
       onStepTime: (x) =>
-        setState({ view: 'timeline', step: Math.round(this.#stepOfX(x)), generation: null }, { push: true }),
+        setState({ view: 'timeline', step: this.#longestStepAt(x), generation: null }, { push: true }),
     },
     this.#layerPicker,
   );
@@ -115,7 +121,7 @@ export class Overview {
     this.#zoomReset.addEventListener('click', () => this.#zoom(null));
     this.#layerPicker.addEventListener('change', () => setState({ layer: this.#layerPicker.value }));
     this.#axisPicker.addEventListener('change', () =>
-      setState({ axis: this.#axisPicker.value === 'time' ? 'time' : 'step' }),
+      setState({ axis: AXES.find((each) => each === this.#axisPicker.value) ?? 'step' }),
     );
     this.#smoothPicker.addEventListener('change', () =>
       setState({ smooth: SMOOTHINGS.find((each) => each === this.#smoothPicker.value) ?? 'off' }),
@@ -153,20 +159,34 @@ export class Overview {
     this.#generations.set(run);
     this.#differences.set(this.#runs);
     this.#reading.set(run.metrics?.reading ?? null);
-    const generations = run.generationMarks(axis);
+    const skipped = (run.metrics?.skipped ?? []).map(
+      ([from, to]) => [run.xOfStep(axis, from), run.xOfStep(axis, to)] as const,
+    );
+    const marks = { generations: run.generationMarks(axis), skipped };
+    const smoothing = run.widthOf(axis, SMOOTHED_STEPS[state.smooth]);
     const xs = range && ([this.#xOfStep(range[0]), this.#xOfStep(range[1])] as const);
     const isOverlaid = this.#runs.length > 1;
     const isEnlarged = this.#charts.some(({ id }) => id === enlarged);
     this.#grid.classList.toggle('has-enlarged', isEnlarged);
-    for (const { id, chart, seriesOf, emptyText, units, clips } of this.#charts) {
+    for (const { id, chart, seriesOf, emptyText, units, clips, marksSkipped } of this.#charts) {
       chart.element.classList.toggle('is-enlarged', id === enlarged);
-      const view = { smooth: state.smooth, clips: clips && !state.outliers, isLog: state.log.includes(id) };
+      const view = {
+        smoothing,
+        clips: clips && !state.outliers,
+        isLog: state.log.includes(id),
+        hidden: state.hidden.flatMap((each) =>
+          each.startsWith(`${id}:`) ? [each.slice(id.length + 1)] : [],
+        ),
+      };
       chart.setUnit(units[isOverlaid ? 1 : 0]);
       chart.setRange(xs);
-      chart.set(seriesOf({ runs: this.#runs, axis, layer }), axisOf(axis), emptyText, { generations, view });
+      chart.set(seriesOf({ runs: this.#runs, axis, layer }), X_AXES[axis], emptyText, {
+        marks: marksSkipped ? marks : { ...marks, skipped: [] },
+        view,
+      });
     }
     const of = isOverlaid ? `of ${run.runId}` : '';
-    this.#heatMap.set(run.experts, range, of);
+    this.#heatMap.set(run, { range, axis, load: state.load, of });
     this.#lanes.set(run, this.#logs, range, of);
   }
 
@@ -222,15 +242,18 @@ export class Overview {
   }
 
   #stepOfX(x: number): number {
-    const [run] = this.#runs;
-    return pageState().axis === 'step' || run === undefined ? x : run.clock.stepAt(run.startedAt + 1e3 * x);
+    return this.#runs[0]?.stepOfX(pageState().axis, x) ?? x;
   }
 
   #xOfStep(step: number): number {
-    const [run] = this.#runs;
-    return pageState().axis === 'step' || run === undefined
-      ? step
-      : (run.clock.timeOf(step) - run.startedAt) / 1e3;
+    return this.#runs[0]?.xOfStep(pageState().axis, step) ?? step;
+  }
+
+  /** Of the steps that a place of the chart of step time stands for, the longest. */
+  #longestStepAt(x: number): number {
+    const at = Math.round(this.#stepOfX(x));
+    const { step = [], longestStep = [] } = this.#runs[0]?.group('parts') ?? {};
+    return longestStep[step.indexOf(at)] ?? at;
   }
 
   #zoom(range: readonly [number, number] | null): void {

@@ -26,6 +26,13 @@ export interface PlotStyle {
   readonly startsAtZero?: boolean;
 }
 
+/** What is marked in a plot beside its series. */
+export interface ChartMarks {
+  readonly generations: GenerationMarks;
+  /** First and last x of ranges of skipped steps. */
+  readonly skipped: readonly (readonly [from: number, to: number])[];
+}
+
 export interface PlotHandlers {
   /** The zoom; null for all. */
   readonly xRange: () => readonly [number, number] | null;
@@ -33,7 +40,9 @@ export interface PlotHandlers {
   readonly yRange: () => readonly [number, number] | null;
   /** The x values of what lies beyond the left axis. */
   readonly beyond: () => readonly number[];
-  readonly generations: () => GenerationMarks;
+  readonly marks: () => ChartMarks;
+  /** The row that the cursor is at. @param nearest the one that is nearest in x */
+  readonly rowAt: (plot: uPlot, nearest: number) => number;
   readonly onCursor: (plot: uPlot) => void;
   readonly onSelect: (plot: uPlot) => void;
   readonly onDoubleClick: () => void;
@@ -45,7 +54,7 @@ export function plotOptions(
   xAxis: XAxis,
   style: PlotStyle,
   isLog: boolean,
-  { xRange, yRange, beyond, generations, onCursor, onSelect, onDoubleClick }: PlotHandlers,
+  { xRange, yRange, beyond, marks, rowAt, onCursor, onSelect, onDoubleClick }: PlotHandlers,
 ): Omit<uPlot.Options, 'width' | 'height'> {
   const hasRight = series.some(({ isRight }) => isRight);
   const padded = isLog ? paddedLogRange : paddedRange;
@@ -55,6 +64,7 @@ export function plotOptions(
     cursor: {
       y: false,
       points: { size: 6 },
+      dataIdx: (plot, _series, nearest) => rowAt(plot, nearest),
       drag: { x: true, y: false, setScale: false },
       bind: {
         dblclick: () => () => {
@@ -84,13 +94,38 @@ export function plotOptions(
       ...(hasRight ? [rightAxis(style.rightName)] : []),
     ],
     series: [{}, ...series.map(seriesOptions)],
-    plugins: [generationPlugin(generations)],
+    plugins: [generationPlugin(() => marks().generations)],
     hooks: {
-      draw: [(plot) => markBeyond(plot, beyond())],
+      draw: [(plot) => markBeyond(plot, beyond()), (plot) => markSkipped(plot, marks().skipped)],
       setCursor: [onCursor],
       setSelect: [onSelect],
     },
   };
+}
+
+/** Crosses at the lower edge, where the update of a step was skipped. */
+function markSkipped({ ctx, bbox, valToPos }: uPlot, ranges: ChartMarks['skipped']): void {
+  const scale = window.devicePixelRatio || 1;
+  const size = MARK * scale;
+  const y = bbox.top + bbox.height - size;
+  ctx.save();
+  ctx.strokeStyle = cssColor('--level-error');
+  ctx.lineWidth = 1.5 * scale;
+  ctx.beginPath();
+  for (const [from, to] of ranges) {
+    const [left, right] = [valToPos(from, 'x', true), valToPos(to, 'x', true)];
+    if (right < bbox.left - 1 || left > bbox.left + bbox.width + 1) continue;
+    for (const x of right - left > size ? [left, right] : [(left + right) / 2]) {
+      ctx.moveTo(x - size, y - size);
+      ctx.lineTo(x + size, y + size);
+      ctx.moveTo(x - size, y + size);
+      ctx.lineTo(x + size, y - size);
+    }
+    ctx.moveTo(left, y);
+    ctx.lineTo(right, y);
+  }
+  ctx.stroke();
+  ctx.restore();
 }
 
 /** Small triangles at the upper edge, where values lie beyond it. */

@@ -34,6 +34,7 @@ export class RunData {
   ranks: RanksReply | null = null;
   metrics: MetricsReply | null = null;
   clock = new StepClock([], [], 0);
+  #tokens = new StepClock([], [], 0);
   /** Rows of the zoomed range at a higher resolution. */
   #zoomed: Readonly<Record<MetricsGroup, Columns>> | null = null;
   /** What the zoomed rows were fetched for; empty if they may have grown since. */
@@ -55,12 +56,39 @@ export class RunData {
     return generationSpans(this);
   }
 
+  xOfStep(axis: PageState['axis'], step: number): number {
+    if (axis === 'step') return step;
+    return axis === 'tokens' ? this.#tokens.timeOf(step) : (this.clock.timeOf(step) - this.startedAt) / 1e3;
+  }
+
+  /** The inverse of `xOfStep`. */
+  stepOfX(axis: PageState['axis'], x: number): number {
+    if (axis === 'step') return x;
+    return axis === 'tokens' ? this.#tokens.stepAt(x) : this.clock.stepAt(this.startedAt + 1e3 * x);
+  }
+
+  /** The width of so many steps on an axis, at the run's mean pace. */
+  widthOf(axis: PageState['axis'], steps: number): number {
+    const { firstStep, lastStep } = this.metrics ?? {};
+    if (axis === 'step' || firstStep == null || lastStep == null || lastStep === firstStep) return steps;
+    return (steps * (this.xOfStep(axis, lastStep) - this.xOfStep(axis, firstStep))) / (lastStep - firstStep);
+  }
+
   /** @param xOf the x value of a time, where the axis is one */
   generationMarks(
-    axis: 'step' | 'time',
+    axis: PageState['axis'],
     xOf = (time: number) => (time - this.startedAt) / 1e3,
   ): GenerationMarks {
-    return generationMarks(this.generationSpans, axis, xOf);
+    if (axis !== 'tokens') return generationMarks(this.generationSpans, axis, xOf);
+    const { generations, pauses } = generationMarks(this.generationSpans, 'step', xOf);
+    const xOfEdge = (step: number) => (Number.isFinite(step) ? this.xOfStep(axis, step) : step);
+    return {
+      generations: generations.map((each) => ({
+        ...each,
+        range: [xOfEdge(each.range[0]), xOfEdge(each.range[1])] as const,
+      })),
+      pauses,
+    };
   }
 
   group(name: MetricsGroup): Columns {
@@ -85,8 +113,9 @@ export class RunData {
     this.#isComplete = this.detail?.isLive === false && this.metrics?.reading === null;
     this.detail = detail;
     this.#key = key;
-    const { step = [], time = [] } = this.allOf('loss');
+    const { step = [], time = [], tokens = [] } = this.allOf('loss');
     this.clock = new StepClock(step, time, this.startedAt);
+    this.#tokens = new StepClock(step, tokens, 0);
     return true;
   }
 

@@ -2,30 +2,27 @@ import type { PageState } from '../page-state.js';
 import type { ChartSeries, Values } from './chart-data.js';
 import { typicalRange } from './outliers.js';
 
-/** The time constant as a share of the x values in view. */
-const SHARES: Readonly<Record<PageState['smooth'], number>> = {
+/** Steps that an average is over, about: the same for all runs, however long they are and whatever is in view. */
+export const SMOOTHED_STEPS: Readonly<Record<PageState['smooth'], number>> = {
   off: 0,
-  light: 0.01,
-  medium: 0.03,
-  strong: 0.1,
+  light: 10,
+  medium: 100,
+  strong: 1_000,
 };
 const RAW_ALPHA = 0.25;
 
 /**
  * Lines become their moving averages, with the recorded values faint behind; stacks and sparse series stay. Lone
- * outliers are left out: an average would drag each of them behind it.
+ * outliers are left out: an average would draw each of them out.
+ *
+ * @param width of what an average is over, in x values; 0 for none
  */
-export function withSmoothing(
-  series: readonly ChartSeries[],
-  smooth: PageState['smooth'],
-  range: readonly [number, number] | null,
-): ChartSeries[] {
-  if (smooth === 'off') return [...series];
+export function withSmoothing(series: readonly ChartSeries[], width: number): ChartSeries[] {
+  if (width === 0) return [...series];
   return series.flatMap((each) => {
-    if (each.isStacked || each.hasPoints) return [each];
-    const [first, last] = range ?? [each.x[0] ?? 0, each.x.at(-1) ?? 0];
+    if (each.isStacked || each.isSparse) return [each];
     const lone = new Set(typicalRange(each.y, false)?.beyond);
-    const average = movingAverage(each.x, each.y, SHARES[smooth] * (last - first), lone);
+    const average = movingAverage(each.x, each.y, width / 2, lone);
     return [
       { ...each, alpha: RAW_ALPHA, isQuiet: true },
       { ...each, alpha: 1, y: average },
@@ -34,10 +31,10 @@ export function withSmoothing(
 }
 
 /**
- * Exponential moving average. A value weighs exp(-distance / constant), whatever the distance of its neighbours:
- * downsampling does not change the line.
+ * Exponential moving average, centred: it does not lag. A value weighs exp(-distance / constant), before as after,
+ * whatever the distance of its neighbours: downsampling does not change the line.
  *
- * @param leftOut rows that have no weight; there the average stays as it was
+ * @param leftOut rows that have no weight; there the average is that of the others
  */
 export function movingAverage(
   x: Values,
@@ -45,16 +42,33 @@ export function movingAverage(
   constant: number,
   leftOut: ReadonlySet<number> = new Set(),
 ): (number | null)[] {
-  let [sum, weight, before] = [0, 0, Number.NaN];
+  const before = decayingSums(x, y, constant, leftOut);
+  const backwards = new Set([...leftOut].map((row) => y.length - 1 - row));
+  const after = decayingSums(x.toReversed(), y.toReversed(), constant, backwards).reverse();
+  return y.map((value, row) => {
+    const [b, a] = [before[row], after[row]];
+    if (value == null || b === null || a === null) return null;
+    const own = leftOut.has(row) ? 0 : 1;
+    const weight = b.weight + a.weight + own;
+    return weight === 0 ? null : (b.sum + a.sum + own * value) / weight;
+  });
+}
+
+/** Of the rows before each row, as they weigh there; null for a row without a value. */
+function decayingSums(
+  x: Values,
+  y: Values,
+  constant: number,
+  leftOut: ReadonlySet<number>,
+): ({ readonly sum: number; readonly weight: number } | null)[] {
+  let [sum, weight, last] = [0, 0, Number.NaN];
   return y.map((value, row) => {
     const at = x[row];
     if (value == null || at == null) return null;
-    if (!leftOut.has(row)) {
-      const decay = Number.isNaN(before) || constant <= 0 ? 0 : Math.exp((before - at) / constant);
-      before = at;
-      sum = sum * decay + value;
-      weight = weight * decay + 1;
-    }
-    return weight === 0 ? null : sum / weight;
+    const decay = Number.isNaN(last) || constant <= 0 ? 0 : Math.exp(-Math.abs(at - last) / constant);
+    [sum, weight, last] = [sum * decay, weight * decay, at];
+    const here = { sum, weight };
+    if (!leftOut.has(row)) [sum, weight] = [sum + value, weight + 1];
+    return here;
   });
 }

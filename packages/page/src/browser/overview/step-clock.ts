@@ -1,12 +1,15 @@
-/** Converts steps to wall-clock times (ms since 1970) and back, by linear interpolation. */
+/**
+ * Converts steps to what grows with them, and back, by linear interpolation: to wall-clock times (ms since 1970), or to
+ * tokens.
+ */
 export class StepClock {
   readonly #steps: readonly number[];
   readonly #times: readonly number[];
 
   /**
    * @param steps ascending
-   * @param times when each step ended
-   * @param startedAt when the first step began
+   * @param times when each step ended, or the tokens up to then
+   * @param startedAt when the first step began, or 0 tokens
    */
   constructor(steps: readonly (number | null)[], times: readonly (number | null)[], startedAt: number) {
     const known = steps
