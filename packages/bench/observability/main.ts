@@ -10,6 +10,7 @@ import { formatTable } from 'locmoe/format';
 import { countViolations } from './accessibility.js';
 import { benchFailures } from './failures.js';
 import { benchLokiScripts } from './loki-scripts.js';
+import { measureLongRuns } from './long-run.js';
 import { benchMillionLines } from './million-lines.js';
 import { measurePage } from './page.js';
 import { measureTraffic } from './page-traffic.js';
@@ -30,6 +31,7 @@ const BENCHES: Readonly<Record<string, Bench>> = {
   lines: benchMillionLines,
   visible: benchVisible,
   page: measurePage,
+  'long-run': measureLongRuns,
   traffic: measureTraffic,
   a11y: countViolations,
   spans: benchSpans,
