@@ -28,7 +28,7 @@ export function overFair(kept: readonly number[] = []): number[] {
 }
 
 /** Share of its choices that each expert dropped; 0 without choices. */
-export function droppedOf(routed: readonly number[] = [], kept: readonly number[] = []): number[] {
+function droppedOf(routed: readonly number[] = [], kept: readonly number[] = []): number[] {
   return routed.map((count, expert) => (count === 0 ? 0 : 1 - (kept[expert] ?? 0) / count));
 }
 
