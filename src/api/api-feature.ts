@@ -4,7 +4,7 @@ import { bodyLimit } from 'hono/body-limit';
 import { z } from 'zod';
 import { ApiError, invalid } from './api-error.js';
 import { readChatRequest } from './chat-request.js';
-import type { CompletionRequest } from './completion-request.js';
+import { assertTextFits, type CompletionRequest } from './completion-request.js';
 import { asApiError, type CompletionContext, complete, streamCompletion } from './completions.js';
 import type { ServedModels } from './served-models.js';
 import { assertKnown, readTextRequest } from './text-request.js';
@@ -63,6 +63,7 @@ export function apiFeature(options: ApiOptions): HttpFeature {
     limited,
     guarded(async (c) => {
       const { prompt } = await readBody(c, z.object({ prompt: z.string() }));
+      assertTextFits(prompt, options.seqLen, 'prompt');
       const tokens = prompt === tokenizer.endOfTextName ? [tokenizer.endOfText] : tokenizer.encode(prompt);
       return Response.json({ tokens: [...tokens], count: tokens.length, max_model_len: options.seqLen });
     }),
@@ -91,10 +92,10 @@ export function apiFeature(options: ApiOptions): HttpFeature {
 
 async function answerCompletion(
   c: Context,
-  read: (body: unknown, options: ApiOptions) => CompletionRequest,
+  read: (body: unknown, options: ApiOptions) => CompletionRequest | Promise<CompletionRequest>,
   options: ApiOptions,
 ): Promise<Response> {
-  const request = read(await jsonOf(c), options);
+  const request = await read(await jsonOf(c), options);
   const call = new AbortController();
   const gone = () => call.abort(new ApiError(499, 'the caller has gone'));
   const timer = setTimeout(() => {

@@ -5,6 +5,8 @@ import { TrainerError } from '../errors.js';
 import { CHAT } from './answer-form.js';
 import { invalid } from './api-error.js';
 import {
+  assertAnswerFits,
+  assertTextFits,
   type CompletionRequest,
   commonFields,
   commonOf,
@@ -56,6 +58,7 @@ export function readChatRequest(
   const maxTokens = max_completion_tokens ?? max_tokens ?? seqLen;
   if ((max_tokens ?? maxTokens) !== maxTokens)
     throw invalid('max_completion_tokens', `${maxTokens}, but max_tokens is ${max_tokens}`);
+  assertAnswerFits(maxTokens, seqLen, max_completion_tokens == null ? 'max_tokens' : 'max_completion_tokens');
   const domain = models.domainOf(given.model, given.domain ?? null);
   const template = models.templateOf(domain);
   if (template === null) {
@@ -71,6 +74,7 @@ export function readChatRequest(
       content: typeof content === 'string' ? content : content.map(({ text }) => text).join('\n'),
     }),
   );
+  assertTextFits(messages.map(({ content }) => content).join(''), seqLen, 'messages');
   if (messages.at(-1)!.role === 'assistant')
     throw invalid('messages', 'the last one is an answer: end with what is to be answered');
   return {

@@ -89,6 +89,35 @@ export function commonOf(
   };
 }
 
+/** Windows of the model that one answer may fill; clients ask for as many as `LEAST_NEW_TOKENS` of larger models. */
+const MAX_WINDOWS = 16;
+const LEAST_NEW_TOKENS = 1 << 15;
+/** Characters of a text for each token of the window; `LEAST_CHARS` are encoded in a fifth of a second. */
+const CHARS_PER_TOKEN = 32;
+const LEAST_CHARS = 1 << 16;
+
+/** @throws ApiError 400 if an answer would hold its place in the batch for too long */
+export function assertAnswerFits(maxTokens: number, seqLen: number, field: string): void {
+  const most = Math.max(LEAST_NEW_TOKENS, MAX_WINDOWS * seqLen);
+  if (maxTokens > most)
+    throw invalid(
+      field,
+      `${maxTokens}: at most ${most} tokens are generated at once`,
+      'context_length_exceeded',
+    );
+}
+
+/** @throws ApiError 400 if encoding a text would keep other requests waiting, most of which the model cannot see anyway */
+export function assertTextFits({ length }: string, seqLen: number, field: string): void {
+  const most = Math.max(LEAST_CHARS, CHARS_PER_TOKEN * seqLen);
+  if (length > most)
+    throw invalid(
+      field,
+      `${length} characters: at most ${most} are taken, the model sees ${seqLen} tokens at once`,
+      'context_length_exceeded',
+    );
+}
+
 /**
  * A body that is refused: names its first wrong field.
  *

@@ -1,8 +1,11 @@
+import { setImmediate } from 'node:timers/promises';
 import { z } from 'zod';
 import type { Tokenizer } from '../data/tokenizer.js';
 import { TEXT } from './answer-form.js';
 import { invalid } from './api-error.js';
 import {
+  assertAnswerFits,
+  assertTextFits,
   type CompletionRequest,
   commonFields,
   commonOf,
@@ -47,10 +50,10 @@ const bodySchema = z.strictObject({
  *
  * @throws ApiError 400 naming the field, 404 for an unknown model
  */
-export function readTextRequest(
+export async function readTextRequest(
   body: unknown,
   { models, tokenizer, seqLen }: { models: ServedModels; tokenizer: Tokenizer; seqLen: number },
-): CompletionRequest {
+): Promise<CompletionRequest> {
   const parsed = bodySchema.safeParse(body);
   if (!parsed.success) throw refusalOf(parsed.error, ignored);
   const given = parsed.data;
@@ -58,7 +61,9 @@ export function readTextRequest(
   if ((given.best_of ?? common.numChoices) !== common.numChoices)
     throw invalid('best_of', 'only the value of n is possible');
   const domain = models.domainOf(given.model, given.domain ?? null);
-  const prompts = promptsOf(given.prompt ?? '', tokenizer);
+  const maxTokens = given.max_tokens ?? DEFAULT_MAX_TOKENS;
+  assertAnswerFits(maxTokens, seqLen, 'max_tokens');
+  const prompts = await promptsOf(given.prompt ?? '', tokenizer, seqLen);
   const logprobs = given.logprobs ?? null;
   const echo = given.echo ?? false;
   for (const { tokenIds } of prompts) {
@@ -70,7 +75,6 @@ export function readTextRequest(
         'context_length_exceeded',
       );
   }
-  const maxTokens = given.max_tokens ?? DEFAULT_MAX_TOKENS;
   if (maxTokens === 0 && !echo) throw invalid('max_tokens', '0 gives nothing without echo');
   return { ...common, domain, prompts, maxTokens, logprobs, echo, form: TEXT };
 }
@@ -88,20 +92,25 @@ export function assertKnown(
 
 type GivenPrompt = NonNullable<z.infer<typeof bodySchema>['prompt']>;
 
-function promptsOf(given: GivenPrompt, tokenizer: Tokenizer): RequestPrompt[] {
-  const ofText = (text: string): RequestPrompt => ({
-    // In training every text follows an end-of-text token.
-    tokenIds: [tokenizer.endOfText, ...tokenizer.encode(text)],
-    numImplicit: 1,
-    text,
-  });
+async function promptsOf(given: GivenPrompt, tokenizer: Tokenizer, seqLen: number): Promise<RequestPrompt[]> {
+  const ofTexts = async (texts: readonly string[]): Promise<RequestPrompt[]> => {
+    for (const text of texts) assertTextFits(text, seqLen, 'prompt');
+    const prompts: RequestPrompt[] = [];
+    for (const text of texts) {
+      // Between two texts other requests have their turn.
+      await setImmediate();
+      // In training every text follows an end-of-text token.
+      prompts.push({ tokenIds: [tokenizer.endOfText, ...tokenizer.encode(text)], numImplicit: 1, text });
+    }
+    return prompts;
+  };
   const ofIds = (tokenIds: readonly number[]): RequestPrompt => ({
     tokenIds,
     numImplicit: 0,
     text: tokenizer.decode(tokenIds, true),
   });
-  if (typeof given === 'string') return [ofText(given)];
-  if (given.every((item) => typeof item === 'string')) return given.map(ofText);
+  if (typeof given === 'string') return ofTexts([given]);
+  if (given.every((item) => typeof item === 'string')) return ofTexts(given);
   if (given.every((item) => typeof item === 'number')) return [ofIds(given)];
   return (given as number[][]).map(ofIds);
 }

@@ -7,12 +7,14 @@ import { printable } from '../format.js';
 import { endAtSignals, keepInspectorShut } from '../os/on-signals.js';
 import { VERSION } from '../rpc/version.js';
 import { COMMANDS } from './commands.js';
+import { endWithNpx } from './npx-watch.js';
 import { addBenchCommands } from './packages.js';
 
 /** Commands that go on when nobody reads their output. */
 const GO_ON_UNREAD = ['train', 'serve', 'node', 'api'];
 const FLUSH_TIMEOUT_MS = 2_000;
 keepInspectorShut();
+endWithNpx();
 endAtSignals();
 let command = '';
 const [first = '', second = ''] = process.argv.slice(2).filter((word) => !word.startsWith('-'));

@@ -147,7 +147,7 @@ function unsupported({ model, normalizer, pre_tokenizer, added_tokens }: Tokeniz
   return undefined;
 }
 
-function badVocabulary({ model: { vocab, merges } }: TokenizerFile): string | undefined {
+function badVocabulary({ model: { vocab, merges }, added_tokens }: TokenizerFile): string | undefined {
   if (typeof vocab !== 'object' || vocab === null || !Array.isArray(merges))
     return 'it has no vocab and merges';
   for (const [token, id] of Object.entries(vocab))
@@ -155,6 +155,22 @@ function badVocabulary({ model: { vocab, merges } }: TokenizerFile): string | un
   const byte = BYTE_CHARACTERS.findIndex((character) => !Object.hasOwn(vocab, character));
   if (byte >= 0)
     return `it has no token for byte 0x${byte.toString(16).padStart(2, '0')}, so some text would be lost`;
+  const names = new Map<number, string>();
+  for (const [token, id] of [
+    ...Object.entries(vocab),
+    ...added_tokens.map(({ content, id }) => [content, id]),
+  ] as [string, number][]) {
+    const other = names.get(id) ?? token;
+    if (other !== token)
+      return `${JSON.stringify(other)} and ${JSON.stringify(token)} have the same id ${id}`;
+    names.set(id, token);
+  }
+  for (const merge of merges) {
+    const parts: unknown[] = typeof merge === 'string' ? merge.split(' ') : Array.isArray(merge) ? merge : [];
+    const unknown = [...parts, parts.join('')].find((part) => !Object.hasOwn(vocab, String(part)));
+    if (parts.length !== 2 || unknown !== undefined)
+      return `merge ${JSON.stringify(merge)} is of what is no token in vocab`;
+  }
   return undefined;
 }
 

@@ -31,12 +31,13 @@ export interface Tokenizer {
  * Opens a HuggingFace `tokenizer.json` of a byte-level BPE.
  *
  * @param endOfText name of the token that ends a text, where it has none of the usual names
+ * @param origin what messages call it, if `file` is a copy
  * @throws TrainerError `BAD_INPUT` if the file is missing, or is not a tokenizer of a supported kind
  */
-export function loadTokenizer(file: string, endOfText: string | null = null): Tokenizer {
+export function loadTokenizer(file: string, endOfText: string | null = null, origin = file): Tokenizer {
   const bytes = readTokenizerFile(file);
-  const facts = inspectTokenizer(file, bytes, endOfText);
-  const kitoken = parse(file, bytes);
+  const facts = inspectTokenizer(origin, bytes, endOfText);
+  const kitoken = parse(origin, bytes);
   // A byte order mark is ordinary text here; by default the decoder would drop it.
   const utf8 = new TextDecoder('utf-8', { ignoreBOM: true });
   const bytesOf = (ids: ArrayLike<number>, special = false) =>

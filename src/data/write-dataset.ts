@@ -62,7 +62,8 @@ export async function writeDataset(preparation: Preparation, options: WriteOptio
   const builtIn = isLarge ? heldOutText(extracted, options.log) : extracted;
   write(TOKENIZER_FILE, await tokenizerBytes([...builtIn.values()], [...own.values()], options));
   const tokenizerFile = path.join(work, TOKENIZER_FILE);
-  const tokenizer = loadTokenizer(tokenizerFile, options.endOfText);
+  const origin = options.tokenizer === 'train' ? tokenizerFile : options.tokenizer;
+  const tokenizer = loadTokenizer(tokenizerFile, options.endOfText, origin);
   if (tokenizer.vocabSize !== vocabSize)
     throw new TrainerError(
       'BAD_INPUT',

@@ -4,6 +4,8 @@ import { EXIT, TrainerError } from '../errors.js';
 /** Ctrl-C, the wish of another process, and the terminal's end. */
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 
+let wasAsked = false;
+
 /**
  * Calls `listener` at every signal that asks a command to end.
  *
@@ -14,10 +16,19 @@ export function onSignals(
   listener: (signal: NodeJS.Signals) => void,
   signals: EventEmitter = process,
 ): () => void {
-  for (const signal of SIGNALS) signals.on(signal, listener);
-  return () => {
-    for (const signal of SIGNALS) signals.off(signal, listener);
+  const hear = (signal: NodeJS.Signals) => {
+    wasAsked = true;
+    listener(signal);
   };
+  for (const signal of SIGNALS) signals.on(signal, hear);
+  return () => {
+    for (const signal of SIGNALS) signals.off(signal, hear);
+  };
+}
+
+/** Whether a signal has asked this command to end; a second one may end it at once. */
+export function wasAskedToEnd(): boolean {
+  return wasAsked;
 }
 
 /** From now on a signal that nothing else listens for ends this process at once, in one line. */

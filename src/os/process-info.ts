@@ -35,6 +35,16 @@ export function processIdentity(pid: number): string {
   }
 }
 
+/** Id of the parent of a process, and of its process group; 0 once it is gone. */
+export function familyOf(pid: number): { readonly parent: number; readonly group: number } {
+  try {
+    const [, parent, group] = fieldsOf(pid).map(Number);
+    return { parent: parent!, group: group! };
+  } catch {
+    return { parent: 0, group: 0 };
+  }
+}
+
 /** State letter (R, S, D, T, Z) and resident bytes of a process; `X` and 0 once it is gone. */
 export function processInfo(pid: number): { state: string; residentBytes: number } {
   try {

@@ -154,6 +154,8 @@ describe('the openai client', () => {
     [{ presence_penalty: 1 }, 'presence_penalty'],
     [{ max_tokens: -1 }, 'max_tokens'],
     [{ max_tokens: 0 }, 'max_tokens'],
+    [{ max_tokens: 1e9 }, 'max_tokens'],
+    [{ prompt: 'a '.repeat(40_000) }, 'prompt'],
     [{ n: 99 }, 'n'],
     [{ temperature: 'hot' }, 'temperature'],
     [{ functions: [] }, 'functions'],
@@ -269,9 +271,26 @@ describe('many callers', () => {
     });
   });
 
+  it('are refused a text that would keep the others waiting', async () => {
+    const { root } = await serve();
+    const tokenize = (prompt: string) =>
+      fetch(`${root}/tokenize`, { method: 'POST', body: JSON.stringify({ prompt }) });
+    const refused = await tokenize('a '.repeat(2_000_000));
+    expect(refused.status).toBe(400);
+    expect(await refused.json()).toMatchObject({
+      error: {
+        code: 'context_length_exceeded',
+        message: expect.stringContaining(
+          '4000000 characters: at most 65536 are taken, the model sees 16 tokens',
+        ),
+      },
+    });
+    expect((await tokenize('a '.repeat(32_768))).status).toBe(200);
+  });
+
   it('are told to come again when the queue is full', async () => {
     const { post, health } = await serve({ maxBatch: 1, maxWaiting: 2 });
-    const long = { model: 'run:a', prompt: 'the', max_tokens: 100_000, temperature: 0 };
+    const long = { model: 'run:a', prompt: 'the', max_tokens: 30_000, temperature: 0 };
     const leave = new AbortController();
     const first = [0, 1, 2].map(() => post(long, leave.signal).catch(() => null));
     await until(async () => (await health()).waiting === 2);
@@ -290,7 +309,7 @@ describe('many callers', () => {
   it('free their place when they stop reading a stream', async () => {
     const { client, health } = await serve();
     const stream = await client.completions.create({
-      ...{ model: 'run:a', prompt: 'the', max_tokens: 100_000, temperature: 0, stream: true },
+      ...{ model: 'run:a', prompt: 'the', max_tokens: 30_000, temperature: 0, stream: true },
     });
     for await (const _ of stream) break;
     await until(async () => (await health()).running === 0);
@@ -298,7 +317,7 @@ describe('many callers', () => {
 
   it('do not wait for ever', async () => {
     const { post } = await serve({ requestTimeoutS: 1 });
-    const long = { model: 'run:a', prompt: 'the', max_tokens: 1_000_000, temperature: 0, n: 4 };
+    const long = { model: 'run:a', prompt: 'the', max_tokens: 30_000, temperature: 0, n: 4 };
     const [whole, streamed] = await Promise.all([post(long), post({ ...long, stream: true })]);
     expect(whole.status).toBe(504);
     expect(await whole.json()).toMatchObject({ error: { type: 'server_error', code: 'timeout' } });

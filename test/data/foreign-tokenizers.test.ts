@@ -176,6 +176,8 @@ it('finds an end of text of another name in tokenizer_config.json, or where it i
   mkdirSync(place);
   const file = variant((json) => {
     json.added_tokens[0].content = '<|return|>';
+    json.model.vocab['<|return|>'] = json.model.vocab['<|endoftext|>'];
+    delete json.model.vocab['<|endoftext|>'];
   }, 'own/tokenizer.json');
   expect(() => loadTokenizer(file)).toThrow(
     /no end-of-text token of a known name.*name it with data.endOfText/,
@@ -187,6 +189,26 @@ it('finds an end of text of another name in tokenizer_config.json, or where it i
 });
 
 it.each<[string, (json: Json) => void, RegExp]>([
+  [
+    'two tokens of one id',
+    (json) => Object.assign(json.model.vocab, { twin: 97 }),
+    /"\w+" and "twin" have the same id 97/,
+  ],
+  [
+    'an added token with the id of another',
+    added({ id: 97, content: '<x>' }),
+    /and "<x>" have the same id 97/,
+  ],
+  [
+    'a merge of what is no token',
+    (json) => json.model.merges.push('a bb'),
+    /merge "a bb" is of what is no token/,
+  ],
+  [
+    'a merge that makes no token',
+    (json) => json.model.merges.push(['a', 'b']),
+    /merge \["a","b"\] is of what/,
+  ],
   [
     'Unigram',
     (json) => Object.assign(json.model, { type: 'Unigram', vocab: [['a', 0]] }),

@@ -1,7 +1,7 @@
 import { readdirSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
-import { type Locmoe, startTraining, temporaryFolder } from './support.js';
+import { Locmoe, startTraining, temporaryFolder } from './support.js';
 
 const POLL_MS = 5;
 
@@ -57,4 +57,24 @@ describe('an agent that is killed before its workers have attached', () => {
     expect((await run.finished).code).toBe(3);
     await run.expectNothingLeft();
   }, 40_000);
+});
+
+describe('a command that npx started', () => {
+  const NODE = ['node', '--coordinator', '127.0.0.1:1', '--forever'];
+
+  it('ends in order once npx has ended', async () => {
+    const run = new Locmoe(NODE, {}, ['npx', 'locmoe']);
+    await run.until(/waiting: /);
+    run.child.kill('SIGTERM');
+    await run.expectNothingLeft(20_000);
+  }, 60_000);
+
+  it('goes on in the background when the shell has ended', async () => {
+    const command = `nohup npx locmoe ${NODE.join(' ')} & wait`;
+    const run = new Locmoe([command], {}, ['sh', '-c']);
+    await run.until(/waiting: /);
+    run.child.kill('SIGKILL');
+    await sleep(2_000);
+    expect(run.descendants().length).toBeGreaterThanOrEqual(2);
+  }, 60_000);
 });

@@ -1,0 +1,38 @@
+import { readFileSync } from 'node:fs';
+import { wasAskedToEnd } from '../os/on-signals.js';
+import { familyOf, processIdentity } from '../os/process-info.js';
+
+const WATCH_MS = 500;
+const SHELLS = ['sh', 'dash', 'bash', 'busybox'];
+
+/**
+ * Ends this command in order, as SIGTERM does, once the npx that started it has ended: a signal to npx does not reach what
+ * runs under its shell. One that has left npx's process group (setsid) goes on, as does one that a program under npx started.
+ */
+export function endWithNpx(env: NodeJS.ProcessEnv = process.env): void {
+  if (env.npm_command !== 'exec') return;
+  const npx = npxOf(process.pid);
+  if (npx === null) return;
+  const identity = processIdentity(npx);
+  const timer = setInterval(() => {
+    if (processIdentity(npx) === identity) return;
+    clearInterval(timer);
+    if (!wasAskedToEnd()) process.kill(process.pid, 'SIGTERM');
+  }, WATCH_MS);
+  timer.unref();
+}
+
+/** The npx that started a process, directly or through its shell; null if there is none in the same process group. */
+function npxOf(pid: number): number | null {
+  const { group, parent } = familyOf(pid);
+  const starter = SHELLS.includes(nameOf(parent)) ? familyOf(parent).parent : parent;
+  return nameOf(starter).startsWith('npm exec') && familyOf(starter).group === group ? starter : null;
+}
+
+function nameOf(pid: number): string {
+  try {
+    return readFileSync(`/proc/${pid}/comm`, 'utf8').trim();
+  } catch {
+    return '';
+  }
+}
