@@ -174,7 +174,7 @@ const ELSEWHERE: readonly (readonly [RegExp, string])[] = [
   [/^docker (stop|kill)$/, 'named in a sentence; test/cluster/compose.ts does both'],
   [/^docker (swarm|stack|service) |^export LOCMOE_IMAGE|^export VOLUME_TYPE/, 'test/cluster/swarm.ts'],
   [/^kubectl /, 'there is no cluster; test/cluster/configuration.test.ts validates the manifests'],
-  [/^logcli |^export LOKI_ADDR/, 'foreign; packages/logs/test/loki asks what it asks'],
+  [/^logcli |^export LOKI_/, 'foreign; packages/logs/test/loki asks what it asks'],
   [/^curl http:\/\/127\.0\.0\.1:8000\/v1\//, 'api.test.ts and test/api ask the same'],
   [/^lm_eval /, 'foreign; api.test.ts and test/api ask what it asks'],
   [/^tensorboard /, 'foreign; test/metrics/tensorboard reads the files back'],
