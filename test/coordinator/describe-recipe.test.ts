@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
 import { resolveConfig } from '../../src/config/resolve.js';
-import { describeRecipe } from '../../src/coordinator/describe-recipe.js';
+import { describeLength, describeRecipe } from '../../src/coordinator/describe-recipe.js';
 
 const YAML = `
 name: notes
@@ -10,16 +10,19 @@ train: { steps: 1000, globalBatch: 16, learningRate: 0.1 }
 data: { validationShare: 0.1, domains: [{ notes: { files: notes.txt } }] }
 `;
 
+const configWith = (...sets: string[]) => resolveConfig(YAML, '/here/notes.yaml', { sets });
+
+it('a recipe is told of before its text is read', () => {
+  expect(describeRecipe({ yaml: YAML, numFiles: 2, bytes: 330_000 }, configWith())).toEqual([
+    'text: 2 files, 330 kB, as domain notes',
+    'recipe: vocabulary 1,024, d = 8, 1 + 1 layers, 2 experts (--print-config shows it, --set changes it)',
+  ]);
+});
+
 it.each([
-  [
-    [],
-    'recipe: vocabulary 1,024, d = 8, 1 + 1 layers, 2 experts; 1,000 steps of 1,024 tokens, about 11 times through',
-  ],
-  [['train.maxTokens=8000'], /; 7 steps of 1,024 tokens, 0\.08 of the text \(/],
-  [['train.steps=95'], /; 95 steps of 1,024 tokens, about once through the text \(/],
-])('a recipe with %j is told of with the length that a run has', (sets, told) => {
-  const recipe = { yaml: YAML, numFiles: 2, bytes: 330_000, bytesPerToken: 3.2 };
-  const [text, line] = describeRecipe(recipe, resolveConfig(YAML, '/here/notes.yaml', { sets }));
-  expect(text).toBe('text: 2 files, 330 kB, as domain notes');
-  expect(line).toMatch(told);
+  [[], 'length: 1,000 steps of 1,024 tokens, 11 passes over 92,800 tokens of text'],
+  [['train.maxTokens=8000'], 'length: 7 steps of 1,024 tokens, 0.077 passes over 92,800 tokens of text'],
+  [['train.steps=95'], 'length: 95 steps of 1,024 tokens, 1.0 passes over 92,800 tokens of text'],
+])('with %j its length is that of the run, over the tokens that were counted', (sets, told) => {
+  expect(describeLength(configWith(...sets), 92_800)).toBe(told);
 });
