@@ -39,7 +39,7 @@ export class MetricsReader {
     readonly sink: RecordSink,
   ) {}
 
-  /** Bytes read, of those that the file had when it was last opened. */
+  /** Bytes read, of those that the file had when it was last opened; none until the sink has begun. */
   get progress(): { readonly bytes: number; readonly ofBytes: number } {
     return { bytes: this.#offset, ofBytes: this.#size };
   }
@@ -77,13 +77,14 @@ export class MetricsReader {
     try {
       const { ino, size: bytes } = await handle.stat({ bigint: true });
       const file = { handle, size: Number(bytes) };
-      this.#size = file.size;
       // A resumed run rewrites the file without the steps that it repeats.
       if (ino !== this.#inode || file.size < this.#offset) {
         this.#offset = 0;
+        this.#size = 0;
         this.#offset = await this.sink.begin(file);
         this.#inode = ino;
       }
+      this.#size = file.size;
       let piece = Buffer.alloc(PIECE_BYTES);
       while (this.#offset < file.size) {
         const { bytesRead } = await handle.read(piece, 0, piece.length, this.#offset);

@@ -59,6 +59,27 @@ it.each([1, 2, 3, 100, 1 << 20])(
   },
 );
 
+it('goes on from where the sink begins, which may take a while in which nothing is known to be left', async () => {
+  const lines = [1, 2, 3].map((number) => `${JSON.stringify(step(number))}\n`);
+  const file = fileOf(lines.join(''));
+  const added: unknown[] = [];
+  let whileBegun: unknown;
+  const reader: MetricsReader = new MetricsReader(file, {
+    begin: () => {
+      whileBegun = reader.progress;
+      return lines[0].length;
+    },
+    add: (record, offset) => added.push([record, offset]),
+  });
+  await reader.update();
+  expect(whileBegun).toEqual({ bytes: 0, ofBytes: 0 });
+  expect(added).toEqual([
+    [step(2), lines[0].length],
+    [step(3), lines[0].length + lines[1].length],
+  ]);
+  expect(reader.progress).toEqual({ bytes: lines.join('').length, ofBytes: lines.join('').length });
+});
+
 it('has no records of a run without the file', () => {
   expect(readRecords('/nowhere/metrics.ndjson')).toEqual([]);
   expect(lastRecords('/nowhere/metrics.ndjson')).toEqual([]);
