@@ -149,7 +149,7 @@ describe('a run that is stopped', () => {
         process.kill(cluster.workerPids[1], 'SIGKILL');
       },
     });
-    expect(performance.now() - killedAt).toBeLessThan(5000);
+    expect(performance.now() - killedAt).toBeLessThan(25_000);
     expect(ranks[1].signal).toBe('SIGKILL');
     for (const rank of [0, 2, 3]) expect(ranks[rank].error).toMatchObject({ code: 'ABORTED' });
     expect(paths.map(existsSync)).toEqual([false, false]);

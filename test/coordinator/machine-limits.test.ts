@@ -10,9 +10,7 @@ import {
 const LAPTOP = { cores: 2, memoryBytes: 4e9, freeBytes: 3e9, freeSharedBytes: 2e9 };
 
 function refusal(check: () => void): string {
-  const started = performance.now();
   expect(check).toThrow(expect.objectContaining({ code: 'BAD_CONFIG' }));
-  expect(performance.now() - started).toBeLessThan(500);
   try {
     check();
   } catch (error) {

@@ -58,7 +58,8 @@ describe('NearDuplicates', () => {
 });
 
 it('chunks a long text without line ends in time proportional to its length', () => {
-  const started = performance.now();
+  // Time of the processor: that by the wall depends on what else runs.
+  const started = process.cpuUsage();
   expect(chunkText('word '.repeat(400_000)).length).toBe(500);
-  expect(performance.now() - started).toBeLessThan(2000);
+  expect(process.cpuUsage(started).user / 1000).toBeLessThan(2000);
 });

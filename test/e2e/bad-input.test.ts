@@ -194,7 +194,7 @@ describe('what a run needs is missing', () => {
     await refused(args, /locmoe: .*needs \d+ bytes in \/dev\/shm.*cluster\.ringBytes/);
     // It is known before any text is prepared.
     expect(readdirSync(folder)).toEqual(['micro.yaml']);
-  }, 60_000);
+  });
 });
 
 describe('a checkpoint is refused', () => {

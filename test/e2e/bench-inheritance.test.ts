@@ -26,4 +26,4 @@ it('bench inheritance trains dense, inherited and from scratch, and reports', as
   expect(inherited[0].loss).toBeCloseTo(dense[7].loss, 4);
   for (const picture of ['since-start', 'all-tokens'])
     expect(existsSync(path.join(folder, `inheritance-${picture}.svg`)), picture).toBe(true);
-}, 60_000);
+});

@@ -95,4 +95,4 @@ it('says what is missing without oneDNN, and what LOCMOE_KERNELS may be', async 
     2,
     'locmoe: LOCMOE_ONEDNN is /no/libdnnl.so: there is no such file',
   ]);
-}, 60_000);
+});

@@ -41,7 +41,7 @@ it('injects what a run takes, the same faults for the same seed, and leaves the 
   run.interrupt();
   expect((await run.finished).code).toBe(130);
   await run.expectNothingLeft();
-}, 90_000);
+});
 
 it('touches only runs of its own that take the fault', async () => {
   const folder = temporaryFolder();
@@ -64,4 +64,4 @@ it('touches only runs of its own that take the fault', async () => {
   expect(code, stdout).toBe(0);
   expect((await run.finished).code).toBe(3);
   expect((await chaos(folder)).stderr).toMatch(/is not going on|no process of this user/);
-}, 90_000);
+});

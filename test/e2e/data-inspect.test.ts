@@ -65,7 +65,7 @@ it('tells of text by domain, with what was left out, the longest documents and a
   const nothing = await run(folder, 'data', 'inspect');
   expect(nothing.code).toBe(2);
   expect(nothing.stderr).toMatch(/^locmoe: say what to inspect/);
-}, 60_000);
+});
 
 it('counts the steps of --text by what is left of it without duplicates', async () => {
   const folder = temporaryFolder();

@@ -62,7 +62,7 @@ describe('locmoe doctor', () => {
     expect((await run.finished).code, run.output).toBe(130);
     await run.expectNothingLeft();
     expect(leftovers(run)).toEqual([]);
-  }, 60_000);
+  });
 
   it('ends like a training that fails', async () => {
     const run = new Locmoe(['doctor', '--config', 'tiny', '--data-dir', DATA_DIR]);
@@ -74,7 +74,7 @@ describe('locmoe doctor', () => {
     expect(stderr).toMatch(/^locmoe: run failed: .*\n {2}culprit: rank 0 .*, killed by SIGKILL\n/);
     expect(stderr).not.toMatch(/resume|logs/);
     expect(leftovers(run)).toEqual([]);
-  }, 60_000);
+  });
 
   it.each([
     [['--config', 'tyni'], /^locmoe: --config tyni: .*did you mean tiny\?\n$/],

@@ -285,7 +285,7 @@ describe('README.md and docs', () => {
         expectPrinted([`locmoe ${name} --help`, new RegExp(`^Usage: locmoe ${name} `)]),
       ),
     );
-  }, 60_000);
+  });
 });
 
 describe('a run as README.md tells it', () => {
@@ -323,7 +323,7 @@ describe('a run as README.md tells it', () => {
     expect(runId).not.toBe(from);
     run.interrupt();
     await expectEnd(run, 130);
-  }, 60_000);
+  });
 
   it('serves metrics, and writes events', async () => {
     const run = await startTraining(HTTP);
@@ -348,7 +348,7 @@ describe('a run as README.md tells it', () => {
     expect(run.pidsOf('agent')).toHaveLength(1);
     run.interrupt();
     await expectEnd(run, 130);
-  }, 60_000);
+  });
 });
 
 describe('text of your own', () => {

@@ -83,7 +83,7 @@ it('asks the questions of a file, writes every answer, and compares two sets of 
   );
   expect(compared.stdout).toMatch(/without a partner: 20 of A, 0 of B\n60 pairs had different prompts/);
   expect(readdirSync(folder).filter((name) => name.endsWith('.tmp'))).toEqual([]);
-}, 60_000);
+});
 
 it('gives the same answers with one process as with one for each processor', async () => {
   const [one, each] = ['one.jsonl', 'each.jsonl'].map((name) => path.join(folder, name));

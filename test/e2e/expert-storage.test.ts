@@ -33,7 +33,7 @@ it('a worker with experts in a file that is killed leaves nothing, and its run e
   expect(Number(touched)).toBeGreaterThan(20 * 20);
   // More than once each to begin with, and for a validation.
   expect(Number(reads)).toBeGreaterThan(3 * 64);
-}, 60_000);
+});
 
 it('settings that cannot be are answered in one line', async () => {
   const failure = async (...more: readonly string[]) => {
@@ -61,4 +61,4 @@ it('settings that cannot be are answered in one line', async () => {
     /run failed: rank \d, node 0, step 1, .*: moe\.expertStorage\.budgetMB has room for 3 \(0\.2 MB\) of this rank's experts, and a step needs at least \d+ \(\d+\.\d MB\)/,
   );
   expect(readdirSync(newestRun(small.folder)).filter((file) => file.includes('expert'))).toEqual([]);
-}, 60_000);
+});

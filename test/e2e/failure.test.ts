@@ -81,7 +81,8 @@ describe('a worker that', () => {
     process.kill(victim, 'SIGKILL');
     const end = await endOf(run);
     expect(end.code).toBe(3);
-    expect(end.tookS).toBeLessThan(6);
+    // Far below the deadline after which a hang is one.
+    expect(end.tookS).toBeLessThan(40);
     expect(verdict(end)).toMatch(
       new RegExp(
         `run failed: rank \\d, node \\d, step \\d+, .*worker \\(pid ${victim}\\) was killed by SIGKILL`,
@@ -149,7 +150,7 @@ describe('a worker that', () => {
     resumed.interrupt();
     expect((await resumed.finished).code).toBe(130);
     await resumed.expectNothingLeft();
-  }, 60_000);
+  });
 
   it('is stopped by SIGSTOP is named within the deadline of the others, with what they wait for', async () => {
     const folder = temporaryFolder();
@@ -186,7 +187,7 @@ describe('a worker that', () => {
     expect(end.stderr).toContain(`pid ${victim}, stopped (SIGSTOP)`);
     expect(end.stderr).toMatch(/no checkpoint was saved yet/);
     await run.expectNothingLeft();
-  }, 60_000);
+  });
 
   it('is stopped for 3 s only delays the run', async () => {
     const run = await startedRun(2, 1);
@@ -197,7 +198,7 @@ describe('a worker that', () => {
     // A last checkpoint takes all ranks.
     run.interrupt();
     expect((await run.finished).code).toBe(130);
-  }, 60_000);
+  });
 
   it('is alive but stuck is named with the collective that it missed, and with its stack', async () => {
     const folder = temporaryFolder();
@@ -217,7 +218,7 @@ describe('a worker that', () => {
       /stack of rank 3\n {2}strike \(.*\n {2}failpoint \(.*\n {2}(async )?Trainer\.run \(.*trainer\.js/,
     );
     await run.expectNothingLeft();
-  }, 60_000);
+  });
 
   it('computes what is not finite says so, with steps and remedy', async () => {
     const folder = temporaryFolder();
@@ -230,7 +231,7 @@ describe('a worker that', () => {
     expect(verdict(end)).toMatch(/steps \d to \d were not finite.*train\.learningRate/);
     expect(end.stderr).toMatch(/resume: .*step-000001 .*--set train\.learningRate=5e\+29/);
     await run.expectNothingLeft();
-  }, 60_000);
+  });
 });
 
 describe('a node agent that', () => {
@@ -241,13 +242,13 @@ describe('a node agent that', () => {
     process.kill(victim, 'SIGKILL');
     const end = await endOf(run);
     expect(end.code).toBe(3);
-    expect(end.tookS).toBeLessThan(12);
+    expect(end.tookS).toBeLessThan(40);
     expect(verdict(end)).toMatch(new RegExp(`node \\d.*\\(pid ${victim}\\) was lost`));
     expect(reportOf(folder)).toMatchObject({
       ...{ code: 'NODE_LOST', rank: null, node: expect.any(Number), pid: victim, signal: 'SIGKILL' },
     });
     await run.expectNothingLeft();
-  }, 60_000);
+  });
 });
 
 describe('a coordinator that', () => {
@@ -256,7 +257,7 @@ describe('a coordinator that', () => {
     run.child.kill('SIGKILL');
     await run.finished;
     await run.expectNothingLeft(6_000);
-  }, 60_000);
+  });
 });
 
 describe('a failed run', () => {
@@ -283,5 +284,5 @@ describe('a failed run', () => {
     expect(from(1, 1).map(({ msg }) => msg)).toContainEqual(expect.stringMatching(/^training from step 1/));
     expect(records.some(({ level, msg }) => level === 'error' && /SIGKILL/.test(msg))).toBe(true);
     for (const record of records) expect(record).toMatchObject({ run: expect.any(String), generation: 1 });
-  }, 60_000);
+  });
 });

@@ -59,7 +59,7 @@ describe('locmoe flight', () => {
     expect(stdout.split('\n')[0]).toBe(report.summary);
     expect(stdout).toMatch(new RegExp(`rank ${odd.rank} +${odd.node} +${victim} +T `));
     expect(stdout).toMatch(/last 3 of \d+ operations/);
-  }, 90_000);
+  });
 
   it('names a killed worker, also from the file of the other node alone', async () => {
     let victim = 0;
@@ -78,7 +78,7 @@ describe('locmoe flight', () => {
     expect(other.ranks.map(({ node }) => node)).toEqual([1 - odd.node, 1 - odd.node]);
 
     await refusesBadFiles(path.join(folder, 'flight'));
-  }, 90_000);
+  });
 
   it('says in one line that there is nothing to read', async () => {
     const folder = temporaryFolder();

@@ -21,14 +21,14 @@ it('a full disk costs a checkpoint on the way, not the run', async () => {
   expect(code, stderr).toBe(0);
   expect(stdout).toMatch(/warning: no checkpoint of step 10: .*ENOSPC.*free some space; the run goes on/);
   expect(checkpoints).toEqual(['latest', 'step-000020', 'step-000030']);
-}, 60_000);
+});
 
 it('a full disk fails a run that cannot save its end', async () => {
   const { code, stderr, checkpoints } = await trainOnFullDisk(100);
   expect(code, stderr).toBe(3);
   expect(stderr).toMatch(/run failed: .*checkpoint write.*ENOSPC.*free some space/);
   expect(checkpoints).toEqual([]);
-}, 60_000);
+});
 
 it('a disk that is really full costs a run what it would have recorded, and each that records says so once', async (context) => {
   const disk = smallDisk(16 << 20);
@@ -57,4 +57,4 @@ it('a disk that is really full costs a run what it would have recorded, and each
   expect([...lossCurve(directory).keys()].at(-1)).toBe(Number(lastStep));
   expect(JSON.parse(readFileSync(path.join(directory, 'run.json'), 'utf8')).state).toBe('finished');
   await run.expectNothingLeft();
-}, 60_000);
+});

@@ -64,7 +64,7 @@ describe.skipIf(reason !== null)('the page of a live run', () => {
     await again.waitForSelector('.chart .u-over');
     await again.close();
     expect((await fetch(page.url())).status).toBe(401);
-  }, 60_000);
+  });
 
   it('draws every chart, and goes on as the run does', async () => {
     await page.waitForSelector('.chart .u-over');
@@ -78,7 +78,7 @@ describe.skipIf(reason !== null)('the page of a live run', () => {
     await eventually(step).toBeGreaterThan(before + 3);
     expect(await page.textContent('.numbers')).toMatch(/running.*tokens\/s\d.*left\d/);
     await screenshot(page, 'overview-light');
-  }, 60_000);
+  });
 
   it('has one cursor over all charts, and zooms them together', async () => {
     const plot = (await page.locator('.chart .u-over').first().boundingBox())!;
@@ -136,7 +136,7 @@ describe.skipIf(reason !== null)('the page of a live run', () => {
     await eventually(() => page.url()).toMatch(new RegExp(`step=${step + 1}`));
     await page.keyboard.press('1');
     await page.waitForSelector('.overview:not([hidden])');
-  }, 60_000);
+  });
 
   it('filters by a level of the histogram, and takes it back', async () => {
     await page.keyboard.press('2');
@@ -172,7 +172,7 @@ describe.skipIf(reason !== null)('the page of a live run', () => {
     await page.click('.details [aria-label^="only lines where step is"]:not([aria-label*="not"])');
     await eventually(query).toMatch(/\| json \| step="\d+"$/);
     await eventually(() => rows().count()).toBe(1);
-  }, 60_000);
+  });
 
   it('shows lines as text, whatever is in them', async () => {
     const record = {
@@ -242,7 +242,7 @@ describe.skipIf(reason !== null)('the page of a live run', () => {
     expect(await rows().count()).toBeLessThan(paused);
     await page.click('.live');
     expect(await page.textContent('.tail-status')).toBe('');
-  }, 60_000);
+  });
 
   it('is dark where the system is, or when asked', async () => {
     const brightness = () => page.evaluate<number>(BRIGHTNESS);
@@ -331,7 +331,7 @@ describe('locmoe inspect', () => {
     expect(lines.status).toBe(200);
     inspect.interrupt();
     expect((await inspect.finished).code).toBe(0);
-  }, 60_000);
+  });
 
   it('leaves the token out of a file that others can read', async () => {
     const folder = temporaryFolder();

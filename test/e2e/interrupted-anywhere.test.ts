@@ -231,7 +231,7 @@ async function expectCleanEnd(name: string, { after, ms }: Moment): Promise<void
   expect(lines.length, why).toBeLessThanOrEqual(1);
   for (const line of lines) expect(line, why).toMatch(/^locmoe: /);
   expect(stdout, why).not.toMatch(/\n\s+at /);
-  await run.expectNothingLeft(20_000);
+  await run.expectNothingLeft();
   await expect.poll(() => segments(run.child.pid), { timeout: 20_000, message: why }).toEqual([]);
   expect(unfinished(folder), why).toEqual([]);
   const record = recordOf(folder);
@@ -261,7 +261,7 @@ describe(`Ctrl-C at a moment drawn from seed ${SEED}`, () => {
     live.interrupt();
     await live.finished;
     rmSync(shared, { recursive: true, force: true });
-  }, 60_000);
+  });
 
   const names = Object.keys(COMMANDS).filter((name) => name.startsWith(ONLY));
   for (let round = 0; round < ROUNDS; round++)

@@ -85,7 +85,7 @@ it('exchange auto times both forms, says which it took and why, and changes no b
   expect(log).toMatch(
     /exchange between nodes: (hierarchical|flat); \d+ bytes for each other rank took [\d.]+ ms hierarchical, [\d.]+ ms flat/,
   );
-}, 60_000);
+});
 
 it('overlapDegree auto tries both, says which it took and why, and changes no bit', async () => {
   // The trial begins in the 31st step.
@@ -99,7 +99,7 @@ it('overlapDegree auto tries both, says which it took and why, and changes no bi
   expect(log).toMatch(
     /exchanges between nodes are (not )?overlapped with experts: a step took [\d.]+ ms without, [\d.]+ ms with it/,
   );
-}, 60_000);
+});
 
 withBfloat16('in bfloat16', () => {
   const BFLOAT16 = ['moe.router=locmoe', 'moe.localityLossWeight=0', 'train.precision=bfloat16'];

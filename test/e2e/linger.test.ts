@@ -29,7 +29,7 @@ it('a failed run is served on, and gives way to the command that resumes it', as
   const { code, stdout } = await resumed.finished;
   expect(code).toBe(130);
   expect(stdout).not.toContain('the run is over');
-}, 60_000);
+});
 
 it('a signal ends it with the exit code of the run', async () => {
   const layout = { folder: temporaryFolder(), nodes: 1, workersPerNode: 1 };
@@ -38,4 +38,4 @@ it('a signal ends it with the exit code of the run', async () => {
   run.child.kill('SIGTERM');
   expect((await run.finished).code).toBe(0);
   await run.expectNothingLeft();
-}, 60_000);
+});

@@ -54,5 +54,5 @@ describe('a worker that the kernel kills for lack of memory', () => {
       /run failed: rank 0, .*worker \(pid \d+\) was killed by SIGKILL, probably out of memory: it held \d{2,} MiB when last looked at( \(\d+ MiB \d+ s before.*\))?, and the processes of this node may hold 700 MiB together/,
     );
     await run.expectNothingLeft();
-  }, 60_000);
+  });
 });

@@ -81,7 +81,7 @@ describe.skipIf(reason !== null)('charts of a run', () => {
       }
       await page.mouse.move(0, 0);
     }
-  }, 60_000);
+  });
 
   it('let no first step set the scale, unless asked; and a link brings that back', async () => {
     await open('run=small');
@@ -94,7 +94,7 @@ describe.skipIf(reason !== null)('charts of a run', () => {
     await open(page.url().split('#')[1]);
     await eventually(note).toBe('');
     expect(await page.inputValue('[aria-label="smoothing of lines"]')).toBe('strong');
-  }, 60_000);
+  });
 
   it('are enlarged, drawn logarithmically, and saved as a picture and as CSV', async () => {
     await open('run=small');
@@ -117,14 +117,14 @@ describe.skipIf(reason !== null)('charts of a run', () => {
     await page.keyboard.press('Escape');
     await page.keyboard.press('Escape');
     await eventually(() => card('Gradient norm').isVisible()).toBe(true);
-  }, 60_000);
+  });
 
   it('draw every run that overlays, in each of them', async () => {
     await open('run=small&with=large');
     const both = page.locator('.chart .legend').filter({ hasText: 'small' }).filter({ hasText: 'large' });
     await eventually(() => both.count()).toBe(9);
     expect(await card('Ranks over time').locator('h2').textContent()).toBe('Ranks over time of small');
-  }, 60_000);
+  });
 
   it("give way to the timeline of another run, which begins with that run's newest step", async () => {
     await page.goto(`${origin}/#run=small&view=timeline&step=20&generation=1`);
@@ -138,7 +138,7 @@ describe.skipIf(reason !== null)('charts of a run', () => {
     expect(page.url()).not.toMatch(/step=|generation=/);
     // 64 ranks begin with one row each.
     expect(await rows.textContent()).toBe('Expand ranks');
-  }, 60_000);
+  });
 
   it('show 64 ranks by node and 64 experts by layer, which open', async () => {
     await page.setViewportSize({ width: 1280, height: 900 });
@@ -156,7 +156,7 @@ describe.skipIf(reason !== null)('charts of a run', () => {
     expect(await card('Expert load').locator('tbody tr').count()).toBe(64);
     expect(page.url()).toMatch(/layers=1%2C5&nodes=node1/);
     await screenshot(page, 'large-open');
-  }, 60_000);
+  });
 
   it('tell by keyboard what lies where in lanes and expert load', async () => {
     await open('run=small');
@@ -173,7 +173,7 @@ describe.skipIf(reason !== null)('charts of a run', () => {
       await page.keyboard.press('Escape');
       expect(await card(title).locator('.tip').isVisible()).toBe(false);
     }
-  }, 60_000);
+  });
 
   it('are never wider than their cards, not even until they are drawn anew', async () => {
     await page.setViewportSize({ width: 1280, height: 900 });
@@ -188,7 +188,7 @@ describe.skipIf(reason !== null)('charts of a run', () => {
     })()`;
     expect(await page.locator('.card.chart').count()).toBeGreaterThanOrEqual(6);
     expect(await page.evaluate(narrowed)).toEqual([]);
-  }, 60_000);
+  });
 
   it('fit a phone, where a tap shows a place and a second one opens it', async () => {
     const tab = await browser.page('about:blank');
@@ -215,7 +215,7 @@ describe.skipIf(reason !== null)('charts of a run', () => {
     await tap();
     await eventually(() => tab.url()).toMatch(/view=logs.*rank/);
     await tab.close();
-  }, 60_000);
+  });
 
   it('complained about nothing', () => {
     expect(browser.problems).toEqual([]);

@@ -90,7 +90,7 @@ describe.skipIf(reason !== null)('a page that is open when its run ends', () => 
     ).toMatchObject([{ level: 'info', rank: 1 - rank }]);
     await page.click('.banner [aria-label="copy the command: resume"]');
     await eventually(() => page.textContent('.banner .copied')).toMatch(/copied|selected/);
-  }, 90_000);
+  });
 
   it('leads from there to the flight record, and to the step, where the death of the rank is marked', async () => {
     const server = new Locmoe(['inspect', '--run', newestRun(folder)]);
@@ -114,7 +114,7 @@ describe.skipIf(reason !== null)('a page that is open when its run ends', () => 
     await screenshot(page, 'rank-death-light');
     server.interrupt();
     await server.finished;
-  }, 90_000);
+  });
 
   it('says that its coordinator is gone, and since when nothing is heard of it', async () => {
     run = train(['train.steps=100000'], newestRun(folder));
@@ -209,7 +209,7 @@ describe.skipIf(reason !== null)('a run with a history', () => {
     await page.click('.details button:has-text("on all ranks")');
     await eventually(() => page.locator('.line-body .row.level-error').count()).toBeGreaterThan(0);
     await page.keyboard.press('1');
-  }, 60_000);
+  });
 
   it('shows its configuration, checkpoints, flight record and which rank is slow', async () => {
     await page.evaluate('document.activeElement.blur()');
@@ -225,7 +225,7 @@ describe.skipIf(reason !== null)('a run with a history', () => {
     expect(await page.locator('.rank-times tbody tr').count()).toBe(2);
     expect(await page.textContent('.flight')).toMatch(/generation 1.*rank 0.*locmoe flight/);
     await screenshot(page, 'details-light');
-  }, 60_000);
+  });
 
   it('is chosen from the list by keyboard, searched and sorted, and compared', async () => {
     await page.evaluate('document.activeElement.blur()');
@@ -252,7 +252,7 @@ describe.skipIf(reason !== null)('a run with a history', () => {
     await page.keyboard.press('1');
     await eventually(() => page.textContent('.differences')).toMatch(/differences.*namemicrotest/);
     expect(await page.locator('.chart .legend').first().textContent()).toContain('old-30');
-  }, 60_000);
+  });
 
   it('has nothing that axe calls serious, light and dark, and fits a phone', async () => {
     for (const [key, ready] of [

@@ -120,7 +120,7 @@ describe.skipIf(reason !== null)('the log of a run', () => {
     await page.click('.level[data-level="warn"]');
     await eventually(() => line().inputValue()).toContain('level="warn"');
     await eventually(() => rows().count()).toBe(1);
-  }, 60_000);
+  });
 
   it('shows the fields of a line whether a stage extracts them or not', async () => {
     const extras = async (query: string) => {
@@ -141,7 +141,7 @@ describe.skipIf(reason !== null)('the log of a run', () => {
     await eventually(() => rows().count()).toBe(4);
     await rows().first().click();
     await eventually(() => page.locator('.fields th').allTextContents()).toContain('took');
-  }, 60_000);
+  });
 
   it('counts the lines that a stage cannot read too', async () => {
     const folder = writeRun(runsDir, 'mixed');
@@ -153,7 +153,7 @@ describe.skipIf(reason !== null)('the log of a run', () => {
     await eventually(() => rows().count()).toBe(2);
     await eventually(() => page.locator('.level b').allTextContents()).toEqual(['1', '1']);
     expect(await page.locator('.query-error').isVisible()).toBe(false);
-  }, 60_000);
+  });
 
   it('cuts the fields of a line where the row ends, not before', async () => {
     await open(of('|= "disk"'));
@@ -169,7 +169,7 @@ describe.skipIf(reason !== null)('the log of a run', () => {
     expect(row!.height).toBeLessThan(1.5 * 21);
     expect(message!.x + message!.width).toBeGreaterThan(row!.x + row!.width - 30);
     await page.click('.toolbar button:has-text("Wrap")');
-  }, 60_000);
+  });
 
   it('draws no line where a metric query has no values', async () => {
     await open(`sum(count_over_time(${of('')}[2s]))`);
@@ -184,7 +184,7 @@ describe.skipIf(reason !== null)('the log of a run', () => {
     const lone = tenths[4] + tenths[5];
     expect(lone).toBeGreaterThan(0.02);
     expect(lone).toBeLessThan(0.2);
-  }, 60_000);
+  });
 
   const list = () => page.locator('.suggestions');
   const options = () => list().locator('[role=option] span').allTextContents();
@@ -241,7 +241,7 @@ describe.skipIf(reason !== null)('the log of a run', () => {
     // Answers are kept, and typing is not asked about letter by letter.
     expect(asked.length).toBeLessThanOrEqual(4);
     expect(asked.every((url) => /limit=|labels|label\/level/.test(url))).toBe(true);
-  }, 60_000);
+  });
 
   it('suggests values with a click, and nothing where nothing is known', async () => {
     await open();
@@ -254,7 +254,7 @@ describe.skipIf(reason !== null)('the log of a run', () => {
     await line().fill(of('|= "anything'));
     await page.waitForTimeout(500);
     expect(await list().isVisible()).toBe(false);
-  }, 60_000);
+  });
 
   it('keeps the queries of this browser, for whichever run is shown', async () => {
     const other = 'other';
@@ -296,7 +296,7 @@ describe.skipIf(reason !== null)('the log of a run', () => {
     await eventually(() => list().isVisible()).toBe(false);
     await page.keyboard.press('ArrowUp');
     expect(await list().isVisible()).toBe(false);
-  }, 90_000);
+  });
 
   it('is whole where the browser stores nothing', async () => {
     const blocked = await browser.page('about:blank');
@@ -314,7 +314,7 @@ describe.skipIf(reason !== null)('the log of a run', () => {
       .poll(() => blocked.locator('.suggestions [role=option] span').allTextContents())
       .toEqual([of('|= "disk"')]);
     await blocked.close();
-  }, 60_000);
+  });
 
   it('counts patterns, and takes them into the query or out of it', async () => {
     await open();
@@ -353,7 +353,7 @@ describe.skipIf(reason !== null)('the log of a run', () => {
     await eventually(() => line().inputValue()).toMatch(/^\{run="quiet"\} \|> `[^`]*` or `[^`]*`$/);
     await page.goto(page.url().replace('tab=patterns', 'tab=lines'));
     await eventually(() => rows().locator('.level-name').allTextContents()).toEqual(['fatal', 'warn']);
-  }, 90_000);
+  });
 
   it('complained about nothing', () => {
     expect(browser.problems).toEqual([]);

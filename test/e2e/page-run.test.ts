@@ -117,7 +117,7 @@ describe.skipIf(reason !== null)('the page of a run', () => {
     });
     await eventually(about).not.toContain('nothing is recorded');
     expect(await page.inputValue('.timeline-tools input')).toBe('300');
-  }, 60_000);
+  });
 
   it('has a header that fits its window, also of a live run with restarts', async () => {
     await open(`run=${LIVE.runId}`);
@@ -129,7 +129,7 @@ describe.skipIf(reason !== null)('the page of a run', () => {
         await eventually(() => page.evaluate(HEADER_FITS)).toBe(true);
       }
     await screenshot(page, 'header-1440-light');
-  }, 60_000);
+  });
 
   it('shows what was recorded of the step that is clicked, beside those before it', async () => {
     await open('run=failed');
@@ -163,12 +163,12 @@ describe.skipIf(reason !== null)('the page of a run', () => {
     await eventually(() => panel.textContent()).toContain('nothing is recorded of step 201');
     await panel.press('Escape');
     await eventually(() => panel.isVisible()).toBe(false);
-  }, 60_000);
+  });
 
   it('tells on a phone in full width why a run failed', async () => {
     await open('run=failed', 390);
     const text = page.locator('.banner-text');
     await eventually(async () => (await text.boundingBox())?.width).toBeGreaterThan(300);
     await screenshot(page, 'failed-390-light');
-  }, 60_000);
+  });
 });

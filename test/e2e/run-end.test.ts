@@ -48,7 +48,7 @@ it('a run ends with the last step that train.maxTokens allows, its schedule with
   expect(again.finished.stderr).toMatch(
     /has trained on 2560 tokens, and train\.maxTokens is 2600; go further with --set train\.maxTokens=5120\n$/,
   );
-}, 60_000);
+});
 
 it('a run ends after train.maxHours of training, counted over resumes, with a validation and a checkpoint', async () => {
   const folder = temporaryFolder();
@@ -119,7 +119,7 @@ describe('early stop', () => {
     const again = await train(folder, sets, run);
     expect(again.finished.code).toBe(2);
     expect(again.finished.stderr).toContain('go further with --set train.earlyStop.patience=6');
-  }, 60_000);
+  });
 
   it('counts on in a resumed run', async () => {
     const folder = temporaryFolder();
@@ -128,5 +128,5 @@ describe('early stop', () => {
     expect(metricsOf(run, 'step-000008')).toMatchObject({ bestStep: 4, validationsSinceBest: 1 });
     expectDone((await train(folder, sets, run)).finished);
     expect(checkpointsOf(run)).toEqual(['step-000004', 'step-000016']);
-  }, 60_000);
+  });
 });

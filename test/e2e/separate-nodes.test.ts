@@ -56,7 +56,7 @@ describe('nodes that are started by hand', () => {
     const one = await trainToTheEnd({ folder: temporaryFolder(), nodes: 2, workersPerNode: 1 });
     expect(lossCurve(one).size).toBe(30);
     expect(lossCurve(newestRun(folder))).toEqual(lossCurve(one));
-  }, 60_000);
+  });
 
   it('outlive a run if told so, and train on in its next generation', async () => {
     const folder = temporaryFolder();

@@ -49,7 +49,7 @@ describe('the coordinator and the other nodes end with the run', () => {
     expect((await frozen.finished).code).toBe(3);
     expect((await forever.finished).code).toBe(0);
     for (const each of [run, once, frozen, forever]) await each.expectNothingLeft();
-  }, 60_000);
+  });
 
   it('when the nodes are cut off from each other', async () => {
     const port = await freePort();
@@ -64,7 +64,7 @@ describe('the coordinator and the other nodes end with the run', () => {
     for (const proxy of proxies) proxy.drop();
     await expectToEndWith(run, folder, nodes);
     for (const each of [run, ...nodes]) await each.expectNothingLeft();
-  }, 60_000);
+  });
 
   it('when a node is cut off from all', async () => {
     const port = await freePort();
@@ -86,5 +86,5 @@ describe('the coordinator and the other nodes end with the run', () => {
     // It notices by itself too, after the 20 s of its keepalive.
     nodes[1].child.kill('SIGKILL');
     for (const each of [run, ...nodes]) await each.expectNothingLeft();
-  }, 60_000);
+  });
 });

@@ -44,4 +44,4 @@ it('a link of 1 Mbit/s with 100 ms of delay slows a run down, and neither fails 
   const { code, stderr } = await run.finished;
   expect(code, stderr).toBe(130);
   for (const each of [run, ...nodes]) await each.expectNothingLeft();
-}, 60_000);
+});

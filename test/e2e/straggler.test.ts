@@ -30,4 +30,4 @@ it('a worker that is stopped for most of the time is named, with what it costs, 
   expect((await run.finished).code).toBe(130);
   await run.expectNothingLeft();
   expect(log().match(/times as long as the others/g)).toHaveLength(1);
-}, 60_000);
+});

@@ -105,7 +105,7 @@ export class Locmoe {
   }
 
   /** Waits until the output matches. */
-  async until(pattern: RegExp, timeoutMs = 60_000): Promise<RegExpExecArray> {
+  async until(pattern: RegExp, timeoutMs = 240_000): Promise<RegExpExecArray> {
     const deadline = performance.now() + timeoutMs;
     while (performance.now() < deadline) {
       const match = pattern.exec(this.output);
@@ -142,7 +142,7 @@ export class Locmoe {
   }
 
   /** Fails the test if a process of the run or a file of it in /dev/shm is left. */
-  async expectNothingLeft(withinMs = 2_000): Promise<void> {
+  async expectNothingLeft(withinMs = 30_000): Promise<void> {
     const deadline = performance.now() + withinMs;
     while (this.descendants().length > 0 && performance.now() < deadline)
       await new Promise((resolve) => setTimeout(resolve, 20));

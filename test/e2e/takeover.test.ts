@@ -184,7 +184,8 @@ describe('of two coordinators of a run', () => {
     run.child.kill('SIGCONT');
     const woke = performance.now();
     const { code, stderr } = await run.finished;
-    expect(performance.now() - woke).toBeLessThan(2_000);
+    // Seconds at most, not the minutes for which its nodes would be waited for.
+    expect(performance.now() - woke).toBeLessThan(30_000);
     expect([code, stderr]).toEqual([
       3,
       expect.stringMatching(

@@ -173,7 +173,7 @@ describe('locmoe trace', () => {
     // Three ranks wait for the one that stands still.
     const waits = unfinished.filter(({ cat, args }) => cat === 'collective' && Number(args.waitMs) > 500);
     expect(waits.length).toBeGreaterThanOrEqual(1);
-  }, 90_000);
+  });
 });
 
 async function refuses(folder: string, options: string[], message: RegExp, exitCode: number): Promise<void> {

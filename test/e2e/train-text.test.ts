@@ -59,7 +59,7 @@ it('a served run goes on at a restart though its text has grown', async () => {
   second.interrupt();
   expect((await second.finished).code).toBe(130);
   expect(readdirSync(path.join(folder, 'runs'))).toHaveLength(1);
-}, 60_000);
+});
 
 it.each([
   [['--text', 'none/*.txt'], /no file matches "none\/\*\.txt"/],

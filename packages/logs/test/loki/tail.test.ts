@@ -125,7 +125,7 @@ describe('tail', () => {
     tail.socket.pause();
     const started = performance.now();
     await loki.close();
-    expect(performance.now() - started).toBeLessThan(5_000);
+    expect(performance.now() - started).toBeLessThan(30_000);
   });
 
   it('has no more than 32 clients at once', async () => {
