@@ -94,7 +94,8 @@ describe('a live run', () => {
     const over = await locmoe('status', '--json', ...runs);
     expect(over.code).toBe(0);
     expect(JSON.parse(over.stdout)).toMatchObject({
-      state: 'finished',
+      state: 'stopped',
+      stopped: 'locmoe stop',
       loss: expect.any(Number),
       failure: null,
     });
