@@ -77,7 +77,7 @@ describe.skipIf(reason !== null)('a page that is open when its run ends', () => 
     expect(await banner()).toMatch(/This run failed: WORKER_DIED.*killed by SIGKILL/);
     expect(await banner()).toMatch(/resume\s*locmoe train --resume \S+.*locmoe inspect --run \S+/);
     expect(await header()).not.toContain('left');
-    await eventually(() => page.locator('.pin').count()).toBe(1);
+    await eventually(() => page.locator('.pin:not(.is-warning)').count()).toBe(1);
     // The first cause is told twice, as a first sight and as the verdict; the other rank names whom it follows.
     const { rank } = failureOf(folder);
     const said = logLines(newestRun(folder));
@@ -200,12 +200,12 @@ describe.skipIf(reason !== null)('a run with a history', () => {
     expect(await rows.first().textContent()).toMatch(/^1\d{4}-.*killed by SIGKILL$/);
     expect(await rows.nth(1).textContent()).toMatch(/checkpoint of step \d+.*to 120.*finished$/);
     expect(await page.textContent('.generations h2')).toMatch(/in all, .* without pauses, resumed once/);
-    await eventually(() => page.locator('.pin').allTextContents()).toEqual([
+    await eventually(() => page.locator('.pin:not(.is-warning)').allTextContents()).toEqual([
       expect.stringMatching(/First error of generation 1.*SIGKILL/),
     ]);
     await page.selectOption('[aria-label="x axis of the charts"]', 'time');
     await screenshot(page, 'generations-by-time-light');
-    await page.click('.pin');
+    await page.click('.pin:not(.is-warning)');
     await page.click('.details button:has-text("on all ranks")');
     await eventually(() => page.locator('.line-body .row.level-error').count()).toBeGreaterThan(0);
     await page.keyboard.press('1');
@@ -223,6 +223,7 @@ describe.skipIf(reason !== null)('a run with a history', () => {
     await page.locator('.checkpoints button').first().click();
     await eventually(() => page.textContent('.checkpoints tbody tr')).toContain('all hashes are right');
     expect(await page.locator('.rank-times tbody tr').count()).toBe(2);
+    expect(await page.textContent('.rank-times .note')).toContain('and for a processor that other processes');
     expect(await page.textContent('.flight')).toMatch(/generation 1.*rank 0.*locmoe flight/);
     await screenshot(page, 'details-light');
   });

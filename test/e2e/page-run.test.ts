@@ -1,4 +1,4 @@
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { appendFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import type { HttpServer } from '@locmoe/logs/http';
@@ -70,6 +70,24 @@ describe.skipIf(reason !== null)('the page of a run', () => {
     writeTraces(live, { numNodes: 2, workersPerNode: 2, steps: [298, 299, 300], slowRank: 1, late: [0, 3] });
     const failed = writeSyntheticRun(runsDir, FAILED, { steps: 200 });
     changeRecord(failed, { state: 'failed' });
+    writeJournal(failed, FAILED, 1);
+    const journal = new Journal(path.join(failed, 'journal.ndjson'));
+    const end = { type: 'end', state: 'failed', exitCode: 3, time: FAILED.startedAt + 70_000 } as const;
+    journal.append(end);
+    journal.close();
+    const slow = (times: string, step: number) =>
+      `${JSON.stringify({
+        ...{
+          level: 'warn',
+          time: FAILED.startedAt + 300 * step,
+          run: 'failed',
+          generation: 1,
+          node: 1,
+          rank: 3,
+        },
+        ...{ step, msg: `rank 3 (node 1, b) takes ${times} times as long as the others` },
+      })}\n`;
+    appendFileSync(path.join(failed, 'logs/node-1.ndjson'), slow('2.4', 150) + slow('2.9', 199));
     writeFileSync(
       path.join(failed, 'failure.json'),
       JSON.stringify({
@@ -130,6 +148,34 @@ describe.skipIf(reason !== null)('the page of a run', () => {
       }
     await screenshot(page, 'header-1440-light');
   });
+
+  it('has warnings at the top, the newest first, each kind once', async () => {
+    await open('run=failed');
+    const warnings = page.locator('.pin.is-warning');
+    await eventually(() => warnings.first().textContent()).toMatch(
+      /^warn, 2 alike.*rank 3 \(node 1, b\) takes 2\.9 times as long as the others$/,
+    );
+    const [pinned, charts] = [
+      await warnings.first().boundingBox(),
+      await page.locator('.overview .grid').boundingBox(),
+    ];
+    expect(pinned!.y).toBeLessThan(charts!.y);
+    expect(await seriousViolations(page)).toEqual([]);
+    await warnings.first().click();
+    await eventually(() => page.locator('.line-body .row[aria-expanded=true]').textContent()).toContain(
+      '2.9',
+    );
+  }, 60_000);
+
+  it('took as long in the list of runs as in its header and its details', async () => {
+    await open('run=failed');
+    await eventually(() => page.textContent('.numbers')).toContain('took1m 10s');
+    await page.keyboard.press('4');
+    await eventually(() => page.textContent('.card[aria-label="Run"]')).toContain('took1m 10s');
+    await page.keyboard.press('r');
+    expect(await page.locator('tr:has([data-run=failed])').textContent()).toContain('1m 10s');
+    await page.keyboard.press('Escape');
+  }, 60_000);
 
   it('shows what was recorded of the step that is clicked, beside those before it', async () => {
     await open('run=failed');

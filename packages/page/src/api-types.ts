@@ -11,7 +11,7 @@ export interface RunListItem {
   readonly isLive: boolean;
   /** When its first generation began. */
   readonly startedAt: string;
-  /** Null while it is live. */
+  /** When its last generation ended; null while it is live. What a run took is the time between the two. */
   readonly endedAt: number | null;
   readonly generation: number;
   /** 0 before the first step. */

@@ -8,6 +8,7 @@ import type { StoredFailure } from 'locmoe/run/failure-report';
 import { readJournal } from 'locmoe/run/journal';
 import { lastRecords } from 'locmoe/run/metrics-record';
 import type { RunFolder, RunRecord } from 'locmoe/run/run-folder';
+import { generationsOf } from 'locmoe/run/run-generations';
 import type { RunListItem } from './api-types.js';
 
 export interface ListedRun {
@@ -47,13 +48,15 @@ function describe({ folder, record }: ListedRun, isLive: boolean): RunListItem {
   const last = lastStep(folder);
   const isOver = record.state === 'finished' || record.state === 'failed';
   const config = readJson<Partial<RunConfig>>(folder, 'config.json') ?? {};
-  const [begun] = orNone(() => readJournal(folder.journal));
+  const journal = orNone(() => readJournal(folder.journal));
   return {
     runId: folder.runId,
     state: isLive || isOver ? record.state : 'dead',
     isLive,
-    startedAt: earlier(record.startedAt, begun?.time),
-    endedAt: isLive ? null : endOf(folder, isOver ? folder.readFailure() : null),
+    startedAt: earlier(record.startedAt, journal[0]?.time),
+    endedAt: isLive
+      ? null
+      : (generationsOf(journal).at(-1)?.endedAtMs ?? endOf(folder, isOver ? folder.readFailure() : null)),
     generation: record.generation,
     step: last?.step ?? 0,
     steps: stepsOf(config),
@@ -94,7 +97,7 @@ function stepsOf({ model, train }: Partial<RunConfig>): number | null {
 /** A run's processes end within this time after its last record. */
 const SHUTDOWN_MS = 10_000;
 
-/** When a run ended: its last write, bounded by its last record because a copy has newer file times. */
+/** When a run without a journal of its end ended: its last write, bounded by its last record because a copy has newer file times. */
 function endOf(folder: RunFolder, failure: StoredFailure | null): number | null {
   const written = lastWriteMs(folder);
   const times = orNone(() => lastRecords(folder.metrics)).map(({ time }) => time);

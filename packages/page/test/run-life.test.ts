@@ -126,7 +126,12 @@ describe('the generations of a run over time', () => {
       [100_000, 150_000],
       [200_000, null],
     ]);
-    expect(timesOf(spans, 230_000)).toEqual({ totalMs: 229_000, runningMs: 59_000 + 50_000 + 30_000 });
+    const detail = { startedAt: new Date(1_000).toISOString(), endedAt: null };
+    const run = { detail, generationSpans: spans };
+    expect(timesOf(run, 230_000)).toEqual({ totalMs: 229_000, runningMs: 59_000 + 50_000 + 30_000 });
+    // Of a run that is over it is what the list of runs tells.
+    const over = { ...run, detail: { ...detail, endedAt: 231_000 } };
+    expect(timesOf(over, 999_000).totalMs).toBe(230_000);
     expect(generationSpans(known(false)).at(-1)?.endedAt).toBe(260_000);
   });
 
@@ -137,8 +142,7 @@ describe('the generations of a run over time', () => {
       [2, 40],
       [3, 30],
     ]);
-    expect(timesOf(spans, 230_000).totalMs).toBe(228_990);
-    expect(timesOf([], 5)).toEqual({ totalMs: 0, runningMs: 0 });
+    expect(timesOf({ detail: null, generationSpans: [] }, 5)).toEqual({ totalMs: 0, runningMs: 0 });
   });
 
   it('lie on the axes of the charts: by time with pauses, by step without what was done again', () => {

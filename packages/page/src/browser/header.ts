@@ -101,7 +101,7 @@ function liveNumbers(run: RunData, detail: RunDetail): (HTMLElement | null)[] {
 function leftMs(run: RunData, { step, steps, config }: RunDetail, secondsPerStep: number): number | null {
   const { maxHours } = (config?.train ?? {}) as { readonly maxHours?: number | null };
   const forSteps = steps === null ? Infinity : 1e3 * (steps - step) * secondsPerStep;
-  const { runningMs } = timesOf(run.generationSpans, Date.now());
+  const { runningMs } = timesOf(run, Date.now());
   const forHours = maxHours == null ? Infinity : Math.max(0, 3.6e6 * maxHours - runningMs);
   const left = Math.min(forSteps, forHours);
   return left === Infinity ? null : left;
@@ -109,11 +109,9 @@ function leftMs(run: RunData, { step, steps, config }: RunDetail, secondsPerStep
 
 /** From the first start to the end and, of a run with pauses, without them. */
 function tookNumbers(run: RunData): HTMLElement[] {
-  const { totalMs, runningMs } = timesOf(run.generationSpans, Date.now());
-  const endedAt = run.detail?.endedAt ?? null;
-  const took = totalMs > 0 ? totalMs : endedAt === null ? null : endedAt - run.startedAt;
+  const { totalMs, runningMs } = timesOf(run, Date.now());
   return [
-    number('took', formatDurationMs(took)),
+    number('took', formatDurationMs(totalMs)),
     ...(totalMs - runningMs >= 1_000 ? [number('without pauses', formatDurationMs(runningMs))] : []),
   ];
 }

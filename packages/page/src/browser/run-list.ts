@@ -36,7 +36,7 @@ export function listed(
 }
 
 /** From its first start to its end, with pauses; null of a live run. */
-export function tookMs({ startedAt, endedAt }: RunListItem): number | null {
+export function tookMs({ startedAt, endedAt }: Pick<RunListItem, 'startedAt' | 'endedAt'>): number | null {
   return endedAt === null ? null : Math.max(0, endedAt - Date.parse(startedAt));
 }
 

@@ -89,7 +89,7 @@ class Settings {
 
 /** In all and, of a run with pauses, without them. */
 function durationOf(run: RunData): string {
-  const { totalMs, runningMs } = timesOf(run.generationSpans, Date.now());
+  const { totalMs, runningMs } = timesOf(run, Date.now());
   const net = totalMs - runningMs >= 1_000 ? `, ${formatDurationMs(runningMs)} without pauses` : '';
   return `${formatDurationMs(totalMs)}${net}`;
 }

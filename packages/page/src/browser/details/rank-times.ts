@@ -5,6 +5,9 @@ import { formatShare } from '../format.js';
 /** A rank that costs less than this share of the time is not called slow. */
 const SLOW_SHARE = 0.02;
 
+const OWN =
+  'Own time leaves out the waiting for other ranks, and for a processor that other processes of the machine had.';
+
 /** How long each rank takes for its own part of a step, and which one the others wait for. */
 export class RankTimes {
   readonly element = h('section', { class: 'card rank-times', 'aria-label': 'Time by rank' });
@@ -49,6 +52,6 @@ export class RankTimes {
 
 function noteOf(slowest: RankSpeedPoint | null): string {
   return slowest === null
-    ? 'No rank is slow: none costs the others more than 2 % of the time.'
-    : `Rank ${slowest.rank} is slow: were it as fast as the next, steps would take ${formatShare(slowest.lostShare)} less.`;
+    ? `${OWN} No rank is slow: none costs the others more than 2 % of the time.`
+    : `${OWN} Rank ${slowest.rank} is slow: were it as fast as the next, steps would take ${formatShare(slowest.lostShare)} less.`;
 }

@@ -7,6 +7,10 @@ import { setState } from '../location.js';
 import { type LogLine, originOf } from '../logs/log-line.js';
 import type { PageState } from '../page-state.js';
 import type { RunStatus } from '../run-status.js';
+import type { WarningKind } from './log-activity.js';
+
+/** More kinds of warnings are left to the log. */
+const MAX_WARNING_PINS = 3;
 
 /** A run, and what is known of its server. */
 interface BannerInput {
@@ -18,7 +22,7 @@ interface BannerInput {
   readonly lastHeardAt: number;
 }
 
-/** How a run ended, why, and the commands to go on; below, the first error of each generation. */
+/** How a run ended, why, and the commands to go on; below, the first error of each generation, and warnings. */
 export class Banner {
   readonly element = h('div', { class: 'banner' });
   readonly pins = h('div', { class: 'pins' });
@@ -27,10 +31,12 @@ export class Banner {
   /**
    * @param onFailure opens the log around a failure
    * @param onLine opens the log at a line
+   * @param onWarnings opens the log with all warnings
    */
   constructor(
     readonly onFailure: (failure: StoredFailure, detail: RunDetail) => void,
     readonly onLine: (line: LogLine) => void,
+    readonly onWarnings: () => void,
   ) {}
 
   /** Null, and a run that goes on, hide it. */
@@ -79,20 +85,36 @@ export class Banner {
     ];
   }
 
-  setFirstErrors(lines: readonly LogLine[]): void {
-    this.pins.hidden = lines.length === 0;
+  /** Pins the first error of each generation, and below them the newest kinds of warnings. */
+  setPins(errors: readonly LogLine[], warnings: readonly WarningKind[]): void {
+    this.pins.hidden = errors.length + warnings.length === 0;
+    const more = warnings.length - MAX_WARNING_PINS;
     fill(
       this.pins,
-      ...lines.map((line) =>
-        h(
-          'button',
-          { type: 'button', class: 'pin', on: { click: () => this.onLine(line) } },
-          h('span', { class: 'pin-title' }, `First error of generation ${line.labels.generation ?? '?'}`),
-          h('time', {}, formatClock(line.timeMs)),
-          h('span', { class: 'origin' }, originOf(line)),
-          h('span', { class: 'message' }, line.message),
+      ...errors.map((line) => this.#pin(line, `First error of generation ${line.labels.generation ?? '?'}`)),
+      ...warnings
+        .slice(0, MAX_WARNING_PINS)
+        .map(({ line, count }) =>
+          this.#pin(line, count === 1 ? 'warn' : `warn, ${count} alike`, 'is-warning'),
         ),
-      ),
+      more > 0 &&
+        button(`${more} more kind${more === 1 ? '' : 's'} of warnings`, () => this.onWarnings(), {
+          class: 'bare',
+        }),
+    );
+  }
+
+  #pin(line: LogLine, title: string, kind = ''): HTMLElement {
+    return h(
+      'button',
+      {
+        ...{ type: 'button', class: `pin ${kind}`, title: line.message },
+        on: { click: () => this.onLine(line) },
+      },
+      h('span', { class: 'pin-title' }, title),
+      h('time', {}, formatClock(line.timeMs)),
+      h('span', { class: 'origin' }, originOf(line)),
+      h('span', { class: 'message' }, line.message),
     );
   }
 }

@@ -1,4 +1,5 @@
 import type { MetricsReply, RunDetail } from '../../api-types.js';
+import { tookMs } from '../run-list.js';
 
 /** A generation of a run on the wall clock, in ms since 1970. */
 export interface GenerationSpan {
@@ -40,18 +41,20 @@ export function generationSpans({ detail, metrics }: Known): GenerationSpan[] {
   });
 }
 
-/** How long a run took in all, and how long one of its generations went on; in ms. */
+interface TimedRun {
+  readonly detail: Pick<RunDetail, 'startedAt' | 'endedAt'> | null;
+  readonly generationSpans: readonly GenerationSpan[];
+}
+
+/** How long a run took in all, as the list of runs has it, and how long one of its generations went on; in ms. */
 export function timesOf(
-  spans: readonly GenerationSpan[],
+  { detail, generationSpans: spans }: TimedRun,
   now: number,
 ): { readonly totalMs: number; readonly runningMs: number } {
-  const end = (span: GenerationSpan) => span.endedAt ?? now;
-  const [first, last] = [spans[0], spans.at(-1)];
-  if (first === undefined || last === undefined) return { totalMs: 0, runningMs: 0 };
-  return {
-    totalMs: end(last) - first.beganAt,
-    runningMs: spans.reduce((sum, span) => sum + Math.max(0, end(span) - span.beganAt), 0),
-  };
+  if (detail === null) return { totalMs: 0, runningMs: 0 };
+  const totalMs = tookMs(detail) ?? now - Date.parse(detail.startedAt);
+  const sum = spans.reduce((ms, { beganAt, endedAt }) => ms + Math.max(0, (endedAt ?? now) - beganAt), 0);
+  return { totalMs, runningMs: Math.min(totalMs, sum) };
 }
 
 /** A range on the x axis of the charts. */

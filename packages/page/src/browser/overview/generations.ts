@@ -25,7 +25,7 @@ export class Generations {
     const spans = run.generationSpans;
     fill(
       this.element,
-      h('header', {}, h('h2', {}, 'Generations ', h('small', {}, costsOf(detail, spans)))),
+      h('header', {}, h('h2', {}, 'Generations ', h('small', {}, costsOf(run, detail)))),
       scrollable(
         'table of generations',
         h(
@@ -108,9 +108,9 @@ function lastBeatOf({ ranks }: RunData, span: GenerationSpan | undefined): numbe
   return steps.length === 0 ? null : Math.min(...steps) - 1;
 }
 
-function costsOf(detail: RunDetail, spans: readonly GenerationSpan[]): string {
+function costsOf(run: RunData, detail: RunDetail): string {
   const { restarts, restartsLeft, lostSteps, lostSeconds, generations } = detail;
-  const { totalMs, runningMs } = timesOf(spans, Date.now());
+  const { totalMs, runningMs } = timesOf(run, Date.now());
   const resumes = generations.length - 1 - restarts;
   return [
     `${formatDurationMs(totalMs)} in all, ${formatDurationMs(runningMs)} without pauses`,

@@ -1,10 +1,13 @@
 import { type Level, levelOf } from '../levels.js';
+import { signatureOf } from '../logs/dedup.js';
 import type { LogLine } from '../logs/log-line.js';
 import { queryLines } from '../logs/log-lines.js';
 import { nsOfMs, querySeries, quoted, runSelector } from '../loki.js';
 import type { RunData } from './run-data.js';
 
 const NUM_BUCKETS = 240;
+/** Of a run's warnings the last ones are looked at. */
+const MAX_WARNINGS = 500;
 /** Lines of other nodes come within this time. */
 const LATE_MS = 5_000;
 
@@ -87,6 +90,31 @@ export async function fetchFirstErrors(run: RunData): Promise<LogLine[]> {
     ),
   );
   return lines.flat();
+}
+
+/** Warnings that are alike but for numbers. */
+export interface WarningKind {
+  /** The newest of them. */
+  readonly line: LogLine;
+  readonly count: number;
+}
+
+/** The kinds of warnings among a run's last ones, the newest first. @throws RequestError */
+export async function fetchWarnings(run: RunData): Promise<WarningKind[]> {
+  const [start, end] = spanOf(run);
+  const lines = await queryLines({
+    query: `{run=${quoted(run.runId)}, level="warn"}`,
+    start: nsOfMs(start),
+    end: nsOfMs(end),
+    limit: MAX_WARNINGS,
+    direction: 'backward',
+  });
+  const kinds = new Map<string, LogLine[]>();
+  for (const line of lines.toSorted((a, b) => b.timeMs - a.timeMs)) {
+    const kind = signatureOf(line, 'numbers') ?? '';
+    kinds.set(kind, [...(kinds.get(kind) ?? []), line]);
+  }
+  return [...kinds.values()].map((alike) => ({ line: alike[0], count: alike.length }));
 }
 
 /** The run with a minute on either side. */

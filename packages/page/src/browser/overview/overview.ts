@@ -4,7 +4,7 @@ import { contact } from '../api.js';
 import { button, fill, h } from '../dom.js';
 import { onState, pageState, setState } from '../location.js';
 import type { LogLine } from '../logs/log-line.js';
-import { runSelector, stepQuery } from '../loki.js';
+import { quoted, runSelector, stepQuery } from '../loki.js';
 import { AXES } from '../page-state.js';
 import { statusOf } from '../run-status.js';
 import { onTheme } from '../theme.js';
@@ -15,7 +15,7 @@ import { Differences } from './differences.js';
 import { Generations } from './generations.js';
 import { HeatMap } from './heat-map.js';
 import { Lanes } from './lanes.js';
-import { fetchFirstErrors, fetchLogActivity, type LogActivity } from './log-activity.js';
+import { fetchFirstErrors, fetchLogActivity, fetchWarnings, type LogActivity } from './log-activity.js';
 import { ReadingNote } from './reading-note.js';
 import type { RunData } from './run-data.js';
 import { SMOOTHED_STEPS } from './smoothing.js';
@@ -59,6 +59,7 @@ export class Overview {
   readonly #banner = new Banner(
     (failure, detail) => this.#openFailure(failure, detail),
     (line) => this.#openLine(line),
+    () => this.#openLogs(`{run=${quoted(this.#runs[0]?.runId ?? '')}, level="warn"}`, null),
   );
   readonly #charts = makeCharts(
     {
@@ -108,8 +109,8 @@ export class Overview {
     );
     const top = [
       this.#banner.element,
-      this.#generations.element,
       this.#banner.pins,
+      this.#generations.element,
       this.#differences.element,
       this.#reading.element,
     ];
@@ -117,7 +118,7 @@ export class Overview {
     this.#banner.set(null);
     this.#generations.set(null);
     this.#differences.set([]);
-    this.#banner.setFirstErrors([]);
+    this.#banner.setPins([], []);
     this.#zoomReset.addEventListener('click', () => this.#zoom(null));
     this.#layerPicker.addEventListener('change', () => setState({ layer: this.#layerPicker.value }));
     this.#axisPicker.addEventListener('change', () =>
@@ -215,17 +216,18 @@ export class Overview {
     this.#logsOf = logsOf;
     this.#logsAt = now;
     try {
-      const [activity, errors] = await Promise.all([
+      const [activity, errors, warnings] = await Promise.all([
         fetchLogActivity(run, isOther ? null : this.#logs),
         fetchFirstErrors(run),
+        fetchWarnings(run),
       ]);
       if (this.#logsOf !== logsOf) return;
       this.#logs = activity;
-      this.#banner.setFirstErrors(errors);
+      this.#banner.setPins(errors, warnings);
     } catch {
       // The log view shows the error; the charts do without marks.
       this.#logs = null;
-      this.#banner.setFirstErrors([]);
+      this.#banner.setPins([], []);
     }
     this.draw();
   }
