@@ -80,6 +80,9 @@ export class TrainerError extends Error {
   }
 }
 
+/** Files that a process may need to have open. */
+export const LEAST_OPEN_FILES = 1024;
+
 /** Converts anything thrown; an error of a failed system call becomes `NO_RESOURCE`, any other `INTERNAL`. */
 export function asTrainerError(error: unknown, context: ErrorContext = {}): TrainerError {
   if (error instanceof TrainerError)
@@ -92,8 +95,11 @@ export function asTrainerError(error: unknown, context: ErrorContext = {}): Trai
   const message = error instanceof Error ? error.message : String(error);
   if (error instanceof LogsError) return new TrainerError(error.code, message, context, { cause: error });
   // Node's message names the system call and the path: full disk, no permission, not a folder.
-  if (error instanceof Error && 'syscall' in error)
-    return new TrainerError('NO_RESOURCE', message, context, { cause: error });
+  if (error instanceof Error && 'syscall' in error) {
+    const isLimit = Reflect.get(error, 'code') === 'EMFILE';
+    const advice = isLimit ? `; raise the limit of open files: ulimit -n ${LEAST_OPEN_FILES}` : '';
+    return new TrainerError('NO_RESOURCE', message + advice, context, { cause: error });
+  }
   return new TrainerError('INTERNAL', message, context, { cause: error });
 }
 

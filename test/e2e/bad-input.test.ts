@@ -15,6 +15,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import {
+  CLI,
   type Finished,
   Locmoe,
   locmoe,
@@ -165,6 +166,15 @@ describe('what a run needs is missing', () => {
         [...withFile, ...more],
         new RegExp(`^locmoe: --runs-dir ${file}: ${file} is not a folder$`, 'm'),
       );
+  });
+
+  it('open files', async () => {
+    const limited = ['sh', '-c', 'ulimit -n 64 && exec "$@"', 'sh', process.execPath, CLI];
+    const args = trainArguments({ folder: temporaryFolder(), nodes: 1, workersPerNode: 1 });
+    expectRefusal(
+      await new Locmoe(args, {}, limited).finished,
+      /EMFILE: .*; raise the limit of open files: ulimit -n \d+$/m,
+    );
   });
 
   it('a free port', async () => {

@@ -8,6 +8,7 @@ import { findThreads } from '../../../scripts/onednn.mjs';
 import { hasTensorFlow, probeTensorFlow } from '../../../scripts/tensorflow.mjs';
 import { SHM_DIR } from '../../collectives/segment-files.js';
 import { CORPUS_DIR } from '../../data/corpora.js';
+import { LEAST_OPEN_FILES } from '../../errors.js';
 import { formatCount } from '../../format.js';
 import { oneDnnPath } from '../../ops/kernels/choose-kernels.js';
 import { loadOneDnn } from '../../ops/kernels/onednn/library.js';
@@ -34,7 +35,6 @@ const LEAST_MEMORY = 1 * GB;
 /** Rings of four ranks with the default `cluster.ringBytes`, twice. */
 const LEAST_SHARED_MEMORY = 16 * MB;
 const LEAST_DISK = 0.5 * GB;
-const LEAST_OPEN_FILES = 1024;
 /** More than the clock is ever set by while it is slewed. */
 const MOST_DRIFT_MS = 20;
 const PROBE_BYTES = 1 << 20;
