@@ -100,6 +100,14 @@ export function asTrainerError(error: unknown, context: ErrorContext = {}): Trai
     const advice = isLimit ? `; raise the limit of open files: ulimit -n ${LEAST_OPEN_FILES}` : '';
     return new TrainerError('NO_RESOURCE', message + advice, context, { cause: error });
   }
+  // V8 reserves gigabytes of address space for each WebAssembly memory.
+  if (error instanceof RangeError && /^WebAssembly\b.*\bmemory\b/i.test(message))
+    return new TrainerError(
+      'NO_RESOURCE',
+      `${message}; raise the limit of address space: ulimit -v unlimited`,
+      context,
+      { cause: error },
+    );
   return new TrainerError('INTERNAL', message, context, { cause: error });
 }
 

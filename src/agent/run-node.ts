@@ -3,6 +3,7 @@ import { removeStaleSegments } from '../collectives/segment-files.js';
 import type { RunConfig } from '../config/schema.js';
 import { asTrainerError, EXIT } from '../errors.js';
 import { createLogger } from '../logger.js';
+import { assertAddressSpace } from '../os/address-space.js';
 import { onSignals } from '../os/on-signals.js';
 import { formatAddress, parseAddress } from '../rpc/address.js';
 import type { JoinReply } from '../rpc/messages.js';
@@ -49,6 +50,7 @@ export async function runNode(options: NodeOptions): Promise<number> {
   const coordinator = parseAddress('--coordinator', options.coordinator);
   const listenAt = parseAddress('--listen', options.listen);
   assertMayListen(listenAt, options.security ?? NO_SECURITY, options.insecure);
+  assertAddressSpace();
   removeStaleSegments();
   // Without a run nobody may call.
   const rpc = createRpcServer(options.security ?? withOwnToken(randomToken()));

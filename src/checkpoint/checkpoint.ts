@@ -6,7 +6,7 @@ import { TrainerError } from '../errors.js';
 import { routerPolicy } from '../routing/index.js';
 import { asStorageError, digestFile, digestFileAside } from './durable.js';
 import { firstNotFinite } from './finite.js';
-import { committedFolders } from './folders.js';
+import { committedFolders, NOTHING_SAVED } from './folders.js';
 import { MANIFEST_FILE, type Manifest, readManifest, TOKENIZER_FILE } from './manifest.js';
 import {
   readSafetensorsHeader,
@@ -114,7 +114,9 @@ export function resolveCheckpoint(
   if (folders.length === 0)
     throw new TrainerError(
       'BAD_INPUT',
-      `there is no checkpoint in ${path}: give a step folder, or a folder that has step-... folders`,
+      existsSync(join(path, 'run.json'))
+        ? `${path}: ${NOTHING_SAVED}`
+        : `there is no checkpoint in ${path}: give a step folder, or a folder that has step-... folders`,
     );
   const passedOver = new PassedOver(folders, warn);
   for (const folder of folders)

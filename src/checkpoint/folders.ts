@@ -225,3 +225,6 @@ function setAsideBy(folder: string): number {
 export function stepOf(folder: string): number {
   return Number(COMMITTED.exec(basename(folder))?.[1]);
 }
+
+/** Tells what to do about a run that has no checkpoint. */
+export const NOTHING_SAVED = 'no checkpoint was saved yet (train.checkpointEvery): start the run again';

@@ -1,4 +1,5 @@
 import path from 'node:path';
+import { NOTHING_SAVED } from '../checkpoint/folders.js';
 import { formatNumberOf, printable, wrapped } from '../format.js';
 import type { FailureReport, RankAtFailure } from '../run/failure-report.js';
 import { formatRanks } from './format-ranks.js';
@@ -36,7 +37,7 @@ function resumeAdvice({
     // A comment of the shell: the whole line can be pasted.
     return `${resumeCommand}  # from ${path.basename(checkpoint)}${why === null ? '' : `; ${why}`}`;
   if (why !== null) return `from no checkpoint: ${why}; start a new run with other settings`;
-  return 'no checkpoint was saved yet (train.checkpointEvery)';
+  return NOTHING_SAVED;
 }
 
 function culpritLines({ rank, node, host, pid, exitCode, signal, ...report }: FailureReport): string[] {

@@ -1,4 +1,4 @@
-import { committedFolders } from '../checkpoint/folders.js';
+import { committedFolders, NOTHING_SAVED } from '../checkpoint/folders.js';
 import { numStepsOf } from '../config/run-length.js';
 import { commandLine, fromHere } from '../coordinator/resume-command.js';
 import { type FailureReport, wholeReport } from '../run/failure-report.js';
@@ -50,7 +50,7 @@ export function jsonOf({ folder, record, generations, ...rest }: PastRun): objec
 }
 
 function resumeOf({ folder, record }: PastRun, place: string): string {
-  if (committedFolders(folder.checkpoints).length === 0) return 'it has no checkpoint yet; start it again';
+  if (committedFolders(folder.checkpoints).length === 0) return NOTHING_SAVED;
   return record.resumeCommand ?? commandLine(['locmoe', 'train', '--resume', place]);
 }
 

@@ -19,6 +19,7 @@ import { prepareAside } from '../data/prepare-aside.js';
 import { TrainerError } from '../errors.js';
 import { assertTrainable } from '../model/assert-trainable.js';
 import { assertComputes } from '../ops/kernels/choose-kernels.js';
+import { assertAddressSpace } from '../os/address-space.js';
 import { makeFolder, PRIVATE_FOLDER } from '../os/make-folder.js';
 import { endOf } from '../run/run-end.js';
 import { listRuns, type RunFolder } from '../run/run-folder.js';
@@ -69,6 +70,7 @@ export async function planRun(
   assertTrainable(config);
   if (nodesAreHere) {
     assertComputes(config.train.precision);
+    assertAddressSpace();
     assertMachineCanHold(config, thisMachine(), warn);
   } else assertAnyMachineCanHold(config);
   const slow = slowLink(config.cluster);

@@ -1,4 +1,4 @@
-import { mkdir, rename, writeFile } from 'node:fs/promises';
+import { mkdir, rename, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import type { RecordedOperation } from '../collectives/flight-span.js';
 import type { Phase } from '../collectives/transport.js';
@@ -52,6 +52,11 @@ function flightFileName({ generation, node }: Pick<FlightFile, 'generation' | 'n
 export async function writeFlightFile(directory: string, file: FlightFile): Promise<void> {
   const target = path.join(directory, flightFileName(file));
   await mkdir(directory, { recursive: true });
-  await writeFile(`${target}.tmp`, JSON.stringify(file));
-  await rename(`${target}.tmp`, target);
+  try {
+    await writeFile(`${target}.tmp`, JSON.stringify(file));
+    await rename(`${target}.tmp`, target);
+  } catch (error) {
+    await rm(`${target}.tmp`, { force: true });
+    throw error;
+  }
 }

@@ -1,5 +1,15 @@
-import { existsSync, mkdirSync, readdirSync, renameSync, statSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import path from 'node:path';
+import { isDiskFull } from '@locmoe/logs/append-file';
 import { z } from 'zod';
 import { type RunConfig, runSchema } from '../config/schema.js';
 import { TrainerError } from '../errors.js';
@@ -171,8 +181,17 @@ export class RunFolder {
 
   #writeJson(name: string, value: object): void {
     const file = this.#file(name);
-    writeFileSync(`${file}.tmp`, `${JSON.stringify(value, null, 2)}\n`);
-    renameSync(`${file}.tmp`, file);
+    const text = `${JSON.stringify(value, null, 2)}\n`;
+    try {
+      writeFileSync(`${file}.tmp`, text);
+      renameSync(`${file}.tmp`, file);
+    } catch (error) {
+      rmSync(`${file}.tmp`, { force: true });
+      if (!isDiskFull(error) || !existsSync(file)) throw error;
+      // The disk has no room for a new file, but the old one has its block.
+      writeFileSync(file, text, { flag: 'r+' });
+      truncateSync(file, Buffer.byteLength(text));
+    }
   }
 }
 

@@ -137,6 +137,10 @@ test('no checkpoint at all is a clear error', () => {
   writeFileSync(file, '');
   for (const place of [join(root, 'nowhere'), file])
     expect(messageOf(() => resolveCheckpoint(place, () => {}))).toMatch(/there is no checkpoint in/);
+  writeFileSync(join(root, 'run.json'), '{}');
+  expect(messageOf(() => resolveCheckpoint(root, () => {}))).toMatch(
+    /: no checkpoint was saved yet \(train\.checkpointEvery\): start the run again$/,
+  );
 });
 
 test('a newer format version is said to be one', () => {

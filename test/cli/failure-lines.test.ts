@@ -133,7 +133,7 @@ describe('failureLines', () => {
     expect(failureLines(blameless)).toEqual([
       'run failed: rank 3, step 7: it died of this',
       '  logs: locmoe logs --run runs/r --level warn',
-      '  resume: no checkpoint was saved yet (train.checkpointEvery)',
+      '  resume: no checkpoint was saved yet (train.checkpointEvery): start the run again',
     ]);
   });
 });

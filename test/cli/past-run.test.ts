@@ -22,7 +22,9 @@ it('a run that ended without a word is dead, whatever it did last', () => {
     const run = inState(state);
     expect(jsonOf(run)).toMatchObject({ state: 'dead', step: 0, failure: null });
     expect(pastRunLines(run)[0]).toBe('tiny-1: dead (its coordinator is gone)');
-    expect(pastRunLines(run)).toContain('  resume: it has no checkpoint yet; start it again');
+    expect(pastRunLines(run)).toContain(
+      '  resume: no checkpoint was saved yet (train.checkpointEvery): start the run again',
+    );
     const saved = path.join(folder.checkpoints, 'step-000010');
     mkdirSync(saved, { recursive: true });
     expect(pastRunLines(run).join('\n')).toMatch(/^ {2}resume: locmoe train --resume \S+$/m);

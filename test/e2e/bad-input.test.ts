@@ -177,6 +177,27 @@ describe('what a run needs is missing', () => {
     );
   });
 
+  it.each(['train', 'node'])('address space for %s', async (command) => {
+    const limited = ['sh', '-c', 'ulimit -v 48000000 && exec "$@"', 'sh', process.execPath, CLI];
+    const args =
+      command === 'node'
+        ? ['node', '--coordinator', '127.0.0.1:9']
+        : trainArguments({ folder: temporaryFolder(), nodes: 1, workersPerNode: 1 });
+    expectRefusal(
+      await new Locmoe(args, {}, limited).finished,
+      /^locmoe: the address space of a process is limited to 49 GB, .*: ulimit -v unlimited$/m,
+    );
+  });
+
+  it('address space for the command itself', async () => {
+    const limited = ['sh', '-c', 'ulimit -v 8000000 && exec "$@"', 'sh', process.execPath, CLI];
+    const args = ['data', 'inspect', '--text', 'docs/*.md'];
+    expectRefusal(
+      await new Locmoe(args, {}, limited).finished,
+      /^locmoe: WebAssembly.* memory.*; raise the limit of address space: ulimit -v unlimited$/im,
+    );
+  });
+
   it('a free port', async () => {
     const server = createServer().listen(0, '127.0.0.1');
     await new Promise((resolve) => server.once('listening', resolve));

@@ -58,3 +58,21 @@ it('a disk that is really full costs a run what it would have recorded, and each
   expect(JSON.parse(readFileSync(path.join(directory, 'run.json'), 'utf8')).state).toBe('finished');
   await run.expectNothingLeft();
 });
+
+it('a run that ends on a full disk is recorded as one that failed', async (context) => {
+  const disk = smallDisk(16 << 20);
+  if (disk === null) return context.skip(NO_SMALL_DISK);
+  const sets = ['train.steps=100000', 'train.checkpointEvery=100000', 'train.validateEvery=100000'];
+  const run = startTraining({ folder: disk, nodes: 1, workersPerNode: 1, sets });
+  await run.until(/step +\d+\/100000/);
+  expect(() => writeFileSync(path.join(disk, 'filler'), Buffer.alloc(32 << 20))).toThrow(/ENOSPC/);
+  await run.until(/warning: cannot write /);
+  run.interrupt();
+  const { code, stdout, stderr } = await run.finished;
+  expect(code, stdout + stderr).toBe(3);
+  const directory = newestRun(disk);
+  expect(JSON.parse(readFileSync(path.join(directory, 'run.json'), 'utf8')).state).toBe('failed');
+  const files = readdirSync(directory, { recursive: true, encoding: 'utf8' });
+  expect(files.filter((file) => file.endsWith('.tmp'))).toEqual([]);
+  await run.expectNothingLeft();
+});
