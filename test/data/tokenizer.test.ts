@@ -97,7 +97,7 @@ describe('loadTokenizer', () => {
 
   it('refuses what is not a tokenizer', () => {
     expect(() => loadTokenizer(path.join(folder, 'none.json'))).toThrow(/cannot be read/);
-    expect(() => loadTokenizer('/dev/zero')).toThrow(/is no file/);
+    expect(() => loadTokenizer('/dev/zero')).toThrow(/is no regular file but a device/);
     const other = path.join(folder, 'other.json');
     for (const text of ['', '{"model":7}', '[]']) {
       writeFileSync(other, text);

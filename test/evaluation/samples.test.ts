@@ -176,6 +176,6 @@ describe('compareSamples', () => {
     refused(written('json', '{"question": "q"}\n'), /json:1 has no text in "doc_hash"/);
     refused(written('void', ''), /void is empty/);
     refused(folder, /is a folder/);
-    refused('/dev/zero', /is neither a file nor a pipe/);
+    refused('/dev/zero', /is no regular file but a device/);
   });
 });
