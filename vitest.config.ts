@@ -57,7 +57,7 @@ export default defineConfig({
     reporters: ['default', './test/closing-line-reporter.ts'],
     // A machine that has other work makes real processes late now and then; the reporter names what needed a second try.
     retry: process.env.CI ? 1 : 0,
-    // For a machine that is ten times as slow: what hangs is found all the same, only later.
+    // The deadline suits a machine that is ten times as slow: a command that hangs is found all the same, only later.
     testTimeout: 300_000,
     hookTimeout: 300_000,
     env: {

@@ -10,7 +10,7 @@ export interface FlightRank extends RankFlight {
   readonly writtenMs: number;
   /** Its last operation; null before the first. */
   readonly last: RecordedOperation | null;
-  /** What is wrong with the rank itself: "its process 12 has died"; null if nothing is known. */
+  /** The rank's own fault, such as "its process 12 has died"; null if none is known. */
   readonly trouble: string | null;
   /** The rank that it waits for, then the one that this rank waits for, and so on; empty if it waits for none. */
   readonly waitChain: readonly number[];

@@ -11,7 +11,7 @@ export interface LogPrinterOptions {
   readonly nowMs: number;
   /** Mark matches: lines around them are shown too. */
   readonly marksMatches: boolean;
-  /** Of the terminal: longer lines are broken between words. Infinite where there is none. */
+  /** The terminal's width, at which lines are broken between words; infinite where there is none. */
   readonly columns: () => number;
 }
 

@@ -19,12 +19,12 @@ import { loadPage, type PageFeature } from './packages.js';
 export interface RunHttpOptions extends Pick<RunOptions, 'http' | 'runsDir'> {
   /** Served for people, beside logs and metrics; null for nothing. */
   readonly page: HttpFeature | null;
-  /** What users know the token as; the cluster's if left out. */
+  /** The name by which users know the token; the cluster's if left out. */
   readonly tokenName?: string;
 }
 
 const CLUSTER_TOKEN = 'the join token of the cluster';
-/** Of a process that has made a token by itself. */
+/** The name of a token that the process has made by itself. */
 export const OWN_TOKEN = "the run's token, which is in the address that `locmoe inspect` prints,";
 
 /**

@@ -18,7 +18,7 @@ export interface ViewOptions {
   readonly announcement: string;
   /** The page of the run is served, not only its logs and metrics. */
   readonly hasPage: boolean;
-  /** Of the page, to be printed; null for not at all. */
+  /** The token in the page's address as it is printed; null to leave it out. */
   readonly token: string | null;
   readonly dataset: Dataset;
   /** Generate text at the end. */

@@ -121,7 +121,7 @@ export class TerminalView implements RunView {
   }
 }
 
-/** What is indented is a row of a table, or a command. */
+/** An indented line is a row of a table, or a command. */
 function wrappedProse(line: string): string {
   return line.startsWith('  ') ? line : wrapped(line, '  ');
 }

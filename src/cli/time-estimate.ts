@@ -17,7 +17,7 @@ const CHECKED_AFTER = 0.1;
 export class TimeEstimate {
   #firstStep: number | null = null;
   readonly #stepMs: number[] = [];
-  /** Of the whole run from its first step on; null before the estimate. */
+  /** The estimated duration of the whole run from its first step on; null before the estimate. */
   #range: { readonly leastS: number; readonly mostS: number } | null = null;
   #isChecked = false;
 

@@ -55,7 +55,7 @@ export interface Lead {
   /** Listens already. */
   readonly rpc: RpcServer;
   readonly place: Pick<RunRecord, 'address' | 'localAddress' | 'http' | 'isSecured'>;
-  /** For the run's folder, where agents and commands of this user find it; null if each of them is given one. */
+  /** The token to keep in the run's folder, where agents and commands of this user find it; null if each of them is given one. */
   readonly token: string | null;
   readonly nodes: Nodes;
   readonly view: (run: OpenRun) => RunView;

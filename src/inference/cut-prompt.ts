@@ -1,6 +1,6 @@
 import { formatCount } from '../format.js';
 
-/** What to say of a prompt that is longer than the model sees; null for any other. */
+/** The warning about a prompt that is longer than the model's window; null for any other. */
 export function cutPrompt(numTokens: number, seqLen: number): string | null {
   if (numTokens <= seqLen) return null;
   return (

@@ -34,7 +34,7 @@ export function* generate(inference: Inference, options: GenerateOptions): Gener
   }
 }
 
-/** What the model reads. @throws TrainerError `BAD_INPUT` for a conversation in a domain that was not fine-tuned with any */
+/** The text that the model reads. @throws TrainerError `BAD_INPUT` for a conversation in a domain that was not fine-tuned with any */
 export function tokensOf(
   { config, tokenizer }: Inference,
   { prompt, domain }: Pick<GenerateOptions, 'prompt' | 'domain'>,

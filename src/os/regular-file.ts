@@ -29,7 +29,7 @@ export function assertRegular(file: string): Stats {
   return stats;
 }
 
-/** What a file is that is no regular one; null if it is. */
+/** Names the kind of a file that is not regular; null for a regular one. */
 export function kindOf(stats: Stats): string | null {
   if (stats.isFile()) return null;
   if (stats.isDirectory()) return 'a folder';

@@ -30,7 +30,7 @@ export function openFilesBehind(port: number): string[] {
   return [];
 }
 
-/** Of all addresses, IPv4 and IPv6: a name such as `localhost` may lead to several. */
+/** All addresses count, IPv4 and IPv6: a name such as `localhost` may lead to several. */
 function listenersAt(port: number): Listener[] {
   const end = `:${port.toString(16).toUpperCase().padStart(4, '0')}`;
   return ['/proc/net/tcp', '/proc/net/tcp6'].flatMap((table) =>

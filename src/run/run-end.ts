@@ -12,7 +12,7 @@ export interface RunEnd {
   readonly remedy: string;
 }
 
-/** What became of a run that was ended before its time, in words that go on with "the run". */
+/** Tells how a run was ended before its time, as the rest of a sentence that begins with "the run". */
 export function stopOf(stopped: string, step: number, config: Pick<RunConfig, 'train' | 'model'>): string {
   return `was stopped by ${stopped} at step ${step} of ${numStepsOf(config)}`;
 }

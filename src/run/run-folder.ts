@@ -75,7 +75,7 @@ export class RunFolder {
   readonly logs: string;
   readonly checkpoints: string;
   readonly metrics: string;
-  /** What the page keeps beside the metrics, made from them. */
+  /** The page's index of the metrics, kept beside them. */
   readonly metricsIndex: string;
   readonly flight: string;
   readonly trace: string;

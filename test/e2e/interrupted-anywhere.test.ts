@@ -246,7 +246,7 @@ async function expectCleanEnd(name: string, { after, ms }: Moment): Promise<void
   rmSync(folder, { recursive: true });
 }
 
-/** What the newest run says of itself. */
+/** The record of the newest run. */
 function recordOf(folder: string): RunRecord | null {
   return new RunFolder(newestRun(folder)).readRecord();
 }

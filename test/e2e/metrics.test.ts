@@ -52,7 +52,7 @@ describe('a training that Prometheus scrapes', () => {
       ...trainArguments({ folder, nodes: 2, workersPerNode: 2, sets: SETS }),
       ...['--tensorboard', path.join(folder, 'tensorboard')],
     ];
-    // As docs/metrics.md says, which goes on to work in the next run.
+    // This is the way of docs/metrics.md, which works in the next run too.
     const tokenFile = path.join(folder, 'token');
     writeFileSync(tokenFile, 'a-token-of-sixteen-characters\n');
     args.push('--token-file', tokenFile);

@@ -16,7 +16,7 @@ const eventually = <T>(value: () => T, timeout = 30_000) => expect.poll(value, {
 /** Run in the browser, so written as text: the tests themselves know no document. */
 const SEES_FLIGHT = `document.querySelector('.card.flight:not([hidden])')?.getBoundingClientRect().top < innerHeight`;
 
-/** What the newest run says of its failure. */
+/** The failure report of the newest run. */
 function failureOf(folder: string): { readonly rank: number } {
   return JSON.parse(readFileSync(path.join(newestRun(folder), 'failure.json'), 'utf8'));
 }

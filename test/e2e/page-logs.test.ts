@@ -327,7 +327,7 @@ describe.skipIf(reason !== null)('the log of a run', () => {
       ...['info', '244', '99 %', '', 'Include Exclude'],
     ]);
     expect(await patterns.nth(2).locator('td').first().textContent()).toBe('warn');
-    // As many bars as there are steps with lines: the pause shows.
+    // There are as many bars as steps with lines: the pause shows.
     const bars = await patterns.nth(2).locator('.sparkline path').getAttribute('d');
     expect(bars!.match(/M/g)).toHaveLength(1);
     for (const theme of ['light', 'dark'] as const) {

@@ -96,7 +96,7 @@ describe.skipIf(reason !== null)('lines of a chart', { timeout: 120_000 }, () =>
     await eventually(drawn).toBe('false');
     await entry('Loss', 'training').click({ modifiers: ['Shift'] });
     await eventually(() => card('Loss').locator('.legend button[aria-pressed=true]').count()).toBe(1);
-    // What is hidden in a stack is no part of its sums.
+    // A series that is hidden in a stack is no part of its sums.
     await entry('Step time by part', 'backward').click();
     await eventually(() => entry('Step time by part', 'backward').textContent()).toBe('backwardhidden');
   });

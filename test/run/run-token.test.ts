@@ -25,7 +25,7 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(runsDir, { recursive: true }));
 
-/** What a function throws when another user calls it. */
+/** Returns what a function throws when another user calls it. */
 function thrownToNobody(action: () => unknown): unknown {
   process.seteuid!(NOBODY.uid);
   try {

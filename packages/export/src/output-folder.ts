@@ -133,7 +133,7 @@ function filesOfExport(folder: string): ReadonlyMap<string, string> | null {
   }
 }
 
-/** What is in a folder that its export did not leave there, in words; null if nothing is. */
+/** Describes what a folder holds that its export did not write; null if there is nothing. */
 function strangerIn(folder: string, written: ReadonlyMap<string, string>): string | null {
   for (const entry of readdirSync(folder, { recursive: true, withFileTypes: true })) {
     const file = path.join(entry.parentPath, entry.name);

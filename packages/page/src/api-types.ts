@@ -270,7 +270,7 @@ export interface StepReply {
   readonly time: number;
   readonly tokens: number;
   readonly tokensSoFar: number;
-  /** Of packed samples: targets that count in the loss; else null. */
+  /** The number of targets that count in the loss, with packed samples; else null. */
   readonly answerTokens: number | null;
   /** Its update was not made, as something was not finite. */
   readonly isSkipped: boolean;
@@ -287,7 +287,7 @@ export interface ComparedNumber {
   readonly name: string;
   /** Null if it was not finite, or not recorded. */
   readonly value: number | null;
-  /** Of the steps before; null without any. */
+  /** The median over the steps before; null without any. */
   readonly median: number | null;
   /** Whether it is far beyond what is usual among them. */
   readonly standsOut: boolean;

@@ -23,7 +23,7 @@ interface Frame {
   numExperts: number;
 }
 
-/** What is counted of each expert: the choices that fell on it, and those of them that it took. */
+/** Two counts for each expert: the choices that fell on it, and those of them that it took. */
 const COUNTS = ['routed', 'kept'] as const;
 type Count = (typeof COUNTS)[number];
 
@@ -105,7 +105,7 @@ export class ExpertLoad {
     bytes.copy(Buffer.from(this.#sums.buffer));
   }
 
-  /** Of all experts of a layer in a bucket; a view. */
+  /** The sums of all experts of a layer in a bucket; a view. */
   #sumsOf(count: Count, layer: number, bucket: number): Float64Array {
     const { layers, numExperts } = this.#frame;
     const row = (COUNTS.indexOf(count) * layers.length + layer) * MAX_BUCKETS + bucket;

@@ -13,7 +13,7 @@ export function appendMemory(table: NumberTable, { time, ranks }: MetricsRecordO
   table.put('time', time);
   // 0 for a process that has ended.
   const living = ranks.filter(({ residentBytes }) => residentBytes > 0);
-  // Of many ranks no column each: they would not be drawn.
+  // Many ranks have no column each: they would not be drawn.
   if (ranks.length > MAX_RANK_LINES) table.put(IS_MANY, 1);
   else for (const { rank, residentBytes } of living) table.put(`rank.${rank}`, residentBytes);
   const sorted = living.toSorted((a, b) => a.residentBytes - b.residentBytes);

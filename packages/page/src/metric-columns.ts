@@ -4,16 +4,16 @@ import type { NumberTable } from './number-table.js';
 
 /** Columns of steps. */
 export interface StepTables {
-  /** Of the whole model. */
+  /** Columns of the whole model. */
   readonly steps: NumberTable;
-  /** Of each layer, at the same rows. */
+  /** Columns of each layer, at the same rows. */
   readonly layers: NumberTable;
 }
 
 export interface StepPlace {
   /** When the step ended, in ms since 1970. */
   readonly time: number;
-  /** Of all steps so far. */
+  /** Tokens of all steps so far. */
   readonly tokens: number;
   /** Byte at which its line begins. */
   readonly offset: number;

@@ -37,7 +37,7 @@ interface Block {
 /** A state file: all but the counts of the experts. */
 interface State extends Omit<SavedMetrics, 'bytes'> {
   readonly blocks: readonly Block[];
-  /** Of the columns of each table. */
+  /** The names of the columns, by table. */
   readonly names: readonly (readonly string[])[];
 }
 

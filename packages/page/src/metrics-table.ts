@@ -47,7 +47,7 @@ export interface MetricsQuery {
 
 export interface MetricsTableOptions {
   readonly path: string;
-  /** Of the index, beside it. */
+  /** The folder of the index, beside the metrics. */
   readonly indexDirectory: string;
   /** ms since 1970; steps without a time are counted from here */
   readonly startedAt: number;

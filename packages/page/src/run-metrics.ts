@@ -31,7 +31,7 @@ interface Points {
   generationRow: number;
 }
 
-/** What an index keeps of a run, apart from the rows of its tables. */
+/** The state that an index keeps for a run, apart from the rows of its tables. */
 export interface SavedMetrics {
   readonly points: object;
   readonly lanes: object;
@@ -40,7 +40,7 @@ export interface SavedMetrics {
   readonly bytes: Buffer;
 }
 
-/** What is known of the metrics of a run: what a chart draws of each step, and sums of all else. */
+/** The metrics of a run as the page needs them: the values of each step that charts draw, and sums of all else. */
 export class RunMetrics {
   /** Each column takes 8 bytes a row. */
   readonly steps = new NumberTable(Float64Array);

@@ -64,7 +64,7 @@ function fallenRanks(directory: string, { generation, lanes, clocks }: Timeline,
   });
 }
 
-/** What a rank was in when it died lasted until then; what the others were in, at least as long. */
+/** The operation that a rank died in lasted until then, and those of the other ranks at least as long. */
 function untilDeath(lane: TimelineLane, fallen: readonly FallenRank[]): TimelineLane {
   const deaths = fallen.filter(({ hasDied }) => hasDied);
   if (deaths.length === 0) return lane;

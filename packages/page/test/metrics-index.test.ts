@@ -41,7 +41,7 @@ function serverOf(runs: string) {
     (await (await routes.request(`http://localhost/api/runs/run/${tail}`)).json()) as T;
 }
 
-/** What a new server tells of the run, once it has read all. */
+/** The answers of a new server about the run, once it has read all. */
 async function answersOf(runs: string): Promise<Answers> {
   const json = serverOf(runs);
   const deadline = performance.now() + DEADLINE_MS;
@@ -65,7 +65,7 @@ const stateOf = (runs: string) =>
     statesOf(runs).reduce((a, b) => (Number(a.slice(6)) > Number(b.slice(6)) ? a : b)),
   );
 
-/** What a server tells that finds no index. */
+/** The answers of a server that finds no index. */
 async function withoutIndex(runs: string): Promise<Answers> {
   const bare = temporaryRuns();
   cpSync(path.join(runs, 'run'), path.join(bare, 'run'), { recursive: true });
@@ -155,7 +155,7 @@ describe('an index beside the metrics', () => {
     const runs = copied();
     change(runs);
     expect(await answersOf(runs)).toEqual(await withoutIndex(runs));
-    // What was made anew holds as well.
+    // The index that was made anew holds as well.
     expect(await answersOf(runs)).toEqual(await withoutIndex(runs));
   });
 

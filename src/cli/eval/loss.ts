@@ -7,7 +7,7 @@ import { openCheckpoint, openText } from './open.js';
 
 export interface LossOptions {
   readonly checkpoint: string;
-  /** Of each domain; undefined for those that the training validates with. */
+  /** The number of sequences of each domain; undefined for those that the training validates with. */
   readonly sequences: number | undefined;
   readonly dataDir: string;
   readonly json: boolean;

@@ -7,7 +7,7 @@ import { type Reading, readError, refusal, type Span } from './span.js';
 const WINDOW_BYTES = 1 << 20;
 /** Decompressed at once, so that all they give is in memory: at most 128 KiB for each four of them. */
 const ZSTD_BYTES = 256;
-/** As zstd has it where it is told nothing else. */
+/** This is zstd's own limit where it is told nothing else. */
 const MAX_ZSTD_WINDOW = 128 << 20;
 /** A file whose first bytes hold a zero byte is taken for no text, as git does. */
 const LOOK_BYTES = 8000;

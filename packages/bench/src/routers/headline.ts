@@ -19,7 +19,7 @@ export interface Headline {
     /** Mean over the training; an input of the comparison. */
     readonly tokensPerExpertVsBaseline: number | null;
   };
-  /** What is tested, and what came out. */
+  /** The planned contrasts with their verdicts. */
   readonly contrasts: readonly Contrast[];
   /** Of the perplexity after the same tokens to the baseline's, that of switch as published, and those of hash. */
   readonly equivalence: Equivalences;

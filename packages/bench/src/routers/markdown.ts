@@ -139,7 +139,7 @@ function settingsSection({ results }: Comparison): string {
     .join('\n');
 }
 
-/** What the figures of a cell are compared with: the baseline, and what level 1 saves without a gate. */
+/** The figures of a cell are compared with the baseline, and with level 1 without a gate. */
 const COMPARED_WITH: readonly VariantId[] = [BASELINE, LEVEL_1_CONTROL];
 
 /** Table columns of a cell: a figure of its runs, with these changes where relevant. */

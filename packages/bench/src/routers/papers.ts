@@ -16,7 +16,7 @@ import { BASELINE, labelOf, type VariantId } from './variants.js';
 
 const MEASURES = ['step time', 'perplexity'] as const;
 
-/** What the comparison was planned to show of two routers, and what LocMoE (arXiv 2401.13920) or LocMoE+ (2406.00023) report. */
+/** A planned contrast of two routers, with the figure that LocMoE (arXiv 2401.13920) or LocMoE+ (2406.00023) reports. */
 interface Planned {
   readonly variant: VariantId;
   readonly reference: VariantId;
@@ -67,7 +67,7 @@ const FIGURES: Readonly<Record<Planned['measure'], FigureOf>> = {
 export interface Contrast extends Planned {
   /** Null where a run is missing. */
   readonly difference: Difference | null;
-  /** Of the test of the goal; null without a goal, and with fewer than two seeds. */
+  /** The p-value of the goal's test; null without a goal, and with fewer than two seeds. */
   readonly p: number | null;
   readonly pHolm: number | null;
   /** Null without a goal or a run. `shown` and `equal` only if the corrected p is below 0.05. */

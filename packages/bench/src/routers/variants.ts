@@ -34,7 +34,7 @@ export type VariantId =
 export const BASELINE: VariantId = 'switch';
 /** The reference of the papers. */
 export const PLAIN_BASELINE: VariantId = 'switch-plain';
-/** What level 1 saves without any gate: every table of times has it, also where it was not run. */
+/** Level 1 without any gate: every table of times has this router, also where it was not run. */
 export const LEVEL_1_CONTROL: VariantId = 'hash-two-level';
 
 /**

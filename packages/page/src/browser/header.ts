@@ -46,7 +46,7 @@ export class Header {
         button(icon('help'), onHelp, { label: 'keyboard shortcuts (?)', class: 'bare' }),
       ),
     );
-    // What sticks below it must know where it ends: it wraps where it does not fit.
+    // Elements that stick below the header need its height, which changes as it wraps.
     new ResizeObserver(() =>
       document.documentElement.style.setProperty('--header-height', `${this.element.offsetHeight}px`),
     ).observe(this.element);

@@ -1,9 +1,9 @@
 export const VIEWS = ['overview', 'logs', 'timeline', 'details'] as const;
 
-/** What the x axis of the charts is. */
+/** The quantity on the x axis of the charts. */
 export const AXES = ['step', 'time', 'tokens'] as const;
 
-/** What expert load shows. */
+/** The quantity that expert load shows. */
 export const LOADS = ['demand', 'kept', 'dropped'] as const;
 
 /** The state of the page, kept in the fragment of its address so that a link restores it. */
@@ -39,7 +39,7 @@ export interface PageState {
   /** ms since 1970, or a duration before now such as `5m`; null for the whole run. */
   readonly from: string | null;
   readonly to: string | null;
-  /** What is shown of the log. */
+  /** The tab of the log that is shown. */
   readonly tab: 'lines' | 'patterns';
   readonly order: 'newest' | 'oldest';
   readonly wrap: boolean;

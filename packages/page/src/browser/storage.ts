@@ -1,4 +1,4 @@
-/** What the browser keeps of this page. Where it keeps nothing, as in some private windows, a value lasts as long as the page. */
+/** Values that the browser keeps for this page. Where it keeps nothing, as in some private windows, a value lasts as long as the page. */
 const ofPage = new Map<string, string>();
 
 export function stored(key: string): string | null {

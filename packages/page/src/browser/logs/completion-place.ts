@@ -1,13 +1,13 @@
 import { matchersBefore } from './query-edit.js';
 
-/** What may stand at a place of a query. */
+/** The kinds of text that fit at a place of a query. */
 export type Wanted =
   /** A function, or a stream selector. */
   | { readonly kind: 'start' }
   | { readonly kind: 'label' }
   | { readonly kind: 'matcher' }
   | { readonly kind: 'label-value'; readonly name: string; readonly isPattern: boolean }
-  /** What follows a selector or a stage. */
+  /** An operator or a stage, which follows a selector or another stage. */
   | { readonly kind: 'stage' }
   /** A stage, or a field to test, behind a pipe. */
   | { readonly kind: 'stage-or-field' }
@@ -24,7 +24,7 @@ export interface CompletionPlace {
   /** Start and end of the text that is replaced. */
   readonly from: number;
   readonly to: number;
-  /** What is written of it before the cursor. */
+  /** The part of it that stands before the cursor. */
   readonly typed: string;
   /** The selector of labels that are known to be wanted, for requests; empty for any. */
   readonly selector: string;

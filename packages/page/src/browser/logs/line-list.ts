@@ -256,7 +256,7 @@ export class LineList {
   }
 }
 
-/** Of a column: as much as its values need, within limits. */
+/** A column is as wide as its values need, within limits. */
 function widthOf(name: string, lines: readonly LogLine[]): string {
   const longest = lines.reduce((most, line) => Math.max(most, abridged(fieldOf(line, name) ?? '').length), 0);
   return `clamp(110px, ${longest}ch, 24vw)`;

@@ -42,7 +42,7 @@ export function parseLine(
   };
 }
 
-/** What the query extracts, but for what the line shows anyway. */
+/** The fields that the query extracts, without those that the line shows anyway. */
 function extractedFields(
   parsed: Readonly<Record<string, string>>,
   labels: Readonly<Record<string, string>>,

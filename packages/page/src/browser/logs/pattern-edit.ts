@@ -35,7 +35,7 @@ export function withPattern(query: string, pattern: string, use: PatternUse | nu
   return `${head}${rest.slice(0, included)}${operator} ${literal(pattern)} or${rest.slice(included + operator.length)}`;
 }
 
-/** What follows the selector. */
+/** The stages behind the selector. */
 function restOf(query: string): string {
   return query.slice((selectorOf(query)?.end ?? query.length) + 1);
 }

@@ -5,7 +5,7 @@ import type { LokiPattern } from '../loki.js';
 import { fetchPatternsOf, type LogRequest, type PatternRequest, patternRequest } from './log-requests.js';
 import { type PatternUse, patternUse } from './pattern-edit.js';
 
-/** What is counted. */
+/** The state of the count of patterns. */
 interface PatternCounts {
   /** Null before the first. */
   readonly request: PatternRequest | null;
@@ -15,7 +15,7 @@ interface PatternCounts {
 const NONE: PatternCounts = { request: null, patterns: [] };
 
 const SVG = 'http://www.w3.org/2000/svg';
-/** Of a sparkline, in its own units. */
+/** The size of a sparkline, in its own units. */
 const [WIDTH, HEIGHT] = [120, 20];
 const VARIABLE = '<_>';
 
@@ -110,7 +110,7 @@ function countOf({ samples }: LokiPattern): number {
   return samples.reduce((sum, [, count]) => sum + count, 0);
 }
 
-/** Of a line of JSON the message alone. */
+/** A line of JSON counts by its message alone. */
 function readable(pattern: string): string {
   const message = /^<_>"(?:msg|message)":(".*")<_>$/s.exec(pattern);
   if (message === null) return pattern;

@@ -10,7 +10,7 @@ const DEBOUNCE_MS = 120;
 
 export interface QueryBarOptions {
   readonly completions: CompletionSource;
-  /** Of the run whose log is shown. */
+  /** The run whose log is shown. */
   readonly runId: () => string;
   readonly onQuery: (query: string) => void;
 }
@@ -32,7 +32,7 @@ export class QueryBar {
   });
   readonly #error = h('div', { class: 'query-error', role: 'alert' });
   readonly #list = new SuggestionList(this.#input, (suggestion) => this.#take(suggestion));
-  /** What a suggestion replaces. */
+  /** The range of the query that a suggestion replaces. */
   #span: readonly [number, number] = [0, 0];
   #isHistory = false;
   #timer: ReturnType<typeof setTimeout> | undefined;

@@ -4,7 +4,7 @@ export interface Suggestion {
   /** Shown, and compared with what is typed. */
   readonly text: string;
   readonly insert: string;
-  /** What it is. */
+  /** The kind of the suggestion, such as label or operator. */
   readonly detail: string;
   /** How far before the end of what is inserted the cursor stands then; 0 by default. */
   readonly caret?: number;

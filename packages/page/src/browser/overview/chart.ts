@@ -28,7 +28,7 @@ export interface ChartOptions extends PlotStyle {
 
 /** How the same data may be drawn. */
 export interface ChartView {
-  /** Of what an average is over, in x values; 0 for none. */
+  /** The width of the window of an average, in x values; 0 for none. */
   readonly smoothing: number;
   /** Lets no lone outlier set the scale. */
   readonly clips: boolean;

@@ -32,7 +32,7 @@ function droppedOf(routed: readonly number[] = [], kept: readonly number[] = [])
   return routed.map((count, expert) => (count === 0 ? 0 : 1 - (kept[expert] ?? 0) / count));
 }
 
-/** What is shown of each expert of an open layer in a bucket: a load over a fair share, or a share that was dropped. */
+/** The value shown for each expert of an open layer in a bucket: its load over a fair share, or the share that it dropped. */
 export function valuesOf(
   { openLayers, routed, kept }: ExpertsReply,
   load: PageState['load'],

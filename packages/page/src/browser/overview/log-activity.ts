@@ -6,7 +6,7 @@ import { nsOfMs, querySeries, quoted, runSelector } from '../loki.js';
 import type { RunData } from './run-data.js';
 
 const NUM_BUCKETS = 240;
-/** Of a run's warnings the last ones are looked at. */
+/** Only the last warnings of a run are looked at. */
 const MAX_WARNINGS = 500;
 /** Lines of other nodes come within this time. */
 const LATE_MS = 5_000;

@@ -251,7 +251,7 @@ export class Overview {
     return this.#runs[0]?.xOfStep(pageState().axis, step) ?? step;
   }
 
-  /** Of the steps that a place of the chart of step time stands for, the longest. */
+  /** The longest of the steps that a place of the chart of step time stands for. */
   #longestStepAt(x: number): number {
     const at = Math.round(this.#stepOfX(x));
     const { step = [], longestStep = [] } = this.#runs[0]?.group('parts') ?? {};

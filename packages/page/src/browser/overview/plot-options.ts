@@ -26,7 +26,7 @@ export interface PlotStyle {
   readonly startsAtZero?: boolean;
 }
 
-/** What is marked in a plot beside its series. */
+/** Marks in a plot beside its series. */
 export interface ChartMarks {
   readonly generations: GenerationMarks;
   /** First and last x of ranges of skipped steps. */

@@ -54,7 +54,7 @@ export function movingAverage(
   });
 }
 
-/** Of the rows before each row, as they weigh there; null for a row without a value. */
+/** Sums of the rows before each row, decayed by distance; null for a row without a value. */
 function decayingSums(
   x: Values,
   y: Values,

@@ -38,7 +38,7 @@ const NAMES: Readonly<Record<string, Named>> = {
   'parts.waiting': { name: '– waiting', format: ms },
 };
 
-/** What was recorded of one step, beside the steps before it: the first place to look at for a spike. */
+/** Shows the record of one step beside the steps before it: the first place to look at for a spike. */
 export class StepPanel {
   readonly element = h('aside', { class: 'step-panel', tabindex: '-1', hidden: true });
   #shown = '';
@@ -134,7 +134,7 @@ function medianName({ numNeighbours }: StepReply): string {
   return numNeighbours === 0 ? 'no step before' : `median of the ${numNeighbours} before`;
 }
 
-/** What is out of the usual, a sentence each; the parts of what is told already are left out. */
+/** A sentence for each value that is out of the usual; parts of a value that is told already are left out. */
 function findings(reply: StepReply): string[] {
   const { numbers, validations } = reply;
   const out = numbers.filter(({ name, standsOut }) => standsOut && !NAMES[name]?.name.startsWith('–'));
