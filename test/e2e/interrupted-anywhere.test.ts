@@ -32,7 +32,7 @@ interface Interrupted {
   readonly args: (folder: string) => readonly string[];
   /** The moment is drawn from the start, or from the first output, to so many s later. */
   readonly withinS: number;
-  /** It is documented to end with 0 once it has printed this. */
+  /** It may end with 0 once it has printed this: it is done then, or documented to. */
   readonly endsWell?: RegExp;
 }
 
@@ -112,11 +112,20 @@ const COMMANDS: Readonly<Record<string, Interrupted>> = {
       path.join(folder, 'page'),
     ],
     withinS: 2,
+    endsWell: /^ {2}export\.json /m,
   },
-  'data inspect': { args: (folder) => ['data', 'inspect', '--config', ...micro(folder)], withinS: 4 },
-  doctor: { args: () => ['doctor'], withinS: 4 },
-  'doctor --config': { args: (folder) => ['doctor', '--config', ...micro(folder)], withinS: 15 },
-  plan: { args: () => ['plan', '--config', 'tiny'], withinS: 2 },
+  'data inspect': {
+    args: (folder) => ['data', 'inspect', '--config', ...micro(folder)],
+    withinS: 4,
+    endsWell: /^ +\| /m,
+  },
+  doctor: { args: () => ['doctor'], withinS: 4, endsWell: /^\w+ +python/m },
+  'doctor --config': {
+    args: (folder) => ['doctor', '--config', ...micro(folder)],
+    withinS: 15,
+    endsWell: /^all \d+ steps take about/m,
+  },
+  plan: { args: () => ['plan', '--config', 'tiny'], withinS: 2, endsWell: /^routing: /m },
   inspect: {
     args: () => ['inspect', '--run', trained, '--http', '127.0.0.1:0'],
     withinS: 2,
