@@ -213,6 +213,10 @@ export class Overview {
     const logsOf = `${run.runId} ${run.detail.state}`;
     const isOther = this.#logsOf !== logsOf;
     if (!isOther && (now - this.#logsAt < LOGS_EVERY_MS || !run.detail.isLive)) return;
+    if (!this.#logsOf.startsWith(`${run.runId} `)) {
+      this.#logs = null;
+      this.#banner.setPins([], []);
+    }
     this.#logsOf = logsOf;
     this.#logsAt = now;
     try {
@@ -225,9 +229,8 @@ export class Overview {
       this.#logs = activity;
       this.#banner.setPins(errors, warnings);
     } catch {
-      // The log view shows the error; the charts do without marks.
-      this.#logs = null;
-      this.#banner.setPins([], []);
+      // The log view shows the error. The next refresh tries again, also where the run is over meanwhile.
+      if (this.#logsOf === logsOf) this.#logsOf = `${run.runId} `;
     }
     this.draw();
   }
