@@ -77,7 +77,7 @@ it('shows text as it comes, and ends at Ctrl-C with 130', async () => {
   await long.until(/^The[\s\S]{200}/);
   long.interrupt();
   const { code, stdout, stderr } = await long.finished;
-  expect({ code, stderr }).toEqual({ code: 130, stderr: '' });
+  expect({ code, stderr }).toEqual({ code: 130, stderr: 'locmoe: SIGINT: ended\n' });
   expect(stdout.endsWith('\n')).toBe(true);
 });
 
