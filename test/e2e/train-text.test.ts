@@ -18,9 +18,9 @@ it('trains on files without a configuration, which can be saved and gone on with
   const [line, seen, held] = /^validation at .* on ([\d,]+) of ([\d,]+) held-out tokens$/m.exec(
     trained.stdout,
   )!;
-  // All but what does not fill a window at the end.
+  // The recipe reads all of it, or as much as a tenth of the training's time allows.
   const [numSeen, numHeld] = [seen, held].map((count) => Number(count.replaceAll(',', '')));
-  expect(numHeld - numSeen, line).toBeLessThanOrEqual(64);
+  expect(numSeen! / numHeld!, line).toBeGreaterThan(0.5);
 
   const printed = await run(folder, 'train', ...what, '--print-config');
   expect(printed.code, printed.stderr).toBe(0);
