@@ -103,6 +103,8 @@ describe.skipIf(reason !== null)('lines of a chart', { timeout: 120_000 }, () =>
 
   it('lead from a spike to its step: by a click near it, also where other steps are nearer', async () => {
     await open('');
+    // The warnings above the charts push them down as they come.
+    await eventually(() => page.locator('.pin').count()).toBeGreaterThan(0);
     const plot = (await card('Loss').locator('.u-over').boundingBox())!;
     const x = plot.x + (plot.width * SPIKE) / STEPS;
     for (const beside of [-4, 4]) {
