@@ -22,7 +22,7 @@ const COLORS_OF_CANVASES = `[...document.querySelectorAll('.chart canvas, .heat 
 })`;
 const BRIGHTNESS = `Number(/\\d+/.exec(getComputedStyle(document.body).backgroundColor)[0])`;
 const CONTROLS_WITHOUT_NAME = `[...document.querySelectorAll('button, select, input, summary')].filter(
-  (control) => !(control.closest('label') ?? control).textContent.trim() && !control.getAttribute('aria-label') && control.checkVisibility(),
+  (control) => !(control.closest('label') ?? control).textContent.trim() && !control.getAttribute('aria-label') && !control.title && !control.hidden,
 ).map((control) => control.outerHTML)`;
 
 describe.skipIf(reason !== null)('the page of a live run', () => {

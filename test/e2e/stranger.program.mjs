@@ -11,7 +11,7 @@ const { coordinator, dataPlane, http, pids, runDir, guesses } = JSON.parse(proce
 const DEADLINE_MS = 5_000;
 const COORDINATOR = ['coordinator', 'locmoe.coordinator.v1.Coordinator'];
 
-/** What a call was answered with; null if it was refused for its token. */
+/** The answer to a call; null if it was refused for its token. */
 function call(address, [file, service], method, message, token) {
   const { path: at, requestSerialize, responseDeserialize } = loadService(file, service)[method];
   const client = new grpc.Client(address, grpc.credentials.createInsecure());
