@@ -1,12 +1,14 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { type AddressInfo, createServer } from 'node:net';
 import { constants, hostname, tmpdir } from 'node:os';
 import path from 'node:path';
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest';
 import * as libc from '../../src/os/libc.js';
 import { RunFolder } from '../../src/run/run-folder.js';
 import { claimRun } from '../../src/run/run-lock.js';
+import { runLedAt } from '../../src/run/run-token.js';
 
 vi.mock('../../src/os/libc.js', { spy: true });
 
@@ -35,6 +37,18 @@ describe('a claimed run', () => {
     });
     giveUp();
     (await claimRun(folder, noWarning))();
+  });
+
+  it('is found at the port on which its holder listens', async () => {
+    const server = createServer().listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    onTestFinished(() => void server.close());
+    const { port } = server.address() as AddressInfo;
+    expect(runLedAt({ host: 'localhost', port })).toBeNull();
+    const giveUp = await claimRun(folder, noWarning);
+    expect(runLedAt({ host: 'localhost', port })?.directory).toBe(folder.directory);
+    expect(runLedAt({ host: 'elsewhere.example', port })).toBeNull();
+    giveUp();
   });
 
   it('is not kept by a child that outlives its holder', async () => {

@@ -1,20 +1,10 @@
-import {
-  chmodSync,
-  closeSync,
-  existsSync,
-  mkdtempSync,
-  openSync,
-  readFileSync,
-  rmSync,
-  statSync,
-} from 'node:fs';
-import { type AddressInfo, createServer } from 'node:net';
+import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, onTestFinished } from 'vitest';
 import { NO_SECURITY, randomToken } from '../../src/rpc/security.js';
 import { findRun, RunFolder } from '../../src/run/run-folder.js';
-import { keepToken, lastingToken, runLedAt, securityOfRun } from '../../src/run/run-token.js';
+import { keepToken, lastingToken, securityOfRun } from '../../src/run/run-token.js';
 import { IS_ROOT, NOBODY } from '../foreign-port.js';
 
 let runsDir: string;
@@ -75,17 +65,5 @@ describe('the token of a run', () => {
         code: 'BAD_INPUT',
         message: `${message}${folder.directory} cannot be read`,
       });
-  });
-
-  it('is found at the port of the process that holds the run', async () => {
-    const server = createServer();
-    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-    const { port } = server.address() as AddressInfo;
-    onTestFinished(() => void server.close());
-    expect(runLedAt({ host: 'localhost', port })).toBeNull();
-    const fd = openSync(folder.lock, 'a');
-    onTestFinished(() => closeSync(fd));
-    expect(runLedAt({ host: 'localhost', port })?.directory).toBe(folder.directory);
-    expect(runLedAt({ host: 'elsewhere.example', port })).toBeNull();
   });
 });
