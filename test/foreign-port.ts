@@ -16,7 +16,9 @@ const LISTEN = `
 /** A port of loopback at which another user listens, and whether anybody has connected. Ends with the test. */
 export async function foreignPort(): Promise<{ readonly port: number; wasCalled(): boolean }> {
   const child = spawn(process.execPath, ['-e', LISTEN], {
-    ...{ ...NOBODY, cwd: '/', env: {} },
+    ...NOBODY,
+    cwd: '/',
+    env: {},
     stdio: ['ignore', 'pipe', 'inherit'],
   });
   onTestFinished(() => void child.kill('SIGKILL'));

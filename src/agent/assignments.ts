@@ -14,7 +14,11 @@ export function assignmentsOf(
 ): WorkerAssignment[] {
   const { nodes, workersPerNode } = config.cluster;
   return Array.from({ length: workersPerNode }, (_, localRank) => ({
-    ...{ runId, generation, config, datasetDir, ...own },
+    runId,
+    generation,
+    config,
+    datasetDir,
+    ...own,
     topology: topologyOf(node * workersPerNode + localRank, nodes, workersPerNode),
     checkpointDir: `${runDir}/checkpoints`,
     initFrom: initFrom || null,

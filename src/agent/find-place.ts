@@ -88,7 +88,10 @@ async function tryToJoin(options: PlaceOptions): Promise<Place> {
   const client = new CoordinatorClient(formatAddress(coordinator), security);
   try {
     const join = await client.join({
-      ...{ host: hostname(), pid: process.pid, dataAddress, version: VERSION },
+      host: hostname(),
+      pid: process.pid,
+      dataAddress,
+      version: VERSION,
       ...(formerNode === undefined ? {} : { formerNode }),
     });
     return { join, dataAddress, client, security };

@@ -77,7 +77,11 @@ export class NodeSnapshot {
     const link = path.join(this.folder, TOKENIZER_FILE);
     if (!existsSync(link)) symlinkSync(tokenizer, link);
     const options = {
-      ...{ runId, config, metrics: this.metrics, ...this.ref, world: { nodes, workersPerNode } },
+      runId,
+      config,
+      metrics: this.metrics,
+      ...this.ref,
+      world: { nodes, workersPerNode },
     };
     const written = [...withoutTwins(files), { file: TOKENIZER_FILE, ...digestFile(tokenizer), tensors: [] }];
     writeManifestOf(options, this.folder, written);

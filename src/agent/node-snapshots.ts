@@ -137,7 +137,10 @@ export class NodeSnapshots {
     const withShared = node === own;
     const request: FetchRequest = { runId, generation, snapshotGeneration, step, node, withShared };
     return fetchSnapshot({
-      ...{ address: peer.address, security: this.#rpc.security, request, folder },
+      address: peer.address,
+      security: this.#rpc.security,
+      request,
+      folder,
       allowed: filesOfNode(config, node),
       timeoutMs: timeoutsOf(config.cluster).saveMs,
       signal: over.signal,

@@ -97,7 +97,11 @@ export async function runNode(options: NodeOptions): Promise<number> {
       // From here on the session shows the coordinator's end.
       options.parent?.pause();
       agent = new NodeAgent({
-        ...{ ...place, rpc, snapshots, logToStdout: options.logToStdout, link },
+        ...place,
+        rpc,
+        snapshots,
+        logToStdout: options.logToStdout,
+        link,
         outlivesCoordinator: options.parent === null,
       });
       const end = await agent.ended;

@@ -79,7 +79,11 @@ export function readChatRequest(
     throw invalid('messages', 'the last one is an answer: end with what is to be answered');
   return {
     ...commonOf(given),
-    ...{ domain, maxTokens, logprobs: null, echo: false, form: CHAT },
+    domain,
+    maxTokens,
+    logprobs: null,
+    echo: false,
+    form: CHAT,
     prompts: [promptOf(messages, template, tokenizer)],
   };
 }

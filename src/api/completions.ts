@@ -128,7 +128,13 @@ function choicesOf(
       { length: request.numChoices },
       (_, index) =>
         new Choice({
-          ...{ request, prompt, index, signal, decoder, tokenizer, seqLen },
+          request,
+          prompt,
+          index,
+          signal,
+          decoder,
+          tokenizer,
+          seqLen,
           onPiece: (piece) => onPiece(p * request.numChoices + index, piece),
         }),
     ),

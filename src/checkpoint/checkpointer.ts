@@ -145,9 +145,16 @@ export function writeManifestOf(
     }
   }
   writeManifest(folder, {
-    ...{ formatVersion: 1, runId, step, generation, config, world },
+    formatVersion: 1,
+    runId,
+    step,
+    generation,
+    config,
+    world,
     tokenizerSha256: files[TOKENIZER_FILE].sha256,
     data: { nextStep: step },
-    ...{ metrics, files, tensors },
+    metrics,
+    files,
+    tensors,
   });
 }

@@ -9,8 +9,11 @@ import { type FileFloats, readFloats } from './file-floats.js';
 
 // JavaScript has no array of bfloat16; Uint16Array holds their bits.
 const ARRAYS = {
-  ...{ F32: Float32Array, I32: Int32Array, I64: BigInt64Array },
-  ...{ BF16: Uint16Array, U8: Uint8Array },
+  F32: Float32Array,
+  I32: Int32Array,
+  I64: BigInt64Array,
+  BF16: Uint16Array,
+  U8: Uint8Array,
 } as const;
 type Dtype = keyof typeof ARRAYS;
 export type TensorData = Float32Array | Int32Array | BigInt64Array | Uint16Array | Uint8Array;

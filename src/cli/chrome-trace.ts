@@ -82,7 +82,8 @@ function eventsOf(
   const place = { pid: node + 1, tid: rank + 1 };
   const slice = (tid: number, { startMs, endMs }: Pick<TimelineSpan, 'startMs' | 'endMs'>) => ({
     ...({ ph: 'X', pid: place.pid, tid } as const),
-    ...{ ts: us(startMs), dur: Math.max(0, us(endMs) - us(startMs)) },
+    ts: us(startMs),
+    dur: Math.max(0, us(endMs) - us(startMs)),
   });
   const events: TraceEvent[] = named(place.pid, place.tid, 'thread', `rank ${rank}`, rank * MAX_IN_FLIGHT);
   for (const span of spans) {

@@ -57,10 +57,15 @@ export async function train(options: TrainOptions): Promise<number> {
         ...(options.port === 0 ? [] : ['--port', String(options.port)]),
         ...(options.tokenFile === undefined ? [] : ['--token-file', options.tokenFile]),
       ],
-      ...{ plan, rpc, place, token },
+      plan,
+      rpc,
+      place,
+      token,
       view: (run) =>
         new TerminalView(run, {
-          ...{ place, dataset: plan.dataset, samples: options.samples },
+          place,
+          dataset: plan.dataset,
+          samples: options.samples,
           announcement: 'starting the workers',
           hasPage: page !== null,
           token: printed(token),
@@ -72,7 +77,10 @@ export async function train(options: TrainOptions): Promise<number> {
         joinTimeoutMs: GRACE.ownAgentsMs,
         start(leader, { logs, token: tokenFile }) {
           cluster = new LocalCluster({
-            ...{ nodes: plan.config.cluster.nodes, address, tokenFile, logsDir: logs },
+            nodes: plan.config.cluster.nodes,
+            address,
+            tokenFile,
+            logsDir: logs,
             onFailure: (pid, end) => leader.current.agentEnded(pid, end),
             more: options.allowFaults ? ['--allow-faults'] : [],
           });

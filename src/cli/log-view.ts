@@ -94,7 +94,8 @@ export class LogView implements RunView {
   async finished({ exitCode, stopped }: FinishedRun): Promise<void> {
     const { dataset, samples } = this.options;
     await summarize(this.run, dataset, {
-      ...{ stopped, samples },
+      stopped,
+      samples,
       show: () => undefined,
     });
     const { lastStep, lastValidation, lastCheckpoint, seconds, numRestarts, lostS } = this.run.totals;

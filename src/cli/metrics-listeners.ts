@@ -25,8 +25,13 @@ export function metricsListeners(
   const { name, moe, cluster } = config;
   return [
     ...(prometheus?.begin(runId, {
-      ...{ generation, recipe: name, router: moe.router, steps: numStepsOf(config) },
-      ...{ nodes: cluster.nodes, workersPerNode: cluster.workersPerNode, resumedFrom },
+      generation,
+      recipe: name,
+      router: moe.router,
+      steps: numStepsOf(config),
+      nodes: cluster.nodes,
+      workersPerNode: cluster.workersPerNode,
+      resumedFrom,
       collectiveTimeoutS: cluster.collectiveTimeoutS,
       earlierFailures: folder.failures().map(({ code }) => code),
       earlierCosts: restartCostsOf(generationsOf(readJournal(folder.journal))),

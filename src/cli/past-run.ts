@@ -32,7 +32,11 @@ export function pastRun({ folder, record }: Pick<PastRun, 'folder' | 'record'>):
   const state = stateOf(record);
   const stored = state === 'failed' ? folder.readFailure() : null;
   return {
-    ...{ folder, record, state, step: last?.step ?? 0, loss: last?.loss ?? null },
+    folder,
+    record,
+    state,
+    step: last?.step ?? 0,
+    loss: last?.loss ?? null,
     steps: config === null ? null : numStepsOf(config),
     failure: stored === null ? null : wholeReport(stored),
     generations: generationsOf(readJournal(folder.journal)),

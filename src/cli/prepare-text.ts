@@ -15,7 +15,8 @@ export function prepareData({ data, model }: RunConfig, dataDir: string): Promis
     dataDir: path.resolve(dataDir),
     corpusDir: CORPUS_DIR,
     vocabSize: model.vocabSize,
-    ...{ log: view.say, progress: view.progress },
+    log: view.say,
+    progress: view.progress,
   });
 }
 

@@ -82,7 +82,12 @@ export async function startRunHttp(
     ...(metrics === null ? [] : [metricsFeature(metrics)]),
   ];
   const options = {
-    ...{ name: 'locmoe', address, option: '--http', token, tokenName, features },
+    name: 'locmoe',
+    address,
+    option: '--http',
+    token,
+    tokenName,
+    features,
     onAnswer: (answer: Answer) => metrics?.observers.answered(answer),
   };
   try {

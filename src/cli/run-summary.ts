@@ -92,7 +92,9 @@ export async function summarize(
     samples: texts,
     seconds: totals.seconds,
     ...(answerTokens > 0 && { tokens, answerTokens }),
-    ...{ restarts: numRestarts, lostSteps, lostSeconds: lostS },
+    restarts: numRestarts,
+    lostSteps,
+    lostSeconds: lostS,
   };
   disk.write(path.join(folder.directory, 'summary.json'), () => folder.writeSummary(summary));
   show(`\nfiles\n  checkpoint  ${checkpoint === undefined ? '(none)' : path.relative('.', checkpoint)}`);
@@ -215,7 +217,10 @@ async function sampleEachDomain(
       prompt,
       domain,
       maxTokens: SAMPLE_TOKENS,
-      ...{ temperature: 0.7, topK: 20, topP: 1, repetitionPenalty: 1 },
+      temperature: 0.7,
+      topK: 20,
+      topP: 1,
+      repetitionPenalty: 1,
       seed: 1,
       stop: [],
     });

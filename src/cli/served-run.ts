@@ -102,7 +102,9 @@ async function serveWith(
     // A log is no place for it, nor is a terminal for that of a cluster.
     const token = jsonLogs || own === null ? null : printed(own);
     const viewOptions = {
-      ...{ place, dataset: plan.dataset, samples: options.samples },
+      place,
+      dataset: plan.dataset,
+      samples: options.samples,
       announcement: `waiting for ${formatNumberOf(numNodes, 'node')} (locmoe node --coordinator ${place.address})`,
       hasPage: page !== null,
       token,
@@ -111,7 +113,10 @@ async function serveWith(
       command: 'serve',
       options,
       resumeOptions: [...lastingOptions(options), ...servingOptions(options)],
-      ...{ plan, rpc, place, token: own },
+      plan,
+      rpc,
+      place,
+      token: own,
       view: (run) => (jsonLogs ? new LogView(run, viewOptions) : new TerminalView(run, viewOptions)),
       listeners: (run) => metricsListeners(run, options, metrics, page),
       lingerS: (outcome) => lingerSeconds(options, outcome, metrics?.wasScraped === true),

@@ -110,7 +110,8 @@ export class TerminalView implements RunView {
     this.#progress.close();
     const { dataset, samples } = this.options;
     await summarize(this.run, dataset, {
-      ...{ stopped, samples },
+      stopped,
+      samples,
       show: (text) => process.stdout.write(`${text.split('\n').map(wrappedProse).join('\n')}\n`),
     });
   }

@@ -65,7 +65,9 @@ function parseYaml(text: string, label: string): Yaml {
     throw badConfig([`${label}:1:1 ${text.length} characters are too many for a configuration`]);
   const lines = new LineCounter();
   const document = parseDocument(text, {
-    ...{ lineCounter: lines, prettyErrors: false, logLevel: 'error' },
+    lineCounter: lines,
+    prettyErrors: false,
+    logLevel: 'error',
     // Quadratic; `faultyNodes` looks for duplicates instead.
     uniqueKeys: false,
   });

@@ -57,7 +57,8 @@ export function instructRecipe(patterns: readonly string[], weights: RunConfig):
   const { model, moe, data, train } = weights;
   const known = data.domains.map((_, id) => templateOf(data, id)).find((each) => each !== null);
   const source = {
-    ...{ folder, files: patterns },
+    folder,
+    files: patterns,
     instruct: { template: known ?? templateSchema.parse({}) },
   };
   const files = listFiles(domain, textSourceSchema.parse(source));
@@ -78,8 +79,16 @@ export function instructRecipe(patterns: readonly string[], weights: RunConfig):
     data: { domains: domains.map((name) => ({ [name]: source })), validationShare: VALIDATION_SHARE },
     train: {
       ...train,
-      ...{ steps, globalBatch, microBatches: 1, maxTokens: null, maxHours: null, freeze: [], only: null },
-      ...{ schedule: 'cosine', learningRate, endLearningRate: roundTo2(learningRate / 10) },
+      steps,
+      globalBatch,
+      microBatches: 1,
+      maxTokens: null,
+      maxHours: null,
+      freeze: [],
+      only: null,
+      schedule: 'cosine',
+      learningRate,
+      endLearningRate: roundTo2(learningRate / 10),
       warmupSteps: Math.min(500, Math.round(steps / 10)),
       validateEvery,
       checkpointEvery: Math.min(1000, Math.ceil(steps / 4)),

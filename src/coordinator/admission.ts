@@ -73,7 +73,10 @@ export class Admission {
     this.#tell(`node ${node} joined from ${host} (${numConnected} of ${numNodes})`);
     if (!this.#members.allAre('connected')) return;
     const members = this.#members.all.map(({ node, request: { host, pid, dataAddress } }) => ({
-      ...{ node, host, pid, dataAddress },
+      node,
+      host,
+      pid,
+      dataAddress,
     }));
     for (const listener of this.#options.listeners) listener.members?.(members);
     this.#life.apply({ type: 'nodes-complete' });

@@ -104,8 +104,15 @@ function schemasOf(config: RunConfig, generation: number, node: number): Record<
   const byExpert = z.array(count).length(moe.numExperts);
   const layer = z.object({
     layer: count.max(model.numDenseLayers + model.numSparseLayers - 1),
-    ...{ routed: byExpert, kept: byExpert, overCapacity: byExpert, notChosen: byExpert },
-    ...{ sameWorker: count, sameNode: count, otherNode: count, rowBytes: count, cosineCount: count },
+    routed: byExpert,
+    kept: byExpert,
+    overCapacity: byExpert,
+    notChosen: byExpert,
+    sameWorker: count,
+    sameNode: count,
+    otherNode: count,
+    rowBytes: count,
+    cosineCount: count,
     capacity: z.array(amount).length(moe.numExperts),
     cosineSum: z.number(),
   });
@@ -122,25 +129,38 @@ function schemasOf(config: RunConfig, generation: number, node: number): Record<
       workers: z
         .array(
           z.object({
-            ...{ rank, pid: count, step: count, residentBytes: count, idleMs: amount },
-            ...{ layer: orNone, sequence: count, waitingFor: orNone, stalledMs: amount, stoppedMs: amount },
+            rank,
+            pid: count,
+            step: count,
+            residentBytes: count,
+            idleMs: amount,
+            layer: orNone,
+            sequence: count,
+            waitingFor: orNone,
+            stalledMs: amount,
+            stoppedMs: amount,
           }),
         )
         .max(workersPerNode),
       logQueueLines: count,
     }),
     step: z.object({
-      ...{ step, rank, tokens: count, answerTokens: count.optional() },
-      ...{ loss: z.number(), auxiliaryLoss: z.number(), gradientNorm: amount, learningRate: amount },
+      step,
+      rank,
+      tokens: count,
+      answerTokens: count.optional(),
+      loss: z.number(),
+      auxiliaryLoss: z.number(),
+      gradientNorm: amount,
+      learningRate: amount,
       // Some are differences, which rounding may take below 0.
-      ...{
-        stepMs: z.number(),
-        allToAllMs: z.number(),
-        allToAllWaitMs: z.number(),
-        cpuMs: amount,
-        queuedMs: amount,
-      },
-      ...{ bytesSameNode: amount, bytesOtherNode: amount },
+      stepMs: z.number(),
+      allToAllMs: z.number(),
+      allToAllWaitMs: z.number(),
+      cpuMs: amount,
+      queuedMs: amount,
+      bytesSameNode: amount,
+      bytesOtherNode: amount,
       partsMs: z.partialRecord(z.enum(STEP_PARTS), z.number()),
       layers: z.array(layer).max(model.numSparseLayers),
       skipped: z.boolean(),
@@ -153,15 +173,22 @@ function schemasOf(config: RunConfig, generation: number, node: number): Record<
     }),
     snapshot: z.object({ step, generation: z.literal(generation) }),
     saving: z.object({
-      ...{ ...ofSave, bytes: count, isLast: z.boolean(), keepStep: orNone, sharedCrc32: count },
+      ...ofSave,
+      bytes: count,
+      isLast: z.boolean(),
+      keepStep: orNone,
+      sharedCrc32: count,
       metrics: z.record(z.string(), z.number()),
     }),
     shards: z
       .object({
-        ...{ ...ofSave, noRoom: z.string() },
+        ...ofSave,
+        noRoom: z.string(),
         files: z.array(
           z.object({
-            ...{ file: z.string(), bytes: count, tensors: z.array(z.string()) },
+            file: z.string(),
+            bytes: count,
+            tensors: z.array(z.string()),
             sha256: z.string().regex(/^[0-9a-f]{64}$/, 'is no SHA-256'),
           }),
         ),
@@ -171,8 +198,16 @@ function schemasOf(config: RunConfig, generation: number, node: number): Record<
         'there are files that this rank does not write',
       ),
     failure: z.object({
-      ...{ rank, pid: count, code: z.enum(ERROR_CODES), message: z.string(), timeMs: amount },
-      ...{ step: orNone, layer: orNone, operation: z.string(), exitCode: orNone, signal: z.string() },
+      rank,
+      pid: count,
+      code: z.enum(ERROR_CODES),
+      message: z.string(),
+      timeMs: amount,
+      step: orNone,
+      layer: orNone,
+      operation: z.string(),
+      exitCode: orNone,
+      signal: z.string(),
     }),
   };
 }

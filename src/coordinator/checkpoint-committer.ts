@@ -68,8 +68,12 @@ export class CheckpointCommitter {
     const { step, rank, bytes } = intent;
     if (mayRepeat && this.#tellIfEnded(step)) return;
     this.#save ??= {
-      ...{ about: intent, begunMs: performance.now(), bytes: new Map(), isBegun: false },
-      ...{ files: new Map(), noRoom: null },
+      about: intent,
+      begunMs: performance.now(),
+      bytes: new Map(),
+      isBegun: false,
+      files: new Map(),
+      noRoom: null,
     };
     const save = this.#save;
     if (save.about.step !== step || save.bytes.has(rank)) throw this.#unexpected('saving', intent);
@@ -144,7 +148,8 @@ export class CheckpointCommitter {
     this.#save = null;
     this.#ended = { step, committed: true };
     this.options.onCommit({
-      ...{ step, directory },
+      step,
+      directory,
       bytes: files.reduce((sum, { bytes }) => sum + bytes, 0),
       seconds: (performance.now() - save.begunMs) / 1000,
     });

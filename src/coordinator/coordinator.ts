@@ -45,14 +45,20 @@ export class Coordinator {
     this.#members = new Membership(options.identity.runId, cluster.nodes, timeouts, options.assertLeads);
     this.#rules = new AgentEventRules(config, options.identity.generation);
     this.#progress = new TrainingProgress({
-      ...{ config, logger: options.logger, resumedStep: options.identity.resumedStep },
+      config,
+      logger: options.logger,
+      resumedStep: options.identity.resumedStep,
       hostOf: (node) => this.hostOf(node),
       trainedSeconds: options.trainedSeconds ?? 0,
       adopts: options.adopts ?? null,
     });
     this.#life = new Lifecycle({
-      ...{ generation: options.identity.generation, members: this.#members, ranks: this.#progress.ranks },
-      ...{ logger: options.logger, listeners: options.listeners, mayRestart: options.mayRestart },
+      generation: options.identity.generation,
+      members: this.#members,
+      ranks: this.#progress.ranks,
+      logger: options.logger,
+      listeners: options.listeners,
+      mayRestart: options.mayRestart,
       initial: { kind: options.adopts == null ? 'waiting' : 'running' },
       onChange: () => this.#watch.beginPhase(),
       onFailed: () => this.#committer.abandon(),
@@ -316,7 +322,10 @@ export class Coordinator {
     const { cluster, train } = identity.config;
     return new CheckpointCommitter({
       run: {
-        ...{ runId, generation, config: configured, root: path.join(runDir, 'checkpoints') },
+        runId,
+        generation,
+        config: configured,
+        root: path.join(runDir, 'checkpoints'),
         keep: train.keepCheckpoints,
         world: { nodes: cluster.nodes, workersPerNode: cluster.workersPerNode },
         tokenizerFile: path.join(datasetDir, TOKENIZER_FILE),

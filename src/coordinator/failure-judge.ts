@@ -141,8 +141,14 @@ export class FailureJudge {
         { node, step },
       ),
       culprit: {
-        ...{ rank: null, node, pid: request.pid, exitCode, signal },
-        ...{ step: step ?? null, layer: null, operation: null },
+        rank: null,
+        node,
+        pid: request.pid,
+        exitCode,
+        signal,
+        step: step ?? null,
+        layer: null,
+        operation: null,
       },
     };
   }

@@ -62,7 +62,12 @@ export function failureReport(options: FailureReportOptions): FailureReport {
     logsCommand: options.logsCommand,
     silentMs: culprit === null || culprit.rank === context.rank ? null : silenceOf(culprit.rank, ranks),
     ranks: ranks.map(({ rank, node, step, phase, operation, processState, lastHeardMs }) => ({
-      ...{ rank, node, step, phase, operation, processState },
+      rank,
+      node,
+      step,
+      phase,
+      operation,
+      processState,
       lastHeardMs: Math.round(lastHeardMs),
     })),
   };
@@ -96,7 +101,10 @@ export function explainFailure(
   const operation = failure.culprit?.operation ?? context.operation ?? null;
   const known = { code, step: failedStep(failure), operation };
   return failureReport({
-    ...{ failure, generation, host, notRestarted },
+    failure,
+    generation,
+    host,
+    notRestarted,
     goOn: howToGoOn({ ...failed, config: plan.config, failure: known }),
     suspectCheckpoint:
       [startedFrom, ...committedFolders(folder.checkpoints)].find(

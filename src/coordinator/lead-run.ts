@@ -115,7 +115,12 @@ export async function leadRun(lead: Lead): Promise<RunOutcome & { readonly linge
     const first = [truncateHistory(folder, plan), totals, recorder];
     listeners.unshift(...first, journal, accounts);
     const led: Led = {
-      ...{ lead, run, now, listeners, view, journal },
+      lead,
+      run,
+      now,
+      listeners,
+      view,
+      journal,
       policy: new RestartPolicy(totals.budget),
       snapshots: new SnapshotTable(),
     };
@@ -155,8 +160,14 @@ function begin(
   if (adopts === null) journal.begin(identity);
   else journal.adopt(adopts);
   return new Coordinator({
-    ...{ identity, logs: run.logs, logger: run.logger, listeners, configured: plan.config },
-    ...{ adopts, term: journal.term, assertLeads: () => journal.assertLeads() },
+    identity,
+    logs: run.logs,
+    logger: run.logger,
+    listeners,
+    configured: plan.config,
+    adopts,
+    term: journal.term,
+    assertLeads: () => journal.assertLeads(),
     joinTimeoutMs: isFirst ? nodes.joinTimeoutMs : plan.config.cluster.rejoinTimeoutS * 1000,
     nodesAreReplaceable: nodes.areReplaceable,
     allowsFaults: lead.options.allowFaults,
@@ -183,7 +194,9 @@ async function carryOut(
   rpc.onRefused = (line) => logger.warn(line);
   const signals = stopOnSignals(leader, (line) => view.print(line));
   const leaveUncaught = catchUncaught({
-    ...{ leader, logger, view },
+    leader,
+    logger,
+    view,
     lastWords(error) {
       const failed = failedRun(led, leader.current, { timeMs: Date.now(), error, culprit: null, ranks: [] });
       view.failed(failed);

@@ -36,14 +36,20 @@ export function openRun(
   totals.lastCheckpoint = adopts?.committed ?? null;
   return {
     identity: {
-      ...{ runId, generation: now.generation, config, runDir: directory },
+      runId,
+      generation: now.generation,
+      config,
+      runDir: directory,
       datasetDir: adopts?.datasetDir ?? dataset.dir,
       resumeFrom: checkpoint?.folder ?? null,
       resumedStep: resumedFrom ?? 0,
       initFrom: init?.folder ?? null,
       inheritance: initFrom?.inheritance ?? null,
     },
-    ...{ folder, logs, logger, disk },
+    folder,
+    logs,
+    logger,
+    disk,
     totals,
     resumedFrom,
     forkedFrom: resumed === null ? forkedFrom : null,

@@ -19,7 +19,12 @@ export type RunOrigin = Pick<
 >;
 
 const NOTHING: RunOrigin = {
-  ...{ checkpoint: null, init: null, resumed: null, adopts: null, forkedFrom: null, initFrom: null },
+  checkpoint: null,
+  init: null,
+  resumed: null,
+  adopts: null,
+  forkedFrom: null,
+  initFrom: null,
 };
 
 /**

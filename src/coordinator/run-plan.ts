@@ -83,7 +83,8 @@ export async function planRun(
     corpusDir: CORPUS_DIR,
     vocabSize: config.model.vocabSize,
     modelTokenizer: checkpoint?.tokenizerFile,
-    ...{ log: say, progress },
+    log: say,
+    progress,
   });
   if (recipe !== null && adopts === null) {
     const numTokens = tokensToTrainOn(dataset);

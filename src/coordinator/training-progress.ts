@@ -96,7 +96,10 @@ export class TrainingProgress {
     const { tokensPerS, secondsLeft, totalSteps } = this.#throughput;
     const speeds = this.#speeds;
     return {
-      ...{ ranks: this.ranks.views, steps: totalSteps, tokensPerS, secondsLeft },
+      ranks: this.ranks.views,
+      steps: totalSteps,
+      tokensPerS,
+      secondsLeft,
       get speeds() {
         return speeds.speeds;
       },
@@ -112,7 +115,10 @@ export class TrainingProgress {
       step: this.#last?.step ?? this.#resumedStep,
       steps: totalSteps,
       loss: this.#last === null ? 0 : (this.#last.loss ?? Number.NaN),
-      ...{ tokensPerS, secondsLeft, workers: this.ranks.workers, speeds: this.#speeds.speeds },
+      tokensPerS,
+      secondsLeft,
+      workers: this.ranks.workers,
+      speeds: this.#speeds.speeds,
     };
   }
 }

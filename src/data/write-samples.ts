@@ -77,8 +77,11 @@ export async function writeSamples(
     for (const split of SPLITS) Object.assign(written, outputs[split].close());
   }
   return {
-    ...{ files: files.length + heldOut.length, duplicates: 0, longest: longest.list() },
-    ...{ train: outputs.train.entry, validation: outputs.validation.entry },
+    files: files.length + heldOut.length,
+    duplicates: 0,
+    longest: longest.list(),
+    train: outputs.train.entry,
+    validation: outputs.validation.entry,
   };
 }
 

@@ -69,8 +69,13 @@ async function answersTo(scorer: Scorer, asked: readonly Asked[], domain: number
     const unconditional = take(requests.unconditional.length);
     const metrics = metricsOf(asked, conditional, unconditional);
     answers.push({
-      ...{ ...asked, context, continuations, wasCut, metrics },
-      ...{ logLikelihoods: conditional, unconditional },
+      ...asked,
+      context,
+      continuations,
+      wasCut,
+      metrics,
+      logLikelihoods: conditional,
+      unconditional,
     });
   }
   return { answers, unscored };

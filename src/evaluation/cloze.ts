@@ -61,7 +61,9 @@ export function clozeItems(
 ): ClozeItem[] {
   return domains.flatMap(({ name, validation }, domain) => {
     const places = placesOf(validation.ids, {
-      ...{ seqLen, endOfText, seed: `${seed}/cloze/${name}` },
+      seqLen,
+      endOfText,
+      seed: `${seed}/cloze/${name}`,
       count: Math.max(count, NUM_CHOICES),
     });
     const items = itemsOf(places, domain, new CounterRandom(seed, `cloze ${name}`));

@@ -80,7 +80,15 @@ function comparedMetrics(filter: string, pairs: readonly Pair[], seed: number): 
     const onlyB = differences[i].filter((difference) => difference > 0).length;
     const difference = total(differences[i]) / n;
     return {
-      ...{ filter, metric, n, a, b: a + difference, difference, interval: intervals[i], onlyA, onlyB },
+      filter,
+      metric,
+      n,
+      a,
+      b: a + difference,
+      difference,
+      interval: intervals[i],
+      onlyA,
+      onlyB,
       pValue: mcNemar(onlyA, onlyB),
     };
   });

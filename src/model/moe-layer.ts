@@ -130,7 +130,12 @@ export class MoeLayer {
       auxiliaryLoss: decision.auxiliaryLoss,
       statistics: {
         ...localityOf(dispatched.keptE, communicator.topology),
-        ...{ routedE, keptE, overCapacityE, notChosenE, capacityE, gateCosine },
+        routedE,
+        keptE,
+        overCapacityE,
+        notChosenE,
+        capacityE,
+        gateCosine,
         layer,
         rowBytes: size.dModel * (communicator.wirePrecision === 'float32' ? 4 : 2),
       },

@@ -46,7 +46,12 @@ export async function findConnectionProblem(
 function secure(address: Address, { ca, cert, key }: TlsFiles): TLSSocket {
   return connectTls({
     ...address,
-    ...{ ca, cert, key, servername: CLUSTER_NAME, minVersion: 'TLSv1.3', ALPNProtocols: ['h2'] },
+    ca,
+    cert,
+    key,
+    servername: CLUSTER_NAME,
+    minVersion: 'TLSv1.3',
+    ALPNProtocols: ['h2'],
   });
 }
 

@@ -46,10 +46,25 @@ export type StoredFailure = Unsure<Omit<FailureReport, 'ranks'>> & {
 };
 
 const UNKNOWN: FailureReport = {
-  ...{ time: 0, generation: 0, code: 'INTERNAL', message: 'its record does not say why', logsCommand: '' },
-  ...{ rank: null, node: null, host: null, pid: null, exitCode: null, signal: null },
-  ...{ step: null, layer: null, operation: null, silentMs: null },
-  ...{ checkpoint: null, suspectCheckpoint: null, resumeCommand: null, notRestarted: null },
+  time: 0,
+  generation: 0,
+  code: 'INTERNAL',
+  message: 'its record does not say why',
+  logsCommand: '',
+  rank: null,
+  node: null,
+  host: null,
+  pid: null,
+  exitCode: null,
+  signal: null,
+  step: null,
+  layer: null,
+  operation: null,
+  silentMs: null,
+  checkpoint: null,
+  suspectCheckpoint: null,
+  resumeCommand: null,
+  notRestarted: null,
   ranks: [],
 };
 
@@ -58,8 +73,12 @@ export function wholeReport(stored: StoredFailure): FailureReport {
   const known = Object.fromEntries(Object.entries(stored).filter(([, value]) => value !== null));
   const ranks = (Array.isArray(stored.ranks) ? stored.ranks : []).map(
     (rank): RankAtFailure => ({
-      ...{ rank: rank.rank, node: rank.node ?? 0, step: rank.step ?? 0, phase: rank.phase ?? '' },
-      ...{ operation: rank.operation ?? '', processState: rank.processState ?? '' },
+      rank: rank.rank,
+      node: rank.node ?? 0,
+      step: rank.step ?? 0,
+      phase: rank.phase ?? '',
+      operation: rank.operation ?? '',
+      processState: rank.processState ?? '',
       lastHeardMs: rank.lastHeardMs ?? 0,
     }),
   );

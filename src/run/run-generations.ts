@@ -45,8 +45,17 @@ export function generationsOf(journal: readonly JournalEntry[]): RunGeneration[]
         if (last?.end === 'open') last.end = last.failure === null ? 'lost' : 'restarted';
         const { generation, from, nodes, workersPerNode, time } = entry;
         generations.push({
-          ...{ generation, from, nodes, workersPerNode, beganAtMs: time, trainedAtMs: null, endedAtMs: null },
-          ...{ lastStep: null, end: 'open', failure: null, recovery: null },
+          generation,
+          from,
+          nodes,
+          workersPerNode,
+          beganAtMs: time,
+          trainedAtMs: null,
+          endedAtMs: null,
+          lastStep: null,
+          end: 'open',
+          failure: null,
+          recovery: null,
         });
         break;
       }

@@ -50,7 +50,10 @@ export async function claimRun(folder: RunFolder, warn: (line: string) => void):
 function thisProcess(): Holder {
   const { pid } = process;
   return {
-    ...{ pid, host: hostname(), machine: machineIdentity(), process: processIdentity(pid) },
+    pid,
+    host: hostname(),
+    machine: machineIdentity(),
+    process: processIdentity(pid),
     since: new Date().toISOString(),
   };
 }

@@ -91,7 +91,13 @@ export class RunRecorder implements RunListener {
     this.#append({
       type: 'heartbeat',
       ranks: ranks.map(({ rank, node, step, phase, operation, processState, residentBytes }) => ({
-        ...{ rank, node, step, phase, operation, processState, residentBytes },
+        rank,
+        node,
+        step,
+        phase,
+        operation,
+        processState,
+        residentBytes,
         ...speedOf(speeds.get(rank)),
       })),
     });

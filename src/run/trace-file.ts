@@ -25,8 +25,13 @@ export interface TraceHead {
 
 const formatSchema = z.object({ format: z.literal(TRACE_FORMAT), version: z.number() });
 const headSchema: z.ZodType<TraceHead> = z.object({
-  ...{ runId: z.string(), generation: z.number(), node: z.number(), machine: z.string() },
-  ...{ numNodes: z.number(), workersPerNode: z.number(), monotonicEpochMs: z.number() },
+  runId: z.string(),
+  generation: z.number(),
+  node: z.number(),
+  machine: z.string(),
+  numNodes: z.number(),
+  workersPerNode: z.number(),
+  monotonicEpochMs: z.number(),
 });
 
 const CHUNK_MAGIC = 0x6b6e_6863; // "chnk"
@@ -54,8 +59,15 @@ export function encodeHead(head: TraceHead): Buffer {
   const { runId, generation, node, numNodes, workersPerNode, machine, monotonicEpochMs } = head;
   return padded(
     JSON.stringify({
-      ...{ format: TRACE_FORMAT, version: TRACE_VERSION, runId, generation },
-      ...{ node, numNodes, workersPerNode, machine, monotonicEpochMs },
+      format: TRACE_FORMAT,
+      version: TRACE_VERSION,
+      runId,
+      generation,
+      node,
+      numNodes,
+      workersPerNode,
+      machine,
+      monotonicEpochMs,
     }),
   );
 }

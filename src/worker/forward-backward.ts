@@ -43,7 +43,9 @@ export function forwardBackward(
     | undefined;
   model.parameters.computeGradients(() => {
     const { crossEntropy, auxiliaryLoss, layers } = model.loss(batch, {
-      ...{ training: true, meanOver, onBackward },
+      training: true,
+      meanOver,
+      onBackward,
     });
     const objective: tf.Scalar = tf.div(tf.add(crossEntropy, auxiliaryLoss), numMeans);
     forward = {

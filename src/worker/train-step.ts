@@ -117,8 +117,14 @@ export function trainStep(
   transport.setProgress(step, 'reduce');
   spans.begin('reduce');
   const { norm, numBadLosses, timeUsed, ...asked } = syncGradients({
-    ...{ transport, parameters: model.parameters, replicas: state.replicas, touched: touchedRanges },
-    ...{ sharedSum, wirePrecision, loss: loss + auxiliaryLoss, ...wishes },
+    transport,
+    parameters: model.parameters,
+    replicas: state.replicas,
+    touched: touchedRanges,
+    sharedSum,
+    wirePrecision,
+    loss: loss + auxiliaryLoss,
+    ...wishes,
   });
   spans.end();
   const reduceStats = transport.takeStats();

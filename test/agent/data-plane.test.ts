@@ -47,8 +47,14 @@ async function startNode(node: number, changes: Partial<DataPlaneOptions> = {}):
   const address = await listenOnLoopback(server);
   const errors: TrainerError[] = [];
   const plane = DataPlane.create({
-    ...{ ...SHAPE, runId, generation: 1, node, ringBytes: RING_BYTES, interNodeLink: null },
-    ...{ keepaliveMs: 5_000, server },
+    ...SHAPE,
+    runId,
+    generation: 1,
+    node,
+    ringBytes: RING_BYTES,
+    interNodeLink: null,
+    keepaliveMs: 5_000,
+    server,
     onError: (error) => errors.push(error),
     ...changes,
   });
@@ -161,12 +167,20 @@ describe('between two nodes', () => {
     const server = new Server();
     let send: ((encoded: Buffer) => void) | undefined;
     const hostile = new PeerStreams({
-      ...{ runId, generation: 1, node: 1, numNodes: 2, ringBytes: RING_BYTES, keepaliveMs: 5_000, server },
-      ...{ security: NO_SECURITY },
+      runId,
+      generation: 1,
+      node: 1,
+      numNodes: 2,
+      ringBytes: RING_BYTES,
+      keepaliveMs: 5_000,
+      server,
+      security: NO_SECURITY,
       onPull: (_node, write) => {
         send = write;
       },
-      ...{ onFrame: () => undefined, onCredit: () => undefined, onError: () => undefined },
+      onFrame: () => undefined,
+      onCredit: () => undefined,
+      onError: () => undefined,
     });
     await a.plane.connect([{ node: 1, address: await listenOnLoopback(server) }], 5_000);
     await until(() => send !== undefined);

@@ -12,8 +12,16 @@ import { foreignPort, IS_ROOT } from '../foreign-port.js';
 import { ScriptedCoordinator, until } from './support.js';
 
 const REPLY: JoinReply = {
-  ...{ runId: 'run-a', generation: 1, node: 2, configJson: '{}' },
-  ...{ runDir: '/runs/run-a', datasetDir: '/data', resumeFrom: '', initFrom: '', inheritance: null, term: 1 },
+  runId: 'run-a',
+  generation: 1,
+  node: 2,
+  configJson: '{}',
+  runDir: '/runs/run-a',
+  datasetDir: '/data',
+  resumeFrom: '',
+  initFrom: '',
+  inheritance: null,
+  term: 1,
 };
 const BOUND = { host: '127.0.0.1', port: 4000 };
 
@@ -30,8 +38,13 @@ afterEach(() => {
 
 async function find(address: string, changes: Partial<PlaceOptions> = {}): Promise<Place> {
   const place = await findPlace({
-    ...{ coordinator: parseAddress('--coordinator', address), bound: BOUND, advertise: undefined },
-    ...{ security: NO_SECURITY, timeoutMs: 5_000, patient: false, onWait: (why) => waits.push(why) },
+    coordinator: parseAddress('--coordinator', address),
+    bound: BOUND,
+    advertise: undefined,
+    security: NO_SECURITY,
+    timeoutMs: 5_000,
+    patient: false,
+    onWait: (why) => waits.push(why),
     ...changes,
   });
   places.push(place);

@@ -30,7 +30,12 @@ afterEach(() => {
 
 const newRecorder = (folder: string) =>
   new FlightRecorder({
-    ...{ directory: folder, runId: 'run-a', generation: 4, node: 1, numNodes: 2, workersPerNode: 2 },
+    directory: folder,
+    runId: 'run-a',
+    generation: 4,
+    node: 1,
+    numNodes: 2,
+    workersPerNode: 2,
     onError: (error) => errors.push(error),
   });
 
@@ -66,14 +71,28 @@ describe('a flight file', () => {
     });
     await recorder.settle();
     expect(written()).toMatchObject({
-      ...{ format: 'locmoe-flight', runId: 'run-a', generation: 4, node: 1, reason: 'rank 3: gone' },
+      format: 'locmoe-flight',
+      runId: 'run-a',
+      generation: 4,
+      node: 1,
+      reason: 'rank 3: gone',
       ranks: [
         {
-          ...{ rank: 2, pid: process.pid, failure: null, step: 12, phase: 'backward', waitingFor: 0 },
+          rank: 2,
+          pid: process.pid,
+          failure: null,
+          step: 12,
+          phase: 'backward',
+          waitingFor: 0,
           operations: [{ ...OPERATION, ...start }],
         },
         {
-          ...{ rank: 3, pid: 0, failure: 'WORKER_HUNG', processState: 'X', waitingFor: null, operations: [] },
+          rank: 3,
+          pid: 0,
+          failure: 'WORKER_HUNG',
+          processState: 'X',
+          waitingFor: null,
+          operations: [],
           stack: ['spin (trainer.js:1:2)'],
         },
       ],

@@ -56,28 +56,31 @@ async function joinRun(numNodes = 1, workersPerNode = 2, reply: Partial<JoinRepl
   rpc = createRpcServer();
   const dataAddress = formatAddress(await listen(rpc, { host: '127.0.0.1', port: 0 }, '--listen'));
   const cluster = {
-    ...{
-      nodes: numNodes,
-      workersPerNode,
-      ringBytes: RING_BYTES,
-      interNodeLink: null,
-      collectiveTimeoutS: 10,
-    },
+    nodes: numNodes,
+    workersPerNode,
+    ringBytes: RING_BYTES,
+    interNodeLink: null,
+    collectiveTimeoutS: 10,
   };
   agent = new NodeAgent({
     join: {
-      ...{ runId, generation: 2, node: 0, runDir, datasetDir: runDir, resumeFrom: '', initFrom: '', term: 1 },
+      runId,
+      generation: 2,
+      node: 0,
+      runDir,
+      datasetDir: runDir,
+      resumeFrom: '',
+      initFrom: '',
+      term: 1,
       configJson: JSON.stringify({ logLevel: 'info', cluster }),
       ...reply,
     },
-    ...{
-      dataAddress,
-      rpc,
-      client,
-      logToStdout: false,
-      workerProgram: WORKER_PROGRAM,
-      abortGraceMs: GRACE_MS,
-    },
+    dataAddress,
+    rpc,
+    client,
+    logToStdout: false,
+    workerProgram: WORKER_PROGRAM,
+    abortGraceMs: GRACE_MS,
   });
   await coordinator.first('heartbeat');
   return dataAddress;
@@ -268,14 +271,18 @@ describe('a failure', () => {
     const server = new Server();
     const address = await listenOnLoopback(server);
     const peer = new PeerStreams({
-      ...{ runId, generation: 2, node: 1, numNodes: 2, ringBytes: RING_BYTES, keepaliveMs: 5_000, server },
-      ...{ security: NO_SECURITY },
-      ...{
-        onPull: () => undefined,
-        onFrame: () => undefined,
-        onCredit: () => undefined,
-        onError: () => undefined,
-      },
+      runId,
+      generation: 2,
+      node: 1,
+      numNodes: 2,
+      ringBytes: RING_BYTES,
+      keepaliveMs: 5_000,
+      server,
+      security: NO_SECURITY,
+      onPull: () => undefined,
+      onFrame: () => undefined,
+      onCredit: () => undefined,
+      onError: () => undefined,
     });
     coordinator.command({ start: { peers: [{ node: 1, address, host: 'there' }] } });
     await until(() => agent.hasStarted);

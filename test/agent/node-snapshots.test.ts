@@ -150,7 +150,11 @@ it('another generation, another run and other files than asked for are refused',
   const folder = path.join(temporaryFolder(), 'fetched');
   const fetch = (change: object, allowed = filesOfNode(config, 0)) =>
     fetchSnapshot({
-      ...{ address, security: NO_SECURITY, folder, allowed, timeoutMs: 5_000 },
+      address,
+      security: NO_SECURITY,
+      folder,
+      allowed,
+      timeoutMs: 5_000,
       request: { runId, generation: 1, snapshotGeneration: 1, step: 4, node: 0, withShared: true, ...change },
       signal: new AbortController().signal,
     });

@@ -7,15 +7,13 @@ import { ScriptedCoordinator, temporaryFolder, until } from './support.js';
 
 const SIGNALS = ['SIGINT', 'SIGTERM'] as const;
 const REPLY: Omit<JoinReply, 'runDir'> = {
-  ...{
-    runId: 'run-a',
-    generation: 1,
-    node: 0,
-    datasetDir: '/',
-    resumeFrom: '',
-    initFrom: '',
-    term: 1,
-  },
+  runId: 'run-a',
+  generation: 1,
+  node: 0,
+  datasetDir: '/',
+  resumeFrom: '',
+  initFrom: '',
+  term: 1,
   configJson: JSON.stringify({ logLevel: 'info', cluster: { nodes: 1, workersPerNode: 1 } }),
 };
 
@@ -30,15 +28,16 @@ const parent = { pause: vi.fn(), resume: vi.fn() };
 
 function node(address: string, changes: Partial<NodeOptions> = {}): Promise<number> {
   return runNode({
-    ...{ coordinator: address, listen: '127.0.0.1:0', security: NO_SECURITY, insecure: false },
-    ...{
-      joinTimeoutS: 5,
-      forever: false,
-      logToStdout: true,
-      allowFaults: false,
-      parent: parent as unknown as ParentWatch,
-      ...changes,
-    },
+    coordinator: address,
+    listen: '127.0.0.1:0',
+    security: NO_SECURITY,
+    insecure: false,
+    joinTimeoutS: 5,
+    forever: false,
+    logToStdout: true,
+    allowFaults: false,
+    parent: parent as unknown as ParentWatch,
+    ...changes,
   });
 }
 

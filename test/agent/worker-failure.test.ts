@@ -4,7 +4,13 @@ import type { RankProgress } from '../../src/collectives/control-block.js';
 import { TrainerError } from '../../src/errors.js';
 
 const operation: NonNullable<RankProgress['operation']> = {
-  ...{ sequence: 41, purpose: 'dispatch', layer: 2, active: true, startedAt: 0, waitingFor: 1, stalledMs: 0 },
+  sequence: 41,
+  purpose: 'dispatch',
+  layer: 2,
+  active: true,
+  startedAt: 0,
+  waitingFor: 1,
+  stalledMs: 0,
   kind: 'all-to-all',
 };
 const progress: RankProgress = { pid: 77, step: 12, phase: 'forward', heartbeat: 5, operation };
@@ -15,9 +21,15 @@ describe('the failure of a worker', () => {
   it('is placed where its control block shows the worker', () => {
     const error = new TrainerError('NOT_FINITE', 'the loss is NaN');
     expect(report(error, progress)).toMatchObject({
-      ...{ rank: 3, pid: 77, code: 'NOT_FINITE', message: 'the loss is NaN', step: 12, layer: 2 },
+      rank: 3,
+      pid: 77,
+      code: 'NOT_FINITE',
+      message: 'the loss is NaN',
+      step: 12,
+      layer: 2,
       operation: 'forward, all-to-all dispatch layer 2 (operation 41)',
-      ...{ exitCode: -1, signal: '' },
+      exitCode: -1,
+      signal: '',
     });
   });
 

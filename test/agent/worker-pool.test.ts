@@ -141,14 +141,13 @@ describe('the end', () => {
     // A real process cannot be made to hang in the kernel without a broken driver.
     const kill = vi.fn();
     stand.in = Object.assign(new EventEmitter(), {
-      ...{
-        pid: 4711,
-        exitCode: null,
-        signalCode: null,
-        stdout: new PassThrough(),
-        stderr: new PassThrough(),
-      },
-      ...{ kill, send: () => true },
+      pid: 4711,
+      exitCode: null,
+      signalCode: null,
+      stdout: new PassThrough(),
+      stderr: new PassThrough(),
+      kill,
+      send: () => true,
     });
     start(0);
     vi.useFakeTimers();

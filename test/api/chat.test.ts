@@ -18,7 +18,12 @@ it('answers in the form that the domain was fine-tuned with, with the text of lo
   const answer = await client.chat.completions.create({ ...ASKED, messages: [...MESSAGES] });
   const sampling = { temperature: 0.9, topK: null, topP: 0.9, repetitionPenalty: 1 };
   const content = generateText(inference(), {
-    ...{ prompt: MESSAGES, domain: 1, maxTokens: 12, stop: [], seed: 5, ...sampling },
+    prompt: MESSAGES,
+    domain: 1,
+    maxTokens: 12,
+    stop: [],
+    seed: 5,
+    ...sampling,
   });
   expect(answer).toMatchObject({ object: 'chat.completion', model: 'run:b' });
   expect(answer.choices).toEqual([

@@ -25,7 +25,10 @@ function job(
     settle = resolve;
   });
   const own: Job = {
-    ...{ tokenIds, domain: 0, maxTokens, signal },
+    tokenIds,
+    domain: 0,
+    maxTokens,
+    signal,
     read: () => {
       done.numReads++;
     },

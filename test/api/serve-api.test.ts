@@ -45,7 +45,11 @@ describe('the openai client', () => {
     const { client } = await serve();
     const both = { temperature: 0.9, seed: 5 };
     const { choices, usage } = await client.completions.create({
-      ...{ model: 'run:b', prompt: 'the cat', max_tokens: 30, top_p: 0.9, ...both },
+      model: 'run:b',
+      prompt: 'the cat',
+      max_tokens: 30,
+      top_p: 0.9,
+      ...both,
       ...({ top_k: 20, repetition_penalty: 1.2 } as object),
     });
     const sampling = { ...both, topP: 0.9, topK: 20, repetitionPenalty: 1.2 };
@@ -58,12 +62,20 @@ describe('the openai client', () => {
   it('streams what it gets at once, choice by choice', async () => {
     const { client } = await serve();
     const request = {
-      ...{ model: 'run', domain: 'b', prompt: ['the cat', 'der', 'auf 猫'], max_tokens: 20, n: 2, seed: 3 },
-      ...{ logprobs: 2, echo: true },
+      model: 'run',
+      domain: 'b',
+      prompt: ['the cat', 'der', 'auf 猫'],
+      max_tokens: 20,
+      n: 2,
+      seed: 3,
+      logprobs: 2,
+      echo: true,
     };
     const whole = await client.completions.create(request);
     const stream = await client.completions.create({
-      ...{ ...request, stream: true, stream_options: { include_usage: true } },
+      ...request,
+      stream: true,
+      stream_options: { include_usage: true },
     });
     const texts = Array<string>(6).fill('');
     const logProbs = Array.from({ length: 6 }, (): (number | null)[] => []);
@@ -177,7 +189,13 @@ describe('the openai client', () => {
 describe('lm-evaluation-harness', () => {
   /** As its `local-completions` asks for log-likelihoods. */
   const payload = (prompt: readonly (readonly number[])[]) => ({
-    ...{ model: 'run:b', prompt, temperature: 0, max_tokens: 1, logprobs: 1, seed: 1234, echo: true },
+    model: 'run:b',
+    prompt,
+    temperature: 0,
+    max_tokens: 1,
+    logprobs: 1,
+    seed: 1234,
+    echo: true,
   });
   interface Answer {
     readonly choices: readonly {
@@ -210,7 +228,9 @@ describe('lm-evaluation-harness', () => {
     prompts.forEach((prompt, i) => {
       const { sequenceLosses } = inference().model.loss(
         {
-          ...{ numSequences: 1, seqLen: prompt.length - 1, domains: Int32Array.of(1) },
+          numSequences: 1,
+          seqLen: prompt.length - 1,
+          domains: Int32Array.of(1),
           tokenIds: Int32Array.from(prompt.slice(0, -1)),
           targets: Int32Array.from(prompt.slice(1)),
         },
@@ -309,7 +329,11 @@ describe('many callers', () => {
   it('free their place when they stop reading a stream', async () => {
     const { client, health } = await serve();
     const stream = await client.completions.create({
-      ...{ model: 'run:a', prompt: 'the', max_tokens: 30_000, temperature: 0, stream: true },
+      model: 'run:a',
+      prompt: 'the',
+      max_tokens: 30_000,
+      temperature: 0,
+      stream: true,
     });
     for await (const _ of stream) break;
     await until(async () => (await health()).running === 0);

@@ -35,7 +35,12 @@ export function servedModel() {
     /** Serves it until the end of a test. */
     async serve(options: Partial<ServeApiOptions> = {}, key = 'none') {
       const server = await serveApi(inference, {
-        ...{ host: '127.0.0.1', port: 0, token: null, maxBatch: 8, maxWaiting: 200, requestTimeoutS: 60 },
+        host: '127.0.0.1',
+        port: 0,
+        token: null,
+        maxBatch: 8,
+        maxWaiting: 200,
+        requestTimeoutS: 60,
         ...options,
       });
       closing.push(() => server.close(0));

@@ -22,7 +22,14 @@ export interface Story {
 }
 
 export const KILL: ChaosRecord = {
-  ...{ time: 100, seed: 1, index: 0, fault: 'worker-kill', rank: 2, node: 1, pid: 9, durationS: 0 },
+  time: 100,
+  seed: 1,
+  index: 0,
+  fault: 'worker-kill',
+  rank: 2,
+  node: 1,
+  pid: 9,
+  durationS: 0,
   detail: 'SIGKILL of rank 2 (pid 9)',
 };
 
@@ -35,7 +42,10 @@ export function stepRecord(step: number): Extract<MetricsRecord, { type: 'step' 
 export function soundStory(): Story {
   const layout = { nodes: 2, workersPerNode: 2 };
   const generation = (number: number, resumedFrom: number | null): MetricsRecord => ({
-    ...{ type: 'generation', time: 0, generation: number, resumedFrom },
+    type: 'generation',
+    time: 0,
+    generation: number,
+    resumedFrom,
   });
   return {
     journal: [
@@ -45,15 +55,26 @@ export function soundStory(): Story {
       { time: 3, type: 'running', generation: 1 },
       { time: 50, type: 'committed', generation: 1, step: 4 },
       {
-        ...{ time: 110, type: 'failure', generation: 1, code: 'WORKER_DIED', message: 'killed' },
-        ...{ rank: 2, node: 1, step: 7 },
+        time: 110,
+        type: 'failure',
+        generation: 1,
+        code: 'WORKER_DIED',
+        message: 'killed',
+        rank: 2,
+        node: 1,
+        step: 7,
       },
       { time: 111, type: 'generation', generation: 2, from: { kind: 'checkpoint', step: 4 }, ...layout },
       { time: 112, type: 'members', generation: 2, members: [] },
       { time: 113, type: 'running', generation: 2 },
       {
-        ...{ time: 120, type: 'recovered', generation: 2 },
-        ...{ detectedS: 0.01, restartedS: 0.02, lostSteps: 3, lostS: 0.1 },
+        time: 120,
+        type: 'recovered',
+        generation: 2,
+        detectedS: 0.01,
+        restartedS: 0.02,
+        lostSteps: 3,
+        lostS: 0.1,
       },
       { time: 200, type: 'committed', generation: 2, step: 8 },
       { time: 300, type: 'end', state: 'finished', exitCode: 0 },

@@ -9,8 +9,11 @@ import { OVER } from '../coordinator/saved-run.js';
 /** A record of a run that this process leads at port 7000. */
 const RECORD = {
   ...OVER,
-  ...{ state: 'running', address: '127.0.0.1:7000', machine: machineIdentity() },
-  ...{ pid: process.pid, process: processIdentity(process.pid) },
+  state: 'running',
+  address: '127.0.0.1:7000',
+  machine: machineIdentity(),
+  pid: process.pid,
+  process: processIdentity(process.pid),
 };
 
 /** A process that does nothing, with a command line of its own; ends with the test. */

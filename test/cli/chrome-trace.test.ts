@@ -3,15 +3,28 @@ import { chromeTrace, type TraceEvent } from '../../src/cli/chrome-trace.js';
 import type { TimelineSpan } from '../../src/run/timeline-data.js';
 
 const part = (name: string, startMs: number, endMs: number, layer?: number): TimelineSpan => ({
-  ...{ kind: 'part', name, layer, step: 3, startMs: 1e12 + startMs, endMs: 1e12 + endMs, isOpen: false },
+  kind: 'part',
+  name,
+  layer,
+  step: 3,
+  startMs: 1e12 + startMs,
+  endMs: 1e12 + endMs,
+  isOpen: false,
   operation: null,
 });
 
 const exchange = (startMs: number, endMs: number, waitFrom: number | null): TimelineSpan => ({
-  ...{ kind: 'all-to-all', name: 'dispatch', layer: 2, step: 3, isOpen: false },
-  ...{ startMs: 1e12 + startMs, endMs: 1e12 + endMs },
+  kind: 'all-to-all',
+  name: 'dispatch',
+  layer: 2,
+  step: 3,
+  isOpen: false,
+  startMs: 1e12 + startMs,
+  endMs: 1e12 + endMs,
   operation: {
-    ...{ sequence: 9, bytesOut: 64, bytesIn: 32 },
+    sequence: 9,
+    bytesOut: 64,
+    bytesIn: 32,
     wait:
       waitFrom === null
         ? null
@@ -22,7 +35,10 @@ const exchange = (startMs: number, endMs: number, waitFrom: number | null): Time
 it('says what is not known, and draws no arrow from what began after the wait', () => {
   const [late, open] = [exchange(1, 4, 2), { ...part('experts', 0, 1.0003), isOpen: true }];
   const { traceEvents, otherData } = chromeTrace({
-    ...{ runId: 'r', generation: 1, numNodes: 2, workersPerNode: 1 },
+    runId: 'r',
+    generation: 1,
+    numNodes: 2,
+    workersPerNode: 1,
     lanes: [
       { rank: 0, node: 0, spans: [open, late], inFlight: [] },
       { rank: 1, node: 1, spans: [part('experts', 0, 3)], inFlight: [] },
@@ -39,11 +55,16 @@ it('says what is not known, and draws no arrow from what began after the wait', 
 
 it('is what the Trace Event Format asks for', () => {
   const { traceEvents, otherData, displayTimeUnit } = chromeTrace({
-    ...{ runId: 'r', generation: 1, numNodes: 2, workersPerNode: 1 },
+    runId: 'r',
+    generation: 1,
+    numNodes: 2,
+    workersPerNode: 1,
     lanes: [
       { rank: 0, node: 0, spans: [part('step', 0, 10), exchange(1, 7, 2)], inFlight: [] },
       {
-        ...{ rank: 1, node: 1, spans: [part('experts', 0.5, 3, 2), exchange(4, 6, null)] },
+        rank: 1,
+        node: 1,
+        spans: [part('experts', 0.5, 3, 2), exchange(4, 6, null)],
         inFlight: [exchange(4, 6, null), exchange(5, 8, null), exchange(7, 9, null)],
       },
     ],
@@ -82,7 +103,13 @@ it('is what the Trace Event Format asks for', () => {
   expect(slices.filter(({ tid }) => tid === 1)).toEqual([
     { ph: 'X', pid: 1, tid: 1, name: 'step 3', cat: 'compute', ts: 0, dur: 10_000, args: { step: 3 } },
     {
-      ...{ ph: 'X', pid: 1, tid: 1, name: 'all-to-all dispatch', cat: 'collective', ts: 1_000, dur: 6_000 },
+      ph: 'X',
+      pid: 1,
+      tid: 1,
+      name: 'all-to-all dispatch',
+      cat: 'collective',
+      ts: 1_000,
+      dur: 6_000,
       args: { step: 3, layer: 2, sequence: 9, bytesOut: 64, bytesIn: 32, waitMs: 4, waitedFor: 1 },
     },
     { ph: 'X', pid: 1, tid: 1, name: 'wait', cat: 'wait', ts: 2_000, dur: 4_000, args: { waitedFor: 1 } },

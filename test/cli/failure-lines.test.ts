@@ -18,14 +18,23 @@ const rank = (number: number, more: Partial<RankView> = {}): RankView => ({
   residentBytes: 1,
   idleMs: 0,
   layer: 2,
-  ...{ sequence: 0, waitingFor: -1, stalledMs: 0, stoppedMs: 0 },
+  sequence: 0,
+  waitingFor: -1,
+  stalledMs: 0,
+  stoppedMs: 0,
   lastHeardMs: 12.4,
   ...more,
 });
 
 const CULPRIT: Culprit = {
-  ...{ rank: 3, node: 1, pid: 103, exitCode: null, signal: 'SIGKILL' },
-  ...{ step: 7, layer: 2, operation: 'forward, all-to-all dispatch layer 2 (operation 93)' },
+  rank: 3,
+  node: 1,
+  pid: 103,
+  exitCode: null,
+  signal: 'SIGKILL',
+  step: 7,
+  layer: 2,
+  operation: 'forward, all-to-all dispatch layer 2 (operation 93)',
 };
 
 const report = (

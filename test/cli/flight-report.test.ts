@@ -104,7 +104,9 @@ describe('the summary of a failure', () => {
 
   it('agrees with whom each rank waits for: the wait for a rank that waits itself leads on', () => {
     const dead = flight(3, [DONE, operation(812, -1, null)], {
-      ...{ failure: 'WORKER_DIED', processState: 'X', waitingFor: 0 },
+      failure: 'WORKER_DIED',
+      processState: 'X',
+      waitingFor: 0,
     });
     const { oddRanks, ranks } = reportFlight(filesOf([waits(0, 3), waits(1, 0), waits(2, 1), dead]));
     expect(oddRanks).toEqual([3]);

@@ -4,11 +4,20 @@ import type { JournalEntry, JournalEvent } from '../../src/run/journal-events.js
 import { generationsOf, restartCostsOf } from '../../src/run/run-generations.js';
 
 const begins = (generation: number, step: number | null, nodes = 2): JournalEvent => ({
-  ...{ type: 'generation', generation, nodes, workersPerNode: 1 },
+  type: 'generation',
+  generation,
+  nodes,
+  workersPerNode: 1,
   from: { kind: step === null ? 'nothing' : 'checkpoint', step: step ?? 0 },
 });
 const fails = (generation: number, message: string): JournalEvent => ({
-  ...{ type: 'failure', generation, code: 'WORKER_DIED', message, rank: 1, node: 1, step: 48 },
+  type: 'failure',
+  generation,
+  code: 'WORKER_DIED',
+  message,
+  rank: 1,
+  node: 1,
+  step: 48,
 });
 const trains = (generation: number): JournalEvent => ({ type: 'running', generation });
 

@@ -56,10 +56,20 @@ describe('a process that wants the port', () => {
   /** The record of a run whose process is `other`, and lingers at the port. */
   function write(changes: Partial<RunRecord> = {}): void {
     RunFolder.create(runsDir, 'tiny').writeRecord({
-      ...{ runId: 'tiny', generation: 1, address: '127.0.0.1:1', http: FIXED_PORT, isSecured: false },
-      ...{ machine: machineIdentity(), pid: other.pid, process: processIdentity(other.pid) },
-      ...{ state: 'failed', lingers: true, startedAt: '2026-01-01T00:00:00.000Z', datasetDir: 'data' },
-      ...{ forkedFrom: null, initFrom: null },
+      runId: 'tiny',
+      generation: 1,
+      address: '127.0.0.1:1',
+      http: FIXED_PORT,
+      isSecured: false,
+      machine: machineIdentity(),
+      pid: other.pid,
+      process: processIdentity(other.pid),
+      state: 'failed',
+      lingers: true,
+      startedAt: '2026-01-01T00:00:00.000Z',
+      datasetDir: 'data',
+      forkedFrom: null,
+      initFrom: null,
       ...changes,
     });
   }

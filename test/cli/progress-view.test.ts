@@ -18,7 +18,6 @@ const step = (number: number): GlobalStep => ({
   layers: [
     {
       layer: 2,
-      ...{ sequence: 0, waitingFor: -1, stalledMs: 0, stoppedMs: 0 },
       routed: [4],
       kept: [4],
       overCapacity: [0],

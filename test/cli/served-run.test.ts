@@ -6,8 +6,12 @@ import { OPTIONS } from '../coordinator/saved-run.js';
 it('a served run is given again how it listens and how long it waits', () => {
   const plain: ServeOptions = {
     ...OPTIONS,
-    ...{ listen: '127.0.0.1:0', security: NO_SECURITY, insecure: false, joinTimeoutS: 300 },
-    ...{ resumeOrStart: false, jsonLogs: false },
+    listen: '127.0.0.1:0',
+    security: NO_SECURITY,
+    insecure: false,
+    joinTimeoutS: 300,
+    resumeOrStart: false,
+    jsonLogs: false,
   };
   expect(servingOptions(plain).join(' ')).toBe('--listen 127.0.0.1:0');
   const given = { ...plain, advertise: 'here', tls: 'certs', tokenFile: 'token', insecure: true };

@@ -15,7 +15,11 @@ function run(runId: string, args: EnduranceArgs): Promise<Outcome<Held>> {
   const layout = { numNodes: 2, workersPerNode: 2 };
   // A small ring, so that many messages do not fit.
   return spawnRanks<Held>(layout, program, {
-    ...{ args, runId, ringBytes: 1 << 14, timeoutMs: 30_000, deadlineMs: 280_000 },
+    args,
+    runId,
+    ringBytes: 1 << 14,
+    timeoutMs: 30_000,
+    deadlineMs: 280_000,
   });
 }
 

@@ -47,20 +47,31 @@ describe('a flight ring', () => {
     const operations = [
       {
         ...startOf(1),
-        ...{ kind: 'all-to-all', purpose, layer: 3, countsHash: 0xfedcba98 },
-        ...{ firstByteMs: 1e12 + 1.25, endMs: 1e12 + 2.5 },
+        kind: 'all-to-all',
+        purpose,
+        layer: 3,
+        countsHash: 0xfedcba98,
+        firstByteMs: 1e12 + 1.25,
+        endMs: 1e12 + 2.5,
       },
       {
         ...startOf(2),
-        ...{ kind: 'barrier', purpose: 'x'.repeat(MAX_PURPOSE_BYTES), layer: undefined, countsHash: 0 },
-        ...{ firstByteMs: null, endMs: null },
+        kind: 'barrier',
+        purpose: 'x'.repeat(MAX_PURPOSE_BYTES),
+        layer: undefined,
+        countsHash: 0,
+        firstByteMs: null,
+        endMs: null,
       },
     ];
     const spans = segment.flight(1).read();
     expect(spans).toEqual([
       {
         ...operations[0],
-        ...{ enteredMs: 1e12 + 1.5, waitMs: 0.5, waitEndMs: 1e12 + 2.25, waitedFor: 0 },
+        enteredMs: 1e12 + 1.5,
+        waitMs: 0.5,
+        waitEndMs: 1e12 + 2.25,
+        waitedFor: 0,
       },
       { ...operations[1], ...NO_WAIT },
       { kind: 'part', purpose: 'experts', layer: 7, step: 9, startMs: 1e12 + 3, endMs: 1e12 + 4 },

@@ -41,7 +41,12 @@ beforeEach(async () => {
   const [ours, theirs] = [new Server(), new Server()];
   const addresses = [await listen(ours), await listen(theirs)];
   plane = DataPlane.create({
-    ...{ ...RUN, node: 0, numNodes: 2, workersPerNode: 1, interNodeLink: null, server: ours },
+    ...RUN,
+    node: 0,
+    numNodes: 2,
+    workersPerNode: 1,
+    interNodeLink: null,
+    server: ours,
     onError: (error) => {
       errors.push(error);
       plane.abort(error.line);
@@ -49,7 +54,11 @@ beforeEach(async () => {
   });
   const pulled = new Promise<(encoded: Buffer) => void>((resolve) => {
     peer = new PeerStreams({
-      ...{ ...RUN, node: 1, numNodes: 2, server: theirs, security: NO_SECURITY },
+      ...RUN,
+      node: 1,
+      numNodes: 2,
+      server: theirs,
+      security: NO_SECURITY,
       onPull: (_node, write) => resolve(write),
       onFrame: () => undefined,
       onCredit: () => undefined,
@@ -73,8 +82,12 @@ afterEach(async () => {
 async function receive(...frames: readonly Buffer[]): Promise<FromRank> {
   worker = forkProgram(WORKER);
   const spec: RankSpec = {
-    ...{ rank: 0, numNodes: 2, workersPerNode: 1, timeoutMs: TIMEOUT_MS },
-    ...{ segmentPath: plane.segmentPath, args: 'endless' },
+    rank: 0,
+    numNodes: 2,
+    workersPerNode: 1,
+    timeoutMs: TIMEOUT_MS,
+    segmentPath: plane.segmentPath,
+    args: 'endless',
   };
   const outcome = new Promise<FromRank>((resolve) => worker.once('message', resolve));
   const ended = endOf(worker);

@@ -5,22 +5,18 @@ import { GRACE, timeoutProblem, timeoutsOf } from '../../src/config/timeouts.js'
 describe('the deadlines of a run', () => {
   it('are these by default', () => {
     expect(timeoutsOf({ collectiveTimeoutS: 10 })).toEqual({
-      ...{
-        heartbeatMs: 500,
-        stackMs: 1_500,
-        silentMs: 3_000,
-        stoppedMs: 5_000,
-        hangMs: 7_500,
-        lostMs: 8_000,
-      },
-      ...{
-        collectiveMs: 10_000,
-        peerKeepaliveMs: 5_000,
-        sessionMs: 10_000,
-        connectMs: 30_000,
-        startMs: 120_000,
-        saveMs: 120_000,
-      },
+      heartbeatMs: 500,
+      stackMs: 1_500,
+      silentMs: 3_000,
+      stoppedMs: 5_000,
+      hangMs: 7_500,
+      lostMs: 8_000,
+      collectiveMs: 10_000,
+      peerKeepaliveMs: 5_000,
+      sessionMs: 10_000,
+      connectMs: 30_000,
+      startMs: 120_000,
+      saveMs: 120_000,
     });
   });
 

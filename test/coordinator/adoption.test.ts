@@ -22,8 +22,13 @@ const TRAINS: readonly JournalEvent[] = [
   { type: 'running', generation: 1 },
 ];
 const FAILURE: JournalEvent = {
-  ...{ type: 'failure', generation: 1, code: 'WORKER_DIED', message: 'ended' },
-  ...{ rank: 0, node: 0, step: 3 },
+  type: 'failure',
+  generation: 1,
+  code: 'WORKER_DIED',
+  message: 'ended',
+  rank: 0,
+  node: 0,
+  step: 3,
 };
 
 /** A run of 4 steps, with a checkpoint of step 3, and this journal. */
@@ -44,7 +49,11 @@ describe('a generation', () => {
     const folder = runWith(TRAINS);
     const directory = expect.stringMatching(/step-000003$/);
     expect(adoptionOf(folder, same)).toMatchObject({
-      ...{ generation: 1, members, config, step: 4, validation: null },
+      generation: 1,
+      members,
+      config,
+      step: 4,
+      validation: null,
       committed: { step: 3, directory },
       isCommitRecorded: false,
     });

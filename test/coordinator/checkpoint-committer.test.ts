@@ -31,17 +31,15 @@ beforeEach(() => {
 afterEach(() => rmSync(dirname(root), { recursive: true }));
 
 const intent = (rank: number, step: number, change: Partial<SaveIntent> = {}): SaveIntent => ({
-  ...{
-    rank,
-    step,
-    generation: 1,
-    bytes: 1000,
-    isLast: false,
-    keepStep: -1,
-    metrics: { loss: rank },
-    sharedCrc32: 77,
-    ...change,
-  },
+  rank,
+  step,
+  generation: 1,
+  bytes: 1000,
+  isLast: false,
+  keepStep: -1,
+  metrics: { loss: rank },
+  sharedCrc32: 77,
+  ...change,
 });
 
 /** Writes the files of a rank, and reports them. */

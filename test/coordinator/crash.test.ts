@@ -24,15 +24,13 @@ beforeEach(() => {
   commands = [];
   coordinator = new Coordinator({
     identity: {
-      ...{
-        runId: 'r',
-        generation: 1,
-        runDir: folder,
-        datasetDir: folder,
-        resumeFrom: null,
-        resumedStep: 0,
-        initFrom: null,
-      },
+      runId: 'r',
+      generation: 1,
+      runDir: folder,
+      datasetDir: folder,
+      resumeFrom: null,
+      resumedStep: 0,
+      initFrom: null,
       config: loadConfig('tiny', { nodes: 1, workersPerNode: 1 }),
     },
     logs: new LogStore(path.join(folder, 'logs'), () => undefined),

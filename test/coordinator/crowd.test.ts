@@ -32,14 +32,24 @@ beforeEach(async () => {
     throw error;
   });
   const identity = {
-    ...{ runId: 'r', generation: 1, runDir: folder, datasetDir: folder },
+    runId: 'r',
+    generation: 1,
+    runDir: folder,
+    datasetDir: folder,
     config: loadConfig('tiny', { nodes: NUM_PLACES, workersPerNode: 1 }),
-    ...{ resumeFrom: null, resumedStep: 0, initFrom: null },
+    resumeFrom: null,
+    resumedStep: 0,
+    initFrom: null,
   };
   coordinator = new Coordinator({
-    ...{ identity, logs, listeners: [], joinTimeoutMs: 60_000, nodesAreReplaceable: true },
+    identity,
+    logs,
+    listeners: [],
+    joinTimeoutMs: 60_000,
+    nodesAreReplaceable: true,
     logger: createLogger({
-      ...{ level: 'error', origin: { run: 'r', generation: 1 } },
+      level: 'error',
+      origin: { run: 'r', generation: 1 },
       destination: { write: () => undefined },
     }),
   });
@@ -99,7 +109,13 @@ it('a message that is too large is refused with the limit, and the connection st
 it('a follower of the log that does not read keeps nobody waiting, and its lines not in memory', async () => {
   const LINES = 25_000;
   const stream = client.logs({
-    ...{ level: '', ranks: [], sinceMs: 0, follow: true, query: '', before: 0, after: 0 },
+    level: '',
+    ranks: [],
+    sinceMs: 0,
+    follow: true,
+    query: '',
+    before: 0,
+    after: 0,
   });
   stream.on('error', () => undefined);
   const text = JSON.stringify({ level: 30, time: 1, rank: 0, msg: 'x'.repeat(2_000) });

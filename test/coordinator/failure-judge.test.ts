@@ -26,8 +26,16 @@ function judgeOfTwo() {
     onVerdict: (cause) => verdicts.push(cause),
   });
   const aborted: WorkerFailure = {
-    ...{ rank: 1, pid: 21, code: 'ABORTED', message: 'rank 1 stops', step: 5, layer: -1, operation: '' },
-    ...{ timeMs: 0, exitCode: 0, signal: '' },
+    rank: 1,
+    pid: 21,
+    code: 'ABORTED',
+    message: 'rank 1 stops',
+    step: 5,
+    layer: -1,
+    operation: '',
+    timeMs: 0,
+    exitCode: 0,
+    signal: '',
   };
   return { members, verdicts, judge, aborted };
 }

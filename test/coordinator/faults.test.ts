@@ -18,8 +18,14 @@ function runWithNode(allowsFaults: boolean) {
   });
   const coordinator = new Coordinator({
     identity: {
-      ...{ runId: 'r1', generation: 1, config, runDir: folder, datasetDir: folder },
-      ...{ resumeFrom: null, resumedStep: 0, initFrom: null },
+      runId: 'r1',
+      generation: 1,
+      config,
+      runDir: folder,
+      datasetDir: folder,
+      resumeFrom: null,
+      resumedStep: 0,
+      initFrom: null,
     },
     logs,
     logger: createLogger({
@@ -27,7 +33,10 @@ function runWithNode(allowsFaults: boolean) {
       origin: { run: 'r1', generation: 1 },
       destination: { write: () => undefined },
     }),
-    ...{ listeners: [], joinTimeoutMs: 60_000, nodesAreReplaceable: false, allowsFaults },
+    listeners: [],
+    joinTimeoutMs: 60_000,
+    nodesAreReplaceable: false,
+    allowsFaults,
   });
   onTestFinished(() => {
     coordinator.close();

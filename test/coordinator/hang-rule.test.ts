@@ -4,9 +4,21 @@ import { findHangs } from '../../src/coordinator/hang-rule.js';
 import type { RankView } from '../../src/run/rank-view.js';
 
 const rank = (index: number, changes: Partial<RankView> = {}): RankView => ({
-  ...{ rank: index, node: index >> 1, pid: 100 + index, step: 5, phase: 'forward', processState: 'R' },
-  ...{ operation: 'all-to-all dispatch layer 2 (operation 812)', layer: 2, sequence: 812 },
-  ...{ residentBytes: 1, idleMs: 50, waitingFor: -1, stalledMs: 0, stoppedMs: 0, lastHeardMs: 100 },
+  rank: index,
+  node: index >> 1,
+  pid: 100 + index,
+  step: 5,
+  phase: 'forward',
+  processState: 'R',
+  operation: 'all-to-all dispatch layer 2 (operation 812)',
+  layer: 2,
+  sequence: 812,
+  residentBytes: 1,
+  idleMs: 50,
+  waitingFor: -1,
+  stalledMs: 0,
+  stoppedMs: 0,
+  lastHeardMs: 100,
   ...changes,
 });
 const waiting = (index: number, waitingFor: number, stalledMs: number) =>
@@ -21,7 +33,8 @@ describe('a rank hangs', () => {
     expect(hangs(waiting(0, 2, 7_600), waiting(1, 2, 7_700), waiting(2, 3, 7_500), behind(3, 7_600))).toEqual(
       [
         {
-          ...{ rank: 3, node: 1 },
+          rank: 3,
+          node: 1,
           reason:
             'has made no progress for 7.6 s; all-to-all dispatch layer 2 (operation 812): missing ranks {3}',
         },

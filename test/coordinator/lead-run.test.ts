@@ -26,19 +26,23 @@ import { OPTIONS } from './saved-run.js';
 vi.mock('../../src/os/libc.js', { spy: true });
 
 const STEP: StepReport = {
-  ...{
-    step: 1,
-    rank: 0,
-    loss: 1,
-    auxiliaryLoss: 0,
-    gradientNorm: 1,
-    learningRate: 0.1,
-    tokens: 8,
-    stepMs: 5,
-  },
+  step: 1,
+  rank: 0,
+  loss: 1,
+  auxiliaryLoss: 0,
+  gradientNorm: 1,
+  learningRate: 0.1,
+  tokens: 8,
+  stepMs: 5,
   partsMs: { forward: 1, backward: 1, exchange: 1, allReduce: 1, optimizer: 1, waiting: 0 },
-  ...{ layers: [], bytesSameNode: 0, bytesOtherNode: 0, allToAllMs: 0, allToAllWaitMs: 0, skipped: false },
-  ...{ cpuMs: 5, queuedMs: 0 },
+  layers: [],
+  bytesSameNode: 0,
+  bytesOtherNode: 0,
+  allToAllMs: 0,
+  allToAllWaitMs: 0,
+  skipped: false,
+  cpuMs: 5,
+  queuedMs: 0,
 };
 
 const TOKEN = 'a-token-of-sixteen-characters';
@@ -70,12 +74,24 @@ afterEach(() => {
 function lead(start: (coordinator: Coordinator, folder: RunFolder) => void): Lead {
   const config = loadConfig('tiny', { nodes: 1, workersPerNode: 1 });
   const dataset = {
-    ...{ dir: runsDir, key: '', vocabSize: 512, endOfText: 0, tokenizerFile: '', tokenizerSha256: '' },
-    ...{ domains: [], validationEntropy: 0, close: () => undefined },
+    dir: runsDir,
+    key: '',
+    vocabSize: 512,
+    endOfText: 0,
+    tokenizerFile: '',
+    tokenizerSha256: '',
+    domains: [],
+    validationEntropy: 0,
+    close: () => undefined,
   };
   const place = { address: '127.0.0.1:1', isSecured: false };
   return {
-    ...{ command: 'train', options: { ...OPTIONS, runsDir }, resumeOptions: [], rpc, place, token: null },
+    command: 'train',
+    options: { ...OPTIONS, runsDir },
+    resumeOptions: [],
+    rpc,
+    place,
+    token: null,
     plan: {
       config,
       dataset,
@@ -87,14 +103,20 @@ function lead(start: (coordinator: Coordinator, folder: RunFolder) => void): Lea
       initFrom: null,
     },
     nodes: {
-      ...{ areReplaceable: false, joinTimeoutMs: 10_000 },
+      areReplaceable: false,
+      joinTimeoutMs: 10_000,
       start: (leader, folder) => start(leader.current, folder),
       restart: () => undefined,
       end: async () => undefined,
     },
     view: (run) =>
       new TerminalView(run, {
-        ...{ place, dataset, samples: false, hasPage: false, announcement: 'starting', token: null },
+        place,
+        dataset,
+        samples: false,
+        hasPage: false,
+        announcement: 'starting',
+        token: null,
       }),
     listeners: () => [],
     lingerS: () => 0,
@@ -129,7 +151,10 @@ it('a run whose record cannot be written leaves nothing open', async () => {
       logger.warn('opens the log');
       const tooFar = () => expect.unreachable();
       return {
-        ...{ begun: tooFar, print: tooFar, failed: tooFar, finished: tooFar },
+        begun: tooFar,
+        print: tooFar,
+        failed: tooFar,
+        finished: tooFar,
         close: () => closed.push('view'),
       };
     },

@@ -3,9 +3,19 @@ import { RankTable } from '../../src/coordinator/rank-table.js';
 import type { WorkerProgress } from '../../src/rpc/messages.js';
 
 const worker = (rank: number, idleMs: number): WorkerProgress => ({
-  ...{ rank, pid: 100 + rank, step: 1, phase: 'forward', operation: '', processState: 'R' },
-  ...{ residentBytes: 1, idleMs, layer: -1 },
-  ...{ sequence: 0, waitingFor: -1, stalledMs: 0, stoppedMs: 0 },
+  rank,
+  pid: 100 + rank,
+  step: 1,
+  phase: 'forward',
+  operation: '',
+  processState: 'R',
+  residentBytes: 1,
+  idleMs,
+  layer: -1,
+  sequence: 0,
+  waitingFor: -1,
+  stalledMs: 0,
+  stoppedMs: 0,
 });
 
 it('a rank is silent for as long as its worker, and then as its node', () => {

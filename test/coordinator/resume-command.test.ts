@@ -10,12 +10,10 @@ import { OPTIONS, savedRun, saveStep } from './saved-run.js';
 
 const GIVEN: RunOptions = {
   ...OPTIONS,
-  ...{
-    config: "my recipe's.yaml",
-    set: ['train.steps=9', 'data.domains=[en, zh]'],
-    nodes: 1,
-    workersPerNode: 2,
-  },
+  config: "my recipe's.yaml",
+  set: ['train.steps=9', 'data.domains=[en, zh]'],
+  nodes: 1,
+  workersPerNode: 2,
 };
 const OVERRIDES =
   "--config 'my recipe'\\''s.yaml' --set train.steps=9 --set 'data.domains=[en, zh]' --nodes 1 --workers-per-node 2";

@@ -28,7 +28,10 @@ const progress = (rank: number, processState: string): [number, WorkerProgress] 
     residentBytes: 0,
     idleMs: 0,
     layer: 2,
-    ...{ sequence: 0, waitingFor: -1, stalledMs: 0, stoppedMs: 0 },
+    sequence: 0,
+    waitingFor: -1,
+    stalledMs: 0,
+    stoppedMs: 0,
   },
 ];
 
@@ -57,8 +60,14 @@ describe('rootCause', () => {
     ]);
     expect(error.line).toBe('rank 2, node 1, step 7, layer 3, all-to-all dispatch: was killed');
     expect(culprit).toEqual({
-      ...{ rank: 2, node: 1, pid: 102, exitCode: null, signal: 'SIGKILL' },
-      ...{ step: 7, layer: 3, operation: 'all-to-all dispatch' },
+      rank: 2,
+      node: 1,
+      pid: 102,
+      exitCode: null,
+      signal: 'SIGKILL',
+      step: 7,
+      layer: 3,
+      operation: 'all-to-all dispatch',
     });
   });
 
@@ -80,8 +89,14 @@ describe('rootCause', () => {
     );
     expect(error.context.rank).toBe(0);
     expect(culprit).toEqual({
-      ...{ rank: 2, node: 1, pid: 102, exitCode: null, signal: null },
-      ...{ step: 6, layer: 2, operation: 'backward, after all-reduce' },
+      rank: 2,
+      node: 1,
+      pid: 102,
+      exitCode: null,
+      signal: null,
+      step: 6,
+      layer: 2,
+      operation: 'backward, after all-reduce',
     });
   });
 

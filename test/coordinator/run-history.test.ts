@@ -17,8 +17,12 @@ function planOf(folder: RunFolder, step: string, change: (config: RunConfig) => 
   const checkpoint = openCheckpoint(path.join(folder.checkpoints, step));
   return {
     config: change(checkpoint.manifest.config),
-    ...{ checkpoint, resumed: { folder, generation: 2, giveUp: () => undefined }, adopts: null, init: null },
-    ...{ forkedFrom: null, initFrom: null },
+    checkpoint,
+    resumed: { folder, generation: 2, giveUp: () => undefined },
+    adopts: null,
+    init: null,
+    forkedFrom: null,
+    initFrom: null,
     dataset: { dir: folder.readRecord()?.datasetDir } as RunPlan['dataset'],
   };
 }

@@ -11,20 +11,27 @@ import { globalStep } from '../run/global-step.js';
 
 /** A record of a run that is over. */
 export const OVER: RunRecord = {
-  ...{ runId: 'r', generation: 1, address: '127.0.0.1:1', isSecured: false, pid: 1, process: '' },
-  ...{ state: 'finished', startedAt: '', datasetDir: '', forkedFrom: null, initFrom: null },
+  runId: 'r',
+  generation: 1,
+  address: '127.0.0.1:1',
+  isSecured: false,
+  pid: 1,
+  process: '',
+  state: 'finished',
+  startedAt: '',
+  datasetDir: '',
+  forkedFrom: null,
+  initFrom: null,
 };
 
 export const OPTIONS: RunOptions = {
-  ...{
-    set: [],
-    fork: false,
-    runsDir: 'runs',
-    dataDir: 'data',
-    samples: true,
-    allowFaults: false,
-    http: '127.0.0.1:0',
-  },
+  set: [],
+  fork: false,
+  runsDir: 'runs',
+  dataDir: 'data',
+  samples: true,
+  allowFaults: false,
+  http: '127.0.0.1:0',
 };
 
 /** A run that is over, with these checkpoints and metrics of as many steps; removed after the test. */

@@ -123,7 +123,8 @@ const report = (rank: number): StepReport => ({
   bytesOtherNode: 0,
   allToAllMs: 0,
   allToAllWaitMs: 0,
-  ...{ cpuMs: 5, queuedMs: 0 },
+  cpuMs: 5,
+  queuedMs: 0,
   skipped: false,
 });
 

@@ -34,7 +34,9 @@ function coordinate(nodesAreReplaceable: boolean): Coordinator {
   const config = loadConfig('tiny', { nodes: 2, workersPerNode: 1 });
   return new Coordinator({
     identity: {
-      ...{ runId: 'r1', generation: 1, config },
+      runId: 'r1',
+      generation: 1,
+      config,
       runDir: folder,
       datasetDir: folder,
       resumeFrom: null,

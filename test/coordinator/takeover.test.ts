@@ -22,10 +22,23 @@ const config = loadConfig('tiny', { nodes: 2, workersPerNode: 1 });
 
 const step = (rank: number, step: number): AgentEvent => ({
   step: {
-    ...{ step, rank, loss: 1, auxiliaryLoss: 0, gradientNorm: 1, learningRate: 0.1, tokens: 8, stepMs: 5 },
+    step,
+    rank,
+    loss: 1,
+    auxiliaryLoss: 0,
+    gradientNorm: 1,
+    learningRate: 0.1,
+    tokens: 8,
+    stepMs: 5,
     partsMs: { forward: 1, backward: 1, exchange: 1, allReduce: 1, optimizer: 1, waiting: 0 },
-    ...{ layers: [], bytesSameNode: 0, bytesOtherNode: 0, allToAllMs: 0, allToAllWaitMs: 0, skipped: false },
-    ...{ cpuMs: 5, queuedMs: 0 },
+    layers: [],
+    bytesSameNode: 0,
+    bytesOtherNode: 0,
+    allToAllMs: 0,
+    allToAllWaitMs: 0,
+    skipped: false,
+    cpuMs: 5,
+    queuedMs: 0,
   },
 });
 const validation = (step: number): AgentEvent => ({
@@ -80,13 +93,17 @@ function lead(): { readonly coordinator: Coordinator; readonly fall: () => void 
   if (adopts === null) journal.begin(identity);
   const plan = { config, checkpoint: null, adopts } as RunPlan;
   const coordinator = new Coordinator({
-    ...{ identity, logs, adopts, listeners: [truncateHistory(folder, plan), recorder, journal] },
+    identity,
+    logs,
+    adopts,
+    listeners: [truncateHistory(folder, plan), recorder, journal],
     logger: createLogger({
       level: 'error',
       origin: { run: runId, generation: 1 },
       destination: { write: () => undefined },
     }),
-    ...{ joinTimeoutMs: 60_000, nodesAreReplaceable: true },
+    joinTimeoutMs: 60_000,
+    nodesAreReplaceable: true,
   });
   coordinator.announceAdoption();
   const fall = () => {

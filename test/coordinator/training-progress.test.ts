@@ -7,26 +7,37 @@ import { config } from '../checkpoint/fixture.js';
 const NUM_EXPERTS = 4;
 
 const reportWith = (capacity: number): StepReport => ({
-  ...{
-    step: 1,
-    rank: 0,
-    loss: 2,
-    auxiliaryLoss: 0,
-    gradientNorm: 1,
-    learningRate: 0.1,
-    tokens: 24,
-    stepMs: 10,
-  },
+  step: 1,
+  rank: 0,
+  loss: 2,
+  auxiliaryLoss: 0,
+  gradientNorm: 1,
+  learningRate: 0.1,
+  tokens: 24,
+  stepMs: 10,
   partsMs: { forward: 0, backward: 0, exchange: 0, allReduce: 0, optimizer: 0, waiting: 0 },
   layers: [
     {
       layer: 1,
-      ...{ routed: [6, 6, 6, 6], kept: [6, 6, 6, 6], overCapacity: [0, 0, 0, 0], notChosen: [0, 0, 0, 0] },
-      ...{ sameWorker: 24, sameNode: 0, otherNode: 0, rowBytes: 4, cosineSum: 0, cosineCount: 0 },
+      routed: [6, 6, 6, 6],
+      kept: [6, 6, 6, 6],
+      overCapacity: [0, 0, 0, 0],
+      notChosen: [0, 0, 0, 0],
+      sameWorker: 24,
+      sameNode: 0,
+      otherNode: 0,
+      rowBytes: 4,
+      cosineSum: 0,
+      cosineCount: 0,
       capacity: Array(NUM_EXPERTS).fill(capacity),
     },
   ],
-  ...{ bytesSameNode: 0, bytesOtherNode: 0, allToAllMs: 0, allToAllWaitMs: 0, cpuMs: 5, queuedMs: 0 },
+  bytesSameNode: 0,
+  bytesOtherNode: 0,
+  allToAllMs: 0,
+  allToAllWaitMs: 0,
+  cpuMs: 5,
+  queuedMs: 0,
   skipped: false,
 });
 
@@ -51,7 +62,9 @@ it.each([
         destination: { write: () => undefined },
       }),
       hostOf: () => null,
-      ...{ resumedStep: 0, trainedSeconds: 0, adopts: null },
+      resumedStep: 0,
+      trainedSeconds: 0,
+      adopts: null,
     });
     expect(progress.add(reportWith(capacity))?.layers[0]?.capacityRatio).toBe(1);
   },

@@ -77,8 +77,10 @@ describe('trainBpe', () => {
     const extracted = await Promise.all(
       DOMAINS.map((domain) =>
         extractDomain(domain, {
-          ...{ corpusDir: CORPUS_DIR, corpus: 'standard' as const },
-          ...{ maxBytes: 150_000, validationShare: 0.01 },
+          corpusDir: CORPUS_DIR,
+          corpus: 'standard' as const,
+          maxBytes: 150_000,
+          validationShare: 0.01,
         }),
       ),
     );

@@ -7,8 +7,10 @@ import { DOMAINS } from '../../src/data/sources.js';
 
 const MAX_BYTES = 2_000_000;
 const OPTIONS = {
-  ...{ corpusDir: CORPUS_DIR, corpus: 'standard' as const },
-  ...{ maxBytes: MAX_BYTES, validationShare: 0.05 },
+  corpusDir: CORPUS_DIR,
+  corpus: 'standard' as const,
+  maxBytes: MAX_BYTES,
+  validationShare: 0.05,
 };
 
 const domains = new Map<string, DomainDocuments>();

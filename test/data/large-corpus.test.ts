@@ -143,9 +143,17 @@ describe('the large corpus', () => {
     const prepared = async (corpus: Corpus) => {
       const said: string[] = [];
       const dataset = await prepareDataset({
-        ...{ dataDir: path.join(folder, 'data'), corpusDir, corpus, domains: ['en'], sources: {} },
-        ...{ maxBytesPerDomain: null, validationShare: 0.3, vocabSize: 300, tokenizer: 'train' },
-        ...{ endOfText: null, log: (line) => said.push(line) },
+        dataDir: path.join(folder, 'data'),
+        corpusDir,
+        corpus,
+        domains: ['en'],
+        sources: {},
+        maxBytesPerDomain: null,
+        validationShare: 0.3,
+        vocabSize: 300,
+        tokenizer: 'train',
+        endOfText: null,
+        log: (line) => said.push(line),
       });
       const tokenizer = loadTokenizer(dataset.tokenizerFile);
       const textsOf = (split: Split) => {
@@ -175,8 +183,15 @@ describe('the large corpus', () => {
     const lock = (name: string, text: string) =>
       writeFileSync(path.join(corpusDir, name, 'package-lock.json'), text);
     const common = {
-      ...{ dataDir: folder, corpusDir, domains: ['en'], sources: {}, maxBytesPerDomain: null },
-      ...{ validationShare: 0.05, vocabSize: 600, tokenizer: 'train', endOfText: null },
+      dataDir: folder,
+      corpusDir,
+      domains: ['en'],
+      sources: {},
+      maxBytesPerDomain: null,
+      validationShare: 0.05,
+      vocabSize: 600,
+      tokenizer: 'train',
+      endOfText: null,
     };
     const keyOf = (corpus: 'standard' | 'large') => planPreparation({ ...common, corpus }).key;
     lock('.', '1');

@@ -85,7 +85,8 @@ function optionsOf(
     maxBytesPerDomain: null,
     validationShare: 0.3,
     vocabSize: 270,
-    ...{ tokenizer, endOfText: null },
+    tokenizer,
+    endOfText: null,
     log: (line) => lines.push(line),
     ...more,
   };
@@ -496,8 +497,13 @@ describe('text of several parts', () => {
 function runProgram(more: Partial<PrepareOptions>) {
   const module = fileURLToPath(new URL('../../src/data/prepare.ts', import.meta.url));
   const plain = {
-    ...{ corpusDir: CORPUS_DIR, corpus: 'standard', domains: ['d'], validationShare: 0.3, vocabSize: 270 },
-    ...{ tokenizer: tokenizerFile, endOfText: null },
+    corpusDir: CORPUS_DIR,
+    corpus: 'standard',
+    domains: ['d'],
+    validationShare: 0.3,
+    vocabSize: 270,
+    tokenizer: tokenizerFile,
+    endOfText: null,
     ...more,
   };
   const script = `import { prepareDataset } from ${JSON.stringify(module)};

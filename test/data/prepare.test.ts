@@ -46,7 +46,8 @@ beforeAll(async () => {
     maxBytesPerDomain: 200_000,
     validationShare: 0.1,
     vocabSize: 600,
-    ...{ tokenizer: 'train', endOfText: null },
+    tokenizer: 'train',
+    endOfText: null,
     log: (line) => lines.push(line),
   };
   dataset = await prepareDataset(options);

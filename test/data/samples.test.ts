@@ -52,15 +52,17 @@ async function prepare(
     ]),
   );
   return prepareDataset({
-    ...{
-      dataDir: path.join(folder, 'data'),
-      corpusDir: CORPUS_DIR,
-      corpus: 'standard',
-      domains: Object.keys(sources),
-      sources,
-    },
-    ...{ maxBytesPerDomain: null, validationShare: 0.2, vocabSize: VOCAB, tokenizer: tokenizerFile },
-    ...{ endOfText: null, log },
+    dataDir: path.join(folder, 'data'),
+    corpusDir: CORPUS_DIR,
+    corpus: 'standard',
+    domains: Object.keys(sources),
+    sources,
+    maxBytesPerDomain: null,
+    validationShare: 0.2,
+    vocabSize: VOCAB,
+    tokenizer: tokenizerFile,
+    endOfText: null,
+    log,
   });
 }
 
@@ -230,7 +232,13 @@ describe('a loader of samples', () => {
   const SEQ_LEN = 64;
   const loader = (change: Partial<LoaderOptions> = {}) =>
     createLoader({
-      ...{ dataset, weights: undefined, seed: 5, globalBatch: 8, seqLen: SEQ_LEN, rank: 0, worldSize: 1 },
+      dataset,
+      weights: undefined,
+      seed: 5,
+      globalBatch: 8,
+      seqLen: SEQ_LEN,
+      rank: 0,
+      worldSize: 1,
       ...change,
     });
 

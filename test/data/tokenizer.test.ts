@@ -24,7 +24,8 @@ beforeAll(async () => {
   folder = mkdtempSync(path.join(tmpdir(), 'locmoe-tokenizer-'));
   file = path.join(folder, 'tokenizer.json');
   const options = {
-    ...{ corpusDir: CORPUS_DIR, corpus: 'standard' as const },
+    corpusDir: CORPUS_DIR,
+    corpus: 'standard' as const,
     maxBytes: 100_000,
     validationShare: 0.1,
   };

@@ -34,12 +34,19 @@ it("gives lm-evaluation-harness the log-likelihoods of locmoe eval, and locmoe g
   const { config } = manifest;
   const dataset = await prepareDataset({
     ...config.data,
-    ...{ dataDir: DATA_DIR, corpusDir: CORPUS_DIR, vocabSize: config.model.vocabSize },
+    dataDir: DATA_DIR,
+    corpusDir: CORPUS_DIR,
+    vocabSize: config.model.vocabSize,
     log: () => undefined,
   });
   const loader = createLoader({
-    ...{ dataset, weights: undefined, seed: config.seed, globalBatch: config.train.globalBatch },
-    ...{ seqLen: config.model.seqLen, rank: 0, worldSize: 1 },
+    dataset,
+    weights: undefined,
+    seed: config.seed,
+    globalBatch: config.train.globalBatch,
+    seqLen: config.model.seqLen,
+    rank: 0,
+    worldSize: 1,
   });
   const evaluated = await locmoe('eval', '--checkpoint', run, '--json', '--sequences', `${NUM_SEQUENCES}`);
   const { domains } = JSON.parse(evaluated.stdout);
@@ -55,7 +62,13 @@ it("gives lm-evaluation-harness the log-likelihoods of locmoe eval, and locmoe g
       const response = await fetch(`${url}/v1/completions`, {
         method: 'POST',
         body: JSON.stringify({
-          ...{ model, prompt: [prompt], temperature: 0, max_tokens: 1, logprobs: 1, seed: 1234, echo: true },
+          model,
+          prompt: [prompt],
+          temperature: 0,
+          max_tokens: 1,
+          logprobs: 1,
+          seed: 1234,
+          echo: true,
         }),
       });
       const { choices } = (await response.json()) as OpenAI.Completion;
@@ -73,7 +86,11 @@ it("gives lm-evaluation-harness the log-likelihoods of locmoe eval, and locmoe g
 
   const client = new OpenAI({ baseURL: `${url}/v1`, apiKey: 'none', maxRetries: 0 });
   const { choices } = await client.completions.create({
-    ...{ model: `${manifest.runId}:en`, prompt: 'The state', max_tokens: 40, temperature: 0.8, seed: 1 },
+    model: `${manifest.runId}:en`,
+    prompt: 'The state',
+    max_tokens: 40,
+    temperature: 0.8,
+    seed: 1,
     ...({ top_k: 40 } as object),
   });
   const options = ['--prompt', 'The state', '--domain', 'en', '--max-tokens', '40'];
@@ -90,7 +107,10 @@ it("gives lm-evaluation-harness the log-likelihoods of locmoe eval, and locmoe g
   const answers = await Promise.all(
     Array.from({ length: 100 }, (_, i) =>
       client.completions.create({
-        ...{ model: `${manifest.runId}:code`, prompt: `const x${i}`, max_tokens: 30, temperature: 0 },
+        model: `${manifest.runId}:code`,
+        prompt: `const x${i}`,
+        max_tokens: 30,
+        temperature: 0,
       }),
     ),
   );
@@ -100,7 +120,11 @@ it("gives lm-evaluation-harness the log-likelihoods of locmoe eval, and locmoe g
 
   // Ctrl-C: what has begun is answered.
   const last = await client.completions.create({
-    ...{ model: `${manifest.runId}:en`, prompt: 'The', max_tokens: 400, temperature: 0, stream: true },
+    model: `${manifest.runId}:en`,
+    prompt: 'The',
+    max_tokens: 400,
+    temperature: 0,
+    stream: true,
   });
   const reasons: string[] = [];
   let isFirst = true;

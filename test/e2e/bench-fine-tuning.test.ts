@@ -22,14 +22,13 @@ function teleQnA(): string {
   const questions = texts.map((question, i) => [
     `question ${i}`,
     {
-      ...{
-        question,
-        'option 1': 'a call',
-        'option 2': 'a handover',
-        'option 3': 'paging',
-        category: 'Lexicon',
-      },
-      ...{ answer: `option ${(i % 3) + 1}: text`, explanation: 'It ends with it.' },
+      question,
+      'option 1': 'a call',
+      'option 2': 'a handover',
+      'option 3': 'paging',
+      category: 'Lexicon',
+      answer: `option ${(i % 3) + 1}: text`,
+      explanation: 'It ends with it.',
     },
   ]);
   return JSON.stringify(Object.fromEntries(questions));
@@ -78,7 +77,10 @@ it('bench fine-tuning trains, asks, fine-tunes, asks again, and goes on from wha
   expect(after).toBeLessThan(0);
   expect(after).not.toBe(before);
   expect(report).toMatchObject({
-    ...{ headlineTask: 'TeleQnA', seeds: [1], limit: 40, plusVsBaseline: null },
+    headlineTask: 'TeleQnA',
+    seeds: [1],
+    limit: 40,
+    plusVsBaseline: null,
     base: { recipe: 'micro', steps: 3, tokens: 3 * 8 * 32 },
     tuning: { steps: 2 },
   });

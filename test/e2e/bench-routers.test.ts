@@ -96,7 +96,10 @@ describe('bench routers', () => {
       step: 10,
     });
     const trained = await trainToTheEnd({
-      ...{ folder: temporaryFolder(), nodes: 1, workersPerNode: 1, sets: ['train.steps=1'] },
+      folder: temporaryFolder(),
+      nodes: 1,
+      workersPerNode: 1,
+      sets: ['train.steps=1'],
     });
     const sparse = await bench('--only', 'quality,hash', '--inherit', trained);
     expect([sparse.code, sparse.stdout]).toEqual([2, '']);

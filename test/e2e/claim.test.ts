@@ -18,7 +18,10 @@ it('of several that resume a run at once one goes on, and the others name it', a
     cpSync(finished, resume, { recursive: true });
     const starters = Array.from({ length: numStarters }, () =>
       startTraining({
-        ...{ ...layout, folder, resume, sets: [`train.steps=${STEPS}`] },
+        ...layout,
+        folder,
+        resume,
+        sets: [`train.steps=${STEPS}`],
         // Not prepared yet: between the start and the training there is time to be in each other's way.
         dataDir: path.join(folder, 'data'),
       }),

@@ -46,7 +46,13 @@ it('asks the questions of a file, writes every answer, and compares two sets of 
   expect(first.code, first.stderr).toBe(0);
   const report = JSON.parse(first.stdout);
   expect(report).toMatchObject({
-    ...{ step: 60, domain: 'en', shots: 0, limit: null, notForReporting: false, n: 40, leftOut: {} },
+    step: 60,
+    domain: 'en',
+    shots: 0,
+    limit: null,
+    notForReporting: false,
+    n: 40,
+    leftOut: {},
     task: { format: 'jsonl' },
     baselines: { majority: { letter: 'A', score: 0.5 } },
     contamination: { gramWords: 13, contaminated: 1, tooShort: 0, clean: { n: 39 } },

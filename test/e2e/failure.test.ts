@@ -245,7 +245,11 @@ describe('a node agent that', () => {
     expect(end.tookS).toBeLessThan(40);
     expect(verdict(end)).toMatch(new RegExp(`node \\d.*\\(pid ${victim}\\) was lost`));
     expect(reportOf(folder)).toMatchObject({
-      ...{ code: 'NODE_LOST', rank: null, node: expect.any(Number), pid: victim, signal: 'SIGKILL' },
+      code: 'NODE_LOST',
+      rank: null,
+      node: expect.any(Number),
+      pid: victim,
+      signal: 'SIGKILL',
     });
     await run.expectNothingLeft();
   });

@@ -25,7 +25,9 @@ it('a checkpoint is fine-tuned on questions and answers until it knows them, ali
   const locmoe = (...args: readonly string[]): Promise<Finished> =>
     new Locmoe(args, {}, undefined, folder).finished;
   const origin = await trainToTheEnd({
-    ...{ folder, nodes: 1, workersPerNode: 1 },
+    folder,
+    nodes: 1,
+    workersPerNode: 1,
     sets: ['data.domains=[en]', 'moe.expertGroups=1', 'train.steps=5', 'model.seqLen=96'],
   });
   const lines = PAIRS.map(([prompt, completion]) => JSON.stringify({ prompt, completion }));

@@ -8,7 +8,10 @@ import { Locmoe, lossCurve, newestRun, startTraining, temporaryFolder, trainArgu
 async function trainOnFullDisk(checkpointEvery: number) {
   const folder = temporaryFolder();
   const args = trainArguments({
-    ...{ folder, nodes: 1, workersPerNode: 2, sets: [`train.checkpointEvery=${checkpointEvery}`] },
+    folder,
+    nodes: 1,
+    workersPerNode: 2,
+    sets: [`train.checkpointEvery=${checkpointEvery}`],
   });
   const run = new Locmoe(args, { LOCMOE_FAIL: 'checkpoint.shard:full:generation=1' });
   const end = await run.finished;

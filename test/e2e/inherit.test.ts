@@ -24,7 +24,9 @@ it('--inherit grows a model from a dense one in any layout, again after a failur
 
   const noNoise = temporaryFolder();
   const run = startTraining({
-    ...{ folder: noNoise, nodes: 1, workersPerNode: 2 },
+    folder: noNoise,
+    nodes: 1,
+    workersPerNode: 2,
     sets: [...SPARSE, 'cluster.maxRestarts=1'],
     more: ['--inherit', path.join(dense, 'checkpoints/step-000010')],
     env: { LOCMOE_FAIL: 'step.begun:2:kill:rank=1:generation=1' },
@@ -46,7 +48,9 @@ it('--inherit grows a model from a dense one in any layout, again after a failur
   const initFrom = { runId: path.basename(dense), step: 10, inheritance: { noise: 0.5, seed: 3 } };
   expect(record()).toMatchObject({ initFrom, generation: 1 });
   await trainToTheEnd({
-    ...{ ...options, workersPerNode: 2, resume: first },
+    ...options,
+    workersPerNode: 2,
+    resume: first,
     sets: [...SPARSE, 'train.steps=5'],
   });
   expect(record()).toMatchObject({ initFrom, generation: 2 });

@@ -35,7 +35,9 @@ it('--init starts a new run, on any layout, with the weights of a checkpoint and
 
   const own = temporaryFolder();
   const tuned = await trainToTheEnd({
-    ...{ folder: own, nodes: 1, workersPerNode: 2 },
+    folder: own,
+    nodes: 1,
+    workersPerNode: 2,
     sets: [...router, 'train.steps=3', 'train.warmupSteps=3'],
     more: ['--init', checkpoint],
   });
@@ -61,7 +63,9 @@ it('--init starts a new run, on any layout, with the weights of a checkpoint and
 
   // Other text: the tokenizer is that of the weights.
   const other = startTraining({
-    ...{ folder: temporaryFolder(), nodes: 1, workersPerNode: 1 },
+    folder: temporaryFolder(),
+    nodes: 1,
+    workersPerNode: 1,
     sets: [...router, 'train.steps=1', 'data.domains=[telecom, code]'],
     more: ['--init', origin],
   });

@@ -124,10 +124,15 @@ describe('a training that Prometheus scrapes', () => {
     // The resumed run is too short for a beat that has all ranks in it.
     const lastWhole = beats.findLast(({ time }) => time < (generations[1].time as number))!;
     expect(lastWhole.ranks[3]).toEqual({
-      ...{ rank: 3, node: 1, step: expect.any(Number), phase: expect.any(String) },
-      ...{ operation: expect.any(String), processState: expect.any(String) },
+      rank: 3,
+      node: 1,
+      step: expect.any(Number),
+      phase: expect.any(String),
+      operation: expect.any(String),
+      processState: expect.any(String),
       residentBytes: expect.any(Number),
-      ...{ ownMs: expect.any(Number), lostShare: expect.any(Number) },
+      ownMs: expect.any(Number),
+      lostShare: expect.any(Number),
     });
     for (const [i, { time }] of beats.slice(1).entries())
       expect(time - beats[i].time).toBeGreaterThanOrEqual(1_990);
@@ -167,7 +172,8 @@ describe('the metrics beyond loopback', () => {
     writeFileSync(tokenFile, 'a-token-of-sixteen-characters\n');
     const server = await startHttpServer({
       name: 'locmoe',
-      ...{ address: { host: '0.0.0.0', port: 0 }, option: '--http' },
+      address: { host: '0.0.0.0', port: 0 },
+      option: '--http',
       token: 'a-token-of-sixteen-characters',
       features: [metricsFeature(new PrometheusMetrics())],
     });

@@ -25,7 +25,12 @@ it('a step that is not finite on one rank is skipped; three in a row end the gen
     readFileSync(path.join(newestRun(folder), 'failure.json'), 'utf8'),
   );
   expect(report).toMatchObject({
-    ...{ code: 'NOT_FINITE', rank: 2, node: 1, step: 20, layer: 1, suspectCheckpoint: null },
+    code: 'NOT_FINITE',
+    rank: 2,
+    node: 1,
+    step: 20,
+    layer: 1,
+    suspectCheckpoint: null,
     checkpoint: expect.stringMatching(/step-0000(11|15)$/),
   });
   expect(report.message).toMatch(

@@ -46,7 +46,9 @@ class OfNobody {
 
   constructor(args: readonly string[], home: string) {
     this.child = spawn(process.execPath, args, {
-      ...{ ...NOBODY, cwd: '/', env: { PATH: process.env.PATH, HOME: home } },
+      ...NOBODY,
+      cwd: '/',
+      env: { PATH: process.env.PATH, HOME: home },
       stdio: ['pipe', 'pipe', 'pipe'],
     });
     onTestFinished(() => void this.child.kill('SIGKILL'));
@@ -94,7 +96,9 @@ function openFilesOf(pid: number): string[] {
 function whyNot(): string | null {
   if (process.getuid?.() !== 0) return 'only root can start processes of another user';
   const { status, stderr }: SpawnSyncReturns<string> = spawnSync(process.execPath, [CLI, '--version'], {
-    ...{ ...NOBODY, cwd: '/', encoding: 'utf8' },
+    ...NOBODY,
+    cwd: '/',
+    encoding: 'utf8',
   });
   return status === 0 ? null : `uid ${NOBODY.uid} cannot run ${CLI}: ${stderr.split('\n')[0]}`;
 }
@@ -136,7 +140,11 @@ it('no other user of the machine joins, stops, reads or enters a run, in twelve 
 
   const ways = {
     coordinator,
-    ...{ dataPlane: `127.0.0.1:${dataPlane[0]}`, http, pids: run.descendants(), runDir, guesses: GUESSES },
+    dataPlane: `127.0.0.1:${dataPlane[0]}`,
+    http,
+    pids: run.descendants(),
+    runDir,
+    guesses: GUESSES,
   };
   const stranger = new OfNobody([STRANGER, JSON.stringify(ways)], home);
   const tried = JSON.parse((await stranger.lines(1))[0]) as Record<string, Found>;

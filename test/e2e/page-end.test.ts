@@ -43,7 +43,10 @@ describe.skipIf(reason !== null)('a page that is open when its run ends', () => 
   const train = (sets: readonly string[], resume?: string) =>
     new Locmoe(
       trainArguments({
-        ...{ folder, nodes: 2, workersPerNode: 1, sets: [...sets, 'train.checkpointEvery=10'] },
+        folder,
+        nodes: 2,
+        workersPerNode: 1,
+        sets: [...sets, 'train.checkpointEvery=10'],
         ...(resume === undefined ? {} : { resume }),
       }),
     );
@@ -156,7 +159,9 @@ describe.skipIf(reason !== null)('a run with a history', () => {
     folder = mkdtempSync(path.join(tmpdir(), 'locmoe-history-'));
     const first = new Locmoe(
       trainArguments({
-        ...{ folder, nodes: 2, workersPerNode: 1 },
+        folder,
+        nodes: 2,
+        workersPerNode: 1,
         sets: ['train.steps=100000', 'train.checkpointEvery=10'],
       }),
     );
@@ -165,7 +170,10 @@ describe.skipIf(reason !== null)('a run with a history', () => {
     await first.finished;
     const resumed = new Locmoe(
       trainArguments({
-        ...{ folder, nodes: 2, workersPerNode: 1, resume: newestRun(folder) },
+        folder,
+        nodes: 2,
+        workersPerNode: 1,
+        resume: newestRun(folder),
         sets: ['train.steps=120'],
       }),
     );

@@ -52,8 +52,13 @@ function logLines(): object[] {
   const lines: object[] = [];
   const add = (second: number, rank: number, more: object) =>
     lines.push({
-      ...{ level: 'info', time: STARTED_AT + 1_000 * second + rank, run: RUN, generation: 1 },
-      ...{ node: rank >> 1, rank, ...more },
+      level: 'info',
+      time: STARTED_AT + 1_000 * second + rank,
+      run: RUN,
+      generation: 1,
+      node: rank >> 1,
+      rank,
+      ...more,
     });
   for (let second = 1; second <= LAST_S; second++)
     for (let rank = 0; rank < 4; rank++)
@@ -61,8 +66,13 @@ function logLines(): object[] {
         add(second, rank, { step: second, loss: 3.25, stepMs: 12.5, msg: `step ${second} is done` });
   add(LONE_S, 1, { level: 'warn', msg: 'waited 9.5 s for rank 3' });
   add(LAST_S + 1, 2, {
-    ...{ level: 'fatal', msg: 'lost its disk', directory: `/data/${'long/'.repeat(14)}checkpoints` },
-    ...{ device: 'nvme0n1', code: 'EIO', attempts: 3, remedy: 'replace it, then resume the run' },
+    level: 'fatal',
+    msg: 'lost its disk',
+    directory: `/data/${'long/'.repeat(14)}checkpoints`,
+    device: 'nvme0n1',
+    code: 'EIO',
+    attempts: 3,
+    remedy: 'replace it, then resume the run',
   });
   return lines;
 }

@@ -77,35 +77,30 @@ describe.skipIf(reason !== null)('the page of a run', () => {
     journal.close();
     const slow = (times: string, step: number) =>
       `${JSON.stringify({
-        ...{
-          level: 'warn',
-          time: FAILED.startedAt + 300 * step,
-          run: 'failed',
-          generation: 1,
-          node: 1,
-          rank: 3,
-        },
-        ...{ step, msg: `rank 3 (node 1, b) takes ${times} times as long as the others` },
+        level: 'warn',
+        time: FAILED.startedAt + 300 * step,
+        run: 'failed',
+        generation: 1,
+        node: 1,
+        rank: 3,
+        step,
+        msg: `rank 3 (node 1, b) takes ${times} times as long as the others`,
       })}\n`;
     appendFileSync(path.join(failed, 'logs/node-1.ndjson'), slow('2.4', 150) + slow('2.9', 199));
     writeFileSync(
       path.join(failed, 'failure.json'),
       JSON.stringify({
-        ...{
-          time: FAILED.startedAt + 70_000,
-          generation: 1,
-          code: 'WORKER_DIED',
-          rank: 1,
-          node: 0,
-          step: 201,
-        },
-        ...{
-          pid: 12,
-          host: 'a-machine',
-          signal: 'SIGKILL',
-          layer: 2,
-          operation: 'backward, all-to-all dispatch',
-        },
+        time: FAILED.startedAt + 70_000,
+        generation: 1,
+        code: 'WORKER_DIED',
+        rank: 1,
+        node: 0,
+        step: 201,
+        pid: 12,
+        host: 'a-machine',
+        signal: 'SIGKILL',
+        layer: 2,
+        operation: 'backward, all-to-all dispatch',
         message: 'rank 1, node 0, step 201: worker (pid 12) was killed by SIGKILL',
       }),
     );
@@ -131,7 +126,10 @@ describe.skipIf(reason !== null)('the page of a run', () => {
     await eventually(about).toContain('nothing is recorded of 2 of 4 ranks');
     // The others record it, while it is looked at.
     writeTraces(path.join(runsDir, LIVE.runId), {
-      ...{ numNodes: 2, workersPerNode: 2, steps: [298, 299, 300], slowRank: 1 },
+      numNodes: 2,
+      workersPerNode: 2,
+      steps: [298, 299, 300],
+      slowRank: 1,
     });
     await eventually(about).not.toContain('nothing is recorded');
     expect(await page.inputValue('.timeline-tools input')).toBe('300');

@@ -5,7 +5,13 @@ import type { Question } from '../../src/evaluation/question.js';
 import { smallInference } from '../inference/small-inference.js';
 
 const question = (text: string, choices: readonly string[] = ['yes', 'no']): Question => ({
-  ...{ place: 'here', docId: 0, doc: {}, answer: 0, subject: '', text, choices },
+  place: 'here',
+  docId: 0,
+  doc: {},
+  answer: 0,
+  subject: '',
+  text,
+  choices,
 });
 const words = (first: number, count: number) =>
   Array.from({ length: count }, (_, i) => `word${first + i}`).join(' ');

@@ -34,14 +34,14 @@ const TELEQNA = {
   },
   'question 1': {
     question: 'Which layer routes?',
-    ...{
-      'option 1': 'First',
-      'option 2': 'Second',
-      'option 3': 'Third',
-      'option 4': 'Fourth',
-      'option 5': 'Last',
-    },
-    ...{ answer: 'option 3: Third', explanation: '', category: 'Standards overview' },
+    'option 1': 'First',
+    'option 2': 'Second',
+    'option 3': 'Third',
+    'option 4': 'Fourth',
+    'option 5': 'Last',
+    answer: 'option 3: Third',
+    explanation: '',
+    category: 'Standards overview',
   },
 };
 async function zipped(password?: string): Promise<Uint8Array> {
@@ -63,11 +63,25 @@ describe('reads', () => {
       { docId: 1, text: '两行\n问题', answer: 0 },
     ]);
     expect(questions[0].doc).toEqual({
-      ...{ id: 0, question: '甲,乙?', A: '一', B: '二', C: '三', D: '四', answer: 'C', explanation: '' },
+      id: 0,
+      question: '甲,乙?',
+      A: '一',
+      B: '二',
+      C: '三',
+      D: '四',
+      answer: 'C',
+      explanation: '',
     });
     const published = await load('val/law_val.csv', 'id,question,A,B,C,D,answer\n0,q,a,b,c,d,C\n');
     expect(published.questions[0].doc).toEqual({
-      ...{ id: 0, question: 'q', A: 'a', B: 'b', C: 'c', D: 'd', answer: 'C', explanation: '' },
+      id: 0,
+      question: 'q',
+      A: 'a',
+      B: 'b',
+      C: 'c',
+      D: 'd',
+      answer: 'C',
+      explanation: '',
     });
   });
 

@@ -23,14 +23,12 @@ interface Given {
 }
 function line({ id = 0, filter = 'letter', prompt = 'Q', metrics }: Given): string {
   return sampleLine({
-    ...{
-      docId: id,
-      doc: { question: `猫 ${id}`, n: id },
-      answer: 1,
-      filter,
-      metrics,
-      more: { subject: 's' },
-    },
+    docId: id,
+    doc: { question: `猫 ${id}`, n: id },
+    answer: 1,
+    filter,
+    metrics,
+    more: { subject: 's' },
     requests: [
       [prompt, ' A'],
       [prompt, ' B'],

@@ -37,8 +37,15 @@ export function randomInference(folder: string, text: string, overrides: TinyOve
     for (const { name, shape, begin, end } of ranges)
       if (shape.length === 2) values.set(randomValues(name, end - begin, 0.4), begin);
   const saved = saveCheckpoint({
-    ...{ root: path.join(folder, 'checkpoints'), step: 1, generation: 1, keep: 1, runId: 'run', config },
-    ...{ tokenizerFile, metrics: {}, tensors: tensorsToSave(state) },
+    root: path.join(folder, 'checkpoints'),
+    step: 1,
+    generation: 1,
+    keep: 1,
+    runId: 'run',
+    config,
+    tokenizerFile,
+    metrics: {},
+    tensors: tensorsToSave(state),
   });
   state.model.dispose();
   return openInference(openCheckpoint(saved));
@@ -48,7 +55,10 @@ export function randomInference(folder: string, text: string, overrides: TinyOve
 export function scorerOf(inference: Inference): Scorer {
   const { checkpoint, config, tokenizer } = inference;
   return {
-    ...{ checkpoint, config, tokenizer, atOnce: 1 },
+    checkpoint,
+    config,
+    tokenizer,
+    atOnce: 1,
     score: async (texts) => logLikelihoods(inference, texts),
   };
 }

@@ -26,7 +26,10 @@ function packed(samples: readonly Sample[]): Batch {
   const tokenIds = joined(({ tokenIds }) => tokenIds);
   const counted = Uint8Array.from(joined(({ counted }) => counted));
   return {
-    ...{ numSequences: 1, seqLen: tokenIds.length, tokenIds, targets: joined(({ targets }) => targets) },
+    numSequences: 1,
+    seqLen: tokenIds.length,
+    tokenIds,
+    targets: joined(({ targets }) => targets),
     domains: Int32Array.of(DOMAIN),
     packed: {
       positions: positionsOf(samples.map(({ counted }) => counted.length)),

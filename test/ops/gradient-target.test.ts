@@ -22,7 +22,8 @@ function network(x: Matrix, weights: FeedForwardWeights): FusedForward {
   const net = kernels().network('fixed');
   const { y, saved } = net.forward(x, weights);
   return {
-    ...{ value: y, saved },
+    value: y,
+    saved,
     backward(dy) {
       const dyTD = dy as Matrix;
       const { dx, kept } = net.backward(dyTD, weights, saved);

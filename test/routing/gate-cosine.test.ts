@@ -29,7 +29,11 @@ it.each([
   const xTD = tf.tensor2d(randomValues('x', numTokens * d), [numTokens, d]);
   const nothingT = new Int32Array(numTokens);
   const { expertsTK, numChoices, gateCosine } = router.route({
-    ...{ xTD, tokenIdsT: nothingT, domainsT: nothingT, training: true, parameters },
+    xTD,
+    tokenIdsT: nothingT,
+    domainsT: nothingT,
+    training: true,
+    parameters,
   });
   const cosinesTE = routerPolicy(moe.router).gateCosines!(context.moe, { xTD, parameters }).arraySync();
   const cosines = [...expertsTK].flatMap((expert, choice) =>

@@ -48,8 +48,11 @@ it('hash router knows before which experts have tokens, also where some are drop
   const domainsT = Int32Array.of(0, 1, 0, 1, 0, 2);
   const router = createRouter(context);
   const { keptE } = router.route({
-    ...{ xTD: tf.zeros([6, 6]), tokenIdsT, domainsT },
-    ...{ training: true, parameters: new Map() },
+    xTD: tf.zeros([6, 6]),
+    tokenIdsT,
+    domainsT,
+    training: true,
+    parameters: new Map(),
   });
   const touched = [...keptE.keys()].filter((expert) => keptE[expert] > 0);
   expect([...new Set(router.foresee!(tokenIdsT, domainsT))].sort()).toEqual(touched);

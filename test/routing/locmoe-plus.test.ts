@@ -322,8 +322,11 @@ describe('locmoe-plus with random tokens', () => {
     const xTD = tf.tensor2d(randomValues('text', 900 * d), [900, d]);
     const routeText = (tokenIdsT: Int32Array) =>
       router.route({
-        ...{ xTD: tf.slice(xTD, 0, tokenIdsT.length) as tf.Tensor2D, tokenIdsT },
-        ...{ domainsT: new Int32Array(tokenIdsT.length), training: false, parameters: new Map() },
+        xTD: tf.slice(xTD, 0, tokenIdsT.length) as tf.Tensor2D,
+        tokenIdsT,
+        domainsT: new Int32Array(tokenIdsT.length),
+        training: false,
+        parameters: new Map(),
       });
     const ids = Int32Array.from({ length: 900 }, (_, t) => t % 300);
     const { routedE, keptE, expertsTK, numChoices } = routeText(ids);
@@ -377,8 +380,11 @@ describe('locmoe-plus with margins as weights', () => {
       const few = tf.tensor2d(x.slice(0, 12 * d), [12, d]);
       const weights = (xTD: tf.Tensor2D) =>
         router.route({
-          ...{ xTD, tokenIdsT: new Int32Array(12), domainsT: new Int32Array(12) },
-          ...{ training: false, parameters: new Map() },
+          xTD,
+          tokenIdsT: new Int32Array(12),
+          domainsT: new Int32Array(12),
+          training: false,
+          parameters: new Map(),
         }).weightsTK!;
       return tf.norm(tf.grad((xTD) => tf.sum(weights(xTD as tf.Tensor2D)))(few)).dataSync()[0];
     });

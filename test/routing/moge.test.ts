@@ -31,8 +31,11 @@ describe.each([
   [6, 1, 1, 3],
 ])('moge router of %i experts, %i groups, %i device groups, %i choices in each', (E, G, M, choices) => {
   const context = contextOf({
-    ...{ numExperts: E, expertGroups: G, capacityFactor: 0.8 },
-    ...{ deviceGroups: M, choicesPerDeviceGroup: choices },
+    numExperts: E,
+    expertGroups: G,
+    capacityFactor: 0.8,
+    deviceGroups: M,
+    choicesPerDeviceGroup: choices,
   });
   const gate = randomValues('gate', d * E);
   const K = M * choices;
@@ -125,7 +128,10 @@ describe('the load of ranks', () => {
 
   it.each([1, 2])('is equal where they divide the device groups, with %i choices in each', (choices) => {
     const context = contextOf({
-      ...{ numExperts: E, deviceGroups: 4, choicesPerDeviceGroup: choices, capacityFactor: null },
+      numExperts: E,
+      deviceGroups: 4,
+      choicesPerDeviceGroup: choices,
+      capacityFactor: null,
     });
     const { keptE } = route(context, gate, true, alike);
     for (const worldSize of [1, 2, 4])

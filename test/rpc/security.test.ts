@@ -29,7 +29,11 @@ async function serveAll(security: Security): Promise<{ address: Address; refusal
   const reply: grpc.handleUnaryCall<object, object> = (_, callback) => callback(null, {});
   const stream = (call: { end(): void }) => call.end();
   rpc.server.addService(loadService('coordinator', 'locmoe.coordinator.v1.Coordinator'), {
-    ...{ Join: reply, GetStatus: reply, Stop: reply, Session: stream, StreamLogs: stream },
+    Join: reply,
+    GetStatus: reply,
+    Stop: reply,
+    Session: stream,
+    StreamLogs: stream,
   });
   onTestFinished(() => rpc.server.forceShutdown());
   return { address: await listen(rpc, { host: '127.0.0.1', port: 0 }, '--listen'), refusals };

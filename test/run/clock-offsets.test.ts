@@ -7,10 +7,23 @@ const WORLD = 4;
 /** An all-gather of all ranks, by a clock that is `offsetMs` ahead. */
 function gather(sequence: number, startMs: number, endMs: number, offsetMs: number): OperationSpan {
   return {
-    ...{ kind: 'all-gather', purpose: 'counts', layer: 1, step: 1, sequence, countsHash: 0 },
-    ...{ numSends: 3, numReceives: WORLD - 1, bytesOut: 1, bytesIn: 1, firstByteMs: null },
-    ...{ startMs: startMs + offsetMs, endMs: endMs + offsetMs },
-    ...{ enteredMs: null, waitMs: 0, waitEndMs: null, waitedFor: null },
+    kind: 'all-gather',
+    purpose: 'counts',
+    layer: 1,
+    step: 1,
+    sequence,
+    countsHash: 0,
+    numSends: 3,
+    numReceives: WORLD - 1,
+    bytesOut: 1,
+    bytesIn: 1,
+    firstByteMs: null,
+    startMs: startMs + offsetMs,
+    endMs: endMs + offsetMs,
+    enteredMs: null,
+    waitMs: 0,
+    waitEndMs: null,
+    waitedFor: null,
   };
 }
 
@@ -21,7 +34,11 @@ function node(
   spans: OperationSpan[][],
 ): RankSpans[] {
   return spans.map((each, local) => ({
-    ...{ rank: 2 * number + local, node: number, machine, monotonicEpochMs, spans: each },
+    rank: 2 * number + local,
+    node: number,
+    machine,
+    monotonicEpochMs,
+    spans: each,
   }));
 }
 

@@ -32,7 +32,8 @@ const report = (step: number, rank: number): StepReport => ({
   bytesOtherNode: rank,
   allToAllMs: 2 * rank,
   allToAllWaitMs: rank,
-  ...{ cpuMs: 5, queuedMs: 0 },
+  cpuMs: 5,
+  queuedMs: 0,
   skipped: false,
 });
 
@@ -81,8 +82,13 @@ describe('StepAggregator', () => {
     const skipped = (rank: number) => ({ ...report(1, rank), loss: 0, layers: [], skipped: true });
     aggregator.add(skipped(0));
     expect(aggregator.add(skipped(1))).toMatchObject({
-      ...{ step: 1, loss: null, auxiliaryLoss: null, gradientNorm: null },
-      ...{ tokens: 200, stepMs: 20, layers: [] },
+      step: 1,
+      loss: null,
+      auxiliaryLoss: null,
+      gradientNorm: null,
+      tokens: 200,
+      stepMs: 20,
+      layers: [],
     });
     aggregator.add(report(2, 0));
     expect(aggregator.add(report(2, 1))).toMatchObject({ step: 2, loss: 2.5 });

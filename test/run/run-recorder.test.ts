@@ -58,7 +58,7 @@ it('a heartbeat has what each rank spends on a step itself, once there was one',
   const { folder, recorder } = recorderOf([]);
   const ranks = [{ rank: 0 }, { rank: 1 }] as unknown as RunSnapshot['ranks'];
   const speeds = [{ rank: 1, p50Ms: 12.345, p99Ms: 20, lostShare: 0.12345 }];
-  recorder.heartbeat(0, {} as Heartbeat, { ...{ ranks, speeds }, steps: 5, tokensPerS: 1, secondsLeft: 1 });
+  recorder.heartbeat(0, {} as Heartbeat, { ranks, speeds, steps: 5, tokensPerS: 1, secondsLeft: 1 });
   expect(JSON.parse(readFileSync(folder.metrics, 'utf8').trimEnd().split('\n').at(-1)!).ranks).toEqual([
     { rank: 0 },
     { rank: 1, ownMs: 12.3, lostShare: 0.123 },

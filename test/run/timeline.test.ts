@@ -48,9 +48,17 @@ describe('a timeline', () => {
     );
     expect(first.spans).toEqual([
       {
-        ...{ kind: 'all-gather', name: 'counts', layer: 2, step: 1, startMs: 10, endMs: 16, isOpen: false },
+        kind: 'all-gather',
+        name: 'counts',
+        layer: 2,
+        step: 1,
+        startMs: 10,
+        endMs: 16,
+        isOpen: false,
         operation: {
-          ...{ sequence: 7, bytesOut: 10, bytesIn: 20 },
+          sequence: 7,
+          bytesOut: 10,
+          bytesIn: 20,
           wait: { startMs: 11, endMs: 15, rank: 1, rankStartMs: 14 },
         },
       },

@@ -24,7 +24,8 @@ function newSaver() {
   const events: WorkerEvent['type'][] = [];
   const saver = new CheckpointSaver({
     assignment: assignment as Partial<WorkerAssignment> as WorkerAssignment,
-    ...{ transport, writer },
+    transport,
+    writer,
     emit: ({ type }) => events.push(type),
   });
   return { saver, writer, onDone, events, folder };

@@ -42,7 +42,9 @@ export function trainCase(
     return { ...batch, tokenIds: batch.tokenIds.map((id) => id % 8), domains: domains.fill(0) };
   };
   const config = tinyConfig({
-    ...{ model: { numSparseLayers: 2 }, moe, cluster },
+    model: { numSparseLayers: 2 },
+    moe,
+    cluster,
     train: { expertUpdate: 'touched', learningRate: 0.01, steps: STEPS, ...train },
   });
   const state = createTrainState(config, transport, null, folder);

@@ -62,7 +62,12 @@ function save(state: TrainState, step: number, tensors: RankTensors = tensorsToS
   writeFileSync(tokenizerFile, '{}');
   const place = { root: path.join(folder, 'checkpoints'), step, generation: 1, keep: 1 };
   const saved = saveCheckpoint({
-    ...{ ...place, runId: 'r', config: state.config, tokenizerFile, metrics: {}, tensors },
+    ...place,
+    runId: 'r',
+    config: state.config,
+    tokenizerFile,
+    metrics: {},
+    tensors,
   });
   state.expertFile?.release();
   return openCheckpoint(saved);

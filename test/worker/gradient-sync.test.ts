@@ -24,9 +24,15 @@ function messagesOf(rank: number, train: Parameters<typeof tinyConfig>[0]): stri
   const state = createTrainState(tinyConfig({ moe: { numExperts: 2 }, ...train }), transport, null);
   onTestFinished(() => state.model.dispose());
   syncGradients({
-    ...{ transport, parameters: state.model.parameters, replicas: state.replicas, touched: null },
+    transport,
+    parameters: state.model.parameters,
+    replicas: state.replicas,
+    touched: null,
     sharedSum: { advance() {}, finish() {} },
-    ...{ wirePrecision: 'float32', loss: 1, timeUsed: 0, snapshot: NO_SNAPSHOT },
+    wirePrecision: 'float32',
+    loss: 1,
+    timeUsed: 0,
+    snapshot: NO_SNAPSHOT,
   });
   return messages;
 }

@@ -33,8 +33,15 @@ beforeAll(() => {
   const tokenizerFile = path.join(folder, 'tokenizer.json');
   writeFileSync(tokenizerFile, '{}');
   const saved = saveCheckpoint({
-    ...{ root: path.join(folder, 'checkpoints'), step: 20, generation: 1, keep: 1, runId: 'dense' },
-    ...{ config, tokenizerFile, metrics: {}, tensors: tensorsToSave(state) },
+    root: path.join(folder, 'checkpoints'),
+    step: 20,
+    generation: 1,
+    keep: 1,
+    runId: 'dense',
+    config,
+    tokenizerFile,
+    metrics: {},
+    tensors: tensorsToSave(state),
   });
   dense = openCheckpoint(saved);
   denseLoss = lossOf(state.model, false);

@@ -23,8 +23,10 @@ export const countViolations: Bench = async () => {
     for (const run of runs) {
       const { numRanks, ranksPerNode } = run;
       writeTraces(writeSyntheticRun(runsDir, run, { steps: STEPS }), {
-        ...{ numNodes: numRanks / ranksPerNode, workersPerNode: ranksPerNode },
-        ...{ steps: [STEPS], slowRank: 1 },
+        numNodes: numRanks / ranksPerNode,
+        workersPerNode: ranksPerNode,
+        steps: [STEPS],
+        slowRank: 1,
       });
     }
     const page = pageFeature(runsDir);

@@ -82,7 +82,9 @@ export class OpenPage {
     const range = [Math.max(firstMs, this.#countedMs) + COUNT_MS, untilMs + COUNT_MS] as const;
     const count = (lines: string) =>
       this.#query(`sum by (rank, level) (count_over_time(${lines}[${COUNT_MS}ms]))`, range, {
-        ...{ limit: '100', direction: 'backward', step: `${COUNT_MS}ms` },
+        limit: '100',
+        direction: 'backward',
+        step: `${COUNT_MS}ms`,
       });
     const ofRun = `run="${this.#runId}"`;
     const firstError = this.#query(

@@ -40,16 +40,18 @@ export const benchSpans: Bench = async () => {
   const common = { unit: '%', target: MOST_PERCENT } as const;
   return [
     {
-      ...{ name: 'spansOfRankPercent', meaning: 'recording spans, of a step of a rank' },
-      ...{ ...common, value: percentOf(parts * partUs + operations * operationUs), note },
+      name: 'spansOfRankPercent',
+      meaning: 'recording spans, of a step of a rank',
+      ...common,
+      value: percentOf(parts * partUs + operations * operationUs),
+      note,
     },
     {
-      ...{ name: 'spansOfAgentPercent', meaning: "copying a rank's spans by the agent, of a step" },
-      ...{
-        ...common,
-        value: percentOf((parts + operations) * agentUs),
-        note: `${agentUs.toFixed(3)} us a span`,
-      },
+      name: 'spansOfAgentPercent',
+      meaning: "copying a rank's spans by the agent, of a step",
+      ...common,
+      value: percentOf((parts + operations) * agentUs),
+      note: `${agentUs.toFixed(3)} us a span`,
     },
   ];
 };

@@ -70,12 +70,18 @@ function figures(turns: readonly Turn[], on: WatchedSide, off: Side): Measuremen
   const quartiles = [0.25, 0.75].map((share) => quantile(ratios, share).toFixed(3)).join(' to ');
   return [
     {
-      ...{ name: 'stepTimeWithVsWithout', unit: '', value: median(ratios), target: 1.01 },
+      name: 'stepTimeWithVsWithout',
+      unit: '',
+      value: median(ratios),
+      target: 1.01,
       meaning: 'step time with everything on over everything off',
       note: `half of ${PAIRS} pairs of turns ${quartiles}; ${stepMs.toFixed(1)} ms a step; ${scrapes} scrapes, ${logLines} log lines, ${eventBytes} bytes of events`,
     },
     {
-      ...{ name: 'stepCpuWithVsWithout', unit: '', value: cpuOf(on) / cpuOf(off), target: null },
+      name: 'stepCpuWithVsWithout',
+      unit: '',
+      value: cpuOf(on) / cpuOf(off),
+      target: null,
       meaning: 'the same of the processor time of all processes of the run',
       note: `${(1e3 * cpuOf(off)).toFixed(1)} ms a step without; on top ${KINDS.map(more).join(', ')}`,
     },

@@ -85,7 +85,12 @@ export const benchVisible: Bench = () =>
       });
       const follow = new Arrivals();
       const stream = client.logs({
-        ...{ level: '', ranks: [], sinceMs: 0, follow: true, before: 0, after: 0 },
+        level: '',
+        ranks: [],
+        sinceMs: 0,
+        follow: true,
+        before: 0,
+        after: 0,
         query: '|= "tick"',
       });
       stream.on('data', ({ lines }: LogsReply) => {

@@ -76,7 +76,11 @@ function figure(
   const shares = pairs.map(({ watched, alone }) => (watched[part] - alone[part]) / alone.tree);
   const spread = `${Math.min(...shares).toFixed(4)} to ${Math.max(...shares).toFixed(4)}, n=${shares.length}`;
   return {
-    ...{ name, meaning, unit: '', value: median(shares), target },
+    name,
+    meaning,
+    unit: '',
+    value: median(shares),
+    target,
     note: `${spread}; ${note}`,
   };
 }

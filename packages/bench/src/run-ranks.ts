@@ -19,7 +19,9 @@ export async function runRanks<Result>(layout: Layout, program: URL, options: Ru
   const where = `${layout.numNodes}x${layout.workersPerNode}`;
   const { ranks, agentErrors } = await spawnRanks<Result>(layout, program, {
     ...options,
-    ...{ ringBytes: RING_BYTES, timeoutMs: COLLECTIVE_TIMEOUT_MS, deadlineMs: DEADLINE_MS },
+    ringBytes: RING_BYTES,
+    timeoutMs: COLLECTIVE_TIMEOUT_MS,
+    deadlineMs: DEADLINE_MS,
   });
   const failures = [...agentErrors, ...ranks.flatMap(({ error }) => error ?? [])];
   const failure = failures.find(({ code }) => code !== 'ABORTED') ?? failures[0];

@@ -42,8 +42,13 @@ function configOf(domains: Readonly<Record<string, object | null>>): RunConfig {
   return runSchema.parse({
     name: 'chat',
     model: {
-      ...{ dModel: 8, numHeads: 2, numDenseLayers: 1, numSparseLayers: 0 },
-      ...{ dFeedForward: 8, vocabSize: 300, seqLen: 512 },
+      dModel: 8,
+      numHeads: 2,
+      numDenseLayers: 1,
+      numSparseLayers: 0,
+      dFeedForward: 8,
+      vocabSize: 300,
+      seqLen: 512,
     },
     moe: { numExperts: 2, router: 'switch', expertGroups: 1 },
     data: { domains: Object.keys(domains), sources: Object.fromEntries(sources) },

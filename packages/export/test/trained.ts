@@ -109,8 +109,14 @@ function configOf({
   return runSchema.parse({
     name: 'export',
     model: {
-      ...{ dModel: 32, numHeads: 2, numDenseLayers: 1, numSparseLayers: 2 },
-      ...{ dFeedForward: 64, vocabSize: VOCABULARY, seqLen: 24, ...model },
+      dModel: 32,
+      numHeads: 2,
+      numDenseLayers: 1,
+      numSparseLayers: 2,
+      dFeedForward: 64,
+      vocabSize: VOCABULARY,
+      seqLen: 24,
+      ...model,
     },
     moe: { numExperts: 4, expertGroups: 2, capacityFactor: 0.8, ...moe },
     data,
@@ -123,13 +129,15 @@ function trained(config: RunConfig, folder: string, ids: readonly Uint32Array[])
   const state = createTrainState(config, soloTransport(), null);
   for (let step = 1; step <= STEPS; step++) trainStep(state, step, [batchOf(config, ids, step)]);
   const saved = saveCheckpoint({
-    ...{ root: path.join(folder, 'checkpoints'), step: STEPS, generation: 1, keep: 1, runId: 'export' },
-    ...{
-      config,
-      tokenizerFile: path.join(folder, 'tokenizer.json'),
-      metrics: {},
-      tensors: tensorsToSave(state),
-    },
+    root: path.join(folder, 'checkpoints'),
+    step: STEPS,
+    generation: 1,
+    keep: 1,
+    runId: 'export',
+    config,
+    tokenizerFile: path.join(folder, 'tokenizer.json'),
+    metrics: {},
+    tensors: tensorsToSave(state),
   });
   state.model.dispose();
   return openCheckpoint(saved);
@@ -142,7 +150,9 @@ function batchOf({ model, train }: RunConfig, ids: readonly Uint32Array[], step:
     return ids[domain].subarray(begin, begin + model.seqLen + 1);
   });
   return {
-    ...{ numSequences: domains.length, seqLen: model.seqLen, domains },
+    numSequences: domains.length,
+    seqLen: model.seqLen,
+    domains,
     tokenIds: Int32Array.from(windows.flatMap((window) => [...window.subarray(0, -1)])),
     targets: Int32Array.from(windows.flatMap((window) => [...window.subarray(1)])),
   };

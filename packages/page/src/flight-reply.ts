@@ -9,8 +9,14 @@ import type { FlightOperation, FlightReply } from './api-types.js';
 const NUM_OPERATIONS = 12;
 
 const NOTHING: FlightReply = {
-  ...{ problem: null, generation: null, reason: null, summary: null },
-  ...{ missingNodes: [], oddRanks: [], ranks: [], operations: [] },
+  problem: null,
+  generation: null,
+  reason: null,
+  summary: null,
+  missingNodes: [],
+  oddRanks: [],
+  ranks: [],
+  operations: [],
 };
 
 /** What each rank did last, by the files that node agents wrote when the run failed. */
@@ -20,9 +26,21 @@ export function flightOf({ directory, flight }: RunFolder): FlightReply {
     const report = reportFlight(readFlight({ place: directory, runsDir: '', generation: undefined }));
     const { generation, reason, missingNodes, summary, oddRanks } = report;
     return {
-      ...{ problem: null, generation, reason, missingNodes, summary, oddRanks },
+      problem: null,
+      generation,
+      reason,
+      missingNodes,
+      summary,
+      oddRanks,
       ranks: report.ranks.map(({ rank, node, pid, processState, step, phase, last, waitChain, stack }) => ({
-        ...{ rank, node, pid, processState, step, phase, waitChain, stack: stack ?? [] },
+        rank,
+        node,
+        pid,
+        processState,
+        step,
+        phase,
+        waitChain,
+        stack: stack ?? [],
         ...lagOf(report, rank),
         isInside: last !== null && last.endMs === null,
         operation: last && { kind: last.kind, sequence: last.sequence, purpose: last.purpose },
@@ -45,7 +63,15 @@ function operationOf({
 }: MergedOperation): FlightOperation {
   const { kind, purpose, step, layer } = operation;
   return {
-    ...{ sequence, kind, purpose, step, layer: layer ?? null },
-    ...{ entered: entered.length, left: left.length, missing, last, tookMs },
+    sequence,
+    kind,
+    purpose,
+    step,
+    layer: layer ?? null,
+    entered: entered.length,
+    left: left.length,
+    missing,
+    last,
+    tookMs,
   };
 }

@@ -57,7 +57,9 @@ describe('smoothing', () => {
 
   it('is over as many steps of a long run as of the same run when it was shorter', () => {
     const loss = (length: number) => ({
-      ...{ label: 'loss', color: '', x: curve(length, (row) => row) },
+      label: 'loss',
+      color: '',
+      x: curve(length, (row) => row),
       y: curve(length, (row) => 4 + 3 * Math.exp(-row / 300) + noiseOf(row)),
     });
     const at = (length: number) => withSmoothing([loss(length)], SMOOTHED_STEPS.medium)[1].y[1_500]!;
@@ -207,7 +209,10 @@ describe('answers in pieces', () => {
 
 describe('lanes', () => {
   const laneOf = (rank: number, activity: 'training' | 'stopped' = 'training') => ({
-    ...{ rank, node: rank >> 3, lastProgress: 1_000, lastStep: rank === 9 ? 4 : 5 },
+    rank,
+    node: rank >> 3,
+    lastProgress: 1_000,
+    lastStep: rank === 9 ? 4 : 5,
     spans: [{ from: 0, to: 1_000, activity, step: 5, phase: 'forward', operation: '' }],
   });
 

@@ -94,7 +94,10 @@ describe('runs', () => {
     const journal = new Journal(path.join(folder, 'journal.ndjson'));
     const begins = (generation: number, step: number) =>
       journal.append({
-        ...{ type: 'generation', generation, nodes: 2, workersPerNode: 1 },
+        type: 'generation',
+        generation,
+        nodes: 2,
+        workersPerNode: 1,
         from: { kind: step === 0 ? 'nothing' : 'checkpoint', step },
       });
     begins(1, 0);
@@ -107,8 +110,13 @@ describe('runs', () => {
     journal.append({ type: 'recovered', generation: 2, ...account });
     journal.close();
     expect(await pageOver(runs).json<RunDetail>('/api/runs/restarted')).toMatchObject({
-      ...{ state: 'restarting', isLive: true, failure: null },
-      ...{ restarts: 1, restartsLeft: 2, lostSteps: 7, lostSeconds: 7 },
+      state: 'restarting',
+      isLive: true,
+      failure: null,
+      restarts: 1,
+      restartsLeft: 2,
+      lostSteps: 7,
+      lostSeconds: 7,
       generations: [
         { generation: 1, lastStep: 47, end: 'restarted', failure: { message: 'killed' } },
         { generation: 2, end: 'open', recovery: account },

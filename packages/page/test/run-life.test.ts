@@ -52,20 +52,30 @@ describe('the contact with the server', () => {
 
 describe('the state that is shown of a run', () => {
   const run = (state: string, more: Partial<RunDetail> = {}) => ({
-    ...{ state, isLive: !['failed', 'finished', 'dead'].includes(state), generation: 1, generations: [] },
+    state,
+    isLive: !['failed', 'finished', 'dead'].includes(state),
+    generation: 1,
+    generations: [],
     ...more,
   });
 
   it('is never live without contact, but stays as it ended', () => {
     expect(statusOf(run('running'), 'ok')).toEqual({
-      ...{ kind: 'running', word: 'running', isLive: true, ending: null },
+      kind: 'running',
+      word: 'running',
+      isLive: true,
+      ending: null,
     });
     for (const contact of ['silent', 'gone'] as const)
       expect(statusOf(run('restarting', { generation: 2 }), contact)).toEqual({
-        ...{ kind: 'no-contact', word: 'no contact', isLive: false, ending: 'no-contact' },
+        kind: 'no-contact',
+        word: 'no contact',
+        isLive: false,
+        ending: 'no-contact',
       });
     expect(statusOf(run('failed', { generation: 2 }), 'gone')).toMatchObject({
-      ...{ word: 'failed · generation 2', ending: 'failed' },
+      word: 'failed · generation 2',
+      ending: 'failed',
     });
     expect(statusOf(run('dead'), 'ok')).toMatchObject({ word: 'coordinator gone', ending: 'dead' });
   });
@@ -78,8 +88,17 @@ describe('the state that is shown of a run', () => {
 });
 
 const generation = (more: Partial<RunDetail['generations'][number]>): RunDetail['generations'][number] => ({
-  ...{ generation: 1, from: { kind: 'nothing', step: 0 }, nodes: 1, workersPerNode: 1, beganAtMs: 0 },
-  ...{ trainedAtMs: null, endedAtMs: null, lastStep: null, end: 'open', failure: null, recovery: null },
+  generation: 1,
+  from: { kind: 'nothing', step: 0 },
+  nodes: 1,
+  workersPerNode: 1,
+  beganAtMs: 0,
+  trainedAtMs: null,
+  endedAtMs: null,
+  lastStep: null,
+  end: 'open',
+  failure: null,
+  recovery: null,
   ...more,
 });
 const point = (
@@ -88,7 +107,10 @@ const point = (
   resumedFrom: number | null,
   lastTime: number,
 ): GenerationPoint => ({
-  ...{ generation: number, time, resumedFrom, lastTime },
+  generation: number,
+  time,
+  resumedFrom,
+  lastTime,
 });
 
 describe('the generations of a run over time', () => {
@@ -115,8 +137,8 @@ describe('the generations of a run over time', () => {
     point(3, 200_010, 30, 210_000),
   ];
   const known = (isLive: boolean) => ({
-    ...{ detail: { isLive, endedAt: isLive ? null : 260_000, generations: journal } },
-    ...{ metrics: { generations: points } },
+    detail: { isLive, endedAt: isLive ? null : 260_000, generations: journal },
+    metrics: { generations: points },
   });
 
   it('begin and end by the journal, and without a word there by the last record', () => {

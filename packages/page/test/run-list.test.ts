@@ -4,8 +4,18 @@ import { compareSettings, settingsOf } from '../src/browser/details/config-value
 import { listed, tookMs } from '../src/browser/run-list.js';
 
 const item = (runId: string, more: Partial<RunListItem> = {}): RunListItem => ({
-  ...{ runId, state: 'finished', isLive: false, startedAt: '2026-01-02T03:04:05Z', endedAt: null },
-  ...{ generation: 1, step: 5, steps: 10, loss: null, recipe: 'tiny', router: 'switch', layout: '2 x 4' },
+  runId,
+  state: 'finished',
+  isLive: false,
+  startedAt: '2026-01-02T03:04:05Z',
+  endedAt: null,
+  generation: 1,
+  step: 5,
+  steps: 10,
+  loss: null,
+  recipe: 'tiny',
+  router: 'switch',
+  layout: '2 x 4',
   ...more,
 });
 

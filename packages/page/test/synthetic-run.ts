@@ -18,14 +18,24 @@ export interface SyntheticRun {
 
 /** Two nodes of two ranks. */
 export const SMALL_RUN: SyntheticRun = {
-  ...{ runId: 'small', numRanks: 4, ranksPerNode: 2, numLayers: 2, numExperts: 8 },
-  ...{ stepMs: 300, startedAt: Date.parse('2026-01-02T03:04:05Z') },
+  runId: 'small',
+  numRanks: 4,
+  ranksPerNode: 2,
+  numLayers: 2,
+  numExperts: 8,
+  stepMs: 300,
+  startedAt: Date.parse('2026-01-02T03:04:05Z'),
 };
 
 /** More ranks, layers and experts than fit a screen. */
 export const LARGE_RUN: SyntheticRun = {
-  ...{ runId: 'large', numRanks: 64, ranksPerNode: 8, numLayers: 16, numExperts: 64 },
-  ...{ stepMs: 600, startedAt: Date.parse('2026-01-02T03:04:05Z') },
+  runId: 'large',
+  numRanks: 64,
+  ranksPerNode: 8,
+  numLayers: 16,
+  numExperts: 64,
+  stepMs: 600,
+  startedAt: Date.parse('2026-01-02T03:04:05Z'),
 };
 
 const HEARTBEAT_EVERY = 3;
@@ -149,14 +159,12 @@ function stepRecord(
 
 function heartbeat({ numRanks, ranksPerNode }: SyntheticRun, step: number, time: number): object {
   const ranks = Array.from({ length: numRanks }, (_, rank) => ({
-    ...{
-      rank,
-      node: Math.floor(rank / ranksPerNode),
-      step,
-      phase: 'forward',
-      operation: '',
-      processState: 'R',
-    },
+    rank,
+    node: Math.floor(rank / ranksPerNode),
+    step,
+    phase: 'forward',
+    operation: '',
+    processState: 'R',
     residentBytes: 4e8 + step * 1_000 + rank * 1e6,
   }));
   return { type: 'heartbeat', time, ranks };
@@ -164,7 +172,9 @@ function heartbeat({ numRanks, ranksPerNode }: SyntheticRun, step: number, time:
 
 function validation(step: number, time: number): object {
   const domains = DOMAINS.map((domain, index) => ({
-    ...{ domain, loss: 3 + index / 10 + 5 * Math.exp(-step / 2_000), tokens: 1_024 },
+    domain,
+    loss: 3 + index / 10 + 5 * Math.exp(-step / 2_000),
+    tokens: 1_024,
   }));
   return { type: 'validation', time, step, domains };
 }

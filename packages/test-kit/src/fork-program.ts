@@ -21,7 +21,9 @@ export function programBeside(url: string, name: string): string {
 export function forkProgram(program: string, env: Readonly<Record<string, string>> = {}): ChildProcess {
   const execArgv = program.endsWith('.ts') ? ['--conditions=source', '--import', 'tsx/esm'] : [];
   return fork(program, {
-    ...{ execArgv, detached: true, serialization: 'advanced' },
+    execArgv,
+    detached: true,
+    serialization: 'advanced',
     env: { ...process.env, ...env },
   });
 }

@@ -7,7 +7,11 @@ export const agentKill: PlanFault = ({ processes, draw }) => {
   if (agent === undefined) return 'no node agent is there';
   const { node, pid } = agent;
   return {
-    ...{ rank: null, node, pid, durationS: 0, detail: `SIGKILL of the agent of node ${node} (pid ${pid})` },
+    rank: null,
+    node,
+    pid,
+    durationS: 0,
+    detail: `SIGKILL of the agent of node ${node} (pid ${pid})`,
     begin: () => send(agent, 'SIGKILL'),
   };
 };

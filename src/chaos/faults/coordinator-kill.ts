@@ -5,7 +5,11 @@ import type { PlanFault } from './fault.js';
 export const coordinatorKill: PlanFault = ({ processes: { coordinator } }) => {
   const { pid } = coordinator;
   return {
-    ...{ rank: null, node: null, pid, durationS: 0, detail: `SIGKILL of the coordinator (pid ${pid})` },
+    rank: null,
+    node: null,
+    pid,
+    durationS: 0,
+    detail: `SIGKILL of the coordinator (pid ${pid})`,
     begin: () => send(coordinator, 'SIGKILL'),
   };
 };

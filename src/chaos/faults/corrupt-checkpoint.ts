@@ -32,7 +32,10 @@ export const corruptCheckpoint: PlanFault = ({ run, processes, draw }) => {
   const [how, damage] = pick(Object.entries(DAMAGES), draw('damage'))!;
   const { rank, node, pid } = worker;
   return {
-    ...{ rank, node, pid, durationS: 0 },
+    rank,
+    node,
+    pid,
+    durationS: 0,
     detail: `${how} ${path.relative(run.folder.directory, file)}, and SIGKILL of rank ${rank} (pid ${pid})`,
     damaged: { folder: path.basename(newest), generation: generationOf(newest) ?? 0 },
     begin() {

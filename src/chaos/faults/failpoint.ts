@@ -10,7 +10,11 @@ export function failpointFault(
   if (worker === undefined) return 'no worker is there';
   const { rank, node, pid } = worker;
   return {
-    ...{ rank, node, pid, durationS: 0, detail: `rank ${rank} (pid ${pid}): ${what}` },
+    rank,
+    node,
+    pid,
+    durationS: 0,
+    detail: `rank ${rank} (pid ${pid}): ${what}`,
     begin: () => run.inject({ node, failpoint: { rank, specification } }),
   };
 }

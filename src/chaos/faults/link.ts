@@ -11,7 +11,11 @@ export function linkFault(
   const { node, pid } = agent;
   const what = bytesPerS === 0 ? 'cut off' : `limited to ${bytesPerS / 1000} kB/s`;
   return {
-    ...{ rank: null, node, pid, durationS, detail: `node ${node} is ${what} for ${durationS} s` },
+    rank: null,
+    node,
+    pid,
+    durationS,
+    detail: `node ${node} is ${what} for ${durationS} s`,
     begin: () => run.inject({ node, link: { seconds: durationS, bytesPerS } }),
   };
 }

@@ -11,7 +11,11 @@ export const stop: PlanFault = ({ processes, draw }) => {
   const name = rank === null ? `the agent of node ${node}` : `rank ${rank}`;
   const durationS = seconds(draw('duration'), 1, 15);
   return {
-    ...{ rank, node, pid, durationS, detail: `SIGSTOP of ${name} (pid ${pid}) for ${durationS} s` },
+    rank,
+    node,
+    pid,
+    durationS,
+    detail: `SIGSTOP of ${name} (pid ${pid}) for ${durationS} s`,
     begin: () => send(victim, 'SIGSTOP'),
     end() {
       // It may have been replaced meanwhile.

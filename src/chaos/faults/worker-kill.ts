@@ -7,7 +7,11 @@ export const workerKill: PlanFault = ({ processes, draw }) => {
   if (worker === undefined) return 'no worker is there';
   const { rank, node, pid } = worker;
   return {
-    ...{ rank, node, pid, durationS: 0, detail: `SIGKILL of rank ${rank} (pid ${pid})` },
+    rank,
+    node,
+    pid,
+    durationS: 0,
+    detail: `SIGKILL of rank ${rank} (pid ${pid})`,
     begin: () => send(worker, 'SIGKILL'),
   };
 };

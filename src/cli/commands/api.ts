@@ -49,7 +49,11 @@ async function serve(options: ApiOptions): Promise<void> {
   const inference = await loadInference(checkpoint);
   const { serveApi } = await import('../../api/serve-api.js');
   const server = await serveApi(inference, {
-    ...{ host, port, token, maxBatch, maxWaiting },
+    host,
+    port,
+    token,
+    maxBatch,
+    maxWaiting,
     requestTimeoutS: options.requestTimeout,
   });
   // Before the address is printed: a signal may follow at once.

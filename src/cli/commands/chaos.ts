@@ -65,13 +65,11 @@ async function disturb(flags: ChaosFlags): Promise<void> {
   const off = onSignals(() => stop.abort());
   try {
     const injected = await injectFaults(run, {
-      ...{
-        seed: flags.seed,
-        faults: flags.faults,
-        everyS: flags.every,
-        forS: flags.for,
-        signal: stop.signal,
-      },
+      seed: flags.seed,
+      faults: flags.faults,
+      everyS: flags.every,
+      forS: flags.for,
+      signal: stop.signal,
       say: (line) => console.log(`${new Date().toISOString().slice(11, 23)} ${line}`),
     });
     const verdict = checkInvariants(await evidenceOf(run, { twin: flags.twin ?? null, exitCode: null }));

@@ -72,8 +72,13 @@ function describe(status: StatusReply, generations: readonly RunGeneration[]): s
 }
 
 const STATES: Readonly<Record<string, string>> = {
-  ...{ R: 'runs', S: 'sleeps', D: 'waits for a disk', T: 'stopped (SIGSTOP)', t: 'held by a debugger' },
-  ...{ Z: 'ended', X: 'gone' },
+  R: 'runs',
+  S: 'sleeps',
+  D: 'waits for a disk',
+  T: 'stopped (SIGSTOP)',
+  t: 'held by a debugger',
+  Z: 'ended',
+  X: 'gone',
 };
 
 /** What the kernel's letters in the table mean. */

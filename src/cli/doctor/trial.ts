@@ -124,7 +124,9 @@ async function runTrial(
     const stepMs = median(steps.slice(-STEPS_TIMED).map((step) => step.stepMs));
     const numSteps = numStepsOf(config);
     return {
-      ...{ layout, difference, stepMs },
+      layout,
+      difference,
+      stepMs,
       tokensPerS: (1000 * tokensPerStep(config)) / stepMs,
       peakBytes,
       processes: mostProcesses,
@@ -147,8 +149,12 @@ function trialConfig(config: RunConfig, steps: number): RunConfig {
     cluster: { ...config.cluster, maxRestarts: 0 },
     train: {
       ...config.train,
-      ...{ steps, maxTokens: null, maxHours: null, earlyStop: null },
-      ...{ validateEvery: steps, checkpointEvery: steps },
+      steps,
+      maxTokens: null,
+      maxHours: null,
+      earlyStop: null,
+      validateEvery: steps,
+      checkpointEvery: steps,
       warmupSteps: Math.min(steps, config.train.warmupSteps),
     },
   };

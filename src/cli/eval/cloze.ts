@@ -31,8 +31,10 @@ export async function evaluateCloze(options: ClozeOptions): Promise<void> {
   const { seqLen } = config.model;
   const dataset = await openText(scorer, options.dataDir);
   const items = clozeItems(dataset, {
-    ...{ seqLen, endOfText: tokenizer.endOfText },
-    ...{ count: options.sequences, seed: options.seed },
+    seqLen,
+    endOfText: tokenizer.endOfText,
+    count: options.sequences,
+    seed: options.seed,
   });
   dataset.close();
   const answers = await untilAnswered(scorer, items.length, async (watch) => {
@@ -58,7 +60,9 @@ export async function evaluateCloze(options: ClozeOptions): Promise<void> {
   const all = scoresOf(byDomain.map((each) => each.answers));
   const { folder, manifest } = checkpoint;
   const shape = {
-    ...{ choices: NUM_CHOICES, chance: 1 / NUM_CHOICES, seed: options.seed },
+    choices: NUM_CHOICES,
+    chance: 1 / NUM_CHOICES,
+    seed: options.seed,
     continuationTokens: continuationTokens(seqLen),
   };
   if (options.json) {

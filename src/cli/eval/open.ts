@@ -28,7 +28,8 @@ export async function openText(
     corpusDir: CORPUS_DIR,
     vocabSize: config.model.vocabSize,
     modelTokenizer: checkpoint.tokenizerFile,
-    ...{ log: view.say, progress: view.progress },
+    log: view.say,
+    progress: view.progress,
   });
   if (dataset.tokenizerSha256 !== checkpoint.manifest.tokenizerSha256)
     throw new TrainerError(

@@ -30,7 +30,9 @@ export async function* csvTexts(
           (hint && hint + JSON.stringify(delimiter)),
       );
     },
-    ...{ bom: true, skip_empty_lines: true, max_record_size: MAX_RECORD_BYTES },
+    bom: true,
+    skip_empty_lines: true,
+    max_record_size: MAX_RECORD_BYTES,
     delimiter,
     on_record: (record, { lines }) => {
       lastLine = lines;

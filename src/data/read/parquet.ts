@@ -35,7 +35,11 @@ export async function* parquetTexts(
         );
       const rowEnd = rowStart + Number(group.num_rows);
       const rows = await parquetReadObjects({
-        ...{ file: buffer, metadata, columns: [column], rowStart, rowEnd },
+        file: buffer,
+        metadata,
+        columns: [column],
+        rowStart,
+        rowEnd,
         compressors: compressorsUpTo(MAX_GROUP_BYTES),
       });
       yield rows.flatMap((row) => textOf(row[column], file, column));

@@ -34,7 +34,9 @@ function entryOf(file: string, pool: string): Entry {
   return {
     place: file,
     doc: { id, question: text, choices, answer, pool },
-    ...{ text, choices, subject: pool },
+    text,
+    choices,
+    subject: pool,
     answers: lettersOf(answer, file),
     ...([text, ...choices].some((each) => FIGURE.test(each)) && { unfit: 'that refer to a figure' }),
   };

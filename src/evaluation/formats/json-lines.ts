@@ -17,7 +17,10 @@ export function* jsonLineEntries(file: string, text: string): Generator<Entry> {
     const choices = asTexts(doc.choices);
     if (choices === null) throw refusal(place, 'has no list of texts in "choices"');
     yield {
-      ...{ place, doc, text: doc.question, choices },
+      place,
+      doc,
+      text: doc.question,
+      choices,
       answers: [doc.answer ?? []].flat().flatMap((answer) => answersOf(answer, place)),
       subject: typeof doc.subject === 'string' ? doc.subject : '',
     };

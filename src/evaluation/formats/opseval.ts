@@ -14,7 +14,9 @@ export function* opsEvalEntries(file: string, text: string): Generator<Entry> {
     if (choices === null) throw refusal(place, 'has no list of texts in "choices"');
     if (typeof doc.answer !== 'string') throw refusal(place, 'has no text in "answer"');
     yield {
-      ...{ place, doc, choices },
+      place,
+      doc,
+      choices,
       text: withoutOptions(doc.question, choices),
       ...answerOf(doc.answer, place),
       subject: typeof doc.id === 'string' ? doc.id.replace(/-\d+$/, '') : path.basename(file, '.json'),

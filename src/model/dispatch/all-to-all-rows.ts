@@ -65,7 +65,10 @@ function move(
   communicator.allToAll({
     sends: piecesOf(leaving(sent, wirePrecision), from, width),
     receives: piecesOf(received, to, width),
-    ...{ purpose, layer, countsHash, reach },
+    purpose,
+    layer,
+    countsHash,
+    reach,
   });
   finish();
   return tensor;

@@ -36,7 +36,10 @@ export function deduplicated(context: LayerContext): Dispatcher {
     const arrivedR = allToAllRows(
       weightsTK === null ? rowsN : tf.concat([rowsN, gatherRows(weightsTK, tokensN)], 1),
       {
-        ...{ ...between, from: sent, to: received, countsHash },
+        ...between,
+        from: sent,
+        to: received,
+        countsHash,
         purpose: { forward: 'dispatch to nodes', backward: 'dispatch to nodes gradient' },
       },
     );
@@ -56,7 +59,10 @@ export function deduplicated(context: LayerContext): Dispatcher {
     const yMD = scatterRows(outputs, weightsMK, layout.scatter);
 
     const homeN = allToAllRows(tf.slice(yMD, [numTokens, 0], [numArrived, width]), {
-      ...{ ...between, from: received, to: sent, countsHash },
+      ...between,
+      from: received,
+      to: sent,
+      countsHash,
       purpose: { forward: 'combine from nodes', backward: 'combine from nodes gradient' },
     });
     const fromNodes = scatterRows(homeN, null, { numTokens, tokensN, choicesN: tokensN });
@@ -119,7 +125,10 @@ function announceCrossing(
   communicator.allToAll({
     sends: piecesOf(choicesNK, sent),
     receives: piecesOf(arrivedRK, received),
-    ...{ purpose: 'choices', layer, countsHash, reach: 'other nodes' },
+    purpose: 'choices',
+    layer,
+    countsHash,
+    reach: 'other nodes',
   });
 
   const expertsMK = new Int32Array(expertsTK.length + arrivedRK.length);
@@ -135,7 +144,9 @@ function countsInNode(keptE: Int32Array, { communicator, layer }: LayerContext):
   communicator.allToAll({
     sends: keptOfRank.map(() => [bytesOf(keptE)]),
     receives: keptOfRank.map((counts) => [bytesOf(counts)]),
-    ...{ purpose: 'counts in node', layer, reach: 'node' },
+    purpose: 'counts in node',
+    layer,
+    reach: 'node',
   });
   return keptOfRank;
 }

@@ -30,7 +30,9 @@ export function overlapped(context: LayerContext, degree: number): Dispatcher {
     const outputsND = lastUse(gatherRows(xTD, layout.scatter.tokensN), (rowsND) =>
       overlappedExperts(rowsND, {
         ...context,
-        ...{ sent: layout.sent, received: layout.received, countsHash: layout.countsHash },
+        sent: layout.sent,
+        received: layout.received,
+        countsHash: layout.countsHash,
         schedule: scheduleChunks(layout, topology, degree),
         weights: experts.weights(layout.rowsOfLocalExpert),
       }),
@@ -157,13 +159,19 @@ function roundTrip(
     communicator.startAllToAll({
       sends: piecesOf(outgoing, chunk.sent, width),
       receives: piecesOf(incoming, chunk.received, width),
-      ...{ purpose, layer, countsHash, reach },
+      purpose,
+      layer,
+      countsHash,
+      reach,
     });
   const sendBack = (chunk: Chunk, purpose: string, reach: AllToAllOptions['reach']) =>
     communicator.startAllToAll({
       sends: piecesOf(results, chunk.received, width),
       receives: piecesOf(atHome.received, chunk.sent, width),
-      ...{ purpose, layer, countsHash, reach },
+      purpose,
+      layer,
+      countsHash,
+      reach,
     });
   const { spans } = communicator.transport;
   const workOn = (pieces: readonly ExpertRows[]) => {

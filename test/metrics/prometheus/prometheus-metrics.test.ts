@@ -13,16 +13,34 @@ import { findPromtool, NO_PROMTOOL, skipLoudly } from '../../debian-tool.js';
 import { globalLayer, globalStep, skippedStep } from '../../run/global-step.js';
 
 const SHAPE = {
-  ...{ generation: 3, recipe: 'tiny', router: 'switch', steps: 100, nodes: 2, workersPerNode: 2 },
+  generation: 3,
+  recipe: 'tiny',
+  router: 'switch',
+  steps: 100,
+  nodes: 2,
+  workersPerNode: 2,
   collectiveTimeoutS: 10,
-  ...{ resumedFrom: 40, earlierFailures: ['WORKER_DIED', 'WORKER_DIED'] },
+  resumedFrom: 40,
+  earlierFailures: ['WORKER_DIED', 'WORKER_DIED'],
   earlierCosts: { restarts: 1, lostSteps: 9, lostSeconds: 5 },
 };
 
 const RANKS: readonly RankView[] = [0, 1, 2, 3].map((rank) => ({
-  ...{ rank, node: Math.floor(rank / 2), pid: 100 + rank, step: 5, phase: 'forward', operation: '' },
-  ...{ processState: 'R', residentBytes: 1e8 + rank, idleMs: 0, layer: -1, lastHeardMs: 250 * rank },
-  ...{ sequence: 0, waitingFor: -1, stalledMs: 0, stoppedMs: 0 },
+  rank,
+  node: Math.floor(rank / 2),
+  pid: 100 + rank,
+  step: 5,
+  phase: 'forward',
+  operation: '',
+  processState: 'R',
+  residentBytes: 1e8 + rank,
+  idleMs: 0,
+  layer: -1,
+  lastHeardMs: 250 * rank,
+  sequence: 0,
+  waitingFor: -1,
+  stalledMs: 0,
+  stoppedMs: 0,
 }));
 
 const SPEEDS = [0, 1, 2, 3].map((rank) => ({ rank, p50Ms: 40, p99Ms: 90, lostShare: 0.2 }));
@@ -43,7 +61,9 @@ function fullMetrics() {
     notify((each) =>
       each.rankStep?.({
         ...(globalStep(1) as unknown as StepReport),
-        ...{ rank, allToAllMs: 4, allToAllWaitMs: 1 },
+        rank,
+        allToAllMs: 4,
+        allToAllWaitMs: 1,
       }),
     );
   notify((each) => each.step?.(globalStep(1, [globalLayer(1), globalLayer(2)]), RUN));
@@ -154,8 +174,11 @@ describe('the metrics of a run', () => {
     const broken = globalLayer(1);
     const step = {
       ...globalStep(3, [{ ...broken, sameNode: Number.NaN, capacity: [0, 0, 0, 0], capacityRatio: null }]),
-      ...{ loss: Number.NaN, gradientNorm: Number.POSITIVE_INFINITY, tokens: Number.NaN },
-      ...{ stepMs: Number.NaN, bytesOtherNode: -1 },
+      loss: Number.NaN,
+      gradientNorm: Number.POSITIVE_INFINITY,
+      tokens: Number.NaN,
+      stepMs: Number.NaN,
+      bytesOtherNode: -1,
     };
     notify((each) => each.step?.(step, RUN));
     const series = await seriesOf(metrics);

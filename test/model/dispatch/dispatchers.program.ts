@@ -25,12 +25,24 @@ function runDispatchers(
   const everyExpert = Array.from({ length: moe.numExperts }, (_, expert) => expert);
   const run = (overlapDegree: number, form: AllToAllForm, deduplicate = false): OverlapResult => {
     const router = createRouter({
-      ...{ moe, transport, topology, layer: 1, dModel: D, vocabSize: 257, seed: 1, numSteps: 10 },
+      moe,
+      transport,
+      topology,
+      layer: 1,
+      dModel: D,
+      vocabSize: 257,
+      seed: 1,
+      numSteps: 10,
       expertsOfDomain: [Int32Array.from(everyExpert)],
     });
     const layer = new MoeLayer({
-      ...{ layer: 1, held: heldExperts(moe), size: { dModel: D, dFeedForward: F, numLayers: 1 } },
-      ...{ router, communicator: new Communicator(transport, form, wire), overlapDegree, deduplicate },
+      layer: 1,
+      held: heldExperts(moe),
+      size: { dModel: D, dFeedForward: F, numLayers: 1 },
+      router,
+      communicator: new Communicator(transport, form, wire),
+      overlapDegree,
+      deduplicate,
     });
     const store = new ParameterStore(layer.parameterSpecs, 1);
     for (const { name, begin, end } of store.expert.ranges)

@@ -45,15 +45,21 @@ function bandwidthChart(all: readonly ExchangeRow[], collective: Collective): Ch
       facet: { field: 'world', type: 'nominal' },
       columns: 3,
       spec: {
-        ...{ width: 260, height: 220, mark: { type: 'line', point: true, strokeWidth: 2 } },
+        width: 260,
+        height: 220,
+        mark: { type: 'line', point: true, strokeWidth: 2 },
         encoding: {
           x: sizeAxis(collective === 'all-reduce' ? 'bytes of the vector' : 'bytes a pair'),
           y: {
-            ...{ field: 'busGbPerS', type: 'quantitative', title: 'GB/s a rank (log scale)' },
+            field: 'busGbPerS',
+            type: 'quantitative',
+            title: 'GB/s a rank (log scale)',
             scale: { type: 'log', nice: false },
           },
           color: {
-            ...{ field: 'series', type: 'nominal', title: null },
+            field: 'series',
+            type: 'nominal',
+            title: null,
             scale: { domain: shown, range: shown.map((series) => COLOURS[series]) },
             legend: { orient: 'bottom', columns: 3 },
           },
@@ -65,7 +71,10 @@ function bandwidthChart(all: readonly ExchangeRow[], collective: Collective): Ch
 
 function sizeAxis(title: string): ChartBody {
   return {
-    ...{ field: 'bytes', type: 'quantitative', title, scale: { type: 'log', base: 2, nice: false } },
+    field: 'bytes',
+    type: 'quantitative',
+    title,
+    scale: { type: 'log', base: 2, nice: false },
     axis: { labelExpr: SIZE_LABEL, tickCount: 6 },
   };
 }
@@ -90,14 +99,18 @@ function hierarchyChart(all: readonly ExchangeRow[]): Chart | null {
     ['4 nodes of 4 ranks, 1 Gb/s and 1 ms between nodes. Bars: median; lines: 10th to 90th percentile.'],
     rows,
     {
-      ...{ width: 420, height: 240, encoding: place },
+      width: 420,
+      height: 240,
+      encoding: place,
       layer: [
         {
           mark: 'bar',
           encoding: {
             y: { field: 'median', type: 'quantitative', title: 'ms' },
             color: {
-              ...{ field: 'form', type: 'nominal', title: null },
+              field: 'form',
+              type: 'nominal',
+              title: null,
               scale: { domain: Object.values(FORMS), range: ['#0072b2', '#e69f00'] },
               legend: { symbolType: 'square' },
             },
@@ -120,7 +133,9 @@ function streamChart({ streams }: Measurements): Chart | null {
     ['One way on the loopback. Bars: median; lines: 10th to 90th percentile.'],
     rows,
     {
-      ...{ width: 420, height: { step: 28 }, encoding: { y } },
+      width: 420,
+      height: { step: 28 },
+      encoding: { y },
       layer: [
         {
           mark: 'bar',

@@ -62,7 +62,9 @@ rankProgram((transport: Transport, args: OverlapArgs): OverlapTimes => {
     (x, wIn, wOut) =>
       overlappedExperts(x as tf.Tensor2D, {
         ...context,
-        ...{ sent: layout.sent, received: layout.received, countsHash: layout.countsHash },
+        sent: layout.sent,
+        received: layout.received,
+        countsHash: layout.countsHash,
         schedule: scheduleChunks(layout, topology, degree),
         weights: [{ wInDF: wIn as tf.Tensor2D, wOutFD: wOut as tf.Tensor2D }],
       });

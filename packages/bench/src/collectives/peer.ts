@@ -64,7 +64,12 @@ export function peerRow(system: System, numRanks: number, result: PeerResult): E
   const { collective, bytes, setting } = result;
   const ms = spreadOf(result.ms);
   return {
-    ...{ collective, bytes, system, numRanks, ms, setting },
+    collective,
+    bytes,
+    system,
+    numRanks,
+    ms,
+    setting,
     layout: `${numRanks} ranks`,
     repetitions: result.ms.length,
     busGbPerS: busGbPerS(result, numRanks, ms.median),

@@ -40,7 +40,10 @@ export function http2Sink(windowBytes: number): OpenSink {
 export const grpcSink: OpenSink = (port, { take, fail }) => {
   let [received, credited] = [0, 0];
   const streams = new PeerStreams({
-    ...{ ...STREAM_RUN, node: 0, server: new Server(), security: NO_SECURITY },
+    ...STREAM_RUN,
+    node: 0,
+    server: new Server(),
+    security: NO_SECURITY,
     onPull: () => undefined,
     onFrame: (_node, { payload }) => {
       take(payload);

@@ -56,7 +56,10 @@ function startGrpc(): Promise<number> {
     }
   };
   new PeerStreams({
-    ...{ ...STREAM_RUN, node: 1, server, security: NO_SECURITY },
+    ...STREAM_RUN,
+    node: 1,
+    server,
+    security: NO_SECURITY,
     onPull: (_node, write) => {
       send = write;
       pour();

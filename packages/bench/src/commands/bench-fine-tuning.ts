@@ -16,13 +16,22 @@ interface FineTuningOptions {
 
 /** By default 20 million tokens of the large corpus, which does not repeat by then. */
 const WHOLE = {
-  ...{ config: 'routers-large', steps: 1220, seeds: 3, only: [], cloze: 256 },
+  config: 'routers-large',
+  steps: 1220,
+  seeds: 3,
+  only: [],
+  cloze: 256,
   // Three times through half of TeleQnA.
   tuneSteps: 100,
 } as const;
 const QUICK = {
-  ...{ config: 'tiny', steps: 30, seeds: 1, only: ['switch', 'locmoe-plus'], cloze: 32 },
-  ...{ tuneSteps: 20, limit: 40 },
+  config: 'tiny',
+  steps: 30,
+  seeds: 1,
+  only: ['switch', 'locmoe-plus'],
+  cloze: 32,
+  tuneSteps: 20,
+  limit: 40,
 } as const;
 
 /** `locmoe bench fine-tuning`. */
@@ -61,7 +70,10 @@ export function addBenchFineTuning(bench: Command): void {
       // Lazy: the chart library takes a second to load.
       const { benchFineTuning } = await import('../fine-tuning/bench.js');
       process.exitCode = await benchFineTuning({
-        ...{ ...defaults, ...given, workDir, command: typedCommand() },
+        ...defaults,
+        ...given,
+        workDir,
+        command: typedCommand(),
         only: only.length > 0 ? only : defaults.only,
         out: out ?? (quick || only.length > 0 ? workDir : 'docs/results'),
       });

@@ -27,7 +27,10 @@ export async function benchDoors(
 ): Promise<number> {
   let report = readReport(out, machine());
   const code = await measureParts({
-    ...{ parts, only, workDir, out },
+    parts,
+    only,
+    workDir,
+    out,
     measure: async (name, part, place) => {
       const result = await part({ ...place, quick, dataDir: path.resolve(dataDir) });
       report = addResult(report, name, result, `locmoe bench doors --only ${name}${quick ? ' --quick' : ''}`);

@@ -57,8 +57,13 @@ export const onnxPart: Part = async (context) => {
 
 function validationBatch({ config }: Inference, dataset: Dataset): Batch {
   const [batch] = createLoader({
-    ...{ dataset, weights: config.data.weights, seed: config.seed, seqLen: config.model.seqLen },
-    ...{ globalBatch: NUM_SEQUENCES * dataset.domains.length, rank: 0, worldSize: 1 },
+    dataset,
+    weights: config.data.weights,
+    seed: config.seed,
+    seqLen: config.model.seqLen,
+    globalBatch: NUM_SEQUENCES * dataset.domains.length,
+    rank: 0,
+    worldSize: 1,
   }).validationBatches(NUM_SEQUENCES);
   return batch;
 }

@@ -23,8 +23,12 @@ async function answer(request: PrepareRequest): Promise<PrepareAnswer> {
   const started = performance.now();
   const dataset = await prepareDataset({
     ...request,
-    ...{ corpusDir: CORPUS_DIR, corpus: 'standard', domains: Object.keys(request.sources), endOfText: null },
-    ...{ maxBytesPerDomain: null, validationShare: 0.05 },
+    corpusDir: CORPUS_DIR,
+    corpus: 'standard',
+    domains: Object.keys(request.sources),
+    endOfText: null,
+    maxBytesPerDomain: null,
+    validationShare: 0.05,
     log: (line) => console.log(line),
   });
   return {

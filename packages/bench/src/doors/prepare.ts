@@ -95,8 +95,10 @@ async function run(request: PrepareRequest, { signal }: PartContext): Promise<Pr
 /** Text of every built-in domain that is written in letters. */
 async function realDocuments(): Promise<string[]> {
   const options = {
-    ...{ corpusDir: CORPUS_DIR, corpus: 'standard' as const },
-    ...{ maxBytes: Number.POSITIVE_INFINITY, validationShare: 0.01 },
+    corpusDir: CORPUS_DIR,
+    corpus: 'standard' as const,
+    maxBytes: Number.POSITIVE_INFINITY,
+    validationShare: 0.01,
   };
   const extracted = ['en', 'code', 'telecom'].map((domain) => extractDomain(domain, options));
   return (await Promise.all(extracted)).flatMap(({ train }) => train.map(({ text }) => text));

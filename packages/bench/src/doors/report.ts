@@ -40,7 +40,9 @@ export function readReport(out: string, machine: string): DoorsReport {
   const file = path.join(out, 'doors.json');
   const empty = {
     ...(Object.fromEntries(FIGURES.map((figure) => [figure, null])) as Record<DoorFigure, null>),
-    ...{ machine, commands: {}, notes: {} },
+    machine,
+    commands: {},
+    notes: {},
   };
   if (!existsSync(file)) return empty;
   try {

@@ -32,7 +32,9 @@ export const webPart: Part = async (context) => {
   if (!existsSync(executablePath))
     throw new TrainerError('NO_RESOURCE', `no Chromium at ${executablePath}; name one in CHROMIUM`);
   const { folder, checkpoint } = await exportTrained(context, {
-    ...{ to: 'web', name: 'tiny', sets: context.quick ? ['train.steps=20'] : [] },
+    to: 'web',
+    name: 'tiny',
+    sets: context.quick ? ['train.steps=20'] : [],
   });
   const inference = openInference(checkpoint);
   const server = await serve(folder);
@@ -52,8 +54,15 @@ export const webPart: Part = async (context) => {
         const card = page.locator('article').first();
         const state = await card.getByText(/tokens\/s/).textContent();
         const own = generateText(inference, {
-          ...{ prompt: '', domain, maxTokens: MAX_TOKENS, seed: 1, stop: [] },
-          ...{ temperature: 0, topK: null, topP: 1, repetitionPenalty: 1 },
+          prompt: '',
+          domain,
+          maxTokens: MAX_TOKENS,
+          seed: 1,
+          stop: [],
+          temperature: 0,
+          topK: null,
+          topP: 1,
+          repetitionPenalty: 1,
         });
         const written = (await card.locator('.tokens').getAttribute('data-text')) ?? '';
         if (written !== own)

@@ -72,7 +72,9 @@ async function askTask(scorer: Scorer, { tasks }: NamedTask, watch: Watch): Prom
   const [letters, continuations] = [scored('letter'), scored('continuation')];
   const { chance, majority, firstLongest } = baselinesOf(letters.map(({ question }) => question));
   return {
-    ...{ chance, majority: majority.score, firstLongest },
+    chance,
+    majority: majority.score,
+    firstLongest,
     cutPrompts: { letter: cutShare(letters), continuation: cutShare(continuations) },
     values: {
       continuation: continuations.map(({ metrics }) => metrics.acc_norm),

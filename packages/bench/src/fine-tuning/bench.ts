@@ -70,8 +70,13 @@ async function bench(options: BenchFineTuningOptions): Promise<number> {
   for (const each of work) results.push(await resultOf(options, each, { parts, material, samplesFile }));
   const report = await writeReport(
     {
-      ...{ results, material, config, machine: machine(), command: options.command },
-      ...{ limit: options.limit ?? null, hours: parts.meanSeconds('base') / 3600 },
+      results,
+      material,
+      config,
+      machine: machine(),
+      command: options.command,
+      limit: options.limit ?? null,
+      hours: parts.meanSeconds('base') / 3600,
     },
     options.out,
   );
@@ -119,7 +124,9 @@ async function resultOf(
   const before = await parts.do<Answers>(part.before, () => answersOf(base.checkpoint, material));
   const tuned = await parts.do<Training>(part.tuned, () =>
     train({
-      ...{ sets: tuneSets, folder: folder('tuned'), dataDir },
+      sets: tuneSets,
+      folder: folder('tuned'),
+      dataDir,
       more: ['--instruct', samplesFile, '--init', base.checkpoint],
     }),
   );

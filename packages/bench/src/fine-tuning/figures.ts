@@ -56,7 +56,10 @@ export function figuresOf(results: readonly ModelResult[]): MeasureFigures[] {
     );
     const intervals = bootstrapIntervals(rows.map(meanOfSeeds), BOOTSTRAP_SEED);
     return measures.map((measure, i) => ({
-      ...{ task, measure, ...rest, n: values[measure]!.length },
+      task,
+      measure,
+      ...rest,
+      n: values[measure]!.length,
       routers: tables[i].rows.map(({ gains, ...row }) => ({
         ...row,
         againstBaseline: gains && differenceOf(gains, intervals[rows.indexOf(gains)]),

@@ -85,12 +85,17 @@ export function headlineOf(figures: readonly MeasureFigures[], comparison: Compa
     headlineTask,
     plusVsBaseline: plus ?? null,
     base: {
-      ...{ recipe: config.name, parameters: parameterCounts(config).model },
-      ...{ steps: base.steps, tokens: base.tokens, hours },
+      recipe: config.name,
+      parameters: parameterCounts(config).model,
+      steps: base.steps,
+      tokens: base.tokens,
+      hours,
     },
     tuning: { samples: material.samples.length, steps: tuned.steps, tokens: tuned.tokens },
     seeds: [...new Set(results.map(({ seed }) => seed))],
-    ...{ limit, machine, command },
+    limit,
+    machine,
+    command,
   };
 }
 

@@ -59,8 +59,12 @@ export async function materialOf(
   const { benchmarks, missing } = await benchmarksAtHand(process.env[EVAL_DATA] || null);
   const view = preparationViewOn(process.stderr);
   const dataset = await prepareAside({
-    ...{ ...data, dataDir: path.resolve(dataDir), corpusDir: CORPUS_DIR, vocabSize: model.vocabSize },
-    ...{ log: view.say, progress: view.progress },
+    ...data,
+    dataDir: path.resolve(dataDir),
+    corpusDir: CORPUS_DIR,
+    vocabSize: model.vocabSize,
+    log: view.say,
+    progress: view.progress,
   });
   try {
     const tokenizer = loadTokenizer(dataset.tokenizerFile, data.endOfText);
@@ -75,13 +79,20 @@ export async function materialOf(
       })),
     }));
     const cloze = clozeItems(dataset, {
-      ...{ seqLen: model.seqLen, endOfText: tokenizer.endOfText, count, seed: CLOZE_SEED },
+      seqLen: model.seqLen,
+      endOfText: tokenizer.endOfText,
+      count,
+      seed: CLOZE_SEED,
     });
     const questions = asked.flatMap(({ tasks }) =>
       tasks.flatMap((task) => task.questions.map(({ text, choices, answer }) => [text, choices, answer])),
     );
     return {
-      ...{ samples, samplesAre, cloze, missing, contaminated: seen.size },
+      samples,
+      samplesAre,
+      cloze,
+      missing,
+      contaminated: seen.size,
       asked: asked.filter(({ tasks }) => tasks.some((task) => task.questions.length > 0)),
       keys: { samples: digestOf(samples), asked: digestOf([questions, cloze]) },
     };
@@ -121,7 +132,8 @@ function split(benchmarks: readonly Benchmark[], dataset: Dataset, tokenizer: To
     const samples = questions.filter(isLearned).map(sampleOf);
     const held = benchmarks.map((benchmark) => (benchmark.name === TELEQNA ? heldOut(benchmark) : benchmark));
     return {
-      ...{ samples, held },
+      samples,
+      held,
       samplesAre: `${formatNumberOf(samples.length, 'question')} of TeleQnA with right option and explanation`,
     };
   }
@@ -133,7 +145,8 @@ function split(benchmarks: readonly Benchmark[], dataset: Dataset, tokenizer: To
         'that defines managed objects (data.domains: telecom)',
     );
   return {
-    ...{ samples, held: benchmarks },
+    samples,
+    held: benchmarks,
     samplesAre: `what ${formatNumberOf(samples.length, 'managed object')} of the telecom text stand for`,
   };
 }

@@ -89,8 +89,15 @@ export async function benchInheritance(options: BenchInheritanceOptions): Promis
   }
   const report = await writeReport(
     {
-      ...{ config, results, starts, denseSteps, steps, every },
-      ...{ tokensPerStep: tokensPerStep(config), machine: machine(), command },
+      config,
+      results,
+      starts,
+      denseSteps,
+      steps,
+      every,
+      tokensPerStep: tokensPerStep(config),
+      machine: machine(),
+      command,
     },
     options.out,
   );
@@ -107,7 +114,9 @@ async function trained(
 ): Promise<RunFolder> {
   const started = performance.now();
   const run = await runTraining({
-    ...{ config, dataDir, folder: path.resolve(workDir, name) },
+    config,
+    dataDir,
+    folder: path.resolve(workDir, name),
     sets: [...SETTINGS, ...set, 'train.validationSequences=64', 'train.keepCheckpoints=9', ...sets],
     ...(inherit !== undefined && { more: ['--inherit', inherit] }),
   });

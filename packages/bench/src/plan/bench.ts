@@ -55,7 +55,14 @@ export async function benchPlan(options: BenchPlanOptions): Promise<number> {
   const log = (line: string) => console.log(line);
   const checks = await checkLayouts({ ...options, profile, steps, rounds, log });
   const headline = await writePlanReport({
-    ...{ checks, profile, device, config, steps, rounds, out, command },
+    checks,
+    profile,
+    device,
+    config,
+    steps,
+    rounds,
+    out,
+    command,
     machine: machine(),
   });
   console.log(`\n${JSON.stringify(headline, null, 2)}\n\nreport: ${path.join(out, 'plan.md')}`);

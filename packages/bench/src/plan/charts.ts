@@ -46,10 +46,13 @@ export function checkChart(checks: readonly LayoutCheck[]): Chart | null {
         {
           mark: 'bar',
           encoding: {
-            ...{ x, xOffset },
+            x,
+            xOffset,
             y: { field: 'ms', type: 'quantitative', title: 'step (ms)' },
             color: {
-              ...{ field: 'what', type: 'nominal', title: null },
+              field: 'what',
+              type: 'nominal',
+              title: null,
               scale: { domain: ['measured', 'predicted'], range: ['#0072b2', '#e69f00'] },
               legend: { symbolType: 'square' },
             },
@@ -57,7 +60,7 @@ export function checkChart(checks: readonly LayoutCheck[]): Chart | null {
         },
         {
           mark: { type: 'rule', strokeWidth: 1.5 },
-          encoding: { ...{ x, xOffset }, y: { field: 'least', type: 'quantitative' }, y2: { field: 'most' } },
+          encoding: { x, xOffset, y: { field: 'least', type: 'quantitative' }, y2: { field: 'most' } },
         },
       ],
     },
@@ -66,11 +69,9 @@ export function checkChart(checks: readonly LayoutCheck[]): Chart | null {
 
 function devicesAxis(): Record<string, unknown> {
   return {
-    ...{
-      field: 'devices',
-      type: 'quantitative',
-      title: `devices, ${DEVICES_PER_NODE} to a node (log scale)`,
-    },
+    field: 'devices',
+    type: 'quantitative',
+    title: `devices, ${DEVICES_PER_NODE} to a node (log scale)`,
     scale: { type: 'log', base: 2, domain: [DEVICES[0], DEVICES[DEVICES.length - 1]], nice: false },
     axis: { values: [...DEVICES], labelOverlap: false, labelAngle: -45 },
   };
@@ -83,7 +84,10 @@ function caption({ flopsPerS, link }: DeviceOptions): string {
 
 export function routersChart(points: readonly ScalePoint[], options: DeviceOptions): Chart | null {
   const rows = points.map(({ devices, router, exchange, experts, plan }) => ({
-    ...{ devices, experts, router, exchange: `${exchange} exchange` },
+    devices,
+    experts,
+    router,
+    exchange: `${exchange} exchange`,
     tokens: plan.tokensPerS / devices,
   }));
   return picture('scale-routers', 'Speed of a device in ever larger clusters', [caption(options)], rows, {
@@ -100,7 +104,9 @@ export function routersChart(points: readonly ScalePoint[], options: DeviceOptio
           scale: { zero: false },
         },
         color: {
-          ...{ field: 'router', type: 'nominal', title: 'router' },
+          field: 'router',
+          type: 'nominal',
+          title: 'router',
           scale: { domain: [...SCALE_ROUTERS], range: SCALE_ROUTERS.map(colourOf) },
         },
       },
@@ -113,7 +119,12 @@ export function partsChart(points: readonly ScalePoint[], options: DeviceOptions
     .filter(({ router }) => router === 'switch')
     .flatMap(({ devices, exchange, experts, plan }) =>
       TIME_PARTS.map((part, order) => ({
-        ...{ devices, experts, exchange: `${exchange} exchange`, part, order, ms: plan.partsMs[part] },
+        devices,
+        experts,
+        exchange: `${exchange} exchange`,
+        part,
+        order,
+        ms: plan.partsMs[part],
       })),
     );
   return picture('scale-parts', 'Where the time of a step goes, switch router', [caption(options)], rows, {
@@ -126,7 +137,9 @@ export function partsChart(points: readonly ScalePoint[], options: DeviceOptions
         y: { field: 'ms', type: 'quantitative', title: 'step (ms)' },
         order: { field: 'order', type: 'quantitative' },
         color: {
-          ...{ field: 'part', type: 'nominal', title: 'part of the step' },
+          field: 'part',
+          type: 'nominal',
+          title: 'part of the step',
           scale: { domain: [...TIME_PARTS], range: PART_COLOURS },
           legend: { symbolType: 'square' },
         },

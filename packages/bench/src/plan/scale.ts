@@ -45,19 +45,27 @@ const FEWEST_EXPERTS = 16;
 /** Behaviour of the papers' routers as reported there; that of others at this scale is unknown. */
 export const ROUTING = {
   hash: {
-    ...{ keptPerToken: 1, localGain: 0, imbalance: Number.POSITIVE_INFINITY },
+    keptPerToken: 1,
+    localGain: 0,
+    imbalance: Number.POSITIVE_INFINITY,
     source: 'the busiest expert is filled to its capacity',
   },
   switch: {
-    ...{ keptPerToken: 1, localGain: 0, imbalance: Number.POSITIVE_INFINITY },
+    keptPerToken: 1,
+    localGain: 0,
+    imbalance: Number.POSITIVE_INFINITY,
     source: 'the busiest expert is filled to its capacity',
   },
   locmoe: {
-    ...{ keptPerToken: 1, localGain: 0.0513, imbalance: 1 },
+    keptPerToken: 1,
+    localGain: 0.0513,
+    imbalance: 1,
     source: 'LocMoE fills all experts and takes 5.13 % off the all-to-all (arXiv 2401.13920)',
   },
   'locmoe-plus': {
-    ...{ keptPerToken: 0.4, localGain: 0.0513, imbalance: 1 },
+    keptPerToken: 0.4,
+    localGain: 0.0513,
+    imbalance: 1,
     source:
       'LocMoE+ takes 60 % off the tokens of an expert (arXiv 2406.00023, version 1; 40 % from version 2 on); locality as LocMoE',
   },

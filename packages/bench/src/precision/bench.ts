@@ -52,7 +52,9 @@ export async function benchPrecision(options: BenchPrecisionOptions): Promise<nu
   }
   const worst = Math.max(...rows.map(({ difference }) => Math.abs(difference)));
   const figures = {
-    ...{ steps: options.steps, runs: rows, worst },
+    steps: options.steps,
+    runs: rows,
+    worst,
     machine: machine(),
     command: options.command,
   };

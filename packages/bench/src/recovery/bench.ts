@@ -29,7 +29,10 @@ export async function benchRecovery(
 ): Promise<number> {
   let report = readReport(out, machine());
   const code = await measureParts({
-    ...{ parts, only, workDir, out },
+    parts,
+    only,
+    workDir,
+    out,
     measure: async (name, part, place) => {
       const result = await part({ ...place, runs, quick, seed, dataDir: path.resolve(dataDir) });
       report = addResult(report, name, result);

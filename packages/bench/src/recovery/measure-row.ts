@@ -34,8 +34,12 @@ const RETRY_MS = 1_000;
 export function rowPart(name: string, row: Row): () => Promise<Part> {
   return async () => async (context) => {
     const settings = {
-      ...{ config: CONFIG, sets: SETS, folder: context.workDir, dataDir: context.dataDir },
-      ...{ more: ['--allow-faults'], signal: context.signal },
+      config: CONFIG,
+      sets: SETS,
+      folder: context.workDir,
+      dataDir: context.dataDir,
+      more: ['--allow-faults'],
+      signal: context.signal,
     };
     const training =
       row.outcome === 'takeover'
@@ -144,7 +148,8 @@ async function outageOf({ row, training }: Disturbance, faultMs: number, struckM
     const step = await find('a new step', () => newStepAfter(time));
     const account = since('recovered', faultMs);
     return {
-      ...{ detectedS: null, recoveredS: (step.time - faultMs) / 1000 },
+      detectedS: null,
+      recoveredS: (step.time - faultMs) / 1000,
       lostSteps: account?.lostSteps ?? numStepsAgain(training.steps, faultMs, step.time),
     };
   }

@@ -52,13 +52,22 @@ export const soakPart: Part = async (context) => {
   const config = path.join(workDir, 'soak.yaml');
   writeFileSync(config, RECIPE);
   const training = await TrainingProcess.start({
-    ...{ config, sets: [slowLink(latencyMs)], folder: path.join(workDir, 'disturbed'), dataDir },
-    ...{ more: ['--allow-faults'], signal },
+    config,
+    sets: [slowLink(latencyMs)],
+    folder: path.join(workDir, 'disturbed'),
+    dataDir,
+    more: ['--allow-faults'],
+    signal,
   });
   const run = await LiveRun.open(training.folder, securityOfRun(training.folder));
   try {
     const injected = await injectFaults(run, {
-      ...{ seed, faults: FAULTS, everyS, forS: 60 * minutes, signal, say: log },
+      seed,
+      faults: FAULTS,
+      everyS,
+      forS: 60 * minutes,
+      signal,
+      say: log,
     });
     const exitCode = await stopInCalm(training, run, signal);
     const { directory } = training.folder;
@@ -74,7 +83,9 @@ export const soakPart: Part = async (context) => {
     for (const violation of violations) log(`seed ${seed}: ${violation}`);
     return {
       soak: {
-        ...{ minutes, faults: injected.length, violations },
+        minutes,
+        faults: injected.length,
+        violations,
         lossDifference: lossDifference(steps, stepsIn(twin)),
         effectiveShare: effectiveShare(steps),
       },

@@ -226,7 +226,9 @@ class RouterBench {
       const { numKept, numMissing, tookS } = plan[runs];
       plan[runs] = {
         ...plan[runs],
-        ...{ numKept: numKept + 1, numMissing: numMissing - 1, tookS: [...tookS, result.seconds] },
+        numKept: numKept + 1,
+        numMissing: numMissing - 1,
+        tookS: [...tookS, result.seconds],
       };
       const took = formatDuration(result.seconds);
       const left = durationLabel(secondsLeft(plan));

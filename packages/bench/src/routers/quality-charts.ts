@@ -24,7 +24,9 @@ export function perplexityChart({ quality }: Comparison): Chart | null {
     const router = labelOf(variant);
     const ofSeeds = runs.flatMap(({ seed, figures }) =>
       figures.validations.map(({ step, perplexity }) => ({
-        ...{ router, run: `${router} ${seed}`, kind: 'seed' },
+        router,
+        run: `${router} ${seed}`,
+        kind: 'seed',
         tokens: step * million,
         perplexity,
       })),
@@ -36,7 +38,9 @@ export function perplexityChart({ quality }: Comparison): Chart | null {
     return [
       ...ofSeeds,
       ...medians.map(({ step, value }) => ({
-        ...{ router, run: router, kind: 'median' },
+        router,
+        run: router,
+        kind: 'median',
         tokens: step * million,
         perplexity: value,
       })),

@@ -103,8 +103,14 @@ class StepBench {
   async #report(results: Results, sgemmFlopsPerS: number): Promise<number> {
     const { options, peer } = this;
     const headline = await writeReport({
-      ...{ results, sgemmFlopsPerS, peer, machine: machine() },
-      ...{ out: options.out, command: options.command, recipe: options.config, sets: options.set },
+      results,
+      sgemmFlopsPerS,
+      peer,
+      machine: machine(),
+      out: options.out,
+      command: options.command,
+      recipe: options.config,
+      sets: options.set,
     });
     console.log(`\n${JSON.stringify(headline, null, 2)}\n\nreport: ${path.join(options.out, 'step.md')}`);
     return EXIT.done;
@@ -141,7 +147,9 @@ class StepBench {
             TOLERANCE[precision],
           );
     return {
-      ...{ cell, steps, runs },
+      cell,
+      steps,
+      runs,
       greatestDifference: Math.max(differenceOf('own', 'float32'), differenceOf('peer-compiled', 'float32')),
       greatestDifferenceBfloat16: Math.max(
         differenceOf('own-bfloat16', 'bfloat16'),
@@ -156,7 +164,9 @@ class StepBench {
     const folder = path.resolve(workDir, 'runs', name);
     if (!isPeer(program))
       return runOwn({
-        ...{ config, folder, dataDir },
+        config,
+        folder,
+        dataDir,
         sets: [...settingsOf(cell, routerOf(program), steps, config, set), ...precisionOf(program)],
       });
     const resolved = this.#config(cell, program, steps);

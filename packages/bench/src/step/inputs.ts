@@ -53,7 +53,13 @@ function batchesOf(config: RunConfig, dataset: Dataset): StoredTensor[] {
   return Array.from({ length: worldSize }, (_, rank) => {
     const { seqLen } = model;
     const loader = createLoader({
-      ...{ dataset, weights: data.weights, seed, globalBatch, seqLen, rank, worldSize },
+      dataset,
+      weights: data.weights,
+      seed,
+      globalBatch,
+      seqLen,
+      rank,
+      worldSize,
       homeRanksOfDomain: null,
     });
     const batches = Array.from({ length: steps }, (__, step) => loader.batchForStep(step));

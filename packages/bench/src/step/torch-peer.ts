@@ -145,9 +145,14 @@ async function runRanks(options: PeerRunOptions, watch: (pid: number) => void): 
 function startRank({ peer, program, inputs, worldSize, folder }: PeerRunOptions, rank: number): ChildProcess {
   const output = openSync(outputOf(folder, rank), 'w');
   const args = {
-    ...{ config: inputs.configFile, weights: inputs.weightsFile, batches: inputs.batchesFile },
-    ...{ store: path.join(folder, 'store'), out: resultOf(folder, rank) },
-    ...{ parent: process.pid, rank, 'world-size': worldSize },
+    config: inputs.configFile,
+    weights: inputs.weightsFile,
+    batches: inputs.batchesFile,
+    store: path.join(folder, 'store'),
+    out: resultOf(folder, rank),
+    parent: process.pid,
+    rank,
+    'world-size': worldSize,
     mode: program === 'peer' ? 'float32' : program.slice('peer-'.length),
   };
   const child = spawn(

@@ -73,9 +73,12 @@ export async function benchStorage(options: BenchStorageOptions): Promise<number
     }
   const limit = options.quick ? null : await underLimit(options);
   const all: StorageFigures = {
-    ...{ experts: figures.domain, mixed: figures.mixed },
-    ...{ limitMB: limit === null ? null : LIMIT_MB, limit },
-    ...{ machine: machine(), command: options.command },
+    experts: figures.domain,
+    mixed: figures.mixed,
+    limitMB: limit === null ? null : LIMIT_MB,
+    limit,
+    machine: machine(),
+    command: options.command,
   };
   writeFileSync(path.join(options.out, 'storage.json'), `${JSON.stringify(all, null, 2)}\n`);
   writeFileSync(path.join(options.out, 'storage.md'), markdownOf(all));
@@ -133,7 +136,9 @@ async function compare(
     memoryKindStepMs: inMemory.stepMs,
     stepMs: inFile.stepMs,
     stepTimeVsResident: inFile.stepMs / inMemory.stepMs,
-    ...{ bytesIn: bytesIn / steps, bytesOut: bytesOut / steps, exposedWaitMs: waitMs / steps },
+    bytesIn: bytesIn / steps,
+    bytesOut: bytesOut / steps,
+    exposedWaitMs: waitMs / steps,
   };
 }
 

@@ -74,8 +74,11 @@ function statisticsOf(run: RunFolder, warmUp: number): SlotStatistics | null {
   const [before, after] = [ofSteps[warmUp - 1], ofSteps.at(-1)!];
   const since = (figure: keyof SlotStatistics) => after[figure] - before[figure];
   return {
-    ...{ touched: since('touched'), reads: since('reads'), waitMs: since('waitMs') },
-    ...{ bytesIn: since('bytesIn'), bytesOut: since('bytesOut') },
+    touched: since('touched'),
+    reads: since('reads'),
+    waitMs: since('waitMs'),
+    bytesIn: since('bytesIn'),
+    bytesOut: since('bytesOut'),
   };
 }
 

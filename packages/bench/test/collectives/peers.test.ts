@@ -11,21 +11,30 @@ import { runCommand } from '../../src/collectives/run-command.js';
 
 const { signal } = new AbortController();
 const result = (bytes: number, ms: readonly number[], setting: string): PeerResult => ({
-  ...{ collective: 'all-to-all', bytes, ms, setting },
+  collective: 'all-to-all',
+  bytes,
+  ms,
+  setting,
 });
 
 describe('the program of a peer', () => {
   it('is told what to do, and its lines of JSON are read', () => {
     const repetition = { caseMs: 300, least: 7, most: 2000 };
     const args = programArguments({
-      ...{ repetition, workDir: '', signal },
+      repetition,
+      workDir: '',
+      signal,
       cases: [{ collective: 'all-reduce', bytes: 16_384 }],
     });
     expect(args).toEqual(['300', '7', '2000', 'all-reduce:16384:200']);
     const output = 'a warning\n{"collective":"all-reduce","bytes":16384,"ms":[1,2,3]}\n';
     const [read] = parseResults(output, 'some way');
     expect(peerRow('Gloo', 4, read)).toMatchObject({
-      ...{ system: 'Gloo', layout: '4 ranks', bytes: 16_384, repetitions: 3, setting: 'some way' },
+      system: 'Gloo',
+      layout: '4 ranks',
+      bytes: 16_384,
+      repetitions: 3,
+      setting: 'some way',
       ms: { median: 2 },
     });
   });

@@ -19,7 +19,11 @@ export function row(
     ? layout.split('x').reduce((all, each) => all * Number(each), 1)
     : Number.parseInt(layout, 10);
   return {
-    ...{ system, collective, layout, bytes, numRanks },
+    system,
+    collective,
+    layout,
+    bytes,
+    numRanks,
     ms: { median: ms, p10: ms * 0.9, p90: ms * 1.1 },
     repetitions: 10,
     busGbPerS: 1,
@@ -27,7 +31,10 @@ export function row(
     agents:
       system === 'locmoe'
         ? {
-            ...{ cpuS: 1.5, bytesOtherNode: 3e9, peakBytes: 200 << 20, startBytes: 80 << 20 },
+            cpuS: 1.5,
+            bytesOtherNode: 3e9,
+            peakBytes: 200 << 20,
+            startBytes: 80 << 20,
             segmentBytes: 8 << 20,
           }
         : null,

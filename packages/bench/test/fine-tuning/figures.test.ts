@@ -19,7 +19,9 @@ it('a question counts with its mean over the seeds', () => {
   const [baseline, plus] = routers;
   // Questions: 1, 0, 1/2, 0, and 1/2, 1, 1, 0.
   expect(baseline).toMatchObject({
-    ...{ router: 'switch', seeds: [0.25, 0.5], againstBaseline: null },
+    router: 'switch',
+    seeds: [0.25, 0.5],
+    againstBaseline: null,
     before: { value: 0.25, n: 4 },
     after: { value: 0.375, n: 4 },
   });

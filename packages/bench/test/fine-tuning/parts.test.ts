@@ -19,7 +19,10 @@ beforeEach(() => {
 
 function partsOf(seed: number, steps = 10): Part[] {
   const part = (kind: PartKind, ...usedBy: Part[]): Part => ({
-    ...{ model: { router: 'switch', seed }, kind, key: { steps }, usedBy },
+    model: { router: 'switch', seed },
+    kind,
+    key: { steps },
+    usedBy,
   });
   const [after, before] = [part('after'), part('before')];
   const tuned = part('tuned', after);

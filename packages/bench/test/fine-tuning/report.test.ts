@@ -49,9 +49,12 @@ it('has scores, comparisons and the paper beside them, and keeps what people wro
       cloze: { n: 4, switch: { after: 1, standardError: 0 } },
     },
     likelihoods: { TeleQnA: { switch: { before: -2, after: -1 } } },
-    ...{ headlineTask: 'TeleQnA', plusVsBaseline: { difference: 0.25 }, seeds: [1, 2] },
+    headlineTask: 'TeleQnA',
+    plusVsBaseline: { difference: 0.25 },
+    seeds: [1, 2],
     base: { recipe: 'tiny', tokens: 4000, hours: 0.5 },
-    ...{ machine: 'a machine', command: 'a command' },
+    machine: 'a machine',
+    command: 'a command',
   });
 
   writeFileSync(file, written.replace('_Nothing written yet._', 'Too few tokens.'));

@@ -3,14 +3,13 @@ import { expect, it } from 'vitest';
 import { isLearned, objectSamples, sampleOf } from '../../src/fine-tuning/samples.js';
 
 const question: Question = {
-  ...{
-    place: 'file',
-    docId: 0,
-    subject: '',
-    text: ' What does UE mean? ',
-    choices: ['an edge', 'user equipment'],
-  },
-  ...{ answer: 1, doc: { explanation: 'It is the device of a user. ' } },
+  place: 'file',
+  docId: 0,
+  subject: '',
+  text: ' What does UE mean? ',
+  choices: ['an edge', 'user equipment'],
+  answer: 1,
+  doc: { explanation: 'It is the device of a user. ' },
 };
 
 it('a sample is the right option after the question, then the explanation', () => {

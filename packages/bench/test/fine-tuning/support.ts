@@ -10,7 +10,10 @@ const training = { checkpoint: '/nowhere', steps: 4, tokens: 4000, answerTokens:
 function answers(continuation: readonly number[], likelihood: readonly number[]): Answers {
   return {
     TeleQnA: {
-      ...{ chance: 0.25, majority: 0.3, firstLongest: 0.4, cutPrompts: { letter: 0.5, continuation: 0 } },
+      chance: 0.25,
+      majority: 0.3,
+      firstLongest: 0.4,
+      cutPrompts: { letter: 0.5, continuation: 0 },
       values: { continuation, letter: [0, 1, 0, 0], likelihood },
     },
     cloze: { chance: 0.25, values: { continuation: [1, 1, 1, 1], likelihood: [-1, -1, -1, -1] } },
@@ -33,14 +36,17 @@ export const RESULTS = [
 export const COMPARISON: Comparison = {
   results: RESULTS,
   material: {
-    ...{
-      samples: [{ prompt: 'a', completion: ' b' }],
-      samplesAre: '1 question of TeleQnA',
-      asked: [],
-      cloze: [],
-    },
-    ...{ contaminated: 2, missing: ['hamexam'], keys: { samples: '', asked: '' } },
+    samples: [{ prompt: 'a', completion: ' b' }],
+    samplesAre: '1 question of TeleQnA',
+    asked: [],
+    cloze: [],
+    contaminated: 2,
+    missing: ['hamexam'],
+    keys: { samples: '', asked: '' },
   },
   config: loadConfig('tiny', { sets: [] }),
-  ...{ limit: null, hours: 0.5, machine: 'a machine', command: 'a command' },
+  limit: null,
+  hours: 0.5,
+  machine: 'a machine',
+  command: 'a command',
 };

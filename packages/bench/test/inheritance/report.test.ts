@@ -24,7 +24,12 @@ const figures: InheritanceFigures = {
     { router: 'switch', loss: 5.43 },
     { router: 'hash', loss: 4.9299 },
   ],
-  ...{ denseSteps: 8, steps: 8, every: 1, tokensPerStep: 1000, machine: 'a machine', command: 'a command' },
+  denseSteps: 8,
+  steps: 8,
+  every: 1,
+  tokensPerStep: 1000,
+  machine: 'a machine',
+  command: 'a command',
 };
 
 it('both views pair the runs by seed, and the second counts the tokens of the dense training', async () => {

@@ -18,7 +18,9 @@ const part = (result: Omit<PartResult, 'notes'>) => async (): Promise<Part> => a
 });
 const failing = async (): Promise<Part> => () => Promise.reject(new TrainerError('INTERNAL', 'no run'));
 const outage = (recoveredS: number, detectedS: number | null = 0.1) => ({
-  ...{ detectedS, recoveredS, lostSteps: 2 },
+  detectedS,
+  recoveredS,
+  lostSteps: 2,
 });
 
 const bench = (parts: Parameters<typeof benchRecovery>[1], only: readonly string[] = []) =>
@@ -38,7 +40,9 @@ it('gives the median of each fault, the distribution beside it, and keeps what w
       'worker-kill': { runs: 3, detectedS: 0.1, recoveredS: 2.01, lostSteps: 2, violations: 0 },
       'slow-link': { runs: 1, detectedS: null, recoveredS: 0.5, lostSteps: 2, violations: 0 },
     },
-    ...{ soak: null, fuzz: null, costOfFaultFree: null },
+    soak: null,
+    fuzz: null,
+    costOfFaultFree: null,
     machine: expect.stringMatching(/ x /),
     command: 'npm run bench:recovery',
   });

@@ -118,7 +118,10 @@ describe('headlineOf', () => {
     expect(equivalenceToPlainSwitch.locmoe).toEqual({ margin: 0.01, p: 1, ...difference(-0.1) });
     const [locmoeVsHash] = figures.contrasts;
     expect(locmoeVsHash).toMatchObject({
-      ...{ variant: 'locmoe', reference: 'hash', measure: 'step time', goal: -0.1268 },
+      variant: 'locmoe',
+      reference: 'hash',
+      measure: 'step time',
+      goal: -0.1268,
       difference: difference(-0.2727),
       verdict: 'shown',
     });

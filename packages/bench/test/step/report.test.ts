@@ -17,7 +17,10 @@ const report = {
   ),
   sgemmFlopsPerS: 2e11,
   peer: { python: '/usr/bin/python3', version: '2.6.0' },
-  ...{ recipe: 'small', sets: [], machine: 'two cores', command: 'locmoe bench step --peer torch' },
+  recipe: 'small',
+  sets: [],
+  machine: 'two cores',
+  command: 'locmoe bench step --peer torch',
 };
 
 it('writes figures, tables and pictures, and keeps what people wrote', async () => {

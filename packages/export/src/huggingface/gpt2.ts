@@ -28,7 +28,9 @@ export function gpt2Model(checkpoint: Checkpoint): HuggingFaceModel {
       // The tanh form.
       activation_function: 'gelu_new',
       layer_norm_epsilon: LAYER_NORM_EPSILON,
-      ...{ attn_pdrop: 0, embd_pdrop: 0, resid_pdrop: 0 },
+      attn_pdrop: 0,
+      embd_pdrop: 0,
+      resid_pdrop: 0,
       tie_word_embeddings: true,
     },
     tensors: gpt2Tensors(checkpoint),

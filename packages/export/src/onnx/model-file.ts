@@ -63,7 +63,10 @@ export function modelFile(graph: Graph, weightsFile: string, maxBytesInside = MA
 
 function nodeMessage({ name, operator, inputs, outputs, attributes }: GraphNode): object {
   return {
-    ...{ name, opType: operator, input: inputs, output: outputs },
+    name,
+    opType: operator,
+    input: inputs,
+    output: outputs,
     attribute: Object.entries(attributes).map(([key, value]) => ({ name: key, ...attributeValue(value) })),
   };
 }

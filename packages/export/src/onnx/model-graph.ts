@@ -239,7 +239,11 @@ class ModelGraph {
     const graph = this.#graph;
     const routing = graph.within(`${prefix}.router`, () =>
       build({
-        ...{ graph, config: this.config, xBSD, tokenIdsBS: this.#tokenIdsBS, domainB: this.#domainB },
+        graph,
+        config: this.config,
+        xBSD,
+        tokenIdsBS: this.#tokenIdsBS,
+        domainB: this.#domainB,
         parameter: (name, shape) => this.#parameter(`${prefix}.router.${name}`, shape),
       }),
     );

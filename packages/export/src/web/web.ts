@@ -29,8 +29,13 @@ export const web: ExportTarget = {
         ? config.sparseLayers.map((layer) => [...checkpoint.read(`layers.${layer}.router.threshold`)])
         : null;
     const settings: ModelConfig = {
-      ...{ ...config, name, numParameters, thresholds, numHeads: model.numHeads },
-      ...{ headSize: model.dModel / model.numHeads, attentionPrefixes: attentionPrefixes(manifest.config) },
+      ...config,
+      name,
+      numParameters,
+      thresholds,
+      numHeads: model.numHeads,
+      headSize: model.dModel / model.numHeads,
+      attentionPrefixes: attentionPrefixes(manifest.config),
       templates: data.domains.map((_, domain) => templateOf(data, domain)),
     };
     await output.write('model/config.json', `${JSON.stringify(settings, null, 1)}\n`);

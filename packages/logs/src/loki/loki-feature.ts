@@ -51,7 +51,8 @@ export function lokiFeature(catalog: LogCatalog, version: string): LokiFeature {
     sockets: new Map([['/loki/api/v1/tail', tails.handle]]),
     close: () => tails.close(),
     activity: () => ({
-      ...{ tails: tails.numOpen, droppedLines: tails.numDropped },
+      tails: tails.numOpen,
+      droppedLines: tails.numDropped,
       waitingRequests: gate.numWaiting,
     }),
   };

@@ -99,7 +99,9 @@ function readRequest({ url = '/', headers }: IncomingMessage): TailRequest {
   if (Number(delay) > MAX_DELAY_S) throw invalid(`delay_for can't be greater than ${MAX_DELAY_S}`);
   const { limit, range } = parameters;
   return {
-    ...{ query: parseLogQuery(parameters.query), start: range.start, limit },
+    query: parseLogQuery(parameters.query),
+    start: range.start,
+    limit,
     // In a browser a WebSocket has no headers: the flags may stand in the address.
     isCategorized: isCategorized([headers[ENCODING_FLAGS] ?? parameters.get(ENCODING_FLAGS)].flat().join()),
   };

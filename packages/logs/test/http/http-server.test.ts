@@ -194,8 +194,11 @@ describe('with a token', () => {
 it('has a cookie of its own: browsers send those of a host to all its ports', async () => {
   const url = await start(TOKEN);
   const other = await startHttpServer({
-    ...{ address: { host: '127.0.0.1', port: 0 }, name: 'test', option: '--http' },
-    ...{ token: `${TOKEN}-of-another-run`, features: [] },
+    address: { host: '127.0.0.1', port: 0 },
+    name: 'test',
+    option: '--http',
+    token: `${TOKEN}-of-another-run`,
+    features: [],
   });
   try {
     const others = await cookieOf(`http://127.0.0.1:${other.address.port}`, `${TOKEN}-of-another-run`);
@@ -272,7 +275,10 @@ it('answers without a token where a feature is open, and says a refusal as the p
   expect((await fetch(`${url}/hello`)).status).toBe(401);
   await server.close();
   server = await startHttpServer({
-    ...{ address: { host: '127.0.0.1', port: 0 }, name: 'test', option: '--http', token: TOKEN },
+    address: { host: '127.0.0.1', port: 0 },
+    name: 'test',
+    option: '--http',
+    token: TOKEN,
     features: [{ routes: new Hono().get('/hello', (c) => c.text('hello')) }],
     refuse: ({ status, reason }) => Response.json({ reason }, { status }),
   });

@@ -16,8 +16,15 @@ describe('a pipeline', () => {
     [
       '| json',
       {
-        ...{ step: '12', loss: '2.5', deep_er_x: 'true', took: '1.5s', msg: 'step', time: '1700000000000' },
-        ...{ level_extracted: 'warn', run_extracted: 'r1', generation_extracted: '1' },
+        step: '12',
+        loss: '2.5',
+        deep_er_x: 'true',
+        took: '1.5s',
+        msg: 'step',
+        time: '1700000000000',
+        level_extracted: 'warn',
+        run_extracted: 'r1',
+        generation_extracted: '1',
       },
     ],
     [

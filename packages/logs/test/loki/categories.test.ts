@@ -71,7 +71,9 @@ describe('the detected level', () => {
     const query = { query: '{run="r1"}', ...ALL };
     const { fields } = await loki.get('detected_fields', query);
     expect(fields).toContainEqual({
-      ...{ label: 'detected_level', type: 'string', cardinality: 2 },
+      label: 'detected_level',
+      type: 'string',
+      cardinality: 2,
       parsers: null,
     });
     expect((await loki.get('detected_field/detected_level/values', query)).values).toEqual(['error', 'info']);

@@ -26,7 +26,10 @@ async function startGated() {
     }),
   );
   const server = await startHttpServer({
-    ...{ address: { host: '127.0.0.1', port: 0 }, name: 'test', option: '--http', token: null },
+    address: { host: '127.0.0.1', port: 0 },
+    name: 'test',
+    option: '--http',
+    token: null,
     features: [{ routes }],
   });
   const get = async (id: string, init: RequestInit = {}) => {

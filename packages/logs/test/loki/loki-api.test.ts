@@ -340,7 +340,9 @@ describe('what the index knows', () => {
       (
         await loki.get('index/volume_range', {
           query: '{rank="0",level="info"}',
-          ...{ start: ns(start), end: ns(end), step },
+          start: ns(start),
+          end: ns(end),
+          step,
         })
       ).data;
     const metric = { level: 'info', rank: '0' };

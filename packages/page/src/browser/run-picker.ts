@@ -23,7 +23,9 @@ export class RunPicker {
   readonly element: HTMLDetailsElement;
   readonly #summary = h('summary', { title: 'choose runs (r)' });
   readonly #search = h('input', {
-    ...{ type: 'search', class: 'run-search', 'aria-label': 'search runs' },
+    type: 'search',
+    class: 'run-search',
+    'aria-label': 'search runs',
     placeholder: 'search: recipe, router, 2 x 4, failed, 2026-01',
   });
   readonly #table = h('div', { class: 'run-table' });
@@ -184,7 +186,13 @@ export class RunPicker {
       {
         run: runId,
         overlays: pageState().overlays.filter((each) => each !== runId),
-        ...{ range: null, query: '', from: null, to: null, line: null, step: null, generation: null },
+        range: null,
+        query: '',
+        from: null,
+        to: null,
+        line: null,
+        step: null,
+        generation: null,
       },
       { push: true },
     );

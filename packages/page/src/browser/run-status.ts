@@ -20,7 +20,9 @@ export function statusOf(
   contact: ContactState,
 ): RunStatus {
   const of = (kind: string, word: string, ending: RunStatus['ending']): RunStatus => ({
-    ...{ kind, word, ending },
+    kind,
+    word,
+    ending,
     isLive: ending === null,
   });
   if (isLive && contact !== 'ok') return of('no-contact', 'no contact', 'no-contact');

@@ -22,8 +22,18 @@ export const ALGORITHM = {
 } as const;
 /** `DNNL_ARG_*` */
 export const ARGUMENT = {
-  ...{ source: 1, source1: 2, result: 17, weights: 33, mean: 49, variance: 50, scale: 51, shift: 52 },
-  ...{ dSource: 129, dResult: 145, dScale: 255, dShift: 256 },
+  source: 1,
+  source1: 2,
+  result: 17,
+  weights: 33,
+  mean: 49,
+  variance: 50,
+  scale: 51,
+  shift: 52,
+  dSource: 129,
+  dResult: 145,
+  dScale: 255,
+  dShift: 256,
 } as const;
 /** `dnnl_normalization_flags_t`: with gain and bias. */
 export const SCALE_AND_SHIFT = 6;
@@ -113,7 +123,9 @@ export function loadOneDnn(path: string, threadsPath: string | null): OneDnn {
     keepUntilTheEnd(path);
     const engine = create(calls, 'engineCreate', CPU, 0);
     return {
-      ...{ version, calls, engine },
+      version,
+      calls,
+      engine,
       stream: create(calls, 'streamCreate', engine, DEFAULT_STREAM),
       hasBfloat16: multiplies(calls, engine, TYPE.bfloat16),
     };

@@ -87,8 +87,15 @@ export function allToAllOf(
   const localMessages = workersPerNode - 1;
   const remoteMessages = (nodes - 1) * workersPerNode;
   return {
-    ...{ kind: 'all-to-all', purpose: 'probe', phase: 'forward', count: 1, summed: 0, aggregate },
-    ...{ localMessages, localBytes: localMessages * bytes },
-    ...{ remoteMessages, remoteBytes: remoteMessages * bytes },
+    kind: 'all-to-all',
+    purpose: 'probe',
+    phase: 'forward',
+    count: 1,
+    summed: 0,
+    aggregate,
+    localMessages,
+    localBytes: localMessages * bytes,
+    remoteMessages,
+    remoteBytes: remoteMessages * bytes,
   };
 }

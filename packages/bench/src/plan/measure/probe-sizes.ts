@@ -24,7 +24,11 @@ export function configOf(size: (typeof SIZES)[number], router: RouterName): RunC
     JSON.stringify({
       name: 'probe',
       model: {
-        ...{ dModel, dFeedForward, vocabSize, numHeads: 4, seqLen: 64 },
+        dModel,
+        dFeedForward,
+        vocabSize,
+        numHeads: 4,
+        seqLen: 64,
         numDenseLayers: layers,
         numSparseLayers: layers,
       },

@@ -114,7 +114,9 @@ function isSoundCredit(request: PullRequest | null): boolean {
 async function frameFromPeer({ toAgent, segment, errors }: AgentTarget, random: Random): Promise<string[]> {
   const ring = segment.ring(1, 0);
   const piece = (offset: number, length: number): Frame => ({
-    ...{ generation: OPEN.generation, operation: 1, sections: [1, 0, offset, length] },
+    generation: OPEN.generation,
+    operation: 1,
+    sections: [1, 0, offset, length],
     payload: random.bytes(length),
   });
   const first = piece(0, 40);

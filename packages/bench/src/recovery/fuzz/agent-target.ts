@@ -92,7 +92,12 @@ export class AgentTarget {
     const addresses = [await listen(ours), await listen(theirs)];
     const errors: TrainerError[] = [];
     const plane = DataPlane.create({
-      ...{ ...OPEN, node: 0, numNodes: 2, workersPerNode: 1, interNodeLink: null, server: ours },
+      ...OPEN,
+      node: 0,
+      numNodes: 2,
+      workersPerNode: 1,
+      interNodeLink: null,
+      server: ours,
       keepaliveMs: timeoutsOf({ collectiveTimeoutS: 10 }).peerKeepaliveMs,
       onError: (error) => errors.push(error),
     });

@@ -22,7 +22,9 @@ const shards = (files: Files) => [...files.keys()].filter((file) => file.endsWit
 
 function damage(name: string, change: (bytes: Buffer, random: Random) => Buffer): Mutation {
   return {
-    ...{ name, isForged: false, mustBeRefused: false },
+    name,
+    isForged: false,
+    mustBeRefused: false,
     apply(files, random) {
       const file = random.pick([...files.keys()]);
       files.set(file, change(files.get(file)!, random));
@@ -45,7 +47,9 @@ const DAMAGES: readonly Mutation[] = [
     return Buffer.from(bytes).fill(0, at, Math.min(at + 512, bytes.length));
   }),
   {
-    ...{ name: 'swap two files', isForged: false, mustBeRefused: false },
+    name: 'swap two files',
+    isForged: false,
+    mustBeRefused: false,
     apply(files, random) {
       const [one, other] = [random.pick([...files.keys()]), random.pick([...files.keys()])];
       const bytes = files.get(one)!;
@@ -54,7 +58,9 @@ const DAMAGES: readonly Mutation[] = [
     },
   },
   {
-    ...{ name: 'remove a file', isForged: false, mustBeRefused: true },
+    name: 'remove a file',
+    isForged: false,
+    mustBeRefused: true,
     apply: (files, random) => files.delete(random.pick([...files.keys()])),
   },
 ];
@@ -93,7 +99,9 @@ function forgedShard(
   change: (shard: { text: string; data: Buffer }, random: Random) => Buffer,
 ): Mutation {
   return {
-    ...{ name, isForged: true, mustBeRefused },
+    name,
+    isForged: true,
+    mustBeRefused,
     apply(files, random) {
       const file = random.pick(shards(files));
       forge(files, file, change(split(files.get(file)!), random));
@@ -190,7 +198,9 @@ function forgedManifest(
   change: (manifest: LooseManifest, random: Random) => void,
 ): Mutation {
   return {
-    ...{ name: `a manifest with ${name}`, isForged: true, mustBeRefused },
+    name: `a manifest with ${name}`,
+    isForged: true,
+    mustBeRefused,
     apply(files, random) {
       const manifest = JSON.parse(files.get(MANIFEST_FILE)!.toString());
       change(manifest, random);

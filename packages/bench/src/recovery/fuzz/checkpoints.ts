@@ -52,9 +52,17 @@ function save(root: string, step: number): Manifest {
     for (const [name] of own) tensors[name] = file;
   }
   const manifest: Manifest = {
-    ...{ formatVersion: 1 as const, runId: 'fuzz', step, generation: 1, config, files, tensors },
-    ...{ world: { nodes: 1, workersPerNode: 1 }, tokenizerSha256: files[TOKENIZER_FILE].sha256 },
-    ...{ data: { nextStep: step }, metrics: {} },
+    formatVersion: 1 as const,
+    runId: 'fuzz',
+    step,
+    generation: 1,
+    config,
+    files,
+    tensors,
+    world: { nodes: 1, workersPerNode: 1 },
+    tokenizerSha256: files[TOKENIZER_FILE].sha256,
+    data: { nextStep: step },
+    metrics: {},
   };
   writeManifest(folder, manifest);
   return manifest;

@@ -32,46 +32,64 @@ export function memberMetadata(
   runId = RUN_ID,
 ): Record<string, string> {
   return {
-    ...{ 'run-id': runId, generation: String(generation) },
-    ...{ node: String(node), 'data-address': dataAddress(node) },
+    'run-id': runId,
+    generation: String(generation),
+    node: String(node),
+    'data-address': dataAddress(node),
   };
 }
 
 const experts = () => Array.from({ length: numExperts }, () => 1);
 const layer: LayerReport = {
-  ...{ layer: config.model.numDenseLayers, routed: experts(), kept: experts(), overCapacity: experts() },
-  ...{ notChosen: experts(), capacity: experts(), sameWorker: 1, sameNode: 1, otherNode: 2, rowBytes: 64 },
-  ...{ cosineSum: 0.5, cosineCount: 4 },
+  layer: config.model.numDenseLayers,
+  routed: experts(),
+  kept: experts(),
+  overCapacity: experts(),
+  notChosen: experts(),
+  capacity: experts(),
+  sameWorker: 1,
+  sameNode: 1,
+  otherNode: 2,
+  rowBytes: 64,
+  cosineSum: 0.5,
+  cosineCount: 4,
 };
 const stepReport = (rank: number): StepReport => ({
-  ...{ step: 1, rank, loss: 2.5, auxiliaryLoss: 0.1, gradientNorm: 1, learningRate: 1e-3, tokens: 64 },
-  ...{
-    stepMs: 5,
-    skipped: false,
-    bytesSameNode: 64,
-    bytesOtherNode: 64,
-    allToAllMs: 1,
-    allToAllWaitMs: 1,
-    cpuMs: 1,
-    queuedMs: 0,
-    layers: [layer],
-  },
+  step: 1,
+  rank,
+  loss: 2.5,
+  auxiliaryLoss: 0.1,
+  gradientNorm: 1,
+  learningRate: 1e-3,
+  tokens: 64,
+  stepMs: 5,
+  skipped: false,
+  bytesSameNode: 64,
+  bytesOtherNode: 64,
+  allToAllMs: 1,
+  allToAllWaitMs: 1,
+  cpuMs: 1,
+  queuedMs: 0,
+  layers: [layer],
   partsMs: { forward: 1, backward: 1, exchange: 1, allReduce: 1, optimizer: 1, waiting: 0 },
 });
 
 /** What the node of rank `node` may say while the run trains. */
 export function eventsOf(node: number): AgentEvent[] {
   const worker = {
-    ...{ rank: node, pid: 7, step: 1, phase: 'forward', operation: 'all-to-all', processState: 'R' },
-    ...{
-      residentBytes: 1 << 28,
-      idleMs: 3,
-      layer: 1,
-      sequence: 4,
-      waitingFor: -1,
-      stalledMs: 0,
-      stoppedMs: 0,
-    },
+    rank: node,
+    pid: 7,
+    step: 1,
+    phase: 'forward',
+    operation: 'all-to-all',
+    processState: 'R',
+    residentBytes: 1 << 28,
+    idleMs: 3,
+    layer: 1,
+    sequence: 4,
+    waitingFor: -1,
+    stalledMs: 0,
+    stoppedMs: 0,
   };
   return [
     { heartbeat: { workers: [worker], logQueueLines: 2 } },
@@ -80,22 +98,28 @@ export function eventsOf(node: number): AgentEvent[] {
     { validation: { step: 1, domains: [{ domain: config.data.domains[0], loss: 2, tokens: 64 }] } },
     {
       saving: {
-        ...{
-          rank: node,
-          step: 1,
-          generation: GENERATION,
-          bytes: 64,
-          isLast: false,
-          keepStep: -1,
-          sharedCrc32: 7,
-        },
+        rank: node,
+        step: 1,
+        generation: GENERATION,
+        bytes: 64,
+        isLast: false,
+        keepStep: -1,
+        sharedCrc32: 7,
         metrics: { loss: 2 },
       },
     },
     {
       failure: {
-        ...{ rank: node, pid: 7, code: 'WORKER_DIED', message: 'ended', step: 1, layer: -1, operation: '' },
-        ...{ timeMs: 1, exitCode: 1, signal: '' },
+        rank: node,
+        pid: 7,
+        code: 'WORKER_DIED',
+        message: 'ended',
+        step: 1,
+        layer: -1,
+        operation: '',
+        timeMs: 1,
+        exitCode: 1,
+        signal: '',
       },
     },
     { stop: { reason: 'a test' } },
@@ -143,18 +167,24 @@ export class CoordinatorTarget {
   #coordinatorOf(generation: number): Coordinator {
     return new Coordinator({
       identity: {
-        ...{ runId: RUN_ID, generation, config, runDir: this.#runDir, datasetDir: this.#runDir },
-        ...{ resumeFrom: null, resumedStep: 0, initFrom: null },
+        runId: RUN_ID,
+        generation,
+        config,
+        runDir: this.#runDir,
+        datasetDir: this.#runDir,
+        resumeFrom: null,
+        resumedStep: 0,
+        initFrom: null,
       },
-      ...{
-        logs: this.#logs,
-        listeners: [this.#observer()],
-        joinTimeoutMs: 60_000,
-        nodesAreReplaceable: true,
-      },
-      ...{ mayRestart: () => true, evidenceWindowMs: EVIDENCE_MS },
+      logs: this.#logs,
+      listeners: [this.#observer()],
+      joinTimeoutMs: 60_000,
+      nodesAreReplaceable: true,
+      mayRestart: () => true,
+      evidenceWindowMs: EVIDENCE_MS,
       logger: createLogger({
-        ...{ level: 'fatal', origin: { run: RUN_ID, generation } },
+        level: 'fatal',
+        origin: { run: RUN_ID, generation },
         destination: { write: () => undefined },
       }),
     });
@@ -178,7 +208,10 @@ export class CoordinatorTarget {
   async join(): Promise<void> {
     for (const node of [0, 1])
       await this.client.join({
-        ...{ host: `host-${node}`, pid: node + 1, dataAddress: dataAddress(node), version: VERSION },
+        host: `host-${node}`,
+        pid: node + 1,
+        dataAddress: dataAddress(node),
+        version: VERSION,
       });
   }
 

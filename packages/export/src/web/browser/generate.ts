@@ -45,7 +45,8 @@ export async function* generate(
       const place = numRouted + i;
       const kind = place === 0 ? 'start' : place < numGiven ? 'prompt' : 'generated';
       return {
-        ...{ id, kind },
+        id,
+        kind,
         text: kind === 'start' ? '' : utf8.decode(bytesOf(id), { stream: true }),
         // Of a prompt that is longer than a sequence the beginning is not seen.
         layers: place < first ? [] : pass.routing(place - first),

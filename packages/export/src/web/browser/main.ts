@@ -163,7 +163,9 @@ function write(config: ModelConfig, styleOf: (expert: number) => string, domains
   const values = new FormData(form);
   const added = domains.map((domain) => {
     const card = new TextCard({
-      ...{ config, domain, styleOf },
+      config,
+      domain,
+      styleOf,
       onToken: (token) => detail.replaceChildren(tokenDetail(token, domain, config, styleOf)),
     });
     const request: GenerateRequest = {

@@ -9,8 +9,15 @@ function partsOf(zone: string, ms: number): Intl.DateTimeFormatPart[] {
   if (format === undefined) {
     const number = 'numeric';
     format = new Intl.DateTimeFormat('en-US', {
-      ...{ timeZone: zone, timeZoneName: 'short', hourCycle: 'h23' },
-      ...{ year: number, month: number, day: number, hour: number, minute: number, second: number },
+      timeZone: zone,
+      timeZoneName: 'short',
+      hourCycle: 'h23',
+      year: number,
+      month: number,
+      day: number,
+      hour: number,
+      minute: number,
+      second: number,
     });
     FORMATS.set(zone, format);
   }

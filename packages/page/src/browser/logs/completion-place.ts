@@ -49,7 +49,10 @@ export function completionPlace(query: string, cursor: number): CompletionPlace 
   // The rest of the word is replaced too.
   const after = (isValue ? /^[^"`,{}|\s]*["`]?/ : /^\w*/).exec(rest)?.[0] ?? '';
   return {
-    ...{ wanted, typed, from: cursor - typed.length - (quoteAt === -1 ? 0 : 1), to: cursor + after.length },
+    wanted,
+    typed,
+    from: cursor - typed.length - (quoteAt === -1 ? 0 : 1),
+    to: cursor + after.length,
     selector: matchersBefore(query, cursor),
   };
 }

@@ -108,7 +108,9 @@ export class Banner {
     return h(
       'button',
       {
-        ...{ type: 'button', class: `pin ${kind}`, title: line.message },
+        type: 'button',
+        class: `pin ${kind}`,
+        title: line.message,
         on: { click: () => this.onLine(line) },
       },
       h('span', { class: 'pin-title' }, title),

@@ -42,7 +42,12 @@ function withPauses(
 function frameOf(plot: uPlot): Frame {
   const { left, top, width, height } = plot.bbox;
   return {
-    ...{ left, right: left + width, top, height, labelTop: top, hasBands: true },
+    left,
+    right: left + width,
+    top,
+    height,
+    labelTop: top,
+    hasBands: true,
     scale: window.devicePixelRatio || 1,
     pixelOf: (x) => plot.valToPos(x, 'x', true),
   };

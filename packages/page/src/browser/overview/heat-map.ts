@@ -219,7 +219,10 @@ function rowsOf(data: ExpertsReply, load: PageState['load'], bucket: number): Lo
       note,
     };
     const experts = Array.from({ length: isOpen ? numExperts : 0 }, (_, expert) => ({
-      ...{ key: `${layer}.${expert}`, layer, expert, height },
+      key: `${layer}.${expert}`,
+      layer,
+      expert,
+      height,
       label: expert % every === 0 ? `expert ${expert}` : '',
     }));
     return [row, ...experts];

@@ -174,8 +174,14 @@ export class Lanes {
     const failure = this.#run?.detail?.failure;
     const marks = this.#run?.generationMarks('time', (time) => time) ?? NO_MARKS;
     const frame = {
-      ...{ left: clip(Number.NEGATIVE_INFINITY), right: clip(Number.POSITIVE_INFINITY), scale: 1 },
-      ...{ top: TOP, height: bottom - TOP, labelTop: 2, hasBands: false, pixelOf: x },
+      left: clip(Number.NEGATIVE_INFINITY),
+      right: clip(Number.POSITIVE_INFINITY),
+      scale: 1,
+      top: TOP,
+      height: bottom - TOP,
+      labelTop: 2,
+      hasBands: false,
+      pixelOf: x,
     };
     drawPauses(context, marks, frame);
     drawBeginnings(context, marks, frame);

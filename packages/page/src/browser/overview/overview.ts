@@ -199,8 +199,10 @@ export class Overview {
       run?.detail == null
         ? null
         : {
-            ...{ detail: run.detail, status: statusOf(run.detail, state) },
-            ...{ isServerGone: state !== 'ok', lastHeardAt },
+            detail: run.detail,
+            status: statusOf(run.detail, state),
+            isServerGone: state !== 'ok',
+            lastHeardAt,
           },
     );
   }
