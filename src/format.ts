@@ -83,7 +83,7 @@ export function formatTable(
 ): string {
   const rows = given.map((row) => row.map((cell) => printable(cell).replaceAll(/[\t\n]/g, ' ')));
   const isText = (column: number) => column === 0 || textColumns.includes(column);
-  const columns = rows[0].map((_, column) => rows.map((row) => row[column]));
+  const columns = rows[0]!.map((_, column) => rows.map((row) => row[column]));
   const widths = fittedWidths(
     columns.map((cells, column) => ({
       natural: longest(cells),
@@ -92,10 +92,10 @@ export function formatTable(
     width - indent.length,
   );
   const align = (text: string, column: number) =>
-    isText(column) ? text.padEnd(widths[column]) : text.padStart(widths[column]);
+    isText(column) ? text.padEnd(widths[column]!) : text.padStart(widths[column]!);
   return rows
     .flatMap((row) => {
-      const cells = row.map((cell, column) => folded(cell, widths[column]));
+      const cells = row.map((cell, column) => folded(cell, widths[column]!));
       return Array.from({ length: longest(cells) }, (_, line) =>
         (indent + cells.map((lines, column) => align(lines[line] ?? '', column)).join(GAP)).trimEnd(),
       );
@@ -115,10 +115,10 @@ function fittedWidths(
   const widths = columns.map(({ natural }) => natural);
   let excess = widths.reduce((sum, width) => sum + width, 0) + GAP.length * (widths.length - 1) - maxWidth;
   for (; excess > 0; excess--) {
-    const narrowed = widths.map((width, column) => (width > columns[column].least ? width : 0));
+    const narrowed = widths.map((width, column) => (width > columns[column]!.least ? width : 0));
     const widest = narrowed.indexOf(Math.max(...narrowed));
     if (narrowed[widest] === 0) break;
-    widths[widest]--;
+    widths[widest]!--;
   }
   return widths;
 }

@@ -71,9 +71,9 @@ export class FaultyLink {
   /** What arrives next, and when; null if nothing is held. */
   #next(): { readonly held: Held[]; readonly dueMs: number } | null {
     if (this.#busy.size === 0) return null;
-    const held = [...this.#busy].reduce((a, b) => (b[0].bytes < a[0].bytes ? b : a));
+    const held = [...this.#busy].reduce((a, b) => (b[0]!.bytes < a[0]!.bytes ? b : a));
     const carriedMs =
-      this.#share === 0 ? Number.POSITIVE_INFINITY : this.#servedMs + held[0].bytes / this.#share;
+      this.#share === 0 ? Number.POSITIVE_INFINITY : this.#servedMs + held[0]!.bytes / this.#share;
     return { held, dueMs: Math.min(carriedMs, this.#untilMs) };
   }
 

@@ -30,7 +30,7 @@ export class LinkLimit<T> {
   takeDue(): T[] {
     const now = this.#nowMs();
     let count = 0;
-    while (count < this.#queue.length && this.#queue[count].dueMs <= now) count++;
+    while (count < this.#queue.length && this.#queue[count]!.dueMs <= now) count++;
     return this.#queue.splice(0, count).map(({ item }) => item);
   }
 
@@ -38,6 +38,6 @@ export class LinkLimit<T> {
   get dueInMs(): number {
     return this.#queue.length === 0
       ? Number.POSITIVE_INFINITY
-      : Math.max(0, this.#queue[0].dueMs - this.#nowMs());
+      : Math.max(0, this.#queue[0]!.dueMs - this.#nowMs());
   }
 }

@@ -25,7 +25,7 @@ const LAST_RETRY_MS = 1000;
 
 const loaded = loadService('collectives', 'locmoe.collectives.v1.Collectives');
 const service = {
-  Pull: { ...withUndecodable(loaded.Pull), responseSerialize: (encoded: Buffer) => encoded },
+  Pull: { ...withUndecodable(loaded.Pull!), responseSerialize: (encoded: Buffer) => encoded },
 };
 
 interface Open {

@@ -160,7 +160,7 @@ export class RingRelay {
       let room = MAX_FRAME_PAYLOAD_BYTES;
       for (const pair of peer.outgoing) {
         if (!pair.aggregate || pair.waiting || pair.left === 0) continue;
-        if (pairs.length > 0 && pair.operation !== pairs[0].operation) continue;
+        if (pairs.length > 0 && pair.operation !== pairs[0]!.operation) continue;
         const count = sendable(pair, room);
         if (count === 0) continue;
         pairs.push(pair);
@@ -180,15 +180,15 @@ export class RingRelay {
     const sections: number[] = [];
     let total = 0;
     for (const [i, { source, destination, ring }] of pairs.entries()) {
-      sections.push(source, destination, ring.tail, counts[i]);
-      total += counts[i];
+      sections.push(source, destination, ring.tail, counts[i]!);
+      total += counts[i]!;
     }
-    const frame = openFrame(this.#segment.generation, pairs[0].operation, sections, total);
+    const frame = openFrame(this.#segment.generation, pairs[0]!.operation, sections, total);
     let at = 0;
     for (const [i, pair] of pairs.entries()) {
-      pair.ring.read(frame.payload.subarray(at, at + counts[i]), 0);
-      at += counts[i];
-      pair.left -= counts[i];
+      pair.ring.read(frame.payload.subarray(at, at + counts[i]!), 0);
+      at += counts[i]!;
+      pair.left -= counts[i]!;
       if (pair.ring.takeWantsSpace()) pair.producer.ring();
     }
     this.#framesSent++;

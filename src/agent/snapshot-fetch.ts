@@ -95,7 +95,7 @@ export interface FetchOptions {
 export async function fetchSnapshot(options: FetchOptions): Promise<FetchedFiles> {
   const { address, security, request, timeoutMs, signal } = options;
   const client = new Client(address, security.channelCredentials, security.clientOptions);
-  const { path: method, requestSerialize, responseDeserialize } = service.Fetch;
+  const { path: method, requestSerialize, responseDeserialize } = service.Fetch!;
   const call = client.makeServerStreamRequest<FetchRequest, FetchChunk>(
     method,
     requestSerialize,

@@ -92,7 +92,7 @@ export class TraceRecorder {
       const { words, upTo } = ring.take(taken, how);
       this.#taken[local] = upTo;
       if (words.length === 0) return [];
-      step = Math.min(step, words[FLIGHT.step]);
+      step = Math.min(step, words[FLIGHT.step]!);
       return [encodeChunk(node * workersPerNode + local, ring.names, words)];
     });
     const bytes = chunks.reduce((sum, chunk) => sum + chunk.length, 0);

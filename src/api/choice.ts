@@ -73,14 +73,14 @@ export class Choice implements Job {
   #logPrompt(log: TokenLog, hiddenSD: Float32Array): void {
     const { decoder, prompt, tokenizer } = this.#options;
     const { tokenIds } = this;
-    if (prompt.numImplicit === 0) log.add(tokenIds[0], null, true);
+    if (prompt.numImplicit === 0) log.add(tokenIds[0]!, null, true);
     const width = hiddenSD.length / tokenIds.length;
     const atOnce = Math.max(1, Math.floor(LOGITS_AT_ONCE / tokenizer.vocabSize));
     const last = tokenIds.length - 1;
     for (let begin = 0; begin < last; begin += atOnce) {
       const end = Math.min(last, begin + atOnce);
       decoder.logitsOf(hiddenSD.subarray(begin * width, end * width)).forEach((logits, i) => {
-        log.add(tokenIds[begin + i + 1], logits, true);
+        log.add(tokenIds[begin + i + 1]!, logits, true);
       });
     }
   }

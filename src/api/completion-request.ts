@@ -127,7 +127,7 @@ export function refusalOf({ issues: [issue] }: z.ZodError, ignored: object): Api
   const [field = ''] = issue.path;
   if (Object.hasOwn(ignored, field)) return invalid(String(field), 'this server does not support it');
   if (issue.code === 'unrecognized_keys')
-    return invalid(nameOf([...issue.path, issue.keys[0]]), 'this server does not have this field');
+    return invalid(nameOf([...issue.path, issue.keys[0]!]), 'this server does not have this field');
   return invalid(nameOf(issue.path), issue.message);
 }
 

@@ -33,7 +33,7 @@ export async function complete(
   signal: AbortSignal,
 ): Promise<Response> {
   const pieces = request.prompts.flatMap(() => Array.from({ length: request.numChoices }, (): Piece[] => []));
-  const choices = choicesOf(request, context, signal, (index, piece) => pieces[index].push(piece));
+  const choices = choicesOf(request, context, signal, (index, piece) => pieces[index]!.push(piece));
   context.scheduler.submit(choices);
   await Promise.all(choices.map(({ finished }) => finished));
   const { form } = request;

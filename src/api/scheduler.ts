@@ -114,7 +114,7 @@ export class Scheduler {
     const jobs: Job[] = [];
     let longest = 0;
     while (this.#waiting.length > 0 && this.#running.length + jobs.length < this.#options.maxBatch) {
-      const length = Math.max(longest, this.#waiting[0].tokenIds.length);
+      const length = Math.max(longest, this.#waiting[0]!.tokenIds.length);
       // Shorter prompts are filled up to the longest.
       if (jobs.length > 0 && length * (jobs.length + 1) > ROWS_AT_ONCE) break;
       longest = length;
@@ -127,14 +127,14 @@ export class Scheduler {
         jobs.map((job) => ({ ...job, maxTokens: Math.max(0, job.maxTokens - 1) })),
       );
       begun.forEach(({ sequence, hiddenSD }, i) => {
-        this.#guarded([jobs[i]], () => {
-          jobs[i].read(hiddenSD);
-          if (jobs[i].maxTokens === 0) {
-            jobs[i].end(null);
+        this.#guarded([jobs[i]!], () => {
+          jobs[i]!.read(hiddenSD);
+          if (jobs[i]!.maxTokens === 0) {
+            jobs[i]!.end(null);
             return;
           }
           const [logits] = this.#decoder.logitsOf(hiddenSD.subarray(-this.#hiddenSize));
-          const running = { job: jobs[i], sequence, token: 0 };
+          const running = { job: jobs[i]!, sequence, token: 0 };
           if (this.#takes(running, logits)) this.#running.push(running);
         });
       });
@@ -163,7 +163,7 @@ export class Scheduler {
         );
         running.forEach((each, i) => {
           this.#guarded([each.job], () => {
-            if (this.#takes(each, logits[i])) this.#running.push(each);
+            if (this.#takes(each, logits[i]!)) this.#running.push(each);
           });
         });
       },

@@ -43,9 +43,9 @@ export class TokenLog {
     }
     const logSum = logSumExp(logits);
     const top = this.#numTop === 0 ? [] : likeliest(logits, Math.min(this.#numTop, logits.length));
-    token_logprobs.push(logits[tokenId] - logSum);
+    token_logprobs.push(logits[tokenId]! - logSum);
     top_logprobs.push(
-      Object.fromEntries([...top, tokenId].map((id) => [this.#name(id), logits[id] - logSum])),
+      Object.fromEntries([...top, tokenId].map((id) => [this.#name(id), logits[id]! - logSum])),
     );
   }
 

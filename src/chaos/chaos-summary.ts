@@ -16,7 +16,7 @@ export function chaosSummary(
       ': ',
     ),
     recoveries(injected, journal),
-    `checked: ${checked.map((name) => `${name} ${INVARIANTS[name].promise}`).join('; ')}`,
+    `checked: ${checked.map((name) => `${name} ${INVARIANTS[name]!.promise}`).join('; ')}`,
     ...(violations.length === 0 ? ['no invariant is broken'] : violations.map((each) => `BROKEN ${each}`)),
   ];
 }

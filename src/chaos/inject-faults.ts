@@ -45,7 +45,7 @@ export async function injectFaults(run: LiveRun, options: ChaosOptions): Promise
     const training = await run.untilTraining(RECOVERY_MS, signal, comesBack);
     if (training === null) return injected;
     const fault = pick(faults, draw('fault')) ?? '';
-    const planned = FAULTS[fault].plan({ run, processes: training.processes, draw });
+    const planned = FAULTS[fault]!.plan({ run, processes: training.processes, draw });
     if (typeof planned === 'string') {
       say(`${fault}: left out: ${planned}`);
       continue;

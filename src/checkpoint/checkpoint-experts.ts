@@ -38,7 +38,7 @@ export class CheckpointExperts implements ExpertStorage {
 
   /** @throws TrainerError `BAD_CHECKPOINT` if it holds NaN or infinity; `NO_RESOURCE` if the disk fails */
   read(expert: number, [values]: readonly Float32Array[]): void {
-    const [name, tensors] = this.#experts[expert];
+    const [name, tensors] = this.#experts[expert]!;
     let begin = 0;
     for (const floats of tensors) {
       const into = values.subarray(begin, begin + floats.length);

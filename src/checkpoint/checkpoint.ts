@@ -65,7 +65,7 @@ export function openCheckpoint(folder: string): Checkpoint {
   };
   const locate: Checkpoint['locate'] = (name, shape) => {
     if (!Object.hasOwn(manifest.tensors, name)) throw bad(`checkpoint ${folder} has no tensor ${name}`);
-    const { path, tensors } = headerOf(manifest.tensors[name]);
+    const { path, tensors } = headerOf(manifest.tensors[name]!);
     const entry = tensors.get(name);
     if (entry === undefined) throw bad(`${path} is damaged: there is no tensor ${name}`);
     if (entry.dtype !== 'F32') throw bad(`checkpoint ${folder}: tensor ${name} is not of type F32`);
@@ -81,7 +81,7 @@ export function openCheckpoint(folder: string): Checkpoint {
     locate,
     read(name, shape) {
       const { path } = locate(name, shape);
-      const data = readTensor(headerOf(manifest.tensors[name]), name).data as Float32Array;
+      const data = readTensor(headerOf(manifest.tensors[name]!), name).data as Float32Array;
       const at = firstNotFinite(data);
       if (at >= 0) throw bad(`${path}: tensor ${name} holds ${data[at]} at element ${at}`);
       return data;
@@ -172,7 +172,7 @@ class PassedOver {
   get all(): TrainerError {
     const { length } = this.folders;
     return bad(
-      `none of the ${length} checkpoints in ${dirname(this.folders[0])} can be loaded: ${this.#problems.join('; ')}`,
+      `none of the ${length} checkpoints in ${dirname(this.folders[0]!)} can be loaded: ${this.#problems.join('; ')}`,
     );
   }
 }
@@ -264,7 +264,7 @@ export async function verifiedAside(folder: string): Promise<Checkpoint> {
     const { manifest } = checkpoint;
     for (const file of Object.keys(manifest.files)) {
       const path = join(folder, file);
-      assertHash(path, manifest.files[file].sha256, (await digestFileAside(path)).sha256);
+      assertHash(path, manifest.files[file]!.sha256, (await digestFileAside(path)).sha256);
       if (file.endsWith('.safetensors')) checkedHeader(folder, manifest, file);
     }
     return checkpoint;
@@ -288,7 +288,7 @@ function checkedHeader(folder: string, manifest: Manifest, file: string): Safete
 
 function verifyHash(folder: string, manifest: Manifest, file: string): void {
   const path = join(folder, file);
-  assertHash(path, manifest.files[file].sha256, digestFile(path).sha256);
+  assertHash(path, manifest.files[file]!.sha256, digestFile(path).sha256);
 }
 
 function assertHash(path: string, expected: string, actual: string): void {

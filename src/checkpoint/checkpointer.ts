@@ -151,7 +151,7 @@ export function writeManifestOf(
     generation,
     config,
     world,
-    tokenizerSha256: files[TOKENIZER_FILE].sha256,
+    tokenizerSha256: files[TOKENIZER_FILE]!.sha256,
     data: { nextStep: step },
     metrics,
     files,

@@ -65,7 +65,7 @@ export class ExpertFile implements ExpertStorage {
 
   write(expert: number, from: readonly Float32Array[]): void {
     if (this.#isHeld[expert] === 1) {
-      this.#place[expert] = 1 - this.#place[expert];
+      this.#place[expert] = 1 - this.#place[expert]!;
       this.#isHeld[expert] = 0;
     }
     this.#access(() => from.forEach((array, i) => void this.#writeArray(this.#positionOf(expert, i), array)));
@@ -102,7 +102,7 @@ export class ExpertFile implements ExpertStorage {
   }
 
   #positionOf(expert: number, array: number): number {
-    const record = NUM_PLACES * expert + this.#place[expert];
+    const record = NUM_PLACES * expert + this.#place[expert]!;
     return record * this.#recordBytes + array * FLOAT_BYTES * this.#options.expertSize;
   }
 

@@ -34,7 +34,7 @@ export function inheritedValues(
   const added = new Float32Array(values.length);
   // By the name of the expert: the same in every layout.
   new CounterRandom(seed, `inherit.${name}`).fillNormal(added, noise * rootMeanSquare(values));
-  return values.map((value, i) => value + added[i]);
+  return values.map((value, i) => value + added[i]!);
 }
 
 function rootMeanSquare(values: Float32Array): number {

@@ -195,13 +195,13 @@ function checkEntry(path: string, name: string, entry: unknown, dataStart: numbe
   if (typeof dtype !== 'string' || !Object.hasOwn(ARRAYS, dtype))
     throw fail(`type ${JSON.stringify(dtype)} is not one of ${Object.keys(ARRAYS).join(', ')}`);
   if (!isSizes(shape)) throw fail(`shape ${JSON.stringify(shape)} is not a list of sizes`);
-  if (!isSizes(offsets) || offsets.length !== 2 || offsets[0] > offsets[1])
+  if (!isSizes(offsets) || offsets.length !== 2 || offsets[0]! > offsets[1]!)
     throw fail(`data_offsets ${JSON.stringify(offsets)} are not [begin, end]`);
   const expected = numElements(shape) * ARRAYS[dtype as Dtype].BYTES_PER_ELEMENT;
-  const actual = offsets[1] - offsets[0];
+  const actual = offsets[1]! - offsets[0]!;
   if (expected !== actual)
     throw fail(`${dtype} of shape [${shape}] takes ${expected} bytes, its data_offsets span ${actual}`);
-  return { dtype: dtype as Dtype, shape, begin: dataStart + offsets[0], end: dataStart + offsets[1] };
+  return { dtype: dtype as Dtype, shape, begin: dataStart + offsets[0]!, end: dataStart + offsets[1]! };
 }
 
 function checkCoverage(

@@ -70,11 +70,11 @@ function reportsOf(dataset: Dataset, config: RunConfig): DomainReport[] {
   return readIndex(dataset.dir).domains.map((entry, id): DomainReport => {
     const splitOf = (split: Split): SplitReport => ({
       ...entry[split],
-      sequences: sequencesOf(dataset.domains[id][split], dataset.endOfText, model.seqLen).count,
+      sequences: sequencesOf(dataset.domains[id]![split], dataset.endOfText, model.seqLen).count,
     });
     const splits = { train: splitOf('train'), validation: splitOf('validation') };
-    const ids = sampleIds(dataset.domains[id].train.ids, dataset.endOfText);
-    const sequences = (numStepsOf(config) * train.globalBatch * weights[id]) / totalWeight;
+    const ids = sampleIds(dataset.domains[id]!.train.ids, dataset.endOfText);
+    const sequences = (numStepsOf(config) * train.globalBatch * weights[id]!) / totalWeight;
     const total = (field: 'bytes' | 'tokens') => entry.train[field] + entry.validation[field];
     return {
       ...entry,

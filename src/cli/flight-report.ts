@@ -119,20 +119,20 @@ function merge(
 ): MergedOperation {
   const entries = [...ofRank].sort(([, a], [, b]) => a.startMs - b.startMs);
   const operations = entries.map(([, operation]) => operation);
-  const [lastRank, lastOperation] = entries[entries.length - 1];
+  const [lastRank, lastOperation] = entries[entries.length - 1]!;
   const isComplete = entries.length === ranks.length;
   const hasEnded = isComplete && operations.every(({ endMs }) => endMs !== null);
   const inOrder = (list: number[]) => list.sort((a, b) => a - b);
   return {
     sequence,
-    operation: operations[0],
+    operation: operations[0]!,
     entered: inOrder(entries.map(([rank]) => rank)),
     left: inOrder(entries.filter(([, { endMs }]) => endMs !== null).map(([rank]) => rank)),
     missing: ranks
       .filter(({ rank, last }) => !ofRank.has(rank) && (last?.sequence ?? 0) < sequence)
       .map(({ rank }) => rank),
     differing: differing(entries),
-    last: isComplete ? { rank: lastRank, lateMs: lastOperation.startMs - operations[0].startMs } : null,
+    last: isComplete ? { rank: lastRank, lateMs: lastOperation.startMs - operations[0]!.startMs } : null,
     tookMs: hasEnded ? Math.max(...operations.map(({ endMs }) => endMs ?? 0)) - lastOperation.startMs : null,
   };
 }
@@ -175,7 +175,7 @@ function findOddRanks(ranks: readonly LoneRank[], operations: readonly MergedOpe
   const wanted = suspects.flatMap(({ waitingFor }) => (waitingFor === null ? [] : [waitingFor]));
   const unknown = [...new Set(wanted.filter((rank) => !known.has(rank)))];
   if (unknown.length > 0) return unknown.sort((a, b) => a - b);
-  if (suspects.length === 1) return [suspects[0].rank];
+  if (suspects.length === 1) return [suspects[0]!.rank];
   const votes = (rank: number) => wanted.filter((other) => other === rank).length;
   const most = Math.max(0, ...wanted.map(votes));
   return most > 1 ? [...new Set(wanted.filter((rank) => votes(rank) === most))].sort((a, b) => a - b) : [];

@@ -131,8 +131,8 @@ function nextCommands(
   return [
     ...looks,
     [
-      ...['generate', ...from, '--domain', domains[0].name, '--prompt'],
-      domains[0].train.marks === null ? 'The' : 'Your question',
+      ...['generate', ...from, '--domain', domains[0]!.name, '--prompt'],
+      domains[0]!.train.marks === null ? 'The' : 'Your question',
     ],
     ['eval', ...from],
     ['train', '--resume', run, ...(end === null ? [] : ['--set', end.remedy])],
@@ -163,7 +163,7 @@ function validationTable({ domains }: ValidationReport, dataset: Dataset): strin
 function loadTable(layers: readonly LayerTotals[]): string {
   const shareOf = (count: number, kept: readonly number[]) =>
     `${((100 * count) / kept.reduce((sum, each) => sum + each, 0)).toFixed(1)} %`;
-  const experts = layers[0].kept.map((_, expert) => `e${expert}`);
+  const experts = layers[0]!.kept.map((_, expert) => `e${expert}`);
   if (experts.length <= MAX_EXPERT_COLUMNS)
     return formatTable([
       ['', ...experts],

@@ -5,7 +5,7 @@ import { TrainerError } from '../errors.js';
 const NODE_VERSIONS: readonly string[] = ['20', '22'];
 
 export function isSupportedNode(): boolean {
-  return NODE_VERSIONS.includes(process.versions.node.split('.')[0]);
+  return NODE_VERSIONS.includes(process.versions.node.split('.')[0]!);
 }
 
 /**

@@ -38,10 +38,10 @@ export function allGather<Values extends GatheredArray>(
   transport.transfer(
     { kind: 'all-gather', purpose, layer },
     peers.map((to) => ({ to, parts: [own] })),
-    peers.map((from) => ({ from, parts: [bytesOfRank[from]] })),
+    peers.map((from) => ({ from, parts: [bytesOfRank[from]!] })),
     { aggregate: true },
   );
-  bytesOfRank[rank].set(own);
+  bytesOfRank[rank]!.set(own);
   return bytesOfRank.map(({ byteOffset }) => viewLike(mine, all, byteOffset));
 }
 

@@ -164,7 +164,7 @@ function buffersOfBlock(index: number, { topology }: Transport): Buffers {
   return {
     floats(i, length) {
       floatsOfBlocks[first + i] ??= new Float32Array(SLICE_FLOATS);
-      return floatsOfBlocks[first + i].subarray(0, length);
+      return floatsOfBlocks[first + i]!.subarray(0, length);
     },
     pairs(i, length) {
       const place = 2 * first + i;

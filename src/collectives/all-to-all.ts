@@ -52,11 +52,11 @@ export function startForm(
   );
   const pending = transport.start(
     operation,
-    peers.map((to) => ({ to, parts: sends[to] })),
-    peers.map((from) => ({ from, parts: receives[from] })),
+    peers.map((to) => ({ to, parts: sends[to]! })),
+    peers.map((from) => ({ from, parts: receives[from]! })),
     { aggregate: aggregate && reach !== 'node' },
   );
-  if (reach !== 'other nodes') copyToSelf(sends[topology.rank], receives[topology.rank], operation);
+  if (reach !== 'other nodes') copyToSelf(sends[topology.rank]!, receives[topology.rank]!, operation);
   return pending;
 }
 
@@ -72,7 +72,7 @@ function copyToSelf(from: readonly Uint8Array[], to: readonly Uint8Array[], oper
   let offset = 0;
   for (const part of from) {
     for (let done = 0; done < part.length; ) {
-      const target = to[index];
+      const target = to[index]!;
       const count = Math.min(part.length - done, target.length - offset);
       target.set(part.subarray(done, done + count), offset);
       done += count;

@@ -65,7 +65,7 @@ export class ControlBlock {
   }
 
   beat(): void {
-    this.#words[this.#base + CONTROL.heartbeat]++;
+    this.#words[this.#base + CONTROL.heartbeat]!++;
   }
 
   startOperation(operation: Operation, sequence: number): void {
@@ -98,30 +98,30 @@ export class ControlBlock {
   get progress(): RankProgress {
     const words = this.#words;
     const base = this.#base;
-    const sequence = words[base + CONTROL.sequence] >>> 0;
-    const waitingFor = words[base + CONTROL.waitingFor];
-    const layer = words[base + CONTROL.layer];
+    const sequence = words[base + CONTROL.sequence]! >>> 0;
+    const waitingFor = words[base + CONTROL.waitingFor]!;
+    const layer = words[base + CONTROL.layer]!;
     const purposeAt = (base + CONTROL.purpose) * 4;
     const purpose = Buffer.from(
-      this.#bytes.subarray(purposeAt, purposeAt + words[base + CONTROL.purposeBytes]),
+      this.#bytes.subarray(purposeAt, purposeAt + words[base + CONTROL.purposeBytes]!),
     ).toString();
     return {
       pid: this.pid,
-      step: words[base + CONTROL.step],
-      phase: PHASES[words[base + CONTROL.phase]] ?? 'starting',
-      heartbeat: words[base + CONTROL.heartbeat] >>> 0,
+      step: words[base + CONTROL.step]!,
+      phase: PHASES[words[base + CONTROL.phase]!] ?? 'starting',
+      heartbeat: words[base + CONTROL.heartbeat]! >>> 0,
       operation:
         sequence === 0
           ? null
           : {
               sequence,
-              kind: KIND_OF_CODE[words[base + CONTROL.kind]],
+              kind: KIND_OF_CODE[words[base + CONTROL.kind]!]!,
               purpose,
               layer: layer < 0 ? undefined : layer,
               active: words[base + CONTROL.active] === 1,
-              startedAt: this.#startedAt[0],
+              startedAt: this.#startedAt[0]!,
               waitingFor: waitingFor < 0 ? null : waitingFor,
-              stalledMs: words[base + CONTROL.stalledMs],
+              stalledMs: words[base + CONTROL.stalledMs]!,
             },
     };
   }

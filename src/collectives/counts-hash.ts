@@ -7,6 +7,6 @@ const PRIME = 0x01000193;
  */
 export function hashCounts(lists: Iterable<ArrayLike<number>>): number {
   let hash = OFFSET_BASIS;
-  for (const list of lists) for (let i = 0; i < list.length; i++) hash = Math.imul(hash ^ list[i], PRIME);
+  for (const list of lists) for (let i = 0; i < list.length; i++) hash = Math.imul(hash ^ list[i]!, PRIME);
   return hash >>> 0 || 1;
 }

@@ -93,7 +93,7 @@ export class FlightRing {
   /** The ring may have gone round since a long span began. */
   #set(ticket: number, field: number, value: number): void {
     const slot = this.#slotOf(ticket);
-    if (this.#words[slot + FLIGHT.ticket] >>> 0 === ticket) this.#floats[(slot + field) >> 1] = value;
+    if (this.#words[slot + FLIGHT.ticket]! >>> 0 === ticket) this.#floats[(slot + field) >> 1] = value;
   }
 
   /** Records the arrival of the first byte of another rank. */
@@ -114,7 +114,7 @@ export class FlightRing {
    */
   wait(ticket: number, waitMs: number, endMs: number, waitedFor: number): void {
     const slot = this.#slotOf(ticket);
-    if (this.#words[slot + FLIGHT.ticket] >>> 0 !== ticket) return;
+    if (this.#words[slot + FLIGHT.ticket]! >>> 0 !== ticket) return;
     this.#words[slot + FLIGHT.waitedFor] = waitedFor + 1;
     this.#set(ticket, FLIGHT.waitMs, waitMs);
     this.#set(ticket, FLIGHT.waitEndMs, endMs);
@@ -135,7 +135,7 @@ export class FlightRing {
 
   #addName(name: string): number {
     const count = this.#base + FLIGHT_HEAD.numNames;
-    const code = this.#words[count];
+    const code = this.#words[count]!;
     if (code === FLIGHT_NAMES)
       throw new TrainerError('INTERNAL', `"${name}" is one name of operations more than ${FLIGHT_NAMES}`);
     const text = encodePurpose(name);
@@ -150,7 +150,7 @@ export class FlightRing {
   get names(): string[] {
     return Array.from({ length: Atomics.load(this.#words, this.#base + FLIGHT_HEAD.numNames) }, (_, code) => {
       const at = this.#base + FLIGHT_HEAD.names + code * FLIGHT_HEAD.nameWords;
-      return Buffer.from(this.#bytes.subarray((at + 1) * 4, (at + 1) * 4 + this.#words[at])).toString(
+      return Buffer.from(this.#bytes.subarray((at + 1) * 4, (at + 1) * 4 + this.#words[at]!)).toString(
         'latin1',
       );
     });
@@ -186,7 +186,7 @@ export class FlightRing {
     const { words } = this.take(newest > FLIGHT_SLOTS ? newest - FLIGHT_SLOTS : 0, { all: true });
     const floats = new Float64Array(words.buffer, words.byteOffset, words.length >> 1);
     return Array.from({ length: words.length / FLIGHT.words }, (_, i) =>
-      readSlot(words, floats, i * FLIGHT.words, (code) => names[code]),
+      readSlot(words, floats, i * FLIGHT.words, (code) => names[code]!),
     );
   }
 }

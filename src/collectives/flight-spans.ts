@@ -43,7 +43,7 @@ export class FlightSpans implements SpanRecorder {
   end(): void {
     const now = this.#epochMs + performance.now();
     this.#endCurrent(now);
-    if (this.#depth > 0) this.#ring.end(this.#open[--this.#depth], now);
+    if (this.#depth > 0) this.#ring.end(this.#open[--this.#depth]!, now);
   }
 
   #endCurrent(now: number): void {

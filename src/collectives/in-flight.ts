@@ -30,7 +30,7 @@ export class InFlight implements PendingTransfer {
   /** The rank that alone is still waited for; -1 for several. */
   get lastPeer(): number {
     const missing = this.incoming.length > 0 ? this.incoming : this.outgoing;
-    return missing.length === 1 ? missing[0].peer : -1;
+    return missing.length === 1 ? missing[0]!.peer : -1;
   }
 
   finish(): void {

@@ -54,7 +54,7 @@ function decodeHeader(bytes: Uint8Array): MessageHeader {
   return {
     sequence: view.getUint32(0, true),
     totalBytes: view.getUint32(4, true),
-    kind: KIND_OF_CODE[view.getUint8(8)],
+    kind: KIND_OF_CODE[view.getUint8(8)]!,
     aggregate: view.getUint8(9) === 1,
     layer: layer === NO_LAYER ? undefined : layer,
     step: view.getUint32(12, true),
@@ -96,7 +96,7 @@ class PartCursor {
   advance(move: (part: Uint8Array, from: number) => number): number {
     let total = 0;
     while (this.bytesLeft > 0) {
-      const part = this.#parts[this.#index];
+      const part = this.#parts[this.#index]!;
       if (this.#offset === part.length) {
         this.#index++;
         this.#offset = 0;

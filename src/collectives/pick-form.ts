@@ -35,11 +35,11 @@ export function pickForm(transport: Transport, bytesPerPair: number): FormChoice
   const mine = [medianOf('hierarchical'), medianOf('flat')];
   const [hierarchical, flat] = slowestOfRanks(transport, mine, 'pick exchange');
   const ms = { hierarchical, flat };
-  return { form: ms.flat < FASTER * ms.hierarchical ? 'flat' : 'hierarchical', ms };
+  return { form: ms.flat! < FASTER * ms.hierarchical! ? 'flat' : 'hierarchical', ms };
 }
 
 /** Element-wise maximum over all ranks. A collective. */
 export function slowestOfRanks(transport: Transport, mine: readonly number[], purpose: string): number[] {
   const ofRanks = allGather(transport, { mine: Float64Array.from(mine), purpose });
-  return mine.map((_, i) => Math.max(...ofRanks.map((numbers) => numbers[i])));
+  return mine.map((_, i) => Math.max(...ofRanks.map((numbers) => numbers[i]!)));
 }

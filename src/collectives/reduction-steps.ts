@@ -47,7 +47,7 @@ export function* sumDirectly(
   yield transport.start(
     operation,
     peers.map((to) => ({ to, parts })),
-    peers.map((from, i) => ({ from, parts: [arrivals[i].bytes] })),
+    peers.map((from, i) => ({ from, parts: [arrivals[i]!.bytes] })),
     { aggregate },
   );
   for (const { finish } of arrivals) finish();
@@ -70,7 +70,7 @@ function* reduceScatter(
   yield transport.start(
     operation,
     peers.map((to) => ({ to, parts: [leave(slice(data, members.indexOf(to), members.length))] })),
-    peers.map((from, i) => ({ from, parts: [arrivals[i].bytes] })),
+    peers.map((from, i) => ({ from, parts: [arrivals[i]!.bytes] })),
   );
   for (const { finish } of arrivals) finish();
   if (index >= 0) sumInOrder(mine, theirs, rank, members);
@@ -103,7 +103,7 @@ function* gatherSlices(
   yield transport.start(
     operation,
     peers.map((to) => ({ to, parts: mine })),
-    peers.map((from, i) => ({ from, parts: [arrivals[i].bytes] })),
+    peers.map((from, i) => ({ from, parts: [arrivals[i]!.bytes] })),
   );
   for (const { finish } of arrivals) finish();
 }

@@ -83,7 +83,7 @@ export class ShmSegment {
     const header = mapFile(path, 4096);
     const words = new Int32Array(header.buffer);
     const found = { magic: Atomics.load(words, HEADER.magic), version: words[HEADER.version] };
-    const shape: SegmentShape = { ...place, ringBytes: words[HEADER.ringBytes] };
+    const shape: SegmentShape = { ...place, ringBytes: words[HEADER.ringBytes]! };
     const wanted = [generation, place.node, place.numNodes, place.workersPerNode];
     const actual = [HEADER.generation, HEADER.node, HEADER.numNodes, HEADER.workersPerNode].map(
       (i) => words[i],
@@ -109,16 +109,16 @@ export class ShmSegment {
    * monotonic clock, and gives ms since 1970.
    */
   get monotonicEpochMs(): number {
-    return this.#epoch[0];
+    return this.#epoch[0]!;
   }
 
   /** As `monotonicEpochMs`, but to be added to this process's `performance.now()`. */
   get epochMs(): number {
-    return this.#epoch[0] + monotonicMs() - performance.now();
+    return this.#epoch[0]! + monotonicMs() - performance.now();
   }
 
   get generation(): number {
-    return this.#words[HEADER.generation];
+    return this.#words[HEADER.generation]!;
   }
 
   /** The ring from rank `source` to rank `destination`; at least one is on this node. */
@@ -165,7 +165,7 @@ export class ShmSegment {
     if (Atomics.load(this.#words, HEADER.abort) === 0) return null;
     const { offset } = ABORT_REASON;
     return Buffer.from(
-      this.#bytes.subarray(offset, offset + this.#words[HEADER.abortReasonBytes]),
+      this.#bytes.subarray(offset, offset + this.#words[HEADER.abortReasonBytes]!),
     ).toString();
   }
 

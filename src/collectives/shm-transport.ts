@@ -255,7 +255,7 @@ export class ShmTransport implements Transport {
     this.#bell.arm(allSmall ? incoming.length : 1);
     for (const { ring } of outgoing) ring.setWantsSpace(true);
     for (const { ring } of incoming) ring.setWantsData(true);
-    this.#control.waitFor((incoming[0] ?? outgoing[0]).peer, stalledMs);
+    this.#control.waitFor((incoming[0] ?? outgoing[0]!).peer, stalledMs);
     const canMove =
       outgoing.some(({ ring }) => ring.writable > 0) || incoming.some(({ ring }) => ring.readable > 0);
     if (!canMove) this.#bell.wait(seen, WAIT_SLICE_MS);

@@ -32,16 +32,16 @@ export function treeSum(target: Float32Array, inputs: readonly Float32Array[]): 
   if (inputs.length > pieces.arrays.length) pieces = new FlatArrays(PIECE_FLOATS, inputs.length);
   for (let begin = 0; begin < target.length; begin += PIECE_FLOATS) {
     const end = Math.min(target.length, begin + PIECE_FLOATS);
-    for (let i = 0; i < inputs.length; i++) pieces.arrays[i].set(inputs[i].subarray(begin, end));
+    for (let i = 0; i < inputs.length; i++) pieces.arrays[i]!.set(inputs[i]!.subarray(begin, end));
     addRange(0, inputs.length, FLOATS_OF_VECTOR * Math.ceil((end - begin) / FLOATS_OF_VECTOR));
-    target.set(pieces.arrays[0].subarray(0, end - begin), begin);
+    target.set(pieces.arrays[0]!.subarray(0, end - begin), begin);
   }
 }
 
 /** Leaves the sum of `count` pieces in the first one. */
 function addRange(from: number, count: number, numFloats: number): void {
   if (count === 1) return;
-  const start = (i: number) => pieces.arrays[from + i].byteOffset;
+  const start = (i: number) => pieces.arrays[from + i]!.byteOffset;
   if (count === 4) {
     const starts = { out: start(0), a: start(0), b: start(1), c: start(2), d: start(3) };
     addFour.run(pieces.memory, numFloats, starts, {});

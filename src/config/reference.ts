@@ -21,13 +21,13 @@ export function editorSchema(): JsonSchema {
   const { domains, sources } = objectAt(schema, 'data');
   const source = sources.additionalProperties as JsonSchema;
   // Files may be one word, and stand in the list of domains: config/named-sources.ts resolves both.
-  const files = objectAt(source).files;
+  const files = objectAt(source).files!;
   (source.properties as Record<string, JsonSchema>).files = {
     description: files.description,
     anyOf: [{ type: 'string', minLength: 1 }, files],
   } as JsonSchema;
   // config/named-tokenizer.ts fills it in.
-  const model = (schema.properties as Record<string, JsonSchema>).model;
+  const model = (schema.properties as Record<string, JsonSchema>).model!;
   const { vocabSize } = objectAt(model);
   const { description, ...size } = vocabSize;
   (model.properties as Record<string, JsonSchema>).vocabSize = {
@@ -59,7 +59,7 @@ function namedEntries({ additionalProperties }: JsonSchema): JsonSchema {
 
 function objectAt(schema: JsonSchema, section?: string): Record<string, JsonSchema> {
   const properties = schema.properties as Record<string, JsonSchema>;
-  return section === undefined ? properties : objectAt(properties[section]);
+  return section === undefined ? properties : objectAt(properties[section]!);
 }
 
 /** No editor has to be told that integers end at 2^53. */

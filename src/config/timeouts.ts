@@ -121,9 +121,9 @@ export function timeoutProblem(cluster: Pick<ClusterConfig, 'collectiveTimeoutS'
   ];
   for (const chain of [workers, nodes])
     for (const [i, [what, ms]] of chain.entries())
-      if (i > 0 && ms <= chain[i - 1][1])
+      if (i > 0 && ms <= chain[i - 1]![1])
         return (
-          `${cluster.collectiveTimeoutS} s is too short: ${chain[i - 1][0]} (${chain[i - 1][1] / 1000} s) would not ` +
+          `${cluster.collectiveTimeoutS} s is too short: ${chain[i - 1]![0]} (${chain[i - 1]![1] / 1000} s) would not ` +
           `come before ${what} (${ms / 1000} s)`
         );
   return null;

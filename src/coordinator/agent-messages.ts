@@ -88,7 +88,7 @@ export class AgentEventRules {
     const states: readonly StateKind[] = MAY_COME_IN[kind];
     if (BEFORE.includes(state) && !states.includes(state))
       throw badMessage(`\`${kind}\` while the run is ${state}`);
-    assertFits(this.#schemas[node][kind], (event as Record<EventKind, unknown>)[kind], `\`${kind}\``);
+    assertFits(this.#schemas[node]![kind], (event as Record<EventKind, unknown>)[kind], `\`${kind}\``);
   }
 }
 

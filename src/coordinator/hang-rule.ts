@@ -22,7 +22,7 @@ export function findHangs(ranks: readonly RankView[], { stoppedMs, hangMs, start
   return living.flatMap((each): Hang[] => {
     const { rank, node, idleMs } = each;
     const others = waiting.filter((other) => other.rank !== rank && waitsFor(other, each));
-    const missed = others.length === 0 ? '' : `; ${describeMissing(others[0], living)}`;
+    const missed = others.length === 0 ? '' : `; ${describeMissing(others[0]!, living)}`;
     if (each.stoppedMs >= stoppedMs)
       return [{ rank, node, reason: `has been stopped (SIGSTOP) for ${inS(each.stoppedMs)}${missed}` }];
     const isAlone = idleMs >= startMs && !QUIET_PHASES.includes(each.phase);

@@ -32,7 +32,7 @@ export function addCoordinatorService(server: grpc.Server, leader: RunLeader): C
   const streams = new LogStreams(new RunLogReader(logFolder(identity.runId, logs.directory)));
   const service = loadService('coordinator', 'locmoe.coordinator.v1.Coordinator');
   server.addService(
-    { ...service, Session: withUndecodable(service.Session) },
+    { ...service, Session: withUndecodable(service.Session!) },
     {
       Join: unary((request: JoinRequest): JoinReply => leader.current.join(request)),
       GetStatus: unary((): StatusReply => leader.current.status()),

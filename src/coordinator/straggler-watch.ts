@@ -30,7 +30,7 @@ export class StragglerWatch {
   /** Looks at the last steps; call it after each one. */
   check(step: number): void {
     const own = this.options.speeds.last(WINDOW_STEPS);
-    if (own.length < 2 || own[0].length < WINDOW_STEPS) return;
+    if (own.length < 2 || own[0]!.length < WINDOW_STEPS) return;
     const typical = own.map((times) => typicalMs(times, ({ wallMs }) => wallMs));
     for (const [rank, ms] of typical.entries()) {
       const othersMs = medianOfOthers(typical, rank);
@@ -55,13 +55,13 @@ export class StragglerWatch {
     own: readonly OwnTime[][],
   ): void {
     const cpu = own.map((times) => typicalMs(times, ({ cpuMs }) => cpuMs));
-    const hasMoreWork = cpu[rank] >= WELL_RATIO * medianOfOthers(cpu, rank);
+    const hasMoreWork = cpu[rank]! >= WELL_RATIO * medianOfOthers(cpu, rank);
     this.options.logger.warn(
       { rank, ms, othersMs, cpuMs: cpu[rank] },
       `${this.#nameOf(rank)} takes ${ratio.toFixed(1)} times as long as the others: ${inMs(ms)} against ${inMs(othersMs)} of its own in each of the last ${WINDOW_STEPS} steps; ` +
         (hasMoreWork
-          ? `it computes for ${inMs(cpu[rank])}: its processor is slower, or its experts get more tokens`
-          : `it computes for only ${inMs(cpu[rank])}: it is stopped now and then (SIGSTOP), or waits for memory or a disk`),
+          ? `it computes for ${inMs(cpu[rank]!)}: its processor is slower, or its experts get more tokens`
+          : `it computes for only ${inMs(cpu[rank]!)}: it is stopped now and then (SIGSTOP), or waits for memory or a disk`),
     );
   }
 
@@ -82,7 +82,7 @@ function typicalMs(times: readonly OwnTime[], of: (time: OwnTime) => number): nu
 
 function medianOfOthers(values: readonly number[], rank: number): number {
   const others = values.filter((_, other) => other !== rank).sort((a, b) => a - b);
-  return (others[(others.length - 1) >> 1] + others[others.length >> 1]) / 2;
+  return (others[(others.length - 1) >> 1]! + others[others.length >> 1]!) / 2;
 }
 
 function inMs(ms: number): string {

@@ -41,6 +41,6 @@ export class Throughput {
 
   #windowS(): number {
     if (this.#steps.length < 2) return 0;
-    return (this.#steps.at(-1)!.atMs - this.#steps[0].atMs) / 1000;
+    return (this.#steps.at(-1)!.atMs - this.#steps[0]!.atMs) / 1000;
   }
 }

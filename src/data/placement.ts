@@ -15,11 +15,11 @@ export function assignToRanks(domains: readonly number[], homes: HomeRanks, worl
   const rankOfSequence = new Int32Array(domains.length).fill(-1);
   for (const place of [(domain: number) => homes[domain], () => everyRank])
     domains.forEach((domain, sequence) => {
-      if (rankOfSequence[sequence] >= 0) return;
-      const rank = place(domain).reduce((best, each) => (room[each] > room[best] ? each : best));
+      if (rankOfSequence[sequence]! >= 0) return;
+      const rank = place(domain).reduce((best, each) => (room[each]! > room[best]! ? each : best));
       if (room[rank] === 0) return;
       rankOfSequence[sequence] = rank;
-      room[rank]--;
+      room[rank]!--;
     });
   return rankOfSequence;
 }

@@ -21,7 +21,7 @@ export function baselinesOf(questions: readonly Question[]): Baselines {
   );
   return {
     chance,
-    majority: { letter: LETTERS[most], score: counts[most] / n },
+    majority: { letter: LETTERS[most]!, score: counts[most]! / n },
     firstLongest: longest.length / n,
   };
 }

@@ -103,7 +103,7 @@ function itemsOf(places: readonly Place[], domain: number, random: CounterRandom
   return places.flatMap(({ begin, contextIds, continuation }) => {
     const others = new Map<string, readonly number[]>();
     for (let tries = 0; tries < MAX_DRAWS && others.size < NUM_CHOICES - 1; tries++) {
-      const other = places[draw(places.length)].continuation;
+      const other = places[draw(places.length)]!.continuation;
       if (`${other}` !== `${continuation}`) others.set(`${other}`, other);
     }
     if (others.size < NUM_CHOICES - 1) return [];
@@ -143,7 +143,7 @@ async function answersTo(scorer: Scorer, items: readonly ClozeItem[]): Promise<C
     const isBest = (scores: readonly number[]) => Number(indexOfMost(scores) === item.answer);
     const metrics = {
       acc: isBest(own.map(({ sum }) => sum)),
-      acc_mutual_info: isBest(own.map(({ sum }, k) => sum - unconditional[k].sum)),
+      acc_mutual_info: isBest(own.map(({ sum }, k) => sum - unconditional[k]!.sum)),
     };
     return { ...item, logLikelihoods: own, unconditional, metrics };
   });

@@ -63,12 +63,12 @@ function pairsOf(a: readonly StoredSample[], b: readonly StoredSample[]): Pair[]
   const keyOf = ({ filter, docHash, targetHash }: StoredSample) => `${filter} ${docHash} ${targetHash}`;
   const others = groupBy(b, keyOf);
   return [...groupBy(a, keyOf)].flatMap(([key, samples]) =>
-    (others.get(key) ?? []).slice(0, samples.length).map((other, k): Pair => [samples[k], other]),
+    (others.get(key) ?? []).slice(0, samples.length).map((other, k): Pair => [samples[k]!, other]),
   );
 }
 
 function comparedMetrics(filter: string, pairs: readonly Pair[], seed: number): ComparedMetric[] {
-  const names = [...pairs[0][0].metrics.keys()].filter((name) =>
+  const names = [...pairs[0]![0].metrics.keys()].filter((name) =>
     pairs.every((pair) => pair.every(({ metrics }) => metrics.has(name))),
   );
   const n = pairs.length;
@@ -76,9 +76,9 @@ function comparedMetrics(filter: string, pairs: readonly Pair[], seed: number): 
   const intervals = bootstrapIntervals(differences, seed);
   return names.map((metric, i) => {
     const a = total(pairs.map(([one]) => one.metrics.get(metric)!)) / n;
-    const onlyA = differences[i].filter((difference) => difference < 0).length;
-    const onlyB = differences[i].filter((difference) => difference > 0).length;
-    const difference = total(differences[i]) / n;
+    const onlyA = differences[i]!.filter((difference) => difference < 0).length;
+    const onlyB = differences[i]!.filter((difference) => difference > 0).length;
+    const difference = total(differences[i]!) / n;
     return {
       filter,
       metric,

@@ -31,7 +31,7 @@ export function promptOf(
 }
 
 function choicesOf({ choices }: Question, scoring: Scoring): readonly string[] {
-  return scoring === 'letter' ? choices.map((_, i) => LETTERS[i]) : choices;
+  return scoring === 'letter' ? choices.map((_, i) => LETTERS[i]!) : choices;
 }
 
 function questionOf({ text, choices }: Question, scoring: Scoring, format: Format): string {

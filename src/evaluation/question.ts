@@ -49,7 +49,7 @@ export function askable(file: string, entries: Iterable<Entry>, hint: string): Q
   let docId = 0;
   for (const { answers, unfit, ...entry } of entries) {
     const reason = unfit ?? reasonAgainst(entry, answers);
-    if (reason === null) questions.push({ ...entry, docId, answer: answers[0] });
+    if (reason === null) questions.push({ ...entry, docId, answer: answers[0]! });
     else leftOut[reason] = (leftOut[reason] ?? 0) + 1;
     docId++;
   }

@@ -61,8 +61,8 @@ export function metricsOf(
   if (unconditional.length === 0) return { acc };
   return {
     acc,
-    acc_norm: isBest((sum, i) => sum / [...choices[i]].length),
-    acc_bytes: isBest((sum, i) => sum / Buffer.byteLength(choices[i])),
-    acc_mutual_info: isBest((sum, i) => sum - unconditional[i].sum),
+    acc_norm: isBest((sum, i) => sum / [...choices[i]!].length),
+    acc_bytes: isBest((sum, i) => sum / Buffer.byteLength(choices[i]!)),
+    acc_mutual_info: isBest((sum, i) => sum - unconditional[i]!.sum),
   };
 }

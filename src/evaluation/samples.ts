@@ -44,7 +44,7 @@ export function sampleLine(parts: SampleParts): string {
     filter,
     metrics: Object.keys(metrics),
     doc_hash: sha256(JSON.stringify(doc, null, 2)),
-    prompt_hash: sha256(requests[0][0]),
+    prompt_hash: sha256(requests[0]![0]),
     target_hash: sha256(`${answer}`),
     ...metrics,
     ...more,

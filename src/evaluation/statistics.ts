@@ -63,7 +63,7 @@ export function bootstrapIntervals(rows: readonly (readonly number[])[], seed: n
   for (let resample = 0; resample < RESAMPLES; resample++)
     for (let k = 0; k < n; k++) {
       const question = Math.floor(random.uniform(draw++) * n);
-      for (let row = 0; row < rows.length; row++) means[row][resample] += rows[row][question] / n;
+      for (let row = 0; row < rows.length; row++) means[row]![resample]! += rows[row]![question]! / n;
     }
   return means.map((values) => {
     const sorted = values.toSorted();

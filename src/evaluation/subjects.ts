@@ -224,6 +224,6 @@ export function subjectOf(benchmark: 'ceval' | 'cmmlu' | 'mmlu', subject: string
     return entry === undefined ? null : { category: entry[0], title: subject.replaceAll('_', ' ') };
   }
   for (const [category, subjects] of Object.entries(benchmark === 'ceval' ? CEVAL : CMMLU))
-    if (Object.hasOwn(subjects, subject)) return { category, title: subjects[subject] };
+    if (Object.hasOwn(subjects, subject)) return { category, title: subjects[subject]! };
   return null;
 }

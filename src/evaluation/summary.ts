@@ -29,10 +29,10 @@ export function summaryOf(answers: readonly Answer[]): GroupSummary {
   const scorings: Partial<Record<Scoring, ScoringSummary>> = {};
   for (const [scoring, scored] of groupBy(answers, (answer) => answer.scoring)) {
     const files = [...groupBy(scored, ({ task }) => task.file).values()];
-    const names = Object.keys(scored[0].metrics);
+    const names = Object.keys(scored[0]!.metrics);
     scorings[scoring] = {
       scores: Object.fromEntries(
-        names.map((name) => [name, scoreOf(files.map((of) => of.map(({ metrics }) => metrics[name])))]),
+        names.map((name) => [name, scoreOf(files.map((of) => of.map(({ metrics }) => metrics[name]!)))]),
       ),
       cutPrompts: scored.filter(({ wasCut }) => wasCut).length / scored.length,
     };

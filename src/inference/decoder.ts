@@ -93,7 +93,7 @@ export class Decoder {
       };
     });
     const hidden = this.#read(sequences);
-    return sequences.map((sequence, i) => ({ sequence, hiddenSD: hidden[i] }));
+    return sequences.map((sequence, i) => ({ sequence, hiddenSD: hidden[i]! }));
   }
 
   /**
@@ -104,7 +104,7 @@ export class Decoder {
   extend(sequences: readonly Decoding[], tokenIds: readonly number[]): Float32Array[] {
     const growing = sequences as readonly Growing[];
     growing.forEach((sequence, i) => {
-      sequence.tokenIds.push(tokenIds[i]);
+      sequence.tokenIds.push(tokenIds[i]!);
     });
     const { dModel } = this.#model.config.model;
     const cached = growing.filter(({ caches }) => caches !== null);
@@ -115,7 +115,7 @@ export class Decoder {
       hidden.set(sequence, lastBD.subarray(i * dModel, (i + 1) * dModel));
     });
     this.#read(slid).forEach((hiddenSD, i) => {
-      hidden.set(slid[i], hiddenSD.subarray(-dModel));
+      hidden.set(slid[i]!, hiddenSD.subarray(-dModel));
     });
     const rows = new Float32Array(growing.length * dModel);
     growing.forEach((sequence, i) => {
@@ -171,7 +171,7 @@ export class Decoder {
       sequences.forEach(({ caches }, i) => {
         if (caches === null) return;
         const { keys, values } = caches[layer];
-        for (let position = 0; position < windows[i].length; position++) {
+        for (let position = 0; position < windows[i]!.length; position++) {
           const row = 3 * dModel * (i * seqLen + position);
           keys.set(qkv.subarray(row + dModel, row + 2 * dModel), position * dModel);
           values.set(qkv.subarray(row + 2 * dModel, row + 3 * dModel), position * dModel);
@@ -205,17 +205,17 @@ export class Decoder {
     for (let row = 0; row < numRows; row++)
       for (let i = 0; i < d; i++)
         xBD[row * d + i] =
-          this.#tokensVD[tokens.tokenIdsT[row] * d + i] + this.#positionsSD[positions[row] * d + i];
+          this.#tokensVD[tokens.tokenIdsT[row]! * d + i]! + this.#positionsSD[positions[row]! * d + i]!;
     this.#layers.forEach(({ attention, feedForward }, layer) => {
       const qkvBC = attention.project(layerNormOnHost(xBD, ...attention.norm), positions);
       const attendedBD = new Float32Array(numRows * d);
       sequences.forEach(({ caches }, row) => {
-        const cache = caches![layer];
+        const cache = caches![layer]!;
         const at = 3 * d * row;
-        cache.keys.set(qkvBC.subarray(at + d, at + 2 * d), positions[row] * d);
-        cache.values.set(qkvBC.subarray(at + 2 * d, at + 3 * d), positions[row] * d);
+        cache.keys.set(qkvBC.subarray(at + d, at + 2 * d), positions[row]! * d);
+        cache.values.set(qkvBC.subarray(at + 2 * d, at + 3 * d), positions[row]! * d);
         const y = attendedBD.subarray(row * d, (row + 1) * d);
-        cachedAttention(qkvBC.subarray(at, at + d), cache, positions[row] + 1, numHeads, y);
+        cachedAttention(qkvBC.subarray(at, at + d), cache, positions[row]! + 1, numHeads, y);
       });
       addTo(xBD, hostRowsProduct(attendedBD, numRows, attention.out));
       addTo(xBD, feedForward.run(layerNormOnHost(xBD, ...feedForward.norm), numRows, tokens));
@@ -226,7 +226,7 @@ export class Decoder {
 }
 
 function addTo(xBD: Float32Array, yBD: Float32Array): void {
-  for (let i = 0; i < xBD.length; i++) xBD[i] += yBD[i];
+  for (let i = 0; i < xBD.length; i++) xBD[i]! += yBD[i]!;
 }
 
 function assertTokens(tokenIds: readonly number[], vocabSize: number): void {

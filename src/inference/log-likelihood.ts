@@ -60,9 +60,9 @@ export function logLikelihoods(inference: Inference, texts: readonly ScoredText[
       })),
     );
     begun.forEach(({ hiddenSD }, i) => {
-      const scored = sequences[i].map((text) => texts[text]);
+      const scored = sequences[i]!.map((text) => texts[text]!);
       scoreSequence(inference, hiddenSD, scored).forEach((logLikelihood, k) => {
-        found[sequences[i][k]] = logLikelihood;
+        found[sequences[i]![k]!] = logLikelihood;
       });
     });
   }
@@ -80,7 +80,7 @@ function inputOf({ tokenIds }: ScoredText): readonly number[] {
 
 /** Batches of sequences; a sequence is the indices of the texts that have its input in common. */
 function* batchesOf(texts: readonly ScoredText[]): Generator<number[][]> {
-  const byInput = groupBy(texts.keys(), (i) => `${texts[i].domain}:${inputOf(texts[i])}`);
+  const byInput = groupBy(texts.keys(), (i) => `${texts[i]!.domain}:${inputOf(texts[i]!)}`);
   // Sequences of like lengths go together: shorter ones are filled up to the longest.
   const lengthOf = ([first]: readonly number[]) => texts[first].tokenIds.length;
   const sequences = [...byInput.values()].sort((a, b) => lengthOf(a) - lengthOf(b));
@@ -115,13 +115,13 @@ function scoreSequence(
       const logSum = logSumExp(logits, most);
       texts.forEach(({ tokenIds, numScored }, k) => {
         if (position < length - numScored) return;
-        const logit = logits[tokenIds[position + 1]];
-        sums[k] += logit - logSum;
+        const logit = logits[tokenIds[position + 1]!]!;
+        sums[k]! += logit - logSum;
         isGreedy[k] &&= logit === most;
       });
     });
   }
-  return sums.map((sum, k) => ({ sum, isGreedy: isGreedy[k] }));
+  return sums.map((sum, k) => ({ sum, isGreedy: isGreedy[k]! }));
 }
 
 /**
@@ -131,13 +131,13 @@ function scoreSequence(
  */
 export function logSumExp(logits: Float32Array, max = maxOf(logits)): number {
   let sum = 0;
-  for (let i = 0; i < logits.length; i++) sum += Math.exp(logits[i] - max);
+  for (let i = 0; i < logits.length; i++) sum += Math.exp(logits[i]! - max);
   return max + Math.log(sum);
 }
 
 /** NaN if one is. */
 function maxOf(values: Float32Array): number {
   let max = Number.NEGATIVE_INFINITY;
-  for (let i = 0; i < values.length; i++) max = Math.max(max, values[i]);
+  for (let i = 0; i < values.length; i++) max = Math.max(max, values[i]!);
   return max;
 }

@@ -130,7 +130,7 @@ function expertsOf(
     choices.forEach((choice, i) => {
       const row = Math.floor(choice / numChoices) * d;
       const weight = weightsTK?.[choice] ?? 1;
-      for (let j = 0; j < d; j++) yBD[row + j] += weight * outputs[i * d + j];
+      for (let j = 0; j < d; j++) yBD[row + j]! += weight * outputs[i * d + j]!;
     });
   }
   return yBD;

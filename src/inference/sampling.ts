@@ -38,7 +38,7 @@ export function sample(
   if (Number.isNaN(scores[best]))
     throw new TrainerError('NOT_FINITE', 'the model gives NaN: its weights are of no use');
   if (temperature === 0) return best;
-  const weightOf = (id: number) => Math.exp((scores[id] - scores[best]) / temperature);
+  const weightOf = (id: number) => Math.exp((scores[id]! - scores[best]!) / temperature);
   const draw = (ids: Int32Array, mass: number) => {
     let left = uniform * mass;
     for (const id of ids) {
@@ -57,7 +57,7 @@ export function sample(
     const sorted = likeliest(scores, Math.min(count, k));
     let mass = 0;
     let kept = 0;
-    while (kept < sorted.length && mass < topP * total) mass += weightOf(sorted[kept++]);
+    while (kept < sorted.length && mass < topP * total) mass += weightOf(sorted[kept++]!);
     if (mass >= topP * total || sorted.length === k) return draw(sorted.subarray(0, kept), mass);
   }
 }
@@ -69,14 +69,14 @@ const FEW = 64;
 export function likeliest(scores: Float32Array, k: number): Int32Array {
   if (k > FEW)
     return Int32Array.from(scores.keys())
-      .sort((a, b) => scores[b] - scores[a] || a - b)
+      .sort((a, b) => scores[b]! - scores[a]! || a - b)
       .subarray(0, k);
   const ids = new Int32Array(k);
   let count = 0;
   for (let id = 0; id < scores.length; id++) {
-    if (count === k && scores[id] <= scores[ids[k - 1]]) continue;
+    if (count === k && scores[id]! <= scores[ids[k - 1]!]!) continue;
     let place = Math.min(count, k - 1);
-    for (; place > 0 && scores[ids[place - 1]] < scores[id]; place--) ids[place] = ids[place - 1];
+    for (; place > 0 && scores[ids[place - 1]!]! < scores[id]!; place--) ids[place] = ids[place - 1];
     ids[place] = id;
     count = Math.min(count + 1, k);
   }
@@ -85,7 +85,7 @@ export function likeliest(scores: Float32Array, k: number): Int32Array {
 
 function indexOfMax(scores: Float32Array): number {
   let best = 0;
-  for (let id = 1; id < scores.length; id++) if (scores[id] > scores[best]) best = id;
+  for (let id = 1; id < scores.length; id++) if (scores[id]! > scores[best]!) best = id;
   return best;
 }
 
@@ -93,6 +93,6 @@ function penalized(logits: Float32Array, context: readonly number[], penalty: nu
   if (penalty === 1) return logits;
   const scores = logits.slice();
   for (const id of new Set(context))
-    scores[id] = logits[id] > 0 ? logits[id] / penalty : logits[id] * penalty;
+    scores[id] = logits[id]! > 0 ? logits[id]! / penalty : logits[id]! * penalty;
   return scores;
 }

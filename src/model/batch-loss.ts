@@ -39,7 +39,7 @@ export function batchLoss(
   const lossN = tiedCrossEntropy(
     gatherRows(hiddenTD, rowsN),
     embeddingVD,
-    rowsN.map((row) => targets[row]),
+    rowsN.map((row) => targets[row]!),
   );
   const counted = tf.sum(tf.slice(lossN, 0, numCounted)) as tf.Scalar;
   return {
@@ -62,6 +62,6 @@ function sequenceMeans(losses: Float32Array, rows: Iterable<number>, batch: Batc
   const counts = countedTargets(batch);
   const sums = new Float64Array(counts.length);
   let i = 0;
-  for (const row of rows) sums[Math.floor(row / batch.seqLen)] += losses[i++];
-  return sums.map((sum, sequence) => sum / counts[sequence]);
+  for (const row of rows) sums[Math.floor(row / batch.seqLen)]! += losses[i++]!;
+  return sums.map((sum, sequence) => sum / counts[sequence]!);
 }

@@ -206,7 +206,7 @@ export class MoeLayer {
   get touchedExperts(): readonly TouchedExpert[] {
     return this.#localExperts
       .filter((id) => this.#touched.has(id))
-      .map((id) => ({ name: this.#nameOf(id), updates: this.#touched.updatesE[id] }));
+      .map((id) => ({ name: this.#nameOf(id), updates: this.#touched.updatesE[id]! }));
   }
 
   #nameOf(expert: number): string {
@@ -260,7 +260,7 @@ function routerName(layer: number, name: string): string {
  */
 function assertNothingLost({ routedE, keptE, overCapacityE, notChosenE }: RoutingDecision): void {
   routedE.forEach((routed, expert) => {
-    const accounted = keptE[expert] + overCapacityE[expert] + notChosenE[expert];
+    const accounted = keptE[expert]! + overCapacityE[expert]! + notChosenE[expert]!;
     if (routed !== accounted)
       throw new TrainerError(
         'INTERNAL',

@@ -34,7 +34,7 @@ export class TouchedExperts {
 
   endStep(): void {
     this.#touchedE.forEach((touched, expert) => {
-      this.updatesE[expert] += touched;
+      this.updatesE[expert]! += touched;
     });
     this.skipStep();
   }

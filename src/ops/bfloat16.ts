@@ -8,7 +8,7 @@ export function narrow(
 ): Uint16Array {
   const bits = new Uint32Array(values.buffer, values.byteOffset, values.length);
   for (let i = 0; i < bits.length; i++) {
-    const x = bits[i];
+    const x = bits[i]!;
     // Rounding could carry a NaN over to infinity.
     into[i] = (x & 0x7fffffff) > NOT_FINITE ? (x >>> 16) | QUIET_NAN : (x + 0x7fff + ((x >>> 16) & 1)) >>> 16;
   }
@@ -21,6 +21,6 @@ export function widen(
   into: Float32Array = new Float32Array(values.length),
 ): Float32Array {
   const bits = new Uint32Array(into.buffer, into.byteOffset, into.length);
-  for (let i = 0; i < values.length; i++) bits[i] = values[i] << 16;
+  for (let i = 0; i < values.length; i++) bits[i] = values[i]! << 16;
   return into;
 }

@@ -29,21 +29,21 @@ export function cachedAttention(
     for (let position = 0; position < numPositions; position++) {
       const row = position * d + begin;
       let product = 0;
-      for (let i = 0; i < size; i++) product += queryD[begin + i] * keys[row + i];
+      for (let i = 0; i < size; i++) product += queryD[begin + i]! * keys[row + i]!;
       const score = product * scale;
       weights[position] = score;
       if (score > max) max = score;
     }
     let sum = 0;
     for (let position = 0; position < numPositions; position++) {
-      weights[position] = Math.exp(weights[position] - max);
-      sum += weights[position];
+      weights[position] = Math.exp(weights[position]! - max);
+      sum += weights[position]!;
     }
     yD.fill(0, begin, begin + size);
     for (let position = 0; position < numPositions; position++) {
-      const weight = weights[position] / sum;
+      const weight = weights[position]! / sum;
       const row = position * d + begin;
-      for (let i = 0; i < size; i++) yD[begin + i] += weight * values[row + i];
+      for (let i = 0; i < size; i++) yD[begin + i]! += weight * values[row + i]!;
     }
   }
 }

@@ -41,7 +41,7 @@ export function feedForwards(
       });
     };
     const join = (parts: readonly tf.Tensor2D[]) => (parts.length === 1 ? parts[0] : concatRows(parts));
-    const done = partsOf(xTD).map((part, i) => networks[i].forward(part, weights[i]));
+    const done = partsOf(xTD).map((part, i) => networks[i]!.forward(part, weights[i]!));
     return {
       value: join(done.map(({ y }) => y)),
       saved: [...matrices, ...done.flatMap(({ saved }) => saved)],
@@ -50,9 +50,9 @@ export function feedForwards(
         const savedOf = splitAs(done, allSaved.slice(matrices.length));
         const gradients = partsOf(dyTD as tf.Tensor2D).map((dy, i) =>
           tf.tidy(() => {
-            const saved = savedOf[i];
-            const { dx, kept: forGradients } = networks[i].backward(dy, kept[i], saved);
-            return [dx, ...networks[i].gradients([{ dyTD: dy, saved, kept: forGradients }], kept[i])];
+            const saved = savedOf[i]!;
+            const { dx, kept: forGradients } = networks[i]!.backward(dy, kept[i]!, saved);
+            return [dx, ...networks[i]!.gradients([{ dyTD: dy, saved, kept: forGradients }], kept[i]!)];
           }),
         );
         return [

@@ -25,14 +25,14 @@ export function groupCosines(xTD: tf.Tensor2D, numGroups: number, least: number)
       for (let group = 0; group < numGroups; group++) {
         let sum = 0;
         for (const end = at + width; at < end; at++) {
-          sum += x[at];
-          square += x[at] * x[at];
+          sum += x[at]!;
+          square += x[at]! * x[at]!;
         }
         y.values[row * numGroups + group] = sum;
       }
       const inverse = 1 / Math.sqrt(square);
       inverseNorms[row] = inverse;
-      for (let at = row * numGroups; at < (row + 1) * numGroups; at++) y.values[at] *= scale * inverse;
+      for (let at = row * numGroups; at < (row + 1) * numGroups; at++) y.values[at]! *= scale * inverse;
     }
     return {
       value: y.tensor,
@@ -42,15 +42,15 @@ export function groupCosines(xTD: tf.Tensor2D, numGroups: number, least: number)
         const dx = kernels().create([numRows, dModel]);
         const [dy, input, cosines] = [dyTE, keptX, keptY].map((each) => each.dataSync<'float32'>());
         for (let row = 0; row < numRows; row++) {
-          const inverse = inverseNorms[row];
+          const inverse = inverseNorms[row]!;
           const first = row * numGroups;
           let along = 0;
-          for (let at = first; at < first + numGroups; at++) along += dy[at] * cosines[at];
+          for (let at = first; at < first + numGroups; at++) along += dy[at]! * cosines[at]!;
           const back = along * inverse * inverse;
           let at = row * dModel;
           for (let group = first; group < first + numGroups; group++) {
-            const own = scale * inverse * dy[group];
-            for (const end = at + width; at < end; at++) dx.values[at] = own - back * input[at];
+            const own = scale * inverse * dy[group]!;
+            for (const end = at + width; at < end; at++) dx.values[at] = own - back * input[at]!;
           }
         }
         return [dx.tensor];

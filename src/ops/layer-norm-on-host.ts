@@ -14,12 +14,12 @@ export function layerNormOnHost(xTD: Float32Array, gainD: Float32Array, biasD: F
   const yTD = new Float32Array(xTD.length);
   for (let row = 0; row < xTD.length; row += d) {
     let sum = 0;
-    for (let i = 0; i < d; i++) sum += xTD[row + i];
+    for (let i = 0; i < d; i++) sum += xTD[row + i]!;
     const mean = sum / d;
     let squares = 0;
-    for (let i = 0; i < d; i++) squares += (xTD[row + i] - mean) ** 2;
+    for (let i = 0; i < d; i++) squares += (xTD[row + i]! - mean) ** 2;
     const inverseStd = 1 / Math.sqrt(squares / d + LAYER_NORM_EPSILON);
-    for (let i = 0; i < d; i++) yTD[row + i] = (xTD[row + i] - mean) * inverseStd * gainD[i] + biasD[i];
+    for (let i = 0; i < d; i++) yTD[row + i] = (xTD[row + i]! - mean) * inverseStd * gainD[i]! + biasD[i]!;
   }
   return yTD;
 }

@@ -7,7 +7,7 @@ export function rowNorms(xTD: tf.Tensor2D): tf.Tensor2D {
   const normsT = new Float32Array(numRows);
   for (let row = 0; row < numRows; row++) {
     let square = 0;
-    for (let i = row * dModel; i < (row + 1) * dModel; i++) square += x[i] * x[i];
+    for (let i = row * dModel; i < (row + 1) * dModel; i++) square += x[i]! * x[i]!;
     normsT[row] = Math.sqrt(square);
   }
   return tf.tensor2d(normsT, [numRows, 1]);

@@ -18,10 +18,10 @@ export function unitRows(xTD: tf.Tensor2D, least: number): tf.Tensor2D {
     for (let row = 0; row < numRows; row++) {
       const begin = row * width;
       let square = least;
-      for (let i = begin; i < begin + width; i++) square += x[i] * x[i];
+      for (let i = begin; i < begin + width; i++) square += x[i]! * x[i]!;
       const inverse = 1 / Math.sqrt(square);
       inverseNorms[row] = inverse;
-      for (let i = begin; i < begin + width; i++) y.values[i] = x[i] * inverse;
+      for (let i = begin; i < begin + width; i++) y.values[i] = x[i]! * inverse;
     }
     return {
       value: y.tensor,
@@ -33,9 +33,9 @@ export function unitRows(xTD: tf.Tensor2D, least: number): tf.Tensor2D {
         for (let row = 0; row < numRows; row++) {
           const begin = row * width;
           let along = 0;
-          for (let i = begin; i < begin + width; i++) along += dy[i] * unit[i];
+          for (let i = begin; i < begin + width; i++) along += dy[i]! * unit[i]!;
           for (let i = begin; i < begin + width; i++)
-            dx.values[i] = (dy[i] - unit[i] * along) * inverseNorms[row];
+            dx.values[i] = (dy[i]! - unit[i]! * along) * inverseNorms[row]!;
         }
         return [dx.tensor];
       },

@@ -49,7 +49,7 @@ export function familyOf(pid: number): { readonly parent: number; readonly group
 export function processInfo(pid: number): { state: string; residentBytes: number } {
   try {
     const fields = fieldsOf(pid);
-    return { state: fields[0], residentBytes: Number(fields[21]) * KERNEL_PAGE_BYTES };
+    return { state: fields[0]!, residentBytes: Number(fields[21]) * KERNEL_PAGE_BYTES };
   } catch {
     return { state: 'X', residentBytes: 0 };
   }

@@ -37,7 +37,7 @@ function listenersAt(port: number): Listener[] {
     linesOf(table)
       .map((line) => line.trim().split(/\s+/))
       .filter((fields) => fields[NAME.address]?.endsWith(end) && fields[NAME.state] === LISTENS)
-      .map((fields) => ({ uid: Number(fields[NAME.uid]), inode: fields[NAME.inode] })),
+      .map((fields) => ({ uid: Number(fields[NAME.uid]!), inode: fields[NAME.inode]! })),
   );
 }
 

@@ -91,7 +91,7 @@ export class ExpertSlots implements ParameterGroup {
     this.#places = new Map(names.map((name, place) => [name, place]));
     this.#storage = storage;
     this.#onMove = onMove;
-    this.#size = this.experts.get(names[0])?.at(-1)?.end ?? 0;
+    this.#size = this.experts.get(names[0]!)?.at(-1)?.end ?? 0;
     this.#numSlots = Math.min(names.length, Math.max(1, Math.floor(budgetBytes / this.#bytesOf(1))));
     this.#free = Array.from({ length: this.#numSlots }, (_, i) => this.#numSlots - 1 - i);
     // A thread saves them, if they are not saved from the storage.

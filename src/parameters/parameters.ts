@@ -211,7 +211,7 @@ export class ParameterStore implements ParameterSource {
       for (const range of group.trained) this.#unfinished.set(range, group);
     this.#recorded = new Map();
     try {
-      return tf.tidy(() => tf.variableGrads(loss, [...this.#differentiated.values()]).value.dataSync()[0]);
+      return tf.tidy(() => tf.variableGrads(loss, [...this.#differentiated.values()]).value.dataSync()[0]!);
     } finally {
       for (const name of this.#recorded.keys()) setGradientTarget(this.#variables.get(name)!, null);
       this.#recorded = null;
@@ -249,7 +249,7 @@ export class ParameterStore implements ParameterSource {
 }
 
 function addTo(target: Float32Array, begin: number, values: Float32Array): void {
-  for (let i = 0; i < values.length; i++) target[begin + i] += values[i];
+  for (let i = 0; i < values.length; i++) target[begin + i]! += values[i]!;
 }
 
 /** TensorFlow copies the elements at the tensor's first use; they must not change before that. */

@@ -122,7 +122,7 @@ function keptOfRank(keptN: Uint8Array, positionsE: readonly Int32Array[], worldS
   const length = keptN.length / worldSize;
   const counts = Array.from({ length: worldSize }, () => new Int32Array(positionsE.length));
   positionsE.forEach((positions, expert) => {
-    for (const n of positions) if (keptN[n] === 1) counts[Math.floor(n / length)][expert]++;
+    for (const n of positions) if (keptN[n] === 1) counts[Math.floor(n / length)]![expert]!++;
   });
   return counts;
 }
@@ -144,11 +144,11 @@ export function selectCausally(
           new CounterRandom(seed, `layers.${layer}.router.ranking`),
           expertsTK,
           numExperts,
-          (candidate) => tokenIdsT[Math.floor(candidate / numChoices)],
+          (candidate) => tokenIdsT[Math.floor(candidate / numChoices)]!,
         )
       : affinitiesTK;
   const kept = Uint8Array.from(expertsTK, (expert, choice) =>
-    expert >= 0 && (selection === 'tcr' || scoresTK[choice] >= thresholdE[expert]) ? 1 : 0,
+    expert >= 0 && (selection === 'tcr' || scoresTK[choice]! >= thresholdE[expert]!) ? 1 : 0,
   );
   const counts = account(candidates, numExperts, kept, new Uint8Array(kept.length).fill(1));
   return {
@@ -176,10 +176,10 @@ function account(
   );
   expertsTK.forEach((expert, choice) => {
     if (expert < 0) return;
-    routedE[expert]++;
-    if (kept[choice] === 1) keptE[expert]++;
-    else if (fits[choice] === 1) notChosenE[expert]++;
-    else overCapacityE[expert]++;
+    routedE[expert]!++;
+    if (kept[choice] === 1) keptE[expert]!++;
+    else if (fits[choice] === 1) notChosenE[expert]!++;
+    else overCapacityE[expert]!++;
   });
   return {
     expertsTK: expertsTK.map((expert, choice) => (kept[choice] === 1 ? expert : -1)),

@@ -42,7 +42,7 @@ export class CapacityEstimate {
 
   /** Whether the estimate is still being made. */
   get isWatching(): boolean {
-    return this.moe.capacityFactor !== null && this.#sums[0] < this.moe.capacityBatches;
+    return this.moe.capacityFactor !== null && this.#sums[0]! < this.moe.capacityBatches;
   }
 
   /** Capacity per expert for `numTokens` tokens of all ranks; the classic one while observing. */
@@ -67,18 +67,19 @@ export class CapacityEstimate {
       affinityHead(rising, affinityShare, gateScale * Math.sqrt(this.dModel)),
     );
     const busy = heads.filter(({ count }) => count > 0);
-    this.#ofStep[0]++;
-    this.#ofStep[1] += busy.reduce((sum, { leastCosine }) => sum + Math.max(0, leastCosine), 0) / busy.length;
-    this.#ofStep[2] += Math.max(...heads.map(({ count }) => count)) / expertsN.length;
+    this.#ofStep[0]!++;
+    this.#ofStep[1]! +=
+      busy.reduce((sum, { leastCosine }) => sum + Math.max(0, leastCosine), 0) / busy.length;
+    this.#ofStep[2]! += Math.max(...heads.map(({ count }) => count)) / expertsN.length;
   }
 
   /** Adds the mean of the step's batches, if any was observed. */
   endStep(): void {
     const [batches, delta, share] = this.#ofStep;
     if (batches === 0) return;
-    this.#sums[0]++;
-    this.#sums[1] += delta / batches;
-    this.#sums[2] += share / batches;
+    this.#sums[0]!++;
+    this.#sums[1]! += delta / batches;
+    this.#sums[2]! += share / batches;
     this.#ofStep.fill(0);
   }
 

@@ -67,7 +67,7 @@ export class ExpertChoiceState {
 
   /** Training steps done. */
   get step(): number {
-    return this.#step[0];
+    return this.#step[0]!;
   }
 
   /** Least affinity at which each expert keeps a token outside training (causal rule). */
@@ -108,8 +108,8 @@ export class ExpertChoiceState {
   observe(cutE: Float32Array): void {
     cutE.forEach((cut, expert) => {
       if (Number.isNaN(cut)) return;
-      this.#cutSumE[expert] += cut;
-      this.#numCutsE[expert]++;
+      this.#cutSumE[expert]! += cut;
+      this.#numCutsE[expert]!++;
     });
   }
 
@@ -118,7 +118,7 @@ export class ExpertChoiceState {
    * limit there are no cuts, and those of a training with one are of the past.
    */
   endStep(): void {
-    this.#step[0]++;
+    this.#step[0]!++;
     if (this.#estimatedE !== null) this.#shareE.set(this.#estimatedE);
     if (this.moe.capacityFactor === null) {
       this.#thresholdE.fill(NO_THRESHOLD);
@@ -126,9 +126,9 @@ export class ExpertChoiceState {
     }
     this.#numCutsE.forEach((numCuts, expert) => {
       if (numCuts === 0) return;
-      const cut = this.#cutSumE[expert] / numCuts;
-      const seen = Math.min(this.#seenE[expert] + 1, THRESHOLD_STEPS);
-      const before = seen === 1 ? 0 : this.#thresholdE[expert];
+      const cut = this.#cutSumE[expert]! / numCuts;
+      const seen = Math.min(this.#seenE[expert]! + 1, THRESHOLD_STEPS);
+      const before = seen === 1 ? 0 : this.#thresholdE[expert]!;
       this.#seenE[expert] = seen;
       this.#thresholdE[expert] = before + (cut - before) / seen;
     });

@@ -12,12 +12,12 @@ export interface ExpertChoice {
 /** Positions of each expert's candidates, ascending. */
 export function candidatesByExpert(expertsN: Int32Array, numExperts: number): Int32Array[] {
   const counts = new Int32Array(numExperts);
-  for (const expert of expertsN) if (expert >= 0) counts[expert]++;
+  for (const expert of expertsN) if (expert >= 0) counts[expert]!++;
   const positions = Array.from(counts, (count) => new Int32Array(count));
   counts.fill(0);
   for (let n = 0; n < expertsN.length; n++) {
-    const expert = expertsN[n];
-    if (expert >= 0) positions[expert][counts[expert]++] = n;
+    const expert = expertsN[n]!;
+    if (expert >= 0) positions[expert]![counts[expert]!++] = n;
   }
   return positions;
 }
@@ -30,7 +30,7 @@ export function risingAffinities(
   return positionsE.map((positions) => {
     // A loop: Float32Array.from is several times slower on thousands of candidates.
     const rising = new Float32Array(positions.length);
-    for (let i = 0; i < positions.length; i++) rising[i] = affinitiesN[positions[i]];
+    for (let i = 0; i < positions.length; i++) rising[i] = affinitiesN[positions[i]!];
     return rising.sort();
   });
 }
@@ -58,15 +58,15 @@ export function expertChoice(
   const cutE = new Float32Array(positionsE.length).fill(Number.NaN);
   positionsE.forEach((positions, expert) => {
     if (positions.length === 0) return;
-    const rising = risingE[expert];
-    const places = Math.min(capacityE[expert], positions.length);
+    const rising = risingE[expert]!;
+    const places = Math.min(capacityE[expert]!, positions.length);
     cutE[expert] = rising[positions.length - places];
     const byAffinity = Math.round(expertShare * places);
     keepBest(positions, affinitiesN, rising, byAffinity, keptN);
     let left = places - byAffinity;
     for (let i = 0; i < positions.length && left > 0; i++) {
-      if (keptN[positions[i]] === 1) continue;
-      keptN[positions[i]] = 1;
+      if (keptN[positions[i]!] === 1) continue;
+      keptN[positions[i]!] = 1;
       left--;
     }
   });
@@ -82,14 +82,14 @@ function keepBest(
   keptN: Uint8Array,
 ): void {
   if (count === 0) return;
-  const cut = rising[rising.length - count];
+  const cut = rising[rising.length - count]!;
   // Places left for candidates whose affinity equals the cut.
   let ties = count - (rising.length - firstAbove(rising, cut));
   for (let i = 0; i < positions.length; i++) {
-    const affinity = affinitiesN[positions[i]];
+    const affinity = affinitiesN[positions[i]!]!;
     if (affinity < cut) continue;
     if (affinity === cut && ties-- <= 0) continue;
-    keptN[positions[i]] = 1;
+    keptN[positions[i]!] = 1;
   }
 }
 
@@ -99,7 +99,7 @@ function firstAbove(rising: Float32Array, value: number): number {
   let high = rising.length;
   while (low < high) {
     const middle = (low + high) >> 1;
-    if (rising[middle] > value) high = middle;
+    if (rising[middle]! > value) high = middle;
     else low = middle + 1;
   }
   return low;

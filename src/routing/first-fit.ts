@@ -47,28 +47,28 @@ export function firstFit(
 ): FirstFit {
   const { numExperts } = context.moe;
   const routedE = new Int32Array(numExperts);
-  for (const expert of chosenTK) routedE[expert]++;
+  for (const expert of chosenTK) routedE[expert]!++;
   const { countsOfRank, sharedOfRank } = gatherCounts(context, routedE, shared);
   const roomE = new Float64Array(numExperts).fill(capacity);
   const keptOfRank = countsOfRank.map((countsE) =>
     countsE.map((count, expert) => {
-      const kept = Math.min(count, roomE[expert]);
-      roomE[expert] -= kept;
+      const kept = Math.min(count, roomE[expert]!);
+      roomE[expert]! -= kept;
       return kept;
     }),
   );
-  const keptE = keptOfRank[context.topology.rank];
+  const keptE = keptOfRank[context.topology.rank]!;
   return {
     numChoices,
     expertsTK: keepFirst(chosenTK, keptE),
     routedE,
     keptE,
-    overCapacityE: routedE.map((routed, expert) => routed - keptE[expert]),
+    overCapacityE: routedE.map((routed, expert) => routed - keptE[expert]!),
     notChosenE: new Int32Array(numExperts),
     capacityE: new Float64Array(numExperts).fill(capacity),
     keptOfRank,
     routedByAllRanksE: Float64Array.from(routedE, (_, expert) =>
-      countsOfRank.reduce((sum, countsE) => sum + countsE[expert], 0),
+      countsOfRank.reduce((sum, countsE) => sum + countsE[expert]!, 0),
     ),
     sharedOfRank,
   };
@@ -77,5 +77,5 @@ export function firstFit(
 /** The choices with all but the first `keptE` of each expert set to -1. */
 function keepFirst(chosenTK: Int32Array, keptE: Int32Array): Int32Array {
   const leftE = keptE.slice();
-  return chosenTK.map((expert) => (leftE[expert]-- > 0 ? expert : -1));
+  return chosenTK.map((expert) => (leftE[expert]!-- > 0 ? expert : -1));
 }

@@ -67,7 +67,7 @@ export function gateLosses({ moe, topology, expertsOfDomain }: RouterContext<Loc
         meanProbabilitiesE.set(readFloats(() => tf.mean(probsTE, 0)));
         targetE.set(meanTarget(domainsT, targetOfDomain));
       }
-      for (const expert of firstChoiceT) firstChoicesE[expert]++;
+      for (const expert of firstChoiceT) firstChoicesE[expert]!++;
       return shared;
     },
     loss(probsTE, sharedOfRank) {
@@ -95,7 +95,7 @@ function split(shared: Float32Array, numExperts: number): LossShare {
 }
 
 function sum(vectors: readonly Float32Array[]): Float64Array {
-  return Float64Array.from(vectors[0], (_, i) => vectors.reduce((total, vector) => total + vector[i], 0));
+  return Float64Array.from(vectors[0]!, (_, i) => vectors.reduce((total, vector) => total + vector[i]!, 0));
 }
 
 function meanOf(vectors: readonly Float32Array[]): Float64Array {

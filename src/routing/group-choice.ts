@@ -15,7 +15,7 @@ export function keepToGroup(
   if (expertsOfDomain.every((group) => group.length === numExperts)) return logitsTE;
   const maskTE = new Float32Array(logitsTE.size).fill(-1e9);
   domainsT.forEach((domain, t) => {
-    for (const expert of expertsOfDomain[domain]) maskTE[t * numExperts + expert] = 0;
+    for (const expert of expertsOfDomain[domain]!) maskTE[t * numExperts + expert] = 0;
   });
   return tf.add(logitsTE, tf.tensor2d(maskTE, logitsTE.shape));
 }
@@ -58,7 +58,7 @@ export function cosineOfChoices(
   let count = 0;
   chosenTK.forEach((expert, choice) => {
     if (expert < 0) return;
-    sum += cosinesTE[Math.floor(choice / numChoices) * numExperts + expert];
+    sum += cosinesTE[Math.floor(choice / numChoices) * numExperts + expert]!;
     count++;
   });
   return { sum, count };

@@ -34,8 +34,8 @@ export const hashRouter = defineRouter({
     const numHeld = heldExperts(moe).count;
     const choose = (tokenIdsT: Int32Array, domainsT: Int32Array) =>
       tokenIdsT.map((token, t) => {
-        const group = expertsOfDomain[domainsT[t]];
-        return group[rankInDeal[token] % group.length];
+        const group = expertsOfDomain[domainsT[t]!]!;
+        return group[rankInDeal[token]! % group.length];
       });
     return {
       state: new Map([['table', rankInDeal]]),

@@ -45,10 +45,10 @@ export function localizedDistributions(
 
 /** Mean localised distribution over the tokens' domains, length E. */
 export function meanTarget(domainsT: Int32Array, targetOfDomain: readonly Float64Array[]): Float32Array {
-  const sumE = new Float64Array(targetOfDomain[0].length);
+  const sumE = new Float64Array(targetOfDomain[0]!.length);
   for (const domain of domainsT)
-    targetOfDomain[domain].forEach((share, expert) => {
-      sumE[expert] += share;
+    targetOfDomain[domain]!.forEach((share, expert) => {
+      sumE[expert]! += share;
     });
   return Float32Array.from(sumE, (sum) => sum / domainsT.length);
 }
@@ -72,7 +72,7 @@ export function localityLoss(
   const scaledLogE = Float32Array.from(
     currentE,
     (current, expert) =>
-      mu * Math.log(Math.max(current, LEAST_PROBABILITY) / Math.max(targetE[expert], LEAST_PROBABILITY)),
+      mu * Math.log(Math.max(current, LEAST_PROBABILITY) / Math.max(targetE[expert]!, LEAST_PROBABILITY)),
   );
   return tf.sum(tf.mul(tf.mean(probsTE, 0), tf.tensor1d(scaledLogE)));
 }

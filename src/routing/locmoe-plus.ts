@@ -179,7 +179,7 @@ function marginsOfChoices(
   sharpness: number,
 ): tf.Tensor2D {
   const thresholdTK = tf.tensor2d(
-    Float32Array.from(expertsTK, (expert) => (expert < 0 ? 1e9 : thresholdE[expert])),
+    Float32Array.from(expertsTK, (expert) => (expert < 0 ? 1e9 : thresholdE[expert]!)),
     [affinityTE.shape[0], numChoices],
   );
   return tf.mul(tf.sub(valuesOfChoices(affinityTE, expertsTK, numChoices), thresholdTK), sharpness);

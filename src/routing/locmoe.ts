@@ -99,7 +99,7 @@ export const locmoeRouter = defineRouter({
         const shared = training ? losses.share(probsTE, domainsT, chosenT) : undefined;
         const fitted = firstFit(context, chosenT, capacity, { shared });
         if (cosinesTE && estimate.isWatching) {
-          const affinitiesTK = Float32Array.from(chosenT, (expert, t) => cosinesTE[t * numExperts + expert]);
+          const affinitiesTK = Float32Array.from(chosenT, (expert, t) => cosinesTE[t * numExperts + expert]!);
           estimate.observe(
             gatherScores(transport, layer, { numChoices: 1, expertsTK: chosenT, affinitiesTK }),
           );

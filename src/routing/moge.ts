@@ -158,7 +158,7 @@ function bestOfGroups(
   const chosenTK = new Int32Array(domainsT.length * choicesPerToken(moe));
   let choice = 0;
   domainsT.forEach((domain, t) => {
-    for (const group of groupsOfDomain[domain]) {
+    for (const group of groupsOfDomain[domain]!) {
       let last = -1;
       for (let k = 0; k < moe.choicesPerDeviceGroup; k++) {
         last = nextBest(probsTE, t * moe.numExperts, group, last);

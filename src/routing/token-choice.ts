@@ -22,7 +22,7 @@ export interface TokenChoiceOptions {
 }
 
 function isBefore(probsTE: Float32Array, row: number, a: number, b: number): boolean {
-  const difference = probsTE[row + a] - probsTE[row + b];
+  const difference = probsTE[row + a]! - probsTE[row + b]!;
   return difference > 0 || (difference === 0 && a < b);
 }
 
@@ -35,9 +35,9 @@ function isBefore(probsTE: Float32Array, row: number, a: number, b: number): boo
 export function nextBest(probsTE: Float32Array, row: number, group: Int32Array, last: number): number {
   let best = -1;
   for (let i = 0; i < group.length; i++) {
-    const expert = group[i];
+    const expert = group[i]!;
     const isLeft = last < 0 || isBefore(probsTE, row, last, expert);
-    if (isLeft && (best < 0 || probsTE[row + expert] > probsTE[row + best])) best = expert;
+    if (isLeft && (best < 0 || probsTE[row + expert]! > probsTE[row + best]!)) best = expert;
   }
   return best;
 }
@@ -60,7 +60,7 @@ export function tokenChoice(
   const affinitiesTK = new Float32Array(domainsT.length * numChoices);
   domainsT.forEach((domain, t) => {
     const row = t * numExperts;
-    const group = expertsOfDomain[domain];
+    const group = expertsOfDomain[domain]!;
     const most = Math.min(numChoices, group.length);
     let reached = 0;
     let last = -1;
@@ -68,7 +68,7 @@ export function tokenChoice(
       const best = nextBest(probsTE, row, group, last);
       expertsTK[t * numChoices + k] = best;
       affinitiesTK[t * numChoices + k] = affinityTE[row + best];
-      reached += probsTE[row + best];
+      reached += probsTE[row + best]!;
       last = best;
     }
   });

@@ -33,17 +33,17 @@ export function affinityHead(rising: Float32Array, share: number, sharpness: num
   const masses = new Float64Array(numCandidates);
   let total = 0;
   for (let i = 0; i < numCandidates; i++) {
-    masses[i] = Math.exp(sharpness * (rising[i] - rising[numCandidates - 1]));
-    total += masses[i];
+    masses[i] = Math.exp(sharpness * (rising[i]! - rising[numCandidates - 1]!));
+    total += masses[i]!;
   }
   const wanted = share * total;
   let held = 0;
   let count = 0;
   while (count < numCandidates && held < wanted) {
-    held += masses[numCandidates - 1 - count];
+    held += masses[numCandidates - 1 - count]!;
     count++;
   }
-  return { count, leastCosine: rising[numCandidates - count] };
+  return { count, leastCosine: rising[numCandidates - count]! };
 }
 
 export interface WorkingCapacityOptions {

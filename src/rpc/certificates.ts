@@ -89,8 +89,8 @@ function writeAll(directory: string, files: readonly (readonly [string, string, 
   const written: string[] = [];
   try {
     for (const [i, [, text, mode]] of files.entries()) {
-      writeFileSync(paths[i], text, { mode, flag: 'wx' });
-      written.push(paths[i]);
+      writeFileSync(paths[i]!, text, { mode, flag: 'wx' });
+      written.push(paths[i]!);
     }
   } catch (error) {
     for (const file of written) rmSync(file, { force: true });

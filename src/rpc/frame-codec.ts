@@ -138,7 +138,7 @@ export function decodeFrame(bytes: Uint8Array): Frame {
   }
   if (sections.length % SECTION_FIELDS !== 0) throw malformed('has an incomplete section');
   let total = 0;
-  for (let at = 3; at < sections.length; at += SECTION_FIELDS) total += sections[at];
+  for (let at = 3; at < sections.length; at += SECTION_FIELDS) total += sections[at]!;
   if (total !== payload.length)
     throw malformed(`has sections of ${total} bytes and a payload of ${payload.length}`);
   return { generation, operation, sections, payload };

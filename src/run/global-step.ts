@@ -100,7 +100,7 @@ export class StepAggregator {
 }
 
 function combine(reports: readonly StepReport[], classicCapacity: number): GlobalStep {
-  const first = reports[0];
+  const first = reports[0]!;
   const sum = (of: (report: StepReport) => number) =>
     reports.reduce((total, report) => total + of(report), 0);
   const mean = (of: (report: StepReport) => number) => sum(of) / reports.length;
@@ -133,7 +133,7 @@ function combine(reports: readonly StepReport[], classicCapacity: number): Globa
 function combineLayers(layers: readonly LayerReport[], classicCapacity: number): GlobalLayer {
   const sum = (of: (layer: LayerReport) => number) => layers.reduce((total, layer) => total + of(layer), 0);
   const byExpert = (of: (layer: LayerReport) => readonly number[]) =>
-    of(layers[0]).map((_, expert) => sum((layer) => of(layer)[expert]));
+    of(layers[0]!).map((_, expert) => sum((layer) => of(layer)[expert]!));
   // Equal on all ranks.
   const { layer, capacity, rowBytes } = layers[0];
   const [sameWorker, sameNode, otherNode] = [

@@ -49,7 +49,7 @@ const FIELD_OF_TYPE: Readonly<Record<string, string>> = {
 export function parseRecord(line: string): MetricsRecord | null {
   try {
     const record = JSON.parse(line);
-    if (!Object.hasOwn(FIELD_OF_TYPE, record?.type) || !(FIELD_OF_TYPE[record.type] in record)) return null;
+    if (!Object.hasOwn(FIELD_OF_TYPE, record?.type) || !(FIELD_OF_TYPE[record.type]! in record)) return null;
     return typeof record.time === 'number' ? record : { ...record, time: Number.NaN };
   } catch {
     return null;
@@ -134,7 +134,7 @@ export function recordedStepsAfter(
   if (later.length === 0) return null;
   return later.reduce(
     ({ first, last }, each) => ({ first: Math.min(first, each), last: Math.max(last, each) }),
-    { first: later[0], last: later[0] },
+    { first: later[0]!, last: later[0]! },
   );
 }
 

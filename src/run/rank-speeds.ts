@@ -30,11 +30,11 @@ export class RankSpeeds {
   }
 
   add(report: StepReport): void {
-    this.#pending[report.rank].push(report);
+    this.#pending[report.rank]!.push(report);
     if (this.#pending.some((reports) => reports.length === 0)) return;
     const reports = this.#pending.map((each) => each.shift()!);
     for (const report of reports)
-      push(this.#own[report.rank], { wallMs: ownMs(report), cpuMs: report.cpuMs });
+      push(this.#own[report.rank]!, { wallMs: ownMs(report), cpuMs: report.cpuMs });
     push(this.#stepMs, Math.max(...reports.map(({ stepMs }) => stepMs)));
   }
 
@@ -56,7 +56,7 @@ export class RankSpeeds {
         rank,
         p50Ms: quantile(0.5),
         p99Ms: quantile(0.99),
-        lostShare: Math.min(1, lostMs[rank] / totalMs),
+        lostShare: Math.min(1, lostMs[rank]! / totalMs),
       };
     });
   }
@@ -65,10 +65,10 @@ export class RankSpeeds {
   #lostMs(): number[] {
     const lostMs = this.#own.map(() => 0);
     for (const step of this.#stepMs.keys()) {
-      const wallMs = this.#own.map((times) => times[step].wallMs);
+      const wallMs = this.#own.map((times) => times[step]!.wallMs);
       const most = Math.max(...wallMs);
       const slowest = wallMs.indexOf(most);
-      lostMs[slowest] += most - Math.max(0, ...wallMs.filter((_, rank) => rank !== slowest));
+      lostMs[slowest]! += most - Math.max(0, ...wallMs.filter((_, rank) => rank !== slowest));
     }
     return this.#own.length === 1 ? [0] : lostMs;
   }

@@ -84,7 +84,7 @@ export function readTrace(directory: string, { from, to, generation }: TraceQuer
   // A live run removes its oldest; what a slow disk does not take is lost.
   if (!ranks.some(({ spans }) => spans.length > 0))
     throw new TrainerError('BAD_INPUT', `${directory}: the traces of ${describeSteps(from, to)} are gone`);
-  const { runId, numNodes, workersPerNode } = contents[0].head;
+  const { runId, numNodes, workersPerNode } = contents[0]!.head;
   return { runId, generation: chosen.generation, numNodes, workersPerNode, ranks };
 }
 

@@ -128,7 +128,7 @@ export function decodeTrace(
     const names = bytes.toString('latin1', at + CHUNK_HEAD_WORDS * 4, next - numWords * 4).trimEnd();
     const words = wordsAt(bytes, next - numWords * 4, numWords);
     for (let slot = 0; slot < words.length; slot += FLIGHT.words)
-      lastSteps.set(rank, Math.max(lastSteps.get(rank) ?? 0, words[slot + FLIGHT.step]));
+      lastSteps.set(rank, Math.max(lastSteps.get(rank) ?? 0, words[slot + FLIGHT.step]!));
     chunks.push({ rank, spans: spansOf(words, names.split('\n'), isWanted, bad) });
     at = next;
   }
@@ -169,11 +169,11 @@ function spansOf(
   const floats = new Float64Array(words.buffer, 0, words.length >> 1);
   const spans: RecordedSpan[] = [];
   for (let slot = 0; slot < words.length; slot += FLIGHT.words) {
-    if (!isWanted(words[slot + FLIGHT.step])) continue;
-    const kind = words[slot + FLIGHT.kind];
-    if (names[words[slot + FLIGHT.name]] === undefined || !(kind === PART_CODE || kind in KIND_OF_CODE))
+    if (!isWanted(words[slot + FLIGHT.step]!)) continue;
+    const kind = words[slot + FLIGHT.kind]!;
+    if (names[words[slot + FLIGHT.name]!] === undefined || !(kind === PART_CODE || kind in KIND_OF_CODE))
       throw bad('is damaged: a span has no name or kind');
-    spans.push(readSlot(words, floats, slot, (code) => names[code]));
+    spans.push(readSlot(words, floats, slot, (code) => names[code]!));
   }
   return spans;
 }

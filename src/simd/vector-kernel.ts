@@ -120,7 +120,7 @@ export function vectorKernel<A extends string, N extends string>(
         instances.set(memory, instance);
       }
       const end = starts[arrays[0]] + numFloats * 4;
-      return instance.exports.run(
+      return instance.exports.run!(
         ...arrays.map((name) => starts[name]),
         end,
         ...numbers.map((name) => values[name]),
@@ -165,7 +165,7 @@ function moduleOf<A extends string, N extends string>(
       const swapped = [...value, ...value, ...simd(0x0d), ...upperLanes];
       [value, swapped].forEach((lanes, half) => {
         const doubles = vectorIn(loop, [...lanes, ...simd(0x5f)]);
-        addTo(sums[half], [...doubles, ...doubles, ...simd(0xf2)]);
+        addTo(sums[half]!, [...doubles, ...doubles, ...simd(0xf2)]);
       });
     },
   });
@@ -175,7 +175,7 @@ function moduleOf<A extends string, N extends string>(
     ...[I32_CONST, VECTOR_BYTES, I32_ADD, LOCAL_SET],
     ...pointer(array).slice(1),
   ]);
-  const position = pointer(arrays[0]);
+  const position = pointer(arrays[0]!);
   const endOfFirst = [LOCAL_GET, ...unsigned(end)];
   const lane = (sum: Vector, index: number) => [...sum, ...simd(0x21), index];
   const code = [
@@ -183,8 +183,8 @@ function moduleOf<A extends string, N extends string>(
     ...[BLOCK, NO_RESULT, ...position, ...endOfFirst, I32_GREATER_EQUAL, BRANCH_IF, 0],
     ...[LOOP, NO_RESULT, ...loop, ...advance, ...position, ...endOfFirst, I32_LESS, BRANCH_IF, 0, END],
     END,
-    ...[...lane(sums[0], 0), ...lane(sums[0], 1), F64_ADD],
-    ...[...lane(sums[1], 0), ...lane(sums[1], 1), F64_ADD, F64_ADD],
+    ...[...lane(sums[0]!, 0), ...lane(sums[0]!, 1), F64_ADD],
+    ...[...lane(sums[1]!, 0), ...lane(sums[1]!, 1), F64_ADD, F64_ADD],
     END,
   ];
   const locals = [1, ...unsigned(numVectors), V128];

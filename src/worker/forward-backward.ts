@@ -49,8 +49,8 @@ export function forwardBackward(
     });
     const objective: tf.Scalar = tf.div(tf.add(crossEntropy, auxiliaryLoss), numMeans);
     forward = {
-      loss: crossEntropy.dataSync()[0],
-      auxiliaryLoss: auxiliaryLoss.dataSync()[0],
+      loss: crossEntropy.dataSync()[0]!,
+      auxiliaryLoss: auxiliaryLoss.dataSync()[0]!,
       layers,
       ms: performance.now() - started,
       stats: transport.takeStats(),

@@ -73,11 +73,11 @@ export function syncGradients(options: GradientSyncOptions): SyncedGradients {
   );
   allReduce(transport, { data: totals, purpose: 'gradient norm' });
   return {
-    norm: Math.sqrt(squaredNorm(shared) + totals[0]),
-    stopAsked: totals[1] > 0,
-    timeUsed: totals[2],
-    numBadLosses: totals[3],
-    snapshot: { refusals: totals[4], cost: totals[5] },
+    norm: Math.sqrt(squaredNorm(shared) + totals[0]!),
+    stopAsked: totals[1]! > 0,
+    timeUsed: totals[2]!,
+    numBadLosses: totals[3]!,
+    snapshot: { refusals: totals[4]!, cost: totals[5]! },
   };
 }
 

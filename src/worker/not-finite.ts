@@ -60,7 +60,7 @@ export function explainNotFinite(
     Number.isFinite(loss) ? 1 : 0,
   );
   const all = allGather(transport, { mine, purpose: 'not finite' });
-  const culprit = all.reduce((first, each, rank) => (isBefore(each, all[first]) ? rank : first), 0);
+  const culprit = all.reduce((first, each, rank) => (isBefore(each, all[first]!) ? rank : first), 0);
   if (transport.topology.rank === culprit) return accountOf(bad, loss);
   barrier(transport, { purpose: 'end of the generation' });
   throw new TrainerError('INTERNAL', `rank ${culprit} went on although its step was not finite`);
@@ -82,7 +82,7 @@ export function validationNotFinite(
 
 function isBefore(a: Float64Array, b: Float64Array): boolean {
   const differs = a.findIndex((value, i) => value !== b[i]);
-  return differs >= 0 && a[differs] < b[differs];
+  return differs >= 0 && a[differs]! < b[differs]!;
 }
 
 function accountOf(bad: BadTensor | null, loss: number): NotFiniteAccount {
@@ -99,7 +99,7 @@ function firstParameter({ model }: TrainState): BadTensor | null {
   let order = 0;
   for (const { name, values } of model.parameters.entries()) {
     const at = firstNotFinite(values);
-    if (at >= 0) return { kind: 'parameter', order, what: `parameter ${name}`, value: values[at] };
+    if (at >= 0) return { kind: 'parameter', order, what: `parameter ${name}`, value: values[at]! };
     order++;
   }
   return null;
@@ -111,7 +111,7 @@ function firstGradient({ model }: TrainState): BadTensor | null {
   let order = 0;
   for (const { name, gradients } of model.parameters.entries()) {
     const at = firstNotFinite(gradients);
-    if (at >= 0) first = { kind: 'gradient', order, what: `the gradient of ${name}`, value: gradients[at] };
+    if (at >= 0) first = { kind: 'gradient', order, what: `the gradient of ${name}`, value: gradients[at]! };
     order--;
   }
   return first;
@@ -125,7 +125,7 @@ function firstActivation({ model }: TrainState, batches: readonly Batch[]): BadT
     const values = activation.dataSync<'float32'>();
     const at = firstNotFinite(values);
     if (at >= 0 && (first === null || order < first.order))
-      first = { kind: 'activation', order, what, value: values[at] };
+      first = { kind: 'activation', order, what, value: values[at]! };
     order++;
   };
   for (const batch of batches) {

@@ -87,11 +87,11 @@ export function adamW({ flat, ranges }: OptimizerGroup, options: AdamWOptions): 
     if (whole === end) continue;
     // The last vector may hold elements of the next range, so it is updated on a copy.
     flat.arrays.forEach((array, i) => {
-      flat.spares[i].set(array.subarray(whole, end));
+      flat.spares[i]!.set(array.subarray(whole, end));
     });
     update.run(flat.memory, FLOATS_OF_VECTOR, startsOf(flat.spares, 0), numbers);
     flat.arrays.forEach((array, i) => {
-      array.set(flat.spares[i].subarray(0, end - whole), whole);
+      array.set(flat.spares[i]!.subarray(0, end - whole), whole);
     });
   }
 }

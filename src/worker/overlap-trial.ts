@@ -62,6 +62,6 @@ export class OverlapTrial {
       timed.filter((_, i) => i % 2 === odd).sort((a, b) => a - b)[REPETITIONS >> 1];
     const [inTurn, overlapped] = slowestOfRanks(this.#transport, [medianOf(0), medianOf(1)], 'pick overlap');
     const ms = { inTurn, overlapped };
-    return { degree: ms.overlapped < FASTER * ms.inTurn ? OVERLAPPED : 1, ms };
+    return { degree: ms.overlapped! < FASTER * ms.inTurn! ? OVERLAPPED : 1, ms };
   }
 }

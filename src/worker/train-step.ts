@@ -156,7 +156,7 @@ export function trainStep(
       ...(skipped ? NOTHING : { loss, auxiliaryLoss, gradientNorm: norm }),
       learningRate,
       tokens: sumOver(({ tokenIds }) => tokenIds.length),
-      ...(microBatches[0].packed && { answerTokens: sumOver(numCounted) }),
+      ...(microBatches[0]!.packed && { answerTokens: sumOver(numCounted) }),
       stepMs: ended - started,
       partsMs: {
         forward: sum((pass) => pass.forwardMs),
@@ -168,7 +168,7 @@ export function trainStep(
       },
       layers: skipped
         ? []
-        : passes[0].layers.map((_, i) => layerReport(passes.map(({ layers }) => layers[i]))),
+        : passes[0]!.layers.map((_, i) => layerReport(passes.map(({ layers }) => layers[i]!))),
       bytesSameNode: exchange.bytesSameNode,
       bytesOtherNode: exchange.bytesOtherNode,
       allToAllMs: allToAll.ms,
@@ -191,9 +191,9 @@ function layerReport(batches: readonly LayerStatistics[]): LayerReport {
   const sum = (of: (layer: LayerStatistics) => number) =>
     batches.reduce((total, layer) => total + of(layer), 0);
   const byExpert = (of: (layer: LayerStatistics) => Int32Array | Float64Array) =>
-    Array.from(of(batches[0]), (_, expert) => sum((layer) => of(layer)[expert]));
+    Array.from(of(batches[0]!), (_, expert) => sum((layer) => of(layer)[expert]!));
   return {
-    layer: batches[0].layer,
+    layer: batches[0]!.layer,
     routed: byExpert(({ routedE }) => routedE),
     kept: byExpert(({ keptE }) => keptE),
     overCapacity: byExpert(({ overCapacityE }) => overCapacityE),
@@ -205,7 +205,7 @@ function layerReport(batches: readonly LayerStatistics[]): LayerReport {
     sameWorker: sum(({ sameWorker }) => sameWorker),
     sameNode: sum(({ sameNode }) => sameNode),
     otherNode: sum(({ otherNode }) => otherNode),
-    rowBytes: batches[0].rowBytes,
+    rowBytes: batches[0]!.rowBytes,
     cosineSum: sum(({ gateCosine }) => gateCosine?.sum ?? 0),
     cosineCount: sum(({ gateCosine }) => gateCosine?.count ?? 0),
   };

@@ -22,14 +22,14 @@ export function validate(
     const counts = countedTargets(batch);
     losses.forEach((loss, sequence) => {
       if (batch.valid[sequence] === 0) return;
-      mine[2 * batch.domains[sequence]] += loss * counts[sequence];
-      mine[2 * batch.domains[sequence] + 1] += counts[sequence];
+      mine[2 * batch.domains[sequence]!]! += loss * counts[sequence]!;
+      mine[2 * batch.domains[sequence]! + 1]! += counts[sequence]!;
     });
   }
   const all = allGather(transport, { mine, purpose: 'validation' });
   return domains.map((domain, id) => {
-    const sum = all.reduce((total, rank) => total + rank[2 * id], 0);
-    const tokens = all.reduce((total, rank) => total + rank[2 * id + 1], 0);
+    const sum = all.reduce((total, rank) => total + rank[2 * id]!, 0);
+    const tokens = all.reduce((total, rank) => total + rank[2 * id + 1]!, 0);
     return { domain, loss: sum / tokens, tokens };
   });
 }

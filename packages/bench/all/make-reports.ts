@@ -27,9 +27,9 @@ export async function makeReports({ reports, only, run, log }: MakingOptions): P
     throw new TrainerError('BAD_INPUT', `--only ${unknown}: no such report; reports are ${names.join(', ')}`);
   const made: { name: string; code: number; seconds: number }[] = [];
   for (const name of names.filter((each) => only.length === 0 || only.includes(each))) {
-    log(`\n${name}: ${reports[name].join(' ')}`);
+    log(`\n${name}: ${reports[name]!.join(' ')}`);
     const began = performance.now();
-    const code = await run(reports[name]);
+    const code = await run(reports[name]!);
     const seconds = (performance.now() - began) / 1000;
     made.push({ name, code, seconds });
     log(`${name}: ${resultLabel(code)} after ${formatDuration(seconds)}`);

@@ -50,7 +50,7 @@ export const benchFailures: Bench = () =>
         for (const [index, port] of remaining) {
           const place = path.join(folder, `run-${index}`);
           mkdirSync(place);
-          const run = new FailingRun(CAUSES[index % CAUSES.length], place, recipe, { port, tokenFile });
+          const run = new FailingRun(CAUSES[index % CAUSES.length]!, place, recipe, { port, tokenFile });
           runs.push(run);
           await fail(run, index);
         }

@@ -83,7 +83,7 @@ function rangeGrid(place: string, from: string, to: string, step: string): TimeG
 
 function linesOf(place: string, logged: Readonly<Record<string, string>>): PushedLine[] {
   const { quoted, raw, at, every = '0s', times = '1' } = logged;
-  const labels = Object.fromEntries([...parseLabels(logged.labels)].filter(([, value]) => value !== ''));
+  const labels = Object.fromEntries([...parseLabels(logged.labels!)].filter(([, value]) => value !== ''));
   const firstMs = START_MS + parseMs(place, at);
   const everyMs = parseMs(place, every);
   return Array.from({ length: Number(times) }, (_, i) => ({
@@ -99,8 +99,8 @@ function parseExpected({ place, body }: Block): Expected {
   const rows = body.filter((line) => !/^(expect|skip) /.test(line));
   const isOrdered = body.includes('expect ordered');
   if (rows.length === 0 && !body.includes('expect empty')) throw new Error(`${place}: nothing is expected`);
-  if (rows.length === 1 && !rows[0].startsWith('{'))
-    return { kind: 'number', value: parseValue(place, rows[0]) };
+  if (rows.length === 1 && !rows[0]!.startsWith('{'))
+    return { kind: 'number', value: parseValue(place, rows[0]!) };
   return { kind: 'series', isOrdered, series: rows.map((row) => parseSeries(place, row)) };
 }
 

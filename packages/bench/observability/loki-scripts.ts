@@ -130,7 +130,7 @@ function isExpected(value: Value, expected: Expected): boolean {
   const inOrder = <T extends { readonly labels: ReadonlyMap<string, string> }>(all: readonly T[]) =>
     isOrdered ? all : [...all].sort((a, b) => (labelsText(a.labels) < labelsText(b.labels) ? -1 : 1));
   const sorted = inOrder(value);
-  return inOrder(series).every((each, i) => isSame(sorted[i], each));
+  return inOrder(series).every((each, i) => isSame(sorted[i]!, each));
 }
 
 function isSame({ labels, values, present }: Series, expected: ExpectedSeries): boolean {
@@ -138,7 +138,7 @@ function isSame({ labels, values, present }: Series, expected: ExpectedSeries): 
     labelsText(labels) === labelsText(expected.labels) &&
     values.length === expected.values.length &&
     expected.values.every((value, i) =>
-      present[i] === 1 ? value !== null && isClose(values[i], value) : value === null,
+      present[i] === 1 ? value !== null && isClose(values[i]!, value) : value === null,
     )
   );
 }

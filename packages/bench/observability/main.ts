@@ -49,7 +49,7 @@ const measurements: Measurement[] = [];
 for (const [name, bench] of Object.entries(BENCHES))
   if (options.only.length === 0 || options.only.includes(name)) measurements.push(...(await bench()));
 
-const machine = `${cpus().length} x ${cpus()[0].model}, ${Math.round(totalmem() / 2 ** 30)} GiB, Node ${process.versions.node}`;
+const machine = `${cpus().length} x ${cpus()[0]!.model}, ${Math.round(totalmem() / 2 ** 30)} GiB, Node ${process.versions.node}`;
 console.log(`${machine}\n`);
 console.log(
   formatTable(

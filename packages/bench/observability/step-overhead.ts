@@ -58,7 +58,7 @@ function figures(turns: readonly Turn[], on: WatchedSide, off: Side): Measuremen
   const means = turns.map((turn) => turn.side.meanStepMs(turn));
   const ratios = Array.from({ length: PAIRS }, (_, pair) => {
     const [first, second] = [means[2 * pair], means[2 * pair + 1]];
-    return turns[2 * pair].side === on ? first / second : second / first;
+    return turns[2 * pair]!.side === on ? first / second : second / first;
   });
   const { scrapes, logLines, eventBytes } = on.seen();
   const cpuOf = (side: Side) => KINDS.reduce((sum, kind) => sum + side.cpuOfStep(kind, turns), 0);
@@ -66,7 +66,7 @@ function figures(turns: readonly Turn[], on: WatchedSide, off: Side): Measuremen
     const ms = 1e3 * (on.cpuOfStep(kind, turns) - off.cpuOfStep(kind, turns));
     return `${ms.toFixed(1)} ms of the ${kind}`;
   };
-  const stepMs = median(means.filter((_, i) => turns[i].side === off));
+  const stepMs = median(means.filter((_, i) => turns[i]!.side === off));
   const quartiles = [0.25, 0.75].map((share) => quantile(ratios, share).toFixed(3)).join(' to ');
   return [
     {

@@ -36,6 +36,6 @@ export function signedPercent(change: number): string {
 /** A Markdown table. The first row is the header; all columns but the first are right-aligned. */
 export function table(rows: readonly (readonly string[])[]): string {
   const [header, ...body] = rows.map((row) => `| ${row.join(' | ')} |`);
-  const columns = rows[0].map((_, column) => (column === 0 ? '---' : '---:'));
+  const columns = rows[0]!.map((_, column) => (column === 0 ? '---' : '---:'));
   return [header, `| ${columns.join(' | ')} |`, ...body].join('\n');
 }

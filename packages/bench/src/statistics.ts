@@ -5,7 +5,7 @@ export function quantile(values: readonly number[], share: number): number {
   const position = share * (sorted.length - 1);
   const below = Math.floor(position);
   const above = Math.min(below + 1, sorted.length - 1);
-  return sorted[below] + (position - below) * (sorted[above] - sorted[below]);
+  return sorted[below]! + (position - below) * (sorted[above]! - sorted[below]!);
 }
 
 export function median(values: readonly number[]): number {
@@ -33,11 +33,11 @@ export function spreadOf(values: readonly number[]): Spread {
  * belong to hold together at that level.
  */
 export function holm(pValues: readonly number[]): number[] {
-  const order = pValues.map((_, i) => i).sort((a, b) => pValues[a] - pValues[b]);
+  const order = pValues.map((_, i) => i).sort((a, b) => pValues[a]! - pValues[b]!);
   const corrected = Array<number>(pValues.length);
   let largest = 0;
   for (const [rank, i] of order.entries()) {
-    largest = Math.max(largest, Math.min(1, pValues[i] * (pValues.length - rank)));
+    largest = Math.max(largest, Math.min(1, pValues[i]! * (pValues.length - rank)));
     corrected[i] = largest;
   }
   return corrected;

@@ -80,7 +80,7 @@ function writerOf({ to, subModel, domain, dtype }: ExportOptions): Writer {
       'BAD_INPUT',
       subModel ? '--sub-model: say of which domain with --domain NAME' : '--domain is for --sub-model alone',
     );
-  const target = to === undefined ? null : TARGETS[to];
+  const target = to === undefined ? null : TARGETS[to]!;
   const given = to === undefined ? '--sub-model' : `--to ${to}`;
   if (dtype !== 'float32' && !target?.takesDtype)
     throw new TrainerError('BAD_CONFIG', `--dtype ${dtype}: ${given} writes float32 only; leave it out`);

@@ -29,7 +29,7 @@ export async function writeSubModel(
   const shapes = shapesOf(checkpoint);
   const kept = Object.entries(manifest.tensors).filter(([name]) => isKept(name, held));
   const tensors = Object.fromEntries(kept);
-  const files: Record<string, FileDigest> = { [TOKENIZER_FILE]: manifest.files[TOKENIZER_FILE] };
+  const files: Record<string, FileDigest> = { [TOKENIZER_FILE]: manifest.files[TOKENIZER_FILE]! };
   // Each in the file that it is in: only one file's tensors are in memory at a time.
   for (const file of new Set(Object.values(tensors)))
     await output.writeWith(file, (place) => {

@@ -31,7 +31,7 @@ export function meansOf(column: Numbers, buckets: readonly (readonly [number, nu
     let [sum, count] = [0, 0];
     for (let row = start; row < end; row++) {
       if (Number.isNaN(column[row])) continue;
-      sum += column[row];
+      sum += column[row]!;
       count++;
     }
     return count === 0 ? Number.NaN : sum / count;
@@ -43,7 +43,7 @@ export function rowsOfMaxima(column: Numbers, buckets: readonly (readonly [numbe
   return buckets.map(([start, end]) => {
     let most = start;
     for (let row = start; row < end; row++)
-      if (column[row] > column[most] || Number.isNaN(column[most])) most = row;
+      if (column[row]! > column[most]! || Number.isNaN(column[most])) most = row;
     return most;
   });
 }
@@ -51,10 +51,10 @@ export function rowsOfMaxima(column: Numbers, buckets: readonly (readonly [numbe
 function addExtremes(rows: Set<number>, column: Numbers, start: number, end: number): void {
   let [least, most] = [-1, -1];
   for (let row = start; row < end; row++) {
-    const value = column[row];
+    const value = column[row]!;
     if (Number.isNaN(value)) continue;
-    if (least === -1 || value < column[least]) least = row;
-    if (most === -1 || value > column[most]) most = row;
+    if (least === -1 || value < column[least]!) least = row;
+    if (most === -1 || value > column[most]!) most = row;
   }
   if (least === -1) return;
   rows.add(least);

@@ -42,7 +42,7 @@ export class ExpertLoad {
     if (frame.firstStep === null) {
       frame.firstStep = step;
       frame.layers = layers.map(({ layer }) => layer);
-      frame.numExperts = layers[0].kept.length;
+      frame.numExperts = layers[0]!.kept.length;
       this.#sums = new Float64Array(COUNTS.length * layers.length * MAX_BUCKETS * frame.numExperts);
     }
     if (step < frame.firstStep) return;
@@ -54,7 +54,7 @@ export class ExpertLoad {
       for (let index = 0; index < frame.layers.length; index++) {
         const sums = this.#sumsOf(count, index, bucket);
         const counted = layers[index]?.[count] ?? [];
-        for (let expert = 0; expert < sums.length; expert++) sums[expert] += counted[expert] ?? 0;
+        for (let expert = 0; expert < sums.length; expert++) sums[expert]! += counted[expert] ?? 0;
       }
   }
 
@@ -125,7 +125,7 @@ export class ExpertLoad {
             continue;
           }
           const [even, odd] = [2 * bucket, 2 * bucket + 1].map((each) => this.#sumsOf(count, layer, each));
-          for (let expert = 0; expert < sums.length; expert++) sums[expert] = even[expert] + odd[expert];
+          for (let expert = 0; expert < sums.length; expert++) sums[expert] = even[expert]! + odd[expert]!;
         }
     frame.numBuckets = numAfter;
   }

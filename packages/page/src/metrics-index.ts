@@ -89,7 +89,8 @@ export class MetricsIndex {
   async save(run: RunMetrics, { handle }: OpenMetrics, to: number): Promise<void> {
     await mkdir(this.directory, { recursive: true });
     const { tables } = run;
-    const rowsBefore = (table: number) => this.#blocks.reduce((sum, { parts }) => sum + parts[table].rows, 0);
+    const rowsBefore = (table: number) =>
+      this.#blocks.reduce((sum, { parts }) => sum + parts[table]!.rows, 0);
     const encoded = tables.map((table, index) => table.encode(rowsBefore(index)));
     let at = endOf(this.#blocks);
     const parts = encoded.map((bytes, index): Part => {
@@ -103,7 +104,7 @@ export class MetricsIndex {
     const { bytes, ...saved } = run.save();
     const json = JSON.stringify({ ...saved, blocks, names } satisfies State);
     const body = Buffer.concat([Buffer.from(`${json}\n`), bytes]);
-    await this.#writeColumns(encoded, parts[0].at);
+    await this.#writeColumns(encoded, parts[0]!.at);
     const file = path.join(this.directory, `state-${to}`);
     await writeFile(`${file}.tmp`, Buffer.concat([Buffer.from(`${FORM} ${hashOf(body)}\n`), body]));
     await rename(`${file}.tmp`, file);
@@ -141,7 +142,7 @@ export class MetricsIndex {
       let row = 0;
       for (const { parts } of this.#blocks) {
         const { rows, numColumns } = parts[index];
-        const values = run.layerSteps.valuesOf(await readPart(file, parts[index]));
+        const values = run.layerSteps.valuesOf(await readPart(file, parts[index]!));
         for (const [name, column] of wanted.filter(([, at]) => at < numColumns))
           columns.get(name)?.set(values.subarray(column * rows, (column + 1) * rows), row);
         row += rows;
@@ -177,7 +178,7 @@ export class MetricsIndex {
       if ((await file.stat()).size < endOf(blocks)) throw new Error('cut short');
       for (const { parts } of blocks)
         for (const [index, part] of parts.entries()) {
-          const [table, columns] = [run.tables[index], names[index].slice(0, part.numColumns)];
+          const [table, columns] = [run.tables[index], names[index]!.slice(0, part.numColumns)];
           if (table === run.layerSteps) table.skip(columns, part.rows);
           else table.decode(columns, part.rows, await readPart(file, part));
         }

@@ -178,7 +178,7 @@ export class MetricsTable implements RecordSink {
     if (record === null) return null;
     const { steps, points } = this.#run;
     const row = lowerBound(steps.column('step'), step);
-    const time = steps.column('time')[row];
+    const time = steps.column('time')[row]!;
     const generation = points.generations.findLast((each) => each.time <= time)?.generation ?? null;
     const column: ColumnSource = (name) => steps.column(name);
     return stepReply(record, { column, row, validations: points.validations, generation });
@@ -275,7 +275,7 @@ export class MetricsTable implements RecordSink {
     const lengths = this.#lengths;
     const isKnown =
       epoch === this.#epoch &&
-      lengths.every((length, index) => known[index] <= length) &&
+      lengths.every((length, index) => known[index]! <= length) &&
       known[4] === lengths[4];
     const [steps, memory, validations, checkpoints] = isKnown ? known : [0, 0, 0, 0];
     return { rows: { steps, memory, validations, checkpoints }, replaces: !isKnown };
@@ -323,8 +323,8 @@ function averagesOf(
   return {
     ...pick(columnOf, ['step', 'time'], middles),
     ...Object.fromEntries(means),
-    longestMs: jsonNumbers(longest.map((row) => stepMs[row])),
-    longestStep: longest.map((row) => step[row]),
+    longestMs: jsonNumbers(longest.map((row) => stepMs[row]!)),
+    longestStep: longest.map((row) => step[row]!),
   };
 }
 
@@ -339,7 +339,7 @@ function lowerBound(values: Numbers, least: number): number {
   let [low, high] = [0, values.length];
   while (low < high) {
     const middle = (low + high) >> 1;
-    if (values[middle] < least) low = middle + 1;
+    if (values[middle]! < least) low = middle + 1;
     else high = middle;
   }
   return low;

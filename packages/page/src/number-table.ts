@@ -119,7 +119,7 @@ export function pick(columnOf: ColumnSource, names: readonly string[], rows: rea
   return Object.fromEntries(
     names.map((name) => {
       const column = columnOf(name);
-      return [name, jsonNumbers(rows.map((row) => column[row]))];
+      return [name, jsonNumbers(rows.map((row) => column[row]!))];
     }),
   );
 }

@@ -118,7 +118,7 @@ export class RunMetrics {
     const { lastTime } = this.points;
     for (let row = Math.max(this.points.generationRow, numRows - SPEED_STEPS); row < numRows; row++) {
       this.points.lastTime = time[row];
-      this.#throughput.add(step[row], tokens[row] - (tokens[row - 1] ?? 0));
+      this.#throughput.add(step[row]!, tokens[row]! - (tokens[row - 1] ?? 0));
     }
     this.points.lastTime = lastTime;
   }

@@ -41,9 +41,9 @@ export function stepReply(
   return {
     step,
     generation,
-    time: column('time')[row],
+    time: column('time')[row]!,
     tokens,
-    tokensSoFar: column('tokens')[row],
+    tokensSoFar: column('tokens')[row]!,
     answerTokens: answerTokens ?? null,
     isSkipped: record.loss === null,
     numNeighbours: row - first,
@@ -61,7 +61,7 @@ function compare(name: string, values: ArrayLike<number>, first: number, row: nu
   const known = Array.from({ length: row - first }, (_, index) => values[first + index]).filter(
     Number.isFinite,
   );
-  const value = Number.isFinite(values[row]) ? values[row] : null;
+  const value = Number.isFinite(values[row]) ? values[row]! : null;
   if (known.length === 0) return value === null ? null : { name, value, median: null, standsOut: false };
   const median = medianOf(known);
   const typical = medianOf(known.map((each) => Math.abs(each - median)));
@@ -74,7 +74,7 @@ function compare(name: string, values: ArrayLike<number>, first: number, row: nu
 function medianOf(values: readonly number[]): number {
   const sorted = values.toSorted((a, b) => a - b);
   const middle = sorted.length >> 1;
-  return sorted.length % 2 === 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
+  return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
 }
 
 /** None of a step that was skipped. */
@@ -101,8 +101,8 @@ function layersOf({ layers = [] }: Pick<GlobalStep, 'layers'>): StepLayer[] {
 function mostOf(counts: GlobalLayer['kept']): StepLayer['mostLoaded'] {
   const total = sumOf(counts);
   if (total === 0) return null;
-  const most = counts.reduce((best, count, expert) => (count > counts[best] ? expert : best), 0);
-  return { expert: most, ofFairShare: (counts[most] * counts.length) / total };
+  const most = counts.reduce((best, count, expert) => (count > counts[best]! ? expert : best), 0);
+  return { expert: most, ofFairShare: (counts[most]! * counts.length) / total };
 }
 
 function sumOf(counts: readonly number[]): number {

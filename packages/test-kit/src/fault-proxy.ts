@@ -32,7 +32,7 @@ class Lane {
     if (!this.corruptsNext) return piece;
     this.corruptsNext = false;
     const corrupted = Buffer.from(piece);
-    corrupted[corrupted.length >> 1] ^= 1;
+    corrupted[corrupted.length >> 1]! ^= 1;
     return corrupted;
   }
 

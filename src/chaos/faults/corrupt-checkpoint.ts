@@ -11,7 +11,7 @@ type Damage = (file: string, draw: number) => void;
 const DAMAGES: Readonly<Record<string, Damage>> = {
   'a flipped bit in': (file, draw) => {
     const bytes = readFileSync(file);
-    bytes[Math.floor(draw * bytes.length)] ^= 1;
+    bytes[Math.floor(draw * bytes.length)]! ^= 1;
     writeFileSync(file, bytes);
   },
   'half of': (file, draw) => truncateSync(file, Math.floor(draw * readFileSync(file).length)),

@@ -8,7 +8,7 @@ export function tokensAreConserved({ records }: RunEvidence): string[] {
     layers.flatMap((layer) => {
       const { routed, kept, overCapacity, notChosen, sameWorker, sameNode, otherNode } = layer;
       const place = `step ${step}, layer ${layer.layer}`;
-      const expert = routed.findIndex((each, i) => each !== kept[i] + overCapacity[i] + notChosen[i]);
+      const expert = routed.findIndex((each, i) => each !== kept[i]! + overCapacity[i]! + notChosen[i]!);
       const travelled = sameWorker + sameNode + otherNode;
       return [
         ...(expert < 0

@@ -67,7 +67,7 @@ export function durationS(text: string): number {
 /** Parses `90s`, `5m`, `2h`, `1d` (ago) or an ISO time; returns ms since 1970. */
 export function parseSince(text: string): number {
   const ago = /^(\d+(?:\.\d+)?)([smhd])$/.exec(text);
-  const timeMs = ago ? Date.now() - Number(ago[1]) * UNIT_MS[ago[2]] : Date.parse(text);
+  const timeMs = ago ? Date.now() - Number(ago[1]) * UNIT_MS[ago[2]!]! : Date.parse(text);
   if (Number.isNaN(timeMs))
     throw new InvalidArgumentError('expected a duration such as 90s, 5m, 2h, 1d, or an ISO time.');
   return timeMs;

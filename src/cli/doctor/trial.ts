@@ -109,7 +109,7 @@ async function runTrial(
       ];
       const layoutArgs = ['--nodes', String(size[0]), '--workers-per-node', String(size[1])];
       const watched = await watch([...args, ...layoutArgs], interruption);
-      const run = path.join(runsDir, readdirSync(runsDir)[0]);
+      const run = path.join(runsDir, readdirSync(runsDir)[0]!);
       const records = readRecords(path.join(run, 'metrics.ndjson'));
       const result = take({ ...watched, steps: stepsOf(records) }, path.join(run, 'checkpoints'));
       rmSync(runsDir, { recursive: true });
@@ -253,7 +253,7 @@ export function differenceOf(alone: FirstStep, spread: FirstStep): LayoutDiffere
     let [square, difference] = [0, 0];
     expected.forEach((value, i) => {
       square += value ** 2;
-      difference += (value - found[i]) ** 2;
+      difference += (value - found[i]!) ** 2;
     });
     squares += square;
     differences += difference;
@@ -271,5 +271,5 @@ export function differenceOf(alone: FirstStep, spread: FirstStep): LayoutDiffere
 function median(values: readonly number[]): number {
   const sorted = [...values].sort((a, b) => a - b);
   const middle = sorted.length / 2;
-  return (sorted[Math.floor(middle)] + sorted[Math.ceil(middle) - 1]) / 2;
+  return (sorted[Math.floor(middle)]! + sorted[Math.ceil(middle) - 1]!) / 2;
 }

@@ -54,7 +54,7 @@ export async function evaluateLoss({
     domain,
     loss.toFixed(4),
     Math.exp(loss).toFixed(2),
-    dataset.domains[id].validationEntropy.toFixed(4),
+    dataset.domains[id]!.validationEntropy.toFixed(4),
     formatCount(tokens),
   ]);
   console.log(`${checkpoint.folder}, step ${checkpoint.manifest.step}`);

@@ -51,7 +51,7 @@ export async function evaluateTask(options: TaskOptions): Promise<void> {
     checkpoint: checkpoint.folder,
     step: checkpoint.manifest.step,
     task: { files: options.task, format: [...new Set(tasks.map(({ format }) => format))].join(', ') },
-    domain: config.data.domains[domain],
+    domain: config.data.domains[domain]!,
     shots: options.shots,
     limit: options.limit ?? null,
     notForReporting: options.limit !== undefined,
@@ -109,7 +109,7 @@ function lineOf(
   { question, scoring, context, continuations, logLikelihoods, unconditional, metrics, wasCut }: Answer,
   contaminated: ReadonlySet<Question> | undefined,
 ): string {
-  const withoutContext = unconditional.map((_, i): readonly [string, string] => ['', continuations[i]]);
+  const withoutContext = unconditional.map((_, i): readonly [string, string] => ['', continuations[i]!]);
   return sampleLine({
     docId: question.docId,
     doc: question.doc,

@@ -43,13 +43,13 @@ export function* csvEntries(file: string, text: string, format: CsvFormat): Gene
     const doc: Record<string, unknown> = {};
     columns.forEach((name, i) => {
       // The index in front has no name, and is not part of the question.
-      if (name !== '') doc[name] = name === 'id' && /^\d+$/.test(cells[i]) ? Number(cells[i]) : cells[i];
+      if (name !== '') doc[name] = name === 'id' && /^\d+$/.test(cells[i]!) ? Number(cells[i]) : cells[i];
     });
     // Every split of the dataset that lm-evaluation-harness loads has it, and it counts in the hash of a document.
     if (format === 'ceval') doc.explanation ??= '';
     const choices = letters.map((letter) => cells[columns.indexOf(letter)]);
-    const answers = lettersOf(cells[columns.indexOf(answer)], place);
-    yield { place, doc, text: cells[columns.indexOf(question)], choices, answers, subject };
+    const answers = lettersOf(cells[columns.indexOf(answer)]!, place);
+    yield { place, doc, text: cells[columns.indexOf(question)]!, choices, answers, subject };
   }
 }
 
@@ -60,7 +60,7 @@ function* mmluEntries(file: string, text: string, subject: string): Generator<En
     const choices = cells.slice(1, -1);
     const answers = lettersOf(cells.at(-1)!, place);
     const doc = { question: cells[0], subject, choices, answer: answers.length === 1 ? answers[0] : answers };
-    yield { place, doc, text: cells[0], choices, answers, subject };
+    yield { place, doc, text: cells[0]!, choices, answers, subject };
   }
 }
 

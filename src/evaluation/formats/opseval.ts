@@ -37,7 +37,7 @@ function withoutOptions(question: string, choices: readonly string[]): string {
   const wanted = [...listed.replaceAll(/\s/g, '')];
   let end = question.length;
   for (let next = wanted.pop(); next !== undefined; next = wanted.pop()) {
-    while (end > 0 && /\s/.test(question[end - 1])) end--;
+    while (end > 0 && /\s/.test(question[end - 1]!)) end--;
     if (!question.slice(0, end).endsWith(next)) return question;
     end -= next.length;
   }

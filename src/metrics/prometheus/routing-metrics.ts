@@ -116,7 +116,7 @@ export class RoutingMetrics implements RunListener {
     series.routed.add(sum(layer.routed));
     series.overCapacity.add(sum(layer.overCapacity));
     series.notChosen.add(sum(layer.notChosen));
-    for (const [expert, kept] of layer.kept.entries()) series.kept[expert].add(kept);
+    for (const [expert, kept] of layer.kept.entries()) series.kept[expert]!.add(kept);
     for (const tier of TIERS) {
       series.choices[tier].add(layer[tier]);
       series.bytes[tier].add(layer.bytes[tier]);

@@ -101,9 +101,9 @@ function workOf({ rangesOfRank }: RowLayout, rowsOfLocalExpert: readonly number[
     .sort((a, b) => a.begin - b.begin);
   const work: ExpertRows[] = [];
   let expert = 0;
-  let end = rowsOfLocalExpert[0];
+  let end = rowsOfLocalExpert[0]!;
   for (const { begin, count } of ranges) {
-    while (begin >= end) end += rowsOfLocalExpert[++expert];
+    while (begin >= end) end += rowsOfLocalExpert[++expert]!;
     const previous = work.at(-1);
     if (previous?.expert === expert && previous.begin + previous.count === begin)
       work[work.length - 1] = { ...previous, count: previous.count + count };

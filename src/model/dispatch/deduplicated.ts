@@ -51,7 +51,7 @@ export function deduplicated(context: LayerContext): Dispatcher {
         : tf.concat([weightsTK, tf.slice(arrivedR, [0, width], [numArrived, numChoices])], 0);
 
     const keptE = new Int32Array(decision.keptE.length);
-    for (const expert of expertsMK) if (expert >= 0) keptE[expert]++;
+    for (const expert of expertsMK) if (expert >= 0) keptE[expert]!++;
     const choices = { expertsTK: expertsMK, numChoices, keptE };
     const layout = dispatchLayout(choices, topology, countsInNode(keptE, context));
     const rows = dispatch(gatherRows(xMD, layout.scatter.tokensN), layout, inside);
@@ -91,7 +91,7 @@ function announceCrossing(
   const tokensOfNode = Array.from({ length: numNodes }, () => [] as number[]);
   expertsTK.forEach((expert, choice) => {
     if (expert < 0 || nodeOfExpert[expert] === node) return;
-    const tokens = tokensOfNode[nodeOfExpert[expert]];
+    const tokens = tokensOfNode[nodeOfExpert[expert]!]!;
     const token = Math.floor(choice / numChoices);
     if (tokens.at(-1) !== token) tokens.push(token);
   });
@@ -106,8 +106,8 @@ function announceCrossing(
     layer,
   });
   const counterpart = (other: number) => other * workersPerNode + localRank;
-  const sent = layoutOf(topology, (other) => mine[other], counterpart);
-  const received = layoutOf(topology, (other) => countsOfRank[counterpart(other)][node], counterpart);
+  const sent = layoutOf(topology, (other) => mine[other]!, counterpart);
+  const received = layoutOf(topology, (other) => countsOfRank[counterpart(other)]![node]!, counterpart);
 
   const choicesNK = new Int32Array(sent.numRows * numChoices);
   let row = 0;
@@ -169,7 +169,7 @@ function layoutOf(
   for (let other = 0; other < numNodes; other++) {
     if (other === node) continue;
     const count = countOf(other);
-    rangesOfRank[counterpart(other)].push({ begin: numRows, count });
+    rangesOfRank[counterpart(other)]!.push({ begin: numRows, count });
     numRows += count;
   }
   return { numRows, rangesOfRank };

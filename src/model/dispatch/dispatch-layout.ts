@@ -47,7 +47,7 @@ export function dispatchLayout(
   const rangesToRank = Array.from({ length: worldSize }, () => [] as RowRange[]);
   let sorted = 0;
   decision.keptE.forEach((count, expert) => {
-    rangesToRank[rankOfExpert(numExperts, worldSize, rank, expert)].push({ begin: sorted, count });
+    rangesToRank[rankOfExpert(numExperts, worldSize, rank, expert)]!.push({ begin: sorted, count });
     sorted += count;
   });
 
@@ -57,8 +57,8 @@ export function dispatchLayout(
     const first = begin;
     keptOfRank.forEach((keptE, source) => {
       if (rankOfExpert(numExperts, worldSize, source, expert) !== rank) return;
-      rangesFromRank[source].push({ begin, count: keptE[expert] });
-      begin += keptE[expert];
+      rangesFromRank[source]!.push({ begin, count: keptE[expert]! });
+      begin += keptE[expert]!;
     });
     return begin - first;
   });
@@ -75,13 +75,13 @@ export function dispatchLayout(
 /** Counting sort of the kept choices by expert, stable by token. */
 function sortByExpert({ expertsTK, numChoices, keptE }: KeptChoices): RowScatter {
   const next = new Int32Array(keptE.length);
-  for (let expert = 1; expert < keptE.length; expert++) next[expert] = next[expert - 1] + keptE[expert - 1];
+  for (let expert = 1; expert < keptE.length; expert++) next[expert] = next[expert - 1]! + keptE[expert - 1]!;
   const numKept = keptE.reduce((sum, kept) => sum + kept, 0);
   const tokensN = new Int32Array(numKept);
   const choicesN = new Int32Array(numKept);
   expertsTK.forEach((expert, choice) => {
     if (expert < 0) return;
-    const row = next[expert]++;
+    const row = next[expert]!++;
     tokensN[row] = Math.floor(choice / numChoices);
     choicesN[row] = choice;
   });

@@ -67,7 +67,7 @@ export function overlappedExperts(rowsND: tf.Tensor2D, options: OverlappedExpert
     const networks = weights.map(() => kernels().network('in pieces'));
     const done: Done[] = [];
     const trip = roundTrip(rowsND, FORWARD, options, (rows, xRD) => {
-      const { y, saved } = networks[rows.expert].forward(xRD, weights[rows.expert]!);
+      const { y, saved } = networks[rows.expert]!.forward(xRD, weights[rows.expert]!);
       done.push({ ...rows, saved });
       return y;
     });
@@ -78,7 +78,7 @@ export function overlappedExperts(rowsND: tf.Tensor2D, options: OverlappedExpert
         const saved = weightsOf(allSaved.slice(0, matrices.length));
         const kept = weights.map((each) => each && saved.shift()!);
         const savedOf = splitAs(done, allSaved.slice(matrices.length));
-        const forward = done.map((rows, i) => ({ ...rows, saved: savedOf[i] }));
+        const forward = done.map((rows, i) => ({ ...rows, saved: savedOf[i]! }));
         return backward(dyND, forward, networks, { ...options, weights: kept });
       },
     };
@@ -99,7 +99,7 @@ function backward(
   const pieces = new Map<number, FeedForwardPiece>();
   const trip = roundTrip(dyND, BACKWARD, options, ({ expert, begin }, dyTD) => {
     const { saved } = forward.find((rows) => rows.begin === begin)!;
-    const { dx, kept } = networks[expert].backward(dyTD, options.weights[expert]!, saved);
+    const { dx, kept } = networks[expert]!.backward(dyTD, options.weights[expert]!, saved);
     pieces.set(begin, { dyTD, saved, kept });
     return dx;
   });
@@ -108,7 +108,7 @@ function backward(
   const gradients = options.weights.flatMap((weights, expert) => {
     if (weights === null) return [];
     const own = inOrder.filter((rows) => rows.expert === expert);
-    return networks[expert].gradients(
+    return networks[expert]!.gradients(
       own.map(({ begin }) => pieces.get(begin)!),
       weights,
     );
@@ -193,7 +193,7 @@ function roundTrip(
   workOn(schedule.first);
   const onTheWay = schedule.remote.map((chunk, i) => {
     spans.next(out.part, layer);
-    coming[i].finish();
+    coming[i]!.finish();
     workOn(chunk.work);
     return sendBack(chunk, home.purpose, 'other nodes');
   });

@@ -54,5 +54,5 @@ function agreeOnCount(transport: Transport, run: () => void, repetition: Repetit
   const mine = transport.topology.rank === 0 ? repetitionsOf(repetition, eachMs) : 0;
   const count = new Float32Array([mine]);
   allReduce(transport, { data: count, purpose: 'count' });
-  return count[0];
+  return count[0]!;
 }

@@ -81,7 +81,7 @@ export function headlineOf(
   return {
     inNode: {
       allToAllVsOpenmpi: Object.fromEntries(
-        HEADLINE_BYTES['all-to-all'].map((bytes, i) => [bytes, rounded(allToAll[i])]),
+        HEADLINE_BYTES['all-to-all'].map((bytes, i) => [bytes, rounded(allToAll[i]!)]),
       ),
       allReduceVsGloo: rounded(geometricMean(against('Gloo', 'all-reduce', IN_NODE))),
       allReduceVsOpenmpi: rounded(geometricMean(against('OpenMPI, shared memory', 'all-reduce', IN_NODE))),

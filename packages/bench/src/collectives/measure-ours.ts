@@ -29,20 +29,20 @@ export async function measureOurs(options: MeasureOptions): Promise<ExchangeRow[
     rowOf(
       layout,
       each,
-      results.map((times) => times[i]),
+      results.map((times) => times[i]!),
     ),
   );
 }
 
 function rowOf(layout: Layout, each: ExchangeCase, ranks: readonly RankTimes[]): ExchangeRow {
-  const ms = spreadOf(ranks[0].ms);
+  const ms = spreadOf(ranks[0]!.ms);
   return {
     ...each,
     system: 'locmoe',
     layout: layoutName(layout),
     numRanks: ranks.length,
     ms,
-    repetitions: ranks[0].ms.length,
+    repetitions: ranks[0]!.ms.length,
     busGbPerS: busGbPerS(each, ranks.length, ms.median),
     setting: null,
     agents: agentCost(layout, ranks),

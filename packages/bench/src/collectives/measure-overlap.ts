@@ -41,7 +41,7 @@ export async function measureOverlap({ repetitions, signal }: MeasureOverlapOpti
   return [
     { what: 'experts alone', ms: spreadOf(compute), gbps },
     { what: 'one after the other', ms: spreadOf(inTurn), gbps },
-    ...DEGREES.map((degree, i) => ({ what: `degree ${degree}`, ms: spreadOf(overlapped[i]), gbps })),
+    ...DEGREES.map((degree, i) => ({ what: `degree ${degree}`, ms: spreadOf(overlapped[i]!), gbps })),
   ];
 }
 

@@ -38,7 +38,7 @@ export async function prepareOpenMpi(workDir: string, signal: AbortSignal): Prom
   const version = await runCommand('mpirun', { args: ['--version'], deadlineMs: COMPILE_MS, signal });
   await runCommand('mpicc', { args: ['-O2', '-o', program, source], deadlineMs: COMPILE_MS, signal });
   return {
-    version: version.split('\n')[0].replace(/^.*\(Open MPI\) /, 'OpenMPI '),
+    version: version.split('\n')[0]!.replace(/^.*\(Open MPI\) /, 'OpenMPI '),
     systems: ['OpenMPI, shared memory', 'OpenMPI, TCP'],
     measure: async (system, numRanks, options) => {
       const run = (setting: string, cases: readonly ExchangeCase[]) =>
@@ -78,5 +78,5 @@ export function fastestSetting(results: readonly PeerResult[]): string {
     results
       .filter((result) => result.setting === setting)
       .reduce((sum, { ms }) => sum + Math.log(median(ms)), 0);
-  return [...SETTINGS].sort((a, b) => costOf(a) - costOf(b))[0];
+  return [...SETTINGS].sort((a, b) => costOf(a) - costOf(b))[0]!;
 }

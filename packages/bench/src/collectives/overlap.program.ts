@@ -73,7 +73,7 @@ rankProgram((transport: Transport, args: OverlapArgs): OverlapTimes => {
    */
   const run = (op: Op): Float32Array[] => {
     // Cloned, because a backward pass disposes of the gradient it receives.
-    const { value, grads } = tf.valueAndGrads(op)(inputs, inputs[0].clone());
+    const { value, grads } = tf.valueAndGrads(op)(inputs, inputs[0]!.clone());
     return [value, ...grads].map((tensor) => tensor.dataSync<'float32'>());
   };
   // Returns nothing: `tidy` would look for tensors in every element.
@@ -99,7 +99,7 @@ rankProgram((transport: Transport, args: OverlapArgs): OverlapTimes => {
     const expected = run(inTurn);
     for (const degree of degrees)
       for (const [i, values] of run(overlapped(degree)).entries())
-        if (!values.every((value, j) => value === expected[i][j]))
+        if (!values.every((value, j) => value === expected[i]![j]))
           throw new Error(`overlap of degree ${degree} gives another result than one after the other`);
   });
   return {

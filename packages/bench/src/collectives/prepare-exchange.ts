@@ -37,7 +37,7 @@ function prepareAllToAll(transport: Transport, exchange: typeof allToAll, count:
   run();
   for (let from = 0; from < worldSize; from++)
     for (let i = 0; i < count; i++)
-      check(rank, 'all-to-all', from * count + i, received[from * count + i], element(from, rank, i));
+      check(rank, 'all-to-all', from * count + i, received[from * count + i]!, element(from, rank, i));
   return run;
 }
 
@@ -55,7 +55,7 @@ function prepareAllReduce(transport: Transport, count: number): () => void {
   const run = () => allReduce(transport, { data, purpose: 'bench' });
   run();
   const sum = (worldSize * (worldSize + 1)) / 2;
-  for (let i = 0; i < count; i++) check(rank, 'all-reduce', i, data[i], sum * (1 + (i % 13)));
+  for (let i = 0; i < count; i++) check(rank, 'all-reduce', i, data[i]!, sum * (1 + (i % 13)));
   // Zeros, so that repeated sums do not overflow.
   data.fill(0);
   return run;

@@ -66,7 +66,7 @@ async function addressOf(output: NodeJS.ReadableStream, exited: Promise<unknown>
     output.on('data', (chunk) => {
       text += chunk;
       const match = /^api: (\S+)$/m.exec(text);
-      if (match !== null) resolve(match[1]);
+      if (match !== null) resolve(match[1]!);
     });
   });
   const url = await Promise.race([

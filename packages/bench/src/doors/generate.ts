@@ -49,7 +49,7 @@ function withCache({ model, decoder }: Inference, prompt: readonly number[], num
   return timed(numTokens, () => {
     const [{ sequence, hiddenSD }] = decoder.begin([{ tokenIds: prompt, domain: 0, maxTokens: numTokens }]);
     let [logits] = decoder.logitsOf(hiddenSD.subarray(-model.config.model.dModel));
-    for (let i = 1; i < numTokens; i++) [logits] = decoder.extend([sequence], [likeliest(logits, 1)[0]]);
+    for (let i = 1; i < numTokens; i++) [logits] = decoder.extend([sequence], [likeliest(logits, 1)[0]!]);
     return [...sequence.tokenIds, likeliest(logits, 1)[0]];
   });
 }
@@ -58,7 +58,7 @@ function withoutCache({ model }: Inference, prompt: readonly number[], numTokens
   return timed(numTokens, () => {
     const tokenIds = [...prompt];
     for (let i = 0; i < numTokens; i++)
-      tokenIds.push(likeliest(model.logits(Int32Array.from(tokenIds), 0), 1)[0]);
+      tokenIds.push(likeliest(model.logits(Int32Array.from(tokenIds), 0), 1)[0]!);
     return tokenIds;
   });
 }

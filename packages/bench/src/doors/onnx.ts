@@ -75,5 +75,5 @@ function ownLogits({ model }: Inference, batch: Batch): Float32Array {
 }
 
 function greatestDifference(a: Float32Array, b: Float32Array): number {
-  return a.reduce((most, value, i) => Math.max(most, Math.abs(value - b[i])), 0);
+  return a.reduce((most, value, i) => Math.max(most, Math.abs(value - b[i]!)), 0);
 }

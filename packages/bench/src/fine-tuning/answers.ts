@@ -77,11 +77,11 @@ async function askTask(scorer: Scorer, { tasks }: NamedTask, watch: Watch): Prom
     firstLongest,
     cutPrompts: { letter: cutShare(letters), continuation: cutShare(continuations) },
     values: {
-      continuation: continuations.map(({ metrics }) => metrics.acc_norm),
-      letter: letters.map(({ metrics }) => metrics.acc),
+      continuation: continuations.map(({ metrics }) => metrics.acc_norm!),
+      letter: letters.map(({ metrics }) => metrics.acc!),
       likelihood: continuations.map(
         ({ question: { choices, answer }, logLikelihoods }) =>
-          logLikelihoods[answer].sum / [...choices[answer]].length,
+          logLikelihoods[answer]!.sum / [...choices[answer]!].length,
       ),
     },
   };
@@ -99,7 +99,7 @@ async function askCloze(scorer: Scorer, items: readonly ClozeItem[], watch: Watc
     chance: 1 / NUM_CHOICES,
     values: {
       continuation: answers.map(({ metrics }) => metrics.acc_mutual_info),
-      likelihood: answers.map(({ answer, logLikelihoods }) => logLikelihoods[answer].sum / numTokens),
+      likelihood: answers.map(({ answer, logLikelihoods }) => logLikelihoods[answer]!.sum / numTokens),
     },
   };
 }

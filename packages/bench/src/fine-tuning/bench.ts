@@ -58,7 +58,7 @@ async function bench(options: BenchFineTuningOptions): Promise<number> {
   makeBenchFolders(options);
   const material = await materialOf(config, options);
   console.log(describeMaterial(material));
-  const work = models.map((model, i) => workOf(options, model, settings[i], material));
+  const work = models.map((model, i) => workOf(options, model, settings[i]!, material));
   const parts = new Parts(
     path.resolve(options.workDir, 'results'),
     work.flatMap((each) => Object.values(each.parts)),

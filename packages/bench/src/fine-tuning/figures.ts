@@ -47,7 +47,7 @@ const BOOTSTRAP_SEED = 1;
 
 /** @param results every router with the same seeds, and all with the same questions */
 export function figuresOf(results: readonly ModelResult[]): MeasureFigures[] {
-  return Object.entries(results[0].after).flatMap(([task, { values, ...rest }]) => {
+  return Object.entries(results[0]!.after).flatMap(([task, { values, ...rest }]) => {
     const measures = MEASURES.filter((measure) => values[measure] !== undefined);
     const tables = measures.map((measure) => tableOf(results, task, measure));
     // One bootstrap for all: resampling takes the time.
@@ -60,9 +60,9 @@ export function figuresOf(results: readonly ModelResult[]): MeasureFigures[] {
       measure,
       ...rest,
       n: values[measure]!.length,
-      routers: tables[i].rows.map(({ gains, ...row }) => ({
+      routers: tables[i]!.rows.map(({ gains, ...row }) => ({
         ...row,
-        againstBaseline: gains && differenceOf(gains, intervals[rows.indexOf(gains)]),
+        againstBaseline: gains && differenceOf(gains, intervals[rows.indexOf(gains)]!),
       })),
     }));
   });
@@ -82,7 +82,7 @@ function tableOf(
   const valuesOf = (router: VariantId, phase: 'before' | 'after'): Values =>
     results
       .filter((result) => result.router === router)
-      .map((result) => result[phase][task].values[measure]!);
+      .map((result) => result[phase][task]!.values[measure]!);
   const baseline = valuesOf(BASELINE, 'after');
   return {
     rows: routers.map((router) => {
@@ -95,14 +95,14 @@ function tableOf(
         gains:
           router === BASELINE || baseline.length === 0
             ? null
-            : after.map((values, seed) => values.map((value, k) => value - baseline[seed][k])),
+            : after.map((values, seed) => values.map((value, k) => value - baseline[seed]![k]!)),
       };
     }),
   };
 }
 
 function meanOfSeeds(values: Values): number[] {
-  return values[0].map((_, question) => total(values.map((ofSeed) => ofSeed[question])) / values.length);
+  return values[0]!.map((_, question) => total(values.map((ofSeed) => ofSeed[question]!)) / values.length);
 }
 
 function differenceOf(gains: Values, interval: Interval): Difference {

@@ -63,7 +63,7 @@ function introduction({ headline, config, results, material, limit }: Report): s
   return [
     `Each router trained a model of ${formatCount(base.parameters)} parameters on ${formatCount(base.tokens)} tokens (recipe \`${base.recipe}\`, ${base.steps} steps, windows of ${config.model.seqLen} tokens,`,
     `${base.hours.toFixed(2)} hours each on two ranks), ${seeds.length === 1 ? 'seed' : 'seeds'} ${seeds.join(', ')}. \`locmoe train --instruct\` then fine-tuned it for ${tuning.steps} steps of`,
-    `${formatCount(tuning.tokens / tuning.steps)} tokens (with about ${formatCount(results[0].tuned.answerTokens)} tokens of answers in all), without early stop: all learn from the same text, and as much of it.`,
+    `${formatCount(tuning.tokens / tuning.steps)} tokens (with about ${formatCount(results[0]!.tuned.answerTokens)} tokens of answers in all), without early stop: all learn from the same text, and as much of it.`,
     'Routers have the names and settings of `bench routers` ([routers.md](routers.md#names)): all have a token preference, and near-hash selection admits a fixed share. On one node every expert is local, so what the locality loss is for has no part here.',
     '',
     `${describeMaterial(material)}.`,

@@ -30,5 +30,5 @@ export const PAPER_LABELS: Partial<Readonly<Record<VariantId, string>>> = {
 
 /** Share, as scores of ours are. */
 export function paperScore(router: VariantId, task: PaperTask): number {
-  return PAPER_SCORES[router]![PAPER_TASKS.indexOf(task)] / 100;
+  return PAPER_SCORES[router]![PAPER_TASKS.indexOf(task)]! / 100;
 }

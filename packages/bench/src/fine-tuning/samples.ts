@@ -24,7 +24,7 @@ export function sampleOf({ text, choices, answer, doc }: Question): Sample {
   const explanation = typeof doc.explanation === 'string' ? doc.explanation.trim() : '';
   return {
     prompt: text.trim(),
-    completion: ` ${choices[answer].trim()}${explanation === '' ? '' : `\n${explanation}`}`,
+    completion: ` ${choices[answer]!.trim()}${explanation === '' ? '' : `\n${explanation}`}`,
   };
 }
 

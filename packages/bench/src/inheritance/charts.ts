@@ -28,8 +28,8 @@ export function lossChart({ name, title, caption, lines, results, tokensPerStep 
     const ofSeeds = curves.flatMap((curve, i) =>
       curve.map(({ step, loss }) => ({ ...point(step, loss), run: `${label} ${i}`, kind: 'seed' })),
     );
-    const medians = curves[0].map(({ step }, i) => ({
-      ...point(step, median(curves.map((curve) => curve[i].loss))),
+    const medians = curves[0]!.map(({ step }, i) => ({
+      ...point(step, median(curves.map((curve) => curve[i]!.loss))),
       run: label,
       kind: 'median',
     }));

@@ -97,7 +97,7 @@ function markdownOf(figures: InheritanceFigures, charts: readonly Chart[]): stri
       ...rowsOf(figures, [LINES.inherited, LINES.scratch], 0).map((row) => cells(row, tokensPerStep)),
     ]),
     '',
-    figureOf(charts[0]),
+    figureOf(charts[0]!),
     '',
     '## Where the dense model is trained for it',
     '',
@@ -110,7 +110,7 @@ function markdownOf(figures: InheritanceFigures, charts: readonly Chart[]): stri
       ),
     ]),
     '',
-    figureOf(charts[1]),
+    figureOf(charts[1]!),
     '',
     ...startLines(figures),
     `Made by \`${command}\` on ${machine}.`,
@@ -124,7 +124,7 @@ function summaryOf(figures: InheritanceFigures): string[] {
   const atHand = rowsOf(figures, [LINES.inherited, LINES.scratch], 0).at(-1)!;
   const counted = rowsOf(figures, [shifted(figures), LINES.scratch, LINES.dense], denseSteps).at(-1)!;
   const against = ({ losses }: Row, other: number) => {
-    const difference = median(differencesOf(losses[0], losses[other]));
+    const difference = median(differencesOf(losses[0]!, losses[other]!));
     return `${Math.abs(difference).toFixed(3)} nats ${difference > 0 ? 'above' : 'below'}`;
   };
   return [
@@ -135,7 +135,7 @@ function summaryOf(figures: InheritanceFigures): string[] {
 }
 
 function differencesOf(losses: readonly number[], others: readonly number[]): number[] {
-  return others.length === 0 ? [] : losses.map((loss, i) => loss - others[i]);
+  return others.length === 0 ? [] : losses.map((loss, i) => loss - others[i]!);
 }
 
 /** Rows at four places of the steps after the inheritance; those that not every run has are left out. */
@@ -165,7 +165,7 @@ function cells({ step, losses }: Row, tokensPerStep: number): string[] {
 function startLines({ config, starts, results, denseSteps }: InheritanceFigures): string[] {
   if (starts.length === 0) return [];
   const { numExperts, expertGroups, deviceGroups, choicesPerDeviceGroup } = config.moe;
-  const dense = results[0].dense.find(({ step }) => step === denseSteps)!.loss;
+  const dense = results[0]!.dense.find(({ step }) => step === denseSteps)!.loss;
   return [
     '## Before the first step',
     '',

@@ -96,7 +96,7 @@ async function timesOf(operation: Operation, contenders: readonly Contender[], r
   const expected = tf.tidy(() => valuesOf(call(0)));
   contenders.forEach(({ name, tolerance }, i) => {
     const found = tf.tidy(() => valuesOf(call(i)));
-    const worst = Math.max(...found.map((values, result) => difference(values, expected[result])));
+    const worst = Math.max(...found.map((values, result) => difference(values, expected[result]!)));
     if (!(worst <= tolerance))
       throw new TrainerError(
         'INTERNAL',
@@ -107,7 +107,7 @@ async function timesOf(operation: Operation, contenders: readonly Contender[], r
   for (let round = -WARM_UP; round < rounds; round++) {
     contenders.forEach((_, i) => {
       const time = timeOf(() => tf.tidy(() => void call(i)));
-      if (round >= 0) ms[i].push(time);
+      if (round >= 0) ms[i]!.push(time);
     });
     // Lets a signal end the command.
     await setImmediate();
@@ -122,5 +122,5 @@ function valuesOf(tensors: readonly tf.Tensor[]): Float32Array[] {
 
 function difference(actual: Float32Array, expected: Float32Array): number {
   const square = expected.reduce((sum, x) => sum + x * x, 0) / expected.length;
-  return actual.reduce((most, x, i) => Math.max(most, Math.abs(x - expected[i])), 0) / Math.sqrt(square);
+  return actual.reduce((most, x, i) => Math.max(most, Math.abs(x - expected[i]!)), 0) / Math.sqrt(square);
 }

@@ -133,7 +133,7 @@ function indices(length: number, below: number): Int32Array {
 
 /** Normal values of a size that leaves softmax and products in their usual range. */
 export function inputsOf({ name, shapes }: Operation): tf.Tensor[] {
-  return shapes.map((shape, i) => normal(`${name} ${i}`, shape, i === 0 ? 1 : 1 / Math.sqrt(shape[0])));
+  return shapes.map((shape, i) => normal(`${name} ${i}`, shape, i === 0 ? 1 : 1 / Math.sqrt(shape[0]!)));
 }
 
 export function normal(name: string, shape: Shape, std: number): tf.Tensor {

@@ -84,7 +84,7 @@ async function train(options: CheckOptions, layout: CheckedLayout): Promise<Meas
   const { stepMs, bytesOtherNode, tokensPerExpert, tokensPerStep, loadByLayer } = readRunFigures(
     folder.metrics,
   );
-  const numExperts = loadByLayer[0].length;
+  const numExperts = loadByLayer[0]!.length;
   return {
     stepMs: stepMs.median,
     bytesOtherNode,

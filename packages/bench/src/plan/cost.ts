@@ -32,8 +32,8 @@ export function coreShare({ coresPerNode }: Machines, processes: number): number
 export function slowdownOf({ slowdown }: ComputeProfile, { workersPerNode, coresPerNode }: Machines): number {
   const occupancy = workersPerNode / coresPerNode;
   const above = slowdown.findIndex(({ processesPerCore }) => processesPerCore >= occupancy);
-  if (above === 0) return slowdown[0].factor;
-  if (above < 0) return slowdown[slowdown.length - 1].factor;
+  if (above === 0) return slowdown[0]!.factor;
+  if (above < 0) return slowdown[slowdown.length - 1]!.factor;
   const [a, b] = [slowdown[above - 1], slowdown[above]];
   const part = (occupancy - a.processesPerCore) / (b.processesPerCore - a.processesPerCore);
   return a.factor + part * (b.factor - a.factor);

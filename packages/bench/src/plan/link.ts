@@ -32,8 +32,8 @@ export function parseLink(text: string, option = '--link'): Link {
 /** A number with a unit, in the base unit; null if malformed. */
 function quantity(text: string, units: Readonly<Record<string, number>>): number | null {
   const match = /^(\d+(?:\.\d+)?)([a-z]+)$/.exec(text);
-  if (match === null || !Object.hasOwn(units, match[2])) return null;
-  return Number(match[1]) * units[match[2]];
+  if (match === null || !Object.hasOwn(units, match[2]!)) return null;
+  return Number(match[1]) * units[match[2]!]!;
 }
 
 /** Inverse of `parseLink`. */
@@ -46,6 +46,6 @@ function inUnit(value: number, units: Readonly<Record<string, number>>): string 
   const [unit, size] =
     Object.entries(units)
       .sort(([, a], [, b]) => b - a)
-      .find(([, each]) => value >= each) ?? Object.entries(units)[0];
+      .find(([, each]) => value >= each) ?? Object.entries(units)[0]!;
   return `${Number((value / size).toPrecision(3))}${unit}`;
 }

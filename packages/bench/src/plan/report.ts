@@ -79,7 +79,7 @@ function markdown(options: ReportOptions, points: readonly ScalePoint[], charts:
     '# The cost model against real runs, and past what can be run here',
     `The model and its limits are described in [planning.md](../planning.md).`,
     '## Predicted and measured on this machine',
-    `Recipe \`${config}\`, ${rounds} run${rounds === 1 ? '' : 's'} of ${steps} steps of each layout, the median step after warm-up. The calibration saw steps of single workers, alone and in lockstep, and exchanges without training. Of the runs of this table a prediction knows the choices kept for a token (${checks[0].keptPerToken.toFixed(2)}, of 1x1; they are the same in every layout), and no time. All nodes are processes of one machine and share its ${profile.cores} cores.`,
+    `Recipe \`${config}\`, ${rounds} run${rounds === 1 ? '' : 's'} of ${steps} steps of each layout, the median step after warm-up. The calibration saw steps of single workers, alone and in lockstep, and exchanges without training. Of the runs of this table a prediction knows the choices kept for a token (${checks[0]!.keptPerToken.toFixed(2)}, of 1x1; they are the same in every layout), and no time. All nodes are processes of one machine and share its ${profile.cores} cores.`,
     table([
       [
         'layout',
@@ -135,7 +135,7 @@ function verdictRows(points: readonly ScalePoint[]): string[][] {
   const columns = SCALE_EXPERTS.map((experts) => verdicts(points, experts));
   return [
     ['hierarchical exchange', ...SCALE_EXPERTS],
-    ...columns[0].map(({ what }, row) => [what, ...columns.map((column) => column[row].answer)]),
+    ...columns[0]!.map(({ what }, row) => [what, ...columns.map((column) => column[row]!.answer)]),
   ];
 }
 
@@ -183,6 +183,6 @@ function percent(share: number): string {
 
 function table(rows: readonly (readonly string[])[]): string {
   const [header, ...body] = rows.map((row) => `| ${row.join(' | ')} |`);
-  const columns = rows[0].map((_, column) => (column === 0 ? '---' : '---:'));
+  const columns = rows[0]!.map((_, column) => (column === 0 ? '---' : '---:'));
   return [header, `| ${columns.join(' | ')} |`, ...body].join('\n');
 }

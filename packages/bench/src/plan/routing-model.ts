@@ -87,7 +87,7 @@ export function tierShares(config: RunConfig, { localGain }: RoutingAssumption):
   const shares = { sameWorker: 0, sameNode: 0, otherNode: 0 };
   groups.forEach((group, domain) => {
     const sources = homes?.[domain] ?? Array.from({ length: worldSize }, (_, rank) => rank);
-    const each = weights[domain] / sum(weights) / sources.length / group.length;
+    const each = weights[domain]! / sum(weights) / sources.length / group.length;
     for (const source of sources) {
       const here = topologyOf(source, cluster.nodes, cluster.workersPerNode);
       for (const expert of group) {
@@ -125,7 +125,7 @@ export function touchedShare(config: RunConfig, { keptPerToken }: RoutingAssumpt
   const shares = Array.from({ length: count }, (_, i) => {
     const bySequence = groups.map((group, domain) => {
       const missed = (1 - 1 / group.length) ** (model.seqLen * keptPerToken);
-      return group.includes(first + i) ? (weights[domain] / sum(weights)) * (1 - missed) : 0;
+      return group.includes(first + i) ? (weights[domain]! / sum(weights)) * (1 - missed) : 0;
     });
     return 1 - (1 - sum(bySequence)) ** train.globalBatch;
   });

@@ -23,7 +23,7 @@ export const costPart: Part = async (context) => {
   for (let pair = 0; pair < pairs; pair++) {
     // Alternately first: a machine gets warm.
     const order = pair % 2 === 0 ? [ON, OFF] : [OFF, ON];
-    const [first, second] = [await stepMs(context, order[0]), await stepMs(context, order[1])];
+    const [first, second] = [await stepMs(context, order[0]!), await stepMs(context, order[1]!)];
     const [on, off] = pair % 2 === 0 ? [first, second] : [second, first];
     costs.push(on / off - 1);
     context.log(`pair ${pair + 1}/${pairs}: a step of ${on.toFixed(1)} ms, ${off.toFixed(1)} ms without`);

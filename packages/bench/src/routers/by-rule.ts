@@ -30,7 +30,7 @@ const BATCH_SEQUENCES = 64;
  * @throws TrainerError `BAD_CHECKPOINT` if the checkpoint is damaged
  */
 export function evaluateByRule(checkpointsDir: string, dataset: Dataset): ByRule {
-  const inference = openInference(openCheckpoint(committedFolders(checkpointsDir)[0]));
+  const inference = openInference(openCheckpoint(committedFolders(checkpointsDir)[0]!));
   try {
     const batches = validationBatches(inference, dataset);
     // The causal one first, as the rule of training moves the router's state.
@@ -54,7 +54,7 @@ function figuresOf({ model }: Inference, batches: readonly Batch[], training: bo
         },
       });
       countedTargets(batch).forEach((count, sequence) => {
-        loss += count * sequenceLosses[sequence];
+        loss += count * sequenceLosses[sequence]!;
         numCounted += count;
       });
     } finally {
@@ -102,7 +102,7 @@ function rowsOf({ seqLen, tokenIds, targets, domains, packed }: Batch, rows: rea
     seqLen,
     tokenIds: take(tokenIds),
     targets: take(targets),
-    domains: Int32Array.from(rows, (row) => domains[row]),
+    domains: Int32Array.from(rows, (row) => domains[row]!),
   };
   if (packed === undefined) return batch;
   const counted = Uint8Array.from(rows.flatMap((row) => [...ofRow(packed.counted, row)]));

@@ -19,7 +19,7 @@ const COLOURS: Readonly<Partial<Record<VariantId, string>>> = {
 const OTHER_COLOURS = ['#882255', '#44aa99', '#999933'];
 
 export function colourOf(variant: VariantId): string {
-  return COLOURS[variant] ?? OTHER_COLOURS[VARIANT_IDS.indexOf(variant) % OTHER_COLOURS.length];
+  return COLOURS[variant] ?? OTHER_COLOURS[VARIANT_IDS.indexOf(variant) % OTHER_COLOURS.length]!;
 }
 
 /** Routers in report order, top to bottom. */

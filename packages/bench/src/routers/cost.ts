@@ -110,7 +110,7 @@ function verify(xTD: tf.Tensor2D, numExperts: number): void {
       tf.sub(groupProjection(xTD, numExperts, null), projectionTE),
       tf.sub(cosineAffinity(xTD, numExperts, null), cosinesTE),
     ];
-    return Math.max(...errors.map((error) => tf.max(tf.abs(error)).dataSync()[0]));
+    return Math.max(...errors.map((error) => tf.max(tf.abs(error)).dataSync()[0]!));
   });
   if (!(worst < 1e-4))
     throw new TrainerError('INTERNAL', `d ${dModel}, n ${numExperts}: a gate is off by ${worst}`);

@@ -31,7 +31,7 @@ export function calinskiHarabasz(points: Float32Array, clusterT: Int32Array): nu
 
 function centroid(points: Float32Array, dims: number, members: readonly number[]): Float64Array {
   const sum = new Float64Array(dims);
-  for (const t of members) for (let i = 0; i < dims; i++) sum[i] += points[t * dims + i];
+  for (const t of members) for (let i = 0; i < dims; i++) sum[i]! += points[t * dims + i]!;
   return sum.map((value) => value / members.length);
 }
 
@@ -42,7 +42,7 @@ function squaredDistance(
   dims: number,
 ): number {
   let sum = 0;
-  for (let i = 0; i < dims; i++) sum += (values[begin + i] - from[i]) ** 2;
+  for (let i = 0; i < dims; i++) sum += (values[begin + i]! - from[i]!) ** 2;
   return sum;
 }
 
@@ -56,7 +56,7 @@ function squaredDistance(
 export function shareOfSame(beforeT: Int32Array, afterT: Int32Array): number {
   let [same, count] = [0, 0];
   afterT.forEach((expert, t) => {
-    if (expert < 0 || beforeT[t] < 0) return;
+    if (expert < 0 || beforeT[t]! < 0) return;
     count++;
     if (expert === beforeT[t]) same++;
   });
@@ -79,7 +79,7 @@ export class Histogram {
   add(value: number): void {
     const { from, to, counts } = this;
     const bin = Math.floor(((value - from) / (to - from)) * counts.length);
-    counts[Math.min(counts.length - 1, Math.max(0, bin))]++;
+    counts[Math.min(counts.length - 1, Math.max(0, bin))]!++;
     this.#total++;
   }
 

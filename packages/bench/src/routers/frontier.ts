@@ -81,7 +81,7 @@ export function perplexityAt(line: readonly FrontierPoint[], tokens: number): nu
   const { tokensPerExpert, perplexity } = line[above];
   if (tokensPerExpert === tokens) return perplexity;
   if (above === 0) return null;
-  const before = line[above - 1];
+  const before = line[above - 1]!;
   const share = (tokens - before.tokensPerExpert) / (tokensPerExpert - before.tokensPerExpert);
   return Math.exp((1 - share) * Math.log(before.perplexity) + share * Math.log(perplexity));
 }

@@ -78,7 +78,7 @@ function inTurns(
 ): Job[] {
   const turns = cells.flatMap((cell) => seeds.map((seed) => ({ ...cell, kind, seed, capacity: null })));
   return turns.flatMap((turn, k) =>
-    variants.map((_, i) => ({ ...turn, variant: variants[(i + k) % variants.length] })),
+    variants.map((_, i) => ({ ...turn, variant: variants[(i + k) % variants.length]! })),
   );
 }
 

@@ -57,10 +57,10 @@ export function loadChart(comparison: Comparison): Chart | null {
   const { quality } = comparison;
   const rows = quality.variants.flatMap((variant) => {
     const curves = quality.of(variant).flatMap(({ figures }) => figures.loadByLayer.map(cumulativeLoad));
-    return curves[0].map((_, i) => ({
+    return curves[0]!.map((_, i) => ({
       router: labelOf(variant),
       step: i + 1,
-      value: mean(curves.map((curve) => curve[i])),
+      value: mean(curves.map((curve) => curve[i]!)),
     }));
   });
   const numExperts = Math.max(0, ...rows.map(({ step }) => step));

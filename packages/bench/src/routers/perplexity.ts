@@ -27,7 +27,7 @@ export function perplexityAtTokensOfTraining({ variant, byRule }: RunResult): nu
 export function stepsToReach(curve: readonly ValidationPoint[], perplexity: number): number {
   const reached = curve.findIndex((point) => point.perplexity <= perplexity);
   if (reached < 0) return Number.POSITIVE_INFINITY;
-  if (reached === 0) return curve[0].step;
+  if (reached === 0) return curve[0]!.step;
   const [before, after] = [curve[reached - 1], curve[reached]];
   const share = Math.log(before.perplexity / perplexity) / Math.log(before.perplexity / after.perplexity);
   return before.step + share * (after.step - before.step);

@@ -71,7 +71,7 @@ export function probeRun(checkpointsDir: string, dataset: Dataset): ProbeResult 
     stayed: seen.slice(1).map(({ step, expertsOfLayers }, i) => ({
       step,
       share: mean(
-        expertsOfLayers.map((expertT, layer) => shareOfSame(seen[i].expertsOfLayers[layer], expertT)),
+        expertsOfLayers.map((expertT, layer) => shareOfSame(seen[i]!.expertsOfLayers[layer]!, expertT)),
       ),
     })),
     cosines: cosinesOf(views),
@@ -135,7 +135,7 @@ function gateCosines(
   const cosinesTE = policy.gateCosines(moe, { xTD, parameters });
   const cosines = cosinesTE.dataSync<'float32'>();
   return Float32Array.from(expertT, (expert, t) =>
-    expert < 0 ? Number.NaN : cosines[t * moe.numExperts + expert],
+    expert < 0 ? Number.NaN : cosines[t * moe.numExperts + expert]!,
   );
 }
 
@@ -160,10 +160,10 @@ function cosinesOf(views: readonly LayerView[]): ProbeResult['cosines'] {
       return cosineOfRows(tokensTD, tokensTD).dataSync<'float32'>().slice();
     });
     for (let a = 0; a < numTokens; a++) {
-      if (expertT[a] < 0) continue;
-      if (gateCosineT !== null) gate.add(gateCosineT[a]);
+      if (expertT[a]! < 0) continue;
+      if (gateCosineT !== null) gate.add(gateCosineT[a]!);
       for (let b = 0; b < a; b++)
-        if (expertT[b] >= 0) (expertT[a] === expertT[b] ? same : different).add(gramTT[a * numTokens + b]);
+        if (expertT[b]! >= 0) (expertT[a] === expertT[b] ? same : different).add(gramTT[a * numTokens + b]!);
     }
   }
   return {

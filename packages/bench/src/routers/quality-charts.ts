@@ -20,7 +20,7 @@ export function perplexityChart({ quality }: Comparison): Chart | null {
   const left = quality.variants.filter((variant) => VARIANTS[variant].validatedWithDrops);
   const rows = shown.flatMap((variant) => {
     const runs = quality.of(variant);
-    const million = runs[0].figures.tokensPerStep / 1e6;
+    const million = runs[0]!.figures.tokensPerStep / 1e6;
     const router = labelOf(variant);
     const ofSeeds = runs.flatMap(({ seed, figures }) =>
       figures.validations.map(({ step, perplexity }) => ({

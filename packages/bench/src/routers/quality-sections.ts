@@ -65,7 +65,7 @@ function curveTable(quality: Comparison['quality']): string {
     }));
   const [first] = curves;
   if (first === undefined) return NO_RUNS;
-  const steps = new Set(QUARTERS.map((q) => first.curve[Math.round(q * (first.curve.length - 1))].step));
+  const steps = new Set(QUARTERS.map((q) => first.curve[Math.round(q * (first.curve.length - 1))]!.step));
   return table([
     ['router', ...[...steps].map((step) => `step ${step}`)],
     ...curves.map(({ variant, curve }) => [

@@ -97,7 +97,7 @@ export function runFigures(
   const places = locality(layers) ?? { sameWorker: 0, sameNode: 0, otherNode: 0 };
   return {
     steps: steps.length,
-    tokensPerStep: steps[0].tokens,
+    tokensPerStep: steps[0]!.tokens,
     stepMs: { median: median(stepMs), p10: quantile(stepMs, 0.1), p90: quantile(stepMs, 0.9) },
     composition: compositionOf(counted),
     allToAllShare: median(counted.map((step) => step.allToAllMs / step.stepMs)),
@@ -150,8 +150,8 @@ function meanWhereKnown(
 }
 
 function sumOfLoads(steps: readonly GlobalStep[]): number[][] {
-  return steps[0].layers.map((first, layer) =>
-    first.kept.map((_, expert) => sum(steps.map((step) => step.layers[layer].kept[expert]))),
+  return steps[0]!.layers.map((first, layer) =>
+    first.kept.map((_, expert) => sum(steps.map((step) => step.layers[layer]!.kept[expert]!))),
   );
 }
 

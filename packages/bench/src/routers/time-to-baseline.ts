@@ -36,6 +36,6 @@ function tokensToReach({ quality }: Comparison, variant: VariantId, reference: V
     return [stepsToReach(figures.validations, perplexity) / stepsToReach(validations, perplexity)];
   });
   // Of an even number of seeds the larger one of the two in the middle, as one may never get there.
-  const middle = [...shares].sort((a, b) => a - b)[Math.floor(shares.length / 2)];
+  const middle = [...shares].sort((a, b) => a - b)[Math.floor(shares.length / 2)]!;
   return Number.isFinite(middle) ? middle : null;
 }

@@ -84,7 +84,7 @@ function agreement({ results }: Report): string {
 }
 
 function modelSection(report: Report, cells: readonly Cell[]): string {
-  const { width, experts, sequence, batch } = report.sizesOf(cells[0]);
+  const { width, experts, sequence, batch } = report.sizesOf(cells[0]!);
   const headline = cells.find(isHeadline);
   return [
     `d = ${width}, ${experts} experts, sequences of ${sequence} tokens, ${batch} a rank.`,

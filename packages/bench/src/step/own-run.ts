@@ -42,7 +42,7 @@ export async function runOwn(
 
 function ownRun(steps: readonly MetricsRecordOf<'step'>[], peakBytes: number, gcFolder: string): StepRun {
   const { from, to } = countedSteps(steps.length);
-  const [begin, end] = [steps[from - 1].time, steps[to - 1].time];
+  const [begin, end] = [steps[from - 1]!.time, steps[to - 1]!.time];
   const kept = steps
     .slice(from, to)
     .flatMap(({ layers, tokens }) =>
@@ -50,7 +50,7 @@ function ownRun(steps: readonly MetricsRecordOf<'step'>[], peakBytes: number, gc
     );
   return summarize(
     steps.map(({ loss, time, partsMs }) => ({ loss: loss ?? Number.NaN, endedAtMs: time, partsMs })),
-    steps[0].tokens,
+    steps[0]!.tokens,
     { peakBytes, gcMs: gcOf(gcFolder, begin, end) / (to - from), keptPerToken: mean(kept) },
   );
 }

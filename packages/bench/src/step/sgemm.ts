@@ -28,7 +28,7 @@ export async function measureSgemm(signal: AbortSignal): Promise<number> {
     await Promise.all(children.map(messageOf));
     for (const child of children) child.send('go');
     const rates = (await Promise.all(children.map(messageOf))) as number[][];
-    return Math.max(...rates[0].map((_, window) => rates.reduce((sum, each) => sum + each[window], 0)));
+    return Math.max(...rates[0]!.map((_, window) => rates.reduce((sum, each) => sum + each[window]!, 0)));
   } catch (error) {
     throw signal.aborted ? signal.reason : error;
   } finally {

@@ -68,7 +68,7 @@ export function summarize(
   rest: Pick<StepRun, 'peakBytes' | 'gcMs' | 'keptPerToken'>,
 ): StepRun {
   const { from, to } = countedSteps(steps.length);
-  const stepMs = steps.slice(from, to).map((step, i) => step.endedAtMs - steps[from + i - 1].endedAtMs);
+  const stepMs = steps.slice(from, to).map((step, i) => step.endedAtMs - steps[from + i - 1]!.endedAtMs);
   const counted = steps.slice(from, to);
   const part = (name: StepPart) => median(counted.map(({ partsMs }) => partsMs[name]));
   const parts = {
@@ -80,7 +80,7 @@ export function summarize(
     waiting: part('waiting'),
   };
   const others = counted.map(
-    ({ partsMs }, i) => stepMs[i] - Object.values(partsMs).reduce((sum, ms) => sum + ms, 0),
+    ({ partsMs }, i) => stepMs[i]! - Object.values(partsMs).reduce((sum, ms) => sum + ms, 0),
   );
   return {
     losses: steps.map(({ loss }) => loss),

@@ -62,7 +62,7 @@ export function findTorch(interpreters: readonly string[] = INTERPRETERS): Torch
         'NO_RESOURCE',
         `--peer torch: PyTorch of ${python} multiplies matrices with the slow reference BLAS; install OpenBLAS with packages/bench/peers/install.sh (Debian package libopenblas0)`,
       );
-    return { python, version: stdout.split('\n')[0] };
+    return { python, version: stdout.split('\n')[0]! };
   }
   throw new TrainerError(
     'NO_RESOURCE',
@@ -175,7 +175,7 @@ function exitCode(child: ChildProcess): Promise<number | null> {
 
 /** Merges the steps of all ranks: mean of losses and parts, end of the last rank. */
 export function putTogether(ranks: readonly (readonly RankStep[])[]): TimedStep[] {
-  return ranks[0].map((_, step) => {
+  return ranks[0]!.map((_, step) => {
     const records = ranks.map((records) => records[step]);
     const part = (name: keyof RankStep['partsMs']) => mean(records.map(({ partsMs }) => partsMs[name] ?? 0));
     return {

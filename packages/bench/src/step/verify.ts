@@ -22,11 +22,11 @@ export function assertSameLosses(
 ): number {
   if (own.length !== peer.length)
     throw new NotTheSame(`${name}: ours did ${own.length} steps, the peer ${peer.length}; nothing is timed`);
-  const differences = own.map((loss, i) => Math.abs(loss - peer[i]));
+  const differences = own.map((loss, i) => Math.abs(loss - peer[i]!));
   const first = differences.findIndex((difference) => !(difference <= tolerance));
   if (first >= 0)
     throw new NotTheSame(
-      `${name}: the losses differ at step ${first + 1}, ours ${own[first].toFixed(5)}, the peer's ${peer[first].toFixed(5)} (${tolerance} is allowed): the programs do not do the same work, so nothing is timed`,
+      `${name}: the losses differ at step ${first + 1}, ours ${own[first]!.toFixed(5)}, the peer's ${peer[first]!.toFixed(5)} (${tolerance} is allowed): the programs do not do the same work, so nothing is timed`,
     );
   return Math.max(...differences);
 }

@@ -107,7 +107,7 @@ function tensorsOf(checkpoint: Checkpoint): LazyTensor[] {
 function isOfModel(name: string, { model, moe }: RunConfig): boolean {
   if (name.startsWith('adam.')) return false;
   const ofRouter = /\.router\.(.+)$/.exec(name)?.[1];
-  if (ofRouter === undefined || ROUTERS[moe.router].state.includes(ofRouter)) return true;
+  if (ofRouter === undefined || ROUTERS[moe.router]!.state.includes(ofRouter)) return true;
   const parameters = routerPolicy(moe.router).parameters(moe, model.dModel);
   return parameters.some((parameter) => parameter.name === ofRouter);
 }

@@ -71,11 +71,11 @@ function shardsOf(tensors: readonly LazyTensor[], shardBytes: number): LazyTenso
   const shards: LazyTensor[][] = [[]];
   let left = shardBytes;
   for (const tensor of tensors) {
-    if (tensor.bytes > left && shards[shards.length - 1].length > 0) {
+    if (tensor.bytes > left && shards[shards.length - 1]!.length > 0) {
       shards.push([]);
       left = shardBytes;
     }
-    shards[shards.length - 1].push(tensor);
+    shards[shards.length - 1]!.push(tensor);
     left -= tensor.bytes;
   }
   return shards;

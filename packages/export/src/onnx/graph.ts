@@ -61,7 +61,7 @@ export class Graph {
     inputs: readonly Value[],
     attributes: Readonly<Record<string, Attribute>> = {},
   ): Value {
-    return this.nodeWith(1, operator, inputs, attributes)[0];
+    return this.nodeWith(1, operator, inputs, attributes)[0]!;
   }
 
   /** Adds a node with `numOutputs` outputs. */

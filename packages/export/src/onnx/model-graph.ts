@@ -282,7 +282,7 @@ class ModelGraph {
     const [tokens, weights] = [tokenN1, weightN1].map((x) =>
       graph.nodeWith(count, 'Split', [x, numRowsE], { axis: 0 }),
     );
-    return tokens.map((tokenR1, expert) => ({ tokenR1, weightR1: weights[expert] }));
+    return tokens.map((tokenR1, expert) => ({ tokenR1, weightR1: weights[expert]! }));
   }
 
   /** The softmax's argument, with the token embedding as its matrix, [B, S, V]. */

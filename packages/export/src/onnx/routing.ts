@@ -54,9 +54,9 @@ function hashRouting({ graph, config, tokenIdsBS, domainB, parameter }: RoutingI
   const groups = groupsOf(config);
   const tableV = parameter('table', [config.model.vocabSize]);
   const dealtBS = graph.node('Cast', [graph.node('Gather', [tableV, tokenIdsBS])], { to: INT64 });
-  const placeBS = graph.node('Mod', [dealtBS, graph.integer(groups[0].length)]);
+  const placeBS = graph.node('Mod', [dealtBS, graph.integer(groups[0]!.length)]);
   // The experts of a group are consecutive.
-  const firstB = graph.node('Gather', [graph.integers(...groups.map((group) => group[0])), domainB]);
+  const firstB = graph.node('Gather', [graph.integers(...groups.map((group) => group[0]!)), domainB]);
   const expertBS = graph.node('Add', [placeBS, unsqueeze(graph, firstB, 1)]);
   const keptBSE = isExpert(graph, config, unsqueeze(graph, expertBS, -1));
   const weightsBSE = asFloat(graph, keptBSE);
@@ -154,7 +154,7 @@ function mogeRouting(input: RoutingInput): Routing {
 function tokenChoice({ graph, config }: RoutingInput, probsBSE: Value): Value {
   const { moe } = config;
   const everyExpert = moe.selection === 'ecr';
-  const sizeOfGroup = groupsOf(config)[0].length;
+  const sizeOfGroup = groupsOf(config)[0]!.length;
   const numChoices = everyExpert ? sizeOfGroup : Math.min(moe.maxExpertsPerToken, sizeOfGroup);
   const [bestBSK, expertsBSK] = graph.nodeWith(2, 'TopK', [probsBSE, graph.integers(numChoices)]);
   const beforeBSK = graph.node('CumSum', [bestBSK, graph.integer(2)], { exclusive: 1 });

@@ -26,7 +26,9 @@ export function aggregate(
     if (op === 'bottomk') return pickK(members, parameter, grid, ASCENDING);
     const result = emptySeries(labels, grid);
     for (let point = 0; point < grid.numPoints; point++) {
-      const values = members.filter(({ present }) => present[point] === 1).map(({ values }) => values[point]);
+      const values = members
+        .filter(({ present }) => present[point] === 1)
+        .map(({ values }) => values[point]!);
       if (values.length === 0) continue;
       result.values[point] = reduce(op, values);
       result.present[point] = 1;

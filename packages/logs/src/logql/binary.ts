@@ -34,7 +34,7 @@ function map(series: readonly Series[], grid: TimeGrid, apply: (value: number) =
     .map(({ labels, values, present }) => {
       const result = emptySeries(labels, grid);
       for (let point = 0; point < grid.numPoints; point++)
-        if (present[point] === 1) put(result, point, apply(values[point]));
+        if (present[point] === 1) put(result, point, apply(values[point]!));
       return result;
     })
     .filter(hasValues);

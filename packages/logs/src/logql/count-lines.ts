@@ -25,11 +25,11 @@ class Counter {
   }
 
   add({ first, last }: PointRange, lines: number, bytes: number): void {
-    this.#lines[first] += lines;
-    this.#lines[last + 1] -= lines;
+    this.#lines[first]! += lines;
+    this.#lines[last + 1]! -= lines;
     if (this.#amounts === this.#lines) return;
-    this.#amounts[first] += bytes;
-    this.#amounts[last + 1] -= bytes;
+    this.#amounts[first]! += bytes;
+    this.#amounts[last + 1]! -= bytes;
   }
 
   toSeries(grid: TimeGrid): Series {
@@ -37,8 +37,8 @@ class Counter {
     let lines = 0;
     let amount = 0;
     for (let i = 0; i < grid.numPoints; i++) {
-      lines += this.#lines[i];
-      amount += this.#amounts[i];
+      lines += this.#lines[i]!;
+      amount += this.#amounts[i]!;
       series.values[i] = amount;
       series.present[i] = lines === 0 ? 0 : 1;
     }
@@ -87,7 +87,7 @@ export async function countLines(
       if (isIndexed && isWhole(view, block) && points.areSame(block, isPushed)) {
         if (points.first > points.last) continue;
         for (const [id, { lines, bytes }] of block.counts) {
-          const stream = view.file.streams.all[id];
+          const stream = view.file.streams.all[id]!;
           if (view.isSelected(stream)) counterOfStream(stream).add(points, lines, bytes);
         }
         continue;

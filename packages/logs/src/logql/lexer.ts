@@ -45,7 +45,7 @@ export function tokenize(query: string): Token[] {
     at += text.length;
   }
   if (at < query.length) {
-    const isQuoted = /["`]/.test(query[at]);
+    const isQuoted = /["`]/.test(query[at]!);
     throw syntaxError(
       query,
       at,

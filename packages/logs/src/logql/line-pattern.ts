@@ -21,8 +21,8 @@ export class LinePatternTest implements LineTest {
     });
     const texts = parts.flatMap((part) => ('text' in part ? [part.text] : []));
     this.#texts = texts.map((text) => Buffer.from(text));
-    this.#beginsWithText = parts.length === 0 || 'text' in parts[0];
-    this.#endsWithText = parts.length === 0 || 'text' in parts[parts.length - 1];
+    this.#beginsWithText = parts.length === 0 || 'text' in parts[0]!;
+    this.#endsWithText = parts.length === 0 || 'text' in parts[parts.length - 1]!;
     const [longest] = texts.sort((a, b) => b.length - a.length);
     this.#sieve = longest === undefined ? null : new TextTest(longest);
     this.needle = this.#sieve?.needle ?? null;

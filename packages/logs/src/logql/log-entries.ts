@@ -46,7 +46,7 @@ export async function* readEntries(
       waiting.push(toEntry(pipelined, line, view.file));
     });
     if (waiting.length === 0) continue;
-    const bound = i + 1 < work.length ? work[i + 1].edgeMs : sign * Number.POSITIVE_INFINITY;
+    const bound = i + 1 < work.length ? work[i + 1]!.edgeMs : sign * Number.POSITIVE_INFINITY;
     const isSafe = ({ timeMs }: LogEntry) => sign * (bound - timeMs) > 0;
     const safe = waiting.filter(isSafe);
     if (safe.length === 0) continue;

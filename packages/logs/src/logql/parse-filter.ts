@@ -78,7 +78,7 @@ function readComparison(tokens: Tokens): LabelCondition {
   if (tokens.is('ip') && (text === '=' || text === '!='))
     return { kind: 'ip', name, negated: text === '!=', range: readAddresses(tokens) };
   if (!Object.hasOwn(COMPARISONS, text)) throw tokens.unexpected('a string');
-  const op = COMPARISONS[text];
+  const op = COMPARISONS[text]!;
   const value = tokens.next;
   if (tokens.isKind('duration')) {
     const seconds = parseDurationS(tokens.take().text);

@@ -114,7 +114,7 @@ function readUnwrap(tokens: Tokens): Unwrap {
   if (!Object.hasOwn(CONVERSIONS, label)) throw tokens.notSupported(token);
   const inner = tokens.name();
   tokens.expect(')');
-  return { label: inner, conversion: CONVERSIONS[label], filters: [] };
+  return { label: inner, conversion: CONVERSIONS[label]!, filters: [] };
 }
 
 /** Only label filters may follow `unwrap`. */

@@ -34,7 +34,7 @@ export function parseLinePattern(pattern: string, fail: Fail): PatternPart[] {
 }
 
 function assertApart(parts: readonly PatternPart[], fail: Fail): void {
-  if (parts.some((part, i) => i > 0 && 'name' in part && 'name' in parts[i - 1]))
+  if (parts.some((part, i) => i > 0 && 'name' in part && 'name' in parts[i - 1]!))
     throw fail('consecutive captures are not allowed: put a text between them');
 }
 

@@ -60,7 +60,7 @@ function compileStage(stage: Stage, regexes: RegexGroup): (line: PipelineLine) =
       const regex = new Regex(stage.pattern, regexes);
       return always((line) => {
         const groups = regex.namedGroups(line.text) ?? {};
-        for (const name of regex.groupNames) if (name in groups) line.extract(name, groups[name]);
+        for (const name of regex.groupNames) if (name in groups) line.extract(name, groups[name]!);
       });
     }
     case 'pattern': {

@@ -21,7 +21,7 @@ export async function evaluateRange(query: RangeQuery, input: RangeInput): Promi
       : await evaluateSamples(query, pipeline, input);
   if (query.op !== 'rate' && query.op !== 'bytes_rate') return series;
   const rangeS = query.rangeMs / 1000;
-  for (const { values } of series) for (let i = 0; i < values.length; i++) values[i] /= rangeS;
+  for (const { values } of series) for (let i = 0; i < values.length; i++) values[i]! /= rangeS;
   return series;
 }
 

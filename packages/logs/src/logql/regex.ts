@@ -146,7 +146,7 @@ export class Regex {
     return template.replace(/\$(?:\$|(\w+)|\{(\w+)\})/g, (all, bare?: string, braced?: string) => {
       if (all === '$$') return '$';
       const name = bare ?? braced ?? '';
-      const index = /^\d+$/.test(name) ? Number(name) : namedGroups[name];
+      const index = /^\d+$/.test(name) ? Number(name) : namedGroups[name]!;
       return groups[index] ?? '';
     });
   }

@@ -17,7 +17,7 @@ export function combineSets(
     const points = new Map<string, Uint8Array>();
     for (const series of side) {
       const at = points.get(keyOf(series)) ?? new Uint8Array(grid.numPoints);
-      for (let point = 0; point < grid.numPoints; point++) at[point] |= series.present[point];
+      for (let point = 0; point < grid.numPoints; point++) at[point]! |= series.present[point]!;
       points.set(keyOf(series), at);
     }
     return points;
@@ -47,8 +47,8 @@ function mergeEqual(series: readonly Series[]): Series[] {
     else
       merged.set(key, {
         labels: each.labels,
-        values: each.values.map((value, point) => (each.present[point] === 1 ? value : other.values[point])),
-        present: each.present.map((is, point) => is | other.present[point]),
+        values: each.values.map((value, point) => (each.present[point] === 1 ? value : other.values[point]!)),
+        present: each.present.map((is, point) => is | other.present[point]!),
       });
   }
   return [...merged.values()];

@@ -18,7 +18,7 @@ export class Tokens {
   }
 
   get next(): Token {
-    return this.#tokens[this.#next];
+    return this.#tokens[this.#next]!;
   }
 
   /** Whether the next token is one of these symbols or words. */

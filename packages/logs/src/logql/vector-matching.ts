@@ -33,7 +33,7 @@ export function matchVectors(
         if (isTaken[point] === 1) throw severalMatches(matching, labels);
         isTaken[point] = 1;
         const [a, b] = isRightMany ? [one, many] : [many, one];
-        put(result, point, apply(a.values[point], b.values[point]));
+        put(result, point, apply(a.values[point]!, b.values[point]!));
       }
     }
   return results.all.filter(hasValues);

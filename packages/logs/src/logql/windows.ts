@@ -21,17 +21,17 @@ export async function evaluateWindows(
   pacer: Pacer,
 ): Promise<Series> {
   const { rangeMs, offsetMs } = query;
-  const order = timesMs.map((_, i) => i).sort((a, b) => timesMs[a] - timesMs[b]);
-  const times = Float64Array.from(order, (i) => timesMs[i]);
-  const sorted = Float64Array.from(order, (i) => values[i]);
+  const order = timesMs.map((_, i) => i).sort((a, b) => timesMs[a]! - timesMs[b]!);
+  const times = Float64Array.from(order, (i) => timesMs[i]!);
+  const sorted = Float64Array.from(order, (i) => values[i]!);
   const series = emptySeries(labels, grid);
   let from = 0;
   let to = 0;
   for (let point = 0; point < grid.numPoints; point++) {
     if (pacer.isDue) await pacer.rest();
     const atMs = point * grid.stepMs - offsetMs;
-    while (to < times.length && times[to] <= atMs) to++;
-    while (from < to && times[from] <= atMs - rangeMs) from++;
+    while (to < times.length && times[to]! <= atMs) to++;
+    while (from < to && times[from]! <= atMs - rangeMs) from++;
     if (from === to) continue;
     series.values[point] = reduce(query, times.subarray(from, to), sorted.subarray(from, to), atMs - rangeMs);
     series.present[point] = 1;
@@ -53,9 +53,9 @@ function reduce(
     case 'max_over_time':
       return extreme(window, (a, b) => a > b);
     case 'first_over_time':
-      return window[0];
+      return window[0]!;
     case 'last_over_time':
-      return window[window.length - 1];
+      return window[window.length - 1]!;
     case 'stdvar_over_time':
       return variance(window);
     case 'stddev_over_time':
@@ -92,5 +92,5 @@ function quantile(share: number, values: Float64Array): number {
   const below = Math.floor(rank);
   const above = Math.min(sorted.length - 1, below + 1);
   const weight = rank - below;
-  return sorted[below] * (1 - weight) + sorted[above] * weight;
+  return sorted[below]! * (1 - weight) + sorted[above]! * weight;
 }

@@ -77,7 +77,7 @@ async function volume(request: IndexRequest): Promise<object> {
     request.parameters.get('aggregateBy') === 'labels'
       ? await volumeByLabel(request)
       : await totalVolume(request.engine, volumeQuery(request), range, request.options);
-  volumes.sort((a, b) => b.values[0] - a.values[0]);
+  volumes.sort((a, b) => b.values[0]! - a.values[0]!);
   return queryAnswer(request, 'vector', toVector(volumes.slice(0, limit), instantOfMs(range.end.timeMs)));
 }
 
@@ -104,7 +104,7 @@ async function volumeByLabel({ engine, parameters, options }: IndexRequest): Pro
     const byValue = (await totalVolume(engine, query, range, options)).filter(({ labels }) =>
       labels.has(name),
     );
-    const total = byValue.reduce((sum, each) => sum + each.values[0], 0);
+    const total = byValue.reduce((sum, each) => sum + each.values[0]!, 0);
     volumes.push({
       labels: new Map([[name, '']]),
       values: Float64Array.of(total),
@@ -158,7 +158,7 @@ async function streamsIn(
     for (const block of blocks) {
       if (!overlaps(block, range)) continue;
       for (const id of block.counts.keys()) {
-        const stream = file.streams.all[id];
+        const stream = file.streams.all[id]!;
         if (isSelected(stream)) found.set(labelsKey(stream.labels), stream.labels);
       }
     }

@@ -119,7 +119,7 @@ export class Parameters {
     else {
       const date = /^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(Z|[+-]\d\d:\d\d)$/i.exec(text);
       const wholeMs =
-        date === null || !isInCalendar(date[1]) ? Number.NaN : Date.parse(`${date[1]}${date[3]}`);
+        date === null || !isInCalendar(date[1]!) ? Number.NaN : Date.parse(`${date[1]}${date[3]}`);
       if (date !== null && !Number.isNaN(wholeMs))
         ns = BigInt(wholeMs) * 1_000_000n + BigInt((date[2] ?? '').padEnd(9, '0'));
     }

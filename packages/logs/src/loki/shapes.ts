@@ -67,7 +67,7 @@ export function toMatrix(value: Value, grid: TimeGrid): MatrixJson[] {
   return value.map(({ labels, values, present }) => ({
     metric: Object.fromEntries(labels),
     values: seconds.flatMap((at, point): [number, string][] =>
-      present[point] === 1 ? [[at, sampleText(values[point])]] : [],
+      present[point] === 1 ? [[at, sampleText(values[point]!)]] : [],
     ),
   }));
 }
@@ -78,7 +78,7 @@ export function toVector(series: readonly Series[], at: Instant): object[] {
     .filter(({ present }) => present[0] === 1)
     .map(({ labels, values }) => ({
       metric: Object.fromEntries(labels),
-      value: [secondsOf(at), sampleText(values[0])],
+      value: [secondsOf(at), sampleText(values[0]!)],
     }));
 }
 

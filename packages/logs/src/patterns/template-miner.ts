@@ -25,7 +25,7 @@ export class Template {
 
   get text(): string {
     let next = 0;
-    return this.shape.replaceAll('w', () => this.words[next++]);
+    return this.shape.replaceAll('w', () => this.words[next++]!);
   }
 
   /** Share of the words that are equal, of those that are variable in neither. */

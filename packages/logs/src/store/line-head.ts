@@ -50,13 +50,13 @@ export class LineHead {
     if (!startsWith(bytes, from, LEVEL_KEY)) return false;
     let at = from + LEVEL_KEY.length;
     const level = LEVEL_BY_LETTER.get(bytes[at]);
-    if (level === undefined || !startsWith(bytes, at, LEVEL_WORDS[level])) return false;
-    at += LEVEL_WORDS[level].length;
+    if (level === undefined || !startsWith(bytes, at, LEVEL_WORDS[level]!)) return false;
+    at += LEVEL_WORDS[level]!.length;
     if (!startsWith(bytes, at, TIME_KEY)) return false;
     at += TIME_KEY.length;
     let timeMs = 0;
     const firstDigit = at;
-    for (let digit = bytes[at] - 0x30; digit >= 0 && digit <= 9; digit = bytes[++at] - 0x30)
+    for (let digit = bytes[at]! - 0x30; digit >= 0 && digit <= 9; digit = bytes[++at]! - 0x30)
       timeMs = timeMs * 10 + digit;
     if (at === firstDigit || at - firstDigit > 15) return false;
     this.level = level;
@@ -78,13 +78,13 @@ export class LineHead {
       }
       const key = NUMBER_KEY_BYTES.findIndex((text) => startsWith(bytes, at, text));
       if (key < 0) return;
-      at += NUMBER_KEY_BYTES[key].length;
+      at += NUMBER_KEY_BYTES[key]!.length;
       let value = 0;
       const firstDigit = at;
-      for (let digit = bytes[at] - 0x30; digit >= 0 && digit <= 9; digit = bytes[++at] - 0x30)
+      for (let digit = bytes[at]! - 0x30; digit >= 0 && digit <= 9; digit = bytes[++at]! - 0x30)
         value = value * 10 + digit;
       if (at === firstDigit || value > MAX_NUMBER) return;
-      this[NUMBER_KEYS[key]] = value;
+      this[NUMBER_KEYS[key]!] = value;
     }
   }
 

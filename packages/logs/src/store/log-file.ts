@@ -193,7 +193,7 @@ export class LogFile {
   ): Generator<ScannedLine, void> {
     const head = new LineHead();
     let timeMs = block.timeBeforeMs ?? 0;
-    const line = blankLine(bytes, this.streams.all[0]);
+    const line = blankLine(bytes, this.streams.all[0]!);
     for (let from = 0; from < bytes.length; ) {
       const to = endOfLine(bytes, from);
       if (head.read(bytes, from, to)) timeMs = head.timeMs;
@@ -217,7 +217,7 @@ export class LogFile {
     needle: Buffer,
   ): Generator<ScannedLine, void> {
     const head = new LineHead();
-    const line = blankLine(bytes, this.streams.all[0]);
+    const line = blankLine(bytes, this.streams.all[0]!);
     for (let hit = bytes.indexOf(needle); hit >= 0; ) {
       const from = hit === 0 ? 0 : bytes.lastIndexOf(NEWLINE, hit - 1) + 1;
       const to = endOfLine(bytes, hit);

@@ -36,7 +36,7 @@ export function isWhole({ end }: FileView, block: Block): boolean {
 
 /** Whether a block has lines of selected streams. */
 export function hasSelected({ file, isSelected }: FileView, block: Block): boolean {
-  for (const id of block.counts.keys()) if (isSelected(file.streams.all[id])) return true;
+  for (const id of block.counts.keys()) if (isSelected(file.streams.all[id]!)) return true;
   return false;
 }
 
@@ -88,7 +88,7 @@ export class BlockReader {
     const offset = this.#canBeginAt(file, block, from) ? from : block.offset;
     const bytes = this.bytes(file, offset, Math.min(block.end, view.end));
     for (const [id, { lines, bytes: size }] of block.counts) {
-      if (!isSelected(file.streams.all[id])) continue;
+      if (!isSelected(file.streams.all[id]!)) continue;
       this.totals.lines += lines;
       this.totals.bytes += size;
     }

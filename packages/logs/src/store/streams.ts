@@ -69,7 +69,7 @@ export class StreamTable {
     ]);
     if (node >= 0) labels.set('node', String(node));
     if (rank >= 0) labels.set('rank', String(rank));
-    labels.set('level', LOG_LEVELS[level]);
+    labels.set('level', LOG_LEVELS[level]!);
     if (generation >= 0) labels.set('generation', String(generation));
     return labels.set('service_name', this.folder.service);
   }

@@ -68,7 +68,7 @@ export function formatElapsed(ms: number): string {
 
 /** Tick labels of an axis: all with the fewest decimals that keep them distinct. */
 export function axisNumbers(values: readonly number[], unit = ''): string[] {
-  const gap = values.length > 1 ? Math.abs(values[1] - values[0]) : 1;
+  const gap = values.length > 1 ? Math.abs(values[1]! - values[0]!) : 1;
   const most = Math.max(...values.map(Math.abs));
   const [suffix, scale] = UNITS.find(([, size, from]) => most >= from && gap >= size / 1e3) ?? ['', 1];
   const isWhole = (digits: number) => ((gap / scale) * 10 ** digits + 1e-6) % 1 < 1e-5;

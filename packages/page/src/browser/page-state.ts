@@ -110,7 +110,9 @@ export function parseState(hash: string): PageState {
     overlays: list('with'),
     axis: one('axis', AXES, DEFAULTS.axis),
     range:
-      range.length === 2 && range.every(Number.isFinite) && range[0] < range[1] ? [range[0], range[1]] : null,
+      range.length === 2 && range.every(Number.isFinite) && range[0]! < range[1]!
+        ? [range[0]!, range[1]!]
+        : null,
     record: count('record'),
     layer: text('layer') ?? DEFAULTS.layer,
     smooth: one('smooth', ['off', 'light', 'medium', 'strong'], DEFAULTS.smooth),

@@ -43,7 +43,7 @@ export class Arena {
           best = { slab, index, bytes: end - begin };
       });
     const { slab, index } = best ?? { slab: this.#grow(size), index: 0 };
-    const range = slab.free[index];
+    const range = slab.free[index]!;
     const block = { buffer: slab.buffer, begin: range.begin, end: range.begin + size };
     range.begin += size;
     if (range.begin === range.end) slab.free.splice(index, 1);

@@ -61,13 +61,13 @@ function eachSight(
       continue;
     }
     const positionsS = positionsT.subarray(sequence * seqLen, (sequence + 1) * seqLen);
-    const first = Math.floor((begin - positionsS[begin]) / BLOCK) * BLOCK;
+    const first = Math.floor((begin - positionsS[begin]!) / BLOCK) * BLOCK;
     const numKeys = end - first;
     memory.borrow([1, end - begin, numKeys], 'float32', (mask) => {
       mask.values.fill(-1e9);
       for (let query = begin; query < end; query++) {
         const row = (query - begin) * numKeys - first;
-        mask.values.fill(0, row + query - positionsS[query], row + query + 1);
+        mask.values.fill(0, row + query - positionsS[query]!, row + query + 1);
       }
       look({ sequence, first, mask });
     });
@@ -113,7 +113,7 @@ function swap({ values, dims: [groups, rows, columns] }: Operand): Operand {
  */
 export function attentionForward(context: Context, qkv: Operand, y: Operand, shape: AttentionShape): void {
   const { primitives } = context;
-  const d = y.dims[1];
+  const d = y.dims[1]!;
   const [q, k, v] = thirds(qkv, shape, d);
   const results = new Heads(y, shape, d, d, 0);
   for (const block of blocksOf(shape.seqLen))
@@ -148,7 +148,7 @@ export function attentionBackward(
   shape: AttentionShape,
 ): void {
   const { primitives } = context;
-  const d = dy.dims[1];
+  const d = dy.dims[1]!;
   const scale = scaleOf(shape, d);
   const [q, k, v] = thirds(qkv, shape, d);
   const [dq, dk, dv] = thirds(dQkv, shape, d);
@@ -188,12 +188,12 @@ function fillWithMinusD(
   from: number,
 ): void {
   const [numHeads, numQueries, numKeys] = into.dims;
-  const h = y.dims[1] / numHeads;
-  let at = from * y.dims[1];
+  const h = y.dims[1]! / numHeads;
+  let at = from * y.dims[1]!;
   for (let query = 0; query < numQueries; query++)
     for (let head = 0; head < numHeads; head++) {
       let sum = 0;
-      for (const end = at + h; at < end; at++) sum += y.values[at] * dy.values[at];
+      for (const end = at + h; at < end; at++) sum += y.values[at]! * dy.values[at]!;
       const row = (head * numQueries + query) * numKeys;
       into.values.fill(-sum, row, row + numKeys);
     }

@@ -37,7 +37,7 @@ export class Context {
     const gradient = target
       ? this.memory.over(target.values, matrix.shape)
       : this.memory.create(matrix.shape);
-    for (const place of chunksOf(xTA.dims[0], ROWS_OF_A_SUM))
+    for (const place of chunksOf(xTA.dims[0]!, ROWS_OF_A_SUM))
       this.primitives.product(transposed(rowsOf(xTA, place)), rowsOf(dyTB, place), gradient, {
         accumulate: place.begin > 0 || (target?.accumulates ?? false),
       });

@@ -75,10 +75,10 @@ function takeLosses(
   { targets, losses }: { targets: Int32Array; losses: Values },
 ): void {
   const { values } = probabilities;
-  const vocabSize = probabilities.dims[1];
+  const vocabSize = probabilities.dims[1]!;
   for (let row = 0; row < targets.length; row++) {
-    const at = row * vocabSize + targets[row];
-    const probability = values[at];
+    const at = row * vocabSize + targets[row]!;
+    const probability = values[at]!;
     losses[row] =
       probability > LEAST_PROBABILITY
         ? -Math.log(probability)
@@ -87,7 +87,7 @@ function takeLosses(
             x,
             embedding,
             row,
-            targets[row],
+            targets[row]!,
           );
     values[at] = probability - 1;
   }
@@ -101,14 +101,14 @@ function lossOfUnlikely(
   row: number,
   target: number,
 ): number {
-  const d = x.dims[1];
+  const d = x.dims[1]!;
   let likeliest = 0;
   for (let id = 1; id < probabilitiesV.length; id++)
-    if (probabilitiesV[id] > probabilitiesV[likeliest]) likeliest = id;
+    if (probabilitiesV[id]! > probabilitiesV[likeliest]!) likeliest = id;
   const logitOf = (id: number) => {
     let sum = 0;
-    for (let i = 0; i < d; i++) sum += x.values[row * d + i] * embedding.values[id * d + i];
+    for (let i = 0; i < d; i++) sum += x.values[row * d + i]! * embedding.values[id * d + i]!;
     return sum;
   };
-  return logitOf(likeliest) - Math.log(probabilitiesV[likeliest]) - logitOf(target);
+  return logitOf(likeliest) - Math.log(probabilitiesV[likeliest]!) - logitOf(target);
 }

@@ -27,12 +27,12 @@ export class OneDnnNetwork implements FeedForwardNetwork {
     const [numRows, d] = xTD.shape;
     const F = wInDF.shape[1];
     const x = this.#padded(xTD);
-    const before = memory.create([x.dims[0], F], type);
+    const before = memory.create([x.dims[0]!, F], type);
     const y = this.#firstRows(numRows, d, (into) =>
       this.#context.with(wInDF, (wIn) =>
         this.#context.with(wOutFD, (wOut) =>
           memory.borrow([ROWS_AT_A_TIME, F], type, (scratch) => {
-            for (const place of chunksOf(x.dims[0], ROWS_AT_A_TIME)) {
+            for (const place of chunksOf(x.dims[0]!, ROWS_AT_A_TIME)) {
               const hidden = rowsOf(scratch, { begin: 0, count: place.count });
               primitives.product(rowsOf(x, place), wIn, rowsOf(before, place));
               gelu(primitives, rowsOf(before, place), hidden);
@@ -48,14 +48,14 @@ export class OneDnnNetwork implements FeedForwardNetwork {
   backward(dyTD: tf.Tensor2D, { wInDF, wOutFD }: FeedForwardWeights, saved: readonly tf.Tensor[]) {
     const { primitives, memory, type } = this.#context;
     const [numRows, d] = dyTD.shape;
-    const before = memory.operandOf(saved[1]);
+    const before = memory.operandOf(saved[1]!);
     const dy = this.#padded(dyTD);
     const hidden = memory.create(before.dims, type);
     const dBefore = memory.create(before.dims, type);
     const dx = this.#firstRows(numRows, d, (into) =>
       this.#context.with(wInDF, (wIn) =>
         this.#context.with(wOutFD, (wOut) => {
-          for (const place of chunksOf(before.dims[0], ROWS_AT_A_TIME)) {
+          for (const place of chunksOf(before.dims[0]!, ROWS_AT_A_TIME)) {
             const [ofBefore, gradient] = [rowsOf(before, place), rowsOf(dBefore, place)];
             primitives.product(rowsOf(dy, place), transposed(wOut), gradient);
             geluBackward(primitives, ofBefore, gradient, { y: rowsOf(hidden, place), dx: gradient });
@@ -73,12 +73,12 @@ export class OneDnnNetwork implements FeedForwardNetwork {
   ): [tf.Tensor | undefined, tf.Tensor | undefined] {
     const counts = pieces.map(({ dyTD }) => dyTD.shape[0]);
     const all = (of: (piece: FeedForwardPiece) => tf.Tensor) => this.#join(pieces.map(of), counts);
-    const keptBy = (i: number) => all(({ kept }) => kept[i]);
+    const keptBy = (i: number) => all(({ kept }) => kept[i]!);
     return [
       ifWanted(wInDF, () =>
         this.#context.gradient(
           wInDF,
-          all(({ saved }) => saved[0]),
+          all(({ saved }) => saved[0]!),
           keptBy(0),
         ),
       ),
@@ -114,14 +114,14 @@ export class OneDnnNetwork implements FeedForwardNetwork {
   /** The rows of all pieces as of one: the sum over them has the same bits. */
   #join(pieces: readonly tf.Tensor[], counts: readonly number[]): Operand {
     const { memory, type } = this.#context;
-    if (pieces.length === 1) return memory.operandOf(pieces[0]);
+    if (pieces.length === 1) return memory.operandOf(pieces[0]!);
     const numRows = counts.reduce((sum, count) => sum + count, 0);
-    const width = pieces[0].shape[1]!;
+    const width = pieces[0]!.shape[1]!;
     const joined = memory.create([roundUp(numRows), width], type);
     let at = 0;
     pieces.forEach((piece, i) => {
-      joined.values.set(memory.operandOf(piece).values.subarray(0, counts[i] * width), at);
-      at += counts[i] * width;
+      joined.values.set(memory.operandOf(piece).values.subarray(0, counts[i]! * width), at);
+      at += counts[i]! * width;
     });
     joined.values.fill(0, at);
     return joined;

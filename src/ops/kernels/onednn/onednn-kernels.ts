@@ -64,7 +64,7 @@ export function oneDnnKernels(library: OneDnn, type: ElementType): Kernels {
     },
     concatRows(parts) {
       const numRows = parts.reduce((sum, part) => sum + part.shape[0], 0);
-      const all = memory.create([numRows, parts[0].shape[1]]);
+      const all = memory.create([numRows, parts[0]!.shape[1]]);
       let at = 0;
       for (const part of parts) {
         all.values.set(memory.operandOf(part).values, at);

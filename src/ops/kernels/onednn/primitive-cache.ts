@@ -43,7 +43,7 @@ export class PrimitiveCache {
       if (this.#primitives.size > this.most) this.#forgetOldest();
     }
     const { setHandle, execute } = this.library.calls;
-    for (let i = 0; i < operands.length; i++) setHandle(primitive.memories[i], operands[i].values);
+    for (let i = 0; i < operands.length; i++) setHandle(primitive.memories[i], operands[i]!.values);
     check('execute', execute(primitive.handle, this.library.stream, operands.length, primitive.arguments));
   }
 
@@ -86,7 +86,7 @@ export class PrimitiveCache {
 
 function rowMajor(dims: readonly number[]): number[] {
   const strides = dims.map(() => 1);
-  for (let i = dims.length - 2; i >= 0; i--) strides[i] = strides[i + 1] * dims[i + 1];
+  for (let i = dims.length - 2; i >= 0; i--) strides[i] = strides[i + 1]! * dims[i + 1]!;
   return strides;
 }
 

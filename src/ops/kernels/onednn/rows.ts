@@ -20,8 +20,8 @@ export function embedding(
   const y = memory.create([tokenIdsT.length, d]);
   const [ofTokens, ofPositions] = [tokensVD, positionsPD].map((each) => memory.operandOf(each).values);
   for (let row = 0; row < tokenIdsT.length; row++) {
-    const [at, token, position] = [row * d, tokenIdsT[row] * d, positions[row] * d];
-    for (let i = 0; i < d; i++) y.values[at + i] = ofTokens[token + i] + ofPositions[position + i];
+    const [at, token, position] = [row * d, tokenIdsT[row]! * d, positions[row]! * d];
+    for (let i = 0; i < d; i++) y.values[at + i] = ofTokens[token + i]! + ofPositions[position + i]!;
   }
   return {
     value: y.tensor,
@@ -61,9 +61,9 @@ export function scatterRows(
   const rows = memory.operandOf(rowsND).values;
   const weights = memory.operandOf(weightsTK).values;
   for (let row = 0; row < tokensN.length; row++) {
-    const weight = weights[choicesN[row]];
-    const [at, token] = [row * d, tokensN[row] * d];
-    for (let i = 0; i < d; i++) y.values[token + i] += weight * rows[at + i];
+    const weight = weights[choicesN[row]!]!;
+    const [at, token] = [row * d, tokensN[row]! * d];
+    for (let i = 0; i < d; i++) y.values[token + i]! += weight * rows[at + i]!;
   }
   return {
     value: y.tensor,
@@ -74,15 +74,15 @@ export function scatterRows(
       const dRows = memory.create(rowsND.shape);
       const dWeights = zeros(memory, weightsTK.shape);
       for (let row = 0; row < tokensN.length; row++) {
-        const [at, token] = [row * d, tokensN[row] * d];
-        const weight = weightValues[choicesN[row]];
+        const [at, token] = [row * d, tokensN[row]! * d];
+        const weight = weightValues[choicesN[row]!]!;
         let sum = 0;
         for (let i = 0; i < d; i++) {
-          const gradient = dy[token + i];
+          const gradient = dy[token + i]!;
           dRows.values[at + i] = weight * gradient;
-          sum += gradient * rowValues[at + i];
+          sum += gradient * rowValues[at + i]!;
         }
-        dWeights.values[choicesN[row]] += sum;
+        dWeights.values[choicesN[row]!]! += sum;
       }
       return [dRows.tensor, dWeights.tensor];
     },
@@ -97,7 +97,7 @@ function rowsAt(memory: Memory, xTD: tf.Tensor, indicesN: Int32Array) {
   const chosen = memory.create([indicesN.length, d]);
   const x = memory.operandOf(xTD).values;
   for (let row = 0; row < indicesN.length; row++)
-    chosen.values.set(x.subarray(indicesN[row] * d, (indicesN[row] + 1) * d), row * d);
+    chosen.values.set(x.subarray(indicesN[row]! * d, (indicesN[row]! + 1) * d), row * d);
   return chosen;
 }
 
@@ -106,7 +106,7 @@ function sumOfRows(memory: Memory, rowsND: tf.Tensor, indicesN: Int32Array, numR
   const d = rowsND.shape[1]!;
   const sum = zeros(memory, [numRows, d]);
   const rows = memory.operandOf(rowsND).values;
-  for (let row = 0; row < indicesN.length; row++) addRow(sum.values, indicesN[row] * d, rows, row * d, d);
+  for (let row = 0; row < indicesN.length; row++) addRow(sum.values, indicesN[row]! * d, rows, row * d, d);
   return sum;
 }
 
@@ -119,5 +119,5 @@ function zeros(memory: Memory, dims: readonly number[]) {
 type Values = ReturnType<Memory['operandOf']>['values'];
 
 function addRow(to: Values, begin: number, from: Values, at: number, width: number): void {
-  for (let i = 0; i < width; i++) to[begin + i] += from[at + i];
+  for (let i = 0; i < width; i++) to[begin + i]! += from[at + i]!;
 }

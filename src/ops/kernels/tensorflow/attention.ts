@@ -147,7 +147,7 @@ function columns(x: tf.Tensor, { begin, end }: Block): tf.Tensor {
 }
 
 function concat(parts: tf.Tensor[], axis: number): tf.Tensor {
-  return parts.length === 1 ? parts[0] : tf.concat(parts, axis);
+  return parts.length === 1 ? parts[0]! : tf.concat(parts, axis);
 }
 
 /** Adds [G, h, Q] to the last Q columns of [G, h, S]. */

@@ -99,7 +99,7 @@ function record(name: string, inputs: readonly tf.Tensor[], compute: Compute): G
   };
   const inputIds = backend.getInputTensorIds(inputs);
   inputIds.forEach((id, i) => {
-    const dtype = inputs[i].dtype === 'int32' ? binding.TF_INT32 : binding.TF_FLOAT;
+    const dtype = inputs[i]!.dtype === 'int32' ? binding.TF_INT32 : binding.TF_FLOAT;
     add('Placeholder', [], { dtype: { type: dtype } }, [id]);
   });
   const recorder: Pick<NodeBinding, 'executeOp' | 'createTensor'> = {

@@ -65,7 +65,7 @@ async function measureCompute({ log, quick }: CalibrateOptions, steps: number): 
   const candidateNs = measureCandidateNs();
   const observations = [
     ...measured.flatMap((each) => passObservations(each, candidateNs)),
-    ...PRODUCTS.map((each, i) => productObservation(each, results[configs.length + i])),
+    ...PRODUCTS.map((each, i) => productObservation(each, results[configs.length + i]!)),
   ];
   const costs = fitCosts(observations);
   const [flopS, touchedS, operationS, gradientS, ...routerS] = costs;
@@ -78,11 +78,11 @@ async function measureCompute({ log, quick }: CalibrateOptions, steps: number): 
     parameterNs: median(measured.map(parameterNs)),
     summedNs: measureSummedNs(),
     routerTokenNs: Object.fromEntries(
-      ROUTER_NAMES.map((router, i) => [router, routerS[i] * 1e9]),
+      ROUTER_NAMES.map((router, i) => [router, routerS[i]! * 1e9]),
     ) as ComputeProfile['routerTokenNs'],
     candidateNs,
   };
-  return { compute, processBytes: processBytesOf(configs[0], residentBytes) };
+  return { compute, processBytes: processBytesOf(configs[0]!, residentBytes) };
 }
 
 /** The minimum of each time: other load only adds. */
@@ -171,7 +171,7 @@ function measureCandidateNs(): number {
 function measureSummedNs(): number {
   const length = 1 << 18;
   const inputs = [new Float32Array(length), new Float32Array(length)];
-  return nsOfEach(2 * length, () => treeSum(inputs[0], inputs));
+  return nsOfEach(2 * length, () => treeSum(inputs[0]!, inputs));
 }
 
 function nsOfEach(count: number, call: () => void): number {

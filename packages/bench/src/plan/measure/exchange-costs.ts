@@ -63,7 +63,7 @@ async function measureExchange({ log, quick }: CalibrateOptions, cores: number):
   const costs = fitCosts(observations);
   log(`  ${describeErrors(errorsOf(observations, costs))}`);
   return Object.fromEntries(
-    EXCHANGE_COSTS.map((name, i) => [name, costs[i] * (name.endsWith('Us') ? 1e6 : 1e9)]),
+    EXCHANGE_COSTS.map((name, i) => [name, costs[i]! * (name.endsWith('Us') ? 1e6 : 1e9)]),
   ) as ExchangeProfile;
 }
 

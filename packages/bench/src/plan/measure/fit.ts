@@ -18,36 +18,37 @@ const SETTLED = 1e-12;
  */
 export function fitCosts(observations: readonly Observation[]): number[] {
   const rows = observations.map(({ counts, unit }) => counts.map((count) => count / unit));
-  const numCosts = rows[0].length;
+  const numCosts = rows[0]!.length;
   // Columns are scaled to unit length, so that costs of any magnitude converge equally fast.
-  const scales = Array.from({ length: numCosts }, (_, i) => Math.hypot(...rows.map((row) => row[i])));
-  const scaled = rows.map((row) => row.map((count, i) => (scales[i] === 0 ? 0 : count / scales[i])));
+  const scales = Array.from({ length: numCosts }, (_, i) => Math.hypot(...rows.map((row) => row[i]!)));
+  const scaled = rows.map((row) => row.map((count, i) => (scales[i] === 0 ? 0 : count / scales[i]!)));
   const gram = scales.map((_, i) => scales.map((__, j) => dot(scaled, i, j)));
   const target = scales.map((_, i) =>
-    observations.reduce((sum, { value, unit }, k) => sum + (scaled[k][i] * value) / unit, 0),
+    observations.reduce((sum, { value, unit }, k) => sum + (scaled[k]![i]! * value) / unit, 0),
   );
   const costs = scales.map(() => 0);
   for (let sweep = 0; sweep < SWEEPS; sweep++) {
     let moved = 0;
     costs.forEach((cost, i) => {
       if (scales[i] === 0) return;
-      const gradient = gram[i].reduce((sum, each, j) => sum + each * costs[j], 0) - target[i];
-      costs[i] = Math.max(0, cost - gradient / gram[i][i]);
+      const gradient = gram[i]!.reduce((sum, each, j) => sum + each * costs[j]!, 0) - target[i]!;
+      costs[i] = Math.max(0, cost - gradient / gram[i]![i]!);
       moved = Math.max(moved, Math.abs(costs[i] - cost));
     });
     if (moved < SETTLED) break;
   }
-  return costs.map((cost, i) => (scales[i] === 0 ? 0 : cost / scales[i]));
+  return costs.map((cost, i) => (scales[i] === 0 ? 0 : cost / scales[i]!));
 }
 
 function dot(rows: readonly (readonly number[])[], i: number, j: number): number {
-  return rows.reduce((sum, row) => sum + row[i] * row[j], 0);
+  return rows.reduce((sum, row) => sum + row[i]! * row[j]!, 0);
 }
 
 /** Error of each observation, fitted less measured, in its unit. */
 export function errorsOf(observations: readonly Observation[], costs: readonly number[]): number[] {
   return observations.map(
-    ({ counts, value, unit }) => (counts.reduce((sum, count, i) => sum + count * costs[i], 0) - value) / unit,
+    ({ counts, value, unit }) =>
+      (counts.reduce((sum, count, i) => sum + count * costs[i]!, 0) - value) / unit,
   );
 }
 

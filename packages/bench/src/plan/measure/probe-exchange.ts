@@ -58,12 +58,12 @@ function exchangeOf(transport: Transport, bytes: number, aggregate: boolean): ()
     transport.transfer(
       { kind: 'all-to-all', purpose: 'probe' },
       peers.map((to) => ({ to, parts: [mine] })),
-      peers.map((from, i) => ({ from, parts: [received[i]] })),
+      peers.map((from, i) => ({ from, parts: [received[i]!] })),
       { aggregate },
     );
   exchange();
   peers.forEach((from, i) => {
-    if (!received[i].every((byte) => byte === from + 1))
+    if (!received[i]!.every((byte) => byte === from + 1))
       throw new Error(`bytes of rank ${from} arrived wrong`);
   });
   return exchange;

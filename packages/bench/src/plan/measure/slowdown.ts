@@ -37,7 +37,7 @@ export async function measureSlowdown(
       1000 * exchangeS(countsInNode(allToAllOf({ bytes: 0, aggregate: true }, machines), machines), exchange);
     const together = await stepsOf(workers);
     const factors = together.map(
-      ({ stepMs, meetings }, i) => (stepMs - meetings * meetingMs) / (crowd * alone[i].stepMs),
+      ({ stepMs, meetings }, i) => (stepMs - meetings * meetingMs) / (crowd * alone[i]!.stepMs),
     );
     slowdown.push({ processesPerCore: crowd, factor: Math.max(1, median(factors)) });
   }

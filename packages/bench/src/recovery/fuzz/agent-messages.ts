@@ -44,7 +44,7 @@ export async function fuzzAgent(
     await Promise.race([peer.answered, peer.ended]);
     const ms = performance.now() - asked;
     if (ms > answerMs) problems.push(`the peer got its stream after ${ms.toFixed(1)} ms`);
-    if (target.errors.length > 0) problems.push(`strangers failed the agent: ${target.errors[0].line}`);
+    if (target.errors.length > 0) problems.push(`strangers failed the agent: ${target.errors[0]!.line}`);
     problems.push(...(await frameFromPeer(target, random)));
 
     const ring = target.segment.ring(0, 1);

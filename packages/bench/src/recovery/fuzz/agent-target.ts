@@ -101,8 +101,8 @@ export class AgentTarget {
       keepaliveMs: timeoutsOf({ collectiveTimeoutS: 10 }).peerKeepaliveMs,
       onError: (error) => errors.push(error),
     });
-    await plane.connect([{ node: 1, address: addresses[1] }], 5_000);
-    return new AgentTarget([ours, theirs], plane, errors, await opened, addresses[0]);
+    await plane.connect([{ node: 1, address: addresses[1]! }], 5_000);
+    return new AgentTarget([ours, theirs], plane, errors, await opened, addresses[0]!);
   }
 
   async close(): Promise<void> {

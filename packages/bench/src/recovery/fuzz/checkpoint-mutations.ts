@@ -34,7 +34,7 @@ function damage(name: string, change: (bytes: Buffer, random: Random) => Buffer)
 
 function flip(bytes: Buffer, at: number, random: Random): Buffer {
   const flipped = Buffer.from(bytes);
-  if (bytes.length > 0) flipped[at] ^= 1 << random.below(8);
+  if (bytes.length > 0) flipped[at]! ^= 1 << random.below(8);
   return flipped;
 }
 
@@ -116,7 +116,7 @@ const forgedHeader = (name: string, change: Change) =>
     return join(JSON.stringify(header), data);
   });
 
-const offsetsOf = (header: Header, name: string) => header[name].data_offsets as number[];
+const offsetsOf = (header: Header, name: string) => header[name]!.data_offsets as number[];
 
 const FORGED_SHARDS: readonly Mutation[] = [
   forgedShard('flip a bit of the header', false, ({ text, data }, random) => {
@@ -163,20 +163,29 @@ const FORGED_SHARDS: readonly Mutation[] = [
   forgedHeader('tensors that overlap', (_, header, name) => {
     const [begin, end] = offsetsOf(header, name);
     const by = begin === 0 ? 4 : -4;
-    header[name].data_offsets = [begin + by, end + by];
+    header[name]!.data_offsets = [begin + by, end + by];
   }),
   forgedHeader('offsets beyond the file', (random, header, name) => {
     const by = random.pick([2 ** 31, 2 ** 40, 2 ** 52, 2 ** 63]);
-    header[name].data_offsets = offsetsOf(header, name).map((at) => at + by);
+    header[name]!.data_offsets = offsetsOf(header, name).map((at) => at + by);
   }),
   forgedHeader('offsets that are none', (random, header, name) => {
-    header[name].data_offsets = random.pick([[-4, 0], [4, 0], [0.5, 1], [0], ['0', '4'], null, {}]);
+    header[name]!.data_offsets = random.pick([[-4, 0], [4, 0], [0.5, 1], [0], ['0', '4'], null, {}]);
   }),
   forgedHeader('a shape of another size', (random, header, name) => {
-    header[name].shape = random.pick([[2 ** 53], [2 ** 40, 2 ** 40], [0], [-8, -16], [1.5], [], ['8'], null]);
+    header[name]!.shape = random.pick([
+      [2 ** 53],
+      [2 ** 40, 2 ** 40],
+      [0],
+      [-8, -16],
+      [1.5],
+      [],
+      ['8'],
+      null,
+    ]);
   }),
   forgedHeader('another type', (random, header, name) => {
-    header[name].dtype = random.pick(['I32', 'F64', 'F16', 'BOOL', '', 'constructor', 4, null]);
+    header[name]!.dtype = random.pick(['I32', 'F64', 'F16', 'BOOL', '', 'constructor', 4, null]);
   }),
   forgedHeader('another name', (_, header, name) => {
     header[`${name}x`] = header[name];

@@ -121,7 +121,7 @@ export function fuzzCheckpointFiles(count: number, seed: number): string[] {
     const failures: string[] = [];
     for (let numCase = 0; numCase < count; numCase++) {
       const random = new Random(seed, numCase);
-      const mutation = MUTATIONS[numCase % MUTATIONS.length];
+      const mutation = MUTATIONS[numCase % MUTATIONS.length]!;
       const files = new Map(original);
       mutation.apply(files, random);
       rmSync(newest, { recursive: true });
@@ -156,7 +156,7 @@ function problemOf(
     if (loaded.folder !== newest) {
       if (isIntact) return 'an intact checkpoint was passed over';
       if (!isSame(loaded.content, contentOf(1))) return 'the checkpoint before it has other values';
-      if (warnings.length !== 1 || !warnings[0].includes(newest)) return `no warning: ${warnings}`;
+      if (warnings.length !== 1 || !warnings[0]!.includes(newest)) return `no warning: ${warnings}`;
     } else if (mustBeRefused) return 'it was taken';
     else if (!isForged && !isIntact) return 'damage was not noticed';
     else if (!isSame(loaded.content, trustingly(files)))

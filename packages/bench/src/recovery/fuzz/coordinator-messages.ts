@@ -87,8 +87,8 @@ export async function fuzzCoordinator(
     const sessions = await target.begin();
     const calls = Array.from({ length: NUM_STRANGERS }, async () => {
       const { method, message, metadata } = strangersCall(random);
-      const { name, bytes } = mutateMessage(METHODS[method].requestSerialize(message), random);
-      const call = raw.open(METHODS[method].path, metadata);
+      const { name, bytes } = mutateMessage(METHODS[method]!.requestSerialize(message), random);
+      const call = raw.open(METHODS[method]!.path, metadata);
       // A follower of the log stays until it leaves.
       if (method === 'StreamLogs') setTimeout(() => call.cancel(), FOLLOW_MS);
       const { status } = await call.end(onTheWire(bytes, random));
@@ -107,8 +107,8 @@ export async function fuzzCoordinator(
     for (const [node, session] of sessions.entries()) {
       target.speaker = node;
       const events = eventsOf(node).filter((each) => node === 0 || !('validation' in each));
-      const mutated = mutateMessage(METHODS.Session.requestSerialize(random.pick(events)), random);
-      session.write(framed(METHODS.Session.requestSerialize(events[0])));
+      const mutated = mutateMessage(METHODS.Session!.requestSerialize(random.pick(events)), random);
+      session.write(framed(METHODS.Session!.requestSerialize(events[0])));
       const { status } = await session.end(framed(mutated.bytes));
       if (status === HANGS)
         problems.push(`a session hangs (${mutated.name}: ${mutated.bytes.toString('hex')})`);

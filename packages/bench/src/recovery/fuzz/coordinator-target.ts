@@ -95,7 +95,7 @@ export function eventsOf(node: number): AgentEvent[] {
     { heartbeat: { workers: [worker], logQueueLines: 2 } },
     { step: stepReport(node) },
     { logs: { lines: ['{"level":30,"msg":"a line"}'], dropped: 1 } },
-    { validation: { step: 1, domains: [{ domain: config.data.domains[0], loss: 2, tokens: 64 }] } },
+    { validation: { step: 1, domains: [{ domain: config.data.domains[0]!, loss: 2, tokens: 64 }] } },
     {
       saving: {
         rank: node,
@@ -198,7 +198,7 @@ export class CoordinatorTarget {
   /** The generation fails by what a member of it says, and the next one waits for its nodes. */
   async restart(session: RawCall): Promise<void> {
     const failure = eventsOf(0).find((event) => 'failure' in event)!;
-    session.write(framed(METHODS.Session.requestSerialize(failure)));
+    session.write(framed(METHODS.Session!.requestSerialize(failure)));
     await this.#until('restarting');
     this.coordinator.close();
     this.#leader.lead(this.#coordinatorOf(this.coordinator.options.identity.generation + 1));
@@ -220,10 +220,10 @@ export class CoordinatorTarget {
     await this.join();
     const { generation } = this.coordinator.options.identity;
     const sessions = [0, 1].map((node) =>
-      this.raw.open(METHODS.Session.path, memberMetadata(node, generation)),
+      this.raw.open(METHODS.Session!.path, memberMetadata(node, generation)),
     );
     await this.#until('starting');
-    for (const session of sessions) session.write(framed(METHODS.Session.requestSerialize({ ready: {} })));
+    for (const session of sessions) session.write(framed(METHODS.Session!.requestSerialize({ ready: {} })));
     await this.#until('running');
     return sessions;
   }

@@ -27,7 +27,7 @@ function fieldsOf(bytes: Buffer): Field[] {
   const number = () => {
     let value = 0;
     for (let shift = 0; at < bytes.length; shift += 7) {
-      const byte = bytes[at++];
+      const byte = bytes[at++]!;
       value += (byte & 0x7f) * 2 ** shift;
       if (byte < 0x80) return value;
     }
@@ -68,7 +68,7 @@ const FIELD_CHANGES: Readonly<Record<string, (bytes: Buffer, field: Field, rando
     ),
   'another wire type': (bytes, field, random) => {
     const changed = Buffer.from(bytes);
-    changed[field.begin] = (changed[field.begin] & ~7) | random.below(8);
+    changed[field.begin] = (changed[field.begin]! & ~7) | random.below(8);
     return changed;
   },
   'a huge number': (bytes, field) =>
@@ -76,14 +76,14 @@ const FIELD_CHANGES: Readonly<Record<string, (bytes: Buffer, field: Field, rando
   'a number of eleven bytes': (bytes, field) =>
     cut(bytes, field, Buffer.concat([bytes.subarray(field.begin, field.value), Buffer.alloc(11, 0xff)])),
   'a length beyond the message': (bytes, field, random) => {
-    const tag = Buffer.from([(bytes[field.begin] & ~7) | 2]);
+    const tag = Buffer.from([(bytes[field.begin]! & ~7) | 2]);
     return cut(bytes, field, Buffer.concat([tag, varint(random.pick(BOMBS))]));
   },
   'a change inside a field': (bytes, field, random) => {
     if (field.wireType !== 2) return flip(bytes, random);
     // The length is a varint of its own.
     let start = field.value;
-    while (bytes[start] > 0x7f) start++;
+    while (bytes[start]! > 0x7f) start++;
     const inner = mutateMessage(bytes.subarray(start + 1, field.end), random).bytes;
     return cut(
       bytes,
@@ -96,7 +96,7 @@ const FIELD_CHANGES: Readonly<Record<string, (bytes: Buffer, field: Field, rando
 function flip(bytes: Buffer, random: Random): Buffer {
   const flipped = Buffer.from(bytes);
   for (let left = 1 + random.below(3); left > 0 && bytes.length > 0; left--)
-    flipped[random.below(bytes.length)] ^= 1 << random.below(8);
+    flipped[random.below(bytes.length)]! ^= 1 << random.below(8);
   return flipped;
 }
 
@@ -125,8 +125,8 @@ export function mutateMessage(
   random: Random,
 ): { readonly name: string; readonly bytes: Buffer } {
   const name = random.pick([...Object.keys(CHANGES), ...Object.keys(FIELD_CHANGES)]);
-  if (name in CHANGES) return { name, bytes: CHANGES[name](bytes, random) };
+  if (name in CHANGES) return { name, bytes: CHANGES[name]!(bytes, random) };
   const fields = fieldsOf(bytes);
   if (fields.length === 0) return { name: 'random bytes', bytes: random.bytes(1 + random.below(40)) };
-  return { name, bytes: FIELD_CHANGES[name](bytes, random.pick(fields), random) };
+  return { name, bytes: FIELD_CHANGES[name]!(bytes, random.pick(fields), random) };
 }

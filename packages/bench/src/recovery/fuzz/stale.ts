@@ -80,8 +80,8 @@ async function replayEvents(random: Random, runDir: string, logs: LogStore): Pro
     target.speaker = NO_NODE;
     const replay = async (node: number, event: AgentEvent) => {
       const { runId, generation } = elsewhere(random);
-      const call = raw.open(METHODS.Session.path, memberMetadata(node, generation, runId));
-      const end = await call.end(framed(METHODS.Session.requestSerialize(event)));
+      const call = raw.open(METHODS.Session!.path, memberMetadata(node, generation, runId));
+      const end = await call.end(framed(METHODS.Session!.requestSerialize(event)));
       if (end.status !== status.FAILED_PRECONDITION || !/ is over; | this is run /.test(` ${end.details}`))
         problems.push(
           `${Object.keys(event)} of generation ${generation} of ${runId}: ${end.status} ${end.details}`,
@@ -95,7 +95,7 @@ async function replayEvents(random: Random, runDir: string, logs: LogStore): Pro
     const late = await replayAll(random.below(2));
     if (coordinator.state.kind !== 'running') problems.push(`the run is ${coordinator.state.kind}`);
     const end = await session.end(
-      framed(METHODS.Session.requestSerialize(random.pick(savesOf(GENERATION - 1)))),
+      framed(METHODS.Session!.requestSerialize(random.pick(savesOf(GENERATION - 1)))),
     );
     if (end.status !== status.INVALID_ARGUMENT)
       problems.push(`a save of an earlier generation: ${end.status}`);
@@ -115,13 +115,13 @@ async function replayOnOldSessions(runDir: string, logs: LogStore): Promise<Roun
   );
   try {
     const sessions = await target.begin();
-    await target.restart(sessions[0]);
+    await target.restart(sessions[0]!);
     target.speaker = NO_NODE;
     const next = target.coordinator;
     const replay = (node: number) => {
-      for (const event of replays[node])
-        sessions[node].write(framed(METHODS.Session.requestSerialize(event)));
-      return sessions[node].end();
+      for (const event of replays[node]!)
+        sessions[node]!.write(framed(METHODS.Session!.requestSerialize(event)));
+      return sessions[node]!.end();
     };
     await replay(0);
     if (next.state.kind !== 'waiting') problems.push(`before it began, the run is ${next.state.kind}`);
@@ -147,7 +147,7 @@ async function replayStreams(random: Random): Promise<Round> {
     });
     await Promise.all(calls);
     if (target.errors.length > 0)
-      problems.push(`streams of others failed the agent: ${target.errors[0].line}`);
+      problems.push(`streams of others failed the agent: ${target.errors[0]!.line}`);
     const generation = random.pick([0, 1, OPEN.generation - 1]);
     const payload = random.bytes(16);
     target.toAgent.write(encodeFrame({ generation, operation: 1, sections: [1, 0, 0, 16], payload }));

@@ -13,13 +13,13 @@ export class Arguments {
   }
 
   string(index: number): string {
-    const value = this.all[index];
+    const value = this.all[index]!;
     if (typeof value !== 'string') throw this.#wrongType(value, 'string');
     return value;
   }
 
   int(index: number): number {
-    const value = this.all[index];
+    const value = this.all[index]!;
     if (typeof value !== 'bigint') throw this.#wrongType(value, 'int');
     return Number(value);
   }

@@ -115,7 +115,7 @@ export class TemplateRunner implements CallContext {
     this.spend(items.length * NODE_STEPS);
     if (items.length === 0) return this.#nodes(node.else, dot);
     for (const [key, item] of items) {
-      if (variables.length === 2) this.#variables.push({ name: variables[0], value: key });
+      if (variables.length === 2) this.#variables.push({ name: variables[0]!, value: key });
       if (variables.length > 0) this.#variables.push({ name: variables.at(-1)!, value: item });
       const jump = this.#nodes(node.then, item);
       this.#variables.length = numVariables;

@@ -161,7 +161,7 @@ const FIELDS: Readonly<Record<string, string>> = {
 
 function fieldOf(part: string): string {
   if (/^[.,]/.test(part)) return 'fraction';
-  return /07/.test(part) ? 'offset' : FIELDS[part];
+  return /07/.test(part) ? 'offset' : FIELDS[part]!;
 }
 
 function fromFields(found: Readonly<Record<string, string | undefined>>, zone: string): GoTime | null {
@@ -232,17 +232,17 @@ function dateText(part: string, date: Date): string {
     case '06':
       return two(date.getUTCFullYear() % 100);
     case 'January':
-      return MONTHS[date.getUTCMonth()];
+      return MONTHS[date.getUTCMonth()]!;
     case 'Jan':
-      return MONTHS[date.getUTCMonth()].slice(0, 3);
+      return MONTHS[date.getUTCMonth()]!.slice(0, 3);
     case '01':
       return two(date.getUTCMonth() + 1);
     case '1':
       return String(date.getUTCMonth() + 1);
     case 'Monday':
-      return DAYS[date.getUTCDay()];
+      return DAYS[date.getUTCDay()]!;
     case 'Mon':
-      return DAYS[date.getUTCDay()].slice(0, 3);
+      return DAYS[date.getUTCDay()]!.slice(0, 3);
     case '002':
       return String(
         Math.floor((date.getTime() - Date.UTC(date.getUTCFullYear(), 0, 1)) / 86_400_000) + 1,

@@ -6,9 +6,9 @@ import { isTrue, typeName, type Value } from './values.js';
 export const LOGIC: Readonly<Record<string, TemplateFunction>> = {
   and: atLeast(1, ({ all }) => all.at(-1)!),
   or: atLeast(1, ({ all }) => all.at(-1)!),
-  not: exactly(1, ({ all }) => !isTrue(all[0])),
-  eq: atLeast(2, (args) => args.all.slice(1).some((value) => isEqual(args, args.all[0], value))),
-  ne: exactly(2, (args) => !isEqual(args, args.all[0], args.all[1])),
+  not: exactly(1, ({ all }) => !isTrue(all[0]!)),
+  eq: atLeast(2, (args) => args.all.slice(1).some((value) => isEqual(args, args.all[0]!, value))),
+  ne: exactly(2, (args) => !isEqual(args, args.all[0]!, args.all[1]!)),
   lt: exactly(2, (args) => order(args) < 0),
   le: exactly(2, (args) => order(args) <= 0),
   gt: exactly(2, (args) => order(args) > 0),

@@ -5,23 +5,23 @@ const int = (value: bigint) => BigInt.asIntN(64, value);
 
 export const MATHS: Readonly<Record<string, TemplateFunction>> = {
   add: atLeast(1, (args) => int(args.ints().reduce((a, b) => a + b))),
-  sub: exactly(2, (args) => int(toInt(args.all[0]) - toInt(args.all[1]))),
+  sub: exactly(2, (args) => int(toInt(args.all[0]!) - toInt(args.all[1]!))),
   mul: atLeast(1, (args) => int(args.ints().reduce((a, b) => a * b))),
-  div: exactly(2, (args) => toInt(args.all[0]) / divisor(args)),
-  mod: exactly(2, (args) => toInt(args.all[0]) % divisor(args)),
+  div: exactly(2, (args) => toInt(args.all[0]!) / divisor(args)),
+  mod: exactly(2, (args) => toInt(args.all[0]!) % divisor(args)),
   max: atLeast(1, (args) => ascending(args).at(-1)!),
-  min: atLeast(1, (args) => ascending(args)[0]),
+  min: atLeast(1, (args) => ascending(args)[0]!),
   addf: atLeast(1, (args) => decimal(args.floats().reduce((a, b) => a + b))),
   subf: atLeast(1, (args) => decimal(args.floats().reduce((a, b) => a - b))),
   mulf: atLeast(1, (args) => decimal(args.floats().reduce((a, b) => a * b))),
   divf: atLeast(1, divided),
   maxf: atLeast(1, (args) => Math.max(...args.floats())),
   minf: atLeast(1, (args) => Math.min(...args.floats())),
-  ceil: exactly(1, (args) => Math.ceil(toFloat(args.all[0]))),
-  floor: exactly(1, (args) => Math.floor(toFloat(args.all[0]))),
+  ceil: exactly(1, (args) => Math.ceil(toFloat(args.all[0]!))),
+  floor: exactly(1, (args) => Math.floor(toFloat(args.all[0]!))),
   round: { least: 2, most: 3, call: round },
   int: exactly(1, ({ all: [value] }) => toInt(value)),
-  float64: exactly(1, (args) => toFloat(args.all[0])),
+  float64: exactly(1, (args) => toFloat(args.all[0]!)),
 };
 
 function ascending(args: Arguments): bigint[] {
@@ -41,7 +41,7 @@ function divided(args: Arguments): number {
 }
 
 function divisor(args: Arguments): bigint {
-  const value = toInt(args.all[1]);
+  const value = toInt(args.all[1]!);
   if (value === 0n) throw args.fail('integer divide by zero');
   return value;
 }
@@ -49,8 +49,8 @@ function divisor(args: Arguments): bigint {
 /** Rounds to a number of digits; a rest of `roundOn` (0.5) of the last one is rounded up. */
 function round(args: Arguments): number {
   const scale = 10 ** args.int(1);
-  const roundOn = args.length > 2 ? toFloat(args.all[2]) : 0.5;
-  const scaled = toFloat(args.all[0]) * scale;
+  const roundOn = args.length > 2 ? toFloat(args.all[2]!) : 0.5;
+  const scaled = toFloat(args.all[0]!) * scale;
   const rest = scaled - Math.trunc(scaled);
   return (rest >= roundOn ? Math.ceil(scaled) : Math.floor(scaled)) / scale;
 }

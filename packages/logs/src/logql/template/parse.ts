@@ -36,7 +36,7 @@ class TemplateParser {
   #nodes(): TemplateNode[] {
     const nodes: TemplateNode[] = [];
     for (; this.#next < this.sections.length; ) {
-      const section = this.sections[this.#next];
+      const section = this.sections[this.#next]!;
       if ('text' in section) nodes.push({ kind: 'text', text: section.text });
       else {
         const [word, ...tokens] = section.tokens;
@@ -120,10 +120,10 @@ class TemplateParser {
 
   #command(tokens: string[]): Command {
     const operands: Operand[] = [];
-    while (tokens.length > 0 && tokens[0] !== '|' && !tokens[0].startsWith(')'))
+    while (tokens.length > 0 && tokens[0] !== '|' && !tokens[0]!.startsWith(')'))
       operands.push(this.#operand(tokens));
     if (operands.length === 0) throw this.fail('template: missing value for command');
-    if (operands.length > 1 && operands[0].kind !== 'function')
+    if (operands.length > 1 && operands[0]!.kind !== 'function')
       throw this.fail('template: only functions take arguments');
     return operands;
   }
@@ -139,7 +139,7 @@ class TemplateParser {
       return { kind: 'pipe', pipe, path: pathOf(close.slice(1)) };
     }
     if (token.startsWith('$')) {
-      const name = token.split('.')[0];
+      const name = token.split('.')[0]!;
       if (!this.#variables.includes(name)) throw this.fail(`template: undefined variable "${name}"`);
       return { kind: 'variable', name, path: pathOf(token.slice(name.length)) };
     }

@@ -14,7 +14,7 @@ export function sprintf(format: string, args: readonly Value[]): string {
       if (next >= args.length) return `%!${verb}(MISSING)`;
       if (Number(width) > MAX_WIDTH || Number(precision) > MAX_WIDTH)
         throw new TemplateError(`printf: a width above ${MAX_WIDTH}`);
-      const value = args[next++];
+      const value = args[next++]!;
       const digits = precision === undefined ? null : Number(precision);
       const formatted = format1(verb, flags, digits, value);
       if (formatted === null) return `%!${verb}(${typeName(value)}=${textOf(value)})`;

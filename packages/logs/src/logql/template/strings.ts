@@ -99,13 +99,13 @@ function truncated(count: number, text: string): string {
 
 function trimStart(characters: string, text: string): string {
   let at = 0;
-  while (at < text.length && characters.includes(text[at])) at++;
+  while (at < text.length && characters.includes(text[at]!)) at++;
   return text.slice(at);
 }
 
 function trimEnd(characters: string, text: string): string {
   let to = text.length;
-  while (to > 0 && characters.includes(text[to - 1])) to--;
+  while (to > 0 && characters.includes(text[to - 1]!)) to--;
   return text.slice(0, to);
 }
 
@@ -135,7 +135,7 @@ function replaced(args: Arguments): string {
 function printed(values: readonly Value[]): string {
   const isText = (value: Value) => typeof value === 'string';
   return values
-    .map((value, i) => (i > 0 && !isText(value) && !isText(values[i - 1]) ? ' ' : '') + textOf(value))
+    .map((value, i) => (i > 0 && !isText(value) && !isText(values[i - 1]!) ? ' ' : '') + textOf(value))
     .join('');
 }
 

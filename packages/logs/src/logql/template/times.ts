@@ -39,7 +39,7 @@ export const TIMES: Readonly<Record<string, TemplateFunction>> = {
 
 /** A whole number is a time in s. */
 function timeOf(args: Arguments, index: number): GoTime {
-  const value = args.all[index];
+  const value = args.all[index]!;
   if (value instanceof GoTime) return value;
   if (typeof value === 'bigint' && (value > MAX_S || value < -MAX_S))
     throw args.fail(`time out of range: ${value}`);

@@ -97,9 +97,9 @@ function outsideStrings(head: string): Found | null {
   const text = masked(head);
   if (isInSelector(text)) return inSelector(text.slice(text.lastIndexOf('{') + 1));
   const range = /\[\s*(\w*)$/.exec(text);
-  if (range !== null) return { wanted: { kind: 'duration' }, typed: range[1] };
+  if (range !== null) return { wanted: { kind: 'duration' }, typed: range[1]! };
   const group = /\b(?:by|without)\s*\((?:[^)]*,)?\s*(\w*)$/.exec(text);
-  if (group !== null) return { wanted: { kind: 'grouping' }, typed: group[1] };
+  if (group !== null) return { wanted: { kind: 'grouping' }, typed: group[1]! };
   const selectorEnd = text.lastIndexOf('}');
   const pipeline = text.slice(selectorEnd + 1);
   // Behind the range of a metric query, or before any selector.

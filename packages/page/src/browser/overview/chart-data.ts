@@ -28,8 +28,8 @@ export interface ChartSeries {
 export function alignedData(series: readonly ChartSeries[]): uPlot.AlignedData {
   const drawn = stacked(series);
   if (drawn.length === 0) return [[]];
-  const isShared = drawn.every(({ x }) => x === drawn[0].x);
-  if (isShared) return [drawn[0].x, ...drawn.map(({ y }) => y)] as uPlot.AlignedData;
+  const isShared = drawn.every(({ x }) => x === drawn[0]!.x);
+  if (isShared) return [drawn[0]!.x, ...drawn.map(({ y }) => y)] as uPlot.AlignedData;
   return uPlot.join(drawn.map(({ x, y }) => [x, y] as unknown as uPlot.AlignedData));
 }
 
@@ -44,7 +44,7 @@ function stacked(series: readonly ChartSeries[]): ChartSeries[] {
       ...each,
       y: each.isStacked
         ? each.y.map((value, row) => {
-            sums[row] += value ?? 0;
+            sums[row]! += value ?? 0;
             return value === null ? null : sums[row];
           })
         : each.y,

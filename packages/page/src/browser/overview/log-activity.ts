@@ -114,7 +114,7 @@ export async function fetchWarnings(run: RunData): Promise<WarningKind[]> {
     const kind = signatureOf(line, 'numbers') ?? '';
     kinds.set(kind, [...(kinds.get(kind) ?? []), line]);
   }
-  return [...kinds.values()].map((alike) => ({ line: alike[0], count: alike.length }));
+  return [...kinds.values()].map((alike) => ({ line: alike[0]!, count: alike.length }));
 }
 
 /** The run with a minute on either side. */

@@ -22,7 +22,7 @@ export function mergedExperts(known: ExpertsReply | null, reply: ExpertsReply): 
     ...changed,
   ];
   const all = <T>(before: readonly (readonly T[])[], changed: readonly (readonly T[])[]) =>
-    changed.map((each, layer) => joined(before[layer], each));
+    changed.map((each, layer) => joined(before[layer]!, each));
   return {
     ...reply,
     most: all(known.most, reply.most),

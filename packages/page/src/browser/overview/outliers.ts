@@ -23,11 +23,12 @@ export function typicalRange(values: Values, startsAtZero: boolean): TypicalRang
   if (rows.length === 0) return null;
   const known = rows.map((row) => values[row] as number);
   const medians = known.map((_, index) => medianAround(known, index));
-  const far = FAR * medianOf(known.map((value, index) => Math.abs(value - medians[index])));
+  const far = FAR * medianOf(known.map((value, index) => Math.abs(value - medians[index]!)));
   const [least, most] = [minOf(medians), maxOf(medians)];
   const span = most - (startsAtZero ? Math.min(0, least) : least);
   const isOutlier = known.map(
-    (value, index) => Math.abs(value - medians[index]) > far && (value > most + span || value < least - span),
+    (value, index) =>
+      Math.abs(value - medians[index]!) > far && (value > most + span || value < least - span),
   );
   const typical = known.filter((_, index) => !isOutlier[index]);
   return {
@@ -42,7 +43,7 @@ function medianAround(values: readonly number[], index: number): number {
 }
 
 function medianOf(values: readonly number[]): number {
-  return values.toSorted((a, b) => a - b)[values.length >> 1];
+  return values.toSorted((a, b) => a - b)[values.length >> 1]!;
 }
 
 function minOf(values: readonly number[]): number {

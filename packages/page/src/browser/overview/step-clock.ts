@@ -32,14 +32,14 @@ export class StepClock {
 
 /** Extrapolates beyond the ends. */
 function interpolate(from: readonly number[], to: readonly number[], value: number): number {
-  if (from.length < 2) return to[0];
+  if (from.length < 2) return to[0]!;
   let [low, high] = [1, from.length - 1];
   while (low < high) {
     const middle = (low + high) >> 1;
-    if (from[middle] < value) low = middle + 1;
+    if (from[middle]! < value) low = middle + 1;
     else high = middle;
   }
-  const width = from[low] - from[low - 1];
-  const share = width === 0 ? 1 : (value - from[low - 1]) / width;
-  return to[low - 1] + share * (to[low] - to[low - 1]);
+  const width = from[low]! - from[low - 1]!;
+  const share = width === 0 ? 1 : (value - from[low - 1]!) / width;
+  return to[low - 1]! + share * (to[low]! - to[low - 1]!);
 }

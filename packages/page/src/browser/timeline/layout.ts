@@ -72,14 +72,14 @@ function expanded(lane: TimelineLane, top: number): Omit<PlacedLane, 'waitMs'> {
   const tops = ROWS.map((_, depth) => ROWS.slice(0, depth).reduce((sum, row) => sum + row, 0));
   const open: TimelineSpan[] = [];
   const spans: PlacedSpan[] = lane.spans.map((span) => {
-    while (open.length > 0 && open[open.length - 1].endMs <= span.startMs) open.pop();
+    while (open.length > 0 && open[open.length - 1]!.endMs <= span.startMs) open.pop();
     // Operations share the last row: one inside another covers it.
     const depth = span.kind === 'part' ? Math.min(open.length, ROWS.length - 2) : ROWS.length - 1;
     open.push(span);
-    return { span, top: tops[depth], height: ROWS[depth] - 1, isInFlight: false, hasLabel: depth > 0 };
+    return { span, top: tops[depth], height: ROWS[depth]! - 1, isInFlight: false, hasLabel: depth > 0 };
   });
   const rows: TimelineSpan[] = [];
-  const bottom = tops[ROWS.length - 1] + ROWS[ROWS.length - 1];
+  const bottom = tops[ROWS.length - 1]! + ROWS[ROWS.length - 1]!;
   const inFlight = lane.inFlight.map((span) => {
     const free = rows.findIndex(({ endMs }) => endMs <= span.startMs);
     const row = free < 0 ? rows.length : free;
