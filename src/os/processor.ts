@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 /** What this processor can do, by the kernel's names; empty where it does not say. */
 export function processorFlags(): ReadonlySet<string> {
   try {
-    return new Set(/^flags\s*:(.*)$/m.exec(readFileSync('/proc/cpuinfo', 'utf8'))?.[1]!.trim().split(' '));
+    return new Set(/^flags\s*:(.*)$/m.exec(readFileSync('/proc/cpuinfo', 'utf8'))?.[1]?.trim().split(' '));
   } catch {
     return new Set();
   }

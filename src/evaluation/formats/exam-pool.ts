@@ -23,7 +23,7 @@ export function* examPoolEntries(folder: string): Generator<Entry> {
 /** "E0A01 (B)", the question, and the options, a line each. */
 function entryOf(file: string, pool: string): Entry {
   const [head = '', text = '', ...lines] = readBytes(file).toString('latin1').trimEnd().split(/\r?\n/);
-  const answer = /^\s*\S+\s+\(?([A-D])\)?/.exec(head)?.[1]!;
+  const answer = /^\s*\S+\s+\(?([A-D])\)?/.exec(head)?.[1];
   if (answer === undefined) throw refusal(`${file}:1`, 'has no id and letter, as in "E0A01 (B)"');
   const choices = lines.map((line, i) => {
     const [, letter, option] = /^\s*([A-D])\.+\s*(.*)$/.exec(line) ?? [];
