@@ -8,13 +8,8 @@ import {
 import { SAVE_OPERATION } from '../checkpoint/fence.js';
 import { temporaryFolder } from '../checkpoint/folders.js';
 import { asTrainerError, TrainerError } from '../errors.js';
-import type {
-  CheckpointReport,
-  CoordinatorCommand,
-  SaveIntent,
-  ShardFile,
-  ShardReport,
-} from '../rpc/messages.js';
+import type { CoordinatorCommand, SaveIntent, ShardFile, ShardReport } from '../rpc/messages.js';
+import type { CheckpointReport } from '../run/run-listener.js';
 
 export interface CommitterOptions {
   readonly run: Omit<SaveOptions, 'step' | 'metrics' | 'keepStep'>;

@@ -64,10 +64,6 @@ export interface LayerReport {
   readonly cosineCount: number;
 }
 
-/** Parts of a step's time; their sum is the step's but for gaps between them. */
-export const STEP_PARTS = ['forward', 'backward', 'exchange', 'allReduce', 'optimizer', 'waiting'] as const;
-export type StepPart = (typeof STEP_PARTS)[number];
-
 export interface StepReport {
   readonly step: number;
   readonly rank: number;
@@ -79,7 +75,8 @@ export interface StepReport {
   /** Of these, with packed samples: targets that count in the loss; 0 or none in a run on text alone, where all do. */
   readonly answerTokens?: number;
   readonly stepMs: number;
-  readonly partsMs: Readonly<Record<StepPart, number>>;
+  /** By part of the step (run/global-step.ts). */
+  readonly partsMs: Readonly<Record<string, number>>;
   readonly layers: readonly LayerReport[];
   readonly bytesSameNode: number;
   readonly bytesOtherNode: number;
@@ -106,15 +103,6 @@ export interface DomainLoss {
 export interface ValidationReport {
   readonly step: number;
   readonly domains: readonly DomainLoss[];
-}
-
-export interface CheckpointReport {
-  readonly step: number;
-  readonly directory: string;
-  /** Of the files of all ranks; left out where another process has saved it, as is `seconds`. */
-  readonly bytes?: number;
-  /** From the first rank that had its part ready until the checkpoint was there. */
-  readonly seconds?: number;
 }
 
 /** A rank has copied its part of a checkpoint and waits for the word to write it. */

@@ -1,5 +1,9 @@
 import { TrainerError } from '../errors.js';
-import { type LayerReport, STEP_PARTS, type StepPart, type StepReport } from '../rpc/messages.js';
+import type { LayerReport, StepReport } from '../rpc/messages.js';
+
+/** The parts of a step's time, which sum to the step's except for the gaps between them. */
+export const STEP_PARTS = ['forward', 'backward', 'exchange', 'allReduce', 'optimizer', 'waiting'] as const;
+export type StepPart = (typeof STEP_PARTS)[number];
 
 /** A sparse layer in one step, summed over ranks: tokens' choices by expert, or by how far they travelled. */
 export interface GlobalLayer {

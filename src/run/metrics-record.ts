@@ -1,9 +1,10 @@
 import { closeSync, existsSync, fstatSync, openSync, readSync } from 'node:fs';
 import { TrainerError } from '../errors.js';
 import { assertRegular, readRegularFile } from '../os/regular-file.js';
-import type { CheckpointReport, ValidationReport } from '../rpc/messages.js';
+import type { ValidationReport } from '../rpc/messages.js';
 import type { GlobalStep } from './global-step.js';
 import type { RankView } from './rank-view.js';
+import type { CheckpointReport } from './run-listener.js';
 
 /** What a rank was doing at a heartbeat. */
 export type RankBeat = Pick<

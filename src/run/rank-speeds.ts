@@ -1,5 +1,8 @@
 import type { RankSpeed, StepReport } from '../rpc/messages.js';
 
+/** What a rank reports of the time of a step. */
+type StepTimes = Pick<StepReport, 'rank' | 'stepMs' | 'partsMs' | 'cpuMs' | 'queuedMs'>;
+
 /** Steps over which a rank's speed is told. */
 const WINDOW_STEPS = 200;
 
@@ -18,7 +21,7 @@ export interface OwnTime {
  */
 export class RankSpeeds {
   /** Reports of steps that not all ranks have reported; each rank's come in order. */
-  readonly #pending: StepReport[][];
+  readonly #pending: StepTimes[][];
   /** The newest last, by rank. */
   readonly #own: OwnTime[][];
   /** Of the same steps on the slowest rank. */
@@ -29,7 +32,7 @@ export class RankSpeeds {
     this.#own = Array.from({ length: worldSize }, () => []);
   }
 
-  add(report: StepReport): void {
+  add(report: StepTimes): void {
     this.#pending[report.rank]!.push(report);
     if (this.#pending.some((reports) => reports.length === 0)) return;
     const reports = this.#pending.map((each) => each.shift()!);
@@ -75,7 +78,7 @@ export class RankSpeeds {
 }
 
 /** A wake-up that comes late for want of a processor is in both of what is taken away, so CPU time is the least. */
-function ownMs({ stepMs, partsMs, cpuMs, queuedMs }: StepReport): number {
+function ownMs({ stepMs, partsMs, cpuMs, queuedMs }: StepTimes): number {
   return Math.max(cpuMs, stepMs - (partsMs.waiting ?? 0) - queuedMs);
 }
 

@@ -11,8 +11,9 @@ import { Coordinator } from '../../src/coordinator/coordinator.js';
 import { ERROR_CODES, TrainerError } from '../../src/errors.js';
 import { createLogger } from '../../src/logger.js';
 import { PrometheusMetrics } from '../../src/metrics/prometheus/prometheus-metrics.js';
-import { type AgentEvent, STEP_PARTS } from '../../src/rpc/messages.js';
+import type { AgentEvent } from '../../src/rpc/messages.js';
 import { VERSION } from '../../src/rpc/version.js';
+import { STEP_PARTS } from '../../src/run/global-step.js';
 import { RestartBudget } from '../../src/run/restart-budget.js';
 
 const SEED = 20_260_101;

@@ -1,7 +1,6 @@
 import { expect, it } from 'vitest';
 import { StragglerWatch } from '../../src/coordinator/straggler-watch.js';
 import { createLogger } from '../../src/logger.js';
-import type { StepReport } from '../../src/rpc/messages.js';
 import { RankSpeeds } from '../../src/run/rank-speeds.js';
 
 /** Runs steps of four ranks, of which rank 3 takes what `ms` says; returns what was said at which step. */
@@ -23,7 +22,7 @@ function watch(numSteps: number, ms: (step: number) => number, cpuMs: (step: num
   for (step = 1; step <= numSteps; step++) {
     for (const rank of [0, 1, 2, 3]) {
       const [stepMs, cpu] = rank === 3 ? [ms(step), cpuMs(step)] : [19 + rank, 20];
-      speeds.add({ rank, stepMs, cpuMs: cpu, queuedMs: 0, partsMs: { waiting: 0 } } as StepReport);
+      speeds.add({ rank, stepMs, cpuMs: cpu, queuedMs: 0, partsMs: { waiting: 0 } });
     }
     watching.check(step);
   }

@@ -2,8 +2,14 @@ import { expect, it } from 'vitest';
 import type { StepReport } from '../../src/rpc/messages.js';
 import { RankSpeeds } from '../../src/run/rank-speeds.js';
 
-const report = (rank: number, stepMs: number, waiting: number, more: Partial<StepReport> = {}) =>
-  ({ rank, stepMs, cpuMs: 1, queuedMs: 0, partsMs: { waiting }, ...more }) as StepReport;
+const report = (rank: number, stepMs: number, waiting: number, more: Partial<StepReport> = {}) => ({
+  rank,
+  stepMs,
+  cpuMs: 1,
+  queuedMs: 0,
+  partsMs: { waiting },
+  ...more,
+});
 
 it("a rank's own time is without waiting and without the queue for a processor, and at least its CPU time", () => {
   const speeds = new RankSpeeds(2);

@@ -1,5 +1,4 @@
-import { STEP_PARTS } from 'locmoe/rpc/messages';
-import { type GlobalLayer, type GlobalStep, locality } from 'locmoe/run/global-step';
+import { type GlobalLayer, type GlobalStep, locality, STEP_PARTS } from 'locmoe/run/global-step';
 import type { NumberTable } from './number-table.js';
 
 /** Columns of steps. */

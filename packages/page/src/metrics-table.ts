@@ -1,6 +1,6 @@
 import { open } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { STEP_PARTS } from 'locmoe/rpc/messages';
+import { STEP_PARTS } from 'locmoe/run/global-step';
 import { MetricsReader, type OpenMetrics, type RecordSink } from 'locmoe/run/metrics-reader';
 import { type MetricsRecord, type MetricsRecordOf, parseRecord } from 'locmoe/run/metrics-record';
 import type {

@@ -1,5 +1,4 @@
-import { STEP_PARTS } from 'locmoe/rpc/messages';
-import type { GlobalLayer, GlobalStep } from 'locmoe/run/global-step';
+import { type GlobalLayer, type GlobalStep, STEP_PARTS } from 'locmoe/run/global-step';
 import type { MetricsRecordOf } from 'locmoe/run/metrics-record';
 import type { ComparedNumber, StepLayer, StepReply, ValidationPoint } from './api-types.js';
 import { routingColumns } from './metric-columns.js';

@@ -1,7 +1,7 @@
 import path from 'node:path';
 import type { Logger } from '../../logger.js';
-import { STEP_PARTS, type ValidationReport } from '../../rpc/messages.js';
-import { droppedShare, type GlobalStep, locality } from '../../run/global-step.js';
+import type { ValidationReport } from '../../rpc/messages.js';
+import { droppedShare, type GlobalStep, locality, STEP_PARTS } from '../../run/global-step.js';
 import type { GenerationView, RunListener, RunSnapshot } from '../../run/run-listener.js';
 import type { RunState } from '../../run/run-state.js';
 import { meanLoss } from '../../run/validation-loss.js';

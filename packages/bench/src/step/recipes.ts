@@ -5,7 +5,7 @@ import { loadConfig } from 'locmoe/config/resolve';
 import { EXIT } from 'locmoe/errors';
 import { formatCount, formatTable } from 'locmoe/format';
 import { interruptible } from 'locmoe/os/on-signals';
-import { STEP_PARTS } from 'locmoe/rpc/messages';
+import { STEP_PARTS } from 'locmoe/run/global-step';
 import { machine } from '../machine.js';
 import { quantile } from '../statistics.js';
 import { lengthSettings } from './models.js';

@@ -1,4 +1,4 @@
-import type { StepPart } from 'locmoe/rpc/messages';
+import type { StepPart } from 'locmoe/run/global-step';
 import { median } from '../statistics.js';
 
 /** Warm-up steps (caches, JIT), excluded from times. */
