@@ -10,7 +10,7 @@ export interface Piece {
 
 /** How an endpoint of OpenAI's shows an answer. */
 export interface AnswerForm {
-  /** What ids begin with. */
+  /** Prefix of the ids. */
   readonly id: string;
   readonly object: string;
   /** `object` of a part in a stream. */

@@ -1,4 +1,4 @@
-/** What a caller is told in OpenAI's form, with its HTTP status. */
+/** An error in OpenAI's form, with its HTTP status. */
 export class ApiError extends Error {
   constructor(
     readonly status: number,

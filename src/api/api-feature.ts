@@ -15,7 +15,7 @@ export interface ApiOptions extends CompletionContext {
   readonly requestTimeoutS: number;
 }
 
-/** Of one request. */
+/** Limit of one request. */
 const MAX_BODY_BYTES = 4 << 20;
 
 /**

@@ -92,7 +92,7 @@ function promptOf(messages: readonly Message[], template: Template, tokenizer: T
   try {
     return { tokenIds: encodeMessages(messages, template, tokenizer).ids, numImplicit: 1, text: '' };
   } catch (error) {
-    // What the tokenizer cannot take.
+    // The tokenizer refuses some text.
     if (error instanceof TrainerError && error.code === 'BAD_INPUT') throw invalid('messages', error.message);
     throw error;
   }

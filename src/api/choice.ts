@@ -9,7 +9,7 @@ import { TokenLog } from './token-log.js';
 export interface ChoiceOptions {
   readonly request: CompletionRequest;
   readonly prompt: RequestPrompt;
-  /** Which of the choices of this prompt. */
+  /** Index among the choices of this prompt. */
   readonly index: number;
   readonly signal: AbortSignal;
   readonly decoder: Decoder;

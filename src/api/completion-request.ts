@@ -14,13 +14,13 @@ export interface RequestPrompt {
   readonly tokenIds: readonly number[];
   /** Tokens at the beginning that the caller did not give: the end-of-text token in front of a text. */
   readonly numImplicit: number;
-  /** For `echo`. */
+  /** The text that `echo` repeats. */
   readonly text: string;
 }
 
 /** A checked request. */
 export interface CompletionRequest {
-  /** As it was asked for. */
+  /** The name as the caller gave it. */
   readonly model: string;
   readonly domain: number;
   readonly prompts: readonly RequestPrompt[];
@@ -65,7 +65,7 @@ export const commonFields = {
 
 type Common = z.infer<z.ZodObject<typeof commonFields>>;
 
-/** What the fields of every request say. */
+/** Reads the fields that all requests share. */
 export function commonOf(
   given: Common,
 ): Pick<
@@ -131,7 +131,7 @@ export function refusalOf({ issues: [issue] }: z.ZodError, ignored: object): Api
   return invalid(nameOf(issue.path), issue.message);
 }
 
-/** As OpenAI writes it: `messages[0].role`. */
+/** Joins a path in the way OpenAI does: `messages[0].role`. */
 function nameOf(path: readonly PropertyKey[]): string {
   const name = path.map((part) => (typeof part === 'number' ? `[${part}]` : `.${String(part)}`)).join('');
   return name === '' ? 'body' : name.slice(1);

@@ -10,7 +10,7 @@ import type { CompletionRequest } from './completion-request.js';
 import type { Scheduler } from './scheduler.js';
 import type { LogProbs } from './token-log.js';
 
-/** Of a stream; a caller that reads none of so many is taken for gone. */
+/** A stream whose caller leaves so many events unread is closed. */
 const MAX_UNREAD_EVENTS = 10_000;
 
 export interface CompletionContext {
@@ -79,7 +79,7 @@ export function streamCompletion(
     send({ ...head, ...warnings, choices: [{ index, ...form.delta(piece, isFirst) }] });
     begun.add(index);
   });
-  // Before the answer begins, so that a full queue has a status of its own. The first token comes later.
+  // This comes before the answer begins, so that a full queue has a status of its own.
   context.scheduler.submit(choices);
   const finish = async () => {
     try {
@@ -110,7 +110,7 @@ export function streamCompletion(
 /** Errors that are the server's own keep their text for its log. */
 export function asApiError(error: unknown): ApiError {
   if (error instanceof ApiError) return error;
-  // What the tokenizer cannot take.
+  // The tokenizer refuses some text.
   if (error instanceof TrainerError && error.code === 'BAD_INPUT') return invalid('prompt', error.message);
   console.error('locmoe: api:', error);
   return new ApiError(500, 'the server failed; its log says why', { code: 'internal' });

@@ -63,7 +63,7 @@ export class ServedModels {
     return 0;
   }
 
-  /** What puts messages into one text for this domain; null where no answers were learned. */
+  /** Template that joins messages into one text for this domain; null where no answers were learned. */
   templateOf(domain: number): Template | null {
     return templateOf(this.#data, domain);
   }

@@ -99,7 +99,7 @@ async function promptsOf(given: GivenPrompt, tokenizer: Tokenizer, seqLen: numbe
     for (const text of texts) {
       // Between two texts other requests have their turn.
       await setImmediate();
-      // In training every text follows an end-of-text token.
+      // A text follows an end-of-text token, as every text does in training.
       prompts.push({ tokenIds: [tokenizer.endOfText, ...tokenizer.encode(text)], numImplicit: 1, text });
     }
     return prompts;

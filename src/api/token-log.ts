@@ -9,7 +9,7 @@ export interface LogProbs {
   readonly token_logprobs: (number | null)[];
   /** The likeliest tokens and the token itself, by text. */
   readonly top_logprobs: (Record<string, number> | null)[];
-  /** Where each token begins in the text, in UTF-16 units. */
+  /** Start of each token in the text, in UTF-16 units. */
   readonly text_offset: number[];
 }
 
@@ -49,7 +49,7 @@ export class TokenLog {
     );
   }
 
-  /** What has come since the last call. */
+  /** Returns the tokens since the last call. */
   take(): LogProbs {
     const entries = this.#entries;
     this.#entries = empty();

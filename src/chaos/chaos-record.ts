@@ -7,7 +7,7 @@ export interface ChaosRecord {
   /** Wall clock, ms since 1970, at which it began. */
   readonly time: number;
   readonly seed: number;
-  /** Of the injection: with the seed it determines fault, victim and duration. */
+  /** Number of the injection; with the seed it determines fault, victim and duration. */
   readonly index: number;
   readonly fault: string;
   /** Null where the victim is no rank, or no node. */
@@ -16,7 +16,7 @@ export interface ChaosRecord {
   readonly pid: number | null;
   /** 0 for what happens at once. */
   readonly durationS: number;
-  /** What is done, in words. */
+  /** Description of the fault, in words. */
   readonly detail: string;
   /** The checkpoint that was damaged. */
   readonly damaged?: DamagedCheckpoint;
@@ -25,7 +25,7 @@ export interface ChaosRecord {
 export interface DamagedCheckpoint {
   /** Name of its folder. */
   readonly folder: string;
-  /** That wrote it; a later generation may write the same step again. */
+  /** Generation that wrote it; a later one may write the same step again. */
   readonly generation: number;
 }
 

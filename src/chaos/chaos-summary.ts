@@ -3,7 +3,7 @@ import type { JournalEntry } from '../run/journal-events.js';
 import type { ChaosRecord } from './chaos-record.js';
 import { INVARIANTS, type Verdict } from './invariants/invariants.js';
 
-/** What `locmoe chaos` says at its end, line by line. */
+/** Lines that `locmoe chaos` prints at its end. */
 export function chaosSummary(
   injected: readonly ChaosRecord[],
   journal: readonly JournalEntry[],

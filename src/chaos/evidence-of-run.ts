@@ -4,7 +4,7 @@ import { type Circumstances, type RunEvidence, readEvidence } from './invariants
 import { leftoversOf } from './invariants/leftovers.js';
 import type { LiveRun } from './live-run.js';
 
-/** For a coordinator whose run is over: its summary and its last log lines. */
+/** A coordinator whose run is over gets so long for its summary and its last log lines. */
 const EXIT_MS = 60_000;
 const POLL_MS = 100;
 

@@ -14,7 +14,7 @@ export interface ChaosOptions {
   readonly seed: number;
   /** Names in FAULTS. */
   readonly faults: readonly string[];
-  /** From the end of one fault to the next, on average. */
+  /** Mean time from the end of one fault to the next. */
   readonly everyS: number;
   /** Infinity: until the run is over. */
   readonly forS: number;

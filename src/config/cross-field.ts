@@ -80,7 +80,7 @@ function unless(ok: boolean, field: string, message: string): ReturnType<Rule> {
 }
 
 const FLOAT_BYTES = 4;
-/** In memory, of an expert: value, gradient and two moments. */
+/** An expert in memory has a value, a gradient and two moments for each parameter. */
 const BYTES_OF_PARAMETER = 4 * FLOAT_BYTES;
 
 const RULES: readonly Rule[] = [

@@ -21,7 +21,7 @@ const EPOCHS = 3;
 const VALIDATION_SHARE = 0.1;
 /** The fewest sequences that decide when to stop, though they take more than their share of the time. */
 const LEAST_VALIDATION = 64;
-/** Of the rate that the weights were trained with: they should keep what they know. */
+/** Fraction of the rate that the weights were trained with, so that they keep what they know. */
 const RATE = 1 / 3;
 
 /** A configuration that fine-tunes a checkpoint on files of questions and answers, as a user would write it. */
@@ -106,7 +106,7 @@ export function sampleDomainOf([first = '']: readonly string[]): string {
   return DOMAIN_NAME.test(name) && !DOMAINS.includes(name) ? name : 'qa';
 }
 
-/** As many processes as processors, each with as many sequences and experts. */
+/** Uses one worker per processor, with equal shares of the sequences and experts. */
 function workersFor(globalBatch: number, numExperts: number): number {
   let workers = floorTo2(Math.min(availableParallelism(), globalBatch));
   while (numExperts % workers !== 0) workers /= 2;

@@ -5,7 +5,7 @@ import { fieldOf, isMapping } from './written.js';
 interface NamedSources {
   /** The configuration with names alone in `data.domains` and each name's files in `data.sources`. */
   readonly value: unknown;
-  /** Where the user wrote what stands at a path of `value`. */
+  /** Returns the path at which the user wrote what stands at a path of `value`. */
   writtenAt(field: readonly PropertyKey[]): readonly PropertyKey[];
 }
 

@@ -1,4 +1,4 @@
-/** Of `candidates` the one that `word` was probably meant to be; undefined if none is near. */
+/** Returns the candidate that `word` was probably meant to be; undefined if none is near. */
 function nearest(word: string, candidates: readonly string[]): string | undefined {
   const most = word.length < 4 ? 1 : Math.max(2, Math.floor(word.length / 3));
   const [best] = candidates

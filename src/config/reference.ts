@@ -5,7 +5,7 @@ type JsonSchema = z.core.JSONSchema.JSONSchema;
 
 /** A field of the configuration, or a section around fields. */
 export interface FieldReference {
-  /** From the outermost section inwards; `NAME` stands for any name. */
+  /** Path from the outermost section inwards; `NAME` stands for any name. */
   readonly path: readonly string[];
   readonly schema: JsonSchema;
   readonly isRequired: boolean;
@@ -52,7 +52,7 @@ export function configFields(schema = editorSchema(), path: readonly string[] = 
   });
 }
 
-/** What a mapping from names of the user's choice holds. */
+/** Returns the entries of a mapping whose names the user chooses. */
 function namedEntries({ additionalProperties }: JsonSchema): JsonSchema {
   return typeof additionalProperties === 'object' ? additionalProperties : {};
 }

@@ -88,7 +88,7 @@ const SIZES: readonly Size[] = [
 export interface TextRecipe {
   readonly yaml: string;
   readonly numFiles: number;
-  /** Of text; a guess for compressed files. */
+  /** Bytes of text; an estimate for compressed files. */
   readonly bytes: number;
 }
 

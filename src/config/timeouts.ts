@@ -62,37 +62,37 @@ export function timeoutsOf({ collectiveTimeoutS }: Pick<ClusterConfig, 'collecti
 export const GRACE = {
   /** Between two looks of a coordinator whether another process has taken its run over. */
   fenceMs: 500,
-  /** For the reports of other ranks after a first failure. */
+  /** After a first failure, reports of other ranks are awaited so long. */
   evidenceMs: 2_500,
-  /** For the exit of a lost node's process, once all ranks are accounted for. */
+  /** Once all ranks are accounted for, the exit of a lost node's process is awaited so long. */
   lostExitMs: 500,
-  /** For workers to report and exit after an abort, before they are killed. */
+  /** After an abort, workers may report and exit before they are killed. */
   abortMs: 1_500,
-  /** For the coordinator to decide after an abort whether the run goes on; it waits for other nodes to end. */
+  /** After an abort, the coordinator decides whether the run goes on; it first waits for other nodes to end. */
   decisionMs: 20_000,
-  /** For workers' exit handlers after a good run. */
+  /** After a good run, workers run their exit handlers. */
   exitMs: 5_000,
-  /** For a killed process to end; longer only if it hangs in the kernel (a dead disk, a driver). */
+  /** A killed process ends within this time unless it hangs in the kernel (a dead disk, a driver). */
   killMs: 1_000,
-  /** For other nodes to take the last bytes of a good run. */
+  /** Other nodes take the last bytes of a good run within this time. */
   drainMs: 2_000,
-  /** For the other side of a stream or session to close it. */
+  /** The other side closes a stream or session within this time. */
   closeMs: 1_000,
   /** The longest that a slow disk may delay the end of a failed run with its flight file. */
   flightMs: 200,
-  /** For the last checkpoint of a run that fails for an error in the coordinator. */
+  /** A run that fails for an error in the coordinator may save a last checkpoint. */
   lastCheckpointMs: 60_000,
-  /** For agents to leave once a generation is over. */
+  /** Agents leave within this time once a generation is over. */
   leaveMs: 4_000,
-  /** For followers to read the rest of the log once it is complete. */
+  /** Followers read the rest of the log once it is complete. */
   lastLinesMs: 2_000,
-  /** From a failure to the end of the coordinator's process, whatever agents and followers do. */
+  /** The coordinator's process ends so long after a failure, whatever agents and followers do. */
   endMs: 4_800,
-  /** For the agents that `train` starts itself to join. */
+  /** Agents that `train` starts itself join within this time. */
   ownAgentsMs: 60_000,
   /** A check that is later than this was delayed by more than other work: its process stood still. */
   standstillMs: 2_000,
-  /** For what nodes say that took this process for gone while it stood still. */
+  /** Nodes that took this process for dead while it stood still may report so long. */
   afterStandstillMs: 10_000,
   /** A start that takes longer is warned of. */
   slowStartMs: 10_000,

@@ -6,7 +6,7 @@ type Precisions = {
   readonly cluster: Pick<RunConfig['cluster'], 'wirePrecision'>;
 };
 
-/** Of what ranks exchange; equal on all ranks, whatever their processors can do. */
+/** Precision of what ranks exchange; it is equal on all ranks, whatever their processors can do. */
 export function wirePrecisionOf({ train, cluster }: Precisions): WirePrecision {
   if (cluster.wirePrecision !== 'auto') return cluster.wirePrecision;
   return train.precision === 'bfloat16' ? 'bfloat16' : 'float32';

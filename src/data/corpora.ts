@@ -15,7 +15,7 @@ import { chunkText, cleanText } from './text.js';
 /** Folder of the installed text sources. */
 export const CORPUS_DIR = fileURLToPath(new URL('../../corpus', import.meta.url));
 
-/** Which packages the built-in domains are read from; `large` reads those of `standard` too. */
+/** Sets of packages that the built-in domains are read from; `large` includes `standard`. */
 export const CORPORA = ['standard', 'large'] as const;
 export type Corpus = (typeof CORPORA)[number];
 

@@ -16,7 +16,7 @@ const splitSchema = z.strictObject({
   documents: count,
   bytes: count,
   tokens: count,
-  /** Of question-answer samples: tokens of answers, with their ends. */
+  /** Tokens of answers, with their ends; only for question-answer samples. */
   answers: count.optional(),
 });
 const sha256 = z.string().regex(/^[0-9a-f]{64}$/);
@@ -53,7 +53,7 @@ export interface TokenSplit {
   readonly bytes: number;
   /** Every document followed by `endOfText`; of samples see `marks`. */
   readonly ids: TokenIds;
-  /** Of question-answer samples: a `MARK` of each token; null for text. */
+  /** A `MARK` of each token of question-answer samples; null for text. */
   readonly marks: Uint8Array | null;
 }
 

@@ -17,7 +17,7 @@ const BASE_B = 0x9e3779b1;
 const LEADING_A = powerOf(BASE_A);
 const LEADING_B = powerOf(BASE_B);
 
-/** What a document is compared by: two halves of 64-bit hashes. */
+/** Hashes by which documents are compared, each as two halves of 64 bits. */
 export interface Signature {
   /** High and low half; both 0 if the text has no letter or digit. */
   readonly prefix: readonly [number, number];

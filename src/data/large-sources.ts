@@ -5,7 +5,7 @@ import { filesOf, flatMap, type Source, type SourceText } from './package-files.
 import { glosses, poems } from './reference-texts.js';
 import { zipFiles } from './zip.js';
 
-/** What `data.corpus: large` adds to the domains of the same names (sources.ts), and reads after it. */
+/** Sources that `data.corpus: large` reads after those of sources.ts, by domain. */
 export const LARGE_SOURCES: Readonly<Record<string, readonly Source[]>> = {
   en: [
     {
@@ -17,7 +17,7 @@ export const LARGE_SOURCES: Readonly<Record<string, readonly Source[]>> = {
     { packageName: 'tencentcloud-sdk-nodejs', read: technicalChinese },
     {
       packageName: 'chinese-poetry',
-      // Neither rhymes, ranks nor lives of authors.
+      // Rhymes, ranks and lives of authors are left out.
       read: (folder) => flatMap(filesOf(folder, 'dist', POETRY), poems),
     },
   ],
@@ -35,7 +35,7 @@ export const LARGE_SOURCES: Readonly<Record<string, readonly Source[]>> = {
   ],
 };
 
-/** Of the 260,000 poems of the Song dynasty the first 100,000: all of them would be more text than all else. */
+/** The first 100,000 of the 260,000 poems of the Song dynasty; all of them would outweigh all other text. */
 const POETRY =
   /\/(?:caocaoshiji|chuci|lunyu|mengxue|nalanxingde|quantangshi\/poet\.(?:tang|song)\.\d{1,5}(?=\.)|shijing|sishuwujing|songci\/ci|wudaishici|youmengying|yuanqu)[^\n]*\.json$/;
 

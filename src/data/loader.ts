@@ -36,7 +36,7 @@ export interface Loader {
   batchForStep(step: number): Batch;
   /** The training batch of a step of all ranks, in the order of the run's sequences. */
   globalBatchForStep(step: number): Batch;
-  /** Where the sequences of this rank's batch stand in the training text; of packed samples, each of them. */
+  /** Returns where the sequences of this rank's batch, or each of their packed samples, stand in the training text. */
   placesForStep(step: number): SequencePlace[];
   /**
    * The same batches at every call: up to `numSequences` sequences of each domain, evenly spaced over its

@@ -18,7 +18,7 @@ const SHARD_VERSION = 2;
 const SHARD_CHARS = 8 << 20;
 const KEY = /^[0-9a-f]{32}$/;
 
-/** What all parts of a domain have in common. */
+/** Settings that all parts of a domain share. */
 export interface ShardWork {
   /** Folder of shards, which other datasets may share. */
   readonly folder: string;

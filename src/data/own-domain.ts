@@ -12,7 +12,7 @@ import { type TextSource, textBytes } from './text-source.js';
 export const TRAINING_BYTES = 16 << 20;
 /** Places that text is taken from where there is more. */
 const MAX_PLACES = 64;
-/** Of larger texts fewer shingles are kept, so that about this many are. */
+/** Larger texts keep a smaller share of their shingles, so that about this many are kept. */
 const SHINGLES = 2 ** 26;
 
 const NO_ONE: Reading = { onBytes: () => undefined, onInvalid: () => undefined };
@@ -29,7 +29,7 @@ export function openDomain(name: string, source: TextSource, files: readonly Sou
   return { name, source, files, parts: [...partsOf(files, source)] };
 }
 
-/** What the parts of a domain have in common. */
+/** Returns the settings that all parts of a domain share. */
 export function shardWork({ source, files }: OwnDomain, folder: string): ShardWork {
   const { format, field, separator } = source;
   const chars = files.reduce((sum, file) => sum + textBytes(file, source), 0);
@@ -41,7 +41,7 @@ export function shardWork({ source, files }: OwnDomain, folder: string): ShardWo
 
 export interface TrainingTexts {
   readonly texts: readonly string[];
-  /** That were read. */
+  /** Number of documents read. */
   readonly documents: number;
   readonly duplicates: number;
 }

@@ -33,7 +33,7 @@ export function packSamples(marks: Uint8Array, seqLen: number): Packing {
   const samples = samplesIn(marks);
   const fitting = samples.flatMap((sample) => fitted(sample, marks, seqLen) ?? []);
   const rows: PackedSample[][] = [];
-  /** By the positions that are left: sequences with so many. */
+  /** Sequences by the number of positions that are left in them. */
   const withRoom: PackedSample[][][] = Array.from({ length: seqLen + 1 }, () => []);
   const longestFirst = fitting.toSorted((a, b) => positionsOf(b) - positionsOf(a) || a.begin - b.begin);
   for (const sample of longestFirst) {

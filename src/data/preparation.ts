@@ -29,7 +29,7 @@ export interface DataOptions {
   readonly endOfText: string | null;
 }
 
-/** Which dataset the options ask for, and where. */
+/** The dataset that the options ask for, and its place. */
 export interface Preparation {
   /** Hash of everything that determines the contents; of a user's files their names, sizes and times. */
   readonly key: string;
@@ -37,13 +37,13 @@ export interface Preparation {
   readonly dir: string;
   /** A temporary folder of this process beside it. */
   readonly work: string;
-  /** By domain that is not built in. */
+  /** Files by domain, for domains that are not built in. */
   readonly files: Readonly<Record<string, readonly SourceFile[]>>;
-  /** Of validation alone, by domain of questions and answers. */
+  /** Files for validation alone, by domain of questions and answers. */
   readonly heldOut: Readonly<Record<string, readonly SourceFile[]>>;
 }
 
-/** Of a built-in domain of the standard corpus, where nothing else is asked for. */
+/** Default limit of a built-in domain of the standard corpus. */
 const BUILT_IN_BYTES = 2_000_000;
 /** Folders that were not touched for this long are abandoned. */
 const ABANDONED_MS = 3_600_000;

@@ -28,7 +28,7 @@ export type PrepareMessage =
   | { readonly failure: { readonly code: ErrorCode; readonly message: string } };
 
 interface AsideOptions extends PrepareOptions {
-  /** Of the model that is to go on or be judged, if there is one. */
+  /** Tokenizer of the model that is to be trained further or evaluated, if there is one. */
   readonly modelTokenizer?: string | undefined;
 }
 

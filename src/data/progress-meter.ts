@@ -2,7 +2,7 @@
 export interface PrepareProgress {
   readonly doneBytes: number;
   readonly totalBytes: number;
-  /** Of what this preparation did itself; 0 before it did anything. */
+  /** Rate of what this preparation read itself; 0 before it read anything. */
   readonly bytesPerS: number;
   /** Null before anything is known. */
   readonly secondsLeft: number | null;

@@ -3,7 +3,7 @@ import type { Dataset } from './dataset.js';
 import type { SequencePlace } from './loader.js';
 import { loadTokenizer } from './tokenizer.js';
 
-/** As many sequences are quoted. */
+/** At most so many sequences are quoted. */
 const MAX_QUOTED = 8;
 const QUOTED_TOKENS = 12;
 

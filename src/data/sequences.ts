@@ -7,7 +7,7 @@ import { MARK } from './template.js';
 export interface SequenceRows {
   readonly tokenIds: Int32Array;
   readonly targets: Int32Array;
-  /** Of a batch with packed samples; null where every sequence is one text. */
+  /** Layout of packed samples; null where every sequence is one text. */
   readonly packed: { readonly positions: Int32Array; readonly counted: Uint8Array } | null;
 }
 
@@ -22,7 +22,7 @@ export interface Sequences {
   readonly count: number;
   /** How samples were packed; null for text. */
   readonly packing: Packing | null;
-  /** Where the tokens of a sequence stand. */
+  /** Returns the ranges of tokens that make up a sequence. */
   rangesOf(index: number): readonly TokenRange[];
   /** Targets of a sequence that count in the loss. */
   countedIn(index: number): number;

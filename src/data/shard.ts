@@ -40,7 +40,7 @@ export interface ShardDocument {
   readonly draw: number;
   /** UTF-8 bytes of its text. */
   readonly bytes: number;
-  /** With the end of text. */
+  /** Number of tokens, the end of text included. */
   readonly numTokens: number;
   readonly prefix: readonly [number, number];
   readonly shingles: Uint32Array;

@@ -4,7 +4,7 @@ import { createHash } from 'node:crypto';
 const MAX_LIST = 2 ** 22;
 const ROUNDS = 6;
 
-/** Where each of 0 .. n-1 goes in a permutation that depends only on `n` and `key`. */
+/** Returns a permutation of 0 .. n-1 that depends only on `n` and `key`. */
 export function permutation(n: number, key: string): (index: number) => number {
   if (n > MAX_LIST) return cipherPermutation(n, key);
   const order = seededPermutation(n, key);

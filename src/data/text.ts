@@ -64,10 +64,10 @@ function cutBetween(bytes: Buffer, earliest: number, latest: number): number {
   return end;
 }
 
-/** What `lettersOfUnits` says of a unit whose lower case is another number of units or depends on its neighbours. */
+/** Entry of `lettersOfUnits` for a unit whose lower case has another length or depends on its neighbours. */
 const NOT_ALONE = 0xffff;
 
-/** By UTF-16 unit: its lower case, 0 if it is neither letter nor digit. Made once, in about 20 ms. */
+/** Lower case of each UTF-16 unit, 0 if it is neither letter nor digit. It is made once, in about 20 ms. */
 let lettersOfUnits: Uint16Array | undefined;
 
 function unitTable(): Uint16Array {

@@ -48,14 +48,14 @@ const fileSchema = z.object({
     continuing_subword_prefix: z.string().nullish(),
     end_of_word_suffix: z.string().nullish(),
     byte_fallback: z.boolean().nullish(),
-    // Not by zod, which takes a second for 150,000 entries.
+    // Zod would take a second for 150,000 entries, so they are checked by hand.
     vocab: z.unknown().optional(),
     merges: z.unknown().optional(),
   }),
 });
 type TokenizerFile = z.output<typeof fileSchema>;
 
-/** What a HuggingFace `tokenizer.json` holds. */
+/** Contents of a HuggingFace `tokenizer.json`. */
 export interface TokenizerFacts {
   /** Highest id + 1. Ids without a token stay unused. */
   readonly vocabSize: number;
@@ -121,7 +121,7 @@ function parseTokenizer(file: string, bytes: Buffer): TokenizerFile {
   }
 }
 
-/** What makes this another kind of tokenizer, or one that would encode differently here. */
+/** Returns the feature that is not supported here or would encode differently; undefined if there is none. */
 function unsupported({ model, normalizer, pre_tokenizer, added_tokens }: TokenizerFile): string | undefined {
   if (model.type !== 'BPE') return `model type ${model.type} is not supported, only BPE`;
   if (model.byte_fallback) return 'byte_fallback (a BPE of characters) is not supported, only byte-level BPE';

@@ -10,7 +10,7 @@ export interface Tokenizer {
   readonly endOfText: number;
   /** Its name, such as `<|endoftext|>`. */
   readonly endOfTextName: string;
-  /** Of the tokenizer.json file, in lower-case hex. */
+  /** SHA-256 of the tokenizer.json file, in lower-case hex. */
   readonly sha256: string;
   /**
    * Token ids of a text; the name of a special token in the text is ordinary text.

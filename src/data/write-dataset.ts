@@ -33,7 +33,7 @@ import { writeSamples } from './write-samples.js';
 type DomainEntry = DatasetIndex['domains'][number];
 type Write = (file: string, bytes: Uint8Array) => void;
 
-/** As many take long enough to say so: a gigabyte of text about ten seconds. */
+/** Merging so many takes long enough to show progress: about ten seconds for a gigabyte of text. */
 const MANY_SHARDS = 50;
 
 export interface WriteOptions extends DataOptions {

@@ -28,7 +28,7 @@ interface WriteContext {
   readonly files: DatasetIndex['files'];
   readonly tokenizer: Tokenizer;
   readonly validationShare: number;
-  /** Of the text of samples that are not held out by files of their own. */
+  /** Limit for the text of samples that are not held out by files of their own. */
   readonly maxBytes: number;
   readonly log: (line: string) => void;
   /** Told of the tokens of held-out answers. */
@@ -130,7 +130,7 @@ function textOf(sample: Sample): string {
   return sample.map(({ content }) => content).join('\n');
 }
 
-/** In [0, 1), the same for samples that ask the same, however they want the answer. */
+/** Returns a number in [0, 1) that is the same for samples with the same question. */
 function drawOf(sample: Sample): number {
   const before = sample.slice(
     0,

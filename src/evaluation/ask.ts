@@ -5,11 +5,11 @@ import type { Scoring } from './prompt.js';
 import { type Asked, metricsOf, type Requests, requestsOf } from './requests.js';
 import type { AskedTask } from './shots.js';
 
-/** What a model says to a question, scored in one way. */
+/** Scores that a model gives to the options of a question, in one scoring. */
 export interface Answer extends Asked, Pick<Requests, 'context' | 'continuations' | 'wasCut'> {
-  /** By option. */
+  /** Log-likelihood of each option. */
   readonly logLikelihoods: readonly LogLikelihood[];
-  /** Without a context, by option; empty where options are scored by letter. */
+  /** Log-likelihood of each option without a context; empty where options are scored by letter. */
   readonly unconditional: readonly LogLikelihood[];
   /** 1 if the right option comes first by a measure, else 0. */
   readonly metrics: Readonly<Record<string, number>>;
@@ -22,7 +22,7 @@ export interface AskOptions extends Watch {
 
 export interface Answers {
   readonly answers: readonly Answer[];
-  /** Not scored: an option alone is longer than the model's window. */
+  /** Questions without a score, as an option alone is longer than the model's window. */
   readonly unscored: readonly Asked[];
 }
 

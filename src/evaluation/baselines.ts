@@ -1,7 +1,7 @@
 import { LETTERS, type Question } from './question.js';
 import { indexOfMost } from './statistics.js';
 
-/** What is reached without a model. */
+/** Scores that are reached without a model. */
 export interface Baselines {
   /** Mean of 1 / options. */
   readonly chance: number;

@@ -31,7 +31,7 @@ export interface ClozeItem {
 
 export interface ClozeAnswer extends ClozeItem {
   readonly logLikelihoods: readonly LogLikelihood[];
-  /** Without a context. */
+  /** Log-likelihood of each option without a context. */
   readonly unconditional: readonly LogLikelihood[];
   /** 1 if the true one is the likeliest, and if its context makes it likelier than it does the others; else 0. */
   readonly metrics: { readonly acc: number; readonly acc_mutual_info: number };
@@ -88,7 +88,7 @@ function placesOf(
     const first = windowAt(i) * windowTokens;
     const window = [...ids.slice(first, first + windowTokens)];
     const split = windowTokens - continuationTokens(seqLen);
-    // In training every text follows an end-of-text token.
+    // A text follows an end-of-text token, as every text does in training.
     const start = Math.max(0, window.lastIndexOf(endOfText, split - 1));
     const continuation = window.slice(split);
     if (continuation.includes(endOfText) || split - start < Math.min(MIN_CONTEXT_TOKENS, split)) continue;

@@ -61,7 +61,7 @@ function isZip(bytes: Buffer): boolean {
   return bytes.subarray(0, 2).toString('latin1') === 'PK';
 }
 
-/** Which format a text has. @throws TrainerError `BAD_INPUT` if it is none */
+/** Recognizes the format of a text. @throws TrainerError `BAD_INPUT` if it is none */
 function formatOf(file: string, text: string): Exclude<Format, 'exam-pool'> {
   const begin = text.trimStart();
   if (begin.startsWith('[')) return 'opseval';

@@ -8,14 +8,14 @@ import { subjectOf } from './subjects.js';
  */
 export type Scoring = 'letter' | 'continuation';
 
-/** What stands in front of an answer, and what may stand there. */
+/** The context of a question and the continuations that are scored. */
 export interface Prompt {
   readonly context: string;
-  /** What follows the context, by option. */
+  /** Text that follows the context, by option. */
   readonly continuations: readonly string[];
 }
 
-/** As lm-evaluation-harness writes it without a chat template. */
+/** Writes a prompt in the form of lm-evaluation-harness without a chat template. */
 export function promptOf(
   question: Question,
   shots: readonly Question[],

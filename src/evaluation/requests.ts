@@ -12,7 +12,7 @@ export interface Asked {
   readonly scoring: Scoring;
 }
 
-/** What has to be known of a question's options, each scored as a continuation of its context. */
+/** Log-likelihoods to compute for a question's options, each scored as a continuation of its context. */
 export interface Requests extends Prompt {
   readonly conditional: readonly ScoredText[];
   /** The continuations without a context; none where options are scored by letter. */

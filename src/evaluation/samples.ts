@@ -9,7 +9,7 @@ import { jsonOf } from './formats/json-lines.js';
 import { refusal } from './question.js';
 import { asText, readBytes } from './read-text.js';
 
-/** What a line of a samples file is made of. */
+/** Parts of a line of a samples file. */
 export interface SampleParts {
   readonly docId: number;
   readonly doc: unknown;
@@ -17,7 +17,7 @@ export interface SampleParts {
   readonly answer: number;
   /** How the options were scored. */
   readonly filter: string;
-  /** What was asked: context and continuation, by option; then without context, where that was asked too. */
+  /** Context and continuation by option, then the options without context where these were scored too. */
   readonly requests: readonly (readonly [context: string, continuation: string])[];
   readonly logLikelihoods: readonly LogLikelihood[];
   readonly metrics: Readonly<Record<string, number>>;
@@ -100,13 +100,13 @@ function cannotWrite(file: string, error: unknown): TrainerError {
   );
 }
 
-/** What a comparison needs of a line. */
+/** Fields of a line that a comparison needs. */
 export interface StoredSample {
   readonly docHash: string;
   readonly promptHash: string;
   readonly targetHash: string;
   readonly filter: string;
-  /** Those that are 0 or 1. */
+  /** Metrics whose values are 0 or 1. */
   readonly metrics: ReadonlyMap<string, number>;
 }
 

@@ -213,7 +213,7 @@ const MMLU: Readonly<Record<string, readonly string[]>> = {
 
 export interface Subject {
   readonly category: string;
-  /** In the first line of its prompts. */
+  /** Title in the first line of its prompts. */
   readonly title: string;
 }
 

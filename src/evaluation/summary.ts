@@ -7,7 +7,7 @@ import { type Score, scoreOf } from './statistics.js';
 import { subjectOf } from './subjects.js';
 
 export interface ScoringSummary {
-  /** By measure: acc, and for continuations also acc_norm, acc_bytes, acc_mutual_info. */
+  /** Scores by measure: acc, and for continuations also acc_norm, acc_bytes, acc_mutual_info. */
   readonly scores: Readonly<Record<string, Score>>;
   /** Share of the prompts that the model's window cut. */
   readonly cutPrompts: number;
@@ -16,7 +16,7 @@ export interface ScoringSummary {
 export interface GroupSummary {
   readonly n: number;
   readonly baselines: Baselines;
-  /** Without a scoring in which no question was scored. */
+  /** Summaries by scoring; one in which no question was scored is left out. */
   readonly scorings: Partial<Readonly<Record<Scoring, ScoringSummary>>>;
 }
 

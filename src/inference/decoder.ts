@@ -35,7 +35,7 @@ export interface Begun {
 
 interface Growing extends Decoding {
   readonly tokenIds: number[];
-  /** By layer, from the bottom; null where the next window starts later than the cached one. */
+  /** Caches by layer, from the bottom; null where the next window starts later than the cached one. */
   caches: readonly KeyValueCache[] | null;
 }
 

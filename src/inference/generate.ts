@@ -39,7 +39,7 @@ export function tokensOf(
   { config, tokenizer }: Inference,
   { prompt, domain }: Pick<GenerateOptions, 'prompt' | 'domain'>,
 ): readonly number[] {
-  // In training every text follows an end-of-text token.
+  // A text follows an end-of-text token, as every text does in training.
   if (typeof prompt === 'string') return [tokenizer.endOfText, ...tokenizer.encode(prompt)];
   const template = templateOf(config.data, domain);
   if (template === null)

@@ -5,11 +5,11 @@ import { TextStream } from './text-stream.js';
 
 export interface TextDrawOptions {
   readonly tokenizer: Tokenizer;
-  /** Of the prompt. */
+  /** Tokens of the prompt. */
   readonly tokenIds: readonly number[];
   readonly sampling: Sampling;
   readonly seed: number;
-  /** Which of several texts for this prompt; 0 is that of `locmoe generate`. */
+  /** Index among several texts for this prompt; 0 is that of `locmoe generate`. */
   readonly index?: number;
   /** At least one. */
   readonly maxTokens: number;
@@ -18,7 +18,7 @@ export interface TextDrawOptions {
 
 export interface Drawn {
   readonly token: number;
-  /** What is certain of the text since the token before; at the end all that is left. */
+  /** Text that is certain since the last token; at the end all that is left. */
   readonly text: string;
   /** A stop text or the end-of-text token has come, or as many tokens as asked for; null while it goes on. */
   readonly finishReason: 'stop' | 'length' | null;

@@ -93,7 +93,7 @@ export function selectTogether(
   const risingE = isRandom ? risingAffinities(positionsE, scoresN) : risingAffinityE;
   const share = expertShare(moe, carried.step / numSteps);
   const { keptN, cutE } = expertChoice(positionsE, scoresN, risingE, capacityE, share);
-  // What the classic capacity would drop too counts as over capacity.
+  // A choice that the classic capacity would also drop counts as over capacity.
   const classicE = new Float64Array(numExperts).fill(classic);
   const fits = expertChoice(positionsE, scoresN, risingE, classicE, share).keptN;
   if (moe.selection !== 'tcr' && classic !== Infinity) carried.observe(cutE);
@@ -137,7 +137,7 @@ export function selectCausally(
   const { moe, layer, seed } = context;
   const { numExperts, selection } = moe;
   const { expertsTK, affinitiesTK, numChoices } = candidates;
-  // By token id: a decoder that takes tokens one by one has no index of them.
+  // Scores depend on the token id, as a decoder that takes tokens one by one has no index of them.
   const scoresTK =
     moe.ranking === 'random'
       ? randomScores(

@@ -11,7 +11,7 @@ import { regularizedIncompleteBeta } from './special-functions.js';
  * @param delta 0 to 1
  */
 export function discriminativeShare(dModel: number, delta: number): number {
-  // By symmetry: 1 - I would cancel for a small share.
+  // The symmetric form avoids the cancellation of 1 - I for a small share.
   return regularizedIncompleteBeta(1 - delta * delta, (dModel - 1) / 2, 0.5);
 }
 

@@ -24,7 +24,7 @@ export interface FirstFit
 export interface FirstFitOptions {
   /** K; 1 by default. */
   readonly numChoices?: number;
-  /** As in `gatherCounts`. */
+  /** Values that are gathered with the counts (`gatherCounts`). */
   readonly shared?: Float32Array | undefined;
 }
 

@@ -61,7 +61,7 @@ export const locmoeRouter = defineRouter({
       forward: { flops: 2 * T * d * E, touched: 40 * T * E, operations: 63 },
       backward: { flops: 4 * T * d * E, touched: 35 * T * E, operations: 45 },
       hostNs: 0,
-      // Without the scores of the first `capacityBatches` steps.
+      // The scores of the first `capacityBatches` steps are not counted.
       gathered: { purpose: 'counts', bytes: countBytes(E, numSharedForLosses(moe)) },
       choicesPerToken: 1,
       candidatesPerToken: 0,

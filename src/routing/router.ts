@@ -24,7 +24,7 @@ export interface GateCosine {
   readonly count: number;
 }
 
-/** What a router decided for one batch. Which token goes where is data; the weights carry the gradient. */
+/** A router's decision for one batch. The choice of experts is data; the weights carry the gradient. */
 export interface RoutingDecision {
   readonly numChoices: number;
   /** Global expert id of each choice, row-major [T, K]; -1 where there is none or the choice was dropped. */
@@ -52,7 +52,7 @@ export interface RoutingDecision {
   readonly gateCosine: GateCosine | null;
 }
 
-/** What a router is created from: one sparse layer of one rank. */
+/** Context of a router: one sparse layer of one rank. */
 export interface RouterContext<Moe extends CommonMoe = CommonMoe> {
   readonly moe: Moe;
   readonly layer: number;

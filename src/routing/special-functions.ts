@@ -1,4 +1,4 @@
-// What the capacity bound needs and JavaScript lacks. Accurate to 1e-11 relative up to 8,192 dimensions.
+// Special functions for the capacity bound, accurate to 1e-11 relative up to 8,192 dimensions.
 
 const TINY = 1e-300;
 const PRECISION = 1e-15;

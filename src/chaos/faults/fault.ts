@@ -14,7 +14,7 @@ export interface PlannedFault
   extends Pick<ChaosRecord, 'rank' | 'node' | 'pid' | 'durationS' | 'detail' | 'damaged'> {
   /** @throws TrainerError `BAD_INPUT` if it cannot strike any more */
   begin(): Promise<void> | void;
-  /** After its duration. */
+  /** Called after the duration of the fault. */
   end?(): void;
 }
 
@@ -33,7 +33,7 @@ export function pick<T>(candidates: readonly T[], draw: number): T | undefined {
   return candidates[Math.floor(draw * candidates.length)];
 }
 
-/** From `least` to `most`, in tenths. */
+/** Maps a draw in [0, 1) to a time from `least` to `most`, in steps of 0.1 s. */
 export function seconds(draw: number, least: number, most: number): number {
   return Math.round(10 * (least + draw * (most - least))) / 10;
 }

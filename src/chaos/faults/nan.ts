@@ -1,7 +1,7 @@
 import { failpointFault } from './failpoint.js';
 import type { PlanFault } from './fault.js';
 
-/** Of the draws: three NaN in a row, which the run goes back from; otherwise one, which it skips. */
+/** Share of the draws that give three NaN in a row, which make the run go back; the others give one, which it skips. */
 const LASTING = 0.3;
 
 /** A NaN in a worker's gradient of its next step, or of its next three. */

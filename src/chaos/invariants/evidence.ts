@@ -15,7 +15,7 @@ export interface CheckpointEvidence {
   /** Name of its folder. */
   readonly folder: string;
   readonly step: number;
-  /** That wrote it; null if its manifest cannot be read. */
+  /** Generation that wrote it; null if its manifest cannot be read. */
   readonly generation: number | null;
   /** Why it does not load; null if it does, with all its hashes. */
   readonly problem: string | null;
@@ -23,13 +23,13 @@ export interface CheckpointEvidence {
   readonly tensors: readonly string[];
 }
 
-/** What is known of a run from outside of its folder; null where it is not. */
+/** Facts about a run from outside of its folder; null where they are unknown. */
 export interface Circumstances {
   /** Folder of a run of the same configuration without faults. */
   readonly twin: string | null;
-  /** Of the process that led the run. */
+  /** Exit code of the coordinator. */
   readonly exitCode: number | null;
-  /** What was left of the run a while after its end (leftovers.ts). */
+  /** Processes and files that were left a while after the end (leftovers.ts). */
   readonly leftovers: readonly string[] | null;
 }
 

@@ -4,7 +4,7 @@ import type { RunEvidence } from './evidence.js';
 export function oneGenerationAtATime({ journal }: RunEvidence): string[] {
   const violations: string[] = [];
   let [term, generation] = [0, 0];
-  /** Of the current generation: it may be followed by another. */
+  /** True if the current generation may be followed by another. */
   let isOver = true;
   let isRunning = false;
   for (const entry of journal) {

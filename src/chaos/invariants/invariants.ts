@@ -9,7 +9,7 @@ interface Invariant {
   readonly promise: string;
   /** Whether there is evidence to check it on; always if left out. */
   readonly canBeChecked?: (evidence: RunEvidence) => boolean;
-  /** What breaks it, in words. */
+  /** Returns what violates it, in words. */
   readonly violations: (evidence: RunEvidence) => readonly string[];
 }
 
@@ -18,7 +18,7 @@ function hasJournal({ journal }: RunEvidence): boolean {
   return journal.length > 0;
 }
 
-/** What holds for every run, whatever happens to it. */
+/** Invariants of every run, whatever happens to it. */
 export const INVARIANTS: Readonly<Record<string, Invariant>> = {
   I1: {
     promise: 'one generation at a time',
@@ -55,7 +55,7 @@ export const INVARIANTS: Readonly<Record<string, Invariant>> = {
 export interface Verdict {
   /** Names of the invariants that could be checked. */
   readonly checked: readonly string[];
-  /** In words, behind the name of the invariant. */
+  /** Violations in words, each behind the name of its invariant. */
   readonly violations: readonly string[];
 }
 

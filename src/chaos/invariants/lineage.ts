@@ -1,7 +1,7 @@
 import type { RunConfig } from '../../config/schema.js';
 import { type RunEvidence, stepsOf } from './evidence.js';
 
-/** Of a loss, where the layout of the ranks changed. */
+/** Tolerance of a loss where the layout of the ranks changed. */
 const RELATIVE_DIFFERENCE = 1e-5;
 
 /** I3: every step of the final lineage is there once, in order, and every start is at a step that was done. */

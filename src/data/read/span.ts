@@ -9,7 +9,7 @@ export interface Span {
   readonly end: number;
 }
 
-/** What a reader tells while it reads. */
+/** Callbacks of a reader. */
 export interface Reading {
   /** Stored bytes read since the last call. */
   readonly onBytes: (bytes: number) => void;
@@ -21,7 +21,7 @@ export interface Reading {
 export const MAX_RECORD_BYTES = 64 << 20;
 /** More than this share of characters that are none: not text, or another encoding. */
 const MAX_INVALID_SHARE = 0.05;
-/** So many are no reason to refuse a short file. */
+/** A short file with so many is not refused. */
 const A_FEW = 8;
 /** Text is judged once it is longer, and at its end. */
 const BEGINNING_CHARS = 1 << 20;

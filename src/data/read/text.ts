@@ -38,7 +38,7 @@ function cut(text: Buffer, most: number): Buffer[] {
   return [...pieces, rest];
 }
 
-/** Where to cut a longer text: after a line, else a word, else a character. */
+/** Returns where to cut a longer text: after a line, else a word, else a character. */
 function cutLength(text: Buffer): number {
   const tail = text.subarray(PIECE_BYTES - CUT_BYTES, PIECE_BYTES);
   for (const end of ['\n', ' ']) {

@@ -12,7 +12,7 @@ interface Row {
 const EXPECTED =
   'C-Eval has the columns id, question, A, B, C, D, answer; CMMLU an index, Question, A, B, C, D, Answer; MMLU no header and question, four options, letter';
 
-/** Which benchmark's CSV it is, by its first line; null if it is none. */
+/** Recognizes a benchmark's CSV by its first line; null if it is none. */
 export function csvFormatOf(file: string, text: string): CsvFormat | null {
   const [first] = rowsOf(file, text, 1);
   if (first === undefined) return null;

@@ -2,7 +2,7 @@ import { zipFiles } from '../../data/zip.js';
 import { refusal } from '../question.js';
 import { MAX_FILE_BYTES } from '../read-text.js';
 
-/** Of TeleQnA.zip, as its authors publish it. */
+/** Password of TeleQnA.zip, which its authors publish. */
 const PASSWORD = 'teleqnadataset';
 
 /** The only text file of a zip archive, which may be encrypted. @throws TrainerError `BAD_INPUT` */
