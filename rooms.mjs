@@ -7,6 +7,7 @@ export const FLOORS = [
   ['src/cli'],
   ['src/chaos'],
   ['src/coordinator'],
+  ['src/coordinator/planning'],
   ['src/agent', 'src/metrics', 'src/api', 'src/evaluation'],
   ['src/inference'],
   ['src/worker'],
@@ -25,7 +26,12 @@ export const FLOORS = [
   ['packages/logs', 'scripts'],
 ];
 
-const pathOf = (room) => (room.endsWith('/*.ts') ? `^${room.slice(0, -4)}[^/]+$` : `^${room}/`);
+/** Matches the files of a room; those of a room inside it, such as src/coordinator/planning, are not among them. */
+function pathOf(room) {
+  if (room.endsWith('/*.ts')) return `^${room.slice(0, -4)}[^/]+$`;
+  const inner = FLOORS.flat().filter((other) => other.startsWith(`${room}/`));
+  return `^${room}/${inner.map((other) => `(?!${other.slice(room.length + 1)}/)`).join('')}`;
+}
 
 const notUpwards = FLOORS.flatMap((rooms, floor) =>
   rooms.map((room) => ({

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { isLive, reachableAddress } from '../coordinator/run-liveness.js';
+import { isLive, reachableAddress } from '../coordinator/planning/run-liveness.js';
 import { asTrainerError, TrainerError } from '../errors.js';
 import { processIdentity } from '../os/process-info.js';
 import { CoordinatorClient } from '../rpc/coordinator-client.js';

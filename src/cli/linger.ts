@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { HttpServer } from '@locmoe/logs/http';
-import type { RunOptions } from '../coordinator/run-options.js';
+import type { RunOptions } from '../coordinator/planning/run-options.js';
 import type { RunOutcome } from '../coordinator/run-view.js';
 import { formatDuration } from '../format.js';
 import { nextSignal } from '../os/on-signals.js';

@@ -1,9 +1,9 @@
 import type { HttpServer } from '@locmoe/logs/http';
 import { GRACE } from '../config/timeouts.js';
 import { leadRun } from '../coordinator/lead-run.js';
-import { lastingOptions } from '../coordinator/resume-command.js';
-import type { RunOptions } from '../coordinator/run-options.js';
-import { planRun } from '../coordinator/run-plan.js';
+import { lastingOptions } from '../coordinator/planning/resume-command.js';
+import type { RunOptions } from '../coordinator/planning/run-options.js';
+import { planRun } from '../coordinator/planning/run-plan.js';
 import { PrometheusMetrics } from '../metrics/prometheus/prometheus-metrics.js';
 import { formatAddress } from '../rpc/address.js';
 import { loadToken, NO_SECURITY, randomToken, withOwnToken } from '../rpc/security.js';

@@ -1,5 +1,5 @@
 import { numStepsOf } from '../config/run-length.js';
-import type { RunOptions } from '../coordinator/run-options.js';
+import type { RunOptions } from '../coordinator/planning/run-options.js';
 import type { OpenRun } from '../coordinator/run-view.js';
 import type { PrometheusMetrics } from '../metrics/prometheus/prometheus-metrics.js';
 import { TensorboardExport } from '../metrics/tensorboard/tensorboard-export.js';

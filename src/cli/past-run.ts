@@ -1,6 +1,6 @@
 import { committedFolders, NOTHING_SAVED } from '../checkpoint/folders.js';
 import { numStepsOf } from '../config/run-length.js';
-import { commandLine, fromHere } from '../coordinator/resume-command.js';
+import { commandLine, fromHere } from '../coordinator/planning/resume-command.js';
 import { type FailureReport, wholeReport } from '../run/failure-report.js';
 import { readJournal } from '../run/journal.js';
 import { lastRecords } from '../run/metrics-record.js';

@@ -5,7 +5,7 @@ import {
   lokiFeature,
   startHttpServer,
 } from '@locmoe/logs/http';
-import type { RunOptions } from '../coordinator/run-options.js';
+import type { RunOptions } from '../coordinator/planning/run-options.js';
 import { asTrainerError, TrainerError } from '../errors.js';
 import { metricsFeature } from '../metrics/prometheus/metrics-feature.js';
 import type { PrometheusMetrics } from '../metrics/prometheus/prometheus-metrics.js';

@@ -2,7 +2,7 @@ import path from 'node:path';
 import { openCheckpoint } from '../checkpoint/checkpoint.js';
 import { stepFolder } from '../checkpoint/folders.js';
 import { type Manifest, readManifest } from '../checkpoint/manifest.js';
-import { commandLine, fromHere } from '../coordinator/resume-command.js';
+import { commandLine, fromHere } from '../coordinator/planning/resume-command.js';
 import type { OpenRun } from '../coordinator/run-view.js';
 import type { Dataset } from '../data/dataset.js';
 import { MARK } from '../data/template.js';

@@ -1,9 +1,9 @@
 import { hostname } from 'node:os';
 import type { HttpServer } from '@locmoe/logs/http';
 import { leadRun } from '../coordinator/lead-run.js';
-import { lastingOptions } from '../coordinator/resume-command.js';
-import type { PlanSettings, RunOptions } from '../coordinator/run-options.js';
-import { planRun, unfinishedRun } from '../coordinator/run-plan.js';
+import { lastingOptions } from '../coordinator/planning/resume-command.js';
+import type { PlanSettings, RunOptions } from '../coordinator/planning/run-options.js';
+import { planRun, unfinishedRun } from '../coordinator/planning/run-plan.js';
 import { asTrainerError, exitCodeOf } from '../errors.js';
 import { formatNumberOf } from '../format.js';
 import { createLogger, type Logger } from '../logger.js';

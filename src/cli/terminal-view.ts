@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs';
 import { parseRecord } from '@locmoe/logs';
-import { commandLine, fromHere } from '../coordinator/resume-command.js';
+import { commandLine, fromHere } from '../coordinator/planning/resume-command.js';
 import type { FailedRun, FinishedRun, OpenRun, RunView } from '../coordinator/run-view.js';
 import { printable, wrapped } from '../format.js';
 import type { ValidationReport } from '../rpc/messages.js';

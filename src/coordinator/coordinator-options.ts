@@ -6,7 +6,7 @@ import type { SnapshotRef } from '../rpc/messages.js';
 import type { RankView } from '../run/rank-view.js';
 import type { RunListener } from '../run/run-listener.js';
 import type { RunState } from '../run/run-state.js';
-import type { Adoption } from './adoption.js';
+import type { Adoption } from './planning/adoption.js';
 import type { RootCause } from './root-cause.js';
 import type { SnapshotTable } from './snapshot-table.js';
 

@@ -15,9 +15,9 @@ import { FailureJudge } from './failure-judge.js';
 import { Lifecycle } from './lifecycle.js';
 import type { Member, SessionLink } from './member.js';
 import { Membership } from './membership.js';
+import { slowLink } from './planning/limits.js';
 import { Reports } from './reports.js';
 import { endUnknown, type ProcessEnd } from './root-cause.js';
-import { slowLink } from './slow-link.js';
 import { TrainingProgress } from './training-progress.js';
 
 /**

@@ -1,9 +1,9 @@
 import { committedFolders } from '../checkpoint/folders.js';
 import type { FailureReport } from '../run/failure-report.js';
 import type { RunFailure } from './coordinator-options.js';
-import { commandLine, type FailedGeneration, fromHere, howToGoOn } from './resume-command.js';
-import type { RunPlan } from './run-options.js';
-import { leadsToFailure } from './suspect-checkpoint.js';
+import { commandLine, type FailedGeneration, fromHere, howToGoOn } from './planning/resume-command.js';
+import type { RunPlan } from './planning/run-options.js';
+import { leadsToFailure } from './planning/suspect-checkpoint.js';
 
 export interface FailureReportOptions {
   readonly failure: RunFailure;

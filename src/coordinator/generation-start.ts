@@ -8,10 +8,10 @@ import type { SnapshotRef } from '../rpc/messages.js';
 import type { RunFolder } from '../run/run-folder.js';
 import type { Coordinator } from './coordinator.js';
 import type { RunIdentity } from './coordinator-options.js';
-import type { RunPlan } from './run-options.js';
+import type { RunPlan } from './planning/run-options.js';
+import { whySuspect } from './planning/suspect-checkpoint.js';
 import type { OpenRun } from './run-view.js';
 import type { SnapshotTable } from './snapshot-table.js';
-import { whySuspect } from './suspect-checkpoint.js';
 
 export interface NextGeneration {
   readonly plan: RunPlan;

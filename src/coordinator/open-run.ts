@@ -5,7 +5,7 @@ import { DiskTolerance } from '../run/disk-tolerance.js';
 import { RestartBudget } from '../run/restart-budget.js';
 import { RunFolder } from '../run/run-folder.js';
 import { RunTotals } from '../run/run-totals.js';
-import type { RunOptions, RunPlan } from './run-options.js';
+import type { RunOptions, RunPlan } from './planning/run-options.js';
 import type { OpenRun } from './run-view.js';
 
 /** Creates the run's folder, or opens that of the run that is resumed, and opens its log. */

@@ -6,8 +6,8 @@ import type { JournalEvent, JournalMember, JournalStart, RecoveryAccount } from 
 import type { RunFolder } from '../run/run-folder.js';
 import type { RunListener } from '../run/run-listener.js';
 import type { RunState } from '../run/run-state.js';
-import type { Adoption } from './adoption.js';
 import type { RunIdentity } from './coordinator-options.js';
+import type { Adoption } from './planning/adoption.js';
 
 /** What a generation starts from. */
 export function startsFrom({ snapshot, resumeFrom }: RunIdentity): JournalStart['kind'] {

@@ -7,7 +7,7 @@ import type { StatusReply, StepReport } from '../rpc/messages.js';
 import { type GlobalStep, StepAggregator } from '../run/global-step.js';
 import { RankSpeeds } from '../run/rank-speeds.js';
 import type { RunSnapshot } from '../run/run-listener.js';
-import type { Adoption } from './adoption.js';
+import type { Adoption } from './planning/adoption.js';
 import { RankTable } from './rank-table.js';
 import { StragglerWatch } from './straggler-watch.js';
 import { Throughput } from './throughput.js';

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { failureLines } from '../../src/cli/failure-lines.js';
 import { formatRanks } from '../../src/cli/format-ranks.js';
 import { failureReport } from '../../src/coordinator/failure-report.js';
-import { commandLine } from '../../src/coordinator/resume-command.js';
+import { commandLine } from '../../src/coordinator/planning/resume-command.js';
 import type { Culprit } from '../../src/coordinator/root-cause.js';
 import { TrainerError } from '../../src/errors.js';
 import type { RankView } from '../../src/run/rank-view.js';

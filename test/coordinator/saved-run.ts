@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { onTestFinished } from 'vitest';
 import { saveCheckpoint } from '../../src/checkpoint/checkpointer.js';
-import type { RunOptions } from '../../src/coordinator/run-options.js';
+import type { RunOptions } from '../../src/coordinator/planning/run-options.js';
 import { appendRecord } from '../../src/run/metrics-writer.js';
 import { RunFolder, type RunRecord } from '../../src/run/run-folder.js';
 import { saveOptions, tensorsOf } from '../checkpoint/fixture.js';

@@ -1,5 +1,5 @@
 import type { RunConfig } from 'locmoe/config/schema';
-import { commandLine, fromHere } from 'locmoe/coordinator/resume-command';
+import { commandLine, fromHere } from 'locmoe/coordinator/planning/resume-command';
 import { machineIdentity } from 'locmoe/os/process-info';
 import type { StoredFailure } from 'locmoe/run/failure-report';
 import { readJournal } from 'locmoe/run/journal';

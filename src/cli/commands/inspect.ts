@@ -1,6 +1,6 @@
 import path from 'node:path';
 import { type Command, Option } from 'commander';
-import { isLive } from '../../coordinator/run-liveness.js';
+import { isLive } from '../../coordinator/planning/run-liveness.js';
 import { nextSignal } from '../../os/on-signals.js';
 import { formatAddress } from '../../rpc/address.js';
 import { loadToken, NO_SECURITY, randomToken } from '../../rpc/security.js';

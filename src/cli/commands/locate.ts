@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { isLive, reachableAddress } from '../../coordinator/run-liveness.js';
+import { isLive, reachableAddress } from '../../coordinator/planning/run-liveness.js';
 import { parseAddress } from '../../rpc/address.js';
 import { CoordinatorClient } from '../../rpc/coordinator-client.js';
 import { NO_SECURITY, type Security } from '../../rpc/security.js';

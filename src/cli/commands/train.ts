@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { assertHasWeights, overridesOf } from '../../coordinator/run-options.js';
+import { assertHasWeights, overridesOf } from '../../coordinator/planning/run-options.js';
 import { TrainerError } from '../../errors.js';
 import type { TrainOptions } from '../local-run.js';
 import { wholeNumber } from './options.js';
@@ -45,7 +45,7 @@ async function printRecipe(options: TrainOptions): Promise<void> {
       '--print-config is for --text and --instruct; `locmoe config show --config NAME` prints any other configuration',
     );
   const { resolveCheckpoint } = await import('../../checkpoint/checkpoint.js');
-  const { placeOf } = await import('../../coordinator/run-origin.js');
+  const { placeOf } = await import('../../coordinator/planning/run-origin.js');
   const { instructFile, instructRecipe } = await import('../../config/instruct-recipe.js');
   const { manifest } = resolveCheckpoint(placeOf(init, options.runsDir), (line) =>
     console.error(`locmoe: ${line}`),

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { loadConfig } from 'locmoe/config/resolve';
 import type { RunConfig } from 'locmoe/config/schema';
-import { assertAnyMachineCanHold } from 'locmoe/coordinator/machine-limits';
+import { assertAnyMachineCanHold } from 'locmoe/coordinator/planning/limits';
 import { TrainerError } from 'locmoe/errors';
 import { type Link, parseLink } from './link.js';
 import type { PlanInput } from './predict.js';

@@ -1,8 +1,10 @@
-import type { InstructRecipe } from '../config/instruct-recipe.js';
-import { numStepsOf, tokensPerStep } from '../config/run-length.js';
-import type { RunConfig } from '../config/schema.js';
-import type { TextRecipe } from '../config/text-recipe.js';
-import { formatCount, formatNumberOf, formatSize } from '../format.js';
+import type { InstructRecipe } from '../../config/instruct-recipe.js';
+import { numStepsOf, tokensPerStep } from '../../config/run-length.js';
+import type { RunConfig } from '../../config/schema.js';
+import type { TextRecipe } from '../../config/text-recipe.js';
+import type { Loader } from '../../data/loader.js';
+import { positionsOf } from '../../data/packing.js';
+import { formatCount, formatNumberOf, formatShare, formatSize } from '../../format.js';
 
 /** What was found and chosen, in two lines for the terminal. */
 export function describeRecipe({ numFiles, bytes }: TextRecipe, config: RunConfig): string[] {
@@ -32,4 +34,21 @@ export function describeInstruct({ numFiles, bytes }: InstructRecipe, config: Ru
     `recipe: ${formatCount(numStepsOf(config))} steps of ${formatNumberOf(train.globalBatch, 'sequence')}, learning rate ` +
       `${train.learningRate} (--print-config shows it, --set changes it)`,
   ];
+}
+
+/** How question-answer samples were packed into sequences, a line for each domain and split. */
+export function describePacking({ packings }: Pick<Loader, 'packings'>, seqLen: number): string[] {
+  return packings.map(({ domain, split, packing: { rows, numSamples, numCut, numLeftOut } }) => {
+    const filled = rows.reduce(
+      (sum, row) => sum + row.reduce((length, sample) => length + positionsOf(sample), 0),
+      0,
+    );
+    const use = split === 'train' ? 'to train on' : 'held out';
+    return [
+      `${domain}: ${formatNumberOf(numSamples, 'sample')} ${use} in ${formatNumberOf(rows.length, 'sequence')} of ` +
+        `${formatCount(seqLen)} tokens (${formatShare(filled / (rows.length * seqLen))} full)`,
+      ...(numCut > 0 ? [`${formatCount(numCut)} cut from the left`] : []),
+      ...(numLeftOut > 0 ? [`${formatCount(numLeftOut)} left out, whose answer does not fit`] : []),
+    ].join('; ');
+  });
 }

@@ -1,13 +1,13 @@
 import { existsSync } from 'node:fs';
 import path from 'node:path';
-import { type Checkpoint, resolveCheckpoint } from '../checkpoint/checkpoint.js';
-import { SAVE_OPERATION } from '../checkpoint/fence.js';
-import { stepOf } from '../checkpoint/folders.js';
-import { generationOf, MANIFEST_FILE } from '../checkpoint/manifest.js';
-import type { RunConfig } from '../config/schema.js';
-import { TrainerError } from '../errors.js';
-import { MAX_SKIPPED_STEPS, VALIDATION_OPERATION } from '../run/not-finite.js';
-import type { PastFailure, RunFolder } from '../run/run-folder.js';
+import { type Checkpoint, resolveCheckpoint } from '../../checkpoint/checkpoint.js';
+import { SAVE_OPERATION } from '../../checkpoint/fence.js';
+import { stepOf } from '../../checkpoint/folders.js';
+import { generationOf, MANIFEST_FILE } from '../../checkpoint/manifest.js';
+import type { RunConfig } from '../../config/schema.js';
+import { TrainerError } from '../../errors.js';
+import { MAX_SKIPPED_STEPS, VALIDATION_OPERATION } from '../../run/not-finite.js';
+import type { PastFailure, RunFolder } from '../../run/run-folder.js';
 import { changedFields } from './changed-fields.js';
 
 /**

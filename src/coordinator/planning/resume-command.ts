@@ -1,9 +1,9 @@
 import { existsSync } from 'node:fs';
 import path from 'node:path';
-import { committedFolders } from '../checkpoint/folders.js';
-import { generationOf } from '../checkpoint/manifest.js';
-import type { RunConfig } from '../config/schema.js';
-import type { PastFailure, RunFolder } from '../run/run-folder.js';
+import { committedFolders } from '../../checkpoint/folders.js';
+import { generationOf } from '../../checkpoint/manifest.js';
+import type { RunConfig } from '../../config/schema.js';
+import type { PastFailure, RunFolder } from '../../run/run-folder.js';
 import type { RunOptions } from './run-options.js';
 import { failureAfter, leadsToFailure, lowerRate } from './suspect-checkpoint.js';
 

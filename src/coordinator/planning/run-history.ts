@@ -1,11 +1,11 @@
 import { existsSync } from 'node:fs';
 import path from 'node:path';
-import { committedFolders } from '../checkpoint/folders.js';
-import { type Dataset, type DatasetIndex, readIndex, tokenFile } from '../data/dataset.js';
-import { recordedStepsAfter } from '../run/metrics-record.js';
-import { dropRecordsAfter } from '../run/metrics-writer.js';
-import type { RunFolder } from '../run/run-folder.js';
-import type { RunListener } from '../run/run-listener.js';
+import { committedFolders } from '../../checkpoint/folders.js';
+import { type Dataset, type DatasetIndex, readIndex, tokenFile } from '../../data/dataset.js';
+import { recordedStepsAfter } from '../../run/metrics-record.js';
+import { dropRecordsAfter } from '../../run/metrics-writer.js';
+import type { RunFolder } from '../../run/run-folder.js';
+import type { RunListener } from '../../run/run-listener.js';
 import { changedFields } from './changed-fields.js';
 import type { PlanSettings, RunPlan } from './run-options.js';
 

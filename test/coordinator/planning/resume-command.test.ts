@@ -1,12 +1,12 @@
 import { rmSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { howToGoOn } from '../../src/coordinator/resume-command.js';
-import type { RunOptions } from '../../src/coordinator/run-options.js';
-import type { FailureReport } from '../../src/run/failure-report.js';
-import type { RunFolder } from '../../src/run/run-folder.js';
-import { config } from '../checkpoint/fixture.js';
-import { OPTIONS, savedRun, saveStep } from './saved-run.js';
+import { howToGoOn } from '../../../src/coordinator/planning/resume-command.js';
+import type { RunOptions } from '../../../src/coordinator/planning/run-options.js';
+import type { FailureReport } from '../../../src/run/failure-report.js';
+import type { RunFolder } from '../../../src/run/run-folder.js';
+import { config } from '../../checkpoint/fixture.js';
+import { OPTIONS, savedRun, saveStep } from '../saved-run.js';
 
 const GIVEN: RunOptions = {
   ...OPTIONS,

@@ -1,8 +1,8 @@
-import { asTrainerError } from '../errors.js';
-import { isOfThisMachine, processIdentity } from '../os/process-info.js';
-import { CoordinatorClient } from '../rpc/coordinator-client.js';
-import type { Security } from '../rpc/security.js';
-import type { RunRecord } from '../run/run-folder.js';
+import { asTrainerError } from '../../errors.js';
+import { isOfThisMachine, processIdentity } from '../../os/process-info.js';
+import { CoordinatorClient } from '../../rpc/coordinator-client.js';
+import type { Security } from '../../rpc/security.js';
+import type { RunRecord } from '../../run/run-folder.js';
 
 /**
  * True if the run's coordinator is alive. On its own machine the process is looked up (not a later one with

@@ -1,10 +1,13 @@
 import { availableParallelism, freemem, totalmem } from 'node:os';
-import { assertSharedRoom, freeSharedMemory } from '../collectives/shm-segment.js';
-import type { RunConfig } from '../config/schema.js';
-import { TrainerError } from '../errors.js';
-import { formatCount, formatNumberOf } from '../format.js';
-import { expertsInMemory, parameterCounts } from '../model/parameter-counts.js';
-import { leastRankMemory, segmentBytesOfNode } from '../model/rank-memory.js';
+import { assertSharedRoom, freeSharedMemory } from '../../collectives/shm-segment.js';
+import { numStepsOf } from '../../config/run-length.js';
+import type { ClusterConfig, RunConfig } from '../../config/schema.js';
+import { TrainerError } from '../../errors.js';
+import { formatCount, formatNumberOf } from '../../format.js';
+import { expertsInMemory, parameterCounts } from '../../model/parameter-counts.js';
+import { leastRankMemory, segmentBytesOfNode } from '../../model/rank-memory.js';
+import { MAX_FRAME_PAYLOAD_BYTES } from '../../rpc/frame-codec.js';
+import { learningRateAt } from '../../worker/lr-schedule.js';
 
 /** What a machine has for the processes of a run. */
 export interface Machine {
@@ -70,6 +73,27 @@ export function assertAnyMachineCanHold(config: RunConfig): void {
       'BAD_CONFIG',
       `${describeRank(config)}; more than ${gigabytes(MAX_RANK_BYTES)} a rank is beyond any machine`,
     );
+}
+
+/**
+ * A warning for a configured link on which one frame may take longer than the deadline of a collective, as
+ * nothing seems to move meanwhile. Null if every frame arrives in time or there is no such link.
+ */
+export function slowLink({ nodes, interNodeLink, collectiveTimeoutS }: ClusterConfig): string | null {
+  if (nodes === 1 || interNodeLink === null) return null;
+  const { gbps, latencyMs } = interNodeLink;
+  const bytes = Math.max(0, Math.floor(((collectiveTimeoutS - latencyMs / 1000) * gbps * 1e9) / 8));
+  if (bytes >= MAX_FRAME_PAYLOAD_BYTES) return null;
+  return `cluster.interNodeLink lets ${formatCount(bytes)} bytes pass in ${collectiveTimeoutS} s, and a collective fails in which nothing arrives for that long: raise it or cluster.collectiveTimeoutS`;
+}
+
+/** A warning for a run that ends before its warm-up does. Null for any other. */
+export function longWarmUp(config: RunConfig): string | null {
+  const { warmupSteps, learningRate } = config.train;
+  const numSteps = numStepsOf(config);
+  if (warmupSteps <= numSteps) return null;
+  const last = Number(learningRateAt(numSteps, numSteps, config.train).toPrecision(3));
+  return `train.warmupSteps is ${warmupSteps}, and the run has ${formatNumberOf(numSteps, 'step')}: its learning rate rises to ${last} only, not to train.learningRate ${learningRate}`;
 }
 
 function describeRank(config: RunConfig): string {

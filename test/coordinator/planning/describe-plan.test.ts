@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
-import { resolveConfig } from '../../src/config/resolve.js';
-import { describeLength, describeRecipe } from '../../src/coordinator/describe-recipe.js';
+import { resolveConfig } from '../../../src/config/resolve.js';
+import { describeLength, describeRecipe } from '../../../src/coordinator/planning/describe-plan.js';
 
 const YAML = `
 name: notes

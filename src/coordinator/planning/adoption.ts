@@ -1,13 +1,13 @@
 import { statSync } from 'node:fs';
-import { committedFolders, stepOf } from '../checkpoint/folders.js';
-import { generationOf } from '../checkpoint/manifest.js';
-import type { RunConfig } from '../config/schema.js';
-import type { ValidationReport } from '../rpc/messages.js';
-import { readJournal } from '../run/journal.js';
-import type { JournalMember } from '../run/journal-events.js';
-import { type MetricsRecordOf, recordsFromEnd } from '../run/metrics-record.js';
-import type { RunFolder } from '../run/run-folder.js';
-import type { CheckpointReport } from '../run/run-listener.js';
+import { committedFolders, stepOf } from '../../checkpoint/folders.js';
+import { generationOf } from '../../checkpoint/manifest.js';
+import type { RunConfig } from '../../config/schema.js';
+import type { ValidationReport } from '../../rpc/messages.js';
+import { readJournal } from '../../run/journal.js';
+import type { JournalMember } from '../../run/journal-events.js';
+import { type MetricsRecordOf, recordsFromEnd } from '../../run/metrics-record.js';
+import type { RunFolder } from '../../run/run-folder.js';
+import type { CheckpointReport } from '../../run/run-listener.js';
 import { changedFields } from './changed-fields.js';
 
 /** A generation whose coordinator is gone and whose nodes may still train, as far as it is on disk. */

@@ -1,34 +1,38 @@
 import path from 'node:path';
-import { assertFits, type Checkpoint, configAtHand, resolveCheckpoint } from '../checkpoint/checkpoint.js';
-import { committedFolders } from '../checkpoint/folders.js';
-import { assertInheritable } from '../checkpoint/inherit.js';
-import { momentName } from '../checkpoint/rank-tensors.js';
+import { assertFits, type Checkpoint, configAtHand, resolveCheckpoint } from '../../checkpoint/checkpoint.js';
+import { committedFolders } from '../../checkpoint/folders.js';
+import { assertInheritable } from '../../checkpoint/inherit.js';
+import { momentName } from '../../checkpoint/rank-tensors.js';
 import {
   type InstructRecipe,
   instructRecipe,
   resolveInstruct,
   sampleDomainOf,
-} from '../config/instruct-recipe.js';
-import { loadConfig, recipeNames, resolveConfig } from '../config/resolve.js';
-import type { RunConfig } from '../config/schema.js';
-import { resolveRecipe, runNameOf, type TextRecipe, textRecipe } from '../config/text-recipe.js';
-import { CORPUS_DIR } from '../data/corpora.js';
-import { type Dataset, tokensToTrainOn } from '../data/dataset.js';
-import { createLoader, type Loader } from '../data/loader.js';
-import { prepareAside } from '../data/prepare-aside.js';
-import { TrainerError } from '../errors.js';
-import { assertTrainable } from '../model/assert-trainable.js';
-import { assertComputes } from '../ops/kernels/choose-kernels.js';
-import { assertAddressSpace } from '../os/address-space.js';
-import { makeFolder, PRIVATE_FOLDER } from '../os/make-folder.js';
-import { endOf } from '../run/run-end.js';
-import { listRuns, type RunFolder } from '../run/run-folder.js';
-import { claimRun } from '../run/run-lock.js';
+} from '../../config/instruct-recipe.js';
+import { loadConfig, recipeNames, resolveConfig } from '../../config/resolve.js';
+import type { RunConfig } from '../../config/schema.js';
+import { resolveRecipe, runNameOf, type TextRecipe, textRecipe } from '../../config/text-recipe.js';
+import { CORPUS_DIR } from '../../data/corpora.js';
+import { type Dataset, tokensToTrainOn } from '../../data/dataset.js';
+import { createLoader, type Loader } from '../../data/loader.js';
+import { prepareAside } from '../../data/prepare-aside.js';
+import { TrainerError } from '../../errors.js';
+import { assertTrainable } from '../../model/assert-trainable.js';
+import { assertComputes } from '../../ops/kernels/choose-kernels.js';
+import { assertAddressSpace } from '../../os/address-space.js';
+import { makeFolder, PRIVATE_FOLDER } from '../../os/make-folder.js';
+import { endOf } from '../../run/run-end.js';
+import { listRuns, type RunFolder } from '../../run/run-folder.js';
+import { claimRun } from '../../run/run-lock.js';
 import { type Adoption, adoptionOf } from './adoption.js';
-import { describePacking } from './describe-packing.js';
-import { describeInstruct, describeLength, describeRecipe } from './describe-recipe.js';
-import { longWarmUp } from './long-warm-up.js';
-import { assertAnyMachineCanHold, assertMachineCanHold, thisMachine } from './machine-limits.js';
+import { describeInstruct, describeLength, describePacking, describeRecipe } from './describe-plan.js';
+import {
+  assertAnyMachineCanHold,
+  assertMachineCanHold,
+  longWarmUp,
+  slowLink,
+  thisMachine,
+} from './limits.js';
 import { warnOfLosses } from './run-history.js';
 import {
   assertHasWeights,
@@ -38,7 +42,6 @@ import {
   type RunPlan,
 } from './run-options.js';
 import { findOrigin, type RunOrigin } from './run-origin.js';
-import { slowLink } from './slow-link.js';
 
 /**
  * Resolves configuration, checkpoint and data; prepares the data if need be.

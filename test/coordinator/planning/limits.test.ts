@@ -1,10 +1,12 @@
 import { describe, expect, it } from 'vitest';
-import { loadConfig, recipeNames } from '../../src/config/resolve.js';
+import { loadConfig, recipeNames } from '../../../src/config/resolve.js';
 import {
   assertAnyMachineCanHold,
   assertMachineCanHold,
+  longWarmUp,
+  slowLink,
   thisMachine,
-} from '../../src/coordinator/machine-limits.js';
+} from '../../../src/coordinator/planning/limits.js';
 
 /** The least that the README says a recipe trains on. */
 const LAPTOP = { cores: 2, memoryBytes: 4e9, freeBytes: 3e9, freeSharedBytes: 2e9 };
@@ -101,4 +103,29 @@ describe('a run on other machines', () => {
       /more than 1,000 GB a rank is beyond any machine$/,
     );
   });
+});
+
+const linkOf = (gbps: number, latencyMs: number, nodes = 2) =>
+  slowLink(
+    loadConfig('tiny', { nodes, sets: [`cluster.interNodeLink={gbps: ${gbps}, latencyMs: ${latencyMs}}`] })
+      .cluster,
+  );
+
+it('says what a link lets pass before a collective fails, if that is less than a frame', () => {
+  expect(linkOf(1e-6, 2000)).toBe(
+    'cluster.interNodeLink lets 1,000 bytes pass in 10 s, and a collective fails in which nothing arrives for that long: raise it or cluster.collectiveTimeoutS',
+  );
+  expect(linkOf(1e-3, 0)).toBeNull();
+  expect(linkOf(1e-6, 0, 1)).toBeNull();
+});
+
+const warningFor = (...sets: string[]) =>
+  longWarmUp(loadConfig('tiny', { sets: ['train.learningRate=0.01', 'train.warmupSteps=50', ...sets] }));
+
+it('says how far the learning rate comes if the run ends in the warm-up', () => {
+  expect(warningFor('train.steps=5')).toBe(
+    'train.warmupSteps is 50, and the run has 5 steps: its learning rate rises to 0.001 only, not to train.learningRate 0.01',
+  );
+  expect(warningFor('train.maxTokens=5000')).toMatch(/the run has 2 steps: /);
+  expect(warningFor('train.steps=50')).toBeNull();
 });
