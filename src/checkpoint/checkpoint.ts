@@ -109,7 +109,7 @@ export function resolveCheckpoint(
   if (existsSync(join(path, MANIFEST_FILE))) return verifiedCheckpoint(path);
   const isFolder = statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false;
   const root = isFolder && committedFolders(path).length > 0 ? path : join(path, 'checkpoints');
-  // Those with an unreadable manifest come first, so that `warn` hears of them.
+  // Folders with an unreadable manifest come first, so that `warn` hears of them.
   const folders = isFolder ? committedFolders(root, Number.POSITIVE_INFINITY) : [];
   if (folders.length === 0)
     throw new TrainerError(

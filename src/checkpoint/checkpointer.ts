@@ -14,7 +14,7 @@ import { atShard, type WrittenFile, writeShards } from './shards.js';
 // and sync their files there (shards.ts); when it has the digests of all of them it writes the manifest and
 // renames the folder, which commits it. No other process ever commits, so one that was frozen cannot either.
 
-/** What is saved; `root` is on a disk shared by all ranks, `step` is the number of updates done. */
+/** Options of a save; `root` is on a disk shared by all ranks, `step` is the number of updates done. */
 export interface SaveOptions extends Place {
   /** Committed checkpoints to keep, this one included. */
   readonly keep: number;

@@ -35,7 +35,7 @@ export function writeDurably(path: string, parts: Iterable<Uint8Array>): FileDig
     try {
       for (const part of parts)
         for (let at = 0; at < part.length; ) {
-          // On a disk that fills up the first write is short, and only the next one throws.
+          // The first write to a disk that fills up is short, and only the next one throws.
           const written = writeSync(file, part, at, Math.min(CHUNK_BYTES, part.length - at));
           hash.update(part.subarray(at, at + written));
           at += written;
@@ -94,7 +94,7 @@ export function digestFile(path: string): FileDigest {
   return { bytes, sha256: hash.digest('hex') };
 }
 
-/** As `digestFile`, without blocking the event loop for longer than a piece takes. */
+/** Computes `digestFile` without blocking the event loop for longer than a piece takes. */
 export async function digestFileAside(path: string): Promise<FileDigest> {
   const hash = createHash('sha256');
   let bytes = 0;

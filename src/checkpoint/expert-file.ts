@@ -28,7 +28,7 @@ export class ExpertFile implements ExpertStorage {
   readonly isFilled = false;
   readonly #options: ExpertFileOptions;
   readonly #fd: number;
-  /** Of each expert, the place that counts. */
+  /** Current place of each expert. */
   readonly #place: Uint8Array;
   readonly #isHeld: Uint8Array;
 
@@ -84,7 +84,7 @@ export class ExpertFile implements ExpertStorage {
     return fileFloats(this.#fd, this.#positionOf(expert, array) + FLOAT_BYTES * begin, end - begin);
   }
 
-  /** What is stored now stays as it is for those who have it by `floatsOf`. */
+  /** Keeps the current contents unchanged for those who got them from `floatsOf`. */
   hold(): void {
     this.#isHeld.fill(1);
   }

@@ -3,7 +3,7 @@ import { readSync } from 'node:fs';
 /** Float32 numbers that are in an open file, for any thread of the process; they stay there until they are read. */
 export interface FileFloats {
   readonly fd: number;
-  /** In bytes. */
+  /** Position in bytes. */
   readonly position: number;
   readonly length: number;
   readonly byteLength: number;

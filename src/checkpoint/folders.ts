@@ -178,7 +178,7 @@ function remove(aside: string, folder: string, generation: number): void {
 
 /** Removes what this and earlier generations left unfinished, and restores what they had set aside. */
 function tidy(root: string, generation: number): void {
-  // In reverse order, what an earlier call moved away comes before its former name.
+  // The reverse order visits what an earlier call moved away before its former name.
   for (const name of readdirSync(root).sort().reverse()) {
     const path = join(root, name);
     const unfinished = UNFINISHED.exec(name);

@@ -32,7 +32,7 @@ export function inheritedValues(
   const values = dense.read(source, shape);
   if (source === name || noise === 0) return values;
   const added = new Float32Array(values.length);
-  // By the name of the expert: the same in every layout.
+  // The seed depends on the name of the expert alone, so noise is the same in every layout.
   new CounterRandom(seed, `inherit.${name}`).fillNormal(added, noise * rootMeanSquare(values));
   return values.map((value, i) => value + added[i]!);
 }
@@ -77,7 +77,7 @@ export function assertInheritable(
     );
 }
 
-/** What dense and sparse model have in common. */
+/** Returns the sizes that dense and sparse model share. */
 function sizesOf(
   { numDenseLayers, numSparseLayers, ...sizes }: RunConfig['model'],
   tokenizerSha256: string,

@@ -7,7 +7,7 @@ export interface NamedTensor<Data extends Float32Array | FileFloats = Float32Arr
   readonly data: Data;
 }
 
-/** To be saved from memory or from a file. */
+/** A tensor to save, from memory or from a file. */
 export type SavedTensor = NamedTensor<Float32Array | FileFloats>;
 
 /** Name of Adam's first (`m`) or second (`v`) moment of a parameter. */

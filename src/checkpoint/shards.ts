@@ -26,7 +26,7 @@ export function shardFiles(rank: number, worldSize: number): Readonly<Record<key
   };
 }
 
-/** What a save does after each file. */
+/** Failpoint that a save passes after each file. */
 export function atShard(): void {
   failpoint('checkpoint.shard');
 }

@@ -9,7 +9,7 @@ export type FolderOption = '--data-dir' | '--runs-dir' | '--tensorboard' | '--wo
 export const PRIVATE_FOLDER = 0o700;
 const OTHERS = 0o077;
 
-/** Where one of the two is on a read-only file system, the other mostly is, too. */
+/** If one of the two is on a read-only file system, the other mostly is, too. */
 const OFTEN_TOGETHER: readonly FolderOption[] = ['--data-dir', '--runs-dir'];
 
 /**

@@ -31,7 +31,7 @@ export function wasAskedToEnd(): boolean {
   return wasAsked;
 }
 
-/** From now on a signal that nothing else listens for ends this process at once, in one line. */
+/** Makes a signal that nothing else listens for end this process at once, with one line. */
 export function endAtSignals(): void {
   onSignals((signal) => {
     if (process.listenerCount(signal) > 1) return;

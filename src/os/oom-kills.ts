@@ -74,7 +74,7 @@ export class OomKills {
 function findCgroup(lines: string, root: string): { folder: string; version: Version } | null {
   const v1 = /^\d+:(?:.*,)?memory(?:,.*)?:(.*)$/m.exec(lines)?.[1];
   const v2 = /^0::(.*)$/m.exec(lines)?.[1];
-  // In a container without a cgroup namespace the path is the host's, but the container's folder is the root.
+  // A container without a cgroup namespace sees the host's path, but its own folder is the root.
   const candidates: [string | undefined, string, Version][] = [
     [v1, path.join(root, 'memory', v1 ?? ''), V1],
     [v1, path.join(root, 'memory'), V1],

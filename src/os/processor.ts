@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 
-/** What this processor can do, by the kernel's names; empty where it does not say. */
+/** Returns the features of this processor by the kernel's names; empty where they are unknown. */
 export function processorFlags(): ReadonlySet<string> {
   try {
     return new Set(/^flags\s*:(.*)$/m.exec(readFileSync('/proc/cpuinfo', 'utf8'))?.[1]?.trim().split(' '));

@@ -10,7 +10,7 @@ import {
   type ParameterSpec,
 } from './parameter-group.js';
 
-/** Where experts are that are not in memory; each by its place among the experts of this rank. */
+/** Storage of experts that are not in memory, by their index among the experts of this rank. */
 export interface ExpertStorage {
   /** Whether it has the experts already: none is initialized or loaded. */
   readonly isFilled: boolean;
@@ -23,13 +23,13 @@ export interface ExpertStorage {
 }
 
 export interface SlotOptions {
-  /** For values, gradients and moments of the experts in memory; Infinity for all of them. */
+  /** Memory for values, gradients and moments of the experts in memory; Infinity for all of them. */
   readonly budgetBytes: number;
   /** Null if all are in memory. */
   readonly storage: ExpertStorage | null;
 }
 
-/** Since the start. */
+/** Counts since the start. */
 export interface SlotStatistics {
   /** Experts with tokens, over all steps. */
   touched: number;
@@ -37,7 +37,7 @@ export interface SlotStatistics {
   reads: number;
   bytesIn: number;
   bytesOut: number;
-  /** For reads and writes. */
+  /** Time spent waiting for reads and writes. */
   waitMs: number;
 }
 
@@ -109,7 +109,7 @@ export class ExpertSlots implements ParameterGroup {
     return this.#storage?.isFilled ?? false;
   }
 
-  /** Of the experts in memory. */
+  /** Ranges of the experts in memory. */
   get ranges(): readonly ParameterRange[] {
     return [...this.#residents.values()].flatMap(({ ranges }) => ranges);
   }
@@ -127,7 +127,7 @@ export class ExpertSlots implements ParameterGroup {
     return resident.ranges;
   }
 
-  /** As `open`, to change it. */
+  /** Opens a parameter (`open`) to change it. */
   openToChange(name: string): readonly ParameterRange[] {
     this.willChange(name);
     return this.open(name);
@@ -192,7 +192,7 @@ export class ExpertSlots implements ParameterGroup {
     this.#storage?.close();
   }
 
-  /** Those in memory first: they must not make room for the others. */
+  /** Opens those in memory first, as they must not make room for the others. */
   #openAll(names: readonly string[]): void {
     for (const name of names) if (this.#residents.has(name)) this.open(name);
     for (const name of names) this.open(name);
@@ -248,7 +248,7 @@ export class ExpertSlots implements ParameterGroup {
       .map((range) => ({ ...range, begin: at + range.begin, end: at + range.end }));
   }
 
-  /** Of so many experts in memory. */
+  /** Returns the bytes of so many experts in memory. */
   #bytesOf(numExperts: number): number {
     return numExperts * 4 * FLOAT_BYTES * this.#size;
   }

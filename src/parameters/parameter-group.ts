@@ -33,7 +33,7 @@ export type IsFrozen = (spec: ParameterSpec) => boolean;
 /** Flat arrays of all parameters of one placement: values, gradients, Adam's moments. */
 export interface ParameterGroup {
   readonly ranges: readonly ParameterRange[];
-  /** Those that are not frozen. */
+  /** Ranges that are not frozen. */
   readonly trained: readonly ParameterRange[];
   readonly values: Float32Array;
   readonly gradients: Float32Array;
@@ -44,11 +44,11 @@ export interface ParameterGroup {
   readonly flat: FlatArrays;
 }
 
-/** In the order of the specs, but for frozen ones: at the end, so that what is exchanged is one piece. */
+/** Keeps the order of the specs, but puts frozen ones at the end, so that the exchanged part is contiguous. */
 export function makeGroup(specs: readonly ParameterSpec[], isFrozen: IsFrozen): ParameterGroup {
   const ranges = inOrder([...specs.filter((spec) => !isFrozen(spec)), ...specs.filter(isFrozen)], isFrozen);
   const trained = ranges.filter(({ frozen }) => !frozen);
-  // What saves them is a thread.
+  // They are shared, as a thread saves them.
   const flat = new FlatArrays(ranges.at(-1)?.end ?? 0, 4, true);
   const [values, gradients, m, v] = flat.arrays;
   return { ranges, trained, values, gradients, m, v, flat };
@@ -69,7 +69,7 @@ export function initialize(values: Float32Array, { init, name }: ParameterSpec, 
   else new CounterRandom(seed, name).fillNormal(values, init.std);
 }
 
-/** What the names of the parameters of an expert begin with: `layers.3.experts.5`. */
+/** Returns the prefix of the names of an expert's parameters: `layers.3.experts.5`. */
 export function expertOf(parameter: string): string {
   return parameter.slice(0, parameter.lastIndexOf('.'));
 }

@@ -17,7 +17,7 @@ export type { ParameterGroup, ParameterRange, ParameterSpec } from './parameter-
 
 export interface ParameterEntry {
   readonly name: string;
-  /** Of an expert without a slot: brought to memory when this is read, until another takes its slot. */
+  /** Experts that are not resident are loaded on read; the view is valid until they are evicted. */
   readonly values: Float32Array;
   /** Empty if the last step has left none. */
   readonly gradients: Float32Array;
@@ -52,9 +52,9 @@ export class ParameterStore implements ParameterSource {
   /** `expert`, if they are in slots. */
   readonly slots: ExpertSlots | null;
   readonly #variables = new Map<string, tf.Variable>();
-  /** Of the parameters that gradients are taken for. */
+  /** Variables of the parameters that gradients are taken for. */
   readonly #differentiated = new Map<string, tf.Variable>();
-  /** Where parameters are that stay where they are. */
+  /** Places of parameters that are never moved. */
   readonly #fixed = new Map<string, Place>();
   /** While a gradient is recorded: stand-ins of the variables that the model has read, or these if they are frozen. */
   #recorded: Map<string, tf.Tensor> | null = null;
@@ -99,7 +99,7 @@ export class ParameterStore implements ParameterSource {
         this.#differentiated.set(spec.name, this.#variables.get(spec.name)!);
   }
 
-  /** Those that hold all their parameters all the time. */
+  /** Groups that always hold all their parameters. */
   get #fixedGroups(): readonly ParameterGroup[] {
     return this.slots === null ? [this.shared, this.expert] : [this.shared];
   }

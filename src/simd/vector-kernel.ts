@@ -64,12 +64,12 @@ export const bits = (pattern: number): Vector => {
   return [...simd(0x0c), ...lane, ...lane, ...lane, ...lane];
 };
 
-/** By fewer than 32 bits. */
+/** Shifts by fewer than 32 bits. */
 function shift(opcode: number) {
   return (a: Vector, count: number): Vector => [...a, I32_CONST, count, ...simd(opcode)];
 }
 
-/** What the body of a loop can use: the arrays and numbers that the kernel declares. */
+/** Arrays and numbers that the kernel declares, for the body of a loop. */
 export interface LoopBody<A extends string, N extends string> {
   /** The current four elements of an array. */
   load(array: A): Vector;
@@ -190,7 +190,7 @@ function moduleOf<A extends string, N extends string>(
   const locals = [1, ...unsigned(numVectors), V128];
   const section = (id: number, content: readonly number[]) => [id, ...unsigned(content.length), ...content];
   const sized = (content: readonly number[]) => [...unsigned(content.length), ...content];
-  // Of any size; a module says whether its memory is shared.
+  // The memory may have any size; a module declares whether it is shared.
   const memoryType = isShared ? [3, 0, ...unsigned(MOST_PAGES)] : [0, 0];
   const text = (name: string) => sized([...Buffer.from(name)]);
   return Uint8Array.from([

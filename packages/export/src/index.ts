@@ -61,7 +61,7 @@ async function exportCheckpoint(options: ExportOptions): Promise<void> {
 }
 
 interface Writer {
-  /** What export.json says of it. */
+  /** Name of the target in export.json. */
   readonly to: string;
   /** Lines to print beside the files and their sizes. */
   readonly about: (checkpoint: Checkpoint) => readonly string[];

@@ -9,7 +9,7 @@ import { readRegularFile } from 'locmoe/os/regular-file';
 import { removeAbandoned, workMark } from 'locmoe/os/work-folder';
 import { z } from 'zod';
 
-/** In every folder that an export wrote: from which checkpoint, and the SHA-256 of its other files by name. */
+/** File in every exported folder with the checkpoint it came from and the SHA-256 of its other files by name. */
 export const EXPORT_FILE = 'export.json';
 
 const exportSchema = z.object({ files: z.record(z.string(), z.string()) });
@@ -96,7 +96,7 @@ export async function writeFolder(
       await output.write(EXPORT_FILE, `${JSON.stringify({ ...about, files: digests }, null, 1)}\n`);
     });
     onDisk('it', () => {
-      // Since the beginning something may have been put there.
+      // Another process may have put something there since the first check.
       assertOurs(place, folder);
       putInPlace(aside, folder);
     });

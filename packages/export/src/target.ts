@@ -6,7 +6,7 @@ export type WeightType = (typeof WEIGHT_TYPES)[number];
 
 /** A format that a model can be exported to. */
 export interface ExportTarget {
-  /** What `locmoe export --help` says of it. */
+  /** Description in `locmoe export --help`. */
   readonly description: string;
   /** Whether it can hold weights of other types than float32. */
   readonly takesDtype?: true;

@@ -65,7 +65,7 @@ async function inShards(variant: string): Promise<string> {
 const pythonFiles = (folder: string) => readdirSync(folder).filter((name) => name.endsWith('.py'));
 const jsonOf = (folder: string, file: string) => JSON.parse(readFileSync(path.join(folder, file), 'utf8'));
 
-/** What a program of oracles/ prints. */
+/** Returns what a program of oracles/ prints. */
 function compare(program: string, skip: (note: string) => never, ...args: readonly string[]): string {
   const python =
     pythonWith(['torch', 'safetensors']) ??

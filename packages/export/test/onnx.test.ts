@@ -69,7 +69,7 @@ describe.each(Object.keys(VARIANTS))('%s', (variant) => {
       const ownWeightsBSE = ownLayers.flatMap((layers) => layers[i]!.weights);
       expect(greatestDifference(weights, ownWeightsBSE)).toBeLessThan(1e-4);
     }
-    // Else thresholds would not have been tested.
+    // Without refused tokens the thresholds would not be tested.
     const refused = ownLayers.flat().reduce((sum, layer) => sum + layer.refused, 0);
     if (moe.router === 'locmoe-plus' && moe.selection !== 'tcr' && model.numSparseLayers > 0)
       expect(refused).toBeGreaterThan(0);
@@ -195,7 +195,7 @@ for folder in sys.argv[1:]:
     onnx.checker.check_model(onnx.load(folder + '/model.onnx'), full_check=True)
 print('checked', len(sys.argv) - 1)
 `;
-// In a process of its own: Debian's two packages share a library and complain if both are loaded.
+// It runs in its own process: Debian's two packages share a library and complain if both are loaded.
 const RUN = `
 import sys, json, numpy, onnxruntime
 for folder in sys.argv[1:]:

@@ -171,7 +171,7 @@ export function ownLogits({ model }: Inference, tokenIds: Int32Array, domain: nu
   return Array.from(tokenIds, (_, i) => model.logits(tokenIds.subarray(0, i + 1), domain));
 }
 
-/** What our router of a sparse layer decides outside training. */
+/** Decision of our router of a sparse layer outside training. */
 export interface OwnRouting {
   /** Weight of each expert for each token, [T, E]; 0 if it does not take the token. */
   readonly weights: readonly number[];
@@ -179,7 +179,7 @@ export interface OwnRouting {
   readonly refused: number;
 }
 
-/** Of each sparse layer, from the bottom. */
+/** Returns the routing of each sparse layer, from the bottom. */
 export function ownRouting({ model, config }: Inference, tokenIds: Int32Array, domain: number): OwnRouting[] {
   const { numExperts } = config.moe;
   const batch = { numSequences: 1, seqLen: tokenIds.length, tokenIds, targets: tokenIds };

@@ -24,7 +24,7 @@ const GREEDY = { topP: 1, repetitionPenalty: 1, stop: [], temperature: 0, topK: 
 const reason = whyNoBrowser();
 if (reason) console.warn(`SKIPPED: ${reason}`);
 
-/** As plain as a static server can be: no headers but these types. */
+/** Serves static files with content types as the only headers. */
 function serve(root: string): Promise<Server> {
   const server = createServer(({ url }, response) => {
     const name = path.join(root, url!.endsWith('/') ? `${url}index.html` : url!);

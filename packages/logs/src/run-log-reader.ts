@@ -37,7 +37,7 @@ export interface ResultLine {
   readonly timeMs: number;
   /** Context of a match. */
   readonly isContext: boolean;
-  /** As `ContextLine.group`; 0 without context. */
+  /** Group of the context (`ContextLine.group`); 0 without context. */
   readonly group: number;
 }
 

@@ -14,7 +14,7 @@ export const T0 = 1_700_000_000_000;
 
 export interface LineFields {
   readonly level?: string;
-  /** Since T0. */
+  /** Time since T0 in ms. */
   readonly atMs?: number;
   readonly generation?: number;
   readonly node?: number;
@@ -55,7 +55,7 @@ export class TestRuns {
   }
 }
 
-/** From and to in ms since T0. */
+/** Returns a range with both ends in ms since T0. */
 export function rangeOf(fromMs: number, toMs: number): TimeRange {
   return { start: instantOfMs(T0 + fromMs), end: instantOfMs(T0 + toMs) };
 }

@@ -9,7 +9,7 @@ const PIECE_MS = 20;
 /** `toTarget`: from those who connect to where the proxy leads; `fromTarget`: back. */
 export type Direction = 'toTarget' | 'fromTarget';
 
-/** What one direction of all connections suffers. */
+/** Faults of one direction of all connections. */
 class Lane {
   delayMs = 0;
   bytesPerS = Number.POSITIVE_INFINITY;
@@ -161,7 +161,7 @@ export class FaultProxy {
     for (const { from } of this.#pipes) if (!from.destroyed) from.resetAndDestroy();
   }
 
-  /** From now on everything passes at once again. */
+  /** Lets everything pass at once again. */
   heal(): void {
     this.#set(undefined, (lane) => lane.heal());
   }

@@ -24,7 +24,7 @@ export function chatTemplate({ data }: Pick<RunConfig, 'data'>): string | NamedT
   return [{ ...first, name: 'default' }, ...named];
 }
 
-/** In one line: Jinja drops the line end after a block. */
+/** Writes a template on one line, as Jinja drops the line end after a block. */
 function inJinja(template: Template): string {
   const turns = ROLES.map((role, i) => {
     const { prefix, suffix } = template[role];

@@ -7,7 +7,7 @@ import { refuseControl } from '../refuse-control.js';
 import type { HuggingFaceModel } from './model.js';
 import { type LazyTensor, tensorOf } from './weights.js';
 
-/** What pytorch/locmoe.py needs to know of a router. */
+/** Description of a router for pytorch/locmoe.py. */
 interface ExportedRouter {
   /** Its fields of config.json. */
   readonly fields: (moe: RunConfig['moe']) => Readonly<Record<string, unknown>>;
@@ -15,7 +15,7 @@ interface ExportedRouter {
   readonly state: readonly string[];
 }
 
-/** Of every learned gate. */
+/** Name of the token preference of every learned gate. */
 const PREFERENCE = 'preference';
 
 const ROUTERS: Readonly<Record<string, ExportedRouter>> = {
@@ -103,7 +103,7 @@ function tensorsOf(checkpoint: Checkpoint): LazyTensor[] {
     });
 }
 
-/** Neither the optimizer's nor what a router needs only in training. */
+/** Whether a tensor belongs to the exported model: optimizer state and training-only state of routers do not. */
 function isOfModel(name: string, { model, moe }: RunConfig): boolean {
   if (name.startsWith('adam.')) return false;
   const ofRouter = /\.router\.(.+)$/.exec(name)?.[1];

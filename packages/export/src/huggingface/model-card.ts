@@ -74,7 +74,7 @@ tokens = model.generate(**inputs, ${domain}max_new_tokens=40, do_sample=True, to
 print(tokenizer.decode(tokens[0]))`;
 }
 
-/** For a model that was fine-tuned with answers; it goes on from the code before it. */
+/** Writes the part for a model that was fine-tuned with answers; its code continues the one before it. */
 function withMessages({ data }: RunConfig, usesDomain: boolean): string {
   const name = data.domains.find((_, domain) => templateOf(data, domain) !== null);
   if (name === undefined) return '';

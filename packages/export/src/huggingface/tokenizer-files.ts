@@ -30,14 +30,14 @@ export async function writeTokenizer(
   await output.write('special_tokens_map.json', json(special));
 }
 
-/** That of another model may add tokens around every text, which there were not in training. */
+/** Drops the post-processor: another model's may add tokens around every text that training did not have. */
 function withoutTemplate(tokenizerJson: string): string {
   const tokenizer = JSON.parse(tokenizerJson);
   const addsTokens = JSON.stringify(tokenizer.post_processor ?? null).includes('"TemplateProcessing"');
   return addsTokens ? json({ ...tokenizer, post_processor: null }) : tokenizerJson;
 }
 
-/** As HuggingFace's programs write their files. */
+/** Formats JSON as HuggingFace's programs do. */
 export function json(value: unknown): string {
   return `${JSON.stringify(value, null, 2)}\n`;
 }

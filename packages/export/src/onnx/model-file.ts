@@ -16,7 +16,7 @@ const MIN_BYTES_OUTSIDE = 1024;
 /** A model file as protobuf, and the weights that are not in it. */
 export interface ModelFile {
   readonly model: Buffer;
-  /** To be written one after the other into the file `weightsFile`; none if all are inside. */
+  /** Contents of the file `weightsFile`, in order; empty if all weights are inside the model. */
   readonly weights: readonly Uint8Array[];
 }
 

@@ -259,7 +259,7 @@ class ModelGraph {
     graph.output(affinitiesBSE, { name: `${prefix}.affinities`, type: 'FLOAT', shape });
   }
 
-  /** For each expert that the model has, the tokens that it takes, and their weights, [R, 1]. */
+  /** Returns the tokens that each expert takes, and their weights, both [R, 1]. */
   #dispatched({ keptBSE, weightsBSE }: Routing): { readonly tokenR1: Value; readonly weightR1: Value }[] {
     const graph = this.#graph;
     const { moe } = this.config;

@@ -1,4 +1,4 @@
-/** What a program needs beside graph and tokenizer: config.json of an ONNX export. */
+/** config.json of an ONNX export: facts that a program needs beside graph and tokenizer. */
 export interface OnnxConfig {
   /** Position is the domain id, input `domain` of the graph. */
   readonly domains: readonly string[];

@@ -49,7 +49,7 @@ export async function writeOnnx(
   return numParameters;
 }
 
-/** What config.json of an ONNX export holds. */
+/** Returns the contents of config.json of an ONNX export. */
 export function onnxConfig({ manifest, tokenizerFile }: Checkpoint): OnnxConfig {
   const { model, moe, data } = manifest.config;
   return {

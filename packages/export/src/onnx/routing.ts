@@ -6,7 +6,7 @@ import { FLOAT, type Graph, INT64, type Value } from './graph.js';
 
 // Shapes: B sequences, S positions, d hidden size, E experts, K candidates of a token, D domains, V vocabulary.
 
-/** Which experts take which token, and what for. */
+/** Experts that take each token, and their weights. */
 export interface Routing {
   /** Whether the expert takes the token, bool [B, S, E]. */
   readonly keptBSE: Value;
@@ -16,7 +16,7 @@ export interface Routing {
   readonly affinitiesBSE: Value;
 }
 
-/** What the router of one layer sees. */
+/** Inputs of the router of one layer. */
 export interface RoutingInput {
   readonly graph: Graph;
   readonly config: RunConfig;
@@ -40,7 +40,7 @@ export function domainInput(graph: Graph, { data }: RunConfig): Value {
 /** Builds the routing of one layer outside training: nothing depends on the tokens behind, or on the batch. */
 export type RoutingBuilder = (input: RoutingInput) => Routing;
 
-/** By name of the router (src/routing), whose rule each repeats in ONNX operators. */
+/** Builders by router name; each repeats the rule of src/routing in ONNX operators. */
 export const ROUTINGS: Readonly<Record<string, RoutingBuilder>> = {
   hash: hashRouting,
   switch: switchRouting,
@@ -132,7 +132,7 @@ function mogeRouting(input: RoutingInput): Routing {
   const { graph, config } = input;
   const { numExperts, expertGroups, deviceGroups, choicesPerDeviceGroup } = config.moe;
   const probsBSE = softmaxOfDenseGate(input);
-  // Those of every domain, P in all; level 1 leaves the ones of the sequence's domain.
+  // There are P parts over all domains; level 1 leaves those of the sequence's domain.
   const numParts = expertGroups * deviceGroups;
   const partsBSPN = graph.node('Reshape', [probsBSE, graph.integers(0, 0, numParts, numExperts / numParts)]);
   const [bestBSPK, expertsBSPK] = graph.nodeWith(2, 'TopK', [

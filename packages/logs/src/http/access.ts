@@ -103,7 +103,7 @@ function tokensOf({ headers, url = '' }: Credentials): string[] {
   return [fromHeader, tokenIn(url)].filter((token) => token !== undefined && token !== null);
 }
 
-/** Not parsed as a URL: it may not be a valid one. */
+/** Finds the token without parsing, as the address may not be a valid URL. */
 function tokenIn(url: string): string | null {
   return new URLSearchParams(/\?(.*)/.exec(url)?.[1]).get('token');
 }

@@ -37,7 +37,7 @@ export interface HttpAddress {
 export interface Answer {
   readonly path: string;
   readonly status: number;
-  /** Until the answer began. */
+  /** Time until the answer began. */
   readonly ms: number;
 }
 
@@ -49,7 +49,7 @@ export interface HttpServerOptions {
   readonly option: string;
   /** Null for none; required beyond loopback. */
   readonly token: string | null;
-  /** What users know it as; `a token` if not given. */
+  /** Name of the token in messages; `a token` by default. */
   readonly tokenName?: string;
   readonly features: readonly HttpFeature[];
   /** Answer to a request that is not allowed; the reason as text if not given. */
@@ -59,7 +59,7 @@ export interface HttpServerOptions {
 }
 
 export interface HttpServer {
-  /** With the actual port. */
+  /** Address with the actual port. */
   readonly address: HttpAddress;
   /** Stops listening, gives the features two seconds to close, then ends all connections. */
   close(): Promise<void>;
@@ -166,7 +166,7 @@ function serveSockets(server: Server, features: readonly HttpFeature[], rule: Ac
   const sockets = new WebSocketServer({ noServer: true, maxPayload: MAX_SOCKET_MESSAGE_BYTES });
   const handlers = new Map(features.flatMap((feature) => [...(feature.sockets ?? [])]));
   server.on('upgrade', (request, socket, head) => {
-    // On upgrade Node removes its own error handler.
+    // Node removes its own error handler on upgrade.
     socket.on('error', () => socket.destroy());
     try {
       const refusal = rule.check(request);

@@ -59,7 +59,7 @@ function reduce(
   }
 }
 
-/** By the value at the first point, which is the only one of an instant query; NaN last. */
+/** Sorts by the value at the first point, which is the only one of an instant query; NaN comes last. */
 function sort(series: readonly Series[], order: Order): Series[] {
   return byValue(series, 0, order);
 }
@@ -70,7 +70,7 @@ function byValue(series: readonly Series[], point: number, order: Order): Series
   return [...series].sort((a, b) => isNaNAt(a) - isNaNAt(b) || order(value(a), value(b)));
 }
 
-/** At each point keeps the values of the first k members in order; the result is in that of the first point. */
+/** Keeps the values of the first k members at each point; the result has the order of the first point. */
 function pickK(members: readonly Series[], k: number, grid: TimeGrid, order: Order): Series[] {
   const picked = new Map<Series, Series>();
   for (let point = 0; point < grid.numPoints; point++) {

@@ -78,7 +78,7 @@ export interface Unwrap {
   readonly filters: readonly LabelCondition[];
 }
 
-/** Of lines. */
+/** Range aggregations of lines. */
 export const LINE_RANGE_OPS = [
   'count_over_time',
   'rate',
@@ -86,7 +86,7 @@ export const LINE_RANGE_OPS = [
   'bytes_rate',
   'absent_over_time',
 ] as const;
-/** Of unwrapped values, by series or by a grouping of one's own. */
+/** Range aggregations of unwrapped values, by series or by a given grouping. */
 export const GROUPED_RANGE_OPS = [
   'avg_over_time',
   'min_over_time',
@@ -139,7 +139,7 @@ export const COMPARISONS = ['==', '!=', '>', '>=', '<', '<='] as const;
 export const SET_OPS = ['and', 'or', 'unless'] as const;
 export type BinaryOp = (typeof ARITHMETIC)[number] | (typeof COMPARISONS)[number] | (typeof SET_OPS)[number];
 
-/** Which series of two vectors belong together: those equal on these labels, or ignoring them. */
+/** Rule that pairs series of two vectors: equal on these labels, or equal on all others. */
 export interface Matching {
   readonly on: boolean;
   readonly labels: readonly string[];
@@ -172,7 +172,7 @@ export type MetricQuery =
       readonly kind: 'label-replace';
       readonly inner: MetricQuery;
       readonly target: string;
-      /** With `$1` for groups. */
+      /** Replacement, with `$1` for groups. */
       readonly replacement: string;
       readonly source: string;
       readonly pattern: string;

@@ -59,7 +59,7 @@ function calculate(op: BinaryOp, a: number, b: number): number {
     case '*':
       return a * b;
     case '/':
-      // As in Loki; Prometheus has infinities.
+      // Loki gives NaN where Prometheus gives infinities.
       return b === 0 ? Number.NaN : a / b;
     case '%':
       return a % b;

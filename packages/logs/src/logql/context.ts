@@ -83,7 +83,7 @@ export class ContextGrep {
   }
 
   #sourceOf({ file, labels }: LogEntry): Source {
-    // In the coordinator's lines, node and rank tell what a line is about, not who wrote it.
+    // Node and rank of the coordinator's lines tell what a line is about, not who wrote it.
     const writer =
       labels.get('source') === 'coordinator' ? '' : `${labels.get('node') ?? ''}/${labels.get('rank') ?? ''}`;
     const key = `${file.path}/${writer}`;

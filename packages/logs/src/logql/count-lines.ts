@@ -12,7 +12,7 @@ import { ByLabels, emptySeries, keeps, projection, type Series, type TimeGrid } 
 /** Difference arrays: adds a line to a run of points in constant time. */
 class Counter {
   readonly #lines: Float64Array;
-  /** What is counted; the same array if that is lines. */
+  /** Amounts that are counted; the same array if these are lines. */
   readonly #amounts: Float64Array;
 
   constructor(

@@ -38,7 +38,7 @@ function normalized(level: string): string {
 }
 
 interface LevelledLabels {
-  /** For a stream whose own labels say the level. */
+  /** Labels of a stream whose own labels name the level. */
   readonly always: Labels | null;
   readonly byLevel: Map<string, Labels>;
 }

@@ -18,7 +18,7 @@ export function compileLineFormat(template: Template, regexes: RegexGroup): (lin
   };
 }
 
-/** As in Loki, a template that is one label alone does not know of errors; any other does. */
+/** Whether a template is one label alone; like in Loki, such a template does not see errors. */
 function isErrorAlone(template: Template): boolean {
   const [node] = template;
   if (template.length !== 1 || node.kind !== 'action') return false;
@@ -63,7 +63,7 @@ function run(runner: TemplateRunner, line: PipelineLine, labels: ReadonlyMap<str
     return runner.run({ labels, text: line.text, at: line.at });
   } catch (error) {
     if (!(error instanceof TemplateError)) throw error;
-    // In place of an earlier error.
+    // This replaces an earlier error.
     line.set(ERROR_LABEL, 'TemplateFormatErr');
     line.set(ERROR_DETAILS_LABEL, error.message);
     return null;

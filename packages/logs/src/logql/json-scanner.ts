@@ -36,7 +36,7 @@ export class JsonScanner {
     this.#expect('}');
   }
 
-  /** As `object`, for the values of an array. @throws JsonError */
+  /** Scans the values of an array. @throws JsonError */
   array(visit: (index: number) => unknown): void {
     this.#expect('[');
     if (this.#accept(']')) return;

@@ -61,7 +61,7 @@ export function compileCondition(
   const { name, op, value, kind } = condition;
   const parse = labelParser(kind);
   return (line) => {
-    // Not a label in Loki.
+    // Loki does not count it as a label.
     if (name === ERROR_LABEL) return false;
     const text = line.labels.get(name);
     if (text === undefined) return false;
@@ -74,7 +74,7 @@ export function compileCondition(
   };
 }
 
-/** As in Loki, a line with an error passes. */
+/** Compiles a test of addresses; a line with an error passes, like in Loki. */
 function compileAddressTest({
   name,
   negated,

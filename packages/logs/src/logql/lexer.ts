@@ -13,7 +13,7 @@ export type TokenKind =
 
 export interface Token {
   readonly kind: TokenKind;
-  /** As written. */
+  /** Text as written in the query. */
   readonly text: string;
   /** Offset in the query. */
   readonly at: number;

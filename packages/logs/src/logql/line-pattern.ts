@@ -11,7 +11,7 @@ export class LinePatternTest implements LineTest {
   readonly #texts: readonly Buffer[];
   readonly #beginsWithText: boolean;
   readonly #endsWithText: boolean;
-  /** For the longest of the texts. */
+  /** Test for the longest of the texts. */
   readonly #sieve: TextTest | null;
   #bytes: Buffer = Buffer.alloc(0);
 

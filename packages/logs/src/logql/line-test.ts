@@ -55,7 +55,7 @@ class RegexTest implements LineTest {
     readonly ofBuffer: RegexGroup,
   ) {
     this.#line = new Regex(pattern, ofLine);
-    // With (?m), ^ and $ match at each line. \A and \z do not, nor ^ and $ after (?-m).
+    // (?m) lets ^ and $ match at each line, but not \A and \z, nor ^ and $ after (?-m).
     this.#buffer = /\\[Az]|\(\?\w*-/.test(pattern) ? null : new Regex(`(?m)${pattern}`, ofBuffer);
   }
 

@@ -48,7 +48,7 @@ export class LogEngine {
     yield* this.linesOf(views, query, range, direction, options);
   }
 
-  /** As `lines`, from snapshots that `open` returned. */
+  /** Reads lines like `lines`, from snapshots that `open` returned. */
   async *linesOf(
     views: readonly FileView[],
     query: LogQuery,

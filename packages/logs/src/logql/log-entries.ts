@@ -70,7 +70,7 @@ export function toEntry(
 }
 
 export interface SplitLabels {
-  /** Of the stream. */
+  /** Labels of the stream. */
   readonly stream: Labels;
   readonly structuredMetadata: Labels;
   /** Extracted or formatted by the pipeline. */
@@ -100,7 +100,7 @@ export async function take(batches: AsyncGenerator<LogEntry[]>, limit: number): 
   return taken;
 }
 
-/** By time, then file and offset. */
+/** Orders by time, then file and offset. */
 export function compareEntries(a: LogEntry, b: LogEntry): number {
   const byTime = compareInstants(a, b);
   if (byTime !== 0) return byTime;

@@ -8,7 +8,7 @@ import { Regex, RegexGroup } from './regex.js';
 import { emptySeries, type Series, type TimeGrid, type Value } from './series.js';
 
 export interface MetricSource {
-  /** As `LogEngine.open`. */
+  /** Opens snapshots (`LogEngine.open`). */
   open(matchers: readonly Matcher[], sinceMs: number): Promise<FileView[]>;
   readonly reader: BlockReader;
 }

@@ -52,7 +52,7 @@ export function extractPattern(line: PipelineLine, parts: readonly PatternPart[]
       continue;
     }
     const found = rest.indexOf(part.text);
-    // Before the first capture.
+    // Text before the first capture must match at the start.
     if (name === undefined && found !== 0) return;
     if (typeof name === 'string') line.extract(name, found < 0 ? rest : rest.slice(0, found));
     if (found < 0) return;

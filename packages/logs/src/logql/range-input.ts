@@ -7,7 +7,7 @@ import { ERROR_LABEL } from './pipeline-line.js';
 import type { PointRange } from './point-range.js';
 import { labelsText, type TimeGrid } from './series.js';
 
-/** What a range aggregation reads. */
+/** Input of a range aggregation. */
 export interface RangeInput {
   readonly views: readonly FileView[];
   readonly reader: BlockReader;

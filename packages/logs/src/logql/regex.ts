@@ -1,17 +1,17 @@
 import { RE2JS } from 're2js';
 import { LogsError, messageOf } from '../errors.js';
 
-/** Of a group. RE2 allows larger programs, which are slow to compile for every query. */
+/** Limit of a group. RE2 allows larger programs, which are slow to compile for every query. */
 const MAX_INSTRUCTIONS = 20_000;
-/** Of a pattern with its counted repetitions written out: RE2 compiles it before it tells the size. */
+/** Limit of a pattern with its counted repetitions expanded; RE2 compiles it before it tells the size. */
 const MAX_EXPANDED_CHARACTERS = 100_000;
 /** Product of nested repeat counts; RE2 refuses more. */
 const MAX_REPEAT = 1_000;
-/** Of a group on one line, which no turn of the event loop interrupts: 20 ns each at worst. */
+/** Steps of a group on one line, which nothing interrupts; a step takes 20 ns at worst. */
 const MAX_STEPS = 10_000_000;
 /** Steps of a match that finds its groups, in those of one that does not. */
 const GROUPS_COST = 5;
-/** Of the processor, for all matches on one line. */
+/** Processor time for all matches on one line. */
 const MAX_MATCHES_MS = 200;
 /** DFA states of a group. With more, hostile patterns are slower: building a state costs more than it saves. */
 const MAX_CACHE_BYTES = 2 << 20;
@@ -83,7 +83,7 @@ export class Regex {
     return this.#regex.testExact(text);
   }
 
-  /** What finding all matches in a text may take. */
+  /** Returns the most steps that finding all matches in a text may take. */
   stepsOn({ length }: string): number {
     return this.#regex.programSize() * length * GROUPS_COST;
   }

@@ -23,7 +23,7 @@ export interface Series {
 export type Value = number | readonly Series[];
 
 export const MAX_SERIES = 2_000;
-/** Of all series together: bounds the JSON answer. */
+/** Most values of all series together, which bounds the JSON answer. */
 const MAX_VALUES = 1_000_000;
 
 export function emptySeries(labels: Labels, { numPoints }: TimeGrid): Series {

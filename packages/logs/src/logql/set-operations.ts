@@ -12,7 +12,7 @@ export function combineSets(
   grid: TimeGrid,
 ): Series[] {
   const keyOf = matchingKey(matching);
-  /** For each set of matching labels, the points at which some series has a value. */
+  /** Points at which some series has a value, for each set of matching labels. */
   const presence = (side: readonly Series[]) => {
     const points = new Map<string, Uint8Array>();
     for (const series of side) {

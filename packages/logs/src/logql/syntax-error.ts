@@ -9,7 +9,7 @@ export function syntaxError(query: string, at: number, message: string): LogsErr
   );
 }
 
-/** For valid LogQL that is not implemented here. */
+/** Error for valid LogQL that is not implemented here. */
 export function notSupported(query: string, at: number, name: string): LogsError {
   return syntaxError(query, at, `\`${name}\` is not supported`);
 }

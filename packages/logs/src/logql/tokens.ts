@@ -113,7 +113,7 @@ export class Tokens {
     return result;
   }
 
-  /** For a token that cannot stand where it does. */
+  /** Error for a token that cannot stand where it does. */
   unexpected(expecting?: string): LogsError {
     const { kind, text } = this.next;
     const found = kind === 'end' ? 'end of the query' : text;

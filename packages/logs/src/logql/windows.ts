@@ -8,7 +8,7 @@ import { variance } from './variance.js';
 /** Samples of one series, in any order. */
 export interface Samples {
   readonly labels: Labels;
-  /** From the start of the grid. */
+  /** Times since the start of the grid. */
   readonly timesMs: number[];
   readonly values: number[];
 }

@@ -13,11 +13,11 @@ const MAX_WAIT_MS = 30_000;
 /** A request that has its turn. */
 export interface LokiRequest {
   readonly parameters: Parameters;
-  /** Of `:name` in the path; empty elsewhere. */
+  /** Value of `:name` in the path; empty elsewhere. */
   readonly name: string;
   /** `X-Loki-Response-Encoding-Flags` asks for labels by category. */
   readonly isCategorized: boolean;
-  /** For its queries: they end when the client has gone, and count what they read. */
+  /** Options for its queries, which end when the client has gone and count what they read. */
   readonly options: Required<Pick<QueryOptions, 'signal' | 'totals'>>;
   /** How long it waited. */
   readonly queueMs: number;
@@ -39,7 +39,7 @@ const TOO_LATE: Refusal = {
 /** Limits concurrent requests, lets others wait, and turns errors into Loki's answers: a status and plain text. */
 export class RequestGate {
   #numRunning = 0;
-  /** In order of arrival; called when the turn has come. */
+  /** Callbacks in order of arrival, each called at its turn. */
   readonly #waiting = new Set<() => void>();
 
   /** Requests that wait for their turn. */

@@ -42,7 +42,7 @@ async function labelValues(request: IndexRequest): Promise<object> {
 
 async function series({ engine, parameters }: IndexRequest): Promise<object> {
   const matches = parameters.all('match');
-  // As in Loki `{}` alone stands for all, though no other route takes it.
+  // Loki lets `{}` alone stand for all here, though no other route takes it.
   const isAll = matches.every((text) => /^\s*\{\s*\}\s*$/.test(text));
   const found = new Map<string, Labels>();
   for (const matchers of isAll ? [[]] : matches.map(selectorOf))
@@ -94,7 +94,7 @@ function volumeQuery({ parameters }: IndexRequest): VolumeQuery {
   return { matchers: [...matchers, ...present], op: 'bytes_over_time', labels: names };
 }
 
-/** For each label name the bytes of all streams that have it. */
+/** Returns the bytes of all streams that have each label name. */
 async function volumeByLabel({ engine, parameters, options }: IndexRequest): Promise<Series[]> {
   const { range } = parameters;
   const matchers = selectorOf(parameters.query);

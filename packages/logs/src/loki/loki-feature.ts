@@ -11,7 +11,7 @@ import { addPushRoute } from './push.js';
 import { addQueryRoutes } from './query-routes.js';
 import { Tails } from './tail.js';
 
-/** What clients of the API do now, and have missed. */
+/** Activity of clients of the API, and lines they have missed. */
 export interface LokiActivity {
   readonly tails: number;
   /** Lines that slow tails did not get. */

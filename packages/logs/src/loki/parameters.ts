@@ -83,7 +83,7 @@ export class Parameters {
     return { start: instantOfNs(start < 0n ? 0n : start), end: instantOfNs(end) };
   }
 
-  /** Of a range query, whole; by default a 250th of the range, but a second at least. */
+  /** Step of a range query in whole ms; by default a 250th of the range, but at least a second. */
   get stepMs(): number {
     const { start, end } = this.range;
     const spanMs = end.timeMs - start.timeMs;
@@ -109,7 +109,7 @@ export class Parameters {
     return { startMs: first * stepMs, stepMs, numPoints: last - first + 1 };
   }
 
-  /** As in Loki: nanoseconds, seconds (up to 10 digits, or with a decimal point), or RFC 3339. */
+  /** Reads a time in the forms of Loki: nanoseconds, seconds (up to 10 digits, or with a decimal point), or RFC 3339. */
   #ns(name: string): bigint | undefined {
     const text = this.get(name);
     if (text === undefined) return undefined;

@@ -52,7 +52,7 @@ interface PatternJson {
 
 /** Counts lines by pattern and level. */
 class PatternFinder {
-  /** By level, then by what is around the message. */
+  /** Miners by level, then by the text around the message. */
   readonly #miners = new Map<string, TemplateMiner>();
   readonly #found = new Map<Template, Found>();
 
@@ -71,7 +71,7 @@ class PatternFinder {
     found.samples.set(atS, (found.samples.get(atS) ?? 0) + 1);
   }
 
-  /** Those of most lines first. */
+  /** Patterns with most lines first. */
   get patterns(): PatternJson[] {
     const byPattern = new Map<string, { level: string; pattern: string; samples: Map<number, number> }>();
     for (const { template, before, after, level, samples } of this.#found.values()) {
@@ -90,7 +90,7 @@ class PatternFinder {
   }
 }
 
-/** In order of time, with a zero at each end of a gap: a line drawn between the points is then true. */
+/** Sorts by time and puts a zero at each end of a gap, so that a line drawn between the points is true. */
 function withZeros(counts: ReadonlyMap<number, number>, stepS: number): [number, number][] {
   const samples: [number, number][] = [];
   let next = Number.POSITIVE_INFINITY;

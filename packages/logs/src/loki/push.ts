@@ -80,7 +80,7 @@ async function readStreams(c: Context): Promise<PushedStream[]> {
   return result.data.streams.map(({ stream, values }) => ({ stream: withoutEmpty(stream), values }));
 }
 
-/** As in Loki an empty label is none. */
+/** Drops empty labels, which Loki treats as absent. */
 function withoutEmpty(labels: Readonly<Record<string, string>>): Record<string, string> {
   return Object.fromEntries(Object.entries(labels).filter(([, value]) => value !== ''));
 }

@@ -10,7 +10,7 @@ import { formatPushedLine, PUSHED_SOURCE, type PushedLine } from '../store/pushe
 import { labelsKey, MAX_PUSHED_STREAMS } from '../store/streams.js';
 import { invalid } from './parameters.js';
 
-/** Of all pushed lines of a run. */
+/** Limit for all pushed lines of a run. */
 const MAX_FILE_BYTES = 64 << 20;
 const MAX_SECONDS = 30;
 const ALL_LINES: LineSieve = { needle: null, begin: () => undefined, mayPass: () => true };

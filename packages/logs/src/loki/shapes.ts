@@ -45,7 +45,7 @@ export function toStreams(entries: readonly LogEntry[], isCategorized: boolean):
   return [...byKey.values()];
 }
 
-/** As in Loki an empty category is left out. */
+/** Returns the non-empty categories, like Loki. */
 function othersOf({ structuredMetadata, parsed }: SplitLabels): Others {
   return {
     ...(structuredMetadata.size === 0 ? {} : { structuredMetadata: Object.fromEntries(structuredMetadata) }),

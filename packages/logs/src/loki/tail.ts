@@ -102,7 +102,7 @@ function readRequest({ url = '/', headers }: IncomingMessage): TailRequest {
     query: parseLogQuery(parameters.query),
     start: range.start,
     limit,
-    // In a browser a WebSocket has no headers: the flags may stand in the address.
+    // A WebSocket of a browser has no headers, so the flags may stand in the address.
     isCategorized: isCategorized([headers[ENCODING_FLAGS] ?? parameters.get(ENCODING_FLAGS)].flat().join()),
   };
 }

@@ -1,18 +1,18 @@
 /** Stands for a word that varies; as in LogQL's pattern filters. */
 export const VARIABLE = '<_>';
-/** What lies between brackets, quotes, commas, `=` and white space. */
+/** A word lies between brackets, quotes, commas, `=` and white space. */
 const WORD = /[^\s"'`(),;=[\]{}|]+/g;
 /** Words with a digit are values. Those with `<` would read as a name in a pattern filter. */
 const VALUE = /[\d<]/;
-/** With more templates than this the texts of one shape differ in words that vary. */
+/** If one shape has more templates than this, its texts differ in words that vary. */
 const MAX_VARIANTS = 15;
-/** Of the words that are not variable already; least for two texts to have one template. */
+/** Least share of equal words, among those not yet variable, for two texts to have one template. */
 const MIN_SIMILARITY = 0.5;
 const MAX_TEMPLATES = 1_000;
 const MAX_KNOWN_TEXTS = 5_000;
 const MAX_CHARACTERS = 1_000;
 
-/** What texts have in common: their words in order, `<_>` where they differ. */
+/** Words that texts have in common, in order, with `<_>` where they differ. */
 export class Template {
   /** The template that this one became a part of. */
   into: Template | null = null;
@@ -59,7 +59,7 @@ interface Group {
  */
 export class TemplateMiner {
   readonly #groups = new Map<string, Group>();
-  /** By text with its values masked. */
+  /** Templates by text with its values masked. */
   readonly #known = new Map<string, Template>();
   #numTemplates = 0;
 

@@ -1,7 +1,7 @@
 /** Lines of one stream in a block. */
 export interface StreamCount {
   lines: number;
-  /** Without newlines. */
+  /** Bytes without newlines. */
   bytes: number;
 }
 
@@ -22,7 +22,7 @@ export class Block {
   lastMs: number | null;
   /** Some lines are not records; they take the time of the record before them. */
   hasForeign = false;
-  /** By stream id. */
+  /** Counts by stream id. */
   readonly counts = new Map<number, StreamCount>();
 
   /**

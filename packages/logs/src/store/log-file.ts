@@ -22,7 +22,7 @@ export interface ScannedLine {
   /** Sub-millisecond part, in ns; 0 except for pushed lines. */
   nanos: number;
   stream: LogStream;
-  /** In the file. */
+  /** Offset in the file. */
   offset: number;
 }
 

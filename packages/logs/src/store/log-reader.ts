@@ -63,7 +63,7 @@ export interface QueryOptions extends PacerOptions {
 /** Reads blocks for one query. Files stay open until `close`. */
 export class BlockReader {
   readonly #open = new Map<LogFile, number>();
-  /** As long as what was read: a follower reads a few lines, with a reader of its own at every poll. */
+  /** The buffer grows with what is read: a follower makes a reader at every poll for a few lines. */
   #buffer = Buffer.alloc(0);
 
   constructor(

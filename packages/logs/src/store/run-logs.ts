@@ -8,7 +8,7 @@ export class RunLogs {
 
   constructor(readonly folder: LogFolder) {}
 
-  /** Those of the last `refresh`. */
+  /** Files as of the last `refresh`. */
   get files(): readonly LogFile[] {
     return [...this.#files.values()];
   }

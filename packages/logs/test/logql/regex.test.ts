@@ -4,7 +4,7 @@ import { randomNumbers } from '../support.js';
 
 const newRegex = (pattern: string) => new Regex(pattern, new RegexGroup());
 
-/** Of the processor: how busy the machine is does not matter. */
+/** Returns processor time, on which the load of the machine has little effect. */
 function cpuMsOf(work: () => void): number {
   const before = process.cpuUsage();
   work();
@@ -52,7 +52,7 @@ describe('Regex', () => {
   );
 
   it.each(patterns)('agrees with the engine of JavaScript on %s', (pattern) => {
-    // In JavaScript `[^]` is any character; RE2 takes the bracket as a member.
+    // JavaScript takes `[^]` for any character; RE2 takes the bracket as a member.
     const native = pattern.replace('[^]a]', '[^\\]a]');
     const regex = newRegex(pattern);
     for (const text of texts) {

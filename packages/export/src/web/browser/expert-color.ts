@@ -3,7 +3,7 @@ import type { ModelConfig } from './messages.js';
 const NUM_HUES = 8;
 /** Share of the hue in the palest expert of a group. */
 const PALEST = 0.42;
-/** From this share on the hue is dark enough, or in the dark theme bright enough, for text of the other kind. */
+/** Share above which text on the hue needs the opposite colour. */
 const FULL = 0.7;
 
 /** Groups of experts, each with the domains that use it; without level 1 there is one of all. */

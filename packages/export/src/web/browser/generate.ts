@@ -26,7 +26,7 @@ export async function* generate(
   { prompt, domain, maxTokens, temperature }: GenerateRequest,
 ): AsyncGenerator<Routed> {
   const { seqLen, endOfText } = model.config;
-  // In training every text follows an end-of-text token.
+  // A text follows an end-of-text token, as every text does in training.
   const ids = [endOfText, ...encode(inForm(model.config, domain, prompt))];
   const numGiven = ids.length;
   const utf8 = new TextDecoder('utf-8', { ignoreBOM: true });
@@ -48,7 +48,7 @@ export async function* generate(
         id,
         kind,
         text: kind === 'start' ? '' : utf8.decode(bytesOf(id), { stream: true }),
-        // Of a prompt that is longer than a sequence the beginning is not seen.
+        // The model does not see the beginning of a prompt that is longer than a sequence.
         layers: place < first ? [] : pass.routing(place - first),
       };
     });

@@ -16,7 +16,7 @@ const all = byId('all', HTMLButtonElement);
 const stop = byId('stop', HTMLButtonElement);
 const worker = new Worker(new URL('worker.js', import.meta.url), { type: 'module' });
 
-/** By number of the text. */
+/** Cards by number of the text. */
 const cards: TextCard[] = [];
 let numDone = 0;
 let load: ExpertLoad | null = null;

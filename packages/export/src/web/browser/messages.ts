@@ -1,4 +1,4 @@
-// What the page and the worker that computes tell each other.
+// Messages between the page and the worker that computes.
 import type { OnnxConfig } from '../../onnx/onnx-config.js';
 
 /** Text before and after a turn. */
@@ -11,17 +11,17 @@ interface Turn {
 export interface ModelConfig extends OnnxConfig {
   readonly name: string;
   readonly numParameters: number;
-  /** With locmoe-plus: for each sparse layer the affinity below which an expert refuses a token. */
+  /** Affinity below which an expert refuses a token, by sparse layer; only with locmoe-plus. */
   readonly thresholds: readonly (readonly number[])[] | null;
-  /** Of each layer that attends, in the names of its keys and values. */
+  /** Prefixes of the names of keys and values, for each layer that attends. */
   readonly attentionPrefixes: readonly string[];
   readonly numHeads: number;
   readonly headSize: number;
-  /** By domain id, the form in which a domain that was fine-tuned takes a question; null for one of text. */
+  /** Form of a question by domain id; null for a domain of text. */
   readonly templates: readonly ({ readonly user: Turn; readonly assistant: Turn } | null)[];
 }
 
-/** What the router of a sparse layer decided for a token; an element for each expert. */
+/** Decision of the router of a sparse layer for a token; one element per expert. */
 export interface LayerRouting {
   /** 0 where the expert does not take the token. */
   readonly weights: readonly number[];
@@ -33,7 +33,7 @@ export interface RoutedToken {
   /** The characters that its bytes complete; empty in the middle of one, and for the start of the text. */
   readonly text: string;
   readonly kind: 'start' | 'prompt' | 'generated';
-  /** By sparse layer, from the bottom. */
+  /** Routing by sparse layer, from the bottom. */
   readonly layers: readonly LayerRouting[];
 }
 

@@ -12,13 +12,13 @@ export interface Pass {
   readonly logits: Float32Array;
   /** Routing of a new token, by sparse layer. */
   routing(index: number): LayerRouting[];
-  /** Also of the new tokens. */
+  /** Keys and values, those of the new tokens included. */
   readonly cache: Cache;
 }
 
 /** The exported graph in ONNX Runtime's WebAssembly. */
 export class RoutedModel {
-  /** Of no token. */
+  /** Cache without tokens. */
   readonly emptyCache: Cache;
   readonly #names: readonly string[];
 

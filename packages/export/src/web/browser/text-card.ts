@@ -63,7 +63,7 @@ export class TextCard {
       this.tokens.push(token);
       this.#list.append(element);
       if (token.kind !== 'generated') continue;
-      // As it is, for programs that read the page.
+      // Programs that read the page find the unformatted text here.
       this.#list.dataset.text = (this.#list.dataset.text ?? '') + token.text;
       if (asks) this.#answer.append(token.text);
     }

@@ -2,7 +2,7 @@ import { h, percent } from './dom.js';
 import type { LayerRouting, ModelConfig, RoutedToken } from './messages.js';
 import { shown } from './text-card.js';
 
-/** What each layer's router thought of the token that is looked at: a bar for each expert. */
+/** Shows the scores of a token in each layer's router: a bar for each expert. */
 export function tokenDetail(
   token: RoutedToken,
   domain: number,

@@ -3,14 +3,14 @@ import type { Regex } from '../regex.js';
 import type { Arguments } from './arguments.js';
 import type { Value } from './values.js';
 
-/** What a template is applied to. */
+/** Data that a template is applied to. */
 export interface TemplateData {
   readonly labels: ReadonlyMap<string, string>;
   readonly text: string;
   readonly at: Instant;
 }
 
-/** What functions need of the line and the template. */
+/** Context of functions: the line and the template. */
 export interface CallContext {
   readonly data: TemplateData;
   regex(pattern: string): Regex;

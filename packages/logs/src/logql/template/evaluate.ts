@@ -7,7 +7,7 @@ import { isTrue, TemplateError, textOf, typeName, type Value } from './values.js
 
 /** Bounds formats that repeat the line, which grows exponentially with each stage. */
 const MAX_CHARACTERS = 1 << 20;
-/** Of one line: nodes and calls, characters that functions take and make, and regular expressions. */
+/** Steps for one line: nodes and calls, characters that functions take and make, and regular expressions. */
 const MAX_STEPS = 1 << 22;
 /** A node, a call or a turn of a loop, beside a character. */
 const NODE_STEPS = 8;

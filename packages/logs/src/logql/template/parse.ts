@@ -162,7 +162,7 @@ function literal(token: string): Value | undefined {
   if (/^["`]/.test(token)) return unquote(token) ?? undefined;
   if (/^[+-]?\d+$/.test(token)) {
     const value = BigInt(token.replace('+', ''));
-    // As in Go, whose int has 64 bits.
+    // Go's int has 64 bits.
     return value === BigInt.asIntN(64, value) ? value : undefined;
   }
   return /^[+-]?[\d.]/.test(token) ? (parseNumber(token) ?? undefined) : undefined;

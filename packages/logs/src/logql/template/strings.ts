@@ -131,7 +131,7 @@ function replaced(args: Arguments): string {
   return parts.join(to);
 }
 
-/** As Go's Sprint: a space between two values neither of which is a text. */
+/** Joins values like Go's Sprint, with a space between two neither of which is a text. */
 function printed(values: readonly Value[]): string {
   const isText = (value: Value) => typeof value === 'string';
   return values

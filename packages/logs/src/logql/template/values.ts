@@ -33,7 +33,7 @@ export function isTrue(value: Value): boolean {
   return Boolean(value);
 }
 
-/** As Go prints a value by `%v`. */
+/** Formats a value like Go's `%v`. */
 export function textOf(value: Value): string {
   if (value === null) return '<no value>';
   if (typeof value === 'number') return floatText(value);
