@@ -6,7 +6,7 @@ import type { ClockOffset, TimelineLane, TracedSteps } from 'locmoe/run/timeline
 
 export interface RunListItem {
   readonly runId: string;
-  /** As in run.json; `dead` if the coordinator is gone without having ended the run. */
+  /** State in run.json; `dead` if the coordinator is gone without having ended the run. */
   readonly state: string;
   readonly isLive: boolean;
   /** When its first generation began. */
@@ -32,7 +32,7 @@ export interface RunList {
 
 export interface RunDetail extends RunListItem, RestartCosts {
   readonly directory: string;
-  /** Of the coordinator's program and machine; null for a run of an earlier version. */
+  /** Version of the coordinator's program; null for a run of an earlier version. */
   readonly version: string | null;
   readonly host: string | null;
   /** Whether the server of the page is the run's coordinator, and so ends with the run. */
@@ -69,7 +69,7 @@ export interface GenerationPoint {
   readonly time: number;
   readonly generation: number;
   readonly resumedFrom: number | null;
-  /** Of its last record. */
+  /** Time of its last record. */
   readonly lastTime: number;
 }
 
@@ -174,7 +174,7 @@ export interface RanksReply {
 }
 
 export interface SpeedsReply {
-  /** As of the last heartbeat; none of a run that did not record them. */
+  /** Speeds at the last heartbeat; empty for a run that did not record them. */
   readonly speeds: readonly RankSpeedPoint[];
 }
 
@@ -188,7 +188,7 @@ export interface RankSpeedPoint {
 }
 
 export interface CheckpointRow {
-  /** Of its folder. */
+  /** Name of its folder. */
   readonly name: string;
   readonly directory: string;
   readonly step: number;
@@ -205,7 +205,7 @@ export interface CheckpointsReply {
   readonly checkpoints: readonly CheckpointRow[];
 }
 
-/** What reading a checkpoint whole found. */
+/** Result of reading a whole checkpoint. */
 export interface CheckpointCheck {
   /** Null if all hashes are right. */
   readonly problem: string | null;
@@ -305,7 +305,7 @@ export interface StepLayer {
   readonly mostLoaded: { readonly expert: number; readonly ofFairShare: number } | null;
 }
 
-/** What every rank did in one step. */
+/** Activity of every rank in one step. */
 export interface TimelineReply {
   readonly step: number;
   readonly generation: number;

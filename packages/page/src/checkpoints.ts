@@ -6,17 +6,17 @@ import { MANIFEST_FILE } from 'locmoe/checkpoint/manifest';
 import { asTrainerError } from 'locmoe/errors';
 import type { CheckpointCheck, CheckpointRow, CheckpointsReply } from './api-types.js';
 
-/** What was found of a checkpoint, as its files were. */
+/** Findings about a checkpoint, valid while its files stay unchanged. */
 interface Known {
   readonly files: string;
   readonly row: CheckpointRow;
-  /** Of all its hashes, once that was asked. */
+  /** Check of all its hashes, once it was asked for. */
   check?: Promise<CheckpointCheck>;
 }
 
 /** The checkpoints of runs. What was found of one is kept until one of its files changes. */
 export class Checkpoints {
-  /** By folder. */
+  /** Findings by folder. */
   readonly #known = new Map<string, Known>();
 
   /** Newest first. Of each, the manifest is read and the sizes of its files are compared with it. */
@@ -24,7 +24,7 @@ export class Checkpoints {
     const folders = foldersIn(root);
     for (const folder of this.#known.keys())
       if (path.dirname(folder) === root && !folders.includes(folder)) this.#known.delete(folder);
-    // As they are tried when the run is resumed; those without a readable manifest come first.
+    // The order is that of a resume; checkpoints without a readable manifest come first.
     const generation = (row: CheckpointRow) => row.generation ?? Number.MAX_SAFE_INTEGER;
     return {
       checkpoints: folders

@@ -91,7 +91,7 @@ export class ExpertLoad {
     };
   }
 
-  /** What `restore` takes: JSON, and bytes. */
+  /** Returns the state for `restore`: JSON and bytes. */
   save(): { readonly frame: object; readonly bytes: Buffer } {
     return {
       frame: { ...this.#frame },
@@ -135,13 +135,13 @@ function sumOf(counts: Float64Array): number {
   return counts.reduce((sum, count) => sum + count, 0);
 }
 
-/** With two decimals; 0 if there was no choice. */
+/** Returns the greatest load relative to a fair one, with two decimals; 0 if there was no choice. */
 function mostOverFair(counts: Float64Array): number {
   const total = sumOf(counts);
   return total === 0 ? 0 : Math.round((100 * Math.max(...counts) * counts.length) / total) / 100;
 }
 
-/** With three decimals; 0 if there was no choice. */
+/** Returns the share of choices that were dropped, with three decimals; 0 if there was no choice. */
 function droppedShare(routed: Float64Array, kept: Float64Array): number {
   const total = sumOf(routed);
   return total === 0 ? 0 : Math.round(1_000 * (1 - sumOf(kept) / total)) / 1_000;

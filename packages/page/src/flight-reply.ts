@@ -19,7 +19,7 @@ const NOTHING: FlightReply = {
   operations: [],
 };
 
-/** What each rank did last, by the files that node agents wrote when the run failed. */
+/** Returns the last operations of each rank from the files that node agents wrote when the run failed. */
 export function flightOf({ directory, flight }: RunFolder): FlightReply {
   if (!existsSync(flight) || readdirSync(flight).length === 0) return NOTHING;
   try {

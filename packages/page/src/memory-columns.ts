@@ -1,7 +1,7 @@
 import type { MetricsRecordOf } from 'locmoe/run/metrics-record';
 import type { NumberTable } from './number-table.js';
 
-/** With more ranks their lines cannot be told apart: three lines tell of all. */
+/** Lines of more ranks cannot be told apart, so three lines summarize them all. */
 const MAX_RANK_LINES = 16;
 /** Resident bytes of all ranks, and which rank has most. */
 const OF_ALL = ['least', 'median', 'most', 'mostRank'];
@@ -32,7 +32,7 @@ export function memoryColumns(table: NumberTable): readonly string[] {
   return ranks.toSorted((a, b) => numberOf(a) - numberOf(b));
 }
 
-/** Of the drawn columns, those whose extremes survive downsampling. */
+/** Returns the drawn columns whose extremes survive downsampling. */
 export function leadingOf(columns: readonly string[]): readonly string[] {
   return columns.filter((name) => name !== 'mostRank').slice(0, 8);
 }

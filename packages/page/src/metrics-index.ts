@@ -11,7 +11,7 @@ const COLUMNS = 'columns';
 const STATE = /^state-(\d+)$/;
 /** A run that goes back to a checkpoint goes on with an earlier state of its index. */
 const NUM_STATES = 4;
-/** So many bytes of the metrics before the end of a block tell whether they are still those that it was made of. */
+/** Bytes before the end of a block by which the metrics it was made from are recognized. */
 const MARK_BYTES = 1 << 10;
 
 /** Rows of a table in the file of columns. */
@@ -30,7 +30,7 @@ interface Block {
   readonly to: number;
   /** Hash of the metrics before that. */
   readonly mark: string;
-  /** In the order of `RunMetrics.tables`. */
+  /** Parts in the order of `RunMetrics.tables`. */
   readonly parts: readonly Part[];
 }
 
@@ -114,7 +114,7 @@ export class MetricsIndex {
     run.layerSteps.release();
     this.#isRefused = false;
     const states = await this.#states();
-    // Those of later bytes are of metrics that have been rewritten.
+    // States of later bytes belong to metrics that have been rewritten.
     const held = states.filter((name) => byteOf(name) <= to).slice(0, NUM_STATES);
     for (const old of states.filter((name) => !held.includes(name))) await rm(path.join(this.directory, old));
   }
@@ -222,7 +222,7 @@ async function markAt(metrics: FileHandle, end: number): Promise<string> {
   return hashOf(await readAt(metrics, end - length, length));
 }
 
-/** Where the columns of the blocks end, in bytes. */
+/** Returns the end of the columns of the blocks, in bytes. */
 function endOf(blocks: readonly Block[]): number {
   const last = blocks.at(-1)?.parts.at(-1);
   return last === undefined ? 0 : last.at + last.bytes;

@@ -32,7 +32,7 @@ const MUCH_BYTES = 1 << 25;
 const SAVE_BYTES = 1 << 24;
 /** Once a run is over, so much less is worth a save. */
 const LEAST_BYTES = 1 << 22;
-/** After a failed save, such as on a full disk. */
+/** Time until a retry after a failed save, such as on a full disk. */
 const RETRY_MS = 60_000;
 
 export interface MetricsQuery {
@@ -206,7 +206,7 @@ export class MetricsTable implements RecordSink {
     const { isMine, isOver } = this.options.keepsIndex();
     const isDue =
       lacks >= Math.max(SAVE_BYTES, 4 * this.#index.stateBytes) || (isOver && offset === file.size);
-    // Without times, which only early versions did not record, the index would differ from the metrics.
+    // The index would differ from the metrics without times, which only early versions did not record.
     if (!isMine || !isDue || !this.#run.points.hasTimes) return;
     try {
       await this.#index.save(this.#run, file, offset);
@@ -257,7 +257,7 @@ export class MetricsTable implements RecordSink {
     };
   }
 
-  /** What a cursor counts, in its order. */
+  /** Lengths that a cursor counts, in its order. */
   get #lengths(): readonly number[] {
     const { steps, memory, points } = this.#run;
     return [
@@ -269,7 +269,7 @@ export class MetricsTable implements RecordSink {
     ];
   }
 
-  /** What lies before a cursor; nothing if the file has been replaced since, or if memory has other columns. */
+  /** Returns the position of a cursor; the start if the file has been replaced since, or if memory has other columns. */
   #position(cursor: string | undefined): { readonly rows: Position; readonly replaces: boolean } {
     const [epoch, ...known] = (cursor ?? '').split('.').map(Number);
     const lengths = this.#lengths;

@@ -34,7 +34,7 @@ export class NumberTable {
     return column?.subarray(0, length) ?? new this.Column(length).fill(Number.NaN);
   }
 
-  /** In the order in which they appeared. */
+  /** Names in order of appearance. */
   get names(): readonly string[] {
     return [...this.#columns.keys()];
   }

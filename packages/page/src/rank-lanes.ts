@@ -1,7 +1,7 @@
 import type { MetricsRecordOf, RankBeat } from 'locmoe/run/metrics-record';
 import type { GenerationPoint, RankActivity, RankLane, RankSpan, RanksReply } from './api-types.js';
 
-/** Of each rank, about what a lane has pixels; beyond it, pairs of spans are merged. */
+/** Spans of each rank, about as many as a lane has pixels; beyond it, pairs of spans are merged. */
 const MAX_SPANS = 600;
 /** A longer time between two heartbeats is left empty. */
 const MAX_GAP_MS = 10_000;
@@ -53,7 +53,7 @@ export class RankLanes {
     this.#lastTime = time;
   }
 
-  /** What `restore` takes, as JSON. */
+  /** Returns the state for `restore`, as JSON. */
   save(): object {
     return {
       lanes: [...this.#lanes.values()],

@@ -151,7 +151,7 @@ function commandsOf({ folder, record }: ListedRun, failure: StoredFailure | null
   };
 }
 
-/** By the wall clock, as a reader sees it; the coordinator's own count decides. */
+/** Counts restarts by the wall clock, as a reader sees it; the coordinator's own count decides. */
 function restartsLeft(
   config: Partial<RunConfig> | null,
   generations: readonly RunGeneration[],

@@ -16,7 +16,7 @@ export interface ListedRun {
   readonly record: RunRecord;
 }
 
-/** What the files of a run say of it, and the times of the files when it was read. */
+/** Contents of the files of a run, and the times of the files when they were read. */
 interface Known {
   readonly version: string;
   readonly item: RunListItem;
@@ -74,7 +74,7 @@ function earlier(startedAt: string, begunMs: number | undefined): string {
   return new Date(begunMs).toISOString();
 }
 
-/** As `isLive`, but a run of another machine counts as live while its record says so. */
+/** Like `isLive`, but a run of another machine counts as live while its record says so. */
 export function mayBeLive(record: RunRecord): boolean {
   if (record.state === 'finished' || record.state === 'failed') return false;
   return !isOfThisMachine(record) || processIdentity(record.pid) === record.process;

@@ -44,7 +44,7 @@ export interface SavedMetrics {
 export class RunMetrics {
   /** Each column takes 8 bytes a row. */
   readonly steps = new NumberTable(Float64Array);
-  /** By layer; with an index, its earlier rows are on disk. */
+  /** Rows by layer; with an index, earlier rows are on disk. */
   readonly layerSteps = new NumberTable(Float32Array);
   readonly memory = new NumberTable(Float64Array);
   readonly experts = new ExpertLoad();

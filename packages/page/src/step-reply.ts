@@ -6,7 +6,7 @@ import type { ColumnSource } from './number-table.js';
 
 /** Steps that a step is compared with: those before it. */
 const NUM_NEIGHBOURS = 50;
-/** With fewer, nothing stands out. */
+/** With fewer neighbours, nothing stands out. */
 const LEAST_NEIGHBOURS = 8;
 /** A number stands out beyond so many typical deviations from the median, each at least a share of it. */
 const DEVIATIONS = 6;

@@ -47,7 +47,7 @@ function fallenRanks(directory: string, { generation, lanes, clocks }: Timeline,
   try {
     ({ ranks } = reportFlight(readFlight({ place: directory, runsDir: '', generation })));
   } catch (error) {
-    // There is no record, or it is damaged, which the details of the run say.
+    // The details of the run say that there is no record, or that it is damaged.
     if (error instanceof TrainerError) return [];
     throw error;
   }

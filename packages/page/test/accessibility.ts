@@ -5,7 +5,7 @@ import type { Page } from 'playwright-core';
 
 const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 
-/** What axe calls serious or critical in a page as it is now, a line for each rule with the first place. */
+/** Returns a line for each rule that axe finds seriously or critically violated, with the first place. */
 export async function seriousViolations(page: Page): Promise<string[]> {
   await page.evaluate(AXE);
   // The rest would be gathered too, for every element of the page.
@@ -15,7 +15,7 @@ export async function seriousViolations(page: Page): Promise<string[]> {
     .map(({ id, help, nodes }) => `${id}: ${help}: ${nodes.length} x, first ${nodes[0].html.slice(0, 160)}`);
 }
 
-/** What each view shows once it has its data. */
+/** Selector of what each view shows once it has its data. */
 const SHOWN = {
   overview: '.heat:not([hidden]) canvas',
   logs: '.line-body .row',
@@ -39,7 +39,7 @@ export async function showView(
   await page.goto(`${origin}/#run=${runId}&view=${view}`);
   await page.reload();
   await page.waitForSelector(SHOWN[view]);
-  // What a click opens is looked at too.
+  // The details that a click opens are checked too.
   if (view === 'logs') await page.locator('.line-body .row .message').first().click();
   if (view === 'overview') await page.locator('.chart-menu summary').first().click();
 }

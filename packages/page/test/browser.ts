@@ -13,7 +13,7 @@ const ARGS = [
   ...['--disable-component-update', '--disable-sync'],
 ];
 
-/** What Chromium says where the addresses of the machine change, as containers beside the tests change them. */
+/** Error of Chromium when addresses of the machine change, as containers beside the tests change them. */
 const NETWORK_CHANGED = 'net::ERR_NETWORK_CHANGED';
 
 /** Null if there is a browser. */

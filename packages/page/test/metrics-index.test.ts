@@ -84,7 +84,7 @@ describe('an index beside the metrics', () => {
   let made = '';
   let first: Answers;
   beforeAll(async () => {
-    // Not removed with a test: all of them copy it.
+    // It outlives a test, as all of them copy it.
     made = temporaryRuns((remove) => process.once('exit', remove));
     writeSyntheticRun(made, RUN, { steps: STEPS });
     first = await answersOf(made);

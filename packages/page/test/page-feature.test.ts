@@ -78,7 +78,7 @@ describe('runs', () => {
     });
     writeFileSync(path.join(folder, 'failure.json'), JSON.stringify({ code: 'WORKER_DIED', rank: 3 }));
     expect((await json<RunDetail>('/api/runs/failed')).failure).toEqual({ code: 'WORKER_DIED', rank: 3 });
-    // As in a copy: file times are newer than the records.
+    // A copy has file times that are newer than the records.
     addMetrics(folder, stepRecord(1, { time: STARTED_AT + 5_000 }));
     expect((await json<RunDetail>('/api/runs/failed')).endedAt).toBe(STARTED_AT + 15_000);
   });

@@ -151,7 +151,7 @@ describe('the generations of a run over time', () => {
     const detail = { startedAt: new Date(1_000).toISOString(), endedAt: null };
     const run = { detail, generationSpans: spans };
     expect(timesOf(run, 230_000)).toEqual({ totalMs: 229_000, runningMs: 59_000 + 50_000 + 30_000 });
-    // For a run that is over it is the duration in the list of runs.
+    // The list of runs shows the duration of a run that is over.
     const over = { ...run, detail: { ...detail, endedAt: 231_000 } };
     expect(timesOf(over, 999_000).totalMs).toBe(230_000);
     expect(generationSpans(known(false)).at(-1)?.endedAt).toBe(260_000);

@@ -148,7 +148,7 @@ function stepRecord(
       optimizer: 0.1 * stepMs,
       waiting,
     },
-    // As a decoder has them: every second layer is sparse.
+    // Every second layer is sparse, as in many decoders.
     layers: isSkipped ? [] : Array.from({ length: numLayers }, (_, index) => layer(2 * index + 1)),
     bytesSameNode: 680_704,
     bytesOtherNode: 1_226_240,

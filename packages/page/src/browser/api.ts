@@ -16,7 +16,7 @@ import { Contact } from './contact.js';
 
 const TIMEOUT_MS = 30_000;
 
-/** With the server of the page, by all requests. */
+/** Contact with the server of the page, over all requests. */
 export const contact = new Contact();
 
 /** The server refused a request, with its message. */

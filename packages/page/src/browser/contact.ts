@@ -1,4 +1,4 @@
-/** From the first request that was refused to the server counting as gone. */
+/** The server counts as gone so long after the first refused request. */
 const GONE_AFTER_MS = 4_000;
 /** The same for requests that are not answered: a busy machine takes its time. */
 const SILENT_AFTER_MS = 12_000;
@@ -11,7 +11,7 @@ export class Contact {
   /** ms since 1970, as are the others. */
   #answeredAt: number;
   #numOpen = 0;
-  /** Since then requests are open, and none was answered. */
+  /** Start of the time in which requests are open and none was answered; null if there is none. */
   #waitsSince: number | null = null;
   #refusedSince: number | null = null;
 

@@ -97,7 +97,7 @@ function liveNumbers(run: RunData, detail: RunDetail): (HTMLElement | null)[] {
   ];
 }
 
-/** Until its last step, or until it has trained for `train.maxHours`. */
+/** Returns the time until its last step, or until it has trained for `train.maxHours`. */
 function leftMs(run: RunData, { step, steps, config }: RunDetail, secondsPerStep: number): number | null {
   const { maxHours } = (config?.train ?? {}) as { readonly maxHours?: number | null };
   const forSteps = steps === null ? Infinity : 1e3 * (steps - step) * secondsPerStep;
@@ -107,7 +107,7 @@ function leftMs(run: RunData, { step, steps, config }: RunDetail, secondsPerStep
   return left === Infinity ? null : left;
 }
 
-/** From the first start to the end and, of a run with pauses, without them. */
+/** Shows the time from the first start to the end and, for a run with pauses, the one without them. */
 function tookNumbers(run: RunData): HTMLElement[] {
   const { totalMs, runningMs } = timesOf(run, Date.now());
   return [

@@ -59,7 +59,7 @@ export async function querySeries(range: RangeQuery, signal?: AbortSignal): Prom
   return data.resultType === 'matrix' ? data.result : [];
 }
 
-/** Where labels and fields are looked for. */
+/** Scope in which labels and fields are looked for. */
 export interface LabelsRequest {
   /** A stream selector; empty for all streams. */
   readonly selector: string;
@@ -121,7 +121,7 @@ export interface LokiPattern {
   readonly samples: readonly (readonly [number, number])[];
 }
 
-/** Those of most lines first. @throws RequestError */
+/** Fetches patterns, those with most lines first. @throws RequestError */
 export async function fetchPatterns(
   of: LabelsRequest,
   stepMs: number,

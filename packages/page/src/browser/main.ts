@@ -98,7 +98,7 @@ async function refresh(): Promise<void> {
     () => header.setConnection(null),
     (error) => {
       const message = error instanceof Error ? error.message : String(error);
-      // That a server is gone is told with the run's state; of a run that is over nothing is missed.
+      // The run's state tells that a server is gone; a run that is over misses nothing.
       const isNews = contact.state === 'ok' && selectedRuns()[0]?.detail?.isLive !== false;
       header.setConnection(isNews ? message : null);
     },

@@ -52,7 +52,7 @@ export interface PageState {
   readonly card: 'flight' | null;
   /** Step of the timeline; null for the last that is kept. */
   readonly step: number | null;
-  /** Whose step it is; null for the newest generation that has it. */
+  /** Generation of the step; null for the newest one that has it. */
   readonly generation: number | null;
 }
 

@@ -3,7 +3,7 @@ import type { RunListItem } from '../api-types.js';
 export const SORTS = ['date', 'recipe', 'layout', 'state', 'step', 'took', 'loss'] as const;
 export type Sort = (typeof SORTS)[number];
 
-/** Which runs are listed, and in which order. */
+/** Filter and order of the list of runs. */
 export interface RunListView {
   /** Words; a run must have each somewhere. */
   readonly search: string;
@@ -35,7 +35,7 @@ export function listed(
     .map(({ run }) => run);
 }
 
-/** From its first start to its end, with pauses; null of a live run. */
+/** Returns the time from first start to end, with pauses; null for a live run. */
 export function tookMs({ startedAt, endedAt }: Pick<RunListItem, 'startedAt' | 'endedAt'>): number | null {
   return endedAt === null ? null : Math.max(0, endedAt - Date.parse(startedAt));
 }

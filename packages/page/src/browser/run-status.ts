@@ -1,7 +1,7 @@
 import type { RunDetail } from '../api-types.js';
 import type { ContactState } from './contact.js';
 
-/** What the page says of a run's state. */
+/** Words of the page for a run's state. */
 export interface RunStatus {
   /** Names the colour of its dot. */
   readonly kind: string;

@@ -4,7 +4,7 @@ export const STEPS_MS = [
   14400e3, 28800e3, 86400e3,
 ];
 
-/** At most `maxTicks` ticks from `start` to `end`, at round distances from `zero`; all in ms. */
+/** Returns at most `maxTicks` ticks from `start` to `end`, at round distances from `zero`; all in ms. */
 export function roundTicks(start: number, end: number, maxTicks: number, zero = 0): number[] {
   const step =
     STEPS_MS.find((each) => (end - start) / each <= maxTicks) ??
@@ -16,7 +16,7 @@ export function roundTicks(start: number, end: number, maxTicks: number, zero = 
   );
 }
 
-/** At most `maxTicks` round numbers from `low` to `high`. */
+/** Returns at most `maxTicks` round numbers from `low` to `high`. */
 export function roundNumbers(low: number, high: number, maxTicks: number): number[] {
   const least = (high - low) / Math.max(1, maxTicks);
   if (!(least > 0)) return [low];

@@ -10,7 +10,7 @@ export class CheckpointCard {
   readonly element = h('section', { class: 'card checkpoints', 'aria-label': 'Checkpoints' });
   #runId = '';
   #rows: readonly CheckpointRow[] = [];
-  /** By folder and time: what reading a checkpoint whole found. */
+  /** Results of reading whole checkpoints, by folder and time. */
   readonly #checks = new Map<string, string>();
 
   set(runId: string, rows: readonly CheckpointRow[]): void {

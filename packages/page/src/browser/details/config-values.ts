@@ -18,7 +18,7 @@ function textOf(value: unknown): string {
 /** A setting of several runs. */
 export interface ComparedSetting {
   readonly path: string;
-  /** By run; null where a run has no such setting. */
+  /** Values by run; null where a run has no such setting. */
   readonly values: readonly (string | null)[];
   readonly differs: boolean;
 }

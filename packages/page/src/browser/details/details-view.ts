@@ -26,7 +26,7 @@ export class DetailsView {
   readonly #config = new ConfigCard();
   #runs: readonly RunData[] = [];
   #start: TrainingStart | null = null;
-  /** What was fetched last: for which run in which state, and when. */
+  /** Run, state and time of the last fetch. */
   #fetched = '';
   #fetchedAt = Number.NEGATIVE_INFINITY;
   #revealed: PageState['card'] = null;

@@ -8,7 +8,7 @@ import type { TrainingStart } from './training-start.js';
 
 type Fact = readonly [name: string, value: string | null | undefined];
 
-/** What a run is: recipe, layout, model, where it runs. */
+/** Facts about a run: recipe, layout, model, machine. */
 export class RunFacts {
   readonly element = h('section', { class: 'card facts', 'aria-label': 'Run' });
 
@@ -38,7 +38,7 @@ export class RunFacts {
   }
 }
 
-/** Where its training is: rates and losses as of the last step and validation. */
+/** Progress of its training: rates and losses at the last step and validation. */
 export class TrainingFacts {
   readonly element = h('section', { class: 'card facts', 'aria-label': 'Training' });
 
@@ -87,7 +87,7 @@ class Settings {
   }
 }
 
-/** In all and, of a run with pauses, without them. */
+/** Formats the total duration and, for a run with pauses, the one without them. */
 function durationOf(run: RunData): string {
   const { totalMs, runningMs } = timesOf(run, Date.now());
   const net = totalMs - runningMs >= 1_000 ? `, ${formatDurationMs(runningMs)} without pauses` : '';

@@ -2,7 +2,7 @@ import { queryLines } from '../logs/log-lines.js';
 import { nsOfMs, runSelector } from '../loki.js';
 import type { RunData } from '../overview/run-data.js';
 
-/** What ranks say when they begin to train. */
+/** Facts that ranks log when they begin to train. */
 export interface TrainingStart {
   readonly kernels: string | null;
   readonly parameters: number | null;
@@ -11,7 +11,7 @@ export interface TrainingStart {
 /** A generation trains within this time, if at all. */
 const START_MS = 1_800_000;
 
-/** Of the last generation that trained; null if none has, or if the log does not say. @throws RequestError */
+/** Fetches the start of the last generation that trained; null if none has, or if the log does not say. @throws RequestError */
 export async function fetchTrainingStart(run: RunData): Promise<TrainingStart | null> {
   const trained = run.generationSpans.findLast(({ trainedAt }) => trainedAt !== null);
   const since = trained?.beganAt ?? run.startedAt;

@@ -102,7 +102,7 @@ export class CompletionSource {
   /** @param rangeOf the time range of the view, in ms since 1970 */
   constructor(readonly rangeOf: () => readonly [number, number]) {}
 
-  /** Those that fit what is typed, best first. @throws RequestError */
+  /** Returns the suggestions that fit what is typed, best first. @throws RequestError */
   async suggestionsFor(place: CompletionPlace, query: string): Promise<readonly Suggestion[]> {
     return best(await this.#all(place, query.slice(0, place.from)), typedPart(place));
   }
@@ -221,7 +221,7 @@ function typedPart({ wanted, typed }: CompletionPlace): string {
   return 'isPattern' in wanted && wanted.isPattern ? typed.slice(typed.lastIndexOf('|') + 1) : typed;
 }
 
-/** Those that begin with what is typed, then those that contain it; what is there already is no suggestion. */
+/** Puts names that begin with what is typed before those that contain it, and drops an exact match. */
 function best(all: readonly Suggestion[], typed: string): readonly Suggestion[] {
   const part = typed.toLowerCase();
   const found = all.filter(({ text }) => text.toLowerCase().includes(part));

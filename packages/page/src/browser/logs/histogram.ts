@@ -6,7 +6,7 @@ import { roundTicks } from '../ticks.js';
 import type { LogVolume } from './log-requests.js';
 
 const AXIS = 16;
-/** For what the tallest bar stands. */
+/** Height above the tallest bar, for the count that it stands for, in px. */
 const TOP = 17;
 const DRAG_SLACK_PX = 4;
 /** Stacked from the bottom in this order: the most severe on top. */
@@ -120,7 +120,7 @@ export class Histogram {
       for (const level of STACK) {
         const count = counts.get(level) ?? 0;
         if (count === 0) continue;
-        // At least 2 px: a rare level stays visible.
+        // A bar has at least 2 px, so that a rare level stays visible.
         const barHeight = Math.max(2, (count / most) * (floor - TOP));
         context.globalAlpha = this.#chosen.size === 0 || this.#chosen.has(level) ? 1 : 0.2;
         context.fillStyle = cssColor(levelVariable(level));

@@ -5,11 +5,11 @@ import { extrasOf, keyOf, type LogLine, stepOf } from './log-line.js';
 import { queryLines } from './log-lines.js';
 
 const LINES_AT_ONCE = 10;
-/** As Grafana's log context. */
+/** Span of Grafana's log context. */
 const SPAN_NS = 2n * 3600n * 1_000_000_000n;
 /** Labels that vary between lines of one process. */
 const VARYING = ['level', 'generation', 'detected_level'];
-/** In lines of the coordinator, what they are about. */
+/** Labels that vary in lines of the coordinator, where node and rank are the subject. */
 const VARYING_OF_COORDINATOR = [...VARYING, 'node', 'rank'];
 
 /** The lines around a line from the same process, with buttons to load more on either side. */

@@ -5,7 +5,7 @@ import { fieldOf, type LogLine, stepOf } from './log-line.js';
 
 export interface DetailActions {
   readonly columns: readonly string[];
-  /** For the statistics of values. */
+  /** Lines for the statistics of values. */
   readonly allLines: readonly LogLine[];
   filter(name: string, operator: '=' | '!=', value: string, isLabel: boolean): void;
   toggleColumn(name: string): void;
@@ -70,7 +70,7 @@ function fieldTable(
   if (shown.length === 0) return [];
   const rows = shown.map(([name, value]) => {
     const isColumn = actions.columns.includes(name);
-    // Not a label of streams, so that a selector cannot have it.
+    // A selector cannot have it, as it is no label of streams.
     const isSelectable = isLabel && name !== 'detected_level';
     const filter = (operator: '=' | '!=') => () => actions.filter(name, operator, value, isSelectable);
     return h(

@@ -24,7 +24,7 @@ export class LineList {
   readonly element = h('div', { class: 'lines', role: 'treegrid', 'aria-label': 'log lines' });
   readonly #head = h('div', { class: 'line-head', role: 'row' });
   readonly #body = h('div', { class: 'line-body', role: 'rowgroup' });
-  /** In display order. */
+  /** Rows in display order. */
   #rows: Row[] = [];
   #lines: LogLine[] = [];
   #keys = new Set<string>();
@@ -49,7 +49,7 @@ export class LineList {
     this.#body.addEventListener('keydown', (event) => this.#onKey(event));
   }
 
-  /** In time order. */
+  /** Lines in time order. */
   get lines(): readonly LogLine[] {
     return this.#lines;
   }
@@ -131,7 +131,7 @@ export class LineList {
 
   #prepend(lines: readonly LogLine[], isNew: boolean): void {
     const added: Row[] = [];
-    // From the first row upwards, so that dedup can merge into it.
+    // Rows are added from the first one upwards, so that dedup can merge into it.
     for (const line of lines.toReversed()) {
       if (this.#merges(added.at(-1) ?? this.#rows[0], line)) continue;
       added.push(this.#row(line, isNew));

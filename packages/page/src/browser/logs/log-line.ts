@@ -6,7 +6,7 @@ export interface LogLine {
   /** Time in ns since 1970. */
   readonly ns: string;
   readonly timeMs: number;
-  /** Those of its stream, and its structured metadata. */
+  /** Labels of its stream, and its structured metadata. */
   readonly labels: Readonly<Record<string, string>>;
   readonly level: Level;
   readonly message: string;

@@ -219,7 +219,7 @@ export class LogsView {
   async #showResult(signal: AbortSignal): Promise<void> {
     const request = this.#logRequest;
     const { line } = pageState();
-    // Until the answer comes, the rows are those of the last query.
+    // The rows are those of the last query until the answer comes.
     this.#list.element.setAttribute('aria-busy', 'true');
     const data = await fetchResult(request, signal);
     this.#list.element.setAttribute('aria-busy', 'false');
@@ -324,7 +324,7 @@ export class LogsView {
     this.#list.element.hidden = true;
     this.#patterns.clear();
     this.#metric.element.hidden = true;
-    // What was counted and drawn is of the query before.
+    // The histogram still shows the query before.
     this.#histogram.element.hidden = true;
     this.#more.hidden = true;
   }

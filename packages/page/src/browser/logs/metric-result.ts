@@ -75,7 +75,7 @@ function hasLonePoint(y: readonly (number | null)[]): boolean {
   );
 }
 
-/** By name, numbers in their order. */
+/** Sorts by name, numbers in numeric order. */
 function inOrder(series: readonly LokiSeries[]): { label: string; values: LokiSeries['values'] }[] {
   return series
     .slice(0, MAX_SERIES)

@@ -27,7 +27,7 @@ const MATCHER = /\s*([A-Za-z_]\w*)\s*(=~|!~|!=|=)\s*("(?:\\.|[^"\\])*"|`[^`]*`)\
 interface Matcher {
   readonly label: string;
   readonly operator: string;
-  /** With its quotes. */
+  /** Value with its quotes. */
   readonly value: string;
 }
 

@@ -4,7 +4,7 @@ import { store, stored } from '../storage.js';
 const KEY = 'locmoe-queries';
 const MAX_QUERIES = 50;
 const MAX_CHARACTERS = 2_000;
-/** In place of the matcher of the run that was looked at: an old query is then one of the run that is looked at now. */
+/** Placeholder for the matcher of the run, so that an old query applies to the run that is shown now. */
 const THIS_RUN = 'run=$run';
 
 /** The queries that were run in this browser, newest first. */

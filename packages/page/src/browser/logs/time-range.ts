@@ -89,7 +89,7 @@ export function closeOnEscape(menu: HTMLDetailsElement): void {
     event.stopPropagation();
   });
   document.addEventListener('click', (event) => {
-    // As it was at the click: what was clicked may have been drawn anew since.
+    // The path is that of the click, as the clicked element may have been replaced since.
     if (!event.composedPath().includes(menu)) menu.open = false;
   });
 }

@@ -72,7 +72,7 @@ export class Banner {
     );
   }
 
-  /** Where to look next. The coordinator that left without a word wrote no flight record. */
+  /** Links to what explains the failure. A coordinator that died without a word wrote no flight record. */
   #actions(failure: StoredFailure, detail: RunDetail): HTMLElement[] {
     const { step = null, generation = null } = failure;
     const lines = step === null ? 'Last log lines' : `Log lines of step ${step}, all ranks`;
@@ -163,7 +163,7 @@ function textOf(input: BannerInput): { readonly title: string; readonly cause: s
   }
 }
 
-/** What to do next. A server that is not the coordinator was started by that very command. */
+/** Commands to run next. A server that is not the coordinator was itself started by `inspect`. */
 function commandsOf({ detail, status, isServerGone }: BannerInput): (HTMLElement | null)[] {
   const { inspect, resume } = detail.commands;
   const goesOn = status.ending !== 'finished' && resume !== null;

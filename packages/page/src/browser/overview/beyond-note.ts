@@ -9,7 +9,7 @@ export interface Far {
 /** Says how many outliers a chart has; a click opens the step of the farthest, and of the next one at each further click. */
 export class BeyondNote {
   readonly element = button('', () => this.#openNext(), { class: 'bare beyond' });
-  /** Where the values above the scale are. */
+  /** Positions of the values above the scale. */
   xs: readonly number[] = [];
   /** The farthest first; one for each x value. */
   #far: readonly Far[] = [];

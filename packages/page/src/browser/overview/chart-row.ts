@@ -3,7 +3,7 @@ export interface ChartRow {
   readonly key: string;
   readonly label: string;
   readonly height: number;
-  /** After the label, dim. */
+  /** Dim text after the label. */
   readonly detail?: string;
   readonly note?: string;
   /** The cause of a failure. */

@@ -52,7 +52,7 @@ export function partSeries(input: ChartsInput): ChartSeries[] {
   return [...stack, { ...longest, label: 'longest', color: cssColor('--text-dim') }];
 }
 
-/** Where tokens went, stacked; of several runs, the share that left its node. */
+/** Destinations of tokens, stacked; for several runs, the share that left its node. */
 export function placeSeries(input: ChartsInput): ChartSeries[] {
   if (input.runs.length > 1) return perRun(input, 'places', 'otherNode', '');
   return stackOf(input, 'places', [

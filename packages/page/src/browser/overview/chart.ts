@@ -44,7 +44,7 @@ const UNMARKED: ChartMarks = { generations: NO_MARKS, skipped: [] };
 /** A chart in a card: title, legend with values, plot. */
 export class Chart {
   readonly element: HTMLElement;
-  /** Beside the title. */
+  /** Controls beside the title. */
   readonly tools = h('div', { class: 'chart-tools' });
   readonly #unit = h('small');
   readonly #plotArea = h('div', { class: 'plot', tabindex: '0', role: 'img' });
@@ -52,9 +52,9 @@ export class Chart {
   readonly #beyond: BeyondNote;
   readonly #empty = h('p', { class: 'empty' });
   #plot: uPlot | null = null;
-  /** As recorded. */
+  /** Series as recorded. */
   #recorded: readonly ChartSeries[] = [];
-  /** As drawn: smoothed, if that is wanted. */
+  /** Series as drawn: smoothed, if that is wanted. */
   #series: readonly ChartSeries[] = [];
   #data: uPlot.AlignedData = [[]];
   /** Styles of the series: a change needs another plot, not just other data. */
@@ -89,7 +89,7 @@ export class Chart {
     this.#plotArea.addEventListener('keydown', (event) => this.#onKey(event));
   }
 
-  /** What is drawn, in a few words beside the title. */
+  /** Sets the few words beside the title that say what is drawn. */
   setUnit(text: string): void {
     this.#unit.textContent = text;
   }

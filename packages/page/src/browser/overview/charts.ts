@@ -26,7 +26,7 @@ export interface DrawnChart {
   /** Lets no lone outlier set its scale, unless the user wants that. */
   readonly clips: boolean;
   readonly seriesOf: (input: ChartsInput) => ChartSeries[];
-  /** What is drawn of one run, and of several. */
+  /** Words for what is drawn, with one run and with several. */
   readonly units: readonly [one: string, several: string];
   /** Marks the steps whose update was skipped: their values are missing. */
   readonly marksSkipped: boolean;

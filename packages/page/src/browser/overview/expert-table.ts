@@ -59,7 +59,7 @@ export class ExpertTable {
     this.#showMore();
   }
 
-  /** Not every browser shows that there is something to scroll. */
+  /** Marks that there is more to scroll, which not every browser shows. */
   #showMore(): void {
     const { scrollTop, clientHeight, scrollHeight } = this.#scrolled;
     const isAtEnd = scrollTop + clientHeight >= scrollHeight - SCROLL_SLACK_PX;

@@ -72,7 +72,7 @@ function pixelsOf([from, to]: XRange, { left, right, pixelOf }: Frame): XRange {
   return [clip(from), clip(to)];
 }
 
-/** What lies behind the data: shades and hatches. */
+/** Draws shades and hatches behind the data. */
 export function drawPauses(
   ctx: CanvasRenderingContext2D,
   { generations, pauses }: GenerationMarks,
@@ -89,7 +89,7 @@ export function drawPauses(
   ctx.restore();
 }
 
-/** What lies over the data: where each generation begins, and its number. */
+/** Draws the beginning and the number of each generation over the data. */
 export function drawBeginnings(
   ctx: CanvasRenderingContext2D,
   { generations }: GenerationMarks,

@@ -13,7 +13,7 @@ export interface GenerationSpan {
   readonly fromStep: number;
 }
 
-/** What is known of a run. */
+/** Facts that are known of a run. */
 interface Known {
   readonly detail: Pick<RunDetail, 'isLive' | 'endedAt' | 'generations'> | null;
   readonly metrics: Pick<MetricsReply, 'generations'> | null;
@@ -60,7 +60,7 @@ export function timesOf(
 /** A range on the x axis of the charts. */
 export type XRange = readonly [from: number, to: number];
 
-/** Where the generations of a run lie on the x axis. */
+/** Positions of the generations of a run on the x axis. */
 export interface GenerationMarks {
   /** The last one has no end while the run is live. */
   readonly generations: readonly { readonly generation: number; readonly range: XRange }[];

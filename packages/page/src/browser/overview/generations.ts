@@ -48,7 +48,7 @@ export class Generations {
     const isLast = index === generations.length - 1;
     const span = spans.find((one) => one.generation === generation);
     const last = isLast ? step : lastStepOf(each);
-    // Where nothing recorded its end, at least what the next one went on from, or what a heartbeat saw.
+    // If nothing recorded its end, it came at least as far as the next one started from, or a heartbeat saw.
     const seen = Math.max(lastBeatOf(run, span) ?? 0, generations[index + 1]?.from.step ?? 0);
     const account =
       recovery === null
@@ -93,7 +93,7 @@ function stepsText(from: number, to: number, more = ''): string {
   return to <= from ? DASH : `${from + 1} to ${to}${more}`;
 }
 
-/** Without a record of it, the one before the step that failed. */
+/** Returns its last step; without a record, the one before the step that failed. */
 function lastStepOf({ lastStep, failure }: RunGeneration): number | null {
   return lastStep ?? (failure?.step == null ? null : failure.step - 1);
 }

@@ -94,7 +94,7 @@ function stepsOf(lanes: readonly RankLane[]): string {
   return least === most ? `step ${most}` : `steps ${least} to ${most}`;
 }
 
-/** Of a failed run, the rank whose last step is clearly older than the others'. */
+/** Returns the rank of a failed run whose last step is clearly older than the others'. */
 function stalledFirst(run: RunData | null, lanes: readonly RankLane[]): RankLane | null {
   if (run?.detail?.state !== 'failed' && run?.detail?.state !== 'dead') return null;
   const known = lanes.filter(({ lastProgress }) => lastProgress !== null);
@@ -107,7 +107,7 @@ export function spanAt({ spans }: RankLane, time: number): RankSpan | undefined 
   return spans.find(({ from, to }) => from <= time && time <= to);
 }
 
-/** What the ranks did at a time, the rarest first: it is the one that tells. */
+/** Returns what the ranks did at a time, the rarest activity first, as it is the most telling. */
 export function activitiesAt(
   lanes: readonly RankLane[],
   time: number,

@@ -54,7 +54,7 @@ export async function fetchLogActivity(run: RunData, known: LogActivity | null):
       .filter(([, count]) => Number(count) > 0)
       .map(([seconds]) => ({
         rank: Number(metric.rank),
-        // In the middle of its step.
+        // The point lies in the middle of its step.
         time: 1e3 * seconds - stepMs / 2,
         level: levelOf(metric.level),
       })),

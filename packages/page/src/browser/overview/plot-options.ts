@@ -17,7 +17,7 @@ const RIGHT_PADDING = 26;
 const MARK = 4;
 
 export interface PlotStyle {
-  /** What the values of the left axis are. */
+  /** Name of the values of the left axis. */
   readonly yName?: string;
   readonly rightName?: string;
   readonly format: (value: number) => string;

@@ -38,7 +38,7 @@ export interface RowChartOptions {
   readonly paint: (place: RowPlace) => void;
   /** A title and lines for a row at a place. */
   readonly describe: (row: ChartRow, x: number) => readonly string[];
-  /** What a click does, for the tip of a finger. */
+  /** Label of the action of a click, shown on touch. */
   readonly action: string;
   readonly onCursor: (x: number | null) => void;
   readonly onPick: (row: ChartRow, x: number) => void;
@@ -60,9 +60,9 @@ export class RowChart {
   #axis: RowAxis | null = null;
   #shownLabels = '';
   #cursor: number | null = null;
-  /** Where the keyboard, or a finger, is. */
+  /** Position of the keyboard or a finger. */
   #at: { readonly row: number; readonly x: number } | null = null;
-  /** Where a finger tapped last. */
+  /** Row that a finger tapped last. */
   #tapped: number | null = null;
 
   constructor(readonly options: RowChartOptions) {

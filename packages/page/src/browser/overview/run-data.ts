@@ -23,7 +23,7 @@ const MAX_ROWS = 4_000;
 const SLOW_MS = 5_000;
 
 export interface DataRequest extends Pick<PageState, 'layer' | 'range' | 'openLayers'> {
-  /** Also fetches expert load and rank lanes. */
+  /** Whether expert load and rank lanes are fetched too. */
   readonly isPrimary: boolean;
 }
 
@@ -37,7 +37,7 @@ export class RunData {
   #tokens = new StepClock([], [], 0);
   /** Rows of the zoomed range at a higher resolution. */
   #zoomed: Readonly<Record<MetricsGroup, Columns>> | null = null;
-  /** What the zoomed rows were fetched for; empty if they may have grown since. */
+  /** Key of the fetch of the zoomed rows; empty if they may have grown since. */
   #zoomedFor = '';
   #key = '';
   /** Layer of the rows, and layers of the experts, that cursors continue. */

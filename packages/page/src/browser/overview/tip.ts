@@ -2,7 +2,7 @@ import { fill, h } from '../dom.js';
 
 const GAP = 12;
 
-/** What lies under the cursor, in words beside it. */
+/** Tooltip that names what lies under the cursor. */
 export class Tip {
   readonly element = h('div', { class: 'tip' });
 

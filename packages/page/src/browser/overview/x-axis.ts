@@ -4,7 +4,7 @@ import { STEPS_MS } from '../ticks.js';
 
 /** The unit of a chart's x values. */
 export interface XAxis {
-  /** What the values are, below the axis and in files. */
+  /** Name of the values, below the axis and in files. */
   readonly name: string;
   /** Distances that ticks may have, ascending. */
   readonly steps: readonly number[];

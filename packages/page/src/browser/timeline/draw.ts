@@ -116,7 +116,7 @@ function drawLane(
   { window, chosen }: Scene,
   x: (ms: number) => number,
 ): void {
-  // Of many spans in one pixel the first is drawn.
+  // The first of many spans in one pixel is drawn.
   const drawnTo = new Map<number, number>();
   for (const placed of lane.spans) {
     const { span, top, height, isInFlight, hasLabel } = placed;
@@ -209,7 +209,7 @@ function outline(context: CanvasRenderingContext2D, bar: Bar): void {
   context.strokeRect(bar.left, bar.top, Math.max(2, bar.width), bar.height);
 }
 
-/** From the rank that was waited for, where it began the operation, to the end of the wait. */
+/** Draws arrows from the start of the operation on the awaited rank to the end of the wait. */
 function drawArrows(
   context: CanvasRenderingContext2D,
   lane: PlacedLane,
@@ -239,7 +239,7 @@ function drawArrows(
   }
 }
 
-/** Where a rank died or came to a stop: a line across its lane, and why. */
+/** Draws a line across the lane of a rank where it died or stopped, and the reason. */
 function drawFall(
   context: CanvasRenderingContext2D,
   { lane, top, height }: PlacedLane,
@@ -279,7 +279,7 @@ function arrow(context: CanvasRenderingContext2D, [x1, y1]: Point, [x2, y2]: Poi
   context.fill();
 }
 
-/** Where a span is, in pixels of the canvas. */
+/** Returns the box of a span in pixels of the canvas; null if it is not visible. */
 export function boxOf(scene: Scene, span: TimelineSpan): Bar | null {
   const lane = laneOf(scene.layout, span);
   const placed = lane?.spans.find((each) => each.span === span);

@@ -3,7 +3,7 @@ import type { TimelineLane, TimelineSpan } from 'locmoe/run/timeline-data';
 /** Heights in pixels. */
 const NODE_ROW = 18;
 const GAP = 6;
-/** By depth: the step, its phases, the parts of these, operations. */
+/** Heights in px by depth: the step, its phases, the parts of these, operations. */
 const ROWS = [4, 13, 15, 15] as const;
 const IN_FLIGHT_ROW = 5;
 const COMPACT_ROW = 15;

@@ -3,7 +3,7 @@ import { type Child, h } from '../dom.js';
 import { formatBytes } from '../format.js';
 import { formatSpanMs, nameOf } from './span-style.js';
 
-/** What the tooltip says of a span: its name, then a row for each number. */
+/** Returns the contents of the tooltip of a span: its name, then a row for each number. */
 export function spanDetails(span: TimelineSpan, rank: number, isInFlight: boolean): HTMLElement[] {
   const { operation, startMs, endMs, isOpen } = span;
   const rows: (readonly [string, string])[] = [

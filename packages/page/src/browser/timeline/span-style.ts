@@ -53,7 +53,7 @@ export function nameOf({ kind, name, layer, step }: TimelineSpan): string {
   return layer === undefined ? what : `${what}, layer ${layer}`;
 }
 
-/** What fits into a bar: the longest of these. */
+/** Returns labels for a bar, longest first; the first one that fits is drawn. */
 export function labelsOf({ kind, name, layer, step }: TimelineSpan): string[] {
   const of = layer === undefined ? '' : ` ${layer}`;
   if (kind === 'part') return name === 'step' ? [`step ${step}`] : [`${name}${of}`, name];

@@ -33,7 +33,7 @@ export class TimelineCanvas {
   #all: TimeWindow = { from: 0, to: 1 };
   #window: TimeWindow = { from: 0, to: 1 };
   #chosen: TimelineSpan | null = null;
-  /** Where a drag began, and what was shown then. */
+  /** Start of a drag, and the window that was shown then. */
   #drag: {
     readonly x: number;
     readonly y: number;
@@ -102,7 +102,7 @@ export class TimelineCanvas {
     if (paint !== null) draw(paint.context, this.#scene);
   }
 
-  /** What may be shown: all spans, and a little around them. */
+  /** Range that may be shown: all spans, and a little around them. */
   get #bounds(): TimeWindow {
     const margin = 0.02 * (this.#all.to - this.#all.from);
     return { from: this.#all.from - margin, to: this.#all.to + margin };

@@ -7,7 +7,7 @@ import { waitsOf } from './layout.js';
 import { formatSpanMs, SPAN_CLASSES } from './span-style.js';
 import { TimelineCanvas } from './timeline-canvas.js';
 
-/** With more ranks each has one row at first. */
+/** If there are more ranks, each has one row at first. */
 const MAX_EXPANDED = 12;
 
 /** The third view: what every rank did in one step, and whom it waited for. */
@@ -23,7 +23,7 @@ export class TimelineView {
   #reply: TimelineReply | null = null;
   #runId = '';
   #isLive = false;
-  /** Whose timeline is shown; empty for none. */
+  /** Run whose timeline is shown; empty if none. */
   #shownRun = '';
   /** Run, step and generation that were asked for last. */
   #wanted = '';
@@ -104,7 +104,7 @@ export class TimelineView {
     }
   }
 
-  /** To the step before or after. */
+  /** Moves to an earlier or later step. */
   move(by: number): void {
     const step = (this.#reply?.step ?? Number(this.#step.value)) + by;
     if (step > 0) this.#open(step, this.#reply?.generation ?? null);
