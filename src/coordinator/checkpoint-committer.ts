@@ -13,41 +13,41 @@ import type { CheckpointReport } from '../run/run-listener.js';
 
 export interface CommitterOptions {
   readonly run: Omit<SaveOptions, 'step' | 'metrics' | 'keepStep'>;
-  /** Tells all nodes. */
+  /** Broadcasts a command to all nodes. */
   readonly tell: (command: CoordinatorCommand) => void;
   readonly onCommit: (report: CheckpointReport) => void;
-  /** The disk has no room for a checkpoint, and the run can do without. */
+  /** Called if the disk has no room for a checkpoint and the run goes on without it. */
   readonly onSkip: (line: string) => void;
-  /** A checkpoint is committed, and something of those before is left. */
+  /** Called if older checkpoints could not be removed entirely after a commit. */
   readonly onLeftover: (line: string) => void;
-  /** The run cannot go on. */
+  /** Called if the run cannot go on. */
   readonly onFailure: (error: TrainerError) => void;
-  /** The newest step that another coordinator of this generation has committed; null or left out for none. */
+  /** Newest step that an earlier coordinator of this generation committed; null or undefined for none. */
   readonly committedBefore?: number | null;
-  /** Called before a commit; ends this process if another one leads the run. */
+  /** Ends this process if another one leads the run; called before a commit. */
   readonly assertLeads?: (() => void) | undefined;
 }
 
-/** A save between the first rank's intent and its end. */
+/** A save, from the first rank's intent until it is committed or discarded. */
 interface OpenSave {
-  /** By the first rank, once it is heard of: loss and time differ between ranks. */
+  /** Intent of rank 0 once it has arrived; until then of the first rank. Loss and time differ between ranks. */
   about: SaveIntent;
   readonly begunMs: number;
   readonly bytes: Map<number, number>;
   isBegun: boolean;
   readonly files: Map<number, readonly ShardFile[]>;
-  /** Why the disk could not take the files of a rank. */
+  /** Error of a rank that had no room on the disk. */
   noRoom: TrainerError | null;
 }
 
 /**
- * The coordinator's part in saving checkpoints, of which it alone makes, commits and removes the folders. When every
- * rank of the generation has announced a step, it makes the temporary folder and has them write; when every rank has
- * written, it commits. The ranks begin a save only after the end of the one before.
+ * Coordinates checkpoint saves in two phases, and alone creates, commits and removes their folders. When every rank of
+ * the generation has announced a step, it creates the temporary folder and has them write; when every rank has written,
+ * it commits. Ranks begin a save only after the end of the previous one.
  */
 export class CheckpointCommitter {
   #save: OpenSave | null = null;
-  /** The last step whose save has ended. */
+  /** Last step whose save has ended. */
   #ended: { readonly step: number; readonly committed: boolean } | null = null;
 
   constructor(readonly options: CommitterOptions) {
@@ -56,7 +56,7 @@ export class CheckpointCommitter {
   }
 
   /**
-   * @param mayRepeat it may have been heard before, by this coordinator or another
+   * @param mayRepeat true if this or an earlier coordinator may have received it already
    * @throws TrainerError `BAD_MESSAGE` if it does not belong to the open save
    */
   announce(intent: SaveIntent, mayRepeat = false): void {
@@ -81,7 +81,7 @@ export class CheckpointCommitter {
     if (save.bytes.size < this.#numRanks) return;
     save.isBegun = true;
     const total = [...save.bytes.values()].reduce((sum, each) => sum + each);
-    // A coordinator before this one had made the folder, and ranks may have written to it.
+    // The previous coordinator had created the folder, and ranks may have written to it.
     const isThere = mayRepeat && existsSync(temporaryFolder(this.#placeOf(save)));
     if (!isThere && !this.#attempt(save, () => beginCheckpoint(this.#placeOf(save), total))) return;
     this.options.tell({ writeShards: { step } });
@@ -89,7 +89,7 @@ export class CheckpointCommitter {
   }
 
   /**
-   * @param mayRepeat as of `announce`
+   * @param mayRepeat true if this or an earlier coordinator may have received it already
    * @throws TrainerError `BAD_MESSAGE` if no rank has to write, or not that step, or it has already
    */
   receive(report: ShardReport, mayRepeat = false): void {
@@ -120,7 +120,7 @@ export class CheckpointCommitter {
     });
   }
 
-  /** Gives up a save that has not ended, because its generation has. */
+  /** Discards the open save, because its generation is over. */
   abandon(): void {
     if (this.#save !== null) this.#discard(this.#save);
   }
@@ -151,7 +151,7 @@ export class CheckpointCommitter {
     this.options.tell({ saveEnded: { step, committed: true } });
   }
 
-  /** @returns whether `work` succeeded; else the save has ended */
+  /** @returns whether `work` succeeded; if not, the save has ended */
   #attempt(save: OpenSave, work: () => void): boolean {
     try {
       work();
@@ -189,7 +189,7 @@ export class CheckpointCommitter {
   }
 }
 
-/** Two ranks whose shared parameters differ: nothing of what they computed since can be relied on. */
+/** Error for two ranks whose shared parameters diverged: nothing they computed since is reliable. */
 function apart(first: SaveIntent, { rank, step }: SaveIntent): TrainerError {
   return new TrainerError(
     'COLLECTIVE_MISMATCH',

@@ -10,7 +10,7 @@ import type { Adoption } from './planning/adoption.js';
 import type { RootCause } from './root-cause.js';
 import type { SnapshotTable } from './snapshot-table.js';
 
-/** What is fixed for the whole of a generation. */
+/** Constants of a generation. */
 export interface RunIdentity {
   readonly runId: string;
   readonly generation: number;
@@ -19,17 +19,17 @@ export interface RunIdentity {
   readonly datasetDir: string;
   /** Folder of the checkpoint to start from; null for a new run. */
   readonly resumeFrom: string | null;
-  /** Updates done there; 0 for a new run. */
+  /** Updates done by that checkpoint; 0 for a new run. */
   readonly resumedStep: number;
-  /** Folder of a checkpoint that gives a new run its weights alone; null for none. */
+  /** Folder of a checkpoint that initialises the weights of a new run; null for none. */
   readonly initFrom: string | null;
-  /** How the model grows from that checkpoint, a dense one; null or left out where both are the same model. */
+  /** How the model grows from the dense checkpoint `initFrom`; null or undefined if both have the same model. */
   readonly inheritance?: Inheritance | null;
-  /** To start from instead of the checkpoint; null or left out for none. */
+  /** Snapshot to start from instead of the checkpoint; null or undefined for none. */
   readonly snapshot?: SnapshotRef | null;
 }
 
-/** Why a run failed, and what every rank was doing when that was decided. */
+/** Why a run failed, with the state of every rank at that moment. */
 export interface RunFailure extends RootCause {
   /** Wall clock, ms since 1970. */
   readonly timeMs: number;
@@ -43,36 +43,33 @@ export interface CoordinatorOptions {
   /** Notified in this order. */
   readonly listeners: readonly RunListener[];
   /**
-   * The configuration that checkpoints keep; that of the identity if left out, which has fewer nodes where others did
-   * not come back.
+   * Configuration that checkpoints record; it differs from that of the identity, which is the default, where fewer
+   * nodes rejoined.
    */
   readonly configured?: RunConfig;
   /** How long to wait for all nodes. */
   readonly joinTimeoutMs: number;
-  /** Goes on with what another process led; begins a generation if left out or null. */
+  /** Generation of another process to adopt; a new one begins if null or undefined. */
   readonly adopts?: Adoption | null;
-  /** Counts the processes that have led the run; 1 if left out. */
+  /** Number of processes that have led the run, this one included; 1 by default. */
   readonly term?: number;
   /** Ends this process if another one leads the run. */
   readonly assertLeads?: () => void;
   /**
-   * Nodes are started elsewhere: one that dies before the start frees its place for another. Nobody would
-   * replace those that this process started, so there the run ends.
+   * True if nodes are started elsewhere: one that dies before the start frees its place for another. Nodes that this
+   * process started are not replaced, so there the run ends.
    */
   readonly nodesAreReplaceable: boolean;
-  /** Its nodes may be told to inflict faults on themselves; false if left out. */
+  /** Allows faults to be injected into its nodes; false by default. */
   readonly allowsFaults?: boolean;
-  /** Learns of what the nodes hold in memory; nothing does if left out. */
+  /** Receives the snapshots that nodes report; optional. */
   readonly snapshots?: SnapshotTable;
-  /** Time that earlier generations have trained; 0 if left out. */
+  /** Training time of earlier generations; 0 by default. */
   readonly trainedSeconds?: number;
-  /**
-   * Whether the run goes on with another generation after a failure of this one, in the state in which it happened;
-   * never if left out.
-   */
+  /** Decides whether the run restarts after a failure in the given state; never by default. */
   readonly mayRestart?: (failure: RunFailure, state: RunState) => boolean;
-  /** Whether the run goes on with so few nodes when others did not come in time; never if left out. */
+  /** Decides whether the run goes on with this many nodes if the others did not join in time; never by default. */
   readonly maySuffice?: (numNodes: number) => boolean;
-  /** How long the failure judge waits for the reports of other ranks; its default if left out. */
+  /** How long the failure judge waits for the reports of other ranks; GRACE.evidenceMs by default. */
   readonly evidenceWindowMs?: number;
 }

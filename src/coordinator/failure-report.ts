@@ -8,16 +8,16 @@ import { leadsToFailure } from './planning/suspect-checkpoint.js';
 export interface FailureReportOptions {
   readonly failure: RunFailure;
   readonly generation: number;
-  /** Of the culprit's node. */
+  /** Host of the culprit's node. */
   readonly host: string | null;
-  /** The checkpoint to resume from and the command for it; null if there is none. */
+  /** Checkpoint to resume from and the command for it; null if there is none. */
   readonly goOn: { readonly checkpoint: string; readonly command: string } | null;
   readonly suspectCheckpoint: string | null;
   readonly logsCommand: string;
   readonly notRestarted: string | null;
 }
 
-/** Who is to blame, and its step, as far as they are known: the fields of log lines about a failure. */
+/** Rank, node and step to blame, as far as they are known: the fields of log lines about a failure. */
 export function blamed(failure: Pick<RunFailure, 'culprit' | 'error'>): {
   readonly node: number | undefined;
   readonly rank: number | undefined;
@@ -26,13 +26,13 @@ export function blamed(failure: Pick<RunFailure, 'culprit' | 'error'>): {
   const { culprit, error } = failure;
   return {
     node: culprit?.node ?? error.context.node,
-    // An agent that is to blame has no rank.
+    // A node agent to blame has no rank.
     rank: culprit === null ? error.context.rank : (culprit.rank ?? undefined),
     step: failedStep(failure) ?? undefined,
   };
 }
 
-/** The step that the culprit was in; null if it was in none. */
+/** Returns the step that the culprit was in; null if it was in none. */
 function failedStep({ culprit, error }: Pick<RunFailure, 'culprit' | 'error'>): number | null {
   return culprit?.step ?? error.context.step ?? null;
 }
@@ -79,7 +79,7 @@ function silenceOf(culprit: number | null, ranks: RunFailure['ranks']): number |
 }
 
 /**
- * Reports why a run failed and how to resume it.
+ * Explains why a run failed and how to resume it.
  *
  * @param failed the generation; `host` is that of the culprit's node
  */

@@ -18,14 +18,14 @@ export interface NextGeneration {
   readonly run: Pick<OpenRun, 'identity' | 'folder' | 'logger'>;
   readonly snapshots: SnapshotTable;
   readonly generation: number;
-  /** The generation before. */
+  /** The previous generation. */
   readonly failed: Coordinator;
 }
 
 /**
- * What the generation after a failure starts from, and with how many nodes.
+ * Decides what the generation after a failure starts from, and with how many nodes.
  *
- * @returns with an error if there is no checkpoint that it could start from
+ * @returns an error beside the identity if there is no checkpoint to start from
  */
 export async function nextIdentity({
   plan,
@@ -42,7 +42,7 @@ export async function nextIdentity({
     const savedStep = checkpoint?.manifest.step ?? 0;
     const snapshot = snapshotAfterFailure(snapshots, config, failed, savedStep);
     const place = { resumeFrom: checkpoint?.folder ?? null, resumedStep: snapshot?.step ?? savedStep };
-    // A state goes on from what the run was initialised with.
+    // Past step 0 the restored state replaces the initial weights.
     const initFrom = place.resumedStep === 0 ? identity.initFrom : null;
     return { identity: { ...next, ...place, snapshot, initFrom }, error: null };
   } catch (error) {
@@ -50,14 +50,14 @@ export async function nextIdentity({
   }
 }
 
-/** The snapshot to start from; null for the checkpoint, which also other layouts can load. */
+/** Chooses the snapshot to start from; null for the checkpoint, which other layouts can load too. */
 function snapshotAfterFailure(
   snapshots: SnapshotTable,
   { cluster }: RunConfig,
   failed: Coordinator,
   checkpointStep: number,
 ): SnapshotRef | null {
-  // State from which a step was not finite may be what is wrong.
+  // After a non-finite step the state in memory may itself be the cause.
   const isSame = failed.options.identity.config.cluster.nodes === cluster.nodes;
   if (isSame && failed.failure?.error.code !== 'NOT_FINITE')
     return snapshots.choose(failed.nodesThatGoOn, cluster.nodes, checkpointStep);
@@ -66,9 +66,9 @@ function snapshotAfterFailure(
 }
 
 /**
- * The checkpoint from which a run goes on after a failure: the newest valid one of those that it has written since it
- * began, or since the checkpoint that this process resumed it from; null to begin anew. One whose weights led to the
- * failure is passed over. Takes the checkpoints over for the generation.
+ * Finds the checkpoint to restart from: the newest valid one that the run has written since it began, or since the
+ * checkpoint that this process resumed it from; null to start over. A checkpoint whose weights led to the failure is
+ * skipped. Claims the checkpoints for the generation.
  *
  * @throws TrainerError `BAD_CHECKPOINT` if there are some, and none can be loaded
  */
@@ -90,7 +90,7 @@ export async function checkpointAfterFailure(
   return newestValid(candidates, warn, (each) => whySuspect(each, failures));
 }
 
-/** Checkpoints that the run has come from, newest first; not those of a time that it has gone back behind. */
+/** Lists checkpoints on the run's current history, newest first, without those of steps that it went back behind. */
 function lineageOf(
   { checkpoint, resumed }: Pick<RunPlan, 'checkpoint' | 'resumed'>,
   folder: RunFolder,
@@ -100,14 +100,14 @@ function lineageOf(
   const own = committedFolders(folder.checkpoints, Number.POSITIVE_INFINITY).filter(
     (each) => (generationOf(each) ?? first) >= first || stepOf(each) <= startStep,
   );
-  // A new run that was started from a checkpoint of another.
+  // A new run was forked from the checkpoint of another.
   return checkpoint === null || resumed !== null ? own : [...own, checkpoint.folder];
 }
 
 /**
- * The most nodes, of those that came, with which a run can go on; 0 if it cannot.
+ * Returns the largest number of nodes, of those that joined, with which a run can go on; 0 if there is none.
  *
- * @param numNodes those that came
+ * @param numNodes number of nodes that joined
  */
 export function nodesThatSuffice(config: RunConfig, numNodes: number): number {
   const { minNodes } = config.cluster;
@@ -117,7 +117,7 @@ export function nodesThatSuffice(config: RunConfig, numNodes: number): number {
   return 0;
 }
 
-/** The global batch stays the same, and the experts are spread over the nodes that there are. */
+/** Keeps the global batch, and spreads the experts over the given number of nodes. */
 export function withNodes(config: RunConfig, nodes: number): RunConfig {
   return { ...config, cluster: { ...config.cluster, nodes, minNodes: null } };
 }

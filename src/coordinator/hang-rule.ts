@@ -1,20 +1,20 @@
 import type { Timeouts } from '../config/timeouts.js';
 import type { RankView } from '../run/rank-view.js';
 
-/** A rank that will not go on by itself. */
+/** A rank that will not recover by itself. */
 export interface Hang {
   readonly rank: number;
   readonly node: number;
-  /** How that is known. */
+  /** Evidence for the hang. */
   readonly reason: string;
 }
 
-/** Phases that may be long and show no progress where there are no other ranks. */
+/** Phases that may take long without progress in the control block, as they wait for no other rank. */
 const QUIET_PHASES = ['starting', 'validate', 'checkpoint', 'done'];
 
 /**
- * Ranks that are stopped, or that make no progress while others wait for them in a collective. A rank that no other
- * waits for may compute for long; it is stuck only after the time that is given to load it.
+ * Finds ranks that are stopped, or that make no progress while others wait for them in a collective. A rank that no
+ * other waits for may compute for long; it hangs only after the time allowed for loading it.
  */
 export function findHangs(ranks: readonly RankView[], { stoppedMs, hangMs, startMs }: Timeouts): Hang[] {
   const living = ranks.filter(({ processState }) => !['X', 'Z'].includes(processState));
@@ -36,7 +36,7 @@ function waitsFor(waiting: RankView, { rank, sequence }: RankView): boolean {
   return waiting.waitingFor === rank || waiting.sequence > sequence;
 }
 
-/** E.g. `all-to-all dispatch layer 2 (operation 812): missing ranks {3}`. */
+/** Describes the missing ranks, e.g. `all-to-all dispatch layer 2 (operation 812): missing ranks {3}`. */
 function describeMissing({ operation, sequence, waitingFor }: RankView, ranks: readonly RankView[]): string {
   const missing = ranks.filter((each) => each.sequence < sequence).map(({ rank }) => rank);
   return missing.length === 0

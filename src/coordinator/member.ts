@@ -3,23 +3,23 @@ import { TrainerError } from '../errors.js';
 import { processInfo } from '../os/process-info.js';
 import type { CoordinatorCommand, JoinRequest } from '../rpc/messages.js';
 
-/** A node's open session, as the run sees it. */
+/** Open session of a node, as the run uses it. */
 export interface SessionLink {
   send(command: CoordinatorCommand): void;
-  /** Ends the session; no event comes any more. */
+  /** Ends the session; no event follows. */
   close(): void;
 }
 
 /**
- * The life of a member.
+ * Lifecycle of a member.
  *
- * `joined`: has a node id. `connected`: has a session. `ready`: its workers wait for `begin`. `finished`:
- * they ended well. `left`: it closed its session in order after an abort. `lost`: its session broke, its
- * process ended or it fell silent; one that was only frozen may still finish or leave.
+ * `joined`: has a node id. `connected`: has a session. `ready`: its workers wait for `begin`. `finished`: its workers
+ * ended well. `left`: it closed its session in order after an abort. `lost`: its session broke, its process ended or it
+ * fell silent; one that was only frozen may still finish or leave.
  */
 export type MemberStatus = 'joined' | 'connected' | 'ready' | 'finished' | 'left' | 'lost';
 
-/** What may follow each status. */
+/** Allowed transitions. */
 const NEXT: Readonly<Record<MemberStatus, readonly MemberStatus[]>> = {
   joined: ['connected', 'lost'],
   connected: ['ready', 'left', 'lost'],
@@ -29,12 +29,12 @@ const NEXT: Readonly<Record<MemberStatus, readonly MemberStatus[]>> = {
   lost: ['finished', 'left'],
 };
 
-/** A node of a run. */
+/** A node of a run, from joining to leaving. */
 export class Member {
   session: SessionLink | null = null;
-  /** By `performance.now()`. */
+  /** Time of the last message, by `performance.now()`. */
   heardOfMs = performance.now();
-  /** Its session is not its first: it may say again what was heard before. */
+  /** True once it has opened another session: it may repeat events that were already received. */
   hasReturned = false;
   #status: MemberStatus = 'joined';
 
@@ -47,23 +47,25 @@ export class Member {
     return this.#status;
   }
 
-  /** Nothing more is expected of it. */
+  /** True if nothing more is expected of it. */
   get isDone(): boolean {
     return this.#status === 'finished' || this.#status === 'left';
   }
 
-  /** It trains without a session, and is to open another. */
+  /** True if it trains without a session and is expected to open another. */
   get isAwaited(): boolean {
     return this.#status === 'ready' && this.session === null;
   }
 
-  /** True if a signal stopped its process; false on another machine, which cannot be seen. */
+  /** True if a signal stopped its process; false on another machine, where that cannot be seen. */
   get isStopped(): boolean {
     const { host, pid } = this.request;
     return host === hostname() && processInfo(pid).state === 'T';
   }
 
-  /** @throws TrainerError `BAD_MESSAGE` if that cannot follow: only what a node says can bring it about */
+  /**
+   * @throws TrainerError `BAD_MESSAGE` if the transition is not allowed: only a message of the node can cause one
+   */
   become(status: MemberStatus): void {
     if (!NEXT[this.#status].includes(status))
       throw new TrainerError(

@@ -6,16 +6,16 @@ import type { JournalMember } from '../run/journal-events.js';
 import { assertJoin } from './agent-messages.js';
 import { Member, type MemberStatus, type SessionLink } from './member.js';
 
-/** The nodes of a run, in the order of their ids. */
+/** Nodes of a run, in the order of their ids. */
 export class Membership {
-  /** By node id; undefined where a place is free. */
+  /** Members by node id; undefined where a place is free. */
   readonly #places: (Member | undefined)[];
 
   constructor(
     readonly runId: string,
     readonly numNodes: number,
     readonly timeouts: Timeouts,
-    /** Called before anything is said to all. */
+    /** Ends this process if another one leads the run; called before every broadcast. */
     readonly assertLeads: () => void = () => undefined,
   ) {
     this.#places = Array.from({ length: numNodes });
@@ -26,11 +26,11 @@ export class Membership {
   }
 
   /**
-   * Gives a node the place that it had in the generation before, if that is free, else the first free one; the same
-   * process gets the same one again.
+   * Assigns a node the place that it had in the previous generation, if that is free, else the first free one; the same
+   * process gets the same place again.
    *
-   * @throws TrainerError `RUN_FULL` if all places are taken, `BAD_INPUT` if the node's version or address
-   *   does not fit, `BAD_MESSAGE` if the request is not what a node agent sends
+   * @throws TrainerError `RUN_FULL` if all places are taken, `BAD_INPUT` if the node's version or address does not fit,
+   *   `BAD_MESSAGE` if the request is malformed
    */
   join(request: JoinRequest): Member {
     const { host, pid, dataAddress, version, formerNode } = request;
@@ -77,7 +77,9 @@ export class Membership {
     member.heardOfMs = performance.now();
   }
 
-  /** Members of a coordinator before this one, whose workers train; each is to open a session again. */
+  /**
+   * Restores the members of the previous coordinator, whose workers train; each is expected to open a session again.
+   */
   adopt(members: readonly JournalMember[]): void {
     for (const { node, ...process } of members) {
       const member = new Member(node, { ...process, version: VERSION });
@@ -88,9 +90,9 @@ export class Membership {
   }
 
   /**
-   * A member whose session broke opens another.
+   * Opens another session for a member whose session broke.
    *
-   * @throws TrainerError `BAD_INPUT` if it is another one, or is lost, or has a session
+   * @throws TrainerError `BAD_INPUT` if it is another node, or is lost, or has a session
    */
   reconnect(node: number, dataAddress: string, session: SessionLink): void {
     const member = this.get(node);
@@ -119,7 +121,7 @@ export class Membership {
     return this.all.filter(({ session }) => session !== null).length;
   }
 
-  /** Who is here and how many are missing, in words. */
+  /** Describes in words which nodes are here and how many are missing. */
   describe(): string {
     const here = this.all.filter(({ session }) => session !== null);
     const names = here.map(({ node, request }) => `node ${node} from ${request.host}`).join(', ');
@@ -141,7 +143,7 @@ export class Membership {
     for (const { session } of this.all) session?.send(command);
   }
 
-  /** Members with a session and work to do that were silent for `timeoutMs`. */
+  /** Members with a session and unfinished work that were silent for `timeoutMs`. */
   silentFor(timeoutMs: number): Member[] {
     const now = performance.now();
     return this.all.filter(
@@ -149,7 +151,7 @@ export class Membership {
     );
   }
 
-  /** Members that are silent for long enough to explain the failures of others. */
+  /** Members whose silence is long enough to explain the failures of others. */
   get suspects(): Member[] {
     return this.silentFor(this.timeouts.silentMs);
   }
@@ -170,7 +172,7 @@ export class Membership {
     );
   }
 
-  /** Moves all heartbeats forward by the time for which this process stood still. */
+  /** Extends all silence deadlines by the time for which this process stood still. */
   forgive(suspendedMs: number): void {
     for (const member of this.all) member.heardOfMs += suspendedMs;
   }

@@ -8,7 +8,7 @@ import { RunTotals } from '../run/run-totals.js';
 import type { RunOptions, RunPlan } from './planning/run-options.js';
 import type { OpenRun } from './run-view.js';
 
-/** Creates the run's folder, or opens that of the run that is resumed, and opens its log. */
+/** Creates the run's folder, or opens that of the resumed run, and opens its log. */
 export function openRun(
   { options, plan }: { readonly options: RunOptions; readonly plan: RunPlan },
   now: { readonly generation: number },
@@ -26,11 +26,11 @@ export function openRun(
     level: config.logLevel,
     origin: { run: runId },
     destination: { write: (line) => logs.append('coordinator', line.trimEnd()) },
-    // A copy: pino adds the fields of the line to it.
+    // The copy is needed because pino adds the fields of the line to it.
     mixin: () => ({ ...now }),
   });
   const totals = new RunTotals(now.generation, new RestartBudget(config.cluster));
-  // It has trained, whatever happens before its next step; and that may have been the last one.
+  // An adopted run has trained, even if its next step fails or its last step was the final one.
   totals.lastStep = adopts?.step ?? 0;
   totals.lastValidation = adopts?.validation ?? null;
   totals.lastCheckpoint = adopts?.committed ?? null;

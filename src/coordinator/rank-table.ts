@@ -2,7 +2,7 @@ import { nodeOf } from '../collectives/topology.js';
 import type { WorkerProgress } from '../rpc/messages.js';
 import type { RankView } from '../run/rank-view.js';
 
-/** The newest heartbeat of each rank, and when it came. */
+/** Newest heartbeat of each rank, with the time of its arrival. */
 export class RankTable {
   readonly #heard = new Map<number, { readonly worker: WorkerProgress; readonly atMs: number }>();
 
@@ -19,12 +19,12 @@ export class RankTable {
     return this.#heard.get(rank)?.worker;
   }
 
-  /** By rank; those heard of so far. */
+  /** Progress of the ranks heard of so far, ordered by rank. */
   get workers(): WorkerProgress[] {
     return [...this.#heard.values()].map(({ worker }) => worker).sort((a, b) => a.rank - b.rank);
   }
 
-  /** By rank; those heard of so far. */
+  /** Views of the ranks heard of so far, ordered by rank. */
   get views(): RankView[] {
     const now = this.nowMs();
     return this.workers.map((worker) => ({

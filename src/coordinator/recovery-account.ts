@@ -4,19 +4,19 @@ import type { RecoveryAccount } from '../run/journal-events.js';
 import type { GenerationView, RunListener } from '../run/run-listener.js';
 import type { RunState } from '../run/run-state.js';
 
-/** Steps whose time is kept. */
+/** Number of steps whose duration is kept. */
 const MAX_STEPS = 100_000;
 
 interface Outage {
   readonly detectedS: number;
   readonly sinceMs: number;
-  /** The last step that was done. */
+  /** Last completed step. */
   readonly lastStep: number;
 }
 
-/** Accounts for each recovery of a run: from the first failure until it trains again. */
+/** Accounts for each recovery of a run, from the first failure until it trains again. */
 export class RecoveryAccounts implements RunListener {
-  /** ms of each step that a restart may repeat. */
+  /** Duration in ms of each step that a restart may repeat. */
   readonly #stepMs = new Map<number, number>();
   #lastStep = 0;
   #stepAtMs: number;
@@ -34,17 +34,17 @@ export class RecoveryAccounts implements RunListener {
     this.#lastStep = step;
     this.#stepAtMs = this.nowMs();
     this.#stepMs.set(step, stepMs);
-    // Where nothing can be saved.
+    // Without checkpoints nothing else would bound the map.
     if (this.#stepMs.size > MAX_STEPS) this.#stepMs.delete(this.#stepMs.keys().next().value!);
   }
 
-  /** Nothing before a checkpoint is repeated, but if it turns out to be damaged. */
+  /** A restart repeats nothing before a checkpoint, unless the checkpoint proves damaged. */
   checkpoint({ step }: { readonly step: number }): void {
     for (const each of this.#stepMs.keys()) if (each <= step) this.#stepMs.delete(each);
   }
 
   restarts({ rank, node, ranks }: FailureReport): void {
-    // A generation that fails before it trains only makes the outage longer.
+    // A generation that fails before it trains only prolongs the outage.
     if (this.#outage !== null) return;
     const now = this.nowMs();
     const silent = ranks

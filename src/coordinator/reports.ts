@@ -6,14 +6,14 @@ import type { Member } from './member.js';
 import type { Membership } from './membership.js';
 import type { TrainingProgress } from './training-progress.js';
 
-/** Between two commands `recorded`. */
+/** Least time between two `recorded` commands. */
 const RECORDED_MS = 200;
 
 export type ReportsOptions = Pick<CoordinatorOptions, 'logs' | 'logger' | 'listeners' | 'snapshots'>;
 
 /**
- * What nodes report of their training. The listeners are told of it once, also where a node that has come back says it
- * again; the nodes, which keep it until then, of the last step that is recorded.
+ * Handles the training reports of nodes. Listeners receive each report once, even if a node that reconnected repeats
+ * it; nodes keep reports until `recorded` names their step.
  */
 export class Reports {
   readonly #options: ReportsOptions;
@@ -34,7 +34,7 @@ export class Reports {
     this.#notify((each) => each.logLines?.(node, { kept: lines.length, dropped }));
   }
 
-  /** Logs why a rank has ended. One that only follows another does not repeat that one's failure. */
+  /** Logs why a rank ended. A rank that ended because of another does not repeat that failure. */
   failure({ node }: Member, failure: WorkerFailure): void {
     const { logger } = this.#options;
     const { rank, code, message, operation } = failure;
@@ -49,7 +49,7 @@ export class Reports {
     this.#notify((each) => each.heartbeat?.(node, heartbeat, snapshot));
   }
 
-  /** @throws TrainerError `BAD_MESSAGE` if it is not the next one of its rank */
+  /** @throws TrainerError `BAD_MESSAGE` if it is not the next step of its rank */
   step({ hasReturned }: Member, report: StepReport): void {
     if (hasReturned && this.#progress.has(report)) return;
     const step = this.#progress.add(report);

@@ -4,7 +4,7 @@ import type { RestartBudget } from '../run/restart-budget.js';
 import type { RunState } from '../run/run-state.js';
 import type { RunFailure } from './coordinator-options.js';
 
-/** What may go well the next time; everything else was wrong from the start, or was asked for. */
+/** Errors after which another try may succeed; all others were wrong from the start, or asked for. */
 const RECOVERABLE: readonly ErrorCode[] = [
   'WORKER_DIED',
   'WORKER_HUNG',
@@ -15,28 +15,28 @@ const RECOVERABLE: readonly ErrorCode[] = [
   'NOT_FINITE',
   'INTERNAL',
 ];
-/** What may pass while a run trains, as a file server that is away for a moment. */
+/** Errors that may be transient while a run trains, such as a file server that is away for a moment. */
 const RECOVERABLE_IN_TRAINING: readonly ErrorCode[] = [...RECOVERABLE, 'NO_RESOURCE'];
 
-/** Decides whether a run goes on after a failure: within its budget, and not if the same comes again and again. */
+/** Decides whether a run restarts after a failure: within its budget, and unless the same failure repeats. */
 export class RestartPolicy {
   #last: string | null = null;
   #whyNot: string | null = null;
-  /** The furthest step that a rank had come to at a failure, and the failures since then without coming further. */
+  /** Furthest step that a rank had reached at a failure, and the number of failures since without further progress. */
   #furthestStep = 0;
   #numInVain = 0;
 
   constructor(readonly budget: RestartBudget) {}
 
-  /** Why the last failure that a restart might have helped did not lead to one; null if there is none. */
+  /** Why the last recoverable failure led to no restart; null if there is none. */
   get whyNot(): string | null {
     return this.#whyNot;
   }
 
   /**
-   * Spends a restart if it allows one.
+   * Spends a restart if the policy allows one.
    *
-   * @param state in which the failure happened; a run that is to stop is not restarted
+   * @param state in which the failure happened; a stopping run is not restarted
    */
   decide(failure: RunFailure, state: RunState['kind']): boolean {
     const { max, windowS } = this.budget;
@@ -59,8 +59,8 @@ export class RestartPolicy {
 }
 
 /**
- * Equal for failures of the same rank at the same step with the same error; null for one that came from outside, as a
- * signal or a broken connection does.
+ * Returns equal texts for failures of the same rank at the same step with the same error, and null for a failure with
+ * an external cause, such as a signal or a broken connection.
  */
 function signatureOf({ error, culprit }: RunFailure): string | null {
   const isKilled = /killed by SIG(KILL|TERM|INT|HUP|STOP)(?!.*out of memory)|stopped \(SIGSTOP\)/.test(
@@ -70,6 +70,6 @@ function signatureOf({ error, culprit }: RunFailure): string | null {
   const rank = culprit?.rank ?? error.context.rank ?? null;
   const step = culprit?.step ?? error.context.step ?? null;
   if (rank === null && step === null) return null;
-  // Pids and times differ from one to the next.
+  // Digits are masked because pids and times differ between failures.
   return JSON.stringify([rank, step, error.code, error.message.replace(/\d+/g, '#')]);
 }

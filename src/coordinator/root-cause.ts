@@ -2,21 +2,19 @@ import { nodeOf } from '../collectives/topology.js';
 import { type ErrorCode, TrainerError } from '../errors.js';
 import type { WorkerFailure, WorkerProgress } from '../rpc/messages.js';
 
-/** How a process ended, as far as is known. */
+/** How a process ended, as far as it is known. */
 export interface ProcessEnd {
   readonly how: string;
   readonly exitCode: number | null;
   readonly signal: string | null;
 }
 
-/** For a process whose exit was not seen. */
+/** Describes the end of a process whose exit was not observed. */
 export function endUnknown(how: string): ProcessEnd {
   return { how, exitCode: null, signal: null };
 }
 
-/**
- * The process to blame: a worker, or without a rank a node agent. Fields are null where they do not apply.
- */
+/** The process to blame: a worker, or without a rank a node agent. Fields that do not apply are null. */
 export interface Culprit {
   readonly rank: number | null;
   readonly node: number;
@@ -28,29 +26,29 @@ export interface Culprit {
   readonly operation: string | null;
 }
 
-/** Why a run failed and who is to blame; the error's context is where it was noticed. */
+/** Why a run failed and who is to blame; the error's context is where it was detected. */
 export interface RootCause {
   readonly error: TrainerError;
   /** Null if no process of the run is to blame. */
   readonly culprit: Culprit | null;
 }
 
-/** What is known when a run fails. */
+/** Everything known when a run fails. */
 export interface FailureEvidence {
   readonly failures: readonly WorkerFailure[];
-  /** The first node whose session broke. */
+  /** First node whose session broke. */
   readonly lostNode: RootCause | null;
   readonly worldSize: number;
   readonly workersPerNode: number;
-  /** The newest heartbeat of each rank. */
+  /** Newest heartbeat of each rank. */
   readonly progress: Pick<ReadonlyMap<number, WorkerProgress>, 'get'>;
-  /** Advice about a configured link that may be slower than the deadline; null if it is not. */
+  /** Advice about a configured link that may be slower than the deadline; null if there is none. */
   readonly slowLink: string | null;
 }
 
 /**
- * Errors of lower priority numbers explain those of higher: a death a broken stream, a thrown error a
- * time-out.
+ * Ranks errors as explanations: a lower number explains a higher one, as a death explains a broken stream, and a thrown
+ * error a time-out.
  */
 function priority(code: string): number {
   if (code === 'ABORTED') return 5;
@@ -62,11 +60,11 @@ function priority(code: string): number {
 }
 
 /**
- * The one error that explains a failed run: the first heard of that no other explains. If there are only
- * time-outs, the rank that reported nothing is the one that hangs.
+ * Finds the one error that explains a failed run: the first report that no other explains. If there are only time-outs,
+ * the rank that reported nothing is the one that hangs.
  */
 export function rootCause(evidence: FailureEvidence): RootCause {
-  // Of two of a kind the first that was heard of: clocks of machines differ, and may jump.
+  // The sort is stable, so the first to arrive wins among equals: clocks of machines differ, and may jump.
   const [first] = [...evidence.failures].sort((a, b) => priority(a.code) - priority(b.code));
   if (evidence.lostNode !== null && (first === undefined || priority(first.code) > 1))
     return evidence.lostNode;
@@ -80,7 +78,7 @@ export function rootCause(evidence: FailureEvidence): RootCause {
   const silent = Array.from({ length: evidence.worldSize }, (_, rank) => rank).filter(
     (rank) => !heardOf.has(rank),
   );
-  // All ranks waited, so none hangs: the bytes are still on a slow link.
+  // If all ranks timed out, none hangs: the bytes are still on a slow link.
   if (silent.length === 0 && evidence.slowLink !== null)
     return { error: asError(first, `${first.message}; ${evidence.slowLink}`, evidence), culprit: null };
   const hanging = silent.map((rank) => describe(rank, evidence)).join('; ');
@@ -90,9 +88,7 @@ export function rootCause(evidence: FailureEvidence): RootCause {
   };
 }
 
-/**
- * Agents report broken data streams under their first rank; the fault is the other side's or the network's.
- */
+/** Attributes a broken data stream, which agents report under their first rank, to the remote side or the network. */
 function ofStream(failure: WorkerFailure, evidence: FailureEvidence): RootCause {
   const { code, message, context } = asError(failure, failure.message, evidence);
   return {
@@ -114,7 +110,7 @@ function culpritOf(failure: WorkerFailure, { workersPerNode }: FailureEvidence):
   };
 }
 
-/** A silent rank that is stopped, else the first silent one, as last heard of. */
+/** Chooses a silent rank that is stopped, else the first silent one, in its last known state. */
 function hangingOf(silent: readonly number[], { progress, workersPerNode }: FailureEvidence): Culprit | null {
   const rank = silent.find((each) => progress.get(each)?.processState === 'T') ?? silent[0];
   if (rank === undefined) return null;

@@ -9,22 +9,22 @@ import type { RunState } from '../run/run-state.js';
 import type { RunIdentity } from './coordinator-options.js';
 import type { Adoption } from './planning/adoption.js';
 
-/** What a generation starts from. */
+/** Returns the kind of state that a generation starts from. */
 export function startsFrom({ snapshot, resumeFrom }: RunIdentity): JournalStart['kind'] {
   if (snapshot != null) return 'snapshot';
   return resumeFrom === null ? 'nothing' : 'checkpoint';
 }
 
-/** Writes the life of a run into its journal. */
+/** Writes the lifecycle of a run into its journal. */
 export class RunJournal implements RunListener {
-  /** Counts the processes that have led the run, this one included. */
+  /** Number of processes that have led the run, this one included. */
   readonly term: number;
   readonly #journal: Journal;
   #generation: number;
 
   /**
-   * @param generation that this process leads first
-   * @param onSuperseded ends this process: another one leads the run
+   * @param generation first one that this process leads
+   * @param onSuperseded ends this process, as another one leads the run
    */
   constructor(
     readonly folder: RunFolder,
@@ -39,8 +39,8 @@ export class RunJournal implements RunListener {
   }
 
   /**
-   * Ends this process if another one has taken the run over, which this one, had it been running, would have prevented
-   * by its lock, where the file system has locks.
+   * Ends this process if another one has taken over the run. While this one runs, its lock prevents that where the file
+   * system has locks.
    */
   assertLeads(): void {
     if (this.#journal.isOurs) return;
@@ -54,7 +54,7 @@ export class RunJournal implements RunListener {
     );
   }
 
-  /** A generation begins. */
+  /** Records the start of a generation. */
   begin(identity: RunIdentity): void {
     const { generation, resumedStep, config } = identity;
     this.#generation = generation;
@@ -63,9 +63,9 @@ export class RunJournal implements RunListener {
     this.#append({ type: 'generation', generation, from, nodes, workersPerNode });
   }
 
-  /** Goes on with a generation, whose process may have fallen before it noted the last checkpoint here. */
+  /** Adopts a generation whose previous process may have crashed before it recorded the last checkpoint here. */
   adopt({ committed, isCommitRecorded }: Pick<Adoption, 'committed' | 'isCommitRecorded'>): void {
-    // One that is in no record is told of later, and noted then.
+    // A commit that the metrics lack too is announced later, and recorded then.
     if (committed === null || !isCommitRecorded) return;
     const { step } = committed;
     const isNoted = readJournal(this.folder.journal).some(

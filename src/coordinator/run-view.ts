@@ -7,23 +7,21 @@ import type { RunListener } from '../run/run-listener.js';
 import type { RunTotals } from '../run/run-totals.js';
 import type { RunIdentity } from './coordinator-options.js';
 
-/** A run that has its folder and its log, but has not begun. */
+/** A run whose folder and log are open, before it begins. */
 export interface OpenRun {
-  /** Of its first generation under this process. */
+  /** Identity of the first generation under this process. */
   readonly identity: RunIdentity;
   readonly folder: RunFolder;
-  /** Also of the generations that follow: lines tell which one they are of. */
+  /** Log of all generations; each line names its own. */
   readonly logs: LogStore;
   readonly logger: Logger;
   readonly disk: DiskTolerance;
   readonly totals: RunTotals;
   /** Step of the checkpoint that it starts from; null for a new run. */
   readonly resumedFrom: number | null;
-  /**
-   * Run and step of the checkpoint that a new run starts from; null if it starts from nothing, or goes on.
-   */
+  /** Run and step of the checkpoint that a new run was forked from; null if it was not forked, or is resumed. */
   readonly forkedFrom: RunRecord['forkedFrom'];
-  /** The same of the checkpoint whose weights alone a new run starts with. */
+  /** Run and step of the checkpoint that initialised a new run's weights; null for none. */
   readonly initFrom: RunRecord['initFrom'];
 }
 
@@ -36,20 +34,20 @@ export interface FailedRun {
 export interface FinishedRun {
   readonly kind: 'finished';
   readonly exitCode: number;
-  /** Who ended it before its time; null if nobody did. */
+  /** Reason of an early stop; null if it ran to its end. */
   readonly stopped: string | null;
 }
 
 /** How a run ended. */
 export type RunOutcome = FailedRun | FinishedRun;
 
-/** Shows a run from its start to its end: to a person or to a log collector. */
+/** Shows a run from its start to its end, to a person or to a log collector. */
 export interface RunView extends RunListener {
-  /** The run has begun; its nodes are started or waited for. */
+  /** Called once the run has begun: its nodes are started or waited for. */
   begun(): void;
-  /** Shows a line that belongs to no event, such as the answer to a signal. */
+  /** Prints a line that belongs to no event, such as the answer to a signal. */
   print(line: string): void;
-  /** Synchronous: the process may end right after it. */
+  /** Shows the failure synchronously, as the process may exit right after. */
   failed(run: FailedRun): void;
   finished(run: FinishedRun): Promise<void>;
 }

@@ -1,20 +1,20 @@
 import type { SnapshotRef } from '../rpc/messages.js';
 
-/** A snapshot, and the nodes that hold the state of their own ranks and of the next node's. */
+/** A snapshot, with the nodes that hold the state of their own ranks and of the next node's. */
 interface Entry extends SnapshotRef {
   readonly nodes: Set<number>;
 }
 
-/** Nodes keep two, and may be one apart. */
+/** Each node keeps two snapshots, and nodes may be one apart. */
 const MAX_ENTRIES = 4;
 
-/** What the nodes of a run hold in memory, over its generations, on the way that led to its present state. */
+/** In-memory snapshots on the run's current history. */
 export class SnapshotTable {
   #entries: Entry[] = [];
-  /** The generation that runs has started from a snapshot and done no step since. */
+  /** True while the running generation has started from a snapshot and completed no step. */
   #isUntried = false;
 
-  /** A node holds its part of a snapshot. */
+  /** Records that a node holds its part of a snapshot. */
   add(node: number, { generation, step }: SnapshotRef): void {
     const known = this.#entries.find((each) => each.generation === generation && each.step === step);
     if (known !== undefined) known.nodes.add(node);
@@ -22,14 +22,14 @@ export class SnapshotTable {
       this.#entries = [...this.#entries.slice(1 - MAX_ENTRIES), { generation, step, nodes: new Set([node]) }];
   }
 
-  /** A step is done. */
+  /** Records that a step is complete. */
   stepped(): void {
     this.#isUntried = false;
   }
 
   /**
-   * What the next generation starts from, if it is newer than the checkpoint: the newest snapshot of which the nodes
-   * that are left hold all. What is later than that is forgotten, as the nodes discard it too.
+   * Chooses the newest snapshot that the remaining nodes hold completely, if it is newer than the checkpoint. Later
+   * ones are forgotten, as the nodes discard them too.
    *
    * @param numNodes equal in both generations
    * @param checkpointStep step of the newest checkpoint; 0 for none
@@ -39,7 +39,7 @@ export class SnapshotTable {
       for (const node of nodes) if (!left.includes(node)) nodes.delete(node);
     const isWhole = ({ nodes }: Entry) =>
       Array.from({ length: numNodes }, (_, node) => node).every(
-        // A node's state is held by itself, and by the one before it.
+        // A node's state is held by itself and by its predecessor.
         (node) => nodes.has(node) || nodes.has((node + numNodes - 1) % numNodes),
       );
     const chosen = this.#isUntried ? undefined : this.#entries.filter(isWhole).sort(byStep).at(-1);
@@ -52,7 +52,7 @@ export class SnapshotTable {
     return { generation: chosen.generation, step: chosen.step };
   }
 
-  /** Nothing of it is used any more. */
+  /** Forgets all snapshots, as the next generation starts from none. */
   forget(): void {
     this.#entries = [];
     this.#isUntried = false;

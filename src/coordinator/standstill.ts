@@ -7,7 +7,7 @@ export class StandstillWatch {
   #endedMs = Number.NEGATIVE_INFINITY;
   #lastedMs = 0;
 
-  /** @param intervalMs how often it is checked at least */
+  /** @param intervalMs longest time between two checks */
   constructor(readonly intervalMs: number) {}
 
   /** Returns the ms for which this process stood still since the last check; 0 if it did not. */
@@ -21,7 +21,10 @@ export class StandstillWatch {
     return lateMs;
   }
 
-  /** ms of the last standstill, if recent and long enough for nodes to give up on this process; else 0. */
+  /**
+   * Duration in ms of the last standstill, if it was recent and long enough for nodes to give up on this process; else
+   * 0.
+   */
   get missedMs(): number {
     const isNow = performance.now() - this.#endedMs < GRACE.afterStandstillMs;
     return isNow && this.#lastedMs > KEEPALIVE_MS ? this.#lastedMs : 0;

@@ -3,17 +3,17 @@ import { TrainerError } from '../errors.js';
 import { onSignals } from '../os/on-signals.js';
 import type { RunLeader } from './run-leader.js';
 
-/** The signals that a run has heard. */
+/** Signals that this process has received. */
 export interface HeardSignals {
-  /** Somebody wants the process to end. */
+  /** True once a signal has asked the process to end. */
   readonly any: boolean;
   /** Stops listening. */
   forget(): void;
 }
 
 /**
- * First signal: a final checkpoint, then the end. Second: the end at once. Once the run has ended, well or badly, they
- * change nothing: its report comes within seconds.
+ * Handles SIGINT and SIGTERM: the first one asks for a final checkpoint and the end, the second for the end at once.
+ * After the run has ended they change nothing, as its report follows within seconds.
  *
  * @param signals emits them: the process
  */

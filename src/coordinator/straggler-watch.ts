@@ -3,31 +3,31 @@ import type { Logger } from '../logger.js';
 import type { OwnTime, RankSpeeds } from '../run/rank-speeds.js';
 
 const WINDOW_STEPS = 20;
-/** The longest of a window's steps are left out: a pause now and then is not slowness. */
+/** The longest steps of a window are excluded: an occasional pause is not slowness. */
 const NUM_PAUSES = 2;
-/** A rank that takes this many times as long as the others is slow, until it takes less than the second. */
+/** A rank is slow once its time reaches SLOW_RATIO times that of the others, until it falls below WELL_RATIO times. */
 const SLOW_RATIO = 2;
 const WELL_RATIO = 1.5;
 
 export interface StragglerWatchOptions {
   readonly speeds: RankSpeeds;
   readonly workersPerNode: number;
-  /** The name of a node's machine or container. */
+  /** Returns the name of a node's machine or container. */
   readonly hostOf: (node: number) => string | null;
   readonly logger: Logger;
 }
 
 /**
- * Warns once of a rank that takes twice as long as the others for its part of 20 steps, and says when it no longer does.
- * It ends nothing.
+ * Warns once of a rank that takes twice as long as the others for its part of 20 steps, and reports when it has
+ * recovered. It never ends a run.
  */
 export class StragglerWatch {
-  /** The step at which a slow rank was warned of, by rank. */
+  /** Step at which each slow rank was warned of, by rank. */
   readonly #slowSince = new Map<number, number>();
 
   constructor(readonly options: StragglerWatchOptions) {}
 
-  /** Looks at the last steps; call it after each one. */
+  /** Examines the last steps; called after each step. */
   check(step: number): void {
     const own = this.options.speeds.last(WINDOW_STEPS);
     if (own.length < 2 || own[0]!.length < WINDOW_STEPS) return;
@@ -71,7 +71,7 @@ export class StragglerWatch {
   }
 }
 
-/** Mean without the longest. */
+/** Mean without the longest steps. */
 function typicalMs(times: readonly OwnTime[], of: (time: OwnTime) => number): number {
   const kept = times
     .map(of)

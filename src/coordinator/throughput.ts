@@ -1,13 +1,11 @@
 const WINDOW_STEPS = 50;
 
-/**
- * Tokens a second and time left, over the last steps by wall clock (validations and checkpoints included).
- */
+/** Tokens per second and remaining time, over the last steps by wall clock (validations and checkpoints included). */
 export class Throughput {
   #begunMs: number | null = null;
   readonly #steps: { readonly step: number; readonly tokens: number; readonly atMs: number }[] = [];
 
-  /** @param maxSeconds of training, from the first step on; Infinity for no limit */
+  /** @param maxSeconds limit on the training time, from the first step on; Infinity for no limit */
   constructor(
     readonly totalSteps: number,
     readonly maxSeconds: number,
@@ -21,13 +19,13 @@ export class Throughput {
     if (this.#steps.length > WINDOW_STEPS) this.#steps.shift();
   }
 
-  /** 0 (unknown) before the second step, as is `secondsLeft`. */
+  /** Tokens per second; 0 (unknown) before the second step, as is `secondsLeft`. */
   get tokensPerS(): number {
     const seconds = this.#windowS();
     return seconds === 0 ? 0 : this.#steps.slice(1).reduce((sum, { tokens }) => sum + tokens, 0) / seconds;
   }
 
-  /** 0 (unknown) before the second step. */
+  /** Mean step time; 0 (unknown) before the second step. */
   get secondsPerStep(): number {
     return this.#windowS() / Math.max(1, this.#steps.length - 1);
   }

@@ -18,16 +18,16 @@ const REFERENCE_CAPACITY_FACTOR = 1.1;
 export interface TrainingProgressOptions {
   readonly config: RunConfig;
   readonly logger: Logger;
-  /** The name of a node's machine; null if it is not a member. */
+  /** Returns the name of a node's machine; null if it is not a member. */
   readonly hostOf: (node: number) => string | null;
-  /** Updates done before the first step. */
+  /** Updates completed before the first step. */
   readonly resumedStep: number;
-  /** Time that earlier generations have trained. */
+  /** Training time of earlier generations. */
   readonly trainedSeconds: number;
   readonly adopts: Pick<Adoption, 'step' | 'validation'> | null;
 }
 
-/** How far a generation has come, and how fast, from what its ranks report. */
+/** Progress and speed of a generation, derived from the reports of its ranks. */
 export class TrainingProgress {
   readonly ranks: RankTable;
   readonly #steps: StepAggregator;
@@ -58,19 +58,19 @@ export class TrainingProgress {
     this.#validatedStep = adopts?.validation?.step ?? -1;
   }
 
-  /** The last step that all ranks have done; null before the first of this coordinator. */
+  /** Last step that all ranks have completed; null before the first one under this coordinator. */
   get lastStep(): GlobalStep | null {
     return this.#last;
   }
 
-  /** Whether a rank's report was taken before, by this coordinator or the one that it replaced. */
+  /** Tells whether a rank's report was already received, by this coordinator or its predecessor. */
   has(report: StepReport): boolean {
     return this.#steps.has(report);
   }
 
   /**
    * @returns the step, once all ranks have reported it; null before
-   * @throws TrainerError `BAD_MESSAGE` if it is not the next one of its rank
+   * @throws TrainerError `BAD_MESSAGE` if it is not the next step of its rank
    */
   add(report: StepReport): GlobalStep | null {
     const step = this.#steps.add(report);
@@ -78,7 +78,7 @@ export class TrainingProgress {
     return step;
   }
 
-  /** A step that `add` returned is done, and its ranks are told of. */
+  /** Completes a step that `add` returned. */
   complete(step: GlobalStep): void {
     this.#last = step;
     this.#throughput.add(step.step, step.tokens);

@@ -7,15 +7,15 @@ export interface UncaughtOptions {
   readonly leader: Pick<RunLeader, 'crash'>;
   readonly logger: Pick<Logger, 'error'>;
   readonly view: Pick<RunView, 'print'>;
-  /** Ends the process: even ending the run failed. */
+  /** Ends the process when even ending the run has failed. */
   readonly lastWords: (error: TrainerError) => void;
 }
 
 /**
- * Uncaught errors and rejections now end the run with a last checkpoint and a report, instead of ending the
- * process at once.
+ * Makes uncaught errors and rejections end the run with a last checkpoint and a report, instead of ending the process
+ * at once.
  *
- * @returns how to undo that
+ * @returns a function that restores the default
  */
 export function catchUncaught({ leader, logger, view, lastWords }: UncaughtOptions): () => void {
   process.setUncaughtExceptionCaptureCallback((thrown: unknown) => {

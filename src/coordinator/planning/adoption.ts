@@ -10,28 +10,28 @@ import type { RunFolder } from '../../run/run-folder.js';
 import type { CheckpointReport } from '../../run/run-listener.js';
 import { changedFields } from './changed-fields.js';
 
-/** A generation whose coordinator is gone and whose nodes may still train, as far as it is on disk. */
+/** State on disk of a generation whose coordinator is gone while its nodes may still train. */
 export interface Adoption {
   readonly generation: number;
   readonly config: RunConfig;
   readonly datasetDir: string;
   readonly members: readonly JournalMember[];
-  /** The last step that is recorded. */
+  /** Last step recorded in the metrics. */
   readonly step: number;
-  /** The last validation that is recorded, of that step or one before; null for none. */
+  /** Last recorded validation, of `step` or earlier; null if there is none. */
   readonly validation: ValidationReport | null;
-  /** The newest checkpoint of this generation; null if it has none. */
+  /** Newest checkpoint committed by this generation; null if there is none. */
   readonly committed: CheckpointReport | null;
-  /** The metrics have it; the journal, which is written next, may lack it. */
+  /** True if the metrics record that checkpoint; the journal, which is written after them, may still lack it. */
   readonly isCommitRecorded: boolean;
 }
 
 /**
- * The generation of a run that another coordinator can go on with in place. Null if there is none: the run does not
- * train, or its nodes have given up by now, or another configuration is asked for, or the generation could not begin
- * again from what is on disk, should its nodes be gone.
+ * Finds the generation of a run that another coordinator can adopt in place. Returns null if the run does not train, if
+ * its nodes have given up by now, if another configuration is asked for, or if the generation could not be restarted
+ * from disk should its nodes be gone.
  *
- * @param askedFrom the configuration that is asked for, if the run has this one
+ * @param askedFrom returns the requested configuration, given the one the run has
  */
 export function adoptionOf(
   folder: RunFolder,
@@ -58,7 +58,7 @@ export function adoptionOf(
   return { generation, config, datasetDir, members, ...progressOf(folder, generation, start.from.step) };
 }
 
-/** Nodes wait for so long; heartbeats are recorded every two seconds. */
+/** Nodes wait for `coordinatorTimeoutS`, and a run that trains records heartbeats every two seconds. */
 function isRecent({ metrics }: RunFolder, { cluster }: RunConfig, nowMs: number): boolean {
   const writtenMs = statSync(metrics, { throwIfNoEntry: false })?.mtimeMs ?? 0;
   return nowMs - writtenMs < 1000 * cluster.coordinatorTimeoutS;
@@ -73,7 +73,8 @@ function progressOf(
   const committed = directory === undefined ? null : { step: stepOf(directory), directory };
   const found = lastOf(folder.metrics, committed);
   const step = Math.max(from, found.step);
-  // One that came before the last report of its step is dropped with all that is recorded after `step`, and comes again.
+  // A validation that preceded the last report of its step is truncated with everything after `step`, and is reported
+  // again.
   const validation = found.validations.find((each) => each.step <= step);
   return {
     step,
@@ -84,8 +85,8 @@ function progressOf(
 }
 
 /**
- * What the end of the metrics tells: the last step, the validations from the last on to one of that step or before, and
- * whether the checkpoint is recorded.
+ * Reads the metrics from their end: the last step, the validations back to one of that step or earlier, and whether the
+ * checkpoint is recorded.
  */
 function lastOf(metrics: string, committed: Adoption['committed']) {
   let step: number | null = null;
@@ -97,7 +98,7 @@ function lastOf(metrics: string, committed: Adoption['committed']) {
     else if (record.type === 'checkpoint') isCommitRecorded ||= record.directory === committed?.directory;
     const last = validations.at(-1);
     const isValidated = step !== null && last !== undefined && last.step <= step;
-    // A checkpoint is recorded after its step.
+    // A checkpoint is recorded after its step, so older records cannot hold it.
     const isBeforeCommit =
       committed === null || isCommitRecorded || (record.type === 'step' && record.step < committed.step);
     if (isValidated && isBeforeCommit) break;

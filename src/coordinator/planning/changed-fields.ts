@@ -1,4 +1,4 @@
-/** `field old -> new` for each field that differs between two configurations. */
+/** Lists `field old -> new` for each field that differs between two configurations. */
 export function changedFields(before: object, after: object, place = ''): string[] {
   const fields = new Set([...Object.keys(before), ...Object.keys(after)]);
   return [...fields].flatMap((field) => {

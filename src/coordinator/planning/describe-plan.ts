@@ -6,7 +6,7 @@ import type { Loader } from '../../data/loader.js';
 import { positionsOf } from '../../data/packing.js';
 import { formatCount, formatNumberOf, formatShare, formatSize } from '../../format.js';
 
-/** What was found and chosen, in two lines for the terminal. */
+/** Describes the text that was found and the recipe that was chosen, in two lines. */
 export function describeRecipe({ numFiles, bytes }: TextRecipe, config: RunConfig): string[] {
   const { model, moe, data } = config;
   return [
@@ -16,7 +16,7 @@ export function describeRecipe({ numFiles, bytes }: TextRecipe, config: RunConfi
   ];
 }
 
-/** How long the training is, by the tokens that were counted: near-duplicates are not among them. */
+/** Describes how long the training is, in passes over the tokens that were counted, which leave out near-duplicates. */
 export function describeLength(config: RunConfig, numTokens: number): string {
   const [numSteps, tokens] = [numStepsOf(config), tokensPerStep(config)];
   const passes = (numSteps * tokens) / numTokens;
@@ -26,7 +26,7 @@ export function describeLength(config: RunConfig, numTokens: number): string {
   );
 }
 
-/** As `describeRecipe`, of a fine-tuning. */
+/** Describes the samples and the recipe of a fine-tuning, in two lines. */
 export function describeInstruct({ numFiles, bytes }: InstructRecipe, config: RunConfig): string[] {
   const { data, train } = config;
   return [
@@ -36,7 +36,7 @@ export function describeInstruct({ numFiles, bytes }: InstructRecipe, config: Ru
   ];
 }
 
-/** How question-answer samples were packed into sequences, a line for each domain and split. */
+/** Describes how question-answer samples were packed into sequences, a line for each domain and split. */
 export function describePacking({ packings }: Pick<Loader, 'packings'>, seqLen: number): string[] {
   return packings.map(({ domain, split, packing: { rows, numSamples, numCut, numLeftOut } }) => {
     const filled = rows.reduce(

@@ -9,24 +9,24 @@ import { leastRankMemory, segmentBytesOfNode } from '../../model/rank-memory.js'
 import { MAX_FRAME_PAYLOAD_BYTES } from '../../rpc/frame-codec.js';
 import { learningRateAt } from '../../worker/lr-schedule.js';
 
-/** What a machine has for the processes of a run. */
+/** Resources that a machine has for the processes of a run. */
 export interface Machine {
   readonly cores: number;
-  /** Of the machine, or of the container if that may use less. */
+  /** Memory of the machine, or of the container if its limit is lower. */
   readonly memoryBytes: number;
-  /** What other processes leave of it. */
+  /** Part of `memoryBytes` that other processes leave free. */
   readonly freeBytes: number;
-  /** In /dev/shm. */
+  /** Free bytes in /dev/shm. */
   readonly freeSharedBytes: number;
 }
 
-/** Hundreds of processes a core would bring the machine to a halt before anyone could stop them. */
+/** With hundreds of processes a core the machine would halt before anyone could stop them. */
 const MAX_PROCESSES_PER_CORE = 32;
-/** Machines with more memory for one worker are not built. */
+/** No machine has this much memory for one worker. */
 const MAX_RANK_BYTES = 1e12;
 
 export function thisMachine(): Machine {
-  // Without a limit it is 0 or more than any machine has.
+  // Without a limit, `constrainedMemory` returns 0 or more than any machine has.
   const limit = process.constrainedMemory() || Number.POSITIVE_INFINITY;
   const memoryBytes = Math.min(totalmem(), limit);
   return {
@@ -38,9 +38,9 @@ export function thisMachine(): Machine {
 }
 
 /**
- * Refuses what one machine can never hold: every node and worker of the run is to be a process of it.
+ * Refuses a run that this machine can never hold, if all its nodes and workers are processes here.
  *
- * @param warn told if it can hold the run, but not beside what else it does now
+ * @param warn called if the machine could hold the run, but lacks the free memory now
  * @throws TrainerError `BAD_CONFIG`; `NO_RESOURCE` if /dev/shm has no room for the rings of all ranks
  */
 export function assertMachineCanHold(
@@ -66,7 +66,7 @@ export function assertMachineCanHold(
     warn(`${need}, and ${gigabytes(freeBytes)} are free: the kernel may kill one for lack of memory`);
 }
 
-/** As `assertMachineCanHold` for machines that are not known: refuses what none can hold. */
+/** Refuses a run on unknown machines if no machine could hold one of its ranks. */
 export function assertAnyMachineCanHold(config: RunConfig): void {
   if (leastRankMemory(config).total > MAX_RANK_BYTES)
     throw new TrainerError(
@@ -76,8 +76,8 @@ export function assertAnyMachineCanHold(config: RunConfig): void {
 }
 
 /**
- * A warning for a configured link on which one frame may take longer than the deadline of a collective, as
- * nothing seems to move meanwhile. Null if every frame arrives in time or there is no such link.
+ * Warns of a configured link on which one frame may take longer than the deadline of a collective: nothing arrives
+ * until the frame is complete. Returns null if every frame arrives in time or there is no such link.
  */
 export function slowLink({ nodes, interNodeLink, collectiveTimeoutS }: ClusterConfig): string | null {
   if (nodes === 1 || interNodeLink === null) return null;
@@ -87,7 +87,7 @@ export function slowLink({ nodes, interNodeLink, collectiveTimeoutS }: ClusterCo
   return `cluster.interNodeLink lets ${formatCount(bytes)} bytes pass in ${collectiveTimeoutS} s, and a collective fails in which nothing arrives for that long: raise it or cluster.collectiveTimeoutS`;
 }
 
-/** A warning for a run that ends before its warm-up does. Null for any other. */
+/** Warns of a run that ends during its learning-rate warm-up; returns null for any other. */
 export function longWarmUp(config: RunConfig): string | null {
   const { warmupSteps, learningRate } = config.train;
   const numSteps = numStepsOf(config);

@@ -7,7 +7,7 @@ import type { PastFailure, RunFolder } from '../../run/run-folder.js';
 import type { RunOptions } from './run-options.js';
 import { failureAfter, leadsToFailure, lowerRate } from './suspect-checkpoint.js';
 
-/** A command line that can be pasted into a shell. */
+/** Quotes words into a command line that can be pasted into a shell. */
 export function commandLine(words: readonly string[]): string {
   return words.map(quote).join(' ');
 }
@@ -16,7 +16,7 @@ function quote(word: string): string {
   return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
 }
 
-/** Options that a resumed run must be given again; its configuration comes from the checkpoint. */
+/** Options that must be repeated when the run is resumed; the checkpoint holds its configuration. */
 export function lastingOptions({
   runsDir,
   dataDir,
@@ -38,17 +38,17 @@ export function lastingOptions({
 export interface FailedGeneration {
   readonly command: 'train' | 'serve';
   readonly options: RunOptions;
-  /** Further options that the command needs. */
+  /** Options that the command needs in addition. */
   readonly resumeOptions: readonly string[];
   readonly folder: RunFolder;
   readonly generation: number;
-  /** Folder of the checkpoint that the generation started from; null for a new run. */
+  /** Folder of the checkpoint that the generation started from; null if it started from nothing. */
   readonly startedFrom: string | null;
   readonly config: RunConfig;
   readonly failure: Omit<PastFailure, 'generation'>;
 }
 
-/** The checkpoint from which a failed run can be resumed, and the command for it; null if there is none. */
+/** Chooses the checkpoint from which a failed run can be resumed, with the command for it; null if there is none. */
 export function howToGoOn({
   command,
   options,
@@ -71,16 +71,16 @@ export function howToGoOn({
   const place = isFoundByRun && !wouldComeAgain ? folder.directory : checkpoint;
   const words = [
     ...['locmoe', command, '--resume', fromHere(place)],
-    // Before its first checkpoint a generation's configuration is only in its options.
+    // Until its first checkpoint, a generation's configuration exists only in its options.
     ...(isOwn ? [] : startingOptions(options)),
-    // The same settings would give the same steps again.
+    // Runs are deterministic, so the same settings would repeat the same steps.
     ...(wouldComeAgain ? ['--set', lowerRate(config)] : []),
     ...resumeOptions,
   ];
   return { checkpoint, command: commandLine(words) };
 }
 
-/** The options that say what to train. */
+/** Options that determine what is trained. */
 function startingOptions({ fork, config, set, nodes, workersPerNode }: RunOptions): string[] {
   return [
     ...(fork ? ['--fork'] : []),
@@ -91,7 +91,7 @@ function startingOptions({ fork, config, set, nodes, workersPerNode }: RunOption
   ];
 }
 
-/** The path relative to the working directory. */
+/** Returns the path relative to the working directory. */
 export function fromHere(place: string): string {
   return path.relative('.', place) || '.';
 }

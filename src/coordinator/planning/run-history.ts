@@ -10,8 +10,8 @@ import { changedFields } from './changed-fields.js';
 import type { PlanSettings, RunPlan } from './run-options.js';
 
 /**
- * Warns of what a run loses if it is resumed as planned, and tells of a changed configuration or text. Steps repeated
- * with the same configuration come out the same, so they are not mentioned.
+ * Warns of what a run loses if it is resumed as planned, and reports a changed configuration or text. Steps that are
+ * repeated with the same configuration give the same result, so they are not mentioned.
  */
 export function warnOfLosses(
   { config, dataset, checkpoint, resumed }: Pick<RunPlan, 'config' | 'dataset' | 'checkpoint' | 'resumed'>,
@@ -53,7 +53,7 @@ export function warnOfLosses(
   );
 }
 
-/** Domains whose training text is not that of the run before, as far as that is still there. */
+/** Finds the domains whose training text differs from that of the last generation, as far as that is still on disk. */
 function changedTexts(folder: RunFolder, dataset: Dataset): string[] {
   const record = folder.readRecord();
   if (record === null || record.datasetDir === dataset.dir) return [];
@@ -62,7 +62,7 @@ function changedTexts(folder: RunFolder, dataset: Dataset): string[] {
   try {
     before = readIndex(record.datasetDir).files;
   } catch {
-    // It was a cache.
+    // The dataset folder is a cache, which may have been cleared.
     return [];
   }
   const texts = dataset.domains.map(({ name }) => ({ name, file: tokenFile(name, 'train') }));
@@ -78,8 +78,8 @@ function formatSteps(steps: ReturnType<typeof recordedStepsAfter>): string | nul
 }
 
 /**
- * Replaces a run's history from the state on that a generation starts from, once all workers have loaded it: a start
- * that fails changes nothing but the generation's number.
+ * Truncates a run's history to the state that a generation starts from, once all workers have loaded it: a start that
+ * fails changes nothing but the generation's number.
  */
 export function truncateHistory(folder: RunFolder, { config, checkpoint, adopts }: RunPlan): RunListener {
   let from = adopts === null ? (checkpoint?.manifest.step ?? null) : adopts.step;

@@ -5,8 +5,8 @@ import type { Security } from '../../rpc/security.js';
 import type { RunRecord } from '../../run/run-folder.js';
 
 /**
- * True if the run's coordinator is alive. On its own machine the process is looked up (not a later one with
- * its pid), elsewhere its address must answer; a refusal for lack of credentials counts as an answer.
+ * Tells whether the run's coordinator is alive. On its own machine the process is looked up by pid and start time;
+ * elsewhere its address must answer, where a refusal for lack of credentials counts as an answer.
  */
 export async function isLive(record: RunRecord, security: Security): Promise<boolean> {
   if (record.state === 'finished' || record.state === 'failed') return false;
@@ -22,7 +22,7 @@ export async function isLive(record: RunRecord, security: Security): Promise<boo
   }
 }
 
-/** The address at which this process reaches the run's coordinator. */
+/** Returns the address at which this process reaches the run's coordinator. */
 export function reachableAddress(record: RunRecord): string {
   return (isOfThisMachine(record) ? record.localAddress : undefined) ?? record.address;
 }

@@ -8,37 +8,38 @@ import type { Security } from '../../rpc/security.js';
 import type { RunFolder, RunRecord } from '../../run/run-folder.js';
 import type { Adoption } from './adoption.js';
 
-/** What `locmoe train` and `locmoe serve` are asked to train. */
+/** Options of `locmoe train` and `locmoe serve` about the run itself. */
 export interface RunOptions {
   readonly config?: string;
-  /** Files to train on with a recipe of their size, instead of `config`: names and glob patterns. */
+  /** Files to train on, as names and glob patterns; a recipe of their size replaces `config`. */
   readonly text?: readonly string[];
-  /** Files of questions and answers to fine-tune `init` on with a recipe of their size, instead of `config`. */
+  /** Files of question-answer samples to fine-tune `init` on; a recipe of their size replaces `config`. */
   readonly instruct?: readonly string[];
   readonly set: readonly string[];
   readonly nodes?: number;
   readonly workersPerNode?: number;
-  /** A run or step folder, or a run id; true for the newest run. */
+  /** Run folder, step folder or run id to resume; true for the newest run. */
   readonly resume?: string | true;
-  /** Start a new run from the checkpoint of `resume`. */
+  /** Starts a new run from the checkpoint of `resume`. */
   readonly fork: boolean;
-  /** A run or step folder, or a run id, whose weights a new run starts with; not together with `resume`. */
+  /** Run folder, step folder or run id whose weights initialise a new run; excludes `resume`. */
   readonly init?: string;
-  /** The same of a dense model, from which the run's grows. */
+  /** Run folder, step folder or run id of a dense model, from which the model of a new run grows. */
   readonly inherit?: string;
-  /** See Inheritance; 0 and the run's seed by default. */
+  /** Field `noise` of Inheritance; 0 by default. */
   readonly inheritNoise?: number;
+  /** Field `seed` of Inheritance; the run's seed by default. */
   readonly inheritSeed?: number;
   readonly runsDir: string;
   readonly dataDir: string;
   readonly samples: boolean;
-  /** Its nodes inflict faults on themselves when they are told to (`locmoe chaos`). */
+  /** Allows faults to be injected into the run's nodes (`locmoe chaos`). */
   readonly allowFaults: boolean;
-  /** HOST:PORT where the run can be read over HTTP; false for nowhere. */
+  /** HOST:PORT at which the run is served over HTTP; false for nowhere. */
   readonly http: string | false;
-  /** For how many seconds it still can be once it is over; true until a signal comes. */
+  /** Seconds for which HTTP is served after the run's end; true for until a signal arrives. */
   readonly linger?: number | true;
-  /** Folder for TensorBoard; the run's event files go to a subfolder of its name. */
+  /** Folder for TensorBoard; the run's event files go to a subfolder named after it. */
   readonly tensorboard?: string;
 }
 
@@ -46,7 +47,7 @@ export function overridesOf({ set, nodes, workersPerNode }: RunOptions): ConfigO
   return { sets: set, nodes, workersPerNode };
 }
 
-/** @throws TrainerError `BAD_INPUT` for answers without a checkpoint that could learn them */
+/** @throws TrainerError `BAD_INPUT` for `instruct` without a checkpoint to fine-tune */
 export function assertHasWeights({ instruct, init }: Pick<RunOptions, 'instruct' | 'init'>): void {
   if (instruct !== undefined && init === undefined)
     throw new TrainerError(
@@ -56,34 +57,36 @@ export function assertHasWeights({ instruct, init }: Pick<RunOptions, 'instruct'
 }
 
 export interface PlanSettings {
-  /** All nodes will run on this machine. */
+  /** True if all nodes will run on this machine. */
   readonly nodesAreHere: boolean;
-  /** To ask the coordinator of a run on another machine whether it is alive. */
+  /** Credentials to ask the coordinator of a run on another machine whether it is alive. */
   readonly security: Security;
-  /** Tells of steps that take long. */
+  /** Called before steps that take long. */
   readonly say: (line: string) => void;
-  /** Told how far the preparation of the user's text is. */
+  /** Called with the progress of preparing the user's text. */
   readonly progress: (progress: PrepareProgress) => void;
   readonly warn: (line: string) => void;
 }
 
-/** What a run starts from; all that can be checked before it starts has been. */
+/** Everything a run starts from, fully checked. */
 export interface RunPlan {
   readonly config: RunConfig;
   readonly dataset: Dataset;
   readonly checkpoint: Checkpoint | null;
-  /** The checkpoint that gives a new run its weights alone, or that it grows from (`initFrom`); null for none. */
+  /**
+   * Checkpoint that initialises the weights of a new run, or from which its model grows (`initFrom`); null for none.
+   */
   readonly init: Checkpoint | null;
-  /** The run to resume, which this process holds until it gives it up; null for a new one. */
+  /** Run to resume, whose lock this process holds until `giveUp`; null for a new run. */
   readonly resumed: {
     readonly folder: RunFolder;
     readonly generation: number;
     readonly giveUp: () => void;
   } | null;
-  /** The generation of the run to resume that may still train, to go on with; null if there is none. */
+  /** Generation of the resumed run to adopt, as its nodes may still train; null if there is none. */
   readonly adopts: Adoption | null;
-  /** Run and step of the checkpoint that the run began with; null if it began from nothing. */
+  /** Run and step of the checkpoint that the run was forked from; null if it was not forked. */
   readonly forkedFrom: RunRecord['forkedFrom'];
-  /** Run and step of the checkpoint whose weights the run began with; null without one. */
+  /** Run and step of the checkpoint that initialised the run's weights; null if none did. */
   readonly initFrom: RunRecord['initFrom'];
 }

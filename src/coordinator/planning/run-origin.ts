@@ -12,7 +12,7 @@ import { isLive } from './run-liveness.js';
 import type { PlanSettings, RunOptions, RunPlan } from './run-options.js';
 import { checkpointToResume } from './suspect-checkpoint.js';
 
-/** What a run starts from. */
+/** Checkpoint, run or generation that a run starts from. */
 export type RunOrigin = Pick<
   RunPlan,
   'checkpoint' | 'init' | 'resumed' | 'adopts' | 'forkedFrom' | 'initFrom'
@@ -28,13 +28,12 @@ const NOTHING: RunOrigin = {
 };
 
 /**
- * Finds the checkpoint to start from. A checkpoint in a run's folder resumes that run as its next generation,
- * which this process then holds; with `fork`, or outside any run, it starts a new run.
+ * Finds the checkpoint to start from. A checkpoint in a run's folder resumes that run as its next generation, and this
+ * process then holds the run's lock; with `fork`, or outside any run, it starts a new run.
  *
- * @param configFrom the configuration that is asked for, were a checkpoint the one
+ * @param configFrom returns the requested configuration, given the checkpoint to resume
  * @param adopt finds the generation of the run that may still train; none by default
- * @throws TrainerError `BAD_INPUT` if another process holds the run or its record cannot be read,
- *   `BAD_CHECKPOINT`
+ * @throws TrainerError `BAD_INPUT` if another process holds the run or its record cannot be read, `BAD_CHECKPOINT`
  */
 export async function findOrigin(
   options: Pick<RunOptions, 'resume' | 'fork' | 'runsDir' | 'init' | (typeof INHERITING)[number]>,
@@ -57,7 +56,7 @@ export async function findOrigin(
     if (!fork) say(`${checkpoint.folder} is in no run's folder: a new run starts from it in ${runsDir}`);
     return newRunFrom(checkpoint);
   }
-  // First: whoever holds the run may be deleting the checkpoints that are looked at next.
+  // The lock comes first: its holder may be deleting the checkpoints that are examined next.
   const giveUp = await claimRun(folder, warn);
   try {
     const record = await recordOfStopped(folder, security);
@@ -65,12 +64,12 @@ export async function findOrigin(
     const adopts = isRunItself(folder, place) ? adopt(folder) : null;
     if (adopts !== null) {
       const hasCheckpoint = committedFolders(folder.checkpoints).length > 0;
-      // For the next generation, should the nodes of this one be gone.
+      // The next generation starts from this checkpoint if the nodes of the adopted one are gone.
       const checkpoint = hasCheckpoint ? checkpointToResume(folder, place, warn, configFrom) : null;
       const resumed = { folder, generation: adopts.generation, giveUp };
       return { ...NOTHING, checkpoint, resumed, adopts, forkedFrom, initFrom };
     }
-    // The record may be older than the checkpoints (a backup): the new generation is above both.
+    // The record may be older than the checkpoints (after restoring a backup), so the new generation exceeds both.
     const generation = Math.max(record.generation, newestGeneration(folder.checkpoints)) + 1;
     claimCheckpoints(folder.checkpoints, generation);
     return {
@@ -86,10 +85,10 @@ export async function findOrigin(
   }
 }
 
-/** The options of `--inherit`. */
+/** Options that require `--inherit`, and that option itself. */
 const INHERITING = ['inherit', 'inheritNoise', 'inheritSeed'] as const;
 
-/** What options that say where a run begins do; at most one of them can be given. */
+/** Effect of each option that sets a run's origin; at most one of them can be given. */
 const ORIGINS = {
   init: '--init starts a new run with the weights of a checkpoint',
   inherit: '--inherit grows the model of a new run from a dense checkpoint',
@@ -111,7 +110,7 @@ function assertOneOrigin(options: Parameters<typeof findOrigin>[0]): void {
     );
 }
 
-/** An existing path, or the folder of the run that is named; true for the newest run. */
+/** Returns an existing path, or the folder of the named run; true stands for the newest run. */
 export function placeOf(named: string | true, runsDir: string): string {
   if (named !== true && existsSync(named)) return named;
   const others =
@@ -121,7 +120,7 @@ export function placeOf(named: string | true, runsDir: string): string {
   return findRun(runsDir, named === true ? undefined : named).folder.directory;
 }
 
-/** Not one of its checkpoints, to which the run would go back. */
+/** Tells whether the run itself is named, not one of its checkpoints, to which it would go back. */
 function isRunItself(folder: RunFolder, place: string): boolean {
   return path.resolve(place) === folder.directory;
 }
@@ -153,9 +152,7 @@ function nameOf({ manifest: { runId, step } }: Checkpoint): NonNullable<RunRecor
   return { runId, step };
 }
 
-/**
- * The run's folder at `place`, or around a checkpoints folder or step folder there; null if there is none.
- */
+/** Finds the run's folder at `place`, or around a checkpoints or step folder there; null if there is none. */
 function runFolderAround(place: string): RunFolder | null {
   const named = path.resolve(place);
   const checkpoints = [named, path.dirname(named)].find((each) => path.basename(each) === 'checkpoints');

@@ -44,9 +44,9 @@ import {
 import { findOrigin, type RunOrigin } from './run-origin.js';
 
 /**
- * Resolves configuration, checkpoint and data; prepares the data if need be.
+ * Resolves configuration, checkpoint and data, and prepares the data unless they are cached.
  *
- * @throws TrainerError for what is wrong with any of them
+ * @throws TrainerError that says what is wrong with any of them
  */
 export async function planRun(
   options: RunOptions,
@@ -58,14 +58,14 @@ export async function planRun(
     options,
     { security, say, warn },
     (checkpoint) => startingConfig(options, checkpoint, recipe),
-    // The nodes of a coordinator on their machine have ended with it.
+    // Nodes on the coordinator's own machine end with it.
     nodesAreHere ? () => null : (folder) => adoptable(options, folder),
   );
   const { checkpoint, init, adopts } = origin;
   const configWith = (found: TextRecipe | null) =>
     adopts?.config ?? withTokenizerOf(init, startingConfig(options, checkpoint ?? init, found));
   let config = configWith(recipe);
-  // Before the data are prepared, which may take long.
+  // This check precedes the preparation of the data, which may take long.
   assertCanBegin(options, origin, config);
   if (recipe !== null) for (const line of describeRecipe(recipe, config)) say(line);
   const instruct = init === null ? null : instructOf(options, init.manifest.config);
@@ -104,7 +104,7 @@ export async function planRun(
   return plan;
 }
 
-/** The generation of a run that may still train with the configuration that is asked for. */
+/** Finds the generation of a run that may still train with the requested configuration. */
 function adoptable(options: RunOptions, folder: RunFolder): Adoption | null {
   const { config: file, text, instruct } = options;
   const overrides = overridesOf(options);
@@ -112,7 +112,7 @@ function adoptable(options: RunOptions, folder: RunFolder): Adoption | null {
     if (file !== undefined) return loadConfig(file, overrides);
     const same = resolveConfig(JSON.stringify(saved), folder.directory, overrides);
     if (instruct !== undefined) return { ...same, name: runNameOf(sampleDomainOf(instruct)) };
-    // Text may have grown since, and its recipe with it.
+    // The files of `text` may have grown since, and their recipe with them, so only its name is compared.
     return text === undefined
       ? same
       : { ...same, name: startingConfig(options, null, recipeOf(options)).name };
@@ -120,11 +120,11 @@ function adoptable(options: RunOptions, folder: RunFolder): Adoption | null {
 }
 
 /**
- * The newest run of `runsDir` if a restart should go on with it: its nodes may still train, or it has a checkpoint, and
- * steps left to do.
+ * Returns the folder of the newest run in `runsDir` if a restart should resume it: its nodes may still train, or it has
+ * a checkpoint and steps left to do.
  *
- * @throws TrainerError `BAD_CHECKPOINT` if none of its checkpoints can be loaded, `BAD_INPUT` if it is held
- *   meanwhile
+ * @throws TrainerError `BAD_CHECKPOINT` if none of its checkpoints can be loaded, `BAD_INPUT` if another process has
+ *   taken its lock
  */
 export async function unfinishedRun(options: RunOptions): Promise<string | null> {
   const [newest] = listRuns(options.runsDir);
@@ -136,7 +136,8 @@ export async function unfinishedRun(options: RunOptions): Promise<string | null>
   try {
     checkpoint = resolveCheckpoint(directory, () => undefined);
   } catch (error) {
-    // A process that holds the run may have deleted what was being read: then that is the error.
+    // Another process that holds the run may have deleted the checkpoint during the read; the lock's error then says
+    // so.
     (await claimRun(newest.folder, () => undefined))();
     throw error;
   }
@@ -145,7 +146,7 @@ export async function unfinishedRun(options: RunOptions): Promise<string | null>
   return isSame && endOf(config, checkpoint.manifest) === null ? directory : null;
 }
 
-/** The record of where the weights of a new run are from, with how they are inherited. */
+/** Adds to the record of a new run's initial weights how they are inherited. */
 function withInheritance(
   { inherit, inheritNoise = 0, inheritSeed }: RunOptions,
   { initFrom }: RunOrigin,
@@ -155,7 +156,7 @@ function withInheritance(
   return { ...initFrom, inheritance: { noise: inheritNoise, seed: inheritSeed ?? seed } };
 }
 
-/** The configuration asked for; a resumed run keeps that of its checkpoint unless another is given. */
+/** Returns the requested configuration; a resumed run keeps that of its checkpoint unless another is given. */
 function startingConfig(
   options: RunOptions,
   checkpoint: Checkpoint | null,
@@ -187,14 +188,14 @@ function recipeOf({ text }: RunOptions): TextRecipe | null {
   return text === undefined ? null : textRecipe(text);
 }
 
-/** Weights go with their tokenizer: one trained on other text would give its ids other meanings. */
+/** Keeps the tokenizer of the weights: one trained on other text would give the same ids other meanings. */
 function withTokenizerOf(init: Checkpoint | null, config: RunConfig): RunConfig {
   if (init === null || config.data.tokenizer !== 'train') return config;
   const { endOfText } = init.manifest.config.data;
   return { ...config, data: { ...config.data, tokenizer: path.resolve(init.tokenizerFile), endOfText } };
 }
 
-/** Fails early with what every worker's loader would refuse. */
+/** Creates a loader as every worker will, so that bad data fail before the run starts. */
 function loaderOf({ data, model, train, seed }: RunConfig, dataset: Dataset): Loader {
   return createLoader({
     dataset,
@@ -207,7 +208,7 @@ function loaderOf({ data, model, train, seed }: RunConfig, dataset: Dataset): Lo
   });
 }
 
-/** @param tokenizerSha256 left out before the data are prepared */
+/** @param tokenizerSha256 undefined until the data are prepared */
 function assertCanBegin(
   { inherit }: RunOptions,
   { checkpoint, init, adopts }: RunOrigin,

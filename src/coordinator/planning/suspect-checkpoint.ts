@@ -11,10 +11,10 @@ import type { PastFailure, RunFolder } from '../../run/run-folder.js';
 import { changedFields } from './changed-fields.js';
 
 /**
- * Whether a failure would repeat from a checkpoint. Steps that are not finite are skipped, and several in a row fail a
+ * Tells whether a failure would repeat from a checkpoint. Non-finite steps are skipped, and several in a row fail a
  * generation: if no other step lies between the checkpoint and the failure, its weights alone caused it, at any
- * learning rate. A save or a validation that finds values that are not finite follows an update, so it says nothing
- * about the weights before.
+ * learning rate. A save or a validation that finds non-finite values follows an update, so it does not implicate the
+ * weights before.
  */
 export function leadsToFailure(
   checkpoint: string,
@@ -26,24 +26,24 @@ export function leadsToFailure(
   return between > 0 && between <= MAX_SKIPPED_STEPS;
 }
 
-/** The failure since a checkpoint was saved for which it is passed over; undefined if there is none. */
+/** Returns the failure that makes a checkpoint suspect, since it was saved; undefined if there is none. */
 export function failureAfter(checkpoint: string, failures: readonly PastFailure[]): PastFailure | undefined {
   const writer = generationOf(checkpoint) ?? 0;
   return failures.find((each) => each.generation >= writer && leadsToFailure(checkpoint, each));
 }
 
-/** A `--set` assignment with which steps that were not finite may come out otherwise. */
+/** Returns a `--set` assignment with which a non-finite step may become finite. */
 export function lowerRate({ train }: RunConfig): string {
   return `train.learningRate=${train.learningRate / 2}`;
 }
 
 /**
- * The checkpoint to resume from: as `resolveCheckpoint`, but unless a step folder is named, one that led to a
- * failure and would again is passed over.
+ * Resolves the checkpoint to resume from with `resolveCheckpoint`, but skips a suspect one unless a step folder is
+ * named.
  *
- * @param configFrom the configuration that is asked for, were a checkpoint the one
- * @throws TrainerError `BAD_CHECKPOINT` if there is no other, or the same step was not finite in two
- *   generations that came from it, and neither asked for another configuration
+ * @param configFrom returns the requested configuration, given the checkpoint to resume
+ * @throws TrainerError `BAD_CHECKPOINT` if there is no other, or the same step was not finite in two generations that
+ *   came from it, and neither asked for another configuration
  */
 export function checkpointToResume(
   folder: RunFolder,
@@ -58,7 +58,7 @@ export function checkpointToResume(
   return checkpoint;
 }
 
-/** Why a checkpoint is passed over because of what came after it; null if it is not. */
+/** Returns the reason to skip a checkpoint whose later steps failed; null for a good one. */
 export function whySuspect(checkpoint: string, failures: readonly PastFailure[]): string | null {
   const failure = failureAfter(checkpoint, failures);
   return failure === undefined
@@ -66,7 +66,7 @@ export function whySuspect(checkpoint: string, failures: readonly PastFailure[])
     : `checkpoint ${checkpoint}: from its weights step ${failure.step} was not finite and would be again, at any learning rate (to use it all the same, name its folder)`;
 }
 
-/** Runs are deterministic: after two failures at the same step only other settings can help. */
+/** Refuses a third try: runs are deterministic, so after two failures at the same step only other settings can help. */
 function assertMayEndOtherwise(
   folder: RunFolder,
   failures: readonly PastFailure[],
