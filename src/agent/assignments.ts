@@ -6,7 +6,7 @@ import { TrainerError } from '../errors.js';
 import type { JoinReply } from '../rpc/messages.js';
 import type { WorkerAssignment } from '../worker/messages.js';
 
-/** What the workers of a node are to do, by local rank. */
+/** Builds the assignments of a node's workers, by local rank. */
 export function assignmentsOf(
   { runId, generation, node, runDir, datasetDir, initFrom, inheritance }: JoinReply,
   config: RunConfig,
@@ -26,7 +26,7 @@ export function assignmentsOf(
   }));
 }
 
-/** All nodes read the data and write checkpoints under the coordinator's paths. */
+/** Fails early on missing folders: all nodes read the data and write checkpoints under the coordinator's paths. */
 export function assertSharedFolders({ runDir, datasetDir }: JoinReply): void {
   const missing = [runDir, datasetDir].find((folder) => !existsSync(folder));
   if (missing !== undefined)

@@ -13,9 +13,9 @@ import { LinkLimit, type LinkSpeed } from './link-limit.js';
 import { type PeerAddress, PeerStreams, type PeerStreamsOptions } from './peer-streams.js';
 import { type RelayStats, RingRelay } from './ring-relay.js';
 
-/** Longest sleep of the relay loop: a bound on what a lost wake-up would cost. */
+/** Longest sleep of the relay loop, which bounds the cost of a lost wake-up. */
 const LOOP_MS = 100;
-/** What a grant of credit takes of a slow link, about. */
+/** Approximate size of a grant of credit on a slow link. */
 const CREDIT_BYTES = 40;
 
 export interface DataPlaneOptions extends SegmentShape {
@@ -23,17 +23,16 @@ export interface DataPlaneOptions extends SegmentShape {
   readonly generation: number;
   /** Limit on each stream to another node; null for none. */
   readonly interNodeLink: LinkSpeed | null;
-  /** What all that is exchanged with other nodes passes; null or left out for none. */
+  /** Injects faults into all traffic with other nodes; null or undefined for none. */
   readonly faultyLink?: FaultyLink | null;
-  /** As `PeerStreamsOptions.keepaliveMs`. */
+  /** See `PeerStreamsOptions.keepaliveMs`. */
   readonly keepaliveMs: number;
   /** The agent's gRPC server; it serves Collectives until `close`. */
   readonly server: Server;
-  /** For connections to the other agents; plain text by default. */
+  /** Credentials for connections to the other agents; plain text by default. */
   readonly security?: Security;
   /**
-   * A stream to another node broke (`NODE_LOST`) or violated the protocol (`BAD_MESSAGE`); called at most
-   * once.
+   * Called at most once, when a stream to another node broke (`NODE_LOST`) or violated the protocol (`BAD_MESSAGE`).
    */
   readonly onError: (error: TrainerError) => void;
 }
@@ -94,7 +93,7 @@ export class DataPlane {
     return new DataPlane(ShmSegment.create(options.runId, options.generation, shape), options);
   }
 
-  /** What the workers attach to. */
+  /** Path of the segment, to which the workers attach. */
   get segmentPath(): string {
     return this.#segment.path;
   }
@@ -108,22 +107,22 @@ export class DataPlane {
     return this.#streams.connect(peers, timeoutMs);
   }
 
-  /** What a worker is doing, read from the segment; `pid` is 0 until it has attached. */
+  /** Reads a worker's progress from the segment; `pid` is 0 until it has attached. */
   progressOf(localRank: number): RankProgress {
     return this.#segment.control(localRank).progress;
   }
 
-  /** See ShmSegment. */
+  /** Epoch of the segment's monotonic clock; see ShmSegment. */
   get monotonicEpochMs(): number {
     return this.#segment.monotonicEpochMs;
   }
 
-  /** What a worker did last; readable until `close`. */
+  /** Returns the record of a worker's last operations, which is readable until `close`. */
   flightOf(localRank: number): FlightRing {
     return this.#segment.flight(localRank);
   }
 
-  /** Ends every wait of this node's workers with `ABORTED`; the first reason stays. */
+  /** Ends every wait of this node's workers with `ABORTED`; the first reason is kept. */
   abort(reason: string): void {
     this.#segment.abort(reason);
   }
@@ -148,10 +147,7 @@ export class DataPlane {
     this.#pumpNow();
   }
 
-  /**
-   * Pumps outside the loop, and wakes it: frames on a limited link may fall due before it would wake by
-   * itself.
-   */
+  /** Pumps outside the loop, and wakes it: frames on a limited link may fall due before it would wake by itself. */
   #pumpNow(): void {
     if (this.#closing) return;
     this.#pump();
@@ -197,7 +193,7 @@ export class DataPlane {
   }
 
   /**
-   * Sends what workers have left for other nodes, unless aborted; ends the streams and unmaps the segment.
+   * Sends the bytes that workers have left for other nodes, unless aborted; ends the streams and unmaps the segment.
    */
   close(): Promise<void> {
     this.#closed ??= this.#tearDown();
@@ -219,7 +215,7 @@ export class DataPlane {
 
 type PeerListener = Pick<PeerStreamsOptions, 'onPull' | 'onFrame' | 'onCredit'>;
 
-/** The same streams, with all that is received and all frames that are sent passed by `link`. */
+/** Wraps a listener so that `link` delays everything received, and all frames sent. */
 function behind(
   link: FaultyLink,
   streams: PeerListener,

@@ -1,9 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
-/** What follows for a node after a generation: it joins the next one, looks whether there is a next one, or ends. */
+/** How a node proceeds after a generation: it joins the next one, looks whether there is a next one, or ends. */
 export type Decision = 'rejoin' | 'look' | 'end';
 
-/** What the coordinator decides after a failure; the first decision counts. */
+/** Decision of the coordinator after a failure; the first one counts. */
 export class PendingDecision {
   #settle!: (decision: Decision) => void;
   readonly #made = new Promise<Decision>((resolve) => {
@@ -14,7 +14,7 @@ export class PendingDecision {
     this.#settle(decision);
   }
 
-  /** `end` if there is none in time. */
+  /** Waits for the decision; `end` if none is made in time. */
   async within(timeoutMs: number): Promise<Decision> {
     const timeout = new AbortController();
     const { signal } = timeout;

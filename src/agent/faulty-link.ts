@@ -1,28 +1,27 @@
 import type { LinkFault } from '../rpc/messages.js';
 
 interface Held {
-  /** Still to pass. */
+  /** Bytes that the link has yet to carry. */
   bytes: number;
   readonly deliver: () => void;
 }
 
-/** One connection of a node, whose messages stay in order. */
+/** One connection of a node; its messages stay in order. */
 export interface FaultyConnection {
   pass(bytes: number, deliver: () => void): void;
 }
 
 /**
- * What a node exchanges with its peers and the coordinator, where faults may be injected (`--allow-faults`): passed on
- * at once, or while a fault lasts held back or slowed down. As on a cut or slow cable under TCP each connection keeps
- * its order, and those that have something to send share what the cable carries: a heartbeat does not wait for all that
- * is exchanged.
+ * Traffic of a node with its peers and the coordinator, into which faults may be injected (`--allow-faults`): it is
+ * delivered at once, or during a fault held back or slowed down. As on a cut or slow cable under TCP, each connection
+ * keeps its order, and those with data to send share the bandwidth: a heartbeat does not wait behind all other traffic.
  */
 export class FaultyLink {
-  /** What is held back, of each connection that has something. */
+  /** Queues of the connections that have messages held back. */
   readonly #busy = new Set<Held[]>();
   #bytesPerMs = 0;
   #untilMs = Number.NEGATIVE_INFINITY;
-  /** Until when what the link carries is taken off what is held. */
+  /** Time up to which carried bytes have been subtracted from `#busy`. */
   #servedMs = 0;
   #timer: NodeJS.Timeout | undefined;
 
@@ -42,7 +41,7 @@ export class FaultyLink {
     };
   }
 
-  /** Begins a fault, in place of one that still lasts. */
+  /** Begins a fault, which replaces one that still lasts. */
   inflict({ seconds, bytesPerS }: LinkFault): void {
     this.#carry(performance.now());
     this.#bytesPerMs = bytesPerS / 1000;
@@ -50,7 +49,7 @@ export class FaultyLink {
     this.#schedule();
   }
 
-  /** Forgets what it holds back. */
+  /** Drops all messages that are held back. */
   close(): void {
     clearTimeout(this.#timer);
     for (const held of this.#busy) held.length = 0;
@@ -61,14 +60,14 @@ export class FaultyLink {
     return this.#bytesPerMs / this.#busy.size;
   }
 
-  /** Takes off what the link has carried up to a time. */
+  /** Subtracts the bytes that the link has carried up to the given time. */
   #carry(toMs: number): void {
     for (const [first] of this.#busy)
       first.bytes = Math.max(0, first.bytes - (toMs - this.#servedMs) * this.#share);
     this.#servedMs = toMs;
   }
 
-  /** What arrives next, and when; null if nothing is held. */
+  /** Returns the queue whose message is delivered next, and when; null if nothing is held. */
   #next(): { readonly held: Held[]; readonly dueMs: number } | null {
     if (this.#busy.size === 0) return null;
     const held = [...this.#busy].reduce((a, b) => (b[0]!.bytes < a[0]!.bytes ? b : a));
@@ -77,7 +76,7 @@ export class FaultyLink {
     return { held, dueMs: Math.min(carriedMs, this.#untilMs) };
   }
 
-  /** Nothing is delivered within `pass`: who sends is not ready to hear an answer. */
+  /** Messages are delivered from a timer, never within `pass`: the sender is not ready to receive an answer. */
   #schedule(): void {
     clearTimeout(this.#timer);
     const next = this.#next();

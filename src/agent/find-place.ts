@@ -21,16 +21,16 @@ const ROUTE_TIMEOUT_MS = 3_000;
 
 export interface PlaceOptions {
   readonly coordinator: Address;
-  /** Where this node listens for its peers. */
+  /** Address at which this node listens for its peers. */
   readonly bound: Address;
   readonly advertise: string | undefined;
-  /** Null for those of the run that this user leads there. */
+  /** Credentials of the cluster; null to use those of the run that this user leads at the coordinator's address. */
   readonly security: Security | null;
-  /** How long to wait for a coordinator to answer; Infinity is no limit. */
+  /** How long to wait for a coordinator to answer; Infinity for no limit. */
   readonly timeoutMs: number;
-  /** The node that this process was in the generation before. */
+  /** Id of this node in the previous generation. */
   readonly formerNode?: number | undefined;
-  /** Also wait while the run is full, without limit. */
+  /** Waits without limit while the run is full. */
   readonly patient: boolean;
   /** Called with the reason for waiting, each time it changes. */
   readonly onWait: (why: string) => void;
@@ -39,9 +39,9 @@ export interface PlaceOptions {
 export interface Place {
   readonly join: JoinReply;
   readonly dataAddress: string;
-  /** Open; the caller closes it. */
+  /** Connected client; the caller closes it. */
   readonly client: CoordinatorClient;
-  /** By which the nodes of the run know each other. */
+  /** Credentials by which the nodes of the run know each other. */
   readonly security: Security;
 }
 
@@ -62,11 +62,11 @@ export async function findPlace(options: PlaceOptions): Promise<Place> {
     } catch (error) {
       const { code, message } = asTrainerError(error);
       const isFull = code === 'RUN_FULL';
-      // The coordinator may have written its token since it was looked for.
+      // The coordinator may have written its token after it was last read.
       const mayBeNew = code === 'UNAUTHENTICATED' && !hasLookedAgain;
       if (mayBeNew) hasLookedAgain = true;
       if (code !== 'UNAVAILABLE' && !(isFull && patient) && !mayBeNew) throw error;
-      // It answered, so the time limit starts anew.
+      // The coordinator answered, so the time limit starts again.
       if (isFull) giveUpMs = performance.now() + timeoutMs;
       if (performance.now() + delayMs > giveUpMs)
         throw new TrainerError(code, `${message} Gave up after ${timeoutMs / 1000} s (--join-timeout)`);
@@ -102,7 +102,7 @@ async function tryToJoin(options: PlaceOptions): Promise<Place> {
 }
 
 /**
- * The credentials of the run that this user leads at an address. A process of another user gets to see nothing.
+ * Reads the credentials of the run that this user leads at an address; they are unreadable to other users.
  *
  * @throws TrainerError `UNAVAILABLE` if there is none
  */

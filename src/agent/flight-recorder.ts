@@ -13,19 +13,19 @@ import {
   writeFlightFile,
 } from '../run/flight-file.js';
 
-/** Operations of a rank in the file. */
+/** Number of operations of each rank in the file. */
 const NUM_OPERATIONS = 256;
 
-/** What the recorder reads of the node's segment. */
+/** Part of the node's segment that the recorder reads. */
 export interface FlightSource {
   progressOf(localRank: number): RankProgress;
   flightOf(localRank: number): Pick<FlightRing, 'read'>;
 }
 
 export interface KnownOfRanks {
-  /** Error codes of the ranks that have failed. */
+  /** Error codes of the failed ranks. */
   readonly failures: ReadonlyMap<number, ErrorCode>;
-  /** Why the file is written. */
+  /** Reason for writing the file. */
   readonly reason: string;
 }
 
@@ -50,7 +50,7 @@ export class FlightRecorder {
   /**
    * Copies the ranks' last operations and starts to write them. Only the first call has an effect.
    *
-   * @param known what is known of the ranks so far
+   * @param known failures so far, and the reason for the record
    */
   record(source: FlightSource, known: KnownOfRanks): void {
     if (this.#file !== null) return;
@@ -71,7 +71,7 @@ export class FlightRecorder {
   }
 
   /**
-   * Where a rank is that is stuck. Others may give up on it before that is known: then the file is written again.
+   * Adds the stack of a stuck rank. If the file was written before that was known, it is written again.
    *
    * @param stack innermost frame first
    */

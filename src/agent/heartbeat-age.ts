@@ -18,7 +18,7 @@ export class HeartbeatAge {
       this.#seen.set(rank, { count, ageMs: 0, lookedMs: now });
       return 0;
     }
-    // In a longer gap this process itself did not run.
+    // A longer gap means that this process itself did not run.
     seen.ageMs += Math.min(now - seen.lookedMs, GRACE.standstillMs);
     seen.lookedMs = now;
     return seen.ageMs;

@@ -6,44 +6,44 @@ import { Session } from './session.js';
 
 const FIRST_RETRY_MS = 100;
 const LAST_RETRY_MS = 1_000;
-/** For a coordinator to take a session; one that is stopped lets it wait. */
+/** Time for a coordinator to accept a session; one that is stopped never answers. */
 const ACCEPT_MS = 3_000;
 
 export interface LastingSessionOptions {
-  /** Open; the owner closes it. */
+  /** Connected client; the owner closes it. */
   readonly client: CoordinatorClient;
   readonly member: Required<MemberIdentity>;
-  /** How long to wait for a coordinator that is gone; 0 for not at all. */
+  /** How long to wait for another coordinator; 0 disables the wait. */
   readonly waitMs: number;
-  /** As of Session. */
+  /** Injects faults into the session; see Session. */
   readonly link?: FaultyLink | null | undefined;
   readonly listener: LastingSessionListener;
 }
 
 export interface LastingSessionListener {
   command(command: CoordinatorCommand): void;
-  /** The coordinator is gone; is another one to be waited for? */
+  /** Called when the coordinator is gone; returns whether to wait for another one. */
   lost(reason: string): boolean;
-  /** A coordinator is there again, and has been told what the one before may not have recorded. */
+  /** Called when a coordinator has accepted the session again, and unrecorded reports were repeated to it. */
   returned(): void;
-  /** The coordinator has no use for this member any more; nothing more comes. */
+  /** Called when the coordinator has refused this member; nothing follows. */
   refused(reason: string): void;
-  /** No coordinator came in time; nothing more comes. */
+  /** Called when no coordinator came in time; nothing follows. */
   ended(reason: string): void;
 }
 
 /**
- * The agent's side of its sessions with the coordinators of a generation, one after another: when the session breaks it
- * looks for the coordinator that takes the run over, at the same address, and reports again what may be lost.
+ * The agent's side of its successive sessions with the coordinators of a generation. When a session breaks it looks for
+ * the coordinator that takes the run over, at the same address, and repeats the reports that may be lost.
  */
 export class LastingSession {
   readonly #options: LastingSessionOptions;
   readonly #outbox = new Outbox();
-  /** The highest that was heard of; one of an earlier term, which was only stopped, leads no more. */
+  /** Highest term seen; a coordinator of an earlier one was only stopped, and leads no more. */
   #term: number;
-  /** Null while there is no coordinator. */
+  /** Open session; null while there is no coordinator. */
   #session: Session | null;
-  /** Of the try that is under way, or awaited. */
+  /** Cancels the attempt that is under way or scheduled. */
   #abandon: () => void = () => undefined;
   #lostMs = 0;
   #isOver = false;
@@ -59,18 +59,18 @@ export class LastingSession {
     });
   }
 
-  /** False while the coordinator has not read what was sent before, and while there is none. */
+  /** False while the coordinator has not read earlier events, and while there is none. */
   get isReady(): boolean {
     return this.#session?.isReady ?? false;
   }
 
-  /** Sends an event; while there is no coordinator, keeps what must not be lost. */
+  /** Sends an event; without a coordinator, keeps it if it must not be lost. */
   send(event: AgentEvent): void {
     if (this.#options.waitMs > 0) this.#outbox.add(event);
     this.#session?.send(event);
   }
 
-  /** As of Session; a coordinator that is gone is looked for no more. */
+  /** Closes the session as Session does, and stops looking for a coordinator. */
   async close(): Promise<void> {
     this.#isOver = true;
     await this.#session?.close();
@@ -100,7 +100,7 @@ export class LastingSession {
     } else this.#isOver = true;
   }
 
-  /** Looks for a coordinator after a while, unless it is too late. */
+  /** Schedules another attempt to find a coordinator, unless the time is up. */
   #tryAgain(reason: string, delayMs: number): void {
     const { waitMs, listener } = this.#options;
     if (this.#isOver) return;

@@ -1,13 +1,12 @@
-/** A link that is slower than the machine: see `cluster.interNodeLink`. */
+/** Speed of a link that is slower than the machine; see `cluster.interNodeLink`. */
 export interface LinkSpeed {
   readonly gbps: number;
   readonly latencyMs: number;
 }
 
 /**
- * Delays items as a link of that speed would: an item departs once the link is free and its bytes have
- * passed, and arrives a latency later, in order. It keeps no timers; the owner asks when the next item is
- * due.
+ * Delays items as a link of that speed would: an item departs once the link is free and its bytes have passed, and
+ * arrives a latency later, in order. It has no timers; the owner asks when the next item is due.
  */
 export class LinkLimit<T> {
   readonly #queue: { readonly item: T; readonly dueMs: number }[] = [];
@@ -34,7 +33,7 @@ export class LinkLimit<T> {
     return this.#queue.splice(0, count).map(({ item }) => item);
   }
 
-  /** Time until `takeDue` returns something: 0 if it would now, Infinity if nothing is on the way. */
+  /** Time in ms until `takeDue` returns something: 0 if it would now, Infinity if nothing is in flight. */
   get dueInMs(): number {
     return this.#queue.length === 0
       ? Number.POSITIVE_INFINITY

@@ -1,16 +1,16 @@
 const FLUSH_INTERVAL_MS = 100;
-/** Lines that are there to look back at, one or more a step: a message of its own for each would cost a run more. */
+/** Recognises lines below level info, one or more a step: sending each in a message of its own would slow the run. */
 const IS_PATIENT = /^\{"level":"(?:trace|debug)"/;
-/** They wait for a line of another level, or for this many intervals. */
+/** Number of intervals after which such lines are sent without a line of another level. */
 const PATIENT_INTERVALS = 5;
 const MAX_QUEUED_LINES = 10_000;
-/** A bound on memory where lines are long. */
+/** Bounds the memory if lines are long. */
 const MAX_QUEUED_CHARS = 16 << 20;
 const MAX_BATCH_LINES = 500;
-/** Far below gRPC's message limit, even after escapes and encoding. */
+/** Stays far below gRPC's message limit, even after escapes and encoding. */
 const MAX_BATCH_CHARS = 1 << 20;
 
-/** Where batches go. */
+/** Receiver of the batches. */
 export interface LogSink {
   /** While false, lines stay queued. */
   isReady(): boolean;
@@ -23,7 +23,7 @@ export class LogShipper {
   #queuedChars = 0;
   #dropped = 0;
   #sink: LogSink | null = null;
-  /** Some line of the queue is not patient. */
+  /** True if the queue holds a line of level info or above. */
   #isUrgent = false;
   #waitedIntervals = 0;
   readonly #timer = setInterval(() => this.#flushIfDue(), FLUSH_INTERVAL_MS);

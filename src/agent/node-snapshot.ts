@@ -7,7 +7,7 @@ import { shardFiles } from '../checkpoint/shards.js';
 import type { RunConfig } from '../config/schema.js';
 import type { ShardFile, SnapshotRef } from '../rpc/messages.js';
 
-/** What a node's snapshots have in common during a generation. */
+/** Constants of a node's snapshots during a generation. */
 export interface SnapshotWorld {
   readonly runId: string;
   readonly generation: number;
@@ -19,7 +19,7 @@ export interface SnapshotWorld {
 const { shared, optimizerShared, state } = shardFiles(0, 1);
 const SHARED: readonly string[] = [shared, optimizerShared, state];
 
-/** The files that a node's ranks write of a snapshot. */
+/** Names the files that a node's ranks write for a snapshot. */
 export function filesOfNode({ cluster }: RunConfig, node: number): string[] {
   const { nodes, workersPerNode } = cluster;
   return Array.from({ length: workersPerNode }, (_, local) =>
@@ -28,8 +28,8 @@ export function filesOfNode({ cluster }: RunConfig, node: number): string[] {
 }
 
 /**
- * A snapshot of the run's state as one node holds it: a checkpoint with the files of its own ranks, and in a folder
- * within a copy of its neighbour's experts.
+ * A snapshot of the run's state as one node holds it: a checkpoint with the files of its own ranks, and in a subfolder
+ * a copy of its neighbour's experts.
  */
 export class NodeSnapshot {
   readonly folder: string;
@@ -55,7 +55,7 @@ export class NodeSnapshot {
     return this.ref.generation === generation && this.ref.step === step;
   }
 
-  /** The node of which this one keeps a copy, and its place. */
+  /** Node of which this one keeps a copy, and the folder of that copy. */
   get neighbour(): { readonly node: number; readonly folder: string } {
     const node = (this.world.node + 1) % this.world.config.cluster.nodes;
     return { node, folder: path.join(this.folder, `of-node-${node}`) };
@@ -67,7 +67,7 @@ export class NodeSnapshot {
     return this.#own.size === this.world.config.cluster.workersPerNode;
   }
 
-  /** All files of its own ranks are there, which a worker can start from now. */
+  /** Completes the checkpoint of its own ranks, from which a worker can start from now on. */
   complete(files: readonly ShardFile[] = [...this.#own.values()].flat()): void {
     const { runId, config, datasetDir } = this.world;
     const { nodes, workersPerNode } = config.cluster;
@@ -88,12 +88,12 @@ export class NodeSnapshot {
     this.#isOwnWhole = true;
   }
 
-  /** The copy of the neighbour's files is there. */
+  /** Records that the copy of the neighbour's files is complete. */
   keep(files: readonly ShardFile[]): void {
     this.#copied = files;
   }
 
-  /** Where the files of a node's ranks are: its own, or the copied ones; null if it holds none of them. */
+  /** Finds the files of a node's ranks, its own or the copied ones; null if it holds none of them. */
   filesOf(
     node: number,
     withShared: boolean,
@@ -114,7 +114,9 @@ export class NodeSnapshot {
   }
 }
 
-/** Ranks of one node that hold the same experts write the same tensors; the first file counts. */
+/**
+ * Removes duplicates: ranks of one node that hold the same experts write the same tensors, and the first file counts.
+ */
 function withoutTwins(files: readonly ShardFile[]): ShardFile[] {
   const seen = new Set<string>();
   return files.map((file) => {

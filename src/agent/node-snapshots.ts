@@ -9,13 +9,16 @@ import type { SnapshotReport } from '../worker/messages.js';
 import { filesOfNode, NodeSnapshot, type SnapshotWorld } from './node-snapshot.js';
 import { type FetchRequest, fetchSnapshot, type SentFiles, serveSnapshots } from './snapshot-fetch.js';
 
-/** Between two looks whether a snapshot that another node asks for is there. */
+/** Interval between two checks for a snapshot that another node asks for. */
 const POLL_MS = 20;
 
 export interface SnapshotListener {
-  /** This node holds a snapshot of its ranks, and of its neighbour's; that took it `ms` after its ranks. */
+  /**
+   * Called when this node holds a snapshot of its ranks and of its neighbour's, `ms` after its ranks had written
+   * theirs.
+   */
   kept(snapshot: SnapshotRef, ms: number): void;
-  /** There will be no further snapshot in this generation. */
+  /** Called when no further snapshot follows in this generation. */
   failed(line: string): void;
 }
 
@@ -25,8 +28,8 @@ interface Generation extends SnapshotWorld {
 }
 
 /**
- * The snapshots of the run's state in the memory of this node, over all generations of a run: what its ranks write,
- * and a copy of what those of the next node have written, so that a dead node is replaced from its neighbour.
+ * In-memory snapshots of this node over all generations of a run: those of its own ranks, and a copy of the next
+ * node's, so that a dead node is restored from its neighbour.
  */
 export class NodeSnapshots {
   readonly #rpc: RpcServer;
@@ -35,38 +38,38 @@ export class NodeSnapshots {
   #now: Generation | null = null;
   #peers: readonly Peer[] = [];
 
-  /** Adds its service to the server. */
+  /** Adds the snapshot service to the server. */
   constructor(rpc: RpcServer) {
     this.#rpc = rpc;
     serveSnapshots(rpc.server, (request) => this.#find(request));
   }
 
   /**
-   * A generation begins.
+   * Begins a generation.
    *
    * @returns the folder in which ranks write snapshots
    */
   begin(world: SnapshotWorld, listener: SnapshotListener): string {
-    // A node that looks for its run may find another one.
+    // A node that looked for its run may have joined another one.
     if (this.#held.some((each) => each.world.runId !== world.runId)) this.clear();
     this.#now = { ...world, listener, over: new AbortController() };
     this.#directory ??= snapshotFolder(world.runId, world.node);
     return this.#directory;
   }
 
-  /** All nodes are known. */
+  /** Sets the nodes of the run, once all are known. */
   set peers(peers: readonly Peer[]) {
     this.#peers = peers;
   }
 
-  /** A rank has written its part. */
+  /** Adds the part that a rank has written. */
   add({ rank, step, files, metrics }: SnapshotReport): void {
     const now = this.#now;
     if (now === null) return;
     const ref = { generation: now.generation, step };
     let snapshot = this.#held.find((each) => each.is(ref));
     if (snapshot === undefined) {
-      // All nodes hold the newest, or the ranks would not have taken another.
+      // All nodes hold the newest snapshot, or the ranks would not have taken another.
       const newest = this.#held.at(-1);
       this.#keepOnly((each) => each === newest);
       snapshot = new NodeSnapshot(this.#directory!, ref, now);
@@ -80,8 +83,8 @@ export class NodeSnapshots {
   }
 
   /**
-   * The folder of a snapshot with the files of this node's ranks, as a checkpoint; those that are lost are fetched from
-   * the node that keeps a copy. All other snapshots are discarded: those of later steps are not of the run any more.
+   * Restores a snapshot as a checkpoint folder with the files of this node's ranks; lost files are fetched from the
+   * node that keeps a copy. All other snapshots are discarded, as later ones are no longer on the run's history.
    *
    * @param chosen null for none
    * @throws TrainerError as `fetchSnapshot`
@@ -102,14 +105,14 @@ export class NodeSnapshots {
     return snapshot.folder;
   }
 
-  /** The generation is over, its workers have ended: what they have not finished goes. */
+  /** Ends the generation after its workers have ended, and discards unfinished snapshots. */
   end(): void {
     this.#now?.over.abort();
     this.#now = null;
     this.#keepOnly((each) => each.isOwnWhole);
   }
 
-  /** The run is over. */
+  /** Discards all snapshots at the end of the run. */
   clear(): void {
     this.end();
     this.#held = [];
@@ -147,7 +150,7 @@ export class NodeSnapshots {
     });
   }
 
-  /** What another node asks for; waits until it is there. */
+  /** Finds the files that another node asks for; waits until they are there. */
   async #find({
     runId,
     generation,
@@ -165,7 +168,7 @@ export class NodeSnapshots {
       const snapshot = this.#held.find((each) => each.is(ref));
       const files = snapshot?.isOwnWhole ? snapshot.filesOf(node, withShared) : null;
       if (files != null) return { files, metrics: snapshot!.metrics };
-      // A copy that is not there yet never comes: it was made in the generation of the snapshot.
+      // A copy that is still missing never comes, as it would have been made in the generation of the snapshot.
       if (snapshotGeneration !== now.generation) break;
       await sleep(POLL_MS);
     }

@@ -17,21 +17,20 @@ import { type WorkerExit, WorkerPool, type WorkerStream } from './worker-pool.js
 import type { WorkerStack } from './worker-stack.js';
 
 export interface NodeWorkersListener {
-  /** A line of a worker's output. */
+  /** Called for each line of a worker's output. */
   line(rank: number, line: string, stream: WorkerStream): void;
-  /** A worker's report of a step, a validation or its part of a checkpoint. */
+  /** Called with a worker's report of a step, a validation or its part of a checkpoint. */
   report(event: AgentEvent): void;
-  /** A worker has written its part of a snapshot. */
+  /** Called when a worker has written its part of a snapshot. */
   snapshot(report: SnapshotReport): void;
-  /** May come more than once for a worker. */
+  /** Called for each fault; a worker may have several. */
   failed(fault: WorkerFault): void;
-  /** Every worker has finished and its process has ended with code 0; called once. */
+  /** Called once, when every worker has finished and its process has ended with code 0. */
   finished(stoppedEarly: boolean): void;
 }
 
 /**
- * The workers of a node: tells when all are ready or finished, which one failed and why, and what each is
- * doing.
+ * The workers of a node: reports when all are ready or finished, which one failed and why, and the progress of each.
  */
 export class NodeWorkers {
   readonly #listener: NodeWorkersListener;
@@ -49,7 +48,7 @@ export class NodeWorkers {
   #hasBegun = false;
   #onReady: () => void = () => undefined;
 
-  /** @param program what each worker process runs; the trainer's by default */
+  /** @param program run by each worker process; the trainer's own by default */
   constructor(listener: NodeWorkersListener, program?: URL) {
     this.#listener = listener;
     this.#pool = new WorkerPool(
@@ -62,10 +61,7 @@ export class NodeWorkers {
     );
   }
 
-  /**
-   * Starts one worker for each assignment. Resolves when all are ready; stays pending if one of them fails
-   * before.
-   */
+  /** Starts one worker for each assignment. Resolves when all are ready; stays pending if one of them fails before. */
   start(assignments: readonly WorkerAssignment[]): Promise<void> {
     this.#ranks = assignments.map(({ topology }) => topology.rank);
     this.#pool.start(assignments);
@@ -74,7 +70,7 @@ export class NodeWorkers {
     });
   }
 
-  /** Lets the workers train, if there are any; a coordinator that takes the run over says it again. */
+  /** Tells the workers, if there are any, to train; a coordinator that takes the run over repeats the command. */
   begin(): void {
     if (this.#hasBegun) return;
     this.#hasBegun = this.#ranks.length > 0;
@@ -91,33 +87,33 @@ export class NodeWorkers {
     return this.#pool.stackOf(rank, timeoutMs);
   }
 
-  /** 0 if there is none. */
+  /** Returns the pid of a worker; 0 if there is none. */
   pidOf(rank: number): number {
     return this.#pool.pidOf(rank);
   }
 
-  /** Kills a worker; what it did before stays its last progress. */
+  /** Kills a worker; its progress before that stays readable. */
   kill(rank: number): void {
     this.#killed.add(rank);
     this.#pool.kill(rank);
   }
 
-  /** Passes on what the coordinator says of a save, or that the node holds a snapshot. */
+  /** Forwards the coordinator's command about a save, or the news that the node holds a snapshot. */
   save(command: SaveCommand | SnapshotKept): void {
     this.#pool.send(command);
   }
 
-  /** See WorkerPool. */
+  /** Ends all workers; see WorkerPool. */
   end(graceMs: number): Promise<number[]> {
     return this.#pool.end(graceMs);
   }
 
-  /** Samples the kernel's count of OOM kills; call it at intervals. */
+  /** Samples the kernel's count of OOM kills; called at intervals. */
   lookForOomKills(): void {
     this.#oomKills.look();
   }
 
-  /** Progress of every started worker, from its control block and from the kernel. */
+  /** Reads the progress of every started worker from its control block and from the kernel. */
   progress(progressOf: (rank: number) => RankProgress): WorkerProgress[] {
     return this.#ranks.flatMap((rank): WorkerProgress[] => {
       const pid = this.#pool.pidOf(rank);
@@ -126,7 +122,7 @@ export class NodeWorkers {
       const { state, residentBytes } = processInfo(pid);
       if (residentBytes > 0) this.#memoryOf(rank).add(residentBytes);
       const isStopped = state === 'T';
-      // One that is stopped now and then makes progress in between.
+      // A worker that is stopped only now and then makes progress in between.
       const stopAgeMs = this.#stopAge.idleMs(rank, isStopped ? progress.heartbeat : -1);
       return [
         {
@@ -193,7 +189,7 @@ export class NodeWorkers {
       return;
     }
     if (killedByUs) return;
-    // Before the end nothing of the run sends SIGKILL; the kernel does when memory runs out.
+    // Before the end nothing of the run sends SIGKILL, but the kernel does when memory runs out.
     const why = signal === 'SIGKILL' ? this.#oomKills.explain(this.#memoryOf(rank).describe()) : '';
     const how = signal === null ? `ended with code ${code}` : `was killed by ${signal}${why}`;
     const what =

@@ -3,8 +3,8 @@ import { EXIT } from '../errors.js';
 const PARENT_WATCH_MS = 500;
 
 /**
- * Exits this process once its parent has ended; at once if it already has. The parent passes its own pid,
- * because an orphan can no longer ask for it.
+ * Exits this process once its parent has ended, at once if it already has. The parent passes its own pid, because an
+ * orphan can no longer find it out.
  */
 export class ParentWatch {
   #timer: NodeJS.Timeout | null = null;

@@ -44,17 +44,17 @@ type ServedCall = ServerDuplexStream<PullRequest | TrainerError, Buffer>;
 
 export interface PeerStreamsOptions extends Open {
   readonly numNodes: number;
-  /** Serves the other nodes; may be listening already. */
+  /** Server for the other nodes; may be listening already. */
   readonly server: Server;
-  /** For connecting to the other nodes. */
+  /** Credentials for connecting to the other nodes. */
   readonly security: Security;
-  /** A stream on which nothing comes breaks after once to twice this; see Timeouts. */
+  /** A silent stream breaks after one to two times this duration; see Timeouts. */
   readonly keepaliveMs: number;
-  /** Another node has opened its stream: `send` takes encoded frames for it. */
+  /** Called when another node has opened its stream; `send` takes encoded frames for it. */
   readonly onPull: (node: number, send: (encoded: Buffer) => void) => void;
   readonly onFrame: (node: number, frame: Frame) => void;
   readonly onCredit: (node: number, consumed: readonly number[]) => void;
-  /** A stream broke (`NODE_LOST`) or violated the protocol. Called at most once. */
+  /** Called at most once, when a stream broke (`NODE_LOST`) or violated the protocol. */
   readonly onError: (error: TrainerError) => void;
 }
 
@@ -62,7 +62,7 @@ export interface PeerAddress {
   readonly node: number;
   /** host:port of its agent's gRPC server. */
   readonly address: string;
-  /** Name of its machine, for messages. */
+  /** Name of its machine, used in messages. */
   readonly host?: string;
 }
 
@@ -73,7 +73,7 @@ interface Puller extends PeerAddress {
   readonly ended: Promise<unknown>;
 }
 
-/** One stream from and one to every other node, for one generation of a run. */
+/** Streams to and from every other node, for one generation of a run. */
 export class PeerStreams {
   readonly #pullers = new Map<number, Puller>();
   readonly #served = new Map<number, ServedCall>();
@@ -82,7 +82,7 @@ export class PeerStreams {
 
   constructor(options: PeerStreamsOptions) {
     this.#options = options;
-    // Frames are external memory: with V8's defaults garbage collection took half the time of an all-to-all.
+    // Frames are external memory, and with V8's defaults garbage collection took half the time of an all-to-all.
     collectSeldom();
     options.server.addService(service, { Pull: (call: ServedCall) => this.#serve(call) });
   }
@@ -178,7 +178,7 @@ export class PeerStreams {
         }
       } catch (error) {
         call.emit('error', toServiceError(error));
-        // A call that never identified itself must not fail the run; a peer's must.
+        // A call that never identified itself must not fail the run, but a peer's must.
         if (peer !== null) this.#fail(asTrainerError(error, { node: this.#options.node }));
       }
     });
@@ -188,19 +188,19 @@ export class PeerStreams {
       finished = true;
       call.end();
     });
-    // Emitted after every end of a call, also a good one.
+    // `cancelled` is emitted after every end of a call, a good one too.
     call.on('cancelled', () => {
       if (peer !== null && !finished)
         this.#lose(peer, this.#pullers.get(peer)?.address ?? caller, 'its agent closed the connection');
     });
     call.on('error', () => {
-      // Refused and broken calls end here too; `cancelled` has reported the broken ones.
+      // Refused and broken calls end here too; the handler of `cancelled` reports the broken ones.
     });
   }
 
   /**
-   * @throws TrainerError if the call is not from a peer of this generation of this run: `BAD_INPUT`, or
-   *   `BAD_MESSAGE` for what no peer would send
+   * @throws TrainerError `BAD_INPUT` if the call is not from a peer of this generation of this run, `BAD_MESSAGE` if no
+   *   peer would send it
    */
   #assertPeer(open: Open): void {
     const { runId, generation, node, numNodes, ringBytes } = this.#options;
@@ -259,7 +259,7 @@ export class PeerStreams {
     this.#options.onError(error);
   }
 
-  /** Closes all streams; frames passed to `send` before are still delivered if the other side lives. */
+  /** Closes all streams; frames passed to `send` before are still delivered if the remote side lives. */
   async close(): Promise<void> {
     this.#state = 'closed';
     this.#options.server.removeService(service);

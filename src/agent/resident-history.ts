@@ -1,4 +1,4 @@
-/** Between two samples that are kept, and how many of them. */
+/** Time between two samples that are kept, and their number. */
 const EVERY_MS = 5_000;
 const NUM_KEPT = 4;
 
@@ -7,9 +7,9 @@ interface Sample {
   readonly atMs: number;
 }
 
-/** What a process held of memory when it was looked at: now, and some times before. */
+/** Resident memory of a process at the last sample and at some earlier times. */
 export class ResidentHistory {
-  /** Oldest first. */
+  /** Samples, oldest first. */
   readonly #kept: Sample[] = [];
   #last: Sample = { bytes: 0, atMs: 0 };
 
@@ -23,7 +23,7 @@ export class ResidentHistory {
     if (this.#kept.length > NUM_KEPT) this.#kept.shift();
   }
 
-  /** E.g. `612 MiB when last looked at (340 MiB 5 s before, 280 MiB 10 s before)`. */
+  /** Describes the samples, e.g. `612 MiB when last looked at (340 MiB 5 s before, 280 MiB 10 s before)`. */
   describe(): string {
     const before = this.#kept
       .filter((sample) => sample !== this.#last)

@@ -14,9 +14,9 @@ interface OutgoingPair {
   /** Unsent bytes of the current message, header included; 0 between messages. */
   left: number;
   operation: number;
-  /** The current message is part of an aggregated one. */
+  /** True if the current message is part of an aggregated one. */
   aggregate: boolean;
-  /** An aggregated message was seen; its bytes wait for those of the other pairs. */
+  /** True if an aggregated message was seen whose bytes wait for those of the other pairs. */
   waiting: boolean;
   /** Stream offset up to which the receiver has granted credit. */
   creditEnd: number;
@@ -30,7 +30,7 @@ interface IncomingPair {
   readonly consumer: Doorbell;
 }
 
-/** The relay's state for one other node. */
+/** State of the relay for one other node. */
 interface PeerNode {
   readonly outgoing: readonly OutgoingPair[];
   readonly incoming: readonly IncomingPair[];
@@ -138,7 +138,7 @@ export class RingRelay {
     } while (this.#sendAggregated(peer, send));
   }
 
-  /** Reads the header at the front of a ring, if due; true if there is a message whose bytes may go. */
+  /** Reads the header at the front of a ring, if due; returns true if there is a message whose bytes may go. */
   #look(peer: PeerNode, pair: OutgoingPair): boolean {
     if (pair.left > 0) return !pair.waiting;
     if (pair.ring.readable < MESSAGE_HEADER_BYTES) return false;
@@ -152,7 +152,7 @@ export class RingRelay {
     return !aggregate;
   }
 
-  /** Packs the released aggregated messages into as few frames as possible; true if anything was sent. */
+  /** Packs the released aggregated messages into as few frames as possible; returns true if anything was sent. */
   #sendAggregated(peer: PeerNode, send: (encoded: Buffer) => void): boolean {
     for (let sent = false; ; sent = true) {
       const pairs: OutgoingPair[] = [];
@@ -259,7 +259,10 @@ export class RingRelay {
     }
   }
 
-  /** Credit due to `node`: triples of the pairs that have consumed a quarter of a ring since their last. */
+  /**
+   * Collects the credit due to `node`: triples of the pairs that have consumed a quarter of a ring since their last
+   * grant.
+   */
   takeCredit(node: number): number[] {
     const due = this.#segment.shape.ringBytes / 4;
     const consumed: number[] = [];
@@ -269,7 +272,7 @@ export class RingRelay {
   }
 }
 
-/** Bytes of the pair's current message that are in its ring and within its credit, at most `room`. */
+/** Returns how many bytes of the pair's current message are in its ring and within its credit, at most `room`. */
 function sendable(pair: OutgoingPair, room: number): number {
   const { ring } = pair;
   return Math.min(pair.left, ring.readable, (pair.creditEnd - ring.tail) >>> 0, room);

@@ -19,31 +19,31 @@ export interface NodeOptions {
   readonly coordinator: string;
   readonly listen: string;
   readonly advertise?: string | undefined;
-  /** Null for those of the run that this user leads at a loopback address. */
+  /** Credentials of the cluster; null to use those of the run that this user leads at a loopback address. */
   readonly security: Security | null;
-  /** Allow plain text beyond loopback. */
+  /** Allows plain text beyond loopback. */
   readonly insecure: boolean;
   readonly joinTimeoutS: number;
-  /** Join one run after another. */
+  /** Joins one run after another. */
   readonly forever: boolean;
   readonly logToStdout: boolean;
-  /** Inflict faults on this node when the coordinator says so. */
+  /** Injects faults into this node when the coordinator asks for them. */
   readonly allowFaults: boolean;
   /**
-   * The watch over the parent process, which a session replaces while it is open; null if there is none. Such a parent
-   * leads the run: nobody starts it again.
+   * Watch over the parent process, paused while a session is open; null if there is none. Such a parent leads the run:
+   * nobody restarts it.
    */
   readonly parent: ParentWatch | null;
 }
 
-/** Between two runs, so that one that fails at once is not joined in a tight loop. */
+/** Pause between two runs, so that one that fails at once is not joined in a tight loop. */
 const PAUSE_MS = 500;
 
 /**
- * Takes part in a run as one node, with `forever` in one run after another.
+ * Takes part in a run as one node; with `forever`, in one run after another.
  *
- * @returns the exit code: 0 if the workers ended well, 3 if the run failed; 0 (`forever`) or 130 for a signal
- *   before the run has started
+ * @returns the exit code: 0 if the workers ended well, 3 if the run failed; 0 (`forever`) or 130 if a signal arrived
+ *   before the run started
  * @throws TrainerError for a bad address, certificate or token, or if no run could be joined
  */
 export async function runNode(options: NodeOptions): Promise<number> {
@@ -52,7 +52,7 @@ export async function runNode(options: NodeOptions): Promise<number> {
   assertMayListen(listenAt, options.security ?? NO_SECURITY, options.insecure);
   assertAddressSpace();
   removeStaleSegments();
-  // Without a run nobody may call.
+  // Before a run is joined, nobody may call this server.
   const rpc = createRpcServer(options.security ?? withOwnToken(randomToken()));
   const bound = await listen(rpc, listenAt, '--listen');
   const logger = createLogger({
@@ -66,7 +66,7 @@ export async function runNode(options: NodeOptions): Promise<number> {
   let agent: NodeAgent | null = null;
   let isAsked = false;
   let formerNode: number | undefined;
-  /** How long to look for a run that may go on elsewhere; null where it is known. */
+  /** How long to look for a run that may continue elsewhere; null if its address is known. */
   let lookMs: number | null = null;
   const off = onSignals((signal) => {
     isAsked = true;
@@ -88,13 +88,13 @@ export async function runNode(options: NodeOptions): Promise<number> {
         onWait: (why) => logger.info(`waiting: ${why}`),
       }).catch((error: unknown) => {
         if (lookMs === null) throw error;
-        // Nothing was wrong with what it was asked to do: its run has failed.
+        // The node's own options were right, but its run has failed.
         logger.error(asTrainerError(error).message);
         return null;
       });
       if (place === null) return EXIT.failedRun;
       rpc.security = place.security;
-      // From here on the session shows the coordinator's end.
+      // From here on a broken session shows the coordinator's end.
       options.parent?.pause();
       agent = new NodeAgent({
         ...place,
@@ -114,7 +114,7 @@ export async function runNode(options: NodeOptions): Promise<number> {
       formerNode = goesOn ? place.join.node : undefined;
       lookMs = end === 'look' ? 1000 * coordinatorTimeoutOf(place.join) : null;
       if (goesOn) {
-        // Until the next session.
+        // The parent is watched until the next session opens.
         options.parent?.resume();
         continue;
       }
@@ -130,7 +130,7 @@ export async function runNode(options: NodeOptions): Promise<number> {
   }
 }
 
-/** In s. */
+/** Returns `cluster.coordinatorTimeoutS` of the run, in s. */
 function coordinatorTimeoutOf({ configJson }: JoinReply): number {
   const config: RunConfig = JSON.parse(configJson);
   return config.cluster.coordinatorTimeoutS;

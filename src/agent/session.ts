@@ -3,10 +3,10 @@ import { GRACE } from '../config/timeouts.js';
 import type { AgentEvent, CoordinatorCommand } from '../rpc/messages.js';
 import type { FaultyConnection, FaultyLink } from './faulty-link.js';
 
-/** What a message of the session takes of a slow link, about. */
+/** Approximate size of a message of the session on a slow link. */
 const MESSAGE_BYTES = 300;
 
-/** What a coordinator says that lives; any other status comes of a connection. */
+/** Statuses that only a live coordinator returns; all others are connection errors. */
 const REFUSALS: readonly grpc.status[] = [
   grpc.status.FAILED_PRECONDITION,
   grpc.status.INVALID_ARGUMENT,
@@ -16,12 +16,12 @@ const REFUSALS: readonly grpc.status[] = [
 
 type SessionStream = grpc.ClientDuplexStream<AgentEvent, CoordinatorCommand>;
 
-/** What a session tells its owner. */
+/** Callbacks of a session to its owner. */
 export interface SessionListener {
   command(command: CoordinatorCommand): void;
-  /** The coordinator has taken the session, in this term. */
+  /** Called when the coordinator has accepted the session, with its term. */
   accepted?(term: number): void;
-  /** The coordinator is gone, or ended or refused the session; called at most once. */
+  /** Called at most once, when the coordinator is gone, or has ended or refused the session. */
   ended(reason: string, isRefusal: boolean): void;
 }
 
@@ -31,7 +31,7 @@ export class Session {
   readonly #link: FaultyConnection | null;
   #open = true;
 
-  /** @param link what all that is said passes; null for none */
+  /** @param link injects faults into all messages; null for none */
   constructor(stream: SessionStream, listener: SessionListener, link: FaultyLink | null = null) {
     this.#stream = stream;
     this.#link = link?.connection() ?? null;
@@ -46,7 +46,7 @@ export class Session {
     stream.on('end', () => end('the coordinator ended the session', true));
   }
 
-  /** False while the coordinator has not read what was sent before. */
+  /** False while the coordinator has not read earlier events. */
   get isReady(): boolean {
     return this.#open && !this.#stream.writableNeedDrain;
   }

@@ -16,13 +16,13 @@ const service = loadService('collectives', 'locmoe.collectives.v1.Snapshots');
 
 export interface FetchRequest {
   readonly runId: string;
-  /** The caller's. */
+  /** Generation of the requesting node. */
   readonly generation: number;
   readonly snapshotGeneration: number;
   readonly step: number;
-  /** Whose experts. */
+  /** Node whose experts are requested. */
   readonly node: number;
-  /** With what all ranks share. */
+  /** True to include the parameters that all ranks share. */
   readonly withShared: boolean;
 }
 
@@ -30,19 +30,19 @@ type FetchChunk =
   | { readonly file: ShardFile & { readonly metrics: Readonly<Record<string, number>> } }
   | { readonly data: Buffer };
 
-/** What is sent. */
+/** Files to send. */
 export interface SentFiles {
   readonly files: readonly { readonly path: string; readonly about: ShardFile }[];
   readonly metrics: Readonly<Record<string, number>>;
 }
 
-/** What has come. */
+/** Files that were received. */
 export interface FetchedFiles {
   readonly files: readonly ShardFile[];
   readonly metrics: Readonly<Record<string, number>>;
 }
 
-/** Serves the files of snapshots. @param find what is asked for; it may wait */
+/** Serves the files of snapshots; `find` looks up the requested ones, and may wait for them. */
 export function serveSnapshots(server: Server, find: (request: FetchRequest) => Promise<SentFiles>): void {
   server.addService(service, {
     Fetch: (call: ServerWritableStream<FetchRequest, FetchChunk>) => {
@@ -74,13 +74,13 @@ async function send(
 }
 
 export interface FetchOptions {
-  /** host:port of the agent that has the files. */
+  /** host:port of the agent that holds the files. */
   readonly address: string;
   readonly security: Security;
   readonly request: FetchRequest;
-  /** Where the files go. */
+  /** Folder to write the files to. */
   readonly folder: string;
-  /** Names that may come. */
+  /** File names that are accepted. */
   readonly allowed: readonly string[];
   readonly timeoutMs: number;
   readonly signal: AbortSignal;
@@ -122,7 +122,7 @@ export async function fetchSnapshot(options: FetchOptions): Promise<FetchedFiles
   }
 }
 
-/** Writes files as they come, and checks each. */
+/** Writes files as they arrive, and checks each. */
 class Incoming {
   readonly #folder: string;
   readonly #allowed: Set<string>;
@@ -155,7 +155,7 @@ class Incoming {
   }
 
   #begin({ metrics, ...about }: Extract<FetchChunk, { file: object }>['file']): void {
-    // Each once.
+    // Each file is accepted once.
     if (!this.#allowed.delete(about.file)) throw bad(`file ${about.file}, which is not of that node`);
     assertRoom(this.#folder, about.bytes, 'a snapshot');
     this.#metrics = metrics;

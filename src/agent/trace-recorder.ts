@@ -13,16 +13,16 @@ import {
   traceFileName,
 } from '../run/trace-file.js';
 
-/** A file is closed before it grows beyond this. */
+/** Size at which a file is closed. */
 const FILE_BYTES = 1 << 20;
-/** Files of a node, of all generations: the oldest go. */
+/** Number of files that a node keeps over all generations; the oldest are removed. */
 const MAX_FILES = 32;
-/** Of so many generations the last files stay longer than others: the steps before a failure. */
+/** Number of generations whose last files outlive others: they hold the steps before a failure. */
 const KEPT_GENERATIONS = 5;
 const LAST_FILES = 2;
-/** Between two writes; sooner if a ring fills. */
+/** Interval between two writes; a full ring is written sooner. */
 const WRITE_EVERY_MS = 250;
-/** What a slow disk may leave in memory; spans beyond it are lost. */
+/** Bytes that a slow disk may leave queued in memory; spans beyond them are lost. */
 const MAX_QUEUED_BYTES = 16 << 20;
 
 export interface TraceRecorderOptions extends Omit<TraceHead, 'machine' | 'monotonicEpochMs'> {
@@ -31,7 +31,7 @@ export interface TraceRecorderOptions extends Omit<TraceHead, 'machine' | 'monot
   readonly onError: (error: unknown) => void;
 }
 
-/** What the recorder reads of the node's segment. */
+/** Part of the node's segment that the recorder reads. */
 export interface TraceSource {
   readonly monotonicEpochMs: number;
   flightOf(localRank: number): Pick<FlightRing, 'take' | 'names' | 'newest'>;
@@ -44,7 +44,7 @@ export interface TraceSource {
 export class TraceRecorder {
   readonly #options: TraceRecorderOptions;
   #source: TraceSource | null = null;
-  /** Ticket of the last span that was written, by local rank. */
+  /** Ticket of the last written span, by local rank. */
   readonly #taken: number[];
   #takenMs = Number.NEGATIVE_INFINITY;
   #writing: Promise<void> = Promise.resolve();
@@ -62,7 +62,7 @@ export class TraceRecorder {
     this.#source = source;
   }
 
-  /** A rank has done a step. */
+  /** Called after each step of a rank. */
   afterStep(): void {
     const source = this.#source;
     if (source === null || this.#isBroken) return;
@@ -72,7 +72,7 @@ export class TraceRecorder {
     if (isDue || isFull()) this.#take(source, { all: false });
   }
 
-  /** The last look at the rings: what is under way is written as it is. */
+  /** Reads the rings a last time, operations in flight included. */
   end(): void {
     if (this.#source !== null && !this.#isBroken) this.#take(this.#source, { all: true });
     this.#source = null;
@@ -138,7 +138,7 @@ export class TraceRecorder {
 }
 
 /**
- * The files of a node that are too many.
+ * Selects the surplus files of a node.
  *
  * @param files oldest first
  */

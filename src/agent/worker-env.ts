@@ -12,13 +12,13 @@ export const ALLOCATOR_ENV = {
 
 /** Environment of a process that shares the machine's cores with other workers. */
 export const WORKER_ENV = {
-  // One TensorFlow thread a worker; more would compete for the cores.
+  // More than one TensorFlow thread a worker would compete for the cores.
   TF_NUM_INTRAOP_THREADS: '1',
-  // And one of oneDNN's.
+  // oneDNN too computes with one thread a worker.
   OMP_NUM_THREADS: '1',
   // Compiled parts run in the calling thread, which saves a hand-over to another one and back.
   TF_NUM_INTEROP_THREADS: '-1',
-  // Else XLA splits loops for all cores and waits for threads that compete with other workers.
+  // XLA would otherwise split loops for all cores and wait for threads that compete with other workers.
   XLA_FLAGS: '--xla_disable_hlo_passes=cpu-parallel-task-assigner',
   TF_CPP_MIN_LOG_LEVEL: '2',
   ...ALLOCATOR_ENV,

@@ -7,14 +7,14 @@ export interface WorkerFault {
   readonly rank: number;
   readonly pid: number;
   readonly error: TrainerError;
-  /** How its process ended; both null while it lives. */
+  /** Exit code and signal of its process; both null while it lives. */
   readonly code: number | null;
   readonly signal: NodeJS.Signals | null;
 }
 
 /**
- * The message that reports a fault. Where the error itself names no step, layer or operation, they are what
- * the worker's control block shows.
+ * Builds the message that reports a fault. Step, layer and operation that the error does not name are read from the
+ * worker's control block.
  *
  * @param progress null if there is no segment to read
  */
@@ -35,7 +35,7 @@ export function workerFailure(fault: WorkerFault, progress: RankProgress | null)
   };
 }
 
-/** The collective a worker is in, or the last one it was in; empty before the first. */
+/** Describes the collective a worker is in, or its last one; empty before the first. */
 export function describeOperation({ operation }: RankProgress): string {
   if (operation === null) return '';
   const layer = operation.layer === undefined ? '' : ` layer ${operation.layer}`;
@@ -43,7 +43,7 @@ export function describeOperation({ operation }: RankProgress): string {
   return `${active}${operation.kind} ${operation.purpose}${layer} (operation ${operation.sequence})`;
 }
 
-/** Phase and collective; empty before the worker has attached. */
+/** Describes phase and collective; empty before the worker has attached. */
 function describeProgress(progress: RankProgress | null): string {
   if (progress === null || progress.pid === 0) return '';
   return [progress.phase, describeOperation(progress)].filter(Boolean).join(', ');

@@ -16,9 +16,9 @@ export interface WorkerExit {
   readonly pid: number;
   readonly code: number | null;
   readonly signal: NodeJS.Signals | null;
-  /** True if the pool itself ended it. */
+  /** True if the pool itself killed it. */
   readonly killedByUs: boolean;
-  /** Why there was never a process; then `pid` is 0. */
+  /** Why the process could not be started; then `pid` is 0. */
   readonly spawnError?: Error;
 }
 
@@ -26,7 +26,7 @@ export type WorkerStream = 'stdout' | 'stderr';
 
 export interface WorkerPoolListener {
   event(rank: number, event: WorkerEvent): void;
-  /** A line of the worker's standard output (its log) or standard error (native libraries, crashes). */
+  /** Called for each line of the worker's standard output (its log) or standard error (native libraries, crashes). */
   line(rank: number, line: string, stream: WorkerStream): void;
   exit(exit: WorkerExit): void;
 }
@@ -52,7 +52,7 @@ export class WorkerPool {
     return this.#children.get(rank)?.pid ?? 0;
   }
 
-  /** Where a worker is that makes no progress. */
+  /** Finds out where a stuck worker is. */
   async stackOf(rank: number, timeoutMs: number): Promise<WorkerStack> {
     const child = this.#children.get(rank)!;
     return stackOf(child.pid!, child.stdio[STACK_FD] as Duplex, timeoutMs);
@@ -94,9 +94,9 @@ export class WorkerPool {
   #spawn(assignment: WorkerAssignment): void {
     const { rank } = assignment.topology;
     const child = fork(this.#program, [], {
-      // The last is STACK_FD.
+      // The last descriptor is STACK_FD.
       stdio: ['ignore', 'pipe', 'pipe', 'ipc', 'pipe'],
-      // Its own process group, so that Ctrl-C in a terminal reaches the coordinator alone.
+      // A process group of its own makes Ctrl-C in a terminal reach the coordinator alone.
       detached: true,
       env: { ...process.env, ...WORKER_ENV },
       execArgv: [...process.execArgv, ...WORKER_NODE_OPTIONS],

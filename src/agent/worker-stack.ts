@@ -3,11 +3,11 @@ import type { Duplex } from 'node:stream';
 import { processInfo } from '../os/process-info.js';
 import { readLines } from './bounded-lines.js';
 
-/** Where a worker is. */
+/** Location of a worker's thread. */
 export interface WorkerStack {
-  /** In words, for a message. */
+  /** Location in words, for a message. */
   readonly where: string;
-  /** Innermost first, `function (file:line:column)`; empty if it runs no JavaScript. */
+  /** Frames, innermost first, as `function (file:line:column)`; empty if it runs no JavaScript. */
   readonly frames: readonly string[];
 }
 
@@ -15,7 +15,7 @@ export interface WorkerStack {
  * Finds out where a worker is that makes no progress.
  *
  * @param channel to the thread of the worker that answers (worker/stack-answer.ts)
- * @param timeoutMs for the answer, which does not come while native code runs
+ * @param timeoutMs limit for the answer, which does not come while native code runs
  */
 export async function stackOf(pid: number, channel: Duplex, timeoutMs: number): Promise<WorkerStack> {
   const { state } = processInfo(pid);
@@ -30,7 +30,7 @@ export async function stackOf(pid: number, channel: Duplex, timeoutMs: number): 
   return { where: `in ${frames[0]}`, frames };
 }
 
-/** The answer to a question; null if there is none in time. */
+/** Asks for the stack; null if no answer comes in time. */
 function answerOf(channel: Duplex, timeoutMs: number): Promise<string | null> {
   return new Promise((resolve) => {
     const end = (stack: string | null) => {
@@ -46,8 +46,8 @@ function answerOf(channel: Duplex, timeoutMs: number): Promise<string | null> {
 }
 
 /**
- * Frames of an `Error.stack`: without the innermost, which is the expression that was evaluated, and those of built-in
- * functions, which have no place.
+ * Extracts the frames of an `Error.stack`, without the innermost, which is the evaluated expression, and without those
+ * of built-in functions, which have no location.
  */
 function framesOf(stack: string): string[] {
   return stack
@@ -58,7 +58,7 @@ function framesOf(stack: string): string[] {
     .map((frame) => (frame.endsWith(')') ? frame : `(anonymous) (${frame})`));
 }
 
-/** What the kernel says of a process: its state, the kernel function that it sleeps in, its system call. */
+/** Describes a process as the kernel sees it: its state, the kernel function that it sleeps in, its system call. */
 function kernelView(pid: number): string {
   const read = (file: string) => {
     try {
