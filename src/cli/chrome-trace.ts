@@ -2,8 +2,8 @@ import type { Timeline } from '../run/timeline.js';
 import type { TimelineLane, TimelineSpan } from '../run/timeline-data.js';
 
 /**
- * Events of the Trace Event Format, which Perfetto and chrome://tracing read: a process for each node, a thread for each
- * rank, and further ones for what travels while the rank computes. Times in microseconds since the first event.
+ * Trace Event Format, as Perfetto and chrome://tracing read it: a process for each node, a thread for each rank, and
+ * further threads for transfers in flight while the rank computes. Times are in microseconds since the first event.
  */
 export interface ChromeTrace {
   readonly displayTimeUnit: 'ms';
@@ -26,14 +26,14 @@ export type TraceEvent = { readonly pid: number; readonly tid: number; readonly 
   | { readonly ph: 'f'; readonly bp: 'e'; readonly cat: string; readonly ts: number; readonly id: number }
 );
 
-/** Lanes of overlapped operations follow the ranks' own by so much. */
+/** Offset of the thread ids for overlapped operations, which follow the ranks' own. */
 const IN_FLIGHT_TID = 100_000;
 const MAX_IN_FLIGHT = 100;
 
 export function chromeTrace(timeline: Timeline): ChromeTrace {
   const { runId, generation, lanes, clocks } = timeline;
   const startMs = Math.min(...lanes.flatMap(({ spans }) => spans.slice(0, 1).map((span) => span.startMs)));
-  // Quarters, so that readers who add start and duration get the start of what follows, to the bit.
+  // Quarters of a microsecond are exact, so that start plus duration equals the start of the next event, to the bit.
   const us = (ms: number) => Math.round((ms - startMs) * 4e3) / 4;
   const nodes = [...new Set(lanes.map(({ node }) => node))];
   const numArrows = { value: 0 };
@@ -78,7 +78,7 @@ function eventsOf(
   us: (ms: number) => number,
   numArrows: { value: number },
 ): TraceEvent[] {
-  // Process and thread 0 are the idle ones to some readers.
+  // Some readers treat process and thread 0 as idle.
   const place = { pid: node + 1, tid: rank + 1 };
   const slice = (tid: number, { startMs, endMs }: Pick<TimelineSpan, 'startMs' | 'endMs'>) => ({
     ...({ ph: 'X', pid: place.pid, tid } as const),

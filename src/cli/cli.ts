@@ -10,7 +10,7 @@ import { COMMANDS } from './commands.js';
 import { endWithNpx } from './npx-watch.js';
 import { addBenchCommands } from './packages.js';
 
-/** Commands that go on when nobody reads their output. */
+/** Commands that continue when nobody reads their output. */
 const GO_ON_UNREAD = ['train', 'serve', 'node', 'api'];
 const FLUSH_TIMEOUT_MS = 2_000;
 keepInspectorShut();
@@ -25,7 +25,7 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   process.exit(error.code === 'EPIPE' ? EXIT.done : EXIT.badConfig);
 });
 process.stderr.on('error', () => undefined);
-// Unhandled rejections too. While a run is led, coordinator/uncaught.ts handles both.
+// Unhandled rejections arrive here too. While a run is led, coordinator/uncaught.ts handles both.
 process.on('uncaughtException', (error) => process.exit(report(error)));
 
 const program = new Command('locmoe')
@@ -49,13 +49,13 @@ try {
     if (name === called) (await load())(added);
   }
   await addBenchCommands(program, called);
-  // Else commander answers with the help of all commands.
+  // Without this check commander answers with the help of all commands.
   if (first === 'help' && second !== '' && !program.commands.some((each) => each.name() === second))
     program.error(`error: unknown command '${second}'`, { exitCode: EXIT.badConfig });
   await program.parseAsync();
 } catch (error) {
-  // A process that was waited for got the terminal's Ctrl-C too: that is the reason, not how it ended. It takes up to two
-  // turns of the event loop until this process learns of it.
+  // A child process that was waited for got the terminal's Ctrl-C too: the signal is the reason, not the child's exit.
+  // This process learns of it within two turns of the event loop.
   await setImmediate();
   await setImmediate();
   process.exitCode = report(error);
@@ -74,7 +74,7 @@ function flushed(stream: NodeJS.WriteStream): Promise<void> {
   });
 }
 
-/** Says what went wrong in one line, and returns the exit code for it. */
+/** Reports an error in one line, and returns the exit code for it. */
 function report(error: unknown): number {
   if (isCommanderError(error)) return error.exitCode === 0 ? EXIT.done : EXIT.badConfig;
   const known = asTrainerError(error);

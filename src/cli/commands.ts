@@ -2,13 +2,13 @@ import type { Command } from 'commander';
 import { loadExport } from './packages.js';
 
 interface CommandEntry {
-  /** What `locmoe --help` says of it. */
+  /** Description in `locmoe --help`. */
   readonly description: string;
-  /** Loads what adds its options and its action: all of them together would take 0.3 s at every start. */
+  /** Imports the function that adds options and action; importing all commands would take 0.3 s at every start. */
   readonly load: () => Promise<(command: Command) => void>;
 }
 
-/** The commands by name, in the order of `locmoe --help`. */
+/** Commands by name, in the order of `locmoe --help`. */
 export const COMMANDS: Readonly<Record<string, CommandEntry>> = {
   setup: {
     description: "install what training needs beside npm's packages: TensorFlow's library, and text sources",

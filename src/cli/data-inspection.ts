@@ -23,9 +23,9 @@ type DomainEntry = DatasetIndex['domains'][number];
 interface SplitReport {
   readonly documents: number;
   readonly bytes: number;
-  /** With the end of each document. */
+  /** Tokens, counting the end of each document. */
   readonly tokens: number;
-  /** Windows of seqLen tokens, or samples packed into as many. */
+  /** Number of windows of seqLen tokens, or of sequences that samples are packed into. */
   readonly sequences: number;
 }
 
@@ -33,16 +33,20 @@ interface DomainReport extends Omit<DomainEntry, Split> {
   readonly bytesPerToken: number;
   readonly train: SplitReport;
   readonly validation: SplitReport;
-  /** Times that the run goes through the text to train on. */
+  /** Number of passes that the run makes over the training text. */
   readonly passes: number;
-  /** A document of the text to train on, or its beginning, from its tokens. */
+  /** A document of the training text, or its beginning, decoded from its tokens. */
   readonly sample: string;
 }
 
-/** Tokens of a sample. */
+/** Greatest number of tokens in a sample. */
 const SAMPLE_TOKENS = 80;
 
-/** `locmoe data inspect`. @throws TrainerError for what is wrong with configuration or text */
+/**
+ * Runs `locmoe data inspect`.
+ *
+ * @throws TrainerError that says what is wrong with configuration or text
+ */
 export async function inspectData(options: InspectOptions): Promise<void> {
   const { config, dataset } = await prepare(options);
   const domains = reportsOf(dataset, config);
@@ -86,13 +90,13 @@ function reportsOf(dataset: Dataset, config: RunConfig): DomainReport[] {
   });
 }
 
-/** From the middle of the text: a document with its end, or as much of it as there is room for. */
+/** Takes a document from the middle of the text with its end, or as much of it as fits. */
 function sampleIds(ids: TokenIds, endOfText: number): Uint16Array | Uint32Array {
   const middle = Math.floor(ids.length / 2);
-  // Documents are pieces of at most 4 kB, so one ends before that.
+  // Documents are pieces of at most 4 kB, so one ends within this range.
   const around = ids.slice(middle, Math.min(ids.length, middle + 4096 + SAMPLE_TOKENS));
   let begin = around.indexOf(endOfText) + 1;
-  // A sample begins with such a token too.
+  // A question-answer sample begins with an end-of-text token too.
   while (around[begin] === endOfText) begin++;
   const from = begin < around.length ? around.subarray(begin) : ids.slice(0, SAMPLE_TOKENS);
   const end = from.indexOf(endOfText);
@@ -162,7 +166,7 @@ function describe(config: RunConfig, dir: string, domains: readonly DomainReport
     .replace(/^((?:longest texts|sample) of .*)\n\n/gm, '$1\n');
 }
 
-/** Relative to the working folder where it is inside. */
+/** Returns the path relative to the working folder if the file is inside it. */
 function fromHere(file: string): string {
   const relative = path.relative('.', file);
   return !path.isAbsolute(file) || relative.startsWith('..') ? file : relative;

@@ -1,7 +1,11 @@
 import type { RunConfig } from '../config/schema.js';
 import { TrainerError } from '../errors.js';
 
-/** Id of the domain that `--domain` names; a model that has one domain needs no name. @throws TrainerError `BAD_CONFIG` */
+/**
+ * Returns the id of the domain that `--domain` names; a model with one domain needs no name.
+ *
+ * @throws TrainerError `BAD_CONFIG`
+ */
 export function domainId({ data: { domains } }: RunConfig, name: string | undefined): number {
   if (name === undefined && domains.length === 1) return 0;
   const domain = name === undefined ? -1 : domains.indexOf(name);

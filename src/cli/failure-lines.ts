@@ -4,18 +4,18 @@ import { formatNumberOf, printable, wrapped } from '../format.js';
 import type { FailureReport, RankAtFailure } from '../run/failure-report.js';
 import { formatRanks } from './format-ranks.js';
 
-/** Other ranks that did the same share a line; of more groups than this only the number of ranks is told. */
+/** Ranks in the same state share a line; with more states than this only the number of ranks is printed. */
 const MAX_GROUPS = 5;
 
 /**
- * The report for a person: at most 11 lines, if they are not broken.
+ * Formats a failure report for a terminal, in at most 11 lines before wrapping.
  *
- * @param columns of the terminal; commands are longer if they must, so that they can be copied
+ * @param columns of the terminal; commands may be longer, so that they can be copied
  */
 export function failureLines(report: FailureReport, columns = Number.POSITIVE_INFINITY): string[] {
   const { message, logsCommand, notRestarted } = report;
   return [
-    // Names and messages come from members of the run.
+    // Names and messages come from members of the run, so they may hold control characters.
     ...[
       ...[`run failed: ${message}`, ...culpritLines(report), ...otherRanksLines(report)].map(printable),
       ...(notRestarted === null ? [] : [`  not restarted: ${notRestarted}`]),
@@ -34,7 +34,7 @@ function resumeAdvice({
   const why =
     suspect && `${path.basename(suspect)} leads to the failure of step ${step} at any learning rate`;
   if (resumeCommand !== null && checkpoint !== null)
-    // A comment of the shell: the whole line can be pasted.
+    // The origin follows as a shell comment, so that the whole line can be pasted.
     return `${resumeCommand}  # from ${path.basename(checkpoint)}${why === null ? '' : `; ${why}`}`;
   if (why !== null) return `from no checkpoint: ${why}; start a new run with other settings`;
   return NOTHING_SAVED;

@@ -3,10 +3,10 @@ import { nodeOf } from '../collectives/topology.js';
 import type { ErrorCode } from '../errors.js';
 import type { FlightFile, RankFlight } from '../run/flight-file.js';
 
-/** A rank of the run as its node's file has it. */
+/** State of a rank from the file of its node. */
 export interface FlightRank extends RankFlight {
   readonly node: number;
-  /** When its file was written, ms since 1970. */
+  /** Time at which its file was written, ms since 1970. */
   readonly writtenMs: number;
   /** Its last operation; null before the first. */
   readonly last: RecordedOperation | null;
@@ -16,26 +16,23 @@ export interface FlightRank extends RankFlight {
   readonly waitChain: readonly number[];
 }
 
-/** A rank before its waits are known. */
+/** State of a rank before the waits are resolved. */
 type LoneRank = Omit<FlightRank, 'waitChain'>;
 
-/** One operation, put together from all ranks whose files were read. */
+/** One operation, merged from all ranks whose files were read. */
 export interface MergedOperation {
   readonly sequence: number;
-  /** As the first of its ranks has it. */
+  /** The operation as its first rank recorded it. */
   readonly operation: RecordedOperation;
   readonly entered: readonly number[];
   readonly left: readonly number[];
-  /** Ranks that had not come to it yet. */
+  /** Ranks that had not entered it. */
   readonly missing: readonly number[];
-  /**
-   * Ranks that were in another operation, step or layer under this number, or went by other counts, than
-   * most.
-   */
+  /** Ranks whose operation, step, layer or counts under this number differ from those of the majority. */
   readonly differing: readonly number[];
-  /** The rank that came last, and how long after the first; null if not all came. */
+  /** The rank that entered last, and how long after the first; null if not all entered. */
   readonly last: { readonly rank: number; readonly lateMs: number } | null;
-  /** From the last arrival to the last leave; null if a rank is still in it or missing. */
+  /** Time from the last entry to the last exit; null if a rank is still in it or missing. */
   readonly tookMs: number | null;
 }
 
@@ -43,24 +40,24 @@ export interface FlightReport {
   readonly runId: string;
   readonly generation: number;
   readonly worldSize: number;
-  /** Why the first file was written. */
+  /** Reason for writing the first file. */
   readonly reason: string;
   readonly ranks: readonly FlightRank[];
-  /** Nodes without a file. */
+  /** Nodes that left no file. */
   readonly missingNodes: readonly number[];
-  /** Oldest first; those that every ring still holds. */
+  /** Operations that every ring still holds, oldest first. */
   readonly operations: readonly MergedOperation[];
-  /** The ranks that the others waited for; empty if the files do not tell. */
+  /** Ranks that delayed the others; empty if the files do not show any. */
   readonly oddRanks: readonly number[];
   readonly summary: string;
 }
 
-/** Process states in which a rank can do nothing; one that has died says so as a failure. */
+/** Process states in which a rank cannot run; a dead rank is reported as a failure instead. */
 const STOPPED: Readonly<Record<string, string>> = {
   T: 'is stopped (SIGSTOP)',
   t: 'is stopped by a debugger',
 };
-/** Failures that come from others. */
+/** Errors that another failure causes. */
 const CONSEQUENCES: readonly ErrorCode[] = [
   'COLLECTIVE_TIMEOUT',
   'COLLECTIVE_MISMATCH',
@@ -69,7 +66,7 @@ const CONSEQUENCES: readonly ErrorCode[] = [
   'ABORTED',
 ];
 
-/** Merges the files of the nodes of one generation; there is at least one. */
+/** Merges the files of the nodes of one generation, of which there is at least one. */
 export function reportFlight(files: readonly FlightFile[]): FlightReport {
   const first = files.reduce((a, b) => (b.writtenMs < a.writtenMs ? b : a));
   const { runId, generation, numNodes, workersPerNode, reason } = first;
@@ -99,7 +96,7 @@ export function reportFlight(files: readonly FlightFile[]): FlightReport {
 
 function mergeOperations(ranks: readonly LoneRank[]): MergedOperation[] {
   const bySequence = new Map<number, Map<number, RecordedOperation>>();
-  // What one ring has overwritten is known of some ranks only.
+  // Operations that one ring has overwritten are known for some ranks only.
   const oldest = Math.max(...ranks.map(({ operations }) => operations[0]?.sequence ?? 0));
   for (const { rank, operations } of ranks)
     for (const operation of operations) {
@@ -147,7 +144,7 @@ function differing(entries: readonly (readonly [number, RecordedOperation])[]): 
   return others.flat().sort((a, b) => a - b);
 }
 
-/** The operation that the rank has to finish next. */
+/** Returns the sequence of the operation that the rank has to finish next. */
 function frontierOf({ last }: LoneRank): number {
   if (last === null) return 1;
   return last.endMs === null ? last.sequence : last.sequence + 1;
@@ -158,9 +155,9 @@ function isInside({ last }: LoneRank): boolean {
 }
 
 /**
- * The ranks that delayed the others. First those in another operation than most; else those that failed by
- * themselves or are stopped; else, of the ranks furthest behind, those not inside an operation, or the one
- * that most wait for. A rank without a file is found by those that wait for it.
+ * Finds the ranks that delayed the others: first those in another operation than most; else those that failed by
+ * themselves or are stopped; else, of the ranks furthest behind, those not inside an operation, or the one that most
+ * wait for. A rank without a file is found by those that wait for it.
  */
 function findOddRanks(ranks: readonly LoneRank[], operations: readonly MergedOperation[]): number[] {
   const split = operations.find((operation) => operation.differing.length > 0);
@@ -181,7 +178,7 @@ function findOddRanks(ranks: readonly LoneRank[], operations: readonly MergedOpe
   return most > 1 ? [...new Set(wanted.filter((rank) => votes(rank) === most))].sort((a, b) => a - b) : [];
 }
 
-/** What is wrong with the rank itself; null if nothing is known. */
+/** Describes the rank's own fault; null if none is known. */
 function troubleOf({ failure, processState, pid, stack }: RankFlight): string | null {
   if (failure === 'WORKER_DIED') return `its process ${pid} has died`;
   const stopped = STOPPED[processState];
@@ -192,8 +189,8 @@ function troubleOf({ failure, processState, pid, stack }: RankFlight): string | 
 }
 
 /**
- * Follows the waits from a rank to the rank that the others wait for. A rank that can do nothing waits for nobody: what
- * its control block says is from before.
+ * Follows the waits from a rank to the one that delays the others. A rank that cannot run waits for nobody: its control
+ * block shows an earlier state.
  */
 function waitChainOf(from: LoneRank, ranks: readonly LoneRank[], oddRanks: readonly number[]): number[] {
   const chain: number[] = [];
@@ -252,7 +249,7 @@ function nameWithCounts(operation: RecordedOperation): string {
   return `${fullName(operation)}${countsHash ? ` (counts ${countsHash.toString(16)})` : ''}`;
 }
 
-/** "all-to-all 812, step 203, layer 3, dispatch" */
+/** Formats an operation as "all-to-all 812, step 203, layer 3, dispatch". */
 function fullName({ kind, sequence, step, layer, purpose }: RecordedOperation): string {
   const parts = [`${kind} ${sequence}`, `step ${step}`, layer !== undefined && `layer ${layer}`, purpose];
   return parts.filter(Boolean).join(', ');
@@ -267,7 +264,7 @@ function accountOf(rank: number, flight: LoneRank | undefined): string {
   return `rank ${rank} left ${last.kind} ${last.sequence} and is in step ${step}, ${phase}${process}`;
 }
 
-/** How often each rank came last of all, and by how much in the middle of these times. */
+/** Counts how often each rank entered last, with its median delay. */
 export function lagOf(
   { operations }: Pick<FlightReport, 'operations'>,
   rank: number,

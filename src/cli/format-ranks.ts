@@ -1,4 +1,4 @@
-/** [0, 2, 3, 4] -> "ranks 0, 2-4" */
+/** Formats [0, 2, 3, 4] as "ranks 0, 2-4". */
 export function formatRanks(ranks: readonly number[]): string {
   const stretches: [number, number][] = [];
   for (const rank of [...ranks].sort((a, b) => a - b)) {

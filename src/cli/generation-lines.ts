@@ -3,7 +3,7 @@ import { type RunGeneration, restartCostsOf } from '../run/run-generations.js';
 import { accountLine } from './run-lines.js';
 
 /**
- * The generations of a run, for a person; none if it has had only one and that did not fail.
+ * Describes the generations of a run; returns no line if it had only one, which did not fail.
  *
  * @param lastStep of the last generation; 0 before it
  */
@@ -26,7 +26,7 @@ function linesOf(
   const start = from.kind === 'nothing' ? 'from the beginning' : `from the ${from.kind} of step ${from.step}`;
   const steps =
     lastStep === null ? null : lastStep <= from.step ? 'no step' : `steps ${from.step + 1} to ${lastStep}`;
-  // Messages come from members of the run.
+  // Messages come from members of the run, so they may hold control characters.
   const how = end === 'open' ? failure && 'failed' : end === 'lost' ? 'its coordinator was lost' : end;
   const ended = failure === null ? how : `${how}: ${printable(failure.message)}`;
   return [

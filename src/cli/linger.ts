@@ -10,20 +10,21 @@ import { listRuns } from '../run/run-folder.js';
 import type { PageFeature } from './packages.js';
 import { httpUrl } from './page-url.js';
 
-/** Eight scrapes of Prometheus at an interval of 15 s. */
+/** This duration covers eight scrapes of Prometheus at an interval of 15 s. */
 const DEFAULT_S = 120;
-/** A page that is open asks twice in this time. */
+/** An open page polls twice in this time. */
 const LAST_LOOK_MS = 3_000;
 const GIVE_WAY_MS = 5_000;
 const GIVE_WAY_POLL_MS = 20;
 
 export interface LingerOptions extends Pick<RunOptions, 'http' | 'linger'> {
-  /** What started this process starts another one after a failure. */
+  /** True if a supervisor restarts this process after a failure. */
   readonly resumeOrStart?: boolean;
 }
 
 /**
- * For how many seconds a process serves how its run ended, so that Prometheus, which asks now and then, learns of it.
+ * Decides for how many seconds the process keeps serving after the run's end, so that Prometheus, which polls, learns
+ * of it.
  */
 export function lingerSeconds(
   { http, linger, resumeOrStart = false }: LingerOptions,
@@ -32,7 +33,7 @@ export function lingerSeconds(
   isTerminal = process.stdout.isTTY === true,
 ): number {
   if (http === false) return 0;
-  // The process that is started next goes on with the run, and counts its failures.
+  // The next process resumes the run, and counts its failures.
   if (kind === 'failed' && resumeOrStart) return 0;
   if (linger !== undefined) return linger === true ? Number.POSITIVE_INFINITY : linger;
   const mayBeScraped = !isTerminal && parseAddress('--http', http).port !== 0;
@@ -40,17 +41,17 @@ export function lingerSeconds(
 }
 
 interface LingerPlace {
-  /** Serves the run; null for nothing. */
+  /** Server to keep running; null if none. */
   readonly http: HttpServer | null;
   readonly page: PageFeature | null;
   readonly say: (line: string) => void;
-  /** To be printed with the address; null for not at all. */
+  /** Token to print with the address; null to print none. */
   readonly token: string | null;
 }
 
 /**
- * Goes on to serve for so many seconds, or until the first signal. Where it is none, a page that is open somewhere
- * still learns how the run ended.
+ * Keeps serving for the given time, or until the first signal. With a time of 0, an open page still learns how the run
+ * ended.
  */
 export async function linger(seconds: number, { http, page, say, token }: LingerPlace): Promise<void> {
   if (http === null) return;
@@ -66,7 +67,7 @@ export async function linger(seconds: number, { http, page, say, token }: Linger
 }
 
 /**
- * Ends the process that lingers at a port, if it is this user's on this machine and led a run of this folder.
+ * Ends the lingering process at a port, if it is this user's on this machine and led a run of this folder.
  *
  * @returns whether there was one
  */
@@ -84,7 +85,7 @@ export async function endLingering(runsDir: string, port: number): Promise<boole
   try {
     process.kill(pid, 'SIGTERM');
   } catch {
-    // Another user's.
+    // The process belongs to another user.
     return false;
   }
   const deadline = performance.now() + GIVE_WAY_MS;

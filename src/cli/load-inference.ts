@@ -3,8 +3,8 @@ import type { Inference } from '../inference/inference.js';
 import { ensureTensorFlow } from './set-up.js';
 
 /**
- * The model of a checkpoint. TensorFlow is set up first where it is missing, which may take minutes: check all arguments
- * before.
+ * Loads the model of a checkpoint. TensorFlow is set up first if it is missing, which may take minutes, so all
+ * arguments are checked before.
  *
  * @throws TrainerError as `ensureTensorFlow` and `openInference`
  */

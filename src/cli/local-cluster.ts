@@ -9,18 +9,18 @@ const CLI = fileURLToPath(new URL('./cli.js', import.meta.url));
 
 export interface LocalClusterOptions {
   readonly nodes: number;
-  /** Of the coordinator that the agents join. */
+  /** Address of the coordinator that the agents join. */
   readonly address: string;
-  /** Holds the run's token. */
+  /** File that holds the run's token. */
   readonly tokenFile: string;
   readonly logsDir: string;
-  /** Told of each agent that ends badly, with its pid and how it ended. */
+  /** Called for each agent that ends badly. */
   readonly onFailure: (pid: number, end: ProcessEnd) => void;
   /** Further options of `locmoe node`. */
   readonly more: readonly string[];
 }
 
-/** The node agents of a run on this machine, as child processes. */
+/** Node agents of a run on this machine, as child processes. */
 export class LocalCluster {
   readonly #children: ChildProcess[] = [];
 
@@ -28,7 +28,7 @@ export class LocalCluster {
     for (let index = 0; index < options.nodes; index++) this.#children.push(this.#spawn(index));
   }
 
-  /** Replaces all agents but those that are `present`, by their pids; kills one that does not answer. */
+  /** Replaces all agents whose pids are not among `present`; kills those that do not answer. */
   restart(present: readonly number[]): void {
     for (const [index, child] of this.#children.entries()) {
       if (isAlive(child) && present.includes(child.pid ?? 0)) continue;
@@ -48,9 +48,9 @@ export class LocalCluster {
     const args = ['node', ...own, '--quiet', '--exit-with-parent', String(process.pid), ...more];
     const child = spawn(process.execPath, [CLI, ...args], {
       stdio: ['ignore', 'ignore', fd],
-      // A process group of its own: Ctrl-C in a terminal is for the coordinator alone.
+      // A process group of its own keeps Ctrl-C in a terminal to the coordinator alone.
       detached: true,
-      // All of it stays on loopback in plain text, whatever the environment says for other runs.
+      // All traffic stays on loopback in plain text, whatever the environment says for other runs.
       env: { ...process.env, LOCMOE_TLS_DIR: '' },
     });
     closeSync(fd);
@@ -92,7 +92,7 @@ function describeExit(code: number | null, signal: NodeJS.Signals | null, words:
 }
 
 /**
- * The first line that a crashed process wrote, which is its reason; earlier generations wrote up to `from`.
+ * Returns the first line that a crashed process wrote, which gives its reason; earlier generations wrote up to `from`.
  */
 function firstLine(file: string, from: number): string {
   try {

@@ -17,19 +17,19 @@ import { assertMayServe, httpPlace, OWN_TOKEN, pageOf, startRunHttp } from './ru
 import { ensureTensorFlow } from './set-up.js';
 import { TerminalView } from './terminal-view.js';
 
-/** What `locmoe train` is asked to do. */
+/** Options of `locmoe train`. */
 export interface TrainOptions extends RunOptions {
   readonly port: number;
-  /** Holds the token that guards the run; left out for a new one. */
+  /** File with the token that guards the run; a token is made if undefined. */
   readonly tokenFile?: string;
 }
 
 /**
- * Trains on this machine: a coordinator in this process, node agents and workers as its children, all on
- * loopback, and with a token, so that no other user of the machine gets in.
+ * Trains on this machine: a coordinator in this process, node agents and workers as its children, all on loopback, with
+ * a token that keeps other users of the machine out.
  *
  * @returns the exit code of the command
- * @throws TrainerError for what is wrong before a run exists: configuration, data, checkpoint, port, folder
+ * @throws TrainerError for errors before a run exists: configuration, data, checkpoint, port, folder
  */
 export async function train(options: TrainOptions): Promise<number> {
   const warn = (line: string) => console.error(`locmoe: ${line}`);
@@ -37,10 +37,10 @@ export async function train(options: TrainOptions): Promise<number> {
   assertMayServe(options.http, token);
   const { say, progress } = preparationViewOn(process.stdout);
   const plan = await planRun(options, { nodesAreHere: true, security: NO_SECURITY, say, progress, warn });
-  // Not earlier: what is wrong with the configuration is told before hundreds of megabytes are fetched.
+  // A wrong configuration is reported before hundreds of megabytes are fetched.
   await ensureTensorFlow();
   const rpc = createRpcServer(withOwnToken(token));
-  // The port first: a run that cannot have it leaves no folder.
+  // The port is taken first, so that a run that cannot have it leaves no folder.
   const address = formatAddress(await listen(rpc, { host: '127.0.0.1', port: options.port }, '--port'));
   let cluster: LocalCluster | null = null;
   const metrics = options.http === false ? null : new PrometheusMetrics();

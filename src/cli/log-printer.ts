@@ -4,27 +4,27 @@ import { prettyFactory } from 'pino-pretty';
 import { formatTable, printable, wrapped } from '../format.js';
 
 export interface LogPrinterOptions {
-  /** Print the lines as they are. */
+  /** Prints the lines as they are. */
   readonly json: boolean;
   readonly colors: boolean;
-  /** Days before or after this one, in ms since 1970, are named. */
+  /** Current time; other days than this one are named. */
   readonly nowMs: number;
-  /** Mark matches: lines around them are shown too. */
+  /** Marks matches, because lines around them are printed too. */
   readonly marksMatches: boolean;
-  /** The terminal's width, at which lines are broken between words; infinite where there is none. */
+  /** Width of the terminal, at which lines are wrapped between words; Infinity elsewhere. */
   readonly columns: () => number;
 }
 
-/** Fits the longest name of a writer with two digits for node and rank. */
+/** Width of the longest writer's name with two digits for node and rank. */
 const LANE_WIDTH = 15;
-/** A line that is broken goes on right of its time. */
+/** A wrapped line continues to the right of its time. */
 const TIME_WIDTH = '[00:00:00.000] '.length;
 const RESET = '\x1b[0m';
 const DIM = '\x1b[2m';
-/** Cyan, green, magenta, blue, yellow, and their bright sisters: red is for errors. */
+/** ANSI colours: cyan, green, magenta, blue, yellow, and their bright variants; red is reserved for errors. */
 const LANE_COLORS = [36, 32, 35, 34, 33, 96, 92, 95, 94, 93];
 const BARS = '▁▂▃▄▅▆▇█';
-/** Leaves room for names and numbers in a terminal of 80 columns. */
+/** Greatest width that leaves room for names and numbers in a terminal of 80 columns. */
 const MAX_BARS = 30;
 
 /** Formats log lines for a terminal: time, level, a lane that names the writer, step, message. */
@@ -38,7 +38,7 @@ export class LogPrinter {
     this.#pretty = prettyFactory({
       colorize: options.colors,
       translateTime: 'SYS:HH:MM:ss.l',
-      // A template would lose the lane's colour.
+      // A template string would drop the lane's colour.
       messageFormat: ({ lane, msg }) => `${lane}${msg}`,
       ignore: 'pid,hostname,run,generation,node,rank,step,lane,stack,failure,context',
       singleLine: true,
@@ -46,8 +46,8 @@ export class LogPrinter {
   }
 
   /**
-   * With newlines; the day stands before the first line of another day, a separator before a line that does not
-   * follow the last one in its source.
+   * Formats a line with its newline; a new day precedes its first line, and a separator a line that does not follow the
+   * last one in its source.
    */
   format(line: ResultLine): string {
     if (this.options.json) return `${line.text}\n`;
@@ -93,7 +93,7 @@ export class LogPrinter {
     return `\x1b[${source === 'coordinator' ? 1 : color}m${padded}${RESET}`;
   }
 
-  /** The series of a metric query: last, mean and largest value, and a sparkline. */
+  /** Formats the series of a metric query: last, mean and largest value, and a sparkline. */
   formatMatrix(matrix: readonly MatrixJson[]): string {
     if (this.options.json) return `${JSON.stringify(matrix)}\n`;
     if (matrix.length === 0) return 'no values\n';
@@ -110,7 +110,7 @@ export class LogPrinter {
   }
 }
 
-/** The line's own record, or one made of its text and labels. */
+/** Returns the record of a JSON line, or one made of its text and labels. */
 function recordOf({ text, labels, timeMs }: ResultLine): LogRecord {
   const record = parseRecord(text);
   if (record !== null) return record;
@@ -118,7 +118,7 @@ function recordOf({ text, labels, timeMs }: ResultLine): LogRecord {
   return { time: timeMs, level, msg: text };
 }
 
-/** `2026-01-31 UTC+01:00`, by this machine's clock. */
+/** Formats the day as `2026-01-31 UTC+01:00`, by this machine's clock. */
 function dayOf(timeMs: number): string {
   const minutes = -new Date(timeMs).getTimezoneOffset();
   const local = new Date(timeMs + 60_000 * minutes).toISOString().slice(0, 10);
@@ -135,7 +135,7 @@ function formatNumber(value: number): string {
   return Number.isInteger(value) ? value.toLocaleString('en-US') : value.toPrecision(4);
 }
 
-/** A bar for each number, as high as it is large; of many, for the largest of a few in a row. */
+/** Draws a bar for each number; if there are too many, for the largest of a few in a row. */
 function sparkline(all: readonly number[]): string {
   const perBar = Math.ceil(all.length / MAX_BARS);
   const numbers = Array.from({ length: Math.ceil(all.length / perBar) }, (_, bar) =>

@@ -118,7 +118,7 @@ export class LogView implements RunView {
   }
 }
 
-/** The fields by which queries find a rank, or a step. */
+/** Fields by which log queries find a rank or a step. */
 function placeOf({ node, rank, step }: FailureReport): object {
   return { node: node ?? undefined, rank: rank ?? undefined, step: step ?? undefined };
 }

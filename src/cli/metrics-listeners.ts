@@ -9,11 +9,11 @@ import type { RunListener } from '../run/run-listener.js';
 import type { PageFeature } from './packages.js';
 
 /**
- * The listeners that export a run's numbers.
+ * Creates the listeners that export a run's metrics.
  *
  * @param page keeps an index of them; null if there is none
- * @param prometheus null if nobody can ask for them
- * @throws the file system's error if no file for TensorBoard can be made
+ * @param prometheus null if there is no server to scrape
+ * @throws the file system's error if no file for TensorBoard can be created
  */
 export function metricsListeners(
   { identity, folder, logger, totals, resumedFrom }: OpenRun,

@@ -6,8 +6,9 @@ const WATCH_MS = 500;
 const SHELLS = ['sh', 'dash', 'bash', 'busybox'];
 
 /**
- * Ends this command in order, as SIGTERM does, once the npx that started it has ended: a signal to npx does not reach what
- * runs under its shell. One that has left npx's process group (setsid) goes on, as does one that a program under npx started.
+ * Ends this command in order, as SIGTERM does, once the npx that started it has ended, as a signal to npx does not
+ * reach the command under its shell. A command that has left npx's process group (setsid) continues, as does one that a
+ * program under npx started.
  */
 export function endWithNpx(env: NodeJS.ProcessEnv = process.env): void {
   if (env.npm_command !== 'exec') return;
@@ -22,7 +23,9 @@ export function endWithNpx(env: NodeJS.ProcessEnv = process.env): void {
   timer.unref();
 }
 
-/** The npx that started a process, directly or through its shell; null if there is none in the same process group. */
+/**
+ * Finds the npx that started a process, directly or through its shell; null if there is none in the same process group.
+ */
 function npxOf(pid: number): number | null {
   const { group, parent } = familyOf(pid);
   const starter = SHELLS.includes(nameOf(parent)) ? familyOf(parent).parent : parent;

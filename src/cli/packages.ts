@@ -5,38 +5,38 @@ import type { Command } from 'commander';
 import { TrainerError } from '../errors.js';
 import type { RunListener } from '../run/run-listener.js';
 
-/** The page that shows the runs in a folder. */
+/** Page that shows the runs of a folder. */
 export interface PageFeature extends HttpFeature {
-  /** Whether somebody looks at a run at this time. */
+  /** True while somebody looks at a run. */
   isWatched(): boolean;
-  /** Keeps an index beside the metrics of a run that this process leads, so that a long run opens at once. */
+  /** Maintains an index beside the metrics of a run that this process leads, so that a long run opens at once. */
   follow(runId: string): RunListener;
 }
 
-/** What `@locmoe/page` offers. */
+/** Exports of `@locmoe/page`. */
 export interface PagePackage {
   pageFeature(runsDir: string): PageFeature;
 }
 
-/** What `@locmoe/bench` offers. */
+/** Exports of `@locmoe/bench`. */
 export interface BenchPackage {
   /** Adds `BENCH_COMMANDS`. */
   addCommands(program: Command): void;
 }
 
-/** What `@locmoe/export` offers. */
+/** Exports of `@locmoe/export`. */
 export interface ExportPackage {
   /** Adds options and action of `locmoe export`. */
   exportCommand(command: Command): void;
 }
 
-/** The commands of `@locmoe/bench`, with what `locmoe --help` says of them. */
+/** Commands of `@locmoe/bench`, with their descriptions in `locmoe --help`. */
 export const BENCH_COMMANDS = {
   bench: 'measurements that train for real and write a report',
   plan: 'predict step time, memory and traffic of a training, on this machine or on ones you do not have',
 } as const;
 
-// These packages build on the trainer, so it loads them by name, and only when they are called for.
+// These packages build on the trainer, so it loads them by name, and only when a command needs them.
 
 /** @throws TrainerError `NO_RESOURCE` if it is not installed */
 export function loadPage(): Promise<PagePackage> {
@@ -49,11 +49,10 @@ export function loadExport(): Promise<ExportPackage> {
 }
 
 /**
- * Adds the commands of `@locmoe/bench`: whole if one of them is called for, else only their names, for
- * `--help`.
+ * Adds the commands of `@locmoe/bench`: complete if one of them is called, else only their names, for `--help`.
  *
- * @param called the name of the command that is called for
- * @throws TrainerError `NO_RESOURCE` if one is called for and the package is not installed
+ * @param called name of the called command
+ * @throws TrainerError `NO_RESOURCE` if one is called and the package is not installed
  */
 export async function addBenchCommands(program: Command, called: string): Promise<void> {
   if (called in BENCH_COMMANDS) {
@@ -64,7 +63,7 @@ export async function addBenchCommands(program: Command, called: string): Promis
       program.command(name).description(description);
 }
 
-/** Whether a package that is loaded by name is there; it is not loaded. */
+/** Tells whether a package is installed, without loading it. */
 export function isPackageInstalled(name: string): boolean {
   try {
     return existsSync(fileURLToPath(import.meta.resolve(name)));
@@ -73,7 +72,7 @@ export function isPackageInstalled(name: string): boolean {
   }
 }
 
-/** Codes of a missing module: of `import` and of `require.resolve`. */
+/** Error codes of a missing module, from `import` and from `require.resolve`. */
 const NOT_FOUND: ReadonlySet<unknown> = new Set(['ERR_MODULE_NOT_FOUND', 'MODULE_NOT_FOUND']);
 
 async function load<T>(name: string): Promise<T> {

@@ -4,23 +4,23 @@ import { formatAddress, isWildcard, parseAddress } from '../rpc/address.js';
 const OTHERS_READ = 0o044;
 
 /**
- * The address of the page of a run; 127.0.0.1 for a server that listens at all addresses.
+ * Returns the address of a run's page; 127.0.0.1 for a server that listens at all addresses.
  *
  * @param address host:port of the server
- * @param token with which the address opens at a click; null for an address without
+ * @param token opens the page at a click; null for an address without
  */
 export function pageUrl(address: string, runId: string, token: string | null): string {
   return `${httpUrl(address, token)}#run=${encodeURIComponent(runId)}`;
 }
 
-/** As `pageUrl`, of all that a server has. */
+/** Returns the root address of a server, as `pageUrl` does for one run. */
 export function httpUrl(address: string, token: string | null): string {
   const { host, port } = parseAddress('http', address);
   const place = formatAddress({ host: isWildcard(host) ? '127.0.0.1' : host, port });
   return `http://${place}/${token === null ? '' : `?token=${encodeURIComponent(token)}`}`;
 }
 
-/** The token, to be printed; null where standard output is a file that other users can read. */
+/** Returns the token if it may be printed; null if standard output is a file that other users can read. */
 export function printed(token: string): string | null {
   const output = fstatSync(process.stdout.fd);
   return output.isFile() && (output.mode & OTHERS_READ) !== 0 ? null : token;

@@ -9,19 +9,19 @@ import { generationsOf, type RunGeneration, restartCostsOf } from '../run/run-ge
 import { failureLines } from './failure-lines.js';
 import { generationLines } from './generation-lines.js';
 
-/** What is known of a run that is over. */
+/** State of a run that is over. */
 export interface PastRun {
   readonly folder: RunFolder;
   readonly record: RunRecord;
-  /** `stopped`: somebody ended it before its time; `dead`: its coordinator ended without a word. */
+  /** `stopped`: somebody ended it early; `dead`: its coordinator ended without a record. */
   readonly state: 'finished' | 'stopped' | 'failed' | 'dead';
-  /** The last step that is recorded; 0 for none. */
+  /** Last recorded step; 0 for none. */
   readonly step: number;
   /** Step at which it would have ended; null if its configuration cannot be read. */
   readonly steps: number | null;
-  /** Of that step; null if it has none. */
+  /** Loss of `step`; null if it has none. */
   readonly loss: number | null;
-  /** Why it failed; null if it did not, or nobody could say. */
+  /** Report of its failure; null if it did not fail, or nothing could be reported. */
   readonly failure: FailureReport | null;
   readonly generations: readonly RunGeneration[];
 }
@@ -48,7 +48,7 @@ function stateOf({ state, stopped }: RunRecord): PastRun['state'] {
   return state === 'failed' ? 'failed' : 'dead';
 }
 
-/** For programs. */
+/** Converts a past run for programs. */
 export function jsonOf({ folder, record, generations, ...rest }: PastRun): object {
   return { ...record, runDir: folder.directory, ...rest, ...restartCostsOf(generations), generations };
 }
@@ -58,7 +58,7 @@ function resumeOf({ folder, record }: PastRun, place: string): string {
   return record.resumeCommand ?? commandLine(['locmoe', 'train', '--resume', place]);
 }
 
-/** For a person. */
+/** Describes a past run for a terminal. */
 export function pastRunLines(run: PastRun): string[] {
   const { folder, record, state, step, steps, loss, failure, generations } = run;
   const place = fromHere(folder.directory);

@@ -2,7 +2,7 @@ import type { PrepareProgress } from '../data/progress-meter.js';
 import { formatLeft, ProgressLine, screenOf } from './progress-line.js';
 import type { Screen } from './progress-view.js';
 
-/** Shows how far a preparation of text is. */
+/** Shows the progress of preparing text. */
 export class PreparationView {
   readonly #line: ProgressLine;
 
@@ -24,7 +24,7 @@ function describe({ doneBytes, totalBytes, bytesPerS, secondsLeft }: PrepareProg
   return `${mega(doneBytes)} of ${mega(totalBytes)} MB, ${mega(bytesPerS)} MB/s${left}`;
 }
 
-/** What prepares text on the way to something else tells of it here. */
+/** Creates a view for a command that prepares text on its way to something else. */
 export function preparationViewOn(stream: NodeJS.WriteStream): PreparationView {
   return new PreparationView(screenOf(stream));
 }

@@ -7,7 +7,7 @@ import { type Dataset, tokensToTrainOn } from '../data/dataset.js';
 import { prepareAside } from '../data/prepare-aside.js';
 import { preparationViewOn } from './preparation-view.js';
 
-/** The data of a configuration, prepared as a training would; how far it is goes to stderr. */
+/** Prepares the data of a configuration as a training would, with progress on stderr. */
 export function prepareData({ data, model }: RunConfig, dataDir: string): Promise<Dataset> {
   const view = preparationViewOn(process.stderr);
   return prepareAside({
@@ -20,7 +20,7 @@ export function prepareData({ data, model }: RunConfig, dataDir: string): Promis
   });
 }
 
-/** The recipe for text files, as long as the tokens ask for that are left of them without duplicates. */
+/** Returns the recipe for text files, its length adjusted to the tokens that remain without duplicates. */
 export async function prepareText(
   patterns: readonly string[],
   overrides: ConfigOverrides,

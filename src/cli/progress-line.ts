@@ -5,7 +5,7 @@ const PLAIN_INTERVAL_MS = 10_000;
 const LIVE_INTERVAL_MS = 100;
 const BAR_CHARS = 24;
 
-/** Shows how far something is: one line rewritten in a terminal, a line every ten seconds elsewhere. */
+/** Shows progress: one line rewritten in a terminal, a line every ten seconds elsewhere. */
 export class ProgressLine {
   #isLive = false;
   #shownAtMs: number;
@@ -14,18 +14,18 @@ export class ProgressLine {
     readonly screen: Screen,
     readonly nowMs: () => number = () => performance.now(),
   ) {
-    // Elsewhere than in a terminal, what takes less than an interval shows nothing.
+    // Outside a terminal, work that takes less than an interval prints nothing.
     this.#shownAtMs = screen.isTTY ? Number.NEGATIVE_INFINITY : nowMs();
   }
 
-  /** Prints a line that stays. */
+  /** Prints a permanent line. */
   say(line: string): void {
     this.clear();
     const { isTTY } = this.screen;
     this.screen.write(`${isTTY ? wrapped(line, '  ', this.screen.columns()) : line}\n`);
   }
 
-  /** @param share of all that is done, 0 to 1 */
+  /** @param share completed part, 0 to 1 */
   show(text: string, share: number): void {
     const { isTTY } = this.screen;
     const now = this.nowMs();
@@ -53,7 +53,7 @@ function bar(share: number): string {
   return `[${'#'.repeat(Math.round(BAR_CHARS * share)).padEnd(BAR_CHARS, '.')}]`;
 }
 
-/** The terminal or file behind a stream. */
+/** Describes the terminal or file behind a stream. */
 export function screenOf(stream: NodeJS.WriteStream): Screen {
   return {
     isTTY: stream.isTTY === true,

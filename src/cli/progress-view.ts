@@ -6,17 +6,17 @@ import { progressLine, type RestartView, SEPARATOR } from './run-lines.js';
 const PLAIN_INTERVAL_MS = 2_000;
 const LIVE_INTERVAL_MS = 100;
 
-/** The terminal that the progress is drawn on. */
+/** Terminal that progress is drawn on. */
 export interface Screen {
   readonly isTTY: boolean;
-  /** Its width now: a terminal may be resized. */
+  /** Returns the current width, as a terminal may be resized. */
   readonly columns: () => number;
   write(text: string): void;
 }
 
 /**
- * The progress of a run: one line rewritten in place in a terminal, a line every two seconds elsewhere. Other
- * output goes through `print`, which keeps the live line whole.
+ * Progress of a run: one line rewritten in place in a terminal, a line every two seconds elsewhere. Other output goes
+ * through `print`, which redraws the live line below it.
  */
 export class ProgressView {
   #live = '';
@@ -39,7 +39,7 @@ export class ProgressView {
     else this.screen.write(`${line}\n`);
   }
 
-  /** Replaces the live line until the next step: there is none meanwhile. */
+  /** Replaces the live line until the next step. */
   pause(line: string): void {
     if (this.screen.isTTY && this.#live !== '') this.#draw(line);
   }
@@ -69,7 +69,7 @@ export class ProgressView {
   }
 }
 
-/** As many whole fields of the line as fit. */
+/** Keeps as many complete fields of the line as fit. */
 function cut(line: string, columns: number): string {
   if (line.length <= columns) return line;
   const end = line.lastIndexOf(SEPARATOR, columns);

@@ -1,3 +1,3 @@
-// TensorFlow and grpc-js read these when they are loaded: imported before anything that loads them.
+// TensorFlow and grpc-js read these variables at their import, so this file is imported first.
 process.env.TF_CPP_MIN_LOG_LEVEL ??= '2';
 process.env.GRPC_VERBOSITY ??= 'NONE';

@@ -17,18 +17,18 @@ import { endLingering } from './linger.js';
 import { loadPage, type PageFeature } from './packages.js';
 
 export interface RunHttpOptions extends Pick<RunOptions, 'http' | 'runsDir'> {
-  /** Served for people, beside logs and metrics; null for nothing. */
+  /** Page to serve beside logs and metrics; null for none. */
   readonly page: HttpFeature | null;
-  /** The name by which users know the token; the cluster's if left out. */
+  /** Description of the token in messages; that of the cluster by default. */
   readonly tokenName?: string;
 }
 
 const CLUSTER_TOKEN = 'the join token of the cluster';
-/** The name of a token that the process has made by itself. */
+/** Description of a token that the process has generated. */
 export const OWN_TOKEN = "the run's token, which is in the address that `locmoe inspect` prints,";
 
 /**
- * Refuses what `startRunHttp` would; before the data are prepared, which may take long.
+ * Refuses early, before the data are prepared, what `startRunHttp` would refuse.
  *
  * @throws TrainerError `BAD_INPUT` beyond loopback without a token
  */
@@ -41,10 +41,10 @@ export function assertMayServe(http: RunOptions['http'], token: string | null): 
 }
 
 /**
- * The page for a run to serve; null if it serves nothing, or if the page cannot be loaded: a run goes on
+ * Loads the page for a run to serve; null if it serves nothing, or if the page cannot be loaded, since a run goes on
  * without it.
  *
- * @param warn told in one line why there is no page
+ * @param warn called with the reason why there is no page
  */
 export async function pageOf(
   { http, runsDir }: Pick<RunOptions, 'http' | 'runsDir'>,
@@ -61,10 +61,10 @@ export async function pageOf(
 }
 
 /**
- * Serves logs, metrics and the page of runs over HTTP. A process that only lingers at the port gives way.
+ * Serves logs, metrics and the page of runs over HTTP. A process that only lingers at the port is ended.
  *
- * @returns null if that is not wanted
- * @throws TrainerError `BAD_INPUT` beyond loopback without a token, `NO_RESOURCE` if the port cannot be had
+ * @returns null if HTTP is off
+ * @throws TrainerError `BAD_INPUT` beyond loopback without a token, `NO_RESOURCE` if the port cannot be bound
  */
 export async function startRunHttp(
   { http, runsDir, page, tokenName = CLUSTER_TOKEN }: RunHttpOptions,
@@ -99,7 +99,7 @@ export async function startRunHttp(
   }
 }
 
-/** What a run's record says of its HTTP server. */
+/** Fields of a run's record about its HTTP server. */
 export function httpPlace(server: HttpServer | null): Pick<RunRecord, 'http'> {
   return server === null ? {} : { http: formatAddress(server.address) };
 }

@@ -11,21 +11,21 @@ import type { RunTotals } from '../run/run-totals.js';
 import { meanLoss } from '../run/validation-loss.js';
 import { httpUrl, pageUrl } from './page-url.js';
 
-/** What a view needs to know of a run beside its events. */
+/** Facts about a run that a view needs beside its events. */
 export interface ViewOptions {
   readonly place: Pick<RunRecord, 'address' | 'http'>;
-  /** What the run does first: starts its nodes, or waits for them. */
+  /** First action of the run: it starts its nodes, or waits for them. */
   readonly announcement: string;
-  /** The page of the run is served, not only its logs and metrics. */
+  /** True if the page of the run is served beside its logs and metrics. */
   readonly hasPage: boolean;
-  /** The token in the page's address as it is printed; null to leave it out. */
+  /** Token to print in the page's address; null to leave it out. */
   readonly token: string | null;
   readonly dataset: Dataset;
-  /** Generate text at the end. */
+  /** True to generate text at the end. */
   readonly samples: boolean;
 }
 
-/** The first lines of a run: what it trains on, and where its page is. */
+/** First lines of a run: the data it trains on, and the address of its page. */
 export function openingLines(
   { identity: { runId, config }, forkedFrom, initFrom }: OpenRun,
   { place: { address, http }, announcement, hasPage, token }: ViewOptions,
@@ -54,7 +54,7 @@ export function checkpointLine({ step, directory }: CheckpointReport): string {
   return `checkpoint at step ${step}: ${directory}`;
 }
 
-/** With the number of tokens that the loss is a mean over, beside all that are held out. */
+/** Validation losses, with the number of tokens of each mean and the number held out. */
 export function validationLine({ step, domains }: ValidationReport, dataset: Dataset): string {
   const byDomain = domains.map(({ domain, loss: each }) => `${domain} ${each.toFixed(3)}`).join('  ');
   const loss = meanLoss({ domains });
@@ -69,12 +69,12 @@ export function validationLine({ step, domains }: ValidationReport, dataset: Dat
   );
 }
 
-/** A failure after which the run goes on. */
+/** Describes a failure after which the run restarts. */
 export function restartLine({ generation, message }: FailureReport, restartsLeft: number): string {
   return `generation ${generation} failed: ${printable(message)}; restarting (${formatNumberOf(restartsLeft, 'restart')} left)`;
 }
 
-/** The account of a recovery. */
+/** Describes the account of a recovery. */
 export function accountLine({ detectedS, restartedS, lostSteps, lostS }: RecoveryAccount): string {
   const again =
     lostSteps === 0 ? 'no step' : `${formatNumberOf(lostSteps, 'step')} (${formatSeconds(lostS)})`;
@@ -85,16 +85,16 @@ function formatSeconds(seconds: number): string {
   return `${seconds.toFixed(1)} s`;
 }
 
-/** What the next generation starts from. */
+/** Describes the state that the next generation starts from. */
 export function generationLine({ generation, resumedFrom, nodes }: GenerationView): string {
   const from = resumedFrom === null ? 'the beginning' : `step ${resumedFrom}`;
   return `generation ${generation} starts from ${from} on ${formatNumberOf(nodes, 'node')}`;
 }
 
-/** Between the fields of the progress line. */
+/** Separates the fields of the progress line. */
 export const SEPARATOR = '  ';
 
-/** What of a run's restarts the progress line tells. */
+/** Part of a run's totals about restarts that the progress line shows. */
 export type RestartView = Pick<RunTotals, 'currentGeneration' | 'numRestarts' | 'lostS' | 'budget'>;
 
 export function progressLine(

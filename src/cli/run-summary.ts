@@ -23,18 +23,18 @@ import { meanLoss } from '../run/validation-loss.js';
 
 const PROMPT_TOKENS = 12;
 const SAMPLE_TOKENS = 48;
-/** Of a table within 80 columns. */
+/** Greatest number of columns in a table within 80 characters. */
 const MAX_EXPERT_COLUMNS = 8;
 
 interface SummaryOptions {
-  /** Who ended the run before its time; null if nobody did. */
+  /** Reason of an early stop; null if the run reached its end. */
   readonly stopped: string | null;
-  /** Whether to generate text; a run that was stopped should end soon. */
+  /** True to generate text; a run that was stopped should end soon. */
   readonly samples: boolean;
   readonly show: (text: string) => void;
 }
 
-/** Shows what a person wants to know at the end of a run, and writes it to `summary.json`. */
+/** Prints the summary at the end of a run, and writes it to `summary.json`. */
 export async function summarize(
   { identity: { config }, folder, disk, totals }: Pick<OpenRun, 'identity' | 'folder' | 'disk' | 'totals'>,
   dataset: Dataset,
@@ -109,13 +109,13 @@ export async function summarize(
     show(`  ${commandLine(['npx', 'locmoe', ...words])}`);
 }
 
-/** With train.earlyStop, the checkpoint of the run's best validation. */
+/** Finds the checkpoint of the run's best validation, with train.earlyStop. */
 function bestCheckpoint(root: string, { metrics }: Manifest): { checkpoint: string; loss: number } | null {
   const { best } = progressOfMetrics(metrics);
   return best && { checkpoint: stepFolder(root, best.step), loss: best.loss };
 }
 
-/** Commands to run next, as words. */
+/** Suggests the next commands, as lists of words. */
 function nextCommands(
   run: string,
   checkpoint: string | undefined,
@@ -143,7 +143,7 @@ function validationTable({ domains }: ValidationReport, dataset: Dataset): strin
   const tokens = domains.reduce((sum, domain) => sum + domain.tokens, 0);
   const entropyOf = (name: string) =>
     dataset.domains.find((domain) => domain.name === name)?.validationEntropy ?? Number.NaN;
-  // Our model knows the domain: the mean of the domains' entropies, not the entropy of their mixture.
+  // The model knows the domain, so this is the mean of the domains' entropies, not the entropy of their mixture.
   const unigram = domains.reduce((sum, { domain, tokens: own }) => sum + entropyOf(domain) * own, 0) / tokens;
   const row = (name: string, loss: number, unigram: number, tokens: number) => [
     name,
@@ -159,7 +159,7 @@ function validationTable({ domains }: ValidationReport, dataset: Dataset): strin
   ]);
 }
 
-/** A column for each expert; of more than fit a terminal, the ends of the range. */
+/** Formats a column for each expert; if they do not fit a terminal, the extremes of the range. */
 function loadTable(layers: readonly LayerTotals[]): string {
   const shareOf = (count: number, kept: readonly number[]) =>
     `${((100 * count) / kept.reduce((sum, each) => sum + each, 0)).toFixed(1)} %`;
@@ -183,7 +183,7 @@ function loadTable(layers: readonly LayerTotals[]): string {
 function routingTable(layers: readonly LayerTotals[]): string {
   const known = (value: number | null) => (value === null ? '-' : value.toFixed(2));
   return formatTable([
-    // Two lines, to fit a terminal of 80 columns.
+    // The header takes two lines, to fit a terminal of 80 columns.
     ['', '', '', 'over', 'not', 'same', 'same', 'other', 'of', 'gate'],
     ['', 'routed', 'kept', 'cap.', 'chosen', 'worker', 'node', 'node', 'classic', 'cosine'],
     ...layers.map((layer) => {
@@ -204,13 +204,13 @@ async function sampleEachDomain(
   checkpointDir: string,
   dataset: Dataset,
 ): Promise<{ domain: string; prompt: string; text: string }[]> {
-  // Loaded when needed: TensorFlow takes half a second, which no run should wait for to begin.
+  // TensorFlow takes half a second to load, which no run should wait for at its start.
   const { openInference } = await import('../inference/inference.js');
   const { generateText } = await import('../inference/generate.js');
   const inference = openInference(openCheckpoint(checkpointDir));
   return dataset.domains.map(({ name, validation }, domain) => {
     const { ids, marks } = validation;
-    // Of a sample the question; of text its first words.
+    // The prompt is the question of a sample, or the first words of text.
     const length = marks === null ? PROMPT_TOKENS : marks.indexOf(MARK.answer);
     const prompt = inference.tokenizer.decode(ids.slice(0, length));
     const text = generateText(inference, {

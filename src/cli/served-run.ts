@@ -20,15 +20,15 @@ import { PreparationView, preparationViewOn } from './preparation-view.js';
 import { assertMayServe, httpPlace, OWN_TOKEN, pageOf, startRunHttp } from './run-http.js';
 import { TerminalView } from './terminal-view.js';
 
-/** What `locmoe serve` is asked to do. */
+/** Options of `locmoe serve`. */
 export interface ServeOptions extends RunOptions {
   readonly listen: string;
   readonly advertise?: string;
   readonly security: Security;
-  /** The files that `security` was read from. */
+  /** Folder that `security` was read from. */
   readonly tls?: string;
   readonly tokenFile?: string;
-  /** Allow plain text beyond loopback. */
+  /** Allows plain text beyond loopback. */
   readonly insecure: boolean;
   readonly joinTimeoutS: number;
   readonly resumeOrStart: boolean;
@@ -36,10 +36,10 @@ export interface ServeOptions extends RunOptions {
 }
 
 /**
- * Leads a run whose nodes come from elsewhere.
+ * Leads a run whose nodes are started elsewhere.
  *
  * @returns the exit code of the command
- * @throws TrainerError for what is wrong before a run exists (with `jsonLogs` it is logged instead)
+ * @throws TrainerError for errors before a run exists (with `jsonLogs` they are logged instead)
  */
 export async function serve(options: ServeOptions): Promise<number> {
   if (!options.jsonLogs) {
@@ -78,7 +78,7 @@ async function serveWith(
   const unfinished = asked.resumeOrStart ? await unfinishedRun(asked) : null;
   const options = unfinished === null ? asked : { ...withoutOrigin(asked), resume: unfinished, fork: false };
   const plan = await planRun(options, { nodesAreHere: false, security: given, ...voice });
-  // One that is resumed keeps its token: nodes may outlive its coordinator.
+  // A resumed run keeps its token, as nodes may outlive its coordinator.
   const own =
     given.token === null ? ((plan.resumed && lastingToken(plan.resumed.folder)) ?? randomToken()) : null;
   const security = given === NO_SECURITY && own !== null ? withOwnToken(own) : given;
@@ -99,7 +99,7 @@ async function serveWith(
       ...httpPlace(http),
       isSecured: given !== NO_SECURITY,
     };
-    // A log is no place for it, nor is a terminal for that of a cluster.
+    // The token must not appear in a log, nor that of a cluster in a terminal.
     const token = jsonLogs || own === null ? null : printed(own);
     const viewOptions = {
       place,
@@ -123,7 +123,7 @@ async function serveWith(
       nodes: {
         areReplaceable: true,
         joinTimeoutMs: options.joinTimeoutS * 1000,
-        // Whoever started them starts them again; those that still run come by themselves.
+        // A supervisor restarts nodes that ended, and those that still run rejoin by themselves.
         start: () => undefined,
         restart: () => undefined,
         end: ({ current }, graceMs) => current.nodesGone(graceMs),
@@ -139,14 +139,14 @@ async function serveWith(
   }
 }
 
-/** Without what a new run would start from: text may have grown since, and its recipe with it. */
+/** Removes the options about a new run's origin: text may have grown since, and its recipe with it. */
 function withoutOrigin(options: ServeOptions): ServeOptions {
   const { init: _, inherit: __, inheritNoise: ___, inheritSeed: ____, ...others } = options;
   const { text: _____, instruct: ______, ...rest } = others;
   return rest;
 }
 
-/** Options that a resumed run must be given again, beside the `lastingOptions`. */
+/** Options that must be repeated when the run is resumed, beside the `lastingOptions`. */
 export function servingOptions({
   listen: at,
   advertise,

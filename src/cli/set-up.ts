@@ -1,7 +1,7 @@
 import { hasTensorFlow, setupTensorFlow } from '../../scripts/tensorflow.mjs';
 import { TrainerError } from '../errors.js';
 
-/** TensorFlow's package uses functions of Node that 23 removed. */
+/** TensorFlow's package uses functions that Node 23 removed. */
 const NODE_VERSIONS: readonly string[] = ['20', '22'];
 
 export function isSupportedNode(): boolean {
@@ -9,7 +9,7 @@ export function isSupportedNode(): boolean {
 }
 
 /**
- * Installs TensorFlow unless it was: `npm install` brings none, since that would run the vendor's script.
+ * Installs TensorFlow if it is missing: `npm install` brings none, since that would run the vendor's script.
  *
  * @throws TrainerError as `setUpTensorFlow`, and for another version of Node
  */
@@ -30,7 +30,7 @@ export function setUpTensorFlow(): Promise<void> {
 }
 
 /**
- * Runs a part of the set-up, and says on stderr what it does and how long it took.
+ * Runs a part of the set-up, and reports on stderr its progress and duration.
  *
  * @throws TrainerError `NO_RESOURCE` if it fails
  */

@@ -22,7 +22,7 @@ import {
 import { summarize } from './run-summary.js';
 import { TimeEstimate } from './time-estimate.js';
 
-/** The head of a line of pino of another level: most lines need not be parsed. */
+/** Recognises a pino line of another level than warn by its head, so that most lines need no parsing. */
 const NO_WARNING = /^\{"level":"(?:trace|debug|info|error|fatal)","time":\d/;
 
 /** Shows a run to a person: progress and warnings, at the end its summary or why it failed. */
@@ -46,7 +46,7 @@ export class TerminalView implements RunView {
       run.totals,
     );
     const shown = new Set<string>();
-    // Each warning once; the error that ends a run is shown at its end.
+    // Each warning is printed once; the error that ends a run is printed at its end.
     this.#removeListener = run.logs.onAppend((line) => {
       if (NO_WARNING.test(line)) return;
       const { level, msg } = parseRecord(line) ?? { level: 'warn', msg: line };
@@ -122,7 +122,7 @@ export class TerminalView implements RunView {
   }
 }
 
-/** An indented line is a row of a table, or a command. */
+/** Wraps prose; an indented line is a row of a table, or a command. */
 function wrappedProse(line: string): string {
   return line.startsWith('  ') ? line : wrapped(line, '  ');
 }

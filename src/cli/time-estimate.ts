@@ -2,26 +2,26 @@ import { formatCount, formatDuration } from '../format.js';
 import type { GlobalStep } from '../run/global-step.js';
 import type { RunSnapshot } from '../run/run-listener.js';
 
-/** The first steps allocate memory and choose between forms of the exchange. */
+/** The first steps allocate memory and try variants of the exchange. */
 const STEPS_LEFT_OUT = 2;
 const LEAST_STEPS = 3;
-/** An estimate is due from the first of these on. */
+/** An estimate is due once either of these is reached. */
 const ENOUGH_STEPS = 20;
 const ENOUGH_MS = 5_000;
-/** Validations and checkpoints come on top of the steps. */
+/** Validations and checkpoints add to the time of the steps. */
 const MOST_ON_TOP = 1.15;
-/** Share of the steps after which the estimate is looked at again. */
+/** Share of the steps after which the estimate is checked. */
 const CHECKED_AFTER = 0.1;
 
-/** Tells early how long a run will take, by its first steps, and once again where that proves wrong. */
+/** Estimates early how long a run will take, from its first steps, and corrects that once if it proves wrong. */
 export class TimeEstimate {
   #firstStep: number | null = null;
   readonly #stepMs: number[] = [];
-  /** The estimated duration of the whole run from its first step on; null before the estimate. */
+  /** Estimated duration of the run from its first step on; null before the estimate. */
   #range: { readonly leastS: number; readonly mostS: number } | null = null;
   #isChecked = false;
 
-  /** @param mayStopEarly with train.earlyStop */
+  /** @param mayStopEarly true with train.earlyStop */
   constructor(readonly mayStopEarly: boolean) {}
 
   /** @returns a line to print; null for most steps */
@@ -41,7 +41,7 @@ export class TimeEstimate {
     const sorted = this.#stepMs.toSorted((a, b) => a - b);
     const [fast, slow] = [0.25, 0.75].map((share) => sorted[Math.floor(share * (count - 1))]!);
     const left = run.steps - step.step;
-    // The limit of train.maxHours is in the seconds left.
+    // The remaining seconds already account for train.maxHours.
     const limitS = run.secondsLeft < (0.5 * left * fast) / 1000 ? run.secondsLeft : Infinity;
     const [leastS, mostS] = [fast, slow * MOST_ON_TOP].map((each) => Math.min(limitS, (left * each) / 1000));
     this.#range = { leastS, mostS };

@@ -56,7 +56,7 @@ async function serve(options: ApiOptions): Promise<void> {
     maxWaiting,
     requestTimeoutS: options.requestTimeout,
   });
-  // Before the address is printed: a signal may follow at once.
+  // The handler is registered before the address is printed, as a signal may follow at once.
   const stopped = nextSignal();
   console.log(`api: http://${formatAddress(server.address)}/v1`);
   console.log(`models: ${server.models.join(', ')}`);

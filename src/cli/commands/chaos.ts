@@ -18,13 +18,13 @@ interface ChaosFlags extends SecurityFlags {
   readonly runsDir: string;
   readonly seed: number;
   readonly faults: readonly string[];
-  /** Seconds. */
+  /** Interval between faults, in seconds. */
   readonly every: number;
   readonly for: number;
   readonly twin?: string;
 }
 
-/** `locmoe chaos`: injects faults into a run of one's own, and checks what must hold whatever happens. */
+/** `locmoe chaos`: injects faults into a run of one's own, and checks the invariants. */
 export function chaosCommand(command: Command): void {
   command
     .option('--run <dir>', 'run folder or run id (default: the newest)')
@@ -81,7 +81,7 @@ async function disturb(flags: ChaosFlags): Promise<void> {
   }
 }
 
-/** @throws InvalidArgumentError for a name that is none */
+/** @throws InvalidArgumentError for an unknown name */
 function faultNames(words: string): string[] {
   const names = words.split(',');
   const unknown = names.find((name) => !Object.hasOwn(FAULTS, name));

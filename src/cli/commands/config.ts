@@ -10,7 +10,7 @@ interface ShowOptions {
   readonly set: readonly string[];
 }
 
-/** `locmoe config`: what a configuration may hold, and what one comes to. */
+/** `locmoe config`: prints the schema, or a configuration with its defaults filled in. */
 export function configCommand(command: Command): void {
   command
     .command('show')

@@ -17,7 +17,7 @@ interface DoctorOptions {
 
 const MARKS: Readonly<Record<Finding['state'], string>> = { ok: 'ok  ', note: 'note', bad: 'BAD ' };
 
-/** `locmoe doctor`: whether this machine can train, and how a configuration would do on it. */
+/** `locmoe doctor`: checks whether this machine can train, and tries a configuration on it. */
 export function doctorCommand(command: Command): void {
   command
     .option(

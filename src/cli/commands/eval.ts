@@ -5,7 +5,7 @@ import type { ClozeOptions } from '../eval/cloze.js';
 import type { TaskOptions } from '../eval/task.js';
 import { wholeNumber } from './options.js';
 
-/** Of all modes; each takes its own. */
+/** Options of all modes, each of which takes its own. */
 interface EvalOptions extends Omit<TaskOptions & ClozeOptions, 'checkpoint' | 'task' | 'sequences' | 'json'> {
   readonly checkpoint?: string;
   readonly task?: readonly string[];
@@ -17,7 +17,7 @@ interface EvalOptions extends Omit<TaskOptions & ClozeOptions, 'checkpoint' | 't
 
 type Mode = 'loss' | '--task' | '--cloze' | '--compare';
 
-/** Which options belong to what is done; --json to all of it. */
+/** Options that each mode takes beside --json. */
 const OPTIONS: Readonly<Record<Mode, readonly (keyof EvalOptions)[]>> = {
   loss: ['checkpoint', 'sequences', 'dataDir'],
   '--task': [

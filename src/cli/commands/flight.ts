@@ -11,7 +11,7 @@ interface FlightOptions {
   readonly json?: boolean;
 }
 
-/** `locmoe flight`: what every rank was doing when a run failed, and who lagged. */
+/** `locmoe flight`: shows the last operations of every rank when a run failed, and who lagged. */
 export function flightCommand(command: Command): void {
   command
     .argument(
@@ -90,7 +90,7 @@ function rankTable({ ranks }: FlightReport): string {
   });
 }
 
-/** A table of its own: with the other it would be wider than a terminal. */
+/** A table of its own is needed, since one with both would be wider than a terminal. */
 function lagTable(report: FlightReport): string {
   const rows = report.ranks.map(({ rank, waitChain }) => {
     const { timesLast, medianLateMs } = lagOf(report, rank);
@@ -119,7 +119,7 @@ function operationTable({ ranks }: FlightReport, operations: readonly MergedOper
   return formatTable([head, ...rows], { textColumns: [1, 6] });
 }
 
-/** "3, +5.9 ms" or, of ranks that did not come to it, "missing 3" */
+/** Formats the last rank as "3, +5.9 ms", or ranks that did not enter as "missing 3". */
 function lastOf({
   missing,
   differing,
@@ -133,7 +133,7 @@ function lastOf({
   return parts.filter(Boolean).join('; ');
 }
 
-/** 3.14159 -> "3.1 ms", 10000 -> "10.0 s" */
+/** Formats 3.14159 as "3.1 ms", 10000 as "10.0 s". */
 function formatMs(ms: number): string {
   return ms < 1000 ? `${ms.toFixed(1)} ms` : `${(ms / 1000).toFixed(1)} s`;
 }

@@ -73,14 +73,14 @@ async function run({ prompt, interactive = false, system, raw, ...options }: Com
   });
 }
 
-/** What was said so far, which the model reads. */
+/** Text so far, which the model reads. */
 interface Conversation {
   readonly prompt: GenerateOptions['prompt'];
   say(text: string): void;
   answer(text: string): void;
 }
 
-/** One text, to which both add. */
+/** One text that the user and the model extend in turn. */
 class Continuation implements Conversation {
   prompt = '';
 
@@ -98,7 +98,7 @@ class Continuation implements Conversation {
   }
 }
 
-/** Turns, which the template of the checkpoint joins. */
+/** Questions and answers, joined by the checkpoint's template. */
 class Questions implements Conversation {
   prompt: readonly Message[];
 
@@ -115,7 +115,7 @@ class Questions implements Conversation {
   }
 }
 
-/** Turn by turn until the end of the input or Ctrl-C; the model reads all that was said. */
+/** Alternates turns until the end of the input or Ctrl-C; the model reads the whole conversation. */
 async function converse(
   inference: Inference,
   conversation: Conversation,
@@ -140,7 +140,7 @@ async function converse(
   if (terminal) process.stdout.write('\n');
 }
 
-/** Prints the continuation as it comes, and a line break; returns it. */
+/** Prints the continuation as it is generated, and a line break; returns it. */
 async function print(inference: Inference, options: GenerateOptions, signal: AbortSignal): Promise<string> {
   const { generate, tokensOf } = await import('../../inference/generate.js');
   const { model } = inference.config;
@@ -150,7 +150,7 @@ async function print(inference: Inference, options: GenerateOptions, signal: Abo
   for (const piece of generate(inference, options)) {
     text += piece;
     process.stdout.write(shown(piece));
-    // Lets signals and the reader of the output have their turn.
+    // Yields to signals and to the reader of the output.
     await setImmediate();
     if (signal.aborted) break;
   }

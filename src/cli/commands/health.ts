@@ -2,7 +2,7 @@ import type { Command } from 'commander';
 import { asTrainerError, EXIT } from '../../errors.js';
 import { addSecurityOptions, type SecurityFlags, securityOf } from './security-options.js';
 
-/** `locmoe health`: for the health checks of containers. */
+/** `locmoe health`: answers the health checks of containers. */
 export function healthCommand(command: Command): void {
   command.requiredOption('--address <host:port>', 'where it listens');
   addSecurityOptions(command, { listens: false }).action(

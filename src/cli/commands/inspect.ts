@@ -18,7 +18,7 @@ interface InspectOptions {
 
 const DEFAULT_HTTP = '127.0.0.1:0';
 
-/** `locmoe inspect`: the page that shows runs in a browser, for runs that are over too. */
+/** `locmoe inspect`: serves the page that shows runs in a browser, past ones too. */
 export function inspectCommand(command: Command): void {
   command
     .option('--run <dir>', 'run folder or run id to begin with (default: the newest)')
@@ -49,7 +49,7 @@ Examples:
 
 async function inspect({ run, runsDir, http, tokenFile }: InspectOptions): Promise<void> {
   const { folder, record } = findRun(runsDir, run);
-  // Loaded when needed: `--help` should not wait for the page and the log store.
+  // `--help` should not wait for the page and the log store to load.
   const { assertMayServe, OWN_TOKEN, startRunHttp } = await import('../run-http.js');
   const given = tokenFile ? loadToken(tokenFile) : null;
   if (http === undefined && record.http !== undefined && (await isLive(record, NO_SECURITY))) {
@@ -71,7 +71,7 @@ async function inspect({ run, runsDir, http, tokenFile }: InspectOptions): Promi
     null,
   );
   if (server === null) return;
-  // Before the address is printed: a signal may follow at once.
+  // The handler is registered before the address is printed, as a signal may follow at once.
   const stopped = nextSignal();
   const url = pageUrl(formatAddress(server.address), folder.runId, given === null ? printed(token) : 'TOKEN');
   console.log(`page: ${url}`);

@@ -14,7 +14,7 @@ export interface LocateOptions extends SecurityFlags {
   readonly runsDir: string;
 }
 
-/** A live run to ask over gRPC, or the folder of one that is over. */
+/** A live run to query over gRPC, or the folder of a past one. */
 export type LocatedRun =
   | { readonly kind: 'live'; readonly client: CoordinatorClient }
   | { readonly kind: 'over'; readonly folder: RunFolder; readonly record: RunRecord };
@@ -42,8 +42,8 @@ export async function locateRun(options: LocateOptions): Promise<LocatedRun> {
 }
 
 /**
- * The credentials for a run: those that are given where it was given some, else what its folder holds, whatever the
- * environment says for other runs.
+ * Returns the credentials for a run: the given ones if the run was started with some, else those in its folder,
+ * whatever the environment says for other runs.
  *
  * @throws TrainerError `UNAUTHENTICATED` if the run is another user's
  */
@@ -54,7 +54,7 @@ export function securityFor(
   return record.isSecured ? securityOf(flags) : securityOfRun(folder);
 }
 
-/** The credentials that are given, or else those of the run that this user leads at the address. */
+/** Returns the given credentials, or else those of the run that this user leads at the address. */
 function securityAt(coordinator: string, flags: SecurityFlags): Security {
   const given = securityOf(flags);
   if (given !== NO_SECURITY) return given;

@@ -24,7 +24,7 @@ interface LogsOptions extends LocateOptions {
 
 const MAX_CONTEXT = 1_000;
 
-/** `locmoe logs`: the lines of all processes of a run in order of time, or what LogQL makes of them. */
+/** `locmoe logs`: prints the log lines of all processes of a run in order of time, or the result of a LogQL query. */
 export function logsCommand(command: Command): void {
   command.argument(
     '[query]',
@@ -137,7 +137,7 @@ class PacedOutput {
     if (matrix.length === 0) process.exitCode = EXIT.noMatch;
   }
 
-  /** Reports on standard error that nothing was found. */
+  /** Reports on standard error if nothing was found. */
   end(): void {
     if (!this.#isEmpty) return;
     console.error('no lines match');

@@ -17,7 +17,7 @@ interface NodeFlags extends SecurityFlags {
   readonly exitWithParent?: number;
 }
 
-/** `locmoe node`: one node of a run; `train` starts them by itself. */
+/** `locmoe node`: runs one node of a run; `train` starts these itself. */
 export function nodeCommand(command: Command): void {
   command
     .requiredOption('--coordinator <host:port>', 'where the coordinator listens; it may come up later')
@@ -50,7 +50,7 @@ export function nodeCommand(command: Command): void {
     )
     .action(async ({ joinTimeout, ...flags }: NodeFlags) => {
       const given = securityOf(flags);
-      // Before the slow imports, so that an orphan ends without them.
+      // The watch starts before the slow imports, so that an orphan ends without them.
       const parent = flags.exitWithParent === undefined ? null : new ParentWatch(flags.exitWithParent);
       await ensureTensorFlow();
       const { runNode } = await import('../../agent/run-node.js');

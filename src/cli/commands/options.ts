@@ -1,7 +1,7 @@
 import { InvalidArgumentError } from 'commander';
 import { MAX_COUNT } from '../../numeric-bounds.js';
 
-/** The longest wait in seconds: timers of Node hold 24 days. */
+/** Longest wait in seconds, as Node's timers hold 24 days. */
 export const MAX_WAIT_S = 2_000_000;
 
 /** Parses an option that takes a whole number from `least` to `most`. */
@@ -48,7 +48,7 @@ export function collectWords(words: string, previous: readonly string[]): string
   return [...previous, ...words.split(',')];
 }
 
-/** The command as it was typed. */
+/** Returns the command as it was typed. */
 export function typedCommand(): string {
   return ['locmoe', ...process.argv.slice(2)].join(' ');
 }

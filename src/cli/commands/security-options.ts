@@ -1,7 +1,7 @@
 import { type Command, Option } from 'commander';
 import { loadSecurity, type Security } from '../../rpc/security.js';
 
-/** Options of every command that speaks to another process of a cluster. */
+/** Options of every command that connects to another process of a cluster. */
 export interface SecurityFlags {
   readonly tls?: string;
   readonly tokenFile?: string;

@@ -9,7 +9,7 @@ interface ServeFlags extends Omit<ServeOptions, 'security' | 'joinTimeoutS' | 'i
   readonly joinTimeout: number;
 }
 
-/** `locmoe serve`: the coordinator alone; its nodes are started elsewhere. */
+/** `locmoe serve`: runs the coordinator alone; its nodes are started elsewhere. */
 export function serveCommand(command: Command): void {
   addTrainingOptions(command)
     .option('--listen <host:port>', 'where nodes and commands connect', '127.0.0.1:50051')

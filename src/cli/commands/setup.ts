@@ -8,10 +8,10 @@ interface SetupOptions {
   readonly corpus?: Corpus;
 }
 
-/** What each corpus downloads. */
+/** Download size of each corpus. */
 const SIZES: Readonly<Record<Corpus, string>> = { standard: 'about 100 MB', large: 'about 150 MB more' };
 
-/** `locmoe setup`: what `npm install` leaves out. Each part is quick if it is there. */
+/** `locmoe setup`: installs what `npm install` leaves out, and skips parts that are there. */
 export function setupCommand(command: Command): void {
   command
     .addOption(

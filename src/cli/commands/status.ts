@@ -9,7 +9,7 @@ import { generationLines } from '../generation-lines.js';
 import { jsonOf, pastRun, pastRunLines } from '../past-run.js';
 import { addLocateOptions, type LocateOptions, locateRun } from './locate.js';
 
-/** `locmoe status`: what a run and each of its ranks is doing. */
+/** `locmoe status`: shows the state of a run and of each of its ranks. */
 export function statusCommand(command: Command): void {
   addLocateOptions(command)
     .option('--json', 'print JSON')
@@ -27,7 +27,7 @@ async function showStatus(options: LocateOptions & { readonly json?: boolean }):
   }
   try {
     const status = await run.client.status();
-    // None where the run's folder is on another machine.
+    // There are none if the run's folder is on another machine.
     const generations = generationsOf(readJournal(new RunFolder(status.runDir).journal));
     console.log(
       options.json
@@ -48,7 +48,7 @@ function describe(status: StatusReply, generations: readonly RunGeneration[]): s
   ];
   const past = generationLines(generations, status.step);
   if (status.workers.length === 0) return [...head, ...past].join('\n');
-  // Two tables, as one would be wider than a terminal.
+  // The rows are split into two tables, as one would be wider than a terminal.
   const doing = status.workers.map((worker) => [
     `rank ${worker.rank}`,
     worker.processState,
@@ -81,13 +81,15 @@ const STATES: Readonly<Record<string, string>> = {
   X: 'gone',
 };
 
-/** What the kernel's letters in the table mean. */
+/** Explains the kernel's state letters in the table. */
 function stateLegend(letters: readonly string[]): string {
   const known = [...new Set(letters)].sort().map((letter) => `${letter} ${STATES[letter] ?? 'unknown'}`);
   return `  state: ${known.join(', ')}`;
 }
 
-/** Its own time in a step, and the share of the steps' time that it costs to be slower than the next. */
+/**
+ * Formats the rank's own time in a step, and the share of the steps' time by which it exceeds the next slowest rank.
+ */
 function speedOf(speed: RankSpeed | undefined): string[] {
   if (speed === undefined) return ['-', '-', '-'];
   return [

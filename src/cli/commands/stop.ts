@@ -2,7 +2,7 @@ import type { Command } from 'commander';
 import { TrainerError } from '../../errors.js';
 import { addLocateOptions, type LocateOptions, locateRun } from './locate.js';
 
-/** `locmoe stop`: what one Ctrl-C does, from another terminal. */
+/** `locmoe stop`: does what one Ctrl-C does, from another terminal. */
 export function stopCommand(command: Command): void {
   addLocateOptions(command).action(stopRun);
 }

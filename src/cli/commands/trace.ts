@@ -20,10 +20,10 @@ interface StepRange {
   readonly to: number;
 }
 
-/** More would be slow to read and to open. */
+/** Greatest number of steps, as a larger file would be slow to read and to open. */
 const MAX_STEPS = 1_000;
 
-/** `locmoe trace`: the timeline of steps on all ranks, for Perfetto and chrome://tracing. */
+/** `locmoe trace`: writes the timeline of steps on all ranks, for Perfetto and chrome://tracing. */
 export function traceCommand(command: Command): void {
   command
     .argument('[run]', 'run folder or run id (default: the newest run)')
@@ -41,7 +41,7 @@ of the generations before.`,
     .action(writeTrace);
 }
 
-/** "100" or "100..110" */
+/** Parses "100" or "100..110". */
 function stepRange(text: string): StepRange {
   const match = /^(\d+)(?:\.\.(\d+))?$/.exec(text);
   const from = Number(match?.[1]);
@@ -68,7 +68,7 @@ function writeTrace(run: string | undefined, { runsDir, steps, generation, out }
   console.error(`kept: ${describeKept(tracedSteps(folder.trace))}`);
 }
 
-/** Nothing stays of a new file that a full disk does not take. */
+/** Writes a file, and removes a new one that a full disk leaves incomplete. */
 function writeOut(file: string, text: string): void {
   const isNew = !existsSync(file);
   try {

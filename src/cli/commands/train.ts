@@ -21,7 +21,7 @@ export function trainCommand(command: Command): void {
     .option('--print-config', 'with --text or --instruct: print its recipe, to save and go on with, and end')
     .action(async ({ printConfig, ...options }: TrainOptions & { readonly printConfig?: true }) => {
       if (printConfig) return printRecipe(options);
-      // Loaded when needed: `--help` should not wait for gRPC and what else a run takes.
+      // `--help` should not wait for gRPC and the other imports of a run.
       const { train } = await import('../local-run.js');
       process.exitCode = await train(options);
     });

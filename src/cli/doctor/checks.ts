@@ -17,12 +17,12 @@ import { processorFlags } from '../../os/processor.js';
 import { isPackageInstalled } from '../packages.js';
 import { isSupportedNode } from '../set-up.js';
 
-/** What a check found. `note` is something that can be missing; `bad` keeps `locmoe train` from working. */
+/** Result of a check. `note` is something that can be missing; `bad` keeps `locmoe train` from working. */
 export interface Finding {
   readonly name: string;
   readonly state: 'ok' | 'note' | 'bad';
   readonly found: string;
-  /** What to do about it; absent if all is well. */
+  /** Advice; absent if all is well. */
   readonly advice?: string;
 }
 
@@ -30,16 +30,16 @@ type Found = Omit<Finding, 'name'>;
 
 const MB = 1e6;
 const GB = 1e9;
-/** TensorFlow and the JavaScript around it, for the two workers of the least layout that exchanges anything. */
+/** Memory of TensorFlow and the JavaScript around it, for two workers, the fewest that exchange anything. */
 const LEAST_MEMORY = 1 * GB;
-/** Rings of four ranks with the default `cluster.ringBytes`, twice. */
+/** Two times the rings of four ranks with the default `cluster.ringBytes`. */
 const LEAST_SHARED_MEMORY = 16 * MB;
 const LEAST_DISK = 0.5 * GB;
-/** More than the clock is ever set by while it is slewed. */
+/** Slewing never sets the clock by more than this. */
 const MOST_DRIFT_MS = 20;
 const PROBE_BYTES = 1 << 20;
 
-/** The checks by name, in the order in which they are shown. */
+/** Checks by name, in the order of output. */
 const CHECKS: Readonly<Record<string, () => Found | Promise<Found>>> = {
   node: () =>
     isSupportedNode()
@@ -65,7 +65,7 @@ const CHECKS: Readonly<Record<string, () => Found | Promise<Found>>> = {
   'python, torch': torch,
 };
 
-/** Looks at this machine. Every check ends by itself within a minute. */
+/** Checks this machine; every check ends by itself within a minute. */
 export async function* findings(): AsyncGenerator<Finding> {
   for (const [name, check] of Object.entries(CHECKS)) {
     const found = await Promise.resolve()
@@ -138,7 +138,7 @@ function memory(): Found {
     : bad(found, `give it ${gigabytes(LEAST_MEMORY)} or more`);
 }
 
-/** Maps memory of two openings of one file, as an agent and its worker do, and reads in one what the other wrote. */
+/** Maps a file twice, as an agent and its worker do, and reads through one mapping what the other wrote. */
 function sharedMemory(): Found {
   const advice = 'in a container: --shm-size 1g (docker), shm_size: 1g (compose)';
   const { bavail, bsize, blocks } = statfsSync(SHM_DIR);

@@ -17,16 +17,16 @@ import { routerPolicy } from '../../routing/index.js';
 import { type MetricsRecord, readRecords } from '../../run/metrics-record.js';
 
 const CLI = fileURLToPath(new URL('../cli.js', import.meta.url));
-/** For the speed: the first step compiles, and the next are still slower than those of a long run. */
+/** Steps of the speed measurement: the first one compiles, and the next are still slower than those of a long run. */
 const STEPS = 6;
 const STEPS_TIMED = 3;
 const MEMORY_INTERVAL_MS = 250;
 const SIGNAL_INTERVAL_MS = 500;
-/** Begins the name of the trial's folder. */
+/** Prefix of the trial folder's name. */
 const FOLDER = '.doctor-';
-/** Nodes and workers on each. */
+/** Number of nodes, and of workers on each. */
 type Size = readonly [number, number];
-/** Greatest relative difference of the layout law (test/e2e/layout-law.test.ts). */
+/** Largest relative difference that the layout law allows (test/e2e/layout-law.test.ts). */
 export const TOLERANCE = 1e-4;
 
 interface TrialRun {
@@ -35,7 +35,7 @@ interface TrialRun {
     readonly gradientNorm: number;
     readonly stepMs: number;
   }[];
-  /** Greatest sum over all processes of the run, shared pages counted once. */
+  /** Peak memory of all processes of the run, with shared pages counted once. */
   readonly peakBytes: number;
   readonly mostProcesses: number;
 }
@@ -49,7 +49,7 @@ interface FirstStep extends Pick<TrialRun, 'steps'> {
 interface LayoutDifference {
   readonly loss: number;
   readonly gradientNorm: number;
-  /** Norm of the difference of the gradients over their norm: of all parameters, and of the one that differs most. */
+  /** Norm of the difference of the gradients over their norm, for all parameters and for the one that differs most. */
   readonly gradient: number;
   readonly worst: { readonly parameter: string; readonly gradient: number };
   readonly isWithinTolerance: boolean;
@@ -59,22 +59,22 @@ export interface TrialReport {
   readonly layout: string;
   /** Null if the layout is one process. */
   readonly difference: LayoutDifference | null;
-  /** Median of the last steps. */
+  /** Median time of the last steps. */
   readonly stepMs: number;
   readonly tokensPerS: number;
   readonly peakBytes: number;
   readonly processes: number;
   readonly numSteps: number;
-  /** Steps alone: no validation, no checkpoint. */
+  /** Estimated time of all steps, without validations and checkpoints. */
   readonly wholeRunS: number;
 }
 
 /**
- * Trains a configuration as `locmoe train` does: its first step in its own layout and in one process, to compare, and
- * a few steps for the speed. Leaves the prepared dataset, which a training needs too, and nothing else; meanwhile one
- * checkpoint beside the dataset.
+ * Trains a configuration as `locmoe train` does: its first step in its own layout and in one process, to compare, and a
+ * few steps for the speed. It leaves the prepared dataset, which a training needs too, and nothing else; a checkpoint
+ * beside the dataset is temporary.
  *
- * @throws TrainerError if a run fails, with what it said; `INTERRUPTED`
+ * @throws TrainerError if a run fails, with its output; `INTERRUPTED`
  */
 export function trial(config: RunConfig, dataDir: string, say: (line: string) => void): Promise<TrialReport> {
   return interruptible('the trial was ended', (signal) => runTrial(config, dataDir, say, signal));
@@ -138,14 +138,14 @@ async function runTrial(
   }
 }
 
-/** Ends with a checkpoint, and has nothing that depends on the layout by design. */
+/** The trial ends with a checkpoint, and nothing in it depends on the layout by design. */
 function trialConfig(config: RunConfig, steps: number): RunConfig {
   const looksAtNodes = 'localityLossWeight' in routerPolicy(config.moe.router).fields;
   return {
     ...config,
     moe: looksAtNodes ? { ...config.moe, localityLossWeight: 0 } : config.moe,
     data: { ...config.data, placement: 'mixed' },
-    // A failure is what it is to find.
+    // The trial is to find failures, so it never restarts.
     cluster: { ...config.cluster, maxRestarts: 0 },
     train: {
       ...config.train,
@@ -163,13 +163,13 @@ function trialConfig(config: RunConfig, steps: number): RunConfig {
 /**
  * Runs `locmoe train` to its end and watches its memory.
  *
- * @throws TrainerError if it fails, with the exit code that it had; the reason of `interruption`
+ * @throws TrainerError if it fails, with its exit code; the reason of `interruption`
  */
 async function watch(args: readonly string[], interruption: AbortSignal): Promise<Omit<TrialRun, 'steps'>> {
   interruption.throwIfAborted();
   const child = spawn(process.execPath, [CLI, 'train', ...args], {
     stdio: ['ignore', 'ignore', 'pipe'],
-    // Its own process group, so that Ctrl-C in a terminal reaches this process alone.
+    // A process group of its own makes Ctrl-C in a terminal reach this process alone.
     detached: true,
   });
   let said = '';
@@ -183,7 +183,7 @@ async function watch(args: readonly string[], interruption: AbortSignal): Promis
   let signals: NodeJS.Timeout | undefined;
   const interrupt = () => {
     child.kill('SIGINT');
-    // The second one ends a run without a checkpoint, which nobody would read.
+    // The second signal ends a run without a checkpoint, which nobody would read.
     signals = setInterval(() => child.kill('SIGINT'), SIGNAL_INTERVAL_MS);
   };
   interruption.addEventListener('abort', interrupt, { once: true });
@@ -206,7 +206,7 @@ async function watch(args: readonly string[], interruption: AbortSignal): Promis
   return { peakBytes, mostProcesses };
 }
 
-/** @throws TrainerError `NOT_FINITE` if one was skipped */
+/** @throws TrainerError `NOT_FINITE` if a step was skipped */
 function stepsOf(records: readonly MetricsRecord[]): TrialRun['steps'] {
   return records.flatMap((record) => {
     if (record.type !== 'step') return [];
@@ -220,7 +220,7 @@ function stepsOf(records: readonly MetricsRecord[]): TrialRun['steps'] {
   });
 }
 
-/** What a training said, but for what to do with its folder, which is gone. */
+/** Builds an error from the output of a training, without advice about its folder, which is gone. */
 function failureOf(code: number | null, said: string): TrainerError {
   const kinds: Readonly<Record<number, ErrorCode>> = {
     [EXIT.badConfig]: 'BAD_INPUT',
@@ -233,7 +233,7 @@ function failureOf(code: number | null, said: string): TrainerError {
   );
 }
 
-/** From Adam's first moment after the first step. */
+/** Reads the gradients from Adam's first moment after the first step. */
 function gradientsOf(checkpoints: string): Map<string, Float32Array> {
   const first = openCheckpoint(committedFolders(checkpoints).at(-1)!);
   const prefix = momentName('m', '');

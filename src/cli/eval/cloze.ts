@@ -23,7 +23,7 @@ export interface ClozeOptions {
   readonly json: boolean;
 }
 
-/** How often the true one of four continuations of held-out text is the likeliest. */
+/** Measures how often the true one of four continuations of held-out text is the likeliest. */
 export async function evaluateCloze(options: ClozeOptions): Promise<void> {
   if (options.samples !== undefined) checkPlace(options.samples);
   const scorer = await ScorerPool.open(openCheckpoint(options.checkpoint));

@@ -15,12 +15,20 @@ interface Options {
   readonly dataDir: string;
 }
 
-/** Looks whether the text is there, before a model is loaded. @throws TrainerError `BAD_INPUT` if not */
+/**
+ * Checks that the text exists, before a model is loaded.
+ *
+ * @throws TrainerError `BAD_INPUT` if it does not
+ */
 export function checkTexts({ contamination = [] }: Pick<Options, 'contamination'>): void {
   if (contamination !== true) for (const place of contamination) statOf(place);
 }
 
-/** Looks for questions in training text; null if nobody asks. @throws TrainerError if the text cannot be read */
+/**
+ * Searches training text for the questions; null if `contamination` is undefined.
+ *
+ * @throws TrainerError if the text cannot be read
+ */
 export async function contaminationOf(
   model: Pick<Scorer, 'checkpoint' | 'config' | 'tokenizer'>,
   questions: readonly Question[],
@@ -36,7 +44,7 @@ export async function contaminationOf(
   return check;
 }
 
-/** A prepared dataset, or a file of text. */
+/** Reads a prepared dataset, or a file of text. */
 async function readPlace(
   place: string,
   check: ContaminationCheck,

@@ -1,12 +1,12 @@
 import type { Score } from '../../evaluation/statistics.js';
 import { formatCount } from '../../format.js';
 
-/** 0.2541 -> "25.4 %" */
+/** Formats 0.2541 as "25.4 %". */
 export function formatPercent(share: number): string {
   return `${(100 * share).toFixed(1)} %`;
 }
 
-/** Cells of a table: score, standard error, questions. */
+/** Formats the cells of a table: score, standard error, questions. */
 export function scoreCells({ value, stderr, n }: Score): string[] {
   return [formatPercent(value), stderr === null ? '-' : formatPercent(stderr), formatCount(n)];
 }

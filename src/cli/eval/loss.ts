@@ -7,13 +7,13 @@ import { openCheckpoint, openText } from './open.js';
 
 export interface LossOptions {
   readonly checkpoint: string;
-  /** The number of sequences of each domain; undefined for those that the training validates with. */
+  /** Number of sequences of each domain; undefined for those that the training validates with. */
   readonly sequences: number | undefined;
   readonly dataDir: string;
   readonly json: boolean;
 }
 
-/** Loss and perplexity by domain on the validation text. */
+/** Computes loss and perplexity by domain on the validation text. */
 export async function evaluateLoss({
   checkpoint: place,
   sequences,
@@ -21,7 +21,7 @@ export async function evaluateLoss({
   json,
 }: LossOptions): Promise<void> {
   const opened = openCheckpoint(place);
-  // Alone on its machine, with large batches.
+  // An evaluation is alone on its machine and has large batches, so it uses all cores.
   process.env.OMP_NUM_THREADS ??= String(availableParallelism());
   const inference = await loadInference(opened);
   const { config, checkpoint } = inference;

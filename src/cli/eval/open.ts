@@ -13,7 +13,7 @@ export function openCheckpoint(folder: string): Checkpoint {
 }
 
 /**
- * The text that a checkpoint was trained on, prepared again if it is not in the folder.
+ * Opens the text that a checkpoint was trained on, and prepares it again if it is not in the folder.
  *
  * @throws TrainerError `BAD_CHECKPOINT` if the text has another tokenizer now
  */

@@ -16,20 +16,20 @@ import type { ScoreReply, ScoreRequest } from './scorer-program.js';
 
 const PROGRAM = fileURLToPath(new URL('./scorer-program.js', import.meta.url));
 const FLOAT_BYTES = 4;
-/** Of Node, TensorFlow and the program. */
+/** Memory of Node, TensorFlow and the program. */
 const PROCESS_BYTES = 300e6;
-/** The rest is left for the page cache, and for what the estimate misses. */
+/** The remaining share is left for the page cache, and for errors of the estimate. */
 const SHARE_OF_MEMORY = 0.8;
 
 interface ScoringProcess {
   readonly child: ChildProcess;
-  /** Rejects when it has ended, or could not be started. */
+  /** Rejects when the process has ended, or could not be started. */
   readonly ended: Promise<never>;
 }
 
 /**
- * Scores in a process for each processor, as far as the copies of the model fit into memory: two threads of one process are
- * no faster than one where the model is small, and much slower where others compute too.
+ * Scores in a process for each processor, as far as copies of the model fit into memory: two threads of one process are
+ * no faster than one for a small model, and much slower beside other work.
  */
 export class ScorerPool implements Scorer {
   readonly config: RunConfig;
@@ -39,7 +39,7 @@ export class ScorerPool implements Scorer {
   readonly #idle: ScoringProcess[] = [];
   readonly #all: ChildProcess[] = [];
 
-  /** @param checkpoint one that was verified */
+  /** @param checkpoint must be verified */
   static async open(checkpoint: Checkpoint): Promise<ScorerPool> {
     await ensureTensorFlow();
     return new ScorerPool(checkpoint);
@@ -66,7 +66,7 @@ export class ScorerPool implements Scorer {
     return [...reply.found];
   }
 
-  /** Ends the processes, whatever they do. */
+  /** Kills the processes. */
   close(): void {
     for (const child of this.#all) child.kill('SIGKILL');
   }
@@ -74,9 +74,9 @@ export class ScorerPool implements Scorer {
   #start(): ScoringProcess {
     const child = fork(PROGRAM, [], {
       stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
-      // JSON has no -Infinity.
+      // The default serialization, JSON, has no -Infinity.
       serialization: 'advanced',
-      // Its own process group, so that Ctrl-C in a terminal reaches this process alone.
+      // A process group of its own makes Ctrl-C in a terminal reach this process alone.
       detached: true,
       env: { ...process.env, ...WORKER_ENV, OMP_NUM_THREADS: String(this.#threads) },
       execArgv: [...process.execArgv, ...WORKER_NODE_OPTIONS],
@@ -86,12 +86,13 @@ export class ScorerPool implements Scorer {
   }
 }
 
-/** An evaluation has no gradients and moments. */
+/** Estimates the memory of a process; an evaluation has no gradients and moments. */
 function processBytes(config: RunConfig): number {
   const { dModel, dFeedForward, vocabSize } = config.model;
   const { shared, model } = parameterCounts(config);
   const values = shared + expertsInMemory(config, { shared, expertsOfRank: model - shared, model });
-  // Also TensorFlow's copy, the transposed embedding, and a pass: inputs and outputs of attention and experts.
+  // The sum counts TensorFlow's copy, the transposed embedding, and a pass: inputs and outputs of attention and
+  // experts.
   const numbers =
     (usesOneDnn() ? 1 : 2) * values + vocabSize * dModel + ROWS_AT_ONCE * (8 * dModel + 2 * dFeedForward);
   return PROCESS_BYTES + FLOAT_BYTES * numbers;
@@ -109,7 +110,7 @@ function endOf(child: ChildProcess): Promise<never> {
       ),
     );
   });
-  // Seen when it is asked for something.
+  // The rejection is observed by the next request.
   ended.catch(() => undefined);
   return ended;
 }
@@ -119,7 +120,7 @@ async function replyOf({ child, ended }: ScoringProcess, request: ScoreRequest):
   const answered = new AbortController();
   try {
     const reply = once(child, 'message', { signal: answered.signal });
-    // A write that fails is told by the end of the process.
+    // A failed write shows as the end of the process.
     child.send(request, () => undefined);
     const [found] = await Promise.race([reply, ended]);
     return found as ScoreReply;

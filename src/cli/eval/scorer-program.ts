@@ -1,11 +1,11 @@
-// Scores texts by a model; started by scorer-pool.ts, and ends with the channel to it.
+// Scores texts by a model; scorer-pool.ts starts this program, which ends with the channel to it.
 import { openCheckpoint } from '../../checkpoint/checkpoint.js';
 import { asTrainerError, type ErrorCode, type ErrorContext } from '../../errors.js';
 import { type Inference, openInference } from '../../inference/inference.js';
 import { type LogLikelihood, logLikelihoods, type ScoredText } from '../../inference/log-likelihood.js';
 
 export interface ScoreRequest {
-  /** Of the checkpoint; the same in every request. */
+  /** Folder of the checkpoint, the same in every request. */
   readonly folder: string;
   readonly texts: readonly ScoredText[];
 }
@@ -26,13 +26,13 @@ function reply({ folder, texts }: ScoreRequest): ScoreReply {
     return { found: logLikelihoods(inference, texts) };
   } catch (error) {
     const { code, message, context, stack } = asTrainerError(error);
-    // The stack that the other process would print is not that of the fault.
+    // The parent would print its own stack, not that of the fault.
     if (code === 'INTERNAL') console.error(stack);
     return { failure: { code, message, context } };
   }
 }
 
 process.on('message', (request: ScoreRequest) => {
-  // Where nobody listens any more, this process ends by itself.
+  // If nobody listens any more, this process ends by itself.
   process.send?.(reply(request), undefined, undefined, () => undefined);
 });

@@ -4,30 +4,30 @@ import type { GroupSummary, NamedSummary } from '../../evaluation/summary.js';
 import { formatCount, formatNumberOf, formatTable } from '../../format.js';
 import { formatPercent, scoreCells } from './format-score.js';
 
-/** What `locmoe eval --task --json` prints. */
+/** Output of `locmoe eval --task --json`. */
 export interface TaskReport extends GroupSummary {
   readonly checkpoint: string;
   readonly step: number;
   readonly task: { readonly files: readonly string[]; readonly format: string };
   readonly domain: string;
   readonly shots: number;
-  /** Questions of each file, if not all were asked. */
+  /** Questions asked of each file; null if all were asked. */
   readonly limit: number | null;
   readonly notForReporting: boolean;
-  /** model.seqLen */
+  /** `model.seqLen` of the checkpoint. */
   readonly contextTokens: number;
-  /** Questions that were left out, by reason. */
+  /** Number of questions that were left out, by reason. */
   readonly leftOut: Readonly<Record<string, number>>;
-  /** Questions of which an option is longer than the context, in the scoring by continuation. */
+  /** Number of questions with an option longer than the context, in the scoring by continuation. */
   readonly unscored: number;
-  /** Of C-Eval, CMMLU and MMLU. */
+  /** Categories of C-Eval, CMMLU and MMLU. */
   readonly categories: readonly NamedSummary[];
   readonly subjects: readonly NamedSummary[];
   readonly contamination: {
     readonly gramWords: number;
     readonly contaminated: number;
     readonly tooShort: number;
-    /** Without the contaminated questions; null if that leaves none. */
+    /** Scores without the contaminated questions; null if that leaves none. */
     readonly clean: GroupSummary | null;
   } | null;
 }

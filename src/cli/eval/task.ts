@@ -21,13 +21,13 @@ export interface TaskOptions {
   readonly domain?: string;
   readonly limit?: number;
   readonly samples?: string;
-  /** Files or a prepared dataset to look for the questions in; true for the checkpoint's own training text. */
+  /** Files or a prepared dataset to search for the questions; true for the checkpoint's own training text. */
   readonly contamination?: readonly string[] | true;
   readonly dataDir: string;
   readonly json: boolean;
 }
 
-/** Asks the questions of a task, and prints scores beside what is reached without a model. */
+/** Asks the questions of a task, and prints scores beside those reached without a model. */
 export async function evaluateTask(options: TaskOptions): Promise<void> {
   if (options.samples !== undefined) checkPlace(options.samples);
   checkTexts(options);

@@ -4,7 +4,7 @@ import { QuestionProgress } from './question-progress.js';
 import type { ScorerPool } from './scorer-pool.js';
 
 /**
- * Asks questions and shows how many are answered, until all are, or until Ctrl-C; then the processes of `scorer` end.
+ * Asks questions and shows progress until all are answered, or until Ctrl-C; then the processes of `scorer` end.
  *
  * @throws TrainerError `INTERRUPTED`
  */
