@@ -122,8 +122,24 @@ export const EXIT = {
   interrupted: 130,
 } as const;
 
-/** The exit code that a failure of this kind ends the command with. */
-export function exitCodeOf(error: TrainerError): number {
+/** Facts about a run that decide its exit code beside its error. */
+export interface RunEnd {
+  /** True once a step was done. */
+  readonly hasTrained?: boolean;
+  /** True if it was stopped before its end, and may be resumed. */
+  readonly isInterrupted?: boolean;
+}
+
+/**
+ * Decides the exit code of a command.
+ *
+ * @param error that ended it; null if it finished or was stopped
+ * @param run that the command led, if any
+ */
+export function exitCodeOf(error: TrainerError | null, run: RunEnd = {}): number {
+  if (error === null) return run.isInterrupted === true ? EXIT.interrupted : EXIT.done;
+  // A run that has trained was given nothing wrong, so it has failed, whatever the error.
+  if (run.hasTrained === true && error.code !== 'BAD_CHECKPOINT') return EXIT.failedRun;
   switch (error.code) {
     case 'BAD_CONFIG':
     case 'BAD_INPUT':

@@ -35,7 +35,7 @@ export class NodeSnapshot {
   readonly folder: string;
   readonly #own = new Map<number, readonly ShardFile[]>();
   #copied: readonly ShardFile[] = [];
-  #isOwnWhole = false;
+  #isOwnComplete = false;
   metrics: Readonly<Record<string, number>> = {};
 
   constructor(
@@ -47,8 +47,8 @@ export class NodeSnapshot {
   }
 
   /** True once its own ranks' files are complete. */
-  get isOwnWhole(): boolean {
-    return this.#isOwnWhole;
+  get isOwnComplete(): boolean {
+    return this.#isOwnComplete;
   }
 
   is({ generation, step }: SnapshotRef): boolean {
@@ -85,7 +85,7 @@ export class NodeSnapshot {
     };
     const written = [...withoutTwins(files), { file: TOKENIZER_FILE, ...digestFile(tokenizer), tensors: [] }];
     writeManifestOf(options, this.folder, written);
-    this.#isOwnWhole = true;
+    this.#isOwnComplete = true;
   }
 
   /** Records that the copy of the neighbour's files is complete. */

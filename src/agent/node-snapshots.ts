@@ -94,7 +94,7 @@ export class NodeSnapshots {
     this.#keepOnly((each) => chosen !== null && each.is(chosen) && each.world.node === now?.node);
     if (chosen === null || now === null) return null;
     const [held] = this.#held;
-    if (held?.isOwnWhole) return held.folder;
+    if (held?.isOwnComplete) return held.folder;
     const snapshot = new NodeSnapshot(this.#directory!, chosen, now);
     const { node, config } = now;
     const holder = (node - 1 + config.cluster.nodes) % config.cluster.nodes;
@@ -109,7 +109,7 @@ export class NodeSnapshots {
   end(): void {
     this.#now?.over.abort();
     this.#now = null;
-    this.#keepOnly((each) => each.isOwnWhole);
+    this.#keepOnly((each) => each.isOwnComplete);
   }
 
   /** Discards all snapshots at the end of the run. */
@@ -166,7 +166,7 @@ export class NodeSnapshots {
     const deadline = performance.now() + timeoutsOf(now.config.cluster).saveMs;
     while (performance.now() < deadline && !now.over.signal.aborted) {
       const snapshot = this.#held.find((each) => each.is(ref));
-      const files = snapshot?.isOwnWhole ? snapshot.filesOf(node, withShared) : null;
+      const files = snapshot?.isOwnComplete ? snapshot.filesOf(node, withShared) : null;
       if (files != null) return { files, metrics: snapshot!.metrics };
       // A copy that is still missing never comes, as it would have been made in the generation of the snapshot.
       if (snapshotGeneration !== now.generation) break;

@@ -106,15 +106,15 @@ function sampleIds(ids: TokenIds, endOfText: number): Uint16Array | Uint32Array 
 function describe(config: RunConfig, dir: string, domains: readonly DomainReport[]): string {
   const { model, data } = config;
   const tokenizer = data.tokenizer === 'train' ? 'trained on this text' : data.tokenizer;
-  const whole = (domain: DomainReport, field: 'documents' | 'bytes' | 'tokens') =>
+  const total = (domain: DomainReport, field: 'documents' | 'bytes' | 'tokens') =>
     domain.train[field] + domain.validation[field];
   const totals = domains.map((domain) => [
     domain.name,
     formatCount(domain.files),
-    formatCount(whole(domain, 'documents')),
-    `${formatCount(domain.duplicates)} (${formatShare(domain.duplicates / Math.max(1, domain.duplicates + whole(domain, 'documents')))})`,
-    formatSize(whole(domain, 'bytes')),
-    formatCount(whole(domain, 'tokens')),
+    formatCount(total(domain, 'documents')),
+    `${formatCount(domain.duplicates)} (${formatShare(domain.duplicates / Math.max(1, domain.duplicates + total(domain, 'documents')))})`,
+    formatSize(total(domain, 'bytes')),
+    formatCount(total(domain, 'tokens')),
     domain.bytesPerToken.toFixed(2),
   ]);
   const splits = domains.flatMap((domain) =>

@@ -2,7 +2,6 @@ import path from 'node:path';
 import { NOTHING_SAVED } from '../checkpoint/folders.js';
 import { formatNumberOf, printable, wrapped } from '../format.js';
 import type { FailureReport, RankAtFailure } from '../run/failure-report.js';
-import { formatRanks } from './format-ranks.js';
 
 /** Ranks in the same state share a line; with more states than this only the number of ranks is printed. */
 const MAX_GROUPS = 5;
@@ -85,4 +84,16 @@ function otherRanksLines({ ranks, rank: culprit, node, pid }: FailureReport): st
     ...lines.slice(0, MAX_GROUPS - 1),
     `  and ${formatNumberOf(numMore, 'other rank')} elsewhere: failure.json in the run's folder`,
   ];
+}
+
+/** Formats [0, 2, 3, 4] as "ranks 0, 2-4". */
+export function formatRanks(ranks: readonly number[]): string {
+  const stretches: [number, number][] = [];
+  for (const rank of [...ranks].sort((a, b) => a - b)) {
+    const last = stretches.at(-1);
+    if (last !== undefined && last[1] === rank - 1) last[1] = rank;
+    else stretches.push([rank, rank]);
+  }
+  const words = stretches.map(([from, to]) => (from === to ? `${from}` : `${from}-${to}`));
+  return `${ranks.length === 1 ? 'rank' : 'ranks'} ${words.join(', ')}`;
 }

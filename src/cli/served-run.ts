@@ -69,7 +69,7 @@ function logBeforeTheRun(): Logger {
 
 async function serveWith(
   asked: ServeOptions,
-  voice: Pick<PlanSettings, 'say' | 'progress' | 'warn'>,
+  output: Pick<PlanSettings, 'say' | 'progress' | 'warn'>,
 ): Promise<number> {
   const { security: given, insecure, jsonLogs } = asked;
   const listenAt = parseAddress('--listen', asked.listen);
@@ -77,7 +77,7 @@ async function serveWith(
   assertMayServe(asked.http, given.token);
   const unfinished = asked.resumeOrStart ? await unfinishedRun(asked) : null;
   const options = unfinished === null ? asked : { ...withoutOrigin(asked), resume: unfinished, fork: false };
-  const plan = await planRun(options, { nodesAreHere: false, security: given, ...voice });
+  const plan = await planRun(options, { nodesAreHere: false, security: given, ...output });
   // A resumed run keeps its token, as nodes may outlive its coordinator.
   const own =
     given.token === null ? ((plan.resumed && lastingToken(plan.resumed.folder)) ?? randomToken()) : null;
@@ -87,12 +87,12 @@ async function serveWith(
   const metrics = options.http === false ? null : new PrometheusMetrics();
   let http: HttpServer | null = null;
   try {
-    const page = await pageOf(options, voice.warn);
+    const page = await pageOf(options, output.warn);
     const guard = own === null ? {} : { tokenName: OWN_TOKEN };
     http = await startRunHttp({ ...options, page, ...guard }, own ?? given.token, metrics);
     const address = await advertisedAddress(bound, options.advertise, hostname);
     const numNodes = plan.config.cluster.nodes;
-    voice.say(`listening at ${formatAddress(bound)}${security.tls === null ? '' : ' (TLS)'}`);
+    output.say(`listening at ${formatAddress(bound)}${security.tls === null ? '' : ' (TLS)'}`);
     const place = {
       address: formatAddress(address),
       localAddress: formatAddress({ ...bound, host: isWildcard(bound.host) ? '127.0.0.1' : bound.host }),
@@ -130,7 +130,7 @@ async function serveWith(
       },
     });
     rpc.server.forceShutdown();
-    await linger(lingerS, { http, page, say: voice.say, token });
+    await linger(lingerS, { http, page, say: output.say, token });
     return exitCode;
   } finally {
     await http?.close();
@@ -141,8 +141,7 @@ async function serveWith(
 
 /** Removes the options about a new run's origin: text may have grown since, and its recipe with it. */
 function withoutOrigin(options: ServeOptions): ServeOptions {
-  const { init: _, inherit: __, inheritNoise: ___, inheritSeed: ____, ...others } = options;
-  const { text: _____, instruct: ______, ...rest } = others;
+  const { init, inherit, inheritNoise, inheritSeed, text, instruct, ...rest } = options;
   return rest;
 }
 

@@ -73,7 +73,7 @@ export class CheckpointCommitter {
     const save = this.#save;
     if (save.about.step !== step || save.bytes.has(rank)) throw this.#unexpected('saving', intent);
     if (intent.sharedCrc32 !== save.about.sharedCrc32) {
-      this.#fail(save, apart(save.about, intent));
+      this.#fail(save, divergence(save.about, intent));
       return;
     }
     save.bytes.set(rank, bytes);
@@ -190,7 +190,7 @@ export class CheckpointCommitter {
 }
 
 /** Error for two ranks whose shared parameters diverged: nothing they computed since is reliable. */
-function apart(first: SaveIntent, { rank, step }: SaveIntent): TrainerError {
+function divergence(first: SaveIntent, { rank, step }: SaveIntent): TrainerError {
   return new TrainerError(
     'COLLECTIVE_MISMATCH',
     `the parameters that all ranks share are not those of rank ${first.rank}: such a checkpoint is not saved`,

@@ -1,7 +1,7 @@
 import { committedFolders } from '../checkpoint/folders.js';
 import type { FailureReport } from '../run/failure-report.js';
 import type { RunFailure } from './coordinator-options.js';
-import { commandLine, type FailedGeneration, fromHere, howToGoOn } from './planning/resume-command.js';
+import { commandLine, type FailedGeneration, fromHere, resumptionOf } from './planning/resume-command.js';
 import type { RunPlan } from './planning/run-options.js';
 import { leadsToFailure } from './planning/suspect-checkpoint.js';
 
@@ -11,7 +11,7 @@ export interface FailureReportOptions {
   /** Host of the culprit's node. */
   readonly host: string | null;
   /** Checkpoint to resume from and the command for it; null if there is none. */
-  readonly goOn: { readonly checkpoint: string; readonly command: string } | null;
+  readonly resumption: { readonly checkpoint: string; readonly command: string } | null;
   readonly suspectCheckpoint: string | null;
   readonly logsCommand: string;
   readonly notRestarted: string | null;
@@ -38,7 +38,7 @@ function failedStep({ culprit, error }: Pick<RunFailure, 'culprit' | 'error'>): 
 }
 
 export function failureReport(options: FailureReportOptions): FailureReport {
-  const { failure, goOn } = options;
+  const { failure, resumption } = options;
   const { error, culprit, ranks, timeMs } = failure;
   const { context } = error;
   return {
@@ -55,9 +55,9 @@ export function failureReport(options: FailureReportOptions): FailureReport {
     step: failedStep(failure),
     layer: culprit === null ? (context.layer ?? null) : culprit.layer,
     operation: culprit === null ? (context.operation ?? null) : culprit.operation,
-    checkpoint: goOn?.checkpoint ?? null,
+    checkpoint: resumption?.checkpoint ?? null,
     suspectCheckpoint: options.suspectCheckpoint,
-    resumeCommand: goOn?.command ?? null,
+    resumeCommand: resumption?.command ?? null,
     notRestarted: options.notRestarted,
     logsCommand: options.logsCommand,
     silentMs: culprit === null || culprit.rank === context.rank ? null : silenceOf(culprit.rank, ranks),
@@ -79,7 +79,7 @@ function silenceOf(culprit: number | null, ranks: RunFailure['ranks']): number |
 }
 
 /**
- * Explains why a run failed and how to resume it.
+ * Explains why a run failed and how to resume it, and writes that to the run's folder.
  *
  * @param failed the generation; `host` is that of the culprit's node
  */
@@ -100,16 +100,22 @@ export function explainFailure(
   const { code, context } = failure.error;
   const operation = failure.culprit?.operation ?? context.operation ?? null;
   const known = { code, step: failedStep(failure), operation };
-  return failureReport({
+  const report = failureReport({
     failure,
     generation,
     host,
     notRestarted,
-    goOn: howToGoOn({ ...failed, config: plan.config, failure: known }),
+    resumption: resumptionOf({ ...failed, config: plan.config, failure: known }),
     suspectCheckpoint:
       [startedFrom, ...committedFolders(folder.checkpoints)].find(
         (one) => one !== null && leadsToFailure(one, known),
       ) ?? null,
     logsCommand: commandLine(['locmoe', 'logs', '--run', fromHere(folder.directory), '--level', 'warn']),
   });
+  try {
+    folder.writeFailure(report);
+  } catch {
+    // The run may have failed because its folder cannot be written; the report is shown all the same.
+  }
+  return report;
 }

@@ -1,10 +1,7 @@
 import { readManifest } from '../checkpoint/manifest.js';
-import type { RunConfig } from '../config/schema.js';
 import { GRACE } from '../config/timeouts.js';
 import { EXIT, exitCodeOf, type TrainerError } from '../errors.js';
-import type { Logger } from '../logger.js';
 import { makePrivate } from '../os/make-folder.js';
-import { heldExperts } from '../routing/index.js';
 import type { RpcServer } from '../rpc/server.js';
 import type { FailureReport } from '../run/failure-report.js';
 import type { RunFolder, RunRecord } from '../run/run-folder.js';
@@ -19,6 +16,7 @@ import type { RunFailure, RunIdentity } from './coordinator-options.js';
 import { explainFailure } from './failure-report.js';
 import { nextIdentity, nodesThatSuffice } from './generation-start.js';
 import { openRun } from './open-run.js';
+import { warnOfFewExperts } from './planning/limits.js';
 import { commandLine, fromHere } from './planning/resume-command.js';
 import { truncateHistory } from './planning/run-history.js';
 import type { RunOptions, RunPlan } from './planning/run-options.js';
@@ -32,61 +30,53 @@ import { SnapshotTable } from './snapshot-table.js';
 import { stopOnSignals } from './stop-signals.js';
 import { catchUncaught } from './uncaught.js';
 
-/** The node agents of a run, wherever they come from. */
+/** The node agents of a run, wherever they were started. */
 export interface Nodes {
-  /** One that dies before the start may be replaced. */
+  /** True if an agent that dies before the start may be replaced. */
   readonly areReplaceable: boolean;
-  /** For the first generation; later ones wait `cluster.rejoinTimeoutS`. */
+  /** Join timeout of the first generation; later ones wait `cluster.rejoinTimeoutS`. */
   readonly joinTimeoutMs: number;
   start(leader: RunLeader, folder: RunFolder): void;
-  /** Sees to it that all nodes come again, if it can; the agents whose pids are `present` do so by themselves. */
+  /** Restarts the agents whose pids are not among `present`, if it can; those rejoin by themselves. */
   restart(present: readonly number[]): void;
   /** Waits up to `graceMs` for all to leave, then ends those that it can. */
   end(leader: RunLeader, graceMs: number): Promise<void>;
 }
 
-export interface Lead {
-  /** For the advice on how to resume after a failure. */
+export interface RunLaunch {
+  /** Command to name in the advice on how to resume. */
   readonly command: 'train' | 'serve';
   readonly options: RunOptions;
-  /** What that command needs beside `--resume RUN`. */
+  /** Options that the command needs beside `--resume RUN`. */
   readonly resumeOptions: readonly string[];
   readonly plan: RunPlan;
-  /** Listens already. */
+  /** Server that listens already. */
   readonly rpc: RpcServer;
   readonly place: Pick<RunRecord, 'address' | 'localAddress' | 'http' | 'isSecured'>;
-  /** The token to keep in the run's folder, where agents and commands of this user find it; null if each of them is given one. */
+  /** Token to keep in the run's folder for agents and commands of this user; null if each of them is given one. */
   readonly token: string | null;
   readonly nodes: Nodes;
   readonly view: (run: OpenRun) => RunView;
-  /** Who is notified beside the run's folder and its view. */
+  /** Creates the listeners beside the run's folder and its view. */
   readonly listeners: (run: OpenRun) => readonly RunListener[];
-  /** For how many seconds this process goes on to serve how the run ended; not asked if a signal wants its end. */
+  /** Decides for how many seconds this process keeps serving after the run's end; not called after a signal. */
   readonly lingerS: (outcome: RunOutcome) => number;
 }
 
-/** How to go on from the last checkpoint, whatever ends this process. */
-function resumeCommandOf({ command, resumeOptions }: Lead, { directory }: RunFolder): string {
-  return commandLine(['locmoe', command, '--resume', fromHere(directory), ...resumeOptions]);
-}
-
-/**
- * Leads a planned run, from its folder to its end; nothing of it is left running when it returns, and another process
- * may go on with it.
- */
-export async function leadRun(lead: Lead): Promise<RunOutcome & { readonly lingerS: number }> {
-  const { plan } = lead;
+/** Leads a planned run to its end. Nothing is left running when it returns, and another process may resume it. */
+export async function leadRun(launch: RunLaunch): Promise<RunOutcome & { readonly lingerS: number }> {
+  const { plan } = launch;
   const now = { generation: plan.resumed?.generation ?? 1 };
   let abort = (error: TrainerError): void => {
     throw error;
   };
-  const run = openRun(lead, now, (error) => abort(error));
+  const run = openRun(launch, now, (error) => abort(error));
   const { folder, logs, logger, disk, totals, identity } = run;
   let giveUp = plan.resumed?.giveUp;
   const listeners: RunListener[] = [];
   try {
-    // First: it shows what the log warns of from here on.
-    const view = lead.view(run);
+    // The view comes first, as it shows the warnings that are logged from here on.
+    const view = launch.view(run);
     listeners.push(view);
     if (!makePrivate(folder.directory))
       logger.warn(`${folder.directory} cannot be kept from other users: they can read the run and join it`);
@@ -94,28 +84,37 @@ export async function leadRun(lead: Lead): Promise<RunOutcome & { readonly linge
       giveUp = await claimRun(folder, (line) => logger.warn(line));
       folder.writeConfig(plan.config);
     }
-    keepToken(folder, lead.token);
-    // Before the record: where one of them cannot begin, there is no run to find.
-    listeners.push(...lead.listeners(run));
+    keepToken(folder, launch.token);
+    // These precede the record: if one of them fails, there is no run to find.
+    listeners.push(...launch.listeners(run));
     const { runId, generation, datasetDir } = identity;
     const { forkedFrom, initFrom } = plan;
-    const resumeCommand = resumeCommandOf(lead, folder);
-    const origin = { runId, generation, datasetDir, forkedFrom, initFrom, resumeCommand, ...lead.place };
+    const { command, resumeOptions, place } = launch;
+    const resume = ['locmoe', command, '--resume', fromHere(folder.directory), ...resumeOptions];
+    const origin = {
+      runId,
+      generation,
+      datasetDir,
+      forkedFrom,
+      initFrom,
+      resumeCommand: commandLine(resume),
+      ...place,
+    };
     const begun = plan.adopts === null ? { generation, resumedFrom: run.resumedFrom } : null;
     const recorder = new RunRecorder(folder, disk, origin, begun);
     const journal = new RunJournal(folder, generation, disk, (line) => {
-      // At once: all that is left to say or write is another's.
+      // Exit now: another coordinator owns this run's files.
       console.error(`locmoe: ${line}`);
       process.exit(EXIT.failedRun);
     });
     const accounts = new RecoveryAccounts((account) => {
       for (const listener of listeners) listener.recovered?.(account);
     });
-    // The totals before what writes and may throw: the exit code depends on whether a step was done.
+    // The totals precede listeners that write and may throw, since the exit code depends on whether a step was done.
     const first = [truncateHistory(folder, plan), totals, recorder];
     listeners.unshift(...first, journal, accounts);
-    const led: Led = {
-      lead,
+    const context: RunContext = {
+      launch,
       run,
       now,
       listeners,
@@ -124,10 +123,10 @@ export async function leadRun(lead: Lead): Promise<RunOutcome & { readonly linge
       policy: new RestartPolicy(totals.budget),
       snapshots: new SnapshotTable(),
     };
-    const leader = new RunLeader(begin(led, identity));
+    const leader = new RunLeader(begin(context, identity));
     abort = (error) => leader.abort(error);
-    const { outcome, isSignalled } = await carryOut(led, leader);
-    const lingerS = isSignalled ? 0 : lead.lingerS(outcome);
+    const { outcome, isSignalled } = await carryOut(context, leader);
+    const lingerS = isSignalled ? 0 : launch.lingerS(outcome);
     if (lingerS > 0) recorder.lingers();
     return { ...outcome, lingerS };
   } finally {
@@ -137,8 +136,8 @@ export async function leadRun(lead: Lead): Promise<RunOutcome & { readonly linge
   }
 }
 
-interface Led {
-  readonly lead: Lead;
+interface RunContext {
+  readonly launch: RunLaunch;
   readonly run: OpenRun;
   readonly now: { generation: number };
   readonly listeners: readonly RunListener[];
@@ -148,12 +147,12 @@ interface Led {
   readonly snapshots: SnapshotTable;
 }
 
-/** A generation that waits for its nodes. */
+/** Begins a generation, which waits for its nodes. */
 function begin(
-  { lead, run, now, listeners, journal, policy, snapshots }: Led,
+  { launch, run, now, listeners, journal, policy, snapshots }: RunContext,
   identity: RunIdentity,
 ): Coordinator {
-  const { plan, nodes } = lead;
+  const { plan, nodes } = launch;
   const isFirst = identity === run.identity;
   now.generation = identity.generation;
   const adopts = isFirst ? plan.adopts : null;
@@ -170,7 +169,7 @@ function begin(
     assertLeads: () => journal.assertLeads(),
     joinTimeoutMs: isFirst ? nodes.joinTimeoutMs : plan.config.cluster.rejoinTimeoutS * 1000,
     nodesAreReplaceable: nodes.areReplaceable,
-    allowsFaults: lead.options.allowFaults,
+    allowsFaults: launch.options.allowFaults,
     mayRestart: (failure, { kind }) => policy.decide(failure, kind),
     snapshots,
     maySuffice: (numNodes) => nodes.areReplaceable && !isFirst && nodesThatSuffice(plan.config, numNodes) > 0,
@@ -184,11 +183,11 @@ function trainedSecondsAt(checkpoint: string | null): number {
 
 /** Starts the nodes, leads generation after generation until the run is over, and ends the nodes. */
 async function carryOut(
-  led: Led,
+  context: RunContext,
   leader: RunLeader,
 ): Promise<{ readonly outcome: RunOutcome; readonly isSignalled: boolean }> {
-  const { lead, run, view } = led;
-  const { plan, rpc, nodes } = lead;
+  const { launch, run, view } = context;
+  const { plan, rpc, nodes } = launch;
   const { folder, logger } = run;
   const service = addCoordinatorService(rpc.server, leader);
   rpc.onRefused = (line) => logger.warn(line);
@@ -198,31 +197,36 @@ async function carryOut(
     logger,
     view,
     lastWords(error) {
-      const failed = failedRun(led, leader.current, { timeMs: Date.now(), error, culprit: null, ranks: [] });
+      const failed = failedRun(context, leader.current, {
+        timeMs: Date.now(),
+        error,
+        culprit: null,
+        ranks: [],
+      });
       view.failed(failed);
       process.exit(failed.exitCode);
     },
   });
   let endsByMs = Number.POSITIVE_INFINITY;
-  const fence = setInterval(() => led.journal.assertLeads(), GRACE.fenceMs);
+  const fence = setInterval(() => context.journal.assertLeads(), GRACE.fenceMs);
   try {
-    // Nodes first: until a child has its own process group, Ctrl-C would end it too.
+    // The nodes come first: until a child has its own process group, Ctrl-C would end it too.
     nodes.start(leader, folder);
     view.begun();
     warnOfFewExperts(plan.config, logger);
     leader.current.announceAdoption();
     let state = await leader.current.settled;
-    for (; state.kind === 'restarting'; state = await leader.current.settled) await restart(led, leader);
+    for (; state.kind === 'restarting'; state = await leader.current.settled) await restart(context, leader);
     if (state.kind === 'failed') endsByMs = performance.now() + GRACE.endMs;
     const { failure } = leader.current;
-    const failed = failure && failedRun(led, leader.current, failure);
+    const failed = failure && failedRun(context, leader.current, failure);
     await nodes.end(leader, GRACE.leaveMs);
     if (failed !== null) {
       view.failed(failed);
       return { outcome: failed, isSignalled: signals.any };
     }
-    const finished = finishedRun(state, lead.command === 'serve' && leader.isStoppedByCommand);
-    led.journal.end(finished.stopped === null ? 'finished' : 'stopped', finished.exitCode);
+    const finished = finishedRun(state, launch.command === 'serve' && leader.isStoppedByCommand);
+    context.journal.end(finished.stopped === null ? 'finished' : 'stopped', finished.exitCode);
     signals.forget();
     await view.finished(finished);
     return { outcome: finished, isSignalled: signals.any };
@@ -236,41 +240,30 @@ async function carryOut(
   }
 }
 
-/** After a failure: reports it, ends what is left of the generation, and begins the next one. */
-async function restart(led: Led, leader: RunLeader): Promise<void> {
-  const { lead, listeners, policy, journal } = led;
+/** Reports a failure, ends what is left of the generation, and begins the next one. */
+async function restart(context: RunContext, leader: RunLeader): Promise<void> {
+  const { launch, listeners, policy, journal } = context;
   const failed = leader.current;
-  const report = reportOf(led, failed, failed.failure!, null);
+  const report = reportOf(context, failed, failed.failure!, null);
   journal.failure(report);
   for (const listener of listeners) listener.restarts?.(report, policy.budget.left);
   const present = await failed.sendOn(GRACE.leaveMs);
   failed.close();
-  const generation = led.now.generation + 1;
-  const { identity, error } = await nextIdentity({ ...led, plan: lead.plan, generation, failed });
+  const generation = context.now.generation + 1;
+  const { identity, error } = await nextIdentity({ ...context, plan: launch.plan, generation, failed });
   for (const listener of listeners)
     listener.generation?.({
       generation,
       resumedFrom: startsFrom(identity) === 'nothing' ? null : identity.resumedStep,
       nodes: identity.config.cluster.nodes,
     });
-  leader.lead(begin(led, identity));
+  leader.advance(begin(context, identity));
   if (error !== null) leader.abort(error);
-  else lead.nodes.restart(present);
+  else launch.nodes.restart(present);
 }
 
-/** LocMoE section 4.2: with fewer experts than nodes its local routing loses to hash routing. */
-function warnOfFewExperts({ moe, cluster }: RunConfig, logger: Logger): void {
-  const numExperts = heldExperts(moe).count;
-  if (numExperts >= cluster.nodes) return;
-  logger.warn(
-    { numExperts, nodes: cluster.nodes },
-    `fewer experts (${numExperts}) than nodes (${cluster.nodes}): every node holds copies of some, and locality has little to win (moe.numExperts)`,
-  );
-}
-
-/** Explains a failure and writes the report to the run's folder. */
 function reportOf(
-  { lead, run: { folder } }: Led,
+  { launch, run: { folder } }: RunContext,
   coordinator: Coordinator,
   failure: RunFailure,
   notRestarted: string | null,
@@ -278,28 +271,24 @@ function reportOf(
   const node = failure.culprit?.node;
   const host = node === undefined ? null : coordinator.hostOf(node);
   const { generation, resumeFrom: startedFrom } = coordinator.options.identity;
-  const report = explainFailure(failure, { ...lead, folder, generation, startedFrom, host, notRestarted });
-  try {
-    folder.writeFailure(report);
-  } catch {
-    // The run may have failed because its folder cannot be written; the report is shown all the same.
-  }
-  return report;
+  return explainFailure(failure, { ...launch, folder, generation, startedFrom, host, notRestarted });
 }
 
-function failedRun(led: Led, coordinator: Coordinator, failure: RunFailure): FailedRun {
-  const { run, policy, journal } = led;
-  const report = reportOf(led, coordinator, failure, policy.whyNot);
-  // Before its first step a run was given something wrong; after it, it has failed, whatever the error.
-  const hasFailed = run.totals.lastStep > 0 && failure.error.code !== 'BAD_CHECKPOINT';
-  const exitCode = hasFailed ? EXIT.failedRun : exitCodeOf(failure.error);
+function failedRun(context: RunContext, coordinator: Coordinator, failure: RunFailure): FailedRun {
+  const { run, policy, journal } = context;
+  const report = reportOf(context, coordinator, failure, policy.whyNot);
+  const exitCode = exitCodeOf(failure.error, { hasTrained: run.totals.lastStep > 0 });
   journal.failure(report);
   journal.end('failed', exitCode);
   return { kind: 'failed', exitCode, report };
 }
 
-/** @param isDone a stop leaves nothing to do: what supervises a coordinator starts one again that ends otherwise */
+/** @param isDone true if a stop completes the run: a supervisor restarts a coordinator with another exit code */
 function finishedRun(state: RunState, isDone: boolean): FinishedRun {
   const stopped = state.kind === 'finished' ? state.stopped : null;
-  return { kind: 'finished', exitCode: stopped !== null && !isDone ? EXIT.interrupted : EXIT.done, stopped };
+  return {
+    kind: 'finished',
+    exitCode: exitCodeOf(null, { isInterrupted: stopped !== null && !isDone }),
+    stopped,
+  };
 }

@@ -70,7 +70,7 @@ export function rootCause(evidence: FailureEvidence): RootCause {
     return evidence.lostNode;
   if (first === undefined)
     return { error: new TrainerError('INTERNAL', 'the run failed, but no rank said why'), culprit: null };
-  if (first.code === 'NODE_LOST' || first.code === 'BAD_MESSAGE') return ofStream(first, evidence);
+  if (first.code === 'NODE_LOST' || first.code === 'BAD_MESSAGE') return streamFailure(first, evidence);
   if (first.code !== 'COLLECTIVE_TIMEOUT')
     return { error: asError(first, first.message, evidence), culprit: culpritOf(first, evidence) };
 
@@ -84,12 +84,12 @@ export function rootCause(evidence: FailureEvidence): RootCause {
   const hanging = silent.map((rank) => describe(rank, evidence)).join('; ');
   return {
     error: asError(first, hanging === '' ? first.message : `${first.message}; ${hanging}`, evidence),
-    culprit: hangingOf(silent, evidence) ?? culpritOf(first, evidence),
+    culprit: hangingCulprit(silent, evidence) ?? culpritOf(first, evidence),
   };
 }
 
 /** Attributes a broken data stream, which agents report under their first rank, to the remote side or the network. */
-function ofStream(failure: WorkerFailure, evidence: FailureEvidence): RootCause {
+function streamFailure(failure: WorkerFailure, evidence: FailureEvidence): RootCause {
   const { code, message, context } = asError(failure, failure.message, evidence);
   return {
     error: new TrainerError(code, message, { node: context.node, step: context.step }),
@@ -111,7 +111,10 @@ function culpritOf(failure: WorkerFailure, { workersPerNode }: FailureEvidence):
 }
 
 /** Chooses a silent rank that is stopped, else the first silent one, in its last known state. */
-function hangingOf(silent: readonly number[], { progress, workersPerNode }: FailureEvidence): Culprit | null {
+function hangingCulprit(
+  silent: readonly number[],
+  { progress, workersPerNode }: FailureEvidence,
+): Culprit | null {
   const rank = silent.find((each) => progress.get(each)?.processState === 'T') ?? silent[0];
   if (rank === undefined) return null;
   const last = progress.get(rank);

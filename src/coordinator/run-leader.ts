@@ -1,13 +1,13 @@
 import type { TrainerError } from '../errors.js';
 import type { Coordinator } from './coordinator.js';
 
-/** The generation that is led now. What is asked of the run holds also for those that follow. */
+/** Leads the current generation. A stop or an abort of the run applies to later generations too. */
 export class RunLeader {
   #coordinator: Coordinator;
   #stopReason: string | null = null;
   #isStoppedByCommand = false;
-  /** Ends the run, whatever happens. */
-  #end: TrainerError | null = null;
+  /** Error that ends the run for good. */
+  #fatal: TrainerError | null = null;
 
   constructor(first: Coordinator) {
     this.#coordinator = first;
@@ -17,43 +17,43 @@ export class RunLeader {
     return this.#coordinator;
   }
 
-  /** The next generation, which hears at once of what was asked meanwhile. */
-  lead(next: Coordinator): void {
+  /** Advances to the next generation, and repeats to it a stop or an abort that was requested meanwhile. */
+  advance(next: Coordinator): void {
     this.#coordinator = next;
-    if (this.#end !== null) next.abort(this.#end);
+    if (this.#fatal !== null) next.abort(this.#fatal);
     else if (this.#stopReason !== null) next.requestStop(this.#stopReason);
   }
 
-  /** `locmoe stop` was the first to ask for the end. */
+  /** True if `locmoe stop` was the first to request the end. */
   get isStoppedByCommand(): boolean {
     return this.#isStoppedByCommand;
   }
 
-  /** As `requestStop`, for `locmoe stop`. */
+  /** Stops the run for `locmoe stop`; see `requestStop`. */
   stopByCommand(reason: string): void {
     this.#isStoppedByCommand = this.#stopReason === null;
     this.requestStop(reason);
   }
 
-  /** See Coordinator. */
+  /** Stops the run after a final checkpoint; see Coordinator. */
   requestStop(reason: string): void {
     this.#stopReason = reason;
     this.#coordinator.requestStop(reason);
   }
 
-  /** See Coordinator. */
+  /** Ends the run at once; see Coordinator. */
   abort(error: TrainerError): void {
-    this.#end = error;
+    this.#fatal = error;
     this.#coordinator.abort(error);
   }
 
-  /** See Coordinator. */
+  /** Fails the run for an error in this process; see Coordinator. */
   crash(error: TrainerError): void {
-    this.#end = error;
+    this.#fatal = error;
     this.#coordinator.crash(error);
   }
 
-  /** True once the run has finished or failed: its report comes within seconds. */
+  /** True once the run has finished or failed; its report follows within seconds. */
   get isOver(): boolean {
     const { kind } = this.#coordinator.state;
     return kind === 'finished' || kind === 'failed';

@@ -26,7 +26,7 @@ export interface CoordinatorService {
 
 const REPLY_MS = 20;
 
-/** Adds proto/coordinator.proto to the server: every call lands in the generation that is led now. */
+/** Adds proto/coordinator.proto to the server; every call reaches the current generation. */
 export function addCoordinatorService(server: grpc.Server, leader: RunLeader): CoordinatorService {
   const { identity, logs } = leader.current.options;
   const streams = new LogStreams(new RunLogReader(logFolder(identity.runId, logs.directory)));
@@ -37,7 +37,7 @@ export function addCoordinatorService(server: grpc.Server, leader: RunLeader): C
       Join: unary((request: JoinRequest): JoinReply => leader.current.join(request)),
       GetStatus: unary((): StatusReply => leader.current.status()),
       Stop: unary((request: { reason: string }) => {
-        // After the reply has left: a run that waits for nodes ends at once.
+        // The stop follows the reply, since a run that waits for nodes ends at once.
         setTimeout(() => leader.stopByCommand(request.reason), REPLY_MS);
         return {};
       }),
@@ -76,7 +76,7 @@ function admit(coordinator: Coordinator, metadata: grpc.Metadata): { node: numbe
       'BAD_INPUT',
       `generation ${field('generation')} is over; the run is at ${generation}`,
     );
-  // Nodes have heard of another coordinator.
+  // The nodes have seen a later coordinator.
   if (Number(field('term') || 0) > coordinator.term) coordinator.options.assertLeads?.();
   const node = Number(field('node') || Number.NaN);
   if (!Number.isInteger(node))
@@ -125,7 +125,7 @@ function openSession(coordinator: Coordinator, call: SessionCall): void {
   call.on('error', (error) => end(error.message));
 }
 
-/** grpc-js tells when it has taken the last bytes of a call, not when they were sent. */
+/** grpc-js reports when it has taken the last bytes of a call, not when they were sent. */
 const LAST_BYTES_MS = 50;
 
 /** Serves StreamLogs, and ends followers when the log is complete. */
@@ -157,7 +157,7 @@ class LogStreams {
 
   async #stream(call: grpc.ServerWritableStream<LogsRequest, LogsReply>): Promise<void> {
     const gone = new AbortController();
-    // Emitted when the client has left, and also when all was sent.
+    // `cancelled` is emitted when the client has left, and also when everything was sent.
     const closed = new Promise<void>((resolve) => call.once('cancelled', resolve));
     void closed.then(() => gone.abort());
     try {
@@ -173,7 +173,7 @@ class LogStreams {
   }
 }
 
-/** Waits for slow readers: lines wait in their files, not in memory. */
+/** Waits for slow readers, so that lines stay in their files instead of in memory. */
 function listenerOf(
   call: grpc.ServerWritableStream<LogsRequest, LogsReply>,
   signal: AbortSignal,
@@ -195,7 +195,7 @@ function listenerOf(
   };
 }
 
-/** As several batches wait in memory for a slow reader; a longer line is alone in its batch. */
+/** Several batches wait in memory for a slow reader; a longer line is alone in its batch. */
 const MAX_BATCH_CHARS = 1 << 16;
 
 function* batchesOf(lines: readonly ResultLine[]): Generator<readonly ResultLine[]> {

@@ -37,12 +37,12 @@ export class SnapshotTable {
   choose(left: readonly number[], numNodes: number, checkpointStep: number): SnapshotRef | null {
     for (const { nodes } of this.#entries)
       for (const node of nodes) if (!left.includes(node)) nodes.delete(node);
-    const isWhole = ({ nodes }: Entry) =>
+    const isComplete = ({ nodes }: Entry) =>
       Array.from({ length: numNodes }, (_, node) => node).every(
         // A node's state is held by itself and by its predecessor.
         (node) => nodes.has(node) || nodes.has((node + numNodes - 1) % numNodes),
       );
-    const chosen = this.#isUntried ? undefined : this.#entries.filter(isWhole).sort(byStep).at(-1);
+    const chosen = this.#isUntried ? undefined : this.#entries.filter(isComplete).sort(byStep).at(-1);
     if (chosen === undefined || chosen.step <= checkpointStep) {
       this.forget();
       return null;

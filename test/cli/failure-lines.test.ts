@@ -1,6 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { failureLines } from '../../src/cli/failure-lines.js';
-import { formatRanks } from '../../src/cli/format-ranks.js';
+import { failureLines, formatRanks } from '../../src/cli/failure-lines.js';
 import { failureReport } from '../../src/coordinator/failure-report.js';
 import { commandLine } from '../../src/coordinator/planning/resume-command.js';
 import type { Culprit } from '../../src/coordinator/root-cause.js';
@@ -52,7 +51,7 @@ const report = (
     },
     generation: 2,
     host: culprit && 'h1',
-    goOn: checkpoint === null ? null : { checkpoint, command: 'locmoe train --resume runs/r' },
+    resumption: checkpoint === null ? null : { checkpoint, command: 'locmoe train --resume runs/r' },
     suspectCheckpoint: null,
     notRestarted: null,
     logsCommand: 'locmoe logs --run runs/r --level warn',
@@ -102,7 +101,7 @@ describe('failureLines', () => {
       failureLines(
         failureReport({
           ...options,
-          goOn: checkpoint === null ? null : { checkpoint, command: 'RESUME' },
+          resumption: checkpoint === null ? null : { checkpoint, command: 'RESUME' },
           suspectCheckpoint,
           notRestarted: null,
         }),

@@ -14,7 +14,7 @@ import { afterEach, beforeEach, expect, it, vi } from 'vitest';
 import { TerminalView } from '../../src/cli/terminal-view.js';
 import { loadConfig } from '../../src/config/resolve.js';
 import type { Coordinator } from '../../src/coordinator/coordinator.js';
-import { type Lead, leadRun } from '../../src/coordinator/lead-run.js';
+import { leadRun, type RunLaunch } from '../../src/coordinator/lead-run.js';
 import { TrainerError } from '../../src/errors.js';
 import * as libc from '../../src/os/libc.js';
 import type { StepReport } from '../../src/rpc/messages.js';
@@ -71,7 +71,7 @@ afterEach(() => {
 });
 
 /** A run of one rank; `start` plays its node. */
-function lead(start: (coordinator: Coordinator, folder: RunFolder) => void): Lead {
+function lead(start: (coordinator: Coordinator, folder: RunFolder) => void): RunLaunch {
   const config = loadConfig('tiny', { nodes: 1, workersPerNode: 1 });
   const dataset = {
     dir: runsDir,

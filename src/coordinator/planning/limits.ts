@@ -4,8 +4,10 @@ import { numStepsOf } from '../../config/run-length.js';
 import type { ClusterConfig, RunConfig } from '../../config/schema.js';
 import { TrainerError } from '../../errors.js';
 import { formatCount, formatNumberOf } from '../../format.js';
+import type { Logger } from '../../logger.js';
 import { expertsInMemory, parameterCounts } from '../../model/parameter-counts.js';
 import { leastRankMemory, segmentBytesOfNode } from '../../model/rank-memory.js';
+import { heldExperts } from '../../routing/index.js';
 import { MAX_FRAME_PAYLOAD_BYTES } from '../../rpc/frame-codec.js';
 import { learningRateAt } from '../../worker/lr-schedule.js';
 
@@ -94,6 +96,16 @@ export function longWarmUp(config: RunConfig): string | null {
   if (warmupSteps <= numSteps) return null;
   const last = Number(learningRateAt(numSteps, numSteps, config.train).toPrecision(3));
   return `train.warmupSteps is ${warmupSteps}, and the run has ${formatNumberOf(numSteps, 'step')}: its learning rate rises to ${last} only, not to train.learningRate ${learningRate}`;
+}
+
+/** Warns of fewer experts than nodes, where local routing loses to hash routing (LocMoE, section 4.2). */
+export function warnOfFewExperts({ moe, cluster }: RunConfig, logger: Logger): void {
+  const numExperts = heldExperts(moe).count;
+  if (numExperts >= cluster.nodes) return;
+  logger.warn(
+    { numExperts, nodes: cluster.nodes },
+    `fewer experts (${numExperts}) than nodes (${cluster.nodes}): every node holds copies of some, and locality has little to win (moe.numExperts)`,
+  );
 }
 
 function describeRank(config: RunConfig): string {

@@ -49,7 +49,7 @@ export interface FailedGeneration {
 }
 
 /** Chooses the checkpoint from which a failed run can be resumed, with the command for it; null if there is none. */
-export function howToGoOn({
+export function resumptionOf({
   command,
   options,
   resumeOptions,
@@ -59,11 +59,11 @@ export function howToGoOn({
   config,
   failure,
 }: FailedGeneration): { readonly checkpoint: string; readonly command: string } | null {
-  const isOfUse = (checkpoint: string) => !leadsToFailure(checkpoint, failure);
-  const newest = committedFolders(folder.checkpoints).find(isOfUse) ?? null;
+  const isUsable = (checkpoint: string) => !leadsToFailure(checkpoint, failure);
+  const newest = committedFolders(folder.checkpoints).find(isUsable) ?? null;
   const isOwn = newest !== null && generationOf(newest) === generation;
   // This generation may have deleted the checkpoint that it started from.
-  const startedFrom = given !== null && existsSync(given) && isOfUse(given) ? path.resolve(given) : newest;
+  const startedFrom = given !== null && existsSync(given) && isUsable(given) ? path.resolve(given) : newest;
   const checkpoint = isOwn ? newest : startedFrom;
   if (checkpoint === null) return null;
   const wouldComeAgain = failure.code === 'NOT_FINITE';

@@ -1,7 +1,7 @@
 import { rmSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { howToGoOn } from '../../../src/coordinator/planning/resume-command.js';
+import { resumptionOf } from '../../../src/coordinator/planning/resume-command.js';
 import type { RunOptions } from '../../../src/coordinator/planning/run-options.js';
 import type { FailureReport } from '../../../src/run/failure-report.js';
 import type { RunFolder } from '../../../src/run/run-folder.js';
@@ -23,7 +23,7 @@ function goOn(folder: RunFolder, startedFrom: string | null, options = GIVEN, ge
   const code = notFinite > 0 ? 'NOT_FINITE' : 'WORKER_DIED';
   const failure = { code, step: notFinite, operation: null };
   const known = { failure, config, command: 'train', resumeOptions: ['--no-http'] } as const;
-  const found = howToGoOn({ ...known, options, folder, generation, startedFrom });
+  const found = resumptionOf({ ...known, options, folder, generation, startedFrom });
   return (
     found && {
       words: found.command.replace('locmoe train --resume ', ''),

@@ -201,7 +201,7 @@ export class CoordinatorTarget {
     session.write(framed(METHODS.Session!.requestSerialize(failure)));
     await this.#until('restarting');
     this.coordinator.close();
-    this.#leader.lead(this.#coordinatorOf(this.coordinator.options.identity.generation + 1));
+    this.#leader.advance(this.#coordinatorOf(this.coordinator.options.identity.generation + 1));
   }
 
   /** Both nodes join, or ask again for the places that they have. */
