@@ -24,7 +24,6 @@ import type { ProgressMeter } from './progress-meter.js';
 import { removeUnfinished } from './shard.js';
 import { makeAllShards } from './shard-threads.js';
 import { TokenFile } from './token-file.js';
-import { entropyOf, withEnd } from './token-frequencies.js';
 import { loadTokenizer, type Tokenizer } from './tokenizer.js';
 import { readTokenizerFile } from './tokenizer-file.js';
 import { withoutSeen } from './without-seen.js';
@@ -272,4 +271,17 @@ function idsIn(bytes: Uint8Array, vocabSize: number): Uint16Array | Uint32Array 
   return size === 2
     ? new Uint16Array(buffer, byteOffset, byteLength / 2)
     : new Uint32Array(buffer, byteOffset, byteLength / 4);
+}
+
+function withEnd(ids: Uint32Array, endOfText: number): Uint32Array {
+  const ended = new Uint32Array(ids.length + 1);
+  ended.set(ids);
+  ended[ids.length] = endOfText;
+  return ended;
+}
+
+/** Shannon entropy, in nats, of the distribution with these frequencies; 0 if there are none. */
+function entropyOf(frequencies: Float64Array): number {
+  const total = frequencies.reduce((a, b) => a + b, 0);
+  return frequencies.reduce((sum, n) => (n > 0 ? sum - (n / total) * Math.log(n / total) : sum), 0);
 }

@@ -1,11 +1,9 @@
 import { agentKill } from './agent-kill.js';
 import { coordinatorKill } from './coordinator-kill.js';
 import { corruptCheckpoint } from './corrupt-checkpoint.js';
-import { diskFull } from './disk-full.js';
+import { diskFull, nan } from './failpoint.js';
 import type { FaultKind } from './fault.js';
-import { nan } from './nan.js';
-import { partition } from './partition.js';
-import { slowLink } from './slow-link.js';
+import { partition, slowLink } from './link.js';
 import { stop } from './stop.js';
 import { workerKill } from './worker-kill.js';
 

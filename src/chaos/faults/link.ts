@@ -1,7 +1,7 @@
-import { type FaultContext, type PlannedFault, pick } from './fault.js';
+import { type FaultContext, type PlanFault, type PlannedFault, pick, seconds } from './fault.js';
 
 /** Cuts (0 bytes a second) or slows down all that a drawn node exchanges with the others. */
-export function linkFault(
+function linkFault(
   { run, processes, draw }: FaultContext,
   durationS: number,
   bytesPerS: number,
@@ -19,3 +19,14 @@ export function linkFault(
     begin: () => run.inject({ node, link: { seconds: durationS, bytesPerS } }),
   };
 }
+
+/** A node exchanges nothing with the others for 1 to 15 s. */
+export const partition: PlanFault = (context) =>
+  linkFault(context, seconds(context.draw('duration'), 1, 15), 0);
+
+/** 1 Mbit/s. */
+const BYTES_PER_S = 125_000;
+
+/** A node exchanges 1 Mbit a second with the others for 2 to 10 s. */
+export const slowLink: PlanFault = (context) =>
+  linkFault(context, seconds(context.draw('duration'), 2, 10), BYTES_PER_S);

@@ -1,4 +1,0 @@
-/** The machine's monotonic clock in ms: comparable between its processes. */
-export function monotonicMs(): number {
-  return Number(process.hrtime.bigint()) / 1e6;
-}
