@@ -1,7 +1,7 @@
 import { type FaultContext, type PlanFault, type PlannedFault, pick } from './fault.js';
 
 /** Arms a failpoint in a drawn worker. */
-function failpointFault(
+export function failpointFault(
   { run, processes, draw }: FaultContext,
   specification: string,
   what: string,

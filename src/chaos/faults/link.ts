@@ -1,7 +1,7 @@
 import { type FaultContext, type PlanFault, type PlannedFault, pick, seconds } from './fault.js';
 
 /** Cuts (0 bytes a second) or slows down all that a drawn node exchanges with the others. */
-function linkFault(
+export function linkFault(
   { run, processes, draw }: FaultContext,
   durationS: number,
   bytesPerS: number,
