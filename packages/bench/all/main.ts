@@ -6,8 +6,8 @@ import { once } from 'node:events';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { asTrainerError, EXIT, exitCodeOf, TrainerError } from 'locmoe/errors';
-import { onSignals } from 'locmoe/os/on-signals';
+import { asTrainerError, EXIT, exitCodeOf, TrainerError } from 'locmoe/internal/errors';
+import { onSignals } from 'locmoe/internal/os/on-signals';
 import { makeReports, type Reports } from './make-reports.js';
 
 const ROOT = fileURLToPath(new URL('../../..', import.meta.url));

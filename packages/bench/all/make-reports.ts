@@ -1,5 +1,5 @@
-import { EXIT, TrainerError } from 'locmoe/errors';
-import { formatDuration, formatTable } from 'locmoe/format';
+import { EXIT, TrainerError } from 'locmoe/internal/errors';
+import { formatDuration, formatTable } from 'locmoe/internal/format';
 
 /** The arguments of `locmoe` that make a report, or a command of its own. */
 export type Reports = Readonly<Record<string, readonly string[]>>;

@@ -1,7 +1,7 @@
 // What axe finds in the page: of an ordinary run, and of one with more ranks and experts than fit a screen.
 import { pageFeature } from '@locmoe/page';
-import { startRunHttp } from 'locmoe/cli/run-http';
-import { formatAddress } from 'locmoe/rpc/address';
+import { startRunHttp } from 'locmoe/internal/cli/run-http';
+import { formatAddress } from 'locmoe/internal/rpc/address';
 import { seriousViolations, showView, VIEWS } from '../../page/test/accessibility.js';
 import { TestBrowser, whyNoBrowser } from '../../page/test/browser.js';
 import { LARGE_RUN, SMALL_RUN, writeSyntheticRun } from '../../page/test/synthetic-run.js';

@@ -2,7 +2,7 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { freePort } from '@locmoe/test-kit';
-import { randomToken } from 'locmoe/rpc/security';
+import { randomToken } from 'locmoe/internal/rpc/security';
 import { Alerting } from './alerting.js';
 import { CAUSES, FailingRun } from './failing-run.js';
 import { assertEqual, type Bench, inFolder } from './support.js';

@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
-import { cpuSecondsOf } from 'locmoe/os/process-info';
+import { cpuSecondsOf } from 'locmoe/internal/os/process-info';
 
 const ROOT = fileURLToPath(new URL('../../..', import.meta.url));
 const TIMEOUT_MS = 300_000;

@@ -1,10 +1,10 @@
 // A minimal node agent for logs: joins a run, opens a session, and logs at a constant rate once told to.
-import { LogShipper } from 'locmoe/agent/log-shipper';
-import { Session } from 'locmoe/agent/session';
-import { createLogger } from 'locmoe/logger';
-import { CoordinatorClient } from 'locmoe/rpc/coordinator-client';
-import { NO_SECURITY } from 'locmoe/rpc/security';
-import { VERSION } from 'locmoe/rpc/version';
+import { LogShipper } from 'locmoe/internal/agent/log-shipper';
+import { Session } from 'locmoe/internal/agent/session';
+import { createLogger } from 'locmoe/internal/logger';
+import { CoordinatorClient } from 'locmoe/internal/rpc/coordinator-client';
+import { NO_SECURITY } from 'locmoe/internal/rpc/security';
+import { VERSION } from 'locmoe/internal/rpc/version';
 
 const [address] = process.argv.slice(2);
 const NUM_LINES = 2_000;

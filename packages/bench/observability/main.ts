@@ -6,7 +6,7 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { cpus, totalmem } from 'node:os';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
-import { formatTable } from 'locmoe/format';
+import { formatTable } from 'locmoe/internal/format';
 import { countViolations } from './accessibility.js';
 import { benchFailures } from './failures.js';
 import { benchLokiScripts } from './loki-scripts.js';

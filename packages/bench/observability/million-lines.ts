@@ -1,5 +1,5 @@
 import path from 'node:path';
-import { logFolder } from 'locmoe/run/run-logs';
+import { logFolder } from 'locmoe/internal/run/run-logs';
 import { LogEngine } from '../../logs/src/logql/log-engine.js';
 import { take } from '../../logs/src/logql/log-entries.js';
 import { parseLogQuery, parseQuery } from '../../logs/src/logql/parse.js';

@@ -1,8 +1,8 @@
 // What an open tab fetches of a live run with many ranks, layers and experts: through a tunnel it must not hurt.
 import { setTimeout as sleep } from 'node:timers/promises';
 import { pageFeature } from '@locmoe/page';
-import { startRunHttp } from 'locmoe/cli/run-http';
-import { formatAddress } from 'locmoe/rpc/address';
+import { startRunHttp } from 'locmoe/internal/cli/run-http';
+import { formatAddress } from 'locmoe/internal/rpc/address';
 import type { Page } from 'playwright-core';
 import { TestBrowser, whyNoBrowser } from '../../page/test/browser.js';
 import { appendSteps, LARGE_RUN, writeSyntheticRun } from '../../page/test/synthetic-run.js';

@@ -1,4 +1,4 @@
-import { makeFolder } from 'locmoe/os/make-folder';
+import { makeFolder } from 'locmoe/internal/os/make-folder';
 
 /** The folders of a bench. */
 export interface BenchFolders {

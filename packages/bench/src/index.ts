@@ -1,4 +1,4 @@
-import type { BenchPackage } from 'locmoe/cli/packages';
+import type { BenchPackage } from 'locmoe/internal/cli/packages';
 import { addBenchCommand } from './commands/bench.js';
 import { addPlanCommand } from './commands/plan.js';
 

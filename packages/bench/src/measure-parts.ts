@@ -1,8 +1,8 @@
 import { mkdirSync, rmSync } from 'node:fs';
 import path from 'node:path';
-import { asTrainerError, EXIT, TrainerError } from 'locmoe/errors';
-import { formatDuration } from 'locmoe/format';
-import { interruptible } from 'locmoe/os/on-signals';
+import { asTrainerError, EXIT, TrainerError } from 'locmoe/internal/errors';
+import { formatDuration } from 'locmoe/internal/format';
+import { interruptible } from 'locmoe/internal/os/on-signals';
 import { type BenchFolders, makeBenchFolders } from './folders.js';
 
 /** What a part of a bench is given, whatever it measures. */

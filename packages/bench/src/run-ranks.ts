@@ -1,6 +1,6 @@
 import { type Layout, type SpawnOptions, spawnRanks } from '@locmoe/test-kit';
-import { clusterSchema } from 'locmoe/config/schema';
-import { TrainerError } from 'locmoe/errors';
+import { clusterSchema } from 'locmoe/internal/config/schema';
+import { TrainerError } from 'locmoe/internal/errors';
 
 /** The default ring size of a run. */
 export const { ringBytes: RING_BYTES } = clusterSchema.parse({});

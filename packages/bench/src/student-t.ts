@@ -1,4 +1,4 @@
-import { regularizedIncompleteBeta } from 'locmoe/routing/special-functions';
+import { regularizedIncompleteBeta } from 'locmoe/internal/routing/special-functions';
 import { mean } from './statistics.js';
 
 /** P(T > t) of Student's t distribution (Abramowitz and Stegun 26.7.1). */

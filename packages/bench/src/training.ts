@@ -4,10 +4,10 @@ import { closeSync, mkdirSync, openSync, readdirSync, readFileSync, rmSync } fro
 import { createRequire } from 'node:module';
 import { constants } from 'node:os';
 import path from 'node:path';
-import { EXIT, TrainerError } from 'locmoe/errors';
-import { tryLock } from 'locmoe/os/libc';
-import { interruptible } from 'locmoe/os/on-signals';
-import { findRun, type RunFolder } from 'locmoe/run/run-folder';
+import { EXIT, TrainerError } from 'locmoe/internal/errors';
+import { tryLock } from 'locmoe/internal/os/libc';
+import { interruptible } from 'locmoe/internal/os/on-signals';
+import { findRun, type RunFolder } from 'locmoe/internal/run/run-folder';
 
 export interface TrainingOptions {
   /** Recipe or config file; none where `more` has another recipe. */
@@ -102,7 +102,7 @@ async function exitCode(
   { env, onStart, signal }: Required<Pick<TrainingOptions, 'env' | 'onStart'>> & { signal: AbortSignal },
 ): Promise<number | null> {
   // The built command, also when the bench runs from sources.
-  const command = createRequire(import.meta.url).resolve('locmoe/cli/cli');
+  const command = createRequire(import.meta.url).resolve('locmoe/internal/cli/cli');
   const fd = openSync(output, 'w');
   const child = spawn(process.execPath, [command, ...args], {
     stdio: ['ignore', fd, fd],

@@ -1,7 +1,7 @@
 import { closeSync, mkdtempSync, openSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { tryLock } from 'locmoe/os/libc';
+import { tryLock } from 'locmoe/internal/os/libc';
 import { expect, it, onTestFinished } from 'vitest';
 import { runTraining } from '../src/training.js';
 

@@ -1,6 +1,6 @@
 import { join } from 'node:path';
-import type { Checkpoint } from 'locmoe/checkpoint/checkpoint';
-import { readSafetensorsHeader } from 'locmoe/checkpoint/safetensors';
+import type { Checkpoint } from 'locmoe/internal/checkpoint/checkpoint';
+import { readSafetensorsHeader } from 'locmoe/internal/checkpoint/safetensors';
 
 /** Shapes of the tensors of a checkpoint, by name; no tensor is read. */
 export function shapesOf({ folder, manifest }: Checkpoint): ReadonlyMap<string, readonly number[]> {

@@ -1,9 +1,9 @@
 import { type Command, Option } from 'commander';
-import { type Checkpoint, resolveCheckpoint } from 'locmoe/checkpoint/checkpoint';
-import type { ExportPackage } from 'locmoe/cli/packages';
-import { TrainerError } from 'locmoe/errors';
-import { formatTable } from 'locmoe/format';
-import { VERSION } from 'locmoe/rpc/version';
+import { type Checkpoint, resolveCheckpoint } from 'locmoe/internal/checkpoint/checkpoint';
+import type { ExportPackage } from 'locmoe/internal/cli/packages';
+import { TrainerError } from 'locmoe/internal/errors';
+import { formatTable } from 'locmoe/internal/format';
+import { VERSION } from 'locmoe/internal/rpc/version';
 import { type OutputFolder, writeFolder } from './output-folder.js';
 import { sizeOfSubModel, writeSubModel } from './sub-model.js';
 import { WEIGHT_TYPES, type WeightType } from './target.js';

@@ -1,12 +1,12 @@
 import { copyFileSync, existsSync, lstatSync, readdirSync, renameSync, rmdirSync, rmSync } from 'node:fs';
 import path from 'node:path';
 import { setImmediate } from 'node:timers/promises';
-import { asStorageError, digestFile, renameDurably, writeDurably } from 'locmoe/checkpoint/durable';
-import { TrainerError } from 'locmoe/errors';
-import { makeFolders } from 'locmoe/os/make-folder';
-import { interruptible } from 'locmoe/os/on-signals';
-import { readRegularFile } from 'locmoe/os/regular-file';
-import { removeAbandoned, workMark } from 'locmoe/os/work-folder';
+import { asStorageError, digestFile, renameDurably, writeDurably } from 'locmoe/internal/checkpoint/durable';
+import { TrainerError } from 'locmoe/internal/errors';
+import { makeFolders } from 'locmoe/internal/os/make-folder';
+import { interruptible } from 'locmoe/internal/os/on-signals';
+import { readRegularFile } from 'locmoe/internal/os/regular-file';
+import { removeAbandoned, workMark } from 'locmoe/internal/os/work-folder';
 import { z } from 'zod';
 
 /** File in every exported folder with the checkpoint it came from and the SHA-256 of its other files by name. */

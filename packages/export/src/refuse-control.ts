@@ -1,5 +1,5 @@
-import type { RunConfig } from 'locmoe/config/schema';
-import { TrainerError } from 'locmoe/errors';
+import type { RunConfig } from 'locmoe/internal/config/schema';
+import { TrainerError } from 'locmoe/internal/errors';
 
 /** @throws TrainerError `BAD_INPUT` for routing that only experiments want, which no format repeats */
 export function refuseControl({ router, ranking }: RunConfig['moe']): void {

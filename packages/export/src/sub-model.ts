@@ -1,13 +1,13 @@
 import path from 'node:path';
-import type { Checkpoint } from 'locmoe/checkpoint/checkpoint';
-import type { FileDigest } from 'locmoe/checkpoint/durable';
-import { MANIFEST_FILE, TOKENIZER_FILE, writeManifest } from 'locmoe/checkpoint/manifest';
-import { writeSafetensors } from 'locmoe/checkpoint/safetensors';
-import type { RunConfig } from 'locmoe/config/schema';
-import { TrainerError } from 'locmoe/errors';
-import { formatCount } from 'locmoe/format';
-import { parameterCounts } from 'locmoe/model/parameter-counts';
-import { type ExpertRange, heldExperts } from 'locmoe/routing/domain-groups';
+import type { Checkpoint } from 'locmoe/internal/checkpoint/checkpoint';
+import type { FileDigest } from 'locmoe/internal/checkpoint/durable';
+import { MANIFEST_FILE, TOKENIZER_FILE, writeManifest } from 'locmoe/internal/checkpoint/manifest';
+import { writeSafetensors } from 'locmoe/internal/checkpoint/safetensors';
+import type { RunConfig } from 'locmoe/internal/config/schema';
+import { TrainerError } from 'locmoe/internal/errors';
+import { formatCount } from 'locmoe/internal/format';
+import { parameterCounts } from 'locmoe/internal/model/parameter-counts';
+import { type ExpertRange, heldExperts } from 'locmoe/internal/routing/domain-groups';
 import { shapesOf } from './checkpoint-shapes.js';
 import type { OutputFolder } from './output-folder.js';
 

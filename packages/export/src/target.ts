@@ -1,4 +1,4 @@
-import type { Checkpoint } from 'locmoe/checkpoint/checkpoint';
+import type { Checkpoint } from 'locmoe/internal/checkpoint/checkpoint';
 import type { OutputFolder } from './output-folder.js';
 
 export const WEIGHT_TYPES = ['float32', 'bfloat16'] as const;

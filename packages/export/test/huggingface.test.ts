@@ -1,9 +1,9 @@
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { type Checkpoint, openCheckpoint } from 'locmoe/checkpoint/checkpoint';
-import { readSafetensorsHeader } from 'locmoe/checkpoint/safetensors';
-import { openInference } from 'locmoe/inference/inference';
+import { type Checkpoint, openCheckpoint } from 'locmoe/internal/checkpoint/checkpoint';
+import { readSafetensorsHeader } from 'locmoe/internal/checkpoint/safetensors';
+import { openInference } from 'locmoe/internal/inference/inference';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { pythonWith } from '../../../scripts/python-oracles.mjs';
 import { skipLoudly } from '../../../test/debian-tool.js';

@@ -10,7 +10,7 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { workMark } from 'locmoe/os/work-folder';
+import { workMark } from 'locmoe/internal/os/work-folder';
 import { beforeEach, describe, expect, it, onTestFinished } from 'vitest';
 import { NO_SMALL_DISK, smallDisk } from '../../logs/test/small-disk.js';
 import { EXPORT_FILE, type OutputFolder, writeFolder } from '../src/output-folder.js';

@@ -1,8 +1,8 @@
 import { existsSync, readdirSync } from 'node:fs';
-import { lagOf, type MergedOperation, reportFlight } from 'locmoe/cli/flight-report';
-import { asTrainerError } from 'locmoe/errors';
-import { readFlight } from 'locmoe/run/read-flight';
-import type { RunFolder } from 'locmoe/run/run-folder';
+import { lagOf, type MergedOperation, reportFlight } from 'locmoe/internal/cli/flight-report';
+import { asTrainerError } from 'locmoe/internal/errors';
+import { readFlight } from 'locmoe/internal/run/read-flight';
+import type { RunFolder } from 'locmoe/internal/run/run-folder';
 import type { FlightOperation, FlightReply } from './api-types.js';
 
 /** Operations of a reply, the newest. */

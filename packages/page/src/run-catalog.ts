@@ -1,11 +1,11 @@
-import type { RunConfig } from 'locmoe/config/schema';
-import { commandLine, fromHere } from 'locmoe/coordinator/planning/resume-command';
-import { machineIdentity } from 'locmoe/os/process-info';
-import type { StoredFailure } from 'locmoe/run/failure-report';
-import { readJournal } from 'locmoe/run/journal';
-import { listRuns, type RunFolder, type RunRecord, runOf } from 'locmoe/run/run-folder';
-import { generationsOf, type RunGeneration, restartCostsOf } from 'locmoe/run/run-generations';
-import type { RunListener } from 'locmoe/run/run-listener';
+import type { RunConfig } from 'locmoe/internal/config/schema';
+import { commandLine, fromHere } from 'locmoe/internal/coordinator/planning/resume-command';
+import { machineIdentity } from 'locmoe/internal/os/process-info';
+import type { StoredFailure } from 'locmoe/internal/run/failure-report';
+import { readJournal } from 'locmoe/internal/run/journal';
+import { listRuns, type RunFolder, type RunRecord, runOf } from 'locmoe/internal/run/run-folder';
+import { generationsOf, type RunGeneration, restartCostsOf } from 'locmoe/internal/run/run-generations';
+import type { RunListener } from 'locmoe/internal/run/run-listener';
 import type {
   CheckpointCheck,
   CheckpointsReply,

@@ -1,14 +1,14 @@
 import { statSync } from 'node:fs';
 import path from 'node:path';
-import { numStepsOf } from 'locmoe/config/run-length';
-import type { RunConfig } from 'locmoe/config/schema';
-import { isOfThisMachine, processIdentity } from 'locmoe/os/process-info';
-import { readRegularFile } from 'locmoe/os/regular-file';
-import type { StoredFailure } from 'locmoe/run/failure-report';
-import { readJournal } from 'locmoe/run/journal';
-import { lastRecords } from 'locmoe/run/metrics-record';
-import type { RunFolder, RunRecord } from 'locmoe/run/run-folder';
-import { generationsOf } from 'locmoe/run/run-generations';
+import { numStepsOf } from 'locmoe/internal/config/run-length';
+import type { RunConfig } from 'locmoe/internal/config/schema';
+import { isOfThisMachine, processIdentity } from 'locmoe/internal/os/process-info';
+import { readRegularFile } from 'locmoe/internal/os/regular-file';
+import type { StoredFailure } from 'locmoe/internal/run/failure-report';
+import { readJournal } from 'locmoe/internal/run/journal';
+import { lastRecords } from 'locmoe/internal/run/metrics-record';
+import type { RunFolder, RunRecord } from 'locmoe/internal/run/run-folder';
+import { generationsOf } from 'locmoe/internal/run/run-generations';
 import type { RunListItem } from './api-types.js';
 
 export interface ListedRun {

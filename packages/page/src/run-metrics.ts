@@ -1,6 +1,6 @@
-import { Throughput } from 'locmoe/coordinator/throughput';
-import type { MetricsRecord, MetricsRecordOf } from 'locmoe/run/metrics-record';
-import { meanLoss } from 'locmoe/run/validation-loss';
+import { Throughput } from 'locmoe/internal/coordinator/throughput';
+import type { MetricsRecord, MetricsRecordOf } from 'locmoe/internal/run/metrics-record';
+import { meanLoss } from 'locmoe/internal/run/validation-loss';
 import type { GenerationPoint, RankSpeedPoint, ValidationPoint } from './api-types.js';
 import { ExpertLoad } from './expert-load.js';
 import { appendMemory } from './memory-columns.js';

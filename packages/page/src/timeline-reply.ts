@@ -1,10 +1,10 @@
-import { type FlightRank, reportFlight } from 'locmoe/cli/flight-report';
-import { TrainerError } from 'locmoe/errors';
-import { readFlight } from 'locmoe/run/read-flight';
-import { readTrace, tracedSteps } from 'locmoe/run/read-trace';
-import type { RunFolder } from 'locmoe/run/run-folder';
-import { type Timeline, timelineOf } from 'locmoe/run/timeline';
-import type { TimelineLane, TimelineSpan } from 'locmoe/run/timeline-data';
+import { type FlightRank, reportFlight } from 'locmoe/internal/cli/flight-report';
+import { TrainerError } from 'locmoe/internal/errors';
+import { readFlight } from 'locmoe/internal/run/read-flight';
+import { readTrace, tracedSteps } from 'locmoe/internal/run/read-trace';
+import type { RunFolder } from 'locmoe/internal/run/run-folder';
+import { type Timeline, timelineOf } from 'locmoe/internal/run/timeline';
+import type { TimelineLane, TimelineSpan } from 'locmoe/internal/run/timeline-data';
 import type { FallenRank, TimelineReply } from './api-types.js';
 
 /**

@@ -1,8 +1,8 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { FlightRing } from 'locmoe/collectives/flight-ring';
-import { FLIGHT_WORDS } from 'locmoe/collectives/shm-layout';
-import { encodeChunk, encodeHead, traceFileName } from 'locmoe/run/trace-file';
+import { FlightRing } from 'locmoe/internal/collectives/flight-ring';
+import { FLIGHT_WORDS } from 'locmoe/internal/collectives/shm-layout';
+import { encodeChunk, encodeHead, traceFileName } from 'locmoe/internal/run/trace-file';
 import { STARTED_AT } from './run-fixture.js';
 
 export interface TraceFixture {

@@ -1,7 +1,7 @@
 // A bare node agent, for ranks without a training: a gRPC server, a data plane and forked workers.
 import type { ChildProcess } from 'node:child_process';
 import { Server, ServerCredentials } from '@grpc/grpc-js';
-import { DataPlane } from 'locmoe/agent/data-plane';
+import { DataPlane } from 'locmoe/internal/agent/data-plane';
 import { endOf, forkProgram } from './fork-program.js';
 import {
   type AgentSpec,

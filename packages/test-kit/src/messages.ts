@@ -1,6 +1,6 @@
-import type { LinkSpeed } from 'locmoe/agent/link-limit';
-import type { RankProgress } from 'locmoe/collectives/control-block';
-import { asTrainerError, type ErrorCode, type ErrorContext } from 'locmoe/errors';
+import type { LinkSpeed } from 'locmoe/internal/agent/link-limit';
+import type { RankProgress } from 'locmoe/internal/collectives/control-block';
+import { asTrainerError, type ErrorCode, type ErrorContext } from 'locmoe/internal/errors';
 
 export interface Layout {
   readonly numNodes: number;

@@ -1,5 +1,5 @@
-import { ShmTransport } from 'locmoe/collectives/shm-transport';
-import { topologyOf } from 'locmoe/collectives/topology';
+import { ShmTransport } from 'locmoe/internal/collectives/shm-transport';
+import { topologyOf } from 'locmoe/internal/collectives/topology';
 import { type FromRank, failureOf, type RankSpec } from './messages.js';
 
 /**

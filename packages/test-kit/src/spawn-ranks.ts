@@ -1,8 +1,8 @@
 import type { ChildProcess } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
-import type { LinkSpeed } from 'locmoe/agent/link-limit';
-import type { RankProgress } from 'locmoe/collectives/control-block';
-import { TrainerError } from 'locmoe/errors';
+import type { LinkSpeed } from 'locmoe/internal/agent/link-limit';
+import type { RankProgress } from 'locmoe/internal/collectives/control-block';
+import { TrainerError } from 'locmoe/internal/errors';
 import { endProgram, forkProgram, programBeside } from './fork-program.js';
 import type {
   AgentSpec,

@@ -1,7 +1,7 @@
 import { writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { EXIT } from 'locmoe/errors';
-import { interruptible } from 'locmoe/os/on-signals';
+import { EXIT } from 'locmoe/internal/errors';
+import { interruptible } from 'locmoe/internal/os/on-signals';
 import { makeBenchFolders } from '../folders.js';
 import { type ExchangeCase, layoutOf } from './cases.js';
 import { measureOurs } from './measure-ours.js';

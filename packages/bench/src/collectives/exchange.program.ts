@@ -1,11 +1,11 @@
 // A rank of the bench: runs all cases in order with the other ranks. Started by measure-ours.ts.
 
 import { rankProgram } from '@locmoe/test-kit';
-import { allReduce } from 'locmoe/collectives/all-reduce';
-import { barrier } from 'locmoe/collectives/barrier';
-import type { Transport } from 'locmoe/collectives/transport';
-import { addStats } from 'locmoe/collectives/transport-stats';
-import { cpuSecondsOf } from 'locmoe/os/process-info';
+import { allReduce } from 'locmoe/internal/collectives/all-reduce';
+import { barrier } from 'locmoe/internal/collectives/barrier';
+import type { Transport } from 'locmoe/internal/collectives/transport';
+import { addStats } from 'locmoe/internal/collectives/transport-stats';
+import { cpuSecondsOf } from 'locmoe/internal/os/process-info';
 import { median } from '../statistics.js';
 import { timeOf } from '../time-of.js';
 import { privatePeakBytes } from './agent-memory.js';

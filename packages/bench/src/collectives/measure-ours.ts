@@ -1,7 +1,7 @@
 import { pathToFileURL } from 'node:url';
 import { type Layout, programBeside } from '@locmoe/test-kit';
-import type { LinkSpeed } from 'locmoe/agent/link-limit';
-import { segmentBytes } from 'locmoe/collectives/shm-layout';
+import type { LinkSpeed } from 'locmoe/internal/agent/link-limit';
+import { segmentBytes } from 'locmoe/internal/collectives/shm-layout';
 import { RING_BYTES, runRanks } from '../run-ranks.js';
 import { busGbPerS, type ExchangeCase, layoutName, type Repetition } from './cases.js';
 import type { ExchangeArgs, RankTimes } from './exchange.program.js';

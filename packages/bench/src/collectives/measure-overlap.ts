@@ -1,6 +1,6 @@
 import { pathToFileURL } from 'node:url';
 import { type Layout, programBeside } from '@locmoe/test-kit';
-import type { LinkSpeed } from 'locmoe/agent/link-limit';
+import type { LinkSpeed } from 'locmoe/internal/agent/link-limit';
 import { runRanks } from '../run-ranks.js';
 import { median } from '../statistics.js';
 import { type OverlapRow, spreadOf } from './measurements.js';

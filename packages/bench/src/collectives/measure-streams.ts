@@ -1,8 +1,8 @@
 import { once } from 'node:events';
 import { endProgram, forkProgram, programBeside } from '@locmoe/test-kit';
-import { FLOW_CONTROL_WINDOW_BYTES } from 'locmoe/agent/peer-streams';
-import { TrainerError } from 'locmoe/errors';
-import { collectSeldom } from 'locmoe/garbage-collection';
+import { FLOW_CONTROL_WINDOW_BYTES } from 'locmoe/internal/agent/peer-streams';
+import { TrainerError } from 'locmoe/internal/errors';
+import { collectSeldom } from 'locmoe/internal/garbage-collection';
 import { type StreamName, type StreamRow, spreadOf } from './measurements.js';
 import { PieceClock } from './stream-bytes.js';
 import { grpcSink, http2Sink, type OpenSink, tcpSink } from './stream-sinks.js';

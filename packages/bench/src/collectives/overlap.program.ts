@@ -2,14 +2,14 @@
 // measure-overlap.ts.
 
 import { rankProgram } from '@locmoe/test-kit';
-import { barrier } from 'locmoe/collectives/barrier';
-import { Communicator } from 'locmoe/collectives/communicator';
-import type { Transport } from 'locmoe/collectives/transport';
-import { scheduleChunks } from 'locmoe/model/dispatch/chunk-schedule';
-import { combine, dispatch, dispatchLayout } from 'locmoe/model/dispatch/dispatch-layout';
-import { overlappedExperts } from 'locmoe/model/dispatch/overlapped';
-import { feedForwards } from 'locmoe/ops/feed-forward';
-import { tf } from 'locmoe/ops/tensorflow';
+import { barrier } from 'locmoe/internal/collectives/barrier';
+import { Communicator } from 'locmoe/internal/collectives/communicator';
+import type { Transport } from 'locmoe/internal/collectives/transport';
+import { scheduleChunks } from 'locmoe/internal/model/dispatch/chunk-schedule';
+import { combine, dispatch, dispatchLayout } from 'locmoe/internal/model/dispatch/dispatch-layout';
+import { overlappedExperts } from 'locmoe/internal/model/dispatch/overlapped';
+import { feedForwards } from 'locmoe/internal/ops/feed-forward';
+import { tf } from 'locmoe/internal/ops/tensorflow';
 import { timeOf } from '../time-of.js';
 
 export interface OverlapArgs {

@@ -1,7 +1,7 @@
-import { allReduce } from 'locmoe/collectives/all-reduce';
-import { type AllToAllOptions, allToAll } from 'locmoe/collectives/all-to-all';
-import { hierarchicalAllToAll } from 'locmoe/collectives/hierarchical-all-to-all';
-import type { Transport } from 'locmoe/collectives/transport';
+import { allReduce } from 'locmoe/internal/collectives/all-reduce';
+import { type AllToAllOptions, allToAll } from 'locmoe/internal/collectives/all-to-all';
+import { hierarchicalAllToAll } from 'locmoe/internal/collectives/hierarchical-all-to-all';
+import type { Transport } from 'locmoe/internal/collectives/transport';
 import type { ExchangeCase } from './cases.js';
 
 /**

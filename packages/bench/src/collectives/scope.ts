@@ -1,4 +1,4 @@
-import { TrainerError } from 'locmoe/errors';
+import { TrainerError } from 'locmoe/internal/errors';
 import type { Collective, ExchangeCase, Repetition } from './cases.js';
 
 const KIB = 1 << 10;

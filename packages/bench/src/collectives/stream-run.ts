@@ -1,4 +1,4 @@
-import { FLOW_CONTROL_WINDOW_BYTES } from 'locmoe/agent/peer-streams';
+import { FLOW_CONTROL_WINDOW_BYTES } from 'locmoe/internal/agent/peer-streams';
 
 /** Run identity used by both ends of the measured gRPC stream. */
 export const STREAM_RUN = {

@@ -1,8 +1,8 @@
 import { connect as connectHttp2 } from 'node:http2';
 import { connect as connectTcp } from 'node:net';
 import { Server } from '@grpc/grpc-js';
-import { PeerStreams } from 'locmoe/agent/peer-streams';
-import { NO_SECURITY } from 'locmoe/rpc/security';
+import { PeerStreams } from 'locmoe/internal/agent/peer-streams';
+import { NO_SECURITY } from 'locmoe/internal/rpc/security';
 import { STREAM_RUN } from './stream-run.js';
 
 const CONNECT_MS = 10_000;

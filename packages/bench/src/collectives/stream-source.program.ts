@@ -2,10 +2,10 @@
 import { createServer as createHttp2Server } from 'node:http2';
 import { type AddressInfo, createServer, type Server as NetServer } from 'node:net';
 import { Server, ServerCredentials } from '@grpc/grpc-js';
-import { PeerStreams } from 'locmoe/agent/peer-streams';
-import { collectSeldom } from 'locmoe/garbage-collection';
-import { openFrame } from 'locmoe/rpc/frame-codec';
-import { NO_SECURITY } from 'locmoe/rpc/security';
+import { PeerStreams } from 'locmoe/internal/agent/peer-streams';
+import { collectSeldom } from 'locmoe/internal/garbage-collection';
+import { openFrame } from 'locmoe/internal/rpc/frame-codec';
+import { NO_SECURITY } from 'locmoe/internal/rpc/security';
 import { CHUNK_BYTES, pourInto, streamChunk } from './stream-bytes.js';
 import { STREAM_RUN } from './stream-run.js';
 

@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { collect, collectWords, typedCommand, wholeNumber } from 'locmoe/cli/commands/options';
+import { collect, collectWords, typedCommand, wholeNumber } from 'locmoe/internal/cli/commands/options';
 
 interface FineTuningOptions {
   readonly config?: string;

@@ -1,5 +1,11 @@
 import type { Command } from 'commander';
-import { collect, collectWords, numberFrom, typedCommand, wholeNumber } from 'locmoe/cli/commands/options';
+import {
+  collect,
+  collectWords,
+  numberFrom,
+  typedCommand,
+  wholeNumber,
+} from 'locmoe/internal/cli/commands/options';
 import { computeOnOneThread } from '../one-thread.js';
 import type { BenchRoutersOptions } from '../routers/bench.js';
 import { quickWords } from '../routers/jobs.js';
@@ -70,7 +76,7 @@ export function addBenchRouters(bench: Command): void {
       computeOnOneThread();
       // Lazy: TensorFlow and the chart library take a second to load.
       const { benchRouters } = await import('../routers/bench.js');
-      const { ROUTER_NAMES } = await import('locmoe/routing/index');
+      const { ROUTER_NAMES } = await import('locmoe/internal/routing/index');
       process.exitCode = await benchRouters({
         ...options,
         ...defaultsOf(options, ROUTER_NAMES),

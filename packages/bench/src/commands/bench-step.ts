@@ -1,6 +1,6 @@
 import { type Command, Option } from 'commander';
-import { collect, collectWords, typedCommand, wholeNumber } from 'locmoe/cli/commands/options';
-import { TrainerError } from 'locmoe/errors';
+import { collect, collectWords, typedCommand, wholeNumber } from 'locmoe/internal/cli/commands/options';
+import { TrainerError } from 'locmoe/internal/errors';
 import { computeOnOneThread } from '../one-thread.js';
 
 interface StepOptions {

@@ -1,6 +1,12 @@
 import type { Command } from 'commander';
-import { collect, collectWords, numberFrom, typedCommand, wholeNumber } from 'locmoe/cli/commands/options';
-import { BENCH_COMMANDS } from 'locmoe/cli/packages';
+import {
+  collect,
+  collectWords,
+  numberFrom,
+  typedCommand,
+  wholeNumber,
+} from 'locmoe/internal/cli/commands/options';
+import { BENCH_COMMANDS } from 'locmoe/internal/cli/packages';
 import { type BenchDoorsOptions, benchDoors } from '../doors/bench.js';
 import { PARTS } from '../doors/parts.js';
 import type { BenchInheritanceOptions } from '../inheritance/bench.js';
@@ -124,7 +130,7 @@ function addBenchKernels(bench: Command): void {
     .option('--width <d>', 'hidden size: a multiple of 8, the heads', wholeNumber(8), 256)
     .option('--rounds <n>', 'timed calls of each', wholeNumber(1), 15)
     .action(async (options: BenchKernelsOptions) => {
-      const { WORKER_ENV } = await import('locmoe/agent/worker-env');
+      const { WORKER_ENV } = await import('locmoe/internal/agent/worker-env');
       // The libraries read them when they load.
       Object.assign(process.env, WORKER_ENV);
       const { benchKernels } = await import('../kernels/bench.js');

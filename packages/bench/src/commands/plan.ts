@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
-import { collect, numberFrom, wholeNumber } from 'locmoe/cli/commands/options';
-import { BENCH_COMMANDS } from 'locmoe/cli/packages';
+import { collect, numberFrom, wholeNumber } from 'locmoe/internal/cli/commands/options';
+import { BENCH_COMMANDS } from 'locmoe/internal/cli/packages';
 import type { PlanOptions } from '../plan/inputs.js';
 
 /** `locmoe plan`: predicts the step time of a cluster from a cost model. */

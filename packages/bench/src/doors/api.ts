@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createRequire } from 'node:module';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { TrainerError } from 'locmoe/errors';
+import { TrainerError } from 'locmoe/internal/errors';
 import { median } from '../statistics.js';
 import type { Part } from './part.js';
 import { trainedRun } from './trained-run.js';
@@ -30,7 +30,7 @@ interface Load {
  */
 export const apiPart: Part = async (context) => {
   const { checkpoint, name } = await trainedRun(context);
-  const command = createRequire(import.meta.url).resolve('locmoe/cli/cli');
+  const command = createRequire(import.meta.url).resolve('locmoe/internal/cli/cli');
   const server = spawn(
     process.execPath,
     [command, 'api', '--checkpoint', checkpoint.folder, '--port', '0'],

@@ -1,7 +1,7 @@
 import { createRequire } from 'node:module';
 import path from 'node:path';
-import { type Checkpoint, resolveCheckpoint } from 'locmoe/checkpoint/checkpoint';
-import { type Dataset, openDataset } from 'locmoe/data/dataset';
+import { type Checkpoint, resolveCheckpoint } from 'locmoe/internal/checkpoint/checkpoint';
+import { type Dataset, openDataset } from 'locmoe/internal/data/dataset';
 import { runCommand } from '../collectives/run-command.js';
 import { runTraining } from '../training.js';
 import type { PartContext } from './part.js';
@@ -25,7 +25,7 @@ export async function exportTrained(
   const run = await runTraining({ config: 'tiny', sets, folder: path.join(workDir, name), dataDir });
   const checkpoint = resolveCheckpoint(run.directory, console.error);
   const folder = path.join(workDir, name, 'export');
-  const command = createRequire(import.meta.url).resolve('locmoe/cli/cli');
+  const command = createRequire(import.meta.url).resolve('locmoe/internal/cli/cli');
   const args = [command, 'export', '--checkpoint', checkpoint.folder, '--to', to, '--output', folder];
   await runCommand(process.execPath, { args, deadlineMs: EXPORT_DEADLINE_MS, signal });
   return { checkpoint, dataset: openDataset(run.readRecord()!.datasetDir), folder };

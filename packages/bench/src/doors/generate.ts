@@ -1,7 +1,7 @@
 import { setImmediate } from 'node:timers/promises';
-import { TrainerError } from 'locmoe/errors';
-import { type Inference, openInference } from 'locmoe/inference/inference';
-import { likeliest } from 'locmoe/inference/sampling';
+import { TrainerError } from 'locmoe/internal/errors';
+import { type Inference, openInference } from 'locmoe/internal/inference/inference';
+import { likeliest } from 'locmoe/internal/inference/sampling';
 import { median } from '../statistics.js';
 import type { Part } from './part.js';
 import { trainedRun } from './trained-run.js';

@@ -1,10 +1,10 @@
 import path from 'node:path';
-import type { Batch } from 'locmoe/data/batch';
-import type { Dataset } from 'locmoe/data/dataset';
-import { createLoader } from 'locmoe/data/loader';
-import { type Inference, openInference } from 'locmoe/inference/inference';
-import { tf } from 'locmoe/ops/tensorflow';
-import { matrix } from 'locmoe/parameters/matrix';
+import type { Batch } from 'locmoe/internal/data/batch';
+import type { Dataset } from 'locmoe/internal/data/dataset';
+import { createLoader } from 'locmoe/internal/data/loader';
+import { type Inference, openInference } from 'locmoe/internal/inference/inference';
+import { tf } from 'locmoe/internal/ops/tensorflow';
+import { matrix } from 'locmoe/internal/parameters/matrix';
 import { VARIANTS } from '../routers/variants.js';
 import { exportTrained } from './exported.js';
 import type { Part } from './part.js';

@@ -1,4 +1,4 @@
-import { TrainerError } from 'locmoe/errors';
+import { TrainerError } from 'locmoe/internal/errors';
 
 /**
  * A development package that measures an export.

@@ -4,8 +4,8 @@ import { availableParallelism } from 'node:os';
 import path from 'node:path';
 import { finished } from 'node:stream/promises';
 import { endProgram, forkProgram, programBeside } from '@locmoe/test-kit';
-import { CORPUS_DIR, extractDomain } from 'locmoe/data/corpora';
-import { type TextSource, textSourceSchema } from 'locmoe/data/text-source';
+import { CORPUS_DIR, extractDomain } from 'locmoe/internal/data/corpora';
+import { type TextSource, textSourceSchema } from 'locmoe/internal/data/text-source';
 import type { Part, PartContext } from './part.js';
 
 export type PrepareRequest =

@@ -1,6 +1,6 @@
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { TrainerError } from 'locmoe/errors';
+import { TrainerError } from 'locmoe/internal/errors';
 import { z } from 'zod';
 import { keptReasons, table } from '../markdown.js';
 import type { DoorFigure, DoorFigures, PartResult } from './part.js';

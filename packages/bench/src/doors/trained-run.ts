@@ -1,5 +1,5 @@
 import path from 'node:path';
-import { resolveCheckpoint } from 'locmoe/checkpoint/checkpoint';
+import { resolveCheckpoint } from 'locmoe/internal/checkpoint/checkpoint';
 import { runTraining } from '../training.js';
 import type { PartContext } from './part.js';
 

@@ -1,12 +1,17 @@
-import { openCheckpoint } from 'locmoe/cli/eval/open';
-import { ScorerPool } from 'locmoe/cli/eval/scorer-pool';
-import { untilAnswered } from 'locmoe/cli/eval/until-answered';
-import { type Answer, ask } from 'locmoe/evaluation/ask';
-import { baselinesOf } from 'locmoe/evaluation/baselines';
-import { answerCloze, type ClozeItem, continuationTokens, NUM_CHOICES } from 'locmoe/evaluation/cloze';
-import type { Watch } from 'locmoe/evaluation/in-batches';
-import type { Scoring } from 'locmoe/evaluation/prompt';
-import type { Scorer } from 'locmoe/inference/scorer';
+import { openCheckpoint } from 'locmoe/internal/cli/eval/open';
+import { ScorerPool } from 'locmoe/internal/cli/eval/scorer-pool';
+import { untilAnswered } from 'locmoe/internal/cli/eval/until-answered';
+import { type Answer, ask } from 'locmoe/internal/evaluation/ask';
+import { baselinesOf } from 'locmoe/internal/evaluation/baselines';
+import {
+  answerCloze,
+  type ClozeItem,
+  continuationTokens,
+  NUM_CHOICES,
+} from 'locmoe/internal/evaluation/cloze';
+import type { Watch } from 'locmoe/internal/evaluation/in-batches';
+import type { Scoring } from 'locmoe/internal/evaluation/prompt';
+import type { Scorer } from 'locmoe/internal/inference/scorer';
 import type { Material, NamedTask } from './material.js';
 
 export const CLOZE = 'cloze';

@@ -1,6 +1,6 @@
 import { writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { EXIT } from 'locmoe/errors';
+import { EXIT } from 'locmoe/internal/errors';
 import { makeBenchFolders } from '../folders.js';
 import { machine } from '../machine.js';
 import { goesOnFromHere } from '../training.js';

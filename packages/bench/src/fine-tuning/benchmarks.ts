@@ -1,8 +1,8 @@
 import { existsSync, readdirSync } from 'node:fs';
 import path from 'node:path';
-import { loadTask, type Task } from 'locmoe/evaluation/load-task';
-import { refusal } from 'locmoe/evaluation/question';
-import { statOf } from 'locmoe/evaluation/read-text';
+import { loadTask, type Task } from 'locmoe/internal/evaluation/load-task';
+import { refusal } from 'locmoe/internal/evaluation/question';
+import { statOf } from 'locmoe/internal/evaluation/read-text';
 
 /** Names a folder with benchmarks as they are published; they are not part of this repository. */
 export const EVAL_DATA = 'LOCMOE_EVAL_DATA';

@@ -1,4 +1,10 @@
-import { bootstrapIntervals, type Interval, type Score, scoreOf, total } from 'locmoe/evaluation/statistics';
+import {
+  bootstrapIntervals,
+  type Interval,
+  type Score,
+  scoreOf,
+  total,
+} from 'locmoe/internal/evaluation/statistics';
 import { BASELINE, type VariantId } from '../routers/variants.js';
 import { mean } from '../statistics.js';
 import { testMean } from '../student-t.js';

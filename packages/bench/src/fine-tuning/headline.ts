@@ -1,5 +1,5 @@
-import type { RunConfig } from 'locmoe/config/schema';
-import { parameterCounts } from 'locmoe/model/parameter-counts';
+import type { RunConfig } from 'locmoe/internal/config/schema';
+import { parameterCounts } from 'locmoe/internal/model/parameter-counts';
 import type { VariantId } from '../routers/variants.js';
 import { CLOZE } from './answers.js';
 import type { Difference, MeasureFigures, ModelResult } from './figures.js';

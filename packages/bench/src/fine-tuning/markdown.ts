@@ -1,5 +1,5 @@
-import type { Interval } from 'locmoe/evaluation/statistics';
-import { formatCount, formatDuration, formatNumberOf } from 'locmoe/format';
+import type { Interval } from 'locmoe/internal/evaluation/statistics';
+import { formatCount, formatDuration, formatNumberOf } from 'locmoe/internal/format';
 import { keptReasons, percent, table, withSpread } from '../markdown.js';
 import type { Chart } from '../picture.js';
 import { BASELINE, labelOf, type VariantId } from '../routers/variants.js';

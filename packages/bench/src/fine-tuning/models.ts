@@ -1,4 +1,4 @@
-import { TrainerError } from 'locmoe/errors';
+import { TrainerError } from 'locmoe/internal/errors';
 import { BASELINE, type VariantId } from '../routers/variants.js';
 
 export const PLUS: VariantId = 'locmoe-plus';

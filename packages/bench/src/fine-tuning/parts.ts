@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { formatDuration, formatNumberOf } from 'locmoe/format';
+import { formatDuration, formatNumberOf } from 'locmoe/internal/format';
 import { ResultStore } from '../routers/result-store.js';
 import { mean } from '../statistics.js';
 import { type Model, modelId } from './models.js';

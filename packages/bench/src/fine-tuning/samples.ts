@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
-import type { Dataset } from 'locmoe/data/dataset';
-import type { Tokenizer } from 'locmoe/data/tokenizer';
-import { trainingText } from 'locmoe/evaluation/contamination';
-import type { Question } from 'locmoe/evaluation/question';
+import type { Dataset } from 'locmoe/internal/data/dataset';
+import type { Tokenizer } from 'locmoe/internal/data/tokenizer';
+import { trainingText } from 'locmoe/internal/evaluation/contamination';
+import type { Question } from 'locmoe/internal/evaluation/question';
 
 /** A line of what a model is fine-tuned on. The answer begins with a space, as options do that are scored. */
 export interface Sample {

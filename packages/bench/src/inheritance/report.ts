@@ -1,6 +1,6 @@
 import { writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { formatCount } from 'locmoe/format';
+import { formatCount } from 'locmoe/internal/format';
 import { table, withSpread } from '../markdown.js';
 import type { Chart } from '../picture.js';
 import { renderSvg } from '../render-svg.js';

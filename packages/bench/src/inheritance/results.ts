@@ -1,4 +1,4 @@
-import type { RunConfig } from 'locmoe/config/schema';
+import type { RunConfig } from 'locmoe/internal/config/schema';
 
 /** Validation losses by step, from the first validation. */
 export type Curve = readonly { readonly step: number; readonly loss: number }[];

@@ -1,7 +1,7 @@
-import { fusedOp } from 'locmoe/ops/fused-op';
-import type { FeedForwardWeights, FusedForward, Kernels } from 'locmoe/ops/kernels/kernels';
-import { tf } from 'locmoe/ops/tensorflow';
-import { CounterRandom } from 'locmoe/parameters/counter-random';
+import { fusedOp } from 'locmoe/internal/ops/fused-op';
+import type { FeedForwardWeights, FusedForward, Kernels } from 'locmoe/internal/ops/kernels/kernels';
+import { tf } from 'locmoe/internal/ops/tensorflow';
+import { CounterRandom } from 'locmoe/internal/parameters/counter-random';
 
 /** Tokens of a rank and of a sequence, heads, rows of an expert, and words, as in the recipe `small`. */
 const TOKENS = 1024;

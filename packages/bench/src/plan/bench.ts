@@ -1,8 +1,8 @@
 import { writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { loadConfig } from 'locmoe/config/resolve';
-import { EXIT } from 'locmoe/errors';
-import { makeFolder } from 'locmoe/os/make-folder';
+import { loadConfig } from 'locmoe/internal/config/resolve';
+import { EXIT } from 'locmoe/internal/errors';
+import { makeFolder } from 'locmoe/internal/os/make-folder';
 import { makeBenchFolders } from '../folders.js';
 import { machine } from '../machine.js';
 import { CHECKED_LAYOUTS, checkLayouts } from './check.js';

@@ -1,5 +1,5 @@
 import path from 'node:path';
-import { loadConfig } from 'locmoe/config/resolve';
+import { loadConfig } from 'locmoe/internal/config/resolve';
 import { readRunFigures } from '../routers/run-figures.js';
 import { median } from '../statistics.js';
 import { runTraining } from '../training.js';

@@ -1,5 +1,5 @@
-import type { Work } from 'locmoe/routing/index';
-import { MAX_FRAME_PAYLOAD_BYTES } from 'locmoe/rpc/frame-codec';
+import type { Work } from 'locmoe/internal/routing/index';
+import { MAX_FRAME_PAYLOAD_BYTES } from 'locmoe/internal/rpc/frame-codec';
 import type { ComputeProfile, ExchangeProfile } from './profile.js';
 import type { Exchange } from './traffic.js';
 

@@ -1,4 +1,4 @@
-import { formatCount, formatNumberOf, formatTable } from 'locmoe/format';
+import { formatCount, formatNumberOf, formatTable } from 'locmoe/internal/format';
 import { formatLink } from './link.js';
 import { type Plan, type PlanInput, TIME_PARTS } from './predict.js';
 import { MODEL_PARTS } from './work.js';

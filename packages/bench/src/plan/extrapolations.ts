@@ -1,4 +1,4 @@
-import { formatCount } from 'locmoe/format';
+import { formatCount } from 'locmoe/internal/format';
 import { MOST_RANKS } from './measure/exchange-costs.js';
 import type { PlanInput } from './predict.js';
 

@@ -1,9 +1,9 @@
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { loadConfig } from 'locmoe/config/resolve';
-import type { RunConfig } from 'locmoe/config/schema';
-import { assertAnyMachineCanHold } from 'locmoe/coordinator/planning/limits';
-import { TrainerError } from 'locmoe/errors';
+import { loadConfig } from 'locmoe/internal/config/resolve';
+import type { RunConfig } from 'locmoe/internal/config/schema';
+import { assertAnyMachineCanHold } from 'locmoe/internal/coordinator/planning/limits';
+import { TrainerError } from 'locmoe/internal/errors';
 import { type Link, parseLink } from './link.js';
 import type { PlanInput } from './predict.js';
 import { type MachineProfile, readProfile } from './profile.js';

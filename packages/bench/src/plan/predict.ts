@@ -1,6 +1,10 @@
-import type { RunConfig } from 'locmoe/config/schema';
-import { expertsPerRank, type ParameterCounts, parameterCounts } from 'locmoe/model/parameter-counts';
-import { type RankMemory, rankMemory, segmentBytesOfNode } from 'locmoe/model/rank-memory';
+import type { RunConfig } from 'locmoe/internal/config/schema';
+import {
+  expertsPerRank,
+  type ParameterCounts,
+  parameterCounts,
+} from 'locmoe/internal/model/parameter-counts';
+import { type RankMemory, rankMemory, segmentBytesOfNode } from 'locmoe/internal/model/rank-memory';
 import {
   computeS,
   coreShare,

@@ -1,9 +1,9 @@
 import { existsSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { TrainerError } from 'locmoe/errors';
-import { readRegularFile } from 'locmoe/os/regular-file';
-import { ROUTER_NAMES } from 'locmoe/routing/index';
+import { TrainerError } from 'locmoe/internal/errors';
+import { readRegularFile } from 'locmoe/internal/os/regular-file';
+import { ROUTER_NAMES } from 'locmoe/internal/routing/index';
 import { z } from 'zod';
 
 const cost = z.number().min(0);

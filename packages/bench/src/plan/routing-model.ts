@@ -1,14 +1,14 @@
-import { nodeOf, topologyOf } from 'locmoe/collectives/topology';
-import type { RunConfig } from 'locmoe/config/schema';
-import { rankOfExpert } from 'locmoe/routing/expert-placement';
+import { nodeOf, topologyOf } from 'locmoe/internal/collectives/topology';
+import type { RunConfig } from 'locmoe/internal/config/schema';
+import { rankOfExpert } from 'locmoe/internal/routing/expert-placement';
 import {
   expertsOfDomain,
   heldExperts,
   type RouterName,
   type RouterPrice,
   routerPolicy,
-} from 'locmoe/routing/index';
-import { homeRanksOfDomain } from 'locmoe/worker/home-ranks';
+} from 'locmoe/internal/routing/index';
+import { homeRanksOfDomain } from 'locmoe/internal/worker/home-ranks';
 
 /** Assumptions about a router that a configuration does not determine. */
 export interface RoutingAssumption {

@@ -1,7 +1,7 @@
-import { resolveConfig } from 'locmoe/config/resolve';
-import type { RunConfig } from 'locmoe/config/schema';
-import { TrainerError } from 'locmoe/errors';
-import type { RouterName } from 'locmoe/routing/index';
+import { resolveConfig } from 'locmoe/internal/config/resolve';
+import type { RunConfig } from 'locmoe/internal/config/schema';
+import { TrainerError } from 'locmoe/internal/errors';
+import type { RouterName } from 'locmoe/internal/routing/index';
 import type { Link } from './link.js';
 import { type Plan, predict } from './predict.js';
 import type { MachineProfile } from './profile.js';

@@ -1,9 +1,9 @@
-import { type Topology, topologyOf } from 'locmoe/collectives/topology';
-import type { OperationKind } from 'locmoe/collectives/transport';
-import type { RunConfig } from 'locmoe/config/schema';
-import { rowBytesOf, wireBytesOf } from 'locmoe/config/wire-precision';
-import type { ParameterCounts } from 'locmoe/model/parameter-counts';
-import { heldExperts } from 'locmoe/routing/domain-groups';
+import { type Topology, topologyOf } from 'locmoe/internal/collectives/topology';
+import type { OperationKind } from 'locmoe/internal/collectives/transport';
+import type { RunConfig } from 'locmoe/internal/config/schema';
+import { rowBytesOf, wireBytesOf } from 'locmoe/internal/config/wire-precision';
+import type { ParameterCounts } from 'locmoe/internal/model/parameter-counts';
+import { heldExperts } from 'locmoe/internal/routing/domain-groups';
 import { numReplicas, routerPrice, type TierShares, tokensPerRank } from './routing-model.js';
 
 // W ranks, N nodes of G ranks. Steps and bytes are those documented in src/collectives/.

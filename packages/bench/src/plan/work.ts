@@ -1,6 +1,6 @@
-import type { RunConfig } from 'locmoe/config/schema';
-import { numScores } from 'locmoe/ops/kernels/tensorflow/attention-blocks';
-import type { Work } from 'locmoe/routing/index';
+import type { RunConfig } from 'locmoe/internal/config/schema';
+import { numScores } from 'locmoe/internal/ops/kernels/tensorflow/attention-blocks';
+import type { Work } from 'locmoe/internal/routing/index';
 import { routerPrice } from './routing-model.js';
 
 // Shapes: T tokens, B sequences of S positions, d hidden size, F feed-forward size, H heads, V vocabulary, E

@@ -1,9 +1,9 @@
 import { writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { EXIT, TrainerError } from 'locmoe/errors';
-import { whyNoBfloat16 } from 'locmoe/ops/kernels/choose-kernels';
-import { readRecords } from 'locmoe/run/metrics-record';
-import { meanLoss } from 'locmoe/run/validation-loss';
+import { EXIT, TrainerError } from 'locmoe/internal/errors';
+import { whyNoBfloat16 } from 'locmoe/internal/ops/kernels/choose-kernels';
+import { readRecords } from 'locmoe/internal/run/metrics-record';
+import { meanLoss } from 'locmoe/internal/run/validation-loss';
 import { makeBenchFolders } from '../folders.js';
 import { machine } from '../machine.js';
 import { signedPercent, table } from '../markdown.js';

@@ -1,6 +1,6 @@
 import path from 'node:path';
-import { stepsOf } from 'locmoe/chaos/invariants/evidence';
-import { readRecords } from 'locmoe/run/metrics-record';
+import { stepsOf } from 'locmoe/internal/chaos/invariants/evidence';
+import { readRecords } from 'locmoe/internal/run/metrics-record';
 import { median } from '../statistics.js';
 import { runTraining } from '../training.js';
 import type { Part, PartContext } from './part.js';

@@ -23,7 +23,7 @@ export class LocmoeProcess implements Leader {
   ) {
     const fd = openSync(output, 'a');
     // The built command, also when the bench runs from sources.
-    const command = createRequire(import.meta.url).resolve('locmoe/cli/cli');
+    const command = createRequire(import.meta.url).resolve('locmoe/internal/cli/cli');
     this.#child = spawn(process.execPath, [command, ...args], {
       stdio: ['ignore', fd, fd],
       // A group of its own: Ctrl-C reaches the bench alone, which ends it.

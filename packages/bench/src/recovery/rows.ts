@@ -1,11 +1,11 @@
-import { agentKill } from 'locmoe/chaos/faults/agent-kill';
-import { coordinatorKill } from 'locmoe/chaos/faults/coordinator-kill';
-import { corruptCheckpoint } from 'locmoe/chaos/faults/corrupt-checkpoint';
-import { failpointFault } from 'locmoe/chaos/faults/failpoint';
-import { type PlanFault, pick } from 'locmoe/chaos/faults/fault';
-import { linkFault } from 'locmoe/chaos/faults/link';
-import { workerKill } from 'locmoe/chaos/faults/worker-kill';
-import { send } from 'locmoe/chaos/run-process';
+import { agentKill } from 'locmoe/internal/chaos/faults/agent-kill';
+import { coordinatorKill } from 'locmoe/internal/chaos/faults/coordinator-kill';
+import { corruptCheckpoint } from 'locmoe/internal/chaos/faults/corrupt-checkpoint';
+import { failpointFault } from 'locmoe/internal/chaos/faults/failpoint';
+import { type PlanFault, pick } from 'locmoe/internal/chaos/faults/fault';
+import { linkFault } from 'locmoe/internal/chaos/faults/link';
+import { workerKill } from 'locmoe/internal/chaos/faults/worker-kill';
+import { send } from 'locmoe/internal/chaos/run-process';
 
 /** How a fault is over: the run has restarted, was taken over, has gone on as if nothing was, or has saved a checkpoint. */
 export type Outcome = 'restart' | 'takeover' | 'none' | 'saved';

@@ -1,10 +1,10 @@
 import { mkdirSync } from 'node:fs';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { TrainerError } from 'locmoe/errors';
-import { MetricsReader } from 'locmoe/run/metrics-reader';
-import type { MetricsRecord } from 'locmoe/run/metrics-record';
-import { listRuns, type RunFolder } from 'locmoe/run/run-folder';
+import { TrainerError } from 'locmoe/internal/errors';
+import { MetricsReader } from 'locmoe/internal/run/metrics-reader';
+import type { MetricsRecord } from 'locmoe/internal/run/metrics-record';
+import { listRuns, type RunFolder } from 'locmoe/internal/run/run-folder';
 import { type Leader, LocmoeProcess } from './locmoe-process.js';
 import { SupervisedCluster } from './supervised-cluster.js';
 

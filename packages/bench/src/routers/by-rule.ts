@@ -1,10 +1,10 @@
-import { openCheckpoint } from 'locmoe/checkpoint/checkpoint';
-import { committedFolders } from 'locmoe/checkpoint/folders';
-import { type Batch, countedTargets } from 'locmoe/data/batch';
-import type { Dataset } from 'locmoe/data/dataset';
-import { createLoader } from 'locmoe/data/loader';
-import { type Inference, openInference } from 'locmoe/inference/inference';
-import { tf } from 'locmoe/ops/tensorflow';
+import { openCheckpoint } from 'locmoe/internal/checkpoint/checkpoint';
+import { committedFolders } from 'locmoe/internal/checkpoint/folders';
+import { type Batch, countedTargets } from 'locmoe/internal/data/batch';
+import type { Dataset } from 'locmoe/internal/data/dataset';
+import { createLoader } from 'locmoe/internal/data/loader';
+import { type Inference, openInference } from 'locmoe/internal/inference/inference';
+import { tf } from 'locmoe/internal/ops/tensorflow';
 
 /** Of the validation text, by one rule of which tokens an expert keeps. */
 export interface RuleFigures {

@@ -1,4 +1,4 @@
-import type { RunConfig } from 'locmoe/config/schema';
+import type { RunConfig } from 'locmoe/internal/config/schema';
 
 export type InterNodeLink = RunConfig['cluster']['interNodeLink'];
 

@@ -1,4 +1,4 @@
-import { ROUTER_NAMES } from 'locmoe/routing/index';
+import { ROUTER_NAMES } from 'locmoe/internal/routing/index';
 import type { ChartBody } from '../picture.js';
 import type { Cell } from './jobs.js';
 import { labelOf, VARIANT_IDS, type VariantId } from './variants.js';

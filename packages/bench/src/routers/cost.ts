@@ -1,8 +1,8 @@
-import { TrainerError } from 'locmoe/errors';
-import { formatTable } from 'locmoe/format';
-import { tf } from 'locmoe/ops/tensorflow';
-import { CounterRandom } from 'locmoe/parameters/counter-random';
-import { cosineAffinity, groupProjection } from 'locmoe/routing/grap';
+import { TrainerError } from 'locmoe/internal/errors';
+import { formatTable } from 'locmoe/internal/format';
+import { tf } from 'locmoe/internal/ops/tensorflow';
+import { CounterRandom } from 'locmoe/internal/parameters/counter-random';
+import { cosineAffinity, groupProjection } from 'locmoe/internal/routing/grap';
 import { median, quantile } from '../statistics.js';
 
 // Shapes: T tokens, d hidden size, E experts.

@@ -1,4 +1,4 @@
-import type { Interval } from 'locmoe/evaluation/statistics';
+import type { Interval } from 'locmoe/internal/evaluation/statistics';
 import { mean } from '../statistics.js';
 import { type MeanTest, testMean } from '../student-t.js';
 

@@ -1,4 +1,4 @@
-import { TrainerError } from 'locmoe/errors';
+import { TrainerError } from 'locmoe/internal/errors';
 import { VARIANT_IDS, VARIANTS, type VariantId } from './variants.js';
 
 const LAYOUTS = ['2x1', '2x2', '4x1'] as const;

@@ -1,11 +1,11 @@
-import { openCheckpoint } from 'locmoe/checkpoint/checkpoint';
-import { committedFolders } from 'locmoe/checkpoint/folders';
-import type { Batch } from 'locmoe/data/batch';
-import type { Dataset } from 'locmoe/data/dataset';
-import { createLoader } from 'locmoe/data/loader';
-import { type Inference, openInference } from 'locmoe/inference/inference';
-import { tf } from 'locmoe/ops/tensorflow';
-import { type RoutingDecision, routerPolicy } from 'locmoe/routing/index';
+import { openCheckpoint } from 'locmoe/internal/checkpoint/checkpoint';
+import { committedFolders } from 'locmoe/internal/checkpoint/folders';
+import type { Batch } from 'locmoe/internal/data/batch';
+import type { Dataset } from 'locmoe/internal/data/dataset';
+import { createLoader } from 'locmoe/internal/data/loader';
+import { type Inference, openInference } from 'locmoe/internal/inference/inference';
+import { tf } from 'locmoe/internal/ops/tensorflow';
+import { type RoutingDecision, routerPolicy } from 'locmoe/internal/routing/index';
 import { mean } from '../statistics.js';
 import { calinskiHarabasz, Histogram, shareOfSame } from './distributions.js';
 

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { TrainerError } from 'locmoe/errors';
+import { TrainerError } from 'locmoe/internal/errors';
 
 /** Name and key of a part. */
 export interface PartName {

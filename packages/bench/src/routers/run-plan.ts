@@ -1,4 +1,4 @@
-import { formatDuration, formatNumberOf, formatTable } from 'locmoe/format';
+import { formatDuration, formatNumberOf, formatTable } from 'locmoe/internal/format';
 import { mean } from '../statistics.js';
 import type { Kind } from './jobs.js';
 

@@ -1,6 +1,6 @@
-import { loadConfig } from 'locmoe/config/resolve';
-import type { RunConfig } from 'locmoe/config/schema';
-import { elementTypeOf } from 'locmoe/ops/kernels/choose-kernels';
+import { loadConfig } from 'locmoe/internal/config/resolve';
+import type { RunConfig } from 'locmoe/internal/config/schema';
+import { elementTypeOf } from 'locmoe/internal/ops/kernels/choose-kernels';
 import type { InterNodeLink } from './calibration.js';
 import { HEADLINE_CELL, type Job, type Layout, settingsOf } from './jobs.js';
 import { BASELINE } from './variants.js';

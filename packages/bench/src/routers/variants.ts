@@ -1,4 +1,4 @@
-import { ROUTER_NAMES, type RouterName } from 'locmoe/routing/index';
+import { ROUTER_NAMES, type RouterName } from 'locmoe/internal/routing/index';
 
 /** A router of the comparison: label and config overrides. */
 export interface Variant {

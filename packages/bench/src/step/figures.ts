@@ -1,4 +1,4 @@
-import type { RunConfig } from 'locmoe/config/schema';
+import type { RunConfig } from 'locmoe/internal/config/schema';
 import { median } from '../statistics.js';
 import type { StepRun } from './step-run.js';
 

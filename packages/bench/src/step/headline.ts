@@ -1,4 +1,4 @@
-import type { RunConfig } from 'locmoe/config/schema';
+import type { RunConfig } from 'locmoe/internal/config/schema';
 import { communicationShare, optimizerShare, shareOfLimit } from './figures.js';
 import { type Cell, HEADLINE_LAYOUT, type ModelName } from './models.js';
 import { PROGRAM_LABELS } from './program-labels.js';

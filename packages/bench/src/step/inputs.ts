@@ -1,11 +1,11 @@
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { type StoredTensor, writeSafetensors } from 'locmoe/checkpoint/safetensors';
-import { soloTransport } from 'locmoe/collectives/solo-transport';
-import type { RunConfig } from 'locmoe/config/schema';
-import type { Dataset } from 'locmoe/data/dataset';
-import { createLoader } from 'locmoe/data/loader';
-import { PanguSigma } from 'locmoe/model/pangu-sigma';
+import { type StoredTensor, writeSafetensors } from 'locmoe/internal/checkpoint/safetensors';
+import { soloTransport } from 'locmoe/internal/collectives/solo-transport';
+import type { RunConfig } from 'locmoe/internal/config/schema';
+import type { Dataset } from 'locmoe/internal/data/dataset';
+import { createLoader } from 'locmoe/internal/data/loader';
+import { PanguSigma } from 'locmoe/internal/model/pangu-sigma';
 
 /** Inputs for a peer to run the same training; read by packages/bench/peers/step_torch/inputs.py. */
 export interface PeerInputs {

@@ -1,5 +1,5 @@
-import type { RunConfig } from 'locmoe/config/schema';
-import { formatCount } from 'locmoe/format';
+import type { RunConfig } from 'locmoe/internal/config/schema';
+import { formatCount } from 'locmoe/internal/format';
 import { keptReasons, percent, table, withSpread } from '../markdown.js';
 import type { Chart } from '../picture.js';
 import type { Spread } from '../statistics.js';

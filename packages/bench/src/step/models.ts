@@ -1,6 +1,6 @@
-import { loadConfig } from 'locmoe/config/resolve';
-import type { RunConfig } from 'locmoe/config/schema';
-import type { RouterName } from 'locmoe/routing/index';
+import { loadConfig } from 'locmoe/internal/config/resolve';
+import type { RunConfig } from 'locmoe/internal/config/schema';
+import type { RouterName } from 'locmoe/internal/routing/index';
 
 export const MODELS = ['small', 'medium'] as const;
 /** `small` is the recipe itself; `medium` has twice its width. */

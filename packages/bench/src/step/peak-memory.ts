@@ -1,4 +1,4 @@
-import { processTree, proportionalBytes } from 'locmoe/os/process-info';
+import { processTree, proportionalBytes } from 'locmoe/internal/os/process-info';
 
 /**
  * Sampling reads the page tables of every process: often enough to catch the peak of a step, seldom enough

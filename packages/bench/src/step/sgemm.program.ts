@@ -1,7 +1,7 @@
 // Matrix products on one core, started by sgemm.ts per core: reports ready, waits for the start signal,
 // multiplies.
-import { kernels } from 'locmoe/ops/kernels/choose-kernels';
-import { tf } from 'locmoe/ops/tensorflow';
+import { kernels } from 'locmoe/internal/ops/kernels/choose-kernels';
+import { tf } from 'locmoe/internal/ops/tensorflow';
 
 /** Rows, columns and inner size: large enough that overhead is negligible. */
 const SIZE = 1024;

@@ -1,8 +1,8 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 import { availableParallelism } from 'node:os';
-import { WORKER_ENV } from 'locmoe/agent/worker-env';
-import { TrainerError } from 'locmoe/errors';
+import { WORKER_ENV } from 'locmoe/internal/agent/worker-env';
+import { TrainerError } from 'locmoe/internal/errors';
 
 const PROGRAM = new URL('./sgemm.program.js', import.meta.url);
 

@@ -1,4 +1,4 @@
-import { TrainerError } from 'locmoe/errors';
+import { TrainerError } from 'locmoe/internal/errors';
 import { type Cell, HEADLINE_LAYOUT, LAYOUTS, MODELS, type ModelName, SWEEPS, type Sweep } from './models.js';
 import type { Program } from './step-run.js';
 

@@ -1,6 +1,6 @@
 import { writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { asTrainerError, EXIT, TrainerError } from 'locmoe/errors';
+import { asTrainerError, EXIT, TrainerError } from 'locmoe/internal/errors';
 import { makeBenchFolders } from '../folders.js';
 import { machine } from '../machine.js';
 import { measureRun, type StorageRun } from './measure.js';

@@ -1,9 +1,9 @@
 import { readFileSync, rmSync } from 'node:fs';
 import path from 'node:path';
-import { asTrainerError, TrainerError } from 'locmoe/errors';
-import type { SlotStatistics } from 'locmoe/parameters/expert-slots';
-import { readRecords } from 'locmoe/run/metrics-record';
-import type { RunFolder } from 'locmoe/run/run-folder';
+import { asTrainerError, TrainerError } from 'locmoe/internal/errors';
+import type { SlotStatistics } from 'locmoe/internal/parameters/expert-slots';
+import { readRecords } from 'locmoe/internal/run/metrics-record';
+import type { RunFolder } from 'locmoe/internal/run/run-folder';
 import { median } from '../statistics.js';
 import { withPeakMemory } from '../step/peak-memory.js';
 import { runTraining } from '../training.js';

@@ -1,7 +1,7 @@
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { TrainerError } from 'locmoe/errors';
+import { TrainerError } from 'locmoe/internal/errors';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { benchDoors } from '../../src/doors/bench.js';
 import type { Part } from '../../src/doors/part.js';

@@ -1,4 +1,4 @@
-import type { Question } from 'locmoe/evaluation/question';
+import type { Question } from 'locmoe/internal/evaluation/question';
 import { expect, it } from 'vitest';
 import { isLearned, objectSamples, sampleOf } from '../../src/fine-tuning/samples.js';
 

@@ -1,4 +1,4 @@
-import { loadConfig } from 'locmoe/config/resolve';
+import { loadConfig } from 'locmoe/internal/config/resolve';
 import type { Answers } from '../../src/fine-tuning/answers.js';
 import type { ModelResult } from '../../src/fine-tuning/figures.js';
 import type { Comparison } from '../../src/fine-tuning/headline.js';

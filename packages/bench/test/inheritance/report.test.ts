@@ -1,8 +1,8 @@
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { loadConfig } from 'locmoe/config/resolve';
-import { ROUTER_NAMES } from 'locmoe/routing/index';
+import { loadConfig } from 'locmoe/internal/config/resolve';
+import { ROUTER_NAMES } from 'locmoe/internal/routing/index';
 import { expect, it, onTestFinished } from 'vitest';
 import { writeReport } from '../../src/inheritance/report.js';
 import type { InheritanceFigures } from '../../src/inheritance/results.js';

@@ -1,6 +1,6 @@
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { processInfo } from 'locmoe/os/process-info';
+import { processInfo } from 'locmoe/internal/os/process-info';
 import { describe, expect, it } from 'vitest';
 import {
   DATA_DIR,

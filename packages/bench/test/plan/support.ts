@@ -1,5 +1,5 @@
-import { resolveConfig } from 'locmoe/config/resolve';
-import type { RunConfig } from 'locmoe/config/schema';
+import { resolveConfig } from 'locmoe/internal/config/resolve';
+import type { RunConfig } from 'locmoe/internal/config/schema';
 import type { PlanInput } from '../../src/plan/predict.js';
 import type { MachineProfile } from '../../src/plan/profile.js';
 import { UNIFORM } from '../../src/plan/routing-model.js';

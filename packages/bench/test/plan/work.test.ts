@@ -1,11 +1,11 @@
 import * as tf from '@tensorflow/tfjs-node';
-import { soloTransport } from 'locmoe/collectives/solo-transport';
-import type { RunConfig } from 'locmoe/config/schema';
-import type { Batch } from 'locmoe/data/batch';
-import { PanguSigma } from 'locmoe/model/pangu-sigma';
-import { parameterCounts } from 'locmoe/model/parameter-counts';
-import { type NodeBinding, nodeBackend } from 'locmoe/ops/node-backend';
-import { ROUTER_NAMES, type Work } from 'locmoe/routing/index';
+import { soloTransport } from 'locmoe/internal/collectives/solo-transport';
+import type { RunConfig } from 'locmoe/internal/config/schema';
+import type { Batch } from 'locmoe/internal/data/batch';
+import { PanguSigma } from 'locmoe/internal/model/pangu-sigma';
+import { parameterCounts } from 'locmoe/internal/model/parameter-counts';
+import { type NodeBinding, nodeBackend } from 'locmoe/internal/ops/node-backend';
+import { ROUTER_NAMES, type Work } from 'locmoe/internal/routing/index';
 import { describe, expect, it } from 'vitest';
 import { MODEL_PARTS, modelWork, totalWork } from '../../src/plan/work.js';
 import { configOf } from './support.js';

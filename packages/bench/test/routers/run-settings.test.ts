@@ -1,4 +1,4 @@
-import { loadConfig } from 'locmoe/config/resolve';
+import { loadConfig } from 'locmoe/internal/config/resolve';
 import { describe, expect, it } from 'vitest';
 import { HEADLINE_CELL } from '../../src/routers/jobs.js';
 import { qualityLayout, resolveJob } from '../../src/routers/run-settings.js';

@@ -1,5 +1,5 @@
-import type { RunConfig } from 'locmoe/config/schema';
-import { ROLES, type Template, templateOf } from 'locmoe/data/template';
+import type { RunConfig } from 'locmoe/internal/config/schema';
+import { ROLES, type Template, templateOf } from 'locmoe/internal/data/template';
 
 /** A template under its name, as transformers takes several. */
 export interface NamedTemplate {

@@ -1,6 +1,6 @@
-import type { Checkpoint } from 'locmoe/checkpoint/checkpoint';
-import type { RunConfig } from 'locmoe/config/schema';
-import { LAYER_NORM_EPSILON } from 'locmoe/ops/layer-norm-on-host';
+import type { Checkpoint } from 'locmoe/internal/checkpoint/checkpoint';
+import type { RunConfig } from 'locmoe/internal/config/schema';
+import { LAYER_NORM_EPSILON } from 'locmoe/internal/ops/layer-norm-on-host';
 import type { HuggingFaceModel } from './model.js';
 import { type LazyTensor, tensorOf } from './weights.js';
 

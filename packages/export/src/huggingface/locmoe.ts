@@ -1,7 +1,7 @@
-import type { Checkpoint } from 'locmoe/checkpoint/checkpoint';
-import type { RunConfig } from 'locmoe/config/schema';
-import { TrainerError } from 'locmoe/errors';
-import { heldExperts, routerPolicy } from 'locmoe/routing/index';
+import type { Checkpoint } from 'locmoe/internal/checkpoint/checkpoint';
+import type { RunConfig } from 'locmoe/internal/config/schema';
+import { TrainerError } from 'locmoe/internal/errors';
+import { heldExperts, routerPolicy } from 'locmoe/internal/routing/index';
 import { shapesOf } from '../checkpoint-shapes.js';
 import { refuseControl } from '../refuse-control.js';
 import type { HuggingFaceModel } from './model.js';

@@ -1,8 +1,8 @@
-import type { Manifest } from 'locmoe/checkpoint/manifest';
-import { numStepsOf } from 'locmoe/config/run-length';
-import type { RunConfig } from 'locmoe/config/schema';
-import { templateOf } from 'locmoe/data/template';
-import { heldExperts } from 'locmoe/routing/domain-groups';
+import type { Manifest } from 'locmoe/internal/checkpoint/manifest';
+import { numStepsOf } from 'locmoe/internal/config/run-length';
+import type { RunConfig } from 'locmoe/internal/config/schema';
+import { templateOf } from 'locmoe/internal/data/template';
+import { heldExperts } from 'locmoe/internal/routing/domain-groups';
 
 /** README.md of an exported folder, as a page of a model on the HuggingFace hub. */
 export function modelCard({ config, runId, step }: Manifest, isGpt2: boolean, endOfText: string): string {

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
-import { TOKENIZER_FILE } from 'locmoe/checkpoint/manifest';
-import type { RunConfig } from 'locmoe/config/schema';
+import { TOKENIZER_FILE } from 'locmoe/internal/checkpoint/manifest';
+import type { RunConfig } from 'locmoe/internal/config/schema';
 import type { OutputFolder } from '../output-folder.js';
 import { chatTemplate } from './chat-template.js';
 

@@ -1,5 +1,5 @@
-import type { Checkpoint } from 'locmoe/checkpoint/checkpoint';
-import { type StoredTensor, type TensorData, writeSafetensors } from 'locmoe/checkpoint/safetensors';
+import type { Checkpoint } from 'locmoe/internal/checkpoint/checkpoint';
+import { type StoredTensor, type TensorData, writeSafetensors } from 'locmoe/internal/checkpoint/safetensors';
 import type { OutputFolder } from '../output-folder.js';
 import type { WeightType } from '../target.js';
 

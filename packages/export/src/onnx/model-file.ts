@@ -1,6 +1,6 @@
 import type { MessageTypeDefinition } from '@grpc/proto-loader';
-import { loadProto } from 'locmoe/rpc/load-proto';
-import { VERSION } from 'locmoe/rpc/version';
+import { loadProto } from 'locmoe/internal/rpc/load-proto';
+import { VERSION } from 'locmoe/internal/rpc/version';
 import type { Attribute, Graph, GraphNode, Initializer, ValueInfo } from './graph.js';
 
 /** The operators that the graphs use are all in this set; IR_VERSION is the file format that goes with it. */

@@ -1,7 +1,7 @@
-import type { RunConfig } from 'locmoe/config/schema';
-import { TrainerError } from 'locmoe/errors';
-import { LAYER_NORM_EPSILON } from 'locmoe/ops/layer-norm-on-host';
-import { heldExperts } from 'locmoe/routing/domain-groups';
+import type { RunConfig } from 'locmoe/internal/config/schema';
+import { TrainerError } from 'locmoe/internal/errors';
+import { LAYER_NORM_EPSILON } from 'locmoe/internal/ops/layer-norm-on-host';
+import { heldExperts } from 'locmoe/internal/routing/domain-groups';
 import { Graph, INT64, type Value } from './graph.js';
 import { domainInput, ROUTINGS, type Routing } from './routing.js';
 

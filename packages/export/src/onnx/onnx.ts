@@ -1,7 +1,7 @@
-import type { Checkpoint } from 'locmoe/checkpoint/checkpoint';
-import { loadTokenizer } from 'locmoe/data/tokenizer';
-import { TrainerError } from 'locmoe/errors';
-import { expertsOfDomain } from 'locmoe/routing/domain-groups';
+import type { Checkpoint } from 'locmoe/internal/checkpoint/checkpoint';
+import { loadTokenizer } from 'locmoe/internal/data/tokenizer';
+import { TrainerError } from 'locmoe/internal/errors';
+import { expertsOfDomain } from 'locmoe/internal/routing/domain-groups';
 import type { OutputFolder } from '../output-folder.js';
 import type { ExportTarget } from '../target.js';
 import { modelFile } from './model-file.js';

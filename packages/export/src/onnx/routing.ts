@@ -1,6 +1,6 @@
-import type { RunConfig } from 'locmoe/config/schema';
-import { expertsOfDomain } from 'locmoe/routing/domain-groups';
-import { LEAST_SQUARED_NORM } from 'locmoe/routing/grap';
+import type { RunConfig } from 'locmoe/internal/config/schema';
+import { expertsOfDomain } from 'locmoe/internal/routing/domain-groups';
+import { LEAST_SQUARED_NORM } from 'locmoe/internal/routing/grap';
 import { refuseControl } from '../refuse-control.js';
 import { FLOAT, type Graph, INT64, type Value } from './graph.js';
 

@@ -1,7 +1,7 @@
 import { readdirSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { templateOf } from 'locmoe/data/template';
+import { templateOf } from 'locmoe/internal/data/template';
 import { attentionPrefixes } from '../onnx/model-graph.js';
 import { onnxConfig, writeOnnx } from '../onnx/onnx.js';
 import type { ExportTarget } from '../target.js';

@@ -1,10 +1,10 @@
-import { treeSum } from 'locmoe/collectives/tree-sum';
-import type { RunConfig } from 'locmoe/config/schema';
-import { parameterCounts } from 'locmoe/model/parameter-counts';
-import { rankMemory } from 'locmoe/model/rank-memory';
-import { CounterRandom } from 'locmoe/parameters/counter-random';
-import { candidatesByExpert, expertChoice, risingAffinities } from 'locmoe/routing/expert-choice';
-import { ROUTER_NAMES, type Work } from 'locmoe/routing/index';
+import { treeSum } from 'locmoe/internal/collectives/tree-sum';
+import type { RunConfig } from 'locmoe/internal/config/schema';
+import { parameterCounts } from 'locmoe/internal/model/parameter-counts';
+import { rankMemory } from 'locmoe/internal/model/rank-memory';
+import { CounterRandom } from 'locmoe/internal/parameters/counter-random';
+import { candidatesByExpert, expertChoice, risingAffinities } from 'locmoe/internal/routing/expert-choice';
+import { ROUTER_NAMES, type Work } from 'locmoe/internal/routing/index';
 import { median } from '../../statistics.js';
 import { timeOf } from '../../time-of.js';
 import type { ComputeProfile } from '../profile.js';

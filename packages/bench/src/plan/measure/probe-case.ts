@@ -1,4 +1,4 @@
-import type { RunConfig } from 'locmoe/config/schema';
+import type { RunConfig } from 'locmoe/internal/config/schema';
 
 /** A case that all ranks of a probe run together and rank 0 times. */
 export type ProbeCase =

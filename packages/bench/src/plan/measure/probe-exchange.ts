@@ -1,7 +1,7 @@
-import { otherRanks } from 'locmoe/collectives/topology';
-import type { Transport } from 'locmoe/collectives/transport';
-import { kernels } from 'locmoe/ops/kernels/choose-kernels';
-import { tf } from 'locmoe/ops/tensorflow';
+import { otherRanks } from 'locmoe/internal/collectives/topology';
+import type { Transport } from 'locmoe/internal/collectives/transport';
+import { kernels } from 'locmoe/internal/ops/kernels/choose-kernels';
+import { tf } from 'locmoe/internal/ops/tensorflow';
 import { median } from '../../statistics.js';
 import { timeOf } from '../../time-of.js';
 import type { ProbeCase, ProbeResult } from './probe-case.js';

@@ -1,6 +1,6 @@
-import { resolveConfig } from 'locmoe/config/resolve';
-import type { RunConfig } from 'locmoe/config/schema';
-import type { RouterName } from 'locmoe/routing/index';
+import { resolveConfig } from 'locmoe/internal/config/resolve';
+import type { RunConfig } from 'locmoe/internal/config/schema';
+import type { RouterName } from 'locmoe/internal/routing/index';
 
 /**
  * Model sizes of single workers: [d, feed-forward, vocabulary, layers of each kind, experts, sequences of

@@ -1,7 +1,7 @@
 // A rank of a probe: runs the cases in order with the other ranks. Started by probe.ts.
 import { rankProgram } from '@locmoe/test-kit';
-import type { Transport } from 'locmoe/collectives/transport';
-import { processInfo } from 'locmoe/os/process-info';
+import type { Transport } from 'locmoe/internal/collectives/transport';
+import { processInfo } from 'locmoe/internal/os/process-info';
 import type { ProbeCase, ProbeOutcome, ProbeResult } from './probe-case.js';
 import { timeProduct, timeSteps } from './probe-compute.js';
 import { timeExchange } from './probe-exchange.js';

@@ -1,6 +1,6 @@
 import { pathToFileURL } from 'node:url';
 import { type Layout, programBeside } from '@locmoe/test-kit';
-import { WORKER_ENV } from 'locmoe/agent/worker-env';
+import { WORKER_ENV } from 'locmoe/internal/agent/worker-env';
 import { runRanks } from '../../run-ranks.js';
 import type { ProbeCase, ProbeOutcome } from './probe-case.js';
 

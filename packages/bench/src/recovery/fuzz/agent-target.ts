@@ -1,12 +1,12 @@
 import { once } from 'node:events';
 import { setImmediate as turn } from 'node:timers/promises';
 import { Metadata, Server, ServerCredentials, type ServerDuplexStream } from '@grpc/grpc-js';
-import { DataPlane } from 'locmoe/agent/data-plane';
-import { ShmSegment } from 'locmoe/collectives/shm-segment';
-import { timeoutsOf } from 'locmoe/config/timeouts';
-import type { TrainerError } from 'locmoe/errors';
-import { type Frame, openFrame } from 'locmoe/rpc/frame-codec';
-import { loadService } from 'locmoe/rpc/load-proto';
+import { DataPlane } from 'locmoe/internal/agent/data-plane';
+import { ShmSegment } from 'locmoe/internal/collectives/shm-segment';
+import { timeoutsOf } from 'locmoe/internal/config/timeouts';
+import type { TrainerError } from 'locmoe/internal/errors';
+import { type Frame, openFrame } from 'locmoe/internal/rpc/frame-codec';
+import { loadService } from 'locmoe/internal/rpc/load-proto';
 import { RawClient } from './raw-grpc.js';
 
 export const { Pull } = loadService('collectives', 'locmoe.collectives.v1.Collectives');

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { MANIFEST_FILE } from 'locmoe/checkpoint/manifest';
+import { MANIFEST_FILE } from 'locmoe/internal/checkpoint/manifest';
 import type { Random } from './random.js';
 
 /** The files of a checkpoint by name. */

@@ -1,13 +1,18 @@
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { assertFits, resolveCheckpoint } from 'locmoe/checkpoint/checkpoint';
-import { type FileDigest, writeDurably } from 'locmoe/checkpoint/durable';
-import { stepFolder } from 'locmoe/checkpoint/folders';
-import { MANIFEST_FILE, type Manifest, TOKENIZER_FILE, writeManifest } from 'locmoe/checkpoint/manifest';
-import { writeSafetensors } from 'locmoe/checkpoint/safetensors';
-import { loadConfig } from 'locmoe/config/resolve';
-import { TrainerError } from 'locmoe/errors';
+import { assertFits, resolveCheckpoint } from 'locmoe/internal/checkpoint/checkpoint';
+import { type FileDigest, writeDurably } from 'locmoe/internal/checkpoint/durable';
+import { stepFolder } from 'locmoe/internal/checkpoint/folders';
+import {
+  MANIFEST_FILE,
+  type Manifest,
+  TOKENIZER_FILE,
+  writeManifest,
+} from 'locmoe/internal/checkpoint/manifest';
+import { writeSafetensors } from 'locmoe/internal/checkpoint/safetensors';
+import { loadConfig } from 'locmoe/internal/config/resolve';
+import { TrainerError } from 'locmoe/internal/errors';
 import { type Files, MUTATIONS, type Mutation } from './checkpoint-mutations.js';
 import { Random } from './random.js';
 

@@ -1,4 +1,4 @@
-import { CounterRandom } from 'locmoe/parameters/counter-random';
+import { CounterRandom } from 'locmoe/internal/parameters/counter-random';
 
 /** Draws of one case, which follow from the seed and the case's number: any case can be run by itself. */
 export class Random {
