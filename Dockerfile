@@ -11,6 +11,7 @@ COPY packages/export/package.json packages/export/
 COPY packages/logs/package.json packages/logs/
 COPY packages/page/package.json packages/page/
 COPY packages/test-kit/package.json packages/test-kit/
+COPY studies/package.json studies/
 COPY corpus/package.json corpus/package-lock.json corpus/
 COPY tensorflow tensorflow
 COPY scripts/setup.mjs scripts/install-locked.mjs scripts/onednn.mjs scripts/run-npm.mjs scripts/tensorflow.mjs scripts/

@@ -4,7 +4,7 @@ import { LongestFirst } from './test/longest-first.js';
 // Tests run the sources of the packages (package.json, exports), so that none has to be built first, or twice.
 const conditions = ['source', 'module', 'node', 'development|production'];
 
-const TESTS = '{test,packages/*/test}';
+const TESTS = '{test,packages/*/test,studies/test}';
 const files = (...names: readonly string[]) => names.map((name) => `${TESTS}/${name}.test.ts`);
 
 /** What others would disturb, or what would disturb others: it times the machine, or runs it out of memory. */

@@ -72,7 +72,7 @@ describe('what a clone brings along', () => {
 
 describe('the projects of vitest.config.ts', () => {
   const projects = vitestConfig.test!.projects!.map((project) => (project as typeof vitestConfig).test!);
-  const all = ['test', 'packages']
+  const all = ['test', 'packages', 'studies']
     .flatMap((folder) =>
       readdirSync(path.join(ROOT, folder), { recursive: true, encoding: 'utf8' }).map(
         (file) => `${folder}/${file}`,

@@ -1,8 +1,8 @@
-import { readFileSync, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { expect, it } from 'vitest';
 import { whyNoBfloat16 } from '../../src/ops/kernels/choose-kernels.js';
-import { withBfloat16, withOneDnn } from '../with-onednn.js';
+import { withOneDnn } from '../with-onednn.js';
 import { DATA_DIR, Locmoe, locmoe, MICRO, temporaryFolder } from './support.js';
 
 withOneDnn('with oneDNN', () => {
@@ -28,44 +28,11 @@ withOneDnn('with oneDNN', () => {
   });
 });
 
-withBfloat16('with bfloat16', () => {
-  it('bench precision trains in both and reports', async () => {
-    const folder = temporaryFolder();
-    const config = path.join(folder, 'micro.yaml');
-    writeFileSync(config, MICRO);
-    const out = path.join(folder, 'out');
-    const places = ['--work-dir', path.join(folder, 'work'), '--out', out, '--data-dir', DATA_DIR];
-    const run = new Locmoe([
-      'bench',
-      'precision',
-      '--config',
-      config,
-      '--seeds',
-      '1',
-      '--steps',
-      '6',
-      ...places,
-    ]);
-    const { code, stderr } = await run.finished;
-    expect(code, stderr).toBe(0);
-    const { runs, worst } = JSON.parse(readFileSync(path.join(out, 'precision.json'), 'utf8'));
-    expect(runs).toHaveLength(1);
-    expect(runs[0].bfloat16).not.toBe(runs[0].float32);
-    expect(worst).toBeCloseTo(Math.abs(runs[0].difference), 12);
-    expect(readFileSync(path.join(out, 'precision.md'), 'utf8')).toContain('| seed | float32 | bfloat16 |');
-    await run.expectNothingLeft();
-  }, 120_000);
-});
-
 it('says what is missing without oneDNN, and what LOCMOE_KERNELS may be', async () => {
   const ask = async (kernels: string, ...args: string[]) => {
     const { code, stderr } = await new Locmoe(args, { LOCMOE_KERNELS: kernels }).finished;
     return [code, stderr.trim()];
   };
-  expect(await ask('tensorflow', 'bench', 'precision')).toEqual([
-    2,
-    'locmoe: bfloat16: it needs oneDNN, but LOCMOE_KERNELS says tensorflow',
-  ]);
   const folder = temporaryFolder();
   const config = path.join(folder, 'micro.yaml');
   writeFileSync(config, MICRO);

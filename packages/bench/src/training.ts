@@ -67,6 +67,12 @@ export async function runTraining({
   }
 }
 
+/** The file of the built `locmoe` command, also where this process runs the sources. */
+function builtCommand(): string {
+  const command = createRequire(import.meta.url).resolve('locmoe/internal/cli/cli');
+  return command.replace(/src(\/cli\/cli)\.ts$/, 'dist$1.js');
+}
+
 /** Adds to the error of an interrupted bench that keeps what it has that it does. */
 export function goesOnFromHere(error: unknown): never {
   if (!(error instanceof TrainerError && error.code === 'INTERRUPTED')) throw error;
@@ -101,10 +107,8 @@ async function exitCode(
   output: string,
   { env, onStart, signal }: Required<Pick<TrainingOptions, 'env' | 'onStart'>> & { signal: AbortSignal },
 ): Promise<number | null> {
-  // The built command, also when the bench runs from sources.
-  const command = createRequire(import.meta.url).resolve('locmoe/internal/cli/cli');
   const fd = openSync(output, 'w');
-  const child = spawn(process.execPath, [command, ...args], {
+  const child = spawn(process.execPath, [builtCommand(), ...args], {
     stdio: ['ignore', fd, fd],
     detached: true,
     env: { ...process.env, ...env },

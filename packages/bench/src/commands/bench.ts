@@ -9,13 +9,10 @@ import {
 import { BENCH_COMMANDS } from 'locmoe/internal/cli/packages';
 import { type BenchDoorsOptions, benchDoors } from '../doors/bench.js';
 import { PARTS } from '../doors/parts.js';
-import type { BenchInheritanceOptions } from '../inheritance/bench.js';
 import type { BenchKernelsOptions } from '../kernels/bench.js';
 import { computeOnOneThread } from '../one-thread.js';
 import type { BenchPlanOptions } from '../plan/bench.js';
-import type { BenchPrecisionOptions } from '../precision/bench.js';
 import type { BenchRecoveryOptions } from '../recovery/bench.js';
-import type { BenchStorageOptions } from '../storage/bench.js';
 import { addBenchFineTuning } from './bench-fine-tuning.js';
 import { addBenchRouters } from './bench-routers.js';
 import { addBenchStep } from './bench-step.js';
@@ -29,13 +26,10 @@ export function addBenchCommand(program: Command): void {
   addBenchPlan(bench);
   addBenchStep(bench);
   addBenchKernels(bench);
-  addBenchPrecision(bench);
-  addBenchInheritance(bench);
   addBenchFineTuning(bench);
   addBenchCollectives(bench);
   addBenchDoors(bench);
   addBenchRecovery(bench);
-  addBenchStorage(bench);
 }
 
 function addBenchPlan(bench: Command): void {
@@ -63,59 +57,6 @@ function addBenchPlan(bench: Command): void {
         ...options,
         workDir,
         out: out ?? (options.quick ? workDir : 'docs/results'),
-        command: typedCommand(),
-      });
-    });
-}
-
-function addBenchPrecision(bench: Command): void {
-  bench
-    .command('precision')
-    .description('the same trainings in float32 and in bfloat16: how far their validation losses are apart')
-    .option('--config <file|recipe>', 'what to train', 'tiny')
-    .option('--set <key=value>', 'override a field in every run; repeat for several', collect, [])
-    .option('--seeds <n>', 'trainings in each precision', wholeNumber(1), 3)
-    .option('--steps <n>', 'steps of each', wholeNumber(1), 500)
-    .option('--work-dir <dir>', 'for the runs', 'runs/precision')
-    .option('--out <dir>', 'folder for the report', 'docs/results')
-    .option('--data-dir <dir>', 'folder for prepared datasets', 'data')
-    .action(async (options: Omit<BenchPrecisionOptions, 'command'>) => {
-      const { benchPrecision } = await import('../precision/bench.js');
-      process.exitCode = await benchPrecision({ ...options, command: typedCommand() });
-    });
-}
-
-type InheritanceOptions = Omit<BenchInheritanceOptions, 'command' | 'out' | 'seeds'> & {
-  readonly seeds?: number;
-  readonly out?: string;
-};
-
-function addBenchInheritance(bench: Command): void {
-  bench
-    .command('inheritance')
-    .description(
-      'a sparse model that grows from a dense one, against the same from random weights: loss over tokens, with and without those of the dense training',
-    )
-    .option('--config <file|recipe>', 'the sparse model', 'tiny')
-    .option('--set <key=value>', 'override a field in every run; repeat for several', collect, [])
-    .option('--seeds <n>', 'how often everything is trained (3)', wholeNumber(1))
-    .option('--dense-steps <n>', 'steps of the dense model before it is inherited from', wholeNumber(1), 480)
-    .option('--steps <n>', 'steps of the sparse model after that', wholeNumber(1), 480)
-    .option(
-      '--quick',
-      'one seed, and no other routers before their first step; the report goes to <work-dir>',
-      false,
-    )
-    .option('--work-dir <dir>', 'for the runs', 'runs/inheritance')
-    .option('--out <dir>', 'folder for the report (docs/results)')
-    .option('--data-dir <dir>', 'folder for prepared datasets', 'data')
-    .action(async ({ seeds, out, ...options }: InheritanceOptions) => {
-      // Lazy: the chart library takes a second to load.
-      const { benchInheritance } = await import('../inheritance/bench.js');
-      process.exitCode = await benchInheritance({
-        ...options,
-        seeds: seeds ?? (options.quick ? 1 : 3),
-        out: out ?? (options.quick ? options.workDir : 'docs/results'),
         command: typedCommand(),
       });
     });
@@ -238,27 +179,5 @@ function addBenchRecovery(bench: Command): void {
         { ...options, out: out ?? (options.quick ? options.workDir : 'docs/results') },
         parts,
       );
-    });
-}
-
-type StorageOptions = Omit<BenchStorageOptions, 'out' | 'command'> & { readonly out?: string };
-
-function addBenchStorage(bench: Command): void {
-  bench
-    .command('storage')
-    .description(
-      'the same trainings with experts in memory and in a file: memory and time of a step by number of experts, and both under a limit of memory',
-    )
-    .option('--quick', 'the two smallest models alone; the report goes to <work-dir>', false)
-    .option('--work-dir <dir>', 'for the runs; with 512 experts they take 4 GB of its disk', 'runs/storage')
-    .option('--out <dir>', 'folder for the report (docs/results)')
-    .option('--data-dir <dir>', 'folder for prepared datasets', 'data')
-    .action(async ({ out, ...options }: StorageOptions) => {
-      const { benchStorage } = await import('../storage/bench.js');
-      process.exitCode = await benchStorage({
-        ...options,
-        out: out ?? (options.quick ? options.workDir : 'docs/results'),
-        command: typedCommand(),
-      });
     });
 }

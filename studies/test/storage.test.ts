@@ -1,7 +1,8 @@
 import { expect, it } from 'vitest';
-import { markdownOf, type SizeFigures, type StorageFigures } from '../../src/storage/report.js';
+import type { Figures } from '../storage/study.js';
+import { pageOf } from './support.js';
 
-const size: SizeFigures = {
+const size = {
   memoryKindMB: 1500,
   residentMB: 600,
   budgetMB: 268,
@@ -15,17 +16,15 @@ const size: SizeFigures = {
   bytesOut: 164_000_000,
   exposedWaitMs: 91.25,
 };
-const figures: StorageFigures = {
+const figures: Figures = {
   experts: { 512: size },
   mixed: { 8: { ...size, hits: 1 }, 512: size },
   limitMB: 900,
   limit: { numExperts: 512, steps: 40, file: { stepMs: 300 }, memory: 'rank 0 was killed' },
-  machine: 'a machine',
-  command: 'locmoe bench storage',
 };
 
-it('says what both kinds take, and how they end under a limit', () => {
-  const report = markdownOf(figures);
+it('says what both kinds take, and how they end under a limit', async () => {
+  const page = await pageOf('storage', figures);
   for (const line of [
     '| peak memory, experts in a file | 600 MB |',
     '| of these in memory before it | 100.0 % | 12.5 % |',
@@ -33,12 +32,14 @@ it('says what both kinds take, and how they end under a limit', () => {
     '| times as long | 2.50 |',
     '| in a file | trains all 40 steps, 300.0 ms a step, and saves its checkpoint |',
     '| in memory | rank 0 was killed |',
-    'Made by `locmoe bench storage` on a machine.',
+    'Made by `a command` on a machine.',
   ])
-    expect(report.split('\n')).toContain(line);
+    expect(page.split('\n')).toContain(line);
+  expect(page).not.toContain('Not measured');
 });
 
-it('says that there was no limit to be had', () => {
-  const report = markdownOf({ ...figures, limit: null, limitMB: null });
-  expect(report).toMatch(/^Not measured: that takes .* a memory cgroup/m);
+it('says that there was no limit to be had', async () => {
+  const page = await pageOf('storage', { ...figures, limit: null, limitMB: null });
+  expect(page).toMatch(/^Not measured: that takes .* a memory cgroup/m);
+  expect(page).not.toContain('what came of it');
 });

@@ -1,18 +1,25 @@
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
-import { loadConfig } from 'locmoe/internal/config/resolve';
 import { ROUTER_NAMES } from 'locmoe/internal/routing/index';
-import { expect, it, onTestFinished } from 'vitest';
-import { writeReport } from '../../src/inheritance/report.js';
-import type { InheritanceFigures } from '../../src/inheritance/results.js';
+import { expect, it } from 'vitest';
+import type { Figures } from '../inheritance/report.js';
+import { pageOf, temporaryFolder } from './support.js';
 
 /** From `from` on a loss of `loss`, which falls by 0.01 a step. */
 const curve = (from: number, to: number, loss: number) =>
   Array.from({ length: to - from + 1 }, (_, i) => ({ step: from + i, loss: loss - i / 100 }));
 
-const figures: InheritanceFigures = {
-  config: loadConfig('tiny', { sets: [] }),
+const figures: Figures = {
+  recipe: 'tiny',
+  model: {
+    numDenseLayers: 2,
+    numSparseLayers: 2,
+    router: 'hash',
+    numExperts: 8,
+    expertGroups: 4,
+    deviceGroups: 2,
+    choicesPerDeviceGroup: 3,
+  },
   results: [0, 0.1, 0.3].map((more, i) => ({
     seed: i + 1,
     dense: curve(1, 16, 5 + more),
@@ -23,19 +30,17 @@ const figures: InheritanceFigures = {
   starts: [
     { router: 'switch', loss: 5.43 },
     { router: 'hash', loss: 4.9299 },
+    { router: 'moge', loss: 5 },
   ],
   denseSteps: 8,
   steps: 8,
   every: 1,
   tokensPerStep: 1000,
-  machine: 'a machine',
-  command: 'a command',
 };
 
 it('both views pair the runs by seed, and the second counts the tokens of the dense training', async () => {
-  const folder = mkdtempSync(path.join(tmpdir(), 'locmoe-inheritance-'));
-  onTestFinished(() => rmSync(folder, { recursive: true }));
-  const lines = readFileSync(await writeReport(figures, folder), 'utf8').split('\n');
+  const folder = temporaryFolder();
+  const lines = (await pageOf('inheritance', figures, folder)).split('\n');
   const rows = lines.filter((line) => /^\| [\d,]+ \|/.test(line));
   expect(rows).toEqual([
     '| 0 | 4.100 (4.000 to 4.300) |  |  |',
@@ -63,6 +68,18 @@ it('both views pair the runs by seed, and the second counts the tokens of the de
     'inheritance.json',
     'inheritance.md',
   ]);
-  const { recipe, config, results } = JSON.parse(readFileSync(path.join(folder, 'inheritance.json'), 'utf8'));
-  expect([recipe, config, results.length]).toEqual(['tiny', undefined, 3]);
+  const svg = readFileSync(path.join(folder, 'inheritance-all-tokens.svg'), 'utf8');
+  expect(svg).toContain('The same with the 8,000 tokens of the dense training counted');
+});
+
+it('leaves out what was not measured: other routers before their first step', async () => {
+  const { starts, ...others } = figures;
+  expect(await pageOf('inheritance', figures)).toContain(
+    'of the 2 in a group, with `switch` and with `locmoe`, and of 6 of them with `moge`.',
+  );
+  const withoutMoge = { ...others, starts: starts.filter(({ router }) => router !== 'moge') };
+  expect(await pageOf('inheritance', withoutMoge)).toContain('with `switch` and with `locmoe`.\n');
+  expect(await pageOf('inheritance', { ...others, starts: [] })).not.toMatch(
+    /Before the first step|undefined/,
+  );
 });

@@ -4,9 +4,9 @@ import { asTrainerError, TrainerError } from 'locmoe/internal/errors';
 import type { SlotStatistics } from 'locmoe/internal/parameters/expert-slots';
 import { readRecords } from 'locmoe/internal/run/metrics-record';
 import type { RunFolder } from 'locmoe/internal/run/run-folder';
-import { median } from '../statistics.js';
-import { withPeakMemory } from '../step/peak-memory.js';
-import { runTraining } from '../training.js';
+import { median } from '../../packages/bench/src/statistics.js';
+import { withPeakMemory } from '../../packages/bench/src/step/peak-memory.js';
+import { runTraining } from '../../packages/bench/src/training.js';
 
 export interface StorageRunOptions {
   readonly config: string;

@@ -1,0 +1,57 @@
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { type Picture, renderSvg } from './picture.js';
+import { fill, type View } from './template.js';
+
+const STUDIES = fileURLToPath(new URL('..', import.meta.url));
+/** Text between these markers is kept when a report is written anew. */
+const WHY_BEGINS = '<!-- why: what is written between these two marks is kept -->';
+const WHY_ENDS = '<!-- /why -->';
+const NO_REASON_YET = '_Nothing written yet._';
+
+/** What fills the template of a study, and its pictures in their order. */
+export interface Report {
+  readonly view: View;
+  readonly pictures?: readonly Picture[];
+}
+
+/**
+ * Fills studies/NAME/report.md and draws the pictures. Beside the values of the study the template has `{{machine}}`,
+ * `{{command}}`, `{{why}}` (the section that people write into the page), `{{pictures}}` and each `{{picture:NAME}}`.
+ *
+ * @returns the path of the page
+ */
+export async function writeReport(
+  name: string,
+  { view, pictures = [] }: Report,
+  { machine, command }: { readonly machine: string; readonly command: string },
+  out: string,
+): Promise<string> {
+  const shown = pictures.map((each) => [`picture:${each.name}`, markdownOf(name, each)] as const);
+  const file = path.join(out, `${name}.md`);
+  const previous = existsSync(file) ? readFileSync(file, 'utf8') : '';
+  const text = fill(readFileSync(path.join(STUDIES, name, 'report.md'), 'utf8'), {
+    ...view,
+    machine,
+    command,
+    why: keptReasons(previous),
+    pictures: shown.map(([, markdown]) => markdown).join('\n\n'),
+    ...Object.fromEntries(shown),
+  });
+  for (const { name: picture, spec } of pictures)
+    writeFileSync(path.join(out, `${name}-${picture}.svg`), await renderSvg(spec));
+  writeFileSync(file, text);
+  return file;
+}
+
+function markdownOf(study: string, { name, title, caption }: Picture): string {
+  return `![${title}](${study}-${name}.svg)\n\n*${title}.* ${caption}`;
+}
+
+/** The section of the previous page that people wrote, with its marks. */
+function keptReasons(previous: string): string {
+  const [begin, end] = [previous.indexOf(WHY_BEGINS), previous.indexOf(WHY_ENDS)];
+  const written = begin < 0 || end < begin ? '' : previous.slice(begin + WHY_BEGINS.length, end).trim();
+  return `${WHY_BEGINS}\n${written || NO_REASON_YET}\n${WHY_ENDS}`;
+}

@@ -1,0 +1,145 @@
+import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { Command } from 'commander';
+import { EXIT, TrainerError } from 'locmoe/internal/errors';
+import { interruptible } from 'locmoe/internal/os/on-signals';
+import { makeBenchFolders } from '../../packages/bench/src/folders.js';
+import { machine } from '../../packages/bench/src/machine.js';
+import type { StudyOptions, ValuesOf } from './options.js';
+import { type Report, writeReport } from './report.js';
+
+/** Figures with where they are from, as the JSON of a study holds them. */
+export type Made<Figures> = Figures & { readonly machine: string; readonly command: string };
+
+/** What a study is given to measure. */
+export interface Place<Values, Figures> {
+  readonly options: Values;
+  readonly quick: boolean;
+  /** Absolute; keeps what the study makes. */
+  readonly workDir: string;
+  /** Folder of the report. */
+  readonly out: string;
+  readonly dataDir: string;
+  /** Is aborted when a signal asks for the end: the study then ends its processes and throws. */
+  readonly signal: AbortSignal;
+  /** The figures that the JSON in `out` has now; null without any, or with those of another machine. */
+  readonly previous: Made<Figures> | null;
+  /** Writes JSON, page and pictures before all is measured. */
+  write(figures: Figures): Promise<void>;
+  /** Makes the command end as a failed run does, after the report is written. */
+  fail(): void;
+}
+
+/** The specification of a study: what it measures, and how its figures become a page. */
+export interface Study<Options extends StudyOptions, Figures extends object> {
+  /** Names the folder of the study, its command and its files in docs/results. */
+  readonly name: string;
+  readonly description: string;
+  /** What `--quick` does; there is no such option without it. */
+  readonly quick?: string;
+  readonly options: Options;
+  /** Whether these options measure a part alone, whose report does not belong in docs/results; `--quick` always does. */
+  isPart?(values: ValuesOf<Options>): boolean;
+  measure(place: Place<ValuesOf<Options>, Figures>): Promise<Figures>;
+  /** Fills `report.md` of the study's folder, from the JSON alone; without it the study has no page. */
+  report?(figures: Made<Figures>): Report;
+}
+
+interface CommonOptions {
+  readonly quick?: boolean;
+  readonly anew?: boolean;
+  readonly report?: boolean;
+  readonly workDir: string;
+  readonly out?: string;
+  readonly dataDir: string;
+}
+
+/** The command of a study: `npm run study -- NAME`. */
+export function study<Options extends StudyOptions, Figures extends object>(
+  spec: Study<Options, Figures>,
+): Command {
+  const command = new Command(spec.name).description(spec.description);
+  for (const [name, { takes, help, value, quick, parse }] of Object.entries(spec.options)) {
+    const values = quick === value ? [value] : [value, `${quick} with --quick`];
+    const shown = values.filter((each) => String(each) !== '').join('; ');
+    const flag = name.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+    command.option(`--${flag} ${takes}`, `${help}${shown === '' ? '' : ` (${shown})`}`, parse);
+  }
+  if (spec.quick !== undefined) command.option('--quick', `${spec.quick}; all goes to <work-dir>/quick`);
+  return command
+    .option('--report', 'measure nothing: write page and pictures anew from the JSON of an earlier call')
+    .option('--anew', 'measure again what an earlier call has finished')
+    .option('--work-dir <dir>', 'keeps what is finished', `runs/${spec.name}`)
+    .option('--out <dir>', 'folder of the report (docs/results; of a part, <work-dir>)')
+    .option('--data-dir <dir>', 'folder for prepared datasets', 'data')
+    .action(async (given: CommonOptions) => {
+      process.exitCode = await run(spec, given);
+    });
+}
+
+async function run<Options extends StudyOptions, Figures extends object>(
+  spec: Study<Options, Figures>,
+  { quick = false, anew = false, report = false, ...given }: CommonOptions,
+): Promise<number> {
+  const options = valuesOf(spec.options, quick, given);
+  const workDir = path.resolve(given.workDir, quick ? 'quick' : '.');
+  const out = given.out ?? (quick || spec.isPart?.(options) ? workDir : 'docs/results');
+  const file = path.join(out, `${spec.name}.json`);
+  const write = async (figures: Made<Figures>) => {
+    const text = `${JSON.stringify(figures, null, 2)}\n`;
+    if (!existsSync(file) || readFileSync(file, 'utf8') !== text) writeFileSync(file, text);
+    if (spec.report === undefined) return file;
+    return writeReport(spec.name, spec.report(figures), figures, out);
+  };
+  if (report) {
+    const figures = readFigures<Figures>(file);
+    if (figures === null) throw new TrainerError('BAD_INPUT', `--report: there is no ${file}`);
+    console.log(`report: ${await write(figures)}`);
+    return EXIT.done;
+  }
+  makeBenchFolders({ workDir, out });
+  if (anew) rmSync(path.join(workDir, 'results'), { recursive: true, force: true });
+  const origin = { machine: machine(), command: `npm run study -- ${process.argv.slice(2).join(' ')}` };
+  const before = readFigures<Figures>(file);
+  let code: number = EXIT.done;
+  const end = 'ended; what is finished is kept, and the same command goes on from there';
+  await interruptible(end, async (signal) => {
+    const figures = await spec.measure({
+      options,
+      quick,
+      workDir,
+      out,
+      dataDir: path.resolve(given.dataDir),
+      signal,
+      previous: before?.machine === origin.machine ? before : null,
+      write: async (soFar) => void (await write({ ...soFar, ...origin })),
+      fail: () => {
+        code = EXIT.failedRun;
+      },
+    });
+    console.log(`report: ${await write({ ...figures, ...origin })}`);
+  });
+  return code;
+}
+
+function valuesOf<Options extends StudyOptions>(
+  options: Options,
+  isQuick: boolean,
+  given: object,
+): ValuesOf<Options> {
+  const values = Object.entries(options).map(([name, { value, quick }]) => [
+    name,
+    Reflect.get(given, name) ?? (isQuick ? quick : value),
+  ]);
+  return Object.fromEntries(values);
+}
+
+/** @throws TrainerError `BAD_INPUT` if the file is no JSON */
+function readFigures<Figures>(file: string): Made<Figures> | null {
+  if (!existsSync(file)) return null;
+  try {
+    return JSON.parse(readFileSync(file, 'utf8'));
+  } catch (error) {
+    throw new TrainerError('BAD_INPUT', `${file}: no JSON; remove it`, {}, { cause: error });
+  }
+}

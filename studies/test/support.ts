@@ -1,0 +1,46 @@
+import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { onTestFinished, vi } from 'vitest';
+import { STUDIES } from '../index.js';
+
+const RUN = fileURLToPath(new URL('../run.ts', import.meta.url));
+/** The command line of a study, before its name. */
+export const STUDY = [process.execPath, '--conditions=source', '--import', 'tsx', RUN] as const;
+
+/** What every JSON of a study ends with. */
+const MADE = { machine: 'a machine', command: 'a command' } as const;
+
+/** A folder for one test, removed after it. */
+export function temporaryFolder(): string {
+  const folder = mkdtempSync(path.join(tmpdir(), 'locmoe-study-'));
+  onTestFinished(() => rmSync(folder, { recursive: true }));
+  return folder;
+}
+
+/** Calls a study in this process, and says nothing. */
+export async function callStudy(name: string, ...args: readonly string[]): Promise<void> {
+  const log = vi.spyOn(console, 'log').mockReturnValue();
+  try {
+    const { default: command } = await STUDIES[name]!();
+    await command.parseAsync(args, { from: 'user' });
+  } finally {
+    log.mockRestore();
+    process.exitCode = undefined;
+  }
+}
+
+/** Writes page and pictures of these figures into `out`, from JSON as a user does. @returns the page */
+export async function pageOf(name: string, figures: object, out = temporaryFolder()): Promise<string> {
+  writeFileSync(path.join(out, `${name}.json`), JSON.stringify({ ...figures, ...MADE }));
+  await callStudy(name, '--report', '--out', out);
+  return readFileSync(path.join(out, `${name}.md`), 'utf8');
+}
+
+/** Copies what a study has in docs/results that its page is made of: the JSON, and the section that people wrote. */
+export function copyResults(results: string, name: string, out: string): void {
+  for (const file of [`${name}.json`, `${name}.md`])
+    if (existsSync(path.join(results, file)))
+      cpSync(path.join(results, file), path.join(out, file), { dereference: true });
+}
