@@ -13,7 +13,7 @@ export class ResidentHistory {
   readonly #kept: Sample[] = [];
   #last: Sample = { bytes: 0, atMs: 0 };
 
-  constructor(readonly nowMs: () => number = () => performance.now()) {}
+  constructor(private readonly nowMs: () => number = () => performance.now()) {}
 
   add(bytes: number): void {
     this.#last = { bytes, atMs: this.nowMs() };

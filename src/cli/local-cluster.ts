@@ -24,7 +24,7 @@ export interface LocalClusterOptions {
 export class LocalCluster {
   readonly #children: ChildProcess[] = [];
 
-  constructor(readonly options: LocalClusterOptions) {
+  constructor(private readonly options: LocalClusterOptions) {
     for (let index = 0; index < options.nodes; index++) this.#children.push(this.#spawn(index));
   }
 

@@ -33,7 +33,7 @@ export class LogPrinter {
   #group = 0;
   #day: string;
 
-  constructor(readonly options: LogPrinterOptions) {
+  constructor(private readonly options: LogPrinterOptions) {
     this.#day = dayOf(options.nowMs);
     this.#pretty = prettyFactory({
       colorize: options.colors,

@@ -29,8 +29,8 @@ export class LogView implements RunView {
   #shownAtMs = Number.NEGATIVE_INFINITY;
 
   constructor(
-    readonly run: OpenRun,
-    readonly options: ViewOptions,
+    private readonly run: OpenRun,
+    private readonly options: ViewOptions,
   ) {
     this.#removeListener = run.logs.onAppend((line, source) => {
       if (source === 'coordinator') process.stdout.write(`${line}\n`);

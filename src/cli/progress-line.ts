@@ -11,8 +11,8 @@ export class ProgressLine {
   #shownAtMs: number;
 
   constructor(
-    readonly screen: Screen,
-    readonly nowMs: () => number = () => performance.now(),
+    private readonly screen: Screen,
+    private readonly nowMs: () => number = () => performance.now(),
   ) {
     // Outside a terminal, work that takes less than an interval prints nothing.
     this.#shownAtMs = screen.isTTY ? Number.NEGATIVE_INFINITY : nowMs();

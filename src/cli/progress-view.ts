@@ -23,9 +23,9 @@ export class ProgressView {
   #shownAtMs = Number.NEGATIVE_INFINITY;
 
   constructor(
-    readonly screen: Screen,
-    readonly restarts: RestartView,
-    readonly nowMs: () => number = () => performance.now(),
+    private readonly screen: Screen,
+    private readonly restarts: RestartView,
+    private readonly nowMs: () => number = () => performance.now(),
   ) {}
 
   step(step: GlobalStep, run: RunSnapshot): void {

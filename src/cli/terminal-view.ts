@@ -32,8 +32,8 @@ export class TerminalView implements RunView {
   readonly #removeListener: () => void;
 
   constructor(
-    readonly run: OpenRun,
-    readonly options: ViewOptions,
+    private readonly run: OpenRun,
+    private readonly options: ViewOptions,
   ) {
     this.#time = new TimeEstimate(run.identity.config.train.earlyStop !== null);
     const { stdout } = process;

@@ -22,7 +22,7 @@ export class TimeEstimate {
   #isChecked = false;
 
   /** @param mayStopEarly true with train.earlyStop */
-  constructor(readonly mayStopEarly: boolean) {}
+  constructor(private readonly mayStopEarly: boolean) {}
 
   /** @returns a line to print; null for most steps */
   line(

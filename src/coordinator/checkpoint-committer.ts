@@ -50,7 +50,7 @@ export class CheckpointCommitter {
   /** Last step whose save has ended. */
   #ended: { readonly step: number; readonly committed: boolean } | null = null;
 
-  constructor(readonly options: CommitterOptions) {
+  constructor(private readonly options: CommitterOptions) {
     const { committedBefore: step = null } = options;
     if (step !== null) this.#ended = { step, committed: true };
   }

@@ -44,7 +44,7 @@ export class DeadlineWatch {
   /** Ranks whose nodes were told to examine them. */
   readonly #examined = new Set<number>();
 
-  constructor(readonly options: DeadlineWatchOptions) {
+  constructor(private readonly options: DeadlineWatchOptions) {
     const { heartbeatMs } = options.timeouts;
     this.#standstill = new StandstillWatch(heartbeatMs);
     this.#timer = setInterval(() => this.#check(), heartbeatMs);

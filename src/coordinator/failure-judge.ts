@@ -33,7 +33,7 @@ export class FailureJudge {
   #verdict: NodeJS.Timeout | null = null;
   #isJudged = false;
 
-  constructor(readonly options: FailureJudgeOptions) {}
+  constructor(private readonly options: FailureJudgeOptions) {}
 
   /** True once all nodes were told to abort. */
   get hasBegun(): boolean {

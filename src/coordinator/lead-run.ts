@@ -242,11 +242,11 @@ async function carryOut(
 
 /** Reports a failure, ends what is left of the generation, and begins the next one. */
 async function restart(context: RunContext, leader: RunLeader): Promise<void> {
-  const { launch, listeners, policy, journal } = context;
+  const { launch, run, listeners, journal } = context;
   const failed = leader.current;
   const report = reportOf(context, failed, failed.failure!, null);
   journal.failure(report);
-  for (const listener of listeners) listener.restarts?.(report, policy.budget.left);
+  for (const listener of listeners) listener.restarts?.(report, run.totals.budget.left);
   const present = await failed.sendOn(GRACE.leaveMs);
   failed.close();
   const generation = context.now.generation + 1;

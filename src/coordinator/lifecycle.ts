@@ -34,7 +34,7 @@ export class Lifecycle {
     this.#settle = resolve;
   });
 
-  constructor(readonly options: LifecycleOptions) {
+  constructor(private readonly options: LifecycleOptions) {
     this.#state = options.initial;
   }
 

@@ -12,11 +12,11 @@ export class Membership {
   readonly #places: (Member | undefined)[];
 
   constructor(
-    readonly runId: string,
+    private readonly runId: string,
     readonly numNodes: number,
-    readonly timeouts: Timeouts,
+    private readonly timeouts: Timeouts,
     /** Ends this process if another one leads the run; called before every broadcast. */
-    readonly assertLeads: () => void = () => undefined,
+    private readonly assertLeads: () => void = () => undefined,
   ) {
     this.#places = Array.from({ length: numNodes });
   }

@@ -7,8 +7,8 @@ export class RankTable {
   readonly #heard = new Map<number, { readonly worker: WorkerProgress; readonly atMs: number }>();
 
   constructor(
-    readonly workersPerNode: number,
-    readonly nowMs: () => number = () => performance.now(),
+    private readonly workersPerNode: number,
+    private readonly nowMs: () => number = () => performance.now(),
   ) {}
 
   update(workers: readonly WorkerProgress[]): void {
@@ -29,7 +29,7 @@ export class RankTable {
     const now = this.nowMs();
     return this.workers.map((worker) => ({
       ...worker,
-      node: nodeOf(this, worker.rank),
+      node: nodeOf({ workersPerNode: this.workersPerNode }, worker.rank),
       lastHeardMs: now - this.#heard.get(worker.rank)!.atMs + worker.idleMs,
     }));
   }

@@ -24,8 +24,8 @@ export class RecoveryAccounts implements RunListener {
   #resumedStep = 0;
 
   constructor(
-    readonly onRecovered: (account: RecoveryAccount) => void,
-    readonly nowMs: () => number = () => performance.now(),
+    private readonly onRecovered: (account: RecoveryAccount) => void,
+    private readonly nowMs: () => number = () => performance.now(),
   ) {
     this.#stepAtMs = nowMs();
   }

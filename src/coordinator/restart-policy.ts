@@ -26,7 +26,7 @@ export class RestartPolicy {
   #furthestStep = 0;
   #numInVain = 0;
 
-  constructor(readonly budget: RestartBudget) {}
+  constructor(private readonly budget: RestartBudget) {}
 
   /** Why the last recoverable failure led to no restart; null if there is none. */
   get whyNot(): string | null {

@@ -27,10 +27,10 @@ export class RunJournal implements RunListener {
    * @param onSuperseded ends this process, as another one leads the run
    */
   constructor(
-    readonly folder: RunFolder,
+    private readonly folder: RunFolder,
     generation: number,
-    readonly disk: DiskTolerance,
-    readonly onSuperseded: (line: string) => never,
+    private readonly disk: DiskTolerance,
+    private readonly onSuperseded: (line: string) => never,
   ) {
     this.#generation = generation;
     this.term = readJournal(folder.journal).filter(({ type }) => type === 'lead').length + 1;

@@ -136,7 +136,7 @@ class LogStreams {
     this.#complete = resolve;
   });
 
-  constructor(readonly reader: RunLogReader) {}
+  constructor(private readonly reader: RunLogReader) {}
 
   async end(graceMs: number): Promise<void> {
     this.#complete();

@@ -8,7 +8,7 @@ export class StandstillWatch {
   #lastedMs = 0;
 
   /** @param intervalMs longest time between two checks */
-  constructor(readonly intervalMs: number) {}
+  constructor(private readonly intervalMs: number) {}
 
   /** Returns the ms for which this process stood still since the last check; 0 if it did not. */
   check(): number {

@@ -25,7 +25,7 @@ export class StragglerWatch {
   /** Step at which each slow rank was warned of, by rank. */
   readonly #slowSince = new Map<number, number>();
 
-  constructor(readonly options: StragglerWatchOptions) {}
+  constructor(private readonly options: StragglerWatchOptions) {}
 
   /** Examines the last steps; called after each step. */
   check(step: number): void {

@@ -8,8 +8,8 @@ export class Throughput {
   /** @param maxSeconds limit on the training time, from the first step on; Infinity for no limit */
   constructor(
     readonly totalSteps: number,
-    readonly maxSeconds: number,
-    readonly nowMs: () => number = () => performance.now(),
+    private readonly maxSeconds: number,
+    private readonly nowMs: () => number = () => performance.now(),
   ) {}
 
   add(step: number, tokens: number): void {

@@ -43,12 +43,13 @@ it('a process whose parent is gone already ends at once, as a failed run', async
 it('the watch can be paused', () => {
   vi.useFakeTimers();
   const exit = vi.spyOn(process, 'exit').mockReturnValue(undefined as never);
-  const watch = new ParentWatch(process.ppid);
+  const parent = process.ppid;
+  const watch = new ParentWatch(parent);
   const ppid = vi.spyOn(process, 'ppid', 'get').mockReturnValue(1);
   watch.pause();
   vi.advanceTimersByTime(10_000);
   expect(exit).not.toHaveBeenCalled();
-  ppid.mockReturnValue(watch.parent);
+  ppid.mockReturnValue(parent);
   watch.resume();
   ppid.mockReturnValue(2);
   vi.advanceTimersByTime(500);

@@ -13,8 +13,10 @@ const thrown = (step: number, pid = 1) =>
   failure('INTERNAL', `x is undefined (pid ${pid})`, { rank: 1, step });
 
 let now = 0;
+const budgetOf = (maxRestarts: number, restartWindow = 100) =>
+  new RestartBudget({ maxRestarts, restartWindow }, () => now);
 const policy = (maxRestarts: number, restartWindow = 100) =>
-  new RestartPolicy(new RestartBudget({ maxRestarts, restartWindow }, () => now));
+  new RestartPolicy(budgetOf(maxRestarts, restartWindow));
 
 describe('a run is restarted', () => {
   it('as often as its budget allows, of which what is long ago no longer counts', () => {
@@ -23,12 +25,13 @@ describe('a run is restarted', () => {
     expect([1, 2, 3].map(() => strict.decide(KILLED, 'running'))).toEqual([true, true, false]);
     expect(strict.whyNot).toMatch(/^2 restarts within 100 s are used up \(cluster\.maxRestarts/);
 
-    const later = policy(2);
+    const budget = budgetOf(2);
+    const later = new RestartPolicy(budget);
     expect(later.decide(KILLED, 'running')).toBe(true);
     now = 60_000;
-    expect([later.decide(KILLED, 'running'), later.budget.left]).toEqual([true, 0]);
+    expect([later.decide(KILLED, 'running'), budget.left]).toEqual([true, 0]);
     now = 101_000;
-    expect([later.budget.left, later.decide(KILLED, 'running'), later.whyNot]).toEqual([1, true, null]);
+    expect([budget.left, later.decide(KILLED, 'running'), later.whyNot]).toEqual([1, true, null]);
   });
 
   it.each([
@@ -37,8 +40,9 @@ describe('a run is restarted', () => {
     ['its checkpoint is damaged', failure('BAD_CHECKPOINT', 'flipped'), 'starting'],
     ['it was ended', failure('ABORTED', 'SIGINT twice'), 'running'],
   ] as const)('but not when %s', (_what, cause, state) => {
-    const strict = policy(3);
-    expect([strict.decide(cause, state), strict.whyNot, strict.budget.left]).toEqual([false, null, 3]);
+    const budget = budgetOf(3);
+    const strict = new RestartPolicy(budget);
+    expect([strict.decide(cause, state), strict.whyNot, budget.left]).toEqual([false, null, 3]);
   });
 
   it('after a worker hung', () => {

@@ -6,7 +6,7 @@ export class QuestionProgress {
   readonly #line = new ProgressLine(screenOf(process.stderr));
   readonly #began = performance.now();
 
-  constructor(readonly total: number) {}
+  constructor(private readonly total: number) {}
 
   readonly show = (done: number): void => {
     const perS = done / Math.max(1e-3, (performance.now() - this.#began) / 1000);
