@@ -10,6 +10,7 @@ COPY packages/bench/package.json packages/bench/
 COPY packages/export/package.json packages/export/
 COPY packages/logs/package.json packages/logs/
 COPY packages/page/package.json packages/page/
+COPY packages/run-format/package.json packages/run-format/
 COPY packages/test-kit/package.json packages/test-kit/
 COPY studies/package.json studies/
 COPY corpus/package.json corpus/package-lock.json corpus/

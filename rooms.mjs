@@ -24,6 +24,7 @@ export const FLOORS = [
   ['src/rpc'],
   ['src/simd', 'src/os'],
   ['src/*.ts'],
+  ['packages/run-format'],
   ['packages/logs', 'scripts'],
 ];
 

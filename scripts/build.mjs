@@ -10,6 +10,7 @@ const ROOT = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '..');
 /** In order of dependency. */
 const PROJECTS = [
   ['packages/logs/tsconfig.build.json'],
+  ['packages/run-format/tsconfig.build.json'],
   ['tsconfig.build.json'],
   ['packages/page/tsconfig.build.json'],
   ['packages/test-kit/tsconfig.build.json'],

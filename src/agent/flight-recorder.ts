@@ -1,17 +1,17 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { RankProgress } from '../collectives/control-block.js';
-import type { FlightRing } from '../collectives/flight-ring.js';
-import { operationsOf } from '../collectives/flight-span.js';
-import { GRACE } from '../config/timeouts.js';
-import type { ErrorCode } from '../errors.js';
-import { processInfo } from '../os/process-info.js';
 import {
   FLIGHT_FORMAT,
   FLIGHT_VERSION,
   type FlightFile,
+  operationsOf,
   type RankFlight,
   writeFlightFile,
-} from '../run/flight-file.js';
+} from '@locmoe/run-format';
+import type { RankProgress } from '../collectives/control-block.js';
+import type { FlightRing } from '../collectives/flight-ring.js';
+import { GRACE } from '../config/timeouts.js';
+import type { ErrorCode } from '../errors.js';
+import { processInfo } from '../os/process-info.js';
 
 /** Number of operations of each rank in the file. */
 const NUM_OPERATIONS = 256;

@@ -1,8 +1,8 @@
 import { existsSync, rmSync, symlinkSync } from 'node:fs';
 import path from 'node:path';
+import { TOKENIZER_FILE } from '@locmoe/run-format';
 import { writeManifestOf } from '../checkpoint/checkpointer.js';
 import { digestFile } from '../checkpoint/durable.js';
-import { TOKENIZER_FILE } from '../checkpoint/manifest.js';
 import { shardFiles } from '../checkpoint/shards.js';
 import type { RunConfig } from '../config/schema.js';
 import type { ShardFile, SnapshotRef } from '../rpc/messages.js';

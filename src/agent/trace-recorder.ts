@@ -1,17 +1,18 @@
 import { appendFile, mkdir, readdir, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { FlightRing } from '../collectives/flight-ring.js';
-import { FLIGHT, FLIGHT_SLOTS } from '../collectives/shm-layout.js';
-import { bootIdentity } from '../os/process-info.js';
 import {
   encodeChunk,
   encodeHead,
+  FLIGHT,
   parseTraceFileName,
   type TraceFileName,
   type TraceHead,
   traceFileName,
-} from '../run/trace-file.js';
+} from '@locmoe/run-format';
+import { bootIdentity } from '@locmoe/run-format/process-identity';
+import type { FlightRing } from '../collectives/flight-ring.js';
+import { FLIGHT_SLOTS } from '../collectives/shm-layout.js';
 
 /** Size at which a file is closed. */
 const FILE_BYTES = 1 << 20;

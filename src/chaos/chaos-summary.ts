@@ -1,5 +1,5 @@
+import type { JournalEntry } from '@locmoe/run-format';
 import { formatDuration, formatNumberOf } from '../format.js';
-import type { JournalEntry } from '../run/journal-events.js';
 import type { ChaosRecord } from './chaos-record.js';
 import { INVARIANTS, type Verdict } from './invariants/invariants.js';
 

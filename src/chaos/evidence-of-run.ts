@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { isRunning, processIdentity } from '../os/process-info.js';
+import { processIdentity } from '@locmoe/run-format/process-identity';
+import { isRunning } from '../os/process-info.js';
 import { type Circumstances, type RunEvidence, readEvidence } from './invariants/evidence.js';
 import { leftoversOf } from './invariants/leftovers.js';
 import type { LiveRun } from './live-run.js';

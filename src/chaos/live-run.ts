@@ -1,11 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { RunFolder, RunRecord } from '@locmoe/run-format';
+import { processIdentity } from '@locmoe/run-format/process-identity';
 import { isLive, reachableAddress } from '../coordinator/planning/run-liveness.js';
 import { asTrainerError, TrainerError } from '../errors.js';
-import { processIdentity } from '../os/process-info.js';
 import { CoordinatorClient } from '../rpc/coordinator-client.js';
 import type { Fault, StatusReply } from '../rpc/messages.js';
 import type { Security } from '../rpc/security.js';
-import type { RunFolder, RunRecord } from '../run/run-folder.js';
 import { coordinatorProcess, processesOf, type RunProcess, type RunProcesses } from './run-process.js';
 
 const POLL_MS = 50;

@@ -1,10 +1,11 @@
 import { readFileSync, statSync } from 'node:fs';
 import { hostname } from 'node:os';
+import type { RunRecord } from '@locmoe/run-format';
+import { isOfThisMachine, processIdentity } from '@locmoe/run-format/process-identity';
 import { TrainerError } from '../errors.js';
-import { isOfThisMachine, processIdentity, processTree } from '../os/process-info.js';
+import { processTree } from '../os/process-info.js';
 import { parseAddress } from '../rpc/address.js';
 import type { NodeProcess, StatusReply } from '../rpc/messages.js';
-import type { RunRecord } from '../run/run-folder.js';
 
 /** A process of this user on this machine that was shown to belong to a run. */
 export interface RunProcess {

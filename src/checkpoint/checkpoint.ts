@@ -1,13 +1,14 @@
 import { existsSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
+import { MANIFEST_FILE, TOKENIZER_FILE } from '@locmoe/run-format';
 import type { RunConfig } from '../config/schema.js';
 import { TrainerError } from '../errors.js';
 import { routerPolicy } from '../routing/index.js';
 import { asStorageError, digestFile, digestFileAside } from './durable.js';
 import { firstNotFinite } from './finite.js';
 import { committedFolders, NOTHING_SAVED } from './folders.js';
-import { MANIFEST_FILE, type Manifest, readManifest, TOKENIZER_FILE } from './manifest.js';
+import { type Manifest, readManifest } from './manifest.js';
 import {
   readSafetensorsHeader,
   readTensor,

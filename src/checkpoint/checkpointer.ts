@@ -1,12 +1,13 @@
 import { readFileSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
+import { type FileDigest, stepFolder, TOKENIZER_FILE } from '@locmoe/run-format';
 import type { RunConfig } from '../config/schema.js';
 import { TrainerError } from '../errors.js';
 import { failpoint } from '../failpoint.js';
-import { assertRoom, type FileDigest, syncFolder, writeDurably } from './durable.js';
+import { assertRoom, syncFolder, writeDurably } from './durable.js';
 import { fenced } from './fence.js';
-import { commitFolder, type Place, prepareFolder, stepFolder, temporaryFolder } from './folders.js';
-import { TOKENIZER_FILE, writeManifest } from './manifest.js';
+import { commitFolder, type Place, prepareFolder, temporaryFolder } from './folders.js';
+import { writeManifest } from './manifest.js';
 import { bytesOfTensors, type RankTensors } from './rank-tensors.js';
 import { atShard, type WrittenFile, writeShards } from './shards.js';
 

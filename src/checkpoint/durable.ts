@@ -12,13 +12,8 @@ import {
 } from 'node:fs';
 import { dirname } from 'node:path';
 import { isDiskFull } from '@locmoe/logs/append-file';
+import type { FileDigest } from '@locmoe/run-format';
 import { TrainerError } from '../errors.js';
-
-/** Size of a file and SHA-256 of its bytes in hex. */
-export interface FileDigest {
-  readonly bytes: number;
-  readonly sha256: string;
-}
 
 const CHUNK_BYTES = 4 << 20;
 

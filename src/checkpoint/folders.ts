@@ -1,10 +1,10 @@
 import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs';
 import { basename, join } from 'node:path';
+import { generationOf, stepFolder, stepOf } from '@locmoe/run-format';
 import { asTrainerError } from '../errors.js';
 import { failpoint } from '../failpoint.js';
 import { asStorageError, renameDurably, writeDurably } from './durable.js';
 import { assertNotSuperseded, markedGenerations, markGeneration, superseded } from './fence.js';
-import { generationOf } from './manifest.js';
 
 // Under the root of a run's checkpoints, where G is the generation of the process that created the name:
 //   step-000100/                 a committed checkpoint
@@ -17,7 +17,6 @@ import { generationOf } from './manifest.js';
 // generation moves all names of earlier ones when it starts. So a process that was frozen between the two
 // finds nothing to commit or delete.
 
-const COMMITTED = /^step-(\d{6,})(?:\.replaced-\d+)?$/;
 const SET_ASIDE = /\.replaced-(\d+)$/;
 const UNFINISHED = /^(?:step-\d{6,}|latest)\.tmp-(\d+)/;
 const AWAY = '-away';
@@ -28,10 +27,6 @@ export interface Place {
   readonly root: string;
   readonly step: number;
   readonly generation: number;
-}
-
-export function stepFolder(root: string, step: number): string {
-  return join(root, `step-${String(step).padStart(6, '0')}`);
 }
 
 export function temporaryFolder({ root, step, generation }: Place): string {
@@ -45,7 +40,7 @@ export function temporaryFolder({ root, step, generation }: Place): string {
 export function committedFolders(root: string, unreadable = 0): string[] {
   if (!existsSync(root) || !statSync(root).isDirectory()) return [];
   return readdirSync(root)
-    .filter((name) => COMMITTED.test(name))
+    .filter((name) => !Number.isNaN(stepOf(name)))
     .map((name) => join(root, name))
     .map((folder) => ({ folder, generation: generationOf(folder) ?? unreadable, step: stepOf(folder) }))
     .sort((a, b) => b.generation - a.generation || b.step - a.step || a.folder.length - b.folder.length)
@@ -219,11 +214,6 @@ function settledName(folder: string): string {
 /** The generation that set a folder aside; Infinity if none. */
 function setAsideBy(folder: string): number {
   return Number(SET_ASIDE.exec(folder)?.[1] ?? Number.POSITIVE_INFINITY);
-}
-
-/** The step in a committed folder's name; NaN for another name. */
-export function stepOf(folder: string): number {
-  return Number(COMMITTED.exec(basename(folder))?.[1]);
 }
 
 /** Tells what to do about a run that has no checkpoint. */

@@ -1,8 +1,8 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
+import type { FileDigest } from '@locmoe/run-format';
 import { TrainerError } from '../errors.js';
 import { failpoint } from '../failpoint.js';
-import type { FileDigest } from './durable.js';
 import { readFloats } from './file-floats.js';
 import { firstNotFinite } from './finite.js';
 import type { RankTensors, SavedTensor } from './rank-tensors.js';

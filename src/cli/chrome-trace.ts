@@ -1,5 +1,4 @@
-import type { Timeline } from '../run/timeline.js';
-import type { TimelineLane, TimelineSpan } from '../run/timeline-data.js';
+import type { Timeline, TimelineLane, TimelineSpan } from '@locmoe/run-format';
 
 /**
  * Trace Event Format, as Perfetto and chrome://tracing read it: a process for each node, a thread for each rank, and

@@ -1,6 +1,6 @@
 import path from 'node:path';
+import { numStepsOf } from '@locmoe/run-format';
 import { loadConfig } from '../config/resolve.js';
-import { numStepsOf } from '../config/run-length.js';
 import type { RunConfig } from '../config/schema.js';
 import { type Dataset, type DatasetIndex, readIndex, type TokenIds } from '../data/dataset.js';
 import { SPLITS, type Split } from '../data/document.js';

@@ -1,7 +1,7 @@
 import path from 'node:path';
+import type { FailureReport, RankAtFailure } from '@locmoe/run-format';
 import { NOTHING_SAVED } from '../checkpoint/folders.js';
 import { formatNumberOf, printable, wrapped } from '../format.js';
-import type { FailureReport, RankAtFailure } from '../run/failure-report.js';
 
 /** Ranks in the same state share a line; with more states than this only the number of ranks is printed. */
 const MAX_GROUPS = 5;

@@ -1,5 +1,5 @@
+import { type RunGeneration, restartCostsOf } from '@locmoe/run-format';
 import { formatDuration, formatNumberOf, printable, wrapped } from '../format.js';
-import { type RunGeneration, restartCostsOf } from '../run/run-generations.js';
 import { accountLine } from './run-lines.js';
 
 /**

@@ -1,12 +1,13 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { HttpServer } from '@locmoe/logs/http';
+import { listRuns } from '@locmoe/run-format';
+import { isOfThisMachine, processIdentity } from '@locmoe/run-format/process-identity';
 import type { RunOptions } from '../coordinator/planning/run-options.js';
 import type { RunOutcome } from '../coordinator/run-view.js';
 import { formatDuration } from '../format.js';
 import { nextSignal } from '../os/on-signals.js';
-import { isOfThisMachine, isRunning, processIdentity } from '../os/process-info.js';
+import { isRunning } from '../os/process-info.js';
 import { formatAddress, parseAddress } from '../rpc/address.js';
-import { listRuns } from '../run/run-folder.js';
 import type { PageFeature } from './packages.js';
 import { httpUrl } from './page-url.js';
 

@@ -1,10 +1,8 @@
+import type { CheckpointReport, FailureReport, GlobalStep, RecoveryAccount } from '@locmoe/run-format';
 import type { FailedRun, FinishedRun, OpenRun, RunView } from '../coordinator/run-view.js';
 import type { ValidationReport } from '../rpc/messages.js';
-import type { FailureReport } from '../run/failure-report.js';
-import type { GlobalStep } from '../run/global-step.js';
-import type { RecoveryAccount } from '../run/journal-events.js';
 import { stopOf } from '../run/run-end.js';
-import type { CheckpointReport, GenerationView, RunSnapshot } from '../run/run-listener.js';
+import type { GenerationView, RunSnapshot } from '../run/run-listener.js';
 import { failureLines } from './failure-lines.js';
 import {
   accountLine,

@@ -1,10 +1,8 @@
-import { numStepsOf } from '../config/run-length.js';
+import { generationsOf, numStepsOf, readJournal, restartCostsOf } from '@locmoe/run-format';
 import type { RunOptions } from '../coordinator/planning/run-options.js';
 import type { OpenRun } from '../coordinator/run-view.js';
 import type { PrometheusMetrics } from '../metrics/prometheus/prometheus-metrics.js';
 import { TensorboardExport } from '../metrics/tensorboard/tensorboard-export.js';
-import { readJournal } from '../run/journal.js';
-import { generationsOf, restartCostsOf } from '../run/run-generations.js';
 import type { RunListener } from '../run/run-listener.js';
 import type { PageFeature } from './packages.js';
 

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
+import { processIdentity } from '@locmoe/run-format/process-identity';
 import { wasAskedToEnd } from '../os/on-signals.js';
-import { familyOf, processIdentity } from '../os/process-info.js';
+import { familyOf } from '../os/process-info.js';
 
 const WATCH_MS = 500;
 const SHELLS = ['sh', 'dash', 'bash', 'busybox'];

@@ -1,11 +1,19 @@
+import {
+  commandLine,
+  type FailureReport,
+  fromHere,
+  generationsOf,
+  lastRecords,
+  numStepsOf,
+  type RunFolder,
+  type RunGeneration,
+  type RunRecord,
+  readJournal,
+  restartCostsOf,
+  wholeReport,
+} from '@locmoe/run-format';
 import { committedFolders, NOTHING_SAVED } from '../checkpoint/folders.js';
-import { numStepsOf } from '../config/run-length.js';
-import { commandLine, fromHere } from '../coordinator/planning/resume-command.js';
-import { type FailureReport, wholeReport } from '../run/failure-report.js';
-import { readJournal } from '../run/journal.js';
-import { lastRecords } from '../run/metrics-record.js';
-import type { RunFolder, RunRecord } from '../run/run-folder.js';
-import { generationsOf, type RunGeneration, restartCostsOf } from '../run/run-generations.js';
+import { runSchema } from '../config/schema.js';
 import { failureLines } from './failure-lines.js';
 import { generationLines } from './generation-lines.js';
 
@@ -28,7 +36,7 @@ export interface PastRun {
 
 export function pastRun({ folder, record }: Pick<PastRun, 'folder' | 'record'>): PastRun {
   const last = lastRecords(folder.metrics).findLast((each) => each.type === 'step');
-  const config = folder.readConfig();
+  const config = folder.readConfig(runSchema);
   const state = stateOf(record);
   const stored = state === 'failed' ? folder.readFailure() : null;
   return {

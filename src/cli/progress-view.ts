@@ -1,5 +1,5 @@
+import type { GlobalStep } from '@locmoe/run-format';
 import { wrapped } from '../format.js';
-import type { GlobalStep } from '../run/global-step.js';
 import type { RunSnapshot } from '../run/run-listener.js';
 import { progressLine, type RestartView, SEPARATOR } from './run-lines.js';
 

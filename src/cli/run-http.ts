@@ -5,13 +5,13 @@ import {
   lokiFeature,
   startHttpServer,
 } from '@locmoe/logs/http';
+import type { RunRecord } from '@locmoe/run-format';
 import type { RunOptions } from '../coordinator/planning/run-options.js';
 import { asTrainerError, TrainerError } from '../errors.js';
 import { metricsFeature } from '../metrics/prometheus/metrics-feature.js';
 import type { PrometheusMetrics } from '../metrics/prometheus/prometheus-metrics.js';
 import { formatAddress, isLoopback, parseAddress } from '../rpc/address.js';
 import { VERSION } from '../rpc/version.js';
-import type { RunRecord } from '../run/run-folder.js';
 import { logCatalog } from '../run/run-logs.js';
 import { endLingering } from './linger.js';
 import { loadPage, type PageFeature } from './packages.js';

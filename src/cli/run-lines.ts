@@ -1,14 +1,19 @@
+import {
+  type CheckpointReport,
+  expertsPerToken,
+  type FailureReport,
+  type GlobalStep,
+  locality,
+  meanLoss,
+  type RecoveryAccount,
+  type RunRecord,
+} from '@locmoe/run-format';
 import type { OpenRun } from '../coordinator/run-view.js';
 import type { Dataset } from '../data/dataset.js';
 import { formatCount, formatDuration, formatNumberOf, formatShare, printable } from '../format.js';
 import type { ValidationReport } from '../rpc/messages.js';
-import type { FailureReport } from '../run/failure-report.js';
-import { expertsPerToken, type GlobalStep, locality } from '../run/global-step.js';
-import type { RecoveryAccount } from '../run/journal-events.js';
-import type { RunRecord } from '../run/run-folder.js';
-import type { CheckpointReport, GenerationView, RunSnapshot } from '../run/run-listener.js';
+import type { GenerationView, RunSnapshot } from '../run/run-listener.js';
 import type { RunTotals } from '../run/run-totals.js';
-import { meanLoss } from '../run/validation-loss.js';
 import { httpUrl, pageUrl } from './page-url.js';
 
 /** Facts about a run that a view needs beside its events. */

@@ -1,8 +1,7 @@
 import path from 'node:path';
+import { commandLine, fromHere, meanLoss, stepFolder } from '@locmoe/run-format';
 import { openCheckpoint } from '../checkpoint/checkpoint.js';
-import { stepFolder } from '../checkpoint/folders.js';
 import { type Manifest, readManifest } from '../checkpoint/manifest.js';
-import { commandLine, fromHere } from '../coordinator/planning/resume-command.js';
 import type { OpenRun } from '../coordinator/run-view.js';
 import type { Dataset } from '../data/dataset.js';
 import { MARK } from '../data/template.js';
@@ -19,7 +18,6 @@ import type { ValidationReport } from '../rpc/messages.js';
 import type { LayerTotals } from '../run/routing-totals.js';
 import { endOf, type RunEnd, stopOf } from '../run/run-end.js';
 import { progressOfMetrics } from '../run/run-progress.js';
-import { meanLoss } from '../run/validation-loss.js';
 
 const PROMPT_TOKENS = 12;
 const SAMPLE_TOKENS = 48;

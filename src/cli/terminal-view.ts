@@ -1,13 +1,17 @@
 import { existsSync } from 'node:fs';
 import { parseRecord } from '@locmoe/logs';
-import { commandLine, fromHere } from '../coordinator/planning/resume-command.js';
+import {
+  type CheckpointReport,
+  commandLine,
+  type FailureReport,
+  fromHere,
+  type GlobalStep,
+  type RecoveryAccount,
+} from '@locmoe/run-format';
 import type { FailedRun, FinishedRun, OpenRun, RunView } from '../coordinator/run-view.js';
 import { printable, wrapped } from '../format.js';
 import type { ValidationReport } from '../rpc/messages.js';
-import type { FailureReport } from '../run/failure-report.js';
-import type { GlobalStep } from '../run/global-step.js';
-import type { RecoveryAccount } from '../run/journal-events.js';
-import type { CheckpointReport, GenerationView, RunSnapshot } from '../run/run-listener.js';
+import type { GenerationView, RunSnapshot } from '../run/run-listener.js';
 import { failureLines } from './failure-lines.js';
 import { ProgressView } from './progress-view.js';
 import {

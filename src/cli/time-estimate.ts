@@ -1,5 +1,5 @@
+import type { GlobalStep } from '@locmoe/run-format';
 import { formatCount, formatDuration } from '../format.js';
-import type { GlobalStep } from '../run/global-step.js';
 import type { RunSnapshot } from '../run/run-listener.js';
 
 /** The first steps allocate memory and try variants of the exchange. */

@@ -1,3 +1,4 @@
+import type { Operation } from '@locmoe/run-format/operations';
 import { numPairs } from './bfloat16-pairs.js';
 import type { WirePrecision } from './communicator.js';
 import {
@@ -10,7 +11,7 @@ import {
 } from './reduction-steps.js';
 import { type Buffers, wireOf } from './reduction-wire.js';
 import { nodeOf } from './topology.js';
-import type { Operation, PendingTransfer, Transport } from './transport.js';
+import type { PendingTransfer, Transport } from './transport.js';
 
 export interface AllReduceOptions {
   /** Summed in place; equal length on all members. */

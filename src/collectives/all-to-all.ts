@@ -1,6 +1,7 @@
+import type { Operation } from '@locmoe/run-format/operations';
 import { TrainerError } from '../errors.js';
 import { nodeOf, otherRanks } from './topology.js';
-import type { Operation, PendingTransfer, Transport } from './transport.js';
+import type { PendingTransfer, Transport } from './transport.js';
 
 export interface AllToAllOptions {
   /** Bytes for each rank, by destination, this rank included: the concatenation of the parts. */

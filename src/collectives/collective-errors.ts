@@ -1,8 +1,8 @@
+import type { Operation, Phase } from '@locmoe/run-format/operations';
 import { TrainerError } from '../errors.js';
 import type { RankProgress } from './control-block.js';
 import type { MessageHeader, MessagePlace } from './message.js';
 import { nodeOf, type Topology } from './topology.js';
-import type { Operation, Phase } from './transport.js';
 
 /** A rank's place when a collective fails. */
 export interface Place {

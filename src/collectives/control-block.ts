@@ -1,17 +1,12 @@
+import {
+  KIND_OF_CODE,
+  OPERATION_CODES,
+  type Operation,
+  PHASES,
+  type Phase,
+} from '@locmoe/run-format/operations';
 import { encodePurpose } from './purpose.js';
 import { CONTROL } from './shm-layout.js';
-import { KIND_OF_CODE, OPERATION_CODES, type Operation, type Phase } from './transport.js';
-
-export const PHASES: readonly Phase[] = [
-  'starting',
-  'forward',
-  'backward',
-  'reduce',
-  'optimizer',
-  'validate',
-  'checkpoint',
-  'done',
-];
 
 /** A worker's progress, which its agent and neighbours read from shared memory. */
 export interface RankProgress {

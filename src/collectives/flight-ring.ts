@@ -1,8 +1,8 @@
+import { FLIGHT, PART_CODE, type RecordedOperation, type RecordedSpan, readSlot } from '@locmoe/run-format';
+import { OPERATION_CODES, type Operation } from '@locmoe/run-format/operations';
 import { TrainerError } from '../errors.js';
-import { PART_CODE, type RecordedOperation, type RecordedSpan, readSlot } from './flight-span.js';
 import { encodePurpose } from './purpose.js';
-import { FLIGHT, FLIGHT_HEAD, FLIGHT_NAMES, FLIGHT_SLOTS } from './shm-layout.js';
-import { OPERATION_CODES, type Operation } from './transport.js';
+import { FLIGHT_HEAD, FLIGHT_NAMES, FLIGHT_SLOTS } from './shm-layout.js';
 
 /** The fields known when an operation begins. */
 export type OperationStart = Omit<RecordedOperation, keyof Operation | 'firstByteMs' | 'endMs'>;

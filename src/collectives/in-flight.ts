@@ -1,5 +1,6 @@
+import type { Operation } from '@locmoe/run-format/operations';
 import type { IncomingMessage, OutgoingMessage } from './message.js';
-import type { Operation, PendingTransfer } from './transport.js';
+import type { PendingTransfer } from './transport.js';
 
 /** A started transfer: its incomplete messages. */
 export class InFlight implements PendingTransfer {

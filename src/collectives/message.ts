@@ -1,6 +1,11 @@
+import {
+  KIND_OF_CODE,
+  OPERATION_CODES,
+  type Operation,
+  type OperationKind,
+} from '@locmoe/run-format/operations';
 import type { ByteRing } from './byte-ring.js';
 import { encodePurpose, MAX_PURPOSE_BYTES } from './purpose.js';
-import { KIND_OF_CODE, OPERATION_CODES, type Operation, type OperationKind } from './transport.js';
 
 const PURPOSE_OFFSET = 24;
 /** Bytes before the payload of every message. */

@@ -1,6 +1,7 @@
+import type { Operation } from '@locmoe/run-format/operations';
 import type { WirePrecision } from './communicator.js';
 import { type Buffers, type Wire, wireOf } from './reduction-wire.js';
-import type { Operation, PendingTransfer, Transport } from './transport.js';
+import type { PendingTransfer, Transport } from './transport.js';
 import { treeSum } from './tree-sum.js';
 
 /** The steps of one block: yields each transfer it has started, and is resumed once that is complete. */

@@ -1,3 +1,4 @@
+import { FLIGHT } from '@locmoe/run-format';
 import { RING_CONTROL_WORDS } from './byte-ring.js';
 import { MAX_PURPOSE_BYTES } from './purpose.js';
 
@@ -84,34 +85,6 @@ export const FLIGHT_HEAD = {
   /** For each name its length in bytes, then its text. */
   names: 2,
   nameWords: 1 + MAX_PURPOSE_BYTES / 4,
-} as const;
-
-/** Word indices in a slot of a flight ring; fields of two words at even indices are float64. */
-export const FLIGHT = {
-  /** 0: empty, or being rewritten. */
-  ticket: 0,
-  /** Index of its name. */
-  name: 1,
-  kind: 2,
-  /** -1 outside a layer. */
-  layer: 3,
-  step: 4,
-  /** What follows is 0 in a span that is no operation; start and end are not. */
-  sequence: 5,
-  numSends: 6,
-  numReceives: 7,
-  countsHash: 8,
-  /** The rank that was waited for alone in the last wait, 1 added; 0 for several, or without a wait. */
-  waitedFor: 9,
-  startMs: 10,
-  endMs: 12,
-  bytesOut: 14,
-  bytesIn: 16,
-  firstByteMs: 18,
-  enteredMs: 20,
-  waitMs: 22,
-  waitEndMs: 24,
-  words: 26,
 } as const;
 
 /** Words of one worker's flight ring. */

@@ -1,3 +1,4 @@
+import type { Operation, Phase } from '@locmoe/run-format/operations';
 import { TrainerError } from '../errors.js';
 import { yieldCore } from '../os/libc.js';
 import { abortedError, context, mismatchError, type Place, timeoutError } from './collective-errors.js';
@@ -12,9 +13,7 @@ import { ShmSegment } from './shm-segment.js';
 import { nodeOf, type Topology } from './topology.js';
 import {
   MAX_PENDING,
-  type Operation,
   type PendingTransfer,
-  type Phase,
   type Receive,
   type Send,
   type TransferOptions,

@@ -1,9 +1,5 @@
-import {
-  OPERATION_KINDS,
-  type OperationKind,
-  type OperationStats,
-  type TransportStats,
-} from './transport.js';
+import { OPERATION_KINDS, type OperationKind } from '@locmoe/run-format/operations';
+import type { OperationStats, TransportStats } from './transport.js';
 
 function nothing(): OperationStats {
   return { operations: 0, ms: 0, waitMs: 0, bytesSameNode: 0, bytesOtherNode: 0 };

@@ -1,3 +1,4 @@
+import { tokensPerStep } from '@locmoe/run-format';
 import { DOMAINS } from '../data/sources.js';
 import { DOMAIN_NAME } from '../data/text-source.js';
 import { formatNumberOf } from '../format.js';
@@ -5,7 +6,6 @@ import { leastCommonMultiple, multiplesAround } from '../multiples.js';
 import { heldExperts, moeSchema, routerPolicy } from '../routing/index.js';
 import type { Problem } from './document.js';
 import { didYouMean } from './nearest.js';
-import { tokensPerStep } from './run-length.js';
 import { clusterSchema, dataSchema, modelSchema, type RunConfig, trainSchema } from './schema.js';
 import { timeoutProblem } from './timeouts.js';
 

@@ -1,9 +1,9 @@
 import { existsSync, readdirSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { readRegularFile } from '@locmoe/run-format/regular-file';
 import type { z } from 'zod';
 import { TrainerError } from '../errors.js';
-import { readRegularFile } from '../os/regular-file.js';
 import { crossFieldProblems } from './cross-field.js';
 import { badConfig, type ConfigOverrides, type Problem, readSource, shortened } from './document.js';
 import { nameSources } from './named-sources.js';

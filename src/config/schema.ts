@@ -1,3 +1,4 @@
+import type { DeepReadonly } from '@locmoe/run-format';
 import { z } from 'zod';
 import { CORPORA } from '../data/corpora.js';
 import { textSourceSchema } from '../data/text-source.js';
@@ -258,8 +259,6 @@ export const runSchema = z.strictObject({
     .default('info')
     .describe('least level that is logged'),
 });
-
-type DeepReadonly<T> = T extends object ? { readonly [K in keyof T]: DeepReadonly<T[K]> } : T;
 
 /**
  * A validated run configuration with every default filled in: below the command line no field is optional.

@@ -1,12 +1,11 @@
+import { numStepsOf, STEP_PARTS } from '@locmoe/run-format';
 import { z } from 'zod';
 import { shardFiles } from '../checkpoint/shards.js';
-import { numStepsOf } from '../config/run-length.js';
 import type { RunConfig } from '../config/schema.js';
 import { ERROR_CODES, TrainerError } from '../errors.js';
 import { assertFailpoints } from '../failpoint.js';
 import { parseAddress } from '../rpc/address.js';
 import type { AgentEvent, Fault, JoinRequest } from '../rpc/messages.js';
-import { STEP_PARTS } from '../run/global-step.js';
 import type { RunState } from '../run/run-state.js';
 
 // Numbers must be finite: workers report in JSON, which has no others.

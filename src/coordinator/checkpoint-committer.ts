@@ -1,4 +1,5 @@
 import { existsSync } from 'node:fs';
+import type { CheckpointReport } from '@locmoe/run-format';
 import {
   beginCheckpoint,
   commitCheckpoint,
@@ -9,7 +10,6 @@ import { SAVE_OPERATION } from '../checkpoint/fence.js';
 import { temporaryFolder } from '../checkpoint/folders.js';
 import { asTrainerError, TrainerError } from '../errors.js';
 import type { CoordinatorCommand, SaveIntent, ShardFile, ShardReport } from '../rpc/messages.js';
-import type { CheckpointReport } from '../run/run-listener.js';
 
 export interface CommitterOptions {
   readonly run: Omit<SaveOptions, 'step' | 'metrics' | 'keepStep'>;

@@ -1,5 +1,5 @@
 import path from 'node:path';
-import { TOKENIZER_FILE } from '../checkpoint/manifest.js';
+import { TOKENIZER_FILE } from '@locmoe/run-format';
 import { timeoutsOf } from '../config/timeouts.js';
 import { asTrainerError, TrainerError } from '../errors.js';
 import type { AgentEvent, Fault, JoinReply, JoinRequest, StatusReply } from '../rpc/messages.js';

@@ -1,7 +1,7 @@
+import { commandLine, type FailureReport, fromHere } from '@locmoe/run-format';
 import { committedFolders } from '../checkpoint/folders.js';
-import type { FailureReport } from '../run/failure-report.js';
 import type { RunFailure } from './coordinator-options.js';
-import { commandLine, type FailedGeneration, fromHere, resumptionOf } from './planning/resume-command.js';
+import { type FailedGeneration, resumptionOf } from './planning/resume-command.js';
 import type { RunPlan } from './planning/run-options.js';
 import { leadsToFailure } from './planning/suspect-checkpoint.js';
 

@@ -1,11 +1,10 @@
+import { generationOf, type RunFolder, stepOf } from '@locmoe/run-format';
 import { type Checkpoint, newestValid } from '../checkpoint/checkpoint.js';
-import { claimCheckpoints, committedFolders, stepOf } from '../checkpoint/folders.js';
-import { generationOf } from '../checkpoint/manifest.js';
+import { claimCheckpoints, committedFolders } from '../checkpoint/folders.js';
 import { crossFieldProblems } from '../config/cross-field.js';
 import type { RunConfig } from '../config/schema.js';
 import { asTrainerError, type TrainerError } from '../errors.js';
 import type { SnapshotRef } from '../rpc/messages.js';
-import type { RunFolder } from '../run/run-folder.js';
 import type { Coordinator } from './coordinator.js';
 import type { RunIdentity } from './coordinator-options.js';
 import type { RunPlan } from './planning/run-options.js';

@@ -1,10 +1,15 @@
+import {
+  commandLine,
+  type FailureReport,
+  fromHere,
+  type RunFolder,
+  type RunRecord,
+} from '@locmoe/run-format';
 import { readManifest } from '../checkpoint/manifest.js';
 import { GRACE } from '../config/timeouts.js';
 import { EXIT, exitCodeOf, type TrainerError } from '../errors.js';
 import { makePrivate } from '../os/make-folder.js';
 import type { RpcServer } from '../rpc/server.js';
-import type { FailureReport } from '../run/failure-report.js';
-import type { RunFolder, RunRecord } from '../run/run-folder.js';
 import type { RunListener } from '../run/run-listener.js';
 import { claimRun } from '../run/run-lock.js';
 import { progressOfMetrics } from '../run/run-progress.js';
@@ -17,7 +22,6 @@ import { explainFailure } from './failure-report.js';
 import { nextIdentity, nodesThatSuffice } from './generation-start.js';
 import { openRun } from './open-run.js';
 import { warnOfFewExperts } from './planning/limits.js';
-import { commandLine, fromHere } from './planning/resume-command.js';
 import { truncateHistory } from './planning/run-history.js';
 import type { RunOptions, RunPlan } from './planning/run-options.js';
 import { RecoveryAccounts } from './recovery-account.js';

@@ -1,8 +1,8 @@
+import type { JournalMember } from '@locmoe/run-format';
 import type { Timeouts } from '../config/timeouts.js';
 import { TrainerError } from '../errors.js';
 import type { CoordinatorCommand, JoinRequest, Peer } from '../rpc/messages.js';
 import { VERSION } from '../rpc/version.js';
-import type { JournalMember } from '../run/journal-events.js';
 import { assertJoin } from './agent-messages.js';
 import { Member, type MemberStatus, type SessionLink } from './member.js';
 

@@ -1,9 +1,9 @@
 import { LogStore } from '@locmoe/logs';
 import { asTrainerError, type TrainerError } from '../errors.js';
 import { createLogger } from '../logger.js';
+import { createRunFolder } from '../run/create-run-folder.js';
 import { DiskTolerance } from '../run/disk-tolerance.js';
 import { RestartBudget } from '../run/restart-budget.js';
-import { RunFolder } from '../run/run-folder.js';
 import { RunTotals } from '../run/run-totals.js';
 import type { RunOptions, RunPlan } from './planning/run-options.js';
 import type { OpenRun } from './run-view.js';
@@ -16,7 +16,7 @@ export function openRun(
 ): OpenRun {
   const { config, dataset, checkpoint, init, resumed, adopts, forkedFrom, initFrom } = plan;
   const resumedFrom = adopts?.step ?? checkpoint?.manifest.step ?? null;
-  const folder = resumed?.folder ?? RunFolder.create(options.runsDir, config.name);
+  const folder = resumed?.folder ?? createRunFolder(options.runsDir, config.name);
   const { runId, directory } = folder;
   const disk = new DiskTolerance((line) => logger.warn(line));
   const logs = new LogStore(folder.logs, (error, file) => {

@@ -1,6 +1,4 @@
-import type { FailureReport } from '../run/failure-report.js';
-import type { GlobalStep } from '../run/global-step.js';
-import type { RecoveryAccount } from '../run/journal-events.js';
+import type { FailureReport, GlobalStep, RecoveryAccount } from '@locmoe/run-format';
 import type { GenerationView, RunListener } from '../run/run-listener.js';
 import type { RunState } from '../run/run-state.js';
 

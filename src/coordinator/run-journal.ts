@@ -1,9 +1,16 @@
 import { hostname } from 'node:os';
+import {
+  type FailureReport,
+  Journal,
+  type JournalEvent,
+  type JournalMember,
+  type JournalStart,
+  type RecoveryAccount,
+  type RunFolder,
+  readJournal,
+} from '@locmoe/run-format';
+import { failpoint } from '../failpoint.js';
 import type { DiskTolerance } from '../run/disk-tolerance.js';
-import type { FailureReport } from '../run/failure-report.js';
-import { Journal, readJournal } from '../run/journal.js';
-import type { JournalEvent, JournalMember, JournalStart, RecoveryAccount } from '../run/journal-events.js';
-import type { RunFolder } from '../run/run-folder.js';
 import type { RunListener } from '../run/run-listener.js';
 import type { RunState } from '../run/run-state.js';
 import type { RunIdentity } from './coordinator-options.js';
@@ -34,7 +41,7 @@ export class RunJournal implements RunListener {
   ) {
     this.#generation = generation;
     this.term = readJournal(folder.journal).filter(({ type }) => type === 'lead').length + 1;
-    this.#journal = new Journal(folder.journal);
+    this.#journal = new Journal(folder.journal, failpoint);
     this.#append({ type: 'lead', term: this.term, pid: process.pid, host: hostname() });
   }
 

@@ -1,8 +1,7 @@
 import type { LogStore } from '@locmoe/logs';
+import type { FailureReport, RunFolder, RunRecord } from '@locmoe/run-format';
 import type { Logger } from '../logger.js';
 import type { DiskTolerance } from '../run/disk-tolerance.js';
-import type { FailureReport } from '../run/failure-report.js';
-import type { RunFolder, RunRecord } from '../run/run-folder.js';
 import type { RunListener } from '../run/run-listener.js';
 import type { RunTotals } from '../run/run-totals.js';
 import type { RunIdentity } from './coordinator-options.js';

@@ -1,16 +1,15 @@
-import { numStepsOf, tokensPerStep } from '../config/run-length.js';
+import { type GlobalStep, numStepsOf, Throughput, tokensPerStep } from '@locmoe/run-format';
 import type { RunConfig } from '../config/schema.js';
 import type { Logger } from '../logger.js';
 import { classicCapacity } from '../routing/capacity.js';
 import { heldExperts } from '../routing/index.js';
 import type { StatusReply, StepReport } from '../rpc/messages.js';
-import { type GlobalStep, StepAggregator } from '../run/global-step.js';
 import { RankSpeeds } from '../run/rank-speeds.js';
 import type { RunSnapshot } from '../run/run-listener.js';
+import { StepAggregator } from '../run/step-aggregator.js';
 import type { Adoption } from './planning/adoption.js';
 import { RankTable } from './rank-table.js';
 import { StragglerWatch } from './straggler-watch.js';
-import { Throughput } from './throughput.js';
 
 /** Capacity factor to compare with in a run that has none: the baseline of LocMoE+ (arXiv 2406.00023). */
 const REFERENCE_CAPACITY_FACTOR = 1.1;

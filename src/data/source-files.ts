@@ -1,8 +1,8 @@
 import { existsSync, realpathSync, type Stats, statSync } from 'node:fs';
 import path from 'node:path';
+import { isOfKernel, kindOf } from '@locmoe/run-format/regular-file';
 import { globSync } from 'tinyglobby';
 import { TrainerError } from '../errors.js';
-import { isOfKernel, kindOf } from '../os/regular-file.js';
 import type { TextSource } from './text-source.js';
 
 /** Folders of devices, and of files that the kernel makes while they are read. */

@@ -1,8 +1,8 @@
 import { existsSync, statSync } from 'node:fs';
 import path from 'node:path';
+import { readRegularFile } from '@locmoe/run-format/regular-file';
 import { z } from 'zod';
 import { TrainerError } from '../errors.js';
-import { readRegularFile } from '../os/regular-file.js';
 import { BYTE_CHARACTERS } from './byte-level.js';
 
 /**

@@ -1,6 +1,6 @@
 import { isUtf8 } from 'node:buffer';
 import { readFileSync, type Stats, statSync } from 'node:fs';
-import { isOfKernel, kindOf } from '../os/regular-file.js';
+import { isOfKernel, kindOf } from '@locmoe/run-format/regular-file';
 import { refusal } from './question.js';
 
 /** Larger files are no question files: the largest benchmark has 14 MB. */

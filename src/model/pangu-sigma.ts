@@ -1,6 +1,6 @@
+import { numStepsOf } from '@locmoe/run-format';
 import { Communicator } from '../collectives/communicator.js';
 import type { Transport } from '../collectives/transport.js';
-import { numStepsOf } from '../config/run-length.js';
 import type { RunConfig } from '../config/schema.js';
 import { wirePrecisionOf } from '../config/wire-precision.js';
 import type { Batch, PackedTokens } from '../data/batch.js';

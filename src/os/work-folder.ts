@@ -1,7 +1,7 @@
 import { createHash, randomUUID } from 'node:crypto';
 import { readdirSync, rmSync } from 'node:fs';
 import path from 'node:path';
-import { machineIdentity, processIdentity } from './process-info.js';
+import { machineIdentity, processIdentity } from '@locmoe/run-format/process-identity';
 
 /** The end of the name of what a process writes before it is in its place: machine, process, and a number of its own. */
 export function workMark(): string {

@@ -2,8 +2,8 @@ import { createPrivateKey, type KeyObject, randomBytes, X509Certificate } from '
 import path from 'node:path';
 import { createSecureContext } from 'node:tls';
 import * as grpc from '@grpc/grpc-js';
+import { readRegularFile } from '@locmoe/run-format/regular-file';
 import { asTrainerError, TrainerError } from '../errors.js';
-import { readRegularFile } from '../os/regular-file.js';
 import { type Address, formatAddress, isLoopback } from './address.js';
 import { sendToken } from './join-token.js';
 

@@ -1,4 +1,4 @@
-import type { GlobalLayer } from './global-step.js';
+import type { GlobalLayer } from '@locmoe/run-format';
 
 /** A layer's choices summed over a run, and its routing in the last step. */
 export interface LayerTotals {

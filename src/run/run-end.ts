@@ -1,5 +1,5 @@
+import { numStepsOf, tokensPerStep } from '@locmoe/run-format';
 import type { Manifest } from '../checkpoint/manifest.js';
-import { numStepsOf, tokensPerStep } from '../config/run-length.js';
 import type { RunConfig } from '../config/schema.js';
 import { formatNumberOf } from '../format.js';
 import { progressOfMetrics } from './run-progress.js';

@@ -1,7 +1,11 @@
+import type {
+  CheckpointReport,
+  FailureReport,
+  GlobalStep,
+  JournalMember,
+  RecoveryAccount,
+} from '@locmoe/run-format';
 import type { Heartbeat, RankSpeed, StepReport, ValidationReport } from '../rpc/messages.js';
-import type { FailureReport } from './failure-report.js';
-import type { GlobalStep } from './global-step.js';
-import type { JournalMember, RecoveryAccount } from './journal-events.js';
 import type { RankView } from './rank-view.js';
 import type { RunState } from './run-state.js';
 
@@ -16,16 +20,6 @@ export interface RunSnapshot {
   readonly secondsLeft: number;
   /** By rank, as of when it is read; none before the first step. */
   readonly speeds: readonly RankSpeed[];
-}
-
-/** A committed checkpoint. */
-export interface CheckpointReport {
-  readonly step: number;
-  readonly directory: string;
-  /** The sum over the files of all ranks; absent, as is `seconds`, if another process saved it. */
-  readonly bytes?: number;
-  /** The time from the first rank with its part ready to the commit. */
-  readonly seconds?: number;
 }
 
 /** What a generation of a run begins with. */

@@ -2,12 +2,12 @@ import { closeSync, ftruncateSync, openSync, writeSync } from 'node:fs';
 import { constants, hostname } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { getSystemErrorName } from 'node:util';
+import type { RunFolder } from '@locmoe/run-format';
+import { isOfThisMachine, machineIdentity, processIdentity } from '@locmoe/run-format/process-identity';
+import { readRegularFile } from '@locmoe/run-format/regular-file';
 import { z } from 'zod';
 import { TrainerError } from '../errors.js';
 import { tryLock } from '../os/libc.js';
-import { isOfThisMachine, machineIdentity, processIdentity } from '../os/process-info.js';
-import { readRegularFile } from '../os/regular-file.js';
-import type { RunFolder } from './run-folder.js';
 
 /** What `run.lock` says of the process that holds it. */
 const holderSchema = z.object({

@@ -1,5 +1,5 @@
 import type { LogCatalog, LogFolder } from '@locmoe/logs';
-import { listRuns } from './run-folder.js';
+import { listRuns } from '@locmoe/run-format';
 
 /** The name of this program in the labels of its lines. */
 const SERVICE = 'locmoe';

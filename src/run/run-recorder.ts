@@ -1,13 +1,19 @@
 import path from 'node:path';
-import { machineIdentity, processIdentity } from '../os/process-info.js';
+import {
+  appendRecord,
+  type CheckpointReport,
+  type GenerationStart,
+  type GlobalStep,
+  type MetricsRecord,
+  type RankBeat,
+  type RunFolder,
+  type RunRecord,
+} from '@locmoe/run-format';
+import { machineIdentity, processIdentity } from '@locmoe/run-format/process-identity';
 import type { Heartbeat, RankSpeed, ValidationReport } from '../rpc/messages.js';
 import { VERSION } from '../rpc/version.js';
 import type { DiskTolerance } from './disk-tolerance.js';
-import type { GlobalStep } from './global-step.js';
-import type { GenerationStart, MetricsRecord, RankBeat } from './metrics-record.js';
-import { appendRecord } from './metrics-writer.js';
-import type { RunFolder, RunRecord } from './run-folder.js';
-import type { CheckpointReport, GenerationView, RunListener, RunSnapshot } from './run-listener.js';
+import type { GenerationView, RunListener, RunSnapshot } from './run-listener.js';
 import type { RunState } from './run-state.js';
 
 /** Heartbeats come twice a second from every node; one record of all ranks per this time is enough. */

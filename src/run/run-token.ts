@@ -1,11 +1,11 @@
 import { renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
+import { RunFolder } from '@locmoe/run-format';
+import { readRegularFile } from '@locmoe/run-format/regular-file';
 import { TrainerError } from '../errors.js';
-import { readRegularFile } from '../os/regular-file.js';
 import { openFilesBehind } from '../os/tcp-listeners.js';
 import { type Address, isLoopback } from '../rpc/address.js';
 import { loadToken, NO_SECURITY, type Security, withOwnToken } from '../rpc/security.js';
-import { RunFolder } from './run-folder.js';
 
 const OWNER_ALONE = 0o600;
 const ANYBODY = 0o777;

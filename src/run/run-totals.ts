@@ -1,9 +1,13 @@
+import {
+  type CheckpointReport,
+  type GlobalStep,
+  lostSecondsOf,
+  type RecoveryAccount,
+} from '@locmoe/run-format';
 import type { ValidationReport } from '../rpc/messages.js';
-import type { GlobalStep } from './global-step.js';
-import { lostSecondsOf, type RecoveryAccount } from './journal-events.js';
 import type { RestartBudget } from './restart-budget.js';
 import { RoutingTotals } from './routing-totals.js';
-import type { CheckpointReport, GenerationView, RunListener } from './run-listener.js';
+import type { GenerationView, RunListener } from './run-listener.js';
 
 /** Results of a run under one coordinator: its last step, validation and checkpoint, its routing, its restarts. */
 export class RunTotals implements RunListener {

@@ -1,8 +1,9 @@
+import { numStepsOf } from '@locmoe/run-format';
+import { OPERATION_KINDS } from '@locmoe/run-format/operations';
 import type { ExpertFile } from '../checkpoint/expert-file.js';
 import { gradualAllReduce } from '../collectives/all-reduce.js';
-import { OPERATION_KINDS, type OperationStats, type Transport } from '../collectives/transport.js';
+import type { OperationStats, Transport } from '../collectives/transport.js';
 import { addStats } from '../collectives/transport-stats.js';
-import { numStepsOf } from '../config/run-length.js';
 import type { RunConfig } from '../config/schema.js';
 import { wirePrecisionOf } from '../config/wire-precision.js';
 import { type Batch, countedTargets } from '../data/batch.js';

@@ -1,8 +1,8 @@
 import path from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
+import { meanLoss, numStepsOf } from '@locmoe/run-format';
 import { type Checkpoint, openCheckpoint } from '../checkpoint/checkpoint.js';
 import type { Transport } from '../collectives/transport.js';
-import { numStepsOf } from '../config/run-length.js';
 import type { ValidationBatch } from '../data/batch.js';
 import { type Dataset, openDataset } from '../data/dataset.js';
 import { createLoader } from '../data/loader.js';
@@ -16,7 +16,6 @@ import type { SlotStatistics } from '../parameters/expert-slots.js';
 import type { ValidationReport } from '../rpc/messages.js';
 import { type BestValidation, bestAfter } from '../run/best-validation.js';
 import { metricsOfProgress, progressOfMetrics } from '../run/run-progress.js';
-import { meanLoss } from '../run/validation-loss.js';
 import { CheckpointSaver } from './checkpoint-saver.js';
 import { useFasterForm } from './exchange-form.js';
 import { ExpertForesight } from './expert-foresight.js';

@@ -1,11 +1,7 @@
-import { stepFolder } from 'locmoe/internal/checkpoint/folders';
+import { meanLoss, type RunFolder, readRecords, stepFolder, tokensPerStep } from '@locmoe/run-format';
 import { loadConfig } from 'locmoe/internal/config/resolve';
-import { tokensPerStep } from 'locmoe/internal/config/run-length';
 import { TrainerError } from 'locmoe/internal/errors';
 import { ROUTER_NAMES } from 'locmoe/internal/routing/index';
-import { readRecords } from 'locmoe/internal/run/metrics-record';
-import type { RunFolder } from 'locmoe/internal/run/run-folder';
-import { meanLoss } from 'locmoe/internal/run/validation-loss';
 import { count, SET, text } from '../kit/options.js';
 import { Parts, type TrainingPart } from '../kit/parts.js';
 import { study } from '../kit/study.js';

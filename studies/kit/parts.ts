@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import path from 'node:path';
+import type { RunFolder } from '@locmoe/run-format';
 import { formatDuration } from 'locmoe/internal/format';
-import type { RunFolder } from 'locmoe/internal/run/run-folder';
 import { ResultStore } from '../../packages/bench/src/routers/result-store.js';
 import { mean } from '../../packages/bench/src/statistics.js';
 import { runTraining, type TrainingOptions } from '../../packages/bench/src/training.js';

@@ -1,9 +1,7 @@
+import { meanLoss, type RunFolder, readRecords } from '@locmoe/run-format';
 import { loadConfig } from 'locmoe/internal/config/resolve';
 import { TrainerError } from 'locmoe/internal/errors';
 import { whyNoBfloat16 } from 'locmoe/internal/ops/kernels/choose-kernels';
-import { readRecords } from 'locmoe/internal/run/metrics-record';
-import type { RunFolder } from 'locmoe/internal/run/run-folder';
-import { meanLoss } from 'locmoe/internal/run/validation-loss';
 import { count, SET, text } from '../kit/options.js';
 import { Parts } from '../kit/parts.js';
 import { study } from '../kit/study.js';

@@ -1,9 +1,8 @@
 import { readFileSync, rmSync } from 'node:fs';
 import path from 'node:path';
+import { type RunFolder, readRecords } from '@locmoe/run-format';
 import { asTrainerError, TrainerError } from 'locmoe/internal/errors';
 import type { SlotStatistics } from 'locmoe/internal/parameters/expert-slots';
-import { readRecords } from 'locmoe/internal/run/metrics-record';
-import type { RunFolder } from 'locmoe/internal/run/run-folder';
 import { median } from '../../packages/bench/src/statistics.js';
 import { withPeakMemory } from '../../packages/bench/src/step/peak-memory.js';
 import { runTraining } from '../../packages/bench/src/training.js';

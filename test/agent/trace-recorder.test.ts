@@ -1,15 +1,11 @@
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
+import { parseTraceFileName, type TraceFileName, traceFileName } from '@locmoe/run-format';
 import { beforeEach, describe, expect, it } from 'vitest';
+import { decodeTrace } from '../../packages/run-format/src/trace-file.js';
 import { filesToRemove, TraceRecorder } from '../../src/agent/trace-recorder.js';
 import { FlightRing } from '../../src/collectives/flight-ring.js';
 import { FLIGHT_WORDS } from '../../src/collectives/shm-layout.js';
-import {
-  decodeTrace,
-  parseTraceFileName,
-  type TraceFileName,
-  traceFileName,
-} from '../../src/run/trace-file.js';
 import { temporaryFolder } from './support.js';
 
 // Node 1 of two nodes of two workers: ranks 2 and 3.

@@ -1,16 +1,19 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import {
+  appendRecord,
+  Journal,
+  type JournalEntry,
+  type MetricsRecord,
+  type RunFolder,
+} from '@locmoe/run-format';
 import { onTestFinished } from 'vitest';
+import { globalLayer, globalStep } from '../../packages/run-format/test/global-step.js';
 import { appendChaosRecord, type ChaosRecord } from '../../src/chaos/chaos-record.js';
-import { Journal } from '../../src/run/journal.js';
-import type { JournalEntry } from '../../src/run/journal-events.js';
-import type { MetricsRecord } from '../../src/run/metrics-record.js';
-import { appendRecord } from '../../src/run/metrics-writer.js';
-import { RunFolder } from '../../src/run/run-folder.js';
+import { createRunFolder } from '../../src/run/create-run-folder.js';
 import { config } from '../checkpoint/fixture.js';
 import { saveStep } from '../coordinator/saved-run.js';
-import { globalLayer, globalStep } from '../run/global-step.js';
 
 /** What a run's folder tells; times in ms. */
 export interface Story {
@@ -92,7 +95,7 @@ export function soundStory(): Story {
 export function forgedRun({ journal, records, faults, checkpoints }: Story): RunFolder {
   const parent = mkdtempSync(path.join(tmpdir(), 'locmoe-forged-'));
   onTestFinished(() => rmSync(parent, { recursive: true }));
-  const folder = RunFolder.create(parent, 'forged');
+  const folder = createRunFolder(parent, 'forged');
   folder.writeConfig({ ...config, cluster: { ...config.cluster, nodes: 2, workersPerNode: 2 } });
   const file = new Journal(folder.journal);
   for (const entry of journal) file.append(entry);

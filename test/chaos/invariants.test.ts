@@ -1,12 +1,11 @@
 import { rmSync, truncateSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
+import type { JournalEntry, RunFolder } from '@locmoe/run-format';
+import { processIdentity } from '@locmoe/run-format/process-identity';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { type Circumstances, readEvidence } from '../../src/chaos/invariants/evidence.js';
 import { checkInvariants, INVARIANTS } from '../../src/chaos/invariants/invariants.js';
 import { leftoversOf } from '../../src/chaos/invariants/leftovers.js';
-import { processIdentity } from '../../src/os/process-info.js';
-import type { JournalEntry } from '../../src/run/journal-events.js';
-import type { RunFolder } from '../../src/run/run-folder.js';
 import { forgedRun, KILL, type Story, soundStory, stepRecord } from './forged-run.js';
 
 const UNKNOWN: Circumstances = { twin: null, exitCode: 0, leftovers: [] };

@@ -1,8 +1,8 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { hostname } from 'node:os';
+import { machineIdentity, processIdentity } from '@locmoe/run-format/process-identity';
 import { expect, it, onTestFinished } from 'vitest';
 import { coordinatorProcess, processesOf, send } from '../../src/chaos/run-process.js';
-import { machineIdentity, processIdentity } from '../../src/os/process-info.js';
 import type { StatusReply, WorkerProgress } from '../../src/rpc/messages.js';
 import { OVER } from '../coordinator/saved-run.js';
 

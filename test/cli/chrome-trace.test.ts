@@ -1,6 +1,6 @@
+import type { TimelineSpan } from '@locmoe/run-format';
 import { expect, it } from 'vitest';
 import { chromeTrace, type TraceEvent } from '../../src/cli/chrome-trace.js';
-import type { TimelineSpan } from '../../src/run/timeline-data.js';
 
 const part = (name: string, startMs: number, endMs: number, layer?: number): TimelineSpan => ({
   kind: 'part',

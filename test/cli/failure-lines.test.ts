@@ -1,7 +1,7 @@
+import { commandLine } from '@locmoe/run-format';
 import { describe, expect, it } from 'vitest';
 import { failureLines, formatRanks } from '../../src/cli/failure-lines.js';
 import { failureReport } from '../../src/coordinator/failure-report.js';
-import { commandLine } from '../../src/coordinator/planning/resume-command.js';
 import type { Culprit } from '../../src/coordinator/root-cause.js';
 import { TrainerError } from '../../src/errors.js';
 import type { RankView } from '../../src/run/rank-view.js';

@@ -1,7 +1,6 @@
+import { generationsOf, type JournalEntry, type JournalEvent, restartCostsOf } from '@locmoe/run-format';
 import { expect, it } from 'vitest';
 import { generationLines } from '../../src/cli/generation-lines.js';
-import type { JournalEntry, JournalEvent } from '../../src/run/journal-events.js';
-import { generationsOf, restartCostsOf } from '../../src/run/run-generations.js';
 
 const begins = (generation: number, step: number | null, nodes = 2): JournalEvent => ({
   type: 'generation',

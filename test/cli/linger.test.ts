@@ -3,10 +3,11 @@ import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import type { RunRecord } from '@locmoe/run-format';
+import { machineIdentity, processIdentity } from '@locmoe/run-format/process-identity';
 import { beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest';
 import { endLingering, lingerSeconds } from '../../src/cli/linger.js';
-import { machineIdentity, processIdentity } from '../../src/os/process-info.js';
-import { RunFolder, type RunRecord } from '../../src/run/run-folder.js';
+import { createRunFolder } from '../../src/run/create-run-folder.js';
 
 const FREE_PORT = '127.0.0.1:0';
 const FIXED_PORT = '127.0.0.1:9464';
@@ -55,7 +56,7 @@ describe('a process that wants the port', () => {
 
   /** The record of a run whose process is `other`, and lingers at the port. */
   function write(changes: Partial<RunRecord> = {}): void {
-    RunFolder.create(runsDir, 'tiny').writeRecord({
+    createRunFolder(runsDir, 'tiny').writeRecord({
       runId: 'tiny',
       generation: 1,
       address: '127.0.0.1:1',

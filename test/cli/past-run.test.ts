@@ -1,9 +1,9 @@
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { RunFolder, type RunRecord } from '@locmoe/run-format';
 import { beforeEach, expect, it, onTestFinished } from 'vitest';
 import { jsonOf, pastRun, pastRunLines } from '../../src/cli/past-run.js';
-import { RunFolder, type RunRecord } from '../../src/run/run-folder.js';
 
 let folder: RunFolder;
 

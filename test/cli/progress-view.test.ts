@@ -1,10 +1,10 @@
+import type { GlobalStep } from '@locmoe/run-format';
 import { describe, expect, it } from 'vitest';
+import { skippedStep } from '../../packages/run-format/test/global-step.js';
 import { ProgressView } from '../../src/cli/progress-view.js';
-import type { GlobalStep } from '../../src/run/global-step.js';
 import { RestartBudget } from '../../src/run/restart-budget.js';
 import type { RunSnapshot } from '../../src/run/run-listener.js';
 import { RunTotals } from '../../src/run/run-totals.js';
-import { skippedStep } from '../run/global-step.js';
 
 const step = (number: number): GlobalStep => ({
   step: number,

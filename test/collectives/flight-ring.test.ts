@@ -1,8 +1,8 @@
+import { FLIGHT, operationsOf, type RecordedSpan, readSlot } from '@locmoe/run-format';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { FlightRing, type OperationStart } from '../../src/collectives/flight-ring.js';
-import { operationsOf, type RecordedSpan, readSlot } from '../../src/collectives/flight-span.js';
 import { MAX_PURPOSE_BYTES } from '../../src/collectives/purpose.js';
-import { FLIGHT, FLIGHT_NAMES, FLIGHT_SLOTS, FLIGHT_WORDS } from '../../src/collectives/shm-layout.js';
+import { FLIGHT_NAMES, FLIGHT_SLOTS, FLIGHT_WORDS } from '../../src/collectives/shm-layout.js';
 import { ShmSegment } from '../../src/collectives/shm-segment.js';
 
 let segment: ShmSegment;

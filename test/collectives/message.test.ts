@@ -1,6 +1,6 @@
+import { KIND_OF_CODE, OPERATION_CODES, OPERATION_KINDS } from '@locmoe/run-format/operations';
 import { expect, it } from 'vitest';
 import { encodeHeader, MESSAGE_HEADER_BYTES } from '../../src/collectives/message.js';
-import { KIND_OF_CODE, OPERATION_CODES, OPERATION_KINDS } from '../../src/collectives/transport.js';
 
 it('every kind of operation keeps its code on the wire', () => {
   const codeOf = (kind: (typeof OPERATION_KINDS)[number]) => {

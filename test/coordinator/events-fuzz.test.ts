@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { LogStore } from '@locmoe/logs';
+import { STEP_PARTS } from '@locmoe/run-format';
 import fc from 'fast-check';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { SAVE_OPERATION } from '../../src/checkpoint/fence.js';
@@ -13,7 +14,6 @@ import { createLogger } from '../../src/logger.js';
 import { PrometheusMetrics } from '../../src/metrics/prometheus/prometheus-metrics.js';
 import type { AgentEvent } from '../../src/rpc/messages.js';
 import { VERSION } from '../../src/rpc/version.js';
-import { STEP_PARTS } from '../../src/run/global-step.js';
 import { RestartBudget } from '../../src/run/restart-budget.js';
 
 const SEED = 20_260_101;

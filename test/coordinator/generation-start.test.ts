@@ -1,15 +1,14 @@
 import { writeFileSync } from 'node:fs';
 import path from 'node:path';
+import { type FailureReport, stepFolder } from '@locmoe/run-format';
 import { describe, expect, it } from 'vitest';
 import { openCheckpoint } from '../../src/checkpoint/checkpoint.js';
-import { stepFolder } from '../../src/checkpoint/folders.js';
 import { loadConfig } from '../../src/config/resolve.js';
 import {
   checkpointAfterFailure,
   nodesThatSuffice,
   withNodes,
 } from '../../src/coordinator/generation-start.js';
-import type { FailureReport } from '../../src/run/failure-report.js';
 import { savedRun } from './saved-run.js';
 
 const config = (minNodes: number | null) =>

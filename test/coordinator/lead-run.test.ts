@@ -10,6 +10,7 @@ import {
 } from 'node:fs';
 import { constants, tmpdir } from 'node:os';
 import path from 'node:path';
+import type { RunFolder } from '@locmoe/run-format';
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
 import { TerminalView } from '../../src/cli/terminal-view.js';
 import { loadConfig } from '../../src/config/resolve.js';
@@ -20,7 +21,7 @@ import * as libc from '../../src/os/libc.js';
 import type { StepReport } from '../../src/rpc/messages.js';
 import { createRpcServer, type RpcServer } from '../../src/rpc/server.js';
 import { VERSION } from '../../src/rpc/version.js';
-import { RunFolder } from '../../src/run/run-folder.js';
+import { createRunFolder } from '../../src/run/create-run-folder.js';
 import { OPTIONS } from './saved-run.js';
 
 vi.mock('../../src/os/libc.js', { spy: true });
@@ -184,7 +185,7 @@ it('a run whose first step cannot be recorded has failed: it was given nothing w
 });
 
 it('a run folder that an earlier version left open to other users is shut when it is resumed, and holds the token', async () => {
-  const folder = RunFolder.create(runsDir, 'tiny');
+  const folder = createRunFolder(runsDir, 'tiny');
   chmodSync(folder.directory, 0o755);
   const begun = lead((coordinator) => coordinator.abort(new TrainerError('ABORTED', 'enough')));
   const resumed = { folder, generation: 2, giveUp: () => undefined };

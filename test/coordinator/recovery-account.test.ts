@@ -1,9 +1,8 @@
+import type { FailureReport, RecoveryAccount } from '@locmoe/run-format';
 import { expect, it } from 'vitest';
+import { globalStep } from '../../packages/run-format/test/global-step.js';
 import { RecoveryAccounts } from '../../src/coordinator/recovery-account.js';
 import { TrainerError } from '../../src/errors.js';
-import type { FailureReport } from '../../src/run/failure-report.js';
-import type { RecoveryAccount } from '../../src/run/journal-events.js';
-import { globalStep } from '../run/global-step.js';
 
 const REPORT = {
   rank: 1,

@@ -1,13 +1,13 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { appendRecord, type RunFolder, type RunRecord } from '@locmoe/run-format';
 import { onTestFinished } from 'vitest';
+import { globalStep } from '../../packages/run-format/test/global-step.js';
 import { saveCheckpoint } from '../../src/checkpoint/checkpointer.js';
 import type { RunOptions } from '../../src/coordinator/planning/run-options.js';
-import { appendRecord } from '../../src/run/metrics-writer.js';
-import { RunFolder, type RunRecord } from '../../src/run/run-folder.js';
+import { createRunFolder } from '../../src/run/create-run-folder.js';
 import { saveOptions, tensorsOf } from '../checkpoint/fixture.js';
-import { globalStep } from '../run/global-step.js';
 
 /** A record of a run that is over. */
 export const OVER: RunRecord = {
@@ -38,7 +38,7 @@ export const OPTIONS: RunOptions = {
 export function savedRun(steps: readonly number[], generation = 1): RunFolder {
   const parent = mkdtempSync(path.join(tmpdir(), 'locmoe-saved-'));
   onTestFinished(() => rmSync(parent, { recursive: true }));
-  const folder = RunFolder.create(parent, 'saved');
+  const folder = createRunFolder(parent, 'saved');
   folder.writeRecord({ ...OVER, runId: folder.runId });
   for (const step of steps) saveStep(folder, step, generation);
   for (let step = 1; step <= Math.max(...steps); step++)

@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { LogStore } from '@locmoe/logs';
+import { type RunFolder, readRecords } from '@locmoe/run-format';
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
 import { Outbox } from '../../src/agent/outbox.js';
 import { loadConfig } from '../../src/config/resolve.js';
@@ -13,9 +14,8 @@ import { RunJournal } from '../../src/coordinator/run-journal.js';
 import { createLogger } from '../../src/logger.js';
 import type { AgentEvent } from '../../src/rpc/messages.js';
 import { VERSION } from '../../src/rpc/version.js';
+import { createRunFolder } from '../../src/run/create-run-folder.js';
 import { DiskTolerance } from '../../src/run/disk-tolerance.js';
-import { readRecords } from '../../src/run/metrics-record.js';
-import { RunFolder } from '../../src/run/run-folder.js';
 import { RunRecorder } from '../../src/run/run-recorder.js';
 
 const config = loadConfig('tiny', { nodes: 2, workersPerNode: 1 });
@@ -123,7 +123,7 @@ function connect(coordinator: Coordinator, node: number): void {
 
 /** A new run of two nodes, which trains. */
 function begin(): ReturnType<typeof lead> {
-  folder = RunFolder.create(parent, 'r');
+  folder = createRunFolder(parent, 'r');
   const led = lead();
   outboxes = [new Outbox(), new Outbox()];
   for (const node of [0, 1]) {

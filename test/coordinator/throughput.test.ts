@@ -1,5 +1,5 @@
+import { Throughput } from '@locmoe/run-format';
 import { describe, expect, it } from 'vitest';
-import { Throughput } from '../../src/coordinator/throughput.js';
 import { formatCount, formatDuration, formatNumberOf, formatShare, formatTable } from '../../src/format.js';
 
 describe('Throughput', () => {

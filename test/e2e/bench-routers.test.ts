@@ -1,7 +1,7 @@
 import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
+import { findRun } from '@locmoe/run-format';
 import { describe, expect, it } from 'vitest';
-import { findRun } from '../../src/run/run-folder.js';
 import { DATA_DIR, locmoe, MICRO, temporaryFolder, trainToTheEnd } from './support.js';
 
 function micro() {

@@ -9,8 +9,8 @@ import {
   writeFileSync,
 } from 'node:fs';
 import path from 'node:path';
+import { readRecords } from '@locmoe/run-format';
 import { expect, it } from 'vitest';
-import { readRecords } from '../../src/run/metrics-record.js';
 import { Locmoe, newestRun, ROOT, temporaryFolder, trainArguments } from './support.js';
 
 /** The sources of the tree, and the packages as they were built. */
@@ -64,7 +64,8 @@ it('the code of docs/extending.md works as it stands', async () => {
   };
   // No other file has to change: everything still compiles, tests and benches included.
   node('node_modules/typescript/bin/tsc', '-p', 'tsconfig.json');
-  node('node_modules/typescript/bin/tsc', '-p', 'tsconfig.build.json');
+  for (const project of ['packages/run-format/tsconfig.build.json', 'tsconfig.build.json'])
+    node('node_modules/typescript/bin/tsc', '-p', project);
   const locmoe = (args: readonly string[]) =>
     new Locmoe(args, {}, [process.execPath, path.join(copy, 'dist/cli/cli.js')], copy).finished;
 

@@ -2,8 +2,8 @@ import { readFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { FailureReport } from '@locmoe/run-format';
 import { describe, expect, it } from 'vitest';
-import type { FailureReport } from '../../src/run/failure-report.js';
 import { numListening } from '../listening-ports.js';
 import {
   type Finished,

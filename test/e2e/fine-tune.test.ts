@@ -1,9 +1,9 @@
 import { writeFileSync } from 'node:fs';
 import path from 'node:path';
+import { readRecords } from '@locmoe/run-format';
 import OpenAI from 'openai';
 import { expect, it } from 'vitest';
 import { openCheckpoint } from '../../src/checkpoint/checkpoint.js';
-import { readRecords } from '../../src/run/metrics-record.js';
 import { type Finished, Locmoe, lossCurve, newestRun, temporaryFolder, trainToTheEnd } from './support.js';
 
 const PAIRS: readonly (readonly [string, string])[] = [

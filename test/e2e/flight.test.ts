@@ -1,7 +1,7 @@
 import { cpSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
+import type { FlightReport } from '@locmoe/run-format';
 import { describe, expect, it } from 'vitest';
-import type { FlightReport } from '../../src/cli/flight-report.js';
 import { locmoe, newestRun, startTraining, temporaryFolder } from './support.js';
 
 const TIMEOUT_S = 3;

@@ -1,7 +1,7 @@
 import { cpSync, mkdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
+import type { FailureReport } from '@locmoe/run-format';
 import { expect, it } from 'vitest';
-import type { FailureReport } from '../../src/run/failure-report.js';
 import {
   filesIn,
   type Locmoe,

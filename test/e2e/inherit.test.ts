@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
+import { type MetricsRecordOf, readRecords } from '@locmoe/run-format';
 import { expect, it } from 'vitest';
-import { type MetricsRecordOf, readRecords } from '../../src/run/metrics-record.js';
 import { lossCurve, newestRun, startTraining, temporaryFolder, trainToTheEnd } from './support.js';
 
 const DENSE = ['model.numDenseLayers=3', 'model.numSparseLayers=0', 'train.steps=10'];

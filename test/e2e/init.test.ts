@@ -1,7 +1,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import path from 'node:path';
+import { type MetricsRecordOf, readRecords } from '@locmoe/run-format';
 import { expect, it } from 'vitest';
-import { type MetricsRecordOf, readRecords } from '../../src/run/metrics-record.js';
 import {
   DATA_DIR,
   filesIn,

@@ -2,9 +2,9 @@ import { cpSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { RunFolder, type RunRecord } from '@locmoe/run-format';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { CounterRandom } from '../../src/parameters/counter-random.js';
-import { RunFolder, type RunRecord } from '../../src/run/run-folder.js';
 import { DATA_DIR, Locmoe, MICRO, newestRun, ROOT, startTraining, trainArguments } from './support.js';
 
 /** How often each command is interrupted; more for a search. */

@@ -1,9 +1,9 @@
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
+import { meanLoss } from '@locmoe/run-format';
 import { describe, expect, it } from 'vitest';
 import { openDataset } from '../../src/data/dataset.js';
 import type { ValidationReport } from '../../src/rpc/messages.js';
-import { meanLoss } from '../../src/run/validation-loss.js';
 import { temporaryFolder, trainToTheEnd } from './support.js';
 
 const TINY = readFileSync(new URL('../../configs/tiny.yaml', import.meta.url), 'utf8');

@@ -1,7 +1,7 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
+import type { FailureReport } from '@locmoe/run-format';
 import { describe, expect, it } from 'vitest';
-import type { FailureReport } from '../../src/run/failure-report.js';
 import { Locmoe, lossCurve, newestRun, temporaryFolder, trainArguments } from './support.js';
 
 it('a step that is not finite on one rank is skipped; three in a row end the generation with an account', async () => {

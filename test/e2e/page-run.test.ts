@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import type { HttpServer } from '@locmoe/logs/http';
 import { pageFeature } from '@locmoe/page';
+import { Journal, type JournalEntry } from '@locmoe/run-format';
 import type { Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { seriousViolations } from '../../packages/page/test/accessibility.js';
@@ -11,8 +12,6 @@ import { SMALL_RUN, type SyntheticRun, writeSyntheticRun } from '../../packages/
 import { writeTraces } from '../../packages/page/test/trace-fixture.js';
 import { startRunHttp } from '../../src/cli/run-http.js';
 import { formatAddress } from '../../src/rpc/address.js';
-import { Journal } from '../../src/run/journal.js';
-import type { JournalEntry } from '../../src/run/journal-events.js';
 
 const reason = whyNoBrowser();
 if (reason !== null) console.warn(`SKIPPED: the page is not tested in a browser: ${reason}`);

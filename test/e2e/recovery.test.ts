@@ -1,7 +1,7 @@
 import { readdirSync } from 'node:fs';
 import path from 'node:path';
+import { readJournal } from '@locmoe/run-format';
 import { describe, expect, it } from 'vitest';
-import { readJournal } from '../../src/run/journal.js';
 import {
   Locmoe,
   locmoe,

@@ -1,8 +1,8 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
+import { readRecords } from '@locmoe/run-format';
 import { describe, expect, it } from 'vitest';
 import { readManifest } from '../../src/checkpoint/manifest.js';
-import { readRecords } from '../../src/run/metrics-record.js';
 import { type Finished, lossCurve, newestRun, startTraining, temporaryFolder } from './support.js';
 
 const LAYOUT = { nodes: 1, workersPerNode: 2 };

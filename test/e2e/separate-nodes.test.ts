@@ -1,10 +1,10 @@
 import { writeFileSync } from 'node:fs';
 import path from 'node:path';
+import { readJournal } from '@locmoe/run-format';
 import { freePort } from '@locmoe/test-kit';
 import { describe, expect, it } from 'vitest';
 import { readManifest } from '../../src/checkpoint/manifest.js';
 import { makeCertificates } from '../../src/rpc/certificates.js';
-import { readJournal } from '../../src/run/journal.js';
 import { node, serve } from './nodes.js';
 import { locmoe, lossCurve, newestRun, temporaryFolder, trainToTheEnd } from './support.js';
 

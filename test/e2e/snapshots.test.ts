@@ -1,6 +1,6 @@
 import path from 'node:path';
+import { readJournal } from '@locmoe/run-format';
 import { expect, it, vi } from 'vitest';
-import { readJournal } from '../../src/run/journal.js';
 import { lossCurve, newestRun, startTraining, temporaryFolder, trainToTheEnd } from './support.js';
 
 const EVERY = 4;

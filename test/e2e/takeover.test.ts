@@ -1,8 +1,8 @@
 import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
+import { readJournal } from '@locmoe/run-format';
 import { freePort } from '@locmoe/test-kit';
 import { describe, expect, it } from 'vitest';
-import { readJournal } from '../../src/run/journal.js';
 import { node, serve } from './nodes.js';
 import { Locmoe, lossCurve, newestRun, temporaryFolder, trainArguments, trainToTheEnd } from './support.js';
 

@@ -1,9 +1,9 @@
 import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync, rmSync } from 'node:fs';
 import path from 'node:path';
+import { readRecords } from '@locmoe/run-format';
 import { describe, expect, it } from 'vitest';
 import type { ChromeTrace, TraceEvent } from '../../src/cli/chrome-trace.js';
-import { readRecords } from '../../src/run/metrics-record.js';
 import { CLI, locmoe, newestRun, startTraining, temporaryFolder, trainToTheEnd } from './support.js';
 
 type Slice = Extract<TraceEvent, { ph: 'X' }>;

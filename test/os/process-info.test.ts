@@ -1,13 +1,8 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { processIdentity } from '@locmoe/run-format/process-identity';
 import { describe, expect, it } from 'vitest';
-import {
-  isRunning,
-  processIdentity,
-  processInfo,
-  processTree,
-  proportionalBytes,
-} from '../../src/os/process-info.js';
+import { isRunning, processInfo, processTree, proportionalBytes } from '../../src/os/process-info.js';
 
 describe('processInfo', () => {
   it('sees a process stop and end', async () => {

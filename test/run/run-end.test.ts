@@ -1,6 +1,6 @@
+import { numStepsOf } from '@locmoe/run-format';
 import { describe, expect, it } from 'vitest';
 import { loadConfig } from '../../src/config/resolve.js';
-import { numStepsOf } from '../../src/config/run-length.js';
 import { bestAfter } from '../../src/run/best-validation.js';
 import { endOf } from '../../src/run/run-end.js';
 import { metricsOfProgress, progressOfMetrics } from '../../src/run/run-progress.js';

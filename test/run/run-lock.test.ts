@@ -4,9 +4,9 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { type AddressInfo, createServer } from 'node:net';
 import { constants, hostname, tmpdir } from 'node:os';
 import path from 'node:path';
+import { RunFolder } from '@locmoe/run-format';
 import { afterEach, beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest';
 import * as libc from '../../src/os/libc.js';
-import { RunFolder } from '../../src/run/run-folder.js';
 import { claimRun } from '../../src/run/run-lock.js';
 import { runLedAt } from '../../src/run/run-token.js';
 

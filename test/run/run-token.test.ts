@@ -1,9 +1,10 @@
 import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { findRun, type RunFolder } from '@locmoe/run-format';
 import { afterEach, beforeEach, describe, expect, it, onTestFinished } from 'vitest';
 import { NO_SECURITY, randomToken } from '../../src/rpc/security.js';
-import { findRun, RunFolder } from '../../src/run/run-folder.js';
+import { createRunFolder } from '../../src/run/create-run-folder.js';
 import { keepToken, lastingToken, securityOfRun } from '../../src/run/run-token.js';
 import { IS_ROOT, NOBODY } from '../foreign-port.js';
 
@@ -11,7 +12,7 @@ let runsDir: string;
 let folder: RunFolder;
 beforeEach(() => {
   runsDir = mkdtempSync(path.join(tmpdir(), 'locmoe-token-'));
-  folder = RunFolder.create(runsDir, 'tiny');
+  folder = createRunFolder(runsDir, 'tiny');
 });
 afterEach(() => rmSync(runsDir, { recursive: true }));
 

@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest';
+import { globalLayer, globalStep } from '../../packages/run-format/test/global-step.js';
 import { RestartBudget } from '../../src/run/restart-budget.js';
 import { RunTotals } from '../../src/run/run-totals.js';
-import { globalLayer, globalStep } from './global-step.js';
 
 it('a step that is done again after a restart counts once, and the time that restarts cost adds up', () => {
   const totals = new RunTotals(1, new RestartBudget({ maxRestarts: 3, restartWindow: 60 }));

@@ -3,8 +3,8 @@ import { createWriteStream, readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { listRuns } from '@locmoe/run-format';
 import { processTree } from 'locmoe/internal/os/process-info';
-import { listRuns } from 'locmoe/internal/run/run-folder';
 import { WebSocket } from 'ws';
 
 const ROOT = fileURLToPath(new URL('../../..', import.meta.url));

@@ -1,11 +1,9 @@
 import { spawnSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
+import { encodeChunk, findRun, readTrace, tracedSteps } from '@locmoe/run-format';
 import { FlightRing } from 'locmoe/internal/collectives/flight-ring';
 import { FlightSpans } from 'locmoe/internal/collectives/flight-spans';
 import { FLIGHT_SLOTS, FLIGHT_WORDS } from 'locmoe/internal/collectives/shm-layout';
-import { readTrace, tracedSteps } from 'locmoe/internal/run/read-trace';
-import { findRun } from 'locmoe/internal/run/run-folder';
-import { encodeChunk } from 'locmoe/internal/run/trace-file';
 import { assertEqual, type Bench, inFolder, median } from './support.js';
 
 const ROOT = fileURLToPath(new URL('../../..', import.meta.url));

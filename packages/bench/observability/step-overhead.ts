@@ -3,9 +3,8 @@ import type { ChildProcess } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { findRun, type MetricsRecordOf, readRecords } from '@locmoe/run-format';
 import { processTree } from 'locmoe/internal/os/process-info';
-import { type MetricsRecordOf, readRecords } from 'locmoe/internal/run/metrics-record';
-import { findRun } from 'locmoe/internal/run/run-folder';
 import { cpuSecondsOfAll, endOf, httpOf, locmoe } from './locmoe-process.js';
 import { type Bench, inFolder, type Measurement, median, quantile } from './support.js';
 

@@ -1,7 +1,7 @@
 // Processor time that an open page and a live tail cost a run, as a share of that of its steps.
+
+import { findRun, readRecords } from '@locmoe/run-format';
 import { processTree } from 'locmoe/internal/os/process-info';
-import { readRecords } from 'locmoe/internal/run/metrics-record';
-import { findRun } from 'locmoe/internal/run/run-folder';
 import { cpuSecondsOfAll, endOf, httpOf, locmoe, type RunHttp } from './locmoe-process.js';
 import { OpenPage } from './open-page.js';
 import { type Bench, inFolder, type Measurement, median } from './support.js';

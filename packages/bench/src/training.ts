@@ -4,10 +4,10 @@ import { closeSync, mkdirSync, openSync, readdirSync, readFileSync, rmSync } fro
 import { createRequire } from 'node:module';
 import { constants } from 'node:os';
 import path from 'node:path';
+import { findRun, type RunFolder } from '@locmoe/run-format';
 import { EXIT, TrainerError } from 'locmoe/internal/errors';
 import { tryLock } from 'locmoe/internal/os/libc';
 import { interruptible } from 'locmoe/internal/os/on-signals';
-import { findRun, type RunFolder } from 'locmoe/internal/run/run-folder';
 
 export interface TrainingOptions {
   /** Recipe or config file; none where `more` has another recipe. */

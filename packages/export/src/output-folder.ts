@@ -1,11 +1,11 @@
 import { copyFileSync, existsSync, lstatSync, readdirSync, renameSync, rmdirSync, rmSync } from 'node:fs';
 import path from 'node:path';
 import { setImmediate } from 'node:timers/promises';
+import { readRegularFile } from '@locmoe/run-format/regular-file';
 import { asStorageError, digestFile, renameDurably, writeDurably } from 'locmoe/internal/checkpoint/durable';
 import { TrainerError } from 'locmoe/internal/errors';
 import { makeFolders } from 'locmoe/internal/os/make-folder';
 import { interruptible } from 'locmoe/internal/os/on-signals';
-import { readRegularFile } from 'locmoe/internal/os/regular-file';
 import { removeAbandoned, workMark } from 'locmoe/internal/os/work-folder';
 import { z } from 'zod';
 

@@ -1,7 +1,7 @@
 import path from 'node:path';
+import { type FileDigest, MANIFEST_FILE, TOKENIZER_FILE } from '@locmoe/run-format';
 import type { Checkpoint } from 'locmoe/internal/checkpoint/checkpoint';
-import type { FileDigest } from 'locmoe/internal/checkpoint/durable';
-import { MANIFEST_FILE, TOKENIZER_FILE, writeManifest } from 'locmoe/internal/checkpoint/manifest';
+import { writeManifest } from 'locmoe/internal/checkpoint/manifest';
 import { writeSafetensors } from 'locmoe/internal/checkpoint/safetensors';
 import type { RunConfig } from 'locmoe/internal/config/schema';
 import { TrainerError } from 'locmoe/internal/errors';

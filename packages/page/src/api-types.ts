@@ -1,6 +1,6 @@
-import type { StoredFailure } from 'locmoe/internal/run/failure-report';
-import type { RestartCosts, RunGeneration } from 'locmoe/internal/run/run-generations';
-import type { ClockOffset, TimelineLane, TracedSteps } from 'locmoe/internal/run/timeline-data';
+import type { StoredFailure } from '@locmoe/run-format/failure-report';
+import type { RestartCosts, RunGeneration } from '@locmoe/run-format/run-generations';
+import type { ClockOffset, TimelineLane, TracedSteps } from '@locmoe/run-format/timeline-data';
 
 /** JSON of the routes under `/api`. Times are in ms since 1970. */
 

@@ -1,9 +1,8 @@
 import { existsSync, readdirSync, statSync } from 'node:fs';
 import path from 'node:path';
+import { MANIFEST_FILE, stepOf } from '@locmoe/run-format';
+import { asTrainerError } from '@locmoe/run-format/errors';
 import { openCheckpoint, verifiedAside } from 'locmoe/internal/checkpoint/checkpoint';
-import { stepOf } from 'locmoe/internal/checkpoint/folders';
-import { MANIFEST_FILE } from 'locmoe/internal/checkpoint/manifest';
-import { asTrainerError } from 'locmoe/internal/errors';
 import type { CheckpointCheck, CheckpointRow, CheckpointsReply } from './api-types.js';
 
 /** Findings about a checkpoint, valid while its files stay unchanged. */

@@ -1,4 +1,4 @@
-import type { GlobalLayer } from 'locmoe/internal/run/global-step';
+import type { GlobalLayer } from '@locmoe/run-format';
 import type { ExpertsReply } from './api-types.js';
 
 const MAX_BUCKETS = 256;

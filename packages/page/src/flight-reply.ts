@@ -1,8 +1,6 @@
 import { existsSync, readdirSync } from 'node:fs';
-import { lagOf, type MergedOperation, reportFlight } from 'locmoe/internal/cli/flight-report';
-import { asTrainerError } from 'locmoe/internal/errors';
-import { readFlight } from 'locmoe/internal/run/read-flight';
-import type { RunFolder } from 'locmoe/internal/run/run-folder';
+import { lagOf, type MergedOperation, type RunFolder, readFlight, reportFlight } from '@locmoe/run-format';
+import { asTrainerError } from '@locmoe/run-format/errors';
 import type { FlightOperation, FlightReply } from './api-types.js';
 
 /** Operations of a reply, the newest. */

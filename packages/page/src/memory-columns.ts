@@ -1,4 +1,4 @@
-import type { MetricsRecordOf } from 'locmoe/internal/run/metrics-record';
+import type { MetricsRecordOf } from '@locmoe/run-format';
 import type { NumberTable } from './number-table.js';
 
 /** Lines of more ranks cannot be told apart, so three lines summarize them all. */

@@ -1,4 +1,4 @@
-import { type GlobalLayer, type GlobalStep, locality, STEP_PARTS } from 'locmoe/internal/run/global-step';
+import { type GlobalLayer, type GlobalStep, locality, STEP_PARTS } from '@locmoe/run-format';
 import type { NumberTable } from './number-table.js';
 
 /** Columns of steps. */

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { type FileHandle, mkdir, open, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { endianness } from 'node:os';
 import path from 'node:path';
-import type { OpenMetrics } from 'locmoe/internal/run/metrics-reader';
+import type { OpenMetrics } from '@locmoe/run-format';
 import { RunMetrics, type SavedMetrics } from './run-metrics.js';
 
 /** An index of another form is not read. */

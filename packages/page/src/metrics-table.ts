@@ -1,8 +1,14 @@
 import { open } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { STEP_PARTS } from 'locmoe/internal/run/global-step';
-import { MetricsReader, type OpenMetrics, type RecordSink } from 'locmoe/internal/run/metrics-reader';
-import { type MetricsRecord, type MetricsRecordOf, parseRecord } from 'locmoe/internal/run/metrics-record';
+import {
+  MetricsReader,
+  type MetricsRecord,
+  type MetricsRecordOf,
+  type OpenMetrics,
+  parseRecord,
+  type RecordSink,
+  STEP_PARTS,
+} from '@locmoe/run-format';
 import type {
   Columns,
   ExpertsReply,

@@ -1,7 +1,7 @@
+import { TrainerError } from '@locmoe/run-format/errors';
 import { type Context, Hono } from 'hono';
 import { compress } from 'hono/compress';
 import type { PagePackage } from 'locmoe/internal/cli/packages';
-import { TrainerError } from 'locmoe/internal/errors';
 import type { ApiError, RunList } from './api-types.js';
 import { MAX_POINTS, type MetricsTable } from './metrics-table.js';
 import { RunCatalog } from './run-catalog.js';

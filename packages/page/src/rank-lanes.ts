@@ -1,4 +1,4 @@
-import type { MetricsRecordOf, RankBeat } from 'locmoe/internal/run/metrics-record';
+import type { MetricsRecordOf, RankBeat } from '@locmoe/run-format';
 import type { GenerationPoint, RankActivity, RankLane, RankSpan, RanksReply } from './api-types.js';
 
 /** Spans of each rank, about as many as a lane has pixels; beyond it, pairs of spans are merged. */

@@ -1,10 +1,18 @@
+import {
+  commandLine,
+  fromHere,
+  generationsOf,
+  listRuns,
+  type RunFolder,
+  type RunGeneration,
+  type RunRecord,
+  readJournal,
+  restartCostsOf,
+  runOf,
+  type StoredFailure,
+} from '@locmoe/run-format';
+import { machineIdentity } from '@locmoe/run-format/process-identity';
 import type { RunConfig } from 'locmoe/internal/config/schema';
-import { commandLine, fromHere } from 'locmoe/internal/coordinator/planning/resume-command';
-import { machineIdentity } from 'locmoe/internal/os/process-info';
-import type { StoredFailure } from 'locmoe/internal/run/failure-report';
-import { readJournal } from 'locmoe/internal/run/journal';
-import { listRuns, type RunFolder, type RunRecord, runOf } from 'locmoe/internal/run/run-folder';
-import { generationsOf, type RunGeneration, restartCostsOf } from 'locmoe/internal/run/run-generations';
 import type { RunListener } from 'locmoe/internal/run/run-listener';
 import type {
   CheckpointCheck,

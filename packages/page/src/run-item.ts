@@ -1,14 +1,17 @@
 import { statSync } from 'node:fs';
 import path from 'node:path';
-import { numStepsOf } from 'locmoe/internal/config/run-length';
+import {
+  generationsOf,
+  lastRecords,
+  numStepsOf,
+  type RunFolder,
+  type RunRecord,
+  readJournal,
+  type StoredFailure,
+} from '@locmoe/run-format';
+import { isOfThisMachine, processIdentity } from '@locmoe/run-format/process-identity';
+import { readRegularFile } from '@locmoe/run-format/regular-file';
 import type { RunConfig } from 'locmoe/internal/config/schema';
-import { isOfThisMachine, processIdentity } from 'locmoe/internal/os/process-info';
-import { readRegularFile } from 'locmoe/internal/os/regular-file';
-import type { StoredFailure } from 'locmoe/internal/run/failure-report';
-import { readJournal } from 'locmoe/internal/run/journal';
-import { lastRecords } from 'locmoe/internal/run/metrics-record';
-import type { RunFolder, RunRecord } from 'locmoe/internal/run/run-folder';
-import { generationsOf } from 'locmoe/internal/run/run-generations';
 import type { RunListItem } from './api-types.js';
 
 export interface ListedRun {

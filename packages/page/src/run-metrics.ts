@@ -1,6 +1,4 @@
-import { Throughput } from 'locmoe/internal/coordinator/throughput';
-import type { MetricsRecord, MetricsRecordOf } from 'locmoe/internal/run/metrics-record';
-import { meanLoss } from 'locmoe/internal/run/validation-loss';
+import { type MetricsRecord, type MetricsRecordOf, meanLoss, Throughput } from '@locmoe/run-format';
 import type { GenerationPoint, RankSpeedPoint, ValidationPoint } from './api-types.js';
 import { ExpertLoad } from './expert-load.js';
 import { appendMemory } from './memory-columns.js';

@@ -1,5 +1,4 @@
-import { type GlobalLayer, type GlobalStep, STEP_PARTS } from 'locmoe/internal/run/global-step';
-import type { MetricsRecordOf } from 'locmoe/internal/run/metrics-record';
+import { type GlobalLayer, type GlobalStep, type MetricsRecordOf, STEP_PARTS } from '@locmoe/run-format';
 import type { ComparedNumber, StepLayer, StepReply, ValidationPoint } from './api-types.js';
 import { routingColumns } from './metric-columns.js';
 import type { ColumnSource } from './number-table.js';

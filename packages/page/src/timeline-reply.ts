@@ -1,10 +1,16 @@
-import { type FlightRank, reportFlight } from 'locmoe/internal/cli/flight-report';
-import { TrainerError } from 'locmoe/internal/errors';
-import { readFlight } from 'locmoe/internal/run/read-flight';
-import { readTrace, tracedSteps } from 'locmoe/internal/run/read-trace';
-import type { RunFolder } from 'locmoe/internal/run/run-folder';
-import { type Timeline, timelineOf } from 'locmoe/internal/run/timeline';
-import type { TimelineLane, TimelineSpan } from 'locmoe/internal/run/timeline-data';
+import {
+  type FlightRank,
+  type RunFolder,
+  readFlight,
+  readTrace,
+  reportFlight,
+  type Timeline,
+  type TimelineLane,
+  type TimelineSpan,
+  timelineOf,
+  tracedSteps,
+} from '@locmoe/run-format';
+import { TrainerError } from '@locmoe/run-format/errors';
 import type { FallenRank, TimelineReply } from './api-types.js';
 
 /**

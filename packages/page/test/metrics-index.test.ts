@@ -12,8 +12,8 @@ import {
   writeSync,
 } from 'node:fs';
 import path from 'node:path';
-import { machineIdentity, processIdentity } from 'locmoe/internal/os/process-info';
-import { dropRecordsAfter } from 'locmoe/internal/run/metrics-writer';
+import { dropRecordsAfter } from '@locmoe/run-format';
+import { machineIdentity, processIdentity } from '@locmoe/run-format/process-identity';
 import { beforeAll, describe, expect, it } from 'vitest';
 import type { ExpertsReply, MetricsReply, RanksReply } from '../src/api-types.js';
 import { MetricsTable } from '../src/metrics-table.js';

@@ -1,7 +1,7 @@
 import { execFileSync } from 'node:child_process';
 import { appendFileSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { Journal } from 'locmoe/internal/run/journal';
+import { Journal } from '@locmoe/run-format';
 import { describe, expect, it } from 'vitest';
 import { savedRun } from '../../../test/coordinator/saved-run.js';
 import type {

@@ -1,8 +1,8 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
+import { encodeChunk, encodeHead, traceFileName } from '@locmoe/run-format';
 import { FlightRing } from 'locmoe/internal/collectives/flight-ring';
 import { FLIGHT_WORDS } from 'locmoe/internal/collectives/shm-layout';
-import { encodeChunk, encodeHead, traceFileName } from 'locmoe/internal/run/trace-file';
 import { STARTED_AT } from './run-fixture.js';
 
 export interface TraceFixture {

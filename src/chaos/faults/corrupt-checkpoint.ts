@@ -1,8 +1,8 @@
 import { readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
+import { generationOf } from '@locmoe/run-format';
 import { openCheckpoint } from '../../checkpoint/checkpoint.js';
 import { committedFolders } from '../../checkpoint/folders.js';
-import { generationOf } from '../../checkpoint/manifest.js';
 import { send } from '../run-process.js';
 import { type PlanFault, pick } from './fault.js';
 

@@ -1,4 +1,4 @@
-import { processIdentity } from '../../os/process-info.js';
+import { processIdentity } from '@locmoe/run-format/process-identity';
 import { send } from '../run-process.js';
 import { type PlanFault, pick, seconds } from './fault.js';
 

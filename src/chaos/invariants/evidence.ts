@@ -1,13 +1,18 @@
 import { existsSync } from 'node:fs';
 import path from 'node:path';
+import {
+  generationOf,
+  type JournalEntry,
+  type MetricsRecord,
+  type MetricsRecordOf,
+  RunFolder,
+  readJournal,
+  readRecords,
+  stepOf,
+} from '@locmoe/run-format';
 import { openCheckpoint } from '../../checkpoint/checkpoint.js';
-import { committedFolders, stepOf } from '../../checkpoint/folders.js';
-import { generationOf } from '../../checkpoint/manifest.js';
-import type { RunConfig } from '../../config/schema.js';
-import { readJournal } from '../../run/journal.js';
-import type { JournalEntry } from '../../run/journal-events.js';
-import { type MetricsRecord, type MetricsRecordOf, readRecords } from '../../run/metrics-record.js';
-import { RunFolder } from '../../run/run-folder.js';
+import { committedFolders } from '../../checkpoint/folders.js';
+import { type RunConfig, runSchema } from '../../config/schema.js';
 import { type ChaosRecord, readChaosRecords } from '../chaos-record.js';
 
 /** A committed checkpoint. */
@@ -49,7 +54,7 @@ export function readEvidence(directory: string, { twin, ...known }: Circumstance
   const folder = new RunFolder(directory);
   return {
     ...known,
-    config: folder.readConfig(),
+    config: folder.readConfig(runSchema),
     journal: readJournal(folder.journal),
     records: readRecords(folder.metrics),
     faults: readChaosRecords(directory),
@@ -64,7 +69,7 @@ export function stepsOf(records: readonly MetricsRecord[]): MetricsRecordOf<'ste
 }
 
 function twinEvidence(folder: RunFolder) {
-  return { config: folder.readConfig(), records: readRecords(folder.metrics) };
+  return { config: folder.readConfig(runSchema), records: readRecords(folder.metrics) };
 }
 
 /** Null if it was deleted meanwhile. */

@@ -1,8 +1,9 @@
 import { existsSync, readdirSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { RunFolder } from '@locmoe/run-format';
+import { processIdentity } from '@locmoe/run-format/process-identity';
 import { SHM_DIR } from '../../collectives/segment-files.js';
-import { isRunning, processIdentity } from '../../os/process-info.js';
-import type { RunFolder } from '../../run/run-folder.js';
+import { isRunning } from '../../os/process-info.js';
 import type { RunProcess } from '../run-process.js';
 
 const WITHIN_MS = 5_000;

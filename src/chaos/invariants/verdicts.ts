@@ -1,4 +1,4 @@
-import type { JournalEntry } from '../../run/journal-events.js';
+import type { JournalEntry } from '@locmoe/run-format';
 import type { ChaosRecord } from '../chaos-record.js';
 import type { RunEvidence } from './evidence.js';
 

@@ -1,3 +1,4 @@
+import { findRun, readJournal } from '@locmoe/run-format';
 import { type Command, InvalidArgumentError } from 'commander';
 import { chaosSummary } from '../../chaos/chaos-summary.js';
 import { evidenceOf } from '../../chaos/evidence-of-run.js';
@@ -7,8 +8,6 @@ import { checkInvariants } from '../../chaos/invariants/invariants.js';
 import { LiveRun } from '../../chaos/live-run.js';
 import { EXIT } from '../../errors.js';
 import { onSignals } from '../../os/on-signals.js';
-import { readJournal } from '../../run/journal.js';
-import { findRun } from '../../run/run-folder.js';
 import { securityFor } from './locate.js';
 import { durationS, wholeNumber } from './options.js';
 import { addSecurityOptions, type SecurityFlags } from './security-options.js';

@@ -1,7 +1,6 @@
+import { type FlightReport, lagOf, type MergedOperation, readFlight, reportFlight } from '@locmoe/run-format';
 import type { Command } from 'commander';
 import { formatNumberOf, formatTable } from '../../format.js';
-import { readFlight } from '../../run/read-flight.js';
-import { type FlightReport, lagOf, type MergedOperation, reportFlight } from '../flight-report.js';
 import { wholeNumber } from './options.js';
 
 interface FlightOptions {

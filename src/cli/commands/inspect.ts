@@ -1,10 +1,10 @@
 import path from 'node:path';
+import { findRun } from '@locmoe/run-format';
 import { type Command, Option } from 'commander';
 import { isLive } from '../../coordinator/planning/run-liveness.js';
 import { nextSignal } from '../../os/on-signals.js';
 import { formatAddress } from '../../rpc/address.js';
 import { loadToken, NO_SECURITY, randomToken } from '../../rpc/security.js';
-import { findRun } from '../../run/run-folder.js';
 import { securityOfRun } from '../../run/run-token.js';
 import { loadPage } from '../packages.js';
 import { pageUrl, printed } from '../page-url.js';

@@ -1,9 +1,9 @@
+import { findRun, type RunFolder, type RunRecord } from '@locmoe/run-format';
 import type { Command } from 'commander';
 import { isLive, reachableAddress } from '../../coordinator/planning/run-liveness.js';
 import { parseAddress } from '../../rpc/address.js';
 import { CoordinatorClient } from '../../rpc/coordinator-client.js';
 import { NO_SECURITY, type Security } from '../../rpc/security.js';
-import { findRun, type RunFolder, type RunRecord } from '../../run/run-folder.js';
 import { runLedAt, securityOfRun } from '../../run/run-token.js';
 import { addSecurityOptions, type SecurityFlags, securityOf } from './security-options.js';
 

@@ -1,10 +1,14 @@
+import {
+  generationsOf,
+  RunFolder,
+  type RunGeneration,
+  readJournal,
+  restartCostsOf,
+} from '@locmoe/run-format';
 import type { Command } from 'commander';
 import { EXIT } from '../../errors.js';
 import { formatCount, formatDuration, formatTable } from '../../format.js';
 import type { RankSpeed, StatusReply } from '../../rpc/messages.js';
-import { readJournal } from '../../run/journal.js';
-import { RunFolder } from '../../run/run-folder.js';
-import { generationsOf, type RunGeneration, restartCostsOf } from '../../run/run-generations.js';
 import { generationLines } from '../generation-lines.js';
 import { jsonOf, pastRun, pastRunLines } from '../past-run.js';
 import { addLocateOptions, type LocateOptions, locateRun } from './locate.js';

@@ -1,10 +1,8 @@
 import { existsSync, rmSync, writeFileSync } from 'node:fs';
+import { describeKept, findRun, readTrace, timelineOf, tracedSteps } from '@locmoe/run-format';
 import { type Command, InvalidArgumentError } from 'commander';
 import { asTrainerError, TrainerError } from '../../errors.js';
 import { formatNumberOf } from '../../format.js';
-import { describeKept, readTrace, tracedSteps } from '../../run/read-trace.js';
-import { findRun } from '../../run/run-folder.js';
-import { timelineOf } from '../../run/timeline.js';
 import { chromeTrace } from '../chrome-trace.js';
 import { wholeNumber } from './options.js';
 

@@ -2,10 +2,10 @@ import { spawn } from 'node:child_process';
 import { mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { type MetricsRecord, numStepsOf, readRecords, tokensPerStep } from '@locmoe/run-format';
 import { openCheckpoint } from '../../checkpoint/checkpoint.js';
 import { committedFolders } from '../../checkpoint/folders.js';
 import { momentName } from '../../checkpoint/rank-tensors.js';
-import { numStepsOf, tokensPerStep } from '../../config/run-length.js';
 import type { RunConfig } from '../../config/schema.js';
 import { type ErrorCode, EXIT, TrainerError } from '../../errors.js';
 import { formatNumberOf } from '../../format.js';
@@ -14,7 +14,6 @@ import { interruptible } from '../../os/on-signals.js';
 import { processTree, proportionalBytes } from '../../os/process-info.js';
 import { removeAbandoned, workMark } from '../../os/work-folder.js';
 import { routerPolicy } from '../../routing/index.js';
-import { type MetricsRecord, readRecords } from '../../run/metrics-record.js';
 
 const CLI = fileURLToPath(new URL('../cli.js', import.meta.url));
 /** Steps of the speed measurement: the first one compiles, and the next are still slower than those of a long run. */

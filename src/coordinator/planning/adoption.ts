@@ -1,13 +1,17 @@
 import { statSync } from 'node:fs';
-import { committedFolders, stepOf } from '../../checkpoint/folders.js';
-import { generationOf } from '../../checkpoint/manifest.js';
-import type { RunConfig } from '../../config/schema.js';
+import {
+  type CheckpointReport,
+  generationOf,
+  type JournalMember,
+  type MetricsRecordOf,
+  type RunFolder,
+  readJournal,
+  recordsFromEnd,
+  stepOf,
+} from '@locmoe/run-format';
+import { committedFolders } from '../../checkpoint/folders.js';
+import { type RunConfig, runSchema } from '../../config/schema.js';
 import type { ValidationReport } from '../../rpc/messages.js';
-import { readJournal } from '../../run/journal.js';
-import type { JournalMember } from '../../run/journal-events.js';
-import { type MetricsRecordOf, recordsFromEnd } from '../../run/metrics-record.js';
-import type { RunFolder } from '../../run/run-folder.js';
-import type { CheckpointReport } from '../../run/run-listener.js';
 import { changedFields } from './changed-fields.js';
 
 /** State on disk of a generation whose coordinator is gone while its nodes may still train. */
@@ -40,7 +44,7 @@ export function adoptionOf(
 ): Adoption | null {
   const entries = readJournal(folder.journal);
   const start = entries.findLast((entry) => entry.type === 'generation');
-  const config = folder.readConfig();
+  const config = folder.readConfig(runSchema);
   const record = folder.readRecord();
   if (start === undefined || config === null || record === null) return null;
   const since = entries.slice(entries.indexOf(start));

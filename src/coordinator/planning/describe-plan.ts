@@ -1,5 +1,5 @@
+import { numStepsOf, tokensPerStep } from '@locmoe/run-format';
 import type { InstructRecipe } from '../../config/instruct-recipe.js';
-import { numStepsOf, tokensPerStep } from '../../config/run-length.js';
 import type { RunConfig } from '../../config/schema.js';
 import type { TextRecipe } from '../../config/text-recipe.js';
 import type { Loader } from '../../data/loader.js';

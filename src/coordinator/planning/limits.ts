@@ -1,6 +1,6 @@
 import { availableParallelism, freemem, totalmem } from 'node:os';
+import { numStepsOf } from '@locmoe/run-format';
 import { assertSharedRoom, freeSharedMemory } from '../../collectives/shm-segment.js';
-import { numStepsOf } from '../../config/run-length.js';
 import type { ClusterConfig, RunConfig } from '../../config/schema.js';
 import { TrainerError } from '../../errors.js';
 import { formatCount, formatNumberOf } from '../../format.js';

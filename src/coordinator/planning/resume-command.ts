@@ -1,20 +1,10 @@
 import { existsSync } from 'node:fs';
 import path from 'node:path';
+import { commandLine, fromHere, generationOf, type PastFailure, type RunFolder } from '@locmoe/run-format';
 import { committedFolders } from '../../checkpoint/folders.js';
-import { generationOf } from '../../checkpoint/manifest.js';
 import type { RunConfig } from '../../config/schema.js';
-import type { PastFailure, RunFolder } from '../../run/run-folder.js';
 import type { RunOptions } from './run-options.js';
 import { failureAfter, leadsToFailure, lowerRate } from './suspect-checkpoint.js';
-
-/** Quotes words into a command line that can be pasted into a shell. */
-export function commandLine(words: readonly string[]): string {
-  return words.map(quote).join(' ');
-}
-
-function quote(word: string): string {
-  return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
-}
 
 /** Options that must be repeated when the run is resumed; the checkpoint holds its configuration. */
 export function lastingOptions({
@@ -89,9 +79,4 @@ function startingOptions({ fork, config, set, nodes, workersPerNode }: RunOption
     ...(nodes === undefined ? [] : ['--nodes', String(nodes)]),
     ...(workersPerNode === undefined ? [] : ['--workers-per-node', String(workersPerNode)]),
   ];
-}
-
-/** Returns the path relative to the working directory. */
-export function fromHere(place: string): string {
-  return path.relative('.', place) || '.';
 }

@@ -1,10 +1,9 @@
 import { existsSync } from 'node:fs';
 import path from 'node:path';
+import { dropRecordsAfter, type RunFolder, recordedStepsAfter } from '@locmoe/run-format';
 import { committedFolders } from '../../checkpoint/folders.js';
+import { runSchema } from '../../config/schema.js';
 import { type Dataset, type DatasetIndex, readIndex, tokenFile } from '../../data/dataset.js';
-import { recordedStepsAfter } from '../../run/metrics-record.js';
-import { dropRecordsAfter } from '../../run/metrics-writer.js';
-import type { RunFolder } from '../../run/run-folder.js';
 import type { RunListener } from '../../run/run-listener.js';
 import { changedFields } from './changed-fields.js';
 import type { PlanSettings, RunPlan } from './run-options.js';
@@ -29,7 +28,7 @@ export function warnOfLosses(
       `run ${folder.runId} has trained on other text of ${texts.join(', ')}; it goes on with what is there now`,
     );
   // A generation killed before its first checkpoint left its --set values only in config.json.
-  const last = changedFields(folder.readConfig() ?? before, config);
+  const last = changedFields(folder.readConfig(runSchema) ?? before, config);
   if (last.length > 0 && String(last) !== String(changes))
     say(
       `run ${folder.runId} trained with another configuration last, give it again to keep it: ${last.join(', ')}`,

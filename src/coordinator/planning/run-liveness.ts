@@ -1,8 +1,8 @@
+import type { RunRecord } from '@locmoe/run-format';
+import { isOfThisMachine, processIdentity } from '@locmoe/run-format/process-identity';
 import { asTrainerError } from '../../errors.js';
-import { isOfThisMachine, processIdentity } from '../../os/process-info.js';
 import { CoordinatorClient } from '../../rpc/coordinator-client.js';
 import type { Security } from '../../rpc/security.js';
-import type { RunRecord } from '../../run/run-folder.js';
 
 /**
  * Tells whether the run's coordinator is alive. On its own machine the process is looked up by pid and start time;

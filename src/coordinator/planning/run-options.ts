@@ -1,3 +1,4 @@
+import type { RunFolder, RunRecord } from '@locmoe/run-format';
 import type { Checkpoint } from '../../checkpoint/checkpoint.js';
 import type { ConfigOverrides } from '../../config/document.js';
 import type { RunConfig } from '../../config/schema.js';
@@ -5,7 +6,6 @@ import type { Dataset } from '../../data/dataset.js';
 import type { PrepareProgress } from '../../data/progress-meter.js';
 import { TrainerError } from '../../errors.js';
 import type { Security } from '../../rpc/security.js';
-import type { RunFolder, RunRecord } from '../../run/run-folder.js';
 import type { Adoption } from './adoption.js';
 
 /** Options of `locmoe train` and `locmoe serve` about the run itself. */

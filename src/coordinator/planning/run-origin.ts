@@ -1,11 +1,11 @@
 import { existsSync } from 'node:fs';
 import path from 'node:path';
+import { findRun, RunFolder, type RunRecord } from '@locmoe/run-format';
 import { type Checkpoint, resolveCheckpoint } from '../../checkpoint/checkpoint.js';
 import { claimCheckpoints, committedFolders, newestGeneration } from '../../checkpoint/folders.js';
 import type { RunConfig } from '../../config/schema.js';
 import { TrainerError } from '../../errors.js';
 import type { Security } from '../../rpc/security.js';
-import { findRun, RunFolder, type RunRecord } from '../../run/run-folder.js';
 import { claimRun } from '../../run/run-lock.js';
 import type { Adoption } from './adoption.js';
 import { isLive } from './run-liveness.js';

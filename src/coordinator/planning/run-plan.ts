@@ -1,4 +1,5 @@
 import path from 'node:path';
+import { listRuns, type RunFolder } from '@locmoe/run-format';
 import { assertFits, type Checkpoint, configAtHand, resolveCheckpoint } from '../../checkpoint/checkpoint.js';
 import { committedFolders } from '../../checkpoint/folders.js';
 import { assertInheritable } from '../../checkpoint/inherit.js';
@@ -22,7 +23,6 @@ import { assertComputes } from '../../ops/kernels/choose-kernels.js';
 import { assertAddressSpace } from '../../os/address-space.js';
 import { makeFolder, PRIVATE_FOLDER } from '../../os/make-folder.js';
 import { endOf } from '../../run/run-end.js';
-import { listRuns, type RunFolder } from '../../run/run-folder.js';
 import { claimRun } from '../../run/run-lock.js';
 import { type Adoption, adoptionOf } from './adoption.js';
 import { describeInstruct, describeLength, describePacking, describeRecipe } from './describe-plan.js';

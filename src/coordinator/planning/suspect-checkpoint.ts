@@ -1,13 +1,11 @@
 import { existsSync } from 'node:fs';
 import path from 'node:path';
+import { generationOf, MANIFEST_FILE, type PastFailure, type RunFolder, stepOf } from '@locmoe/run-format';
 import { type Checkpoint, resolveCheckpoint } from '../../checkpoint/checkpoint.js';
 import { SAVE_OPERATION } from '../../checkpoint/fence.js';
-import { stepOf } from '../../checkpoint/folders.js';
-import { generationOf, MANIFEST_FILE } from '../../checkpoint/manifest.js';
-import type { RunConfig } from '../../config/schema.js';
+import { type RunConfig, runSchema } from '../../config/schema.js';
 import { TrainerError } from '../../errors.js';
 import { MAX_SKIPPED_STEPS, VALIDATION_OPERATION } from '../../run/not-finite.js';
-import type { PastFailure, RunFolder } from '../../run/run-folder.js';
 import { changedFields } from './changed-fields.js';
 
 /**
@@ -80,7 +78,7 @@ function assertMayEndOtherwise(
   const last = since.find((one, i) => since.findIndex((each) => each.step === one.step) < i);
   if (last === undefined) return;
   const config = configFrom(checkpoint);
-  const tried = [saved, folder.readConfig() ?? saved];
+  const tried = [saved, folder.readConfig(runSchema) ?? saved];
   if (tried.every((each) => changedFields(each, config).length > 0)) return;
   const generations = since.filter((each) => each.step === last.step).map((each) => each.generation);
   throw new TrainerError(

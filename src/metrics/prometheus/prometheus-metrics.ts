@@ -1,8 +1,8 @@
+import type { RestartCosts } from '@locmoe/run-format';
 import { Registry } from 'prom-client';
 import type { ErrorCode } from '../../errors.js';
 import { VERSION } from '../../rpc/version.js';
 import type { RestartBudget } from '../../run/restart-budget.js';
-import type { RestartCosts } from '../../run/run-generations.js';
 import type { GenerationView, RunListener } from '../../run/run-listener.js';
 import type { RunState } from '../../run/run-state.js';
 import { counter, gauge } from './instruments.js';

@@ -1,7 +1,6 @@
+import { lostSecondsOf, type RecoveryAccount, type RestartCosts } from '@locmoe/run-format';
 import { exponentialBuckets, Histogram, type Registry } from 'prom-client';
-import { lostSecondsOf, type RecoveryAccount } from '../../run/journal-events.js';
 import type { RestartBudget } from '../../run/restart-budget.js';
-import type { RestartCosts } from '../../run/run-generations.js';
 import type { RunListener } from '../../run/run-listener.js';
 import { counter, gauge } from './instruments.js';
 

@@ -1,5 +1,5 @@
+import type { GlobalLayer, GlobalStep } from '@locmoe/run-format';
 import type { Registry } from 'prom-client';
-import type { GlobalLayer, GlobalStep } from '../../run/global-step.js';
 import type { RunListener } from '../../run/run-listener.js';
 import {
   type CounterSeries,

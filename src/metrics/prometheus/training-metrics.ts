@@ -1,8 +1,8 @@
+import { type CheckpointReport, type GlobalStep, STEP_PARTS, type StepPart } from '@locmoe/run-format';
 import { exponentialBuckets, Histogram, type Registry } from 'prom-client';
 import { nodeOf } from '../../collectives/topology.js';
 import type { StepReport, ValidationReport } from '../../rpc/messages.js';
-import { type GlobalStep, STEP_PARTS, type StepPart } from '../../run/global-step.js';
-import type { CheckpointReport, RunListener, RunSnapshot } from '../../run/run-listener.js';
+import type { RunListener, RunSnapshot } from '../../run/run-listener.js';
 import { type CounterSeries, counter, DeferredWork, gauge } from './instruments.js';
 
 /** 5 ms to 82 s. */

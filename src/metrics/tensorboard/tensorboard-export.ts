@@ -1,10 +1,9 @@
 import path from 'node:path';
+import { droppedShare, type GlobalStep, locality, meanLoss, STEP_PARTS } from '@locmoe/run-format';
 import type { Logger } from '../../logger.js';
 import type { ValidationReport } from '../../rpc/messages.js';
-import { droppedShare, type GlobalStep, locality, STEP_PARTS } from '../../run/global-step.js';
 import type { GenerationView, RunListener, RunSnapshot } from '../../run/run-listener.js';
 import type { RunState } from '../../run/run-state.js';
-import { meanLoss } from '../../run/validation-loss.js';
 import type { TensorboardEvent } from './event.js';
 import { EventFile } from './event-file.js';
 

@@ -1,16 +1,13 @@
 import { rmSync, utimesSync } from 'node:fs';
+import { appendRecord, Journal, type JournalEvent, type RunFolder, readJournal } from '@locmoe/run-format';
 import { describe, expect, it } from 'vitest';
+import { globalStep } from '../../../packages/run-format/test/global-step.js';
 import { committedFolders } from '../../../src/checkpoint/folders.js';
 import { loadConfig } from '../../../src/config/resolve.js';
 import type { RunConfig } from '../../../src/config/schema.js';
 import { adoptionOf } from '../../../src/coordinator/planning/adoption.js';
 import { RunJournal } from '../../../src/coordinator/run-journal.js';
 import { DiskTolerance } from '../../../src/run/disk-tolerance.js';
-import { Journal, readJournal } from '../../../src/run/journal.js';
-import type { JournalEvent } from '../../../src/run/journal-events.js';
-import { appendRecord } from '../../../src/run/metrics-writer.js';
-import type { RunFolder } from '../../../src/run/run-folder.js';
-import { globalStep } from '../../run/global-step.js';
 import { OVER, savedRun } from '../saved-run.js';
 
 const config = loadConfig('tiny', { nodes: 1, workersPerNode: 1 });

@@ -1,10 +1,9 @@
 import { rmSync } from 'node:fs';
 import path from 'node:path';
+import type { FailureReport, RunFolder } from '@locmoe/run-format';
 import { describe, expect, it } from 'vitest';
 import { resumptionOf } from '../../../src/coordinator/planning/resume-command.js';
 import type { RunOptions } from '../../../src/coordinator/planning/run-options.js';
-import type { FailureReport } from '../../../src/run/failure-report.js';
-import type { RunFolder } from '../../../src/run/run-folder.js';
 import { config } from '../../checkpoint/fixture.js';
 import { OPTIONS, savedRun, saveStep } from '../saved-run.js';
 

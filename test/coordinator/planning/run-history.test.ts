@@ -1,16 +1,13 @@
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
+import { appendRecord, type FailureReport, type RunFolder, recordedStepsAfter } from '@locmoe/run-format';
 import { describe, expect, it } from 'vitest';
+import { globalStep } from '../../../packages/run-format/test/global-step.js';
 import { openCheckpoint } from '../../../src/checkpoint/checkpoint.js';
 import { committedFolders } from '../../../src/checkpoint/folders.js';
 import type { RunConfig } from '../../../src/config/schema.js';
 import { truncateHistory, warnOfLosses } from '../../../src/coordinator/planning/run-history.js';
 import type { RunPlan } from '../../../src/coordinator/planning/run-options.js';
-import type { FailureReport } from '../../../src/run/failure-report.js';
-import { recordedStepsAfter } from '../../../src/run/metrics-record.js';
-import { appendRecord } from '../../../src/run/metrics-writer.js';
-import type { RunFolder } from '../../../src/run/run-folder.js';
-import { globalStep } from '../../run/global-step.js';
 import { savedRun } from '../saved-run.js';
 
 function planOf(folder: RunFolder, step: string, change: (config: RunConfig) => RunConfig): RunPlan {

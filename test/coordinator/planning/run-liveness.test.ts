@@ -1,12 +1,12 @@
 import type * as grpc from '@grpc/grpc-js';
+import type { RunRecord } from '@locmoe/run-format';
+import { machineIdentity, processIdentity } from '@locmoe/run-format/process-identity';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { isLive, reachableAddress } from '../../../src/coordinator/planning/run-liveness.js';
-import { machineIdentity, processIdentity } from '../../../src/os/process-info.js';
 import { formatAddress } from '../../../src/rpc/address.js';
 import { loadService } from '../../../src/rpc/load-proto.js';
 import { loadSecurity, NO_SECURITY } from '../../../src/rpc/security.js';
 import { createRpcServer, listen } from '../../../src/rpc/server.js';
-import type { RunRecord } from '../../../src/run/run-folder.js';
 import { certificateFolder } from '../../rpc/certificate-folder.js';
 
 const here: RunRecord = {

@@ -1,9 +1,9 @@
 import { cpSync, existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
+import type { FailureReport } from '@locmoe/run-format';
 import { describe, expect, it } from 'vitest';
 import { findOrigin } from '../../../src/coordinator/planning/run-origin.js';
 import { NO_SECURITY } from '../../../src/rpc/security.js';
-import type { FailureReport } from '../../../src/run/failure-report.js';
 import { config } from '../../checkpoint/fixture.js';
 import { savedRun, saveStep } from '../saved-run.js';
 

@@ -1,13 +1,12 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { type FailureReport, RunFolder } from '@locmoe/run-format';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { saveCheckpoint } from '../../../src/checkpoint/checkpointer.js';
 import { SAVE_OPERATION } from '../../../src/checkpoint/fence.js';
 import { checkpointToResume } from '../../../src/coordinator/planning/suspect-checkpoint.js';
-import type { FailureReport } from '../../../src/run/failure-report.js';
 import { VALIDATION_OPERATION } from '../../../src/run/not-finite.js';
-import { RunFolder } from '../../../src/run/run-folder.js';
 import { config, saveOptions, tensorsOf } from '../../checkpoint/fixture.js';
 
 let folder: RunFolder;

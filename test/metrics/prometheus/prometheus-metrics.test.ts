@@ -1,16 +1,16 @@
 import { spawnSync } from 'node:child_process';
+import type { FailureReport } from '@locmoe/run-format';
 import { Registry } from 'prom-client';
 import { describe, expect, it } from 'vitest';
+import { globalLayer, globalStep, skippedStep } from '../../../packages/run-format/test/global-step.js';
 import { TrainerError } from '../../../src/errors.js';
 import { PrometheusMetrics } from '../../../src/metrics/prometheus/prometheus-metrics.js';
 import { RankMetrics } from '../../../src/metrics/prometheus/rank-metrics.js';
 import type { StepReport } from '../../../src/rpc/messages.js';
-import type { FailureReport } from '../../../src/run/failure-report.js';
 import type { RankView } from '../../../src/run/rank-view.js';
 import { RestartBudget } from '../../../src/run/restart-budget.js';
 import type { RunListener } from '../../../src/run/run-listener.js';
 import { findPromtool, NO_PROMTOOL, skipLoudly } from '../../debian-tool.js';
-import { globalLayer, globalStep, skippedStep } from '../../run/global-step.js';
 
 const SHAPE = {
   generation: 3,

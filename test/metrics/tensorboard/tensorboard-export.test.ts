@@ -2,9 +2,9 @@ import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { globalStep, skippedStep } from '../../../packages/run-format/test/global-step.js';
 import { createLogger } from '../../../src/logger.js';
 import { TensorboardExport } from '../../../src/metrics/tensorboard/tensorboard-export.js';
-import { globalStep, skippedStep } from '../../run/global-step.js';
 import { type DecodedEvent, readEvents } from './event-decoder.js';
 
 const RUN = { ranks: [], steps: 9, tokensPerS: 0, secondsLeft: 0, speeds: [] };

@@ -1,7 +1,6 @@
+import { meanLoss, readRecords } from '@locmoe/run-format';
 import { loadConfig } from 'locmoe/internal/config/resolve';
 import type { RunConfig } from 'locmoe/internal/config/schema';
-import { readRecords } from 'locmoe/internal/run/metrics-record';
-import { meanLoss } from 'locmoe/internal/run/validation-loss';
 import { VARIANTS } from '../routers/variants.js';
 import { runTraining, type TrainingOptions } from '../training.js';
 import type { Model } from './models.js';

@@ -1,8 +1,8 @@
 import { existsSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { readRegularFile } from '@locmoe/run-format/regular-file';
 import { TrainerError } from 'locmoe/internal/errors';
-import { readRegularFile } from 'locmoe/internal/os/regular-file';
 import { ROUTER_NAMES } from 'locmoe/internal/routing/index';
 import { z } from 'zod';
 

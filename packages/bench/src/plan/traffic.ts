@@ -1,5 +1,5 @@
+import type { OperationKind } from '@locmoe/run-format/operations';
 import { type Topology, topologyOf } from 'locmoe/internal/collectives/topology';
-import type { OperationKind } from 'locmoe/internal/collectives/transport';
 import type { RunConfig } from 'locmoe/internal/config/schema';
 import { rowBytesOf, wireBytesOf } from 'locmoe/internal/config/wire-precision';
 import type { ParameterCounts } from 'locmoe/internal/model/parameter-counts';

@@ -1,6 +1,6 @@
 import path from 'node:path';
+import { readRecords } from '@locmoe/run-format';
 import { stepsOf } from 'locmoe/internal/chaos/invariants/evidence';
-import { readRecords } from 'locmoe/internal/run/metrics-record';
 import { median } from '../statistics.js';
 import { runTraining } from '../training.js';
 import type { Part, PartContext } from './part.js';

@@ -1,12 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { type JournalEntry, readJournal } from '@locmoe/run-format';
 import { evidenceOf } from 'locmoe/internal/chaos/evidence-of-run';
 import { beginFault, drawsOf } from 'locmoe/internal/chaos/inject-faults';
 import { checkInvariants } from 'locmoe/internal/chaos/invariants/invariants';
 import { LiveRun } from 'locmoe/internal/chaos/live-run';
 import { TrainerError } from 'locmoe/internal/errors';
 import { isRunning } from 'locmoe/internal/os/process-info';
-import { readJournal } from 'locmoe/internal/run/journal';
-import type { JournalEntry } from 'locmoe/internal/run/journal-events';
 import { securityOfRun } from 'locmoe/internal/run/run-token';
 import type { Outage, Part, PartContext } from './part.js';
 import type { Row } from './rows.js';

@@ -1,14 +1,12 @@
 import { writeFileSync } from 'node:fs';
 import path from 'node:path';
+import { type MetricsRecordOf, RunFolder, readJournal, readRecords } from '@locmoe/run-format';
 import { evidenceOf } from 'locmoe/internal/chaos/evidence-of-run';
 import { injectFaults } from 'locmoe/internal/chaos/inject-faults';
 import { stepsOf } from 'locmoe/internal/chaos/invariants/evidence';
 import { checkInvariants } from 'locmoe/internal/chaos/invariants/invariants';
 import { LiveRun } from 'locmoe/internal/chaos/live-run';
 import { formatCount } from 'locmoe/internal/format';
-import { readJournal } from 'locmoe/internal/run/journal';
-import { type MetricsRecordOf, readRecords } from 'locmoe/internal/run/metrics-record';
-import { RunFolder } from 'locmoe/internal/run/run-folder';
 import { securityOfRun } from 'locmoe/internal/run/run-token';
 import { median } from '../statistics.js';
 import type { Part } from './part.js';

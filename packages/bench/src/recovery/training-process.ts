@@ -1,10 +1,8 @@
 import { mkdirSync } from 'node:fs';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { listRuns, MetricsReader, type MetricsRecord, type RunFolder } from '@locmoe/run-format';
 import { TrainerError } from 'locmoe/internal/errors';
-import { MetricsReader } from 'locmoe/internal/run/metrics-reader';
-import type { MetricsRecord } from 'locmoe/internal/run/metrics-record';
-import { listRuns, type RunFolder } from 'locmoe/internal/run/run-folder';
 import { type Leader, LocmoeProcess } from './locmoe-process.js';
 import { SupervisedCluster } from './supervised-cluster.js';
 

@@ -1,16 +1,15 @@
 import { rmSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import path from 'node:path';
+import { type RunFolder, tokensPerStep } from '@locmoe/run-format';
 import { type Checkpoint, resolveCheckpoint } from 'locmoe/internal/checkpoint/checkpoint';
 import { assertInheritable } from 'locmoe/internal/checkpoint/inherit';
 import { loadConfig } from 'locmoe/internal/config/resolve';
-import { tokensPerStep } from 'locmoe/internal/config/run-length';
 import { CORPUS_DIR } from 'locmoe/internal/data/corpora';
 import { openDataset } from 'locmoe/internal/data/dataset';
 import { prepareDataset } from 'locmoe/internal/data/prepare';
 import { EXIT } from 'locmoe/internal/errors';
 import { formatDuration, formatNumberOf } from 'locmoe/internal/format';
-import type { RunFolder } from 'locmoe/internal/run/run-folder';
 import { makeBenchFolders } from '../folders.js';
 import { goesOnFromHere, runTraining } from '../training.js';
 import { evaluateByRule } from './by-rule.js';

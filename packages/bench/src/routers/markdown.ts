@@ -1,5 +1,5 @@
+import { tokensPerStep } from '@locmoe/run-format';
 import type { Manifest } from 'locmoe/internal/checkpoint/manifest';
-import { tokensPerStep } from 'locmoe/internal/config/run-length';
 import { keptReasons, percent, signedPercent, table, withSpread } from '../markdown.js';
 import type { Chart } from '../picture.js';
 import type { Calibration, InterNodeLink } from './calibration.js';

@@ -1,7 +1,5 @@
+import { type GlobalLayer, type GlobalStep, locality, meanLoss, readRecords } from '@locmoe/run-format';
 import type { ValidationReport } from 'locmoe/internal/rpc/messages';
-import { type GlobalLayer, type GlobalStep, locality } from 'locmoe/internal/run/global-step';
-import { readRecords } from 'locmoe/internal/run/metrics-record';
-import { meanLoss } from 'locmoe/internal/run/validation-loss';
 import { mean, median, quantile } from '../statistics.js';
 
 /** Warm-up steps (caches, JIT): excluded from times, and from counts of tokens but those that say otherwise. */

@@ -1,7 +1,7 @@
 import { mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import path from 'node:path';
+import { type MetricsRecordOf, readRecords } from '@locmoe/run-format';
 import { asTrainerError } from 'locmoe/internal/errors';
-import { type MetricsRecordOf, readRecords } from 'locmoe/internal/run/metrics-record';
 import { mean } from '../statistics.js';
 import { runTraining, type TrainingOptions } from '../training.js';
 import { withPeakMemory } from './peak-memory.js';

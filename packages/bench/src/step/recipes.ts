@@ -1,11 +1,11 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { STEP_PARTS } from '@locmoe/run-format';
 import { loadConfig } from 'locmoe/internal/config/resolve';
 import { EXIT } from 'locmoe/internal/errors';
 import { formatCount, formatTable } from 'locmoe/internal/format';
 import { interruptible } from 'locmoe/internal/os/on-signals';
-import { STEP_PARTS } from 'locmoe/internal/run/global-step';
 import { machine } from '../machine.js';
 import { quantile } from '../statistics.js';
 import { lengthSettings } from './models.js';

@@ -1,4 +1,4 @@
-import type { StepPart } from 'locmoe/internal/run/global-step';
+import type { StepPart } from '@locmoe/run-format';
 import { median } from '../statistics.js';
 
 /** Warm-up steps (caches, JIT), excluded from times. */

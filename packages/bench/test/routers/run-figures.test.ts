@@ -1,4 +1,4 @@
-import type { GlobalStep } from 'locmoe/internal/run/global-step';
+import type { GlobalStep } from '@locmoe/run-format';
 import { describe, expect, it } from 'vitest';
 import { runFigures } from '../../src/routers/run-figures.js';
 import { globalStep } from './support.js';

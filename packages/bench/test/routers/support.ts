@@ -1,4 +1,4 @@
-import type { GlobalLayer, GlobalStep } from 'locmoe/internal/run/global-step';
+import type { GlobalLayer, GlobalStep } from '@locmoe/run-format';
 import type { ByRule } from '../../src/routers/by-rule.js';
 import type { RunResult } from '../../src/routers/comparison.js';
 import { type Cell, HEADLINE_CELL, type Job } from '../../src/routers/jobs.js';

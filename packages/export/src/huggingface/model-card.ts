@@ -1,5 +1,5 @@
+import { numStepsOf } from '@locmoe/run-format';
 import type { Manifest } from 'locmoe/internal/checkpoint/manifest';
-import { numStepsOf } from 'locmoe/internal/config/run-length';
 import type { RunConfig } from 'locmoe/internal/config/schema';
 import { templateOf } from 'locmoe/internal/data/template';
 import { heldExperts } from 'locmoe/internal/routing/domain-groups';

@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { TOKENIZER_FILE } from 'locmoe/internal/checkpoint/manifest';
+import { TOKENIZER_FILE } from '@locmoe/run-format';
 import type { RunConfig } from 'locmoe/internal/config/schema';
 import type { OutputFolder } from '../output-folder.js';
 import { chatTemplate } from './chat-template.js';

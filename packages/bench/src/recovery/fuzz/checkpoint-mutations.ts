@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { MANIFEST_FILE } from 'locmoe/internal/checkpoint/manifest';
+import { MANIFEST_FILE } from '@locmoe/run-format';
 import type { Random } from './random.js';
 
 /** The files of a checkpoint by name. */

@@ -1,15 +1,10 @@
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { type FileDigest, MANIFEST_FILE, stepFolder, TOKENIZER_FILE } from '@locmoe/run-format';
 import { assertFits, resolveCheckpoint } from 'locmoe/internal/checkpoint/checkpoint';
-import { type FileDigest, writeDurably } from 'locmoe/internal/checkpoint/durable';
-import { stepFolder } from 'locmoe/internal/checkpoint/folders';
-import {
-  MANIFEST_FILE,
-  type Manifest,
-  TOKENIZER_FILE,
-  writeManifest,
-} from 'locmoe/internal/checkpoint/manifest';
+import { writeDurably } from 'locmoe/internal/checkpoint/durable';
+import { type Manifest, writeManifest } from 'locmoe/internal/checkpoint/manifest';
 import { writeSafetensors } from 'locmoe/internal/checkpoint/safetensors';
 import { loadConfig } from 'locmoe/internal/config/resolve';
 import { TrainerError } from 'locmoe/internal/errors';

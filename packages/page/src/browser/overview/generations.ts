@@ -1,4 +1,4 @@
-import type { RunGeneration } from 'locmoe/internal/run/run-generations';
+import type { RunGeneration } from '@locmoe/run-format/run-generations';
 import type { RunDetail } from '../../api-types.js';
 import { fill, h, scrollable } from '../dom.js';
 import { DASH, formatDate, formatDurationMs } from '../format.js';

@@ -1,4 +1,4 @@
-import type { StoredFailure } from 'locmoe/internal/run/failure-report';
+import type { StoredFailure } from '@locmoe/run-format/failure-report';
 import type { RunDetail } from '../../api-types.js';
 import { contact } from '../api.js';
 import { button, fill, h } from '../dom.js';

@@ -1,4 +1,4 @@
-import type { TimelineSpan } from 'locmoe/internal/run/timeline-data';
+import type { TimelineSpan } from '@locmoe/run-format/timeline-data';
 import type { FallenRank } from '../../api-types.js';
 import { DASH } from '../format.js';
 import { cssColor } from '../theme.js';

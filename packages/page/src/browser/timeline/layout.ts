@@ -1,4 +1,4 @@
-import type { TimelineLane, TimelineSpan } from 'locmoe/internal/run/timeline-data';
+import type { TimelineLane, TimelineSpan } from '@locmoe/run-format/timeline-data';
 
 /** Heights in pixels. */
 const NODE_ROW = 18;

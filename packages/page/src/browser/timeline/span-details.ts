@@ -1,4 +1,4 @@
-import type { TimelineSpan } from 'locmoe/internal/run/timeline-data';
+import type { TimelineSpan } from '@locmoe/run-format/timeline-data';
 import { type Child, h } from '../dom.js';
 import { formatBytes } from '../format.js';
 import { formatSpanMs, nameOf } from './span-style.js';

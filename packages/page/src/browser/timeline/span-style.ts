@@ -1,4 +1,4 @@
-import type { TimelineSpan } from 'locmoe/internal/run/timeline-data';
+import type { TimelineSpan } from '@locmoe/run-format/timeline-data';
 import { cssColor } from '../theme.js';
 
 /** The kinds of spans that have a colour of their own, in the order of the legend. */

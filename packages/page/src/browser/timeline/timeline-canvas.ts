@@ -1,4 +1,4 @@
-import type { TimelineSpan } from 'locmoe/internal/run/timeline-data';
+import type { TimelineSpan } from '@locmoe/run-format/timeline-data';
 import type { TimelineReply } from '../../api-types.js';
 import { fill, h, paintable } from '../dom.js';
 import { onTheme } from '../theme.js';

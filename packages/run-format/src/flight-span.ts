@@ -1,0 +1,125 @@
+import { KIND_OF_CODE, type Operation } from './operations.js';
+
+/** Word indices in a slot of a flight ring; fields of two words at even indices are float64. */
+export const FLIGHT = {
+  /** 0: empty, or being rewritten. */
+  ticket: 0,
+  /** Index of its name. */
+  name: 1,
+  kind: 2,
+  /** -1 outside a layer. */
+  layer: 3,
+  step: 4,
+  /** What follows is 0 in a span that is no operation; start and end are not. */
+  sequence: 5,
+  numSends: 6,
+  numReceives: 7,
+  countsHash: 8,
+  /** The rank that was waited for alone in the last wait, 1 added; 0 for several, or without a wait. */
+  waitedFor: 9,
+  startMs: 10,
+  endMs: 12,
+  bytesOut: 14,
+  bytesIn: 16,
+  firstByteMs: 18,
+  enteredMs: 20,
+  waitMs: 22,
+  waitEndMs: 24,
+  words: 26,
+} as const;
+
+/** The kind of a span that is no operation; no operation has this code. */
+export const PART_CODE = 16;
+
+const NO_LAYER = -1;
+
+/** A part of a step, as the worker named it: `forward`, `experts` of a layer. Times as in RecordedOperation. */
+export interface RecordedPart {
+  readonly kind: 'part';
+  readonly purpose: string;
+  readonly layer: number | undefined;
+  readonly step: number;
+  readonly startMs: number;
+  /** Null while it is under way. */
+  readonly endMs: number | null;
+}
+
+/**
+ * A collective call of a rank, as recorded in its flight ring. Times in ms since 1970, by the clock of the
+ * node.
+ */
+export interface RecordedOperation extends Operation {
+  /** Number of the operation; the same call has the same number on every rank. */
+  readonly sequence: number;
+  readonly step: number;
+  /** Messages and payload bytes to and from other ranks. */
+  readonly numSends: number;
+  readonly numReceives: number;
+  readonly bytesOut: number;
+  readonly bytesIn: number;
+  readonly startMs: number;
+  /** Arrival of the first byte of another rank; null before. */
+  readonly firstByteMs: number | null;
+  /** Null while it is under way. */
+  readonly endMs: number | null;
+}
+
+/** An operation with what it cost its caller. */
+export interface OperationSpan extends RecordedOperation {
+  /**
+   * When the rank came to wait for its end: `startMs` if it did nothing in between, later if it computed meanwhile;
+   * null if the operation was over before.
+   */
+  readonly enteredMs: number | null;
+  /** Time in it in which the rank slept, or yielded its core, since nothing moved. */
+  readonly waitMs: number;
+  /** End of the last such time; null if there was none. */
+  readonly waitEndMs: number | null;
+  /** The rank whose bytes came last; null if several came after the last wait, or there was none. */
+  readonly waitedFor: number | null;
+}
+
+export type RecordedSpan = RecordedPart | OperationSpan;
+
+/** Reads the slot at a word index. */
+export function readSlot(
+  words: Int32Array,
+  floats: Float64Array,
+  slot: number,
+  nameOf: (index: number) => string,
+): RecordedSpan {
+  const word = (field: number) => words[slot + field];
+  const float = (field: number) => floats[(slot + field) >> 1];
+  const common = {
+    purpose: nameOf(word(FLIGHT.name)),
+    layer: word(FLIGHT.layer) === NO_LAYER ? undefined : word(FLIGHT.layer),
+    step: word(FLIGHT.step),
+    startMs: float(FLIGHT.startMs),
+    endMs: float(FLIGHT.endMs) || null,
+  };
+  if (word(FLIGHT.kind) === PART_CODE) return { kind: 'part', ...common };
+  return {
+    ...common,
+    sequence: word(FLIGHT.sequence) >>> 0,
+    kind: KIND_OF_CODE[word(FLIGHT.kind)],
+    countsHash: word(FLIGHT.countsHash) >>> 0,
+    numSends: word(FLIGHT.numSends),
+    numReceives: word(FLIGHT.numReceives),
+    bytesOut: float(FLIGHT.bytesOut),
+    bytesIn: float(FLIGHT.bytesIn),
+    firstByteMs: float(FLIGHT.firstByteMs) || null,
+    enteredMs: float(FLIGHT.enteredMs) || null,
+    waitMs: float(FLIGHT.waitMs),
+    waitEndMs: float(FLIGHT.waitEndMs) || null,
+    waitedFor: word(FLIGHT.waitedFor) === 0 ? null : word(FLIGHT.waitedFor) - 1,
+  };
+}
+
+/** The operations among spans, without what they cost their caller. */
+export function operationsOf(spans: readonly RecordedSpan[]): RecordedOperation[] {
+  return spans.flatMap((span) => {
+    if (span.kind === 'part') return [];
+    const { enteredMs: _, waitMs: _ms, waitEndMs: _end, waitedFor: _for, ...operation } = span;
+    return [operation];
+  });
+}

@@ -1,0 +1,78 @@
+/** Parts of a step's time; their sum is the step's but for gaps between them. */
+export const STEP_PARTS = ['forward', 'backward', 'exchange', 'allReduce', 'optimizer', 'waiting'] as const;
+export type StepPart = (typeof STEP_PARTS)[number];
+
+/** A sparse layer in one step, summed over ranks: tokens' choices by expert, or by how far they travelled. */
+export interface GlobalLayer {
+  readonly layer: number;
+  /** By expert: kept, over capacity and not chosen add up to routed. */
+  readonly routed: readonly number[];
+  readonly kept: readonly number[];
+  readonly overCapacity: readonly number[];
+  readonly notChosen: readonly number[];
+  readonly sameWorker: number;
+  readonly sameNode: number;
+  readonly otherNode: number;
+  /** Bytes of activations by how far they travelled in the forward pass: there and back. */
+  readonly bytes: { readonly sameWorker: number; readonly sameNode: number; readonly otherNode: number };
+  /** By expert; 0 where nothing limits it. */
+  readonly capacity: readonly number[];
+  /** Mean capacity over that of Switch with the run's capacity factor; null where nothing limits it. */
+  readonly capacityRatio: number | null;
+  /** Mean cosine between tokens and the gates of their experts; null where experts have no gate vector. */
+  readonly gateCosine: number | null;
+}
+
+/** One step of the whole run, combined from the reports of all ranks. */
+export interface GlobalStep {
+  readonly step: number;
+  /** Mean over the global batch, in nats. Null as the next two if the step was skipped: something was not finite. */
+  readonly loss: number | null;
+  readonly auxiliaryLoss: number | null;
+  readonly gradientNorm: number | null;
+  readonly learningRate: number;
+  readonly tokens: number;
+  /** Of these, with packed samples: targets that count in the loss; none in a run on text alone, where all do. */
+  readonly answerTokens?: number;
+  /** Of the slowest rank. */
+  readonly stepMs: number;
+  /** Mean over ranks. */
+  readonly partsMs: Readonly<Record<StepPart, number>>;
+  /** None of a step that was skipped. */
+  readonly layers: readonly GlobalLayer[];
+  /** Bytes sent in the collectives of the sparse layers, forward and backward, counts and scores included. */
+  readonly bytesSameNode: number;
+  readonly bytesOtherNode: number;
+  /** Time inside all-to-alls, waiting included, and the waiting alone; mean over ranks. */
+  readonly allToAllMs: number;
+  readonly allToAllWaitMs: number;
+}
+
+/** Shares of the kept tokens by how far they travelled, over all layers; null if none were kept. */
+export function locality(
+  layers: readonly GlobalLayer[],
+): { sameWorker: number; sameNode: number; otherNode: number } | null {
+  const sum = (of: (layer: GlobalLayer) => number) => layers.reduce((total, layer) => total + of(layer), 0);
+  const total = sum((layer) => layer.sameWorker + layer.sameNode + layer.otherNode);
+  if (total === 0) return null;
+  return {
+    sameWorker: sum((layer) => layer.sameWorker) / total,
+    sameNode: sum((layer) => layer.sameNode) / total,
+    otherNode: sum((layer) => layer.otherNode) / total,
+  };
+}
+
+/** Experts that compute a token, the mean over the tokens and the sparse layers; null without layers. */
+export function expertsPerToken({ layers, tokens }: Pick<GlobalStep, 'layers' | 'tokens'>): number | null {
+  if (layers.length === 0) return null;
+  const kept = layers.flatMap((layer) => layer.kept).reduce((total, each) => total + each, 0);
+  return kept / (layers.length * tokens);
+}
+
+/** Share of the routed choices that were dropped, over all layers; 0 if none were routed. */
+export function droppedShare(layers: readonly GlobalLayer[]): number {
+  const sum = (values: readonly number[]) => values.reduce((total, value) => total + value, 0);
+  const routed = sum(layers.map((layer) => sum(layer.routed)));
+  const kept = sum(layers.map((layer) => sum(layer.kept)));
+  return routed === 0 ? 0 : 1 - kept / routed;
+}

@@ -1,0 +1,87 @@
+import { closeSync, existsSync, fstatSync, fsyncSync, ftruncateSync, openSync, writeSync } from 'node:fs';
+import { crc32 } from '@node-rs/crc32';
+import type { JournalEntry, JournalEvent } from './journal-events.js';
+import { readRegularFile } from './regular-file.js';
+
+/**
+ * The journal of a run, `journal.ndjson` in its folder: an event a line, behind the CRC-32 of its text, synced before
+ * `append` returns. A line that a crash cut short is removed when the journal is opened again.
+ */
+export class Journal {
+  readonly #fd: number;
+  /** Of its whole lines. */
+  #bytes: number;
+
+  /** @param reached is called at the points of `append` at which a test injects failures */
+  constructor(
+    readonly file: string,
+    readonly reached: (point: `journal.${'append' | 'written' | 'synced'}`) => void = () => undefined,
+  ) {
+    this.#bytes = soundPart(file).length;
+    this.#fd = openSync(file, 'a');
+    ftruncateSync(this.#fd, this.#bytes);
+  }
+
+  /** @throws the file system's error; the journal is then as it was before */
+  append(event: JournalEvent): void {
+    const line = Buffer.from(lineOf({ time: Date.now(), ...event }));
+    this.reached('journal.append');
+    try {
+      for (let at = 0; at < line.length; ) at += writeSync(this.#fd, line, at);
+      this.reached('journal.written');
+      fsyncSync(this.#fd);
+    } catch (error) {
+      // What a full disk took of the line would end the journal for its readers.
+      ftruncateSync(this.#fd, this.#bytes);
+      throw error;
+    }
+    this.#bytes += line.length;
+    this.reached('journal.synced');
+  }
+
+  /** False once another process has written to it: that one leads the run. */
+  get isOurs(): boolean {
+    return fstatSync(this.#fd).size === this.#bytes;
+  }
+
+  close(): void {
+    closeSync(this.#fd);
+  }
+}
+
+/** All events of a run, oldest first, up to the first line that is damaged; none if it has no journal. */
+export function readJournal(file: string): JournalEntry[] {
+  return soundPart(file)
+    .toString()
+    .split('\n')
+    .flatMap((line) => entryOf(line) ?? []);
+}
+
+function lineOf(entry: JournalEntry): string {
+  const text = JSON.stringify(entry);
+  return `${checksumOf(text)} ${text}\n`;
+}
+
+/** Null if the line is damaged. */
+function entryOf(line: string): JournalEntry | null {
+  const text = line.slice(CHECKSUM_CHARACTERS + 1);
+  return text !== '' && line.startsWith(`${checksumOf(text)} `) ? JSON.parse(text) : null;
+}
+
+const CHECKSUM_CHARACTERS = 8;
+
+function checksumOf(text: string): string {
+  return crc32(text).toString(16).padStart(CHECKSUM_CHARACTERS, '0');
+}
+
+/** The bytes of a journal before its first damaged line. */
+function soundPart(file: string): Buffer {
+  if (!existsSync(file)) return Buffer.alloc(0);
+  const bytes = readRegularFile(file);
+  let end = 0;
+  for (let next = bytes.indexOf('\n') + 1; next > 0; next = bytes.indexOf('\n', end) + 1) {
+    if (entryOf(bytes.toString('utf8', end, next - 1)) === null) break;
+    end = next;
+  }
+  return bytes.subarray(0, end);
+}

@@ -1,0 +1,46 @@
+/**
+ * The code of each kind of operation in shared memory and on the wire. A code is never given to another kind
+ * (3 was broadcast): nodes of different builds may meet.
+ */
+export const OPERATION_CODES = {
+  'all-to-all': 0,
+  'all-reduce': 1,
+  'all-gather': 2,
+  barrier: 4,
+} as const;
+export type OperationKind = keyof typeof OPERATION_CODES;
+
+export const OPERATION_KINDS = Object.keys(OPERATION_CODES) as OperationKind[];
+
+/** The kinds by their codes; a code that is no kind's has none. */
+export const KIND_OF_CODE: readonly OperationKind[] = OPERATION_KINDS.reduce<OperationKind[]>(
+  (kinds, kind) => {
+    kinds[OPERATION_CODES[kind]] = kind;
+    return kinds;
+  },
+  [],
+);
+
+/** Identifies a collective call: in errors, and for peers to check that they are in the same one. */
+export interface Operation {
+  readonly kind: OperationKind;
+  /** What the caller uses it for, e.g. `dispatch`, `combine`, `gradients`. */
+  readonly purpose: string;
+  /** Index of the sparse layer; absent outside a layer. */
+  readonly layer?: number | undefined;
+  /** Hash of the counts on which all ranks must agree (`hashCounts`); absent or 0 if there are none. */
+  readonly countsHash?: number | undefined;
+}
+
+/** What a worker is doing, by its code in shared memory. */
+export const PHASES = [
+  'starting',
+  'forward',
+  'backward',
+  'reduce',
+  'optimizer',
+  'validate',
+  'checkpoint',
+  'done',
+] as const;
+export type Phase = (typeof PHASES)[number];

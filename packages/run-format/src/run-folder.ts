@@ -1,0 +1,269 @@
+import { existsSync, readdirSync, renameSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { isDiskFull } from '@locmoe/logs/append-file';
+import { z } from 'zod';
+import { TrainerError } from './errors.js';
+import type { FailureReport, StoredFailure } from './failure-report.js';
+import { readRegularFile } from './regular-file.js';
+
+/** What `run.json` says: enough for other commands to find a live run, or to tell that it is over. */
+const recordSchema = z.object({
+  runId: z.string(),
+  generation: z.number().int(),
+  /** Where others find the coordinator, host:port. */
+  address: z.string(),
+  /** Where commands on its own machine find it. */
+  localAddress: z.string().optional(),
+  /** Where the run can be read over HTTP, host:port. */
+  http: z.string().optional(),
+  /** Calls need its certificates or token. */
+  isSecured: z.boolean().default(false),
+  /** The machine on which `pid` is valid (machineIdentity). */
+  machine: z.string().optional(),
+  pid: z.number().int(),
+  /** Tells the coordinator's process from a later one with the same pid (processIdentity). */
+  process: z.string(),
+  state: z.string(),
+  /** Who ended it before its time, such as `SIGINT` or `locmoe stop`. */
+  stopped: z.string().optional(),
+  /** It is over, and its process still serves it over HTTP. */
+  lingers: z.boolean().optional(),
+  /** When its first generation began. */
+  startedAt: z.string(),
+  /** When the process that leads it, or led it last, began. */
+  ledSince: z.string().optional(),
+  /** Of that process. */
+  version: z.string().optional(),
+  /** The command that goes on from the last checkpoint if that process is lost. */
+  resumeCommand: z.string().optional(),
+  datasetDir: z.string(),
+  /** Run and step of the checkpoint that the run began with; null if it began from nothing. */
+  forkedFrom: z.object({ runId: z.string(), step: z.number().int() }).nullable().default(null),
+  /** The same of the checkpoint whose weights alone the run began with. */
+  initFrom: z
+    .object({
+      runId: z.string(),
+      step: z.number().int(),
+      /** How the run's model grew from that one (`--inherit`); left out where both are the same model. */
+      inheritance: z.object({ noise: z.number(), seed: z.number() }).optional(),
+    })
+    .nullable()
+    .default(null),
+});
+export type RunRecord = Readonly<z.output<typeof recordSchema>>;
+
+/** The fields of a failure report that a resumed run needs. */
+export type PastFailure = Pick<FailureReport, 'generation' | 'code' | 'step' | 'operation'>;
+
+/**
+ * A run's folder: `run.json`, `run.lock` (run-lock.ts), `token` (run-token.ts), `journal.ndjson` (journal.ts), `config.json`,
+ * `metrics.ndjson`, `metrics-index/`, `summary.json`, `logs/`, `checkpoints/`, `trace/`; after a failure `flight/`, `failure.json` if the last generation failed, and
+ * `failure-<generation>.json` of earlier ones.
+ */
+export class RunFolder {
+  readonly logs: string;
+  readonly checkpoints: string;
+  readonly metrics: string;
+  /** The page's index of the metrics, kept beside them. */
+  readonly metricsIndex: string;
+  readonly flight: string;
+  readonly trace: string;
+  readonly lock: string;
+  readonly token: string;
+  readonly journal: string;
+
+  constructor(readonly directory: string) {
+    this.logs = path.join(directory, 'logs');
+    this.checkpoints = path.join(directory, 'checkpoints');
+    this.metrics = path.join(directory, 'metrics.ndjson');
+    this.metricsIndex = path.join(directory, 'metrics-index');
+    this.flight = path.join(directory, 'flight');
+    this.trace = path.join(directory, 'trace');
+    this.lock = path.join(directory, 'run.lock');
+    this.token = path.join(directory, 'token');
+    this.journal = path.join(directory, 'journal.ndjson');
+  }
+
+  get runId(): string {
+    return path.basename(this.directory);
+  }
+
+  writeRecord(record: RunRecord): void {
+    this.#writeJson('run.json', record);
+  }
+
+  /** Null if the folder has no `run.json`, or one that is not a run's. */
+  readRecord(): RunRecord | null {
+    try {
+      return recordSchema.parse(JSON.parse(readRegularFile(this.#file('run.json')).toString()));
+    } catch {
+      return null;
+    }
+  }
+
+  writeConfig(config: object): void {
+    this.#writeJson('config.json', config);
+  }
+
+  /**
+   * The configuration that the run trained with last; null if there is none that can be read.
+   *
+   * @param schema that of the trainer, or of what a reader needs
+   */
+  readConfig<Config>(schema: z.ZodType<Config>): Config | null {
+    try {
+      return schema.parse(JSON.parse(readRegularFile(this.#file('config.json')).toString()));
+    } catch {
+      return null;
+    }
+  }
+
+  writeSummary(summary: object): void {
+    this.#writeJson('summary.json', summary);
+  }
+
+  writeFailure(report: FailureReport): void {
+    if (pastFailure(this.#file('failure.json'))?.generation !== report.generation) this.archiveFailure();
+    this.#writeJson('failure.json', report);
+  }
+
+  /** Renames the failure of an earlier generation after its number: the next one may end otherwise. */
+  archiveFailure(): void {
+    const file = this.#file('failure.json');
+    const failure = pastFailure(file);
+    if (failure !== null) renameSync(file, this.#file(`failure-${failure.generation}.json`));
+  }
+
+  /** Why the last generation failed; null if there is no readable file. */
+  readFailure(): StoredFailure | null {
+    try {
+      return JSON.parse(readRegularFile(this.#file('failure.json')).toString());
+    } catch {
+      return null;
+    }
+  }
+
+  /** Failures of all generations, newest first. */
+  failures(): PastFailure[] {
+    if (!existsSync(this.directory)) return [];
+    return readdirSync(this.directory)
+      .filter((name) => /^failure(-\d+)?\.json$/.test(name))
+      .flatMap((name) => pastFailure(this.#file(name)) ?? [])
+      .sort((a, b) => b.generation - a.generation);
+  }
+
+  #file(name: string): string {
+    return path.join(this.directory, name);
+  }
+
+  #writeJson(name: string, value: object): void {
+    const file = this.#file(name);
+    const text = `${JSON.stringify(value, null, 2)}\n`;
+    try {
+      writeFileSync(`${file}.tmp`, text);
+      renameSync(`${file}.tmp`, file);
+    } catch (error) {
+      rmSync(`${file}.tmp`, { force: true });
+      if (!isDiskFull(error) || !existsSync(file)) throw error;
+      // The disk has no room for a new file, but the old one has its block.
+      writeFileSync(file, text, { flag: 'r+' });
+      truncateSync(file, Buffer.byteLength(text));
+    }
+  }
+}
+
+/** Null if there is none, or it is not a failure report. */
+function pastFailure(file: string): PastFailure | null {
+  try {
+    return z
+      .object({
+        generation: z.number().int(),
+        code: z.string(),
+        step: z.number().int().nullable().default(null),
+        operation: z.string().nullable().default(null),
+      })
+      .parse(JSON.parse(readRegularFile(file).toString()));
+  } catch {
+    return null;
+  }
+}
+
+function namesIn(runsDir: string): string[] {
+  try {
+    return readdirSync(runsDir);
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException;
+    const problem = code === 'ENOTDIR' ? `${path.resolve(runsDir)} is not a folder` : message;
+    throw new TrainerError('NO_RESOURCE', `--runs-dir ${runsDir}: ${problem}`);
+  }
+}
+
+/** The run of that id, which must be the name of a folder in `runsDir`; null if there is none. */
+export function runOf(runsDir: string, runId: string): { folder: RunFolder; record: RunRecord } | null {
+  if (!existsSync(runsDir) || !namesIn(runsDir).includes(runId)) return null;
+  const folder = new RunFolder(path.resolve(runsDir, runId));
+  const record = folder.readRecord();
+  return record === null ? null : { folder, record };
+}
+
+/** All runs under `runsDir`, the one that was started or resumed last first. */
+export function listRuns(runsDir: string): { folder: RunFolder; record: RunRecord }[] {
+  if (!existsSync(runsDir)) return [];
+  return namesIn(runsDir)
+    .map((name) => new RunFolder(path.resolve(runsDir, name)))
+    .flatMap((folder) => {
+      const record = folder.readRecord();
+      return record === null ? [] : [{ folder, record }];
+    })
+    .sort((a, b) => lastStartOf(b.record).localeCompare(lastStartOf(a.record)));
+}
+
+function lastStartOf({ ledSince, startedAt }: RunRecord): string {
+  return ledSince ?? startedAt;
+}
+
+/** Whether the run in a folder, should there be one, must not be looked at. */
+function isForeign(directory: string): boolean {
+  try {
+    statSync(path.join(directory, 'run.json'));
+    return false;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EACCES';
+  }
+}
+
+function ofAnotherUser(runId: string, directory: string): TrainerError {
+  return new TrainerError('BAD_INPUT', `run ${runId} belongs to another user: ${directory} cannot be read`);
+}
+
+/**
+ * The run that a command means: the named folder or id, else the newest.
+ *
+ * @throws TrainerError `BAD_INPUT` if there is none
+ */
+export function findRun(runsDir: string, named?: string): { folder: RunFolder; record: RunRecord } {
+  if (named === undefined) {
+    const [newest] = listRuns(runsDir);
+    if (newest !== undefined) return newest;
+    const foreign = existsSync(runsDir)
+      ? namesIn(runsDir).find((name) => isForeign(path.join(runsDir, name)))
+      : undefined;
+    if (foreign !== undefined) throw ofAnotherUser(foreign, path.resolve(runsDir, foreign));
+    throw new TrainerError(
+      'BAD_INPUT',
+      `${runsDir}: no run here yet; start one with: locmoe train --config tiny`,
+    );
+  }
+  const directory = existsSync(named) ? named : path.resolve(runsDir, named);
+  if (isForeign(directory)) throw ofAnotherUser(path.basename(directory), path.resolve(directory));
+  if (named.includes(path.sep) && !existsSync(directory))
+    throw new TrainerError('BAD_INPUT', `${named} does not exist; give the name or the folder of a run`);
+  const folder = new RunFolder(path.resolve(directory));
+  const record = folder.readRecord();
+  if (record === null)
+    throw new TrainerError(
+      'BAD_INPUT',
+      `run ${named}: ${folder.directory} holds no readable run.json; give the name or the folder of a run`,
+    );
+  return { folder, record };
+}

@@ -1,0 +1,120 @@
+import { type GlobalLayer, type GlobalStep, STEP_PARTS, type StepPart } from '@locmoe/run-format';
+import { TrainerError } from '../errors.js';
+import type { LayerReport, StepReport } from '../rpc/messages.js';
+
+/**
+ * Ranks are in lockstep, but their reports wait in separate queues: after an agent or this process stood
+ * still, thousands of short steps of one rank may be read before those of another.
+ */
+const MAX_STEPS_AHEAD = 10_000;
+
+/** Collects the reports of a step until every rank has sent one. */
+export class StepAggregator {
+  readonly #pending = new Map<number, StepReport[]>();
+  readonly #lastStepOf = new Map<number, number>();
+
+  /**
+   * @param classicCapacity choices that an expert would take from the global batch under the classic rule
+   * @param after the step that was completed last, elsewhere; null if the first to come is not known
+   */
+  constructor(
+    readonly worldSize: number,
+    readonly classicCapacity: number,
+    readonly after: number | null = null,
+  ) {}
+
+  /** Whether this rank has reported this step before. */
+  has({ rank, step }: StepReport): boolean {
+    return step <= (this.#lastStepOf.get(rank) ?? this.after ?? 0);
+  }
+
+  /**
+   * The step, once `report` completes it; null before.
+   *
+   * @throws TrainerError `BAD_MESSAGE` if it is not of the step after the last one of its rank
+   */
+  add(report: StepReport): GlobalStep | null {
+    const { rank, step } = report;
+    const last = this.#lastStepOf.get(rank) ?? this.after ?? undefined;
+    if ((last !== undefined && step !== last + 1) || this.#pending.size >= MAX_STEPS_AHEAD)
+      throw new TrainerError('BAD_MESSAGE', `it sent step ${step} of rank ${rank} after step ${last ?? 0}`);
+    this.#lastStepOf.set(rank, step);
+    const reports = this.#pending.get(step) ?? [];
+    reports.push(report);
+    if (reports.length < this.worldSize) {
+      this.#pending.set(report.step, reports);
+      return null;
+    }
+    this.#pending.delete(report.step);
+    // By rank, so that sums do not depend on the order of arrival.
+    return combine(
+      reports.sort((a, b) => a.rank - b.rank),
+      this.classicCapacity,
+    );
+  }
+}
+
+function combine(reports: readonly StepReport[], classicCapacity: number): GlobalStep {
+  const first = reports[0]!;
+  const sum = (of: (report: StepReport) => number) =>
+    reports.reduce((total, report) => total + of(report), 0);
+  const mean = (of: (report: StepReport) => number) => sum(of) / reports.length;
+  const answerTokens = sum((report) => report.answerTokens ?? 0);
+  return {
+    step: first.step,
+    loss: first.skipped ? null : mean((report) => report.loss),
+    auxiliaryLoss: first.skipped ? null : mean((report) => report.auxiliaryLoss),
+    gradientNorm: first.skipped ? null : first.gradientNorm,
+    learningRate: first.learningRate,
+    tokens: sum((report) => report.tokens),
+    ...(answerTokens > 0 && { answerTokens }),
+    stepMs: Math.max(...reports.map((report) => report.stepMs)),
+    partsMs: Object.fromEntries(
+      STEP_PARTS.map((part) => [part, mean((report) => report.partsMs[part] ?? 0)]),
+    ) as Record<StepPart, number>,
+    layers: first.layers.map((layer, index) =>
+      combineLayers(
+        reports.map((report) => report.layers[index] ?? layer),
+        classicCapacity,
+      ),
+    ),
+    bytesSameNode: sum((report) => report.bytesSameNode),
+    bytesOtherNode: sum((report) => report.bytesOtherNode),
+    allToAllMs: mean((report) => report.allToAllMs),
+    allToAllWaitMs: mean((report) => report.allToAllWaitMs),
+  };
+}
+
+function combineLayers(layers: readonly LayerReport[], classicCapacity: number): GlobalLayer {
+  const sum = (of: (layer: LayerReport) => number) => layers.reduce((total, layer) => total + of(layer), 0);
+  const byExpert = (of: (layer: LayerReport) => readonly number[]) =>
+    of(layers[0]!).map((_, expert) => sum((layer) => of(layer)[expert]!));
+  // Equal on all ranks.
+  const { layer, capacity, rowBytes } = layers[0];
+  const [sameWorker, sameNode, otherNode] = [
+    sum((each) => each.sameWorker),
+    sum((each) => each.sameNode),
+    sum((each) => each.otherNode),
+  ];
+  const cosines = sum((each) => each.cosineCount);
+  return {
+    layer,
+    routed: byExpert((each) => each.routed),
+    kept: byExpert((each) => each.kept),
+    overCapacity: byExpert((each) => each.overCapacity),
+    notChosen: byExpert((each) => each.notChosen),
+    sameWorker,
+    sameNode,
+    otherNode,
+    bytes: {
+      sameWorker: 2 * sameWorker * rowBytes,
+      sameNode: 2 * sameNode * rowBytes,
+      otherNode: 2 * otherNode * rowBytes,
+    },
+    capacity,
+    capacityRatio: capacity.includes(0)
+      ? null
+      : capacity.reduce((total, each) => total + each, 0) / capacity.length / classicCapacity,
+    gateCosine: cosines === 0 ? null : sum((each) => each.cosineSum) / cosines,
+  };
+}
