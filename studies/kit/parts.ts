@@ -66,8 +66,9 @@ export class Parts {
     const seconds = (performance.now() - started) / 1000;
     this.#isDone(part, this.#store.put(part.name, part.key, { seconds, result }));
     const left = this.#secondsLeft();
+    const what = part.kind === part.name ? part.name : `${part.name}: ${part.kind}`;
     console.log(
-      `[${this.#all.length - this.#missing.size}/${this.#all.length}] ${part.name}: ${part.kind} in ${formatDuration(seconds)}` +
+      `[${this.#all.length - this.#missing.size}/${this.#all.length}] ${what} in ${formatDuration(seconds)}` +
         `${left === null ? '' : `, about ${formatDuration(left)} left`}`,
     );
     return result;

@@ -1,5 +1,5 @@
-import { createReadStream, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
-import { createServer, type Server } from 'node:http';
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import type { Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -12,32 +12,12 @@ import { screenshot, TestBrowser, whyNoBrowser } from '../../page/test/browser.j
 import { writeFolder } from '../src/output-folder.js';
 import { writeSubModel } from '../src/sub-model.js';
 import { web } from '../src/web/web.js';
+import { serveFolder } from './serve-folder.js';
 import { ANSWER, fineTunedCheckpoint, ownRouting, QUESTION, trainedCheckpoint } from './trained.js';
 
-const TYPES: Readonly<Record<string, string>> = {
-  '.html': 'text/html',
-  '.css': 'text/css',
-  '.js': 'text/javascript',
-  '.svg': 'image/svg+xml',
-};
 const GREEDY = { topP: 1, repetitionPenalty: 1, stop: [], temperature: 0, topK: 1, seed: 1 };
 const reason = whyNoBrowser();
 if (reason) console.warn(`SKIPPED: ${reason}`);
-
-/** Serves static files with content types as the only headers. */
-function serve(root: string): Promise<Server> {
-  const server = createServer(({ url }, response) => {
-    const name = path.join(root, url!.endsWith('/') ? `${url}index.html` : url!);
-    if (!statSync(name, { throwIfNoEntry: false })?.isFile()) {
-      response.writeHead(404).end();
-      return;
-    }
-    const type = TYPES[path.extname(name)];
-    response.writeHead(200, type ? { 'content-type': type } : {});
-    createReadStream(name).pipe(response);
-  });
-  return new Promise((resolve) => server.listen(0, '127.0.0.1', () => resolve(server)));
-}
 
 describe.skipIf(reason !== null)('the exported page', () => {
   const folder = mkdtempSync(path.join(tmpdir(), 'locmoe-web-'));
@@ -52,7 +32,7 @@ describe.skipIf(reason !== null)('the exported page', () => {
     const checkpoint = trainedCheckpoint(mkdtempSync(path.join(folder, 'model-')), 'locmoe-plus');
     await writeFolder(output, (files) => web.write(checkpoint, files, 'float32'));
     inference = openInference(checkpoint);
-    [server, browser] = await Promise.all([serve(folder), TestBrowser.open()]);
+    [server, browser] = await Promise.all([serveFolder(folder), TestBrowser.open()]);
     const { port } = server.address() as AddressInfo;
     origin = `http://127.0.0.1:${port}`;
     page = await browser.page(`${origin}/somewhere/below/`);

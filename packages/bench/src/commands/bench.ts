@@ -7,8 +7,6 @@ import {
   wholeNumber,
 } from 'locmoe/internal/cli/commands/options';
 import { BENCH_COMMANDS } from 'locmoe/internal/cli/packages';
-import { type BenchDoorsOptions, benchDoors } from '../doors/bench.js';
-import { PARTS } from '../doors/parts.js';
 import type { BenchKernelsOptions } from '../kernels/bench.js';
 import { computeOnOneThread } from '../one-thread.js';
 import type { BenchPlanOptions } from '../plan/bench.js';
@@ -28,7 +26,6 @@ export function addBenchCommand(program: Command): void {
   addBenchKernels(bench);
   addBenchFineTuning(bench);
   addBenchCollectives(bench);
-  addBenchDoors(bench);
   addBenchRecovery(bench);
 }
 
@@ -116,33 +113,6 @@ function addBenchCollectives(bench: Command): void {
         out: out ?? (isWhole ? 'docs/results' : `${options.workDir}/part`),
         command: typedCommand(),
       });
-    });
-}
-
-type DoorsOptions = Omit<BenchDoorsOptions, 'out'> & { readonly out?: string };
-
-function addBenchDoors(bench: Command): void {
-  bench
-    .command('doors')
-    .description(
-      'measure the ways in and out: own text prepared, text generated and served, models exported, the package installed',
-    )
-    .option(
-      '--only <words>',
-      'parts to measure, separated by commas; the others keep their figures',
-      collectWords,
-      [],
-    )
-    .option('--quick', 'small texts and few repetitions; the report goes to <work-dir>', false)
-    .option('--work-dir <dir>', 'for what the parts make', 'runs/doors')
-    .option('--out <dir>', 'folder for the report (docs/results)')
-    .option('--data-dir <dir>', 'folder for prepared datasets', 'data')
-    .action(async ({ out, ...options }: DoorsOptions) => {
-      computeOnOneThread();
-      process.exitCode = await benchDoors(
-        { ...options, out: out ?? (options.quick ? options.workDir : 'docs/results') },
-        PARTS,
-      );
     });
 }
 

@@ -5,10 +5,10 @@ import { createLoader } from 'locmoe/internal/data/loader';
 import { type Inference, openInference } from 'locmoe/internal/inference/inference';
 import { tf } from 'locmoe/internal/ops/tensorflow';
 import { matrix } from 'locmoe/internal/parameters/matrix';
-import { VARIANTS } from '../routers/variants.js';
-import { exportTrained } from './exported.js';
-import type { Part } from './part.js';
-import { peerPackage } from './peer-package.js';
+import * as onnx from 'onnxruntime-node';
+import { VARIANTS } from '../../packages/bench/src/routers/variants.js';
+import type { DoorPart } from './figures.js';
+import { exportTrained } from './trained.js';
 
 const STEPS = 100;
 const QUICK_STEPS = 10;
@@ -19,8 +19,7 @@ const NUM_SEQUENCES = 8;
  * Trains `tiny` with every router, exports it to ONNX, and compares the logits of each token of validation
  * sequences in onnxruntime-node with ours.
  */
-export const onnxPart: Part = async (context) => {
-  const runtime = await peerPackage('onnxruntime-node', () => import('onnxruntime-node'));
+export const onnxPart: DoorPart = async (context) => {
   let greatest = 0;
   for (const { id, sets } of Object.values(VARIANTS)) {
     const steps = context.quick ? QUICK_STEPS : STEPS;
@@ -30,14 +29,14 @@ export const onnxPart: Part = async (context) => {
     const batch = validationBatch(inference, dataset);
     dataset.close();
     const own = tf.tidy(() => ownLogits(inference, batch));
-    const session = await runtime.InferenceSession.create(path.join(folder, 'model.onnx'));
+    const session = await onnx.InferenceSession.create(path.join(folder, 'model.onnx'));
     const { logits } = await session.run(
       {
-        input_ids: new runtime.Tensor('int64', BigInt64Array.from(batch.tokenIds, BigInt), [
+        input_ids: new onnx.Tensor('int64', BigInt64Array.from(batch.tokenIds, BigInt), [
           batch.numSequences,
           batch.seqLen,
         ]),
-        domain: new runtime.Tensor('int64', BigInt64Array.from(batch.domains, BigInt), [batch.numSequences]),
+        domain: new onnx.Tensor('int64', BigInt64Array.from(batch.domains, BigInt), [batch.numSequences]),
       },
       ['logits'],
     );
@@ -51,7 +50,7 @@ export const onnxPart: Part = async (context) => {
     figures: { onnxMaxLogitDifference: greatest },
     notes:
       `The recipe \`tiny\` with each router and its variants, after ${context.quick ? QUICK_STEPS : STEPS} steps; all logits of ` +
-      `${NUM_SEQUENCES} validation sequences of each domain, in onnxruntime-node ${runtime.env.versions.node}.`,
+      `${NUM_SEQUENCES} validation sequences of each domain, in onnxruntime-node ${onnx.env.versions.node}.`,
   };
 };
 

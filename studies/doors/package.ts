@@ -1,12 +1,13 @@
 import { spawn } from 'node:child_process';
-import { cpSync, existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { TrainerError } from 'locmoe/internal/errors';
-import type { Part, PartContext } from './part.js';
+import type { PartPlace } from '../kit/measure-each.js';
+import type { DoorPart } from './figures.js';
 
 /** The checkout that this module is part of. */
-const ROOT = fileURLToPath(new URL('../../../..', import.meta.url));
+const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 /** Installing and setting up end long before. */
 const DEADLINE_MS = 1_800_000;
 const FIRST_STEP = /^step +\d+\//m;
@@ -16,12 +17,10 @@ const FIRST_STEP = /^step +\d+\//m;
  * `npm install`, TensorFlow's set-up, tokenizer and data. Caches are those of the user with `quick`, else empty, so that
  * all is downloaded.
  *
- * @throws TrainerError `NO_RESOURCE` outside a checkout, or with the last line of the command that failed
+ * @throws TrainerError `NO_RESOURCE` with the last line of the command that failed
  */
-export const packagePart: Part = async (context) => {
+export const packagePart: DoorPart = async (context) => {
   const { quick, workDir, log } = context;
-  if (!existsSync(path.join(ROOT, 'scripts/build.mjs')))
-    throw new TrainerError('NO_RESOURCE', 'the package is packed from a checkout, and this is none');
   const caches = path.join(workDir, 'caches');
   const env = quick ? {} : { npm_config_cache: path.join(caches, 'npm'), XDG_CACHE_HOME: caches };
   const empty = path.join(workDir, 'empty');
@@ -53,7 +52,7 @@ export const packagePart: Part = async (context) => {
 
 /** Runs a command to its end, or until its output matches: it then gets Ctrl-C. */
 async function run(
-  { signal }: PartContext,
+  { signal }: PartPlace,
   cwd: string,
   env: Readonly<Record<string, string>>,
   [program, ...args]: readonly string[],

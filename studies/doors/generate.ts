@@ -2,9 +2,9 @@ import { setImmediate } from 'node:timers/promises';
 import { TrainerError } from 'locmoe/internal/errors';
 import { type Inference, openInference } from 'locmoe/internal/inference/inference';
 import { likeliest } from 'locmoe/internal/inference/sampling';
-import { median } from '../statistics.js';
-import type { Part } from './part.js';
-import { trainedRun } from './trained-run.js';
+import { median } from '../../packages/bench/src/statistics.js';
+import type { DoorPart } from './figures.js';
+import { trained } from './trained.js';
 
 /** Greedy text by one of both ways, with its time. */
 interface Timed {
@@ -13,8 +13,8 @@ interface Timed {
 }
 
 /** Tokens a second with the key/value cache and without it, one sequence up to the end of the window. */
-export const generatePart: Part = async (context) => {
-  const { checkpoint, name } = await trainedRun(context);
+export const generatePart: DoorPart = async (context) => {
+  const { checkpoint, name } = await trained(context);
   const inference = openInference(checkpoint);
   const prompt = [inference.tokenizer.endOfText, ...inference.tokenizer.encode('The')];
   const numTokens = inference.config.model.seqLen - prompt.length;

@@ -1,18 +1,15 @@
-import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { createRequire } from 'node:module';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { TrainerError } from 'locmoe/internal/errors';
-import { median } from '../statistics.js';
-import type { Part } from './part.js';
-import { trainedRun } from './trained-run.js';
+import { median } from '../../packages/bench/src/statistics.js';
+import { startLocmoe, untilSaid } from '../kit/locmoe.js';
+import type { DoorPart } from './figures.js';
+import { trained } from './trained.js';
 
 /** Numbers of clients, in the order in which they are tried. */
 const CLIENTS = [25, 50, 100, 200, 256, 400];
 const TOKENS = 64;
 /** Text for the notes. */
 const QUOTED = 100;
-const START_TIMEOUT_MS = 60_000;
 
 interface Load {
   readonly errors: number;
@@ -28,23 +25,17 @@ interface Load {
  * Clients that ask `locmoe api` for a completion at the same time, as many as all get one. Its queue has 256
  * places unless told otherwise: those beyond are told to come again, which counts as an error here.
  */
-export const apiPart: Part = async (context) => {
-  const { checkpoint, name } = await trainedRun(context);
-  const command = createRequire(import.meta.url).resolve('locmoe/internal/cli/cli');
-  const server = spawn(
-    process.execPath,
-    [command, 'api', '--checkpoint', checkpoint.folder, '--port', '0'],
-    // A group of its own: at Ctrl-C this part ends it.
-    { stdio: ['ignore', 'pipe', 'inherit'], detached: true },
-  );
+export const apiPart: DoorPart = async (context) => {
+  const { checkpoint, name } = await trained(context);
+  const server = startLocmoe(['api', '--checkpoint', checkpoint.folder, '--port', '0']);
   const exited = once(server, 'exit');
   try {
-    const url = await addressOf(server.stdout, exited);
+    const [, url] = await untilSaid(server, /^api: (\S+)$/m, 'its address');
     const model = `${checkpoint.manifest.runId}:${checkpoint.manifest.config.data.domains[0]}`;
     let served = 0;
     let quoted: Load | undefined;
     for (const numClients of context.quick ? CLIENTS.slice(0, 3) : CLIENTS) {
-      const load = await ask(url, model, numClients, context.signal);
+      const load = await ask(url!, model, numClients, context.signal);
       context.log(`${numClients} clients: ${JSON.stringify(load)}`);
       if (numClients <= QUOTED) quoted = load;
       if (load.errors > 0) break;
@@ -59,24 +50,6 @@ export const apiPart: Part = async (context) => {
     await exited;
   }
 };
-
-async function addressOf(output: NodeJS.ReadableStream, exited: Promise<unknown>): Promise<string> {
-  const found = new Promise<string>((resolve) => {
-    let text = '';
-    output.on('data', (chunk) => {
-      text += chunk;
-      const match = /^api: (\S+)$/m.exec(text);
-      if (match !== null) resolve(match[1]!);
-    });
-  });
-  const url = await Promise.race([
-    found,
-    exited.then(() => null),
-    sleep(START_TIMEOUT_MS, null, { ref: false }),
-  ]);
-  if (url === null) throw new TrainerError('INTERNAL', 'locmoe api did not start');
-  return url;
-}
 
 async function ask(url: string, model: string, numClients: number, signal: AbortSignal): Promise<Load> {
   let watching = true;

@@ -1,6 +1,6 @@
 // `npm run bench:all`: makes the reports in docs/results anew that are measured alone on the machine, one after the other, and
 // says how long each took. `--only NAME` (repeatable, or separated by commas) selects some. It takes hours. Not among them:
-// `locmoe bench routers`, which takes more of them, keeps what it has, and says so.
+// the routers, which take more of them: that comparison keeps what it has, and says so.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import path from 'node:path';
@@ -10,8 +10,14 @@ import { asTrainerError, EXIT, exitCodeOf, TrainerError } from 'locmoe/internal/
 import { onSignals } from 'locmoe/internal/os/on-signals';
 import { makeReports, type Reports } from './make-reports.js';
 
-const ROOT = fileURLToPath(new URL('../../..', import.meta.url));
+const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const LOCMOE = [process.execPath, path.join(ROOT, 'dist/cli/cli.js'), 'bench'];
+
+/** The command of a study, whose figures are all measured anew. */
+const studyOf = (name: string) => [
+  ...[process.execPath, '--conditions=source', '--import', 'tsx', path.join(ROOT, 'studies/run.ts')],
+  ...[name, '--anew'],
+];
 
 /** What takes least first. */
 const REPORTS: Reports = {
@@ -19,10 +25,10 @@ const REPORTS: Reports = {
   plan: [...LOCMOE, 'plan'],
   step: [...LOCMOE, 'step', '--peer', 'torch', '--turns', '2'],
   observability: ['npm', 'run', 'bench:observability', '--', '--out', 'docs/results'],
-  doors: [...LOCMOE, 'doors'],
-  storage: [...LOCMOE, 'storage'],
-  precision: [...LOCMOE, 'precision'],
-  inheritance: [...LOCMOE, 'inheritance'],
+  doors: studyOf('doors'),
+  storage: studyOf('storage'),
+  precision: studyOf('precision'),
+  inheritance: studyOf('inheritance'),
   recovery: [...LOCMOE, 'recovery'],
 };
 

@@ -6,7 +6,8 @@ import { finished } from 'node:stream/promises';
 import { endProgram, forkProgram, programBeside } from '@locmoe/test-kit';
 import { CORPUS_DIR, extractDomain } from 'locmoe/internal/data/corpora';
 import { type TextSource, textSourceSchema } from 'locmoe/internal/data/text-source';
-import type { Part, PartContext } from './part.js';
+import type { PartPlace } from '../kit/measure-each.js';
+import type { DoorPart } from './figures.js';
 
 export type PrepareRequest =
   | {
@@ -31,7 +32,7 @@ const QUICK_BYTES = 5e7;
 const ALONE_BYTES = 2e7;
 
 /** `locmoe train` on a text larger than its memory: speed against the tokenizer's own, and peak memory. */
-export const preparePart: Part = async (context) => {
+export const preparePart: DoorPart = async (context) => {
   const { quick, workDir, log } = context;
   const documents = await realDocuments();
   const size = quick ? QUICK_BYTES : FULL_BYTES;
@@ -73,7 +74,7 @@ export const preparePart: Part = async (context) => {
   };
 };
 
-async function run(request: PrepareRequest, { signal }: PartContext): Promise<PrepareAnswer> {
+async function run(request: PrepareRequest, { signal }: PartPlace): Promise<PrepareAnswer> {
   const child = forkProgram(programBeside(import.meta.url, 'prepare.program'));
   const abort = () => void endProgram(child);
   signal.addEventListener('abort', abort);
