@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { afterEach, describe, expect, it } from 'vitest';
 import { stackOf, type WorkerStack } from '../../src/agent/worker-stack.js';
 import { processInfo } from '../../src/os/process-info.js';
+import { runnable } from '../../src/os/runnable.js';
 import { STACK_FD } from '../../src/worker/stack-answer.js';
 import { numListening } from '../listening-ports.js';
 import { until } from './support.js';
@@ -16,7 +17,7 @@ afterEach(() => child.kill('SIGKILL'));
 
 /** Starts a worker that has begun to run `code`; returns what asks where it is. */
 async function stuckIn(code: string): Promise<(timeoutMs: number) => Promise<WorkerStack>> {
-  child = spawn(process.execPath, ['--conditions=source', '--import', 'tsx', PROGRAM, code], {
+  child = spawn(process.execPath, [runnable(PROGRAM), code], {
     stdio: ['pipe', 'pipe', 'inherit', 'ignore', 'pipe'],
   });
   let said = '';

@@ -20,6 +20,7 @@ import { type Checkpoint, openCheckpoint, resolveCheckpoint } from '../../src/ch
 import { saveCheckpoint } from '../../src/checkpoint/checkpointer.js';
 import { claimCheckpoints, committedFolders } from '../../src/checkpoint/folders.js';
 import { EXIT } from '../../src/errors.js';
+import { runnable } from '../../src/os/runnable.js';
 import { allNames, config, expectedValue, saveOptions, TOKENIZER, tensorsOf } from './fixture.js';
 
 let run: string;
@@ -38,9 +39,8 @@ function save(step: number, from = step, generation = 1): string {
 }
 
 function cutShortSave(step: number, failpoint: string): string[] {
-  const program = fileURLToPath(new URL('cut-short-save.ts', import.meta.url));
-  const tsx = ['--conditions=source', '--import', 'tsx/esm'];
-  return [...tsx, program, root, String(step), `checkpoint.${failpoint}`];
+  const program = runnable(fileURLToPath(new URL('cut-short-save.ts', import.meta.url)));
+  return [program, root, String(step), `checkpoint.${failpoint}`];
 }
 
 /** Waits until a process was stopped by a signal. */

@@ -2,6 +2,7 @@ import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { runnable } from 'locmoe/internal/os/runnable';
 
 /**
  * Path of the program `name` beside the module at `url`, with the same extension: .ts from sources, .js when
@@ -13,15 +14,14 @@ export function programBeside(url: string, name: string): string {
 }
 
 /**
- * Forks a program; TypeScript runs through tsx. It gets a process group of its own: Ctrl-C in a terminal, which could meet
- * it before it listens to signals, is for this process, whose channel it ends with.
+ * Forks a program. It gets a process group of its own: Ctrl-C in a terminal, which could meet it before it listens to
+ * signals, is for this process, whose channel it ends with.
  *
  * @param env added to the environment of this process
  */
 export function forkProgram(program: string, env: Readonly<Record<string, string>> = {}): ChildProcess {
-  const execArgv = program.endsWith('.ts') ? ['--conditions=source', '--import', 'tsx/esm'] : [];
-  return fork(program, {
-    execArgv,
+  return fork(runnable(program), {
+    execArgv: [],
     detached: true,
     serialization: 'advanced',
     env: { ...process.env, ...env },

@@ -3,6 +3,7 @@ import { fileURLToPath } from 'node:url';
 import type { LinkSpeed } from 'locmoe/internal/agent/link-limit';
 import type { RankProgress } from 'locmoe/internal/collectives/control-block';
 import { TrainerError } from 'locmoe/internal/errors';
+import { runnable } from 'locmoe/internal/os/runnable';
 import { endProgram, forkProgram, programBeside } from './fork-program.js';
 import type {
   AgentSpec,
@@ -78,7 +79,7 @@ export async function spawnRanks<Result>(
     signal?.addEventListener('abort', stop);
   });
   try {
-    return await Promise.race([run.execute(fileURLToPath(program)), cutShort]);
+    return await Promise.race([run.execute(runnable(fileURLToPath(program))), cutShort]);
   } finally {
     clearTimeout(timer);
     if (stop) signal?.removeEventListener('abort', stop);

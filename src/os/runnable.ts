@@ -1,0 +1,20 @@
+import { execFileSync } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+
+const BUNDLER = fileURLToPath(new URL('../../scripts/bundle-program.mjs', import.meta.url));
+const bundles = new Map<string, string>();
+
+/**
+ * Path of the file that Node runs for a program. A built one is that file; a source, as tests start them, is bundled first,
+ * once in this process.
+ *
+ * @throws Error if esbuild reports errors, which it has printed
+ */
+export function runnable(program: string): string {
+  if (!program.endsWith('.ts')) return program;
+  const known = bundles.get(program);
+  if (known !== undefined) return known;
+  const bundle = execFileSync(process.execPath, [BUNDLER, program], { encoding: 'utf8' }).trimEnd();
+  bundles.set(program, bundle);
+  return bundle;
+}
