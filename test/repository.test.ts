@@ -13,9 +13,23 @@ const nodeVersions: number[] = engines.node.split(' || ').map(Number);
 
 describe('what a clone brings along', () => {
   it('checks every supported version of Node, by the script that checks a clone', () => {
-    const { jobs } = parse(read('.github/workflows/check.yml'));
-    expect(jobs.check.strategy.matrix.node).toEqual(nodeVersions);
-    expect(jobs.check.steps.map(({ run }: { run?: string }) => run)).toContain('.ci/run');
+    const { jobs } = parse(read('.github/workflows/full.yml'));
+    expect(jobs.full.strategy.matrix.node).toEqual(nodeVersions);
+    expect(jobs.full.steps.map(({ run }: { run?: string }) => run)).toContain('.ci/run');
+  });
+
+  it('runs actions of one commit alone, and scripts that there are', () => {
+    const folder = '.github/workflows';
+    for (const file of readdirSync(path.join(ROOT, folder))) {
+      const text = read(path.join(folder, file));
+      expect(Object.keys(parse(text)), file).toEqual(expect.arrayContaining(['name', 'permissions', 'jobs']));
+      const actions = [...text.matchAll(/uses: (.*)$/gm)].map(([, action]) => action);
+      expect(actions.length, file).toBeGreaterThan(1);
+      for (const action of actions)
+        expect(action, file).toMatch(/^[\w-]+\/[\w-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+$/);
+      for (const [, script] of text.matchAll(/npm run (\S+)/g))
+        expect(Object.keys(scripts)).toContain(script);
+    }
   });
 
   it('works in one of them', () => {
