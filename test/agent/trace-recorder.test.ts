@@ -100,7 +100,7 @@ describe('the traces of a node', () => {
     expect(steps.size).toBe(180 - Math.min(...steps) + 1);
     const bytes = readdirSync(directory).map((name) => readFileSync(path.join(directory, name)).length);
     expect(Math.max(...bytes)).toBeLessThanOrEqual(1 << 20);
-  }, 30_000);
+  });
 
   it('go by generation, whatever the steps, and only those of this node', async () => {
     mkdirSync(directory);

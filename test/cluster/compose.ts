@@ -26,7 +26,7 @@ export function composeTests(): void {
 
     afterAll(async () => {
       expect(await project.remove()).toBe('');
-    }, 90_000);
+    });
 
     it('trains as one machine does, and ends with the code of the run', async () => {
       const alone = await project.beside('coordinator', [
@@ -48,7 +48,7 @@ export function composeTests(): void {
       expect(difference(oneMachine, steps)).toBeLessThan(TOLERANCE);
       const places = (await project.lines('node')).map(({ node, rank }) => `${node} ${rank}`);
       expect(places).toEqual(expect.arrayContaining(['0 0', '0 1', '1 2', '1 3']));
-    }, 150_000);
+    });
 
     it('only gets slower on a slow link', async ({ skip }) => {
       await project.up('short.yaml', 'node');
@@ -65,7 +65,7 @@ export function composeTests(): void {
         expect(overlimits, 'packets that the limit held back').toBeGreaterThan(STEPS);
       }
       await project.compose(['rm', '--stop', '--force', 'node', 'coordinator']);
-    }, 120_000);
+    });
 
     it('answers commands from other containers', async () => {
       await project.up('long.yaml');
@@ -88,7 +88,7 @@ export function composeTests(): void {
       expect([...ranks]).toEqual(expect.arrayContaining([0, 1, 2, 3]));
 
       await expectText(project, runId);
-    }, 120_000);
+    });
 
     it('refuses a node with a wrong token or without a certificate, and trains on', async () => {
       const wrongToken = await project.beside('node', STRANGER, { LOCMOE_TOKEN_FILE: '/test/wrong-token' });
@@ -101,7 +101,7 @@ export function composeTests(): void {
 
       const { step: last = 0 } = await project.line('a step', isStep);
       await project.line('a step after that', (line) => isStep(line) && line.step! > last);
-    }, 60_000);
+    });
 
     it('saves a checkpoint that loads when the coordinator is stopped', async () => {
       const runId = await runOf(project);
@@ -114,7 +114,7 @@ export function composeTests(): void {
       const steps = await stepsOf(project.volume, runId);
       expect(msg).toContain(`step ${steps.at(-1)!.step}:`);
       await expectText(project, runId);
-    }, 120_000);
+    });
 
     it('goes on by itself when a node dies and its container is started again', async () => {
       const { generation: first = 0 } = await project.line('a step', isStep);
@@ -132,7 +132,7 @@ export function composeTests(): void {
       ]);
       const status = await project.beside('coordinator', ['status']);
       expect(status.stdout).toMatch(/restarted: node [01], .*\n.*\n +detected in/);
-    }, 180_000);
+    });
 
     it('fails when a node stays away, naming it, and goes on from another coordinator once one is in its place', async () => {
       const { run, generation: last = 0 } = await project.line('a step', isStep);
@@ -145,7 +145,7 @@ export function composeTests(): void {
       const step = await project.line('a later generation', isStepAfter(last));
       expect(step.run).toBe(run);
       expect(await restartsOfCoordinator(project)).toBe(1);
-    }, 180_000);
+    });
   });
 }
 

@@ -86,5 +86,5 @@ describe('three machines without containers', () => {
     } finally {
       hosts.close();
     }
-  }, 180_000);
+  });
 });

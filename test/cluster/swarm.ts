@@ -36,7 +36,7 @@ export function swarmTests(): void {
         '--out=/tls',
       ]);
       await must('docker', ['swarm', 'init', '--advertise-addr', '127.0.0.1']);
-    }, 120_000);
+    });
 
     afterAll(async () => {
       if (isInSwarm) return;
@@ -53,7 +53,7 @@ export function swarmTests(): void {
         await run('docker', ['network', 'rm', 'docker_gwbridge']);
         rmSync(folder, { recursive: true, force: true });
       }
-    }, 120_000);
+    });
 
     it('deploys and trains', async ({ skip }) => {
       if (isInSwarm) skipLoudly(skip, 'this engine belongs to a swarm, which is left alone');
@@ -70,15 +70,11 @@ export function swarmTests(): void {
           TLS_DIR: tls,
         },
       });
-      const state = await until(
-        'the end of the coordinator',
-        async () => {
-          const format = ['--no-trunc', '--format', '{{.CurrentState}} {{.Error}}'];
-          const tasks = await must('docker', ['service', 'ps', ...format, `${STACK}_coordinator`]);
-          return /^(Complete|Failed|Rejected).*$/m.exec(tasks)?.[0] ?? null;
-        },
-        120_000,
-      );
+      const state = await until('the end of the coordinator', async () => {
+        const format = ['--no-trunc', '--format', '{{.CurrentState}} {{.Error}}'];
+        const tasks = await must('docker', ['service', 'ps', ...format, `${STACK}_coordinator`]);
+        return /^(Complete|Failed|Rejected).*$/m.exec(tasks)?.[0] ?? null;
+      });
       expect(state).toMatch(/^Complete/);
       const runs = await must('docker', [
         'run',
@@ -92,7 +88,7 @@ export function swarmTests(): void {
       expect(steps.map(({ step }) => step)).toEqual([1, 2, 3, 4]);
       const nodes = await must('docker', ['service', 'logs', '--raw', `${STACK}_node`]);
       for (const rank of [0, 1, 2, 3]) expect(nodes).toContain(`"rank":${rank},`);
-    }, 180_000);
+    });
   });
 }
 

@@ -47,7 +47,7 @@ it('does 10,000 random operations without holding more and more', async () => {
     expect(late.agentResidentBytes - early.agentResidentBytes).toBeLessThan(32 * MIB);
   }
   expect(segmentsOf(runId)).toEqual([]);
-}, 300_000);
+});
 
 it('keeps two runs at once on one machine apart', async () => {
   const runIds = ['one', 'two'].map((name) => `endurance-${name}-${process.pid}`);
@@ -57,4 +57,4 @@ it('keeps two runs at once on one machine apart', async () => {
   );
   for (const outcome of outcomes) expect(resultsOf(outcome)).toHaveLength(4);
   expect(runIds.flatMap(segmentsOf)).toEqual([]);
-}, 120_000);
+});

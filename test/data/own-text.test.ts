@@ -618,7 +618,7 @@ it('a tokenizer is trained on as much of a small gzip file as of a large text', 
   expect(bytes).toBeLessThan(20 << 20);
   // All of it would be more as text alone.
   expect(grown).toBeLessThan(256 << 20);
-}, 120_000);
+});
 
 /** A Zstandard frame (RFC 8878) of blocks that repeat one byte. */
 function zstdOf(byte: number, length: number): Buffer {

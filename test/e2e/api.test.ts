@@ -136,7 +136,7 @@ it("gives lm-evaluation-harness the log-likelihoods of locmoe eval, and locmoe g
   expect(reasons).toHaveLength(1);
   expect((await api.finished).code).toBe(0);
   await api.expectNothingLeft();
-}, 120_000);
+});
 
 it('serves on when nobody reads what it prints', async () => {
   const api = pasted(`locmoe api --checkpoint ${run} --port 0 | head -1`);
@@ -167,4 +167,4 @@ it('is open to other machines with a token alone', async () => {
   expect(taken.stderr).toMatch(/^locmoe: port \d+ on 127\.0\.0\.1 cannot be used.*--port.*\n$/);
   api.interrupt();
   expect((await api.finished).code).toBe(0);
-}, 120_000);
+});

@@ -44,7 +44,7 @@ describe('bench collectives', () => {
     expect(existsSync(path.join(folder, 'collectives-all-to-all.svg'))).toBe(true);
     await run.expectNothingLeft();
     expect(segmentsOf(run.child.pid)).toEqual([]);
-  }, 120_000);
+  });
 
   it('measures OpenMPI in the same run', async ({ skip }) => {
     if (spawnSync('mpicc', ['--version'], { stdio: 'ignore' }).error !== undefined)
@@ -55,7 +55,7 @@ describe('bench collectives', () => {
     expect(code, stdout + stderr).toBe(0);
     expect(stdout).toMatch(/OpenMPI, shared memory, 2 ranks\n {2}all-to-all 16 KiB: .*\nopenmpi: OpenMPI \d/);
     await run.expectNothingLeft();
-  }, 180_000);
+  });
 
   it('goes on without a peer that is not installed, in one line', async () => {
     const folder = temporaryFolder();
@@ -65,7 +65,7 @@ describe('bench collectives', () => {
     expect(stdout).toContain(
       'openmpi: not measured (packages/bench/peers/install.sh installs it): spawn mpirun ENOENT\n',
     );
-  }, 120_000);
+  });
 
   it('leaves nothing behind on Ctrl-C', async () => {
     const folder = temporaryFolder();
@@ -79,7 +79,7 @@ describe('bench collectives', () => {
     expect(stderr).toBe('locmoe: SIGINT: ended; nothing was reported\n');
     await run.expectNothingLeft();
     expect(segmentsOf(run.child.pid)).toEqual([]);
-  }, 120_000);
+  });
 
   it('refuses a word that is nothing', async () => {
     const { code, stderr } = await locmoe('bench', 'collectives', '--only', '3x3');

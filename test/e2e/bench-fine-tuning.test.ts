@@ -94,4 +94,4 @@ it('bench fine-tuning trains, asks, fine-tunes, asks again, and goes on from wha
   const second = await bench();
   expect(second.stdout).toMatch(/4 parts, 4 of them kept from before; about 0s left$/m);
   expect(json()).toEqual(report);
-}, 120_000);
+});

@@ -51,7 +51,7 @@ describe('bench routers', () => {
     ])
       expect(existsSync(path.join(folder, `routers-${picture}.svg`)), picture).toBe(true);
     expect(existsSync(path.join(folder, 'work/runs/quick-switch-2x1-domain-seed1'))).toBe(true);
-  }, 120_000);
+  });
 
   it('makes runs for quality and for time, and does not make a finished one again', async () => {
     const { folder, bench, read } = micro();
@@ -79,7 +79,7 @@ describe('bench routers', () => {
     expect(names).toEqual([expect.stringMatching(/^quality-locmoe-plus-ecr-/)]);
     const third = await bench('--only', 'quality,locmoe-plus-ecr');
     expect(third.stdout).toMatch(/^1 run, 1 of them kept from before$/m);
-  }, 120_000);
+  });
 
   it('grows the models of runs for quality from a dense one, and takes no other run for such a one', async () => {
     const { folder, bench, read } = micro();
@@ -107,7 +107,7 @@ describe('bench routers', () => {
     const other = await bench('--only', 'quality,hash');
     expect(other.stdout).toMatch(/^1 run, 0 of them kept from before$/m);
     expect(read('routers.md')).not.toContain('grew from');
-  }, 120_000);
+  });
 
   it('refuses a place for the report that cannot be made before it trains', async () => {
     const folder = temporaryFolder();

@@ -77,7 +77,7 @@ describe('bench step', () => {
     expect(readdirSync(path.join(work, 'runs')).sort()).toEqual(
       ['1x1', '2x2'].flatMap((layout) => OWN.map((program) => `small-${layout}-${program}`)),
     );
-  }, 240_000);
+  });
 
   for (const { program, steps } of [
     { program: 'own', steps: '100000' },
@@ -100,7 +100,7 @@ describe('bench step', () => {
       await bench.expectNothingLeft();
       expect(readdirSync(path.join(folder, 'work'))).toEqual(['runs']);
       expect(readdirSync(runs)).toEqual(program === 'own' ? [] : OWN.map((each) => `small-1x1-${each}`));
-    }, 120_000);
+    });
 
   it('prints where the steps of a recipe go', async () => {
     const folder = temporaryFolder();
@@ -113,7 +113,7 @@ describe('bench step', () => {
     expect(run.losses).toHaveLength(6);
     expect(run.gcMs).toBeGreaterThanOrEqual(0);
     expect(run.peakBytes).toBeGreaterThan(1e7);
-  }, 120_000);
+  });
 
   it('refuses words and programs that there are not', async () => {
     const program = await locmoe('bench', 'step', '--peer', 'jax');

@@ -45,4 +45,4 @@ it('a library in the cache that is not the pinned one is not installed, but fetc
   const { code, stdout, stderr } = await setUp();
   expect([code, stdout]).toEqual([2, expect.stringContaining('is not what was unpacked there')]);
   expect(stderr).toMatch(/npm could not fetch/);
-}, 120_000);
+});

@@ -1,12 +1,12 @@
 import path from 'node:path';
 import { expect, it } from 'vitest';
 import { readChaosRecords } from '../../src/chaos/chaos-record.js';
-import { type Locmoe, locmoe, newestRun, startTraining, temporaryFolder } from './support.js';
+import { type Locmoe, locmoe, newestRun, startTraining, temporaryFolder, UNHURRIED } from './support.js';
 
 const SETS = ['train.steps=100000', 'train.checkpointEvery=20'];
 
-async function trainingRun(folder: string, more: readonly string[]): Promise<Locmoe> {
-  const run = startTraining({ folder, nodes: 2, workersPerNode: 2, sets: SETS, more });
+async function trainingRun(folder: string, more: readonly string[], env = {}): Promise<Locmoe> {
+  const run = startTraining({ folder, nodes: 2, workersPerNode: 2, sets: SETS, more, env });
   await run.until(/step +\d+\/100000/);
   return run;
 }
@@ -45,7 +45,7 @@ it('injects what a run takes, the same faults for the same seed, and leaves the 
 
 it('touches only runs of its own that take the fault', async () => {
   const folder = temporaryFolder();
-  const run = await trainingRun(folder, []);
+  const run = await trainingRun(folder, [], UNHURRIED);
   const refusals = [
     [['--faults', 'partition'], /cannot take partition: start it with --allow-faults/],
     [['--faults', 'coordinator-kill'], /cannot take coordinator-kill: it ends with its coordinator/],

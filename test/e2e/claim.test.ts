@@ -39,4 +39,4 @@ it('of several that resume a run at once one goes on, and the others name it', a
     expect(lines.filter((line) => line.includes('"type":"step"'))).toHaveLength(STEPS);
     for (const starter of starters) await starter.expectNothingLeft();
   }
-}, 180_000);
+});

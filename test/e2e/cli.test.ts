@@ -1,5 +1,13 @@
 import { describe, expect, it } from 'vitest';
-import { Locmoe, locmoe, newestRun, startTraining, temporaryFolder, trainToTheEnd } from './support.js';
+import {
+  Locmoe,
+  locmoe,
+  newestRun,
+  startTraining,
+  temporaryFolder,
+  trainToTheEnd,
+  UNHURRIED,
+} from './support.js';
 
 /** An option of Node: the process says at its end if it has loaded TensorFlow. */
 const TELLS = `--import=data:text/javascript,${encodeURIComponent(
@@ -63,6 +71,7 @@ describe('a live run', () => {
       nodes: 1,
       workersPerNode: 2,
       sets: ['train.steps=100000', 'logLevel=debug'],
+      env: UNHURRIED,
     });
     await run.until(/step +\d+\/100000/);
     const runs = ['--runs-dir', `${folder}/runs`];
@@ -153,5 +162,5 @@ describe('a finished run', () => {
     }
     const fewer = await locmoe('eval', '--checkpoint', run, '--sequences', '3');
     expect(fewer.stdout).toContain('read other tokens: up to 8 sequences of each domain.\n');
-  }, 120_000);
+  });
 });

@@ -52,7 +52,7 @@ describe('locmoe doctor', () => {
     expect(leftovers(run)).toEqual([]);
     expect(existsSync(killed)).toBe(false);
     expect(readdirSync(folder)).toEqual(['micro.yaml']);
-  }, 120_000);
+  });
 
   it('ends at a signal and leaves nothing', async () => {
     const run = new Locmoe(['doctor', '--config', 'tiny', '--data-dir', DATA_DIR]);

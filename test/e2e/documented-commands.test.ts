@@ -17,7 +17,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { loadConfig } from '../../src/config/resolve.js';
 import { skipLoudly } from '../debian-tool.js';
 import { documentedCommands } from './documented-commands.js';
-import { CLI, DATA_DIR, Locmoe, ROOT } from './support.js';
+import { CLI, DATA_DIR, Locmoe, ROOT, UNHURRIED } from './support.js';
 
 /** A command, and what it has to print. */
 type Printing = readonly [command: string, printed: RegExp];
@@ -119,7 +119,7 @@ const HERE: readonly string[] = [
 ];
 /** What is not run here, and why. */
 const ELSEWHERE: readonly (readonly [RegExp, string])[] = [
-  [/^npm (run (setup|build|check|lint)|test)$/, 'CI runs `npm test`, which is these four'],
+  [/^npm (run (setup|build|check|check:fast|lint)|test)$/, 'CI runs `npm test`, which is these'],
   [/^npm run format$|^npx vitest run test\/routing$/, 'CI runs the lint and the tests of all files'],
   [/^npx locmoe config docs > docs/, 'test/config/reference.test.ts holds the page to what it prints'],
   [/^npm run quickstart$/, 'set-up and build, which CI runs, then the training with which this file begins'],
@@ -200,13 +200,13 @@ beforeAll(() => {
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 /** Types a command into a shell, with the run and the places that its placeholders stand for. */
-function type(command: string): Locmoe {
+function type(command: string, env: Readonly<Record<string, string>> = {}): Locmoe {
   const line = command
     .replaceAll(/\bRUN\b|tiny-\d{8}-\d{6}/g, runId)
     .replaceAll(/\bstep-\d{6}/g, newestCheckpoint);
   const PATH = `${path.join(folder, 'bin')}:${process.env.PATH}`;
   // Like an interactive shell, it outlives Ctrl-C and tells how the command ended.
-  return new Locmoe([`trap : INT; ${line}`], { PATH }, ['sh', '-c'], folder);
+  return new Locmoe([`trap : INT; ${line}`], { PATH, ...env }, ['sh', '-c'], folder);
 }
 
 function newestCheckpoint(): string {
@@ -237,7 +237,7 @@ function expectPrinted(printing: Printing): Promise<void> {
 }
 
 async function startTraining(command: string): Promise<Locmoe> {
-  const run = type(command);
+  const run = type(command, UNHURRIED);
   [, runId] = await run.until(/run ([a-z]+-\d\S+):/);
   await run.until(/^step +\d+\/\d+/m);
   return run;
@@ -291,17 +291,17 @@ describe('README.md and docs', () => {
 describe('a run as README.md tells it', () => {
   it('is trained, watched and stopped', async () => {
     const run = await startTraining(TRAIN);
-    const following = FOLLOWING.map(type);
+    const following = FOLLOWING.map((command) => type(command));
     await Promise.all(STATUS.map(expectPrinted));
     for (const { child } of following) expect(child.exitCode).toBe(null);
     await expectPrinted([STOP, /asked the coordinator/]);
     await expectEnd(run, 130);
     for (const logs of following) await expectEnd(logs, ...MATCH_OR_NOT);
-  }, 120_000);
+  });
 
   it('answers when it is over', async () => {
     await Promise.all(AFTERWARDS.map(expectPrintedWith));
-  }, 120_000);
+  });
 
   it('goes through jq', async ({ skip }) => {
     if (spawnSync('jq', ['--version']).error !== undefined) skipLoudly(skip, 'no jq');
@@ -315,7 +315,7 @@ describe('a run as README.md tells it', () => {
     run.interrupt();
     await expectEnd(run, 130);
     await expectPrinted([FLIGHT, /rank/]);
-  }, 120_000);
+  });
 
   it('is branched', async () => {
     const from = runId;
@@ -339,7 +339,7 @@ describe('a run as README.md tells it', () => {
     ]);
     recorded.interrupt();
     await expectEnd(recorded, 130);
-  }, 120_000);
+  });
 
   it('has one node if told so', async () => {
     const run = await startTraining(ONE_NODE);
@@ -358,7 +358,7 @@ describe('text of your own', () => {
     run.interrupt();
     await expectEnd(run, 130);
     await expectPrinted(OWN_PROMPT);
-  }, 120_000);
+  });
 });
 
 describe('the other commands', () => {
@@ -366,13 +366,9 @@ describe('the other commands', () => {
     for (const command of CERTS) await expectPrinted([command, /token/]);
   });
 
-  it.each([...DOCTOR, ...CONFIG])(
-    '%s',
-    async (command, printed) => {
-      await expectPrinted([command, printed]);
-    },
-    120_000,
-  );
+  it.each([...DOCTOR, ...CONFIG])('%s', async (command, printed) => {
+    await expectPrinted([command, printed]);
+  });
 
   it.each(PLANS)('%s', async (command) => {
     await expectPrinted([command, /^step [\d.]+ ms, [\d,]+ tokens\/s$/m]);

@@ -129,4 +129,4 @@ it('the code of docs/extending.md works as it stands', async () => {
 
   const tests = files.filter((name) => name.endsWith('.test.ts'));
   node('node_modules/vitest/vitest.mjs', 'run', ...tests);
-}, 240_000);
+});

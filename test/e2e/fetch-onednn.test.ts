@@ -30,7 +30,7 @@ it('fetches a library that loads, with the threads that it needs, and nothing el
   expect([threads, others]).toEqual(['libgomp.so.1', []]);
   const [libraryPath, threadsPath] = [library, threads].map((name) => path.join(folder, 'onednn', name));
   expect(loadOneDnn(libraryPath, threadsPath).version).toMatch(/^3\.\d+\.\d+$/);
-}, 120_000);
+});
 
 it('says what is missing where there is no apt-get', () => {
   const { status, stderr } = fetchIn(temporaryFolder(), { PATH: '/nowhere' });

@@ -112,4 +112,4 @@ it('a checkpoint is fine-tuned on questions and answers until it knows them, ali
   });
   const printed = await locmoe(...start, '--print-config');
   expect(printed.stdout).toMatch(/^# Made by --instruct for 1 file[\s\S]*instruct:/);
-}, 120_000);
+});

@@ -46,4 +46,4 @@ it('trains with a tokenizer of another model, and everything after it does with 
     ...['--runs-dir', path.join(folder, 'forks'), '--data-dir', dataDir],
   );
   expect(resumed.code, resumed.stderr).toBe(0);
-}, 120_000);
+});

@@ -55,7 +55,7 @@ it('the line that a failed run prints goes on with its options, pasted as it is'
   expect(lossCurve(run).has(5)).toBe(true);
   const next = await pasted(/^ {2}npx (locmoe logs .*)$/m.exec(stdout)![1]).finished;
   expect(next.code, next.stderr).toBe(0);
-}, 180_000);
+});
 
 it('a fork starts a new run and leaves the other alone, as does a start that fails', async () => {
   const { folder, run } = await runWithTwoCheckpoints();
@@ -87,4 +87,4 @@ it('a fork starts a new run and leaves the other alone, as does a start that fai
     /step-000002'? --fork --config .* --set train\.steps=1000000 .*# from step-000002$/,
   );
   expectHistoryKept();
-}, 180_000);
+});

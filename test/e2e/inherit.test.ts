@@ -55,4 +55,4 @@ it('--inherit grows a model from a dense one in any layout, again after a failur
   });
   expect(record()).toMatchObject({ initFrom, generation: 2 });
   expect([...lossCurve(first).keys()]).toEqual([1, 2, 3, 4, 5]);
-}, 120_000);
+});

@@ -5,7 +5,16 @@ import type { Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { RunList } from '../../packages/page/src/api-types.js';
 import { screenshot, TestBrowser, whyNoBrowser } from '../../packages/page/test/browser.js';
-import { CLI, Locmoe, locmoe, newestRun, temporaryFolder, trainArguments, trainToTheEnd } from './support.js';
+import {
+  CLI,
+  Locmoe,
+  locmoe,
+  newestRun,
+  temporaryFolder,
+  trainArguments,
+  trainToTheEnd,
+  UNHURRIED,
+} from './support.js';
 
 const reason = whyNoBrowser();
 if (reason !== null) console.warn(`SKIPPED: the page is not tested in a browser: ${reason}`);
@@ -43,12 +52,13 @@ describe.skipIf(reason !== null)('the page of a live run', () => {
         workersPerNode: 2,
         sets: ['train.steps=100000', 'logLevel=debug', 'train.validateEvery=10', 'train.checkpointEvery=20'],
       }),
+      UNHURRIED,
     );
     [, url] = await run.until(/page: (http:\S+)/, 120_000);
     await run.until(/step +(?:[2-9]\d|\d{3,})\/100000/, 120_000);
     browser = await TestBrowser.open();
     page = await browser.page(url);
-  }, 240_000);
+  });
 
   afterAll(async () => {
     await browser?.close();
@@ -91,7 +101,7 @@ describe.skipIf(reason !== null)('the page of a live run', () => {
     await eventually(() => page.url()).toMatch(/range=/);
     await page.mouse.dblclick(plot.x + plot.width / 3, plot.y + 40);
     await eventually(() => page.url()).not.toMatch(/range=/);
-  }, 30_000);
+  });
 
   it('leads from a point of a chart to the lines of its step on all ranks', async () => {
     const plot = (await page.locator('.chart .u-over').first().boundingBox())!;
@@ -108,7 +118,7 @@ describe.skipIf(reason !== null)('the page of a live run', () => {
     await page.waitForSelector('.step-panel:not([hidden])');
     await page.goBack();
     await page.waitForSelector('.overview:not([hidden])');
-  }, 30_000);
+  });
 
   it('leads from the step time to the timeline of a step, which mouse and keyboard read', async () => {
     const chart = page.locator('.chart', { hasText: 'Step time by part' }).locator('.u-over');
@@ -150,7 +160,7 @@ describe.skipIf(reason !== null)('the page of a live run', () => {
     await eventually(() => page.locator('.line-body .row:not(.level-debug)').count()).toBe(0);
     await page.click('.level[data-level="debug"]');
     await eventually(query).not.toContain('level');
-  }, 30_000);
+  });
 
   it('opens a line: fields that edit the query, a column, and the lines around it', async () => {
     await page.fill('.query', `{run="${runId(url)}", rank="1"} |= "step"`);
@@ -190,7 +200,7 @@ describe.skipIf(reason !== null)('the page of a live run', () => {
     await rows().first().click();
     expect(await page.locator('.lines img, .lines b:not(.count), .lines script').count()).toBe(0);
     expect(await page.title()).not.toBe('1');
-  }, 30_000);
+  });
 
   it('says where a query is wrong', async () => {
     await page.fill('.query', '{run="a"} |= ');
@@ -204,7 +214,7 @@ describe.skipIf(reason !== null)('the page of a live run', () => {
     // Both the lines and their histogram are refused, in any order.
     await eventually(() => browser.problems.length).toBe(2);
     expect(browser.problems.splice(0).every((problem) => problem.includes('400'))).toBe(true);
-  }, 30_000);
+  });
 
   it('restores a view from its link', async () => {
     await page.fill('.query', `{run="${runId(url)}", rank="2"} |= "step"`);
@@ -221,7 +231,7 @@ describe.skipIf(reason !== null)('the page of a live run', () => {
     await other.close();
     await page.selectOption('.toolbar select', 'none');
     await page.click('.toolbar button:has-text("Oldest first")');
-  }, 30_000);
+  });
 
   it('follows the log, pauses, goes on, and clears', async () => {
     await page.fill('.query', `{run="${runId(url)}"}`);
@@ -255,7 +265,7 @@ describe.skipIf(reason !== null)('the page of a live run', () => {
     await screenshot(page, 'overview-dark');
     await page.keyboard.press('t');
     await eventually(brightness).toBeGreaterThan(200);
-  }, 30_000);
+  });
 
   it('is used with the keyboard alone', async () => {
     // Slow answers, as on a busy machine.
@@ -281,7 +291,7 @@ describe.skipIf(reason !== null)('the page of a live run', () => {
     const nameless = await page.evaluate<string[]>(CONTROLS_WITHOUT_NAME);
     expect(nameless).toEqual([]);
     await page.unrouteAll({ behavior: 'wait' });
-  }, 30_000);
+  });
 
   it('complained about nothing, and broke no policy', () => {
     expect(browser.problems).toEqual([]);
@@ -307,7 +317,7 @@ describe.skipIf(reason !== null)('the page of a live run', () => {
     await failed.waitForSelector('.row[aria-expanded="true"]');
     inspect.interrupt();
     expect((await inspect.finished).code).toBe(0);
-  }, 150_000);
+  });
 });
 
 describe('locmoe inspect', () => {
@@ -351,7 +361,7 @@ describe('locmoe inspect', () => {
       inspect.interrupt();
       expect((await inspect.finished).code).toBe(0);
     }
-  }, 120_000);
+  });
 
   it('says what is wrong', async () => {
     const folder = temporaryFolder();
@@ -359,7 +369,7 @@ describe('locmoe inspect', () => {
     expect(none).toMatchObject({ code: 2, stderr: expect.stringContaining('no run here yet') });
     const unknown = await locmoe('inspect', '--runs-dir', folder, '--run', 'nothing');
     expect(unknown).toMatchObject({ code: 2, stderr: expect.stringContaining('run nothing') });
-  }, 30_000);
+  });
 });
 
 function runId(url: string): string {

@@ -5,12 +5,21 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { RunFolder, type RunRecord } from '@locmoe/run-format';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { CounterRandom } from '../../src/parameters/counter-random.js';
-import { DATA_DIR, Locmoe, MICRO, newestRun, ROOT, startTraining, trainArguments } from './support.js';
+import {
+  DATA_DIR,
+  Locmoe,
+  MICRO,
+  newestRun,
+  ROOT,
+  startTraining,
+  trainArguments,
+  UNHURRIED,
+} from './support.js';
 
 /** How often each command is interrupted; more for a search. */
 const ROUNDS = Number(process.env.LOCMOE_INTERRUPT_ROUNDS ?? 1);
-/** The moments follow from it. */
-const SEED = Number(process.env.LOCMOE_INTERRUPT_SEED ?? Date.now() % 100_000);
+/** The moments follow from it. Each night has another one. */
+const SEED = Number(process.env.LOCMOE_INTERRUPT_SEED ?? 1);
 /** One of the commands by its first words, for a search. */
 const ONLY = process.env.LOCMOE_INTERRUPT_ONLY ?? '';
 
@@ -50,7 +59,7 @@ const ofLive = () => ['--runs-dir', path.join(shared, 'runs')];
 
 /** One that ends by itself is interrupted while it works, or has ended well before. */
 const COMMANDS: Readonly<Record<string, Interrupted>> = {
-  train: { args: (folder) => training(folder), withinS: 8 },
+  train: { args: (folder) => training(folder), withinS: 5 },
   'train with data to prepare': {
     args: (folder) => training(folder, '--data-dir', path.join(folder, 'data')),
     withinS: 4,
@@ -60,7 +69,7 @@ const COMMANDS: Readonly<Record<string, Interrupted>> = {
       ...['train', '--text', 'docs/**/*.md', '--set', `name=${NAME}`, '--set', 'train.steps=1000000'],
       ...['--runs-dir', path.join(folder, 'runs'), '--data-dir', path.join(folder, 'data'), '--no-samples'],
     ],
-    withinS: 10,
+    withinS: 5,
   },
   'train --resume': {
     args: (folder) => {
@@ -68,12 +77,12 @@ const COMMANDS: Readonly<Record<string, Interrupted>> = {
       cpSync(trained, path.join(runs, path.basename(trained)), { recursive: true });
       return ['train', '--resume', '--runs-dir', runs, '--data-dir', DATA_DIR, '--set', ENDLESS[0]];
     },
-    withinS: 8,
+    withinS: 4,
   },
   'train that ends': {
     args: (folder) =>
       trainArguments({ folder, nodes: 1, workersPerNode: 2, sets: ['train.steps=6'], config: CONFIG }),
-    withinS: 8,
+    withinS: 4,
     endsWell: /^validation|^done/m,
   },
   serve: {
@@ -99,7 +108,7 @@ const COMMANDS: Readonly<Record<string, Interrupted>> = {
   eval: { args: () => ['eval', '--checkpoint', trained, '--sequences', '100000'], withinS: 5 },
   'eval --cloze': {
     args: () => ['eval', '--checkpoint', trained, '--cloze', '--sequences', '100000'],
-    withinS: 8,
+    withinS: 5,
   },
   export: {
     args: (folder) => [
@@ -122,7 +131,7 @@ const COMMANDS: Readonly<Record<string, Interrupted>> = {
   doctor: { args: () => ['doctor'], withinS: 4, endsWell: /^\w+ +python/m },
   'doctor --config': {
     args: (folder) => ['doctor', '--config', ...micro(folder)],
-    withinS: 15,
+    withinS: 8,
     endsWell: /^all \d+ steps take about/m,
   },
   plan: { args: () => ['plan', '--config', 'tiny'], withinS: 2, endsWell: /^routing: /m },
@@ -133,33 +142,33 @@ const COMMANDS: Readonly<Record<string, Interrupted>> = {
   },
   'bench collectives': {
     args: (folder) => ['bench', 'collectives', '--quick', ...folders(folder)],
-    withinS: 12,
+    withinS: 6,
   },
-  'bench step': { args: () => ['bench', 'step', '--data-dir', DATA_DIR], withinS: 12 },
+  'bench step': { args: () => ['bench', 'step', '--data-dir', DATA_DIR], withinS: 6 },
   'bench step --peer torch': {
     args: (folder) => [
       ...['bench', 'step', '--peer', 'torch', '--quick', '--config', path.join(shared, 'micro.yaml')],
       ...['--data-dir', DATA_DIR, ...folders(folder)],
     ],
-    withinS: 20,
+    withinS: 12,
   },
   'bench routers': {
     args: (folder) => [
       ...['bench', 'routers', '--quick', '--config', path.join(shared, 'micro.yaml')],
       ...['--set', 'moe.capacityFactor=1.1', '--data-dir', DATA_DIR, ...folders(folder)],
     ],
-    withinS: 15,
+    withinS: 8,
   },
   'bench plan': {
     args: (folder) => ['bench', 'plan', '--quick', '--data-dir', DATA_DIR, ...folders(folder)],
-    withinS: 12,
+    withinS: 6,
   },
   'bench recovery': {
     args: (folder) => [
       ...['bench', 'recovery', '--quick', '--only', 'worker-kill', '--data-dir', DATA_DIR],
       ...folders(folder),
     ],
-    withinS: 12,
+    withinS: 8,
   },
   'bench kernels': { args: () => ['bench', 'kernels'], withinS: 6 },
   status: { args: () => ['status', ...ofLive()], withinS: 0.7 },
@@ -263,14 +272,14 @@ function recordOf(folder: string): RunRecord | null {
 describe(`Ctrl-C at a moment drawn from seed ${SEED}`, () => {
   beforeAll(async () => {
     shared = mkdtempSync(path.join(tmpdir(), 'locmoe-interrupted-'));
-    const begin = (nodes: number, sets: readonly string[]) =>
-      startTraining({ folder: shared, nodes, workersPerNode: 1, config: CONFIG, sets });
+    const begin = (nodes: number, sets: readonly string[], env = {}) =>
+      startTraining({ folder: shared, nodes, workersPerNode: 1, config: CONFIG, sets, env });
     const { code, stdout, stderr } = await begin(1, ['train.steps=5']).finished;
     expect(code, stdout + stderr).toBe(0);
     trained = newestRun(shared);
-    live = begin(2, [...ENDLESS, 'cluster.maxRestarts=1000']);
+    live = begin(2, [...ENDLESS, 'cluster.maxRestarts=1000'], UNHURRIED);
     await live.until(/step +\d+\/1/);
-  }, 120_000);
+  });
 
   afterAll(async () => {
     live.interrupt();

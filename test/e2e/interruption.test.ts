@@ -8,20 +8,16 @@ import { locmoe, newestRun, startTraining, temporaryFolder } from './support.js'
 const LONG = ['train.steps=100000'];
 
 describe('Ctrl-C', () => {
-  it.each([0, 400, 1200])(
-    '%i ms after the start still ends in order, with a checkpoint',
-    async (delayMs) => {
-      const run = startTraining({ folder: temporaryFolder(), nodes: 2, workersPerNode: 1, sets: LONG });
-      await run.until(/starting the workers/);
-      await new Promise((resolve) => setTimeout(resolve, delayMs));
-      run.interrupt();
-      const { code, stdout, stderr } = await run.finished;
-      expect(code, stdout + stderr).toBe(130);
-      expect(stdout).toMatch(/checkpoint at step 1:/);
-      await run.expectNothingLeft();
-    },
-    60_000,
-  );
+  it.each([0, 400, 1200])('%i ms after the start still ends in order, with a checkpoint', async (delayMs) => {
+    const run = startTraining({ folder: temporaryFolder(), nodes: 2, workersPerNode: 1, sets: LONG });
+    await run.until(/starting the workers/);
+    await new Promise((resolve) => setTimeout(resolve, delayMs));
+    run.interrupt();
+    const { code, stdout, stderr } = await run.finished;
+    expect(code, stdout + stderr).toBe(130);
+    expect(stdout).toMatch(/checkpoint at step 1:/);
+    await run.expectNothingLeft();
+  });
 
   it('twice ends at once, in one line that says so', async () => {
     const run = startTraining({ folder: temporaryFolder(), nodes: 1, workersPerNode: 2, sets: LONG });
@@ -37,33 +33,28 @@ describe('Ctrl-C', () => {
 });
 
 describe('a run that is stopped', () => {
-  it.each(['SIGINT', 'locmoe stop'])(
-    'says everywhere that it was, by %s',
-    async (by) => {
-      const folder = temporaryFolder();
-      const runs = ['--runs-dir', path.join(folder, 'runs')];
-      const run = startTraining({ folder, nodes: 1, workersPerNode: 2, sets: LONG });
-      await run.until(/step +\d+\/100000/);
-      if (by === 'SIGINT') run.interrupt();
-      else expect((await locmoe('stop', ...runs)).stdout).toMatch(/^asked the coordinator/);
-      const { code, stdout, stderr } = await run.finished;
-      expect(code, stdout + stderr).toBe(130);
-      const [, end] =
-        /^stopped in .*: the run (was stopped by .* at step \d+ of 100000)$/m.exec(stdout) ?? [];
-      expect(end, stdout).toContain(by);
-      expect(stdout).toMatch(/^not validated at the stop: npx locmoe eval --checkpoint \S+$/m);
-      expect(stdout).toMatch(/^next\n {2}npx locmoe train --resume \S+$/m);
-      const directory = newestRun(folder);
-      const read = (name: string) => JSON.parse(readFileSync(path.join(directory, name), 'utf8'));
-      expect(read('run.json')).toMatchObject({ stopped: by });
-      expect(read('summary.json')).toMatchObject({ end });
-      const status = await locmoe('status', ...runs);
-      expect(status.code, status.stderr).toBe(0);
-      expect(status.stdout).toMatch(new RegExp(`: stopped by ${by}\n`));
-      expect(status.stdout).toMatch(/^ {2}resume: locmoe train --resume \S+/m);
-    },
-    60_000,
-  );
+  it.each(['SIGINT', 'locmoe stop'])('says everywhere that it was, by %s', async (by) => {
+    const folder = temporaryFolder();
+    const runs = ['--runs-dir', path.join(folder, 'runs')];
+    const run = startTraining({ folder, nodes: 1, workersPerNode: 2, sets: LONG });
+    await run.until(/step +\d+\/100000/);
+    if (by === 'SIGINT') run.interrupt();
+    else expect((await locmoe('stop', ...runs)).stdout).toMatch(/^asked the coordinator/);
+    const { code, stdout, stderr } = await run.finished;
+    expect(code, stdout + stderr).toBe(130);
+    const [, end] = /^stopped in .*: the run (was stopped by .* at step \d+ of 100000)$/m.exec(stdout) ?? [];
+    expect(end, stdout).toContain(by);
+    expect(stdout).toMatch(/^not validated at the stop: npx locmoe eval --checkpoint \S+$/m);
+    expect(stdout).toMatch(/^next\n {2}npx locmoe train --resume \S+$/m);
+    const directory = newestRun(folder);
+    const read = (name: string) => JSON.parse(readFileSync(path.join(directory, name), 'utf8'));
+    expect(read('run.json')).toMatchObject({ stopped: by });
+    expect(read('summary.json')).toMatchObject({ end });
+    const status = await locmoe('status', ...runs);
+    expect(status.code, status.stderr).toBe(0);
+    expect(status.stdout).toMatch(new RegExp(`: stopped by ${by}\n`));
+    expect(status.stdout).toMatch(/^ {2}resume: locmoe train --resume \S+/m);
+  });
 });
 
 describe('a preparation of data', () => {

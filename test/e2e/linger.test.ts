@@ -1,6 +1,6 @@
 import { freePort } from '@locmoe/test-kit';
 import { expect, it } from 'vitest';
-import { Locmoe, startTraining, temporaryFolder } from './support.js';
+import { Locmoe, startTraining, temporaryFolder, UNHURRIED } from './support.js';
 
 async function metricsOf(run: Locmoe): Promise<string> {
   const { address, headers } = await run.http();
@@ -11,7 +11,14 @@ it('a failed run is served on, and gives way to the command that resumes it', as
   const folder = temporaryFolder();
   const address = `127.0.0.1:${await freePort()}`;
   const sets = ['train.steps=100000', 'train.checkpointEvery=10'];
-  const run = startTraining({ folder, nodes: 1, workersPerNode: 2, sets, more: ['--http', address] });
+  const run = startTraining({
+    folder,
+    nodes: 1,
+    workersPerNode: 2,
+    sets,
+    more: ['--http', address],
+    env: UNHURRIED,
+  });
   await run.until(/checkpoint at step/);
   process.kill(run.pidsOf('worker')[0], 'SIGKILL');
   await run.until(/^the run is over; how it ended is served at http:\/\/\S+ for 2m00s/m);

@@ -159,7 +159,7 @@ describe('a training that Prometheus scrapes', () => {
       'validation/loss_code',
     ]);
     await resumed.expectNothingLeft();
-  }, 240_000);
+  });
 });
 
 describe('the metrics beyond loopback', () => {
@@ -189,5 +189,5 @@ describe('the metrics beyond loopback', () => {
     } finally {
       await server.close();
     }
-  }, 180_000);
+  });
 });

@@ -36,7 +36,7 @@ it('a step that is not finite on one rank is skipped; three in a row end the gen
   expect(report.message).toMatch(
     /^rank 2, .*: steps 18 to 20 were not finite; .* gradient of layers\.1\.experts\.2\.w_in \(layer 1, expert 2\), which holds NaN; this rank's batch: en tokens \d+ to \d+ ".+", code tokens \d+ to \d+ ".+"; lower/,
   );
-}, 120_000);
+});
 
 it('a validation that is not finite fails the generation before its weights are saved', async () => {
   const folder = temporaryFolder();
@@ -54,7 +54,7 @@ it('a validation that is not finite fails the generation before its weights are 
   );
   expect(stdout).not.toContain('validation at step');
   expect(existsSync(path.join(newestRun(folder), 'checkpoints'))).toBe(false);
-}, 120_000);
+});
 
 describe('with restarts', () => {
   const start = (sets: readonly string[], fail = '') => {
@@ -76,7 +76,7 @@ describe('with restarts', () => {
     expect(stdout).toMatch(/recovered: .*, 8 steps /);
     expect((await sound.run.finished).code).toBe(0);
     expect(lossCurve(newestRun(folder))).toEqual(lossCurve(newestRun(sound.folder)));
-  }, 120_000);
+  });
 
   it('a run that fails of its weights once more ends with 3 and says so', async () => {
     const { run } = start(['train.learningRate=1e30']);
@@ -85,5 +85,5 @@ describe('with restarts', () => {
     expect(stdout).toMatch(/generation 1 failed: .*; restarting/);
     expect(stderr).toMatch(/step 4, .* steps 2 to 4 were not finite/);
     expect(stderr).toContain('the same failure came twice in a row');
-  }, 120_000);
+  });
 });

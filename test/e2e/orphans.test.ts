@@ -28,19 +28,15 @@ describe('a coordinator that is killed while its processes load', () => {
     ['agent', 300],
     ['worker', 0],
     ['worker', 500],
-  ] as const)(
-    'after the first %s has been there for %d ms leaves none of them',
-    async (kind, delayMs) => {
-      const run = start();
-      await until(() => run.pidsOf(kind).length > 0);
-      await sleep(delayMs);
-      run.child.kill('SIGKILL');
-      await run.finished;
-      // Its children are reaped by another process.
-      await run.expectNothingLeft(5_000);
-    },
-    40_000,
-  );
+  ] as const)('after the first %s has been there for %d ms leaves none of them', async (kind, delayMs) => {
+    const run = start();
+    await until(() => run.pidsOf(kind).length > 0);
+    await sleep(delayMs);
+    run.child.kill('SIGKILL');
+    await run.finished;
+    // Its children are reaped by another process.
+    await run.expectNothingLeft(5_000);
+  });
 });
 
 describe('an agent that is killed before its workers have attached', () => {
@@ -56,7 +52,7 @@ describe('an agent that is killed before its workers have attached', () => {
     process.kill(pids()[0], 'SIGKILL');
     expect((await run.finished).code).toBe(3);
     await run.expectNothingLeft();
-  }, 40_000);
+  });
 });
 
 describe('a command that npx started', () => {
@@ -67,7 +63,7 @@ describe('a command that npx started', () => {
     await run.until(/waiting: /);
     run.child.kill('SIGTERM');
     await run.expectNothingLeft(20_000);
-  }, 60_000);
+  });
 
   it('goes on in the background when the shell has ended', async () => {
     const command = `nohup npx locmoe ${NODE.join(' ')} & wait`;
@@ -76,5 +72,5 @@ describe('a command that npx started', () => {
     run.child.kill('SIGKILL');
     await sleep(2_000);
     expect(run.descendants().length).toBeGreaterThanOrEqual(2);
-  }, 60_000);
+  });
 });

@@ -30,7 +30,7 @@ const GUESSES = ['a-token-of-sixteen-characters', 'x'.repeat(43)];
 /** It runs until it is stopped, with snapshots in shared memory, and survives what happens to it here. */
 const SETS = [
   ...['train.steps=100000', 'train.checkpointEvery=20', 'train.snapshotEvery=5'],
-  ...['cluster.maxRestarts=5', 'cluster.collectiveTimeoutS=10'],
+  ...['cluster.maxRestarts=5', 'cluster.collectiveTimeoutS=5'],
 ];
 /** Slow steps; and after the first restart a worker hangs once, to be asked for its stack. */
 const HANGS_ONCE = 'step.begun:*:sleep=100,step.begun:10:sleep=60000:rank=1:generation=2';

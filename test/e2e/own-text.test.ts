@@ -41,7 +41,7 @@ it('trains on files beside the configuration, and goes on with the same tokenize
   const evaluated = await locmoe('eval', '--checkpoint', run, '--data-dir', dataDir);
   expect(evaluated.code, evaluated.stderr).toBe(0);
   expect(evaluated.stderr).toBe('');
-}, 120_000);
+});
 
 it('Ctrl-C ends the preparation of a large text at once, and what is done is not done again', async () => {
   const folder = temporaryFolder();
@@ -77,4 +77,4 @@ it('Ctrl-C ends the preparation of a large text at once, and what is done is not
   const second = await new Locmoe(args).finished;
   expect(second.code, second.stderr).toBe(0);
   expect(shards()).toEqual(expect.arrayContaining(done));
-}, 120_000);
+});

@@ -47,7 +47,7 @@ describe.skipIf(reason !== null)('charts of a run', () => {
     origin = `http://${formatAddress(server.address)}`;
     browser = await TestBrowser.open();
     page = await browser.page('about:blank');
-  }, 120_000);
+  });
 
   afterAll(async () => {
     await browser?.close();
@@ -55,18 +55,14 @@ describe.skipIf(reason !== null)('charts of a run', () => {
     rmSync(runsDir, { recursive: true, force: true });
   });
 
-  it.each(VIEWS)(
-    'have nothing serious for axe in $view, $theme',
-    async (shown) => {
-      // A page of lines is as long whatever the run.
-      for (const { runId } of shown.view === 'logs' ? [SMALL_RUN] : [SMALL_RUN, LARGE_RUN]) {
-        await showView(page, origin, runId, shown);
-        expect(await seriousViolations(page)).toEqual([]);
-        await screenshot(page, `${runId}-${shown.view}-${shown.theme}`);
-      }
-    },
-    60_000,
-  );
+  it.each(VIEWS)('have nothing serious for axe in $view, $theme', async (shown) => {
+    // A page of lines is as long whatever the run.
+    for (const { runId } of shown.view === 'logs' ? [SMALL_RUN] : [SMALL_RUN, LARGE_RUN]) {
+      await showView(page, origin, runId, shown);
+      expect(await seriousViolations(page)).toEqual([]);
+      await screenshot(page, `${runId}-${shown.view}-${shown.theme}`);
+    }
+  });
 
   it('stay where they are as the cursor moves, at any width', async () => {
     for (const width of [1280, 1440]) {

@@ -64,7 +64,7 @@ describe.skipIf(reason !== null)('a page that is open when its run ends', () => 
     run = train(['train.steps=100000']);
     await openPage();
     await run.until(/step +(?:[3-9]\d|\d{3,})\//, 120_000);
-  }, 240_000);
+  });
 
   afterAll(async () => {
     await browser?.close();
@@ -134,7 +134,7 @@ describe.skipIf(reason !== null)('a page that is open when its run ends', () => 
     await screenshot(page, 'coordinator-gone-light');
     for (const pid of run.descendants()) process.kill(pid, 'SIGKILL');
     await run.finished;
-  }, 150_000);
+  });
 
   it('says that it finished, and how long that took with and without pauses', async () => {
     const [, step] = /step-0*(\d+)/.exec(
@@ -145,7 +145,7 @@ describe.skipIf(reason !== null)('a page that is open when its run ends', () => 
     expect((await run.finished).code).toBe(0);
     await eventually(header).toMatch(/^finished.*took\d.*without pauses\d/);
     expect(await banner()).toContain('This run finished');
-  }, 150_000);
+  });
 });
 
 describe.skipIf(reason !== null)('a run with a history', () => {
@@ -193,7 +193,7 @@ describe.skipIf(reason !== null)('a run with a history', () => {
     page = await browser.page(url);
     await page.goto(new URL(url).origin);
     await page.waitForSelector('.chart .u-over');
-  }, 240_000);
+  });
 
   afterAll(async () => {
     await browser?.close();
@@ -289,5 +289,5 @@ describe.skipIf(reason !== null)('a run with a history', () => {
     await page.waitForSelector('.run-table tbody tr');
     expect(await seriousViolations(page), 'list of runs').toEqual([]);
     expect(browser.problems).toEqual([]);
-  }, 120_000);
+  });
 });

@@ -107,7 +107,7 @@ describe.skipIf(reason !== null)('the log of a run', () => {
     origin = `http://${formatAddress(server.address)}`;
     browser = await TestBrowser.open();
     page = await browser.page('about:blank');
-  }, 120_000);
+  });
 
   beforeEach(async () => {
     await page?.setViewportSize({ width: 1440, height: 900 });

@@ -107,7 +107,7 @@ describe.skipIf(reason !== null)('the page of a run', () => {
     origin = `http://${formatAddress(server.address)}`;
     browser = await TestBrowser.open();
     page = await browser.page('about:blank');
-  }, 120_000);
+  });
 
   afterAll(async () => {
     await browser?.close();
@@ -162,7 +162,7 @@ describe.skipIf(reason !== null)('the page of a run', () => {
     await eventually(() => page.locator('.line-body .row[aria-expanded=true]').textContent()).toContain(
       '2.9',
     );
-  }, 60_000);
+  });
 
   it('took as long in the list of runs as in its header and its details', async () => {
     await open('run=failed');
@@ -172,7 +172,7 @@ describe.skipIf(reason !== null)('the page of a run', () => {
     await page.keyboard.press('r');
     expect(await page.locator('tr:has([data-run=failed])').textContent()).toContain('1m 10s');
     await page.keyboard.press('Escape');
-  }, 60_000);
+  });
 
   it('shows what was recorded of the step that is clicked, beside those before it', async () => {
     await open('run=failed');

@@ -60,7 +60,7 @@ describe.skipIf(reason !== null)('lines of a chart', { timeout: 120_000 }, () =>
     browser = await TestBrowser.open();
     page = await browser.page('about:blank');
     await page.setViewportSize({ width: 1280, height: 900 });
-  }, 120_000);
+  });
 
   afterAll(async () => {
     await browser?.close();

@@ -45,28 +45,22 @@ describe('a run goes on by itself, to the same loss at every step, after', () =>
     ],
     ['a node agent was killed', 'agent', 'SIGKILL', /node \d.* was killed by SIGKILL; restarting/],
     ['a node agent was stopped', 'agent', 'SIGSTOP', /node \d.* it is stopped \(SIGSTOP\); restarting/],
-  ] as const)(
-    '%s',
-    async (_what, kind, signal, why) => {
-      const { run, folder } = start();
-      await run.until(/checkpoint at step 20:/);
-      process.kill(run.pidsOf(kind)[1], signal);
-      await run.until(why);
-      await run.until(
-        /recovered: detected in \d+\.\d s, restarted in \d+\.\d s, (no|\d+) steps? .*done again/,
-      );
-      const { code, stdout } = await run.finished;
-      expect(code, stdout).toBe(0);
-      expect(lossCurve(newestRun(folder))).toEqual(await expectedCurve());
-      expect(journalOf(folder, 'generation')).toMatchObject([
-        { generation: 1, from: { kind: 'nothing', step: 0 } },
-        { generation: 2, from: { kind: 'checkpoint' } },
-      ]);
-      expect(journalOf(folder, 'end')).toMatchObject([{ state: 'finished', exitCode: 0 }]);
-      await run.expectNothingLeft();
-    },
-    120_000,
-  );
+  ] as const)('%s', async (_what, kind, signal, why) => {
+    const { run, folder } = start();
+    await run.until(/checkpoint at step 20:/);
+    process.kill(run.pidsOf(kind)[1], signal);
+    await run.until(why);
+    await run.until(/recovered: detected in \d+\.\d s, restarted in \d+\.\d s, (no|\d+) steps? .*done again/);
+    const { code, stdout } = await run.finished;
+    expect(code, stdout).toBe(0);
+    expect(lossCurve(newestRun(folder))).toEqual(await expectedCurve());
+    expect(journalOf(folder, 'generation')).toMatchObject([
+      { generation: 1, from: { kind: 'nothing', step: 0 } },
+      { generation: 2, from: { kind: 'checkpoint' } },
+    ]);
+    expect(journalOf(folder, 'end')).toMatchObject([{ state: 'finished', exitCode: 0 }]);
+    await run.expectNothingLeft();
+  });
 
   it('a worker was killed before the first checkpoint, from the beginning', async () => {
     const { run, folder } = start();
@@ -75,7 +69,7 @@ describe('a run goes on by itself, to the same loss at every step, after', () =>
     const { code, stdout } = await run.finished;
     expect(code, stdout).toBe(0);
     expect(lossCurve(newestRun(folder))).toEqual(await expectedCurve());
-  }, 120_000);
+  });
 });
 
 it('a run that began with the weights of another does not go back to them', async () => {
@@ -91,7 +85,7 @@ it('a run that began with the weights of another does not go back to them', asyn
     curves.push(lossCurve(newestRun(folder)));
   }
   expect(curves[1]).toEqual(curves[0]);
-}, 120_000);
+});
 
 describe('a run ends', () => {
   it('with 3 when its restarts are used up, and says so', async () => {
@@ -114,7 +108,7 @@ describe('a run ends', () => {
       expect.arrayContaining(['failure.json', 'failure-1.json']),
     );
     await run.expectNothingLeft();
-  }, 120_000);
+  });
 
   it('as asked when the signal comes while it restarts', async () => {
     const { run } = start({ sets: ['train.steps=100000', 'cluster.maxRestarts=1'] });
@@ -126,5 +120,5 @@ describe('a run ends', () => {
     expect(code, stdout).toBe(130);
     expect(stdout).toMatch(/checkpoint at step 1:/);
     await run.expectNothingLeft();
-  }, 120_000);
+  });
 });

@@ -90,7 +90,7 @@ it('a run ends after train.maxHours of training, counted over resumes, with a va
   expect(times.length).toBe(Number(/\d+/.exec(last)) - steps);
   // What the second generation took comes on top.
   expect(after - before).toBeGreaterThan((times.at(-1)! - times[0]) / 1000 - 0.5);
-}, 120_000);
+});
 
 describe('early stop', () => {
   // No validation after the first counts as better.

@@ -109,7 +109,7 @@ describe('nodes that are started by hand', () => {
     expect(stop.code, stop.stderr).toBe(0);
     expect((await other.finished).code).toBe(0);
     for (const each of [run, next, survivor, replacement, other]) await each.expectNothingLeft();
-  }, 120_000);
+  });
 });
 
 it('a run goes on with another node in the place of a lost one, or with fewer if none comes', async () => {
@@ -143,7 +143,7 @@ it('a run goes on with another node in the place of a lost one, or with fewer if
     await trainToTheEnd({ folder: temporaryFolder(), nodes: 1, workersPerNode: 1, sets: ['train.steps=80'] }),
   );
   for (const [step, loss] of lossCurve(runFolder)) expect(loss).toBeCloseTo(expected.get(step)!, 4);
-}, 120_000);
+});
 
 describe('a coordinator that waits', () => {
   it('says who is there when its time is over', async () => {
@@ -156,7 +156,7 @@ describe('a coordinator that waits', () => {
       /^locmoe: run failed: after 2 s 1 of 2 nodes are here \(node 0 from \S+\), 1 is missing$/m,
     );
     expect((await early.finished).code).toBe(3);
-  }, 30_000);
+  });
 
   it('ends at once when asked, and its nodes go back to waiting', async () => {
     const port = await freePort();
@@ -168,7 +168,7 @@ describe('a coordinator that waits', () => {
     await patient.until(/node leaves[\s\S]*waiting: /);
     patient.child.kill('SIGTERM');
     expect((await patient.finished).code).toBe(0);
-  }, 30_000);
+  });
 });
 
 describe('beyond loopback', () => {

@@ -58,7 +58,7 @@ it('the sub-model of a domain is a checkpoint of its own: judged, asked, trained
   // What it has trained is a sub-model too, and a run that can be gone on with.
   const going = await locmoe(...training, '--resume', newestRun(folder), '--set', 'train.steps=3');
   expect(going.code, going.stdout + going.stderr).toBe(0);
-}, 120_000);
+});
 
 it.each([
   [['--sub-model'], /--sub-model: say of which domain with --domain NAME/],

@@ -25,6 +25,12 @@ train: { steps: 30, globalBatch: 8, learningRate: 0.01, warmupSteps: 5, validate
 cluster: { maxRestarts: 0 }
 `;
 
+/**
+ * The environment of a run that is there to be looked at, for as long as that takes: between its steps it leaves the
+ * processors to what looks at it.
+ */
+export const UNHURRIED = { LOCMOE_FAIL: 'step.begun:*:sleep=50' };
+
 export interface Finished {
   readonly code: number | null;
   readonly stdout: string;

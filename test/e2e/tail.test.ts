@@ -38,22 +38,18 @@ describe('a tail is delivered every line of the log before it is closed, when a 
   it.each<[string, number, (run: Locmoe) => void]>([
     ['fails, as its worker is killed', 3, (run) => process.kill(run.pidsOf('worker')[1], 'SIGKILL')],
     ['is interrupted', 130, (run) => run.interrupt()],
-  ])(
-    '%s',
-    async (_, code, end) => {
-      const folder = temporaryFolder();
-      const sets = ['train.steps=100000', 'logLevel=debug'];
-      const run = startTraining({ folder, nodes: 2, workersPerNode: 2, sets });
-      const tails = await Promise.all([tailOf(run), tailOf(run)]);
-      await run.until(/step +\d+\/100000/);
-      end(run);
-      expect((await run.finished).code).toBe(code);
-      const log = logOf(newestRun(folder)).sort();
-      for (const { closed, lines } of tails) {
-        expect(await closed).toBe(1001);
-        expect(lines.sort()).toEqual(log);
-      }
-    },
-    60_000,
-  );
+  ])('%s', async (_, code, end) => {
+    const folder = temporaryFolder();
+    const sets = ['train.steps=100000', 'logLevel=debug'];
+    const run = startTraining({ folder, nodes: 2, workersPerNode: 2, sets });
+    const tails = await Promise.all([tailOf(run), tailOf(run)]);
+    await run.until(/step +\d+\/100000/);
+    end(run);
+    expect((await run.finished).code).toBe(code);
+    const log = logOf(newestRun(folder)).sort();
+    for (const { closed, lines } of tails) {
+      expect(await closed).toBe(1001);
+      expect(lines.sort()).toEqual(log);
+    }
+  });
 });

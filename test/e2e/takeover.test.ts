@@ -89,7 +89,7 @@ describe('a coordinator that is killed and started again', () => {
     expect(journalOf(folder, 'lead')).toMatchObject([{ term: 1 }, { term: 2 }, { term: 3 }, { term: 4 }]);
     expect(journalOf(folder, 'end')).toMatchObject([{ state: 'finished' }]);
     for (const each of [...coordinators, ...nodes]) await each.expectNothingLeft();
-  }, 240_000);
+  });
 
   // The fourth event is `running`, the fifth that a checkpoint is committed.
   it.each(['journal.written:4', 'journal.append:5', 'journal.synced:5'])(
@@ -111,7 +111,6 @@ describe('a coordinator that is killed and started again', () => {
       expect(lossCurve(newestRun(folder))).toEqual(await expectedCurve());
       expect(journalOf(folder, 'generation')).toHaveLength(1);
     },
-    240_000,
   );
 
   it('begins the next generation when the nodes have gone too', async () => {
@@ -131,7 +130,7 @@ describe('a coordinator that is killed and started again', () => {
     }
     expect(lossCurve(newestRun(folder))).toEqual(await expectedCurve());
     expect(journalOf(folder, 'generation')).toHaveLength(2);
-  }, 240_000);
+  });
 });
 
 describe('a coordinator that is killed', () => {
@@ -147,7 +146,7 @@ describe('a coordinator that is killed', () => {
       expect(stdout).toMatch(/node leaves: the coordinator is gone: .*none came within 2 s/);
     }
     for (const each of [run, ...nodes]) await each.expectNothingLeft();
-  }, 120_000);
+  });
 });
 
 describe('of two coordinators of a run', () => {
@@ -164,7 +163,7 @@ describe('of two coordinators of a run', () => {
     expect(second.stderr).toMatch(new RegExp(`^locmoe: run \\S+ is held by process ${run.child.pid} on `));
     for (const each of [run, ...nodes]) expect((await each.finished).code, each.output).toBe(0);
     expectNothingLostOrRepeated(folder);
-  }, 240_000);
+  });
 
   it('a frozen one that was replaced, where the lock could not tell, ends when it wakes', async () => {
     const folder = temporaryFolder();
@@ -197,5 +196,5 @@ describe('of two coordinators of a run', () => {
       next.child.pid,
     ]);
     for (const each of [next, ...nodes]) each.child.kill('SIGKILL');
-  }, 240_000);
+  });
 });

@@ -155,7 +155,7 @@ describe('locmoe trace', () => {
     await refuses(folder, ['--out', '/dev/full'], /--out \/dev\/full: ENOSPC/, 2);
     rmSync(path.join(folder, 'trace'), { recursive: true });
     await refuses(folder, [], /no traces here/, 2);
-  }, 120_000);
+  });
 
   it('has the steps before a failure, and what the ranks were in', async () => {
     const base = temporaryFolder();

@@ -42,7 +42,7 @@ it('trains on files without a configuration, which can be saved and gone on with
   expect(tuned.stdout).toMatch(/^validation at step 0: loss \d\.\d+ /m);
   const configs = [first, second].map((each) => readFileSync(path.join(each, 'config.json'), 'utf8'));
   expect(configs[1]).toBe(configs[0]);
-}, 300_000);
+});
 
 it('a served run goes on at a restart though its text has grown', async () => {
   const folder = temporaryFolder();

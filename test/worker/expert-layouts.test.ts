@@ -64,4 +64,4 @@ it('on 2x2 ranks a file gives the bits of memory, replicas agree, and losses are
       expect(mean / loss).toBeCloseTo(1, 4);
     });
   });
-}, 90_000);
+});

@@ -11,4 +11,4 @@ it('a worker holds no more in its third 400 steps than in its second', () => {
   expect(late.tensors).toBe(early.tensors);
   // The addon's builds for TensorFlow 1.15 keep 32 bytes for each tensor that compiled parts take and give.
   expect((late.residentBytes - early.residentBytes) / 400).toBeLessThan(20_000);
-}, 120_000);
+});

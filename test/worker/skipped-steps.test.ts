@@ -172,7 +172,7 @@ describe('a NaN in the gradient of one of 2x2 ranks', () => {
       [0, 1, 3, 4].map((step) => alone.losses[step]!),
       1e-5,
     );
-  }, 90_000);
+  });
 
   it('three times ends that rank with the account, and the wait of the others', async () => {
     const { ranks } = await run(2, 2, { steps: 9, fail: 'step.gradients:4-6:nan', rank: 2 });
@@ -180,5 +180,5 @@ describe('a NaN in the gradient of one of 2x2 ranks', () => {
     expect(ranks[2].error!.message).toMatch(
       /^steps 4 to 6 were not finite; .* of layers\.1\.experts\.2\.w_in \(layer 1, expert 2\).*the text of rank 2/,
     );
-  }, 90_000);
+  });
 });

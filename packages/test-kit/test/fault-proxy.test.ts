@@ -29,7 +29,7 @@ afterEach(async () => {
 async function connection() {
   const numBefore = accepted.length;
   const caller = connect(proxy.port, '127.0.0.1');
-  await vi.waitUntil(() => accepted.length > numBefore);
+  await vi.waitUntil(() => accepted.length > numBefore, { timeout: 30_000 });
   const callee = accepted[numBefore];
   const received = { caller: '', callee: '' };
   caller.setEncoding('latin1').on('data', (text) => {

@@ -131,7 +131,7 @@ function addBenchRecovery(bench: Command): void {
       [],
     )
     .option('--runs <n>', 'how often each fault is injected (20; 100 for killed workers)', wholeNumber(1))
-    .option('--quick', 'each fault twice, a soak of 3 minutes; the report goes to <work-dir>', false)
+    .option('--quick', 'each fault twice, a soak of a minute; the report goes to <work-dir>', false)
     .option(
       '--seed <n>',
       'faults, victims and times follow from it',

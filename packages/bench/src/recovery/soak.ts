@@ -46,7 +46,7 @@ const TWIN_MS = 3_600_000;
 /** A run under seeded faults, held against the same run without. */
 export const soakPart: Part = async (context) => {
   const { quick, seed, signal, workDir, dataDir, log } = context;
-  const [minutes, everyS, latencyMs] = quick ? [2.5, 12, 4] : [30, 20, 2];
+  const [minutes, everyS, latencyMs] = quick ? [1, 8, 4] : [30, 20, 2];
   const config = path.join(workDir, 'soak.yaml');
   writeFileSync(config, RECIPE);
   const training = await TrainingProcess.start({

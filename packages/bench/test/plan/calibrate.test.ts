@@ -27,4 +27,4 @@ it('bench plan --calibrate measures a machine', async () => {
   // What it wrote is what a plan reads.
   const plan = await locmoe('plan', '--config', file, '--calibration', calibration);
   expect(plan.code, plan.stderr).toBe(0);
-}, 240_000);
+});

@@ -167,7 +167,7 @@ describe('locmoe bench plan', () => {
     expect(Math.abs(predictedMB / measuredMB - 1), row?.[0]).toBeLessThan(0.1);
     for (const picture of ['check', 'scale-routers', 'scale-parts'])
       expect(existsSync(path.join(out, `plan-${picture}.svg`)), picture).toBe(true);
-  }, 120_000);
+  });
 
   it('refuses a link before it measures anything', async () => {
     const { code, stderr } = await locmoe('bench', 'plan', '--device-link', 'fast');

@@ -162,7 +162,8 @@ describe('a template', () => {
       const loop = `{{ range fromJson "[${'1,'.repeat(200)}1]" }}`;
       const before = process.cpuUsage();
       expect(() => render(loop.repeat(4) + body + '{{ end }}'.repeat(4))).toThrow('too much on one line');
-      expect(process.cpuUsage(before).user / 1000).toBeLessThan(500);
+      // All rounds of these loops would take minutes.
+      expect(process.cpuUsage(before).user / 1000).toBeLessThan(3_000);
     },
   );
 });

@@ -134,7 +134,7 @@ describe('compiled', () => {
     );
     expect(status, stderr).toBe(0);
     expect(stderr).toContain('Compiled cluster using XLA');
-  }, 70_000);
+  });
 
   it('is for gradients: a fused operation without one runs its parts as they are', () => {
     let computed = 0;
