@@ -1,12 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import {
-  FLIGHT_FORMAT,
-  FLIGHT_VERSION,
-  type FlightFile,
-  operationsOf,
-  type RankFlight,
-  writeFlightFile,
-} from '@locmoe/run-format';
+import { type FlightFile, operationsOf, type RankFlight, writeFlightFile } from '@locmoe/run-format';
 import type { RankProgress } from '../collectives/control-block.js';
 import type { FlightRing } from '../collectives/flight-ring.js';
 import { GRACE } from '../config/timeouts.js';
@@ -57,8 +50,6 @@ export class FlightRecorder {
     const { directory: _, onError: __, ...place } = this.#options;
     const { node, workersPerNode } = place;
     this.#file = {
-      format: FLIGHT_FORMAT,
-      version: FLIGHT_VERSION,
       ...place,
       reason: known.reason,
       writtenMs: Date.now(),

@@ -10,7 +10,6 @@ import {
   type RunRecord,
   readJournal,
   restartCostsOf,
-  wholeReport,
 } from '@locmoe/run-format';
 import { committedFolders, NOTHING_SAVED } from '../checkpoint/folders.js';
 import { runSchema } from '../config/schema.js';
@@ -38,7 +37,6 @@ export function pastRun({ folder, record }: Pick<PastRun, 'folder' | 'record'>):
   const last = lastRecords(folder.metrics).findLast((each) => each.type === 'step');
   const config = folder.readConfig(runSchema);
   const state = stateOf(record);
-  const stored = state === 'failed' ? folder.readFailure() : null;
   return {
     folder,
     record,
@@ -46,7 +44,7 @@ export function pastRun({ folder, record }: Pick<PastRun, 'folder' | 'record'>):
     step: last?.step ?? 0,
     loss: last?.loss ?? null,
     steps: config === null ? null : numStepsOf(config),
-    failure: stored === null ? null : wholeReport(stored),
+    failure: state === 'failed' ? folder.readFailure() : null,
     generations: generationsOf(readJournal(folder.journal)),
   };
 }

@@ -1,4 +1,4 @@
-import type { StoredFailure } from '@locmoe/run-format/failure-report';
+import type { FailureReport } from '@locmoe/run-format/failure-report';
 import type { RestartCosts, RunGeneration } from '@locmoe/run-format/run-generations';
 import type { ClockOffset, TimelineLane, TracedSteps } from '@locmoe/run-format/timeline-data';
 
@@ -40,7 +40,7 @@ export interface RunDetail extends RunListItem, RestartCosts {
   readonly commands: RunCommands;
   readonly config: Readonly<Record<string, unknown>> | null;
   readonly summary: Readonly<Record<string, unknown>> | null;
-  readonly failure: StoredFailure | null;
+  readonly failure: FailureReport | null;
   /** Restarts that a live run has left now; null for one that is over. */
   readonly restartsLeft: number | null;
   /** Oldest first; none of a run of an earlier version. */

@@ -1,5 +1,6 @@
 import {
   commandLine,
+  type FailureReport,
   fromHere,
   generationsOf,
   listRuns,
@@ -9,11 +10,8 @@ import {
   readJournal,
   restartCostsOf,
   runOf,
-  type StoredFailure,
 } from '@locmoe/run-format';
 import { machineIdentity } from '@locmoe/run-format/process-identity';
-import type { RunConfig } from 'locmoe/internal/config/schema';
-import type { RunListener } from 'locmoe/internal/run/run-listener';
 import type {
   CheckpointCheck,
   CheckpointsReply,
@@ -25,7 +23,7 @@ import type {
 import { Checkpoints, foldersIn } from './checkpoints.js';
 import { flightOf } from './flight-reply.js';
 import { MetricsTable } from './metrics-table.js';
-import { type ListedRun, mayBeLive, RunItems, readJson } from './run-item.js';
+import { type KnownConfig, type ListedRun, mayBeLive, RunItems, readJson } from './run-item.js';
 
 /** Size of the LRU cache of metrics. */
 const MAX_OPEN_RUNS = 8;
@@ -54,7 +52,7 @@ export class RunCatalog {
     const item = this.#items.of(run);
     const failure = item.state === 'finished' || item.isLive ? null : folder.readFailure();
     const generations = generationsOf(readJournal(folder.journal));
-    const config = readJson<Partial<RunConfig>>(folder, 'config.json');
+    const config = readJson<KnownConfig>(folder, 'config.json');
     return {
       ...item,
       ...restartCostsOf(generations),
@@ -87,7 +85,7 @@ export class RunCatalog {
   }
 
   /** Keeps the index of a run that this process leads; the run's folder need not be there yet. */
-  follow(runId: string): RunListener {
+  follow(runId: string): { step(): void } {
     let keptUpAt = Number.NEGATIVE_INFINITY;
     return {
       step: () => {
@@ -147,7 +145,7 @@ function isLedHere(record: RunRecord): boolean {
   return record.pid === process.pid && record.machine === machineIdentity();
 }
 
-function commandsOf({ folder, record }: ListedRun, failure: StoredFailure | null): RunCommands {
+function commandsOf({ folder, record }: ListedRun, failure: FailureReport | null): RunCommands {
   const words = (...all: string[]) => commandLine(['locmoe', ...all]);
   const place = fromHere(folder.directory);
   const isSaved = foldersIn(folder.checkpoints).length > 0;
@@ -160,10 +158,7 @@ function commandsOf({ folder, record }: ListedRun, failure: StoredFailure | null
 }
 
 /** Counts restarts by the wall clock, as a reader sees it; the coordinator's own count decides. */
-function restartsLeft(
-  config: Partial<RunConfig> | null,
-  generations: readonly RunGeneration[],
-): number | null {
+function restartsLeft(config: KnownConfig | null, generations: readonly RunGeneration[]): number | null {
   if (config?.cluster?.maxRestarts === undefined) return null;
   const { maxRestarts, restartWindow } = config.cluster;
   const since = Date.now() - 1000 * restartWindow;

@@ -1,18 +1,35 @@
 import { statSync } from 'node:fs';
 import path from 'node:path';
 import {
+  type FailureReport,
   generationsOf,
   lastRecords,
   numStepsOf,
   type RunFolder,
   type RunRecord,
   readJournal,
-  type StoredFailure,
 } from '@locmoe/run-format';
 import { isOfThisMachine, processIdentity } from '@locmoe/run-format/process-identity';
 import { readRegularFile } from '@locmoe/run-format/regular-file';
-import type { RunConfig } from 'locmoe/internal/config/schema';
 import type { RunListItem } from './api-types.js';
+
+/** The fields of `config.json` that the page reads; earlier versions left out some. */
+export type KnownConfig = {
+  readonly name?: string;
+  readonly model?: { readonly seqLen: number };
+  readonly moe?: { readonly router: string };
+  readonly train?: {
+    readonly steps: number;
+    readonly globalBatch: number;
+    readonly maxTokens?: number | null;
+  };
+  readonly cluster?: {
+    readonly nodes: number;
+    readonly workersPerNode: number;
+    readonly maxRestarts?: number;
+    readonly restartWindow: number;
+  };
+};
 
 export interface ListedRun {
   readonly folder: RunFolder;
@@ -50,7 +67,7 @@ function stampOf(folder: RunFolder, name: string): string {
 function describe({ folder, record }: ListedRun, isLive: boolean): RunListItem {
   const last = lastStep(folder);
   const isOver = record.state === 'finished' || record.state === 'failed';
-  const config = readJson<Partial<RunConfig>>(folder, 'config.json') ?? {};
+  const config = readJson<KnownConfig>(folder, 'config.json') ?? {};
   const journal = orNone(() => readJournal(folder.journal));
   return {
     runId: folder.runId,
@@ -91,7 +108,7 @@ export function readJson<T = Record<string, unknown>>(folder: RunFolder, name: s
   }
 }
 
-function stepsOf({ model, train }: Partial<RunConfig>): number | null {
+function stepsOf({ model, train }: KnownConfig): number | null {
   if (model === undefined || train === undefined) return null;
   // Runs of earlier versions have no train.maxTokens.
   return numStepsOf({ model, train: { ...train, maxTokens: train.maxTokens ?? null } });
@@ -101,7 +118,7 @@ function stepsOf({ model, train }: Partial<RunConfig>): number | null {
 const SHUTDOWN_MS = 10_000;
 
 /** When a run without a journal of its end ended: its last write, bounded by its last record because a copy has newer file times. */
-function endOf(folder: RunFolder, failure: StoredFailure | null): number | null {
+function endOf(folder: RunFolder, failure: FailureReport | null): number | null {
   const written = lastWriteMs(folder);
   const times = orNone(() => lastRecords(folder.metrics)).map(({ time }) => time);
   const recorded = Math.max(failure?.time ?? 0, ...times.filter(Number.isFinite));

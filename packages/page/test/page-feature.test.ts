@@ -77,7 +77,12 @@ describe('runs', () => {
       summary: null,
     });
     writeFileSync(path.join(folder, 'failure.json'), JSON.stringify({ code: 'WORKER_DIED', rank: 3 }));
-    expect((await json<RunDetail>('/api/runs/failed')).failure).toEqual({ code: 'WORKER_DIED', rank: 3 });
+    expect((await json<RunDetail>('/api/runs/failed')).failure).toMatchObject({
+      code: 'WORKER_DIED',
+      rank: 3,
+      step: null,
+      ranks: [],
+    });
     // A copy has file times that are newer than the records.
     addMetrics(folder, stepRecord(1, { time: STARTED_AT + 5_000 }));
     expect((await json<RunDetail>('/api/runs/failed')).endedAt).toBe(STARTED_AT + 15_000);

@@ -1,92 +1,57 @@
-/** A rank when the run failed. */
-export interface RankAtFailure {
-  readonly rank: number;
-  readonly node: number;
-  readonly step: number;
-  readonly phase: string;
-  readonly operation: string;
-  readonly processState: string;
+import { z } from 'zod';
+import type { DeepReadonly } from './deep-readonly.js';
+
+const rankAtFailure = z.object({
+  rank: z.number(),
+  node: z.number().catch(0),
+  step: z.number().catch(0),
+  phase: z.string().catch(''),
+  operation: z.string().catch(''),
+  processState: z.string().catch(''),
   /** From its last sign of life to the failure. */
-  readonly lastHeardMs: number;
-}
+  lastHeardMs: z.number().catch(0),
+});
+/** A rank when the run failed. */
+export type RankAtFailure = DeepReadonly<z.output<typeof rankAtFailure>>;
 
-/**
- * `failure.json`: why a generation of a run failed, and how to resume. Fields are null where they do not
- * apply.
- */
-export interface FailureReport {
+/** What an earlier version left out, or what is damaged, reads as unknown. */
+export const failureSchema = z.object({
   /** Wall clock, ms since 1970. */
-  readonly time: number;
-  readonly generation: number;
-  readonly code: string;
-  readonly message: string;
+  time: z.number().catch(0),
+  generation: z.int().catch(0),
+  code: z.string().catch('INTERNAL'),
+  message: z.string().catch('its record does not say why'),
   /** The process to blame: a worker, or without a rank the agent of `node`. */
-  readonly rank: number | null;
-  readonly node: number | null;
-  readonly host: string | null;
-  readonly pid: number | null;
-  readonly exitCode: number | null;
-  readonly signal: string | null;
-  readonly step: number | null;
-  readonly layer: number | null;
+  rank: z.number().nullable().catch(null),
+  node: z.number().nullable().catch(null),
+  host: z.string().nullable().catch(null),
+  pid: z.number().nullable().catch(null),
+  exitCode: z.number().nullable().catch(null),
+  signal: z.string().nullable().catch(null),
+  step: z.int().nullable().catch(null),
+  layer: z.number().nullable().catch(null),
   /** Phase and collective. */
-  readonly operation: string | null;
+  operation: z.string().nullable().catch(null),
   /** Folder of the checkpoint to resume from. */
-  readonly checkpoint: string | null;
+  checkpoint: z.string().nullable().catch(null),
   /** Folder of a checkpoint that is passed over because it would lead to this failure again. */
-  readonly suspectCheckpoint: string | null;
-  readonly resumeCommand: string | null;
+  suspectCheckpoint: z.string().nullable().catch(null),
+  resumeCommand: z.string().nullable().catch(null),
   /** Why the run was not restarted, if restarts were allowed. */
-  readonly notRestarted: string | null;
-  readonly logsCommand: string;
+  notRestarted: z.string().nullable().catch(null),
+  logsCommand: z.string().catch(''),
   /** ms of silence of a rank that others blame; null if it reported the failure itself. */
-  readonly silentMs: number | null;
-  readonly ranks: readonly RankAtFailure[];
-}
+  silentMs: z.number().nullable().catch(null),
+  ranks: z.array(rankAtFailure).catch([]),
+});
+/** `failure.json`: why a generation of a run failed, and how to resume. Fields are null where they do not apply. */
+export type FailureReport = DeepReadonly<z.output<typeof failureSchema>>;
 
-/** A report as read from disk: an earlier version may have written it without some fields. */
-export type StoredFailure = Unsure<Omit<FailureReport, 'ranks'>> & {
-  readonly ranks?: readonly (Pick<RankAtFailure, 'rank'> & Unsure<RankAtFailure>)[] | null;
-};
-
-const UNKNOWN: FailureReport = {
-  time: 0,
-  generation: 0,
-  code: 'INTERNAL',
-  message: 'its record does not say why',
-  logsCommand: '',
-  rank: null,
-  node: null,
-  host: null,
-  pid: null,
-  exitCode: null,
-  signal: null,
-  step: null,
-  layer: null,
-  operation: null,
-  silentMs: null,
-  checkpoint: null,
-  suspectCheckpoint: null,
-  resumeCommand: null,
-  notRestarted: null,
-  ranks: [],
-};
-
-/** The report with what an earlier version left out. */
-export function wholeReport(stored: StoredFailure): FailureReport {
-  const known = Object.fromEntries(Object.entries(stored).filter(([, value]) => value !== null));
-  const ranks = (Array.isArray(stored.ranks) ? stored.ranks : []).map(
-    (rank): RankAtFailure => ({
-      rank: rank.rank,
-      node: rank.node ?? 0,
-      step: rank.step ?? 0,
-      phase: rank.phase ?? '',
-      operation: rank.operation ?? '',
-      processState: rank.processState ?? '',
-      lastHeardMs: rank.lastHeardMs ?? 0,
-    }),
-  );
-  return { ...UNKNOWN, ...known, ranks };
-}
-
-type Unsure<T> = { readonly [Field in keyof T]?: T[Field] | null };
+/** The fields of a failure report that a resumed run needs; a file without the first two is no report. */
+export const pastFailureSchema = z.object({
+  generation: z.int(),
+  code: z.string(),
+  step: failureSchema.shape.step,
+  operation: failureSchema.shape.operation,
+});
+export type PastFailure = DeepReadonly<z.output<typeof pastFailureSchema>>;

@@ -1,45 +1,53 @@
+import { existsSync, readdirSync, statSync } from 'node:fs';
 import { mkdir, rename, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import type { ErrorCode } from './errors.js';
-import type { RecordedOperation } from './flight-span.js';
-import type { Phase } from './operations.js';
+import { z } from 'zod';
+import type { DeepReadonly } from './deep-readonly.js';
+import { ERROR_CODES, TrainerError } from './errors.js';
+import { operationSchema } from './flight-span.js';
+import { PHASES } from './operations.js';
+import { readRegularFile } from './regular-file.js';
+import { findRun } from './run-folder.js';
+import { unsupported } from './version.js';
 
-export const FLIGHT_FORMAT = 'locmoe-flight';
-export const FLIGHT_VERSION = 1;
+const FLIGHT_FORMAT = 'locmoe-flight';
+const FLIGHT_VERSION = 1;
 
-/** A rank at the time its node's file was written. */
-export interface RankFlight {
-  readonly rank: number;
-  readonly pid: number;
+const count = z.int().nonnegative();
+
+const rankSchema = z.object({
+  rank: count,
+  pid: count,
   /** The error that the rank had reported or met by then; null if none. */
-  readonly failure: ErrorCode | null;
+  failure: z.enum(ERROR_CODES).nullable(),
   /** Letter of /proc/PID/stat: R, S, D, T (stopped), Z; X once it is gone. */
-  readonly processState: string;
-  readonly step: number;
-  readonly phase: Phase;
+  processState: z.string(),
+  step: count,
+  phase: z.enum(PHASES),
   /** The rank whose bytes it last waited for; null if it is in no operation. */
-  readonly waitingFor: number | null;
+  waitingFor: count.nullable(),
   /** Its last operations, oldest first. */
-  readonly operations: readonly RecordedOperation[];
+  operations: z.array(operationSchema),
   /** Where a stuck rank was, innermost first; empty if it ran no JavaScript, absent if it was not stuck. */
-  readonly stack?: readonly string[] | undefined;
-}
+  stack: z.array(z.string()).optional(),
+});
+/** A rank at the time its node's file was written. */
+export type RankFlight = DeepReadonly<z.output<typeof rankSchema>>;
 
-/** The last operations of a node's ranks, written by its agent when the run fails. */
-export interface FlightFile {
-  readonly format: typeof FLIGHT_FORMAT;
-  readonly version: typeof FLIGHT_VERSION;
-  readonly runId: string;
-  readonly generation: number;
-  readonly node: number;
-  readonly numNodes: number;
-  readonly workersPerNode: number;
+const fileSchema = z.object({
+  runId: z.string(),
+  generation: count,
+  node: count,
+  numNodes: count,
+  workersPerNode: count,
   /** Why it was written. */
-  readonly reason: string;
+  reason: z.string(),
   /** ms since 1970, by the node's clock. */
-  readonly writtenMs: number;
-  readonly ranks: readonly RankFlight[];
-}
+  writtenMs: z.number().nonnegative(),
+  ranks: z.array(rankSchema),
+});
+/** The last operations of a node's ranks, written by its agent when the run fails. */
+export type FlightFile = DeepReadonly<z.output<typeof fileSchema>>;
 
 function flightFileName({ generation, node }: Pick<FlightFile, 'generation' | 'node'>): string {
   return `generation-${generation}-node-${node}.json`;
@@ -53,10 +61,75 @@ export async function writeFlightFile(directory: string, file: FlightFile): Prom
   const target = path.join(directory, flightFileName(file));
   await mkdir(directory, { recursive: true });
   try {
-    await writeFile(`${target}.tmp`, JSON.stringify(file));
+    await writeFile(
+      `${target}.tmp`,
+      JSON.stringify({ format: FLIGHT_FORMAT, version: FLIGHT_VERSION, ...file }),
+    );
     await rename(`${target}.tmp`, target);
   } catch (error) {
     await rm(`${target}.tmp`, { force: true });
     throw error;
   }
+}
+
+/**
+ * Reads the file of one node.
+ *
+ * @throws TrainerError `BAD_INPUT` if it is no flight file, was cut short, or is of another version
+ */
+function readFlightFile(file: string): FlightFile {
+  const bad = (what: string) => new TrainerError('BAD_INPUT', `${file}: ${what}`);
+  let content: unknown;
+  try {
+    content = JSON.parse(readRegularFile(file).toString());
+  } catch (error) {
+    if (!(error instanceof SyntaxError)) throw error;
+    throw bad(`is no JSON: cut short or damaged (${error.message.split('\n')[0]})`);
+  }
+  const head = z.object({ format: z.literal(FLIGHT_FORMAT), version: z.number() }).safeParse(content);
+  if (!head.success) throw bad('is no flight file of locmoe');
+  if (head.data.version !== FLIGHT_VERSION) throw unsupported(file, head.data.version, FLIGHT_VERSION);
+  const parsed = fileSchema.safeParse(content);
+  if (parsed.success) return parsed.data;
+  const [issue] = parsed.error.issues;
+  throw bad(`is damaged: ${issue.path.join('.')}: ${issue.message}`);
+}
+
+export interface FlightQuery {
+  /** A file, a folder of files, or a run folder or id; the newest run if absent. */
+  readonly place: string | undefined;
+  readonly runsDir: string;
+  /** The newest with a file if absent. */
+  readonly generation: number | undefined;
+}
+
+/**
+ * The files of all nodes of one generation, or the one file that was named; by node.
+ *
+ * @throws TrainerError `BAD_INPUT` if there are none, or as `readFlightFile`
+ */
+export function readFlight({ place, runsDir, generation }: FlightQuery): FlightFile[] {
+  if (place !== undefined && existsSync(place) && statSync(place).isFile()) return [readFlightFile(place)];
+  const directory = folderOf(place, runsDir);
+  const names = existsSync(directory) ? readdirSync(directory) : [];
+  const found = names.flatMap((name) => {
+    const match = /^generation-(\d+)-node-(\d+)\.json$/.exec(name);
+    return match === null ? [] : [{ name, generation: Number(match[1]), node: Number(match[2]) }];
+  });
+  if (found.length === 0)
+    throw new TrainerError(
+      'BAD_INPUT',
+      `${directory}: no flight files here; node agents write them when a run fails or is aborted`,
+    );
+  const wanted = generation ?? Math.max(...found.map((file) => file.generation));
+  const files = found.filter((file) => file.generation === wanted).sort((a, b) => a.node - b.node);
+  if (files.length === 0)
+    throw new TrainerError('BAD_INPUT', `${directory}: no flight file of generation ${wanted}`);
+  return files.map(({ name }) => readFlightFile(path.join(directory, name)));
+}
+
+function folderOf(place: string | undefined, runsDir: string): string {
+  const isFolder = place !== undefined && existsSync(place) && statSync(place).isDirectory();
+  if (isFolder && !existsSync(path.join(place, 'run.json'))) return place;
+  return findRun(runsDir, place).folder.flight;
 }

@@ -1,4 +1,6 @@
-import { KIND_OF_CODE, type Operation } from './operations.js';
+import { z } from 'zod';
+import type { DeepReadonly } from './deep-readonly.js';
+import { KIND_OF_CODE, OPERATION_KINDS } from './operations.js';
 
 /** Word indices in a slot of a flight ring; fields of two words at even indices are float64. */
 export const FLIGHT = {
@@ -44,25 +46,30 @@ export interface RecordedPart {
   readonly endMs: number | null;
 }
 
-/**
- * A collective call of a rank, as recorded in its flight ring. Times in ms since 1970, by the clock of the
- * node.
- */
-export interface RecordedOperation extends Operation {
+const count = z.int().nonnegative();
+const time = z.number().nonnegative();
+
+export const operationSchema = z.object({
   /** Number of the operation; the same call has the same number on every rank. */
-  readonly sequence: number;
-  readonly step: number;
+  sequence: count,
+  kind: z.enum(OPERATION_KINDS),
+  purpose: z.string(),
+  layer: count.optional(),
+  countsHash: count.optional(),
+  step: count,
   /** Messages and payload bytes to and from other ranks. */
-  readonly numSends: number;
-  readonly numReceives: number;
-  readonly bytesOut: number;
-  readonly bytesIn: number;
-  readonly startMs: number;
+  numSends: count,
+  numReceives: count,
+  bytesOut: count,
+  bytesIn: count,
+  startMs: time,
   /** Arrival of the first byte of another rank; null before. */
-  readonly firstByteMs: number | null;
+  firstByteMs: time.nullable(),
   /** Null while it is under way. */
-  readonly endMs: number | null;
-}
+  endMs: time.nullable(),
+});
+/** A collective call of a rank, as recorded in its flight ring. Times in ms since 1970, by the clock of the node. */
+export type RecordedOperation = DeepReadonly<z.output<typeof operationSchema>>;
 
 /** An operation with what it cost its caller. */
 export interface OperationSpan extends RecordedOperation {

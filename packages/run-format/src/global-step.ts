@@ -1,52 +1,60 @@
+import { z } from 'zod';
+import type { DeepReadonly } from './deep-readonly.js';
+
 /** Parts of a step's time; their sum is the step's but for gaps between them. */
 export const STEP_PARTS = ['forward', 'backward', 'exchange', 'allReduce', 'optimizer', 'waiting'] as const;
 export type StepPart = (typeof STEP_PARTS)[number];
 
-/** A sparse layer in one step, summed over ranks: tokens' choices by expert, or by how far they travelled. */
-export interface GlobalLayer {
-  readonly layer: number;
-  /** By expert: kept, over capacity and not chosen add up to routed. */
-  readonly routed: readonly number[];
-  readonly kept: readonly number[];
-  readonly overCapacity: readonly number[];
-  readonly notChosen: readonly number[];
-  readonly sameWorker: number;
-  readonly sameNode: number;
-  readonly otherNode: number;
-  /** Bytes of activations by how far they travelled in the forward pass: there and back. */
-  readonly bytes: { readonly sameWorker: number; readonly sameNode: number; readonly otherNode: number };
-  /** By expert; 0 where nothing limits it. */
-  readonly capacity: readonly number[];
-  /** Mean capacity over that of Switch with the run's capacity factor; null where nothing limits it. */
-  readonly capacityRatio: number | null;
-  /** Mean cosine between tokens and the gates of their experts; null where experts have no gate vector. */
-  readonly gateCosine: number | null;
-}
+const count = z.int().nonnegative();
+const byExpert = z.array(count);
 
-/** One step of the whole run, combined from the reports of all ranks. */
-export interface GlobalStep {
-  readonly step: number;
+const globalLayer = z.object({
+  layer: count,
+  /** Kept, over capacity and not chosen add up to routed. */
+  routed: byExpert,
+  kept: byExpert,
+  overCapacity: byExpert,
+  notChosen: byExpert,
+  sameWorker: count,
+  sameNode: count,
+  otherNode: count,
+  /** Bytes of activations by how far they travelled in the forward pass: there and back. */
+  bytes: z.object({ sameWorker: count, sameNode: count, otherNode: count }),
+  /** By expert; 0 where nothing limits it. */
+  capacity: z.array(z.number()),
+  /** Mean capacity over that of Switch with the run's capacity factor; null where nothing limits it. */
+  capacityRatio: z.number().nullable(),
+  /** Mean cosine between tokens and the gates of their experts; null where experts have no gate vector. */
+  gateCosine: z.number().nullable(),
+});
+/** A sparse layer in one step, summed over ranks: tokens' choices by expert, or by how far they travelled. */
+export type GlobalLayer = DeepReadonly<z.output<typeof globalLayer>>;
+
+export const globalStep = z.object({
+  step: count,
   /** Mean over the global batch, in nats. Null as the next two if the step was skipped: something was not finite. */
-  readonly loss: number | null;
-  readonly auxiliaryLoss: number | null;
-  readonly gradientNorm: number | null;
-  readonly learningRate: number;
-  readonly tokens: number;
+  loss: z.number().nullable(),
+  auxiliaryLoss: z.number().nullable(),
+  gradientNorm: z.number().nullable(),
+  learningRate: z.number(),
+  tokens: count,
   /** Of these, with packed samples: targets that count in the loss; none in a run on text alone, where all do. */
-  readonly answerTokens?: number;
+  answerTokens: count.optional(),
   /** Of the slowest rank. */
-  readonly stepMs: number;
+  stepMs: z.number(),
   /** Mean over ranks. */
-  readonly partsMs: Readonly<Record<StepPart, number>>;
+  partsMs: z.record(z.enum(STEP_PARTS), z.number()),
   /** None of a step that was skipped. */
-  readonly layers: readonly GlobalLayer[];
+  layers: z.array(globalLayer),
   /** Bytes sent in the collectives of the sparse layers, forward and backward, counts and scores included. */
-  readonly bytesSameNode: number;
-  readonly bytesOtherNode: number;
+  bytesSameNode: z.number(),
+  bytesOtherNode: z.number(),
   /** Time inside all-to-alls, waiting included, and the waiting alone; mean over ranks. */
-  readonly allToAllMs: number;
-  readonly allToAllWaitMs: number;
-}
+  allToAllMs: z.number(),
+  allToAllWaitMs: z.number(),
+});
+/** One step of the whole run, combined from the reports of all ranks. */
+export type GlobalStep = DeepReadonly<z.output<typeof globalStep>>;
 
 /** Shares of the kept tokens by how far they travelled, over all layers; null if none were kept. */
 export function locality(

@@ -1,11 +1,10 @@
 export { commandLine, fromHere } from './command-line.js';
 export type { DeepReadonly } from './deep-readonly.js';
-export { type FailureReport, type RankAtFailure, type StoredFailure, wholeReport } from './failure-report.js';
+export type { FailureReport, PastFailure, RankAtFailure } from './failure-report.js';
 export {
-  FLIGHT_FORMAT,
-  FLIGHT_VERSION,
   type FlightFile,
   type RankFlight,
+  readFlight,
   writeFlightFile,
 } from './flight-file.js';
 export {
@@ -68,9 +67,8 @@ export {
   recordsFromEnd,
 } from './metrics-record.js';
 export { appendRecord, dropRecordsAfter } from './metrics-writer.js';
-export { readFlight } from './read-flight.js';
 export { describeKept, readTrace, tracedSteps } from './read-trace.js';
-export { findRun, listRuns, type PastFailure, RunFolder, type RunRecord, runOf } from './run-folder.js';
+export { findRun, listRuns, RunFolder, type RunRecord, runOf } from './run-folder.js';
 export { generationsOf, type RestartCosts, type RunGeneration, restartCostsOf } from './run-generations.js';
 export { numStepsOf, tokensPerStep } from './run-length.js';
 export { Throughput } from './throughput.js';

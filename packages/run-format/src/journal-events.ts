@@ -1,66 +1,68 @@
-/** A node of a generation. */
-export interface JournalMember {
-  readonly node: number;
-  readonly host: string;
-  readonly pid: number;
+import { z } from 'zod';
+import type { DeepReadonly } from './deep-readonly.js';
+
+const count = z.int().nonnegative();
+
+const member = z.object({
+  node: count,
+  host: z.string(),
+  pid: count,
   /** Where it serves its peers, host:port. */
-  readonly dataAddress: string;
-}
+  dataAddress: z.string(),
+});
+/** A node of a generation. */
+export type JournalMember = DeepReadonly<z.output<typeof member>>;
 
-/** What a generation starts from. */
-export type JournalStart = {
-  readonly kind: 'nothing' | 'checkpoint' | 'snapshot';
+const start = z.object({
+  kind: z.enum(['nothing', 'checkpoint', 'snapshot']),
   /** Updates done there. */
-  readonly step: number;
-};
+  step: count,
+});
+/** What a generation starts from. */
+export type JournalStart = DeepReadonly<z.output<typeof start>>;
 
-/** How a run came back after a failure; times in seconds. */
-export interface RecoveryAccount {
+const account = z.object({
   /** From the culprit's last sign of life, or the last step that all had done, to the failure. */
-  readonly detectedS: number;
+  detectedS: z.number(),
   /** From the failure to the begin of the training of the next generation. */
-  readonly restartedS: number;
+  restartedS: z.number(),
   /** Steps that were done and are done again, and the time that they had taken. */
-  readonly lostSteps: number;
-  readonly lostS: number;
-}
+  lostSteps: count,
+  lostS: z.number(),
+});
+/** How a run came back after a failure; times in seconds. */
+export type RecoveryAccount = DeepReadonly<z.output<typeof account>>;
 
 /** Time that a failure cost: without it the run would be as far as it is by so many seconds earlier. */
 export function lostSecondsOf({ detectedS, restartedS, lostS }: RecoveryAccount): number {
   return detectedS + restartedS + lostS;
 }
 
+const generation = count;
+
 /** An event in the life of a run that a coordinator must know to take the run over. */
-export type JournalEvent =
+export const journalEvent = z.discriminatedUnion('type', [
   /** A coordinator process leads the run from here on; `term` counts such processes. */
-  | { readonly type: 'lead'; readonly term: number; readonly pid: number; readonly host: string }
-  | {
-      readonly type: 'generation';
-      readonly generation: number;
-      readonly from: JournalStart;
-      readonly nodes: number;
-      readonly workersPerNode: number;
-    }
-  | {
-      readonly type: 'members';
-      readonly generation: number;
-      readonly members: readonly JournalMember[];
-    }
+  z.object({ type: z.literal('lead'), term: count, pid: count, host: z.string() }),
+  z.object({ type: z.literal('generation'), generation, from: start, nodes: count, workersPerNode: count }),
+  z.object({ type: z.literal('members'), generation, members: z.array(member) }),
   /** All workers were told to begin. */
-  | { readonly type: 'running'; readonly generation: number }
+  z.object({ type: z.literal('running'), generation }),
   /** A checkpoint was committed. */
-  | { readonly type: 'committed'; readonly generation: number; readonly step: number }
-  | {
-      readonly type: 'failure';
-      readonly generation: number;
-      readonly code: string;
-      readonly message: string;
-      readonly rank: number | null;
-      readonly node: number | null;
-      readonly step: number | null;
-    }
-  | ({ readonly type: 'recovered'; readonly generation: number } & RecoveryAccount)
-  | { readonly type: 'end'; readonly state: 'finished' | 'stopped' | 'failed'; readonly exitCode: number };
+  z.object({ type: z.literal('committed'), generation, step: count }),
+  z.object({
+    type: z.literal('failure'),
+    generation,
+    code: z.string(),
+    message: z.string(),
+    rank: count.nullable(),
+    node: count.nullable(),
+    step: count.nullable(),
+  }),
+  z.object({ type: z.literal('recovered'), generation, ...account.shape }),
+  z.object({ type: z.literal('end'), state: z.enum(['finished', 'stopped', 'failed']), exitCode: z.int() }),
+]);
+export type JournalEvent = DeepReadonly<z.output<typeof journalEvent>>;
 
 /** `time` is the wall clock in ms since 1970. */
 export type JournalEntry = JournalEvent & { readonly time: number };

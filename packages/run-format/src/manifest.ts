@@ -81,7 +81,9 @@ export function readManifest<Config>(folder: string, config: z.ZodType<Config>):
   if (checksum !== expected)
     throw fail(`is damaged: its checksum is ${JSON.stringify(checksum)}, its content gives ${expected}`);
   if (body.formatVersion !== 1)
-    throw fail(`has format version ${JSON.stringify(body.formatVersion)}, this program reads version 1`);
+    throw fail(
+      `has format version ${JSON.stringify(body.formatVersion)}, this program reads version 1: use the locmoe that wrote it`,
+    );
   const checked = check(body, config);
   if (!checked.success) throw fail(`is not valid: ${issuesOf(checked.error)}`);
   return checked.data;

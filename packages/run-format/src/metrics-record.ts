@@ -2,7 +2,7 @@ import { closeSync, existsSync, fstatSync, openSync, readSync } from 'node:fs';
 import { z } from 'zod';
 import type { DeepReadonly } from './deep-readonly.js';
 import { TrainerError } from './errors.js';
-import type { GlobalStep } from './global-step.js';
+import { globalStep } from './global-step.js';
 import { assertRegular, readRegularFile } from './regular-file.js';
 
 const count = z.int().nonnegative();
@@ -29,33 +29,36 @@ const validation = z.object({
 });
 export type Validation = DeepReadonly<z.output<typeof validation>>;
 
-const savedCheckpoint = z.object({
+const checkpoint = z.object({
   step: count,
   directory: z.string(),
-  /** Of the files of all ranks; left out where another process has saved it, as is `seconds`. */
+  /** The sum over the files of all ranks; absent, as is `seconds`, if another process saved it. */
   bytes: count.optional(),
+  /** The time from the first rank with its part ready to the commit. */
   seconds: z.number().optional(),
 });
 /** A committed checkpoint. */
-export type CheckpointReport = DeepReadonly<z.output<typeof savedCheckpoint>>;
+export type CheckpointReport = DeepReadonly<z.output<typeof checkpoint>>;
 
-export interface GenerationStart {
-  readonly generation: number;
+const generation = z.object({
+  generation: count,
   /** Step of the checkpoint that it starts from; null for a new run. */
-  readonly resumedFrom: number | null;
-}
+  resumedFrom: count.nullable(),
+});
+export type GenerationStart = DeepReadonly<z.output<typeof generation>>;
 
-/** One line of `metrics.ndjson`. */
-export type MetricsRecord = {
-  /** Wall clock, ms since 1970; NaN where an earlier version wrote none. */
-  readonly time: number;
-} & (
-  | ({ readonly type: 'generation' } & GenerationStart)
-  | ({ readonly type: 'step' } & GlobalStep)
-  | ({ readonly type: 'validation' } & Validation)
-  | ({ readonly type: 'checkpoint' } & CheckpointReport)
-  | { readonly type: 'heartbeat'; readonly ranks: readonly RankBeat[] }
-);
+/** Wall clock, ms since 1970; NaN where an earlier version wrote none. */
+const time = z.number().or(z.nan());
+
+/** One line of `metrics.ndjson`. It is not applied when lines are read, which are many. */
+export const metricsRecord = z.discriminatedUnion('type', [
+  z.object({ type: z.literal('generation'), time, ...generation.shape }),
+  z.object({ type: z.literal('step'), time, ...globalStep.shape }),
+  z.object({ type: z.literal('validation'), time, ...validation.shape }),
+  z.object({ type: z.literal('checkpoint'), time, ...checkpoint.shape }),
+  z.object({ type: z.literal('heartbeat'), time, ranks: z.array(rankBeat) }),
+]);
+export type MetricsRecord = DeepReadonly<z.output<typeof metricsRecord>>;
 
 export type MetricsRecordOf<Type extends MetricsRecord['type']> = Extract<MetricsRecord, { type: Type }>;
 

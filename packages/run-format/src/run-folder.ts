@@ -2,9 +2,19 @@ import { existsSync, readdirSync, renameSync, rmSync, statSync, truncateSync, wr
 import path from 'node:path';
 import { isDiskFull } from '@locmoe/logs/append-file';
 import { z } from 'zod';
+import type { DeepReadonly } from './deep-readonly.js';
 import { TrainerError } from './errors.js';
-import type { FailureReport, StoredFailure } from './failure-report.js';
+import { type FailureReport, failureSchema, type PastFailure, pastFailureSchema } from './failure-report.js';
 import { readRegularFile } from './regular-file.js';
+import { unsupported } from './version.js';
+
+/**
+ * The version of what is in a run's folder as JSON: `run.json`, which names it, `config.json`, `metrics.ndjson`,
+ * `journal.ndjson` and `failure.json`. Flight files, traces and manifests, which are copied alone, each have their own.
+ */
+const RUN_VERSION = 1;
+/** Runs of 0.1.0 named none. */
+const headSchema = z.looseObject({ formatVersion: z.int().default(1), version: z.string().optional() });
 
 /** What `run.json` says: enough for other commands to find a live run, or to tell that it is over. */
 const recordSchema = z.object({
@@ -50,10 +60,7 @@ const recordSchema = z.object({
     .nullable()
     .default(null),
 });
-export type RunRecord = Readonly<z.output<typeof recordSchema>>;
-
-/** The fields of a failure report that a resumed run needs. */
-export type PastFailure = Pick<FailureReport, 'generation' | 'code' | 'step' | 'operation'>;
+export type RunRecord = DeepReadonly<z.output<typeof recordSchema>>;
 
 /**
  * A run's folder: `run.json`, `run.lock` (run-lock.ts), `token` (run-token.ts), `journal.ndjson` (journal.ts), `config.json`,
@@ -89,16 +96,20 @@ export class RunFolder {
   }
 
   writeRecord(record: RunRecord): void {
-    this.#writeJson('run.json', record);
+    this.#writeJson('run.json', { formatVersion: RUN_VERSION, ...record });
   }
 
-  /** Null if the folder has no `run.json`, or one that is not a run's. */
+  /**
+   * Null if the folder has no `run.json`, or one that is not a run's.
+   *
+   * @throws TrainerError `BAD_INPUT` if it is of a later format version
+   */
   readRecord(): RunRecord | null {
-    try {
-      return recordSchema.parse(JSON.parse(readRegularFile(this.#file('run.json')).toString()));
-    } catch {
-      return null;
-    }
+    const file = this.#file('run.json');
+    const head = readJson(file, headSchema);
+    if (head !== null && head.formatVersion > RUN_VERSION)
+      throw unsupported(file, head.formatVersion, RUN_VERSION, head.version);
+    return recordSchema.safeParse(head).data ?? null;
   }
 
   writeConfig(config: object): void {
@@ -111,11 +122,7 @@ export class RunFolder {
    * @param schema that of the trainer, or of what a reader needs
    */
   readConfig<Config>(schema: z.ZodType<Config>): Config | null {
-    try {
-      return schema.parse(JSON.parse(readRegularFile(this.#file('config.json')).toString()));
-    } catch {
-      return null;
-    }
+    return readJson(this.#file('config.json'), schema);
   }
 
   writeSummary(summary: object): void {
@@ -123,24 +130,21 @@ export class RunFolder {
   }
 
   writeFailure(report: FailureReport): void {
-    if (pastFailure(this.#file('failure.json'))?.generation !== report.generation) this.archiveFailure();
+    if (readJson(this.#file('failure.json'), pastFailureSchema)?.generation !== report.generation)
+      this.archiveFailure();
     this.#writeJson('failure.json', report);
   }
 
   /** Renames the failure of an earlier generation after its number: the next one may end otherwise. */
   archiveFailure(): void {
     const file = this.#file('failure.json');
-    const failure = pastFailure(file);
+    const failure = readJson(file, pastFailureSchema);
     if (failure !== null) renameSync(file, this.#file(`failure-${failure.generation}.json`));
   }
 
   /** Why the last generation failed; null if there is no readable file. */
-  readFailure(): StoredFailure | null {
-    try {
-      return JSON.parse(readRegularFile(this.#file('failure.json')).toString());
-    } catch {
-      return null;
-    }
+  readFailure(): FailureReport | null {
+    return readJson(this.#file('failure.json'), failureSchema);
   }
 
   /** Failures of all generations, newest first. */
@@ -148,7 +152,7 @@ export class RunFolder {
     if (!existsSync(this.directory)) return [];
     return readdirSync(this.directory)
       .filter((name) => /^failure(-\d+)?\.json$/.test(name))
-      .flatMap((name) => pastFailure(this.#file(name)) ?? [])
+      .flatMap((name) => readJson(this.#file(name), pastFailureSchema) ?? [])
       .sort((a, b) => b.generation - a.generation);
   }
 
@@ -172,17 +176,10 @@ export class RunFolder {
   }
 }
 
-/** Null if there is none, or it is not a failure report. */
-function pastFailure(file: string): PastFailure | null {
+/** Null if there is no such file, or it does not fit. */
+function readJson<T>(file: string, schema: z.ZodType<T>): T | null {
   try {
-    return z
-      .object({
-        generation: z.number().int(),
-        code: z.string(),
-        step: z.number().int().nullable().default(null),
-        operation: z.string().nullable().default(null),
-      })
-      .parse(JSON.parse(readRegularFile(file).toString()));
+    return schema.parse(JSON.parse(readRegularFile(file).toString()));
   } catch {
     return null;
   }
@@ -198,7 +195,11 @@ function namesIn(runsDir: string): string[] {
   }
 }
 
-/** The run of that id, which must be the name of a folder in `runsDir`; null if there is none. */
+/**
+ * The run of that id, which must be the name of a folder in `runsDir`; null if there is none.
+ *
+ * @throws TrainerError as `readRecord`
+ */
 export function runOf(runsDir: string, runId: string): { folder: RunFolder; record: RunRecord } | null {
   if (!existsSync(runsDir) || !namesIn(runsDir).includes(runId)) return null;
   const folder = new RunFolder(path.resolve(runsDir, runId));
@@ -206,14 +207,18 @@ export function runOf(runsDir: string, runId: string): { folder: RunFolder; reco
   return record === null ? null : { folder, record };
 }
 
-/** All runs under `runsDir`, the one that was started or resumed last first. */
+/** All runs under `runsDir` that this version can read, the one that was started or resumed last first. */
 export function listRuns(runsDir: string): { folder: RunFolder; record: RunRecord }[] {
   if (!existsSync(runsDir)) return [];
   return namesIn(runsDir)
     .map((name) => new RunFolder(path.resolve(runsDir, name)))
     .flatMap((folder) => {
-      const record = folder.readRecord();
-      return record === null ? [] : [{ folder, record }];
+      try {
+        const record = folder.readRecord();
+        return record === null ? [] : [{ folder, record }];
+      } catch {
+        return [];
+      }
     })
     .sort((a, b) => lastStartOf(b.record).localeCompare(lastStartOf(a.record)));
 }
@@ -239,15 +244,15 @@ function ofAnotherUser(runId: string, directory: string): TrainerError {
 /**
  * The run that a command means: the named folder or id, else the newest.
  *
- * @throws TrainerError `BAD_INPUT` if there is none
+ * @throws TrainerError `BAD_INPUT` if there is none, or it is of a later format version
  */
 export function findRun(runsDir: string, named?: string): { folder: RunFolder; record: RunRecord } {
   if (named === undefined) {
     const [newest] = listRuns(runsDir);
     if (newest !== undefined) return newest;
-    const foreign = existsSync(runsDir)
-      ? namesIn(runsDir).find((name) => isForeign(path.join(runsDir, name)))
-      : undefined;
+    const names = existsSync(runsDir) ? namesIn(runsDir) : [];
+    for (const name of names) new RunFolder(path.resolve(runsDir, name)).readRecord();
+    const foreign = names.find((name) => isForeign(path.join(runsDir, name)));
     if (foreign !== undefined) throw ofAnotherUser(foreign, path.resolve(runsDir, foreign));
     throw new TrainerError(
       'BAD_INPUT',

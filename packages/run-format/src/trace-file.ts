@@ -1,7 +1,9 @@
 import { z } from 'zod';
+import type { DeepReadonly } from './deep-readonly.js';
 import { TrainerError } from './errors.js';
 import { FLIGHT, PART_CODE, type RecordedSpan, readSlot } from './flight-span.js';
 import { KIND_OF_CODE } from './operations.js';
+import { unsupported } from './version.js';
 
 const TRACE_FORMAT = 'locmoe-trace';
 const TRACE_VERSION = 1;
@@ -11,27 +13,19 @@ const TRACE_VERSION = 1;
  * with spaces to a multiple of 8 bytes; then chunks of one rank each: their magic number, the rank, the length of the
  * names, the number of words; the names, by code, a line each, filled up alike; the slots.
  */
-export interface TraceHead {
-  readonly runId: string;
-  readonly generation: number;
-  readonly node: number;
-  readonly numNodes: number;
-  readonly workersPerNode: number;
-  /** The machine whose monotonic clock, added to `monotonicEpochMs`, gave the times (bootIdentity). */
-  readonly machine: string;
-  readonly monotonicEpochMs: number;
-}
-
-const formatSchema = z.object({ format: z.literal(TRACE_FORMAT), version: z.number() });
-const headSchema: z.ZodType<TraceHead> = z.object({
+const headSchema = z.object({
   runId: z.string(),
   generation: z.number(),
   node: z.number(),
-  machine: z.string(),
   numNodes: z.number(),
   workersPerNode: z.number(),
+  /** The machine whose monotonic clock, added to `monotonicEpochMs`, gave the times (bootIdentity). */
+  machine: z.string(),
   monotonicEpochMs: z.number(),
 });
+export type TraceHead = DeepReadonly<z.output<typeof headSchema>>;
+
+const formatSchema = z.object({ format: z.literal(TRACE_FORMAT), version: z.number() });
 
 const CHUNK_MAGIC = 0x6b6e_6863; // "chnk"
 const CHUNK_HEAD_WORDS = 4;
@@ -55,20 +49,7 @@ export function parseTraceFileName(name: string): TraceFileName | null {
 }
 
 export function encodeHead(head: TraceHead): Buffer {
-  const { runId, generation, node, numNodes, workersPerNode, machine, monotonicEpochMs } = head;
-  return padded(
-    JSON.stringify({
-      format: TRACE_FORMAT,
-      version: TRACE_VERSION,
-      runId,
-      generation,
-      node,
-      numNodes,
-      workersPerNode,
-      machine,
-      monotonicEpochMs,
-    }),
-  );
+  return padded(JSON.stringify({ format: TRACE_FORMAT, version: TRACE_VERSION, ...headSchema.parse(head) }));
 }
 
 /** @param words slots of a flight ring */
@@ -115,7 +96,7 @@ export function decodeTrace(
 ): TraceContent {
   const bad = (what: string) => new TrainerError('BAD_INPUT', `${file}: ${what}`);
   const end = bytes.indexOf('\n') + 1;
-  const head = parseHead(bytes.toString('utf8', 0, end), bad);
+  const head = parseHead(file, bytes.toString('utf8', 0, end), bad);
   const chunks: TraceChunk[] = [];
   const lastSteps = new Map<number, number>();
   for (let at = end; at + CHUNK_HEAD_WORDS * 4 <= bytes.length; ) {
@@ -141,7 +122,7 @@ function wordsAt(bytes: Buffer, offset: number, length: number): Int32Array {
   return words;
 }
 
-function parseHead(line: string, bad: (what: string) => TrainerError): TraceHead {
+function parseHead(file: string, line: string, bad: (what: string) => TrainerError): TraceHead {
   let json: unknown;
   try {
     json = JSON.parse(line);
@@ -150,10 +131,7 @@ function parseHead(line: string, bad: (what: string) => TrainerError): TraceHead
   }
   const format = formatSchema.safeParse(json).data;
   if (format === undefined) throw bad('is no trace file of locmoe');
-  if (format.version !== TRACE_VERSION)
-    throw bad(
-      `has version ${format.version}; this locmoe reads version ${TRACE_VERSION}: use the locmoe that wrote it`,
-    );
+  if (format.version !== TRACE_VERSION) throw unsupported(file, format.version, TRACE_VERSION);
   const head = headSchema.safeParse(json).data;
   if (head === undefined) throw bad('is damaged: its first line lacks fields');
   return head;

@@ -1,4 +1,4 @@
-import type { StoredFailure } from '@locmoe/run-format/failure-report';
+import type { FailureReport } from '@locmoe/run-format/failure-report';
 import type { RunDetail } from '../../api-types.js';
 import { commandLine } from '../command-line.js';
 import { button, fill, h } from '../dom.js';
@@ -34,7 +34,7 @@ export class Banner {
    * @param onWarnings opens the log with all warnings
    */
   constructor(
-    readonly onFailure: (failure: StoredFailure, detail: RunDetail) => void,
+    readonly onFailure: (failure: Partial<FailureReport>, detail: RunDetail) => void,
     readonly onLine: (line: LogLine) => void,
     readonly onWarnings: () => void,
   ) {}
@@ -73,7 +73,7 @@ export class Banner {
   }
 
   /** Links to what explains the failure. A coordinator that died without a word wrote no flight record. */
-  #actions(failure: StoredFailure, detail: RunDetail): HTMLElement[] {
+  #actions(failure: Partial<FailureReport>, detail: RunDetail): HTMLElement[] {
     const { step = null, generation = null } = failure;
     const lines = step === null ? 'Last log lines' : `Log lines of step ${step}, all ranks`;
     const show = (name: string, state: Partial<PageState>) =>
@@ -178,12 +178,12 @@ function commandsOf({ detail, status, isServerGone }: BannerInput): (HTMLElement
 }
 
 /** The message without its prefix (`rank 3 ...:`), which the facts repeat. */
-function causeOf({ message, rank, node }: StoredFailure): string | null {
+function causeOf({ message, rank, node }: Partial<FailureReport>): string | null {
   if (message == null || (rank == null && node == null)) return message ?? null;
   return message.replace(/^(?:rank|node|step) \d+[^:]*: /, '');
 }
 
-function facts(failure: StoredFailure): HTMLElement[] {
+function facts(failure: Partial<FailureReport>): HTMLElement[] {
   const process = [
     failure.pid != null && `pid ${failure.pid}`,
     failure.host != null && `on ${failure.host}`,
@@ -204,7 +204,7 @@ function facts(failure: StoredFailure): HTMLElement[] {
     ...fact('where', place),
     ...fact('process', process),
     ...fact('when', [
-      failure.time != null && formatDate(failure.time),
+      !!failure.time && formatDate(failure.time),
       failure.generation != null && `generation ${failure.generation}`,
     ]),
     ...fact('silent', silent),

@@ -1,4 +1,4 @@
-import type { StoredFailure } from '@locmoe/run-format/failure-report';
+import type { FailureReport } from '@locmoe/run-format/failure-report';
 import type { RunDetail } from '../../api-types.js';
 import { contact } from '../api.js';
 import { button, fill, h } from '../dom.js';
@@ -284,8 +284,8 @@ export class Overview {
     this.#openLogs(query, [run.clock.timeOf(step - 1) - STEP_MARGIN_MS, to + STEP_MARGIN_MS]);
   }
 
-  #openFailure(failure: StoredFailure, detail: RunDetail): void {
-    const time = failure.time ?? detail.endedAt ?? Date.now();
+  #openFailure(failure: Partial<FailureReport>, detail: RunDetail): void {
+    const time = failure.time || (detail.endedAt ?? Date.now());
     const query = failure.step == null ? '' : stepQuery(detail.runId, failure.step);
     this.#openLogs(query, [time - FAILURE_MARGIN_MS, time + FAILURE_MARGIN_MS / 3]);
   }
