@@ -159,7 +159,6 @@ const ELSEWHERE: readonly (readonly [RegExp, string])[] = [
   [/^packages\/bench\/peers\/install\.sh$/, 'installs Debian packages'],
   [/^npx locmoe bench kernels$/, 'bench-kernels.test.ts runs it with less to do'],
   [/^npm run study -- /, 'studies/test/e2e runs them with less to do'],
-  [/^npx locmoe bench fine-tuning( --quick)?$/, 'bench-fine-tuning.test.ts runs it with less to do'],
   [/^npx locmoe bench recovery$/, 'takes two hours; soak.test.ts runs a part of it'],
   [/^npx locmoe chaos /, 'chaos.test.ts injects faults into runs of its own'],
   [

@@ -11,7 +11,6 @@ import type { BenchKernelsOptions } from '../kernels/bench.js';
 import { computeOnOneThread } from '../one-thread.js';
 import type { BenchPlanOptions } from '../plan/bench.js';
 import type { BenchRecoveryOptions } from '../recovery/bench.js';
-import { addBenchFineTuning } from './bench-fine-tuning.js';
 import { addBenchRouters } from './bench-routers.js';
 import { addBenchStep } from './bench-step.js';
 
@@ -24,7 +23,6 @@ export function addBenchCommand(program: Command): void {
   addBenchPlan(bench);
   addBenchStep(bench);
   addBenchKernels(bench);
-  addBenchFineTuning(bench);
   addBenchCollectives(bench);
   addBenchRecovery(bench);
 }

@@ -1,6 +1,7 @@
 import type { Question } from 'locmoe/internal/evaluation/question';
 import { expect, it } from 'vitest';
-import { isLearned, objectSamples, sampleOf } from '../../src/fine-tuning/samples.js';
+import { describeMaterial } from '../../fine-tuning/material.js';
+import { isLearned, objectSamples, sampleOf } from '../../fine-tuning/samples.js';
 
 const question: Question = {
   place: 'file',
@@ -54,4 +55,22 @@ sysUpTime OBJECT-TYPE
     },
     { prompt: 'What does the managed object ifInOctets stand for?', completion: ' No end' },
   ]);
+});
+
+it('says what is learned and asked, what is left out, and what is not at hand', () => {
+  const material = {
+    samples: [sampleOf(question)],
+    samplesAre: '1 question of TeleQnA',
+    asked: [],
+    cloze: [],
+    contaminated: 2,
+    missing: ['hamexam'],
+    keys: { samples: '', asked: '' },
+  };
+  expect(describeMaterial(material)).toBe(
+    'learned: 1 question of TeleQnA; asked: cloze (0); left out: 2 questions of which 13 words in a row are learned; not at hand: hamexam (LOCMOE_EVAL_DATA names their folder)',
+  );
+  expect(describeMaterial({ ...material, contaminated: 0, missing: [] })).toBe(
+    'learned: 1 question of TeleQnA; asked: cloze (0)',
+  );
 });

@@ -1,8 +1,6 @@
-import { loadConfig } from 'locmoe/internal/config/resolve';
-import type { Answers } from '../../src/fine-tuning/answers.js';
-import type { ModelResult } from '../../src/fine-tuning/figures.js';
-import type { Comparison } from '../../src/fine-tuning/headline.js';
-import type { VariantId } from '../../src/routers/variants.js';
+import type { VariantId } from '../../../packages/bench/src/routers/variants.js';
+import type { Answers } from '../../fine-tuning/answers.js';
+import type { ModelResult } from '../../fine-tuning/figures.js';
 
 const training = { checkpoint: '/nowhere', steps: 4, tokens: 4000, answerTokens: 900, loss: 5 };
 
@@ -33,20 +31,13 @@ export const RESULTS = [
   result('locmoe-plus', 2, answers([0, 1, 1, 0], [-0.9, -0.9, -0.9, -1.1])),
 ];
 
-export const COMPARISON: Comparison = {
-  results: RESULTS,
-  material: {
-    samples: [{ prompt: 'a', completion: ' b' }],
-    samplesAre: '1 question of TeleQnA',
-    asked: [],
-    cloze: [],
-    contaminated: 2,
-    missing: ['hamexam'],
-    keys: { samples: '', asked: '' },
-  },
-  config: loadConfig('tiny', { sets: [] }),
-  limit: null,
+/** What a report says beside the answers. */
+export const ABOUT = {
+  recipe: 'tiny',
+  parameters: 1_000_000,
+  window: 128,
   hours: 0.5,
-  machine: 'a machine',
-  command: 'a command',
+  samples: 1,
+  material: 'learned: 1 question of TeleQnA; asked: cloze (0)',
+  limit: null,
 };

@@ -1,8 +1,8 @@
 import { expect, it } from 'vitest';
-import { figuresOf, isAtChance } from '../../src/fine-tuning/figures.js';
-import { RESULTS } from './support.js';
+import { figuresOf, isAtChance, measuresOf } from '../../fine-tuning/figures.js';
+import { ABOUT, RESULTS } from './support.js';
 
-const figures = figuresOf(RESULTS);
+const figures = measuresOf(RESULTS);
 const of = (task: string, measure: string) =>
   figures.find((each) => each.task === task && each.measure === measure)!;
 
@@ -22,8 +22,8 @@ it('a question counts with its mean over the seeds', () => {
     router: 'switch',
     seeds: [0.25, 0.5],
     againstBaseline: null,
-    before: { value: 0.25, n: 4 },
-    after: { value: 0.375, n: 4 },
+    before: { value: 0.25 },
+    after: { value: 0.375 },
   });
   expect(baseline.after.stderr).toBeCloseTo(Math.sqrt(0.6875 / 3 / 4), 12);
   expect(plus.after.value).toBe(0.625);
@@ -44,15 +44,28 @@ it('compares with the baseline by question, and over the seeds', () => {
 });
 
 it('without the baseline nothing is compared, and a single seed has no interval over seeds', () => {
-  const alone = figuresOf(RESULTS.filter(({ router }) => router === 'locmoe-plus'));
+  const alone = measuresOf(RESULTS.filter(({ router }) => router === 'locmoe-plus'));
   expect(alone.flatMap(({ routers }) => routers.map((each) => each.againstBaseline))).toEqual(
     Array(5).fill(null),
   );
-  const [one] = figuresOf(RESULTS.filter(({ seed }) => seed === 1));
+  const [one] = measuresOf(RESULTS.filter(({ seed }) => seed === 1));
   expect(one.routers[1].againstBaseline).toMatchObject({ difference: 0.5, intervalOverSeeds: null });
 });
 
 it('at chance is what two standard errors reach', () => {
-  expect(isAtChance({ value: 0.3, stderr: 0.03, n: 9 }, 0.25)).toBe(true);
-  expect(isAtChance({ value: 0.2, stderr: 0.02, n: 9 }, 0.25)).toBe(false);
+  expect(isAtChance({ value: 0.3, stderr: 0.03 }, 0.25)).toBe(true);
+  expect(isAtChance({ value: 0.2, stderr: 0.02 }, 0.25)).toBe(false);
+});
+
+it('names the task that stands for the others, and says what the models are', () => {
+  expect(figuresOf(RESULTS, ABOUT)).toMatchObject({
+    headlineTask: 'TeleQnA',
+    plusVsBaseline: { difference: 0.25 },
+    seeds: [1, 2],
+    base: { recipe: 'tiny', tokens: 4000, hours: 0.5 },
+    tuning: { samples: 1, answerTokens: 900 },
+    models: [{ router: 'switch', seed: 1, base: 5, tuned: 4.1 }, {}, {}, {}],
+  });
+  const withoutBaseline = RESULTS.filter(({ router }) => router === 'locmoe-plus');
+  expect(figuresOf(withoutBaseline, ABOUT).plusVsBaseline).toBe(null);
 });

@@ -1,0 +1,280 @@
+import type { Interval } from 'locmoe/internal/evaluation/statistics';
+import { formatCount, formatDuration, formatNumberOf } from 'locmoe/internal/format';
+import { routerAxis } from '../../packages/bench/src/routers/chart-style.js';
+import { BASELINE, labelOf, type VariantId } from '../../packages/bench/src/routers/variants.js';
+import { spreadOf } from '../../packages/bench/src/statistics.js';
+import { type ChartBody, COLOURS, type Picture, picture } from '../kit/picture.js';
+import type { Report } from '../kit/report.js';
+import type { View } from '../kit/template.js';
+import { percent, signed, table, withSpread } from '../kit/text.js';
+import {
+  type Difference,
+  type Figures,
+  isAtChance,
+  type MeasureFigures,
+  PLUS,
+  type RouterFigures,
+} from './figures.js';
+import { PAPER, PAPER_TASKS, paperScore } from './paper.js';
+
+const PHASES = { before: COLOURS.sky, after: COLOURS.vermilion } as const;
+type Phase = keyof typeof PHASES;
+
+export function reportOf(figures: Figures): Report {
+  const { measures, headlineTask, plusVsBaseline, base, tuning, models, seeds, material, limit } = figures;
+  const scores = measures.filter(({ measure }) => measure !== 'likelihood');
+  const likelihoods = measures.filter(({ measure }) => measure === 'likelihood');
+  return {
+    view: {
+      plusName: labelOf(PLUS),
+      baselineName: labelOf(BASELINE),
+      parameters: formatCount(base.parameters),
+      baseTokens: formatCount(base.tokens),
+      recipe: base.recipe,
+      baseSteps: base.steps,
+      window: base.window,
+      hours: base.hours.toFixed(2),
+      seeds: `${seeds.length === 1 ? 'seed' : 'seeds'} ${seeds.join(', ')}`,
+      tuneSteps: tuning.steps,
+      tokensOfStep: formatCount(tuning.tokens / tuning.steps),
+      answerTokens: formatCount(tuning.answerTokens),
+      material,
+      limit: limit && formatNumberOf(limit, 'question'),
+      headlineTask,
+      plus: plusVsBaseline && {
+        difference: points(plusVsBaseline.difference),
+        ...intervals(plusVsBaseline, points),
+      },
+      summary: measures.map((each) => ({
+        task: taskLabel(each),
+        chance: percent(each.chance),
+        likelihood: each.measure === 'likelihood' && plusLikelihood(each),
+        score: each.measure !== 'likelihood' && againstChance(each),
+      })),
+      paper: table([
+        ['paper', ...PAPER_TASKS],
+        ...Object.values(PAPER).map(({ label, scores: own }) => [
+          label,
+          ...own.map((score) => score.toFixed(1)),
+        ]),
+      ]),
+      gains: gainsTable(scores),
+      scores: scores.map((each) => ({
+        task: taskLabel(each),
+        questions: formatNumberOf(each.n, 'question'),
+        cut: each.cutPrompts
+          ? percent(each.cutPrompts[each.measure === 'letter' ? 'letter' : 'continuation'])
+          : null,
+        table: scoreTable(each),
+      })),
+      likelihoods: likelihoods.map((each) => ({
+        task: each.task,
+        table: table([
+          HEAD,
+          ...each.routers.map((router) => cells(router, (value) => value.toFixed(3), nats)),
+        ]),
+      })),
+      numModels: models.length,
+      totalTime: formatDuration(3600 * base.hours * models.length),
+      losses: lossTable(figures),
+    },
+    pictures: [
+      scorePicture(
+        'scores',
+        'Right answers before and after fine-tuning',
+        'Share of the questions; grey: chance.',
+        scores,
+        { title: 'right answers', axis: { format: '%' } },
+      ),
+      scorePicture(
+        'likelihoods',
+        'How likely the right answer is before and after fine-tuning',
+        'Log-likelihood in nats per character, in the cloze per token; further to the right is likelier.',
+        likelihoods,
+        { title: 'nats' },
+      ),
+    ].flatMap((each) => each ?? []),
+  };
+}
+
+/** A task and how its options were scored: by continuation, if it does not say. */
+function taskLabel({ task, measure }: MeasureFigures): string {
+  return measure === 'letter' ? `${task} by letter` : task;
+}
+
+/** 0.0672 -> "+6.7" */
+function points(share: number): string {
+  return signed(100 * share, 1);
+}
+
+function nats(difference: number): string {
+  return signed(difference, 3);
+}
+
+/** Both intervals of a difference; over seeds only where there are several. */
+function intervals({ interval, intervalOverSeeds }: Difference, format: (value: number) => string): View {
+  return {
+    byQuestion: span(interval, format),
+    overSeeds: intervalOverSeeds && span(intervalOverSeeds, format),
+  };
+}
+
+function span({ low, high }: Interval, format: (value: number) => string): string {
+  return `${format(low)} .. ${format(high)}`;
+}
+
+function figuresOfRouter({ routers }: MeasureFigures, id: VariantId): RouterFigures | undefined {
+  return routers.find(({ router }) => router === id);
+}
+
+function plusLikelihood(each: MeasureFigures): View | null {
+  const plus = figuresOfRouter(each, PLUS)?.againstBaseline;
+  return plus ? { difference: nats(plus.difference), ...intervals(plus, nats) } : null;
+}
+
+/** Which routers are further from chance than two standard errors. */
+function againstChance({ chance, routers }: MeasureFigures): View {
+  const away = routers.filter(({ after }) => !isAtChance(after, chance));
+  const list = (some: readonly RouterFigures[]) =>
+    some.map(({ router, after }) => `${labelOf(router)} ${percent(after.value)}`).join(', ');
+  return {
+    away: list(away),
+    others: list(routers.filter((router) => !away.includes(router))),
+    wasAway: routers.some(({ before }) => !isAtChance(before, chance)),
+  };
+}
+
+/** What `locmoe-plus` gains over the baseline, in the paper and here. */
+function gainsTable(scores: readonly MeasureFigures[]): string {
+  const gain = (name: string, baseline: number, plus: number) => [
+    ...[name, percent(baseline), percent(plus), points(plus - baseline)],
+    ...[baseline, plus].map((whole) => `${signed((100 * (plus - baseline)) / whole, 1)} %`),
+  ];
+  const paper = (['GDAD average', 'TeleQnA'] as const).map((task) =>
+    gain(`paper: ${task}`, paperScore(BASELINE, task), paperScore(PLUS, task)),
+  );
+  const ours = scores.flatMap((each) => {
+    const [baseline, plus] = [figuresOfRouter(each, BASELINE), figuresOfRouter(each, PLUS)];
+    return baseline && plus ? [gain(`here: ${taskLabel(each)}`, baseline.after.value, plus.after.value)] : [];
+  });
+  return table([
+    ['', 'baseline', 'locmoe-plus', 'points', "of the baseline's score", 'of the score of locmoe-plus'],
+    ...paper,
+    ...ours,
+  ]);
+}
+
+const HEAD = [
+  ...['router', 'before', 'after', 'std. error', 'seeds', 'against the baseline'],
+  ...['95 % by question', '95 % over seeds'],
+];
+
+function cells(
+  { router, before, after, seeds, againstBaseline }: RouterFigures,
+  format: (value: number) => string,
+  formatGain: (value: number) => string,
+): string[] {
+  const gains = () => {
+    if (againstBaseline === null) return ['', '', ''];
+    const { difference, interval, intervalOverSeeds } = againstBaseline;
+    const overSeeds = intervalOverSeeds === null ? '-' : span(intervalOverSeeds, formatGain);
+    return [formatGain(difference), span(interval, formatGain), overSeeds];
+  };
+  return [
+    labelOf(router),
+    ...[format(before.value), format(after.value), after.stderr === null ? '-' : format(after.stderr)],
+    seeds.map(format).join(', '),
+    ...gains(),
+  ];
+}
+
+function scoreTable({ routers, chance, majority, firstLongest }: MeasureFigures): string {
+  const without = (name: string, share: number | undefined) =>
+    share === undefined ? [] : [[name, '', percent(share), ...Array<string>(5).fill('')]];
+  return table([
+    HEAD,
+    ...routers.map((router) => cells(router, percent, points)),
+    ...without('chance', chance),
+    ...without('the most frequent letter', majority),
+    ...without('the first longest option', firstLongest),
+  ]);
+}
+
+function lossTable({ models }: Figures): string {
+  const lossesOf = (id: VariantId, training: 'base' | 'tuned') => {
+    const losses = models.filter(({ router }) => router === id).flatMap((model) => model[training] ?? []);
+    return losses.length === 0 ? '-' : withSpread(spreadOf(losses), (loss) => loss.toFixed(3));
+  };
+  return table([
+    ['router', 'base', 'fine-tuned'],
+    ...[...new Set(models.map(({ router }) => router))].map((router) => [
+      labelOf(router),
+      lossesOf(router, 'base'),
+      lossesOf(router, 'tuned'),
+    ]),
+  ]);
+}
+
+/** A panel for each task: points with their standard errors. */
+function scorePicture(
+  name: string,
+  title: string,
+  caption: string,
+  figures: readonly MeasureFigures[],
+  axis: ChartBody,
+): Picture | null {
+  const phases = Object.keys(PHASES) as Phase[];
+  const rows = figures.flatMap((each) =>
+    each.routers.flatMap((router) =>
+      phases.map((phase) => ({
+        task: taskLabel(each),
+        router: labelOf(router.router),
+        phase,
+        ...(each.measure !== 'likelihood' && { chance: each.chance }),
+        ...pointOf(router, phase),
+      })),
+    ),
+  );
+  const x = { type: 'quantitative', scale: { zero: false }, ...axis };
+  const chance = {
+    mark: { type: 'tick', thickness: 2 },
+    encoding: { x: { field: 'chance', ...x }, color: { value: '#777777' } },
+  };
+  return picture(
+    name,
+    title,
+    [caption, 'Mean of the questions and seeds with its standard error by question.'],
+    rows,
+    {
+      facet: { field: 'task', type: 'nominal', sort: null },
+      columns: 2,
+      resolve: { scale: { x: 'independent' }, axis: { y: 'independent' } },
+      spec: {
+        width: 300,
+        height: { step: 24 },
+        encoding: {
+          y: { ...routerAxis(), axis: { labelLimit: 300 } },
+          color: {
+            field: 'phase',
+            type: 'nominal',
+            title: null,
+            scale: { domain: phases, range: Object.values(PHASES) },
+          },
+        },
+        layer: [
+          { mark: { type: 'point', filled: true, size: 70 }, encoding: { x: { field: 'value', ...x } } },
+          {
+            mark: { type: 'rule', strokeWidth: 2 },
+            encoding: { x: { field: 'low', ...x }, x2: { field: 'high' } },
+          },
+          ...(rows.some((row) => 'chance' in row) ? [chance] : []),
+        ],
+      },
+    },
+  );
+}
+
+function pointOf(figures: RouterFigures, phase: Phase): Readonly<Record<string, number>> {
+  const { value, stderr } = figures[phase];
+  return { value, low: value - (stderr ?? 0), high: value + (stderr ?? 0) };
+}
