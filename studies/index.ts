@@ -5,6 +5,7 @@ export const STUDIES: Readonly<Record<string, () => Promise<{ readonly default: 
   doors: () => import('./doors/study.js'),
   'fine-tuning': () => import('./fine-tuning/study.js'),
   inheritance: () => import('./inheritance/study.js'),
+  observability: () => import('./observability/study.js'),
   precision: () => import('./precision/study.js'),
   storage: () => import('./storage/study.js'),
 };

@@ -24,7 +24,7 @@ const REPORTS: Reports = {
   collectives: [...LOCMOE, 'collectives'],
   plan: [...LOCMOE, 'plan'],
   step: [...LOCMOE, 'step', '--peer', 'torch', '--turns', '2'],
-  observability: ['npm', 'run', 'bench:observability', '--', '--out', 'docs/results'],
+  observability: studyOf('observability'),
   doors: studyOf('doors'),
   storage: studyOf('storage'),
   precision: studyOf('precision'),

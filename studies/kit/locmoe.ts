@@ -50,3 +50,16 @@ export function untilSaid(child: ChildProcess, pattern: RegExp, what: string): P
     });
   });
 }
+
+/** @throws Error if the process ends otherwise than with one of these exit codes */
+export function endOf(child: ChildProcess, what: string, codes: readonly number[] = [0]): Promise<void> {
+  child.stdout?.resume();
+  return new Promise((resolve, reject) => {
+    const check = (code: number | null) => {
+      if (code !== null && codes.includes(code)) resolve();
+      else reject(new Error(`${what} ended with ${code ?? child.signalCode}`));
+    };
+    if (child.exitCode !== null || child.signalCode !== null) check(child.exitCode);
+    else child.once('close', check);
+  });
+}

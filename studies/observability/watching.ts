@@ -2,9 +2,18 @@
 
 import { findRun, readRecords } from '@locmoe/run-format';
 import { processTree } from 'locmoe/internal/os/process-info';
-import { cpuSecondsOfAll, endOf, httpOf, locmoe, type RunHttp } from './locmoe-process.js';
+import { median } from '../../packages/bench/src/statistics.js';
+import { endOf } from '../kit/locmoe.js';
 import { OpenPage } from './open-page.js';
-import { type Bench, inFolder, type Measurement, median } from './support.js';
+import {
+  type Bench,
+  cpuSecondsOfAll,
+  httpOf,
+  inFolder,
+  type Measurement,
+  type RunHttp,
+  startTraining,
+} from './support.js';
 
 const PAIRS = 3;
 /** Processor time is taken between these: before, a run warms up. */
@@ -89,11 +98,7 @@ function figure(
 function cpuOfStep(watch: ((http: RunHttp) => Promise<void>) | null): Promise<CpuTime> {
   return inFolder(async (folder) => {
     const sets = [`train.steps=${STEPS}`, `train.validateEvery=${STEPS}`, `train.checkpointEvery=${STEPS}`];
-    const args = [
-      ...['train', '--config', 'tiny', '--nodes', '2', '--workers-per-node', '2', '--no-samples'],
-      ...['--runs-dir', folder, '--linger', '0', ...sets.flatMap((set) => ['--set', set])],
-    ];
-    const run = locmoe(args, 'inherit');
+    const run = startTraining({ runsDir: folder, layout: [2, 2], sets, more: ['--linger', '0'] });
     const samples: Sample[] = [];
     const sampling = setInterval(() => samples.push(sampleOf(run.pid!)), SAMPLE_MS);
     try {

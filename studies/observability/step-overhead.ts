@@ -5,8 +5,9 @@ import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { findRun, type MetricsRecordOf, readRecords } from '@locmoe/run-format';
 import { processTree } from 'locmoe/internal/os/process-info';
-import { cpuSecondsOfAll, endOf, httpOf, locmoe } from './locmoe-process.js';
-import { type Bench, inFolder, type Measurement, median, quantile } from './support.js';
+import { mean, median, quantile } from '../../packages/bench/src/statistics.js';
+import { endOf, startLocmoe } from '../kit/locmoe.js';
+import { type Bench, cpuSecondsOfAll, httpOf, inFolder, type Measurement, startTraining } from './support.js';
 
 const WARM_UP_STEPS = 40;
 const START_TIMEOUT_MS = 120_000;
@@ -104,13 +105,7 @@ class Side {
     options: readonly string[],
   ) {
     const sets = ['steps', 'validateEvery', 'checkpointEvery'].map((name) => `train.${name}=${STEPS}`);
-    this.run = locmoe(
-      [
-        ...['train', '--config', 'tiny', '--nodes', '1', '--workers-per-node', '2', '--no-samples'],
-        ...['--runs-dir', path.join(folder, 'runs'), ...sets.flatMap((set) => ['--set', set]), ...options],
-      ],
-      'inherit',
-    );
+    this.run = startTraining({ runsDir: path.join(folder, 'runs'), layout: [1, 2], sets, more: options });
     this.run.stdout?.resume();
   }
 
@@ -155,7 +150,7 @@ class Side {
     const steps = this.#steps().filter(
       ({ time, stepMs }) => time - stepMs >= fromMs + SETTLE_MS && time <= toMs,
     );
-    return steps.reduce((sum, { stepMs }) => sum + stepMs, 0) / steps.length;
+    return mean(steps.map(({ stepMs }) => stepMs));
   }
 
   /** Processor time in s. */
@@ -246,7 +241,8 @@ class WatchedSide extends Side {
 
   #follow(): void {
     const runs = path.join(this.folder, 'runs');
-    this.#tail = locmoe(['logs', '--runs-dir', runs, '--follow', '--level', 'debug', '--json'], 'ignore');
+    const args = ['logs', '--runs-dir', runs, '--follow', '--level', 'debug', '--json'];
+    this.#tail = startLocmoe(args, { errors: 'ignore' });
     this.#tail.stdout?.on('data', (chunk: Buffer) => {
       for (const byte of chunk) if (byte === 0x0a) this.#logLines++;
     });

@@ -9,7 +9,7 @@ import { fileURLToPath } from 'node:url';
 import { freePort } from '@locmoe/test-kit';
 import { parse } from 'yaml';
 
-const OBSERVABILITY = fileURLToPath(new URL('../../../deploy/observability', import.meta.url));
+const OBSERVABILITY = fileURLToPath(new URL('../../deploy/observability', import.meta.url));
 const START_TIMEOUT_MS = 30_000;
 const START_POLL_MS = 100;
 

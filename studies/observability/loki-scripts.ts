@@ -1,11 +1,11 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { type LogFolder, LogsError } from '@locmoe/logs';
-import type { MetricQuery, Stage } from '../../logs/src/logql/ast.js';
-import { LogEngine } from '../../logs/src/logql/log-engine.js';
-import { parseQuery } from '../../logs/src/logql/parse.js';
-import { labelsText, type Series, type Value } from '../../logs/src/logql/series.js';
-import { keepPushed } from '../../logs/src/loki/pushed-lines.js';
+import type { MetricQuery, Stage } from '../../packages/logs/src/logql/ast.js';
+import { LogEngine } from '../../packages/logs/src/logql/log-engine.js';
+import { parseQuery } from '../../packages/logs/src/logql/parse.js';
+import { labelsText, type Series, type Value } from '../../packages/logs/src/logql/series.js';
+import { keepPushed } from '../../packages/logs/src/loki/pushed-lines.js';
 import { type Evaluation, type Expected, type ExpectedSeries, parseScript } from './logql-script.js';
 import { inFolder, type Measurement } from './support.js';
 
@@ -31,8 +31,8 @@ interface Tally {
  *
  * @param directory folder of the scripts; skipped without one
  */
-export async function benchLokiScripts(directory: string | undefined): Promise<Measurement[]> {
-  if (directory === undefined) {
+export async function benchLokiScripts(directory: string): Promise<Measurement[]> {
+  if (directory === '') {
     console.error(
       `loki is skipped: give the folder of Loki's *${EXTENSION} files (pkg/logql/internal/logqltest/testdata) as --loki-scripts DIR`,
     );

@@ -17,7 +17,8 @@ import { createRpcServer, listen } from 'locmoe/internal/rpc/server';
 import { VERSION } from 'locmoe/internal/rpc/version';
 import { logFolder } from 'locmoe/internal/run/run-logs';
 import { WebSocket } from 'ws';
-import { assertEqual, type Bench, inFolder, type Measurement, quantile } from './support.js';
+import { quantile } from '../../packages/bench/src/statistics.js';
+import { assertEqual, type Bench, inFolder, type Measurement } from './support.js';
 
 const NUM_SOURCES = 8;
 const LINES_PER_S = 200;

@@ -1,15 +1,16 @@
 // The time until the page shows a run of 64 ranks and 100,000 steps that it has not seen since the machine started: in a new
 // process, without its files in the cache of the file system. Writes 3 GB into the folder for temporary files.
-import { type ChildProcess, execFileSync } from 'node:child_process';
+import { execFileSync } from 'node:child_process';
 import { readdirSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { pageFeature } from '@locmoe/page';
-import type { MetricsReply } from '../../page/src/api-types.js';
-import { TestBrowser, whyNoBrowser } from '../../page/test/browser.js';
-import { LARGE_RUN, type SyntheticRun, writeSyntheticRun } from '../../page/test/synthetic-run.js';
-import { locmoe } from './locmoe-process.js';
-import { assertEqual, type Bench, inFolder, type Measurement, median } from './support.js';
+import { median } from '../../packages/bench/src/statistics.js';
+import type { MetricsReply } from '../../packages/page/src/api-types.js';
+import { TestBrowser } from '../../packages/page/test/browser.js';
+import { LARGE_RUN, type SyntheticRun, writeSyntheticRun } from '../../packages/page/test/synthetic-run.js';
+import { startLocmoe, untilSaid } from '../kit/locmoe.js';
+import { assertEqual, type Bench, inFolder, type Measurement } from './support.js';
 
 const STEPS = 100_000;
 const NUM_OPENINGS = 5;
@@ -22,42 +23,41 @@ const RUNS: readonly (readonly [name: string, run: SyntheticRun])[] = [
   ['openLongRunOfFewExpertsMs', { ...LARGE_RUN, numLayers: 4, numExperts: 16 }],
 ];
 
-/**
- * Needs Chromium and `npm run build`.
- *
- * @throws Error without a browser, or if the page shows wrong content
- */
+/** @throws Error without a browser, or if the page shows wrong content */
 export const measureLongRuns: Bench = async () => {
-  const reason = whyNoBrowser();
-  if (reason !== null) throw new Error(reason);
-  const measured: Measurement[] = [];
-  for (const [name, run] of RUNS)
-    await inFolder(async (runsDir) => measured.push(await measureOpening(runsDir, name, run)));
-  return measured;
+  const browser = await TestBrowser.open();
+  try {
+    const measured: Measurement[] = [];
+    for (const [name, run] of RUNS)
+      await inFolder(async (runsDir) => measured.push(await measureOpening(browser, runsDir, name, run)));
+    return measured;
+  } finally {
+    await browser.close();
+  }
 };
 
-async function measureOpening(runsDir: string, name: string, run: SyntheticRun): Promise<Measurement> {
+async function measureOpening(
+  browser: TestBrowser,
+  runsDir: string,
+  name: string,
+  run: SyntheticRun,
+): Promise<Measurement> {
   const folder = writeSyntheticRun(runsDir, run, { steps: STEPS });
   const indexedS = await index(runsDir, run.runId);
   const times: number[] = [];
-  const browser = await TestBrowser.open();
-  try {
-    for (let opening = 0; opening <= NUM_OPENINGS; opening++) {
-      dropFromCache(folder);
-      const server = locmoe(['inspect', '--runs-dir', runsDir, '--http', '127.0.0.1:0'], 'inherit');
-      try {
-        const url = await urlOf(server);
-        const started = performance.now();
-        const page = await browser.page(url);
-        await page.evaluate(ONCE_DRAWN);
-        times.push(performance.now() - started);
-        await page.close();
-      } finally {
-        server.kill('SIGTERM');
-      }
+  for (let opening = 0; opening <= NUM_OPENINGS; opening++) {
+    dropFromCache(folder);
+    const server = startLocmoe(['inspect', '--runs-dir', runsDir, '--http', '127.0.0.1:0']);
+    try {
+      const [, url] = await untilSaid(server, /page: (http:\S+)/, 'where its page is');
+      const started = performance.now();
+      const page = await browser.page(url!);
+      await page.evaluate(ONCE_DRAWN);
+      times.push(performance.now() - started);
+      await page.close();
+    } finally {
+      server.kill('SIGTERM');
     }
-  } finally {
-    await browser.close();
   }
   // The first opening warms up the browser.
   const counted = times.slice(1);
@@ -86,19 +86,6 @@ async function index(runsDir: string, runId: string): Promise<number> {
     if (performance.now() - started > INDEX_TIMEOUT_MS) throw new Error('the metrics are not read in time');
     await sleep(POLL_MS);
   }
-}
-
-/** The address of the page, with its token, from what the server says. */
-function urlOf(server: ChildProcess): Promise<string> {
-  let said = '';
-  return new Promise((resolve, reject) => {
-    server.stdout?.on('data', (chunk) => {
-      said += chunk;
-      const url = /page: (http:\S+)/.exec(said)?.[1];
-      if (url !== undefined) resolve(url);
-    });
-    server.once('close', () => reject(new Error(`the server never said where its page is:\n${said}`)));
-  });
 }
 
 /** Needs no rights, and takes nothing from others. */

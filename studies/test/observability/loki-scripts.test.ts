@@ -66,7 +66,7 @@ describe('evaluations of scripts', () => {
   });
 
   it('are skipped without a folder, with a line that says what to give', async () => {
-    expect(await benchLokiScripts(undefined)).toEqual([]);
+    expect(await benchLokiScripts('')).toEqual([]);
     expect(said.mock.calls).toEqual([[expect.stringContaining('--loki-scripts DIR')]]);
   });
 

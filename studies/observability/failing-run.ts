@@ -1,13 +1,12 @@
-import { type ChildProcess, spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
 import { createWriteStream, readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
 import { listRuns } from '@locmoe/run-format';
 import { processTree } from 'locmoe/internal/os/process-info';
 import { WebSocket } from 'ws';
+import { startTraining } from './support.js';
 
-const ROOT = fileURLToPath(new URL('../../..', import.meta.url));
 const START_TIMEOUT_MS = 120_000;
 const END_TIMEOUT_MS = 60_000;
 const POLL_MS = 50;
@@ -54,23 +53,20 @@ export class FailingRun {
     recipe: string,
     readonly http: { readonly port: number; readonly tokenFile: string },
   ) {
-    const sets = [...(cause.sets ?? []), 'train.steps=1000000', 'cluster.maxRestarts=0'];
-    const args = [
-      ...['train', '--config', recipe, '--nodes', '2', '--workers-per-node', '1', '--no-samples'],
-      ...['--runs-dir', path.join(folder, 'runs'), '--data-dir', path.join(folder, '..', 'data')],
-      ...[
-        '--http',
-        `127.0.0.1:${http.port}`,
-        '--token-file',
-        http.tokenFile,
-        ...sets.flatMap((set) => ['--set', set]),
-      ],
-    ];
-    this.#child = spawn(process.execPath, ['dist/cli/cli.js', ...args], {
-      cwd: ROOT,
-      env: { ...process.env, ...SLOW_STEPS },
-      stdio: ['ignore', 'pipe', 'pipe'],
-    });
+    this.#child = startTraining(
+      {
+        config: recipe,
+        layout: [2, 1],
+        runsDir: path.join(folder, 'runs'),
+        sets: [...(cause.sets ?? []), 'train.steps=1000000', 'cluster.maxRestarts=0'],
+        more: [
+          ...['--data-dir', path.join(folder, '..', 'data')],
+          ...['--http', `127.0.0.1:${http.port}`, '--token-file', http.tokenFile],
+        ],
+      },
+      // It lingers until alerts of all runs have arrived.
+      { env: SLOW_STEPS, errors: 'pipe', timeoutMs: 0 },
+    );
     const output = createWriteStream(path.join(folder, 'output.txt'));
     this.#child.stdout?.pipe(output, { end: false });
     this.#child.stderr?.pipe(output, { end: false });

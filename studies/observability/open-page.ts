@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { WebSocket } from 'ws';
-import type { RunHttp } from './locmoe-process.js';
+import type { RunHttp } from './support.js';
 
 /** As in packages/page/src/browser: main.ts, overview/run-data.ts, overview/overview.ts. */
 const POLL_MS = 1_500;

@@ -1,13 +1,11 @@
-import { spawnSync } from 'node:child_process';
-import { fileURLToPath } from 'node:url';
 import { encodeChunk, findRun, readTrace, tracedSteps } from '@locmoe/run-format';
 import { FlightRing } from 'locmoe/internal/collectives/flight-ring';
 import { FlightSpans } from 'locmoe/internal/collectives/flight-spans';
 import { FLIGHT_SLOTS, FLIGHT_WORDS } from 'locmoe/internal/collectives/shm-layout';
-import { assertEqual, type Bench, inFolder, median } from './support.js';
+import { median } from '../../packages/bench/src/statistics.js';
+import { endOf } from '../kit/locmoe.js';
+import { assertEqual, type Bench, inFolder, startTraining } from './support.js';
 
-const ROOT = fileURLToPath(new URL('../../..', import.meta.url));
-const TRAIN_TIMEOUT_MS = 300_000;
 const STEPS = 40;
 const WARM_UP_STEPS = 10;
 const ROUNDS = 50;
@@ -32,7 +30,7 @@ export const benchSpans: Bench = async () => {
     ring.end(ticket, startMs);
   });
   const agentUs = usOf(1, () => encodeChunk(0, ring.names, ring.take(0, { all: true }).words)) / FLIGHT_SLOTS;
-  const { parts, operations, stepMs } = await inFolder(async (folder) => spansOfStep(folder));
+  const { parts, operations, stepMs } = await inFolder(spansOfStep);
   const percentOf = (us: number) => us / 10 / stepMs;
   const note = `${parts} parts of ${partUs.toFixed(2)} us, ${operations} operations of ${operationUs.toFixed(2)} us; ${stepMs.toFixed(0)} ms a step`;
   const common = { unit: '%', target: MOST_PERCENT } as const;
@@ -65,35 +63,10 @@ function usOf(count: number, call: (i: number) => void): number {
 }
 
 /** Spans of a rank in a step, and how long it takes. */
-function spansOfStep(folder: string): { parts: number; operations: number; stepMs: number } {
-  const { status, stderr } = spawnSync(
-    process.execPath,
-    [
-      ...[
-        'dist/cli/cli.js',
-        'train',
-        '--config',
-        'tiny',
-        '--nodes',
-        '2',
-        '--workers-per-node',
-        '2',
-        '--no-samples',
-      ],
-      ...[
-        '--no-http',
-        '--runs-dir',
-        folder,
-        '--set',
-        `train.steps=${STEPS}`,
-        '--set',
-        `train.validateEvery=${STEPS}`,
-      ],
-    ],
-    { cwd: ROOT, encoding: 'utf8', timeout: TRAIN_TIMEOUT_MS },
-  );
-  if (status !== 0) throw new Error(`the training failed: ${stderr}`);
-  const { trace } = findRun(folder).folder;
+async function spansOfStep(runsDir: string): Promise<{ parts: number; operations: number; stepMs: number }> {
+  const sets = [`train.steps=${STEPS}`, `train.validateEvery=${STEPS}`];
+  await endOf(startTraining({ runsDir, layout: [2, 2], sets, more: ['--no-http'] }), 'the training');
+  const { trace } = findRun(runsDir).folder;
   assertEqual('steps with traces', tracedSteps(trace), [
     { generation: 1, first: 1, last: STEPS, complete: STEPS },
   ]);
