@@ -12,8 +12,9 @@ const program = new Command('study')
   .showHelpAfterError('(add --help for what it takes)')
   .exitOverride();
 try {
-  const load = STUDIES[called];
-  for (const each of load === undefined ? Object.values(STUDIES) : [load])
+  const commands = { ...STUDIES, all: () => import('./all.js') };
+  const load = Object.entries(commands).find(([name]) => name === called)?.[1];
+  for (const each of load === undefined ? Object.values(commands) : [load])
     program.addCommand((await each()).default.copyInheritedSettings(program));
   await program.parseAsync();
 } catch (error) {

@@ -1,0 +1,66 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { fileURLToPath } from 'node:url';
+import { Command } from 'commander';
+import { collectWords } from 'locmoe/internal/cli/commands/options';
+import { EXIT } from 'locmoe/internal/errors';
+import { measureParts } from '../packages/bench/src/measure-parts.js';
+import { builtCommand } from '../packages/bench/src/training.js';
+
+const study = (name: string) => [
+  ...['--conditions=source', '--import', 'tsx', fileURLToPath(new URL('run.ts', import.meta.url))],
+  ...[name, '--anew'],
+];
+const bench = (...args: readonly string[]) => [builtCommand(), 'bench', ...args];
+
+/**
+ * The arguments of Node that make each report; what takes least comes first. The comparison of routers is not among them: it
+ * takes more hours than all others, keeps what it has, and says so.
+ */
+const REPORTS: Readonly<Record<string, readonly string[]>> = {
+  collectives: bench('collectives'),
+  plan: bench('plan'),
+  step: bench('step', '--peer', 'torch', '--turns', '2'),
+  observability: study('observability'),
+  doors: study('doors'),
+  storage: study('storage'),
+  precision: study('precision'),
+  inheritance: study('inheritance'),
+  recovery: bench('recovery'),
+};
+
+/**
+ * `npm run bench:all`: makes the reports that are measured alone on the machine, one after the other. One that fails takes nothing
+ * from the others; one that is interrupted ends all.
+ *
+ * @param reports stand in for the reports in a test
+ */
+export const makeAll = (reports = REPORTS) =>
+  new Command('all')
+    .description('all reports but that of the routers, anew, one after the other; takes hours')
+    .option(
+      '--only <names>',
+      `reports, separated by commas: ${Object.keys(reports).join(', ')}`,
+      collectWords,
+      [],
+    )
+    .option('--work-dir <dir>', 'an empty folder for each', 'runs/all')
+    .action(async ({ only, workDir }: { readonly only: readonly string[]; readonly workDir: string }) => {
+      process.exitCode = await measureParts({
+        parts: Object.fromEntries(Object.entries(reports).map(([name, args]) => [name, async () => args])),
+        only,
+        workDir,
+        out: 'docs/results',
+        measure: async (_, args, { signal }) => {
+          const child = spawn(process.execPath, args, { stdio: 'inherit' });
+          // Ctrl-C reaches it from the terminal as well, which does no harm.
+          signal.addEventListener('abort', () => child.kill('SIGTERM'));
+          const [code] = (await once(child, 'exit')) as [number | null];
+          return code === EXIT.done
+            ? { told: 'made', isBroken: false }
+            : { told: `failed with code ${code}`, isBroken: true };
+        },
+      });
+    });
+
+export default makeAll();
