@@ -3,7 +3,7 @@ import { hostname } from 'node:os';
 import { topologyOf } from '../collectives/topology.js';
 import type { RunConfig } from '../config/schema.js';
 import { TrainerError } from '../errors.js';
-import type { JoinReply } from '../rpc/messages.js';
+import type { JoinReply } from '../rpc/generated/messages.js';
 import type { WorkerAssignment } from '../worker/messages.js';
 
 /** Builds the assignments of a node's workers, by local rank. */

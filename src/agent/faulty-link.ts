@@ -1,4 +1,4 @@
-import type { LinkFault } from '../rpc/messages.js';
+import type { LinkFault } from '../rpc/generated/messages.js';
 
 interface Held {
   /** Bytes that the link has yet to carry. */

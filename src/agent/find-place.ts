@@ -10,7 +10,7 @@ import {
   localAddressTowards,
 } from '../rpc/address.js';
 import { CoordinatorClient } from '../rpc/coordinator-client.js';
-import type { JoinReply } from '../rpc/messages.js';
+import type { JoinReply } from '../rpc/generated/messages.js';
 import { NO_SECURITY, type Security } from '../rpc/security.js';
 import { VERSION } from '../rpc/version.js';
 import { runLedAt, securityOfRun } from '../run/run-token.js';

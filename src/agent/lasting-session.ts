@@ -1,5 +1,5 @@
 import type { CoordinatorClient, MemberIdentity } from '../rpc/coordinator-client.js';
-import type { AgentEvent, CoordinatorCommand } from '../rpc/messages.js';
+import type { AgentEvent, CoordinatorCommand } from '../rpc/generated/messages.js';
 import type { FaultyLink } from './faulty-link.js';
 import { Outbox } from './outbox.js';
 import { Session } from './session.js';

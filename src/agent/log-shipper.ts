@@ -14,7 +14,7 @@ const MAX_BATCH_CHARS = 1 << 20;
 export interface LogSink {
   /** While false, lines stay queued. */
   isReady(): boolean;
-  send(lines: readonly string[], dropped: number): void;
+  send(lines: string[], dropped: number): void;
 }
 
 /** Sends log lines in batches. When its queue is full it drops the newest lines and counts them. */

@@ -4,7 +4,16 @@ import { GRACE, type Timeouts, timeoutsOf } from '../config/timeouts.js';
 import { asTrainerError, type ErrorCode, EXIT, TrainerError } from '../errors.js';
 import { createLogger, type Logger } from '../logger.js';
 import type { CoordinatorClient } from '../rpc/coordinator-client.js';
-import type { AgentEvent, CoordinatorCommand, Fault, JoinReply, Peer, SnapshotRef } from '../rpc/messages.js';
+import type {
+  AgentEvent,
+  CoordinatorCommand,
+  Examine,
+  Fault,
+  JoinReply,
+  Peer,
+  SnapshotRef,
+  Start,
+} from '../rpc/generated/messages.js';
 import type { RpcServer } from '../rpc/server.js';
 import { abortReason, becauseOf } from '../run/abort-reason.js';
 import { assertSharedFolders, assignmentsOf } from './assignments.js';
@@ -110,7 +119,7 @@ export class NodeAgent {
         report: (event) => this.#onReport(event),
         snapshot: (report) => this.#options.snapshots?.add(report),
         failed: (fault) => this.#fail(fault),
-        finished: (stoppedEarly) => this.#session.send({ finished: { stoppedEarly } }),
+        finished: (stoppedEarly) => this.#session.send({ event: 'finished', finished: { stoppedEarly } }),
       },
       workerProgram,
     );
@@ -131,7 +140,7 @@ export class NodeAgent {
     });
     this.#shipper.connect({
       isReady: () => this.#session.isReady,
-      send: (lines, dropped) => this.#session.send({ logs: { lines, dropped } }),
+      send: (lines, dropped) => this.#session.send({ event: 'logs', logs: { lines, dropped } }),
     });
     this.#heartbeat = setInterval(() => {
       this.#workers.lookForOomKills();
@@ -143,7 +152,7 @@ export class NodeAgent {
   /** Asks the coordinator to end the run; before the run has started, just leaves it. */
   requestStop(reason: string): void {
     if (this.#started)
-      this.#session.send({ stop: { reason: `${reason} on node ${this.#options.join.node}` } });
+      this.#session.send({ event: 'stop', stop: { reason: `${reason} on node ${this.#options.join.node}` } });
     else {
       this.#decision.make('end');
       void this.#leave(null);
@@ -156,30 +165,55 @@ export class NodeAgent {
   }
 
   #onCommand(command: CoordinatorCommand): void {
-    if ('start' in command) void this.#start(command.start.peers, command.start.snapshot ?? null);
-    else if ('begin' in command) this.#workers.begin();
-    else if ('writeShards' in command) this.#workers.save({ type: 'write-shards', ...command.writeShards });
-    else if ('saveEnded' in command) this.#workers.save({ type: 'save-ended', ...command.saveEnded });
-    else if ('stop' in command) this.#plane?.requestStop();
-    else if ('examine' in command) void this.#examine(command.examine.rank, command.examine.reason);
-    else if ('abort' in command) void this.#leave(command.abort.reason);
-    else if ('rejoin' in command) {
-      this.#decision.make('rejoin');
-      void this.#leave('the run goes on with another generation');
-    } else if ('farewell' in command) {
-      this.#decision.make('end');
-      void this.#leave(null);
-    } else if ('fault' in command) this.#inflict(command.fault);
+    switch (command.command) {
+      case 'start':
+        void this.#start(command.start);
+        break;
+      case 'begin':
+        this.#workers.begin();
+        break;
+      case 'writeShards':
+        this.#workers.save({ type: 'write-shards', ...command.writeShards });
+        break;
+      case 'saveEnded':
+        this.#workers.save({ type: 'save-ended', ...command.saveEnded });
+        break;
+      case 'stop':
+        this.#plane?.requestStop();
+        break;
+      case 'examine':
+        void this.#examine(command.examine);
+        break;
+      case 'abort':
+        void this.#leave(command.abort.reason);
+        break;
+      case 'rejoin':
+        this.#decision.make('rejoin');
+        void this.#leave('the run goes on with another generation');
+        break;
+      case 'farewell':
+        this.#decision.make('end');
+        void this.#leave(null);
+        break;
+      case 'fault':
+        this.#inflict(command.fault);
+        break;
+      case 'recorded':
+        // The outbox has heard it.
+        break;
+      default:
+        command satisfies never;
+    }
   }
 
-  #inflict({ link, failpoint }: Fault): void {
-    const { link: ours } = this.#options;
-    if (ours == null) this.#logger.warn('a fault is refused: this node was started without --allow-faults');
-    else if (failpoint != null) this.#workers.armFailpoint(failpoint);
-    else if (link != null) ours.inflict(link);
+  #inflict(fault: Fault): void {
+    const { link } = this.#options;
+    if (link == null) this.#logger.warn('a fault is refused: this node was started without --allow-faults');
+    else if (fault.fault === 'link') link.inflict(fault.link);
+    else this.#workers.armFailpoint(fault.failpoint);
   }
 
-  async #start(peers: readonly Peer[], snapshot: SnapshotRef | null): Promise<void> {
+  async #start({ peers, snapshot }: Start): Promise<void> {
     if (this.#started || this.#leaving !== null) return;
     this.#started = true;
     const { node } = this.#options.join;
@@ -199,7 +233,7 @@ export class NodeAgent {
       // Not before the peers are connected: an unreachable one would show as a time-out of the first
       // collective.
       await ready;
-      this.#session.send({ ready: {} });
+      this.#session.send({ event: 'ready', ready: {} });
     } catch (error) {
       this.#failItself(asTrainerError(error, { node }));
     }
@@ -246,7 +280,7 @@ export class NodeAgent {
       { runId, generation, node, datasetDir, config: this.#config },
       {
         kept: (snapshot, ms) => {
-          this.#session.send({ snapshot });
+          this.#session.send({ event: 'snapshot', snapshot });
           this.#workers.save({ type: 'snapshot-kept', step: snapshot.step, ms });
         },
         failed: (line) => this.#logger.warn(`no further snapshots of the run's state in memory: ${line}`),
@@ -256,7 +290,7 @@ export class NodeAgent {
 
   #onReport(event: AgentEvent): void {
     this.#session.send(event);
-    if ('step' in event) this.#trace.afterStep();
+    if (event.event === 'step') this.#trace.afterStep();
   }
 
   /** Passes a worker's JSON lines on; anything else was cut, or comes from a native library or a crash. */
@@ -274,7 +308,10 @@ export class NodeAgent {
     const plane = this.#leaving === null ? this.#plane : null;
     const workers =
       plane === null ? [] : this.#workers.progress((rank) => plane.progressOf(rank - this.#firstRank));
-    this.#session.send({ heartbeat: { workers, logQueueLines: this.#shipper.numQueued } });
+    this.#session.send({
+      event: 'heartbeat',
+      heartbeat: { workers, logQueueLines: this.#shipper.numQueued },
+    });
   }
 
   /** Reports a failure of the agent itself, in the name of its first rank. */
@@ -294,7 +331,7 @@ export class NodeAgent {
     const failure = workerFailure(fault, progress);
     this.#abort(abortReason(rank, error.message));
     this.#shipper.flush();
-    this.#session.send({ failure });
+    this.#session.send({ event: 'failure', failure });
   }
 
   /** Null without a segment to read. */
@@ -304,7 +341,7 @@ export class NodeAgent {
   }
 
   /** Reports a worker that makes no progress, with where it is, and kills it. */
-  async #examine(rank: number, reason: string): Promise<void> {
+  async #examine({ rank, reason }: Examine): Promise<void> {
     const pid = this.#workers.pidOf(rank);
     if (pid === 0 || this.#leaving !== null) return;
     // Others may give up on it meanwhile.
@@ -368,7 +405,7 @@ export class NodeAgent {
     ]);
     this.#logger.info(reason === null ? 'node leaves' : `node leaves${becauseOf(reason)}`);
     this.#shipper.flush();
-    this.#session.send({ leaving: {} });
+    this.#session.send({ event: 'leaving', leaving: {} });
     const decision = reason === null ? 'end' : await this.#decision.within(GRACE.decisionMs);
     this.#shipper.close();
     await this.#session.close();

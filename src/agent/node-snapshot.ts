@@ -5,7 +5,7 @@ import { writeManifestOf } from '../checkpoint/checkpointer.js';
 import { digestFile } from '../checkpoint/durable.js';
 import { shardFiles } from '../checkpoint/shards.js';
 import type { RunConfig } from '../config/schema.js';
-import type { ShardFile, SnapshotRef } from '../rpc/messages.js';
+import type { ShardFile, SnapshotRef } from '../rpc/generated/messages.js';
 
 /** Constants of a node's snapshots during a generation. */
 export interface SnapshotWorld {

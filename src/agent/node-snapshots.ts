@@ -3,11 +3,11 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { snapshotFolder } from '../collectives/segment-files.js';
 import { timeoutsOf } from '../config/timeouts.js';
 import { asTrainerError, TrainerError } from '../errors.js';
-import type { Peer, SnapshotRef } from '../rpc/messages.js';
+import type { FetchRequest, Peer, SnapshotRef } from '../rpc/generated/messages.js';
 import type { RpcServer } from '../rpc/server.js';
 import type { SnapshotReport } from '../worker/messages.js';
 import { filesOfNode, NodeSnapshot, type SnapshotWorld } from './node-snapshot.js';
-import { type FetchRequest, fetchSnapshot, type SentFiles, serveSnapshots } from './snapshot-fetch.js';
+import { fetchSnapshot, type SentFiles, serveSnapshots } from './snapshot-fetch.js';
 
 /** Interval between two checks for a snapshot that another node asks for. */
 const POLL_MS = 20;

@@ -2,7 +2,7 @@ import type { RankProgress } from '../collectives/control-block.js';
 import { TrainerError } from '../errors.js';
 import { OomKills } from '../os/oom-kills.js';
 import { processInfo } from '../os/process-info.js';
-import type { AgentEvent, FailpointFault, WorkerProgress } from '../rpc/messages.js';
+import type { AgentEvent, FailpointFault, WorkerProgress } from '../rpc/generated/messages.js';
 import type {
   SaveCommand,
   SnapshotKept,
@@ -157,19 +157,19 @@ export class NodeWorkers {
         if (this.#ready.size === this.#ranks.length) this.#onReady();
         return;
       case 'step':
-        this.#listener.report({ step: event.report });
+        this.#listener.report({ event: 'step', step: event.report });
         return;
       case 'validation':
-        this.#listener.report({ validation: event.report });
+        this.#listener.report({ event: 'validation', validation: event.report });
         return;
       case 'saving':
-        this.#listener.report({ saving: event.report });
+        this.#listener.report({ event: 'saving', saving: event.report });
         return;
       case 'snapshot':
         this.#listener.snapshot(event.report);
         return;
       case 'shards':
-        this.#listener.report({ shards: event.report });
+        this.#listener.report({ event: 'shards', shards: event.report });
         return;
       case 'failed': {
         const error = new TrainerError(event.code, event.message, event.context);

@@ -1,4 +1,4 @@
-import type { AgentEvent, CoordinatorCommand } from '../rpc/messages.js';
+import type { AgentEvent, CoordinatorCommand } from '../rpc/generated/messages.js';
 
 /** Bounds the memory; of two workers with 100 steps a second those of 50 s. */
 const MAX_EVENTS = 10_000;
@@ -23,30 +23,24 @@ export class Outbox {
 
   /** Keeps an event, unless nothing is lost with it. */
   add(event: AgentEvent): void {
-    if (NOT_KEPT.some((kind) => kind in event) || this.isFull) return;
+    if (NOT_KEPT.includes(event.event) || this.isFull) return;
     // Only the newest is started from.
-    if ('snapshot' in event) this.#keep((each) => !('snapshot' in each));
+    if (event.event === 'snapshot') this.#keep((each) => each.event !== 'snapshot');
     this.#events.push(event);
   }
 
   /** @returns whether the command is new; false if one of another coordinator said the same */
   hear(command: CoordinatorCommand): boolean {
-    if ('recorded' in command) {
+    if (command.command === 'recorded') {
       const { step } = command.recorded;
+      this.#keep((event) => event.event !== 'step' || event.step.step > step);
       // The validation of a step follows its report.
-      this.#keep((event) =>
-        'step' in event
-          ? event.step.step > step
-          : 'validation' in event
-            ? event.validation.step >= step
-            : true,
-      );
-    } else if ('saveEnded' in command) {
+      this.#keep((event) => event.event !== 'validation' || event.validation.step >= step);
+    } else if (command.command === 'saveEnded') {
       const { step } = command.saveEnded;
-      this.#keep((event) =>
-        'saving' in event ? event.saving.step > step : 'shards' in event ? event.shards.step > step : true,
-      );
-    } else if ('writeShards' in command) {
+      this.#keep((event) => event.event !== 'saving' || event.saving.step > step);
+      this.#keep((event) => event.event !== 'shards' || event.shards.step > step);
+    } else if (command.command === 'writeShards') {
       const { step } = command.writeShards;
       const isNew = step > this.#writtenStep;
       this.#writtenStep = Math.max(step, this.#writtenStep);
@@ -60,5 +54,5 @@ export class Outbox {
   }
 }
 
-/** What comes again by itself, or says nothing to a coordinator that was not there. */
-const NOT_KEPT = ['heartbeat', 'logs', 'ready', 'leaving'];
+/** Events that come again by themselves, or say nothing to a coordinator that was not there. */
+const NOT_KEPT: readonly AgentEvent['event'][] = ['heartbeat', 'logs', 'ready', 'leaving'];

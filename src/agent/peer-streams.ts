@@ -13,8 +13,9 @@ import { asTrainerError, TrainerError } from '../errors.js';
 import { collectSeldom } from '../garbage-collection.js';
 import { isLoopback, parseAddress } from '../rpc/address.js';
 import { findConnectionProblem } from '../rpc/connection-problem.js';
-import { decodeFrame, type Frame } from '../rpc/frame-codec.js';
-import { loadService, withUndecodable } from '../rpc/load-proto.js';
+import { decodeFrame } from '../rpc/frame-codec.js';
+import type { Frame, Open, Peer, PullRequest, PullRequestInput } from '../rpc/generated/messages.js';
+import { loadProto, withUndecodable } from '../rpc/load-proto.js';
 import type { Security } from '../rpc/security.js';
 import { toServiceError } from '../rpc/status.js';
 
@@ -23,23 +24,12 @@ export const FLOW_CONTROL_WINDOW_BYTES = 4 << 20;
 const FIRST_RETRY_MS = 50;
 const LAST_RETRY_MS = 1000;
 
-const loaded = loadService('collectives', 'locmoe.collectives.v1.Collectives');
+const loaded = loadProto('collectives', 'locmoe.collectives.v1.Collectives');
 const service = {
-  Pull: { ...withUndecodable(loaded.Pull!), responseSerialize: (encoded: Buffer) => encoded },
+  Pull: { ...withUndecodable(loaded.Pull), responseSerialize: (encoded: Buffer) => encoded },
 };
 
-interface Open {
-  readonly runId: string;
-  readonly generation: number;
-  readonly node: number;
-  readonly ringBytes: number;
-}
-
-type PullRequest =
-  | { readonly open: Open; readonly request?: 'open' }
-  | { readonly credit: { readonly consumed: readonly number[] }; readonly request?: 'credit' };
-
-type PullCall = ClientDuplexStream<PullRequest, Frame>;
+type PullCall = ClientDuplexStream<PullRequestInput, Frame>;
 type ServedCall = ServerDuplexStream<PullRequest | TrainerError, Buffer>;
 
 export interface PeerStreamsOptions extends Open {
@@ -58,13 +48,8 @@ export interface PeerStreamsOptions extends Open {
   readonly onError: (error: TrainerError) => void;
 }
 
-export interface PeerAddress {
-  readonly node: number;
-  /** host:port of its agent's gRPC server. */
-  readonly address: string;
-  /** Name of its machine, used in messages. */
-  readonly host?: string;
-}
+/** A peer, whose host is for messages alone. */
+export type PeerAddress = Omit<Peer, 'host'> & Partial<Peer>;
 
 interface Puller extends PeerAddress {
   readonly client: Client;
@@ -130,9 +115,9 @@ export class PeerStreams {
   /** Resolves once the other agent has accepted the call. */
   #openPull(client: Client, timeoutMs: number): Promise<PullCall> {
     const { requestSerialize, path } = service.Pull;
-    const call = client.makeBidiStreamRequest<PullRequest, Frame>(path, requestSerialize, decodeFrame);
+    const call = client.makeBidiStreamRequest(path, requestSerialize, decodeFrame);
     const { runId, generation, node, ringBytes } = this.#options;
-    call.write({ open: { runId, generation, node, ringBytes } });
+    call.write({ request: 'open', open: { runId, generation, node, ringBytes } });
     return new Promise((resolve, reject) => {
       const timer = setTimeout(() => call.cancel(), timeoutMs);
       call.once('metadata', () => {
@@ -165,7 +150,7 @@ export class PeerStreams {
       if (call.writableEnded) return;
       try {
         if (request instanceof TrainerError) throw request;
-        if ('open' in request) {
+        if (request.request === 'open') {
           if (peer !== null) throw badMessage(`node ${peer} opens the same stream twice`);
           this.#assertPeer(request.open);
           peer = request.open.node;
@@ -173,7 +158,8 @@ export class PeerStreams {
           call.sendMetadata(new Metadata());
           this.#options.onPull(peer, (encoded) => call.write(encoded));
         } else {
-          if (peer === null || !('credit' in request)) throw badMessage('the first message must be `open`');
+          if (peer === null || request.request !== 'credit')
+            throw badMessage('the first message must be `open`');
           this.#options.onCredit(peer, request.credit.consumed);
         }
       } catch (error) {
@@ -219,8 +205,8 @@ export class PeerStreams {
   }
 
   /** Grants credit to `node`: triples (source rank, destination rank, stream position consumed up to). */
-  credit(node: number, consumed: readonly number[]): void {
-    this.#pullers.get(node)?.call.write({ credit: { consumed } });
+  credit(node: number, consumed: number[]): void {
+    this.#pullers.get(node)?.call.write({ request: 'credit', credit: { consumed } });
   }
 
   async #unreachable({ node, address, host }: PeerAddress, error: ServiceError): Promise<TrainerError> {

@@ -3,7 +3,8 @@ import type { Doorbell } from '../collectives/doorbell.js';
 import { decodeForRelay, MESSAGE_HEADER_BYTES } from '../collectives/message.js';
 import type { ShmSegment } from '../collectives/shm-segment.js';
 import { TrainerError } from '../errors.js';
-import { type Frame, MAX_FRAME_PAYLOAD_BYTES, openFrame, SECTION_FIELDS } from '../rpc/frame-codec.js';
+import { MAX_FRAME_PAYLOAD_BYTES, openFrame, SECTION_FIELDS } from '../rpc/frame-codec.js';
+import type { Frame } from '../rpc/generated/messages.js';
 
 /** An ordered pair of ranks whose bytes leave this node. */
 interface OutgoingPair {

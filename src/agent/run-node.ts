@@ -6,7 +6,7 @@ import { createLogger } from '../logger.js';
 import { assertAddressSpace } from '../os/address-space.js';
 import { onSignals } from '../os/on-signals.js';
 import { formatAddress, parseAddress } from '../rpc/address.js';
-import type { JoinReply } from '../rpc/messages.js';
+import type { JoinReply } from '../rpc/generated/messages.js';
 import { assertMayListen, NO_SECURITY, randomToken, type Security, withOwnToken } from '../rpc/security.js';
 import { createRpcServer, listen } from '../rpc/server.js';
 import { FaultyLink } from './faulty-link.js';

@@ -1,6 +1,6 @@
 import * as grpc from '@grpc/grpc-js';
 import { GRACE } from '../config/timeouts.js';
-import type { AgentEvent, CoordinatorCommand } from '../rpc/messages.js';
+import type { AgentEvent, CoordinatorCommand } from '../rpc/generated/messages.js';
 import type { FaultyConnection, FaultyLink } from './faulty-link.js';
 
 /** Approximate size of a message of the session on a slow link. */

@@ -6,29 +6,19 @@ import { Client, type Server, type ServerWritableStream } from '@grpc/grpc-js';
 import { assertRoom } from '../checkpoint/durable.js';
 import { asTrainerError, TrainerError } from '../errors.js';
 import { PRIVATE_FOLDER } from '../os/make-folder.js';
-import { loadService } from '../rpc/load-proto.js';
-import type { ShardFile } from '../rpc/messages.js';
+import type {
+  FetchChunk,
+  FetchRequest,
+  ShardFile,
+  SnapshotFile,
+  SnapshotsHandlers,
+} from '../rpc/generated/messages.js';
+import { loadProto } from '../rpc/load-proto.js';
 import type { Security } from '../rpc/security.js';
 import { toServiceError } from '../rpc/status.js';
 
 const CHUNK_BYTES = 1 << 20;
-const service = loadService('collectives', 'locmoe.collectives.v1.Snapshots');
-
-export interface FetchRequest {
-  readonly runId: string;
-  /** Generation of the requesting node. */
-  readonly generation: number;
-  readonly snapshotGeneration: number;
-  readonly step: number;
-  /** Node whose experts are requested. */
-  readonly node: number;
-  /** True to include the parameters that all ranks share. */
-  readonly withShared: boolean;
-}
-
-type FetchChunk =
-  | { readonly file: ShardFile & { readonly metrics: Readonly<Record<string, number>> } }
-  | { readonly data: Buffer };
+const service = loadProto('collectives', 'locmoe.collectives.v1.Snapshots');
 
 /** Files to send. */
 export interface SentFiles {
@@ -44,11 +34,12 @@ export interface FetchedFiles {
 
 /** Serves the files of snapshots; `find` looks up the requested ones, and may wait for them. */
 export function serveSnapshots(server: Server, find: (request: FetchRequest) => Promise<SentFiles>): void {
-  server.addService(service, {
-    Fetch: (call: ServerWritableStream<FetchRequest, FetchChunk>) => {
+  const handlers: SnapshotsHandlers = {
+    Fetch: (call) => {
       send(call, find).catch((error: unknown) => call.emit('error', toServiceError(error)));
     },
-  });
+  };
+  server.addService(service, handlers);
 }
 
 async function send(
@@ -63,9 +54,9 @@ async function send(
   const { files, metrics } = await find(call.request);
   try {
     for (const { path: from, about } of files) {
-      await write({ file: { ...about, metrics } });
+      await write({ chunk: 'file', file: { ...about, metrics } });
       for await (const data of createReadStream(from, { highWaterMark: CHUNK_BYTES, signal: gone.signal }))
-        await write({ data });
+        await write({ chunk: 'data', data });
     }
     call.end();
   } catch (error) {
@@ -95,14 +86,10 @@ export interface FetchOptions {
 export async function fetchSnapshot(options: FetchOptions): Promise<FetchedFiles> {
   const { address, security, request, timeoutMs, signal } = options;
   const client = new Client(address, security.channelCredentials, security.clientOptions);
-  const { path: method, requestSerialize, responseDeserialize } = service.Fetch!;
-  const call = client.makeServerStreamRequest<FetchRequest, FetchChunk>(
-    method,
-    requestSerialize,
-    responseDeserialize as (bytes: Buffer) => FetchChunk,
-    request,
-    { deadline: Date.now() + timeoutMs },
-  );
+  const { path: method, requestSerialize, responseDeserialize } = service.Fetch;
+  const call = client.makeServerStreamRequest(method, requestSerialize, responseDeserialize, request, {
+    deadline: Date.now() + timeoutMs,
+  });
   const cancel = () => call.cancel();
   signal.addEventListener('abort', cancel, { once: true });
   const into = new Incoming(options);
@@ -138,7 +125,7 @@ class Incoming {
   }
 
   add(chunk: FetchChunk): void {
-    if ('file' in chunk) {
+    if (chunk.chunk === 'file') {
       this.#finishFile();
       this.#begin(chunk.file);
     } else this.#write(chunk.data);
@@ -154,7 +141,7 @@ class Incoming {
     this.#open = null;
   }
 
-  #begin({ metrics, ...about }: Extract<FetchChunk, { file: object }>['file']): void {
+  #begin({ metrics, ...about }: SnapshotFile): void {
     // Each file is accepted once.
     if (!this.#allowed.delete(about.file)) throw bad(`file ${about.file}, which is not of that node`);
     assertRoom(this.#folder, about.bytes, 'a snapshot');

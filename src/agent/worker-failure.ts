@@ -1,6 +1,6 @@
 import type { RankProgress } from '../collectives/control-block.js';
 import type { TrainerError } from '../errors.js';
-import type { WorkerFailure } from '../rpc/messages.js';
+import type { WorkerFailure } from '../rpc/generated/messages.js';
 
 /** A worker that cannot go on: it reported an error, or its process ended. */
 export interface WorkerFault {

@@ -4,7 +4,7 @@ import { processIdentity } from '@locmoe/run-format/process-identity';
 import { isLive, reachableAddress } from '../coordinator/planning/run-liveness.js';
 import { asTrainerError, TrainerError } from '../errors.js';
 import { CoordinatorClient } from '../rpc/coordinator-client.js';
-import type { Fault, StatusReply } from '../rpc/messages.js';
+import type { Fault, StatusReply } from '../rpc/generated/messages.js';
 import type { Security } from '../rpc/security.js';
 import { coordinatorProcess, processesOf, type RunProcess, type RunProcesses } from './run-process.js';
 

@@ -5,7 +5,7 @@ import { isOfThisMachine, processIdentity } from '@locmoe/run-format/process-ide
 import { TrainerError } from '../errors.js';
 import { processTree } from '../os/process-info.js';
 import { parseAddress } from '../rpc/address.js';
-import type { NodeProcess, StatusReply } from '../rpc/messages.js';
+import type { NodeProcess, StatusReply } from '../rpc/generated/messages.js';
 
 /** A process of this user on this machine that was shown to belong to a run. */
 export interface RunProcess {

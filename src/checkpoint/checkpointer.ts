@@ -4,12 +4,13 @@ import { type FileDigest, stepFolder, TOKENIZER_FILE } from '@locmoe/run-format'
 import type { RunConfig } from '../config/schema.js';
 import { TrainerError } from '../errors.js';
 import { failpoint } from '../failpoint.js';
+import type { ShardFile } from '../rpc/generated/messages.js';
 import { assertRoom, syncFolder, writeDurably } from './durable.js';
 import { fenced } from './fence.js';
 import { commitFolder, type Place, prepareFolder, temporaryFolder } from './folders.js';
 import { writeManifest } from './manifest.js';
 import { bytesOfTensors, type RankTensors } from './rank-tensors.js';
-import { atShard, type WrittenFile, writeShards } from './shards.js';
+import { atShard, writeShards } from './shards.js';
 
 // A save has two phases. One process, the coordinator of the run, makes a temporary folder; the ranks write
 // and sync their files there (shards.ts); when it has the digests of all of them it writes the manifest and
@@ -58,7 +59,7 @@ export function beginCheckpoint(place: Place, bytes: number): void {
  */
 export function commitCheckpoint(
   options: SaveOptions,
-  shards: readonly WrittenFile[],
+  shards: readonly ShardFile[],
   warn: (line: string) => void,
 ): string {
   return fenced(options, () => {
@@ -107,7 +108,7 @@ export function saveCheckpoint({
 }
 
 /** A rank on a machine without the shared disk may have written elsewhere. */
-function assertSeen(folder: string, { file, bytes }: WrittenFile): void {
+function assertSeen(folder: string, { file, bytes }: ShardFile): void {
   const size = statSync(join(folder, file), { throwIfNoEntry: false })?.size;
   if (size === bytes) return;
   const found = size === undefined ? 'does not see it' : `finds ${size}`;
@@ -117,7 +118,7 @@ function assertSeen(folder: string, { file, bytes }: WrittenFile): void {
   );
 }
 
-function copyTokenizer(source: string, folder: string): WrittenFile {
+function copyTokenizer(source: string, folder: string): ShardFile {
   const digest = writeDurably(join(folder, TOKENIZER_FILE), [readFileSync(source)]);
   return { file: TOKENIZER_FILE, ...digest, tensors: [] };
 }
@@ -133,7 +134,7 @@ export function writeManifestOf(
     metrics,
   }: Pick<SaveOptions, 'runId' | 'step' | 'generation' | 'config' | 'world' | 'metrics'>,
   folder: string,
-  written: readonly WrittenFile[],
+  written: readonly ShardFile[],
 ): void {
   const files: Record<string, FileDigest> = {};
   const tensors: Record<string, string> = {};

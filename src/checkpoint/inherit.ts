@@ -3,17 +3,8 @@ import { TrainerError } from '../errors.js';
 import { formatNumberOf } from '../format.js';
 import { CounterRandom } from '../parameters/counter-random.js';
 import type { ParameterSpec } from '../parameters/parameters.js';
+import type { Inheritance } from '../rpc/generated/messages.js';
 import type { Checkpoint } from './checkpoint.js';
-
-/** How experts differ from the feed-forward network that they are copies of. */
-export interface Inheritance {
-  /**
-   * Standard deviation of normal noise, as a share of the root mean square of the matrix that it is added to; 0 for
-   * exact copies.
-   */
-  readonly noise: number;
-  readonly seed: number;
-}
 
 /**
  * Initial values of a parameter of a sparse model that inherits from a dense one with as many layers

@@ -1,18 +1,12 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import type { FileDigest } from '@locmoe/run-format';
 import { TrainerError } from '../errors.js';
 import { failpoint } from '../failpoint.js';
+import type { ShardFile } from '../rpc/generated/messages.js';
 import { readFloats } from './file-floats.js';
 import { firstNotFinite } from './finite.js';
 import type { RankTensors, SavedTensor } from './rank-tensors.js';
 import { writeSafetensors } from './safetensors.js';
-
-/** A file of a checkpoint, with the names of the tensors in it. */
-export interface WrittenFile extends FileDigest {
-  readonly file: string;
-  readonly tensors: readonly string[];
-}
 
 /** The files of a rank, by the part of its tensors that they hold. */
 export function shardFiles(rank: number, worldSize: number): Readonly<Record<keyof RankTensors, string>> {
@@ -43,13 +37,13 @@ export function writeShards(
   { rank, worldSize }: { readonly rank: number; readonly worldSize: number },
   tensors: RankTensors,
   onFile: () => void = () => undefined,
-): WrittenFile[] {
+): ShardFile[] {
   if (!existsSync(folder))
     throw new TrainerError(
       'NO_RESOURCE',
       `the coordinator made ${folder} but this rank does not see it: mount the checkpoint folder on all nodes`,
     );
-  const written: WrittenFile[] = [];
+  const written: ShardFile[] = [];
   for (const [part, file] of Object.entries(shardFiles(rank, worldSize))) {
     const ofPart = tensors[part as keyof RankTensors];
     if (ofPart.length === 0) continue;

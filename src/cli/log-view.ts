@@ -1,6 +1,11 @@
-import type { CheckpointReport, FailureReport, GlobalStep, RecoveryAccount } from '@locmoe/run-format';
+import type {
+  CheckpointReport,
+  FailureReport,
+  GlobalStep,
+  RecoveryAccount,
+  Validation,
+} from '@locmoe/run-format';
 import type { FailedRun, FinishedRun, OpenRun, RunView } from '../coordinator/run-view.js';
-import type { ValidationReport } from '../rpc/messages.js';
 import { stopOf } from '../run/run-end.js';
 import type { GenerationView, RunSnapshot } from '../run/run-listener.js';
 import { failureLines } from './failure-lines.js';
@@ -51,7 +56,7 @@ export class LogView implements RunView {
     );
   }
 
-  validation(report: ValidationReport): void {
+  validation(report: Validation): void {
     this.run.logger.info(
       { step: report.step, validation: report.domains },
       validationLine(report, this.options.dataset),

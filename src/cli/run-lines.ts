@@ -7,11 +7,11 @@ import {
   meanLoss,
   type RecoveryAccount,
   type RunRecord,
+  type Validation,
 } from '@locmoe/run-format';
 import type { OpenRun } from '../coordinator/run-view.js';
 import type { Dataset } from '../data/dataset.js';
 import { formatCount, formatDuration, formatNumberOf, formatShare, printable } from '../format.js';
-import type { ValidationReport } from '../rpc/messages.js';
 import type { GenerationView, RunSnapshot } from '../run/run-listener.js';
 import type { RunTotals } from '../run/run-totals.js';
 import { httpUrl, pageUrl } from './page-url.js';
@@ -60,7 +60,7 @@ export function checkpointLine({ step, directory }: CheckpointReport): string {
 }
 
 /** Validation losses, with the number of tokens of each mean and the number held out. */
-export function validationLine({ step, domains }: ValidationReport, dataset: Dataset): string {
+export function validationLine({ step, domains }: Validation, dataset: Dataset): string {
   const byDomain = domains.map(({ domain, loss: each }) => `${domain} ${each.toFixed(3)}`).join('  ');
   const loss = meanLoss({ domains });
   const seen = domains.reduce((sum, { tokens }) => sum + tokens, 0);

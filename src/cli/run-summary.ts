@@ -1,5 +1,5 @@
 import path from 'node:path';
-import { commandLine, fromHere, meanLoss, stepFolder } from '@locmoe/run-format';
+import { commandLine, fromHere, meanLoss, stepFolder, type Validation } from '@locmoe/run-format';
 import { openCheckpoint } from '../checkpoint/checkpoint.js';
 import { type Manifest, readManifest } from '../checkpoint/manifest.js';
 import type { OpenRun } from '../coordinator/run-view.js';
@@ -14,7 +14,6 @@ import {
   printable,
   wrapped,
 } from '../format.js';
-import type { ValidationReport } from '../rpc/messages.js';
 import type { LayerTotals } from '../run/routing-totals.js';
 import { endOf, type RunEnd, stopOf } from '../run/run-end.js';
 import { progressOfMetrics } from '../run/run-progress.js';
@@ -137,7 +136,7 @@ function nextCommands(
   ];
 }
 
-function validationTable({ domains }: ValidationReport, dataset: Dataset): string {
+function validationTable({ domains }: Validation, dataset: Dataset): string {
   const tokens = domains.reduce((sum, domain) => sum + domain.tokens, 0);
   const entropyOf = (name: string) =>
     dataset.domains.find((domain) => domain.name === name)?.validationEntropy ?? Number.NaN;

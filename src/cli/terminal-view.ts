@@ -7,10 +7,10 @@ import {
   fromHere,
   type GlobalStep,
   type RecoveryAccount,
+  type Validation,
 } from '@locmoe/run-format';
 import type { FailedRun, FinishedRun, OpenRun, RunView } from '../coordinator/run-view.js';
 import { printable, wrapped } from '../format.js';
-import type { ValidationReport } from '../rpc/messages.js';
 import type { GenerationView, RunSnapshot } from '../run/run-listener.js';
 import { failureLines } from './failure-lines.js';
 import { ProgressView } from './progress-view.js';
@@ -70,7 +70,7 @@ export class TerminalView implements RunView {
     if (time !== null) this.print(time);
   }
 
-  validation(report: ValidationReport): void {
+  validation(report: Validation): void {
     this.print(validationLine(report, this.options.dataset));
   }
 

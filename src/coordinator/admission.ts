@@ -1,5 +1,5 @@
 import { TrainerError } from '../errors.js';
-import type { JoinReply, JoinRequest } from '../rpc/messages.js';
+import type { JoinReply, JoinRequest } from '../rpc/generated/messages.js';
 import type { CoordinatorOptions } from './coordinator-options.js';
 import type { Lifecycle } from './lifecycle.js';
 import type { Member, SessionLink } from './member.js';
@@ -81,14 +81,14 @@ export class Admission {
     for (const listener of this.#options.listeners) listener.members?.(members);
     this.#life.apply({ type: 'nodes-complete' });
     const { snapshot = null } = this.#options.identity;
-    this.#members.broadcast({ start: { peers: this.#members.peers, snapshot } });
+    this.#members.broadcast({ command: 'start', start: { peers: this.#members.peers, snapshot } });
   }
 
   /** Opens the session of a member that trains. */
   #reconnect(node: number, dataAddress: string, session: SessionLink): void {
     this.#members.reconnect(node, dataAddress, session);
     // The coordinator before this one may have fallen between its word and theirs.
-    session.send({ begin: {} });
+    session.send({ command: 'begin', begin: {} });
     const { numConnected, numNodes } = this.#members;
     this.#tell(`node ${node} is back (${numConnected} of ${numNodes})`);
   }

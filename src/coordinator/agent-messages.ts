@@ -5,40 +5,67 @@ import type { RunConfig } from '../config/schema.js';
 import { ERROR_CODES, TrainerError } from '../errors.js';
 import { assertFailpoints } from '../failpoint.js';
 import { parseAddress } from '../rpc/address.js';
-import type { AgentEvent, Fault, JoinRequest } from '../rpc/messages.js';
+import type {
+  AgentEvent,
+  DomainLoss,
+  FailpointFault,
+  Fault,
+  Heartbeat,
+  JoinRequest,
+  LayerReport,
+  LinkFault,
+  SaveIntent,
+  ShardFile,
+  ShardReport,
+  SnapshotRef,
+  StepReport,
+  ValidationReport,
+  WorkerFailure,
+  WorkerProgress,
+} from '../rpc/generated/messages.js';
 import type { RunState } from '../run/run-state.js';
 
-// Numbers must be finite: workers report in JSON, which has no others.
-const count = z.int().nonnegative();
-const orNone = z.int().min(-1);
+// The decoder guarantees the types of the fields (rpc/load-proto.ts); what is here are bounds beyond those.
+const atLeastNone = z.int().min(-1);
 const amount = z.number().nonnegative();
+/** A uint64 may be more than a number of JavaScript holds. */
+const bytes = z.int();
 
-const joinSchema = z.object({
+function bounds<Message>(fields: { readonly [Field in keyof Message]?: z.ZodType<Message[Field]> }) {
+  return z.looseObject(fields as z.ZodRawShape) as unknown as z.ZodType<Message>;
+}
+
+const joinBounds = bounds<JoinRequest>({
   host: z.string().regex(/^[^\p{C}\s]{1,255}$/u, 'is no name of a machine'),
   pid: z.int().positive(),
   dataAddress: z.string().refine(isDialable, 'is no address HOST:PORT'),
-  formerNode: count.optional(),
 });
 
 /** @throws TrainerError `BAD_MESSAGE` if the request is not what a node agent sends */
 export function assertJoin(request: JoinRequest): void {
-  assertFits(joinSchema, request, 'a request to join');
+  assertFits(joinBounds, request, 'a request to join');
 }
 
 const SECONDS_AT_MOST = 3600;
-const faultSchema = z.union([
-  z.object({ link: z.object({ seconds: z.number().positive().max(SECONDS_AT_MOST), bytesPerS: amount }) }),
-  z.object({ failpoint: z.object({ rank: count, specification: z.string().min(1) }) }),
+const faultBounds = z.discriminatedUnion('fault', [
+  z.object({
+    fault: z.literal('link'),
+    link: bounds<LinkFault>({ seconds: z.number().positive().max(SECONDS_AT_MOST), bytesPerS: amount }),
+  }),
+  z.object({
+    fault: z.literal('failpoint'),
+    failpoint: bounds<FailpointFault>({ specification: z.string().min(1) }),
+  }),
 ]);
 
 /** @throws TrainerError `BAD_INPUT` if it is no fault, or of a rank that is not on its node */
 export function assertFault(fault: Fault, workersPerNode: number): void {
-  const { failpoint, node } = fault;
-  const isElsewhere = failpoint != null && Math.floor(failpoint.rank / workersPerNode) !== node;
-  if (isElsewhere || !faultSchema.safeParse(fault).success)
-    throw new TrainerError('BAD_INPUT', `no fault for node ${node}: ${JSON.stringify(fault)}`);
-  // Here, because in a worker it would be an error that ends it.
-  if (failpoint != null) assertFailpoints(failpoint.specification);
+  const failpoint = fault.fault === 'failpoint' ? fault.failpoint : null;
+  const isElsewhere = failpoint !== null && Math.floor(failpoint.rank / workersPerNode) !== fault.node;
+  if (isElsewhere || !faultBounds.safeParse(fault).success)
+    throw new TrainerError('BAD_INPUT', `no fault for node ${fault.node}: ${JSON.stringify(fault)}`);
+  // In a worker a misspelt failpoint would be an error that ends it.
+  if (failpoint !== null) assertFailpoints(failpoint.specification);
 }
 
 function isDialable(address: string): boolean {
@@ -49,7 +76,7 @@ function isDialable(address: string): boolean {
   }
 }
 
-type EventKind = keyof typeof MAY_COME_IN;
+type EventKind = AgentEvent['event'];
 type StateKind = RunState['kind'];
 
 /** Events allowed in each state of the run. Once it is over any is: it may have been on its way. */
@@ -67,15 +94,15 @@ const MAY_COME_IN = {
   shards: ['running', 'stopping'],
   snapshot: ['running', 'stopping'],
   finished: ['running', 'stopping'],
-} as const satisfies Record<string, readonly StateKind[]>;
+} as const satisfies Record<EventKind, readonly StateKind[]>;
 
 /** What the members of a run may send, each about its own ranks. */
 export class AgentEventRules {
-  readonly #schemas: readonly Readonly<Record<EventKind, z.ZodType>>[];
+  readonly #bounds: readonly Readonly<Partial<Record<EventKind, z.ZodType>>>[];
 
   constructor(config: RunConfig, generation: number) {
-    this.#schemas = Array.from({ length: config.cluster.nodes }, (_, node) =>
-      schemasOf(config, generation, node),
+    this.#bounds = Array.from({ length: config.cluster.nodes }, (_, node) =>
+      boundsOf(config, generation, node),
     );
   }
 
@@ -88,11 +115,19 @@ export class AgentEventRules {
     const states: readonly StateKind[] = MAY_COME_IN[kind];
     if (BEFORE.includes(state) && !states.includes(state))
       throw badMessage(`\`${kind}\` while the run is ${state}`);
-    assertFits(this.#schemas[node]![kind], (event as Record<EventKind, unknown>)[kind], `\`${kind}\``);
+    assertFits(
+      this.#bounds[node]![kind],
+      (event as Partial<Record<EventKind, object>>)[kind]!,
+      `\`${kind}\``,
+    );
   }
 }
 
-function schemasOf(config: RunConfig, generation: number, node: number): Record<EventKind, z.ZodType> {
+function boundsOf(
+  config: RunConfig,
+  generation: number,
+  node: number,
+): Partial<Record<EventKind, z.ZodType>> {
   const { cluster, model, moe, data } = config;
   const { workersPerNode } = cluster;
   const rank = z
@@ -101,138 +136,95 @@ function schemasOf(config: RunConfig, generation: number, node: number): Record<
     .max((node + 1) * workersPerNode - 1);
   const numSteps = numStepsOf(config);
   const step = z.int().min(1).max(numSteps);
-  const byExpert = z.array(count).length(moe.numExperts);
-  const layer = z.object({
-    layer: count.max(model.numDenseLayers + model.numSparseLayers - 1),
+  const byExpert = z.array(amount).length(moe.numExperts);
+  const layer = bounds<LayerReport>({
+    layer: z.int().max(model.numDenseLayers + model.numSparseLayers - 1),
     routed: byExpert,
     kept: byExpert,
     overCapacity: byExpert,
     notChosen: byExpert,
-    sameWorker: count,
-    sameNode: count,
-    otherNode: count,
-    rowBytes: count,
-    cosineCount: count,
-    capacity: z.array(amount).length(moe.numExperts),
-    cosineSum: z.number(),
+    capacity: byExpert,
   });
   const ofSave = { rank, step, generation: z.literal(generation) };
-  // It speaks for the run, and comes from its first rank. Before the first step too: weights of another run (RunIdentity.initFrom).
-  const validated = node === 0 ? count.max(numSteps) : z.never();
   return {
-    ready: z.object({}),
-    leaving: z.object({}),
-    stop: z.object({ reason: z.string() }),
-    finished: z.object({ stoppedEarly: z.boolean() }),
-    logs: z.object({ lines: z.array(z.string()), dropped: count }),
-    heartbeat: z.object({
+    heartbeat: bounds<Heartbeat>({
       workers: z
         .array(
-          z.object({
+          bounds<WorkerProgress>({
             rank,
-            pid: count,
-            step: count,
-            residentBytes: count,
+            residentBytes: bytes,
             idleMs: amount,
-            layer: orNone,
-            sequence: count,
-            waitingFor: orNone,
+            layer: atLeastNone,
+            waitingFor: atLeastNone,
             stalledMs: amount,
             stoppedMs: amount,
           }),
         )
         .max(workersPerNode),
-      logQueueLines: count,
     }),
-    step: z.object({
+    // The times of a step that are missing here are differences, which rounding may take below 0.
+    step: bounds<StepReport>({
       step,
       rank,
-      tokens: count,
-      answerTokens: count.optional(),
-      loss: z.number(),
-      auxiliaryLoss: z.number(),
       gradientNorm: amount,
       learningRate: amount,
-      // Some are differences, which rounding may take below 0.
-      stepMs: z.number(),
-      allToAllMs: z.number(),
-      allToAllWaitMs: z.number(),
       cpuMs: amount,
       queuedMs: amount,
       bytesSameNode: amount,
       bytesOtherNode: amount,
       partsMs: z.partialRecord(z.enum(STEP_PARTS), z.number()),
       layers: z.array(layer).max(model.numSparseLayers),
-      skipped: z.boolean(),
     }),
-    validation: z.object({
-      step: validated,
-      domains: z
-        .array(z.object({ domain: z.enum(data.domains), loss: z.number(), tokens: count }))
-        .max(data.domains.length),
+    validation: bounds<ValidationReport>({
+      // The first node speaks for the run. Step 0 is the loss before training, of weights of another run (RunIdentity.initFrom).
+      step: node === 0 ? z.int().max(numSteps) : z.never(),
+      domains: z.array(bounds<DomainLoss>({ domain: z.enum(data.domains) })).max(data.domains.length),
     }),
-    snapshot: z.object({ step, generation: z.literal(generation) }),
-    saving: z.object({
+    snapshot: bounds<SnapshotRef>({ step, generation: ofSave.generation }),
+    saving: bounds<SaveIntent>({ ...ofSave, bytes, keepStep: atLeastNone }),
+    shards: bounds<ShardReport>({
       ...ofSave,
-      bytes: count,
-      isLast: z.boolean(),
-      keepStep: orNone,
-      sharedCrc32: count,
-      metrics: z.record(z.string(), z.number()),
-    }),
-    shards: z
-      .object({
-        ...ofSave,
-        noRoom: z.string(),
-        files: z.array(
-          z.object({
-            file: z.string(),
-            bytes: count,
-            tensors: z.array(z.string()),
-            sha256: z.string().regex(/^[0-9a-f]{64}$/, 'is no SHA-256'),
-          }),
-        ),
-      })
-      .refine(
-        (report) => areShardsOf(report.rank, config, report.files),
-        'there are files that this rank does not write',
+      files: z.array(
+        bounds<ShardFile>({ bytes, sha256: z.string().regex(/^[0-9a-f]{64}$/, 'is no SHA-256') }),
       ),
-    failure: z.object({
+    }).refine((report) => areShardsOf(report, config), 'there are files that this rank does not write'),
+    failure: bounds<WorkerFailure>({
       rank,
-      pid: count,
       code: z.enum(ERROR_CODES),
-      message: z.string(),
       timeMs: amount,
-      step: orNone,
-      layer: orNone,
-      operation: z.string(),
-      exitCode: orNone,
-      signal: z.string(),
+      step: atLeastNone,
+      layer: atLeastNone,
+      exitCode: atLeastNone,
     }),
   };
 }
 
-/** Each at most once. */
-function areShardsOf(
-  rank: number,
-  { cluster }: RunConfig,
-  files: readonly { readonly file: string }[],
-): boolean {
-  const { shared, optimizerShared, state, ...experts } = shardFiles(
-    rank,
-    cluster.nodes * cluster.workersPerNode,
-  );
+/** Whether the files are some that its rank writes, each at most once. */
+function areShardsOf({ rank, files }: ShardReport, { cluster }: RunConfig): boolean {
+  const worldSize = cluster.nodes * cluster.workersPerNode;
+  const { shared, optimizerShared, state, ...experts } = shardFiles(rank, worldSize);
   const allowed = new Set(
     Object.values(rank === 0 ? { shared, optimizerShared, state, ...experts } : experts),
   );
   return files.every(({ file }) => allowed.delete(file));
 }
 
-function assertFits(schema: z.ZodType, message: unknown, what: string): void {
-  const issue = schema.safeParse(message).error?.issues[0];
+function assertFits(schema: z.ZodType | undefined, message: object, what: string): void {
+  const issue = findNotFinite(message) ?? schema?.safeParse(message).error?.issues[0];
   if (issue === undefined) return;
   const place = issue.path.length === 0 ? '' : `${issue.path.join('.')}: `;
   throw badMessage(`${what} that it must not: ${place}${issue.message}`);
+}
+
+/** The first number that is not finite: workers report in JSON, which has no others. */
+function findNotFinite(message: object): Pick<z.core.$ZodIssue, 'path' | 'message'> | undefined {
+  for (const [field, value] of Object.entries(message)) {
+    if (typeof value === 'number' && !Number.isFinite(value))
+      return { path: [field], message: `Invalid input: expected number, received ${value}` };
+    const inside = typeof value === 'object' && value !== null ? findNotFinite(value) : undefined;
+    if (inside !== undefined) return { ...inside, path: [field, ...inside.path] };
+  }
+  return undefined;
 }
 
 function badMessage(what: string): TrainerError {

@@ -9,7 +9,7 @@ import {
 import { SAVE_OPERATION } from '../checkpoint/fence.js';
 import { temporaryFolder } from '../checkpoint/folders.js';
 import { asTrainerError, TrainerError } from '../errors.js';
-import type { CoordinatorCommand, SaveIntent, ShardFile, ShardReport } from '../rpc/messages.js';
+import type { CoordinatorCommand, SaveIntent, ShardFile, ShardReport } from '../rpc/generated/messages.js';
 
 export interface CommitterOptions {
   readonly run: Omit<SaveOptions, 'step' | 'metrics' | 'keepStep'>;
@@ -84,7 +84,7 @@ export class CheckpointCommitter {
     // The previous coordinator had created the folder, and ranks may have written to it.
     const isThere = mayRepeat && existsSync(temporaryFolder(this.#placeOf(save)));
     if (!isThere && !this.#attempt(save, () => beginCheckpoint(this.#placeOf(save), total))) return;
-    this.options.tell({ writeShards: { step } });
+    this.options.tell({ command: 'writeShards', writeShards: { step } });
     this.#endIfWritten(save);
   }
 
@@ -107,7 +107,10 @@ export class CheckpointCommitter {
   #tellIfEnded(step: number): boolean {
     const ended = this.#ended;
     if (ended === null || step > ended.step) return false;
-    this.options.tell({ saveEnded: step === ended.step ? ended : { step, committed: true } });
+    this.options.tell({
+      command: 'saveEnded',
+      saveEnded: step === ended.step ? ended : { step, committed: true },
+    });
     return true;
   }
 
@@ -148,7 +151,7 @@ export class CheckpointCommitter {
       bytes: files.reduce((sum, { bytes }) => sum + bytes, 0),
       seconds: (performance.now() - save.begunMs) / 1000,
     });
-    this.options.tell({ saveEnded: { step, committed: true } });
+    this.options.tell({ command: 'saveEnded', saveEnded: { step, committed: true } });
   }
 
   /** @returns whether `work` succeeded; if not, the save has ended */
@@ -164,7 +167,7 @@ export class CheckpointCommitter {
         this.#discard(save);
         this.#ended = { step, committed: false };
         this.options.onSkip(`no checkpoint of step ${step}: ${error.line}; the run goes on`);
-        this.options.tell({ saveEnded: { step, committed: false } });
+        this.options.tell({ command: 'saveEnded', saveEnded: { step, committed: false } });
       }
       return false;
     }

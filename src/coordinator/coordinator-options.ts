@@ -1,8 +1,7 @@
 import type { LogStore } from '@locmoe/logs';
-import type { Inheritance } from '../checkpoint/inherit.js';
 import type { RunConfig } from '../config/schema.js';
 import type { Logger } from '../logger.js';
-import type { SnapshotRef } from '../rpc/messages.js';
+import type { Inheritance, SnapshotRef } from '../rpc/generated/messages.js';
 import type { RankView } from '../run/rank-view.js';
 import type { RunListener } from '../run/run-listener.js';
 import type { RunState } from '../run/run-state.js';

@@ -2,7 +2,14 @@ import path from 'node:path';
 import { TOKENIZER_FILE } from '@locmoe/run-format';
 import { timeoutsOf } from '../config/timeouts.js';
 import { asTrainerError, TrainerError } from '../errors.js';
-import type { AgentEvent, Fault, JoinReply, JoinRequest, StatusReply } from '../rpc/messages.js';
+import type {
+  AgentEvent,
+  Fault,
+  Finished,
+  JoinReply,
+  JoinRequest,
+  StatusReply,
+} from '../rpc/generated/messages.js';
 import type { RunListener } from '../run/run-listener.js';
 import type { RunState } from '../run/run-state.js';
 import { Admission } from './admission.js';
@@ -79,7 +86,7 @@ export class Coordinator {
         lose: (member, end) => this.#lose(member, end),
         miss: (member) => this.#admission.miss(member, 'did not come back in time'),
         examine: ({ node, rank, reason }) =>
-          this.#members.get(node).session?.send({ examine: { rank, reason } }),
+          this.#members.get(node).session?.send({ command: 'examine', examine: { rank, reason } }),
         fail: (error) => this.#life.fail({ error, culprit: null }),
         missNodes: (error) => {
           this.#hasMissedNodes = this.options.maySuffice?.(this.numConnected) ?? false;
@@ -204,45 +211,67 @@ export class Coordinator {
   #receive(node: number, event: AgentEvent): void {
     const member = this.#members.get(node);
     member.heardOfMs = performance.now();
-    if ('logs' in event) {
-      this.#reports.logs(member, event.logs);
-    } else if (this.#life.isOver && !('failure' in event || 'leaving' in event)) {
-      // It was on its way when the generation ended.
-    } else if ('heartbeat' in event) {
-      this.#reports.heartbeat(member, event.heartbeat);
-    } else if ('step' in event) {
-      this.#reports.step(member, event.step);
-    } else if ('validation' in event) {
-      this.#reports.validation(member, event.validation);
-    } else if ('saving' in event) {
-      this.#committer.announce(event.saving, member.hasReturned);
-    } else if ('snapshot' in event) {
-      this.options.snapshots?.add(node, event.snapshot);
-    } else if ('shards' in event) {
-      this.#committer.receive(event.shards, member.hasReturned);
-    } else if ('failure' in event) {
-      this.#reports.failure(member, event.failure);
-      this.#judge.fail(event.failure);
-    } else if ('stop' in event) {
-      this.requestStop(event.stop.reason);
-    } else if ('ready' in event) {
-      if (member.status !== 'connected') return;
-      member.become('ready');
-      if (this.#members.allAre('ready')) {
-        this.#life.apply({ type: 'workers-ready' });
-        this.#members.broadcast({ begin: {} });
-        if (this.#stopAsked !== null) this.requestStop(this.#stopAsked);
-      }
-    } else if ('leaving' in event) {
-      // A node that leaves before it is told to is lost once its session ends.
-      if (!member.isDone && (this.#judge.hasBegun || !this.#life.isUnderWay)) member.become('left');
-    } else if ('finished' in event) {
-      if (member.hasReturned && member.isDone) return;
-      member.become('finished');
-      this.#stoppedEarly ||= event.finished.stoppedEarly;
-      if (this.#members.allAre('finished'))
-        this.#life.apply({ type: 'all-finished', stoppedEarly: this.#stoppedEarly });
+    // Other events were on their way when the generation ended.
+    if (this.#life.isOver && !['logs', 'failure', 'leaving'].includes(event.event)) return;
+    switch (event.event) {
+      case 'logs':
+        this.#reports.logs(member, event.logs);
+        break;
+      case 'heartbeat':
+        this.#reports.heartbeat(member, event.heartbeat);
+        break;
+      case 'step':
+        this.#reports.step(member, event.step);
+        break;
+      case 'validation':
+        this.#reports.validation(member, event.validation);
+        break;
+      case 'saving':
+        this.#committer.announce(event.saving, member.hasReturned);
+        break;
+      case 'shards':
+        this.#committer.receive(event.shards, member.hasReturned);
+        break;
+      case 'snapshot':
+        this.options.snapshots?.add(node, event.snapshot);
+        break;
+      case 'failure':
+        this.#reports.failure(member, event.failure);
+        this.#judge.fail(event.failure);
+        break;
+      case 'stop':
+        this.requestStop(event.stop.reason);
+        break;
+      case 'ready':
+        this.#ready(member);
+        break;
+      case 'leaving':
+        // A node that leaves before it is told to is lost once its session ends.
+        if (!member.isDone && (this.#judge.hasBegun || !this.#life.isUnderWay)) member.become('left');
+        break;
+      case 'finished':
+        this.#finished(member, event.finished);
+        break;
+      default:
+        event satisfies never;
     }
+  }
+
+  #ready(member: Member): void {
+    if (member.status !== 'connected') return;
+    member.become('ready');
+    if (!this.#members.allAre('ready')) return;
+    this.#life.apply({ type: 'workers-ready' });
+    this.#members.broadcast({ command: 'begin', begin: {} });
+    if (this.#stopAsked !== null) this.requestStop(this.#stopAsked);
+  }
+
+  #finished(member: Member, { stoppedEarly }: Finished): void {
+    if (member.hasReturned && member.isDone) return;
+    member.become('finished');
+    this.#stoppedEarly ||= stoppedEarly;
+    if (this.#members.allAre('finished'))
+      this.#life.apply({ type: 'all-finished', stoppedEarly: this.#stoppedEarly });
   }
 
   /**
@@ -281,7 +310,7 @@ export class Coordinator {
     const { session } = this.#members.get(fault.node);
     if (session === null) throw new TrainerError('BAD_INPUT', `node ${fault.node} has no session`);
     logger.warn({ fault }, `a fault is injected on node ${fault.node}`);
-    session.send({ fault });
+    session.send({ command: 'fault', fault });
   }
 
   status(): StatusReply {

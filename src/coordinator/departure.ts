@@ -20,7 +20,7 @@ export async function sendOn(members: Membership, graceMs: number): Promise<numb
   while (members.answering.some(({ isDone }) => !isDone) && performance.now() < deadline)
     await sleep(GONE_POLL_MS);
   for (const { isDone, session } of members.all)
-    if (isDone) session?.send({ rejoin: {} });
+    if (isDone) session?.send({ command: 'rejoin', rejoin: {} });
     else session?.close();
   return members.all.filter(({ isDone }) => isDone).map(({ request }) => request.pid);
 }

@@ -1,6 +1,6 @@
 import { GRACE } from '../config/timeouts.js';
 import { TrainerError } from '../errors.js';
-import type { WorkerFailure, WorkerProgress } from '../rpc/messages.js';
+import type { WorkerFailure, WorkerProgress } from '../rpc/generated/messages.js';
 import { abortReason } from '../run/abort-reason.js';
 import type { Member } from './member.js';
 import type { Membership } from './membership.js';
@@ -75,7 +75,7 @@ export class FailureJudge {
   #collectEvidence(reason: string): void {
     if (this.#isJudged) return;
     if (this.#verdict === null) {
-      this.options.members.broadcast({ abort: { reason } });
+      this.options.members.broadcast({ command: 'abort', abort: { reason } });
       this.#verdict = setTimeout(() => this.#judge(), this.options.evidenceWindowMs ?? GRACE.evidenceMs);
     }
     this.#judgeIfComplete();

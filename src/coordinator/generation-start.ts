@@ -4,7 +4,7 @@ import { claimCheckpoints, committedFolders } from '../checkpoint/folders.js';
 import { crossFieldProblems } from '../config/cross-field.js';
 import type { RunConfig } from '../config/schema.js';
 import { asTrainerError, type TrainerError } from '../errors.js';
-import type { SnapshotRef } from '../rpc/messages.js';
+import type { SnapshotRef } from '../rpc/generated/messages.js';
 import type { Coordinator } from './coordinator.js';
 import type { RunIdentity } from './coordinator-options.js';
 import type { RunPlan } from './planning/run-options.js';

@@ -73,7 +73,7 @@ export class Lifecycle {
     if (!this.apply({ type: 'stop', reason, cause })) return;
     const { logger, members } = this.options;
     logger.info({ reason }, `stopping after this step: ${reason}`);
-    members.broadcast({ stop: { reason } });
+    members.broadcast({ command: 'stop', stop: { reason } });
   }
 
   /**
@@ -92,14 +92,14 @@ export class Lifecycle {
       this.#failure = this.#failureOf(error, isCause ? culprit : null);
       this.#logVerdict(this.#failure, kind);
       // After a last checkpoint there is nothing to abort.
-      if (!members.allAre('finished')) members.broadcast({ abort: { reason: error.line } });
-      if (kind === 'failed') members.broadcast({ farewell: {} });
+      if (!members.allAre('finished')) members.broadcast({ command: 'abort', abort: { reason: error.line } });
+      if (kind === 'failed') members.broadcast({ command: 'farewell', farewell: {} });
       onFailed();
       this.#settle(this.#state);
     } else {
       logger.info({ state: this.#state.kind }, `run is ${this.#state.kind}`);
       if (this.#state.kind === 'finished') {
-        members.broadcast({ farewell: {} });
+        members.broadcast({ command: 'farewell', farewell: {} });
         this.#settle(this.#state);
       }
     }

@@ -1,7 +1,7 @@
 import { hostname } from 'node:os';
 import { TrainerError } from '../errors.js';
 import { processInfo } from '../os/process-info.js';
-import type { CoordinatorCommand, JoinRequest } from '../rpc/messages.js';
+import type { CoordinatorCommand, JoinRequest } from '../rpc/generated/messages.js';
 
 /** Open session of a node, as the run uses it. */
 export interface SessionLink {

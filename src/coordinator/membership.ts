@@ -1,7 +1,7 @@
 import type { JournalMember } from '@locmoe/run-format';
 import type { Timeouts } from '../config/timeouts.js';
 import { TrainerError } from '../errors.js';
-import type { CoordinatorCommand, JoinRequest, Peer } from '../rpc/messages.js';
+import type { CoordinatorCommand, JoinRequest, Peer } from '../rpc/generated/messages.js';
 import { VERSION } from '../rpc/version.js';
 import { assertJoin } from './agent-messages.js';
 import { Member, type MemberStatus, type SessionLink } from './member.js';

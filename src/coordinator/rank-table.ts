@@ -1,5 +1,5 @@
 import { nodeOf } from '../collectives/topology.js';
-import type { WorkerProgress } from '../rpc/messages.js';
+import type { WorkerProgress } from '../rpc/generated/messages.js';
 import type { RankView } from '../run/rank-view.js';
 
 /** Newest heartbeat of each rank, with the time of its arrival. */

@@ -1,4 +1,10 @@
-import type { Heartbeat, LogBatch, StepReport, ValidationReport, WorkerFailure } from '../rpc/messages.js';
+import type {
+  Heartbeat,
+  LogBatch,
+  StepReport,
+  ValidationReport,
+  WorkerFailure,
+} from '../rpc/generated/messages.js';
 import { becauseOf } from '../run/abort-reason.js';
 import type { RunListener } from '../run/run-listener.js';
 import type { CoordinatorOptions } from './coordinator-options.js';
@@ -62,7 +68,7 @@ export class Reports {
     const now = performance.now();
     if (now - this.#recordedMs < RECORDED_MS) return;
     this.#recordedMs = now;
-    this.#members.broadcast({ recorded: { step: step.step } });
+    this.#members.broadcast({ command: 'recorded', recorded: { step: step.step } });
   }
 
   validation({ hasReturned }: Member, report: ValidationReport): void {

@@ -1,6 +1,6 @@
 import { nodeOf } from '../collectives/topology.js';
 import { type ErrorCode, TrainerError } from '../errors.js';
-import type { WorkerFailure, WorkerProgress } from '../rpc/messages.js';
+import type { WorkerFailure, WorkerProgress } from '../rpc/generated/messages.js';
 
 /** How a process ended, as far as it is known. */
 export interface ProcessEnd {

@@ -3,17 +3,14 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import * as grpc from '@grpc/grpc-js';
 import { type LogListener, type ResultLine, RunLogReader, toMatrix } from '@locmoe/logs';
 import { TrainerError } from '../errors.js';
-import { loadService, withUndecodable } from '../rpc/load-proto.js';
 import type {
   AgentEvent,
-  CoordinatorCommand,
-  Fault,
-  JoinReply,
-  JoinRequest,
+  CoordinatorCommandInput,
+  CoordinatorHandlers,
   LogsReply,
   LogsRequest,
-  StatusReply,
-} from '../rpc/messages.js';
+} from '../rpc/generated/messages.js';
+import { loadProto, withUndecodable } from '../rpc/load-proto.js';
 import { toServiceError } from '../rpc/status.js';
 import { logFolder } from '../run/run-logs.js';
 import type { Coordinator } from './coordinator.js';
@@ -30,25 +27,23 @@ const REPLY_MS = 20;
 export function addCoordinatorService(server: grpc.Server, leader: RunLeader): CoordinatorService {
   const { identity, logs } = leader.current.options;
   const streams = new LogStreams(new RunLogReader(logFolder(identity.runId, logs.directory)));
-  const service = loadService('coordinator', 'locmoe.coordinator.v1.Coordinator');
-  server.addService(
-    { ...service, Session: withUndecodable(service.Session!) },
-    {
-      Join: unary((request: JoinRequest): JoinReply => leader.current.join(request)),
-      GetStatus: unary((): StatusReply => leader.current.status()),
-      Stop: unary((request: { reason: string }) => {
-        // The stop follows the reply, since a run that waits for nodes ends at once.
-        setTimeout(() => leader.stopByCommand(request.reason), REPLY_MS);
-        return {};
-      }),
-      InjectFault: unary((fault: Fault) => {
-        leader.current.injectFault(fault);
-        return {};
-      }),
-      Session: (call: SessionCall) => openSession(leader.current, call),
-      StreamLogs: (call: grpc.ServerWritableStream<LogsRequest, LogsReply>) => streams.serve(call),
-    },
-  );
+  const service = loadProto('coordinator', 'locmoe.coordinator.v1.Coordinator');
+  const handlers: CoordinatorHandlers = {
+    Join: unary((request) => leader.current.join(request)),
+    GetStatus: unary(() => leader.current.status()),
+    Stop: unary((request) => {
+      // The stop follows the reply, since a run that waits for nodes ends at once.
+      setTimeout(() => leader.stopByCommand(request.reason), REPLY_MS);
+      return {};
+    }),
+    InjectFault: unary((fault) => {
+      leader.current.injectFault(fault);
+      return {};
+    }),
+    Session: (call) => openSession(leader.current, call),
+    StreamLogs: (call) => streams.serve(call),
+  };
+  server.addService({ ...service, Session: withUndecodable(service.Session) }, handlers);
   return { endLogs: (graceMs) => streams.end(graceMs) };
 }
 
@@ -84,7 +79,7 @@ function admit(coordinator: Coordinator, metadata: grpc.Metadata): { node: numbe
   return { node, dataAddress: field('data-address') };
 }
 
-type SessionCall = grpc.ServerDuplexStream<AgentEvent | TrainerError, CoordinatorCommand>;
+type SessionCall = grpc.ServerDuplexStream<AgentEvent, CoordinatorCommandInput>;
 
 function openSession(coordinator: Coordinator, call: SessionCall): void {
   let ended = false;

@@ -1,4 +1,4 @@
-import type { SnapshotRef } from '../rpc/messages.js';
+import type { SnapshotRef } from '../rpc/generated/messages.js';
 
 /** A snapshot, with the nodes that hold the state of their own ranks and of the next node's. */
 interface Entry extends SnapshotRef {

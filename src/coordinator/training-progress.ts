@@ -3,7 +3,7 @@ import type { RunConfig } from '../config/schema.js';
 import type { Logger } from '../logger.js';
 import { classicCapacity } from '../routing/capacity.js';
 import { heldExperts } from '../routing/index.js';
-import type { StatusReply, StepReport } from '../rpc/messages.js';
+import type { StatusReply, StepReport } from '../rpc/generated/messages.js';
 import { RankSpeeds } from '../run/rank-speeds.js';
 import type { RunSnapshot } from '../run/run-listener.js';
 import { StepAggregator } from '../run/step-aggregator.js';

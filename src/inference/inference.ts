@@ -8,7 +8,7 @@ import { TrainerError } from '../errors.js';
 import { allSpecs } from '../model/assert-trainable.js';
 import { PanguSigma } from '../model/pangu-sigma.js';
 import type { SlotOptions } from '../parameters/expert-slots.js';
-import type { DomainLoss } from '../rpc/messages.js';
+import type { DomainLoss } from '../rpc/generated/messages.js';
 import { loadModel } from '../worker/state.js';
 import { validate } from '../worker/validation.js';
 import { Decoder } from './decoder.js';

@@ -1,9 +1,9 @@
 import * as grpc from '@grpc/grpc-js';
+import type { MethodDefinition } from '@grpc/proto-loader';
 import { type ErrorCode, TrainerError } from '../errors.js';
 import { isOwnPort } from '../os/tcp-listeners.js';
 import { parseAddress } from './address.js';
 import { findConnectionProblem } from './connection-problem.js';
-import { loadService } from './load-proto.js';
 import type {
   AgentEvent,
   CoordinatorCommand,
@@ -13,7 +13,8 @@ import type {
   LogsReply,
   LogsRequest,
   StatusReply,
-} from './messages.js';
+} from './generated/messages.js';
+import { loadProto } from './load-proto.js';
 import type { Security } from './security.js';
 
 /** The member of a run that a session belongs to. */
@@ -40,10 +41,15 @@ const CLIENT_OPTIONS: grpc.ClientOptions = {
 /** Error codes of refused calls; every other status is `BAD_INPUT`. */
 const REFUSALS = new Map<grpc.status, ErrorCode>([[grpc.status.RESOURCE_EXHAUSTED, 'RUN_FULL']]);
 
+type UnaryMethod<Request, Reply> = Pick<
+  MethodDefinition<Request, never, never, Reply>,
+  'path' | 'requestSerialize' | 'responseDeserialize'
+>;
+
 /** A typed client of proto/coordinator.proto. Every unary call has a deadline. */
 export class CoordinatorClient {
   readonly #client: grpc.Client;
-  readonly #methods: grpc.ServiceDefinition;
+  readonly #methods = loadProto('coordinator', 'locmoe.coordinator.v1.Coordinator');
   readonly #security: Security;
 
   /**
@@ -56,7 +62,6 @@ export class CoordinatorClient {
   ) {
     this.#security = security;
     parseAddress('--coordinator', address);
-    this.#methods = loadService('coordinator', 'locmoe.coordinator.v1.Coordinator');
     this.#client = new grpc.Client(address, security.channelCredentials, {
       ...CLIENT_OPTIONS,
       ...security.clientOptions,
@@ -70,20 +75,20 @@ export class CoordinatorClient {
    *   nodes, `UNAUTHENTICATED` or `BAD_INPUT` if this node can never join
    */
   join(request: JoinRequest): Promise<JoinReply> {
-    return this.#unary<JoinRequest, JoinReply>('Join', request);
+    return this.#unary(this.#methods.Join, request);
   }
 
   status(): Promise<StatusReply> {
-    return this.#unary<object, StatusReply>('GetStatus', {});
+    return this.#unary(this.#methods.GetStatus, {});
   }
 
   stop(reason: string): Promise<object> {
-    return this.#unary<{ reason: string }, object>('Stop', { reason });
+    return this.#unary(this.#methods.Stop, { reason });
   }
 
   /** @throws TrainerError `BAD_INPUT` if the run does not allow it, or has no such node or rank */
   injectFault(fault: Fault): Promise<object> {
-    return this.#unary<Fault, object>('InjectFault', fault);
+    return this.#unary(this.#methods.InjectFault, fault);
   }
 
   /** Opens the member's session. It has no deadline: heartbeats and keepalive watch it. */
@@ -139,20 +144,17 @@ export class CoordinatorClient {
     );
   }
 
-  #unary<Request, Reply>(name: string, request: Request): Promise<Reply> {
-    const { path, requestSerialize, responseDeserialize } = this.#methods[name];
+  #unary<Request, Reply>(
+    { path, requestSerialize, responseDeserialize }: UnaryMethod<Request, Reply>,
+    request: Request,
+  ): Promise<Reply> {
+    const options = { deadline: Date.now() + UNARY_DEADLINE_MS };
     return new Promise((resolve, reject) => {
-      this.#client.makeUnaryRequest<Request, Reply>(
-        path,
-        requestSerialize,
-        responseDeserialize,
-        request,
-        { deadline: Date.now() + UNARY_DEADLINE_MS },
-        (error, reply) => {
-          if (error) void this.explain(name, error).then(reject);
-          else resolve(reply as Reply);
-        },
-      );
+      const answered: grpc.requestCallback<Reply> = (error, reply) => {
+        if (error) void this.explain(path.slice(path.lastIndexOf('/') + 1), error).then(reject);
+        else resolve(reply as Reply);
+      };
+      this.#client.makeUnaryRequest(path, requestSerialize, responseDeserialize, request, options, answered);
     });
   }
 }

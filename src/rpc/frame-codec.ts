@@ -1,19 +1,11 @@
 import { TrainerError } from '../errors.js';
+import type { Frame } from './generated/messages.js';
 
 /** Most payload bytes in one frame. */
 export const MAX_FRAME_PAYLOAD_BYTES = 1 << 20;
 
 /** Numbers per section: source rank, destination rank, stream offset, length. */
 export const SECTION_FIELDS = 4;
-
-/** A piece of one or more rank-to-rank byte streams; `Frame` of proto/collectives.proto. */
-export interface Frame {
-  readonly generation: number;
-  readonly operation: number;
-  /** Quadruples (source, destination, offset modulo 2^32, length), in payload order. */
-  readonly sections: readonly number[];
-  readonly payload: Uint8Array;
-}
 
 /** An encoded frame whose payload is still to be filled in. */
 export interface OpenFrame {
@@ -78,7 +70,7 @@ export function openFrame(
 class Reader {
   at = 0;
 
-  constructor(readonly bytes: Uint8Array) {}
+  constructor(readonly bytes: Buffer) {}
 
   varint(): number {
     let value = 0;
@@ -91,7 +83,7 @@ class Reader {
     throw malformed('has a number of more than ten bytes');
   }
 
-  delimited(): Uint8Array {
+  delimited(): Buffer {
     const length = this.varint();
     if (length > this.bytes.length - this.at) throw malformed('ends inside a field');
     this.at += length;
@@ -120,12 +112,12 @@ function malformed(what: string): TrainerError {
  * @throws TrainerError `INTERNAL` if the bytes are not a frame, or the sections' lengths do not sum to the
  *   payload's
  */
-export function decodeFrame(bytes: Uint8Array): Frame {
+export function decodeFrame(bytes: Buffer): Frame {
   const reader = new Reader(bytes);
   const sections: number[] = [];
   let generation = 0;
   let operation = 0;
-  let payload: Uint8Array = new Uint8Array(0);
+  let payload: Buffer = Buffer.alloc(0);
   while (reader.at < bytes.length) {
     const tag = reader.varint();
     if (tag === GENERATION_TAG) generation = reader.varint();

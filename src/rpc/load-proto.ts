@@ -1,43 +1,61 @@
 import { fileURLToPath } from 'node:url';
-import type { ServiceDefinition } from '@grpc/grpc-js';
-import { loadSync, type PackageDefinition } from '@grpc/proto-loader';
+import { loadSync, type MethodDefinition, type PackageDefinition } from '@grpc/proto-loader';
 import { TrainerError } from '../errors.js';
+import type { ProtoGrpcType as Collectives } from './generated/collectives.js';
+import type { ProtoGrpcType as Coordinator } from './generated/coordinator.js';
+import type { ProtoGrpcType as Onnx } from './generated/onnx.js';
+import type { ProtoGrpcType as SavedModel } from './generated/saved_model.js';
+import type { ProtoGrpcType as Tensorboard } from './generated/tensorboard.js';
+
+/** The packages of each file of proto/, nested by the parts of their names. */
+interface Protos {
+  readonly collectives: Collectives;
+  readonly coordinator: Coordinator;
+  readonly onnx: Onnx;
+  readonly saved_model: SavedModel;
+  readonly tensorboard: Tensorboard;
+}
+
+type Named<
+  Package,
+  Name extends string,
+> = Name extends `${infer Head extends string & keyof Package}.${infer Rest}`
+  ? Named<Package[Head], Rest>
+  : Name extends keyof Package
+    ? Package[Name]
+    : never;
+
+type Definition<Type> = Type extends { service: infer Service } ? Service : Type;
 
 const loaded = new Map<string, PackageDefinition>();
 
 /**
- * The definitions of `proto/<name>.proto`, read once per process. Fields are camelCase, absent fields get
- * their defaults, enums are strings, 64-bit integers are numbers, and a oneof names its member in a field of
- * its own.
- */
-export function loadProto(name: string): PackageDefinition {
-  let definition = loaded.get(name);
-  if (definition === undefined) {
-    const file = fileURLToPath(new URL(`../../proto/${name}.proto`, import.meta.url));
-    definition = loadSync(file, { longs: Number, enums: String, defaults: true, oneofs: true });
-    loaded.set(name, definition);
-  }
-  return definition;
-}
-
-/**
- * One service of `proto/<name>.proto`, for `server.addService` or `grpc.makeGenericClientConstructor`.
+ * The definition of a service or message of `proto/<file>.proto`, which is read once per process. Fields are camelCase,
+ * absent fields get their defaults, enums are strings, 64-bit integers are numbers, and a oneof names its member in a
+ * field of its own; scripts/proto-types.mjs generates the types accordingly.
  *
- * @param service full name, e.g. `locmoe.collectives.v1.Collectives`
- * @throws TrainerError `INTERNAL` if the file has no such service
+ * @param name full name, e.g. `locmoe.collectives.v1.Collectives`
  */
-export function loadService(name: string, service: string): ServiceDefinition {
-  const definition = loadProto(name)[service];
-  if (definition === undefined || 'format' in definition)
-    throw new TrainerError('INTERNAL', `proto/${name}.proto has no service ${service}`);
-  return definition as ServiceDefinition;
+export function loadProto<File extends keyof Protos, Name extends string>(
+  file: File,
+  name: Name,
+): Definition<Named<Protos[File], Name>> {
+  let definitions = loaded.get(file);
+  if (definitions === undefined) {
+    const place = fileURLToPath(new URL(`../../proto/${file}.proto`, import.meta.url));
+    definitions = loadSync(place, { longs: Number, enums: String, defaults: true, oneofs: true });
+    loaded.set(file, definitions);
+  }
+  return definitions[name] as Definition<Named<Protos[File], Name>>;
 }
 
 /**
  * A method whose handler is given a `BAD_MESSAGE` error for a request that cannot be decoded. grpc-js ends such a call
  * by itself and tells nobody; a message that the handler writes then keeps the call open for ever.
  */
-export function withUndecodable(method: ServiceDefinition[string]): ServiceDefinition[string] {
+export function withUndecodable<Request, Reply, Received, ReceivedReply>(
+  method: MethodDefinition<Request, Reply, Received, ReceivedReply>,
+): MethodDefinition<Request, Reply, Received | TrainerError, ReceivedReply> {
   return {
     ...method,
     requestDeserialize(bytes) {

@@ -1,4 +1,4 @@
-import type { RankSpeed, StepReport } from '../rpc/messages.js';
+import type { RankSpeed, StepReport } from '../rpc/generated/messages.js';
 
 /** What a rank reports of the time of a step. */
 type StepTimes = Pick<StepReport, 'rank' | 'stepMs' | 'partsMs' | 'cpuMs' | 'queuedMs'>;

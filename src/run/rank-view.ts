@@ -1,4 +1,4 @@
-import type { WorkerProgress } from '../rpc/messages.js';
+import type { WorkerProgress } from '../rpc/generated/messages.js';
 
 /** A rank at its last heartbeat. */
 export interface RankView extends WorkerProgress {

@@ -4,8 +4,9 @@ import type {
   GlobalStep,
   JournalMember,
   RecoveryAccount,
+  Validation,
 } from '@locmoe/run-format';
-import type { Heartbeat, RankSpeed, StepReport, ValidationReport } from '../rpc/messages.js';
+import type { Heartbeat, RankSpeed, StepReport } from '../rpc/generated/messages.js';
 import type { RankView } from './rank-view.js';
 import type { RunState } from './run-state.js';
 
@@ -48,7 +49,7 @@ export interface RunListener {
   rankStep?(report: StepReport): void;
   /** A step that all ranks have done; after the last of their reports. */
   step?(step: GlobalStep, run: RunSnapshot): void;
-  validation?(report: ValidationReport): void;
+  validation?(report: Validation): void;
   checkpoint?(report: CheckpointReport): void;
   heartbeat?(node: number, heartbeat: Heartbeat, run: RunSnapshot): void;
   /** Numbers of log lines of a node that were kept, and that the node dropped. */

@@ -8,9 +8,10 @@ import {
   type RankBeat,
   type RunFolder,
   type RunRecord,
+  type Validation,
 } from '@locmoe/run-format';
 import { machineIdentity, processIdentity } from '@locmoe/run-format/process-identity';
-import type { Heartbeat, RankSpeed, ValidationReport } from '../rpc/messages.js';
+import type { Heartbeat, RankSpeed } from '../rpc/generated/messages.js';
 import { VERSION } from '../rpc/version.js';
 import type { DiskTolerance } from './disk-tolerance.js';
 import type { GenerationView, RunListener, RunSnapshot } from './run-listener.js';
@@ -80,7 +81,7 @@ export class RunRecorder implements RunListener {
     this.#append({ type: 'step', ...step });
   }
 
-  validation(report: ValidationReport): void {
+  validation(report: Validation): void {
     this.#append({ type: 'validation', ...report });
   }
 

@@ -3,8 +3,8 @@ import {
   type GlobalStep,
   lostSecondsOf,
   type RecoveryAccount,
+  type Validation,
 } from '@locmoe/run-format';
-import type { ValidationReport } from '../rpc/messages.js';
 import type { RestartBudget } from './restart-budget.js';
 import { RoutingTotals } from './routing-totals.js';
 import type { GenerationView, RunListener } from './run-listener.js';
@@ -13,7 +13,7 @@ import type { GenerationView, RunListener } from './run-listener.js';
 export class RunTotals implements RunListener {
   /** 0 before the first. */
   lastStep = 0;
-  lastValidation: ValidationReport | null = null;
+  lastValidation: Validation | null = null;
   lastCheckpoint: CheckpointReport | null = null;
   /** A step that was done again counts once. */
   readonly routing = new RoutingTotals();
@@ -45,7 +45,7 @@ export class RunTotals implements RunListener {
     this.routing.add(layers);
   }
 
-  validation(report: ValidationReport): void {
+  validation(report: Validation): void {
     this.lastValidation = report;
   }
 

@@ -1,6 +1,6 @@
 import { type GlobalLayer, type GlobalStep, STEP_PARTS, type StepPart } from '@locmoe/run-format';
 import { TrainerError } from '../errors.js';
-import type { LayerReport, StepReport } from '../rpc/messages.js';
+import type { LayerReport, StepReport } from '../rpc/generated/messages.js';
 
 /**
  * Ranks are in lockstep, but their reports wait in separate queues: after an agent or this process stood
@@ -59,7 +59,7 @@ function combine(reports: readonly StepReport[], classicCapacity: number): Globa
   const sum = (of: (report: StepReport) => number) =>
     reports.reduce((total, report) => total + of(report), 0);
   const mean = (of: (report: StepReport) => number) => sum(of) / reports.length;
-  const answerTokens = sum((report) => report.answerTokens ?? 0);
+  const answerTokens = sum((report) => report.answerTokens);
   return {
     step: first.step,
     loss: first.skipped ? null : mean((report) => report.loss),

@@ -4,7 +4,7 @@ import { bytesOfTensors, type RankTensors } from '../checkpoint/rank-tensors.js'
 import type { Transport } from '../collectives/transport.js';
 import { timeoutsOf } from '../config/timeouts.js';
 import { asTrainerError, TrainerError } from '../errors.js';
-import type { SaveIntent } from '../rpc/messages.js';
+import type { SaveIntent } from '../rpc/generated/messages.js';
 import type { SaveCommand, WorkerAssignment, WorkerEvent } from './messages.js';
 import type { ShardWriter } from './shard-writer.js';
 

@@ -1,8 +1,16 @@
-import type { Inheritance } from '../checkpoint/inherit.js';
 import type { Topology } from '../collectives/topology.js';
 import type { RunConfig } from '../config/schema.js';
 import type { ErrorCode, ErrorContext } from '../errors.js';
-import type { SaveIntent, ShardFile, ShardReport, StepReport, ValidationReport } from '../rpc/messages.js';
+import type {
+  Inheritance,
+  SaveEnded,
+  SaveIntent,
+  ShardFile,
+  ShardReport,
+  StepReport,
+  ValidationReport,
+  WriteShards,
+} from '../rpc/generated/messages.js';
 
 /** Everything that a worker needs to take part in a run. */
 export interface WorkerAssignment {
@@ -42,8 +50,8 @@ export interface SnapshotKept {
 
 /** The coordinator's part in a save. */
 export type SaveCommand =
-  | { readonly type: 'write-shards'; readonly step: number }
-  | { readonly type: 'save-ended'; readonly step: number; readonly committed: boolean };
+  | ({ readonly type: 'write-shards' } & WriteShards)
+  | ({ readonly type: 'save-ended' } & SaveEnded);
 
 /** What a rank has written of a snapshot. */
 export interface SnapshotReport {

@@ -4,7 +4,7 @@ import { barrier } from '../collectives/barrier.js';
 import type { Batch } from '../data/batch.js';
 import { TrainerError } from '../errors.js';
 import { tf } from '../ops/tensorflow.js';
-import type { DomainLoss } from '../rpc/messages.js';
+import type { DomainLoss } from '../rpc/generated/messages.js';
 import { VALIDATION_OPERATION } from '../run/not-finite.js';
 import type { TrainState } from './train-step.js';
 

@@ -4,10 +4,11 @@ import { parentPort } from 'node:worker_threads';
 import { assertRoom } from '../checkpoint/durable.js';
 import { fenced } from '../checkpoint/fence.js';
 import { bytesOfTensors } from '../checkpoint/rank-tensors.js';
-import { atShard, type WrittenFile, writeShards } from '../checkpoint/shards.js';
+import { atShard, writeShards } from '../checkpoint/shards.js';
 import { asTrainerError } from '../errors.js';
 import { armFailpoint, placeFailpoints } from '../failpoint.js';
 import { PRIVATE_FOLDER } from '../os/make-folder.js';
+import type { ShardFile } from '../rpc/generated/messages.js';
 import type { ShardAnswer, ShardJob, ShardRequest, SnapshotJob } from './shard-writer.js';
 import { answerForStack } from './stack-answer.js';
 
@@ -40,12 +41,12 @@ function carryOut(job: ShardJob | SnapshotJob): ShardAnswer {
   }
 }
 
-function save({ folder, tensors, ...job }: ShardJob): WrittenFile[] {
+function save({ folder, tensors, ...job }: ShardJob): ShardFile[] {
   placeFailpoints(job);
   return fenced(job, () => writeShards(folder, job, tensors, atShard));
 }
 
-function keep({ snapshotIn, tensors, ...job }: SnapshotJob): WrittenFile[] {
+function keep({ snapshotIn, tensors, ...job }: SnapshotJob): ShardFile[] {
   mkdirSync(snapshotIn, { recursive: true, mode: PRIVATE_FOLDER });
   assertRoom(snapshotIn, SNAPSHOT_ROOM * bytesOfTensors(tensors), 'a snapshot');
   return writeShards(snapshotIn, job, tensors);

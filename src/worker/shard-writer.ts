@@ -1,9 +1,9 @@
 import type { Worker } from 'node:worker_threads';
 import type { FileFloats } from '../checkpoint/file-floats.js';
 import type { RankTensors, SavedTensor } from '../checkpoint/rank-tensors.js';
-import type { WrittenFile } from '../checkpoint/shards.js';
 import { type ErrorCode, type ErrorContext, TrainerError } from '../errors.js';
 import { startThread } from '../os/start-thread.js';
+import type { ShardFile } from '../rpc/generated/messages.js';
 
 /** What the thread of a ShardWriter is asked to write. */
 export interface ShardJob {
@@ -34,7 +34,7 @@ export type ShardRequest =
   | { readonly stackFd: number };
 
 export type ShardAnswer =
-  | { readonly files: readonly WrittenFile[] }
+  | { readonly files: ShardFile[] }
   | {
       readonly failure: {
         readonly code: ErrorCode;
@@ -163,7 +163,7 @@ export class ShardWriter {
    *
    * @throws TrainerError as `writeShards`; `SUPERSEDED` if a later generation of the run was started
    */
-  write(job: ShardJob | SnapshotJob): Promise<readonly WrittenFile[]> {
+  write(job: ShardJob | SnapshotJob): Promise<ShardFile[]> {
     return new Promise((resolve, reject) => {
       this.#onAnswer = (answer) => {
         this.release();

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { crc32 } from '@node-rs/crc32';
 import type { Checkpoint } from '../checkpoint/checkpoint.js';
 import { ExpertFile } from '../checkpoint/expert-file.js';
-import { type Inheritance, inheritedValues } from '../checkpoint/inherit.js';
+import { inheritedValues } from '../checkpoint/inherit.js';
 import {
   momentName,
   type NamedTensor,
@@ -21,6 +21,7 @@ import { usePrecision } from '../ops/kernels/choose-kernels.js';
 import type { ParameterGroup, ParameterRange, ParameterStore } from '../parameters/parameters.js';
 import { expertsOfRank, replicasOfRank } from '../routing/expert-placement.js';
 import { heldExperts } from '../routing/index.js';
+import type { Inheritance } from '../rpc/generated/messages.js';
 import type { TrainState } from './train-step.js';
 
 /**

@@ -1,3 +1,4 @@
+import type { StepPart } from '@locmoe/run-format';
 import { numStepsOf } from '@locmoe/run-format';
 import { OPERATION_KINDS } from '@locmoe/run-format/operations';
 import type { ExpertFile } from '../checkpoint/expert-file.js';
@@ -11,7 +12,7 @@ import { failpoint } from '../failpoint.js';
 import type { LayerStatistics } from '../model/moe-layer.js';
 import type { PanguSigma } from '../model/pangu-sigma.js';
 import { RunQueue } from '../os/run-queue.js';
-import type { LayerReport, StepReport } from '../rpc/messages.js';
+import type { LayerReport, StepReport } from '../rpc/generated/messages.js';
 import { forwardBackward, type Pass } from './forward-backward.js';
 import {
   type GradientSyncOptions,
@@ -157,7 +158,7 @@ export function trainStep(
       ...(skipped ? NOTHING : { loss, auxiliaryLoss, gradientNorm: norm }),
       learningRate,
       tokens: sumOver(({ tokenIds }) => tokenIds.length),
-      ...(microBatches[0]!.packed && { answerTokens: sumOver(numCounted) }),
+      answerTokens: microBatches[0]!.packed ? sumOver(numCounted) : 0,
       stepMs: ended - started,
       partsMs: {
         forward: sum((pass) => pass.forwardMs),
@@ -166,7 +167,7 @@ export function trainStep(
         allReduce: busyMs(reduction),
         optimizer: ended - reduced,
         waiting: exchange.waitMs + reduction.waitMs,
-      },
+      } satisfies Record<StepPart, number>,
       layers: skipped
         ? []
         : passes[0]!.layers.map((_, i) => layerReport(passes.map(({ layers }) => layers[i]!))),

@@ -13,7 +13,7 @@ import { collectNow } from '../garbage-collection.js';
 import type { Logger } from '../logger.js';
 import { kernels } from '../ops/kernels/choose-kernels.js';
 import type { SlotStatistics } from '../parameters/expert-slots.js';
-import type { ValidationReport } from '../rpc/messages.js';
+import type { ValidationReport } from '../rpc/generated/messages.js';
 import { type BestValidation, bestAfter } from '../run/best-validation.js';
 import { metricsOfProgress, progressOfMetrics } from '../run/run-progress.js';
 import { CheckpointSaver } from './checkpoint-saver.js';

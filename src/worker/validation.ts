@@ -3,7 +3,7 @@ import type { Transport } from '../collectives/transport.js';
 import { countedTargets, type ValidationBatch } from '../data/batch.js';
 import type { PanguSigma } from '../model/pangu-sigma.js';
 import { tf } from '../ops/tensorflow.js';
-import type { DomainLoss } from '../rpc/messages.js';
+import type { DomainLoss } from '../rpc/generated/messages.js';
 
 /**
  * Mean cross-entropy of each domain over the tokens that count in the validation batches of all ranks, in nats per token. All ranks

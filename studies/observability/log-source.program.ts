@@ -25,9 +25,9 @@ const session = new Session(client.session({ runId, generation, node, dataAddres
 });
 shipper.connect({
   isReady: () => session.isReady,
-  send: (lines, dropped) => session.send({ logs: { lines, dropped } }),
+  send: (lines, dropped) => session.send({ event: 'logs', logs: { lines, dropped } }),
 });
-setInterval(() => session.send({ heartbeat: { workers: [], logQueueLines: 0 } }), 500);
+setInterval(() => session.send({ event: 'heartbeat', heartbeat: { workers: [], logQueueLines: 0 } }), 500);
 const logger = createLogger({
   level: 'info',
   origin: { run: runId, generation, node, rank: node },

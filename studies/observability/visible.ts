@@ -11,7 +11,7 @@ import { addCoordinatorService } from 'locmoe/internal/coordinator/service';
 import { createLogger } from 'locmoe/internal/logger';
 import { formatAddress } from 'locmoe/internal/rpc/address';
 import { CoordinatorClient } from 'locmoe/internal/rpc/coordinator-client';
-import type { LogsReply } from 'locmoe/internal/rpc/messages';
+import type { LogsReply } from 'locmoe/internal/rpc/generated/messages';
 import { NO_SECURITY } from 'locmoe/internal/rpc/security';
 import { createRpcServer, listen } from 'locmoe/internal/rpc/server';
 import { VERSION } from 'locmoe/internal/rpc/version';

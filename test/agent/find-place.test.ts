@@ -3,8 +3,8 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { findPlace, type Place, type PlaceOptions } from '../../src/agent/find-place.js';
 import { formatAddress, parseAddress } from '../../src/rpc/address.js';
 import { CoordinatorClient } from '../../src/rpc/coordinator-client.js';
-import { loadService } from '../../src/rpc/load-proto.js';
-import type { JoinReply } from '../../src/rpc/messages.js';
+import type { JoinReply } from '../../src/rpc/generated/messages.js';
+import { loadProto } from '../../src/rpc/load-proto.js';
 import { NO_SECURITY, randomToken, withOwnToken } from '../../src/rpc/security.js';
 import { createRpcServer, listen } from '../../src/rpc/server.js';
 import { VERSION } from '../../src/rpc/version.js';
@@ -100,7 +100,7 @@ describe('a node that looks for its place', () => {
     try {
       const finding = find(address);
       await until(() => waits.length > 0);
-      rpc.server.addService(loadService('coordinator', 'locmoe.coordinator.v1.Coordinator'), {
+      rpc.server.addService(loadProto('coordinator', 'locmoe.coordinator.v1.Coordinator'), {
         Join: (_: unknown, answer: (error: null, reply: JoinReply) => void) => answer(null, REPLY),
       });
       expect((await finding).join).toEqual(REPLY);

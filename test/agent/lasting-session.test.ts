@@ -22,7 +22,7 @@ beforeEach(async () => {
     member: { runId: 'r', generation: 1, node: 0, dataAddress: '127.0.0.1:9', term: 2 },
     waitMs: 20_000,
     listener: {
-      command: (command) => said.push(Object.keys(command)[0]),
+      command: (command) => said.push(command.command),
       lost: () => said.push('lost') > 0,
       returned: () => said.push('returned'),
       refused: () => said.push('refused'),
@@ -52,12 +52,12 @@ async function replace(): Promise<void> {
 }
 
 it('is opened with the coordinator that comes, which is told what the one before may not have recorded', async () => {
-  session.send({ stop: { reason: 'a' } });
+  session.send({ event: 'stop', stop: { reason: 'a' } });
   await until(() => coordinator.all('stop').length === 1);
   await replace();
   await accept(3);
   await until(() => said.includes('returned'));
-  session.send({ stop: { reason: 'b' } });
+  session.send({ event: 'stop', stop: { reason: 'b' } });
   await until(() => coordinator.all('stop').length === 2);
   expect(coordinator.all('stop').map(({ reason }) => reason)).toEqual(['a', 'b']);
   expect(coordinator.sessions.at(-1)!.metadata.get('term')).toEqual(['2']);
@@ -71,7 +71,7 @@ it('is not opened with a coordinator of an earlier term: it was frozen while ano
   await until(() => coordinator.sessions.length > 1);
   expect(said).toEqual(['lost']);
   expect(coordinator.events).toEqual([]);
-  coordinator.sessions.at(-1)!.write({ begin: {} });
+  coordinator.sessions.at(-1)!.write({ command: 'begin', begin: {} });
   await replace();
   await accept(3);
   await until(() => said.includes('returned'));

@@ -7,7 +7,7 @@ import { SHM_DIR } from '../../src/collectives/segment-files.js';
 import { isRunning } from '../../src/os/process-info.js';
 import { formatAddress } from '../../src/rpc/address.js';
 import { CoordinatorClient } from '../../src/rpc/coordinator-client.js';
-import type { JoinReply, Peer } from '../../src/rpc/messages.js';
+import type { JoinReply, Peer } from '../../src/rpc/generated/messages.js';
 import { NO_SECURITY } from '../../src/rpc/security.js';
 import { createRpcServer, listen, type RpcServer } from '../../src/rpc/server.js';
 import {
@@ -72,6 +72,7 @@ async function joinRun(numNodes = 1, workersPerNode = 2, reply: Partial<JoinRepl
       resumeFrom: '',
       initFrom: '',
       term: 1,
+      inheritance: null,
       configJson: JSON.stringify({ logLevel: 'info', cluster }),
       ...reply,
     },
@@ -86,8 +87,8 @@ async function joinRun(numNodes = 1, workersPerNode = 2, reply: Partial<JoinRepl
   return dataAddress;
 }
 
-async function startRun(peers: readonly Peer[] = []): Promise<void> {
-  coordinator.command({ start: { peers } });
+async function startRun(peers: Peer[] = []): Promise<void> {
+  coordinator.command({ command: 'start', start: { peers, snapshot: null } });
   await coordinator.first('ready');
 }
 
@@ -100,9 +101,9 @@ describe('a good run', () => {
     await joinRun();
     await startRun();
     expect(coordinator.all('finished')).toEqual([]);
-    coordinator.command({ begin: {} });
+    coordinator.command({ command: 'begin', begin: {} });
     expect(await coordinator.first('finished')).toEqual({ stoppedEarly: false });
-    coordinator.command({ farewell: {} });
+    coordinator.command({ command: 'farewell', farewell: {} });
     expect(await agent.ended).toBe(0);
     for (const kind of ['ready', 'finished', 'leaving'] as const)
       expect(coordinator.all(kind)).toHaveLength(1);
@@ -120,7 +121,7 @@ describe('a good run', () => {
     ]);
     await joinRun();
     await startRun();
-    coordinator.command({ stop: { reason: 'enough' } });
+    coordinator.command({ command: 'stop', stop: { reason: 'enough' } });
     expect(await coordinator.first('finished')).toEqual({ stoppedEarly: true });
   });
 
@@ -167,13 +168,13 @@ describe('commands', () => {
   it('that come twice, too early or that say nothing change nothing', async () => {
     scriptWorkers([READY, 'await begin', { print: '{"msg":"begun"}' }, 'hang']);
     await joinRun(1, 1);
-    coordinator.command({ begin: {} });
-    coordinator.command({ stop: { reason: 'too early' } });
+    coordinator.command({ command: 'begin', begin: {} });
+    coordinator.command({ command: 'stop', stop: { reason: 'too early' } });
     coordinator.command({} as never);
-    coordinator.command({ start: { peers: [] } });
+    coordinator.command({ command: 'start', start: { peers: [], snapshot: null } });
     await startRun();
-    coordinator.command({ begin: {} });
-    coordinator.command({ begin: {} });
+    coordinator.command({ command: 'begin', begin: {} });
+    coordinator.command({ command: 'begin', begin: {} });
     await until(() => coordinator.logged.some(({ msg }) => msg === 'begun'));
     expect(coordinator.all('ready')).toHaveLength(1);
     expect(coordinator.all('failure')).toEqual([]);
@@ -181,10 +182,10 @@ describe('commands', () => {
 
   it('that come after an abort start nothing, and it stays an abort', async () => {
     await joinRun(1, 1);
-    coordinator.command({ abort: { reason: 'another node failed' } });
-    coordinator.command({ farewell: {} });
-    coordinator.command({ start: { peers: [] } });
-    coordinator.command({ farewell: {} });
+    coordinator.command({ command: 'abort', abort: { reason: 'another node failed' } });
+    coordinator.command({ command: 'farewell', farewell: {} });
+    coordinator.command({ command: 'start', start: { peers: [], snapshot: null } });
+    coordinator.command({ command: 'farewell', farewell: {} });
     expect(await agent.ended).toBe(3);
     expect(agent.hasStarted).toBe(false);
     expect(coordinator.all('leaving')).toHaveLength(1);
@@ -217,14 +218,14 @@ describe('a failure', () => {
     );
     await joinRun();
     await startRun();
-    coordinator.command({ begin: {} });
+    coordinator.command({ command: 'begin', begin: {} });
     await until(() => coordinator.all('failure').length === 2);
     const [first, second] = coordinator.all('failure');
     expect(first).toMatchObject({ rank: 0, code: 'WORKER_DIED', signal: 'SIGSEGV', step: 7, exitCode: -1 });
     expect(second).toMatchObject({ rank: 1, code: 'ABORTED', operation: 'barrier step (operation 1)' });
     expect(second.message).toContain('SIGSEGV');
-    coordinator.command({ abort: { reason: 'rank 0 died' } });
-    coordinator.command({ farewell: {} });
+    coordinator.command({ command: 'abort', abort: { reason: 'rank 0 died' } });
+    coordinator.command({ command: 'farewell', farewell: {} });
     expect(await agent.ended).toBe(3);
     const flight = JSON.parse(readFileSync(`${runDir}/flight/generation-2-node-0.json`, 'utf8'));
     expect(flight.reason).toMatch(/^rank 0: worker \(pid \d+\) was killed by SIGSEGV/);
@@ -240,20 +241,20 @@ describe('a failure', () => {
     await joinRun(1, 1);
     await startRun();
     const numBeats = coordinator.all('heartbeat').length;
-    coordinator.command({ begin: {} });
+    coordinator.command({ command: 'begin', begin: {} });
     await until(() => coordinator.all('failure').length > 0);
-    coordinator.command({ abort: { reason: 'rank 0 failed' } });
-    coordinator.command({ farewell: {} });
+    coordinator.command({ command: 'abort', abort: { reason: 'rank 0 failed' } });
+    coordinator.command({ command: 'farewell', farewell: {} });
     await agent.ended;
     expect(coordinator.all('failure')).toMatchObject([{ rank: 0, code: 'NOT_FINITE', step: 4 }]);
-    const kinds = coordinator.events.map((event) => Object.keys(event).find((key) => key !== 'event'));
+    const kinds = coordinator.events.map(({ event }) => event);
     expect(kinds[kinds.indexOf('failure') - 1]).toMatch(/heartbeat|logs/);
     expect(coordinator.all('heartbeat').length).toBeGreaterThan(numBeats);
   });
 
   it('of the agent itself is told in the name of its first rank', async () => {
     await joinRun(1, 1, { datasetDir: '/nowhere/data' });
-    coordinator.command({ start: { peers: [] } });
+    coordinator.command({ command: 'start', start: { peers: [], snapshot: null } });
     const failure = await coordinator.first('failure');
     expect(failure).toMatchObject({
       rank: 0,
@@ -284,7 +285,10 @@ describe('a failure', () => {
       onCredit: () => undefined,
       onError: () => undefined,
     });
-    coordinator.command({ start: { peers: [{ node: 1, address, host: 'there' }] } });
+    coordinator.command({
+      command: 'start',
+      start: { peers: [{ node: 1, address, host: 'there' }], snapshot: null },
+    });
     await until(() => agent.hasStarted);
     await peer.connect([{ node: 0, address: dataAddress }], 5_000);
     await coordinator.first('ready');
@@ -318,8 +322,8 @@ describe('the end', () => {
     await until(() => workersSeen().length === 1);
     const [{ pid }] = workersSeen();
     const started = performance.now();
-    coordinator.command({ abort: { reason: 'another node failed' } });
-    coordinator.command({ farewell: {} });
+    coordinator.command({ command: 'abort', abort: { reason: 'another node failed' } });
+    coordinator.command({ command: 'farewell', farewell: {} });
     expect(await agent.ended).toBe(3);
     expect(performance.now() - started).toBeGreaterThanOrEqual(GRACE_MS);
     expect(isRunning(pid)).toBe(false);

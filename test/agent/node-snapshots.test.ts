@@ -8,7 +8,7 @@ import { fetchSnapshot } from '../../src/agent/snapshot-fetch.js';
 import { openCheckpoint } from '../../src/checkpoint/checkpoint.js';
 import { writeShards } from '../../src/checkpoint/shards.js';
 import type { RunConfig } from '../../src/config/schema.js';
-import type { Peer, SnapshotRef } from '../../src/rpc/messages.js';
+import type { Peer, SnapshotRef } from '../../src/rpc/generated/messages.js';
 import { NO_SECURITY } from '../../src/rpc/security.js';
 import type { RpcServer } from '../../src/rpc/server.js';
 import { config as base, expectedValue, expertNames, sharedNames, tensorsOf } from '../checkpoint/fixture.js';

@@ -2,7 +2,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { NodeWorkers } from '../../src/agent/node-workers.js';
 import type { WorkerFault } from '../../src/agent/worker-failure.js';
 import type { RankProgress } from '../../src/collectives/control-block.js';
-import type { AgentEvent } from '../../src/rpc/messages.js';
+import type { AgentEvent } from '../../src/rpc/generated/messages.js';
 import type { SnapshotReport, WorkerAssignment } from '../../src/worker/messages.js';
 import { scriptWorkers, until, WORKER_PROGRAM } from './support.js';
 
@@ -89,10 +89,10 @@ describe('the workers of a node', () => {
     await until(() => snapshots.length === 1);
     expect(snapshots).toEqual([{ step: 5 }]);
     expect(reports).toEqual([
-      { step: { step: 1 } },
-      { validation: { step: 2 } },
-      { saving: { step: 3 } },
-      { shards: { step: 4 } },
+      { event: 'step', step: { step: 1 } },
+      { event: 'validation', validation: { step: 2 } },
+      { event: 'saving', saving: { step: 3 } },
+      { event: 'shards', shards: { step: 4 } },
     ]);
   });
 });

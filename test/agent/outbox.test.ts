@@ -1,11 +1,13 @@
 import { describe, expect, it } from 'vitest';
 import { Outbox } from '../../src/agent/outbox.js';
-import type { AgentEvent } from '../../src/rpc/messages.js';
+import type { AgentEvent } from '../../src/rpc/generated/messages.js';
 
 /** Only what an outbox looks at. */
-const event = (kind: string, step = 0) => ({ [kind]: { step } }) as unknown as AgentEvent;
+const event = (kind: string, step = 0) => ({ event: kind, [kind]: { step } }) as unknown as AgentEvent;
 const named = (outbox: Outbox) =>
-  outbox.events.map((each) => Object.entries(each).map(([kind, { step }]) => `${kind} ${step}`)[0]);
+  outbox.events.map(
+    (each) => `${each.event} ${(each as unknown as Record<string, { step: number }>)[each.event]!.step}`,
+  );
 
 describe('what a coordinator may not have on disk', () => {
   it('is kept until it says so, in order', () => {
@@ -14,11 +16,11 @@ describe('what a coordinator may not have on disk', () => {
     outbox.add(event('validation', 2));
     outbox.add(event('saving', 2));
     outbox.add(event('shards', 2));
-    outbox.hear({ recorded: { step: 2 } });
+    outbox.hear({ command: 'recorded', recorded: { step: 2 } });
     // A validation follows its step, and a save ends for itself.
     expect(named(outbox)).toEqual(['step 3', 'validation 2', 'saving 2', 'shards 2']);
-    outbox.hear({ recorded: { step: 3 } });
-    outbox.hear({ saveEnded: { step: 2, committed: true } });
+    outbox.hear({ command: 'recorded', recorded: { step: 3 } });
+    outbox.hear({ command: 'saveEnded', saveEnded: { step: 2, committed: true } });
     expect(named(outbox)).toEqual([]);
   });
 
@@ -50,10 +52,7 @@ describe('what a coordinator may not have on disk', () => {
 
 it('a save that workers were told to write is written once, whoever says so again', () => {
   const outbox = new Outbox();
-  expect([10, 10, 20, 10].map((step) => outbox.hear({ writeShards: { step } }))).toEqual([
-    true,
-    false,
-    true,
-    false,
-  ]);
+  expect(
+    [10, 10, 20, 10].map((step) => outbox.hear({ command: 'writeShards', writeShards: { step } })),
+  ).toEqual([true, false, true, false]);
 });

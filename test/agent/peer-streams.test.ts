@@ -3,8 +3,8 @@ import { Client, credentials, Server, ServerCredentials, status } from '@grpc/gr
 import { afterEach, describe, expect, it } from 'vitest';
 import { PeerStreams, type PeerStreamsOptions } from '../../src/agent/peer-streams.js';
 import type { TrainerError } from '../../src/errors.js';
-import type { Frame } from '../../src/rpc/frame-codec.js';
-import { loadService } from '../../src/rpc/load-proto.js';
+import type { Frame } from '../../src/rpc/generated/messages.js';
+import { loadProto } from '../../src/rpc/load-proto.js';
 import { NO_SECURITY } from '../../src/rpc/security.js';
 import { encodeFrame } from '../rpc/encode-frame.js';
 
@@ -77,7 +77,7 @@ interface Outcome {
 /** Sends messages to a node's Pull as anybody can; returns how the call ends. */
 function pull(address: string, ...messages: object[]): Promise<Outcome> {
   const client = new Client(address, credentials.createInsecure());
-  const { path, requestSerialize, responseDeserialize } = loadService(
+  const { path, requestSerialize, responseDeserialize } = loadProto(
     'collectives',
     'locmoe.collectives.v1.Collectives',
   ).Pull;

@@ -2,7 +2,8 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { RingRelay } from '../../src/agent/ring-relay.js';
 import { encodeHeader, MESSAGE_HEADER_BYTES } from '../../src/collectives/message.js';
 import { ShmSegment } from '../../src/collectives/shm-segment.js';
-import { decodeFrame, type Frame } from '../../src/rpc/frame-codec.js';
+import { decodeFrame } from '../../src/rpc/frame-codec.js';
+import type { Frame } from '../../src/rpc/generated/messages.js';
 
 // Node 0 of two nodes of two workers: ranks 0 and 1 here, 2 and 3 there.
 const RING = 4096;

@@ -1,7 +1,7 @@
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import type { ParentWatch } from '../../src/agent/parent-watch.js';
 import { type NodeOptions, runNode } from '../../src/agent/run-node.js';
-import type { JoinReply } from '../../src/rpc/messages.js';
+import type { JoinReply } from '../../src/rpc/generated/messages.js';
 import { NO_SECURITY } from '../../src/rpc/security.js';
 import { ScriptedCoordinator, temporaryFolder, until } from './support.js';
 
@@ -13,6 +13,7 @@ const REPLY: Omit<JoinReply, 'runDir'> = {
   datasetDir: '/',
   resumeFrom: '',
   initFrom: '',
+  inheritance: null,
   term: 1,
   configJson: JSON.stringify({ logLevel: 'info', cluster: { nodes: 1, workersPerNode: 1 } }),
 };
@@ -66,7 +67,7 @@ describe('a node', () => {
     await until(() => coordinator.sessions.length === 1);
     expect(parent.pause).toHaveBeenCalled();
     expect(parent.resume).not.toHaveBeenCalled();
-    coordinator.command({ farewell: {} });
+    coordinator.command({ command: 'farewell', farewell: {} });
     expect(await ended).toBe(0);
     expect(log.map((line) => JSON.parse(line).msg)).toEqual([
       expect.stringMatching(/^node listens at 127\.0\.0\.1:\d+$/),
@@ -79,8 +80,8 @@ describe('a node', () => {
     const { coordinator, address } = await coordinatorWithPlace();
     const ended = node(address);
     await until(() => coordinator.sessions.length === 1);
-    coordinator.command({ abort: { reason: 'rank 7 failed' } });
-    coordinator.command({ farewell: {} });
+    coordinator.command({ command: 'abort', abort: { reason: 'rank 7 failed' } });
+    coordinator.command({ command: 'farewell', farewell: {} });
     expect(await ended).toBe(3);
   });
 
@@ -89,13 +90,13 @@ describe('a node', () => {
     const { coordinator, address } = await coordinatorWithPlace();
     const ended = node(address);
     await until(() => coordinator.sessions.length === 1);
-    coordinator.command({ abort: { reason: 'rank 7 failed' } });
+    coordinator.command({ command: 'abort', abort: { reason: 'rank 7 failed' } });
     await until(() => coordinator.all('leaving').length === 1);
-    coordinator.command({ rejoin: {} });
+    coordinator.command({ command: 'rejoin', rejoin: {} });
     await until(() => coordinator.sessions.length === 2);
     expect(parent.resume).toHaveBeenCalled();
     expect(coordinator.joins.map(({ formerNode }) => formerNode)).toEqual([undefined, REPLY.node]);
-    coordinator.command({ farewell: {} });
+    coordinator.command({ command: 'farewell', farewell: {} });
     expect(await ended).toBe(0);
   });
 
@@ -104,8 +105,8 @@ describe('a node', () => {
     const { coordinator, address } = await coordinatorWithPlace();
     const ended = node(address, { forever: true });
     await until(() => coordinator.sessions.length === 1);
-    coordinator.command({ abort: { reason: 'rank 7 failed' } });
-    coordinator.command({ farewell: {} });
+    coordinator.command({ command: 'abort', abort: { reason: 'rank 7 failed' } });
+    coordinator.command({ command: 'farewell', farewell: {} });
     await until(() => coordinator.sessions.length === 2);
     expect(coordinator.joins[1].dataAddress).toBe(coordinator.joins[0].dataAddress);
     process.emit('SIGTERM', 'SIGTERM');

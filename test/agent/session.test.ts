@@ -2,7 +2,7 @@ import { status } from '@grpc/grpc-js';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { Session } from '../../src/agent/session.js';
 import { CoordinatorClient } from '../../src/rpc/coordinator-client.js';
-import type { CoordinatorCommand } from '../../src/rpc/messages.js';
+import type { CoordinatorCommand } from '../../src/rpc/generated/messages.js';
 import { NO_SECURITY } from '../../src/rpc/security.js';
 import { ScriptedCoordinator, until } from './support.js';
 
@@ -39,20 +39,20 @@ describe('a session', () => {
   });
 
   it('carries events up and commands down, each in order', async () => {
-    for (let i = 0; i < 50; i++) session.send({ stop: { reason: `${i}` } });
-    coordinator.command({ start: { peers: [] } });
-    coordinator.command({ begin: {} });
-    coordinator.command({ begin: {} });
+    for (let i = 0; i < 50; i++) session.send({ event: 'stop', stop: { reason: `${i}` } });
+    coordinator.command({ command: 'start', start: { peers: [], snapshot: null } });
+    coordinator.command({ command: 'begin', begin: {} });
+    coordinator.command({ command: 'begin', begin: {} });
     await until(() => coordinator.events.length === 50 && commands.length === 3);
     expect(coordinator.all('stop').map(({ reason }) => Number(reason))).toEqual([...Array(50).keys()]);
-    expect(commands.map((command) => Object.keys(command)[0])).toEqual(['start', 'begin', 'begin']);
+    expect(commands.map(({ command }) => command)).toEqual(['start', 'begin', 'begin']);
   });
 
   it('is not ready while the coordinator does not read, and is again once it does', async () => {
     coordinator.sessions[0].pause();
     const line = 'x'.repeat(1 << 16);
     for (let i = 0; i < 200 && session.isReady; i++) {
-      session.send({ logs: { lines: [line], dropped: 0 } });
+      session.send({ event: 'logs', logs: { lines: [line], dropped: 0 } });
       await new Promise((resolve) => setImmediate(resolve));
     }
     expect(session.isReady).toBe(false);
@@ -64,7 +64,7 @@ describe('a session', () => {
     coordinator.vanish();
     await until(() => ends.length > 0);
     expect(session.isReady).toBe(false);
-    session.send({ ready: {} });
+    session.send({ event: 'ready', ready: {} });
     await session.close();
     expect(ends).toHaveLength(1);
   });
@@ -87,7 +87,8 @@ describe('a session', () => {
 
 describe('closing', () => {
   it('waits until the coordinator has read all, and is no end that the owner hears of', async () => {
-    for (let i = 0; i < 20; i++) session.send({ logs: { lines: ['x'.repeat(1 << 16)], dropped: i } });
+    for (let i = 0; i < 20; i++)
+      session.send({ event: 'logs', logs: { lines: ['x'.repeat(1 << 16)], dropped: i } });
     await session.close();
     expect(coordinator.all('logs').map(({ dropped }) => dropped)).toEqual([...Array(20).keys()]);
     expect(ends).toEqual([]);

@@ -3,8 +3,13 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import * as grpc from '@grpc/grpc-js';
 import { afterEach, onTestFinished, vi } from 'vitest';
-import { loadService } from '../../src/rpc/load-proto.js';
-import type { AgentEvent, CoordinatorCommand, JoinReply, JoinRequest } from '../../src/rpc/messages.js';
+import type {
+  AgentEvent,
+  CoordinatorCommand,
+  JoinReply,
+  JoinRequest,
+} from '../../src/rpc/generated/messages.js';
+import { loadProto } from '../../src/rpc/load-proto.js';
 
 export const WORKER_PROGRAM = new URL('./worker.program.mjs', import.meta.url);
 
@@ -110,7 +115,7 @@ export class ScriptedCoordinator {
   }
 
   #listen(port: number): Promise<string> {
-    this.#server.addService(loadService('coordinator', 'locmoe.coordinator.v1.Coordinator'), {
+    this.#server.addService(loadProto('coordinator', 'locmoe.coordinator.v1.Coordinator'), {
       Join: (call: grpc.ServerUnaryCall<JoinRequest, JoinReply>, callback: grpc.sendUnaryData<JoinReply>) => {
         this.joins.push(call.request);
         const answer = this.#answers.length > 1 ? this.#answers.shift()! : this.#answers[0];

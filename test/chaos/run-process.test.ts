@@ -3,7 +3,7 @@ import { hostname } from 'node:os';
 import { machineIdentity, processIdentity } from '@locmoe/run-format/process-identity';
 import { expect, it, onTestFinished } from 'vitest';
 import { coordinatorProcess, processesOf, send } from '../../src/chaos/run-process.js';
-import type { StatusReply, WorkerProgress } from '../../src/rpc/messages.js';
+import type { StatusReply, WorkerProgress } from '../../src/rpc/generated/messages.js';
 import { OVER } from '../coordinator/saved-run.js';
 
 /** A record of a run that this process leads at port 7000. */

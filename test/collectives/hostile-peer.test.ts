@@ -7,7 +7,7 @@ import { DataPlane } from '../../src/agent/data-plane.js';
 import { PeerStreams } from '../../src/agent/peer-streams.js';
 import { encodeHeader, MESSAGE_HEADER_BYTES } from '../../src/collectives/message.js';
 import type { TrainerError } from '../../src/errors.js';
-import type { Frame } from '../../src/rpc/frame-codec.js';
+import type { Frame } from '../../src/rpc/generated/messages.js';
 import { NO_SECURITY } from '../../src/rpc/security.js';
 import { encodeFrame } from '../rpc/encode-frame.js';
 
@@ -107,7 +107,7 @@ function header(changes: { sequence?: number; bytes?: number; countsHash?: numbe
 }
 
 /** A piece of what rank 1 sends to rank 0, from a byte on. */
-function frame(offset: number, payload: Uint8Array, changes: Partial<Frame> = {}): Buffer {
+function frame(offset: number, payload: Uint8Array, changes: Omit<Partial<Frame>, 'payload'> = {}): Buffer {
   const sections = [1, 0, offset, payload.length];
   return encodeFrame({ generation: 1, operation: 1, sections, payload, ...changes });
 }

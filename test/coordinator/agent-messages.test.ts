@@ -2,8 +2,8 @@ import { describe, expect, it } from 'vitest';
 import { loadConfig } from '../../src/config/resolve.js';
 import { AgentEventRules } from '../../src/coordinator/agent-messages.js';
 import { ERROR_CODES } from '../../src/errors.js';
-import { loadService } from '../../src/rpc/load-proto.js';
-import type { AgentEvent } from '../../src/rpc/messages.js';
+import type { AgentEvent } from '../../src/rpc/generated/messages.js';
+import { loadProto } from '../../src/rpc/load-proto.js';
 import type { RunState } from '../../src/run/run-state.js';
 
 // Node 1 has ranks 2 and 3.
@@ -154,7 +154,7 @@ describe('refused is', () => {
   });
 
   it('one event that says two things, as its bytes may', () => {
-    const { requestSerialize, requestDeserialize } = loadService(
+    const { requestSerialize, requestDeserialize } = loadProto(
       'coordinator',
       'locmoe.coordinator.v1.Coordinator',
     ).Session;

@@ -7,7 +7,7 @@ import { readManifest } from '../../src/checkpoint/manifest.js';
 import { writeShards } from '../../src/checkpoint/shards.js';
 import { CheckpointCommitter } from '../../src/coordinator/checkpoint-committer.js';
 import { armFailpoint } from '../../src/failpoint.js';
-import type { SaveIntent, ShardReport } from '../../src/rpc/messages.js';
+import type { SaveIntent, ShardReport } from '../../src/rpc/generated/messages.js';
 import { saveOptions, tensorsOf } from '../checkpoint/fixture.js';
 
 let root: string;
@@ -57,17 +57,17 @@ it('nothing is written before all ranks have announced, nothing committed before
   committer.announce(intent(0, 5));
   expect(said).toEqual([]);
   committer.announce(intent(1, 5));
-  expect(said).toEqual([{ writeShards: { step: 5 } }]);
+  expect(said).toEqual([{ command: 'writeShards', writeShards: { step: 5 } }]);
   committer.receive(written(1, 5));
   expect(readdirSync(root)).toEqual(['step-000005.tmp-1']);
   committer.receive(written(0, 5));
   const directory = join(root, 'step-000005');
   expect(said.slice(1)).toEqual([
     { step: 5, directory, ...COST },
-    { saveEnded: { step: 5, committed: true } },
+    { command: 'saveEnded', saveEnded: { step: 5, committed: true } },
   ]);
   announceAll(6);
-  expect(said.at(-1)).toEqual({ writeShards: { step: 6 } });
+  expect(said.at(-1)).toEqual({ command: 'writeShards', writeShards: { step: 6 } });
 });
 
 it('what does not belong to the open save is refused', () => {
@@ -93,7 +93,7 @@ it('what the disk has no room for is not begun, and fails the run only at its la
     expect.stringMatching(
       /^no checkpoint of step 5: step 5, checkpoint write: a checkpoint needs .* are free;/,
     ),
-    { saveEnded: { step: 5, committed: false } },
+    { command: 'saveEnded', saveEnded: { step: 5, committed: false } },
   ]);
   announceAll(6, { bytes: 2 ** 52, isLast: true });
   expect(said.slice(2)).toEqual([expect.stringMatching(/^DISK_FULL step 6, checkpoint write: a checkpoint/)]);
@@ -113,7 +113,7 @@ it('what fails once a checkpoint is committed is only warned of', () => {
   expect(said.slice(1)).toEqual([
     expect.stringMatching(/step-000005 is saved, but not all .* could be removed: .*ENOSPC/),
     { step: 5, directory: join(root, 'step-000005'), ...COST },
-    { saveEnded: { step: 5, committed: true } },
+    { command: 'saveEnded', saveEnded: { step: 5, committed: true } },
   ]);
 });
 

@@ -8,7 +8,7 @@ import { Coordinator } from '../../src/coordinator/coordinator.js';
 import { catchUncaught } from '../../src/coordinator/uncaught.js';
 import { TrainerError } from '../../src/errors.js';
 import { createLogger } from '../../src/logger.js';
-import type { CoordinatorCommand } from '../../src/rpc/messages.js';
+import type { CoordinatorCommand } from '../../src/rpc/generated/messages.js';
 import { VERSION } from '../../src/rpc/version.js';
 
 const error = new TrainerError('INTERNAL', 'unforeseen');
@@ -57,11 +57,11 @@ function train(): void {
     send: (command) => commands.push(command),
     close: () => undefined,
   });
-  coordinator.receive(node, { ready: {} });
+  coordinator.receive(node, { event: 'ready', ready: {} });
   expect(coordinator.state.kind).toBe('running');
 }
 
-const lastCommand = () => Object.keys(commands.at(-1) ?? {})[0];
+const lastCommand = () => commands.at(-1)?.command;
 
 describe('an unforeseen error of the coordinator', () => {
   it('ends a run that does not train yet at once', () => {
@@ -73,7 +73,7 @@ describe('an unforeseen error of the coordinator', () => {
     train();
     coordinator.crash(error);
     expect([coordinator.state.kind, lastCommand()]).toEqual(['stopping', 'stop']);
-    coordinator.receive(0, { finished: { stoppedEarly: true } });
+    coordinator.receive(0, { event: 'finished', finished: { stoppedEarly: true } });
     expect(coordinator.state).toEqual({ kind: 'failed', error });
     expect(coordinator.failure).toMatchObject({ error, culprit: null });
     expect(lastCommand()).toBe('farewell');
@@ -84,7 +84,10 @@ describe('an unforeseen error of the coordinator', () => {
     coordinator.crash(error);
     coordinator.crash(later);
     expect(coordinator.failure).toMatchObject({ error, culprit: null });
-    expect(commands.slice(-2)).toEqual([{ abort: { reason: expect.any(String) } }, { farewell: {} }]);
+    expect(commands.slice(-2)).toEqual([
+      { command: 'abort', abort: { reason: expect.any(String) } },
+      { command: 'farewell', farewell: {} },
+    ]);
   });
 
   it('does not wait for the last checkpoint for ever', () => {
@@ -92,7 +95,7 @@ describe('an unforeseen error of the coordinator', () => {
     coordinator.crash(error);
     for (let second = 0; second < 59; second++) {
       vi.advanceTimersByTime(1_000);
-      coordinator.receive(0, { heartbeat: { workers: [], logQueueLines: 0 } });
+      coordinator.receive(0, { event: 'heartbeat', heartbeat: { workers: [], logQueueLines: 0 } });
     }
     expect(coordinator.state.kind).toBe('stopping');
     vi.advanceTimersByTime(2_000);

@@ -11,8 +11,8 @@ import { addCoordinatorService } from '../../src/coordinator/service.js';
 import { createLogger } from '../../src/logger.js';
 import { formatAddress } from '../../src/rpc/address.js';
 import { CoordinatorClient } from '../../src/rpc/coordinator-client.js';
-import { loadService } from '../../src/rpc/load-proto.js';
-import type { LogsReply } from '../../src/rpc/messages.js';
+import type { LogsReply } from '../../src/rpc/generated/messages.js';
+import { loadProto } from '../../src/rpc/load-proto.js';
 import { NO_SECURITY } from '../../src/rpc/security.js';
 import { createRpcServer, listen, type RpcServer } from '../../src/rpc/server.js';
 import { VERSION } from '../../src/rpc/version.js';
@@ -87,7 +87,7 @@ it('of 100 nodes that join at once, each twice, 8 get a place each, and a second
 
 it('a message that is too large is refused with the limit, and the connection stays', async () => {
   const raw = new grpc.Client(address, grpc.credentials.createInsecure());
-  const { Join, GetStatus } = loadService('coordinator', 'locmoe.coordinator.v1.Coordinator');
+  const { Join, GetStatus } = loadProto('coordinator', 'locmoe.coordinator.v1.Coordinator');
   const call = ({ path: method, requestSerialize }: grpc.MethodDefinition<object, object>, message: object) =>
     new Promise<grpc.ServiceError | null>((resolve) => {
       const deadline = Date.now() + 5_000;

@@ -12,7 +12,7 @@ import { Coordinator } from '../../src/coordinator/coordinator.js';
 import { ERROR_CODES, TrainerError } from '../../src/errors.js';
 import { createLogger } from '../../src/logger.js';
 import { PrometheusMetrics } from '../../src/metrics/prometheus/prometheus-metrics.js';
-import type { AgentEvent } from '../../src/rpc/messages.js';
+import type { AgentEvent } from '../../src/rpc/generated/messages.js';
 import { VERSION } from '../../src/rpc/version.js';
 import { RestartBudget } from '../../src/run/restart-budget.js';
 
@@ -82,7 +82,7 @@ function begin(): void {
     const { node } = coordinator.join({ host: 'h', pid: port, dataAddress, version: VERSION });
     coordinator.connect(node, dataAddress, { send: () => undefined, close: () => undefined });
   }
-  for (const node of [0, 1]) coordinator.receive(node, { ready: {} });
+  for (const node of [0, 1]) coordinator.receive(node, { event: 'ready', ready: {} });
   expect(coordinator.state.kind).toBe('running');
 }
 
@@ -211,9 +211,9 @@ const events = {
 };
 const event: fc.Arbitrary<AgentEvent> = fc.oneof(
   ...Object.entries(events).map(([kind, content]) =>
-    (content as fc.Arbitrary<object>).map((each) => ({ [kind]: each })),
+    (content as fc.Arbitrary<object>).map((each) => ({ event: kind, [kind]: each })),
   ),
-) as fc.Arbitrary<AgentEvent>;
+) as unknown as fc.Arbitrary<AgentEvent>;
 
 it('whatever members say is taken or refused, and breaks nothing of the coordinator', () => {
   let [taken, refused] = [0, 0];

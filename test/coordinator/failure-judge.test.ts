@@ -3,7 +3,7 @@ import { timeoutsOf } from '../../src/config/timeouts.js';
 import { FailureJudge } from '../../src/coordinator/failure-judge.js';
 import { Membership } from '../../src/coordinator/membership.js';
 import { endUnknown, type RootCause } from '../../src/coordinator/root-cause.js';
-import type { WorkerFailure } from '../../src/rpc/messages.js';
+import type { WorkerFailure } from '../../src/rpc/generated/messages.js';
 import { VERSION } from '../../src/rpc/version.js';
 
 const BROKEN = endUnknown('its session broke');

@@ -6,7 +6,7 @@ import { expect, it, onTestFinished } from 'vitest';
 import { loadConfig } from '../../src/config/resolve.js';
 import { Coordinator } from '../../src/coordinator/coordinator.js';
 import { createLogger } from '../../src/logger.js';
-import type { CoordinatorCommand } from '../../src/rpc/messages.js';
+import type { CoordinatorCommand, Fault } from '../../src/rpc/generated/messages.js';
 import { VERSION } from '../../src/rpc/version.js';
 
 /** A run of two nodes with two workers each, of which the second node has a session. */
@@ -53,7 +53,7 @@ function runWithNode(allowsFaults: boolean) {
   return { coordinator, commands };
 }
 
-const CUT = { node: 1, link: { seconds: 2, bytesPerS: 0 } };
+const CUT: Fault = { node: 1, fault: 'link', link: { seconds: 2, bytesPerS: 0 } };
 
 it('takes no fault unless it was started so', () => {
   const { coordinator, commands } = runWithNode(false);
@@ -69,21 +69,28 @@ it('passes a fault on to its node, and refuses one that no node could inflict', 
     { node: 0, host: 'h', pid: 11 },
     { node: 1, host: 'h', pid: 12 },
   ]);
-  const nan = { node: 1, failpoint: { rank: 2, specification: 'checkpoint.shard:full' } };
+  const nan: Fault = {
+    node: 1,
+    fault: 'failpoint',
+    failpoint: { rank: 2, specification: 'checkpoint.shard:full' },
+  };
   coordinator.injectFault(CUT);
   coordinator.injectFault(nan);
-  expect(commands).toEqual([{ fault: CUT }, { fault: nan }]);
+  expect(commands).toEqual([
+    { command: 'fault', fault: CUT },
+    { command: 'fault', fault: nan },
+  ]);
   const refused = [
     { ...CUT, node: 0 },
     { ...CUT, node: 2 },
     { ...CUT, link: { seconds: 1e9, bytesPerS: 0 } },
     { ...CUT, link: { seconds: 1, bytesPerS: Number.NaN } },
-    { ...nan, failpoint: { ...nan.failpoint, rank: 1 } },
+    { ...nan, failpoint: { rank: 1, specification: 'checkpoint.shard:full' } },
     { node: 1 },
   ];
   for (const fault of refused)
-    expect(() => coordinator.injectFault(fault), JSON.stringify(fault)).toThrow(/node/);
-  const misspelt = { ...nan, failpoint: { rank: 2, specification: 'checkpoint.shrad' } };
+    expect(() => coordinator.injectFault(fault as Fault), JSON.stringify(fault)).toThrow(/node/);
+  const misspelt: Fault = { ...nan, failpoint: { rank: 2, specification: 'checkpoint.shrad' } };
   expect(() => coordinator.injectFault(misspelt)).toThrow(/no failpoint "checkpoint.shrad"; there are/);
   expect(commands).toHaveLength(2);
 });

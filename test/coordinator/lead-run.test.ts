@@ -18,7 +18,7 @@ import type { Coordinator } from '../../src/coordinator/coordinator.js';
 import { leadRun, type RunLaunch } from '../../src/coordinator/lead-run.js';
 import { TrainerError } from '../../src/errors.js';
 import * as libc from '../../src/os/libc.js';
-import type { StepReport } from '../../src/rpc/messages.js';
+import type { StepReport } from '../../src/rpc/generated/messages.js';
 import { createRpcServer, type RpcServer } from '../../src/rpc/server.js';
 import { VERSION } from '../../src/rpc/version.js';
 import { createRunFolder } from '../../src/run/create-run-folder.js';
@@ -34,6 +34,7 @@ const STEP: StepReport = {
   gradientNorm: 1,
   learningRate: 0.1,
   tokens: 8,
+  answerTokens: 0,
   stepMs: 5,
   partsMs: { forward: 1, backward: 1, exchange: 1, allReduce: 1, optimizer: 1, waiting: 0 },
   layers: [],
@@ -174,10 +175,10 @@ it('a run whose first step cannot be recorded has failed: it was given nothing w
     lead((coordinator, folder) => {
       const { node } = coordinator.join({ host: 'h', pid: 1, dataAddress: '127.0.0.1:1', version: VERSION });
       coordinator.connect(node, '127.0.0.1:1', { send: () => undefined, close: () => undefined });
-      coordinator.receive(node, { ready: {} });
+      coordinator.receive(node, { event: 'ready', ready: {} });
       rmSync(folder.metrics);
       mkdirSync(folder.metrics);
-      coordinator.receive(node, { step: STEP });
+      coordinator.receive(node, { event: 'step', step: STEP });
     }),
   );
   expect(outcome).toMatchObject({ kind: 'failed', exitCode: 3, report: { code: 'NO_RESOURCE' } });

@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
 import { RankTable } from '../../src/coordinator/rank-table.js';
-import type { WorkerProgress } from '../../src/rpc/messages.js';
+import type { WorkerProgress } from '../../src/rpc/generated/messages.js';
 
 const worker = (rank: number, idleMs: number): WorkerProgress => ({
   rank,

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { type RootCause, rootCause } from '../../src/coordinator/root-cause.js';
 import { TrainerError } from '../../src/errors.js';
-import type { WorkerFailure, WorkerProgress } from '../../src/rpc/messages.js';
+import type { WorkerFailure, WorkerProgress } from '../../src/rpc/generated/messages.js';
 
 const failure = (rank: number, code: string, timeMs: number, message = code): WorkerFailure => ({
   rank,

@@ -14,14 +14,14 @@ import { addCoordinatorService, type CoordinatorService } from '../../src/coordi
 import { createLogger } from '../../src/logger.js';
 import { formatAddress } from '../../src/rpc/address.js';
 import { CoordinatorClient } from '../../src/rpc/coordinator-client.js';
-import { loadService } from '../../src/rpc/load-proto.js';
 import type {
   AgentEvent,
   CoordinatorCommand,
   LogsReply,
   LogsRequest,
   StepReport,
-} from '../../src/rpc/messages.js';
+} from '../../src/rpc/generated/messages.js';
+import { loadProto } from '../../src/rpc/load-proto.js';
 import { NO_SECURITY } from '../../src/rpc/security.js';
 import { createRpcServer, listen, type RpcServer } from '../../src/rpc/server.js';
 import { VERSION } from '../../src/rpc/version.js';
@@ -116,6 +116,7 @@ const report = (rank: number): StepReport => ({
   gradientNorm: 1,
   learningRate: 0.1,
   tokens: 8,
+  answerTokens: 0,
   stepMs: 5,
   partsMs: { forward: 1, backward: 1, exchange: 1, allReduce: 1, optimizer: 1, waiting: 0 },
   layers: [],
@@ -151,18 +152,18 @@ describe('the coordinator over gRPC', () => {
     expect(JSON.parse(first.configJson)).toEqual(config);
     const sessions = [open(0), open(1)];
     for (const session of sessions) await session.until('start');
-    sessions[0].send({ ready: {} });
+    sessions[0].send({ event: 'ready', ready: {} });
     await new Promise((resolve) => setTimeout(resolve, 50));
     expect(sessions[0].has('begin')).toBe(false);
-    sessions[1].send({ ready: {} });
+    sessions[1].send({ event: 'ready', ready: {} });
     for (const session of sessions) await session.until('begin');
     expect((await client.status()).state).toBe('running');
 
-    for (const [rank, session] of sessions.entries()) session.send({ step: report(rank) });
+    for (const [rank, session] of sessions.entries()) session.send({ event: 'step', step: report(rank) });
     await expect.poll(() => heard).toContain('step 1 loss 1.5');
     await client.stop('enough');
     for (const session of sessions) await session.until('stop');
-    for (const session of sessions) session.send({ finished: { stoppedEarly: true } });
+    for (const session of sessions) session.send({ event: 'finished', finished: { stoppedEarly: true } });
     expect(await coordinator.settled).toEqual({ kind: 'finished', stopped: 'enough' });
     for (const session of sessions) await session.until('farewell');
     expect(heard.filter((event) => !event.startsWith('step'))).toEqual([
@@ -231,10 +232,10 @@ describe('the coordinator over gRPC', () => {
     await join(12);
     const sessions = [open(0), open(1)];
     for (const session of sessions) await session.until('start');
-    for (const session of sessions) session.send({ ready: {} });
+    for (const session of sessions) session.send({ event: 'ready', ready: {} });
     for (const session of sessions) await session.until('begin');
-    sessions[0].send({ step: report(0) });
-    sessions[0].send({ step: report(1) });
+    sessions[0].send({ event: 'step', step: report(0) });
+    sessions[0].send({ event: 'step', step: report(1) });
     expect(await sessions[0].failed).toMatch(/^3 INVALID_ARGUMENT: /);
     const state = await coordinator.settled;
     expect(state.kind === 'failed' && state.error.line).toMatch(
@@ -245,7 +246,7 @@ describe('the coordinator over gRPC', () => {
   it('ends the session of a node that sends what cannot be decoded, and says so', async () => {
     await join(11);
     await join(12);
-    const { Session } = loadService('coordinator', 'locmoe.coordinator.v1.Coordinator');
+    const { Session } = loadProto('coordinator', 'locmoe.coordinator.v1.Coordinator');
     const bytes = { Session: { ...Session, requestSerialize: (message: Buffer) => message } };
     const raw = new (grpc.makeGenericClientConstructor(bytes, 'Raw'))(address, insecure);
     onTestFinished(() => raw.close());
@@ -270,7 +271,7 @@ describe('the coordinator over gRPC', () => {
   it('does not take the end of a run that has not begun', async () => {
     await join(11);
     const session = open(0);
-    session.send({ finished: { stoppedEarly: false } });
+    session.send({ event: 'finished', finished: { stoppedEarly: false } });
     expect(await session.failed).toBe('3 INVALID_ARGUMENT: it sent `finished` while the run is waiting');
   });
 
@@ -279,7 +280,7 @@ describe('the coordinator over gRPC', () => {
     await join(12);
     const sessions = [open(0), open(1)];
     for (const session of sessions) await session.until('start');
-    sessions[0].send({ leaving: {} });
+    sessions[0].send({ event: 'leaving', leaving: {} });
     sessions[0].stream.end();
     const state = await coordinator.settled;
     expect(state.kind === 'failed' && state.error.line).toMatch(/^node 0: .*was lost: it ended its session/);
@@ -303,7 +304,7 @@ describe('the coordinator over gRPC', () => {
     const session = open(0);
     const line = (level: string, rank: number) =>
       JSON.stringify({ time: 5, level, rank, msg: `${level} of ${rank}` });
-    session.send({ logs: { lines: [line('info', 0), line('error', 1)], dropped: 0 } });
+    session.send({ event: 'logs', logs: { lines: [line('info', 0), line('error', 1)], dropped: 0 } });
     await expect.poll(() => heardLogs({ level: 'error' })).toEqual(['error of 1']);
     expect(await heardLogs({ ranks: [0] })).toEqual(['info of 0']);
     expect(await heardLogs({ query: '{source="worker"} |= "of 1"' })).toEqual(['error of 1']);

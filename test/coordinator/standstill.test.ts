@@ -123,7 +123,7 @@ describe('an agent of this machine that is stopped', () => {
   it('is said to be stopped, and is not waited for as long as one that is only silent', async () => {
     connect([pid, 12]);
     await vi.advanceTimersByTimeAsync(4_500);
-    coordinator.receive(1, { heartbeat: { workers: [], logQueueLines: 0 } });
+    coordinator.receive(1, { event: 'heartbeat', heartbeat: { workers: [], logQueueLines: 0 } });
     expect(coordinator.state.kind).toBe('starting');
     await vi.advanceTimersByTimeAsync(1_000 + 3_000);
     expect(coordinator.failure).toMatchObject({

@@ -12,7 +12,7 @@ import { truncateHistory } from '../../src/coordinator/planning/run-history.js';
 import type { RunPlan } from '../../src/coordinator/planning/run-options.js';
 import { RunJournal } from '../../src/coordinator/run-journal.js';
 import { createLogger } from '../../src/logger.js';
-import type { AgentEvent } from '../../src/rpc/messages.js';
+import type { AgentEvent } from '../../src/rpc/generated/messages.js';
 import { VERSION } from '../../src/rpc/version.js';
 import { createRunFolder } from '../../src/run/create-run-folder.js';
 import { DiskTolerance } from '../../src/run/disk-tolerance.js';
@@ -21,6 +21,7 @@ import { RunRecorder } from '../../src/run/run-recorder.js';
 const config = loadConfig('tiny', { nodes: 2, workersPerNode: 1 });
 
 const step = (rank: number, step: number): AgentEvent => ({
+  event: 'step',
   step: {
     step,
     rank,
@@ -29,6 +30,7 @@ const step = (rank: number, step: number): AgentEvent => ({
     gradientNorm: 1,
     learningRate: 0.1,
     tokens: 8,
+    answerTokens: 0,
     stepMs: 5,
     partsMs: { forward: 1, backward: 1, exchange: 1, allReduce: 1, optimizer: 1, waiting: 0 },
     layers: [],
@@ -42,6 +44,7 @@ const step = (rank: number, step: number): AgentEvent => ({
   },
 });
 const validation = (step: number): AgentEvent => ({
+  event: 'validation',
   validation: { step, domains: [{ domain: config.data.domains[0], loss: 1, tokens: 8 }] },
 });
 
@@ -131,7 +134,7 @@ function begin(): ReturnType<typeof lead> {
     led.coordinator.join({ host: 'h', pid: node + 1, dataAddress, version: VERSION });
     connect(led.coordinator, node);
   }
-  for (const node of [0, 1]) led.coordinator.receive(node, { ready: {} });
+  for (const node of [0, 1]) led.coordinator.receive(node, { event: 'ready', ready: {} });
   expect(led.coordinator.state.kind).toBe('running');
   return led;
 }

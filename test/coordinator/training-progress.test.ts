@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest';
 import { TrainingProgress } from '../../src/coordinator/training-progress.js';
 import { createLogger } from '../../src/logger.js';
-import type { StepReport } from '../../src/rpc/messages.js';
+import type { StepReport } from '../../src/rpc/generated/messages.js';
 import { config } from '../checkpoint/fixture.js';
 
 const NUM_EXPERTS = 4;
@@ -14,6 +14,7 @@ const reportWith = (capacity: number): StepReport => ({
   gradientNorm: 1,
   learningRate: 0.1,
   tokens: 24,
+  answerTokens: 0,
   stepMs: 10,
   partsMs: { forward: 0, backward: 0, exchange: 0, allReduce: 0, optimizer: 0, waiting: 0 },
   layers: [

@@ -1,9 +1,8 @@
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
-import { meanLoss } from '@locmoe/run-format';
+import { meanLoss, type Validation } from '@locmoe/run-format';
 import { describe, expect, it } from 'vitest';
 import { openDataset } from '../../src/data/dataset.js';
-import type { ValidationReport } from '../../src/rpc/messages.js';
 import { temporaryFolder, trainToTheEnd } from './support.js';
 
 const TINY = readFileSync(new URL('../../configs/tiny.yaml', import.meta.url), 'utf8');
@@ -29,7 +28,7 @@ describe('the tiny recipe, cut short', () => {
       config: TINY,
     });
     const { validation } = JSON.parse(readFileSync(path.join(run, 'summary.json'), 'utf8')) as {
-      validation: ValidationReport;
+      validation: Validation;
     };
     const { datasetDir } = JSON.parse(readFileSync(path.join(run, 'run.json'), 'utf8'));
     const dataset = openDataset(datasetDir);

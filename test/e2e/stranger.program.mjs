@@ -5,7 +5,7 @@ import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import path from 'node:path';
 import * as grpc from '@grpc/grpc-js';
 import { WebSocket } from 'ws';
-import { loadService } from '../../dist/rpc/load-proto.js';
+import { loadProto } from '../../dist/rpc/load-proto.js';
 
 const { coordinator, dataPlane, http, pids, runDir, guesses } = JSON.parse(process.argv[2]);
 const DEADLINE_MS = 5_000;
@@ -13,7 +13,7 @@ const COORDINATOR = ['coordinator', 'locmoe.coordinator.v1.Coordinator'];
 
 /** The answer to a call; null if it was refused for its token. */
 function call(address, [file, service], method, message, token) {
-  const { path: at, requestSerialize, responseDeserialize } = loadService(file, service)[method];
+  const { path: at, requestSerialize, responseDeserialize } = loadProto(file, service)[method];
   const client = new grpc.Client(address, grpc.credentials.createInsecure());
   const metadata = new grpc.Metadata();
   if (token !== null) metadata.set('authorization', `Bearer ${token}`);

@@ -1,11 +1,12 @@
 import { describe, expect, it } from 'vitest';
 import { TrainerError } from '../../src/errors.js';
-import { decodeFrame, type Frame } from '../../src/rpc/frame-codec.js';
-import { loadService } from '../../src/rpc/load-proto.js';
+import { decodeFrame } from '../../src/rpc/frame-codec.js';
+import type { Frame } from '../../src/rpc/generated/messages.js';
+import { loadProto } from '../../src/rpc/load-proto.js';
 import { randomOf } from '../random.js';
 import { encodeFrame } from './encode-frame.js';
 
-const { Pull } = loadService('collectives', 'locmoe.collectives.v1.Collectives');
+const { Pull } = loadProto('collectives', 'locmoe.collectives.v1.Collectives');
 
 function randomFrame(random: () => number): Frame {
   // Lengths of numbers in bytes should all occur, not only the longest.
@@ -17,7 +18,7 @@ function randomFrame(random: () => number): Frame {
     sections.push(anyUint32(), anyUint32(), anyUint32(), length);
     total += length;
   }
-  const payload = Uint8Array.from({ length: total }, () => Math.floor(random() * 256));
+  const payload = Buffer.from(Array.from({ length: total }, () => Math.floor(random() * 256)));
   return { generation: anyUint32(), operation: anyUint32(), sections, payload };
 }
 

@@ -9,7 +9,7 @@ import { makeCertificates } from '../../src/rpc/certificates.js';
 import { findConnectionProblem } from '../../src/rpc/connection-problem.js';
 import { CoordinatorClient } from '../../src/rpc/coordinator-client.js';
 import { checkHealth } from '../../src/rpc/health.js';
-import { loadService } from '../../src/rpc/load-proto.js';
+import { loadProto } from '../../src/rpc/load-proto.js';
 import { assertMayListen, loadSecurity, NO_SECURITY, type Security } from '../../src/rpc/security.js';
 import { createRpcServer, listen } from '../../src/rpc/server.js';
 import { certificateFolder } from './certificate-folder.js';
@@ -28,7 +28,7 @@ async function serveAll(security: Security): Promise<{ address: Address; refusal
   rpc.onRefused = (line) => refusals.push(line);
   const reply: grpc.handleUnaryCall<object, object> = (_, callback) => callback(null, {});
   const stream = (call: { end(): void }) => call.end();
-  rpc.server.addService(loadService('coordinator', 'locmoe.coordinator.v1.Coordinator'), {
+  rpc.server.addService(loadProto('coordinator', 'locmoe.coordinator.v1.Coordinator'), {
     Join: reply,
     GetStatus: reply,
     Stop: reply,
@@ -217,7 +217,7 @@ function codeOf(method: string, address: Address, security: Security): Promise<g
     path: at,
     requestSerialize,
     responseDeserialize,
-  } = loadService('coordinator', 'locmoe.coordinator.v1.Coordinator')[method];
+  } = loadProto('coordinator', 'locmoe.coordinator.v1.Coordinator')[method];
   const client = new grpc.Client(formatAddress(address), security.channelCredentials, security.clientOptions);
   return new Promise<grpc.status>((resolve) => {
     const call = client.makeBidiStreamRequest(at, requestSerialize, responseDeserialize);

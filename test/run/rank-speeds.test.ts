@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import type { StepReport } from '../../src/rpc/messages.js';
+import type { StepReport } from '../../src/rpc/generated/messages.js';
 import { RankSpeeds } from '../../src/run/rank-speeds.js';
 
 const report = (rank: number, stepMs: number, waiting: number, more: Partial<StepReport> = {}) => ({

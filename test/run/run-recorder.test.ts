@@ -2,7 +2,7 @@ import { readFileSync, rmSync, symlinkSync } from 'node:fs';
 import path from 'node:path';
 import { expect, it } from 'vitest';
 import { globalStep } from '../../packages/run-format/test/global-step.js';
-import type { Heartbeat } from '../../src/rpc/messages.js';
+import type { Heartbeat } from '../../src/rpc/generated/messages.js';
 import { DiskTolerance } from '../../src/run/disk-tolerance.js';
 import type { RunSnapshot } from '../../src/run/run-listener.js';
 import { RunRecorder } from '../../src/run/run-recorder.js';

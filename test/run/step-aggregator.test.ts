@@ -1,6 +1,6 @@
 import { droppedShare, locality } from '@locmoe/run-format';
 import { describe, expect, it } from 'vitest';
-import type { StepReport } from '../../src/rpc/messages.js';
+import type { StepReport } from '../../src/rpc/generated/messages.js';
 import { StepAggregator } from '../../src/run/step-aggregator.js';
 
 const report = (step: number, rank: number): StepReport => ({
@@ -11,6 +11,7 @@ const report = (step: number, rank: number): StepReport => ({
   gradientNorm: 0.5,
   learningRate: 0.01,
   tokens: 100,
+  answerTokens: 0,
   stepMs: 10 * (rank + 1),
   partsMs: { forward: rank, backward: 0, exchange: 0, allReduce: 0, optimizer: 0, waiting: 0 },
   layers: [

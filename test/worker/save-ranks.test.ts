@@ -6,7 +6,7 @@ import { endOf, endProgram, forkProgram } from '@locmoe/test-kit';
 import { afterEach, beforeEach, expect, it, onTestFinished } from 'vitest';
 import { resolveCheckpoint } from '../../src/checkpoint/checkpoint.js';
 import { CheckpointCommitter } from '../../src/coordinator/checkpoint-committer.js';
-import type { CoordinatorCommand } from '../../src/rpc/messages.js';
+import type { CoordinatorCommand } from '../../src/rpc/generated/messages.js';
 import type { SaveCommand, WorkerEvent } from '../../src/worker/messages.js';
 import { allNames, expectedValue, saveOptions, tensorsOf } from '../checkpoint/fixture.js';
 import type { SaveArgs } from './save-ranks.program.js';
@@ -76,8 +76,8 @@ async function saveInRanks(options: readonly RankOptions[]) {
 }
 
 function commandOf(command: CoordinatorCommand): SaveCommand {
-  if ('writeShards' in command) return { type: 'write-shards', ...command.writeShards };
-  if ('saveEnded' in command) return { type: 'save-ended', ...command.saveEnded };
+  if (command.command === 'writeShards') return { type: 'write-shards', ...command.writeShards };
+  if (command.command === 'saveEnded') return { type: 'save-ended', ...command.saveEnded };
   throw new Error(`no command of a save: ${JSON.stringify(command)}`);
 }
 

@@ -65,6 +65,7 @@ export {
   readRecords,
   recordedStepsAfter,
   recordsFromEnd,
+  type Validation,
 } from './metrics-record.js';
 export { appendRecord, dropRecordsAfter } from './metrics-writer.js';
 export { describeKept, readTrace, tracedSteps } from './read-trace.js';

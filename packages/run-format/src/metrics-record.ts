@@ -27,6 +27,7 @@ const validation = z.object({
   step: count,
   domains: z.array(z.object({ domain: z.string(), loss: z.number(), tokens: count })),
 });
+/** The losses of one validation. */
 export type Validation = DeepReadonly<z.output<typeof validation>>;
 
 const checkpoint = z.object({

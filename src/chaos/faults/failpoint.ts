@@ -15,7 +15,7 @@ export function failpointFault(
     pid,
     durationS: 0,
     detail: `rank ${rank} (pid ${pid}): ${what}`,
-    begin: () => run.inject({ node, failpoint: { rank, specification } }),
+    begin: () => run.inject({ fault: 'failpoint', node, failpoint: { rank, specification } }),
   };
 }
 

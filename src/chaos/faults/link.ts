@@ -16,7 +16,7 @@ export function linkFault(
     pid,
     durationS,
     detail: `node ${node} is ${what} for ${durationS} s`,
-    begin: () => run.inject({ node, link: { seconds: durationS, bytesPerS } }),
+    begin: () => run.inject({ fault: 'link', node, link: { seconds: durationS, bytesPerS } }),
   };
 }
 

@@ -1,11 +1,11 @@
 import { existsSync } from 'node:fs';
 import type { ServiceError } from '@grpc/grpc-js';
-import { type LogRequest, type MatrixJson, RunLogReader, toMatrix } from '@locmoe/logs';
+import { type MatrixJson, RunLogReader, toMatrix } from '@locmoe/logs';
 import { LOG_LEVELS, type LogLevel } from '@locmoe/logs/levels';
 import { type Command, Option } from 'commander';
 import { EXIT, TrainerError } from '../../errors.js';
 import type { CoordinatorClient } from '../../rpc/coordinator-client.js';
-import type { LogsReply } from '../../rpc/messages.js';
+import type { LogsReply, LogsRequest } from '../../rpc/generated/messages.js';
 import { logFolder } from '../../run/run-logs.js';
 import { LogPrinter } from '../log-printer.js';
 import { addLocateOptions, type LocateOptions, locateRun } from './locate.js';
@@ -13,7 +13,7 @@ import { parseSince, wholeNumber } from './options.js';
 
 interface LogsOptions extends LocateOptions {
   readonly level: LogLevel;
-  readonly rank: readonly number[];
+  readonly rank: number[];
   readonly since: number;
   readonly context: number;
   readonly beforeContext?: number;
@@ -56,7 +56,7 @@ export function logsCommand(command: Command): void {
 
 async function showLogs(query: string, options: LogsOptions): Promise<void> {
   const { level, rank, since, context, json = false } = options;
-  const request: LogRequest = {
+  const request: LogsRequest = {
     query,
     level,
     ranks: rank,
@@ -93,7 +93,7 @@ async function showLogs(query: string, options: LogsOptions): Promise<void> {
 
 async function followLive(
   client: CoordinatorClient,
-  request: LogRequest,
+  request: LogsRequest,
   printer: LogPrinter,
   output: PacedOutput,
 ): Promise<void> {

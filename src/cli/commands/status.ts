@@ -8,7 +8,7 @@ import {
 import type { Command } from 'commander';
 import { EXIT } from '../../errors.js';
 import { formatCount, formatDuration, formatTable } from '../../format.js';
-import type { RankSpeed, StatusReply } from '../../rpc/messages.js';
+import type { RankSpeed, StatusReply } from '../../rpc/generated/messages.js';
 import { generationLines } from '../generation-lines.js';
 import { jsonOf, pastRun, pastRunLines } from '../past-run.js';
 import { addLocateOptions, type LocateOptions, locateRun } from './locate.js';

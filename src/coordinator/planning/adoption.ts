@@ -8,10 +8,10 @@ import {
   readJournal,
   recordsFromEnd,
   stepOf,
+  type Validation,
 } from '@locmoe/run-format';
 import { committedFolders } from '../../checkpoint/folders.js';
 import { type RunConfig, runSchema } from '../../config/schema.js';
-import type { ValidationReport } from '../../rpc/messages.js';
 import { changedFields } from './changed-fields.js';
 
 /** State on disk of a generation whose coordinator is gone while its nodes may still train. */
@@ -23,7 +23,7 @@ export interface Adoption {
   /** Last step recorded in the metrics. */
   readonly step: number;
   /** Last recorded validation, of `step` or earlier; null if there is none. */
-  readonly validation: ValidationReport | null;
+  readonly validation: Validation | null;
   /** Newest checkpoint committed by this generation; null if there is none. */
   readonly committed: CheckpointReport | null;
   /** True if the metrics record that checkpoint; the journal, which is written after them, may still lack it. */

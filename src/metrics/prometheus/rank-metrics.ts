@@ -1,6 +1,6 @@
 import type { Registry } from 'prom-client';
 import { nodeOf } from '../../collectives/topology.js';
-import type { Heartbeat } from '../../rpc/messages.js';
+import type { Heartbeat } from '../../rpc/generated/messages.js';
 import type { RunListener, RunSnapshot } from '../../run/run-listener.js';
 import { counter, gauge } from './instruments.js';
 

@@ -1,7 +1,13 @@
-import { type CheckpointReport, type GlobalStep, STEP_PARTS, type StepPart } from '@locmoe/run-format';
+import {
+  type CheckpointReport,
+  type GlobalStep,
+  STEP_PARTS,
+  type StepPart,
+  type Validation,
+} from '@locmoe/run-format';
 import { exponentialBuckets, Histogram, type Registry } from 'prom-client';
 import { nodeOf } from '../../collectives/topology.js';
-import type { StepReport, ValidationReport } from '../../rpc/messages.js';
+import type { StepReport } from '../../rpc/generated/messages.js';
 import type { RunListener, RunSnapshot } from '../../run/run-listener.js';
 import { type CounterSeries, counter, DeferredWork, gauge } from './instruments.js';
 
@@ -225,7 +231,7 @@ export class TrainingMetrics implements RunListener {
     this.#bytesOtherNode.add(step.bytesOtherNode);
   }
 
-  validation({ step, domains }: ValidationReport): void {
+  validation({ step, domains }: Validation): void {
     if (this.#lastStep?.step === step)
       this.#validationSeconds.set((performance.now() - this.#lastStep.atMs) / 1000);
     for (const { domain, loss } of domains) this.#validationLoss.set(loss, { domain });

@@ -1,4 +1,4 @@
-import type { MessageTypeDefinition } from '@grpc/proto-loader';
+import type { EventInput } from '../../rpc/generated/tensorflow/Event.js';
 import { loadProto } from '../../rpc/load-proto.js';
 
 /** One event of proto/tensorboard.proto. */
@@ -15,11 +15,11 @@ export type TensorboardEvent = {
 
 /** The event as protobuf. */
 export function encodeEvent(event: TensorboardEvent): Buffer {
-  const { serialize } = loadProto('tensorboard')['tensorflow.Event'] as MessageTypeDefinition<object, object>;
+  const { serialize } = loadProto('tensorboard', 'tensorflow.Event');
   return serialize({ wallTime: event.timeMs / 1000, step: event.step, ...payload(event) });
 }
 
-function payload(event: TensorboardEvent): object {
+function payload(event: TensorboardEvent): EventInput {
   switch (event.kind) {
     case 'version':
       return { fileVersion: 'brain.Event:2' };

@@ -1,7 +1,13 @@
 import path from 'node:path';
-import { droppedShare, type GlobalStep, locality, meanLoss, STEP_PARTS } from '@locmoe/run-format';
+import {
+  droppedShare,
+  type GlobalStep,
+  locality,
+  meanLoss,
+  STEP_PARTS,
+  type Validation,
+} from '@locmoe/run-format';
 import type { Logger } from '../../logger.js';
-import type { ValidationReport } from '../../rpc/messages.js';
 import type { GenerationView, RunListener, RunSnapshot } from '../../run/run-listener.js';
 import type { RunState } from '../../run/run-state.js';
 import type { TensorboardEvent } from './event.js';
@@ -57,7 +63,7 @@ export class TensorboardExport implements RunListener {
     this.#addScalars(step.step, () => stepScalars(step, tokensPerS));
   }
 
-  validation({ step, domains }: ValidationReport): void {
+  validation({ step, domains }: Validation): void {
     this.#addScalars(step, () => ({
       'validation/loss': meanLoss({ domains }),
       ...Object.fromEntries(domains.map(({ domain, loss }) => [`validation/loss_${domain}`, loss])),

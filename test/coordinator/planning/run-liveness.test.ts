@@ -4,7 +4,7 @@ import { machineIdentity, processIdentity } from '@locmoe/run-format/process-ide
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { isLive, reachableAddress } from '../../../src/coordinator/planning/run-liveness.js';
 import { formatAddress } from '../../../src/rpc/address.js';
-import { loadService } from '../../../src/rpc/load-proto.js';
+import { loadProto } from '../../../src/rpc/load-proto.js';
 import { loadSecurity, NO_SECURITY } from '../../../src/rpc/security.js';
 import { createRpcServer, listen } from '../../../src/rpc/server.js';
 import { certificateFolder } from '../../rpc/certificate-folder.js';
@@ -28,7 +28,7 @@ const elsewhere = { ...here, machine: 'other/pid:[1]' };
 
 async function serveStatus(reply: object, security = NO_SECURITY): Promise<string> {
   const rpc = createRpcServer(security);
-  rpc.server.addService(loadService('coordinator', 'locmoe.coordinator.v1.Coordinator'), {
+  rpc.server.addService(loadProto('coordinator', 'locmoe.coordinator.v1.Coordinator'), {
     GetStatus: ((_, callback) => callback(null, reply)) as grpc.handleUnaryCall<object, object>,
   });
   onTestFinished(() => rpc.server.forceShutdown());

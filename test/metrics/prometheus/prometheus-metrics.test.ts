@@ -6,7 +6,7 @@ import { globalLayer, globalStep, skippedStep } from '../../../packages/run-form
 import { TrainerError } from '../../../src/errors.js';
 import { PrometheusMetrics } from '../../../src/metrics/prometheus/prometheus-metrics.js';
 import { RankMetrics } from '../../../src/metrics/prometheus/rank-metrics.js';
-import type { StepReport } from '../../../src/rpc/messages.js';
+import type { StepReport } from '../../../src/rpc/generated/messages.js';
 import type { RankView } from '../../../src/run/rank-view.js';
 import { RestartBudget } from '../../../src/run/restart-budget.js';
 import type { RunListener } from '../../../src/run/run-listener.js';

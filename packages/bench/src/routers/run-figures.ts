@@ -1,5 +1,11 @@
-import { type GlobalLayer, type GlobalStep, locality, meanLoss, readRecords } from '@locmoe/run-format';
-import type { ValidationReport } from 'locmoe/internal/rpc/messages';
+import {
+  type GlobalLayer,
+  type GlobalStep,
+  locality,
+  meanLoss,
+  readRecords,
+  type Validation,
+} from '@locmoe/run-format';
 import { mean, median, quantile } from '../statistics.js';
 
 /** Warm-up steps (caches, JIT): excluded from times, and from counts of tokens but those that say otherwise. */
@@ -78,10 +84,7 @@ export function readRunFigures(metricsFile: string): RunFigures {
 }
 
 /** @param steps all steps of a run that updated the weights, in order, with at least one sparse layer */
-export function runFigures(
-  steps: readonly GlobalStep[],
-  validations: readonly ValidationReport[],
-): RunFigures {
+export function runFigures(steps: readonly GlobalStep[], validations: readonly Validation[]): RunFigures {
   const counted = steps.slice(Math.min(WARM_UP_STEPS, Math.floor(steps.length / 2)));
   const stepMs = counted.map((step) => step.stepMs);
   const tail = steps.slice(-Math.ceil(TAIL_SHARE * steps.length));

@@ -1,4 +1,7 @@
-import type { MessageTypeDefinition } from '@grpc/proto-loader';
+import type { AttributeProtoInput } from 'locmoe/internal/rpc/generated/onnx/AttributeProto';
+import type { NodeProtoInput } from 'locmoe/internal/rpc/generated/onnx/NodeProto';
+import type { TensorProtoInput } from 'locmoe/internal/rpc/generated/onnx/TensorProto';
+import type { ValueInfoProtoInput } from 'locmoe/internal/rpc/generated/onnx/ValueInfoProto';
 import { loadProto } from 'locmoe/internal/rpc/load-proto';
 import { VERSION } from 'locmoe/internal/rpc/version';
 import type { Attribute, Graph, GraphNode, Initializer, ValueInfo } from './graph.js';
@@ -29,7 +32,7 @@ export function modelFile(graph: Graph, weightsFile: string, maxBytesInside = MA
   const bytes = graph.initializers.reduce((sum, { data }) => sum + data.byteLength, 0);
   const weights: Uint8Array[] = [];
   let offset = 0;
-  const place = ({ data }: Initializer) => {
+  const place = ({ data }: Initializer): TensorProtoInput => {
     if (bytes <= maxBytesInside || data.byteLength < MIN_BYTES_OUTSIDE) return { rawData: bytesOf(data) };
     const entries = { location: weightsFile, offset, length: data.byteLength };
     offset += data.byteLength;
@@ -39,7 +42,7 @@ export function modelFile(graph: Graph, weightsFile: string, maxBytesInside = MA
       externalData: Object.entries(entries).map(([key, value]) => ({ key, value: String(value) })),
     };
   };
-  const { serialize } = loadProto('onnx')['onnx.ModelProto'] as MessageTypeDefinition<object, object>;
+  const { serialize } = loadProto('onnx', 'onnx.ModelProto');
   const model = serialize({
     irVersion: IR_VERSION,
     producerName: 'locmoe',
@@ -50,7 +53,7 @@ export function modelFile(graph: Graph, weightsFile: string, maxBytesInside = MA
       node: graph.nodes.map(nodeMessage),
       initializer: graph.initializers.map((initializer) => ({
         name: initializer.name,
-        dims: initializer.shape,
+        dims: [...initializer.shape],
         dataType: initializer.data instanceof Float32Array ? 'FLOAT' : 'INT64',
         ...place(initializer),
       })),
@@ -61,23 +64,23 @@ export function modelFile(graph: Graph, weightsFile: string, maxBytesInside = MA
   return { model, weights };
 }
 
-function nodeMessage({ name, operator, inputs, outputs, attributes }: GraphNode): object {
+function nodeMessage({ name, operator, inputs, outputs, attributes }: GraphNode): NodeProtoInput {
   return {
     name,
     opType: operator,
-    input: inputs,
-    output: outputs,
+    input: [...inputs],
+    output: [...outputs],
     attribute: Object.entries(attributes).map(([key, value]) => ({ name: key, ...attributeValue(value) })),
   };
 }
 
-function attributeValue(value: Attribute): object {
+function attributeValue(value: Attribute): AttributeProtoInput {
   if (typeof value === 'number') return { type: 'INT', i: value };
   if (typeof value === 'string') return { type: 'STRING', s: Buffer.from(value) };
-  return 'float' in value ? { type: 'FLOAT', f: value.float } : { type: 'INTS', ints: value };
+  return 'float' in value ? { type: 'FLOAT', f: value.float } : { type: 'INTS', ints: [...value] };
 }
 
-function valueMessage({ name, type, shape }: ValueInfo): object {
+function valueMessage({ name, type, shape }: ValueInfo): ValueInfoProtoInput {
   const dim = shape.map((size) => (typeof size === 'number' ? { dimValue: size } : { dimParam: size }));
   return { name, type: { tensorType: { elemType: type, shape: { dim } } } };
 }

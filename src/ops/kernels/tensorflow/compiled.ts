@@ -2,8 +2,9 @@ import { createHash } from 'node:crypto';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import type { MessageTypeDefinition } from '@grpc/proto-loader';
 import { TrainerError } from '../../../errors.js';
+import type { AttrValueInput } from '../../../rpc/generated/tensorflow/AttrValue.js';
+import type { NodeDefInput } from '../../../rpc/generated/tensorflow/NodeDef.js';
 import { loadProto } from '../../../rpc/load-proto.js';
 import { isRecording } from '../../is-recording.js';
 import {
@@ -58,16 +59,8 @@ export function compiled(name: string, inputs: readonly tf.Tensor[], compute: Co
   return run(inputs);
 }
 
-/** `tensorflow.NodeDef` of proto/saved_model.proto. */
-interface GraphNode {
-  readonly name: string;
-  readonly op: string;
-  readonly input: readonly string[];
-  readonly attr: Readonly<Record<string, object>>;
-}
-
 interface Graph {
-  readonly nodes: readonly GraphNode[];
+  readonly nodes: NodeDefInput[];
   /** Outputs of nodes to feed and fetch: `<node>` for the first, `<node>:<index>` for others. */
   readonly inputs: readonly string[];
   readonly outputs: readonly string[];
@@ -77,12 +70,12 @@ interface Graph {
 function record(name: string, inputs: readonly tf.Tensor[], compute: Compute): Graph {
   const backend = nodeBackend();
   const { binding } = backend;
-  const nodes: GraphNode[] = [];
+  const nodes: NodeDefInput[] = [];
   const nodeOutputs = new Map<number, string>();
   const add = (
     op: string,
-    input: readonly string[],
-    attr: GraphNode['attr'],
+    input: string[],
+    attr: Record<string, AttrValueInput>,
     outputIds: readonly number[],
   ) => {
     // Short, because the addon for TensorFlow 1.15 never frees the names that a run feeds and fetches; with a
@@ -137,7 +130,7 @@ function graphAttributes(
   name: string,
   attributes: readonly OpAttribute[],
   { TF_ATTR_TYPE, TF_ATTR_BOOL, TF_ATTR_INT }: NodeBinding,
-): GraphNode['attr'] {
+): Record<string, AttrValueInput> {
   return Object.fromEntries(
     attributes.map(({ name: attribute, type, value }) => {
       if (type === TF_ATTR_TYPE) return [attribute, { type: value }];
@@ -162,10 +155,7 @@ function sessionOf(graph: Graph): Run {
 }
 
 function serialize({ nodes }: Graph): Buffer {
-  const savedModel = loadProto('saved_model')['tensorflow.SavedModel'] as MessageTypeDefinition<
-    object,
-    object
-  >;
+  const savedModel = loadProto('saved_model', 'tensorflow.SavedModel');
   const graphDef = { node: nodes, versions: { producer: GRAPH_VERSION } };
   return savedModel.serialize({
     savedModelSchemaVersion: 1,

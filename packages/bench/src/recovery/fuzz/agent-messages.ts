@@ -1,4 +1,4 @@
-import type { Frame } from 'locmoe/internal/rpc/frame-codec';
+import type { Frame } from 'locmoe/internal/rpc/generated/messages';
 import { AgentTarget, encodeFrame, OPEN, Pull, until } from './agent-target.js';
 import { mutateMessage } from './mutate-message.js';
 import type { Random } from './random.js';

@@ -5,11 +5,12 @@ import { DataPlane } from 'locmoe/internal/agent/data-plane';
 import { ShmSegment } from 'locmoe/internal/collectives/shm-segment';
 import { timeoutsOf } from 'locmoe/internal/config/timeouts';
 import type { TrainerError } from 'locmoe/internal/errors';
-import { type Frame, openFrame } from 'locmoe/internal/rpc/frame-codec';
-import { loadService } from 'locmoe/internal/rpc/load-proto';
+import { openFrame } from 'locmoe/internal/rpc/frame-codec';
+import type { Frame } from 'locmoe/internal/rpc/generated/messages';
+import { loadProto } from 'locmoe/internal/rpc/load-proto';
 import { RawClient } from './raw-grpc.js';
 
-export const { Pull } = loadService('collectives', 'locmoe.collectives.v1.Collectives');
+export const { Pull } = loadProto('collectives', 'locmoe.collectives.v1.Collectives');
 
 /** What a peer of the agent says first. */
 export const OPEN = { runId: `fuzz-${process.pid}`, generation: 2, node: 1, ringBytes: 4096 };

@@ -106,9 +106,9 @@ export async function fuzzCoordinator(
       problems.push(`${reply.runId} answered after ${ms.toFixed(1)} ms`);
     for (const [node, session] of sessions.entries()) {
       target.speaker = node;
-      const events = eventsOf(node).filter((each) => node === 0 || !('validation' in each));
-      const mutated = mutateMessage(METHODS.Session!.requestSerialize(random.pick(events)), random);
-      session.write(framed(METHODS.Session!.requestSerialize(events[0])));
+      const events = eventsOf(node).filter(({ event }) => node === 0 || event !== 'validation');
+      const mutated = mutateMessage(METHODS.Session.requestSerialize(random.pick(events)), random);
+      session.write(framed(METHODS.Session.requestSerialize(events[0])));
       const { status } = await session.end(framed(mutated.bytes));
       if (status === HANGS)
         problems.push(`a session hangs (${mutated.name}: ${mutated.bytes.toString('hex')})`);

@@ -7,15 +7,15 @@ import { addCoordinatorService } from 'locmoe/internal/coordinator/service';
 import { createLogger } from 'locmoe/internal/logger';
 import { formatAddress } from 'locmoe/internal/rpc/address';
 import { CoordinatorClient } from 'locmoe/internal/rpc/coordinator-client';
-import { loadService } from 'locmoe/internal/rpc/load-proto';
-import type { AgentEvent, LayerReport, StepReport } from 'locmoe/internal/rpc/messages';
+import type { AgentEvent, LayerReport, StepReport } from 'locmoe/internal/rpc/generated/messages';
+import { loadProto } from 'locmoe/internal/rpc/load-proto';
 import { NO_SECURITY } from 'locmoe/internal/rpc/security';
 import { createRpcServer, listen } from 'locmoe/internal/rpc/server';
 import { VERSION } from 'locmoe/internal/rpc/version';
 import type { RunListener } from 'locmoe/internal/run/run-listener';
 import { framed, type RawCall, RawClient } from './raw-grpc.js';
 
-export const METHODS = loadService('coordinator', 'locmoe.coordinator.v1.Coordinator');
+export const METHODS = loadProto('coordinator', 'locmoe.coordinator.v1.Coordinator');
 export const RUN_ID = 'fuzz-run';
 export const GENERATION = 2;
 const STATE_MS = 5_000;
@@ -62,6 +62,7 @@ const stepReport = (rank: number): StepReport => ({
   gradientNorm: 1,
   learningRate: 1e-3,
   tokens: 64,
+  answerTokens: 0,
   stepMs: 5,
   skipped: false,
   bytesSameNode: 64,
@@ -92,11 +93,15 @@ export function eventsOf(node: number): AgentEvent[] {
     stoppedMs: 0,
   };
   return [
-    { heartbeat: { workers: [worker], logQueueLines: 2 } },
-    { step: stepReport(node) },
-    { logs: { lines: ['{"level":30,"msg":"a line"}'], dropped: 1 } },
-    { validation: { step: 1, domains: [{ domain: config.data.domains[0]!, loss: 2, tokens: 64 }] } },
+    { event: 'heartbeat', heartbeat: { workers: [worker], logQueueLines: 2 } },
+    { event: 'step', step: stepReport(node) },
+    { event: 'logs', logs: { lines: ['{"level":30,"msg":"a line"}'], dropped: 1 } },
     {
+      event: 'validation',
+      validation: { step: 1, domains: [{ domain: config.data.domains[0]!, loss: 2, tokens: 64 }] },
+    },
+    {
+      event: 'saving',
       saving: {
         rank: node,
         step: 1,
@@ -109,6 +114,7 @@ export function eventsOf(node: number): AgentEvent[] {
       },
     },
     {
+      event: 'failure',
       failure: {
         rank: node,
         pid: 7,
@@ -122,9 +128,9 @@ export function eventsOf(node: number): AgentEvent[] {
         signal: '',
       },
     },
-    { stop: { reason: 'a test' } },
-    { finished: { stoppedEarly: false } },
-    { leaving: {} },
+    { event: 'stop', stop: { reason: 'a test' } },
+    { event: 'finished', finished: { stoppedEarly: false } },
+    { event: 'leaving', leaving: {} },
   ];
 }
 
@@ -197,8 +203,8 @@ export class CoordinatorTarget {
 
   /** The generation fails by what a member of it says, and the next one waits for its nodes. */
   async restart(session: RawCall): Promise<void> {
-    const failure = eventsOf(0).find((event) => 'failure' in event)!;
-    session.write(framed(METHODS.Session!.requestSerialize(failure)));
+    const failure = eventsOf(0).find(({ event }) => event === 'failure')!;
+    session.write(framed(METHODS.Session.requestSerialize(failure)));
     await this.#until('restarting');
     this.coordinator.close();
     this.#leader.advance(this.#coordinatorOf(this.coordinator.options.identity.generation + 1));
@@ -220,10 +226,10 @@ export class CoordinatorTarget {
     await this.join();
     const { generation } = this.coordinator.options.identity;
     const sessions = [0, 1].map((node) =>
-      this.raw.open(METHODS.Session!.path, memberMetadata(node, generation)),
+      this.raw.open(METHODS.Session.path, memberMetadata(node, generation)),
     );
     await this.#until('starting');
-    for (const session of sessions) session.write(framed(METHODS.Session!.requestSerialize({ ready: {} })));
+    for (const session of sessions) session.write(framed(METHODS.Session.requestSerialize({ ready: {} })));
     await this.#until('running');
     return sessions;
   }

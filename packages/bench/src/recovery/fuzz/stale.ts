@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { status } from '@grpc/grpc-js';
 import { LogStore } from '@locmoe/logs';
-import type { AgentEvent } from 'locmoe/internal/rpc/messages';
+import type { AgentEvent } from 'locmoe/internal/rpc/generated/messages';
 import { AgentTarget, encodeFrame, OPEN, Pull, until } from './agent-target.js';
 import {
   CoordinatorTarget,
@@ -53,6 +53,7 @@ interface Round {
 /** What rank 0 says of a checkpoint. */
 const savesOf = (generation: number): AgentEvent[] => [
   {
+    event: 'saving',
     saving: {
       rank: 0,
       step: 1,
@@ -64,7 +65,7 @@ const savesOf = (generation: number): AgentEvent[] => [
       metrics: {},
     },
   },
-  { shards: { rank: 0, step: 1, generation, files: [], noRoom: '' } },
+  { event: 'shards', shards: { rank: 0, step: 1, generation, files: [], noRoom: '' } },
 ];
 
 /** A run and generation that is over, or not this run. */
@@ -80,12 +81,10 @@ async function replayEvents(random: Random, runDir: string, logs: LogStore): Pro
     target.speaker = NO_NODE;
     const replay = async (node: number, event: AgentEvent) => {
       const { runId, generation } = elsewhere(random);
-      const call = raw.open(METHODS.Session!.path, memberMetadata(node, generation, runId));
-      const end = await call.end(framed(METHODS.Session!.requestSerialize(event)));
+      const call = raw.open(METHODS.Session.path, memberMetadata(node, generation, runId));
+      const end = await call.end(framed(METHODS.Session.requestSerialize(event)));
       if (end.status !== status.FAILED_PRECONDITION || !/ is over; | this is run /.test(` ${end.details}`))
-        problems.push(
-          `${Object.keys(event)} of generation ${generation} of ${runId}: ${end.status} ${end.details}`,
-        );
+        problems.push(`${event.event} of generation ${generation} of ${runId}: ${end.status} ${end.details}`);
     };
     const replayAll = (node: number) => Promise.all(eventsOf(node).map((event) => replay(node, event)));
     // Before the members of this generation have their sessions, and while they train.
@@ -95,7 +94,7 @@ async function replayEvents(random: Random, runDir: string, logs: LogStore): Pro
     const late = await replayAll(random.below(2));
     if (coordinator.state.kind !== 'running') problems.push(`the run is ${coordinator.state.kind}`);
     const end = await session.end(
-      framed(METHODS.Session!.requestSerialize(random.pick(savesOf(GENERATION - 1)))),
+      framed(METHODS.Session.requestSerialize(random.pick(savesOf(GENERATION - 1)))),
     );
     if (end.status !== status.INVALID_ARGUMENT)
       problems.push(`a save of an earlier generation: ${end.status}`);
@@ -111,7 +110,7 @@ async function replayOnOldSessions(runDir: string, logs: LogStore): Promise<Roun
   const { problems } = target;
   // Last lines of a log are kept, whatever their generation.
   const replays = [0, 1].map((node) =>
-    eventsOf(node).filter((event) => !('logs' in event) && (node === 0 || !('validation' in event))),
+    eventsOf(node).filter((event) => event.event !== 'logs' && (node === 0 || event.event !== 'validation')),
   );
   try {
     const sessions = await target.begin();
@@ -120,7 +119,7 @@ async function replayOnOldSessions(runDir: string, logs: LogStore): Promise<Roun
     const next = target.coordinator;
     const replay = (node: number) => {
       for (const event of replays[node]!)
-        sessions[node]!.write(framed(METHODS.Session!.requestSerialize(event)));
+        sessions[node]!.write(framed(METHODS.Session.requestSerialize(event)));
       return sessions[node]!.end();
     };
     await replay(0);

@@ -1,0 +1,24 @@
+// Original file: proto/coordinator.proto
+
+
+/**
+ * Arms a failpoint in a worker of the node.
+ */
+export interface FailpointFaultInput {
+  'rank'?: (number);
+  /**
+   * src/failpoint.ts describes the syntax.
+   */
+  'specification'?: (string);
+}
+
+/**
+ * Arms a failpoint in a worker of the node.
+ */
+export interface FailpointFault {
+  'rank': (number);
+  /**
+   * src/failpoint.ts describes the syntax.
+   */
+  'specification': (string);
+}

@@ -1,0 +1,16 @@
+// Original file: proto/coordinator.proto
+
+
+/**
+ * All workers of the node have ended well.
+ */
+export interface FinishedInput {
+  'stoppedEarly'?: (boolean);
+}
+
+/**
+ * All workers of the node have ended well.
+ */
+export interface Finished {
+  'stoppedEarly': (boolean);
+}

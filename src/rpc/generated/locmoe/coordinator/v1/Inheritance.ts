@@ -1,0 +1,27 @@
+// Original file: proto/coordinator.proto
+
+import type { Long } from '@grpc/proto-loader';
+
+/**
+ * Experts start as copies of the dense model's feed-forward networks with noise.
+ */
+export interface InheritanceInput {
+  /**
+   * The standard deviation of normal noise, as a share of the root mean square of the matrix that it is added to; 0 for
+   * exact copies.
+   */
+  'noise'?: (number | string);
+  'seed'?: (number | string | Long);
+}
+
+/**
+ * Experts start as copies of the dense model's feed-forward networks with noise.
+ */
+export interface Inheritance {
+  /**
+   * The standard deviation of normal noise, as a share of the root mean square of the matrix that it is added to; 0 for
+   * exact copies.
+   */
+  'noise': (number);
+  'seed': (number);
+}

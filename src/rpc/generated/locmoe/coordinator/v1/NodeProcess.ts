@@ -1,0 +1,20 @@
+// Original file: proto/coordinator.proto
+
+
+/**
+ * A node agent's process.
+ */
+export interface NodeProcessInput {
+  'node'?: (number);
+  'host'?: (string);
+  'pid'?: (number);
+}
+
+/**
+ * A node agent's process.
+ */
+export interface NodeProcess {
+  'node': (number);
+  'host': (string);
+  'pid': (number);
+}

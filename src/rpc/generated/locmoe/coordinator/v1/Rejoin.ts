@@ -1,0 +1,14 @@
+// Original file: proto/coordinator.proto
+
+
+/**
+ * The run goes on with another generation; leave this one and join that.
+ */
+export interface RejoinInput {
+}
+
+/**
+ * The run goes on with another generation; leave this one and join that.
+ */
+export interface Rejoin {
+}

@@ -1,0 +1,18 @@
+// Original file: proto/coordinator.proto
+
+
+/**
+ * The checkpoint is committed, or there was no room for it.
+ */
+export interface SaveEndedInput {
+  'step'?: (number);
+  'committed'?: (boolean);
+}
+
+/**
+ * The checkpoint is committed, or there was no room for it.
+ */
+export interface SaveEnded {
+  'step': (number);
+  'committed': (boolean);
+}

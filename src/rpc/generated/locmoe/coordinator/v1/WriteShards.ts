@@ -1,0 +1,16 @@
+// Original file: proto/coordinator.proto
+
+
+/**
+ * The folder of the checkpoint is there.
+ */
+export interface WriteShardsInput {
+  'step'?: (number);
+}
+
+/**
+ * The folder of the checkpoint is there.
+ */
+export interface WriteShards {
+  'step': (number);
+}
