@@ -3,7 +3,7 @@ import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { skipLoudly } from '../debian-tool.js';
 import { documentedCommands } from '../e2e/documented-commands.js';
-import { CLI, DATA_DIR, Locmoe, lossCurve, newestRun, temporaryFolder } from '../e2e/support.js';
+import { CLI, DATA_DIR, Locmoe, lossCurve, newestRun, temporaryFolder, UNHURRIED } from '../e2e/support.js';
 import { Hosts, whyNoHosts } from './hosts.js';
 
 const CERTS = 'locmoe certs --out tls';
@@ -37,7 +37,7 @@ describe('three machines without containers', () => {
     const hosts = new Hosts(['first', 'second', 'third']);
     const type = (host: string, command: string) => {
       const line = command.replaceAll('/shared/', `${folder}/`);
-      return new Locmoe([line], { PATH }, hosts.shellOn(host), folder);
+      return new Locmoe([line], { PATH, ...UNHURRIED }, hosts.shellOn(host), folder);
     };
     const answer = async (host: string, command: string) => {
       const { code, stdout, stderr } = await type(host, `${EXPORT}; ${command}`).finished;

@@ -8,7 +8,7 @@ import { debianTool, skipLoudly } from '../debian-tool.js';
 import { dashboardQueries } from '../deploy/dashboards.js';
 import { readEvents } from '../metrics/tensorboard/event-decoder.js';
 import { Prometheus } from './prometheus.js';
-import { Locmoe, newestRun, temporaryFolder, trainArguments } from './support.js';
+import { Locmoe, newestRun, temporaryFolder, trainArguments, UNHURRIED } from './support.js';
 
 /** Everything that makes a series: capacities, gates, drops, validations, checkpoints. */
 const SETS = [
@@ -56,7 +56,7 @@ describe('a training that Prometheus scrapes', () => {
     const tokenFile = path.join(folder, 'token');
     writeFileSync(tokenFile, 'a-token-of-sixteen-characters\n');
     args.push('--token-file', tokenFile);
-    const run = new Locmoe(args);
+    const run = new Locmoe(args, UNHURRIED);
     const prometheus = await Prometheus.start(binary, path.join(folder, 'prometheus'), [
       { name: 'locmoe', target: (await run.http()).address, tokenFile },
     ]);

@@ -30,16 +30,12 @@ describe('a checkpoint', () => {
     });
     expect([...lossCurve(same)]).toEqual(tail(reference, HALF));
 
-    for (const [nodes, workersPerNode] of [
-      [1, 1],
-      [1, 2],
-    ] as const) {
-      const other = await trainToTheEnd({ folder: temporaryFolder(), nodes, workersPerNode, sets, resume });
-      const curve = lossCurve(other);
-      expect(curve.size).toBe(STEPS - HALF);
-      for (const [step, loss] of tail(reference, HALF))
-        expect(Math.abs(curve.get(step)! - loss) / loss, `step ${step}`).toBeLessThan(1e-4);
-    }
+    const one = { nodes: 1, workersPerNode: 1 };
+    const other = await trainToTheEnd({ folder: temporaryFolder(), ...one, sets, resume });
+    const curve = lossCurve(other);
+    expect(curve.size).toBe(STEPS - HALF);
+    for (const [step, loss] of tail(reference, HALF))
+      expect(Math.abs(curve.get(step)! - loss) / loss, `step ${step}`).toBeLessThan(1e-4);
   });
 });
 

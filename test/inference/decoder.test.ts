@@ -49,7 +49,11 @@ function best(logits: Float32Array): number {
   return logits.indexOf(Math.max(...logits));
 }
 
-const cases = ROUTER_NAMES.flatMap((router) => [true, false].map((queryLayer) => ({ router, queryLayer })));
+/** Each router with or without a query layer, and one with both. */
+const cases = [
+  ...ROUTER_NAMES.map((router, i) => ({ router, queryLayer: i % 2 === 0 })),
+  { router: ROUTER_NAMES[0], queryLayer: false },
+];
 
 describe.each(cases)('decoding with router $router, query layer $queryLayer', ({ router, queryLayer }) => {
   let model: PanguSigma;
