@@ -107,12 +107,12 @@ const BENCHES: readonly Printing[] = [
   ['npx locmoe bench plan --calibrate', /^steps of one worker$/m],
   ['npx locmoe bench plan', /^steps of one worker$/m],
 ];
-/** These say what to install where there is no PyTorch. */
-const AGAINST_TORCH = ['npx locmoe bench step --peer torch --quick', 'npx locmoe bench step --peer torch'];
+/** Says what to install where there is no PyTorch. */
+const AGAINST_TORCH = 'npx locmoe bench step --peer torch';
 
 const HERE: readonly string[] = [
   ...[TRAIN, OWN_TEXT, RESUME, FORK, ONE_NODE, HTTP, TENSORBOARD, STOP, FLIGHT, JQ],
-  ...[...FOLLOWING, ...CERTS, ...PLANS, ...AGAINST_TORCH],
+  ...[...FOLLOWING, ...CERTS, ...PLANS, AGAINST_TORCH],
   ...[...STATUS, OWN_PROMPT, ...AFTERWARDS, ...DOCTOR, ...CONFIG, ...PAGES, ...BENCHES].map(
     ([command]) => command,
   ),
@@ -147,6 +147,7 @@ const ELSEWHERE: readonly (readonly [RegExp, string])[] = [
   [/^(npx )?locmoe data inspect /, 'data-inspect.test.ts'],
   [/^npx locmoe eval .*--(cloze|task|compare)\b/, 'eval.test.ts evaluates so, with less to do'],
   [/^npx locmoe doctor --config tiny$/, 'doctor.test.ts tries a smaller configuration so'],
+  [/^npx locmoe bench step --peer torch --quick$/, 'bench-step.test.ts runs it with less to do'],
   [/^npx locmoe trace .*--steps /, 'trace.test.ts asks for ranges of steps'],
   [/^npm run bench:(all|observability)/, 'take minutes and hours; they are typechecked'],
   [
@@ -388,8 +389,8 @@ describe('the other commands', () => {
     await expectEnd(bench, 130);
   });
 
-  it.each(AGAINST_TORCH)('%s', async (command) => {
-    const bench = type(command);
+  it(AGAINST_TORCH, async () => {
+    const bench = type(AGAINST_TORCH);
     const [begun] = await bench.until(/^PyTorch \S+ of |bench\/peers\/install\.sh/m);
     const isMeasuring = begun.startsWith('PyTorch');
     if (isMeasuring) bench.interrupt();

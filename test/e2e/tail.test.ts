@@ -41,7 +41,7 @@ describe('a tail is delivered every line of the log before it is closed, when a 
   ])('%s', async (_, code, end) => {
     const folder = temporaryFolder();
     const sets = ['train.steps=100000', 'logLevel=debug'];
-    const run = startTraining({ folder, nodes: 2, workersPerNode: 2, sets });
+    const run = startTraining({ folder, nodes: 2, workersPerNode: 1, sets });
     const tails = await Promise.all([tailOf(run), tailOf(run)]);
     await run.until(/step +\d+\/100000/);
     end(run);

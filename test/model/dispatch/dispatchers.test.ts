@@ -36,7 +36,6 @@ const TOLERANCE: Readonly<Record<WirePrecision, number>> = { float32: 1e-4, bflo
 const program = new URL('./dispatchers.program.ts', import.meta.url);
 const LAYOUTS = [
   [2, 1],
-  [2, 2],
   [3, 2],
 ] as const;
 const plus = {
