@@ -11,7 +11,7 @@ export interface LayoutCase {
   readonly microBatches: number;
 }
 
-export const STEPS = 16;
+export const STEPS = 8;
 /** Two of them for each micro-batch of four ranks. */
 const NUM_SEQUENCES = 8;
 
