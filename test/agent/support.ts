@@ -37,9 +37,9 @@ export function scriptWorkers(...scripts: readonly (readonly WorkerAction[])[]):
   vi.stubEnv('LOCMOE_TEST_WORKER', JSON.stringify(scripts));
 }
 
-/** Waits until `condition` holds; looks often, for at most 10 s. */
+/** Waits until `condition` holds; looks often, for at most a minute. */
 export async function until(condition: () => boolean, what = 'what the test waits for'): Promise<void> {
-  await vi.waitUntil(condition, { timeout: 10_000, interval: 5 }).catch(() => {
+  await vi.waitUntil(condition, { timeout: 60_000, interval: 5 }).catch(() => {
     throw new Error(`in vain: ${what}`);
   });
 }

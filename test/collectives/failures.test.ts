@@ -161,7 +161,7 @@ describe('a run that is stopped', () => {
       whileRunning: async (cluster) => {
         await attached(cluster);
         process.kill(cluster.agentPids[1], 'SIGKILL');
-        await expect.poll(() => isRunning(cluster.workerPids[1]), { timeout: 5000 }).toBe(false);
+        await expect.poll(() => isRunning(cluster.workerPids[1])).toBe(false);
       },
     });
     expect(agentErrors[0]).toMatchObject({ code: 'NODE_LOST' });

@@ -104,7 +104,7 @@ function open(node: number, generation = 3, runId = 'r1', dataAddress = `127.0.0
     stream,
     has,
     send: (event: AgentEvent) => stream.write(event),
-    until: (name: string) => expect.poll(() => has(name), { timeout: 3_000 }).toBe(true),
+    until: (name: string) => expect.poll(() => has(name)).toBe(true),
   };
 }
 

@@ -134,7 +134,7 @@ describe('before all are answered', () => {
   it('leaves no process behind where it is killed itself', async () => {
     const run = await asking();
     run.child.kill('SIGKILL');
-    await run.expectNothingLeft(20_000);
+    await run.expectNothingLeft();
     expect((await run.finished).stderr).not.toMatch(/Error/);
   });
 });

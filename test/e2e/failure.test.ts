@@ -260,7 +260,7 @@ describe('a coordinator that', () => {
     const run = await startedRun(2, 2);
     run.child.kill('SIGKILL');
     await run.finished;
-    await run.expectNothingLeft(6_000);
+    await run.expectNothingLeft();
   });
 });
 

@@ -22,7 +22,7 @@ if (reason !== null) console.warn(`SKIPPED: the page is not tested in a browser:
 const HTML_LINE = '<img src=x onerror="document.title=1"><b>bold</b> & <script>alert(1)</script>';
 
 /** Waits until what `value` returns is as expected. */
-const eventually = <T>(value: () => T) => expect.poll(value, { timeout: 20_000 });
+const eventually = <T>(value: () => T) => expect.poll(value);
 
 /** Run in the browser, so written as text: the tests themselves know no document. */
 const COLORS_OF_CANVASES = `[...document.querySelectorAll('.chart canvas, .heat canvas')].map((canvas) => {

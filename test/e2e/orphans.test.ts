@@ -15,9 +15,9 @@ function start(): Locmoe {
 }
 
 async function until(isSo: () => boolean): Promise<void> {
-  const deadline = performance.now() + 30_000;
+  const deadline = performance.now() + 120_000;
   while (!isSo()) {
-    if (performance.now() > deadline) throw new Error('it did not happen within 30 s');
+    if (performance.now() > deadline) throw new Error('it did not happen within 120 s');
     await sleep(POLL_MS);
   }
 }
@@ -35,7 +35,7 @@ describe('a coordinator that is killed while its processes load', () => {
     run.child.kill('SIGKILL');
     await run.finished;
     // Its children are reaped by another process.
-    await run.expectNothingLeft(5_000);
+    await run.expectNothingLeft();
   });
 });
 
@@ -62,7 +62,7 @@ describe('a command that npx started', () => {
     const run = new Locmoe(NODE, {}, ['npx', 'locmoe']);
     await run.until(/waiting: /);
     run.child.kill('SIGTERM');
-    await run.expectNothingLeft(20_000);
+    await run.expectNothingLeft();
   });
 
   it('goes on in the background when the shell has ended', async () => {

@@ -15,7 +15,7 @@ import { formatAddress } from '../../src/rpc/address.js';
 const reason = whyNoBrowser();
 if (reason !== null) console.warn(`SKIPPED: the charts are not tested in a browser: ${reason}`);
 
-const eventually = <T>(value: () => T) => expect.poll(value, { timeout: 20_000 });
+const eventually = <T>(value: () => T) => expect.poll(value);
 
 /** Run in the browser, so written as text: the tests themselves know no document. */
 const TOPS_OF_CARDS = `[...document.querySelectorAll('.card')].map((card) => card.getBoundingClientRect().top)`;

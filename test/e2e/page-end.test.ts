@@ -11,7 +11,7 @@ import { Locmoe, newestRun, trainArguments } from './support.js';
 const reason = whyNoBrowser();
 if (reason !== null) console.warn(`SKIPPED: the page is not tested in a browser: ${reason}`);
 
-const eventually = <T>(value: () => T, timeout = 30_000) => expect.poll(value, { timeout });
+const eventually = <T>(value: () => T, timeout = 60_000) => expect.poll(value, { timeout });
 
 /** Run in the browser, so written as text: the tests themselves know no document. */
 const SEES_FLIGHT = `document.querySelector('.card.flight:not([hidden])')?.getBoundingClientRect().top < innerHeight`;

@@ -14,7 +14,7 @@ import { formatAddress } from '../../src/rpc/address.js';
 const reason = whyNoBrowser();
 if (reason !== null) console.warn(`SKIPPED: the log explorer is not tested in a browser: ${reason}`);
 
-const eventually = <T>(value: () => T) => expect.poll(value, { timeout: 20_000 });
+const eventually = <T>(value: () => T) => expect.poll(value);
 
 const RUN = 'quiet';
 /** Lines are logged before and after a pause, and one in it. */

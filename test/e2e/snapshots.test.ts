@@ -29,7 +29,7 @@ async function killInTurn(
   }
   const { code, stdout } = await run.finished;
   expect(code, stdout).toBe(0);
-  await run.expectNothingLeft(5_000);
+  await run.expectNothingLeft();
   const journal = readJournal(path.join(newestRun(folder), 'journal.ndjson'));
   const starts = journal.flatMap((entry) => (entry.type === 'generation' ? [entry.from.kind] : []));
   expect(starts).toEqual(['nothing', ...kinds.map(() => 'snapshot')]);

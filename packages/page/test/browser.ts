@@ -48,7 +48,7 @@ export class TestBrowser {
 
   async page(url: string): Promise<Page> {
     const page = await this.context.newPage();
-    page.setDefaultTimeout(20_000);
+    page.setDefaultTimeout(60_000);
     page.on('console', (message) => {
       const isProblem = ['error', 'warning'].includes(message.type());
       if (isProblem && !message.text().endsWith(NETWORK_CHANGED)) this.problems.push(message.text());

@@ -43,7 +43,7 @@ async function connection() {
 }
 
 const arrives = (of: { caller: string; callee: string }, end: 'caller' | 'callee', text: string) =>
-  vi.waitUntil(() => of[end] === text, { timeout: 10_000, interval: 1 });
+  vi.waitUntil(() => of[end] === text, { timeout: 60_000, interval: 1 });
 
 it('passes bytes both ways, and each end of a connection by itself', async () => {
   const { caller, callee, received } = await connection();
