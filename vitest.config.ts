@@ -1,5 +1,6 @@
 import { defineConfig } from 'vitest/config';
 import { LongestFirst } from './test/longest-first.js';
+import { NIGHTLY } from './test/nightly.js';
 
 // Tests run the sources of the packages (package.json, exports), so that none has to be built first, or twice.
 const conditions = ['source', 'module', 'node', 'development|production'];
@@ -40,6 +41,10 @@ const WITH_PROCESSES = [
     'worker/{expert-layouts,layouts,micro-batch-memory,save-ranks,skipped-steps}',
   ),
 ];
+
+/** Soaks and full lengths, for which shorter tests stand by day, and studies, which are not published. */
+const LONG = [...files('e2e/soak', 'plan/calibrate', 'worker/long-run'), 'studies/test/e2e/*.test.ts'];
+const LEFT_OUT = NIGHTLY ? [] : LONG;
 
 /** What is tested with TensorFlow's kernels too, or alone: what the planner counts are its operations. */
 const ON_TENSORFLOW = files('ops/*', 'ops/kernels/tensorflow/*', 'model/*', 'plan/work');
@@ -105,6 +110,7 @@ export default defineConfig({
         test: {
           name: 'processes beside waiting',
           include: [...WAITING, ...BESIDE_WAITING],
+          exclude: LEFT_OUT,
           maxWorkers: 3,
           sequence: { groupOrder: 1 },
         },
@@ -114,7 +120,7 @@ export default defineConfig({
         test: {
           name: 'processes',
           include: WITH_PROCESSES,
-          exclude: [...ALONE, ...WAITING, ...BESIDE_WAITING],
+          exclude: [...ALONE, ...WAITING, ...BESIDE_WAITING, ...LEFT_OUT],
           // What two files compute fills the waits of a third.
           maxWorkers: 3,
           sequence: { groupOrder: 2 },
@@ -122,7 +128,13 @@ export default defineConfig({
       },
       {
         extends: true,
-        test: { name: 'alone', include: ALONE, fileParallelism: false, sequence: { groupOrder: 3 } },
+        test: {
+          name: 'alone',
+          include: ALONE,
+          exclude: LEFT_OUT,
+          fileParallelism: false,
+          sequence: { groupOrder: 3 },
+        },
       },
     ],
   },

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { skipLoudly } from '../debian-tool.js';
+import { NIGHTLY } from '../nightly.js';
 import { type Line, Project } from './project.js';
 import { difference, micro, must, type Step, stepsOf } from './support.js';
 
@@ -50,7 +51,7 @@ export function composeTests(): void {
       expect(places).toEqual(expect.arrayContaining(['0 0', '0 1', '1 2', '1 3']));
     });
 
-    it('only gets slower on a slow link', async ({ skip }) => {
+    it.runIf(NIGHTLY)('only gets slower on a slow link', async ({ skip }) => {
       await project.up('short.yaml', 'node');
       const nodes = await project.containers('node');
       for (const id of nodes)
@@ -134,18 +135,21 @@ export function composeTests(): void {
       expect(status.stdout).toMatch(/restarted: node [01], .*\n.*\n +detected in/);
     });
 
-    it('fails when a node stays away, naming it, and goes on from another coordinator once one is in its place', async () => {
-      const { run, generation: last = 0 } = await project.line('a step', isStep);
-      const [victim] = await project.containers('node');
-      await must('docker', ['kill', victim]);
-      const { msg } = await project.line('the failure', ({ msg }) => msg.startsWith('run failed'));
-      expect(msg).toMatch(/^run failed: .*1 of 2 nodes/);
+    it.runIf(NIGHTLY)(
+      'fails when a node stays away, naming it, and goes on from another coordinator once one is in its place',
+      async () => {
+        const { run, generation: last = 0 } = await project.line('a step', isStep);
+        const [victim] = await project.containers('node');
+        await must('docker', ['kill', victim]);
+        const { msg } = await project.line('the failure', ({ msg }) => msg.startsWith('run failed'));
+        expect(msg).toMatch(/^run failed: .*1 of 2 nodes/);
 
-      await project.up('long.yaml', 'node');
-      const step = await project.line('a later generation', isStepAfter(last));
-      expect(step.run).toBe(run);
-      expect(await restartsOfCoordinator(project)).toBe(1);
-    });
+        await project.up('long.yaml', 'node');
+        const step = await project.line('a later generation', isStepAfter(last));
+        expect(step.run).toBe(run);
+        expect(await restartsOfCoordinator(project)).toBe(1);
+      },
+    );
   });
 }
 

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe } from 'vitest';
+import { NIGHTLY } from '../nightly.js';
 import { composeTests } from './compose.js';
 import { buildImage, openEngine } from './support.js';
 import { swarmTests } from './swarm.js';
@@ -13,5 +14,5 @@ describe.skipIf(engine === null)('in containers', () => {
   afterAll(async () => await engine?.close());
 
   composeTests();
-  swarmTests();
+  if (NIGHTLY) swarmTests();
 });

@@ -2,6 +2,7 @@ import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { findRun } from '@locmoe/run-format';
 import { describe, expect, it } from 'vitest';
+import { NIGHTLY } from '../nightly.js';
 import { DATA_DIR, locmoe, MICRO, temporaryFolder, trainToTheEnd } from './support.js';
 
 function micro() {
@@ -81,33 +82,36 @@ describe('bench routers', () => {
     expect(third.stdout).toMatch(/^1 run, 1 of them kept from before$/m);
   });
 
-  it('grows the models of runs for quality from a dense one, and takes no other run for such a one', async () => {
-    const { folder, bench, read } = micro();
-    const sets = ['model.numDenseLayers=3', 'model.numSparseLayers=0', 'train.steps=10'];
-    const dense = await trainToTheEnd({ folder: temporaryFolder(), nodes: 1, workersPerNode: 1, sets });
-    const { code, stdout, stderr } = await bench('--only', 'quality,hash', '--inherit', dense);
-    expect(code, stdout + stderr).toBe(0);
-    expect(read('routers.md')).toContain(
-      `These models grew from a dense one (\`--inherit\`, run \`${path.basename(dense)}\`), which had trained for 0.0 million tokens.\nAll seeds share it`,
-    );
-    const run = path.join(folder, 'work', 'runs', 'quality-hash-2x1-domain-seed1');
-    expect(findRun(run).folder.readRecord()!.initFrom).toMatchObject({
-      runId: path.basename(dense),
-      step: 10,
-    });
-    const trained = await trainToTheEnd({
-      folder: temporaryFolder(),
-      nodes: 1,
-      workersPerNode: 1,
-      sets: ['train.steps=1'],
-    });
-    const sparse = await bench('--only', 'quality,hash', '--inherit', trained);
-    expect([sparse.code, sparse.stdout]).toEqual([2, '']);
-    expect(sparse.stderr).toMatch(/^locmoe: --inherit: checkpoint .* sparse layers .*\n$/);
-    const other = await bench('--only', 'quality,hash');
-    expect(other.stdout).toMatch(/^1 run, 0 of them kept from before$/m);
-    expect(read('routers.md')).not.toContain('grew from');
-  });
+  it.runIf(NIGHTLY)(
+    'grows the models of runs for quality from a dense one, and takes no other run for such a one',
+    async () => {
+      const { folder, bench, read } = micro();
+      const sets = ['model.numDenseLayers=3', 'model.numSparseLayers=0', 'train.steps=10'];
+      const dense = await trainToTheEnd({ folder: temporaryFolder(), nodes: 1, workersPerNode: 1, sets });
+      const { code, stdout, stderr } = await bench('--only', 'quality,hash', '--inherit', dense);
+      expect(code, stdout + stderr).toBe(0);
+      expect(read('routers.md')).toContain(
+        `These models grew from a dense one (\`--inherit\`, run \`${path.basename(dense)}\`), which had trained for 0.0 million tokens.\nAll seeds share it`,
+      );
+      const run = path.join(folder, 'work', 'runs', 'quality-hash-2x1-domain-seed1');
+      expect(findRun(run).folder.readRecord()!.initFrom).toMatchObject({
+        runId: path.basename(dense),
+        step: 10,
+      });
+      const trained = await trainToTheEnd({
+        folder: temporaryFolder(),
+        nodes: 1,
+        workersPerNode: 1,
+        sets: ['train.steps=1'],
+      });
+      const sparse = await bench('--only', 'quality,hash', '--inherit', trained);
+      expect([sparse.code, sparse.stdout]).toEqual([2, '']);
+      expect(sparse.stderr).toMatch(/^locmoe: --inherit: checkpoint .* sparse layers .*\n$/);
+      const other = await bench('--only', 'quality,hash');
+      expect(other.stdout).toMatch(/^1 run, 0 of them kept from before$/m);
+      expect(read('routers.md')).not.toContain('grew from');
+    },
+  );
 
   it('refuses a place for the report that cannot be made before it trains', async () => {
     const folder = temporaryFolder();

@@ -11,6 +11,7 @@ import {
   temporaryFolder,
   trainArguments,
 } from '../../../../test/e2e/support.js';
+import { NIGHTLY } from '../../../../test/nightly.js';
 import { PROFILE } from './support.js';
 
 /** Runs `locmoe plan` in a folder with a calibration and a configuration. */
@@ -141,7 +142,7 @@ describe('locmoe plan', () => {
 });
 
 describe('locmoe bench plan', () => {
-  it('holds predictions against real runs and reports', async () => {
+  it.runIf(NIGHTLY)('holds predictions against real runs and reports', async () => {
     const { folder, file, calibration } = setUp();
     const out = path.join(folder, 'report');
     const { code, stdout, stderr } = await locmoe(
