@@ -1,6 +1,7 @@
 import { readdirSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
+import { NIGHTLY } from '../nightly.js';
 import { Locmoe, startTraining, temporaryFolder } from './support.js';
 
 const POLL_MS = 5;
@@ -25,9 +26,13 @@ async function until(isSo: () => boolean): Promise<void> {
 describe('a coordinator that is killed while its processes load', () => {
   it.each([
     ['agent', 0],
-    ['agent', 300],
     ['worker', 0],
-    ['worker', 500],
+    ...(NIGHTLY
+      ? ([
+          ['agent', 300],
+          ['worker', 500],
+        ] as const)
+      : []),
   ] as const)('after the first %s has been there for %d ms leaves none of them', async (kind, delayMs) => {
     const run = start();
     await until(() => run.pidsOf(kind).length > 0);

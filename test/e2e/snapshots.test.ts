@@ -1,6 +1,7 @@
 import path from 'node:path';
 import { readJournal } from '@locmoe/run-format';
 import { expect, it, vi } from 'vitest';
+import { NIGHTLY } from '../nightly.js';
 import { lossCurve, newestRun, startTraining, temporaryFolder, trainToTheEnd } from './support.js';
 
 const EVERY = 4;
@@ -44,6 +45,6 @@ it('two nodes go on from memory, to the same loss at every step, after a worker 
   await killInTurn({ nodes: 2, workersPerNode: 2 }, ['worker', 'agent']);
 });
 
-it('so does a single node after a worker was killed', async () => {
+it.runIf(NIGHTLY)('so does a single node after a worker was killed', async () => {
   await killInTurn({ nodes: 1, workersPerNode: 2 }, ['worker']);
 });
