@@ -2,7 +2,6 @@ import { computeOnOneThread } from '../../packages/bench/src/one-thread.js';
 import { measureEach } from '../kit/measure-each.js';
 import { words } from '../kit/options.js';
 import { study } from '../kit/study.js';
-import { table } from '../kit/text.js';
 import { type DoorPart, FIGURES, type Figures, LABELS } from './figures.js';
 
 /** In the order of measurement. */
@@ -57,14 +56,11 @@ export const doors = (parts = PARTS) =>
 
     report: ({ commands, notes, ...figures }) => ({
       view: {
-        figures: table([
-          ['', 'figure', 'command'],
-          ...FIGURES.filter((figure) => figures[figure] !== null).map((figure) => [
-            LABELS[figure],
-            String(figures[figure]),
-            `\`${commands[figure]}\``,
-          ]),
-        ]),
+        figures: FIGURES.flatMap((figure) =>
+          figures[figure] === null
+            ? []
+            : [{ label: LABELS[figure], value: figures[figure], command: commands[figure]! }],
+        ),
         notes: Object.entries(notes).map(([part, text]) => ({ part, text })),
       },
     }),

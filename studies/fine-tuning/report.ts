@@ -15,7 +15,6 @@ import {
   PLUS,
   type RouterFigures,
 } from './figures.js';
-import { PAPER, PAPER_TASKS, paperScore } from './paper.js';
 
 const PHASES = { before: COLOURS.sky, after: COLOURS.vermilion } as const;
 type Phase = keyof typeof PHASES;
@@ -51,14 +50,7 @@ export function reportOf(figures: Figures): Report {
         likelihood: each.measure === 'likelihood' && plusLikelihood(each),
         score: each.measure !== 'likelihood' && againstChance(each),
       })),
-      paper: table([
-        ['paper', ...PAPER_TASKS],
-        ...Object.values(PAPER).map(({ label, scores: own }) => [
-          label,
-          ...own.map((score) => score.toFixed(1)),
-        ]),
-      ]),
-      gains: gainsTable(scores),
+      gains: scores.flatMap(gainOf),
       scores: scores.map((each) => ({
         task: taskLabel(each),
         questions: formatNumberOf(each.n, 'question'),
@@ -144,24 +136,21 @@ function againstChance({ chance, routers }: MeasureFigures): View {
   };
 }
 
-/** What `locmoe-plus` gains over the baseline, in the paper and here. */
-function gainsTable(scores: readonly MeasureFigures[]): string {
-  const gain = (name: string, baseline: number, plus: number) => [
-    ...[name, percent(baseline), percent(plus), points(plus - baseline)],
-    ...[baseline, plus].map((whole) => `${signed((100 * (plus - baseline)) / whole, 1)} %`),
+/** What `locmoe-plus` gains over the baseline, where both were measured. */
+function gainOf(each: MeasureFigures): View[] {
+  const [baseline, plus] = [BASELINE, PLUS].map((id) => figuresOfRouter(each, id)?.after.value);
+  if (baseline === undefined || plus === undefined) return [];
+  const over = (whole: number) => `${signed((100 * (plus - baseline)) / whole, 1)} %`;
+  return [
+    {
+      task: taskLabel(each),
+      baseline: percent(baseline),
+      plus: percent(plus),
+      points: points(plus - baseline),
+      overBaseline: over(baseline),
+      overPlus: over(plus),
+    },
   ];
-  const paper = (['GDAD average', 'TeleQnA'] as const).map((task) =>
-    gain(`paper: ${task}`, paperScore(BASELINE, task), paperScore(PLUS, task)),
-  );
-  const ours = scores.flatMap((each) => {
-    const [baseline, plus] = [figuresOfRouter(each, BASELINE), figuresOfRouter(each, PLUS)];
-    return baseline && plus ? [gain(`here: ${taskLabel(each)}`, baseline.after.value, plus.after.value)] : [];
-  });
-  return table([
-    ['', 'baseline', 'locmoe-plus', 'points', "of the baseline's score", 'of the score of locmoe-plus'],
-    ...paper,
-    ...ours,
-  ]);
 }
 
 const HEAD = [

@@ -5,7 +5,7 @@ import { whyNoBfloat16 } from 'locmoe/internal/ops/kernels/choose-kernels';
 import { count, SET, text } from '../kit/options.js';
 import { Parts } from '../kit/parts.js';
 import { study } from '../kit/study.js';
-import { signedPercent, table } from '../kit/text.js';
+import { signedPercent } from '../kit/text.js';
 
 /** Greatest difference of the losses, as a share. */
 const TOLERANCE = 0.005;
@@ -70,15 +70,12 @@ export default study({
       steps,
       tolerance: (100 * TOLERANCE).toFixed(1),
       worst: (100 * worst).toFixed(2),
-      losses: table([
-        ['seed', 'float32', 'bfloat16', 'difference'],
-        ...runs.map(({ seed, float32, bfloat16, difference }) => [
-          String(seed),
-          float32.toFixed(4),
-          bfloat16.toFixed(4),
-          signedPercent(difference),
-        ]),
-      ]),
+      runs: runs.map(({ seed, float32, bfloat16, difference }) => ({
+        seed,
+        float32: float32.toFixed(4),
+        bfloat16: bfloat16.toFixed(4),
+        difference: signedPercent(difference),
+      })),
     },
   }),
 });
