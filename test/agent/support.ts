@@ -94,8 +94,8 @@ export class ScriptedCoordinator {
   /** All events of one kind so far. */
   all<K extends EventKind>(kind: K): EventOf<K>[K][] {
     return this.events
-      .filter((event): event is EventOf<K> => kind in event)
-      .map((event) => event[kind as keyof EventOf<K>] as EventOf<K>[K]);
+      .filter((event): event is EventOf<K> => event.event === kind)
+      .map((event) => event[kind]);
   }
 
   /** The first event of one kind, once there is one. */
@@ -133,8 +133,8 @@ export class ScriptedCoordinator {
   }
 }
 
-type EventKind = AgentEvent extends infer E ? (E extends object ? keyof E : never) : never;
-type EventOf<K extends EventKind> = Extract<AgentEvent, Record<K, unknown>>;
+type EventKind = AgentEvent['event'];
+type EventOf<K extends EventKind> = Extract<AgentEvent, { event: K }> & Record<K, object>;
 
 const open: ScriptedCoordinator[] = [];
 

@@ -98,7 +98,7 @@ function open(node: number, generation = 3, runId = 'r1', dataAddress = `127.0.0
     stream.on('error', ({ message }) => resolve(message));
   });
   stream.on('data', (command: CoordinatorCommand) => commands.push(command));
-  const has = (name: string) => commands.some((command) => name in command);
+  const has = (name: string) => commands.some(({ command }) => command === name);
   return {
     failed,
     stream,
