@@ -123,7 +123,6 @@ const ELSEWHERE: readonly (readonly [RegExp, string])[] = [
   [/^npm run format$|^npx vitest run test\/routing$/, 'CI runs the lint and the tests of all files'],
   [/^npm run proto$/, 'generated-types.test.ts holds what it writes to proto/'],
   [/^npx locmoe config docs > docs/, 'test/config/reference.test.ts holds the page to what it prints'],
-  [/^npm run proto$/, 'generated-types.test.ts runs its script on a copy of proto/'],
   [/^npm run quickstart$/, 'set-up and build, which CI runs, then the training with which this file begins'],
   [
     /^npm run package$|^npm install .*locmoe-0\.1\.0\.tgz$/,
