@@ -3,6 +3,7 @@
 // each other in a circle is Biome's to check (biome.json).
 export const FLOORS = [
   ['studies'],
+  ['test/fuzz'],
   ['packages/bench'],
   ['packages/page', 'packages/test-kit', 'packages/export'],
   ['src/cli'],

@@ -2,9 +2,9 @@ import { existsSync } from 'node:fs';
 import path from 'node:path';
 import type { RunFolder } from '@locmoe/run-format';
 import { formatDuration } from 'locmoe/internal/format';
-import { ResultStore } from '../../packages/bench/src/routers/result-store.js';
 import { mean } from '../../packages/bench/src/statistics.js';
 import { runTraining, type TrainingOptions } from '../../packages/bench/src/training.js';
+import { type Published, ResultStore } from './result-store.js';
 
 /** A step of a study whose result is kept. */
 export interface Part {
@@ -27,7 +27,8 @@ interface Folders {
 }
 
 interface Kept<Result> {
-  readonly seconds: number;
+  /** Null if it was done elsewhere. */
+  readonly seconds: number | null;
   readonly result: Result;
 }
 
@@ -40,9 +41,14 @@ export class Parts {
   /** What parts of each kind took. */
   readonly #seconds = new Map<string, number[]>();
 
-  /** Says how much there is to do, and for how long. */
-  constructor(folders: Folders, parts: readonly Part[]) {
-    this.#store = new ResultStore(path.join(folders.workDir, 'results'));
+  /**
+   * Says how much there is to do, and for how long.
+   *
+   * @param published results of parts, by name and digest of their key, that need not be made again
+   */
+  constructor(folders: Folders, parts: readonly Part[], published: readonly Published[] = []) {
+    const kept = published.map((each) => ({ ...each, value: { seconds: null, result: each.value } }));
+    this.#store = new ResultStore(path.join(folders.workDir, 'results'), kept);
     this.#folders = folders;
     this.#all = parts;
     this.#missing = new Set(parts);
@@ -50,11 +56,17 @@ export class Parts {
       const kept = this.#kept(part);
       if (kept !== null) this.#isDone(part, kept);
     }
+    if (parts.length === 0) return;
     const left = this.#secondsLeft();
     const rest = left === null ? 'how long that takes is known later' : `about ${formatDuration(left)} left`;
     console.log(
       `${parts.length} parts, ${parts.length - this.#missing.size} of them kept from before; ${rest}`,
     );
+  }
+
+  /** The kept result of any part, also of one that is not among these; null if there is none. */
+  find<Result extends object>(part: Part): Result | null {
+    return this.#kept<Result>(part)?.result ?? null;
   }
 
   /** The kept result, or that of `run`, which is kept now. */
@@ -98,6 +110,7 @@ export class Parts {
 
   #isDone(part: Part, { seconds }: Kept<unknown>): void {
     this.#missing.delete(part);
+    if (seconds === null) return;
     this.#seconds.set(part.kind, [...(this.#seconds.get(part.kind) ?? []), seconds]);
   }
 

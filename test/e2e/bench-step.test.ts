@@ -38,32 +38,35 @@ function benchArguments(folder: string, ...rest: string[]): string[] {
   ];
 }
 
+const ONE_RANK = ['--set', 'cluster.nodes=1', '--set', 'cluster.workersPerNode=1'];
+
 describe('bench step', () => {
-  it('trains as PyTorch does, and reports', async ({ skip }) => {
+  it('trains as PyTorch does, and prints both side by side', async ({ skip }) => {
     if (reason !== null) return skipLoudly(skip, reason);
     const folder = temporaryFolder();
     const { code, stdout, stderr } = await locmoe(
-      ...benchArguments(folder, '--only', 'small,2x2', '--turns', '1', '--steps', '4', '--verify-steps', '6'),
+      ...benchArguments(folder, '--turns', '2', '--steps', '4', '--verify-steps', '6'),
     );
     expect(code, stdout + stderr).toBe(0);
-    expect(stdout).toMatch(/\[1\/1\] small-2x2: .* losses of 6 steps agree within [\d.]+e-[67]/);
+    expect(stdout).toMatch(/\[1\/2\] .*micro\.yaml: .* losses of 6 steps agree within [\d.]+e-[67]/);
+    expect(stdout).toMatch(/\[2\/2\] .*micro\.yaml: .* losses of 4 steps agree within [\d.]+e-[67]/);
+    expect(stdout).toMatch(/micro\.yaml +tokens\/s +of PyTorch +step +p10 +p90 +forward .* gc +peak MB\n/);
+    expect(stdout).toMatch(/^ {2}locmoe +[\d,]+ +[\d.]+x /m);
+    expect(stdout).toMatch(/^ {2}PyTorch \+ Gloo +[\d,]+ +\d/m);
     const work = path.join(folder, 'work');
-    const figures = JSON.parse(readFileSync(path.join(work, 'step.json'), 'utf8'));
-    expect(figures.small.tokensPerS).toBeGreaterThan(0);
-    expect(figures.small.peakMemoryVsPeer).toBeGreaterThan(0.1);
-    expect(figures.small.communicationShare).toBeLessThan(1);
-    if (HAS_BFLOAT16) expect(figures.small.bfloat16.tokensPerS).toBeGreaterThan(0);
-    else expect(figures.small.bfloat16).toBeNull();
-    expect(figures.medium).toBeNull();
+    const { turns, peer } = JSON.parse(readFileSync(path.join(work, 'step.json'), 'utf8'));
+    expect(peer.version).toMatch(/^\d/);
+    expect(turns.map(({ steps }: { steps: number }) => steps)).toEqual([6, 4]);
+    for (const { runs } of turns) {
+      expect(runs.own.tokensPerS).toBeGreaterThan(0);
+      expect(runs.own.peakBytes / runs.peer.peakBytes).toBeGreaterThan(0.1);
+      expect('own-bfloat16' in runs).toBe(HAS_BFLOAT16);
+    }
     // Neither weights nor what the ranks wrote.
-    expect(readdirSync(work).sort()).toEqual([
-      'runs',
-      'step-parts.svg',
-      'step-ranks.svg',
-      'step.json',
-      'step.md',
-    ]);
-    expect(readdirSync(path.join(work, 'runs')).sort()).toEqual(OWN.map((program) => `small-2x2-${program}`));
+    expect(readdirSync(work).sort()).toEqual(['runs', 'step.json']);
+    expect(readdirSync(path.join(work, 'runs')).sort()).toEqual(
+      OWN.map((program) => `micro.yaml-${program}`),
+    );
   });
 
   for (const { program, steps } of [
@@ -73,10 +76,10 @@ describe('bench step', () => {
     it(`leaves nothing behind when it is interrupted in a run of ${program}`, async ({ skip }) => {
       if (reason !== null) return skipLoudly(skip, reason);
       const folder = temporaryFolder();
-      const bench = new Locmoe(benchArguments(folder, '--only', 'small,1x1', '--verify-steps', steps));
+      const bench = new Locmoe(benchArguments(folder, ...ONE_RANK, '--verify-steps', steps));
       const runs = path.join(folder, 'work/runs');
       await expect
-        .poll(() => existsSync(path.join(runs, `small-1x1-${program}`)), { timeout: 60_000 })
+        .poll(() => existsSync(path.join(runs, `micro.yaml-${program}`)), { timeout: 60_000 })
         .toBe(true);
       // Time to be in the middle of it.
       await new Promise((resolve) => setTimeout(resolve, 1000));
@@ -86,20 +89,23 @@ describe('bench step', () => {
       expect(stderr).toBe('locmoe: SIGINT: ended; there is no report\n');
       await bench.expectNothingLeft();
       expect(readdirSync(path.join(folder, 'work'))).toEqual(['runs']);
-      expect(readdirSync(runs)).toEqual(program === 'own' ? [] : OWN.map((each) => `small-1x1-${each}`));
+      expect(readdirSync(runs)).toEqual(program === 'own' ? [] : OWN.map((each) => `micro.yaml-${each}`));
     });
 
   it('prints where the steps of a recipe go', async () => {
     const folder = temporaryFolder();
+    const work = path.join(folder, 'work');
     const { code, stdout, stderr } = await locmoe(
       ...['bench', 'step', '--config', microRecipe(folder), '--steps', '6', '--data-dir', DATA_DIR],
+      ...['--work-dir', work],
     );
     expect(code, stdout + stderr).toBe(0);
-    expect(stdout).toMatch(/recipe +tokens\/s +step +p10 +p90 +forward .* other +gc +peak MB\n/);
-    const [run] = JSON.parse(stdout.trimEnd().split('\n').at(-1)!);
-    expect(run.losses).toHaveLength(6);
-    expect(run.gcMs).toBeGreaterThanOrEqual(0);
-    expect(run.peakBytes).toBeGreaterThan(1e7);
+    expect(stdout).toMatch(/micro\.yaml +tokens\/s +step +p10 +p90 +forward .* other +gc +peak MB\n/);
+    const { turns } = JSON.parse(readFileSync(path.join(work, 'step.json'), 'utf8'));
+    const { own } = turns[0].runs;
+    expect(own.losses).toHaveLength(6);
+    expect(own.gcMs).toBeGreaterThanOrEqual(0);
+    expect(own.peakBytes).toBeGreaterThan(1e7);
   });
 
   it('refuses words and programs that there are not', async () => {

@@ -101,7 +101,7 @@ const PAGES: readonly Printing[] = [
 ];
 /** Take minutes, and other tests see them through with less to do; here they get as far as measuring something. */
 const BENCHES: readonly Printing[] = [
-  ['npx locmoe bench routers --quick', /^5 runs, 0 of them kept from before$/m],
+  ['npx locmoe bench routers --quick', /^hash-seed1: 30 steps$/m],
   ['npx locmoe bench step', /^tiny: 60 steps$/m],
   ['npx locmoe bench collectives --quick', /^ {2}all-to-all 16 KiB: \S+/m],
   ['npx locmoe bench plan --calibrate', /^steps of one worker$/m],
@@ -151,10 +151,7 @@ const ELSEWHERE: readonly (readonly [RegExp, string])[] = [
   [/^npx locmoe bench step --peer torch --quick$/, 'bench-step.test.ts runs it with less to do'],
   [/^npx locmoe trace .*--steps /, 'trace.test.ts asks for ranges of steps'],
   [/^npm run bench:(all|observability)/, 'take minutes and hours; they are typechecked'],
-  [
-    /^npx locmoe bench routers$/,
-    'takes hours and the large corpus; bench-routers.test.ts runs it with less to do',
-  ],
+  [/^npx locmoe bench routers$/, 'takes hours; bench-routers.test.ts runs it with less to do'],
   [
     /^node scripts\/(chromium|base-image)\.mjs$/,
     'installs Debian packages; CI runs it where there are containers',

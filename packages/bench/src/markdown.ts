@@ -28,11 +28,6 @@ export function percent(share: number): string {
   return `${(100 * share).toFixed(1)} %`;
 }
 
-/** 0.1234 -> "+12.3 %" */
-export function signedPercent(change: number): string {
-  return `${change >= 0 ? '+' : ''}${percent(change)}`;
-}
-
 /** A Markdown table. The first row is the header; all columns but the first are right-aligned. */
 export function table(rows: readonly (readonly string[])[]): string {
   const [header, ...body] = rows.map((row) => `| ${row.join(' | ')} |`);

@@ -15,7 +15,11 @@ type RunOptions = Pick<SpawnOptions, 'args' | 'interNodeLink' | 'env' | 'signal'
  * @returns the result of each rank, by rank
  * @throws TrainerError with the failure of a rank or agent
  */
-export async function runRanks<Result>(layout: Layout, program: URL, options: RunOptions): Promise<Result[]> {
+export async function runRanks<Result>(
+  layout: Layout,
+  program: URL,
+  options: RunOptions,
+): Promise<[Result, ...Result[]]> {
   const where = `${layout.numNodes}x${layout.workersPerNode}`;
   const { ranks, agentErrors } = await spawnRanks<Result>(layout, program, {
     ...options,
@@ -27,8 +31,9 @@ export async function runRanks<Result>(layout: Layout, program: URL, options: Ru
   const failure = failures.find(({ code }) => code !== 'ABORTED') ?? failures[0];
   if (failure !== undefined)
     throw new TrainerError(failure.code, `${where}: ${failure.message}`, failure.context);
-  return ranks.map(({ rank, result, signal: end }) => {
+  const results = ranks.map(({ rank, result, signal: end }) => {
     if (result !== undefined) return result;
     throw new TrainerError('WORKER_DIED', `${where}: rank ${rank} ended with ${end}`, { rank });
   });
+  return results as [Result, ...Result[]];
 }

@@ -28,17 +28,8 @@ export function spreadOf(values: readonly number[]): Spread {
   return { median: median(values), least: quantile(values, 0), most: quantile(values, 1) };
 }
 
-/**
- * P values after Holm's correction for several tests (Holm 1979), in their order: below a level, all claims that they
- * belong to hold together at that level.
- */
-export function holm(pValues: readonly number[]): number[] {
-  const order = pValues.map((_, i) => i).sort((a, b) => pValues[a]! - pValues[b]!);
-  const corrected = Array<number>(pValues.length);
-  let largest = 0;
-  for (const [rank, i] of order.entries()) {
-    largest = Math.max(largest, Math.min(1, pValues[i]! * (pValues.length - rank)));
-    corrected[i] = largest;
-  }
-  return corrected;
+/** The median, with the range in brackets where it is visible in the given format. */
+export function withSpread({ median, least, most }: Spread, format: (value: number) => string): string {
+  const [low, high] = [format(least), format(most)];
+  return low === high ? format(median) : `${format(median)} (${low} to ${high})`;
 }

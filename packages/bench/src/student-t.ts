@@ -2,7 +2,7 @@ import { regularizedIncompleteBeta } from 'locmoe/internal/routing/special-funct
 import { mean } from './statistics.js';
 
 /** P(T > t) of Student's t distribution (Abramowitz and Stegun 26.7.1). */
-export function studentTAbove(t: number, degreesOfFreedom: number): number {
+function studentTAbove(t: number, degreesOfFreedom: number): number {
   const bothTails = regularizedIncompleteBeta(
     degreesOfFreedom / (degreesOfFreedom + t * t),
     degreesOfFreedom / 2,
@@ -12,7 +12,7 @@ export function studentTAbove(t: number, degreesOfFreedom: number): number {
 }
 
 /** The t that is exceeded with this probability, below one half; by bisection, to 12 digits. */
-export function studentTQuantile(above: number, degreesOfFreedom: number): number {
+function studentTQuantile(above: number, degreesOfFreedom: number): number {
   let [low, high] = [0, 1];
   while (studentTAbove(high, degreesOfFreedom) > above) high *= 2;
   while (high - low > 1e-12 * high) {

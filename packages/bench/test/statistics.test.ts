@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { holm, median, quantile, spreadOf } from '../src/statistics.js';
+import { median, quantile, spreadOf } from '../src/statistics.js';
 
 describe('quantile', () => {
   it('lies between the neighbours of its place', () => {
@@ -17,18 +17,5 @@ describe('quantile', () => {
 
   it('spans the seeds', () => {
     expect(spreadOf([5, 9, 1])).toEqual({ median: 5, least: 1, most: 9 });
-  });
-});
-
-describe('holm', () => {
-  it('multiplies the smallest p by the number of tests, the next by one less', () => {
-    expect(holm([0.04, 0.01, 0.03])).toEqual([
-      expect.closeTo(0.06, 12),
-      expect.closeTo(0.03, 12),
-      expect.closeTo(0.06, 12),
-    ]);
-    expect(holm([0.6, 0.7])).toEqual([1, 1]);
-    expect(holm([0.02])).toEqual([0.02]);
-    expect(holm([])).toEqual([]);
   });
 });

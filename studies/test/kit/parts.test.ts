@@ -2,6 +2,7 @@ import { mkdirSync, rmSync } from 'node:fs';
 import path from 'node:path';
 import { beforeEach, expect, it, onTestFinished, vi } from 'vitest';
 import { type Part, Parts } from '../../kit/parts.js';
+import { digestOf } from '../../kit/result-store.js';
 import { temporaryFolder } from '../support.js';
 
 let folder: string;
@@ -71,4 +72,17 @@ it('trains again where the checkpoint is gone and still needed', async () => {
   expect(said.at(-1)).toContain('1 of them kept');
   await done.do(tuned, async () => ({}));
   expect(await open(parts).do(base, never)).toEqual({ checkpoint });
+});
+
+it('takes a result that was published with the same key, and finds it without asking how long it took', async () => {
+  const [part] = partsOf(1);
+  const parts = new Parts(
+    { workDir: folder, dataDir: folder },
+    [part],
+    [{ name: part.name, key: digestOf(part.key), value: { loss: 2 } }],
+  );
+  expect(said).toEqual(['1 parts, 1 of them kept from before; about 0s left']);
+  expect(await parts.do(part, never)).toEqual({ loss: 2 });
+  expect(parts.find(part)).toEqual({ loss: 2 });
+  expect(parts.find({ ...part, key: { steps: 11 } })).toBeNull();
 });

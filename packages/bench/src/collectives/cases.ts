@@ -54,6 +54,6 @@ export function layoutName({ numNodes, workersPerNode }: Layout): string {
 }
 
 export function layoutOf(name: string): Layout {
-  const [numNodes, workersPerNode] = name.split('x').map(Number);
+  const [numNodes, workersPerNode] = name.split('x').map(Number) as [number, number];
   return { numNodes, workersPerNode };
 }

@@ -1,5 +1,6 @@
 // A rank of the bench: runs all cases in order with the other ranks. Started by measure-ours.ts.
 
+import { readFileSync } from 'node:fs';
 import { rankProgram } from '@locmoe/test-kit';
 import { allReduce } from 'locmoe/internal/collectives/all-reduce';
 import { barrier } from 'locmoe/internal/collectives/barrier';
@@ -8,7 +9,6 @@ import { addStats } from 'locmoe/internal/collectives/transport-stats';
 import { cpuSecondsOf } from 'locmoe/internal/os/process-info';
 import { median } from '../statistics.js';
 import { timeOf } from '../time-of.js';
-import { privatePeakBytes } from './agent-memory.js';
 import { type ExchangeCase, type Repetition, repetitionsOf, TRIALS, warmUpsOf } from './cases.js';
 import { prepareExchange } from './prepare-exchange.js';
 
@@ -55,4 +55,14 @@ function agreeOnCount(transport: Transport, run: () => void, repetition: Repetit
   const count = new Float32Array([mine]);
   allReduce(transport, { data: count, purpose: 'count' });
   return count[0]!;
+}
+
+/**
+ * Peak private resident memory of a process in bytes: `VmHWM` less `RssShmem` (proc(5)). The segment stays
+ * mapped for the lifetime of the agent, so its pages are in both.
+ */
+function privatePeakBytes(pid: number): number {
+  const status = readFileSync(`/proc/${pid}/status`, 'utf8');
+  const kib = (field: string) => Number(new RegExp(`^${field}:\\s+(\\d+) kB$`, 'm').exec(status)?.[1]);
+  return (kib('VmHWM') - kib('RssShmem')) * 1024;
 }

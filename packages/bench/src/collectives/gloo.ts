@@ -48,7 +48,7 @@ export async function prepareGloo(_workDir: string, signal: AbortSignal): Promis
       const runs = await Promise.allSettled(Array.from({ length: numRanks }, (_, rank) => run(rank)));
       rmSync(store, { force: true });
       ended.signal.throwIfAborted();
-      const [first] = runs;
+      const first = runs[0]!;
       return parseResults(first.status === 'fulfilled' ? first.value : '', 'one thread a process');
     },
   };

@@ -51,9 +51,9 @@ function rowOf(layout: Layout, each: ExchangeCase, ranks: readonly RankTimes[]):
 
 function agentCost(layout: Layout, ranks: readonly RankTimes[]): AgentCost {
   const sum = (of: (times: RankTimes) => number) => ranks.reduce((total, times) => total + of(times), 0);
+  const gbOtherNode = sum(({ bytesOtherNode }) => bytesOtherNode) / 1e9;
   return {
-    cpuS: sum(({ agentCpuS }) => agentCpuS),
-    bytesOtherNode: sum(({ bytesOtherNode }) => bytesOtherNode),
+    cpuSPerGb: gbOtherNode === 0 ? null : sum(({ agentCpuS }) => agentCpuS) / gbOtherNode,
     startBytes: sum(({ agentStartBytes }) => agentStartBytes),
     peakBytes: sum(({ agentPeakBytes }) => agentPeakBytes),
     segmentBytes: layout.numNodes * segmentBytes({ ...layout, node: 0, ringBytes: RING_BYTES }),

@@ -51,6 +51,6 @@ export async function measureOverlap({ repetitions, signal }: MeasureOverlapOpti
  */
 export function hiddenShare(rows: readonly OverlapRow[]): number | null {
   if (rows.length === 0) return null;
-  const [compute, inTurn, ...overlapped] = rows.map(({ ms }) => ms.median);
+  const [compute, inTurn, ...overlapped] = rows.map(({ ms }) => ms.median) as [number, number, ...number[]];
   return (inTurn - Math.min(...overlapped)) / (inTurn - compute);
 }

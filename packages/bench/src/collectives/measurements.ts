@@ -17,10 +17,8 @@ export type System = (typeof SYSTEMS)[number];
 
 /** Cost of one case for the agents of all nodes. */
 export interface AgentCost {
-  /** User and system CPU time during the repetitions. */
-  readonly cpuS: number;
-  /** Bytes sent to other nodes during the repetitions. */
-  readonly bytesOtherNode: number;
+  /** User and system CPU seconds for each GB that ranks sent to other nodes; null if they sent nothing there. */
+  readonly cpuSPerGb: number | null;
   /** Peak private resident memory of the agents. */
   readonly peakBytes: number;
   /** The same, before the first exchange. */

@@ -3,7 +3,7 @@ import { connect as connectTcp } from 'node:net';
 import { Server } from '@grpc/grpc-js';
 import { PeerStreams } from 'locmoe/internal/agent/peer-streams';
 import { NO_SECURITY } from 'locmoe/internal/rpc/security';
-import { STREAM_RUN } from './stream-run.js';
+import { STREAM_RUN } from './stream-bytes.js';
 
 const CONNECT_MS = 10_000;
 

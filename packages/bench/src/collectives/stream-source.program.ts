@@ -6,8 +6,7 @@ import { PeerStreams } from 'locmoe/internal/agent/peer-streams';
 import { collectSeldom } from 'locmoe/internal/garbage-collection';
 import { openFrame } from 'locmoe/internal/rpc/frame-codec';
 import { NO_SECURITY } from 'locmoe/internal/rpc/security';
-import { CHUNK_BYTES, pourInto, streamChunk } from './stream-bytes.js';
-import { STREAM_RUN } from './stream-run.js';
+import { CHUNK_BYTES, pourInto, STREAM_RUN, streamChunk } from './stream-bytes.js';
 
 export type SourceKind = 'tcp' | 'http2' | 'grpc';
 
@@ -66,7 +65,7 @@ function startGrpc(): Promise<number> {
     },
     onFrame: () => undefined,
     onCredit: (_node, [, , position]) => {
-      consumed = position;
+      consumed = position!;
       pour();
     },
     onError: () => process.exit(1),

@@ -1,12 +1,7 @@
 import type { Command } from 'commander';
-import {
-  collect,
-  collectWords,
-  numberFrom,
-  typedCommand,
-  wholeNumber,
-} from 'locmoe/internal/cli/commands/options';
+import { collect, collectWords, typedCommand, wholeNumber } from 'locmoe/internal/cli/commands/options';
 import { BENCH_COMMANDS } from 'locmoe/internal/cli/packages';
+import type { BenchCollectivesOptions } from '../collectives/bench.js';
 import type { BenchKernelsOptions } from '../kernels/bench.js';
 import { computeOnOneThread } from '../one-thread.js';
 import type { BenchPlanOptions } from '../plan/bench.js';
@@ -31,27 +26,25 @@ function addBenchPlan(bench: Command): void {
   bench
     .command('plan')
     .description(
-      'measure what this machine can do, hold the predictions of `locmoe plan` against real trainings, and draw what they say of large clusters',
+      'measure what this machine can do, and hold the predictions of `locmoe plan` against real trainings',
     )
     .option('--config <file|recipe>', 'what the trainings of the check train', 'tiny')
     .option('--set <key=value>', 'override a field in every training; repeat for several', collect, [])
     .option('--calibrate', 'only measure the machine', false)
     .option('--calibration <file>', 'check these costs instead of measuring the machine anew')
     .option('--quick', 'few repetitions and short trainings; all goes to <work-dir>/quick', false)
-    .option('--device-flops <n>', 'FLOP/s of a device of the large clusters', numberFrom(1), 1e14)
-    .option('--device-link <rate,latency>', 'link of their nodes', '200gbps,5us')
     .option('--work-dir <dir>', 'keeps the calibration and the runs', 'runs/plan')
-    .option('--out <dir>', 'folder for the report (docs/results)')
+    .option('--out <dir>', 'folder for the figures as JSON (<work-dir>)')
     .option('--data-dir <dir>', 'folder for prepared datasets', 'data')
     .action(async ({ out, ...options }: PlanOptions) => {
       computeOnOneThread();
       const workDir = options.quick ? `${options.workDir}/quick` : options.workDir;
-      // Lazy: TensorFlow and the chart library take a second to load.
+      // Lazy: TensorFlow takes a second to load.
       const { benchPlan } = await import('../plan/bench.js');
       process.exitCode = await benchPlan({
         ...options,
         workDir,
-        out: out ?? (options.quick ? workDir : 'docs/results'),
+        out: out ?? workDir,
         command: typedCommand(),
       });
     });
@@ -74,13 +67,7 @@ function addBenchKernels(bench: Command): void {
     });
 }
 
-interface CollectivesOptions {
-  readonly quick: boolean;
-  readonly only: readonly string[];
-  readonly peers: boolean;
-  readonly workDir: string;
-  readonly out?: string;
-}
+type CollectivesOptions = Omit<BenchCollectivesOptions, 'out'> & { readonly out?: string };
 
 function addBenchCollectives(bench: Command): void {
   bench
@@ -96,21 +83,12 @@ function addBenchCollectives(bench: Command): void {
     )
     .option('--quick', 'fewer layouts, sizes and repetitions', false)
     .option('--no-peers', 'measure no peer')
-    .option('--work-dir <dir>', 'keeps what was measured, and the compiled peer', 'runs/collectives')
-    .option(
-      '--out <dir>',
-      'folder for the report (docs/results; of a measurement that is not whole, <work-dir>/part)',
-    )
+    .option('--work-dir <dir>', 'for the compiled peer', 'runs/collectives')
+    .option('--out <dir>', 'folder for the figures as JSON (<work-dir>)')
     .action(async ({ out, ...options }: CollectivesOptions) => {
-      const isWhole = !options.quick && options.peers && options.only.length === 0;
       computeOnOneThread();
-      // Lazy: the chart library takes a second to load.
       const { benchCollectives } = await import('../collectives/bench.js');
-      process.exitCode = await benchCollectives({
-        ...options,
-        out: out ?? (isWhole ? 'docs/results' : `${options.workDir}/part`),
-        command: typedCommand(),
-      });
+      process.exitCode = await benchCollectives({ ...options, out: out ?? options.workDir });
     });
 }
 
@@ -124,12 +102,12 @@ function addBenchRecovery(bench: Command): void {
     )
     .option(
       '--only <words>',
-      'faults and parts (soak, fuzz, cost) to measure, separated by commas; the others keep their figures',
+      'faults and parts (soak, cost) to measure, separated by commas; the others keep their figures',
       collectWords,
       [],
     )
     .option('--runs <n>', 'how often each fault is injected (20; 100 for killed workers)', wholeNumber(1))
-    .option('--quick', 'each fault twice, a soak of a minute; the report goes to <work-dir>', false)
+    .option('--quick', 'each fault twice, a soak of a minute', false)
     .option(
       '--seed <n>',
       'faults, victims and times follow from it',
@@ -137,15 +115,12 @@ function addBenchRecovery(bench: Command): void {
       1,
     )
     .option('--work-dir <dir>', 'for the runs', 'runs/recovery')
-    .option('--out <dir>', 'folder for the report (docs/results)')
+    .option('--out <dir>', 'folder for the figures as JSON (<work-dir>)')
     .option('--data-dir <dir>', 'folder for prepared datasets', 'data')
     .action(async ({ out, ...options }: RecoveryOptions) => {
       // Lazy: the trainer's modules take a while to load.
       const { benchRecovery } = await import('../recovery/bench.js');
       const { PARTS: parts } = await import('../recovery/parts.js');
-      process.exitCode = await benchRecovery(
-        { ...options, out: out ?? (options.quick ? options.workDir : 'docs/results') },
-        parts,
-      );
+      process.exitCode = await benchRecovery({ ...options, out: out ?? options.workDir }, parts);
     });
 }

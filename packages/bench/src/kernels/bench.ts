@@ -1,5 +1,6 @@
 import { setImmediate } from 'node:timers/promises';
 import { TrainerError } from 'locmoe/internal/errors';
+import { formatTable } from 'locmoe/internal/format';
 import { findThreads, oneDnnPath } from 'locmoe/internal/ops/kernels/choose-kernels';
 import type { Kernels } from 'locmoe/internal/ops/kernels/kernels';
 import { loadOneDnn } from 'locmoe/internal/ops/kernels/onednn/library';
@@ -8,7 +9,6 @@ import type { ElementType } from 'locmoe/internal/ops/kernels/onednn/tensor-memo
 import { tensorflowKernels } from 'locmoe/internal/ops/kernels/tensorflow/tensorflow-kernels';
 import { tf } from 'locmoe/internal/ops/tensorflow';
 import { machine } from '../machine.js';
-import { table } from '../markdown.js';
 import { median } from '../statistics.js';
 import { timeOf } from '../time-of.js';
 import { HEADS, inputsOf, normal, type Operation, operationsOf } from './operations.js';
@@ -50,7 +50,7 @@ export async function benchKernels({ width, rounds }: BenchKernelsOptions): Prom
     `d = ${width}, one thread, on ${machine()}; medians of ${rounds}, forward and backward, in ms (GFLOP/s)\n`,
   );
   console.log(
-    table([
+    formatTable([
       ['operation', ...contenders.map(({ name }) => name)],
       ...times.map(({ name, flops, ms }) => [
         name,
@@ -86,8 +86,8 @@ async function timesOf(operation: Operation, contenders: readonly Contender[], r
   });
   /** Value and gradients of the inputs, which live in the caller's tidy. */
   const call = (i: number): tf.Tensor[] => {
-    const { inputs, dy } = tensors[i];
-    const { kernels } = contenders[i];
+    const { inputs, dy } = tensors[i]!;
+    const { kernels } = contenders[i]!;
     const differentiate = tf.valueAndGrads((...each: tf.Tensor[]) => operation.run(kernels, each));
     // A clone, because a backward disposes of the gradient that it gets.
     const { value, grads } = differentiate(inputs, dy.clone());

@@ -1,5 +1,5 @@
 import { fusedOp } from 'locmoe/internal/ops/fused-op';
-import type { FeedForwardWeights, FusedForward, Kernels } from 'locmoe/internal/ops/kernels/kernels';
+import type { FusedForward, Kernels } from 'locmoe/internal/ops/kernels/kernels';
 import { tf } from 'locmoe/internal/ops/tensorflow';
 import { CounterRandom } from 'locmoe/internal/parameters/counter-random';
 
@@ -26,9 +26,11 @@ export interface Operation {
 export function operationsOf(d: number): Operation[] {
   const F = 4 * d;
   const fused =
-    (forward: (kernels: Kernels, inputs: readonly tf.Tensor2D[]) => FusedForward): Operation['run'] =>
+    <Inputs extends readonly tf.Tensor2D[]>(
+      forward: (kernels: Kernels, ...inputs: Inputs) => FusedForward,
+    ): Operation['run'] =>
     (kernels, inputs) =>
-      fusedOp(inputs, () => forward(kernels, inputs as readonly tf.Tensor2D[]));
+      fusedOp(inputs, () => forward(kernels, ...(inputs as unknown as Inputs)));
   const ofSequences = { numSequences: TOKENS / SEQUENCE, seqLen: SEQUENCE, numHeads: HEADS };
   const expertRows = EXPERT_ROWS.reduce((sum, rows) => sum + rows, 0);
   return [
@@ -39,7 +41,7 @@ export function operationsOf(d: number): Operation[] {
         [d, F],
       ],
       flops: 6 * TOKENS * d * F,
-      run: fused((kernels, [x, w]) => kernels.matMul(x, w, false)),
+      run: fused((kernels, x, w) => kernels.matMul(x, w, false)),
     },
     {
       name: `feed-forward network of ${TOKENS} rows`,
@@ -49,8 +51,7 @@ export function operationsOf(d: number): Operation[] {
         [F, d],
       ],
       flops: 12 * TOKENS * d * F,
-      run: (kernels, [x, wInDF, wOutFD]) =>
-        network(kernels, x, { wInDF, wOutFD } as FeedForwardWeights, 'fixed'),
+      run: (kernels, inputs) => network(kernels, inputs, 'fixed'),
     },
     ...EXPERT_ROWS.map((rows) => ({
       name: `an expert with ${rows} rows`,
@@ -60,20 +61,19 @@ export function operationsOf(d: number): Operation[] {
         [F, d],
       ],
       flops: 12 * rows * d * F,
-      run: (kernels: Kernels, [x, wInDF, wOutFD]: readonly tf.Tensor[]) =>
-        network(kernels, x, { wInDF, wOutFD } as FeedForwardWeights, 'varying'),
+      run: (kernels: Kernels, inputs: readonly tf.Tensor[]) => network(kernels, inputs, 'varying'),
     })),
     {
       name: `attention of ${TOKENS / SEQUENCE} x ${SEQUENCE} tokens`,
       shapes: [[TOKENS, 3 * d]],
       flops: 0,
-      run: fused((kernels, [qkv]) => kernels.causalAttention(qkv, ofSequences)),
+      run: fused((kernels, qkv) => kernels.causalAttention(qkv, ofSequences)),
     },
     {
       name: 'layer norm',
       shapes: [[TOKENS, d], [d], [d]],
       flops: 0,
-      run: fused((kernels, [x, gain, bias]) => kernels.layerNorm(x, gain, bias)),
+      run: fused((kernels, x, gain, bias) => kernels.layerNorm(x, gain, bias)),
     },
     {
       name: `softmax over ${VOCABULARY} and its loss`,
@@ -82,7 +82,7 @@ export function operationsOf(d: number): Operation[] {
         [VOCABULARY, d],
       ],
       flops: 6 * TOKENS * d * VOCABULARY,
-      run: fused((kernels, [x, embedding]) =>
+      run: fused((kernels, x, embedding) =>
         kernels.tiedCrossEntropy(x, embedding, indices(TOKENS, VOCABULARY)),
       ),
     },
@@ -93,7 +93,7 @@ export function operationsOf(d: number): Operation[] {
         [TOKENS, 1],
       ],
       flops: 0,
-      run: fused((kernels, [rows, weights]) =>
+      run: fused((kernels, rows, weights) =>
         kernels.scatterRows(rows, weights, {
           numTokens: TOKENS,
           tokensN: indices(expertRows, TOKENS),
@@ -106,14 +106,13 @@ export function operationsOf(d: number): Operation[] {
 
 function network(
   kernels: Kernels,
-  x: tf.Tensor,
-  weights: FeedForwardWeights,
+  inputs: readonly tf.Tensor[],
   rows: Parameters<Kernels['network']>[0],
 ): tf.Tensor {
-  const { wInDF, wOutFD } = weights;
-  return fusedOp([x, wInDF, wOutFD], () => {
+  const [x, wInDF, wOutFD] = inputs as [tf.Tensor2D, tf.Tensor2D, tf.Tensor2D];
+  return fusedOp(inputs, () => {
     const net = kernels.network(rows);
-    const { y, saved } = net.forward(x as tf.Tensor2D, weights);
+    const { y, saved } = net.forward(x, { wInDF, wOutFD });
     return {
       value: y,
       saved: [wInDF, wOutFD, ...saved],

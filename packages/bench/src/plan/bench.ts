@@ -2,16 +2,14 @@ import { writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { loadConfig } from 'locmoe/internal/config/resolve';
 import { EXIT } from 'locmoe/internal/errors';
-import { makeFolder } from 'locmoe/internal/os/make-folder';
-import { makeBenchFolders } from '../folders.js';
+import { formatTable } from 'locmoe/internal/format';
+import { type BenchFolders, makeBenchFolders, writeFigures } from '../folders.js';
 import { machine } from '../machine.js';
-import { CHECKED_LAYOUTS, checkLayouts } from './check.js';
-import { parseLink } from './link.js';
+import { CHECKED_LAYOUTS, checkLayouts, type LayoutCheck } from './check.js';
 import { calibrate } from './measure/calibrate.js';
 import { CALIBRATION_FILE, type MachineProfile, readProfile } from './profile.js';
-import { writePlanReport } from './report.js';
 
-export interface BenchPlanOptions {
+export interface BenchPlanOptions extends BenchFolders {
   /** Recipe or config file of the check runs. */
   readonly config: string;
   readonly set: readonly string[];
@@ -20,56 +18,59 @@ export interface BenchPlanOptions {
   /** A calibration to check instead of a new one. */
   readonly calibration?: string;
   readonly quick: boolean;
-  readonly deviceFlops: number;
-  readonly deviceLink: string;
-  readonly workDir: string;
-  readonly out: string;
   readonly dataDir: string;
-  /** The command line, quoted in the report. */
+  /** The command line, kept in the calibration. */
   readonly command: string;
 }
 
-const STEPS = { whole: 100, quick: 12 } as const;
-const ROUNDS = { whole: 2, quick: 1 } as const;
+const WHOLE = { steps: 100, rounds: 2 } as const;
+const QUICK = { steps: 12, rounds: 1 } as const;
+
+/** What real runs say of the cost model. */
+export interface PlanFigures {
+  readonly config: string;
+  readonly steps: number;
+  readonly rounds: number;
+  readonly checks: readonly LayoutCheck[];
+}
 
 /**
- * `locmoe bench plan`: calibrates the cost model on this machine, compares predictions with real runs, and
- * extrapolates to the scale of the papers.
+ * `locmoe bench plan`: calibrates the cost model on this machine, compares its predictions with real runs, prints both
+ * and writes `plan.json`.
  *
  * @returns the exit code of the command
- * @throws TrainerError `BAD_CONFIG` or `BAD_INPUT` before anything runs, `INTERNAL` if a run failed
+ * @throws TrainerError as `measurePlan`
  */
 export async function benchPlan(options: BenchPlanOptions): Promise<number> {
-  const { config, set, quick, out, command } = options;
-  const device = { flopsPerS: options.deviceFlops, link: parseLink(options.deviceLink, '--device-link') };
+  const { figures } = await measurePlan(options);
+  if (figures === null) return EXIT.done;
+  console.log(`\n${machine()}\n${checkTable(figures.checks)}`);
+  writeFigures(options.out, 'plan.json', { machine: machine(), ...figures });
+  return EXIT.done;
+}
+
+/**
+ * @returns no figures where it only calibrates
+ * @throws TrainerError `BAD_CONFIG` or `BAD_INPUT` before anything runs, `INTERNAL` if a run failed
+ */
+export async function measurePlan(
+  options: BenchPlanOptions,
+): Promise<{ readonly profile: MachineProfile; readonly figures: PlanFigures | null }> {
+  const { config, set, quick, calibration } = options;
   for (const layout of CHECKED_LAYOUTS) {
     const [nodes, workersPerNode] = layout.split('x').map(Number);
     loadConfig(config, { sets: set, nodes, workersPerNode });
   }
-  if (options.calibrate) makeFolder(options.workDir, '--work-dir');
-  else makeBenchFolders(options);
-  const profile =
-    options.calibration === undefined ? await measure(options) : readProfile(options.calibration);
-  if (options.calibrate) return EXIT.done;
-  const [steps, rounds] = quick ? [STEPS.quick, ROUNDS.quick] : [STEPS.whole, ROUNDS.whole];
+  makeBenchFolders(options);
+  const profile = calibration === undefined ? await measureMachine(options) : readProfile(calibration);
+  if (options.calibrate) return { profile, figures: null };
+  const length = quick ? QUICK : WHOLE;
   const log = (line: string) => console.log(line);
-  const checks = await checkLayouts({ ...options, profile, steps, rounds, log });
-  const headline = await writePlanReport({
-    checks,
-    profile,
-    device,
-    config,
-    steps,
-    rounds,
-    out,
-    command,
-    machine: machine(),
-  });
-  console.log(`\n${JSON.stringify(headline, null, 2)}\n\nreport: ${path.join(out, 'plan.md')}`);
-  return EXIT.done;
+  const checks = await checkLayouts({ ...options, ...length, profile, log });
+  return { profile, figures: { config, ...length, checks } };
 }
 
-async function measure({ quick, workDir, command }: BenchPlanOptions): Promise<MachineProfile> {
+async function measureMachine({ quick, workDir, command }: BenchPlanOptions): Promise<MachineProfile> {
   const profile = await calibrate({
     machine: machine(),
     date: new Date().toISOString().slice(0, 10),
@@ -81,4 +82,21 @@ async function measure({ quick, workDir, command }: BenchPlanOptions): Promise<M
   writeFileSync(file, `${JSON.stringify(profile, null, 2)}\n`);
   console.log(`calibration: ${file}`);
   return profile;
+}
+
+function checkTable(checks: readonly LayoutCheck[]): string {
+  return formatTable([
+    [
+      ...['layout', 'predicted, ms', 'measured, ms', 'error, %'],
+      ...['to other nodes, predicted, MB', 'measured, MB'],
+    ],
+    ...checks.map((row) => [
+      row.layout,
+      row.predictedMs.toFixed(1),
+      `${row.measuredMs.toFixed(1)} (${row.leastMs.toFixed(1)} to ${row.mostMs.toFixed(1)})`,
+      (100 * row.error).toFixed(1),
+      (row.predictedBytesOtherNode / 1e6).toFixed(2),
+      (row.measuredBytesOtherNode / 1e6).toFixed(2),
+    ]),
+  ]);
 }

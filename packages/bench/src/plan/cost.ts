@@ -34,7 +34,7 @@ export function slowdownOf({ slowdown }: ComputeProfile, { workersPerNode, cores
   const above = slowdown.findIndex(({ processesPerCore }) => processesPerCore >= occupancy);
   if (above === 0) return slowdown[0]!.factor;
   if (above < 0) return slowdown[slowdown.length - 1]!.factor;
-  const [a, b] = [slowdown[above - 1], slowdown[above]];
+  const [a, b] = [slowdown[above - 1]!, slowdown[above]!];
   const part = (occupancy - a.processesPerCore) / (b.processesPerCore - a.processesPerCore);
   return a.factor + part * (b.factor - a.factor);
 }

@@ -20,7 +20,7 @@ export function parseLink(text: string, option = '--link'): Link {
   const refuse = (what: string) =>
     new TrainerError('BAD_INPUT', `${option} ${text}: ${what}; write rate and latency as in 100gbps,5us`);
   if (parts.length !== 2) throw refuse(`${parts.length} part${parts.length === 1 ? '' : 's'} instead of two`);
-  const [rate, latency] = parts.map((part) => part.trim().toLowerCase());
+  const [rate, latency] = parts.map((part) => part.trim().toLowerCase()) as [string, string];
   const bitsPerS = quantity(rate, BITS_PER_S);
   if (bitsPerS === null || bitsPerS <= 0)
     throw refuse(`'${rate}' is no rate above zero in ${Object.keys(BITS_PER_S).join(', ')}`);

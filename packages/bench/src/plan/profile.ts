@@ -74,7 +74,7 @@ export function readProfile(given: string | undefined): MachineProfile {
   const label = given === undefined ? file : `--calibration ${given}`;
   const parsed = profileSchema.safeParse(readJson(file, label));
   if (parsed.success) return parsed.data;
-  const [{ path: field, message }] = parsed.error.issues;
+  const { path: field, message } = parsed.error.issues[0]!;
   throw new TrainerError(
     'BAD_INPUT',
     `${label}: no calibration: ${field.join('.') || 'the file'}: ${message}; measure one with: locmoe bench plan --calibrate`,

@@ -1,47 +1,63 @@
 import path from 'node:path';
+import { formatTable } from 'locmoe/internal/format';
+import type { BenchFolders } from '../folders.js';
 import { machine } from '../machine.js';
 import { measureParts } from '../measure-parts.js';
+import { addResult, faultTable, otherRows, readFigures, writeRecovery } from './figures.js';
 import type { Part, PartResult } from './part.js';
-import { addResult, readReport, writeReport } from './report.js';
 
-export interface BenchRecoveryOptions {
+export interface BenchRecoveryOptions extends BenchFolders {
   /** Names of parts; empty for all. */
   readonly only: readonly string[];
   readonly runs?: number;
   readonly quick: boolean;
   readonly seed: number;
-  readonly workDir: string;
-  /** Output folder of the report. */
-  readonly out: string;
   readonly dataDir: string;
 }
 
 /**
- * `locmoe bench recovery`. The report is written after each part; figures of parts that are not measured stay as
- * they were.
+ * `locmoe bench recovery`: injects faults, prints what each cost and writes `recovery.json`, after each part; figures of
+ * parts that are not measured stay as they were.
  *
- * @returns as `measureParts`; that of a failed run also if an invariant was broken
+ * @returns as `measureRecovery`
  * @throws as `measureParts`
  */
-export async function benchRecovery(
+export async function benchRecovery(options: BenchRecoveryOptions, parts: Parts): Promise<number> {
+  const { out } = options;
+  let figures = readFigures(out, machine());
+  const code = await measureRecovery(options, parts, (name, result) => {
+    figures = addResult(figures, name, result);
+    writeRecovery(figures, machine(), out);
+  });
+  console.log(`\n${machine()}; median / 90th percentile / worst\n${formatTable(faultTable(figures))}`);
+  for (const [name, result] of otherRows(figures)) console.log(`${name}: ${result}`);
+  console.log(`figures: ${path.join(out, 'recovery.json')}`);
+  return code;
+}
+
+type Parts = Readonly<Record<string, () => Promise<Part>>>;
+
+/**
+ * @param found is told what each part came to
+ * @returns as `measureParts`; the exit code of a failed run also if an invariant was broken
+ * @throws as `measureParts`
+ */
+export function measureRecovery(
   { only, runs, quick, seed, workDir, out, dataDir }: BenchRecoveryOptions,
-  parts: Readonly<Record<string, () => Promise<Part>>>,
+  parts: Parts,
+  found: (name: string, result: PartResult) => void | Promise<void>,
 ): Promise<number> {
-  let report = readReport(out, machine());
-  const code = await measureParts({
+  return measureParts({
     parts,
     only,
     workDir,
     out,
     measure: async (name, part, place) => {
       const result = await part({ ...place, runs, quick, seed, dataDir: path.resolve(dataDir) });
-      report = addResult(report, name, result);
-      writeReport(report, out);
+      await found(name, result);
       return { told: 'measured', isBroken: isBroken(result) };
     },
   });
-  console.log(`report: ${path.join(out, 'recovery.md')}`);
-  return code;
 }
 
 function isBroken({ fault, soak, fuzz }: PartResult): boolean {

@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { closeSync, openSync, readFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
+import { builtCommand } from '../training.js';
 
 /** What leads a run: a process, or a supervisor that starts it anew. */
 export interface Leader {
@@ -22,9 +22,7 @@ export class LocmoeProcess implements Leader {
     env: Readonly<Record<string, string>> = {},
   ) {
     const fd = openSync(output, 'a');
-    // The built command, also when the bench runs from sources.
-    const command = createRequire(import.meta.url).resolve('locmoe/internal/cli/cli');
-    this.#child = spawn(process.execPath, [command, ...args], {
+    this.#child = spawn(process.execPath, [builtCommand(), ...args], {
       stdio: ['ignore', fd, fd],
       // A group of its own: Ctrl-C reaches the bench alone, which ends it.
       detached: true,

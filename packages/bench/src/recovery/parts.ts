@@ -6,6 +6,5 @@ import { ROWS } from './rows.js';
 export const PARTS: Readonly<Record<string, () => Promise<Part>>> = {
   ...Object.fromEntries(Object.entries(ROWS).map(([name, row]) => [name, rowPart(name, row)])),
   soak: async () => (await import('./soak.js')).soakPart,
-  fuzz: async () => (await import('./fuzz-part.js')).fuzzPart,
   cost: async () => (await import('./cost.js')).costPart,
 };

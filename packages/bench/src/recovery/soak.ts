@@ -136,7 +136,7 @@ function lossDifference(steps: readonly Step[], twin: readonly Step[]): number {
 
 /** What the steps that counted take without disturbance, over the time that passed. */
 function effectiveShare(steps: readonly Step[]): number {
-  const [first, last] = [steps[0], steps.at(-1)!];
+  const [first, last] = [steps[0]!, steps.at(-1)!];
   const usualMs = median(steps.map(({ stepMs }) => stepMs));
   return (usualMs * steps.length) / (last.time - first.time + first.stepMs);
 }

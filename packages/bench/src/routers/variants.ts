@@ -32,10 +32,6 @@ export type VariantId =
 
 /** The reference: top-1 with classic capacity, and with the preferences of token ids that every learned router has here. */
 export const BASELINE: VariantId = 'switch';
-/** The reference of the papers. */
-export const PLAIN_BASELINE: VariantId = 'switch-plain';
-/** Level 1 without any gate: every table of times has this router, also where it was not run. */
-export const LEVEL_1_CONTROL: VariantId = 'hash-two-level';
 
 /**
  * The tuned learned gates have a preference of each token id for experts that outweighs what they learn: at the start it is
@@ -176,11 +172,6 @@ export const VARIANT_IDS = ALL.map(({ id }) => id);
 export const VARIANTS = Object.fromEntries(ALL.map((each) => [each.id, each])) as Readonly<
   Record<VariantId, Variant>
 >;
-
-/** Routers in report order, with the control of level 1. */
-export function withControl(variants: readonly VariantId[]): VariantId[] {
-  return VARIANT_IDS.filter((id) => id === LEVEL_1_CONTROL || variants.includes(id));
-}
 
 export function labelOf(variant: VariantId): string {
   return VARIANTS[variant].label;

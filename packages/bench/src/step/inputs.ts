@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { type StoredTensor, writeSafetensors } from 'locmoe/internal/checkpoint/safetensors';
@@ -19,11 +20,11 @@ export interface PeerInputs {
 /** Writes initial weights and batches of a configuration; weights written by an earlier call are reused. */
 export function writeInputs(folder: string, name: string, config: RunConfig, dataset: Dataset): PeerInputs {
   mkdirSync(folder, { recursive: true });
-  const { dModel, seqLen } = config.model;
-  const weights = `weights-${dModel}-${config.moe.numExperts}-${seqLen}.safetensors`;
+  const { model, moe, seed } = config;
+  const shaped = createHash('sha256').update(JSON.stringify([model, moe.numExperts, seed]));
   const inputs = {
     configFile: path.join(folder, `${name}.config.json`),
-    weightsFile: path.join(folder, weights),
+    weightsFile: path.join(folder, `weights-${shaped.digest('hex').slice(0, 16)}.safetensors`),
     batchesFile: path.join(folder, `${name}.batches.safetensors`),
   };
   writeFileSync(inputs.configFile, JSON.stringify(config));

@@ -7,7 +7,8 @@ import { runTraining, type TrainingOptions } from '../training.js';
 import { withPeakMemory } from './peak-memory.js';
 import { countedSteps, type StepRun, summarize } from './step-run.js';
 
-const GC_PROBE = new URL('./gc-probe.js', import.meta.url).href;
+/** The built one, as the command that it is loaded into. */
+const GC_PROBE = new URL('./gc-probe.js', import.meta.url).href.replace('/bench/src/', '/bench/dist/');
 
 /**
  * Runs our trainer in child processes and reads its record. The run folder stays, without its checkpoint.

@@ -19,6 +19,28 @@ export function isPeer(program: Program): program is PeerProgram {
   return program.startsWith('peer');
 }
 
+export const PROGRAM_LABELS: Readonly<Record<Program, string>> = {
+  own: 'locmoe',
+  'own-bfloat16': 'locmoe, bfloat16',
+  peer: 'PyTorch + Gloo',
+  'peer-bfloat16': 'PyTorch + Gloo, bfloat16 autocast',
+  'peer-compiled': 'PyTorch + Gloo, torch.compile',
+  'locmoe-plus': 'locmoe (locmoe-plus)',
+};
+
+/** The way to run PyTorch with the most tokens a second, by its median over turns; null if none ran. */
+export function fastestPeer(
+  turns: readonly { readonly runs: Readonly<Partial<Record<Program, StepRun>>> }[],
+): PeerProgram | null {
+  const speed = (program: Program) => median(turns.flatMap(({ runs }) => runs[program]?.tokensPerS ?? []));
+  const ran = PROGRAMS.filter(isPeer).filter((program) => !Number.isNaN(speed(program)));
+  return ran.sort((a, b) => speed(b) - speed(a))[0] ?? null;
+}
+
+export function stepMsOf(run: StepRun): number {
+  return median(run.stepMs);
+}
+
 export type PartMs = Readonly<Record<StepPart | 'other', number>>;
 
 /** One step of a program, over all ranks. */

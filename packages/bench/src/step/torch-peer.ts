@@ -176,7 +176,7 @@ function exitCode(child: ChildProcess): Promise<number | null> {
 /** Merges the steps of all ranks: mean of losses and parts, end of the last rank. */
 export function putTogether(ranks: readonly (readonly RankStep[])[]): TimedStep[] {
   return ranks[0]!.map((_, step) => {
-    const records = ranks.map((records) => records[step]);
+    const records = ranks.map((records) => records[step]!);
     const part = (name: keyof RankStep['partsMs']) => mean(records.map(({ partsMs }) => partsMs[name] ?? 0));
     return {
       loss: mean(records.map(({ loss }) => loss)),

@@ -1,138 +1,167 @@
+import { mkdirSync, rmSync } from 'node:fs';
+import path from 'node:path';
+import { loadConfig } from 'locmoe/internal/config/resolve';
+import type { RunConfig } from 'locmoe/internal/config/schema';
+import { CORPUS_DIR } from 'locmoe/internal/data/corpora';
+import { prepareDataset } from 'locmoe/internal/data/prepare';
 import { TrainerError } from 'locmoe/internal/errors';
-import { type Cell, HEADLINE_LAYOUT, LAYOUTS, MODELS, type ModelName, SWEEPS, type Sweep } from './models.js';
-import type { Program } from './step-run.js';
+import { formatCount, formatDuration } from 'locmoe/internal/format';
+import { interruptible } from 'locmoe/internal/os/on-signals';
+import { type BenchFolders, makeBenchFolders } from '../folders.js';
+import { writeInputs } from './inputs.js';
+import { runOwn } from './own-run.js';
+import { isPeer, PROGRAM_LABELS, type Program, type StepRun, stepMsOf } from './step-run.js';
+import { runTorch, type TorchPeer } from './torch-peer.js';
+import { assertSameLosses, TOLERANCE } from './verify.js';
 
-/** Factors of the sweeps besides 1; twice the width is the medium model. */
-const SWEEP_FACTORS: Readonly<Record<Sweep, readonly number[]>> = {
-  width: [0.5],
-  experts: [0.5, 2],
-  sequence: [0.5, 2],
-  batch: [0.5, 2],
-};
-
-/** Steps of a turn: about ten seconds on two cores for either model. */
-const STEPS = { small: 12, medium: 8, sweep: 6 } as const;
-
-/** The programs run a cell one after the other: ours and PyTorch, in bfloat16 too if no size is swept. */
+/** Programs that train the same, run one after the other. */
 export interface Turn {
-  readonly cell: Cell;
+  /** What is trained, for people. */
+  readonly name: string;
+  /** Recipe or config file. */
+  readonly config: string;
+  /** Overrides; with a peer among them `PEER_SETTINGS`. */
+  readonly sets: readonly string[];
   readonly steps: number;
-  /** In execution order, which alternates between turns. */
+  /** In execution order. */
   readonly programs: readonly Program[];
-  /** The first turn of a model, long enough to compare the losses; nothing is timed before. */
+  /** Long enough to compare the losses; nothing is timed before. */
   readonly isVerification: boolean;
 }
 
-export interface Scope {
-  readonly cells: readonly Cell[];
-  /** Whether locmoe-plus also runs, in the headline cells. */
-  readonly withLocmoePlus: boolean;
+/** Results of the programs in one turn. */
+export interface TurnResult extends Pick<Turn, 'name' | 'steps'> {
+  readonly runs: Readonly<Partial<Record<Program, StepRun>>>;
+  /** Maximum difference between our losses and those of the peer, in nats. */
+  readonly greatestDifference: number;
+  /** The same for programs in bfloat16, against the peer in float32; 0 if none ran. */
+  readonly greatestDifferenceBfloat16: number;
 }
 
-export interface Lengths {
-  /** Turns of the headline cells; other layouts have one less, sweeps one. */
-  readonly turns: number;
-  /** Steps of a timed turn; those of the model if undefined. */
-  readonly steps: number | undefined;
-  readonly verifySteps: number;
-}
-
-export function isHeadline({ layout, sweep }: Cell): boolean {
-  return layout === HEADLINE_LAYOUT && sweep === null;
+export interface TurnsOptions extends BenchFolders {
+  /** Null if no turn has a program of it. */
+  readonly peer: TorchPeer | null;
+  readonly dataDir: string;
 }
 
 /**
- * Restricts the bench to the named models, layouts, sweeps and locmoe-plus; models and the rest each stay
- * complete if no word names one. Sweeps apply to the small model.
+ * Runs turn after turn.
  *
- * @throws TrainerError `BAD_INPUT` naming an unknown word, or if nothing is left
+ * @throws NotTheSame if losses differ; TrainerError `BAD_CONFIG` before anything runs, `INTERNAL` if a run failed,
+ *   `INTERRUPTED`
  */
-export function scopeOf(only: readonly string[]): Scope {
-  const parts: readonly string[] = [...LAYOUTS, 'locmoe-plus', ...SWEEPS];
-  const known: readonly string[] = [...MODELS, ...parts];
-  const unknown = only.find((word) => !known.includes(word));
-  if (unknown !== undefined)
-    throw new TrainerError('BAD_INPUT', `--only ${unknown}: expected one of ${known.join(', ')}`);
-  const named = <T extends string>(all: readonly T[]): readonly T[] => {
-    const some = all.filter((each) => only.includes(each));
-    return some.length > 0 ? some : all;
+export async function runTurns(turns: readonly Turn[], options: TurnsOptions): Promise<TurnResult[]> {
+  for (const turn of turns) for (const program of turn.programs) configOf(turn, program);
+  makeBenchFolders(options);
+  const inputs = path.resolve(options.workDir, `inputs-${process.pid}`);
+  mkdirSync(inputs);
+  try {
+    return await interruptible('ended; there is no report', async (signal) => {
+      const results: TurnResult[] = [];
+      const started = performance.now();
+      for (const turn of turns) {
+        console.log(`${turn.name}: ${turn.steps} steps`);
+        const result = await runTurn(turn, { ...options, inputs, signal });
+        results.push(result);
+        const secondsEach = (performance.now() - started) / 1000 / results.length;
+        const left = formatDuration(secondsEach * (turns.length - results.length));
+        console.log(`[${results.length}/${turns.length}] ${describe(turn, result)}, left ${left}`);
+      }
+      return results;
+    });
+  } finally {
+    rmSync(inputs, { recursive: true, force: true });
+  }
+}
+
+interface Place extends TurnsOptions {
+  /** Folder for what the peer reads. */
+  readonly inputs: string;
+  readonly signal: AbortSignal;
+}
+
+async function runTurn(turn: Turn, place: Place): Promise<TurnResult> {
+  const { name, steps, programs, isVerification } = turn;
+  const runs: Partial<Record<Program, StepRun>> = {};
+  for (const program of programs) {
+    place.signal.throwIfAborted();
+    runs[program] = await runProgram(program, turn, place);
+  }
+  const differenceOf = (program: Program, precision: keyof typeof TOLERANCE) => {
+    const [run, { peer }] = [runs[program], runs];
+    if (run === undefined || peer === undefined) return 0;
+    const label = `${isVerification ? 'verification of ' : ''}${name} (${PROGRAM_LABELS[program]})`;
+    return assertSameLosses(label, run.losses, peer.losses, TOLERANCE[precision]);
   };
-  const models = named(MODELS);
-  const chosen = named(parts);
-  const withLocmoePlus = chosen.includes('locmoe-plus');
-  const layouts = [...LAYOUTS]
-    .reverse()
-    .filter((layout) => chosen.includes(layout) || (layout === HEADLINE_LAYOUT && withLocmoePlus));
-  const cells = [
-    ...layouts.flatMap((layout) => models.map((model): Cell => ({ model, layout, sweep: null }))),
-    ...(models.includes('small') ? SWEEPS.filter((of) => chosen.includes(of)) : []).flatMap((of) =>
-      SWEEP_FACTORS[of].map(
-        (factor): Cell => ({ model: 'small', layout: HEADLINE_LAYOUT, sweep: { of, factor } }),
-      ),
+  return {
+    name,
+    steps,
+    runs,
+    greatestDifference: Math.max(differenceOf('own', 'float32'), differenceOf('peer-compiled', 'float32')),
+    greatestDifferenceBfloat16: Math.max(
+      differenceOf('own-bfloat16', 'bfloat16'),
+      differenceOf('peer-bfloat16', 'bfloat16'),
     ),
-  ];
-  if (cells.length === 0)
-    throw new TrainerError('BAD_INPUT', `--only ${only.join(',')}: sweeps are of the model small`);
-  return { cells, withLocmoePlus };
-}
-
-/** What this machine can run. */
-interface Abilities {
-  /** In hardware: elsewhere ours is refused, and PyTorch takes twenty times as long as in float32. */
-  readonly bfloat16: boolean;
-  /** Ours needs oneDNN for it. */
-  readonly ownBfloat16: boolean;
-  /** `torch.compile`. */
-  readonly peerCompiles: boolean;
-}
-
-/** The turns in execution order: all verifications, then round by round every cell with turns left. */
-export function planTurns({ cells, withLocmoePlus }: Scope, lengths: Lengths, can: Abilities): Turn[] {
-  const verified = firstOfModels(cells);
-  const programsOf = (cell: Cell, round: number): readonly Program[] => {
-    const joins = withLocmoePlus && isHeadline(cell) && (round > 0 || lengths.turns === 1);
-    const programs: readonly Program[] =
-      cell.sweep !== null
-        ? ['own', 'peer']
-        : [
-            'own' as const,
-            ...(can.ownBfloat16 ? (['own-bfloat16'] as const) : []),
-            'peer' as const,
-            ...(can.bfloat16 ? (['peer-bfloat16'] as const) : []),
-            ...(can.peerCompiles ? (['peer-compiled'] as const) : []),
-            ...(joins ? (['locmoe-plus'] as const) : []),
-          ];
-    return round % 2 === 0 ? programs : [...programs].reverse();
   };
-  const rounds = Array.from({ length: lengths.turns }, (_, round) =>
-    cells
-      .filter((cell) => round < numTurns(cell, lengths.turns) && (round > 0 || !verified.includes(cell)))
-      .map((cell) => ({
-        cell,
-        steps: lengths.steps ?? STEPS[cell.sweep === null ? cell.model : 'sweep'],
-        programs: programsOf(cell, round),
-        isVerification: false,
-      })),
-  );
+}
+
+async function runProgram(program: Program, turn: Turn, place: Place): Promise<StepRun> {
+  const { workDir, dataDir, inputs, peer, signal } = place;
+  const config = configOf(turn, program);
+  const name = `${path.basename(turn.name)}-${program}`;
+  const folder = path.resolve(workDir, 'runs', name);
+  if (!isPeer(program))
+    return runOwn({ config: turn.config, sets: settingsOf(turn, program), folder, dataDir });
+  const { data, model, cluster, train } = config;
+  const dataset = await prepareDataset({
+    ...data,
+    dataDir: path.resolve(dataDir),
+    corpusDir: CORPUS_DIR,
+    vocabSize: model.vocabSize,
+    log: (line) => console.log(line),
+  });
+  const written = writeInputs(inputs, name, config, dataset);
+  dataset.close();
+  return runTorch({
+    peer: peer!,
+    program,
+    inputs: written,
+    worldSize: cluster.nodes * cluster.workersPerNode,
+    tokensPerStep: train.globalBatch * model.seqLen,
+    folder,
+    signal,
+  });
+}
+
+function settingsOf({ sets }: Turn, program: Program): string[] {
   return [
-    ...verified.map((cell) => ({
-      cell,
-      steps: lengths.verifySteps,
-      programs: programsOf(cell, 0),
-      isVerification: true,
-    })),
-    ...rounds.flat(),
+    ...sets,
+    ...(program === 'locmoe-plus' ? ['moe.router=locmoe-plus'] : []),
+    ...(program === 'own-bfloat16' ? ['train.precision=bfloat16'] : []),
   ];
 }
 
-function numTurns(cell: Cell, turns: number): number {
-  if (isHeadline(cell)) return turns;
-  return cell.sweep === null ? Math.max(1, turns - 1) : 1;
+/** @throws TrainerError `BAD_CONFIG` if it is invalid, or the peer cannot train it */
+function configOf(turn: Turn, program: Program): RunConfig {
+  const config = loadConfig(turn.config, { sets: settingsOf(turn, program) });
+  const { nodes, workersPerNode } = config.cluster;
+  const ranks = nodes * workersPerNode;
+  if (isPeer(program) && config.moe.numExperts % ranks !== 0)
+    throw new TrainerError(
+      'BAD_CONFIG',
+      `${turn.name}: the peer cannot spread ${config.moe.numExperts} experts over ${ranks} ranks; moe.numExperts must be a multiple`,
+    );
+  return config;
 }
 
-/** The cell in which each model is verified. */
-function firstOfModels(cells: readonly Cell[]): Cell[] {
-  const first = new Map<ModelName, Cell>();
-  for (const cell of cells) if (!first.has(cell.model)) first.set(cell.model, cell);
-  return [...first.values()];
+function describe({ name, programs }: Turn, { runs, greatestDifference, steps }: TurnResult): string {
+  const times = programs.map(
+    (program) =>
+      `${program} ${stepMsOf(runs[program]!).toFixed(0)} ms (${formatCount(runs[program]!.tokensPerS)} tokens/s)`,
+  );
+  const agreement =
+    runs.peer === undefined
+      ? []
+      : [`losses of ${steps} steps agree within ${greatestDifference.toExponential(1)}`];
+  return `${name}: ${[...times, ...agreement].join(', ')}`;
 }

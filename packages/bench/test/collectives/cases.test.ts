@@ -7,7 +7,6 @@ import {
   repetitionsOf,
   warmUpsOf,
 } from '../../src/collectives/cases.js';
-import { geometricMean } from '../../src/collectives/headline.js';
 import { spreadOf } from '../../src/collectives/measurements.js';
 
 describe('figures of one case', () => {
@@ -41,11 +40,5 @@ describe('figures of one case', () => {
 describe('figures of several', () => {
   it('are a median with percentiles', () => {
     expect(spreadOf([5, 1, 2, 4, 3])).toEqual({ median: 3, p10: 1.4, p90: 4.6 });
-  });
-
-  it('have a geometric mean only if all are known', () => {
-    expect(geometricMean([2, 8])).toBeCloseTo(4);
-    expect(geometricMean([2, null])).toBeNull();
-    expect(geometricMean([])).toBeNull();
   });
 });

@@ -7,7 +7,7 @@ const ROOT = fileURLToPath(new URL('../../../..', import.meta.url));
 
 // As copies they would go on stating old figures in one place after a measurement renewed the other.
 it.each([
-  ['docs/results/routers.json', 'packages/bench/profile/routers.json'],
+  ['docs/results/plan-routers.json', 'packages/bench/profile/routers.json'],
   ['docs/results/plan-calibration.json', 'packages/bench/profile/calibration.json'],
 ])('%s is a link to what the planner ships', (link, target) => {
   expect(lstatSync(path.join(ROOT, link)).isSymbolicLink()).toBe(true);

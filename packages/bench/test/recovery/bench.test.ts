@@ -2,12 +2,16 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'no
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { TrainerError } from 'locmoe/internal/errors';
-import { afterEach, beforeEach, expect, it } from 'vitest';
+import { afterEach, beforeEach, expect, it, onTestFinished, vi } from 'vitest';
 import { benchRecovery } from '../../src/recovery/bench.js';
 import type { Part, PartResult } from '../../src/recovery/part.js';
 
 let out: string;
+let said: string[];
 beforeEach(() => {
+  said = [];
+  const log = vi.spyOn(console, 'log').mockImplementation((line) => void said.push(...line.split('\n')));
+  onTestFinished(() => log.mockRestore());
   out = mkdtempSync(path.join(tmpdir(), 'locmoe-recovery-'));
 });
 afterEach(() => rmSync(out, { recursive: true }));
@@ -25,17 +29,17 @@ const outage = (recoveredS: number, detectedS: number | null = 0.1) => ({
 
 const bench = (parts: Parameters<typeof benchRecovery>[1], only: readonly string[] = []) =>
   benchRecovery({ only, quick: true, seed: 1, out, workDir: path.join(out, 'work'), dataDir: out }, parts);
-const read = (name: string) => readFileSync(path.join(out, name), 'utf8');
+const figures = () => JSON.parse(readFileSync(path.join(out, 'recovery.json'), 'utf8'));
 
 it('gives the median of each fault, the distribution beside it, and keeps what was measured before', async () => {
   const outages = [outage(1), outage(2.005), outage(9)];
   const parts = {
     'worker-kill': part({ fault: { outages, violations: [] } }),
     'slow-link': part({ fault: { outages: [outage(0.5, null)], violations: [] } }),
-    fuzz: failing,
+    cost: failing,
   };
   expect(await bench(parts)).toBe(3);
-  expect(JSON.parse(read('recovery.json'))).toEqual({
+  expect(figures()).toEqual({
     faults: {
       'worker-kill': { runs: 3, detectedS: 0.1, recoveredS: 2.01, lostSteps: 2, violations: 0 },
       'slow-link': { runs: 1, detectedS: null, recoveredS: 0.5, lostSteps: 2, violations: 0 },
@@ -43,32 +47,41 @@ it('gives the median of each fault, the distribution beside it, and keeps what w
     soak: null,
     fuzz: null,
     costOfFaultFree: null,
+    outages: { 'worker-kill': outages, 'slow-link': [outage(0.5, null)] },
+    notes: { 'worker-kill': 'Two nodes.', 'slow-link': 'Two nodes.' },
     machine: expect.stringMatching(/ x /),
-    command: 'npm run bench:recovery',
   });
-  expect(read('recovery.md')).toContain(
-    '| `worker-kill` | 3 | 0.10 / 0.10 / 0.10 | 2.00 / 7.60 / 9.00 | 2 / 2 / 2 | 0 |',
-  );
-  writeFileSync(
-    path.join(out, 'recovery.md'),
-    read('recovery.md').replace('_Nothing written yet._', 'Bound by loading TensorFlow.'),
-  );
+  const row = /^ {2}worker-kill +3 +0\.10 \/ 0\.10 \/ 0\.10 +2\.00 \/ 7\.60 \/ 9\.00 +2 \/ 2 \/ 2 +0$/m;
+  expect(said.join('\n')).toMatch(row);
 
   const soak = { minutes: 3, faults: 15, lossDifference: 0, effectiveShare: 0.8 };
+  said = [];
   expect(await bench({ soak: part({ soak: { ...soak, violations: ['I3: gone'] } }) })).toBe(3);
-  expect(JSON.parse(read('recovery.json'))).toMatchObject({
+  expect(figures()).toMatchObject({
     faults: { 'worker-kill': { runs: 3 } },
     soak: { ...soak, violations: 1 },
   });
-  expect(read('recovery.md')).toContain('Bound by loading TensorFlow.');
-  expect(read('recovery.md')).toContain('2.00 / 7.60 / 9.00');
+  expect(said.join('\n')).toMatch(row);
+  expect(said).toContain(
+    'soak: 3 min, 15 faults: 1 invariants broken, final loss 0 from that without faults, 80.0 % of the time on steps that counted',
+  );
 
-  const fuzz = { messages: 5, files: 6, failures: [] };
-  expect(await bench({ fuzz: part({ fuzz }), cost: part({ costOfFaultFree: 0.004 }) })).toBe(0);
-  expect(JSON.parse(read('recovery.json'))).toMatchObject({
-    fuzz: { messages: 5, files: 6, failures: 0 },
-    costOfFaultFree: 0.004,
+  expect(await bench({ cost: part({ costOfFaultFree: 0.004 }) })).toBe(0);
+  expect(figures()).toMatchObject({ soak: { minutes: 3 }, costOfFaultFree: 0.004 });
+});
+
+it('takes no figures of another machine, and refuses a file that holds something else', async () => {
+  const cost = part({ costOfFaultFree: 0.004 });
+  await bench({ cost });
+  const file = path.join(out, 'recovery.json');
+  writeFileSync(file, JSON.stringify({ ...figures(), machine: 'another', costOfFaultFree: 1 }));
+  await bench({ soak: failing });
+  await bench({
+    soak: part({ soak: { minutes: 3, faults: 1, lossDifference: 0, effectiveShare: 1, violations: [] } }),
   });
+  expect(figures()).toMatchObject({ costOfFaultFree: null, soak: { faults: 1 } });
+  writeFileSync(file, '{"faults":3}');
+  await expect(bench({ cost })).rejects.toThrow(`${file}: no figures of bench recovery; remove it`);
 });
 
 it('refuses an unknown part before it measures', async () => {

@@ -68,7 +68,13 @@ async function measureCompute({ log, quick }: CalibrateOptions, steps: number): 
     ...PRODUCTS.map((each, i) => productObservation(each, results[configs.length + i]!)),
   ];
   const costs = fitCosts(observations);
-  const [flopS, touchedS, operationS, gradientS, ...routerS] = costs;
+  const [flopS, touchedS, operationS, gradientS, ...routerS] = costs as [
+    number,
+    number,
+    number,
+    number,
+    ...number[],
+  ];
   log(`  ${describeErrors(errorsOf(observations, costs))}`);
   const compute = {
     flopsPerS: 1 / flopS,
@@ -89,7 +95,7 @@ async function measureCompute({ log, quick }: CalibrateOptions, steps: number): 
 function leastOf(repeated: readonly StepResult[]): StepResult {
   const least = (of: (result: StepResult) => number) => Math.min(...repeated.map(of));
   return {
-    ...repeated[0],
+    ...repeated[0]!,
     stepMs: least(({ stepMs }) => stepMs),
     forwardMs: least(({ forwardMs }) => forwardMs),
     backwardMs: least(({ backwardMs }) => backwardMs),

@@ -56,7 +56,7 @@ async function measureExchange({ log, quick }: CalibrateOptions, cores: number):
     const machines = { nodes: numNodes, workersPerNode, coresPerNode: cores / numNodes };
     sizes.forEach((size, i) => {
       // The work before it and after it: other load may come and go meanwhile.
-      const [before, unit, after] = times.slice(2 * i, 2 * i + 3);
+      const [before, unit, after] = times.slice(2 * i, 2 * i + 3) as [number, number, number];
       observations.push({ counts: gatherCounts(size, machines), value: unit - (before + after) / 2, unit });
     });
   }

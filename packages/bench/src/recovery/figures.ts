@@ -1,0 +1,165 @@
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { TrainerError } from 'locmoe/internal/errors';
+import { z } from 'zod';
+import { median, quantile } from '../statistics.js';
+import type { Outage, PartResult } from './part.js';
+
+const outageSchema = z.object({
+  detectedS: z.number().nullable(),
+  recoveredS: z.number(),
+  lostSteps: z.number(),
+});
+
+const rowSchema = z.object({
+  runs: z.number(),
+  /** Medians; null for a fault that a run goes through. */
+  detectedS: z.number().nullable(),
+  recoveredS: z.number(),
+  lostSteps: z.number(),
+  violations: z.number(),
+});
+
+const figuresSchema = z.object({
+  faults: z.record(z.string(), rowSchema),
+  /** Null where not measured yet. */
+  soak: z
+    .object({
+      minutes: z.number(),
+      faults: z.number(),
+      violations: z.number(),
+      lossDifference: z.number(),
+      effectiveShare: z.number(),
+    })
+    .nullable(),
+  fuzz: z.object({ messages: z.number(), files: z.number(), failures: z.number() }).nullable(),
+  costOfFaultFree: z.number().nullable(),
+  outages: z.record(z.string(), z.array(outageSchema).readonly()),
+  /** Settings that the figures of a part depend on. */
+  notes: z.record(z.string(), z.string()),
+});
+
+export type RecoveryFigures = Readonly<z.output<typeof figuresSchema>>;
+
+export const NO_FIGURES: RecoveryFigures = {
+  faults: {},
+  soak: null,
+  fuzz: null,
+  costOfFaultFree: null,
+  outages: {},
+  notes: {},
+};
+
+const FILE = 'recovery.json';
+
+/**
+ * The figures in a folder, to be added to; empty if there are none, or none of this machine: those of two machines do
+ * not stand side by side.
+ *
+ * @throws TrainerError `BAD_INPUT` if the file holds something else
+ */
+export function readFigures(out: string, machine: string): RecoveryFigures {
+  const file = path.join(out, FILE);
+  if (!existsSync(file)) return NO_FIGURES;
+  try {
+    const found = figuresSchema.extend({ machine: z.string() }).parse(JSON.parse(readFileSync(file, 'utf8')));
+    return found.machine === machine ? found : NO_FIGURES;
+  } catch (error) {
+    throw new TrainerError(
+      'BAD_INPUT',
+      `${file}: no figures of bench recovery; remove it`,
+      {},
+      { cause: error },
+    );
+  }
+}
+
+/** Writes `recovery.json` into the folder `out`. */
+export function writeRecovery(figures: RecoveryFigures, machine: string, out: string): void {
+  writeFileSync(path.join(out, FILE), `${JSON.stringify({ ...figures, machine }, null, 1)}\n`);
+}
+
+/** The same with the figures of a part in place of its earlier ones. */
+export function addResult(
+  figures: RecoveryFigures,
+  part: string,
+  { fault, soak, fuzz, costOfFaultFree, notes }: PartResult,
+): RecoveryFigures {
+  return {
+    ...figures,
+    ...(fault !== undefined && {
+      faults: { ...figures.faults, [part]: rowOf(fault.outages, fault.violations.length) },
+      outages: { ...figures.outages, [part]: fault.outages },
+    }),
+    ...(soak !== undefined && { soak: { ...soak, violations: soak.violations.length } }),
+    ...(fuzz !== undefined && { fuzz: { ...fuzz, failures: fuzz.failures.length } }),
+    ...(costOfFaultFree !== undefined && { costOfFaultFree }),
+    notes: { ...figures.notes, [part]: notes },
+  };
+}
+
+function rowOf(outages: readonly Outage[], violations: number): z.output<typeof rowSchema> {
+  const detected = outages.flatMap(({ detectedS }) => detectedS ?? []);
+  return {
+    runs: outages.length,
+    detectedS: detected.length === 0 ? null : round(median(detected)),
+    recoveredS: round(median(outages.map(({ recoveredS }) => recoveredS))),
+    lostSteps: median(outages.map(({ lostSteps }) => lostSteps)),
+    violations,
+  };
+}
+
+/** To a hundredth. */
+function round(seconds: number): number {
+  return Math.round(100 * seconds) / 100;
+}
+
+/** A header and a row for each fault: median, 90th percentile and worst of its outages. */
+export function faultTable({ faults, outages: all }: RecoveryFigures): string[][] {
+  const rows = Object.entries(faults).map(([name, { runs, violations }]) => {
+    const outages = all[name] ?? [];
+    const of = (measure: (outage: Outage) => number | null, digits: number) =>
+      distribution(
+        outages.flatMap((outage) => measure(outage) ?? []),
+        digits,
+      );
+    return [
+      name,
+      String(runs),
+      of(({ detectedS }) => detectedS, 2),
+      of(({ recoveredS }) => recoveredS, 2),
+      of(({ lostSteps }) => lostSteps, 0),
+      String(violations),
+    ];
+  });
+  return [
+    ['fault', 'times', 'known after, s', 'first new step after, s', 'steps done again', 'invariants broken'],
+    ...rows,
+  ];
+}
+
+function distribution(values: readonly number[], digits: number): string {
+  if (values.length === 0) return '-';
+  return [median(values), quantile(values, 0.9), Math.max(...values)]
+    .map((value) => value.toFixed(digits))
+    .join(' / ');
+}
+
+/** What the parts beside the faults came to: a name and a sentence each. */
+export function otherRows({ soak, fuzz, costOfFaultFree }: RecoveryFigures): string[][] {
+  const percent = (share: number) => `${(100 * share).toFixed(1)} %`;
+  return [
+    soak !== null && [
+      'soak',
+      `${soak.minutes} min, ${soak.faults} faults: ${soak.violations} invariants broken, final loss ${soak.lossDifference} from that without faults, ${percent(soak.effectiveShare)} of the time on steps that counted`,
+    ],
+    fuzz !== null && [
+      'fuzz',
+      `${fuzz.messages} mutated messages, ${fuzz.files} mutated checkpoints: ${fuzz.failures} failures`,
+    ],
+    costOfFaultFree !== null && [
+      'a run without faults',
+      `${percent(costOfFaultFree)} more time a step for all of it`,
+    ],
+  ].filter((row) => row !== false);
+}

@@ -1,0 +1,83 @@
+import { wholeNumber } from 'locmoe/internal/cli/commands/options';
+import { EXIT } from 'locmoe/internal/errors';
+import { measureRecovery } from '../../packages/bench/src/recovery/bench.js';
+import {
+  addResult,
+  faultTable,
+  NO_FIGURES,
+  otherRows,
+  type RecoveryFigures,
+} from '../../packages/bench/src/recovery/figures.js';
+import type { Part } from '../../packages/bench/src/recovery/part.js';
+import { PARTS } from '../../packages/bench/src/recovery/parts.js';
+import { fuzzCheckpointFiles } from '../../test/fuzz/checkpoints.js';
+import { fuzzBothPlanes } from '../../test/fuzz/messages.js';
+import { replayToBothPlanes } from '../../test/fuzz/stale.js';
+import { count, type StudyOption, words } from '../kit/options.js';
+import { study } from '../kit/study.js';
+import { table } from '../kit/text.js';
+
+const RUNS: StudyOption<number | null> = {
+  takes: '<n>',
+  help: 'how often each fault is injected; without it 20, and 100 for killed workers',
+  value: null,
+  quick: null,
+  parse: wholeNumber(1),
+};
+/** A valid call right after mutated ones is answered within this, on a quiet machine. */
+const ANSWER_MS = 50;
+
+/** Mutated messages and checkpoint files, and replayed messages: nothing crashes, hangs, or is taken for good. */
+const fuzz: Part = async ({ runs, quick, seed, log }) => {
+  const cases = runs ?? (quick ? 100 : 10_000);
+  const failures = [
+    ...(await fuzzBothPlanes(cases, seed, ANSWER_MS)),
+    ...fuzzCheckpointFiles(cases, seed),
+    ...(await replayToBothPlanes(cases, seed)),
+  ];
+  for (const failure of failures) log(failure);
+  return {
+    fuzz: { messages: cases, files: cases, failures },
+    notes: `Seed ${seed}. Besides, ${cases} messages of earlier generations and other runs were replayed.`,
+  };
+};
+
+export default study({
+  name: 'recovery',
+  description:
+    'what faults cost a run: how soon each is known, the first new step after it, steps done again; a soak under random faults, mutated messages and checkpoints',
+  quick: 'each fault twice, a soak of a minute, 100 mutations',
+  options: {
+    only: words('faults and parts (soak, fuzz, cost) to measure; the others keep their figures'),
+    runs: RUNS,
+    seed: count('faults, victims and times follow from it', 1, { least: 0 }),
+  },
+
+  async measure({ options, quick, workDir, out, dataDir, ...place }): Promise<RecoveryFigures> {
+    const { only, runs, seed } = options;
+    let figures: RecoveryFigures = place.previous ?? NO_FIGURES;
+    const { cost, ...faults } = PARTS;
+    const code = await measureRecovery(
+      { only, ...(runs !== null && { runs }), quick, seed, workDir, out, dataDir },
+      { ...faults, fuzz: async () => fuzz, cost: cost! },
+      async (name, result) => {
+        figures = addResult(figures, name, result);
+        await place.write(figures);
+      },
+    );
+    if (code !== EXIT.done) place.fail();
+    return figures;
+  },
+
+  report: (figures) => {
+    const [header, ...faults] = faultTable(figures);
+    const others = otherRows(figures);
+    return {
+      view: {
+        faults: table([header!, ...faults.map(([name, ...cells]) => [`\`${name}\``, ...cells])]),
+        others: others.length === 0 ? '' : table([['', 'result'], ...others]),
+        notes: Object.entries(figures.notes).map(([part, note]) => ({ part, note })),
+      },
+    };
+  },
+});

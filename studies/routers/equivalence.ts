@@ -1,0 +1,76 @@
+import type { Interval } from 'locmoe/internal/evaluation/statistics';
+import { mean } from '../../packages/bench/src/statistics.js';
+import { type MeanTest, testMean } from './student-t.js';
+
+/** Relative difference of perplexity within which two routers count as equal. */
+export const MARGIN = 0.01;
+export const SIGNIFICANCE = 0.05;
+
+/** A figure of two routers with the same seed. */
+export interface Pair {
+  readonly own: number;
+  readonly other: number;
+}
+
+/** How a router differs from another, over seeds; as fractions: -0.22 is 22 % less. */
+export interface Difference {
+  /** The geometric mean of the ratios, less 1. */
+  readonly meanDifference: number;
+  /** 95 %, by Student's t on the logarithms of the ratios; null with fewer than two pairs. */
+  readonly interval: Interval | null;
+}
+
+/**
+ * `equal` only if the test of equivalence rejects; `not equal` if the 95 % interval lies wholly beyond the margin, on the side
+ * that the difference says. All else is `undecided`: also what is surely not worse, or surely not better.
+ */
+export type Verdict = 'equal' | 'not equal' | 'undecided';
+
+export interface Equivalence extends Difference {
+  readonly margin: number;
+  /** The larger one of the two one-sided tests: below 0.05 the routers are equal. Null with fewer than two pairs. */
+  readonly p: number | null;
+  readonly verdict: Verdict;
+}
+
+/** @returns null without pairs */
+export function differenceOf(
+  pairs: readonly Pair[],
+): (Difference & { readonly test: MeanTest | null }) | null {
+  if (pairs.length === 0) return null;
+  const logs = pairs.map(({ own, other }) => Math.log(own / other));
+  const test = testMean(logs);
+  return {
+    meanDifference: Math.expm1(mean(logs)),
+    interval: test && { low: Math.expm1(test.interval.low), high: Math.expm1(test.interval.high) },
+    test,
+  };
+}
+
+/**
+ * Two one-sided t-tests (TOST; Schuirmann 1987) on the logarithms of the ratios of n pairs, with n - 1 degrees of freedom: is
+ * the mean above -ln(1 + margin), and is it below ln(1 + margin)? Unlike a test that finds no difference, this one
+ * can only say "equal" if there are seeds enough, and close enough.
+ *
+ * @returns null without pairs
+ */
+export function testEquivalence(pairs: readonly Pair[], margin = MARGIN): Equivalence | null {
+  const difference = differenceOf(pairs);
+  if (difference === null) return null;
+  const { test, ...rest } = difference;
+  const limit = Math.log1p(margin);
+  const p = test && Math.max(test.pAbove(-limit), test.pBelow(limit));
+  return { margin, p, ...rest, verdict: verdictOf(p, rest, margin) };
+}
+
+/** @param p of the test of equivalence, as it is or corrected for other tests */
+export function verdictOf(
+  p: number | null,
+  { interval }: Pick<Difference, 'interval'>,
+  margin: number,
+): Verdict {
+  if (p === null || interval === null) return 'undecided';
+  if (p < SIGNIFICANCE) return 'equal';
+  // The limits are symmetric in the logarithm.
+  return interval.low > margin || interval.high < 1 / (1 + margin) - 1 ? 'not equal' : 'undecided';
+}

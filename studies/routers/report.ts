@@ -1,0 +1,189 @@
+import { TrainerError } from 'locmoe/internal/errors';
+import { type RunFigures, USED_SHARE, WARM_UP_STEPS } from '../../packages/bench/src/routers/run-figures.js';
+import { withSpread } from '../../packages/bench/src/statistics.js';
+import type { Report } from '../kit/report.js';
+import { percent, signedPercent, table } from '../kit/text.js';
+import { compositionChart, localShareChart, stepTimeChart } from './bar-charts.js';
+import type { Calibration, InterNodeLink } from './calibration.js';
+import { cellLabel } from './chart-style.js';
+import { Comparison } from './comparison.js';
+import { costCells } from './cost.js';
+import { MARGIN, SIGNIFICANCE } from './equivalence.js';
+import { type Figures, findingsOf } from './figures.js';
+import { type Cell, FRONTIER_SEED } from './jobs.js';
+import {
+  clusterIndexChart,
+  cosinesChart,
+  loadChart,
+  stayedChart,
+  tokensPerExpertChart,
+} from './line-charts.js';
+import { contrastTable, setFigureTable } from './papers.js';
+import { frontierChart, perplexityChart } from './quality-charts.js';
+import { curveTable, equalityTable, frontierTable, ruleTable, timeTable } from './quality-tables.js';
+import {
+  BASELINE,
+  LEVEL_1_CONTROL,
+  labelOf,
+  PLAIN_BASELINE,
+  VARIANT_IDS,
+  VARIANTS,
+  type VariantId,
+  withControl,
+} from './variants.js';
+
+/** @throws TrainerError `BAD_INPUT` for figures of runs that were not kept */
+export function reportOf(figures: Figures): Report {
+  const { recipe, numExperts, dense, planned, calibration, cost, runs = [] } = figures;
+  const comparison = new Comparison(runs);
+  if (figures.allToAllShareOfBaselineStep !== null && comparison.cells.length === 0)
+    throw new TrainerError('BAD_INPUT', '--report: the runs behind this routers.json were not kept');
+  const findings = findingsOf(comparison);
+  const { quality, cells } = comparison;
+  const [run] = quality.runs;
+  const [timed] = cells.flatMap((cell) => comparison.in(cell).runs);
+  const dropping = quality.variants.filter((variant) => VARIANTS[variant].validatedWithDrops);
+  return {
+    view: {
+      recipe,
+      seeds: figures.seeds.join(', '),
+      quality: run === undefined ? null : qualityView(run),
+      dense: dense && { runId: dense.runId, denseMillion: millions(dense.tokens) },
+      time: timed === undefined ? null : { timeSteps: timed.figures.steps, warmUpSteps: WARM_UP_STEPS },
+      missing: Object.entries(planned).flatMap(([kind, number]) => {
+        const numMissing = number - runs.filter((each) => each.kind === kind).length;
+        const what = kind === 'quick' ? 'runs' : `runs for ${kind}`;
+        return numMissing > 0 ? [{ numMissing, planned: number, what }] : [];
+      }),
+      contrasts: contrastTable(findings.contrasts),
+      setFigures: setFigureTable(comparison, numExperts),
+      significance: SIGNIFICANCE,
+      margin: percent(MARGIN),
+      equality: equalityTable(comparison, findings),
+      dropping: dropping.map(labelOf).join(' and '),
+      curves: curveTable(comparison),
+      baseline: labelOf(BASELINE),
+      plainBaseline: labelOf(PLAIN_BASELINE),
+      timeToBaseline: timeTable(findings.timeToBaseline),
+      timeToPlain: timeTable(findings.timeToPlain) || '_No run yet._',
+      frontierSeed: FRONTIER_SEED,
+      frontier: frontierTable(findings),
+      cells: cells.map((cell) => ({ cell: cellLabel(cell), cellTable: cellTable(comparison, cell) })),
+      usedShare: percent(USED_SHARE),
+      rules: ruleTable(comparison, numExperts),
+      settings: settingsSection(comparison),
+      link: linkSection(calibration),
+      cost: cost.length === 0 ? '' : table(costCells(cost)),
+    },
+    pictures: [
+      perplexityChart(comparison),
+      frontierChart(findings),
+      stepTimeChart(comparison),
+      compositionChart(comparison),
+      tokensPerExpertChart(comparison),
+      localShareChart(comparison),
+      loadChart(comparison),
+      cosinesChart(comparison),
+      clusterIndexChart(comparison),
+      stayedChart(comparison),
+    ].flatMap((chart) => chart ?? []),
+  };
+}
+
+function qualityView(run: Cell & { readonly figures: RunFigures }) {
+  const { steps, tokensPerStep } = run.figures;
+  return { steps, tokensPerStep, million: millions(steps * tokensPerStep), cell: cellLabel(run) };
+}
+
+function millions(tokens: number): string {
+  return (tokens / 1e6).toFixed(1);
+}
+
+/** What makes a router of this comparison, beside the recipe. */
+function settingsSection({ results }: Comparison): string {
+  const variants = VARIANT_IDS.filter((id) => results.some(({ variant }) => variant === id));
+  return variants
+    .map((variant) => {
+      const { sets, level1 } = VARIANTS[variant];
+      const groups = level1 === undefined ? [] : [`a group of experts for each ${level1} (level 1)`];
+      return `- ${labelOf(variant)} (\`${variant}\`): ${[...sets.map((set) => `\`${set}\``), ...groups].join(', ')}`;
+    })
+    .join('\n');
+}
+
+/** The figures of a cell are compared with the baseline, and with level 1 without a gate. */
+const COMPARED_WITH: readonly VariantId[] = [BASELINE, LEVEL_1_CONTROL];
+
+/** Table columns of a cell: a figure of its runs, with these changes where relevant. */
+const COLUMNS: readonly {
+  readonly name: string;
+  readonly of: (figures: RunFigures) => number | null;
+  readonly format: (value: number) => string;
+  readonly compared?: boolean;
+}[] = [
+  { name: 'step (ms)', of: ({ stepMs }) => stepMs.median, format: (ms) => ms.toFixed(0), compared: true },
+  { name: 'all-to-all', of: (figures) => figures.allToAllShare, format: percent },
+  { name: 'computing (ms)', of: ({ composition }) => composition.computation, format: (ms) => ms.toFixed(0) },
+  {
+    name: 'waiting in all-to-all (ms)',
+    of: ({ composition }) => composition.waitingInAllToAll,
+    format: (ms) => ms.toFixed(0),
+  },
+  { name: 'to other nodes (MB)', of: (figures) => figures.bytesOtherNode, format: megabytes, compared: true },
+  { name: 'stayed on node', of: (figures) => figures.localShare, format: percent },
+  {
+    name: 'tokens per expert',
+    of: (figures) => figures.tokensPerExpert,
+    format: (tokens) => tokens.toFixed(0),
+    compared: true,
+  },
+  { name: 'capacity / classic', of: (figures) => figures.capacityRatio, format: (ratio) => ratio.toFixed(2) },
+  { name: 'dropped: full', of: (figures) => figures.overCapacityShare, format: percent },
+  { name: 'dropped: not chosen', of: (figures) => figures.notChosenShare, format: percent },
+  { name: 'experts used', of: (figures) => figures.expertsUsed, format: String },
+  { name: 'token-gate cosine', of: (figures) => figures.gateCosine, format: (cosine) => cosine.toFixed(2) },
+];
+
+function cellTable(comparison: Comparison, cell: Cell): string {
+  const runs = comparison.in(cell);
+  const changes = (variant: VariantId, of: (figures: RunFigures) => number | null) =>
+    COMPARED_WITH.map((reference) => {
+      const change = runs.ratio(variant, reference, ({ figures }) => of(figures));
+      return variant === reference || change === null ? '' : signedPercent(change.median);
+    });
+  const cells = (variant: VariantId) =>
+    COLUMNS.flatMap(({ of, format, compared }) => {
+      const spread = runs.spread(variant, ({ figures }) => of(figures));
+      return [spread === null ? '' : withSpread(spread, format), ...(compared ? changes(variant, of) : [])];
+    });
+  const isRun = (variant: VariantId) => runs.of(variant).length > 0;
+  const names = COMPARED_WITH.map((reference) => `vs ${labelOf(reference)}`);
+  const head = COLUMNS.flatMap(({ name, compared }) => (compared ? [name, ...names] : [name]));
+  return table([
+    ['router', ...head],
+    ...withControl(runs.variants).map((variant) => [
+      labelOf(variant),
+      ...(isRun(variant) ? cells(variant) : head.map((_, i) => (i === 0 ? 'no run' : ''))),
+    ]),
+  ]);
+}
+function linkSection(calibration: Calibration | null): string {
+  if (calibration === null) return '_Not searched yet._';
+  const { link, share, trials } = calibration;
+  if (share === null) return `The link was given: ${linkLabel(link)}.`;
+  return [
+    `The link is set by short runs of ${labelOf(BASELINE)} so that all-to-all takes nearly as much of its step as on the paper's 256 NPUs, 28.7 % (18.1 % on 128); chosen: **${linkLabel(link)}**, where a short run reached ${percent(share)}.`,
+    table([
+      ['link', 'all-to-all of the step'],
+      ...trials.map((trial) => [linkLabel(trial.link), percent(trial.share)]),
+    ]),
+  ].join('\n\n');
+}
+
+function linkLabel(link: InterNodeLink): string {
+  return link === null ? 'no limit' : `${link.gbps} Gb/s, ${link.latencyMs} ms`;
+}
+
+function megabytes(bytes: number): string {
+  return (bytes / 1e6).toFixed(2);
+}

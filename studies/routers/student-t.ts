@@ -1,0 +1,67 @@
+import { regularizedIncompleteBeta } from 'locmoe/internal/routing/special-functions';
+import { mean } from '../../packages/bench/src/statistics.js';
+
+/** P(T > t) of Student's t distribution (Abramowitz and Stegun 26.7.1). */
+export function studentTAbove(t: number, degreesOfFreedom: number): number {
+  const bothTails = regularizedIncompleteBeta(
+    degreesOfFreedom / (degreesOfFreedom + t * t),
+    degreesOfFreedom / 2,
+    0.5,
+  );
+  return t >= 0 ? bothTails / 2 : 1 - bothTails / 2;
+}
+
+/** The t that is exceeded with this probability, below one half; by bisection, to 12 digits. */
+export function studentTQuantile(above: number, degreesOfFreedom: number): number {
+  let [low, high] = [0, 1];
+  while (studentTAbove(high, degreesOfFreedom) > above) high *= 2;
+  while (high - low > 1e-12 * high) {
+    const middle = (low + high) / 2;
+    if (studentTAbove(middle, degreesOfFreedom) > above) low = middle;
+    else high = middle;
+  }
+  return high;
+}
+
+/** The mean of a sample as Student's t-test sees it. */
+export interface MeanTest {
+  readonly mean: number;
+  /** 95 % interval of the mean. */
+  readonly interval: { readonly low: number; readonly high: number };
+  /** P value of the one-sided test against a true mean of at least `limit`; small where the mean is below it. */
+  readonly pBelow: (limit: number) => number;
+  readonly pAbove: (limit: number) => number;
+}
+
+/** @returns null for fewer than two values, which say nothing about their spread */
+export function testMean(values: readonly number[]): MeanTest | null {
+  if (values.length < 2) return null;
+  const average = mean(values);
+  const freedom = values.length - 1;
+  const variance = values.reduce((sum, each) => sum + (each - average) ** 2, 0) / freedom;
+  const standardError = Math.sqrt(variance / values.length);
+  const reach = studentTQuantile(0.025, freedom) * standardError;
+  /** P value for a distance on the side that the alternative claims. */
+  const pOf = (distance: number) => studentTAbove(distance === 0 ? 0 : distance / standardError, freedom);
+  return {
+    mean: average,
+    interval: { low: average - reach, high: average + reach },
+    pBelow: (limit) => pOf(limit - average),
+    pAbove: (limit) => pOf(average - limit),
+  };
+}
+
+/**
+ * P values after Holm's correction for several tests (Holm 1979), in their order: below a level, all claims that they
+ * belong to hold together at that level.
+ */
+export function holm(pValues: readonly number[]): number[] {
+  const order = pValues.map((_, i) => i).sort((a, b) => pValues[a]! - pValues[b]!);
+  const corrected = Array<number>(pValues.length);
+  let largest = 0;
+  for (const [rank, i] of order.entries()) {
+    largest = Math.max(largest, Math.min(1, pValues[i]! * (pValues.length - rank)));
+    corrected[i] = largest;
+  }
+  return corrected;
+}

@@ -1,0 +1,56 @@
+import { wholeNumber } from 'locmoe/internal/cli/commands/options';
+import { computeOnOneThread } from '../../packages/bench/src/one-thread.js';
+import { programsHere } from '../../packages/bench/src/step/bench.js';
+import { LEAST_STEPS } from '../../packages/bench/src/step/step-run.js';
+import { findTorch } from '../../packages/bench/src/step/torch-peer.js';
+import { runTurns } from '../../packages/bench/src/step/turns.js';
+import { count, SET, type StudyOption, text, words } from '../kit/options.js';
+import { study } from '../kit/study.js';
+import { type Figures, figuresOf } from './figures.js';
+import { reportOf } from './report.js';
+import { measureSgemm } from './sgemm.js';
+import { planTurns, scopeOf } from './turns.js';
+
+const STEPS: StudyOption<number | null> = {
+  takes: '<n>',
+  help: 'steps of a timed run; without it 12 and 8 by model, 6 where a size is changed',
+  value: null,
+  quick: null,
+  parse: wholeNumber(LEAST_STEPS),
+};
+
+export default study({
+  name: 'step',
+  description:
+    'a training step of ours against the same one in PyTorch with Gloo, by model, layout and size, in turns and verified to do the same',
+  quick: 'two turns of the small model on 2x2',
+  options: {
+    config: text('<file|recipe>', 'the small model', 'small'),
+    set: SET,
+    turns: count('turns of the headline cells', 3, { quick: 2 }),
+    steps: STEPS,
+    verifySteps: count('steps whose losses must agree before anything else is timed', 20, {
+      least: LEAST_STEPS,
+    }),
+    only: words(
+      'models (small, medium), layouts (1x1, 2x1, 2x2), locmoe-plus and sizes (width, experts, sequence, batch)',
+      { quick: ['small', '2x2', 'locmoe-plus'] },
+    ),
+  },
+  isPart: ({ only }) => only.length > 0,
+
+  /** @throws NotTheSame if losses differ; TrainerError as `runTurns`, and `NO_RESOURCE` without PyTorch */
+  async measure({ options, workDir, out, dataDir, signal }): Promise<Figures> {
+    computeOnOneThread();
+    const peer = findTorch();
+    console.log(`PyTorch ${peer.version} of ${peer.python}`);
+    const scope = scopeOf(options.only);
+    const planned = planTurns(scope, options, programsHere(peer), options);
+    const sgemmFlopsPerS = await measureSgemm(signal);
+    console.log(`matrix products: ${(sgemmFlopsPerS / 1e9).toFixed(0)} GFLOP/s on all cores`);
+    const turns = await runTurns(planned, { peer, workDir, out, dataDir });
+    return figuresOf({ recipe: options, peer, sgemmFlopsPerS, cells: scope.cells, turns });
+  },
+
+  report: reportOf,
+});

@@ -1,0 +1,44 @@
+import { loadConfig } from 'locmoe/internal/config/resolve';
+import { describe, expect, it } from 'vitest';
+import { lengthSettings } from '../../../packages/bench/src/step/settings.js';
+import { type Cell, settingsOf, sizesOf } from '../../step/cells.js';
+
+const SMALL: Cell = { model: 'small', layout: '2x2', sweep: null };
+
+describe('settingsOf', () => {
+  const configOf = (cell: Cell, steps: number, sets: readonly string[]) =>
+    loadConfig('small', { sets: [...settingsOf(cell, 'small', sets), ...lengthSettings(steps)] });
+
+  it('is the recipe without what the peer has no counterpart of', () => {
+    const { model, moe, train, cluster, data } = configOf(SMALL, 20, []);
+    expect(model).toMatchObject({
+      dModel: 256,
+      numHeads: 8,
+      dFeedForward: 1024,
+      seqLen: 128,
+      vocabSize: 4096,
+    });
+    expect(model).toMatchObject({ numDenseLayers: 2, numSparseLayers: 2, queryLayer: false });
+    expect(moe).toMatchObject({ numExperts: 8, router: 'switch', expertGroups: 1, capacityFactor: 1.25 });
+    expect(train).toMatchObject({ steps: 20, globalBatch: 32 });
+    expect(cluster).toMatchObject({ nodes: 2, workersPerNode: 2 });
+    expect(data.placement).toBe('mixed');
+  });
+
+  it('keeps the batch of a rank on every layout, and doubles the width of medium', () => {
+    const cell: Cell = { model: 'medium', layout: '2x1', sweep: null };
+    const { model, train } = configOf(cell, 8, ['train.clipNorm=0.5']);
+    expect(model).toMatchObject({ dModel: 512, dFeedForward: 2048 });
+    expect(train).toMatchObject({ globalBatch: 16, clipNorm: 0.5 });
+  });
+
+  it('varies one size', () => {
+    const sizes = (of: 'width' | 'experts' | 'sequence' | 'batch', factor: number) =>
+      sizesOf({ ...SMALL, sweep: { of, factor } }, 'small', []);
+    const same = { width: 256, experts: 8, sequence: 128, batch: 8 };
+    expect(sizes('width', 0.5)).toEqual({ ...same, width: 128 });
+    expect(sizes('experts', 2)).toEqual({ ...same, experts: 16 });
+    expect(sizes('sequence', 2)).toEqual({ ...same, sequence: 256 });
+    expect(sizes('batch', 0.5)).toEqual({ ...same, batch: 4 });
+  });
+});

@@ -1,0 +1,90 @@
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { loadConfig } from 'locmoe/internal/config/resolve';
+import { describe, expect, it } from 'vitest';
+import { type Cell, isHeadline, settingsOf } from '../../step/cells.js';
+import { activeParameters, communicationShare, figuresOf, shareOfLimit } from '../../step/figures.js';
+import { scopeOf } from '../../step/turns.js';
+import { pageOf, temporaryFolder } from '../support.js';
+import { stepRun, turnResult } from './support.js';
+
+describe('shares', () => {
+  it('are parts of the median step', () => {
+    expect(communicationShare(stepRun(100))).toBeCloseTo(0.2, 12);
+  });
+
+  it('count the parameters that a token meets', () => {
+    const cell: Cell = { model: 'small', layout: '2x2', sweep: null };
+    const config = loadConfig('small', { sets: settingsOf(cell, 'small', []) });
+    const layer = 4 * 256 ** 2;
+    const feedForward = 2 * 256 * 1024;
+    const dense = 4096 * 256 + 4 * layer + 2 * feedForward + 2 * 256 * 8;
+    expect(activeParameters(config, 1)).toBe(dense + 2 * feedForward);
+    expect(activeParameters(config, 0.75)).toBe(dense + 1.5 * feedForward);
+    const flop = 6 * activeParameters(config, 1) * 10_000;
+    expect(shareOfLimit(stepRun(100), config, 1, 2 * flop)).toBeCloseTo(0.5, 12);
+  });
+});
+
+const { cells } = scopeOf([]);
+const measured = {
+  recipe: { config: 'small', set: [] },
+  cells,
+  turns: [1, 1.1, 1.3].flatMap((slow) =>
+    cells.map((cell) => turnResult(cell, 100 * slow, 150 * slow, isHeadline(cell) ? 90 * slow : undefined)),
+  ),
+  sgemmFlopsPerS: 2e11,
+  peer: { python: '/usr/bin/python3', version: '2.6.0' },
+};
+
+it('writes figures, tables and pictures, and keeps what people wrote', async () => {
+  const figures = figuresOf(measured);
+  const float32 = {
+    tokensPerS: 9091,
+    tokensPerSVsPeer: 1.5,
+    shareOfLimit: expect.any(Number),
+    optimizerShare: 0.01818,
+    communicationShare: 0.1818,
+    peakMemoryVsPeer: 0.5,
+  };
+  expect(figures.medium).toEqual({
+    ...float32,
+    float32,
+    bfloat16: {
+      ...float32,
+      tokensPerS: 18180,
+      tokensPerSVsPeer: 3,
+      optimizerShare: 0.03636,
+      communicationShare: 0.3636,
+    },
+    peer: { name: 'PyTorch + Gloo', precision: 'float32' },
+  });
+  expect(figures.small!.shareOfLimit).toBeLessThan(figures.medium!.shareOfLimit);
+
+  const out = temporaryFolder();
+  const markdown = await pageOf('step', figures, out);
+  expect(markdown).toContain('| 2x2 | locmoe | 9,091 (7,692 to 10,000) | 1.50x | 110 (100 to 130) | 0.75 |');
+  expect(markdown).toContain('| 2x2 | locmoe (locmoe-plus) |');
+  expect(markdown).toContain('| small-2x2 | 3 | 30 | 2.0e-6 | 4.0e-3 |');
+  expect(markdown).toContain('| sequence | 256 | 110 (100 to 130) | 165 (150 to 195) | 1.50x |');
+  expect(markdown).toContain('PyTorch 2.6.0 with Gloo');
+
+  const pictures = readdirSync(out).filter((name) => name.endsWith('.svg'));
+  expect(pictures).toEqual(['step-parts.svg', 'step-ranks.svg', 'step-sizes.svg']);
+  for (const picture of pictures) {
+    expect(markdown).toContain(`](${picture})`);
+    const svg = readFileSync(path.join(out, picture), 'utf8');
+    expect(svg).toMatch(/^<svg [\s\S]*PyTorch[\s\S]*<\/svg>\n$/);
+    expect(svg).not.toMatch(/NaN|undefined|Infinity/);
+  }
+
+  writeFileSync(path.join(out, 'step.md'), markdown.replace('_Nothing written yet._', 'Two cores bound it.'));
+  expect(await pageOf('step', figures, out)).toContain('Two cores bound it.');
+});
+
+it('says nothing of what was not timed', async () => {
+  const cell: Cell = { model: 'small', layout: '1x1', sweep: null };
+  const figures = figuresOf({ ...measured, cells: [cell], turns: [turnResult(cell, 100, 150)] });
+  expect(figures).toMatchObject({ small: null, medium: null });
+  expect(await pageOf('step', figures)).not.toMatch(/svg|medium-|undefined/);
+});

@@ -1,0 +1,117 @@
+import { once } from 'node:events';
+import { setImmediate as turn } from 'node:timers/promises';
+import { Metadata, Server, ServerCredentials, type ServerDuplexStream } from '@grpc/grpc-js';
+import { DataPlane } from '../../src/agent/data-plane.js';
+import { ShmSegment } from '../../src/collectives/shm-segment.js';
+import { timeoutsOf } from '../../src/config/timeouts.js';
+import type { TrainerError } from '../../src/errors.js';
+import { openFrame } from '../../src/rpc/frame-codec.js';
+import type { Frame } from '../../src/rpc/generated/messages.js';
+import { loadProto } from '../../src/rpc/load-proto.js';
+import { RawClient } from './raw-grpc.js';
+
+export const { Pull } = loadProto('collectives', 'locmoe.collectives.v1.Collectives');
+
+/** What a peer of the agent says first. */
+export const OPEN = { runId: `fuzz-${process.pid}`, generation: 2, node: 1, ringBytes: 4096 };
+
+const SETTLE_MS = 2_000;
+
+type PeerCall = ServerDuplexStream<object, Buffer>;
+
+/** The bytes of a frame. */
+export function encodeFrame({ generation, operation, sections, payload }: Frame): Buffer {
+  const open = openFrame(generation, operation, sections, payload.length);
+  open.payload.set(payload);
+  return open.encoded;
+}
+
+/** Waits until something is so; false if it is not in time. */
+export async function until(isSo: () => boolean): Promise<boolean> {
+  const deadline = performance.now() + SETTLE_MS;
+  while (!isSo()) {
+    if (performance.now() > deadline) return false;
+    await turn();
+  }
+  return true;
+}
+
+async function listen(server: Server): Promise<string> {
+  const port = await new Promise<number>((resolve, reject) => {
+    server.bindAsync('127.0.0.1:0', ServerCredentials.createInsecure(), (error, bound) =>
+      error ? reject(error) : resolve(bound),
+    );
+  });
+  return `127.0.0.1:${port}`;
+}
+
+/**
+ * The live data plane of node 0, with one worker that only exists as its shared memory. Node 1 is whoever uses this: it sends
+ * what it likes through `toAgent`, and calls the agent with `raw`.
+ */
+export class AgentTarget {
+  readonly #servers: readonly Server[];
+  readonly plane: DataPlane;
+  readonly errors: readonly TrainerError[];
+  /** What the worker sees. */
+  readonly segment: ShmSegment;
+  /** The stream that the agent has opened from node 1. */
+  readonly toAgent: PeerCall;
+  readonly raw: RawClient;
+
+  private constructor(
+    servers: readonly Server[],
+    plane: DataPlane,
+    errors: readonly TrainerError[],
+    toAgent: PeerCall,
+    address: string,
+  ) {
+    this.#servers = servers;
+    this.plane = plane;
+    this.errors = errors;
+    this.toAgent = toAgent;
+    this.raw = new RawClient(address);
+    const place = { node: 0, numNodes: 2, workersPerNode: 1 };
+    this.segment = ShmSegment.attach(plane.segmentPath, OPEN.generation, place);
+  }
+
+  static async start(): Promise<AgentTarget> {
+    const [ours, theirs] = [new Server(), new Server()];
+    const opened = new Promise<PeerCall>((resolve) => {
+      theirs.addService(
+        { Pull: { ...Pull, responseSerialize: (encoded: Buffer) => encoded } },
+        {
+          Pull: async (call: PeerCall) => {
+            call.on('error', () => undefined);
+            await once(call, 'data');
+            call.sendMetadata(new Metadata());
+            resolve(call);
+          },
+        },
+      );
+    });
+    const addresses = [await listen(ours), await listen(theirs)];
+    const errors: TrainerError[] = [];
+    const plane = DataPlane.create({
+      ...OPEN,
+      node: 0,
+      numNodes: 2,
+      workersPerNode: 1,
+      interNodeLink: null,
+      server: ours,
+      keepaliveMs: timeoutsOf({ collectiveTimeoutS: 10 }).peerKeepaliveMs,
+      onError: (error) => errors.push(error),
+    });
+    await plane.connect([{ node: 1, address: addresses[1]! }], 5_000);
+    return new AgentTarget([ours, theirs], plane, errors, await opened, addresses[0]!);
+  }
+
+  async close(): Promise<void> {
+    this.plane.abort('the end of a round');
+    this.raw.close();
+    this.toAgent.end();
+    await this.plane.close();
+    this.segment.close();
+    for (const server of this.#servers) server.forceShutdown();
+  }
+}
