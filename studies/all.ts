@@ -5,28 +5,26 @@ import { Command } from 'commander';
 import { collectWords } from 'locmoe/internal/cli/commands/options';
 import { EXIT } from 'locmoe/internal/errors';
 import { measureParts } from '../packages/bench/src/measure-parts.js';
-import { builtCommand } from '../packages/bench/src/training.js';
 
-const study = (name: string) => [
+const study = (name: string, ...more: readonly string[]) => [
   ...['--conditions=source', '--import', 'tsx', fileURLToPath(new URL('run.ts', import.meta.url))],
-  ...[name, '--anew'],
+  ...[name, '--anew', ...more],
 ];
-const bench = (...args: readonly string[]) => [builtCommand(), 'bench', ...args];
 
 /**
  * The arguments of Node that make each report; what takes least comes first. The comparison of routers is not among them: it
  * takes more hours than all others, keeps what it has, and says so.
  */
 const REPORTS: Readonly<Record<string, readonly string[]>> = {
-  collectives: bench('collectives'),
-  plan: bench('plan'),
-  step: bench('step', '--peer', 'torch', '--turns', '2'),
+  collectives: study('collectives'),
+  plan: study('plan'),
+  step: study('step', '--turns', '2'),
   observability: study('observability'),
   doors: study('doors'),
   storage: study('storage'),
   precision: study('precision'),
   inheritance: study('inheritance'),
-  recovery: bench('recovery'),
+  recovery: study('recovery'),
 };
 
 /**

@@ -32,7 +32,7 @@ export interface ExportPackage {
 
 /** Commands of `@locmoe/bench`, with their descriptions in `locmoe --help`. */
 export const BENCH_COMMANDS = {
-  bench: 'measurements that train for real and write a report',
+  bench: 'measurements that train for real, printed as a table',
   plan: 'predict step time, memory and traffic of a training, on this machine or on ones you do not have',
 } as const;
 

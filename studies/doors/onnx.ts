@@ -6,7 +6,7 @@ import { type Inference, openInference } from 'locmoe/internal/inference/inferen
 import { tf } from 'locmoe/internal/ops/tensorflow';
 import { matrix } from 'locmoe/internal/parameters/matrix';
 import * as onnx from 'onnxruntime-node';
-import { VARIANTS } from '../../packages/bench/src/routers/variants.js';
+import { VARIANTS } from '../routers/variants.js';
 import type { DoorPart } from './figures.js';
 import { exportTrained } from './trained.js';
 

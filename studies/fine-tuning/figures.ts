@@ -5,9 +5,9 @@ import {
   scoreOf,
   total,
 } from 'locmoe/internal/evaluation/statistics';
-import { BASELINE, type VariantId } from '../../packages/bench/src/routers/variants.js';
 import { mean } from '../../packages/bench/src/statistics.js';
-import { testMean } from '../../packages/bench/src/student-t.js';
+import { testMean } from '../kit/student-t.js';
+import { BASELINE, type VariantId } from '../routers/variants.js';
 import { type Answers, CLOZE, MEASURES, type Measure, type TaskAnswers } from './answers.js';
 import { TELEQNA } from './material.js';
 

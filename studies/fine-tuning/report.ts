@@ -1,12 +1,12 @@
 import type { Interval } from 'locmoe/internal/evaluation/statistics';
 import { formatCount, formatDuration, formatNumberOf } from 'locmoe/internal/format';
-import { routerAxis } from '../../packages/bench/src/routers/chart-style.js';
-import { BASELINE, labelOf, type VariantId } from '../../packages/bench/src/routers/variants.js';
 import { spreadOf } from '../../packages/bench/src/statistics.js';
 import { type ChartBody, COLOURS, type Picture, picture } from '../kit/picture.js';
 import type { Report } from '../kit/report.js';
 import type { View } from '../kit/template.js';
 import { percent, signed, table, withSpread } from '../kit/text.js';
+import { routerAxis } from '../routers/chart-style.js';
+import { BASELINE, labelOf, type VariantId } from '../routers/variants.js';
 import {
   type Difference,
   type Figures,

@@ -5,11 +5,10 @@ import { loadConfig } from 'locmoe/internal/config/resolve';
 import type { RunConfig } from 'locmoe/internal/config/schema';
 import { TrainerError } from 'locmoe/internal/errors';
 import { parameterCounts } from 'locmoe/internal/model/parameter-counts';
-
-import { BASELINE, VARIANTS, type VariantId } from '../../packages/bench/src/routers/variants.js';
 import { count, SET, text, words } from '../kit/options.js';
 import { Parts, type TrainingPart } from '../kit/parts.js';
 import { study } from '../kit/study.js';
+import { BASELINE, VARIANTS, type VariantId } from '../routers/variants.js';
 import { type Answers, answersOf } from './answers.js';
 import { type Figures, figuresOf, type Model, type ModelResult, PLUS, type Training } from './figures.js';
 import { describeMaterial, materialOf } from './material.js';

@@ -1,6 +1,4 @@
-import type { Spread } from '../../packages/bench/src/statistics.js';
-
-export { table } from '../../packages/bench/src/markdown.js';
+export { withSpread } from '../../packages/bench/src/statistics.js';
 
 /** 0.1234 -> "12.3 %" */
 export function percent(share: number): string {
@@ -12,10 +10,11 @@ export function signedPercent(change: number): string {
   return `${change >= 0 ? '+' : ''}${percent(change)}`;
 }
 
-/** The median, with the range in brackets where it is visible in the given format. */
-export function withSpread({ median, least, most }: Spread, format: (value: number) => string): string {
-  const [low, high] = [format(least), format(most)];
-  return low === high ? format(median) : `${format(median)} (${low} to ${high})`;
+/** A Markdown table. The first row is the header; all columns but the first are right-aligned. */
+export function table(rows: readonly (readonly string[])[]): string {
+  const [header, ...body] = rows.map((row) => `| ${row.join(' | ')} |`);
+  const columns = rows[0]!.map((_, column) => (column === 0 ? '---' : '---:'));
+  return [header, `| ${columns.join(' | ')} |`, ...body].join('\n');
 }
 
 /** 0.0123 -> "+0.012", and nothing like "-0.000". */

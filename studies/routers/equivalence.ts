@@ -1,6 +1,6 @@
 import type { Interval } from 'locmoe/internal/evaluation/statistics';
 import { mean } from '../../packages/bench/src/statistics.js';
-import { type MeanTest, testMean } from './student-t.js';
+import { type MeanTest, testMean } from '../kit/student-t.js';
 
 /** Relative difference of perplexity within which two routers count as equal. */
 export const MARGIN = 0.01;

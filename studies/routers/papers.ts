@@ -1,4 +1,5 @@
 import { withSpread } from '../../packages/bench/src/statistics.js';
+import { holm } from '../kit/student-t.js';
 import { percent, signedPercent, table } from '../kit/text.js';
 import type { Comparison, FigureOf } from './comparison.js';
 import {
@@ -12,7 +13,6 @@ import {
 } from './equivalence.js';
 import { HEADLINE_CELL } from './jobs.js';
 import { perplexityOf } from './perplexity.js';
-import { holm } from './student-t.js';
 import { BASELINE, labelOf, type VariantId } from './variants.js';
 
 const MEASURES = ['step time', 'perplexity'] as const;

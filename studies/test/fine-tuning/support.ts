@@ -1,6 +1,6 @@
-import type { VariantId } from '../../../packages/bench/src/routers/variants.js';
 import type { Answers } from '../../fine-tuning/answers.js';
 import type { ModelResult } from '../../fine-tuning/figures.js';
+import type { VariantId } from '../../routers/variants.js';
 
 const training = { checkpoint: '/nowhere', steps: 4, tokens: 4000, answerTokens: 900, loss: 5 };
 
