@@ -6,6 +6,7 @@ export const FLOORS = [
   ['test/fuzz'],
   ['packages/bench'],
   ['packages/page', 'packages/test-kit', 'packages/export'],
+  ['src/library'],
   ['src/cli'],
   ['src/chaos'],
   ['src/coordinator'],

@@ -29,6 +29,7 @@ const WITH_PROCESSES = [
     'agent/{node-agent,node-workers,parent-watch,run-node,worker-pool,worker-stack}',
     'cluster/*',
     'e2e/*',
+    'library/*',
     'checkpoint/{checkpointer,safetensors}',
     'collectives/{failures,hostile-peer,shm-segment}',
     // Replaces a module, which in a shared process may be loaded already.

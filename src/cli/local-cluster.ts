@@ -3,11 +3,14 @@ import { closeSync, fstatSync, openSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { removeStaleSegments } from '../collectives/segment-files.js';
+import type { RunConfig } from '../config/schema.js';
+import { GRACE } from '../config/timeouts.js';
+import type { Nodes } from '../coordinator/lead-run.js';
 import { endUnknown, type ProcessEnd } from '../coordinator/root-cause.js';
 
 const CLI = fileURLToPath(new URL('./cli.js', import.meta.url));
 
-export interface LocalClusterOptions {
+interface LocalClusterOptions {
   readonly nodes: number;
   /** Address of the coordinator that the agents join. */
   readonly address: string;
@@ -20,8 +23,32 @@ export interface LocalClusterOptions {
   readonly more: readonly string[];
 }
 
+/**
+ * The nodes of a run on this machine.
+ *
+ * @param address of the coordinator, which is this process
+ * @param more further options of `locmoe node`
+ */
+export function localNodes(
+  { cluster: { nodes } }: RunConfig,
+  address: string,
+  more: readonly string[],
+): Nodes {
+  let cluster: LocalCluster | null = null;
+  return {
+    areReplaceable: false,
+    joinTimeoutMs: GRACE.ownAgentsMs,
+    start(leader, { logs: logsDir, token: tokenFile }) {
+      const onFailure = (pid: number, end: ProcessEnd) => leader.current.agentEnded(pid, end);
+      cluster = new LocalCluster({ nodes, address, tokenFile, logsDir, onFailure, more });
+    },
+    restart: (present) => cluster?.restart(present),
+    end: async (_, graceMs) => cluster?.end(graceMs),
+  };
+}
+
 /** Node agents of a run on this machine, as child processes. */
-export class LocalCluster {
+class LocalCluster {
   readonly #children: ChildProcess[] = [];
 
   constructor(private readonly options: LocalClusterOptions) {

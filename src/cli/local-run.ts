@@ -1,15 +1,15 @@
 import type { HttpServer } from '@locmoe/logs/http';
-import { GRACE } from '../config/timeouts.js';
 import { leadRun } from '../coordinator/lead-run.js';
 import { lastingOptions } from '../coordinator/planning/resume-command.js';
 import type { RunOptions } from '../coordinator/planning/run-options.js';
 import { planRun } from '../coordinator/planning/run-plan.js';
+import { COMMAND_HOST } from '../coordinator/run-host.js';
 import { PrometheusMetrics } from '../metrics/prometheus/prometheus-metrics.js';
 import { formatAddress } from '../rpc/address.js';
 import { loadToken, NO_SECURITY, randomToken, withOwnToken } from '../rpc/security.js';
 import { createRpcServer, listen } from '../rpc/server.js';
 import { linger, lingerSeconds } from './linger.js';
-import { LocalCluster } from './local-cluster.js';
+import { localNodes } from './local-cluster.js';
 import { metricsListeners } from './metrics-listeners.js';
 import { printed } from './page-url.js';
 import { preparationViewOn } from './preparation-view.js';
@@ -42,7 +42,6 @@ export async function train(options: TrainOptions): Promise<number> {
   const rpc = createRpcServer(withOwnToken(token));
   // The port is taken first, so that a run that cannot have it leaves no folder.
   const address = formatAddress(await listen(rpc, { host: '127.0.0.1', port: options.port }, '--port'));
-  let cluster: LocalCluster | null = null;
   const metrics = options.http === false ? null : new PrometheusMetrics();
   let http: HttpServer | null = null;
   try {
@@ -58,6 +57,7 @@ export async function train(options: TrainOptions): Promise<number> {
         ...(options.tokenFile === undefined ? [] : ['--token-file', options.tokenFile]),
       ],
       plan,
+      host: COMMAND_HOST,
       rpc,
       place,
       token,
@@ -72,22 +72,7 @@ export async function train(options: TrainOptions): Promise<number> {
         }),
       listeners: (run) => metricsListeners(run, options, metrics, page),
       lingerS: (outcome) => lingerSeconds(options, outcome, metrics?.wasScraped === true),
-      nodes: {
-        areReplaceable: false,
-        joinTimeoutMs: GRACE.ownAgentsMs,
-        start(leader, { logs, token: tokenFile }) {
-          cluster = new LocalCluster({
-            nodes: plan.config.cluster.nodes,
-            address,
-            tokenFile,
-            logsDir: logs,
-            onFailure: (pid, end) => leader.current.agentEnded(pid, end),
-            more: options.allowFaults ? ['--allow-faults'] : [],
-          });
-        },
-        restart: (present) => cluster?.restart(present),
-        end: async (_, graceMs) => cluster?.end(graceMs),
-      },
+      nodes: localNodes(plan.config, address, options.allowFaults ? ['--allow-faults'] : []),
     });
     rpc.server.forceShutdown();
     await linger(lingerS, { http, page, say, token: printed(token) });

@@ -5,18 +5,23 @@ import { resolveRecipe, type TextRecipe, textRecipe } from '../config/text-recip
 import { CORPUS_DIR } from '../data/corpora.js';
 import { type Dataset, tokensToTrainOn } from '../data/dataset.js';
 import { prepareAside } from '../data/prepare-aside.js';
+import type { TextPreparation } from './eval/open.js';
 import { preparationViewOn } from './preparation-view.js';
 
-/** Prepares the data of a configuration as a training would, with progress on stderr. */
-export function prepareData({ data, model }: RunConfig, dataDir: string): Promise<Dataset> {
-  const view = preparationViewOn(process.stderr);
+/** Prepares the data of a configuration as a training would; by default with progress on stderr. */
+export function prepareData(
+  { data, model }: RunConfig,
+  dataDir: string,
+  { say, progress, signal }: TextPreparation = preparationViewOn(process.stderr),
+): Promise<Dataset> {
   return prepareAside({
     ...data,
     dataDir: path.resolve(dataDir),
     corpusDir: CORPUS_DIR,
     vocabSize: model.vocabSize,
-    log: view.say,
-    progress: view.progress,
+    log: say,
+    progress,
+    signal,
   });
 }
 
@@ -25,8 +30,9 @@ export async function prepareText(
   patterns: readonly string[],
   overrides: ConfigOverrides,
   dataDir: string,
+  view?: TextPreparation,
 ): Promise<{ readonly recipe: TextRecipe; readonly config: RunConfig; readonly dataset: Dataset }> {
-  const dataset = await prepareData(resolveRecipe(textRecipe(patterns), overrides), dataDir);
+  const dataset = await prepareData(resolveRecipe(textRecipe(patterns), overrides), dataDir, view);
   const recipe = textRecipe(patterns, tokensToTrainOn(dataset));
   return { recipe, config: resolveRecipe(recipe, overrides), dataset };
 }

@@ -4,6 +4,7 @@ import { leadRun } from '../coordinator/lead-run.js';
 import { lastingOptions } from '../coordinator/planning/resume-command.js';
 import type { PlanSettings, RunOptions } from '../coordinator/planning/run-options.js';
 import { planRun, unfinishedRun } from '../coordinator/planning/run-plan.js';
+import { COMMAND_HOST } from '../coordinator/run-host.js';
 import { asTrainerError, exitCodeOf } from '../errors.js';
 import { formatNumberOf } from '../format.js';
 import { createLogger, type Logger } from '../logger.js';
@@ -114,6 +115,7 @@ async function serveWith(
       options,
       resumeOptions: [...lastingOptions(options), ...servingOptions(options)],
       plan,
+      host: COMMAND_HOST,
       rpc,
       place,
       token: own,

@@ -7,7 +7,7 @@ import {
 } from '@locmoe/run-format';
 import { readManifest } from '../checkpoint/manifest.js';
 import { GRACE } from '../config/timeouts.js';
-import { EXIT, exitCodeOf, type TrainerError } from '../errors.js';
+import { exitCodeOf, type TrainerError } from '../errors.js';
 import { makePrivate } from '../os/make-folder.js';
 import type { RpcServer } from '../rpc/server.js';
 import type { RunListener } from '../run/run-listener.js';
@@ -26,13 +26,12 @@ import { truncateHistory } from './planning/run-history.js';
 import type { RunOptions, RunPlan } from './planning/run-options.js';
 import { RecoveryAccounts } from './recovery-account.js';
 import { RestartPolicy } from './restart-policy.js';
+import type { RunHost } from './run-host.js';
 import { RunJournal, startsFrom } from './run-journal.js';
 import { RunLeader } from './run-leader.js';
 import type { FailedRun, FinishedRun, OpenRun, RunOutcome, RunView } from './run-view.js';
 import { addCoordinatorService } from './service.js';
 import { SnapshotTable } from './snapshot-table.js';
-import { stopOnSignals } from './stop-signals.js';
-import { catchUncaught } from './uncaught.js';
 
 /** The node agents of a run, wherever they were started. */
 export interface Nodes {
@@ -60,6 +59,7 @@ export interface RunLaunch {
   /** Token to keep in the run's folder for agents and commands of this user; null if each of them is given one. */
   readonly token: string | null;
   readonly nodes: Nodes;
+  readonly host: RunHost;
   readonly view: (run: OpenRun) => RunView;
   /** Creates the listeners beside the run's folder and its view. */
   readonly listeners: (run: OpenRun) => readonly RunListener[];
@@ -106,11 +106,7 @@ export async function leadRun(launch: RunLaunch): Promise<RunOutcome & { readonl
     };
     const begun = plan.adopts === null ? { generation, resumedFrom: run.resumedFrom } : null;
     const recorder = new RunRecorder(folder, disk, origin, begun);
-    const journal = new RunJournal(folder, generation, disk, (line) => {
-      // Exit now: another coordinator owns this run's files.
-      console.error(`locmoe: ${line}`);
-      process.exit(EXIT.failedRun);
-    });
+    const journal = new RunJournal(folder, generation, disk, launch.host.superseded);
     const accounts = new RecoveryAccounts((account) => {
       for (const listener of listeners) listener.recovered?.(account);
     });
@@ -195,8 +191,7 @@ async function carryOut(
   const { folder, logger } = run;
   const service = addCoordinatorService(rpc.server, leader);
   rpc.onRefused = (line) => logger.warn(line);
-  const signals = stopOnSignals(leader, (line) => view.print(line));
-  const leaveUncaught = catchUncaught({
+  const watch = launch.host.watch({
     leader,
     logger,
     view,
@@ -208,40 +203,62 @@ async function carryOut(
         ranks: [],
       });
       view.failed(failed);
-      process.exit(failed.exitCode);
+      return failed.exitCode;
     },
   });
   let endsByMs = Number.POSITIVE_INFINITY;
-  const fence = setInterval(() => context.journal.assertLeads(), GRACE.fenceMs);
+  const fence = fenceOf(context.journal);
   try {
     // The nodes come first: until a child has its own process group, Ctrl-C would end it too.
     nodes.start(leader, folder);
     view.begun();
     warnOfFewExperts(plan.config, logger);
     leader.current.announceAdoption();
-    let state = await leader.current.settled;
-    for (; state.kind === 'restarting'; state = await leader.current.settled) await restart(context, leader);
+    const settled = () => Promise.race([leader.current.settled, fence.superseded]);
+    let state = await settled();
+    for (; state.kind === 'restarting'; state = await settled()) await restart(context, leader);
     if (state.kind === 'failed') endsByMs = performance.now() + GRACE.endMs;
     const { failure } = leader.current;
     const failed = failure && failedRun(context, leader.current, failure);
     await nodes.end(leader, GRACE.leaveMs);
     if (failed !== null) {
       view.failed(failed);
-      return { outcome: failed, isSignalled: signals.any };
+      return { outcome: failed, isSignalled: watch.any };
     }
     const finished = finishedRun(state, launch.command === 'serve' && leader.isStoppedByCommand);
     context.journal.end(finished.stopped === null ? 'finished' : 'stopped', finished.exitCode);
-    signals.forget();
+    watch.forget();
     await view.finished(finished);
-    return { outcome: finished, isSignalled: signals.any };
+    return { outcome: finished, isSignalled: watch.any };
   } finally {
-    clearInterval(fence);
+    clearInterval(fence.timer);
     await nodes.end(leader, 0);
-    signals.forget();
+    watch.forget();
     await service.endLogs(Math.min(GRACE.lastLinesMs, endsByMs - performance.now()));
-    leaveUncaught();
+    watch.leave();
     leader.current.close();
   }
+}
+
+/** Checks again and again that this process still leads the run. `superseded` rejects once it does not. */
+function fenceOf(journal: RunJournal): {
+  readonly timer: NodeJS.Timeout;
+  readonly superseded: Promise<never>;
+} {
+  let lose: (error: unknown) => void;
+  const superseded = new Promise<never>((_, reject) => {
+    lose = reject;
+  });
+  // Nobody waits for it while a generation restarts.
+  superseded.catch(() => undefined);
+  const timer = setInterval(() => {
+    try {
+      journal.assertLeads();
+    } catch (error) {
+      lose(error);
+    }
+  }, GRACE.fenceMs);
+  return { timer, superseded };
 }
 
 /** Reports a failure, ends what is left of the generation, and begins the next one. */

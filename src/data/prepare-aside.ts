@@ -30,15 +30,17 @@ export type PrepareMessage =
 interface AsideOptions extends PrepareOptions {
   /** Tokenizer of the model that is to be trained further or evaluated, if there is one. */
   readonly modelTokenizer?: string | undefined;
+  /** Ends it in place of this process's signals; its reason is thrown. */
+  readonly signal?: AbortSignal | undefined;
 }
 
 /**
  * `prepareDataset` on another thread, so that a signal can end it at once; of an unfinished dataset only
  * finished shards stay, for the next time.
  *
- * @throws TrainerError also `INTERRUPTED`
+ * @throws TrainerError also `INTERRUPTED`; the reason of `signal`
  */
-export async function prepareAside({ modelTokenizer, ...asked }: AsideOptions): Promise<Dataset> {
+export async function prepareAside({ modelTokenizer, signal, ...asked }: AsideOptions): Promise<Dataset> {
   const planned = planPreparation(asked);
   // A tokenizer that was or would be trained on the user's text may be another than the model's: the text may
   // have changed since.
@@ -49,9 +51,10 @@ export async function prepareAside({ modelTokenizer, ...asked }: AsideOptions): 
   const isNew = !existsSync(preparation.dir);
   if (isNew)
     try {
-      await interruptible('ended while the data were prepared', (signal) =>
-        prepareOnThread(options, preparation, signal),
-      );
+      const prepare = (ended: AbortSignal) => prepareOnThread(options, preparation, ended);
+      if (signal === undefined) await interruptible('ended while the data were prepared', prepare);
+      else await prepare(signal);
+      signal?.throwIfAborted();
     } finally {
       // A terminated thread does not clean up.
       if (existsSync(preparation.work)) rmSync(preparation.work, { recursive: true, force: true });

@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import type * as tensorflow from '@tensorflow/tfjs-node';
-import './tfjs-warnings.js';
+import { silenceTfjs } from './tfjs-warnings.js';
 
 let loaded: typeof tensorflow | undefined;
 
@@ -15,12 +15,15 @@ const SET_UP = new URL('../../tensorflow/node_modules', import.meta.url);
  */
 export const tf = new Proxy({} as typeof tensorflow, {
   get(_, member: keyof typeof tensorflow) {
-    loaded ??= createRequire(existsSync(SET_UP) ? SET_UP : import.meta.url)(
-      '@tensorflow/tfjs-node',
-    ) as typeof tensorflow;
+    loaded ??= load();
     return loaded[member];
   },
 });
+
+function load(): typeof tensorflow {
+  silenceTfjs();
+  return createRequire(existsSync(SET_UP) ? SET_UP : import.meta.url)('@tensorflow/tfjs-node');
+}
 
 /** The types, under the same name. */
 export declare namespace tf {

@@ -4,7 +4,10 @@
  */
 const CODES_OF_TFJS: readonly unknown[] = ['DEP0044', 'DEP0051'];
 
-const { emitWarning } = process;
-process.emitWarning = ((...args: Parameters<typeof emitWarning>) => {
-  if (!args.some((each) => CODES_OF_TFJS.includes(each))) emitWarning.apply(process, args);
-}) as typeof emitWarning;
+/** Leaves out these warnings from now on. */
+export function silenceTfjs(): void {
+  const { emitWarning } = process;
+  process.emitWarning = ((...args: Parameters<typeof emitWarning>) => {
+    if (!args.some((each) => CODES_OF_TFJS.includes(each))) emitWarning.apply(process, args);
+  }) as typeof emitWarning;
+}

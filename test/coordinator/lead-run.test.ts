@@ -16,6 +16,7 @@ import { TerminalView } from '../../src/cli/terminal-view.js';
 import { loadConfig } from '../../src/config/resolve.js';
 import type { Coordinator } from '../../src/coordinator/coordinator.js';
 import { leadRun, type RunLaunch } from '../../src/coordinator/lead-run.js';
+import { COMMAND_HOST } from '../../src/coordinator/run-host.js';
 import { TrainerError } from '../../src/errors.js';
 import * as libc from '../../src/os/libc.js';
 import type { StepReport } from '../../src/rpc/generated/messages.js';
@@ -94,6 +95,7 @@ function lead(start: (coordinator: Coordinator, folder: RunFolder) => void): Run
     rpc,
     place,
     token: null,
+    host: COMMAND_HOST,
     plan: {
       config,
       dataset,

@@ -1,7 +1,10 @@
 import { availableParallelism } from 'node:os';
+import type { Dataset } from '../../data/dataset.js';
 import { createLoader } from '../../data/loader.js';
 import { sequencesOf } from '../../data/sequences.js';
 import { formatCount, formatNumberOf, formatTable } from '../../format.js';
+import type { Inference } from '../../inference/inference.js';
+import type { DomainLoss } from '../../rpc/generated/messages.js';
 import { loadInference } from '../load-inference.js';
 import { openCheckpoint, openText } from './open.js';
 
@@ -26,18 +29,8 @@ export async function evaluateLoss({
   const inference = await loadInference(opened);
   const { config, checkpoint } = inference;
   const dataset = await openText(inference, dataDir);
-  const loader = createLoader({
-    dataset,
-    weights: config.data.weights,
-    seed: config.seed,
-    globalBatch: config.train.globalBatch / config.train.microBatches,
-    seqLen: config.model.seqLen,
-    rank: 0,
-    worldSize: 1,
-  });
-  const { evaluate } = await import('../../inference/inference.js');
+  const domains = await validationLosses(inference, dataset, sequences);
   const inTraining = config.train.validationSequences;
-  const domains = evaluate(inference, loader.validationBatches(sequences ?? inTraining));
   const most = Math.max(
     ...dataset.domains.map(
       ({ validation }) => sequencesOf(validation, dataset.endOfText, config.model.seqLen).count,
@@ -64,4 +57,28 @@ export async function evaluateLoss({
       ? 'The validations of the training read the same tokens, if the text is still the same.'
       : `The validations of the training read other tokens: up to ${formatNumberOf(inTraining, 'sequence')} of each domain.`,
   );
+}
+
+/**
+ * Computes the loss of each domain on the sequences that the training validates with, or on as many as are asked for.
+ *
+ * @throws TrainerError as `evaluate`
+ */
+export async function validationLosses(
+  inference: Inference,
+  dataset: Dataset,
+  sequences: number | undefined,
+): Promise<DomainLoss[]> {
+  const { config } = inference;
+  const loader = createLoader({
+    dataset,
+    weights: config.data.weights,
+    seed: config.seed,
+    globalBatch: config.train.globalBatch / config.train.microBatches,
+    seqLen: config.model.seqLen,
+    rank: 0,
+    worldSize: 1,
+  });
+  const { evaluate } = await import('../../inference/inference.js');
+  return evaluate(inference, loader.validationBatches(sequences ?? config.train.validationSequences));
 }

@@ -5,11 +5,16 @@ import type { Dataset } from '../../data/dataset.js';
 import { prepareAside } from '../../data/prepare-aside.js';
 import { TrainerError } from '../../errors.js';
 import type { Inference } from '../../inference/inference.js';
-import { preparationViewOn } from '../preparation-view.js';
+import { type PreparationView, preparationViewOn } from '../preparation-view.js';
 
 /** @throws TrainerError as `resolveCheckpoint` */
 export function openCheckpoint(folder: string): Checkpoint {
   return resolveCheckpoint(folder, (warning) => console.error(`locmoe: ${warning}`));
+}
+
+export interface TextPreparation extends Pick<PreparationView, 'say' | 'progress'> {
+  /** Ends the preparation in place of this process's signals. */
+  readonly signal?: AbortSignal | undefined;
 }
 
 /**
@@ -20,16 +25,17 @@ export function openCheckpoint(folder: string): Checkpoint {
 export async function openText(
   { checkpoint, config }: Pick<Inference, 'checkpoint' | 'config'>,
   dataDir: string,
+  { say, progress, signal }: TextPreparation = preparationViewOn(process.stderr),
 ): Promise<Dataset> {
-  const view = preparationViewOn(process.stderr);
   const dataset = await prepareAside({
     ...configAtHand(checkpoint).data,
     dataDir: path.resolve(dataDir),
     corpusDir: CORPUS_DIR,
     vocabSize: config.model.vocabSize,
     modelTokenizer: checkpoint.tokenizerFile,
-    log: view.say,
-    progress: view.progress,
+    log: say,
+    progress,
+    signal,
   });
   if (dataset.tokenizerSha256 !== checkpoint.manifest.tokenizerSha256)
     throw new TrainerError(

@@ -66,6 +66,8 @@ export interface PlanSettings {
   /** Called with the progress of preparing the user's text. */
   readonly progress: (progress: PrepareProgress) => void;
   readonly warn: (line: string) => void;
+  /** Ends the preparation of the text in place of this process's signals. */
+  readonly signal?: AbortSignal;
 }
 
 /** Everything a run starts from, fully checked. */

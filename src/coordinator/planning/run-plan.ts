@@ -50,7 +50,7 @@ import { findOrigin, type RunOrigin } from './run-origin.js';
  */
 export async function planRun(
   options: RunOptions,
-  { nodesAreHere, security, say, progress, warn }: PlanSettings,
+  { nodesAreHere, security, say, progress, warn, signal }: PlanSettings,
 ): Promise<RunPlan> {
   assertHasWeights(options);
   const recipe = recipeOf(options);
@@ -88,6 +88,7 @@ export async function planRun(
     modelTokenizer: checkpoint?.tokenizerFile,
     log: say,
     progress,
+    signal,
   });
   if (recipe !== null && adopts === null) {
     const numTokens = tokensToTrainOn(dataset);

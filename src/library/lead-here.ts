@@ -1,0 +1,134 @@
+import '../cli/quiet-libraries.js';
+import { parseRecord } from '@locmoe/logs';
+import { type FailureReport, numStepsOf } from '@locmoe/run-format';
+import { localNodes } from '../cli/local-cluster.js';
+import { ensureTensorFlow } from '../cli/set-up.js';
+import { leadRun } from '../coordinator/lead-run.js';
+import { lastingOptions } from '../coordinator/planning/resume-command.js';
+import type { RunOptions } from '../coordinator/planning/run-options.js';
+import { planRun } from '../coordinator/planning/run-plan.js';
+import { hostedBy } from '../coordinator/run-host.js';
+import type { OpenRun, RunView } from '../coordinator/run-view.js';
+import { type ErrorCode, TrainerError } from '../errors.js';
+import { formatAddress } from '../rpc/address.js';
+import { NO_SECURITY, randomToken, withOwnToken } from '../rpc/security.js';
+import { createRpcServer, listen } from '../rpc/server.js';
+import { assignments, type TrainingEvent, type TrainingResult, type TrainOptions } from './training.js';
+
+/** Does what `train` promises. This file is loaded by it, with gRPC and all else that a run takes. */
+export async function leadHere(
+  { set = {}, signal, ...asked }: TrainOptions,
+  tell: (event: TrainingEvent) => void,
+): Promise<TrainingResult> {
+  signal?.throwIfAborted();
+  const options: RunOptions = {
+    fork: false,
+    runsDir: 'runs',
+    dataDir: 'data',
+    ...asked,
+    set: assignments(set),
+    samples: false,
+    allowFaults: false,
+    http: false,
+  };
+  const plan = await planRun(options, {
+    nodesAreHere: true,
+    security: NO_SECURITY,
+    say: (text) => tell({ type: 'message', text }),
+    progress: () => undefined,
+    warn: (text) => tell({ type: 'warning', text }),
+    ...(signal && { signal }),
+  });
+  try {
+    await ensureTensorFlow();
+    signal?.throwIfAborted();
+    const token = randomToken();
+    const rpc = createRpcServer(withOwnToken(token));
+    try {
+      const address = formatAddress(await listen(rpc, { host: '127.0.0.1', port: 0 }, 'port'));
+      let led: OpenRun | undefined;
+      const outcome = await leadRun({
+        command: 'train',
+        options,
+        resumeOptions: lastingOptions(options),
+        plan,
+        host: hostedBy(signal),
+        rpc,
+        place: { address, isSecured: false },
+        token,
+        view(run) {
+          led = run;
+          return new EventView(run, tell);
+        },
+        listeners: () => [],
+        lingerS: () => 0,
+        nodes: localNodes(plan.config, address, []),
+      });
+      if (outcome.kind === 'failed') throw failureOf(outcome.report);
+      const { folder, totals } = led!;
+      return {
+        runId: folder.runId,
+        directory: folder.directory,
+        step: totals.lastStep,
+        validation: totals.lastValidation?.domains ?? [],
+        checkpoint: totals.lastCheckpoint?.directory ?? null,
+        stopped: outcome.stopped,
+      };
+    } finally {
+      rpc.server.forceShutdown();
+    }
+  } finally {
+    plan.dataset.close();
+  }
+}
+
+function failureOf({ code, message, node, rank, step, layer, operation }: FailureReport): TrainerError {
+  return new TrainerError(code as ErrorCode, message, {
+    node: node ?? undefined,
+    rank: rank ?? undefined,
+    step: step ?? undefined,
+    layer: layer ?? undefined,
+    operation: operation ?? undefined,
+  });
+}
+
+/** Turns a run into events. */
+class EventView implements RunView {
+  readonly close: () => void;
+
+  constructor(
+    private readonly run: OpenRun,
+    private readonly tell: (event: TrainingEvent) => void,
+  ) {
+    this.close = run.logs.onAppend((line) => {
+      const record = parseRecord(line);
+      if (record?.level === 'warn') tell({ type: 'warning', text: record.msg });
+    });
+  }
+
+  begun(): void {
+    const { runId, directory } = this.run.folder;
+    this.tell({ type: 'started', runId, directory, steps: numStepsOf(this.run.identity.config) });
+  }
+
+  step: NonNullable<RunView['step']> = (step, { steps, tokensPerS, secondsLeft }) =>
+    this.tell({ type: 'step', ...step, steps, tokensPerS, secondsLeft });
+
+  validation: NonNullable<RunView['validation']> = (report) => this.tell({ type: 'validation', ...report });
+
+  checkpoint: NonNullable<RunView['checkpoint']> = (report) => this.tell({ type: 'checkpoint', ...report });
+
+  restarts: NonNullable<RunView['restarts']> = (failure, restartsLeft) =>
+    this.tell({ type: 'failure', failure, restartsLeft });
+
+  generation: NonNullable<RunView['generation']> = (generation) =>
+    this.tell({ type: 'restart', ...generation });
+
+  print(text: string): void {
+    this.tell({ type: 'message', text });
+  }
+
+  // The caller of `leadRun` reports how it ended.
+  failed(): void {}
+  async finished(): Promise<void> {}
+}

@@ -1,0 +1,76 @@
+import type { RunConfig } from '../config/schema.js';
+import type { PrepareProgress } from '../data/progress-meter.js';
+import { assignments, type TrainOptions } from './training.js';
+
+export interface PrepareOptions extends Pick<TrainOptions, 'config' | 'text' | 'set' | 'dataDir' | 'signal'> {
+  /** Called with bytes done and left while text is read. */
+  readonly onProgress?: (progress: PrepareProgress) => void;
+}
+
+/** A domain of a prepared dataset. */
+export interface PreparedDomain {
+  readonly name: string;
+  /** Tokens to train on, and tokens that are kept for validation. */
+  readonly trainTokens: number;
+  readonly validationTokens: number;
+  /** Loss of the best model without context on the validation text, in nats per token. */
+  readonly unigramEntropy: number;
+}
+
+/** Token ids of a text on disk, for any training with the same settings of `data`. */
+export interface PreparedText {
+  readonly directory: string;
+  /** Path of its tokenizer.json (HuggingFace format). */
+  readonly tokenizerFile: string;
+  readonly domains: readonly PreparedDomain[];
+  /** Configuration to train on it with; for `text` a recipe of its size. */
+  readonly config: RunConfig;
+}
+
+/**
+ * Reads, deduplicates and tokenizes the text of a configuration, or files of one's own, as `train` would before its first
+ * step. A dataset that is there already is checked and reused.
+ *
+ * @throws TrainerError `BAD_CONFIG`, `BAD_INPUT` or `NO_RESOURCE`; the reason of `signal`
+ * @example
+ * ```js
+ * const { domains } = await prepareText({ text: ['notes/*.md'] });
+ * console.log(domains[0].trainTokens);
+ * ```
+ */
+export async function prepareText({
+  config,
+  text,
+  set = {},
+  dataDir = 'data',
+  signal,
+  onProgress = () => undefined,
+}: PrepareOptions): Promise<PreparedText> {
+  signal?.throwIfAborted();
+  const { prepareData, prepareText: prepareFiles } = await import('../cli/prepare-text.js');
+  const { loadConfig } = await import('../config/resolve.js');
+  const { TrainerError } = await import('../errors.js');
+  const overrides = { sets: assignments(set) };
+  const view = { say: () => undefined, progress: onProgress, signal };
+  if ((text === undefined) === (config === undefined))
+    throw new TrainerError('BAD_INPUT', 'give one of config and text');
+  let prepared: { readonly config: RunConfig; readonly dataset: Awaited<ReturnType<typeof prepareData>> };
+  if (text !== undefined) prepared = await prepareFiles(text, overrides, dataDir, view);
+  else {
+    const resolved = loadConfig(config!, overrides);
+    prepared = { config: resolved, dataset: await prepareData(resolved, dataDir, view) };
+  }
+  const { dataset } = prepared;
+  dataset.close();
+  return {
+    directory: dataset.dir,
+    tokenizerFile: dataset.tokenizerFile,
+    domains: dataset.domains.map(({ name, train, validation, validationEntropy }) => ({
+      name,
+      trainTokens: train.ids.length,
+      validationTokens: validation.ids.length,
+      unigramEntropy: validationEntropy,
+    })),
+    config: prepared.config,
+  };
+}
