@@ -1,8 +1,8 @@
 // Loki's scripts of evaluations (`*.logqltest`). A line that is not indented begins a command, indented lines belong to it:
 // `clear`; `load` with lines of logs; `eval` with a query and what it must return.
-import type { TimeGrid } from '../../packages/logs/src/logql/series.js';
-import { parseDurationS, parseNumber } from '../../packages/logs/src/logql/units.js';
-import type { PushedLine } from '../../packages/logs/src/store/pushed-line.js';
+import type { TimeGrid } from '../../src/logql/series.js';
+import { parseDurationS, parseNumber } from '../../src/logql/units.js';
+import type { PushedLine } from '../../src/store/pushed-line.js';
 
 export interface ExpectedSeries {
   readonly labels: ReadonlyMap<string, string>;

@@ -2,8 +2,8 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { parseScript } from '../../observability/logql-script.js';
-import { benchLokiScripts } from '../../observability/loki-scripts.js';
+import { parseScript } from './logql-script.js';
+import { runScripts } from './run-scripts.js';
 
 const SCRIPT = `
 # Lines that begin with a comment belong to no command.
@@ -55,9 +55,15 @@ afterEach(() => rmSync(folder, { recursive: true }));
 describe('evaluations of scripts', () => {
   it('are right, refused by name, or wrong and told', async () => {
     writeFileSync(path.join(folder, 'own.logqltest'), SCRIPT);
-    const [{ value, note }] = await benchLokiScripts(folder);
-    expect(value).toEqual({ right: 6, refusedByName: 1, wrong: 3 });
-    expect(note).toBe('of 10 in 1 scripts, 1 of which must fail; 1 with structured metadata left out');
+    expect(await runScripts(folder, path.join(folder, 'logs'))).toEqual({
+      right: 6,
+      refusedByName: 1,
+      wrong: 3,
+      // This one is right, since it must fail.
+      failed: 1,
+      withMetadata: 1,
+      numScripts: 1,
+    });
     expect(said.mock.calls.map(([line]) => line)).toEqual([
       'own.logqltest:23: sort(count_over_time({job=~".+"} [1m])): got {job="eval"} 1; {job="train"} 3',
       'own.logqltest:27: count_over_time({job="train"} [1m]): got {job="train"} 3',
@@ -65,13 +71,8 @@ describe('evaluations of scripts', () => {
     ]);
   });
 
-  it('are skipped without a folder, with a line that says what to give', async () => {
-    expect(await benchLokiScripts('')).toEqual([]);
-    expect(said.mock.calls).toEqual([[expect.stringContaining('--loki-scripts DIR')]]);
-  });
-
   it('are missed in a folder without scripts', async () => {
-    await expect(benchLokiScripts(folder)).rejects.toThrow(/no \*\.logqltest there/);
+    await expect(runScripts(folder, folder)).rejects.toThrow(/no \*\.logqltest there/);
   });
 });
 
