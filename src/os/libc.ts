@@ -1,21 +1,26 @@
 import { closeSync } from 'node:fs';
 import koffi from 'koffi';
 import { TrainerError } from '../errors.js';
+import { cFunction } from './c-function.js';
 
 const libc = koffi.load('libc.so.6');
-const mmapC = libc.func(
-  'void *mmap(void *address, size_t length, int protection, int flags, int fd, int64_t offset)',
+const mmapC = cFunction(
+  libc,
+  'void *mmap(void *_Nullable address, size_t length, int protection, int flags, int fd, int64_t offset)',
 );
-const munmapC = libc.func('int munmap(void *address, size_t length)');
-const posixFallocateC = libc.func('int posix_fallocate(int fd, int64_t offset, int64_t length)');
-const posixFadviseC = libc.func('int posix_fadvise(int fd, int64_t offset, int64_t length, int advice)');
-const futexC = libc.func(
-  'long syscall(long number, void *address, int operation, uint32_t value, void *timeout, ' +
-    'void *address2, uint32_t value3)',
+const munmapC = cFunction(libc, 'int munmap(void *address, size_t length)');
+const posixFallocateC = cFunction(libc, 'int posix_fallocate(int fd, int64_t offset, int64_t length)');
+const posixFadviseC = cFunction(
+  libc,
+  'int posix_fadvise(int fd, int64_t offset, int64_t length, int advice)',
 );
-const schedYieldC = libc.func('int sched_yield()');
-const madviseC = libc.func('int madvise(void *address, size_t length, int advice)');
-const flockC = libc.func('int flock(int fd, int operation)');
+const futexC = cFunction(
+  libc,
+  'long syscall(long number, void *address, int operation, uint32_t value, const int64_t *_Nullable timeout, void *_Nullable address2, uint32_t value3)',
+);
+const schedYieldC = cFunction(libc, 'int sched_yield()');
+const madviseC = cFunction(libc, 'int madvise(void *address, size_t length, int advice)');
+const flockC = cFunction(libc, 'int flock(int fd, int operation)');
 
 const SYS_FUTEX = process.arch === 'arm64' ? 98 : 202;
 const FUTEX_WAIT = 0;
@@ -41,7 +46,7 @@ export interface Mapping {
  * Allocates `bytes` bytes for an open file, so that writes to its mapping cannot fail; returns an errno or 0.
  */
 export function reserve(fd: number, bytes: number): number {
-  return posixFallocateC(fd, 0, bytes) as number;
+  return posixFallocateC(fd, 0, bytes);
 }
 
 /** Has the kernel read a part of a file ahead, while the caller goes on; a hint, which may be ignored. */
@@ -55,7 +60,7 @@ export function willRead(fd: number, begin: number, bytes: number): void {
  * @throws TrainerError `NO_RESOURCE` if the kernel refuses
  */
 export function mapShared(fd: number, bytes: number): Mapping {
-  const address = mmapC(null, bytes, PROT_READ_WRITE, MAP_SHARED, fd, 0) as bigint;
+  const address = mmapC(null, bytes, PROT_READ_WRITE, MAP_SHARED, fd, 0);
   const errno = koffi.errno();
   closeSync(fd);
   if (address === MAP_FAILED)
@@ -123,7 +128,7 @@ export function futexWaitAsync(address: bigint, expected: number, timeoutMs: num
  * @throws TrainerError `NO_RESOURCE` if the kernel refuses
  */
 export function mapPrivate(bytes: number): ArrayBuffer {
-  const address = mmapC(null, bytes, PROT_READ_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) as bigint;
+  const address = mmapC(null, bytes, PROT_READ_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   const errno = koffi.errno();
   if (address === MAP_FAILED)
     throw new TrainerError('NO_RESOURCE', `cannot map ${bytes} bytes of memory (errno ${errno})`);

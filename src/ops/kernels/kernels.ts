@@ -3,15 +3,15 @@ import type { tf } from '../tensorflow.js';
 // Shapes: T rows or tokens, N chosen rows, a and b widths, d hidden size, F hidden size of a feed-forward network,
 // V vocabulary, P longest sequence.
 
-export interface FusedForward {
+export interface FusedForward<Saved extends readonly tf.Tensor[] = readonly tf.Tensor[]> {
   readonly value: tf.Tensor;
   /** Kept for `backward` if a gradient is recorded, else freed. */
-  readonly saved: readonly tf.Tensor[];
+  readonly saved: Saved;
   /**
    * Gradients of the inputs, in their order, from the gradient of the value and the saved tensors: distinct
    * tensors, one of which may be `dy` itself; undefined for one that is unwanted (ops/gradient-target.ts).
    */
-  readonly backward: (dy: tf.Tensor, saved: readonly tf.Tensor[]) => (tf.Tensor | undefined)[];
+  backward(dy: tf.Tensor, saved: Saved): (tf.Tensor | undefined)[];
 }
 
 export interface AttentionShape {

@@ -187,7 +187,7 @@ function fillWithMinusD(
   { y, dy }: { readonly y: Operand; readonly dy: Operand },
   from: number,
 ): void {
-  const [numHeads, numQueries, numKeys] = into.dims;
+  const [numHeads, numQueries, numKeys] = into.dims as [number, number, number];
   const h = y.dims[1]! / numHeads;
   let at = from * y.dims[1]!;
   for (let query = 0; query < numQueries; query++)

@@ -16,7 +16,7 @@ export function tiedCrossEntropy(
   xTD: tf.Tensor2D,
   embeddingVD: tf.Tensor2D,
   targetsT: Int32Array,
-): FusedForward {
+): FusedForward<[x: tf.Tensor, embedding: tf.Tensor, dLogits: tf.Tensor]> {
   const { primitives, memory, type } = context;
   const [numTokens] = xTD.shape;
   const [vocabSize] = embeddingVD.shape;

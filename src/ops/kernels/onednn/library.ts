@@ -1,10 +1,19 @@
 import koffi from 'koffi';
 import { TrainerError } from '../../../errors.js';
+import { type CFunction, cFunction, type Handle } from '../../../os/c-function.js';
 
 // oneDNN's C API (https://uxlfoundation.github.io/oneDNN, version 3), as much of it as is used here.
 
-/** An object of the library. */
-export type Handle = bigint | null;
+export type Engine = Handle<'dnnl_engine_t'>;
+export type Stream = Handle<'dnnl_stream_t'>;
+export type Memory = Handle<'dnnl_memory_t'>;
+/** Type, dimensions and strides of an operand. */
+export type MemoryDesc = Handle<'dnnl_memory_desc_t'>;
+export type Attr = Handle<'dnnl_primitive_attr_t'>;
+/** An operation that is chosen, but not compiled. */
+export type PrimitiveDesc = Handle<'dnnl_primitive_desc_t'>;
+/** A compiled operation. */
+export type Primitive = Handle<'dnnl_primitive_t'>;
 
 /** `dnnl_data_type_t` */
 export const TYPE = { bfloat16: 2, float32: 3 } as const;
@@ -48,56 +57,61 @@ const OLDEST_VERSION = 3;
 const RTLD_NOW = 2;
 
 const SIGNATURES = {
-  engineCreate: 'int dnnl_engine_create(_Out_ void **engine, int kind, size_t index)',
-  streamCreate: 'int dnnl_stream_create(_Out_ void **stream, void *engine, unsigned int flags)',
+  engineCreate: 'int dnnl_engine_create(_Out_ dnnl_engine_t *engine, int kind, size_t index)',
+  streamCreate:
+    'int dnnl_stream_create(_Out_ dnnl_stream_t *stream, dnnl_engine_t engine, unsigned int flags)',
   descCreate:
-    'int dnnl_memory_desc_create_with_strides(_Out_ void **desc, int ndims, const int64_t *dims, int type, const int64_t *strides)',
-  descDestroy: 'int dnnl_memory_desc_destroy(void *desc)',
-  memoryCreate: 'int dnnl_memory_create(_Out_ void **memory, void *desc, void *engine, void *handle)',
-  memoryDestroy: 'int dnnl_memory_destroy(void *memory)',
-  setHandle: 'int dnnl_memory_set_data_handle(void *memory, void *handle)',
-  attrCreate: 'int dnnl_primitive_attr_create(_Out_ void **attr)',
-  attrDestroy: 'int dnnl_primitive_attr_destroy(void *attr)',
-  attrSetPostOps: 'int dnnl_primitive_attr_set_post_ops(void *attr, void *ops)',
-  postOpsCreate: 'int dnnl_post_ops_create(_Out_ void **ops)',
-  postOpsDestroy: 'int dnnl_post_ops_destroy(void *ops)',
-  appendSum: 'int dnnl_post_ops_append_sum(void *ops, float scale, int32_t zero_point, int type)',
-  appendEltwise: 'int dnnl_post_ops_append_eltwise(void *ops, int algorithm, float alpha, float beta)',
-  appendBinary: 'int dnnl_post_ops_append_binary(void *ops, int algorithm, void *source1)',
-  primitiveCreate: 'int dnnl_primitive_create(_Out_ void **primitive, void *desc)',
+    'int dnnl_memory_desc_create_with_strides(_Out_ dnnl_memory_desc_t *desc, int ndims, const int64_t *dims, int type, const int64_t *strides)',
+  descDestroy: 'int dnnl_memory_desc_destroy(dnnl_memory_desc_t desc)',
+  memoryCreate:
+    'int dnnl_memory_create(_Out_ dnnl_memory_t *memory, dnnl_memory_desc_t desc, dnnl_engine_t engine, void *_Nullable handle)',
+  memoryDestroy: 'int dnnl_memory_destroy(dnnl_memory_t memory)',
+  setHandle: 'int dnnl_memory_set_data_handle(dnnl_memory_t memory, void *handle)',
+  attrCreate: 'int dnnl_primitive_attr_create(_Out_ dnnl_primitive_attr_t *attr)',
+  attrDestroy: 'int dnnl_primitive_attr_destroy(dnnl_primitive_attr_t attr)',
+  attrSetPostOps: 'int dnnl_primitive_attr_set_post_ops(dnnl_primitive_attr_t attr, dnnl_post_ops_t ops)',
+  postOpsCreate: 'int dnnl_post_ops_create(_Out_ dnnl_post_ops_t *ops)',
+  postOpsDestroy: 'int dnnl_post_ops_destroy(dnnl_post_ops_t ops)',
+  appendSum: 'int dnnl_post_ops_append_sum(dnnl_post_ops_t ops, float scale, int32_t zero_point, int type)',
+  appendEltwise:
+    'int dnnl_post_ops_append_eltwise(dnnl_post_ops_t ops, int algorithm, float alpha, float beta)',
+  appendBinary:
+    'int dnnl_post_ops_append_binary(dnnl_post_ops_t ops, int algorithm, dnnl_memory_desc_t source1)',
+  primitiveCreate: 'int dnnl_primitive_create(_Out_ dnnl_primitive_t *primitive, dnnl_primitive_desc_t desc)',
   implementation:
-    'int dnnl_primitive_desc_query(const void *desc, int what, int index, _Out_ const char **result)',
-  nextImplementation: 'int dnnl_primitive_desc_next_impl(void *desc)',
-  primitiveDescDestroy: 'int dnnl_primitive_desc_destroy(void *desc)',
-  primitiveDestroy: 'int dnnl_primitive_destroy(void *primitive)',
-  execute: 'int dnnl_primitive_execute(void *primitive, void *stream, int count, void *arguments)',
+    'int dnnl_primitive_desc_query(dnnl_primitive_desc_t desc, int what, int index, _Out_ const char **result)',
+  nextImplementation: 'int dnnl_primitive_desc_next_impl(dnnl_primitive_desc_t desc)',
+  primitiveDescDestroy: 'int dnnl_primitive_desc_destroy(dnnl_primitive_desc_t desc)',
+  primitiveDestroy: 'int dnnl_primitive_destroy(dnnl_primitive_t primitive)',
+  execute:
+    'int dnnl_primitive_execute(dnnl_primitive_t primitive, dnnl_stream_t stream, int count, void *arguments)',
   matmul:
-    'int dnnl_matmul_primitive_desc_create(_Out_ void **desc, void *engine, void *source, void *weights, void *bias, void *result, void *attr)',
+    'int dnnl_matmul_primitive_desc_create(_Out_ dnnl_primitive_desc_t *desc, dnnl_engine_t engine, dnnl_memory_desc_t source, dnnl_memory_desc_t weights, dnnl_memory_desc_t _Nullable bias, dnnl_memory_desc_t result, dnnl_primitive_attr_t _Nullable attr)',
   reorder:
-    'int dnnl_reorder_primitive_desc_create(_Out_ void **desc, void *source, void *source_engine, void *result, void *result_engine, void *attr)',
+    'int dnnl_reorder_primitive_desc_create(_Out_ dnnl_primitive_desc_t *desc, dnnl_memory_desc_t source, dnnl_engine_t source_engine, dnnl_memory_desc_t result, dnnl_engine_t result_engine, dnnl_primitive_attr_t _Nullable attr)',
   binary:
-    'int dnnl_binary_primitive_desc_create(_Out_ void **desc, void *engine, int algorithm, void *source, void *source1, void *result, void *attr)',
+    'int dnnl_binary_primitive_desc_create(_Out_ dnnl_primitive_desc_t *desc, dnnl_engine_t engine, int algorithm, dnnl_memory_desc_t source, dnnl_memory_desc_t source1, dnnl_memory_desc_t result, dnnl_primitive_attr_t _Nullable attr)',
   eltwise:
-    'int dnnl_eltwise_forward_primitive_desc_create(_Out_ void **desc, void *engine, int kind, int algorithm, void *source, void *result, float alpha, float beta, void *attr)',
+    'int dnnl_eltwise_forward_primitive_desc_create(_Out_ dnnl_primitive_desc_t *desc, dnnl_engine_t engine, int kind, int algorithm, dnnl_memory_desc_t source, dnnl_memory_desc_t result, float alpha, float beta, dnnl_primitive_attr_t _Nullable attr)',
   eltwiseBackward:
-    'int dnnl_eltwise_backward_primitive_desc_create(_Out_ void **desc, void *engine, int algorithm, void *d_source, void *d_result, void *data, float alpha, float beta, void *hint, void *attr)',
+    'int dnnl_eltwise_backward_primitive_desc_create(_Out_ dnnl_primitive_desc_t *desc, dnnl_engine_t engine, int algorithm, dnnl_memory_desc_t d_source, dnnl_memory_desc_t d_result, dnnl_memory_desc_t data, float alpha, float beta, dnnl_primitive_desc_t hint, dnnl_primitive_attr_t _Nullable attr)',
   softmax:
-    'int dnnl_softmax_forward_primitive_desc_create(_Out_ void **desc, void *engine, int kind, int algorithm, void *source, void *result, int axis, void *attr)',
+    'int dnnl_softmax_forward_primitive_desc_create(_Out_ dnnl_primitive_desc_t *desc, dnnl_engine_t engine, int kind, int algorithm, dnnl_memory_desc_t source, dnnl_memory_desc_t result, int axis, dnnl_primitive_attr_t _Nullable attr)',
   layerNorm:
-    'int dnnl_layer_normalization_forward_primitive_desc_create(_Out_ void **desc, void *engine, int kind, void *source, void *result, void *statistics, float epsilon, unsigned int flags, void *attr)',
+    'int dnnl_layer_normalization_forward_primitive_desc_create(_Out_ dnnl_primitive_desc_t *desc, dnnl_engine_t engine, int kind, dnnl_memory_desc_t source, dnnl_memory_desc_t result, dnnl_memory_desc_t statistics, float epsilon, unsigned int flags, dnnl_primitive_attr_t _Nullable attr)',
   layerNormBackward:
-    'int dnnl_layer_normalization_backward_primitive_desc_create(_Out_ void **desc, void *engine, int kind, void *d_source, void *d_result, void *source, void *statistics, float epsilon, unsigned int flags, void *hint, void *attr)',
+    'int dnnl_layer_normalization_backward_primitive_desc_create(_Out_ dnnl_primitive_desc_t *desc, dnnl_engine_t engine, int kind, dnnl_memory_desc_t d_source, dnnl_memory_desc_t d_result, dnnl_memory_desc_t source, dnnl_memory_desc_t statistics, float epsilon, unsigned int flags, dnnl_primitive_desc_t hint, dnnl_primitive_attr_t _Nullable attr)',
 } as const;
 
-type Call = (...args: readonly unknown[]) => number;
-type Calls = Readonly<Record<keyof typeof SIGNATURES, Call>>;
+type Name = keyof typeof SIGNATURES;
+export type Calls = { readonly [N in Name]: CFunction<(typeof SIGNATURES)[N]> };
 
 /** The library with an engine of the processor and a stream, on which calls return when their work is done. */
 export interface OneDnn {
   readonly version: string;
   readonly calls: Calls;
-  readonly engine: Handle;
-  readonly stream: Handle;
+  readonly engine: Engine;
+  readonly stream: Stream;
   /** Whether it multiplies bfloat16 on this processor, be it slowly. */
   readonly hasBfloat16: boolean;
 }
@@ -114,11 +128,11 @@ export function loadOneDnn(path: string, threadsPath: string | null): OneDnn {
     if (threadsPath !== null) koffi.load(threadsPath);
     const library = koffi.load(path);
     const describe = library.func('const int *dnnl_version()') as () => unknown;
-    const [major, minor, patch] = koffi.decode(describe(), 'int', 3) as number[];
+    const [major, minor, patch] = koffi.decode(describe(), 'int', 3) as [number, number, number];
     const version = `${major}.${minor}.${patch}`;
-    if (major! < OLDEST_VERSION) throw new Error(`version ${version} is older than ${OLDEST_VERSION}.0`);
+    if (major < OLDEST_VERSION) throw new Error(`version ${version} is older than ${OLDEST_VERSION}.0`);
     const calls = Object.fromEntries(
-      Object.entries(SIGNATURES).map(([name, signature]) => [name, library.func(signature)]),
+      Object.entries(SIGNATURES).map(([name, signature]) => [name, cFunction(library, signature)]),
     ) as unknown as Calls;
     keepUntilTheEnd(path);
     const engine = create(calls, 'engineCreate', CPU, 0);
@@ -139,11 +153,11 @@ export function loadOneDnn(path: string, threadsPath: string | null): OneDnn {
   }
 }
 
-function multiplies(calls: Calls, engine: Handle, type: number): boolean {
+function multiplies(calls: Calls, engine: Engine, type: number): boolean {
   const matrix = create(calls, 'descCreate', 2, BigInt64Array.of(2n, 2n), type, BigInt64Array.of(2n, 1n));
-  const product: [Handle] = [null];
+  const product: [PrimitiveDesc | null] = [null];
   const isThere = calls.matmul(product, engine, matrix, matrix, null, matrix, null) === 0;
-  if (isThere) calls.primitiveDescDestroy(product[0]);
+  if (isThere) calls.primitiveDescDestroy(product[0]!);
   calls.descDestroy(matrix);
   return isThere;
 }
@@ -153,18 +167,28 @@ function multiplies(calls: Calls, engine: Handle, type: number): boolean {
  * is a segmentation fault. With one more handle, which nobody closes, the library stays, and that of the threads with it.
  */
 function keepUntilTheEnd(path: string): void {
-  koffi.load(null).func('void *dlopen(const char *file, int flags)')(path, RTLD_NOW);
+  cFunction(koffi.load(null), 'void *dlopen(const char *file, int flags)')(path, RTLD_NOW);
 }
+
+/** What a function creates, and its arguments after the first, to which it writes the new object. */
+type Creation<N extends Name> =
+  Parameters<Calls[N]> extends [[infer Created], ...infer Rest]
+    ? { args: Rest; created: NonNullable<Created> }
+    : never;
 
 /**
  * Calls a function that creates an object.
  *
  * @throws TrainerError `INTERNAL` with the library's status
  */
-export function create(calls: Calls, name: keyof typeof SIGNATURES, ...args: readonly unknown[]): Handle {
-  const out: [Handle] = [null];
-  check(name, calls[name](out, ...args));
-  return out[0];
+export function create<N extends Name>(
+  calls: Calls,
+  name: N,
+  ...args: Creation<N>['args']
+): Creation<N>['created'] {
+  const out: [Creation<N>['created'] | null] = [null];
+  check(name, (calls[name] as (...all: readonly unknown[]) => number)(out, ...args));
+  return out[0]!;
 }
 
 /** @throws TrainerError `INTERNAL` if `status` is not that of success */

@@ -7,7 +7,8 @@ export interface Place {
 }
 
 /** Consecutive rows of a row-major matrix. */
-export function rowsOf({ values, dims: [, width] }: Operand, { begin, count }: Place): Operand {
+export function rowsOf({ values, dims }: Operand, { begin, count }: Place): Operand {
+  const width = dims[1]!;
   return { values: values.subarray(begin * width, (begin + count) * width), dims: [count, width] };
 }
 
@@ -20,6 +21,7 @@ export function chunksOf(numRows: number, most: number): Place[] {
 }
 
 /** The same elements as a matrix with rows for columns. */
-export function transposed({ values, dims: [rows, columns] }: Operand): Operand {
+export function transposed({ values, dims }: Operand): Operand {
+  const [rows, columns] = dims as [number, number];
   return { values, dims: [columns, rows], strides: [1, columns] };
 }

@@ -1,3 +1,4 @@
+import { mapTuple } from '../../../map-tuple.js';
 import { narrow, widen } from '../../bfloat16.js';
 import { ifWanted } from '../../gradient-target.js';
 import { LAYER_NORM_EPSILON } from '../../layer-norm-on-host.js';
@@ -29,7 +30,7 @@ export function oneDnnKernels(library: OneDnn, type: ElementType): Kernels {
     matMul: (xTA, wAB, exact) => matMul(context, xTA, wAB, exact ? 'float32' : type),
     network: () => new OneDnnNetwork(context),
     layerNorm: (xTD, gainD, biasD) => layerNorm(context, xTD, gainD, biasD),
-    causalAttention(qkvTC, shape) {
+    causalAttention(qkvTC, shape): FusedForward<[qkv: tf.Tensor, y: tf.Tensor]> {
       const [numTokens, width] = qkvTC.shape;
       const y = memory.create([numTokens, width / 3]);
       const qkv = context.keep(qkvTC);
@@ -108,7 +109,12 @@ function convert<From extends Values, To extends Values>(
 /** A single row is computed otherwise, with other bits. */
 const FEWEST_ROWS = 2;
 
-function matMul(context: Context, xTA: tf.Tensor2D, wAB: tf.Tensor2D, type: ElementType): FusedForward {
+function matMul(
+  context: Context,
+  xTA: tf.Tensor2D,
+  wAB: tf.Tensor2D,
+  type: ElementType,
+): FusedForward<[x: tf.Tensor, w: tf.Tensor]> {
   const { primitives, memory } = context;
   const y = memory.create([xTA.shape[0], wAB.shape[1]]);
   const x = context.keep(xTA, type);
@@ -132,21 +138,22 @@ function layerNorm(
   xTD: tf.Tensor,
   gainD: tf.Tensor,
   biasD: tf.Tensor,
-): FusedForward {
+): FusedForward<[x: tf.Tensor, gain: tf.Tensor, mean: tf.Tensor, variance: tf.Tensor]> {
   const numRows = xTD.shape[0];
   const y = memory.create(xTD.shape);
   const [mean, variance] = [memory.create([numRows]), memory.create([numRows])];
-  const [x, gain, bias] = [xTD, gainD, biasD].map((each) => memory.operandOf(each));
-  primitives.layerNorm(x, gain, bias, y, [mean, variance], LAYER_NORM_EPSILON);
+  const [x, gain, bias] = mapTuple([xTD, gainD, biasD], (each) => memory.operandOf(each));
+  primitives.layerNorm(x, gain, bias, y, { mean, variance }, LAYER_NORM_EPSILON);
   return {
     value: y.tensor,
     saved: [xTD, gainD, mean.tensor, variance.tensor],
     backward: (dyTD, saved) => {
-      const results = [xTD.shape, gainD.shape, gainD.shape].map((shape) => memory.create(shape));
-      const [keptX, keptGain, ...statistics] = saved.map((each) => memory.operandOf(each));
+      const [dx, dGain, dBias] = mapTuple([xTD, gainD, gainD], ({ shape }) => memory.create(shape));
+      const [x, gain, mean, variance] = mapTuple(saved, (each) => memory.operandOf(each));
+      const statistics = { mean, variance };
       const dy = memory.operandOf(dyTD);
-      primitives.layerNormBackward(keptX, keptGain, statistics, dy, results, LAYER_NORM_EPSILON);
-      return results.map(({ tensor }) => tensor);
+      primitives.layerNormBackward(x, gain, statistics, dy, { dx, dGain, dBias }, LAYER_NORM_EPSILON);
+      return [dx.tensor, dGain.tensor, dBias.tensor];
     },
   };
 }

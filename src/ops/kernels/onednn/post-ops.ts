@@ -1,4 +1,12 @@
-import { ALGORITHM, check, create, type Handle, type OneDnn } from './library.js';
+import {
+  ALGORITHM,
+  type Attr,
+  check,
+  create,
+  type MemoryDesc,
+  type OneDnn,
+  type PrimitiveDesc,
+} from './library.js';
 import { keyOf, type Operand } from './operand.js';
 
 /** What an operation does at its end with each element x of its result. */
@@ -37,9 +45,9 @@ export function operandsOf(
 export function withPostOps(
   calls: OneDnn['calls'],
   postOps: readonly PostOp[],
-  descs: readonly Handle[],
-  use: (attr: Handle) => Handle,
-): Handle {
+  descs: readonly MemoryDesc[],
+  use: (attr: Attr | null) => PrimitiveDesc,
+): PrimitiveDesc {
   if (postOps.length === 0) return use(null);
   const ops = create(calls, 'postOpsCreate');
   const attr = create(calls, 'attrCreate');
@@ -48,7 +56,7 @@ export function withPostOps(
     if (op.kind === 'linear') return calls.appendEltwise(ops, ALGORITHM.linear, op.alpha, op.beta);
     if (op.kind === 'logistic') return calls.appendEltwise(ops, ALGORITHM.logistic, 0, 0);
     if (op.kind === 'accumulate') return calls.appendSum(ops, 1, 0, 0);
-    return calls.appendBinary(ops, ALGORITHM[op.kind], rest.next().value);
+    return calls.appendBinary(ops, ALGORITHM[op.kind], rest.next().value!);
   };
   try {
     for (const op of postOps) check(`post-op ${op.kind}`, append(op));

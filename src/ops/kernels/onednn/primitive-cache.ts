@@ -1,9 +1,22 @@
-import { check, create, type Handle, type OneDnn, TYPE } from './library.js';
+import { mapTuple } from '../../../map-tuple.js';
+import {
+  check,
+  create,
+  type Memory,
+  type MemoryDesc,
+  type OneDnn,
+  type Primitive,
+  type PrimitiveDesc,
+  TYPE,
+} from './library.js';
 import type { Operand } from './operand.js';
 
-interface Primitive {
-  readonly handle: Handle;
-  readonly memories: readonly Handle[];
+/** The descriptor of each operand. */
+export type DescsOf<Operands extends readonly Operand[]> = { readonly [I in keyof Operands]: MemoryDesc };
+
+interface Compiled {
+  readonly primitive: Primitive;
+  readonly memories: readonly Memory[];
   /** `dnnl_exec_arg_t[]` */
   readonly arguments: Buffer;
 }
@@ -15,7 +28,7 @@ const MOST_PRIMITIVES = 512;
 /** Compiled operations by what they are compiled for. */
 export class PrimitiveCache {
   /** In the order of their first use. */
-  readonly #primitives = new Map<string, Primitive>();
+  readonly #primitives = new Map<string, Compiled>();
 
   /** @param most primitives that are kept */
   constructor(
@@ -30,57 +43,55 @@ export class PrimitiveCache {
    * @param describe makes the descriptor of the operation from those of its operands
    * @throws TrainerError `INTERNAL` with the library's status
    */
-  run(
+  run<const Operands extends readonly Operand[]>(
     key: string,
-    names: readonly number[],
-    operands: readonly Operand[],
-    describe: (descs: readonly Handle[]) => Handle,
+    names: { readonly [I in keyof Operands]: number },
+    operands: Operands,
+    describe: (descs: DescsOf<Operands>) => PrimitiveDesc,
   ): void {
     const known = this.#primitives.get(key);
-    const primitive = known ?? this.#compile(names, operands, describe);
+    const compiled = known ?? this.#compile(names, operands, describe);
     if (known === undefined) {
-      this.#primitives.set(key, primitive);
+      this.#primitives.set(key, compiled);
       if (this.#primitives.size > this.most) this.#forgetOldest();
     }
     const { setHandle, execute } = this.library.calls;
-    for (let i = 0; i < operands.length; i++) setHandle(primitive.memories[i], operands[i]!.values);
-    check('execute', execute(primitive.handle, this.library.stream, operands.length, primitive.arguments));
+    const { primitive, memories } = compiled;
+    for (let i = 0; i < operands.length; i++) setHandle(memories[i]!, operands[i]!.values);
+    check('execute', execute(primitive, this.library.stream, operands.length, compiled.arguments));
   }
 
-  #compile(
+  #compile<const Operands extends readonly Operand[]>(
     names: readonly number[],
-    operands: readonly Operand[],
-    describe: (descs: readonly Handle[]) => Handle,
-  ): Primitive {
+    operands: Operands,
+    describe: (descs: DescsOf<Operands>) => PrimitiveDesc,
+  ): Compiled {
     const { calls, engine } = this.library;
-    const descs = operands.map((operand) => this.#descOf(operand));
+    const descs = mapTuple(operands, (operand) => this.#descOf(operand));
     const desc = describe(descs);
-    const handle = this.#create('primitiveCreate', desc);
-    const memories = descs.map((each) => this.#create('memoryCreate', each, engine, null));
+    const primitive = create(calls, 'primitiveCreate', desc);
+    const memories = descs.map((each) => create(calls, 'memoryCreate', each, engine, null));
     calls.primitiveDescDestroy(desc);
     for (const each of descs) calls.descDestroy(each);
     const args = Buffer.alloc(EXEC_ARG_BYTES * operands.length);
     names.forEach((name, i) => {
       args.writeInt32LE(name, EXEC_ARG_BYTES * i);
-      args.writeBigUInt64LE(memories[i] as bigint, EXEC_ARG_BYTES * i + 8);
+      args.writeBigUInt64LE(memories[i] as unknown as bigint, EXEC_ARG_BYTES * i + 8);
     });
-    return { handle, memories, arguments: args };
+    return { primitive, memories, arguments: args };
   }
 
-  #descOf({ dims, strides, values }: Operand): Handle {
+  #descOf({ dims, strides, values }: Operand): MemoryDesc {
     const type = values instanceof Float32Array ? TYPE.float32 : TYPE.bfloat16;
-    return this.#create('descCreate', dims.length, int64(dims), type, int64(strides ?? rowMajor(dims)));
-  }
-
-  #create(name: Parameters<typeof create>[1], ...args: readonly unknown[]): Handle {
-    return create(this.library.calls, name, ...args);
+    const { calls } = this.library;
+    return create(calls, 'descCreate', dims.length, int64(dims), type, int64(strides ?? rowMajor(dims)));
   }
 
   #forgetOldest(): void {
-    const [key, { handle, memories }] = this.#primitives.entries().next().value!;
+    const [key, { primitive, memories }] = this.#primitives.entries().next().value!;
     this.#primitives.delete(key);
     for (const memory of memories) this.library.calls.memoryDestroy(memory);
-    this.library.calls.primitiveDestroy(handle);
+    this.library.calls.primitiveDestroy(primitive);
   }
 }
 

@@ -1,12 +1,14 @@
 import {
   ALGORITHM,
   ARGUMENT,
+  type Attr,
   BACKWARD,
   check,
   create,
-  type Handle,
   IMPLEMENTATION,
+  type MemoryDesc,
   type OneDnn,
+  type PrimitiveDesc,
   postOpSource,
   SCALE_AND_SHIFT,
   TRAINING,
@@ -22,7 +24,7 @@ import {
   type PostOp,
   withPostOps,
 } from './post-ops.js';
-import { PrimitiveCache } from './primitive-cache.js';
+import { type DescsOf, PrimitiveCache } from './primitive-cache.js';
 
 /** Products in blocks. */
 const ROWWISE = 'brg_matmul';
@@ -37,6 +39,12 @@ export interface ProductOptions {
   readonly addend?: Operand;
   /** Float32, of each element of the result. */
   readonly factor?: Operand;
+}
+
+/** Moments of each row of a layer norm's input. */
+interface RowStatistics {
+  readonly mean: Operand;
+  readonly variance: Operand;
 }
 
 /** Operations of oneDNN on arrays in memory. Each is compiled for its shapes at its first call. */
@@ -60,7 +68,7 @@ export class Primitives {
       ...(addend === undefined ? [] : [add(addend)]),
       ...(factor === undefined ? [] : [multiply(factor)]),
     ];
-    const names = [ARGUMENT.source, ARGUMENT.weights, ARGUMENT.result];
+    const names = [ARGUMENT.source, ARGUMENT.weights, ARGUMENT.result] as const;
     this.#runWith('product', names, [a, b, result], postOps, ([source, weights, target], attr) =>
       this.#matmul(source, weights, target, attr),
     );
@@ -70,26 +78,27 @@ export class Primitives {
    * The first implementation that gives a row the same bits however many rows there are. Without AVX-512 it is not the
    * library's first choice, whose last few rows are summed in another order.
    */
-  #matmul(source: Handle, weights: Handle, target: Handle, attr: Handle): Handle {
-    const desc = this.#create('matmul', this.library.engine, source, weights, null, target, attr);
-    const { implementation, nextImplementation, primitiveDescDestroy } = this.library.calls;
+  #matmul(source: MemoryDesc, weights: MemoryDesc, target: MemoryDesc, attr: Attr | null): PrimitiveDesc {
+    const { calls, engine } = this.library;
+    const describe = () => create(calls, 'matmul', engine, source, weights, null, target, attr);
+    const desc = describe();
     const name: [string | null] = [null];
     do {
-      check('implementation', implementation(desc, IMPLEMENTATION, 0, name));
+      check('implementation', calls.implementation(desc, IMPLEMENTATION, 0, name));
       if (name[0]!.startsWith(ROWWISE)) return desc;
-    } while (nextImplementation(desc) === 0);
-    primitiveDescDestroy(desc);
-    return this.#create('matmul', this.library.engine, source, weights, null, target, attr);
+    } while (calls.nextImplementation(desc) === 0);
+    calls.primitiveDescDestroy(desc);
+    return describe();
   }
 
   /** Copies between types and layouts. */
   copy(from: Operand, to: Operand): void {
-    const { engine } = this.library;
+    const { calls, engine } = this.library;
     this.#cache.run(
       `copy ${keyOf(from)} ${keyOf(to)}`,
       [ARGUMENT.source, ARGUMENT.result],
       [from, to],
-      ([source, result]) => this.#create('reorder', source, engine, result, engine, null),
+      ([source, result]) => create(calls, 'reorder', source, engine, result, engine, null),
     );
   }
 
@@ -101,9 +110,10 @@ export class Primitives {
     result: Operand,
     postOps: readonly PostOp[] = [],
   ): void {
-    const names = [ARGUMENT.source, ARGUMENT.source1, ARGUMENT.result];
+    const { calls, engine } = this.library;
+    const names = [ARGUMENT.source, ARGUMENT.source1, ARGUMENT.result] as const;
     this.#runWith(operation, names, [a, b, result], postOps, ([first, second, target], attr) =>
-      this.#create('binary', this.library.engine, ALGORITHM[operation], first, second, target, attr),
+      create(calls, 'binary', engine, ALGORITHM[operation], first, second, target, attr),
     );
   }
 
@@ -116,15 +126,17 @@ export class Primitives {
 
   /** dx = dy GELU'(x); `dx` may be `dy`. */
   geluBackward(x: Operand, dy: Operand, dx: Operand): void {
+    const { calls, engine } = this.library;
     this.#cache.run(
       `gelu backward ${keyOf(x)} ${keyOf(dy)} ${keyOf(dx)}`,
       [ARGUMENT.source, ARGUMENT.dResult, ARGUMENT.dSource],
       [x, dy, dx],
       ([data, dResult, dSource]) =>
         this.#hinted(this.#gelu([data, data]), (hint) =>
-          this.#create(
+          create(
+            calls,
             'eltwiseBackward',
-            this.library.engine,
+            engine,
             ALGORITHM.geluTanh,
             dSource,
             dResult,
@@ -138,18 +150,9 @@ export class Primitives {
     );
   }
 
-  #gelu([source, result]: readonly Handle[]): Handle {
-    return this.#create(
-      'eltwise',
-      this.library.engine,
-      TRAINING,
-      ALGORITHM.geluTanh,
-      source,
-      result,
-      0,
-      0,
-      null,
-    );
+  #gelu([source, result]: readonly [MemoryDesc, MemoryDesc]): PrimitiveDesc {
+    const { calls, engine } = this.library;
+    return create(calls, 'eltwise', engine, TRAINING, ALGORITHM.geluTanh, source, result, 0, 0, null);
   }
 
   /** Along the last dimension; `y` may be `x`. */
@@ -159,33 +162,25 @@ export class Primitives {
     );
   }
 
-  #softmax([source, result]: readonly Handle[], axis: number): Handle {
-    return this.#create(
-      'softmax',
-      this.library.engine,
-      TRAINING,
-      ALGORITHM.softmax,
-      source,
-      result,
-      axis,
-      null,
-    );
+  #softmax([source, result]: readonly [MemoryDesc, MemoryDesc], axis: number): PrimitiveDesc {
+    const { calls, engine } = this.library;
+    return create(calls, 'softmax', engine, TRAINING, ALGORITHM.softmax, source, result, axis, null);
   }
 
-  /** Over the last dimension. @param statistics mean and variance of each row */
+  /** Over the last dimension. @param statistics are written */
   layerNorm(
     x: Operand,
     gain: Operand,
     bias: Operand,
     y: Operand,
-    [mean, variance]: readonly Operand[],
+    { mean, variance }: RowStatistics,
     epsilon: number,
   ): void {
     this.#cache.run(
       `layer norm ${keyOf(x)} ${keyOf(y)} ${epsilon}`,
       [ARGUMENT.source, ARGUMENT.scale, ARGUMENT.shift, ARGUMENT.result, ARGUMENT.mean, ARGUMENT.variance],
-      [x, gain, bias, y, mean!, variance!],
-      ([source, , , result, rows]) => this.#layerNorm(source!, result!, rows!, epsilon),
+      [x, gain, bias, y, mean, variance],
+      ([source, , , result, rows]) => this.#layerNorm(source, result, rows, epsilon),
     );
   }
 
@@ -193,77 +188,76 @@ export class Primitives {
   layerNormBackward(
     x: Operand,
     gain: Operand,
-    [mean, variance]: readonly Operand[],
+    { mean, variance }: RowStatistics,
     dy: Operand,
-    [dx, dGain, dBias]: readonly Operand[],
+    { dx, dGain, dBias }: { readonly dx: Operand; readonly dGain: Operand; readonly dBias: Operand },
     epsilon: number,
   ): void {
+    const { calls, engine } = this.library;
     this.#cache.run(
-      `layer norm backward ${keyOf(x)} ${keyOf(dy)} ${keyOf(dx!)} ${epsilon}`,
+      `layer norm backward ${keyOf(x)} ${keyOf(dy)} ${keyOf(dx)} ${epsilon}`,
       [
-        ...[ARGUMENT.source, ARGUMENT.scale, ARGUMENT.shift, ARGUMENT.mean, ARGUMENT.variance],
-        ...[ARGUMENT.dResult, ARGUMENT.dSource, ARGUMENT.dScale, ARGUMENT.dShift],
+        ARGUMENT.source,
+        ARGUMENT.scale,
+        ARGUMENT.shift,
+        ARGUMENT.mean,
+        ARGUMENT.variance,
+        ARGUMENT.dResult,
+        ARGUMENT.dSource,
+        ARGUMENT.dScale,
+        ARGUMENT.dShift,
       ],
-      [x, gain, gain, mean!, variance!, dy, dx!, dGain!, dBias!],
+      [x, gain, gain, mean, variance, dy, dx, dGain, dBias],
       ([source, , , rows, , dResult, dSource]) =>
-        this.#hinted(this.#layerNorm(source!, source!, rows!, epsilon), (hint) =>
-          this.#create(
-            ...([
-              'layerNormBackward',
-              this.library.engine,
-              BACKWARD,
-              dSource,
-              dResult,
-              source,
-              rows,
-            ] as const),
-            ...[epsilon, SCALE_AND_SHIFT, hint, null],
+        this.#hinted(this.#layerNorm(source, source, rows, epsilon), (hint) =>
+          create(
+            calls,
+            'layerNormBackward',
+            engine,
+            BACKWARD,
+            dSource,
+            dResult,
+            source,
+            rows,
+            epsilon,
+            SCALE_AND_SHIFT,
+            hint,
+            null,
           ),
         ),
     );
   }
 
-  #layerNorm(source: Handle, result: Handle, rows: Handle, epsilon: number): Handle {
-    return this.#create(
-      'layerNorm',
-      this.library.engine,
-      TRAINING,
-      source,
-      result,
-      rows,
-      epsilon,
-      SCALE_AND_SHIFT,
-      null,
-    );
+  #layerNorm(source: MemoryDesc, result: MemoryDesc, rows: MemoryDesc, epsilon: number): PrimitiveDesc {
+    const { calls, engine } = this.library;
+    return create(calls, 'layerNorm', engine, TRAINING, source, result, rows, epsilon, SCALE_AND_SHIFT, null);
   }
 
   /** Runs an operation whose result goes through `postOps`. */
-  #runWith(
+  #runWith<const Operands extends readonly Operand[]>(
     name: string,
-    names: readonly number[],
-    operands: readonly Operand[],
+    names: { readonly [I in keyof Operands]: number },
+    operands: Operands,
     postOps: readonly PostOp[],
-    describe: (descs: readonly Handle[], attr: Handle) => Handle,
+    describe: (descs: DescsOf<Operands>, attr: Attr | null) => PrimitiveDesc,
   ): void {
     const after = operandsOf(postOps);
     const key = [name, ...operands.map(keyOf), ...postOps.map(keyOfPostOp)].join(' ');
     const allNames = [...names, ...after.map(({ index }) => postOpSource(index))];
     const all = [...operands, ...after.map(({ operand }) => operand)];
     this.#cache.run(key, allNames, all, (descs) =>
-      withPostOps(this.library.calls, postOps, descs.slice(operands.length), (attr) => describe(descs, attr)),
+      withPostOps(this.library.calls, postOps, descs.slice(operands.length), (attr) =>
+        describe(descs as readonly MemoryDesc[] as DescsOf<Operands>, attr),
+      ),
     );
   }
 
   /** A backward operation needs the descriptor of its forward. */
-  #hinted(forward: Handle, use: (hint: Handle) => Handle): Handle {
+  #hinted(forward: PrimitiveDesc, use: (hint: PrimitiveDesc) => PrimitiveDesc): PrimitiveDesc {
     try {
       return use(forward);
     } finally {
       this.library.calls.primitiveDescDestroy(forward);
     }
-  }
-
-  #create(name: Parameters<typeof create>[1], ...args: readonly unknown[]): Handle {
-    return create(this.library.calls, name, ...args);
   }
 }

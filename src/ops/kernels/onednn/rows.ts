@@ -18,7 +18,7 @@ export function embedding(
   const positions = positionsT ?? Int32Array.from(tokenIdsT, (_, row) => row % seqLen);
   const d = tokensVD.shape[1];
   const y = memory.create([tokenIdsT.length, d]);
-  const [ofTokens, ofPositions] = [tokensVD, positionsPD].map((each) => memory.operandOf(each).values);
+  const [ofTokens, ofPositions] = [memory.operandOf(tokensVD).values, memory.operandOf(positionsPD).values];
   for (let row = 0; row < tokenIdsT.length; row++) {
     const [at, token, position] = [row * d, tokenIdsT[row]! * d, positions[row]! * d];
     for (let i = 0; i < d; i++) y.values[at + i] = ofTokens[token + i]! + ofPositions[position + i]!;
@@ -48,14 +48,23 @@ export function scatterRows(
   { memory }: Context,
   rowsND: tf.Tensor2D,
   weightsTK: tf.Tensor2D | null,
-  { numTokens, tokensN, choicesN }: RowScatter,
+  scatter: RowScatter,
 ): FusedForward {
-  if (weightsTK === null)
-    return {
-      value: sumOfRows(memory, rowsND, tokensN, numTokens).tensor,
-      saved: [],
-      backward: (dyTD) => [rowsAt(memory, dyTD, tokensN).tensor],
-    };
+  const { numTokens, tokensN } = scatter;
+  if (weightsTK !== null) return weightedScatter(memory, rowsND, weightsTK, scatter);
+  return {
+    value: sumOfRows(memory, rowsND, tokensN, numTokens).tensor,
+    saved: [],
+    backward: (dyTD) => [rowsAt(memory, dyTD, tokensN).tensor],
+  };
+}
+
+function weightedScatter(
+  memory: Memory,
+  rowsND: tf.Tensor2D,
+  weightsTK: tf.Tensor2D,
+  { numTokens, tokensN, choicesN }: RowScatter,
+): FusedForward<[rows: tf.Tensor, weights: tf.Tensor]> {
   const d = rowsND.shape[1];
   const y = zeros(memory, [numTokens, d]);
   const rows = memory.operandOf(rowsND).values;
@@ -70,7 +79,8 @@ export function scatterRows(
     saved: [rowsND, weightsTK],
     backward: (dyTD, [keptRows, keptWeights]) => {
       const dy = memory.operandOf(dyTD).values;
-      const [rowValues, weightValues] = [keptRows, keptWeights].map((each) => memory.operandOf(each).values);
+      const rowValues = memory.operandOf(keptRows).values;
+      const weightValues = memory.operandOf(keptWeights).values;
       const dRows = memory.create(rowsND.shape);
       const dWeights = zeros(memory, weightsTK.shape);
       for (let row = 0; row < tokensN.length; row++) {

@@ -1,3 +1,4 @@
+import { mapTuple } from '../../../map-tuple.js';
 import { tf } from '../../tensorflow.js';
 import type { AttentionShape } from '../kernels.js';
 import { type Block, halves } from './attention-blocks.js';
@@ -13,6 +14,15 @@ interface AttentionParts {
   readonly backward: Compute;
 }
 
+type ForwardInputs = [qkvTC: tf.Tensor, segmentsGS1?: tf.Tensor];
+type BackwardInputs = [
+  dyTD: tf.Tensor,
+  qkvTC: tf.Tensor,
+  yTD: tf.Tensor,
+  logSumGS1: tf.Tensor,
+  segmentsGS1?: tf.Tensor,
+];
+
 /** One function object per shape: `compiled` identifies functions by identity. */
 const partsOfShape = new Map<string, AttentionParts>();
 
@@ -22,8 +32,8 @@ export function attentionParts(shape: AttentionShape): AttentionParts {
   let parts = partsOfShape.get(key);
   if (!parts) {
     parts = {
-      forward: (...tensors) => forward(tensors, { numSequences, seqLen, numHeads }),
-      backward: (...tensors) => [backward(tensors, { numSequences, seqLen, numHeads })],
+      forward: (...tensors) => forward(tensors as ForwardInputs, { numSequences, seqLen, numHeads }),
+      backward: (...tensors) => [backward(tensors as BackwardInputs, { numSequences, seqLen, numHeads })],
     };
     partsOfShape.set(key, parts);
   }
@@ -47,8 +57,8 @@ export function segmentsOf({ numSequences, seqLen, numHeads, positionsT }: Atten
   return [tf.tensor3d(segmentsGS, [numSequences * numHeads, seqLen, 1])];
 }
 
-function forward([qkvTC, segmentsGS1]: readonly tf.Tensor[], shape: AttentionShape): tf.Tensor[] {
-  const [q, k, v] = thirds(qkvTC).map((x) => heads(x, shape));
+function forward([qkvTC, segmentsGS1]: ForwardInputs, shape: AttentionShape): tf.Tensor[] {
+  const [q, k, v] = mapTuple(thirds(qkvTC), (x) => heads(x, shape));
   const kSwapped = swap(k);
   const ys: tf.Tensor[] = [];
   const logSums: tf.Tensor[] = [];
@@ -71,14 +81,14 @@ function forward([qkvTC, segmentsGS1]: readonly tf.Tensor[], shape: AttentionSha
  * in their layout, and no product transposes an operand, which is slow in TensorFlow.
  */
 function backward(
-  [dyTD, qkvTC, yTD, logSumGS1, segmentsGS1]: readonly tf.Tensor[],
+  [dyTD, qkvTC, yTD, logSumGS1, segmentsGS1]: BackwardInputs,
   shape: AttentionShape,
 ): tf.Tensor {
   const { seqLen } = shape;
-  const [q, k, v, y, dy] = [...thirds(qkvTC), yTD, dyTD].map((x) => heads(x, shape));
-  const [qSwapped, kSwapped, dySwapped] = [q, k, dy].map(swap);
+  const [q, k, v, y, dy] = mapTuple([...thirds(qkvTC), yTD, dyTD], (x) => heads(x, shape));
+  const [qSwapped, kSwapped, dySwapped] = mapTuple([q, k, dy], swap);
   const sumGS1 = tf.sum(tf.mul(dy, y), -1, true);
-  const [logSumG1S, alongG1S] = [logSumGS1, sumGS1].map((x) => tf.reshape(x, [-1, 1, seqLen]));
+  const [logSumG1S, alongG1S] = mapTuple([logSumGS1, sumGS1], (x) => tf.reshape(x, [-1, 1, seqLen]));
   let dqSwapped: tf.Tensor | undefined;
   const dks: tf.Tensor[] = [];
   const dvs: tf.Tensor[] = [];
@@ -136,13 +146,13 @@ function scaleOf(q: tf.Tensor): number {
 
 /** [G, a, b] -> [G, end - begin, b]. */
 function rows(x: tf.Tensor, { begin, end }: Block): tf.Tensor {
-  const [groups, length, width] = x.shape;
+  const [groups, length, width] = x.shape as [number, number, number];
   return end - begin === length ? x : tf.slice(x, [0, begin, 0], [groups, end - begin, width]);
 }
 
 /** [G, a, b] -> [G, a, end - begin]. */
 function columns(x: tf.Tensor, { begin, end }: Block): tf.Tensor {
-  const [groups, length, width] = x.shape;
+  const [groups, length, width] = x.shape as [number, number, number];
   return end - begin === width ? x : tf.slice(x, [0, 0, begin], [groups, length, end - begin]);
 }
 
@@ -170,10 +180,10 @@ function swap(x: tf.Tensor): tf.Tensor {
 }
 
 /** [T, 3 d] -> three tensors [T, d]. */
-function thirds(xTC: tf.Tensor): tf.Tensor[] {
+function thirds(xTC: tf.Tensor): readonly [tf.Tensor, tf.Tensor, tf.Tensor] {
   const [numTokens, width] = xTC.shape as [number, number];
   const d = width / 3;
-  return [0, 1, 2].map((i) => tf.slice(xTC, [0, i * d], [numTokens, d]));
+  return mapTuple([0, 1, 2], (i) => tf.slice(xTC, [0, i * d], [numTokens, d]));
 }
 
 /** [T, d] -> [G, S, h]. */

@@ -18,14 +18,23 @@ export function crossEntropyForward(
   return [tf.reshape(lossT1, [-1]), expTV, sumT1];
 }
 
-export function crossEntropyBackward(dyT: tf.Tensor, saved: readonly tf.Tensor[]): (tf.Tensor | undefined)[] {
-  const [xTD, embeddingVD, expTV, sumT1] = saved;
-  const targets = saved[4] as tf.Tensor1D;
+type Saved = [
+  xTD: tf.Tensor,
+  embeddingVD: tf.Tensor,
+  expTV: tf.Tensor,
+  sumT1: tf.Tensor,
+  targets: tf.Tensor1D,
+];
+
+export function crossEntropyBackward(
+  dyT: tf.Tensor,
+  [xTD, embeddingVD, expTV, sumT1, targets]: Saved,
+): (tf.Tensor | undefined)[] {
   const dyT1 = tf.reshape(dyT, [-1, 1]);
   const scaleT1 = tf.div(dyT1, sumT1);
   const towardsTargets = tf.mul(tf.gather(embeddingVD, targets), dyT1);
   const dxTD = tf.sub(tf.mul(product(expTV, embeddingVD), scaleT1), towardsTargets);
-  const dEmbeddingVD = ifWanted(embeddingVD!, () => {
+  const dEmbeddingVD = ifWanted(embeddingVD, () => {
     const dSoftmaxVD = narrowingGradient(expTV, tf.mul(xTD, scaleT1));
     const dTargetsVD = tf.unsortedSegmentSum(tf.mul(xTD, dyT1), targets, embeddingVD.shape[0]);
     return tf.sub(dSoftmaxVD, dTargetsVD);

@@ -13,7 +13,7 @@ withOneDnn('the cache of primitives', () => {
     const double = (length: number) => {
       const x = { values: Float32Array.from({ length }, (_, i) => i), dims: [length] };
       const y = { values: new Float32Array(length), dims: [length] };
-      const names = [ARGUMENT.source, ARGUMENT.source1, ARGUMENT.result];
+      const names = [ARGUMENT.source, ARGUMENT.source1, ARGUMENT.result] as const;
       cache.run(`add ${keyOf(x)}`, names, [x, x, y], ([a, b, sum]) => {
         compiled.push(length);
         return create(library.calls, 'binary', library.engine, ALGORITHM.add, a, b, sum, null);
