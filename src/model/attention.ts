@@ -1,6 +1,6 @@
 import type * as tf from '@tensorflow/tfjs-node';
 import { type AttentionShape, causalAttention } from '../ops/causal-attention.js';
-import { lastUse } from '../ops/last-use.js';
+import { consume } from '../ops/consume.js';
 import { matMul } from '../ops/mat-mul.js';
 import { initStd, matrix, matrixSpec, residualStd } from '../parameters/matrix.js';
 import type { ParameterSource, ParameterSpec } from '../parameters/parameters.js';
@@ -28,6 +28,6 @@ export function attention(
 ): tf.Tensor2D {
   const qkvTC = matMul(xTD, matrix(parameters, `${prefix}.qkv`));
   inspect?.(prefix, qkvTC);
-  const attendedTD = lastUse(qkvTC, (qkv) => causalAttention(qkv, shape));
-  return lastUse(attendedTD, (attended) => matMul(attended, matrix(parameters, `${prefix}.out`)));
+  const attendedTD = consume([qkvTC], causalAttention(qkvTC, shape));
+  return consume([attendedTD], matMul(attendedTD, matrix(parameters, `${prefix}.out`)));
 }

@@ -1,7 +1,7 @@
+import { consume } from '../ops/consume.js';
 import { feedForwards } from '../ops/feed-forward.js';
 import { isRecording } from '../ops/is-recording.js';
 import { kernels } from '../ops/kernels/choose-kernels.js';
-import { lastUse } from '../ops/last-use.js';
 import type { tf } from '../ops/tensorflow.js';
 import type { ParameterSource, ParameterSpec } from '../parameters/parameters.js';
 import { type FeedForwardSize, feedForwardSpecs, feedForwardWeights } from './feed-forward.js';
@@ -28,7 +28,7 @@ export function experts(
   expertIds: readonly number[],
   numRows: readonly number[],
 ): tf.Tensor2D {
-  const busy = expertIds.map((id, i) => ({ id, rows: numRows[i] })).filter(({ rows }) => rows > 0);
+  const busy = expertIds.map((id, i) => ({ id, rows: numRows[i]! })).filter(({ rows }) => rows > 0);
   // Without rows the input is the output, connected so that the backward all-to-alls run on every rank.
   if (busy.length === 0) return xRD;
   const weightsOf = (id: number) => feedForwardWeights(parameters, `${prefix}.${id}`);
@@ -42,11 +42,8 @@ export function experts(
   let end = 0;
   const parts = busy.map(({ id, rows }) => {
     end += rows;
-    return lastUse(kernels().sliceRows(xRD, end - rows, rows), (part) =>
-      feedForwards(part, [weightsOf(id)], [rows]),
-    );
+    const part = kernels().sliceRows(xRD, end - rows, rows);
+    return consume([part], feedForwards(part, [weightsOf(id)], [rows]));
   });
-  const yRD = kernels().concatRows(parts);
-  for (const part of parts) part.dispose();
-  return yRD;
+  return consume(parts, kernels().concatRows(parts));
 }

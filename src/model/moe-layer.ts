@@ -1,8 +1,8 @@
 import type * as tf from '@tensorflow/tfjs-node';
 import type { Communicator } from '../collectives/communicator.js';
 import { TrainerError } from '../errors.js';
+import { consume } from '../ops/consume.js';
 import { isRecording } from '../ops/is-recording.js';
-import { lastUse } from '../ops/last-use.js';
 import { onGradient } from '../ops/on-gradient.js';
 import type { ParameterSource, ParameterSpec } from '../parameters/parameters.js';
 import type { ExpertRange } from '../routing/domain-groups.js';
@@ -183,9 +183,10 @@ export class MoeLayer {
     return {
       run: (rows, numRows) => {
         spans.next('experts', layer);
-        const run = (xRD: tf.Tensor2D) => experts(parameters, prefix, xRD, this.#localExperts, numRows);
-        const outputs = training ? lastUse(whole(rows, 'gate'), run) : run(rows);
-        const yRD = lastUse(outputs, (each) => whole(each, 'experts', onBackward));
+        const xRD = whole(rows, 'gate');
+        const outputs = experts(parameters, prefix, xRD, this.#localExperts, numRows);
+        if (training) consume([xRD], outputs);
+        const yRD = consume([outputs], whole(outputs, 'experts', onBackward));
         spans.next('combine', layer);
         return yRD;
       },

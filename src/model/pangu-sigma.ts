@@ -5,8 +5,8 @@ import type { RunConfig } from '../config/schema.js';
 import { wirePrecisionOf } from '../config/wire-precision.js';
 import type { Batch, PackedTokens } from '../data/batch.js';
 import { TrainerError } from '../errors.js';
+import { consume } from '../ops/consume.js';
 import { embedding } from '../ops/embedding.js';
-import { lastUse } from '../ops/last-use.js';
 import { onGradient } from '../ops/on-gradient.js';
 import { residual } from '../ops/residual.js';
 import { tf } from '../ops/tensorflow.js';
@@ -152,7 +152,7 @@ export class PanguSigma {
     this.communicator.transport.spans.next('loss');
     const embeddingVD = matrix(this.parameters, 'embed.tokens');
     return {
-      ...lastUse(hiddenTD, (hidden) => batchLoss(hidden, embeddingVD, batch, options.meanOver)),
+      ...consume([hiddenTD], batchLoss(hiddenTD, embeddingVD, batch, options.meanOver)),
       auxiliaryLoss: auxiliaryLosses.reduce((sum, loss) => tf.add(sum, loss), tf.scalar(0)),
       layers,
     };
@@ -196,8 +196,9 @@ export class PanguSigma {
     /** What computed x, whose backward begins when its gradient is final; and what `onBackward` may do before. */
     const whole = (x: tf.Tensor2D, part: string, layer?: number, before?: () => void) =>
       training
-        ? lastUse(x, (each) =>
-            onGradient(each, () => {
+        ? consume(
+            [x],
+            onGradient(x, () => {
               before?.();
               spans.next(part, layer);
             }),
@@ -227,11 +228,10 @@ export class PanguSigma {
       const attendedTD = attentionHalf(parameters, prefix, xTD, shape, options.inspectAttention);
       xTD = whole(attendedTD, 'attention', layer, onBackward);
       spans.next('gate', layer);
-      const output = lastUse(norm(parameters, `${prefix}.ln_ffn`, xTD), (normalTD) =>
-        moe.forward(parameters, { ...tokens, xTD: normalTD }),
-      );
-      xTD = lastUse(xTD, (x) => lastUse(output.yTD, (y) => residual(x, y)));
-      xTD = whole(xTD, 'combine', layer);
+      const normalTD = norm(parameters, `${prefix}.ln_ffn`, xTD);
+      const output = consume([normalTD], moe.forward(parameters, { ...tokens, xTD: normalTD }));
+      const sumTD = consume([output.yTD, xTD], residual(xTD, output.yTD));
+      xTD = whole(sumTD, 'combine', layer);
       layers.push(output.statistics);
       if (output.auxiliaryLoss) auxiliaryLosses.push(output.auxiliaryLoss);
     });
@@ -242,7 +242,7 @@ export class PanguSigma {
       spans.next('query feed-forward');
       xTD = whole(feedForwardHalf(parameters, 'query', xTD), 'query feed-forward');
     }
-    const hiddenTD = lastUse(xTD, (x) => norm(parameters, 'ln_final', x));
+    const hiddenTD = consume([xTD], norm(parameters, 'ln_final', xTD));
     return { hiddenTD, auxiliaryLosses, layers };
   }
 }

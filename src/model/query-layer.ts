@@ -1,6 +1,6 @@
 import { type AttentionShape, causalAttention } from '../ops/causal-attention.js';
+import { consume } from '../ops/consume.js';
 import { gatherRows } from '../ops/gather-rows.js';
-import { lastUse } from '../ops/last-use.js';
 import { matMul } from '../ops/mat-mul.js';
 import { residual } from '../ops/residual.js';
 import { tf } from '../ops/tensorflow.js';
@@ -43,19 +43,14 @@ export function queryAttention(
   shape: AttentionShape,
   inspect?: AttentionInspector,
 ): tf.Tensor2D {
-  const keysValuesTC = lastUse(norm(parameters, `${prefix}.ln_attn`, xTD), (normalTD) =>
-    matMul(normalTD, matrix(parameters, `${prefix}.attn.kv`)),
-  );
-  const qkvTC = lastUse(keysValuesTC, (keysValues) =>
-    lastUse(
-      queries(parameters, prefix, shape),
-      (queriesTD): tf.Tensor2D => tf.concat([queriesTD, keysValues], 1),
-    ),
-  );
+  const normalTD = norm(parameters, `${prefix}.ln_attn`, xTD);
+  const keysValuesTC = consume([normalTD], matMul(normalTD, matrix(parameters, `${prefix}.attn.kv`)));
+  const queriesTD = queries(parameters, prefix, shape);
+  const qkvTC = consume([queriesTD, keysValuesTC], tf.concat([queriesTD, keysValuesTC], 1));
   inspect?.(`${prefix}.attn`, qkvTC);
-  const attendedTD = lastUse(qkvTC, (qkv) => causalAttention(qkv, shape));
-  const outTD = lastUse(attendedTD, (attended) => matMul(attended, matrix(parameters, `${prefix}.attn.out`)));
-  return lastUse(xTD, (x) => lastUse(outTD, (out) => residual(x, out)));
+  const attendedTD = consume([qkvTC], causalAttention(qkvTC, shape));
+  const outTD = consume([attendedTD], matMul(attendedTD, matrix(parameters, `${prefix}.attn.out`)));
+  return consume([outTD, xTD], residual(xTD, outTD));
 }
 
 /**

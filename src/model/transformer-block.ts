@@ -1,7 +1,7 @@
 import type * as tf from '@tensorflow/tfjs-node';
 import type { AttentionShape } from '../ops/causal-attention.js';
+import { consume } from '../ops/consume.js';
 import { feedForward } from '../ops/feed-forward.js';
-import { lastUse } from '../ops/last-use.js';
 import { residual } from '../ops/residual.js';
 import type { ParameterSource, ParameterSpec } from '../parameters/parameters.js';
 import { type AttentionInspector, attention, attentionSpecs } from './attention.js';
@@ -29,16 +29,15 @@ export function attentionHalf(
   shape: AttentionShape,
   inspect?: AttentionInspector,
 ): tf.Tensor2D {
-  const attendedTD = lastUse(norm(parameters, `${prefix}.ln_attn`, xTD), (normalTD) =>
-    attention(parameters, `${prefix}.attn`, normalTD, shape, inspect),
-  );
-  return lastUse(xTD, (x) => lastUse(attendedTD, (attended) => residual(x, attended)));
+  const normalTD = norm(parameters, `${prefix}.ln_attn`, xTD);
+  const attendedTD = consume([normalTD], attention(parameters, `${prefix}.attn`, normalTD, shape, inspect));
+  return consume([attendedTD, xTD], residual(xTD, attendedTD));
 }
 
 /** x + feed-forward(layer norm(x)), the last use of x: [T, d] -> [T, d]. */
 export function feedForwardHalf(parameters: ParameterSource, prefix: string, xTD: tf.Tensor2D): tf.Tensor2D {
-  const yTD = lastUse(norm(parameters, `${prefix}.ln_ffn`, xTD), (normalTD) =>
-    feedForward(normalTD, feedForwardWeights(parameters, `${prefix}.ffn`)),
-  );
-  return lastUse(xTD, (x) => lastUse(yTD, (y) => residual(x, y)));
+  const normalTD = norm(parameters, `${prefix}.ln_ffn`, xTD);
+  const weights = feedForwardWeights(parameters, `${prefix}.ffn`);
+  const yTD = consume([normalTD], feedForward(normalTD, weights));
+  return consume([yTD, xTD], residual(xTD, yTD));
 }

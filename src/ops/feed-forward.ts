@@ -40,12 +40,12 @@ export function feedForwards(
         return numRows.length === 1 ? all : sliceRows(all, begin - count, count);
       });
     };
-    const join = (parts: readonly tf.Tensor2D[]) => (parts.length === 1 ? parts[0] : concatRows(parts));
+    const join = (parts: readonly tf.Tensor2D[]) => (parts.length === 1 ? parts[0]! : concatRows(parts));
     const done = partsOf(xTD).map((part, i) => networks[i]!.forward(part, weights[i]!));
     return {
       value: join(done.map(({ y }) => y)),
       saved: [...matrices, ...done.flatMap(({ saved }) => saved)],
-      backward: (dyTD, allSaved) => {
+      backward(dyTD, allSaved) {
         const kept = weightsOf(allSaved.slice(0, matrices.length));
         const savedOf = splitAs(done, allSaved.slice(matrices.length));
         const gradients = partsOf(dyTD as tf.Tensor2D).map((dy, i) =>

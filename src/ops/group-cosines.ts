@@ -1,4 +1,5 @@
 import type * as tf from '@tensorflow/tfjs-node';
+import { mapTuple } from '../map-tuple.js';
 import { fusedOp } from './fused-op.js';
 import { kernels } from './kernels/choose-kernels.js';
 
@@ -40,7 +41,7 @@ export function groupCosines(xTD: tf.Tensor2D, numGroups: number, least: number)
       // dx = (scale dy_e - x (dy . y) / norm) / norm, with e the block of the coordinate
       backward: (dyTE, [keptX, keptY]) => {
         const dx = kernels().create([numRows, dModel]);
-        const [dy, input, cosines] = [dyTE, keptX, keptY].map((each) => each.dataSync<'float32'>());
+        const [dy, input, cosines] = mapTuple([dyTE, keptX, keptY], (each) => each.dataSync<'float32'>());
         for (let row = 0; row < numRows; row++) {
           const inverse = inverseNorms[row]!;
           const first = row * numGroups;

@@ -1,4 +1,5 @@
 import type * as tf from '@tensorflow/tfjs-node';
+import { mapTuple } from '../map-tuple.js';
 import { fusedOp } from './fused-op.js';
 import { kernels } from './kernels/choose-kernels.js';
 
@@ -29,7 +30,7 @@ export function unitRows(xTD: tf.Tensor2D, least: number): tf.Tensor2D {
       // dx = (dy - y (dy . y)) / norm
       backward: (dyTD, [keptY]) => {
         const dx = kernels().create([numRows, width]);
-        const [dy, unit] = [dyTD, keptY].map((each) => each.dataSync<'float32'>());
+        const [dy, unit] = mapTuple([dyTD, keptY], (each) => each.dataSync<'float32'>());
         for (let row = 0; row < numRows; row++) {
           const begin = row * width;
           let along = 0;

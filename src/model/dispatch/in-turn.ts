@@ -1,5 +1,5 @@
+import { consume } from '../../ops/consume.js';
 import { gatherRows } from '../../ops/gather-rows.js';
-import { lastUse } from '../../ops/last-use.js';
 import { scatterRows } from '../../ops/scatter-rows.js';
 import type { LayerContext } from './all-to-all-rows.js';
 import { combine, dispatch, dispatchLayout } from './dispatch-layout.js';
@@ -10,9 +10,10 @@ export function inTurn(context: LayerContext): Dispatcher {
   return (xTD, decision, experts) => {
     const layout = dispatchLayout(decision, context.communicator.topology, decision.keptOfRank);
     const { scatter, rowsOfLocalExpert } = layout;
-    const rowsRD = lastUse(gatherRows(xTD, scatter.tokensN), (rowsND) => dispatch(rowsND, layout, context));
-    const outputsRD = lastUse(rowsRD, (rows) => experts.run(rows, rowsOfLocalExpert));
-    const outputsND = lastUse(outputsRD, (outputs) => combine(outputs, layout, context));
-    return lastUse(outputsND, (outputs) => scatterRows(outputs, decision.weightsTK, scatter));
+    const rowsND = gatherRows(xTD, scatter.tokensN);
+    const rowsRD = consume([rowsND], dispatch(rowsND, layout, context));
+    const outputsRD = consume([rowsRD], experts.run(rowsRD, rowsOfLocalExpert));
+    const outputsND = consume([outputsRD], combine(outputsRD, layout, context));
+    return consume([outputsND], scatterRows(outputsND, decision.weightsTK, scatter));
   };
 }

@@ -1,10 +1,10 @@
 import type { AllToAllOptions } from '../../collectives/all-to-all.js';
+import { consume } from '../../ops/consume.js';
 import { splitAs, weightsOf } from '../../ops/feed-forward.js';
 import { fusedOp } from '../../ops/fused-op.js';
 import { gatherRows } from '../../ops/gather-rows.js';
 import { kernels } from '../../ops/kernels/choose-kernels.js';
 import type { FeedForwardNetwork, FeedForwardPiece, FeedForwardWeights } from '../../ops/kernels/kernels.js';
-import { lastUse } from '../../ops/last-use.js';
 import { scatterRows } from '../../ops/scatter-rows.js';
 import type { tf } from '../../ops/tensorflow.js';
 import {
@@ -27,7 +27,9 @@ export function overlapped(context: LayerContext, degree: number): Dispatcher {
   const { topology } = context.communicator;
   return (xTD, decision, experts) => {
     const layout = dispatchLayout(decision, topology, decision.keptOfRank);
-    const outputsND = lastUse(gatherRows(xTD, layout.scatter.tokensN), (rowsND) =>
+    const rowsND = gatherRows(xTD, layout.scatter.tokensN);
+    const outputsND = consume(
+      [rowsND],
       overlappedExperts(rowsND, {
         ...context,
         sent: layout.sent,
@@ -37,7 +39,7 @@ export function overlapped(context: LayerContext, degree: number): Dispatcher {
         weights: experts.weights(layout.rowsOfLocalExpert),
       }),
     );
-    return lastUse(outputsND, (outputs) => scatterRows(outputs, decision.weightsTK, layout.scatter));
+    return consume([outputsND], scatterRows(outputsND, decision.weightsTK, layout.scatter));
   };
 }
 

@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs-node';
 import { expect, it } from 'vitest';
-import { lastUse } from '../../src/ops/last-use.js';
+import { consume } from '../../src/ops/consume.js';
 import { matMul } from '../../src/ops/mat-mul.js';
 
 const matrix = (seed: number) => tf.randomNormal<tf.Rank.R2>([4, 4], 0, 1, 'float32', seed);
@@ -11,7 +11,7 @@ it('frees a tensor whose backward still has what it saved', () => {
     let hidden: tf.Tensor2D | undefined;
     const freeing = (each: tf.Tensor2D) => {
       hidden = matMul(each, w);
-      return lastUse(hidden, (h) => matMul(h, v));
+      return consume([hidden], matMul(hidden, v));
     };
     const [freed] = tf.grads((each: tf.Tensor) => freeing(each as tf.Tensor2D))([x]);
     expect(hidden!.isDisposed).toBe(true);
@@ -23,6 +23,6 @@ it('frees a tensor whose backward still has what it saved', () => {
 it('keeps a tensor that is the result', () => {
   tf.tidy(() => {
     const x = matrix(1);
-    expect(lastUse(x, (same) => same).isDisposed).toBe(false);
+    expect(consume([x], x).isDisposed).toBe(false);
   });
 });
