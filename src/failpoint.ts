@@ -109,7 +109,7 @@ function armFromEnvironment(): void {
 }
 
 function parse(specification: string): Armed {
-  const [name, ...parts] = specification.split(':');
+  const [name, ...parts] = specification.split(':') as [string, ...string[]];
   if (!Object.hasOwn(FAILPOINTS, name))
     throw new TrainerError(
       'BAD_INPUT',

@@ -83,7 +83,7 @@ export function formatTable(
 ): string {
   const rows = given.map((row) => row.map((cell) => printable(cell).replaceAll(/[\t\n]/g, ' ')));
   const isText = (column: number) => column === 0 || textColumns.includes(column);
-  const columns = rows[0]!.map((_, column) => rows.map((row) => row[column]));
+  const columns = rows[0]!.map((_, column) => rows.map((row) => row[column]!));
   const widths = fittedWidths(
     columns.map((cells, column) => ({
       natural: longest(cells),

@@ -1,6 +1,11 @@
+export type NonEmpty<Item> = [Item, ...Item[]];
+
 /** Items by key, in the order in which they come. Node 20 has no `Map.groupBy`. */
-export function groupBy<Key, Item>(items: Iterable<Item>, keyOf: (item: Item) => Key): Map<Key, Item[]> {
-  const groups = new Map<Key, Item[]>();
+export function groupBy<Key, Item>(
+  items: Iterable<Item>,
+  keyOf: (item: Item) => Key,
+): Map<Key, NonEmpty<Item>> {
+  const groups = new Map<Key, NonEmpty<Item>>();
   for (const item of items) {
     const key = keyOf(item);
     const group = groups.get(key);

@@ -62,7 +62,7 @@ export class FaultyLink {
 
   /** Subtracts the bytes that the link has carried up to the given time. */
   #carry(toMs: number): void {
-    for (const [first] of this.#busy)
+    for (const [first] of this.#busy as Set<[Held, ...Held[]]>)
       first.bytes = Math.max(0, first.bytes - (toMs - this.#servedMs) * this.#share);
     this.#servedMs = toMs;
   }
@@ -88,7 +88,7 @@ export class FaultyLink {
     for (let next = this.#next(); next !== null && next.dueMs <= performance.now(); next = this.#next()) {
       const { held, dueMs } = next;
       this.#carry(dueMs);
-      const [{ deliver }] = held.splice(0, 1);
+      const { deliver } = held.shift()!;
       if (held.length === 0) this.#busy.delete(held);
       deliver();
     }

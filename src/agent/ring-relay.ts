@@ -214,7 +214,8 @@ export class RingRelay {
     const peer = this.#peer(node);
     let at = 0;
     for (let i = 0; i < frame.sections.length; i += SECTION_FIELDS) {
-      const [source, destination, offset, length] = frame.sections.slice(i, i + SECTION_FIELDS);
+      const section = frame.sections.slice(i, i + SECTION_FIELDS);
+      const [source, destination, offset, length] = section as [number, number, number, number];
       const pair = this.#pairOf(peer.incoming, source, destination);
       if (!pair) throw this.#violation(node, `bytes of rank ${source} for rank ${destination}`);
       if (offset !== pair.ring.head)
@@ -248,7 +249,7 @@ export class RingRelay {
       new TrainerError('BAD_MESSAGE', `node ${node} sent ${what}`, { node: this.#segment.shape.node });
     if (consumed.length % 3 !== 0) throw refusal('an incomplete credit');
     for (let i = 0; i < consumed.length; i += 3) {
-      const [source, destination, position] = consumed.slice(i, i + 3);
+      const [source, destination, position] = consumed.slice(i, i + 3) as [number, number, number];
       const pair = this.#pairOf(outgoing, source, destination);
       if (!pair) throw refusal(`a credit for bytes of rank ${source} for rank ${destination}`);
       const before = (pair.creditEnd - this.#segment.shape.ringBytes) >>> 0;

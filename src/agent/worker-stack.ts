@@ -67,7 +67,7 @@ function kernelView(pid: number): string {
       return '';
     }
   };
-  const [wchan, call] = [read('wchan'), read('syscall').split(' ')[0]];
+  const [wchan, call] = [read('wchan'), read('syscall').split(' ')[0]!];
   return [
     `state ${processInfo(pid).state}`,
     wchan !== '' && wchan !== '0' && `kernel function ${wchan}`,

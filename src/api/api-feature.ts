@@ -124,7 +124,7 @@ async function answerCompletion(
 async function readBody<T>(c: Context, schema: z.ZodType<T>): Promise<T> {
   const parsed = schema.safeParse(await jsonOf(c));
   if (parsed.success) return parsed.data;
-  const [issue] = parsed.error.issues;
+  const issue = parsed.error.issues[0]!;
   throw invalid(issue.path.join('.') || 'body', issue.message);
 }
 

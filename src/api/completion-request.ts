@@ -123,7 +123,8 @@ export function assertTextFits({ length }: string, seqLen: number, field: string
  *
  * @param ignored as `ignoredFields`, with those of one endpoint
  */
-export function refusalOf({ issues: [issue] }: z.ZodError, ignored: object): ApiError {
+export function refusalOf({ issues }: z.ZodError, ignored: object): ApiError {
+  const issue = issues[0]!;
   const [field = ''] = issue.path;
   if (Object.hasOwn(ignored, field)) return invalid(String(field), 'this server does not support it');
   if (issue.code === 'unrecognized_keys')

@@ -133,7 +133,7 @@ export class Scheduler {
             jobs[i]!.end(null);
             return;
           }
-          const [logits] = this.#decoder.logitsOf(hiddenSD.subarray(-this.#hiddenSize));
+          const logits = this.#decoder.logitsOf(hiddenSD.subarray(-this.#hiddenSize))[0]!;
           const running = { job: jobs[i]!, sequence, token: 0 };
           if (this.#takes(running, logits)) this.#running.push(running);
         });

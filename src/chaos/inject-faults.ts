@@ -103,7 +103,7 @@ async function assertTakes(run: LiveRun, faults: readonly string[]): Promise<voi
   };
   const allows = (await run.status())?.allowsFaults ?? false;
   for (const fault of faults) {
-    const { needsConsent, needsSupervisor } = FAULTS[fault];
+    const { needsConsent, needsSupervisor } = FAULTS[fault]!;
     if (needsConsent && !allows) refuse(fault, 'start it with --allow-faults');
     if (needsSupervisor && !isServed(coordinatorProcess(run.record)))
       refuse(fault, 'it ends with its coordinator; only one of `locmoe serve` can be restarted');

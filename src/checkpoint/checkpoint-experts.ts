@@ -1,6 +1,6 @@
 import { closeSync, openSync } from 'node:fs';
 import { TrainerError } from '../errors.js';
-import type { ExpertStorage } from '../parameters/expert-slots.js';
+import type { ExpertStorage, StoredArrays } from '../parameters/expert-slots.js';
 import { expertOf, type ParameterSpec } from '../parameters/parameter-group.js';
 import type { Checkpoint } from './checkpoint.js';
 import { asStorageError } from './durable.js';
@@ -37,7 +37,7 @@ export class CheckpointExperts implements ExpertStorage {
   }
 
   /** @throws TrainerError `BAD_CHECKPOINT` if it holds NaN or infinity; `NO_RESOURCE` if the disk fails */
-  read(expert: number, [values]: readonly Float32Array[]): void {
+  read(expert: number, [values]: StoredArrays): void {
     const [name, tensors] = this.#experts[expert]!;
     let begin = 0;
     for (const floats of tensors) {

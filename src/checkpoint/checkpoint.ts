@@ -220,7 +220,7 @@ export function assertFits(
 
 /** A sub-model's configuration is its own: no other has its experts. */
 function assertSameSubModel({ manifest, folder }: Checkpoint, config: RunConfig): void {
-  const [stored, wanted] = [manifest.config, config].map(({ moe: { subModel } }) => subModel);
+  const [stored, wanted] = [manifest.config.moe.subModel, config.moe.subModel];
   if (isDeepStrictEqual(stored, wanted)) return;
   const whole = (subModel: typeof stored) =>
     subModel === null ? 'a whole model' : `the sub-model of ${subModel.domain}`;

@@ -171,7 +171,7 @@ function loadTable(layers: readonly LayerTotals[]): string {
     ...layers.map(({ layer, kept }) => {
       const [least, most] = [Math.min(...kept), Math.max(...kept)];
       const even = `${(100 / kept.length).toFixed(1)} %`;
-      const end = (count: number) => [shareOf(count, kept), experts[kept.indexOf(count)]];
+      const end = (count: number) => [shareOf(count, kept), experts[kept.indexOf(count)]!];
       return [`layer ${layer}`, even, ...end(least), ...end(most)];
     }),
   ]);

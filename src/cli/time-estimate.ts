@@ -1,5 +1,6 @@
 import type { GlobalStep } from '@locmoe/run-format';
 import { formatCount, formatDuration } from '../format.js';
+import { mapTuple } from '../map-tuple.js';
 import type { RunSnapshot } from '../run/run-listener.js';
 
 /** The first steps allocate memory and try variants of the exchange. */
@@ -39,13 +40,14 @@ export class TimeEstimate {
     const count = this.#stepMs.length;
     if (count < LEAST_STEPS || (count < ENOUGH_STEPS && ms < ENOUGH_MS) || run.secondsLeft === 0) return null;
     const sorted = this.#stepMs.toSorted((a, b) => a - b);
-    const [fast, slow] = [0.25, 0.75].map((share) => sorted[Math.floor(share * (count - 1))]!);
+    const [fast, slow] = mapTuple([0.25, 0.75], (share) => sorted[Math.floor(share * (count - 1))]!);
     const left = run.steps - step.step;
     // The remaining seconds already account for train.maxHours.
     const limitS = run.secondsLeft < (0.5 * left * fast) / 1000 ? run.secondsLeft : Infinity;
-    const [leastS, mostS] = [fast, slow * MOST_ON_TOP].map((each) => Math.min(limitS, (left * each) / 1000));
+    const secondsAt = (stepMs: number) => Math.min(limitS, (left * stepMs) / 1000);
+    const [leastS, mostS] = [secondsAt(fast), secondsAt(slow * MOST_ON_TOP)];
     this.#range = { leastS, mostS };
-    const [least, most] = [leastS, mostS].map(formatDuration);
+    const [least, most] = [formatDuration(leastS), formatDuration(mostS)];
     const range = least === most ? least : `${least} to ${most}`;
     return (
       `time: about ${range} for ${formatCount(left)} more steps, by the first ${count} ` +

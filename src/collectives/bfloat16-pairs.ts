@@ -41,7 +41,10 @@ const unpack = vectorKernel(['low', 'high', 'pairs'], [], (loop) => {
   loop.store('high', and(pairs, UPPER));
 });
 
-const { memory, arrays } = new FlatArrays(HALF, 3);
+const { memory, arrays } = new FlatArrays<[low: Float32Array, high: Float32Array, pairs: Float32Array]>(
+  HALF,
+  3,
+);
 const [LOW, HIGH, PAIRS] = arrays;
 const PAIR_BITS = new Uint32Array(memory.buffer, PAIRS.byteOffset, HALF);
 const STARTS = { low: LOW.byteOffset, high: HIGH.byteOffset, pairs: PAIRS.byteOffset };

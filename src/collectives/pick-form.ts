@@ -1,3 +1,4 @@
+import { mapTuple } from '../map-tuple.js';
 import { allGather } from './all-gather.js';
 import { type AllToAllForm, Communicator } from './communicator.js';
 import type { Transport } from './transport.js';
@@ -30,16 +31,19 @@ export function pickForm(transport: Transport, bytesPerPair: number): FormChoice
       communicator.allToAll(options);
       return performance.now() - started;
     });
-    return times.slice(WARM_UPS).sort((a, b) => a - b)[REPETITIONS >> 1];
+    return times.slice(WARM_UPS).sort((a, b) => a - b)[REPETITIONS >> 1]!;
   };
-  const mine = [medianOf('hierarchical'), medianOf('flat')];
+  const mine = [medianOf('hierarchical'), medianOf('flat')] as const;
   const [hierarchical, flat] = slowestOfRanks(transport, mine, 'pick exchange');
-  const ms = { hierarchical, flat };
-  return { form: ms.flat! < FASTER * ms.hierarchical! ? 'flat' : 'hierarchical', ms };
+  return { form: flat < FASTER * hierarchical ? 'flat' : 'hierarchical', ms: { hierarchical, flat } };
 }
 
 /** Element-wise maximum over all ranks. A collective. */
-export function slowestOfRanks(transport: Transport, mine: readonly number[], purpose: string): number[] {
+export function slowestOfRanks<const Numbers extends readonly number[]>(
+  transport: Transport,
+  mine: Numbers,
+  purpose: string,
+): { readonly [I in keyof Numbers]: number } {
   const ofRanks = allGather(transport, { mine: Float64Array.from(mine), purpose });
-  return mine.map((_, i) => Math.max(...ofRanks.map((numbers) => numbers[i]!)));
+  return mapTuple(mine, (_, i) => Math.max(...ofRanks.map((numbers) => numbers[i]!)));
 }

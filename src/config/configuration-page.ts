@@ -83,7 +83,7 @@ function rangeOf(schema: JsonSchema): string[] {
   ].filter((each) => each !== false);
 }
 
-function describe([section, field]: readonly string[], { description = '' }: JsonSchema): string {
+function describe([section, field = '']: readonly string[], { description = '' }: JsonSchema): string {
   if (section !== 'moe') return description;
   const users = ROUTER_NAMES.filter((name) => field in routerPolicy(name).fields);
   return users.length === 0 ? description : `${description} (${users.join(', ')})`;

@@ -18,7 +18,8 @@ export function editorSchema(): JsonSchema {
     unrepresentable: 'any',
     override: withoutSafeLimits,
   });
-  const { domains, sources } = objectAt(schema, 'data');
+  const data = objectAt(schema, 'data');
+  const [domains, sources] = [data.domains!, data.sources!];
   const source = sources.additionalProperties as JsonSchema;
   // Files may be one word, and stand in the list of domains: config/named-sources.ts resolves both.
   const files = objectAt(source).files!;
@@ -28,8 +29,7 @@ export function editorSchema(): JsonSchema {
   } as JsonSchema;
   // config/named-tokenizer.ts fills it in.
   const model = (schema.properties as Record<string, JsonSchema>).model!;
-  const { vocabSize } = objectAt(model);
-  const { description, ...size } = vocabSize;
+  const { description, ...size } = objectAt(model).vocabSize!;
   (model.properties as Record<string, JsonSchema>).vocabSize = {
     description,
     anyOf: [size, { type: 'string', enum: ['auto'] }],

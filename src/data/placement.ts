@@ -13,7 +13,7 @@ export function assignToRanks(domains: readonly number[], homes: HomeRanks, worl
   const room = new Array<number>(worldSize).fill(domains.length / worldSize);
   const everyRank = room.map((_, rank) => rank);
   const rankOfSequence = new Int32Array(domains.length).fill(-1);
-  for (const place of [(domain: number) => homes[domain], () => everyRank])
+  for (const place of [(domain: number) => homes[domain]!, () => everyRank])
     domains.forEach((domain, sequence) => {
       if (rankOfSequence[sequence]! >= 0) return;
       const rank = place(domain).reduce((best, each) => (room[each]! > room[best]! ? each : best));

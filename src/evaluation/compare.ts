@@ -86,7 +86,7 @@ function comparedMetrics(filter: string, pairs: readonly Pair[], seed: number): 
       a,
       b: a + difference,
       difference,
-      interval: intervals[i],
+      interval: intervals[i]!,
       onlyA,
       onlyB,
       pValue: mcNemar(onlyA, onlyB),

@@ -67,7 +67,7 @@ export function bootstrapIntervals(rows: readonly (readonly number[])[], seed: n
     }
   return means.map((values) => {
     const sorted = values.toSorted();
-    const at = (share: number) => sorted[Math.min(RESAMPLES - 1, Math.floor(share * RESAMPLES))];
+    const at = (share: number) => sorted[Math.min(RESAMPLES - 1, Math.floor(share * RESAMPLES))]!;
     return { low: at(TAIL), high: at(1 - TAIL) };
   });
 }

@@ -170,7 +170,7 @@ export class Decoder {
       const qkv = qkvTC.dataSync<'float32'>();
       sequences.forEach(({ caches }, i) => {
         if (caches === null) return;
-        const { keys, values } = caches[layer];
+        const { keys, values } = caches[layer]!;
         for (let position = 0; position < windows[i]!.length; position++) {
           const row = 3 * dModel * (i * seqLen + position);
           keys.set(qkv.subarray(row + dModel, row + 2 * dModel), position * dModel);

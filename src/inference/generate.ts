@@ -24,13 +24,13 @@ export function* generate(inference: Inference, options: GenerateOptions): Gener
   const { domain, maxTokens, seed, stop } = options;
   const tokenIds = tokensOf(inference, options);
   const draw = new TextDraw({ tokenizer, tokenIds, sampling: options, seed, maxTokens, stops: stop });
-  const [{ sequence, hiddenSD }] = decoder.begin([{ tokenIds, domain, maxTokens }]);
-  let [logits] = decoder.logitsOf(hiddenSD.subarray(-model.config.model.dModel));
+  const { sequence, hiddenSD } = decoder.begin([{ tokenIds, domain, maxTokens }])[0]!;
+  let logits = decoder.logitsOf(hiddenSD.subarray(-model.config.model.dModel))[0]!;
   for (;;) {
     const { token, text, finishReason } = draw.next(logits);
     yield text;
     if (finishReason !== null) return;
-    [logits] = decoder.extend([sequence], [token]);
+    logits = decoder.extend([sequence], [token])[0]!;
   }
 }
 

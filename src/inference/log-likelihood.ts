@@ -1,6 +1,6 @@
 import type { Tokenizer } from '../data/tokenizer.js';
 import { TrainerError } from '../errors.js';
-import { groupBy } from '../group-by.js';
+import { groupBy, type NonEmpty } from '../group-by.js';
 import type { Inference } from './inference.js';
 
 // Shapes: S positions, d hidden size.
@@ -54,8 +54,8 @@ export function logLikelihoods(inference: Inference, texts: readonly ScoredText[
   for (const sequences of batchesOf(texts)) {
     const begun = inference.decoder.begin(
       sequences.map(([first]) => ({
-        tokenIds: inputOf(texts[first]),
-        domain: texts[first].domain,
+        tokenIds: inputOf(texts[first]!),
+        domain: texts[first]!.domain,
         maxTokens: 0,
       })),
     );
@@ -78,13 +78,16 @@ function inputOf({ tokenIds }: ScoredText): readonly number[] {
   return tokenIds.slice(0, -1);
 }
 
-/** Batches of sequences; a sequence is the indices of the texts that have its input in common. */
-function* batchesOf(texts: readonly ScoredText[]): Generator<number[][]> {
+/** The indices of texts that have their input in common. */
+type Sequence = NonEmpty<number>;
+
+/** Batches of sequences of like lengths. */
+function* batchesOf(texts: readonly ScoredText[]): Generator<Sequence[]> {
   const byInput = groupBy(texts.keys(), (i) => `${texts[i]!.domain}:${inputOf(texts[i]!)}`);
   // Sequences of like lengths go together: shorter ones are filled up to the longest.
-  const lengthOf = ([first]: readonly number[]) => texts[first].tokenIds.length;
+  const lengthOf = ([first]: Sequence) => texts[first]!.tokenIds.length;
   const sequences = [...byInput.values()].sort((a, b) => lengthOf(a) - lengthOf(b));
-  let batch: number[][] = [];
+  let batch: Sequence[] = [];
   for (const sequence of sequences) {
     if (batch.length > 0 && (batch.length + 1) * lengthOf(sequence) > ROWS_AT_ONCE) {
       yield batch;

@@ -76,7 +76,7 @@ export function likeliest(scores: Float32Array, k: number): Int32Array {
   for (let id = 0; id < scores.length; id++) {
     if (count === k && scores[id]! <= scores[ids[k - 1]!]!) continue;
     let place = Math.min(count, k - 1);
-    for (; place > 0 && scores[ids[place - 1]!]! < scores[id]!; place--) ids[place] = ids[place - 1];
+    for (; place > 0 && scores[ids[place - 1]!]! < scores[id]!; place--) ids[place] = ids[place - 1]!;
     ids[place] = id;
     count = Math.min(count + 1, k);
   }

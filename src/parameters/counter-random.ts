@@ -53,8 +53,8 @@ export class CounterRandom {
     const order = Int32Array.from({ length }, (_, i) => i);
     for (let i = length - 1; i > 0; i--) {
       const j = Math.floor(this.uniform(i) * (i + 1));
-      const value = order[i];
-      order[i] = order[j];
+      const value = order[i]!;
+      order[i] = order[j]!;
       order[j] = value;
     }
     return order;

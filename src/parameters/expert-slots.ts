@@ -1,5 +1,6 @@
 import { TrainerError } from '../errors.js';
 import { groupBy } from '../group-by.js';
+import { mapTuple } from '../map-tuple.js';
 import { FlatArrays } from '../simd/index.js';
 import {
   expertOf,
@@ -8,15 +9,19 @@ import {
   type ParameterGroup,
   type ParameterRange,
   type ParameterSpec,
+  type StateArrays,
 } from './parameter-group.js';
+
+/** The values of an expert and Adam's moments. */
+export type StoredArrays = readonly [values: Float32Array, m: Float32Array, v: Float32Array];
 
 /** Storage of experts that are not in memory, by their index among the experts of this rank. */
 export interface ExpertStorage {
   /** Whether it has the experts already: none is initialized or loaded. */
   readonly isFilled: boolean;
   /** Reads what was written last, zeros at first: the values and the moments m and v. */
-  read(expert: number, into: readonly Float32Array[]): void;
-  write(expert: number, from: readonly Float32Array[]): void;
+  read(expert: number, into: StoredArrays): void;
+  write(expert: number, from: StoredArrays): void;
   /** These are read soon. */
   willRead(experts: readonly number[]): void;
   close(): void;
@@ -55,7 +60,7 @@ const FLOAT_BYTES = 4;
  * sizes.
  */
 export class ExpertSlots implements ParameterGroup {
-  readonly flat: FlatArrays;
+  readonly flat: FlatArrays<StateArrays>;
   readonly values: Float32Array;
   readonly gradients: Float32Array;
   readonly m: Float32Array;
@@ -95,7 +100,7 @@ export class ExpertSlots implements ParameterGroup {
     this.#numSlots = Math.min(names.length, Math.max(1, Math.floor(budgetBytes / this.#bytesOf(1))));
     this.#free = Array.from({ length: this.#numSlots }, (_, i) => this.#numSlots - 1 - i);
     // A thread saves them, if they are not saved from the storage.
-    this.flat = new FlatArrays(this.#numSlots * this.#size, 4, true);
+    this.flat = new FlatArrays<StateArrays>(this.#numSlots * this.#size, 4, true);
     [this.values, this.gradients, this.m, this.v] = this.flat.arrays;
   }
 
@@ -236,9 +241,9 @@ export class ExpertSlots implements ParameterGroup {
     this.statistics.waitMs += performance.now() - began;
   }
 
-  #storedArrays({ slot }: Resident): Float32Array[] {
+  #storedArrays({ slot }: Resident): StoredArrays {
     const [begin, end] = [slot * this.#size, (slot + 1) * this.#size];
-    return [this.values, this.m, this.v].map((array) => array.subarray(begin, end));
+    return mapTuple([this.values, this.m, this.v], (array) => array.subarray(begin, end));
   }
 
   #rangesIn(slot: number, name: string): ParameterRange[] {

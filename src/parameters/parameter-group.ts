@@ -30,6 +30,13 @@ export interface ParameterRange extends ParameterSpec {
 
 export type IsFrozen = (spec: ParameterSpec) => boolean;
 
+export type StateArrays = readonly [
+  values: Float32Array,
+  gradients: Float32Array,
+  m: Float32Array,
+  v: Float32Array,
+];
+
 /** Flat arrays of all parameters of one placement: values, gradients, Adam's moments. */
 export interface ParameterGroup {
   readonly ranges: readonly ParameterRange[];
@@ -41,7 +48,7 @@ export interface ParameterGroup {
   readonly m: Float32Array;
   readonly v: Float32Array;
   /** The four arrays above, in this order, for vector kernels. */
-  readonly flat: FlatArrays;
+  readonly flat: FlatArrays<StateArrays>;
 }
 
 /** Keeps the order of the specs, but puts frozen ones at the end, so that the exchanged part is contiguous. */
@@ -49,7 +56,7 @@ export function makeGroup(specs: readonly ParameterSpec[], isFrozen: IsFrozen): 
   const ranges = inOrder([...specs.filter((spec) => !isFrozen(spec)), ...specs.filter(isFrozen)], isFrozen);
   const trained = ranges.filter(({ frozen }) => !frozen);
   // They are shared, as a thread saves them.
-  const flat = new FlatArrays(ranges.at(-1)?.end ?? 0, 4, true);
+  const flat = new FlatArrays<StateArrays>(ranges.at(-1)?.end ?? 0, 4, true);
   const [values, gradients, m, v] = flat.arrays;
   return { ranges, trained, values, gradients, m, v, flat };
 }

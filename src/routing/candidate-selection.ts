@@ -170,10 +170,8 @@ function account(
   kept: Uint8Array,
   fits: Uint8Array,
 ): Pick<Selection, 'expertsTK' | 'routedE' | 'keptE' | 'overCapacityE' | 'notChosenE'> {
-  const [routedE, keptE, overCapacityE, notChosenE] = Array.from(
-    { length: 4 },
-    () => new Int32Array(numExperts),
-  );
+  const counts = () => new Int32Array(numExperts);
+  const [routedE, keptE, overCapacityE, notChosenE] = [counts(), counts(), counts(), counts()];
   expertsTK.forEach((expert, choice) => {
     if (expert < 0) return;
     routedE[expert]!++;

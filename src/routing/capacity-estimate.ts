@@ -47,7 +47,7 @@ export class CapacityEstimate {
 
   /** Capacity per expert for `numTokens` tokens of all ranks; the classic one while observing. */
   capacity(classic: number, numTokens: number): number {
-    const [watched, deltas, shares] = this.#sums;
+    const [watched, deltas, shares] = threeOf(this.#sums);
     if (classic === Infinity || this.isWatching) return classic;
     return workingCapacity({
       classic,
@@ -75,7 +75,7 @@ export class CapacityEstimate {
 
   /** Adds the mean of the step's batches, if any was observed. */
   endStep(): void {
-    const [batches, delta, share] = this.#ofStep;
+    const [batches, delta, share] = threeOf(this.#ofStep);
     if (batches === 0) return;
     this.#sums[0]!++;
     this.#sums[1]! += delta / batches;
@@ -87,4 +87,8 @@ export class CapacityEstimate {
   skipStep(): void {
     this.#ofStep.fill(0);
   }
+}
+
+function threeOf(sums: Iterable<number>) {
+  return [...sums] as [batches: number, delta: number, share: number];
 }

@@ -30,7 +30,7 @@ export function risingAffinities(
   return positionsE.map((positions) => {
     // A loop: Float32Array.from is several times slower on thousands of candidates.
     const rising = new Float32Array(positions.length);
-    for (let i = 0; i < positions.length; i++) rising[i] = affinitiesN[positions[i]!];
+    for (let i = 0; i < positions.length; i++) rising[i] = affinitiesN[positions[i]!]!;
     return rising.sort();
   });
 }
@@ -60,7 +60,7 @@ export function expertChoice(
     if (positions.length === 0) return;
     const rising = risingE[expert]!;
     const places = Math.min(capacityE[expert]!, positions.length);
-    cutE[expert] = rising[positions.length - places];
+    cutE[expert] = rising[positions.length - places] ?? Number.NaN;
     const byAffinity = Math.round(expertShare * places);
     keepBest(positions, affinitiesN, rising, byAffinity, keptN);
     let left = places - byAffinity;

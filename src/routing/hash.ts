@@ -35,7 +35,7 @@ export const hashRouter = defineRouter({
     const choose = (tokenIdsT: Int32Array, domainsT: Int32Array) =>
       tokenIdsT.map((token, t) => {
         const group = expertsOfDomain[domainsT[t]!]!;
-        return group[rankInDeal[token]! % group.length];
+        return group[rankInDeal[token]! % group.length]!;
       });
     return {
       state: new Map([['table', rankInDeal]]),

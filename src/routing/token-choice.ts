@@ -67,7 +67,7 @@ export function tokenChoice(
     for (let k = 0; k < most && reached < threshold; k++) {
       const best = nextBest(probsTE, row, group, last);
       expertsTK[t * numChoices + k] = best;
-      affinitiesTK[t * numChoices + k] = affinityTE[row + best];
+      affinitiesTK[t * numChoices + k] = affinityTE[row + best]!;
       reached += probsTE[row + best]!;
       last = best;
     }

@@ -50,7 +50,7 @@ export class TokenPreference {
     const preferenceTE = new Float32Array(tokenIdsT.length * E);
     let to = 0;
     for (const id of tokenIdsT)
-      for (let from = id * E; from < (id + 1) * E; from++) preferenceTE[to++] = preferenceVE[from];
+      for (let from = id * E; from < (id + 1) * E; from++) preferenceTE[to++] = preferenceVE[from]!;
     return tf.add(scoresTE, tf.tensor2d(preferenceTE, [tokenIdsT.length, E]));
   }
 }

@@ -15,7 +15,7 @@ const DEADLINE_MS = 3_000;
  */
 export async function checkHealth(address: string, security: Security): Promise<void> {
   const target = parseAddress('--address', address);
-  const { path, requestSerialize, responseDeserialize } = service.Check;
+  const { path, requestSerialize, responseDeserialize } = service.Check!;
   const client = new grpc.Client(address, security.channelCredentials, security.clientOptions);
   try {
     const status = await new Promise<string>((resolve, reject) => {

@@ -54,7 +54,7 @@ export class RankSpeeds {
     return this.#own.map((times, rank) => {
       const sorted = times.map(({ wallMs }) => wallMs).sort((a, b) => a - b);
       const quantile = (share: number) =>
-        sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))];
+        sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))]!;
       return {
         rank,
         p50Ms: quantile(0.5),

@@ -21,7 +21,8 @@ export function metricsOfProgress({ trainingSeconds, best }: RunProgress): Recor
 /** The progress of a checkpoint; zero for one of an earlier version. */
 export function progressOfMetrics(metrics: Readonly<Record<string, number>>): RunProgress {
   const { trainingSeconds = 0, bestStep, bestValidationLoss, validationsSinceBest } = metrics;
-  if (bestStep === undefined) return { trainingSeconds, best: null };
+  if (bestStep === undefined || bestValidationLoss === undefined || validationsSinceBest === undefined)
+    return { trainingSeconds, best: null };
   const best = { step: bestStep, loss: bestValidationLoss, since: validationsSinceBest };
   return { trainingSeconds, best };
 }

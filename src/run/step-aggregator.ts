@@ -90,7 +90,7 @@ function combineLayers(layers: readonly LayerReport[], classicCapacity: number):
   const byExpert = (of: (layer: LayerReport) => readonly number[]) =>
     of(layers[0]!).map((_, expert) => sum((layer) => of(layer)[expert]!));
   // Equal on all ranks.
-  const { layer, capacity, rowBytes } = layers[0];
+  const { layer, capacity, rowBytes } = layers[0]!;
   const [sameWorker, sameNode, otherNode] = [
     sum((each) => each.sameWorker),
     sum((each) => each.sameNode),

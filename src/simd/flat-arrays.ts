@@ -9,20 +9,20 @@ const LINE_FLOATS = 16;
  * Float32 arrays of equal length in one WebAssembly memory, on which vector kernels work in place. The memory
  * never grows, so the views stay valid. The kernel allocates a page when it is first written.
  */
-export class FlatArrays {
+export class FlatArrays<Arrays extends readonly Float32Array[] = readonly Float32Array[]> {
   readonly memory: WebAssembly.Memory;
-  readonly arrays: readonly Float32Array[];
+  readonly arrays: Arrays;
   /** Bytes from the start of one array to the next; the padding is zero. */
   readonly strideBytes: number;
   /** One more vector for each array, for remainders that fill no whole vector. */
-  readonly spares: readonly Float32Array[];
+  readonly spares: Arrays;
 
   /**
    * @param length of each array
    * @param isShared whether other threads can read them; copies of the arrays then take twice as long while in cache
    * @throws TrainerError `BAD_CONFIG` if they exceed the largest WebAssembly memory
    */
-  constructor(length: number, count: number, isShared = false) {
+  constructor(length: number, count: Arrays['length'], isShared = false) {
     this.strideBytes = 4 * LINE_FLOATS * Math.ceil(length / LINE_FLOATS);
     const arraysBytes = count * this.strideBytes;
     const spareBytes = 4 * FLOATS_OF_VECTOR;
@@ -36,9 +36,11 @@ export class FlatArrays {
     this.memory = new WebAssembly.Memory({ initial: numPages, maximum: numPages, shared: isShared });
     const { buffer } = this.memory;
     const each = Array.from({ length: count });
-    this.arrays = each.map((_, i) => new Float32Array(buffer, i * this.strideBytes, length));
-    this.spares = each.map(
-      (_, i) => new Float32Array(buffer, arraysBytes + i * spareBytes, FLOATS_OF_VECTOR),
-    );
+    const views = (begin: number, stride: number, floats: number) =>
+      each.map(
+        (_, i) => new Float32Array(buffer, begin + i * stride, floats),
+      ) as readonly Float32Array[] as Arrays;
+    this.arrays = views(0, this.strideBytes, length);
+    this.spares = views(arraysBytes, spareBytes, FLOATS_OF_VECTOR);
   }
 }

@@ -119,7 +119,7 @@ export function vectorKernel<A extends string, N extends string>(
         instance = new WebAssembly.Instance(moduleFor(memory), { env: { memory } });
         instances.set(memory, instance);
       }
-      const end = starts[arrays[0]] + numFloats * 4;
+      const end = starts[arrays[0]!] + numFloats * 4;
       return instance.exports.run!(
         ...arrays.map((name) => starts[name]),
         end,

@@ -1,3 +1,5 @@
+import { mapTuple } from '../map-tuple.js';
+import type { StateArrays } from '../parameters/parameter-group.js';
 import type { ParameterRange } from '../parameters/parameters.js';
 import {
   abs,
@@ -19,7 +21,7 @@ type UpdateRange = Pick<ParameterRange, 'begin' | 'end' | 'decay'>;
 /** Flat arrays of equal length: parameters, their gradients and Adam's two moments. */
 export interface OptimizerGroup {
   /** Values, gradients and the moments m and v, in this order. */
-  readonly flat: FlatArrays;
+  readonly flat: FlatArrays<StateArrays>;
   /** The ranges to update; other elements do not change. */
   readonly ranges: readonly UpdateRange[];
 }
@@ -96,8 +98,8 @@ export function adamW({ flat, ranges }: OptimizerGroup, options: AdamWOptions): 
   }
 }
 
-function startsOf(arrays: readonly Float32Array[], begin: number) {
-  const [values, gradients, m, v] = arrays.map((array) => array.byteOffset + 4 * begin);
+function startsOf(arrays: StateArrays, begin: number) {
+  const [values, gradients, m, v] = mapTuple(arrays, (array) => array.byteOffset + 4 * begin);
   return { values, gradients, m, v };
 }
 
@@ -119,7 +121,10 @@ export function squaredNorm(
   return squares.run(flat.memory, flat.strideBytes / 4, { gradients: gradients.byteOffset }, {});
 }
 
-function squaredNormOfRange(flat: FlatArrays, { begin, end }: Pick<UpdateRange, 'begin' | 'end'>): number {
+function squaredNormOfRange(
+  flat: FlatArrays<StateArrays>,
+  { begin, end }: Pick<UpdateRange, 'begin' | 'end'>,
+): number {
   const [, gradients] = flat.arrays;
   const rest = (end - begin) % FLOATS_OF_VECTOR;
   const start = gradients.byteOffset + 4 * begin;

@@ -59,9 +59,8 @@ export class OverlapTrial {
     if (this.#ms.length < WARM_UPS + FIRST + 2 * REPETITIONS) return null;
     const timed = this.#ms.slice(WARM_UPS + FIRST);
     const medianOf = (odd: 0 | 1) =>
-      timed.filter((_, i) => i % 2 === odd).sort((a, b) => a - b)[REPETITIONS >> 1];
+      timed.filter((_, i) => i % 2 === odd).sort((a, b) => a - b)[REPETITIONS >> 1]!;
     const [inTurn, overlapped] = slowestOfRanks(this.#transport, [medianOf(0), medianOf(1)], 'pick overlap');
-    const ms = { inTurn, overlapped };
-    return { degree: ms.overlapped! < FASTER * ms.inTurn! ? OVERLAPPED : 1, ms };
+    return { degree: overlapped < FASTER * inTurn ? OVERLAPPED : 1, ms: { inTurn, overlapped } };
   }
 }

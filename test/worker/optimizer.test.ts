@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest';
+import type { StateArrays } from '../../src/parameters/parameter-group.js';
 import { FlatArrays } from '../../src/simd/index.js';
 import { type AdamWOptions, adamW, squaredNorm } from '../../src/worker/optimizer.js';
 
@@ -13,7 +14,7 @@ const options: AdamWOptions = {
 };
 
 function groupOf(values: ArrayLike<number>, ranges = [{ begin: 0, end: values.length, decay: true }]) {
-  const flat = new FlatArrays(values.length, 4);
+  const flat = new FlatArrays<StateArrays>(values.length, 4);
   flat.arrays[0].set(values);
   return {
     flat,

@@ -46,7 +46,7 @@ export async function writeSubModel(
 /** A line that says how much of the model the sub-model is. */
 export function sizeOfSubModel(whole: RunConfig, domain: string): string {
   const config = configOf(whole, domain);
-  const [part, all] = [config, whole].map((each) => parameterCounts(each).model);
+  const [part, all] = [parameterCounts(config).model, parameterCounts(whole).model];
   return (
     `domain ${domain}: ${heldExperts(config.moe).count} of ${whole.moe.numExperts} experts in each sparse layer, ` +
     `${formatCount(part)} of ${formatCount(all)} parameters (${((100 * part) / all).toFixed(0)} %)`

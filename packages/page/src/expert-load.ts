@@ -61,7 +61,7 @@ export class ExpertLoad {
   /** @param epoch counts how often the run's metrics were rewritten */
   reply(epoch: number, { after, layers: wanted }: ExpertsQuery): ExpertsReply {
     const { layers, numBuckets, width, numExperts, firstStep, lastStep } = this.#frame;
-    const [knownEpoch, knownWidth, known] = (after ?? '').split('.').map(Number);
+    const [knownEpoch, knownWidth, known = 0] = (after ?? '').split('.').map(Number);
     const isKnown = knownEpoch === epoch && knownWidth === width && known <= numBuckets;
     // The last known bucket may have grown.
     const firstBucket = isKnown ? Math.max(0, known - 1) : 0;
@@ -124,7 +124,8 @@ export class ExpertLoad {
             sums.fill(0);
             continue;
           }
-          const [even, odd] = [2 * bucket, 2 * bucket + 1].map((each) => this.#sumsOf(count, layer, each));
+          const even = this.#sumsOf(count, layer, 2 * bucket);
+          const odd = this.#sumsOf(count, layer, 2 * bucket + 1);
           for (let expert = 0; expert < sums.length; expert++) sums[expert] = even[expert]! + odd[expert]!;
         }
     frame.numBuckets = numAfter;

@@ -94,7 +94,7 @@ export class MetricsIndex {
     const encoded = tables.map((table, index) => table.encode(rowsBefore(index)));
     let at = endOf(this.#blocks);
     const parts = encoded.map((bytes, index): Part => {
-      const { names, numRows } = tables[index];
+      const { names, numRows } = tables[index]!;
       const part = { at, rows: numRows - rowsBefore(index), numColumns: names.length, bytes: bytes.length };
       at += bytes.length;
       return { ...part, hash: hashOf(bytes) };
@@ -141,8 +141,9 @@ export class MetricsIndex {
     try {
       let row = 0;
       for (const { parts } of this.#blocks) {
-        const { rows, numColumns } = parts[index];
-        const values = run.layerSteps.valuesOf(await readPart(file, parts[index]!));
+        const part = parts[index]!;
+        const { rows, numColumns } = part;
+        const values = run.layerSteps.valuesOf(await readPart(file, part));
         for (const [name, column] of wanted.filter(([, at]) => at < numColumns))
           columns.get(name)?.set(values.subarray(column * rows, (column + 1) * rows), row);
         row += rows;
@@ -178,7 +179,7 @@ export class MetricsIndex {
       if ((await file.stat()).size < endOf(blocks)) throw new Error('cut short');
       for (const { parts } of blocks)
         for (const [index, part] of parts.entries()) {
-          const [table, columns] = [run.tables[index], names[index]!.slice(0, part.numColumns)];
+          const [table, columns] = [run.tables[index]!, names[index]!.slice(0, part.numColumns)];
           if (table === run.layerSteps) table.skip(columns, part.rows);
           else table.decode(columns, part.rows, await readPart(file, part));
         }

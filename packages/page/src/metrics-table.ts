@@ -163,12 +163,12 @@ export class MetricsTable implements RecordSink {
   /** All that was recorded of a step; null if nothing was, or if the metrics have not been read up to it yet. */
   async recordAt(step: number): Promise<MetricsRecordOf<'step'> | null> {
     await this.#readOn();
-    const [steps, offsets] = ['step', 'offset'].map((name) => this.#run.steps.column(name));
+    const [steps, offsets] = [this.#run.steps.column('step'), this.#run.steps.column('offset')];
     const row = lowerBound(steps, step);
     if (steps[row] !== step) return null;
     const file = await open(this.options.path);
     try {
-      for await (const line of file.readLines({ start: offsets[row], autoClose: false })) {
+      for await (const line of file.readLines({ start: offsets[row]!, autoClose: false })) {
         const record = parseRecord(line);
         return record?.type === 'step' && record.step === step ? record : null;
       }
@@ -283,7 +283,7 @@ export class MetricsTable implements RecordSink {
       epoch === this.#epoch &&
       lengths.every((length, index) => known[index]! <= length) &&
       known[4] === lengths[4];
-    const [steps, memory, validations, checkpoints] = isKnown ? known : [0, 0, 0, 0];
+    const [steps = 0, memory = 0, validations = 0, checkpoints = 0] = isKnown ? known : [];
     return { rows: { steps, memory, validations, checkpoints }, replaces: !isKnown };
   }
 
@@ -324,7 +324,7 @@ function averagesOf(
   const buckets = bucketsOf(from, to, maxPoints / POINTS_PER_AVERAGE);
   const middles = buckets.map(([start, end]) => (start + end - 1) >> 1);
   const means = names.map((name) => [name, jsonNumbers(meansOf(columnOf(name), buckets))] as const);
-  const [step, stepMs] = ['step', 'stepMs'].map(columnOf);
+  const [step, stepMs] = [columnOf('step'), columnOf('stepMs')];
   const longest = rowsOfMaxima(stepMs, buckets);
   return {
     ...pick(columnOf, ['step', 'time'], middles),

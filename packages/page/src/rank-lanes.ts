@@ -71,7 +71,7 @@ export class RankLanes {
 
   /** @param epoch counts how often the run's metrics were rewritten */
   reply(epoch: number, after: string | undefined, generations: readonly GenerationPoint[]): RanksReply {
-    const [knownEpoch, numMerges, knownTime] = (after ?? '').split('.').map(Number);
+    const [knownEpoch, numMerges, knownTime = 0] = (after ?? '').split('.').map(Number);
     const isKnown = knownEpoch === epoch && numMerges === this.#numMerges;
     const ranks: RankLane[] = [...this.#lanes.values()]
       .sort((a, b) => a.rank - b.rank)
@@ -131,7 +131,7 @@ function extend(
 function merged(spans: readonly Mutable<RankSpan>[]): Mutable<RankSpan>[] {
   const half: Mutable<RankSpan>[] = [];
   for (let index = 0; index < spans.length; index += 2) {
-    const [first, second] = [spans[index], spans[index + 1]];
+    const [first, second] = [spans[index]!, spans[index + 1]];
     if (second === undefined || second.from > first.to) {
       half.push(first, ...(second === undefined ? [] : [second]));
       continue;

@@ -111,11 +111,12 @@ export class RunMetrics {
     this.lanes.restore(lanes);
     this.experts.restore(experts, bytes);
     this.#throughput = this.#newThroughput();
-    const [step, time, tokens] = ['step', 'time', 'tokens'].map((name) => this.steps.column(name));
-    const { numRows } = this.steps;
+    const { steps } = this;
+    const { numRows } = steps;
+    const [step, time, tokens] = [steps.column('step'), steps.column('time'), steps.column('tokens')];
     const { lastTime } = this.points;
     for (let row = Math.max(this.points.generationRow, numRows - SPEED_STEPS); row < numRows; row++) {
-      this.points.lastTime = time[row];
+      this.points.lastTime = time[row]!;
       this.#throughput.add(step[row]!, tokens[row]! - (tokens[row - 1] ?? 0));
     }
     this.points.lastTime = lastTime;

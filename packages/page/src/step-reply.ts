@@ -56,7 +56,7 @@ export function stepReply(
 
 /** Null if neither the step nor those before it have the number. */
 function compare(name: string, values: ArrayLike<number>, first: number, row: number): ComparedNumber | null {
-  const known = Array.from({ length: row - first }, (_, index) => values[first + index]).filter(
+  const known = Array.from({ length: row - first }, (_, index) => values[first + index]!).filter(
     Number.isFinite,
   );
   const value = Number.isFinite(values[row]) ? values[row]! : null;

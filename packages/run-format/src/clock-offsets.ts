@@ -29,7 +29,7 @@ export function clockOffsets(ranks: readonly RankSpans[], worldSize: number): Cl
   return [
     { node: first[0]!.node, offsetMs: 0, uncertaintyMs: 0 },
     ...others.map((other) => {
-      const [{ node, machine, monotonicEpochMs }] = other;
+      const { node, machine, monotonicEpochMs } = other[0]!;
       if (machine === first[0]!.machine)
         return { node, offsetMs: monotonicEpochMs - first[0]!.monotonicEpochMs, uncertaintyMs: 0 };
       return { node, ...offsetOf(boundsOf(other, worldSize), boundsOfFirst) };

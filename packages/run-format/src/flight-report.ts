@@ -222,7 +222,7 @@ function summarize(
   );
   const split = operations.find(({ differing }) => differing.length > 0);
   if (split !== undefined) {
-    const [most] = split.entered.filter((rank) => !split.differing.includes(rank));
+    const most = split.entered.find((rank) => !split.differing.includes(rank))!;
     const of = (rank: number) =>
       ranks
         .find((known) => known.rank === rank)!

@@ -95,8 +95,8 @@ export function readSlot(
   slot: number,
   nameOf: (index: number) => string,
 ): RecordedSpan {
-  const word = (field: number) => words[slot + field];
-  const float = (field: number) => floats[(slot + field) >> 1];
+  const word = (field: number) => words[slot + field]!;
+  const float = (field: number) => floats[(slot + field) >> 1]!;
   const common = {
     purpose: nameOf(word(FLIGHT.name)),
     layer: word(FLIGHT.layer) === NO_LAYER ? undefined : word(FLIGHT.layer),
@@ -108,7 +108,7 @@ export function readSlot(
   return {
     ...common,
     sequence: word(FLIGHT.sequence) >>> 0,
-    kind: KIND_OF_CODE[word(FLIGHT.kind)],
+    kind: KIND_OF_CODE[word(FLIGHT.kind)]!,
     countsHash: word(FLIGHT.countsHash) >>> 0,
     numSends: word(FLIGHT.numSends),
     numReceives: word(FLIGHT.numReceives),

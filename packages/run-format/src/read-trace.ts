@@ -32,7 +32,7 @@ export function tracedSteps(directory: string): TracedSteps[] {
   const all = generationsIn(filesIn(directory)).map(({ generation, files }) => {
     const ofNode = [...filesByNode(files).values()];
     // Each node has all steps from its first file on.
-    const first = Math.max(...ofNode.map(([{ step }]) => step));
+    const first = Math.max(...ofNode.map(([first]) => first!.step));
     const lastSteps = ofNode.flatMap((each) => lastStepsOf(directory, each));
     const last = Math.max(0, ...lastSteps);
     const complete = Math.min(...lastSteps);

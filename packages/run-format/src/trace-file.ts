@@ -44,8 +44,8 @@ export function traceFileName({ generation, node, step }: TraceFileName): string
 export function parseTraceFileName(name: string): TraceFileName | null {
   const match = /^generation-(\d+)-node-(\d+)-step-(\d+)\.trace$/.exec(name);
   if (match === null) return null;
-  const [generation, node, step] = match.slice(1).map(Number);
-  return { generation, node, step };
+  const [generation, node, step] = match.slice(1);
+  return { generation: Number(generation), node: Number(node), step: Number(step) };
 }
 
 export function encodeHead(head: TraceHead): Buffer {
@@ -100,7 +100,8 @@ export function decodeTrace(
   const chunks: TraceChunk[] = [];
   const lastSteps = new Map<number, number>();
   for (let at = end; at + CHUNK_HEAD_WORDS * 4 <= bytes.length; ) {
-    const [magic, rank, nameBytes, numWords] = wordsAt(bytes, at, CHUNK_HEAD_WORDS);
+    const head = [...wordsAt(bytes, at, CHUNK_HEAD_WORDS)];
+    const [magic, rank, nameBytes, numWords] = head as [number, number, number, number];
     const next = at + CHUNK_HEAD_WORDS * 4 + nameBytes + numWords * 4;
     if (magic !== CHUNK_MAGIC || nameBytes < 0 || numWords < 0 || numWords % FLIGHT.words !== 0)
       throw bad(`is damaged at byte ${at}`);

@@ -43,8 +43,9 @@ export function lossesAreThoseOfTheTwin({ config, journal, records, twin }: RunE
     if (other === undefined || loss === null || other === null) return loss !== other;
     return Math.abs(loss - other) > allowed * Math.abs(other);
   });
-  if (different.length === 0) return [];
-  const [{ step, loss }] = different;
+  const [first] = different;
+  if (first === undefined) return [];
+  const { step, loss } = first;
   return [
     `the losses of ${different.length} steps are not those of the run without faults; the first is step ${step}: ${loss}, and ${expected.get(step) ?? 'none'} there${config === null ? '' : ` (${layoutOf(config.cluster)})`}`,
   ];

@@ -96,7 +96,7 @@ async function evaluate(options: EvalOptions, given: readonly (keyof EvalOptions
   const { checkpoint, sequences, task, compare, shots, seed, dataDir, json = false } = options;
   if (compare !== undefined) {
     const [a, b, ...more] = compare;
-    if (b === undefined || more.length > 0)
+    if (a === undefined || b === undefined || more.length > 0)
       throw new TrainerError('BAD_INPUT', `--compare takes two samples files, not ${compare.length}`);
     const { compareAnswers } = await import('../eval/compare.js');
     compareAnswers({ files: [a, b], seed, json });

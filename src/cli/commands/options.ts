@@ -57,8 +57,8 @@ const UNIT_MS: Readonly<Record<string, number>> = { s: 1e3, m: 60e3, h: 3600e3, 
 
 /** Parses `20s`, `5m`, `2h`, `1d` as seconds. */
 export function durationS(text: string): number {
-  const [, count, unit] = /^(\d+(?:\.\d+)?)([smhd])$/.exec(text) ?? [];
-  const seconds = (Number(count) * UNIT_MS[unit]) / 1000;
+  const [, count, unit = ''] = /^(\d+(?:\.\d+)?)([smhd])$/.exec(text) ?? [];
+  const seconds = (Number(count) * (UNIT_MS[unit] ?? Number.NaN)) / 1000;
   if (!(seconds > 0 && seconds <= MAX_WAIT_S))
     throw new InvalidArgumentError('expected a duration such as 20s, 5m, 2h, 1d; at most 23d.');
   return seconds;

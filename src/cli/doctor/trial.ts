@@ -259,7 +259,7 @@ export function differenceOf(alone: FirstStep, spread: FirstStep): LayoutDiffere
     const gradient = Math.sqrt(difference / Math.max(square, Number.MIN_VALUE));
     if (gradient > worst.gradient) worst = { parameter, gradient };
   }
-  const [a, b] = [alone.steps[0], spread.steps[0]];
+  const [a, b] = [alone.steps[0]!, spread.steps[0]!];
   const gradient = Math.sqrt(differences / squares);
   const loss = Math.abs(b.loss - a.loss) / a.loss;
   const gradientNorm = Math.abs(b.gradientNorm - a.gradientNorm) / a.gradientNorm;

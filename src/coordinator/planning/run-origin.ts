@@ -99,7 +99,7 @@ function assertOneOrigin(options: Parameters<typeof findOrigin>[0]): void {
   const [first, second] = (['init', 'inherit', 'resume'] as const).filter(
     (name) => options[name] !== undefined,
   );
-  if (second !== undefined)
+  if (first !== undefined && second !== undefined)
     throw new TrainerError('BAD_INPUT', `${ORIGINS[first]}, ${ORIGINS[second]}: give one of the two`);
   if (options.inherit !== undefined) return;
   const alone = INHERITING.find((name) => options[name] !== undefined);

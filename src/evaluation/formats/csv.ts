@@ -47,7 +47,7 @@ export function* csvEntries(file: string, text: string, format: CsvFormat): Gene
     });
     // Every split of the dataset that lm-evaluation-harness loads has it, and it counts in the hash of a document.
     if (format === 'ceval') doc.explanation ??= '';
-    const choices = letters.map((letter) => cells[columns.indexOf(letter)]);
+    const choices = letters.map((letter) => cells[columns.indexOf(letter)]!);
     const answers = lettersOf(cells[columns.indexOf(answer)]!, place);
     yield { place, doc, text: cells[columns.indexOf(question)]!, choices, answers, subject };
   }

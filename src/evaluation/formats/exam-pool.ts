@@ -26,7 +26,7 @@ function entryOf(file: string, pool: string): Entry {
   const answer = /^\s*\S+\s+\(?([A-D])\)?/.exec(head)?.[1];
   if (answer === undefined) throw refusal(`${file}:1`, 'has no id and letter, as in "E0A01 (B)"');
   const choices = lines.map((line, i) => {
-    const [, letter, option] = /^\s*([A-D])\.+\s*(.*)$/.exec(line) ?? [];
+    const [, letter, option = ''] = /^\s*([A-D])\.+\s*(.*)$/.exec(line) ?? [];
     if (letter !== 'ABCD'[i]) throw refusal(`${file}:${i + 3}`, `is not option ${'ABCD'[i] ?? 'of four'}`);
     return option;
   });

@@ -10,12 +10,12 @@ export async function unzipped(file: string, bytes: Buffer): Promise<Buffer> {
   try {
     const files = await zipFiles(bytes, PASSWORD);
     const texts = files.filter(({ name }) => /\.(txt|json|jsonl|csv)$/.test(name));
-    if (texts.length !== 1)
+    const [text] = texts;
+    if (text === undefined || texts.length > 1)
       throw refusal(file, `holds ${texts.length} text files; unpack it and name one of them`);
-    const [{ size, read }] = texts;
-    if (size > MAX_FILE_BYTES)
-      throw refusal(file, `unpacks to ${size} bytes; at most ${MAX_FILE_BYTES >> 20} MiB are read`);
-    return await read();
+    if (text.size > MAX_FILE_BYTES)
+      throw refusal(file, `unpacks to ${text.size} bytes; at most ${MAX_FILE_BYTES >> 20} MiB are read`);
+    return await text.read();
   } catch (error) {
     if (!(error instanceof Error) || error.name === 'TrainerError') throw error;
     const what = /password/i.test(error.message)

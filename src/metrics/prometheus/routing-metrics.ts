@@ -129,10 +129,12 @@ export class RoutingMetrics implements RunListener {
 
   #seriesOf({ layer, kept }: GlobalLayer): LayerSeries {
     const byTier = (instrument: SafeCounter) => {
-      const [sameWorker, sameNode, otherNode] = TIERS.map((tier) =>
-        instrument.series({ layer, tier: TIER_LABELS[tier] }),
-      );
-      return { sameWorker, sameNode, otherNode };
+      const seriesOf = (tier: Tier) => instrument.series({ layer, tier: TIER_LABELS[tier] });
+      return {
+        sameWorker: seriesOf('sameWorker'),
+        sameNode: seriesOf('sameNode'),
+        otherNode: seriesOf('otherNode'),
+      };
     };
     return {
       routed: this.#routed.series({ layer }),

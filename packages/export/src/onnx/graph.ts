@@ -1,6 +1,14 @@
 /** Name of a value in a graph: an input, an initializer or the output of a node. */
 export type Value = string;
 
+type Values<N extends number> = N extends 1
+  ? [Value]
+  : N extends 2
+    ? [Value, Value]
+    : N extends 3
+      ? [Value, Value, Value]
+      : Value[];
+
 export type ElementType = 'FLOAT' | 'INT64';
 
 // Numbers of the types, as attributes of nodes name them.
@@ -61,20 +69,20 @@ export class Graph {
     inputs: readonly Value[],
     attributes: Readonly<Record<string, Attribute>> = {},
   ): Value {
-    return this.nodeWith(1, operator, inputs, attributes)[0]!;
+    return this.nodeWith(1, operator, inputs, attributes)[0];
   }
 
   /** Adds a node with `numOutputs` outputs. */
-  nodeWith(
-    numOutputs: number,
+  nodeWith<N extends number>(
+    numOutputs: N,
     operator: string,
     inputs: readonly Value[],
     attributes: Readonly<Record<string, Attribute>> = {},
-  ): Value[] {
+  ): Values<N> {
     const name = this.#nameOf(operator);
     const outputs = Array.from({ length: numOutputs }, (_, i) => (i === 0 ? name : `${name}:${i}`));
     this.#add(operator, inputs, outputs, attributes);
-    return outputs;
+    return outputs as Values<N>;
   }
 
   /** Names the nodes that `build` adds after a part of the model, for people who look at the graph. */

@@ -52,12 +52,12 @@ class ModelGraph {
     const length = graph.node('Shape', [this.#tokenIdsBS], { start: 1 });
     if (!hasCache) this.#span = [graph.integers(0), length];
     else {
-      const [past] = attentionPrefixes(config).flatMap((prefix) =>
+      const past = attentionPrefixes(config).flatMap((prefix) =>
         ['keys', 'values'].map((name) =>
           graph.input({ name: `past.${prefix}.${name}`, type: 'FLOAT', shape: this.#cacheShape('past') }),
         ),
       );
-      const first = graph.node('Shape', [past], { start: 2, end: 3 });
+      const first = graph.node('Shape', past.slice(0, 1), { start: 2, end: 3 });
       this.#span = [first, graph.node('Add', [first, length])];
     }
   }
@@ -106,8 +106,8 @@ class ModelGraph {
     const graph = this.#graph;
     const positionsPD = this.#parameter(name, [model.seqLen, model.dModel]);
     return graph.within(`at most ${model.seqLen} tokens in input_ids`, () => {
-      const [first, end] = this.#span.map((each) => graph.node('Squeeze', [each]));
-      return graph.node('Gather', [positionsPD, graph.node('Range', [first, end, graph.integer(1)])]);
+      const ends = this.#span.map((each) => graph.node('Squeeze', [each]));
+      return graph.node('Gather', [positionsPD, graph.node('Range', [...ends, graph.integer(1)])]);
     });
   }
 
@@ -268,8 +268,8 @@ class ModelGraph {
       const xTE = graph.node('Reshape', [xBSE, graph.integers(-1, moe.numExperts)]);
       const xET = graph.node('Transpose', [xTE], { perm: [1, 0] });
       if (count === moe.numExperts) return xET;
-      const [begin, end, axis] = [first, first + count, 0].map((each) => graph.integers(each));
-      return graph.node('Slice', [xET, begin, end, axis]);
+      const range = [first, first + count, 0].map((each) => graph.integers(each));
+      return graph.node('Slice', [xET, ...range]);
     };
     const keptET = byExpert(keptBSE);
     // Pairs of expert and token, in the order of the experts.
@@ -279,9 +279,8 @@ class ModelGraph {
     const weightN1 = graph.node('Unsqueeze', [weightN, graph.integers(1)]);
     const keptIntegersET = graph.node('Cast', [keptET], { to: INT64 });
     const numRowsE = graph.node('ReduceSum', [keptIntegersET, graph.integers(1)], { keepdims: 0 });
-    const [tokens, weights] = [tokenN1, weightN1].map((x) =>
-      graph.nodeWith(count, 'Split', [x, numRowsE], { axis: 0 }),
-    );
+    const byExpertOf = (x: Value) => graph.nodeWith(count, 'Split', [x, numRowsE], { axis: 0 });
+    const [tokens, weights] = [byExpertOf(tokenN1), byExpertOf(weightN1)];
     return tokens.map((tokenR1, expert) => ({ tokenR1, weightR1: weights[expert]! }));
   }
 
@@ -306,9 +305,9 @@ class ModelGraph {
 
   #norm(prefix: string, xBSD: Value): Value {
     const { dModel } = this.config.model;
-    const [gain, bias] = ['gain', 'bias'].map((name) => this.#parameter(`${prefix}.${name}`, [dModel]));
+    const parameters = ['gain', 'bias'].map((name) => this.#parameter(`${prefix}.${name}`, [dModel]));
     const attributes = { axis: -1, epsilon: { float: LAYER_NORM_EPSILON } };
-    return this.#graph.node('LayerNormalization', [xBSD, gain, bias], attributes);
+    return this.#graph.node('LayerNormalization', [xBSD, ...parameters], attributes);
   }
 
   #parameter(name: string, shape: readonly number[]): Value {

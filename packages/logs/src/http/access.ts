@@ -110,7 +110,7 @@ function tokenIn(url: string): string | null {
 
 function cookiesOf({ headers: { cookie = '' } }: Credentials): Cookie[] {
   return cookie.split(/;\s*/).map((pair) => {
-    const [name, ...value] = pair.split('=');
+    const [name = '', ...value] = pair.split('=');
     return { name, value: value.join('=') };
   });
 }

@@ -65,7 +65,7 @@ function sort(series: readonly Series[], order: Order): Series[] {
 }
 
 function byValue(series: readonly Series[], point: number, order: Order): Series[] {
-  const value = ({ values }: Series) => values[point];
+  const value = ({ values }: Series) => values[point]!;
   const isNaNAt = (each: Series) => Number(Number.isNaN(value(each)));
   return [...series].sort((a, b) => isNaNAt(a) - isNaNAt(b) || order(value(a), value(b)));
 }
@@ -78,7 +78,7 @@ function pickK(members: readonly Series[], k: number, grid: TimeGrid, order: Ord
     for (const member of byValue(present, point, order).slice(0, k)) {
       const result = picked.get(member) ?? emptySeries(member.labels, grid);
       picked.set(member, result);
-      result.values[point] = member.values[point];
+      result.values[point] = member.values[point]!;
       result.present[point] = 1;
     }
   }

@@ -21,11 +21,11 @@ export function compileLineFormat(template: Template, regexes: RegexGroup): (lin
 /** Whether a template is one label alone; like in Loki, such a template does not see errors. */
 function isErrorAlone(template: Template): boolean {
   const [node] = template;
-  if (template.length !== 1 || node.kind !== 'action') return false;
+  if (template.length !== 1 || node?.kind !== 'action') return false;
   const { commands, variables } = node.pipe;
-  const [[operand, ...more]] = commands;
+  const [operand, ...more] = commands[0]!;
   if (commands.length + variables.length + more.length > 1 || operand.kind !== 'field') return false;
-  return operand.path.length === 1 && [ERROR_LABEL, ERROR_DETAILS_LABEL].includes(operand.path[0]);
+  return operand.path.length === 1 && [ERROR_LABEL, ERROR_DETAILS_LABEL].includes(operand.path[0]!);
 }
 
 /** The stage `label_format`. All templates see the labels as they were at the first of them. */

@@ -12,12 +12,12 @@ export class AddressSet {
   /** Null for anything else. */
   static parse(text: string): AddressSet | null {
     const set = new AddressSet();
-    const [first, second] = text.split(/[/-]/).map((part) => part.trim());
+    const [first = '', second = ''] = text.split(/[/-]/).map((part) => part.trim());
     const family = isIPv6(first) ? 'ipv6' : 'ipv4';
     try {
       if (isIP(first) === 0) return null;
       if (text.includes('/')) set.#addresses.addSubnet(first, bitsOf(second), family);
-      else if (second === undefined) set.#addresses.addAddress(first, family);
+      else if (!/[/-]/.test(text)) set.#addresses.addAddress(first, family);
       else if (isIP(second) === isIP(first)) set.#addresses.addRange(first, second, family);
       else return null;
     } catch {
@@ -41,6 +41,6 @@ export class AddressSet {
   }
 }
 
-function bitsOf(text: string | undefined): number {
-  return text !== undefined && /^\d{1,3}$/.test(text) ? Number(text) : -1;
+function bitsOf(text: string): number {
+  return /^\d{1,3}$/.test(text) ? Number(text) : -1;
 }

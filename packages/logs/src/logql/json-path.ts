@@ -5,7 +5,7 @@ export function parseJsonPath(path: string): (string | number)[] | null {
   const text = path.trim();
   const parts: (string | number)[] = [];
   let at = 0;
-  for (const [part, name, index, quoted] of text.matchAll(PART)) {
+  for (const [part, name, index, quoted = ''] of text.matchAll(PART)) {
     const isDotted = part.startsWith('.');
     if (name !== undefined && isDotted !== at > 0) return null;
     parts.push(index !== undefined ? Number(index) : (name ?? unquoted(quoted)));

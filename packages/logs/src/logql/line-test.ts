@@ -33,7 +33,7 @@ function compileFilter({ op, texts, ips }: LineFilter, ofLine: RegexGroup, ofBuf
   const [only] = parts;
   return {
     // An empty text is in every line, so it cannot be searched for.
-    needle: isNegated || parts.length > 1 || only.needle?.length === 0 ? null : only.needle,
+    needle: isNegated || parts.length > 1 || only!.needle?.length === 0 ? null : only!.needle,
     begin(bytes) {
       for (const part of parts) part.begin(bytes);
     },

@@ -33,7 +33,7 @@ function parseUnits(text: string, part: RegExp): number {
     return Number.NaN;
   // Whole nanoseconds first, as in Go: 21.5ms is 0.0215 s, not 0.021500000000000002.
   let ns = 0;
-  for (const [, amount, unit] of unsigned.matchAll(part)) ns += Number(amount) * NANOSECONDS[unit];
+  for (const [, amount, unit] of unsigned.matchAll(part)) ns += Number(amount) * NANOSECONDS[unit!]!;
   const whole = Math.round(ns);
   const seconds = Math.floor(whole / 1e9) + (whole % 1e9) / 1e9;
   return text.startsWith('-') ? -seconds : seconds;
@@ -45,7 +45,7 @@ const PREFIXES = ['', 'k', 'm', 'g', 't', 'p', 'e'];
 export function parseBytes(text: string): number {
   const parts = /^([\d.,]+)\s*([kmgtpe]?)(i?)b?$/i.exec(text.slice(0, MAX_CHARACTERS).trim());
   if (parts === null) return Number.NaN;
-  const [, amount, prefix, binary] = parts;
+  const [, amount = '', prefix = '', binary] = parts;
   const bytes =
     Number(amount.replaceAll(',', '') || 'none') *
     (binary === '' ? 1000 : 1024) ** PREFIXES.indexOf(prefix.toLowerCase());
@@ -62,7 +62,7 @@ export function parseNumber(text: string): number | null {
   if (/^[+-]?inf(inity)?$/i.test(text))
     return text.startsWith('-') ? Number.NEGATIVE_INFINITY : Number.POSITIVE_INFINITY;
   if (/^nan$/i.test(text)) return Number.NaN;
-  const [, sign, whole, fraction, exponent] = HEXADECIMAL.exec(text) ?? [];
+  const [, sign, whole = '', fraction = '', exponent] = HEXADECIMAL.exec(text) ?? [];
   if (!whole && !fraction) return null;
   const mantissa = Number.parseInt(whole + fraction, 16);
   return (sign === '-' ? -1 : 1) * mantissa * 2 ** (Number(exponent) - 4 * fraction.length);

@@ -150,7 +150,7 @@ function isInCalendar(date: string): boolean {
 /** Decimal: a double cannot hold ns since 1970. */
 function secondsToNs(text: string): bigint {
   if (/e/i.test(text)) return BigInt(Math.round(Number(text) * NS_PER_S));
-  const [whole, fraction = ''] = text.split('.');
+  const [whole = '', fraction = ''] = text.split('.');
   return BigInt(whole) * 1_000_000_000n + BigInt(fraction.slice(0, 9).padEnd(9, '0'));
 }
 

@@ -74,7 +74,7 @@ async function readStreams(c: Context): Promise<PushedStream[]> {
   }
   const result = pushSchema.safeParse(parsed);
   if (!result.success) {
-    const [issue] = result.error.issues;
+    const issue = result.error.issues[0]!;
     throw invalid(`push: ${issue.path.join('.') || 'body'}: ${issue.message}`);
   }
   return result.data.streams.map(({ stream, values }) => ({ stream: withoutEmpty(stream), values }));

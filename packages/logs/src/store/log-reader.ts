@@ -23,8 +23,9 @@ export function viewOf(file: LogFile, isSelected: (stream: LogStream) => boolean
     blocks: [...file.blocks],
     end: file.end,
     isSelected(stream) {
-      known[stream.id] ??= isSelected(stream);
-      return known[stream.id];
+      const answer = known[stream.id] ?? isSelected(stream);
+      known[stream.id] = answer;
+      return answer;
     },
   };
 }

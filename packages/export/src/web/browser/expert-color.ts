@@ -11,10 +11,10 @@ export function groupsOf({ expertsOfDomain, domains }: ModelConfig) {
   const groups = new Map<string, { readonly experts: readonly number[]; readonly domains: string[] }>();
   expertsOfDomain.forEach((experts, domain) => {
     const group = groups.get(String(experts)) ?? { experts, domains: [] };
-    group.domains.push(domains[domain]);
+    group.domains.push(domains[domain]!);
     groups.set(String(experts), group);
   });
-  return [...groups.values()].sort((a, b) => a.experts[0] - b.experts[0]);
+  return [...groups.values()].sort((a, b) => a.experts[0]! - b.experts[0]!);
 }
 
 /**

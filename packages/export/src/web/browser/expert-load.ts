@@ -38,7 +38,7 @@ export class ExpertLoad {
           buttons[expert] = this.#button(layer, expert, styleOf(expert), onExpert);
         return {
           experts,
-          element: h('div', { class: 'group' }, ...experts.map((expert) => buttons[expert])),
+          element: h('div', { class: 'group' }, ...experts.map((expert) => buttons[expert]!)),
         };
       });
       const note = h('small');
@@ -52,9 +52,9 @@ export class ExpertLoad {
   add(tokens: readonly RoutedToken[]): void {
     for (const { layers } of tokens)
       layers.forEach(({ weights }, i) => {
-        const strip = this.#strips[i];
+        const strip = this.#strips[i]!;
         const takers = weights.flatMap((weight, expert) => (weight > 0 ? [expert] : []));
-        for (const expert of takers) strip.taken[expert]++;
+        for (const expert of takers) strip.taken[expert]!++;
         strip.routed++;
         if (takers.length === 0) strip.passed++;
       });
@@ -80,13 +80,14 @@ function draw({ note, groups, buttons, taken, routed, passed }: Strip): void {
   note.textContent = passed > 0 ? `${percent(passed / routed)} of the tokens pass by` : '';
   for (const { element, experts } of groups)
     element.style.flexGrow = String(
-      sum > 0 ? experts.reduce((total, expert) => total + taken[expert], 0) : 1,
+      sum > 0 ? experts.reduce((total, expert) => total + taken[expert]!, 0) : 1,
     );
   buttons.forEach((button, expert) => {
-    button.style.flexGrow = String(sum > 0 ? taken[expert] : 1);
+    const count = taken[expert]!;
+    button.style.flexGrow = String(sum > 0 ? count : 1);
     // A number does not fit into less.
-    button.textContent = sum === 0 || taken[expert] / sum > MIN_SHARE ? String(expert) : '';
-    const label = `expert ${expert}: ${taken[expert]} tokens${sum > 0 ? `, ${percent(taken[expert] / sum)}` : ''}`;
+    button.textContent = sum === 0 || count / sum > MIN_SHARE ? String(expert) : '';
+    const label = `expert ${expert}: ${count} tokens${sum > 0 ? `, ${percent(count / sum)}` : ''}`;
     button.title = label;
     button.setAttribute('aria-label', label);
   });

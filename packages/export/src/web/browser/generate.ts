@@ -65,7 +65,7 @@ export async function* generate(
 
 /** The prompt as it was given, or the question up to where its answer begins. */
 function inForm({ templates }: ModelConfig, domain: number, prompt: string): string {
-  const template = templates[domain];
+  const template = templates[domain]!;
   if (template === null) return prompt;
   return template.user.prefix + prompt + template.user.suffix + template.assistant.prefix;
 }
@@ -74,10 +74,10 @@ function inForm({ templates }: ModelConfig, domain: number, prompt: string): str
 function likeliest(logits: Float32Array, k: number): number[] {
   const best: number[] = [];
   logits.forEach((logit, id) => {
-    if (best.length === k && !(logit > logits[best[k - 1]])) return;
+    if (best.length === k && !(logit > logits[best[k - 1]!]!)) return;
     if (Number.isNaN(logit)) return;
     let at = best.length;
-    while (at > 0 && logit > logits[best[at - 1]]) at--;
+    while (at > 0 && logit > logits[best[at - 1]!]!) at--;
     best.splice(at, 0, id);
     if (best.length > k) best.pop();
   });
@@ -88,11 +88,11 @@ function likeliest(logits: Float32Array, k: number): number[] {
 function sample(logits: Float32Array, temperature: number): number {
   const best = likeliest(logits, temperature === 0 ? 1 : TOP_K);
   if (best.length === 0) throw new Error('the model gives NaN: its weights are of no use');
-  const weights = best.map((id) => Math.exp((logits[id] - logits[best[0]]!) / (temperature || 1)));
+  const weights = best.map((id) => Math.exp((logits[id]! - logits[best[0]!]!) / (temperature || 1)));
   let left = Math.random() * weights.reduce((sum, weight) => sum + weight, 0);
   for (let i = 0; i < best.length; i++) {
-    left -= weights[i];
-    if (left < 0) return best[i];
+    left -= weights[i]!;
+    if (left < 0) return best[i]!;
   }
-  return best[0];
+  return best[0]!;
 }

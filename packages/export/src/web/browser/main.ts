@@ -35,19 +35,19 @@ function receive(message: FromWorker): void {
       start(message.config);
       break;
     case 'tokens':
-      cards[message.text].add(message.tokens);
+      cards[message.text]!.add(message.tokens);
       load!.add(message.tokens);
       if (chosen) dimOthers();
       break;
     case 'done':
-      cards[message.text].done(message.tokensPerS, message.ending);
+      cards[message.text]!.done(message.tokensPerS, message.ending);
       numDone++;
       showBusy();
       break;
     case 'failed':
       if (message.text === null) fail(message.message);
       else {
-        cards[message.text].failed(message.message);
+        cards[message.text]!.failed(message.message);
         numDone++;
         showBusy();
       }
@@ -83,7 +83,7 @@ function start(config: ModelConfig): void {
     ...config.domains.map((domain, i) =>
       h(
         'label',
-        { style: styleOf(config.expertsOfDomain[i][0]) },
+        { style: styleOf(config.expertsOfDomain[i]![0]!) },
         h('input', {
           type: 'radio',
           name: 'domain',

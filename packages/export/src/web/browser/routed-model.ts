@@ -49,7 +49,7 @@ export class RoutedModel {
       domain: new Tensor('int64', BigInt64Array.of(BigInt(domain)), [1]),
     });
     const rowOf = (name: string, index: number, length: number) =>
-      (outputs[name].data as Float32Array).subarray(index * length, (index + 1) * length);
+      (outputs[name]!.data as Float32Array).subarray(index * length, (index + 1) * length);
     return {
       logits: rowOf('logits', tokenIds.length - 1, vocabSize),
       routing: (index) =>
@@ -57,7 +57,7 @@ export class RoutedModel {
           weights: [...rowOf(`layers.${layer}.weights`, index, numExperts)],
           affinities: [...rowOf(`layers.${layer}.affinities`, index, numExperts)],
         })),
-      cache: Object.fromEntries(this.#names.map((name) => [name, outputs[`present.${name}`]])),
+      cache: Object.fromEntries(this.#names.map((name) => [name, outputs[`present.${name}`]!])),
     };
   }
 }

@@ -27,7 +27,7 @@ export class TextCard {
 
   constructor(options: TextCardOptions) {
     this.#options = options;
-    const domain = options.config.domains[options.domain];
+    const domain = options.config.domains[options.domain]!;
     this.#state = h('span', { class: 'state' }, 'waiting');
     this.#list = h('div', {
       class: 'tokens',
@@ -37,7 +37,7 @@ export class TextCard {
     });
     const labels = options.config.sparseLayers.map((layer) => h('span', {}, `layer ${layer}`));
     if (labels.length > 0) this.#list.append(h('div', { class: 'rows', role: 'presentation' }, ...labels));
-    const [expert] = options.config.expertsOfDomain[options.domain];
+    const expert = options.config.expertsOfDomain[options.domain]![0]!;
     this.element = h(
       'article',
       { class: 'card text', style: options.styleOf(expert) },

@@ -35,13 +35,13 @@ function layerDetail(
   config: ModelConfig,
   styleOf: (expert: number) => string,
 ): HTMLElement {
-  const open = config.expertsOfDomain[domain];
+  const open = config.expertsOfDomain[domain]!;
   const thresholds = config.thresholds?.[i];
-  const values = open.map((expert) => affinities[expert]);
+  const values = open.map((expert) => affinities[expert]!);
   const isCosine = config.router === 'locmoe-plus';
   // Cosines with gates are small; bars are relative to the greatest value there is.
   // An expert that never refused one has no threshold: it is below every cosine.
-  const marks = thresholds ? open.map((expert) => thresholds[expert]).filter((mark) => mark >= -1) : [];
+  const marks = thresholds ? open.map((expert) => thresholds[expert]!).filter((mark) => mark >= -1) : [];
   const greatest = 1.05 * Math.max(1e-6, ...[...values, ...marks].map(Math.abs));
   const least = isCosine ? -greatest : 0;
   const share = (value: number) =>
@@ -58,11 +58,8 @@ function layerDetail(
     ),
     ...open.map((expert) => {
       const threshold = thresholds?.[expert];
-      const bar = h(
-        'span',
-        { class: 'bar' },
-        h('i', { style: `width: ${share(affinities[expert]).toFixed(1)}%` }),
-      );
+      const affinity = affinities[expert]!;
+      const bar = h('span', { class: 'bar' }, h('i', { style: `width: ${share(affinity).toFixed(1)}%` }));
       if (threshold !== undefined && threshold > least)
         bar.append(
           h('u', {
@@ -70,13 +67,13 @@ function layerDetail(
             title: `threshold ${threshold.toFixed(3)}`,
           }),
         );
-      const weight = weights[expert];
+      const weight = weights[expert]!;
       return h(
         'div',
         { class: weight > 0 ? 'expert took' : 'expert', style: styleOf(expert) },
         h('span', { class: 'number' }, String(expert)),
         bar,
-        h('span', { class: 'value' }, isCosine ? affinities[expert].toFixed(3) : percent(affinities[expert])),
+        h('span', { class: 'value' }, isCosine ? affinity.toFixed(3) : percent(affinity)),
         h('span', { class: 'weight' }, weight > 0 ? percent(weight) : ''),
       );
     }),

@@ -24,7 +24,7 @@ export interface Pipe {
 }
 
 /** A value, or a function and its arguments. */
-export type Command = readonly Operand[];
+export type Command = readonly [Operand, ...Operand[]];
 
 export type Operand =
   | { readonly kind: 'literal'; readonly value: Value }

@@ -24,7 +24,7 @@ function isEqual(args: Arguments, a: Value, b: Value): boolean {
 }
 
 function order(args: Arguments): number {
-  const [a, b] = args.all;
+  const [a, b] = args.all as [Value, Value];
   if (typeName(a) !== typeName(b)) throw args.fail('incompatible types for comparison');
   if (!['string', 'int', 'float64'].includes(typeName(a))) throw args.fail('invalid type for comparison');
   if (a === b) return 0;
@@ -32,7 +32,7 @@ function order(args: Arguments): number {
 }
 
 function lengthOf(args: Arguments): number {
-  const [value] = args.all;
+  const value = args.all[0]!;
   if (typeof value === 'string') return Buffer.byteLength(value);
   if (Array.isArray(value)) return value.length;
   if (value instanceof Map) return value.size;
@@ -40,11 +40,11 @@ function lengthOf(args: Arguments): number {
 }
 
 function indexed(args: Arguments): Value {
-  let [value] = args.all;
+  let value = args.all[0]!;
   for (const key of args.all.slice(1)) {
     if (Array.isArray(value) && typeof key === 'bigint') {
       if (key < 0n || key >= value.length) throw args.fail(`index out of range: ${key}`);
-      value = value[Number(key)];
+      value = value[Number(key)]!;
     } else if (value instanceof Map && typeof key === 'string') value = value.get(key) ?? null;
     else throw args.fail(`cannot index ${typeName(value)} with ${typeName(key)}`);
   }

@@ -20,7 +20,7 @@ export const MATHS: Readonly<Record<string, TemplateFunction>> = {
   ceil: exactly(1, (args) => Math.ceil(toFloat(args.all[0]!))),
   floor: exactly(1, (args) => Math.floor(toFloat(args.all[0]!))),
   round: { least: 2, most: 3, call: round },
-  int: exactly(1, ({ all: [value] }) => toInt(value)),
+  int: exactly(1, (args) => toInt(args.all[0]!)),
   float64: exactly(1, (args) => toFloat(args.all[0]!)),
 };
 

@@ -39,7 +39,7 @@ class TemplateParser {
       const section = this.sections[this.#next]!;
       if ('text' in section) nodes.push({ kind: 'text', text: section.text });
       else {
-        const [word, ...tokens] = section.tokens;
+        const [word = '', ...tokens] = section.tokens;
         if (word === 'end' || word === 'else') return nodes;
         nodes.push(this.#action(word, tokens, section.tokens));
       }
@@ -122,10 +122,11 @@ class TemplateParser {
     const operands: Operand[] = [];
     while (tokens.length > 0 && tokens[0] !== '|' && !tokens[0]!.startsWith(')'))
       operands.push(this.#operand(tokens));
-    if (operands.length === 0) throw this.fail('template: missing value for command');
-    if (operands.length > 1 && operands[0]!.kind !== 'function')
+    const [first, ...others] = operands;
+    if (first === undefined) throw this.fail('template: missing value for command');
+    if (others.length > 0 && first.kind !== 'function')
       throw this.fail('template: only functions take arguments');
-    return operands;
+    return [first, ...others];
   }
 
   #operand(tokens: string[]): Operand {

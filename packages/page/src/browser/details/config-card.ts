@@ -56,7 +56,7 @@ export class ConfigCard {
       this.#count,
       `${settings.length} of ${compared.length} settings${isComparing ? `, ${numDiffering} differ` : ''}`,
     );
-    const sectionOf = ({ path }: ComparedSetting) => (path.includes('.') ? path.split('.')[0] : 'run');
+    const sectionOf = ({ path }: ComparedSetting) => (path.includes('.') ? path.split('.')[0]! : 'run');
     const names = [...new Set(settings.map(sectionOf))];
     this.#sections.classList.toggle('is-compared', isComparing);
     fill(

@@ -83,7 +83,7 @@ class Settings {
   /** A text with settings in it; null if the run has none of them. */
   text(parts: TemplateStringsArray, ...paths: readonly string[]): string | null {
     if (paths.every((path) => this.get(path) === null)) return null;
-    return parts.reduce((text, part, index) => `${text}${this.get(paths[index - 1]) ?? DASH}${part}`);
+    return parts.reduce((text, part, index) => `${text}${this.get(paths[index - 1]!) ?? DASH}${part}`);
   }
 }
 

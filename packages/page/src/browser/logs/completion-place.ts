@@ -87,7 +87,7 @@ function insideString(head: string, quoteAt: number): Found | null {
   const before = masked(head.slice(0, quoteAt));
   const test = new RegExp(`([A-Za-z_]\\w*)\\s*(${COMPARISON})\\s*$`).exec(before);
   if (test === null) return null;
-  const [, name, operator] = test;
+  const [, name = '', operator = ''] = test;
   const isPattern = operator.endsWith('~');
   const kind = isInSelector(before) ? 'label-value' : 'field-value';
   return { wanted: { kind, name, isPattern }, typed: head.slice(quoteAt + 1) };
@@ -105,7 +105,7 @@ function outsideStrings(head: string): Found | null {
   // Behind the range of a metric query, or before any selector.
   if (selectorEnd === -1 || /[[)]/.test(pipeline)) {
     const word = /(?:^|[\s(,+*/-])(\w*)$/.exec(text);
-    return word && { wanted: { kind: 'start' }, typed: word[1] };
+    return word && { wanted: { kind: 'start' }, typed: word[1]! };
   }
   return inPipeline(pipeline);
 }
@@ -136,7 +136,7 @@ function inPipeline(pipeline: string): Found | null {
     `(?:^|\\b(?:and|or)\\b|,|\\()\\s*([A-Za-z_]\\w*)(\\s*)(${COMPARISON}|!)?\\s*$`,
   ).exec(stage);
   if (test !== null) {
-    const [, name, space, operator] = test;
+    const [, name = '', space, operator] = test;
     if (/^(?:and|or)$/.test(name)) return { wanted: { kind: 'field' }, typed: '' };
     if (operator === undefined && space === '') return { wanted: { kind: 'field' }, typed: name };
     if (operator === undefined || operator === '!')

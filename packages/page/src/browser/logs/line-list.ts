@@ -78,7 +78,7 @@ export class LineList {
     if (added.length === 0) return;
     for (const line of added) this.#keys.add(keyOf(line));
     const sorted = added.toSorted((a, b) => compareNs(a.ns, b.ns));
-    const areLater = this.#lines.length === 0 || compareNs(sorted[0].ns, this.#lines[0].ns) >= 0;
+    const areLater = this.#lines.length === 0 || compareNs(sorted[0]!.ns, this.#lines[0]!.ns) >= 0;
     this.#lines = areLater ? [...this.#lines, ...sorted] : [...sorted, ...this.#lines];
     this.#showLanes(added);
     const isOldestFirst = this.#style.order === 'oldest';

@@ -9,7 +9,7 @@ const OPERATORS: Readonly<Record<PatternUse, string>> = { include: '|>', exclude
 
 /** How a query filters lines by a pattern; null if it does not. */
 export function patternUse(query: string, pattern: string): PatternUse | null {
-  for (const [, operator, strings] of restOf(query).matchAll(FILTER))
+  for (const [, operator, strings = ''] of restOf(query).matchAll(FILTER))
     if (patternsIn(strings).includes(pattern)) return operator === OPERATORS.include ? 'include' : 'exclude';
   return null;
 }

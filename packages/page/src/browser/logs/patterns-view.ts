@@ -112,12 +112,12 @@ function countOf({ samples }: LokiPattern): number {
 
 /** A line of JSON counts by its message alone. */
 function readable(pattern: string): string {
-  const message = /^<_>"(?:msg|message)":(".*")<_>$/s.exec(pattern);
-  if (message === null) return pattern;
+  const message = /^<_>"(?:msg|message)":(".*")<_>$/s.exec(pattern)?.[1];
+  if (message === undefined) return pattern;
   try {
-    return JSON.parse(message[1]);
+    return JSON.parse(message);
   } catch {
-    return message[1].slice(1, -1);
+    return message.slice(1, -1);
   }
 }
 

@@ -32,7 +32,11 @@ interface Matcher {
 }
 
 function matchersOf(selector: string): Matcher[] {
-  return [...selector.matchAll(MATCHER)].map(([, label, operator, value]) => ({ label, operator, value }));
+  return [...selector.matchAll(MATCHER)].map(([, label = '', operator = '', value = '']) => ({
+    label,
+    operator,
+    value,
+  }));
 }
 
 function replaceMatchers(query: string, change: (matchers: Matcher[]) => Matcher[]): string {
@@ -72,7 +76,9 @@ export function matchersBefore(query: string, cursor: number): string {
   const start = query.lastIndexOf('{', cursor - 1) + 1;
   if (start === 0) return '';
   const kept: string[] = [];
-  for (const { 0: text, 1: label, 2: operator, 3: value, index } of query.slice(start).matchAll(MATCHER)) {
+  for (const { 0: text, 1: label, 2: operator, 3: value = '', index } of query
+    .slice(start)
+    .matchAll(MATCHER)) {
     const isHere = start + index <= cursor && cursor < start + index + text.trimEnd().length;
     if (operator === '=' && value.length > 2 && !isHere) kept.push(`${label}=${value}`);
   }
@@ -128,7 +134,7 @@ export function highlightOf(query: string): RegExp | null {
   const place = selectorOf(query);
   const rest = query.slice((place?.end ?? -1) + 1);
   const sources = [...rest.matchAll(/\|(=|~)\s*("(?:\\.|[^"\\])*"|`[^`]*`)/g)].flatMap(
-    ([, operator, value]) => {
+    ([, operator, value = '']) => {
       const text = unquoted(value);
       if (text === '') return [];
       return [operator === '=' ? text.replace(/[.*+?^${}()|[\]\\]/g, '\\$&') : text];

@@ -31,7 +31,7 @@ export class Tabs<Name extends string> {
       const by = { ArrowLeft: -1, ArrowRight: 1 }[key];
       const at = names.findIndex((name) => this.#tabs.get(name) === target);
       if (by === undefined || at === -1) return;
-      const next = names[(at + by + names.length) % names.length];
+      const next = names[(at + by + names.length) % names.length]!;
       this.#tabs.get(next)?.focus();
       onChoose(next);
     });

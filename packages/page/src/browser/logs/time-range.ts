@@ -21,8 +21,8 @@ export function resolveRange(
 }
 
 function momentOf(text: string, end: number, otherwise: number): number {
-  const ago = /^(\d+(?:\.\d+)?)([smhd])$/.exec(text);
-  if (ago !== null) return end - Number(ago[1]) * UNITS_MS[ago[2]];
+  const [, count, unit] = /^(\d+(?:\.\d+)?)([smhd])$/.exec(text) ?? [];
+  if (unit !== undefined) return end - Number(count) * UNITS_MS[unit]!;
   const ms = Number(text);
   return Number.isFinite(ms) ? ms : otherwise;
 }

@@ -49,7 +49,7 @@ export function nearestPoint(plot: uPlot, nearestRow: number): number | null {
   const height = plot.over.clientHeight;
   let [least, row] = [NEAR_PX ** 2, null as number | null];
   const look = (at: number) => {
-    const dx = plot.valToPos(xs[at], 'x') - left;
+    const dx = plot.valToPos(xs[at]!, 'x') - left;
     if (Math.abs(dx) > NEAR_PX) return false;
     for (const [index, { scale = 'y' }] of plot.series.entries()) {
       const value = index === 0 ? null : plot.data[index]?.[at];

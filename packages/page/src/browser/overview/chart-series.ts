@@ -48,7 +48,7 @@ export function partSeries(input: ChartsInput): ChartSeries[] {
     (value, row) => value !== null && row > 0 && value - (step[row - 1] ?? value) > 1,
   );
   if (run === undefined || stack.length === 0 || !isAveraged) return stack;
-  const longest = { x: stack[0].x, y: longestMs, width: 1, dash: [2, 2] };
+  const longest = { x: stack[0]!.x, y: longestMs, width: 1, dash: [2, 2] };
   return [...stack, { ...longest, label: 'longest', color: cssColor('--text-dim') }];
 }
 
@@ -67,7 +67,7 @@ export function capacitySeries(input: ChartsInput): ChartSeries[] {
   const [over] = perRun(input, 'routing', 'overCapacity', 'over capacity');
   const [not] = perRun(input, 'routing', 'notChosen', 'not chosen');
   const [ratio] = perRun(input, 'routing', 'capacityRatio', 'capacity');
-  if (over === undefined) return [];
+  if (over === undefined || not === undefined || ratio === undefined) return [];
   return [
     { ...over, color: seriesColor(3) },
     { ...not, color: seriesColor(5) },
@@ -108,7 +108,7 @@ export function memorySeries(input: ChartsInput): ChartSeries[] {
       label: name.replace('.', ' '),
       color: seriesColor(index),
       x,
-      y: memory[name],
+      y: memory[name] ?? [],
       ...(index >= 8 ? { dash: [4, 2] } : {}),
     }));
 }

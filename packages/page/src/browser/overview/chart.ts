@@ -226,11 +226,12 @@ export class Chart {
     const xs = plot.data[0];
     const move = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
     if (move !== undefined) {
-      const index = Math.min(xs.length - 1, Math.max(0, (this.#row ?? xs.length) + move));
+      const x = xs[Math.min(xs.length - 1, Math.max(0, (this.#row ?? xs.length) + move))];
+      if (x === undefined) return;
       this.#isFollowing = true;
-      plot.setCursor({ left: plot.valToPos(xs[index], 'x'), top: 0 });
+      plot.setCursor({ left: plot.valToPos(x, 'x'), top: 0 });
       this.#isFollowing = false;
-      this.options.onCursor(xs[index]);
+      this.options.onCursor(x);
       event.preventDefault();
     } else if (event.key === 'Enter') {
       const x = this.#xAtCursor();
@@ -245,7 +246,7 @@ export class Chart {
   #findOutliers(): void {
     const [first, last] = this.#range ?? [Number.NEGATIVE_INFINITY, Number.POSITIVE_INFINITY];
     const xs = this.#data[0];
-    const rows = Array.from(xs, (_, row) => row).filter((row) => xs[row] >= first && xs[row] <= last);
+    const rows = Array.from(xs, (_, row) => row).filter((row) => xs[row]! >= first && xs[row]! <= last);
     const ranges = this.#series.flatMap(({ isRight }, index) => {
       const values = rows.map((row) => this.#data[index + 1]?.[row]);
       const range = isRight ? null : typicalRange(values, this.options.startsAtZero === true);
@@ -261,7 +262,7 @@ export class Chart {
     const far = ranges.flatMap(({ beyond, values }) =>
       beyond.flatMap((index) => {
         const value = values[index];
-        return value != null && (value > high || value < low) ? [{ x: xs[rows[index]], value }] : [];
+        return value != null && (value > high || value < low) ? [{ x: xs[rows[index]!]!, value }] : [];
       }),
     );
     if (far.length === 0) return;

@@ -42,7 +42,7 @@ export class ExpertTable {
               '\n',
             ),
             load,
-            values[index][expert] ?? 0,
+            values[index]![expert] ?? 0,
           ),
         ),
       ),

@@ -34,7 +34,7 @@ function withPauses(
   const added = generations.slice(1).flatMap(({ range: [begin] }): uPlot.Series.Gaps => {
     const next = xs.findIndex((x) => x >= begin);
     if (next <= 0) return [];
-    return [[plot.valToPos(xs[next - 1], 'x', true), plot.valToPos(xs[next], 'x', true)]];
+    return [[plot.valToPos(xs[next - 1]!, 'x', true), plot.valToPos(xs[next]!, 'x', true)]];
   });
   return [...gaps, ...added].sort(([a], [b]) => a - b);
 }

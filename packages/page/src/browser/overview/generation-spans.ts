@@ -89,7 +89,7 @@ export function generationMarks(
       range: [xOf(beganAt), endedAt === null ? Number.POSITIVE_INFINITY : xOf(endedAt)],
     })),
     pauses: spans.slice(1).map(({ beganAt, trainedAt }, index) => {
-      const { endedAt } = spans[index];
+      const { endedAt } = spans[index]!;
       return [xOf(endedAt ?? beganAt), xOf(trainedAt ?? beganAt)] as const;
     }),
   };

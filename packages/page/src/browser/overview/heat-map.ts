@@ -164,7 +164,7 @@ export class HeatMap {
             : (values.get(layer)?.[expert] ?? 0);
         context.fillStyle = loadColor(this.#load === 'dropped' ? ratioOfDropped(value) : value);
         const inset = expert === null ? 3 : 0;
-        context.fillRect(left, tops[index] + inset, Math.max(1, right - left + 0.5), height - 2 * inset);
+        context.fillRect(left, tops[index]! + inset, Math.max(1, right - left + 0.5), height - 2 * inset);
       }
     }
     const moment = x(this.#xOf(middleOf(stepsOf(data, Number(this.#slider.value)))));

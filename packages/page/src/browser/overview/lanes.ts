@@ -123,7 +123,7 @@ export class Lanes {
 
   #paint({ context, width, bottom, tops, x, clip }: RowPlace): void {
     for (const [index, { lanes, height }] of this.#rows.entries()) {
-      const [top, inner] = [tops[index] + 3, height - 6];
+      const [top, inner] = [tops[index]! + 3, height - 6];
       context.fillStyle = cssColor('--lane');
       context.fillRect(0, top, width, inner);
       for (const activity of WORST_LAST) {
@@ -138,7 +138,7 @@ export class Lanes {
       this.#paintMarks(
         context,
         lanes.map((lane) => lane.rank),
-        tops[index],
+        tops[index]!,
         height,
         x,
         clip,

@@ -29,18 +29,18 @@ export class Legend {
       fill(
         this.element,
         this.#place,
-        ...series.map((each, index) => this.#entryOf(each, this.#values[index])),
+        ...series.map((each, index) => this.#entryOf(each, this.#values[index]!)),
       );
     }
     for (const [index, entry] of [...this.element.querySelectorAll('button')].entries())
-      entry.setAttribute('aria-pressed', String(!hidden.includes(this.#labels[index])));
+      entry.setAttribute('aria-pressed', String(!hidden.includes(this.#labels[index]!)));
   }
 
   /** @param isCursor whether the values are those at the cursor, not the last ones */
   show(place: string, isCursor: boolean, values: readonly string[]): void {
     this.#place.textContent = place;
     this.#place.className = isCursor ? 'place at' : 'place';
-    for (const [index, value] of values.entries()) this.#values[index].textContent = value;
+    for (const [index, value] of values.entries()) this.#values[index]!.textContent = value;
   }
 
   #entryOf({ label, color, dash }: ChartSeries, value: HTMLElement): HTMLElement {

@@ -32,7 +32,7 @@ export function ratioOfDropped(share: number): number {
 
 /** A colour of text that can be read on it. */
 export function textOnLoad(ratio: number): string {
-  const [red, green, blue] = mixed(ratio).map((value) => (value / 255) ** 2.2);
+  const [red, green, blue] = mixed(ratio).map((value) => (value / 255) ** 2.2) as [number, number, number];
   return 0.2126 * red + 0.7152 * green + 0.0722 * blue > MIDDLE_LUMINANCE ? '#000000' : '#ffffff';
 }
 
@@ -40,5 +40,5 @@ function mixed(ratio: number): number[] {
   const [low, middle, high] = SCALES[currentTheme()];
   const power = Math.max(-FULL, Math.min(FULL, Math.log2(Math.max(ratio, 1e-3)))) / FULL;
   const end = power < 0 ? low : high;
-  return middle.map((value, index) => Math.round(value + Math.abs(power) * (end[index] - value)));
+  return middle.map((value, index) => Math.round(value + Math.abs(power) * (end[index]! - value)));
 }

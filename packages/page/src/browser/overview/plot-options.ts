@@ -169,7 +169,7 @@ function leftAxis({ yName, format, ticks = axisNumbers }: PlotStyle, isLog: bool
     filter: (_, values) => values,
     grid: { stroke: cssColor('--grid'), width: 1 },
     values: (_, values) =>
-      isLog && (values.at(-1) ?? 1) / values[0] >= 10 ? values.map(format) : ticks(values),
+      isLog && (values.at(-1) ?? 1) / values[0]! >= 10 ? values.map(format) : ticks(values),
   };
 }
 

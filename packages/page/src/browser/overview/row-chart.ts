@@ -271,12 +271,12 @@ export class RowChart {
       End: () => ({ row, x: last }),
     };
     if (event.key === 'Escape' && this.#at !== null) this.#leave();
-    else if (event.key === 'Enter') this.options.onPick(this.#rows[row], x);
+    else if (event.key === 'Enter') this.options.onPick(this.#rows[row]!, x);
     else if (places[event.key] !== undefined) {
-      this.#at = places[event.key]();
+      this.#at = places[event.key]!();
       this.options.onCursor(this.#at.x);
       this.#showTip(this.#at);
-      this.#told.textContent = this.options.describe(this.#rows[this.#at.row], this.#at.x).join(', ');
+      this.#told.textContent = this.options.describe(this.#rows[this.#at.row]!, this.#at.x).join(', ');
       this.#showCursor();
     } else return;
     event.preventDefault();

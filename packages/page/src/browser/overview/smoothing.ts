@@ -46,7 +46,7 @@ export function movingAverage(
   const backwards = new Set([...leftOut].map((row) => y.length - 1 - row));
   const after = decayingSums(x.toReversed(), y.toReversed(), constant, backwards).reverse();
   return y.map((value, row) => {
-    const [b, a] = [before[row], after[row]];
+    const [b, a] = [before[row]!, after[row]!];
     if (value == null || b === null || a === null) return null;
     const own = leftOut.has(row) ? 0 : 1;
     const weight = b.weight + a.weight + own;

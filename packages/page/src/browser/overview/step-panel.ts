@@ -144,7 +144,8 @@ function findings(reply: StepReply): string[] {
     return [`${named.name} ${named.format(value)}, ${medianName(reply)} ${named.format(median)}`];
   });
   const [before, after] = validations;
-  const domains = (after?.domains ?? []).flatMap(({ domain, loss }) => {
+  if (before === undefined || after === undefined) return told;
+  const domains = after.domains.flatMap(({ domain, loss }) => {
     const was = before.domains.find((each) => each.domain === domain)?.loss;
     if (was === undefined || loss < was * (1 + WORSE_SHARE)) return [];
     return [

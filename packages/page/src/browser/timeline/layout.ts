@@ -76,7 +76,7 @@ function expanded(lane: TimelineLane, top: number): Omit<PlacedLane, 'waitMs'> {
     // Operations share the last row: one inside another covers it.
     const depth = span.kind === 'part' ? Math.min(open.length, ROWS.length - 2) : ROWS.length - 1;
     open.push(span);
-    return { span, top: tops[depth], height: ROWS[depth]! - 1, isInFlight: false, hasLabel: depth > 0 };
+    return { span, top: tops[depth]!, height: ROWS[depth]! - 1, isInFlight: false, hasLabel: depth > 0 };
   });
   const rows: TimelineSpan[] = [];
   const bottom = tops[ROWS.length - 1]! + ROWS[ROWS.length - 1]!;

@@ -43,8 +43,8 @@ export function colorOf(span: TimelineSpan): string {
 
 /** Black or white, whichever is easier to read on a colour `#rrggbb`. */
 export function inkOn(color: string): string {
-  const [r, g, b] = [1, 3, 5].map((at) => Number.parseInt(color.slice(at, at + 2), 16) / 255);
-  return 0.299 * r + 0.587 * g + 0.114 * b > 0.55 ? '#14171b' : '#ffffff';
+  const part = (at: number) => Number.parseInt(color.slice(at, at + 2), 16) / 255;
+  return 0.299 * part(1) + 0.587 * part(3) + 0.114 * part(5) > 0.55 ? '#14171b' : '#ffffff';
 }
 
 /** "all-to-all dispatch, layer 3" */
