@@ -160,8 +160,8 @@ class PassedOver {
   readonly #problems: string[] = [];
 
   constructor(
-    readonly folders: readonly string[],
-    readonly warn: (message: string) => void,
+    private readonly folders: readonly string[],
+    private readonly warn: (message: string) => void,
   ) {}
 
   add(error: unknown): void {

@@ -25,7 +25,7 @@ export class ByteRing {
     bytes: Uint8Array,
     control: number,
     start: number,
-    readonly size: number,
+    private readonly size: number,
   ) {
     this.#words = words;
     this.#bytes = bytes;

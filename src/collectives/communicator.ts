@@ -1,5 +1,6 @@
 import { type AllToAllOptions, startAllToAll } from './all-to-all.js';
 import { startHierarchicalAllToAll } from './hierarchical-all-to-all.js';
+import type { SpanRecorder } from './span-recorder.js';
 import type { Topology } from './topology.js';
 import type { PendingTransfer, Transport } from './transport.js';
 
@@ -26,6 +27,10 @@ export class Communicator {
 
   get topology(): Topology {
     return this.transport.topology;
+  }
+
+  get spans(): SpanRecorder {
+    return this.transport.spans;
   }
 
   /** Starts an all-to-all; `Transport.start` says what may run at the same time. */

@@ -16,8 +16,8 @@ export class ProgressMeter {
   #beganMs = 0;
 
   constructor(
-    readonly tell: (progress: PrepareProgress) => void,
-    readonly nowMs: () => number = () => performance.now(),
+    private readonly tell: (progress: PrepareProgress) => void,
+    private readonly nowMs: () => number = () => performance.now(),
   ) {}
 
   begin(totalBytes: number): void {

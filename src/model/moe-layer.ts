@@ -121,7 +121,7 @@ export class MoeLayer {
       parameters.touch(this.touchedExperts.map(({ name }) => name));
     }
     input.inspect?.(layer, input.xTD, decision);
-    communicator.transport.spans.next('dispatch', layer);
+    communicator.spans.next('dispatch', layer);
     const { routedE, keptE, overCapacityE, notChosenE, capacityE, gateCosine } = decision;
     const dispatched = numberedAsHeld(decision, held);
     const dispatcher = isRecording() ? this.#dispatcher : this.#plainDispatcher;
@@ -170,7 +170,7 @@ export class MoeLayer {
 
   #expertsWith(parameters: ParameterSource, { training, onBackward }: MoeInput): LocalExperts {
     const { communicator, layer } = this.#options;
-    const { spans } = communicator.transport;
+    const { spans } = communicator;
     const prefix = `${this.#prefix}.experts`;
     /** When the gradient of x is final, the backward of what computed it begins. */
     const whole = (x: tf.Tensor2D, part: string, before?: () => void) =>

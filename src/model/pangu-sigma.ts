@@ -149,7 +149,7 @@ export class PanguSigma {
 
   loss(batch: Batch, options: LossOptions): LossOutput {
     const { hiddenTD, auxiliaryLosses, layers } = this.hidden(batch, options);
-    this.communicator.transport.spans.next('loss');
+    this.communicator.spans.next('loss');
     const embeddingVD = matrix(this.parameters, 'embed.tokens');
     return {
       ...consume([hiddenTD], batchLoss(hiddenTD, embeddingVD, batch, options.meanOver)),
@@ -191,7 +191,7 @@ export class PanguSigma {
     const shape = { numSequences, seqLen, numHeads: model.numHeads, positionsT };
     const auxiliaryLosses: tf.Scalar[] = [];
     const layers: LayerStatistics[] = [];
-    const { spans } = this.communicator.transport;
+    const { spans } = this.communicator;
     const { training, onBackward } = options;
     /** What computed x, whose backward begins when its gradient is final; and what `onBackward` may do before. */
     const whole = (x: tf.Tensor2D, part: string, layer?: number, before?: () => void) =>

@@ -36,8 +36,8 @@ export class CapacityEstimate {
   readonly #ofStep = new Float64Array(3);
 
   constructor(
-    readonly moe: MoeWith<typeof capacityEstimateFields>,
-    readonly dModel: number,
+    private readonly moe: MoeWith<typeof capacityEstimateFields>,
+    private readonly dModel: number,
   ) {}
 
   /** Whether the estimate is still being made. */

@@ -48,8 +48,8 @@ export class ExpertChoiceState {
   readonly #numCutsE: Int32Array;
 
   constructor(
-    readonly moe: MoeWith<typeof expertChoiceFields & typeof tokenPreferenceField>,
-    readonly dModel: number,
+    private readonly moe: MoeWith<typeof expertChoiceFields & typeof tokenPreferenceField>,
+    private readonly dModel: number,
   ) {
     const { numExperts } = moe;
     this.#shareE = new Float32Array(numExperts);

@@ -4,7 +4,7 @@ import { isDiskFull } from '@locmoe/logs/append-file';
 export class DiskTolerance {
   #hasWarned = false;
 
-  constructor(readonly warn: (line: string) => void) {}
+  constructor(private readonly warn: (line: string) => void) {}
 
   /** Whether the run goes on although `file` could not be written because of `error`. */
   forgives(error: unknown, file: string): boolean {

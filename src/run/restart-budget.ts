@@ -9,7 +9,7 @@ export class RestartBudget {
 
   constructor(
     { maxRestarts, restartWindow }: Pick<RunConfig['cluster'], 'maxRestarts' | 'restartWindow'>,
-    readonly nowMs: () => number = () => performance.now(),
+    private readonly nowMs: () => number = () => performance.now(),
   ) {
     this.max = maxRestarts;
     this.windowS = restartWindow;

@@ -35,8 +35,8 @@ export class RunRecorder implements RunListener {
    * @param generation that begins now; null if one that another process has led goes on
    */
   constructor(
-    readonly folder: RunFolder,
-    readonly disk: DiskTolerance,
+    private readonly folder: RunFolder,
+    private readonly disk: DiskTolerance,
     origin: Omit<RunRecord, 'machine' | 'pid' | 'process' | 'state' | 'startedAt' | 'ledSince' | 'version'>,
     generation: GenerationStart | null,
   ) {

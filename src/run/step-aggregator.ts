@@ -18,9 +18,9 @@ export class StepAggregator {
    * @param after the step that was completed last, elsewhere; null if the first to come is not known
    */
   constructor(
-    readonly worldSize: number,
-    readonly classicCapacity: number,
-    readonly after: number | null = null,
+    private readonly worldSize: number,
+    private readonly classicCapacity: number,
+    private readonly after: number | null = null,
   ) {}
 
   /** Whether this rank has reported this step before. */

@@ -61,7 +61,7 @@ export class ShardWriter {
   #onAnswer: (answer: ShardAnswer) => void = () => undefined;
 
   /** @param onDone told when the last copy is no longer needed, nor what it refers to */
-  constructor(readonly onDone: () => void = () => undefined) {
+  constructor(private readonly onDone: () => void = () => undefined) {
     this.#thread.unref();
     this.#thread.on('message', (answer: ShardAnswer) => this.#onAnswer(answer));
     const fail = (message: string) => this.#onAnswer({ failure: { code: 'INTERNAL', message, context: {} } });

@@ -22,8 +22,8 @@ export class SkippedSteps {
   loss = 0;
 
   constructor(
-    readonly state: TrainState,
-    readonly logger: Pick<Logger, 'warn'>,
+    private readonly state: TrainState,
+    private readonly logger: Pick<Logger, 'warn'>,
   ) {}
 
   /**

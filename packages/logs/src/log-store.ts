@@ -14,7 +14,7 @@ export class LogStore {
    */
   constructor(
     readonly directory: string,
-    readonly onError: (error: unknown, file: string) => void,
+    private readonly onError: (error: unknown, file: string) => void,
   ) {
     mkdirSync(directory, { recursive: true });
   }

@@ -70,7 +70,7 @@ const END = instantOfMs(Number.MAX_SAFE_INTEGER);
 export class RunLogReader {
   readonly #engine: LogEngine;
 
-  constructor(readonly folder: LogFolder) {
+  constructor(private readonly folder: LogFolder) {
     this.#engine = new LogEngine({ runs: () => [folder] });
   }
 

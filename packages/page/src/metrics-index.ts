@@ -56,7 +56,7 @@ export class MetricsIndex {
   stateBytes = 0;
 
   /** @param directory created by `save` */
-  constructor(readonly directory: string) {}
+  constructor(private readonly directory: string) {}
 
   /** Bytes of the metrics that it covers. */
   get covered(): number {

@@ -86,7 +86,7 @@ export class MetricsTable implements RecordSink {
     readonly columns: Map<string, Numbers>;
   } | null = null;
 
-  constructor(readonly options: MetricsTableOptions) {
+  constructor(private readonly options: MetricsTableOptions) {
     this.#file = new MetricsReader(options.path, this);
     this.#index = new MetricsIndex(options.indexDirectory);
     this.#run = new RunMetrics(options.startedAt);

@@ -14,7 +14,7 @@ export class NumberTable {
   numRows = 0;
 
   /** @param Column 4 or 8 bytes a number */
-  constructor(readonly Column: new (length: number) => Floats) {}
+  constructor(private readonly Column: new (length: number) => Floats) {}
 
   /** Sets a value of the next row. A row that is not ended is overwritten. */
   put(name: string, value: number | null | undefined): void {

@@ -38,7 +38,7 @@ export class RunCatalog {
   /** Metrics of the run that this process leads. */
   #followed: MetricsTable | null = null;
 
-  constructor(readonly runsDir: string) {}
+  constructor(private readonly runsDir: string) {}
 
   list(): RunListItem[] {
     return listRuns(this.runsDir).map((run) => this.#items.of(run));

@@ -91,7 +91,7 @@ function readFlightFile(file: string): FlightFile {
   if (head.data.version !== FLIGHT_VERSION) throw unsupported(file, head.data.version, FLIGHT_VERSION);
   const parsed = fileSchema.safeParse(content);
   if (parsed.success) return parsed.data;
-  const [issue] = parsed.error.issues;
+  const issue = parsed.error.issues[0]!;
   throw bad(`is damaged: ${issue.path.join('.')}: ${issue.message}`);
 }
 

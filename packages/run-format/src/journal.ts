@@ -15,7 +15,7 @@ export class Journal {
   /** @param reached is called at the points of `append` at which a test injects failures */
   constructor(
     readonly file: string,
-    readonly reached: (point: `journal.${'append' | 'written' | 'synced'}`) => void = () => undefined,
+    private readonly reached: (point: `journal.${'append' | 'written' | 'synced'}`) => void = () => undefined,
   ) {
     this.#bytes = soundPart(file).length;
     this.#fd = openSync(file, 'a');

@@ -35,8 +35,8 @@ export class MetricsReader {
   #reading: Promise<void> | null = null;
 
   constructor(
-    readonly path: string,
-    readonly sink: RecordSink,
+    private readonly path: string,
+    private readonly sink: RecordSink,
   ) {}
 
   /** Bytes read, of those that the file had when it was last opened; none until the sink has begun. */

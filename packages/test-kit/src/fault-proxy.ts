@@ -55,7 +55,7 @@ class Pipe {
   constructor(
     readonly from: Socket,
     readonly to: Socket,
-    readonly lane: Lane,
+    private readonly lane: Lane,
   ) {
     from.on('data', (bytes) => {
       this.#queue.push({ bytes, arrivedMs: performance.now() });

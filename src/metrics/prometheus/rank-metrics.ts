@@ -24,7 +24,7 @@ export class RankMetrics implements RunListener {
   constructor(
     registry: Registry,
     readonly workersPerNode: number,
-    readonly nowMs: () => number = () => performance.now(),
+    private readonly nowMs: () => number = () => performance.now(),
   ) {
     this.#step = gauge(registry, 'locmoe_rank_step', 'Step that a rank was in when last heard of', RANK);
     this.#resident = gauge(

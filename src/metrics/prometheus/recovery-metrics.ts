@@ -18,7 +18,7 @@ export class RecoveryMetrics implements RunListener {
   /** @param earlier what the run lost before this process led it */
   constructor(
     registry: Registry,
-    readonly budget: RestartBudget,
+    private readonly budget: RestartBudget,
     earlier: RestartCosts,
   ) {
     this.#restarts = counter(

@@ -40,7 +40,7 @@ export class TensorboardExport implements RunListener {
   #timer: NodeJS.Timeout | null = null;
 
   /** @throws the file system's error if the first file cannot be made */
-  constructor(readonly options: TensorboardOptions) {
+  constructor(private readonly options: TensorboardOptions) {
     this.#file = EventFile.create(path.join(options.directory, options.runId));
     this.#resumedFrom = options.resumedFrom;
   }

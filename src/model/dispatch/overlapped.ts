@@ -175,7 +175,7 @@ function roundTrip(
       countsHash,
       reach,
     });
-  const { spans } = communicator.transport;
+  const { spans } = communicator;
   const workOn = (pieces: readonly ExpertRows[]) => {
     spans.next('experts', layer);
     for (const rows of pieces) {

@@ -42,9 +42,9 @@ class ModelGraph {
   readonly #routings: { readonly prefix: string; readonly routing: Routing }[] = [];
 
   constructor(
-    readonly config: RunConfig,
-    readonly read: ReadTensor,
-    readonly hasCache: boolean,
+    private readonly config: RunConfig,
+    private readonly read: ReadTensor,
+    private readonly hasCache: boolean,
   ) {
     const graph = this.#graph;
     this.#tokenIdsBS = graph.input({ name: 'input_ids', type: 'INT64', shape: ['batch', 'sequence'] });

@@ -27,7 +27,7 @@ export class AccessRule {
   constructor(
     name: string,
     token: string | null,
-    readonly tokenName: string,
+    private readonly tokenName: string,
   ) {
     this.#expected = token === null ? null : digest(token);
     this.#cookie = token === null ? null : cookieOf(name, token);

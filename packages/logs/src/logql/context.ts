@@ -35,7 +35,7 @@ export class ContextGrep {
   #numGroups = 0;
   #isLive = false;
 
-  constructor(readonly options: ContextOptions) {}
+  constructor(private readonly options: ContextOptions) {}
 
   feed(entry: LogEntry): void {
     const { before, after, match } = this.options;

@@ -16,7 +16,7 @@ class Counter {
   readonly #amounts: Float64Array;
 
   constructor(
-    readonly labels: Labels,
+    private readonly labels: Labels,
     { numPoints }: TimeGrid,
     isBytes: boolean,
   ) {

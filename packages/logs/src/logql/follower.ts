@@ -39,10 +39,10 @@ export class Follower {
 
   /** @param seen snapshots whose lines the caller has read already */
   constructor(
-    readonly engine: LogEngine,
-    readonly query: LogQuery,
+    private readonly engine: LogEngine,
+    private readonly query: LogQuery,
     seen: readonly FileView[],
-    readonly listener: FollowerListener,
+    private readonly listener: FollowerListener,
   ) {
     this.#pipeline = compilePipeline(query.stages);
     this.#positions = new Map(seen.map(({ file, end }) => [file, end]));

@@ -12,7 +12,7 @@ export class JsonError extends Error {}
 export class JsonScanner {
   #at = 0;
 
-  constructor(readonly text: string) {}
+  constructor(private readonly text: string) {}
 
   /** The first character of the next value. */
   get next(): string {

@@ -52,7 +52,7 @@ class RegexTest implements LineTest {
   constructor(
     pattern: string,
     ofLine: RegexGroup,
-    readonly ofBuffer: RegexGroup,
+    private readonly ofBuffer: RegexGroup,
   ) {
     this.#line = new Regex(pattern, ofLine);
     // (?m) lets ^ and $ match at each line, but not \A and \z, nor ^ and $ after (?-m).

@@ -31,7 +31,7 @@ export class LogEngine {
   readonly #selectors = new WeakMap<readonly Matcher[], Selector>();
   #listedMs = Number.NEGATIVE_INFINITY;
 
-  constructor(readonly catalog: LogCatalog) {}
+  constructor(private readonly catalog: LogCatalog) {}
 
   /**
    * The lines of a log query in time order, in batches. Files are read as batches are asked for.

@@ -14,7 +14,7 @@ export class PipelineLine {
   /** @param base labels before any stage */
   constructor(
     public text: string,
-    readonly base: Labels,
+    private readonly base: Labels,
     readonly at: Instant,
   ) {
     this.labels = base;

@@ -36,7 +36,7 @@ export class ByLabels<T> {
   readonly #most: number;
 
   constructor(
-    readonly make: (labels: Labels) => T,
+    private readonly make: (labels: Labels) => T,
     { numPoints }: TimeGrid,
   ) {
     this.#most = Math.min(MAX_SERIES, Math.max(1, Math.floor(MAX_VALUES / numPoints)));

@@ -13,7 +13,7 @@ export class Tokens {
   #next = 0;
   #depth = 0;
 
-  constructor(readonly query: string) {
+  constructor(private readonly query: string) {
     this.#tokens = tokenize(query);
   }
 

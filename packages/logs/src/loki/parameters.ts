@@ -17,7 +17,7 @@ const MAX_NS = 2n ** 63n - 1n;
 
 /** Parameters of a request, from its query string and, for POST, its form. */
 export class Parameters {
-  constructor(readonly values: URLSearchParams) {}
+  constructor(private readonly values: URLSearchParams) {}
 
   static async of(c: Context): Promise<Parameters> {
     const values = new URL(c.req.url).searchParams;

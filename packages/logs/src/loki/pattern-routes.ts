@@ -56,7 +56,7 @@ class PatternFinder {
   readonly #miners = new Map<string, TemplateMiner>();
   readonly #found = new Map<Template, Found>();
 
-  constructor(readonly stepS: number) {}
+  constructor(private readonly stepS: number) {}
 
   add(line: string, level: string, timeMs: number): void {
     const { before, text, after } = messageOfLine(line);

@@ -56,7 +56,7 @@ export class Tails {
   readonly #open = new Set<Tail>();
   #numDropped = 0;
 
-  constructor(readonly engine: LogEngine) {}
+  constructor(private readonly engine: LogEngine) {}
 
   get numOpen(): number {
     return this.#open.size;
@@ -118,10 +118,10 @@ class Tail {
   readonly #begun: Promise<void>;
 
   constructor(
-    readonly engine: LogEngine,
-    readonly socket: WebSocket,
-    readonly request: TailRequest,
-    readonly listener: TailListener,
+    private readonly engine: LogEngine,
+    private readonly socket: WebSocket,
+    private readonly request: TailRequest,
+    private readonly listener: TailListener,
   ) {
     socket.on('pong', () => {
       this.#pongMs = performance.now();

@@ -19,7 +19,7 @@ export class Template {
 
   /** @param shape the text with `w` for each word */
   constructor(
-    readonly shape: string,
+    private readonly shape: string,
     readonly words: string[],
   ) {}
 

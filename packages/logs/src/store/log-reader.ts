@@ -69,7 +69,7 @@ export class BlockReader {
 
   constructor(
     readonly pacer: Pacer,
-    readonly totals: ReadTotals = { lines: 0, bytes: 0 },
+    private readonly totals: ReadTotals = { lines: 0, bytes: 0 },
   ) {}
 
   /**

@@ -29,8 +29,8 @@ export class StreamTable {
 
   /** @param source the name of the file without its ending: `coordinator`, `node-0` */
   constructor(
-    readonly folder: Pick<LogFolder, 'run' | 'service'>,
-    readonly source: string,
+    private readonly folder: Pick<LogFolder, 'run' | 'service'>,
+    private readonly source: string,
   ) {
     const node = /^node-(\d+)$/.exec(source);
     this.#fileNode = node === null ? -1 : Number(node[1]);

@@ -15,7 +15,7 @@ export class Contact {
   #waitsSince: number | null = null;
   #refusedSince: number | null = null;
 
-  constructor(readonly now: () => number = Date.now) {
+  constructor(private readonly now: () => number = Date.now) {
     this.#answeredAt = now();
   }
 

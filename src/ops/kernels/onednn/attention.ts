@@ -79,12 +79,12 @@ class Heads {
   readonly #h: number;
 
   constructor(
-    readonly array: Operand,
+    private readonly array: Operand,
     readonly shape: AttentionShape,
     readonly d: number,
     /** Of a row. */
-    readonly width: number,
-    readonly column: number,
+    private readonly width: number,
+    private readonly column: number,
   ) {
     this.#h = d / shape.numHeads;
   }

@@ -32,8 +32,8 @@ export class PrimitiveCache {
 
   /** @param most primitives that are kept */
   constructor(
-    readonly library: OneDnn,
-    readonly most = MOST_PRIMITIVES,
+    private readonly library: OneDnn,
+    private readonly most = MOST_PRIMITIVES,
   ) {}
 
   /**

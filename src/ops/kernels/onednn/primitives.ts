@@ -51,7 +51,7 @@ interface RowStatistics {
 export class Primitives {
   readonly #cache: PrimitiveCache;
 
-  constructor(readonly library: OneDnn) {
+  constructor(private readonly library: OneDnn) {
     this.#cache = new PrimitiveCache(library);
   }
 

@@ -23,7 +23,7 @@ export class RoutedModel {
   readonly #names: readonly string[];
 
   private constructor(
-    readonly session: InferenceSession,
+    private readonly session: InferenceSession,
     readonly config: ModelConfig,
   ) {
     const { attentionPrefixes, numHeads, headSize } = config;

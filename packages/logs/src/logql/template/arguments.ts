@@ -4,7 +4,7 @@ import { TemplateError, typeName, type Value } from './values.js';
 /** Arguments of a function, checked as Go checks their types. */
 export class Arguments {
   constructor(
-    readonly name: string,
+    private readonly name: string,
     readonly all: readonly Value[],
   ) {}
 

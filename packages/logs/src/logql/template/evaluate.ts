@@ -26,8 +26,8 @@ export class TemplateRunner implements CallContext {
   readonly #regexes = new Map<string, Regex>();
 
   constructor(
-    readonly template: Template,
-    readonly group: RegexGroup,
+    private readonly template: Template,
+    private readonly group: RegexGroup,
   ) {}
 
   /** @throws TemplateError if it fails on this line */

@@ -71,7 +71,7 @@ const LAYOUT =
 export class GoTime {
   constructor(
     readonly ns: bigint,
-    readonly zone: string,
+    private readonly zone: string,
   ) {}
 
   /** Go's zero time, which a text that cannot be parsed gives. */

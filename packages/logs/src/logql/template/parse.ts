@@ -22,8 +22,8 @@ class TemplateParser {
   readonly #variables = ['$'];
 
   constructor(
-    readonly sections: readonly Section[],
-    readonly fail: Fail,
+    private readonly sections: readonly Section[],
+    private readonly fail: Fail,
   ) {}
 
   parse(): Template {

@@ -100,7 +100,7 @@ export class CompletionSource {
   readonly #kept = new Map<string, { readonly at: number; readonly answer: Promise<readonly unknown[]> }>();
 
   /** @param rangeOf the time range of the view, in ms since 1970 */
-  constructor(readonly rangeOf: () => readonly [number, number]) {}
+  constructor(private readonly rangeOf: () => readonly [number, number]) {}
 
   /** Returns the suggestions that fit what is typed, best first. @throws RequestError */
   async suggestionsFor(place: CompletionPlace, query: string): Promise<readonly Suggestion[]> {

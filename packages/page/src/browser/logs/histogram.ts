@@ -36,8 +36,8 @@ export class Histogram {
    * @param onRange called with the range dragged over, in ms since 1970
    */
   constructor(
-    readonly onLevel: (names: readonly string[], adds: boolean) => void,
-    readonly onRange: (range: readonly [number, number]) => void,
+    private readonly onLevel: (names: readonly string[], adds: boolean) => void,
+    private readonly onRange: (range: readonly [number, number]) => void,
   ) {
     const area = h('div', { class: 'histogram-area' }, this.#canvas, this.#selection, this.#tip);
     this.element = h('section', { class: 'histogram', 'aria-label': 'Log volume' }, area, this.#legend);

@@ -23,7 +23,7 @@ export class LineContext {
   readonly #keys: Set<string>;
   readonly #selector: string;
 
-  constructor(readonly line: LogLine) {
+  constructor(line: LogLine) {
     this.#oldest = line;
     this.#newest = line;
     this.#keys = new Set([keyOf(line)]);

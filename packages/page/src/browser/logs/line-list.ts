@@ -37,8 +37,8 @@ export class LineList {
    * @param onHideColumn called with the name of a column to hide
    */
   constructor(
-    readonly detailsOf: (line: LogLine) => HTMLElement,
-    readonly onHideColumn: (name: string) => void,
+    private readonly detailsOf: (line: LogLine) => HTMLElement,
+    private readonly onHideColumn: (name: string) => void,
   ) {
     this.element.append(this.#head, this.#body);
     this.#body.addEventListener('click', (event) => {

@@ -23,7 +23,7 @@ export class LiveTail {
   #isPaused = false;
   #timer: ReturnType<typeof setInterval> | undefined;
 
-  constructor(readonly listener: LiveTailListener) {}
+  constructor(private readonly listener: LiveTailListener) {}
 
   get isRunning(): boolean {
     return this.#tail !== null;

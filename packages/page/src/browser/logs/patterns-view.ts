@@ -25,7 +25,7 @@ export class PatternsView {
   #counts = NONE;
 
   /** @param onUse called with how the query is to use a pattern from now on; null for not at all */
-  constructor(readonly onUse: (pattern: string, use: PatternUse | null) => void) {}
+  constructor(private readonly onUse: (pattern: string, use: PatternUse | null) => void) {}
 
   /** Shows the patterns of a query's selector; returns them in a few words. @throws RequestError */
   async load(request: LogRequest, signal: AbortSignal): Promise<string> {

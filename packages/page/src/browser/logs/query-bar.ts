@@ -39,7 +39,7 @@ export class QueryBar {
   /** Counts requests for suggestions: only the last one is answered. */
   #asked = 0;
 
-  constructor(readonly options: QueryBarOptions) {
+  constructor(private readonly options: QueryBarOptions) {
     this.#input.addEventListener('keydown', (event) => this.#onKey(event));
     this.#input.addEventListener('input', () => this.#suggestSoon());
     const run = button('Run', () => this.#submit(), { class: 'primary' });

@@ -22,8 +22,8 @@ export class SuggestionList {
 
   /** @param onChoose called with the one that is clicked */
   constructor(
-    readonly input: HTMLInputElement,
-    readonly onChoose: (suggestion: Suggestion) => void,
+    private readonly input: HTMLInputElement,
+    onChoose: (suggestion: Suggestion) => void,
   ) {
     const attributes = { role: 'combobox', 'aria-autocomplete': 'list', 'aria-controls': ID };
     for (const [name, value] of Object.entries(attributes)) input.setAttribute(name, value);

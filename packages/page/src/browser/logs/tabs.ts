@@ -9,7 +9,7 @@ export class Tabs<Name extends string> {
   constructor(
     label: string,
     panels: Readonly<Record<Name, { readonly text: string; readonly panel: HTMLElement }>>,
-    readonly onChoose: (name: Name) => void,
+    onChoose: (name: Name) => void,
   ) {
     const names = Object.keys(panels) as Name[];
     this.#tabs = new Map(

@@ -37,9 +37,9 @@ export class Tail {
 
   /** @param start ns since 1970; the tail begins with the lines from then on */
   constructor(
-    readonly query: string,
+    private readonly query: string,
     start: bigint,
-    readonly listener: TailListener,
+    private readonly listener: TailListener,
   ) {
     this.#start = start;
     this.#flushTimer = setInterval(() => this.#flush(), FLUSH_INTERVAL_MS);

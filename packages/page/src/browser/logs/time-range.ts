@@ -37,7 +37,7 @@ export class TimeRangePicker {
   readonly #to = h('input', { type: 'datetime-local', step: '1', 'aria-label': 'to' });
   readonly #details: HTMLDetailsElement;
 
-  constructor(readonly onChoose: (range: Pick<PageState, 'from' | 'to'>) => void) {
+  constructor(onChoose: (range: Pick<PageState, 'from' | 'to'>) => void) {
     const choose = (from: string | null, to: string | null) => {
       this.#details.open = false;
       onChoose({ from, to });

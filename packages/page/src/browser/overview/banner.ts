@@ -34,9 +34,9 @@ export class Banner {
    * @param onWarnings opens the log with all warnings
    */
   constructor(
-    readonly onFailure: (failure: Partial<FailureReport>, detail: RunDetail) => void,
-    readonly onLine: (line: LogLine) => void,
-    readonly onWarnings: () => void,
+    private readonly onFailure: (failure: Partial<FailureReport>, detail: RunDetail) => void,
+    private readonly onLine: (line: LogLine) => void,
+    private readonly onWarnings: () => void,
   ) {}
 
   /** Null, and a run that goes on, hide it. */

@@ -17,8 +17,8 @@ export class BeyondNote {
 
   /** @param onOpen called with an x value */
   constructor(
-    readonly format: (value: number) => string,
-    readonly onOpen: (x: number) => void,
+    private readonly format: (value: number) => string,
+    private readonly onOpen: (x: number) => void,
   ) {
     this.element.hidden = true;
   }

@@ -1,16 +1,7 @@
-/** Connects the charts: a shared cursor, zoom, and clicks on a step. */
+/** The cursor that the charts share. */
 export class Bus {
   readonly #listeners = new Set<(step: number | null) => void>();
   #cursor: number | null = null;
-
-  /**
-   * @param onRange zooms to a range of steps; null resets
-   * @param onStep shows what was recorded of a step
-   */
-  constructor(
-    readonly onRange: (range: readonly [number, number] | null) => void,
-    readonly onStep: (step: number) => void,
-  ) {}
 
   /** Calls `listener` when the cursor moves to another step (may be fractional), or leaves: null. */
   onCursor(listener: (step: number | null) => void): void {

@@ -12,7 +12,7 @@ export class Generations {
   readonly element = h('section', { class: 'card generations', 'aria-label': 'Generations' });
 
   /** @param onFailure opens the log around a failure */
-  constructor(readonly onFailure: (timeMs: number) => void) {}
+  constructor(private readonly onFailure: (timeMs: number) => void) {}
 
   set(run: RunData | null): void {
     const detail = run?.detail ?? null;

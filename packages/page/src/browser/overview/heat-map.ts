@@ -63,7 +63,7 @@ export class HeatMap {
   /** False while the slider follows the newest bucket. */
   #isPinned = false;
 
-  constructor(readonly bus: Bus) {
+  constructor(bus: Bus) {
     this.#chart = new RowChart({
       label: 'Expert load',
       top: TOP,

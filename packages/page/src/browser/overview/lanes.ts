@@ -44,10 +44,7 @@ export class Lanes {
   #marks: ReadonlyMap<number, LogActivity['marks']> = new Map();
 
   /** @param onTime opens the log of a rank around a time */
-  constructor(
-    readonly bus: Bus,
-    onTime: (timeMs: number, rank: number | null) => void,
-  ) {
+  constructor(bus: Bus, onTime: (timeMs: number, rank: number | null) => void) {
     this.#chart = new RowChart({
       label: 'Ranks over time',
       top: TOP,

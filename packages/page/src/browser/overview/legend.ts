@@ -14,7 +14,7 @@ export class Legend {
   #shape = '';
 
   /** @param onToggle called with the labels of all lines that are to be hidden */
-  constructor(readonly onToggle: (labels: readonly string[]) => void) {
+  constructor(private readonly onToggle: (labels: readonly string[]) => void) {
     this.element.append(this.#place);
   }
 

@@ -32,10 +32,7 @@ const SMOOTHINGS = ['off', 'light', 'medium', 'strong'] as const;
 /** The first view: failure, charts, ranks over time, expert load. */
 export class Overview {
   readonly element: HTMLElement;
-  readonly #bus = new Bus(
-    (range) => this.#zoom(range),
-    (step) => this.#showRecord(step),
-  );
+  readonly #bus = new Bus();
   readonly #layerPicker = h('select', { 'aria-label': 'layer' });
   readonly #axisPicker = h(
     'select',

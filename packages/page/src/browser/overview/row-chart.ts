@@ -65,7 +65,7 @@ export class RowChart {
   /** Row that a finger tapped last. */
   #tapped: number | null = null;
 
-  constructor(readonly options: RowChartOptions) {
+  constructor(private readonly options: RowChartOptions) {
     this.#plot = h(
       'div',
       {

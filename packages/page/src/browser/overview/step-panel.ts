@@ -45,7 +45,7 @@ export class StepPanel {
   #askedAt = Number.NEGATIVE_INFINITY;
 
   /** @param onLines opens the log lines of a step */
-  constructor(readonly onLines: (step: number) => void) {
+  constructor(private readonly onLines: (step: number) => void) {
     this.element.addEventListener('keydown', ({ key }) => {
       if (key === 'Escape') setState({ record: null });
     });
