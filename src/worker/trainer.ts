@@ -185,9 +185,13 @@ export class Trainer {
         // One clock for all ranks.
         const timeUsed = topology.rank === 0 ? this.#timeUsed : 0;
         const wishes = { timeUsed, snapshot: this.#snapshots.vote(this.#step) };
-        const settle = () => this.#snapshots.settle(transport);
-        const fetch = foresight && (() => foresight.beforeStep(this.#step));
-        const outcome = trainStep(this.#state, this.#step, batches, wishes, settle, fetch);
+        const outcome = trainStep(this.#state, {
+          step: this.#step,
+          batches,
+          wishes,
+          fetch: foresight && (() => foresight.beforeStep(this.#step)),
+          beforeUpdate: () => this.#snapshots.settle(transport),
+        });
         const { report, stopAsked } = outcome;
         logger.debug({ loss: report.loss, stepMs: report.stepMs, experts: this.#slotStatistics }, 'step');
         emit({ type: 'step', report });

@@ -40,7 +40,7 @@ function trained(router: (typeof ROUTER_NAMES)[number], queryLayer: boolean): Pa
       targets: Int32Array.from(rows.flatMap((row) => row.slice(1))),
       domains,
     };
-    trainStep(state, step, [batch]);
+    trainStep(state, { step, batches: [batch] });
   }
   return state.model;
 }

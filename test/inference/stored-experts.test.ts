@@ -43,7 +43,10 @@ function trained(): Checkpoint {
   });
   const state = createTrainState(config, soloTransport(), null, folder);
   for (const step of [1, 2])
-    trainStep(state, step, [{ ...batchesOf(step)[0], domains: new Int32Array(4).fill(step % 2) }]);
+    trainStep(state, {
+      step,
+      batches: [{ ...batchesOf(step)[0], domains: new Int32Array(4).fill(step % 2) }],
+    });
   const place = { root: path.join(folder, 'checkpoints'), step: 2, generation: 1, keep: 1, runId: 'run' };
   const saved = saveCheckpoint({
     ...place,

@@ -27,7 +27,9 @@ function moved(train: Freezing): { names: string[]; norm: number; moments: strin
   const state = createTrainState(frozen(train), soloTransport(), null);
   const { parameters } = state.model;
   const before = new Map([...parameters.entries()].map(({ name, values }) => [name, values.slice()]));
-  const [norm] = [1, 2, 3].map((step) => trainStep(state, step, batchesOf(step)).report.gradientNorm);
+  const [norm] = [1, 2, 3].map(
+    (step) => trainStep(state, { step, batches: batchesOf(step) }).report.gradientNorm,
+  );
   const names = [...parameters.entries()]
     .filter(({ name, values }) => values.some((value, i) => value !== before.get(name)![i]))
     .map(({ name }) => name);

@@ -51,7 +51,7 @@ export function trainCase(
   const { slots, expert } = state.model.parameters;
   const losses: number[] = [];
   for (let step = 1; step <= STEPS; step++) {
-    losses.push(trainStep(state, step, [batchOf(step)]).report.loss);
+    losses.push(trainStep(state, { step, batches: [batchOf(step)] }).report.loss);
     const batch = batchOf(1);
     const valid = new Uint8Array(batch.numSequences).fill(1);
     const validated = validate(state.model, transport, [{ ...batch, valid }], ['a', 'b']);

@@ -89,7 +89,7 @@ function losses({ model }: TrainState, batches: readonly Batch[]): number[] {
 // TensorFlow compiles for new shapes, and the first pass has other bits than those after it.
 beforeAll(() => {
   const state = createTrainState(configOf('hash', 'memory'), soloTransport(), null);
-  for (const parts of [1, 2]) trainStep(state, parts, ofOneDomain(parts, parts));
+  for (const parts of [1, 2]) trainStep(state, { step: parts, batches: ofOneDomain(parts, parts) });
   state.model.dispose();
 });
 
@@ -98,7 +98,7 @@ describe.each(ROUTER_NAMES)('experts in a file or in memory, router %s', (router
     const [inMemory, inFile] = [newState(configOf(router, 'memory')), newState(configOf(router, 'file'))];
     const both = [inMemory, inFile];
     const run = (step: number, parts = 1) => {
-      const [a, b] = both.map((state) => trainStep(state, step, ofOneDomain(step, parts)));
+      const [a, b] = both.map((state) => trainStep(state, { step, batches: ofOneDomain(step, parts) }));
       expect(b.report.skipped).toBe(a.report.skipped);
       expect([b.report.loss, b.found.norm]).toEqual([a.report.loss, a.found.norm]);
     };
@@ -106,7 +106,7 @@ describe.each(ROUTER_NAMES)('experts in a file or in memory, router %s', (router
     run(4, 2);
     for (const each of both) {
       armFailpoint('step.gradients:nan');
-      expect(trainStep(each, 5, ofOneDomain(5)).report.skipped).toBe(true);
+      expect(trainStep(each, { step: 5, batches: ofOneDomain(5) }).report.skipped).toBe(true);
     }
     // All domains at once, and so more experts than there is room for.
     expect(losses(inFile, batchesOf(5))).toEqual(losses(inMemory, batchesOf(5)));
@@ -126,7 +126,8 @@ describe.each(ROUTER_NAMES)('experts in a file or in memory, router %s', (router
       newState(configOf(router, 'file'), ofMemory),
       newState(configOf(router, 'memory'), ofFile),
     ];
-    for (const step of [7, 8, 9]) for (const each of resumed) trainStep(each, step, ofOneDomain(step));
+    for (const step of [7, 8, 9])
+      for (const each of resumed) trainStep(each, { step, batches: ofOneDomain(step) });
     for (const each of [...both, ...resumed])
       expect(save(each, 9).manifest.files).toEqual(save(inMemory, 9).manifest.files);
   });
@@ -134,7 +135,7 @@ describe.each(ROUTER_NAMES)('experts in a file or in memory, router %s', (router
 
 it('a step that needs more experts than there is room for ends with what is needed', () => {
   const state = newState(configOf('switch', 'file', 3));
-  expect(() => trainStep(state, 1, batchesOf(1))).toThrow(
+  expect(() => trainStep(state, { step: 1, batches: batchesOf(1) })).toThrow(
     expect.objectContaining({
       code: 'BAD_CONFIG',
       message: expect.stringMatching(
@@ -159,7 +160,7 @@ describe('with the hash router', () => {
       const expected = new Set(
         [0, 1].flatMap((i) => state.model.foresee(loader.globalBatchForStep(2 * (step - 1) + i))!),
       );
-      trainStep(state, step, ofOneDomain(step, 2));
+      trainStep(state, { step, batches: ofOneDomain(step, 2) });
       expect(statistics.reads).toBe(reads);
       expect(statistics.touched).toBe(touched + expected.size);
     }
@@ -193,11 +194,11 @@ it('a step that is skipped, or whose experts are frozen, writes nothing', () => 
   };
   // Each step takes the slots of the experts of the one before.
   const steps = (state: TrainState) => () =>
-    [1, 2, 3].map((step) => trainStep(state, step, ofOneDomain(step)));
+    [1, 2, 3].map((step) => trainStep(state, { step, batches: ofOneDomain(step) }));
   expect(written(frozen, steps(frozen))).toBe(0);
   expect(written(trained, steps(trained))).toBeGreaterThan(0);
   armFailpoint('step.gradients:nan');
-  expect(written(trained, () => trainStep(trained, 4, ofOneDomain(4)))).toBe(0);
+  expect(written(trained, () => trainStep(trained, { step: 4, batches: ofOneDomain(4) }))).toBe(0);
 });
 
 it('what is not finite is found among experts in a file', () => {
@@ -209,7 +210,7 @@ it('what is not finite is found among experts in a file', () => {
     for (let step = 1; step < 10; step++) {
       // Experts 8 to 15 are those of the second domain.
       const batches = batchesOf(step).map((batch) => ({ ...batch, domains: batch.domains.map(() => 1) }));
-      skipped.add(trainStep(state, step, batches), { batches, quote: () => '' });
+      skipped.add(trainStep(state, { step, batches }), { batches, quote: () => '' });
     }
   };
   expect(run).toThrow(

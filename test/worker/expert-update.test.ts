@@ -61,10 +61,10 @@ function save(state: TrainState, step: number) {
 it('an expert without tokens stays as it is, and the bias correction of its moments counts its own updates', () => {
   const state = newState('touched');
   const initial = [0, 1, 2, 3].map((expert) => contentsOf(state, expert));
-  for (const step of [1, 2, 3]) trainStep(state, step, [batchFor(0, state)]);
+  for (const step of [1, 2, 3]) trainStep(state, { step, batches: [batchFor(0, state)] });
   const ofFirst = contentsOf(state, 0);
   expect(ofFirst).not.toEqual(initial[0]);
-  const { learningRate } = trainStep(state, 4, [batchFor(3, state)]).report;
+  const { learningRate } = trainStep(state, { step: 4, batches: [batchFor(3, state)] }).report;
   expect(contentsOf(state, 0)).toEqual(ofFirst);
   expect([1, 2].map((expert) => contentsOf(state, expert))).toEqual([initial[1], initial[2]]);
   expect(updatesOf(state)).toEqual([3, 0, 0, 1]);
@@ -79,21 +79,21 @@ it('an expert without tokens stays as it is, and the bias correction of its mome
 it('dense moves every expert in every step', () => {
   const state = newState('dense');
   const before = contentsOf(state, 1);
-  trainStep(state, 1, [batchFor(0, state)]);
+  trainStep(state, { step: 1, batches: [batchFor(0, state)] });
   expect(contentsOf(state, 1)).not.toEqual(before);
 });
 
 it('an expert with tokens in several micro-batches is updated once, and not in a step that is skipped', () => {
   const state = newState('touched');
   const batches = [batchFor(2, state), batchFor(1, state), batchFor(2, state)];
-  trainStep(state, 1, batches);
+  trainStep(state, { step: 1, batches });
   expect(updatesOf(state)).toEqual([0, 1, 1, 0]);
   const before = [1, 2].map((expert) => contentsOf(state, expert));
   armFailpoint('step.gradients:nan');
-  expect(trainStep(state, 2, batches).report.skipped).toBe(true);
+  expect(trainStep(state, { step: 2, batches }).report.skipped).toBe(true);
   expect([1, 2].map((expert) => contentsOf(state, expert))).toEqual(before);
   expect(updatesOf(state)).toEqual([0, 1, 1, 0]);
-  trainStep(state, 3, [batchFor(3, state)]);
+  trainStep(state, { step: 3, batches: [batchFor(3, state)] });
   expect(updatesOf(state)).toEqual([0, 1, 1, 1]);
 });
 
@@ -101,7 +101,7 @@ it('has the gradient norm of dense', () => {
   const norms = (['dense', 'touched'] as const).map((expertUpdate) => {
     const state = newState(expertUpdate);
     return [batchesOf(1), [batchFor(1, state)]].map(
-      (batches) => trainStep(state, 1, batches).report.gradientNorm,
+      (batches) => trainStep(state, { step: 1, batches }).report.gradientNorm,
     );
   });
   norms[1].forEach((norm, i) => void expect(norm / norms[0][i]).toBeCloseTo(1, 6));
@@ -109,10 +109,11 @@ it('has the gradient norm of dense', () => {
 
 it('a checkpoint goes on to the bit with the counts of updates in it; a dense one has moved all in every step', () => {
   const [state, dense] = [newState('touched'), newState('dense')];
-  for (const step of [1, 2]) for (const each of [state, dense]) trainStep(each, step, [batchFor(2, each)]);
+  for (const step of [1, 2])
+    for (const each of [state, dense]) trainStep(each, { step, batches: [batchFor(2, each)] });
   const resumed = newState('touched', save(state, 2));
   expect(updatesOf(resumed)).toEqual([0, 0, 2, 0]);
-  for (const each of [state, resumed]) trainStep(each, 3, batchesOf(3));
+  for (const each of [state, resumed]) trainStep(each, { step: 3, batches: batchesOf(3) });
   for (const expert of [0, 1, 2, 3]) expect(contentsOf(resumed, expert)).toEqual(contentsOf(state, expert));
 
   const ofDense = save(dense, 2);

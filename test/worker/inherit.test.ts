@@ -29,7 +29,7 @@ const batch = {
 beforeAll(() => {
   const config = tinyConfig({ model: { numDenseLayers: NUM_LAYERS, numSparseLayers: 0 } });
   const state = createTrainState(config, soloTransport(), null);
-  for (let step = 1; step <= 20; step++) trainStep(state, step, [batch]);
+  for (let step = 1; step <= 20; step++) trainStep(state, { step, batches: [batch] });
   const tokenizerFile = path.join(folder, 'tokenizer.json');
   writeFileSync(tokenizerFile, '{}');
   const saved = saveCheckpoint({

@@ -29,7 +29,7 @@ export function trainLayout(transport: Transport, { moe, cluster, microBatches }
     const parts = batchesOf(i % 2, worldSize * microBatches, NUM_SEQUENCES);
     // The ranks share out each micro-batch.
     const own = parts.filter((_, part) => part % worldSize === rank);
-    return trainStep(state, i + 1, own).report.loss;
+    return trainStep(state, { step: i + 1, batches: own }).report.loss;
   });
   state.model.dispose();
   return losses;

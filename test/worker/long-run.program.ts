@@ -18,7 +18,7 @@ for (let step = 1; step <= 900; step++) {
     targets: randomIntegers(`targets ${step}`, 24, 257),
     domains: Int32Array.of(0, 1, 0, 1),
   };
-  trainStep(state, step, [batch]);
+  trainStep(state, { step, batches: [batch] });
   if (step <= 300 || step % 20 !== 0) continue;
   // What JavaScript holds between collections comes and goes by 100 MB: the least of many looks is what stays.
   collectNow();

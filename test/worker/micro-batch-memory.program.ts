@@ -33,6 +33,6 @@ for (let step = 1; step <= 2; step++) {
     targets: randomIntegers(`targets ${step} ${i}`, numSequences * seqLen, vocabSize),
     domains: new Int32Array(numSequences),
   }));
-  trainStep(state, step, batches);
+  trainStep(state, { step, batches });
 }
 console.log(JSON.stringify({ peak, activations: leastRankMemory(config).activations }));

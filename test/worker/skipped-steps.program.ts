@@ -34,7 +34,7 @@ rankProgram((transport, { steps, fail, rank: failing }: SkippingTask): SkippingR
   const hashes: string[] = [];
   for (let step = 1; step <= steps; step++) {
     const batches = [batchesOf(step, worldSize)[rank]];
-    const outcome = trainStep(state, step, batches);
+    const outcome = trainStep(state, { step, batches });
     skipped.add(outcome, { batches, quote: () => `the text of rank ${rank}` });
     losses.push(outcome.report.skipped ? null : outcome.report.loss);
     const hash = createHash('sha256');

@@ -38,7 +38,7 @@ function failureOf(state: TrainState): unknown {
   for (let step = 1; step < 10; step++) {
     const batches = batchesOf(step, 2);
     try {
-      skipped.add(trainStep(state, step, batches), { batches, quote: () => `the text of step ${step}` });
+      skipped.add(trainStep(state, { step, batches }), { batches, quote: () => `the text of step ${step}` });
     } catch (error) {
       return error;
     }
@@ -55,7 +55,7 @@ describe.each(ROUTER_NAMES)('a step that is not finite, router %s', (router) => 
       const before = contentsOf(state);
       const isBad = step === 3;
       if (isBad) armFailpoint('step.gradients:nan');
-      const { report, found } = trainStep(state, step, batchesOf(step, parts));
+      const { report, found } = trainStep(state, { step, batches: batchesOf(step, parts) });
       expect(report.skipped).toBe(isBad);
       if (isBad) {
         expect(contentsOf(state)).toEqual(before);
@@ -63,7 +63,7 @@ describe.each(ROUTER_NAMES)('a step that is not finite, router %s', (router) => 
         // Reports travel as JSON.
         expect(JSON.parse(JSON.stringify(report))).toEqual(report);
       } else {
-        const { loss, gradientNorm } = trainStep(without, step, batchesOf(step, parts)).report;
+        const { loss, gradientNorm } = trainStep(without, { step, batches: batchesOf(step, parts) }).report;
         expectClose([report.loss, report.gradientNorm], [loss, gradientNorm], 1e-5);
       }
     }
@@ -74,16 +74,16 @@ describe.each(ROUTER_NAMES)('a step that is not finite, router %s', (router) => 
 
   it('leaves the state of the router finite when activations are not', () => {
     const state = newState({ moe });
-    trainStep(state, 1, batchesOf(1));
+    trainStep(state, { step: 1, batches: batchesOf(1) });
     const before = contentsOf(state);
     const good = state.model.parameters.values('embed.tokens').slice();
     set(state, 'embed.tokens', (values) => values.fill(Number.POSITIVE_INFINITY));
-    const { report, found } = trainStep(state, 2, batchesOf(2));
+    const { report, found } = trainStep(state, { step: 2, batches: batchesOf(2) });
     expect(report).toMatchObject({ skipped: true, loss: 0, auxiliaryLoss: 0, gradientNorm: 0, layers: [] });
     expect(found.numBadLosses).toBe(1);
     set(state, 'embed.tokens', (values) => values.set(good));
     expect(contentsOf(state)).toEqual(before);
-    expect(trainStep(state, 3, batchesOf(3)).report.skipped).toBe(false);
+    expect(trainStep(state, { step: 3, batches: batchesOf(3) }).report.skipped).toBe(false);
   });
 });
 
@@ -137,7 +137,7 @@ it('a checkpoint that is due after a skipped step is saved after the next that i
   const due: number[] = [];
   for (let step = 1; step <= 12; step++) {
     const batches = batchesOf(step);
-    skipped.add(trainStep(state, step, batches), { batches, quote: () => '' });
+    skipped.add(trainStep(state, { step, batches }), { batches, quote: () => '' });
     if (skipped.isCheckpointDue(step, 4)) due.push(step);
   }
   expect(due).toEqual([6, 9, 12]);

@@ -57,13 +57,15 @@ describe.each(ROUTER_NAMES)('a checkpoint of a run with router %s', (router) => 
     const transport = soloTransport();
     const first = createTrainState(config, transport, null);
     let step = 1;
-    for (; step <= 4; step++) trainStep(first, step, [batch(step)]);
+    for (; step <= 4; step++) trainStep(first, { step, batches: [batch(step)] });
     const checkpoint = save(first, router);
     const second = createTrainState(config, transport, checkpoint);
     expect(bits(second)).toEqual(bits(first));
     if (router === 'locmoe-plus') expect(checkpoint.has('layers.1.router.threshold')).toBe(true);
     for (; step <= 8; step++) {
-      const [a, b] = [first, second].map((state) => trainStep(state, step, [batch(step)]).report);
+      const [a, b] = [first, second].map(
+        (state) => trainStep(state, { step, batches: [batch(step)] }).report,
+      );
       expect(b.loss).toBe(a.loss);
       expect(b.layers).toEqual(a.layers);
     }

@@ -9,7 +9,7 @@ import { batchesOf, packedBatchesOf } from './step-batches.js';
 /** Three steps with every batch in `parts` micro-batches. */
 function train(parts: number, moe: Parameters<typeof tinyConfig>[0] = {}, batches = batchesOf) {
   const state = createTrainState(tinyConfig(moe), soloTransport(), null);
-  const reports = [1, 2, 3].map((step) => trainStep(state, step, batches(step, parts)).report);
+  const reports = [1, 2, 3].map((step) => trainStep(state, { step, batches: batches(step, parts) }).report);
   const { shared, expert } = state.model.parameters;
   const gradients = [...shared.gradients, ...expert.gradients];
   const routerState = [...state.model.routerState.values()].map((values) => [...values]);

@@ -83,7 +83,7 @@ describe.each(ROUTERS)('the sub-model of a domain, with router %s', (router) => 
     const batch = { numSequences: 1, seqLen: ids.length - 1, domains: Int32Array.of(0) };
     const tokens = { tokenIds: ids.slice(0, -1), targets: ids.slice(1) };
     const losses = [1, 2, 3, 4, 5, 6, 7, 8].map(
-      (step) => trainStep(state, step, [{ ...batch, ...tokens }]).report,
+      (step) => trainStep(state, { step, batches: [{ ...batch, ...tokens }] }).report,
     );
     expect(losses.at(-1)!.loss).toBeLessThan(losses[0]!.loss);
     // 0.8 x 23 tokens over the two experts of the group.

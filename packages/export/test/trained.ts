@@ -127,7 +127,7 @@ function configOf({
 /** @param ids tokens of each domain */
 function trained(config: RunConfig, folder: string, ids: readonly Uint32Array[]): Checkpoint {
   const state = createTrainState(config, soloTransport(), null);
-  for (let step = 1; step <= STEPS; step++) trainStep(state, step, [batchOf(config, ids, step)]);
+  for (let step = 1; step <= STEPS; step++) trainStep(state, { step, batches: [batchOf(config, ids, step)] });
   const saved = saveCheckpoint({
     root: path.join(folder, 'checkpoints'),
     step: STEPS,

@@ -52,11 +52,11 @@ export function timeSteps(real: Transport, config: RunConfig, steps: number): Pr
   };
   const state = createTrainState(config, lockstep, null);
   const batch = randomBatch(config);
-  for (let step = 1; step <= WARM_UP_STEPS; step++) trainStep(state, step, [batch]);
+  for (let step = 1; step <= WARM_UP_STEPS; step++) trainStep(state, { step, batches: [batch] });
   meetings = 0;
   const reports = Array.from(
     { length: steps },
-    (_, i) => trainStep(state, WARM_UP_STEPS + 1 + i, [batch]).report,
+    (_, i) => trainStep(state, { step: WARM_UP_STEPS + 1 + i, batches: [batch] }).report,
   );
   state.model.dispose();
   const medianOf = (of: (report: (typeof reports)[number]) => number) => median(reports.map(of));

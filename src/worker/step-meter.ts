@@ -1,0 +1,131 @@
+import type { StepPart } from '@locmoe/run-format';
+import { OPERATION_KINDS } from '@locmoe/run-format/operations';
+import type { OperationStats, Transport } from '../collectives/transport.js';
+import { addStats } from '../collectives/transport-stats.js';
+import { type Batch, countedTargets } from '../data/batch.js';
+import type { LayerStatistics } from '../model/moe-layer.js';
+import { RunQueue } from '../os/run-queue.js';
+import type { LayerReport, StepReport } from '../rpc/generated/messages.js';
+import type { Pass } from './forward-backward.js';
+
+/** Operations of the sparse layers; the all-reduce of gradients overlaps them. */
+const SPARSE_LAYER_KINDS = OPERATION_KINDS.filter((kind) => kind !== 'all-reduce');
+
+const runQueue = new RunQueue();
+
+/** The results of a step, equal on all ranks but for the passes. */
+export interface TrainedStep {
+  readonly step: number;
+  readonly batches: readonly Batch[];
+  /** By micro-batch. */
+  readonly passes: readonly Pass[];
+  readonly loss: number;
+  readonly auxiliaryLoss: number;
+  /** L2 norm of the gradient. */
+  readonly norm: number;
+  readonly skipped: boolean;
+  readonly learningRate: number;
+}
+
+/** Measures one step of a rank, from its construction to `report`. */
+export class StepMeter {
+  readonly #transport: Transport;
+  readonly #cpu = process.cpuUsage();
+  readonly #queuedMs = runQueue.waitedMs;
+  readonly #startedMs = performance.now();
+  #updateBegunMs = 0;
+  #reduceStats: ReturnType<Transport['takeStats']> | null = null;
+
+  constructor(transport: Transport) {
+    this.#transport = transport;
+    transport.takeStats();
+  }
+
+  /** Call it when the gradients are reduced: no exchange after it counts as a part of the step. */
+  endReduction(): void {
+    this.#reduceStats = this.#transport.takeStats();
+  }
+
+  beginUpdate(): void {
+    this.#updateBegunMs = performance.now();
+  }
+
+  /** Ends the update and the step. */
+  report({ passes, batches, skipped, ...trained }: TrainedStep): StepReport {
+    const endedMs = performance.now();
+    const sum = (of: (pass: Pass) => number) => passes.reduce((total, pass) => total + of(pass), 0);
+    const sumOver = (of: (batch: Batch) => number) => batches.reduce((total, each) => total + of(each), 0);
+    const stats = [...passes.flatMap((pass) => pass.stats), this.#reduceStats!];
+    const reduction = addStats(stats, ['all-reduce']);
+    const exchange = addStats(stats, SPARSE_LAYER_KINDS);
+    const allToAll = addStats(stats, ['all-to-all']);
+    return {
+      step: trained.step,
+      rank: this.#transport.topology.rank,
+      skipped,
+      // JSON has no NaN.
+      loss: skipped ? 0 : trained.loss,
+      auxiliaryLoss: skipped ? 0 : trained.auxiliaryLoss,
+      gradientNorm: skipped ? 0 : trained.norm,
+      learningRate: trained.learningRate,
+      tokens: sumOver(({ tokenIds }) => tokenIds.length),
+      answerTokens: batches[0]!.packed ? sumOver(numCounted) : 0,
+      stepMs: endedMs - this.#startedMs,
+      partsMs: {
+        forward: sum((pass) => pass.forwardMs),
+        backward: sum((pass) => pass.backwardMs),
+        exchange: busyMs(exchange),
+        allReduce: busyMs(reduction),
+        optimizer: endedMs - this.#updateBegunMs,
+        waiting: exchange.waitMs + reduction.waitMs,
+      } satisfies Record<StepPart, number>,
+      layers: skipped
+        ? []
+        : passes[0]!.layers.map((_, i) => layerReport(passes.map(({ layers }) => layers[i]!))),
+      bytesSameNode: exchange.bytesSameNode,
+      bytesOtherNode: exchange.bytesOtherNode,
+      allToAllMs: allToAll.ms,
+      allToAllWaitMs: allToAll.waitMs,
+      cpuMs: cpuMsSince(this.#cpu),
+      queuedMs: runQueue.waitedMs - this.#queuedMs,
+    };
+  }
+}
+
+function numCounted(batch: Batch): number {
+  return countedTargets(batch).reduce((total, each) => total + each, 0);
+}
+
+/** @param batches one layer in each micro-batch */
+function layerReport(batches: readonly LayerStatistics[]): LayerReport {
+  const sum = (of: (layer: LayerStatistics) => number) =>
+    batches.reduce((total, layer) => total + of(layer), 0);
+  const byExpert = (of: (layer: LayerStatistics) => Int32Array | Float64Array) =>
+    Array.from(of(batches[0]!), (_, expert) => sum((layer) => of(layer)[expert]!));
+  return {
+    layer: batches[0]!.layer,
+    routed: byExpert(({ routedE }) => routedE),
+    kept: byExpert(({ keptE }) => keptE),
+    overCapacity: byExpert(({ overCapacityE }) => overCapacityE),
+    notChosen: byExpert(({ notChosenE }) => notChosenE),
+    // Reports travel as JSON, which has no infinity.
+    capacity: byExpert(({ capacityE }) => capacityE).map((capacity) =>
+      capacity === Infinity ? 0 : capacity,
+    ),
+    sameWorker: sum(({ sameWorker }) => sameWorker),
+    sameNode: sum(({ sameNode }) => sameNode),
+    otherNode: sum(({ otherNode }) => otherNode),
+    rowBytes: batches[0]!.rowBytes,
+    cosineSum: sum(({ gateCosine }) => gateCosine?.sum ?? 0),
+    cosineCount: sum(({ gateCosine }) => gateCosine?.count ?? 0),
+  };
+}
+
+function cpuMsSince(before: NodeJS.CpuUsage): number {
+  const { user, system } = process.cpuUsage(before);
+  return (user + system) / 1000;
+}
+
+function busyMs({ ms, waitMs }: OperationStats): number {
+  return ms - waitMs;
+}
