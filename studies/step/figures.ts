@@ -91,6 +91,28 @@ export interface Figures {
   readonly cells: readonly CellFigures[];
 }
 
+/** The programs of a cell that ran, in report order. */
+export function programsIn({ programs }: CellFigures): [Program, ProgramFigures][] {
+  return PROGRAMS.flatMap((program): [Program, ProgramFigures][] => {
+    const figures = programs[program];
+    return figures === undefined ? [] : [[program, figures]];
+  });
+}
+
+export const PARTS = [
+  'forward',
+  'backward',
+  'exchange',
+  'allReduce',
+  'optimizer',
+  'waiting',
+  'other',
+] as const;
+
+export function labelOfPart(part: keyof PartMs): string {
+  return part === 'allReduce' ? 'all-reduce' : part;
+}
+
 export interface Measured {
   readonly recipe: Recipe;
   readonly peer: TorchPeer;
