@@ -79,7 +79,7 @@ describe('bench step', () => {
       const bench = new Locmoe(benchArguments(folder, ...ONE_RANK, '--verify-steps', steps));
       const runs = path.join(folder, 'work/runs');
       await expect
-        .poll(() => existsSync(path.join(runs, `micro.yaml-${program}`)), { timeout: 60_000 })
+        .poll(() => existsSync(path.join(runs, `micro.yaml-${program}`)), { timeout: 240_000 })
         .toBe(true);
       // Time to be in the middle of it.
       await new Promise((resolve) => setTimeout(resolve, 1000));

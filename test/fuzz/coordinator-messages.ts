@@ -108,7 +108,7 @@ export async function fuzzCoordinator(
       target.speaker = node;
       const events = eventsOf(node).filter(({ event }) => node === 0 || event !== 'validation');
       const mutated = mutateMessage(METHODS.Session.requestSerialize(random.pick(events)), random);
-      session.write(framed(METHODS.Session.requestSerialize(events[0])));
+      session.write(framed(METHODS.Session.requestSerialize(events[0]!)));
       const { status } = await session.end(framed(mutated.bytes));
       if (status === HANGS)
         problems.push(`a session hangs (${mutated.name}: ${mutated.bytes.toString('hex')})`);

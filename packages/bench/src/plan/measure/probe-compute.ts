@@ -63,12 +63,12 @@ export function timeSteps(real: Transport, config: RunConfig, steps: number): Pr
   return {
     kind: 'step',
     stepMs: medianOf(({ stepMs }) => stepMs),
-    forwardMs: medianOf(({ partsMs }) => partsMs.forward),
-    backwardMs: medianOf(({ partsMs }) => partsMs.backward),
-    updateMs: medianOf(
-      ({ stepMs, partsMs }) =>
-        stepMs - partsMs.forward - partsMs.backward - partsMs.exchange - partsMs.allReduce - partsMs.waiting,
-    ),
+    forwardMs: medianOf(({ partsMs }) => partsMs.forward!),
+    backwardMs: medianOf(({ partsMs }) => partsMs.backward!),
+    updateMs: medianOf(({ stepMs, partsMs }) => {
+      const others = ['forward', 'backward', 'exchange', 'allReduce', 'waiting'] as const;
+      return others.reduce((rest, part) => rest - partsMs[part]!, stepMs);
+    }),
     meetings: meetings / steps,
   };
 }
