@@ -151,7 +151,7 @@ export class Locmoe {
   async expectNothingLeft(withinMs = 30_000): Promise<void> {
     const deadline = performance.now() + withinMs;
     while (this.descendants().length > 0 && performance.now() < deadline)
-      await new Promise((resolve) => setTimeout(resolve, 20));
+      await new Promise((resolve) => setTimeout(resolve, 100));
     expect(this.descendants().map((pid) => readProc(pid, 'cmdline'))).toEqual([]);
     const runId = /run ([a-z0-9-]+):/.exec(this.output)?.[1];
     // Runs of other tests that began in the same second have the same name, and agents that live.
