@@ -4,8 +4,8 @@ import { soloTransport } from '../../src/collectives/solo-transport.js';
 import { ROUTER_NAMES } from '../../src/routing/index.js';
 import { type LayoutCase, STEPS, trainLayout } from './layout-cases.js';
 
+/** Beside one rank; two workers of one node are among the four, and in e2e/layout-law.test.ts. */
 const LAYOUTS = [
-  [1, 2],
   [2, 1],
   [2, 2],
 ] as const;
@@ -55,7 +55,7 @@ describe('the result does not depend on the layout', () => {
   });
 
   describe.each(ROUTER_NAMES.map((name, i) => [name, 3 * i] as const))('%s', (_, first) => {
-    it('1x1, 1x2, 2x1 and 2x2 give the same loss curve, in micro-batches too', () => {
+    it('1x1, 2x1 and 2x2 give the same loss curve, in micro-batches too', () => {
       for (const k of [first, first + 2]) {
         // A curve that does not move would agree with any other.
         expect(alone[k].at(-1)!).toBeLessThan(alone[k][0] - 0.5);
