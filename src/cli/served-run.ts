@@ -1,5 +1,6 @@
 import { hostname } from 'node:os';
 import type { HttpServer } from '@locmoe/logs/http';
+import { untilGone } from '../coordinator/departure.js';
 import { leadRun } from '../coordinator/lead-run.js';
 import { lastingOptions } from '../coordinator/planning/resume-command.js';
 import type { PlanSettings, RunOptions } from '../coordinator/planning/run-options.js';
@@ -128,7 +129,7 @@ async function serveWith(
         // A supervisor restarts nodes that ended, and those that still run rejoin by themselves.
         start: () => undefined,
         restart: () => undefined,
-        end: ({ current }, graceMs) => current.nodesGone(graceMs),
+        end: ({ current }, graceMs) => untilGone(current.members, graceMs),
       },
     });
     rpc.server.forceShutdown();

@@ -7,34 +7,48 @@ import type { Membership } from './membership.js';
 
 export type AdmissionOptions = Pick<
   CoordinatorOptions,
-  'identity' | 'logger' | 'listeners' | 'term' | 'nodesAreReplaceable'
+  'identity' | 'logger' | 'listeners' | 'term' | 'nodesAreReplaceable' | 'maySuffice' | 'assertLeads'
 >;
 
-/** Lets nodes into a generation until it starts, frees the places of those that go before, and lets its own come back. */
+/**
+ * Admits nodes to a generation until it starts, frees the places of those that leave before, and readmits those whose
+ * session broke.
+ */
 export class Admission {
   readonly #options: AdmissionOptions;
   readonly #members: Membership;
-  readonly #life: Lifecycle;
+  readonly #lifecycle: Lifecycle;
+  #hasMissedNodes = false;
 
-  constructor(options: AdmissionOptions, members: Membership, life: Lifecycle) {
+  constructor(options: AdmissionOptions, members: Membership, lifecycle: Lifecycle) {
     this.#options = options;
     this.#members = members;
-    this.#life = life;
+    this.#lifecycle = lifecycle;
   }
 
-  /** See CoordinatorOptions. */
+  /** Number of processes that have led the run, this one included. */
   get term(): number {
     return this.#options.term ?? 1;
   }
 
-  /** Another node may take the place of one that is gone. */
+  /** True if the generation is over because not all nodes joined in time, and those that did suffice. */
+  get hasMissedNodes(): boolean {
+    return this.#hasMissedNodes;
+  }
+
+  /** Ends this process if a caller has seen a later coordinator of the run, and another process leads it. */
+  assertTerm(seen: number): void {
+    if (seen > this.term) this.#options.assertLeads?.();
+  }
+
+  /** True while another node may take the place of one that is gone. */
   get canReplace(): boolean {
-    return this.#options.nodesAreReplaceable && this.#life.state.kind === 'waiting';
+    return this.#options.nodesAreReplaceable && this.#lifecycle.state.kind === 'waiting';
   }
 
   /**
-   * @throws TrainerError `RUN_FULL` if all places are taken or the run has started, `BAD_INPUT` if the node
-   *   does not fit
+   * @throws TrainerError `RUN_FULL` if all places are taken or the run has started, `BAD_INPUT` if the node does not
+   *   fit
    */
   join(request: JoinRequest): JoinReply {
     const { identity, logger } = this.#options;
@@ -59,7 +73,7 @@ export class Admission {
     };
   }
 
-  /** Opens a member's session; when every node has one, all are told to start. */
+  /** Opens a member's session; once every node has one, all are told to start. */
   connect(node: number, dataAddress: string, session: SessionLink): void {
     const member = this.#members.get(node);
     const { host } = member.request;
@@ -79,21 +93,21 @@ export class Admission {
       dataAddress,
     }));
     for (const listener of this.#options.listeners) listener.members?.(members);
-    this.#life.apply({ type: 'nodes-complete' });
+    this.#lifecycle.apply({ type: 'nodes-complete' });
     const { snapshot = null } = this.#options.identity;
     this.#members.broadcast({ command: 'start', start: { peers: this.#members.peers, snapshot } });
   }
 
-  /** Opens the session of a member that trains. */
+  /** Reopens the session of a member that trains. */
   #reconnect(node: number, dataAddress: string, session: SessionLink): void {
     this.#members.reconnect(node, dataAddress, session);
-    // The coordinator before this one may have fallen between its word and theirs.
+    // The previous coordinator may have crashed before it sent `begin` to this node.
     session.send({ command: 'begin', begin: {} });
     const { numConnected, numNodes } = this.#members;
     this.#tell(`node ${node} is back (${numConnected} of ${numNodes})`);
   }
 
-  /** A node that is gone before the start frees its place for another. */
+  /** Frees the place of a node that is gone before the start. */
   free({ node, request }: Member, reason: string): void {
     this.#members.remove(node);
     const text = `node ${node} on ${request.host} (pid ${request.pid}) left before the start: ${reason}; its place is free again`;
@@ -101,18 +115,29 @@ export class Admission {
     this.#tell(text);
   }
 
-  /** A member that trained, and was to open a session again, cannot: the generation has to begin anew. */
+  /** Restarts the generation because a member that was expected to open a session again cannot. */
   miss({ node, request }: Member, what: string): void {
     const message = `node agent on ${request.host} (pid ${request.pid}) ${what} after the coordinator was replaced`;
     const error = new TrainerError('NODE_LOST', message, { node });
-    this.#life.apply({ type: 'failure', error, restarts: true });
+    this.#lifecycle.apply({ type: 'failure', error, restarts: true });
+  }
+
+  /** Ends the generation because not all nodes joined in time. */
+  missNodes(error: TrainerError): void {
+    const { maySuffice, nodesAreReplaceable } = this.#options;
+    this.#hasMissedNodes = maySuffice?.(this.#members.numConnected) ?? false;
+    if (this.#hasMissedNodes) this.#lifecycle.apply({ type: 'failure', error, restarts: true });
+    else if (nodesAreReplaceable) this.#lifecycle.abort(error);
+    // This process can restart the nodes that it started itself.
+    else this.#lifecycle.fail({ error, culprit: null });
   }
 
   #assertWaiting(host: string): void {
     const { runId } = this.#options.identity;
-    const { kind } = this.#life.state;
+    const { kind } = this.#lifecycle.state;
     const isIncomplete =
-      this.#life.isUnderWay && this.#members.all.some(({ isDone, session }) => !isDone && session === null);
+      this.#lifecycle.isUnderWay &&
+      this.#members.all.some(({ isDone, session }) => !isDone && session === null);
     if (kind === 'restarting' || isIncomplete)
       throw new TrainerError('UNAVAILABLE', `run ${runId} is about to restart`);
     if (kind !== 'waiting')

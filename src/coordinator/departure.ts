@@ -4,7 +4,7 @@ import type { Membership } from './membership.js';
 const GONE_POLL_MS = 20;
 
 /** Waits up to `graceMs` for the nodes that still answer to send their last log lines and end their sessions. */
-export async function nodesGone(members: Membership, graceMs: number): Promise<void> {
+export async function untilGone(members: Membership, graceMs: number): Promise<void> {
   const deadline = performance.now() + graceMs;
   while (members.answering.length > 0 && performance.now() < deadline) await sleep(GONE_POLL_MS);
 }
@@ -15,7 +15,7 @@ export async function nodesGone(members: Membership, graceMs: number): Promise<v
  *
  * @returns pids of the agents that rejoin; the others have left the run
  */
-export async function sendOn(members: Membership, graceMs: number): Promise<number[]> {
+export async function moveToNextGeneration(members: Membership, graceMs: number): Promise<number[]> {
   const deadline = performance.now() + graceMs;
   while (members.answering.some(({ isDone }) => !isDone) && performance.now() < deadline)
     await sleep(GONE_POLL_MS);

@@ -10,22 +10,24 @@ export interface FailureJudgeOptions {
   readonly members: Membership;
   readonly numNodes: number;
   readonly workersPerNode: number;
-  /** The newest heartbeat of each rank. */
+  /** Newest heartbeat of each rank. */
   readonly progress: Pick<ReadonlyMap<number, WorkerProgress>, 'get'>;
-  /** As `FailureEvidence.slowLink`. */
+  /** See `FailureEvidence.slowLink`. */
   readonly slowLink: string | null;
   readonly lastStep: () => number | undefined;
-  /** ms for which this process just stood still, if long enough for nodes to give up on it; else 0. */
+  /** True once the generation is over, after which a lost node is no failure. */
+  readonly isOver: () => boolean;
+  /** Duration in ms of a recent standstill that may have made nodes give up on this process; else 0. */
   readonly missedMs: () => number;
-  /** How long to wait for the reports of other ranks after a first failure; 2.5 s by default. */
+  /** How long to wait for the reports of other ranks after a first failure; GRACE.evidenceMs by default. */
   readonly evidenceWindowMs?: number | undefined;
-  /** Gets what explains the failure; called once. */
+  /** Called once, with the cause of the failure. */
   readonly onVerdict: (cause: RootCause) => void;
 }
 
 /**
- * Finds the cause of a failure. The first report aborts all nodes; once every rank is accounted for, or after
- * a moment, the one error that explains the others is named.
+ * Finds the cause of a failure. The first report aborts all nodes; once every rank is accounted for, or after a moment,
+ * the one error that explains the others is chosen.
  */
 export class FailureJudge {
   readonly #failures: WorkerFailure[] = [];
@@ -40,29 +42,29 @@ export class FailureJudge {
     return this.#verdict !== null;
   }
 
-  /** Keeps a rank's first failure report. */
+  /** Records that a node is lost; the first one counts. */
   fail(failure: WorkerFailure): void {
     if (this.#failures.some(({ rank }) => rank === failure.rank)) return;
     this.#failures.push(failure);
     this.#collectEvidence(abortReason(failure.rank, failure.message));
   }
 
-  /** A node is lost; the first one counts. */
+  /** Adds how a lost node's process ended, which says more than its broken session. */
   lose(member: Member, end: ProcessEnd): void {
-    if (member.status === 'lost') return;
+    if (member.status === 'lost' || this.options.isOver()) return;
     member.become('lost');
     this.#lost ??= { member, end };
     this.#collectEvidence(`node ${member.node} was lost: ${end.how}`);
   }
 
-  /** How a lost node's process ended, which says more than its broken session. */
+  /** Stops waiting for evidence; no verdict follows. */
   restate(member: Member, end: ProcessEnd): void {
     if (this.#lost?.member !== member) return;
     this.#lost = { member, end };
     this.#judgeIfComplete();
   }
 
-  /** Ends the wait for evidence; nothing is judged any more. */
+  /** Blames this process if it stood still, as nodes that left then are innocent, unless a signal killed one. */
   close(): void {
     this.#isJudged = true;
     this.#stopWaiting();
@@ -111,7 +113,7 @@ export class FailureJudge {
     onVerdict(this.#ownFault(cause) ?? cause);
   }
 
-  /** If this process stood still, nodes that left are not to blame, but for one that a signal killed. */
+  /** Returns the node whose agent is lost, or a silent one whose peers saw only a broken stream. */
   #ownFault({ error, culprit }: RootCause): RootCause | null {
     const missedMs = this.options.missedMs();
     const areNodesGone = error.code === 'NODE_LOST' || error.code === 'ABORTED';

@@ -33,7 +33,9 @@ export async function nextIdentity({
   generation,
   failed,
 }: NextGeneration): Promise<{ readonly identity: RunIdentity; readonly error: TrainerError | null }> {
-  const nodes = failed.hasMissedNodes ? nodesThatSuffice(plan.config, failed.numConnected) : 0;
+  const nodes = failed.admission.hasMissedNodes
+    ? nodesThatSuffice(plan.config, failed.members.numConnected)
+    : 0;
   const config = nodes === 0 ? plan.config : withNodes(plan.config, nodes);
   const next = { ...identity, generation, config };
   try {
@@ -57,9 +59,9 @@ function snapshotAfterFailure(
   checkpointStep: number,
 ): SnapshotRef | null {
   // After a non-finite step the state in memory may itself be the cause.
-  const isSame = failed.options.identity.config.cluster.nodes === cluster.nodes;
-  if (isSame && failed.failure?.error.code !== 'NOT_FINITE')
-    return snapshots.choose(failed.nodesThatGoOn, cluster.nodes, checkpointStep);
+  const isSame = failed.identity.config.cluster.nodes === cluster.nodes;
+  if (isSame && failed.lifecycle.failure?.error.code !== 'NOT_FINITE')
+    return snapshots.choose(failed.members.rejoining, cluster.nodes, checkpointStep);
   snapshots.forget();
   return null;
 }

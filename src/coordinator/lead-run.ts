@@ -18,6 +18,7 @@ import type { RunState } from '../run/run-state.js';
 import { keepToken } from '../run/run-token.js';
 import { Coordinator } from './coordinator.js';
 import type { RunFailure, RunIdentity } from './coordinator-options.js';
+import { moveToNextGeneration } from './departure.js';
 import { explainFailure } from './failure-report.js';
 import { nextIdentity, nodesThatSuffice } from './generation-start.js';
 import { openRun } from './open-run.js';
@@ -189,7 +190,7 @@ async function carryOut(
   const { launch, run, view } = context;
   const { plan, rpc, nodes } = launch;
   const { folder, logger } = run;
-  const service = addCoordinatorService(rpc.server, leader);
+  const service = addCoordinatorService(rpc.server, leader, run.logs);
   rpc.onRefused = (line) => logger.warn(line);
   const watch = launch.host.watch({
     leader,
@@ -214,11 +215,11 @@ async function carryOut(
     view.begun();
     warnOfFewExperts(plan.config, logger);
     leader.current.announceAdoption();
-    const settled = () => Promise.race([leader.current.settled, fence.superseded]);
+    const settled = () => Promise.race([leader.current.lifecycle.settled, fence.superseded]);
     let state = await settled();
     for (; state.kind === 'restarting'; state = await settled()) await restart(context, leader);
     if (state.kind === 'failed') endsByMs = performance.now() + GRACE.endMs;
-    const { failure } = leader.current;
+    const { failure } = leader.current.lifecycle;
     const failed = failure && failedRun(context, leader.current, failure);
     await nodes.end(leader, GRACE.leaveMs);
     if (failed !== null) {
@@ -265,10 +266,10 @@ function fenceOf(journal: RunJournal): {
 async function restart(context: RunContext, leader: RunLeader): Promise<void> {
   const { launch, run, listeners, journal } = context;
   const failed = leader.current;
-  const report = reportOf(context, failed, failed.failure!, null);
+  const report = reportOf(context, failed, failed.lifecycle.failure!, null);
   journal.failure(report);
   for (const listener of listeners) listener.restarts?.(report, run.totals.budget.left);
-  const present = await failed.sendOn(GRACE.leaveMs);
+  const present = await moveToNextGeneration(failed.members, GRACE.leaveMs);
   failed.close();
   const generation = context.now.generation + 1;
   const { identity, error } = await nextIdentity({ ...context, plan: launch.plan, generation, failed });
@@ -290,8 +291,8 @@ function reportOf(
   notRestarted: string | null,
 ): FailureReport {
   const node = failure.culprit?.node;
-  const host = node === undefined ? null : coordinator.hostOf(node);
-  const { generation, resumeFrom: startedFrom } = coordinator.options.identity;
+  const host = node === undefined ? null : coordinator.members.hostOf(node);
+  const { generation, resumeFrom: startedFrom } = coordinator.identity;
   return explainFailure(failure, { ...launch, folder, generation, startedFrom, host, notRestarted });
 }
 

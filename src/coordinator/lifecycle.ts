@@ -15,18 +15,16 @@ export interface LifecycleOptions {
   readonly ranks: Pick<RankTable, 'views'>;
   readonly logger: Logger;
   readonly listeners: readonly RunListener[];
-  /** As of CoordinatorOptions. */
+  /** See CoordinatorOptions. */
   readonly mayRestart: CoordinatorOptions['mayRestart'];
-  /** Called first when the state has changed. */
-  readonly onChange: () => void;
-  /** The generation has failed. */
-  readonly onFailed: () => void;
 }
 
-/** The state of a generation, and what follows from a change of it: what its nodes, the log and the listeners are told. */
+/** State machine of a generation. A change of state is announced to nodes, log and listeners. */
 export class Lifecycle {
   #state: RunState;
   #failure: RunFailure | null = null;
+  #sinceMs = performance.now();
+  #cleanUp = () => {};
   #settle!: (state: RunState) => void;
 
   /** Resolves when the generation is over: `finished`, `failed` or `restarting`. */
@@ -47,28 +45,43 @@ export class Lifecycle {
     return this.#failure;
   }
 
+  /** Time in ms since the last change of state, without standstills of this process. */
+  get inStateMs(): number {
+    return performance.now() - this.#sinceMs;
+  }
+
+  /** Excludes the time for which this process stood still. */
+  forgive(suspendedMs: number): void {
+    this.#sinceMs += suspendedMs;
+  }
+
+  /** Registers a callback that discards unfinished work when the generation fails. */
+  onFailed(cleanUp: () => void): void {
+    this.#cleanUp = cleanUp;
+  }
+
   get isOver(): boolean {
     return isOver(this.#state);
   }
 
-  /** All nodes are here, and the end has not come. */
+  /** True from the arrival of all nodes until the end. */
   get isUnderWay(): boolean {
     return ['starting', 'running', 'stopping'].includes(this.#state.kind);
   }
 
-  /** Ends the run at once, for good. */
+  /** Fails the run at once, without a restart. */
   abort(error: TrainerError): void {
     this.apply({ type: 'failure', error, restarts: false });
   }
 
-  /** Ends the generation, and with it the run unless it may restart. */
+  /** Fails the generation, and the run with it unless the policy restarts it. */
   fail({ error, culprit }: RootCause): void {
     if (this.isOver) return;
     const restarts = this.options.mayRestart?.(this.#failureOf(error, culprit), this.#state) ?? false;
     this.apply({ type: 'failure', error, restarts }, culprit);
   }
 
-  /** Asks for a final checkpoint after this step; with a `cause`, the run fails once it is saved. */
+  /** Requests a final checkpoint after this step; with a `cause`, the run fails once it is saved. */
   stop(reason: string, cause: TrainerError | null): void {
     if (!this.apply({ type: 'stop', reason, cause })) return;
     const { logger, members } = this.options;
@@ -77,15 +90,15 @@ export class Lifecycle {
   }
 
   /**
-   * @param culprit of a failure
+   * @param culprit to blame for a failure
    * @returns whether the state changed
    */
   apply(event: RunEvent, culprit: Culprit | null = null): boolean {
-    const { members, logger, listeners, onChange, onFailed } = this.options;
+    const { members, logger, listeners } = this.options;
     const before = this.#state;
     this.#state = transition(before, event);
     if (this.#state === before) return false;
-    onChange();
+    this.#sinceMs = performance.now();
     if (this.#state.kind === 'failed' || this.#state.kind === 'restarting') {
       const { kind, error } = this.#state;
       const isCause = event.type === 'failure' && event.error === error;
@@ -94,7 +107,7 @@ export class Lifecycle {
       // After a last checkpoint there is nothing to abort.
       if (!members.allAre('finished')) members.broadcast({ command: 'abort', abort: { reason: error.line } });
       if (kind === 'failed') members.broadcast({ command: 'farewell', farewell: {} });
-      onFailed();
+      this.#cleanUp();
       this.#settle(this.#state);
     } else {
       logger.info({ state: this.#state.kind }, `run is ${this.#state.kind}`);
@@ -103,7 +116,7 @@ export class Lifecycle {
         this.#settle(this.#state);
       }
     }
-    // Last: a listener that throws must not keep a run from ending.
+    // Listeners come last, as one that throws must not keep a run from ending.
     try {
       for (const listener of listeners) listener.state?.(this.#state);
     } catch (error) {
@@ -116,7 +129,7 @@ export class Lifecycle {
     return { timeMs: Date.now(), error, culprit, ranks: this.options.ranks.views };
   }
 
-  /** Why the generation is over, where queries of a rank or a step find it. */
+  /** Logs why the generation is over, with the fields by which queries find a rank or a step. */
   #logVerdict({ error, culprit }: RunFailure, kind: 'failed' | 'restarting'): void {
     const { logger, generation } = this.options;
     const what = kind === 'failed' ? 'the run' : `generation ${generation}`;

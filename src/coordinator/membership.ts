@@ -129,6 +129,16 @@ export class Membership {
     return `${here.length} of ${this.numNodes} nodes are here${names && ` (${names})`}, ${missing} ${missing === 1 ? 'is' : 'are'} missing`;
   }
 
+  /** Ids of the nodes that have left in order, and join the next generation. */
+  get rejoining(): number[] {
+    return this.all.filter(({ isDone }) => isDone).map(({ node }) => node);
+  }
+
+  /** The name of a node's machine or container; null if it is not a member. */
+  hostOf(node: number): string | null {
+    return this.#places[node]?.request.host ?? null;
+  }
+
   /** True once every node of the run has this status. */
   allAre(status: MemberStatus): boolean {
     return this.#places.every((member) => member?.status === status);

@@ -20,7 +20,7 @@ export class RunLeader {
   /** Advances to the next generation, and repeats to it a stop or an abort that was requested meanwhile. */
   advance(next: Coordinator): void {
     this.#coordinator = next;
-    if (this.#fatal !== null) next.abort(this.#fatal);
+    if (this.#fatal !== null) next.lifecycle.abort(this.#fatal);
     else if (this.#stopReason !== null) next.requestStop(this.#stopReason);
   }
 
@@ -44,7 +44,7 @@ export class RunLeader {
   /** Ends the run at once; see Coordinator. */
   abort(error: TrainerError): void {
     this.#fatal = error;
-    this.#coordinator.abort(error);
+    this.#coordinator.lifecycle.abort(error);
   }
 
   /** Fails the run for an error in this process; see Coordinator. */
@@ -55,7 +55,7 @@ export class RunLeader {
 
   /** True once the run has finished or failed; its report follows within seconds. */
   get isOver(): boolean {
-    const { kind } = this.#coordinator.state;
+    const { kind } = this.#coordinator.lifecycle.state;
     return kind === 'finished' || kind === 'failed';
   }
 }

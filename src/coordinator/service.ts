@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import * as grpc from '@grpc/grpc-js';
-import { type LogListener, type ResultLine, RunLogReader, toMatrix } from '@locmoe/logs';
+import { type LogListener, type LogStore, type ResultLine, RunLogReader, toMatrix } from '@locmoe/logs';
 import { TrainerError } from '../errors.js';
 import type {
   AgentEvent,
@@ -24,12 +24,16 @@ export interface CoordinatorService {
 const REPLY_MS = 20;
 
 /** Adds proto/coordinator.proto to the server; every call reaches the current generation. */
-export function addCoordinatorService(server: grpc.Server, leader: RunLeader): CoordinatorService {
-  const { identity, logs } = leader.current.options;
-  const streams = new LogStreams(new RunLogReader(logFolder(identity.runId, logs.directory)));
+export function addCoordinatorService(
+  server: grpc.Server,
+  leader: RunLeader,
+  logs: LogStore,
+): CoordinatorService {
+  const { runId } = leader.current.identity;
+  const streams = new LogStreams(new RunLogReader(logFolder(runId, logs.directory)));
   const service = loadProto('coordinator', 'locmoe.coordinator.v1.Coordinator');
   const handlers: CoordinatorHandlers = {
-    Join: unary((request) => leader.current.join(request)),
+    Join: unary((request) => leader.current.admission.join(request)),
     GetStatus: unary(() => leader.current.status()),
     Stop: unary((request) => {
       // The stop follows the reply, since a run that waits for nodes ends at once.
@@ -62,7 +66,7 @@ function unary<Request, Reply>(handle: (request: Request) => Reply): grpc.handle
 
 /** Reads the caller's identity from its metadata; refuses members of another run or generation. */
 function admit(coordinator: Coordinator, metadata: grpc.Metadata): { node: number; dataAddress: string } {
-  const { runId, generation } = coordinator.options.identity;
+  const { runId, generation } = coordinator.identity;
   const field = (name: string) => String(metadata.get(name)[0] ?? '');
   if (field('run-id') !== runId)
     throw new TrainerError('BAD_INPUT', `this is run ${runId}, not ${field('run-id') || '(none)'}`);
@@ -71,8 +75,7 @@ function admit(coordinator: Coordinator, metadata: grpc.Metadata): { node: numbe
       'BAD_INPUT',
       `generation ${field('generation')} is over; the run is at ${generation}`,
     );
-  // The nodes have seen a later coordinator.
-  if (Number(field('term') || 0) > coordinator.term) coordinator.options.assertLeads?.();
+  coordinator.admission.assertTerm(Number(field('term') || 0));
   const node = Number(field('node') || Number.NaN);
   if (!Number.isInteger(node))
     throw new TrainerError('BAD_INPUT', `metadata node: ${field('node')} is no node id`);
@@ -92,9 +95,12 @@ function openSession(coordinator: Coordinator, call: SessionCall): void {
     const member = admit(coordinator, call.metadata);
     node = member.node;
     const metadata = new grpc.Metadata();
-    metadata.set('term', String(coordinator.term));
+    metadata.set('term', String(coordinator.admission.term));
     call.sendMetadata(metadata);
-    coordinator.connect(node, member.dataAddress, { send: (command) => call.write(command), close });
+    coordinator.admission.connect(node, member.dataAddress, {
+      send: (command) => call.write(command),
+      close,
+    });
   } catch (error) {
     call.emit('error', toServiceError(error));
     return;

@@ -62,7 +62,7 @@ export const benchVisible: Bench = () =>
       nodesAreReplaceable: false,
     });
     const rpc = createRpcServer();
-    addCoordinatorService(rpc.server, new RunLeader(coordinator));
+    addCoordinatorService(rpc.server, new RunLeader(coordinator), logs);
     const address = formatAddress(await listen(rpc, { host: '127.0.0.1', port: 0 }, '--port'));
     const http = await startHttpServer({
       name: 'bench',

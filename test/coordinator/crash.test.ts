@@ -52,13 +52,18 @@ afterEach(() => {
 });
 
 function train(): void {
-  const { node } = coordinator.join({ host: 'h', pid: 1, dataAddress: '127.0.0.1:1', version: VERSION });
-  coordinator.connect(node, '127.0.0.1:1', {
+  const { node } = coordinator.admission.join({
+    host: 'h',
+    pid: 1,
+    dataAddress: '127.0.0.1:1',
+    version: VERSION,
+  });
+  coordinator.admission.connect(node, '127.0.0.1:1', {
     send: (command) => commands.push(command),
     close: () => undefined,
   });
   coordinator.receive(node, { event: 'ready', ready: {} });
-  expect(coordinator.state.kind).toBe('running');
+  expect(coordinator.lifecycle.state.kind).toBe('running');
 }
 
 const lastCommand = () => commands.at(-1)?.command;
@@ -66,16 +71,16 @@ const lastCommand = () => commands.at(-1)?.command;
 describe('an unforeseen error of the coordinator', () => {
   it('ends a run that does not train yet at once', () => {
     coordinator.crash(error);
-    expect(coordinator.state).toEqual({ kind: 'failed', error });
+    expect(coordinator.lifecycle.state).toEqual({ kind: 'failed', error });
   });
 
   it('fails a run that trains once its last checkpoint is saved', () => {
     train();
     coordinator.crash(error);
-    expect([coordinator.state.kind, lastCommand()]).toEqual(['stopping', 'stop']);
+    expect([coordinator.lifecycle.state.kind, lastCommand()]).toEqual(['stopping', 'stop']);
     coordinator.receive(0, { event: 'finished', finished: { stoppedEarly: true } });
-    expect(coordinator.state).toEqual({ kind: 'failed', error });
-    expect(coordinator.failure).toMatchObject({ error, culprit: null });
+    expect(coordinator.lifecycle.state).toEqual({ kind: 'failed', error });
+    expect(coordinator.lifecycle.failure).toMatchObject({ error, culprit: null });
     expect(lastCommand()).toBe('farewell');
   });
 
@@ -83,7 +88,7 @@ describe('an unforeseen error of the coordinator', () => {
     train();
     coordinator.crash(error);
     coordinator.crash(later);
-    expect(coordinator.failure).toMatchObject({ error, culprit: null });
+    expect(coordinator.lifecycle.failure).toMatchObject({ error, culprit: null });
     expect(commands.slice(-2)).toEqual([
       { command: 'abort', abort: { reason: expect.any(String) } },
       { command: 'farewell', farewell: {} },
@@ -97,9 +102,9 @@ describe('an unforeseen error of the coordinator', () => {
       vi.advanceTimersByTime(1_000);
       coordinator.receive(0, { event: 'heartbeat', heartbeat: { workers: [], logQueueLines: 0 } });
     }
-    expect(coordinator.state.kind).toBe('stopping');
+    expect(coordinator.lifecycle.state.kind).toBe('stopping');
     vi.advanceTimersByTime(2_000);
-    expect(coordinator.state).toEqual({ kind: 'failed', error });
+    expect(coordinator.lifecycle.state).toEqual({ kind: 'failed', error });
   });
 });
 

@@ -54,7 +54,7 @@ beforeEach(async () => {
     }),
   });
   rpc = createRpcServer();
-  addCoordinatorService(rpc.server, new RunLeader(coordinator));
+  addCoordinatorService(rpc.server, new RunLeader(coordinator), logs);
   address = formatAddress(await listen(rpc, { host: '127.0.0.1', port: 0 }, '--port'));
   client = new CoordinatorClient(address, NO_SECURITY);
 });

@@ -79,11 +79,11 @@ function newCoordinator(): Coordinator {
 function begin(): void {
   for (const port of [1, 2]) {
     const dataAddress = `127.0.0.1:${port}`;
-    const { node } = coordinator.join({ host: 'h', pid: port, dataAddress, version: VERSION });
-    coordinator.connect(node, dataAddress, { send: () => undefined, close: () => undefined });
+    const { node } = coordinator.admission.join({ host: 'h', pid: port, dataAddress, version: VERSION });
+    coordinator.admission.connect(node, dataAddress, { send: () => undefined, close: () => undefined });
   }
   for (const node of [0, 1]) coordinator.receive(node, { event: 'ready', ready: {} });
-  expect(coordinator.state.kind).toBe('running');
+  expect(coordinator.lifecycle.state.kind).toBe('running');
 }
 
 /** Mostly what is right, so that what is wrong gets far. */
@@ -232,7 +232,7 @@ it('whatever members say is taken or refused, and breaks nothing of the coordina
         }
       // Without a culprit it would be an error of the coordinator itself, but for a bad stream, which is nobody's,
       // and for files that no rank has written.
-      const { failure } = coordinator;
+      const { failure } = coordinator.lifecycle;
       return (
         failure === null ||
         failure.culprit !== null ||

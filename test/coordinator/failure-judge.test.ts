@@ -22,6 +22,7 @@ function judgeOfTwo() {
     progress: new Map(),
     slowLink: null,
     lastStep: () => 5,
+    isOver: () => false,
     missedMs: () => 0,
     onVerdict: (cause) => verdicts.push(cause),
   });

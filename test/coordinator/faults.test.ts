@@ -45,8 +45,8 @@ function runWithNode(allowsFaults: boolean) {
   });
   const commands: CoordinatorCommand[] = [];
   for (const pid of [11, 12])
-    coordinator.join({ host: 'h', pid, dataAddress: `127.0.0.1:${pid}`, version: VERSION });
-  coordinator.connect(1, '127.0.0.1:12', {
+    coordinator.admission.join({ host: 'h', pid, dataAddress: `127.0.0.1:${pid}`, version: VERSION });
+  coordinator.admission.connect(1, '127.0.0.1:12', {
     send: (command) => commands.push(command),
     close: () => undefined,
   });

@@ -142,7 +142,7 @@ function openFiles(): string[] {
 
 it('a run that cannot be locked says so where it is shown', async () => {
   vi.mocked(libc.tryLock).mockReturnValueOnce(constants.errno.EOPNOTSUPP);
-  await leadRun(lead((coordinator) => coordinator.abort(new TrainerError('ABORTED', 'enough'))));
+  await leadRun(lead((coordinator) => coordinator.lifecycle.abort(new TrainerError('ABORTED', 'enough'))));
   expect(shown).toMatch(/^warning: .*run\.lock cannot be locked here/m);
   expect(openFiles()).toEqual([]);
 });
@@ -175,8 +175,13 @@ it('a run whose record cannot be written leaves nothing open', async () => {
 it('a run whose first step cannot be recorded has failed: it was given nothing wrong', async () => {
   const outcome = await leadRun(
     lead((coordinator, folder) => {
-      const { node } = coordinator.join({ host: 'h', pid: 1, dataAddress: '127.0.0.1:1', version: VERSION });
-      coordinator.connect(node, '127.0.0.1:1', { send: () => undefined, close: () => undefined });
+      const { node } = coordinator.admission.join({
+        host: 'h',
+        pid: 1,
+        dataAddress: '127.0.0.1:1',
+        version: VERSION,
+      });
+      coordinator.admission.connect(node, '127.0.0.1:1', { send: () => undefined, close: () => undefined });
       coordinator.receive(node, { event: 'ready', ready: {} });
       rmSync(folder.metrics);
       mkdirSync(folder.metrics);
@@ -190,7 +195,7 @@ it('a run whose first step cannot be recorded has failed: it was given nothing w
 it('a run folder that an earlier version left open to other users is shut when it is resumed, and holds the token', async () => {
   const folder = createRunFolder(runsDir, 'tiny');
   chmodSync(folder.directory, 0o755);
-  const begun = lead((coordinator) => coordinator.abort(new TrainerError('ABORTED', 'enough')));
+  const begun = lead((coordinator) => coordinator.lifecycle.abort(new TrainerError('ABORTED', 'enough')));
   const resumed = { folder, generation: 2, giveUp: () => undefined };
   await leadRun({ ...begun, token: TOKEN, plan: { ...begun.plan, resumed } });
   expect((statSync(folder.directory).mode & 0o777).toString(8)).toBe('700');

@@ -74,7 +74,7 @@ beforeEach(async () => {
     evidenceWindowMs: 100,
   });
   rpc = createRpcServer();
-  service = addCoordinatorService(rpc.server, new RunLeader(coordinator));
+  service = addCoordinatorService(rpc.server, new RunLeader(coordinator), logs);
   address = formatAddress(await listen(rpc, { host: '127.0.0.1', port: 0 }, '--port'));
   client = new CoordinatorClient(address, NO_SECURITY);
 });
@@ -164,7 +164,7 @@ describe('the coordinator over gRPC', () => {
     await client.stop('enough');
     for (const session of sessions) await session.until('stop');
     for (const session of sessions) session.send({ event: 'finished', finished: { stoppedEarly: true } });
-    expect(await coordinator.settled).toEqual({ kind: 'finished', stopped: 'enough' });
+    expect(await coordinator.lifecycle.settled).toEqual({ kind: 'finished', stopped: 'enough' });
     for (const session of sessions) await session.until('farewell');
     expect(heard.filter((event) => !event.startsWith('step'))).toEqual([
       'starting',
@@ -237,7 +237,7 @@ describe('the coordinator over gRPC', () => {
     sessions[0].send({ event: 'step', step: report(0) });
     sessions[0].send({ event: 'step', step: report(1) });
     expect(await sessions[0].failed).toMatch(/^3 INVALID_ARGUMENT: /);
-    const state = await coordinator.settled;
+    const state = await coordinator.lifecycle.settled;
     expect(state.kind === 'failed' && state.error.line).toMatch(
       /^node 0: node agent on h \(pid 11\) was lost: it sent `step` that it must not: rank: /,
     );
@@ -262,7 +262,7 @@ describe('the coordinator over gRPC', () => {
     expect(error.message).toMatch(
       /^3 INVALID_ARGUMENT: .*Session: a message cannot be decoded: index out of range/,
     );
-    const state = await coordinator.settled;
+    const state = await coordinator.lifecycle.settled;
     expect(state.kind === 'failed' && state.error.line).toMatch(
       /^node 0: node agent on h \(pid 11\) was lost: .*a message cannot be decoded/,
     );
@@ -282,7 +282,7 @@ describe('the coordinator over gRPC', () => {
     for (const session of sessions) await session.until('start');
     sessions[0].send({ event: 'leaving', leaving: {} });
     sessions[0].stream.end();
-    const state = await coordinator.settled;
+    const state = await coordinator.lifecycle.settled;
     expect(state.kind === 'failed' && state.error.line).toMatch(/^node 0: .*was lost: it ended its session/);
   });
 
@@ -292,7 +292,7 @@ describe('the coordinator over gRPC', () => {
     const sessions = [open(0), open(1)];
     for (const session of sessions) await session.until('start');
     sessions[1].stream.cancel();
-    const state = await coordinator.settled;
+    const state = await coordinator.lifecycle.settled;
     expect(state.kind === 'failed' && state.error.line).toMatch(
       /^node 1: node agent on h \(pid 12\) was lost/,
     );

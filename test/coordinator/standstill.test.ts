@@ -65,9 +65,9 @@ afterEach(() => {
 
 function connect(pids: readonly number[]): void {
   for (const [i, pid] of pids.entries())
-    coordinator.join({ host: hostname(), pid, dataAddress: `a:${i + 1}`, version: VERSION });
+    coordinator.admission.join({ host: hostname(), pid, dataAddress: `a:${i + 1}`, version: VERSION });
   for (const i of pids.keys())
-    coordinator.connect(i, `a:${i + 1}`, { send: () => undefined, close: () => undefined });
+    coordinator.admission.connect(i, `a:${i + 1}`, { send: () => undefined, close: () => undefined });
 }
 
 describe('a coordinator that stood still', () => {
@@ -77,8 +77,8 @@ describe('a coordinator that stood still', () => {
     coordinator.disconnect(0, 'its connection broke');
     coordinator.disconnect(1, 'its connection broke');
     await vi.advanceTimersByTimeAsync(1_000);
-    expect(coordinator.failure).toMatchObject({ culprit: null, error: { code: 'NODE_LOST' } });
-    expect(coordinator.failure?.error.message).toMatch(
+    expect(coordinator.lifecycle.failure).toMatchObject({ culprit: null, error: { code: 'NODE_LOST' } });
+    expect(coordinator.lifecycle.failure?.error.message).toMatch(
       /^the coordinator stood still for 16\.\d s, and its nodes took it for gone \(node 0: node agent on .* its connection broke\)$/,
     );
     expect(warnings).toEqual([
@@ -94,7 +94,7 @@ describe('a coordinator that stood still', () => {
     coordinator.agentEnded(11, { how: 'was killed by SIGKILL', exitCode: null, signal: 'SIGKILL' });
     coordinator.disconnect(1, 'its connection broke');
     await vi.advanceTimersByTimeAsync(1_000);
-    expect(coordinator.failure?.culprit).toMatchObject({ pid: 11, signal: 'SIGKILL' });
+    expect(coordinator.lifecycle.failure?.culprit).toMatchObject({ pid: 11, signal: 'SIGKILL' });
   });
 
   it('blames nobody for silence meanwhile, and says so where it was more than 2 s', async () => {
@@ -105,7 +105,7 @@ describe('a coordinator that stood still', () => {
     aheadMs = 30_000;
     await vi.advanceTimersByTimeAsync(1_000);
     expect(warnings).toHaveLength(1);
-    expect(coordinator.state.kind).toBe('starting');
+    expect(coordinator.lifecycle.state.kind).toBe('starting');
   });
 });
 
@@ -124,9 +124,9 @@ describe('an agent of this machine that is stopped', () => {
     connect([pid, 12]);
     await vi.advanceTimersByTimeAsync(4_500);
     coordinator.receive(1, { event: 'heartbeat', heartbeat: { workers: [], logQueueLines: 0 } });
-    expect(coordinator.state.kind).toBe('starting');
+    expect(coordinator.lifecycle.state.kind).toBe('starting');
     await vi.advanceTimersByTimeAsync(1_000 + 3_000);
-    expect(coordinator.failure).toMatchObject({
+    expect(coordinator.lifecycle.failure).toMatchObject({
       culprit: { pid },
       error: { message: expect.stringMatching(/was lost: it is stopped \(SIGSTOP\)$/) },
     });
@@ -137,8 +137,8 @@ describe('an agent of this machine that is stopped', () => {
     coordinator = coordinate(true);
     connect([pid]);
     await vi.advanceTimersByTimeAsync(6_000 + 3_000);
-    expect(coordinator.state.kind).toBe('waiting');
+    expect(coordinator.lifecycle.state.kind).toBe('waiting');
     connect([12, 13]);
-    expect(coordinator.state.kind).toBe('starting');
+    expect(coordinator.lifecycle.state.kind).toBe('starting');
   });
 });

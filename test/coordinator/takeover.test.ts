@@ -118,7 +118,7 @@ function lead(): { readonly coordinator: Coordinator; readonly fall: () => void 
 }
 
 function connect(coordinator: Coordinator, node: number): void {
-  coordinator.connect(node, `127.0.0.1:${node + 1}`, {
+  coordinator.admission.connect(node, `127.0.0.1:${node + 1}`, {
     send: (command) => outboxes[node].hear(command),
     close: () => undefined,
   });
@@ -131,18 +131,18 @@ function begin(): ReturnType<typeof lead> {
   outboxes = [new Outbox(), new Outbox()];
   for (const node of [0, 1]) {
     const dataAddress = `127.0.0.1:${node + 1}`;
-    led.coordinator.join({ host: 'h', pid: node + 1, dataAddress, version: VERSION });
+    led.coordinator.admission.join({ host: 'h', pid: node + 1, dataAddress, version: VERSION });
     connect(led.coordinator, node);
   }
   for (const node of [0, 1]) led.coordinator.receive(node, { event: 'ready', ready: {} });
-  expect(led.coordinator.state.kind).toBe('running');
+  expect(led.coordinator.lifecycle.state.kind).toBe('running');
   return led;
 }
 
 /** Another coordinator takes the run over; node 1 comes first. */
 function takeOver(): ReturnType<typeof lead> {
   const led = lead();
-  expect(led.coordinator.state.kind).toBe('running');
+  expect(led.coordinator.lifecycle.state.kind).toBe('running');
   for (const node of [1, 0]) {
     connect(led.coordinator, node);
     for (const event of outboxes[node].events) led.coordinator.receive(node, event);

@@ -97,8 +97,8 @@ export async function fuzzCoordinator(
         problems.push(`${method} of a stranger was taken (${name}: ${bytes.toString('hex')})`);
     });
     await Promise.all(calls);
-    if (!['running', 'stopping'].includes(coordinator.state.kind))
-      problems.push(`after strangers' calls the run is ${coordinator.state.kind}`);
+    if (!['running', 'stopping'].includes(coordinator.lifecycle.state.kind))
+      problems.push(`after strangers' calls the run is ${coordinator.lifecycle.state.kind}`);
     const asked = performance.now();
     const reply = await client.status();
     const ms = performance.now() - asked;
@@ -113,8 +113,8 @@ export async function fuzzCoordinator(
       if (status === HANGS)
         problems.push(`a session hangs (${mutated.name}: ${mutated.bytes.toString('hex')})`);
     }
-    if (coordinator.failure !== null && coordinator.failure.culprit === null)
-      problems.push(`an error of its own: ${coordinator.failure.error.line}`);
+    if (coordinator.lifecycle.failure !== null && coordinator.lifecycle.failure.culprit === null)
+      problems.push(`an error of its own: ${coordinator.lifecycle.failure.error.line}`);
     return problems;
   } finally {
     target.close();

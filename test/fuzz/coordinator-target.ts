@@ -164,7 +164,7 @@ export class CoordinatorTarget {
   }
 
   async #listen(): Promise<void> {
-    addCoordinatorService(this.#rpc.server, this.#leader);
+    addCoordinatorService(this.#rpc.server, this.#leader, this.#logs);
     const address = formatAddress(await listen(this.#rpc, { host: '127.0.0.1', port: 0 }, '--port'));
     this.client = new CoordinatorClient(address, NO_SECURITY);
     this.raw = new RawClient(address);
@@ -207,7 +207,7 @@ export class CoordinatorTarget {
     session.write(framed(METHODS.Session.requestSerialize(failure)));
     await this.#until('restarting');
     this.coordinator.close();
-    this.#leader.advance(this.#coordinatorOf(this.coordinator.options.identity.generation + 1));
+    this.#leader.advance(this.#coordinatorOf(this.coordinator.identity.generation + 1));
   }
 
   /** Both nodes join, or ask again for the places that they have. */
@@ -224,7 +224,7 @@ export class CoordinatorTarget {
   /** Both nodes have joined, and their sessions are open. */
   async begin(): Promise<RawCall[]> {
     await this.join();
-    const { generation } = this.coordinator.options.identity;
+    const { generation } = this.coordinator.identity;
     const sessions = [0, 1].map((node) =>
       this.raw.open(METHODS.Session.path, memberMetadata(node, generation)),
     );
@@ -236,9 +236,9 @@ export class CoordinatorTarget {
 
   async #until(state: string): Promise<void> {
     const deadline = performance.now() + STATE_MS;
-    while (this.coordinator.state.kind !== state) {
+    while (this.coordinator.lifecycle.state.kind !== state) {
       if (performance.now() > deadline)
-        throw new Error(`the run is ${this.coordinator.state.kind}, not ${state}`);
+        throw new Error(`the run is ${this.coordinator.lifecycle.state.kind}, not ${state}`);
       await turn();
     }
   }

@@ -92,7 +92,8 @@ async function replayEvents(random: Random, runDir: string, logs: LogStore): Pro
     const early = await replayAll(random.below(2));
     const session = (await target.begin())[0]!;
     const late = await replayAll(random.below(2));
-    if (coordinator.state.kind !== 'running') problems.push(`the run is ${coordinator.state.kind}`);
+    if (coordinator.lifecycle.state.kind !== 'running')
+      problems.push(`the run is ${coordinator.lifecycle.state.kind}`);
     const end = await session.end(
       framed(METHODS.Session.requestSerialize(random.pick(savesOf(GENERATION - 1)))),
     );
@@ -123,10 +124,12 @@ async function replayOnOldSessions(runDir: string, logs: LogStore): Promise<Roun
       return sessions[node]!.end();
     };
     await replay(0);
-    if (next.state.kind !== 'waiting') problems.push(`before it began, the run is ${next.state.kind}`);
+    if (next.lifecycle.state.kind !== 'waiting')
+      problems.push(`before it began, the run is ${next.lifecycle.state.kind}`);
     await target.begin();
     await replay(1);
-    if (next.state.kind !== 'running') problems.push(`while it trains, the run is ${next.state.kind}`);
+    if (next.lifecycle.state.kind !== 'running')
+      problems.push(`while it trains, the run is ${next.lifecycle.state.kind}`);
     return { replayed: replays.flat().length, problems };
   } finally {
     target.close();
