@@ -1,35 +1,35 @@
 import type { AgentEvent, CoordinatorCommand } from '../rpc/generated/messages.js';
 
-/** Bounds the memory; of two workers with 100 steps a second those of 50 s. */
+/** Bounds the memory; two workers at 100 steps a second fill it in 50 s. */
 const MAX_EVENTS = 10_000;
 
 /**
- * What a node has reported and the coordinator may not have on disk yet. A coordinator that takes the run over hears it
- * again, in the same order, and says again what it may have said before.
+ * Reports that the coordinator may not have on disk yet. They are repeated, in the same order, to a coordinator that
+ * takes the run over; commands that it repeats are recognised.
  */
 export class Outbox {
   #events: AgentEvent[] = [];
   #writtenStep = 0;
 
-  /** In the order in which they were reported. */
+  /** Kept events, in the order in which they were reported. */
   get events(): readonly AgentEvent[] {
     return this.#events;
   }
 
-  /** More is on the way than is kept: the coordinator has been gone for too long. */
+  /** True if more events are unconfirmed than can be kept, as the coordinator has been gone for too long. */
   get isFull(): boolean {
     return this.#events.length >= MAX_EVENTS;
   }
 
-  /** Keeps an event, unless nothing is lost with it. */
+  /** Keeps an event, unless its loss does no harm. */
   add(event: AgentEvent): void {
     if (NOT_KEPT.includes(event.event) || this.isFull) return;
-    // Only the newest is started from.
+    // Only the newest snapshot is started from.
     if (event.event === 'snapshot') this.#keep((each) => each.event !== 'snapshot');
     this.#events.push(event);
   }
 
-  /** @returns whether the command is new; false if one of another coordinator said the same */
+  /** @returns whether the command is new; false if another coordinator has sent the same */
   hear(command: CoordinatorCommand): boolean {
     if (command.command === 'recorded') {
       const { step } = command.recorded;

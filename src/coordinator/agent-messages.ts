@@ -25,7 +25,7 @@ import type {
 } from '../rpc/generated/messages.js';
 import type { RunState } from '../run/run-state.js';
 
-// The decoder guarantees the types of the fields (rpc/load-proto.ts); what is here are bounds beyond those.
+// The decoder guarantees the types of the fields (rpc/load-proto.ts); the schemas add the bounds beyond them.
 const atLeastNone = z.int().min(-1);
 const amount = z.number().nonnegative();
 /** A uint64 may be more than a number of JavaScript holds. */
@@ -64,7 +64,7 @@ export function assertFault(fault: Fault, workersPerNode: number): void {
   const isElsewhere = failpoint !== null && Math.floor(failpoint.rank / workersPerNode) !== fault.node;
   if (isElsewhere || !faultBounds.safeParse(fault).success)
     throw new TrainerError('BAD_INPUT', `no fault for node ${fault.node}: ${JSON.stringify(fault)}`);
-  // In a worker a misspelt failpoint would be an error that ends it.
+  // The check is made here, because a bad specification would end the worker with an error.
   if (failpoint !== null) assertFailpoints(failpoint.specification);
 }
 
@@ -79,7 +79,7 @@ function isDialable(address: string): boolean {
 type EventKind = AgentEvent['event'];
 type StateKind = RunState['kind'];
 
-/** Events allowed in each state of the run. Once it is over any is: it may have been on its way. */
+/** States of the run in which each event is allowed; after its end all are, as they may have been in flight. */
 const BEFORE: readonly StateKind[] = ['waiting', 'starting', 'running', 'stopping'];
 const MAY_COME_IN = {
   heartbeat: BEFORE,
@@ -96,7 +96,7 @@ const MAY_COME_IN = {
   finished: ['running', 'stopping'],
 } as const satisfies Record<EventKind, readonly StateKind[]>;
 
-/** What the members of a run may send, each about its own ranks. */
+/** Validates the events that members of a run send, each about its own ranks. */
 export class AgentEventRules {
   readonly #bounds: readonly Readonly<Partial<Record<EventKind, z.ZodType>>>[];
 
@@ -106,7 +106,7 @@ export class AgentEventRules {
     );
   }
 
-  /** @throws TrainerError `BAD_MESSAGE` that says what no agent of that node would send, or not now */
+  /** @throws TrainerError `BAD_MESSAGE` if no agent of that node would send the event, or not in this state */
   assertAllowed(event: AgentEvent, node: number, state: StateKind): void {
     const [kind, another] = (Object.keys(MAY_COME_IN) as EventKind[]).filter((each) => each in event);
     if (kind === undefined) throw badMessage('an empty event');
@@ -162,7 +162,7 @@ function boundsOf(
         )
         .max(workersPerNode),
     }),
-    // The times of a step that are missing here are differences, which rounding may take below 0.
+    // Times of a step that have no bound are differences, which rounding may take below 0.
     step: bounds<StepReport>({
       step,
       rank,
@@ -176,7 +176,8 @@ function boundsOf(
       layers: z.array(layer).max(model.numSparseLayers),
     }),
     validation: bounds<ValidationReport>({
-      // The first node speaks for the run. Step 0 is the loss before training, of weights of another run (RunIdentity.initFrom).
+      // The first node speaks for the run. Step 0 is the loss before training, of weights of another run
+      // (RunIdentity.initFrom).
       step: node === 0 ? z.int().max(numSteps) : z.never(),
       domains: z.array(bounds<DomainLoss>({ domain: z.enum(data.domains) })).max(data.domains.length),
     }),
@@ -199,7 +200,7 @@ function boundsOf(
   };
 }
 
-/** Whether the files are some that its rank writes, each at most once. */
+/** Tells whether the rank writes these files, each at most once. */
 function areShardsOf({ rank, files }: ShardReport, { cluster }: RunConfig): boolean {
   const worldSize = cluster.nodes * cluster.workersPerNode;
   const { shared, optimizerShared, state, ...experts } = shardFiles(rank, worldSize);
@@ -216,7 +217,7 @@ function assertFits(schema: z.ZodType | undefined, message: object, what: string
   throw badMessage(`${what} that it must not: ${place}${issue.message}`);
 }
 
-/** The first number that is not finite: workers report in JSON, which has no others. */
+/** Finds the first number that is not finite, since workers report in JSON, which has no others. */
 function findNotFinite(message: object): Pick<z.core.$ZodIssue, 'path' | 'message'> | undefined {
   for (const [field, value] of Object.entries(message)) {
     if (typeof value === 'number' && !Number.isFinite(value))
