@@ -34,6 +34,8 @@ const WITH_PROCESSES = [
     'collectives/{failures,hostile-peer,shm-segment}',
     // Replaces a module, which in a shared process may be loaded already.
     'coordinator/lead-run',
+    // Looks at what was built, which units do without.
+    'coordinator/without-tensorflow',
     'data/{own-text,prepare}',
     'ops/kernels/{onednn/process-end,tensorflow/compiled}',
     'plan/command',

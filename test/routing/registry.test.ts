@@ -1,4 +1,3 @@
-import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { expect, it } from 'vitest';
@@ -7,19 +6,6 @@ import { defineRouter } from '../../src/routing/policy.js';
 import { routerContext } from './context.js';
 
 const ROOT = path.resolve(import.meta.dirname, '../..');
-
-it('a configuration is checked, and a router priced, without TensorFlow', () => {
-  const program = `
-    import { Module } from 'node:module';
-    const { loadConfig } = await import('./dist/config/resolve.js');
-    const { routerPolicy } = await import('./dist/routing/index.js');
-    const { moe } = loadConfig('tiny');
-    routerPolicy(moe.router).price(moe, { numTokens: 64, dModel: 128 });
-    console.log(Object.keys(Module._cache).filter((file) => file.includes('@tensorflow')).length);
-  `;
-  const args = ['--input-type=module', '--eval', program];
-  expect(execFileSync(process.execPath, args, { cwd: ROOT, encoding: 'utf8' })).toBe('0\n');
-});
 
 it('a router without a price does not compile', () => {
   const { create } = routerPolicy('hash');
