@@ -47,10 +47,11 @@ export const generatePart: DoorPart = async (context) => {
 
 function withCache({ model, decoder }: Inference, prompt: readonly number[], numTokens: number): Timed {
   return timed(numTokens, () => {
-    const [{ sequence, hiddenSD }] = decoder.begin([{ tokenIds: prompt, domain: 0, maxTokens: numTokens }]);
-    let [logits] = decoder.logitsOf(hiddenSD.subarray(-model.config.model.dModel));
-    for (let i = 1; i < numTokens; i++) [logits] = decoder.extend([sequence], [likeliest(logits, 1)[0]!]);
-    return [...sequence.tokenIds, likeliest(logits, 1)[0]];
+    const begun = decoder.begin([{ tokenIds: prompt, domain: 0, maxTokens: numTokens }]);
+    const { sequence, hiddenSD } = begun[0]!;
+    let logits = decoder.logitsOf(hiddenSD.subarray(-model.config.model.dModel))[0]!;
+    for (let i = 1; i < numTokens; i++) logits = decoder.extend([sequence], [likeliest(logits, 1)[0]!])[0]!;
+    return [...sequence.tokenIds, likeliest(logits, 1)[0]!];
   });
 }
 

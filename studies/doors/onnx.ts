@@ -40,7 +40,7 @@ export const onnxPart: DoorPart = async (context) => {
       },
       ['logits'],
     );
-    const difference = greatestDifference(own, logits.data as Float32Array);
+    const difference = greatestDifference(own, logits!.data as Float32Array);
     context.log(`${id}: logits differ by at most ${difference.toExponential(1)}`);
     greatest = Math.max(greatest, difference);
     await session.release();
@@ -64,7 +64,7 @@ function validationBatch({ config }: Inference, dataset: Dataset): Batch {
     rank: 0,
     worldSize: 1,
   }).validationBatches(NUM_SEQUENCES);
-  return batch;
+  return batch!;
 }
 
 function ownLogits({ model }: Inference, batch: Batch): Float32Array {

@@ -38,8 +38,8 @@ export const packagePart: DoorPart = async (context) => {
   const seconds = () => (performance.now() - started) / 1000;
   await run(context, empty, env, ['npm', 'install', '--silent', archive]);
   log(`installed after ${seconds().toFixed(1)} s`);
-  const train = ['npx', 'locmoe', 'train', '--text', '../notes/**/*.md', '--no-http', '--no-samples'];
-  await run(context, empty, env, train, FIRST_STEP);
+  const args = ['locmoe', 'train', '--text', '../notes/**/*.md', '--no-http', '--no-samples'];
+  await run(context, empty, env, ['npx', ...args], FIRST_STEP);
   const packageInstallS = seconds();
   for (const folder of [caches, empty]) rmSync(folder, { recursive: true, force: true });
   return {
@@ -55,7 +55,7 @@ async function run(
   { signal }: PartPlace,
   cwd: string,
   env: Readonly<Record<string, string>>,
-  [program, ...args]: readonly string[],
+  [program, ...args]: readonly [string, ...string[]],
   until?: RegExp,
 ): Promise<string> {
   const child = spawn(program, args, { cwd, env: { ...process.env, ...env }, detached: true });

@@ -15,8 +15,8 @@ export interface Sample {
  * so that a question that stands there twice is on one side.
  */
 export function isLearned({ text }: Pick<Question, 'text'>): boolean {
-  const [first] = createHash('sha256').update(text.trim().toLowerCase()).digest();
-  return first % 2 === 0;
+  const digest = createHash('sha256').update(text.trim().toLowerCase()).digest();
+  return digest[0]! % 2 === 0;
 }
 
 /** The text of the right option, and the explanation. */
@@ -37,7 +37,7 @@ const FIRST_SENTENCE = /^.*?\.(?= |$)/;
 export function objectSamples(texts: Iterable<string>): Sample[] {
   const descriptions = new Map<string, string>();
   for (const text of texts)
-    for (const [, name, description] of text.matchAll(MANAGED_OBJECT)) {
+    for (const [, name = '', description = ''] of text.matchAll(MANAGED_OBJECT)) {
       const line = description.replaceAll(/\s+/g, ' ').trim();
       if (line !== '' && !descriptions.has(name))
         descriptions.set(name, FIRST_SENTENCE.exec(line)?.[0] ?? line);

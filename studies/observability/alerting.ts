@@ -106,7 +106,7 @@ export class Alerting {
 
   #take({ alerts }: Notification): void {
     for (const { status, labels } of alerts) {
-      const { alertname: name, run = '' } = labels;
+      const { alertname: name = '', run = '' } = labels;
       const isKnown = this.received.some((each) => each.name === name && each.run === run);
       if (status === 'firing' && !isKnown) this.received.push({ name, run, atMs: Date.now() });
     }

@@ -111,7 +111,7 @@ export class FailingRun {
 
   /** Lines of the run's log that the tail did not get, and the number of all; once it has ended. */
   lost(): { readonly numLost: number; readonly numLines: number } {
-    const [{ folder }] = listRuns(path.join(this.folder, 'runs'));
+    const { folder } = listRuns(path.join(this.folder, 'runs'))[0]!;
     const lines = readdirSync(folder.logs)
       .filter((name) => name.endsWith('.ndjson'))
       .flatMap((name) => readFileSync(path.join(folder.logs, name), 'utf8').split('\n').filter(Boolean));

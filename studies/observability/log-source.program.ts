@@ -6,7 +6,7 @@ import { CoordinatorClient } from 'locmoe/internal/rpc/coordinator-client';
 import { NO_SECURITY } from 'locmoe/internal/rpc/security';
 import { VERSION } from 'locmoe/internal/rpc/version';
 
-const [address] = process.argv.slice(2);
+const [address = ''] = process.argv.slice(2);
 const NUM_LINES = 2_000;
 const INTERVAL_MS = 5;
 

@@ -106,7 +106,8 @@ export class OpenPage {
     range: readonly [number, number],
     others: Readonly<Record<string, string>>,
   ): Promise<void> {
-    const [start, end] = range.map((ms) => String(BigInt(ms) * 1_000_000n));
+    const ns = (ms: number) => String(BigInt(ms) * 1_000_000n);
+    const [start, end] = [ns(range[0]), ns(range[1])];
     await this.#get(`/loki/api/v1/query_range?${new URLSearchParams({ query, start, end, ...others })}`);
   }
 

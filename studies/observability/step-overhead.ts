@@ -57,7 +57,7 @@ export const benchStepOverhead: Bench = () =>
 function figures(turns: readonly Turn[], on: WatchedSide, off: Side): Measurement[] {
   const means = turns.map((turn) => turn.side.meanStepMs(turn));
   const ratios = Array.from({ length: PAIRS }, (_, pair) => {
-    const [first, second] = [means[2 * pair], means[2 * pair + 1]];
+    const [first, second] = [means[2 * pair]!, means[2 * pair + 1]!];
     return turns[2 * pair]!.side === on ? first / second : second / first;
   });
   const { scrapes, logLines, eventBytes } = on.seen();

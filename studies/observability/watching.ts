@@ -112,9 +112,8 @@ function cpuOfStep(watch: ((http: RunHttp) => Promise<void>) | null): Promise<Cp
         record.type === 'step' ? [[record.step, record.time] as const] : [],
       ),
     );
-    const [first, last] = [FIRST_STEP, LAST_STEP].map((step) =>
-      cpuAt(samples, times.get(step) ?? Number.NaN),
-    );
+    const cpuAtStep = (step: number) => cpuAt(samples, times.get(step) ?? Number.NaN);
+    const [first, last] = [cpuAtStep(FIRST_STEP), cpuAtStep(LAST_STEP)];
     const ofStep = (part: keyof CpuTime) => (last[part] - first[part]) / (LAST_STEP - FIRST_STEP);
     return { tree: ofStep('tree'), coordinator: ofStep('coordinator') };
   });
@@ -130,7 +129,7 @@ function sampleOf(coordinator: number): Sample {
 function cpuAt(samples: readonly Sample[], timeMs: number): CpuTime {
   const next = samples.findIndex((sample) => sample.timeMs >= timeMs);
   if (next < 1) throw new Error(`no processor time was taken around ${timeMs}`);
-  const [before, after] = [samples[next - 1], samples[next]];
+  const [before, after] = [samples[next - 1]!, samples[next]!];
   const share = (timeMs - before.timeMs) / (after.timeMs - before.timeMs);
   const at = (part: keyof CpuTime) => before[part] + share * (after[part] - before[part]);
   return { tree: at('tree'), coordinator: at('coordinator') };

@@ -70,7 +70,7 @@ function statisticsOf(run: RunFolder, warmUp: number): SlotStatistics | null {
     .filter(({ msg }) => msg === 'step')
     .flatMap(({ experts }) => experts ?? []);
   if (ofSteps.length === 0) return null;
-  const [before, after] = [ofSteps[warmUp - 1], ofSteps.at(-1)!];
+  const [before, after] = [ofSteps[warmUp - 1]!, ofSteps.at(-1)!];
   const since = (figure: keyof SlotStatistics) => after[figure] - before[figure];
   return {
     touched: since('touched'),
