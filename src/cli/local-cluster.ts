@@ -5,8 +5,8 @@ import { fileURLToPath } from 'node:url';
 import { removeStaleSegments } from '../collectives/segment-files.js';
 import type { RunConfig } from '../config/schema.js';
 import { GRACE } from '../config/timeouts.js';
-import type { Nodes } from '../coordinator/lead-run.js';
 import { endUnknown, type ProcessEnd } from '../coordinator/root-cause.js';
+import type { Nodes } from '../coordinator/run-launch.js';
 
 const CLI = fileURLToPath(new URL('./cli.js', import.meta.url));
 

@@ -1,15 +1,8 @@
-import {
-  commandLine,
-  type FailureReport,
-  fromHere,
-  type RunFolder,
-  type RunRecord,
-} from '@locmoe/run-format';
+import { commandLine, type FailureReport, fromHere } from '@locmoe/run-format';
 import { readManifest } from '../checkpoint/manifest.js';
 import { GRACE } from '../config/timeouts.js';
 import { exitCodeOf, type TrainerError } from '../errors.js';
 import { makePrivate } from '../os/make-folder.js';
-import type { RpcServer } from '../rpc/server.js';
 import type { RunListener } from '../run/run-listener.js';
 import { claimRun } from '../run/run-lock.js';
 import { progressOfMetrics } from '../run/run-progress.js';
@@ -24,49 +17,14 @@ import { nextIdentity, nodesThatSuffice } from './generation-start.js';
 import { openRun } from './open-run.js';
 import { warnOfFewExperts } from './planning/limits.js';
 import { truncateHistory } from './planning/run-history.js';
-import type { RunOptions, RunPlan } from './planning/run-options.js';
 import { RecoveryAccounts } from './recovery-account.js';
 import { RestartPolicy } from './restart-policy.js';
-import type { RunHost } from './run-host.js';
 import { RunJournal, startsFrom } from './run-journal.js';
+import type { RunLaunch } from './run-launch.js';
 import { RunLeader } from './run-leader.js';
 import type { FailedRun, FinishedRun, OpenRun, RunOutcome, RunView } from './run-view.js';
 import { addCoordinatorService } from './service.js';
 import { SnapshotTable } from './snapshot-table.js';
-
-/** The node agents of a run, wherever they were started. */
-export interface Nodes {
-  /** True if an agent that dies before the start may be replaced. */
-  readonly areReplaceable: boolean;
-  /** Join timeout of the first generation; later ones wait `cluster.rejoinTimeoutS`. */
-  readonly joinTimeoutMs: number;
-  start(leader: RunLeader, folder: RunFolder): void;
-  /** Restarts the agents whose pids are not among `present`, if it can; those rejoin by themselves. */
-  restart(present: readonly number[]): void;
-  /** Waits up to `graceMs` for all to leave, then ends those that it can. */
-  end(leader: RunLeader, graceMs: number): Promise<void>;
-}
-
-export interface RunLaunch {
-  /** Command to name in the advice on how to resume. */
-  readonly command: 'train' | 'serve';
-  readonly options: RunOptions;
-  /** Options that the command needs beside `--resume RUN`. */
-  readonly resumeOptions: readonly string[];
-  readonly plan: RunPlan;
-  /** Server that listens already. */
-  readonly rpc: RpcServer;
-  readonly place: Pick<RunRecord, 'address' | 'localAddress' | 'http' | 'isSecured'>;
-  /** Token to keep in the run's folder for agents and commands of this user; null if each of them is given one. */
-  readonly token: string | null;
-  readonly nodes: Nodes;
-  readonly host: RunHost;
-  readonly view: (run: OpenRun) => RunView;
-  /** Creates the listeners beside the run's folder and its view. */
-  readonly listeners: (run: OpenRun) => readonly RunListener[];
-  /** Decides for how many seconds this process keeps serving after the run's end; not called after a signal. */
-  readonly lingerS: (outcome: RunOutcome) => number;
-}
 
 /** Leads a planned run to its end. Nothing is left running when it returns, and another process may resume it. */
 export async function leadRun(launch: RunLaunch): Promise<RunOutcome & { readonly lingerS: number }> {

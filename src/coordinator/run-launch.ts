@@ -1,0 +1,42 @@
+import type { RunFolder, RunRecord } from '@locmoe/run-format';
+import type { RpcServer } from '../rpc/server.js';
+import type { RunListener } from '../run/run-listener.js';
+import type { RunOptions, RunPlan } from './planning/run-options.js';
+import type { RunHost } from './run-host.js';
+import type { RunLeader } from './run-leader.js';
+import type { OpenRun, RunOutcome, RunView } from './run-view.js';
+
+/** The node agents of a run, wherever they were started. */
+export interface Nodes {
+  /** True if an agent that dies before the start may be replaced. */
+  readonly areReplaceable: boolean;
+  /** Join timeout of the first generation; later ones wait `cluster.rejoinTimeoutS`. */
+  readonly joinTimeoutMs: number;
+  start(leader: RunLeader, folder: RunFolder): void;
+  /** Restarts the agents whose pids are not among `present`, if it can; those rejoin by themselves. */
+  restart(present: readonly number[]): void;
+  /** Waits up to `graceMs` for all to leave, then ends those that it can. */
+  end(leader: RunLeader, graceMs: number): Promise<void>;
+}
+
+/** A planned run with everything that `leadRun` needs from the command or program that starts it. */
+export interface RunLaunch {
+  /** Command to name in the advice on how to resume. */
+  readonly command: 'train' | 'serve';
+  readonly options: RunOptions;
+  /** Options that the command needs beside `--resume RUN`. */
+  readonly resumeOptions: readonly string[];
+  readonly plan: RunPlan;
+  /** Server that listens already. */
+  readonly rpc: RpcServer;
+  readonly place: Pick<RunRecord, 'address' | 'localAddress' | 'http' | 'isSecured'>;
+  /** Token to keep in the run's folder for agents and commands of this user; null if each of them is given one. */
+  readonly token: string | null;
+  readonly nodes: Nodes;
+  readonly host: RunHost;
+  readonly view: (run: OpenRun) => RunView;
+  /** Creates the listeners beside the run's folder and its view. */
+  readonly listeners: (run: OpenRun) => readonly RunListener[];
+  /** Decides for how many seconds this process keeps serving after the run's end; not called after a signal. */
+  readonly lingerS: (outcome: RunOutcome) => number;
+}
