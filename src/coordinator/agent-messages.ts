@@ -1,4 +1,4 @@
-import { numStepsOf, STEP_PARTS } from '@locmoe/run-format';
+import { numStepsOf, rankMeasures, STEP_PARTS } from '@locmoe/run-format';
 import { z } from 'zod';
 import { shardFiles } from '../checkpoint/shards.js';
 import type { RunConfig } from '../config/schema.js';
@@ -166,6 +166,7 @@ function boundsOf(
     step: bounds<StepReport>({
       step,
       rank,
+      measures: rankMeasures,
       gradientNorm: amount,
       learningRate: amount,
       cpuMs: amount,

@@ -1,4 +1,11 @@
-import { type GlobalLayer, type GlobalStep, STEP_PARTS, type StepPart } from '@locmoe/run-format';
+import {
+  type GlobalLayer,
+  type GlobalStep,
+  STEP_MEASURES,
+  STEP_PARTS,
+  type StepMeasure,
+  type StepPart,
+} from '@locmoe/run-format';
 import { TrainerError } from '../errors.js';
 import type { LayerReport, StepReport } from '../rpc/generated/messages.js';
 
@@ -56,33 +63,43 @@ export class StepAggregator {
 
 function combine(reports: readonly StepReport[], classicCapacity: number): GlobalStep {
   const first = reports[0]!;
-  const sum = (of: (report: StepReport) => number) =>
-    reports.reduce((total, report) => total + of(report), 0);
-  const mean = (of: (report: StepReport) => number) => sum(of) / reports.length;
-  const answerTokens = sum((report) => report.answerTokens);
+  const numbers = reports.map(({ measures, ...named }): Numbers => ({ ...measures, ...named }));
+  const measures = STEP_MEASURES.flatMap((measure) => {
+    const value = measure.isNullable && first.skipped ? null : overRanks(measure, numbers);
+    return value === undefined ? [] : [[measure.name, value] as const];
+  });
+  const partMs = (part: StepPart) =>
+    reports.reduce((total, report) => total + (report.partsMs[part] ?? 0), 0) / reports.length;
   return {
     step: first.step,
-    loss: first.skipped ? null : mean((report) => report.loss),
-    auxiliaryLoss: first.skipped ? null : mean((report) => report.auxiliaryLoss),
-    gradientNorm: first.skipped ? null : first.gradientNorm,
-    learningRate: first.learningRate,
-    tokens: sum((report) => report.tokens),
-    ...(answerTokens > 0 && { answerTokens }),
-    stepMs: Math.max(...reports.map((report) => report.stepMs)),
-    partsMs: Object.fromEntries(
-      STEP_PARTS.map((part) => [part, mean((report) => report.partsMs[part] ?? 0)]),
-    ) as Record<StepPart, number>,
+    ...(Object.fromEntries(measures) as Pick<GlobalStep, StepMeasure['name']>),
+    partsMs: Object.fromEntries(STEP_PARTS.map((part) => [part, partMs(part)])) as Record<StepPart, number>,
     layers: first.layers.map((layer, index) =>
       combineLayers(
         reports.map((report) => report.layers[index] ?? layer),
         classicCapacity,
       ),
     ),
-    bytesSameNode: sum((report) => report.bytesSameNode),
-    bytesOtherNode: sum((report) => report.bytesOtherNode),
-    allToAllMs: mean((report) => report.allToAllMs),
-    allToAllWaitMs: mean((report) => report.allToAllWaitMs),
   };
+}
+
+type Numbers = { readonly [Name in StepMeasure['name']]?: number };
+
+/** Undefined if no rank has the number. */
+function overRanks({ name, overRanks }: StepMeasure, reports: readonly Numbers[]): number | undefined {
+  const values = reports.flatMap((report) => report[name] ?? []);
+  if (values.length === 0) return undefined;
+  const sum = values.reduce((total, value) => total + value, 0);
+  switch (overRanks) {
+    case 'same':
+      return values[0];
+    case 'max':
+      return Math.max(...values);
+    case 'sum':
+      return sum;
+    case 'mean':
+      return sum / values.length;
+  }
 }
 
 function combineLayers(layers: readonly LayerReport[], classicCapacity: number): GlobalLayer {

@@ -1,4 +1,4 @@
-import type { StepPart } from '@locmoe/run-format';
+import type { RankMeasures, StepPart } from '@locmoe/run-format';
 import { OPERATION_KINDS } from '@locmoe/run-format/operations';
 import type { OperationStats, Transport } from '../collectives/transport.js';
 import { addStats } from '../collectives/transport-stats.js';
@@ -69,7 +69,6 @@ export class StepMeter {
       gradientNorm: skipped ? 0 : trained.norm,
       learningRate: trained.learningRate,
       tokens: sumOver(({ tokenIds }) => tokenIds.length),
-      answerTokens: batches[0]!.packed ? sumOver(numCounted) : 0,
       stepMs: endedMs - this.#startedMs,
       partsMs: {
         forward: sum((pass) => pass.forwardMs),
@@ -86,6 +85,9 @@ export class StepMeter {
       bytesOtherNode: exchange.bytesOtherNode,
       allToAllMs: allToAll.ms,
       allToAllWaitMs: allToAll.waitMs,
+      measures: {
+        ...(batches[0]!.packed && { answerTokens: sumOver(numCounted) }),
+      } satisfies RankMeasures,
       cpuMs: cpuMsSince(this.#cpu),
       queuedMs: runQueue.waitedMs - this.#queuedMs,
     };

@@ -30,6 +30,7 @@ const step = {
   step: 1,
   rank: 2,
   tokens: 8,
+  measures: {},
   loss: 1,
   auxiliaryLoss: 0,
   gradientNorm: 1,
@@ -117,6 +118,7 @@ describe('refused is', () => {
     ['a step after the last', { step: { ...step, step: 1e6 } }, /: step: /],
     ['a loss that is no number', { step: { ...step, loss: Number.NaN } }, /: loss: /],
     ['negative bytes', { step: { ...step, bytesOtherNode: -1 } }, /: bytesOtherNode: /],
+    ['a number of no measure', { step: { ...step, measures: { lunch: 1 } } }, /: measures: /],
     ['an unknown part', { step: { ...step, partsMs: { lunch: 1 } } }, /: partsMs/],
     [
       'a layer that is not there',

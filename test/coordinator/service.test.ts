@@ -116,7 +116,7 @@ const report = (rank: number): StepReport => ({
   gradientNorm: 1,
   learningRate: 0.1,
   tokens: 8,
-  answerTokens: 0,
+  measures: {},
   stepMs: 5,
   partsMs: { forward: 1, backward: 1, exchange: 1, allReduce: 1, optimizer: 1, waiting: 0 },
   layers: [],

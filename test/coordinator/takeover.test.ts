@@ -30,7 +30,7 @@ const step = (rank: number, step: number): AgentEvent => ({
     gradientNorm: 1,
     learningRate: 0.1,
     tokens: 8,
-    answerTokens: 0,
+    measures: {},
     stepMs: 5,
     partsMs: { forward: 1, backward: 1, exchange: 1, allReduce: 1, optimizer: 1, waiting: 0 },
     layers: [],

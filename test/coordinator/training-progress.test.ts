@@ -14,7 +14,7 @@ const reportWith = (capacity: number): StepReport => ({
   gradientNorm: 1,
   learningRate: 0.1,
   tokens: 24,
-  answerTokens: 0,
+  measures: {},
   stepMs: 10,
   partsMs: { forward: 0, backward: 0, exchange: 0, allReduce: 0, optimizer: 0, waiting: 0 },
   layers: [

@@ -62,7 +62,7 @@ const stepReport = (rank: number): StepReport => ({
   gradientNorm: 1,
   learningRate: 1e-3,
   tokens: 64,
-  answerTokens: 0,
+  measures: {},
   stepMs: 5,
   skipped: false,
   bytesSameNode: 64,

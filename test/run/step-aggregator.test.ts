@@ -11,7 +11,7 @@ const report = (step: number, rank: number): StepReport => ({
   gradientNorm: 0.5,
   learningRate: 0.01,
   tokens: 100,
-  answerTokens: 0,
+  measures: {},
   stepMs: 10 * (rank + 1),
   partsMs: { forward: rank, backward: 0, exchange: 0, allReduce: 0, optimizer: 0, waiting: 0 },
   layers: [
@@ -94,6 +94,16 @@ describe('StepAggregator', () => {
     });
     aggregator.add(report(2, 0));
     expect(aggregator.add(report(2, 1))).toMatchObject({ step: 2, loss: 2.5 });
+  });
+
+  it('has a number that is only recorded where a rank has it, combined as its schema says', () => {
+    const aggregator = new StepAggregator(2, 10);
+    aggregator.add({ ...report(1, 0), measures: { answerTokens: 7 } });
+    expect(aggregator.add({ ...report(1, 1), measures: { answerTokens: 5 } })).toMatchObject({
+      answerTokens: 12,
+    });
+    aggregator.add(report(2, 0));
+    expect(aggregator.add(report(2, 1))).not.toHaveProperty('answerTokens');
   });
 
   it('refuses a step out of turn, and a rank that runs away from the others', () => {

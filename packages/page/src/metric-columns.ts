@@ -1,5 +1,10 @@
-import { type GlobalLayer, type GlobalStep, locality, STEP_PARTS } from '@locmoe/run-format';
+import { type GlobalLayer, type GlobalStep, locality, STEP_MEASURES, STEP_PARTS } from '@locmoe/run-format';
 import type { NumberTable } from './number-table.js';
+
+/** Numbers of a step that have a column of their name; null if a number was not finite, which JSON cannot hold. */
+export const SCALARS = STEP_MEASURES.flatMap(({ name, tensorboard }) =>
+  tensorboard === undefined ? [] : [name],
+);
 
 /** Columns of steps. */
 export interface StepTables {
@@ -28,12 +33,7 @@ export function appendStep(
   steps.put('time', place.time);
   steps.put('tokens', place.tokens);
   steps.put('offset', place.offset);
-  // Null if it was not finite, which JSON cannot hold.
-  steps.put('loss', step.loss);
-  steps.put('auxiliaryLoss', step.auxiliaryLoss);
-  steps.put('gradientNorm', step.gradientNorm);
-  steps.put('learningRate', step.learningRate);
-  steps.put('stepMs', step.stepMs);
+  for (const name of SCALARS) steps.put(name, step[name]);
   steps.put('tokensPerS', step.stepMs > 0 ? (1e3 * step.tokens) / step.stepMs : null);
   for (const part of STEP_PARTS) steps.put(part, step.partsMs?.[part] ?? 0);
   const layers = step.layers ?? [];

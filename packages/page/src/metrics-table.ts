@@ -21,7 +21,7 @@ import type {
 import { bucketsOf, downsample, meansOf, rowsOfMaxima } from './downsample.js';
 import type { ExpertsQuery } from './expert-load.js';
 import { leadingOf, memoryColumns } from './memory-columns.js';
-import { PLACE_COLUMNS, ROUTING_COLUMNS, routingColumns } from './metric-columns.js';
+import { PLACE_COLUMNS, ROUTING_COLUMNS, routingColumns, SCALARS } from './metric-columns.js';
 import { MetricsIndex } from './metrics-index.js';
 import { type ColumnSource, jsonNumbers, type Numbers, pick } from './number-table.js';
 import { RunMetrics } from './run-metrics.js';
@@ -69,6 +69,9 @@ const LEADING = {
   rates: ['auxiliaryLoss'],
 } as const;
 
+/** Columns that are in no group of their own. */
+const RATES = SCALARS.filter((name) => !['loss', 'stepMs', 'gradientNorm'].includes(name));
+
 /** The metrics of one run, kept up with its file and, if that is this process's to do, with its index. */
 export class MetricsTable implements RecordSink {
   readonly #file: MetricsReader;
@@ -112,7 +115,7 @@ export class MetricsTable implements RecordSink {
     const ofMemory: ColumnSource = (name) => run.memory.column(name);
     const groups: Record<MetricsGroup, Columns> = {
       loss: extremes(LEADING.loss, ['tokens', 'loss']),
-      rates: extremes(LEADING.rates, ['auxiliaryLoss', 'learningRate']),
+      rates: extremes(LEADING.rates, RATES),
       speed: extremes(LEADING.speed, ['stepMs', 'tokensPerS']),
       parts: averages(STEP_PARTS),
       gradient: extremes(LEADING.gradient, ['gradientNorm']),

@@ -1,6 +1,6 @@
 import { type GlobalLayer, type GlobalStep, type MetricsRecordOf, STEP_PARTS } from '@locmoe/run-format';
 import type { ComparedNumber, StepLayer, StepReply, ValidationPoint } from './api-types.js';
-import { routingColumns } from './metric-columns.js';
+import { routingColumns, SCALARS } from './metric-columns.js';
 import type { ColumnSource } from './number-table.js';
 
 /** Steps that a step is compared with: those before it. */
@@ -13,7 +13,7 @@ const LEAST_DEVIATION = 0.02;
 
 /** Columns of a step, and the names that they have in a reply. */
 const COMPARED: readonly (readonly [name: string, column: string])[] = [
-  ...['loss', 'auxiliaryLoss', 'gradientNorm', 'learningRate', 'stepMs'].map((name) => [name, name] as const),
+  ...SCALARS.map((name) => [name, name] as const),
   ...STEP_PARTS.map((part) => [`parts.${part}`, part] as const),
   ...(['dropped', 'overCapacity', 'notChosen', 'otherNode', 'gateCosine'] as const).map(
     (name) => [name, routingColumns('all')[name]] as const,

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import type { DeepReadonly } from './deep-readonly.js';
+import { stepMeasures } from './step-measures.js';
 
 /** Parts of a step's time; their sum is the step's but for gaps between them. */
 export const STEP_PARTS = ['forward', 'backward', 'exchange', 'allReduce', 'optimizer', 'waiting'] as const;
@@ -32,26 +33,11 @@ export type GlobalLayer = DeepReadonly<z.output<typeof globalLayer>>;
 
 export const globalStep = z.object({
   step: count,
-  /** Mean over the global batch, in nats. Null as the next two if the step was skipped: something was not finite. */
-  loss: z.number().nullable(),
-  auxiliaryLoss: z.number().nullable(),
-  gradientNorm: z.number().nullable(),
-  learningRate: z.number(),
-  tokens: count,
-  /** Of these, with packed samples: targets that count in the loss; none in a run on text alone, where all do. */
-  answerTokens: count.optional(),
-  /** Of the slowest rank. */
-  stepMs: z.number(),
+  ...stepMeasures.shape,
   /** Mean over ranks. */
   partsMs: z.record(z.enum(STEP_PARTS), z.number()),
   /** None of a step that was skipped. */
   layers: z.array(globalLayer),
-  /** Bytes sent in the collectives of the sparse layers, forward and backward, counts and scores included. */
-  bytesSameNode: z.number(),
-  bytesOtherNode: z.number(),
-  /** Time inside all-to-alls, waiting included, and the waiting alone; mean over ranks. */
-  allToAllMs: z.number(),
-  allToAllWaitMs: z.number(),
 });
 /** One step of the whole run, combined from the reports of all ranks. */
 export type GlobalStep = DeepReadonly<z.output<typeof globalStep>>;

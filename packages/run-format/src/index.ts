@@ -72,6 +72,7 @@ export { describeKept, readTrace, tracedSteps } from './read-trace.js';
 export { findRun, listRuns, RunFolder, type RunRecord, runOf } from './run-folder.js';
 export { generationsOf, type RestartCosts, type RunGeneration, restartCostsOf } from './run-generations.js';
 export { numStepsOf, tokensPerStep } from './run-length.js';
+export { type RankMeasures, rankMeasures, STEP_MEASURES, type StepMeasure } from './step-measures.js';
 export { Throughput } from './throughput.js';
 export { type Timeline, timelineOf } from './timeline.js';
 export type { ClockOffset, TimelineLane, TimelineSpan, TracedSteps } from './timeline-data.js';

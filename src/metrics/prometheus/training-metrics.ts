@@ -1,6 +1,7 @@
 import {
   type CheckpointReport,
   type GlobalStep,
+  STEP_MEASURES,
   STEP_PARTS,
   type StepPart,
   type Validation,
@@ -35,10 +36,8 @@ interface RankSeries {
 
 /** Training: loss, speed, the parts of a step's time, checkpoints. */
 export class TrainingMetrics implements RunListener {
-  readonly #loss;
-  readonly #auxiliaryLoss;
-  readonly #gradientNorm;
-  readonly #learningRate;
+  /** Gauges of what the schema of a step declares for Prometheus. */
+  readonly #measures;
   readonly #step;
   readonly #stepAt;
   readonly #tokensPerS;
@@ -66,22 +65,9 @@ export class TrainingMetrics implements RunListener {
     registry: Registry,
     readonly workersPerNode: number,
   ) {
-    this.#loss = gauge(
-      registry,
-      'locmoe_loss',
-      'Mean cross-entropy over the global batch of the last step, in nats per token',
+    this.#measures = STEP_MEASURES.flatMap(({ name, prometheus, help }) =>
+      prometheus === undefined ? [] : [{ name, gauge: gauge(registry, prometheus, help) }],
     );
-    this.#auxiliaryLoss = gauge(
-      registry,
-      'locmoe_auxiliary_loss',
-      'Sum of the auxiliary losses of the last step, weighted, in nats',
-    );
-    this.#gradientNorm = gauge(
-      registry,
-      'locmoe_gradient_norm',
-      'Global norm of the gradient of the last step, before clipping',
-    );
-    this.#learningRate = gauge(registry, 'locmoe_learning_rate', 'Learning rate of the last step');
     this.#step = gauge(registry, 'locmoe_step', 'Number of the last step that all ranks have done');
     this.#stepAt = gauge(
       registry,
@@ -215,11 +201,8 @@ export class TrainingMetrics implements RunListener {
       atMs,
     }: Pick<RunSnapshot, 'tokensPerS' | 'secondsLeft'> & { readonly atMs: number },
   ): void {
-    this.#loss.set(step.loss);
-    this.#auxiliaryLoss.set(step.auxiliaryLoss);
-    this.#gradientNorm.set(step.gradientNorm);
+    for (const { name, gauge: of } of this.#measures) of.set(step[name] ?? null);
     if (step.loss === null) this.#skipped.add(1);
-    this.#learningRate.set(step.learningRate);
     this.#step.set(step.step);
     this.#stepAt.set(atMs / 1000);
     this.#tokensPerS.set(tokensPerS === 0 ? null : tokensPerS);

@@ -4,6 +4,7 @@ import {
   type GlobalStep,
   locality,
   meanLoss,
+  STEP_MEASURES,
   STEP_PARTS,
   type Validation,
 } from '@locmoe/run-format';
@@ -112,14 +113,14 @@ export class TensorboardExport implements RunListener {
 function stepScalars(step: GlobalStep, tokensPerS: number): Readonly<Record<string, number>> {
   const places = locality(step.layers);
   return {
-    ...known({
-      'train/loss': step.loss,
-      'train/auxiliary_loss': step.auxiliaryLoss,
-      'train/gradient_norm': step.gradientNorm,
-    }),
-    'train/learning_rate': step.learningRate,
+    // A skipped step does not have them all.
+    ...Object.fromEntries(
+      STEP_MEASURES.flatMap(({ name, tensorboard }) => {
+        const value = step[name] ?? null;
+        return tensorboard === undefined || value === null ? [] : [[tensorboard, value]];
+      }),
+    ),
     ...(tokensPerS > 0 ? { 'speed/tokens_per_second': tokensPerS } : {}),
-    'speed/step_ms': step.stepMs,
     ...Object.fromEntries(STEP_PARTS.map((part) => [`step_ms/${part}`, step.partsMs[part]])),
     ...(step.layers.length === 0 ? {} : { 'routing/dropped_share': droppedShare(step.layers) }),
     ...(places && {
@@ -128,11 +129,4 @@ function stepScalars(step: GlobalStep, tokensPerS: number): Readonly<Record<stri
       'locality/other_node_share': places.otherNode,
     }),
   };
-}
-
-/** Without those that a skipped step does not have. */
-function known(scalars: Readonly<Record<string, number | null>>): Record<string, number> {
-  return Object.fromEntries(
-    Object.entries(scalars).flatMap(([name, value]) => (value === null ? [] : [[name, value]])),
-  );
 }

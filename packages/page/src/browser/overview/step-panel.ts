@@ -18,7 +18,7 @@ interface Named {
 const number = (value: number | null) => (value === null ? DASH : String(Number(value.toPrecision(4))));
 const ms = (value: number | null) => (value === null ? DASH : formatMs(value));
 
-/** The numbers of a step in the order in which they are shown; those of other names are not. */
+/** The numbers of a step in the order in which they are shown; others come after them. */
 const NAMES: Readonly<Record<string, Named>> = {
   loss: { name: 'loss', format: formatLoss },
   auxiliaryLoss: { name: 'auxiliary loss', format: number },
@@ -37,6 +37,12 @@ const NAMES: Readonly<Record<string, Named>> = {
   'parts.optimizer': { name: '– optimizer', format: ms },
   'parts.waiting': { name: '– waiting', format: ms },
 };
+
+function namedOf(name: string): Named {
+  return (
+    NAMES[name] ?? { name: name.replace(/[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`), format: number }
+  );
+}
 
 /** Shows the record of one step beside the steps before it: the first place to look at for a spike. */
 export class StepPanel {
@@ -103,8 +109,9 @@ export class StepPanel {
 function bodyOf(reply: StepReply): HTMLElement[] {
   const { numbers, layers, validations, isSkipped } = reply;
   const found = findings(reply);
-  const shown = Object.entries(NAMES).flatMap(([name, named]) =>
-    numbers.filter((each) => each.name === name).map((each) => numberRow(named, each)),
+  const names = new Set([...Object.keys(NAMES), ...numbers.map(({ name }) => name)]);
+  const shown = [...names].flatMap((name) =>
+    numbers.filter((each) => each.name === name).map((each) => numberRow(namedOf(name), each)),
   );
   return [
     h('p', { class: 'hint' }, aboutText(reply)),
@@ -137,11 +144,10 @@ function medianName({ numNeighbours }: StepReply): string {
 /** A sentence for each value that is out of the usual; parts of a value that is told already are left out. */
 function findings(reply: StepReply): string[] {
   const { numbers, validations } = reply;
-  const out = numbers.filter(({ name, standsOut }) => standsOut && !NAMES[name]?.name.startsWith('–'));
-  const told = out.flatMap(({ name, value, median }) => {
-    const named = NAMES[name];
-    if (named === undefined) return [];
-    return [`${named.name} ${named.format(value)}, ${medianName(reply)} ${named.format(median)}`];
+  const out = numbers.filter(({ name, standsOut }) => standsOut && !namedOf(name).name.startsWith('–'));
+  const told = out.map(({ name: key, value, median }) => {
+    const { name, format } = namedOf(key);
+    return `${name} ${format(value)}, ${medianName(reply)} ${format(median)}`;
   });
   const [before, after] = validations;
   if (before === undefined || after === undefined) return told;

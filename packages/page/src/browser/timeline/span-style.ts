@@ -31,8 +31,8 @@ export function isPhase({ kind, name }: TimelineSpan): boolean {
 }
 
 function classOf({ kind, name }: TimelineSpan): SpanClass {
-  if (kind === 'part') return CLASS_OF_NAME[name] ?? 'other';
-  return kind === 'barrier' ? 'other' : kind;
+  const wanted = kind === 'part' ? CLASS_OF_NAME[name] : kind;
+  return SPAN_CLASSES.find(([known]) => known === wanted)?.[0] ?? 'other';
 }
 
 export function colorOf(span: TimelineSpan): string {

@@ -49,9 +49,9 @@ export interface StepReportInput {
    */
   'queuedMs'?: (number | string);
   /**
-   * With packed samples, the number of `tokens` whose targets count in the loss; 0 in a run on text alone, where all do.
+   * Numbers that are only recorded and shown, by their names in packages/run-format/src/step-measures.ts.
    */
-  'answerTokens'?: (number);
+  'measures'?: ({[key: string]: number | string});
 }
 
 /**
@@ -101,7 +101,7 @@ export interface StepReport {
    */
   'queuedMs': (number);
   /**
-   * With packed samples, the number of `tokens` whose targets count in the loss; 0 in a run on text alone, where all do.
+   * Numbers that are only recorded and shown, by their names in packages/run-format/src/step-measures.ts.
    */
-  'answerTokens': (number);
+  'measures': ({[key: string]: number});
 }
