@@ -242,7 +242,12 @@ function fieldsOfTheModel(
     'moe.numExperts': config.moe.numExperts,
     'moe.expertGroups': config.moe.expertGroups,
     'moe.router': config.moe.router,
-    ...Object.fromEntries(fieldsOfTheRouter.map((field) => [`moe.${field}`, Reflect.get(config.moe, field)])),
+    ...Object.fromEntries(
+      fieldsOfTheRouter.map((field) => [
+        `moe.${field}`,
+        Reflect.get({ ...config.moe, ...config.moe.routerOptions }, field),
+      ]),
+    ),
     // Their order determines the domain ids, and these the experts.
     'data.domains': `[${config.data.domains.join(', ')}]`,
     'tokenizer SHA-256': tokenizerSha256,

@@ -6,6 +6,7 @@ import type { z } from 'zod';
 import { TrainerError } from '../errors.js';
 import { crossFieldProblems } from './cross-field.js';
 import { badConfig, type ConfigOverrides, type Problem, readSource, shortened } from './document.js';
+import { nameRouter } from './named-router.js';
 import { nameSources } from './named-sources.js';
 import { nameTokenizer } from './named-tokenizer.js';
 import { didYouMean } from './nearest.js';
@@ -53,11 +54,13 @@ export function resolveConfig(text: string, label: string, overrides: ConfigOver
   const source = readSource(text, label, overrides);
   const base = path.dirname(path.resolve(label));
   const named = nameSources(source, base);
-  const { value, problems: tokenizerProblems } = nameTokenizer(named.value, source, base);
+  const tokenized = nameTokenizer(named.value, source, base);
+  const { value, problems: routerProblems, issues } = nameRouter(tokenized.value, source, base);
   const parsed = runSchema.safeParse(value, { reportInput: true });
   const problems = [
-    ...tokenizerProblems,
-    ...(parsed.success ? [] : schemaProblems(parsed.error.issues)),
+    ...tokenized.problems,
+    ...routerProblems,
+    ...schemaProblems([...issues, ...(parsed.error?.issues ?? [])]),
     ...crossFieldProblems(value),
   ];
   if (parsed.success && problems.length === 0) return parsed.data;
@@ -119,6 +122,10 @@ function describeIssue(issue: z.core.$ZodIssue): string {
     if (issue.input === undefined) return 'is missing';
     const isInfinite = issue.expected === 'number' && typeof issue.input === 'number';
     return `must be ${isInfinite ? 'a finite number' : (KINDS[issue.expected] ?? issue.expected)}`;
+  }
+  if (issue.code === 'invalid_union') {
+    const [[first] = []] = issue.errors;
+    if (first?.code === 'invalid_value') return describeIssue({ ...first, input: issue.input });
   }
   if (issue.code === 'invalid_value') {
     const near = typeof issue.input === 'string' ? didYouMean(issue.input, issue.values.map(String)) : '';

@@ -2,7 +2,15 @@ import { type MoeConfig, routerPolicy } from './moe-config.js';
 import type { Router, RouterContext } from './router.js';
 
 export { expertsOfDomain, heldExperts } from './domain-groups.js';
-export { type MoeConfig, moeSchema, ROUTER_NAMES, type RouterName, routerPolicy } from './moe-config.js';
+export {
+  isBuiltInRouter,
+  type MoeConfig,
+  moeSchema,
+  ROUTER_NAMES,
+  type RouterName,
+  routerPolicy,
+} from './moe-config.js';
+export { ownRouterName } from './own-router.js';
 export type { RouterPrice, Work } from './policy.js';
 export type { Router, RouterContext, RoutingDecision } from './router.js';
 

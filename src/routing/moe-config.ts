@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { TrainerError } from '../errors.js';
 import { MAX_REAL } from '../numeric-bounds.js';
 import { commonFields } from './common-fields.js';
+import { ownRouterPolicy } from './own-router.js';
 import type { RouterPolicy } from './policy.js';
 import * as routers from './routers.js';
 
@@ -19,7 +20,14 @@ type RouterFields = ToIntersection<(typeof policies)[RouterName]['fields']>;
 /** Section `moe:`: the common fields and those of every router. */
 export const moeSchema = z.strictObject({
   ...commonFields,
-  router: z.enum(ROUTER_NAMES).default('locmoe-plus').describe('how level 2 picks experts inside the group'),
+  router: z
+    .enum(ROUTER_NAMES)
+    .or(z.string().regex(/[./]/, { abort: true }))
+    .default('locmoe-plus')
+    .describe(
+      'how level 2 picks experts inside the group; or the path of a file, or a package, with a router of your own',
+    ),
+  routerOptions: z.record(z.string(), z.unknown()).default({}).describe('fields of a router of your own'),
   expertStorage: z
     .strictObject({
       kind: z
@@ -41,8 +49,13 @@ export const moeSchema = z.strictObject({
 
 export type MoeConfig = Readonly<z.output<typeof moeSchema>>;
 
-export function routerPolicy(name: RouterName): RouterPolicy<MoeConfig> {
-  return policies[name];
+export function isBuiltInRouter(name: string): name is RouterName {
+  return Object.hasOwn(policies, name);
+}
+
+/** @throws TrainerError as `ownRouterPolicy` */
+export function routerPolicy(name: string): RouterPolicy<MoeConfig> {
+  return isBuiltInRouter(name) ? policies[name] : ownRouterPolicy(name);
 }
 
 /** @throws TrainerError `INTERNAL` if two routers declare the same field differently */

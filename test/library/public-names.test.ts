@@ -85,6 +85,37 @@ it('locmoe exports these names; a change is a change for users', () => {
   ]);
 });
 
+it('locmoe/routing exports these names, for files of users', () => {
+  expect(namesOf('routing/public.ts')).toEqual([
+    'FirstFit',
+    'ParameterSpec',
+    'Router',
+    'RouterContext',
+    'RouterInput',
+    'RouterPolicy',
+    'RouterPrice',
+    'RoutingDecision',
+    'Work',
+    'argmaxOfRows',
+    'balanceLoss',
+    'classicCapacity',
+    'cosineOfChoices',
+    'countBytes',
+    'defineRouter',
+    'denseGateCosines',
+    'denseGateLogits',
+    'denseGateSpecs',
+    'firstFit',
+    'gatherCounts',
+    'gatherRows',
+    'heldExperts',
+    'keepToGroup',
+    'readFloats',
+    'tf',
+    'z',
+  ]);
+});
+
 it('an import of locmoe loads no TensorFlow, gRPC or native code, and changes nothing in its process', () => {
   expect(loadedBy('locmoe').match(HEAVY)).toBeNull();
   expect(loadedBy('locmoe/internal/rpc/server').match(HEAVY)).toContain('@grpc');

@@ -50,7 +50,7 @@ function microBatchesOf({ train: { microBatches } }: PlanInput['config']): strin
 
 /** Whether the calibration covers the router; if not, its own estimate is used. */
 function isMeasured({ config, profile }: PlanInput): boolean {
-  return profile.compute.routerTokenNs[config.moe.router] !== undefined;
+  return config.moe.router in profile.compute.routerTokenNs;
 }
 
 function ms(value: number): string {

@@ -189,7 +189,9 @@ function gateS(config: RunConfig, compute: MachineProfile['compute'], sequences:
   const { model, moe, train } = config;
   const numTokens = sequences * model.seqLen;
   const { hostNs, candidatesPerToken } = routerPrice(config, numTokens);
-  const ofTokens = numTokens * (compute.routerTokenNs[moe.router] ?? hostNs);
+  const ofTokens =
+    numTokens *
+    ((compute.routerTokenNs as Readonly<Record<string, number | undefined>>)[moe.router] ?? hostNs);
   const ofCandidates = train.globalBatch * model.seqLen * candidatesPerToken * compute.candidateNs;
   return model.numSparseLayers * (ofTokens + ofCandidates) * 1e-9;
 }

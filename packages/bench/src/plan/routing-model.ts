@@ -1,13 +1,7 @@
 import { nodeOf, topologyOf } from 'locmoe/internal/collectives/topology';
 import type { RunConfig } from 'locmoe/internal/config/schema';
 import { rankOfExpert } from 'locmoe/internal/routing/expert-placement';
-import {
-  expertsOfDomain,
-  heldExperts,
-  type RouterName,
-  type RouterPrice,
-  routerPolicy,
-} from 'locmoe/internal/routing/index';
+import { expertsOfDomain, heldExperts, type RouterPrice, routerPolicy } from 'locmoe/internal/routing/index';
 import { homeRanksOfDomain } from 'locmoe/internal/worker/home-ranks';
 
 /** Assumptions about a router that a configuration does not determine. */
@@ -41,7 +35,7 @@ export const UNIFORM: RoutingAssumption = {
 };
 
 /** Kept choices per token, as measured by `locmoe bench routers`. */
-export type MeasuredKept = Readonly<Partial<Record<RouterName, number>>>;
+export type MeasuredKept = Readonly<Record<string, number | undefined>>;
 
 /** Cost of the configured router for `numTokens` tokens of a rank in one layer. */
 export function routerPrice({ moe, model }: RunConfig, numTokens: number): RouterPrice {

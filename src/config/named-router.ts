@@ -1,0 +1,53 @@
+import { z } from 'zod';
+import { asTrainerError, TrainerError } from '../errors.js';
+import { isBuiltInRouter, moeSchema, ownRouterName, routerPolicy } from '../routing/index.js';
+import type { ConfigSource, Problem } from './document.js';
+import { fieldOf } from './written.js';
+
+interface NamedRouter {
+  /** The configuration with the router's file and hash, and with its options filled in. */
+  readonly value: unknown;
+  readonly problems: readonly Problem[];
+  /** Mistakes in `moe.routerOptions`. */
+  readonly issues: readonly z.core.$ZodIssue[];
+}
+
+/**
+ * Where `moe.router` is a file or a package: makes its path absolute, adds the hash of its bytes and checks
+ * `moe.routerOptions` by its fields.
+ *
+ * @param base folder of the configuration file; a path given by `--set` is relative to the working folder
+ */
+export function nameRouter(value: unknown, source: ConfigSource, base: string): NamedRouter {
+  const moe = fieldOf(value, 'moe');
+  const router = fieldOf(moe, 'router');
+  const asWritten = { value, problems: [], issues: [] };
+  if (typeof router !== 'string' || isBuiltInRouter(router)) return asWritten;
+  const filled = (fields: object) => ({ ...(value as object), moe: { ...(moe as object), ...fields } });
+  try {
+    const name = ownRouterName(router, source.isOverridden(['moe', 'router']) ? process.cwd() : base);
+    if (name === null) return asWritten;
+    const { fields } = routerPolicy(name);
+    const clash = Object.keys(fields).find((field) => field in moeSchema.shape);
+    if (clash !== undefined)
+      throw new TrainerError(
+        'BAD_CONFIG',
+        `router ${router} has a field ${clash}, which is a field of moe already`,
+      );
+    const options = z
+      .strictObject(fields)
+      .safeParse(fieldOf(moe, 'routerOptions') ?? {}, { reportInput: true });
+    return {
+      value: filled({ router: name, routerOptions: options.data ?? {} }),
+      problems: [],
+      issues:
+        options.error?.issues.map((issue) => ({ ...issue, path: ['moe', 'routerOptions', ...issue.path] })) ??
+        [],
+    };
+  } catch (error) {
+    const { message } = asTrainerError(error);
+    // Another router stands in for it, so that one mistake gives one message.
+    const rest = filled({ router: 'hash', routerOptions: {} });
+    return { value: rest, problems: [{ path: ['moe', 'router'], message }], issues: [] };
+  }
+}

@@ -1,0 +1,20 @@
+/**
+ * What a router of one's own computes with: `moe.router: ./my-router.mjs`. Such a file imports from here alone and exports
+ * by default what `defineRouter` returns; docs/extending.md has one.
+ *
+ * @packageDocumentation
+ */
+export { z } from 'zod';
+export { gatherRows } from '../ops/gather-rows.js';
+export { readFloats } from '../ops/read-values.js';
+export { tf } from '../ops/tensorflow.js';
+export type { ParameterSpec } from '../parameters/parameters.js';
+export { balanceLoss } from './balance-loss.js';
+export { classicCapacity } from './capacity.js';
+export { denseGateCosines, denseGateLogits, denseGateSpecs } from './dense-gate.js';
+export { heldExperts } from './domain-groups.js';
+export { type FirstFit, firstFit } from './first-fit.js';
+export { countBytes, gatherCounts } from './gather-counts.js';
+export { argmaxOfRows, cosineOfChoices, keepToGroup } from './group-choice.js';
+export { defineRouter, type RouterPolicy, type RouterPrice, type Work } from './policy.js';
+export type { Router, RouterContext, RouterInput, RoutingDecision } from './router.js';

@@ -1,0 +1,129 @@
+import { cpSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { expect, it } from 'vitest';
+import { Locmoe, newestRun, ROOT, temporaryFolder, trainArguments } from './support.js';
+
+/** A folder with the router of examples/ and the package that it imports from. */
+function folderWithRouter(): { readonly folder: string; readonly router: string } {
+  const folder = temporaryFolder();
+  mkdirSync(path.join(folder, 'node_modules'));
+  symlinkSync(ROOT, path.join(folder, 'node_modules/locmoe'));
+  const router = path.join(folder, 'my-router.mjs');
+  cpSync(path.join(ROOT, 'examples/my-router.mjs'), router);
+  return { folder, router };
+}
+
+const NAME = String.raw`\S+my-router\.mjs#sha256=[0-9a-f]{64}`;
+
+it('a router of one’s own plans, trains, resumes, evaluates and generates, and is not exported', async () => {
+  const { folder, router } = folderWithRouter();
+  const locmoe = async (...args: string[]) => {
+    const { code, stdout, stderr } = await new Locmoe(args).finished;
+    return { code, stdout, stderr };
+  };
+  const sets = [`moe.router=${router}`, 'moe.routerOptions.span=16', 'train.steps=3'];
+  const train = trainArguments({ folder, nodes: 2, workersPerNode: 1, sets });
+  const trained = await locmoe(...train);
+  expect(trained.code, trained.stderr).toBe(0);
+  expect(trained.stdout).toMatch(new RegExp(`router ${NAME},`));
+
+  const config = ['--config', path.join(folder, 'micro.yaml'), ...sets.flatMap((set) => ['--set', set])];
+  const plan = await locmoe('plan', ...config);
+  expect(plan.code, plan.stderr).toBe(0);
+  expect(plan.stdout).toMatch(new RegExp(`router ${NAME},`));
+
+  const checkpoint = ['--checkpoint', newestRun(folder)];
+  const data = ['--data-dir', path.join(ROOT, 'data')];
+  const evaluated = await locmoe('eval', ...checkpoint, ...data, '--json');
+  expect(evaluated.code, evaluated.stderr).toBe(0);
+  const generated = await locmoe(
+    'generate',
+    ...checkpoint,
+    '--domain',
+    'en',
+    '--prompt',
+    'The',
+    '--max-tokens',
+    '3',
+  );
+  expect(generated.code, generated.stderr).toBe(0);
+  const exported = await locmoe(
+    'export',
+    ...checkpoint,
+    '--to',
+    'onnx',
+    '--output',
+    path.join(folder, 'onnx'),
+  );
+  expect(exported).toMatchObject({
+    code: 2,
+    stderr: expect.stringMatching(/^locmoe: moe\.router \S+ cannot be exported/),
+  });
+  const resume = trainArguments({
+    folder,
+    nodes: 2,
+    workersPerNode: 1,
+    sets: ['train.steps=4'],
+    resume: newestRun(folder),
+  });
+  const resumed = await locmoe(
+    ...resume.filter((_, i) => !['--config'].includes(resume[i] ?? '') && resume[i - 1] !== '--config'),
+  );
+  expect(resumed.code, resumed.stderr).toBe(0);
+
+  writeFileSync(router, `${readFileSync(router, 'utf8')}// another byte\n`);
+  for (const command of [
+    ['generate', ...checkpoint, '--domain', 'en', '--prompt', 'The'],
+    ['train', '--resume', newestRun(folder), '--set', 'train.steps=5', ...data, '--no-http'],
+  ]) {
+    const { code, stderr } = await locmoe(...command);
+    expect(stderr).toMatch(
+      /router \S+my-router\.mjs has SHA-256 [0-9a-f]{64} here, and [0-9a-f]{64} in the run$/m,
+    );
+    expect(code).toBe(2);
+  }
+});
+
+it('a worker whose file has other bytes is refused by name', async () => {
+  const { folder, router } = folderWithRouter();
+  const sets = [`moe.router=${router}`];
+  const run = new Locmoe(trainArguments({ folder, nodes: 1, workersPerNode: 1, sets }));
+  await run.until(/starting the workers/);
+  writeFileSync(router, `${readFileSync(router, 'utf8')}// another byte\n`);
+  const { code, stderr } = await run.finished;
+  expect(stderr).toMatch(/rank 0.*node 0|node 0.*rank 0/);
+  expect(stderr).toMatch(
+    /router \S+my-router\.mjs has SHA-256 [0-9a-f]{64} here, and [0-9a-f]{64} in the run/,
+  );
+  expect(code).toBe(2);
+});
+
+it.each([
+  ['export default 1;', /has no default export that defineRouter returned$/],
+  ['throw new Error("not today");', /cannot be loaded: not today$/],
+  ["import './other.mjs';", /imports \.\/other\.mjs: a router is one file /],
+  [
+    "import { defineRouter, z } from 'locmoe/routing'; export default defineRouter({ fields: { numExperts: z.number().default(1) }, price: () => ({}), create: () => ({}) });",
+    /has a field numExperts, which is a field of moe already$/,
+  ],
+  [null, /my-router\.mjs cannot be read \(ENOENT/],
+])('refuses %s', async (source, answer) => {
+  const { folder } = folderWithRouter();
+  const file = path.join(folder, source === null ? 'absent/my-router.mjs' : 'my-router.mjs');
+  if (source !== null) writeFileSync(file, source);
+  const { code, stderr } = await new Locmoe(['plan', '--config', 'tiny', '--set', `moe.router=${file}`])
+    .finished;
+  expect(stderr.trimEnd()).toMatch(answer);
+  expect(stderr.trimEnd().split('\n')).toHaveLength(1);
+  expect(code).toBe(2);
+});
+
+it('refuses an option that the router does not know', async () => {
+  const { router } = folderWithRouter();
+  const sets = ['--set', `moe.router=${router}`, '--set', 'moe.routerOptions.span=0'];
+  const { code, stderr } = await new Locmoe(['plan', '--config', 'tiny', ...sets]).finished;
+  expect(stderr).toBe(
+    'locmoe: --set moe.routerOptions.span=0: moe.routerOptions.span: must be more than 0\n',
+  );
+  expect(code).toBe(2);
+});
