@@ -33,7 +33,7 @@ it('are short, import the public API alone, and are all named in their README', 
     const most = name === 'my-router.mjs' ? 60 : 40;
     expect(source.trimEnd().split('\n').length, name).toBeLessThanOrEqual(most);
     for (const [, from] of source.matchAll(/from '([^']+)'/g))
-      expect(from, name).toMatch(/^locmoe(\/routing)?$/);
+      expect(from, name).toMatch(/^(?:locmoe(?:\/routing)?$|node:)/);
     expect(readme).toContain(`](${name})`);
   }
 });
