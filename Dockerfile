@@ -13,6 +13,7 @@ COPY packages/page/package.json packages/page/
 COPY packages/run-format/package.json packages/run-format/
 COPY packages/test-kit/package.json packages/test-kit/
 COPY studies/package.json studies/
+COPY docs/package.json docs/
 COPY corpus/package.json corpus/package-lock.json corpus/
 COPY tensorflow tensorflow
 COPY scripts/setup.mjs scripts/install-locked.mjs scripts/onednn.mjs scripts/run-npm.mjs scripts/tensorflow.mjs scripts/

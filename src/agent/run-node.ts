@@ -11,7 +11,7 @@ import { assertMayListen, NO_SECURITY, randomToken, type Security, withOwnToken 
 import { createRpcServer, listen } from '../rpc/server.js';
 import { FaultyLink } from './faulty-link.js';
 import { findPlace, type Place } from './find-place.js';
-import { NodeAgent } from './node-agent.js';
+import { NodeAgent, type NodeEnd } from './node-agent.js';
 import { NodeSnapshots } from './node-snapshots.js';
 import type { ParentWatch } from './parent-watch.js';
 
@@ -104,7 +104,7 @@ export async function runNode(options: NodeOptions): Promise<number> {
         link,
         outlivesCoordinator: options.parent === null,
       });
-      const end = await agent.ended;
+      const end: NodeEnd = await agent.ended;
       const { hasStarted } = agent;
       agent = null;
       place.client.close();

@@ -122,6 +122,7 @@ const ELSEWHERE: readonly (readonly [RegExp, string])[] = [
   [/^npm (run (setup|build|check|check:fast|lint)|test)$/, 'CI runs `npm test`, which is these'],
   [/^npm run format$|^npx vitest run test\/routing$/, 'CI runs the lint and the tests of all files'],
   [/^npm run proto$/, 'generated-types.test.ts holds what it writes to proto/'],
+  [/^npm run docs:api$/, 'package.test.ts makes the reference'],
   [/^npx locmoe config docs > docs/, 'test/config/reference.test.ts holds the page to what it prints'],
   [/^npm run quickstart$/, 'set-up and build, which CI runs, then the training with which this file begins'],
   [

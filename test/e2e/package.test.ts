@@ -25,6 +25,16 @@ describe('the packed package', () => {
     expect(VERSIONS[1]).toBe(VERSIONS[0]);
   });
 
+  it('resolves every name that it exports, with its types, for Node and for bundlers', () => {
+    execFileSync('npm', ['run', '--silent', 'package:check'], { cwd: ROOT, encoding: 'utf8' });
+  });
+
+  it('has a reference of all its names', () => {
+    execFileSync('npm', ['run', '--silent', 'docs:api'], { cwd: ROOT, encoding: 'utf8' });
+    const names = readdirSync(path.join(ROOT, 'docs/api/functions'));
+    expect(names).toEqual(expect.arrayContaining(['library.train.html', 'library.loadModel.html']));
+  });
+
   it('sets itself up, plans, trains and shows runs, and trains without the page', async () => {
     const parent = temporaryFolder();
     const folder = installed(parent);
