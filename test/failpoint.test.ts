@@ -21,7 +21,10 @@ afterEach(() => vi.unstubAllEnvs());
 const enospc = expect.objectContaining({ code: 'ENOSPC' });
 
 it('every failpoint is called somewhere, and a test strikes at it', () => {
-  const called = [...textOf('src/**/*.ts').matchAll(/\bfailpoint\(\s*'([^']+)'/g)].map(([, name]) => name);
+  const calls = textOf('{src,packages/run-format/src}/**/*.ts').matchAll(
+    /\b(?:failpoint|reached)\(\s*'([^']+)'/g,
+  );
+  const called = [...calls].map(([, name]) => name);
   expect([...new Set(called)].sort()).toEqual(Object.keys(FAILPOINTS).sort());
   const tests = textOf('{test,packages/*/test}/**/*.ts');
   for (const name of Object.keys(FAILPOINTS))
