@@ -177,7 +177,7 @@ const COMMANDS: Readonly<Record<string, Interrupted>> = {
   chaos: {
     args: () => ['chaos', '--every', '2s', ...ofLive()],
     withinS: 8,
-    endsWell: /^\d+ faults?: /m,
+    endsWell: /^\d+ faults?\b/m,
   },
 };
 
