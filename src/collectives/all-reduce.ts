@@ -23,7 +23,7 @@ export interface AllReduceOptions {
   readonly group?: readonly number[];
   readonly purpose: string;
   readonly layer?: number | undefined;
-  /** Of vectors of more than 16 KiB on their way to another node; by default float32. */
+  /** Precision of vectors of more than 16 KiB on their way to another node; by default float32. */
   readonly wirePrecision?: WirePrecision;
 }
 

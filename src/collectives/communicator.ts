@@ -9,7 +9,7 @@ const FORMS = { hierarchical: startHierarchicalAllToAll, flat: startAllToAll } a
 
 export type AllToAllForm = keyof typeof FORMS;
 
-/** Of the numbers of rows that ranks exchange. */
+/** Precision of the rows that ranks exchange. */
 export type WirePrecision = 'float32' | 'bfloat16';
 
 /** A rank's transport, and the form of its all-to-alls. */

@@ -25,7 +25,7 @@ export interface RankProgress {
         readonly startedAt: number;
         /** The rank whose bytes the worker waits for. */
         readonly waitingFor: number | null;
-        /** For how long nothing has moved meanwhile. */
+        /** Time for which nothing has moved meanwhile. */
         readonly stalledMs: number;
       })
     | null;

@@ -25,7 +25,7 @@ export class FlightRing {
   readonly #words: Int32Array;
   readonly #base: number;
   readonly #slots: number;
-  /** Of this process, which may be the writer. */
+  /** Codes of this process, which may be the writer. */
   readonly #codes = new Map<string, number>();
   /** The writer's own count. */
   #newest: number;

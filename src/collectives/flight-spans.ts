@@ -7,7 +7,7 @@ const NO_LAYER = -1;
 
 /** Records into a rank's flight ring, without allocations. */
 export class FlightSpans implements SpanRecorder {
-  /** Of the parts to come. */
+  /** Step of the parts to come. */
   step = 0;
   readonly #ring: FlightRing;
   readonly #epochMs: number;

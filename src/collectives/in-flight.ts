@@ -17,7 +17,7 @@ export class InFlight implements PendingTransfer {
     readonly operation: Operation,
     readonly sequence: number,
     readonly step: number,
-    /** By `performance.now()`. */
+    /** Start by `performance.now()`. */
     readonly startedMs: number,
     drive: (transfer: InFlight) => void,
   ) {

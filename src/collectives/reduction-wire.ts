@@ -3,9 +3,9 @@ import type { WirePrecision } from './communicator.js';
 
 /** Room of a step, numbered; no other block in flight uses it. */
 export interface Buffers {
-  /** For the values of the i-th other member. */
+  /** Returns room for the values of the i-th other member. */
   floats(i: number, length: number): Float32Array;
-  /** For what the step sends and receives. */
+  /** Returns room for what the step sends and receives. */
   pairs(i: number, length: number): Uint32Array;
 }
 

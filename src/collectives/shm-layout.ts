@@ -82,7 +82,7 @@ export const FLIGHT_HEAD = {
   /** Ticket of the newest span; 0 before the first. */
   newest: 0,
   numNames: 1,
-  /** For each name its length in bytes, then its text. */
+  /** Names, each as its length in bytes and its text. */
   names: 2,
   nameWords: 1 + MAX_PURPOSE_BYTES / 4,
 } as const;

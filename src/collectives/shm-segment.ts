@@ -111,7 +111,7 @@ export class ShmSegment {
     return this.#epoch[0]!;
   }
 
-  /** As `monotonicEpochMs`, but to be added to this process's `performance.now()`. */
+  /** Like `monotonicEpochMs`, but to be added to this process's `performance.now()`. */
   get epochMs(): number {
     return this.#epoch[0]! + monotonicMs() - performance.now();
   }

@@ -48,9 +48,9 @@ export class ShmTransport implements Transport {
   readonly #flight: FlightRing;
   /** Added to `performance.now()` it gives the times of the flight ring. */
   readonly #epochMs: number;
-  /** By peer; null for this rank itself. */
+  /** Links by peer; null for this rank itself. */
   readonly #links: (PeerLink | null)[] = [];
-  /** In the order of their start. */
+  /** Transfers in order of their start. */
   readonly #pending: InFlight[] = [];
   readonly #busyOut: Uint8Array;
   readonly #busyIn: Uint8Array;
@@ -181,7 +181,7 @@ export class ShmTransport implements Transport {
     this.#current = transfer;
     this.#control.startOperation(transfer.operation, transfer.sequence);
     const now = performance.now();
-    // What the rank did since the start is not known, but that it began nothing else.
+    // Nothing is known of the time since the start but that the rank began no other operation.
     const isAlone = this.#flight.newest === transfer.ticket;
     this.#flight.enter(transfer.ticket, this.#epochMs + (isAlone ? transfer.startedMs : now));
     this.#drive(transfer, now);

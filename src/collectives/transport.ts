@@ -34,7 +34,7 @@ export interface OperationStats {
   bytesOtherNode: number;
 }
 
-/** Since the last `takeStats`. */
+/** Statistics since the last `takeStats`. */
 export type TransportStats = Readonly<Record<OperationKind, OperationStats>>;
 
 /** Most transfers of one rank in flight at a time. */
@@ -57,7 +57,7 @@ export interface PendingTransfer {
  */
 export interface Transport {
   readonly topology: Topology;
-  /** For the timeline of a step: its collectives are recorded by the transport itself. */
+  /** Recorder of the timeline of a step; the transport itself records the collectives. */
   readonly spans: SpanRecorder;
 
   /**

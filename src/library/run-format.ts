@@ -1,2 +1,2 @@
-/** What a run leaves behind on disk: schemas, readers and writers of its files. */
+/** Schemas, readers and writers of the files that a run leaves behind. */
 export * from '@locmoe/run-format';

@@ -2,7 +2,7 @@ import type { CheckpointReport, FailureReport, GlobalStep } from '@locmoe/run-fo
 import type { DomainLoss } from '../rpc/generated/messages.js';
 import type { GenerationView, RunSnapshot } from '../run/run-listener.js';
 
-/** What to train, and where. One of `config`, `text`, `resume` and `init` says what. */
+/** Options of a training. One of `config`, `text`, `resume` and `init` says what is trained. */
 export interface TrainOptions {
   /** Name of a recipe (`recipeNames`), or path of a configuration file in YAML or JSON. */
   readonly config?: string;

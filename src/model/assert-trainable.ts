@@ -44,7 +44,7 @@ export function allSpecs(config: RunConfig): ParameterSpec[] {
   return modelSpecs(config, sparse);
 }
 
-/** What there is where the entry's beginning leads. */
+/** Lists the names at the place to which the beginning of the entry leads. */
 function near(entry: string, names: readonly string[]): string {
   const parts = entry.split('.');
   const known = parts.findIndex(

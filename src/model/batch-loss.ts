@@ -13,7 +13,7 @@ export interface BatchLoss {
   readonly sequenceLosses: Float64Array;
 }
 
-/** With packed samples, N is a multiple of T over this: few shapes, for which kernels are compiled. */
+/** N is a multiple of T over this with packed samples, as kernels are compiled for each shape. */
 const SHAPES = 8;
 
 /**

@@ -29,7 +29,7 @@ export function experts(
   numRows: readonly number[],
 ): tf.Tensor2D {
   const busy = expertIds.map((id, i) => ({ id, rows: numRows[i]! })).filter(({ rows }) => rows > 0);
-  // Without rows the input is the output, connected so that the backward all-to-alls run on every rank.
+  // If there are no rows, the input is the output, connected so that the backward all-to-alls run on every rank.
   if (busy.length === 0) return xRD;
   const weightsOf = (id: number) => feedForwardWeights(parameters, `${prefix}.${id}`);
   if (isRecording() || busy.length === 1)

@@ -91,7 +91,7 @@ export class MoeLayer {
   readonly #prefix: string;
   readonly #localExperts: readonly number[];
   readonly #touched: TouchedExperts;
-  /** Where a gradient is recorded. */
+  /** Dispatcher of passes that record a gradient. */
   #dispatcher: Dispatcher;
   /** Elsewhere: one expert after the other. */
   readonly #plainDispatcher: Dispatcher;

@@ -30,7 +30,7 @@ import { attentionHalf, attentionHalfSpecs, denseBlockSpecs, feedForwardHalf } f
 export interface LossOutput extends BatchLoss {
   /** Sum of the sparse layers' weighted auxiliary losses; its mean over ranks is the global one. */
   readonly auxiliaryLoss: tf.Scalar;
-  /** By sparse layer, from the bottom. */
+  /** Statistics by sparse layer, from the bottom. */
   readonly layers: readonly LayerStatistics[];
 }
 
@@ -70,10 +70,10 @@ export interface HiddenOutput {
  */
 export class PanguSigma {
   readonly parameters: ParameterStore;
-  /** For the all-to-alls of the sparse layers. */
+  /** Communicator for the all-to-alls of the sparse layers. */
   readonly communicator: Communicator;
   readonly config: RunConfig;
-  /** From the bottom. */
+  /** Sparse layers from the bottom. */
   readonly sparseLayers: readonly MoeLayer[];
 
   /**
@@ -193,7 +193,7 @@ export class PanguSigma {
     const layers: LayerStatistics[] = [];
     const { spans } = this.communicator;
     const { training, onBackward } = options;
-    /** What computed x, whose backward begins when its gradient is final; and what `onBackward` may do before. */
+    /** When x's gradient is complete, calls `before`, then starts the backward span of `part`. */
     const whole = (x: tf.Tensor2D, part: string, layer?: number, before?: () => void) =>
       training
         ? consume(

@@ -5,13 +5,13 @@ import { heldExperts, routerPolicy } from '../routing/index.js';
 export interface ParameterCounts {
   /** The same on every rank. */
   readonly shared: number;
-  /** Of the experts of this rank, in all sparse layers. */
+  /** Parameters of the experts of this rank, in all sparse layers. */
   readonly expertsOfRank: number;
-  /** Of the whole model, each expert once. */
+  /** Parameters of the whole model, each expert counted once. */
   readonly model: number;
 }
 
-/** Of the two matrices of an expert, or of another feed-forward network. */
+/** Returns the parameters of an expert, or of another feed-forward network: two matrices. */
 export function parametersOfExpert({ dModel, dFeedForward }: RunConfig['model']): number {
   return 2 * dModel * dFeedForward;
 }

@@ -13,7 +13,7 @@ export interface RankMemory {
   readonly gradients: number;
   /** Adam's two moments. */
   readonly moments: number;
-  /** What there is at the end of the forward pass; the backward frees more than it adds. */
+  /** Activations at the end of the forward pass; the backward frees more than it adds. */
   readonly activations: number;
   /** Rings that it writes to and reads from. */
   readonly rings: number;

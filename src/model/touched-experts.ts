@@ -1,6 +1,6 @@
 /** An expert of this rank that has tokens in a step. */
 export interface TouchedExpert {
-  /** What its parameters' names begin with, e.g. `layers.3.experts.5`. */
+  /** Prefix of its parameters' names, e.g. `layers.3.experts.5`. */
   readonly name: string;
   /** Updates that it has had before. */
   readonly updates: number;

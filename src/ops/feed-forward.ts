@@ -72,7 +72,7 @@ export function weightsOf(matrices: readonly tf.Tensor[]): FeedForwardWeights[] 
   }));
 }
 
-/** What was saved of each of several forwards, from all of it. */
+/** Splits saved tensors by the forward passes that saved them. */
 export function splitAs(
   forwards: readonly { readonly saved: readonly tf.Tensor[] }[],
   allSaved: readonly tf.Tensor[],

@@ -1,14 +1,14 @@
 import type * as tf from '@tensorflow/tfjs-node';
 
-/** Where the gradient of a matrix is wanted, so that kernels need not make a tensor that is then copied. */
+/** Destination of the gradient of a matrix, so that kernels need not make a tensor that is then copied. */
 export interface GradientTarget {
-  /** As many elements as the matrix. */
+  /** Values of the gradient, as many as the matrix has elements. */
   readonly values: Float32Array;
   /** Add to what is there. */
   readonly accumulates: boolean;
 }
 
-/** By the data id, which the clones that autograd saves share. */
+/** Targets by data id, which the clones that autograd saves share. */
 const targets = new WeakMap<object, GradientTarget | 'unwanted'>();
 
 /**

@@ -5,7 +5,7 @@ import { silenceTfjs } from './tfjs-warnings.js';
 
 let loaded: typeof tensorflow | undefined;
 
-/** Where the set-up of an installed package or an image puts TensorFlow; a checkout has it among its own packages. */
+/** Folder into which the set-up of an installed package or an image puts TensorFlow; a checkout has it among its own packages. */
 const SET_UP = new URL('../../tensorflow/node_modules', import.meta.url);
 
 /**

@@ -88,7 +88,7 @@ function describe(outcome: Outcome): string {
   return typeof outcome === 'string' ? 'the connection was closed at once' : describeSocketError(outcome);
 }
 
-/** What a failed handshake means; null if the failure is not about trust. */
+/** Explains a failed handshake; null if the failure is not about trust. */
 function explainTls({ code = '', message }: NodeJS.ErrnoException, { directory }: TlsFiles): string | null {
   if (/WRONG_VERSION_NUMBER|PACKET_LENGTH_TOO_LONG|HTTP_REQUEST/.test(code))
     return 'it speaks plain text, not TLS: leave out --tls and LOCMOE_TLS_DIR, or serve with --tls';

@@ -22,7 +22,7 @@ export interface MemberIdentity {
   readonly runId: string;
   readonly generation: number;
   readonly node: number;
-  /** Where it serves its peers; distinguishes it from a later node with the same id. */
+  /** Address at which it serves its peers; it distinguishes the node from a later one with the same id. */
   readonly dataAddress: string;
   /** The highest that it has heard of; none if left out. */
   readonly term?: number;

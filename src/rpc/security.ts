@@ -37,7 +37,7 @@ export interface Security {
   /** Null for none. */
   readonly token: string | null;
   readonly channelCredentials: grpc.ChannelCredentials;
-  /** For every client: the expected name of the server, and the token with each call. */
+  /** Options of every client: the expected name of the server, and the token with each call. */
   readonly clientOptions: grpc.ClientOptions;
   /** The token is that of a run of this user on this machine; it is for processes of this user alone. */
   readonly isOwn?: true;

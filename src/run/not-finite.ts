@@ -1,5 +1,5 @@
-/** As many steps in a row that are not finite fail a generation: their weights give no others. */
+/** So many non-finite steps in a row fail a generation, as their weights give no others. */
 export const MAX_SKIPPED_STEPS = 3;
 
-/** Where a failure was found that came out only in a validation: an update may lie between it and a checkpoint. */
+/** Operation of a failure that only a validation found; an update may lie between it and a checkpoint. */
 export const VALIDATION_OPERATION = 'validation';

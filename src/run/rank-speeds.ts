@@ -1,6 +1,6 @@
 import type { RankSpeed, StepReport } from '../rpc/generated/messages.js';
 
-/** What a rank reports of the time of a step. */
+/** Times of a step that a rank reports. */
 type StepTimes = Pick<StepReport, 'rank' | 'stepMs' | 'partsMs' | 'cpuMs' | 'queuedMs'>;
 
 /** Steps over which a rank's speed is told. */
@@ -24,7 +24,7 @@ export class RankSpeeds {
   readonly #pending: StepTimes[][];
   /** The newest last, by rank. */
   readonly #own: OwnTime[][];
-  /** Of the same steps on the slowest rank. */
+  /** Times of the same steps on the slowest rank. */
   readonly #stepMs: number[] = [];
 
   constructor(worldSize: number) {
@@ -46,7 +46,7 @@ export class RankSpeeds {
     return this.#own.map((times) => times.slice(-numSteps));
   }
 
-  /** By rank; none before the first step. */
+  /** Speeds by rank; none before the first step. */
   get speeds(): RankSpeed[] {
     if (this.#stepMs.length === 0) return [];
     const lostMs = this.#lostMs();
@@ -64,7 +64,7 @@ export class RankSpeeds {
     });
   }
 
-  /** By rank: by how much it was slower than the next slowest, over the steps in which it was the slowest. */
+  /** Returns by rank how much slower it was than the next slowest, over the steps in which it was the slowest. */
   #lostMs(): number[] {
     const lostMs = this.#own.map(() => 0);
     for (const step of this.#stepMs.keys()) {

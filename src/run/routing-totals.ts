@@ -13,7 +13,7 @@ export interface LayerTotals {
   readonly sameWorker: number;
   readonly sameNode: number;
   readonly otherNode: number;
-  /** Of the last step; see GlobalLayer. */
+  /** Ratio of the last step (GlobalLayer). */
   readonly capacityRatio: number | null;
   readonly gateCosine: number | null;
 }

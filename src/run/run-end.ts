@@ -6,7 +6,7 @@ import { progressOfMetrics } from './run-progress.js';
 
 /** Why a run is done. */
 export interface RunEnd {
-  /** What it has done, and the field that allows no more. */
+  /** Reason in words, with the field that allows no more. */
   readonly reason: string;
   /** A `--set` assignment with which it would go on. */
   readonly remedy: string;

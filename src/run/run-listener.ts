@@ -12,18 +12,18 @@ import type { RunState } from './run-state.js';
 
 /** A run at one moment. */
 export interface RunSnapshot {
-  /** By rank; those heard of so far. */
+  /** Views by rank, of those heard of so far. */
   readonly ranks: readonly RankView[];
   /** Step at which the run ends. */
   readonly steps: number;
   /** Over the last 50 steps by wall clock; 0 (unknown) before the second step, as is `secondsLeft`. */
   readonly tokensPerS: number;
   readonly secondsLeft: number;
-  /** By rank, as of when it is read; none before the first step. */
+  /** Speeds by rank at the time of reading; none before the first step. */
   readonly speeds: readonly RankSpeed[];
 }
 
-/** What a generation of a run begins with. */
+/** Start of a generation of a run. */
 export interface GenerationView {
   readonly generation: number;
   /** Step of the state that it starts from; null from nothing. */

@@ -9,7 +9,7 @@ import { z } from 'zod';
 import { TrainerError } from '../errors.js';
 import { tryLock } from '../os/libc.js';
 
-/** What `run.lock` says of the process that holds it. */
+/** Schema of `run.lock`, which names the process that holds it. */
 const holderSchema = z.object({
   pid: z.number().int(),
   host: z.string(),

@@ -1,6 +1,6 @@
 import type { BestValidation } from './best-validation.js';
 
-/** What decides, beside its steps, whether a run is done; kept among the metrics of its checkpoints. */
+/** Progress that, beside its steps, decides whether a run is done; it is kept among the metrics of its checkpoints. */
 export interface RunProgress {
   /** Time in the training loop over all resumes, validations and checkpoints included. */
   readonly trainingSeconds: number;

@@ -20,7 +20,7 @@ import type { RunState } from './run-state.js';
 /** Heartbeats come twice a second from every node; one record of all ranks per this time is enough. */
 const HEARTBEAT_RECORD_MS = 2_000;
 
-/** Of each type of a union. */
+/** Omits the time from each type of a union. */
 type Untimed<Record> = Record extends unknown ? Omit<Record, 'time'> : never;
 
 /** Writes what happens in a run into its folder: its state to `run.json`, all else to `metrics.ndjson`. */

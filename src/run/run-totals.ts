@@ -17,7 +17,7 @@ export class RunTotals implements RunListener {
   lastCheckpoint: CheckpointReport | null = null;
   /** A step that was done again counts once. */
   readonly routing = new RoutingTotals();
-  /** As of `GlobalStep`. */
+  /** Sum of the tokens of `GlobalStep`. */
   tokens = 0;
   answerTokens = 0;
   #countedUpTo = 0;

@@ -53,7 +53,7 @@ export class StepAggregator {
       return null;
     }
     this.#pending.delete(report.step);
-    // By rank, so that sums do not depend on the order of arrival.
+    // Reports are sorted by rank, so that sums do not depend on the order of arrival.
     return combine(
       reports.sort((a, b) => a.rank - b.rank),
       this.classicCapacity,

@@ -13,7 +13,7 @@ const POLL_MS = 5;
 
 interface OpenSave {
   readonly step: number;
-  /** To write: a copy, or the state itself. */
+  /** Tensors to write: a copy, or the state itself. */
   readonly tensors: RankTensors;
   /** The thread writes them, or has. */
   isWriting: boolean;
@@ -47,7 +47,7 @@ export class CheckpointSaver {
   begin(about: Omit<SaveIntent, 'rank' | 'generation' | 'bytes'>, tensors: RankTensors): void {
     const { step } = about;
     const { writer } = this.#options;
-    // After the last step nothing changes any more.
+    // Nothing changes any more after the last step.
     const kept = about.isLast ? writer.lend(tensors) : writer.copy(tensors);
     this.#save = { step, tensors: kept, isWriting: false, committed: null };
     const report = { ...about, ...this.#place, bytes: bytesOfTensors(tensors) };
@@ -59,7 +59,7 @@ export class CheckpointSaver {
     if (save?.step !== command.step) return;
     if (command.type === 'save-ended') {
       save.committed = command.committed;
-      // What was written is released already, and the thread may be at a snapshot.
+      // Written tensors are released already, and the thread may be at a snapshot.
       if (!save.isWriting) this.#options.writer.release();
       return;
     }

@@ -17,7 +17,7 @@ export interface Pass {
   readonly loss: number;
   readonly auxiliaryLoss: number;
   readonly layers: LossOutput['layers'];
-  /** Of this rank alone, without its collectives. */
+  /** Time of this rank alone, without its collectives. */
   readonly forwardMs: number;
   readonly backwardMs: number;
   readonly stats: readonly TransportStats[];

@@ -14,11 +14,11 @@ export interface SyncedGradients {
   readonly stopAsked: boolean;
   /** Share of train.maxHours that has passed by the one clock of the run; 0 without such a limit. */
   readonly timeUsed: number;
-  /** Of all ranks. */
+  /** Vote of all ranks. */
   readonly snapshot: SnapshotVote;
 }
 
-/** What is agreed on about snapshots in each step. */
+/** Agreement of the ranks on snapshots in each step. */
 export interface SnapshotVote {
   /** Ranks that can take none after this step. */
   readonly refusals: number;
@@ -31,13 +31,13 @@ export interface GradientSyncOptions {
   readonly parameters: Pick<ParameterStore, 'shared' | 'expert'>;
   /** Ranks that hold the same experts, this one included. */
   readonly replicas: readonly number[];
-  /** Of the experts that have gradients, and are not frozen, equal on all replicas; null for all experts. */
+  /** Ranges of the experts that have gradients and are not frozen, equal on all replicas; null for all experts. */
   readonly touched: readonly ParameterRange[] | null;
   /** All-reduce of the shared gradients, begun during the backward pass. */
   readonly sharedSum: GradualAllReduce;
-  /** Of the gradients of experts between nodes. */
+  /** Precision of the gradients of experts between nodes. */
   readonly wirePrecision: WirePrecision;
-  /** Of this rank. */
+  /** Loss of this rank. */
   readonly loss: number;
   /** Share of train.maxHours that has passed by the clock of this rank; 0 on all ranks but one. */
   readonly timeUsed: number;

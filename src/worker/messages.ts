@@ -36,7 +36,7 @@ export interface WorkerAssignment {
 export type WorkerCommand =
   | { readonly type: 'start'; readonly assignment: WorkerAssignment }
   | { readonly type: 'begin' }
-  /** For fault injection (failpoint.ts). */
+  /** Arms a failpoint, for fault injection (failpoint.ts). */
   | { readonly type: 'failpoint'; readonly specification: string }
   | SaveCommand
   | SnapshotKept;
@@ -53,7 +53,7 @@ export type SaveCommand =
   | ({ readonly type: 'write-shards' } & WriteShards)
   | ({ readonly type: 'save-ended' } & SaveEnded);
 
-/** What a rank has written of a snapshot. */
+/** Part of a snapshot that a rank has written. */
 export interface SnapshotReport {
   readonly rank: number;
   readonly step: number;

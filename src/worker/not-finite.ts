@@ -19,7 +19,7 @@ interface BadTensor {
   readonly kind: (typeof KINDS)[number];
   /** Place among the tensors of its kind, in the order in which they are computed. */
   readonly order: number;
-  /** In words, with the name of a parameter or of a part of the model. */
+  /** Description with the name of a parameter or of a part of the model. */
   readonly what: string;
   /** NaN or an infinity in it. */
   readonly value: number;
@@ -27,11 +27,11 @@ interface BadTensor {
 
 export interface NotFiniteAccount {
   readonly text: string;
-  /** Of the first bad tensor; undefined if it is in none. */
+  /** Layer of the first bad tensor; undefined if it is in none. */
   readonly layer: number | undefined;
 }
 
-/** What to do. */
+/** Remedy that the message names. */
 export const NOT_FINITE_REMEDY = 'lower train.learningRate or raise train.warmupSteps';
 
 /**

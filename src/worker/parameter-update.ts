@@ -5,11 +5,11 @@ import type { ParameterRange } from '../parameters/parameters.js';
 import { adamW } from './optimizer.js';
 
 export interface ExpertToUpdate extends TouchedExpert {
-  /** Those that are not frozen; one at least. */
+  /** Ranges that are not frozen; at least one. */
   readonly ranges: readonly ParameterRange[];
 }
 
-/** Those with tokens in this step; null for all. */
+/** Returns the experts with tokens in this step; null for all. */
 export function expertsToUpdate({
   parameters: { slots },
   touchedExperts,

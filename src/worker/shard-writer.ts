@@ -5,7 +5,7 @@ import { type ErrorCode, type ErrorContext, TrainerError } from '../errors.js';
 import { startThread } from '../os/start-thread.js';
 import type { ShardFile } from '../rpc/generated/messages.js';
 
-/** What the thread of a ShardWriter is asked to write. */
+/** Job of the thread of a ShardWriter. */
 export interface ShardJob {
   /** Temporary folder of the save. */
   readonly folder: string;

@@ -6,7 +6,7 @@ import { MAX_SKIPPED_STEPS } from '../run/not-finite.js';
 import { explainNotFinite, NOT_FINITE_REMEDY } from './not-finite.js';
 import type { StepOutcome, TrainState } from './train-step.js';
 
-/** What a rank trained on in a step. */
+/** Input of a rank in a step. */
 export interface StepInput {
   readonly batches: readonly Batch[];
   /** The batches in words, by which a person finds the text. */
@@ -15,10 +15,10 @@ export interface StepInput {
 
 /** Watches the steps of a rank for those that are skipped: warns of each, and ends the generation after too many. */
 export class SkippedSteps {
-  /** In a row, up to the last step; and up to the one before. */
+  /** Number of skipped steps in a row, up to the last step; and up to the one before. */
   #inARow = 0;
   #inARowBefore = 0;
-  /** Of this rank in the last step that was applied; 0 before the first. */
+  /** Loss of this rank in the last step that was applied; 0 before the first. */
   loss = 0;
 
   constructor(

@@ -35,7 +35,7 @@ export class Snapshots {
   /** Taken, and not yet kept by the node; stays once one has failed. */
   #open: number | null = null;
   #beganMs = 0;
-  /** Of the last one: its cost to this rank in ms, the step's, and the cost in steps. */
+  /** Cost of the last snapshot to this rank in ms, time of the step in ms, and cost in steps. */
   #writtenMs = 0;
   #stepMs = 1;
   #cost = 0;
@@ -52,7 +52,7 @@ export class Snapshots {
     this.#every = every > 0 && cluster.maxRestarts > 0 ? every : Number.POSITIVE_INFINITY;
   }
 
-  /** What this rank says in step `step`. @throws TrainerError what has stopped this rank from writing the last one */
+  /** Returns this rank's vote in a step. @throws TrainerError the error that stopped this rank from writing the last one */
   vote(step: number): SnapshotVote {
     if (this.#failure !== null) throw this.#failure;
     const isDue = step - this.#last >= this.#every;
@@ -114,7 +114,7 @@ export class Snapshots {
     this.#open = null;
   }
 
-  /** Without room there are no further ones; a checkpoint is left to go on from. */
+  /** Ends snapshots, as there is no room; the run can still resume from a checkpoint. */
   #fail(error: TrainerError): void {
     if (error.code !== 'DISK_FULL' && error.code !== 'NO_RESOURCE') {
       this.#failure = error;

@@ -125,7 +125,7 @@ function loadOptimizer({ parameters, expertUpdates }: PanguSigma, checkpoint: Ch
       group.m.set(checkpoint.read(momentName('m', name), shape), begin);
       group.v.set(checkpoint.read(momentName('v', name), shape), begin);
     }
-  // Without these numbers every step has updated every expert.
+  // If these numbers are missing, every step has updated every expert.
   for (const [experts, updatesE] of expertUpdates)
     if (checkpoint.has(updatesName(experts)))
       updatesE.set(checkpoint.read(updatesName(experts), [updatesE.length]));
@@ -166,7 +166,7 @@ interface ExpertTensors {
   readonly moments: readonly SavedTensor[];
 }
 
-/** Those in a file stay as they are until it is released. */
+/** Returns the tensors of the experts; those in a file stay unchanged until it is released. */
 function tensorsOfExperts({ model, expertFile }: TrainState): ExpertTensors {
   const { expert, slots } = model.parameters;
   if (expertFile === null) {

@@ -17,7 +17,7 @@ const runQueue = new RunQueue();
 export interface TrainedStep {
   readonly step: number;
   readonly batches: readonly Batch[];
-  /** By micro-batch. */
+  /** Passes by micro-batch. */
   readonly passes: readonly Pass[];
   readonly loss: number;
   readonly auxiliaryLoss: number;

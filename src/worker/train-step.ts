@@ -25,7 +25,7 @@ export interface TrainState {
   readonly config: RunConfig;
   readonly transport: Transport;
   readonly model: PanguSigma;
-  /** With `moe.expertStorage.kind: file`. */
+  /** File of the experts with `moe.expertStorage.kind: file`; else null. */
   readonly expertFile: ExpertFile | null;
   /** Ranks that hold the same experts, this one included. */
   readonly replicas: readonly number[];
@@ -33,13 +33,13 @@ export interface TrainState {
 
 export interface StepOutcome {
   readonly report: StepReport;
-  /** As computed, finite or not: this rank's loss, with the auxiliary one, and what is equal on all ranks. */
+  /** Values as computed, finite or not: this rank's loss, with the auxiliary one, and what is equal on all ranks. */
   readonly found: { readonly loss: number } & Pick<SyncedGradients, 'norm' | 'numBadLosses'>;
   /** True if any rank was asked to stop; equal on all ranks, as is `isTimeUp`. */
   readonly stopAsked: boolean;
   /** True if train.maxHours had passed when the step began. */
   readonly isTimeUp: boolean;
-  /** Of all ranks. */
+  /** Vote of all ranks. */
   readonly snapshot: SnapshotVote;
 }
 

@@ -50,7 +50,7 @@ export interface TrainerOptions {
   readonly emit: (event: WorkerEvent) => void;
 }
 
-/** What is known of a step when its update is done. */
+/** Facts about a step when its update is done. */
 interface StepEnd {
   readonly isLast: boolean;
   readonly stopAsked: boolean;
@@ -101,7 +101,7 @@ export class Trainer {
     return this.#step;
   }
 
-  /** What the coordinator says of a checkpoint that is being saved. */
+  /** Handles the coordinator's commands about a checkpoint that is being saved. */
   onSave(command: SaveCommand): void {
     this.#saver.onCommand(command);
   }
@@ -169,7 +169,7 @@ export class Trainer {
     this.#begunMs = performance.now();
     try {
       if (config.cluster.exchange === 'auto') useFasterForm(this.#state.model, this.#options);
-      // What the weights can do on this text before they are trained on it.
+      // This measures the weights on this text before they are trained on it.
       if (assignment.initFrom !== null) this.#validate(validation);
       let trial = OverlapTrial.isOpen(config) ? new OverlapTrial(transport) : null;
       while (this.#step < numSteps) {
@@ -214,7 +214,7 @@ export class Trainer {
     }
   }
 
-  /** What experts in a file have cost so far. */
+  /** Costs of experts in a file so far. */
   get #slotStatistics(): SlotStatistics | undefined {
     const { slots } = this.#state.model.parameters;
     return slots?.isStored ? slots.statistics : undefined;

@@ -8,7 +8,7 @@ export interface RankSpans extends Pick<TraceHead, 'node' | 'machine' | 'monoton
   readonly spans: readonly RecordedSpan[];
 }
 
-/** What is known of an operation on one node: all its ranks had begun, and the first had ended. */
+/** Times of an operation on one node by which all its ranks had begun, and the first had ended. */
 interface Bounds {
   lastStart: number;
   firstEnd: number;

@@ -1,6 +1,6 @@
 import { LogsError } from '@locmoe/logs/errors';
 
-/** Where in a run an error happened; printed in front of the message in this order. */
+/** Place of an error in a run; its parts are printed in front of the message in this order. */
 export interface ErrorContext {
   readonly node?: number | undefined;
   readonly rank?: number | undefined;

@@ -8,13 +8,13 @@ const rankAtFailure = z.object({
   phase: z.string().catch(''),
   operation: z.string().catch(''),
   processState: z.string().catch(''),
-  /** From its last sign of life to the failure. */
+  /** Time from its last sign of life to the failure. */
   lastHeardMs: z.number().catch(0),
 });
 /** A rank when the run failed. */
 export type RankAtFailure = DeepReadonly<z.output<typeof rankAtFailure>>;
 
-/** What an earlier version left out, or what is damaged, reads as unknown. */
+/** Schema in which a field that an earlier version left out, or that is damaged, reads as unknown. */
 export const failureSchema = z.object({
   /** Wall clock, ms since 1970. */
   time: z.number().catch(0),

@@ -28,7 +28,7 @@ const rankSchema = z.object({
   waitingFor: count.nullable(),
   /** Its last operations, oldest first. */
   operations: z.array(operationSchema),
-  /** Where a stuck rank was, innermost first; empty if it ran no JavaScript, absent if it was not stuck. */
+  /** Stack of a stuck rank, innermost first; empty if it ran no JavaScript, absent if it was not stuck. */
   stack: z.array(z.string()).optional(),
 });
 /** A rank at the time its node's file was written. */

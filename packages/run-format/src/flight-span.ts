@@ -12,7 +12,7 @@ export const FLIGHT = {
   /** -1 outside a layer. */
   layer: 3,
   step: 4,
-  /** What follows is 0 in a span that is no operation; start and end are not. */
+  /** The words from here on are 0 in a span that is no operation, except start and end. */
   sequence: 5,
   numSends: 6,
   numReceives: 7,

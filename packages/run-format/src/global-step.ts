@@ -21,7 +21,7 @@ const globalLayer = z.object({
   otherNode: count,
   /** Bytes of activations by how far they travelled in the forward pass: there and back. */
   bytes: z.object({ sameWorker: count, sameNode: count, otherNode: count }),
-  /** By expert; 0 where nothing limits it. */
+  /** Capacity by expert; 0 where nothing limits it. */
   capacity: z.array(z.number()),
   /** Mean capacity over that of Switch with the run's capacity factor; null where nothing limits it. */
   capacityRatio: z.number().nullable(),

@@ -7,7 +7,7 @@ const member = z.object({
   node: count,
   host: z.string(),
   pid: count,
-  /** Where it serves its peers, host:port. */
+  /** Address at which it serves its peers, host:port. */
   dataAddress: z.string(),
 });
 /** A node of a generation. */
@@ -18,13 +18,13 @@ const start = z.object({
   /** Updates done there. */
   step: count,
 });
-/** What a generation starts from. */
+/** State that a generation starts from. */
 export type JournalStart = DeepReadonly<z.output<typeof start>>;
 
 const account = z.object({
-  /** From the culprit's last sign of life, or the last step that all had done, to the failure. */
+  /** Time from the culprit's last sign of life, or the last step that all had done, to the failure. */
   detectedS: z.number(),
-  /** From the failure to the begin of the training of the next generation. */
+  /** Time from the failure to the start of training in the next generation. */
   restartedS: z.number(),
   /** Steps that were done and are done again, and the time that they had taken. */
   lostSteps: count,

@@ -9,7 +9,7 @@ import { readRegularFile } from './regular-file.js';
  */
 export class Journal {
   readonly #fd: number;
-  /** Of its whole lines. */
+  /** Bytes of its complete lines. */
   #bytes: number;
 
   /** @param reached is called at the points of `append` at which a test injects failures */
@@ -31,7 +31,7 @@ export class Journal {
       this.reached('journal.written');
       fsyncSync(this.#fd);
     } catch (error) {
-      // What a full disk took of the line would end the journal for its readers.
+      // A partial line, left by a full disk, would end the journal for its readers.
       ftruncateSync(this.#fd, this.#bytes);
       throw error;
     }

@@ -20,7 +20,7 @@ const shape = z.strictObject({
   step: count,
   /** Generation of the run that wrote it. */
   generation: count,
-  /** That of the trainer, which has the schema. */
+  /** The trainer's configuration, whose schema is not known here. */
   config: z.unknown(),
   /** Layout of the ranks that wrote it; any other can read it. */
   world: z.strictObject({ nodes: count.min(1), workersPerNode: count.min(1) }),

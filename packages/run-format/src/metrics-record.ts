@@ -20,7 +20,7 @@ const rankBeat = z.object({
   /** Share of the steps' time that would be saved if it were as fast as the next slowest. */
   lostShare: z.number().optional(),
 });
-/** What a rank was doing at a heartbeat. */
+/** Activity of a rank at a heartbeat. */
 export type RankBeat = DeepReadonly<z.output<typeof rankBeat>>;
 
 const validation = z.object({
@@ -132,7 +132,7 @@ export function* recordsFromEnd(file: string): Generator<PlacedRecord> {
       start -= piece.length;
       readSync(fd, piece, 0, piece.length, start);
       const bytes = Buffer.concat([piece, rest]);
-      // Before it lies the end of a line.
+      // The first line may be partial.
       const first = start === 0 ? 0 : bytes.indexOf(NEWLINE) + 1;
       for (let end = bytes.length; end > first; ) {
         const begin = end < 2 ? 0 : bytes.lastIndexOf(NEWLINE, end - 2) + 1;

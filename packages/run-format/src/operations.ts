@@ -24,7 +24,7 @@ export const KIND_OF_CODE: readonly OperationKind[] = OPERATION_KINDS.reduce<Ope
 /** Identifies a collective call: in errors, and for peers to check that they are in the same one. */
 export interface Operation {
   readonly kind: OperationKind;
-  /** What the caller uses it for, e.g. `dispatch`, `combine`, `gradients`. */
+  /** Purpose of the caller, e.g. `dispatch`, `combine`, `gradients`. */
   readonly purpose: string;
   /** Index of the sparse layer; absent outside a layer. */
   readonly layer?: number | undefined;
@@ -32,7 +32,7 @@ export interface Operation {
   readonly countsHash?: number | undefined;
 }
 
-/** What a worker is doing, by its code in shared memory. */
+/** Activities of a worker, by code in shared memory. */
 export const PHASES = [
   'starting',
   'forward',

@@ -16,7 +16,7 @@ import {
 
 /** The spans of some steps. */
 export interface Trace extends Pick<TraceHead, 'runId' | 'generation' | 'numNodes' | 'workersPerNode'> {
-  /** By rank; those of a node that left no trace are missing. */
+  /** Spans by rank; ranks of a node that left no trace are missing. */
   readonly ranks: readonly RankSpans[];
 }
 

@@ -16,15 +16,15 @@ const RUN_VERSION = 1;
 /** Runs of 0.1.0 named none. */
 const headSchema = z.looseObject({ formatVersion: z.int().default(1), version: z.string().optional() });
 
-/** What `run.json` says: enough for other commands to find a live run, or to tell that it is over. */
+/** Schema of `run.json`: enough for other commands to find a live run, or to tell that it is over. */
 const recordSchema = z.object({
   runId: z.string(),
   generation: z.number().int(),
-  /** Where others find the coordinator, host:port. */
+  /** Address of the coordinator for others, host:port. */
   address: z.string(),
-  /** Where commands on its own machine find it. */
+  /** Address of the coordinator for commands on its own machine. */
   localAddress: z.string().optional(),
-  /** Where the run can be read over HTTP, host:port. */
+  /** Address of the HTTP server, host:port. */
   http: z.string().optional(),
   /** Calls need its certificates or token. */
   isSecured: z.boolean().default(false),
@@ -42,7 +42,7 @@ const recordSchema = z.object({
   startedAt: z.string(),
   /** When the process that leads it, or led it last, began. */
   ledSince: z.string().optional(),
-  /** Of that process. */
+  /** Version of that process. */
   version: z.string().optional(),
   /** The command that goes on from the last checkpoint if that process is lost. */
   resumeCommand: z.string().optional(),

@@ -86,7 +86,7 @@ export function generationsOf(journal: readonly JournalEntry[]): RunGeneration[]
   return generations;
 }
 
-/** What the restarts of a run have cost. */
+/** Costs of the restarts of a run. */
 export interface RestartCosts {
   readonly restarts: number;
   readonly lostSteps: number;

@@ -3,7 +3,7 @@ import { z } from 'zod';
 /** How a number that each rank measures in a step becomes one of the whole run, and where that is shown. */
 interface Measure {
   readonly overRanks: 'mean' | 'sum' | 'max' | 'same';
-  /** What it is, with its unit. */
+  /** Description, with its unit. */
   readonly help: string;
   /** Name of its gauge for Prometheus, which has the value of the last step. */
   readonly prometheus?: string;
@@ -72,7 +72,7 @@ export const stepMeasures = z.object({
   ...rankMeasures.shape,
 });
 
-/** What is known of each number, by its name. */
+/** Descriptions of the numbers, by name. */
 export const STEP_MEASURES = Object.entries(stepMeasures.shape).map(([name, schema]) => ({
   name: name as keyof typeof stepMeasures.shape,
   isNullable: schema.safeParse(null).success,

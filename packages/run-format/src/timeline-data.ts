@@ -12,7 +12,7 @@ export interface TracedSteps {
 /** The clock of a node, compared with that of the first. */
 export interface ClockOffset {
   readonly node: number;
-  /** To be subtracted from its times. */
+  /** Offset to subtract from its times. */
   readonly offsetMs: number;
   /** How far the offset may be off; null if nothing says. */
   readonly uncertaintyMs: number | null;
@@ -32,7 +32,7 @@ export interface TimelineWait {
 export interface TimelineSpan {
   /** `part` of a step, or a kind of operation. */
   readonly kind: 'part' | OperationKind;
-  /** Of a part `forward`, `experts`; of an operation its purpose. */
+  /** Name of a part, such as `forward` or `experts`, or purpose of an operation. */
   readonly name: string;
   readonly layer: number | undefined;
   readonly step: number;
@@ -40,7 +40,7 @@ export interface TimelineSpan {
   readonly endMs: number;
   /** It was still under way when the trace ended. */
   readonly isOpen: boolean;
-  /** Of operations. */
+  /** Details of an operation. */
   readonly operation: {
     /** The same call has the same number on every rank. */
     readonly sequence: number;
@@ -50,11 +50,11 @@ export interface TimelineSpan {
   } | null;
 }
 
-/** What one rank did. */
+/** Activity of one rank. */
 export interface TimelineLane {
   readonly rank: number;
   readonly node: number;
-  /** What its thread did, by start: spans nest, but do not overlap otherwise. Of an overlapped operation the wait. */
+  /** Spans of its thread in order of start; they nest, but do not overlap otherwise. An overlapped operation is shown by its wait. */
   readonly spans: readonly TimelineSpan[];
   /** Operations that travelled while the rank did other things, from their start to their end. */
   readonly inFlight: readonly TimelineSpan[];

@@ -114,7 +114,7 @@ function isOverlapped(span: RecordedSpan): boolean {
   return span.kind !== 'part' && span.enteredMs !== span.startMs;
 }
 
-/** What of a span the rank's thread spent its time in. */
+/** Returns the parts of a span in which the rank's thread spent its time. */
 function onThread(span: RecordedSpan, shown: TimelineSpan): TimelineSpan[] {
   if (!isOverlapped(span)) return [shown];
   const { enteredMs } = span as OperationSpan;

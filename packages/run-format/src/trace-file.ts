@@ -31,7 +31,7 @@ const CHUNK_MAGIC = 0x6b6e_6863; // "chnk"
 const CHUNK_HEAD_WORDS = 4;
 const ALIGNMENT = 8;
 
-/** What the name of a file says: it has no span of an earlier step. */
+/** Parts of the name of a file, which has no span of an earlier step. */
 export interface TraceFileName extends Pick<TraceHead, 'generation' | 'node'> {
   readonly step: number;
 }

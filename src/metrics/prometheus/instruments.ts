@@ -21,7 +21,7 @@ export interface SafeCounter {
 
 export type CounterSeries = { add(value: number): void };
 
-/** Without labels, all values go by a series. */
+/** Makes a gauge. Values go through series, also without labels. */
 export function gauge(
   registry: Registry,
   name: string,
@@ -46,7 +46,7 @@ export function gauge(
   return { set: labelNames.length === 0 ? series({}).set : set, series };
 }
 
-/** Without labels, all values go by a series. */
+/** Makes a counter. Values go through series, also without labels. */
 export function counter(
   registry: Registry,
   name: string,
@@ -74,7 +74,7 @@ export function counter(
   return { add: labelNames.length === 0 ? series({}).add : add, series };
 }
 
-/** What an instrument does before it is read. */
+/** Returns the hook of an instrument that runs before it is read. */
 function collector(): { readonly collect: () => void; readonly onCollect: (update: () => void) => void } {
   const updates: (() => void)[] = [];
   return {
@@ -92,7 +92,7 @@ function isCountable(value: number): boolean {
 /** Bounds the memory. */
 const MAX_DEFERRED = 64;
 
-/** What steps ask for, done for many of them at once: one by one it would run in cold code. */
+/** Work of many steps, done at once: one by one it would run in cold code. */
 export class DeferredWork {
   #pending: (() => void)[] = [];
 
@@ -101,7 +101,7 @@ export class DeferredWork {
     if (this.#pending.length >= MAX_DEFERRED) this.finish();
   }
 
-  /** Before the registry is read. */
+  /** Does the outstanding work, before the registry is read. */
   finish(): void {
     const pending = this.#pending;
     this.#pending = [];

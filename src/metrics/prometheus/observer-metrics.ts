@@ -5,7 +5,7 @@ import { counter, gauge } from './instruments.js';
 /** 5 ms to 20 s; a query is given up after 30. */
 const QUERY_BUCKETS_S = exponentialBuckets(0.005, 4, 7);
 
-/** By what a path begins with; the first one counts. */
+/** Names of routes by the prefix of their paths; the first match counts. */
 const ROUTES: readonly (readonly [RegExp, string])[] = [
   [/^\/metrics$/, 'metrics'],
   [/^\/loki\/api\/v1\/query(_range)?$/, 'query'],
@@ -14,7 +14,7 @@ const ROUTES: readonly (readonly [RegExp, string])[] = [
   [/^\/(page\/.*)?$/, 'page'],
 ];
 
-/** Those who look at the run: what they ask over HTTP, and how long it takes. */
+/** Metrics of the observers of a run: their HTTP requests, and how long these take. */
 export class ObserverMetrics {
   readonly #requests;
   readonly #queries;

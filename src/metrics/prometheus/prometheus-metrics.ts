@@ -48,7 +48,7 @@ export interface RunMetricsOptions {
   readonly resumedFrom: number | null;
   /** Codes of the earlier generations that failed. */
   readonly earlierFailures: readonly string[];
-  /** What they cost. */
+  /** Their costs. */
   readonly earlierCosts: RestartCosts;
   readonly budget: RestartBudget;
 }

@@ -62,7 +62,7 @@ export class RecoveryMetrics implements RunListener {
     this.#outage.observe(account.detectedS + account.restartedS);
   }
 
-  /** What is long ago no longer counts against the budget. */
+  /** Updates the budget, as restarts of long ago no longer count against it. */
   refresh(): void {
     this.#left.set(this.budget.left);
   }

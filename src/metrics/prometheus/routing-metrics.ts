@@ -15,7 +15,7 @@ interface LayerSeries {
   readonly routed: CounterSeries;
   readonly overCapacity: CounterSeries;
   readonly notChosen: CounterSeries;
-  /** By expert. */
+  /** Counters by expert. */
   readonly kept: readonly CounterSeries[];
   readonly choices: Readonly<Record<Tier, CounterSeries>>;
   readonly bytes: Readonly<Record<Tier, CounterSeries>>;

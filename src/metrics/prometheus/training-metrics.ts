@@ -26,10 +26,10 @@ const PART_LABELS: Readonly<Record<StepPart, string>> = {
 
 type RankTimes = Pick<StepReport, 'rank' | 'partsMs' | 'allToAllMs' | 'allToAllWaitMs'>;
 
-/** Where the time of a rank went. */
+/** Series of the time of a rank, by what it was spent on. */
 interface RankSeries {
   readonly parts: Readonly<Record<StepPart, CounterSeries>>;
-  /** Of all-to-alls. */
+  /** Time of all-to-alls. */
   readonly transfer: CounterSeries;
   readonly waiting: CounterSeries;
 }

@@ -30,7 +30,7 @@ export class EventFile {
   /** Appends events with one write; they are in the kernel's hands when the call returns. */
   append(...events: readonly TensorboardEvent[]): void {
     const records = Buffer.concat(events.map((event) => tfRecord(encodeEvent(event))));
-    // On a full disk the first write may take a part without an error.
+    // The first write to a full disk may take a part without an error.
     if (writeSync(this.#fd, records) < records.length)
       throw new Error(`${this.path}: the disk took only a part of the records`);
   }

@@ -60,7 +60,7 @@ function move(
   const { wirePrecision } = communicator;
   const width = rows.shape[1]!;
   const { tensor, received, finish } = arriving([to.numRows, width], wirePrecision);
-  // Not a copy but the tensor's memory, which is read before this function returns.
+  // This is the tensor's memory, not a copy; it is read before this function returns.
   const sent = from.numRows === 0 ? new Float32Array(0) : rows.dataSync<'float32'>();
   communicator.allToAll({
     sends: piecesOf(leaving(sent, wirePrecision), from, width),
@@ -77,7 +77,7 @@ function move(
 /** Numbers of rows as they travel. */
 export type Travelling = Float32Array | Uint16Array;
 
-/** As they are sent; also those that stay on this rank, so that the result does not depend on the layout. */
+/** Converts rows to the precision of the wire; rows that stay on this rank too, so that the result does not depend on the layout. */
 export function leaving(values: Float32Array, precision: WirePrecision): Travelling {
   if (precision === 'float32') return values;
   const narrowed = new Uint16Array(values.length);
@@ -85,7 +85,7 @@ export function leaving(values: Float32Array, precision: WirePrecision): Travell
   return narrowed;
 }
 
-/** Of so many numbers. */
+/** Allocates a receive buffer of `length` values. */
 export function roomFor(length: number, precision: WirePrecision): Travelling {
   return precision === 'float32' ? new Float32Array(length) : new Uint16Array(length);
 }
@@ -94,7 +94,7 @@ interface Arriving {
   readonly tensor: tf.Tensor2D;
   /** Gets the bytes. */
   readonly received: Travelling;
-  /** To be called when all have arrived, before the tensor is used. */
+  /** Must be called when all have arrived, before the tensor is used. */
   readonly finish: () => void;
 }
 

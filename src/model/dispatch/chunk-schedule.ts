@@ -12,7 +12,7 @@ export interface ExpertRows extends RowRange {
 export interface Chunk {
   readonly sent: RowLayout;
   readonly received: RowLayout;
-  /** By expert; every row of `received` once. */
+  /** Work by expert; it covers every row of `received` once. */
   readonly work: readonly ExpertRows[];
 }
 

@@ -48,7 +48,7 @@ export interface OverlappedExpertsOptions extends LayerContext {
   /** Rows that this rank sends (N) and receives (R). */
   readonly sent: RowLayout;
   readonly received: RowLayout;
-  /** In the order of the schedule's experts; null for those without rows. */
+  /** Weights in the order of the schedule's experts; null for those without rows. */
   readonly weights: readonly (FeedForwardWeights | null)[];
   readonly countsHash: number;
 }
@@ -88,7 +88,7 @@ export function overlappedExperts(rowsND: tf.Tensor2D, options: OverlappedExpert
 }
 
 interface Done extends ExpertRows {
-  /** What the backward of these rows needs. */
+  /** Tensors that the backward of these rows needs. */
   readonly saved: readonly tf.Tensor[];
 }
 
@@ -118,7 +118,7 @@ function backward(
   return [trip.home(), ...gradients];
 }
 
-/** Of a way out and a way home: the purpose of its all-to-alls, and the part of the step that it belongs to. */
+/** Labels of the outbound and the return all-to-all: purpose, and part of the step. */
 type Ways = readonly [out: Way, home: Way];
 interface Way {
   readonly purpose: string;

@@ -10,7 +10,7 @@ import { tensorflowKernels } from './tensorflow/tensorflow-kernels.js';
 
 export { findThreads };
 
-/** As `train.precision`. */
+/** Values of `train.precision`. */
 type Precision = ElementType | 'auto';
 
 const CHOICES = ['auto', 'onednn', 'tensorflow'];

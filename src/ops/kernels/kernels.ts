@@ -83,7 +83,7 @@ export interface FeedForwardPiece {
  */
 export interface Kernels {
   readonly name: 'onednn' | 'tensorflow';
-  /** With version and precision, for people. */
+  /** Name with version and precision, for people. */
   readonly description: string;
   /** A tensor in memory that is quick to get; write its elements, which are arbitrary, before it is used. */
   create(shape: readonly number[]): { readonly tensor: tf.Tensor; readonly values: Float32Array };

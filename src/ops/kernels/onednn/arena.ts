@@ -3,7 +3,7 @@ import { mapPrivate } from '../../../os/libc.js';
 /** Memory of the arena; must be given back. */
 export interface Block {
   readonly buffer: ArrayBuffer;
-  /** Of the buffer, in bytes. */
+  /** Start in the buffer, in bytes. */
   readonly begin: number;
   readonly end: number;
 }

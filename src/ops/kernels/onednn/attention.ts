@@ -29,7 +29,7 @@ function blocksOf(seqLen: number): Block[] {
   }));
 }
 
-/** Of sequences of one segment: -1e9 where a query would see a later key, by block. */
+/** Masks by block for sequences of one segment: -1e9 where a query would see a later key. */
 const masks = new Map<string, Operand>();
 
 function maskOf({ begin, end }: Block): Operand {
@@ -82,7 +82,7 @@ class Heads {
     private readonly array: Operand,
     readonly shape: AttentionShape,
     readonly d: number,
-    /** Of a row. */
+    /** Width of a row. */
     private readonly width: number,
     private readonly column: number,
   ) {
@@ -153,7 +153,7 @@ export function attentionBackward(
   const [q, k, v] = thirds(qkv, shape, d);
   const [dq, dk, dv] = thirds(dQkv, shape, d);
   const dResults = new Heads(dy, shape, d, d, 0);
-  // From the last block on, whose keys are all keys, unless there are segments: the others add to them.
+  // Blocks are visited from the last one, which sees all keys, unless there are segments; the others add to its sums.
   const isWhole = shape.positionsT === undefined;
   if (!isWhole) dQkv.values.fill(0);
   for (const block of blocksOf(shape.seqLen).reverse()) {
@@ -205,7 +205,7 @@ function thirds(array: Operand, shape: AttentionShape, d: number): [Heads, Heads
   return [third(0), third(1), third(2)];
 }
 
-/** Of a sequence's heads: [H, Q, K]. */
+/** Returns the probabilities of a sequence's heads: [H, Q, K]. */
 function probabilities(
   primitives: Primitives,
   into: Operand,

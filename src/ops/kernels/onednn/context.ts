@@ -6,10 +6,10 @@ import type { Operand } from './operand.js';
 import { Primitives } from './primitives.js';
 import { type ElementType, TensorMemory } from './tensor-memory.js';
 
-/** Of a gradient at a time; with more, products without AVX-512 are slower. */
+/** Rows of a gradient that are summed at a time; with more, products without AVX-512 are slower. */
 const ROWS_OF_A_SUM = 512;
 
-/** What the operations of this folder work with. */
+/** Engine, stream and memory that the operations of this folder share. */
 export class Context {
   readonly primitives: Primitives;
   readonly memory = new TensorMemory();

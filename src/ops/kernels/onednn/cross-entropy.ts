@@ -93,7 +93,7 @@ function takeLosses(
   }
 }
 
-/** By the logits of the target and of the likeliest token. */
+/** Computes the loss from the logits of the target and of the likeliest token. */
 function lossOfUnlikely(
   probabilitiesV: Values,
   x: Operand,

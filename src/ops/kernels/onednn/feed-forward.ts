@@ -11,7 +11,7 @@ import type { OwnTensor } from './tensor-memory.js';
 
 /** Numbers of rows vary, and each is compiled for, which takes time and memory: they are rounded up to this. */
 const ROWS_ROUNDED_TO = 32;
-/** What lies between two products stays in the caches, and products of rows are compiled for few numbers of them. */
+/** Rows at a time: intermediate results stay in the caches, and products are compiled for few numbers of rows. */
 const ROWS_AT_A_TIME = 128;
 
 /** Padding is of zeros, which stay zeros through all products and GELU, and add nothing to the gradients. */

@@ -2,7 +2,7 @@ import type { Operand } from './operand.js';
 import { add, linear, logistic, multiply } from './post-ops.js';
 import type { Primitives } from './primitives.js';
 
-// In float32 not the library's GELU, which is slow without AVX-512.
+// The library's GELU is slow without AVX-512, so float32 uses the functions below.
 
 /** GELU(x) = x logistic(A x + B x^3), in its tanh form. */
 const A = Math.sqrt(8 / Math.PI);
@@ -27,7 +27,7 @@ export function geluBackward(
     primitives.geluBackward(x, dy, dx);
     return;
   }
-  // With q = 1 - logistic(A x + B x^3): GELU(x) = x (1 - q), GELU'(x) = (1 + x (A + 3 B x^2) q) (1 - q).
+  // Let q = 1 - logistic(A x + B x^3): GELU(x) = x (1 - q), GELU'(x) = (1 + x (A + 3 B x^2) q) (1 - q).
   const q = y;
   primitives.combine('multiply', x, x, q, [linear(-B, -A), multiply(x), logistic]);
   const inner = [linear(3 * B, A), multiply(x), multiply(q), linear(1, 1)];

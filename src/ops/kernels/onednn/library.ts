@@ -170,7 +170,7 @@ function keepUntilTheEnd(path: string): void {
   cFunction(koffi.load(null), 'void *dlopen(const char *file, int flags)')(path, RTLD_NOW);
 }
 
-/** What a function creates, and its arguments after the first, to which it writes the new object. */
+/** Object that a function creates, and its arguments after the first, to which it writes that object. */
 type Creation<N extends Name> =
   Parameters<Calls[N]> extends [[infer Created], ...infer Rest]
     ? { args: Rest; created: NonNullable<Created> }

@@ -5,11 +5,11 @@ export type Values = Float32Array | Uint16Array;
 export interface Operand {
   readonly values: Values;
   readonly dims: readonly number[];
-  /** In elements; row-major without. */
+  /** Strides in elements; row-major by default. */
   readonly strides?: readonly number[];
 }
 
-/** What a primitive is compiled for. */
+/** Returns the key of the shape that a primitive is compiled for. */
 export function keyOf({ dims, strides, values }: Operand): string {
   return `${values.BYTES_PER_ELEMENT}:${dims}${strides === undefined ? '' : `/${strides}`}`;
 }

@@ -9,7 +9,7 @@ import {
 } from './library.js';
 import { keyOf, type Operand } from './operand.js';
 
-/** What an operation does at its end with each element x of its result. */
+/** Function that an operation applies at its end to each element x of its result. */
 export type PostOp =
   | { readonly kind: 'linear'; readonly alpha: number; readonly beta: number }
   | { readonly kind: 'logistic' }

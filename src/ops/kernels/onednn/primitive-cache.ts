@@ -27,7 +27,7 @@ const MOST_PRIMITIVES = 512;
 
 /** Compiled operations by what they are compiled for. */
 export class PrimitiveCache {
-  /** In the order of their first use. */
+  /** Primitives in order of first use. */
   readonly #primitives = new Map<string, Compiled>();
 
   /** @param most primitives that are kept */

@@ -29,7 +29,7 @@ import { type DescsOf, PrimitiveCache } from './primitive-cache.js';
 /** Products in blocks. */
 const ROWWISE = 'brg_matmul';
 
-/** What a product does with its result, in this order. */
+/** Steps that a product applies to its result, in this order. */
 export interface ProductOptions {
   /** Factor on the product. */
   readonly scale?: number;

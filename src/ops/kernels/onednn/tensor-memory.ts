@@ -15,7 +15,7 @@ const BYTES: Readonly<Record<ElementType, number>> = { float32: 4, bfloat16: 2 }
 /** Arena memory behind tensors; it is given back when they are disposed of. */
 export class TensorMemory {
   readonly #arena = new Arena();
-  /** By the tensor's data id. */
+  /** Blocks by the tensor's data id. */
   readonly #held = new Map<object, { readonly block: Block; readonly values: Values }>();
 
   constructor() {
@@ -37,7 +37,7 @@ export class TensorMemory {
     return this.#arena.usedBytes;
   }
 
-  /** With arbitrary elements; a tensor of bfloat16 is for the functions of this folder alone. */
+  /** Creates a tensor with arbitrary elements; one of bfloat16 is for the functions of this folder alone. */
   create(dims: readonly number[], type: ElementType = 'float32'): OwnTensor {
     const { block, values } = this.#take(dims, type);
     const tensor = tf
@@ -52,7 +52,7 @@ export class TensorMemory {
     return { tensor: tf.engine().makeTensor(values, [...dims], 'float32'), values, dims };
   }
 
-  /** Of a tensor of `create` or of TensorFlow. */
+  /** Returns the operand of a tensor, made by `create` or by TensorFlow. */
   operandOf(tensor: tf.Tensor): Operand {
     const values = this.#held.get(tensor.dataId)?.values ?? tensor.dataSync<'float32'>();
     return { values, dims: tensor.shape };

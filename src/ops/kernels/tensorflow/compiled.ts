@@ -24,7 +24,7 @@ type Run = (inputs: readonly tf.Tensor[]) => tf.Tensor[];
 /** Runs a part of an operation. `name` is for errors. */
 export type RunPart = (name: string, inputs: readonly tf.Tensor[], compute: Compute) => tf.Tensor[];
 
-/** For parts whose shapes depend on the data. */
+/** Runs a part without compilation, as its shapes depend on the data. */
 export const uncompiled: RunPart = (_, inputs, compute) => [...compute(...inputs)];
 
 /** Compiled if a gradient is recorded: training has the same shapes at every step, inference new ones with every token. */
@@ -34,7 +34,7 @@ export function fixedShapes(): RunPart {
 
 /** Compiled runs of each function, by types and shapes of the inputs. */
 const runsOf = new WeakMap<Compute, Map<string, Run>>();
-/** By digest of the graph: equal functions share a compilation. */
+/** Sessions by digest of the graph, so that equal functions share a compilation. */
 const sessions = new Map<string, Run>();
 
 /**

@@ -44,7 +44,7 @@ export const tensorflowKernels: Kernels = {
     const [yTD, meanT1, inverseStdT1] = run('layer norm', [xTD, gainD, biasD], layerNormForward);
     return {
       value: yTD!,
-      // Not the normalised input: it is as large as x, which is kept anyway.
+      // The normalised input is not saved: it is as large as x, which is kept anyway.
       saved: [xTD, meanT1!, inverseStdT1!, gainD],
       backward: (dyTD, saved) => run('gradient of layer norm', [dyTD, ...saved], layerNormBackward),
     };
@@ -135,7 +135,7 @@ export const tensorflowKernels: Kernels = {
 class TensorflowNetwork implements FeedForwardNetwork {
   readonly #rows: FeedForwardRows;
   readonly #run: RunPart;
-  /** Of matrices that several pieces are multiplied with. */
+  /** Transposes of matrices that several pieces are multiplied with. */
   readonly #transposes = new Map<tf.Tensor, tf.Tensor>();
 
   constructor(rows: FeedForwardRows) {
