@@ -26,6 +26,8 @@ export class Reports {
   readonly #members: Membership;
   readonly #progress: TrainingProgress;
   #recordedMs = Number.NEGATIVE_INFINITY;
+  /** Validations of steps that some rank has not reported yet. */
+  #early: ValidationReport[] = [];
 
   constructor(options: ReportsOptions, members: Membership, progress: TrainingProgress) {
     this.#options = options;
@@ -65,6 +67,7 @@ export class Reports {
     this.#progress.complete(step);
     const { snapshot } = this.#progress;
     this.#notify((each) => each.step?.(step, snapshot));
+    this.#tellValidations();
     const now = performance.now();
     if (now - this.#recordedMs < RECORDED_MS) return;
     this.#recordedMs = now;
@@ -74,7 +77,16 @@ export class Reports {
   validation({ hasReturned }: Member, report: ValidationReport): void {
     const isNew = this.#progress.validate(report.step);
     if (hasReturned && !isNew) return;
-    this.#notify((each) => each.validation?.(report));
+    this.#early.push(report);
+    this.#tellValidations();
+  }
+
+  /** Tells of validations after their steps, in which order a coordinator that takes over finds both or neither recorded. */
+  #tellValidations(): void {
+    const { completedStep } = this.#progress;
+    const due = this.#early.filter(({ step }) => step <= completedStep);
+    this.#early = this.#early.filter(({ step }) => step > completedStep);
+    for (const report of due) this.#notify((each) => each.validation?.(report));
   }
 
   #notify(tell: (listener: RunListener) => void): void {

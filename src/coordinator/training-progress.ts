@@ -34,6 +34,7 @@ export class TrainingProgress {
   readonly #stragglers: StragglerWatch;
   readonly #throughput: Throughput;
   readonly #resumedStep: number;
+  readonly #firstStep: number;
   #last: GlobalStep | null = null;
   #validatedStep: number;
 
@@ -54,12 +55,18 @@ export class TrainingProgress {
       3600 * (train.maxHours ?? Infinity) - trainedSeconds,
     );
     this.#resumedStep = resumedStep;
+    this.#firstStep = adopts?.step ?? resumedStep;
     this.#validatedStep = adopts?.validation?.step ?? -1;
   }
 
   /** Last step that all ranks have completed; null before the first one under this coordinator. */
   get lastStep(): GlobalStep | null {
     return this.#last;
+  }
+
+  /** Number of the last step that all ranks have completed, under whichever coordinator. */
+  get completedStep(): number {
+    return this.#last?.step ?? this.#firstStep;
   }
 
   /** Tells whether a rank's report was already received, by this coordinator or its predecessor. */
