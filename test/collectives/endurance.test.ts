@@ -1,7 +1,6 @@
 import { readdirSync } from 'node:fs';
 import { type Outcome, spawnRanks } from '@locmoe/test-kit';
 import { expect, it } from 'vitest';
-import { NIGHTLY } from '../nightly.js';
 import type { EnduranceArgs, Holding } from './endurance.program.js';
 
 interface Held {
@@ -34,7 +33,7 @@ function segmentsOf(runId: string): string[] {
   return readdirSync('/dev/shm').filter((name) => name.includes(runId));
 }
 
-const OPERATIONS = NIGHTLY ? 10_000 : 4_000;
+const OPERATIONS = 10_000;
 
 it(`does ${OPERATIONS} random operations without holding more and more`, async () => {
   const runId = `endurance-${process.pid}`;
@@ -45,7 +44,7 @@ it(`does ${OPERATIONS} random operations without holding more and more`, async (
     expect(late.workerFiles).toBeLessThanOrEqual(early.workerFiles);
     expect(late.agentFiles).toBeLessThanOrEqual(early.agentFiles);
     expect(late.workerBytes - early.workerBytes).toBeLessThan(1 * MIB);
-    // What the heap keeps for later comes and goes; 8,000 operations, as by night, that lose a message each lose more than this.
+    // What the heap keeps for later comes and goes; 8,000 operations that lose a message each lose more than this.
     expect(late.workerResidentBytes - early.workerResidentBytes).toBeLessThan(32 * MIB);
     expect(late.agentResidentBytes - early.agentResidentBytes).toBeLessThan(32 * MIB);
   }

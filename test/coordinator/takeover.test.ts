@@ -179,3 +179,22 @@ it.each([
     ]);
   }
 });
+
+it('a validation that arrives before the steps up to its own is recorded once, whoever leads', () => {
+  let led = begin();
+  const say = (node: number, event: AgentEvent) => {
+    outboxes[node].add(event);
+    led.coordinator.receive(node, event);
+  };
+  say(1, step(1, 1));
+  for (const event of [step(0, 1), step(0, 2), step(0, 3), validation(3)]) say(0, event);
+  say(1, step(1, 2));
+  led.fall();
+  led = takeOver();
+  say(1, step(1, 3));
+  led.fall();
+  led = takeOver();
+  expect(recorded('step')).toEqual([1, 2, 3]);
+  expect(recorded('validation')).toEqual([3]);
+  led.fall();
+});
