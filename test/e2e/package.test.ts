@@ -2,6 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { NIGHTLY } from '../nightly.js';
 import { Locmoe, newestRun, ROOT, temporaryFolder } from './support.js';
 
 /** `npm pack` and `npm install` of what it made, in an empty folder; returns that folder. */
@@ -25,11 +26,11 @@ describe('the packed package', () => {
     expect(VERSIONS[1]).toBe(VERSIONS[0]);
   });
 
-  it('resolves every name that it exports, with its types, for Node and for bundlers', () => {
+  it.runIf(NIGHTLY)('resolves every name that it exports, with its types, for Node and for bundlers', () => {
     execFileSync('npm', ['run', '--silent', 'package:check'], { cwd: ROOT, encoding: 'utf8' });
   });
 
-  it('has a reference of all its names', () => {
+  it.runIf(NIGHTLY)('has a reference of all its names', () => {
     execFileSync('npm', ['run', '--silent', 'docs:api'], { cwd: ROOT, encoding: 'utf8' });
     const names = readdirSync(path.join(ROOT, 'docs/api/functions'));
     expect(names).toEqual(expect.arrayContaining(['library.train.html', 'library.loadModel.html']));
