@@ -17,7 +17,7 @@ export interface Figures extends Omit<Measurements, 'hierarchy'> {
     readonly hierarchical: Spread;
   }[];
   readonly inNode: {
-    /** By bytes per pair; 1x4 against 4 ranks. */
+    /** Ratios by bytes per pair, 1x4 against 4 ranks. */
     readonly allToAllVsOpenmpi: Readonly<Record<string, number | null>>;
     readonly allReduceVsGloo: number | null;
     readonly allReduceVsOpenmpi: number | null;

@@ -13,11 +13,11 @@ export const LABELS = {
 type Figure = keyof typeof LABELS;
 export const FIGURES = Object.keys(LABELS) as Figure[];
 
-/** What text costs on its way in, and a model on its way out; MB are 10^6 bytes. Null where it was not measured. */
+/** Costs of preparing text and of exporting models; MB are 10^6 bytes, and a figure is null where it was not measured. */
 export type Figures = Readonly<Record<Figure, number | null>> & {
-  /** By figure. */
+  /** Commands that print them, by figure. */
   readonly commands: Partial<Readonly<Record<Figure, string>>>;
-  /** By part. */
+  /** Notes by part. */
   readonly notes: Readonly<Record<string, string>>;
 };
 

@@ -25,7 +25,7 @@ export const packagePart: DoorPart = async (context) => {
   const env = quick ? {} : { npm_config_cache: path.join(caches, 'npm'), XDG_CACHE_HOME: caches };
   const empty = path.join(workDir, 'empty');
   mkdirSync(empty);
-  // Without one npm installs into the folder above that has one: the checkout, where runs/ is in it.
+  // If there is none, npm installs into the folder above that has one, which is the checkout if runs/ lies in it.
   writeFileSync(path.join(empty, 'package.json'), '{}');
   cpSync(path.join(ROOT, 'docs'), path.join(workDir, 'notes'), {
     recursive: true,
@@ -60,7 +60,7 @@ async function run(
 ): Promise<string> {
   const child = spawn(program, args, { cwd, env: { ...process.env, ...env }, detached: true });
   const kill = (how: NodeJS.Signals) => {
-    // With its group, which all that it starts is in; it may have ended meanwhile.
+    // The signal goes to its group, which has all that it starts; it may have ended meanwhile.
     if (child.exitCode === null && child.signalCode === null) process.kill(-child.pid!, how);
   };
   const onAbort = () => kill('SIGTERM');

@@ -6,7 +6,7 @@ import { builtCommand, runTraining } from '../../packages/bench/src/training.js'
 import type { PartPlace } from '../kit/measure-each.js';
 
 const EXPORT_DEADLINE_MS = 300_000;
-/** What a model is trained for here: its speed hardly depends on how good it is. */
+/** Models are trained only briefly here, as their speed hardly depends on their quality. */
 const STEPS = 20;
 
 /** A short training of the recipe `small`, or `tiny` if it has to be quick, and what to say of its model. */
@@ -26,9 +26,9 @@ export async function trained({ quick, workDir, dataDir, log }: PartPlace) {
 /** A trained model and its export. */
 export interface Exported {
   readonly checkpoint: Checkpoint;
-  /** What it was trained on. */
+  /** Data that it was trained on. */
   readonly dataset: Dataset;
-  /** Of the export. */
+  /** Folder of the export. */
   readonly folder: string;
 }
 

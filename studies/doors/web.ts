@@ -8,7 +8,7 @@ import { TestBrowser } from '../../packages/page/test/browser.js';
 import type { DoorPart } from './figures.js';
 import { exportTrained } from './trained.js';
 
-/** With the start of the text below the window of 64 tokens. */
+/** The text starts before the window of 64 tokens. */
 const MAX_TOKENS = 60;
 const ROUNDS = 3;
 const PAGE_TIMEOUT_MS = 60_000;

@@ -32,11 +32,11 @@ export interface TaskAnswers {
   readonly firstLongest?: number;
   /** Share of the prompts that the model's window cut; not in the cloze, which fills it. */
   readonly cutPrompts?: Readonly<Record<Scoring, number>>;
-  /** By measure and question, for every model in the same order. The cloze has no letters. */
+  /** Scores by measure and question, in the same order for every model. The cloze has no letters. */
   readonly values: Partial<Readonly<Record<Measure, readonly number[]>>>;
 }
 
-/** By task. */
+/** Answers by task. */
 export type Answers = Readonly<Record<string, TaskAnswers>>;
 
 /**
@@ -70,7 +70,7 @@ const DOMAIN = 0;
 
 async function askTask(scorer: Scorer, { tasks }: NamedTask, watch: Watch): Promise<TaskAnswers> {
   const found = await ask(scorer, tasks, { ...watch, domain: DOMAIN });
-  // With an option that is longer than the window: left out by both scorings.
+  // Both scorings leave out a question with an option that is longer than the window.
   const unscored = new Set(found.unscored.map(({ question }) => question));
   const answers = found.answers.filter(({ question }) => !unscored.has(question));
   const scored = (scoring: Scoring) => answers.filter((answer) => answer.scoring === scoring);

@@ -24,9 +24,9 @@ export interface Training {
   readonly checkpoint: string;
   readonly steps: number;
   readonly tokens: number;
-  /** Of these, those of answers, in fine-tuning. */
+  /** Tokens of answers among these, in fine-tuning. */
   readonly answerTokens: number;
-  /** Of the last validation. */
+  /** Loss of the last validation. */
   readonly loss: number | null;
 }
 
@@ -55,7 +55,7 @@ export interface RouterFigures {
   readonly router: VariantId;
   readonly before: Mean;
   readonly after: Mean;
-  /** After fine-tuning, by seed. */
+  /** Scores after fine-tuning, by seed. */
   readonly seeds: readonly number[];
   /** Null for the baseline itself, and without it. */
   readonly againstBaseline: Difference | null;
@@ -69,18 +69,18 @@ export interface MeasureFigures extends Omit<TaskAnswers, 'values'> {
   readonly routers: readonly RouterFigures[];
 }
 
-/** What a report says beside the answers. */
+/** Facts of a report beside the answers. */
 interface About {
   readonly recipe: string;
-  /** Of a base model. */
+  /** Number of parameters of a base model. */
   readonly parameters: number;
   /** Tokens of a sequence. */
   readonly window: number;
-  /** Of the training of a base model. */
+  /** Time of the training of a base model. */
   readonly hours: number;
   /** Questions and answers that were learned. */
   readonly samples: number;
-  /** What was learned and asked, in words. */
+  /** Description of what was learned and asked. */
   readonly material: string;
   /** Questions of each file, if not all were asked: not for reporting. */
   readonly limit: number | null;

@@ -24,10 +24,10 @@ export interface NamedTask {
   readonly tasks: readonly AskedTask[];
 }
 
-/** What models learn in fine-tuning, and what they are asked before and after it. */
+/** Samples for fine-tuning, and questions that are asked before and after it. */
 export interface Material {
   readonly samples: readonly Sample[];
-  /** In words. */
+  /** Description in words. */
   readonly samplesAre: string;
   readonly asked: readonly NamedTask[];
   readonly cloze: readonly ClozeItem[];

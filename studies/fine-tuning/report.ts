@@ -124,7 +124,7 @@ function plusLikelihood(each: MeasureFigures): View | null {
   return plus ? { difference: nats(plus.difference), ...intervals(plus, nats) } : null;
 }
 
-/** Which routers are further from chance than two standard errors. */
+/** Names the routers that are further from chance than two standard errors. */
 function againstChance({ chance, routers }: MeasureFigures): View {
   const away = routers.filter(({ after }) => !isAtChance(after, chance));
   const list = (some: readonly RouterFigures[]) =>
@@ -136,7 +136,7 @@ function againstChance({ chance, routers }: MeasureFigures): View {
   };
 }
 
-/** What `locmoe-plus` gains over the baseline, where both were measured. */
+/** Returns the gain of `locmoe-plus` over the baseline, where both were measured. */
 function gainOf(each: MeasureFigures): View[] {
   const [baseline, plus] = [BASELINE, PLUS].map((id) => figuresOfRouter(each, id)?.after.value);
   if (baseline === undefined || plus === undefined) return [];

@@ -14,7 +14,7 @@ import { type Figures, figuresOf, type Model, type ModelResult, PLUS, type Train
 import { describeMaterial, materialOf } from './material.js';
 import { reportOf } from './report.js';
 
-/** In report order, with the settings of `bench routers`. */
+/** Routers in the order of the report, with the settings of `bench routers`. */
 const ROUTERS: readonly VariantId[] = [BASELINE, 'locmoe', 'locmoe-plus-tcr', 'locmoe-plus-ecr', PLUS];
 /**
  * Two ranks of one node, for two cores; level 1 off, as in the recipes that compare routers, so that fine-tuning is of all
@@ -152,7 +152,7 @@ function baseSettings({ config, set, steps }: BaseOptions, { router, seed }: Mod
   return { sets: all, config: loadConfig(config, { sets: all }) };
 }
 
-/** As many tokens a step as the recipe has. */
+/** Widens the window and keeps the tokens per step of the recipe. */
 function widerWindow({ model, train }: RunConfig): string[] {
   const factor = WINDOW_TOKENS / model.seqLen;
   if (factor <= 1) return [];

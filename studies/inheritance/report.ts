@@ -119,7 +119,7 @@ function countedFrom(denseSteps: number): Line {
   return ({ inherited }) => inherited.map(({ step, loss }) => ({ step: step + denseSteps, loss }));
 }
 
-/** What comes before is the steepest part, beside which the rest would look flat. */
+/** Leaves out the steepest part of a line, beside which the rest would look flat. */
 function laterThan(first: number, line: Line): Line {
   return (result) => line(result).filter(({ step }) => step >= first);
 }
@@ -155,7 +155,7 @@ function cells({ losses }: Row): string[] {
   return [loss(first), loss(second), difference, ...others.map(loss)];
 }
 
-/** As toFixed(3), but no "-0.000". */
+/** Formats like toFixed(3), but without "-0.000". */
 function thousandths(value: number): string {
   return (Math.round(1000 * value) / 1000).toFixed(3);
 }

@@ -1,13 +1,13 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { builtCommand } from '../../packages/bench/src/training.js';
 
-/** What a process said is kept for patterns that match over several lines, and for the error if none does. */
+/** Output of a process is kept for patterns that match over several lines, and for the error if none does. */
 const KEPT_CHARACTERS = 20_000;
 const START_TIMEOUT_MS = 180_000;
 
 interface StartOptions {
   readonly env?: Readonly<Record<string, string>>;
-  /** Where its standard error goes. */
+  /** Destination of its standard error. */
   readonly errors?: 'inherit' | 'ignore' | 'pipe';
   /** Kills it after so long. */
   readonly timeoutMs?: number;

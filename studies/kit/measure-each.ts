@@ -3,7 +3,7 @@ import { type MeasuredPart, measureParts } from '../../packages/bench/src/measur
 import { type Part, Parts } from './parts.js';
 import type { Place } from './study.js';
 
-/** What a part is given to measure its figures. */
+/** Arguments of a part that measures its figures. */
 export interface PartPlace extends MeasuredPart {
   readonly quick: boolean;
   readonly dataDir: string;

@@ -13,7 +13,7 @@ export interface StudyOption<Value> {
 
 export type StudyOptions = Readonly<Record<string, StudyOption<unknown>>>;
 
-/** What the options of a study come to. */
+/** Values of the options of a study. */
 export type ValuesOf<Options extends StudyOptions> = {
   readonly [name in keyof Options]: Options[name] extends StudyOption<infer Value> ? Value : never;
 };

@@ -9,7 +9,7 @@ import { type Published, ResultStore } from './result-store.js';
 /** A step of a study whose result is kept. */
 export interface Part {
   readonly name: string;
-  /** What is said of it once it is done: "trained". Parts of a kind take about as long as each other. */
+  /** Kind of the part, printed once it is done: "trained". Parts of a kind take about equally long. */
   readonly kind: string;
   /** Everything that its result depends on: with another key it is done again. */
   readonly key: unknown;
@@ -38,7 +38,7 @@ export class Parts {
   readonly #folders: Folders;
   readonly #all: readonly Part[];
   readonly #missing: Set<Part>;
-  /** What parts of each kind took. */
+  /** Durations of parts by kind. */
   readonly #seconds = new Map<string, number[]>();
 
   /**

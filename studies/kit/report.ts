@@ -10,7 +10,7 @@ const WHY_BEGINS = '<!-- why: what is written between these two marks is kept --
 const WHY_ENDS = '<!-- /why -->';
 const NO_REASON_YET = '_Nothing written yet._';
 
-/** What fills the template of a study, and its pictures in their order. */
+/** Values for the template of a study, and its pictures in order. */
 export interface Report {
   readonly view: View;
   readonly pictures?: readonly Picture[];

@@ -63,7 +63,7 @@ function readKept(file: string): Kept {
   }
 }
 
-/** What a stored part is recognized by. */
+/** Returns the digest by which a stored part is recognized. */
 export function digestOf(key: unknown): string {
   return createHash('sha256').update(JSON.stringify(key)).digest('hex');
 }

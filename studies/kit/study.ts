@@ -11,7 +11,7 @@ import { type Report, writeReport } from './report.js';
 /** Figures with where they are from, as the JSON of a study holds them. */
 export type Made<Figures> = Figures & { readonly machine: string; readonly command: string };
 
-/** What a study is given to measure. */
+/** Arguments of the measurement of a study. */
 export interface Place<Values, Figures> {
   readonly options: Values;
   readonly quick: boolean;
@@ -35,7 +35,7 @@ export interface Study<Options extends StudyOptions, Figures extends object> {
   /** Names the folder of the study, its command and its files in docs/results. */
   readonly name: string;
   readonly description: string;
-  /** What `--quick` does; there is no such option without it. */
+  /** Description of `--quick`; the option exists only if it is given. */
   readonly quick?: string;
   readonly options: Options;
   /** Whether these options measure a part alone, whose report does not belong in docs/results; `--quick` always does. */

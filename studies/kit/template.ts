@@ -1,4 +1,4 @@
-/** What fills a template: text by name, whether a section is shown, or the views of a section that repeats. */
+/** Values for a template: text by name, whether a section is shown, or the views of a section that repeats. */
 export interface View {
   readonly [name: string]: string | number | boolean | View | readonly View[] | null;
 }

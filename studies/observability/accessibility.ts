@@ -1,4 +1,4 @@
-// What axe finds in the page: of an ordinary run, and of one with more ranks and experts than fit a screen.
+// Runs axe on the page of an ordinary run, and of one with more ranks and experts than fit a screen.
 import { seriousViolations, showView, VIEWS } from '../../packages/page/test/accessibility.js';
 import { LARGE_RUN, SMALL_RUN, writeSyntheticRun } from '../../packages/page/test/synthetic-run.js';
 import { writeTraces } from '../../packages/page/test/trace-fixture.js';

@@ -124,7 +124,7 @@ export class FailingRun {
     return { numLost, numLines: lines.length };
   }
 
-  /** As logcli and Grafana do: all lines of all runs of this server. */
+  /** Follows all lines of all runs of this server, as logcli and Grafana do. */
   async #tail(): Promise<void> {
     const query = encodeURIComponent('{run=~".+"}');
     const url = `ws://127.0.0.1:${this.http.port}/loki/api/v1/tail?query=${query}&limit=${MAX_LINES}`;

@@ -8,10 +8,10 @@ import { CAUSES, FailingRun } from './failing-run.js';
 import { assertEqual, type Bench, inFolder } from './support.js';
 
 const NUM_RUNS = 20;
-/** At once; each has two workers. */
+/** Number of runs at once; each has two workers. */
 const NUM_PARALLEL = 5;
 const SCRAPE_INTERVAL_S = 15;
-/** Of a run that Prometheus has to have seen: what is killed between two scrapes leaves no trace. */
+/** Least duration of a run, as one that is killed between two scrapes leaves no trace in Prometheus. */
 const SEEN_MS = 1_000 * (SCRAPE_INTERVAL_S + 2);
 /** The longest way of an alert: gone for a minute, two scrapes and evaluations, a group's wait. */
 const ALERT_TIMEOUT_MS = 240_000;

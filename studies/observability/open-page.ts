@@ -2,18 +2,18 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { WebSocket } from 'ws';
 import type { RunHttp } from './support.js';
 
-/** As in packages/page/src/browser: main.ts, overview/run-data.ts, overview/overview.ts. */
+/** Interval of the polls in packages/page/src/browser: main.ts, overview/run-data.ts, overview/overview.ts. */
 const POLL_MS = 1_500;
 const LIST_EVERY = 4;
 const SLOW_MS = 5_000;
 const LOGS_EVERY_MS = 6_000;
-/** As in overview/log-activity.ts for a run of less than two minutes. */
+/** Step of overview/log-activity.ts for a run of less than two minutes. */
 const COUNT_MS = 1_000;
 const MARGIN_MS = 60_000;
 const LATE_MS = 5_000;
 const TIMEOUT_MS = 30_000;
 
-/** What is read of replies. */
+/** Fields that are read of replies. */
 interface Reply {
   readonly runs?: readonly { readonly runId: string }[];
   readonly startedAt?: string;
@@ -30,11 +30,11 @@ export class OpenPage {
   numLines = 0;
   #runId = '';
   #step = 0;
-  /** By the path whose replies hold only what is new. */
+  /** Cursors by the path whose replies hold only what is new. */
   readonly #cursors = new Map<string, string>();
   #slowAt = Number.NEGATIVE_INFINITY;
   #logsAt = Number.NEGATIVE_INFINITY;
-  /** Until then all log lines are counted; ms since 1970, 0 before. */
+  /** Time up to which all log lines are counted, in ms since 1970; 0 at first. */
   #countedMs = 0;
   #tail: WebSocket | null = null;
 

@@ -1,4 +1,4 @@
-// What an open tab fetches of a live run with many ranks, layers and experts: through a tunnel it must not hurt.
+// Measures what an open tab fetches of a live run with many ranks, layers and experts, as it may go through a tunnel.
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Page } from 'playwright-core';
 import { appendSteps, LARGE_RUN, writeSyntheticRun } from '../../packages/page/test/synthetic-run.js';

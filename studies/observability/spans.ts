@@ -15,7 +15,7 @@ const MOST_PERCENT = 0.2;
 const OPERATION = { kind: 'all-to-all', purpose: 'dispatch', layer: 3, countsHash: 1 } as const;
 const SIZES = { step: 1, numSends: 3, numReceives: 3, bytesOut: 1e6, bytesIn: 1e6 };
 
-/** What recording the spans of a step costs a rank and the agent of its node, as a share of a step of `tiny` on 2 x 2. */
+/** Cost of recording the spans of a step, to a rank and to the agent of its node, as a share of a step of `tiny` on 2 x 2. */
 export const benchSpans: Bench = async () => {
   const ring = new FlightRing(new Int32Array(FLIGHT_WORDS), 0);
   const spans = new FlightSpans(ring, performance.timeOrigin);

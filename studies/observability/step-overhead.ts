@@ -1,4 +1,4 @@
-// What observation costs a step: two trainings, one with everything on and one with everything off, go on in turns.
+// Measures what observation costs a step: two trainings, one with everything on and one with everything off, go on in turns.
 import type { ChildProcess } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
@@ -14,10 +14,10 @@ const START_TIMEOUT_MS = 120_000;
 const POLL_MS = 100;
 /** One training stands still while the other goes on for this long. */
 const TURN_MS = 2_500;
-/** Of a turn: until caches are warm again. */
+/** Part of a turn that is left out, until caches are warm again. */
 const SETTLE_MS = 300;
 const PAIRS = 40;
-/** As deploy/observability/prometheus.yml has it. */
+/** Scrape interval of deploy/observability/prometheus.yml. */
 const SCRAPE_INTERVAL_MS = 5_000;
 const SCRAPE_TIMEOUT_MS = 5_000;
 const INTERRUPTED = 130;
@@ -88,7 +88,7 @@ function figures(turns: readonly Turn[], on: WatchedSide, off: Side): Measuremen
   ];
 }
 
-/** Of processes; a worker has neither of the others' command lines. */
+/** Kinds of processes; a worker's command line is neither of the others'. */
 const KINDS = ['coordinator', 'agent', 'workers'] as const;
 type Kind = (typeof KINDS)[number];
 
@@ -145,7 +145,7 @@ class Side {
     for (const pid of processTree([this.run.pid!])) process.kill(pid, 'SIGKILL');
   }
 
-  /** Of the steps that lie within a turn. */
+  /** Returns the mean time of the steps that lie within a turn. */
   meanStepMs({ fromMs, toMs }: Turn): number {
     const steps = this.#steps().filter(
       ({ time, stepMs }) => time - stepMs >= fromMs + SETTLE_MS && time <= toMs,
@@ -211,7 +211,7 @@ class WatchedSide extends Side {
     this.#tail?.kill('SIGKILL');
   }
 
-  /** What the observers got. @throws Error if one of them got nothing */
+  /** Returns what the observers received. @throws Error if one of them got nothing */
   seen(): { readonly scrapes: number; readonly logLines: number; readonly eventBytes: number } {
     const events = path.join(this.folder, 'events');
     const files = readdirSync(events, { recursive: true, encoding: 'utf8' }).filter((name) =>

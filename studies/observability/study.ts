@@ -4,7 +4,7 @@ import { text, words } from '../kit/options.js';
 import { study } from '../kit/study.js';
 import type { Bench, Measurement } from './support.js';
 
-/** In the order of measurement. */
+/** Parts in order of measurement. */
 const PARTS: Readonly<Record<string, (lokiScripts: string) => Promise<Bench>>> = {
   lines: async () => (await import('./million-lines.js')).benchMillionLines,
   visible: async () => (await import('./visible.js')).benchVisible,
@@ -22,7 +22,7 @@ const PARTS: Readonly<Record<string, (lokiScripts: string) => Promise<Bench>>> =
   },
 };
 
-/** By name. */
+/** Figures by name. */
 type Figures = Readonly<Record<string, Measurement['value']>>;
 
 export default study({
@@ -37,7 +37,7 @@ export default study({
   async measure(place): Promise<Figures> {
     const { only, lokiScripts } = place.options;
     const { machine: _machine, command: _command, ...before } = place.previous ?? {};
-    // Where all is measured, a figure that is no more goes.
+    // A figure that no longer exists goes if everything is measured.
     let figures: Figures = only.length === 0 && lokiScripts !== '' ? {} : before;
     const measured: Measurement[] = [];
     const parts = Object.fromEntries(

@@ -68,13 +68,13 @@ export function startTraining(
   return startLocmoe(args, { timeoutMs: TRAINING_TIMEOUT_MS, ...options });
 }
 
-/** Where a run is served over HTTP, and by which header it answers. */
+/** Address of a run over HTTP, and the header that authorizes a request. */
 export interface RunHttp {
   readonly address: string;
   readonly headers: { readonly authorization: string };
 }
 
-/** From the address of the page in the output of the run. */
+/** Reads the address from the output of the run. */
 export async function httpOf(run: ChildProcess): Promise<RunHttp> {
   const page = /page: http:\/\/([^\s/]+)\/\?token=([^#]+)#/;
   const [, address, token] = await untilSaid(run, page, 'its HTTP address');

@@ -30,13 +30,13 @@ import {
 export interface Figures {
   /** Predicted over measured step time, minus one. */
   readonly stepTimeErrorByLayout: Readonly<Record<string, number>>;
-  /** What the runs trained, and how often and how long each layout did. */
+  /** Description of the runs, with their number and length by layout. */
   readonly config: string;
   readonly steps: number;
   readonly rounds: number;
   readonly checks: readonly LayoutCheck[];
   readonly profile: MachineProfile;
-  /** Of the large clusters. */
+  /** Device of the large clusters. */
   readonly device: DeviceOptions;
 }
 

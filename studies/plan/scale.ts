@@ -174,11 +174,11 @@ export const PAYS = 1.5;
 
 export interface Verdict {
   readonly what: string;
-  /** In words: from how many devices it pays, and how much at the papers' sizes. */
+  /** Verdict in words: from how many devices it pays, and how much at the papers' sizes. */
   readonly answer: string;
 }
 
-/** Where each router, the hierarchical exchange and more devices stop paying off. */
+/** Returns where each router, the hierarchical exchange and more devices stop paying off. */
 export function verdicts(points: readonly ScalePoint[], experts: ScaleExperts): Verdict[] {
   const at = (router: ScaleRouter, exchange: ScaleExchange, devices: number) =>
     pointAt(points, { router, exchange, devices, experts });

@@ -45,7 +45,7 @@ export default study({
       command: 'npm run study -- plan',
     });
     const { checks, steps, rounds } = figures!;
-    // In docs/results this is a link to the costs that ship with the planner.
+    // The file in docs/results is a link to the costs that ship with the planner.
     writeFileSync(path.join(out, 'plan-calibration.json'), `${JSON.stringify(profile, null, 2)}\n`);
     return {
       stepTimeErrorByLayout: Object.fromEntries(

@@ -6,7 +6,7 @@ import { createLoader } from 'locmoe/internal/data/loader';
 import { type Inference, openInference } from 'locmoe/internal/inference/inference';
 import { tf } from 'locmoe/internal/ops/tensorflow';
 
-/** Of the validation text, by one rule of which tokens an expert keeps. */
+/** Figures of the validation text under one rule of which tokens an expert keeps. */
 export interface RuleFigures {
   /** Cross-entropy in nats per token. */
   readonly loss: number;
@@ -14,7 +14,7 @@ export interface RuleFigures {
   readonly expertsPerToken: number;
 }
 
-/** By the causal rule of validation, and by the rule of training, which drops tokens by what else is in the batch. */
+/** Figures under the causal rule of validation, and under the rule of training, which drops tokens depending on the batch. */
 export interface ByRule {
   readonly causal: RuleFigures;
   readonly training: RuleFigures;

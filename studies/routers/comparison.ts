@@ -9,7 +9,7 @@ import { VARIANT_IDS, type VariantId } from './variants.js';
 /** One finished run. */
 export interface RunResult extends Job {
   readonly figures: RunFigures;
-  /** Of the last checkpoint; null of runs that are for time alone. */
+  /** Figures of the last checkpoint; null for runs that measure time alone. */
   readonly byRule: ByRule | null;
   /** Probed runs only. */
   readonly probe: ProbeResult | null;
@@ -58,9 +58,9 @@ export class RunSet {
 
 /** All finished runs, by what they are for. */
 export class Comparison {
-  /** At each router's own capacity, in one cell. */
+  /** Runs at each router's own capacity, in one cell. */
   readonly quality: RunSet;
-  /** At every capacity, of the one seed that has them. */
+  /** Runs at every capacity, with the one seed that has them. */
   readonly frontier: readonly RunResult[];
   readonly #timed: readonly RunResult[];
 

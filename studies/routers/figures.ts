@@ -21,7 +21,7 @@ export interface Measured {
   /** Recipe or config file. */
   readonly recipe: string;
   readonly numExperts: number;
-  /** What the models of the runs for quality grew from; null if they began at random. */
+  /** Dense model that the models of the runs for quality grew from; null if they began at random. */
   readonly dense: { readonly runId: string; readonly tokens: number } | null;
   /** Null as long as no link was searched. */
   readonly calibration: Calibration | null;
@@ -43,7 +43,7 @@ export interface Figures extends Measured {
   };
   /** The planned contrasts with their verdicts. */
   readonly contrasts: readonly Contrast[];
-  /** Of the perplexity after the same tokens to the baseline's, that of switch as published, and those of hash. */
+  /** Ratios of the perplexity after the same tokens to the baseline's, that of switch as published, and those of hash. */
   readonly equivalence: Equivalences;
   readonly equivalenceToPlainSwitch: Equivalences;
   readonly equivalenceToHash: Equivalences;
@@ -51,7 +51,7 @@ export interface Figures extends Measured {
   /** Share of the time of the baseline, and of switch as published; null where a router does not get there. */
   readonly timeToBaselinePerplexity: Readonly<Partial<Record<VariantId, number | null>>>;
   readonly timeToPlainSwitchPerplexity: Readonly<Partial<Record<VariantId, number | null>>>;
-  /** In each quality run; null without one. */
+  /** Tokens of each quality run; null if there is none. */
   readonly tokensTrained: number | null;
   readonly frontier: readonly FrontierPoint[];
   readonly seeds: readonly number[];
@@ -170,7 +170,7 @@ function mapped<From, To>(
   return Object.fromEntries(Object.entries(by).map(([variant, value]) => [variant, to(value)]));
 }
 
-/** To four digits after the point; null for NaN. */
+/** Rounds to four digits after the point; null for NaN. */
 function rounded(value: number | null): number | null {
   return value === null || Number.isNaN(value) ? null : Number(value.toFixed(4));
 }

@@ -11,9 +11,9 @@ export interface FrontierPoint {
   readonly tokensPerExpert: number;
   /** Relative difference to the baseline at its own capacity; null without it. */
   readonly tokensVsBaseline: number | null;
-  /** With about as many tokens for an expert in validation as in training. */
+  /** Perplexity with about as many tokens for an expert in validation as in training. */
   readonly perplexity: number;
-  /** By the causal rule; where a router drops first come, that is without drops. */
+  /** Perplexity under the causal rule, which is without drops where a router keeps who comes first. */
   readonly perplexityCausal: number;
 }
 
@@ -52,7 +52,7 @@ function pointOf(run: RunResult, baseline: RunResult | undefined): FrontierPoint
   };
 }
 
-/** As the variant's settings have it; none if it is the recipe's. */
+/** Returns the capacity in the variant's settings; empty if it is the recipe's. */
 function ownCapacity(variant: VariantId): string {
   const { capacities, sets } = VARIANTS[variant];
   const field = capacities?.[0]?.split('=')[0] ?? 'capacityFactor';

@@ -43,7 +43,7 @@ export interface Scope {
   readonly variants: readonly VariantId[];
   readonly cells: readonly Cell[];
   readonly seeds: readonly number[];
-  /** Of quality runs. */
+  /** Layout of quality runs. */
   readonly qualityLayout: Layout;
 }
 

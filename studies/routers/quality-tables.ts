@@ -18,7 +18,7 @@ import {
 
 // Tables of the page on what routers have learned; empty without runs.
 
-/** Of a training. */
+/** Shares of a training after which perplexities are shown. */
 const QUARTERS = [0, 0.25, 0.5, 0.75, 1];
 
 /** Perplexities after the same tokens, tested against the baseline and against hash. */

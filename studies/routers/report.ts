@@ -99,7 +99,7 @@ function millions(tokens: number): string {
   return (tokens / 1e6).toFixed(1);
 }
 
-/** What makes a router of this comparison, beside the recipe. */
+/** Describes the settings of each router of this comparison, beside the recipe. */
 function settingsSection({ results }: Comparison): string {
   const variants = VARIANT_IDS.filter((id) => results.some(({ variant }) => variant === id));
   return variants

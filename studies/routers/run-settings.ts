@@ -35,12 +35,12 @@ export function settingsOfJob(options: RecipeOptions, job: Job, link: InterNodeL
     ...precisionSettings(options),
     ...options.set,
     ...settingsOf(job, size),
-    // Without a limit where only the result counts.
+    // The link has no limit where only the result counts.
     `cluster.interNodeLink=${JSON.stringify(job.kind === 'quality' ? null : link)}`,
   ];
 }
 
-/** What this machine takes for `auto`, as a run in the other precision is another one; `--set` comes later and decides. */
+/** Returns the precision that `auto` means on this machine, as a run in the other one is another run; `--set` comes later and decides. */
 function precisionSettings({ config, set }: RecipeOptions): string[] {
   return [`train.precision=${elementTypeOf(loadConfig(config, { sets: set }).train.precision)}`];
 }

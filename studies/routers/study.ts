@@ -175,7 +175,7 @@ export default study({
     }
 
     const planned = planJobs(all);
-    // Without a link there is no key to ask for what was timed with one.
+    // Runs that were timed with a link have no key without it.
     const known = planned.filter(({ kind }) => kind === 'quality' || calibration !== null);
     const figures = figuresOf({
       recipe: config,
@@ -195,7 +195,7 @@ export default study({
         return kept === null ? [] : [{ ...kept, key: digestOf(part.key) }];
       }),
     });
-    // In docs/results this is a link to what the planner assumes of routers.
+    // The file in docs/results is a link to what the planner assumes of routers.
     const { locmoePlus } = figures;
     writeFileSync(path.join(out, 'plan-routers.json'), `${JSON.stringify({ locmoePlus }, null, 2)}\n`);
     return figures;
@@ -212,7 +212,7 @@ function keyOf(recipe: RecipeOptions, job: Job, link: InterNodeLink, dense: Chec
   return { config, inheritedFrom: { runId, step } };
 }
 
-/** Before the runs, which would count it as their time. */
+/** Prepares the text before the runs, which would count it as their time. */
 async function prepareText({ data, model }: ReturnType<typeof loadConfig>, dataDir: string): Promise<void> {
   const dataset = await prepareDataset({
     ...data,

@@ -3,11 +3,11 @@ import { HEADLINE_CELL } from './jobs.js';
 import { stepsToReach } from './perplexity.js';
 import { BASELINE, VARIANTS, type VariantId } from './variants.js';
 
-/** What a router needs to come to the last perplexity of a reference, as shares of what that needs. */
+/** Steps and time that a router needs to reach the last perplexity of a reference, as shares of what that needs. */
 export interface TimeToBaseline {
   /** Median over seeds; null if it does not get there in most of them, or is validated without the drops of its training. */
   readonly tokens: number | null;
-  /** Of a step in the headline cell; null without time runs. */
+  /** Ratio of step times in the headline cell; null without time runs. */
   readonly stepTime: number | null;
   /** The product. */
   readonly time: number | null;
@@ -35,7 +35,7 @@ function tokensToReach({ quality }: Comparison, variant: VariantId, reference: V
     const { perplexity, validations } = baseline;
     return [stepsToReach(figures.validations, perplexity) / stepsToReach(validations, perplexity)];
   });
-  // Of an even number of seeds the larger one of the two in the middle, as one may never get there.
+  // The median of an even number of seeds is the larger one of the two in the middle, as one may never get there.
   const middle = [...shares].sort((a, b) => a - b)[Math.floor(shares.length / 2)]!;
   return Number.isFinite(middle) ? middle : null;
 }

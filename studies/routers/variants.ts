@@ -112,7 +112,7 @@ const TUNED: readonly Variant[] = [
   {
     id: 'locmoe-plus-plain',
     label: 'LocMoE+',
-    // With most experts as candidates and nearly even weights, tuned to 60 % fewer tokens in short runs.
+    // Most experts are candidates and weights are nearly even; short runs tuned it to 60 % fewer tokens.
     sets: [
       'moe.router=locmoe-plus',
       'moe.selection=both',
@@ -165,7 +165,7 @@ const TUNED: readonly Variant[] = [
   },
 ];
 
-/** In report order; a router without an entry in TUNED comes last, with its defaults. */
+/** Variants in the order of the report; a router without an entry in TUNED comes last, with its defaults. */
 const ALL: readonly Variant[] = [
   ...TUNED,
   ...ROUTER_NAMES.filter((name) => !TUNED.some(({ id }) => id === name)).map(

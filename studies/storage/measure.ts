@@ -21,9 +21,9 @@ export interface StorageRun {
   readonly losses: readonly (number | null)[];
   /** Median. */
   readonly stepMs: number;
-  /** Of all processes together, checkpoint included. */
+  /** Peak of all processes together, checkpoint included. */
   readonly peakBytes: number;
-  /** In the steps that count; null with experts in memory. */
+  /** Statistics of the steps that count; null with experts in memory. */
   readonly slots: SlotStatistics | null;
 }
 
@@ -62,7 +62,7 @@ export async function measureRun({
   }
 }
 
-/** What was counted since step `warmUp`. */
+/** Returns what was counted since step `warmUp`. */
 function statisticsOf(run: RunFolder, warmUp: number): SlotStatistics | null {
   const lines = readFileSync(path.join(run.logs, 'node-0.ndjson'), 'utf8').trimEnd().split('\n');
   const ofSteps = lines

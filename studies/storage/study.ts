@@ -20,12 +20,12 @@ const EXPERT_SIZE = 2 * 128 * 512;
 const FLOAT_BYTES = 4;
 /** Values and two moments, on the disk. */
 const STORED_BYTES = 3 * FLOAT_BYTES * EXPERT_SIZE;
-/** With gradients, in memory. */
+/** Bytes of an expert in memory, gradients included. */
 const MEMORY_BYTES = 4 * FLOAT_BYTES * EXPERT_SIZE;
 /** Steps before those that count. */
 const WARM_UP = 8;
 
-/** Which experts a step touches: those of the domain of its one sequence, or any. */
+/** Experts that a step touches: those of the domain of its one sequence, or any. */
 const BATCHES = {
   domain: {
     sets: ['moe.expertGroups=4', 'data.placement=domain', 'train.globalBatch=1', 'model.seqLen=1024'],
@@ -46,7 +46,7 @@ interface SizeFigures {
   /** Peak of all processes with experts in memory, and in a file. */
   readonly memoryKindMB: number;
   readonly residentMB: number;
-  /** Of memory for experts with a file. */
+  /** Budget of memory for experts with a file. */
   readonly budgetMB: number;
   /** Weights and moments of all experts. */
   readonly storedMB: number;
@@ -59,11 +59,11 @@ interface SizeFigures {
   readonly stepTimeVsResident: number;
   readonly bytesIn: number;
   readonly bytesOut: number;
-  /** For reads and writes of experts. */
+  /** Wait for reads and writes of experts. */
   readonly exposedWaitMs: number;
 }
 
-/** By number of experts. */
+/** Figures by number of experts. */
 type Sizes = Readonly<Record<number, SizeFigures>>;
 
 interface LimitFigures {

@@ -5,7 +5,7 @@ import { formatDuration } from 'locmoe/internal/format';
 import { interruptible } from 'locmoe/internal/os/on-signals';
 import { type BenchFolders, makeBenchFolders } from './folders.js';
 
-/** What a part of a bench is given, whatever it measures. */
+/** Arguments of every part of a bench. */
 export interface MeasuredPart {
   /** Folder of this part alone, emptied before it starts; kept afterwards. */
   readonly workDir: string;

@@ -46,7 +46,7 @@ export async function runTraining({
     const args = [
       ...['train', ...(config === undefined ? [] : ['--config', config])],
       ...['--runs-dir', folder, '--data-dir', dataDir, '--no-samples'],
-      // What a restart repeats would count as time of the run.
+      // Steps that a restart repeats would count as time of the run.
       ...['cluster.maxRestarts=0', ...sets].flatMap((set) => ['--set', set]),
       ...more,
     ];

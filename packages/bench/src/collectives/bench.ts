@@ -81,7 +81,7 @@ function measureHierarchy({ repetition }: Scope, signal: AbortSignal): Promise<E
   return measureOurs({ layout, cases, repetition, interNodeLink: link, signal });
 }
 
-/** What was measured: a case with its peers side by side, then the rest. */
+/** Returns the tables: each case with its peers side by side, then the rest. */
 function tables({ exchanges, hierarchy, streams, overlap }: Measurements): string {
   const sorted = [...exchanges].sort(
     (a, b) =>

@@ -9,7 +9,7 @@ export const PEER_PROGRAMS = fileURLToPath(new URL('../../peers/', import.meta.u
 export interface PeerOptions {
   readonly cases: readonly ExchangeCase[];
   readonly repetition: Repetition;
-  /** For compiled programs and for the rendezvous files of processes. */
+  /** Folder for compiled programs and for the rendezvous files of processes. */
   readonly workDir: string;
   readonly signal: AbortSignal;
 }
@@ -49,7 +49,7 @@ export function parseResults(output: string, setting: string): PeerResult[] {
     .map((line) => ({ ...JSON.parse(line), setting }));
 }
 
-/** For each case the result with the smallest median: a peer is judged at its best. */
+/** Returns the result with the smallest median for each case, as a peer is judged at its best. */
 export function bestResults(results: readonly PeerResult[]): PeerResult[] {
   const best = new Map<string, PeerResult>();
   for (const result of results) {

@@ -15,7 +15,7 @@ type Shape = readonly number[];
 /** An operation of a step, forward and backward. */
 export interface Operation {
   readonly name: string;
-  /** Of its inputs. */
+  /** Shapes of its inputs. */
   readonly shapes: readonly Shape[];
   /** Multiplications and additions of its products, forward and backward; 0 if there are none. */
   readonly flops: number;

@@ -26,7 +26,7 @@ export interface BenchPlanOptions extends BenchFolders {
 const WHOLE = { steps: 100, rounds: 2 } as const;
 const QUICK = { steps: 12, rounds: 1 } as const;
 
-/** What real runs say of the cost model. */
+/** Results of real runs that check the cost model. */
 export interface PlanFigures {
   readonly config: string;
   readonly steps: number;

@@ -87,7 +87,7 @@ function routingOf(
   return { ...assumed, ...given, source: `given: ${Object.keys(given).join(', ')}; ${assumed.source}` };
 }
 
-/** From the shipped comparison of routers, a `routers.json` of `locmoe bench routers`. */
+/** Reads the shares that routers keep from the shipped comparison, a `routers.json` of `locmoe bench routers`. */
 function measuredKept(): MeasuredKept {
   const { locmoePlus }: { readonly locmoePlus?: { readonly tokensPerExpertVsBaseline?: number | null } } =
     JSON.parse(readFileSync(MEASURED_ROUTERS, 'utf8'));

@@ -41,7 +41,7 @@ export function formatLink({ bytesPerS, latencyS }: Link): string {
   return `${inUnit(8 * bytesPerS, BITS_PER_S)},${inUnit(latencyS, SECONDS)}`;
 }
 
-/** In the largest unit with a value of at least one, three digits. */
+/** Formats a value in the largest unit that makes it at least one, with three digits. */
 function inUnit(value: number, units: Readonly<Record<string, number>>): string {
   const [unit, size] =
     Object.entries(units)

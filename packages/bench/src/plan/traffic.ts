@@ -65,7 +65,7 @@ export function exchangesOf(
 
 type Transfer = Omit<Exchange, 'phase' | 'count'>;
 
-/** To every other rank. */
+/** Counts the other ranks, by where they are, of a rank that sends to all of them. */
 function everyone({ worldSize, workersPerNode }: Topology) {
   return { localMessages: workersPerNode - 1, remoteMessages: worldSize - workersPerNode };
 }

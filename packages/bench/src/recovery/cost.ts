@@ -10,7 +10,7 @@ const STEPS = 400;
 /** TensorFlow and the trials of forms are slow at first. */
 const WARM_UP_STEPS = 20;
 const PAIRS = 7;
-/** What a trial chooses differs from run to run, and makes more difference than what is measured. */
+/** A trial chooses differently from run to run, which makes more difference than what is measured. */
 const FIXED = ['cluster.overlapDegree=1'];
 /** The default, which `runTraining` turns off. */
 const ON = ['cluster.maxRestarts=3'];

@@ -109,7 +109,7 @@ function rowOf(outages: readonly Outage[], violations: number): z.output<typeof 
   };
 }
 
-/** To a hundredth. */
+/** Rounds to a hundredth. */
 function round(seconds: number): number {
   return Math.round(100 * seconds) / 100;
 }
@@ -145,7 +145,7 @@ function distribution(values: readonly number[], digits: number): string {
     .join(' / ');
 }
 
-/** What the parts beside the faults came to: a name and a sentence each. */
+/** Returns a name and a sentence for each part beside the faults. */
 export function otherRows({ soak, fuzz, costOfFaultFree }: RecoveryFigures): string[][] {
   const percent = (share: number) => `${(100 * share).toFixed(1)} %`;
   return [

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { closeSync, openSync, readFileSync } from 'node:fs';
 import { builtCommand } from '../training.js';
 
-/** What leads a run: a process, or a supervisor that starts it anew. */
+/** Leader of a run: a process, or a supervisor that restarts it. */
 export interface Leader {
   readonly isAlive: boolean;
   /** Exit code; null if it was killed. */

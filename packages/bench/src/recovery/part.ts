@@ -1,16 +1,16 @@
 import type { MeasuredPart } from '../measure-parts.js';
 
-/** From a fault to the first new step after it. */
+/** Times from a fault to the first new step after it. */
 export interface Outage {
-  /** Until the run knew; null for a fault that it goes through. */
+  /** Time until the run detected it; null for a fault that it survives without a restart. */
   readonly detectedS: number | null;
-  /** Until the first step that had not been done before. */
+  /** Time until the first step that had not been done before. */
   readonly recoveredS: number;
   /** Steps that were done again. */
   readonly lostSteps: number;
 }
 
-/** What many injections of one fault came to. */
+/** Figures of many injections of one fault. */
 export interface FaultFigures {
   readonly outages: readonly Outage[];
   readonly violations: readonly string[];
@@ -20,9 +20,9 @@ export interface SoakFigures {
   readonly minutes: number;
   readonly faults: number;
   readonly violations: readonly string[];
-  /** Of the final loss and that of a run without faults. */
+  /** Difference of the final loss and that of a run without faults. */
   readonly lossDifference: number;
-  /** Of the time: what the committed steps take without faults. */
+  /** Share of the time that the committed steps take without faults. */
   readonly effectiveShare: number;
 }
 

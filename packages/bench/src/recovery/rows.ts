@@ -17,7 +17,7 @@ export interface Row {
   readonly outcome: Outcome;
   /** It strikes later than it is injected, and ends its victim: the outage begins with that end. */
   readonly endsVictimLater?: true;
-  /** In words, for the report. */
+  /** Description for the report. */
   readonly what: string;
 }
 

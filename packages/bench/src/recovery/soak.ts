@@ -39,7 +39,7 @@ cluster: { nodes: 2, workersPerNode: 2, maxRestarts: 1000000 }
 /** Steps of a run that computes little take their time, which the run without faults, on a fast link, does not need. */
 const slowLink = (latencyMs: number) => `cluster.interNodeLink={ gbps: 1, latencyMs: ${latencyMs} }`;
 
-/** For the longest recovery, and then for the next checkpoint. */
+/** Time for the longest recovery and then the next checkpoint. */
 const CALM_MS = 180_000;
 const TWIN_MS = 3_600_000;
 
@@ -134,7 +134,7 @@ function lossDifference(steps: readonly Step[], twin: readonly Step[]): number {
   return Math.abs((last?.loss ?? Number.NaN) - (other?.loss ?? Number.NaN));
 }
 
-/** What the steps that counted take without disturbance, over the time that passed. */
+/** Returns the time that the steps that counted take without disturbance, over the time that passed. */
 function effectiveShare(steps: readonly Step[]): number {
   const [first, last] = [steps[0]!, steps.at(-1)!];
   const usualMs = median(steps.map(({ stepMs }) => stepMs));

@@ -1,7 +1,7 @@
 import { freePort } from '@locmoe/test-kit';
 import { type Leader, LocmoeProcess } from './locmoe-process.js';
 
-/** For the nodes to leave after their coordinator has. */
+/** Time for the nodes to leave after their coordinator has. */
 const LEAVE_MS = 15_000;
 
 /** `locmoe serve`, started anew whenever it was killed, and its nodes. */

@@ -34,7 +34,7 @@ const POLL_MS = 20;
 export class TrainingProcess {
   readonly #leader: Leader;
   readonly #reader: MetricsReader;
-  /** In order of time. */
+  /** Records in order of time. */
   readonly steps: SeenStep[] = [];
 
   /**
@@ -73,7 +73,7 @@ export class TrainingProcess {
   ) {
     this.#leader = leader;
     this.#reader = new MetricsReader(folder.metrics, {
-      // What was read before is told again, with the same times.
+      // Earlier records are told again, with the same times.
       begin: () => 0,
       add: (record) => this.#add(record),
     });

@@ -44,7 +44,7 @@ export interface ValidationPoint {
 export interface RunFigures {
   readonly steps: number;
   readonly tokensPerStep: number;
-  /** Of the slowest rank in each step. */
+  /** Times of the slowest rank in each step. */
   readonly stepMs: { readonly median: number; readonly p10: number; readonly p90: number };
   readonly composition: StepComposition;
   /** Median share of a step spent in all-to-all, waiting included. */
@@ -68,7 +68,7 @@ export interface RunFigures {
   readonly loadByLayer: readonly (readonly number[])[];
   /** Experts in use, in the layer that uses fewest. */
   readonly expertsUsed: number;
-  /** At the last validation, over the tokens of all domains. */
+  /** Perplexity at the last validation, over the tokens of all domains. */
   readonly perplexity: number;
   readonly validations: readonly ValidationPoint[];
   readonly curve: readonly CurvePoint[];

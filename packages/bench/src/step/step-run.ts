@@ -55,7 +55,7 @@ export interface TimedStep {
 
 /** Result of one run of a program. */
 export interface StepRun {
-  /** By step. */
+  /** Losses by step. */
   readonly losses: readonly number[];
   /** Wall-clock time from the end of one step to the end of the next, for timed steps. */
   readonly stepMs: readonly number[];

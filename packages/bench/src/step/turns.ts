@@ -16,14 +16,14 @@ import { assertSameLosses, TOLERANCE } from './verify.js';
 
 /** Programs that train the same, run one after the other. */
 export interface Turn {
-  /** What is trained, for people. */
+  /** Description of what is trained. */
   readonly name: string;
   /** Recipe or config file. */
   readonly config: string;
   /** Overrides; with a peer among them `PEER_SETTINGS`. */
   readonly sets: readonly string[];
   readonly steps: number;
-  /** In execution order. */
+  /** Turns in order of execution. */
   readonly programs: readonly Program[];
   /** Long enough to compare the losses; nothing is timed before. */
   readonly isVerification: boolean;

@@ -25,7 +25,7 @@ export function calibrateExchange(options: CalibrateOptions, cores: number): Pro
   return measureVisible(() => measureExchange(options, cores), freeOf, options.log);
 }
 
-/** What is free, and cannot be; null for nothing. One cost alone may be 0: the fit cannot tell each from the others. */
+/** Names what is free and cannot be; null if nothing is. One cost alone may be 0, as the fit cannot separate them all. */
 export function freeOf({
   wakeUs,
   messageUs,
