@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
-import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import path from 'node:path';
+import { readRegularFile } from '@locmoe/run-format/regular-file';
 import { TrainerError } from '../errors.js';
 import type { CommonMoe } from './common-fields.js';
 import type { RouterPolicy } from './policy.js';
@@ -9,6 +9,7 @@ import type { RouterPolicy } from './policy.js';
 // A router of one's own is a file outside of this package. Configurations, checkpoints and the processes of a run know it by
 // its path and the hash of its bytes, FILE#sha256=HASH; its code is never sent.
 
+const MAX_BYTES = 2 ** 24;
 const NAME = /^(.+)#sha256=([0-9a-f]{64})$/;
 const IMPORTS = /\b(?:from|import)\s*\(?\s*['"]([^'"]+)['"]/g;
 
@@ -95,7 +96,7 @@ function withOptions(policy: RouterPolicy<CommonMoe>): RouterPolicy<Moe> {
 
 function bytesOf(file: string): Buffer {
   try {
-    return readFileSync(file);
+    return readRegularFile(file, MAX_BYTES);
   } catch (error) {
     throw bad(file, `cannot be read (${(error as Error).message})`);
   }

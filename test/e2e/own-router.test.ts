@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import { cpSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { expect, it } from 'vitest';
@@ -115,6 +116,24 @@ it.each([
     .finished;
   expect(stderr.trimEnd()).toMatch(answer);
   expect(stderr.trimEnd().split('\n')).toHaveLength(1);
+  expect(code).toBe(2);
+});
+
+it.each([
+  ['/dev/zero', 'is no regular file but a device'],
+  ['/proc/self/mem', "is no regular file but one of the kernel's"],
+  [path.join(ROOT, 'src'), 'is no regular file but a folder'],
+  ['a pipe', 'is no regular file but a pipe'],
+  ['a file of 17 MiB', 'has 17825792 bytes; at most 16777216 are read'],
+])('refuses %s without reading it', async (what, why) => {
+  const folder = temporaryFolder();
+  const file = path.isAbsolute(what) ? what : path.join(folder, 'my-router.mjs');
+  if (what === 'a pipe') execFileSync('mkfifo', [file]);
+  if (what === 'a file of 17 MiB') writeFileSync(file, Buffer.alloc(17 * 2 ** 20));
+  const { code, stderr } = await new Locmoe(['plan', '--config', 'tiny', '--set', `moe.router=${file}`])
+    .finished;
+  expect(stderr).toMatch(/^locmoe: .*\n$/);
+  expect(stderr).toContain(`router ${file} cannot be read (${file}: ${why})`);
   expect(code).toBe(2);
 });
 
