@@ -22,8 +22,19 @@ export function nameRouter(value: unknown, source: ConfigSource, base: string): 
   const moe = fieldOf(value, 'moe');
   const router = fieldOf(moe, 'router');
   const asWritten = { value, problems: [], issues: [] };
-  if (typeof router !== 'string' || isBuiltInRouter(router)) return asWritten;
   const filled = (fields: object) => ({ ...(value as object), moe: { ...(moe as object), ...fields } });
+  if (router === undefined || (typeof router === 'string' && isBuiltInRouter(router))) {
+    const [option] = Object.keys(fieldOf(moe, 'routerOptions') ?? {});
+    if (option === undefined) return asWritten;
+    const message =
+      "only a router of one's own has options; the fields of the routers of locmoe stand in moe";
+    return {
+      value: filled({ routerOptions: {} }),
+      problems: [{ path: ['moe', 'routerOptions', option], message }],
+      issues: [],
+    };
+  }
+  if (typeof router !== 'string') return asWritten;
   try {
     const name = ownRouterName(router, source.isOverridden(['moe', 'router']) ? process.cwd() : base);
     if (name === null) return asWritten;

@@ -112,6 +112,7 @@ const KINDS: Readonly<Record<string, string>> = {
   int: 'an integer',
   number: 'a number',
   object: 'a mapping',
+  record: 'a mapping',
   string: 'a string',
 };
 const PARTS: Readonly<Record<string, string>> = { array: 'entries', string: 'characters' };

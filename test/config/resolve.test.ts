@@ -74,6 +74,7 @@ describe('bad configurations name the field and where it stands', () => {
   });
 
   it.each([
+    ['moe.routerOptions.span=3', 'moe.routerOptions.span', "only a router of one's own has options"],
     ['moe.affinityThreshold=0', 'moe.affinityThreshold', 'more than 0'],
     ['moe.affinityThreshold=1.5', 'moe.affinityThreshold', 'at most 1'],
     ['moe.selection=all', 'moe.selection', 'one of tcr, ecr, both'],
