@@ -1,12 +1,11 @@
 import type { Interval } from 'locmoe/internal/evaluation/statistics';
 import { formatCount, formatDuration, formatNumberOf } from 'locmoe/internal/format';
 import { spreadOf } from '../../packages/bench/src/statistics.js';
-import { type ChartBody, COLOURS, type Picture, picture } from '../kit/picture.js';
+import { type Picture, picturesOf } from '../kit/picture.js';
 import type { Report } from '../kit/report.js';
 import type { View } from '../kit/template.js';
 import { percent, signed, table, withSpread } from '../kit/text.js';
-import { routerAxis } from '../routers/chart-style.js';
-import { BASELINE, labelOf, type VariantId } from '../routers/variants.js';
+import { BASELINE, labelOf, VARIANT_IDS, type VariantId } from '../routers/variants.js';
 import {
   type Difference,
   type Figures,
@@ -16,8 +15,7 @@ import {
   type RouterFigures,
 } from './figures.js';
 
-const PHASES = { before: COLOURS.sky, after: COLOURS.vermilion } as const;
-type Phase = keyof typeof PHASES;
+const picture = picturesOf('fine-tuning');
 
 export function reportOf(figures: Figures): Report {
   const { measures, headlineTask, plusVsBaseline, base, tuning, models, seeds, material, limit } = figures;
@@ -70,22 +68,7 @@ export function reportOf(figures: Figures): Report {
       totalTime: formatDuration(3600 * base.hours * models.length),
       losses: lossTable(figures),
     },
-    pictures: [
-      scorePicture(
-        'scores',
-        'Right answers before and after fine-tuning',
-        'Share of the questions; grey: chance.',
-        scores,
-        { title: 'right answers', axis: { format: '%' } },
-      ),
-      scorePicture(
-        'likelihoods',
-        'How likely the right answer is before and after fine-tuning',
-        'Log-likelihood in nats per character, in the cloze per token; further to the right is likelier.',
-        likelihoods,
-        { title: 'nats' },
-      ),
-    ].flatMap((each) => each ?? []),
+    pictures: [scorePicture('scores', scores), scorePicture('likelihoods', likelihoods)],
   };
 }
 
@@ -204,66 +187,22 @@ function lossTable({ models }: Figures): string {
   ]);
 }
 
-/** A panel for each task: points with their standard errors. */
-function scorePicture(
-  name: string,
-  title: string,
-  caption: string,
-  figures: readonly MeasureFigures[],
-  axis: ChartBody,
-): Picture | null {
-  const phases = Object.keys(PHASES) as Phase[];
+function scorePicture(name: string, figures: readonly MeasureFigures[]): Picture | null {
   const rows = figures.flatMap((each) =>
     each.routers.flatMap((router) =>
-      phases.map((phase) => ({
-        task: taskLabel(each),
-        router: labelOf(router.router),
-        phase,
-        ...(each.measure !== 'likelihood' && { chance: each.chance }),
-        ...pointOf(router, phase),
-      })),
+      (['before', 'after'] as const).map((phase) => {
+        const { value, stderr } = router[phase];
+        return {
+          task: taskLabel(each),
+          router: labelOf(router.router),
+          phase,
+          ...(each.measure !== 'likelihood' && { chance: each.chance }),
+          value,
+          low: value - (stderr ?? 0),
+          high: value + (stderr ?? 0),
+        };
+      }),
     ),
   );
-  const x = { type: 'quantitative', scale: { zero: false }, ...axis };
-  const chance = {
-    mark: { type: 'tick', thickness: 2 },
-    encoding: { x: { field: 'chance', ...x }, color: { value: '#777777' } },
-  };
-  return picture(
-    name,
-    title,
-    [caption, 'Mean of the questions and seeds with its standard error by question.'],
-    rows,
-    {
-      facet: { field: 'task', type: 'nominal', sort: null },
-      columns: 2,
-      resolve: { scale: { x: 'independent' }, axis: { y: 'independent' } },
-      spec: {
-        width: 300,
-        height: { step: 24 },
-        encoding: {
-          y: { ...routerAxis(), axis: { labelLimit: 300 } },
-          color: {
-            field: 'phase',
-            type: 'nominal',
-            title: null,
-            scale: { domain: phases, range: Object.values(PHASES) },
-          },
-        },
-        layer: [
-          { mark: { type: 'point', filled: true, size: 70 }, encoding: { x: { field: 'value', ...x } } },
-          {
-            mark: { type: 'rule', strokeWidth: 2 },
-            encoding: { x: { field: 'low', ...x }, x2: { field: 'high' } },
-          },
-          ...(rows.some((row) => 'chance' in row) ? [chance] : []),
-        ],
-      },
-    },
-  );
-}
-
-function pointOf(figures: RouterFigures, phase: Phase): Readonly<Record<string, number>> {
-  const { value, stderr } = figures[phase];
-  return { value, low: value - (stderr ?? 0), high: value + (stderr ?? 0) };
+  return picture(name, rows, { routers: VARIANT_IDS.map(labelOf) });
 }

@@ -1,7 +1,7 @@
 import type { RunConfig } from 'locmoe/internal/config/schema';
 import { formatCount } from 'locmoe/internal/format';
 import { median, spreadOf } from '../../packages/bench/src/statistics.js';
-import { COLOURS, type Picture, picture } from '../kit/picture.js';
+import { COLOURS, type Picture, picturesOf } from '../kit/picture.js';
 import type { Report } from '../kit/report.js';
 import { signed, table, withSpread } from '../kit/text.js';
 
@@ -91,25 +91,15 @@ export function reportOf(figures: Figures): Report {
       },
     },
     pictures: [
-      lossPicture(figures, {
-        name: 'since-start',
-        title: 'Where a dense model is at hand',
-        caption: 'Validation loss over the tokens of the sparse model alone; each seed and their median.',
-        lines: [
-          ['inherited', COLOURS.vermilion, INHERITED],
-          ['from scratch', COLOURS.blue, SCRATCH],
-        ],
-      }),
-      lossPicture(figures, {
-        name: 'all-tokens',
-        title: 'Where the dense model is trained for it',
-        caption: `The same with the ${tokens(denseSteps)} tokens of the dense training counted, from the middle of it on.`,
-        lines: [
-          ['inherited', COLOURS.vermilion, counted],
-          ['from scratch', COLOURS.blue, laterThan(denseSteps / 2, SCRATCH)],
-          ['dense model', COLOURS.black, laterThan(denseSteps / 2, DENSE)],
-        ],
-      }),
+      lossPicture(figures, 'since-start', [
+        ['inherited', COLOURS.vermilion, INHERITED],
+        ['from scratch', COLOURS.blue, SCRATCH],
+      ]),
+      lossPicture(figures, 'all-tokens', [
+        ['inherited', COLOURS.vermilion, counted],
+        ['from scratch', COLOURS.blue, laterThan(denseSteps / 2, SCRATCH)],
+        ['dense model', COLOURS.black, laterThan(denseSteps / 2, DENSE)],
+      ]),
     ],
   };
 }
@@ -160,18 +150,14 @@ function thousandths(value: number): string {
   return (Math.round(1000 * value) / 1000).toFixed(3);
 }
 
-interface LossPicture {
-  readonly name: string;
-  readonly title: string;
-  readonly caption: string;
-  readonly lines: readonly (readonly [label: string, colour: string, line: Line])[];
-}
+const picture = picturesOf('inheritance');
 
-/** Losses over tokens: a thick line for the median of the seeds, a thin one for each. */
+/** Losses over tokens, of each seed and their median. */
 function lossPicture(
-  { results, tokensPerStep }: Figures,
-  { name, title, caption, lines }: LossPicture,
-): Picture {
+  { results, tokensPerStep, denseSteps }: Figures,
+  name: string,
+  lines: readonly (readonly [label: string, colour: string, line: Line])[],
+): Picture | null {
   const rows = lines.flatMap(([label, , line]) => {
     const curves = results.map(line);
     const point = (step: number, loss: number) => ({ label, tokens: (step * tokensPerStep) / 1e6, loss });
@@ -185,32 +171,6 @@ function lossPicture(
     }));
     return [...ofSeeds, ...medians];
   });
-  return picture(name, title, [caption], rows, {
-    width: 520,
-    height: 300,
-    mark: { type: 'line' },
-    encoding: {
-      x: { field: 'tokens', type: 'quantitative', title: 'million tokens', scale: { nice: false } },
-      y: {
-        field: 'loss',
-        type: 'quantitative',
-        title: 'validation loss (nats per token)',
-        scale: { zero: false },
-      },
-      detail: { field: 'run', type: 'nominal' },
-      strokeWidth: {
-        field: 'kind',
-        type: 'ordinal',
-        sort: ['median', 'seed'],
-        legend: null,
-        scale: { domain: ['median', 'seed'], range: [2.5, 0.7] },
-      },
-      color: {
-        field: 'label',
-        type: 'nominal',
-        title: null,
-        scale: { domain: lines.map(([label]) => label), range: lines.map(([, colour]) => colour) },
-      },
-    },
-  })!;
+  const values = { labels: lines.map(([label]) => label), colours: lines.map(([, colour]) => colour) };
+  return picture(name, rows, values, { denseTokens: formatCount(denseSteps * tokensPerStep) });
 }

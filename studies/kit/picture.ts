@@ -1,5 +1,12 @@
-import { parse, View } from 'vega';
+import { readFileSync } from 'node:fs';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { parse as parseSpec, View } from 'vega';
 import { compile, type TopLevelSpec } from 'vega-lite';
+import { parse } from 'yaml';
+import { fill, type View as Text } from './template.js';
+
+export const STUDIES = fileURLToPath(new URL('..', import.meta.url));
 
 /** A chart of a report. */
 export interface Picture {
@@ -10,9 +17,16 @@ export interface Picture {
   readonly spec: TopLevelSpec;
 }
 
-/** A Vega-Lite spec without the parts that all charts share. */
-export type ChartBody = Record<string, unknown>;
-export type Rows = readonly Readonly<Record<string, unknown>>[];
+type Rows = readonly Readonly<Record<string, unknown>>[];
+
+/** A chart in studies/NAME/pictures.yaml. */
+interface Described {
+  readonly title: string;
+  /** Lines under the title, with `{{name}}` for text. */
+  readonly caption: readonly string[];
+  /** A Vega-Lite specification without what all charts share, with `$name` for values. */
+  readonly chart: unknown;
+}
 
 /** Colour-blind safe (Okabe and Ito). */
 export const COLOURS = {
@@ -41,30 +55,52 @@ const STYLE = {
   view: { stroke: '#cccccc' },
 };
 
-/** A chart with title, caption, data and the style of all; null if there are no rows. */
-export function picture(
-  name: string,
-  title: string,
-  caption: readonly string[],
-  rows: Rows,
-  body: ChartBody,
-): Picture | null {
-  if (rows.length === 0) return null;
-  const spec = {
-    $schema: 'https://vega.github.io/schema/vega-lite/v6.json',
-    background: 'white',
-    padding: 12,
-    title: { text: title, subtitle: [...caption], anchor: 'start', offset: 14 },
-    data: { values: rows },
-    config: STYLE,
-    ...body,
-  } as TopLevelSpec;
-  return { name, title, caption: caption.join(' '), spec };
+/**
+ * The pictures of a study, which are described in its pictures.yaml. A picture is null if there are no rows.
+ *
+ * @returns a function of the picture's name, its data, the values of `$name` beside the colours, and the text of its caption
+ */
+export function picturesOf(study: string) {
+  const described: Readonly<Record<string, Described>> = parse(
+    readFileSync(path.join(STUDIES, study, 'pictures.yaml'), 'utf8'),
+    { merge: true },
+  );
+  return (
+    name: string,
+    rows: Rows,
+    values: Readonly<Record<string, unknown>> = {},
+    text: Text = {},
+  ): Picture | null => {
+    if (rows.length === 0) return null;
+    const { title, caption, chart } = described[name]!;
+    const lines = caption.map((line) => fill(line, text).trimEnd()).filter((line) => line !== '');
+    const spec = {
+      $schema: 'https://vega.github.io/schema/vega-lite/v6.json',
+      background: 'white',
+      padding: 12,
+      title: { text: title, subtitle: lines, anchor: 'start', offset: 14 },
+      data: { values: rows },
+      config: STYLE,
+      ...(insert(chart, { ...COLOURS, ...values }) as object),
+    } as TopLevelSpec;
+    return { name, title, caption: lines.join(' '), spec };
+  };
+}
+
+/** Replaces each `$name` by its value; one that is null leaves its list. */
+function insert(part: unknown, values: Readonly<Record<string, unknown>>): unknown {
+  if (typeof part === 'string' && part.startsWith('$')) {
+    if (!(part.slice(1) in values)) throw new Error(`a picture has ${part}, for which there is no value`);
+    return values[part.slice(1)];
+  }
+  if (Array.isArray(part)) return part.map((each) => insert(each, values)).filter((each) => each !== null);
+  if (typeof part !== 'object' || part === null) return part;
+  return Object.fromEntries(Object.entries(part).map(([key, each]) => [key, insert(each, values)]));
 }
 
 /** Draws a chart as SVG text, without a browser or a canvas. */
 export async function renderSvg(spec: TopLevelSpec): Promise<string> {
-  const view = new View(parse(compile(spec).spec), { renderer: 'none' });
+  const view = new View(parseSpec(compile(spec).spec), { renderer: 'none' });
   try {
     return `${await view.toSVG()}\n`;
   } finally {

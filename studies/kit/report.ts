@@ -1,19 +1,17 @@
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { type Picture, renderSvg } from './picture.js';
+import { type Picture, renderSvg, STUDIES } from './picture.js';
 import { fill, type View } from './template.js';
 
-const STUDIES = fileURLToPath(new URL('..', import.meta.url));
 /** Text between these markers is kept when a report is written anew. */
 const WHY_BEGINS = '<!-- why: what is written between these two marks is kept -->';
 const WHY_ENDS = '<!-- /why -->';
 const NO_REASON_YET = '_Nothing written yet._';
 
-/** Values for the template of a study, and its pictures in order. */
+/** Values for the template of a study, and its pictures in order; null for one without data. */
 export interface Report {
   readonly view: View;
-  readonly pictures?: readonly Picture[];
+  readonly pictures?: readonly (Picture | null)[];
 }
 
 /**
@@ -28,7 +26,8 @@ export async function writeReport(
   { machine, command }: { readonly machine: string; readonly command: string },
   out: string,
 ): Promise<string> {
-  const shown = pictures.map((each) => [`picture:${each.name}`, markdownOf(name, each)] as const);
+  const drawn = pictures.filter((each) => each !== null);
+  const shown = drawn.map((each) => [`picture:${each.name}`, markdownOf(name, each)] as const);
   const file = path.join(out, `${name}.md`);
   const previous = existsSync(file) ? readFileSync(file, 'utf8') : '';
   const text = fill(readFileSync(path.join(STUDIES, name, 'report.md'), 'utf8'), {
@@ -39,7 +38,7 @@ export async function writeReport(
     pictures: shown.map(([, markdown]) => markdown).join('\n\n'),
     ...Object.fromEntries(shown),
   });
-  for (const { name: picture, spec } of pictures)
+  for (const { name: picture, spec } of drawn)
     writeFileSync(path.join(out, `${name}-${picture}.svg`), await renderSvg(spec));
   writeFileSync(file, text);
   return file;

@@ -3,10 +3,10 @@ import type { LayoutCheck } from '../../packages/bench/src/plan/check.js';
 import { formatLink } from '../../packages/bench/src/plan/link.js';
 import { TIME_PARTS } from '../../packages/bench/src/plan/predict.js';
 import type { MachineProfile } from '../../packages/bench/src/plan/profile.js';
-import { COLOURS, type Picture, picture } from '../kit/picture.js';
+import { type Picture, picturesOf } from '../kit/picture.js';
 import type { Report } from '../kit/report.js';
 import { percent, signedPercent, table } from '../kit/text.js';
-import { colourOf } from '../routers/chart-style.js';
+import { colourOf } from '../routers/charts.js';
 import {
   DEVICES,
   DEVICES_PER_NODE,
@@ -63,7 +63,7 @@ export function reportOf({ config, steps, rounds, checks, profile, device }: Fig
           (row.measuredBytesOtherNode / 1e6).toFixed(2),
         ]),
       ]),
-      costs: table([['cost', 'value'], ...costRows(profile)]),
+      ...costsOf(profile),
       ...SCALE_MODEL,
       tflops: (device.flopsPerS / 1e12).toPrecision(3),
       link: formatLink(device.link),
@@ -75,9 +75,7 @@ export function reportOf({ config, steps, rounds, checks, profile, device }: Fig
       pays: PAYS,
       verdicts: table(verdictRows(points)),
     },
-    pictures: [checkChart(checks), routersChart(points, device), partsChart(points, device)].flatMap(
-      (chart) => chart ?? [],
-    ),
+    pictures: [checkChart(checks), ...scaleCharts(points, device)],
   };
 }
 
@@ -106,166 +104,62 @@ function verdictRows(points: readonly ScalePoint[]): string[][] {
   ];
 }
 
-function costRows({ compute, exchange, processBytes }: MachineProfile): string[][] {
-  return [
-    ['matrix products of a worker (GFLOP/s)', digits(compute.flopsPerS / 1e9)],
-    ['element read or written (ns)', digits(compute.touchedNs)],
-    ['operation (us)', digits(compute.operationUs)],
-    ['gradient of a parameter, copied out (ns)', digits(compute.gradientNs)],
-    ['parameter in the optimizer (ns)', digits(compute.parameterNs)],
-    ['number added up (ns)', digits(compute.summedNs)],
-    ...Object.entries(compute.routerTokenNs).map(([router, ns]) => [
-      `token, router ${router} (ns)`,
-      digits(ns),
-    ]),
-    ['candidate of an expert (ns)', digits(compute.candidateNs)],
-    ...compute.slowdown.map(({ processesPerCore, factor }) => [
-      `slowdown at ${digits(processesPerCore)} workers a core`,
-      digits(factor),
-    ]),
-    ['collective step in a node (us)', digits(exchange.wakeUs)],
-    ['collective step between nodes (us)', digits(exchange.hopUs)],
-    ['message through a ring (us)', digits(exchange.messageUs)],
-    ['byte through a ring (ns)', digits(exchange.byteNs)],
-    ['frame of an agent (us)', digits(exchange.frameUs)],
-    ['byte of an agent (ns)', digits(exchange.streamByteNs)],
-    ['worker without its model (MB)', digits(processBytes / 1e6)],
-  ];
+/** Costs by name, with three digits. */
+function costsOf({ compute, exchange, processBytes }: MachineProfile) {
+  const { flopsPerS, routerTokenNs, slowdown, ...others } = compute;
+  const costs = { ...others, ...exchange, gflopsPerS: flopsPerS / 1e9, processMB: processBytes / 1e6 };
+  return {
+    ...Object.fromEntries(Object.entries(costs).map(([name, cost]) => [name, digits(cost)])),
+    routerTokens: Object.entries(routerTokenNs).map(([router, ns]) => ({ router, ns: digits(ns) })),
+    slowdowns: slowdown.map(({ processesPerCore, factor }) => ({
+      perCore: digits(processesPerCore),
+      factor: digits(factor),
+    })),
+  };
 }
 
-const PANEL = { width: 320, height: 220 };
-/** Grid: exchange forms in columns, numbers of experts in rows. */
-const PANELS = {
-  column: { field: 'exchange', type: 'nominal', sort: EXCHANGES.map((exchange) => `${exchange} exchange`) },
-  row: { field: 'experts', type: 'nominal', sort: [...SCALE_EXPERTS] },
-};
-const PART_COLOURS = [
-  ...[COLOURS.blue, COLOURS.sky, '#999999', COLOURS.yellow],
-  ...[COLOURS.orange, COLOURS.green, COLOURS.vermilion, COLOURS.black],
-];
+const picture = picturesOf('plan');
 
 function checkChart(checks: readonly LayoutCheck[]): Picture | null {
-  const rows = checks.flatMap(({ layout, predictedMs, measuredMs, leastMs, mostMs }) => [
-    { layout, what: 'measured', ms: measuredMs, least: leastMs, most: mostMs },
-    { layout, what: 'predicted', ms: predictedMs, least: predictedMs, most: predictedMs },
-  ]);
-  const x = {
-    field: 'layout',
-    type: 'nominal',
-    title: 'nodes x workers, all on this machine',
-    axis: { labelAngle: 0 },
-  };
-  const xOffset = { field: 'what', type: 'nominal' };
   return picture(
     'check',
-    'Step time, predicted and measured',
-    ['Bars: median of the runs of each layout; lines: what the runs span.'],
-    rows,
-    {
-      width: 420,
-      height: 260,
-      layer: [
-        {
-          mark: 'bar',
-          encoding: {
-            x,
-            xOffset,
-            y: { field: 'ms', type: 'quantitative', title: 'step (ms)' },
-            color: {
-              field: 'what',
-              type: 'nominal',
-              title: null,
-              scale: { domain: ['measured', 'predicted'], range: [COLOURS.blue, COLOURS.orange] },
-              legend: { symbolType: 'square' },
-            },
-          },
-        },
-        {
-          mark: { type: 'rule', strokeWidth: 1.5 },
-          encoding: { x, xOffset, y: { field: 'least', type: 'quantitative' }, y2: { field: 'most' } },
-        },
-      ],
-    },
+    checks.flatMap(({ layout, predictedMs, measuredMs, leastMs, mostMs }) => [
+      { layout, what: 'measured', ms: measuredMs, least: leastMs, most: mostMs },
+      { layout, what: 'predicted', ms: predictedMs, least: predictedMs, most: predictedMs },
+    ]),
   );
 }
 
-function devicesAxis(): Record<string, unknown> {
-  return {
-    field: 'devices',
-    type: 'quantitative',
-    title: `devices, ${DEVICES_PER_NODE} to a node (log scale)`,
-    scale: { type: 'log', base: 2, domain: [DEVICES[0], DEVICES[DEVICES.length - 1]], nice: false },
-    axis: { values: [...DEVICES], labelOverlap: false, labelAngle: -45 },
+function scaleCharts(points: readonly ScalePoint[], { flopsPerS, link }: DeviceOptions): (Picture | null)[] {
+  const perNode = `devices, ${DEVICES_PER_NODE} to a node`;
+  const values = {
+    exchanges: EXCHANGES.map((exchange) => `${exchange} exchange`),
+    experts: SCALE_EXPERTS,
+    devices: DEVICES,
+    span: [DEVICES[0], DEVICES.at(-1)],
+    perNode,
+    perNodeLog: `${perNode} (log scale)`,
+    routers: SCALE_ROUTERS,
+    colours: SCALE_ROUTERS.map(colourOf),
+    parts: TIME_PARTS,
   };
-}
-
-/** Caveat shown on every chart of the papers' scale. */
-function caption({ flopsPerS, link }: DeviceOptions): string {
-  return `Assumed, not measured: ${(flopsPerS / 1e12).toPrecision(3)} TFLOP/s a device, ${formatLink(link)} a node; the work of a device stays the same.`;
-}
-
-function routersChart(points: readonly ScalePoint[], options: DeviceOptions): Picture | null {
-  const rows = points.map(({ devices, router, exchange, experts, plan }) => ({
-    devices,
-    experts,
-    router,
-    exchange: `${exchange} exchange`,
-    tokens: plan.tokensPerS / devices,
-  }));
-  return picture('scale-routers', 'Speed of a device in ever larger clusters', [caption(options)], rows, {
-    facet: PANELS,
-    spec: {
-      ...PANEL,
-      mark: { type: 'line', strokeWidth: 2, point: true },
-      encoding: {
-        x: devicesAxis(),
-        y: {
-          field: 'tokens',
-          type: 'quantitative',
-          title: 'tokens a second and device',
-          scale: { zero: false },
-        },
-        color: {
-          field: 'router',
-          type: 'nominal',
-          title: 'router',
-          scale: { domain: [...SCALE_ROUTERS], range: SCALE_ROUTERS.map(colourOf) },
-        },
-      },
-    },
+  const caption = { tflops: (flopsPerS / 1e12).toPrecision(3), link: formatLink(link) };
+  const rows = points.map(({ devices, router, exchange, experts, plan }) => {
+    const tokens = plan.tokensPerS / devices;
+    return { plan, row: { devices, experts, router, exchange: `${exchange} exchange`, tokens } };
   });
-}
-
-function partsChart(points: readonly ScalePoint[], options: DeviceOptions): Picture | null {
-  const rows = points
-    .filter(({ router }) => router === 'switch')
-    .flatMap(({ devices, exchange, experts, plan }) =>
-      TIME_PARTS.map((part, order) => ({
-        devices,
-        experts,
-        exchange: `${exchange} exchange`,
-        part,
-        order,
-        ms: plan.partsMs[part],
-      })),
+  const parts = rows
+    .filter(({ row }) => row.router === 'switch')
+    .flatMap(({ plan, row: { devices, experts, exchange } }) =>
+      TIME_PARTS.map((part, order) => ({ devices, experts, exchange, part, order, ms: plan.partsMs[part] })),
     );
-  return picture('scale-parts', 'Where the time of a step goes, switch router', [caption(options)], rows, {
-    facet: PANELS,
-    spec: {
-      ...PANEL,
-      mark: 'bar',
-      encoding: {
-        x: { field: 'devices', type: 'ordinal', title: `devices, ${DEVICES_PER_NODE} to a node` },
-        y: { field: 'ms', type: 'quantitative', title: 'step (ms)' },
-        order: { field: 'order', type: 'quantitative' },
-        color: {
-          field: 'part',
-          type: 'nominal',
-          title: 'part of the step',
-          scale: { domain: [...TIME_PARTS], range: PART_COLOURS },
-          legend: { symbolType: 'square' },
-        },
-      },
-    },
-  });
+  return [
+    picture(
+      'scale-routers',
+      rows.map(({ row }) => row),
+      values,
+      caption,
+    ),
+    picture('scale-parts', parts, values, caption),
+  ];
 }

@@ -3,23 +3,14 @@ import { type RunFigures, USED_SHARE, WARM_UP_STEPS } from '../../packages/bench
 import { withSpread } from '../../packages/bench/src/statistics.js';
 import type { Report } from '../kit/report.js';
 import { percent, signedPercent, table } from '../kit/text.js';
-import { compositionChart, localShareChart, stepTimeChart } from './bar-charts.js';
 import type { Calibration, InterNodeLink } from './calibration.js';
-import { cellLabel } from './chart-style.js';
+import { cellLabel, chartsOf } from './charts.js';
 import { Comparison } from './comparison.js';
 import { costCells } from './cost.js';
 import { MARGIN, SIGNIFICANCE } from './equivalence.js';
 import { type Figures, findingsOf } from './figures.js';
 import { type Cell, FRONTIER_SEED } from './jobs.js';
-import {
-  clusterIndexChart,
-  cosinesChart,
-  loadChart,
-  stayedChart,
-  tokensPerExpertChart,
-} from './line-charts.js';
 import { contrastTable, setFigureTable } from './papers.js';
-import { frontierChart, perplexityChart } from './quality-charts.js';
 import { curveTable, equalityTable, frontierTable, ruleTable, timeTable } from './quality-tables.js';
 import {
   BASELINE,
@@ -75,18 +66,7 @@ export function reportOf(figures: Figures): Report {
       link: linkSection(calibration),
       cost: cost.length === 0 ? '' : table(costCells(cost)),
     },
-    pictures: [
-      perplexityChart(comparison),
-      frontierChart(findings),
-      stepTimeChart(comparison),
-      compositionChart(comparison),
-      tokensPerExpertChart(comparison),
-      localShareChart(comparison),
-      loadChart(comparison),
-      cosinesChart(comparison),
-      clusterIndexChart(comparison),
-      stayedChart(comparison),
-    ].flatMap((chart) => chart ?? []),
+    pictures: chartsOf(comparison, findings),
   };
 }
 

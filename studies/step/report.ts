@@ -45,7 +45,7 @@ export function reportOf(figures: Figures): Report {
         .map(([name, value]) => `\`${name}=${value}\``)
         .join(', '),
     },
-    pictures: [ranksChart(cells), partsChart(cells), sizesChart(cells)].flatMap((chart) => chart ?? []),
+    pictures: [ranksChart(cells), partsChart(cells), sizesChart(cells)],
   };
 }
 

@@ -61,11 +61,11 @@ export class Locmoe {
   constructor(
     args: readonly string[],
     env: Readonly<Record<string, string>> = {},
-    [program, ...first]: readonly string[] = [process.execPath, CLI],
+    [program = '', ...first]: readonly string[] = [process.execPath, CLI],
     cwd = ROOT,
   ) {
     const started = performance.now();
-    const [name, value] = this.#tag.split('=');
+    const [name = '', value] = this.#tag.split('=');
     this.child = spawn(program, [...first, ...args], {
       cwd,
       env: { ...process.env, ...env, [name]: value },
@@ -129,7 +129,7 @@ export class Locmoe {
     readonly headers: Record<string, string>;
   }> {
     const [, url] = await this.until(/(?:page|logs and metrics): (http:\S+)/, 120_000);
-    const { host, searchParams } = new URL(url);
+    const { host, searchParams } = new URL(url!);
     const token = searchParams.get('token') ?? '';
     return { address: host, token, headers: { authorization: `Bearer ${token}` } };
   }

@@ -12,7 +12,7 @@ export async function seriousViolations(page: Page): Promise<string[]> {
   const { violations } = await page.evaluate<AxeResults>(`axe.run({ resultTypes: ['violations'] })`);
   return violations
     .filter(({ impact }) => impact === 'serious' || impact === 'critical')
-    .map(({ id, help, nodes }) => `${id}: ${help}: ${nodes.length} x, first ${nodes[0].html.slice(0, 160)}`);
+    .map(({ id, help, nodes }) => `${id}: ${help}: ${nodes.length} x, first ${nodes[0]!.html.slice(0, 160)}`);
 }
 
 /** Selector of what each view shows once it has its data. */

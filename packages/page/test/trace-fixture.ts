@@ -40,7 +40,7 @@ export function writeTraces(
       return encodeChunk(rank, ring.names, ring.take(0, { all: true }).words);
     });
     writeFileSync(
-      path.join(directory, traceFileName({ generation, node, step: steps[0] })),
+      path.join(directory, traceFileName({ generation, node, step: steps[0]! })),
       Buffer.concat([encodeHead({ ...shape, ...clock, node }), ...chunks]),
     );
   }

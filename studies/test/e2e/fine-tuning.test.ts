@@ -83,7 +83,7 @@ it('trains, asks, fine-tunes, asks again, and goes on from what is finished', as
   });
   const samples = readFileSync(path.join(out, 'telecom-qa.jsonl'), 'utf8').trim().split('\n');
   expect(samples).toHaveLength(report.tuning.samples);
-  expect(JSON.parse(samples[0])).toEqual({
+  expect(JSON.parse(samples[0]!)).toEqual({
     prompt: expect.stringMatching(/^In release/),
     completion: ' a call\nIt ends with it.',
   });

@@ -25,12 +25,12 @@ it('a question counts with its mean over the seeds', () => {
     before: { value: 0.25 },
     after: { value: 0.375 },
   });
-  expect(baseline.after.stderr).toBeCloseTo(Math.sqrt(0.6875 / 3 / 4), 12);
-  expect(plus.after.value).toBe(0.625);
+  expect(baseline!.after.stderr).toBeCloseTo(Math.sqrt(0.6875 / 3 / 4), 12);
+  expect(plus!.after.value).toBe(0.625);
 });
 
 it('compares with the baseline by question, and over the seeds', () => {
-  const { difference, interval, intervalOverSeeds } = of('TeleQnA', 'continuation').routers[1]
+  const { difference, interval, intervalOverSeeds } = of('TeleQnA', 'continuation').routers[1]!
     .againstBaseline!;
   expect(difference).toBe(0.25);
   expect(interval.low).toBeLessThan(0.25);
@@ -39,7 +39,7 @@ it('compares with the baseline by question, and over the seeds', () => {
   expect(intervalOverSeeds!.low).toBeCloseTo(0.25 - 12.706204736 * 0.25, 6);
   expect(intervalOverSeeds!.high).toBeCloseTo(0.25 + 12.706204736 * 0.25, 6);
 
-  const likelihood = of('TeleQnA', 'likelihood').routers[1].againstBaseline!;
+  const likelihood = of('TeleQnA', 'likelihood').routers[1]!.againstBaseline!;
   expect(likelihood.difference).toBeCloseTo(0.15, 12);
 });
 
@@ -49,7 +49,7 @@ it('without the baseline nothing is compared, and a single seed has no interval 
     Array(5).fill(null),
   );
   const [one] = measuresOf(RESULTS.filter(({ seed }) => seed === 1));
-  expect(one.routers[1].againstBaseline).toMatchObject({ difference: 0.5, intervalOverSeeds: null });
+  expect(one!.routers[1]!.againstBaseline).toMatchObject({ difference: 0.5, intervalOverSeeds: null });
 });
 
 it('at chance is what two standard errors reach', () => {

@@ -7,6 +7,6 @@ it('lets domains alternate by their share, and leaves out what is padding', () =
   const rows = alternating(domains, valid);
   expect([...rows].sort((a, b) => a - b)).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
   // In either half the half of every domain.
-  const firstHalf = rows.slice(0, 5).map((row) => domains[row]);
+  const firstHalf = rows.slice(0, 5).map((row) => domains[row]!);
   expect(firstHalf.sort((a, b) => a - b)).toEqual([0, 0, 1, 1, 2]);
 });

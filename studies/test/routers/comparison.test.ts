@@ -26,11 +26,13 @@ const NOTHING_ELSE = {
 describe('Comparison', () => {
   // Seed 3 ran during a slowdown that affects both routers; paired ratios are unaffected.
   const comparison = new Comparison(
-    [
-      [1, 100, 80],
-      [2, 102, 76.5],
-      [3, 300, 210],
-    ].flatMap(([seed, baseline, locmoe]) => [
+    (
+      [
+        [1, 100, 80],
+        [2, 102, 76.5],
+        [3, 300, 210],
+      ] as const
+    ).flatMap(([seed, baseline, locmoe]) => [
       runResult(timeJob(HEADLINE_CELL, 'switch', seed), timing(baseline)),
       runResult(timeJob(HEADLINE_CELL, 'locmoe', seed), timing(locmoe)),
     ]),

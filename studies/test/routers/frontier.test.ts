@@ -65,7 +65,7 @@ describe('frontierOf', () => {
 
   it('does not know the tokens of a baseline that was not run', () => {
     const [point] = frontierOf(new Comparison([run('hash', null, 550, [2.8, 2.8])]));
-    expect(point.tokensVsBaseline).toBeNull();
+    expect(point!.tokensVsBaseline).toBeNull();
   });
 });
 

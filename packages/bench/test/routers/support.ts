@@ -34,7 +34,7 @@ function layer(index: number, kept: readonly number[], overrides: Partial<Global
   const { overCapacity = nothing, notChosen = nothing } = overrides;
   return {
     layer: index,
-    routed: kept.map((count, expert) => count + overCapacity[expert] + notChosen[expert]),
+    routed: kept.map((count, expert) => count + overCapacity[expert]! + notChosen[expert]!),
     kept,
     overCapacity,
     notChosen,

@@ -72,24 +72,24 @@ function parseCommand(block: Block): Command {
     };
   }
   const [, at, from, to, step, query] = match(place, EVALUATION, head, 'clear, load or eval');
-  const grid = at === undefined ? rangeGrid(place, from, to, step) : rangeGrid(place, at, at, '1ms');
-  return { kind: 'eval', place, query, grid, expected: parseExpected(block) };
+  const grid = at === undefined ? rangeGrid(place, from!, to!, step!) : rangeGrid(place, at, at, '1ms');
+  return { kind: 'eval', place, query: query!, grid, expected: parseExpected(block) };
 }
 
 function rangeGrid(place: string, from: string, to: string, step: string): TimeGrid {
-  const [fromMs, toMs, stepMs] = [from, to, step].map((text) => parseMs(place, text));
+  const [fromMs, toMs, stepMs] = [from, to, step].map((text) => parseMs(place, text)) as [number, number, number];
   return { startMs: START_MS + fromMs, stepMs, numPoints: Math.floor((toMs - fromMs) / stepMs) + 1 };
 }
 
-function linesOf(place: string, logged: Readonly<Record<string, string>>): PushedLine[] {
+function linesOf(place: string, logged: Readonly<Record<string, string | undefined>>): PushedLine[] {
   const { quoted, raw, at, every = '0s', times = '1' } = logged;
   const labels = Object.fromEntries([...parseLabels(logged.labels!)].filter(([, value]) => value !== ''));
-  const firstMs = START_MS + parseMs(place, at);
+  const firstMs = START_MS + parseMs(place, at!);
   const everyMs = parseMs(place, every);
   return Array.from({ length: Number(times) }, (_, i) => ({
     ns: String(BigInt(Math.round(1e3 * (firstMs + i * everyMs))) * 1_000n),
     labels,
-    line: (quoted ?? raw).replaceAll(INDEX, String(i)),
+    line: (quoted ?? raw!).replaceAll(INDEX, String(i)),
   }));
 }
 
@@ -107,13 +107,13 @@ function parseExpected({ place, body }: Block): Expected {
 function parseSeries(place: string, row: string): ExpectedSeries {
   const { labels, values } = match(place, SERIES, row, 'a series').groups ?? {};
   return {
-    labels: parseLabels(labels),
-    values: values.split(/\s+/).map((text) => (text === '_' ? null : parseValue(place, text))),
+    labels: parseLabels(labels!),
+    values: values!.split(/\s+/).map((text) => (text === '_' ? null : parseValue(place, text))),
   };
 }
 
 function parseLabels(text: string): Map<string, string> {
-  return new Map([...text.matchAll(LABEL)].map(([, name, value]) => [name, value]));
+  return new Map([...text.matchAll(LABEL)].map(([, name, value]) => [name!, value!]));
 }
 
 function parseMs(place: string, text: string): number {
