@@ -19,19 +19,16 @@ const FORMS = ['flat', 'hierarchical'] as const;
 
 export function reportOf(figures: Figures): Report {
   const { exchanges, hierarchy, streams, overlap, notes, inNode, betweenNodes } = figures;
+  const { hierarchicalVsFlat, overlapHidden, agentCpuSPerGB } = figures;
+  const { allToAllVsOpenmpi, ...others } = inNode;
+  const headline = { ...others, ...betweenNodes, hierarchicalVsFlat, overlapHidden, agentCpuSPerGB };
   return {
     view: {
       notes: notes.map((note) => `- ${note}`).join('\n'),
-      allToAllVsOpenmpi: Object.entries(inNode.allToAllVsOpenmpi)
+      allToAllVsOpenmpi: Object.entries(allToAllVsOpenmpi)
         .map(([bytes, each]) => `${formatSize(Number(bytes))}: ${known(each)}`)
         .join(', '),
-      allReduceVsGloo: known(inNode.allReduceVsGloo),
-      allReduceVsOpenmpi: known(inNode.allReduceVsOpenmpi),
-      streamVsHttp2: known(betweenNodes.streamVsHttp2),
-      allToAllVsGloo: known(betweenNodes.allToAllVsGloo),
-      hierarchicalVsFlat: known(figures.hierarchicalVsFlat),
-      overlapHidden: known(figures.overlapHidden),
-      agentCpuSPerGB: known(figures.agentCpuSPerGB),
+      ...Object.fromEntries(Object.entries(headline).map(([name, figure]) => [name, known(figure)])),
       allToAll: exchangeTable(exchanges, 'all-to-all'),
       allReduce: exchangeTable(exchanges, 'all-reduce'),
       agents: agentTable(exchanges),

@@ -1,11 +1,10 @@
 import path from 'node:path';
 import type { Batch } from 'locmoe/internal/data/batch';
-import type { Dataset } from 'locmoe/internal/data/dataset';
-import { createLoader } from 'locmoe/internal/data/loader';
 import { type Inference, openInference } from 'locmoe/internal/inference/inference';
 import { tf } from 'locmoe/internal/ops/tensorflow';
 import { matrix } from 'locmoe/internal/parameters/matrix';
 import * as onnx from 'onnxruntime-node';
+import { validationBatch } from '../kit/validation-batch.js';
 import { VARIANTS } from '../routers/variants.js';
 import type { DoorPart } from './figures.js';
 import { exportTrained } from './trained.js';
@@ -26,7 +25,7 @@ export const onnxPart: DoorPart = async (context) => {
     const options = { to: 'onnx', name: id, sets: [...sets, `train.steps=${steps}`] };
     const { checkpoint, dataset, folder } = await exportTrained(context, options);
     const inference = openInference(checkpoint);
-    const batch = validationBatch(inference, dataset);
+    const batch = validationBatch(inference, dataset, NUM_SEQUENCES);
     dataset.close();
     const own = tf.tidy(() => ownLogits(inference, batch));
     const session = await onnx.InferenceSession.create(path.join(folder, 'model.onnx'));
@@ -53,19 +52,6 @@ export const onnxPart: DoorPart = async (context) => {
       `${NUM_SEQUENCES} validation sequences of each domain, in onnxruntime-node ${onnx.env.versions.node}.`,
   };
 };
-
-function validationBatch({ config }: Inference, dataset: Dataset): Batch {
-  const [batch] = createLoader({
-    dataset,
-    weights: config.data.weights,
-    seed: config.seed,
-    seqLen: config.model.seqLen,
-    globalBatch: NUM_SEQUENCES * dataset.domains.length,
-    rank: 0,
-    worldSize: 1,
-  }).validationBatches(NUM_SEQUENCES);
-  return batch!;
-}
 
 function ownLogits({ model }: Inference, batch: Batch): Float32Array {
   const { hiddenTD } = model.hidden(batch, { training: false });

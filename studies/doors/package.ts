@@ -3,7 +3,7 @@ import { cpSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { TrainerError } from 'locmoe/internal/errors';
-import type { PartPlace } from '../kit/measure-each.js';
+import type { PartPlace } from '../kit/parts.js';
 import type { DoorPart } from './figures.js';
 
 /** The checkout that this module is part of. */

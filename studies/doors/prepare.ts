@@ -6,7 +6,7 @@ import { finished } from 'node:stream/promises';
 import { endProgram, forkProgram, programBeside } from '@locmoe/test-kit';
 import { CORPUS_DIR, extractDomain } from 'locmoe/internal/data/corpora';
 import { type TextSource, textSourceSchema } from 'locmoe/internal/data/text-source';
-import type { PartPlace } from '../kit/measure-each.js';
+import type { PartPlace } from '../kit/parts.js';
 import type { DoorPart } from './figures.js';
 
 export type PrepareRequest =

@@ -1,10 +1,9 @@
 import { computeOnOneThread } from '../../packages/bench/src/one-thread.js';
-import { measureEach } from '../kit/measure-each.js';
 import { words } from '../kit/options.js';
+import { measureEach } from '../kit/parts.js';
 import { study } from '../kit/study.js';
-import { type DoorPart, FIGURES, type Figures, LABELS } from './figures.js';
+import { type DoorPart, FIGURES, type Figures } from './figures.js';
 
-/** In the order of measurement. */
 const PARTS: Readonly<Record<string, () => Promise<DoorPart>>> = {
   prepare: async () => (await import('./prepare.js')).preparePart,
   generate: async () => (await import('./generate.js')).generatePart,
@@ -15,7 +14,7 @@ const PARTS: Readonly<Record<string, () => Promise<DoorPart>>> = {
 };
 
 const NOTHING = {
-  ...(Object.fromEntries(FIGURES.map((figure) => [figure, null])) as Record<keyof typeof LABELS, null>),
+  ...(Object.fromEntries(FIGURES.map((figure) => [figure, null])) as Record<(typeof FIGURES)[number], null>),
   commands: {},
   notes: {},
 };
@@ -56,10 +55,11 @@ export const doors = (parts = PARTS) =>
 
     report: ({ commands, notes, ...figures }) => ({
       view: {
-        figures: FIGURES.flatMap((figure) =>
-          figures[figure] === null
-            ? []
-            : [{ label: LABELS[figure], value: figures[figure], command: commands[figure]! }],
+        ...Object.fromEntries(
+          FIGURES.map((figure) => [
+            figure,
+            figures[figure] === null ? null : { value: figures[figure], command: commands[figure]! },
+          ]),
         ),
         notes: Object.entries(notes).map(([part, text]) => ({ part, text })),
       },

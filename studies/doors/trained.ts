@@ -3,7 +3,7 @@ import { type Checkpoint, resolveCheckpoint } from 'locmoe/internal/checkpoint/c
 import { type Dataset, openDataset } from 'locmoe/internal/data/dataset';
 import { runCommand } from '../../packages/bench/src/collectives/run-command.js';
 import { builtCommand, runTraining } from '../../packages/bench/src/training.js';
-import type { PartPlace } from '../kit/measure-each.js';
+import type { PartPlace } from '../kit/parts.js';
 
 const EXPORT_DEADLINE_MS = 300_000;
 /** Models are trained only briefly here, as their speed hardly depends on their quality. */
@@ -23,12 +23,10 @@ export async function trained({ quick, workDir, dataDir, log }: PartPlace) {
   };
 }
 
-/** A trained model and its export. */
 export interface Exported {
   readonly checkpoint: Checkpoint;
   /** Data that it was trained on. */
   readonly dataset: Dataset;
-  /** Folder of the export. */
   readonly folder: string;
 }
 

@@ -36,7 +36,6 @@ export interface TaskAnswers {
   readonly values: Partial<Readonly<Record<Measure, readonly number[]>>>;
 }
 
-/** Answers by task. */
 export type Answers = Readonly<Record<string, TaskAnswers>>;
 
 /**

@@ -18,7 +18,6 @@ export interface Model {
   readonly seed: number;
 }
 
-/** A finished training. */
 export interface Training {
   /** Its run folder. */
   readonly checkpoint: string;
@@ -72,15 +71,12 @@ export interface MeasureFigures extends Omit<TaskAnswers, 'values'> {
 /** Facts of a report beside the answers. */
 interface About {
   readonly recipe: string;
-  /** Number of parameters of a base model. */
   readonly parameters: number;
   /** Tokens of a sequence. */
   readonly window: number;
   /** Time of the training of a base model. */
   readonly hours: number;
-  /** Questions and answers that were learned. */
   readonly samples: number;
-  /** Description of what was learned and asked. */
   readonly material: string;
   /** Questions of each file, if not all were asked: not for reporting. */
   readonly limit: number | null;

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { existsSync, readdirSync } from 'node:fs';
 import path from 'node:path';
 import { preparationViewOn } from 'locmoe/internal/cli/preparation-view';
 import type { RunConfig } from 'locmoe/internal/config/schema';
@@ -8,12 +9,111 @@ import { prepareAside } from 'locmoe/internal/data/prepare-aside';
 import { loadTokenizer, type Tokenizer } from 'locmoe/internal/data/tokenizer';
 import { TrainerError } from 'locmoe/internal/errors';
 import { type ClozeItem, clozeItems } from 'locmoe/internal/evaluation/cloze';
-import { ContaminationCheck } from 'locmoe/internal/evaluation/contamination';
-import type { Question } from 'locmoe/internal/evaluation/question';
+import { ContaminationCheck, trainingText } from 'locmoe/internal/evaluation/contamination';
+import { loadTask, type Task } from 'locmoe/internal/evaluation/load-task';
+import { type Question, refusal } from 'locmoe/internal/evaluation/question';
+import { statOf } from 'locmoe/internal/evaluation/read-text';
 import type { AskedTask } from 'locmoe/internal/evaluation/shots';
 import { formatCount, formatNumberOf } from 'locmoe/internal/format';
-import { type Benchmark, benchmarksAtHand, EVAL_DATA } from './benchmarks.js';
-import { isLearned, objectSamples, type Sample, sampleOf, telecomText } from './samples.js';
+import { digestOf } from '../kit/parts.js';
+
+/** A line of what a model is fine-tuned on. The answer begins with a space, as options do that are scored. */
+interface Sample {
+  readonly prompt: string;
+  readonly completion: string;
+}
+
+/**
+ * Whether a question of TeleQnA is learned, or held out for the evaluation: half of them each, by a hash of the question,
+ * so that a question that stands there twice is on one side.
+ */
+export function isLearned({ text }: Pick<Question, 'text'>): boolean {
+  const digest = createHash('sha256').update(text.trim().toLowerCase()).digest();
+  return digest[0]! % 2 === 0;
+}
+
+/** The text of the right option, and the explanation. */
+export function sampleOf({ text, choices, answer, doc }: Question): Sample {
+  const explanation = typeof doc.explanation === 'string' ? doc.explanation.trim() : '';
+  return {
+    prompt: text.trim(),
+    completion: ` ${choices[answer]!.trim()}${explanation === '' ? '' : `\n${explanation}`}`,
+  };
+}
+
+/** An object of a MIB module, with its description. */
+const MANAGED_OBJECT =
+  /\b([a-z][A-Za-z0-9]*)\s+OBJECT-TYPE\s(?:(?!OBJECT-TYPE)[^"])*?DESCRIPTION\s+"([^"]+)"/g;
+const FIRST_SENTENCE = /^.*?\.(?= |$)/;
+
+/** Questions about the managed objects that a text defines; the first definition of a name counts. */
+export function objectSamples(texts: Iterable<string>): Sample[] {
+  const descriptions = new Map<string, string>();
+  for (const text of texts)
+    for (const [, name = '', description = ''] of text.matchAll(MANAGED_OBJECT)) {
+      const line = description.replaceAll(/\s+/g, ' ').trim();
+      if (line !== '' && !descriptions.has(name))
+        descriptions.set(name, FIRST_SENTENCE.exec(line)?.[0] ?? line);
+    }
+  return [...descriptions].map(([name, description]) => ({
+    prompt: `What does the managed object ${name} stand for?`,
+    completion: ` ${description}`,
+  }));
+}
+
+/** The training text of the domain telecom. */
+function telecomText(dataset: Dataset, tokenizer: Tokenizer): Iterable<string> {
+  const domains = dataset.domains.filter(({ name }) => name === 'telecom');
+  return trainingText({ ...dataset, domains }, tokenizer);
+}
+
+/** Names a folder with benchmarks as they are published; they are not part of this repository. */
+const EVAL_DATA = 'LOCMOE_EVAL_DATA';
+/** Folder of the question pools of Debian's packages. */
+const DEBIAN = '/usr/share';
+
+interface Benchmark {
+  readonly name: string;
+  readonly tasks: readonly Task[];
+}
+
+interface AtHand {
+  readonly benchmarks: readonly Benchmark[];
+  /** Names of those that are not. */
+  readonly missing: readonly string[];
+}
+
+/**
+ * Reads the benchmarks that are on this machine.
+ *
+ * @param folder null without one of published files
+ * @throws TrainerError `BAD_INPUT` if the folder is none, or a file is damaged
+ */
+export async function benchmarksAtHand(folder: string | null): Promise<AtHand> {
+  if (folder !== null && !statOf(folder).isDirectory())
+    throw refusal(`${EVAL_DATA} ${folder}`, 'is no folder');
+  const benchmarks: Benchmark[] = [];
+  const missing: string[] = [];
+  for (const [name, files] of Object.entries(filesAtHand(folder))) {
+    if (files.length === 0) missing.push(name);
+    else benchmarks.push({ name, tasks: await Promise.all(files.map((file) => loadTask(file, null))) });
+  }
+  return { benchmarks, missing };
+}
+
+function filesAtHand(folder: string | null): Readonly<Record<string, readonly string[]>> {
+  const names = folder === null ? [] : readdirSync(folder).sort();
+  const own = (pattern: RegExp) =>
+    names.filter((name) => pattern.test(name)).map((name) => path.join(folder!, name));
+  const pool = (name: string) =>
+    [...own(new RegExp(`^${name}$`)), path.join(DEBIAN, name)].filter((place) => existsSync(place));
+  return {
+    TeleQnA: own(/^TeleQnA\.(txt|zip)$/).slice(-1),
+    OpsEval: own(/^opseval-test-.*\.json$/),
+    hamexam: pool('hamexam').slice(0, 1),
+    fccexam: pool('fccexam').slice(0, 1),
+  };
+}
 
 export const TELEQNA = 'TeleQnA';
 const CLOZE_SEED = 1;
@@ -27,7 +127,6 @@ export interface NamedTask {
 /** Samples for fine-tuning, and questions that are asked before and after it. */
 export interface Material {
   readonly samples: readonly Sample[];
-  /** Description in words. */
   readonly samplesAre: string;
   readonly asked: readonly NamedTask[];
   readonly cloze: readonly ClozeItem[];
@@ -39,7 +138,7 @@ export interface Material {
   readonly keys: { readonly samples: string; readonly asked: string };
 }
 
-export interface MaterialOptions {
+interface MaterialOptions {
   readonly dataDir: string;
   /** Questions of each file; all if undefined. */
   readonly limit?: number;
@@ -101,7 +200,6 @@ export async function materialOf(
   }
 }
 
-/** One line about it. */
 export function describeMaterial({ samplesAre, asked, missing, cloze, contaminated }: Material): string {
   const counts = asked.map(
     ({ name, tasks }) =>
@@ -168,8 +266,4 @@ function contaminatedBy(samples: readonly Sample[], benchmarks: readonly Benchma
   // The name of the end-of-text token, which no question has, ends a sample.
   for (const { prompt, completion } of samples) check.read(`${prompt}${completion} <|endoftext|>`);
   return check.contaminated;
-}
-
-function digestOf(value: unknown): string {
-  return createHash('sha256').update(JSON.stringify(value)).digest('hex');
 }

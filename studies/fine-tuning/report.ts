@@ -3,7 +3,7 @@ import { formatCount, formatDuration, formatNumberOf } from 'locmoe/internal/for
 import { spreadOf } from '../../packages/bench/src/statistics.js';
 import { type Picture, picturesOf } from '../kit/picture.js';
 import type { Report } from '../kit/report.js';
-import type { View } from '../kit/template.js';
+import type { View } from '../kit/text.js';
 import { percent, signed, table, withSpread } from '../kit/text.js';
 import { BASELINE, labelOf, VARIANT_IDS, type VariantId } from '../routers/variants.js';
 import {

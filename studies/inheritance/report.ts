@@ -8,7 +8,6 @@ import { signed, table, withSpread } from '../kit/text.js';
 /** Validation losses by step, from the first validation. */
 export type Curve = readonly { readonly step: number; readonly loss: number }[];
 
-/** The three trainings of a seed. */
 export interface SeedResult {
   readonly seed: number;
   /** Dense all the way; at `denseSteps` it is inherited from. */

@@ -110,17 +110,10 @@ export default study({
       }
     }
     const { router, numExperts, expertGroups, deviceGroups, choicesPerDeviceGroup } = config.moe;
+    const moe = { router, numExperts, expertGroups, deviceGroups, choicesPerDeviceGroup };
     return {
       recipe: config.name,
-      model: {
-        numDenseLayers,
-        numSparseLayers,
-        router,
-        numExperts,
-        expertGroups,
-        deviceGroups,
-        choicesPerDeviceGroup,
-      },
+      model: { numDenseLayers, numSparseLayers, ...moe },
       results,
       starts,
       denseSteps,

@@ -7,7 +7,6 @@ const START_TIMEOUT_MS = 180_000;
 
 interface StartOptions {
   readonly env?: Readonly<Record<string, string>>;
-  /** Destination of its standard error. */
   readonly errors?: 'inherit' | 'ignore' | 'pipe';
   /** Kills it after so long. */
   readonly timeoutMs?: number;

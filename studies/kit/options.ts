@@ -13,7 +13,6 @@ export interface StudyOption<Value> {
 
 export type StudyOptions = Readonly<Record<string, StudyOption<unknown>>>;
 
-/** Values of the options of a study. */
 export type ValuesOf<Options extends StudyOptions> = {
   readonly [name in keyof Options]: Options[name] extends StudyOption<infer Value> ? Value : never;
 };
@@ -22,9 +21,22 @@ export function text(takes: string, help: string, value: string, quick = value):
   return { takes, help, value, quick, parse: (given) => given };
 }
 
-/** A whole number of at least `least`. */
-export function count(help: string, value: number, { quick = value, least = 1 } = {}): StudyOption<number> {
-  return { takes: '<n>', help, value, quick, parse: wholeNumber(least) };
+/** A number; a whole one of at least `least` where nothing else parses it. */
+export function count(
+  help: string,
+  value: number,
+  { quick = value, least = 1, parse = wholeNumber(least) } = {},
+): StudyOption<number> {
+  return { takes: '<n>', help, value, quick, parse };
+}
+
+/** A number that need not be given: `help` says what comes of it then. */
+export function maybe(
+  parse: (text: string) => number,
+  help: string,
+  { takes = '<n>', quick = null as number | null } = {},
+): StudyOption<number | null> {
+  return { takes, help, value: null, quick, parse };
 }
 
 /** Words that are separated by commas, or given one by one. */

@@ -1,10 +1,13 @@
-import { existsSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import type { RunFolder } from '@locmoe/run-format';
+import { EXIT, TrainerError } from 'locmoe/internal/errors';
 import { formatDuration } from 'locmoe/internal/format';
+import { type MeasuredPart, measureParts } from '../../packages/bench/src/measure-parts.js';
 import { mean } from '../../packages/bench/src/statistics.js';
 import { runTraining, type TrainingOptions } from '../../packages/bench/src/training.js';
-import { type Published, ResultStore } from './result-store.js';
+import type { Place } from './study.js';
 
 /** A step of a study whose result is kept. */
 export interface Part {
@@ -17,7 +20,6 @@ export interface Part {
   readonly usedBy?: readonly Part[];
 }
 
-/** A part that is a training. */
 export interface TrainingPart extends Part, Pick<TrainingOptions, 'config' | 'sets'> {}
 
 /** Folders of a study: of what it makes, and of prepared datasets. */
@@ -38,7 +40,6 @@ export class Parts {
   readonly #folders: Folders;
   readonly #all: readonly Part[];
   readonly #missing: Set<Part>;
-  /** Durations of parts by kind. */
   readonly #seconds = new Map<string, number[]>();
 
   /**
@@ -130,4 +131,113 @@ export class Parts {
     const left = [...this.#missing].reduce((sum, { kind }) => sum + this.meanSeconds(kind), 0);
     return Number.isNaN(left) ? null : left;
   }
+}
+
+interface Stored {
+  /** Digest of all that the value depends on. */
+  readonly key: string;
+  readonly value: unknown;
+}
+
+/** A result with its name, from elsewhere. */
+export interface Published extends Stored {
+  readonly name: string;
+}
+
+/**
+ * Finished parts of a study, one JSON file each, so that one that was stopped goes on. A part is reused only for the
+ * same key: a changed recipe does it again.
+ */
+export class ResultStore {
+  readonly #published: ReadonlyMap<string, Stored>;
+
+  /** @param published results that may have been made on another machine; those of `directory` come first */
+  constructor(
+    readonly directory: string,
+    published: readonly Published[] = [],
+  ) {
+    this.#published = new Map(published.map((each) => [each.name, each]));
+  }
+
+  /** The stored value; null if there is none or its key differs. */
+  get<T>(name: string, key: unknown): T | null {
+    const file = this.#file(name);
+    const own = existsSync(file) ? valueFor<T>(key, readKept(file)) : null;
+    return own ?? valueFor<T>(key, this.#published.get(name));
+  }
+
+  /** Atomic, even if the process is killed. */
+  put<T>(name: string, key: unknown, value: T): T {
+    mkdirSync(this.directory, { recursive: true });
+    const file = this.#file(name);
+    writeFileSync(`${file}.tmp`, `${JSON.stringify({ key: digestOf(key), value })}\n`);
+    renameSync(`${file}.tmp`, file);
+    return value;
+  }
+
+  #file(name: string): string {
+    return path.join(this.directory, `${name}.json`);
+  }
+}
+
+function valueFor<T>(key: unknown, kept: Stored | undefined): T | null {
+  return kept?.key === digestOf(key) ? (kept.value as T) : null;
+}
+
+/** @throws TrainerError `BAD_INPUT` if the file is damaged */
+function readKept(file: string): Stored {
+  try {
+    return JSON.parse(readFileSync(file, 'utf8'));
+  } catch {
+    throw new TrainerError('BAD_INPUT', `${file}: no JSON; delete it, and its run is made again`);
+  }
+}
+
+/** Returns the digest by which a stored part is recognized. */
+export function digestOf(key: unknown): string {
+  return createHash('sha256').update(JSON.stringify(key)).digest('hex');
+}
+
+/** Arguments of a part that measures its figures. */
+export interface PartPlace extends MeasuredPart {
+  readonly quick: boolean;
+  readonly dataDir: string;
+}
+
+/** Measures some figures of a study. @throws if it cannot: these figures then stay as they were */
+export type MeasurePart<Result> = (place: PartPlace) => Promise<Result>;
+
+type StudyPlace = Pick<
+  Place<{ readonly only: readonly string[] }, unknown>,
+  'options' | 'quick' | 'workDir' | 'out' | 'dataDir' | 'fail'
+>;
+
+/**
+ * Measures part after part, so that one that fails or is interrupted takes nothing from the others. The study fails if one of
+ * them does. Without `--only` a call goes on after the parts that an earlier one has finished.
+ *
+ * @param parts loaded when their turn comes
+ * @param add takes the result of a part into the report
+ * @throws TrainerError `BAD_INPUT` for an unknown part; `INTERRUPTED`
+ */
+export async function measureEach<Result extends object>(
+  { options: { only }, quick, fail, ...place }: StudyPlace,
+  parts: Readonly<Record<string, () => Promise<MeasurePart<Result>>>>,
+  add: (name: string, result: Result) => Promise<void>,
+): Promise<void> {
+  const named = new Map(
+    Object.keys(parts).map((name): [string, Part] => [name, { name, kind: name, key: { quick } }]),
+  );
+  const kept = only.length === 0 ? new Parts(place, [...named.values()]) : null;
+  const code = await measureParts({
+    ...place,
+    parts,
+    only,
+    measure: async (name, measure, at) => {
+      const run = () => measure({ ...at, quick, dataDir: place.dataDir });
+      await add(name, kept === null ? await run() : await kept.do(named.get(name)!, run));
+      return { told: 'done', isBroken: false };
+    },
+  });
+  if (code !== EXIT.done) fail();
 }

@@ -1,14 +1,8 @@
-import { readFileSync } from 'node:fs';
-import path from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { parse as parseSpec, View } from 'vega';
+import { parse, View } from 'vega';
 import { compile, type TopLevelSpec } from 'vega-lite';
-import { parse } from 'yaml';
-import { fill, type View as Text } from './template.js';
+import { readYaml } from './read-yaml.js';
+import { fill, type View as Text } from './text.js';
 
-export const STUDIES = fileURLToPath(new URL('..', import.meta.url));
-
-/** A chart of a report. */
 export interface Picture {
   /** Ends the name of its file, after that of the study. */
   readonly name: string;
@@ -61,10 +55,7 @@ const STYLE = {
  * @returns a function of the picture's name, its data, the values of `$name` beside the colours, and the text of its caption
  */
 export function picturesOf(study: string) {
-  const described: Readonly<Record<string, Described>> = parse(
-    readFileSync(path.join(STUDIES, study, 'pictures.yaml'), 'utf8'),
-    { merge: true },
-  );
+  const described = readYaml<Readonly<Record<string, Described>>>(`${study}/pictures.yaml`);
   return (
     name: string,
     rows: Rows,
@@ -100,7 +91,7 @@ function insert(part: unknown, values: Readonly<Record<string, unknown>>): unkno
 
 /** Draws a chart as SVG text, without a browser or a canvas. */
 export async function renderSvg(spec: TopLevelSpec): Promise<string> {
-  const view = new View(parseSpec(compile(spec).spec), { renderer: 'none' });
+  const view = new View(parse(compile(spec).spec), { renderer: 'none' });
   try {
     return `${await view.toSVG()}\n`;
   } finally {

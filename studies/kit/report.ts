@@ -1,7 +1,8 @@
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { type Picture, renderSvg, STUDIES } from './picture.js';
-import { fill, type View } from './template.js';
+import { type Picture, renderSvg } from './picture.js';
+import { STUDIES } from './read-yaml.js';
+import { fill, type View } from './text.js';
 
 /** Text between these markers is kept when a report is written anew. */
 const WHY_BEGINS = '<!-- why: what is written between these two marks is kept -->';

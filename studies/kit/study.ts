@@ -11,7 +11,6 @@ import { type Report, writeReport } from './report.js';
 /** Figures with where they are from, as the JSON of a study holds them. */
 export type Made<Figures> = Figures & { readonly machine: string; readonly command: string };
 
-/** Arguments of the measurement of a study. */
 export interface Place<Values, Figures> {
   readonly options: Values;
   readonly quick: boolean;

@@ -23,3 +23,48 @@ export function signed(value: number, digits: number): string {
   if (Number(rounded) === 0) return (0).toFixed(digits);
   return value > 0 ? `+${rounded}` : rounded;
 }
+
+/** Values for a template: text by name, whether a section is shown, or the views of a section that repeats. */
+export interface View {
+  readonly [name: string]: string | number | boolean | View | readonly View[] | null;
+}
+
+/** An opening line and a closing line of its own belong to the section, and vanish with their line breaks. */
+const SECTION = /\{\{([#^])([\w:-]+)\}\}(\n?)([\s\S]*?)\{\{\/\2\}\}(\n?)/g;
+const VALUE = /\{\{([\w:-]+)\}\}/g;
+
+/**
+ * Fills a template in the manner of Mustache. `{{name}}` is replaced by a value. `{{#name}}...{{/name}}` stands if the value is
+ * neither false, null nor empty, once for each view of a list; `{{^name}}...{{/name}}` stands otherwise. A view inside a section
+ * comes before the one around it. Several blank lines become one.
+ *
+ * @throws Error for a name without a value
+ */
+export function fill(template: string, view: View): string {
+  return filled(template, view)
+    .replaceAll(/\n{3,}/g, '\n\n')
+    .trimEnd()
+    .concat('\n');
+}
+
+function filled(template: string, view: View): string {
+  return template
+    .replaceAll(SECTION, (_, kind, name, lineBreak, inner, end) => {
+      const value = lookUp(view, name);
+      const isShown = Array.isArray(value)
+        ? value.length > 0
+        : value !== false && value !== null && value !== '';
+      const after = lineBreak === '' ? end : '';
+      if (kind === '^') return (isShown ? '' : filled(inner, view)) + after;
+      if (!isShown) return after;
+      const views = Array.isArray(value) ? value : [typeof value === 'object' ? value : {}];
+      return views.map((each) => filled(inner, { ...view, ...each })).join('') + after;
+    })
+    .replaceAll(VALUE, (_, name) => String(lookUp(view, name)));
+}
+
+function lookUp(view: View, name: string): View[string] {
+  const value = view[name];
+  if (value === undefined) throw new Error(`the template has {{${name}}}, for which there is no value`);
+  return value;
+}

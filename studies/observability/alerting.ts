@@ -13,7 +13,6 @@ const OBSERVABILITY = fileURLToPath(new URL('../../deploy/observability', import
 const START_TIMEOUT_MS = 30_000;
 const START_POLL_MS = 100;
 
-/** An alert that reached the receiver. */
 export interface Received {
   readonly name: string;
   readonly run: string;
@@ -25,12 +24,6 @@ interface Notification {
     readonly status: 'firing' | 'resolved';
     readonly labels: Readonly<Record<string, string>>;
   }[];
-}
-
-interface Scraped {
-  readonly targets: readonly string[];
-  readonly tokenFile: string;
-  readonly scrapeIntervalS: number;
 }
 
 /**
@@ -54,7 +47,12 @@ export class Alerting {
    * @param scraped host:port of the coordinators, and the file of the token that they ask for
    * @throws Error if Prometheus or Alertmanager are not installed, or do not start
    */
-  async start(folder: string, { targets, tokenFile, scrapeIntervalS }: Scraped): Promise<void> {
+  async start(
+    folder: string,
+    targets: readonly string[],
+    tokenFile: string,
+    scrapeIntervalS: number,
+  ): Promise<void> {
     this.#receiver.listen(0, '127.0.0.1');
     await once(this.#receiver, 'listening');
     const { port } = this.#receiver.address() as AddressInfo;
@@ -75,17 +73,12 @@ export class Alerting {
     );
     const interval = `${scrapeIntervalS}s`;
     const asks = `127.0.0.1:${await freePort()}`;
+    const authorization = { credentials_file: tokenFile };
     const prometheus = {
       global: { scrape_interval: interval, evaluation_interval: interval },
       rule_files: [path.join(OBSERVABILITY, 'alerts.yml')],
       alerting: { alertmanagers: [{ static_configs: [{ targets: [sendsTo] }] }] },
-      scrape_configs: [
-        {
-          job_name: 'locmoe',
-          static_configs: [{ targets }],
-          authorization: { credentials_file: tokenFile },
-        },
-      ],
+      scrape_configs: [{ job_name: 'locmoe', static_configs: [{ targets }], authorization }],
     };
     await this.#run(
       'prometheus',

@@ -3,6 +3,7 @@ import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { freePort } from '@locmoe/test-kit';
 import { randomToken } from 'locmoe/internal/rpc/security';
+import { STUDIES } from '../kit/read-yaml.js';
 import { Alerting } from './alerting.js';
 import { CAUSES, FailingRun } from './failing-run.js';
 import { assertEqual, type Bench, inFolder } from './support.js';
@@ -17,14 +18,7 @@ const SEEN_MS = 1_000 * (SCRAPE_INTERVAL_S + 2);
 const ALERT_TIMEOUT_MS = 240_000;
 const POLL_MS = 500;
 const ALERTS = ['LocmoeRunFailed', 'LocmoeCoordinatorGone'];
-const RECIPE = `
-name: micro
-seed: 7
-model: { dModel: 32, numHeads: 2, numDenseLayers: 1, numSparseLayers: 2, dFeedForward: 64, vocabSize: 512, seqLen: 32 }
-moe: { numExperts: 4, router: switch, expertGroups: 2, capacityFactor: null }
-data: { domains: [en, code], maxBytesPerDomain: 100000 }
-train: { globalBatch: 8, learningRate: 0.01, warmupSteps: 5, validateEvery: 1000000, checkpointEvery: 1000000 }
-`;
+const RECIPE = path.join(STUDIES, 'observability/micro.yaml');
 
 /**
  * Runs that fail for different reasons, at any moment between two scrapes: how many of them reach the receiver of
@@ -32,25 +26,20 @@ train: { globalBatch: 8, learningRate: 0.01, warmupSteps: 5, validateEvery: 1000
  */
 export const benchFailures: Bench = () =>
   inFolder(async (folder) => {
-    const recipe = path.join(folder, 'micro.yaml');
-    writeFileSync(recipe, RECIPE);
     const tokenFile = path.join(folder, 'token');
     writeFileSync(tokenFile, randomToken());
     const ports = await Promise.all(Array.from({ length: NUM_RUNS }, freePort));
     const alerting = new Alerting();
     const runs: FailingRun[] = [];
     try {
-      await alerting.start(folder, {
-        targets: ports.map((port) => `127.0.0.1:${port}`),
-        tokenFile,
-        scrapeIntervalS: SCRAPE_INTERVAL_S,
-      });
+      const targets = ports.map((port) => `127.0.0.1:${port}`);
+      await alerting.start(folder, targets, tokenFile, SCRAPE_INTERVAL_S);
       const remaining = ports.entries();
       const failInTurn = async () => {
         for (const [index, port] of remaining) {
           const place = path.join(folder, `run-${index}`);
           mkdirSync(place);
-          const run = new FailingRun(CAUSES[index % CAUSES.length]!, place, recipe, { port, tokenFile });
+          const run = new FailingRun(CAUSES[index % CAUSES.length]!, place, RECIPE, { port, tokenFile });
           runs.push(run);
           await fail(run, index);
         }
@@ -70,24 +59,16 @@ export const benchFailures: Bench = () =>
       const losses = runs.map((run) => ({ cause: run.cause.name, ...run.lost() }));
       const total = (of: 'numLost' | 'numLines') => losses.reduce((sum, each) => sum + each[of], 0);
       const losers = losses.filter(({ numLost }) => numLost > 0);
-      return [
-        {
-          name: 'failuresAlerted',
-          meaning: `of ${NUM_RUNS} failed runs, those of which an alert arrived`,
-          unit: 'runs',
+      return {
+        failuresAlerted: {
           value: runs.length - missed.length,
-          target: NUM_RUNS,
           note: `scraped every ${SCRAPE_INTERVAL_S} s; ${Math.min(...delaysS).toFixed(0)} to ${Math.max(...delaysS).toFixed(0)} s after the fault${missed.length === 0 ? '' : `; missed: ${missed.join(', ')}`}`,
         },
-        {
-          name: 'tailLinesLost',
-          meaning: 'lines of their logs that a tail did not get',
-          unit: 'lines',
+        tailLinesLost: {
           value: total('numLost'),
-          target: 0,
           note: `of ${total('numLines')}${losers.map(({ cause, numLost }) => `; ${cause}: ${numLost}`).join('')}`,
         },
-      ];
+      };
     } finally {
       await Promise.all(runs.map((run) => run.end()));
       alerting.close();

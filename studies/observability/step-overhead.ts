@@ -7,7 +7,7 @@ import { findRun, type MetricsRecordOf, readRecords } from '@locmoe/run-format';
 import { processTree } from 'locmoe/internal/os/process-info';
 import { mean, median, quantile } from '../../packages/bench/src/statistics.js';
 import { endOf, startLocmoe } from '../kit/locmoe.js';
-import { type Bench, cpuSecondsOfAll, httpOf, inFolder, type Measurement, startTraining } from './support.js';
+import { type Bench, cpuSecondsOfAll, httpOf, inFolder, startTraining } from './support.js';
 
 const WARM_UP_STEPS = 40;
 const START_TIMEOUT_MS = 120_000;
@@ -54,7 +54,7 @@ export const benchStepOverhead: Bench = () =>
     }
   });
 
-function figures(turns: readonly Turn[], on: WatchedSide, off: Side): Measurement[] {
+function figures(turns: readonly Turn[], on: WatchedSide, off: Side) {
   const means = turns.map((turn) => turn.side.meanStepMs(turn));
   const ratios = Array.from({ length: PAIRS }, (_, pair) => {
     const [first, second] = [means[2 * pair]!, means[2 * pair + 1]!];
@@ -68,24 +68,16 @@ function figures(turns: readonly Turn[], on: WatchedSide, off: Side): Measuremen
   };
   const stepMs = median(means.filter((_, i) => turns[i]!.side === off));
   const quartiles = [0.25, 0.75].map((share) => quantile(ratios, share).toFixed(3)).join(' to ');
-  return [
-    {
-      name: 'stepTimeWithVsWithout',
-      unit: '',
+  return {
+    stepTimeWithVsWithout: {
       value: median(ratios),
-      target: 1.01,
-      meaning: 'step time with everything on over everything off',
       note: `half of ${PAIRS} pairs of turns ${quartiles}; ${stepMs.toFixed(1)} ms a step; ${scrapes} scrapes, ${logLines} log lines, ${eventBytes} bytes of events`,
     },
-    {
-      name: 'stepCpuWithVsWithout',
-      unit: '',
+    stepCpuWithVsWithout: {
       value: cpuOf(on) / cpuOf(off),
-      target: null,
-      meaning: 'the same of the processor time of all processes of the run',
       note: `${(1e3 * cpuOf(off)).toFixed(1)} ms a step without; on top ${KINDS.map(more).join(', ')}`,
     },
-  ];
+  };
 }
 
 /** Kinds of processes; a worker's command line is neither of the others'. */

@@ -1,29 +1,31 @@
 import { formatTable } from 'locmoe/internal/format';
-import { measureEach } from '../kit/measure-each.js';
+import { runScripts } from '../../packages/logs/test/loki-scripts/run-scripts.js';
 import { text, words } from '../kit/options.js';
+import { measureEach } from '../kit/parts.js';
+import { readYaml } from '../kit/read-yaml.js';
 import { study } from '../kit/study.js';
-import type { Bench, Measurement } from './support.js';
+import { type Bench, type Found, inFolder } from './support.js';
 
-/** Parts in order of measurement. */
-const PARTS: Readonly<Record<string, (lokiScripts: string) => Promise<Bench>>> = {
+const PARTS: Readonly<Record<string, () => Promise<Bench>>> = {
   lines: async () => (await import('./million-lines.js')).benchMillionLines,
   visible: async () => (await import('./visible.js')).benchVisible,
   page: async () => (await import('./page.js')).measurePage,
   'long-run': async () => (await import('./long-run.js')).measureLongRuns,
-  traffic: async () => (await import('./page-traffic.js')).measureTraffic,
-  a11y: async () => (await import('./accessibility.js')).countViolations,
+  traffic: async () => (await import('./page.js')).measureTraffic,
+  a11y: async () => (await import('./page.js')).countViolations,
   spans: async () => (await import('./spans.js')).benchSpans,
   overhead: async () => (await import('./step-overhead.js')).benchStepOverhead,
   watching: async () => (await import('./watching.js')).benchWatching,
   failures: async () => (await import('./failures.js')).benchFailures,
-  loki: async (scripts) => {
-    const { benchLokiScripts } = await import('./loki-scripts.js');
-    return () => benchLokiScripts(scripts);
-  },
 };
 
-/** Figures by name. */
-type Figures = Readonly<Record<string, Measurement['value']>>;
+type Figures = Readonly<Record<string, Found['value']>>;
+
+interface Meaning {
+  readonly meaning: string;
+  readonly unit?: string;
+  readonly target?: number;
+}
 
 export default study({
   name: 'observability',
@@ -39,13 +41,12 @@ export default study({
     const { machine: _machine, command: _command, ...before } = place.previous ?? {};
     // A figure that no longer exists goes if everything is measured.
     let figures: Figures = only.length === 0 && lokiScripts !== '' ? {} : before;
-    const measured: Measurement[] = [];
-    const parts = Object.fromEntries(
-      Object.entries(PARTS).map(([name, load]) => [name, () => load(lokiScripts)]),
-    );
-    await measureEach<Measurement[]>(place, parts, async (_, found) => {
-      measured.push(...found);
-      figures = { ...figures, ...Object.fromEntries(found.map(({ name, value }) => [name, rounded(value)])) };
+    let measured: Readonly<Record<string, Found>> = {};
+    const parts = { ...PARTS, loki: async () => () => benchLokiScripts(lokiScripts) };
+    await measureEach(place, parts, async (_, found) => {
+      measured = { ...measured, ...found };
+      const values = Object.entries(found).map(([name, { value }]) => [name, rounded(value)]);
+      figures = { ...figures, ...Object.fromEntries(values) };
       await place.write(figures);
     });
     console.log(`\n${tableOf(measured)}`);
@@ -53,25 +54,40 @@ export default study({
   },
 });
 
-function tableOf(measured: readonly Measurement[]): string {
-  const shown = (value: Measurement['value']) =>
+function tableOf(measured: Readonly<Record<string, Found>>): string {
+  const shown = (value: Found['value']) =>
     typeof value === 'number'
       ? formatFigure(value)
       : Object.entries(value)
           .map((count) => count.join(' '))
           .join(', ');
-  return formatTable(
-    [
-      ['', 'value', 'target', 'unit', 'note'],
-      ...measured.map(({ meaning, value, target, unit, note }) => [
-        ...[meaning, shown(value), target === null ? '-' : String(target), unit, note],
-      ]),
-    ],
-    { textColumns: [3, 4] },
-  );
+  const meanings = readYaml<Readonly<Record<string, Meaning>>>('observability/figures.yaml');
+  const rows = Object.entries(measured).map(([name, { value, note }]) => {
+    const { meaning, target = '-', unit = '' } = meanings[name]!;
+    return [meaning, shown(value), String(target), unit, note];
+  });
+  return formatTable([['', 'value', 'target', 'unit', 'note'], ...rows], { textColumns: [3, 4] });
 }
 
-function rounded(value: Measurement['value']): Measurement['value'] {
+/** @param directory folder of Loki's own test scripts; skipped without one */
+async function benchLokiScripts(directory: string): ReturnType<Bench> {
+  if (directory === '') {
+    console.error(
+      "loki is skipped: give the folder of Loki's *.logqltest files (pkg/logql/internal/logqltest/testdata) as --loki-scripts DIR",
+    );
+    return {};
+  }
+  const tally = await inFolder((folder) => runScripts(directory, folder));
+  const { right, refusedByName, wrong, failed, withMetadata, numScripts } = tally;
+  return {
+    lokiEvaluations: {
+      value: { right, refusedByName, wrong },
+      note: `of ${right + refusedByName + wrong} in ${numScripts} scripts, ${failed} of which must fail; ${withMetadata} with structured metadata left out`,
+    },
+  };
+}
+
+function rounded(value: Found['value']): Found['value'] {
   return typeof value === 'number' ? Number(formatFigure(value)) : value;
 }
 

@@ -10,23 +10,16 @@ import type { Page } from 'playwright-core';
 import { TestBrowser } from '../../packages/page/test/browser.js';
 import { startLocmoe, untilSaid } from '../kit/locmoe.js';
 
-/** One figure of the study. */
-export interface Measurement {
-  /** Key in the JSON. */
-  readonly name: string;
-  /** Label in the table. */
-  readonly meaning: string;
-  readonly unit: string;
+/** A figure; figures.yaml says what it is. */
+export interface Found {
   /** A number, or counts by name. */
   readonly value: number | Readonly<Record<string, number>>;
-  /** Upper limit (for rates, lower limit); null for none. */
-  readonly target: number | null;
   /** Spread or conditions, as text. */
   readonly note: string;
 }
 
-/** Verifies what it measures, then measures it. */
-export type Bench = () => Promise<Measurement[]>;
+/** Verifies what it measures, then measures it. @returns figures by name */
+export type Bench = () => Promise<Readonly<Record<string, Found>>>;
 
 /** Fails the bench: timings of wrong results are worthless. */
 export function assertEqual(what: string, actual: unknown, expected: unknown): void {
@@ -34,7 +27,6 @@ export function assertEqual(what: string, actual: unknown, expected: unknown): v
   if (a !== b) throw new Error(`${what}: got ${a?.slice(0, 500)}, expected ${b?.slice(0, 500)}`);
 }
 
-/** Runs `work` in a temporary folder. */
 export async function inFolder<T>(work: (folder: string) => Promise<T>): Promise<T> {
   const folder = mkdtempSync(path.join(tmpdir(), 'locmoe-study-'));
   try {
@@ -50,7 +42,6 @@ interface TrainingOptions {
   readonly layout: readonly [number, number];
   readonly sets: readonly string[];
   readonly config?: string;
-  /** Further arguments. */
   readonly more?: readonly string[];
 }
 

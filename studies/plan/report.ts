@@ -36,7 +36,6 @@ export interface Figures {
   readonly rounds: number;
   readonly checks: readonly LayoutCheck[];
   readonly profile: MachineProfile;
-  /** Device of the large clusters. */
   readonly device: DeviceOptions;
 }
 
@@ -95,7 +94,6 @@ function scaleTable(points: readonly ScalePoint[], experts: ScaleExperts): strin
   ]);
 }
 
-/** One column per number of experts. */
 function verdictRows(points: readonly ScalePoint[]): string[][] {
   const columns = SCALE_EXPERTS.map((experts) => verdicts(points, experts));
   return [

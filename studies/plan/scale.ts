@@ -1,14 +1,11 @@
 import { resolveConfig } from 'locmoe/internal/config/resolve';
 import type { RunConfig } from 'locmoe/internal/config/schema';
 import { TrainerError } from 'locmoe/internal/errors';
-import type { RouterName } from 'locmoe/internal/routing/index';
 import type { Link } from '../../packages/bench/src/plan/link.js';
 import { type Plan, predict } from '../../packages/bench/src/plan/predict.js';
 import type { MachineProfile } from '../../packages/bench/src/plan/profile.js';
 import type { RoutingAssumption } from '../../packages/bench/src/plan/routing-model.js';
-
-// The papers' scale, a cluster not available here. Every figure in this file is an assumption; reports say
-// so.
+import { readYaml } from '../kit/read-yaml.js';
 
 export const EXCHANGES = ['hierarchical', 'flat'] as const;
 export type ScaleExchange = (typeof EXCHANGES)[number];
@@ -18,22 +15,20 @@ export const DEVICES = [8, 16, 32, 64, 128, 256, 512, 1024] as const;
 export const PAPER_DEVICES: readonly number[] = [64, 128, 256];
 export const DEVICES_PER_NODE = 8;
 export const SEQUENCES_PER_DEVICE = 2;
-/** The baseline of LocMoE+ (arXiv 2406.00023): top-1 with this capacity factor. */
-const CAPACITY_FACTOR = 1.1;
 
-/**
- * 16 experts and 8 sparse layers are LocMoE's (arXiv 2401.13920); the rest is as large as fits one device
- * with shared layers replicated.
- */
-export const SCALE_MODEL = {
-  dModel: 2048,
-  numHeads: 16,
-  numDenseLayers: 8,
-  numSparseLayers: 8,
-  dFeedForward: 8192,
-  vocabSize: 40_000,
-  seqLen: 1024,
-} as const;
+/** Assumptions, which scale.yaml gives reasons for. */
+const ASSUMED = readYaml<{
+  readonly model: RunConfig['model'];
+  readonly capacityFactor: number;
+  readonly routing: Readonly<Record<ScaleRouter, RoutingAssumption>>;
+  readonly profile: Omit<MachineProfile, 'compute'> & {
+    readonly compute: Omit<MachineProfile['compute'], 'flopsPerS'>;
+  };
+}>('plan/scale.yaml');
+export const { model: SCALE_MODEL, routing: ROUTING } = ASSUMED;
+export type ScaleRouter = 'hash' | 'switch' | 'locmoe' | 'locmoe-plus';
+export const SCALE_ROUTERS = Object.keys(ROUTING) as readonly ScaleRouter[];
+
 /**
  * LocMoE's number of experts, replicated as devices grow, or one expert per device, so that all devices
  * exchange with all.
@@ -42,67 +37,10 @@ export const SCALE_EXPERTS = ['16 experts', 'an expert for each device'] as cons
 export type ScaleExperts = (typeof SCALE_EXPERTS)[number];
 const FEWEST_EXPERTS = 16;
 
-/** Behaviour of the papers' routers as reported there; that of others at this scale is unknown. */
-export const ROUTING = {
-  hash: {
-    keptPerToken: 1,
-    localGain: 0,
-    imbalance: Number.POSITIVE_INFINITY,
-    source: 'the busiest expert is filled to its capacity',
-  },
-  switch: {
-    keptPerToken: 1,
-    localGain: 0,
-    imbalance: Number.POSITIVE_INFINITY,
-    source: 'the busiest expert is filled to its capacity',
-  },
-  locmoe: {
-    keptPerToken: 1,
-    localGain: 0.0513,
-    imbalance: 1,
-    source: 'LocMoE fills all experts and takes 5.13 % off the all-to-all (arXiv 2401.13920)',
-  },
-  'locmoe-plus': {
-    keptPerToken: 0.4,
-    localGain: 0.0513,
-    imbalance: 1,
-    source:
-      'LocMoE+ takes 60 % off the tokens of an expert (arXiv 2406.00023, version 1; 40 % from version 2 on); locality as LocMoE',
-  },
-} satisfies Partial<Record<RouterName, RoutingAssumption>>;
-export type ScaleRouter = keyof typeof ROUTING;
-export const SCALE_ROUTERS = Object.keys(ROUTING) as readonly ScaleRouter[];
-
 export interface DeviceOptions {
   readonly flopsPerS: number;
   /** Link of a node to all others. */
   readonly link: Link;
-}
-
-/**
- * A device of a training cluster. Assumed: memory at 1 TB/s (float32, one read or write), neighbours at 30
- * GB/s, 5 us per kernel and per step inside a node, 1 us per message that a node puts on its link.
- */
-function deviceProfile({ flopsPerS }: DeviceOptions): MachineProfile {
-  return {
-    machine: 'an assumed device',
-    date: 'never measured',
-    command: '',
-    cores: DEVICES_PER_NODE + 1,
-    compute: {
-      flopsPerS,
-      touchedNs: 0.004,
-      operationUs: 5,
-      gradientNs: 0,
-      parameterNs: 0.028,
-      summedNs: 0.004,
-      routerTokenNs: Object.fromEntries(SCALE_ROUTERS.map((router) => [router, 0])),
-      candidateNs: 0.1,
-      slowdown: [{ processesPerCore: 1, factor: 1 }],
-    },
-    exchange: { wakeUs: 5, hopUs: 5, messageUs: 0, byteNs: 0.0167, frameUs: 1, streamByteNs: 0 },
-    processBytes: 0,
-  };
 }
 
 export interface ScalePoint {
@@ -115,7 +53,9 @@ export interface ScalePoint {
 
 /** Every router and exchange over growing numbers of devices, at constant work per device (weak scaling). */
 export function scaleCurves(options: DeviceOptions): ScalePoint[] {
-  const profile = deviceProfile(options);
+  const { profile: device } = ASSUMED;
+  const compute = { ...device.compute, flopsPerS: options.flopsPerS };
+  const profile: MachineProfile = { ...device, compute, cores: DEVICES_PER_NODE + 1 };
   const planOf = (place: Omit<ScalePoint, 'plan'>) =>
     predict({
       config: scaleConfig(place),
@@ -142,7 +82,7 @@ function scaleConfig({ devices, router, exchange, experts }: Omit<ScalePoint, 'p
     JSON.stringify({
       name: 'scale',
       model: SCALE_MODEL,
-      moe: { numExperts, router, capacityFactor: CAPACITY_FACTOR },
+      moe: { numExperts, router, capacityFactor: ASSUMED.capacityFactor },
       data: { domains: ['en'] },
       train: { steps: 1, globalBatch: SEQUENCES_PER_DEVICE * devices, learningRate: 1e-4 },
       cluster: { nodes: devices / DEVICES_PER_NODE, workersPerNode: DEVICES_PER_NODE, exchange },
@@ -151,7 +91,6 @@ function scaleConfig({ devices, router, exchange, experts }: Omit<ScalePoint, 'p
   );
 }
 
-/** The plan of one data point. */
 export function pointAt(
   points: readonly ScalePoint[],
   { devices, router, exchange, experts }: Omit<ScalePoint, 'plan'>,

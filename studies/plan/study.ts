@@ -4,17 +4,9 @@ import { numberFrom } from 'locmoe/internal/cli/commands/options';
 import { computeOnOneThread } from '../../packages/bench/src/one-thread.js';
 import { measurePlan } from '../../packages/bench/src/plan/bench.js';
 import { parseLink } from '../../packages/bench/src/plan/link.js';
-import { SET, type StudyOption, text } from '../kit/options.js';
+import { count, SET, text } from '../kit/options.js';
 import { study } from '../kit/study.js';
 import { type Figures, reportOf } from './report.js';
-
-const DEVICE_FLOPS: StudyOption<number> = {
-  takes: '<n>',
-  help: 'FLOP/s of a device of the large clusters',
-  value: 1e14,
-  quick: 1e14,
-  parse: numberFrom(1),
-};
 
 export default study({
   name: 'plan',
@@ -25,7 +17,7 @@ export default study({
     config: text('<file|recipe>', 'what the trainings of the check train', 'tiny'),
     set: SET,
     calibration: text('<file>', 'check these costs instead of measuring the machine anew', ''),
-    deviceFlops: DEVICE_FLOPS,
+    deviceFlops: count('FLOP/s of a device of the large clusters', 1e14, { parse: numberFrom(1) }),
     deviceLink: text('<rate,latency>', 'link of their nodes', '200gbps,5us'),
   },
 

@@ -20,7 +20,6 @@ interface Figures {
     readonly bfloat16: number;
     readonly difference: number;
   }[];
-  /** Greatest difference. */
   readonly worst: number;
 }
 

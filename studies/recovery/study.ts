@@ -13,17 +13,10 @@ import { PARTS } from '../../packages/bench/src/recovery/parts.js';
 import { fuzzCheckpointFiles } from '../../test/fuzz/checkpoints.js';
 import { fuzzBothPlanes } from '../../test/fuzz/messages.js';
 import { replayToBothPlanes } from '../../test/fuzz/stale.js';
-import { count, type StudyOption, words } from '../kit/options.js';
+import { count, maybe, words } from '../kit/options.js';
 import { study } from '../kit/study.js';
 import { table } from '../kit/text.js';
 
-const RUNS: StudyOption<number | null> = {
-  takes: '<n>',
-  help: 'how often each fault is injected; without it 20, and 100 for killed workers',
-  value: null,
-  quick: null,
-  parse: wholeNumber(1),
-};
 /** A valid call right after mutated ones is answered within this, on a quiet machine. */
 const ANSWER_MS = 50;
 
@@ -49,7 +42,10 @@ export default study({
   quick: 'each fault twice, a soak of a minute, 100 mutations',
   options: {
     only: words('faults and parts (soak, fuzz, cost) to measure; the others keep their figures'),
-    runs: RUNS,
+    runs: maybe(
+      wholeNumber(1),
+      'how often each fault is injected; without it 20, and 100 for killed workers',
+    ),
     seed: count('faults, victims and times follow from it', 1, { least: 0 }),
   },
 

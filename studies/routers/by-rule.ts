@@ -2,9 +2,9 @@ import { openCheckpoint } from 'locmoe/internal/checkpoint/checkpoint';
 import { committedFolders } from 'locmoe/internal/checkpoint/folders';
 import { type Batch, countedTargets } from 'locmoe/internal/data/batch';
 import type { Dataset } from 'locmoe/internal/data/dataset';
-import { createLoader } from 'locmoe/internal/data/loader';
 import { type Inference, openInference } from 'locmoe/internal/inference/inference';
 import { tf } from 'locmoe/internal/ops/tensorflow';
+import { validationBatch } from '../kit/validation-batch.js';
 
 /** Figures of the validation text under one rule of which tokens an expert keeps. */
 export interface RuleFigures {
@@ -64,17 +64,8 @@ function figuresOf({ model }: Inference, batches: readonly Batch[], training: bo
   return { loss: loss / numCounted, expertsPerToken: kept / numTokens };
 }
 
-function validationBatches({ config }: Inference, dataset: Dataset): Batch[] {
-  const { validationSequences } = config.train;
-  const all = createLoader({
-    dataset,
-    weights: config.data.weights,
-    seed: config.seed,
-    globalBatch: validationSequences * dataset.domains.length,
-    seqLen: config.model.seqLen,
-    rank: 0,
-    worldSize: 1,
-  }).validationBatches(validationSequences)[0]!;
+function validationBatches(inference: Inference, dataset: Dataset): Batch[] {
+  const all = validationBatch(inference, dataset, inference.config.train.validationSequences);
   const rows = alternating(all.domains, all.valid);
   return Array.from({ length: Math.ceil(rows.length / BATCH_SEQUENCES) }, (_, i) =>
     rowsOf(all, rows.slice(i * BATCH_SEQUENCES, (i + 1) * BATCH_SEQUENCES)),

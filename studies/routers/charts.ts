@@ -48,7 +48,6 @@ function valuesOf(variants: readonly VariantId[]) {
   };
 }
 
-/** All pictures, in the order of the page. */
 export function chartsOf(comparison: Comparison, { frontier }: Findings): (Picture | null)[] {
   const { quality } = comparison;
   const values = valuesOf(quality.variants);

@@ -6,7 +6,6 @@ import { type Cell, FRONTIER_SEED, type Job } from './jobs.js';
 import type { ProbeResult } from './probe.js';
 import { VARIANT_IDS, type VariantId } from './variants.js';
 
-/** One finished run. */
 export interface RunResult extends Job {
   readonly figures: RunFigures;
   /** Figures of the last checkpoint; null for runs that measure time alone. */
@@ -81,7 +80,6 @@ export class Comparison {
     return [...seen.values()];
   }
 
-  /** The time runs of a cell. */
   in({ layout, placement }: Cell): RunSet {
     return new RunSet(this.#timed.filter((run) => isInCell(run, { layout, placement })));
   }

@@ -5,11 +5,26 @@ import { type Difference, type Equivalence, testEquivalence } from './equivalenc
 import { type FrontierPoint, frontierOf } from './frontier.js';
 import { HEADLINE_CELL, type Kind } from './jobs.js';
 import { type Contrast, contrastsOf } from './papers.js';
-import { perplexityOf } from './perplexity.js';
-import { type TimeToBaseline, timeToBaseline } from './time-to-baseline.js';
-import { BASELINE, PLAIN_BASELINE, type VariantId } from './variants.js';
+import { perplexityOf, type TimeToBaseline, timeToBaseline } from './time-to-baseline.js';
+import { BASELINE, LEVEL_1_CONTROL, PLAIN_BASELINE, type VariantId } from './variants.js';
 
-type Equivalences = Readonly<Partial<Record<VariantId, Omit<Equivalence, 'verdict'>>>>;
+/** Routers whose perplexity after the same tokens the others are held against, by the name of the ratios. */
+export const EQUAL_TO = {
+  equivalence: BASELINE,
+  equivalenceToPlainSwitch: PLAIN_BASELINE,
+  equivalenceToHash: 'hash',
+  equivalenceToTwoLevelHash: LEVEL_1_CONTROL,
+} as const satisfies Readonly<Record<string, VariantId>>;
+/** Routers whose last perplexity the others are to reach, by the name of the shares of the time that these take. */
+const TIME_TO = {
+  timeToBaselinePerplexity: BASELINE,
+  timeToPlainSwitchPerplexity: PLAIN_BASELINE,
+} as const satisfies Readonly<Record<string, VariantId>>;
+
+type ByVariant<Value> = Readonly<Partial<Record<VariantId, Value>>>;
+type Equivalences = Readonly<Record<keyof typeof EQUAL_TO, ByVariant<Omit<Equivalence, 'verdict'>>>>;
+/** Null where a router does not get there. */
+type Times = Readonly<Record<keyof typeof TIME_TO, ByVariant<number | null>>>;
 
 /** A finished run with the digest of all that its figures depend on. */
 export interface KeptRun extends RunResult {
@@ -18,7 +33,6 @@ export interface KeptRun extends RunResult {
 
 /** All that the page is made of, beside what is found in it. */
 export interface Measured {
-  /** Recipe or config file. */
   readonly recipe: string;
   readonly numExperts: number;
   /** Dense model that the models of the runs for quality grew from; null if they began at random. */
@@ -35,22 +49,13 @@ export interface Measured {
  * Shares and ratios as fractions, of several seeds the median where nothing else is said; null where a run is missing.
  * Routers are named by the id of their variant.
  */
-export interface Figures extends Measured {
+export interface Figures extends Measured, Equivalences, Times {
   readonly allToAllShareOfBaselineStep: number | null;
   readonly locmoePlus: {
     /** Mean over the training; an input of the comparison. */
     readonly tokensPerExpertVsBaseline: number | null;
   };
-  /** The planned contrasts with their verdicts. */
   readonly contrasts: readonly Contrast[];
-  /** Ratios of the perplexity after the same tokens to the baseline's, that of switch as published, and those of hash. */
-  readonly equivalence: Equivalences;
-  readonly equivalenceToPlainSwitch: Equivalences;
-  readonly equivalenceToHash: Equivalences;
-  readonly equivalenceToTwoLevelHash: Equivalences;
-  /** Share of the time of the baseline, and of switch as published; null where a router does not get there. */
-  readonly timeToBaselinePerplexity: Readonly<Partial<Record<VariantId, number | null>>>;
-  readonly timeToPlainSwitchPerplexity: Readonly<Partial<Record<VariantId, number | null>>>;
   /** Tokens of each quality run; null if there is none. */
   readonly tokensTrained: number | null;
   readonly frontier: readonly FrontierPoint[];
@@ -60,12 +65,8 @@ export interface Figures extends Measured {
 /** All that the report says of the comparison as a whole. */
 export interface Findings {
   readonly contrasts: readonly Contrast[];
-  readonly equivalence: Readonly<Partial<Record<VariantId, Equivalence>>>;
-  readonly equivalenceToPlain: Readonly<Partial<Record<VariantId, Equivalence>>>;
-  readonly equivalenceToHash: Readonly<Partial<Record<VariantId, Equivalence>>>;
-  readonly equivalenceToTwoLevelHash: Readonly<Partial<Record<VariantId, Equivalence>>>;
-  readonly timeToBaseline: Readonly<Partial<Record<VariantId, TimeToBaseline>>>;
-  readonly timeToPlain: Readonly<Partial<Record<VariantId, TimeToBaseline>>>;
+  readonly equality: Readonly<Record<keyof typeof EQUAL_TO, ByVariant<Equivalence>>>;
+  readonly times: Readonly<Record<keyof typeof TIME_TO, ByVariant<TimeToBaseline>>>;
   readonly frontier: readonly FrontierPoint[];
 }
 
@@ -73,17 +74,13 @@ export function findingsOf(comparison: Comparison): Findings {
   const { quality } = comparison;
   return {
     contrasts: contrastsOf(comparison),
-    equivalence: equivalencesTo(quality, BASELINE),
-    equivalenceToPlain: equivalencesTo(quality, PLAIN_BASELINE),
-    equivalenceToHash: equivalencesTo(quality, 'hash'),
-    equivalenceToTwoLevelHash: equivalencesTo(quality, 'hash-two-level'),
-    timeToBaseline: timesTo(comparison, BASELINE),
-    timeToPlain: timesTo(comparison, PLAIN_BASELINE),
+    equality: mapped(EQUAL_TO, (reference) => equivalencesTo(quality, reference)),
+    times: mapped(TIME_TO, (reference) => timesTo(comparison, reference)),
     frontier: frontierOf(comparison),
   };
 }
 
-function timesTo(comparison: Comparison, reference: VariantId): Partial<Record<VariantId, TimeToBaseline>> {
+function timesTo(comparison: Comparison, reference: VariantId): ByVariant<TimeToBaseline> {
   const { quality } = comparison;
   if (quality.of(reference).length === 0) return {};
   return Object.fromEntries(
@@ -91,7 +88,7 @@ function timesTo(comparison: Comparison, reference: VariantId): Partial<Record<V
   );
 }
 
-function equivalencesTo(quality: RunSet, reference: VariantId): Partial<Record<VariantId, Equivalence>> {
+function equivalencesTo(quality: RunSet, reference: VariantId): ByVariant<Equivalence> {
   return Object.fromEntries(
     quality.variants.flatMap((variant) => {
       if (variant === reference) return [];
@@ -125,12 +122,14 @@ export function figuresOf(measured: Measured): Figures {
       p: threeDigits(p),
       pHolm: threeDigits(pHolm),
     })),
-    equivalence: inJson(findings.equivalence),
-    equivalenceToPlainSwitch: inJson(findings.equivalenceToPlain),
-    equivalenceToHash: inJson(findings.equivalenceToHash),
-    equivalenceToTwoLevelHash: inJson(findings.equivalenceToTwoLevelHash),
-    timeToBaselinePerplexity: mapped(findings.timeToBaseline, ({ time }) => rounded(time)),
-    timeToPlainSwitchPerplexity: mapped(findings.timeToPlain, ({ time }) => rounded(time)),
+    ...mapped(findings.equality, (equivalences) =>
+      mapped(equivalences, ({ margin, p, meanDifference, interval }) => ({
+        margin,
+        p: threeDigits(p),
+        ...roundedDifference({ meanDifference, interval }),
+      })),
+    ),
+    ...mapped(findings.times, (times) => mapped(times, ({ time }) => rounded(time))),
     tokensTrained: run === undefined ? null : run.figures.steps * run.figures.tokensPerStep,
     frontier: findings.frontier.map((point) => ({
       ...point,
@@ -144,14 +143,6 @@ export function figuresOf(measured: Measured): Figures {
   };
 }
 
-function inJson(equivalences: Findings['equivalence']): Equivalences {
-  return mapped(equivalences, ({ margin, p, ...difference }) => ({
-    margin,
-    p: threeDigits(p),
-    ...roundedDifference(difference),
-  }));
-}
-
 function roundedDifference({ meanDifference, interval }: Difference): Difference {
   return {
     meanDifference: rounded(meanDifference)!,
@@ -163,11 +154,14 @@ function threeDigits(p: number | null): number | null {
   return p === null ? null : Number(p.toPrecision(3));
 }
 
-function mapped<From, To>(
-  by: Readonly<Partial<Record<VariantId, From>>>,
+function mapped<Name extends string, From, To>(
+  by: Readonly<Partial<Record<Name, From>>>,
   to: (value: From) => To,
-): Partial<Record<VariantId, To>> {
-  return Object.fromEntries(Object.entries(by).map(([variant, value]) => [variant, to(value)]));
+): Record<Name, To> {
+  return Object.fromEntries(Object.entries(by).map(([name, value]) => [name, to(value as From)])) as Record<
+    Name,
+    To
+  >;
 }
 
 /** Rounds to four digits after the point; null for NaN. */

@@ -1,5 +1,5 @@
 import { type Comparison, type RunResult, RunSet } from './comparison.js';
-import { perplexityAtTokensOfTraining } from './perplexity.js';
+import { perplexityAtTokensOfTraining } from './time-to-baseline.js';
 import { BASELINE, VARIANTS, type VariantId } from './variants.js';
 
 /** A router at one capacity: what is paid in perplexity for fewer tokens per expert. */
@@ -61,7 +61,6 @@ function ownCapacity(variant: VariantId): string {
   );
 }
 
-/** The points of a control's line, by tokens. */
 export function controlLine(points: readonly FrontierPoint[], control: Control): FrontierPoint[] {
   const routers: readonly VariantId[] = CONTROLS[control];
   return points

@@ -1,4 +1,5 @@
 import { withSpread } from '../../packages/bench/src/statistics.js';
+import { readYaml } from '../kit/read-yaml.js';
 import { holm } from '../kit/student-t.js';
 import { percent, signedPercent, table } from '../kit/text.js';
 import type { Comparison, FigureOf } from './comparison.js';
@@ -12,52 +13,20 @@ import {
   verdictOf,
 } from './equivalence.js';
 import { HEADLINE_CELL } from './jobs.js';
-import { perplexityOf } from './perplexity.js';
+import { perplexityOf } from './time-to-baseline.js';
 import { BASELINE, labelOf, type VariantId } from './variants.js';
 
-const MEASURES = ['step time', 'perplexity'] as const;
-
-/** A planned contrast of two routers, with the figure that LocMoE (arXiv 2401.13920) or LocMoE+ (2406.00023) reports. */
+/** A planned contrast of two routers, with the figure that a paper reports. */
 interface Planned {
   readonly variant: VariantId;
   readonly reference: VariantId;
-  readonly measure: (typeof MEASURES)[number];
+  readonly measure: 'step time' | 'perplexity';
   readonly paper: string;
   /** Equality within the margin, or a change that is at most this; null for a control, which has nothing to reach. */
   readonly goal: 'equal' | number | null;
 }
 
-const LEVEL_1 = 'control: level 1 without a gate';
-const HASH_CONVERGES = 'hash converges better';
-
-/**
- * Each figure stands beside the counterpart that its paper has: LocMoE takes 12.68 % off hash routing and 22.24 % off switch.
- * Where LocMoE+ reports a range over clusters, the goal is its near end.
- */
-const PLANNED: readonly Planned[] = [
-  contrast('locmoe', 'hash', 'step time', '-12.68 %', -0.1268),
-  contrast('locmoe', 'switch', 'step time', '-22.24 %', -0.2224),
-  contrast('hash-two-level', 'hash', 'step time', LEVEL_1, null),
-  contrast('hash-two-level', 'switch', 'step time', LEVEL_1, null),
-  contrast('locmoe', 'hash-two-level', 'step time', LEVEL_1, null),
-  contrast('locmoe', 'hash', 'perplexity', HASH_CONVERGES, 'equal'),
-  contrast('locmoe', 'hash-two-level', 'perplexity', HASH_CONVERGES, 'equal'),
-  contrast('locmoe', 'switch', 'perplexity', 'switch converges worse early on', 'equal'),
-  contrast('locmoe-plus', 'switch', 'step time', 'LocMoE+: -5.4 % to -46.6 %', -0.054),
-  contrast('locmoe-plus', 'locmoe', 'step time', 'LocMoE+: -2.9 % to -13.3 %', -0.029),
-  contrast('locmoe-plus', 'hash-two-level', 'step time', LEVEL_1, null),
-  contrast('locmoe-plus', 'switch', 'perplexity', 'LocMoE+: unchanged convergence', 'equal'),
-];
-
-function contrast(
-  variant: VariantId,
-  reference: VariantId,
-  measure: Planned['measure'],
-  paper: string,
-  goal: Planned['goal'],
-): Planned {
-  return { variant, reference, measure, paper, goal };
-}
+const PLANNED = readYaml<readonly Planned[]>('routers/contrasts.yaml');
 
 const FIGURES: Readonly<Record<Planned['measure'], FigureOf>> = {
   'step time': ({ figures }) => figures.stepMs.median,
@@ -107,39 +76,16 @@ function verdict(
 }
 
 /** Figures that the settings of the comparison decide, so that they are no findings. */
-export function setFigureTable(comparison: Comparison, numExperts: number): string {
+export function setFigures(comparison: Comparison, numExperts: number) {
   const { quality } = comparison;
-  const time = comparison.in(HEADLINE_CELL);
-  const share = time.spread(BASELINE, ({ figures }) => figures.allToAllShare);
+  const share = comparison.in(HEADLINE_CELL).spread(BASELINE, ({ figures }) => figures.allToAllShare);
   const used = quality.spread('locmoe', ({ figures }) => figures.expertsUsed);
   const tokens = quality.ratio('locmoe-plus', BASELINE, ({ figures }) => figures.tokensPerExpertOfAllSteps);
-  const row = (what: string, paper: string, here: string | null, setBy: string) => [
-    what,
-    paper,
-    here ?? 'no run',
-    setBy,
-  ];
-  return table([
-    ['figure', 'papers', 'here: median (least to most)', 'decided by'],
-    row(
-      `all-to-all's share of a step of ${labelOf(BASELINE)}`,
-      '18.1 % (128 NPUs), 28.7 % (256 NPUs)',
-      share && withSpread(share, percent),
-      'the link, which is set for it',
-    ),
-    row(
-      `${labelOf('locmoe')}: experts used`,
-      'all (switch: 9 of 16)',
-      used && withSpread(used, (value) => `${value} of ${numExperts}`),
-      'the preferences, which give each expert about as many token ids',
-    ),
-    row(
-      `${labelOf('locmoe-plus')}: tokens per expert against ${labelOf(BASELINE)}`,
-      '-60 % (version 1), -40 % (version 2 and later), by a capacity that falls',
-      tokens && withSpread(tokens, signedPercent),
-      '`moe.capacityFactor=0.37`, fixed',
-    ),
-  ]);
+  return {
+    setShare: share ? withSpread(share, percent) : 'no run',
+    setUsed: used ? withSpread(used, (value) => `${value} of ${numExperts}`) : 'no run',
+    setTokens: tokens ? withSpread(tokens, signedPercent) : 'no run',
+  };
 }
 
 /** "p = 0.031" */

@@ -2,11 +2,11 @@ import { openCheckpoint } from 'locmoe/internal/checkpoint/checkpoint';
 import { committedFolders } from 'locmoe/internal/checkpoint/folders';
 import type { Batch } from 'locmoe/internal/data/batch';
 import type { Dataset } from 'locmoe/internal/data/dataset';
-import { createLoader } from 'locmoe/internal/data/loader';
 import { type Inference, openInference } from 'locmoe/internal/inference/inference';
 import { tf } from 'locmoe/internal/ops/tensorflow';
 import { type RoutingDecision, routerPolicy } from 'locmoe/internal/routing/index';
 import { mean } from '../../packages/bench/src/statistics.js';
+import { validationBatch } from '../kit/validation-batch.js';
 import { calinskiHarabasz, Histogram, shareOfSame } from './distributions.js';
 
 // Shapes: T tokens, d hidden size, E experts.
@@ -57,7 +57,7 @@ export function probeRun(checkpointsDir: string, dataset: Dataset): ProbeResult 
   const seen = folders.map((folder) => {
     const checkpoint = openCheckpoint(folder);
     const inference = openInference(checkpoint);
-    const batch = validationBatch(inference, dataset);
+    const batch = validationBatch(inference, dataset, NUM_SEQUENCES);
     views = viewLayers(inference, batch);
     inference.model.dispose();
     return {
@@ -76,18 +76,6 @@ export function probeRun(checkpointsDir: string, dataset: Dataset): ProbeResult 
     })),
     cosines: cosinesOf(views),
   };
-}
-
-function validationBatch({ config }: Inference, dataset: Dataset): Batch {
-  return createLoader({
-    dataset,
-    weights: config.data.weights,
-    seed: config.seed,
-    globalBatch: NUM_SEQUENCES * dataset.domains.length,
-    seqLen: config.model.seqLen,
-    rank: 0,
-    worldSize: 1,
-  }).validationBatches(NUM_SEQUENCES)[0]!;
 }
 
 /** Router inputs: tokens after the layer norm, before dispatch. */

@@ -2,19 +2,11 @@ import { median, withSpread } from '../../packages/bench/src/statistics.js';
 import { signedPercent, table } from '../kit/text.js';
 import { type Comparison, medianCurve } from './comparison.js';
 import type { Equivalence } from './equivalence.js';
-import type { Findings } from './figures.js';
+import { EQUAL_TO, type Findings } from './figures.js';
 import { CONTROLS, type Control, controlLine, type FrontierPoint, perplexityAt } from './frontier.js';
 import { probability, withInterval } from './papers.js';
-import { perplexityOf } from './perplexity.js';
-import {
-  BASELINE,
-  LEVEL_1_CONTROL,
-  labelOf,
-  PLAIN_BASELINE,
-  VARIANTS,
-  type VariantId,
-  withControl,
-} from './variants.js';
+import { perplexityOf } from './time-to-baseline.js';
+import { BASELINE, labelOf, VARIANTS, type VariantId, withControl } from './variants.js';
 
 // Tables of the page on what routers have learned; empty without runs.
 
@@ -24,20 +16,15 @@ const QUARTERS = [0, 0.25, 0.5, 0.75, 1];
 /** Perplexities after the same tokens, tested against the baseline and against hash. */
 export function equalityTable({ quality }: Comparison, findings: Findings): string {
   if (quality.runs.length === 0) return '';
-  const references = [
-    [BASELINE, findings.equivalence],
-    [PLAIN_BASELINE, findings.equivalenceToPlain],
-    ['hash', findings.equivalenceToHash],
-    [LEVEL_1_CONTROL, findings.equivalenceToTwoLevelHash],
-  ] as const;
+  const references = Object.entries(EQUAL_TO) as [keyof typeof EQUAL_TO, VariantId][];
   return table([
-    ['router', 'perplexity', ...references.map(([id]) => `vs ${labelOf(id)}`)],
+    ['router', 'perplexity', ...references.map(([, id]) => `vs ${labelOf(id)}`)],
     ...quality.variants.map((variant) => {
       const spread = quality.spread(variant, perplexityOf);
       return [
         labelOf(variant),
         spread === null ? '' : withSpread(spread, (value) => value.toFixed(2)),
-        ...references.map(([, equivalences]) => equivalenceCell(equivalences[variant])),
+        ...references.map(([name]) => equivalenceCell(findings.equality[name][variant])),
       ];
     }),
   ]);
@@ -77,7 +64,7 @@ function equivalenceCell(equivalence: Equivalence | undefined): string {
 }
 
 /** Time until the last perplexity of a reference is reached. */
-export function timeTable(times: Findings['timeToBaseline']): string {
+export function timeTable(times: Findings['times']['timeToBaselinePerplexity']): string {
   if (Object.keys(times).length === 0) return '';
   const share = (value: number | null) => (value === null ? '' : value.toFixed(2));
   const variants = withControl(Object.keys(times) as VariantId[]);

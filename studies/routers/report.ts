@@ -10,7 +10,7 @@ import { costCells } from './cost.js';
 import { MARGIN, SIGNIFICANCE } from './equivalence.js';
 import { type Figures, findingsOf } from './figures.js';
 import { type Cell, FRONTIER_SEED } from './jobs.js';
-import { contrastTable, setFigureTable } from './papers.js';
+import { contrastTable, setFigures } from './papers.js';
 import { curveTable, equalityTable, frontierTable, ruleTable, timeTable } from './quality-tables.js';
 import {
   BASELINE,
@@ -47,7 +47,9 @@ export function reportOf(figures: Figures): Report {
         return numMissing > 0 ? [{ numMissing, planned: number, what }] : [];
       }),
       contrasts: contrastTable(findings.contrasts),
-      setFigures: setFigureTable(comparison, numExperts),
+      ...setFigures(comparison, numExperts),
+      locmoe: labelOf('locmoe'),
+      locmoePlus: labelOf('locmoe-plus'),
       significance: SIGNIFICANCE,
       margin: percent(MARGIN),
       equality: equalityTable(comparison, findings),
@@ -55,8 +57,8 @@ export function reportOf(figures: Figures): Report {
       curves: curveTable(comparison),
       baseline: labelOf(BASELINE),
       plainBaseline: labelOf(PLAIN_BASELINE),
-      timeToBaseline: timeTable(findings.timeToBaseline),
-      timeToPlain: timeTable(findings.timeToPlain) || '_No run yet._',
+      timeToBaseline: timeTable(findings.times.timeToBaselinePerplexity),
+      timeToPlain: timeTable(findings.times.timeToPlainSwitchPerplexity) || '_No run yet._',
       frontierSeed: FRONTIER_SEED,
       frontier: frontierTable(findings),
       cells: cells.map((cell) => ({ cell: cellLabel(cell), cellTable: cellTable(comparison, cell) })),
@@ -94,51 +96,40 @@ function settingsSection({ results }: Comparison): string {
 /** The figures of a cell are compared with the baseline, and with level 1 without a gate. */
 const COMPARED_WITH: readonly VariantId[] = [BASELINE, LEVEL_1_CONTROL];
 
-/** Table columns of a cell: a figure of its runs, with these changes where relevant. */
-const COLUMNS: readonly {
-  readonly name: string;
-  readonly of: (figures: RunFigures) => number | null;
-  readonly format: (value: number) => string;
-  readonly compared?: boolean;
-}[] = [
-  { name: 'step (ms)', of: ({ stepMs }) => stepMs.median, format: (ms) => ms.toFixed(0), compared: true },
-  { name: 'all-to-all', of: (figures) => figures.allToAllShare, format: percent },
-  { name: 'computing (ms)', of: ({ composition }) => composition.computation, format: (ms) => ms.toFixed(0) },
-  {
-    name: 'waiting in all-to-all (ms)',
-    of: ({ composition }) => composition.waitingInAllToAll,
-    format: (ms) => ms.toFixed(0),
-  },
-  { name: 'to other nodes (MB)', of: (figures) => figures.bytesOtherNode, format: megabytes, compared: true },
-  { name: 'stayed on node', of: (figures) => figures.localShare, format: percent },
-  {
-    name: 'tokens per expert',
-    of: (figures) => figures.tokensPerExpert,
-    format: (tokens) => tokens.toFixed(0),
-    compared: true,
-  },
-  { name: 'capacity / classic', of: (figures) => figures.capacityRatio, format: (ratio) => ratio.toFixed(2) },
-  { name: 'dropped: full', of: (figures) => figures.overCapacityShare, format: percent },
-  { name: 'dropped: not chosen', of: (figures) => figures.notChosenShare, format: percent },
-  { name: 'experts used', of: (figures) => figures.expertsUsed, format: String },
-  { name: 'token-gate cosine', of: (figures) => figures.gateCosine, format: (cosine) => cosine.toFixed(2) },
+type FigureOf = (figures: RunFigures) => number | null;
+const fixed = (digits: number) => (value: number) => value.toFixed(digits);
+
+/** Table columns of a cell: a figure of its runs, with the changes where they are relevant. */
+const COLUMNS: readonly (readonly [string, FigureOf, (value: number) => string, 'compared'?])[] = [
+  ['step (ms)', ({ stepMs }) => stepMs.median, fixed(0), 'compared'],
+  ['all-to-all', ({ allToAllShare }) => allToAllShare, percent],
+  ['computing (ms)', ({ composition }) => composition.computation, fixed(0)],
+  ['waiting in all-to-all (ms)', ({ composition }) => composition.waitingInAllToAll, fixed(0)],
+  ['to other nodes (MB)', ({ bytesOtherNode }) => bytesOtherNode / 1e6, fixed(2), 'compared'],
+  ['stayed on node', ({ localShare }) => localShare, percent],
+  ['tokens per expert', ({ tokensPerExpert }) => tokensPerExpert, fixed(0), 'compared'],
+  ['capacity / classic', ({ capacityRatio }) => capacityRatio, fixed(2)],
+  ['dropped: full', ({ overCapacityShare }) => overCapacityShare, percent],
+  ['dropped: not chosen', ({ notChosenShare }) => notChosenShare, percent],
+  ['experts used', ({ expertsUsed }) => expertsUsed, String],
+  ['token-gate cosine', ({ gateCosine }) => gateCosine, fixed(2)],
 ];
 
 function cellTable(comparison: Comparison, cell: Cell): string {
   const runs = comparison.in(cell);
-  const changes = (variant: VariantId, of: (figures: RunFigures) => number | null) =>
+  const changes = (variant: VariantId, of: FigureOf) =>
     COMPARED_WITH.map((reference) => {
       const change = runs.ratio(variant, reference, ({ figures }) => of(figures));
       return variant === reference || change === null ? '' : signedPercent(change.median);
     });
   const cells = (variant: VariantId) =>
-    COLUMNS.flatMap(({ of, format, compared }) => {
+    COLUMNS.flatMap(([, of, format, compared]) => {
       const spread = runs.spread(variant, ({ figures }) => of(figures));
       return [spread === null ? '' : withSpread(spread, format), ...(compared ? changes(variant, of) : [])];
     });
   const isRun = (variant: VariantId) => runs.of(variant).length > 0;
   const names = COMPARED_WITH.map((reference) => `vs ${labelOf(reference)}`);
-  const head = COLUMNS.flatMap(({ name, compared }) => (compared ? [name, ...names] : [name]));
+  const head = COLUMNS.flatMap(([name, , , compared]) => (compared ? [name, ...names] : [name]));
   return table([
     ['router', ...head],
     ...withControl(runs.variants).map((variant) => [
@@ -147,6 +138,7 @@ function cellTable(comparison: Comparison, cell: Cell): string {
     ]),
   ]);
 }
+
 function linkSection(calibration: Calibration | null): string {
   if (calibration === null) return '_Not searched yet._';
   const { link, share, trials } = calibration;
@@ -162,8 +154,4 @@ function linkSection(calibration: Calibration | null): string {
 
 function linkLabel(link: InterNodeLink): string {
   return link === null ? 'no limit' : `${link.gbps} Gb/s, ${link.latencyMs} ms`;
-}
-
-function megabytes(bytes: number): string {
-  return (bytes / 1e6).toFixed(2);
 }

@@ -13,9 +13,8 @@ import { ROUTER_NAMES } from 'locmoe/internal/routing/index';
 import { computeOnOneThread } from '../../packages/bench/src/one-thread.js';
 import { readRunFigures } from '../../packages/bench/src/routers/run-figures.js';
 import { runTraining } from '../../packages/bench/src/training.js';
-import { count, SET, type StudyOption, text, words } from '../kit/options.js';
-import { type Part, Parts } from '../kit/parts.js';
-import { digestOf, type Published } from '../kit/result-store.js';
+import { count, maybe, SET, text, words } from '../kit/options.js';
+import { digestOf, type Part, Parts, type Published } from '../kit/parts.js';
 import { study } from '../kit/study.js';
 import { percent } from '../kit/text.js';
 import { evaluateByRule } from './by-rule.js';
@@ -23,38 +22,28 @@ import { type Calibration, calibrate, type InterNodeLink, linkOf } from './calib
 import type { RunResult } from './comparison.js';
 import { type CostRow, measureRouterCost } from './cost.js';
 import { type Figures, figuresOf, type KeptRun } from './figures.js';
-import { allCells, type Job, jobId, narrowed, planJobs, quickWords } from './jobs.js';
-import { probeRun } from './probe.js';
-import { reportOf } from './report.js';
 import {
+  allCells,
   baselineJob,
   isProbed,
+  type Job,
+  jobId,
+  narrowed,
+  planJobs,
   qualityLayout,
+  quickWords,
   type RecipeOptions,
   resolveJob,
   settingsOfJob,
-} from './run-settings.js';
+} from './jobs.js';
+import { probeRun } from './probe.js';
+import { reportOf } from './report.js';
 import { VARIANT_IDS } from './variants.js';
 
 const CALIBRATION_STEPS = 50;
 const QUICK_STEPS = 30;
 /** Gb/s, close to what the search finds; the search takes longer than the quick runs themselves. */
 const QUICK_GBPS = 0.2;
-
-const STEPS: StudyOption<number | null> = {
-  takes: '<n>',
-  help: 'training steps of a run for quality; without it those of the recipe',
-  value: null,
-  quick: QUICK_STEPS,
-  parse: wholeNumber(2),
-};
-const LINK: StudyOption<number | null> = {
-  takes: '<gbps>',
-  help: "speed of the link between nodes; without it searched so that all-to-all takes the papers' share of a step",
-  value: null,
-  quick: QUICK_GBPS,
-  parse: numberFrom(0.001),
-};
 
 export default study({
   name: 'routers',
@@ -65,7 +54,9 @@ export default study({
     config: text('<file|recipe>', 'what to train', 'routers-large', 'routers'),
     set: SET,
     seeds: count('runs of each router', 3, { quick: 1 }),
-    steps: STEPS,
+    steps: maybe(wholeNumber(2), 'training steps of a run for quality; without it those of the recipe', {
+      quick: QUICK_STEPS,
+    }),
     timeSteps: count('training steps of a run for time', 60, { least: 2 }),
     only: words(
       'what to run: quality or time, cost (of the gates alone), routers, and for time layouts (2x1, 2x2, 4x1) and placements (domain, mixed)',
@@ -75,7 +66,11 @@ export default study({
       'run or step folder: the dense model that the model of every run for quality grows from; give each its own --work-dir and --out',
       '',
     ),
-    link: LINK,
+    link: maybe(
+      numberFrom(0.001),
+      "speed of the link between nodes; without it searched so that all-to-all takes the papers' share of a step",
+      { takes: '<gbps>', quick: QUICK_GBPS },
+    ),
   },
 
   /** @throws TrainerError `BAD_CONFIG` or `BAD_INPUT` before anything runs, `INTERNAL` if a run failed */

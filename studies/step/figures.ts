@@ -171,15 +171,9 @@ function cellFigures(
       keptPerToken: isPeer(program) ? spreadOf(ownKept) : spread(({ keptPerToken }) => keptPerToken ?? 1),
       shareOfLimit:
         program === 'locmoe-plus' ? null : spread((run) => shareOfLimit(run, resolved, kept, sgemmFlopsPerS)),
-      partsMs: {
-        forward: spread(({ partsMs }) => partsMs.forward),
-        backward: spread(({ partsMs }) => partsMs.backward),
-        exchange: spread(({ partsMs }) => partsMs.exchange),
-        allReduce: spread(({ partsMs }) => partsMs.allReduce),
-        optimizer: spread(({ partsMs }) => partsMs.optimizer),
-        waiting: spread(({ partsMs }) => partsMs.waiting),
-        other: spread(({ partsMs }) => partsMs.other),
-      },
+      partsMs: Object.fromEntries(
+        PARTS.map((part) => [part, spread(({ partsMs }) => partsMs[part])]),
+      ) as ProgramFigures['partsMs'],
       gcMs: isPeer(program) ? null : spread(({ gcMs }) => gcMs ?? 0),
       optimizerShare: spread((run) => run.partsMs.optimizer / stepMsOf(run)),
       communicationShare: spread(communicationShare),

@@ -4,20 +4,12 @@ import { programsHere } from '../../packages/bench/src/step/bench.js';
 import { LEAST_STEPS } from '../../packages/bench/src/step/step-run.js';
 import { findTorch } from '../../packages/bench/src/step/torch-peer.js';
 import { runTurns } from '../../packages/bench/src/step/turns.js';
-import { count, SET, type StudyOption, text, words } from '../kit/options.js';
+import { count, maybe, SET, text, words } from '../kit/options.js';
 import { study } from '../kit/study.js';
 import { type Figures, figuresOf } from './figures.js';
 import { reportOf } from './report.js';
 import { measureSgemm } from './sgemm.js';
 import { planTurns, scopeOf } from './turns.js';
-
-const STEPS: StudyOption<number | null> = {
-  takes: '<n>',
-  help: 'steps of a timed run; without it 12 and 8 by model, 6 where a size is changed',
-  value: null,
-  quick: null,
-  parse: wholeNumber(LEAST_STEPS),
-};
 
 export default study({
   name: 'step',
@@ -28,7 +20,10 @@ export default study({
     config: text('<file|recipe>', 'the small model', 'small'),
     set: SET,
     turns: count('turns of the headline cells', 3, { quick: 2 }),
-    steps: STEPS,
+    steps: maybe(
+      wholeNumber(LEAST_STEPS),
+      'steps of a timed run; without it 12 and 8 by model, 6 where a size is changed',
+    ),
     verifySteps: count('steps whose losses must agree before anything else is timed', 20, {
       least: LEAST_STEPS,
     }),

@@ -1,4 +1,4 @@
-import { readFileSync, rmSync } from 'node:fs';
+import { mkdirSync, readFileSync, rmdirSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { type RunFolder, readRecords } from '@locmoe/run-format';
 import { asTrainerError, TrainerError } from 'locmoe/internal/errors';
@@ -7,7 +7,7 @@ import { median } from '../../packages/bench/src/statistics.js';
 import { withPeakMemory } from '../../packages/bench/src/step/peak-memory.js';
 import { runTraining } from '../../packages/bench/src/training.js';
 
-export interface StorageRunOptions {
+interface StorageRunOptions {
   readonly config: string;
   readonly sets: readonly string[];
   readonly folder: string;
@@ -19,7 +19,6 @@ export interface StorageRunOptions {
 
 export interface StorageRun {
   readonly losses: readonly (number | null)[];
-  /** Median. */
   readonly stepMs: number;
   /** Peak of all processes together, checkpoint included. */
   readonly peakBytes: number;
@@ -88,5 +87,46 @@ function whyItFailed(folder: string): TrainerError | null {
     return reason === undefined ? null : new TrainerError('INTERNAL', reason);
   } catch {
     return null;
+  }
+}
+
+/** A memory cgroup, version 1 or 2: its processes may hold so much together, page cache included. */
+export class MemoryLimit {
+  readonly #folder: string;
+
+  private constructor(folder: string) {
+    this.#folder = folder;
+  }
+
+  /** Null where none can be made: it takes root, or a cgroup of one's own. */
+  static create(bytes: number): MemoryLimit | null {
+    const own = readFileSync('/proc/self/cgroup', 'utf8');
+    const v1 = /^\d+:(?:.*,)?memory(?:,.*)?:(.*)$/m.exec(own)?.[1];
+    const v2 = /^0::(.*)$/m.exec(own)?.[1];
+    const parent = v1 === undefined ? `/sys/fs/cgroup${v2}` : `/sys/fs/cgroup/memory${v1}`;
+    const folder = `${parent}/locmoe-bench-${process.pid}`;
+    try {
+      mkdirSync(folder);
+    } catch {
+      return null;
+    }
+    const limit = new MemoryLimit(folder);
+    try {
+      writeFileSync(`${folder}/${v1 === undefined ? 'memory.max' : 'memory.limit_in_bytes'}`, String(bytes));
+      return limit;
+    } catch {
+      limit.remove();
+      return null;
+    }
+  }
+
+  /** Limits a process and those that it starts from now on. */
+  add(pid: number): void {
+    writeFileSync(`${this.#folder}/cgroup.procs`, String(pid));
+  }
+
+  /** Call it when all its processes have ended. */
+  remove(): void {
+    rmdirSync(this.#folder);
   }
 }

@@ -1,21 +1,13 @@
-import { writeFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { asTrainerError, TrainerError } from 'locmoe/internal/errors';
 import { Parts } from '../kit/parts.js';
+import { STUDIES } from '../kit/read-yaml.js';
 import { study } from '../kit/study.js';
 import { percent, table } from '../kit/text.js';
-import { measureRun, type StorageRun } from './measure.js';
-import { MemoryLimit } from './memory-limit.js';
+import { MemoryLimit, measureRun, type StorageRun } from './measure.js';
 
-/** 1,024 tokens a step of one rank; an expert has 131,072 parameters. */
-const CONFIG = `
-name: storage
-model: { dModel: 128, numHeads: 4, numDenseLayers: 1, numSparseLayers: 1, dFeedForward: 512, vocabSize: 4096, seqLen: 256 }
-moe: { numExperts: 8, router: hash, capacityFactor: null }
-data: { domains: [en, zh, code, telecom], maxBytesPerDomain: 1000000 }
-train: { steps: 40, globalBatch: 4, learningRate: 0.001, expertUpdate: touched, validateEvery: 10000, validationSequences: 1, checkpointEvery: 10000 }
-logLevel: debug
-`;
+const RECIPE = path.join(STUDIES, 'storage/recipe.yaml');
 const EXPERT_SIZE = 2 * 128 * 512;
 const FLOAT_BYTES = 4;
 /** Values and two moments, on the disk. */
@@ -50,7 +42,6 @@ interface SizeFigures {
   readonly budgetMB: number;
   /** Weights and moments of all experts. */
   readonly storedMB: number;
-  /** Experts with tokens. */
   readonly touched: number;
   /** Share of these that was in memory. */
   readonly hits: number;
@@ -63,7 +54,6 @@ interface SizeFigures {
   readonly exposedWaitMs: number;
 }
 
-/** Figures by number of experts. */
 type Sizes = Readonly<Record<number, SizeFigures>>;
 
 interface LimitFigures {
@@ -93,8 +83,7 @@ export default study({
 
   /** @throws TrainerError `INTERNAL` if a run failed, or both kinds do not have the same losses */
   async measure({ quick, workDir, dataDir }): Promise<Figures> {
-    const config = path.join(workDir, 'storage.yaml');
-    writeFileSync(config, CONFIG);
+    const recipe = readFileSync(RECIPE, 'utf8');
     const sizes = quick ? SIZES.slice(0, 2) : SIZES;
     const part = (batches: Batches, numExperts: number, kind: Kind) => {
       const { sets, slots } = BATCHES[batches];
@@ -105,7 +94,7 @@ export default study({
         `moe.expertStorage.budgetMB=${budgetMB}`,
       ];
       const name = `${batches}-${numExperts}-${kind}`;
-      return { name, kind: `trained ${numExperts} experts`, key: [CONFIG, all], sets: all };
+      return { name, kind: `trained ${numExperts} experts`, key: [recipe, all], sets: all };
     };
     const pairs = (['domain', 'mixed'] as const).flatMap((batches) =>
       sizes.map((numExperts) => ({
@@ -124,7 +113,14 @@ export default study({
       onStart?: (pid: number) => void,
     ): Promise<StorageRun> => {
       const folder = path.join(workDir, 'runs', name);
-      return measureRun({ config, sets, folder, dataDir, warmUp: WARM_UP, ...(onStart && { onStart }) });
+      return measureRun({
+        config: RECIPE,
+        sets,
+        folder,
+        dataDir,
+        warmUp: WARM_UP,
+        ...(onStart && { onStart }),
+      });
     };
     const figures: Record<Batches, Record<number, SizeFigures>> = { domain: {}, mixed: {} };
     for (const { batches, numExperts, memory, file } of pairs) {

@@ -2,7 +2,7 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { expect, it } from 'vitest';
 import { DATA_DIR, Locmoe, MICRO } from '../../../test/e2e/support.js';
-import { isLearned } from '../../fine-tuning/samples.js';
+import { isLearned } from '../../fine-tuning/material.js';
 import { STUDY, temporaryFolder } from '../support.js';
 
 const NUM_QUESTIONS = 60;

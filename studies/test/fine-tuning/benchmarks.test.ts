@@ -2,7 +2,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { expect, it, onTestFinished } from 'vitest';
-import { benchmarksAtHand } from '../../fine-tuning/benchmarks.js';
+import { benchmarksAtHand } from '../../fine-tuning/material.js';
 import { modelsOf } from '../../fine-tuning/study.js';
 
 it('reads what the folder has, and names what it has not', async () => {

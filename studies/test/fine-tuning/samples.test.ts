@@ -1,7 +1,6 @@
 import type { Question } from 'locmoe/internal/evaluation/question';
 import { expect, it } from 'vitest';
-import { describeMaterial } from '../../fine-tuning/material.js';
-import { isLearned, objectSamples, sampleOf } from '../../fine-tuning/samples.js';
+import { describeMaterial, isLearned, objectSamples, sampleOf } from '../../fine-tuning/material.js';
 
 const question: Question = {
   place: 'file',

@@ -1,8 +1,7 @@
 import { mkdirSync, rmSync } from 'node:fs';
 import path from 'node:path';
 import { beforeEach, expect, it, onTestFinished, vi } from 'vitest';
-import { type Part, Parts } from '../../kit/parts.js';
-import { digestOf } from '../../kit/result-store.js';
+import { digestOf, type Part, Parts } from '../../kit/parts.js';
 import { temporaryFolder } from '../support.js';
 
 let folder: string;

@@ -1,7 +1,7 @@
 import { writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { expect, it } from 'vitest';
-import { digestOf, ResultStore } from '../../kit/result-store.js';
+import { digestOf, ResultStore } from '../../kit/parts.js';
 import { temporaryFolder } from '../support.js';
 
 it('gives back what was kept for the same key, also to a later process', () => {

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { fill } from '../../kit/template.js';
+import { fill } from '../../kit/text.js';
 
 it('replaces names by values', () => {
   expect(fill('{{a}} and {{picture:b-c}}, {{n}}\n', { a: 'A', 'picture:b-c': '![$&](b)', n: 0 })).toBe(

@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest';
 import { Comparison } from '../../routers/comparison.js';
 import { HEADLINE_CELL } from '../../routers/jobs.js';
-import { contrastsOf, contrastTable, setFigureTable } from '../../routers/papers.js';
+import { contrastsOf, contrastTable, setFigures } from '../../routers/papers.js';
 import type { VariantId } from '../../routers/variants.js';
 import { qualityJob, runResult, timeJob } from './support.js';
 
@@ -94,15 +94,16 @@ it('compares each figure with its counterpart, has the control of level 1, and c
 
   const stepMs = { hash: [122, 120, 124], 'hash-two-level': [97, 96, 98], switch: [126, 131, 126] };
   const comparison = comparisonOf({ stepMs, perplexity: { switch: [50], 'locmoe-plus': [50] } });
-  const text = `${contrastTable(contrastsOf(comparison))}\n${setFigureTable(comparison, 8)}`;
+  const text = contrastTable(contrastsOf(comparison));
   expect(text).toMatch(
     /\| two-level hash \(RRE\): step time against hash \| control: .* \| -20\.5 % \(-\d+\.\d % to -\d+\.\d %\) \| {2}\| {2}\| {2}\| {2}\|/,
   );
   expect(text).toMatch(
     /\| LocMoE \+ token preference: step time against hash \| -12\.68 % \| no run \| at most -12\.68 % \|/,
   );
-  expect(text).toMatch(
-    /tokens per expert against .* \| -60 % \(version 1\), -40 % .* \| `moe\.capacityFactor=0\.37`, fixed \|/,
-  );
+  expect(setFigures(comparison, 8)).toMatchObject({
+    setUsed: 'no run',
+    setTokens: expect.stringMatching(/ %$/),
+  });
   expect(text).not.toContain('reached');
 });

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { perplexityAtTokensOfTraining, perplexityOf, stepsToReach } from '../../routers/perplexity.js';
+import { perplexityAtTokensOfTraining, perplexityOf, stepsToReach } from '../../routers/time-to-baseline.js';
 import { qualityJob, runResult } from './support.js';
 
 describe('stepsToReach', () => {

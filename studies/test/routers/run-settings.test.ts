@@ -1,7 +1,6 @@
 import { loadConfig } from 'locmoe/internal/config/resolve';
 import { describe, expect, it } from 'vitest';
-import { HEADLINE_CELL } from '../../routers/jobs.js';
-import { qualityLayout, resolveJob } from '../../routers/run-settings.js';
+import { HEADLINE_CELL, qualityLayout, resolveJob } from '../../routers/jobs.js';
 import { qualityJob, timeJob } from './support.js';
 
 const LINK = { gbps: 0.2, latencyMs: 0.1 };

@@ -1,0 +1,11 @@
+import { readFileSync } from 'node:fs';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { parse } from 'yaml';
+
+export const STUDIES = fileURLToPath(new URL('..', import.meta.url));
+
+/** Reads data of a study, written by people. @param file in the folder of the studies */
+export function readYaml<T>(file: string): T {
+  return parse(readFileSync(path.join(STUDIES, file), 'utf8'), { merge: true });
+}
