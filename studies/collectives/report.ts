@@ -1,6 +1,12 @@
 import { bytesBetweenNodes, type Collective, layoutOf } from '../../packages/bench/src/collectives/cases.js';
-import { type ExchangeRow, SYSTEMS } from '../../packages/bench/src/collectives/measurements.js';
-import { digits, formatSize, STREAM_LABELS, withSpread } from '../../packages/bench/src/collectives/words.js';
+import {
+  digits,
+  type ExchangeRow,
+  formatSize,
+  STREAM_LABELS,
+  SYSTEMS,
+  withSpread,
+} from '../../packages/bench/src/collectives/measurements.js';
 import { COLOURS, type Picture, picturesOf } from '../kit/picture.js';
 import type { Report } from '../kit/report.js';
 import { table } from '../kit/text.js';

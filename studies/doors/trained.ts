@@ -25,7 +25,6 @@ export async function trained({ quick, workDir, dataDir, log }: PartPlace) {
 
 export interface Exported {
   readonly checkpoint: Checkpoint;
-  /** Data that it was trained on. */
   readonly dataset: Dataset;
   readonly folder: string;
 }

@@ -19,13 +19,11 @@ export interface Model {
 }
 
 export interface Training {
-  /** Its run folder. */
   readonly checkpoint: string;
   readonly steps: number;
   readonly tokens: number;
   /** Tokens of answers among these, in fine-tuning. */
   readonly answerTokens: number;
-  /** Loss of the last validation. */
   readonly loss: number | null;
 }
 
@@ -60,7 +58,6 @@ export interface RouterFigures {
   readonly againstBaseline: Difference | null;
 }
 
-/** A task by one measure. */
 export interface MeasureFigures extends Omit<TaskAnswers, 'values'> {
   readonly task: string;
   readonly measure: Measure;

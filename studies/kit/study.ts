@@ -3,8 +3,7 @@ import path from 'node:path';
 import { Command } from 'commander';
 import { EXIT, TrainerError } from 'locmoe/internal/errors';
 import { interruptible } from 'locmoe/internal/os/on-signals';
-import { makeBenchFolders } from '../../packages/bench/src/folders.js';
-import { machine } from '../../packages/bench/src/machine.js';
+import { machine, makeBenchFolders } from '../../packages/bench/src/folders.js';
 import type { StudyOptions, ValuesOf } from './options.js';
 import { type Report, writeReport } from './report.js';
 

@@ -1,4 +1,4 @@
-import { digits } from '../../packages/bench/src/collectives/words.js';
+import { digits } from '../../packages/bench/src/collectives/measurements.js';
 import type { LayoutCheck } from '../../packages/bench/src/plan/check.js';
 import { formatLink } from '../../packages/bench/src/plan/link.js';
 import { TIME_PARTS } from '../../packages/bench/src/plan/predict.js';

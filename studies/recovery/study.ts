@@ -8,8 +8,8 @@ import {
   otherRows,
   type RecoveryFigures,
 } from '../../packages/bench/src/recovery/figures.js';
+import { PARTS } from '../../packages/bench/src/recovery/measure-row.js';
 import type { Part } from '../../packages/bench/src/recovery/part.js';
-import { PARTS } from '../../packages/bench/src/recovery/parts.js';
 import { fuzzCheckpointFiles } from '../../test/fuzz/checkpoints.js';
 import { fuzzBothPlanes } from '../../test/fuzz/messages.js';
 import { replayToBothPlanes } from '../../test/fuzz/stale.js';

@@ -108,10 +108,14 @@ function perplexityChart(quality: RunSet): Picture | null {
   const rows = shown.flatMap((variant) => {
     const runs = quality.of(variant);
     const router = labelOf(variant);
-    const point = (run: string, kind: string, step: number, perplexity: number) => {
-      const tokens = (step * runs[0]!.figures.tokensPerStep) / 1e6;
-      return { router, run, kind, tokens, perplexity };
-    };
+    const million = runs[0]!.figures.tokensPerStep / 1e6;
+    const point = (run: string, kind: string, step: number, perplexity: number) => ({
+      router,
+      run,
+      kind,
+      tokens: step * million,
+      perplexity,
+    });
     const medians = medianCurve(
       runs.map(({ figures }) => figures.validations),
       ({ perplexity }) => perplexity,

@@ -37,10 +37,8 @@ export interface Measured {
   readonly numExperts: number;
   /** Dense model that the models of the runs for quality grew from; null if they began at random. */
   readonly dense: { readonly runId: string; readonly tokens: number } | null;
-  /** Null as long as no link was searched. */
   readonly calibration: Calibration | null;
   readonly cost: readonly CostRow[];
-  /** Runs of the complete comparison, by kind. */
   readonly planned: Readonly<Partial<Record<Kind, number>>>;
   readonly runs: readonly KeptRun[];
 }

@@ -1,6 +1,6 @@
 import { loadConfig } from 'locmoe/internal/config/resolve';
 import { layoutOf } from '../../packages/bench/src/collectives/cases.js';
-import { PEER_SETTINGS } from '../../packages/bench/src/step/settings.js';
+import { PEER_SETTINGS } from '../../packages/bench/src/step/verify.js';
 
 export const MODELS = ['small', 'medium'] as const;
 /** `small` is the recipe itself; `medium` has twice its width. */
@@ -23,7 +23,6 @@ export interface Cell {
   readonly sweep: { readonly of: Sweep; readonly factor: number } | null;
 }
 
-/** Sizes of a cell, for the report. */
 export interface CellSizes {
   readonly width: number;
   readonly experts: number;

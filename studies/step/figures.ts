@@ -1,7 +1,6 @@
 import { loadConfig } from 'locmoe/internal/config/resolve';
 import type { RunConfig } from 'locmoe/internal/config/schema';
 import { median, type Spread, spreadOf } from '../../packages/bench/src/statistics.js';
-import { lengthSettings } from '../../packages/bench/src/step/settings.js';
 import {
   fastestPeer,
   isPeer,
@@ -15,6 +14,7 @@ import {
 } from '../../packages/bench/src/step/step-run.js';
 import type { TorchPeer } from '../../packages/bench/src/step/torch-peer.js';
 import type { TurnResult } from '../../packages/bench/src/step/turns.js';
+import { lengthSettings } from '../../packages/bench/src/step/verify.js';
 import {
   type Cell,
   type CellSizes,

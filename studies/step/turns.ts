@@ -1,7 +1,7 @@
 import { TrainerError } from 'locmoe/internal/errors';
-import { lengthSettings } from '../../packages/bench/src/step/settings.js';
 import type { Program } from '../../packages/bench/src/step/step-run.js';
 import type { Turn } from '../../packages/bench/src/step/turns.js';
+import { lengthSettings } from '../../packages/bench/src/step/verify.js';
 import {
   type Cell,
   cellId,

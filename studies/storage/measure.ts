@@ -4,7 +4,7 @@ import { type RunFolder, readRecords } from '@locmoe/run-format';
 import { asTrainerError, TrainerError } from 'locmoe/internal/errors';
 import type { SlotStatistics } from 'locmoe/internal/parameters/expert-slots';
 import { median } from '../../packages/bench/src/statistics.js';
-import { withPeakMemory } from '../../packages/bench/src/step/peak-memory.js';
+import { withPeakMemory } from '../../packages/bench/src/step/step-run.js';
 import { runTraining } from '../../packages/bench/src/training.js';
 
 interface StorageRunOptions {

@@ -1,4 +1,5 @@
 import { writeFileSync } from 'node:fs';
+import { cpus, totalmem } from 'node:os';
 import path from 'node:path';
 import { makeFolder } from 'locmoe/internal/os/make-folder';
 
@@ -24,4 +25,10 @@ export function writeFigures(out: string, name: string, figures: unknown): void 
   const file = path.join(out, name);
   writeFileSync(file, `${JSON.stringify(figures, null, 1)}\n`);
   console.log(`figures: ${file}`);
+}
+
+/** The machine of a report: processors, memory, Node version. */
+export function machine(): string {
+  const gib = Math.round(totalmem() / 2 ** 30);
+  return `${cpus().length} x ${cpus()[0]!.model}, ${gib} GiB, Node ${process.versions.node}`;
 }

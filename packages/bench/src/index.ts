@@ -1,6 +1,5 @@
 import type { BenchPackage } from 'locmoe/internal/cli/packages';
-import { addBenchCommand } from './commands/bench.js';
-import { addPlanCommand } from './commands/plan.js';
+import { addBenchCommand, addPlanCommand } from './commands/bench.js';
 
 export const addCommands: BenchPackage['addCommands'] = (program) => {
   addBenchCommand(program);

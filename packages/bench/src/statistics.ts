@@ -33,3 +33,10 @@ export function withSpread({ median, least, most }: Spread, format: (value: numb
   const [low, high] = [format(least), format(most)];
   return low === high ? format(median) : `${format(median)} (${low} to ${high})`;
 }
+
+/** Duration of a call in ms. */
+export function timeOf(call: () => void): number {
+  const started = performance.now();
+  call();
+  return performance.now() - started;
+}

@@ -1,16 +1,15 @@
 import { LogsError } from './errors.js';
-import { LOG_LEVELS, type LogLevel } from './levels.js';
 import type { LogQuery, Matcher, MetricQuery, Query } from './logql/ast.js';
 import { ContextGrep } from './logql/context.js';
 import { Follower } from './logql/follower.js';
 import { compileMatchers } from './logql/label-test.js';
 import { LogEngine } from './logql/log-engine.js';
 import type { LogEntry } from './logql/log-entries.js';
-import { narrow } from './logql/narrow.js';
 import { parseQuery } from './logql/parse.js';
 import { compilePipeline } from './logql/pipeline.js';
 import { PipelineLine } from './logql/pipeline-line.js';
 import type { Series, TimeGrid } from './logql/series.js';
+import { LOG_LEVELS, type LogLevel } from './record.js';
 import { instantOfMs, type TimeRange } from './store/instant.js';
 import type { LogFolder } from './store/log-catalog.js';
 import type { FileView } from './store/log-reader.js';
@@ -41,12 +40,12 @@ export interface ResultLine {
   readonly group: number;
 }
 
-export interface ResultSeries {
+interface ResultSeries {
   readonly grid: TimeGrid;
   readonly series: readonly Series[];
 }
 
-export interface LogEnd {
+interface LogEnd {
   /** Aborted when the reader has left. */
   readonly signal: AbortSignal;
   /** Resolves when nothing more will be written: `follow` then reads the rest and ends. */
@@ -237,4 +236,30 @@ function matcherOf({ matchers, stages }: LogQuery): (entry: LogEntry) => LogEntr
     if (run !== null && !run(line)) return null;
     return { ...entry, text: line.text, labels: line.labels, parsed: line.parsed };
   };
+}
+
+/** Adds matchers to every stream selector of a query. */
+function narrow<Q extends Query>(query: Q, matchers: readonly Matcher[]): Q;
+function narrow(query: Query, matchers: readonly Matcher[]): Query {
+  return query.kind === 'log'
+    ? { ...query, matchers: [...query.matchers, ...matchers] }
+    : narrowMetric(query, matchers);
+}
+
+function narrowMetric(query: MetricQuery, matchers: readonly Matcher[]): MetricQuery {
+  switch (query.kind) {
+    case 'range':
+      return { ...query, log: narrow(query.log, matchers) };
+    case 'aggregate':
+    case 'label-replace':
+      return { ...query, inner: narrowMetric(query.inner, matchers) };
+    case 'binary':
+      return {
+        ...query,
+        left: narrowMetric(query.left, matchers),
+        right: narrowMetric(query.right, matchers),
+      };
+    default:
+      return query;
+  }
 }

@@ -2,16 +2,24 @@ import path from 'node:path';
 import { EXIT } from 'locmoe/internal/errors';
 import { formatTable } from 'locmoe/internal/format';
 import { interruptible } from 'locmoe/internal/os/on-signals';
-import { type BenchFolders, makeBenchFolders, writeFigures } from '../folders.js';
-import { machine } from '../machine.js';
+import { type BenchFolders, machine, makeBenchFolders, writeFigures } from '../folders.js';
 import { type ExchangeCase, layoutOf } from './cases.js';
 import { measureOurs } from './measure-ours.js';
 import { measureOverlap } from './measure-overlap.js';
 import { measurePeers } from './measure-peers.js';
 import { measureStream } from './measure-streams.js';
-import { type ExchangeRow, type Measurements, type Spread, STREAMS, SYSTEMS } from './measurements.js';
+import {
+  digits,
+  type ExchangeRow,
+  formatSize,
+  type Measurements,
+  type Spread,
+  STREAM_LABELS,
+  STREAMS,
+  SYSTEMS,
+  withSpread,
+} from './measurements.js';
 import { HIERARCHY, type Scope, type ScopeOptions, scopeOf } from './scope.js';
-import { digits, formatSize, STREAM_LABELS, withSpread } from './words.js';
 
 /** `workDir` holds compiled peers. */
 export interface BenchCollectivesOptions extends ScopeOptions, BenchFolders {}

@@ -1,17 +1,74 @@
 import { once } from 'node:events';
+import { connect as connectHttp2 } from 'node:http2';
+import { connect as connectTcp } from 'node:net';
+import { Server } from '@grpc/grpc-js';
 import { endProgram, forkProgram, programBeside } from '@locmoe/test-kit';
-import { FLOW_CONTROL_WINDOW_BYTES } from 'locmoe/internal/agent/peer-streams';
+import { FLOW_CONTROL_WINDOW_BYTES, PeerStreams } from 'locmoe/internal/agent/peer-streams';
 import { TrainerError } from 'locmoe/internal/errors';
 import { collectSeldom } from 'locmoe/internal/garbage-collection';
+import { NO_SECURITY } from 'locmoe/internal/rpc/security';
 import { type StreamName, type StreamRow, spreadOf } from './measurements.js';
-import { PieceClock } from './stream-bytes.js';
-import { grpcSink, http2Sink, type OpenSink, tcpSink } from './stream-sinks.js';
+import { PieceClock, STREAM_RUN } from './stream-bytes.js';
 import type { SourceKind } from './stream-source.program.js';
 
 /** Larger than the caches, small enough for many repetitions. */
 const PIECE_BYTES = 32 << 20;
 const WARM_UPS = 3;
 const DEADLINE_MS = 60_000;
+
+const CONNECT_MS = 10_000;
+
+/** Receives the bytes of a stream. */
+interface Sink {
+  readonly take: (chunk: Uint8Array) => void;
+  readonly fail: (error: Error) => void;
+}
+
+/** Opens the receiving end of a stream on the loopback; returns a function that closes it. */
+type OpenSink = (port: number, sink: Sink) => () => Promise<void> | void;
+
+const tcpSink: OpenSink = (port, { take, fail }) => {
+  const socket = connectTcp(port, '127.0.0.1');
+  socket.on('data', take).on('error', fail);
+  return () => {
+    socket.destroy();
+  };
+};
+
+/** @param windowBytes flow control window of the stream and of the connection */
+function http2Sink(windowBytes: number): OpenSink {
+  return (port, { take, fail }) => {
+    const session = connectHttp2(`http://127.0.0.1:${port}`, {
+      settings: { initialWindowSize: windowBytes },
+    });
+    session.on('connect', () => session.setLocalWindowSize(windowBytes)).on('error', fail);
+    session.request().on('data', take).on('error', fail);
+    return () => session.destroy();
+  };
+}
+
+/** The receiving agent: decodes frames and returns credit for each quarter of a ring. */
+const grpcSink: OpenSink = (port, { take, fail }) => {
+  let [received, credited] = [0, 0];
+  const streams = new PeerStreams({
+    ...STREAM_RUN,
+    node: 0,
+    server: new Server(),
+    security: NO_SECURITY,
+    onPull: () => undefined,
+    onFrame: (_node, { payload }) => {
+      take(payload);
+      received = (received + payload.length) >>> 0;
+      if ((received - credited) >>> 0 < STREAM_RUN.ringBytes / 4) return;
+      credited = received;
+      streams.credit(1, [1, 0, received]);
+    },
+    onCredit: () => undefined,
+    onError: fail,
+  });
+  streams.connect([{ node: 1, address: `127.0.0.1:${port}` }], CONNECT_MS).catch(fail);
+  return () => streams.close();
+};
 
 const WAYS: Readonly<
   Record<Exclude<StreamName, 'memcpy'>, { readonly source: SourceKind; readonly open: OpenSink }>
@@ -22,7 +79,7 @@ const WAYS: Readonly<
   grpc: { source: 'grpc', open: grpcSink },
 };
 
-export interface StreamOptions {
+interface StreamOptions {
   readonly pieces: number;
   readonly signal: AbortSignal;
 }

@@ -10,7 +10,7 @@ import { combine, dispatch, dispatchLayout } from 'locmoe/internal/model/dispatc
 import { overlappedExperts } from 'locmoe/internal/model/dispatch/overlapped';
 import { feedForwards } from 'locmoe/internal/ops/feed-forward';
 import { tf } from 'locmoe/internal/ops/tensorflow';
-import { timeOf } from '../time-of.js';
+import { timeOf } from '../statistics.js';
 
 export interface OverlapArgs {
   /** Rows from each rank to the expert of each rank. */

@@ -1,56 +1,157 @@
-import type { Command } from 'commander';
-import { collect, collectWords, typedCommand, wholeNumber } from 'locmoe/internal/cli/commands/options';
+import { type Command, Option } from 'commander';
+import {
+  collect,
+  collectWords,
+  numberFrom,
+  typedCommand,
+  wholeNumber,
+} from 'locmoe/internal/cli/commands/options';
 import { BENCH_COMMANDS } from 'locmoe/internal/cli/packages';
 import type { BenchCollectivesOptions } from '../collectives/bench.js';
 import type { BenchKernelsOptions } from '../kernels/bench.js';
 import { computeOnOneThread } from '../one-thread.js';
 import type { BenchPlanOptions } from '../plan/bench.js';
+import type { PlanOptions } from '../plan/inputs.js';
 import type { BenchRecoveryOptions } from '../recovery/bench.js';
-import { addBenchRouters } from './bench-routers.js';
-import { addBenchStep } from './bench-step.js';
+import type { BenchRoutersOptions } from '../routers/bench.js';
+import type { BenchStepOptions } from '../step/bench.js';
 
-type PlanOptions = Omit<BenchPlanOptions, 'out' | 'command'> & { readonly out?: string };
+/** Options as they are given: without `--out` figures go to the work folder. */
+type Given<Options> = Omit<Options, 'out'> & { readonly out?: string };
 
-/** `locmoe bench`: long-running measurements. */
+const SET = ['--set <key=value>', 'override a field in every run; repeat for several', collect, []] as const;
+const QUICK_STEPS = 30;
+/** Fewer steps would leave none to time after warm-up. */
+const LEAST_STEPS = 4;
+const ALONE = { configs: ['tiny', 'small'], steps: 60 } as const;
+const WITH_PEER = { configs: ['small'], steps: 12 } as const;
+
+/** `locmoe bench`: long-running measurements. Modules are loaded when they run, as TensorFlow takes a second to load. */
 export function addBenchCommand(program: Command): void {
   const bench = program.command('bench').description(BENCH_COMMANDS.bench);
-  addBenchRouters(bench);
-  addBenchPlan(bench);
-  addBenchStep(bench);
-  addBenchKernels(bench);
-  addBenchCollectives(bench);
-  addBenchRecovery(bench);
+  addRouters(bench);
+  addPlan(bench);
+  addStep(bench);
+  addKernels(bench);
+  addCollectives(bench);
+  addRecovery(bench);
 }
 
-function addBenchPlan(bench: Command): void {
-  bench
+/** The options of a bench that come last. @param holds what its work folder is for */
+function inFolders(command: Command, name: string, holds: string): Command {
+  return command
+    .option('--work-dir <dir>', holds, `runs/${name}`)
+    .option('--out <dir>', 'folder for the figures as JSON (<work-dir>)');
+}
+
+function withData(command: Command): Command {
+  return command.option('--data-dir <dir>', 'folder for prepared datasets', 'data');
+}
+
+function addRouters(bench: Command): void {
+  const command = bench
+    .command('routers')
+    .description(
+      'train a configuration with each router, from the same weights on the same data: loss, time, traffic and balance side by side; a second call goes on where the first was stopped',
+    )
+    .option('--config <file|recipe>', 'what to train', 'routers')
+    .option(...SET)
+    .option('--seeds <n>', 'runs of each router (3)', wholeNumber(1))
+    .option('--steps <n>', 'training steps of a run (those of the recipe)', wholeNumber(2))
+    .option('--only <routers>', 'values of moe.router, separated by commas (all)', collectWords, [])
+    .option('--quick', `one seed of ${QUICK_STEPS} steps`, false);
+  type Options = Given<Omit<BenchRoutersOptions, 'routers' | 'seeds'>> & {
+    readonly only: readonly string[];
+    readonly seeds?: number;
+    readonly quick: boolean;
+  };
+  withData(inFolders(command, 'routers', 'keeps finished runs')).action(
+    async ({ only, seeds, quick, out, ...options }: Options) => {
+      computeOnOneThread();
+      const { benchRouters } = await import('../routers/bench.js');
+      const { ROUTER_NAMES } = await import('locmoe/internal/routing/index');
+      process.exitCode = await benchRouters({
+        ...options,
+        ...(quick && options.steps === undefined && { steps: QUICK_STEPS }),
+        routers: only.length > 0 ? only : ROUTER_NAMES,
+        seeds: seeds ?? (quick ? 1 : 3),
+        out: out ?? options.workDir,
+      });
+    },
+  );
+}
+
+function addPlan(bench: Command): void {
+  const command = bench
     .command('plan')
     .description(
       'measure what this machine can do, and hold the predictions of `locmoe plan` against real trainings',
     )
     .option('--config <file|recipe>', 'what the trainings of the check train', 'tiny')
-    .option('--set <key=value>', 'override a field in every training; repeat for several', collect, [])
+    .option(SET[0], 'override a field in every training; repeat for several', collect, [])
     .option('--calibrate', 'only measure the machine', false)
     .option('--calibration <file>', 'check these costs instead of measuring the machine anew')
-    .option('--quick', 'few repetitions and short trainings; all goes to <work-dir>/quick', false)
-    .option('--work-dir <dir>', 'keeps the calibration and the runs', 'runs/plan')
-    .option('--out <dir>', 'folder for the figures as JSON (<work-dir>)')
-    .option('--data-dir <dir>', 'folder for prepared datasets', 'data')
-    .action(async ({ out, ...options }: PlanOptions) => {
+    .option('--quick', 'few repetitions and short trainings; all goes to <work-dir>/quick', false);
+  withData(inFolders(command, 'plan', 'keeps the calibration and the runs')).action(
+    async ({ out, ...options }: Given<Omit<BenchPlanOptions, 'command'>>) => {
       computeOnOneThread();
       const workDir = options.quick ? `${options.workDir}/quick` : options.workDir;
-      // Lazy: TensorFlow takes a second to load.
       const { benchPlan } = await import('../plan/bench.js');
-      process.exitCode = await benchPlan({
-        ...options,
-        workDir,
-        out: out ?? workDir,
-        command: typedCommand(),
-      });
-    });
+      const given = { ...options, workDir, out: out ?? workDir, command: typedCommand() };
+      process.exitCode = await benchPlan(given);
+    },
+  );
 }
 
-function addBenchKernels(bench: Command): void {
+function addStep(bench: Command): void {
+  const command = bench
+    .command('step')
+    .description(
+      'where the time of a training step goes, by recipe; with --peer the same training in another program in turns with ours, verified to do the same',
+    )
+    .addOption(new Option('--peer <program>', 'what to hold our trainer against').choices(['torch']))
+    .option(
+      '--config <file|recipe>',
+      `what to time; repeat for several (${ALONE.configs.join(', ')}; with --peer ${WITH_PEER.configs})`,
+      collect,
+      [],
+    )
+    .option(...SET)
+    .option('--turns <n>', 'with --peer: how often each program runs (3)', wholeNumber(1))
+    .option(
+      '--steps <n>',
+      `steps of a run (${ALONE.steps}; with --peer ${WITH_PEER.steps})`,
+      wholeNumber(LEAST_STEPS),
+    )
+    .option(
+      '--verify-steps <n>',
+      'with --peer: steps whose losses must agree before anything else is timed',
+      wholeNumber(LEAST_STEPS),
+      20,
+    )
+    .option('--quick', 'with --peer: two turns', false);
+  type Options = Given<Omit<BenchStepOptions, 'configs' | 'steps' | 'turns'>> &
+    Partial<Pick<BenchStepOptions, 'steps' | 'turns'>> & {
+      readonly config: readonly string[];
+      readonly quick: boolean;
+    };
+  withData(inFolders(command, 'step', 'for the runs')).action(
+    async ({ config, steps, turns, quick, out, ...options }: Options) => {
+      computeOnOneThread();
+      const defaults = options.peer === undefined ? ALONE : WITH_PEER;
+      const { benchStep } = await import('../step/bench.js');
+      process.exitCode = await benchStep({
+        ...options,
+        configs: config.length > 0 ? config : defaults.configs,
+        steps: steps ?? defaults.steps,
+        turns: turns ?? (quick ? 2 : 3),
+        out: out ?? options.workDir,
+      });
+    },
+  );
+}
+
+function addKernels(bench: Command): void {
   bench
     .command('kernels')
     .description(
@@ -67,10 +168,8 @@ function addBenchKernels(bench: Command): void {
     });
 }
 
-type CollectivesOptions = Omit<BenchCollectivesOptions, 'out'> & { readonly out?: string };
-
-function addBenchCollectives(bench: Command): void {
-  bench
+function addCollectives(bench: Command): void {
+  const command = bench
     .command('collectives')
     .description(
       'time all-to-all and all-reduce between real processes, in a node and between nodes, against OpenMPI and Gloo where they are installed, and against what a socket can do',
@@ -82,20 +181,18 @@ function addBenchCollectives(bench: Command): void {
       [],
     )
     .option('--quick', 'fewer layouts, sizes and repetitions', false)
-    .option('--no-peers', 'measure no peer')
-    .option('--work-dir <dir>', 'for the compiled peer', 'runs/collectives')
-    .option('--out <dir>', 'folder for the figures as JSON (<work-dir>)')
-    .action(async ({ out, ...options }: CollectivesOptions) => {
+    .option('--no-peers', 'measure no peer');
+  inFolders(command, 'collectives', 'for the compiled peer').action(
+    async ({ out, ...options }: Given<BenchCollectivesOptions>) => {
       computeOnOneThread();
       const { benchCollectives } = await import('../collectives/bench.js');
       process.exitCode = await benchCollectives({ ...options, out: out ?? options.workDir });
-    });
+    },
+  );
 }
 
-type RecoveryOptions = Omit<BenchRecoveryOptions, 'out'> & { readonly out?: string };
-
-function addBenchRecovery(bench: Command): void {
-  bench
+function addRecovery(bench: Command): void {
+  const command = bench
     .command('recovery')
     .description(
       'measure what faults cost a run: how soon each is known, the first new step after it, steps done again; a soak under random faults',
@@ -113,14 +210,40 @@ function addBenchRecovery(bench: Command): void {
       'faults, victims and times follow from it',
       wholeNumber(0, Number.MAX_SAFE_INTEGER),
       1,
-    )
-    .option('--work-dir <dir>', 'for the runs', 'runs/recovery')
-    .option('--out <dir>', 'folder for the figures as JSON (<work-dir>)')
-    .option('--data-dir <dir>', 'folder for prepared datasets', 'data')
-    .action(async ({ out, ...options }: RecoveryOptions) => {
-      // Lazy: the trainer's modules take a while to load.
+    );
+  withData(inFolders(command, 'recovery', 'for the runs')).action(
+    async ({ out, ...options }: Given<BenchRecoveryOptions>) => {
       const { benchRecovery } = await import('../recovery/bench.js');
-      const { PARTS: parts } = await import('../recovery/parts.js');
-      process.exitCode = await benchRecovery({ ...options, out: out ?? options.workDir }, parts);
+      const { PARTS } = await import('../recovery/measure-row.js');
+      process.exitCode = await benchRecovery({ ...options, out: out ?? options.workDir }, PARTS);
+    },
+  );
+}
+
+/** `locmoe plan`: predicts the step time of a cluster from a cost model. */
+export function addPlanCommand(program: Command): void {
+  program
+    .command('plan')
+    .description(BENCH_COMMANDS.plan)
+    .requiredOption('--config <file|recipe>', 'what would be trained')
+    .option(SET[0], 'override a field, e.g. moe.router=hash; repeat for several', collect, [])
+    .option('--nodes <n>', 'number of nodes (cluster.nodes)', wholeNumber(0))
+    .option('--workers-per-node <n>', 'workers on each node (cluster.workersPerNode)', wholeNumber(0))
+    .option('--link <rate,latency>', 'link of a node to all others, e.g. 100gbps,5us (cluster.interNodeLink)')
+    .option('--cores-per-node <n>', 'cores of a node (those of the calibrated machine)', numberFrom(0.01))
+    .option('--shared-machine', 'all nodes share the cores of the calibrated machine', false)
+    .option('--flops <n>', 'FLOP/s of a worker instead of the measured ones, e.g. 2e11', numberFrom(1))
+    .option('--kept-per-token <n>', 'choices of a token that are kept, on average', numberFrom(0))
+    .option(
+      '--local-gain <share>',
+      'share of the rows bound for other nodes that the router keeps on the node',
+      numberFrom(0),
+    )
+    .option('--imbalance <factor>', 'rows of the busiest rank over those of the mean rank', numberFrom(1))
+    .option('--calibration <file>', 'costs of the machine (those of the last locmoe bench plan)')
+    .option('--json', 'print the plan as JSON', false)
+    .action(async (options: PlanOptions) => {
+      const { printPlan } = await import('../plan/describe.js');
+      printPlan(options);
     });
 }

@@ -8,9 +8,8 @@ import { oneDnnKernels } from 'locmoe/internal/ops/kernels/onednn/onednn-kernels
 import type { ElementType } from 'locmoe/internal/ops/kernels/onednn/tensor-memory';
 import { tensorflowKernels } from 'locmoe/internal/ops/kernels/tensorflow/tensorflow-kernels';
 import { tf } from 'locmoe/internal/ops/tensorflow';
-import { machine } from '../machine.js';
-import { median } from '../statistics.js';
-import { timeOf } from '../time-of.js';
+import { machine } from '../folders.js';
+import { median, timeOf } from '../statistics.js';
 import { HEADS, inputsOf, normal, type Operation, operationsOf } from './operations.js';
 
 export interface BenchKernelsOptions {

@@ -1,6 +1,8 @@
 import { formatCount, formatNumberOf, formatTable } from 'locmoe/internal/format';
+import { type PlanOptions, planInput } from './inputs.js';
 import { formatLink } from './link.js';
-import { type Plan, type PlanInput, TIME_PARTS } from './predict.js';
+import { MOST_RANKS } from './measure/exchange-costs.js';
+import { type Plan, type PlanInput, predict, TIME_PARTS } from './predict.js';
 import { MODEL_PARTS } from './work.js';
 
 /** Formats a plan as text. */
@@ -71,4 +73,38 @@ function mega(bytes: number): string {
 
 function trimmed(value: number): string {
   return String(Number(value.toPrecision(3)));
+}
+
+/** Says in which respects a plan goes beyond what its calibration has measured; nothing if it does not. */
+export function extrapolations({ config, profile, coresPerNode }: PlanInput): string[] {
+  const { nodes, workersPerNode } = config.cluster;
+  const numRanks = nodes * workersPerNode;
+  const workersPerCore = workersPerNode / coresPerNode;
+  const mostPerCore = profile.compute.slowdown.at(-1)!.processesPerCore;
+  return [
+    ...(numRanks > MOST_RANKS
+      ? [
+          `costs of messages are fitted on up to ${MOST_RANKS} ranks; ${formatCount(numRanks)} is an extrapolation`,
+        ]
+      : []),
+    ...(workersPerCore > mostPerCore
+      ? [
+          `the slowdown is measured with up to ${mostPerCore} workers a core; ` +
+            `${Number(workersPerCore.toPrecision(3))} is an extrapolation`,
+        ]
+      : []),
+  ];
+}
+
+/**
+ * `locmoe plan`: prints the predicted step.
+ *
+ * @throws TrainerError `BAD_CONFIG` or `BAD_INPUT` for invalid options
+ */
+export function printPlan(options: PlanOptions): void {
+  const input = planInput(options);
+  const plan = predict(input);
+  const beyond = extrapolations(input);
+  if (options.json) console.log(JSON.stringify({ ...plan, extrapolations: beyond }, null, 2));
+  else console.log([describePlan(input, plan), ...beyond.map((each) => `note: ${each}`)].join('\n'));
 }

@@ -1,7 +1,7 @@
 import path from 'node:path';
 import { formatTable } from 'locmoe/internal/format';
 import type { BenchFolders } from '../folders.js';
-import { machine } from '../machine.js';
+import { machine } from '../folders.js';
 import { measureParts } from '../measure-parts.js';
 import { addResult, faultTable, otherRows, readFigures, writeRecovery } from './figures.js';
 import type { Part, PartResult } from './part.js';

@@ -8,7 +8,7 @@ import { TrainerError } from 'locmoe/internal/errors';
 import { isRunning } from 'locmoe/internal/os/process-info';
 import { securityOfRun } from 'locmoe/internal/run/run-token';
 import type { Outage, Part, PartContext } from './part.js';
-import type { Row } from './rows.js';
+import { ROWS, type Row } from './rows.js';
 import { type SeenStep, TrainingProcess } from './training-process.js';
 
 const CONFIG = 'tiny';
@@ -30,7 +30,7 @@ const PAUSE_MS = 300;
 const RETRY_MS = 1_000;
 
 /** Injects a fault many times into one run that goes on, and measures each outage. */
-export function rowPart(name: string, row: Row): () => Promise<Part> {
+function rowPart(name: string, row: Row): () => Promise<Part> {
   return async () => async (context) => {
     const settings = {
       config: CONFIG,
@@ -164,3 +164,10 @@ function numStepsAgain(steps: readonly SeenStep[], fromMs: number, toMs: number)
   const before = new Set(steps.filter(({ time }) => time <= fromMs).map(({ step }) => step));
   return steps.filter(({ step, time }) => time > fromMs && time <= toMs && before.has(step)).length;
 }
+
+/** The parts by name, in the order of measurement: the rows of the fault matrix, then the rest. */
+export const PARTS: Readonly<Record<string, () => Promise<Part>>> = {
+  ...Object.fromEntries(Object.entries(ROWS).map(([name, row]) => [name, rowPart(name, row)])),
+  soak: async () => (await import('./soak.js')).soakPart,
+  cost: async () => (await import('./cost.js')).costPart,
+};

@@ -1,10 +1,111 @@
-import { mkdirSync } from 'node:fs';
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { closeSync, mkdirSync, openSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { listRuns, MetricsReader, type MetricsRecord, type RunFolder } from '@locmoe/run-format';
+import { freePort } from '@locmoe/test-kit';
 import { TrainerError } from 'locmoe/internal/errors';
-import { type Leader, LocmoeProcess } from './locmoe-process.js';
-import { SupervisedCluster } from './supervised-cluster.js';
+import { builtCommand } from '../training.js';
+
+/** Leader of a run: a process, or a supervisor that restarts it. */
+interface Leader {
+  readonly isAlive: boolean;
+  /** Exit code; null if it was killed. */
+  readonly exited: Promise<number | null>;
+  kill(signal: NodeJS.Signals): void;
+}
+
+/** A `locmoe` command as a child process, whose output goes to a file. */
+class LocmoeProcess implements Leader {
+  readonly #child: ChildProcess;
+  readonly exited: Promise<number | null>;
+
+  constructor(
+    args: readonly string[],
+    readonly output: string,
+    env: Readonly<Record<string, string>> = {},
+  ) {
+    const fd = openSync(output, 'a');
+    this.#child = spawn(process.execPath, [builtCommand(), ...args], {
+      stdio: ['ignore', fd, fd],
+      // A group of its own: Ctrl-C reaches the bench alone, which ends it.
+      detached: true,
+      env: { ...process.env, ...env },
+    });
+    closeSync(fd);
+    this.exited = once(this.#child, 'exit').then(([code]) => code);
+  }
+
+  get isAlive(): boolean {
+    return this.#child.exitCode === null && this.#child.signalCode === null;
+  }
+
+  kill(signal: NodeJS.Signals): void {
+    this.#child.kill(signal);
+  }
+
+  get lastLine(): string {
+    return readFileSync(this.output, 'utf8').trimEnd().split('\n').at(-1) ?? '';
+  }
+}
+
+/** Time for the nodes to leave after their coordinator has. */
+const LEAVE_MS = 15_000;
+
+/** `locmoe serve`, started anew whenever it was killed, and its nodes. */
+class SupervisedCluster implements Leader {
+  readonly #start: () => LocmoeProcess;
+  readonly #nodes: readonly LocmoeProcess[];
+  #coordinator: LocmoeProcess;
+  #isEnding = false;
+  isAlive = true;
+  readonly exited: Promise<number | null>;
+
+  /**
+   * @param training options of a training
+   * @param output receives what all of them say
+   */
+  static async start(
+    training: readonly string[],
+    numNodes: number,
+    output: string,
+  ): Promise<SupervisedCluster> {
+    const address = `127.0.0.1:${await freePort()}`;
+    const start = () =>
+      new LocmoeProcess(['serve', ...training, '--listen', address, '--resume-or-start'], output);
+    const node = ['node', '--coordinator', address, '--quiet', '--allow-faults'];
+    const nodes = Array.from({ length: numNodes }, () => new LocmoeProcess(node, output));
+    return new SupervisedCluster(start, nodes);
+  }
+
+  private constructor(start: () => LocmoeProcess, nodes: readonly LocmoeProcess[]) {
+    this.#start = start;
+    this.#nodes = nodes;
+    this.#coordinator = start();
+    this.exited = this.#supervise();
+  }
+
+  async #supervise(): Promise<number | null> {
+    let code = await this.#coordinator.exited;
+    while (code === null && !this.#isEnding) {
+      this.#coordinator = this.#start();
+      code = await this.#coordinator.exited;
+    }
+    const timer = setTimeout(() => {
+      for (const node of this.#nodes) node.kill('SIGKILL');
+    }, LEAVE_MS);
+    await Promise.all(this.#nodes.map(({ exited }) => exited));
+    clearTimeout(timer);
+    this.isAlive = false;
+    return code;
+  }
+
+  kill(signal: NodeJS.Signals): void {
+    this.#isEnding = true;
+    this.#coordinator.kill(signal);
+  }
+}
 
 /** A step that was done, whether or not a failure made it undone. */
 export interface SeenStep {

@@ -3,14 +3,12 @@ import { EXIT } from 'locmoe/internal/errors';
 import { formatCount, formatTable } from 'locmoe/internal/format';
 import { elementTypeOf } from 'locmoe/internal/ops/kernels/choose-kernels';
 import { multipliesBfloat16 } from 'locmoe/internal/os/processor';
-import { type BenchFolders, writeFigures } from '../folders.js';
-import { machine } from '../machine.js';
+import { type BenchFolders, machine, writeFigures } from '../folders.js';
 import { median, quantile } from '../statistics.js';
-import { lengthSettings, PEER_SETTINGS } from './settings.js';
 import { fastestPeer, isPeer, PROGRAM_LABELS, PROGRAMS, type Program, type StepRun } from './step-run.js';
 import { canCompile, findTorch, type TorchPeer } from './torch-peer.js';
 import { runTurns, type Turn, type TurnResult } from './turns.js';
-import { NotTheSame } from './verify.js';
+import { lengthSettings, NotTheSame, PEER_SETTINGS } from './verify.js';
 
 export interface BenchStepOptions extends BenchFolders {
   /** Recipes or config files. */

@@ -4,8 +4,7 @@ import { type MetricsRecordOf, readRecords } from '@locmoe/run-format';
 import { asTrainerError } from 'locmoe/internal/errors';
 import { mean } from '../statistics.js';
 import { runTraining, type TrainingOptions } from '../training.js';
-import { withPeakMemory } from './peak-memory.js';
-import { countedSteps, type StepRun, summarize } from './step-run.js';
+import { countedSteps, type StepRun, summarize, withPeakMemory } from './step-run.js';
 
 /** The built one, as the command that it is loaded into. */
 const GC_PROBE = new URL('./gc-probe.js', import.meta.url).href.replace('/bench/src/', '/bench/dist/');

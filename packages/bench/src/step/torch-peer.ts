@@ -6,8 +6,7 @@ import { ALLOCATOR_ENV } from 'locmoe/internal/agent/worker-env';
 import { TrainerError } from 'locmoe/internal/errors';
 import { mean } from '../statistics.js';
 import type { PeerInputs } from './inputs.js';
-import { withPeakMemory } from './peak-memory.js';
-import { type PeerProgram, type StepRun, summarize, type TimedStep } from './step-run.js';
+import { type PeerProgram, type StepRun, summarize, type TimedStep, withPeakMemory } from './step-run.js';
 
 const PROGRAM = fileURLToPath(new URL('../../peers/step_torch/main.py', import.meta.url));
 /** The first with PyTorch is used; the one on PATH may not be Debian's. */

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { freeOf } from '../../src/plan/measure/exchange-costs.js';
-import { measureVisible } from '../../src/plan/measure/hidden-cost.js';
+import { measureVisible } from '../../src/plan/measure/fit.js';
 
 const EXCHANGE = { wakeUs: 50, hopUs: 200, messageUs: 3, byteNs: 0.1, frameUs: 30, streamByteNs: 0.5 };
 

@@ -1,6 +1,6 @@
 import type { AggregationOp, Grouping } from './ast.js';
 import { ByLabels, emptySeries, projection, type Series, type TimeGrid } from './series.js';
-import { variance } from './variance.js';
+import { variance } from './windows.js';
 
 const NO_LABELS: Grouping = { without: false, labels: [] };
 

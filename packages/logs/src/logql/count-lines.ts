@@ -5,8 +5,7 @@ import { DETECTED_LEVEL, entryLabels, hasOneLevel } from './detected-level.js';
 import { toPipelineLine } from './log-entries.js';
 import type { Pipeline } from './pipeline.js';
 import { PipelineLine } from './pipeline-line.js';
-import { PointRange } from './point-range.js';
-import { assertNoError, type RangeInput, unreadBlocks } from './range-input.js';
+import { assertNoError, PointRange, type RangeInput, unreadBlocks } from './range-input.js';
 import { ByLabels, emptySeries, keeps, projection, type Series, type TimeGrid } from './series.js';
 
 /** Difference arrays: adds a line to a run of points in constant time. */

@@ -1,8 +1,8 @@
+import type { LineSieve } from '../store/log-reader.js';
 import type { LineFilter } from './ast.js';
 import { AddressSet } from './ip.js';
-import { LinePatternTest } from './line-pattern.js';
+import { parseLinePattern } from './pattern.js';
 import { Regex, RegexGroup } from './regex.js';
-import { type LineTest, TextTest } from './text-test.js';
 
 /** The conjunction of consecutive line filters. */
 export function compileLineTest(filters: readonly LineFilter[], regexes: RegexGroup): LineTest {
@@ -92,5 +92,89 @@ class AddressTest implements LineTest {
 
   passes(from: number, to: number): boolean {
     return this.#addresses.isIn(this.#bytes.toString('latin1', from, to));
+  }
+}
+
+/** Line filters on bytes. */
+export interface LineTest extends LineSieve {
+  /** Whether the line passes. Lines must be tested in buffer order. */
+  passes(from: number, to: number): boolean;
+}
+
+/** Keeps the next occurrence, so that a buffer is searched once for all its lines. */
+class TextTest implements LineTest {
+  readonly needle: Buffer;
+  #bytes: Buffer = Buffer.alloc(0);
+  #next = 0;
+
+  constructor(text: string) {
+    this.needle = Buffer.from(text);
+  }
+
+  begin(bytes: Buffer): void {
+    this.#bytes = bytes;
+    this.#next = -1;
+  }
+
+  mayPass(): boolean {
+    return this.passes(0, this.#bytes.length);
+  }
+
+  passes(from: number, to: number): boolean {
+    if (this.#next < from) {
+      const next = this.#bytes.indexOf(this.needle, from);
+      this.#next = next < 0 ? Number.POSITIVE_INFINITY : next;
+    }
+    return this.#next + this.needle.length <= to;
+  }
+}
+
+/**
+ * `|> "<_> 200"`: the texts of a pattern follow each other in the line, with something between them for each
+ * `<_>`. As in Loki anything may come before a text at the start of the pattern, and nothing after one at its
+ * end.
+ */
+class LinePatternTest implements LineTest {
+  readonly needle: Buffer | null;
+  readonly #texts: readonly Buffer[];
+  readonly #beginsWithText: boolean;
+  readonly #endsWithText: boolean;
+  /** Test for the longest of the texts. */
+  readonly #sieve: TextTest | null;
+  #bytes: Buffer = Buffer.alloc(0);
+
+  constructor(pattern: string) {
+    const parts = parseLinePattern(pattern, (message) => {
+      throw new Error(message);
+    });
+    const texts = parts.flatMap((part) => ('text' in part ? [part.text] : []));
+    this.#texts = texts.map((text) => Buffer.from(text));
+    this.#beginsWithText = parts.length === 0 || 'text' in parts[0]!;
+    this.#endsWithText = parts.length === 0 || 'text' in parts[parts.length - 1]!;
+    const [longest] = texts.sort((a, b) => b.length - a.length);
+    this.#sieve = longest === undefined ? null : new TextTest(longest);
+    this.needle = this.#sieve?.needle ?? null;
+  }
+
+  begin(bytes: Buffer): void {
+    this.#bytes = bytes;
+    this.#sieve?.begin(bytes);
+  }
+
+  mayPass(): boolean {
+    return this.#sieve?.mayPass() ?? true;
+  }
+
+  passes(from: number, to: number): boolean {
+    if (this.#sieve?.passes(from, to) === false) return false;
+    const line = this.#bytes.subarray(from, to);
+    let at = 0;
+    for (const [i, text] of this.#texts.entries()) {
+      const found = line.indexOf(text, at);
+      const mayBeBeside = i === 0 && this.#beginsWithText;
+      if (found < 0 || (found === at && !mayBeBeside)) return false;
+      at = found + text.length;
+    }
+    return (at === line.length) === this.#endsWithText;
   }
 }

@@ -1,7 +1,6 @@
 import type { Extraction, LabelFormat, LabelPick, LogQuery, Stage } from './ast.js';
-import { parseJsonPath } from './json-path.js';
-import { readCondition, readLineFilter } from './parse-filter.js';
-import { readMatcher, readSelector } from './parse-selector.js';
+import { parseJsonPath } from './json-fields.js';
+import { readCondition, readLineFilter, readMatcher, readSelector } from './parse-filter.js';
 import { parsePattern } from './pattern.js';
 import { Regex } from './regex.js';
 import type { Template } from './template/ast.js';

@@ -9,9 +9,8 @@ import {
   UNWRAP_RANGE_OPS,
   type Unwrap,
 } from './ast.js';
-import { readCondition, readNumber } from './parse-filter.js';
+import { readCondition, readNumber, readSelector } from './parse-filter.js';
 import { isStage, readStage } from './parse-log.js';
-import { readSelector } from './parse-selector.js';
 import type { Tokens } from './tokens.js';
 import { parseDurationS } from './units.js';
 

@@ -1,10 +1,10 @@
 import { LogsError } from '../errors.js';
 import type { Block } from '../store/block.js';
+import type { Instant } from '../store/instant.js';
 import { type BlockReader, type FileView, hasSelected } from '../store/log-reader.js';
 import type { Labels } from '../store/streams.js';
-import type { Grouping } from './ast.js';
+import type { Grouping, RangeQuery } from './ast.js';
 import { ERROR_LABEL } from './pipeline-line.js';
-import type { PointRange } from './point-range.js';
 import { labelsText, type TimeGrid } from './series.js';
 
 /** Input of a range aggregation. */
@@ -35,4 +35,53 @@ export function assertNoError(labels: Labels, grouping: Grouping | null): void {
     'BAD_INPUT',
     `pipeline error: '${error}' for series: '${labelsText(labels).slice(0, 500)}'. Use a label filter to intentionally skip this error. (e.g | __error__!="${error}"). To skip all potential errors you can match empty errors.(e.g __error__="")`,
   );
+}
+
+const NS_PER_MS = 1e6;
+
+/** ms from the start of a grid, to the ns: a double cannot hold ns since 1970. */
+export function sinceStart({ timeMs, nanos }: Pick<Instant, 'timeMs' | 'nanos'>, grid: TimeGrid): number {
+  return timeMs - grid.startMs + (nanos - (grid.startNanos ?? 0)) / NS_PER_MS;
+}
+
+/** The points of a grid whose windows (point - range, point] contain a time. */
+export class PointRange {
+  first = 0;
+  last = 0;
+  readonly #grid: TimeGrid;
+  readonly #rangeMs: number;
+  readonly #offsetMs: number;
+
+  constructor({ rangeMs, offsetMs }: RangeQuery, grid: TimeGrid) {
+    this.#grid = grid;
+    this.#rangeMs = rangeMs;
+    this.#offsetMs = offsetMs;
+  }
+
+  /** Sets `first` and `last`; `first > last` if there are none. */
+  set(at: Pick<Instant, 'timeMs' | 'nanos'>): void {
+    const { stepMs, numPoints } = this.#grid;
+    const sinceMs = sinceStart(at, this.#grid) + this.#offsetMs;
+    this.first = Math.max(0, Math.ceil(sinceMs / stepMs));
+    this.last = Math.min(numPoints, Math.ceil((sinceMs + this.#rangeMs) / stepMs)) - 1;
+  }
+
+  /**
+   * Whether all times of a block have the same points; sets `first` and `last`.
+   *
+   * @param hasNanos whether they may lie between ms
+   */
+  areSame({ minMs, maxMs }: Block, hasNanos: boolean): boolean {
+    this.set({ timeMs: maxMs, nanos: hasNanos ? NS_PER_MS - 1 : 0 });
+    const { first, last } = this;
+    this.set({ timeMs: minMs, nanos: 0 });
+    return first === this.first && last === this.last;
+  }
+
+  /** Whether a window overlaps the block. */
+  touches({ minMs, maxMs }: Block): boolean {
+    const { startMs, stepMs, numPoints } = this.#grid;
+    const originMs = startMs - this.#offsetMs;
+    return maxMs + 1 > originMs - this.#rangeMs && minMs <= originMs + (numPoints - 1) * stepMs;
+  }
 }

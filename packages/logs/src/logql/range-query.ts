@@ -1,12 +1,13 @@
 import { LogsError } from '../errors.js';
-import type { Grouping, LogQuery, RangeQuery } from './ast.js';
+import type { Grouping, LogQuery, RangeQuery, Unwrap } from './ast.js';
 import { countLines } from './count-lines.js';
+import { compileCondition, labelParser } from './label-test.js';
 import { toPipelineLine } from './log-entries.js';
 import { compilePipeline, type Pipeline } from './pipeline.js';
-import { PointRange, sinceStart } from './point-range.js';
-import { assertNoError, type RangeInput, unreadBlocks } from './range-input.js';
+import type { PipelineLine } from './pipeline-line.js';
+import { assertNoError, PointRange, type RangeInput, sinceStart, unreadBlocks } from './range-input.js';
+import { RegexGroup } from './regex.js';
 import { ByLabels, emptySeries, projection, type Series } from './series.js';
-import { compileUnwrap } from './unwrap.js';
 import { evaluateWindows, type Samples } from './windows.js';
 
 const NO_LABELS: Grouping = { without: false, labels: [] };
@@ -76,4 +77,26 @@ function selectedLabels({ matchers }: LogQuery): Map<string, string> {
   for (const { name, op, value } of matchers)
     if (op === '=' && matchers.filter((other) => other.name === name).length === 1) labels.set(name, value);
   return labels;
+}
+
+/**
+ * Unwraps a label: its value becomes the sample, and the label is removed. As in Loki a line without the
+ * label has no sample, and a value that cannot be parsed sets an error.
+ *
+ * @returns a function that returns null if a line has no sample or fails the filters after `unwrap`
+ */
+function compileUnwrap({ label, conversion, filters }: Unwrap): (line: PipelineLine) => number | null {
+  const parse = labelParser(conversion);
+  const regexes = new RegexGroup();
+  const conditions = filters.map((filter) => compileCondition(filter, regexes));
+  return (line) => {
+    const text = line.labels.get(label) ?? '';
+    if (text === '') return null;
+    const value = parse(text);
+    if (value === null)
+      line.fail('SampleExtractionErr', `${label}: ${text.slice(0, 100)} is not a ${conversion}`);
+    if (!conditions.every((condition) => condition(line))) return null;
+    line.delete(label);
+    return value ?? 0;
+  };
 }

@@ -2,8 +2,7 @@ import type { Context } from 'hono';
 import { LogsError, messageOf } from '../errors.js';
 import type { QueryOptions } from '../store/log-reader.js';
 import { QueryTimeout } from '../store/pacer.js';
-import { ENCODING_FLAGS, isCategorized } from './encoding-flags.js';
-import { Parameters } from './parameters.js';
+import { ENCODING_FLAGS, isCategorized, Parameters } from './parameters.js';
 
 const MAX_RUNNING = 16;
 /** A dashboard of many panels sends dozens of requests at once. */

@@ -1,11 +1,12 @@
 import { Hono } from 'hono';
 import type { HttpFeature } from '../http/http-server.js';
-import { LogEngine } from '../logql/log-engine.js';
+import { LogEngine, QUERY_LIMIT_MS } from '../logql/log-engine.js';
+import { MAX_SERIES } from '../logql/series.js';
 import type { LogCatalog } from '../store/log-catalog.js';
 import { addFieldRoutes } from './field-routes.js';
 import { RequestGate } from './gate.js';
 import { addIndexRoutes } from './index-routes.js';
-import { addLimitsRoute } from './limits-route.js';
+import { MAX_LIMIT } from './parameters.js';
 import { addPatternRoutes } from './pattern-routes.js';
 import { addPushRoute } from './push.js';
 import { addQueryRoutes } from './query-routes.js';
@@ -20,7 +21,7 @@ export interface LokiActivity {
   readonly waitingRequests: number;
 }
 
-export interface LokiFeature extends HttpFeature {
+interface LokiFeature extends HttpFeature {
   activity(): LokiActivity;
 }
 
@@ -56,4 +57,30 @@ export function lokiFeature(catalog: LogCatalog, version: string): LokiFeature {
       waitingRequests: gate.numWaiting,
     }),
   };
+}
+
+/** `drilldown-limits`: what Logs Drilldown may ask for. As in Loki 0 is no limit. */
+function addLimitsRoute(routes: Hono, version: string): void {
+  routes.get('/loki/api/v1/drilldown-limits', (c) =>
+    c.json({
+      limits: {
+        discover_log_levels: true,
+        discover_service_name: [],
+        max_entries_limit_per_query: MAX_LIMIT,
+        max_query_bytes_read: '0B',
+        max_query_length: '0s',
+        max_query_lookback: '0s',
+        max_query_range: '0s',
+        max_query_series: MAX_SERIES,
+        metric_aggregation_enabled: false,
+        pattern_persistence_enabled: false,
+        query_timeout: `${QUERY_LIMIT_MS / 1000}s`,
+        retention_period: '0s',
+        volume_enabled: true,
+        volume_max_series: Math.min(MAX_LIMIT, MAX_SERIES),
+      },
+      pattern_ingester_enabled: true,
+      version,
+    }),
+  );
 }

@@ -1,10 +1,11 @@
 import type { Context } from 'hono';
 import { LogsError } from '../errors.js';
+import type { Matcher } from '../logql/ast.js';
 import type { Direction } from '../logql/log-entries.js';
+import { parseQuery } from '../logql/parse.js';
 import type { TimeGrid } from '../logql/series.js';
 import { parseDurationS } from '../logql/units.js';
 import { type Instant, instantOfNs, type TimeRange } from '../store/instant.js';
-import { readBody } from './body.js';
 
 const DEFAULT_LIMIT = 100;
 export const MAX_LIMIT = 5_000;
@@ -160,4 +161,33 @@ function nowNs(): bigint {
 
 export function invalid(message: string): LogsError {
   return new LogsError('BAD_INPUT', message);
+}
+
+/** Reads the body of a request. @throws LogsError `BAD_INPUT` as soon as the limit is passed */
+export async function readBody(c: Context, maxBytes: number): Promise<Buffer> {
+  const chunks: Uint8Array[] = [];
+  let size = 0;
+  for await (const chunk of c.req.raw.body ?? []) {
+    size += chunk.length;
+    if (size > maxBytes) throw new LogsError('BAD_INPUT', `the body is larger than ${maxBytes} bytes`);
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks);
+}
+
+/** The request header in which a client asks for another form of the answer. */
+export const ENCODING_FLAGS = 'x-loki-response-encoding-flags';
+/** Its value for labels by category: of the stream, structured metadata, parsed. */
+export const CATEGORIZE_LABELS = 'categorize-labels';
+
+/** @param flags the header */
+export function isCategorized(flags: string | undefined): boolean {
+  return flags?.split(',').includes(CATEGORIZE_LABELS) ?? false;
+}
+
+/** Parses a stream selector. @throws LogsError `BAD_INPUT` for any other query */
+export function selectorOf(text: string): readonly Matcher[] {
+  const query = parseQuery(text);
+  if (query.kind !== 'log' || query.stages.length > 0) throw invalid('only label matchers are supported');
+  return query.matchers;
 }

@@ -5,7 +5,7 @@ import { messageOfLine } from '../patterns/line-message.js';
 import { current, type Template, TemplateMiner } from '../patterns/template-miner.js';
 import { Pacer } from '../store/pacer.js';
 import type { RequestGate } from './gate.js';
-import { selectorOf } from './selector.js';
+import { selectorOf } from './parameters.js';
 
 /** Counted from the newest on. */
 const MAX_LINES = 100_000;

@@ -2,11 +2,10 @@ import type { Hono } from 'hono';
 import { messageOf } from '../errors.js';
 import type { LogEngine } from '../logql/log-engine.js';
 import { take } from '../logql/log-entries.js';
-import { sampleText } from '../logql/number-text.js';
 import { parseQuery } from '../logql/parse.js';
 import type { LokiRequest, RequestGate } from './gate.js';
 import { invalid, Parameters } from './parameters.js';
-import { queryAnswer, secondsOf, toMatrix, toStreams, toVector } from './shapes.js';
+import { queryAnswer, sampleText, secondsOf, toMatrix, toStreams, toVector } from './shapes.js';
 
 /** `query_range`, `query` and `format_query`. */
 export function addQueryRoutes(routes: Hono, engine: LogEngine, gate: RequestGate): void {

@@ -1,10 +1,9 @@
 import { type LogEntry, type SplitLabels, splitLabels } from '../logql/log-entries.js';
-import { sampleText } from '../logql/number-text.js';
 import type { Series, TimeGrid, Value } from '../logql/series.js';
 import { type Instant, nsText } from '../store/instant.js';
 import { type Labels, labelsKey } from '../store/streams.js';
-import { CATEGORIZE_LABELS } from './encoding-flags.js';
 import type { LokiRequest } from './gate.js';
+import { CATEGORIZE_LABELS } from './parameters.js';
 
 /** Labels of an entry that are not of its stream. */
 interface Others {
@@ -12,7 +11,7 @@ interface Others {
   readonly parsed?: Readonly<Record<string, string>>;
 }
 
-export interface StreamJson {
+interface StreamJson {
   readonly stream: Readonly<Record<string, string>>;
   /** Time in ns and line, with labels by category also the others. */
   readonly values: (readonly [string, string] | readonly [string, string, Others])[];
@@ -117,4 +116,16 @@ export function queryAnswer(
       },
     },
   };
+}
+
+/** A sample's value as Loki writes it: all digits, without an exponent. */
+export function sampleText(value: number): string {
+  if (value === Number.POSITIVE_INFINITY) return '+Inf';
+  if (value === Number.NEGATIVE_INFINITY) return '-Inf';
+  const [, sign, whole, fraction = '', exponent] =
+    /^(-?)(\d)(?:\.(\d+))?e([+-]\d+)$/.exec(String(value)) ?? [];
+  if (exponent === undefined) return String(value);
+  const digits = whole + fraction;
+  const point = 1 + Number(exponent);
+  return point > 0 ? sign + digits.padEnd(point, '0') : `${sign}0.${'0'.repeat(-point)}${digits}`;
 }

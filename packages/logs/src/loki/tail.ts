@@ -9,8 +9,7 @@ import type { LogEngine } from '../logql/log-engine.js';
 import { type LogEntry, take } from '../logql/log-entries.js';
 import { parseLogQuery } from '../logql/parse.js';
 import { type Instant, instantOfMs, nsText } from '../store/instant.js';
-import { CATEGORIZE_LABELS, ENCODING_FLAGS, isCategorized } from './encoding-flags.js';
-import { invalid, Parameters } from './parameters.js';
+import { CATEGORIZE_LABELS, ENCODING_FLAGS, invalid, isCategorized, Parameters } from './parameters.js';
 import { toStreams } from './shapes.js';
 
 const PING_INTERVAL_MS = 1_000;

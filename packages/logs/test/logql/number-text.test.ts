@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
-import { sampleText } from '../../src/logql/number-text.js';
 import { parseBytes, parseDurationS, parseLineDurationS, parseNumber } from '../../src/logql/units.js';
+import { sampleText } from '../../src/loki/shapes.js';
 
 it.each([
   [1, '1'],

@@ -77,7 +77,11 @@ function parseCommand(block: Block): Command {
 }
 
 function rangeGrid(place: string, from: string, to: string, step: string): TimeGrid {
-  const [fromMs, toMs, stepMs] = [from, to, step].map((text) => parseMs(place, text)) as [number, number, number];
+  const [fromMs, toMs, stepMs] = [from, to, step].map((text) => parseMs(place, text)) as [
+    number,
+    number,
+    number,
+  ];
   return { startMs: START_MS + fromMs, stepMs, numPoints: Math.floor((toMs - fromMs) / stepMs) + 1 };
 }
 

@@ -5,7 +5,7 @@ import type { MetricQuery, Stage } from '../../src/logql/ast.js';
 import { LogEngine } from '../../src/logql/log-engine.js';
 import { parseQuery } from '../../src/logql/parse.js';
 import { labelsText, type Series, type Value } from '../../src/logql/series.js';
-import { keepPushed } from '../../src/loki/pushed-lines.js';
+import { keepPushed } from '../../src/loki/push.js';
 import type { LogFolder } from '../../src/store/log-catalog.js';
 import { type Evaluation, type Expected, type ExpectedSeries, parseScript } from './logql-script.js';
 

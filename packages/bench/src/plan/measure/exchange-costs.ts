@@ -1,11 +1,10 @@
 import { countsBetweenNodes, countsInNode, type ExchangeCounts, type Machines } from '../cost.js';
 import type { ExchangeProfile } from '../profile.js';
 import type { Exchange } from '../traffic.js';
-import type { CalibrateOptions } from './calibrate-options.js';
-import { describeErrors, errorsOf, fitCosts, type Observation } from './fit.js';
-import { measureVisible } from './hidden-cost.js';
+import type { CalibrateOptions } from './fit.js';
+import { describeErrors, errorsOf, fitCosts, measureVisible, type Observation } from './fit.js';
+import type { ProbeCase, ProbeResult } from './probe.js';
 import { runProbe } from './probe.js';
-import type { ProbeCase, ProbeResult } from './probe-case.js';
 
 const PAIR_BYTES = [0, 32 << 10, 256 << 10, 2 << 20] as const;
 const LAYOUTS = [

@@ -1,4 +1,15 @@
+import { TrainerError } from 'locmoe/internal/errors';
 import { median } from '../../statistics.js';
+
+export interface CalibrateOptions {
+  /** Description of the machine, for readers. */
+  readonly machine: string;
+  readonly date: string;
+  readonly command: string;
+  /** A tenth of the time, for a trial. */
+  readonly quick: boolean;
+  readonly log: (line: string) => void;
+}
 
 /** A measured value and the count of each unknown cost in it. */
 export interface Observation {
@@ -57,4 +68,31 @@ export function describeErrors(errors: readonly number[]): string {
   const sizes = errors.map(Math.abs);
   const percent = (share: number) => `${(100 * share).toFixed(0)} %`;
   return `${errors.length} measurements, explained within ${percent(median(sizes))} (median), ${percent(Math.max(...sizes))} (worst)`;
+}
+
+const MAX_TRIES = 3;
+
+/**
+ * Measures again what other work on the machine has hidden: the fit then puts a cost at 0, and a plan would take for free
+ * what is not.
+ *
+ * @param hidden what costs nothing by a result; null if there is no such thing
+ * @throws TrainerError `NO_RESOURCE` if something is hidden in every try
+ */
+export async function measureVisible<T>(
+  measure: () => Promise<T>,
+  hidden: (result: T) => string | null,
+  log: (line: string) => void,
+): Promise<T> {
+  for (let tries = 1; ; tries++) {
+    const result = await measure();
+    const what = hidden(result);
+    if (what === null) return result;
+    if (tries === MAX_TRIES)
+      throw new TrainerError(
+        'NO_RESOURCE',
+        `${what} cost nothing in ${MAX_TRIES} measurements: other work on this machine hides it; calibrate while there is none`,
+      );
+    log(`  ${what} seem to cost nothing, so other work on this machine hides it; measuring again`);
+  }
 }

@@ -1,6 +1,6 @@
 import { Regex, type RegexGroup } from '../regex.js';
+import type { CallContext, TemplateData } from './arguments.js';
 import type { Command, Operand, Pipe, Template, TemplateNode } from './ast.js';
-import type { CallContext, TemplateData } from './call-context.js';
 import { callFunction } from './functions.js';
 import { GoTime } from './go-time.js';
 import { isTrue, TemplateError, textOf, typeName, type Value } from './values.js';
