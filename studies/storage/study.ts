@@ -38,7 +38,6 @@ interface SizeFigures {
   /** Peak of all processes with experts in memory, and in a file. */
   readonly memoryKindMB: number;
   readonly residentMB: number;
-  /** Budget of memory for experts with a file. */
   readonly budgetMB: number;
   /** Weights and moments of all experts. */
   readonly storedMB: number;

@@ -1,6 +1,5 @@
 // Loki's HTTP API, and a server for it and for other features of the program.
 
-export { isLoopback } from './http/access.js';
 export {
   type Answer,
   type HttpAddress,
@@ -10,4 +9,5 @@ export {
   type SocketHandler,
   startHttpServer,
 } from './http/http-server.js';
+export { isLoopback } from './http/loopback.js';
 export { type LokiActivity, lokiFeature } from './loki/loki-feature.js';

@@ -1,6 +1,4 @@
-/** pino's levels, in ascending severity. */
-export const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal'] as const;
-export type LogLevel = (typeof LOG_LEVELS)[number];
+import { LOG_LEVELS, type LogLevel } from './levels.js';
 
 /** A line as the store indexes it: JSON with a message, the level as a word and the time in ms since 1970. */
 export interface LogRecord {

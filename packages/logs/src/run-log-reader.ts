@@ -1,4 +1,5 @@
 import { LogsError } from './errors.js';
+import { LOG_LEVELS, type LogLevel } from './levels.js';
 import type { LogQuery, Matcher, MetricQuery, Query } from './logql/ast.js';
 import { ContextGrep } from './logql/context.js';
 import { Follower } from './logql/follower.js';
@@ -9,7 +10,6 @@ import { parseQuery } from './logql/parse.js';
 import { compilePipeline } from './logql/pipeline.js';
 import { PipelineLine } from './logql/pipeline-line.js';
 import type { Series, TimeGrid } from './logql/series.js';
-import { LOG_LEVELS, type LogLevel } from './record.js';
 import { instantOfMs, type TimeRange } from './store/instant.js';
 import type { LogFolder } from './store/log-catalog.js';
 import type { FileView } from './store/log-reader.js';

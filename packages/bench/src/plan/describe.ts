@@ -76,7 +76,7 @@ function trimmed(value: number): string {
 }
 
 /** Says in which respects a plan goes beyond what its calibration has measured; nothing if it does not. */
-export function extrapolations({ config, profile, coresPerNode }: PlanInput): string[] {
+function extrapolations({ config, profile, coresPerNode }: PlanInput): string[] {
   const { nodes, workersPerNode } = config.cluster;
   const numRanks = nodes * workersPerNode;
   const workersPerCore = workersPerNode / coresPerNode;

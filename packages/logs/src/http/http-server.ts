@@ -6,7 +6,8 @@ import { getRequestListener } from '@hono/node-server';
 import { Hono } from 'hono';
 import { type WebSocket, WebSocketServer } from 'ws';
 import { LogsError } from '../errors.js';
-import { AccessRule, isLoopback, type Refusal } from './access.js';
+import { AccessRule, type Refusal } from './access.js';
+import { isLoopback } from './loopback.js';
 
 /**
  * Checks the request for a WebSocket, and returns what takes the open socket. A LogsError refuses the handshake

@@ -89,7 +89,7 @@ function power(a: number, b: number): number {
 /** Null where a comparison filters the value out. */
 type Combine = (a: number, b: number) => number | null;
 
-export function put(series: Series, point: number, value: number | null): void {
+function put(series: Series, point: number, value: number | null): void {
   if (value === null) return;
   series.values[point] = value;
   series.present[point] = 1;

@@ -28,7 +28,7 @@ const TOKEN = new RegExp(
 );
 
 /** Splits a query into tokens; the last is `end`. @throws LogsError `BAD_INPUT` */
-export function tokenize(query: string): Token[] {
+function tokenize(query: string): Token[] {
   const tokens: Token[] = [];
   let at = 0;
   for (const match of query.matchAll(TOKEN)) {
@@ -93,7 +93,7 @@ export function syntaxError(query: string, at: number, message: string): LogsErr
 }
 
 /** Error for valid LogQL that is not implemented here. */
-export function notSupported(query: string, at: number, name: string): LogsError {
+function notSupported(query: string, at: number, name: string): LogsError {
   return syntaxError(query, at, `\`${name}\` is not supported`);
 }
 

@@ -1,4 +1,5 @@
-import { LOG_LEVELS, parseRecord } from '../record.js';
+import { LOG_LEVELS } from '../levels.js';
+import { parseRecord } from '../record.js';
 
 const QUOTE = 0x22;
 const COMMA = 0x2c;

@@ -1,4 +1,4 @@
-import { LOG_LEVELS } from '../record.js';
+import { LOG_LEVELS } from '../levels.js';
 import type { LineHead } from './line-head.js';
 import type { LogFolder } from './log-catalog.js';
 
