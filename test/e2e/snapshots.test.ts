@@ -42,7 +42,7 @@ async function killInTurn(
 }
 
 it('two nodes go on from memory, to the same loss at every step, after a worker and then an agent was killed', async () => {
-  await killInTurn({ nodes: 2, workersPerNode: 2 }, ['worker', 'agent']);
+  await killInTurn({ nodes: 2, workersPerNode: 1 }, ['worker', 'agent']);
 });
 
 it.runIf(NIGHTLY)('so does a single node after a worker was killed', async () => {
