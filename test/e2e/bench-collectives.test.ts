@@ -3,7 +3,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { skipLoudly } from '../debian-tool.js';
-import { Locmoe, locmoe, temporaryFolder } from './support.js';
+import { Locmoe, temporaryFolder } from './support.js';
 
 const SMALL = '1x2,all-to-all,16384';
 
@@ -69,11 +69,5 @@ describe('bench collectives', () => {
     expect(stderr).toBe('locmoe: SIGINT: ended; nothing was reported\n');
     await run.expectNothingLeft();
     expect(segmentsOf(run.child.pid)).toEqual([]);
-  });
-
-  it('refuses a word that is nothing', async () => {
-    const { code, stderr } = await locmoe('bench', 'collectives', '--only', '3x3');
-    expect(code).toBe(2);
-    expect(stderr).toMatch(/^locmoe: --only 3x3: expected one of layouts, .*\n$/);
   });
 });

@@ -11,7 +11,7 @@ describe('bench routers', () => {
     const work = path.join(folder, 'work');
     const bench = (...more: readonly string[]) =>
       locmoe(
-        ...['bench', 'routers', '--config', config, '--set', 'moe.capacityFactor=1.1', '--steps', '12'],
+        ...['bench', 'routers', '--config', config, '--set', 'moe.capacityFactor=1.1', '--steps', '4'],
         ...['--set', 'cluster.nodes=2', '--set', 'cluster.workersPerNode=1'],
         ...['--work-dir', work, '--data-dir', DATA_DIR, ...more],
       );
@@ -28,7 +28,7 @@ describe('bench routers', () => {
       ['locmoe-plus', 1],
     ]);
     for (const { figures } of runs) {
-      expect(figures.steps).toBe(12);
+      expect(figures.steps).toBe(4);
       expect(figures.allToAllShare).toBeGreaterThan(0);
       expect(figures.allToAllShare).toBeLessThan(1);
       expect(figures.bytesOtherNode).toBeGreaterThan(0);
@@ -39,25 +39,8 @@ describe('bench routers', () => {
     const table = (stdout: string) => stdout.slice(stdout.indexOf('  router'));
     expect(table(second.stdout)).toBe(table(first.stdout));
     // Another configuration is another run.
-    const third = await bench('--seeds', '1', '--only', 'switch', '--set', 'train.learningRate=0.001');
+    const third = await bench('--seeds', '1', '--only', 'switch', '--set', 'cluster.nodes=1');
     expect(third.code, third.stdout + third.stderr).toBe(0);
     expect(table(third.stdout)).not.toContain(/^ {2}switch .*$/m.exec(table(first.stdout))![0]);
-  });
-
-  it('refuses a place for the figures that cannot be made before it trains', async () => {
-    const folder = temporaryFolder();
-    const { code, stdout, stderr } = await locmoe(
-      ...['bench', 'routers', '--quick', '--only', 'hash', '--out', '/dev/null/x', '--work-dir', folder],
-    );
-    expect([code, stdout]).toEqual([2, '']);
-    expect(stderr).toBe('locmoe: --out /dev/null/x: /dev/null is not a folder\n');
-  });
-
-  it('refuses a router that there is not', async () => {
-    const { code, stderr } = await locmoe('bench', 'routers', '--only', 'random');
-    expect(code).toBe(2);
-    expect(stderr).toMatch(
-      /^locmoe: --set moe\.router=random: moe\.router: must be one of hash, locmoe, .*\n$/,
-    );
   });
 });
