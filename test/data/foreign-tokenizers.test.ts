@@ -109,7 +109,7 @@ const extracted = await Promise.all(
     extractDomain(domain, {
       corpusDir: CORPUS_DIR,
       corpus: 'standard' as const,
-      maxBytes: 60_000,
+      maxBytes: 20_000,
       validationShare: 0.1,
     }),
   ),

@@ -38,7 +38,7 @@ beforeAll(async () => {
     await exportAs(`a sub-model, ${router}`, openCheckpoint(part), path.join(root, `export-part-${i}`));
   }
   folders.set(IN_SHARDS, await inShards('locmoe-plus'));
-}, 180_000);
+});
 
 async function exportAs(name: string, checkpoint: Checkpoint, folder: string): Promise<void> {
   await writeFolder(folder, (output) => huggingface.write(checkpoint, output, 'float32'));

@@ -38,7 +38,7 @@ beforeAll(async () => {
     const ownLogitsBSV = Float32Array.from(rows.flatMap((row) => [...row]));
     exported.set(variant, { inference, folder: output, idsBS, ownLogitsBSV });
   }
-}, 180_000);
+});
 
 function inputs(idsBS: readonly Int32Array[]) {
   const ids = idsBS.flatMap((sequence) => [...sequence]);

@@ -15,7 +15,7 @@ import { createTrainState, tensorsToSave } from 'locmoe/internal/worker/state';
 import { trainStep } from 'locmoe/internal/worker/train-step';
 
 const ROOT = fileURLToPath(new URL('../../..', import.meta.url));
-const STEPS = 30;
+const STEPS = 15;
 const VOCABULARY = 400;
 
 /** Text of two domains that is there in every checkout. */

@@ -1,5 +1,6 @@
 import {
   appendFileSync,
+  closeSync,
   cpSync,
   existsSync,
   openSync,
@@ -19,10 +20,12 @@ import type { ExpertsReply, MetricsReply, RanksReply } from '../src/api-types.js
 import { MetricsTable } from '../src/metrics-table.js';
 import { pageFeature } from '../src/page-feature.js';
 import { STARTED_AT, stepRecord, temporaryRuns, writeRun } from './run-fixture.js';
-import { appendSteps, LARGE_RUN, writeSyntheticRun } from './synthetic-run.js';
+import { appendSteps, LARGE_RUN, type SyntheticRun, writeSyntheticRun } from './synthetic-run.js';
 
-/** A run whose index has two blocks. */
-const RUN = { ...LARGE_RUN, runId: 'run' };
+/** A run that is just long enough for an index. */
+const RUN: SyntheticRun = { ...LARGE_RUN, runId: 'run', numLayers: 4 };
+/** A run whose index is saved once before its end, so that it has two blocks. */
+const LONG_RUN: SyntheticRun = { ...RUN, numLayers: 16 };
 const STEPS = 900;
 const LAYER = 5;
 const DEADLINE_MS = 60_000;
@@ -73,6 +76,15 @@ async function withoutIndex(runs: string): Promise<Answers> {
   return answersOf(bare);
 }
 
+/** Overwrites a part of the metrics that is far from the ends of blocks, whose bytes are checked. */
+function blankMetrics(runs: string): void {
+  const { size } = statSync(metricsOf(runs));
+  const length = Math.round(0.2 * size);
+  const file = openSync(metricsOf(runs), 'r+');
+  writeSync(file, Buffer.alloc(length, ' '), 0, length, Math.round(0.05 * size));
+  closeSync(file);
+}
+
 /** Changes a byte. */
 function damage(file: string, at: number): void {
   const bytes = readFileSync(file);
@@ -80,27 +92,31 @@ function damage(file: string, at: number): void {
   writeFileSync(file, bytes);
 }
 
+/** Writes a run that outlives a test, as several of them copy it. */
+function make(run: SyntheticRun): string {
+  const runs = temporaryRuns((remove) => process.once('exit', remove));
+  writeSyntheticRun(runs, run, { steps: STEPS });
+  return runs;
+}
+
+function copyOf(made: string): string {
+  const runs = temporaryRuns();
+  cpSync(path.join(made, 'run'), path.join(runs, 'run'), { recursive: true });
+  return runs;
+}
+
 describe('an index beside the metrics', () => {
   let made = '';
   let first: Answers;
   beforeAll(async () => {
-    // It outlives a test, as all of them copy it.
-    made = temporaryRuns((remove) => process.once('exit', remove));
-    writeSyntheticRun(made, RUN, { steps: STEPS });
+    made = make(RUN);
     first = await answersOf(made);
   }, 240_000);
-
-  function copied(): string {
-    const runs = temporaryRuns();
-    cpSync(path.join(made, 'run'), path.join(runs, 'run'), { recursive: true });
-    return runs;
-  }
+  const copied = () => copyOf(made);
 
   it('tells what the metrics tell, without reading them', { timeout: 240_000 }, async () => {
     const runs = copied();
-    // Far from the ends of blocks, whose bytes are checked.
-    const file = openSync(metricsOf(runs), 'r+');
-    writeSync(file, Buffer.alloc(4_000_000, ' '), 0, 4_000_000, 1_000_000);
+    blankMetrics(runs);
     expect(await answersOf(runs)).toEqual(first);
     expect((await withoutIndex(runs)).metrics.numRows).toBeLessThan(STEPS);
     expect(first.metrics.numRows).toBe(STEPS);
@@ -145,7 +161,7 @@ describe('an index beside the metrics', () => {
         rmSync(metricsOf(runs));
         appendSteps(
           path.join(runs, 'run'),
-          { ...RUN, numLayers: 17, startedAt: RUN.startedAt + 1 },
+          { ...RUN, numLayers: RUN.numLayers + 1, startedAt: RUN.startedAt + 1 },
           1,
           STEPS,
         );
@@ -159,47 +175,11 @@ describe('an index beside the metrics', () => {
     expect(await answersOf(runs)).toEqual(await withoutIndex(runs));
   });
 
-  it('goes on from an earlier state if the run went back a little', { timeout: 240_000 }, async () => {
-    const runs = copied();
-    const before = statesOf(runs).length;
-    expect(before).toBeGreaterThan(1);
-    dropRecordsAfter(metricsOf(runs), 800);
-    const file = openSync(metricsOf(runs), 'r+');
-    writeSync(file, Buffer.alloc(4_000_000, ' '), 0, 4_000_000, 1_000_000);
-    const { metrics } = await answersOf(runs);
-    expect([metrics.firstStep, metrics.lastStep, metrics.numRows]).toEqual([1, 800, 800]);
-  });
-
   it('is done without where none can be written', { timeout: 240_000 }, async () => {
     const runs = copied();
     rmSync(indexOf(runs), { recursive: true });
     writeFileSync(indexOf(runs), 'a file in its place');
     expect(await answersOf(runs)).toEqual(first);
-  });
-
-  it('is made by the process that leads the run, and by no other', { timeout: 240_000 }, async () => {
-    const runs = copied();
-    rmSync(indexOf(runs), { recursive: true });
-    const live = {
-      state: 'running',
-      address: '127.0.0.1:1',
-      generation: 1,
-      datasetDir: 'data',
-      runId: 'run',
-    };
-    const startedAt = new Date(RUN.startedAt).toISOString();
-    const write = (record: object) =>
-      writeFileSync(path.join(runs, 'run', 'run.json'), JSON.stringify({ ...live, startedAt, ...record }));
-    write({ machine: 'another/1', pid: process.pid, process: '1' });
-    await answersOf(runs);
-    expect(existsSync(indexOf(runs))).toBe(false);
-    write({ machine: machineIdentity(), pid: process.pid, process: processIdentity(process.pid) });
-    const page = pageFeature(runs);
-    const listener = page.follow('run');
-    listener.step?.({} as never, {} as never);
-    await page.close?.();
-    expect(statesOf(runs).length).toBeGreaterThan(0);
-    expect((await answersOf(runs)).experts).toEqual(first.experts);
   });
 
   it('knows where each step is recorded', { timeout: 240_000 }, async () => {
@@ -215,6 +195,49 @@ describe('an index beside the metrics', () => {
     }
     expect(await table.recordAt(STEPS + 1)).toBeNull();
     expect(await table.recordAt(0)).toBeNull();
+  });
+});
+
+describe('an index that is saved while the run goes on', () => {
+  let long = '';
+  let experts: ExpertsReply;
+  beforeAll(async () => {
+    long = make(LONG_RUN);
+    ({ experts } = await answersOf(long));
+  }, 240_000);
+
+  it('goes on from an earlier state if the run went back a little', { timeout: 240_000 }, async () => {
+    const runs = copyOf(long);
+    expect(statesOf(runs).length).toBeGreaterThan(1);
+    dropRecordsAfter(metricsOf(runs), 800);
+    blankMetrics(runs);
+    const { metrics } = await answersOf(runs);
+    expect([metrics.firstStep, metrics.lastStep, metrics.numRows]).toEqual([1, 800, 800]);
+  });
+
+  it('is made by the process that leads the run, and by no other', { timeout: 240_000 }, async () => {
+    const runs = copyOf(long);
+    rmSync(indexOf(runs), { recursive: true });
+    const live = {
+      state: 'running',
+      address: '127.0.0.1:1',
+      generation: 1,
+      datasetDir: 'data',
+      runId: 'run',
+    };
+    const startedAt = new Date(LONG_RUN.startedAt).toISOString();
+    const write = (record: object) =>
+      writeFileSync(path.join(runs, 'run', 'run.json'), JSON.stringify({ ...live, startedAt, ...record }));
+    write({ machine: 'another/1', pid: process.pid, process: '1' });
+    await answersOf(runs);
+    expect(existsSync(indexOf(runs))).toBe(false);
+    write({ machine: machineIdentity(), pid: process.pid, process: processIdentity(process.pid) });
+    const page = pageFeature(runs);
+    const listener = page.follow('run');
+    listener.step?.({} as never, {} as never);
+    await page.close?.();
+    expect(statesOf(runs).length).toBeGreaterThan(0);
+    expect((await answersOf(runs)).experts).toEqual(experts);
   });
 });
 

@@ -5,6 +5,9 @@ import { take } from '../../src/logql/log-entries.js';
 import { parseLogQuery } from '../../src/logql/parse.js';
 import { logLine, randomNumbers, rangeOf, TestRuns } from '../support.js';
 
+/** The queries would take longer; one that does not yield keeps the event loop until then. */
+const LIMIT_MS = 500;
+
 /** The most time of the processor, in ms, between two turns of the event loop while the work goes on. */
 async function longestTurnMs(work: Promise<unknown>): Promise<number> {
   let isOver = false;
@@ -58,11 +61,11 @@ it.each([
   const engine = new LogEngine(runs.catalog);
   const query = parseLogQuery(`{run="r1"} ${pipeline}`);
   const queryOnce = () =>
-    take(engine.lines(query, rangeOf(-1e9, 1e9), 'forward', { limitMs: 1_500 }), 1_000).catch(
-      (error: Error) => expect(error.message).toMatch('the query took longer than 1.5 s'),
+    take(engine.lines(query, rangeOf(-1e9, 1e9), 'forward', { limitMs: LIMIT_MS }), 1_000).catch(
+      (error: Error) => expect(error.message).toMatch('the query took longer than 0.5 s'),
     );
   const work = Promise.all(Array.from({ length: 4 }, queryOnce));
-  expect(await longestTurnMs(work)).toBeLessThan(1_000);
+  expect(await longestTurnMs(work)).toBeLessThan(0.7 * LIMIT_MS);
   await work;
 });
 
