@@ -45,8 +45,11 @@ const WITH_PROCESSES = [
   ),
 ];
 
-/** Soaks and full lengths, for which shorter tests stand by day, and studies, which are not published. */
-const LONG = [...files('e2e/soak', 'plan/calibrate', 'worker/long-run'), 'studies/test/e2e/*.test.ts'];
+/** Soaks and full lengths, for which shorter tests stand by day, the package, which a release installs, and studies. */
+const LONG = [
+  ...files('collectives/overlap', 'e2e/{package,soak}', 'plan/calibrate', 'worker/long-run'),
+  'studies/test/e2e/*.test.ts',
+];
 const LEFT_OUT = NIGHTLY ? [] : LONG;
 
 /** What is tested with TensorFlow's kernels too, or alone: what the planner counts are its operations. */

@@ -57,6 +57,14 @@ describe('what a clone brings along', () => {
     }
   });
 
+  it('sets up in a package the TensorFlow that the tests run on', () => {
+    const versions = ['package.json', 'tensorflow/package.json'].map((file) => {
+      const { dependencies, devDependencies } = JSON.parse(read(file));
+      return { ...dependencies, ...devDependencies }['@tensorflow/tfjs-node'];
+    });
+    expect(versions[1]).toBe(versions[0]);
+  });
+
   it('asks in issues for what each form says', () => {
     const folder = '.github/ISSUE_TEMPLATE';
     const forms = readdirSync(path.join(ROOT, folder)).filter((file) => file !== 'config.yml');

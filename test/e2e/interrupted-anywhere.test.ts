@@ -5,6 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { RunFolder, type RunRecord } from '@locmoe/run-format';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { CounterRandom } from '../../src/parameters/counter-random.js';
+import { NIGHTLY } from '../nightly.js';
 import {
   DATA_DIR,
   Locmoe,
@@ -22,6 +23,13 @@ const ROUNDS = Number(process.env.LOCMOE_INTERRUPT_ROUNDS ?? 1);
 const SEED = Number(process.env.LOCMOE_INTERRUPT_SEED ?? 1);
 /** One of the commands by its first words, for a search. */
 const ONLY = process.env.LOCMOE_INTERRUPT_ONLY ?? '';
+/**
+ * Commands that other tests interrupt by day: interruption, separate-nodes, generate, api, eval, doctor, inspect and
+ * documented-commands.
+ */
+const ELSEWHERE = /^(?:train|serve|generate|api|eval|doctor|inspect|bench)\b/;
+/** These prepare text, which no other test interrupts. */
+const PREPARES = ['train with data to prepare', 'doctor --config'];
 
 /** In which a program is loaded, on a machine that is not too slow. */
 const START_S = 1.5;
@@ -277,7 +285,7 @@ describe(`Ctrl-C at a moment drawn from seed ${SEED}`, () => {
     const { code, stdout, stderr } = await begin(1, ['train.steps=5']).finished;
     expect(code, stdout + stderr).toBe(0);
     trained = newestRun(shared);
-    live = begin(2, [...ENDLESS, 'cluster.maxRestarts=1000'], UNHURRIED);
+    live = begin(1, [...ENDLESS, 'cluster.maxRestarts=1000'], UNHURRIED);
     await live.until(/step +\d+\/1/);
   });
 
@@ -287,10 +295,9 @@ describe(`Ctrl-C at a moment drawn from seed ${SEED}`, () => {
     rmSync(shared, { recursive: true, force: true });
   });
 
-  // Benches take as long as all the rest; outside a search documented-commands.test.ts and bench-step.test.ts interrupt them.
-  const isSearch = ROUNDS > 1 || ONLY !== '';
+  const isSearch = NIGHTLY || ROUNDS > 1 || ONLY !== '';
   const names = Object.keys(COMMANDS).filter(
-    (name) => name.startsWith(ONLY) && (isSearch || !name.startsWith('bench')),
+    (name) => name.startsWith(ONLY) && (isSearch || !ELSEWHERE.test(name) || PREPARES.includes(name)),
   );
   for (let round = 0; round < ROUNDS; round++)
     it.each(names)(`%s, round ${round}`, (name) => expectCleanEnd(name, momentOf(name, round)), 150_000);

@@ -1,8 +1,7 @@
 import { execFileSync } from 'node:child_process';
-import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { NIGHTLY } from '../nightly.js';
 import { Locmoe, newestRun, ROOT, temporaryFolder } from './support.js';
 
 /** `npm pack` and `npm install` of what it made, in an empty folder; returns that folder. */
@@ -16,21 +15,12 @@ function installed(parent: string): string {
   return folder;
 }
 
-const VERSIONS = ['package.json', 'tensorflow/package.json'].map((file) => {
-  const { dependencies, devDependencies } = JSON.parse(readFileSync(path.join(ROOT, file), 'utf8'));
-  return { ...dependencies, ...devDependencies }['@tensorflow/tfjs-node'];
-});
-
 describe('the packed package', () => {
-  it('has the TensorFlow that the tests run on', () => {
-    expect(VERSIONS[1]).toBe(VERSIONS[0]);
-  });
-
-  it.runIf(NIGHTLY)('resolves every name that it exports, with its types, for Node and for bundlers', () => {
+  it('resolves every name that it exports, with its types, for Node and for bundlers', () => {
     execFileSync('npm', ['run', '--silent', 'package:check'], { cwd: ROOT, encoding: 'utf8' });
   });
 
-  it.runIf(NIGHTLY)('has a reference of all its names', () => {
+  it('has a reference of all its names', () => {
     execFileSync('npm', ['run', '--silent', 'docs:api'], { cwd: ROOT, encoding: 'utf8' });
     const names = readdirSync(path.join(ROOT, 'docs/api/functions'));
     expect(names).toEqual(expect.arrayContaining(['library.train.html', 'library.loadModel.html']));
