@@ -1,7 +1,7 @@
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Page } from 'playwright-core';
-import { seriousViolations, showView, VIEWS } from '../../packages/page/test/accessibility.js';
+import { seriousViolations, showView, THEMES, VIEWS } from '../../packages/page/test/accessibility.js';
 import { TestBrowser } from '../../packages/page/test/browser.js';
 import {
   appendSteps,
@@ -163,9 +163,12 @@ export const countViolations: Bench = () =>
     const found: string[] = [];
     await withPage(runsDir, async (tab, url) => {
       for (const { runId } of runs)
-        for (const shown of VIEWS) {
-          await showView(tab, url, runId, shown);
-          found.push(...(await seriousViolations(tab)));
+        for (const view of VIEWS) {
+          await showView(tab, url, runId, view);
+          for (const colorScheme of THEMES) {
+            await tab.emulateMedia({ colorScheme });
+            found.push(...(await seriousViolations(tab)));
+          }
         }
     });
     for (const line of found) console.error(line);

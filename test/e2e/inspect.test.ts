@@ -5,16 +5,7 @@ import type { Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { RunList } from '../../packages/page/src/api-types.js';
 import { screenshot, TestBrowser, whyNoBrowser } from '../../packages/page/test/browser.js';
-import {
-  CLI,
-  Locmoe,
-  locmoe,
-  newestRun,
-  temporaryFolder,
-  trainArguments,
-  trainToTheEnd,
-  UNHURRIED,
-} from './support.js';
+import { CLI, Locmoe, locmoe, newestRun, trainArguments, trainToTheEnd, UNHURRIED } from './support.js';
 
 const reason = whyNoBrowser();
 if (reason !== null) console.warn(`SKIPPED: the page is not tested in a browser: ${reason}`);
@@ -49,7 +40,7 @@ describe.skipIf(reason !== null)('the page of a live run', () => {
       trainArguments({
         folder,
         nodes: 2,
-        workersPerNode: 2,
+        workersPerNode: 1,
         sets: ['train.steps=100000', 'logLevel=debug', 'train.validateEvery=10', 'train.checkpointEvery=20'],
       }),
       UNHURRIED,
@@ -112,7 +103,7 @@ describe.skipIf(reason !== null)('the page of a live run', () => {
     const step = /step = (\d+)/.exec(await query())![1];
     await expect
       .poll(async () => new Set(await rows().locator('.origin').allTextContents()))
-      .toEqual(new Set(['r0', 'r1', 'r2', 'r3']));
+      .toEqual(new Set(['r0', 'r1']));
     expect(new Set(await rows().locator('.step').allTextContents())).toEqual(new Set([step]));
     await page.goBack();
     await page.waitForSelector('.step-panel:not([hidden])');
@@ -221,7 +212,7 @@ describe.skipIf(reason !== null)('the page of a live run', () => {
   });
 
   it('restores a view from its link', async () => {
-    await page.fill('.query', `{run="${runId(url)}", rank="2"} |= "step"`);
+    await page.fill('.query', `{run="${runId(url)}", rank="0"} |= "step"`);
     await page.keyboard.press('Enter');
     await page.click('.toolbar button:has-text("Newest first")');
     await page.selectOption('.toolbar select', 'numbers');
@@ -306,7 +297,7 @@ describe.skipIf(reason !== null)('the page of a live run', () => {
     const told = await locmoe('inspect', ...runs);
     expect(told.code, told.stderr).toBe(0);
     expect(told.stdout).toContain(`its page: ${url}`);
-    process.kill(run.pidsOf('worker')[2], 'SIGKILL');
+    process.kill(run.pidsOf('worker')[1], 'SIGKILL');
     expect((await run.finished).code).toBe(3);
     const inspect = new Locmoe(['inspect', ...runs]);
     const [, over] = await inspect.until(/page: (http:\S+)/);
@@ -325,9 +316,17 @@ describe.skipIf(reason !== null)('the page of a live run', () => {
 });
 
 describe('locmoe inspect', () => {
+  let folder: string;
+  let run: string;
+
+  beforeAll(async () => {
+    folder = mkdtempSync(path.join(tmpdir(), 'locmoe-inspect-'));
+    run = await trainToTheEnd({ folder, nodes: 1, workersPerNode: 1, sets: ['train.steps=5'] });
+  });
+
+  afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
   it('serves the runs of a folder, with one chosen, until Ctrl-C', async () => {
-    const folder = temporaryFolder();
-    const run = await trainToTheEnd({ folder, nodes: 1, workersPerNode: 1, sets: ['train.steps=5'] });
     const inspect = new Locmoe(['inspect', '--run', run]);
     const [, url] = await inspect.until(/page: (http:\S+)/);
     expect(runId(url)).toBe(path.basename(run));
@@ -348,8 +347,6 @@ describe('locmoe inspect', () => {
   });
 
   it('leaves the token out of a file that others can read', async () => {
-    const folder = temporaryFolder();
-    const run = await trainToTheEnd({ folder, nodes: 1, workersPerNode: 1, sets: ['train.steps=2'] });
     for (const [mode, pattern] of [
       [0o644, /page: http:\/\/127\.0\.0\.1:\d+\/#run=/],
       [0o600, /page: http:\/\/127\.0\.0\.1:\d+\/\?token=[\w-]{43}#run=/],
@@ -365,14 +362,6 @@ describe('locmoe inspect', () => {
       inspect.interrupt();
       expect((await inspect.finished).code).toBe(0);
     }
-  });
-
-  it('says what is wrong', async () => {
-    const folder = temporaryFolder();
-    const none = await locmoe('inspect', '--runs-dir', folder);
-    expect(none).toMatchObject({ code: 2, stderr: expect.stringContaining('no run here yet') });
-    const unknown = await locmoe('inspect', '--runs-dir', folder, '--run', 'nothing');
-    expect(unknown).toMatchObject({ code: 2, stderr: expect.stringContaining('run nothing') });
   });
 });
 

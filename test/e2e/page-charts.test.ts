@@ -5,15 +5,19 @@ import type { HttpServer } from '@locmoe/logs/http';
 import { pageFeature } from '@locmoe/page';
 import type { Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { seriousViolations, showView, VIEWS } from '../../packages/page/test/accessibility.js';
-import { screenshot, TestBrowser, whyNoBrowser } from '../../packages/page/test/browser.js';
+import { seriousViolations, showView, THEMES, VIEWS } from '../../packages/page/test/accessibility.js';
+import { openAnew, screenshot, TestBrowser, whyNoBrowser } from '../../packages/page/test/browser.js';
 import { LARGE_RUN, SMALL_RUN, writeSyntheticRun } from '../../packages/page/test/synthetic-run.js';
 import { writeTraces } from '../../packages/page/test/trace-fixture.js';
 import { startRunHttp } from '../../src/cli/run-http.js';
 import { formatAddress } from '../../src/rpc/address.js';
+import { NIGHTLY } from '../nightly.js';
 
 const reason = whyNoBrowser();
 if (reason !== null) console.warn(`SKIPPED: the charts are not tested in a browser: ${reason}`);
+
+/** Themes in which axe looks at a run with thousands of elements. */
+const LARGE_THEMES = NIGHTLY ? THEMES : (['light'] as const);
 
 const eventually = <T>(value: () => T) => expect.poll(value);
 
@@ -30,8 +34,7 @@ describe.skipIf(reason !== null)('charts of a run', () => {
   let page: Page;
   let origin: string;
   const open = async (hash: string) => {
-    await page.goto(`${origin}/#${hash}`);
-    await page.reload();
+    await openAnew(page, `${origin}/#${hash}`);
     await page.waitForSelector('.chart .u-over');
     await page.waitForSelector('.heat:not([hidden]) canvas');
   };
@@ -55,12 +58,20 @@ describe.skipIf(reason !== null)('charts of a run', () => {
     rmSync(runsDir, { recursive: true, force: true });
   });
 
-  it.each(VIEWS)('have nothing serious for axe in $view, $theme', async (shown) => {
-    // A page of lines is as long whatever the run.
-    for (const { runId } of shown.view === 'logs' ? [SMALL_RUN] : [SMALL_RUN, LARGE_RUN]) {
-      await showView(page, origin, runId, shown);
-      expect(await seriousViolations(page)).toEqual([]);
-      await screenshot(page, `${runId}-${shown.view}-${shown.theme}`);
+  it.each(VIEWS)('have nothing serious for axe in %s', async (view) => {
+    // A page of lines is as long whatever the run; colours are the same whatever its size.
+    const runs = [
+      { ...SMALL_RUN, themes: THEMES },
+      ...(view === 'logs' ? [] : [{ ...LARGE_RUN, themes: LARGE_THEMES }]),
+    ];
+    for (const { runId, themes } of runs) {
+      await showView(page, origin, runId, view);
+      for (const colorScheme of themes) {
+        await page.emulateMedia({ colorScheme });
+        expect(await seriousViolations(page), `${runId}, ${colorScheme}`).toEqual([]);
+        await screenshot(page, `${runId}-${view}-${colorScheme}`);
+      }
+      await page.emulateMedia({ colorScheme: 'light' });
     }
   });
 
@@ -123,8 +134,7 @@ describe.skipIf(reason !== null)('charts of a run', () => {
   });
 
   it("give way to the timeline of another run, which begins with that run's newest step", async () => {
-    await page.goto(`${origin}/#run=small&view=timeline&step=20&generation=1`);
-    await page.reload();
+    await openAnew(page, `${origin}/#run=small&view=timeline&step=20&generation=1`);
     await eventually(() => page.inputValue('.timeline-tools input')).toBe('20');
     const rows = page.locator('.timeline-tools button', { hasText: /Expand ranks|One row a rank/ });
     await eventually(() => rows.textContent()).toBe('One row a rank');
@@ -189,12 +199,15 @@ describe.skipIf(reason !== null)('charts of a run', () => {
   it('fit a phone, where a tap shows a place and a second one opens it', async () => {
     const tab = await browser.page('about:blank');
     await tab.setViewportSize({ width: 390, height: 844 });
-    for (const runId of ['large', 'small'])
-      for (const view of ['logs', 'overview'] as const) {
-        await showView(tab, origin, runId, { view, theme: 'light' });
-        expect(await tab.evaluate(WIDER_THAN_SCREEN)).toEqual([]);
-        await screenshot(tab, `${runId}-${view}-phone`);
-      }
+    for (const [runId, view] of [
+      ['large', 'overview'],
+      ['small', 'logs'],
+      ['small', 'overview'],
+    ] as const) {
+      await showView(tab, origin, runId, view);
+      expect(await tab.evaluate(WIDER_THAN_SCREEN)).toEqual([]);
+      await screenshot(tab, `${runId}-${view}-phone`);
+    }
     const session = await browser.context.newCDPSession(tab);
     await session.send('Emulation.setTouchEmulationEnabled', { enabled: true });
     const lanes = tab.locator('.lanes .row-plot canvas');

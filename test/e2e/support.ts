@@ -29,7 +29,7 @@ cluster: { maxRestarts: 0 }
  * The environment of a run that is there to be looked at, for as long as that takes: between its steps it leaves the
  * processors to what looks at it.
  */
-export const UNHURRIED = { LOCMOE_FAIL: 'step.begun:*:sleep=50' };
+export const UNHURRIED = { LOCMOE_FAIL: 'step.begun:*:sleep=100' };
 
 export interface Finished {
   readonly code: number | null;

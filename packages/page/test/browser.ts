@@ -80,6 +80,12 @@ function reloadWhatWasCutShort(page: Page): void {
   });
 }
 
+/** Opens an address anew: where only its part after # differs, `goto` alone would keep the page. */
+export async function openAnew(page: Page, url: string): Promise<void> {
+  await page.goto('about:blank');
+  await page.goto(url);
+}
+
 export async function screenshot(page: Page, name: string): Promise<void> {
   mkdirSync(ARTIFACTS, { recursive: true });
   await page.screenshot({ path: path.join(ARTIFACTS, `${name}.png`) });
