@@ -4,10 +4,15 @@ import type { ExportPackage } from 'locmoe/internal/cli/packages';
 import { TrainerError } from 'locmoe/internal/errors';
 import { formatTable } from 'locmoe/internal/format';
 import { VERSION } from 'locmoe/internal/rpc/version';
+import { huggingface } from './huggingface/huggingface.js';
+import { onnx } from './onnx/onnx.js';
 import { type OutputFolder, writeFolder } from './output-folder.js';
 import { sizeOfSubModel, writeSubModel } from './sub-model.js';
-import { WEIGHT_TYPES, type WeightType } from './target.js';
-import { TARGETS } from './targets.js';
+import { type ExportTarget, WEIGHT_TYPES, type WeightType } from './target.js';
+import { web } from './web/web.js';
+
+/** The targets of `--to`, by name. */
+const TARGETS: Readonly<Record<string, ExportTarget>> = { onnx, huggingface, web };
 
 interface ExportOptions {
   readonly checkpoint: string;
@@ -21,42 +26,28 @@ interface ExportOptions {
 /** `locmoe export`: the model of a checkpoint in the format of another program. */
 export const exportCommand: ExportPackage['exportCommand'] = (command: Command) => {
   const targets = Object.entries(TARGETS).map(([name, { description }]) => `${name}: ${description}`);
+  const dtype = 'of the weights; bfloat16 takes half the space, and only huggingface has it';
+  const subModel = 'in place of --to: the part of the model that one domain uses, as a checkpoint of its own';
+  const output = 'the folder to write; an earlier export there is replaced, if nothing was added or changed';
   command
     .requiredOption('--checkpoint <dir>', 'a step folder, or a run folder for its newest checkpoint')
     .addOption(new Option('--to <format>', targets.join('; ')).choices(Object.keys(TARGETS)))
-    .option(
-      '--sub-model',
-      'in place of --to: the part of the model that one domain uses, as a checkpoint of its own',
-    )
+    .option('--sub-model', subModel)
     .option('--domain <name>', 'the domain of --sub-model')
-    .requiredOption(
-      '--output <dir>',
-      'the folder to write; an earlier export there is replaced, if nothing was added or changed',
-    )
-    .addOption(
-      new Option(
-        '--dtype <type>',
-        'of the weights; bfloat16 takes half the space, and only huggingface has it',
-      )
-        .choices(WEIGHT_TYPES)
-        .default('float32'),
-    )
+    .requiredOption('--output <dir>', output)
+    .addOption(new Option('--dtype <type>', dtype).choices(WEIGHT_TYPES).default('float32'))
     .action(exportCheckpoint);
 };
 
 async function exportCheckpoint(options: ExportOptions): Promise<void> {
   const { checkpoint: place, output: folder } = options;
-  const { to, about, write } = writerOf(options);
+  const { to, lines, write } = writerOf(options);
   const checkpoint = resolveCheckpoint(place, (warning) => console.error(`locmoe: ${warning}`));
   const { runId, step } = checkpoint.manifest;
-  const files = await writeFolder(folder, (output) => write(checkpoint, output), {
-    locmoe: VERSION,
-    to,
-    runId,
-    step,
-  });
+  const about = { locmoe: VERSION, to, runId, step };
+  const files = await writeFolder(folder, (output) => write(checkpoint, output), about);
   console.log(`${folder}: the model of ${checkpoint.folder}, step ${step}`);
-  for (const line of about(checkpoint)) console.log(line);
+  for (const line of lines(checkpoint)) console.log(line);
   console.log(formatTable(files.map(({ name, bytes }) => [name, formatBytes(bytes)])));
 }
 
@@ -64,7 +55,7 @@ interface Writer {
   /** Name of the target in export.json. */
   readonly to: string;
   /** Lines to print beside the files and their sizes. */
-  readonly about: (checkpoint: Checkpoint) => readonly string[];
+  readonly lines: (checkpoint: Checkpoint) => readonly string[];
   readonly write: (checkpoint: Checkpoint, output: OutputFolder) => Promise<void>;
 }
 
@@ -85,10 +76,10 @@ function writerOf({ to, subModel, domain, dtype }: ExportOptions): Writer {
   if (dtype !== 'float32' && !target?.takesDtype)
     throw new TrainerError('BAD_CONFIG', `--dtype ${dtype}: ${given} writes float32 only; leave it out`);
   if (to !== undefined && target !== null)
-    return { to, about: () => [], write: (checkpoint, output) => target.write(checkpoint, output, dtype) };
+    return { to, lines: () => [], write: (checkpoint, output) => target.write(checkpoint, output, dtype) };
   return {
     to: 'sub-model',
-    about: ({ manifest }) => [sizeOfSubModel(manifest.config, domain!)],
+    lines: ({ manifest }) => [sizeOfSubModel(manifest.config, domain!)],
     write: (checkpoint, output) => writeSubModel(checkpoint, output, domain!),
   };
 }

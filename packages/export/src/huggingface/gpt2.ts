@@ -1,8 +1,7 @@
 import type { Checkpoint } from 'locmoe/internal/checkpoint/checkpoint';
 import type { RunConfig } from 'locmoe/internal/config/schema';
 import { LAYER_NORM_EPSILON } from 'locmoe/internal/ops/layer-norm-on-host';
-import type { HuggingFaceModel } from './model.js';
-import { type LazyTensor, tensorOf } from './weights.js';
+import { type HuggingFaceModel, type LazyTensor, tensorOf } from './weights.js';
 
 /** Whether a model is the one that GPT-2 programs know: dense layers, and no query layer. */
 export function isGpt2({ model }: RunConfig): boolean {

@@ -4,8 +4,7 @@ import { TrainerError } from 'locmoe/internal/errors';
 import { heldExperts, routerPolicy } from 'locmoe/internal/routing/index';
 import { shapesOf } from '../checkpoint-shapes.js';
 import { refuseControl } from '../refuse-control.js';
-import type { HuggingFaceModel } from './model.js';
-import { type LazyTensor, tensorOf } from './weights.js';
+import { type HuggingFaceModel, type LazyTensor, tensorOf } from './weights.js';
 
 /** Description of a router for pytorch/locmoe.py. */
 interface ExportedRouter {

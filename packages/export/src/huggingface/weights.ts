@@ -11,6 +11,12 @@ export interface LazyTensor {
   readonly read: () => TensorData;
 }
 
+/** A model as transformers reads it: the fields of config.json and the tensors of model.safetensors. */
+export interface HuggingFaceModel {
+  readonly config: Readonly<Record<string, unknown>>;
+  readonly tensors: readonly LazyTensor[];
+}
+
 /** The size of a file from which HuggingFace's programs split weights. */
 const SHARD_BYTES = 5e9;
 
@@ -27,20 +33,18 @@ export async function writeWeights(
   shardBytes = SHARD_BYTES,
 ): Promise<void> {
   const shards = shardsOf(tensors, shardBytes);
-  const files = shards.map((shard, i) => ({ shard, name: fileName(i, shards.length) }));
-  for (const { shard, name } of files) {
+  const weightMap: Record<string, string> = {};
+  for (const [i, shard] of shards.entries()) {
+    const file = fileName(i, shards.length);
     const stored = shard.map(({ name, shape, read }): StoredTensor => ({ name, shape, data: read() }));
-    await output.writeWith(name, (path) => {
+    await output.writeWith(file, (path) => {
       writeSafetensors(path, stored, METADATA);
     });
+    for (const { name } of shard) weightMap[name] = file;
   }
-  if (files.length === 1) return;
-  const index = {
-    metadata: { total_size: sizeOf(tensors) },
-    weight_map: Object.fromEntries(
-      files.flatMap(({ shard, name }) => shard.map((tensor) => [tensor.name, name])),
-    ),
-  };
+  if (shards.length === 1) return;
+  const totalSize = tensors.reduce((sum, { bytes }) => sum + bytes, 0);
+  const index = { metadata: { total_size: totalSize }, weight_map: weightMap };
   await output.write('model.safetensors.index.json', `${JSON.stringify(index, null, 2)}\n`);
 }
 
@@ -85,8 +89,4 @@ function fileName(shard: number, numShards: number): string {
   if (numShards === 1) return 'model.safetensors';
   const [number, of] = [shard + 1, numShards].map((each) => String(each).padStart(5, '0'));
   return `model-${number}-of-${of}.safetensors`;
-}
-
-function sizeOf(tensors: readonly LazyTensor[]): number {
-  return tensors.reduce((sum, { bytes }) => sum + bytes, 0);
 }

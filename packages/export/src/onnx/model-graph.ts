@@ -9,6 +9,8 @@ import { domainInput, ROUTINGS, type Routing } from './routing.js';
 // hidden size of a feed-forward network, H heads, h = d / H, E experts, N kept choices of all tokens, R of them
 // for one expert, V vocabulary.
 
+const QUERY = 'query';
+
 /** Values of a tensor of the checkpoint. */
 type ReadTensor = (name: string, shape: readonly number[]) => Float32Array;
 
@@ -29,7 +31,7 @@ export function modelGraph(config: RunConfig, read: ReadTensor, hasCache = false
 export function attentionPrefixes({ model }: RunConfig): string[] {
   const numLayers = model.numDenseLayers + model.numSparseLayers;
   const layers = Array.from({ length: numLayers }, (_, layer) => `layers.${layer}`);
-  return model.queryLayer ? [...layers, 'query'] : layers;
+  return model.queryLayer ? [...layers, QUERY] : layers;
 }
 
 class ModelGraph {
@@ -72,8 +74,7 @@ class ModelGraph {
       xBSD =
         layer < model.numDenseLayers ? this.#feedForwardHalf(prefix, xBSD) : this.#expertsHalf(prefix, xBSD);
     }
-    if (model.queryLayer)
-      xBSD = this.#feedForwardHalf('query', this.#queryAttentionHalf('query', xBSD, mask));
+    if (model.queryLayer) xBSD = this.#feedForwardHalf(QUERY, this.#attentionHalf(QUERY, xBSD, mask));
     this.#graph.output(this.#logits(xBSD), {
       name: 'logits',
       type: 'FLOAT',
@@ -127,34 +128,21 @@ class ModelGraph {
     });
   }
 
+  /** The queries of the query layer are of the next position, the same for every sequence (src/model/query-layer.ts). */
   #attentionHalf(prefix: string, xBSD: Value, mask: Value): Value {
     const graph = this.#graph;
     const { dModel } = this.config.model;
+    const split = <N extends number>(xBSC: Value, n: N) =>
+      graph.nodeWith(n, 'Split', [xBSC], { axis: -1, num_outputs: n });
     return graph.within(`${prefix}.attn`, () => {
       const normalBSD = this.#norm(`${prefix}.ln_attn`, xBSD);
-      const qkvBSC = graph.node('MatMul', [
-        normalBSD,
-        this.#parameter(`${prefix}.attn.qkv`, [dModel, 3 * dModel]),
-      ]);
-      const [q, k, v] = graph.nodeWith(3, 'Split', [qkvBSC], { axis: -1, num_outputs: 3 });
-      return this.#attended(prefix, xBSD, { q, k, v }, mask);
-    });
-  }
-
-  /** Queries are of the next position, the same for every sequence (src/model/query-layer.ts). */
-  #queryAttentionHalf(prefix: string, xBSD: Value, mask: Value): Value {
-    const graph = this.#graph;
-    const { dModel } = this.config.model;
-    return graph.within(`${prefix}.attn`, () => {
-      const keysValuesBSC = graph.node('MatMul', [
-        this.#norm(`${prefix}.ln_attn`, xBSD),
-        this.#parameter(`${prefix}.attn.kv`, [dModel, 2 * dModel]),
-      ]);
-      const [k, v] = graph.nodeWith(2, 'Split', [keysValuesBSC], { axis: -1, num_outputs: 2 });
-      const queriesSD = graph.node('MatMul', [
-        this.#positions(`${prefix}.positions`),
-        this.#parameter(`${prefix}.attn.q`, [dModel, dModel]),
-      ]);
+      if (prefix !== QUERY) {
+        const [q, k, v] = split(this.#linear(normalBSD, `${prefix}.attn.qkv`, [dModel, 3 * dModel]), 3);
+        return this.#attended(prefix, xBSD, { q, k, v }, mask);
+      }
+      const [k, v] = split(this.#linear(normalBSD, `${prefix}.attn.kv`, [dModel, 2 * dModel]), 2);
+      const positionsSD = this.#positions(`${prefix}.positions`);
+      const queriesSD = this.#linear(positionsSD, `${prefix}.attn.q`, [dModel, dModel]);
       const q = graph.node('Unsqueeze', [queriesSD, graph.integers(0)]);
       return this.#attended(prefix, xBSD, { q, k, v }, mask);
     });
@@ -170,16 +158,13 @@ class ModelGraph {
       swapped(graph.node('Reshape', [x, graph.integers(0, 0, numHeads, -1)]), [0, 2, 1, 3]);
     const keysBHKh = this.#withPast(`${prefix}.keys`, heads(k));
     const valuesBHKh = this.#withPast(`${prefix}.values`, heads(v));
-    const productsBHSK = graph.node('MatMul', [
-      heads(graph.node('Mul', [q, scale])),
-      swapped(keysBHKh, [0, 1, 3, 2]),
-    ]);
+    const queriesBHSh = heads(graph.node('Mul', [q, scale]));
+    const productsBHSK = graph.node('MatMul', [queriesBHSh, swapped(keysBHKh, [0, 1, 3, 2])]);
     const probsBHSK = graph.node('Softmax', [graph.node('Add', [productsBHSK, mask])], { axis: -1 });
     const mixedBHSh = graph.node('MatMul', [probsBHSK, valuesBHKh]);
     const byTokenBSHh = swapped(mixedBHSh, [0, 2, 1, 3]);
     const joinedBSD = graph.node('Reshape', [byTokenBSHh, graph.integers(0, 0, dModel)]);
-    const outDD = this.#parameter(`${prefix}.attn.out`, [dModel, dModel]);
-    return graph.node('Add', [xBSD, graph.node('MatMul', [joinedBSD, outDD])]);
+    return graph.node('Add', [xBSD, this.#linear(joinedBSD, `${prefix}.attn.out`, [dModel, dModel])]);
   }
 
   /** Keys or values of the S tokens behind those of the cache: [B, H, S, h] -> [B, H, K, h]. */
@@ -200,10 +185,9 @@ class ModelGraph {
   /** W_out GELU(W_in x). */
   #feedForward(prefix: string, x: Value): Value {
     const { dModel, dFeedForward } = this.config.model;
-    const graph = this.#graph;
-    const before = graph.node('MatMul', [x, this.#parameter(`${prefix}.w_in`, [dModel, dFeedForward])]);
-    const hidden = graph.node('Gelu', [before], { approximate: 'tanh' });
-    return graph.node('MatMul', [hidden, this.#parameter(`${prefix}.w_out`, [dFeedForward, dModel])]);
+    const before = this.#linear(x, `${prefix}.w_in`, [dModel, dFeedForward]);
+    const hidden = this.#graph.node('Gelu', [before], { approximate: 'tanh' });
+    return this.#linear(hidden, `${prefix}.w_out`, [dFeedForward, dModel]);
   }
 
   /** x plus the weighted outputs of the experts that take the token; each runs on its own tokens alone. */
@@ -292,14 +276,8 @@ class ModelGraph {
       const hiddenTD = graph.node('Reshape', [this.#norm('ln_final', xBSD), graph.integers(-1, dModel)]);
       const tokensVD = this.#parameter('embed.tokens', [vocabSize, dModel]);
       const logitsTV = graph.node('Gemm', [hiddenTD, tokensVD], { transB: 1 });
-      const shape = graph.node(
-        'Concat',
-        [graph.node('Shape', [this.#tokenIdsBS]), graph.integers(vocabSize)],
-        {
-          axis: 0,
-        },
-      );
-      return graph.node('Reshape', [logitsTV, shape]);
+      const sizes = [graph.node('Shape', [this.#tokenIdsBS]), graph.integers(vocabSize)];
+      return graph.node('Reshape', [logitsTV, graph.node('Concat', sizes, { axis: 0 })]);
     });
   }
 
@@ -308,6 +286,11 @@ class ModelGraph {
     const parameters = ['gain', 'bias'].map((name) => this.#parameter(`${prefix}.${name}`, [dModel]));
     const attributes = { axis: -1, epsilon: { float: LAYER_NORM_EPSILON } };
     return this.#graph.node('LayerNormalization', [xBSD, ...parameters], attributes);
+  }
+
+  /** x W */
+  #linear(x: Value, name: string, shape: readonly [number, number]): Value {
+    return this.#graph.node('MatMul', [x, this.#parameter(name, shape)]);
   }
 
   #parameter(name: string, shape: readonly number[]): Value {

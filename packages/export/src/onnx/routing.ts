@@ -63,15 +63,16 @@ function hashRouting({ graph, config, tokenIdsBS, domainB, parameter }: RoutingI
   return { keptBSE, weightsBSE, affinitiesBSE: weightsBSE };
 }
 
+/** A routing whose weights and affinities are probabilities. */
+function byProbability(keptBSE: Value, probsBSE: Value): Routing {
+  return { keptBSE, weightsBSE: probsBSE, affinitiesBSE: probsBSE };
+}
+
 /** softmax(x W_g) over the group; the likeliest expert takes the token. */
 function switchRouting(input: RoutingInput): Routing {
   const { graph, config } = input;
   const probsBSE = softmaxOfDenseGate(input);
-  return {
-    keptBSE: isExpert(graph, config, argmax(graph, probsBSE)),
-    weightsBSE: probsBSE,
-    affinitiesBSE: probsBSE,
-  };
+  return byProbability(isExpert(graph, config, argmax(graph, probsBSE)), probsBSE);
 }
 
 /** softmax(ReLU(w_i . x + e_i) + preference) over the group; the greatest argument takes the token. */
@@ -82,11 +83,7 @@ function locmoeRouting(input: RoutingInput): Routing {
   const argumentBSE = graph.node('Add', [scaledBSE, parameter('bias', [moe.numExperts])]);
   const probsBSE = softmaxOfGroup(input, withPreference(input, graph.node('Relu', [argumentBSE])));
   const likedBSE = keepToGroup(input, withPreference(input, argumentBSE));
-  return {
-    keptBSE: isExpert(graph, config, argmax(graph, likedBSE)),
-    weightsBSE: probsBSE,
-    affinitiesBSE: probsBSE,
-  };
+  return byProbability(isExpert(graph, config, argmax(graph, likedBSE)), probsBSE);
 }
 
 /**
@@ -102,22 +99,14 @@ function locmoePlusRouting(input: RoutingInput): Routing {
   const sharpness = graph.float(Math.sqrt(model.dModel) / moe.temperature);
   const probsBSE = softmaxOfGroup(input, graph.node('Mul', [affinitiesBSE, sharpness]));
   const candidatesBSE = tokenChoice(input, probsBSE);
-  if (moe.selection === 'tcr')
-    return {
-      keptBSE: candidatesBSE,
-      weightsBSE: shareOfCandidates(graph, probsBSE, candidatesBSE),
-      affinitiesBSE,
-    };
+  const shares = () => shareOfCandidates(graph, probsBSE, candidatesBSE);
+  if (moe.selection === 'tcr') return { keptBSE: candidatesBSE, weightsBSE: shares(), affinitiesBSE };
   const thresholdE = parameter('threshold', [moe.numExperts]);
   const marginBSE = graph.node('Mul', [graph.node('Sub', [affinitiesBSE, thresholdE]), sharpness]);
-  return {
-    keptBSE: graph.node('And', [candidatesBSE, graph.node('GreaterOrEqual', [affinitiesBSE, thresholdE])]),
-    weightsBSE:
-      moe.choiceWeights === 'margin'
-        ? graph.node('Tanh', [graph.node('Relu', [marginBSE])])
-        : shareOfCandidates(graph, probsBSE, candidatesBSE),
-    affinitiesBSE,
-  };
+  const margins = () => graph.node('Tanh', [graph.node('Relu', [marginBSE])]);
+  const isLikedBSE = graph.node('GreaterOrEqual', [affinitiesBSE, thresholdE]);
+  const keptBSE = graph.node('And', [candidatesBSE, isLikedBSE]);
+  return { keptBSE, weightsBSE: moe.choiceWeights === 'margin' ? margins() : shares(), affinitiesBSE };
 }
 
 /** Probabilities over those of all candidates, [B, S, E]. */
@@ -143,11 +132,7 @@ function mogeRouting(input: RoutingInput): Routing {
   const zerosBSPN = graph.node('Mul', [partsBSPN, graph.float(0)]);
   const takenBSPN = graph.node('ScatterElements', [zerosBSPN, expertsBSPK, onesBSPK], { axis: 3 });
   const takenBSE = graph.node('Reshape', [takenBSPN, graph.integers(0, 0, numExperts)]);
-  return {
-    keptBSE: graph.node('Greater', [keepToGroup(input, takenBSE), graph.float(0)]),
-    weightsBSE: probsBSE,
-    affinitiesBSE: probsBSE,
-  };
+  return byProbability(graph.node('Greater', [keepToGroup(input, takenBSE), graph.float(0)]), probsBSE);
 }
 
 /** The candidates of each token, bool [B, S, E]. */

@@ -18,11 +18,8 @@ export const web: ExportTarget = {
   async write(checkpoint, output) {
     const { manifest } = checkpoint;
     const { name, model, moe, data } = manifest.config;
-    const numParameters = await writeOnnx(checkpoint, output, {
-      prefix: 'model/',
-      hasCache: true,
-      inOneFile: true,
-    });
+    const options = { prefix: 'model/', hasCache: true, inOneFile: true };
+    const numParameters = await writeOnnx(checkpoint, output, options);
     const config = onnxConfig(checkpoint);
     const thresholds =
       moe.router === 'locmoe-plus' && moe.selection !== 'tcr'

@@ -34,12 +34,9 @@ export class ExpertLoad {
     this.#strips = config.sparseLayers.map((index, layer) => {
       const buttons: HTMLButtonElement[] = [];
       const groups = groupsOf(config).map(({ experts }) => {
-        for (const expert of experts)
-          buttons[expert] = this.#button(layer, expert, styleOf(expert), onExpert);
-        return {
-          experts,
-          element: h('div', { class: 'group' }, ...experts.map((expert) => buttons[expert]!)),
-        };
+        const own = experts.map((expert) => this.#button(layer, expert, styleOf(expert), onExpert));
+        for (const [i, expert] of experts.entries()) buttons[expert] = own[i]!;
+        return { experts, element: h('div', { class: 'group' }, ...own) };
       });
       const note = h('small');
       const strip = h('div', { class: 'strip' }, ...groups.map(({ element }) => element));
@@ -78,10 +75,10 @@ const MIN_SHARE = 0.035;
 function draw({ note, groups, buttons, taken, routed, passed }: Strip): void {
   const sum = taken.reduce((a, b) => a + b, 0);
   note.textContent = passed > 0 ? `${percent(passed / routed)} of the tokens pass by` : '';
-  for (const { element, experts } of groups)
-    element.style.flexGrow = String(
-      sum > 0 ? experts.reduce((total, expert) => total + taken[expert]!, 0) : 1,
-    );
+  for (const { element, experts } of groups) {
+    const own = experts.reduce((total, expert) => total + taken[expert]!, 0);
+    element.style.flexGrow = String(sum > 0 ? own : 1);
+  }
   buttons.forEach((button, expert) => {
     const count = taken[expert]!;
     button.style.flexGrow = String(sum > 0 ? count : 1);

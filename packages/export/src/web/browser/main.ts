@@ -60,10 +60,8 @@ function tell(message: ToWorker): void {
 
 function showProgress(bytes: number, totalBytes: number): void {
   const megabytes = (bytes / 1e6).toFixed(0);
-  loading.textContent =
-    bytes <= totalBytes
-      ? `loading the model: ${megabytes} of ${(totalBytes / 1e6).toFixed(0)} MB`
-      : `loading the model: ${megabytes} MB`;
+  const of = bytes <= totalBytes ? ` of ${(totalBytes / 1e6).toFixed(0)}` : '';
+  loading.textContent = `loading the model: ${megabytes}${of} MB`;
   loading.style.setProperty('--share', totalBytes > 0 ? String(Math.min(1, bytes / totalBytes)) : '1');
 }
 
@@ -84,12 +82,7 @@ function start(config: ModelConfig): void {
       h(
         'label',
         { style: styleOf(config.expertsOfDomain[i]![0]!) },
-        h('input', {
-          type: 'radio',
-          name: 'domain',
-          value: String(i),
-          ...(i === 0 ? { checked: 'checked' } : {}),
-        }),
+        h('input', { type: 'radio', name: 'domain', value: String(i), checked: i === 0 ? 'checked' : '' }),
         domain,
       ),
     ),

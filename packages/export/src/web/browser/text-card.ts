@@ -80,19 +80,15 @@ export class TextCard {
 
   #elementOf(token: RoutedToken, index: number): HTMLElement {
     const { config } = this.#options;
+    const attributes = {
+      class: `token ${token.kind}`,
+      role: 'option',
+      'aria-selected': 'false',
+      'data-index': String(index),
+      'aria-label': `${shown(token)}: ${describe(token, config)}`,
+    };
     const rows = token.layers.map((layer) => this.#takersOf(layer));
-    return h(
-      'div',
-      {
-        class: `token ${token.kind}`,
-        role: 'option',
-        'aria-selected': 'false',
-        'data-index': String(index),
-        'aria-label': `${shown(token)}: ${describe(token, config)}`,
-      },
-      h('span', { class: 'characters' }, shown(token)),
-      ...rows,
-    );
+    return h('div', attributes, h('span', { class: 'characters' }, shown(token)), ...rows);
   }
 
   /** The experts of a layer that took the token, each as wide as its weight. */

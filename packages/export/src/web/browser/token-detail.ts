@@ -46,27 +46,19 @@ function layerDetail(
   const least = isCosine ? -greatest : 0;
   const share = (value: number) =>
     (100 * (Math.max(least, Math.min(greatest, value)) - least)) / (greatest - least);
-  const took = weights.filter((weight) => weight > 0).length;
+  const note = weights.every((weight) => weight <= 0) ? 'no expert took it: it passes by' : '';
   return h(
     'section',
     {},
-    h(
-      'h3',
-      {},
-      `layer ${config.sparseLayers[i]}`,
-      h('small', {}, took === 0 ? 'no expert took it: it passes by' : ''),
-    ),
+    h('h3', {}, `layer ${config.sparseLayers[i]}`, h('small', {}, note)),
     ...open.map((expert) => {
       const threshold = thresholds?.[expert];
       const affinity = affinities[expert]!;
       const bar = h('span', { class: 'bar' }, h('i', { style: `width: ${share(affinity).toFixed(1)}%` }));
-      if (threshold !== undefined && threshold > least)
-        bar.append(
-          h('u', {
-            style: `left: ${share(threshold).toFixed(1)}%`,
-            title: `threshold ${threshold.toFixed(3)}`,
-          }),
-        );
+      if (threshold !== undefined && threshold > least) {
+        const style = `left: ${share(threshold).toFixed(1)}%`;
+        bar.append(h('u', { style, title: `threshold ${threshold.toFixed(3)}` }));
+      }
       const weight = weights[expert]!;
       return h(
         'div',
