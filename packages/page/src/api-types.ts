@@ -1,8 +1,9 @@
 import type { FailureReport } from '@locmoe/run-format/failure-report';
 import type { RestartCosts, RunGeneration } from '@locmoe/run-format/run-generations';
-import type { ClockOffset, TimelineLane, TracedSteps } from '@locmoe/run-format/timeline-data';
+import type { ValidationPoint } from './api-moments.js';
 
 /** JSON of the routes under `/api`. Times are in ms since 1970. */
+export type * from './api-moments.js';
 
 export interface RunListItem {
   readonly runId: string;
@@ -57,13 +58,6 @@ export interface RunCommands {
 
 /** Columns of equal length by name; null where a row has no value. */
 export type Columns = Readonly<Record<string, readonly (number | null)[]>>;
-
-export interface ValidationPoint {
-  readonly step: number;
-  /** Mean over the tokens of all domains; JSON has null for what is not finite. */
-  readonly loss: number | null;
-  readonly domains: readonly { readonly domain: string; readonly loss: number; readonly tokens: number }[];
-}
 
 export interface GenerationPoint {
   readonly time: number;
@@ -185,150 +179,6 @@ export interface RankSpeedPoint {
   readonly ownMs: number;
   /** Share of the steps' time that would be saved if it were as fast as the next slowest. */
   readonly lostShare: number;
-}
-
-export interface CheckpointRow {
-  /** Name of its folder. */
-  readonly name: string;
-  readonly directory: string;
-  readonly step: number;
-  /** When it was committed; null if it has no manifest. */
-  readonly time: number | null;
-  readonly bytes: number | null;
-  readonly generation: number | null;
-  /** Why it cannot be loaded, by its manifest and the sizes of its files; null if these are right. */
-  readonly problem: string | null;
-}
-
-export interface CheckpointsReply {
-  /** Newest first. */
-  readonly checkpoints: readonly CheckpointRow[];
-}
-
-/** Result of reading a whole checkpoint. */
-export interface CheckpointCheck {
-  /** Null if all hashes are right. */
-  readonly problem: string | null;
-}
-
-/** The flight record: what each rank did when the run failed. */
-export interface FlightReply {
-  /** Why its files cannot be read; null also if there are none. */
-  readonly problem: string | null;
-  /** Null if there are no files. */
-  readonly generation: number | null;
-  readonly reason: string | null;
-  readonly summary: string | null;
-  /** Nodes without a file. */
-  readonly missingNodes: readonly number[];
-  /** Ranks that the others waited for. */
-  readonly oddRanks: readonly number[];
-  readonly ranks: readonly FlightRankRow[];
-  /** The last ones, oldest first. */
-  readonly operations: readonly FlightOperation[];
-}
-
-export interface FlightRankRow {
-  readonly rank: number;
-  readonly node: number;
-  readonly pid: number;
-  /** Letter of the kernel. */
-  readonly processState: string;
-  readonly step: number;
-  readonly phase: string;
-  /** Its last operation; null before the first. */
-  readonly operation: { readonly kind: string; readonly sequence: number; readonly purpose: string } | null;
-  /** Whether it had not left that operation. */
-  readonly isInside: boolean;
-  /** The rank that it waits for, then the one that this rank waits for, and so on. */
-  readonly waitChain: readonly number[];
-  readonly timesLast: number;
-  readonly medianLateMs: number;
-  readonly stack: readonly string[];
-}
-
-export interface FlightOperation {
-  readonly sequence: number;
-  readonly kind: string;
-  readonly purpose: string;
-  readonly step: number;
-  readonly layer: number | null;
-  /** Numbers of ranks. */
-  readonly entered: number;
-  readonly left: number;
-  readonly missing: readonly number[];
-  readonly last: { readonly rank: number; readonly lateMs: number } | null;
-  readonly tookMs: number | null;
-}
-
-/** All that was recorded of a step, beside the steps before it. */
-export interface StepReply {
-  readonly step: number;
-  /** Null if the run did not record its generations. */
-  readonly generation: number | null;
-  /** When it ended. */
-  readonly time: number;
-  readonly tokens: number;
-  readonly tokensSoFar: number;
-  /** The number of targets that count in the loss, with packed samples; else null. */
-  readonly answerTokens: number | null;
-  /** Its update was not made, as something was not finite. */
-  readonly isSkipped: boolean;
-  /** The steps before it that it is compared with. */
-  readonly numNeighbours: number;
-  readonly numbers: readonly ComparedNumber[];
-  readonly layers: readonly StepLayer[];
-  /** The last one before the step, and the first one after it; those that there are. */
-  readonly validations: readonly ValidationPoint[];
-}
-
-export interface ComparedNumber {
-  /** `loss`, `gradientNorm`, `parts.waiting`, `dropped` and so on. */
-  readonly name: string;
-  /** Null if it was not finite, or not recorded. */
-  readonly value: number | null;
-  /** The median over the steps before; null without any. */
-  readonly median: number | null;
-  /** Whether it is far beyond what is usual among them. */
-  readonly standsOut: boolean;
-}
-
-/** A sparse layer in a step; shares are of the choices that were routed, or of those that were kept. */
-export interface StepLayer {
-  readonly layer: number;
-  readonly routed: number;
-  readonly dropped: number | null;
-  readonly overCapacity: number | null;
-  readonly notChosen: number | null;
-  readonly otherNode: number | null;
-  readonly mostWanted: { readonly expert: number; readonly ofFairShare: number } | null;
-  readonly mostLoaded: { readonly expert: number; readonly ofFairShare: number } | null;
-}
-
-/** Activity of every rank in one step. */
-export interface TimelineReply {
-  readonly step: number;
-  readonly generation: number;
-  /** Steps that there are timelines of, by generation. */
-  readonly kept: readonly TracedSteps[];
-  readonly clocks: readonly ClockOffset[];
-  /** When the first rank began the step. */
-  readonly startMs: number;
-  /** All times of the lanes, and `endMs`, when the last rank ended the step, are in ms since `startMs`. */
-  readonly endMs: number;
-  readonly lanes: readonly TimelineLane[];
-  /** The ranks that ended the generation in this step. */
-  readonly fallen: readonly FallenRank[];
-}
-
-/** A rank that died, was stopped or hung in a step. */
-export interface FallenRank {
-  readonly rank: number;
-  /** When its process died or, if it only stands still, when it last recorded something. */
-  readonly ms: number;
-  readonly hasDied: boolean;
-  /** "its process 12 has died" */
-  readonly how: string;
 }
 
 export interface ApiError {

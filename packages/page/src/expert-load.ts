@@ -68,10 +68,13 @@ export class ExpertLoad {
     const fewLayers = layers.length * numExperts <= MAX_EXPERTS ? layers : layers.slice(0, 1);
     const openLayers = layers.filter((layer) => (wanted ?? fewLayers).includes(layer));
     const buckets = Array.from({ length: numBuckets - firstBucket }, (_, index) => firstBucket + index);
-    const ofLayers = <T>(layersOf: readonly number[], value: (index: number, bucket: number) => T) =>
-      layersOf.map((layer) => buckets.map((bucket) => value(layers.indexOf(layer), bucket)));
-    const countsOf = (count: Count) =>
-      ofLayers(openLayers, (index, bucket) => [...this.#sumsOf(count, index, bucket)]);
+    type Value<T> = (routed: Float64Array, kept: Float64Array) => T;
+    const ofLayers = <T>(layersOf: readonly number[], value: Value<T>) =>
+      layersOf.map((layer) => {
+        const index = layers.indexOf(layer);
+        const sumsOf = (count: Count, bucket: number) => this.#sumsOf(count, index, bucket);
+        return buckets.map((bucket) => value(sumsOf('routed', bucket), sumsOf('kept', bucket)));
+      });
     return {
       cursor: `${epoch}.${width}.${numBuckets}`,
       layers,
@@ -80,23 +83,19 @@ export class ExpertLoad {
       lastStep,
       stepsPerBucket: width,
       firstBucket,
-      most: ofLayers(layers, (index, bucket) => mostOverFair(this.#sumsOf('kept', index, bucket))),
-      mostRouted: ofLayers(layers, (index, bucket) => mostOverFair(this.#sumsOf('routed', index, bucket))),
-      dropped: ofLayers(layers, (index, bucket) =>
-        droppedShare(this.#sumsOf('routed', index, bucket), this.#sumsOf('kept', index, bucket)),
-      ),
+      most: ofLayers(layers, (_, kept) => mostOverFair(kept)),
+      mostRouted: ofLayers(layers, mostOverFair),
+      dropped: ofLayers(layers, droppedShare),
       openLayers,
-      kept: countsOf('kept'),
-      routed: countsOf('routed'),
+      kept: ofLayers(openLayers, (_, kept) => [...kept]),
+      routed: ofLayers(openLayers, (routed) => [...routed]),
     };
   }
 
   /** Returns the state for `restore`: JSON and bytes. */
   save(): { readonly frame: object; readonly bytes: Buffer } {
-    return {
-      frame: { ...this.#frame },
-      bytes: Buffer.from(this.#sums.buffer, this.#sums.byteOffset, this.#sums.byteLength),
-    };
+    const { buffer, byteOffset, byteLength } = this.#sums;
+    return { frame: { ...this.#frame }, bytes: Buffer.from(buffer, byteOffset, byteLength) };
   }
 
   restore(frame: object, bytes: Buffer): void {

@@ -1,7 +1,7 @@
 import { existsSync, readdirSync } from 'node:fs';
-import { lagOf, type MergedOperation, type RunFolder, readFlight, reportFlight } from '@locmoe/run-format';
+import { lagOf, type RunFolder, readFlight, reportFlight } from '@locmoe/run-format';
 import { asTrainerError } from '@locmoe/run-format/errors';
-import type { FlightOperation, FlightReply } from './api-types.js';
+import type { FlightReply } from './api-types.js';
 
 /** Operations of a reply, the newest. */
 const NUM_OPERATIONS = 12;
@@ -22,14 +22,13 @@ export function flightOf({ directory, flight }: RunFolder): FlightReply {
   if (!existsSync(flight) || readdirSync(flight).length === 0) return NOTHING;
   try {
     const report = reportFlight(readFlight({ place: directory, runsDir: '', generation: undefined }));
-    const { generation, reason, missingNodes, summary, oddRanks } = report;
     return {
       problem: null,
-      generation,
-      reason,
-      missingNodes,
-      summary,
-      oddRanks,
+      generation: report.generation,
+      reason: report.reason,
+      summary: report.summary,
+      missingNodes: report.missingNodes,
+      oddRanks: report.oddRanks,
       ranks: report.ranks.map(({ rank, node, pid, processState, step, phase, last, waitChain, stack }) => ({
         rank,
         node,
@@ -43,33 +42,20 @@ export function flightOf({ directory, flight }: RunFolder): FlightReply {
         isInside: last !== null && last.endMs === null,
         operation: last && { kind: last.kind, sequence: last.sequence, purpose: last.purpose },
       })),
-      operations: report.operations.slice(-NUM_OPERATIONS).map((each) => operationOf(each)),
+      operations: report.operations.slice(-NUM_OPERATIONS).map((each) => ({
+        sequence: each.sequence,
+        kind: each.operation.kind,
+        purpose: each.operation.purpose,
+        step: each.operation.step,
+        layer: each.operation.layer ?? null,
+        entered: each.entered.length,
+        left: each.left.length,
+        missing: each.missing,
+        last: each.last,
+        tookMs: each.tookMs,
+      })),
     };
   } catch (error) {
     return { ...NOTHING, problem: asTrainerError(error).message };
   }
-}
-
-function operationOf({
-  sequence,
-  operation,
-  entered,
-  left,
-  missing,
-  last,
-  tookMs,
-}: MergedOperation): FlightOperation {
-  const { kind, purpose, step, layer } = operation;
-  return {
-    sequence,
-    kind,
-    purpose,
-    step,
-    layer: layer ?? null,
-    entered: entered.length,
-    left: left.length,
-    missing,
-    last,
-    tookMs,
-  };
 }

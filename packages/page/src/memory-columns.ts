@@ -31,8 +31,3 @@ export function memoryColumns(table: NumberTable): readonly string[] {
   const numberOf = (name: string) => Number(name.slice('rank.'.length));
   return ranks.toSorted((a, b) => numberOf(a) - numberOf(b));
 }
-
-/** Returns the drawn columns whose extremes survive downsampling. */
-export function leadingOf(columns: readonly string[]): readonly string[] {
-  return columns.filter((name) => name !== 'mostRank').slice(0, 8);
-}

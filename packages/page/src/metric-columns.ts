@@ -1,4 +1,11 @@
-import { type GlobalLayer, type GlobalStep, locality, STEP_MEASURES, STEP_PARTS } from '@locmoe/run-format';
+import {
+  droppedShare,
+  type GlobalLayer,
+  type GlobalStep,
+  locality,
+  STEP_MEASURES,
+  STEP_PARTS,
+} from '@locmoe/run-format';
 import type { NumberTable } from './number-table.js';
 
 /** Numbers of a step that have a column of their name; null if a number was not finite, which JSON cannot hold. */
@@ -58,43 +65,31 @@ export const ROUTING_COLUMNS = [
 
 type RoutingColumn = (typeof ROUTING_COLUMNS)[number];
 
-const columnsOfLayer = new Map<string, Readonly<Record<RoutingColumn, string>>>();
+type ColumnNames = Readonly<Record<RoutingColumn, string>>;
+const namesOfLayers = new Map<string, ColumnNames>();
 
 /** Names of a layer's columns in a table. @param layer a number or `all` */
-export function routingColumns(layer: string): Readonly<Record<RoutingColumn, string>> {
-  let names = columnsOfLayer.get(layer);
-  if (names === undefined) {
-    names = Object.fromEntries(ROUTING_COLUMNS.map((name) => [name, `layer.${layer}.${name}`])) as Record<
-      RoutingColumn,
-      string
-    >;
-    columnsOfLayer.set(layer, names);
-  }
+export function routingColumns(layer: string): ColumnNames {
+  const names =
+    namesOfLayers.get(layer) ??
+    (Object.fromEntries(ROUTING_COLUMNS.map((name) => [name, `layer.${layer}.${name}`])) as ColumnNames);
+  namesOfLayers.set(layer, names);
   return names;
 }
 
 function putRouting(table: NumberTable, layer: string, layers: readonly GlobalLayer[]): void {
   const names = routingColumns(layer);
-  const routed = sumOf(layers, 'routed');
+  const sumOf = (name: 'routed' | 'overCapacity' | 'notChosen') =>
+    layers.reduce((sum, each) => (each[name] ?? []).reduce((total, count) => total + count, sum), 0);
+  const routed = sumOf('routed');
   const share = (count: number) => (routed === 0 ? null : count / routed);
   const places = locality(layers);
-  table.put(names.sameWorker, places?.sameWorker);
-  table.put(names.sameNode, places?.sameNode);
-  table.put(names.otherNode, places?.otherNode);
-  table.put(names.dropped, routed === 0 ? 0 : 1 - sumOf(layers, 'kept') / routed);
-  table.put(names.overCapacity, share(sumOf(layers, 'overCapacity')));
-  table.put(names.notChosen, share(sumOf(layers, 'notChosen')));
+  for (const name of PLACE_COLUMNS) table.put(names[name], places?.[name]);
+  table.put(names.dropped, droppedShare(layers));
+  table.put(names.overCapacity, share(sumOf('overCapacity')));
+  table.put(names.notChosen, share(sumOf('notChosen')));
   table.put(names.capacityRatio, meanKnown(layers.map((each) => each.capacityRatio)));
   table.put(names.gateCosine, meanKnown(layers.map((each) => each.gateCosine)));
-}
-
-function sumOf(
-  layers: readonly GlobalLayer[],
-  name: 'routed' | 'kept' | 'overCapacity' | 'notChosen',
-): number {
-  let total = 0;
-  for (const layer of layers) for (const count of layer[name] ?? []) total += count;
-  return total;
 }
 
 function meanKnown(values: readonly (number | null)[]): number | null {

@@ -9,28 +9,18 @@ import {
   type RecordSink,
   STEP_PARTS,
 } from '@locmoe/run-format';
-import type {
-  Columns,
-  ExpertsReply,
-  MetricsGroup,
-  MetricsReply,
-  RanksReply,
-  SpeedsReply,
-  StepReply,
-} from './api-types.js';
-import { bucketsOf, downsample, meansOf, rowsOfMaxima } from './downsample.js';
+import type { ExpertsReply, MetricsReply, RanksReply, SpeedsReply, StepReply } from './api-types.js';
 import type { ExpertsQuery } from './expert-load.js';
-import { leadingOf, memoryColumns } from './memory-columns.js';
-import { PLACE_COLUMNS, ROUTING_COLUMNS, routingColumns, SCALARS } from './metric-columns.js';
+import { memoryColumns } from './memory-columns.js';
+import { routingColumns } from './metric-columns.js';
+import { metricGroups } from './metric-groups.js';
 import { MetricsIndex } from './metrics-index.js';
-import { type ColumnSource, jsonNumbers, type Numbers, pick } from './number-table.js';
+import type { ColumnSource, Numbers } from './number-table.js';
 import { RunMetrics } from './run-metrics.js';
 import { stepReply } from './step-reply.js';
 
 /** Rows of a group in a reply, about. */
 export const MAX_POINTS = 1_500;
-/** An area of averages needs no more rows than a chart has pixels. */
-const POINTS_PER_AVERAGE = 3;
 /** A reply that has waited so long for metrics to be read tells of those read so far, if much is left. */
 const PATIENCE_MS = 500;
 const MUCH_BYTES = 1 << 25;
@@ -61,17 +51,6 @@ export interface MetricsTableOptions {
   readonly keepsIndex: () => { readonly isMine: boolean; readonly isOver: boolean };
 }
 
-/** Columns whose extremes survive downsampling. */
-const LEADING = {
-  loss: ['loss'],
-  speed: ['stepMs'],
-  gradient: ['gradientNorm'],
-  rates: ['auxiliaryLoss'],
-} as const;
-
-/** Columns that are in no group of their own. */
-const RATES = SCALARS.filter((name) => !['loss', 'stepMs', 'gradientNorm'].includes(name));
-
 /** The metrics of one run, kept up with its file and, if that is this process's to do, with its index. */
 export class MetricsTable implements RecordSink {
   readonly #file: MetricsReader;
@@ -97,37 +76,10 @@ export class MetricsTable implements RecordSink {
 
   async metrics(query: MetricsQuery): Promise<MetricsReply> {
     const isRead = await this.#readOn();
-    const layer = await this.#layerSource(query.layer);
-    const run = this.#run;
-    const { rows: after, replaces } = this.#position(query.after);
-    const { steps, points } = run;
-    const column: ColumnSource = (name) => steps.column(name);
-    const numbers = column('step');
-    const [from, to] = this.#range(query, after.steps);
-    const extremes = (leading: readonly string[], names: readonly string[], source = column) =>
-      extremesOf(source, leading, ['step', 'time', ...names], [from, to], query.maxPoints);
-    const averages = (names: readonly string[], source = column) =>
-      averagesOf(source, names, [from, to], query.maxPoints);
-    const names = routingColumns(query.layer);
-    const routing = ROUTING_COLUMNS.map((name) => names[name]);
-    const memory = memoryColumns(run.memory);
-    const beats = [after.memory, run.memory.numRows] as const;
-    const ofMemory: ColumnSource = (name) => run.memory.column(name);
-    const groups: Record<MetricsGroup, Columns> = {
-      loss: extremes(LEADING.loss, ['tokens', 'loss']),
-      rates: extremes(LEADING.rates, RATES),
-      speed: extremes(LEADING.speed, ['stepMs', 'tokensPerS']),
-      parts: averages(STEP_PARTS),
-      gradient: extremes(LEADING.gradient, ['gradientNorm']),
-      routing: unprefixed(extremes([names.otherNode, names.dropped], routing, layer)),
-      places: unprefixed(
-        averages(
-          PLACE_COLUMNS.map((name) => names[name]),
-          layer,
-        ),
-      ),
-      memory: extremesOf(ofMemory, leadingOf(memory), ['time', ...memory], beats, query.maxPoints),
-    };
+    const ofLayer = await this.#layerSource(query.layer);
+    const { steps, memory, points, speed } = this.#run;
+    const { after, replaces } = this.#position(query.after);
+    const numbers = steps.column('step');
     return {
       cursor: [this.#epoch, ...this.#lengths].join('.'),
       replaces,
@@ -136,12 +88,18 @@ export class MetricsTable implements RecordSink {
       hasTimes: points.hasTimes,
       firstStep: numbers[0] ?? null,
       lastStep: numbers[numbers.length - 1] ?? null,
-      speed: run.speed,
-      groups,
+      speed,
+      groups: metricGroups(this.#run, {
+        layer: query.layer,
+        ofLayer,
+        steps: this.#range(query, after[0]!),
+        beats: [after[1]!, memory.numRows],
+        maxPoints: query.maxPoints,
+      }),
       layers: points.layers,
       parts: STEP_PARTS,
-      validations: points.validations.slice(after.validations),
-      checkpoints: points.checkpoints.slice(after.checkpoints),
+      validations: points.validations.slice(after[2]),
+      checkpoints: points.checkpoints.slice(after[3]),
       generations: points.generations,
       skipped: points.skipped,
     };
@@ -266,28 +224,23 @@ export class MetricsTable implements RecordSink {
     };
   }
 
-  /** Lengths that a cursor counts, in its order. */
-  get #lengths(): readonly number[] {
+  /** Lengths that a cursor counts: what is sent in pieces, and the columns of memory. */
+  get #lengths(): readonly [number, number, number, number, number] {
     const { steps, memory, points } = this.#run;
-    return [
-      steps.numRows,
-      memory.numRows,
-      points.validations.length,
-      points.checkpoints.length,
-      memoryColumns(memory).length,
-    ];
+    const { validations, checkpoints } = points;
+    const numColumns = memoryColumns(memory).length;
+    return [steps.numRows, memory.numRows, validations.length, checkpoints.length, numColumns];
   }
 
-  /** Returns the position of a cursor; the start if the file has been replaced since, or if memory has other columns. */
-  #position(cursor: string | undefined): { readonly rows: Position; readonly replaces: boolean } {
-    const [epoch, ...known] = (cursor ?? '').split('.').map(Number);
+  /** Returns the lengths of a cursor; 0 if the file has been replaced since, or if memory has other columns. */
+  #position(cursor = ''): { readonly after: readonly number[]; readonly replaces: boolean } {
+    const [epoch, ...known] = cursor.split('.').map(Number);
     const lengths = this.#lengths;
     const isKnown =
       epoch === this.#epoch &&
       lengths.every((length, index) => known[index]! <= length) &&
       known[4] === lengths[4];
-    const [steps = 0, memory = 0, validations = 0, checkpoints = 0] = isKnown ? known : [];
-    return { rows: { steps, memory, validations, checkpoints }, replaces: !isKnown };
+    return { after: isKnown ? known : lengths.map(() => 0), replaces: !isKnown };
   }
 
   #range({ fromStep, toStep }: MetricsQuery, after: number): [number, number] {
@@ -296,51 +249,6 @@ export class MetricsTable implements RecordSink {
     const to = toStep === undefined ? steps.length : lowerBound(steps, toStep + 1);
     return [from, Math.max(from, to)];
   }
-}
-
-/** The lengths of what is sent in pieces. */
-interface Position {
-  readonly steps: number;
-  readonly memory: number;
-  readonly validations: number;
-  readonly checkpoints: number;
-}
-
-function extremesOf(
-  columnOf: ColumnSource,
-  leading: readonly string[],
-  names: readonly string[],
-  [from, to]: readonly [number, number],
-  maxRows: number,
-): Columns {
-  const columns = (leading.length === 0 ? ['time'] : leading).map(columnOf);
-  return pick(columnOf, names, downsample(columns, from, to, maxRows));
-}
-
-/** Means over buckets, with the step and time of the middle, and the longest step of each and how long it took. */
-function averagesOf(
-  columnOf: ColumnSource,
-  names: readonly string[],
-  [from, to]: readonly [number, number],
-  maxPoints: number,
-): Columns {
-  const buckets = bucketsOf(from, to, maxPoints / POINTS_PER_AVERAGE);
-  const middles = buckets.map(([start, end]) => (start + end - 1) >> 1);
-  const means = names.map((name) => [name, jsonNumbers(meansOf(columnOf(name), buckets))] as const);
-  const [step, stepMs] = [columnOf('step'), columnOf('stepMs')];
-  const longest = rowsOfMaxima(stepMs, buckets);
-  return {
-    ...pick(columnOf, ['step', 'time'], middles),
-    ...Object.fromEntries(means),
-    longestMs: jsonNumbers(longest.map((row) => stepMs[row]!)),
-    longestStep: longest.map((row) => step[row]!),
-  };
-}
-
-function unprefixed(columns: Columns): Columns {
-  return Object.fromEntries(
-    Object.entries(columns).map(([name, values]) => [name.slice(name.lastIndexOf('.') + 1), values]),
-  );
 }
 
 /** The first index of ascending values that is at least `least`. */

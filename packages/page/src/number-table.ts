@@ -62,13 +62,9 @@ export class NumberTable {
 
   /** The numbers that `bytes` hold. */
   valuesOf(bytes: Buffer): Floats {
-    const values = new this.Column(bytes.length / this.bytesPerNumber);
+    const values = new this.Column(bytes.length / new this.Column(0).BYTES_PER_ELEMENT);
     bytes.copy(Buffer.from(values.buffer));
     return values;
-  }
-
-  get bytesPerNumber(): number {
-    return new this.Column(0).BYTES_PER_ELEMENT;
   }
 
   /** Knows of columns whose rows, of which there are `numRows`, are not in memory. */
@@ -86,11 +82,8 @@ export class NumberTable {
   }
 
   #columnOf(name: string): Floats {
-    let column = this.#columns.get(name);
-    if (column === undefined) {
-      column = this.#make();
-      this.#columns.set(name, column);
-    }
+    const column = this.#columns.get(name) ?? this.#make();
+    this.#columns.set(name, column);
     return column;
   }
 

@@ -3,8 +3,9 @@ import { type Context, Hono } from 'hono';
 import { compress } from 'hono/compress';
 import type { PagePackage } from 'locmoe/internal/cli/packages';
 import type { ApiError, RunList } from './api-types.js';
-import { MAX_POINTS, type MetricsTable } from './metrics-table.js';
-import { RunCatalog } from './run-catalog.js';
+import { flightOf } from './flight-reply.js';
+import { MAX_POINTS } from './metrics-table.js';
+import { NotFound, notFound, RunCatalog } from './run-catalog.js';
 import { CONTENT_SECURITY_POLICY, preloads, staticFile } from './static-files.js';
 import { timelineReply } from './timeline-reply.js';
 
@@ -27,19 +28,15 @@ export const pageFeature: PagePackage['pageFeature'] = (runsDir) => {
   });
   routes.get('/page/*', (c) => sendFile(c, c.req.path.slice('/page/'.length)));
   routes.get('/api/runs', (c) => send(c, { runs: catalog.list() } satisfies RunList));
+  const ofRun = (path: string, reply: (runId: string, c: Context) => object | Promise<object>) =>
+    routes.get(`/api/runs/:id${path}`, async (c) => send(c, await reply(c.req.param('id') ?? '', c)));
   let lookedAtMs = Number.NEGATIVE_INFINITY;
-  routes.get('/api/runs/:id', (c) => {
+  ofRun('', (runId) => {
     lookedAtMs = performance.now();
-    const run = catalog.detail(c.req.param('id'));
-    return run === null ? noSuchRun(c) : send(c, run);
+    return catalog.detail(runId);
   });
-  const ofMetrics = (path: string, reply: (metrics: MetricsTable, c: Context) => Promise<object>) =>
-    routes.get(`/api/runs/:id/${path}`, async (c) => {
-      const metrics = catalog.metrics(c.req.param('id'));
-      return metrics === null ? noSuchRun(c) : send(c, await reply(metrics, c));
-    });
-  ofMetrics('metrics', (metrics, c) =>
-    metrics.metrics({
+  ofRun('/metrics', (runId, c) =>
+    catalog.metrics(runId).metrics({
       after: c.req.query('after'),
       fromStep: numberOf(c, 'from'),
       toStep: numberOf(c, 'to'),
@@ -47,46 +44,31 @@ export const pageFeature: PagePackage['pageFeature'] = (runsDir) => {
       maxPoints: Math.min(10 * MAX_POINTS, Math.max(16, numberOf(c, 'points') ?? MAX_POINTS)),
     }),
   );
-  ofMetrics('experts', (metrics, c) =>
-    metrics.experts({ after: c.req.query('after'), layers: numbersOf(c, 'layers') }),
-  );
-  ofMetrics('ranks', (metrics, c) => metrics.ranks(c.req.query('after')));
-  ofMetrics('speeds', (metrics) => metrics.speeds());
-  routes.get('/api/runs/:id/steps/:step', async (c) => {
-    const { id, step } = c.req.param();
-    const metrics = catalog.metrics(id);
-    if (metrics === null) return noSuchRun(c);
-    const reply = await metrics.step(Number(step));
-    return reply === null ? notFound(c, `nothing is recorded of step ${step}`) : send(c, reply);
+  ofRun('/experts', (runId, c) => {
+    const layers = c.req.query('layers')?.split(',').map(Number);
+    return catalog.metrics(runId).experts({ after: c.req.query('after'), layers });
   });
-  routes.get('/api/runs/:id/checkpoints', (c) => {
-    const reply = catalog.checkpoints(c.req.param('id'));
-    return reply === null ? noSuchRun(c) : send(c, reply);
+  ofRun('/ranks', (runId, c) => catalog.metrics(runId).ranks(c.req.query('after')));
+  ofRun('/speeds', (runId) => catalog.metrics(runId).speeds());
+  ofRun('/steps/:step', async (runId, c) => {
+    const step = c.req.param('step');
+    const reply = await catalog.metrics(runId).step(Number(step));
+    return reply ?? notFound(`nothing is recorded of step ${step}`);
   });
-  routes.get('/api/runs/:id/checkpoints/:name', async (c) => {
-    const { id, name } = c.req.param();
-    const check = await catalog.checkCheckpoint(id, name);
-    return check === null ? notFound(c, `run ${id} has no checkpoint ${name}`) : send(c, check);
-  });
-  routes.get('/api/runs/:id/flight', (c) => {
-    const reply = catalog.flight(c.req.param('id'));
-    return reply === null ? noSuchRun(c) : send(c, reply);
-  });
-  routes.get('/api/runs/:id/timeline', (c) => {
-    const folder = catalog.folderOf(c.req.param('id'));
-    if (folder === null) return noSuchRun(c);
+  ofRun('/checkpoints', (runId) => catalog.checkpoints(runId));
+  ofRun('/checkpoints/:name', (runId, c) => catalog.checkCheckpoint(runId, c.req.param('name') ?? ''));
+  ofRun('/flight', (runId) => flightOf(catalog.folderOf(runId)));
+  ofRun('/timeline', (runId, c) => {
+    const folder = catalog.folderOf(runId);
     try {
-      return send(c, timelineReply(folder, numberOf(c, 'step'), numberOf(c, 'generation')));
+      return timelineReply(folder, numberOf(c, 'step'), numberOf(c, 'generation'));
     } catch (error) {
-      if (!(error instanceof TrainerError)) throw error;
-      c.header('Cache-Control', 'no-store');
-      return c.json({ error: error.message } satisfies ApiError, 404);
+      return error instanceof TrainerError ? notFound(error.message) : Promise.reject(error);
     }
   });
   routes.onError((error, c) => {
-    if (!(error instanceof TrainerError)) throw error;
-    c.header('Cache-Control', 'no-store');
-    return c.json({ error: error.message } satisfies ApiError, 500);
+    if (!(error instanceof TrainerError || error instanceof NotFound)) throw error;
+    return send(c, { error: error.message } satisfies ApiError, error instanceof NotFound ? 404 : 500);
   });
   return {
     routes,
@@ -104,23 +86,9 @@ async function sendFile(c: Context, name: string): Promise<Response> {
   return c.body(file.body, 200, { 'Content-Type': file.type });
 }
 
-function send(c: Context, value: object): Response {
+function send(c: Context, value: object, status: 200 | 404 | 500 = 200): Response {
   c.header('Cache-Control', 'no-store');
-  return c.json(value);
-}
-
-function noSuchRun(c: Context): Response {
-  return notFound(c, `no run ${c.req.param('id')}`);
-}
-
-function notFound(c: Context, error: string): Response {
-  c.header('Cache-Control', 'no-store');
-  return c.json({ error } satisfies ApiError, 404);
-}
-
-/** Numbers with commas between; undefined without the parameter. */
-function numbersOf(c: Context, name: string): number[] | undefined {
-  return c.req.query(name)?.split(',').map(Number);
+  return c.json(value, status);
 }
 
 function numberOf(c: Context, name: string): number | undefined {

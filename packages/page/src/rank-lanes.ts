@@ -6,15 +6,12 @@ const MAX_SPANS = 600;
 /** A longer time between two heartbeats is left empty. */
 const MAX_GAP_MS = 10_000;
 
-interface Lane {
-  readonly rank: number;
-  node: number | null;
+export type Mutable<T> = { -readonly [K in keyof T]: T[K] };
+
+interface Lane extends Mutable<Omit<RankLane, 'spans'>> {
   spans: Mutable<RankSpan>[];
-  lastProgress: number | null;
-  lastStep: number | null;
   lastBeat: number;
 }
-type Mutable<T> = { -readonly [K in keyof T]: T[K] };
 
 interface SavedLanes {
   readonly lanes: readonly Lane[];
@@ -55,11 +52,8 @@ export class RankLanes {
 
   /** Returns the state for `restore`, as JSON. */
   save(): object {
-    return {
-      lanes: [...this.#lanes.values()],
-      numMerges: this.#numMerges,
-      lastTime: this.#lastTime,
-    } satisfies SavedLanes;
+    const lanes = [...this.#lanes.values()];
+    return { lanes, numMerges: this.#numMerges, lastTime: this.#lastTime } satisfies SavedLanes;
   }
 
   restore(saved: object): void {
@@ -75,28 +69,16 @@ export class RankLanes {
     const isKnown = knownEpoch === epoch && numMerges === this.#numMerges;
     const ranks: RankLane[] = [...this.#lanes.values()]
       .sort((a, b) => a.rank - b.rank)
-      .map(({ rank, node, spans, lastProgress, lastStep }) => ({
-        rank,
-        node,
-        spans: isKnown ? spans.filter(({ to }) => to > knownTime) : spans,
-        lastProgress,
-        lastStep,
-      }));
+      .map(({ lastBeat, spans, ...lane }) => {
+        return { ...lane, spans: isKnown ? spans.filter(({ to }) => to > knownTime) : spans };
+      });
     const cursor = [epoch, this.#numMerges, this.#lastTime].join('.');
     return { cursor, replaces: !isKnown, ranks, generations };
   }
 
   #laneOf(rank: number): Lane {
-    const known = this.#lanes.get(rank);
-    if (known !== undefined) return known;
-    const lane: Lane = {
-      rank,
-      node: null,
-      spans: [],
-      lastProgress: null,
-      lastStep: null,
-      lastBeat: Number.NEGATIVE_INFINITY,
-    };
+    const unknown = { node: null, spans: [], lastProgress: null, lastStep: null };
+    const lane = this.#lanes.get(rank) ?? { rank, ...unknown, lastBeat: Number.NEGATIVE_INFINITY };
     this.#lanes.set(rank, lane);
     return lane;
   }
@@ -132,12 +114,10 @@ function merged(spans: readonly Mutable<RankSpan>[]): Mutable<RankSpan>[] {
   const half: Mutable<RankSpan>[] = [];
   for (let index = 0; index < spans.length; index += 2) {
     const [first, second] = [spans[index]!, spans[index + 1]];
-    if (second === undefined || second.from > first.to) {
-      half.push(first, ...(second === undefined ? [] : [second]));
-      continue;
-    }
-    const heavier = WEIGHT.indexOf(second.activity) > WEIGHT.indexOf(first.activity) ? second : first;
-    half.push({ ...heavier, from: first.from, to: second.to });
+    const isHeavier = WEIGHT.indexOf(second?.activity ?? 'training') > WEIGHT.indexOf(first.activity);
+    if (second === undefined) half.push(first);
+    else if (second.from > first.to) half.push(first, second);
+    else half.push({ ...(isHeavier ? second : first), from: first.from, to: second.to });
   }
   return half;
 }

@@ -12,16 +12,8 @@ import {
   runOf,
 } from '@locmoe/run-format';
 import { machineIdentity } from '@locmoe/run-format/process-identity';
-import type {
-  CheckpointCheck,
-  CheckpointsReply,
-  FlightReply,
-  RunCommands,
-  RunDetail,
-  RunListItem,
-} from './api-types.js';
+import type { CheckpointCheck, CheckpointsReply, RunCommands, RunDetail, RunListItem } from './api-types.js';
 import { Checkpoints, foldersIn } from './checkpoints.js';
-import { flightOf } from './flight-reply.js';
 import { MetricsTable } from './metrics-table.js';
 import { type KnownConfig, type ListedRun, mayBeLive, RunItems, readJson } from './run-item.js';
 
@@ -30,7 +22,15 @@ const MAX_OPEN_RUNS = 8;
 /** The index of a live run is kept up this often. */
 const KEEP_UP_MS = 10_000;
 
-/** The runs of a folder. Ids are looked up in the listing, never joined to a path. */
+/** What was asked for is not there. */
+export class NotFound extends Error {}
+
+/** @throws NotFound */
+export function notFound(message: string): never {
+  throw new NotFound(message);
+}
+
+/** The runs of a folder; methods throw `NotFound` if there is no such run. Ids are looked up in the listing, never joined to a path. */
 export class RunCatalog {
   readonly #metrics = new Map<string, MetricsTable>();
   readonly #items = new RunItems();
@@ -44,10 +44,12 @@ export class RunCatalog {
     return listRuns(this.runsDir).map((run) => this.#items.of(run));
   }
 
-  /** Null if there is no such run. */
-  detail(runId: string): RunDetail | null {
-    const run = runOf(this.runsDir, runId);
-    if (run === null) return null;
+  #run(runId: string): ListedRun {
+    return runOf(this.runsDir, runId) ?? notFound(`no run ${runId}`);
+  }
+
+  detail(runId: string): RunDetail {
+    const run = this.#run(runId);
     const { folder, record } = run;
     const item = this.#items.of(run);
     const failure = item.state === 'finished' || item.isLive ? null : folder.readFailure();
@@ -69,10 +71,8 @@ export class RunCatalog {
     };
   }
 
-  /** Null if there is no such run. */
-  metrics(runId: string): MetricsTable | null {
-    const run = runOf(this.runsDir, runId);
-    if (run === null) return null;
+  metrics(runId: string): MetricsTable {
+    const run = this.#run(runId);
     const open = this.#metrics.get(runId) ?? this.#open(run);
     // The one that was asked for last comes last.
     this.#metrics.delete(runId);
@@ -91,8 +91,9 @@ export class RunCatalog {
       step: () => {
         if (performance.now() - keptUpAt < KEEP_UP_MS) return;
         keptUpAt = performance.now();
+        if (this.#followed === null && runOf(this.runsDir, runId) === null) return;
         this.#followed ??= this.metrics(runId);
-        this.#followed?.keepUp().catch(() => undefined);
+        this.#followed.keepUp().catch(() => undefined);
       },
     };
   }
@@ -116,27 +117,18 @@ export class RunCatalog {
     });
   }
 
-  /** Null if there is no such run. */
-  checkpoints(runId: string): CheckpointsReply | null {
-    const folder = this.folderOf(runId);
-    return folder && this.#checkpoints.list(folder.checkpoints);
+  checkpoints(runId: string): CheckpointsReply {
+    return this.#checkpoints.list(this.folderOf(runId).checkpoints);
   }
 
-  /** Reads a checkpoint whole. Null if there is no such run or checkpoint. */
-  async checkCheckpoint(runId: string, name: string): Promise<CheckpointCheck | null> {
-    const folder = this.folderOf(runId);
-    return folder && (await this.#checkpoints.check(folder.checkpoints, name));
+  /** Reads a checkpoint whole. */
+  async checkCheckpoint(runId: string, name: string): Promise<CheckpointCheck> {
+    const check = await this.#checkpoints.check(this.folderOf(runId).checkpoints, name);
+    return check ?? notFound(`run ${runId} has no checkpoint ${name}`);
   }
 
-  /** Null if there is no such run. */
-  flight(runId: string): FlightReply | null {
-    const folder = this.folderOf(runId);
-    return folder && flightOf(folder);
-  }
-
-  /** Null if there is no such run. */
-  folderOf(runId: string): RunFolder | null {
-    return runOf(this.runsDir, runId)?.folder ?? null;
+  folderOf(runId: string): RunFolder {
+    return this.#run(runId).folder;
   }
 }
 

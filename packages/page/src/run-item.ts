@@ -119,19 +119,11 @@ const SHUTDOWN_MS = 10_000;
 
 /** When a run without a journal of its end ended: its last write, bounded by its last record because a copy has newer file times. */
 function endOf(folder: RunFolder, failure: FailureReport | null): number | null {
-  const written = lastWriteMs(folder);
+  const files = [folder.metrics, path.join(folder.directory, 'run.json')];
+  const writes = files.map((file) => statSync(file, { throwIfNoEntry: false })?.mtimeMs ?? 0);
   const times = orNone(() => lastRecords(folder.metrics)).map(({ time }) => time);
   const recorded = Math.max(failure?.time ?? 0, ...times.filter(Number.isFinite));
-  if (written === null || recorded === 0) return written;
-  return Math.min(written, recorded + SHUTDOWN_MS);
-}
-
-function lastWriteMs(folder: RunFolder): number | null {
-  const times = [folder.metrics, path.join(folder.directory, 'run.json')].flatMap((file) => {
-    const stat = statSync(file, { throwIfNoEntry: false });
-    return stat === undefined ? [] : [stat.mtimeMs];
-  });
-  return times.length === 0 ? null : Math.max(...times);
+  return Math.min(Math.max(...writes), recorded === 0 ? Infinity : recorded + SHUTDOWN_MS) || null;
 }
 
 /** Nothing of a file that cannot be read: the other runs are listed all the same. */

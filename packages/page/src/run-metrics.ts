@@ -4,14 +4,12 @@ import { ExpertLoad } from './expert-load.js';
 import { appendMemory } from './memory-columns.js';
 import { appendStep } from './metric-columns.js';
 import { NumberTable } from './number-table.js';
-import { RankLanes } from './rank-lanes.js';
+import { type Mutable, RankLanes } from './rank-lanes.js';
 
 /** The speed is that of so many steps. */
 const SPEED_STEPS = 50;
 /** Ranges of skipped steps that are kept, the last ones. */
 const MAX_SKIPPED = 500;
-
-type Mutable<T> = { -readonly [K in keyof T]: T[K] };
 
 /** All that is kept beside the tables, as JSON. */
 interface Points {
@@ -71,9 +69,9 @@ export class RunMetrics {
   /** @param offset byte at which the record's line begins */
   add(record: MetricsRecord, offset: number): void {
     const { points } = this;
-    const generation = points.generations.at(-1);
-    if (generation !== undefined && record.type !== 'generation' && record.time > generation.lastTime)
-      generation.lastTime = record.time;
+    const last = points.generations.at(-1);
+    if (last !== undefined && record.type !== 'generation')
+      last.lastTime = Math.max(last.lastTime, record.time);
     switch (record.type) {
       case 'step':
         this.#addStep(record, offset);
@@ -84,17 +82,14 @@ export class RunMetrics {
       case 'checkpoint':
         points.checkpoints.push({ step: record.step, directory: record.directory });
         break;
-      case 'generation':
-        points.generations.push({
-          time: record.time,
-          generation: record.generation,
-          resumedFrom: record.resumedFrom ?? null,
-          lastTime: record.time,
-        });
+      case 'generation': {
+        const { time, generation, resumedFrom = null } = record;
+        points.generations.push({ time, generation, resumedFrom, lastTime: time });
         points.generationRow = this.steps.numRows;
-        this.lanes.begin(record.time);
+        this.lanes.begin(time);
         this.#throughput = this.#newThroughput();
         break;
+      }
       case 'heartbeat':
         this.#addHeartbeat(record);
     }

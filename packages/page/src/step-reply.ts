@@ -1,4 +1,11 @@
-import { type GlobalLayer, type GlobalStep, type MetricsRecordOf, STEP_PARTS } from '@locmoe/run-format';
+import {
+  droppedShare,
+  type GlobalLayer,
+  type GlobalStep,
+  locality,
+  type MetricsRecordOf,
+  STEP_PARTS,
+} from '@locmoe/run-format';
 import type { ComparedNumber, StepLayer, StepReply, ValidationPoint } from './api-types.js';
 import { routingColumns, SCALARS } from './metric-columns.js';
 import type { ColumnSource } from './number-table.js';
@@ -80,15 +87,13 @@ function layersOf({ layers = [] }: Pick<GlobalStep, 'layers'>): StepLayer[] {
   return layers.map((layer) => {
     const routed = sumOf(layer.routed);
     const share = (counts: readonly number[]) => (routed === 0 ? null : sumOf(counts) / routed);
-    const kept = sumOf(layer.kept);
-    const placed = layer.sameWorker + layer.sameNode + layer.otherNode;
     return {
       layer: layer.layer,
       routed,
-      dropped: routed === 0 ? null : 1 - kept / routed,
+      dropped: routed === 0 ? null : droppedShare([layer]),
       overCapacity: share(layer.overCapacity ?? []),
       notChosen: share(layer.notChosen ?? []),
-      otherNode: placed === 0 ? null : layer.otherNode / placed,
+      otherNode: locality([layer])?.otherNode ?? null,
       mostWanted: mostOf(layer.routed),
       mostLoaded: mostOf(layer.kept),
     };

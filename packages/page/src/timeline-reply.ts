@@ -97,7 +97,7 @@ function relative(lane: TimelineLane, startMs: number): TimelineLane {
         rank: operation.wait.rank,
         startMs: since(operation.wait.startMs),
         endMs: since(operation.wait.endMs),
-        rankStartMs: operation.wait.rankStartMs === null ? null : since(operation.wait.rankStartMs),
+        rankStartMs: operation.wait.rankStartMs && since(operation.wait.rankStartMs),
       },
     },
   });
