@@ -5,8 +5,12 @@ import { activitiesAt, laneRows } from '../src/browser/overview/lane-rows.js';
 import { mergedExperts, mergedRanks } from '../src/browser/overview/merge-replies.js';
 import { typicalRange } from '../src/browser/overview/outliers.js';
 import { RunData } from '../src/browser/overview/run-data.js';
-import { movingAverage, SMOOTHED_STEPS, withSmoothing } from '../src/browser/overview/smoothing.js';
-import { sparseStyle } from '../src/browser/overview/sparse-style.js';
+import {
+  movingAverage,
+  SMOOTHED_STEPS,
+  sparseStyle,
+  withSmoothing,
+} from '../src/browser/overview/smoothing.js';
 import { ticksOf, X_AXES } from '../src/browser/overview/x-axis.js';
 
 const noiseOf = (row: number) => Math.abs(Math.sin(row * 12.9898) * 43758.5453) % 1;

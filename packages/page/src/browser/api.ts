@@ -50,6 +50,11 @@ export async function request(url: string, init: RequestInit = {}): Promise<Resp
   throw new RequestError(messageOf(await response.text()) || response.statusText, response.status);
 }
 
+/** The message of something thrown. */
+export function problemOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
 function messageOf(body: string): string {
   try {
     const { error, message } = JSON.parse(body) as Partial<ApiError> & { readonly message?: string };

@@ -4,8 +4,8 @@ const COPIED_MS = 1_500;
 
 /** A command with a button that copies it. @param what it does, in a word or two */
 export function commandLine(what: string, command: string): HTMLElement {
-  const code = h('code', {}, command);
-  const done = h('span', { class: 'copied', role: 'status' });
+  const code = h.code(command);
+  const done = h.span({ class: 'copied', role: 'status' });
   const copy = button(icon('copy'), () => void copied(), {
     label: `copy the command: ${what}`,
     class: 'bare',
@@ -21,5 +21,5 @@ export function commandLine(what: string, command: string): HTMLElement {
     }
     setTimeout(() => done.replaceChildren(), COPIED_MS);
   };
-  return h('p', { class: 'command' }, h('span', {}, what), code, copy, done);
+  return h.p({ class: 'command' }, h.span(what), code, copy, done);
 }

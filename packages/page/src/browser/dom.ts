@@ -1,44 +1,130 @@
 /** A child of an element. Strings become text nodes, never HTML. */
 export type Child = Node | string | null | undefined | false;
 
+/** Attributes: false, null and undefined omit one, true sets it empty. */
 export interface Props {
   readonly class?: string;
   readonly on?: Readonly<Record<string, (event: Event) => void>>;
-  readonly data?: Readonly<Record<string, string>>;
-  /** Attributes; false, null and undefined omit one, true sets it empty. */
+  /** Properties of CSS. The content security policy forbids the attribute. */
+  readonly style?: Readonly<Record<string, string>>;
   readonly [attribute: string]: unknown;
 }
 
-/** Creates an element (hyperscript). */
-export function h<K extends keyof HTMLElementTagNameMap>(
-  tag: K,
-  props: Props = {},
-  ...children: readonly Child[]
-): HTMLElementTagNameMap[K] {
-  const element = document.createElement(tag);
-  for (const [name, value] of Object.entries(props)) {
-    if (name === 'class') element.className = String(value);
-    else if (name === 'on')
-      for (const [type, listener] of Object.entries(props.on ?? {})) element.addEventListener(type, listener);
-    else if (name === 'data') Object.assign(element.dataset, value);
-    else if (value === true) element.setAttribute(name, '');
-    else if (value !== false && value !== null && value !== undefined)
-      element.setAttribute(name, String(value));
-  }
-  element.append(...children.filter((child) => child !== null && child !== undefined && child !== false));
-  return element;
+type Tags = {
+  readonly [K in keyof HTMLElementTagNameMap]: (
+    propsOrChild?: Props | Child,
+    ...children: readonly Child[]
+  ) => HTMLElementTagNameMap[K];
+};
+
+/** Creates an element (hyperscript): `h.p({ class: 'hint' }, 'text')`; the attributes may be left out. */
+export const h = new Proxy({} as Tags, {
+  get:
+    (_, tag: string) =>
+    (...[first, ...children]: readonly (Props | Child)[]) => {
+      const element = document.createElement(tag);
+      const hasProps = typeof first === 'object' && first !== null && !(first instanceof Node);
+      if (hasProps) setProps(element, first);
+      fill(element, ...((hasProps ? children : [first, ...children]) as Child[]));
+      return element;
+    },
+});
+
+function setProps(element: HTMLElement, { on = {}, style = {}, ...attributes }: Props): void {
+  for (const [type, listener] of Object.entries(on)) element.addEventListener(type, listener);
+  for (const [name, value] of Object.entries(style)) element.style.setProperty(name, value);
+  for (const [name, value] of Object.entries(attributes))
+    if (value !== false && value != null) element.setAttribute(name, value === true ? '' : String(value));
+}
+
+/** Replaces all children. One that has the focus and a `data-` attribute gives it to the one that has it then. */
+export function fill(element: Element, ...children: readonly Child[]): void {
+  const { activeElement: active } = document;
+  const [mark] =
+    active instanceof HTMLElement && element.contains(active) ? Object.entries(active.dataset) : [];
+  element.replaceChildren(...children.filter((child) => child != null && child !== false));
+  if (mark) element.querySelector<HTMLElement>(`[data-${mark[0]}="${CSS.escape(mark[1] ?? '')}"]`)?.focus();
+}
+
+const keys = new WeakMap<Element, string>();
+
+/** Fills an element unless what it shows is as before: something in it may be selected, or open. */
+export function refill(element: Element, shown: unknown, children: () => readonly Child[]): void {
+  const key = JSON.stringify(shown);
+  if (keys.get(element) === key) return;
+  keys.set(element, key);
+  fill(element, ...children());
 }
 
 /** A table, or whatever may be wider than its place: the keyboard scrolls it too. @param label names it */
 export function scrollable(label: string, content: HTMLElement): HTMLElement {
-  return h('div', { class: 'scrolls', tabindex: '0', role: 'group', 'aria-label': label }, content);
+  return h.div({ class: 'scrolls', tabindex: '0', role: 'group', 'aria-label': label }, content);
 }
 
-/** Replaces all children. */
-export function fill(element: Element, ...children: readonly Child[]): void {
-  element.replaceChildren(
-    ...children.filter((child) => child !== null && child !== undefined && child !== false),
-  );
+/** A table with a row of names above; texts become cells. */
+export function table(
+  columns: readonly (HTMLTableCellElement | string)[],
+  rows: readonly HTMLElement[],
+): HTMLTableElement {
+  const head = columns.map((name) => (typeof name === 'string' ? h.th({ scope: 'col' }, name) : name));
+  return h.table(h.thead(h.tr(...head)), h.tbody(...rows));
+}
+
+/** A row of a table: its name, then its cells; texts become cells. */
+export function row(
+  props: Props,
+  name: Child,
+  ...cells: readonly (HTMLTableCellElement | string)[]
+): HTMLElement {
+  const made = cells.map((cell) => (typeof cell === 'string' ? h.td(cell) : cell));
+  return h.tr(props, h.th({ scope: 'row' }, name), ...made);
+}
+
+export function numberCell(text: string): HTMLTableCellElement {
+  return h.td({ class: 'number' }, text);
+}
+
+/** The head of a card. @param about a few words beside the title */
+export function heading(title: string, about: Child = null, ...tools: readonly Child[]): HTMLElement {
+  const small = typeof about === 'string' ? h.small(about) : about;
+  return h.header(h.h2(title, small && ' ', small), ...tools);
+}
+
+/** An entry of a legend. @param kind `block` or `mark` */
+export function legendEntry(color: string, text: string, kind = 'block'): HTMLElement {
+  return h.span({ class: 'entry' }, swatch(color, kind), text);
+}
+
+export function swatch(color: string, kind = 'block'): HTMLElement {
+  return h.i({ class: kind, style: { '--color': color } });
+}
+
+/** A choice between values, each with its text. */
+export function picker<V extends string>(
+  label: string,
+  texts: Readonly<Record<V, string>>,
+  onChoose: (value: V) => void,
+): HTMLSelectElement {
+  const options = Object.entries<string>(texts).map(([value, text]) => h.option({ value }, text));
+  const on = { change: () => onChoose(select.value as V) };
+  const select = h.select({ 'aria-label': label, on }, ...options);
+  return select;
+}
+
+/** A menu below its summary. Escape closes it, and returns the focus to the summary; a click elsewhere does as well. */
+export function menu(name: string, summary: HTMLElement, body: HTMLElement): HTMLDetailsElement {
+  const made = h.details({ class: `menu ${name}` }, summary, body);
+  made.addEventListener('keydown', (event) => {
+    if (event.key !== 'Escape' || !made.open) return;
+    made.open = false;
+    summary.focus();
+    event.stopPropagation();
+  });
+  document.addEventListener('click', (event) => {
+    // The path is that of the click, as the clicked element may have been replaced since.
+    if (!event.composedPath().includes(made)) made.open = false;
+  });
+  return made;
 }
 
 /** The element with an id. @throws Error if the page's HTML has none */
@@ -70,17 +156,24 @@ const ICONS = {
   history: 'M2.5 8a5.5 5.5 0 1 0 1.8-4.1L2.5 5.5v-3M8 5v3.2l2 1.3',
   copy: 'M5.5 5.5h7v7h-7zM3.5 10.5v-7h7',
 } as const;
+
 export type IconName = keyof typeof ICONS;
 
 /** Decorative: the element around it carries the label. */
 export function icon(name: IconName): SVGElement {
-  const svg = document.createElementNS(SVG, 'svg');
-  svg.setAttribute('viewBox', '0 0 16 16');
-  svg.setAttribute('class', 'icon');
-  svg.setAttribute('aria-hidden', 'true');
-  const path = document.createElementNS(SVG, 'path');
-  path.setAttribute('d', ICONS[name]);
-  svg.append(path);
+  return drawing({ class: 'icon', viewBox: '0 0 16 16' }, { d: ICONS[name] });
+}
+
+/** A picture of one path, which says nothing that the text does not. */
+export function drawing(
+  attributes: Readonly<Record<string, string>>,
+  path: Readonly<Record<string, string>>,
+): SVGElement {
+  const [svg, line] = [document.createElementNS(SVG, 'svg'), document.createElementNS(SVG, 'path')];
+  const all = { ...attributes, 'aria-hidden': 'true' };
+  for (const [name, value] of Object.entries(all)) svg.setAttribute(name, value);
+  for (const [name, value] of Object.entries(path)) line.setAttribute(name, value);
+  svg.append(line);
   return svg;
 }
 
@@ -90,27 +183,13 @@ export function button(
   onClick: (event: Event) => void,
   { label, ...props }: { readonly label?: string } & Props = {},
 ): HTMLButtonElement {
-  return h(
-    'button',
-    { type: 'button', 'aria-label': label, title: label, ...props, on: { click: onClick, ...props.on } },
-    content,
-  );
+  const on = { click: onClick, ...props.on };
+  return h.button({ type: 'button', 'aria-label': label, title: label, ...props, on }, content);
 }
 
-/**
- * Clears a canvas and scales it to the screen's resolution; its size in CSS pixels, or null while it is
- * hidden.
- */
-export function paintable(
-  canvas: HTMLCanvasElement,
-): { readonly context: CanvasRenderingContext2D; readonly width: number; readonly height: number } | null {
-  const { clientWidth: width, clientHeight: height } = canvas;
-  const context = canvas.getContext('2d');
-  if (context === null || width === 0 || height === 0) return null;
-  const scale = window.devicePixelRatio || 1;
-  canvas.width = Math.round(width * scale);
-  canvas.height = Math.round(height * scale);
-  context.setTransform(scale, 0, 0, scale, 0, 0);
-  context.clearRect(0, 0, width, height);
-  return { context, width, height };
+/** Offers a file to the user, as a download. */
+export function saveFile(name: string, content: Blob): void {
+  const href = URL.createObjectURL(content);
+  h.a({ href, download: name }).click();
+  URL.revokeObjectURL(href);
 }

@@ -5,42 +5,32 @@ import { formatClock, formatCount, formatDurationMs, formatLoss } from './format
 import { pageState, setState } from './location.js';
 import { timesOf } from './overview/generation-spans.js';
 import type { RunData } from './overview/run-data.js';
-import { VIEWS } from './page-state.js';
 import { RunPicker } from './run-picker.js';
 import { statusOf } from './run-status.js';
 import { toggleTheme } from './theme.js';
 
 const VIEW_NAMES = { overview: 'Overview', logs: 'Logs', timeline: 'Timeline', details: 'Details' } as const;
+const VIEWS = Object.keys(VIEW_NAMES) as (keyof typeof VIEW_NAMES)[];
 
 /** The top bar: run picker, views, and the run's state, step, loss and speed. */
 export class Header {
   readonly element: HTMLElement;
   readonly #picker = new RunPicker();
   readonly #tabs = VIEWS.map((view) =>
-    h(
-      'button',
-      {
-        type: 'button',
-        'data-view': view,
-        on: { click: () => setState({ view, card: null }, { push: true }) },
-      },
-      VIEW_NAMES[view],
-    ),
+    button(VIEW_NAMES[view], () => setState({ view, card: null }, { push: true }), { 'data-view': view }),
   );
-  readonly #numbers = h('dl', { class: 'numbers', 'aria-live': 'off' });
-  readonly #connection = h('span', { class: 'connection', role: 'status' });
+  readonly #numbers = h.dl({ class: 'numbers', 'aria-live': 'off' });
+  readonly #connection = h.span({ class: 'connection', role: 'status' });
 
   constructor(onHelp: () => void) {
-    this.element = h(
-      'header',
+    this.element = h.header(
       { class: 'page-header' },
-      h('span', { class: 'brand' }, 'locmoe'),
+      h.span({ class: 'brand' }, 'locmoe'),
       this.#picker.element,
-      h('nav', { class: 'tabs', 'aria-label': 'views' }, ...this.#tabs),
+      h.nav({ class: 'tabs', 'aria-label': 'views' }, ...this.#tabs),
       this.#numbers,
       this.#connection,
-      h(
-        'div',
+      h.div(
         { class: 'header-buttons' },
         button(icon('theme'), toggleTheme, { label: 'light or dark (t)', class: 'bare' }),
         button(icon('help'), onHelp, { label: 'keyboard shortcuts (?)', class: 'bare' }),
@@ -77,7 +67,7 @@ export class Header {
     document.title = `${status.word} · ${detail.runId} · locmoe`;
     fill(
       this.#numbers,
-      h('div', {}, h('dd', {}, h('span', { class: `state state-${status.kind}` }, status.word))),
+      h.div(h.dd(h.span({ class: `state state-${status.kind}` }, status.word))),
       number('step', `${detail.step}${detail.steps === null ? '' : ` / ${detail.steps}`}`),
       number('loss', formatLoss(detail.loss)),
       ...(status.isLive ? liveNumbers(run, detail) : []),
@@ -117,5 +107,5 @@ function tookNumbers(run: RunData): HTMLElement[] {
 }
 
 function number(name: string, value: string): HTMLElement {
-  return h('div', {}, h('dt', {}, name), h('dd', {}, value));
+  return h.div(h.dt(name), h.dd(value));
 }

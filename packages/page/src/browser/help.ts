@@ -26,24 +26,15 @@ export class Help {
 
   constructor() {
     const rows = SHORTCUTS.map(([keys, what]) =>
-      h(
-        'div',
-        {},
-        h(
-          'dt',
-          {},
-          ...keys
-            .split(/(, | or | )/)
-            .map((part) => (/^(, | or | )$/.test(part) ? part : h('kbd', {}, part))),
-        ),
-        h('dd', {}, what),
+      h.div(
+        h.dt(...keys.split(/(, | or | )/).map((part) => (/^(, | or | )$/.test(part) ? part : h.kbd(part)))),
+        h.dd(what),
       ),
     );
-    this.element = h(
-      'dialog',
+    this.element = h.dialog(
       { class: 'help', 'aria-label': 'keyboard shortcuts' },
-      h('h2', {}, 'Keyboard'),
-      h('dl', {}, ...rows),
+      h.h2('Keyboard'),
+      h.dl(...rows),
       button('Close', () => this.element.close(), { class: 'primary' }),
     );
     this.element.addEventListener('click', ({ target }) => {

@@ -1,6 +1,9 @@
 import { request } from './api.js';
 
-/** Client of Loki's HTTP API. Times are ns since 1970 as bigint or text: a number cannot hold them. */
+/** Client of Loki's HTTP API. */
+
+/** ms since 1970 or, as a bigint, ns: a number cannot hold them. */
+type Time = number | bigint;
 
 export interface LokiStream {
   /** Labels of the stream, which selectors match. */
@@ -27,13 +30,13 @@ export type LokiResult =
 
 export interface RangeQuery {
   readonly query: string;
-  /** Inclusive, ns. */
-  readonly start: bigint;
-  /** Exclusive, ns. */
-  readonly end: bigint;
+  /** Inclusive. */
+  readonly start: Time;
+  /** Exclusive. */
+  readonly end: Time;
   readonly limit?: number;
   readonly direction?: 'forward' | 'backward';
-  readonly stepMs?: number;
+  readonly stepMs?: number | undefined;
 }
 
 const ROOT = '/loki/api/v1';
@@ -41,16 +44,19 @@ const ROOT = '/loki/api/v1';
 const ENCODING_FLAGS = 'x-loki-response-encoding-flags';
 const CATEGORIZE_LABELS = 'categorize-labels';
 
+async function getJson<T>(path: string, params: object, init: RequestInit = {}): Promise<T> {
+  const texts = Object.entries(params).map(([name, value]): [string, string] => [name, String(value)]);
+  return (await request(`${ROOT}/${path}?${new URLSearchParams(texts)}`, init)).json() as Promise<T>;
+}
+
 /** @throws RequestError with the server's message, e.g. a parse error and its position */
 export async function queryRange(range: RangeQuery, signal?: AbortSignal): Promise<LokiResult> {
   const { query, start, end, limit = 100, direction = 'backward', stepMs } = range;
-  const params = new URLSearchParams({ query, start: String(start), end: String(end) });
-  params.set('limit', String(limit));
-  params.set('direction', direction);
-  if (stepMs !== undefined) params.set('step', `${stepMs}ms`);
+  const step = stepMs === undefined ? {} : { step: `${stepMs}ms` };
+  const params = { query, start: nsOf(start), end: nsOf(end), limit, direction, ...step };
   const headers = { [ENCODING_FLAGS]: CATEGORIZE_LABELS };
-  const reply = await request(`${ROOT}/query_range?${params}`, { headers, ...(signal && { signal }) });
-  return ((await reply.json()) as { data: LokiResult }).data;
+  return (await getJson<{ data: LokiResult }>('query_range', params, { headers, ...(signal && { signal }) }))
+    .data;
 }
 
 /** The series of a metric query; empty for a log query. */
@@ -63,9 +69,8 @@ export async function querySeries(range: RangeQuery, signal?: AbortSignal): Prom
 export interface LabelsRequest {
   /** A stream selector; empty for all streams. */
   readonly selector: string;
-  /** ns since 1970. */
-  readonly start: bigint;
-  readonly end: bigint;
+  readonly start: Time;
+  readonly end: Time;
 }
 
 export interface DetectedField {
@@ -76,41 +81,33 @@ export interface DetectedField {
   readonly parsers: readonly string[] | null;
 }
 
+function scopeOf({ selector, start, end }: LabelsRequest): object {
+  return { ...(selector !== '' && { query: selector }), start: nsOf(start), end: nsOf(end) };
+}
+
 /** Lines that are looked at for fields, and fields or values asked for. */
-const DETECTED_LINES = 500;
-const MAX_DETECTED = 200;
-
-function labelsUrl(path: string, { selector, start, end }: LabelsRequest, more: object = {}): string {
-  const query = selector === '' ? {} : { query: selector };
-  return `${ROOT}/${path}?${new URLSearchParams({ ...query, start: String(start), end: String(end), ...more })}`;
-}
-
-const DETECTED = { line_limit: String(DETECTED_LINES), limit: String(MAX_DETECTED) };
-
-async function getJson<T>(url: string, signal?: AbortSignal): Promise<T> {
-  return (await (await request(url, signal ? { signal } : {})).json()) as T;
-}
+const DETECTED = { line_limit: 500, limit: 200 };
 
 /** Names of the labels of streams. @throws RequestError */
 export async function fetchLabels(of: LabelsRequest): Promise<readonly string[]> {
-  return (await getJson<{ data: string[] }>(labelsUrl('labels', of))).data;
+  return (await getJson<{ data: string[] }>('labels', scopeOf(of))).data;
 }
 
 /** Values of a label. @throws RequestError */
 export async function fetchLabelValues(name: string, of: LabelsRequest): Promise<readonly string[]> {
-  const path = `label/${encodeURIComponent(name)}/values`;
-  return (await getJson<{ data: string[] }>(labelsUrl(path, of))).data;
+  return (await getJson<{ data: string[] }>(`label/${encodeURIComponent(name)}/values`, scopeOf(of))).data;
 }
 
 /** Fields of the newest lines. @throws RequestError */
 export async function fetchFields(of: LabelsRequest): Promise<readonly DetectedField[]> {
-  return (await getJson<{ fields: DetectedField[] }>(labelsUrl('detected_fields', of, DETECTED))).fields;
+  const params = { ...scopeOf(of), ...DETECTED };
+  return (await getJson<{ fields: DetectedField[] }>('detected_fields', params)).fields;
 }
 
 /** Values of a field in the newest lines. @throws RequestError */
 export async function fetchFieldValues(name: string, of: LabelsRequest): Promise<readonly string[]> {
   const path = `detected_field/${encodeURIComponent(name)}/values`;
-  return (await getJson<{ values: string[] }>(labelsUrl(path, of, DETECTED))).values;
+  return (await getJson<{ values: string[] }>(path, { ...scopeOf(of), ...DETECTED })).values;
 }
 
 /** Lines that have a pattern in common, of one level. */
@@ -127,14 +124,14 @@ export async function fetchPatterns(
   stepMs: number,
   signal: AbortSignal,
 ): Promise<readonly LokiPattern[]> {
-  return (await getJson<{ data: LokiPattern[] }>(labelsUrl('patterns', of, { step: `${stepMs}ms` }), signal))
-    .data;
+  const params = { ...scopeOf(of), step: `${stepMs}ms` };
+  return (await getJson<{ data: LokiPattern[] }>('patterns', params, { signal })).data;
 }
 
 /** Address of the WebSocket that tails a query from a time on. @param page address of the page */
-export function tailUrl(query: string, start: bigint, page: string): string {
+export function tailUrl(query: string, start: Time, page: string): string {
   // Browsers send no headers of their own with a WebSocket.
-  const params = new URLSearchParams({ query, start: String(start), limit: '100' });
+  const params = new URLSearchParams({ query, start: String(nsOf(start)), limit: '100' });
   params.set(ENCODING_FLAGS, CATEGORIZE_LABELS);
   const url = new URL(`${ROOT}/tail?${params}`, page);
   url.protocol = url.protocol.replace('http', 'ws');
@@ -159,6 +156,6 @@ export function stepQuery(runId: string, step: number | string): string {
   return `${runSelector(runId)} | json | step = ${step} or failure_step = ${step}`;
 }
 
-export function nsOfMs(ms: number): bigint {
-  return BigInt(Math.round(ms)) * 1_000_000n;
+function nsOf(time: Time): bigint {
+  return typeof time === 'bigint' ? time : BigInt(Math.round(time)) * 1_000_000n;
 }

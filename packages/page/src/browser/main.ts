@@ -1,5 +1,5 @@
 import type { RunListItem } from '../api-types.js';
-import { contact, fetchRuns } from './api.js';
+import { contact, fetchRuns, problemOf } from './api.js';
 import { DetailsView } from './details/details-view.js';
 import { byId, fill, h } from './dom.js';
 import { Header } from './header.js';
@@ -18,19 +18,15 @@ const LIST_EVERY = 4;
 startTheme();
 const help = new Help();
 const header = new Header(() => help.toggle());
-const overview = new Overview();
-const details = new DetailsView();
-const logs = new LogsView();
-const timeline = new TimelineView();
-const empty = h('main', { class: 'no-run' });
+const [overview, logs] = [new Overview(), new LogsView()];
+const [timeline, details] = [new TimelineView(), new DetailsView()];
+const views = { overview, logs, timeline, details };
+const empty = h.main({ class: 'no-run' });
 fill(
   byId('page'),
   header.element,
   empty,
-  overview.element,
-  logs.element,
-  timeline.element,
-  details.element,
+  ...Object.values(views).map(({ element }) => element),
   help.element,
 );
 
@@ -70,13 +66,9 @@ async function poll(): Promise<void> {
   // The selection changed meanwhile; the next poll shows it.
   if (selectedRuns()[0] !== current) return;
   header.set(current);
-  const { detail } = current;
+  const { detail, startedAt } = current;
   if (detail !== null)
-    logs.show(current.runId, {
-      startedAt: current.startedAt,
-      end: detail.endedAt ?? Date.now(),
-      isLive: detail.isLive,
-    });
+    logs.show(current.runId, { startedAt, end: detail.endedAt ?? Date.now(), isLive: detail.isLive });
   if (pageState().view === 'timeline') void timeline.show(current.runId, detail?.isLive !== false);
   if (changes.includes(true) || shownIds !== idsOf(runs)) {
     overview.show(runs);
@@ -97,10 +89,9 @@ async function refresh(): Promise<void> {
   polling = poll().then(
     () => header.setConnection(null),
     (error) => {
-      const message = error instanceof Error ? error.message : String(error);
       // The run's state tells that a server is gone; a run that is over misses nothing.
       const isNews = contact.state === 'ok' && selectedRuns()[0]?.detail?.isLive !== false;
-      header.setConnection(isNews ? message : null);
+      header.setConnection(isNews ? problemOf(error) : null);
     },
   );
   await polling;
@@ -127,15 +118,17 @@ function showContact(): void {
 function showViews(hasRun: boolean): void {
   const { view, run } = pageState();
   header.showView();
-  overview.element.hidden = !hasRun || view !== 'overview';
-  logs.element.hidden = !hasRun || view !== 'logs';
-  details.element.hidden = !hasRun || view !== 'details';
-  timeline.element.hidden = !hasRun || view !== 'timeline';
+  for (const [name, { element }] of Object.entries(views)) element.hidden = !hasRun || name !== view;
   empty.hidden = hasRun;
   if (hasRun) return;
   const text = run === null ? 'No run here yet. Start one: ' : `No run ${run} here. Start one: `;
-  fill(empty, h('p', {}, text, h('code', {}, 'locmoe train --config tiny')));
+  fill(empty, h.p(text, h.code('locmoe train --config tiny')));
 }
+
+/** Fields whose change needs data at once. */
+const REFRESHING = [
+  ...(['run', 'overlays', 'range', 'layer', 'openLayers', 'view', 'step', 'generation'] as const),
+];
 
 onState((state, before) => {
   const hasRun = !empty.hidden ? false : list.length > 0;
@@ -146,26 +139,23 @@ onState((state, before) => {
     details.draw();
     if (state.view === 'timeline') timeline.focus();
   }
-  if (
-    ['run', 'overlays', 'range', 'layer', 'openLayers', 'view', 'step', 'generation'].some(
-      (name) => Reflect.get(state, name) !== Reflect.get(before, name),
-    )
-  )
-    void refresh();
+  if (REFRESHING.some((name) => state[name] !== before[name])) void refresh();
 });
+
+const show = (view: keyof typeof views) => setState({ view }, { push: true });
 
 /** Keyboard shortcuts, disabled while an input has the focus. */
 const KEYS: Readonly<Record<string, () => void>> = {
   '?': () => help.toggle(),
-  '1': () => setState({ view: 'overview' }, { push: true }),
-  '2': () => setState({ view: 'logs' }, { push: true }),
-  '3': () => setState({ view: 'timeline' }, { push: true }),
-  '4': () => setState({ view: 'details' }, { push: true }),
+  '1': () => show('overview'),
+  '2': () => show('logs'),
+  '3': () => show('timeline'),
+  '4': () => show('details'),
   '0': () => setState({ range: null }),
   t: toggleTheme,
   r: () => header.toggleRuns(),
   '/': () => {
-    setState({ view: 'logs' }, { push: true });
+    show('logs');
     logs.focusQuery();
   },
   j: () => logs.move(1),

@@ -1,7 +1,22 @@
 import type { RunListItem } from '../api-types.js';
 
-export const SORTS = ['date', 'recipe', 'layout', 'state', 'step', 'took', 'loss'] as const;
-export type Sort = (typeof SORTS)[number];
+/** A column by which runs are sorted: its heading, the value of a run, and whether it is ascending at first. */
+interface SortColumn {
+  readonly name: string;
+  readonly value: (run: RunListItem) => string | number | null;
+  readonly isAscending?: true;
+}
+
+export const SORTS = {
+  date: { name: 'started', value: ({ startedAt }) => Date.parse(startedAt) },
+  recipe: { name: 'recipe', value: ({ recipe }) => recipe, isAscending: true },
+  layout: { name: 'layout', value: ({ layout }) => layout, isAscending: true },
+  state: { name: 'state', value: ({ state }) => state, isAscending: true },
+  step: { name: 'step', value: ({ step }) => step },
+  took: { name: 'took', value: tookMs },
+  loss: { name: 'loss', value: ({ loss }) => loss, isAscending: true },
+} satisfies Readonly<Record<string, SortColumn>>;
+export type Sort = keyof typeof SORTS;
 
 /** Filter and order of the list of runs. */
 export interface RunListView {
@@ -11,26 +26,19 @@ export interface RunListView {
   readonly isAscending: boolean;
 }
 
-/** The order in which a column is sorted first. */
-export function isAscendingFirst(sort: Sort): boolean {
-  return ['recipe', 'layout', 'state', 'loss'].includes(sort);
-}
-
 /** The runs that match, sorted; those without a value come last. */
 export function listed(
   runs: readonly RunListItem[],
   { search, sort, isAscending }: RunListView,
 ): RunListItem[] {
   const words = search.toLowerCase().split(/\s+/).filter(Boolean);
-  const direction = isAscending ? 1 : -1;
+  const { value: of }: SortColumn = SORTS[sort];
   return runs
     .filter((run) => words.every((word) => textOf(run).includes(word)))
-    .map((run, index) => ({ run, index, value: sortedBy(run, sort) }))
-    .sort((a, b) => {
-      if (a.value === null || b.value === null)
-        return Number(a.value === null) - Number(b.value === null) || a.index - b.index;
-      const order = a.value < b.value ? -1 : a.value > b.value ? 1 : 0;
-      return order === 0 ? a.index - b.index : direction * order;
+    .map((run) => ({ run, value: of(run) }))
+    .sort(({ value: a }, { value: b }) => {
+      if (a === null || b === null) return Number(a === null) - Number(b === null);
+      return (isAscending ? 1 : -1) * (a < b ? -1 : a > b ? 1 : 0);
     })
     .map(({ run }) => run);
 }
@@ -42,15 +50,4 @@ export function tookMs({ startedAt, endedAt }: Pick<RunListItem, 'startedAt' | '
 
 function textOf({ runId, recipe, router, layout, state, startedAt }: RunListItem): string {
   return [runId, recipe, router, layout, state, startedAt].join(' ').toLowerCase();
-}
-
-function sortedBy(run: RunListItem, sort: Sort): string | number | null {
-  switch (sort) {
-    case 'date':
-      return Date.parse(run.startedAt);
-    case 'took':
-      return tookMs(run);
-    default:
-      return run[sort];
-  }
 }

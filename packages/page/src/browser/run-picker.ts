@@ -1,53 +1,42 @@
 import type { RunListItem } from '../api-types.js';
-import { button, fill, h } from './dom.js';
+import { button, fill, h, menu, numberCell, refill, table } from './dom.js';
 import { DASH, formatDate, formatDurationMs, formatLoss } from './format.js';
 import { pageState, setState } from './location.js';
-import { closeOnEscape } from './logs/time-range.js';
-import { isAscendingFirst, listed, type RunListView, SORTS, type Sort, tookMs } from './run-list.js';
+import { toggled } from './page-state.js';
+import { listed, type RunListView, SORTS, type Sort, tookMs } from './run-list.js';
 import { seriesColor } from './theme.js';
 
 /** Rows of a page of the list. */
 const PAGE = 15;
-const SORT_NAMES: Readonly<Record<Sort, string>> = {
-  date: 'started',
-  recipe: 'recipe',
-  layout: 'layout',
-  state: 'state',
-  step: 'step',
-  took: 'took',
-  loss: 'loss',
-};
 
 /** Menu that selects the run, and other runs to draw over it: searched, sorted, in pages. */
 export class RunPicker {
-  readonly element: HTMLDetailsElement;
-  readonly #summary = h('summary', { title: 'choose runs (r)' });
-  readonly #search = h('input', {
+  readonly #summary = h.summary({ title: 'choose runs (r)' });
+  readonly #search = h.input({
     type: 'search',
     class: 'run-search',
     'aria-label': 'search runs',
     placeholder: 'search: recipe, router, 2 x 4, failed, 2026-01',
+    on: { input: () => this.#change({ search: this.#search.value }) },
   });
-  readonly #table = h('div', { class: 'run-table' });
-  readonly #pager = h('div', { class: 'run-pager' });
+  readonly #table = h.div({ class: 'run-table' });
+  readonly #pager = h.div({ class: 'run-pager' });
+  readonly element: HTMLDetailsElement;
   #runs: readonly RunListItem[] = [];
   #current = '';
   #view: RunListView = { search: '', sort: 'date', isAscending: false };
   #page = 0;
-  #shown = '';
 
   constructor() {
-    const hint = h('p', { class: 'menu-hint' }, 'Choose a run; tick others to compare them with it.');
-    const body = h('div', { class: 'menu-body runs' }, this.#search, hint, this.#table, this.#pager);
-    this.element = h('details', { class: 'menu run-picker' }, this.#summary, body);
-    closeOnEscape(this.element);
+    const hint = h.p({ class: 'menu-hint' }, 'Choose a run; tick others to compare them with it.');
+    const body = h.div({ class: 'menu-body runs' }, this.#search, hint, this.#table, this.#pager);
+    this.element = menu('run-picker', this.#summary, body);
     this.element.addEventListener('toggle', () => {
       if (!this.element.open) return;
       this.#show();
       this.#search.focus();
       this.#search.select();
     });
-    this.#search.addEventListener('input', () => this.#change({ search: this.#search.value }));
     body.addEventListener('keydown', (event) => this.#onKey(event));
   }
 
@@ -61,8 +50,8 @@ export class RunPicker {
     this.#current = current;
     fill(
       this.#summary,
-      h('span', { class: 'run-name' }, current || 'no run'),
-      overlays.length > 0 && h('span', { class: 'run-overlays' }, `+${overlays.length}`),
+      h.span({ class: 'run-name' }, current || 'no run'),
+      overlays.length > 0 && h.span({ class: 'run-overlays' }, `+${overlays.length}`),
     );
     if (this.element.open) this.#show();
   }
@@ -75,51 +64,24 @@ export class RunPicker {
 
   #show(): void {
     const all = listed(this.#runs, this.#view);
-    const numPages = Math.max(1, Math.ceil(all.length / PAGE));
-    this.#page = Math.min(this.#page, numPages - 1);
+    const lastPage = Math.max(0, Math.ceil(all.length / PAGE) - 1);
+    this.#page = Math.min(this.#page, lastPage);
     const first = PAGE * this.#page;
-    const rows = all.slice(first, first + PAGE);
-    // Unchanged rows are kept: one may have the focus.
-    const shown = JSON.stringify([
-      rows,
-      all.length,
-      this.#page,
-      this.#view,
-      this.#current,
-      pageState().overlays,
-    ]);
-    if (shown === this.#shown) return;
-    this.#shown = shown;
-    const { activeElement } = document;
-    const focused = activeElement instanceof HTMLElement ? activeElement.dataset : {};
-    fill(
-      this.#table,
-      h(
-        'table',
-        {},
-        h(
-          'thead',
-          {},
-          h('tr', {}, h('td'), h('th', { scope: 'col' }, 'run'), ...SORTS.map((sort) => this.#head(sort))),
-        ),
-        h('tbody', {}, ...rows.map((run) => this.#row(run))),
-      ),
-      rows.length === 0 && h('p', { class: 'empty' }, 'No run matches.'),
-    );
-    const { run, tick, sort } = focused;
-    const again = run
-      ? `[data-run="${CSS.escape(run)}"]`
-      : tick
-        ? `[data-tick="${CSS.escape(tick)}"]`
-        : sort && `[data-sort="${sort}"]`;
-    if (again) this.#table.querySelector<HTMLElement>(again)?.focus();
-    this.#pager.hidden = numPages === 1;
-    fill(
-      this.#pager,
+    const runs = all.slice(first, first + PAGE);
+    refill(this.#table, [runs, this.#view, this.#current, pageState().overlays], () => {
+      const sorts = (Object.keys(SORTS) as Sort[]).map((sort) => this.#head(sort));
+      const rows = runs.map((run) => this.#row(run));
+      return [
+        table([h.td(), 'run', ...sorts], rows),
+        rows.length === 0 && h.p({ class: 'empty' }, 'No run matches.'),
+      ];
+    });
+    this.#pager.hidden = lastPage === 0;
+    refill(this.#pager, [this.#page, all.length, runs.length], () => [
       button('Previous', () => this.#turn(-1), { disabled: this.#page === 0 }),
-      h('span', { role: 'status' }, `${first + 1} to ${first + rows.length} of ${all.length}`),
-      button('Next', () => this.#turn(1), { disabled: this.#page === numPages - 1 }),
-    );
+      h.span({ role: 'status' }, `${first + 1} to ${first + runs.length} of ${all.length}`),
+      button('Next', () => this.#turn(1), { disabled: this.#page === lastPage }),
+    ]);
   }
 
   /** @returns false if there is no such page */
@@ -130,51 +92,42 @@ export class RunPicker {
     return this.#page !== before;
   }
 
-  #head(sort: Sort): HTMLElement {
+  #head(sort: Sort): HTMLTableCellElement {
     const { sort: current, isAscending } = this.#view;
     const order = sort !== current ? 'none' : isAscending ? 'ascending' : 'descending';
-    const choose = () =>
-      this.#change({ sort, isAscending: sort === current ? !isAscending : isAscendingFirst(sort) });
-    return h(
-      'th',
-      { scope: 'col', 'aria-sort': order },
-      h(
-        'button',
-        { type: 'button', class: 'bare', 'data-sort': sort, on: { click: choose } },
-        SORT_NAMES[sort],
-      ),
-    );
+    const first = 'isAscending' in SORTS[sort];
+    const choose = () => this.#change({ sort, isAscending: sort === current ? !isAscending : first });
+    const name = button(SORTS[sort].name, choose, { class: 'bare', 'data-sort': sort });
+    return h.th({ scope: 'col', 'aria-sort': order }, name);
   }
 
   #row(run: RunListItem): HTMLElement {
     const { overlays } = pageState();
     const { runId } = run;
     const isCurrent = runId === this.#current;
-    const box = h('input', {
+    const isDrawn = isCurrent || overlays.includes(runId);
+    const color = isDrawn && seriesColor(isCurrent ? 0 : overlays.indexOf(runId) + 1);
+    const box = h.input({
       type: 'checkbox',
       'data-tick': runId,
       'aria-label': `compare ${runId} with the chosen run`,
+      checked: isDrawn,
+      disabled: isCurrent,
+      style: color ? { 'accent-color': color } : {},
+      on: { change: () => setState({ overlays: toggled(overlays, runId) }) },
     });
-    box.checked = isCurrent || overlays.includes(runId);
-    box.disabled = isCurrent;
-    if (box.checked) box.style.accentColor = seriesColor(isCurrent ? 0 : overlays.indexOf(runId) + 1);
-    box.addEventListener('change', () =>
-      setState({ overlays: box.checked ? [...overlays, runId] : overlays.filter((each) => each !== runId) }),
-    );
     const choose = { type: 'button', 'data-run': runId, 'aria-current': isCurrent ? 'true' : undefined };
-    const took = tookMs(run);
-    return h(
-      'tr',
+    return h.tr(
       { class: isCurrent ? 'is-current' : '', on: { click: (event) => this.#onClick(event, runId) } },
-      h('td', {}, box),
-      h('th', { scope: 'row', title: runId }, h('button', choose, runId)),
-      h('td', {}, formatDate(Date.parse(run.startedAt)).slice(0, -3)),
-      h('td', { class: 'recipe', title: run.recipe ?? undefined }, run.recipe ?? DASH),
-      h('td', {}, run.layout ?? DASH),
-      h('td', {}, h('span', { class: `state state-${run.state}` }, run.state)),
-      h('td', { class: 'number' }, `${run.step}/${run.steps ?? '?'}`),
-      h('td', { class: 'number' }, took === null ? DASH : formatDurationMs(took)),
-      h('td', { class: 'number' }, formatLoss(run.loss)),
+      h.td(box),
+      h.th({ scope: 'row', title: runId }, h.button(choose, runId)),
+      h.td(formatDate(Date.parse(run.startedAt)).slice(0, -3)),
+      h.td({ class: 'recipe', title: run.recipe }, run.recipe ?? DASH),
+      h.td(run.layout ?? DASH),
+      h.td(h.span({ class: `state state-${run.state}` }, run.state)),
+      numberCell(`${run.step}/${run.steps ?? '?'}`),
+      numberCell(formatDurationMs(tookMs(run))),
+      numberCell(formatLoss(run.loss)),
     );
   }
 
@@ -182,20 +135,9 @@ export class RunPicker {
     if (event.target instanceof HTMLInputElement) return;
     this.element.open = false;
     this.#summary.focus();
-    setState(
-      {
-        run: runId,
-        overlays: pageState().overlays.filter((each) => each !== runId),
-        range: null,
-        query: '',
-        from: null,
-        to: null,
-        line: null,
-        step: null,
-        generation: null,
-      },
-      { push: true },
-    );
+    const overlays = pageState().overlays.filter((each) => each !== runId);
+    const place = { range: null, query: '', from: null, to: null, line: null, step: null, generation: null };
+    setState({ run: runId, overlays, ...place }, { push: true });
   }
 
   /** Arrows move through the rows, and from one page to the next. */
@@ -210,10 +152,7 @@ export class RunPicker {
     const next = index === -1 ? (by === 1 ? 0 : -1) : index + by;
     const isBeyond = next < 0 || next >= rows().length;
     if (!isBeyond) rows()[next]?.focus();
-    else if (index !== -1 && this.#turn(by))
-      rows()
-        .at(by === 1 ? 0 : -1)
-        ?.focus();
+    else if (index !== -1 && this.#turn(by)) rows()[by === 1 ? 0 : rows().length - 1]?.focus();
     else if (by === -1) this.#search.focus();
   }
 }

@@ -19,18 +19,13 @@ export function statusOf(
   { state, isLive, generation, generations }: Known,
   contact: ContactState,
 ): RunStatus {
-  const of = (kind: string, word: string, ending: RunStatus['ending']): RunStatus => ({
-    kind,
-    word,
-    ending,
-    isLive: ending === null,
-  });
-  if (isLive && contact !== 'ok') return of('no-contact', 'no contact', 'no-contact');
   const which = generation > 1 ? ` · generation ${generation}` : '';
-  if (isLive) return of(state, `${state}${which}`, null);
-  if (state === 'dead') return of('dead', 'coordinator gone', 'dead');
-  if (state === 'failed') return of('failed', `failed${which}`, 'failed');
-  return generations.at(-1)?.end === 'stopped'
-    ? of('stopped', 'stopped', 'stopped')
-    : of('finished', 'finished', 'finished');
+  if (isLive && contact === 'ok') return { kind: state, word: `${state}${which}`, isLive, ending: null };
+  const ended = (ending: NonNullable<RunStatus['ending']>, word: string = ending): RunStatus => {
+    return { kind: ending, word, isLive: false, ending };
+  };
+  if (isLive) return ended('no-contact', 'no contact');
+  if (state === 'dead') return ended('dead', 'coordinator gone');
+  if (state === 'failed') return ended('failed', `failed${which}`);
+  return ended(generations.at(-1)?.end === 'stopped' ? 'stopped' : 'finished');
 }

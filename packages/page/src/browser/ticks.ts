@@ -4,28 +4,31 @@ export const STEPS_MS = [
   14400e3, 28800e3, 86400e3,
 ];
 
+/** The multiples of a step from `low` to `high`. Products, not sums: 3 * 0.1 has no error that adds up. */
+export function multiplesOf(step: number, low: number, high: number): number[] {
+  const first = Math.ceil(low / step - 1e-9);
+  const length = Math.max(0, Math.floor(high / step + 1e-9) - first + 1);
+  return Array.from({ length }, (_, tick) => Number(((first + tick) * step).toPrecision(15)));
+}
+
+/** The least of 1, 2, 5, 10 and so on that is not below `least`. */
+export function roundStep(least: number): number {
+  const power = 10 ** Math.floor(Math.log10(least));
+  return power * ([1, 2, 5].find((digit) => digit * power >= least) ?? 10);
+}
+
 /** Returns at most `maxTicks` ticks from `start` to `end`, at round distances from `zero`; all in ms. */
 export function roundTicks(start: number, end: number, maxTicks: number, zero = 0): number[] {
   const step =
     STEPS_MS.find((each) => (end - start) / each <= maxTicks) ??
     Math.ceil((end - start) / maxTicks / 86400e3) * 86400e3;
-  const first = zero + Math.ceil((start - zero) / step) * step;
-  return Array.from(
-    { length: Math.max(0, Math.floor((end - first) / step) + 1) },
-    (_, tick) => first + tick * step,
-  );
+  return multiplesOf(step, start - zero, end - zero).map((tick) => zero + tick);
 }
 
 /** Returns at most `maxTicks` round numbers from `low` to `high`. */
 export function roundNumbers(low: number, high: number, maxTicks: number): number[] {
   const least = (high - low) / Math.max(1, maxTicks);
-  if (!(least > 0)) return [low];
-  const power = 10 ** Math.floor(Math.log10(least));
-  const step = power * ([1, 2, 5].find((digit) => digit * power >= least) ?? 10);
-  const first = Math.ceil(low / step - 1e-9);
-  const length = Math.max(0, Math.floor(high / step + 1e-9) - first + 1);
-  // Products, not sums: 3 * 0.1 has no error that adds up.
-  return Array.from({ length }, (_, tick) => Number(((first + tick) * step).toPrecision(12)));
+  return least > 0 ? multiplesOf(roundStep(least), low, high) : [low];
 }
 
 /** Ticks of a logarithmic axis: 1, 2 and 5 of each power of ten, or round numbers within one. */

@@ -1,13 +1,14 @@
 import type { CheckpointRow } from '../../api-types.js';
 import { checkCheckpoint } from '../api.js';
-import { button, fill, h, scrollable } from '../dom.js';
+import { button, fill, h, heading, numberCell, row, scrollable, table } from '../dom.js';
 import { DASH, formatBytes, formatDate } from '../format.js';
 
-const COLUMNS = ['step', 'saved', 'generation', 'size', 'state', ''];
+const CHECKING = 'being read…';
+const SOUND = 'loads: all hashes are right';
 
 /** The checkpoints of a run, newest first, and whether each can be loaded. */
 export class CheckpointCard {
-  readonly element = h('section', { class: 'card checkpoints', 'aria-label': 'Checkpoints' });
+  readonly element = h.section({ class: 'card checkpoints', 'aria-label': 'Checkpoints' });
   #runId = '';
   #rows: readonly CheckpointRow[] = [];
   /** Results of reading whole checkpoints, by folder and time. */
@@ -20,64 +21,52 @@ export class CheckpointCard {
   }
 
   #show(): void {
-    const rows = this.#rows;
+    const columns = ['step', 'saved', 'generation', 'size', 'state', ''];
+    const rows = this.#rows.map((each) => this.#row(each));
     fill(
       this.element,
-      h('header', {}, h('h2', {}, 'Checkpoints ', h('small', {}, 'newest first'))),
+      heading('Checkpoints', 'newest first'),
       rows.length === 0
-        ? h('p', { class: 'empty' }, 'None saved yet (train.checkpointEvery).')
-        : scrollable(
-            'table of checkpoints',
-            h(
-              'table',
-              {},
-              h('thead', {}, h('tr', {}, ...COLUMNS.map((name) => h('th', { scope: 'col' }, name)))),
-              h('tbody', {}, ...rows.map((row) => this.#row(row))),
-            ),
-          ),
+        ? h.p({ class: 'empty' }, 'None saved yet (train.checkpointEvery).')
+        : scrollable('table of checkpoints', table(columns, rows)),
     );
   }
 
-  #row(row: CheckpointRow): HTMLElement {
-    const { step, name, time, generation, bytes, problem } = row;
-    const check = this.#checks.get(keyOf(row));
-    const state = problem ?? check ?? 'complete';
+  #row(each: CheckpointRow): HTMLElement {
+    const { step, name, time, generation, bytes, problem } = each;
+    const check = this.#checks.get(keyOf(each));
     const isBad = problem !== null || (check !== undefined && check !== CHECKING && check !== SOUND);
-    const read = button('Check hashes', () => void this.#check(row), {
+    const read = button('Check hashes', () => void this.#check(each), {
       'aria-label': `check hashes of ${name}`,
       title: 'reads all its files',
       disabled: check !== undefined,
     });
-    return h(
-      'tr',
+    return row(
       {},
-      h('th', { scope: 'row' }, String(step)),
-      h('td', {}, time === null ? DASH : formatDate(time)),
-      h('td', { class: 'number' }, generation === null ? DASH : String(generation)),
-      h('td', { class: 'number' }, formatBytes(bytes)),
-      h('td', { class: isBad ? 'is-bad' : 'is-good' }, state),
-      h('td', {}, problem === null && read),
+      String(step),
+      time === null ? DASH : formatDate(time),
+      numberCell(generation === null ? DASH : String(generation)),
+      numberCell(formatBytes(bytes)),
+      h.td({ class: isBad ? 'is-bad' : 'is-good' }, problem ?? check ?? 'complete'),
+      h.td(problem === null && read),
     );
   }
 
-  async #check(row: CheckpointRow): Promise<void> {
-    const key = keyOf(row);
+  async #check(each: CheckpointRow): Promise<void> {
+    const key = keyOf(each);
     this.#checks.set(key, CHECKING);
     this.#show();
     try {
-      const { problem } = await checkCheckpoint(this.#runId, row.name);
+      const { problem } = await checkCheckpoint(this.#runId, each.name);
       this.#checks.set(key, problem ?? SOUND);
     } catch (error) {
       // Another click asks again.
       this.#checks.delete(key);
-      console.info(`${row.name} was not checked: ${String(error)}`);
+      console.info(`${each.name} was not checked: ${String(error)}`);
     }
     this.#show();
   }
 }
-
-const CHECKING = 'being read…';
-const SOUND = 'loads: all hashes are right';
 
 function keyOf({ directory, time }: CheckpointRow): string {
   return `${directory} ${time}`;

@@ -1,4 +1,4 @@
-import { fill, h, scrollable } from '../dom.js';
+import { fill, h, heading, refill, row, scrollable, swatch, table } from '../dom.js';
 import { DASH } from '../format.js';
 import type { RunData } from '../overview/run-data.js';
 import { seriesColor } from '../theme.js';
@@ -6,30 +6,23 @@ import { type ComparedSetting, compareSettings } from './config-values.js';
 
 /** The whole configuration of the runs shown, searchable, by section; of several runs what differs is marked. */
 export class ConfigCard {
-  readonly element: HTMLElement;
-  readonly #search = h('input', {
+  readonly #search = h.input({
     type: 'search',
     placeholder: 'search settings',
     'aria-label': 'search settings',
+    on: { input: () => this.#show() },
   });
-  readonly #onlyDiffering = h('input', { type: 'checkbox' });
-  readonly #differing = h('label', { class: 'check' }, this.#onlyDiffering, 'only what differs');
-  readonly #count = h('small', { role: 'status' });
-  readonly #sections = h('div', { class: 'config-sections' });
+  readonly #onlyDiffering = h.input({ type: 'checkbox', on: { change: () => this.#show() } });
+  readonly #differing = h.label({ class: 'check' }, this.#onlyDiffering, 'only what differs');
+  readonly #count = h.small({ role: 'status' });
+  readonly #sections = h.div({ class: 'config-sections' });
+  readonly element = h.section(
+    { class: 'card full config', 'aria-label': 'Configuration' },
+    heading('Configuration', null, this.#search, this.#differing, this.#count),
+    this.#sections,
+  );
   #runs: readonly RunData[] = [];
-  #shown = '';
   readonly #closed = new Set<string>();
-
-  constructor() {
-    this.element = h(
-      'section',
-      { class: 'card full config', 'aria-label': 'Configuration' },
-      h('header', {}, h('h2', {}, 'Configuration'), this.#search, this.#differing, this.#count),
-      this.#sections,
-    );
-    this.#search.addEventListener('input', () => this.#show());
-    this.#onlyDiffering.addEventListener('change', () => this.#show());
-  }
 
   set(runs: readonly RunData[]): void {
     this.#runs = runs;
@@ -47,10 +40,6 @@ export class ConfigCard {
         (differs || !isComparing || !this.#onlyDiffering.checked) &&
         words.every((word) => [path, ...values].some((text) => text?.toLowerCase().includes(word))),
     );
-    // Unchanged rows are kept: one may be selected, or a section closed.
-    const shown = JSON.stringify([runs.map(({ runId }) => runId), settings, words.length > 0]);
-    if (shown === this.#shown) return;
-    this.#shown = shown;
     const numDiffering = compared.filter(({ differs }) => differs).length;
     fill(
       this.#count,
@@ -58,25 +47,18 @@ export class ConfigCard {
     );
     const sectionOf = ({ path }: ComparedSetting) => (path.includes('.') ? path.split('.')[0]! : 'run');
     const names = [...new Set(settings.map(sectionOf))];
+    const inSection = (name: string) => settings.filter((each) => sectionOf(each) === name);
     this.#sections.classList.toggle('is-compared', isComparing);
-    fill(
-      this.#sections,
-      ...names.map((name) =>
-        this.#section(
-          name,
-          settings.filter((each) => sectionOf(each) === name),
-          words.length > 0,
-        ),
-      ),
-      settings.length === 0 && h('p', { class: 'empty' }, 'No such setting.'),
-    );
+    refill(this.#sections, [runs.map(({ runId }) => runId), settings, words.length > 0], () => [
+      ...names.map((name) => this.#section(name, inSection(name), words.length > 0)),
+      settings.length === 0 && h.p({ class: 'empty' }, 'No such setting.'),
+    ]);
   }
 
   #section(name: string, settings: readonly ComparedSetting[], isSearch: boolean): HTMLElement {
-    const details = h(
-      'details',
+    const details = h.details(
       { open: isSearch || !this.#closed.has(name) },
-      h('summary', {}, name, h('small', {}, String(settings.length))),
+      h.summary(name, h.small(String(settings.length))),
       scrollable(`settings of ${name}`, settingsTable(this.#runs, settings)),
     );
     details.addEventListener('toggle', () => {
@@ -91,20 +73,11 @@ export class ConfigCard {
 /** A row for each setting, and a column for each run. */
 export function settingsTable(runs: readonly RunData[], settings: readonly ComparedSetting[]): HTMLElement {
   const isComparing = runs.length > 1;
-  const head = h('thead', {}, h('tr', {}, h('th', { scope: 'col' }, 'setting'), ...runs.map(runHead)));
+  const heads = runs.map(({ runId }, index) => h.th({ scope: 'col' }, swatch(seriesColor(index)), runId));
   const rows = settings.map(({ path, values, differs }) =>
-    h(
-      'tr',
-      { class: isComparing && differs ? 'differs' : '' },
-      h('th', { scope: 'row' }, path),
-      ...values.map((value) => h('td', {}, value ?? DASH)),
-    ),
+    row({ class: isComparing && differs ? 'differs' : '' }, path, ...values.map((value) => value ?? DASH)),
   );
-  return h('table', { class: 'settings' }, isComparing && head, h('tbody', {}, ...rows));
-}
-
-function runHead({ runId }: RunData, index: number): HTMLElement {
-  const swatch = h('i', { class: 'block' });
-  swatch.style.setProperty('--color', seriesColor(index));
-  return h('th', { scope: 'col' }, swatch, runId);
+  const made = isComparing ? table(['setting', ...heads], rows) : h.table(h.tbody(...rows));
+  made.className = 'settings';
+  return made;
 }

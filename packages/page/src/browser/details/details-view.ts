@@ -32,20 +32,9 @@ export class DetailsView {
   #revealed: PageState['card'] = null;
 
   constructor() {
-    const cards = [
-      this.#run,
-      this.#training,
-      this.#ranks,
-      this.#checkpoints,
-      this.#samples,
-      this.#flight,
-      this.#config,
-    ];
-    this.element = h(
-      'main',
-      { class: 'details-view' },
-      h('div', { class: 'grid' }, ...cards.map(({ element }) => element)),
-    );
+    const facts = [this.#run, this.#training, this.#ranks, this.#checkpoints];
+    const cards = [...facts, this.#samples, this.#flight, this.#config].map(({ element }) => element);
+    this.element = h.main({ class: 'details-view' }, h.div({ class: 'grid' }, ...cards));
     this.#samples.element.hidden = true;
     this.#flight.element.hidden = true;
   }

@@ -10,7 +10,7 @@ type Fact = readonly [name: string, value: string | null | undefined];
 
 /** Facts about a run: recipe, layout, model, machine. */
 export class RunFacts {
-  readonly element = h('section', { class: 'card facts', 'aria-label': 'Run' });
+  readonly element = h.section({ class: 'card facts', 'aria-label': 'Run' });
 
   set(run: RunData, start: TrainingStart | null): void {
     const { detail } = run;
@@ -40,7 +40,7 @@ export class RunFacts {
 
 /** Progress of its training: rates and losses at the last step and validation. */
 export class TrainingFacts {
-  readonly element = h('section', { class: 'card facts', 'aria-label': 'Training' });
+  readonly element = h.section({ class: 'card facts', 'aria-label': 'Training' });
 
   set(run: RunData): void {
     const { detail } = run;
@@ -96,11 +96,7 @@ function durationOf(run: RunData): string {
 
 function fillFacts(element: HTMLElement, title: string, facts: readonly Fact[]): void {
   const known = facts.filter(([, value]) => value != null && value !== '' && value !== DASH);
-  fill(
-    element,
-    h('header', {}, h('h2', {}, title)),
-    h('dl', {}, ...known.flatMap(([name, value]) => [h('dt', {}, name), h('dd', {}, value)])),
-  );
+  fill(element, h.header(h.h2(title)), h.dl(...known.flatMap(([name, value]) => [h.dt(name), h.dd(value)])));
 }
 
 function lastOf(values: readonly (number | null)[] = []): number | null {

@@ -1,5 +1,5 @@
 import type { RankSpeedPoint } from '../../api-types.js';
-import { fill, h, scrollable } from '../dom.js';
+import { fill, h, heading, numberCell, row, scrollable, table } from '../dom.js';
 import { formatShare } from '../format.js';
 
 /** A rank that costs less than this share of the time is not called slow. */
@@ -10,48 +10,35 @@ const OWN =
 
 /** How long each rank takes for its own part of a step, and which one the others wait for. */
 export class RankTimes {
-  readonly element = h('section', { class: 'card rank-times', 'aria-label': 'Time by rank' });
+  readonly element = h.section({ class: 'card rank-times', 'aria-label': 'Time by rank' });
 
   set(speeds: readonly RankSpeedPoint[]): void {
+    const head = heading('Time by rank', 'median of the last 200 steps');
+    if (speeds.length === 0) {
+      fill(this.element, head, h.p({ class: 'empty' }, 'Not recorded.'));
+      return;
+    }
     const most = Math.max(...speeds.map(({ ownMs }) => ownMs), 1e-9);
     const slowest = speeds.reduce<RankSpeedPoint | null>(
       (worst, each) => (each.lostShare > (worst?.lostShare ?? SLOW_SHARE) ? each : worst),
       null,
     );
-    const rows = speeds.map(({ rank, ownMs, lostShare }) => {
-      const bar = h('i', { class: 'time-bar' });
-      bar.style.setProperty('--share', String(ownMs / most));
-      return h(
-        'tr',
+    const rows = speeds.map(({ rank, ownMs, lostShare }) =>
+      row(
         { class: rank === slowest?.rank ? 'is-slow' : '' },
-        h('th', { scope: 'row' }, `rank ${rank}`),
-        h('td', { class: 'number' }, `${ownMs.toFixed(ownMs < 10 ? 1 : 0)} ms`),
-        h('td', { class: 'bar-cell' }, bar),
-        h('td', { class: 'number' }, formatShare(lostShare)),
-      );
-    });
-    const names = ['', 'own time', '', 'others wait'];
-    fill(
-      this.element,
-      h('header', {}, h('h2', {}, 'Time by rank ', h('small', {}, 'median of the last 200 steps'))),
-      speeds.length === 0
-        ? h('p', { class: 'empty' }, 'Not recorded.')
-        : scrollable(
-            'table of ranks',
-            h(
-              'table',
-              {},
-              h('thead', {}, h('tr', {}, ...names.map((name) => h('th', { scope: 'col' }, name)))),
-              h('tbody', {}, ...rows),
-            ),
-          ),
-      speeds.length > 0 && h('p', { class: 'note' }, noteOf(slowest)),
+        `rank ${rank}`,
+        numberCell(`${ownMs.toFixed(ownMs < 10 ? 1 : 0)} ms`),
+        h.td({ class: 'bar-cell' }, h.i({ class: 'time-bar', style: { '--share': String(ownMs / most) } })),
+        numberCell(formatShare(lostShare)),
+      ),
     );
+    const all = scrollable('table of ranks', table(['', 'own time', '', 'others wait'], rows));
+    fill(this.element, head, all, h.p({ class: 'note' }, `${OWN} ${noteOf(slowest)}`));
   }
 }
 
 function noteOf(slowest: RankSpeedPoint | null): string {
   return slowest === null
-    ? `${OWN} No rank is slow: none costs the others more than 2 % of the time.`
-    : `${OWN} Rank ${slowest.rank} is slow: were it as fast as the next, steps would take ${formatShare(slowest.lostShare)} less.`;
+    ? 'No rank is slow: none costs the others more than 2 % of the time.'
+    : `Rank ${slowest.rank} is slow: were it as fast as the next, steps would take ${formatShare(slowest.lostShare)} less.`;
 }

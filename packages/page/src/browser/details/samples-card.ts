@@ -1,4 +1,4 @@
-import { fill, h } from '../dom.js';
+import { fill, h, heading } from '../dom.js';
 
 interface Sample {
   readonly domain: string;
@@ -8,26 +8,19 @@ interface Sample {
 
 /** Texts that the run generated at its end; hidden if it made none. */
 export class SamplesCard {
-  readonly element = h('section', { class: 'card full samples', 'aria-label': 'Samples' });
+  readonly element = h.section({ class: 'card full samples', 'aria-label': 'Samples' });
 
   set(summary: Readonly<Record<string, unknown>> | null): void {
     const samples = Array.isArray(summary?.samples) ? (summary.samples as Sample[]) : [];
     this.element.hidden = samples.length === 0;
+    const entries = samples.flatMap(({ domain, prompt, text }) => [
+      h.dt(domain),
+      h.dd(h.span({ class: 'prompt' }, prompt), text),
+    ]);
     fill(
       this.element,
-      h(
-        'header',
-        {},
-        h('h2', {}, 'Samples ', h('small', {}, 'at the end; the prompt is from the validation text')),
-      ),
-      h(
-        'dl',
-        {},
-        ...samples.flatMap(({ domain, prompt, text }) => [
-          h('dt', {}, domain),
-          h('dd', {}, h('span', { class: 'prompt' }, prompt), text),
-        ]),
-      ),
+      heading('Samples', 'at the end; the prompt is from the validation text'),
+      h.dl(...entries),
     );
   }
 }

@@ -1,5 +1,5 @@
-import { queryLines } from '../logs/log-lines.js';
-import { nsOfMs, runSelector } from '../loki.js';
+import { queryLines } from '../logs/log-line.js';
+import { runSelector } from '../loki.js';
 import type { RunData } from '../overview/run-data.js';
 
 /** Facts that ranks log when they begin to train. */
@@ -17,8 +17,8 @@ export async function fetchTrainingStart(run: RunData): Promise<TrainingStart | 
   const since = trained?.beganAt ?? run.startedAt;
   const [line] = await queryLines({
     query: `${runSelector(run.runId)} |= "training from step" | json | kernels != ""`,
-    start: nsOfMs(since - 1_000),
-    end: nsOfMs(since + START_MS),
+    start: since - 1_000,
+    end: since + START_MS,
     limit: 1,
     direction: 'forward',
   });

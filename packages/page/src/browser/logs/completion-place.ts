@@ -1,4 +1,4 @@
-import { matchersBefore } from './query-edit.js';
+import { masked, matchersBefore, STRING } from './query-edit.js';
 
 /** The kinds of text that fit at a place of a query. */
 export type Wanted =
@@ -64,19 +64,8 @@ interface Found {
 
 /** Index of the quote that opens the string at the end of a text; -1 if it ends outside of strings. */
 function openQuote(text: string): number {
-  let open = -1;
-  for (let at = 0; at < text.length; at++) {
-    if (open === -1) {
-      if (text[at] === '"' || text[at] === '`') open = at;
-    } else if (text[at] === '\\' && text[open] === '"') at++;
-    else if (text[at] === text[open]) open = -1;
-  }
-  return open;
-}
-
-/** Strings have no characters of LogQL in them: each becomes `S` as often as it is long. */
-function masked(text: string): string {
-  return text.replace(/"(?:\\.|[^"\\])*"|`[^`]*`/g, (string) => 'S'.repeat(string.length));
+  const rest = text.replace(new RegExp(STRING, 'g'), (string) => 'S'.repeat(string.length));
+  return rest.search(/["`]/);
 }
 
 function isInSelector(text: string): boolean {

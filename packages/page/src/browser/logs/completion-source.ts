@@ -5,7 +5,6 @@ import {
   fetchLabels,
   fetchLabelValues,
   type LabelsRequest,
-  nsOfMs,
   quoted,
 } from '../loki.js';
 import type { CompletionPlace } from './completion-place.js';
@@ -180,8 +179,8 @@ export class CompletionSource {
     const [start, end] = this.rangeOf();
     const of = {
       selector,
-      start: nsOfMs(Math.floor(start / ROUND_MS) * ROUND_MS),
-      end: nsOfMs(Math.ceil(end / ROUND_MS) * ROUND_MS),
+      start: Math.floor(start / ROUND_MS) * ROUND_MS,
+      end: Math.ceil(end / ROUND_MS) * ROUND_MS,
     };
     const key = `${what} ${of.start} ${of.end} ${selector}`;
     const kept = this.#kept.get(key);

@@ -1,4 +1,5 @@
-import { fill, h, paintable } from '../dom.js';
+import { paintable } from '../canvas.js';
+import { fill, h, swatch } from '../dom.js';
 import { formatClock, formatCount, timeZone } from '../format.js';
 import { LEVELS, type Level, levelOf, levelVariable } from '../levels.js';
 import { cssColor, onTheme } from '../theme.js';
@@ -19,11 +20,15 @@ interface Bucket {
 
 /** Log volume over time, stacked by level. The legend filters by level; dragging selects a time range. */
 export class Histogram {
-  readonly element: HTMLElement;
-  readonly #canvas = h('canvas', { role: 'img', 'aria-label': 'log volume over time by level' });
-  readonly #legend = h('div', { class: 'legend', role: 'group', 'aria-label': 'levels' });
-  readonly #selection = h('div', { class: 'selection' });
-  readonly #tip = h('div', { class: 'tip' });
+  readonly #canvas = h.canvas({ role: 'img', 'aria-label': 'log volume over time by level' });
+  readonly #legend = h.div({ class: 'legend', role: 'group', 'aria-label': 'levels' });
+  readonly #selection = h.div({ class: 'selection', hidden: true });
+  readonly #tip = h.div({ class: 'tip', hidden: true });
+  readonly element = h.section(
+    { class: 'histogram', 'aria-label': 'Log volume' },
+    h.div({ class: 'histogram-area' }, this.#canvas, this.#selection, this.#tip),
+    this.#legend,
+  );
   #buckets: readonly Bucket[] = [];
   #range: readonly [number, number] = [0, 1];
   #stepMs = 1_000;
@@ -39,10 +44,6 @@ export class Histogram {
     private readonly onLevel: (names: readonly string[], adds: boolean) => void,
     private readonly onRange: (range: readonly [number, number]) => void,
   ) {
-    const area = h('div', { class: 'histogram-area' }, this.#canvas, this.#selection, this.#tip);
-    this.element = h('section', { class: 'histogram', 'aria-label': 'Log volume' }, area, this.#legend);
-    this.#selection.hidden = true;
-    this.#tip.hidden = true;
     this.#canvas.addEventListener('pointerdown', (event) => this.#drag(event));
     this.#canvas.addEventListener('pointermove', (event) => this.#showTip(event));
     this.#canvas.addEventListener('pointerleave', () => {
@@ -79,28 +80,20 @@ export class Histogram {
   #showLegend(totals: ReadonlyMap<Level, number>): void {
     const chosen = this.#chosen;
     const shown = LEVELS.filter((level) => totals.has(level) || chosen.has(level));
-    fill(
-      this.#legend,
-      ...shown.map((level) => {
-        const names = [...(this.#names.get(level) ?? [level])];
-        const swatch = h('i', { class: 'block' });
-        swatch.style.setProperty('--color', `var(${levelVariable(level)})`);
-        return h(
-          'button',
-          {
-            type: 'button',
-            class: 'level',
-            'data-level': level,
-            'aria-pressed': String(chosen.has(level)),
-            title: `only ${level}; with Shift also ${level}; again for all`,
-            on: { click: (event) => this.onLevel(names, event instanceof MouseEvent && event.shiftKey) },
-          },
-          swatch,
-          level,
-          h('b', {}, formatCount(totals.get(level) ?? 0)),
-        );
-      }),
-    );
+    const entries = shown.map((level) => {
+      const names = [...(this.#names.get(level) ?? [level])];
+      const props = {
+        type: 'button',
+        class: 'level',
+        'data-level': level,
+        'aria-pressed': String(chosen.has(level)),
+        title: `only ${level}; with Shift also ${level}; again for all`,
+        on: { click: (event: Event) => this.onLevel(names, event instanceof MouseEvent && event.shiftKey) },
+      };
+      const count = h.b(formatCount(totals.get(level) ?? 0));
+      return h.button(props, swatch(`var(${levelVariable(level)})`), level, count);
+    });
+    fill(this.#legend, ...entries);
   }
 
   #x(time: number, width: number): number {
@@ -129,11 +122,8 @@ export class Histogram {
       }
     }
     context.globalAlpha = 1;
-    context.strokeStyle = cssColor('--grid');
-    context.beginPath();
-    context.moveTo(0, floor + 0.5);
-    context.lineTo(width, floor + 0.5);
-    context.stroke();
+    context.fillStyle = cssColor('--grid');
+    context.fillRect(0, floor, width, 1);
     this.#drawAxis(context, width, height - AXIS / 2 + 1);
     if (this.#buckets.length === 0) return;
     context.textAlign = 'left';
@@ -185,9 +175,9 @@ export class Histogram {
     this.#tip.hidden = bucket === undefined;
     if (bucket === undefined) return;
     const counts = LEVELS.filter((level) => bucket.counts.has(level)).map((level) =>
-      h('span', { class: `tip-${level}` }, `${level} ${formatCount(bucket.counts.get(level))}`),
+      h.span({ class: `tip-${level}` }, `${level} ${formatCount(bucket.counts.get(level))}`),
     );
-    fill(this.#tip, h('b', {}, `${formatClock(bucket.start, false)} ${timeZone(bucket.start)}`), ...counts);
+    fill(this.#tip, h.b(`${formatClock(bucket.start, false)} ${timeZone(bucket.start)}`), ...counts);
     this.#tip.style.left = `${Math.min(x + 12, box.width - 190)}px`;
   }
 }

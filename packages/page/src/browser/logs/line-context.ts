@@ -1,8 +1,8 @@
+import { problemOf } from '../api.js';
 import { button, fill, h } from '../dom.js';
 import { formatClock } from '../format.js';
 import { quoted } from '../loki.js';
-import { extrasOf, keyOf, type LogLine, stepOf } from './log-line.js';
-import { queryLines } from './log-lines.js';
+import { extrasOf, keyOf, type LogLine, queryLines, stepOf } from './log-line.js';
 
 const LINES_AT_ONCE = 10;
 /** Span of Grafana's log context. */
@@ -15,9 +15,9 @@ const VARYING_OF_COORDINATOR = [...VARYING, 'node', 'rank'];
 /** The lines around a line from the same process, with buttons to load more on either side. */
 export class LineContext {
   readonly element: HTMLElement;
-  readonly #before = h('div', { class: 'context-lines' });
-  readonly #after = h('div', { class: 'context-lines' });
-  readonly #error = h('p', { class: 'error', role: 'alert' });
+  readonly #before = h.div({ class: 'context-lines' });
+  readonly #after = h.div({ class: 'context-lines' });
+  readonly #error = h.p({ class: 'error', role: 'alert' });
   #oldest: LogLine;
   #newest: LogLine;
   readonly #keys: Set<string>;
@@ -30,12 +30,11 @@ export class LineContext {
     const varying = line.labels.source === 'coordinator' ? VARYING_OF_COORDINATOR : VARYING;
     const matchers = Object.entries(line.labels).filter(([name]) => !varying.includes(name));
     this.#selector = `{${matchers.map(([name, value]) => `${name}=${quoted(value)}`).join(', ')}}`;
-    this.element = h(
-      'div',
+    this.element = h.div(
       { class: 'context', 'aria-label': 'context of the line' },
       button(`${LINES_AT_ONCE} more before`, () => void this.#load('backward')),
       this.#before,
-      h('div', { class: 'context-lines' }, contextLine(line, true)),
+      h.div({ class: 'context-lines' }, contextLine(line, true)),
       this.#after,
       button(`${LINES_AT_ONCE} more after`, () => void this.#load('forward')),
       this.#error,
@@ -54,13 +53,13 @@ export class LineContext {
       const rows = lines.map((line) => contextLine(line, false));
       if (rows.length === 0 && place.dataset.ended === undefined) {
         place.dataset.ended = '';
-        rows.push(h('p', { class: 'end' }, isBefore ? 'nothing before' : 'nothing after'));
+        rows.push(h.p({ class: 'end' }, isBefore ? 'nothing before' : 'nothing after'));
       }
       if (isBefore) place.prepend(...rows);
       else place.append(...rows);
       fill(this.#error);
     } catch (error) {
-      fill(this.#error, error instanceof Error ? error.message : String(error));
+      fill(this.#error, problemOf(error));
     }
   }
 
@@ -86,13 +85,12 @@ export class LineContext {
 
 function contextLine(line: LogLine, isItself: boolean): HTMLElement {
   const { timeMs, level, message } = line;
-  return h(
-    'div',
+  return h.div(
     { class: `context-line level-${level}${isItself ? ' is-itself' : ''}` },
-    h('span', { class: 'bar' }),
-    h('time', {}, formatClock(timeMs)),
-    h('span', { class: 'level-name' }, level === 'unknown' ? '' : level),
-    h('span', { class: 'step' }, stepOf(line)),
-    h('span', { class: 'message' }, message, ' ', h('span', { class: 'extras' }, extrasOf(line))),
+    h.span({ class: 'bar' }),
+    h.time(formatClock(timeMs)),
+    h.span({ class: 'level-name' }, level === 'unknown' ? '' : level),
+    h.span({ class: 'step' }, stepOf(line)),
+    h.span({ class: 'message' }, message, ' ', h.span({ class: 'extras' }, extrasOf(line))),
   );
 }

@@ -1,6 +1,6 @@
-import { button, fill, h, icon } from '../dom.js';
+import { button, fill, h, type IconName, icon, type Props } from '../dom.js';
 import { formatDate, formatShare, timeZone } from '../format.js';
-import type { LineContext } from './line-context.js';
+import { LineContext } from './line-context.js';
 import { fieldOf, type LogLine, stepOf } from './log-line.js';
 
 export interface DetailActions {
@@ -11,40 +11,36 @@ export interface DetailActions {
   toggleColumn(name: string): void;
   /** Queries the lines of a step on all ranks. */
   openStep(step: string): void;
-  link(line: LogLine): string;
-  context(line: LogLine): LineContext;
+  readonly link: string;
 }
 
 /** The details of a line: labels and fields with filter buttons, context, and the raw text. */
 export function lineDetails(line: LogLine, actions: DetailActions): HTMLElement {
-  const place = h('div', { class: 'context-place' });
+  const place = h.div({ class: 'context-place' });
   const showContext = button('Context', () => {
     showContext.disabled = true;
-    const context = actions.context(line);
+    const context = new LineContext(line);
     fill(place, context.element);
     void context.load();
   });
   const step = stepOf(line);
-  const element = h(
-    'div',
+  const element = h.div(
     { class: 'details' },
-    h(
-      'div',
+    h.div(
       { class: 'details-actions' },
-      h('time', {}, `${formatDate(line.timeMs)} ${timeZone(line.timeMs)}`),
+      h.time(`${formatDate(line.timeMs)} ${timeZone(line.timeMs)}`),
       showContext,
       step !== '' && button(`Step ${step} on all ranks`, () => actions.openStep(step)),
       copyButton('Copy line', line.text),
-      copyButton('Copy link', actions.link(line)),
+      copyButton('Copy link', actions.link),
     ),
     place,
-    h(
-      'div',
+    h.div(
       { class: 'fields' },
       ...fieldTable('Labels', Object.entries(line.labels), true, line, actions),
       ...fieldTable('Fields', Object.entries(line.fields), false, line, actions),
     ),
-    h('pre', { class: 'raw' }, prettyText(line.text)),
+    h.pre({ class: 'raw' }, prettyText(line.text)),
   );
   element.addEventListener('click', (event) => event.stopPropagation());
   return element;
@@ -73,29 +69,23 @@ function fieldTable(
     // A selector cannot have it, as it is no label of streams.
     const isSelectable = isLabel && name !== 'detected_level';
     const filter = (operator: '=' | '!=') => () => actions.filter(name, operator, value, isSelectable);
-    return h(
-      'tr',
-      {},
-      h(
-        'td',
+    const tool = (name: IconName, label: string, onClick: () => void, props: Props = {}) =>
+      button(icon(name), onClick, { label, class: 'bare', ...props });
+    const pressed = { 'aria-pressed': String(isColumn) };
+    const eye = `${isColumn ? 'hide' : 'show'} ${name} as a column`;
+    return h.tr(
+      h.td(
         { class: 'field-buttons' },
-        button(icon('plus'), filter('='), { label: `only lines where ${name} is ${value}`, class: 'bare' }),
-        button(icon('minus'), filter('!='), {
-          label: `only lines where ${name} is not ${value}`,
-          class: 'bare',
-        }),
-        button(icon('eye'), () => actions.toggleColumn(name), {
-          label: `${isColumn ? 'hide' : 'show'} ${name} as a column`,
-          class: 'bare',
-          'aria-pressed': String(isColumn),
-        }),
+        tool('plus', `only lines where ${name} is ${value}`, filter('=')),
+        tool('minus', `only lines where ${name} is not ${value}`, filter('!=')),
+        tool('eye', eye, () => actions.toggleColumn(name), pressed),
       ),
-      h('th', { scope: 'row' }, name),
-      h('td', { class: 'value' }, value),
-      h('td', { class: 'stats' }, statsOf(name, value, actions.allLines)),
+      h.th({ scope: 'row' }, name),
+      h.td({ class: 'value' }, value),
+      h.td({ class: 'stats' }, statsOf(name, value, actions.allLines)),
     );
   });
-  return [h('table', {}, h('caption', {}, title), h('tbody', {}, ...rows))];
+  return [h.table(h.caption(title), h.tbody(...rows))];
 }
 
 /** Share of the loaded lines with this value, and the number of distinct values. */

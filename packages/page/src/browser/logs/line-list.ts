@@ -1,4 +1,4 @@
-import { button, fill, h, icon } from '../dom.js';
+import { button, type Child, fill, h, icon } from '../dom.js';
 import { formatClock, formatDate, timeZone } from '../format.js';
 import type { PageState } from '../page-state.js';
 import { seriesColor } from '../theme.js';
@@ -21,9 +21,9 @@ const MAX_LANES = 16;
 
 /** The table of lines; a click on a row opens its details. */
 export class LineList {
-  readonly element = h('div', { class: 'lines', role: 'treegrid', 'aria-label': 'log lines' });
-  readonly #head = h('div', { class: 'line-head', role: 'row' });
-  readonly #body = h('div', { class: 'line-body', role: 'rowgroup' });
+  readonly element = h.div({ class: 'lines', role: 'treegrid', 'aria-label': 'log lines' });
+  readonly #head = h.div({ class: 'line-head', role: 'row' });
+  readonly #body = h.div({ class: 'line-body', role: 'rowgroup' });
   /** Rows in display order. */
   #rows: Row[] = [];
   #lines: LogLine[] = [];
@@ -104,8 +104,8 @@ export class LineList {
     this.#open?.row.element.setAttribute('aria-expanded', 'false');
     this.#open = null;
     if (isOpen) return;
-    const cell = h('div', { role: 'gridcell' }, this.detailsOf(row.line));
-    const details = h('div', { role: 'row' }, cell);
+    const cell = h.div({ role: 'gridcell' }, this.detailsOf(row.line));
+    const details = h.div({ role: 'row' }, cell);
     row.element.after(details);
     row.element.setAttribute('aria-expanded', 'true');
     this.#open = { row, details };
@@ -166,67 +166,51 @@ export class LineList {
 
   #row(line: LogLine, isNew: boolean): Row {
     const { columns, highlight } = this.#style;
-    const rank = Number(line.labels.rank || (line.fields.rank ?? Number.NaN));
-    const hasRank = Number.isInteger(rank);
-    const dot = h('i', { class: 'lane-dot' });
-    dot.hidden = !hasRank;
-    if (hasRank) {
-      dot.style.setProperty('--lane', String(rank % MAX_LANES));
-      dot.style.setProperty('--color', seriesColor(rank));
-    }
+    const rank = rankOf(line);
+    const lane = { '--lane': String((rank ?? 0) % MAX_LANES), '--color': seriesColor(rank ?? 0) };
     const extras = extrasOf(line);
-    const message = h(
-      'span',
-      { class: 'message', role: 'cell' },
-      ...piecesOf(line.message, highlight),
-      // A row may break before them.
-      extras !== '' && ' ',
-      extras !== '' && h('span', { class: 'extras' }, ...piecesOf(extras, highlight)),
-    );
-    const element = h(
-      'div',
+    const cell = (name: string, ...content: readonly Child[]) =>
+      h.span({ class: name, role: 'cell' }, ...content);
+    const element = h.div(
       {
         class: `row level-${line.level}${isNew ? ' is-new' : ''}`,
         role: 'row',
         tabindex: '-1',
         'aria-expanded': 'false',
       },
-      h('span', { class: 'bar', role: 'cell' }),
-      h('time', { role: 'cell', title: formatDate(line.timeMs) }, formatClock(line.timeMs)),
-      h('span', { class: 'level-name', role: 'cell' }, line.level === 'unknown' ? '' : line.level),
-      h('span', { class: 'lane', role: 'cell' }, dot),
-      h('span', { class: 'origin', role: 'cell' }, originOf(line)),
-      h('span', { class: 'step', role: 'cell' }, stepOf(line)),
-      ...columns.map((name) =>
-        h('span', { class: 'column', role: 'cell' }, abridged(fieldOf(line, name) ?? '')),
+      cell('bar'),
+      h.time({ role: 'cell', title: formatDate(line.timeMs) }, formatClock(line.timeMs)),
+      cell('level-name', line.level === 'unknown' ? '' : line.level),
+      cell('lane', h.i({ class: 'lane-dot', hidden: rank === null, style: rank === null ? {} : lane })),
+      cell('origin', originOf(line)),
+      cell('step', stepOf(line)),
+      ...columns.map((name) => cell('column', abridged(fieldOf(line, name) ?? ''))),
+      cell(
+        'message',
+        ...piecesOf(line.message, highlight),
+        // A row may break before them.
+        extras !== '' && ' ',
+        extras !== '' && h.span({ class: 'extras' }, ...piecesOf(extras, highlight)),
       ),
-      message,
-      h('span', { class: 'count', role: 'cell' }),
+      cell('count'),
     );
     return { line, count: 1, element };
   }
 
   #showLanes(lines: readonly LogLine[]): void {
-    const ranks = lines.map(({ labels, fields }) => Number(labels.rank || (fields.rank ?? Number.NaN)));
-    const most = Math.max(this.#numLanes, ...ranks.filter(Number.isInteger).map((rank) => rank + 1));
+    const most = Math.max(this.#numLanes, ...lines.map((line) => (rankOf(line) ?? -1) + 1));
     if (most === this.#numLanes) return;
     this.#numLanes = most;
     this.element.style.setProperty('--num-lanes', String(Math.min(MAX_LANES, most)));
   }
 
   #showHead(): void {
-    const cell = (text: string) => h('span', { role: 'columnheader' }, text);
+    const cell = (text: string) => h.span({ role: 'columnheader' }, text);
     fill(
       this.#head,
-      cell(''),
-      cell(`time (${timeZone()})`),
-      cell('level'),
-      cell(''),
-      cell('from'),
-      cell('step'),
+      ...['', `time (${timeZone()})`, 'level', '', 'from', 'step'].map(cell),
       ...this.#style.columns.map((name) =>
-        h(
-          'span',
+        h.span(
           { role: 'columnheader', class: 'column' },
           name,
           button(icon('clear'), () => this.onHideColumn(name), {
@@ -256,6 +240,11 @@ export class LineList {
   }
 }
 
+function rankOf({ labels, fields }: LogLine): number | null {
+  const rank = Number(labels.rank || (fields.rank ?? Number.NaN));
+  return Number.isInteger(rank) ? rank : null;
+}
+
 /** A column is as wide as its values need, within limits. */
 function widthOf(name: string, lines: readonly LogLine[]): string {
   const longest = lines.reduce((most, line) => Math.max(most, abridged(fieldOf(line, name) ?? '').length), 0);
@@ -263,7 +252,7 @@ function widthOf(name: string, lines: readonly LogLine[]): string {
 }
 
 function piecesOf(text: string, highlight: RegExp | null): (Node | string)[] {
-  return marked(text, highlight).map((piece) => (piece.isMatch ? h('mark', {}, piece.text) : piece.text));
+  return marked(text, highlight).map((piece) => (piece.isMatch ? h.mark(piece.text) : piece.text));
 }
 
 function compareNs(a: string, b: string): number {

@@ -1,5 +1,5 @@
 import { type Level, levelOf } from '../levels.js';
-import type { OtherLabels } from '../loki.js';
+import { type LokiStream, type OtherLabels, queryRange, type RangeQuery } from '../loki.js';
 
 /** A log line with its JSON parsed. */
 export interface LogLine {
@@ -40,6 +40,19 @@ export function parseLine(
     text,
     fields: { ...extractedFields(parsed, labels, record !== null), ...(record && fieldsOf(record)) },
   };
+}
+
+/** The lines of an answer, stream by stream. */
+export function linesOf(streams: readonly LokiStream[]): LogLine[] {
+  return streams.flatMap(({ stream, values }) =>
+    values.map(([ns, text, others]) => parseLine(stream, ns, text, others)),
+  );
+}
+
+/** The lines of a log query; empty for a metric query. @throws RequestError */
+export async function queryLines(range: RangeQuery): Promise<LogLine[]> {
+  const data = await queryRange(range);
+  return data.resultType === 'streams' ? linesOf(data.result) : [];
 }
 
 /** The fields that the query extracts, without those that the line shows anyway. */

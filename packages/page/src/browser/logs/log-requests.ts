@@ -3,14 +3,12 @@ import {
   type LokiPattern,
   type LokiResult,
   type LokiSeries,
-  nsOfMs,
   queryRange,
   querySeries,
 } from '../loki.js';
 import type { PageState } from '../page-state.js';
 import { STEPS_MS } from '../ticks.js';
-import type { LogLine } from './log-line.js';
-import { queryLines } from './log-lines.js';
+import { type LogLine, queryLines } from './log-line.js';
 import { hasParser, isMetricQuery, selectorOf, withLevels } from './query-edit.js';
 
 /** Lines of a page. */
@@ -36,17 +34,8 @@ export interface LogVolume {
 /** The first page of a log query, or the series of a metric query. */
 export function fetchResult({ query, range, order }: LogRequest, signal: AbortSignal): Promise<LokiResult> {
   const [start, end] = range;
-  return queryRange(
-    {
-      query,
-      start: nsOfMs(start),
-      end: nsOfMs(end),
-      limit: PAGE_LINES,
-      direction: directionOf(order),
-      ...(isMetricQuery(query) ? { stepMs: stepOf(range) } : {}),
-    },
-    signal,
-  );
+  const stepMs = isMetricQuery(query) ? stepOf(range) : undefined;
+  return queryRange({ query, start, end, limit: PAGE_LINES, direction: directionOf(order), stepMs }, signal);
 }
 
 /**
@@ -57,14 +46,9 @@ export function fetchResult({ query, range, order }: LogRequest, signal: AbortSi
  */
 export function fetchNextPage({ query, range, order }: LogRequest, last: LogLine): Promise<LogLine[]> {
   const [start, end] = range;
-  const isNewestFirst = order === 'newest';
-  return queryLines({
-    query,
-    start: isNewestFirst ? nsOfMs(start) : BigInt(last.ns),
-    end: isNewestFirst ? BigInt(last.ns) + 1n : nsOfMs(end),
-    limit: PAGE_LINES,
-    direction: directionOf(order),
-  });
+  const ns = BigInt(last.ns);
+  const rest = order === 'newest' ? { start, end: ns + 1n } : { start: ns, end };
+  return queryLines({ query, ...rest, limit: PAGE_LINES, direction: directionOf(order) });
 }
 
 /** Counts of all levels, also of those that the query excludes: the legend offers them. */
@@ -77,17 +61,10 @@ export async function fetchVolume(
   const range = [Math.floor(start / stepMs) * stepMs, Math.ceil(end / stepMs) * stepMs] as const;
   // A line that a stage cannot read is shown, but would be an error of a metric query.
   const unread = hasParser(query) ? ' | drop __error__, __error_details__' : '';
-  const series = await querySeries(
-    {
-      query: `sum by (level) (count_over_time(${withLevels(query, [])}${unread} [${stepMs}ms]))`,
-      // A sample counts the step before it.
-      start: nsOfMs(range[0] + stepMs),
-      end: nsOfMs(range[1] + stepMs),
-      stepMs,
-    },
-    signal,
-  );
-  return { series, range, stepMs };
+  const counts = `sum by (level) (count_over_time(${withLevels(query, [])}${unread} [${stepMs}ms]))`;
+  // A sample counts the step before it.
+  const times = { start: range[0] + stepMs, end: range[1] + stepMs, stepMs };
+  return { series: await querySeries({ query: counts, ...times }, signal), range, stepMs };
 }
 
 export interface PatternRequest {
@@ -107,7 +84,7 @@ export function fetchPatternsOf(
   { selector, range: [start, end], stepMs }: PatternRequest,
   signal: AbortSignal,
 ): Promise<readonly LokiPattern[]> {
-  return fetchPatterns({ selector, start: nsOfMs(start), end: nsOfMs(end) }, stepMs, signal);
+  return fetchPatterns({ selector, start, end }, stepMs, signal);
 }
 
 function directionOf(order: PageState['order']): 'forward' | 'backward' {

@@ -1,49 +1,31 @@
-import { RequestError } from '../api.js';
-import { button, fill, h } from '../dom.js';
+import { problemOf, RequestError } from '../api.js';
+import { h } from '../dom.js';
 import { formatBytes, formatCount } from '../format.js';
 import { linkTo, onState, pageState, setState } from '../location.js';
 import { runSelector, stepQuery } from '../loki.js';
-import type { PageState } from '../page-state.js';
+import { type PageState, rangeState, toggled } from '../page-state.js';
 import { CompletionSource } from './completion-source.js';
 import { downloadLines } from './download.js';
 import { Histogram } from './histogram.js';
-import { LineContext } from './line-context.js';
 import { lineDetails } from './line-details.js';
 import { LineList, type ListStyle } from './line-list.js';
-import { LiveTail } from './live-tail.js';
+import { LinesPanel } from './lines-panel.js';
 import type { LogLine } from './log-line.js';
-import { linesOf } from './log-lines.js';
-import {
-  fetchNextPage,
-  fetchResult,
-  fetchVolume,
-  type LogRequest,
-  PAGE_LINES,
-  stepOf,
-} from './log-requests.js';
-import { MetricResult } from './metric-result.js';
+import { fetchResult, fetchVolume, type LogRequest } from './log-requests.js';
 import { withPattern } from './pattern-edit.js';
 import { PatternsView } from './patterns-view.js';
 import { QueryBar } from './query-bar.js';
-import {
-  highlightOf,
-  isMetricQuery,
-  levelsIn,
-  withField,
-  withLabel,
-  withLevelToggled,
-} from './query-edit.js';
+import * as edit from './query-edit.js';
 import { Tabs } from './tabs.js';
+import { Tail } from './tail.js';
 import { type RunTimes, resolveRange, TimeRangePicker } from './time-range.js';
 import { Toolbar } from './toolbar.js';
 
 /** Rows that a live tail keeps; the browser lays out only those in sight. */
 const LIVE_ROWS = 1_000;
 /** A change of these needs a new request; a change of the others only a new layout. */
-const REQUEST_FIELDS: readonly (keyof PageState)[] = [
-  ...(['run', 'query', 'from', 'to', 'order', 'live', 'tab'] as const),
-];
-const STYLE_FIELDS: readonly (keyof PageState)[] = ['wrap', 'dedup', 'columns'];
+const REQUEST_FIELDS = ['run', 'query', 'from', 'to', 'order', 'live', 'tab'] as const;
+const STYLE_FIELDS = ['wrap', 'dedup', 'columns'] as const;
 
 /** The second view: searches and follows the log of a run. */
 export class LogsView {
@@ -57,23 +39,18 @@ export class LogsView {
     setState({ ...range, line: null, live: false }, { push: true }),
   );
   readonly #histogram = new Histogram(
-    (names, adds) => this.#setQuery(withLevelToggled(this.#query, names, adds)),
-    ([from, to]) =>
-      setState(
-        { from: String(Math.floor(from)), to: String(Math.ceil(to)), live: false, line: null },
-        { push: true },
-      ),
+    (names, adds) => this.#setQuery(edit.withLevelToggled(this.#query, names, adds)),
+    (range) => setState({ ...rangeState(range), live: false, line: null }, { push: true }),
   );
   readonly #list = new LineList(
     (line) => this.#detailsOf(line),
     (name) => this.#toggleColumn(name),
   );
-  readonly #metric = new MetricResult();
+  readonly #lines = new LinesPanel(this.#list, () => void this.#loadMore());
   readonly #patterns = new PatternsView((pattern, use) =>
     this.#setQuery(withPattern(this.#query, pattern, use)),
   );
-  readonly #more = button('Older lines', () => void this.#loadMore(), { class: 'more' });
-  readonly #tail = new LiveTail({
+  readonly #tail = new Tail({
     lines: (lines) => this.#addLive(lines),
     status: (text) => this.#toolbar.showTailStatus(text),
     // A WebSocket cannot say why it was refused; the same query over HTTP can.
@@ -84,12 +61,11 @@ export class LogsView {
         void this.#showVolume(this.#request.signal).catch((error) => this.#showError(error));
     },
   });
-  readonly #linesPanel = h('div', { id: 'log-lines' }, this.#metric.element, this.#list.element, this.#more);
-  readonly #patternsPanel = h('div', { id: 'log-patterns' }, this.#patterns.element);
+  readonly #patternsPanel = h.div({ id: 'log-patterns' }, this.#patterns.element);
   readonly #tabs = new Tabs(
     'the log as',
     {
-      lines: { text: 'Lines', panel: this.#linesPanel },
+      lines: { text: 'Lines', panel: this.#lines.element },
       patterns: { text: 'Patterns', panel: this.#patternsPanel },
     },
     (tab) => setState({ tab, live: false, line: null }),
@@ -98,7 +74,7 @@ export class LogsView {
     {
       toggleLive: () => this.toggleLive(),
       togglePause: () => this.togglePause(),
-      clear: () => this.#list.set([], this.#style),
+      clear: () => this.#lines.clear(this.#style),
       download: (kind) => downloadLines(this.#list.lines, kind, `${this.#runId}-log`),
     },
     this.#tabs.element,
@@ -110,16 +86,14 @@ export class LogsView {
   #shownKey = '';
 
   constructor() {
-    this.element = h(
-      'main',
+    this.element = h.main(
       { class: 'logs' },
-      h('div', { class: 'query-row' }, this.#queryBar.element, this.#timeRange.element),
+      h.div({ class: 'query-row' }, this.#queryBar.element, this.#timeRange.element),
       this.#histogram.element,
       this.#toolbar.element,
-      this.#linesPanel,
+      this.#lines.element,
       this.#patternsPanel,
     );
-    this.#more.hidden = true;
     this.#toolbar.show(pageState(), this.#tail, true);
     this.#tabs.show(pageState().tab);
     onState((state, before) => this.#onState(state, before));
@@ -154,7 +128,6 @@ export class LogsView {
     this.#queryBar.focus();
   }
 
-  /** Moves the focus by rows. */
   move(by: number): void {
     this.#list.move(by);
   }
@@ -174,10 +147,9 @@ export class LogsView {
 
   /** A metric query has no patterns. */
   get #tab(): PageState['tab'] {
-    return isMetricQuery(this.#query) ? 'lines' : pageState().tab;
+    return edit.isMetricQuery(this.#query) ? 'lines' : pageState().tab;
   }
 
-  /** ms since 1970. */
   get #range(): readonly [number, number] {
     const times = this.#times ?? { startedAt: 0, end: Date.now(), isLive: false };
     return resolveRange(pageState(), times.isLive ? { ...times, end: Date.now() } : times);
@@ -195,7 +167,7 @@ export class LogsView {
 
   get #style(): ListStyle {
     const { order, wrap, dedup, columns } = pageState();
-    return { order, wrap, dedup, columns, highlight: highlightOf(this.#query) };
+    return { order, wrap, dedup, columns, highlight: edit.highlightOf(this.#query) };
   }
 
   #onState(state: PageState, before: PageState): void {
@@ -219,24 +191,13 @@ export class LogsView {
   async #showResult(signal: AbortSignal): Promise<void> {
     const request = this.#logRequest;
     const { line } = pageState();
-    // The rows are those of the last query until the answer comes.
-    this.#list.element.setAttribute('aria-busy', 'true');
+    this.#lines.wait();
     const data = await fetchResult(request, signal);
-    this.#list.element.setAttribute('aria-busy', 'false');
     this.#queryBar.showError(null);
-    this.#metric.element.hidden = data.resultType !== 'matrix';
-    this.#list.element.hidden = data.resultType === 'matrix';
-    if (data.resultType === 'matrix') {
-      this.#more.hidden = true;
-      this.#metric.set(data.result, request.range, stepOf(request.range));
-      this.#toolbar.showStatus(`${data.result.length} series`);
-      return;
-    }
-    const lines = linesOf(data.result);
-    this.#list.set(lines, this.#style);
-    this.#more.hidden = lines.length < PAGE_LINES;
-    this.#showCounts();
-    if (line !== null) this.#list.openAt(line);
+    const numSeries = this.#lines.set(data, request, this.#style);
+    if (numSeries === null) this.#showCounts();
+    else this.#toolbar.showStatus(`${numSeries} series`);
+    if (numSeries === null && line !== null) this.#list.openAt(line);
   }
 
   async #showPatterns(signal: AbortSignal): Promise<void> {
@@ -247,41 +208,30 @@ export class LogsView {
   }
 
   async #showVolume(signal: AbortSignal): Promise<void> {
-    const isMetric = isMetricQuery(this.#query);
+    const isMetric = edit.isMetricQuery(this.#query);
     this.#histogram.element.hidden = isMetric;
-    if (!isMetric) this.#histogram.set(await fetchVolume(this.#logRequest, signal), levelsIn(this.#query));
+    if (!isMetric)
+      this.#histogram.set(await fetchVolume(this.#logRequest, signal), edit.levelsIn(this.#query));
   }
 
   async #loadMore(): Promise<void> {
-    const request = this.#logRequest;
-    const last = this.#list.lines.at(request.order === 'newest' ? 0 : -1);
-    if (last === undefined) return;
-    this.#more.disabled = true;
     try {
-      const lines = await fetchNextPage(request, last);
-      const numBefore = this.#list.lines.length;
-      this.#list.add(lines);
-      this.#more.hidden = lines.length < PAGE_LINES || this.#list.lines.length === numBefore;
+      await this.#lines.loadMore(this.#logRequest);
       this.#showCounts();
     } catch (error) {
       this.#showError(error);
     }
-    this.#more.disabled = false;
   }
 
   #startTail(): void {
-    this.#list.element.hidden = false;
-    this.#list.element.setAttribute('aria-busy', 'false');
-    this.#metric.element.hidden = true;
-    this.#more.hidden = true;
-    this.#list.set([], this.#style);
+    this.#lines.clear(this.#style);
     this.#queryBar.showError(null);
     this.#tail.start(this.#query);
     this.#showControls();
   }
 
   #addLive(lines: readonly LogLine[]): void {
-    const isAtEnd = isNearEnd();
+    const isAtEnd = window.innerHeight + window.scrollY > document.body.scrollHeight - 80;
     this.#list.add(lines.slice(-LIVE_ROWS), { isNew: true, maxRows: LIVE_ROWS });
     if (pageState().order === 'oldest' && isAtEnd) scrollTo({ top: document.body.scrollHeight });
     this.#showCounts();
@@ -292,13 +242,13 @@ export class LogsView {
     this.#queryBar.show(this.#query);
     this.#timeRange.show(state, this.#range);
     const tab = this.#tab;
-    const isMetric = isMetricQuery(this.#query);
+    const isMetric = edit.isMetricQuery(this.#query);
     this.#tabs.show(tab);
     this.#tabs.element.hidden = isMetric;
-    this.#linesPanel.hidden = tab !== 'lines';
+    this.#lines.element.hidden = tab !== 'lines';
     this.#patternsPanel.hidden = tab !== 'patterns';
     this.#toolbar.show(state, this.#tail, tab === 'lines' && !isMetric);
-    fill(this.#more, state.order === 'newest' ? 'Older lines' : 'Later lines');
+    this.#lines.showOrder(state.order);
   }
 
   #showCounts(): void {
@@ -315,18 +265,14 @@ export class LogsView {
 
   #showError(error: unknown): void {
     if (error instanceof Error && error.name === 'AbortError') return;
-    const message = error instanceof Error ? error.message : String(error);
     const isMissing = error instanceof RequestError && error.status === 404;
-    this.#queryBar.showError(isMissing ? 'this server has no log store' : message);
+    this.#queryBar.showError(isMissing ? 'this server has no log store' : problemOf(error));
     this.#toolbar.showStatus('');
-    this.#list.element.setAttribute('aria-busy', 'false');
-    this.#list.set([], this.#style);
-    this.#list.element.hidden = true;
+    this.#lines.clear(this.#style);
+    this.#lines.hide();
     this.#patterns.clear();
-    this.#metric.element.hidden = true;
     // The histogram still shows the query before.
     this.#histogram.element.hidden = true;
-    this.#more.hidden = true;
   }
 
   #setQuery(query: string): void {
@@ -335,10 +281,7 @@ export class LogsView {
   }
 
   #toggleColumn(name: string): void {
-    const { columns } = pageState();
-    setState({
-      columns: columns.includes(name) ? columns.filter((each) => each !== name) : [...columns, name],
-    });
+    setState({ columns: toggled(pageState().columns, name) });
   }
 
   #detailsOf(line: LogLine): HTMLElement {
@@ -346,24 +289,10 @@ export class LogsView {
       columns: pageState().columns,
       allLines: this.#list.lines,
       filter: (name, operator, value, isLabel) =>
-        this.#setQuery((isLabel ? withLabel : withField)(this.#query, name, operator, value)),
+        this.#setQuery((isLabel ? edit.withLabel : edit.withField)(this.#query, name, operator, value)),
       toggleColumn: (name) => this.#toggleColumn(name),
       openStep: (step) => this.#setQuery(stepQuery(this.#runId, step)),
-      link: ({ ns }) => {
-        const [from, to] = this.#range;
-        return linkTo({
-          line: ns,
-          live: false,
-          from: String(Math.floor(from)),
-          to: String(Math.ceil(to)),
-          run: this.#runId,
-        });
-      },
-      context: (of) => new LineContext(of),
+      link: linkTo({ line: line.ns, live: false, ...rangeState(this.#range), run: this.#runId }),
     });
   }
-}
-
-function isNearEnd(): boolean {
-  return window.innerHeight + window.scrollY > document.body.scrollHeight - 80;
 }

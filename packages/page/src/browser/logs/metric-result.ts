@@ -29,7 +29,7 @@ export class MetricResult {
   });
 
   constructor() {
-    this.element = h('div', { class: 'metric-result' }, this.#chart.element);
+    this.element = h.div({ class: 'metric-result' }, this.#chart.element);
     this.element.hidden = true;
   }
 

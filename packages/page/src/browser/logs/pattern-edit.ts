@@ -1,9 +1,8 @@
 import { quoted } from '../loki.js';
-import { selectorOf, unquoted } from './query-edit.js';
+import { STRING, selectorOf, unquoted } from './query-edit.js';
 
 export type PatternUse = 'include' | 'exclude';
 
-const STRING = '(?:"(?:\\\\.|[^"\\\\])*"|`[^`]*`)';
 const FILTER = new RegExp(`\\s*(\\|>|!>)\\s*(${STRING}(?:\\s+or\\s+${STRING})*)`, 'g');
 const OPERATORS: Readonly<Record<PatternUse, string>> = { include: '|>', exclude: '!>' };
 

@@ -1,4 +1,4 @@
-import { button, fill, h } from '../dom.js';
+import { button, drawing, fill, h, numberCell, table } from '../dom.js';
 import { formatCount, formatShare } from '../format.js';
 import { levelOf } from '../levels.js';
 import type { LokiPattern } from '../loki.js';
@@ -14,14 +14,13 @@ interface PatternCounts {
 
 const NONE: PatternCounts = { request: null, patterns: [] };
 
-const SVG = 'http://www.w3.org/2000/svg';
 /** The size of a sparkline, in its own units. */
 const [WIDTH, HEIGHT] = [120, 20];
 const VARIABLE = '<_>';
 
 /** The patterns of the log: how many lines of which kind, when; buttons take them into the query or out of it. */
 export class PatternsView {
-  readonly element = h('div', { class: 'patterns' });
+  readonly element = h.div({ class: 'patterns' });
   #counts = NONE;
 
   /** @param onUse called with how the query is to use a pattern from now on; null for not at all */
@@ -52,30 +51,9 @@ export class PatternsView {
   #show(query: string): void {
     const { patterns } = this.#counts;
     const numLines = numLinesOf(patterns);
-    const focused = document.activeElement instanceof HTMLElement ? document.activeElement.dataset.use : null;
-    const head = ['level', 'lines', 'share', 'over time', 'pattern', ''];
-    fill(
-      this.element,
-      patterns.length > 0 &&
-        h(
-          'table',
-          {},
-          h(
-            'thead',
-            {},
-            h(
-              'tr',
-              {},
-              ...head.map((text) =>
-                h(text === '' ? 'td' : 'th', { scope: text === '' ? null : 'col' }, text),
-              ),
-            ),
-          ),
-          h('tbody', {}, ...patterns.map((each, index) => this.#row(each, index, numLines, query))),
-        ),
-    );
-    // The buttons are others now.
-    if (focused) this.element.querySelector<HTMLElement>(`[data-use="${focused}"]`)?.focus();
+    const head = ['level', 'lines', 'share', 'over time', 'pattern', h.td()];
+    const rows = patterns.map((each, index) => this.#row(each, index, numLines, query));
+    fill(this.element, rows.length > 0 && table(head, rows));
   }
 
   #row(found: LokiPattern, index: number, numLines: number, query: string): HTMLElement {
@@ -89,15 +67,14 @@ export class PatternsView {
         'data-use': `${use}-${index}`,
       });
     const count = countOf(found);
-    return h(
-      'tr',
+    return h.tr(
       { class: `level-${levelOf(level)}${used === null ? '' : ` is-${used}d`}` },
-      h('td', { class: 'level-name' }, level),
-      h('td', { class: 'number' }, formatCount(count)),
-      h('td', { class: 'number' }, formatShare(count / numLines)),
-      h('td', {}, this.#counts.request && sparkline(found.samples, this.#counts.request)),
-      h('th', { scope: 'row', class: 'pattern' }, h('div', { title: text }, ...piecesOf(text))),
-      h('td', {}, toggle('include', 'Include'), ' ', toggle('exclude', 'Exclude')),
+      h.td({ class: 'level-name' }, level),
+      numberCell(formatCount(count)),
+      numberCell(formatShare(count / numLines)),
+      h.td(this.#counts.request && sparkline(found.samples, this.#counts.request)),
+      h.th({ scope: 'row', class: 'pattern' }, h.div({ title: text }, ...piecesOf(text))),
+      h.td(toggle('include', 'Include'), ' ', toggle('exclude', 'Exclude')),
     );
   }
 }
@@ -124,7 +101,7 @@ function readable(pattern: string): string {
 function piecesOf(text: string): (Node | string)[] {
   return text
     .split(/(<_>)/)
-    .map((piece) => (piece === VARIABLE ? h('span', { class: 'variable' }, VARIABLE) : piece));
+    .map((piece) => (piece === VARIABLE ? h.span({ class: 'variable' }, VARIABLE) : piece));
 }
 
 /** A bar for each step with lines. */
@@ -140,13 +117,6 @@ function sparkline(
     // A rare line is seen too.
     return [`M${x.toFixed(1)} ${HEIGHT}v-${Math.max(2, (HEIGHT * count) / most).toFixed(1)}`];
   });
-  const svg = document.createElementNS(SVG, 'svg');
-  svg.setAttribute('viewBox', `0 0 ${WIDTH} ${HEIGHT}`);
-  svg.setAttribute('class', 'sparkline');
-  svg.setAttribute('aria-hidden', 'true');
-  const path = document.createElementNS(SVG, 'path');
-  path.setAttribute('d', bars.join(''));
-  path.setAttribute('stroke-width', width.toFixed(2));
-  svg.append(path);
-  return svg;
+  const path = { d: bars.join(''), 'stroke-width': width.toFixed(2) };
+  return drawing({ class: 'sparkline', viewBox: `0 0 ${WIDTH} ${HEIGHT}` }, path);
 }

@@ -21,7 +21,7 @@ export interface QueryBarOptions {
  */
 export class QueryBar {
   readonly element: HTMLElement;
-  readonly #input = h('input', {
+  readonly #input = h.input({
     type: 'text',
     class: 'query',
     'aria-label': 'LogQL query',
@@ -30,7 +30,7 @@ export class QueryBar {
     autocomplete: 'off',
     autocapitalize: 'off',
   });
-  readonly #error = h('div', { class: 'query-error', role: 'alert' });
+  readonly #error = h.div({ class: 'query-error', role: 'alert' });
   readonly #list = new SuggestionList(this.#input, (suggestion) => this.#take(suggestion));
   /** The range of the query that a suggestion replaces. */
   #span: readonly [number, number] = [0, 0];
@@ -44,7 +44,7 @@ export class QueryBar {
     this.#input.addEventListener('input', () => this.#suggestSoon());
     const run = button('Run', () => this.#submit(), { class: 'primary' });
     const past = button(icon('history'), () => this.#showHistory(), { label: 'queries before this one' });
-    const line = h('div', { class: 'query-line' }, this.#input, this.#list.element, past, run);
+    const line = h.div({ class: 'query-line' }, this.#input, this.#list.element, past, run);
     line.addEventListener('focusout', ({ relatedTarget }) => {
       if (!(relatedTarget instanceof Node && line.contains(relatedTarget))) this.#close();
     });
@@ -54,7 +54,7 @@ export class QueryBar {
       this.#input.focus();
       event.stopPropagation();
     });
-    this.element = h('div', { class: 'query-bar' }, line, this.#error);
+    this.element = h.div({ class: 'query-bar' }, line, this.#error);
     this.#error.hidden = true;
   }
 
@@ -146,7 +146,9 @@ export class QueryBar {
   }
 
   #take({ insert, caret = 0 }: Suggestion): void {
-    const [from, to] = this.#span;
+    const [from, end] = this.#span;
+    // More may have been typed since it was suggested.
+    const to = Math.max(end, this.#input.selectionStart ?? end);
     const isHistory = this.#isHistory;
     this.#close();
     this.#input.setRangeText(insert, from, to, 'end');
@@ -173,14 +175,13 @@ export class QueryBar {
     const shown =
       column === null
         ? null
-        : h(
-            'code',
+        : h.code(
             { class: 'error-place' },
             query.slice(0, column),
-            h('mark', {}, query.slice(column, column + 1) || ' '),
+            h.mark(query.slice(column, column + 1) || ' '),
             query.slice(column + 1),
           );
-    fill(this.#error, h('p', {}, message), shown);
+    fill(this.#error, h.p(message), shown);
     if (column !== null && document.activeElement === this.#input)
       this.#input.setSelectionRange(column, column + 1);
   }

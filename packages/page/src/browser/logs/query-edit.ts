@@ -1,28 +1,22 @@
 /** Edits of a LogQL query as text, for the buttons of the log view. Only the server parses LogQL in full. */
 
+/** The source of a pattern for a string; one that has no end is none. */
+export const STRING = '(?:"(?:\\\\.|[^"\\\\])*"|`[^`]*`)';
+
+/** Strings have no characters of LogQL in them: each becomes `S` as often as it is long. */
+export function masked(text: string): string {
+  return text.replace(new RegExp(`${STRING}|["\`].*$`, 'gs'), (string) => 'S'.repeat(string.length));
+}
+
 /** The span of the first stream selector, without braces; null if there is none, or it has no end. */
 export function selectorOf(query: string): { readonly start: number; readonly end: number } | null {
-  const start = skipTo(query, '{', 0);
-  if (start === -1) return null;
-  const end = skipTo(query, '}', start + 1);
-  return end === -1 ? null : { start: start + 1, end };
+  const text = masked(query);
+  const start = text.indexOf('{') + 1;
+  const end = text.indexOf('}', start);
+  return start === 0 || end === -1 ? null : { start, end };
 }
 
-/** Index of the next `character` outside quotes; -1 if there is none. */
-function skipTo(text: string, character: string, from: number): number {
-  let quote = '';
-  for (let index = from; index < text.length; index++) {
-    const each = text[index];
-    if (quote !== '') {
-      if (each === '\\' && quote === '"') index++;
-      else if (each === quote) quote = '';
-    } else if (each === '"' || each === '`') quote = each;
-    else if (each === character) return index;
-  }
-  return -1;
-}
-
-const MATCHER = /\s*([A-Za-z_]\w*)\s*(=~|!~|!=|=)\s*("(?:\\.|[^"\\])*"|`[^`]*`)\s*,?/gy;
+const MATCHER = new RegExp(`\\s*([A-Za-z_]\\w*)\\s*(=~|!~|!=|=)\\s*(${STRING})\\s*,?`, 'gy');
 
 interface Matcher {
   readonly label: string;
@@ -31,20 +25,19 @@ interface Matcher {
   readonly value: string;
 }
 
-function matchersOf(selector: string): Matcher[] {
-  return [...selector.matchAll(MATCHER)].map(([, label = '', operator = '', value = '']) => ({
-    label,
-    operator,
-    value,
-  }));
+/** The matchers of the query's first selector; null without one. */
+function matchersOf(query: string): Matcher[] | null {
+  const place = selectorOf(query);
+  if (place === null) return null;
+  const found = query.slice(place.start, place.end).matchAll(MATCHER);
+  return [...found].map(([, label = '', operator = '', value = '']) => ({ label, operator, value }));
 }
 
 function replaceMatchers(query: string, change: (matchers: Matcher[]) => Matcher[]): string {
-  const place = selectorOf(query);
-  if (place === null) return query;
-  const matchers = change(matchersOf(query.slice(place.start, place.end)));
-  const text = matchers.map(({ label, operator, value }) => `${label}${operator}${value}`).join(', ');
-  return query.slice(0, place.start) + text + query.slice(place.end);
+  const [place, matchers] = [selectorOf(query), matchersOf(query)];
+  if (place === null || matchers === null) return query;
+  const text = change(matchers).map(({ label, operator, value }) => `${label}${operator}${value}`);
+  return query.slice(0, place.start) + text.join(', ') + query.slice(place.end);
 }
 
 /** Adds the matcher `label="value"` (or `!=`) and removes matchers of the label that contradict it. */
@@ -92,12 +85,10 @@ export function hasParser(query: string): boolean {
 
 /** Levels that the selector asks for; empty for all. */
 export function levelsIn(query: string): string[] {
-  const place = selectorOf(query);
-  if (place === null) return [];
-  const matcher = matchersOf(query.slice(place.start, place.end)).find(
+  const matcher = matchersOf(query)?.find(
     ({ label, operator }) => label === 'level' && (operator === '=' || operator === '=~'),
   );
-  return matcher === undefined ? [] : matcher.value.slice(1, -1).split('|');
+  return matcher?.value.slice(1, -1).split('|') ?? [];
 }
 
 /** Replaces the matcher of `level`; no levels for all. */
@@ -131,27 +122,23 @@ export function isMetricQuery(query: string): boolean {
 
 /** Matches the texts of the query's line filters, for highlighting; null if there are none. */
 export function highlightOf(query: string): RegExp | null {
-  const place = selectorOf(query);
-  const rest = query.slice((place?.end ?? -1) + 1);
-  const sources = [...rest.matchAll(/\|(=|~)\s*("(?:\\.|[^"\\])*"|`[^`]*`)/g)].flatMap(
-    ([, operator, value = '']) => {
-      const text = unquoted(value);
-      if (text === '') return [];
-      return [operator === '=' ? text.replace(/[.*+?^${}()|[\]\\]/g, '\\$&') : text];
-    },
-  );
+  const filters = query.slice((selectorOf(query)?.end ?? -1) + 1).matchAll(FILTER);
+  const sources = [...filters].flatMap(([, operator, value = '']) => {
+    const text = unquoted(value);
+    if (text === '') return [];
+    return [operator === '=' ? text.replace(/[.*+?^${}()|[\]\\]/g, '\\$&') : text];
+  });
   if (sources.length === 0) return null;
   try {
-    const ignoresCase = sources.some((source) => source.startsWith('(?i)'));
-    return new RegExp(
-      sources.map((source) => source.replace('(?i)', '')).join('|'),
-      ignoresCase ? 'gi' : 'g',
-    );
+    const source = sources.map((each) => each.replace('(?i)', '')).join('|');
+    return new RegExp(source, sources.some((each) => each.startsWith('(?i)')) ? 'gi' : 'g');
   } catch {
     // Valid in RE2 but not in JavaScript.
     return null;
   }
 }
+
+const FILTER = new RegExp(`\\|(=|~)\\s*(${STRING})`, 'g');
 
 export function unquoted(value: string): string {
   if (value.startsWith('`')) return value.slice(1, -1);

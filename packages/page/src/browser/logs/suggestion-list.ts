@@ -10,12 +10,22 @@ export interface Suggestion {
   readonly caret?: number;
 }
 
+interface ListOptions {
+  readonly name: string;
+  /** Column of the input where the list begins. */
+  readonly column?: number;
+  /** Index of the one that Enter takes; -1 for none. */
+  readonly active?: number;
+  /** Shown below the list. */
+  readonly footer?: HTMLElement;
+}
+
 const ID = 'query-suggestions';
 
 /** A list below an input, which keeps the focus: the popup of ARIA's combobox pattern. */
 export class SuggestionList {
-  readonly element = h('div', { class: 'suggestions' });
-  readonly #list = h('div', { role: 'listbox', id: ID, tabindex: '-1' });
+  readonly element = h.div({ class: 'suggestions' });
+  readonly #list = h.div({ role: 'listbox', id: ID, tabindex: '-1' });
   #shown: readonly Suggestion[] = [];
   /** -1 for none. */
   #active = -1;
@@ -50,37 +60,15 @@ export class SuggestionList {
     return this.#shown[0] ?? null;
   }
 
-  /**
-   * @param name of the list
-   * @param column of the input where it begins
-   * @param active index of the one that Enter takes; -1 for none
-   * @param footer below the list
-   */
-  show(
-    suggestions: readonly Suggestion[],
-    {
-      name,
-      column = 0,
-      active = -1,
-      footer = null,
-    }: {
-      readonly name: string;
-      readonly column?: number;
-      readonly active?: number;
-      readonly footer?: HTMLElement | null;
-    },
-  ): void {
+  show(suggestions: readonly Suggestion[], options: ListOptions): void {
+    const { name, column = 0, active = -1, footer = null } = options;
     this.#shown = suggestions;
     this.#list.setAttribute('aria-label', name);
-    const options = suggestions.map(({ text, detail }, index) =>
-      h(
-        'div',
-        { role: 'option', id: `${ID}-${index}`, 'data-index': index, 'aria-selected': 'false', title: text },
-        h('span', {}, text),
-        detail !== '' && h('small', {}, detail),
-      ),
-    );
-    fill(this.#list, ...options);
+    const entries = suggestions.map(({ text, detail }, index) => {
+      const props = { role: 'option', id: `${ID}-${index}`, 'data-index': index, title: text };
+      return h.div(props, h.span(text), detail !== '' && h.small(detail));
+    });
+    fill(this.#list, ...entries);
     fill(this.element, this.#list, footer);
     this.element.style.setProperty('--column', String(column));
     this.element.style.setProperty('--scrolled', `${this.input.scrollLeft}px`);

@@ -19,14 +19,10 @@ export class Tabs<Name extends string> {
         panel.setAttribute('role', 'tabpanel');
         panel.setAttribute('aria-labelledby', id);
         const on = { click: () => onChoose(name) };
-        return [name, h('button', { type: 'button', role: 'tab', id, 'aria-controls': panel.id, on }, text)];
+        return [name, h.button({ type: 'button', role: 'tab', id, 'aria-controls': panel.id, on }, text)];
       }),
     );
-    this.element = h(
-      'div',
-      { class: 'log-tabs', role: 'tablist', 'aria-label': label },
-      ...this.#tabs.values(),
-    );
+    this.element = h.div({ class: 'log-tabs', role: 'tablist', 'aria-label': label }, ...this.#tabs.values());
     this.element.addEventListener('keydown', ({ key, target }) => {
       const by = { ArrowLeft: -1, ArrowRight: 1 }[key];
       const at = names.findIndex((name) => this.#tabs.get(name) === target);

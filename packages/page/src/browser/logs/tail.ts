@@ -1,13 +1,14 @@
+import { formatCount } from '../format.js';
 import { type LokiStream, tailUrl } from '../loki.js';
-import type { LogLine } from './log-line.js';
-import { linesOf } from './log-lines.js';
+import { type LogLine, linesOf } from './log-line.js';
 
+/** The tail begins with the lines of this time before now. */
+const BACKFILL_MS = 10_000;
+const REFRESH_MS = 4_000;
 /** Buffered lines while the tail is paused or the page is hidden; beyond it the oldest are dropped. */
 const MAX_WAITING = 5_000;
 const FLUSH_INTERVAL_MS = 150;
 const RETRY_MS = [500, 1_000, 2_000, 5_000];
-
-export type TailStatus = 'connecting' | 'live' | 'retrying' | 'refused';
 
 interface TailMessage {
   readonly streams?: readonly LokiStream[];
@@ -17,82 +18,108 @@ interface TailMessage {
 export interface TailListener {
   /** New lines, oldest first. */
   lines(lines: readonly LogLine[]): void;
-  status(status: TailStatus, numDropped: number): void;
+  /** Empty while the tail is connected and complete. */
+  status(text: string): void;
+  refused(): void;
+  /** Called every few seconds: counts and volume have changed. */
+  refresh(): void;
 }
 
-/** Client of Loki's tail. Reconnects after a lost connection, from the last line received. */
+/** Follows a query over Loki's WebSocket. Reconnects after a lost connection, from the last line received. */
 export class Tail {
+  /** Null while nothing is followed. */
+  #query: string | null = null;
   #socket: WebSocket | null = null;
   #waiting: LogLine[] = [];
   #isPaused = false;
-  #isClosed = false;
   #numDropped = 0;
   #numFailures = 0;
-  #wasOpen = false;
-  /** ns since 1970; where the next connection begins. */
-  #start: bigint;
-  #retry: ReturnType<typeof setTimeout> | undefined;
-  readonly #flushTimer: ReturnType<typeof setInterval>;
-  #status: TailStatus = 'connecting';
+  /** Where the next connection begins: ms since 1970, or ns behind the last line. */
+  #start: number | bigint = 0;
+  #timers: readonly ReturnType<typeof setTimeout>[] = [];
+  #connection = '';
 
-  /** @param start ns since 1970; the tail begins with the lines from then on */
-  constructor(
-    private readonly query: string,
-    start: bigint,
-    private readonly listener: TailListener,
-  ) {
-    this.#start = start;
-    this.#flushTimer = setInterval(() => this.#flush(), FLUSH_INTERVAL_MS);
-    this.#connect();
+  constructor(private readonly listener: TailListener) {}
+
+  get isRunning(): boolean {
+    return this.#query !== null;
   }
 
+  get isPaused(): boolean {
+    return this.#isPaused;
+  }
+
+  /** Lines received while paused. */
   get numWaiting(): number {
     return this.#waiting.length;
   }
 
-  set paused(isPaused: boolean) {
-    this.#isPaused = isPaused;
+  start(query: string): void {
+    this.stop();
+    this.#query = query;
+    this.#start = Date.now() - BACKFILL_MS;
+    this.#connect(query);
+    this.listener.refresh();
+    this.#timers = [
+      setInterval(() => this.#flush(), FLUSH_INTERVAL_MS),
+      setInterval(() => this.listener.refresh(), REFRESH_MS),
+    ];
+  }
+
+  stop(): void {
+    for (const timer of this.#timers) clearInterval(timer);
+    const socket = this.#socket;
+    this.#query = null;
+    this.#socket = null;
+    socket?.close();
+    this.#waiting = [];
+    this.#isPaused = false;
+    this.#numDropped = 0;
+    this.#numFailures = 0;
+    this.#tell('');
+  }
+
+  togglePause(): void {
+    this.#isPaused = this.isRunning && !this.#isPaused;
     this.#flush();
   }
 
-  close(): void {
-    this.#isClosed = true;
-    clearInterval(this.#flushTimer);
-    clearTimeout(this.#retry);
-    this.#socket?.close();
-  }
-
-  #connect(): void {
-    const socket = new WebSocket(tailUrl(this.query, this.#start, location.href));
+  #connect(query: string): void {
+    const socket = new WebSocket(tailUrl(query, this.#start, location.href));
+    let wasOpen = false;
     this.#socket = socket;
-    this.#wasOpen = false;
     socket.addEventListener('open', () => {
-      this.#wasOpen = true;
+      wasOpen = true;
       this.#numFailures = 0;
-      this.#setStatus('live');
+      this.#tell('');
     });
     socket.addEventListener('message', ({ data }) => this.#receive(JSON.parse(data)));
     socket.addEventListener('close', () => {
-      if (this.#isClosed) return;
-      const delay = RETRY_MS[Math.min(this.#numFailures++, RETRY_MS.length - 1)];
+      // Stopped, or followed by another.
+      if (this.#socket !== socket) return;
+      const delay = RETRY_MS[this.#numFailures++];
       // Never accepted: a bad query, say, which a retry does not help.
-      if (!this.#wasOpen && this.#numFailures > RETRY_MS.length) return this.#setStatus('refused');
-      this.#setStatus('retrying');
-      this.#retry = setTimeout(() => this.#connect(), delay);
+      const isRefused = !wasOpen && delay === undefined;
+      this.#tell(isRefused ? 'refused' : 'reconnecting');
+      if (isRefused) this.listener.refused();
+      else
+        setTimeout(() => {
+          if (this.#socket === socket) this.#connect(query);
+        }, delay ?? RETRY_MS.at(-1));
     });
   }
 
   #receive({ streams = [], dropped_entries: dropped }: TailMessage): void {
     const lines = linesOf(streams).sort((a, b) => a.timeMs - b.timeMs);
     const newest = lines.at(-1);
-    if (newest !== undefined && BigInt(newest.ns) >= this.#start) this.#start = BigInt(newest.ns) + 1n;
+    const next = newest && BigInt(newest.ns) + 1n;
+    if (next && (typeof this.#start === 'number' || next > this.#start)) this.#start = next;
     this.#waiting.push(...lines);
-    const surplus = this.#waiting.length - MAX_WAITING;
-    if (surplus > 0) this.#waiting.splice(0, surplus);
-    const lost = Math.max(0, surplus) + (dropped?.length ?? 0);
-    if (lost === 0) return;
+    const surplus = Math.max(0, this.#waiting.length - MAX_WAITING);
+    this.#waiting.splice(0, surplus);
+    const lost = surplus + (dropped?.length ?? 0);
     this.#numDropped += lost;
-    this.#setStatus(this.#status);
+    if (lost > 0) this.#tell(this.#connection);
   }
 
   #flush(): void {
@@ -102,8 +129,11 @@ export class Tail {
     this.listener.lines(lines);
   }
 
-  #setStatus(status: TailStatus): void {
-    this.#status = status;
-    this.listener.status(status, this.#numDropped);
+  /** @param connection what is wrong with it; empty if nothing is */
+  #tell(connection: string): void {
+    this.#connection = connection;
+    const lost = this.#numDropped;
+    const dropped = lost > 0 ? `${formatCount(lost)} lines dropped: too many to follow` : '';
+    this.listener.status([connection, dropped].filter(Boolean).join(', '));
   }
 }

@@ -1,4 +1,4 @@
-import { button, fill, h } from '../dom.js';
+import { button, fill, h, menu } from '../dom.js';
 import { formatDate } from '../format.js';
 import type { PageState } from '../page-state.js';
 
@@ -31,70 +31,36 @@ const PRESETS = ['1m', '5m', '15m', '1h', '6h', '1d'];
 
 /** Menu for the time range: the whole run, its last minutes, or two dates. */
 export class TimeRangePicker {
-  readonly element: HTMLElement;
-  readonly #summary = h('summary', {});
-  readonly #from = h('input', { type: 'datetime-local', step: '1', 'aria-label': 'from' });
-  readonly #to = h('input', { type: 'datetime-local', step: '1', 'aria-label': 'to' });
-  readonly #details: HTMLDetailsElement;
+  readonly #summary = h.summary();
+  readonly #from = h.input({ type: 'datetime-local', step: '1', 'aria-label': 'from' });
+  readonly #to = h.input({ type: 'datetime-local', step: '1', 'aria-label': 'to' });
+  readonly element: HTMLDetailsElement;
 
   constructor(onChoose: (range: Pick<PageState, 'from' | 'to'>) => void) {
     const choose = (from: string | null, to: string | null) => {
-      this.#details.open = false;
+      this.element.open = false;
       onChoose({ from, to });
     };
+    const timeIn = ({ value }: HTMLInputElement) => (value === '' ? null : String(Date.parse(value)));
     const presets = PRESETS.map((preset) => button(`last ${preset}`, () => choose(preset, null)));
-    const apply = () =>
-      choose(
-        this.#from.value === '' ? null : String(Date.parse(this.#from.value)),
-        this.#to.value === '' ? null : String(Date.parse(this.#to.value)),
-      );
-    this.#details = h(
-      'details',
-      { class: 'menu time-range' },
-      this.#summary,
-      h(
-        'div',
-        { class: 'menu-body' },
-        button('whole run', () => choose(null, null)),
-        h('div', { class: 'presets' }, ...presets),
-        h('label', {}, h('span', {}, 'from'), this.#from),
-        h('label', {}, h('span', {}, 'to'), this.#to),
-        button('Apply', apply, { class: 'primary' }),
-      ),
+    const body = h.div(
+      { class: 'menu-body' },
+      button('whole run', () => choose(null, null)),
+      h.div({ class: 'presets' }, ...presets),
+      h.label(h.span('from'), this.#from),
+      h.label(h.span('to'), this.#to),
+      button('Apply', () => choose(timeIn(this.#from), timeIn(this.#to)), { class: 'primary' }),
     );
-    this.element = this.#details;
-    closeOnEscape(this.#details);
+    this.element = menu('time-range', this.#summary, body);
   }
 
   show({ from, to }: Pick<PageState, 'from' | 'to'>, range: readonly [number, number]): void {
     const isRelative = from !== null && to === null && !/^\d+$/.test(from);
-    const text =
-      from === null && to === null
-        ? 'whole run'
-        : isRelative
-          ? `last ${from}`
-          : `${formatDate(range[0])} to ${formatDate(range[1]).slice(11)}`;
-    fill(this.#summary, text);
-    this.#from.value = localInput(range[0]);
-    this.#to.value = localInput(range[1]);
+    const [start, end] = range.map(formatDate) as [string, string];
+    const whole = from === null && to === null ? 'whole run' : `${start} to ${end.slice(11)}`;
+    fill(this.#summary, isRelative ? `last ${from}` : whole);
+    // The form of `datetime-local`.
+    this.#from.value = start.replace(' ', 'T');
+    this.#to.value = end.replace(' ', 'T');
   }
-}
-
-/** Closes a menu on Escape, returning the focus to its button, and on a click elsewhere. */
-export function closeOnEscape(menu: HTMLDetailsElement): void {
-  menu.addEventListener('keydown', (event) => {
-    if (event.key !== 'Escape' || !menu.open) return;
-    menu.open = false;
-    menu.querySelector('summary')?.focus();
-    event.stopPropagation();
-  });
-  document.addEventListener('click', (event) => {
-    // The path is that of the click, as the clicked element may have been replaced since.
-    if (!event.composedPath().includes(menu)) menu.open = false;
-  });
-}
-
-/** Value of an input of type `datetime-local`. */
-function localInput(ms: number): string {
-  return formatDate(ms).replace(' ', 'T');
 }

@@ -1,49 +1,47 @@
-import { button, fill, h, icon } from '../dom.js';
+import { button, fill, h, icon, picker } from '../dom.js';
 import { linkTo, pageState, setState } from '../location.js';
 import type { PageState } from '../page-state.js';
+import type { Tail } from './tail.js';
 
-export interface ToolbarActions {
-  toggleLive(): void;
-  togglePause(): void;
-  clear(): void;
-  download(kind: 'txt' | 'json'): void;
+interface ToolbarActions {
+  readonly toggleLive: () => void;
+  readonly togglePause: () => void;
+  readonly clear: () => void;
+  readonly download: (kind: 'txt' | 'json') => void;
 }
 
 /** The row between histogram and lines: live tail, status, how lines are shown, downloads. */
 export class Toolbar {
   readonly element: HTMLElement;
-  readonly #status = h('span', { class: 'status', role: 'status' });
-  readonly #tailStatus = h('span', { class: 'tail-status', role: 'status' });
-  readonly #live: HTMLButtonElement;
-  readonly #pause: HTMLButtonElement;
-  readonly #clear: HTMLButtonElement;
-  readonly #downloads: readonly HTMLButtonElement[];
+  readonly #status = h.span({ class: 'status', role: 'status' });
+  readonly #tailStatus = h.span({ class: 'tail-status', role: 'status' });
+  readonly #live: HTMLElement;
+  readonly #pause: HTMLElement;
+  readonly #clear: HTMLElement;
   readonly #order = button('', () =>
     setState({ order: pageState().order === 'newest' ? 'oldest' : 'newest' }),
   );
   readonly #wrap = button('Wrap', () => setState({ wrap: !pageState().wrap }));
-  readonly #dedup = h(
-    'select',
-    { 'aria-label': 'deduplication' },
-    ...['none', 'exact', 'numbers', 'signature'].map((kind) =>
-      h('option', { value: kind }, kind === 'none' ? 'no dedup' : `dedup ${kind}`),
-    ),
+  readonly #dedup = picker(
+    'deduplication',
+    { none: 'no dedup', exact: 'dedup exact', numbers: 'dedup numbers', signature: 'dedup signature' },
+    (dedup) => setState({ dedup }),
   );
+  /** Tools of lines alone. */
+  readonly #ofLines: readonly HTMLElement[];
 
   /** @param tabs before the tools */
-  constructor(actions: ToolbarActions, tabs: HTMLElement) {
-    this.#live = button('Live', () => actions.toggleLive(), { class: 'live', 'aria-pressed': 'false' });
-    this.#pause = button('Pause', () => actions.togglePause());
-    this.#clear = button('Clear', () => actions.clear());
-    this.#dedup.addEventListener('change', () =>
-      setState({ dedup: this.#dedup.value as PageState['dedup'] }),
-    );
-    this.#downloads = [
-      button('.txt', () => actions.download('txt'), { title: 'download the lines as text' }),
-      button('.json', () => actions.download('json'), { title: 'download the lines as JSON' }),
+  constructor({ toggleLive, togglePause, clear, download }: ToolbarActions, tabs: HTMLElement) {
+    this.#live = button('Live', toggleLive, { class: 'live', 'aria-pressed': 'false' });
+    this.#pause = button('Pause', togglePause);
+    this.#clear = button('Clear', clear);
+    const shown = [
+      ...[this.#order, this.#wrap, this.#dedup],
+      button('.txt', () => download('txt'), { title: 'download the lines as text' }),
+      button('.json', () => download('json'), { title: 'download the lines as JSON' }),
     ];
-    this.element = h(
-      'div',
+    this.#ofLines = [this.#live, ...shown];
+    this.element = h.div(
       { class: 'toolbar', role: 'toolbar', 'aria-label': 'log tools' },
       tabs,
       this.#live,
@@ -51,11 +49,8 @@ export class Toolbar {
       this.#clear,
       this.#tailStatus,
       this.#status,
-      h('span', { class: 'spacer' }),
-      this.#order,
-      this.#wrap,
-      this.#dedup,
-      ...this.#downloads,
+      h.span({ class: 'spacer' }),
+      ...shown,
       button(icon('link'), () => void navigator.clipboard?.writeText(linkTo({})), {
         label: 'copy a link to this view',
       }),
@@ -63,13 +58,8 @@ export class Toolbar {
   }
 
   /** @param hasLines false where series or patterns are shown */
-  show(
-    state: PageState,
-    tail: { readonly isRunning: boolean; readonly isPaused: boolean },
-    hasLines: boolean,
-  ): void {
-    for (const tool of [this.#live, this.#order, this.#wrap, this.#dedup, ...this.#downloads])
-      tool.hidden = !hasLines;
+  show(state: PageState, tail: Pick<Tail, 'isRunning' | 'isPaused'>, hasLines: boolean): void {
+    for (const tool of this.#ofLines) tool.hidden = !hasLines;
     this.#live.setAttribute('aria-pressed', String(state.live));
     this.#pause.hidden = !tail.isRunning;
     this.#clear.hidden = !tail.isRunning;

@@ -1,14 +1,13 @@
 import { button } from '../dom.js';
-
-/** A value beyond the scale of a chart. */
-export interface Far {
-  readonly x: number;
-  readonly value: number;
-}
+import type { Far } from './outliers.js';
 
 /** Says how many outliers a chart has; a click opens the step of the farthest, and of the next one at each further click. */
 export class BeyondNote {
-  readonly element = button('', () => this.#openNext(), { class: 'bare beyond' });
+  readonly element = button('', () => this.#openNext(), {
+    class: 'bare beyond',
+    title: 'opens the step of the farthest; again, that of the next',
+    hidden: true,
+  });
   /** Positions of the values above the scale. */
   xs: readonly number[] = [];
   /** The farthest first; one for each x value. */
@@ -19,28 +18,23 @@ export class BeyondNote {
   constructor(
     private readonly format: (value: number) => string,
     private readonly onOpen: (x: number) => void,
-  ) {
-    this.element.hidden = true;
-  }
+  ) {}
 
-  set(far: readonly Far[], above: readonly number[]): void {
+  /** @param high upper end of the scale */
+  set(far: readonly Far[], high: number): void {
     const sorted = far.toSorted((a, b) => Math.abs(b.value) - Math.abs(a.value));
     const places = sorted.filter(({ x }, index) => sorted.findIndex((each) => each.x === x) === index);
     if (places.length !== this.#far.length) this.#opened = 0;
     this.#far = places;
-    this.xs = [...new Set(above)];
-    this.element.hidden = places.length === 0;
+    this.xs = [...new Set(far.filter(({ value }) => value > high).map(({ x }) => x))];
     const [farthest] = places;
-    this.element.textContent =
-      farthest === undefined
-        ? ''
-        : `${places.length} outlier${places.length === 1 ? '' : 's'}, to ${this.format(farthest.value)}`;
-    this.element.title = 'opens the step of the farthest; again, that of the next';
+    this.element.hidden = farthest === undefined;
+    const count = `${places.length} outlier${places.length === 1 ? '' : 's'}`;
+    this.element.textContent = farthest ? `${count}, to ${this.format(farthest.value)}` : '';
   }
 
   #openNext(): void {
-    const next = this.#far[this.#opened % this.#far.length];
-    this.#opened++;
+    const next = this.#far[this.#opened++ % this.#far.length];
     if (next !== undefined) this.onOpen(next.x);
   }
 }

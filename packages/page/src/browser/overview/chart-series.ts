@@ -3,7 +3,7 @@ import type { PageState } from '../page-state.js';
 import { cssColor, seriesColor } from '../theme.js';
 import type { ChartSeries, Values } from './chart-data.js';
 import type { RunData } from './run-data.js';
-import { sparseStyle } from './sparse-style.js';
+import { sparseStyle } from './smoothing.js';
 
 /** Data of the charts. The first run is the selected one; the others overlay it, a line for each. */
 export interface ChartsInput {
@@ -24,14 +24,6 @@ export function lossSeries(input: ChartsInput): ChartSeries[] {
     ...training.map((each) => (validation.length > 0 ? { ...each, alpha: BEHIND } : each)),
     ...validation,
   ];
-}
-
-export function gradientSeries(input: ChartsInput): ChartSeries[] {
-  return perRun(input, 'gradient', 'gradientNorm', 'norm');
-}
-
-export function speedSeries(input: ChartsInput): ChartSeries[] {
-  return perRun(input, 'speed', 'tokensPerS', 'all ranks');
 }
 
 /** The parts of a step, stacked, and the longest step of those that were averaged. */

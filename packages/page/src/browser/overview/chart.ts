@@ -1,4 +1,4 @@
-import { fill, h } from '../dom.js';
+import { h, heading } from '../dom.js';
 import { DASH } from '../format.js';
 import { onTheme } from '../theme.js';
 import uPlot from '../vendor/uplot.js';
@@ -8,7 +8,7 @@ import { csvOf, type LegendEntry, pictureOf } from './chart-export.js';
 import { listenToPlot, nearestPoint } from './chart-pointer.js';
 import { NO_MARKS } from './generation-spans.js';
 import { Legend } from './legend.js';
-import { typicalRange } from './outliers.js';
+import { clippedScale } from './outliers.js';
 import { type ChartMarks, type PlotStyle, plotOptions } from './plot-options.js';
 import { withSmoothing } from './smoothing.js';
 import { STEP_AXIS, type XAxis } from './x-axis.js';
@@ -45,12 +45,12 @@ const UNMARKED: ChartMarks = { generations: NO_MARKS, skipped: [] };
 export class Chart {
   readonly element: HTMLElement;
   /** Controls beside the title. */
-  readonly tools = h('div', { class: 'chart-tools' });
-  readonly #unit = h('small');
-  readonly #plotArea = h('div', { class: 'plot', tabindex: '0', role: 'img' });
+  readonly tools = h.div({ class: 'chart-tools' });
+  readonly #unit = h.small();
+  readonly #plotArea = h.div({ class: 'plot', tabindex: '0', role: 'img' });
   readonly #legend: Legend;
   readonly #beyond: BeyondNote;
-  readonly #empty = h('p', { class: 'empty' });
+  readonly #empty = h.p({ class: 'empty' });
   #plot: uPlot | null = null;
   /** Series as recorded. */
   #recorded: readonly ChartSeries[] = [];
@@ -76,10 +76,9 @@ export class Chart {
   constructor(readonly options: ChartOptions) {
     this.#legend = new Legend(options.onToggle ?? ((labels) => this.#hide(labels)));
     this.#beyond = new BeyondNote(options.format, (x) => options.onClick(x));
-    this.element = h(
-      'section',
+    this.element = h.section(
       { class: 'card chart', 'aria-label': options.title },
-      h('header', {}, h('h2', {}, options.title, ' ', this.#unit), this.#beyond.element, this.tools),
+      heading(options.title, this.#unit, this.#beyond.element, this.tools),
       this.#legend.element,
       this.#plotArea,
       this.#empty,
@@ -111,20 +110,14 @@ export class Chart {
     const shown = series.filter(({ label }) => !hidden.includes(label));
     this.#series = withSmoothing(shown, view.smoothing);
     this.#data = alignedData(this.#series);
-    const isEmpty = series.every(({ y }) => y.length === 0);
-    fill(this.#empty, isEmpty ? emptyText : '');
-    const shape = JSON.stringify([
-      axis.name,
-      view.isLog,
-      this.#series.map(({ x, y, label, ...style }) => style),
-    ]);
+    this.#empty.textContent = series.every(({ y }) => y.length === 0) ? emptyText : '';
+    const styles = this.#series.map(({ x, y, label, ...style }) => style);
+    const shape = JSON.stringify([axis.name, view.isLog, styles]);
     this.#axis = axis;
     this.#view = view;
     this.#findOutliers();
-    this.#legend.set(
-      series.filter(({ isQuiet }) => !isQuiet),
-      hidden,
-    );
+    const named = series.filter(({ isQuiet }) => !isQuiet);
+    this.#legend.set(named, hidden);
     if (this.#plot === null || shape !== this.#shape) {
       this.#shape = shape;
       this.#rebuild();
@@ -144,8 +137,12 @@ export class Chart {
   setCursor(x: number | null): void {
     const plot = this.#plot;
     if (plot === null || this.#isPointed) return;
+    this.#follow(plot, x === null ? { left: -10, top: -10 } : { left: plot.valToPos(x, 'x'), top: 0 });
+  }
+
+  #follow(plot: uPlot, place: { readonly left: number; readonly top: number }): void {
     this.#isFollowing = true;
-    plot.setCursor({ left: x === null ? -10 : plot.valToPos(x, 'x'), top: x === null ? -10 : 0 });
+    plot.setCursor(place);
     this.#isFollowing = false;
   }
 
@@ -181,13 +178,12 @@ export class Chart {
       onDoubleClick: () => options.onRange(null),
     });
     this.#plot = new uPlot({ ...shownOptions, width, height }, this.#data, this.#plotArea);
-    listenToPlot(this.#plot, {
-      onClick: () => {
-        const x = this.#xAtCursor();
-        if (x !== null) options.onClick(x);
-      },
-      onLeave: () => options.onCursor(null),
-    });
+    listenToPlot(this.#plot, { onClick: () => this.#click(), onLeave: () => options.onCursor(null) });
+  }
+
+  #click(): void {
+    const x = this.#xAtCursor();
+    if (x !== null) this.options.onClick(x);
   }
 
   #onCursor(plot: uPlot): void {
@@ -228,49 +224,26 @@ export class Chart {
     if (move !== undefined) {
       const x = xs[Math.min(xs.length - 1, Math.max(0, (this.#row ?? xs.length) + move))];
       if (x === undefined) return;
-      this.#isFollowing = true;
-      plot.setCursor({ left: plot.valToPos(x, 'x'), top: 0 });
-      this.#isFollowing = false;
+      this.#follow(plot, { left: plot.valToPos(x, 'x'), top: 0 });
       this.options.onCursor(x);
       event.preventDefault();
-    } else if (event.key === 'Enter') {
-      const x = this.#xAtCursor();
-      if (x !== null) this.options.onClick(x);
-    } else if (event.key === 'Escape' && this.#range !== null) {
+    } else if (event.key === 'Enter') this.#click();
+    else if (event.key === 'Escape' && this.#range !== null) {
       this.options.onRange(null);
       event.stopPropagation();
     }
   }
 
-  /** Sets the range of the left axis, and counts what lies beyond it. */
+  /** Sets the range of the left axis, and tells what lies beyond it. */
   #findOutliers(): void {
-    const [first, last] = this.#range ?? [Number.NEGATIVE_INFINITY, Number.POSITIVE_INFINITY];
-    const xs = this.#data[0];
-    const rows = Array.from(xs, (_, row) => row).filter((row) => xs[row]! >= first && xs[row]! <= last);
-    const ranges = this.#series.flatMap(({ isRight }, index) => {
-      const values = rows.map((row) => this.#data[index + 1]?.[row]);
-      const range = isRight ? null : typicalRange(values, this.options.startsAtZero === true);
-      return range === null ? [] : [{ ...range, values }];
-    });
-    this.#yRange = null;
-    this.#beyond.set([], []);
-    if (!this.#view.clips || ranges.every(({ beyond }) => beyond.length === 0)) return;
-    const [low, high] = [
-      Math.min(...ranges.map((range) => range.low)),
-      Math.max(...ranges.map((range) => range.high)),
-    ];
-    const far = ranges.flatMap(({ beyond, values }) =>
-      beyond.flatMap((index) => {
-        const value = values[index];
-        return value != null && (value > high || value < low) ? [{ x: xs[rows[index]!]!, value }] : [];
-      }),
-    );
-    if (far.length === 0) return;
-    this.#yRange = [low, high];
-    this.#beyond.set(
-      far,
-      far.filter(({ value }) => value > high).map(({ x }) => x),
-    );
+    const [xs, ...columns] = this.#data;
+    const left = columns.filter((_, index) => !this.#series[index]?.isRight);
+    const { startsAtZero = false } = this.options;
+    const clipped = this.#view.clips
+      ? clippedScale([...xs], left as Values[], this.#range, startsAtZero)
+      : null;
+    this.#yRange = clipped?.scale ?? null;
+    this.#beyond.set(clipped?.far ?? [], clipped?.scale[1] ?? 0);
   }
 
   /** @param index row of the cursor; null for the last values */
@@ -293,15 +266,10 @@ export class Chart {
   /** Shows the values at a row, or the last ones. Its columns have fixed widths: nothing moves with the values. */
   #showLegend(index: number | null = null): void {
     const at = index === null ? null : this.#data[0][index];
-    const last = this.#data[0].at(-1);
-    const place =
-      at == null ? (last === undefined ? '' : `last, ${this.#axis.place(last)}`) : this.#axis.place(at);
-    const entries = this.#entries(index);
-    this.#legend.show(
-      place,
-      at != null,
-      entries.map(({ value }) => value),
-    );
+    const x = at ?? this.#data[0].at(-1);
+    const place = x === undefined ? '' : `${at == null ? 'last, ' : ''}${this.#axis.place(x)}`;
+    const values = this.#entries(index).map(({ value }) => value);
+    this.#legend.show(place, at != null, values);
     if (index === null)
       this.#plotArea.setAttribute('aria-label', `${this.options.title}: ${this.#legend.element.textContent}`);
   }

@@ -5,13 +5,11 @@ import type { ChartSeries } from './chart-data.js';
 import {
   type ChartsInput,
   capacitySeries,
-  gradientSeries,
   lossSeries,
   memorySeries,
   partSeries,
   perRun,
   placeSeries,
-  speedSeries,
 } from './chart-series.js';
 import { chartTools } from './chart-tools.js';
 import { byteTicks, formatMs, msTicks, shareTicks } from './units.js';
@@ -22,7 +20,6 @@ export interface DrawnChart {
   /** Its name in the state of the page, and in the names of saved files. */
   readonly id: string;
   readonly chart: Chart;
-  readonly isWide: boolean;
   /** Lets no lone outlier set its scale, unless the user wants that. */
   readonly clips: boolean;
   readonly seriesOf: (input: ChartsInput) => ChartSeries[];
@@ -35,7 +32,7 @@ export interface DrawnChart {
 
 type Description = Omit<ChartOptions, keyof Handlers | 'onToggle'> &
   Pick<DrawnChart, 'id' | 'seriesOf'> &
-  Partial<Omit<DrawnChart, 'chart'>> & { readonly canBeLog?: boolean };
+  Partial<Omit<DrawnChart, 'chart'>> & { readonly isWide?: boolean; readonly canBeLog?: boolean };
 
 const DESCRIPTIONS: readonly Description[] = [
   {
@@ -55,7 +52,7 @@ const DESCRIPTIONS: readonly Description[] = [
     yName: 'norm before clipping',
     format: formatCount,
     missing: 'not finite',
-    seriesOf: gradientSeries,
+    seriesOf: (input) => perRun(input, 'gradient', 'gradientNorm', 'norm'),
     clips: true,
     canBeLog: true,
   },
@@ -77,7 +74,7 @@ const DESCRIPTIONS: readonly Description[] = [
     yName: 'tokens/s',
     format: formatCount,
     startsAtZero: true,
-    seriesOf: speedSeries,
+    seriesOf: (input) => perRun(input, 'speed', 'tokensPerS', 'all ranks'),
     clips: true,
     canBeLog: true,
   },
@@ -153,8 +150,9 @@ export function makeCharts(
       setState({ hidden: [...others, ...labels.map((label) => `${id}:${label}`)] });
     };
     const chart = new Chart({ ...description, ...handlers, onClick, onToggle });
+    chart.element.classList.toggle('wide', isWide);
     if (id === 'places') chart.tools.append(layerPicker);
     chart.tools.append(...chartTools(chart, { id, canBeLog }));
-    return { id, chart, isWide, clips, seriesOf, units, emptyText, marksSkipped: missing !== undefined };
+    return { id, chart, clips, seriesOf, units, emptyText, marksSkipped: missing !== undefined };
   });
 }

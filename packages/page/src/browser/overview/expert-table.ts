@@ -1,5 +1,5 @@
 import type { ExpertsReply } from '../../api-types.js';
-import { fill, h } from '../dom.js';
+import { fill, h, row, table } from '../dom.js';
 import type { PageState } from '../page-state.js';
 import { describeExpert, formatLoad, valuesOf } from './expert-load.js';
 import { loadColor, ratioOfDropped, textOnLoad } from './load-color.js';
@@ -9,19 +9,18 @@ const SCROLL_SLACK_PX = 8;
 
 /** The load of every shown expert in one bucket: a row for each expert, a column for each layer. */
 export class ExpertTable {
-  readonly element: HTMLElement;
-  readonly #scrolled = h('div', {
+  readonly #scrolled = h.div({
     class: 'heat-table',
     tabindex: '0',
     role: 'region',
     'aria-label': 'load by expert',
+    on: { scroll: () => this.#showMore() },
   });
-  readonly #more = h('p', { class: 'hint' });
+  readonly #more = h.p({ class: 'hint' });
+  readonly element = h.div({ class: 'heat-moment' }, this.#scrolled, this.#more);
   #numExperts = 0;
 
   constructor() {
-    this.element = h('div', { class: 'heat-moment' }, this.#scrolled, this.#more);
-    this.#scrolled.addEventListener('scroll', () => this.#showMore());
     new ResizeObserver(() => this.#showMore()).observe(this.#scrolled);
   }
 
@@ -31,31 +30,14 @@ export class ExpertTable {
     this.#numExperts = numExperts;
     const values = openLayers.map((layer) => valuesOf(data, load, layer, bucket));
     const head = ['expert', ...openLayers.map((layer) => `layer ${layer}`)];
+    const cell = (layer: number, index: number, expert: number) => {
+      const lines = [`layer ${layer}, expert ${expert}`, ...describeExpert(data, { layer, expert, bucket })];
+      return cellOf(lines.join('\n'), load, values[index]![expert] ?? 0);
+    };
     const rows = Array.from({ length: numExperts }, (_, expert) =>
-      h(
-        'tr',
-        {},
-        h('th', { scope: 'row' }, String(expert)),
-        ...openLayers.map((layer, index) =>
-          cellOf(
-            [`layer ${layer}, expert ${expert}`, ...describeExpert(data, { layer, expert, bucket })].join(
-              '\n',
-            ),
-            load,
-            values[index]![expert] ?? 0,
-          ),
-        ),
-      ),
+      row({}, String(expert), ...openLayers.map((layer, index) => cell(layer, index, expert))),
     );
-    fill(
-      this.#scrolled,
-      h(
-        'table',
-        {},
-        h('thead', {}, h('tr', {}, ...head.map((text) => h('th', { scope: 'col' }, text)))),
-        h('tbody', {}, ...rows),
-      ),
-    );
+    fill(this.#scrolled, table(head, rows));
     this.#showMore();
   }
 
@@ -70,10 +52,8 @@ export class ExpertTable {
   }
 }
 
-function cellOf(title: string, load: PageState['load'], value: number): HTMLElement {
-  const cell = h('td', { title }, formatLoad(load, value));
+function cellOf(title: string, load: PageState['load'], value: number): HTMLTableCellElement {
   const ratio = load === 'dropped' ? ratioOfDropped(value) : value;
-  cell.style.backgroundColor = loadColor(ratio);
-  cell.style.color = textOnLoad(ratio);
-  return cell;
+  const style = { 'background-color': loadColor(ratio), color: textOnLoad(ratio) };
+  return h.td({ title, style }, formatLoad(load, value));
 }

@@ -1,3 +1,4 @@
+import { hatch } from '../canvas.js';
 import { cssColor } from '../theme.js';
 import type uPlot from '../vendor/uplot.js';
 import type { GenerationMarks, XRange } from './generation-spans.js';
@@ -41,16 +42,9 @@ function withPauses(
 
 function frameOf(plot: uPlot): Frame {
   const { left, top, width, height } = plot.bbox;
-  return {
-    left,
-    right: left + width,
-    top,
-    height,
-    labelTop: top,
-    hasBands: true,
-    scale: window.devicePixelRatio || 1,
-    pixelOf: (x) => plot.valToPos(x, 'x', true),
-  };
+  const place = { left, right: left + width, top, height, labelTop: top };
+  const pixelOf = (x: number) => plot.valToPos(x, 'x', true);
+  return { ...place, hasBands: true, scale: window.devicePixelRatio || 1, pixelOf };
 }
 
 /** The place of a drawing on a canvas, in its pixels. */
@@ -81,11 +75,17 @@ export function drawPauses(
   const { top, height, hasBands, scale } = frame;
   ctx.save();
   ctx.fillStyle = cssColor('--band');
+  ctx.strokeStyle = cssColor('--generation');
+  ctx.lineWidth = 1;
+  ctx.setLineDash([]);
   for (const { range } of hasBands ? generations.filter((_, index) => index % 2 === 1) : []) {
     const [from, to] = pixelsOf(range, frame);
     ctx.fillRect(from, top, to - from, height);
   }
-  for (const pause of pauses) hatch(ctx, pixelsOf(pause, frame), [top, height], HATCH_PX * scale);
+  for (const pause of pauses) {
+    const [left, right] = pixelsOf(pause, frame);
+    if (right > left) hatch(ctx, { left, top, width: right - left, height }, HATCH_PX * scale);
+  }
   ctx.restore();
 }
 
@@ -100,9 +100,11 @@ export function drawBeginnings(
   ctx.font = `${10 * scale}px ${cssColor('--font')}`;
   ctx.textBaseline = 'top';
   ctx.textAlign = 'left';
+  ctx.setLineDash([]);
   for (const { generation, range } of generations) {
     const [from, to] = pixelsOf(range, frame);
-    if (from > left && from < right) line(ctx, from, [labelTop, top + height], scale);
+    ctx.fillStyle = cssColor('--generation');
+    if (from > left && from < right) ctx.fillRect(from - scale / 2, labelTop, scale, top + height - labelTop);
     if (to - from < LABEL_PX * scale) continue;
     const place = [`gen ${generation}`, from + 3 * scale, labelTop + scale] as const;
     // Legible on any area.
@@ -112,34 +114,5 @@ export function drawBeginnings(
     ctx.fillStyle = cssColor('--text-dim');
     ctx.fillText(...place);
   }
-  ctx.restore();
-}
-
-function line(ctx: CanvasRenderingContext2D, x: number, [from, to]: XRange, width: number): void {
-  ctx.strokeStyle = cssColor('--generation');
-  ctx.lineWidth = width;
-  ctx.setLineDash([]);
-  ctx.beginPath();
-  ctx.moveTo(x, from);
-  ctx.lineTo(x, to);
-  ctx.stroke();
-}
-
-/** Diagonal lines over a stretch. */
-function hatch(ctx: CanvasRenderingContext2D, [from, to]: XRange, [top, height]: XRange, gap: number): void {
-  if (to <= from) return;
-  ctx.save();
-  ctx.beginPath();
-  ctx.rect(from, top, to - from, height);
-  ctx.clip();
-  ctx.strokeStyle = cssColor('--generation');
-  ctx.lineWidth = 1;
-  ctx.setLineDash([]);
-  ctx.beginPath();
-  for (let x = from - height; x < to; x += gap) {
-    ctx.moveTo(x, top + height);
-    ctx.lineTo(x + height, top);
-  }
-  ctx.stroke();
   ctx.restore();
 }

@@ -1,66 +1,38 @@
 import type { RunGeneration } from '@locmoe/run-format/run-generations';
 import type { RunDetail } from '../../api-types.js';
-import { fill, h, scrollable } from '../dom.js';
+import { button, fill, h, heading, scrollable, table } from '../dom.js';
 import { DASH, formatDate, formatDurationMs } from '../format.js';
 import { type GenerationSpan, timesOf } from './generation-spans.js';
+import { openMoment } from './open-logs.js';
 import type { RunData } from './run-data.js';
 
 const COLUMNS = ['generation', 'began', 'nodes', 'starts with', 'steps', 'went on for', 'recovered', 'ended'];
 
 /** The generations of a run that was restarted or resumed: when, from what, how each ended, what its recovery cost. */
 export class Generations {
-  readonly element = h('section', { class: 'card generations', 'aria-label': 'Generations' });
-
-  /** @param onFailure opens the log around a failure */
-  constructor(private readonly onFailure: (timeMs: number) => void) {}
+  readonly element = h.section({ class: 'card generations', 'aria-label': 'Generations' });
 
   set(run: RunData | null): void {
-    const detail = run?.detail ?? null;
-    const generations = detail?.generations ?? [];
-    this.element.hidden = detail === null || generations.length < 2;
-    if (run === null || detail === null || this.element.hidden) {
-      fill(this.element);
-      return;
-    }
-    const spans = run.generationSpans;
-    fill(
-      this.element,
-      h('header', {}, h('h2', {}, 'Generations ', h('small', {}, costsOf(run, detail)))),
-      scrollable(
-        'table of generations',
-        h(
-          'table',
-          {},
-          h(
-            'thead',
-            {},
-            h('tr', {}, ...['', ...COLUMNS.slice(1)].map((name) => h('th', { scope: 'col' }, name))),
-          ),
-          h('tbody', {}, ...generations.map((each, index) => this.#row(each, index, run, spans))),
-        ),
-      ),
-    );
+    const generations = run?.detail?.generations ?? [];
+    this.element.hidden = generations.length < 2;
+    if (run?.detail == null || this.element.hidden) return;
+    const rows = generations.map((each, index) => this.#row(each, index, run));
+    const all = scrollable('table of generations', table(['', ...COLUMNS.slice(1)], rows));
+    fill(this.element, heading('Generations', costsOf(run, run.detail)), all);
   }
 
-  #row(each: RunGeneration, index: number, run: RunData, spans: readonly GenerationSpan[]): HTMLElement {
+  #row(each: RunGeneration, index: number, run: RunData): HTMLElement {
     const { step = 0, generations = [] } = run.detail ?? {};
     const { generation, beganAtMs, nodes, workersPerNode, from, recovery, failure } = each;
-    const isLast = index === generations.length - 1;
-    const span = spans.find((one) => one.generation === generation);
-    const last = isLast ? step : lastStepOf(each);
+    const span = run.generationSpans.find((one) => one.generation === generation);
+    const last = index === generations.length - 1 ? step : lastStepOf(each);
     // If nothing recorded its end, it came at least as far as the next one started from, or a heartbeat saw.
     const seen = Math.max(lastBeatOf(run, span) ?? 0, generations[index + 1]?.from.step ?? 0);
     const account =
       recovery === null
         ? ''
         : `detected in ${recovery.detectedS.toFixed(1)} s, restarted in ${recovery.restartedS.toFixed(1)} s, ${recovery.lostSteps} steps (${recovery.lostS.toFixed(1)} s) done again`;
-    const why =
-      failure &&
-      h(
-        'button',
-        { type: 'button', class: 'bare', on: { click: () => this.onFailure(failure.time) } },
-        failure.message,
-      );
+    const why = failure && button(failure.message, () => openMoment(run, failure.time), { class: 'bare' });
     const cells = [
       String(generation),
       formatDate(beganAtMs),
@@ -70,11 +42,9 @@ export class Generations {
       formatDurationMs(span === undefined ? null : (span.endedAt ?? Date.now()) - span.beganAt),
       account,
     ];
-    return h(
-      'tr',
-      {},
-      ...cells.map((cell, column) => h('td', { 'data-name': COLUMNS[column] }, cell)),
-      h('td', { 'data-name': COLUMNS.at(-1) }, h('span', {}, ENDS[each.end]), why),
+    return h.tr(
+      ...cells.map((cell, column) => h.td({ 'data-name': COLUMNS[column] }, cell)),
+      h.td({ 'data-name': COLUMNS.at(-1) }, h.span(ENDS[each.end]), why),
     );
   }
 }

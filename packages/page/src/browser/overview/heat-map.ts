@@ -1,19 +1,12 @@
 import type { ExpertsReply } from '../../api-types.js';
-import { fill, h } from '../dom.js';
+import { fill, h, heading, legendEntry, picker } from '../dom.js';
 import { pageState, setState } from '../location.js';
-import { LOADS, type PageState } from '../page-state.js';
+import { type PageState, toggled } from '../page-state.js';
 import { onTheme } from '../theme.js';
 import type { Bus } from './bus.js';
 import type { ChartRow } from './chart-row.js';
-import {
-  bucketOf,
-  describeExpert,
-  formatLoad,
-  numBucketsOf,
-  stepsOf,
-  valueOfLayer,
-  valuesOf,
-} from './expert-load.js';
+import * as expertLoad from './expert-load.js';
+import { bucketOf, numBucketsOf, stepsOf } from './expert-load.js';
 import { ExpertTable } from './expert-table.js';
 import { loadColor, ratioOfDropped } from './load-color.js';
 import { RowChart, type RowPlace, verticalLine } from './row-chart.js';
@@ -44,22 +37,18 @@ interface LoadRow extends ChartRow {
 /** Load of the experts over time: a row for each layer, which opens to its experts, and a table of one moment. */
 export class HeatMap {
   readonly element: HTMLElement;
-  readonly #of = h('small');
-  readonly #loadPicker = h(
-    'select',
-    { 'aria-label': 'what expert load shows' },
-    ...LOADS.map((value) => h('option', { value }, value)),
+  readonly #of = h.small();
+  readonly #loadPicker = picker(
+    'what expert load shows',
+    { demand: 'demand', kept: 'kept', dropped: 'dropped' },
+    (load) => setState({ load }),
   );
-  readonly #scale = h('div', { class: 'legend' });
+  readonly #scale = h.div({ class: 'legend' });
   readonly #table = new ExpertTable();
-  readonly #slider = h('input', { type: 'range', min: '0', max: '0', value: '0', 'aria-label': 'moment' });
-  readonly #at = h('output', {});
-  readonly #chart: RowChart;
+  readonly #slider = h.input({ type: 'range', min: '0', max: '0', value: '0', 'aria-label': 'moment' });
+  readonly #at = h.output();
+  readonly #chart: RowChart<LoadRow>;
   #run: RunData | null = null;
-  #axis: PageState['axis'] = 'step';
-  #load: PageState['load'] = 'demand';
-  #range: readonly [number, number] | null = null;
-  #rows: readonly LoadRow[] = [];
   /** False while the slider follows the newest bucket. */
   #isPinned = false;
 
@@ -72,22 +61,21 @@ export class HeatMap {
       describe: (row, x) => this.#describe(row, this.#stepOf(x)),
       onCursor: (x) => bus.setCursor(x === null ? null : this.#stepOf(x)),
       onPick: (_, x) => this.#pin(this.#stepOf(x)),
-      onToggle: (key) => this.#toggle(key),
+      onToggle: (key) => {
+        const open = pageState().openLayers ?? this.#data?.openLayers.map(String) ?? [];
+        setState({ openLayers: toggled(open, key) });
+      },
     });
-    this.element = h(
-      'section',
+    this.element = h.section(
       { class: 'card heat', 'aria-label': 'Expert load' },
-      h('header', {}, h('h2', {}, 'Expert load ', this.#of), this.#loadPicker, this.#scale),
-      h('div', { class: 'heat-body' }, this.#chart.element, this.#table.element),
-      h('label', { class: 'heat-slider' }, h('span', {}, 'Moment'), this.#slider, this.#at),
+      heading('Expert load', this.#of, this.#loadPicker, this.#scale),
+      h.div({ class: 'heat-body' }, this.#chart.element, this.#table.element),
+      h.label({ class: 'heat-slider' }, h.span('Moment'), this.#slider, this.#at),
     );
     this.#slider.addEventListener('input', () => {
       this.#isPinned = Number(this.#slider.value) < Number(this.#slider.max);
       this.#draw();
     });
-    this.#loadPicker.addEventListener('change', () =>
-      setState({ load: LOADS.find((each) => each === this.#loadPicker.value) ?? 'demand' }),
-    );
     bus.onCursor((step) => this.#chart.setCursor(step === null ? null : this.#xOf(step)));
     onTheme(() => this.#draw());
   }
@@ -97,26 +85,20 @@ export class HeatMap {
   }
 
   #xOf(step: number): number {
-    return this.#run?.xOfStep(this.#axis, step) ?? step;
+    return this.#run?.xOfStep(pageState().axis, step) ?? step;
   }
 
   #stepOf(x: number): number {
-    return this.#run?.stepOfX(this.#axis, x) ?? x;
+    return this.#run?.stepOfX(pageState().axis, x) ?? x;
   }
 
   /** @param of said beside the title: which of several runs this is */
-  set(
-    run: RunData,
-    { range, axis, load, of }: Pick<PageState, 'range' | 'axis' | 'load'> & { readonly of: string },
-  ): void {
+  set(run: RunData, of: string): void {
+    const { load } = pageState();
     this.#run = run;
-    this.#range = range;
-    this.#axis = axis;
-    this.#load = load;
     this.#loadPicker.value = load;
     this.#of.textContent = `${MEANINGS[load]}${of && `; ${of}`}`;
-    const data = this.#data;
-    const numBuckets = data === null ? 0 : numBucketsOf(data);
+    const numBuckets = run.experts === null ? 0 : numBucketsOf(run.experts);
     this.element.hidden = numBuckets === 0;
     this.#slider.max = String(Math.max(0, numBuckets - 1));
     if (!this.#isPinned) this.#slider.value = this.#slider.max;
@@ -126,64 +108,63 @@ export class HeatMap {
   #draw(): void {
     const data = this.#data;
     if (data === null || numBucketsOf(data) === 0) return;
-    const [first, last] = this.#range ?? [data.firstStep ?? 0, data.lastStep + 1];
+    const state = pageState();
+    const [first, last] = state.range ?? [data.firstStep ?? 0, data.lastStep + 1];
     const bucket = Number(this.#slider.value);
     const steps = nameOf(stepsOf(data, bucket));
     this.#at.textContent = steps;
     this.#slider.setAttribute('aria-valuetext', steps);
-    this.#rows = rowsOf(data, this.#load, bucket);
-    const axis = X_AXES[this.#axis];
+    const axis = X_AXES[state.axis];
     const range = [this.#xOf(first), this.#xOf(last)] as const;
-    this.#chart.set(this.#rows, {
+    this.#chart.set(rowsOf(data, state.load, bucket), {
       name: axis.name,
       range,
       ticks: (maxTicks) => ticksOf(axis, range, maxTicks),
       tick: axis.tick,
       next: (x, by) => this.#xOf(middleOf(stepsOf(data, bucketOf(data, this.#stepOf(x)) + by))),
     });
-    fill(this.#scale, ...scaleOf(this.#load));
-    this.#table.set(data, this.#load, bucket);
+    fill(this.#scale, ...scaleOf(state.load));
+    this.#table.set(data, state.load, bucket);
   }
 
-  #paint({ context, width, bottom, tops, x, clip }: RowPlace): void {
+  #paint({ context, width, bottom, rows, x, clip }: RowPlace<LoadRow>): void {
+    const { load } = pageState();
     const data = this.#data;
     if (data === null) return;
-    const inView = Array.from({ length: numBucketsOf(data) }, (_, bucket) => bucket)
-      .map((bucket) => [bucket, ...stepsOf(data, bucket)] as const)
-      .map(([bucket, from, to]) => [bucket, x(this.#xOf(from)), x(this.#xOf(to + 1))] as const)
-      .filter(([, left, right]) => right >= 0 && left <= width);
-    for (const [bucket, from, to] of inView) {
-      const [left, right] = [clip(from), clip(to)];
+    for (let bucket = 0; bucket < numBucketsOf(data); bucket++) {
+      const [from, to] = stepsOf(data, bucket);
+      const [left, right] = [x(this.#xOf(from)), x(this.#xOf(to + 1))];
+      if (right < 0 || left > width) continue;
       const values = new Map(
-        data.openLayers.map((layer) => [layer, valuesOf(data, this.#load, layer, bucket)] as const),
+        data.openLayers.map((layer) => [layer, expertLoad.valuesOf(data, load, layer, bucket)]),
       );
-      for (const [index, { layer, expert, height }] of this.#rows.entries()) {
+      for (const { row, top } of rows) {
+        const { layer, expert, height } = row;
         const value =
           expert === null
-            ? valueOfLayer(data, this.#load, layer, bucket)
+            ? expertLoad.valueOfLayer(data, load, layer, bucket)
             : (values.get(layer)?.[expert] ?? 0);
-        context.fillStyle = loadColor(this.#load === 'dropped' ? ratioOfDropped(value) : value);
+        context.fillStyle = loadColor(load === 'dropped' ? ratioOfDropped(value) : value);
         const inset = expert === null ? 3 : 0;
-        context.fillRect(left, tops[index]! + inset, Math.max(1, right - left + 0.5), height - 2 * inset);
+        const barWidth = Math.max(1, clip(right) - clip(left) + 0.5);
+        context.fillRect(clip(left), top + inset, barWidth, height - 2 * inset);
       }
     }
     const moment = x(this.#xOf(middleOf(stepsOf(data, Number(this.#slider.value)))));
-    if (moment === clip(moment)) verticalLine(context, moment, TOP, bottom, '--text');
+    if (moment === clip(moment)) verticalLine(context, moment, [TOP, bottom], '--text');
   }
 
-  #describe(row: ChartRow, step: number): readonly string[] {
-    const [data, at] = [this.#data, this.#rows.find(({ key }) => key === row.key)];
-    if (data === null || at === undefined) return [];
-    const { layer, expert } = at;
+  #describe({ layer, expert }: LoadRow, step: number): readonly string[] {
+    const data = this.#data;
+    if (data === null) return [];
     const bucket = bucketOf(data, step);
     const place = `layer ${layer}${expert === null ? '' : `, expert ${expert}`}, ${nameOf(stepsOf(data, bucket))}`;
-    if (expert !== null) return [place, ...describeExpert(data, { layer, expert, bucket })];
-    const told = (load: PageState['load']) => formatLoad(load, valueOfLayer(data, load, layer, bucket));
+    if (expert !== null) return [place, ...expertLoad.describeExpert(data, { layer, expert, bucket })];
     return [
       place,
-      `demand of the expert with most: ${told('demand')} a fair share`,
-      `kept by the one with most: ${told('kept')}`,
-      `dropped by all: ${told('dropped')}`,
+      `demand of the expert with most: ${told(data, 'demand', layer, bucket)} a fair share`,
+      `kept by the one with most: ${told(data, 'kept', layer, bucket)}`,
+      `dropped by all: ${told(data, 'dropped', layer, bucket)}`,
     ];
   }
 
@@ -192,11 +173,6 @@ export class HeatMap {
     this.#slider.value = String(bucketOf(this.#data, step));
     this.#isPinned = true;
     this.#draw();
-  }
-
-  #toggle(key: string): void {
-    const open = pageState().openLayers ?? this.#data?.openLayers.map(String) ?? [];
-    setState({ openLayers: open.includes(key) ? open.filter((each) => each !== key) : [...open, key] });
   }
 }
 
@@ -207,26 +183,19 @@ function rowsOf(data: ExpertsReply, load: PageState['load'], bucket: number): Lo
   const every = 2 ** Math.ceil(Math.log2(LABEL_HEIGHT / height));
   return layers.flatMap((layer): LoadRow[] => {
     const isOpen = openLayers.includes(layer);
-    const told = (each: PageState['load']) => formatLoad(each, valueOfLayer(data, each, layer, bucket));
-    const note = `${load === 'dropped' ? '' : `most ${told(load)}, `}drops ${told('dropped')}`;
-    const row = {
-      key: String(layer),
-      layer,
-      expert: null,
-      label: `layer ${layer}`,
-      height: LAYER_ROW,
-      isOpen,
-      note,
-    };
-    const experts = Array.from({ length: isOpen ? numExperts : 0 }, (_, expert) => ({
-      key: `${layer}.${expert}`,
-      layer,
-      expert,
-      height,
-      label: expert % every === 0 ? `expert ${expert}` : '',
-    }));
-    return [row, ...experts];
+    const most = load === 'dropped' ? '' : `most ${told(data, load, layer, bucket)}, `;
+    const note = `${most}drops ${told(data, 'dropped', layer, bucket)}`;
+    const of = { key: String(layer), label: `layer ${layer}`, height: LAYER_ROW, isOpen, note };
+    const experts = Array.from({ length: isOpen ? numExperts : 0 }, (_, expert) => {
+      const label = expert % every === 0 ? `expert ${expert}` : '';
+      return { key: `${layer}.${expert}`, layer, expert, height, label };
+    });
+    return [{ ...of, layer, expert: null }, ...experts];
   });
+}
+
+function told(data: ExpertsReply, load: PageState['load'], layer: number, bucket: number): string {
+  return expertLoad.formatLoad(load, expertLoad.valueOfLayer(data, load, layer, bucket));
 }
 
 function middleOf([from, to]: readonly [number, number]): number {
@@ -238,13 +207,9 @@ function nameOf([from, to]: readonly [number, number]): string {
 }
 
 function scaleOf(load: PageState['load']): HTMLElement[] {
-  const steps =
-    load === 'dropped'
-      ? [0, 0.25, 0.5, 0.75, 1].map((share) => [ratioOfDropped(share), `${100 * share} %`] as const)
-      : [0.25, 0.5, 1, 2, 4].map((ratio) => [ratio, `${ratio}x`] as const);
-  return steps.map(([ratio, text]) => {
-    const swatch = h('i', { class: 'block' });
-    swatch.style.setProperty('--color', loadColor(ratio));
-    return h('span', { class: 'entry' }, swatch, text);
-  });
+  return load === 'dropped'
+    ? [0, 0.25, 0.5, 0.75, 1].map((share) =>
+        legendEntry(loadColor(ratioOfDropped(share)), `${100 * share} %`),
+      )
+    : [0.25, 0.5, 1, 2, 4].map((ratio) => legendEntry(loadColor(ratio), `${ratio}x`));
 }

@@ -18,13 +18,8 @@ export interface LaneRow extends ChartRow {
 export function lanesOf(run: RunData, ranksOfLog: readonly number[]): readonly RankLane[] {
   const recorded = run.ranks?.ranks ?? [];
   if (recorded.length > 0) return recorded;
-  return ranksOfLog.map((rank) => ({
-    rank,
-    node: null,
-    spans: [],
-    lastProgress: null,
-    lastStep: null,
-  }));
+  const unknown = { node: null, spans: [], lastProgress: null, lastStep: null };
+  return ranksOfLog.map((rank) => ({ rank, ...unknown }));
 }
 
 /**

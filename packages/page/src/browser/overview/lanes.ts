@@ -1,15 +1,16 @@
-import { h } from '../dom.js';
+import { h, heading, legendEntry } from '../dom.js';
 import { formatClock, formatElapsed, timeZone } from '../format.js';
 import { type Level, levelVariable } from '../levels.js';
 import { pageState, setState } from '../location.js';
+import { toggled } from '../page-state.js';
 import { cssColor } from '../theme.js';
 import { roundTicks } from '../ticks.js';
 import type { Bus } from './bus.js';
-import type { ChartRow } from './chart-row.js';
 import { drawBeginnings, drawPauses } from './generation-plugin.js';
 import { NO_MARKS } from './generation-spans.js';
 import { activitiesAt, type LaneRow, laneRows, lanesOf, spanAt } from './lane-rows.js';
 import type { LogActivity } from './log-activity.js';
+import { openMoment } from './open-logs.js';
 import { RowChart, type RowPlace, verticalLine } from './row-chart.js';
 import type { RunData } from './run-data.js';
 
@@ -34,17 +35,13 @@ const PROBLEMS: readonly Level[] = ['fatal', 'error', 'warn'];
 /** A lane for each rank over time: its activity, its warnings and errors, and which rank stalled first. */
 export class Lanes {
   readonly element: HTMLElement;
-  readonly #of = h('small');
-  readonly #note = h('p', { class: 'note' });
-  readonly #chart: RowChart;
+  readonly #of = h.small();
+  readonly #note = h.p({ class: 'note' });
+  readonly #chart: RowChart<LaneRow>;
   #run: RunData | null = null;
   #logs: LogActivity | null = null;
-  #range: readonly [number, number] | null = null;
-  #rows: readonly LaneRow[] = [];
-  #marks: ReadonlyMap<number, LogActivity['marks']> = new Map();
 
-  /** @param onTime opens the log of a rank around a time */
-  constructor(bus: Bus, onTime: (timeMs: number, rank: number | null) => void) {
+  constructor(bus: Bus) {
     this.#chart = new RowChart({
       label: 'Ranks over time',
       top: TOP,
@@ -52,22 +49,19 @@ export class Lanes {
       paint: (place) => this.#paint(place),
       describe: (row, time) => this.#describe(row, time),
       onCursor: (time) => bus.setCursor(time === null ? null : (this.#run?.clock.stepAt(time) ?? null)),
-      onPick: ({ key }, time) => onTime(time, this.#rowOf(key)?.rank ?? null),
-      onToggle: (key) => this.#toggle(key),
+      onPick: ({ rank }, time) => this.#run && openMoment(this.#run, time, rank),
+      onToggle: (key) => setState({ openNodes: toggled(pageState().openNodes ?? [], key) }),
     });
-    const activities = Object.entries(ACTIVITY_NAMES).map(([activity, text]) =>
-      entry('block', `--activity-${activity}`, text),
-    );
-    const marks = (['error', 'warn'] as const).map((level) => entry('mark', levelVariable(level), level));
-    this.element = h(
-      'section',
-      { class: 'card lanes', 'aria-label': 'Ranks over time' },
-      h(
-        'header',
-        {},
-        h('h2', {}, 'Ranks over time ', this.#of),
-        h('div', { class: 'legend' }, ...activities, ...marks),
+    const legend = h.div(
+      { class: 'legend' },
+      ...Object.entries(ACTIVITY_NAMES).map(([name, text]) => legendEntry(`var(--activity-${name})`, text)),
+      ...(['error', 'warn'] as const).map((level) =>
+        legendEntry(`var(${levelVariable(level)})`, level, 'mark'),
       ),
+    );
+    this.element = h.section(
+      { class: 'card lanes', 'aria-label': 'Ranks over time' },
+      heading('Ranks over time', this.#of, legend),
       this.#chart.element,
       this.#note,
     );
@@ -77,18 +71,16 @@ export class Lanes {
   }
 
   /** @param of said beside the title: which of several runs this is */
-  set(run: RunData, logs: LogActivity | null, range: readonly [number, number] | null, of: string): void {
+  set(run: RunData, logs: LogActivity | null, of: string): void {
     this.#run = run;
     this.#logs = logs;
-    this.#marks = marksOf(logs);
-    this.#range = range;
     this.#of.textContent = of;
-    this.#rows = laneRows(run, lanesOf(run, logs?.ranks ?? []), pageState().openNodes);
-    this.element.hidden = this.#rows.length === 0;
+    const rows = laneRows(run, lanesOf(run, logs?.ranks ?? []), pageState().openNodes);
+    this.element.hidden = rows.length === 0;
     const hasBeats = (run.ranks?.ranks.length ?? 0) > 0;
     this.#note.textContent = `${hasBeats ? '' : 'No heartbeats recorded: lanes show log lines only. '}Click a lane for its log lines around that moment. Clock times are ${timeZone(run.startedAt)}.`;
     const [from, to] = this.#times;
-    this.#chart.set(this.#rows, {
+    this.#chart.set(rows, {
       name: 'time since the start',
       range: [from, to],
       ticks: (maxTicks) => roundTicks(from, to, maxTicks, run.startedAt),
@@ -99,8 +91,9 @@ export class Lanes {
 
   get #times(): readonly [number, number] {
     const run = this.#run;
+    const { range } = pageState();
     if (run === null) return [0, 1];
-    if (this.#range !== null) return [run.clock.timeOf(this.#range[0]), run.clock.timeOf(this.#range[1])];
+    if (range !== null) return [run.clock.timeOf(range[0]), run.clock.timeOf(range[1])];
     const spans = lanesOf(run, this.#logs?.ranks ?? []).map((lane) => lane.spans);
     const starts = spans.flatMap((of) => of[0]?.from ?? []);
     const ends = spans.flatMap((of) => of.at(-1)?.to ?? []);
@@ -109,94 +102,55 @@ export class Lanes {
     return [start, Math.max(start + 1_000, lastStep, ...ends, run.detail?.failure?.time ?? 0)];
   }
 
-  #rowOf(key: string): LaneRow | undefined {
-    return this.#rows.find((row) => row.key === key);
+  #marksOf({ lanes }: LaneRow): LogActivity['marks'] {
+    const ranks = new Set(lanes.map(({ rank }) => rank));
+    return (this.#logs?.marks ?? []).filter(({ rank }) => ranks.has(rank));
   }
 
-  #toggle(key: string): void {
-    const open = this.#rows.filter(({ isOpen }) => isOpen).map((row) => row.key);
-    setState({ openNodes: open.includes(key) ? open.filter((each) => each !== key) : [...open, key] });
-  }
-
-  #paint({ context, width, bottom, tops, x, clip }: RowPlace): void {
-    for (const [index, { lanes, height }] of this.#rows.entries()) {
-      const [top, inner] = [tops[index]! + 3, height - 6];
+  #paint(place: RowPlace<LaneRow>): void {
+    const { context, width, x, clip } = place;
+    for (const { row, top } of place.rows) {
+      const [laneTop, inner] = [top + 3, row.height - 6];
       context.fillStyle = cssColor('--lane');
-      context.fillRect(0, top, width, inner);
+      context.fillRect(0, laneTop, width, inner);
+      const spans = row.lanes.flatMap((lane) => lane.spans);
       for (const activity of WORST_LAST) {
         context.fillStyle = cssColor(`--activity-${activity}`);
-        for (const { spans } of lanes)
-          for (const span of spans) {
-            if (span.activity !== activity) continue;
-            const [left, right] = [clip(x(span.from)), clip(x(span.to))];
-            if (right > left) context.fillRect(left, top, Math.max(1, right - left), inner);
-          }
+        for (const span of spans.filter((each) => each.activity === activity)) {
+          const [left, right] = [clip(x(span.from)), clip(x(span.to))];
+          if (right > left) context.fillRect(left, laneTop, Math.max(1, right - left), inner);
+        }
       }
-      this.#paintMarks(
-        context,
-        lanes.map((lane) => lane.rank),
-        tops[index]!,
-        height,
-        x,
-        clip,
-      );
+      // Warnings and errors are tall marks, other lines short ones.
+      for (const { level, time } of this.#marksOf(row)) {
+        const px = x(time);
+        if (px !== clip(px)) continue;
+        context.fillStyle = cssColor(levelVariable(level));
+        if (PROBLEMS.includes(level)) context.fillRect(px - 1, top, 3, row.height);
+        else context.fillRect(px - 1, top + row.height - 5, 1, 2);
+      }
     }
-    this.#paintBoundaries(context, x, clip, bottom);
+    this.#paintBoundaries(place);
   }
 
-  /** Warnings and errors are tall marks, other lines short ones. */
-  #paintMarks(
-    context: CanvasRenderingContext2D,
-    ranks: readonly number[],
-    top: number,
-    height: number,
-    x: (time: number) => number,
-    clip: (px: number) => number,
-  ): void {
-    for (const mark of ranks.flatMap((rank) => this.#marks.get(rank) ?? [])) {
-      const px = x(mark.time);
-      if (px !== clip(px)) continue;
-      const isProblem = PROBLEMS.includes(mark.level);
-      context.fillStyle = cssColor(levelVariable(mark.level));
-      context.fillRect(px - 1, isProblem ? top : top + height - 5, isProblem ? 3 : 1, isProblem ? height : 2);
-    }
-  }
-
-  #paintBoundaries(
-    context: CanvasRenderingContext2D,
-    x: (time: number) => number,
-    clip: (px: number) => number,
-    bottom: number,
-  ): void {
+  #paintBoundaries({ context, x, clip, width, bottom }: RowPlace<LaneRow>): void {
     const failure = this.#run?.detail?.failure;
     const marks = this.#run?.generationMarks('time', (time) => time) ?? NO_MARKS;
-    const frame = {
-      left: clip(Number.NEGATIVE_INFINITY),
-      right: clip(Number.POSITIVE_INFINITY),
-      scale: 1,
-      top: TOP,
-      height: bottom - TOP,
-      labelTop: 2,
-      hasBands: false,
-      pixelOf: x,
-    };
+    const size = { left: 0, right: width, top: TOP, height: bottom - TOP };
+    const frame = { ...size, scale: 1, labelTop: 2, hasBands: false, pixelOf: x };
     drawPauses(context, marks, frame);
     drawBeginnings(context, marks, frame);
     if (failure?.time == null || clip(x(failure.time)) !== x(failure.time)) return;
-    verticalLine(context, x(failure.time), 4, bottom, '--level-error');
+    verticalLine(context, x(failure.time), [4, bottom], '--level-error');
     context.textAlign = 'right';
-    context.fillStyle = cssColor('--level-error');
     context.fillText('failed', x(failure.time) - 4, 8);
     context.textAlign = 'left';
   }
 
-  #describe(row: ChartRow, time: number): readonly string[] {
-    const { lanes = [], rank = null } = this.#rowOf(row.key) ?? {};
+  #describe(row: LaneRow, time: number): readonly string[] {
+    const { lanes, rank } = row;
     const [from, to] = this.#times;
-    const ranks = lanes.map((lane) => lane.rank);
-    const near = ranks
-      .flatMap((each) => this.#marks.get(each) ?? [])
-      .filter((mark) => Math.abs(mark.time - time) < MARK_SHARE * (to - from));
+    const near = this.#marksOf(row).filter((mark) => Math.abs(mark.time - time) < MARK_SHARE * (to - from));
     const levels = [...new Set(near.map(({ level }) => level))];
     const span = rank === null || lanes[0] === undefined ? undefined : spanAt(lanes[0], time);
     const what =
@@ -213,16 +167,4 @@ export class Lanes {
       ...(row.isBlamed && row.note ? [row.note] : []),
     ];
   }
-}
-
-function marksOf(logs: LogActivity | null): Map<number, LogActivity['marks'][number][]> {
-  const marks = new Map((logs?.ranks ?? []).map((rank) => [rank, [] as LogActivity['marks'][number][]]));
-  for (const mark of logs?.marks ?? []) marks.get(mark.rank)?.push(mark);
-  return marks;
-}
-
-function entry(kind: 'block' | 'mark', color: string, text: string): HTMLElement {
-  const swatch = h('i', { class: kind });
-  swatch.style.setProperty('--color', `var(${color})`);
-  return h('span', { class: 'entry' }, swatch, text);
 }

@@ -1,4 +1,5 @@
-import { fill, h } from '../dom.js';
+import { h, refill, swatch } from '../dom.js';
+import { toggled } from '../page-state.js';
 import type { ChartSeries } from './chart-data.js';
 
 /** A label that is longer takes two columns. */
@@ -6,12 +7,11 @@ const SHORT_LABEL = 13;
 
 /** The legend of a chart: a button for each line, which hides or shows it, with its value. */
 export class Legend {
-  readonly element = h('div', { class: 'legend' });
-  readonly #place = h('span', { class: 'place' });
+  readonly element = h.div({ class: 'legend' });
+  readonly #place = h.span({ class: 'place' });
   #values: readonly HTMLElement[] = [];
   #labels: readonly string[] = [];
   #hidden: readonly string[] = [];
-  #shape = '';
 
   /** @param onToggle called with the labels of all lines that are to be hidden */
   constructor(private readonly onToggle: (labels: readonly string[]) => void) {
@@ -21,17 +21,12 @@ export class Legend {
   /** Elements stay as long as the lines do: one of them may have the focus. */
   set(series: readonly ChartSeries[], hidden: readonly string[]): void {
     this.#hidden = hidden;
-    const shape = JSON.stringify(series.map(({ label, color, dash }) => [label, color, dash]));
-    if (shape !== this.#shape) {
-      this.#shape = shape;
+    const shown = series.map(({ label, color, dash }) => [label, color, dash]);
+    refill(this.element, shown, () => {
       this.#labels = series.map(({ label }) => label);
-      this.#values = series.map(() => h('b'));
-      fill(
-        this.element,
-        this.#place,
-        ...series.map((each, index) => this.#entryOf(each, this.#values[index]!)),
-      );
-    }
+      this.#values = series.map(() => h.b());
+      return [this.#place, ...series.map((each, index) => this.#entryOf(each, this.#values[index]!))];
+    });
     for (const [index, entry] of [...this.element.querySelectorAll('button')].entries())
       entry.setAttribute('aria-pressed', String(!hidden.includes(this.#labels[index]!)));
   }
@@ -44,18 +39,15 @@ export class Legend {
   }
 
   #entryOf({ label, color, dash }: ChartSeries, value: HTMLElement): HTMLElement {
-    const swatch = h('i', { class: dash === undefined ? 'swatch' : 'swatch dashed' });
-    swatch.style.setProperty('--color', color);
-    return h(
-      'button',
+    return h.button(
       {
         type: 'button',
         class: label.length > SHORT_LABEL ? 'bare entry is-long' : 'bare entry',
         title: `${label}: a click hides or shows it, with Shift it alone`,
         on: { click: (event: Event) => this.#toggle(label, event instanceof MouseEvent && event.shiftKey) },
       },
-      swatch,
-      h('span', { class: 'label' }, label),
+      swatch(color, dash === undefined ? 'swatch' : 'swatch dashed'),
+      h.span({ class: 'label' }, label),
       value,
     );
   }
@@ -64,7 +56,6 @@ export class Legend {
     const others = this.#labels.filter((each) => each !== label);
     const isShownAlone = !this.#hidden.includes(label) && others.every((each) => this.#hidden.includes(each));
     if (isAlone) this.onToggle(isShownAlone ? [] : others);
-    else if (this.#hidden.includes(label)) this.onToggle(this.#hidden.filter((each) => each !== label));
-    else this.onToggle([...this.#hidden, label]);
+    else this.onToggle(toggled(this.#hidden, label));
   }
 }

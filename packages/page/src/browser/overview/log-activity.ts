@@ -1,8 +1,7 @@
 import { type Level, levelOf } from '../levels.js';
 import { signatureOf } from '../logs/dedup.js';
-import type { LogLine } from '../logs/log-line.js';
-import { queryLines } from '../logs/log-lines.js';
-import { nsOfMs, querySeries, quoted, runSelector } from '../loki.js';
+import { type LogLine, queryLines } from '../logs/log-line.js';
+import { querySeries, quoted, runSelector } from '../loki.js';
 import type { RunData } from './run-data.js';
 
 const NUM_BUCKETS = 240;
@@ -38,8 +37,8 @@ export async function fetchLogActivity(run: RunData, known: LogActivity | null):
     querySeries({
       query: `sum by (rank, level) (count_over_time(${lines}[${stepMs}ms]))`,
       // A sample counts the step that ends there.
-      start: nsOfMs(from + stepMs),
-      end: nsOfMs(until + stepMs),
+      start: from + stepMs,
+      end: until + stepMs,
       stepMs,
     });
   const ofCoordinator = `{run=${quoted(run.runId)}, source="coordinator", level=~"warn|error|fatal"}`;
@@ -49,16 +48,12 @@ export async function fetchLogActivity(run: RunData, known: LogActivity | null):
     ...(await counts(`${ofCoordinator} | json | rank != ""`)),
   ];
   const ofRanks = series.filter(({ metric }) => /^\d+$/.test(metric.rank ?? ''));
-  const marks = ofRanks.flatMap(({ metric, values }) =>
-    values
-      .filter(([, count]) => Number(count) > 0)
-      .map(([seconds]) => ({
-        rank: Number(metric.rank),
-        // The point lies in the middle of its step.
-        time: 1e3 * seconds - stepMs / 2,
-        level: levelOf(metric.level),
-      })),
-  );
+  const marks = ofRanks.flatMap(({ metric: { rank, level }, values }) => {
+    const logged = values.filter(([, count]) => Number(count) > 0);
+    // The point lies in the middle of its step.
+    const times = logged.map(([seconds]) => 1e3 * seconds - stepMs / 2);
+    return times.map((time) => ({ rank: Number(rank), time, level: levelOf(level) }));
+  });
   const before = isSameStep ? known.marks.filter(({ time }) => time < from) : [];
   const all = [...before, ...marks];
   return {
@@ -78,18 +73,11 @@ function stepOf(spanMs: number): number {
 export async function fetchFirstErrors(run: RunData): Promise<LogLine[]> {
   const [start, end] = spanOf(run);
   const generations = Array.from({ length: run.detail?.generation ?? 1 }, (_, index) => index + 1).slice(-5);
-  const lines = await Promise.all(
-    generations.map((generation) =>
-      queryLines({
-        query: `{run=${quoted(run.runId)}, generation="${generation}", level=~"error|fatal|critical"}`,
-        start: nsOfMs(start),
-        end: nsOfMs(end),
-        limit: 1,
-        direction: 'forward',
-      }),
-    ),
-  );
-  return lines.flat();
+  const lines = generations.map((generation) => {
+    const query = `{run=${quoted(run.runId)}, generation="${generation}", level=~"error|fatal|critical"}`;
+    return queryLines({ query, start, end, limit: 1, direction: 'forward' });
+  });
+  return (await Promise.all(lines)).flat();
 }
 
 /** Warnings that are alike but for numbers. */
@@ -102,13 +90,8 @@ export interface WarningKind {
 /** The kinds of warnings among a run's last ones, the newest first. @throws RequestError */
 export async function fetchWarnings(run: RunData): Promise<WarningKind[]> {
   const [start, end] = spanOf(run);
-  const lines = await queryLines({
-    query: `{run=${quoted(run.runId)}, level="warn"}`,
-    start: nsOfMs(start),
-    end: nsOfMs(end),
-    limit: MAX_WARNINGS,
-    direction: 'backward',
-  });
+  const query = `{run=${quoted(run.runId)}, level="warn"}`;
+  const lines = await queryLines({ query, start, end, limit: MAX_WARNINGS });
   const kinds = new Map<string, LogLine[]>();
   for (const line of lines.toSorted((a, b) => b.timeMs - a.timeMs)) {
     const kind = signatureOf(line, 'numbers') ?? '';

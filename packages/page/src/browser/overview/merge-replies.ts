@@ -46,20 +46,17 @@ export function mergedRanks(known: RanksReply | null, reply: RanksReply): RanksR
 }
 
 function appended(groups: Groups, more: Groups): Groups {
-  const joined = (name: MetricsGroup) => {
-    const before = groups[name];
-    const numBefore = Object.values(before)[0]?.length ?? 0;
-    const numMore = Object.values(more[name])[0]?.length ?? 0;
-    if (numMore === 0) return before;
-    const names = new Set([...Object.keys(before), ...Object.keys(more[name])]);
-    const blank = (length: number) => new Array<null>(length).fill(null);
-    return Object.fromEntries(
-      [...names].map((column) => [
-        column,
-        [...(before[column] ?? blank(numBefore)), ...(more[name][column] ?? blank(numMore))],
-      ]),
+  const entries = Object.entries(groups).map(([name, before]) => {
+    const after = more[name as MetricsGroup];
+    const lengthOf = (columns: Columns) => Object.values(columns)[0]?.length ?? 0;
+    const valuesOf = (columns: Columns, column: string) =>
+      columns[column] ?? new Array<null>(lengthOf(columns)).fill(null);
+    if (lengthOf(after) === 0) return [name, before] as const;
+    const names = [...new Set([...Object.keys(before), ...Object.keys(after)])];
+    const joined = names.map(
+      (each) => [each, [...valuesOf(before, each), ...valuesOf(after, each)]] as const,
     );
-  };
-  const names = Object.keys(groups) as MetricsGroup[];
-  return Object.fromEntries(names.map((name) => [name, joined(name)])) as Record<MetricsGroup, Columns>;
+    return [name, Object.fromEntries(joined)] as const;
+  });
+  return Object.fromEntries(entries) as Groups;
 }

@@ -5,11 +5,43 @@ const WINDOW = 9;
 /** Beyond this many times the typical distance from the running median (5.4 standard deviations of a normal one). */
 const FAR = 8;
 
-export interface TypicalRange {
+interface TypicalRange {
   readonly low: number;
   readonly high: number;
   /** Rows of the outliers. */
   readonly beyond: readonly number[];
+}
+
+/** A value beyond the scale of a chart. */
+export interface Far {
+  readonly x: number;
+  readonly value: number;
+}
+
+/**
+ * The scale of a chart without the outliers of its columns, and these; null if there are none.
+ *
+ * @param range first and last x that count; null for all
+ */
+export function clippedScale(
+  xs: Values,
+  columns: readonly Values[],
+  range: readonly [number, number] | null,
+  startsAtZero: boolean,
+): { readonly scale: readonly [number, number]; readonly far: readonly Far[] } | null {
+  const [first, last] = range ?? [Number.NEGATIVE_INFINITY, Number.POSITIVE_INFINITY];
+  const rows = Array.from(xs.keys()).filter((row) => xs[row]! >= first && xs[row]! <= last);
+  const ranges = columns.flatMap((column) => {
+    const values = rows.map((row) => column[row]);
+    const typical = typicalRange(values, startsAtZero);
+    return typical === null ? [] : [{ ...typical, values }];
+  });
+  const [low, high] = [minOf(ranges.map((each) => each.low)), maxOf(ranges.map((each) => each.high))];
+  const far = ranges.flatMap(({ beyond, values }) =>
+    beyond.map((index) => ({ x: xs[rows[index]!]!, value: values[index]! })),
+  );
+  const outside = far.filter(({ value }) => value > high || value < low);
+  return outside.length === 0 ? null : { scale: [low, high], far: outside };
 }
 
 /**

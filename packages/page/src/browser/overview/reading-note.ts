@@ -4,9 +4,9 @@ import { formatBytes } from '../format.js';
 
 /** Says how far long metrics without an index have been read, which happens once. */
 export class ReadingNote {
-  readonly #bar = h('progress', { max: '1', 'aria-label': 'metrics that have been read' });
-  readonly #text = h('span', { role: 'status' });
-  readonly element = h('p', { class: 'reading' }, this.#bar, this.#text);
+  readonly #bar = h.progress({ max: '1', 'aria-label': 'metrics that have been read' });
+  readonly #text = h.span({ role: 'status' });
+  readonly element = h.p({ class: 'reading' }, this.#bar, this.#text);
 
   constructor() {
     this.element.hidden = true;

@@ -1,22 +1,23 @@
-import { fill, h, icon, paintable } from '../dom.js';
+import { paintable } from '../canvas.js';
+import { fill, h, icon, refill } from '../dom.js';
 import { cssColor, onTheme } from '../theme.js';
 import type { ChartRow } from './chart-row.js';
-import { Tip } from './tip.js';
 
 const AXIS = 34;
 const TICK_LINE = 10;
 /** Room for a tick of the axis in px. */
 const TICK_SPACE = 76;
+const TIP_GAP = 12;
 /** A finger taps the same place with this precision. */
 const TAP_SLACK_PX = 24;
 
 /** The canvas of the rows, in px. */
-export interface RowPlace {
+export interface RowPlace<Row> {
   readonly context: CanvasRenderingContext2D;
   readonly width: number;
   /** Lower end of the rows; the axis is below. */
   readonly bottom: number;
-  readonly tops: readonly number[];
+  readonly rows: readonly { readonly row: Row; readonly top: number }[];
   readonly x: (value: number) => number;
   /** Keeps a place within the canvas. */
   readonly clip: (px: number) => number;
@@ -31,43 +32,48 @@ export interface RowAxis {
   readonly next: (value: number, by: number) => number;
 }
 
-export interface RowChartOptions {
+export interface RowChartOptions<Row> {
   readonly label: string;
   /** Height above the rows, for marks. */
   readonly top: number;
-  readonly paint: (place: RowPlace) => void;
+  readonly paint: (place: RowPlace<Row>) => void;
   /** A title and lines for a row at a place. */
-  readonly describe: (row: ChartRow, x: number) => readonly string[];
+  readonly describe: (row: Row, x: number) => readonly string[];
   /** Label of the action of a click, shown on touch. */
   readonly action: string;
   readonly onCursor: (x: number | null) => void;
-  readonly onPick: (row: ChartRow, x: number) => void;
+  readonly onPick: (row: Row, x: number) => void;
   readonly onToggle: (key: string) => void;
 }
 
+/** An index of a row, and an x value. */
+interface Place {
+  readonly row: number;
+  readonly x: number;
+}
+
+const limited = (value: number, least: number, most: number) => Math.max(least, Math.min(most, value));
+
 /** Rows of strips over a common axis. A mouse, a finger and the arrow keys move a cursor, whose place is told in words. */
-export class RowChart {
+export class RowChart<Row extends ChartRow> {
   readonly element: HTMLElement;
-  readonly #canvas = h('canvas', { 'aria-hidden': 'true' });
-  readonly #line = h('div', { class: 'cursor-line' });
-  readonly #cell = h('div', { class: 'cursor-cell' });
-  readonly #labels = h('div', { class: 'row-labels' });
-  readonly #notes = h('div', { class: 'row-notes' });
-  readonly #plot: HTMLElement;
-  readonly #tip = new Tip();
-  readonly #told = h('p', { class: 'unseen', role: 'status' });
-  #rows: readonly ChartRow[] = [];
+  readonly #canvas = h.canvas({ 'aria-hidden': 'true' });
+  readonly #line = h.div({ class: 'cursor-line' });
+  readonly #cell = h.div({ class: 'cursor-cell' });
+  readonly #labels = h.div({ class: 'row-labels' });
+  readonly #notes = h.div({ class: 'row-notes' });
+  readonly #tip = h.div({ class: 'tip', hidden: true });
+  readonly #told = h.p({ class: 'unseen', role: 'status' });
+  #rows: readonly Row[] = [];
   #axis: RowAxis | null = null;
-  #shownLabels = '';
   #cursor: number | null = null;
   /** Position of the keyboard or a finger. */
-  #at: { readonly row: number; readonly x: number } | null = null;
-  /** Row that a finger tapped last. */
+  #at: Place | null = null;
+  /** Where a finger tapped last. */
   #tapped: number | null = null;
 
-  constructor(private readonly options: RowChartOptions) {
-    this.#plot = h(
-      'div',
+  constructor(private readonly options: RowChartOptions<Row>) {
+    const plot = h.div(
       {
         class: 'row-plot',
         tabindex: '0',
@@ -78,26 +84,33 @@ export class RowChart {
       this.#canvas,
       this.#line,
       this.#cell,
-      this.#tip.element,
+      this.#tip,
     );
-    this.element = h('div', { class: 'row-chart' }, this.#labels, this.#plot, this.#notes, this.#told);
+    this.element = h.div({ class: 'row-chart' }, this.#labels, plot, this.#notes, this.#told);
     this.#canvas.addEventListener('pointermove', (event) => this.#point(event));
     this.#canvas.addEventListener('pointerleave', ({ pointerType }) => {
       if (pointerType !== 'touch') this.#leave();
     });
     this.#canvas.addEventListener('click', (event) => this.#onClick(event));
-    this.#plot.addEventListener('keydown', (event) => this.#onKey(event));
-    this.#plot.addEventListener('blur', () => this.#leave());
+    plot.addEventListener('keydown', (event) => this.#onKey(event));
+    plot.addEventListener('blur', () => this.#leave());
+    for (const column of [this.#labels, this.#notes]) column.style.paddingTop = `${options.top}px`;
     this.#showCursor();
     new ResizeObserver(() => this.#draw()).observe(this.#canvas);
     onTheme(() => this.#draw());
   }
 
-  set(rows: readonly ChartRow[], axis: RowAxis): void {
+  set(rows: readonly Row[], axis: RowAxis): void {
     this.#rows = rows;
     this.#axis = axis;
     this.#canvas.style.height = `${this.#bottom + AXIS}px`;
-    this.#showLabels();
+    // Labels are elements: they can be read out, and the buttons of groups pressed.
+    const labels = rows.map((row): ChartRow => {
+      const { key, label, detail = '', note = '', height, isBlamed = false, isOpen } = row;
+      return { key, label, detail, note, height, isBlamed, ...(isOpen === undefined ? {} : { isOpen }) };
+    });
+    refill(this.#labels, labels, () => rows.map((row) => this.#labelOf(row)));
+    refill(this.#notes, labels, () => rows.map((row) => cellOf(row, row.note ?? '')));
     this.#draw();
   }
 
@@ -119,55 +132,39 @@ export class RowChart {
     return this.options.top + this.#rows.reduce((sum, { height }) => sum + height, 0);
   }
 
-  /** Labels are elements: they can be read out, and the buttons of groups pressed. */
-  #showLabels(): void {
-    const shown = JSON.stringify(this.#rows);
-    if (shown === this.#shownLabels) return;
-    this.#shownLabels = shown;
-    const focused =
-      document.activeElement instanceof HTMLElement ? document.activeElement.dataset.group : undefined;
-    const cells = this.#rows.map((row) => [this.#labelOf(row), noteOf(row)] as const);
-    for (const column of [this.#labels, this.#notes]) column.style.paddingTop = `${this.options.top}px`;
-    fill(this.#labels, ...cells.map(([label]) => label));
-    fill(this.#notes, ...cells.map(([, note]) => note));
-    if (focused !== undefined)
-      this.#labels.querySelector<HTMLElement>(`[data-group="${CSS.escape(focused)}"]`)?.focus();
-  }
-
-  #labelOf({ key, label, detail, height, isBlamed, isOpen }: ChartRow): HTMLElement {
-    const cell = h('div', { class: isBlamed ? 'is-blamed' : '' });
-    cell.style.height = `${height}px`;
-    const text = [label, detail !== undefined && h('small', {}, ` ${detail}`)];
-    if (isOpen === undefined) cell.append(h('span', {}, ...text));
-    else
-      cell.append(
-        h(
-          'button',
-          {
-            type: 'button',
-            class: 'bare group',
-            'data-group': key,
-            'aria-expanded': String(isOpen),
-            on: { click: () => this.options.onToggle(key) },
-          },
-          icon(isOpen ? 'down' : 'right'),
-          h('span', {}, ...text),
-        ),
-      );
-    return cell;
+  #labelOf(row: Row): HTMLElement {
+    const { key, label, detail, isOpen } = row;
+    const text = h.span(label, detail !== undefined && h.small(` ${detail}`));
+    if (isOpen === undefined) return cellOf(row, text);
+    const props = {
+      type: 'button',
+      class: 'bare group',
+      'data-group': key,
+      'aria-expanded': String(isOpen),
+      on: { click: () => this.options.onToggle(key) },
+    };
+    return cellOf(row, h.button(props, icon(isOpen ? 'down' : 'right'), text));
   }
 
   #draw(): void {
     const [paint, axis] = [paintable(this.#canvas), this.#axis];
     if (paint === null || axis === null) return;
     const { context, width } = paint;
-    const [first, last] = axis.range;
-    const x = (value: number) => ((value - first) / (last - first)) * width;
-    const clip = (px: number) => Math.max(0, Math.min(width, px));
+    const [bottom, tops] = [this.#bottom, this.#tops];
+    const rows = this.#rows.map((row, index) => ({ row, top: tops[index]! }));
+    const clip = (px: number) => limited(px, 0, width);
     context.font = `11px ${cssColor('--font')}`;
     context.textBaseline = 'middle';
-    this.options.paint({ context, width, bottom: this.#bottom, tops: this.#tops, x, clip });
-    this.#drawAxis(context, axis, width, x);
+    this.options.paint({ context, width, bottom, rows, x: (value) => this.#pxOf(value), clip });
+    context.fillStyle = cssColor('--text-dim');
+    for (const value of axis.ticks(Math.max(1, Math.floor(width / TICK_SPACE)))) {
+      const text = axis.tick(value);
+      const half = context.measureText(text).width / 2;
+      const center = Math.max(half, Math.min(width - half, this.#pxOf(value)));
+      context.fillText(text, center - half, bottom + TICK_LINE);
+    }
+    const half = context.measureText(axis.name).width / 2;
+    context.fillText(axis.name, width / 2 - half, bottom + TICK_LINE + 15);
     this.#showCursor();
   }
 
@@ -190,49 +187,41 @@ export class RowChart {
     return ((x - first) / (last - first)) * this.#canvas.clientWidth;
   }
 
-  #drawAxis(
-    context: CanvasRenderingContext2D,
-    axis: RowAxis,
-    width: number,
-    x: (value: number) => number,
-  ): void {
-    context.fillStyle = cssColor('--text-dim');
-    const y = this.#bottom + TICK_LINE;
-    for (const value of axis.ticks(Math.max(1, Math.floor(width / TICK_SPACE)))) {
-      const text = axis.tick(value);
-      const half = context.measureText(text).width / 2;
-      const center = Math.max(half, Math.min(width - half, x(value)));
-      context.fillText(text, center - half, y);
-    }
-    const half = context.measureText(axis.name).width / 2;
-    context.fillText(axis.name, width / 2 - half, y + 15);
-  }
-
-  #placeOf({ clientX, clientY }: MouseEvent): { readonly row: number; readonly x: number } {
+  #placeOf({ clientX, clientY }: MouseEvent): Place {
     const box = this.#canvas.getBoundingClientRect();
     const [first, last] = this.#axis?.range ?? [0, 1];
     const row = this.#tops.findLastIndex((top) => top <= clientY - box.top);
     const x = first + ((clientX - box.left) / box.width) * (last - first);
-    return { row: Math.max(0, Math.min(this.#rows.length - 1, row)), x: Math.max(first, Math.min(last, x)) };
+    return { row: limited(row, 0, this.#rows.length - 1), x: limited(x, first, last) };
   }
 
   #point(event: PointerEvent): void {
     const place = this.#placeOf(event);
-    if (event.pointerType === 'touch') this.#at = place;
-    this.options.onCursor(place.x);
-    this.#showTip(place, event.pointerType === 'touch' ? [`tap again: ${this.options.action}`] : []);
+    if (event.pointerType === 'touch') this.#touch(place);
+    else this.#showTip(place);
   }
 
-  #showTip({ row, x }: { readonly row: number; readonly x: number }, more: readonly string[] = []): void {
+  #touch(place: Place): void {
+    this.#at = place;
+    this.#showTip(place, `tap again: ${this.options.action}`);
+  }
+
+  /** Moves the cursor of all charts, and says what lies there. */
+  #showTip({ row, x }: Place, ...more: readonly string[]): void {
+    this.options.onCursor(x);
     const shown = this.#rows[row];
     if (shown === undefined) return;
-    const lines = [...this.options.describe(shown, x), ...more];
-    const bottom = (this.#tops[row] ?? 0) + shown.height + 6;
-    this.#tip.show(lines, this.#pxOf(x), bottom, this.#canvas.clientWidth);
+    const [title, ...lines] = [...this.options.describe(shown, x), ...more];
+    fill(this.#tip, h.b(title), ...lines.map((line) => h.span(line)));
+    this.#tip.hidden = false;
+    const [left, { offsetWidth }] = [this.#pxOf(x), this.#tip];
+    const isRoomRight = left + TIP_GAP + offsetWidth <= this.#canvas.clientWidth;
+    this.#tip.style.left = `${isRoomRight ? left + TIP_GAP : Math.max(0, left - TIP_GAP - offsetWidth)}px`;
+    this.#tip.style.top = `${(this.#tops[row] ?? 0) + shown.height + 6}px`;
   }
 
   #leave(): void {
-    this.#tip.hide();
+    this.#tip.hidden = true;
     this.#at = null;
     this.options.onCursor(null);
     this.#showCursor();
@@ -244,15 +233,10 @@ export class RowChart {
     const row = this.#rows[place.row];
     if (row === undefined) return;
     const isTouch = event instanceof PointerEvent && event.pointerType === 'touch';
-    const before = this.#tapped;
+    const before = this.#tapped ?? Number.NEGATIVE_INFINITY;
     this.#tapped = isTouch ? event.clientX : null;
-    if (isTouch && (before === null || Math.abs(before - event.clientX) > TAP_SLACK_PX)) {
-      this.#at = place;
-      this.options.onCursor(place.x);
-      this.#showTip(place, [`tap again: ${this.options.action}`]);
-      return;
-    }
-    this.options.onPick(row, place.x);
+    if (isTouch && Math.abs(before - event.clientX) > TAP_SLACK_PX) this.#touch(place);
+    else this.options.onPick(row, place.x);
   }
 
   #onKey(event: KeyboardEvent): void {
@@ -260,23 +244,22 @@ export class RowChart {
     if (axis === null || this.#rows.length === 0) return;
     const [first, last] = axis.range;
     const { row, x } = this.#at ?? { row: 0, x: last };
-    const limitX = (value: number) => Math.max(first, Math.min(last, value));
-    const limitRow = (value: number) => Math.max(0, Math.min(this.#rows.length - 1, value));
-    const places: Readonly<Record<string, () => { readonly row: number; readonly x: number }>> = {
-      ArrowLeft: () => ({ row, x: limitX(axis.next(x, -1)) }),
-      ArrowRight: () => ({ row, x: limitX(axis.next(x, 1)) }),
-      ArrowUp: () => ({ row: limitRow(row - 1), x }),
-      ArrowDown: () => ({ row: limitRow(this.#at === null ? 0 : row + 1), x }),
-      Home: () => ({ row, x: first }),
-      End: () => ({ row, x: last }),
+    const inRow = (value: number) => ({ row: limited(value, 0, this.#rows.length - 1), x });
+    const places: Readonly<Record<string, Place>> = {
+      ArrowLeft: { row, x: limited(axis.next(x, -1), first, last) },
+      ArrowRight: { row, x: limited(axis.next(x, 1), first, last) },
+      ArrowUp: inRow(row - 1),
+      ArrowDown: inRow(this.#at === null ? 0 : row + 1),
+      Home: { row, x: first },
+      End: { row, x: last },
     };
+    const place = places[event.key];
     if (event.key === 'Escape' && this.#at !== null) this.#leave();
     else if (event.key === 'Enter') this.options.onPick(this.#rows[row]!, x);
-    else if (places[event.key] !== undefined) {
-      this.#at = places[event.key]!();
-      this.options.onCursor(this.#at.x);
-      this.#showTip(this.#at);
-      this.#told.textContent = this.options.describe(this.#rows[this.#at.row]!, this.#at.x).join(', ');
+    else if (place !== undefined) {
+      this.#at = place;
+      this.#showTip(place);
+      this.#told.textContent = this.options.describe(this.#rows[place.row]!, place.x).join(', ');
       this.#showCursor();
     } else return;
     event.preventDefault();
@@ -284,25 +267,16 @@ export class RowChart {
   }
 }
 
-function noteOf({ note = '', height, isBlamed }: ChartRow): HTMLElement {
-  const cell = h('div', { class: isBlamed ? 'is-blamed' : '' }, note);
-  cell.style.height = `${height}px`;
-  return cell;
+function cellOf({ height, isBlamed }: ChartRow, content: Node | string): HTMLElement {
+  return h.div({ class: isBlamed ? 'is-blamed' : '', style: { height: `${height}px` } }, content);
 }
 
 export function verticalLine(
   context: CanvasRenderingContext2D,
   x: number,
-  top: number,
-  bottom: number,
+  [top, bottom]: readonly [number, number],
   color: string,
-  dash: readonly number[] = [],
 ): void {
-  context.strokeStyle = cssColor(color);
-  context.setLineDash([...dash]);
-  context.beginPath();
-  context.moveTo(Math.round(x) + 0.5, top);
-  context.lineTo(Math.round(x) + 0.5, bottom);
-  context.stroke();
-  context.setLineDash([]);
+  context.fillStyle = cssColor(color);
+  context.fillRect(Math.round(x), top, 1, bottom - top);
 }

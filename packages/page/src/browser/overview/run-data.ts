@@ -82,13 +82,10 @@ export class RunData {
     if (axis !== 'tokens') return generationMarks(this.generationSpans, axis, xOf);
     const { generations, pauses } = generationMarks(this.generationSpans, 'step', xOf);
     const xOfEdge = (step: number) => (Number.isFinite(step) ? this.xOfStep(axis, step) : step);
-    return {
-      generations: generations.map((each) => ({
-        ...each,
-        range: [xOfEdge(each.range[0]), xOfEdge(each.range[1])] as const,
-      })),
-      pauses,
-    };
+    const placed = generations.map(({ generation, range: [from, to] }) => {
+      return { generation, range: [xOfEdge(from), xOfEdge(to)] as const };
+    });
+    return { generations: placed, pauses };
   }
 
   group(name: MetricsGroup): Columns {

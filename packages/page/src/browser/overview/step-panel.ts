@@ -1,8 +1,10 @@
 import type { ComparedNumber, StepLayer, StepReply, ValidationPoint } from '../../api-types.js';
-import { fetchStep } from '../api.js';
-import { button, fill, h, icon, scrollable } from '../dom.js';
+import { fetchStep, problemOf } from '../api.js';
+import { button, fill, h, icon, numberCell, row, scrollable, table } from '../dom.js';
 import { DASH, formatClock, formatCount, formatLoss, formatShare } from '../format.js';
 import { pageState, setState } from '../location.js';
+import { openStep } from './open-logs.js';
+import type { RunData } from './run-data.js';
 import { formatMs } from './units.js';
 
 /** A domain's loss that grew by more than this share between two validations is told. */
@@ -15,20 +17,20 @@ interface Named {
   readonly format: (value: number | null) => string;
 }
 
-const number = (value: number | null) => (value === null ? DASH : String(Number(value.toPrecision(4))));
+const decimal = (value: number | null) => (value === null ? DASH : String(Number(value.toPrecision(4))));
 const ms = (value: number | null) => (value === null ? DASH : formatMs(value));
 
 /** The numbers of a step in the order in which they are shown; others come after them. */
 const NAMES: Readonly<Record<string, Named>> = {
   loss: { name: 'loss', format: formatLoss },
-  auxiliaryLoss: { name: 'auxiliary loss', format: number },
-  gradientNorm: { name: 'gradient norm', format: number },
-  learningRate: { name: 'learning rate', format: number },
+  auxiliaryLoss: { name: 'auxiliary loss', format: decimal },
+  gradientNorm: { name: 'gradient norm', format: decimal },
+  learningRate: { name: 'learning rate', format: decimal },
   dropped: { name: 'choices dropped', format: formatShare },
   overCapacity: { name: '– over capacity', format: formatShare },
   notChosen: { name: '– not chosen', format: formatShare },
   otherNode: { name: 'tokens to other nodes', format: formatShare },
-  gateCosine: { name: 'cosine to gates', format: number },
+  gateCosine: { name: 'cosine to gates', format: decimal },
   stepMs: { name: 'step time', format: ms },
   'parts.forward': { name: '– forward', format: ms },
   'parts.backward': { name: '– backward', format: ms },
@@ -40,25 +42,25 @@ const NAMES: Readonly<Record<string, Named>> = {
 
 function namedOf(name: string): Named {
   return (
-    NAMES[name] ?? { name: name.replace(/[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`), format: number }
+    NAMES[name] ?? { name: name.replace(/[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`), format: decimal }
   );
 }
 
 /** Shows the record of one step beside the steps before it: the first place to look at for a spike. */
 export class StepPanel {
-  readonly element = h('aside', { class: 'step-panel', tabindex: '-1', hidden: true });
+  readonly element = h.aside({ class: 'step-panel', tabindex: '-1', hidden: true });
   #shown = '';
   #askedAt = Number.NEGATIVE_INFINITY;
 
-  /** @param onLines opens the log lines of a step */
-  constructor(private readonly onLines: (step: number) => void) {
+  constructor() {
     this.element.addEventListener('keydown', ({ key }) => {
       if (key === 'Escape') setState({ record: null });
     });
   }
 
-  /** Shows the step of the page's state. @param isLive whether what is not recorded may come yet */
-  async show(runId: string, isLive: boolean): Promise<void> {
+  /** Shows the step of the page's state. */
+  async show(run: RunData): Promise<void> {
+    const { runId } = run;
     const { record: step } = pageState();
     this.element.hidden = step === null;
     const wanted = step === null ? '' : `${step} ${runId}`;
@@ -74,36 +76,34 @@ export class StepPanel {
       const reply = await fetchStep(runId, step);
       if (this.element.dataset.of !== wanted) return;
       this.#shown = wanted;
-      fill(this.element, this.#head(step), this.#links(step, reply.generation), ...bodyOf(reply));
+      fill(this.element, headOf(step), linksOf(run, step, reply.generation), ...bodyOf(reply));
     } catch (error) {
       if (this.element.dataset.of !== wanted) return;
-      if (!isLive) this.#shown = wanted;
-      const problem = error instanceof Error ? error.message : String(error);
-      fill(this.element, this.#head(step), h('p', { role: 'alert' }, problem), this.#links(step, null));
+      // What is not recorded of a live run may come yet.
+      if (run.detail?.isLive === false) this.#shown = wanted;
+      const problem = problemOf(error);
+      fill(this.element, headOf(step), h.p({ role: 'alert' }, problem), linksOf(run, step, null));
     }
     this.element.focus({ preventScroll: true });
   }
+}
 
-  #head(step: number): HTMLElement {
-    const go = (by: number) => setState({ record: Math.max(1, step + by) });
-    return h(
-      'header',
-      {},
-      h('h2', {}, `Step ${step}`),
-      button('‹', () => go(-1), { label: 'the step before' }),
-      button('›', () => go(1), { label: 'the step after' }),
-      button(icon('clear'), () => setState({ record: null }), { label: 'close (Esc)', class: 'bare' }),
-    );
-  }
+function headOf(step: number): HTMLElement {
+  const go = (by: number) => setState({ record: Math.max(1, step + by) });
+  return h.header(
+    h.h2(`Step ${step}`),
+    button('‹', () => go(-1), { label: 'the step before' }),
+    button('›', () => go(1), { label: 'the step after' }),
+    button(icon('clear'), () => setState({ record: null }), { label: 'close (Esc)', class: 'bare' }),
+  );
+}
 
-  #links(step: number, generation: number | null): HTMLElement {
-    return h(
-      'div',
-      { class: 'step-links' },
-      button('Log lines, all ranks', () => this.onLines(step)),
-      button('Timeline', () => setState({ view: 'timeline', step, generation }, { push: true })),
-    );
-  }
+function linksOf(run: RunData, step: number, generation: number | null): HTMLElement {
+  return h.div(
+    { class: 'step-links' },
+    button('Log lines, all ranks', () => openStep(run, step)),
+    button('Timeline', () => setState({ view: 'timeline', step, generation }, { push: true })),
+  );
 }
 
 function bodyOf(reply: StepReply): HTMLElement[] {
@@ -114,12 +114,12 @@ function bodyOf(reply: StepReply): HTMLElement[] {
     numbers.filter((each) => each.name === name).map((each) => numberRow(namedOf(name), each)),
   );
   return [
-    h('p', { class: 'hint' }, aboutText(reply)),
+    h.p({ class: 'hint' }, aboutText(reply)),
     ...(isSkipped
-      ? [h('p', { class: 'is-bad' }, 'Skipped: something was not finite, so the update was not made.')]
+      ? [h.p({ class: 'is-bad' }, 'Skipped: something was not finite, so the update was not made.')]
       : []),
-    ...(found.length > 0 ? [h('ul', { class: 'findings' }, ...found.map((text) => h('li', {}, text)))] : []),
-    table(['', 'this step', medianName(reply)], shown),
+    ...(found.length > 0 ? [h.ul({ class: 'findings' }, ...found.map((text) => h.li(text)))] : []),
+    scrollable('numbers of the step', table(['', 'this step', medianName(reply)], shown)),
     ...(validations.length > 0 ? [validationTable(validations)] : []),
     ...(layers.length > 0 ? [layerTable(layers)] : []),
   ];
@@ -162,58 +162,28 @@ function findings(reply: StepReply): string[] {
 }
 
 function numberRow({ name, format }: Named, { value, median, standsOut }: ComparedNumber): HTMLElement {
-  return h(
-    'tr',
-    { class: standsOut ? 'is-odd' : '' },
-    h('th', { scope: 'row' }, name),
-    h('td', { class: 'number' }, format(value)),
-    h('td', { class: 'number' }, median === null ? '' : format(median)),
-  );
+  const cells = [format(value), median === null ? '' : format(median)].map(numberCell);
+  return row({ class: standsOut ? 'is-odd' : '' }, name, ...cells);
 }
 
 function validationTable(validations: readonly ValidationPoint[]): HTMLElement {
   const domains = [...new Set(validations.flatMap((each) => each.domains.map(({ domain }) => domain)))];
   const lossOf = (each: ValidationPoint, domain: string) =>
     each.domains.find((one) => one.domain === domain)?.loss ?? null;
-  return table(
-    ['validation loss', ...validations.map(({ step }) => `step ${step}`)],
-    domains.map((domain) =>
-      h(
-        'tr',
-        {},
-        h('th', { scope: 'row' }, domain),
-        ...validations.map((each) => h('td', { class: 'number' }, formatLoss(lossOf(each, domain)))),
-      ),
-    ),
+  const columns = ['validation loss', ...validations.map(({ step }) => `step ${step}`)];
+  const rows = domains.map((domain) =>
+    row({}, domain, ...validations.map((each) => numberCell(formatLoss(lossOf(each, domain))))),
   );
+  return scrollable('validation loss', table(columns, rows));
 }
 
 function layerTable(layers: readonly StepLayer[]): HTMLElement {
   const most = (of: StepLayer['mostLoaded']) =>
     of === null ? DASH : `${of.ofFairShare.toFixed(2)}x, expert ${of.expert}`;
-  return table(
-    ['layer', 'most asked for', 'most loaded', 'dropped', 'to other nodes'],
-    layers.map(({ layer, mostWanted, mostLoaded, dropped, otherNode }) =>
-      h(
-        'tr',
-        {},
-        h('th', { scope: 'row' }, String(layer)),
-        ...[most(mostWanted), most(mostLoaded), formatShare(dropped), formatShare(otherNode)].map((text) =>
-          h('td', { class: 'number' }, text),
-        ),
-      ),
-    ),
-  );
-}
-
-function table(columns: readonly string[], rows: readonly HTMLElement[]): HTMLElement {
-  return scrollable(
-    columns[0] || 'numbers of the step',
-    h(
-      'table',
-      {},
-      h('thead', {}, h('tr', {}, ...columns.map((name) => h('th', { scope: 'col' }, name)))),
-      h('tbody', {}, ...rows),
-    ),
-  );
+  const columns = ['layer', 'most asked for', 'most loaded', 'dropped', 'to other nodes'];
+  const rows = layers.map(({ layer, mostWanted, mostLoaded, dropped, otherNode }) => {
+    const texts = [most(mostWanted), most(mostLoaded), formatShare(dropped), formatShare(otherNode)];
+    return row({}, String(layer), ...texts.map(numberCell));
+  });
+  return scrollable('layer', table(columns, rows));
 }

@@ -1,6 +1,6 @@
 import { formatCount, formatDurationMs, formatElapsed } from '../format.js';
 import type { PageState } from '../page-state.js';
-import { STEPS_MS } from '../ticks.js';
+import { multiplesOf, STEPS_MS } from '../ticks.js';
 
 /** The unit of a chart's x values. */
 export interface XAxis {
@@ -65,10 +65,5 @@ export function ticksOf(
   [first, last]: readonly [number, number],
   maxTicks: number,
 ): number[] {
-  const step = steps.find((each) => (last - first) / each <= maxTicks) ?? last - first;
-  const from = Math.ceil(first / step);
-  return Array.from(
-    { length: Math.max(0, Math.floor(last / step) - from + 1) },
-    (_, index) => (from + index) * step,
-  );
+  return multiplesOf(steps.find((each) => (last - first) / each <= maxTicks) ?? last - first, first, last);
 }

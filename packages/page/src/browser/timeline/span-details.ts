@@ -35,8 +35,8 @@ export function spanDetails(span: TimelineSpan, rank: number, isInFlight: boolea
     isOpen && 'still under way when the trace ended',
   ];
   return [
-    h('b', {}, nameOf(span)),
-    h('dl', {}, ...rows.map(([name, value]) => h('div', {}, h('dt', {}, name), h('dd', {}, value)))),
-    ...notes.flatMap((note) => (note ? [h('small', {}, note)] : [])),
+    h.b(nameOf(span)),
+    h.dl(...rows.map(([name, value]) => h.div(h.dt(name), h.dd(value)))),
+    ...notes.flatMap((note) => (note ? [h.small(note)] : [])),
   ];
 }

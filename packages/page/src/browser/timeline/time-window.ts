@@ -1,3 +1,5 @@
+import { multiplesOf, roundStep } from '../ticks.js';
+
 /** The part of a timeline that is shown, in ms. */
 export interface TimeWindow {
   readonly from: number;
@@ -39,12 +41,8 @@ export function ticksOf(
   { from, to }: TimeWindow,
   maxTicks: number,
 ): { readonly at: number[]; readonly step: number } {
-  const raw = (to - from) / maxTicks;
-  const power = 10 ** Math.floor(Math.log10(raw));
-  const step = [1, 2, 5, 10].map((round) => round * power).find((each) => each >= raw)!;
-  const at: number[] = [];
-  for (let tick = Math.ceil(from / step); tick * step <= to; tick++) at.push(tick * step);
-  return { at, step };
+  const step = roundStep((to - from) / maxTicks);
+  return { at: multiplesOf(step, from, to), step };
 }
 
 /** "0", "2.5 ms", "1.2 s" with the decimals that `step` needs. */

@@ -1,6 +1,7 @@
 import type { TimelineSpan } from '@locmoe/run-format/timeline-data';
 import type { TimelineReply } from '../../api-types.js';
-import { fill, h, paintable } from '../dom.js';
+import { paintable } from '../canvas.js';
+import { fill, h } from '../dom.js';
 import { onTheme } from '../theme.js';
 import { AXIS, boxOf, draw, GUTTER, plotWidth, type Scene } from './draw.js';
 import { type Layout, laneOf, layoutOf, spanAt } from './layout.js';
@@ -13,22 +14,25 @@ const PAN_SHARE = 0.2;
 /** A shorter way of the mouse is a click. */
 const CLICK_SLACK_PX = 4;
 const TIP_GAP_PX = 12;
-const NOTHING: Layout = { lanes: [], nodes: [], height: 0 };
 
 /** The lanes of a timeline: drawn on a canvas that scrolls by itself; moved, zoomed and read by mouse and keyboard. */
 export class TimelineCanvas {
-  readonly element: HTMLElement;
-  readonly #canvas = h('canvas', { class: 'timeline-canvas', 'aria-hidden': 'true' });
-  readonly #space = h('div', { class: 'timeline-space' });
-  readonly #lanes = h('div', {
-    class: 'timeline-lanes',
-    tabindex: '0',
-    role: 'application',
-    'aria-label': 'timeline: arrow keys move from span to span, plus and minus zoom, a and d move in time',
-  });
-  readonly #tip = h('div', { class: 'timeline-tip', role: 'status', hidden: true });
+  readonly #canvas = h.canvas({ class: 'timeline-canvas', 'aria-hidden': 'true' });
+  readonly #space = h.div({ class: 'timeline-space' });
+  readonly #lanes = h.div(
+    {
+      class: 'timeline-lanes',
+      tabindex: '0',
+      role: 'application',
+      'aria-label': 'timeline: arrow keys move from span to span, plus and minus zoom, a and d move in time',
+    },
+    this.#canvas,
+    this.#space,
+  );
+  readonly #tip = h.div({ class: 'timeline-tip', role: 'status', hidden: true });
+  readonly element = h.div({ class: 'timeline-body' }, this.#lanes, this.#tip);
   #reply: TimelineReply | null = null;
-  #layout = NOTHING;
+  #layout: Layout = { lanes: [], nodes: [], height: 0 };
   #isCompact = false;
   #all: TimeWindow = { from: 0, to: 1 };
   #window: TimeWindow = { from: 0, to: 1 };
@@ -42,16 +46,14 @@ export class TimelineCanvas {
   } | null = null;
 
   constructor() {
-    this.#lanes.append(this.#canvas, this.#space);
-    this.element = h('div', { class: 'timeline-body' }, this.#lanes, this.#tip);
     this.#lanes.addEventListener('scroll', () => this.draw());
     this.#lanes.addEventListener('wheel', (event) => this.#onWheel(event), { passive: false });
     this.#lanes.addEventListener('keydown', (event) => this.#onKey(event));
-    this.#lanes.addEventListener('blur', () => this.#hideTip());
+    this.#lanes.addEventListener('blur', () => this.#showTip(null));
     this.#canvas.addEventListener('pointerdown', (event) => this.#onDown(event));
     this.#canvas.addEventListener('pointermove', (event) => this.#onMove(event));
     this.#canvas.addEventListener('pointerup', (event) => this.#onUp(event));
-    this.#canvas.addEventListener('pointerleave', () => this.#hideTip());
+    this.#canvas.addEventListener('pointerleave', () => this.#showTip(null));
     this.#canvas.addEventListener('dblclick', (event) => this.#zoomTo(this.#spanAt(event)));
     new ResizeObserver(() => this.draw()).observe(this.#lanes);
     onTheme(() => this.draw());
@@ -62,16 +64,14 @@ export class TimelineCanvas {
   }
 
   set(reply: TimelineReply, isCompact: boolean): void {
-    this.#reply = reply;
-    this.#isCompact = isCompact;
-    this.#layout = layoutOf(reply.lanes, reply.endMs, isCompact);
     const spans = reply.lanes.flatMap((lane) => [...lane.spans, ...lane.inFlight]);
+    this.#reply = reply;
     this.#all = {
       from: Math.min(0, ...spans.map(({ startMs }) => startMs)),
       to: Math.max(reply.endMs, ...spans.map(({ endMs }) => endMs), ...reply.fallen.map(({ ms }) => ms)),
     };
     this.#chosen = null;
-    this.#hideTip();
+    this.setCompact(isCompact);
     this.fit();
   }
 
@@ -79,15 +79,14 @@ export class TimelineCanvas {
     this.#isCompact = isCompact;
     this.#layout = layoutOf(this.#reply?.lanes ?? [], this.#reply?.endMs ?? 0, isCompact);
     if (this.#chosen !== null && laneOf(this.#layout, this.#chosen) === null) this.#chosen = null;
-    this.#hideTip();
+    this.#showTip(null);
     this.draw();
   }
 
   /** Shows the whole step. */
   fit(): void {
-    const margin = 0.01 * (this.#reply?.endMs ?? 1);
-    this.#window = within({ from: -margin, to: (this.#reply?.endMs ?? 1) + margin }, this.#bounds);
-    this.draw();
+    const { endMs = 1 } = this.#reply ?? {};
+    this.#show({ from: -0.01 * endMs, to: 1.01 * endMs });
   }
 
   focus(): void {
@@ -165,7 +164,7 @@ export class TimelineCanvas {
     else if (sideways !== 0) this.#pan(sideways / plotWidth(this.#canvas.clientWidth));
     else return;
     event.preventDefault();
-    this.#hideTip();
+    this.#showTip(null);
   }
 
   #onDown(event: PointerEvent): void {
@@ -178,13 +177,13 @@ export class TimelineCanvas {
   #onMove(event: PointerEvent): void {
     const drag = this.#drag;
     if (drag === null) {
-      this.#showTip(this.#spanAt(event), { x: event.clientX, y: event.clientY });
+      this.#showTip(this.#spanAt(event), event.clientX, event.clientY);
       return;
     }
     const by = (event.clientX - drag.x) * this.#msPerPx;
     this.#lanes.scrollTop = drag.top - (event.clientY - drag.y);
     this.#show({ from: drag.window.from - by, to: drag.window.to - by });
-    this.#hideTip();
+    this.#showTip(null);
   }
 
   #onUp(event: PointerEvent): void {
@@ -197,16 +196,15 @@ export class TimelineCanvas {
 
   #onKey(event: KeyboardEvent): void {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
-    const middle =
-      this.#chosen === null
-        ? (this.#window.from + this.#window.to) / 2
-        : (this.#chosen.startMs + this.#chosen.endMs) / 2;
+    const { from, to } = this.#window;
+    const { startMs, endMs } = this.#chosen ?? { startMs: from, endMs: to };
+    const zoom = (factor: number) => () => this.#zoom(factor, (startMs + endMs) / 2);
     const actions: Readonly<Record<string, () => void>> = {
-      '+': () => this.#zoom(1 / ZOOM_STEP, middle),
-      '=': () => this.#zoom(1 / ZOOM_STEP, middle),
-      w: () => this.#zoom(1 / ZOOM_STEP, middle),
-      '-': () => this.#zoom(ZOOM_STEP, middle),
-      s: () => this.#zoom(ZOOM_STEP, middle),
+      '+': zoom(1 / ZOOM_STEP),
+      '=': zoom(1 / ZOOM_STEP),
+      w: zoom(1 / ZOOM_STEP),
+      '-': zoom(ZOOM_STEP),
+      s: zoom(ZOOM_STEP),
       a: () => this.#pan(-PAN_SHARE),
       d: () => this.#pan(PAN_SHARE),
       f: () => this.fit(),
@@ -229,7 +227,7 @@ export class TimelineCanvas {
 
   #choose(span: TimelineSpan | null): void {
     this.#chosen = span;
-    if (span === null) this.#hideTip();
+    if (span === null) this.#showTip(null);
     else {
       this.#window = showing(this.#window, span.startMs, span.endMs, this.#bounds);
       const lane = laneOf(this.#layout, span)!;
@@ -282,26 +280,20 @@ export class TimelineCanvas {
     const { left, top } = this.#canvas.getBoundingClientRect();
     if (box === null) return;
     const seen = Math.max(GUTTER, box.left) + Math.min(box.width, 80) / 2;
-    this.#showTip(this.#chosen, { x: left + seen, y: top + box.top + box.height });
+    this.#showTip(this.#chosen, left + seen, top + box.top + box.height);
   }
 
-  #showTip(span: TimelineSpan | null, { x, y }: { readonly x: number; readonly y: number }): void {
-    if (span === null) {
-      this.#hideTip();
-      return;
-    }
+  /** Says what a span is, beside a place of the window; null for none. */
+  #showTip(span: TimelineSpan | null, x = 0, y = 0): void {
+    this.#tip.hidden = span === null;
+    if (span === null) return;
     const { lane, spans } = laneOf(this.#layout, span)!;
     const { isInFlight } = spans.find((each) => each.span === span)!;
     fill(this.#tip, ...spanDetails(span, lane.rank, isInFlight));
     this.#tip.setAttribute('aria-label', `${nameOf(span)} on rank ${lane.rank}`);
-    this.#tip.hidden = false;
     const { offsetWidth, offsetHeight } = this.#tip;
     this.#tip.style.left = `${Math.min(x + TIP_GAP_PX, innerWidth - offsetWidth - TIP_GAP_PX)}px`;
     const isLow = y + TIP_GAP_PX + offsetHeight > innerHeight;
     this.#tip.style.top = `${isLow ? y - TIP_GAP_PX - offsetHeight : y + TIP_GAP_PX}px`;
-  }
-
-  #hideTip(): void {
-    this.#tip.hidden = true;
   }
 }

@@ -1,6 +1,6 @@
 import type { TimelineReply } from '../../api-types.js';
-import { fetchTimeline } from '../api.js';
-import { button, fill, h } from '../dom.js';
+import { fetchTimeline, problemOf } from '../api.js';
+import { button, fill, h, legendEntry } from '../dom.js';
 import { formatClock, formatCount } from '../format.js';
 import { pageState, setState } from '../location.js';
 import { waitsOf } from './layout.js';
@@ -14,11 +14,19 @@ const MAX_EXPANDED = 12;
 export class TimelineView {
   readonly element: HTMLElement;
   readonly #canvas = new TimelineCanvas();
-  readonly #step = h('input', { type: 'number', min: '1', 'aria-label': 'step' });
-  readonly #generation = h('select', { 'aria-label': 'generation' });
-  readonly #kept = h('span', { class: 'hint' });
-  readonly #about = h('p', { class: 'timeline-about' });
-  readonly #problem = h('p', { class: 'timeline-problem', role: 'alert' });
+  readonly #step = h.input({
+    type: 'number',
+    min: '1',
+    'aria-label': 'step',
+    on: { change: () => this.#openStep() },
+  });
+  readonly #generation = h.select({
+    'aria-label': 'generation',
+    on: { change: () => this.#open(this.#reply?.step ?? null, Number(this.#generation.value)) },
+  });
+  readonly #kept = h.span({ class: 'hint' });
+  readonly #about = h.p({ class: 'timeline-about' });
+  readonly #problem = h.p({ class: 'timeline-problem', role: 'alert' });
   readonly #rows = button('', () => this.toggleRows(), { title: 'one row or several for a rank (c)' });
   #reply: TimelineReply | null = null;
   #runId = '';
@@ -29,37 +37,23 @@ export class TimelineView {
   #wanted = '';
 
   constructor() {
-    const legend = SPAN_CLASSES.map(([name, variable]) => {
-      const swatch = h('i', { class: 'block' });
-      swatch.style.setProperty('--color', `var(${variable})`);
-      return h('span', { class: 'entry' }, swatch, name);
-    });
-    const tools = h(
-      'div',
+    const tools = h.div(
       { class: 'timeline-tools' },
       button('‹', () => this.move(-1), { label: 'previous step ([)' }),
-      h('label', {}, 'step ', this.#step),
+      h.label('step ', this.#step),
       button('›', () => this.move(1), { label: 'next step (])' }),
       this.#generation,
       button('Newest', () => this.#open(null, null), { title: 'the last step that is kept (n)' }),
       this.#kept,
       button('Whole step', () => this.#canvas.fit(), { title: 'show the whole step (f)' }),
       this.#rows,
-      h(
-        'div',
+      h.div(
         { class: 'legend' },
-        ...legend,
-        h('span', { class: 'entry' }, h('i', { class: 'block hatched' }), 'waiting'),
+        ...SPAN_CLASSES.map(([name, variable]) => legendEntry(`var(${variable})`, name)),
+        h.span({ class: 'entry' }, h.i({ class: 'block hatched' }), 'waiting'),
       ),
     );
-    this.#step.addEventListener('change', () => {
-      const step = Number(this.#step.value);
-      if (Number.isInteger(step) && step > 0) this.#open(step, pageState().generation);
-    });
-    this.#generation.addEventListener('change', () =>
-      this.#open(this.#reply?.step ?? null, Number(this.#generation.value)),
-    );
-    this.element = h('main', { class: 'timeline' }, tools, this.#about, this.#problem, this.#canvas.element);
+    this.element = h.main({ class: 'timeline' }, tools, this.#about, this.#problem, this.#canvas.element);
     // Single keys that the page does not use in this view.
     this.element.addEventListener('keydown', ({ key, target }) => {
       if (target === this.#step) return;
@@ -100,7 +94,7 @@ export class TimelineView {
       this.#canvas.element.hidden = true;
       fill(this.#about);
       this.#step.value = step === null ? '' : String(step);
-      fill(this.#problem, error instanceof Error ? error.message : String(error));
+      fill(this.#problem, problemOf(error));
     }
   }
 
@@ -121,6 +115,11 @@ export class TimelineView {
     this.#canvas.focus();
   }
 
+  #openStep(): void {
+    const step = Number(this.#step.value);
+    if (Number.isInteger(step) && step > 0) this.#open(step, pageState().generation);
+  }
+
   #open(step: number | null, generation: number | null): void {
     // The newest step is another one by now.
     if (step === null) this.#wanted = '';
@@ -138,15 +137,12 @@ export class TimelineView {
     const { kept, generation } = reply;
     fill(
       this.#generation,
-      ...kept.map((each) => h('option', { value: String(each.generation) }, `generation ${each.generation}`)),
+      ...kept.map((each) => h.option({ value: String(each.generation) }, `generation ${each.generation}`)),
     );
     this.#generation.value = String(generation);
     this.#generation.hidden = kept.length === 1;
     const range = kept.find((each) => each.generation === generation);
-    fill(
-      this.#kept,
-      range === undefined ? '' : `of ${formatCount(range.first)} to ${formatCount(range.last)} kept`,
-    );
+    this.#kept.textContent = range ? `of ${formatCount(range.first)} to ${formatCount(range.last)} kept` : '';
     fill(this.#about, aboutText(reply));
     this.#canvas.set(reply, isFirst ? reply.lanes.length > MAX_EXPANDED : this.#canvas.isCompact);
     this.#nameRows();
