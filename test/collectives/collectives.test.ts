@@ -1,5 +1,6 @@
 import { type Layout, spawnRanks } from '@locmoe/test-kit';
 import { describe, expect, it } from 'vitest';
+import { NIGHTLY } from '../nightly.js';
 
 const program = new URL('./all-cases.program.ts', import.meta.url);
 
@@ -29,18 +30,22 @@ function bitsOf(results: readonly Result[]): Uint32Array[] {
   return results[0].sums.map((sum) => new Uint32Array(sum.buffer, sum.byteOffset, sum.length));
 }
 
+const BY_NIGHT: readonly [number, number][] = [
+  [1, 3],
+  [3, 1],
+  [4, 1],
+  [2, 3],
+];
+
 describe('every collective over every layout', () => {
-  const layouts: [number, number][] = [
+  const layouts: readonly [number, number][] = [
     [1, 1],
     [1, 2],
     [2, 1],
-    [1, 3],
-    [3, 1],
     [1, 4],
-    [4, 1],
     [2, 2],
     [3, 2],
-    [2, 3],
+    ...(NIGHTLY ? BY_NIGHT : []),
   ];
   const sums = new Map<string, Uint32Array[]>();
 
@@ -61,6 +66,6 @@ describe('every collective over every layout', () => {
   it('sums to the same bits in layouts whose nodes hold a power of two of workers', () => {
     expect(sums.get('2x1')).toEqual(sums.get('1x2'));
     expect(sums.get('2x2')).toEqual(sums.get('1x4'));
-    expect(sums.get('4x1')).toEqual(sums.get('1x4'));
+    if (NIGHTLY) expect(sums.get('4x1')).toEqual(sums.get('1x4'));
   });
 });

@@ -49,7 +49,7 @@ it('Ctrl-C ends the preparation of a large text at once, and what is done is not
   writeFileSync(path.join(folder, 'tokenizer.json'), tokenizerJson(trainBpe([words.join(' ')], 300)));
   const line = (i: number) =>
     Array.from({ length: 40 }, (_, k) => words[(i * 31 + k * 17 + i * k) % words.length]).join(' ');
-  const text = Array.from({ length: 60_000 }, (_, i) => line(i)).join('\n');
+  const text = Array.from({ length: 40_000 }, (_, i) => line(i)).join('\n');
   writeFileSync(path.join(folder, 'large.txt'), text);
   const config = own('large: { files: large.txt, separator: "\\n" }')
     .replace(' vocabSize: 512,', '')

@@ -143,7 +143,7 @@ it('a checkpoint that is due after a skipped step is saved after the next that i
   expect(due).toEqual([6, 9, 12]);
 });
 
-describe('a NaN in the gradient of one of 2x2 ranks', () => {
+describe('a NaN in the gradient of one rank', () => {
   const run = (numNodes: number, workersPerNode: number, task: SkippingTask) =>
     spawnRanks<SkippingRank>(
       { numNodes, workersPerNode },
@@ -174,11 +174,11 @@ describe('a NaN in the gradient of one of 2x2 ranks', () => {
     );
   });
 
-  it('three times ends that rank with the account, and the wait of the others', async () => {
-    const { ranks } = await run(2, 2, { steps: 9, fail: 'step.gradients:4-6:nan', rank: 2 });
-    expect(ranks.map(({ error }) => error?.code)).toEqual(['ABORTED', 'ABORTED', 'NOT_FINITE', 'ABORTED']);
-    expect(ranks[2].error!.message).toMatch(
-      /^steps 4 to 6 were not finite; .* of layers\.1\.experts\.2\.w_in \(layer 1, expert 2\).*the text of rank 2/,
+  it('three times ends that rank with the account, and the wait of the other', async () => {
+    const { ranks } = await run(2, 1, { steps: 9, fail: 'step.gradients:4-6:nan', rank: 1 });
+    expect(ranks.map(({ error }) => error?.code)).toEqual(['ABORTED', 'NOT_FINITE']);
+    expect(ranks[1].error!.message).toMatch(
+      /^steps 4 to 6 were not finite; .* of layers\.1\.experts\.2\.w_in \(layer 1, expert 2\).*the text of rank 1/,
     );
   });
 });
