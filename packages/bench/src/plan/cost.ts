@@ -79,8 +79,8 @@ const NO_COUNTS: ExchangeCounts = {
   wakeUs: 0,
   hopUs: 0,
   messageUs: 0,
-  byteNs: 0,
   frameUs: 0,
+  byteNs: 0,
   streamByteNs: 0,
 };
 
@@ -91,11 +91,8 @@ function framesOfNode({ aggregate, remoteMessages, remoteBytes }: Exchange, mach
 }
 
 export function exchangeS(counts: ExchangeCounts, profile: ExchangeProfile): number {
-  const us =
-    counts.wakeUs * profile.wakeUs +
-    counts.hopUs * profile.hopUs +
-    counts.messageUs * profile.messageUs +
-    counts.frameUs * profile.frameUs;
-  const ns = counts.byteNs * profile.byteNs + counts.streamByteNs * profile.streamByteNs;
-  return us * 1e-6 + ns * 1e-9;
+  const names = Object.keys(NO_COUNTS) as (keyof ExchangeProfile)[];
+  const sum = (unit: 'Us' | 'Ns') =>
+    names.reduce((total, name) => total + (name.endsWith(unit) ? counts[name] * profile[name] : 0), 0);
+  return sum('Us') * 1e-6 + sum('Ns') * 1e-9;
 }

@@ -219,12 +219,9 @@ function exchangesMs(
   { config, profile, link }: PlanInput,
   machines: Machines,
 ): Record<ExchangePart, number> {
-  const parts: Record<ExchangePart, number> = {
-    'exchange in node': 0,
-    'exchange between nodes': 0,
-    'all-reduce in node': 0,
-    'all-reduce between nodes': 0,
-  };
+  const parts = Object.fromEntries(
+    TIME_PARTS.filter((part) => / (in|between) node/.test(part)).map((part) => [part, 0]),
+  ) as Record<ExchangePart, number>;
   const share = coreShare(machines, machines.workersPerNode);
   for (const exchange of exchanges) {
     const { count, summed, localMessages } = exchange;

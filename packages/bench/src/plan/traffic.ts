@@ -207,10 +207,6 @@ export function trafficOf(
 
 /** The same traffic `count` times. */
 export function timesTraffic(count: number, traffic: Traffic): Traffic {
-  return {
-    sameWorkerBytes: count * traffic.sameWorkerBytes,
-    sameNodeBytes: count * traffic.sameNodeBytes,
-    otherNodeBytes: count * traffic.otherNodeBytes,
-    messagesBetweenNodes: count * traffic.messagesBetweenNodes,
-  };
+  const times = Object.entries(traffic).map(([name, each]) => [name, count * each]);
+  return Object.fromEntries(times) as unknown as Traffic;
 }

@@ -54,7 +54,7 @@ function rowPart(name: string, row: Row): () => Promise<Part> {
 
 async function measure(name: string, row: Row, training: TrainingProcess, context: PartContext) {
   const run = await LiveRun.open(training.folder, securityOfRun(training.folder));
-  const numRuns = context.runs ?? (context.quick ? 2 : row.runs);
+  const numRuns = context.runs ?? (context.quick ? 2 : (row.runs ?? 20));
   const outages: Outage[] = [];
   try {
     for (let index = 0; index < numRuns; index++) {

@@ -13,7 +13,8 @@ export type Outcome = 'restart' | 'takeover' | 'none' | 'saved';
 /** A row of the fault matrix. */
 export interface Row {
   readonly plan: PlanFault;
-  readonly runs: number;
+  /** How often; 20 times where nothing else is said. */
+  readonly runs?: number;
   readonly outcome: Outcome;
   /** It strikes later than it is injected, and ends its victim: the outage begins with that end. */
   readonly endsVictimLater?: true;
@@ -62,41 +63,35 @@ const freezeAgent: PlanFault = ({ processes, draw }) => {
 /** The faults by name, in the order of measurement. */
 export const ROWS: Readonly<Record<string, Row>> = {
   'worker-kill': { plan: workerKill, runs: 100, outcome: 'restart', what: 'SIGKILL of a worker' },
-  'agent-kill': { plan: agentKill, runs: 20, outcome: 'restart', what: 'SIGKILL of a node agent' },
+  'agent-kill': { plan: agentKill, outcome: 'restart', what: 'SIGKILL of a node agent' },
   'coordinator-kill': {
     plan: coordinatorKill,
-    runs: 20,
     outcome: 'takeover',
     what: 'SIGKILL of a coordinator, which is started again at once',
   },
-  'worker-stop': { plan: stopWorker, runs: 20, outcome: 'restart', what: 'SIGSTOP of a worker' },
+  'worker-stop': { plan: stopWorker, outcome: 'restart', what: 'SIGSTOP of a worker' },
   'worker-stuck': {
     plan: (context) => failpointFault(context, 'step.begun:sleep=120000', 'an endless step'),
-    runs: 20,
     outcome: 'restart',
     what: 'a worker that is alive and stuck',
   },
   'agent-stop': {
     plan: freezeAgent,
-    runs: 20,
     outcome: 'restart',
     what: `SIGSTOP of a node agent, SIGCONT ${FROZEN_S} s later`,
   },
   partition: {
     plan: (context) => linkFault(context, 20, 0),
-    runs: 20,
     outcome: 'restart',
     what: 'a node is cut off for 20 s',
   },
   'slow-link': {
     plan: (context) => linkFault(context, 10, 125_000),
-    runs: 20,
     outcome: 'none',
     what: "a node's links are limited to 1 Mbit/s for 10 s",
   },
   'disk-full': {
     plan: (context) => failpointFault(context, 'checkpoint.shard:full', 'the disk is full at its next save'),
-    runs: 20,
     outcome: 'saved',
     what: 'the disk is full at a save',
   },
@@ -107,26 +102,22 @@ export const ROWS: Readonly<Record<string, Row>> = {
         `checkpoint.shard:${1 + Math.floor(2 * context.draw('file'))}`,
         'SIGKILL in its next save',
       ),
-    runs: 20,
     outcome: 'restart',
     endsVictimLater: true,
     what: 'SIGKILL of a worker that saves',
   },
   'corrupt-checkpoint': {
     plan: corruptCheckpoint,
-    runs: 20,
     outcome: 'restart',
     what: 'the newest checkpoint is damaged, then SIGKILL of a worker',
   },
   nan: {
     plan: (context) => failpointFault(context, 'step.gradients:nan', 'a NaN in its next gradient'),
-    runs: 20,
     outcome: 'none',
     what: 'one gradient with a NaN',
   },
   'nan-lasting': {
     plan: (context) => failpointFault(context, 'step.gradients:1-3:nan', 'a NaN in its next three gradients'),
-    runs: 20,
     outcome: 'restart',
     what: 'three gradients in a row with a NaN',
   },

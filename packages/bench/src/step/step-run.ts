@@ -1,4 +1,4 @@
-import type { StepPart } from '@locmoe/run-format';
+import { STEP_PARTS, type StepPart } from '@locmoe/run-format';
 import { processTree, proportionalBytes } from 'locmoe/internal/os/process-info';
 import { median } from '../statistics.js';
 
@@ -93,15 +93,9 @@ export function summarize(
   const { from, to } = countedSteps(steps.length);
   const stepMs = steps.slice(from, to).map((step, i) => step.endedAtMs - steps[from + i - 1]!.endedAtMs);
   const counted = steps.slice(from, to);
-  const part = (name: StepPart) => median(counted.map(({ partsMs }) => partsMs[name]));
-  const parts = {
-    forward: part('forward'),
-    backward: part('backward'),
-    exchange: part('exchange'),
-    allReduce: part('allReduce'),
-    optimizer: part('optimizer'),
-    waiting: part('waiting'),
-  };
+  const parts = Object.fromEntries(
+    STEP_PARTS.map((part) => [part, median(counted.map(({ partsMs }) => partsMs[part]))]),
+  ) as Record<StepPart, number>;
   const others = counted.map(
     ({ partsMs }, i) => stepMs[i]! - Object.values(partsMs).reduce((sum, ms) => sum + ms, 0),
   );

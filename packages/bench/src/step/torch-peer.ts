@@ -2,6 +2,7 @@ import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { closeSync, mkdirSync, openSync, readFileSync, rmSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { STEP_PARTS, type StepPart } from '@locmoe/run-format';
 import { ALLOCATOR_ENV } from 'locmoe/internal/agent/worker-env';
 import { TrainerError } from 'locmoe/internal/errors';
 import { mean } from '../statistics.js';
@@ -36,7 +37,7 @@ export interface TorchPeer {
 interface RankStep {
   readonly loss: number;
   readonly endedAtMs: number;
-  readonly partsMs: Partial<Record<'forward' | 'backward' | 'exchange' | 'allReduce' | 'optimizer', number>>;
+  readonly partsMs: Partial<Record<StepPart, number>>;
 }
 
 /** Prints the version, then the libraries loaded by the process, among them its BLAS. */
@@ -176,19 +177,13 @@ function exitCode(child: ChildProcess): Promise<number | null> {
 export function putTogether(ranks: readonly (readonly RankStep[])[]): TimedStep[] {
   return ranks[0]!.map((_, step) => {
     const records = ranks.map((records) => records[step]!);
-    const part = (name: keyof RankStep['partsMs']) => mean(records.map(({ partsMs }) => partsMs[name] ?? 0));
     return {
       loss: mean(records.map(({ loss }) => loss)),
       endedAtMs: Math.max(...records.map(({ endedAtMs }) => endedAtMs)),
-      partsMs: {
-        forward: part('forward'),
-        backward: part('backward'),
-        exchange: part('exchange'),
-        allReduce: part('allReduce'),
-        optimizer: part('optimizer'),
-        // Gloo does not separate waiting from moving bytes.
-        waiting: 0,
-      },
+      // Gloo does not separate waiting from moving bytes.
+      partsMs: Object.fromEntries(
+        STEP_PARTS.map((part) => [part, mean(records.map(({ partsMs }) => partsMs[part] ?? 0))]),
+      ) as TimedStep['partsMs'],
     };
   });
 }

@@ -1,12 +1,12 @@
 import { describe, expect, it } from 'vitest';
-import { fastestSetting } from '../../src/collectives/openmpi.js';
+import { fastestSetting } from '../../src/collectives/measure-peers.js';
 import {
   bestResults,
   type PeerResult,
   parseResults,
   peerRow,
   programArguments,
-} from '../../src/collectives/peer.js';
+} from '../../src/collectives/measure-peers.js';
 import { runCommand } from '../../src/collectives/run-command.js';
 
 const { signal } = new AbortController();

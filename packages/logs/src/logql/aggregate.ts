@@ -1,6 +1,6 @@
 import type { AggregationOp, Grouping } from './ast.js';
 import { ByLabels, emptySeries, projection, type Series, type TimeGrid } from './series.js';
-import { variance } from './windows.js';
+import { REDUCERS } from './windows.js';
 
 const NO_LABELS: Grouping = { without: false, labels: [] };
 
@@ -16,8 +16,8 @@ export function aggregate(
   series: readonly Series[],
   grid: TimeGrid,
 ): Series[] {
-  if (op === 'sort') return sort(series, ASCENDING);
-  if (op === 'sort_desc') return sort(series, DESCENDING);
+  if (op === 'sort') return byValue(series, 0, ASCENDING);
+  if (op === 'sort_desc') return byValue(series, 0, DESCENDING);
   const project = projection(grouping ?? NO_LABELS);
   const groups = new ByLabels((labels) => ({ labels, members: [] as Series[] }), grid);
   for (const each of series) groups.get(project(each.labels)).members.push(each);
@@ -30,40 +30,14 @@ export function aggregate(
         .filter(({ present }) => present[point] === 1)
         .map(({ values }) => values[point]!);
       if (values.length === 0) continue;
-      result.values[point] = reduce(op, values);
+      result.values[point] = REDUCERS[op](values);
       result.present[point] = 1;
     }
     return [result];
   });
 }
 
-function reduce(
-  op: Exclude<AggregationOp, 'topk' | 'bottomk' | 'sort' | 'sort_desc'>,
-  values: readonly number[],
-): number {
-  switch (op) {
-    case 'sum':
-      return values.reduce((sum, value) => sum + value, 0);
-    case 'avg':
-      return values.reduce((sum, value) => sum + value, 0) / values.length;
-    case 'min':
-      return values.reduce((least, value) => (value < least || Number.isNaN(least) ? value : least));
-    case 'max':
-      return values.reduce((most, value) => (value > most || Number.isNaN(most) ? value : most));
-    case 'count':
-      return values.length;
-    case 'stdvar':
-      return variance(values);
-    case 'stddev':
-      return Math.sqrt(variance(values));
-  }
-}
-
-/** Sorts by the value at the first point, which is the only one of an instant query; NaN comes last. */
-function sort(series: readonly Series[], order: Order): Series[] {
-  return byValue(series, 0, order);
-}
-
+/** Sorts by the value at a point, for an instant query its only one; NaN comes last. */
 function byValue(series: readonly Series[], point: number, order: Order): Series[] {
   const value = ({ values }: Series) => values[point]!;
   const isNaNAt = (each: Series) => Number(Number.isNaN(value(each)));

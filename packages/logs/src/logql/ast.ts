@@ -78,47 +78,30 @@ export interface Unwrap {
   readonly filters: readonly LabelCondition[];
 }
 
-/** Range aggregations of lines. */
-export const LINE_RANGE_OPS = [
-  'count_over_time',
-  'rate',
-  'bytes_over_time',
-  'bytes_rate',
-  'absent_over_time',
-] as const;
-/** Range aggregations of unwrapped values, by series or by a given grouping. */
-export const GROUPED_RANGE_OPS = [
-  'avg_over_time',
-  'min_over_time',
-  'max_over_time',
-  'first_over_time',
-  'last_over_time',
-  'stddev_over_time',
-  'stdvar_over_time',
-  'quantile_over_time',
-] as const;
-export const UNWRAP_RANGE_OPS = [
-  ...GROUPED_RANGE_OPS,
-  'rate',
-  'rate_counter',
-  'sum_over_time',
-  'absent_over_time',
-] as const;
+/** What a range aggregation is of: lines, unwrapped values, or both; `grouped`: of values, by series or by a grouping. */
+export const RANGE_OPS = {
+  count_over_time: 'lines',
+  bytes_over_time: 'lines',
+  bytes_rate: 'lines',
+  rate: 'both',
+  absent_over_time: 'both',
+  sum_over_time: 'values',
+  rate_counter: 'values',
+  avg_over_time: 'grouped',
+  min_over_time: 'grouped',
+  max_over_time: 'grouped',
+  first_over_time: 'grouped',
+  last_over_time: 'grouped',
+  stddev_over_time: 'grouped',
+  stdvar_over_time: 'grouped',
+  quantile_over_time: 'grouped',
+} as const;
 export const AGGREGATIONS = [
-  'sum',
-  'avg',
-  'min',
-  'max',
-  'count',
-  'stddev',
-  'stdvar',
-  'topk',
-  'bottomk',
-  'sort',
-  'sort_desc',
+  ...(['sum', 'avg', 'min', 'max', 'count', 'stddev', 'stdvar'] as const),
+  ...(['topk', 'bottomk', 'sort', 'sort_desc'] as const),
 ] as const;
 
-export type RangeOp = (typeof LINE_RANGE_OPS)[number] | (typeof UNWRAP_RANGE_OPS)[number];
+export type RangeOp = keyof typeof RANGE_OPS;
 export type AggregationOp = (typeof AGGREGATIONS)[number];
 
 /** A range aggregation, over the lines in (t - range, t]. */
@@ -134,10 +117,17 @@ export interface RangeQuery {
   readonly grouping: Grouping | null;
 }
 
-export const ARITHMETIC = ['+', '-', '*', '/', '%', '^'] as const;
 export const COMPARISONS = ['==', '!=', '>', '>=', '<', '<='] as const;
 export const SET_OPS = ['and', 'or', 'unless'] as const;
-export type BinaryOp = (typeof ARITHMETIC)[number] | (typeof COMPARISONS)[number] | (typeof SET_OPS)[number];
+export type BinaryOp =
+  | '+'
+  | '-'
+  | '*'
+  | '/'
+  | '%'
+  | '^'
+  | (typeof COMPARISONS)[number]
+  | (typeof SET_OPS)[number];
 
 /** Rule that pairs series of two vectors: equal on these labels, or equal on all others. */
 export interface Matching {

@@ -1,6 +1,7 @@
 import { LogsError } from '../errors.js';
 import { type Labels, labelsKey } from '../store/streams.js';
-import { ARITHMETIC, type BinaryOp, type Matching, type MetricQuery, SET_OPS } from './ast.js';
+import { type BinaryOp, type Comparison, type Matching, type MetricQuery, SET_OPS } from './ast.js';
+import { COMPARE } from './label-test.js';
 import { ByLabels, emptySeries, labelsText, type Series, type TimeGrid, type Value } from './series.js';
 
 type Binary = Extract<MetricQuery, { kind: 'binary' }>;
@@ -40,7 +41,7 @@ function map(series: readonly Series[], grid: TimeGrid, apply: (value: number) =
 }
 
 function isArithmetic(op: BinaryOp): boolean {
-  return (ARITHMETIC as readonly string[]).includes(op);
+  return op in ARITHMETIC;
 }
 
 /** A comparison returns the left value or, with `bool`, 0 or 1. */
@@ -49,36 +50,19 @@ function combiner(op: BinaryOp, bool: boolean): Combine {
   return (a, b) => (calculate(op, a, b) === 1 ? a : null);
 }
 
+const ARITHMETIC: Readonly<Record<string, (a: number, b: number) => number>> = {
+  '+': (a, b) => a + b,
+  '-': (a, b) => a - b,
+  '*': (a, b) => a * b,
+  // Loki gives NaN where Prometheus gives infinities.
+  '/': (a, b) => (b === 0 ? Number.NaN : a / b),
+  '%': (a, b) => a % b,
+  '^': power,
+};
+
+/** A comparison gives 0 or 1. */
 function calculate(op: BinaryOp, a: number, b: number): number {
-  switch (op) {
-    case '+':
-      return a + b;
-    case '-':
-      return a - b;
-    case '*':
-      return a * b;
-    case '/':
-      // Loki gives NaN where Prometheus gives infinities.
-      return b === 0 ? Number.NaN : a / b;
-    case '%':
-      return a % b;
-    case '^':
-      return power(a, b);
-    case '==':
-      return Number(a === b);
-    case '!=':
-      return Number(a !== b);
-    case '>':
-      return Number(a > b);
-    case '>=':
-      return Number(a >= b);
-    case '<':
-      return Number(a < b);
-    case '<=':
-      return Number(a <= b);
-    default:
-      throw new Error(`${op} does not calculate`);
-  }
+  return ARITHMETIC[op]?.(a, b) ?? Number(COMPARE[(op === '==' ? '=' : op) as Comparison](a, b));
 }
 
 /** IEEE's, as in Go: 1 to the power of anything is 1, also of NaN; so is -1 to the power of an infinity. */

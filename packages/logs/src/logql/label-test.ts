@@ -27,6 +27,15 @@ export function compileMatchers(matchers: readonly Matcher[]): (labels: Labels) 
   return (labels) => tests.every((test) => test(labels));
 }
 
+export const COMPARE: Readonly<Record<Comparison, (a: number, b: number) => boolean>> = {
+  '=': (a, b) => a === b,
+  '!=': (a, b) => a !== b,
+  '>': (a, b) => a > b,
+  '>=': (a, b) => a >= b,
+  '<': (a, b) => a < b,
+  '<=': (a, b) => a <= b,
+};
+
 const PARSERS: Readonly<Record<'number' | 'duration' | 'bytes', (text: string) => number | null>> = {
   number: parseNumber,
   duration: (text) => nanToNull(parseLineDurationS(text)),
@@ -70,7 +79,7 @@ export function compileCondition(
       line.fail('LabelFilterErr', `${name}: ${JSON.stringify(text.slice(0, 100))} is not a ${kind}`);
       return true;
     }
-    return compare(actual, op, value);
+    return COMPARE[op](actual, value);
   };
 }
 
@@ -86,23 +95,6 @@ function compileAddressTest({
     const text = labels.get(name);
     return text !== undefined && addresses.isIn(text) !== negated;
   };
-}
-
-function compare(actual: number, op: Comparison, value: number): boolean {
-  switch (op) {
-    case '=':
-      return actual === value;
-    case '!=':
-      return actual !== value;
-    case '>':
-      return actual > value;
-    case '>=':
-      return actual >= value;
-    case '<':
-      return actual < value;
-    case '<=':
-      return actual <= value;
-  }
 }
 
 function nanToNull(value: number): number | null {

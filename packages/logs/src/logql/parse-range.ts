@@ -1,20 +1,16 @@
 import {
-  GROUPED_RANGE_OPS,
   type Grouping,
-  LINE_RANGE_OPS,
   type Matcher,
+  RANGE_OPS,
   type RangeOp,
   type RangeQuery,
   type Stage,
-  UNWRAP_RANGE_OPS,
   type Unwrap,
 } from './ast.js';
 import { readCondition, readNumber, readSelector } from './parse-filter.js';
 import { isStage, readStage } from './parse-log.js';
 import type { Tokens } from './tokens.js';
 import { parseDurationS } from './units.js';
-
-export const RANGE_OPS: readonly string[] = [...LINE_RANGE_OPS, ...UNWRAP_RANGE_OPS];
 
 /** Reads `op(parameter, {selector} | pipeline [range]) by (labels)`. */
 export function readRange(tokens: Tokens): RangeQuery {
@@ -25,12 +21,11 @@ export function readRange(tokens: Tokens): RangeQuery {
   const { matchers, stages, unwrap, rangeMs, offsetMs } = readLogRange(tokens);
   if (rangeMs === null) throw tokens.unexpected('a range such as [5m]');
   tokens.expect(')');
-  const allowed: readonly string[] = unwrap === null ? LINE_RANGE_OPS : UNWRAP_RANGE_OPS;
-  if (!allowed.includes(op))
+  if (RANGE_OPS[op] !== 'both' && (RANGE_OPS[op] === 'lines') !== (unwrap === null))
     throw tokens.errorAt(token, `invalid aggregation ${op} ${unwrap === null ? 'without' : 'with'} unwrap`);
   const groupingAt = tokens.next;
   const grouping = readGrouping(tokens);
-  if (grouping !== null && !(GROUPED_RANGE_OPS as readonly string[]).includes(op))
+  if (grouping !== null && RANGE_OPS[op] !== 'grouped')
     throw tokens.errorAt(groupingAt, `grouping not allowed for ${op} aggregation`);
   return {
     kind: 'range',

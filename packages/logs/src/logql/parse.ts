@@ -8,11 +8,12 @@ import {
   type Matching,
   type MetricQuery,
   type Query,
+  RANGE_OPS,
   SET_OPS,
 } from './ast.js';
 import { readNumber } from './parse-filter.js';
 import { readLog } from './parse-log.js';
-import { RANGE_OPS, readGrouping, readRange } from './parse-range.js';
+import { readGrouping, readRange } from './parse-range.js';
 import { Regex } from './regex.js';
 import { syntaxError, Tokens } from './tokens.js';
 
@@ -53,32 +54,19 @@ export function parseLogQuery(query: string): LogQuery {
 const OPERAND_HINT = 'an operand must be a number or a metric, not a selection of lines';
 
 /** Binary operators are left-associative, except `^`. */
-const PRECEDENCE: Readonly<Record<BinaryOp, number>> = {
-  or: 1,
-  and: 2,
-  unless: 2,
-  '==': 3,
-  '!=': 3,
-  '>': 3,
-  '>=': 3,
-  '<': 3,
-  '<=': 3,
-  '+': 4,
-  '-': 4,
-  '*': 5,
-  '/': 5,
-  '%': 5,
-  '^': 6,
-};
-const OPERATORS = Object.keys(PRECEDENCE);
+const PRECEDENCE = new Map(
+  [['or'], ['and', 'unless'], COMPARISONS, ['+', '-'], ['*', '/', '%'], ['^']].flatMap((operators, level) =>
+    operators.map((op) => [op, level + 1]),
+  ),
+);
 
 /** Reads a metric query, by precedence climbing. */
 function readMetric(tokens: Tokens, least = 0): MetricQuery {
   let left = readOperand(tokens);
   for (;;) {
-    if (!tokens.is(...OPERATORS)) return left;
+    if (!tokens.is(...PRECEDENCE.keys())) return left;
     const op = tokens.next.text as BinaryOp;
-    if (PRECEDENCE[op] < least) return left;
+    if (PRECEDENCE.get(op)! < least) return left;
     left = tokens.nested(() => readBinary(tokens, op, left));
   }
 }
@@ -89,7 +77,7 @@ function readBinary(tokens: Tokens, op: BinaryOp, left: MetricQuery): MetricQuer
   if (bool && !(COMPARISONS as readonly string[]).includes(op)) throw tokens.unexpected();
   tokens.accept('bool');
   const matching = readMatching(tokens, op);
-  const right = readMetric(tokens, PRECEDENCE[op] + (op === '^' ? 0 : 1));
+  const right = readMetric(tokens, PRECEDENCE.get(op)! + (op === '^' ? 0 : 1));
   if (isSetOp(op) && (left.kind === 'number' || right.kind === 'number'))
     throw tokens.errorAt(token, `\`${op}\` needs vectors on both sides`);
   return { kind: 'binary', op, bool, matching, left, right };
@@ -121,7 +109,7 @@ function readOperand(tokens: Tokens): MetricQuery {
   }
   if (tokens.isKind('number') || tokens.is('+', '-')) return { kind: 'number', value: readNumber(tokens) };
   if (tokens.is('{')) throw tokens.errorAt(tokens.next, OPERAND_HINT);
-  if (tokens.is(...RANGE_OPS)) return readRange(tokens);
+  if (tokens.is(...Object.keys(RANGE_OPS))) return readRange(tokens);
   if (tokens.is(...AGGREGATIONS)) return tokens.nested(() => readAggregation(tokens));
   if (tokens.is('label_replace')) return tokens.nested(() => readLabelReplace(tokens));
   if (tokens.accept('vector') !== null) {

@@ -44,39 +44,43 @@ function reduce(
   startMs: number,
 ): number {
   switch (op) {
-    case 'avg_over_time':
-      return sum(window) / window.length;
-    case 'min_over_time':
-      return extreme(window, (a, b) => a < b);
-    case 'max_over_time':
-      return extreme(window, (a, b) => a > b);
     case 'first_over_time':
       return window[0]!;
     case 'last_over_time':
       return window[window.length - 1]!;
-    case 'stdvar_over_time':
-      return variance(window);
-    case 'stddev_over_time':
-      return Math.sqrt(variance(window));
     case 'quantile_over_time':
       return quantile(parameter, window);
     case 'rate_counter':
       return rateOfCounter(times, window, startMs, rangeMs);
     default:
-      return sum(window);
+      return (REDUCERS[op.replace('_over_time', '') as Reducer] ?? REDUCERS.sum)(window);
   }
 }
 
-function sum(window: Float64Array): number {
+type Values = Pick<Float64Array, 'length'> & Iterable<number>;
+export type Reducer = 'sum' | 'avg' | 'min' | 'max' | 'count' | 'stdvar' | 'stddev';
+
+/** Aggregations of the values of a window, or of a vector at a point. */
+export const REDUCERS: Readonly<Record<Reducer, (values: Values) => number>> = {
+  sum,
+  avg: (values) => sum(values) / values.length,
+  min: (values) => extreme(values, (a, b) => a < b),
+  max: (values) => extreme(values, (a, b) => a > b),
+  count: ({ length }) => length,
+  stdvar: variance,
+  stddev: (values) => Math.sqrt(variance(values)),
+};
+
+function sum(values: Values): number {
   let total = 0;
-  for (const value of window) total += value;
+  for (const value of values) total += value;
   return total;
 }
 
 /** NaN only if all values are NaN. */
-function extreme(window: Float64Array, isBetter: (a: number, b: number) => boolean): number {
+function extreme(values: Values, isBetter: (a: number, b: number) => boolean): number {
   let best = Number.NaN;
-  for (const value of window) if (Number.isNaN(best) || isBetter(value, best)) best = value;
+  for (const value of values) if (Number.isNaN(best) || isBetter(value, best)) best = value;
   return best;
 }
 
@@ -94,13 +98,12 @@ function quantile(share: number, values: Float64Array): number {
 }
 
 /** The variance of a whole population, by Welford's method; NaN if any value is not finite. */
-export function variance(values: ArrayLike<number>): number {
-  let mean = 0;
-  let squares = 0;
-  for (let i = 0; i < values.length; i++) {
-    const distance = values[i]! - mean;
-    mean += distance / (i + 1);
-    squares += distance * (values[i]! - mean);
+function variance(values: Values): number {
+  let [mean, squares, count] = [0, 0, 0];
+  for (const value of values) {
+    const distance = value - mean;
+    mean += distance / ++count;
+    squares += distance * (value - mean);
   }
   return squares / values.length;
 }

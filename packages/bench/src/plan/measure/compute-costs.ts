@@ -90,14 +90,11 @@ async function measureCompute({ log, quick }: CalibrateOptions, steps: number): 
 
 /** The minimum of each time: other load only adds. */
 function leastOf(repeated: readonly StepResult[]): StepResult {
-  const least = (of: (result: StepResult) => number) => Math.min(...repeated.map(of));
-  return {
-    ...repeated[0]!,
-    stepMs: least(({ stepMs }) => stepMs),
-    forwardMs: least(({ forwardMs }) => forwardMs),
-    backwardMs: least(({ backwardMs }) => backwardMs),
-    updateMs: least(({ updateMs }) => updateMs),
-  };
+  const times = (['stepMs', 'forwardMs', 'backwardMs', 'updateMs'] as const).map((name) => [
+    name,
+    Math.min(...repeated.map((result) => result[name])),
+  ]);
+  return { ...repeated[0]!, ...Object.fromEntries(times) };
 }
 
 /** Memory of a worker beyond its model. */

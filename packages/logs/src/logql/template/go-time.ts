@@ -7,18 +7,9 @@ const FORMATS = new Map<string, Intl.DateTimeFormat>();
 function partsOf(zone: string, ms: number): Intl.DateTimeFormatPart[] {
   let format = FORMATS.get(zone);
   if (format === undefined) {
-    const number = 'numeric';
-    format = new Intl.DateTimeFormat('en-US', {
-      timeZone: zone,
-      timeZoneName: 'short',
-      hourCycle: 'h23',
-      year: number,
-      month: number,
-      day: number,
-      hour: number,
-      minute: number,
-      second: number,
-    });
+    const numbers = ['year', 'month', 'day', 'hour', 'minute', 'second'].map((part) => [part, 'numeric']);
+    const parts = { timeZone: zone, timeZoneName: 'short', hourCycle: 'h23' } as const;
+    format = new Intl.DateTimeFormat('en-US', { ...parts, ...Object.fromEntries(numbers) });
     FORMATS.set(zone, format);
   }
   return format.formatToParts(ms);
@@ -27,16 +18,11 @@ function partsOf(zone: string, ms: number): Intl.DateTimeFormatPart[] {
 /** The UTC offset of a time zone at some time, in s. @throws RangeError for an unknown zone */
 function offsetOf(zone: string, ms: number): number {
   if (zone === 'UTC') return 0;
-  const parts = partsOf(zone, ms);
-  const part = (type: string) => Number(parts.find((each) => each.type === type)?.value);
-  const local = Date.UTC(
-    part('year'),
-    part('month') - 1,
-    part('day'),
-    part('hour'),
-    part('minute'),
-    part('second'),
-  );
+  const parts = new Map(partsOf(zone, ms).map(({ type, value }) => [type, Number(value)]));
+  const [year, month, ...time] = (['year', 'month', 'day', 'hour', 'minute', 'second'] as const).map(
+    (type) => parts.get(type) ?? Number.NaN,
+  ) as [number, number, ...number[]];
+  const local = Date.UTC(year, month - 1, ...time);
   return Math.round((local - Math.floor(ms / 1000) * 1000) / 1000);
 }
 
@@ -47,21 +33,10 @@ function abbreviationOf(zone: string, ms: number): string {
 
 export const LOCAL_ZONE = new Intl.DateTimeFormat().resolvedOptions().timeZone;
 
-const MONTHS = [
-  'January',
-  'February',
-  'March',
-  'April',
-  'May',
-  'June',
-  'July',
-  'August',
-  'September',
-  'October',
-  'November',
-  'December',
-];
-const DAYS = ['Sunday', 'Monday', 'Tuesday', 'Wednesday', 'Thursday', 'Friday', 'Saturday'];
+const MONTHS = 'January February March April May June July August September October November December'.split(
+  ' ',
+);
+const DAYS = 'Sunday Monday Tuesday Wednesday Thursday Friday Saturday'.split(' ');
 
 /** The parts of Go's reference time, Mon Jan 2 15:04:05 MST 2006, longest first. */
 const LAYOUT =
@@ -92,7 +67,7 @@ export class GoTime {
     return layout.replace(LAYOUT, (part) => {
       if (/^[.,]/.test(part)) return fraction(part, nanos);
       if (part === 'MST') return abbreviationOf(this.zone, this.ms);
-      return /07/.test(part) ? offsetText(part, offsetS) : dateText(part, date);
+      return /07/.test(part) ? offsetText(part, offsetS) : FIELDS[part]![1](date);
     });
   }
 
@@ -134,34 +109,44 @@ const PATTERNS: Readonly<Record<string, string>> = {
   zoneName: '[A-Z]{3,5}',
 };
 
-const FIELDS: Readonly<Record<string, string>> = {
-  '2006': 'year',
-  '06': 'shortYear',
-  '01': 'month',
-  '1': 'month',
-  January: 'monthName',
-  Jan: 'monthName',
-  Monday: 'dayName',
-  Mon: 'dayName',
-  '002': 'dayOfYear',
-  '02': 'day',
-  _2: 'day',
-  '2': 'day',
-  '15': 'hour',
-  '03': 'hour',
-  '3': 'hour',
-  '04': 'minute',
-  '4': 'minute',
-  '05': 'second',
-  '5': 'second',
-  PM: 'half',
-  pm: 'half',
-  MST: 'zoneName',
+const padded = (value: number, length = 2) => String(value).padStart(length, '0');
+const month = (date: Date) => date.getUTCMonth() + 1;
+const monthName = (date: Date) => MONTHS[date.getUTCMonth()]!;
+const dayName = (date: Date) => DAYS[date.getUTCDay()]!;
+const hour12 = (date: Date) => date.getUTCHours() % 12 || 12;
+const isMorning = (date: Date) => date.getUTCHours() < 12;
+const dayOfYear = (date: Date) =>
+  Math.floor((date.getTime() - Date.UTC(date.getUTCFullYear(), 0, 1)) / 86_400_000) + 1;
+
+/** The field that a part of a layout stands for, and its text. */
+const FIELDS: Readonly<Record<string, readonly [field: string, text: (date: Date) => string]>> = {
+  '2006': ['year', (date) => padded(date.getUTCFullYear(), 4)],
+  '06': ['shortYear', (date) => padded(date.getUTCFullYear() % 100)],
+  '01': ['month', (date) => padded(month(date))],
+  '1': ['month', (date) => String(month(date))],
+  January: ['monthName', monthName],
+  Jan: ['monthName', (date) => monthName(date).slice(0, 3)],
+  Monday: ['dayName', dayName],
+  Mon: ['dayName', (date) => dayName(date).slice(0, 3)],
+  '002': ['dayOfYear', (date) => padded(dayOfYear(date), 3)],
+  '02': ['day', (date) => padded(date.getUTCDate())],
+  _2: ['day', (date) => String(date.getUTCDate()).padStart(2)],
+  '2': ['day', (date) => String(date.getUTCDate())],
+  '15': ['hour', (date) => padded(date.getUTCHours())],
+  '03': ['hour', (date) => padded(hour12(date))],
+  '3': ['hour', (date) => String(hour12(date))],
+  '04': ['minute', (date) => padded(date.getUTCMinutes())],
+  '4': ['minute', (date) => String(date.getUTCMinutes())],
+  '05': ['second', (date) => padded(date.getUTCSeconds())],
+  '5': ['second', (date) => String(date.getUTCSeconds())],
+  PM: ['half', (date) => (isMorning(date) ? 'AM' : 'PM')],
+  pm: ['half', (date) => (isMorning(date) ? 'am' : 'pm')],
 };
 
 function fieldOf(part: string): string {
   if (/^[.,]/.test(part)) return 'fraction';
-  return /07/.test(part) ? 'offset' : FIELDS[part]!;
+  if (part === 'MST') return 'zoneName';
+  return /07/.test(part) ? 'offset' : FIELDS[part]![0];
 }
 
 function fromFields(found: Readonly<Record<string, string | undefined>>, zone: string): GoTime | null {
@@ -219,59 +204,6 @@ function fraction(part: string, nanos: string): string {
   if (part[1] === '0') return part[0] + digits;
   const short = digits.replace(/0+$/, '');
   return short === '' ? '' : part[0] + short;
-}
-
-function dateText(part: string, date: Date): string {
-  const two = (value: number) => String(value).padStart(2, '0');
-  const hour = date.getUTCHours();
-  const hour12 = hour % 12 === 0 ? 12 : hour % 12;
-  const day = date.getUTCDate();
-  switch (part) {
-    case '2006':
-      return String(date.getUTCFullYear()).padStart(4, '0');
-    case '06':
-      return two(date.getUTCFullYear() % 100);
-    case 'January':
-      return MONTHS[date.getUTCMonth()]!;
-    case 'Jan':
-      return MONTHS[date.getUTCMonth()]!.slice(0, 3);
-    case '01':
-      return two(date.getUTCMonth() + 1);
-    case '1':
-      return String(date.getUTCMonth() + 1);
-    case 'Monday':
-      return DAYS[date.getUTCDay()]!;
-    case 'Mon':
-      return DAYS[date.getUTCDay()]!.slice(0, 3);
-    case '002':
-      return String(
-        Math.floor((date.getTime() - Date.UTC(date.getUTCFullYear(), 0, 1)) / 86_400_000) + 1,
-      ).padStart(3, '0');
-    case '02':
-      return two(day);
-    case '_2':
-      return String(day).padStart(2, ' ');
-    case '2':
-      return String(day);
-    case '15':
-      return two(hour);
-    case '03':
-      return two(hour12);
-    case '3':
-      return String(hour12);
-    case '04':
-      return two(date.getUTCMinutes());
-    case '4':
-      return String(date.getUTCMinutes());
-    case '05':
-      return two(date.getUTCSeconds());
-    case '5':
-      return String(date.getUTCSeconds());
-    case 'PM':
-      return hour >= 12 ? 'PM' : 'AM';
-    default:
-      return hour >= 12 ? 'pm' : 'am';
-  }
 }
 
 function floorDivide(a: bigint, b: bigint): bigint {
