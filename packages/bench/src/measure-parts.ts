@@ -5,7 +5,6 @@ import { formatDuration } from 'locmoe/internal/format';
 import { interruptible } from 'locmoe/internal/os/on-signals';
 import { type BenchFolders, makeBenchFolders } from './folders.js';
 
-/** Arguments of every part of a bench. */
 export interface MeasuredPart {
   /** Folder of this part alone, emptied before it starts; kept afterwards. */
   readonly workDir: string;

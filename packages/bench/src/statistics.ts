@@ -12,12 +12,15 @@ export function median(values: readonly number[]): number {
   return quantile(values, 0.5);
 }
 
-/** NaN for an empty list. */
-export function mean(values: readonly number[]): number {
-  return values.reduce((sum, value) => sum + value, 0) / values.length;
+export function sum(values: readonly number[]): number {
+  return values.reduce((total, value) => total + value, 0);
 }
 
-/** Median, minimum and maximum. */
+/** NaN for an empty list. */
+export function mean(values: readonly number[]): number {
+  return sum(values) / values.length;
+}
+
 export interface Spread {
   readonly median: number;
   readonly least: number;
@@ -34,7 +37,6 @@ export function withSpread({ median, least, most }: Spread, format: (value: numb
   return low === high ? format(median) : `${format(median)} (${low} to ${high})`;
 }
 
-/** Duration of a call in ms. */
 export function timeOf(call: () => void): number {
   const started = performance.now();
   call();

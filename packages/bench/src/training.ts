@@ -1,4 +1,4 @@
-import { spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { closeSync, mkdirSync, openSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { createRequire } from 'node:module';
@@ -16,9 +16,7 @@ export interface TrainingOptions {
   /** Emptied first; receives the run folder and the command output. */
   readonly folder: string;
   readonly dataDir: string;
-  /** Further arguments. */
   readonly more?: readonly string[];
-  /** Added to the environment of this process. */
   readonly env?: Readonly<Record<string, string>>;
   /** Called with the child process after it has started. */
   readonly onStart?: (pid: number) => void;
@@ -50,9 +48,13 @@ export async function runTraining({
       ...['cluster.maxRestarts=0', ...sets].flatMap((set) => ['--set', set]),
       ...more,
     ];
-    const code = await interruptible('ended during a training', (signal) =>
-      exitCode(args, output, { env, onStart, signal }),
-    );
+    const code = await interruptible('ended during a training', (signal) => {
+      // In a group of its own, so that Ctrl-C reaches the run once: a second signal would abort its last step.
+      const run = new LocmoeProcess(args, output, env);
+      signal.addEventListener('abort', () => run.kill('SIGINT'));
+      if (run.pid !== undefined) onStart(run.pid);
+      return run.exited;
+    });
     // Somebody else has stopped it.
     if (code === EXIT.interrupted)
       throw new TrainerError('INTERRUPTED', `${folder}: the training was stopped`);
@@ -98,28 +100,48 @@ function emptied(folder: string): () => void {
   return () => closeSync(fd);
 }
 
-/**
- * Uses a process group of its own, so that Ctrl-C reaches the run once: a second signal would abort its last
- * step.
- */
-async function exitCode(
-  args: readonly string[],
-  output: string,
-  { env, onStart, signal }: Required<Pick<TrainingOptions, 'env' | 'onStart'>> & { signal: AbortSignal },
-): Promise<number | null> {
-  const fd = openSync(output, 'w');
-  const child = spawn(process.execPath, [builtCommand(), ...args], {
-    stdio: ['ignore', fd, fd],
-    detached: true,
-    env: { ...process.env, ...env },
-  });
-  closeSync(fd);
-  signal.addEventListener('abort', () => child.kill('SIGINT'));
-  if (child.pid !== undefined) onStart(child.pid);
-  const [code] = (await once(child, 'exit')) as [number | null];
-  return code;
+/** Leader of a run: a process, or a supervisor that restarts it. */
+export interface Leader {
+  readonly isAlive: boolean;
+  /** Exit code; null if it was killed. */
+  readonly exited: Promise<number | null>;
+  kill(signal: NodeJS.Signals): void;
 }
 
-function lastLine(file: string): string {
+/** A `locmoe` command as a child process, whose output goes to a file. */
+export class LocmoeProcess implements Leader {
+  readonly #child: ChildProcess;
+  readonly exited: Promise<number | null>;
+
+  constructor(
+    args: readonly string[],
+    readonly output: string,
+    env: Readonly<Record<string, string>> = {},
+  ) {
+    const fd = openSync(output, 'a');
+    this.#child = spawn(process.execPath, [builtCommand(), ...args], {
+      stdio: ['ignore', fd, fd],
+      // A group of its own: Ctrl-C reaches the bench alone, which ends it.
+      detached: true,
+      env: { ...process.env, ...env },
+    });
+    closeSync(fd);
+    this.exited = once(this.#child, 'exit').then(([code]) => code);
+  }
+
+  get pid(): number | undefined {
+    return this.#child.pid;
+  }
+
+  get isAlive(): boolean {
+    return this.#child.exitCode === null && this.#child.signalCode === null;
+  }
+
+  kill(signal: NodeJS.Signals): void {
+    this.#child.kill(signal);
+  }
+}
+
+export function lastLine(file: string): string {
   return readFileSync(file, 'utf8').trimEnd().split('\n').at(-1) ?? '';
 }

@@ -247,19 +247,9 @@ function narrow(query: Query, matchers: readonly Matcher[]): Query {
 }
 
 function narrowMetric(query: MetricQuery, matchers: readonly Matcher[]): MetricQuery {
-  switch (query.kind) {
-    case 'range':
-      return { ...query, log: narrow(query.log, matchers) };
-    case 'aggregate':
-    case 'label-replace':
-      return { ...query, inner: narrowMetric(query.inner, matchers) };
-    case 'binary':
-      return {
-        ...query,
-        left: narrowMetric(query.left, matchers),
-        right: narrowMetric(query.right, matchers),
-      };
-    default:
-      return query;
-  }
+  if (query.kind === 'range') return { ...query, log: narrow(query.log, matchers) };
+  if ('inner' in query) return { ...query, inner: narrowMetric(query.inner, matchers) };
+  if (query.kind !== 'binary') return query;
+  const [left, right] = [narrowMetric(query.left, matchers), narrowMetric(query.right, matchers)];
+  return { ...query, left, right };
 }

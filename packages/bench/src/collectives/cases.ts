@@ -3,7 +3,6 @@ import type { Layout } from '@locmoe/test-kit';
 /** `all-to-all` is the default form, hierarchical; within one node it equals the flat form. */
 export type Collective = 'all-to-all' | 'flat all-to-all' | 'all-reduce';
 
-/** One timed collective. */
 export interface ExchangeCase {
   readonly collective: Collective;
   /** Bytes per ordered pair of ranks (all-to-all) or of the vector (all-reduce); float32. */
@@ -27,7 +26,6 @@ export function warmUpsOf({ bytes }: ExchangeCase): number {
   return bytes <= 1 << 22 ? 10 : 3;
 }
 
-/** Repetitions for a case that takes `eachMs`. */
 export function repetitionsOf({ caseMs, least, most }: Repetition, eachMs: number): number {
   return Math.min(most, Math.max(least, Math.floor(caseMs / eachMs)));
 }

@@ -17,7 +17,6 @@ export interface ExchangeArgs {
   readonly repetition: Repetition;
 }
 
-/** Result of one rank for one case. */
 export interface RankTimes {
   readonly ms: readonly number[];
   readonly bytesOtherNode: number;

@@ -34,16 +34,13 @@ interface Peer {
   measure(system: System, numRanks: number, options: PeerOptions): Promise<PeerResult[]>;
 }
 
-/** One case as timed by rank 0 of the peer. */
 export interface PeerResult {
   readonly collective: Collective;
   readonly bytes: number;
   readonly ms: readonly number[];
-  /** Launch setting. */
   readonly setting: string;
 }
 
-/** Command-line arguments of a peer program. */
 export function programArguments({ cases, repetition }: PeerOptions): string[] {
   const { caseMs, least, most } = repetition;
   return [
@@ -237,7 +234,6 @@ interface PeersOptions extends PeerOptions {
   readonly peers: readonly PeerName[];
   readonly layouts: readonly LayoutName[];
   readonly log: (line: string) => void;
-  /** Receives rows as they arrive. */
   readonly found: (row: ExchangeRow) => void;
 }
 

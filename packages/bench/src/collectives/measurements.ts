@@ -15,7 +15,6 @@ export function spreadOf(values: readonly number[]): Spread {
 export const SYSTEMS = ['locmoe', 'OpenMPI, shared memory', 'OpenMPI, TCP', 'Gloo'] as const;
 export type System = (typeof SYSTEMS)[number];
 
-/** Cost of one case for the agents of all nodes. */
 export interface AgentCost {
   /** User and system CPU seconds for each GB that ranks sent to other nodes; null if they sent nothing there. */
   readonly cpuSPerGb: number | null;
@@ -27,7 +26,6 @@ export interface AgentCost {
   readonly segmentBytes: number;
 }
 
-/** One case measured on one system. */
 export interface ExchangeRow extends ExchangeCase {
   readonly system: System;
   /** Nodes x workers for ours, `4 ranks` for a peer. */
@@ -61,7 +59,6 @@ export interface OverlapRow {
   readonly gbps: number;
 }
 
-/** All measurements of the bench. */
 export interface Measurements {
   readonly exchanges: readonly ExchangeRow[];
   /** Flat and hierarchical all-to-all over the slow link. */
@@ -86,7 +83,6 @@ export function formatSize(bytes: number): string {
   return bytes >= 1 << 20 ? `${bytes / 2 ** 20} MiB` : `${bytes / 2 ** 10} KiB`;
 }
 
-/** Three significant digits. */
 export function digits(value: number): string {
   return String(Number(value.toPrecision(3)));
 }

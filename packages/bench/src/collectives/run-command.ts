@@ -7,7 +7,6 @@ export interface CommandOptions {
   readonly signal: AbortSignal;
 }
 
-/** Grace period after SIGTERM. */
 const GRACE_MS = 5000;
 
 /**

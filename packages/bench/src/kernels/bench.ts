@@ -13,9 +13,7 @@ import { median, timeOf } from '../statistics.js';
 import { HEADS, inputsOf, normal, type Operation, operationsOf } from './operations.js';
 
 export interface BenchKernelsOptions {
-  /** Hidden size. */
   readonly width: number;
-  /** Timed calls of each operation. */
   readonly rounds: number;
 }
 

@@ -12,10 +12,8 @@ const VOCABULARY = 4096;
 
 type Shape = readonly number[];
 
-/** An operation of a step, forward and backward. */
 export interface Operation {
   readonly name: string;
-  /** Shapes of its inputs. */
   readonly shapes: readonly Shape[];
   /** Multiplications and additions of its products, forward and backward; 0 if there are none. */
   readonly flops: number;
@@ -25,6 +23,11 @@ export interface Operation {
 /** @param d hidden size; a feed-forward network is four times as wide */
 export function operationsOf(d: number): Operation[] {
   const F = 4 * d;
+  const [x, wIn, wOut] = [
+    [TOKENS, d],
+    [d, F],
+    [F, d],
+  ] as const;
   const fused =
     <Inputs extends readonly tf.Tensor2D[]>(
       forward: (kernels: Kernels, ...inputs: Inputs) => FusedForward,
@@ -36,30 +39,19 @@ export function operationsOf(d: number): Operation[] {
   return [
     {
       name: `product [${TOKENS}, ${d}] x [${d}, ${F}]`,
-      shapes: [
-        [TOKENS, d],
-        [d, F],
-      ],
+      shapes: [x, wIn],
       flops: 6 * TOKENS * d * F,
       run: fused((kernels, x, w) => kernels.matMul(x, w, false)),
     },
     {
       name: `feed-forward network of ${TOKENS} rows`,
-      shapes: [
-        [TOKENS, d],
-        [d, F],
-        [F, d],
-      ],
+      shapes: [x, wIn, wOut],
       flops: 12 * TOKENS * d * F,
       run: (kernels, inputs) => network(kernels, inputs, 'fixed'),
     },
     ...EXPERT_ROWS.map((rows) => ({
       name: `an expert with ${rows} rows`,
-      shapes: [
-        [rows, d],
-        [d, F],
-        [F, d],
-      ],
+      shapes: [[rows, d], wIn, wOut],
       flops: 12 * rows * d * F,
       run: (kernels: Kernels, inputs: readonly tf.Tensor[]) => network(kernels, inputs, 'varying'),
     })),
@@ -71,16 +63,13 @@ export function operationsOf(d: number): Operation[] {
     },
     {
       name: 'layer norm',
-      shapes: [[TOKENS, d], [d], [d]],
+      shapes: [x, [d], [d]],
       flops: 0,
       run: fused((kernels, x, gain, bias) => kernels.layerNorm(x, gain, bias)),
     },
     {
       name: `softmax over ${VOCABULARY} and its loss`,
-      shapes: [
-        [TOKENS, d],
-        [VOCABULARY, d],
-      ],
+      shapes: [x, [VOCABULARY, d]],
       flops: 6 * TOKENS * d * VOCABULARY,
       run: fused((kernels, x, embedding) =>
         kernels.tiedCrossEntropy(x, embedding, indices(TOKENS, VOCABULARY)),

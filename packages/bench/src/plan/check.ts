@@ -12,7 +12,6 @@ import { UNIFORM } from './routing-model.js';
 export const CHECKED_LAYOUTS = ['1x1', '1x2', '2x1', '2x2', '4x1'] as const;
 export type CheckedLayout = (typeof CHECKED_LAYOUTS)[number];
 
-/** Prediction and measurement of one layout. */
 export interface LayoutCheck {
   readonly layout: CheckedLayout;
   /** Choices that 1x1 kept for a token of a sparse layer. */

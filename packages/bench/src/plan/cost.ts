@@ -14,7 +14,6 @@ export interface Machines {
   readonly coresPerNode: number;
 }
 
-/** CPU seconds for a piece of work. */
 export function computeS({ flops, touched, operations }: Work, profile: ComputeProfile): number {
   return (
     flops / profile.flopsPerS + touched * profile.touchedNs * 1e-9 + operations * profile.operationUs * 1e-6

@@ -5,7 +5,12 @@ import { MOST_RANKS } from './measure/exchange-costs.js';
 import { type Plan, type PlanInput, predict, TIME_PARTS } from './predict.js';
 import { MODEL_PARTS } from './work.js';
 
-/** Formats a plan as text. */
+const ms = (value: number) => value.toFixed(1);
+const percent = (share: number) => `${(100 * share).toFixed(1)} %`;
+const giga = (flops: number) => (flops / 1e9).toFixed(3);
+const mega = (bytes: number) => (bytes / 1e6).toFixed(1);
+const trimmed = (value: number) => String(Number(value.toPrecision(3)));
+
 export function describePlan(input: PlanInput, plan: Plan): string {
   const { config, profile, coresPerNode, link, routing } = input;
   const { cluster, moe } = config;
@@ -53,26 +58,6 @@ function microBatchesOf({ train: { microBatches } }: PlanInput['config']): strin
 /** Whether the calibration covers the router; if not, its own estimate is used. */
 function isMeasured({ config, profile }: PlanInput): boolean {
   return config.moe.router in profile.compute.routerTokenNs;
-}
-
-function ms(value: number): string {
-  return value.toFixed(1);
-}
-
-function percent(share: number): string {
-  return `${(100 * share).toFixed(1)} %`;
-}
-
-function giga(flops: number): string {
-  return (flops / 1e9).toFixed(3);
-}
-
-function mega(bytes: number): string {
-  return (bytes / 1e6).toFixed(1);
-}
-
-function trimmed(value: number): string {
-  return String(Number(value.toPrecision(3)));
 }
 
 /** Says in which respects a plan goes beyond what its calibration has measured; nothing if it does not. */

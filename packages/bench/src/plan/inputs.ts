@@ -9,7 +9,6 @@ import type { PlanInput } from './predict.js';
 import { type MachineProfile, readProfile } from './profile.js';
 import { assumptionOf, type MeasuredKept, type RoutingAssumption } from './routing-model.js';
 
-/** Options of `locmoe plan`. */
 export interface PlanOptions {
   readonly config: string;
   readonly set: readonly string[];

@@ -1,6 +1,5 @@
 import { TrainerError } from 'locmoe/internal/errors';
 
-/** The network link of a node, per direction. */
 export interface Link {
   readonly bytesPerS: number;
   readonly latencyS: number;

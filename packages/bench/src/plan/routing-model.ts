@@ -3,6 +3,7 @@ import type { RunConfig } from 'locmoe/internal/config/schema';
 import { rankOfExpert } from 'locmoe/internal/routing/expert-placement';
 import { expertsOfDomain, heldExperts, type RouterPrice, routerPolicy } from 'locmoe/internal/routing/index';
 import { homeRanksOfDomain } from 'locmoe/internal/worker/home-ranks';
+import { sum } from '../statistics.js';
 
 /** Assumptions about a router that a configuration does not determine. */
 export interface RoutingAssumption {
@@ -129,8 +130,4 @@ export function touchedShare(config: RunConfig, { keptPerToken }: RoutingAssumpt
 /** Ranks that hold replicas of the same experts. */
 export function numReplicas({ moe, cluster }: RunConfig): number {
   return Math.max(1, (cluster.nodes * cluster.workersPerNode) / heldExperts(moe).count);
-}
-
-function sum(values: readonly number[]): number {
-  return values.reduce((total, value) => total + value, 0);
 }

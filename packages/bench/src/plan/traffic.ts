@@ -205,7 +205,6 @@ export function trafficOf(
   };
 }
 
-/** The same traffic `count` times. */
 export function timesTraffic(count: number, traffic: Traffic): Traffic {
   const times = Object.entries(traffic).map(([name, each]) => [name, count * each]);
   return Object.fromEntries(times) as unknown as Traffic;

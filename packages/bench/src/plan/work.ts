@@ -53,12 +53,10 @@ export function modelWork(config: RunConfig, load: RankLoad): ModelWork {
   };
 }
 
-/** The same work `count` times. */
 export function timesWork(count: number, work: ModelWork): ModelWork {
   return Object.fromEntries(MODEL_PARTS.map((part) => [part, times(count, work[part])])) as ModelWork;
 }
 
-/** Sum of all parts. */
 export function totalWork(work: ModelWork): PassWork {
   return plus(...MODEL_PARTS.map((part) => work[part]));
 }
@@ -73,14 +71,8 @@ interface Sizes {
 }
 
 function sizesOf({ model }: RunConfig, { sequences }: RankLoad): Sizes {
-  return {
-    T: sequences * model.seqLen,
-    S: model.seqLen,
-    d: model.dModel,
-    F: model.dFeedForward,
-    H: model.numHeads,
-    V: model.vocabSize,
-  };
+  const { seqLen: S, dModel: d, dFeedForward: F, numHeads: H, vocabSize: V } = model;
+  return { T: sequences * S, S, d, F, H, V };
 }
 
 function work(flops: number, touched: number, operations: number): Work {
@@ -90,12 +82,8 @@ function work(flops: number, touched: number, operations: number): Work {
 const NOTHING: PassWork = { forward: work(0, 0, 0), backward: work(0, 0, 0) };
 
 function sumOf(works: readonly Work[]): Work {
-  const sum = (of: (each: Work) => number) => works.reduce((total, each) => total + of(each), 0);
-  return work(
-    sum(({ flops }) => flops),
-    sum(({ touched }) => touched),
-    sum(({ operations }) => operations),
-  );
+  const sum = (of: keyof Work) => works.reduce((total, each) => total + each[of], 0);
+  return work(sum('flops'), sum('touched'), sum('operations'));
 }
 
 function plus(...passes: readonly PassWork[]): PassWork {

@@ -74,7 +74,6 @@ export function readFigures(out: string, machine: string): RecoveryFigures {
   }
 }
 
-/** Writes `recovery.json` into the folder `out`. */
 export function writeRecovery(figures: RecoveryFigures, machine: string, out: string): void {
   writeFileSync(path.join(out, FILE), `${JSON.stringify({ ...figures, machine }, null, 1)}\n`);
 }
@@ -109,7 +108,6 @@ function rowOf(outages: readonly Outage[], violations: number): z.output<typeof 
   };
 }
 
-/** Rounds to a hundredth. */
 function round(seconds: number): number {
   return Math.round(100 * seconds) / 100;
 }

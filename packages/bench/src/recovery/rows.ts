@@ -10,7 +10,6 @@ import { send } from 'locmoe/internal/chaos/run-process';
 /** How a fault is over: the run has restarted, was taken over, has gone on as if nothing was, or has saved a checkpoint. */
 export type Outcome = 'restart' | 'takeover' | 'none' | 'saved';
 
-/** A row of the fault matrix. */
 export interface Row {
   readonly plan: PlanFault;
   /** How often; 20 times where nothing else is said. */
@@ -18,7 +17,6 @@ export interface Row {
   readonly outcome: Outcome;
   /** It strikes later than it is injected, and ends its victim: the outage begins with that end. */
   readonly endsVictimLater?: true;
-  /** Description for the report. */
   readonly what: string;
 }
 

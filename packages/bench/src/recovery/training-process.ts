@@ -1,54 +1,10 @@
-import { type ChildProcess, spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { closeSync, mkdirSync, openSync, readFileSync } from 'node:fs';
+import { mkdirSync } from 'node:fs';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { listRuns, MetricsReader, type MetricsRecord, type RunFolder } from '@locmoe/run-format';
 import { freePort } from '@locmoe/test-kit';
 import { TrainerError } from 'locmoe/internal/errors';
-import { builtCommand } from '../training.js';
-
-/** Leader of a run: a process, or a supervisor that restarts it. */
-interface Leader {
-  readonly isAlive: boolean;
-  /** Exit code; null if it was killed. */
-  readonly exited: Promise<number | null>;
-  kill(signal: NodeJS.Signals): void;
-}
-
-/** A `locmoe` command as a child process, whose output goes to a file. */
-class LocmoeProcess implements Leader {
-  readonly #child: ChildProcess;
-  readonly exited: Promise<number | null>;
-
-  constructor(
-    args: readonly string[],
-    readonly output: string,
-    env: Readonly<Record<string, string>> = {},
-  ) {
-    const fd = openSync(output, 'a');
-    this.#child = spawn(process.execPath, [builtCommand(), ...args], {
-      stdio: ['ignore', fd, fd],
-      // A group of its own: Ctrl-C reaches the bench alone, which ends it.
-      detached: true,
-      env: { ...process.env, ...env },
-    });
-    closeSync(fd);
-    this.exited = once(this.#child, 'exit').then(([code]) => code);
-  }
-
-  get isAlive(): boolean {
-    return this.#child.exitCode === null && this.#child.signalCode === null;
-  }
-
-  kill(signal: NodeJS.Signals): void {
-    this.#child.kill(signal);
-  }
-
-  get lastLine(): string {
-    return readFileSync(this.output, 'utf8').trimEnd().split('\n').at(-1) ?? '';
-  }
-}
+import { type Leader, LocmoeProcess } from '../training.js';
 
 /** Time for the nodes to leave after their coordinator has. */
 const LEAVE_MS = 15_000;
@@ -115,7 +71,6 @@ export interface SeenStep {
 }
 
 export interface TrainingArguments {
-  /** Recipe or config file. */
   readonly config: string;
   readonly sets: readonly string[];
   /** Receives the run's folder and the command's output. */
@@ -184,7 +139,6 @@ export class TrainingProcess {
     if (record.type === 'step' && record.time > (this.steps.at(-1)?.time ?? 0)) this.steps.push(record);
   }
 
-  /** Reads what is new in its metrics. */
   async look(): Promise<void> {
     await this.#reader.update();
   }

@@ -9,9 +9,7 @@ import { goesOnFromHere, runTraining } from '../training.js';
 import { type RunFigures, readRunFigures } from './run-figures.js';
 
 export interface BenchRoutersOptions extends BenchFolders {
-  /** Recipe or config file. */
   readonly config: string;
-  /** `--set` overrides of every run. */
   readonly set: readonly string[];
   /** Values of `moe.router`. */
   readonly routers: readonly string[];
@@ -22,7 +20,6 @@ export interface BenchRoutersOptions extends BenchFolders {
   readonly dataDir: string;
 }
 
-/** One finished run. */
 interface RouterRun {
   readonly router: string;
   readonly seed: number;

@@ -6,7 +6,7 @@ import {
   readRecords,
   type Validation,
 } from '@locmoe/run-format';
-import { mean, median, quantile } from '../statistics.js';
+import { mean, median, quantile, sum } from '../statistics.js';
 
 /** Warm-up steps (caches, JIT): excluded from times, and from counts of tokens but those that say otherwise. */
 export const WARM_UP_STEPS = 20;
@@ -173,8 +173,4 @@ function curveOf(steps: readonly GlobalStep[]): CurvePoint[] {
       localShare: places === null ? 0 : places.sameWorker + places.sameNode,
     };
   });
-}
-
-function sum(values: readonly number[]): number {
-  return values.reduce((total, value) => total + value, 0);
 }

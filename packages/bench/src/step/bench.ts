@@ -11,9 +11,7 @@ import { runTurns, type Turn, type TurnResult } from './turns.js';
 import { lengthSettings, NotTheSame, PEER_SETTINGS } from './verify.js';
 
 export interface BenchStepOptions extends BenchFolders {
-  /** Recipes or config files. */
   readonly configs: readonly string[];
-  /** `--set` overrides of every run. */
   readonly set: readonly string[];
   /** Steps of a timed run. */
   readonly steps: number;

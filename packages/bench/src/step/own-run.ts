@@ -2,7 +2,7 @@ import { mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import path from 'node:path';
 import { type MetricsRecordOf, readRecords } from '@locmoe/run-format';
 import { asTrainerError } from 'locmoe/internal/errors';
-import { mean } from '../statistics.js';
+import { mean, sum } from '../statistics.js';
 import { runTraining, type TrainingOptions } from '../training.js';
 import { countedSteps, type StepRun, summarize, withPeakMemory } from './step-run.js';
 
@@ -45,9 +45,7 @@ function ownRun(steps: readonly MetricsRecordOf<'step'>[], peakBytes: number, gc
   const [begin, end] = [steps[from - 1]!.time, steps[to - 1]!.time];
   const kept = steps
     .slice(from, to)
-    .flatMap(({ layers, tokens }) =>
-      layers.map((layer) => layer.kept.reduce((sum, choices) => sum + choices, 0) / tokens),
-    );
+    .flatMap(({ layers, tokens }) => layers.map((layer) => sum(layer.kept) / tokens));
   return summarize(
     steps.map(({ loss, time, partsMs }) => ({ loss: loss ?? Number.NaN, endedAtMs: time, partsMs })),
     steps[0]!.tokens,

@@ -54,9 +54,7 @@ export interface TimedStep {
   readonly partsMs: Readonly<Record<StepPart, number>>;
 }
 
-/** Result of one run of a program. */
 export interface StepRun {
-  /** Losses by step. */
   readonly losses: readonly number[];
   /** Wall-clock time from the end of one step to the end of the next, for timed steps. */
   readonly stepMs: readonly number[];

@@ -6,6 +6,7 @@ import { STEP_PARTS, type StepPart } from '@locmoe/run-format';
 import { ALLOCATOR_ENV } from 'locmoe/internal/agent/worker-env';
 import { TrainerError } from 'locmoe/internal/errors';
 import { mean } from '../statistics.js';
+import { lastLine } from '../training.js';
 import type { PeerInputs } from './inputs.js';
 import { type PeerProgram, type StepRun, summarize, type TimedStep, withPeakMemory } from './step-run.js';
 
@@ -29,7 +30,6 @@ export const TORCH_SETTINGS: Readonly<Record<string, string>> = {
 
 export interface TorchPeer {
   readonly python: string;
-  /** Version of PyTorch. */
   readonly version: string;
 }
 
@@ -194,8 +194,4 @@ function outputOf(folder: string, rank: number): string {
 
 function resultOf(folder: string, rank: number): string {
   return path.join(folder, `rank-${rank}.json`);
-}
-
-function lastLine(file: string): string {
-  return readFileSync(file, 'utf8').trimEnd().split('\n').at(-1) ?? '';
 }

@@ -16,9 +16,7 @@ import { assertSameLosses, TOLERANCE } from './verify.js';
 
 /** Programs that train the same, run one after the other. */
 export interface Turn {
-  /** Description of what is trained. */
   readonly name: string;
-  /** Recipe or config file. */
   readonly config: string;
   /** Overrides; with a peer among them `PEER_SETTINGS`. */
   readonly sets: readonly string[];
@@ -29,7 +27,6 @@ export interface Turn {
   readonly isVerification: boolean;
 }
 
-/** Results of the programs in one turn. */
 export interface TurnResult extends Pick<Turn, 'name' | 'steps'> {
   readonly runs: Readonly<Partial<Record<Program, StepRun>>>;
   /** Maximum difference between our losses and those of the peer, in nats. */

@@ -2,7 +2,6 @@ import { createHash, createHmac, timingSafeEqual } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 import { isLoopback } from './loopback.js';
 
-/** Why a request is not allowed. */
 export interface Refusal {
   readonly status: 401 | 403;
   readonly reason: string;

@@ -17,11 +17,9 @@ export type SocketHandler = (request: IncomingMessage) => (socket: WebSocket) =>
 
 /** Routes and WebSockets of one concern. */
 export interface HttpFeature {
-  /** Mounted at `/`. */
   readonly routes: Hono;
   /** Mounted at `/` without access control, as `/ready` is. */
   readonly open?: Hono;
-  /** WebSocket handlers by path. */
   readonly sockets?: ReadonlyMap<string, SocketHandler>;
   /** Sends what open sockets have still to get, and closes them. */
   close?(): Promise<void>;
@@ -33,11 +31,9 @@ export interface HttpAddress {
   readonly port: number;
 }
 
-/** A request that was answered, or refused. */
 export interface Answer {
   readonly path: string;
   readonly status: number;
-  /** Time until the answer began. */
   readonly ms: number;
 }
 
@@ -103,7 +99,6 @@ export async function startHttpServer(options: HttpServerOptions): Promise<HttpS
   };
 }
 
-/** Waits for a promise, but no longer than `ms`. */
 async function within(ms: number, promise: Promise<unknown>): Promise<void> {
   const over = new AbortController();
   const limit = sleep(ms, undefined, { signal: over.signal }).catch(() => undefined);

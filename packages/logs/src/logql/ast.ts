@@ -144,7 +144,6 @@ export type MetricQuery =
   | {
       readonly kind: 'aggregate';
       readonly op: AggregationOp;
-      /** k of topk and bottomk. */
       readonly parameter: number;
       readonly grouping: Grouping | null;
       readonly inner: MetricQuery;

@@ -89,7 +89,6 @@ function matchingLabels({ on, labels }: Matching): (labels: Labels) => Labels {
   return (all) => new Map([...all].filter(([name]) => named.has(name) === on));
 }
 
-/** A key of these labels. */
 function matchingKey(matching: Matching): (series: Series) => string {
   const project = matchingLabels(matching);
   return ({ labels }) => labelsKey(project(labels));

@@ -9,7 +9,6 @@ export interface ContextLine {
 }
 
 export interface ContextOptions {
-  /** Number of lines before and after a match. */
   readonly before: number;
   readonly after: number;
   /** The entry after the query's pipeline; null if it does not match. */

@@ -88,7 +88,6 @@ export class Follower {
     return files.some((file) => this.#ends.get(file) !== file.end || file.hasChanged);
   }
 
-  /** The lines since the last call. */
   async readNew(): Promise<LogEntry[]> {
     const reader = new BlockReader(new Pacer());
     const entries: LogEntry[] = [];

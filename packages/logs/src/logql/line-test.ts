@@ -1,7 +1,7 @@
 import type { LineSieve } from '../store/log-reader.js';
 import type { LineFilter } from './ast.js';
 import { AddressSet } from './ip.js';
-import { parseLinePattern } from './pattern.js';
+import { type PatternPart, parseLinePattern } from './pattern.js';
 import { Regex, RegexGroup } from './regex.js';
 
 /** The conjunction of consecutive line filters. */
@@ -26,10 +26,10 @@ export function compileLineTest(filters: readonly LineFilter[], regexes: RegexGr
 function compileFilter({ op, texts, ips }: LineFilter, ofLine: RegexGroup, ofBuffer: RegexGroup): LineTest {
   const isNegated = op.startsWith('!');
   const parts = texts.map((text): LineTest => {
-    if (op.endsWith('~')) return new RegexTest(text, ofLine, ofBuffer);
-    return op.endsWith('>') ? new LinePatternTest(text) : new TextTest(text);
+    if (op.endsWith('~')) return regexTest(text, ofLine, ofBuffer);
+    return op.endsWith('>') ? linePatternTest(text) : textTest(text);
   });
-  parts.push(...ips.map((range) => new AddressTest(range)));
+  parts.push(...ips.map((range) => addressTest(range)));
   const [only] = parts;
   return {
     // An empty text is in every line, so it cannot be searched for.
@@ -42,91 +42,65 @@ function compileFilter({ op, texts, ips }: LineFilter, ofLine: RegexGroup, ofBuf
   };
 }
 
-class RegexTest implements LineTest {
-  readonly needle = null;
-  readonly #line: Regex;
-  /** Matches a buffer if any of its lines matches; null if no such expression is known. */
-  readonly #buffer: Regex | null;
-  #bytes: Buffer = Buffer.alloc(0);
-
-  constructor(
-    pattern: string,
-    ofLine: RegexGroup,
-    private readonly ofBuffer: RegexGroup,
-  ) {
-    this.#line = new Regex(pattern, ofLine);
-    // (?m) lets ^ and $ match at each line, but not \A and \z, nor ^ and $ after (?-m).
-    this.#buffer = /\\[Az]|\(\?\w*-/.test(pattern) ? null : new Regex(`(?m)${pattern}`, ofBuffer);
-  }
-
-  begin(bytes: Buffer): void {
-    this.#bytes = bytes;
-  }
-
-  mayPass(): boolean {
-    if (this.#buffer === null || !this.ofBuffer.isQuick(this.#bytes.length)) return true;
-    return this.#buffer.test(this.#bytes.toString());
-  }
-
-  passes(from: number, to: number): boolean {
-    return this.#line.test(this.#bytes.toString('utf8', from, to));
-  }
-}
-
-class AddressTest implements LineTest {
-  readonly needle = null;
-  readonly #addresses: AddressSet;
-  #bytes: Buffer = Buffer.alloc(0);
-
-  constructor(range: string) {
-    this.#addresses = AddressSet.parse(range)!;
-  }
-
-  begin(bytes: Buffer): void {
-    this.#bytes = bytes;
-  }
-
-  mayPass(): boolean {
-    return true;
-  }
-
-  passes(from: number, to: number): boolean {
-    return this.#addresses.isIn(this.#bytes.toString('latin1', from, to));
-  }
-}
-
 /** Line filters on bytes. */
 export interface LineTest extends LineSieve {
   /** Whether the line passes. Lines must be tested in buffer order. */
   passes(from: number, to: number): boolean;
 }
 
+/** A test that looks at a line of the buffer with which it began. */
+function lineTest(
+  passes: (bytes: Buffer, from: number, to: number) => boolean,
+  mayPass: (bytes: Buffer) => boolean = () => true,
+): LineTest {
+  let bytes: Buffer = Buffer.alloc(0);
+  return {
+    needle: null,
+    begin(next) {
+      bytes = next;
+    },
+    mayPass: () => mayPass(bytes),
+    passes: (from, to) => passes(bytes, from, to),
+  };
+}
+
+function regexTest(pattern: string, ofLine: RegexGroup, ofBuffer: RegexGroup): LineTest {
+  const line = new Regex(pattern, ofLine);
+  // Matches a buffer if any of its lines matches: (?m) lets ^ and $ match at each line, but not \A and \z, nor ^ and $ after
+  // (?-m).
+  const buffer = /\\[Az]|\(\?\w*-/.test(pattern) ? null : new Regex(`(?m)${pattern}`, ofBuffer);
+  return lineTest(
+    (bytes, from, to) => line.test(bytes.toString('utf8', from, to)),
+    (bytes) => buffer === null || !ofBuffer.isQuick(bytes.length) || buffer.test(bytes.toString()),
+  );
+}
+
+function addressTest(range: string): LineTest {
+  const addresses = AddressSet.parse(range)!;
+  return lineTest((bytes, from, to) => addresses.isIn(bytes.toString('latin1', from, to)));
+}
+
 /** Keeps the next occurrence, so that a buffer is searched once for all its lines. */
-class TextTest implements LineTest {
-  readonly needle: Buffer;
-  #bytes: Buffer = Buffer.alloc(0);
-  #next = 0;
-
-  constructor(text: string) {
-    this.needle = Buffer.from(text);
-  }
-
-  begin(bytes: Buffer): void {
-    this.#bytes = bytes;
-    this.#next = -1;
-  }
-
-  mayPass(): boolean {
-    return this.passes(0, this.#bytes.length);
-  }
-
-  passes(from: number, to: number): boolean {
-    if (this.#next < from) {
-      const next = this.#bytes.indexOf(this.needle, from);
-      this.#next = next < 0 ? Number.POSITIVE_INFINITY : next;
+function textTest(text: string): LineTest {
+  const needle = Buffer.from(text);
+  let bytes: Buffer = Buffer.alloc(0);
+  let next = 0;
+  const passes = (from: number, to: number) => {
+    if (next < from) {
+      const found = bytes.indexOf(needle, from);
+      next = found < 0 ? Number.POSITIVE_INFINITY : found;
     }
-    return this.#next + this.needle.length <= to;
-  }
+    return next + needle.length <= to;
+  };
+  return {
+    needle,
+    begin(buffer) {
+      bytes = buffer;
+      next = -1;
+    },
+    mayPass: () => passes(0, bytes.length),
+    passes,
+  };
 }
 
 /**
@@ -134,47 +108,35 @@ class TextTest implements LineTest {
  * `<_>`. As in Loki anything may come before a text at the start of the pattern, and nothing after one at its
  * end.
  */
-class LinePatternTest implements LineTest {
-  readonly needle: Buffer | null;
-  readonly #texts: readonly Buffer[];
-  readonly #beginsWithText: boolean;
-  readonly #endsWithText: boolean;
-  /** Test for the longest of the texts. */
-  readonly #sieve: TextTest | null;
-  #bytes: Buffer = Buffer.alloc(0);
-
-  constructor(pattern: string) {
-    const parts = parseLinePattern(pattern, (message) => {
-      throw new Error(message);
-    });
-    const texts = parts.flatMap((part) => ('text' in part ? [part.text] : []));
-    this.#texts = texts.map((text) => Buffer.from(text));
-    this.#beginsWithText = parts.length === 0 || 'text' in parts[0]!;
-    this.#endsWithText = parts.length === 0 || 'text' in parts[parts.length - 1]!;
-    const [longest] = texts.sort((a, b) => b.length - a.length);
-    this.#sieve = longest === undefined ? null : new TextTest(longest);
-    this.needle = this.#sieve?.needle ?? null;
-  }
-
-  begin(bytes: Buffer): void {
-    this.#bytes = bytes;
-    this.#sieve?.begin(bytes);
-  }
-
-  mayPass(): boolean {
-    return this.#sieve?.mayPass() ?? true;
-  }
-
-  passes(from: number, to: number): boolean {
-    if (this.#sieve?.passes(from, to) === false) return false;
-    const line = this.#bytes.subarray(from, to);
+function linePatternTest(pattern: string): LineTest {
+  const parts = parseLinePattern(pattern, (message) => {
+    throw new Error(message);
+  });
+  const isText = (part: PatternPart | undefined) => part === undefined || 'text' in part;
+  const texts = parts.flatMap((part) => ('text' in part ? [Buffer.from(part.text)] : []));
+  const longest = parts
+    .flatMap((part) => ('text' in part ? [part.text] : []))
+    .sort((a, b) => b.length - a.length)[0];
+  const follow = lineTest((bytes, from, to) => {
+    const line = bytes.subarray(from, to);
     let at = 0;
-    for (const [i, text] of this.#texts.entries()) {
+    for (const [i, text] of texts.entries()) {
       const found = line.indexOf(text, at);
-      const mayBeBeside = i === 0 && this.#beginsWithText;
+      const mayBeBeside = i === 0 && isText(parts[0]);
       if (found < 0 || (found === at && !mayBeBeside)) return false;
       at = found + text.length;
     }
-    return (at === line.length) === this.#endsWithText;
-  }
+    return (at === line.length) === isText(parts.at(-1));
+  });
+  if (longest === undefined) return follow;
+  const sieve = textTest(longest);
+  return {
+    needle: sieve.needle,
+    begin(bytes) {
+      sieve.begin(bytes);
+      follow.begin(bytes);
+    },
+    mayPass: () => sieve.mayPass(),
+    passes: (from, to) => sieve.passes(from, to) && follow.passes(from, to),
+  };
 }

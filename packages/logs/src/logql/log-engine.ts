@@ -18,7 +18,6 @@ const CLOCK_SLACK_MS = 3_600_000;
 /** How long the list of runs is cached. */
 const CATALOG_MS = 500;
 
-/** Compiled matchers. */
 interface Selector {
   readonly matchesRun: (run: RunLogs) => boolean;
   readonly isSelected: (stream: LogStream) => boolean;
@@ -151,7 +150,6 @@ function newReader({ limitMs = QUERY_LIMIT_MS, signal, totals }: QueryOptions): 
   return new BlockReader(new Pacer({ limitMs, ...(signal === undefined ? {} : { signal }) }), totals);
 }
 
-/** The log files of one run, with their indexes. */
 class RunLogs {
   readonly #files = new Map<string, LogFile>();
 

@@ -70,7 +70,6 @@ export function toEntry(
 }
 
 export interface SplitLabels {
-  /** Labels of the stream. */
   readonly stream: Labels;
   readonly structuredMetadata: Labels;
   /** Extracted or formatted by the pipeline. */
@@ -87,7 +86,6 @@ export function splitLabels({ labels, parsed }: Pick<LogEntry, 'labels' | 'parse
   return split;
 }
 
-/** The first `limit` entries. */
 export async function take(batches: AsyncGenerator<LogEntry[]>, limit: number): Promise<LogEntry[]> {
   const taken: LogEntry[] = [];
   for await (const batch of batches) {
@@ -100,7 +98,6 @@ export async function take(batches: AsyncGenerator<LogEntry[]>, limit: number): 
   return taken;
 }
 
-/** Orders by time, then file and offset. */
 export function compareEntries(a: LogEntry, b: LogEntry): number {
   const byTime = compareInstants(a, b);
   if (byTime !== 0) return byTime;

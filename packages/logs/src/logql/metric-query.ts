@@ -30,16 +30,9 @@ export async function evaluateMetric(
 
 /** Whether the values of a query have an order of their own. */
 function isOrdered(query: MetricQuery): boolean {
-  switch (query.kind) {
-    case 'aggregate':
-      return ['topk', 'bottomk', 'sort', 'sort_desc'].includes(query.op);
-    case 'binary':
-      return isOrdered(query.left) || isOrdered(query.right);
-    case 'label-replace':
-      return isOrdered(query.inner);
-    default:
-      return false;
-  }
+  if (query.kind === 'aggregate') return ['topk', 'bottomk', 'sort', 'sort_desc'].includes(query.op);
+  if (query.kind === 'binary') return isOrdered(query.left) || isOrdered(query.right);
+  return query.kind === 'label-replace' && isOrdered(query.inner);
 }
 
 async function evaluate(query: MetricQuery, grid: TimeGrid, source: MetricSource): Promise<Value> {

@@ -88,7 +88,6 @@ function readComparison(tokens: Tokens): LabelCondition {
   return { kind: 'number', name, op, value: readNumber(tokens) };
 }
 
-/** Reads a number with its sign. */
 export function readNumber(tokens: Tokens): number {
   const sign = tokens.accept('+', '-')?.text === '-' ? -1 : 1;
   const token = tokens.expectKind('number', 'a number');
@@ -122,7 +121,6 @@ function readMatchers(tokens: Tokens): Matcher[] {
   return matchers;
 }
 
-/** Reads the operator and the value of a matcher. */
 export function readMatcher(tokens: Tokens, name: string): Matcher {
   const op = tokens.expect('=', '!=', '=~', '!~').text as Matcher['op'];
   const value = tokens.string();

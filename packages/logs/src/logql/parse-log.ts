@@ -7,7 +7,6 @@ import type { Template } from './template/ast.js';
 import { parseTemplate } from './template/parse.js';
 import type { Tokens } from './tokens.js';
 
-/** Reads a stream selector and its pipeline. */
 export function readLog(tokens: Tokens): LogQuery {
   if (tokens.accept('(') !== null) {
     const inner = tokens.nested(() => readLog(tokens));
@@ -20,7 +19,6 @@ export function readLog(tokens: Tokens): LogQuery {
   return { kind: 'log', matchers, stages };
 }
 
-/** Whether a stage of a pipeline follows. */
 export function isStage(tokens: Tokens): boolean {
   return tokens.is('|', '|=', '!=', '|~', '!~', '|>', '!>');
 }

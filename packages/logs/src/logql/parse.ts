@@ -135,7 +135,6 @@ function readAggregation(tokens: Tokens): MetricQuery {
   return { kind: 'aggregate', op, parameter, grouping, inner };
 }
 
-/** k of topk and bottomk. */
 function readParameter(tokens: Tokens, op: AggregationOp): number {
   const isTop = op === 'topk' || op === 'bottomk';
   const token = tokens.next;

@@ -24,7 +24,6 @@ export function parsePattern(pattern: string, fail: Fail): PatternPart[] {
   return parts;
 }
 
-/** Parses the pattern of `|>` and `!>`. */
 export function parseLinePattern(pattern: string, fail: Fail): PatternPart[] {
   const parts = split(pattern);
   if (parts.some((part) => 'name' in part && part.name !== null))

@@ -12,7 +12,6 @@ import type { Template } from './template/ast.js';
 import { TemplateRunner } from './template/evaluate.js';
 import { TemplateError } from './template/values.js';
 
-/** A compiled pipeline. */
 export interface Pipeline {
   /** The leading line filters, which need only bytes. */
   readonly test: LineTest;
@@ -54,9 +53,8 @@ function compileStage(stage: Stage, regexes: RegexGroup): (line: PipelineLine) =
     case 'label-filter':
       return compileCondition(stage.condition, regexes);
     case 'drop':
-      return always(compileDrop(stage.picks, regexes));
     case 'keep':
-      return always(compileKeep(stage.picks, regexes));
+      return always(compileRemoval(stage, regexes));
     case 'regexp': {
       const regex = new Regex(stage.pattern, regexes);
       return always((line) => {
@@ -102,21 +100,18 @@ function compilePicks(
   return (line, name) => byName.get(name)?.some((test) => test(line)) ?? false;
 }
 
-function compileDrop(picks: readonly LabelPick[], regexes: RegexGroup): (line: PipelineLine) => void {
+/** `drop` and `keep`, which does not remove an error. */
+function compileRemoval(
+  { kind, picks }: Extract<Stage, { kind: 'drop' | 'keep' }>,
+  regexes: RegexGroup,
+): (line: PipelineLine) => void {
   const isPicked = compilePicks(picks, regexes);
+  const isRemoved = (line: PipelineLine, name: string) =>
+    kind === 'drop'
+      ? isPicked(line, name)
+      : name !== ERROR_LABEL && name !== ERROR_DETAILS_LABEL && !isPicked(line, name);
   return (line) => {
-    const names = [...line.labels.keys()].filter((name) => isPicked(line, name));
-    for (const name of names) line.delete(name);
-  };
-}
-
-/** `keep` does not remove an error; `drop` does. */
-function compileKeep(picks: readonly LabelPick[], regexes: RegexGroup): (line: PipelineLine) => void {
-  const isPicked = compilePicks(picks, regexes);
-  return (line) => {
-    const names = [...line.labels.keys()].filter(
-      (name) => name !== ERROR_LABEL && name !== ERROR_DETAILS_LABEL && !isPicked(line, name),
-    );
+    const names = [...line.labels.keys()].filter((name) => isRemoved(line, name));
     for (const name of names) line.delete(name);
   };
 }

@@ -7,7 +7,6 @@ import type { Grouping, RangeQuery } from './ast.js';
 import { ERROR_LABEL } from './pipeline-line.js';
 import { labelsText, type TimeGrid } from './series.js';
 
-/** Input of a range aggregation. */
 export interface RangeInput {
   readonly views: readonly FileView[];
   readonly reader: BlockReader;

@@ -88,7 +88,6 @@ export class Regex {
     return this.#regex.programSize() * length * GROUPS_COST;
   }
 
-  /** Names of its groups. */
   get groupNames(): string[] {
     return Object.keys(this.#regex.re2Input.namedGroups);
   }

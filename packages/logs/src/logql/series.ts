@@ -11,7 +11,6 @@ export interface TimeGrid {
   readonly numPoints: number;
 }
 
-/** Values at the points of a grid. */
 export interface Series {
   readonly labels: Labels;
   readonly values: Float64Array;
@@ -63,7 +62,6 @@ export class ByLabels<T> {
   }
 }
 
-/** Whether a grouping keeps a label. */
 export function keeps({ without, labels }: Grouping, name: string): boolean {
   return labels.includes(name) !== without;
 }

@@ -7,7 +7,6 @@ export interface Token {
   readonly kind: TokenKind;
   /** Text as written in the query. */
   readonly text: string;
-  /** Offset in the query. */
   readonly at: number;
 }
 
@@ -121,12 +120,10 @@ export class Tokens {
     return (kind === 'symbol' || kind === 'word') && texts.includes(text);
   }
 
-  /** Whether the token after the next one is of a kind. */
   isBefore(kind: TokenKind): boolean {
     return this.#after(1)?.kind === kind;
   }
 
-  /** Whether the token after the next one is a word. */
   isBeforeWord(word: string): boolean {
     return this.isBefore('word') && this.#after(1)?.text === word;
   }
@@ -153,7 +150,6 @@ export class Tokens {
     return token;
   }
 
-  /** Takes the next token if it is one of these. */
   accept(...texts: readonly string[]): Token | null {
     return this.is(...texts) ? this.take() : null;
   }
@@ -175,7 +171,6 @@ export class Tokens {
     return this.expectKind('word', 'a name').text;
   }
 
-  /** The value of a string literal. */
   string(): string {
     const token = this.expectKind('string', 'a string');
     const value = unquote(token.text);

@@ -90,7 +90,6 @@ const TYPES: readonly (readonly [string, (text: string) => boolean])[] = [
   ['bytes', (text) => !Number.isNaN(parseBytes(text))],
 ];
 
-/** The first type that fits all values. */
 function typeOf(values: ReadonlySet<string>): string {
   return TYPES.find(([, is]) => [...values].every(is))?.[0] ?? 'string';
 }

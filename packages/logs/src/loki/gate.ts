@@ -41,12 +41,10 @@ export class RequestGate {
   /** Callbacks in order of arrival, each called at its turn. */
   readonly #waiting = new Set<() => void>();
 
-  /** Requests that wait for their turn. */
   get numWaiting(): number {
     return this.#waiting.size;
   }
 
-  /** Wraps a handler that returns JSON. */
   json(answer: (request: LokiRequest) => Promise<object>): (c: Context) => Promise<Response> {
     return this.guard(async (c, queueMs) =>
       c.json(
@@ -62,7 +60,6 @@ export class RequestGate {
     );
   }
 
-  /** Wraps a handler. */
   guard(handle: (c: Context, queueMs: number) => Promise<Response>): (c: Context) => Promise<Response> {
     return async (c) => {
       const receivedMs = performance.now();

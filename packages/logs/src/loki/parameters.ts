@@ -67,7 +67,6 @@ export class Parameters {
     return text;
   }
 
-  /** `time`, by default now. */
   get time(): Instant {
     return instantOfNs(this.#ns('time') ?? nowNs());
   }
@@ -180,7 +179,6 @@ export const ENCODING_FLAGS = 'x-loki-response-encoding-flags';
 /** Its value for labels by category: of the stream, structured metadata, parsed. */
 export const CATEGORIZE_LABELS = 'categorize-labels';
 
-/** @param flags the header */
 export function isCategorized(flags: string | undefined): boolean {
   return flags?.split(',').includes(CATEGORIZE_LABELS) ?? false;
 }

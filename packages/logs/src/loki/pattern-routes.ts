@@ -50,7 +50,6 @@ interface PatternJson {
   readonly samples: readonly (readonly [number, number])[];
 }
 
-/** Counts lines by pattern and level. */
 class PatternFinder {
   /** Miners by level, then by the text around the message. */
   readonly #miners = new Map<string, TemplateMiner>();
@@ -71,7 +70,6 @@ class PatternFinder {
     found.samples.set(atS, (found.samples.get(atS) ?? 0) + 1);
   }
 
-  /** Patterns with most lines first. */
   get patterns(): PatternJson[] {
     const byPattern = new Map<string, { level: string; pattern: string; samples: Map<number, number> }>();
     for (const { template, before, after, level, samples } of this.#found.values()) {

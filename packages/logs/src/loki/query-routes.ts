@@ -7,7 +7,6 @@ import type { LokiRequest, RequestGate } from './gate.js';
 import { invalid, Parameters } from './parameters.js';
 import { queryAnswer, sampleText, secondsOf, toMatrix, toStreams, toVector } from './shapes.js';
 
-/** `query_range`, `query` and `format_query`. */
 export function addQueryRoutes(routes: Hono, engine: LogEngine, gate: RequestGate): void {
   const add = (path: string, answer: (request: LokiRequest) => Promise<object>) =>
     routes.on(['GET', 'POST'], `/loki/api/v1/${path}`, gate.json(answer));

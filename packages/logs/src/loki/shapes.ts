@@ -71,7 +71,6 @@ export function toMatrix(value: Value, grid: TimeGrid): MatrixJson[] {
   }));
 }
 
-/** An instant vector, from a grid of one point. */
 export function toVector(series: readonly Series[], at: Instant): object[] {
   return series
     .filter(({ present }) => present[0] === 1)
@@ -89,7 +88,6 @@ function secondsAt({ startMs, stepMs }: TimeGrid, point: number): number {
   return Math.round(startMs + point * stepMs) / 1000;
 }
 
-/** The envelope of a query's result. */
 export function queryAnswer(
   { options: { totals }, isCategorized, queueMs, startedMs }: LokiRequest,
   resultType: string,

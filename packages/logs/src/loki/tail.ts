@@ -45,7 +45,6 @@ interface TailListener {
 interface TailRequest {
   readonly query: LogQuery;
   readonly start: Instant;
-  /** Most past lines. */
   readonly limit: number;
   readonly isCategorized: boolean;
 }

@@ -22,7 +22,6 @@ export class Block {
   lastMs: number | null;
   /** Some lines are not records; they take the time of the record before them. */
   hasForeign = false;
-  /** Counts by stream id. */
   readonly counts = new Map<number, StreamCount>();
 
   /**
@@ -42,7 +41,6 @@ export class Block {
     return this.numLines >= MAX_LINES || this.end - this.offset >= MAX_BYTES;
   }
 
-  /** Appends a line of `bytes` bytes, without newline. */
   add(stream: number, bytes: number): void {
     this.end += bytes + 1;
     this.numLines++;
@@ -60,7 +58,6 @@ export class Block {
     this.numLines++;
   }
 
-  /** Extends the time range. */
   extendTo(timeMs: number): void {
     if (timeMs < this.minMs) this.minMs = timeMs;
     if (timeMs > this.maxMs) this.maxMs = timeMs;

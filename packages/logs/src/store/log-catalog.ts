@@ -1,4 +1,3 @@
-/** The log of one run. */
 export interface LogFolder {
   readonly run: string;
   /** Holds an NDJSON file for each source. */

@@ -19,7 +19,6 @@ export interface PacerOptions {
   readonly signal?: AbortSignal;
 }
 
-/** A query past its time limit. */
 export class QueryTimeout extends LogsError {
   constructor(limitMs: number) {
     super(

@@ -20,7 +20,6 @@ export function labelsKey(labels: Labels): string {
   return JSON.stringify([...labels].sort(([a], [b]) => (a < b ? -1 : 1)));
 }
 
-/** The streams of one file. */
 export class StreamTable {
   readonly all: LogStream[] = [];
   readonly #byHead = new Map<number, LogStream>();

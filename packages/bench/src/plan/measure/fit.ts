@@ -63,7 +63,6 @@ export function errorsOf(observations: readonly Observation[], costs: readonly n
   );
 }
 
-/** Relative errors, in words. */
 export function describeErrors(errors: readonly number[]): string {
   const sizes = errors.map(Math.abs);
   const percent = (share: number) => `${(100 * share).toFixed(0)} %`;

@@ -81,13 +81,11 @@ export interface CallContext {
 }
 
 export interface TemplateFunction {
-  /** Numbers of arguments. */
   readonly least: number;
   readonly most: number;
   readonly call: (args: Arguments, context: CallContext) => Value;
 }
 
-/** A function of exactly `count` arguments. */
 export function exactly(count: number, call: TemplateFunction['call']): TemplateFunction {
   return { least: count, most: count, call };
 }

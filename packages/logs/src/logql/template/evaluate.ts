@@ -17,7 +17,6 @@ const MAX_PATTERNS = 100;
 
 type Jump = 'break' | 'continue' | null;
 
-/** Applies a template to lines. */
 export class TemplateRunner implements CallContext {
   data: TemplateData = { labels: new Map(), text: '', at: { timeMs: 0, nanos: 0 } };
   #output = '';
