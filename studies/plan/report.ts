@@ -1,5 +1,5 @@
 import { digits } from '../../packages/bench/src/collectives/measurements.js';
-import type { LayoutCheck } from '../../packages/bench/src/plan/check.js';
+import type { LayoutCheck } from '../../packages/bench/src/plan/bench.js';
 import { formatLink } from '../../packages/bench/src/plan/link.js';
 import { TIME_PARTS } from '../../packages/bench/src/plan/predict.js';
 import type { MachineProfile } from '../../packages/bench/src/plan/profile.js';

@@ -77,13 +77,12 @@ function routingOf(
   { keptPerToken, localGain, imbalance }: PlanOptions,
   assumed: RoutingAssumption,
 ): RoutingAssumption {
-  const given = {
-    ...(keptPerToken !== undefined && { keptPerToken }),
-    ...(localGain !== undefined && { localGain }),
-    ...(imbalance !== undefined && { imbalance }),
-  };
-  if (Object.keys(given).length === 0) return assumed;
-  return { ...assumed, ...given, source: `given: ${Object.keys(given).join(', ')}; ${assumed.source}` };
+  const given = Object.entries({ keptPerToken, localGain, imbalance }).filter(
+    ([, each]) => each !== undefined,
+  );
+  if (given.length === 0) return assumed;
+  const names = given.map(([name]) => name).join(', ');
+  return { ...assumed, ...Object.fromEntries(given), source: `given: ${names}; ${assumed.source}` };
 }
 
 /** Reads the shares that routers keep from the shipped comparison, a `routers.json` of `locmoe bench routers`. */

@@ -5,7 +5,7 @@ import { parsePattern } from './pattern.js';
 import { Regex } from './regex.js';
 import type { Template } from './template/ast.js';
 import { parseTemplate } from './template/parse.js';
-import type { Tokens } from './tokens.js';
+import type { Token, Tokens } from './tokens.js';
 
 export function readLog(tokens: Tokens): LogQuery {
   if (tokens.accept('(') !== null) {
@@ -23,39 +23,32 @@ export function isStage(tokens: Tokens): boolean {
   return tokens.is('|', '|=', '!=', '|~', '!~', '|>', '!>');
 }
 
+/** Readers of stages by their first word, which is taken already. */
+const STAGES: Readonly<Record<string, (tokens: Tokens, word: Token) => Stage>> = {
+  json: (tokens) => ({ kind: 'json', extractions: readExtractions(tokens, parseJsonPath) }),
+  logfmt: readLogfmt,
+  regexp: readRegexp,
+  pattern: readPattern,
+  unpack: () => ({ kind: 'unpack' }),
+  decolorize: () => ({ kind: 'decolorize' }),
+  line_format: (tokens) => ({ kind: 'line-format', template: readTemplate(tokens) }),
+  label_format: (tokens) => ({ kind: 'label-format', formats: readLabelFormats(tokens) }),
+  drop: (tokens) => ({ kind: 'drop', picks: tokens.list(() => readPick(tokens)) }),
+  keep: (tokens) => ({ kind: 'keep', picks: tokens.list(() => readPick(tokens)) }),
+  unwrap(tokens, word) {
+    throw tokens.errorAt(word, '`unwrap` goes with a range aggregation such as sum_over_time');
+  },
+  distinct(tokens, word) {
+    throw tokens.notSupported(word);
+  },
+};
+
 export function readStage(tokens: Tokens): Stage {
   if (tokens.accept('|') === null) return readLineFilter(tokens);
-  switch (tokens.isKind('word') ? tokens.next.text : '') {
-    case 'json':
-      tokens.take();
-      return { kind: 'json', extractions: readExtractions(tokens, parseJsonPath) };
-    case 'logfmt':
-      tokens.take();
-      return readLogfmt(tokens);
-    case 'regexp':
-    case 'pattern':
-      return readExtractor(tokens);
-    case 'unpack':
-    case 'decolorize':
-      return { kind: tokens.take().text as 'unpack' | 'decolorize' };
-    case 'line_format':
-      tokens.take();
-      return { kind: 'line-format', template: readTemplate(tokens) };
-    case 'label_format':
-      tokens.take();
-      return { kind: 'label-format', formats: readLabelFormats(tokens) };
-    case 'drop':
-    case 'keep': {
-      const kind = tokens.take().text as 'drop' | 'keep';
-      return { kind, picks: tokens.list(() => readPick(tokens)) };
-    }
-    case 'unwrap':
-      throw tokens.errorAt(tokens.next, '`unwrap` goes with a range aggregation such as sum_over_time');
-    case 'distinct':
-      throw tokens.notSupported(tokens.next);
-    default:
-      return { kind: 'label-filter', condition: readCondition(tokens) };
-  }
+  if (!tokens.isKind('word') || !Object.hasOwn(STAGES, tokens.next.text))
+    return { kind: 'label-filter', condition: readCondition(tokens) };
+  const word = tokens.take();
+  return STAGES[word.text]!(tokens, word);
 }
 
 function readLogfmt(tokens: Tokens): Stage {
@@ -81,17 +74,19 @@ function readExtractions<T>(tokens: Tokens, parse: (path: string) => T | null): 
   });
 }
 
-function readExtractor(tokens: Tokens): Stage {
-  const kind = tokens.take().text as 'regexp' | 'pattern';
+function readPattern(tokens: Tokens): Stage {
   const token = tokens.next;
   const pattern = tokens.string();
-  const fail = (message: string) => tokens.errorAt(token, message);
-  if (kind === 'pattern') parsePattern(pattern, fail);
-  else {
-    const { groupNames } = new Regex(pattern, tokens.regexes);
-    if (groupNames.length === 0) throw fail('at least one named capture must be supplied: (?P<name>...)');
-  }
-  return { kind, pattern };
+  parsePattern(pattern, (message) => tokens.errorAt(token, message));
+  return { kind: 'pattern', pattern };
+}
+
+function readRegexp(tokens: Tokens): Stage {
+  const token = tokens.next;
+  const pattern = tokens.string();
+  if (new Regex(pattern, tokens.regexes).groupNames.length === 0)
+    throw tokens.errorAt(token, 'at least one named capture must be supplied: (?P<name>...)');
+  return { kind: 'regexp', pattern };
 }
 
 function readTemplate(tokens: Tokens): Template {

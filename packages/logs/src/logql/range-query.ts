@@ -16,14 +16,15 @@ const NO_LABELS: Grouping = { without: false, labels: [] };
 export async function evaluateRange(query: RangeQuery, input: RangeInput): Promise<Series[]> {
   const pipeline = compilePipeline(query.log.stages);
   if (query.op === 'absent_over_time') return evaluateAbsence(query, pipeline, input);
-  const series =
-    query.unwrap === null
-      ? await countLines(query, pipeline, input)
-      : await evaluateSamples(query, pipeline, input);
+  const series = await seriesOf(query, pipeline, input);
   if (query.op !== 'rate' && query.op !== 'bytes_rate') return series;
   const rangeS = query.rangeMs / 1000;
   for (const { values } of series) for (let i = 0; i < values.length; i++) values[i]! /= rangeS;
   return series;
+}
+
+function seriesOf(query: RangeQuery, pipeline: Pipeline, input: RangeInput): Promise<Series[]> {
+  return query.unwrap === null ? countLines(query, pipeline, input) : evaluateSamples(query, pipeline, input);
 }
 
 const MAX_SAMPLES = 5_000_000;
@@ -59,11 +60,7 @@ async function evaluateSamples(query: RangeQuery, pipeline: Pipeline, input: Ran
 
 /** 1 wherever no line or sample is in the window. */
 async function evaluateAbsence(query: RangeQuery, pipeline: Pipeline, input: RangeInput): Promise<Series[]> {
-  const all = { ...input, sumBy: NO_LABELS };
-  const [found] =
-    query.unwrap === null
-      ? await countLines(query, pipeline, all)
-      : await evaluateSamples(query, pipeline, all);
+  const [found] = await seriesOf(query, pipeline, { ...input, sumBy: NO_LABELS });
   const absent = emptySeries(selectedLabels(query.log), input.grid);
   absent.values.fill(1);
   for (let point = 0; point < input.grid.numPoints; point++)

@@ -1,16 +1,63 @@
 import { Hono } from 'hono';
+import { messageOf } from '../errors.js';
 import type { HttpFeature } from '../http/http-server.js';
 import { LogEngine, QUERY_LIMIT_MS } from '../logql/log-engine.js';
+import { take } from '../logql/log-entries.js';
+import { parseQuery } from '../logql/parse.js';
 import { MAX_SERIES } from '../logql/series.js';
 import type { LogCatalog } from '../store/log-catalog.js';
 import { addFieldRoutes } from './field-routes.js';
-import { RequestGate } from './gate.js';
+import { type LokiRequest, RequestGate } from './gate.js';
 import { addIndexRoutes } from './index-routes.js';
-import { MAX_LIMIT } from './parameters.js';
+import { invalid, MAX_LIMIT, Parameters } from './parameters.js';
 import { addPatternRoutes } from './pattern-routes.js';
 import { addPushRoute } from './push.js';
-import { addQueryRoutes } from './query-routes.js';
+import { queryAnswer, sampleText, secondsOf, toMatrix, toStreams, toVector } from './shapes.js';
 import { Tails } from './tail.js';
+
+function addQueryRoutes(routes: Hono, engine: LogEngine, gate: RequestGate): void {
+  const add = (path: string, answer: (request: LokiRequest) => Promise<object>) =>
+    routes.on(['GET', 'POST'], `/loki/api/v1/${path}`, gate.json(answer));
+  add('query_range', async (request) => {
+    const { parameters, options, isCategorized } = request;
+    const query = parseQuery(parameters.query);
+    if (query.kind === 'log') {
+      const { range, direction, limit } = parameters;
+      const entries = await take(engine.lines(query, range, direction, options), limit);
+      return queryAnswer(request, 'streams', toStreams(entries, isCategorized), entries.length);
+    }
+    const { grid } = parameters;
+    return queryAnswer(request, 'matrix', toMatrix(await engine.evaluate(query, grid, options), grid));
+  });
+  add('query', async (request) => {
+    const { parameters, options } = request;
+    const query = parseQuery(parameters.query);
+    if (query.kind === 'log')
+      throw invalid(
+        'log queries are not supported as an instant query type, please change your query to a range query type',
+      );
+    const at = parameters.time;
+    const grid = { startMs: at.timeMs, startNanos: at.nanos, stepMs: 1, numPoints: 1 };
+    const value = await engine.evaluate(query, grid, options);
+    return typeof value === 'number'
+      ? queryAnswer(request, 'scalar', [secondsOf(at), sampleText(value)], 1)
+      : queryAnswer(request, 'vector', toVector(value, at));
+  });
+  routes.on(
+    ['GET', 'POST'],
+    '/loki/api/v1/format_query',
+    gate.guard(async (c) => {
+      const { query } = await Parameters.of(c);
+      try {
+        // Checked, but not reformatted.
+        parseQuery(query);
+      } catch (error) {
+        return c.json({ status: 'invalid-query', error: messageOf(error) }, 400);
+      }
+      return c.json({ status: 'success', data: query.trim() });
+    }),
+  );
+}
 
 /** Activity of clients of the API, and lines they have missed. */
 export interface LokiActivity {

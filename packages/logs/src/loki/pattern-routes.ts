@@ -1,8 +1,7 @@
 import type { Hono } from 'hono';
 import { DETECTED_LEVEL } from '../logql/detected-level.js';
 import { type LogEngine, QUERY_LIMIT_MS } from '../logql/log-engine.js';
-import { messageOfLine } from '../patterns/line-message.js';
-import { current, type Template, TemplateMiner } from '../patterns/template-miner.js';
+import { current, messageOfLine, type Template, TemplateMiner } from '../patterns/template-miner.js';
 import { Pacer } from '../store/pacer.js';
 import type { RequestGate } from './gate.js';
 import { selectorOf } from './parameters.js';

@@ -1,6 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { messageOfLine } from '../../src/patterns/line-message.js';
-import { current, TemplateMiner } from '../../src/patterns/template-miner.js';
+import { current, messageOfLine, TemplateMiner } from '../../src/patterns/template-miner.js';
 import { randomNumbers } from '../support.js';
 
 /** Templates of texts, each with the texts that it is for. */
