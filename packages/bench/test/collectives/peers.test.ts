@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { fastestSetting } from '../../src/collectives/measure-peers.js';
 import {
   bestResults,
+  fastestSetting,
   type PeerResult,
   parseResults,
   peerRow,
