@@ -81,6 +81,8 @@ describe.skipIf(reason !== null)('lines of a chart', { timeout: 120_000 }, () =>
 
   it('are hidden and shown by a click on the legend, by the keyboard, and by a link', async () => {
     await open('');
+    expect(await card('Loss').getAttribute('class')).toContain('wide');
+    expect(await card('Gradient norm').getAttribute('class')).not.toContain('wide');
     const drawn = () => entry('Loss', 'zh').getAttribute('aria-pressed');
     await entry('Loss', 'zh').click();
     await eventually(drawn).toBe('false');

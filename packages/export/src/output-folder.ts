@@ -31,7 +31,6 @@ export interface OutputFolder {
 
 /** A file of a finished export. */
 export interface WrittenFile {
-  /** Relative to the folder. */
   readonly name: string;
   readonly bytes: number;
 }

@@ -4,7 +4,6 @@ import type { OutputFolder } from './output-folder.js';
 export const WEIGHT_TYPES = ['float32', 'bfloat16'] as const;
 export type WeightType = (typeof WEIGHT_TYPES)[number];
 
-/** A format that a model can be exported to. */
 export interface ExportTarget {
   /** Description in `locmoe export --help`. */
   readonly description: string;

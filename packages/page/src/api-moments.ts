@@ -3,7 +3,6 @@ import type { ClockOffset, TimelineLane, TracedSteps } from '@locmoe/run-format/
 /** JSON of the routes about one moment of a run: a checkpoint, a failure, a step. Times are in ms since 1970. */
 
 export interface CheckpointRow {
-  /** Name of its folder. */
   readonly name: string;
   readonly directory: string;
   readonly step: number;
@@ -20,7 +19,6 @@ export interface CheckpointsReply {
   readonly checkpoints: readonly CheckpointRow[];
 }
 
-/** Result of reading a whole checkpoint. */
 export interface CheckpointCheck {
   /** Null if all hashes are right. */
   readonly problem: string | null;
@@ -34,7 +32,6 @@ export interface FlightReply {
   readonly generation: number | null;
   readonly reason: string | null;
   readonly summary: string | null;
-  /** Nodes without a file. */
   readonly missingNodes: readonly number[];
   /** Ranks that the others waited for. */
   readonly oddRanks: readonly number[];
@@ -88,7 +85,6 @@ export interface StepReply {
   readonly step: number;
   /** Null if the run did not record its generations. */
   readonly generation: number | null;
-  /** When it ended. */
   readonly time: number;
   readonly tokens: number;
   readonly tokensSoFar: number;

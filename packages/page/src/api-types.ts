@@ -10,7 +10,6 @@ export interface RunListItem {
   /** State in run.json; `dead` if the coordinator is gone without having ended the run. */
   readonly state: string;
   readonly isLive: boolean;
-  /** When its first generation began. */
   readonly startedAt: string;
   /** When its last generation ended; null while it is live. What a run took is the time between the two. */
   readonly endedAt: number | null;
@@ -19,7 +18,6 @@ export interface RunListItem {
   readonly step: number;
   readonly steps: number | null;
   readonly loss: number | null;
-  /** Name of its configuration. */
   readonly recipe: string | null;
   readonly router: string | null;
   /** Nodes x workers of each. */
@@ -132,13 +130,11 @@ export interface ExpertsReply {
   readonly routed: readonly (readonly (readonly number[])[])[];
 }
 
-/** The activity of a rank over time. */
 export interface RankLane {
   readonly rank: number;
   readonly node: number | null;
   /** Oldest first; step, phase and operation are those of the end. */
   readonly spans: readonly RankSpan[];
-  /** When its step last changed. */
   readonly lastProgress: number | null;
   readonly lastStep: number | null;
 }
@@ -172,7 +168,6 @@ export interface SpeedsReply {
   readonly speeds: readonly RankSpeedPoint[];
 }
 
-/** How fast a rank is by itself. */
 export interface RankSpeedPoint {
   readonly rank: number;
   /** Median over the last steps, in ms, of its own part of a step: without waiting for others. */

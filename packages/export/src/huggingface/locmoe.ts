@@ -14,7 +14,6 @@ interface ExportedRouter {
   readonly state: readonly string[];
 }
 
-/** Name of the token preference of every learned gate. */
 const PREFERENCE = 'preference';
 
 const ROUTERS: Readonly<Record<string, ExportedRouter>> = {

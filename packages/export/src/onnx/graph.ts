@@ -107,12 +107,10 @@ export class Graph {
     return this.initializer(`[${values}]`, [values.length], BigInt64Array.from(values, BigInt));
   }
 
-  /** An int64 without dimensions. */
   integer(value: number): Value {
     return this.initializer(`int ${value}`, [], BigInt64Array.of(BigInt(value)));
   }
 
-  /** A float32 without dimensions. */
   float(value: number): Value {
     return this.initializer(`float ${value}`, [], Float32Array.of(value));
   }

@@ -49,7 +49,6 @@ export async function writeOnnx(
   return numParameters;
 }
 
-/** Returns the contents of config.json of an ONNX export. */
 export function onnxConfig({ manifest, tokenizerFile }: Checkpoint): OnnxConfig {
   const { model, moe, data } = manifest.config;
   return {

@@ -20,7 +20,6 @@ const SHORTCUTS: readonly (readonly [string, string])[] = [
   ['?', 'this help'],
 ];
 
-/** The dialog of keyboard shortcuts. */
 export class Help {
   readonly element: HTMLDialogElement;
 

@@ -22,7 +22,6 @@ const NAMES: Readonly<Record<string, Level>> = {
   trace: 'trace',
 };
 
-/** Maps the value of a `level` label. */
 export function levelOf(name: string | undefined): Level {
   return NAMES[(name ?? '').toLowerCase()] ?? 'unknown';
 }

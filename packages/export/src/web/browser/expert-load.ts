@@ -14,9 +14,7 @@ type OnExpert = (chosen: ChosenExpert | null) => void;
 interface Strip {
   readonly note: HTMLElement;
   readonly groups: readonly { readonly element: HTMLElement; readonly experts: readonly number[] }[];
-  /** Buttons by expert. */
   readonly buttons: HTMLButtonElement[];
-  /** Tokens that each expert took. */
   readonly taken: number[];
   routed: number;
   passed: number;

@@ -84,7 +84,6 @@ function likeliest(logits: Float32Array, k: number): number[] {
   return best;
 }
 
-/** One of the likeliest tokens. */
 function sample(logits: Float32Array, temperature: number): number {
   const best = likeliest(logits, temperature === 0 ? 1 : TOP_K);
   if (best.length === 0) throw new Error('the model gives NaN: its weights are of no use');

@@ -71,7 +71,6 @@ function fail(message: string): void {
   loading.textContent = `This does not work here: ${message}`;
 }
 
-/** Builds what depends on the model. */
 function start(config: ModelConfig): void {
   const styleOf = expertStyles(config);
   byId('name', HTMLElement).textContent = config.name;

@@ -1,7 +1,6 @@
 // Messages between the page and the worker that computes.
 import type { OnnxConfig } from '../../onnx/onnx-config.js';
 
-/** Text before and after a turn. */
 interface Turn {
   readonly prefix: string;
   readonly suffix: string;

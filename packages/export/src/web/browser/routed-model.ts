@@ -18,7 +18,6 @@ export interface Pass {
 
 /** The exported graph in ONNX Runtime's WebAssembly. */
 export class RoutedModel {
-  /** Cache without tokens. */
   readonly emptyCache: Cache;
   readonly #names: readonly string[];
 

@@ -15,7 +15,6 @@ function textOf(value: unknown): string {
   return typeof value === 'object' && value !== null ? JSON.stringify(value) : String(value);
 }
 
-/** A setting of several runs. */
 export interface ComparedSetting {
   readonly path: string;
   /** Values by run; null where a run has no such setting. */

@@ -68,26 +68,18 @@ export class TrainingFacts {
   }
 }
 
-/** The settings of a run by path, as text. */
-class Settings {
-  readonly #values: ReadonlyMap<string, string>;
-
+class Settings extends Map<string, string> {
   constructor({ config }: Pick<RunDetail, 'config'>) {
-    this.#values = new Map(settingsOf(config));
-  }
-
-  get(path: string): string | null {
-    return this.#values.get(path) ?? null;
+    super(settingsOf(config));
   }
 
   /** A text with settings in it; null if the run has none of them. */
   text(parts: TemplateStringsArray, ...paths: readonly string[]): string | null {
-    if (paths.every((path) => this.get(path) === null)) return null;
+    if (!paths.some((path) => this.has(path))) return null;
     return parts.reduce((text, part, index) => `${text}${this.get(paths[index - 1]!) ?? DASH}${part}`);
   }
 }
 
-/** Formats the total duration and, for a run with pauses, the one without them. */
 function durationOf(run: RunData): string {
   const { totalMs, runningMs } = timesOf(run, Date.now());
   const net = totalMs - runningMs >= 1_000 ? `, ${formatDurationMs(runningMs)} without pauses` : '';

@@ -21,7 +21,6 @@ export type Wanted =
 /** A place to complete: what is wanted there, and the text that it replaces. */
 export interface CompletionPlace {
   readonly wanted: Wanted;
-  /** Start and end of the text that is replaced. */
   readonly from: number;
   readonly to: number;
   /** The part of it that stands before the cursor. */

@@ -29,39 +29,32 @@ const snippet = (insert: string, detail: string, caret = 0): Suggestion => ({
   caret,
 });
 
+/** @param details by what is inserted */
+const snippets = (details: Readonly<Record<string, string>>) =>
+  Object.entries(details).map(([insert, detail]) => snippet(insert, detail));
+
 const START: readonly Suggestion[] = [
-  snippet('{', 'lines of streams'),
-  snippet('count_over_time(', 'lines in a window'),
-  snippet('rate(', 'lines per second'),
-  snippet('sum by (level) (', 'sum of series'),
+  ...snippets({
+    '{': 'lines of streams',
+    'count_over_time(': 'lines in a window',
+    'rate(': 'lines per second',
+    'sum by (level) (': 'sum of series',
+  }),
   ...withDetail('in a window', 'bytes_over_time(', 'bytes_rate(', 'absent_over_time('),
   ...['sum', 'avg', 'min', 'max', 'first', 'last', 'stddev'].flatMap((name) =>
     withDetail('of unwrapped values', `${name}_over_time(`),
   ),
   snippet('quantile_over_time(0.95, ', 'of unwrapped values'),
-  ...withDetail(
-    'of series',
-    'sum(',
-    'avg(',
-    'min(',
-    'max(',
-    'count(',
-    'topk(5, ',
-    'bottomk(5, ',
-    'sort_desc(',
-  ),
+  ...withDetail('of series', 'sum(', 'avg(', 'min(', 'max(', 'count('),
+  ...withDetail('of series', 'topk(5, ', 'bottomk(5, ', 'sort_desc('),
 ];
-const PARSERS: readonly Suggestion[] = [
-  snippet('json', 'extract fields of JSON'),
-  snippet('logfmt', 'extract fields of key=value'),
-];
+const PARSERS = snippets({ json: 'extract fields of JSON', logfmt: 'extract fields of key=value' });
 const STAGES: readonly Suggestion[] = [
   snippet('pattern ""', 'extract fields: "<name> at <_>"', 1),
   snippet('regexp ""', 'extract named groups', 1),
   snippet('line_format ""', 'rewrite the line: "{{.msg}}"', 1),
   ...withDetail('labels', 'label_format ', 'drop ', 'keep '),
-  snippet('unwrap ', 'use a field as the value'),
-  snippet('decolorize', 'remove colour codes'),
+  ...snippets({ 'unwrap ': 'use a field as the value', decolorize: 'remove colour codes' }),
 ];
 const FILTERS: readonly Suggestion[] = [
   snippet('|= ""', 'line contains', 1),
@@ -69,25 +62,12 @@ const FILTERS: readonly Suggestion[] = [
   snippet('|~ ""', 'line matches', 1),
   snippet('!~ ""', 'line does not match', 1),
   snippet('|> ""', 'line is like: "<_> of <_>"', 1),
-  snippet('| json', 'extract fields of JSON'),
-  snippet('| logfmt', 'extract fields of key=value'),
+  ...PARSERS.map(({ insert, detail }) => snippet(`| ${insert}`, detail)),
   snippet('| ', 'another stage, or a test of a field'),
 ];
-const MATCHERS = [
-  snippet('=', 'is'),
-  snippet('!=', 'is not'),
-  snippet('=~', 'matches'),
-  snippet('!~', 'does not match'),
-];
-const COMPARISONS = [
-  ...MATCHERS,
-  ...[
-    snippet('>', 'more than'),
-    snippet('>=', 'at least'),
-    snippet('<', 'less than'),
-    snippet('<=', 'at most'),
-  ],
-].map((each) => ({ ...each, insert: `${each.insert} ` }));
+const MATCHERS = snippets({ '=': 'is', '!=': 'is not', '=~': 'matches', '!~': 'does not match' });
+const BOUNDS = snippets({ '>': 'more than', '>=': 'at least', '<': 'less than', '<=': 'at most' });
+const COMPARISONS = [...MATCHERS, ...BOUNDS].map((each) => ({ ...each, insert: `${each.insert} ` }));
 const DURATIONS = ['10s', '1m', '5m', '15m', '1h'].map((text) => ({
   text,
   insert: `${text}]`,

@@ -24,7 +24,6 @@ export class LineList {
   readonly element = h.div({ class: 'lines', role: 'treegrid', 'aria-label': 'log lines' });
   readonly #head = h.div({ class: 'line-head', role: 'row' });
   readonly #body = h.div({ class: 'line-body', role: 'rowgroup' });
-  /** Rows in display order. */
   #rows: Row[] = [];
   #lines: LogLine[] = [];
   #keys = new Set<string>();
@@ -58,7 +57,6 @@ export class LineList {
     return this.#rows.length;
   }
 
-  /** Replaces all lines. */
   set(lines: readonly LogLine[], style: ListStyle): void {
     this.#style = style;
     this.#lines = [];
@@ -111,7 +109,6 @@ export class LineList {
     this.#open = { row, details };
   }
 
-  /** Moves the focus by rows. */
   move(by: number): void {
     const focused = this.#rowOf(document.activeElement);
     const index = focused === undefined ? (by > 0 ? -1 : this.#rows.length) : this.#rows.indexOf(focused);

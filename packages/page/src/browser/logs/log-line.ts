@@ -3,7 +3,6 @@ import { type LokiStream, type OtherLabels, queryRange, type RangeQuery } from '
 
 /** A log line with its JSON parsed. */
 export interface LogLine {
-  /** Time in ns since 1970. */
   readonly ns: string;
   readonly timeMs: number;
   /** Labels of its stream, and its structured metadata. */
@@ -97,7 +96,6 @@ export function keyOf({ ns, labels, text }: Pick<LogLine, 'ns' | 'labels' | 'tex
   return `${ns} ${labels.source ?? ''} ${labels.rank ?? ''} ${text}`;
 }
 
-/** A label or field by name. */
 export function fieldOf({ labels, fields }: LogLine, name: string): string | undefined {
   return labels[name] ?? fields[name];
 }

@@ -1,23 +1,14 @@
-import {
-  fetchPatterns,
-  type LokiPattern,
-  type LokiResult,
-  type LokiSeries,
-  queryRange,
-  querySeries,
-} from '../loki.js';
+import { type LokiResult, type LokiSeries, queryRange, querySeries } from '../loki.js';
 import type { PageState } from '../page-state.js';
 import { STEPS_MS } from '../ticks.js';
 import { type LogLine, queryLines } from './log-line.js';
 import { hasParser, isMetricQuery, selectorOf, withLevels } from './query-edit.js';
 
-/** Lines of a page. */
 export const PAGE_LINES = 500;
 const NUM_BARS = 90;
 
 export interface LogRequest {
   readonly query: string;
-  /** ms since 1970. */
   readonly range: readonly [number, number];
   readonly order: PageState['order'];
 }
@@ -27,7 +18,6 @@ export interface LogVolume {
   readonly series: readonly LokiSeries[];
   /** The request's range, extended to whole bars; ms since 1970. */
   readonly range: readonly [number, number];
-  /** Width of a bar. */
   readonly stepMs: number;
 }
 
@@ -78,13 +68,6 @@ export function patternRequest({ query, range }: LogRequest): PatternRequest {
   const selector = query.slice(0, (selectorOf(query)?.end ?? query.length) + 1);
   // The API counts in whole seconds.
   return { selector, range, stepMs: 1_000 * Math.ceil(stepOf(range) / 1_000) };
-}
-
-export function fetchPatternsOf(
-  { selector, range: [start, end], stepMs }: PatternRequest,
-  signal: AbortSignal,
-): Promise<readonly LokiPattern[]> {
-  return fetchPatterns({ selector, start, end }, stepMs, signal);
 }
 
 function directionOf(order: PageState['order']): 'forward' | 'backward' {

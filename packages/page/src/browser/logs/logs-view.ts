@@ -106,7 +106,6 @@ export class LogsView {
     if (!this.element.hidden && this.#shownKey !== this.#requestKey) void this.run();
   }
 
-  /** Runs the query of the page's state. */
   async run(): Promise<void> {
     if (this.#times === null) return;
     this.#shownKey = this.#requestKey;
@@ -159,7 +158,6 @@ export class LogsView {
     return { query: this.#query, range: this.#range, order: pageState().order };
   }
 
-  /** Differs if another request is needed. */
   get #requestKey(): string {
     const state = pageState();
     return JSON.stringify([this.#runId, ...REQUEST_FIELDS.map((name) => state[name])]);

@@ -16,7 +16,6 @@ const CLOCK_AXIS: XAxis = {
   place: (seconds) => formatClock(1e3 * seconds),
 };
 
-/** Chart of a metric query's series. */
 export class MetricResult {
   readonly element: HTMLElement;
   #range: readonly [number, number] = [0, 1];
@@ -75,7 +74,6 @@ function hasLonePoint(y: readonly (number | null)[]): boolean {
   );
 }
 
-/** Sorts by name, numbers in numeric order. */
 function inOrder(series: readonly LokiSeries[]): { label: string; values: LokiSeries['values'] }[] {
   return series
     .slice(0, MAX_SERIES)

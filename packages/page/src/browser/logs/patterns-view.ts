@@ -1,8 +1,8 @@
 import { button, drawing, fill, h, numberCell, table } from '../dom.js';
 import { formatCount, formatShare } from '../format.js';
 import { levelOf } from '../levels.js';
-import type { LokiPattern } from '../loki.js';
-import { fetchPatternsOf, type LogRequest, type PatternRequest, patternRequest } from './log-requests.js';
+import { fetchPatterns, type LokiPattern } from '../loki.js';
+import { type LogRequest, type PatternRequest, patternRequest } from './log-requests.js';
 import { type PatternUse, patternUse } from './pattern-edit.js';
 
 /** The state of the count of patterns. */
@@ -32,7 +32,9 @@ export class PatternsView {
     // Another filter of the same lines: they are counted already.
     if (JSON.stringify(wanted) !== JSON.stringify(this.#counts.request)) {
       this.element.setAttribute('aria-busy', 'true');
-      this.#counts = { request: wanted, patterns: await fetchPatternsOf(wanted, signal) };
+      const { selector, stepMs, range } = wanted;
+      const labels = { selector, start: range[0], end: range[1] };
+      this.#counts = { request: wanted, patterns: await fetchPatterns(labels, stepMs, signal) };
     }
     this.element.setAttribute('aria-busy', 'false');
     this.#show(request.query);

@@ -10,7 +10,6 @@ const DEBOUNCE_MS = 120;
 
 export interface QueryBarOptions {
   readonly completions: CompletionSource;
-  /** The run whose log is shown. */
   readonly runId: () => string;
   readonly onQuery: (query: string) => void;
 }

@@ -78,7 +78,6 @@ export function matchersBefore(query: string, cursor: number): string {
   return kept.length === 0 ? '' : `{${kept.join(', ')}}`;
 }
 
-/** Whether a stage of the query extracts fields. */
 export function hasParser(query: string): boolean {
   return /\|\s*(?:json|logfmt|regexp|pattern|unpack)\b/.test(query);
 }

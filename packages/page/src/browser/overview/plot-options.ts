@@ -34,7 +34,6 @@ export interface ChartMarks {
 }
 
 export interface PlotHandlers {
-  /** The zoom; null for all. */
   readonly xRange: () => readonly [number, number] | null;
   /** The range of the left axis without outliers; null for all values. */
   readonly yRange: () => readonly [number, number] | null;

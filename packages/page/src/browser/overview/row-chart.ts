@@ -46,7 +46,6 @@ export interface RowChartOptions<Row> {
   readonly onToggle: (key: string) => void;
 }
 
-/** An index of a row, and an x value. */
 interface Place {
   readonly row: number;
   readonly x: number;

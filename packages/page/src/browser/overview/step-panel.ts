@@ -58,7 +58,6 @@ export class StepPanel {
     });
   }
 
-  /** Shows the step of the page's state. */
   async show(run: RunData): Promise<void> {
     const { runId } = run;
     const { record: step } = pageState();

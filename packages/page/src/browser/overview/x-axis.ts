@@ -21,7 +21,6 @@ const roundSteps = (powers: number) =>
     .flatMap((digit) => Array.from({ length: powers }, (_, power) => digit * 10 ** power))
     .sort((a, b) => a - b);
 
-/** x values are steps. */
 export const STEP_AXIS: XAxis = {
   name: 'step',
   steps: roundSteps(8),

@@ -83,7 +83,6 @@ export class TimelineCanvas {
     this.draw();
   }
 
-  /** Shows the whole step. */
   fit(): void {
     const { endMs = 1 } = this.#reply ?? {};
     this.#show({ from: -0.01 * endMs, to: 1.01 * endMs });

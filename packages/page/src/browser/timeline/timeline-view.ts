@@ -98,7 +98,6 @@ export class TimelineView {
     }
   }
 
-  /** Moves to an earlier or later step. */
   move(by: number): void {
     const step = (this.#reply?.step ?? Number(this.#step.value)) + by;
     if (step > 0) this.#open(step, this.#reply?.generation ?? null);
