@@ -8,6 +8,7 @@ import { batchesOf } from './step-batches.js';
 export interface LayoutCase {
   readonly moe: Partial<RunConfig['moe']>;
   readonly cluster: Partial<RunConfig['cluster']>;
+  readonly precision?: RunConfig['train']['precision'];
   readonly microBatches: number;
 }
 
@@ -16,13 +17,16 @@ export const STEPS = 8;
 const NUM_SEQUENCES = 8;
 
 /** Trains as one rank; returns its loss in each step. Every second step has the same batch, so that a model can learn it. */
-export function trainLayout(transport: Transport, { moe, cluster, microBatches }: LayoutCase): number[] {
+export function trainLayout(
+  transport: Transport,
+  { moe, cluster, precision = 'float32', microBatches }: LayoutCase,
+): number[] {
   const { rank, worldSize } = transport.topology;
   const config = tinyConfig({
     model: { numSparseLayers: 2 },
     moe: { expertGroups: 2, ...moe },
     cluster,
-    train: { learningRate: 0.02, steps: STEPS, globalBatch: NUM_SEQUENCES, microBatches },
+    train: { learningRate: 0.02, steps: STEPS, globalBatch: NUM_SEQUENCES, microBatches, precision },
   });
   const state = createTrainState(config, transport, null);
   const losses = Array.from({ length: STEPS }, (_, i) => {
