@@ -166,6 +166,7 @@ describe('a checkpoint is refused', () => {
   it.each([
     [['--domain', 'xx'], /--domain xx: .*prose, code/],
     [['--interactive'], /give either --prompt TEXT/],
+    [['--system', 'b'], /^locmoe: --system is for checkpoints/],
     [['--top-p', '1.5'], /--top-p.*above 0 and at most 1/],
     [['--repetition-penalty', '0'], /--repetition-penalty.*above 0/],
   ])('by generate with %j', (more, pattern) => refused(generate(good, ...more), pattern));
@@ -212,6 +213,7 @@ it.each([
     ['train', '--text', 'package.json', '--config', 'tiny'],
     /'--text <pattern...>' cannot be used with option '--config/,
   ],
+  [['train', '--instruct', 'qa.jsonl'], /^locmoe: --instruct fine-tunes a checkpoint: say which with --init/],
   [['train', '--print-config'], /--print-config is for --text/],
   // Before any text is prepared.
   [

