@@ -8,13 +8,14 @@ const run = (folder: string, ...args: string[]) => new Locmoe(args, {}, undefine
 
 it('trains on files without a configuration, which can be saved and gone on with', async () => {
   const folder = temporaryFolder();
-  cpSync(path.join(ROOT, 'docs'), path.join(folder, 'notes'), { recursive: true });
+  for (const name of ['architecture.md', 'extending.md', 'results/plan.md'])
+    cpSync(path.join(ROOT, 'docs', name), path.join(folder, 'notes', name));
   const what = ['--text', 'notes/*.md', '--set', 'train.steps=6', '--workers-per-node', '1'];
   const trained = await run(folder, 'train', ...what, '--no-samples', '--no-http');
   expect(trained.code, trained.stderr).toBe(0);
   expect(trained.stdout).toMatch(/^text: \d+ files, \d+ kB, as domain notes\nrecipe: vocabulary \d+/);
   expect(trained.stdout).toMatch(
-    /^length: 6 steps of 1,024 tokens, 0\.\d+ passes over [\d,]+ tokens of text$/m,
+    /^length: 6 steps of [\d,]+ tokens, 0\.\d+ passes over [\d,]+ tokens of text$/m,
   );
   const printed = await run(folder, 'train', ...what, '--print-config');
   expect(printed.code, printed.stderr).toBe(0);
@@ -63,17 +64,4 @@ it('a served run goes on at a restart though its text has grown', async () => {
   second.interrupt();
   expect((await second.finished).code).toBe(130);
   expect(readdirSync(path.join(folder, 'runs'))).toHaveLength(1);
-});
-
-it.each([
-  [['--text', 'none/*.txt'], /no file matches "none\/\*\.txt"/],
-  [
-    ['--text', 'package.json', '--config', 'tiny'],
-    /'--text <pattern...>' cannot be used with option '--config/,
-  ],
-  [['--print-config'], /--print-config is for --text/],
-])('refuses %s in one line', async (args, message) => {
-  const { code, stderr } = await run(ROOT, 'train', ...args);
-  expect(code).toBe(2);
-  expect(stderr).toMatch(message);
 });
