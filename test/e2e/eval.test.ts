@@ -3,6 +3,7 @@ import { availableParallelism, tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { readSamples } from '../../src/evaluation/samples.js';
+import { NIGHTLY } from '../nightly.js';
 import { CLI, DATA_DIR, Locmoe, locmoe, trainToTheEnd } from './support.js';
 
 let folder: string;
@@ -12,7 +13,7 @@ let task: string;
 let many: string;
 beforeAll(async () => {
   folder = mkdtempSync(path.join(tmpdir(), 'locmoe-eval-'));
-  const run = await trainToTheEnd({ folder, nodes: 1, workersPerNode: 1, sets: ['train.steps=60'] });
+  const run = await trainToTheEnd({ folder, nodes: 1, workersPerNode: 1, sets: ['train.steps=6'] });
   checkpoint = ['--checkpoint', run, '--data-dir', DATA_DIR];
   task = write('own.jsonl', questions(40));
   many = write('many.jsonl', questions(20_000));
@@ -42,11 +43,17 @@ it('asks the questions of a file, writes every answer, and compares two sets of 
     'The meaning of number 7, which stands in this question and in no other one.\n',
   );
   const asked = ['eval', ...checkpoint, '--task', task, '--domain', 'en'];
-  const first = await locmoe(...asked, '--samples', zero, '--contamination', text, '--json');
+  const ofZero = [...asked, '--contamination', text, '--json', '--samples'];
+  const first = await locmoe(...ofZero, zero);
   expect(first.code, first.stderr).toBe(0);
+  // One process gives the answers that one for each processor gives.
+  const alone = path.join(folder, 'alone.jsonl');
+  const onOne = ['taskset', '-c', '0', process.execPath, CLI];
+  expect((await new Locmoe([...ofZero, alone], {}, onOne).finished).stdout).toBe(first.stdout);
+  expect(readFileSync(alone, 'utf8')).toBe(readFileSync(zero, 'utf8'));
   const report = JSON.parse(first.stdout);
   expect(report).toMatchObject({
-    step: 60,
+    step: 6,
     domain: 'en',
     shots: 0,
     limit: null,
@@ -91,15 +98,6 @@ it('asks the questions of a file, writes every answer, and compares two sets of 
   expect(readdirSync(folder).filter((name) => name.endsWith('.tmp'))).toEqual([]);
 });
 
-it('gives the same answers with one process as with one for each processor', async () => {
-  const [one, each] = ['one.jsonl', 'each.jsonl'].map((name) => path.join(folder, name));
-  const asked = ['eval', ...checkpoint, '--task', task, '--domain', 'en', '--samples'];
-  const alone = await new Locmoe([...asked, one], {}, ['taskset', '-c', '0', process.execPath, CLI]).finished;
-  expect(alone.code, alone.stderr).toBe(0);
-  expect((await locmoe(...asked, each)).code).toBe(0);
-  expect(readFileSync(each, 'utf8')).toBe(readFileSync(one, 'utf8'));
-});
-
 describe('before all are answered', () => {
   const samples = () => path.join(folder, 'unfinished.jsonl');
   async function asking(): Promise<Locmoe> {
@@ -131,7 +129,7 @@ describe('before all are answered', () => {
     );
   });
 
-  it('leaves no process behind where it is killed itself', async () => {
+  it.runIf(NIGHTLY)('leaves no process behind where it is killed itself', async () => {
     const run = await asking();
     run.child.kill('SIGKILL');
     await run.expectNothingLeft();
@@ -162,21 +160,8 @@ it('scores the true continuation of held-out text among others, by domain', asyn
   expect(cloze.all.acc_mutual_info.value).toBeCloseTo(right / 64, 12);
 });
 
-it.each([
-  [['--task', 'no\x1b[2Jwhere.csv'], /^locmoe: no\ufffd\[2Jwhere\.csv cannot be read .*ENOENT/],
-  [['--cloze', '--shots', '2'], /^locmoe: --shots does not go with --cloze/],
-  [['--limit', '2'], /^locmoe: --limit goes with --task/],
-  [['--compare', 'one'], /^locmoe: --checkpoint does not go with --compare/],
-])('refuses %j in one line', async (args, message) => {
-  const { code, stdout, stderr } = await locmoe('eval', '--checkpoint', checkpoint[1], ...args);
-  expect([code, stdout]).toEqual([2, '']);
-  expect(stderr).toMatch(message);
-  expect(stderr.trim().split('\n')).toHaveLength(1);
-});
-
-it('asks for a domain where there are several, and for a checkpoint', async () => {
+it('asks for a domain where there are several', async () => {
   const nameless = await locmoe('eval', ...checkpoint, '--task', task);
   expect(nameless).toMatchObject({ code: 2, stdout: '' });
   expect(nameless.stderr).toMatch(/--domain is missing: the model knows en, code/);
-  expect((await locmoe('eval')).stderr).toMatch(/^locmoe: --checkpoint is missing/);
 });

@@ -6,7 +6,7 @@ import { pageFeature } from '@locmoe/page';
 import type { Page } from 'playwright-core';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { seriousViolations } from '../../packages/page/test/accessibility.js';
-import { screenshot, TestBrowser, whyNoBrowser } from '../../packages/page/test/browser.js';
+import { openAnew, screenshot, TestBrowser, whyNoBrowser } from '../../packages/page/test/browser.js';
 import { addMetrics, STARTED_AT, stepRecord, writeRun } from '../../packages/page/test/run-fixture.js';
 import { startRunHttp } from '../../src/cli/run-http.js';
 import { formatAddress } from '../../src/rpc/address.js';
@@ -87,8 +87,7 @@ describe.skipIf(reason !== null)('the log of a run', () => {
   const line = () => page.locator('.query');
   /** Opens the view with a query, of this run by default. */
   const open = async (query = '', more = '') => {
-    await page.goto(`${origin}/#run=${RUN}&view=logs&query=${encodeURIComponent(query)}${more}`);
-    await page.reload();
+    await openAnew(page, `${origin}/#run=${RUN}&view=logs&query=${encodeURIComponent(query)}${more}`);
     await page.waitForSelector('.lines[aria-busy="false"]', { state: 'attached' });
   };
   const of = (rest: string) => `{run="${RUN}"} ${rest}`;
@@ -159,8 +158,8 @@ describe.skipIf(reason !== null)('the log of a run', () => {
     addMetrics(folder, stepRecord(1, { time: STARTED_AT + 1_000 }));
     const text = `${JSON.stringify(logLines()[0])}\nno JSON\n`.replace('"quiet"', '"mixed"');
     writeFileSync(path.join(folder, 'logs', 'node-0.ndjson'), text);
-    await page.goto(`${origin}/#run=mixed&view=logs&query=${encodeURIComponent('{run="mixed"} | json')}`);
-    await page.reload();
+    const query = encodeURIComponent('{run="mixed"} | json');
+    await openAnew(page, `${origin}/#run=mixed&view=logs&query=${query}`);
     await eventually(() => rows().count()).toBe(2);
     await eventually(() => page.locator('.level b').allTextContents()).toEqual(['1', '1']);
     expect(await page.locator('.query-error').isVisible()).toBe(false);
@@ -289,8 +288,7 @@ describe.skipIf(reason !== null)('the log of a run', () => {
     await eventually(() => line().inputValue()).toBe(of('|= "disk"'));
     await page.keyboard.press('Enter');
     await eventually(() => rows().locator('.level-name').allTextContents()).toEqual(['fatal']);
-    await page.goto(`${origin}/#run=${other}&view=logs`);
-    await page.reload();
+    await openAnew(page, `${origin}/#run=${other}&view=logs`);
     await eventually(() => line().inputValue()).toBe(`{run="${other}"}`);
     await page.click('[aria-label="queries before this one"]');
     await eventually(options).toEqual([`{run="${other}"} |= "disk"`, `{run="${other}"} |= "waited"`]);
