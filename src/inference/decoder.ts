@@ -1,8 +1,7 @@
 import { TrainerError } from '../errors.js';
 import type { PanguSigma } from '../model/pangu-sigma.js';
-import { cachedAttention, type KeyValueCache } from '../ops/cached-attention.js';
-import { hostRowsProduct } from '../ops/host-rows-product.js';
-import { layerNormOnHost } from '../ops/layer-norm-on-host.js';
+import { kernels } from '../ops/kernels/choose-kernels.js';
+import { cachedAttention, type KeyValueCache, layerNormOnHost } from '../ops/on-host.js';
 import { tf } from '../ops/tensorflow.js';
 import { matrix } from '../parameters/matrix.js';
 import { type Norm, normOf, type RowLayer, rowLayers } from './row-layers.js';
@@ -133,7 +132,7 @@ export class Decoder {
     const { dModel, vocabSize } = this.#model.config.model;
     const numRows = hiddenTD.length / dModel;
     if (numRows === 0) return [];
-    const logitsTV = hostRowsProduct(hiddenTD, numRows, this.#tokensDV);
+    const logitsTV = kernels().hostRowsProduct(hiddenTD, numRows, this.#tokensDV);
     return Array.from({ length: numRows }, (_, row) =>
       logitsTV.subarray(row * vocabSize, (row + 1) * vocabSize),
     );
@@ -217,7 +216,7 @@ export class Decoder {
         const y = attendedBD.subarray(row * d, (row + 1) * d);
         cachedAttention(qkvBC.subarray(at, at + d), cache, positions[row]! + 1, numHeads, y);
       });
-      addTo(xBD, hostRowsProduct(attendedBD, numRows, attention.out));
+      addTo(xBD, kernels().hostRowsProduct(attendedBD, numRows, attention.out));
       addTo(xBD, feedForward.run(layerNormOnHost(xBD, ...feedForward.norm), numRows, tokens));
     });
     for (const sequence of sequences) if (sequence.tokenIds.length === seqLen) sequence.caches = null;

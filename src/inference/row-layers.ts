@@ -1,7 +1,7 @@
 import type { MoeLayer } from '../model/moe-layer.js';
 import type { PanguSigma } from '../model/pangu-sigma.js';
-import { geluOnHost } from '../ops/gelu-on-host.js';
-import { hostRowsProduct } from '../ops/host-rows-product.js';
+import { kernels } from '../ops/kernels/choose-kernels.js';
+import { geluOnHost } from '../ops/on-host.js';
 import { tf } from '../ops/tensorflow.js';
 import { matrix } from '../parameters/matrix.js';
 
@@ -40,7 +40,7 @@ export function rowLayers(model: PanguSigma): RowLayer[] {
     const qkv = matrix(model.parameters, `${prefix}.attn.qkv`);
     return {
       norm: normOf(model, `${prefix}.ln_attn`),
-      project: (normalBD, positions) => hostRowsProduct(normalBD, positions.length, qkv),
+      project: (normalBD, positions) => kernels().hostRowsProduct(normalBD, positions.length, qkv),
       out: matrix(model.parameters, `${prefix}.attn.out`),
     };
   };
@@ -70,7 +70,7 @@ function queryAttention(model: PanguSigma): RowLayer['attention'] {
   const { parameters, config } = model;
   const { seqLen, dModel: d } = config.model;
   const keysValues = matrix(parameters, 'query.attn.kv');
-  const queriesSD = hostRowsProduct(
+  const queriesSD = kernels().hostRowsProduct(
     parameters.values('query.positions'),
     seqLen,
     matrix(parameters, 'query.attn.q'),
@@ -78,7 +78,7 @@ function queryAttention(model: PanguSigma): RowLayer['attention'] {
   return {
     norm: normOf(model, 'query.ln_attn'),
     project(normalBD, positions) {
-      const keysValuesBC = hostRowsProduct(normalBD, positions.length, keysValues);
+      const keysValuesBC = kernels().hostRowsProduct(normalBD, positions.length, keysValues);
       const qkvBC = new Float32Array(positions.length * 3 * d);
       positions.forEach((position, row) => {
         qkvBC.set(queriesSD.subarray(position * d, (position + 1) * d), 3 * d * row);
@@ -101,9 +101,9 @@ function feedForward(
   xBD: Float32Array,
   numRows: number,
 ): Float32Array {
-  const hiddenBF = hostRowsProduct(xBD, numRows, matrix(parameters, `${prefix}.w_in`));
+  const hiddenBF = kernels().hostRowsProduct(xBD, numRows, matrix(parameters, `${prefix}.w_in`));
   geluOnHost(hiddenBF);
-  return hostRowsProduct(hiddenBF, numRows, matrix(parameters, `${prefix}.w_out`));
+  return kernels().hostRowsProduct(hiddenBF, numRows, matrix(parameters, `${prefix}.w_out`));
 }
 
 /** Weighted sum of the outputs of each token's experts (LocMoE eq. 1): [B, d] -> [B, d]. */

@@ -1,7 +1,6 @@
 import type * as tf from '@tensorflow/tfjs-node';
-import { type AttentionShape, causalAttention } from '../ops/causal-attention.js';
-import { consume } from '../ops/consume.js';
-import { matMul } from '../ops/mat-mul.js';
+import { consume } from '../ops/autograd.js';
+import { type AttentionShape, causalAttention, matMul } from '../ops/operations.js';
 import { initStd, matrix, matrixSpec, residualStd } from '../parameters/matrix.js';
 import type { ParameterSource, ParameterSpec } from '../parameters/parameters.js';
 

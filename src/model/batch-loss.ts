@@ -1,7 +1,6 @@
 import { type Batch, countedTargets, type PackedTokens } from '../data/batch.js';
-import { gatherRows } from '../ops/gather-rows.js';
+import { gatherRows, tiedCrossEntropy } from '../ops/operations.js';
 import { tf } from '../ops/tensorflow.js';
-import { tiedCrossEntropy } from '../ops/tied-cross-entropy.js';
 
 // Shapes: B sequences, T tokens, N tokens whose loss is computed, d hidden size, V vocabulary.
 

@@ -1,6 +1,5 @@
-import { consume } from '../ops/consume.js';
+import { consume, isRecording } from '../ops/autograd.js';
 import { feedForwards } from '../ops/feed-forward.js';
-import { isRecording } from '../ops/is-recording.js';
 import { kernels } from '../ops/kernels/choose-kernels.js';
 import type { tf } from '../ops/tensorflow.js';
 import type { ParameterSource, ParameterSpec } from '../parameters/parameters.js';

@@ -1,5 +1,5 @@
 import type * as tf from '@tensorflow/tfjs-node';
-import { layerNorm } from '../ops/layer-norm.js';
+import { layerNorm } from '../ops/operations.js';
 import type { ParameterSource, ParameterSpec } from '../parameters/parameters.js';
 
 export function normSpecs(prefix: string, dModel: number): ParameterSpec[] {

@@ -1,9 +1,7 @@
 import type * as tf from '@tensorflow/tfjs-node';
 import type { Communicator } from '../collectives/communicator.js';
 import { TrainerError } from '../errors.js';
-import { consume } from '../ops/consume.js';
-import { isRecording } from '../ops/is-recording.js';
-import { onGradient } from '../ops/on-gradient.js';
+import { consume, isRecording, onGradient } from '../ops/autograd.js';
 import type { ParameterSource, ParameterSpec } from '../parameters/parameters.js';
 import type { ExpertRange } from '../routing/domain-groups.js';
 import { expertsOfRank } from '../routing/expert-placement.js';

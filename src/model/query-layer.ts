@@ -1,8 +1,5 @@
-import { type AttentionShape, causalAttention } from '../ops/causal-attention.js';
-import { consume } from '../ops/consume.js';
-import { gatherRows } from '../ops/gather-rows.js';
-import { matMul } from '../ops/mat-mul.js';
-import { residual } from '../ops/residual.js';
+import { consume } from '../ops/autograd.js';
+import { type AttentionShape, causalAttention, gatherRows, matMul, residual } from '../ops/operations.js';
 import { tf } from '../ops/tensorflow.js';
 import { initStd, matrix, matrixSpec, residualStd } from '../parameters/matrix.js';
 import type { ParameterSource, ParameterSpec } from '../parameters/parameters.js';

@@ -1,8 +1,8 @@
 import type * as tf from '@tensorflow/tfjs-node';
-import type { AttentionShape } from '../ops/causal-attention.js';
-import { consume } from '../ops/consume.js';
+import { consume } from '../ops/autograd.js';
 import { feedForward } from '../ops/feed-forward.js';
-import { residual } from '../ops/residual.js';
+import type { AttentionShape } from '../ops/operations.js';
+import { residual } from '../ops/operations.js';
 import type { ParameterSource, ParameterSpec } from '../parameters/parameters.js';
 import { type AttentionInspector, attention, attentionSpecs } from './attention.js';
 import { type FeedForwardSize, feedForwardSpecs, feedForwardWeights } from './feed-forward.js';

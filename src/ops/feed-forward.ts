@@ -1,4 +1,4 @@
-import { fusedOp } from './fused-op.js';
+import { fusedOp } from './autograd.js';
 import { kernels } from './kernels/choose-kernels.js';
 import type { FeedForwardRows, FeedForwardWeights } from './kernels/kernels.js';
 import { tf } from './tensorflow.js';

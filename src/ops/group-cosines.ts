@@ -1,6 +1,6 @@
 import type * as tf from '@tensorflow/tfjs-node';
 import { mapTuple } from '../map-tuple.js';
-import { fusedOp } from './fused-op.js';
+import { fusedOp } from './autograd.js';
 import { kernels } from './kernels/choose-kernels.js';
 
 /**

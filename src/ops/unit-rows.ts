@@ -1,7 +1,7 @@
-import type * as tf from '@tensorflow/tfjs-node';
 import { mapTuple } from '../map-tuple.js';
-import { fusedOp } from './fused-op.js';
+import { fusedOp } from './autograd.js';
 import { kernels } from './kernels/choose-kernels.js';
+import { tf } from './tensorflow.js';
 
 /**
  * Each row over its length: x_t / sqrt(|x_t|^2 + least).
@@ -42,4 +42,17 @@ export function unitRows(xTD: tf.Tensor2D, least: number): tf.Tensor2D {
       },
     };
   });
+}
+
+/** |x_t| of each row, [T, 1], without a gradient. On the host: TensorFlow would first copy what other kernels computed. */
+export function rowNorms(xTD: tf.Tensor2D): tf.Tensor2D {
+  const [numRows, dModel] = xTD.shape;
+  const x = xTD.dataSync<'float32'>();
+  const normsT = new Float32Array(numRows);
+  for (let row = 0; row < numRows; row++) {
+    let square = 0;
+    for (let i = row * dModel; i < (row + 1) * dModel; i++) square += x[i]! * x[i]!;
+    normsT[row] = Math.sqrt(square);
+  }
+  return tf.tensor2d(normsT, [numRows, 1]);
 }

@@ -1,6 +1,6 @@
 import { TrainerError } from '../errors.js';
+import { onGradient } from '../ops/autograd.js';
 import { setGradientTarget } from '../ops/gradient-target.js';
-import { onGradient } from '../ops/on-gradient.js';
 import { tf } from '../ops/tensorflow.js';
 import { ExpertSlots, type SlotOptions } from './expert-slots.js';
 import {

@@ -1,6 +1,6 @@
-import { exactMatMul } from '../ops/mat-mul.js';
-import { rowNorms } from '../ops/row-norms.js';
+import { exactMatMul } from '../ops/operations.js';
 import { tf } from '../ops/tensorflow.js';
+import { rowNorms } from '../ops/unit-rows.js';
 import { initStd } from '../parameters/matrix.js';
 import type { ParameterSpec } from '../parameters/parameters.js';
 import type { CommonMoe } from './common-fields.js';

@@ -1,10 +1,9 @@
 import { z } from 'zod';
 import { leastCommonMultiple, multiplesAround } from '../multiples.js';
 import { groupCosines } from '../ops/group-cosines.js';
-import { exactMatMul } from '../ops/mat-mul.js';
-import { rowNorms } from '../ops/row-norms.js';
+import { exactMatMul } from '../ops/operations.js';
 import { tf } from '../ops/tensorflow.js';
-import { unitRows } from '../ops/unit-rows.js';
+import { rowNorms, unitRows } from '../ops/unit-rows.js';
 import type { ParameterSpec } from '../parameters/parameters.js';
 import type { CommonMoe } from './common-fields.js';
 import type { MoeRule, MoeWith } from './policy.js';

@@ -1,4 +1,4 @@
-import { gatherRows } from '../ops/gather-rows.js';
+import { gatherRows } from '../ops/operations.js';
 import { readIntegers } from '../ops/read-values.js';
 import { tf } from '../ops/tensorflow.js';
 import type { GateCosine } from './router.js';

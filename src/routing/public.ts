@@ -5,7 +5,7 @@
  * @packageDocumentation
  */
 export { z } from 'zod';
-export { gatherRows } from '../ops/gather-rows.js';
+export { gatherRows } from '../ops/operations.js';
 export { readFloats } from '../ops/read-values.js';
 export { tf } from '../ops/tensorflow.js';
 export type { ParameterSpec } from '../parameters/parameters.js';

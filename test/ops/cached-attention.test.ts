@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs-node';
 import { it } from 'vitest';
-import { cachedAttention } from '../../src/ops/cached-attention.js';
-import { causalAttention } from '../../src/ops/causal-attention.js';
+import { cachedAttention } from '../../src/ops/on-host.js';
+import { causalAttention } from '../../src/ops/operations.js';
 import { expectClose, randomValues } from '../model/support.js';
 
 it.each([

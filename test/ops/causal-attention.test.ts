@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs-node';
 import { describe, expect, it } from 'vitest';
-import { type AttentionShape, causalAttention } from '../../src/ops/causal-attention.js';
+import { type AttentionShape, causalAttention } from '../../src/ops/operations.js';
 import { checkGradients, expectClose, positionsOf, randomValues } from '../model/support.js';
 
 const cases: (AttentionShape & { readonly d: number })[] = [

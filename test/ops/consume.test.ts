@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs-node';
 import { expect, it } from 'vitest';
-import { consume } from '../../src/ops/consume.js';
-import { matMul } from '../../src/ops/mat-mul.js';
+import { consume } from '../../src/ops/autograd.js';
+import { matMul } from '../../src/ops/operations.js';
 
 const matrix = (seed: number) => tf.randomNormal<tf.Rank.R2>([4, 4], 0, 1, 'float32', seed);
 

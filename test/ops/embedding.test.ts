@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs-node';
 import { describe, it } from 'vitest';
-import { embedding } from '../../src/ops/embedding.js';
+import { embedding } from '../../src/ops/operations.js';
 import { checkGradients, expectClose, positionsOf, randomIntegers, randomValues } from '../model/support.js';
 
 it('embedding takes the position of each token in its segment', () => {

@@ -1,8 +1,7 @@
 import * as tf from '@tensorflow/tfjs-node';
 import { expect, it } from 'vitest';
-import { fusedOp } from '../../src/ops/fused-op.js';
-import { onGradient } from '../../src/ops/on-gradient.js';
-import { residual } from '../../src/ops/residual.js';
+import { fusedOp, onGradient } from '../../src/ops/autograd.js';
+import { residual } from '../../src/ops/operations.js';
 
 const square = (x: tf.Tensor2D) =>
   fusedOp<tf.Tensor2D>([x], () => ({

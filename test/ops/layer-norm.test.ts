@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs-node';
 import { describe, it } from 'vitest';
-import { layerNorm } from '../../src/ops/layer-norm.js';
-import { layerNormOnHost } from '../../src/ops/layer-norm-on-host.js';
+import { layerNormOnHost } from '../../src/ops/on-host.js';
+import { layerNorm } from '../../src/ops/operations.js';
 import { checkGradients, expectClose, randomValues } from '../model/support.js';
 
 const shapes = [

@@ -1,7 +1,6 @@
 import * as tf from '@tensorflow/tfjs-node';
 import { describe, expect, it } from 'vitest';
-import { gatherRows } from '../../src/ops/gather-rows.js';
-import { scatterRows } from '../../src/ops/scatter-rows.js';
+import { gatherRows, scatterRows } from '../../src/ops/operations.js';
 import { checkGradients, expectClose, randomValues } from '../model/support.js';
 
 const d = 3;

@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs-node';
 import { describe, expect, it } from 'vitest';
-import { tiedCrossEntropy } from '../../src/ops/tied-cross-entropy.js';
+import { tiedCrossEntropy } from '../../src/ops/operations.js';
 import { checkGradients, expectClose, randomIntegers, randomValues } from '../model/support.js';
 
 const shapes = [

@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs-node';
 import { expect, it } from 'vitest';
-import { matMul } from '../../src/ops/mat-mul.js';
-import { onGradient } from '../../src/ops/on-gradient.js';
+import { onGradient } from '../../src/ops/autograd.js';
+import { matMul } from '../../src/ops/operations.js';
 import { type ParameterSpec, ParameterStore } from '../../src/parameters/parameters.js';
 
 function spec(name: string, shape: readonly number[], placement: 'shared' | 'expert'): ParameterSpec {

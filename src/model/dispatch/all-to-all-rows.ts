@@ -1,6 +1,6 @@
 import type { AllToAllOptions } from '../../collectives/all-to-all.js';
 import type { Communicator, WirePrecision } from '../../collectives/communicator.js';
-import { fusedOp } from '../../ops/fused-op.js';
+import { fusedOp } from '../../ops/autograd.js';
 import { kernels } from '../../ops/kernels/choose-kernels.js';
 import type { tf } from '../../ops/tensorflow.js';
 

@@ -1,8 +1,7 @@
 import { allGather } from '../../collectives/all-gather.js';
 import { hashCounts } from '../../collectives/counts-hash.js';
 import { nodeOf, type Topology } from '../../collectives/topology.js';
-import { gatherRows } from '../../ops/gather-rows.js';
-import { scatterRows } from '../../ops/scatter-rows.js';
+import { gatherRows, scatterRows } from '../../ops/operations.js';
 import { tf } from '../../ops/tensorflow.js';
 import { rankOfExpert } from '../../routing/expert-placement.js';
 import type { RoutingDecision } from '../../routing/router.js';

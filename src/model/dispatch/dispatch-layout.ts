@@ -2,7 +2,7 @@ import type * as tf from '@tensorflow/tfjs-node';
 import { hashCounts } from '../../collectives/counts-hash.js';
 import type { Topology } from '../../collectives/topology.js';
 import { nodeOf } from '../../collectives/topology.js';
-import type { RowScatter } from '../../ops/scatter-rows.js';
+import type { RowScatter } from '../../ops/operations.js';
 import { expertsOfRank, rankOfExpert } from '../../routing/expert-placement.js';
 import type { RoutingDecision } from '../../routing/router.js';
 import { type AllToAllRowsOptions, allToAllRows, type RowLayout, type RowRange } from './all-to-all-rows.js';

@@ -1,6 +1,5 @@
-import { consume } from '../../ops/consume.js';
-import { gatherRows } from '../../ops/gather-rows.js';
-import { scatterRows } from '../../ops/scatter-rows.js';
+import { consume } from '../../ops/autograd.js';
+import { gatherRows, scatterRows } from '../../ops/operations.js';
 import type { LayerContext } from './all-to-all-rows.js';
 import { combine, dispatch, dispatchLayout } from './dispatch-layout.js';
 import type { Dispatcher } from './dispatcher.js';

@@ -1,11 +1,9 @@
 import type { AllToAllOptions } from '../../collectives/all-to-all.js';
-import { consume } from '../../ops/consume.js';
+import { consume, fusedOp } from '../../ops/autograd.js';
 import { splitAs, weightsOf } from '../../ops/feed-forward.js';
-import { fusedOp } from '../../ops/fused-op.js';
-import { gatherRows } from '../../ops/gather-rows.js';
 import { kernels } from '../../ops/kernels/choose-kernels.js';
 import type { FeedForwardNetwork, FeedForwardPiece, FeedForwardWeights } from '../../ops/kernels/kernels.js';
-import { scatterRows } from '../../ops/scatter-rows.js';
+import { gatherRows, scatterRows } from '../../ops/operations.js';
 import type { tf } from '../../ops/tensorflow.js';
 import {
   arriving,

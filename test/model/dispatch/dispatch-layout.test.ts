@@ -11,8 +11,7 @@ import {
   type KeptChoices,
   localityOf,
 } from '../../../src/model/dispatch/dispatch-layout.js';
-import { gatherRows } from '../../../src/ops/gather-rows.js';
-import { scatterRows } from '../../../src/ops/scatter-rows.js';
+import { gatherRows, scatterRows } from '../../../src/ops/operations.js';
 import { expertsOfRank, rankOfExpert } from '../../../src/routing/expert-placement.js';
 import { expectClose, randomIntegers, randomValues } from '../support.js';
 

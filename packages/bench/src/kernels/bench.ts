@@ -1,7 +1,7 @@
 import { setImmediate } from 'node:timers/promises';
 import { TrainerError } from 'locmoe/internal/errors';
 import { formatTable } from 'locmoe/internal/format';
-import { fusedOp } from 'locmoe/internal/ops/fused-op';
+import { fusedOp } from 'locmoe/internal/ops/autograd';
 import { findThreads, oneDnnPath } from 'locmoe/internal/ops/kernels/choose-kernels';
 import type { FusedForward, Kernels } from 'locmoe/internal/ops/kernels/kernels';
 import { loadOneDnn } from 'locmoe/internal/ops/kernels/onednn/library';

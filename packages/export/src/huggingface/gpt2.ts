@@ -1,6 +1,6 @@
 import type { Checkpoint } from 'locmoe/internal/checkpoint/checkpoint';
 import type { RunConfig } from 'locmoe/internal/config/schema';
-import { LAYER_NORM_EPSILON } from 'locmoe/internal/ops/layer-norm-on-host';
+import { LAYER_NORM_EPSILON } from 'locmoe/internal/ops/on-host';
 import { type HuggingFaceModel, type LazyTensor, tensorOf } from './weights.js';
 
 /** Whether a model is the one that GPT-2 programs know: dense layers, and no query layer. */

@@ -1,6 +1,6 @@
 import type { RunConfig } from 'locmoe/internal/config/schema';
 import { TrainerError } from 'locmoe/internal/errors';
-import { LAYER_NORM_EPSILON } from 'locmoe/internal/ops/layer-norm-on-host';
+import { LAYER_NORM_EPSILON } from 'locmoe/internal/ops/on-host';
 import { heldExperts } from 'locmoe/internal/routing/domain-groups';
 import { Graph, INT64, type Value } from './graph.js';
 import { domainInput, ROUTINGS, type Routing } from './routing.js';

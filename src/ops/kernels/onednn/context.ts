@@ -1,8 +1,8 @@
 import { gradientTargetOf } from '../../gradient-target.js';
 import type { tf } from '../../tensorflow.js';
 import type { OneDnn } from './library.js';
-import { chunksOf, rowsOf, transposed } from './matrices.js';
 import type { Operand } from './operand.js';
+import { chunksOf, rowsOf, transposed } from './operand.js';
 import { Primitives } from './primitives.js';
 import { type ElementType, TensorMemory } from './tensor-memory.js';
 

@@ -2,8 +2,8 @@ import { ifWanted } from '../../gradient-target.js';
 import type { tf } from '../../tensorflow.js';
 import type { FusedForward } from '../kernels.js';
 import type { Context } from './context.js';
-import { chunksOf, rowsOf, transposed } from './matrices.js';
 import type { Operand, Values } from './operand.js';
+import { chunksOf, rowsOf, transposed } from './operand.js';
 
 // Shapes: T tokens, d hidden size, V vocabulary.
 

@@ -3,8 +3,8 @@ import type { tf } from '../../tensorflow.js';
 import type { FeedForwardNetwork, FeedForwardPiece, FeedForwardWeights } from '../kernels.js';
 import type { Context } from './context.js';
 import { gelu, geluBackward } from './gelu.js';
-import { chunksOf, rowsOf, transposed } from './matrices.js';
 import type { Operand } from './operand.js';
+import { chunksOf, rowsOf, transposed } from './operand.js';
 import type { OwnTensor } from './tensor-memory.js';
 
 // Shapes: R rows, P rows with padding, d hidden size, F hidden size of the network.

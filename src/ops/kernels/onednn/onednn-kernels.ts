@@ -1,7 +1,7 @@
 import { mapTuple } from '../../../map-tuple.js';
 import { narrow, widen } from '../../bfloat16.js';
 import { ifWanted } from '../../gradient-target.js';
-import { LAYER_NORM_EPSILON } from '../../layer-norm-on-host.js';
+import { LAYER_NORM_EPSILON } from '../../on-host.js';
 import type { tf } from '../../tensorflow.js';
 import type { FusedForward, Kernels } from '../kernels.js';
 import { attentionBackward, attentionForward } from './attention.js';
@@ -10,8 +10,8 @@ import { Context } from './context.js';
 import { tiedCrossEntropy } from './cross-entropy.js';
 import { OneDnnNetwork } from './feed-forward.js';
 import type { OneDnn } from './library.js';
-import { transposed } from './matrices.js';
 import type { Operand, Values } from './operand.js';
+import { transposed } from './operand.js';
 import { embedding, gatherRows, scatterRows } from './rows.js';
 import type { ElementType } from './tensor-memory.js';
 

@@ -6,7 +6,7 @@ import { TrainerError } from '../../../errors.js';
 import type { AttrValueInput } from '../../../rpc/generated/tensorflow/AttrValue.js';
 import type { NodeDefInput } from '../../../rpc/generated/tensorflow/NodeDef.js';
 import { loadProto } from '../../../rpc/load-proto.js';
-import { isRecording } from '../../is-recording.js';
+import { isRecording } from '../../autograd.js';
 import {
   type NativeTensor,
   type NodeBinding,

@@ -1,4 +1,4 @@
-import { LAYER_NORM_EPSILON } from '../../layer-norm-on-host.js';
+import { LAYER_NORM_EPSILON } from '../../on-host.js';
 import { tf } from '../../tensorflow.js';
 
 // Shapes: T rows, d hidden size.

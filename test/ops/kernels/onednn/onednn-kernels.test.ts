@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs-node';
 import { describe, expect, it } from 'vitest';
+import { fusedOp } from '../../../../src/ops/autograd.js';
 import { narrow, widen } from '../../../../src/ops/bfloat16.js';
-import { fusedOp } from '../../../../src/ops/fused-op.js';
 import { findThreads, oneDnnPath } from '../../../../src/ops/kernels/choose-kernels.js';
 import type { Kernels } from '../../../../src/ops/kernels/kernels.js';
 import { loadOneDnn } from '../../../../src/ops/kernels/onednn/library.js';

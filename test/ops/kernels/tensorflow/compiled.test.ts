@@ -5,7 +5,7 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import * as tf from '@tensorflow/tfjs-node';
 import { describe, expect, it } from 'vitest';
-import { fusedOp } from '../../../../src/ops/fused-op.js';
+import { fusedOp } from '../../../../src/ops/autograd.js';
 import { compiled, fixedShapes } from '../../../../src/ops/kernels/tensorflow/compiled.js';
 import { nodeBackend, withBinding } from '../../../../src/ops/node-backend.js';
 import { expectClose, randomValues } from '../../../model/support.js';

@@ -1,9 +1,9 @@
 import * as tf from '@tensorflow/tfjs-node';
 import { describe, expect, it } from 'vitest';
-import { fusedOp } from '../../../../src/ops/fused-op.js';
-import { geluOnHost } from '../../../../src/ops/gelu-on-host.js';
+import { fusedOp } from '../../../../src/ops/autograd.js';
 import { fixedShapes } from '../../../../src/ops/kernels/tensorflow/compiled.js';
 import { gelu as forward, geluBackward } from '../../../../src/ops/kernels/tensorflow/gelu.js';
+import { geluOnHost } from '../../../../src/ops/on-host.js';
 import { checkGradients, expectClose, randomValues } from '../../../model/support.js';
 
 function slowGelu(x: number): number {

@@ -1,4 +1,34 @@
-// Shapes: C positions that a cache has room for, d hidden size, H heads, h = d / H size of a head.
+import { CUBIC, SLOPE } from './kernels/tensorflow/gelu.js';
+
+// Operations on rows of the host, for a few rows, where calls of TensorFlow would take longer. Shapes: T rows, C positions that a
+// cache has room for, d hidden size, H heads, h = d / H size of a head.
+
+/** `gelu`, in place. */
+export function geluOnHost(values: Float32Array): void {
+  for (let i = 0; i < values.length; i++) {
+    const x = values[i]!;
+    values[i] = x / (1 + Math.exp(-x * (SLOPE + CUBIC * x * x)));
+  }
+}
+
+/** Added to the variance. */
+export const LAYER_NORM_EPSILON = 1e-5;
+
+/** `layerNorm`, row-major: [T, d] -> [T, d]. */
+export function layerNormOnHost(xTD: Float32Array, gainD: Float32Array, biasD: Float32Array): Float32Array {
+  const d = gainD.length;
+  const yTD = new Float32Array(xTD.length);
+  for (let row = 0; row < xTD.length; row += d) {
+    let sum = 0;
+    for (let i = 0; i < d; i++) sum += xTD[row + i]!;
+    const mean = sum / d;
+    let squares = 0;
+    for (let i = 0; i < d; i++) squares += (xTD[row + i]! - mean) ** 2;
+    const inverseStd = 1 / Math.sqrt(squares / d + LAYER_NORM_EPSILON);
+    for (let i = 0; i < d; i++) yTD[row + i] = (xTD[row + i]! - mean) * inverseStd * gainD[i]! + biasD[i]!;
+  }
+  return yTD;
+}
 
 /** Keys and values of one layer for the positions of one sequence, row-major [C, d]. */
 export interface KeyValueCache {
@@ -7,8 +37,7 @@ export interface KeyValueCache {
 }
 
 /**
- * `causalAttention` of the last of `numPositions` positions over a cache that holds all of them, on the host:
- * for one row, where calls of TensorFlow would take longer.
+ * `causalAttention` of the last of `numPositions` positions over a cache that holds all of them.
  *
  * @param queryD length d
  * @param yD gets the weighted sum of the values, length d

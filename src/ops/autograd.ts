@@ -1,0 +1,59 @@
+import type { FusedForward } from './kernels/kernels.js';
+import { tf } from './tensorflow.js';
+
+/**
+ * A differentiable operation with hand-written forward and backward. Intermediates are freed at the end of
+ * each, saved tensors and the incoming gradient at the end of the backward. Autograd would keep all of them
+ * until the end of the step.
+ */
+export function fusedOp<T extends tf.Tensor, const Saved extends readonly tf.Tensor[] = readonly tf.Tensor[]>(
+  inputs: readonly tf.Tensor[],
+  forward: () => FusedForward<Saved>,
+): T {
+  const op = tf.customGrad((...args) => {
+    const { value, saved, backward } = forward();
+    const save = args[inputs.length] as (tensors: tf.Tensor[]) => void;
+    save([...saved]);
+    const gradFunc = (dy: tf.Tensor, kept: tf.Tensor[]) => {
+      const gradients = tf.tidy(() => backward(dy, kept as unknown as Saved));
+      for (const tensor of [dy, ...kept]) if (!gradients.includes(tensor)) tensor.dispose();
+      // Autograd asks for a tensor in place of a gradient that it does not look at.
+      return gradients.map((gradient) => gradient ?? dy);
+    };
+    return { value, gradFunc };
+  });
+  return op(...inputs) as T;
+}
+
+/**
+ * The identity, [...] -> [...]. The backward pass calls `callback` with the gradient of the result once it is
+ * final, i.e. after every use of the result was differentiated: on every rank at the same place between the
+ * collectives.
+ */
+export function onGradient<T extends tf.Tensor>(x: T, callback: (gradient: tf.Tensor) => void): T {
+  return fusedOp([x], () => ({
+    value: x.clone(),
+    saved: [],
+    backward: (dy) => {
+      callback(dy);
+      return [dy];
+    },
+  }));
+}
+
+/**
+ * Frees the inputs of an operation that is the last to read them: `consume([x, y], residual(x, y))`. What the operation
+ * saved for its backward stays, since autograd saves clones. Without this, autograd would keep the inputs until the end
+ * of the forward pass.
+ *
+ * @param result of the operation; an input that is the result stays
+ */
+export function consume<Result>(inputs: readonly tf.Tensor[], result: Result): Result {
+  for (const input of inputs) if (input !== result) input.dispose();
+  return result;
+}
+
+/** Whether a gradient is recorded: operations keep what their backward needs. */
+export function isRecording(): boolean {
+  return tf.engine().state.gradientDepth > 0;
+}

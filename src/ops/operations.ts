@@ -1,0 +1,118 @@
+import { fusedOp } from './autograd.js';
+import { kernels } from './kernels/choose-kernels.js';
+import type { AttentionShape, RowScatter } from './kernels/kernels.js';
+import { tf } from './tensorflow.js';
+
+export type { AttentionShape, RowScatter };
+
+// The operations of the kernels, made differentiable. Shapes: B sequences, S positions, T = B S tokens or rows, K choices of a
+// token, N chosen rows, d hidden size, V vocabulary, P longest sequence.
+
+/** x W with gradients of both: [T, a] x [a, b] -> [T, b]. */
+export function matMul(xTA: tf.Tensor2D, wAB: tf.Tensor2D): tf.Tensor2D {
+  return fusedOp([xTA, wAB], () => kernels().matMul(xTA, wAB, false));
+}
+
+/** `matMul` in float32 whatever the precision, for gates: a choice of experts hangs on small differences. */
+export function exactMatMul(xTA: tf.Tensor2D, wAB: tf.Tensor2D): tf.Tensor2D {
+  return fusedOp([xTA, wAB], () => kernels().matMul(xTA, wAB, true));
+}
+
+/** x + y for equal shapes; autograd's own addition would keep its gradient until the end of the step. */
+export function residual(xTD: tf.Tensor2D, yTD: tf.Tensor2D): tf.Tensor2D {
+  return fusedOp([xTD, yTD], () => ({
+    value: kernels().add(xTD, yTD),
+    saved: [],
+    backward: (dyTD) => [dyTD, dyTD.clone()],
+  }));
+}
+
+/**
+ * Layer norm over the last axis with gain and bias (Ba et al., arXiv 1607.06450, eq. 4); epsilon 1e-5 inside
+ * the root as in PyTorch. [T, d] -> [T, d]
+ */
+export function layerNorm(xTD: tf.Tensor, gainD: tf.Tensor, biasD: tf.Tensor): tf.Tensor2D {
+  return fusedOp([xTD, gainD, biasD], () => kernels().layerNorm(xTD, gainD, biasD));
+}
+
+/**
+ * softmax(q k^T / sqrt(h) + causal mask) v for every head (Vaswani et al., arXiv 1706.03762, eq. 1). The backward
+ * computes the probabilities again, as FlashAttention does (arXiv 2205.14135, B.2).
+ *
+ * @param qkvTC [T, 3 d]: queries, keys, values, each with H heads
+ * @returns [T, d]
+ */
+export function causalAttention(qkvTC: tf.Tensor2D, shape: AttentionShape): tf.Tensor2D {
+  return fusedOp([qkvTC], () => kernels().causalAttention(qkvTC, shape));
+}
+
+/**
+ * Token embedding plus learned position embedding.
+ *
+ * @param positionsPD [P, d], P >= S
+ * @param tokenIdsT length T, row-major [B, S]
+ * @param positionsT position of each token, length T; without it that in its sequence
+ * @returns [T, d]
+ */
+export function embedding(
+  tokensVD: tf.Tensor2D,
+  positionsPD: tf.Tensor2D,
+  tokenIdsT: Int32Array,
+  seqLen: number,
+  positionsT?: Int32Array,
+): tf.Tensor2D {
+  return fusedOp([tokensVD, positionsPD], () =>
+    kernels().embedding(tokensVD, positionsPD, tokenIdsT, seqLen, positionsT),
+  );
+}
+
+/**
+ * Cross-entropy of each token under softmax(x E^T), E the tied embedding: both matrix products, softmax and
+ * loss in one operation. It needs no one-hot of size [T, V], and applies normaliser and loss gradient to the
+ * narrow matrices on either side of exp(logits) instead of to it.
+ *
+ * @param targetsT vocabulary ids, length T
+ * @returns [T] in nats
+ */
+export function tiedCrossEntropy(
+  xTD: tf.Tensor2D,
+  embeddingVD: tf.Tensor2D,
+  targetsT: Int32Array,
+): tf.Tensor1D {
+  return fusedOp([xTD, embeddingVD], () => kernels().tiedCrossEntropy(xTD, embeddingVD, targetsT));
+}
+
+/**
+ * Rows of x by index; a row may occur several times or never: [T, d] -> [N, d].
+ *
+ * @param indicesN length N, each in [0, T)
+ */
+export function gatherRows(xTD: tf.Tensor2D, indicesN: Int32Array): tf.Tensor2D {
+  if (indicesN.length === 0) return nothingOf([xTD], [0, xTD.shape[1]]);
+  return fusedOp([xTD], () => kernels().gatherRows(xTD, indicesN));
+}
+
+/**
+ * Weighted sum of expert outputs in token order: y_t = sum over the rows of token t of weight * row (LocMoE
+ * eq. 1). A token without rows gets zero. [N, d] -> [T, d]
+ *
+ * @param weightsTK [T, K]; null for weights of 1
+ */
+export function scatterRows(
+  rowsND: tf.Tensor2D,
+  weightsTK: tf.Tensor2D | null,
+  scatter: RowScatter,
+): tf.Tensor2D {
+  const inputs = weightsTK ? [rowsND, weightsTK] : [rowsND];
+  if (scatter.tokensN.length === 0) return nothingOf(inputs, [scatter.numTokens, rowsND.shape[1]]);
+  return fusedOp(inputs, () => kernels().scatterRows(rowsND, weightsTK, scatter));
+}
+
+/** TensorFlow refuses empty indices; inputs stay connected so that the backward all-to-all runs on every rank. */
+function nothingOf(inputs: readonly tf.Tensor[], shape: [number, number]): tf.Tensor2D {
+  return fusedOp(inputs, () => ({
+    value: tf.zeros(shape),
+    saved: [],
+    backward: () => inputs.map((input) => tf.zeros(input.shape)),
+  }));
+}
