@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { encodeMessages, type Message, ROLES, type Template } from '../data/template.js';
-import type { Tokenizer } from '../data/tokenizer.js';
+import type { Tokenizer } from '../data/tokenizer/tokenizer.js';
 import { TrainerError } from '../errors.js';
 import { CHAT } from './answer-form.js';
 import { invalid } from './api-error.js';

@@ -1,4 +1,4 @@
-import type { Tokenizer } from '../data/tokenizer.js';
+import type { Tokenizer } from '../data/tokenizer/tokenizer.js';
 import type { Decoder } from '../inference/decoder.js';
 import { TextDraw } from '../inference/text-draw.js';
 import type { Piece } from './answer-form.js';

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import type { Tokenizer } from '../data/tokenizer.js';
+import type { Tokenizer } from '../data/tokenizer/tokenizer.js';
 import { TrainerError } from '../errors.js';
 import { cutPrompt } from '../inference/cut-prompt.js';
 import type { Decoder } from '../inference/decoder.js';

@@ -1,4 +1,4 @@
-import type { Tokenizer } from '../data/tokenizer.js';
+import type { Tokenizer } from '../data/tokenizer/tokenizer.js';
 import { logSumExp } from '../inference/log-likelihood.js';
 import { likeliest } from '../inference/sampling.js';
 

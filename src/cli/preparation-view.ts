@@ -1,4 +1,4 @@
-import type { PrepareProgress } from '../data/progress-meter.js';
+import type { PrepareProgress } from '../data/prepare/progress-meter.js';
 import { formatLeft, ProgressLine, screenOf } from './progress-line.js';
 import type { Screen } from './progress-view.js';
 

@@ -2,9 +2,9 @@ import path from 'node:path';
 import type { ConfigOverrides } from '../config/document.js';
 import type { RunConfig } from '../config/schema.js';
 import { resolveRecipe, type TextRecipe, textRecipe } from '../config/text-recipe.js';
-import { CORPUS_DIR } from '../data/corpora.js';
+import { CORPUS_DIR } from '../data/built-in/corpora.js';
 import { type Dataset, tokensToTrainOn } from '../data/dataset.js';
-import { prepareAside } from '../data/prepare-aside.js';
+import { prepareAside } from '../data/prepare/prepare-aside.js';
 import type { TextPreparation } from './eval/open.js';
 import { preparationViewOn } from './preparation-view.js';
 

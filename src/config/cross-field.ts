@@ -1,6 +1,6 @@
 import { tokensPerStep } from '@locmoe/run-format';
-import { DOMAINS } from '../data/sources.js';
-import { DOMAIN_NAME } from '../data/text-source.js';
+import { DOMAINS } from '../data/built-in/sources.js';
+import { DOMAIN_NAME } from '../data/read/text-source.js';
 import { formatNumberOf } from '../format.js';
 import { leastCommonMultiple, multiplesAround } from '../multiples.js';
 import { heldExperts, moeSchema, routerPolicy } from '../routing/index.js';

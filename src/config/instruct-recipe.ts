@@ -1,10 +1,10 @@
 import { availableParallelism } from 'node:os';
 import path from 'node:path';
 import { stringify } from 'yaml';
-import { listFiles } from '../data/source-files.js';
-import { DOMAINS } from '../data/sources.js';
+import { DOMAINS } from '../data/built-in/sources.js';
+import { listFiles } from '../data/read/source-files.js';
+import { DOMAIN_NAME, textBytes, textSourceSchema } from '../data/read/text-source.js';
 import { templateOf, templateSchema } from '../data/template.js';
-import { DOMAIN_NAME, textBytes, textSourceSchema } from '../data/text-source.js';
 import { TrainerError } from '../errors.js';
 import { formatNumberOf, formatSize } from '../format.js';
 import { heldExperts } from '../routing/index.js';

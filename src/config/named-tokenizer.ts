@@ -1,5 +1,5 @@
 import path from 'node:path';
-import { inspectTokenizer, readTokenizerFile, tokenizerFileAt } from '../data/tokenizer-file.js';
+import { inspectTokenizer, readTokenizerFile, tokenizerFileAt } from '../data/tokenizer/tokenizer-file.js';
 import { asTrainerError } from '../errors.js';
 import type { ConfigSource, Problem } from './document.js';
 import { fieldOf } from './written.js';

@@ -1,7 +1,7 @@
 import type { DeepReadonly } from '@locmoe/run-format';
 import { z } from 'zod';
-import { CORPORA } from '../data/corpora.js';
-import { textSourceSchema } from '../data/text-source.js';
+import { CORPORA } from '../data/built-in/sources.js';
+import { textSourceSchema } from '../data/read/text-source.js';
 import { MAX_COUNT, MAX_REAL } from '../numeric-bounds.js';
 import { moeSchema } from '../routing/index.js';
 

@@ -1,9 +1,9 @@
 import { availableParallelism } from 'node:os';
 import path from 'node:path';
 import { stringify } from 'yaml';
-import { listFiles } from '../data/source-files.js';
-import { DOMAINS } from '../data/sources.js';
-import { DOMAIN_NAME, textBytes, textSourceSchema } from '../data/text-source.js';
+import { DOMAINS } from '../data/built-in/sources.js';
+import { listFiles } from '../data/read/source-files.js';
+import { DOMAIN_NAME, textBytes, textSourceSchema } from '../data/read/text-source.js';
 import { TrainerError } from '../errors.js';
 import { formatCount, formatNumberOf, formatSize } from '../format.js';
 import { type ConfigOverrides, readSource } from './document.js';

@@ -1,10 +1,10 @@
-import { createHash } from 'node:crypto';
 import { closeSync, existsSync, fstatSync, openSync, readFileSync, readSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { z } from 'zod';
 import { TrainerError } from '../errors.js';
-import { SPLITS, type Split } from './document.js';
+import { digestFile } from '../sha256.js';
 import { longDocumentSchema } from './long-documents.js';
+import { SPLITS, type Split } from './split.js';
 
 /** Part of the cache key: increment it when extraction, splitting, tokenization or the files that are read change. */
 export const FORMAT_VERSION = 4;
@@ -169,17 +169,6 @@ export function openDataset(dir: string, { verify = true } = {}): Dataset {
   };
 }
 
-export function encodeTokens(ids: readonly Uint32Array[], vocabSize: number): Buffer {
-  const total = ids.reduce((sum, part) => sum + part.length, 0);
-  const tokens = bytesPerToken(vocabSize) === 2 ? new Uint16Array(total) : new Uint32Array(total);
-  let at = 0;
-  for (const part of ids) {
-    tokens.set(part, at);
-    at += part.length;
-  }
-  return Buffer.from(tokens.buffer);
-}
-
 /** The ids in a file that is open. */
 function storedIds(fd: number, file: string, vocabSize: number): TokenIds {
   const size = bytesPerToken(vocabSize);
@@ -219,34 +208,17 @@ export function readIndex(dir: string): DatasetIndex {
 function checkFile(dir: string, index: DatasetIndex, file: string, verify: boolean): void {
   const expected = index.files[file];
   if (!expected) throw damaged(dir, `${INDEX_FILE} does not list ${file}`);
-  let found: { bytes: number; sha256: string | null };
+  let bytes: number;
+  let sha256 = expected.sha256;
   try {
-    const { size } = statSync(path.join(dir, file));
-    const isWhole = size === expected.bytes;
-    found = { bytes: size, sha256: verify && isWhole ? sha256Of(path.join(dir, file)) : null };
+    bytes = statSync(path.join(dir, file)).size;
+    if (verify && bytes === expected.bytes) sha256 = digestFile(path.join(dir, file)).sha256;
   } catch (error) {
     throw damaged(dir, `${file} cannot be read`, error);
   }
-  if (found.bytes !== expected.bytes)
-    throw damaged(dir, `${file} has ${found.bytes} bytes, not ${expected.bytes}`);
-  if (verify && found.sha256 !== expected.sha256)
+  if (bytes !== expected.bytes) throw damaged(dir, `${file} has ${bytes} bytes, not ${expected.bytes}`);
+  if (sha256 !== expected.sha256)
     throw damaged(dir, `${file} does not have the contents it was written with (sha256 differs)`);
-}
-
-/** SHA-256 of a file, read a megabyte at a time. */
-function sha256Of(file: string): string {
-  const hash = createHash('sha256');
-  const window = Buffer.alloc(1 << 20);
-  const fd = openSync(file, 'r');
-  try {
-    for (let read = 1; read > 0; ) {
-      read = readSync(fd, window, 0, window.length, null);
-      hash.update(window.subarray(0, read));
-    }
-  } finally {
-    closeSync(fd);
-  }
-  return hash.digest('hex');
 }
 
 function damaged(dir: string, what: string, cause?: unknown): TrainerError {

@@ -1,12 +1,12 @@
 import { TrainerError } from '../errors.js';
 import type { Batch, ValidationBatch } from './batch.js';
 import type { Dataset } from './dataset.js';
-import { SPLITS, type Split } from './document.js';
 import { domainMixture } from './domain-mixture.js';
 import type { Packing } from './packing.js';
 import { assignToRanks, type HomeRanks } from './placement.js';
 import { type Sequences, sequencesOf, type TokenRange } from './sequences.js';
 import { permutation } from './shuffle.js';
+import { SPLITS, type Split } from './split.js';
 
 export interface LoaderOptions {
   readonly dataset: Dataset;

@@ -1,7 +1,7 @@
 import { printable } from '../format.js';
 import type { Dataset } from './dataset.js';
 import type { SequencePlace } from './loader.js';
-import { loadTokenizer } from './tokenizer.js';
+import { loadTokenizer } from './tokenizer/tokenizer.js';
 
 /** At most so many sequences are quoted. */
 const MAX_QUOTED = 8;

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import type { Tokenizer } from './tokenizer.js';
+import type { Tokenizer } from './tokenizer/tokenizer.js';
 
 /** Schema of the text before and after a turn. */
 function turn(what: string, prefix: string, suffix: string) {

@@ -1,5 +1,5 @@
 import type { Dataset } from '../data/dataset.js';
-import type { Tokenizer } from '../data/tokenizer.js';
+import type { Tokenizer } from '../data/tokenizer/tokenizer.js';
 import type { Question } from './question.js';
 
 /** Words in a row that a question must share with the training text. */

@@ -3,7 +3,7 @@ import { CheckpointExperts } from '../checkpoint/checkpoint-experts.js';
 import { soloTransport } from '../collectives/solo-transport.js';
 import type { RunConfig } from '../config/schema.js';
 import type { ValidationBatch } from '../data/batch.js';
-import { loadTokenizer, type Tokenizer } from '../data/tokenizer.js';
+import { loadTokenizer, type Tokenizer } from '../data/tokenizer/tokenizer.js';
 import { TrainerError } from '../errors.js';
 import { allSpecs } from '../model/assert-trainable.js';
 import { PanguSigma } from '../model/pangu-sigma.js';

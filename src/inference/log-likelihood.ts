@@ -1,4 +1,4 @@
-import type { Tokenizer } from '../data/tokenizer.js';
+import type { Tokenizer } from '../data/tokenizer/tokenizer.js';
 import { TrainerError } from '../errors.js';
 import { groupBy, type NonEmpty } from '../group-by.js';
 import type { Inference } from './inference.js';

@@ -1,4 +1,4 @@
-import type { Tokenizer } from '../data/tokenizer.js';
+import type { Tokenizer } from '../data/tokenizer/tokenizer.js';
 import { CounterRandom } from '../parameters/counter-random.js';
 import { type Sampling, sample } from './sampling.js';
 import { TextStream } from './text-stream.js';

@@ -1,4 +1,4 @@
-import type { Tokenizer } from '../data/tokenizer.js';
+import type { Tokenizer } from '../data/tokenizer/tokenizer.js';
 
 /**
  * Text of tokens as they come. It holds back the bytes of an unfinished character, and text that may be the

@@ -9,7 +9,7 @@
 
 export type { FailureReport, GlobalLayer, GlobalStep } from '@locmoe/run-format';
 export type { RunConfig } from '../config/schema.js';
-export type { PrepareProgress } from '../data/progress-meter.js';
+export type { PrepareProgress } from '../data/prepare/progress-meter.js';
 export type { Message } from '../data/template.js';
 export { ERROR_CODES, type ErrorCode, TrainerError } from '../errors.js';
 export type { DomainLoss } from '../rpc/generated/messages.js';

@@ -1,5 +1,5 @@
 import type { RunConfig } from '../config/schema.js';
-import type { PrepareProgress } from '../data/progress-meter.js';
+import type { PrepareProgress } from '../data/prepare/progress-meter.js';
 import { assignments, type TrainOptions } from './training.js';
 
 export interface PrepareOptions extends Pick<TrainOptions, 'config' | 'text' | 'set' | 'dataDir' | 'signal'> {

@@ -1,6 +1,6 @@
-import { CORPUS_DIR } from 'locmoe/internal/data/corpora';
-import { prepareDataset } from 'locmoe/internal/data/prepare';
-import { loadTokenizer } from 'locmoe/internal/data/tokenizer';
+import { CORPUS_DIR } from 'locmoe/internal/data/built-in/corpora';
+import { prepareDataset } from 'locmoe/internal/data/prepare/prepare';
+import { loadTokenizer } from 'locmoe/internal/data/tokenizer/tokenizer';
 import type { PrepareAnswer, PrepareRequest } from './prepare.js';
 
 // Prepares a text, or tokenizes chunks of it with the library alone, in a process whose memory is its own.

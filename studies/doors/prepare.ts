@@ -4,8 +4,8 @@ import { availableParallelism } from 'node:os';
 import path from 'node:path';
 import { finished } from 'node:stream/promises';
 import { endProgram, forkProgram, programBeside } from '@locmoe/test-kit';
-import { CORPUS_DIR, extractDomain } from 'locmoe/internal/data/corpora';
-import { type TextSource, textSourceSchema } from 'locmoe/internal/data/text-source';
+import { CORPUS_DIR, extractDomain } from 'locmoe/internal/data/built-in/corpora';
+import { type TextSource, textSourceSchema } from 'locmoe/internal/data/read/text-source';
 import type { PartPlace } from '../kit/parts.js';
 import type { DoorPart } from './figures.js';
 

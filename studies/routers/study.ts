@@ -6,9 +6,9 @@ import { type Checkpoint, resolveCheckpoint } from 'locmoe/internal/checkpoint/c
 import { assertInheritable } from 'locmoe/internal/checkpoint/inherit';
 import { numberFrom, wholeNumber } from 'locmoe/internal/cli/commands/options';
 import { loadConfig } from 'locmoe/internal/config/resolve';
-import { CORPUS_DIR } from 'locmoe/internal/data/corpora';
+import { CORPUS_DIR } from 'locmoe/internal/data/built-in/corpora';
 import { openDataset } from 'locmoe/internal/data/dataset';
-import { prepareDataset } from 'locmoe/internal/data/prepare';
+import { prepareDataset } from 'locmoe/internal/data/prepare/prepare';
 import { ROUTER_NAMES } from 'locmoe/internal/routing/index';
 import { computeOnOneThread } from '../../packages/bench/src/one-thread.js';
 import { readRunFigures } from '../../packages/bench/src/routers/run-figures.js';

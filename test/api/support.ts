@@ -4,7 +4,7 @@ import path from 'node:path';
 import OpenAI from 'openai';
 import { afterAll, afterEach, beforeAll } from 'vitest';
 import { type ServeApiOptions, serveApi } from '../../src/api/serve-api.js';
-import { textSourceSchema } from '../../src/data/text-source.js';
+import { textSourceSchema } from '../../src/data/read/text-source.js';
 import type { Inference } from '../../src/inference/inference.js';
 import { randomInference } from '../inference/small-inference.js';
 

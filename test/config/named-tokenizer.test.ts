@@ -3,8 +3,8 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterAll, expect, it } from 'vitest';
 import { resolveConfig } from '../../src/config/resolve.js';
-import { tokenizerJson } from '../../src/data/bpe-trainer.js';
-import { BYTE_CHARACTERS } from '../../src/data/byte-level.js';
+import { tokenizerJson } from '../../src/data/tokenizer/bpe-trainer.js';
+import { BYTE_CHARACTERS } from '../../src/data/tokenizer/byte-level.js';
 
 const folder = mkdtempSync(path.join(tmpdir(), 'locmoe-named-'));
 afterAll(() => rmSync(folder, { recursive: true }));

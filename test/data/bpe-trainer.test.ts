@@ -3,9 +3,9 @@ import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { trainBpe } from '../../src/data/bpe-trainer.js';
-import { CORPUS_DIR, extractDomain } from '../../src/data/corpora.js';
-import { DOMAINS } from '../../src/data/sources.js';
+import { CORPUS_DIR, extractDomain } from '../../src/data/built-in/corpora.js';
+import { DOMAINS } from '../../src/data/built-in/sources.js';
+import { trainBpe } from '../../src/data/tokenizer/bpe-trainer.js';
 
 // Its own types name classes that the compiler takes for values; only what the oracle needs is described here.
 interface HuggingFace {

@@ -2,8 +2,9 @@ import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { CORPUS_DIR, type DomainDocuments, extractDomain } from '../../src/data/corpora.js';
-import { DOMAINS } from '../../src/data/sources.js';
+import { CORPUS_DIR, extractDomain } from '../../src/data/built-in/corpora.js';
+import { DOMAINS } from '../../src/data/built-in/sources.js';
+import type { DomainDocuments } from '../../src/data/prepare/select-documents.js';
 
 const MAX_BYTES = 2_000_000;
 const OPTIONS = {

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { CompactSet } from '../../src/data/compact-set.js';
-import { isSampled, NearDuplicates, signatureOf } from '../../src/data/dedup.js';
-import { chunkText, normalise } from '../../src/data/text.js';
+import { CompactSet } from '../../src/data/prepare/compact-set.js';
+import { isSampled, NearDuplicates, normalise, signatureOf } from '../../src/data/prepare/dedup.js';
+import { chunkText } from '../../src/data/read/chunks.js';
 
 const slowly = (text: string): string => text.toLowerCase().replace(/[^\p{L}\p{N}]+/gu, '');
 const fast = (text: string): string => String.fromCharCode(...normalise(text));

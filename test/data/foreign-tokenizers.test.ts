@@ -3,12 +3,12 @@ import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
-import { tokenizerJson } from '../../src/data/bpe-trainer.js';
-import { BYTE_CHARACTERS } from '../../src/data/byte-level.js';
-import { CORPUS_DIR, extractDomain } from '../../src/data/corpora.js';
-import { DOMAINS } from '../../src/data/sources.js';
-import { loadTokenizer } from '../../src/data/tokenizer.js';
-import { tokenizerFileAt } from '../../src/data/tokenizer-file.js';
+import { CORPUS_DIR, extractDomain } from '../../src/data/built-in/corpora.js';
+import { DOMAINS } from '../../src/data/built-in/sources.js';
+import { tokenizerJson } from '../../src/data/tokenizer/bpe-trainer.js';
+import { BYTE_CHARACTERS } from '../../src/data/tokenizer/byte-level.js';
+import { loadTokenizer } from '../../src/data/tokenizer/tokenizer.js';
+import { tokenizerFileAt } from '../../src/data/tokenizer/tokenizer-file.js';
 
 interface HuggingFaceTokenizer {
   encode(text: string, pair: null, options: { addSpecialTokens: boolean }): Promise<{ getIds(): number[] }>;

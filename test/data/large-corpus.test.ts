@@ -3,15 +3,15 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { TextReader, Uint8ArrayWriter, ZipWriter } from '@zip.js/zip.js';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { CORPUS_DIR, type Corpus, type DomainDocuments, extractDomain } from '../../src/data/corpora.js';
-import type { Split } from '../../src/data/document.js';
-import { LARGE_SOURCES } from '../../src/data/large-sources.js';
-import { maxBytesOf, planPreparation } from '../../src/data/preparation.js';
-import { prepareDataset } from '../../src/data/prepare.js';
-import { glosses, poems } from '../../src/data/reference-texts.js';
-import { DOMAINS } from '../../src/data/sources.js';
-import { loadTokenizer } from '../../src/data/tokenizer.js';
-import { withoutSeen } from '../../src/data/without-seen.js';
+import { CORPUS_DIR, extractDomain } from '../../src/data/built-in/corpora.js';
+import { glosses, poems } from '../../src/data/built-in/reference-texts.js';
+import { type Corpus, DOMAINS, SOURCES } from '../../src/data/built-in/sources.js';
+import { maxBytesOf, planPreparation } from '../../src/data/prepare/preparation.js';
+import { prepareDataset } from '../../src/data/prepare/prepare.js';
+import type { DomainDocuments } from '../../src/data/prepare/select-documents.js';
+import { withoutSeen } from '../../src/data/prepare/without-seen.js';
+import type { Split } from '../../src/data/split.js';
+import { loadTokenizer } from '../../src/data/tokenizer/tokenizer.js';
 
 let folder: string;
 beforeAll(() => {
@@ -99,7 +99,7 @@ describe('the large corpus', () => {
   const options = { corpusDir: CORPUS_DIR, corpus: 'large' as const, maxBytes: 1e9, validationShare: 0.05 };
 
   it('adds to domains that there are', () => {
-    for (const domain of Object.keys(LARGE_SOURCES)) expect(DOMAINS).toContain(domain);
+    for (const domain of Object.keys(SOURCES.large)) expect(DOMAINS).toContain(domain);
   });
 
   it('names the package that is missing and the command that installs it', async () => {
@@ -119,7 +119,7 @@ describe('the large corpus', () => {
     for (const [name, text] of Object.entries({ ...files, ...left }))
       await zip.add(name, new TextReader(text), { level: name === 'abc.py' ? 9 : 0 });
     writeFileSync(path.join(folder, 'python_stdlib.zip'), await zip.close());
-    const { read } = LARGE_SOURCES.code!.find(({ packageName }) => packageName === 'pyodide')!;
+    const { read } = SOURCES.large.code!.find(({ packageName }) => packageName === 'pyodide')!;
     expect(await read(folder)).toEqual([
       { file: 'abc.py', text: files['abc.py'] },
       { file: 'json/tool.py', text: files['json/tool.py'] },

@@ -22,14 +22,15 @@ import { gzipSync } from 'node:zlib';
 import { parquetWriteBuffer } from 'hyparquet-writer';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { NO_SMALL_DISK, smallDisk } from '../../packages/logs/test/small-disk.js';
-import { CORPUS_DIR, selectDocuments } from '../../src/data/corpora.js';
+import { CORPUS_DIR } from '../../src/data/built-in/corpora.js';
 import { type Dataset, TOKENIZER_FILE } from '../../src/data/dataset.js';
-import { PART_BYTES } from '../../src/data/parts.js';
-import { planPreparation } from '../../src/data/preparation.js';
-import { makeDataset, type PrepareOptions, prepareDataset } from '../../src/data/prepare.js';
+import { PART_BYTES } from '../../src/data/prepare/parts.js';
+import { planPreparation } from '../../src/data/prepare/preparation.js';
+import { makeDataset, type PrepareOptions, prepareDataset } from '../../src/data/prepare/prepare.js';
+import { selectDocuments } from '../../src/data/prepare/select-documents.js';
 import { bytesOf } from '../../src/data/read/bytes.js';
-import { type TextSource, textBytes, textSourceSchema } from '../../src/data/text-source.js';
-import { loadTokenizer } from '../../src/data/tokenizer.js';
+import { type TextSource, textBytes, textSourceSchema } from '../../src/data/read/text-source.js';
+import { loadTokenizer } from '../../src/data/tokenizer/tokenizer.js';
 
 /** Arguments of Node before a script of TypeScript. */
 const SCRIPT = ['--conditions=source', '--import', 'tsx', '--input-type=module', '-e'];
@@ -495,7 +496,7 @@ describe('text of several parts', () => {
 
 /** `prepare` in a process of its own. */
 function runProgram(more: Partial<PrepareOptions>) {
-  const module = fileURLToPath(new URL('../../src/data/prepare.ts', import.meta.url));
+  const module = fileURLToPath(new URL('../../src/data/prepare/prepare.ts', import.meta.url));
   const plain = {
     corpusDir: CORPUS_DIR,
     corpus: 'standard',

@@ -17,19 +17,19 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { CORPUS_DIR, extractDomain } from '../../src/data/corpora.js';
+import { CORPUS_DIR, extractDomain } from '../../src/data/built-in/corpora.js';
 import {
   type Dataset,
   type DatasetIndex,
-  encodeTokens,
   openDataset,
   type TokenSplit,
   tokenFile,
 } from '../../src/data/dataset.js';
-import { SPLITS } from '../../src/data/document.js';
-import { planPreparation } from '../../src/data/preparation.js';
-import { type PrepareOptions, prepareDataset } from '../../src/data/prepare.js';
-import { loadTokenizer } from '../../src/data/tokenizer.js';
+import { encodeTokens } from '../../src/data/prepare/domain-writer.js';
+import { planPreparation } from '../../src/data/prepare/preparation.js';
+import { type PrepareOptions, prepareDataset } from '../../src/data/prepare/prepare.js';
+import { SPLITS } from '../../src/data/split.js';
+import { loadTokenizer } from '../../src/data/tokenizer/tokenizer.js';
 
 let dataDir: string;
 let options: PrepareOptions;
@@ -155,7 +155,7 @@ describe('prepareDataset', () => {
 
   it('lets several processes prepare the same dataset at once', async () => {
     const folder = path.join(dataDir, 'shared');
-    const module = fileURLToPath(new URL('../../src/data/prepare.ts', import.meta.url));
+    const module = fileURLToPath(new URL('../../src/data/prepare/prepare.ts', import.meta.url));
     const { log: _, ...plain } = { ...options, dataDir: folder };
     const script = `import { prepareDataset } from ${JSON.stringify(module)};
       console.log((await prepareDataset({ ...${JSON.stringify(plain)}, log() {} })).key);`;
@@ -187,7 +187,7 @@ describe('openDataset', () => {
     const highest = 2 ** 16;
     for (const { name } of index.domains)
       for (const split of SPLITS) {
-        const bytes = encodeTokens([Uint32Array.of(1, highest), Uint32Array.of(2)], highest + 1);
+        const bytes = encodeTokens([1, highest, 2], highest + 1);
         const sha256 = createHash('sha256').update(bytes).digest('hex');
         writeFileSync(path.join(wide, tokenFile(name, split)), bytes);
         index.files[tokenFile(name, split)] = { bytes: 12, sha256 };
@@ -202,7 +202,7 @@ describe('openDataset', () => {
       JSON.stringify({ ...index, domains, vocabSize: highest + 1 }),
     );
     for (const domain of openDataset(wide).domains) expect(idsOf(domain.train)).toEqual([1, highest, 2]);
-    expect(encodeTokens([Uint32Array.of(1, highest - 1)], highest)).toEqual(Buffer.from([1, 0, 255, 255]));
+    expect(encodeTokens([1, highest - 1], highest)).toEqual(Uint8Array.from([1, 0, 255, 255]));
   });
 
   it('holds files open until it is closed, and none if one is damaged', () => {

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { type PrepareProgress, ProgressMeter } from '../../src/data/progress-meter.js';
+import { type PrepareProgress, ProgressMeter } from '../../src/data/prepare/progress-meter.js';
 
 it('takes the speed from what it did itself, and the time left from that', () => {
   let nowMs = 5000;

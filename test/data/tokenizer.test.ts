@@ -3,11 +3,11 @@ import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { tokenizerJson, trainBpe } from '../../src/data/bpe-trainer.js';
-import { CORPUS_DIR, extractDomain } from '../../src/data/corpora.js';
-import type { Document } from '../../src/data/document.js';
-import { DOMAINS } from '../../src/data/sources.js';
-import { loadTokenizer, type Tokenizer } from '../../src/data/tokenizer.js';
+import { CORPUS_DIR, extractDomain } from '../../src/data/built-in/corpora.js';
+import { DOMAINS } from '../../src/data/built-in/sources.js';
+import type { Document } from '../../src/data/split.js';
+import { tokenizerJson, trainBpe } from '../../src/data/tokenizer/bpe-trainer.js';
+import { loadTokenizer, type Tokenizer } from '../../src/data/tokenizer/tokenizer.js';
 
 interface HuggingFaceTokenizer {
   encode(text: string): Promise<{ getIds(): number[] }>;

@@ -4,9 +4,9 @@ import path from 'node:path';
 import OpenAI from 'openai';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { resolveCheckpoint } from '../../src/checkpoint/checkpoint.js';
-import { CORPUS_DIR } from '../../src/data/corpora.js';
+import { CORPUS_DIR } from '../../src/data/built-in/corpora.js';
 import { createLoader } from '../../src/data/loader.js';
-import { prepareDataset } from '../../src/data/prepare.js';
+import { prepareDataset } from '../../src/data/prepare/prepare.js';
 import { DATA_DIR, Locmoe, locmoe, newestRun, pasted, trainArguments } from './support.js';
 
 const NUM_SEQUENCES = 8;

@@ -1,7 +1,7 @@
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { expect, it } from 'vitest';
-import { tokenizerJson, trainBpe } from '../../src/data/bpe-trainer.js';
+import { tokenizerJson, trainBpe } from '../../src/data/tokenizer/bpe-trainer.js';
 import { locmoe, MICRO, ROOT, temporaryFolder, trainToTheEnd } from './support.js';
 
 it('trains with a tokenizer of another model, and everything after it does with the copy in the checkpoint', async () => {

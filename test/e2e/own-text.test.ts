@@ -1,7 +1,7 @@
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { expect, it } from 'vitest';
-import { tokenizerJson, trainBpe } from '../../src/data/bpe-trainer.js';
+import { tokenizerJson, trainBpe } from '../../src/data/tokenizer/bpe-trainer.js';
 import { Locmoe, locmoe, MICRO, ROOT, temporaryFolder, trainArguments, trainToTheEnd } from './support.js';
 
 const own = (domain: string): string =>

@@ -4,7 +4,7 @@ import path from 'node:path';
 import { openCheckpoint } from '../../src/checkpoint/checkpoint.js';
 import { saveCheckpoint } from '../../src/checkpoint/checkpointer.js';
 import { soloTransport } from '../../src/collectives/solo-transport.js';
-import { tokenizerJson, trainBpe } from '../../src/data/bpe-trainer.js';
+import { tokenizerJson, trainBpe } from '../../src/data/tokenizer/bpe-trainer.js';
 import { type Inference, openInference } from '../../src/inference/inference.js';
 import { logLikelihoods } from '../../src/inference/log-likelihood.js';
 import type { Scorer } from '../../src/inference/scorer.js';

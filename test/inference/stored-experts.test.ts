@@ -5,7 +5,7 @@ import { expect, it, onTestFinished } from 'vitest';
 import { type Checkpoint, openCheckpoint } from '../../src/checkpoint/checkpoint.js';
 import { saveCheckpoint } from '../../src/checkpoint/checkpointer.js';
 import { soloTransport } from '../../src/collectives/solo-transport.js';
-import { tokenizerJson, trainBpe } from '../../src/data/bpe-trainer.js';
+import { tokenizerJson, trainBpe } from '../../src/data/tokenizer/bpe-trainer.js';
 import { generateText } from '../../src/inference/generate.js';
 import { evaluate, openInference } from '../../src/inference/inference.js';
 import { createTrainState, tensorsToSave } from '../../src/worker/state.js';

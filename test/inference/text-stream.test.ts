@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import type { Tokenizer } from '../../src/data/tokenizer.js';
+import type { Tokenizer } from '../../src/data/tokenizer/tokenizer.js';
 import { TextStream } from '../../src/inference/text-stream.js';
 
 /** Each byte is a token. */

@@ -1,7 +1,8 @@
 import { type Command, Option } from 'commander';
 import { installLocked } from '../../../scripts/install-locked.mjs';
 import { setupOneDnn } from '../../../scripts/onednn.mjs';
-import { CORPORA, CORPUS_DIR, type Corpus, corpusFolder } from '../../data/corpora.js';
+import { CORPUS_DIR, corpusFolder } from '../../data/built-in/corpora.js';
+import { CORPORA, type Corpus } from '../../data/built-in/sources.js';
 import { inPhase, setUpTensorFlow } from '../set-up.js';
 
 interface SetupOptions {

@@ -7,7 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { findThreads } from '../../../scripts/onednn.mjs';
 import { hasTensorFlow, probeTensorFlow } from '../../../scripts/tensorflow.mjs';
 import { SHM_DIR } from '../../collectives/segment-files.js';
-import { CORPUS_DIR } from '../../data/corpora.js';
+import { CORPUS_DIR } from '../../data/built-in/corpora.js';
 import { LEAST_OPEN_FILES } from '../../errors.js';
 import { formatCount } from '../../format.js';
 import { oneDnnPath } from '../../ops/kernels/choose-kernels.js';

@@ -1,8 +1,8 @@
 import path from 'node:path';
 import { type Checkpoint, configAtHand, resolveCheckpoint } from '../../checkpoint/checkpoint.js';
-import { CORPUS_DIR } from '../../data/corpora.js';
+import { CORPUS_DIR } from '../../data/built-in/corpora.js';
 import type { Dataset } from '../../data/dataset.js';
-import { prepareAside } from '../../data/prepare-aside.js';
+import { prepareAside } from '../../data/prepare/prepare-aside.js';
 import { TrainerError } from '../../errors.js';
 import type { Inference } from '../../inference/inference.js';
 import { type PreparationView, preparationViewOn } from '../preparation-view.js';

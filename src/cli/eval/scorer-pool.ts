@@ -5,7 +5,7 @@ import { WORKER_ENV, WORKER_NODE_OPTIONS } from '../../agent/worker-env.js';
 import type { Checkpoint } from '../../checkpoint/checkpoint.js';
 import type { RunConfig } from '../../config/schema.js';
 import { thisMachine } from '../../coordinator/planning/limits.js';
-import { loadTokenizer } from '../../data/tokenizer.js';
+import { loadTokenizer } from '../../data/tokenizer/tokenizer.js';
 import { TrainerError } from '../../errors.js';
 import { type LogLikelihood, ROWS_AT_ONCE, type ScoredText } from '../../inference/log-likelihood.js';
 import type { Scorer } from '../../inference/scorer.js';

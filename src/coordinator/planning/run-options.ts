@@ -3,7 +3,7 @@ import type { Checkpoint } from '../../checkpoint/checkpoint.js';
 import type { ConfigOverrides } from '../../config/document.js';
 import type { RunConfig } from '../../config/schema.js';
 import type { Dataset } from '../../data/dataset.js';
-import type { PrepareProgress } from '../../data/progress-meter.js';
+import type { PrepareProgress } from '../../data/prepare/progress-meter.js';
 import { TrainerError } from '../../errors.js';
 import type { Security } from '../../rpc/security.js';
 import type { Adoption } from './adoption.js';

@@ -13,10 +13,10 @@ import {
 import { loadConfig, recipeNames, resolveConfig } from '../../config/resolve.js';
 import type { RunConfig } from '../../config/schema.js';
 import { resolveRecipe, runNameOf, type TextRecipe, textRecipe } from '../../config/text-recipe.js';
-import { CORPUS_DIR } from '../../data/corpora.js';
+import { CORPUS_DIR } from '../../data/built-in/corpora.js';
 import { type Dataset, tokensToTrainOn } from '../../data/dataset.js';
 import { createLoader, type Loader } from '../../data/loader.js';
-import { prepareAside } from '../../data/prepare-aside.js';
+import { prepareAside } from '../../data/prepare/prepare-aside.js';
 import { TrainerError } from '../../errors.js';
 import { assertTrainable } from '../../model/assert-trainable.js';
 import { assertComputes } from '../../ops/kernels/choose-kernels.js';

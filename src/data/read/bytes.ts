@@ -1,8 +1,8 @@
 import { closeSync, createReadStream, fstatSync, openSync, readSync } from 'node:fs';
 import { createGunzip } from 'node:zlib';
 import { Decompress } from 'fzstd';
-import type { Compression } from '../text-source.js';
 import { type Reading, readError, refusal, type Span } from './span.js';
+import type { Compression } from './text-source.js';
 
 const WINDOW_BYTES = 1 << 20;
 /** Decompressed at once, so that all they give is in memory: at most 128 KiB for each four of them. */

@@ -1,10 +1,10 @@
-import { layoutOf, type TextSource } from '../text-source.js';
 import { bytesOf } from './bytes.js';
 import { csvTexts } from './csv.js';
 import { jsonLines } from './json-lines.js';
 import { parquetTexts } from './parquet.js';
 import { Decoder, type Reading, refusal, type Span } from './span.js';
 import { textDocuments } from './text.js';
+import { layoutOf, type TextSource } from './text-source.js';
 
 /** How the files of a source are read. */
 export type ReadOptions = Pick<TextSource, 'format' | 'field' | 'separator'>;

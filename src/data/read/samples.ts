@@ -1,10 +1,10 @@
 import { z } from 'zod';
 import { type Message, ROLES } from '../template.js';
-import { layoutOf } from '../text-source.js';
 import { bytesOf } from './bytes.js';
 import { parseLine } from './json-lines.js';
 import { lineIn, linesOf } from './lines.js';
 import { refusal, type Span } from './span.js';
+import { layoutOf } from './text-source.js';
 
 /** A conversation whose last turn is an answer. */
 export type Sample = readonly Message[];

@@ -1,4 +1,4 @@
-import { zipFiles } from '../../data/zip.js';
+import { zipFiles } from '../../data/read/zip.js';
 import { refusal } from '../question.js';
 import { MAX_FILE_BYTES } from '../read-text.js';
 

@@ -1,6 +1,6 @@
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { loadTokenizer } from 'locmoe/internal/data/tokenizer';
+import { loadTokenizer } from 'locmoe/internal/data/tokenizer/tokenizer';
 import type { ExportTarget } from '../target.js';
 import { gpt2Model, isGpt2 } from './gpt2.js';
 import { locmoeModel } from './locmoe.js';

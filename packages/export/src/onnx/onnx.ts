@@ -1,5 +1,5 @@
 import type { Checkpoint } from 'locmoe/internal/checkpoint/checkpoint';
-import { loadTokenizer } from 'locmoe/internal/data/tokenizer';
+import { loadTokenizer } from 'locmoe/internal/data/tokenizer/tokenizer';
 import { TrainerError } from 'locmoe/internal/errors';
 import { expertsOfDomain } from 'locmoe/internal/routing/domain-groups';
 import type { OutputFolder } from '../output-folder.js';

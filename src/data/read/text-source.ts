@@ -1,6 +1,6 @@
 import path from 'node:path';
 import { z } from 'zod';
-import { type Instruct, instructSchema } from './template.js';
+import { type Instruct, instructSchema } from '../template.js';
 
 const FORMATS = ['text', 'jsonl', 'csv', 'parquet'] as const;
 

@@ -1,14 +1,16 @@
 import { createHash } from 'node:crypto';
 import { existsSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs';
 import path from 'node:path';
-import { TrainerError } from '../errors.js';
-import { makePrivate } from '../os/make-folder.js';
-import { isAbandoned, workMark } from '../os/work-folder.js';
-import { type Corpus, corpusFolder, corpusLockSha256 } from './corpora.js';
-import { type Dataset, FORMAT_VERSION, INDEX_FILE, openDataset } from './dataset.js';
-import { listFiles, type SourceFile } from './source-files.js';
-import type { TextSource } from './text-source.js';
-import { readTokenizerFile } from './tokenizer-file.js';
+import { TrainerError } from '../../errors.js';
+import { makePrivate } from '../../os/make-folder.js';
+import { isAbandoned, workMark } from '../../os/work-folder.js';
+import { sha256 } from '../../sha256.js';
+import { corpusFolder, corpusLockSha256 } from '../built-in/corpora.js';
+import type { Corpus } from '../built-in/sources.js';
+import { type Dataset, FORMAT_VERSION, INDEX_FILE, openDataset } from '../dataset.js';
+import { listFiles, type SourceFile } from '../read/source-files.js';
+import type { TextSource } from '../read/text-source.js';
+import { readTokenizerFile } from '../tokenizer/tokenizer-file.js';
 
 export interface DataOptions {
   /** Folder of prepared datasets, each in a folder named by its key. */
@@ -59,17 +61,17 @@ export function planPreparation(options: DataOptions): Preparation {
   const { dataDir, domains, sources } = options;
   if (new Set(domains).size !== domains.length)
     throw new TrainerError('BAD_INPUT', `data.domains: a domain is listed twice in ${domains.join(', ')}`);
-  const own = domains.filter((domain) => Object.hasOwn(sources, domain));
-  const files = Object.fromEntries(own.map((domain) => [domain, listFiles(domain, sources[domain]!)]));
-  const heldOut = Object.fromEntries(own.map((domain) => [domain, heldOutFiles(domain, sources[domain]!)]));
+  const files: Record<string, readonly SourceFile[]> = {};
+  const heldOut: Record<string, readonly SourceFile[]> = {};
+  for (const domain of domains.filter((domain) => Object.hasOwn(sources, domain))) {
+    const source = sources[domain]!;
+    const held = source.instruct?.validation ?? null;
+    files[domain] = listFiles(domain, source);
+    heldOut[domain] = held === null ? [] : listFiles(domain, { ...source, files: held });
+  }
   const key = keyOf(options, { files, heldOut });
   const dir = path.join(dataDir, key.slice(0, 16));
   return { key, dir, work: `${dir}.tmp-${workMark()}`, files, heldOut };
-}
-
-function heldOutFiles(domain: string, source: TextSource): SourceFile[] {
-  const files = source.instruct?.validation ?? null;
-  return files === null ? [] : listFiles(domain, { ...source, files });
 }
 
 /** Most bytes of a domain. */
@@ -90,7 +92,7 @@ function keyOf(options: DataOptions, { files, heldOut }: Pick<Preparation, 'file
     add(corpusLockSha256(corpusDir));
     if (corpus === 'large') add(corpusLockSha256(corpusFolder(corpusDir, corpus)));
   }
-  if (tokenizer !== 'train') add({ tokenizer: sha256Of(readTokenizerFile(tokenizer)), endOfText });
+  if (tokenizer !== 'train') add({ tokenizer: sha256(readTokenizerFile(tokenizer)), endOfText });
   for (const domain of domains) {
     add({ domain, maxBytes: maxBytesOf(domain, options), source: sources[domain] });
     for (const file of files[domain] ?? []) add(file);
@@ -107,10 +109,6 @@ export function hasOwnText({ domains, sources }: Pick<DataOptions, 'domains' | '
 export function openPrepared({ dir }: Preparation, options: DataOptions, isNew: boolean): Dataset {
   if (hasOwnText(options)) makePrivate(dir);
   return openDataset(dir, { verify: !isNew });
-}
-
-function sha256Of(contents: string | Buffer): string {
-  return createHash('sha256').update(contents).digest('hex');
 }
 
 /** Gives the temporary folder its name. */

@@ -2,11 +2,11 @@ import { once } from 'node:events';
 import { availableParallelism } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Worker } from 'node:worker_threads';
-import { type ErrorCode, TrainerError } from '../errors.js';
-import { startThread } from '../os/start-thread.js';
+import { type ErrorCode, TrainerError } from '../../errors.js';
+import { startThread } from '../../os/start-thread.js';
+import { loadTokenizer } from '../tokenizer/tokenizer.js';
 import { makeShards, type PartShards, type ShardWork } from './make-shards.js';
 import type { Part } from './parts.js';
-import { loadTokenizer } from './tokenizer.js';
 
 /** The tokenizer of all threads. */
 export interface ShardThreadData {

@@ -1,36 +1,28 @@
-import { createHash } from 'node:crypto';
 import { mkdirSync, utimesSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { TrainerError } from '../errors.js';
-import { formatNumberOf } from '../format.js';
-import { makePrivate } from '../os/make-folder.js';
-import { tokenizerJson, trainBpe } from './bpe-trainer.js';
-import { type DomainDocuments, extractDomain } from './corpora.js';
-import {
-  bytesPerToken,
-  type DatasetIndex,
-  encodeTokens,
-  FORMAT_VERSION,
-  INDEX_FILE,
-  TOKENIZER_FILE,
-  tokenFile,
-} from './dataset.js';
-import { SPLITS, type Split } from './document.js';
-import { LongDocuments } from './long-documents.js';
+import { TrainerError } from '../../errors.js';
+import { formatNumberOf } from '../../format.js';
+import { makePrivate } from '../../os/make-folder.js';
+import { sha256 } from '../../sha256.js';
+import { extractDomain } from '../built-in/corpora.js';
+import { type DatasetIndex, FORMAT_VERSION, INDEX_FILE, TOKENIZER_FILE } from '../dataset.js';
+import { LongDocuments } from '../long-documents.js';
+import { SPLITS } from '../split.js';
+import { tokenizerJson, trainBpe } from '../tokenizer/bpe-trainer.js';
+import { loadTokenizer, type Tokenizer } from '../tokenizer/tokenizer.js';
+import { readTokenizerFile } from '../tokenizer/tokenizer-file.js';
+import { DomainWriter, type ReadText } from './domain-writer.js';
 import { mergeShards } from './merge-shards.js';
 import { type OwnDomain, openDomain, shardWork, TRAINING_BYTES, trainingTexts } from './own-domain.js';
 import { type DataOptions, maxBytesOf, type Preparation } from './preparation.js';
 import type { ProgressMeter } from './progress-meter.js';
+import type { DomainDocuments } from './select-documents.js';
 import { removeUnfinished } from './shard.js';
 import { makeAllShards } from './shard-threads.js';
-import { TokenFile } from './token-file.js';
-import { loadTokenizer, type Tokenizer } from './tokenizer.js';
-import { readTokenizerFile } from './tokenizer-file.js';
 import { withoutSeen } from './without-seen.js';
 import { writeSamples } from './write-samples.js';
 
 type DomainEntry = DatasetIndex['domains'][number];
-type Write = (file: string, bytes: Uint8Array) => void;
 
 /** Merging so many takes long enough to show progress: about ten seconds for a gigabyte of text. */
 const MANY_SHARDS = 50;
@@ -44,11 +36,6 @@ export interface WriteOptions extends DataOptions {
 export async function writeDataset(preparation: Preparation, options: WriteOptions): Promise<DatasetIndex> {
   const { key, work } = preparation;
   const { domains, vocabSize } = options;
-  const files: DatasetIndex['files'] = {};
-  const write: Write = (file, bytes) => {
-    writeFileSync(path.join(work, file), bytes, { flush: true });
-    files[file] = { bytes: bytes.length, sha256: createHash('sha256').update(bytes).digest('hex') };
-  };
   const extracted = new Map<string, DomainDocuments>();
   const own = new Map<string, OwnDomain>();
   for (const name of domains) {
@@ -59,8 +46,12 @@ export async function writeDataset(preparation: Preparation, options: WriteOptio
   }
   const isLarge = options.corpus === 'large' && extracted.size > 0;
   const builtIn = isLarge ? heldOutText(extracted, options.log) : extracted;
-  write(TOKENIZER_FILE, await tokenizerBytes([...builtIn.values()], [...own.values()], options));
+  const bytes = await tokenizerBytes([...builtIn.values()], [...own.values()], options);
   const tokenizerFile = path.join(work, TOKENIZER_FILE);
+  writeFileSync(tokenizerFile, bytes, { flush: true });
+  const files: DatasetIndex['files'] = {
+    [TOKENIZER_FILE]: { bytes: bytes.length, sha256: sha256(bytes) },
+  };
   const origin = options.tokenizer === 'train' ? tokenizerFile : options.tokenizer;
   const tokenizer = loadTokenizer(tokenizerFile, options.endOfText, origin);
   if (tokenizer.vocabSize !== vocabSize)
@@ -72,22 +63,30 @@ export async function writeDataset(preparation: Preparation, options: WriteOptio
   const all = new Float64Array(vocabSize);
   const entries: DomainEntry[] = [];
   for (const name of domains) {
-    const frequencies = new Float64Array(vocabSize);
-    const count = (ids: Iterable<number>) => {
-      for (const id of ids) frequencies[id]!++;
-    };
-    const documents = builtIn.get(name);
     const instruct = options.sources[name]?.instruct;
-    const entry = documents
-      ? writeBuiltIn(name, documents, { tokenizer, write, count })
-      : instruct
-        ? await writeSamples(
-            { name, instruct, files: preparation.files[name]!, heldOut: preparation.heldOut[name]! },
-            { ...options, work, files, tokenizer, maxBytes: maxBytesOf(name, options), count },
-          )
-        : writeOwn(own.get(name)!, shards.get(name)!, { work, files, options, count });
-    for (let id = 0; id < vocabSize; id++) all[id]! += frequencies[id]!;
-    entries.push({ name, ...entry, validationEntropy: entropyOf(frequencies) });
+    const writer = new DomainWriter(work, name, vocabSize, instruct !== undefined);
+    const documents = builtIn.get(name);
+    try {
+      const read = documents
+        ? writeBuiltIn(documents, tokenizer, writer)
+        : instruct
+          ? await writeSamples(
+              { name, instruct, files: preparation.files[name]!, heldOut: preparation.heldOut[name]! },
+              { ...options, tokenizer, maxBytes: maxBytesOf(name, options), writer },
+            )
+          : writeOwn(own.get(name)!, shards.get(name)!, options, writer);
+      entries.push({
+        name,
+        ...read,
+        ...writer.entries,
+        validationEntropy: entropyOf(writer.frequencies),
+      });
+    } finally {
+      Object.assign(files, writer.close());
+    }
+    writer.frequencies.forEach((count, id) => {
+      all[id]! += count;
+    });
   }
   const index: DatasetIndex = {
     formatVersion: FORMAT_VERSION,
@@ -212,72 +211,34 @@ async function shardsOf(
 }
 
 function writeBuiltIn(
-  name: string,
   { files, duplicates, longest, ...documents }: DomainDocuments,
-  { tokenizer, write, count }: { tokenizer: Tokenizer; write: Write; count: (ids: Iterable<number>) => void },
-): Omit<DomainEntry, 'name' | 'validationEntropy'> {
-  const splitEntry = (split: Split): DomainEntry[Split] => {
-    const ids = documents[split].map(({ text }) => withEnd(tokenizer.encode(text), tokenizer.endOfText));
-    write(tokenFile(name, split), encodeTokens(ids, tokenizer.vocabSize));
-    if (split === 'validation') for (const part of ids) count(part);
-    return {
-      documents: documents[split].length,
-      bytes: documents[split].reduce((sum, { text }) => sum + Buffer.byteLength(text), 0),
-      tokens: ids.reduce((sum, part) => sum + part.length, 0),
-    };
-  };
-  return { files, duplicates, longest, train: splitEntry('train'), validation: splitEntry('validation') };
+  tokenizer: Tokenizer,
+  writer: DomainWriter,
+): ReadText {
+  for (const split of SPLITS)
+    for (const { text } of documents[split])
+      writer.add(split, Buffer.byteLength(text), [...tokenizer.encode(text), tokenizer.endOfText]);
+  return { files, duplicates, longest };
 }
 
 function writeOwn(
-  domain: OwnDomain,
+  { name, files }: OwnDomain,
   { paths, longest }: Shards,
-  context: {
-    work: string;
-    files: DatasetIndex['files'];
-    options: WriteOptions;
-    count: (ids: Iterable<number>) => void;
-  },
-): Omit<DomainEntry, 'name' | 'validationEntropy'> {
-  const { vocabSize, validationShare } = context.options;
-  const open = (split: Split) => new TokenFile(path.join(context.work, tokenFile(domain.name, split)));
-  const outputs = { train: open('train'), validation: open('validation') };
-  if (paths.length >= MANY_SHARDS)
-    context.options.log(`data: joining ${paths.length} shards of ${domain.name}`);
-  try {
-    const { duplicates, splits } = mergeShards(paths, {
-      vocabSize,
-      maxBytes: maxBytesOf(domain.name, context.options),
-      validationShare,
-      write: (split, bytes) => {
-        outputs[split].write(bytes);
-        if (split === 'validation') context.count(idsIn(bytes, vocabSize));
-      },
-    });
-    if (splits.train.documents + splits.validation.documents === 0)
-      throw new TrainerError(
-        'BAD_INPUT',
-        `domain ${domain.name}: there is no text in its ${domain.files.length} files`,
-      );
-    return { files: domain.files.length, duplicates, longest: longest.list(), ...splits };
-  } finally {
-    for (const split of SPLITS) context.files[tokenFile(domain.name, split)] = outputs[split].close();
-  }
-}
-
-function idsIn(bytes: Uint8Array, vocabSize: number): Uint16Array | Uint32Array {
-  const { buffer, byteOffset, byteLength } = bytes;
-  const size = bytesPerToken(vocabSize);
-  return size === 2
-    ? new Uint16Array(buffer, byteOffset, byteLength / 2)
-    : new Uint32Array(buffer, byteOffset, byteLength / 4);
-}
-
-function withEnd(ids: Uint32Array, endOfText: number): Uint32Array {
-  const ended = new Uint32Array(ids.length + 1);
-  ended.set(ids);
-  ended[ids.length] = endOfText;
-  return ended;
+  options: WriteOptions,
+  writer: DomainWriter,
+): ReadText {
+  if (paths.length >= MANY_SHARDS) options.log(`data: joining ${paths.length} shards of ${name}`);
+  const { vocabSize, validationShare } = options;
+  const duplicates = mergeShards(paths, {
+    vocabSize,
+    maxBytes: maxBytesOf(name, options),
+    validationShare,
+    writer,
+  });
+  const { train, validation } = writer.entries;
+  if (train.documents + validation.documents === 0)
+    throw new TrainerError('BAD_INPUT', `domain ${name}: there is no text in its ${files.length} files`);
+  return { files: files.length, duplicates, longest: longest.list() };
 }
 
 /** Shannon entropy, in nats, of the distribution with these frequencies; 0 if there are none. */

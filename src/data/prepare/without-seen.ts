@@ -1,5 +1,5 @@
-import type { DomainDocuments } from './corpora.js';
 import { isMostlySeen, type Signature, signatureOf } from './dedup.js';
+import type { DomainDocuments } from './select-documents.js';
 
 /** Every shingle is kept: few poems are long enough for a sample. */
 const EVERY = 1;

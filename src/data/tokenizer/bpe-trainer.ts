@@ -1,4 +1,4 @@
-import { TrainerError } from '../errors.js';
+import { TrainerError } from '../../errors.js';
 import { BYTE_CHARACTERS, PRE_TOKENIZER } from './byte-level.js';
 import { PairHeap, type PairKey, pairKey, pairOf } from './pair-heap.js';
 

@@ -1,7 +1,7 @@
 import { closeSync, openSync, readSync } from 'node:fs';
-import { readError, type Span } from './read/span.js';
-import type { SourceFile } from './source-files.js';
-import { layoutOf, type TextSource } from './text-source.js';
+import type { SourceFile } from '../read/source-files.js';
+import { readError, type Span } from '../read/span.js';
+import { layoutOf, type TextSource } from '../read/text-source.js';
 
 /** Stored bytes of text that one shard is made of. */
 export const PART_BYTES = 4 << 20;

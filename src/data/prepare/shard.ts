@@ -10,11 +10,11 @@ import {
   writeFileSync,
 } from 'node:fs';
 import path from 'node:path';
-import { TrainerError } from '../errors.js';
-import { bytesPerToken, encodeTokens } from './dataset.js';
+import { TrainerError } from '../../errors.js';
+import { bytesPerToken } from '../dataset.js';
+import type { Tokenizer } from '../tokenizer/tokenizer.js';
 import { signatureOf } from './dedup.js';
-import type { Tokenizer } from './tokenizer.js';
-import { Words } from './words.js';
+import { encodeTokens } from './domain-writer.js';
 
 /** A shard is a head, a record of each document and their shingles in 32-bit words, then their tokens. */
 const HEAD_WORDS = 4;
@@ -58,9 +58,8 @@ export function writeShard(
   const tokens = new Words();
   for (const chunk of chunks) {
     const digest = createHash('sha256').update(chunk).digest();
-    const signature = signatureOf(chunk, sample);
+    const { prefix, shingles: own } = signatureOf(chunk, sample);
     const ids = tokenizer.encode(chunk);
-    const { prefix, shingles: own } = signature;
     records.append([digest.readUInt32BE(0), digest.readUInt32BE(4), digest.readUInt32BE(28)]);
     records.append([Buffer.byteLength(chunk), ids.length + 1, ...prefix, own.length / 2]);
     shingles.append(own);
@@ -68,10 +67,10 @@ export function writeShard(
     tokens.append([tokenizer.endOfText]);
   }
   const head = Uint32Array.of(chunks.length, shingles.length / 2, tokens.length, sample);
-  const words = [head, records.all(), shingles.all()].map((each) =>
-    Buffer.from(each.buffer, each.byteOffset, each.byteLength),
+  const words = [head, records.all(), shingles.all()].map(
+    ({ buffer, byteOffset, byteLength }) => new Uint8Array(buffer, byteOffset, byteLength),
   );
-  writeWhole(file, Buffer.concat([...words, encodeTokens([tokens.all()], tokenizer.vocabSize)]));
+  writeWhole(file, Buffer.concat([...words, encodeTokens(tokens.all(), tokenizer.vocabSize)]));
 }
 
 /** Writes a file beside its place and renames it: others, who may write the same, never see half of it. */
@@ -130,10 +129,12 @@ export function* readShardDocuments(file: string): Generator<ShardDocument> {
   }
 }
 
-/** The tokens of all documents, as a dataset stores them. */
-export function readShardTokens(file: string, vocabSize: number): Uint8Array {
+/** The tokens of all documents. */
+export function readShardTokens(file: string, vocabSize: number): Uint16Array | Uint32Array {
   const head = readShardHead(file);
-  return readBytes(file, tokensBegin(head), head.numTokens * bytesPerToken(vocabSize));
+  const size = bytesPerToken(vocabSize);
+  const { buffer } = readBytes(file, tokensBegin(head), head.numTokens * size);
+  return size === 2 ? new Uint16Array(buffer) : new Uint32Array(buffer);
 }
 
 function tokensBegin({ numDocuments, numShingles }: ShardHead): number {
@@ -150,4 +151,29 @@ function readBytes(file: string, begin: number, length: number): Uint8Array {
     closeSync(fd);
   }
   return bytes;
+}
+
+/** A list of 32-bit words that grows, in one block of memory. */
+class Words {
+  #words = new Uint32Array(1 << 16);
+  #length = 0;
+
+  get length(): number {
+    return this.#length;
+  }
+
+  append(words: ArrayLike<number>): void {
+    const length = this.#length + words.length;
+    if (length > this.#words.length) {
+      const larger = new Uint32Array(Math.max(length, 2 * this.#words.length));
+      larger.set(this.all());
+      this.#words = larger;
+    }
+    this.#words.set(words, this.#length);
+    this.#length = length;
+  }
+
+  all(): Uint32Array {
+    return this.#words.subarray(0, this.#length);
+  }
 }

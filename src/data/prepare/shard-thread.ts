@@ -1,8 +1,8 @@
 import { parentPort, workerData } from 'node:worker_threads';
-import { asTrainerError } from '../errors.js';
+import { asTrainerError } from '../../errors.js';
+import { loadTokenizer } from '../tokenizer/tokenizer.js';
 import { makeShards } from './make-shards.js';
 import type { ShardAnswer, ShardRequest, ShardThreadData } from './shard-threads.js';
-import { loadTokenizer } from './tokenizer.js';
 
 // A thread that prepares parts of a text (shard-threads.ts).
 const { tokenizerFile, endOfText }: ShardThreadData = workerData;

@@ -1,16 +1,17 @@
-import { createHash } from 'node:crypto';
-import { closeSync, openSync, readFileSync, readSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import path from 'node:path';
+import type { DeepReadonly } from '@locmoe/run-format';
 import { z } from 'zod';
-import { asFullDisk } from '../os/make-folder.js';
-import { type LongDocument, LongDocuments, longDocument, longDocumentSchema } from './long-documents.js';
+import { asFullDisk } from '../../os/make-folder.js';
+import { digestFile, sha256 } from '../../sha256.js';
+import { LongDocuments, longDocument, longDocumentSchema } from '../long-documents.js';
+import { chunkText, cleanText } from '../read/chunks.js';
+import { type ReadOptions, readDocuments } from '../read/documents.js';
+import { readError, refusal, type Span } from '../read/span.js';
+import { layoutOf } from '../read/text-source.js';
+import type { Tokenizer } from '../tokenizer/tokenizer.js';
 import type { Part } from './parts.js';
-import { type ReadOptions, readDocuments } from './read/documents.js';
-import { readError, refusal, type Span } from './read/span.js';
 import { headOfWhole, writeShard, writeWhole } from './shard.js';
-import { chunkText, cleanText } from './text.js';
-import { layoutOf } from './text-source.js';
-import type { Tokenizer } from './tokenizer.js';
 
 /** Part of the names of shards: increment it when reading, chunking or the form of a shard changes. */
 const SHARD_VERSION = 2;
@@ -27,19 +28,14 @@ export interface ShardWork {
   readonly sample: number;
 }
 
-export interface PartShards {
-  /** Names of files in the folder. */
-  readonly shards: readonly string[];
-  /** Files with bytes that are not UTF-8. */
-  readonly invalid: readonly string[];
-  readonly longest: readonly LongDocument[];
-}
-
 const partSchema = z.object({
+  /** Names of files in the folder. */
   shards: z.array(z.string()),
+  /** Files with bytes that are not UTF-8. */
   invalid: z.array(z.string()),
   longest: z.array(longDocumentSchema),
 });
+export type PartShards = DeepReadonly<z.output<typeof partSchema>>;
 
 /**
  * Prepares a part, unless that was done before: by file, size and time, else by contents.
@@ -54,7 +50,9 @@ export async function makeShards(
   onBytes: (bytes: number, wereDone: boolean) => void,
 ): Promise<PartShards> {
   const alias = path.join(work.folder, `${keyOf(work, tokenizer, part.spans)}.seen`);
-  const seen = seenIn(alias) ?? writeAlias(alias, contentsOf(part, work, tokenizer));
+  const known = stored(alias, (text) => KEY.exec(text)![0]);
+  const seen = known ?? contentsOf(part, work, tokenizer);
+  if (known === null) writeWhole(alias, seen);
   const record = path.join(work.folder, `${seen}.part`);
   const done = donePart(record, work, tokenizer);
   if (done !== null) {
@@ -70,17 +68,18 @@ export async function makeShards(
   }
 }
 
-/** The key that an earlier preparation has noted; null if it noted none, or a power failure has left less. */
-function seenIn(alias: string): string | null {
-  const text = readText(alias);
-  return text !== null && KEY.test(text) ? text : null;
+/** What an earlier preparation has noted; null if it noted nothing, or a power failure has left less. */
+function stored<T>(file: string, parse: (text: string) => T): T | null {
+  try {
+    return parse(readFileSync(file, 'utf8'));
+  } catch {
+    return null;
+  }
 }
 
 function donePart(record: string, work: ShardWork, tokenizer: Tokenizer): PartShards | null {
-  const part = partSchema.safeParse(parsed(readText(record)));
-  if (!part.success) return null;
-  const isWhole = part.data.shards.every((name) => isUsable(path.join(work.folder, name), work, tokenizer));
-  return isWhole ? part.data : null;
+  const part = stored(record, (text) => partSchema.parse(JSON.parse(text)));
+  return part?.shards.every((name) => isUsable(path.join(work.folder, name), work, tokenizer)) ? part : null;
 }
 
 function isUsable(shard: string, { sample }: ShardWork, { vocabSize }: Tokenizer): boolean {
@@ -139,7 +138,7 @@ async function readIntoShards(
 function keyOf({ read }: ShardWork, tokenizer: Tokenizer, what: unknown): string {
   const { format, field, separator } = read;
   const decisive = { SHARD_VERSION, tokenizer: tokenizer.sha256, format, field, separator, what };
-  return createHash('sha256').update(JSON.stringify(decisive)).digest('hex').slice(0, 32);
+  return sha256(JSON.stringify(decisive)).slice(0, 32);
 }
 
 function contentsOf(part: Part, work: ShardWork, tokenizer: Tokenizer): string {
@@ -148,44 +147,11 @@ function contentsOf(part: Part, work: ShardWork, tokenizer: Tokenizer): string {
 }
 
 function sha256Of({ file, begin, end }: Span): string {
-  const hash = createHash('sha256');
-  const window = Buffer.allocUnsafe(Math.min(1 << 20, end - begin));
   try {
-    const fd = openSync(file, 'r');
-    try {
-      for (let at = begin; at < end; ) {
-        const read = readSync(fd, window, 0, Math.min(window.length, end - at), at);
-        if (read === 0) throw refusal(file, 'has become shorter; start again');
-        hash.update(window.subarray(0, read));
-        at += read;
-      }
-    } finally {
-      closeSync(fd);
-    }
+    const { bytes, sha256 } = digestFile(file, begin, end);
+    if (bytes < end - begin) throw refusal(file, 'has become shorter; start again');
+    return sha256;
   } catch (error) {
     throw readError(file, error);
   }
-  return hash.digest('hex');
-}
-
-/** Null for what is not there or cannot be read, which is made again. */
-function readText(file: string): string | null {
-  try {
-    return readFileSync(file, 'utf8');
-  } catch {
-    return null;
-  }
-}
-
-function parsed(json: string | null): unknown {
-  try {
-    return JSON.parse(json ?? 'null');
-  } catch {
-    return null;
-  }
-}
-
-function writeAlias(file: string, contents: string): string {
-  writeWhole(file, contents);
-  return contents;
 }

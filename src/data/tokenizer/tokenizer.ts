@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { Kitoken } from 'kitoken/node';
-import { TrainerError } from '../errors.js';
+import { TrainerError } from '../../errors.js';
 import { inspectTokenizer, readTokenizerFile } from './tokenizer-file.js';
 
 export interface Tokenizer {

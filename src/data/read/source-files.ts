@@ -1,8 +1,8 @@
-import { existsSync, realpathSync, type Stats, statSync } from 'node:fs';
+import { existsSync, realpathSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { isOfKernel, kindOf } from '@locmoe/run-format/regular-file';
 import { globSync } from 'tinyglobby';
-import { TrainerError } from '../errors.js';
+import { TrainerError } from '../../errors.js';
 import type { TextSource } from './text-source.js';
 
 /** Folders of devices, and of files that the kernel makes while they are read. */
@@ -25,12 +25,14 @@ export function listFiles(domain: string, source: TextSource): SourceFile[] {
   const files = source.files.flatMap((pattern) => filesOf(domain, source, pattern));
   // The last of equal keys stays.
   const byPlace = new Map(
-    files.sort((a, b) => b.length - a.length).map((file) => [placeOf(domain, file), file]),
+    files
+      .sort((a, b) => b.length - a.length)
+      .map((file) => [lookAt(domain, file, realpathSync.native), file]),
   );
   return [...byPlace.values()]
     .sort()
     .map((file): SourceFile => {
-      const stats = statOf(domain, file);
+      const stats = lookAt(domain, file, (place) => statSync(place));
       const other = kindOf(stats);
       if (other !== null) throw refusal(domain, `${file} is no regular file but ${other}`);
       return { file, bytes: stats.size, mtimeMs: stats.mtimeMs };
@@ -42,7 +44,7 @@ function filesOf(domain: string, { folder, instruct }: TextSource, pattern: stri
   // A name that has characters of a pattern in it.
   const literal = path.resolve(folder, pattern);
   if (existsSync(literal)) {
-    if (!statOf(domain, literal).isDirectory()) {
+    if (!lookAt(domain, literal, (place) => statSync(place)).isDirectory()) {
       if (isOfKernel(literal)) throw refusal(domain, `${literal} is a file that the kernel makes`);
       return [literal];
     }
@@ -66,24 +68,12 @@ function filesOf(domain: string, { folder, instruct }: TextSource, pattern: stri
   return found;
 }
 
-function placeOf(domain: string, file: string): string {
+function lookAt<T>(domain: string, file: string, look: (file: string) => T): T {
   try {
-    return realpathSync.native(file);
+    return look(file);
   } catch (error) {
-    throw unreadable(domain, file, error);
+    throw refusal(domain, `${file} cannot be read (${(error as Error).message})`, error);
   }
-}
-
-function statOf(domain: string, file: string): Stats {
-  try {
-    return statSync(file);
-  } catch (error) {
-    throw unreadable(domain, file, error);
-  }
-}
-
-function unreadable(domain: string, file: string, error: unknown): TrainerError {
-  return refusal(domain, `${file} cannot be read (${(error as Error).message})`, error);
 }
 
 function refusal(domain: string, what: string, cause?: unknown): TrainerError {

@@ -1,4 +1,4 @@
-import { cleanText } from './text.js';
+import { cleanText } from '../read/chunks.js';
 
 const COMMENT = /\/\*\*([\s\S]*?)\*\//g;
 /** Lines of mere references or versions, which thousands of comments share. */

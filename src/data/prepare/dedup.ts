@@ -1,5 +1,4 @@
 import { CompactSet } from './compact-set.js';
-import { normalise } from './text.js';
 
 /** Documents with the same first characters of normalised text are copies. */
 const PREFIX_CHARS = 200;
@@ -117,4 +116,38 @@ export function isSampled(low: number, sample: number): boolean {
 
 function mixed(hash: number): number {
   return Math.imul(hash ^ (hash >>> 15), 0x2c1b3c6d) >>> 0;
+}
+
+/** Entry of `lettersOfUnits` for a unit whose lower case has another length or depends on its neighbours. */
+const NOT_ALONE = 0xffff;
+
+/** Lower case of each UTF-16 unit, 0 if it is neither letter nor digit. It is made once, in about 20 ms. */
+let lettersOfUnits: Uint16Array | undefined;
+
+function unitTable(): Uint16Array {
+  return Uint16Array.from({ length: 2 ** 16 }, (_, unit) => {
+    const lower = String.fromCharCode(unit).toLowerCase();
+    // The capital sigma has two small letters, by its place in the word.
+    const isAlone = lower.length === 1 && unit !== 0x3a3 && !(unit >= 0xd800 && unit <= 0xdfff);
+    if (!isAlone) return NOT_ALONE;
+    return /[\p{L}\p{N}]/u.test(lower) ? lower.charCodeAt(0) : 0;
+  });
+}
+
+/** UTF-16 units of the lower-case letters, digits and ideographs alone, so that layout and punctuation make no difference. */
+export function normalise(text: string): Uint16Array {
+  lettersOfUnits ??= unitTable();
+  const units = new Uint16Array(text.length);
+  let length = 0;
+  for (let i = 0; i < text.length; i++) {
+    const letter = lettersOfUnits[text.charCodeAt(i)]!;
+    if (letter === NOT_ALONE) return normaliseSlowly(text);
+    if (letter !== 0) units[length++] = letter;
+  }
+  return units.subarray(0, length);
+}
+
+export function normaliseSlowly(text: string): Uint16Array {
+  const normal = text.toLowerCase().replace(/[^\p{L}\p{N}]+/gu, '');
+  return Uint16Array.from({ length: normal.length }, (_, i) => normal.charCodeAt(i));
 }

@@ -1,8 +1,7 @@
-import { bytesPerToken } from './dataset.js';
+import { splitShare } from '../split.js';
 import { isSampled, NearDuplicates } from './dedup.js';
-import type { Split } from './document.js';
+import type { DomainWriter } from './domain-writer.js';
 import { readShardDocuments, readShardHead, readShardTokens, type ShardDocument } from './shard.js';
-import { splitShare } from './split-share.js';
 
 /** Most documents that later ones are compared with, in 180 MB. */
 const MAX_DOCUMENTS = 2 ** 25;
@@ -16,13 +15,8 @@ export interface MergeOptions {
   readonly vocabSize: number;
   readonly maxBytes: number;
   readonly validationShare: number;
-  /** Appends tokens to a split. */
-  readonly write: (split: Split, tokens: Uint8Array) => void;
-}
-
-export interface Merged {
-  readonly duplicates: number;
-  readonly splits: Record<Split, { documents: number; bytes: number; tokens: number }>;
+  /** Gets the documents. */
+  readonly writer: DomainWriter;
 }
 
 /**
@@ -30,34 +24,23 @@ export interface Merged {
  * shards. Memory is bounded: one shard, two tables for near-duplicates, and a byte for each document.
  *
  * @param shards paths, in the order of their text
+ * @returns the number of near-duplicates
  */
-export function mergeShards(shards: readonly string[], options: MergeOptions): Merged {
+export function mergeShards(shards: readonly string[], options: MergeOptions): number {
   const kept = newDocuments(shards);
-  const duplicates = kept.reduce((sum, flags) => sum + flags.reduce((n, flag) => n + 1 - flag, 0), 0);
   const last = lastDigest(shards, kept, options.maxBytes);
   const share = splitShare(drawsOf(shards, kept, last), options.validationShare);
-  const splits = {
-    train: { documents: 0, bytes: 0, tokens: 0 },
-    validation: { documents: 0, bytes: 0, tokens: 0 },
-  };
-  const size = bytesPerToken(options.vocabSize);
   shards.forEach((shard, s) => {
     const tokens = readShardTokens(shard, options.vocabSize);
     let at = 0;
     let i = 0;
-    for (const document of readShardDocuments(shard)) {
-      const length = document.numTokens * size;
-      if (kept[s]![i++] === 1 && document.digest <= last) {
-        const split = document.draw < share ? 'validation' : 'train';
-        options.write(split, tokens.subarray(at, at + length));
-        splits[split].documents++;
-        splits[split].bytes += document.bytes;
-        splits[split].tokens += document.numTokens;
-      }
-      at += length;
+    for (const { numTokens, digest, draw, bytes } of readShardDocuments(shard)) {
+      if (kept[s]![i++] === 1 && digest <= last)
+        options.writer.add(draw < share ? 'validation' : 'train', bytes, tokens.subarray(at, at + numTokens));
+      at += numTokens;
     }
   });
-  return { duplicates, splits };
+  return kept.reduce((sum, flags) => sum + flags.reduce((n, flag) => n + 1 - flag, 0), 0);
 }
 
 /** By shard and document: 1 for those that are no near-duplicates of earlier ones. */

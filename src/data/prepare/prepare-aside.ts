@@ -1,9 +1,10 @@
-import { createHash } from 'node:crypto';
 import { existsSync, rmSync } from 'node:fs';
 import { Worker } from 'node:worker_threads';
-import { type ErrorCode, TrainerError } from '../errors.js';
-import { interruptible } from '../os/on-signals.js';
-import { type Dataset, readIndex, TOKENIZER_FILE } from './dataset.js';
+import { type ErrorCode, TrainerError } from '../../errors.js';
+import { interruptible } from '../../os/on-signals.js';
+import { sha256 } from '../../sha256.js';
+import { type Dataset, readIndex, TOKENIZER_FILE } from '../dataset.js';
+import { readTokenizerFile } from '../tokenizer/tokenizer-file.js';
 import {
   type DataOptions,
   hasOwnText,
@@ -13,7 +14,6 @@ import {
 } from './preparation.js';
 import type { PrepareOptions } from './prepare.js';
 import type { PrepareProgress } from './progress-meter.js';
-import { readTokenizerFile } from './tokenizer-file.js';
 
 /** Input of the preparation thread. */
 export interface PrepareWork {
@@ -65,8 +65,7 @@ export async function prepareAside({ modelTokenizer, signal, ...asked }: AsideOp
 /** Whether a dataset was made there, with this tokenizer. */
 function hasTokenizer(dir: string, tokenizer: string): boolean {
   if (!existsSync(dir)) return false;
-  const sha256 = createHash('sha256').update(readTokenizerFile(tokenizer)).digest('hex');
-  return readIndex(dir).files[TOKENIZER_FILE]?.sha256 === sha256;
+  return readIndex(dir).files[TOKENIZER_FILE]?.sha256 === sha256(readTokenizerFile(tokenizer));
 }
 
 function prepareOnThread(

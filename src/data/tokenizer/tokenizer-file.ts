@@ -2,7 +2,7 @@ import { existsSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { readRegularFile } from '@locmoe/run-format/regular-file';
 import { z } from 'zod';
-import { TrainerError } from '../errors.js';
+import { TrainerError } from '../../errors.js';
 import { BYTE_CHARACTERS } from './byte-level.js';
 
 /**

@@ -1,6 +1,6 @@
 import { existsSync, rmSync } from 'node:fs';
-import { asFullDisk, makeFolder, PRIVATE_FOLDER } from '../os/make-folder.js';
-import type { Dataset, DatasetIndex } from './dataset.js';
+import { asFullDisk, makeFolder, PRIVATE_FOLDER } from '../../os/make-folder.js';
+import type { Dataset, DatasetIndex } from '../dataset.js';
 import {
   type DataOptions,
   hasOwnText,

@@ -1,5 +1,5 @@
 import { parentPort, workerData } from 'node:worker_threads';
-import { asTrainerError } from '../errors.js';
+import { asTrainerError } from '../../errors.js';
 import { makeDataset } from './prepare.js';
 import type { PrepareMessage, PrepareWork } from './prepare-aside.js';
 

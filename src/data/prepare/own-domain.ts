@@ -1,12 +1,12 @@
-import { selectDocuments } from './corpora.js';
+import { chunkText, cleanText } from '../read/chunks.js';
+import { readDocuments } from '../read/documents.js';
+import type { SourceFile } from '../read/source-files.js';
+import type { Reading } from '../read/span.js';
+import { type TextSource, textBytes } from '../read/text-source.js';
 import { SHINGLE_SAMPLE } from './dedup.js';
 import type { ShardWork } from './make-shards.js';
 import { type Part, partsOf } from './parts.js';
-import { readDocuments } from './read/documents.js';
-import type { Reading } from './read/span.js';
-import type { SourceFile } from './source-files.js';
-import { chunkText, cleanText } from './text.js';
-import { type TextSource, textBytes } from './text-source.js';
+import { selectDocuments } from './select-documents.js';
 
 /** Text from which a tokenizer is trained: all of it up to this size, else that much from all over. */
 export const TRAINING_BYTES = 16 << 20;
