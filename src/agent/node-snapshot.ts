@@ -2,7 +2,7 @@ import { existsSync, rmSync, symlinkSync } from 'node:fs';
 import path from 'node:path';
 import { TOKENIZER_FILE } from '@locmoe/run-format';
 import { writeManifestOf } from '../checkpoint/checkpointer.js';
-import { digestFile } from '../checkpoint/durable.js';
+import { digestFile } from '../sha256.js';
 import { shardFiles } from '../checkpoint/shards.js';
 import type { RunConfig } from '../config/schema.js';
 import type { ShardFile, SnapshotRef } from '../rpc/generated/messages.js';

@@ -1,12 +1,11 @@
 import { existsSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { isDeepStrictEqual } from 'node:util';
 import { MANIFEST_FILE, TOKENIZER_FILE } from '@locmoe/run-format';
 import type { RunConfig } from '../config/schema.js';
 import { TrainerError } from '../errors.js';
-import { routerPolicy } from '../routing/index.js';
-import { asStorageError, digestFile, digestFileAside } from './durable.js';
-import { firstNotFinite } from './finite.js';
+import { digestFile, digestFileAside } from '../sha256.js';
+import { asStorageError } from './durable.js';
+import { firstNotFinite } from './floats.js';
 import { committedFolders, NOTHING_SAVED } from './folders.js';
 import { type Manifest, readManifest } from './manifest.js';
 import {
@@ -119,10 +118,10 @@ export function resolveCheckpoint(
         ? `${path}: ${NOTHING_SAVED}`
         : `there is no checkpoint in ${path}: give a step folder, or a folder that has step-... folders`,
     );
-  const passedOver = new PassedOver(folders, warn);
+  const passedOver = new PassedOver(folders, warn, refuse);
   for (const folder of folders)
     try {
-      assertNotRefused(folder, refuse);
+      passedOver.assertNotRefused(folder);
       return verifiedCheckpoint(folder);
     } catch (error) {
       passedOver.add(error);
@@ -139,20 +138,15 @@ export async function newestValid(
   warn: (message: string) => void,
   refuse: (folder: string) => string | null,
 ): Promise<Checkpoint> {
-  const passedOver = new PassedOver(folders, warn);
+  const passedOver = new PassedOver(folders, warn, refuse);
   for (const folder of folders)
     try {
-      assertNotRefused(folder, refuse);
+      passedOver.assertNotRefused(folder);
       return await verifiedAside(folder);
     } catch (error) {
       passedOver.add(error);
     }
   throw passedOver.all;
-}
-
-function assertNotRefused(folder: string, refuse: (folder: string) => string | null): void {
-  const refusal = refuse(folder);
-  if (refusal !== null) throw bad(refusal);
 }
 
 /** Why checkpoints were passed over. */
@@ -162,7 +156,13 @@ class PassedOver {
   constructor(
     private readonly folders: readonly string[],
     private readonly warn: (message: string) => void,
+    private readonly refuse: (folder: string) => string | null,
   ) {}
+
+  assertNotRefused(folder: string): void {
+    const refusal = this.refuse(folder);
+    if (refusal !== null) throw bad(refusal);
+  }
 
   add(error: unknown): void {
     if (!(error instanceof TrainerError)) throw error;
@@ -187,71 +187,6 @@ export function configAtHand({ manifest, tokenizerFile }: Checkpoint): RunConfig
   const { tokenizer } = config.data;
   const isAtHand = tokenizer === 'train' ? config.moe.subModel === null : existsSync(tokenizer);
   return isAtHand ? config : { ...config, data: { ...config.data, tokenizer: tokenizerFile } };
-}
-
-/**
- * Checks that a checkpoint's parameters have the names, shapes and meaning that a run needs.
- *
- * @param use `resume` also asks for the same domains; weights alone may go on with other text
- * @param tokenizerSha256 that of the run; left out before its data are prepared
- * @throws TrainerError `BAD_CONFIG` naming each field that differs, with both values
- */
-export function assertFits(
-  checkpoint: Checkpoint,
-  config: RunConfig,
-  use: 'resume' | 'weights',
-  tokenizerSha256 = checkpoint.manifest.tokenizerSha256,
-): void {
-  const { manifest, folder } = checkpoint;
-  assertSameSubModel(checkpoint, config);
-  const { shapedBy } = routerPolicy(config.moe.router);
-  const wanted = fieldsOfTheModel(config, shapedBy, tokenizerSha256);
-  const stored = fieldsOfTheModel(manifest.config, shapedBy, manifest.tokenizerSha256);
-  const differences = Object.keys(wanted)
-    .filter((field) => wanted[field] !== stored[field])
-    .filter((field) => use === 'resume' || field !== 'data.domains')
-    .map((field) => `${field} is ${stored[field]} there and ${wanted[field]} in this run`);
-  if (differences.length > 0)
-    throw new TrainerError(
-      'BAD_CONFIG',
-      `checkpoint ${folder} does not fit the configuration: ${differences.join('; ')}`,
-    );
-}
-
-/** A sub-model's configuration is its own: no other has its experts. */
-function assertSameSubModel({ manifest, folder }: Checkpoint, config: RunConfig): void {
-  const [stored, wanted] = [manifest.config.moe.subModel, config.moe.subModel];
-  if (isDeepStrictEqual(stored, wanted)) return;
-  const whole = (subModel: typeof stored) =>
-    subModel === null ? 'a whole model' : `the sub-model of ${subModel.domain}`;
-  throw new TrainerError(
-    'BAD_CONFIG',
-    `checkpoint ${folder} is ${whole(stored)}, and this run has ${whole(wanted)} (moe.subModel): leave out --config for ` +
-      "the checkpoint's own configuration, and change it with --set",
-  );
-}
-
-function fieldsOfTheModel(
-  config: RunConfig,
-  fieldsOfTheRouter: readonly string[],
-  tokenizerSha256: string,
-): Record<string, unknown> {
-  const model = Object.entries(config.model).map(([field, value]) => [`model.${field}`, value]);
-  return {
-    ...Object.fromEntries(model),
-    'moe.numExperts': config.moe.numExperts,
-    'moe.expertGroups': config.moe.expertGroups,
-    'moe.router': config.moe.router,
-    ...Object.fromEntries(
-      fieldsOfTheRouter.map((field) => [
-        `moe.${field}`,
-        Reflect.get({ ...config.moe, ...config.moe.routerOptions }, field),
-      ]),
-    ),
-    // Their order determines the domain ids, and these the experts.
-    'data.domains': `[${config.data.domains.join(', ')}]`,
-    'tokenizer SHA-256': tokenizerSha256,
-  };
 }
 
 function verifiedCheckpoint(folder: string): Checkpoint {

@@ -1,15 +1,5 @@
 import { createHash } from 'node:crypto';
-import {
-  closeSync,
-  createReadStream,
-  fstatSync,
-  fsyncSync,
-  openSync,
-  readSync,
-  renameSync,
-  statfsSync,
-  writeSync,
-} from 'node:fs';
+import { closeSync, fsyncSync, openSync, renameSync, statfsSync, writeSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { isDiskFull } from '@locmoe/logs/append-file';
 import type { FileDigest } from '@locmoe/run-format';
@@ -70,34 +60,6 @@ export function syncFolder(path: string): void {
   } finally {
     closeSync(folder);
   }
-}
-
-/** Size and SHA-256 of a file, read in pieces. */
-export function digestFile(path: string): FileDigest {
-  const hash = createHash('sha256');
-  let bytes = 0;
-  const file = openSync(path, 'r');
-  try {
-    const chunk = Buffer.allocUnsafe(Math.min(CHUNK_BYTES, fstatSync(file).size + 1));
-    for (let read = -1; read !== 0; bytes += read) {
-      read = readSync(file, chunk, 0, chunk.length, bytes);
-      hash.update(chunk.subarray(0, read));
-    }
-  } finally {
-    closeSync(file);
-  }
-  return { bytes, sha256: hash.digest('hex') };
-}
-
-/** Computes `digestFile` without blocking the event loop for longer than a piece takes. */
-export async function digestFileAside(path: string): Promise<FileDigest> {
-  const hash = createHash('sha256');
-  let bytes = 0;
-  for await (const chunk of createReadStream(path, { highWaterMark: CHUNK_BYTES })) {
-    hash.update(chunk);
-    bytes += chunk.length;
-  }
-  return { bytes, sha256: hash.digest('hex') };
 }
 
 /**

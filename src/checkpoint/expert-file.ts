@@ -4,7 +4,7 @@ import { TrainerError } from '../errors.js';
 import { reserve, willRead } from '../os/libc.js';
 import type { ExpertStorage } from '../parameters/expert-slots.js';
 import { asStorageError, assertRoom } from './durable.js';
-import { type FileFloats, fileFloats, readFloats } from './file-floats.js';
+import { type FileFloats, fileFloats, readFloats } from './floats.js';
 
 export interface ExpertFileOptions {
   readonly path: string;

@@ -1,6 +1,3 @@
-import type { RunConfig } from '../config/schema.js';
-import { TrainerError } from '../errors.js';
-import { formatNumberOf } from '../format.js';
 import { CounterRandom } from '../parameters/counter-random.js';
 import type { ParameterSpec } from '../parameters/parameters.js';
 import type { Inheritance } from '../rpc/generated/messages.js';
@@ -30,52 +27,4 @@ export function inheritedValues(
 
 function rootMeanSquare(values: Float32Array): number {
   return Math.sqrt(values.reduce((sum, value) => sum + value * value, 0) / values.length);
-}
-
-/**
- * Checks that the model of a run can grow from a checkpoint.
- *
- * @param tokenizerSha256 of the run; left out where it is not known yet
- * @throws TrainerError `BAD_CONFIG` naming each field that differs, with both values
- */
-export function assertInheritable(
-  { manifest, folder }: Checkpoint,
-  { model }: Pick<RunConfig, 'model'>,
-  tokenizerSha256 = manifest.tokenizerSha256,
-): void {
-  const dense = manifest.config.model;
-  if (dense.numSparseLayers > 0)
-    throw new TrainerError(
-      'BAD_CONFIG',
-      `--inherit: checkpoint ${folder} has ${formatNumberOf(dense.numSparseLayers, 'sparse layer')} (model.numSparseLayers), and a model ` +
-        'grows from a dense one; --init takes the weights of the same model',
-    );
-  if (model.numSparseLayers === 0)
-    throw new TrainerError(
-      'BAD_CONFIG',
-      '--inherit: model.numSparseLayers is 0 in this run, so there are no experts to grow; give a configuration with ' +
-        'sparse layers, or --init for a dense model',
-    );
-  const wanted = sizesOf(model, tokenizerSha256);
-  const stored = sizesOf(dense, manifest.tokenizerSha256);
-  const differences = Object.keys(wanted)
-    .filter((field) => wanted[field] !== stored[field])
-    .map((field) => `${field} is ${stored[field]} there and ${wanted[field]} in this run`);
-  if (differences.length > 0)
-    throw new TrainerError(
-      'BAD_CONFIG',
-      `--inherit: the model cannot grow from checkpoint ${folder}: ${differences.join('; ')}`,
-    );
-}
-
-/** Returns the sizes that dense and sparse model share. */
-function sizesOf(
-  { numDenseLayers, numSparseLayers, ...sizes }: RunConfig['model'],
-  tokenizerSha256: string,
-): Record<string, unknown> {
-  return {
-    'the number of layers (model.numDenseLayers + model.numSparseLayers)': numDenseLayers + numSparseLayers,
-    ...Object.fromEntries(Object.entries(sizes).map(([field, value]) => [`model.${field}`, value])),
-    'tokenizer SHA-256': tokenizerSha256,
-  };
 }

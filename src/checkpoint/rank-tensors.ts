@@ -1,4 +1,4 @@
-import type { FileFloats } from './file-floats.js';
+import type { FileFloats } from './floats.js';
 
 /** A parameter, moment or other state under its global name. */
 export interface NamedTensor<Data extends Float32Array | FileFloats = Float32Array> {
@@ -30,6 +30,20 @@ export interface RankTensors {
   /** Expert parameters and their moments; of a replicated expert on its lowest owner only. */
   readonly experts: readonly SavedTensor[];
   readonly optimizerExperts: readonly SavedTensor[];
+}
+
+/** Changes the tensors of each part, in the order of `RankTensors`. */
+export function mapTensors(
+  { shared, optimizerShared, state, experts, optimizerExperts }: RankTensors,
+  change: (tensor: SavedTensor) => SavedTensor,
+): RankTensors {
+  return {
+    shared: shared.map(change),
+    optimizerShared: optimizerShared.map(change),
+    state: state.map(change),
+    experts: experts.map(change),
+    optimizerExperts: optimizerExperts.map(change),
+  };
 }
 
 /** Bytes that the tensors take in the files of a checkpoint, but for the headers of these. */

@@ -2,7 +2,7 @@ import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
 import type { FileDigest } from '@locmoe/run-format';
 import { TrainerError } from '../errors.js';
 import { writeDurably } from './durable.js';
-import { type FileFloats, readFloats } from './file-floats.js';
+import { type FileFloats, readFloats } from './floats.js';
 
 // The safetensors format (github.com/huggingface/safetensors): u64 little-endian header length N, N bytes of
 // JSON {"name": {"dtype", "shape", "data_offsets": [begin, end]}} padded with spaces, then the tensors,

@@ -3,8 +3,8 @@ import { join } from 'node:path';
 import { TrainerError } from '../errors.js';
 import { failpoint } from '../failpoint.js';
 import type { ShardFile } from '../rpc/generated/messages.js';
-import { readFloats } from './file-floats.js';
-import { firstNotFinite } from './finite.js';
+import { readFloats } from './floats.js';
+import { firstNotFinite } from './floats.js';
 import type { RankTensors, SavedTensor } from './rank-tensors.js';
 import { writeSafetensors } from './safetensors.js';
 

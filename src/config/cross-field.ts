@@ -4,6 +4,7 @@ import { DOMAIN_NAME } from '../data/read/text-source.js';
 import { formatNumberOf } from '../format.js';
 import { leastCommonMultiple, multiplesAround } from '../multiples.js';
 import { heldExperts, moeSchema, routerPolicy } from '../routing/index.js';
+import { unless } from '../routing/policy.js';
 import type { Problem } from './document.js';
 import { didYouMean } from './nearest.js';
 import { clusterSchema, dataSchema, modelSchema, type RunConfig, trainSchema } from './schema.js';
@@ -73,10 +74,6 @@ function ownValue(section: unknown, key: string): unknown {
 
 function worldSizeOf({ cluster }: Sections): number {
   return cluster.nodes * cluster.workersPerNode;
-}
-
-function unless(ok: boolean, field: string, message: string): ReturnType<Rule> {
-  return ok ? undefined : { field, message };
 }
 
 const FLOAT_BYTES = 4;

@@ -2,8 +2,9 @@ import type { DeepReadonly } from '@locmoe/run-format';
 import { z } from 'zod';
 import { CORPORA } from '../data/built-in/sources.js';
 import { textSourceSchema } from '../data/read/text-source.js';
-import { MAX_COUNT, MAX_REAL } from '../numeric-bounds.js';
+import { MAX_COUNT } from '../numeric-bounds.js';
 import { moeSchema } from '../routing/index.js';
+import { count, positive, real, share } from '../routing/numeric-fields.js';
 
 /** Twelve times as long, which other deadlines are, fits a timer of Node, which holds 24 days. */
 const DAY_S = 86_400;
@@ -12,11 +13,7 @@ const MAX_RING_BYTES = 2 ** 30;
 /** Bytes or tokens of a corpus. */
 const MAX_AMOUNT = 1e15;
 
-const positive = z.number().int().positive().max(MAX_COUNT);
-const count = z.number().int().min(0).max(MAX_COUNT);
-const real = z.number().max(MAX_REAL);
 const seconds = z.number().positive().max(DAY_S);
-const share = z.number().gt(0).max(1);
 
 export const modelSchema = z.strictObject({
   dModel: positive.describe('hidden size d'),

@@ -6,8 +6,7 @@ import { candidatesByExpert, expertChoice, risingAffinities } from './expert-cho
 import type { ExpertChoiceState, expertChoiceFields } from './expert-choice-state.js';
 import { gatherCounts } from './gather-counts.js';
 import { gatherScores } from './gather-scores.js';
-import type { MoeRule, MoeWith } from './policy.js';
-import { randomScores } from './random-ranking.js';
+import { type MoeRule, type MoeWith, unless } from './policy.js';
 import type { RouterContext, RoutingDecision } from './router.js';
 import type { Candidates } from './token-choice.js';
 
@@ -33,31 +32,25 @@ export const candidateSelectionFields = {
 
 type SelectingMoe = MoeWith<typeof expertChoiceFields & typeof candidateSelectionFields>;
 
-const capacityLimitsExperts: MoeRule<SelectingMoe> = ({ selection, capacityFactor }) =>
-  selection !== 'ecr' || capacityFactor !== null
-    ? undefined
-    : {
-        field: 'capacityFactor',
-        message: 'null with selection ecr would send every token to all experts of its group; give a number',
-      };
-
-const scheduleHasExpertChoice: MoeRule<SelectingMoe> = ({ selection, selectionSchedule }) =>
-  selectionSchedule === 'constant' || selection !== 'tcr'
-    ? undefined
-    : {
-        field: 'selectionSchedule',
-        message: 'linear moves from token choice to expert choice: use it with selection both or ecr',
-      };
-
-const rankingHasExpertChoice: MoeRule<SelectingMoe> = ({ selection, ranking }) =>
-  ranking === 'affinity' || selection !== 'tcr'
-    ? undefined
-    : { field: 'ranking', message: 'random is for experts that choose: use it with selection both or ecr' };
-
 export const candidateSelectionRules: readonly MoeRule<SelectingMoe>[] = [
-  capacityLimitsExperts,
-  scheduleHasExpertChoice,
-  rankingHasExpertChoice,
+  ({ selection, capacityFactor }) =>
+    unless(
+      selection !== 'ecr' || capacityFactor !== null,
+      'capacityFactor',
+      'null with selection ecr would send every token to all experts of its group; give a number',
+    ),
+  ({ selection, selectionSchedule }) =>
+    unless(
+      selectionSchedule === 'constant' || selection !== 'tcr',
+      'selectionSchedule',
+      'linear moves from token choice to expert choice: use it with selection both or ecr',
+    ),
+  ({ selection, ranking }) =>
+    unless(
+      ranking === 'affinity' || selection !== 'tcr',
+      'ranking',
+      'random is for experts that choose: use it with selection both or ecr',
+    ),
 ];
 
 /** The part of a decision that follows from which candidates are kept. */
@@ -186,4 +179,22 @@ function account(
     overCapacityE,
     notChosenE,
   };
+}
+
+/**
+ * Scores in (0, 1) by which experts rank candidates at random: each is a function of the random numbers' name,
+ * the token and the expert alone, so it does not depend on the layout or on other candidates.
+ *
+ * @param expertsN expert of each candidate, length N
+ * @param tokenOf what a candidate's token is known by: an integer from 0
+ */
+function randomScores(
+  random: CounterRandom,
+  expertsN: Int32Array,
+  numExperts: number,
+  tokenOf: (candidate: number) => number,
+): Float32Array {
+  return Float32Array.from(expertsN, (expert, candidate) =>
+    expert < 0 ? 0 : random.uniform(tokenOf(candidate) * numExperts + expert),
+  );
 }

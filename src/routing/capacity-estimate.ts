@@ -1,23 +1,16 @@
-import { z } from 'zod';
-import { MAX_COUNT, MAX_REAL } from '../numeric-bounds.js';
+import { affinityHead, affinityShareField, workingCapacity } from './capacity.js';
 import { candidatesByExpert, risingAffinities } from './expert-choice.js';
 import type { WorldCandidates } from './gather-scores.js';
+import { positive, real } from './numeric-fields.js';
 import type { MoeWith } from './policy.js';
-import { affinityHead, affinityShareField, workingCapacity } from './working-capacity.js';
 
 export const capacityEstimateFields = {
   ...affinityShareField,
-  gateScale: z
-    .number()
+  gateScale: real
     .positive()
-    .max(MAX_REAL)
     .default(0.5)
     .describe("standard deviation of the gate's argument for a token of unit variance"),
-  capacityBatches: z
-    .number()
-    .int()
-    .positive()
-    .max(MAX_COUNT)
+  capacityBatches: positive
     .default(20)
     .describe('first steps, run with the classic capacity, from which the capacity is estimated'),
 };
@@ -80,7 +73,7 @@ export class CapacityEstimate {
     this.#sums[0]!++;
     this.#sums[1]! += delta / batches;
     this.#sums[2]! += share / batches;
-    this.#ofStep.fill(0);
+    this.skipStep();
   }
 
   /** Forgets the step's batches. */

@@ -1,3 +1,6 @@
+import { share } from './numeric-fields.js';
+import { regularizedIncompleteBeta } from './special-functions.js';
+
 /**
  * Classic expert capacity, ceil(factor * T * k / n) (Switch Transformer, arXiv 2101.03961, eq. 3).
  *
@@ -14,4 +17,87 @@ export function classicCapacity(
   if (factor === null) return Infinity;
   // Binary fractions: 1.1 * 3200 / 2 is a little more than 1760.
   return Math.ceil(((factor * numTokens * numChoices) / numExperts) * (1 - 1e-12));
+}
+
+// Lower bound of the capacity at which an expert gets a class-discriminative token (LocMoE, arXiv 2401.13920,
+// Lemma 3 and Theorem 1; ETR, arXiv 2406.00023, Remark 7), in tokens. n experts, d hidden size, delta the
+// cosine from which a token is discriminative.
+
+/**
+ * p_delta = 1 - I_{delta^2}(1/2, (d-1)/2): probability that a random direction in d dimensions has |cosine|
+ * >= delta with a fixed one (Lemma 3).
+ *
+ * @param delta 0 to 1
+ */
+export function discriminativeShare(dModel: number, delta: number): number {
+  // The symmetric form avoids the cancellation of 1 - I for a small share.
+  return regularizedIncompleteBeta(1 - delta * delta, (dModel - 1) / 2, 0.5);
+}
+
+/** C_min = 1 / (n p_delta), exact (Theorem 1). Infinity where p_delta vanishes. */
+export function capacityBound(numExperts: number, dModel: number, delta: number): number {
+  return 1 / (numExperts * discriminativeShare(dModel, delta));
+}
+
+export const affinityShareField = {
+  affinityShare: share
+    .default(0.4)
+    .describe("tau: the capacity covers this share of an expert's affinity; at least C_min, at most classic"),
+};
+
+/** The top candidates of an expert that hold a share of its affinity mass. */
+export interface AffinityHead {
+  readonly count: number;
+  /** Least cosine in the head: the estimate of delta (capacity-bound.ts). */
+  readonly leastCosine: number;
+}
+
+/**
+ * The fewest top candidates that hold `share` of an expert's affinity mass. The mass of a candidate is its
+ * softmax term exp(sharpness * cosine), which unlike the cosine is not negative.
+ *
+ * @param rising affinities of one expert's candidates, ascending
+ * @param share tau, in (0, 1]
+ * @param sharpness factor of the cosines in the softmax
+ * @returns count 0 and cosine 0 without candidates
+ */
+export function affinityHead(rising: Float32Array, share: number, sharpness: number): AffinityHead {
+  const numCandidates = rising.length;
+  if (numCandidates === 0) return { count: 0, leastCosine: 0 };
+  // Relative to the best, against overflow.
+  const masses = new Float64Array(numCandidates);
+  let total = 0;
+  for (let i = 0; i < numCandidates; i++) {
+    masses[i] = Math.exp(sharpness * (rising[i]! - rising[numCandidates - 1]!));
+    total += masses[i]!;
+  }
+  const wanted = share * total;
+  let held = 0;
+  let count = 0;
+  while (count < numCandidates && held < wanted) {
+    held += masses[numCandidates - 1 - count]!;
+    count++;
+  }
+  return { count, leastCosine: rising[numCandidates - count]! };
+}
+
+export interface WorkingCapacityOptions {
+  /** Upper bound. */
+  readonly classic: number;
+  /** Size of the affinity head. */
+  readonly count: number;
+  /** Estimate of delta; a negative one counts as 0. */
+  readonly delta: number;
+  readonly numExperts: number;
+  readonly dModel: number;
+}
+
+/**
+ * C = min(classic, max(C_min, count)), at least 1. C_min alone (LocMoE, Theorem 1) ranges from far below one
+ * token to beyond any batch, so it only serves as a floor of the head's size.
+ */
+export function workingCapacity(options: WorkingCapacityOptions): number {
+  const { classic, count, delta, numExperts, dModel } = options;
+  const least = capacityBound(numExperts, dModel, Math.max(0, delta));
+  return Math.max(1, Math.min(classic, Math.ceil(Math.max(least, count))));
 }

@@ -1,29 +1,18 @@
 import { z } from 'zod';
-import { MAX_COUNT, MAX_REAL } from '../numeric-bounds.js';
+import { positive, real } from './numeric-fields.js';
 
 /** Fields of `moe:` shared by all routers. */
 export const commonFields = {
-  numExperts: z.number().int().min(2).max(MAX_COUNT).describe('experts in each sparse layer'),
-  expertGroups: z
-    .number()
-    .int()
-    .positive()
-    .max(MAX_COUNT)
+  numExperts: positive.min(2).describe('experts in each sparse layer'),
+  expertGroups: positive
     .default(1)
     .describe('level 1: number of expert groups; domain i uses group i mod groups; 1 turns level 1 off'),
-  capacityFactor: z
-    .number()
+  capacityFactor: real
     .positive()
-    .max(MAX_REAL)
     .nullable()
     .default(1.25)
     .describe('classic capacity = ceil(factor * tokens * k / experts); null drops nothing'),
-  auxiliaryLossWeight: z
-    .number()
-    .min(0)
-    .max(MAX_REAL)
-    .default(0.01)
-    .describe('alpha of the load-balance loss'),
+  auxiliaryLossWeight: real.min(0).default(0.01).describe('alpha of the load-balance loss'),
   subModel: z
     .strictObject({
       domain: z.string().min(1).describe('the domain whose group of experts the model has'),

@@ -1,26 +1,17 @@
-import { z } from 'zod';
-import { MAX_COUNT, MAX_REAL } from '../numeric-bounds.js';
+import { affinityHead, affinityShareField, workingCapacity } from './capacity.js';
+import { positive, real } from './numeric-fields.js';
 import type { MoeWith } from './policy.js';
 import { spreadWithPreference, type tokenPreferenceField } from './token-preference.js';
-import { affinityHead, affinityShareField, workingCapacity } from './working-capacity.js';
 
 export const expertChoiceFields = {
   ...affinityShareField,
-  temperature: z
-    .number()
+  temperature: real
     .positive()
-    .max(MAX_REAL)
     .default(1)
     .describe(
       'temperature of the softmax over affinities, in units of 1/sqrt(d), the spread of random cosines',
     ),
-  capacityInterval: z
-    .number()
-    .int()
-    .positive()
-    .max(MAX_COUNT)
-    .default(1)
-    .describe('steps between two estimates of the capacity'),
+  capacityInterval: positive.default(1).describe('steps between two estimates of the capacity'),
 };
 
 /** Window of the running thresholds, in steps. */
@@ -132,15 +123,11 @@ export class ExpertChoiceState {
       this.#seenE[expert] = seen;
       this.#thresholdE[expert] = before + (cut - before) / seen;
     });
-    this.#forgetBatches();
+    this.skipStep();
   }
 
-  /** Ends a step that is not applied: all is as before it. */
+  /** Forgets the batches of the step; alone it ends one that is not applied, and all is as before it. */
   skipStep(): void {
-    this.#forgetBatches();
-  }
-
-  #forgetBatches(): void {
     this.#estimatedE = null;
     this.#cutSumE.fill(0);
     this.#numCutsE.fill(0);

@@ -1,28 +1,22 @@
-import { z } from 'zod';
 import { nodeOf } from '../collectives/topology.js';
-import { MAX_REAL } from '../numeric-bounds.js';
 import { readFloats } from '../ops/read-values.js';
 import { tf } from '../ops/tensorflow.js';
 import { balanceLoss } from './balance-loss.js';
 import type { CommonMoe } from './common-fields.js';
 import { heldExperts } from './domain-groups.js';
 import { expertsOnNode, localityLoss, localizedDistributions, meanTarget } from './locality-loss.js';
-import type { MoeRule, MoeWith } from './policy.js';
+import { real, share } from './numeric-fields.js';
+import { type MoeRule, type MoeWith, unless } from './policy.js';
 import type { RouterContext } from './router.js';
 
 // Shapes: T tokens of this rank, E experts.
 
 export const localityFields = {
-  localityLossWeight: z
-    .number()
+  localityLossWeight: real
     .min(0)
-    .max(MAX_REAL)
     .default(0.01)
     .describe('mu of the locality loss; it depends on the number of nodes, 0 turns it off'),
-  localityFloor: z
-    .number()
-    .gt(0)
-    .max(1)
+  localityFloor: share
     .default(0.1)
     .describe('eps: probability of experts on other nodes in the localised distribution'),
 };
@@ -30,9 +24,11 @@ export const localityFields = {
 type LocalityMoe = MoeWith<typeof localityFields>;
 
 export const localExpertsCount: MoeRule<LocalityMoe> = ({ localityFloor, localityLossWeight }) =>
-  localityFloor < 1 || localityLossWeight === 0
-    ? undefined
-    : { field: 'localityFloor', message: 'must leave some probability to local experts: below 1' };
+  unless(
+    localityFloor < 1 || localityLossWeight === 0,
+    'localityFloor',
+    'must leave some probability to local experts: below 1',
+  );
 
 /** Length of what `GateLosses.share` returns. */
 export function numSharedForLosses({ numExperts }: CommonMoe): number {

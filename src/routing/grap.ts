@@ -6,7 +6,7 @@ import { tf } from '../ops/tensorflow.js';
 import { rowNorms, unitRows } from '../ops/unit-rows.js';
 import type { ParameterSpec } from '../parameters/parameters.js';
 import type { CommonMoe } from './common-fields.js';
-import type { MoeRule, MoeWith } from './policy.js';
+import { type MoeRule, type MoeWith, unless } from './policy.js';
 import type { RouterInput } from './router.js';
 
 // Shapes: T tokens, d hidden size, E experts, m = d / E coordinates of a group.
@@ -25,14 +25,12 @@ export const grapFields = {
 
 /** Each expert needs a group of coordinates of equal size. */
 export const groupsDivide: MoeRule<CommonMoe> = ({ numExperts }, { dModel, numHeads }) =>
-  dModel % numExperts === 0
-    ? undefined
-    : {
-        field: 'numExperts',
-        message:
-          `the router cuts dModel ${dModel} into one group for each expert: ${numExperts} does not divide it; ` +
-          `model.dModel ${multiplesAround(dModel, leastCommonMultiple(numExperts, numHeads))} would do`,
-      };
+  unless(
+    dModel % numExperts === 0,
+    'numExperts',
+    `the router cuts dModel ${dModel} into one group for each expert: ${numExperts} does not divide it; ` +
+      `model.dModel ${multiplesAround(dModel, leastCommonMultiple(numExperts, numHeads))} would do`,
+  );
 
 /** Keeps the cosine of a zero vector finite; far below the norm of a normalised activation. */
 export const LEAST_SQUARED_NORM = 1e-12;

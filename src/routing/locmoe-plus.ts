@@ -1,5 +1,4 @@
 import { z } from 'zod';
-import { MAX_COUNT } from '../numeric-bounds.js';
 import { tf } from '../ops/tensorflow.js';
 import {
   candidateSelectionFields,
@@ -12,7 +11,8 @@ import { gateLosses, localExpertsCount, localityFields, numSharedForLosses } fro
 import { scoreBytes } from './gather-scores.js';
 import { blocksOf, cosineAffinity, gateCosines, grapFields, grapSpecs, groupsDivide } from './grap.js';
 import { cosineOfChoices, keepToGroup, valuesOfChoices } from './group-choice.js';
-import { defineRouter, type MoeRule, type MoeWith, type RouterPrice } from './policy.js';
+import { positive, share } from './numeric-fields.js';
+import { defineRouter, type MoeRule, type MoeWith, type RouterPrice, unless } from './policy.js';
 import { type Candidates, tokenChoice } from './token-choice.js';
 import { TokenPreference, tokenPreferenceField } from './token-preference.js';
 
@@ -24,19 +24,10 @@ const fields = {
   ...expertChoiceFields,
   ...candidateSelectionFields,
   ...tokenPreferenceField,
-  affinityThreshold: z
-    .number()
-    .gt(0)
-    .max(1)
+  affinityThreshold: share
     .default(0.9)
     .describe('a token takes its best experts until their softmaxed affinities sum to this'),
-  maxExpertsPerToken: z
-    .number()
-    .int()
-    .positive()
-    .max(MAX_COUNT)
-    .default(4)
-    .describe('l_max, most experts of a token'),
+  maxExpertsPerToken: positive.default(4).describe('l_max, most experts of a token'),
   choiceWeights: z
     .enum(['softmax', 'margin'])
     .default('softmax')
@@ -48,13 +39,11 @@ const fields = {
 type PlusMoe = MoeWith<typeof fields>;
 
 const marginHasThresholds: MoeRule<PlusMoe> = ({ choiceWeights, selection, ranking, capacityFactor }) =>
-  choiceWeights === 'softmax' || (selection !== 'tcr' && ranking === 'affinity' && capacityFactor !== null)
-    ? undefined
-    : {
-        field: 'choiceWeights',
-        message:
-          'margin is above the threshold of an expert that chooses: use selection both or ecr, ranking affinity, and a capacityFactor; or choiceWeights softmax',
-      };
+  unless(
+    choiceWeights === 'softmax' || (selection !== 'tcr' && ranking === 'affinity' && capacityFactor !== null),
+    'choiceWeights',
+    'margin is above the threshold of an expert that chooses: use selection both or ecr, ranking affinity, and a capacityFactor; or choiceWeights softmax',
+  );
 
 /** Least change of tokens per expert against a top-1 baseline in the paper. */
 const PAPER_TOKENS_VS_BASELINE = -0.6;

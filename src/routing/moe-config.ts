@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { TrainerError } from '../errors.js';
-import { MAX_REAL } from '../numeric-bounds.js';
 import { commonFields } from './common-fields.js';
+import { real } from './numeric-fields.js';
 import { ownRouterPolicy } from './own-router.js';
 import type { RouterPolicy } from './policy.js';
 import * as routers from './routers.js';
@@ -36,10 +36,8 @@ export const moeSchema = z.strictObject({
         .describe(
           'where experts are that a step has no tokens for; file: on the disk of the run, with train.expertUpdate touched alone',
         ),
-      budgetMB: z
-        .number()
+      budgetMB: real
         .positive()
-        .max(MAX_REAL)
         .default(1000)
         .describe('file: 10^6 bytes of a rank for the experts in memory, with gradients and moments'),
     })

@@ -1,39 +1,22 @@
-import { z } from 'zod';
-import { MAX_COUNT } from '../numeric-bounds.js';
-import { readFloats } from '../ops/read-values.js';
-import { tf } from '../ops/tensorflow.js';
-import { balanceLoss } from './balance-loss.js';
-import { classicCapacity } from './capacity.js';
-import { denseGateCosines, denseGateLogits, denseGateSpecs, denseGateSpread } from './dense-gate.js';
-import { heldExperts } from './domain-groups.js';
-import { firstFit } from './first-fit.js';
+import { denseGateCosines, denseGateSpecs } from './dense-gate.js';
+import { denseRouter } from './dense-router.js';
 import { countBytes } from './gather-counts.js';
-import { cosineOfChoices, keepToGroup, valuesOfChoices } from './group-choice.js';
-import { defineRouter, type MoeRule, type MoeWith } from './policy.js';
+import { positive } from './numeric-fields.js';
+import { defineRouter, type MoeRule, type MoeWith, unless } from './policy.js';
 import { nextBest } from './token-choice.js';
-import { TokenPreference, tokenPreferenceField } from './token-preference.js';
+import { tokenPreferenceField } from './token-preference.js';
 
 // Shapes: T tokens of this rank, d hidden size, E experts, M device groups, K' choices of a token in each of
 // them, K = M K' choices of a token.
 
 const fields = {
   ...tokenPreferenceField,
-  deviceGroups: z
-    .number()
-    .int()
-    .positive()
-    .max(MAX_COUNT)
+  deviceGroups: positive
     .default(2)
     .describe(
       'M: groups of consecutive experts, in each of which a token has as many choices; with a multiple of the ranks, all ranks have an equal load',
     ),
-  choicesPerDeviceGroup: z
-    .number()
-    .int()
-    .positive()
-    .max(MAX_COUNT)
-    .default(1)
-    .describe("K': experts that a token takes in each device group"),
+  choicesPerDeviceGroup: positive.default(1).describe("K': experts that a token takes in each device group"),
 };
 
 type MogeMoe = MoeWith<typeof fields>;
@@ -42,18 +25,20 @@ const groupsFit: MoeRule<MogeMoe> = ({ numExperts, expertGroups, deviceGroups, c
   const numOpen = numExperts / expertGroups;
   // A rule of its own refuses groups that do not divide the experts.
   if (!Number.isInteger(numOpen)) return undefined;
-  if (numOpen % deviceGroups !== 0)
-    return {
-      field: 'deviceGroups',
-      message: `${deviceGroups} does not divide the experts of a domain: ${numOpen}, numExperts over expertGroups`,
-    };
   const size = numOpen / deviceGroups;
-  return choicesPerDeviceGroup <= size
-    ? undefined
-    : {
-        field: 'choicesPerDeviceGroup',
-        message: `${choicesPerDeviceGroup}, but a device group has ${size} of the ${numOpen} experts of a domain`,
-      };
+  const groups = unless(
+    Number.isInteger(size),
+    'deviceGroups',
+    `${deviceGroups} does not divide the experts of a domain: ${numOpen}, numExperts over expertGroups`,
+  );
+  return (
+    groups ??
+    unless(
+      choicesPerDeviceGroup <= size,
+      'choicesPerDeviceGroup',
+      `${choicesPerDeviceGroup}, but a device group has ${size} of the ${numOpen} experts of a domain`,
+    )
+  );
 };
 
 /**
@@ -94,41 +79,11 @@ export const mogeRouter = defineRouter({
   },
   gateCosines: (_, input) => denseGateCosines(input),
   create(context) {
-    const { moe, dModel, expertsOfDomain, topology } = context;
-    const { auxiliaryLossWeight } = moe;
-    const numHeld = heldExperts(moe).count;
-    const numChoices = choicesPerToken(moe);
+    const { moe, expertsOfDomain } = context;
     const groupsOfDomain = expertsOfDomain.map((experts) => inDeviceGroups(experts, moe));
-    const preference = new TokenPreference(context, denseGateSpread(dModel));
-    return {
-      state: preference.state,
-      route(input) {
-        const { domainsT, tokenIdsT, training } = input;
-        const logitsTE = denseGateLogits(input);
-        const probsTE: tf.Tensor2D = tf.softmax(
-          keepToGroup(preference.addTo(logitsTE, tokenIdsT), domainsT, expertsOfDomain),
-        );
-        const chosenTK = bestOfGroups(probsTE.dataSync<'float32'>(), domainsT, groupsOfDomain, moe);
-        const factor = training ? moe.capacityFactor : null;
-        const numTokens = domainsT.length * topology.worldSize;
-        const capacity = classicCapacity(factor, numTokens, numChoices, numHeld);
-        const fitted = firstFit(context, chosenTK, capacity, { numChoices });
-        return {
-          ...fitted,
-          weightsTK: valuesOfChoices(probsTE, chosenTK, numChoices),
-          auxiliaryLoss: training
-            ? balanceLoss(auxiliaryLossWeight * numHeld, fitted.routedByAllRanksE, probsTE)
-            : null,
-          gateCosine: training
-            ? cosineOfChoices(
-                readFloats(() => denseGateCosines(input, logitsTE)),
-                chosenTK,
-                numChoices,
-              )
-            : null,
-        };
-      },
-    };
+    return denseRouter(context, choicesPerToken(moe), (probsTE, domainsT) =>
+      bestOfGroups(probsTE.dataSync<'float32'>(), domainsT, groupsOfDomain, moe),
+    );
   },
 });
 

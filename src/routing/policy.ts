@@ -49,6 +49,11 @@ export interface MoeProblem {
   readonly message: string;
 }
 
+/** The problem of a field, unless all is well with it. */
+export function unless(ok: boolean, field: string, message: string): MoeProblem | undefined {
+  return ok ? undefined : { field, message };
+}
+
 /** A check across fields; undefined if it passes. */
 export type MoeRule<Moe> = (
   moe: Moe,

@@ -1,14 +1,9 @@
-import { readFloats } from '../ops/read-values.js';
-import { tf } from '../ops/tensorflow.js';
-import { balanceLoss } from './balance-loss.js';
-import { classicCapacity } from './capacity.js';
-import { denseGateCosines, denseGateLogits, denseGateSpecs, denseGateSpread } from './dense-gate.js';
-import { heldExperts } from './domain-groups.js';
-import { firstFit } from './first-fit.js';
+import { denseGateCosines, denseGateSpecs } from './dense-gate.js';
+import { denseRouter } from './dense-router.js';
 import { countBytes } from './gather-counts.js';
-import { argmaxOfRows, cosineOfChoices, keepToGroup } from './group-choice.js';
+import { argmaxOfRows } from './group-choice.js';
 import { defineRouter } from './policy.js';
-import { TokenPreference, tokenPreferenceField } from './token-preference.js';
+import { tokenPreferenceField } from './token-preference.js';
 
 // Shapes: T tokens of this rank, d hidden size, E experts.
 
@@ -32,39 +27,5 @@ export const switchRouter = defineRouter({
     weighted: true,
   }),
   gateCosines: (_, input) => denseGateCosines(input),
-  create(context) {
-    const { moe, dModel, expertsOfDomain, topology } = context;
-    const { numExperts, auxiliaryLossWeight } = moe;
-    const numHeld = heldExperts(moe).count;
-    const preference = new TokenPreference(context, denseGateSpread(dModel));
-    return {
-      state: preference.state,
-      route(input) {
-        const { domainsT, tokenIdsT, training } = input;
-        const logitsTE = denseGateLogits(input);
-        const probsTE: tf.Tensor2D = tf.softmax(
-          keepToGroup(preference.addTo(logitsTE, tokenIdsT), domainsT, expertsOfDomain),
-        );
-        const chosenT = argmaxOfRows(probsTE);
-        const factor = training ? moe.capacityFactor : null;
-        const capacity = classicCapacity(factor, chosenT.length * topology.worldSize, 1, numHeld);
-        const pickTE = tf.oneHot(tf.tensor1d(chosenT, 'int32'), numExperts);
-        const fitted = firstFit(context, chosenT, capacity);
-        return {
-          ...fitted,
-          weightsTK: tf.sum(tf.mul(probsTE, pickTE), 1, true),
-          auxiliaryLoss: training
-            ? balanceLoss(auxiliaryLossWeight * numHeld, fitted.routedByAllRanksE, probsTE)
-            : null,
-          gateCosine: training
-            ? cosineOfChoices(
-                readFloats(() => denseGateCosines(input, logitsTE)),
-                chosenT,
-                1,
-              )
-            : null,
-        };
-      },
-    };
-  },
+  create: (context) => denseRouter(context, 1, argmaxOfRows),
 });

@@ -1,17 +1,14 @@
-import { z } from 'zod';
-import { MAX_REAL } from '../numeric-bounds.js';
 import { tf } from '../ops/tensorflow.js';
 import { CounterRandom } from '../parameters/counter-random.js';
+import { real } from './numeric-fields.js';
 import type { MoeWith } from './policy.js';
 import type { RouterContext } from './router.js';
 
 // Shapes: T tokens of this rank, E experts, V vocabulary.
 
 export const tokenPreferenceField = {
-  tokenPreference: z
-    .number()
+  tokenPreference: real
     .min(0)
-    .max(MAX_REAL)
     .default(0)
     .describe(
       "strength of a fixed random preference of each token id for experts, in units of the spread of an untrained gate's scores; 0 for none",

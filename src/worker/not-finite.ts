@@ -1,4 +1,4 @@
-import { firstNotFinite } from '../checkpoint/finite.js';
+import { firstNotFinite } from '../checkpoint/floats.js';
 import { allGather } from '../collectives/all-gather.js';
 import { barrier } from '../collectives/barrier.js';
 import type { Batch } from '../data/batch.js';

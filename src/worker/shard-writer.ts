@@ -1,6 +1,6 @@
 import type { Worker } from 'node:worker_threads';
-import type { FileFloats } from '../checkpoint/file-floats.js';
-import type { RankTensors, SavedTensor } from '../checkpoint/rank-tensors.js';
+import type { FileFloats } from '../checkpoint/floats.js';
+import { mapTensors, type RankTensors, type SavedTensor } from '../checkpoint/rank-tensors.js';
 import { type ErrorCode, type ErrorContext, TrainerError } from '../errors.js';
 import { startThread } from '../os/start-thread.js';
 import type { ShardFile } from '../rpc/generated/messages.js';
@@ -81,21 +81,13 @@ export class ShardWriter {
     if (this.#memory.byteLength < bytes) this.#memory = new SharedArrayBuffer(bytes);
     this.#isBusy = true;
     let begin = 0;
-    const copyAll = (list: readonly SavedTensor[]) =>
-      list.map(({ name, shape, data }) => {
-        if (!(data instanceof Float32Array)) return { name, shape, data };
-        const copied = new Float32Array(this.#memory, begin, data.length);
-        copied.set(data);
-        begin += data.byteLength;
-        return { name, shape, data: copied };
-      });
-    return {
-      shared: copyAll(tensors.shared),
-      optimizerShared: copyAll(tensors.optimizerShared),
-      state: copyAll(tensors.state),
-      experts: copyAll(tensors.experts),
-      optimizerExperts: copyAll(tensors.optimizerExperts),
-    };
+    return mapTensors(tensors, ({ name, shape, data }) => {
+      if (!(data instanceof Float32Array)) return { name, shape, data };
+      const copied = new Float32Array(this.#memory, begin, data.length);
+      copied.set(data);
+      begin += data.byteLength;
+      return { name, shape, data: copied };
+    });
   }
 
   /**
@@ -105,18 +97,10 @@ export class ShardWriter {
   lend(tensors: RankTensors): RankTensors {
     this.#isBusy = true;
     this.#lent = true;
-    const lendAll = (list: readonly SavedTensor[]) =>
-      list.map(({ data, ...rest }) => ({
-        ...rest,
-        data: isForThreads(data) ? data : Float32Array.from(data),
-      }));
-    return {
-      shared: lendAll(tensors.shared),
-      optimizerShared: lendAll(tensors.optimizerShared),
-      state: lendAll(tensors.state),
-      experts: lendAll(tensors.experts),
-      optimizerExperts: lendAll(tensors.optimizerExperts),
-    };
+    return mapTensors(tensors, ({ data, ...rest }) => ({
+      ...rest,
+      data: isForThreads(data) ? data : Float32Array.from(data),
+    }));
   }
 
   /**

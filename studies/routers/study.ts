@@ -3,7 +3,7 @@ import { availableParallelism } from 'node:os';
 import path from 'node:path';
 import { type RunFolder, tokensPerStep } from '@locmoe/run-format';
 import { type Checkpoint, resolveCheckpoint } from 'locmoe/internal/checkpoint/checkpoint';
-import { assertInheritable } from 'locmoe/internal/checkpoint/inherit';
+import { assertInheritable } from 'locmoe/internal/checkpoint/fits';
 import { numberFrom, wholeNumber } from 'locmoe/internal/cli/commands/options';
 import { loadConfig } from 'locmoe/internal/config/resolve';
 import { CORPUS_DIR } from 'locmoe/internal/data/built-in/corpora';

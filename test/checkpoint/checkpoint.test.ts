@@ -12,7 +12,8 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { assertFits, openCheckpoint, resolveCheckpoint } from '../../src/checkpoint/checkpoint.js';
+import { openCheckpoint, resolveCheckpoint } from '../../src/checkpoint/checkpoint.js';
+import { assertFits } from '../../src/checkpoint/fits.js';
 import { saveCheckpoint } from '../../src/checkpoint/checkpointer.js';
 import { readManifest, writeManifest } from '../../src/checkpoint/manifest.js';
 import { writeSafetensors } from '../../src/checkpoint/safetensors.js';

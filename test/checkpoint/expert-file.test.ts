@@ -4,7 +4,7 @@ import path from 'node:path';
 import { expect, it, onTestFinished } from 'vitest';
 import { NO_SMALL_DISK, smallDisk } from '../../packages/logs/test/small-disk.js';
 import { ExpertFile } from '../../src/checkpoint/expert-file.js';
-import { readFloats } from '../../src/checkpoint/file-floats.js';
+import { readFloats } from '../../src/checkpoint/floats.js';
 
 const SIZE = 10;
 

@@ -2,7 +2,8 @@ import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSyn
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { type FileDigest, MANIFEST_FILE, stepFolder, TOKENIZER_FILE } from '@locmoe/run-format';
-import { assertFits, resolveCheckpoint } from '../../src/checkpoint/checkpoint.js';
+import { resolveCheckpoint } from '../../src/checkpoint/checkpoint.js';
+import { assertFits } from '../../src/checkpoint/fits.js';
 import { writeDurably } from '../../src/checkpoint/durable.js';
 import { type Manifest, writeManifest } from '../../src/checkpoint/manifest.js';
 import { writeSafetensors } from '../../src/checkpoint/safetensors.js';

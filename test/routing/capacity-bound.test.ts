@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { capacityBound, discriminativeShare } from '../../src/routing/capacity-bound.js';
+import { capacityBound, discriminativeShare } from '../../src/routing/capacity.js';
 import { logGamma, regularizedIncompleteBeta } from '../../src/routing/special-functions.js';
 import { randomValues } from '../model/support.js';
 

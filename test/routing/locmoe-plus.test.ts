@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs-node';
 import { describe, expect, it } from 'vitest';
+import { affinityHead, workingCapacity } from '../../src/routing/capacity.js';
 import { createRouter, type MoeConfig, type Router, type RouterContext } from '../../src/routing/index.js';
-import { affinityHead, workingCapacity } from '../../src/routing/working-capacity.js';
 import { checkGradients, expectClose, randomIntegers, randomValues } from '../model/support.js';
 import { routerContext } from './context.js';
 

@@ -1,8 +1,7 @@
 import * as tf from '@tensorflow/tfjs-node';
 import { describe, expect, it } from 'vitest';
-import { classicCapacity } from '../../src/routing/capacity.js';
+import { affinityHead, classicCapacity, workingCapacity } from '../../src/routing/capacity.js';
 import { createRouter, type Router, type RoutingDecision } from '../../src/routing/index.js';
-import { affinityHead, workingCapacity } from '../../src/routing/working-capacity.js';
 import { expectClose, randomIntegers, randomValues } from '../model/support.js';
 import { routerContext } from './context.js';
 

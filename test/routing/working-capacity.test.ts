@@ -1,6 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { capacityBound } from '../../src/routing/capacity-bound.js';
-import { affinityHead, workingCapacity } from '../../src/routing/working-capacity.js';
+import { affinityHead, capacityBound, workingCapacity } from '../../src/routing/capacity.js';
 import { randomValues } from '../model/support.js';
 
 describe('affinityHead', () => {

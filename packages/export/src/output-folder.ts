@@ -2,7 +2,8 @@ import { copyFileSync, existsSync, lstatSync, readdirSync, renameSync, rmdirSync
 import path from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { readRegularFile } from '@locmoe/run-format/regular-file';
-import { asStorageError, digestFile, renameDurably, writeDurably } from 'locmoe/internal/checkpoint/durable';
+import { asStorageError, renameDurably, writeDurably } from 'locmoe/internal/checkpoint/durable';
+import { digestFile } from 'locmoe/internal/sha256';
 import { TrainerError } from 'locmoe/internal/errors';
 import { makeFolders } from 'locmoe/internal/os/make-folder';
 import { interruptible } from 'locmoe/internal/os/on-signals';

@@ -1,8 +1,9 @@
 import path from 'node:path';
 import { listRuns, type RunFolder } from '@locmoe/run-format';
-import { assertFits, type Checkpoint, configAtHand, resolveCheckpoint } from '../../checkpoint/checkpoint.js';
+import { type Checkpoint, configAtHand, resolveCheckpoint } from '../../checkpoint/checkpoint.js';
+import { assertFits } from '../../checkpoint/fits.js';
 import { committedFolders } from '../../checkpoint/folders.js';
-import { assertInheritable } from '../../checkpoint/inherit.js';
+import { assertInheritable } from '../../checkpoint/fits.js';
 import { momentName } from '../../checkpoint/rank-tensors.js';
 import {
   type InstructRecipe,

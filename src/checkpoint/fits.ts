@@ -1,0 +1,112 @@
+import { isDeepStrictEqual } from 'node:util';
+import type { RunConfig } from '../config/schema.js';
+import { TrainerError } from '../errors.js';
+import { formatNumberOf } from '../format.js';
+import { routerPolicy } from '../routing/index.js';
+import type { Checkpoint } from './checkpoint.js';
+
+type Fields = Record<string, unknown>;
+
+/**
+ * Checks that a checkpoint's parameters have the names, shapes and meaning that a run needs.
+ *
+ * @param use `resume` also asks for the same domains; weights alone may go on with other text
+ * @param tokenizerSha256 that of the run; left out before its data are prepared
+ * @throws TrainerError `BAD_CONFIG` naming each field that differs, with both values
+ */
+export function assertFits(
+  checkpoint: Checkpoint,
+  config: RunConfig,
+  use: 'resume' | 'weights',
+  tokenizerSha256 = checkpoint.manifest.tokenizerSha256,
+): void {
+  const { manifest, folder } = checkpoint;
+  assertSameSubModel(checkpoint, config);
+  const { shapedBy } = routerPolicy(config.moe.router);
+  const wanted = fieldsOfTheModel(config, shapedBy, tokenizerSha256);
+  const stored = fieldsOfTheModel(manifest.config, shapedBy, manifest.tokenizerSha256);
+  if (use === 'weights') delete wanted['data.domains'];
+  assertEqual(wanted, stored, `checkpoint ${folder} does not fit the configuration`);
+}
+
+/** A sub-model's configuration is its own: no other has its experts. */
+function assertSameSubModel({ manifest, folder }: Checkpoint, config: RunConfig): void {
+  const [stored, wanted] = [manifest.config.moe.subModel, config.moe.subModel];
+  if (isDeepStrictEqual(stored, wanted)) return;
+  const whole = (subModel: typeof stored) =>
+    subModel === null ? 'a whole model' : `the sub-model of ${subModel.domain}`;
+  throw new TrainerError(
+    'BAD_CONFIG',
+    `checkpoint ${folder} is ${whole(stored)}, and this run has ${whole(wanted)} (moe.subModel): leave out --config for ` +
+      "the checkpoint's own configuration, and change it with --set",
+  );
+}
+
+function fieldsOfTheModel(
+  config: RunConfig,
+  fieldsOfTheRouter: readonly string[],
+  tokenizerSha256: string,
+): Fields {
+  const moe = { ...config.moe, ...config.moe.routerOptions };
+  const decisive = ['numExperts', 'expertGroups', 'router', ...fieldsOfTheRouter];
+  return {
+    ...named('model', config.model),
+    ...named('moe', Object.fromEntries(decisive.map((field) => [field, Reflect.get(moe, field)]))),
+    // Their order determines the domain ids, and these the experts.
+    'data.domains': `[${config.data.domains.join(', ')}]`,
+    'tokenizer SHA-256': tokenizerSha256,
+  };
+}
+
+/**
+ * Checks that the model of a run can grow from a checkpoint.
+ *
+ * @param tokenizerSha256 of the run; left out where it is not known yet
+ * @throws TrainerError `BAD_CONFIG` naming each field that differs, with both values
+ */
+export function assertInheritable(
+  { manifest, folder }: Checkpoint,
+  { model }: Pick<RunConfig, 'model'>,
+  tokenizerSha256 = manifest.tokenizerSha256,
+): void {
+  const dense = manifest.config.model;
+  if (dense.numSparseLayers > 0)
+    throw new TrainerError(
+      'BAD_CONFIG',
+      `--inherit: checkpoint ${folder} has ${formatNumberOf(dense.numSparseLayers, 'sparse layer')} (model.numSparseLayers), and a model ` +
+        'grows from a dense one; --init takes the weights of the same model',
+    );
+  if (model.numSparseLayers === 0)
+    throw new TrainerError(
+      'BAD_CONFIG',
+      '--inherit: model.numSparseLayers is 0 in this run, so there are no experts to grow; give a configuration with ' +
+        'sparse layers, or --init for a dense model',
+    );
+  const wanted = sizesOf(model, tokenizerSha256);
+  const stored = sizesOf(dense, manifest.tokenizerSha256);
+  assertEqual(wanted, stored, `--inherit: the model cannot grow from checkpoint ${folder}`);
+}
+
+/** Returns the sizes that dense and sparse model share. */
+function sizesOf(
+  { numDenseLayers, numSparseLayers, ...sizes }: RunConfig['model'],
+  tokenizerSha256: string,
+): Fields {
+  return {
+    'the number of layers (model.numDenseLayers + model.numSparseLayers)': numDenseLayers + numSparseLayers,
+    ...named('model', sizes),
+    'tokenizer SHA-256': tokenizerSha256,
+  };
+}
+
+function named(section: string, fields: object): Fields {
+  return Object.fromEntries(Object.entries(fields).map(([field, value]) => [`${section}.${field}`, value]));
+}
+
+/** @throws TrainerError `BAD_CONFIG` naming each wanted field that differs, with both values */
+function assertEqual(wanted: Fields, stored: Fields, what: string): void {
+  const differences = Object.keys(wanted)
+    .filter((field) => wanted[field] !== stored[field])
+    .map((field) => `${field} is ${stored[field]} there and ${wanted[field]} in this run`);
+  if (differences.length > 0) throw new TrainerError('BAD_CONFIG', `${what}: ${differences.join('; ')}`);
+}
