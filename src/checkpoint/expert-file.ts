@@ -26,16 +26,14 @@ const FLOAT_BYTES = 4;
  */
 export class ExpertFile implements ExpertStorage {
   readonly isFilled = false;
-  readonly #options: ExpertFileOptions;
   readonly #fd: number;
   /** Current place of each expert. */
   readonly #place: Uint8Array;
   readonly #isHeld: Uint8Array;
 
   /** @throws TrainerError `DISK_FULL` if there is no room; `NO_RESOURCE` if the disk fails otherwise */
-  constructor(options: ExpertFileOptions) {
+  constructor(private readonly options: ExpertFileOptions) {
     const { path, numExperts } = options;
-    this.#options = options;
     this.#place = new Uint8Array(numExperts);
     this.#isHeld = new Uint8Array(numExperts);
     const bytes = NUM_PLACES * numExperts * this.#recordBytes;
@@ -98,12 +96,12 @@ export class ExpertFile implements ExpertStorage {
   }
 
   get #recordBytes(): number {
-    return NUM_ARRAYS * FLOAT_BYTES * this.#options.expertSize;
+    return NUM_ARRAYS * FLOAT_BYTES * this.options.expertSize;
   }
 
   #positionOf(expert: number, array: number): number {
     const record = NUM_PLACES * expert + this.#place[expert]!;
-    return record * this.#recordBytes + array * FLOAT_BYTES * this.#options.expertSize;
+    return record * this.#recordBytes + array * FLOAT_BYTES * this.options.expertSize;
   }
 
   #writeArray(position: number, array: Float32Array): void {
@@ -116,7 +114,7 @@ export class ExpertFile implements ExpertStorage {
     try {
       run();
     } catch (error) {
-      throw asStorageError(error, `the file of the experts in ${dirname(this.#options.path)} failed`);
+      throw asStorageError(error, `the file of the experts in ${dirname(this.options.path)} failed`);
     }
   }
 }

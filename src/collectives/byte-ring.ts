@@ -15,30 +15,20 @@ const CREDITED = 32;
  * consumer of an empty ring, `wantsSpace` by a producer of a full one.
  */
 export class ByteRing {
-  readonly #words: Int32Array;
-  readonly #bytes: Uint8Array;
-  readonly #control: number;
-  readonly #start: number;
-
   constructor(
-    words: Int32Array,
-    bytes: Uint8Array,
-    control: number,
-    start: number,
+    private readonly words: Int32Array,
+    private readonly bytes: Uint8Array,
+    private readonly control: number,
+    private readonly start: number,
     private readonly size: number,
-  ) {
-    this.#words = words;
-    this.#bytes = bytes;
-    this.#control = control;
-    this.#start = start;
-  }
+  ) {}
 
   get head(): number {
-    return Atomics.load(this.#words, this.#control + HEAD) >>> 0;
+    return Atomics.load(this.words, this.control + HEAD) >>> 0;
   }
 
   get tail(): number {
-    return Atomics.load(this.#words, this.#control + TAIL) >>> 0;
+    return Atomics.load(this.words, this.control + TAIL) >>> 0;
   }
 
   get readable(): number {
@@ -57,9 +47,9 @@ export class ByteRing {
     if (count === 0) return 0;
     const at = head & (this.size - 1);
     const first = Math.min(count, this.size - at);
-    this.#bytes.set(source.subarray(from, from + first), this.#start + at);
-    if (first < count) this.#bytes.set(source.subarray(from + first, from + count), this.#start);
-    Atomics.store(this.#words, this.#control + HEAD, (head + count) | 0);
+    this.bytes.set(source.subarray(from, from + first), this.start + at);
+    if (first < count) this.bytes.set(source.subarray(from + first, from + count), this.start);
+    Atomics.store(this.words, this.control + HEAD, (head + count) | 0);
     return count;
   }
 
@@ -69,7 +59,7 @@ export class ByteRing {
     const count = Math.min((this.head - tail) >>> 0, target.length - from);
     if (count === 0) return 0;
     this.#copyOut(tail, target, from, count);
-    Atomics.store(this.#words, this.#control + TAIL, (tail + count) | 0);
+    Atomics.store(this.words, this.control + TAIL, (tail + count) | 0);
     return count;
   }
 
@@ -79,43 +69,42 @@ export class ByteRing {
   }
 
   #copyOut(tail: number, target: Uint8Array, from: number, count: number): void {
-    const at = this.#start + (tail & (this.size - 1));
-    const first = Math.min(count, this.#start + this.size - at);
-    target.set(this.#bytes.subarray(at, at + first), from);
-    if (first < count)
-      target.set(this.#bytes.subarray(this.#start, this.#start + count - first), from + first);
+    const at = this.start + (tail & (this.size - 1));
+    const first = Math.min(count, this.start + this.size - at);
+    target.set(this.bytes.subarray(at, at + first), from);
+    if (first < count) target.set(this.bytes.subarray(this.start, this.start + count - first), from + first);
   }
 
   setWantsData(wanted: boolean): void {
-    Atomics.store(this.#words, this.#control + WANTS_DATA, wanted ? 1 : 0);
+    Atomics.store(this.words, this.control + WANTS_DATA, wanted ? 1 : 0);
   }
 
   /** True once per request of the consumer for data. */
   takeWantsData(): boolean {
-    const index = this.#control + WANTS_DATA;
-    return Atomics.load(this.#words, index) === 1 && Atomics.exchange(this.#words, index, 0) === 1;
+    const index = this.control + WANTS_DATA;
+    return Atomics.load(this.words, index) === 1 && Atomics.exchange(this.words, index, 0) === 1;
   }
 
   setWantsSpace(wanted: boolean): void {
-    Atomics.store(this.#words, this.#control + WANTS_SPACE, wanted ? 1 : 0);
+    Atomics.store(this.words, this.control + WANTS_SPACE, wanted ? 1 : 0);
   }
 
   /** True once per request of the producer for space, as soon as a quarter of the ring is free. */
   takeWantsSpace(): boolean {
-    const index = this.#control + WANTS_SPACE;
-    if (Atomics.load(this.#words, index) === 0 || this.writable < this.size / 4) return false;
-    return Atomics.exchange(this.#words, index, 0) === 1;
+    const index = this.control + WANTS_SPACE;
+    if (Atomics.load(this.words, index) === 0 || this.writable < this.size / 4) return false;
+    return Atomics.exchange(this.words, index, 0) === 1;
   }
 
   /** Bytes consumed since the agent last returned credit to the sending node. */
   get uncredited(): number {
-    return (this.tail - (Atomics.load(this.#words, this.#control + CREDITED) >>> 0)) >>> 0;
+    return (this.tail - (Atomics.load(this.words, this.control + CREDITED) >>> 0)) >>> 0;
   }
 
   /** Marks all consumed bytes as credited; returns the stream position. */
   takeCredit(): number {
     const tail = this.tail;
-    Atomics.store(this.#words, this.#control + CREDITED, tail | 0);
+    Atomics.store(this.words, this.control + CREDITED, tail | 0);
     return tail;
   }
 }

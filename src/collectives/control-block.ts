@@ -34,44 +34,42 @@ export interface RankProgress {
 /** A worker's or the agent's control words in the segment: written by the owner, read by all. */
 export class ControlBlock {
   readonly #startedAt: Float64Array;
-  readonly #words: Int32Array;
-  readonly #bytes: Uint8Array;
-  readonly #base: number;
 
-  constructor(words: Int32Array, bytes: Uint8Array, base: number) {
-    this.#words = words;
-    this.#bytes = bytes;
-    this.#base = base;
+  constructor(
+    private readonly words: Int32Array,
+    private readonly bytes: Uint8Array,
+    private readonly base: number,
+  ) {
     this.#startedAt = new Float64Array(words.buffer, (base + CONTROL.startedAt) * 4, 1);
   }
 
   get pid(): number {
-    return Atomics.load(this.#words, this.#base + CONTROL.pid);
+    return Atomics.load(this.words, this.base + CONTROL.pid);
   }
 
   set pid(pid: number) {
-    Atomics.store(this.#words, this.#base + CONTROL.pid, pid);
+    Atomics.store(this.words, this.base + CONTROL.pid, pid);
   }
 
   setProgress(step: number, phase: Phase): void {
-    this.#words[this.#base + CONTROL.step] = step;
-    this.#words[this.#base + CONTROL.phase] = PHASES.indexOf(phase);
+    this.words[this.base + CONTROL.step] = step;
+    this.words[this.base + CONTROL.phase] = PHASES.indexOf(phase);
     this.beat();
   }
 
   beat(): void {
-    this.#words[this.#base + CONTROL.heartbeat]!++;
+    this.words[this.base + CONTROL.heartbeat]!++;
   }
 
   startOperation(operation: Operation, sequence: number): void {
-    const words = this.#words;
-    const base = this.#base;
+    const words = this.words;
+    const base = this.base;
     const purpose = encodePurpose(operation.purpose);
     words[base + CONTROL.sequence] = sequence;
     words[base + CONTROL.kind] = OPERATION_CODES[operation.kind];
     words[base + CONTROL.layer] = operation.layer ?? -1;
     words[base + CONTROL.purposeBytes] = purpose.length;
-    this.#bytes.set(purpose, (base + CONTROL.purpose) * 4);
+    this.bytes.set(purpose, (base + CONTROL.purpose) * 4);
     this.#startedAt[0] = Date.now();
     words[base + CONTROL.waitingFor] = -1;
     words[base + CONTROL.active] = 1;
@@ -79,26 +77,26 @@ export class ControlBlock {
   }
 
   waitFor(rank: number, stalledMs: number): void {
-    this.#words[this.#base + CONTROL.waitingFor] = rank;
-    this.#words[this.#base + CONTROL.stalledMs] = stalledMs;
+    this.words[this.base + CONTROL.waitingFor] = rank;
+    this.words[this.base + CONTROL.stalledMs] = stalledMs;
     this.beat();
   }
 
   endOperation(): void {
-    this.#words[this.#base + CONTROL.waitingFor] = -1;
-    this.#words[this.#base + CONTROL.stalledMs] = 0;
-    this.#words[this.#base + CONTROL.active] = 0;
+    this.words[this.base + CONTROL.waitingFor] = -1;
+    this.words[this.base + CONTROL.stalledMs] = 0;
+    this.words[this.base + CONTROL.active] = 0;
   }
 
   get progress(): RankProgress {
-    const words = this.#words;
-    const base = this.#base;
+    const words = this.words;
+    const base = this.base;
     const sequence = words[base + CONTROL.sequence]! >>> 0;
     const waitingFor = words[base + CONTROL.waitingFor]!;
     const layer = words[base + CONTROL.layer]!;
     const purposeAt = (base + CONTROL.purpose) * 4;
     const purpose = Buffer.from(
-      this.#bytes.subarray(purposeAt, purposeAt + words[base + CONTROL.purposeBytes]!),
+      this.bytes.subarray(purposeAt, purposeAt + words[base + CONTROL.purposeBytes]!),
     ).toString();
     return {
       pid: this.pid,

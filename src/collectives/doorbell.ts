@@ -8,40 +8,36 @@ import { futexWait, futexWaitAsync, futexWake } from '../os/libc.js';
  * so no wake-up is lost. A ring that nobody waits for costs no system call.
  */
 export class Doorbell {
-  readonly #words: Int32Array;
-  readonly #index: number;
-  readonly #address: bigint;
-
-  constructor(words: Int32Array, index: number, address: bigint) {
-    this.#words = words;
-    this.#index = index;
-    this.#address = address;
-  }
+  constructor(
+    private readonly words: Int32Array,
+    private readonly index: number,
+    private readonly address: bigint,
+  ) {}
 
   get value(): number {
-    return Atomics.load(this.#words, this.#index);
+    return Atomics.load(this.words, this.index);
   }
 
   /** The owner is woken once, by the `rings`-th ring from now. */
   arm(rings: number): void {
-    Atomics.store(this.#words, this.#index + 1, rings);
+    Atomics.store(this.words, this.index + 1, rings);
   }
 
   ring(): void {
-    if (Atomics.sub(this.#words, this.#index + 1, 1) === 1) this.wake();
+    if (Atomics.sub(this.words, this.index + 1, 1) === 1) this.wake();
   }
 
   /** Wakes the owner at once. */
   wake(): void {
-    Atomics.add(this.#words, this.#index, 1);
-    futexWake(this.#address);
+    Atomics.add(this.words, this.index, 1);
+    futexWake(this.address);
   }
 
   wait(seen: number, timeoutMs: number): void {
-    futexWait(this.#address, seen, timeoutMs);
+    futexWait(this.address, seen, timeoutMs);
   }
 
   waitAsync(seen: number, timeoutMs: number): Promise<void> {
-    return futexWaitAsync(this.#address, seen, timeoutMs);
+    return futexWaitAsync(this.address, seen, timeoutMs);
   }
 }

@@ -22,8 +22,6 @@ export class FlightRing {
   readonly #bytes: Uint8Array;
   /** The float64 fields of all slots. */
   readonly #floats: Float64Array;
-  readonly #words: Int32Array;
-  readonly #base: number;
   readonly #slots: number;
   /** Codes of this process, which may be the writer. */
   readonly #codes = new Map<string, number>();
@@ -31,9 +29,10 @@ export class FlightRing {
   #newest: number;
 
   /** @param base word index of the ring; even */
-  constructor(words: Int32Array, base: number) {
-    this.#words = words;
-    this.#base = base;
+  constructor(
+    private readonly words: Int32Array,
+    private readonly base: number,
+  ) {
     this.#slots = base + FLIGHT_HEAD.names + FLIGHT_NAMES * FLIGHT_HEAD.nameWords;
     this.#bytes = new Uint8Array(words.buffer);
     this.#floats = new Float64Array(words.buffer, 0, words.length >> 1);
@@ -46,7 +45,7 @@ export class FlightRing {
 
   /** Ticket of the span that was begun last; 0 before the first. */
   get newest(): number {
-    return Atomics.load(this.#words, this.#base + FLIGHT_HEAD.newest) >>> 0;
+    return Atomics.load(this.words, this.base + FLIGHT_HEAD.newest) >>> 0;
   }
 
   /** @returns its ticket */
@@ -57,7 +56,7 @@ export class FlightRing {
 
   /** @returns its ticket */
   begin(operation: Operation, start: OperationStart): number {
-    const words = this.#words;
+    const words = this.words;
     const code = OPERATION_CODES[operation.kind];
     const layer = operation.layer ?? -1;
     const slot = this.#open(this.#codeOf(operation.purpose), code, layer, start.step, start.startMs);
@@ -73,7 +72,7 @@ export class FlightRing {
   #open(code: number, kind: number, layer: number, step: number, startMs: number): number {
     this.#newest = (this.#newest + 1) >>> 0 || 1;
     const slot = this.#slotOf(this.#newest);
-    const words = this.#words;
+    const words = this.words;
     Atomics.store(words, slot + FLIGHT.ticket, 0);
     for (let field = FLIGHT.sequence; field < FLIGHT.words; field++) words[slot + field] = 0;
     words[slot + FLIGHT.name] = code;
@@ -85,15 +84,15 @@ export class FlightRing {
   }
 
   #publish(slot: number): number {
-    Atomics.store(this.#words, slot + FLIGHT.ticket, this.#newest | 0);
-    Atomics.store(this.#words, this.#base + FLIGHT_HEAD.newest, this.#newest | 0);
+    Atomics.store(this.words, slot + FLIGHT.ticket, this.#newest | 0);
+    Atomics.store(this.words, this.base + FLIGHT_HEAD.newest, this.#newest | 0);
     return this.#newest;
   }
 
   /** The ring may have gone round since a long span began. */
   #set(ticket: number, field: number, value: number): void {
     const slot = this.#slotOf(ticket);
-    if (this.#words[slot + FLIGHT.ticket]! >>> 0 === ticket) this.#floats[(slot + field) >> 1] = value;
+    if (this.words[slot + FLIGHT.ticket]! >>> 0 === ticket) this.#floats[(slot + field) >> 1] = value;
   }
 
   /** Records the arrival of the first byte of another rank. */
@@ -114,8 +113,8 @@ export class FlightRing {
    */
   wait(ticket: number, waitMs: number, endMs: number, waitedFor: number): void {
     const slot = this.#slotOf(ticket);
-    if (this.#words[slot + FLIGHT.ticket]! >>> 0 !== ticket) return;
-    this.#words[slot + FLIGHT.waitedFor] = waitedFor + 1;
+    if (this.words[slot + FLIGHT.ticket]! >>> 0 !== ticket) return;
+    this.words[slot + FLIGHT.waitedFor] = waitedFor + 1;
     this.#set(ticket, FLIGHT.waitMs, waitMs);
     this.#set(ticket, FLIGHT.waitEndMs, endMs);
   }
@@ -134,23 +133,23 @@ export class FlightRing {
   }
 
   #addName(name: string): number {
-    const count = this.#base + FLIGHT_HEAD.numNames;
-    const code = this.#words[count]!;
+    const count = this.base + FLIGHT_HEAD.numNames;
+    const code = this.words[count]!;
     if (code === FLIGHT_NAMES)
       throw new TrainerError('INTERNAL', `"${name}" is one name of operations more than ${FLIGHT_NAMES}`);
     const text = encodePurpose(name);
-    const at = this.#base + FLIGHT_HEAD.names + code * FLIGHT_HEAD.nameWords;
-    this.#words[at] = text.length;
+    const at = this.base + FLIGHT_HEAD.names + code * FLIGHT_HEAD.nameWords;
+    this.words[at] = text.length;
     this.#bytes.set(text, (at + 1) * 4);
-    Atomics.store(this.#words, count, code + 1);
+    Atomics.store(this.words, count, code + 1);
     return code;
   }
 
   /** Names of the spans so far, by code. */
   get names(): string[] {
-    return Array.from({ length: Atomics.load(this.#words, this.#base + FLIGHT_HEAD.numNames) }, (_, code) => {
-      const at = this.#base + FLIGHT_HEAD.names + code * FLIGHT_HEAD.nameWords;
-      return Buffer.from(this.#bytes.subarray((at + 1) * 4, (at + 1) * 4 + this.#words[at]!)).toString(
+    return Array.from({ length: Atomics.load(this.words, this.base + FLIGHT_HEAD.numNames) }, (_, code) => {
+      const at = this.base + FLIGHT_HEAD.names + code * FLIGHT_HEAD.nameWords;
+      return Buffer.from(this.#bytes.subarray((at + 1) * 4, (at + 1) * 4 + this.words[at]!)).toString(
         'latin1',
       );
     });
@@ -161,7 +160,7 @@ export class FlightRing {
    * Without those that the ring has lost meanwhile, or that are being rewritten.
    */
   take(after: number, { all }: { readonly all: boolean }): TakenSlots {
-    const words = this.#words;
+    const words = this.words;
     const { newest } = this;
     const numNew = Math.min((newest - after) >>> 0, FLIGHT_SLOTS);
     const taken = new Int32Array(numNew * FLIGHT.words);

@@ -9,8 +9,6 @@ const NO_LAYER = -1;
 export class FlightSpans implements SpanRecorder {
   /** Step of the parts to come. */
   step = 0;
-  readonly #ring: FlightRing;
-  readonly #epochMs: number;
   /** Tickets of the open parts. */
   readonly #open = new Uint32Array(MAX_DEPTH);
   #depth = 0;
@@ -20,34 +18,34 @@ export class FlightSpans implements SpanRecorder {
   #layer = NO_LAYER;
 
   /** @param epochMs added to `performance.now()` it gives the times of the ring */
-  constructor(ring: FlightRing, epochMs: number) {
-    this.#ring = ring;
-    this.#epochMs = epochMs;
-  }
+  constructor(
+    private readonly ring: FlightRing,
+    private readonly epochMs: number,
+  ) {}
 
   begin(name: string): void {
-    const now = this.#epochMs + performance.now();
+    const now = this.epochMs + performance.now();
     this.#endCurrent(now);
-    this.#open[this.#depth++] = this.#ring.beginPart(name, NO_LAYER, this.step, now);
+    this.#open[this.#depth++] = this.ring.beginPart(name, NO_LAYER, this.step, now);
   }
 
   next(name: string, layer = NO_LAYER): void {
     if (this.#current !== 0 && name === this.#name && layer === this.#layer) return;
     this.#name = name;
     this.#layer = layer;
-    const now = this.#epochMs + performance.now();
+    const now = this.epochMs + performance.now();
     this.#endCurrent(now);
-    this.#current = this.#ring.beginPart(name, layer, this.step, now);
+    this.#current = this.ring.beginPart(name, layer, this.step, now);
   }
 
   end(): void {
-    const now = this.#epochMs + performance.now();
+    const now = this.epochMs + performance.now();
     this.#endCurrent(now);
-    if (this.#depth > 0) this.#ring.end(this.#open[--this.#depth]!, now);
+    if (this.#depth > 0) this.ring.end(this.#open[--this.#depth]!, now);
   }
 
   #endCurrent(now: number): void {
-    if (this.#current !== 0) this.#ring.end(this.#current, now);
+    if (this.#current !== 0) this.ring.end(this.#current, now);
     this.#current = 0;
   }
 }

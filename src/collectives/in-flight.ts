@@ -11,7 +11,6 @@ export class InFlight implements PendingTransfer {
   ticket = 0;
   /** Time in it in which the rank slept, or yielded its core, since nothing moved. */
   waitMs = 0;
-  readonly #drive: (transfer: InFlight) => void;
 
   constructor(
     readonly operation: Operation,
@@ -19,10 +18,8 @@ export class InFlight implements PendingTransfer {
     readonly step: number,
     /** Start by `performance.now()`. */
     readonly startedMs: number,
-    drive: (transfer: InFlight) => void,
-  ) {
-    this.#drive = drive;
-  }
+    private readonly drive: (transfer: InFlight) => void,
+  ) {}
 
   get done(): boolean {
     return this.outgoing.length + this.incoming.length === 0;
@@ -35,7 +32,7 @@ export class InFlight implements PendingTransfer {
   }
 
   finish(): void {
-    this.#drive(this);
+    this.drive(this);
   }
 }
 

@@ -122,15 +122,13 @@ export class OutgoingMessage {
   readonly #header = new Uint8Array(MESSAGE_HEADER_BYTES);
   readonly #cursor = new PartCursor();
   readonly #write: (part: Uint8Array, from: number) => number;
-  readonly #notify: () => void;
 
   constructor(
     readonly peer: number,
     readonly ring: ByteRing,
     /** Wakes the consumer of the ring, if it waits for data. */
-    notify: () => void,
+    private readonly notify: () => void,
   ) {
-    this.#notify = notify;
     this.#write = (part, from) => ring.write(part, from);
   }
 
@@ -149,7 +147,7 @@ export class OutgoingMessage {
   /** Writes what fits into the ring; returns the bytes moved. */
   progress(): number {
     const moved = this.#cursor.advance(this.#write);
-    if (moved > 0) this.#notify();
+    if (moved > 0) this.notify();
     if (this.done) this.ring.setWantsSpace(false);
     return moved;
   }
@@ -164,15 +162,13 @@ export class IncomingMessage {
   readonly #read: (part: Uint8Array, from: number) => number;
   #headerBytes = 0;
   #check: HeaderCheck = () => undefined;
-  readonly #notify: () => void;
 
   constructor(
     readonly peer: number,
     readonly ring: ByteRing,
     /** Wakes the producer of the ring, if it waits for space. */
-    notify: () => void,
+    private readonly notify: () => void,
   ) {
-    this.#notify = notify;
     this.#read = (part, from) => ring.read(part, from);
   }
 
@@ -205,7 +201,7 @@ export class IncomingMessage {
       this.#check(this.peer, decodeHeader(this.#header), this.#cursor.bytesLeft);
     }
     moved += this.#cursor.advance(this.#read);
-    if (moved > 0) this.#notify();
+    if (moved > 0) this.notify();
     if (this.done) this.ring.setWantsData(false);
     return moved;
   }

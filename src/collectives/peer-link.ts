@@ -11,10 +11,12 @@ export class PeerLink {
   readonly #read: () => void;
   readonly #outgoing: OutgoingMessage[] = [];
   readonly #incoming: IncomingMessage[] = [];
-  readonly #peer: number;
 
-  constructor(segment: ShmSegment, topology: Topology, peer: number) {
-    this.#peer = peer;
+  constructor(
+    segment: ShmSegment,
+    topology: Topology,
+    private readonly peer: number,
+  ) {
     const { rank, node, workersPerNode } = topology;
     const isLocal = nodeOf(topology, peer) === node;
     const bell = segment.doorbell(isLocal ? peer % workersPerNode : workersPerNode);
@@ -32,7 +34,7 @@ export class PeerLink {
   takeOutgoing(): OutgoingMessage {
     const free = this.#outgoing.find((message) => message.done);
     if (free) return free;
-    const made = new OutgoingMessage(this.#peer, this.#out, this.#wrote);
+    const made = new OutgoingMessage(this.peer, this.#out, this.#wrote);
     this.#outgoing.push(made);
     return made;
   }
@@ -40,7 +42,7 @@ export class PeerLink {
   takeIncoming(): IncomingMessage {
     const free = this.#incoming.find((message) => message.done);
     if (free) return free;
-    const made = new IncomingMessage(this.#peer, this.#back, this.#read);
+    const made = new IncomingMessage(this.peer, this.#back, this.#read);
     this.#incoming.push(made);
     return made;
   }

@@ -32,14 +32,12 @@ export class ShmSegment {
   #bytes: Uint8Array;
   #linked = true;
   #open = true;
-  readonly #mapping: Mapping;
 
   private constructor(
     readonly path: string,
     readonly shape: SegmentShape,
-    mapping: Mapping,
+    private readonly mapping: Mapping,
   ) {
-    this.#mapping = mapping;
     this.#words = new Int32Array(mapping.buffer);
     this.#bytes = new Uint8Array(mapping.buffer);
   }
@@ -136,7 +134,7 @@ export class ShmSegment {
   /** The doorbell of a worker by its local rank, or of the agent (`workersPerNode`). */
   doorbell(block: number): Doorbell {
     const word = controlWord(block) + CONTROL.doorbell;
-    return new Doorbell(this.#words, word, this.#mapping.address + BigInt(word * 4));
+    return new Doorbell(this.#words, word, this.mapping.address + BigInt(word * 4));
   }
 
   control(block: number): ControlBlock {
@@ -191,10 +189,10 @@ export class ShmSegment {
   close(): void {
     if (!this.#open) return;
     this.#open = false;
-    const kept = this.#mapping.buffer.slice(0, controlWord(this.shape.workersPerNode + 1) * 4);
+    const kept = this.mapping.buffer.slice(0, controlWord(this.shape.workersPerNode + 1) * 4);
     this.#words = new Int32Array(kept);
     this.#bytes = new Uint8Array(kept);
-    unmap(this.#mapping);
+    unmap(this.mapping);
   }
 }
 

@@ -50,7 +50,6 @@ interface Growing extends Decoding {
  * arithmetic. Logits equal those of `PanguSigma.logits` up to rounding.
  */
 export class Decoder {
-  readonly #model: PanguSigma;
   readonly #layers: readonly RowLayer[];
   readonly #positionsSD: Float32Array;
   readonly #tokensVD: Float32Array;
@@ -62,8 +61,7 @@ export class Decoder {
   readonly #tokensDV: tf.Tensor2D;
 
   /** @param model its parameters do not change from now on */
-  constructor(model: PanguSigma) {
-    this.#model = model;
+  constructor(private readonly model: PanguSigma) {
     this.#layers = rowLayers(model);
     this.#positionsSD = model.parameters.values('embed.positions');
     this.#tokensVD = model.parameters.values('embed.tokens');
@@ -77,9 +75,9 @@ export class Decoder {
    * @throws TrainerError `BAD_INPUT` if a prompt is empty or has an id outside of the vocabulary
    */
   begin(prompts: readonly Prompt[]): Begun[] {
-    const { seqLen } = this.#model.config.model;
+    const { seqLen } = this.model.config.model;
     const sequences = prompts.map(({ tokenIds, domain, maxTokens }): Growing => {
-      assertTokens(tokenIds, this.#model.config.model.vocabSize);
+      assertTokens(tokenIds, this.model.config.model.vocabSize);
       const capacity = Math.min(seqLen, tokenIds.length + maxTokens);
       const hasRoom = tokenIds.length < capacity;
       return {
@@ -105,7 +103,7 @@ export class Decoder {
     growing.forEach((sequence, i) => {
       sequence.tokenIds.push(tokenIds[i]!);
     });
-    const { dModel } = this.#model.config.model;
+    const { dModel } = this.model.config.model;
     const cached = growing.filter(({ caches }) => caches !== null);
     const slid = growing.filter(({ caches }) => caches === null);
     const hidden = new Map<Growing, Float32Array>();
@@ -129,7 +127,7 @@ export class Decoder {
    * @param hiddenTD row-major [T, d]
    */
   logitsOf(hiddenTD: Float32Array): Float32Array[] {
-    const { dModel, vocabSize } = this.#model.config.model;
+    const { dModel, vocabSize } = this.model.config.model;
     const numRows = hiddenTD.length / dModel;
     if (numRows === 0) return [];
     const logitsTV = kernels().hostRowsProduct(hiddenTD, numRows, this.#tokensDV);
@@ -139,7 +137,7 @@ export class Decoder {
   }
 
   #emptyCaches(capacity: number): KeyValueCache[] {
-    const length = capacity * this.#model.config.model.dModel;
+    const length = capacity * this.model.config.model.dModel;
     return this.#layers.map(() => ({ keys: new Float32Array(length), values: new Float32Array(length) }));
   }
 
@@ -150,7 +148,7 @@ export class Decoder {
    */
   #read(sequences: readonly Growing[]): Float32Array[] {
     if (sequences.length === 0) return [];
-    const { seqLen: longestWindow, dModel } = this.#model.config.model;
+    const { seqLen: longestWindow, dModel } = this.model.config.model;
     const windows = sequences.map(({ tokenIds }) => tokenIds.slice(-longestWindow));
     // Shorter ones are filled up at their end, which no earlier position sees.
     const seqLen = Math.max(...windows.map((window) => window.length));
@@ -181,7 +179,7 @@ export class Decoder {
     const hidden: Float32Array[] = [];
     tf.tidy(() => {
       const inspectAttention = sequences.some(({ caches }) => caches !== null) ? keep : undefined;
-      const { hiddenTD } = this.#model.hidden(batch, { training: false, inspectAttention });
+      const { hiddenTD } = this.model.hidden(batch, { training: false, inspectAttention });
       const values = hiddenTD.dataSync<'float32'>();
       windows.forEach((window, i) => {
         hidden.push(values.slice(i * seqLen * dModel, (i * seqLen + window.length) * dModel));
@@ -192,7 +190,7 @@ export class Decoder {
 
   /** Passes the last token of each sequence through the layers; returns its hidden states, [B, d]. */
   #advance(sequences: readonly Growing[]): Float32Array {
-    const { dModel: d, seqLen, numHeads } = this.#model.config.model;
+    const { dModel: d, seqLen, numHeads } = this.model.config.model;
     const numRows = sequences.length;
     if (numRows === 0) return new Float32Array(0);
     const positions = sequences.map(({ tokenIds }) => tokenIds.length - 1);

@@ -26,15 +26,13 @@ export interface Drawn {
 
 /** Draws a text, token by token. The same seed gives the same text. */
 export class TextDraw {
-  readonly #options: TextDrawOptions;
   readonly #random: CounterRandom;
   readonly #stream: TextStream;
   /** Prompt and output. */
   readonly #context: number[];
 
-  constructor(options: TextDrawOptions) {
+  constructor(private readonly options: TextDrawOptions) {
     const { tokenizer, tokenIds, seed, index = 0, stops } = options;
-    this.#options = options;
     this.#random = new CounterRandom(seed, index === 0 ? 'sample' : `sample ${index}`);
     this.#stream = new TextStream(tokenizer, stops);
     this.#context = [...tokenIds];
@@ -42,12 +40,12 @@ export class TextDraw {
 
   /** Tokens drawn so far. */
   get numTokens(): number {
-    return this.#context.length - this.#options.tokenIds.length;
+    return this.#context.length - this.options.tokenIds.length;
   }
 
   /** @param logits of the next token */
   next(logits: Float32Array): Drawn {
-    const { tokenizer, sampling, maxTokens } = this.#options;
+    const { tokenizer, sampling, maxTokens } = this.options;
     const uniform = this.#random.uniform(this.#context.length);
     const token = sample(logits, this.#context, sampling, uniform);
     this.#context.push(token);

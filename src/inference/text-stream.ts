@@ -6,15 +6,16 @@ import type { Tokenizer } from '../data/tokenizer/tokenizer.js';
  * for all tokens, cut in front of the first stop text.
  */
 export class TextStream {
-  readonly #tokenizer: Tokenizer;
   readonly #stops: readonly string[];
   readonly #utf8 = new TextDecoder('utf-8', { ignoreBOM: true });
   #held = '';
   #stopped = false;
 
   /** @param stops texts that end the output; empty ones are ignored */
-  constructor(tokenizer: Tokenizer, stops: readonly string[]) {
-    this.#tokenizer = tokenizer;
+  constructor(
+    private readonly tokenizer: Tokenizer,
+    stops: readonly string[],
+  ) {
     this.#stops = stops.filter((stop) => stop.length > 0);
   }
 
@@ -25,7 +26,7 @@ export class TextStream {
 
   /** Adds a token; returns the text that is certain now. */
   push(tokenId: number): string {
-    return this.#take(this.#utf8.decode(this.#tokenizer.bytes([tokenId]), { stream: true }));
+    return this.#take(this.#utf8.decode(this.tokenizer.bytes([tokenId]), { stream: true }));
   }
 
   /** Returns the rest; an unfinished character becomes U+FFFD. */

@@ -85,7 +85,6 @@ export function moeLayerSpecs(
  */
 export class MoeLayer {
   readonly parameterSpecs: readonly ParameterSpec[];
-  readonly #options: MoeLayerOptions;
   readonly #prefix: string;
   readonly #localExperts: readonly number[];
   readonly #touched: TouchedExperts;
@@ -94,9 +93,8 @@ export class MoeLayer {
   /** Elsewhere: one expert after the other. */
   readonly #plainDispatcher: Dispatcher;
 
-  constructor(options: MoeLayerOptions) {
+  constructor(private readonly options: MoeLayerOptions) {
     const { rank, worldSize } = options.communicator.topology;
-    this.#options = options;
     this.#prefix = `layers.${options.layer}`;
     const { first, count } = options.held;
     this.#localExperts = expertsOfRank(count, worldSize, rank).map((expert) => first + expert);
@@ -112,7 +110,7 @@ export class MoeLayer {
   }
 
   forward(parameters: ParameterSource, input: MoeInput): MoeOutput {
-    const { communicator, layer, size, held } = this.#options;
+    const { communicator, layer, size, held } = this.options;
     const decision = this.route(parameters, input);
     if (input.training) {
       this.#touched.add(decision.keptOfRank);
@@ -142,7 +140,7 @@ export class MoeLayer {
 
   /** The router's decision alone. A collective, as `Router.route`. */
   route(parameters: ParameterSource, input: Omit<RouterInput, 'parameters'>): RoutingDecision {
-    const { router } = this.#options;
+    const { router } = this.options;
     const decision = router.route({
       ...input,
       parameters: new Map(
@@ -155,7 +153,7 @@ export class MoeLayer {
 
   /** Experts of this rank that a step touches with these tokens of all ranks; null if the router cannot tell. */
   foresee(tokenIdsT: Int32Array, domainsT: Int32Array): readonly string[] | null {
-    const chosen = this.#options.router.foresee?.(tokenIdsT, domainsT);
+    const chosen = this.options.router.foresee?.(tokenIdsT, domainsT);
     if (chosen === undefined) return null;
     const isChosen = new Set(chosen);
     return this.#localExperts.filter((id) => isChosen.has(id)).map((id) => this.#nameOf(id));
@@ -163,11 +161,11 @@ export class MoeLayer {
 
   /** Sets the overlap degree of later passes; equal on all ranks. */
   useOverlap(overlapDegree: number): void {
-    this.#dispatcher = selectDispatcher({ ...this.#options, overlapDegree }, this.#options);
+    this.#dispatcher = selectDispatcher({ ...this.options, overlapDegree }, this.options);
   }
 
   #expertsWith(parameters: ParameterSource, { training, onBackward }: MoeInput): LocalExperts {
-    const { communicator, layer } = this.#options;
+    const { communicator, layer } = this.options;
     const { spans } = communicator;
     const prefix = `${this.#prefix}.experts`;
     /** When the gradient of x is final, the backward of what computed it begins. */
@@ -197,7 +195,7 @@ export class MoeLayer {
 
   /** The router's state by global name; the arrays are live. */
   get routerState(): ReadonlyMap<string, Float32Array> {
-    const { router } = this.#options;
+    const { router } = this.options;
     return new Map([...router.state].map(([name, values]) => [this.#routerName({ name }), values]));
   }
 
@@ -219,18 +217,18 @@ export class MoeLayer {
 
   /** Ends a training step (see Router.endStep). */
   endStep(): void {
-    this.#options.router.endStep();
+    this.options.router.endStep();
     this.#touched.endStep();
   }
 
   /** Ends a training step that is not applied (see Router.skipStep). */
   skipStep(): void {
-    this.#options.router.skipStep();
+    this.options.router.skipStep();
     this.#touched.skipStep();
   }
 
   #routerName({ name }: { readonly name: string }): string {
-    return routerName(this.#options.layer, name);
+    return routerName(this.options.layer, name);
   }
 }
 

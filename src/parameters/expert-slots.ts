@@ -69,7 +69,6 @@ export class ExpertSlots implements ParameterGroup {
   readonly experts: ReadonlyMap<string, readonly ParameterRange[]>;
   readonly statistics: SlotStatistics = { touched: 0, reads: 0, bytesIn: 0, bytesOut: 0, waitMs: 0 };
   readonly #storage: ExpertStorage | null;
-  readonly #onMove: (ranges: readonly ParameterRange[]) => void;
   readonly #places: ReadonlyMap<string, number>;
   /** Floats of an expert. */
   readonly #size: number;
@@ -88,14 +87,13 @@ export class ExpertSlots implements ParameterGroup {
   constructor(
     specs: readonly ParameterSpec[],
     { budgetBytes, storage }: SlotOptions,
-    onMove: (ranges: readonly ParameterRange[]) => void,
+    private readonly onMove: (ranges: readonly ParameterRange[]) => void,
     isFrozen: IsFrozen = () => false,
   ) {
     this.experts = byExpert(specs, isFrozen);
     const names = [...this.experts.keys()];
     this.#places = new Map(names.map((name, place) => [name, place]));
     this.#storage = storage;
-    this.#onMove = onMove;
     this.#size = this.experts.get(names[0]!)?.at(-1)?.end ?? 0;
     this.#numSlots = Math.min(names.length, Math.max(1, Math.floor(budgetBytes / this.#bytesOf(1))));
     this.#free = Array.from({ length: this.#numSlots }, (_, i) => this.#numSlots - 1 - i);
@@ -212,7 +210,7 @@ export class ExpertSlots implements ParameterGroup {
       this.statistics.reads++;
       this.statistics.bytesIn += bytesOf(arrays);
     }
-    this.#onMove(resident.ranges);
+    this.onMove(resident.ranges);
     return resident;
   }
 
@@ -222,7 +220,7 @@ export class ExpertSlots implements ParameterGroup {
       if (this.#changed.delete(name)) this.#write(name, resident);
       this.#residents.delete(name);
       this.#touched.delete(name);
-      this.#onMove(resident.ranges);
+      this.onMove(resident.ranges);
       return resident.slot;
     }
     throw this.#tooSmall(this.#numSlots + 1);

@@ -35,23 +35,20 @@ export interface CheckpointSaverOptions {
  * `save-ended`. One save at a time.
  */
 export class CheckpointSaver {
-  readonly #options: CheckpointSaverOptions;
   #save: OpenSave | null = null;
   #failure: TrainerError | null = null;
 
-  constructor(options: CheckpointSaverOptions) {
-    this.#options = options;
-  }
+  constructor(private readonly options: CheckpointSaverOptions) {}
 
   /** Begins to save; `settle` must have returned since the save before. */
   begin(about: Omit<SaveIntent, 'rank' | 'generation' | 'bytes'>, tensors: RankTensors): void {
     const { step } = about;
-    const { writer } = this.#options;
+    const { writer } = this.options;
     // Nothing changes any more after the last step.
     const kept = about.isLast ? writer.lend(tensors) : writer.copy(tensors);
     this.#save = { step, tensors: kept, isWriting: false, committed: null };
     const report = { ...about, ...this.#place, bytes: bytesOfTensors(tensors) };
-    this.#options.emit({ type: 'saving', report });
+    this.options.emit({ type: 'saving', report });
   }
 
   onCommand(command: SaveCommand): void {
@@ -60,7 +57,7 @@ export class CheckpointSaver {
     if (command.type === 'save-ended') {
       save.committed = command.committed;
       // Written tensors are released already, and the thread may be at a snapshot.
-      if (!save.isWriting) this.#options.writer.release();
+      if (!save.isWriting) this.options.writer.release();
       return;
     }
     save.isWriting = true;
@@ -82,7 +79,7 @@ export class CheckpointSaver {
    */
   async settle(): Promise<boolean> {
     const save = this.#save;
-    const { transport, assignment, writer } = this.#options;
+    const { transport, assignment, writer } = this.options;
     const { saveMs } = timeoutsOf(assignment.config.cluster);
     const deadline = performance.now() + saveMs;
     while (save?.committed === null || writer.isBusy) {
@@ -95,12 +92,12 @@ export class CheckpointSaver {
   }
 
   get #place(): { readonly rank: number; readonly generation: number } {
-    const { topology, generation } = this.#options.assignment;
+    const { topology, generation } = this.options.assignment;
     return { rank: topology.rank, generation };
   }
 
   async #write({ step, tensors }: OpenSave): Promise<void> {
-    const { assignment, emit, writer } = this.#options;
+    const { assignment, emit, writer } = this.options;
     const { topology, checkpointDir: root } = assignment;
     const place = { root, step, ...this.#place };
     const report = { ...this.#place, step };
@@ -117,7 +114,7 @@ export class CheckpointSaver {
 
   #tooLate(limitMs: number): TrainerError {
     const { rank } = this.#place;
-    const { writer } = this.#options;
+    const { writer } = this.options;
     const step = this.#save?.step;
     const whose = !writer.isBusy ? 'another rank or the coordinator' : 'this rank';
     return new TrainerError(

@@ -7,14 +7,12 @@ import type { ExpertSlots } from '../parameters/expert-slots.js';
  * and domains alone: the text of a step is known before.
  */
 export class ExpertForesight {
-  readonly #slots: ExpertSlots;
-  readonly #expertsOf: (step: number) => readonly string[];
   #next: { readonly step: number; readonly experts: readonly string[] } | null = null;
 
-  private constructor(slots: ExpertSlots, expertsOf: (step: number) => readonly string[]) {
-    this.#slots = slots;
-    this.#expertsOf = expertsOf;
-  }
+  private constructor(
+    private readonly slots: ExpertSlots,
+    private readonly expertsOf: (step: number) => readonly string[],
+  ) {}
 
   /** Null if all experts are in memory, or the router does not know before. */
   static of(
@@ -35,8 +33,8 @@ export class ExpertForesight {
 
   /** @throws TrainerError `BAD_CONFIG` if the budget is too small for them */
   beforeStep(step: number): void {
-    const now = this.#next?.step === step ? this.#next.experts : this.#expertsOf(step);
-    this.#next = { step: step + 1, experts: this.#expertsOf(step + 1) };
-    this.#slots.expect(now, this.#next.experts);
+    const now = this.#next?.step === step ? this.#next.experts : this.expertsOf(step);
+    this.#next = { step: step + 1, experts: this.expertsOf(step + 1) };
+    this.slots.expect(now, this.#next.experts);
   }
 }

@@ -30,12 +30,9 @@ export interface OverlapChoice {
  * a step are the same either way.
  */
 export class OverlapTrial {
-  readonly #transport: Transport;
   readonly #ms: number[] = [];
 
-  constructor(transport: Transport) {
-    this.#transport = transport;
-  }
+  constructor(private readonly transport: Transport) {}
 
   /** Whether the configuration leaves the choice to a trial. */
   static isOpen({ cluster, model }: RunConfig): boolean {
@@ -60,7 +57,7 @@ export class OverlapTrial {
     const timed = this.#ms.slice(WARM_UPS + FIRST);
     const medianOf = (odd: 0 | 1) =>
       timed.filter((_, i) => i % 2 === odd).sort((a, b) => a - b)[REPETITIONS >> 1]!;
-    const [inTurn, overlapped] = slowestOfRanks(this.#transport, [medianOf(0), medianOf(1)], 'pick overlap');
+    const [inTurn, overlapped] = slowestOfRanks(this.transport, [medianOf(0), medianOf(1)], 'pick overlap');
     return { degree: overlapped < FASTER * inTurn ? OVERLAPPED : 1, ms: { inTurn, overlapped } };
   }
 }

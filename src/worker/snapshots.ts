@@ -27,7 +27,6 @@ export interface SnapshotsOptions {
  * always there while the next is written.
  */
 export class Snapshots {
-  readonly #options: SnapshotsOptions;
   /** Step of the last one, or before the first of the generation. */
   #last: number;
   /** Infinity for none. */
@@ -41,8 +40,7 @@ export class Snapshots {
   #cost = 0;
   #failure: TrainerError | null = null;
 
-  constructor(options: SnapshotsOptions) {
-    this.#options = options;
+  constructor(private readonly options: SnapshotsOptions) {
     this.#last = options.step;
     const { train, cluster, moe } = options.assignment.config;
     // Experts on a disk may be more than memory holds.
@@ -56,7 +54,7 @@ export class Snapshots {
   vote(step: number): SnapshotVote {
     if (this.#failure !== null) throw this.#failure;
     const isDue = step - this.#last >= this.#every;
-    const isReady = this.#open === null && !this.#options.writer.isBusy;
+    const isReady = this.#open === null && !this.options.writer.isBusy;
     return { refusals: isDue && isReady ? 0 : 1, cost: this.#cost };
   }
 
@@ -66,7 +64,7 @@ export class Snapshots {
    * @returns whether all take one after this step
    */
   agree({ refusals, cost }: SnapshotVote): boolean {
-    const { topology, config } = this.#options.assignment;
+    const { topology, config } = this.options.assignment;
     if (config.train.snapshotEvery === 'auto' && cost > 0 && Number.isFinite(this.#every))
       this.#every = Math.ceil(cost / topology.worldSize / SHARE);
     return refusals === 0;
@@ -74,7 +72,7 @@ export class Snapshots {
 
   /** @param stepMs what a step takes */
   take(step: number, tensors: RankTensors, metrics: Readonly<Record<string, number>>, stepMs: number): void {
-    const { assignment, writer, emit } = this.#options;
+    const { assignment, writer, emit } = this.options;
     const { topology, generation, snapshotDir } = assignment;
     const { rank, worldSize } = topology;
     this.#beganMs = performance.now();
@@ -97,7 +95,7 @@ export class Snapshots {
    * @throws TrainerError `COLLECTIVE_TIMEOUT` after `saveMs` of the timeouts, or as `keepWaiting`
    */
   settle(transport: Pick<Transport, 'keepWaiting'>): void {
-    const { writer, assignment } = this.#options;
+    const { writer, assignment } = this.options;
     const { saveMs } = timeoutsOf(assignment.config.cluster);
     if (writer.reclaim(() => transport.keepWaiting(), saveMs)) return;
     throw new TrainerError(
@@ -109,7 +107,7 @@ export class Snapshots {
 
   onKept({ step, ms }: SnapshotKept): void {
     if (this.#open !== step) return;
-    const { workersPerNode } = this.#options.assignment.topology;
+    const { workersPerNode } = this.options.assignment.topology;
     this.#cost = (this.#writtenMs + ms / workersPerNode) / this.#stepMs;
     this.#open = null;
   }
@@ -120,7 +118,7 @@ export class Snapshots {
       this.#failure = error;
       return;
     }
-    const { assignment, logger } = this.#options;
+    const { assignment, logger } = this.options;
     // The first rank of a node writes most.
     const level = assignment.topology.localRank === 0 ? 'warn' : 'info';
     logger[level](`no snapshots of the run's state in memory: ${error.message}`);

@@ -29,21 +29,19 @@ export interface TrainedStep {
 
 /** Measures one step of a rank, from its construction to `report`. */
 export class StepMeter {
-  readonly #transport: Transport;
   readonly #cpu = process.cpuUsage();
   readonly #queuedMs = runQueue.waitedMs;
   readonly #startedMs = performance.now();
   #updateBegunMs = 0;
   #reduceStats: ReturnType<Transport['takeStats']> | null = null;
 
-  constructor(transport: Transport) {
-    this.#transport = transport;
+  constructor(private readonly transport: Transport) {
     transport.takeStats();
   }
 
   /** Call it when the gradients are reduced: no exchange after it counts as a part of the step. */
   endReduction(): void {
-    this.#reduceStats = this.#transport.takeStats();
+    this.#reduceStats = this.transport.takeStats();
   }
 
   beginUpdate(): void {
@@ -61,7 +59,7 @@ export class StepMeter {
     const allToAll = addStats(stats, ['all-to-all']);
     return {
       step: trained.step,
-      rank: this.#transport.topology.rank,
+      rank: this.transport.topology.rank,
       skipped,
       // JSON has no NaN.
       loss: skipped ? 0 : trained.loss,

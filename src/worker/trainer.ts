@@ -61,9 +61,6 @@ interface StepEnd {
 export class Trainer {
   /** Updates done. */
   #step: number;
-  readonly #options: TrainerOptions;
-  readonly #state: TrainState;
-  readonly #dataset: Dataset;
   readonly #skipped: SkippedSteps;
   readonly #writer: ShardWriter;
   readonly #saver: CheckpointSaver;
@@ -76,15 +73,12 @@ export class Trainer {
   #lastSaved = 0;
 
   private constructor(
-    options: TrainerOptions,
-    state: TrainState,
-    dataset: Dataset,
+    private readonly options: TrainerOptions,
+    private readonly state: TrainState,
+    private readonly dataset: Dataset,
     checkpoint: Checkpoint | null,
   ) {
     const { config, runId } = options.assignment;
-    this.#options = options;
-    this.#state = state;
-    this.#dataset = dataset;
     this.#skipped = new SkippedSteps(state, options.logger);
     this.#writer = new ShardWriter(() => state.expertFile?.release());
     this.#saver = new CheckpointSaver({ ...options, writer: this.#writer });
@@ -144,11 +138,11 @@ export class Trainer {
    * @returns true if it stopped before the run was done
    */
   async run(): Promise<boolean> {
-    const { assignment, transport, logger, emit } = this.#options;
+    const { assignment, transport, logger, emit } = this.options;
     const { config, topology } = assignment;
     const { train, model } = config;
     const loader = createLoader({
-      dataset: this.#dataset,
+      dataset: this.dataset,
       weights: config.data.weights,
       seed: config.seed,
       // The loader's batches in their order are the micro-batches of the steps in theirs.
@@ -159,7 +153,7 @@ export class Trainer {
       homeRanksOfDomain: homeRanksOfDomain(config, topology),
     });
     const validation = loader.validationBatches(train.validationSequences);
-    const foresight = ExpertForesight.of(this.#state.model, loader, train.microBatches);
+    const foresight = ExpertForesight.of(this.state.model, loader, train.microBatches);
     const numSteps = numStepsOf(config);
     const { description } = kernels();
     logger.info(
@@ -168,7 +162,7 @@ export class Trainer {
     );
     this.#begunMs = performance.now();
     try {
-      if (config.cluster.exchange === 'auto') useFasterForm(this.#state.model, this.#options);
+      if (config.cluster.exchange === 'auto') useFasterForm(this.state.model, this.options);
       // This measures the weights on this text before they are trained on it.
       if (assignment.initFrom !== null) this.#validate(validation);
       let trial = OverlapTrial.isOpen(config) ? new OverlapTrial(transport) : null;
@@ -178,14 +172,14 @@ export class Trainer {
         this.#saver.check();
         this.#step++;
         failpoint('step.begun');
-        if (trial !== null) this.#state.model.useOverlap(trial.degree);
+        if (trial !== null) this.state.model.useOverlap(trial.degree);
         const first = (this.#step - 1) * train.microBatches;
         const microBatches = Array.from({ length: train.microBatches }, (_, i) => first + i);
         const batches = microBatches.map(loader.batchForStep);
         // One clock for all ranks.
         const timeUsed = topology.rank === 0 ? this.#timeUsed : 0;
         const wishes = { timeUsed, snapshot: this.#snapshots.vote(this.#step) };
-        const outcome = trainStep(this.#state, {
+        const outcome = trainStep(this.state, {
           step: this.#step,
           batches,
           wishes,
@@ -196,7 +190,7 @@ export class Trainer {
         logger.debug({ loss: report.loss, stepMs: report.stepMs, experts: this.#slotStatistics }, 'step');
         emit({ type: 'step', report });
         const quote = () =>
-          quotePlaces(this.#dataset, config.data.endOfText, microBatches.flatMap(loader.placesForStep));
+          quotePlaces(this.dataset, config.data.endOfText, microBatches.flatMap(loader.placesForStep));
         this.#skipped.add(outcome, { batches, quote });
         if (trial !== null && this.#useFaster(trial.record(report.stepMs))) trial = null;
         if (this.#step % COLLECT_EVERY === 0) collectNow();
@@ -216,7 +210,7 @@ export class Trainer {
 
   /** Costs of experts in a file so far. */
   get #slotStatistics(): SlotStatistics | undefined {
-    const { slots } = this.#state.model.parameters;
+    const { slots } = this.state.model.parameters;
     return slots?.isStored ? slots.statistics : undefined;
   }
 
@@ -225,7 +219,7 @@ export class Trainer {
     if (experts === undefined) return;
     const { touched, reads, bytesIn, bytesOut, waitMs } = experts;
     const [read, written] = [bytesIn, bytesOut].map((bytes) => `${Math.round(bytes / 1e6)} MB`);
-    this.#options.logger.info(
+    this.options.logger.info(
       { experts },
       `experts had tokens ${touched} times, and were read from the disk ${reads} times: ${read} read and ` +
         `${written} written in ${(waitMs / 1000).toFixed(1)} s`,
@@ -236,9 +230,9 @@ export class Trainer {
   #takeSnapshot({ snapshot, report }: StepOutcome): void {
     if (!this.#snapshots.agree(snapshot) || report.skipped || this.#lastSaved === this.#step) return;
     const metrics = this.#metrics(this.#skipped.loss);
-    const { spans } = this.#options.transport;
+    const { spans } = this.options.transport;
     spans.begin('snapshot');
-    this.#snapshots.take(this.#step, tensorsToKeep(this.#state), metrics, report.stepMs);
+    this.#snapshots.take(this.#step, tensorsToKeep(this.state), metrics, report.stepMs);
     spans.end();
   }
 
@@ -253,7 +247,7 @@ export class Trainer {
 
   /** Share of train.maxHours; 0 without it. */
   get #timeUsed(): number {
-    const { maxHours } = this.#options.assignment.config.train;
+    const { maxHours } = this.options.assignment.config.train;
     return maxHours === null ? 0 : this.#trainingSeconds / (3600 * maxHours);
   }
 
@@ -263,7 +257,7 @@ export class Trainer {
    * @returns whether the run is done
    */
   async #record(loss: number, { isLast, stopAsked, validation }: StepEnd): Promise<boolean> {
-    const { validateEvery, checkpointEvery, earlyStop } = this.#options.assignment.config.train;
+    const { validateEvery, checkpointEvery, earlyStop } = this.options.assignment.config.train;
     const bestBefore = this.#best;
     // A stop is urgent: no validation before its checkpoint.
     if (isLast || (!stopAsked && this.#step % validateEvery === 0)) {
@@ -284,8 +278,8 @@ export class Trainer {
   #useFaster(choice: OverlapChoice | null): boolean {
     if (choice === null) return false;
     const { degree, ms } = choice;
-    const { assignment, logger } = this.#options;
-    this.#state.model.useOverlap(degree);
+    const { assignment, logger } = this.options;
+    this.state.model.useOverlap(degree);
     if (assignment.topology.rank === 0)
       logger.info(
         { overlapDegree: degree, ms },
@@ -296,20 +290,20 @@ export class Trainer {
   }
 
   #numParameters(): number {
-    return this.#state.model.parameterSpecs.reduce(
+    return this.state.model.parameterSpecs.reduce(
       (sum, { shape }) => sum + shape.reduce((product, length) => product * length, 1),
       0,
     );
   }
 
   #validate(batches: readonly ValidationBatch[]): ValidationReport {
-    const { assignment, transport, logger, emit } = this.#options;
+    const { assignment, transport, logger, emit } = this.options;
     transport.setProgress(this.#step, 'validate');
     transport.spans.begin('validation');
-    const domains = validate(this.#state.model, transport, batches, assignment.config.data.domains);
+    const domains = validate(this.state.model, transport, batches, assignment.config.data.domains);
     transport.spans.end();
     const bad = domains.find(({ loss }) => !Number.isFinite(loss));
-    if (bad !== undefined) throw validationNotFinite(this.#state, batches, bad);
+    if (bad !== undefined) throw validationNotFinite(this.state, batches, bad);
     const report = { step: this.#step, domains };
     if (assignment.topology.rank === 0) {
       emit({ type: 'validation', report });
@@ -324,15 +318,15 @@ export class Trainer {
    * @returns false if the disk had no room for it
    */
   async #save(loss: number, { isLast, isBest }: { isLast: boolean; isBest: boolean }): Promise<boolean> {
-    const { transport } = this.#options;
+    const { transport } = this.options;
     transport.setProgress(this.#step, 'checkpoint');
     await this.#saver.settle();
     this.#lastSaved = this.#step;
     const keepStep = this.#best?.step ?? -1;
     transport.spans.begin('checkpoint');
-    const sharedCrc32 = crc32OfShared(this.#state);
+    const sharedCrc32 = crc32OfShared(this.state);
     const about = { step: this.#step, isLast, keepStep, metrics: this.#metrics(loss), sharedCrc32 };
-    this.#saver.begin(about, tensorsToSave(this.#state));
+    this.#saver.begin(about, tensorsToSave(this.state));
     transport.spans.end();
     return isLast || isBest ? this.#saver.settle() : true;
   }

@@ -22,11 +22,8 @@ class RankAgent {
   readonly #workers: ChildProcess[] = [];
   #plane: DataPlane | null = null;
   #done = false;
-  readonly #spec: AgentSpec;
 
-  constructor(spec: AgentSpec) {
-    this.#spec = spec;
-  }
+  constructor(private readonly spec: AgentSpec) {}
 
   async start(): Promise<void> {
     const port = await new Promise<number>((resolve, reject) => {
@@ -35,7 +32,7 @@ class RankAgent {
       );
     });
     this.#plane = DataPlane.create({
-      ...this.#spec,
+      ...this.spec,
       generation: 1,
       keepaliveMs: 5_000,
       server: this.#server,
@@ -50,10 +47,10 @@ class RankAgent {
   async connect(addresses: readonly string[]): Promise<void> {
     const peers = addresses
       .map((address, node) => ({ node, address }))
-      .filter(({ node }) => node !== this.#spec.node);
+      .filter(({ node }) => node !== this.spec.node);
     await this.#plane?.connect(peers, 10_000);
     if (this.#done) return;
-    const ended = Array.from({ length: this.#spec.workersPerNode }, (_, local) => this.#startWorker(local));
+    const ended = Array.from({ length: this.spec.workersPerNode }, (_, local) => this.#startWorker(local));
     report({ type: 'started', pids: this.#workers.map(({ pid }) => pid ?? 0) });
     await Promise.all(ended);
     await this.#plane?.close();
@@ -66,7 +63,7 @@ class RankAgent {
   }
 
   #startWorker(local: number): Promise<void> {
-    const { node, numNodes, workersPerNode, timeoutMs, args, program } = this.#spec;
+    const { node, numNodes, workersPerNode, timeoutMs, args, program } = this.spec;
     const rank = node * workersPerNode + local;
     const segmentPath = this.#plane?.segmentPath ?? '';
     const worker = forkProgram(program);
@@ -86,7 +83,7 @@ class RankAgent {
 
   progress(): void {
     const plane = this.#plane;
-    const spec = this.#spec;
+    const spec = this.spec;
     if (plane)
       report({
         type: 'progress',

@@ -108,11 +108,12 @@ class Pipe {
 export class FaultProxy {
   readonly #lanes: Readonly<Record<Direction, Lane>> = { toTarget: new Lane(), fromTarget: new Lane() };
   readonly #pipes = new Set<Pipe>();
-  readonly #server: Server;
   readonly port: number;
 
-  private constructor(server: Server, target: number) {
-    this.#server = server;
+  private constructor(
+    private readonly server: Server,
+    target: number,
+  ) {
     this.port = (server.address() as AddressInfo).port;
     server.on('connection', (socket) => this.#join(socket, target));
   }
@@ -168,8 +169,8 @@ export class FaultProxy {
 
   /** Ends the proxy and all its connections. */
   async close(): Promise<void> {
-    const closed = once(this.#server, 'close');
-    this.#server.close();
+    const closed = once(this.server, 'close');
+    this.server.close();
     for (const { from } of this.#pipes) from.destroy();
     await closed;
   }

@@ -93,20 +93,18 @@ class RankRun<Result> {
   readonly #agentErrors: RankFailure[] = [];
   readonly #workerPids: number[] = [];
   #ending = false;
-  readonly #layout: Layout;
-  readonly #options: SpawnOptions;
 
-  constructor(layout: Layout, options: SpawnOptions) {
-    this.#layout = layout;
-    this.#options = options;
-  }
+  constructor(
+    private readonly layout: Layout,
+    private readonly options: SpawnOptions,
+  ) {}
 
   async execute(program: string): Promise<Outcome<Result>> {
     const agentFile = programBeside(import.meta.url, 'agent');
-    for (let node = 0; node < this.#layout.numNodes; node++)
-      this.#agents.push(forkProgram(agentFile, this.#options.env));
+    for (let node = 0; node < this.layout.numNodes; node++)
+      this.#agents.push(forkProgram(agentFile, this.options.env));
     const ended = this.#agents.map((agent, node) => this.#follow(agent, node));
-    const runId = this.#options.runId ?? `ranks-${process.pid}-${Math.random().toString(36).slice(2)}`;
+    const runId = this.options.runId ?? `ranks-${process.pid}-${Math.random().toString(36).slice(2)}`;
     const listening = await Promise.all(
       this.#agents.map((agent, node) => {
         const answer = next(agent, 'listening');
@@ -118,15 +116,15 @@ class RankRun<Result> {
     const started = this.#agents.map((agent) => next(agent, 'started'));
     this.#sendToAll({ type: 'connect', addresses: listening.map(({ address }) => address) });
     this.#workerPids.push(...(await Promise.all(started)).flatMap(({ pids }) => pids));
-    await this.#options.whileRunning?.(this.#cluster(listening.map(({ segmentPath }) => segmentPath)));
+    await this.options.whileRunning?.(this.#cluster(listening.map(({ segmentPath }) => segmentPath)));
     const stats = await Promise.all(ended);
     this.#ranks.sort((a, b) => a.rank - b.rank);
     return { ranks: this.#ranks, stats, agentErrors: this.#agentErrors };
   }
 
   #specOf(node: number, runId: string, program: string): AgentSpec {
-    const { ringBytes = 1 << 16, timeoutMs = 10_000, interNodeLink = null, args } = this.#options;
-    return { ...this.#layout, node, runId, ringBytes, timeoutMs, interNodeLink, program, args };
+    const { ringBytes = 1 << 16, timeoutMs = 10_000, interNodeLink = null, args } = this.options;
+    return { ...this.layout, node, runId, ringBytes, timeoutMs, interNodeLink, program, args };
   }
 
   /** Collects the reports of an agent until it is done or gone. */
@@ -148,7 +146,7 @@ class RankRun<Result> {
   }
 
   #abortOthers({ rank, error, signal }: RankOutcome<unknown>): void {
-    if (this.#options.abortOnFailure === false) return;
+    if (this.options.abortOnFailure === false) return;
     if (error || signal)
       this.#sendToAll({ type: 'abort', reason: `rank ${rank} failed: ${error?.line ?? signal}` });
   }

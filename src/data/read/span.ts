@@ -28,13 +28,14 @@ const BEGINNING_CHARS = 1 << 20;
 
 /** Makes characters of the bytes of one span, and counts those that are none over all of it. */
 export class Decoder {
-  readonly #file: string;
   readonly #onInvalid: Reading['onInvalid'];
   #chars = 0;
   #lost = 0;
 
-  constructor(file: string, { onInvalid }: Reading) {
-    this.#file = file;
+  constructor(
+    private readonly file: string,
+    { onInvalid }: Reading,
+  ) {
     this.#onInvalid = onInvalid;
   }
 
@@ -54,7 +55,7 @@ export class Decoder {
     this.#chars += text.length;
     if (!isWhole) {
       this.#lost += text.split('\ufffd').length - 1;
-      this.#onInvalid(this.#file);
+      this.#onInvalid(this.file);
     }
     if (this.#chars > BEGINNING_CHARS) this.end();
   }
@@ -62,7 +63,7 @@ export class Decoder {
   /** @throws TrainerError `BAD_INPUT` if too much of the span is not UTF-8 */
   end(): void {
     if (this.#lost > A_FEW + MAX_INVALID_SHARE * this.#chars)
-      throw refusal(this.#file, 'is not UTF-8 text; convert it (iconv -t UTF-8) or leave it out');
+      throw refusal(this.file, 'is not UTF-8 text; convert it (iconv -t UTF-8) or leave it out');
   }
 }
 

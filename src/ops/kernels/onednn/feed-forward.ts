@@ -16,21 +16,17 @@ const ROWS_AT_A_TIME = 128;
 
 /** Padding is of zeros, which stay zeros through all products and GELU, and add nothing to the gradients. */
 export class OneDnnNetwork implements FeedForwardNetwork {
-  readonly #context: Context;
-
-  constructor(context: Context) {
-    this.#context = context;
-  }
+  constructor(private readonly context: Context) {}
 
   forward(xTD: tf.Tensor2D, { wInDF, wOutFD }: FeedForwardWeights) {
-    const { primitives, memory, type } = this.#context;
+    const { primitives, memory, type } = this.context;
     const [numRows, d] = xTD.shape;
     const F = wInDF.shape[1];
     const x = this.#padded(xTD);
     const before = memory.create([x.dims[0]!, F], type);
     const y = this.#firstRows(numRows, d, (into) =>
-      this.#context.with(wInDF, (wIn) =>
-        this.#context.with(wOutFD, (wOut) =>
+      this.context.with(wInDF, (wIn) =>
+        this.context.with(wOutFD, (wOut) =>
           memory.borrow([ROWS_AT_A_TIME, F], type, (scratch) => {
             for (const place of chunksOf(x.dims[0]!, ROWS_AT_A_TIME)) {
               const hidden = rowsOf(scratch, { begin: 0, count: place.count });
@@ -46,15 +42,15 @@ export class OneDnnNetwork implements FeedForwardNetwork {
   }
 
   backward(dyTD: tf.Tensor2D, { wInDF, wOutFD }: FeedForwardWeights, saved: readonly tf.Tensor[]) {
-    const { primitives, memory, type } = this.#context;
+    const { primitives, memory, type } = this.context;
     const [numRows, d] = dyTD.shape;
     const before = memory.operandOf(saved[1]!);
     const dy = this.#padded(dyTD);
     const hidden = memory.create(before.dims, type);
     const dBefore = memory.create(before.dims, type);
     const dx = this.#firstRows(numRows, d, (into) =>
-      this.#context.with(wInDF, (wIn) =>
-        this.#context.with(wOutFD, (wOut) => {
+      this.context.with(wInDF, (wIn) =>
+        this.context.with(wOutFD, (wOut) => {
           for (const place of chunksOf(before.dims[0]!, ROWS_AT_A_TIME)) {
             const [ofBefore, gradient] = [rowsOf(before, place), rowsOf(dBefore, place)];
             primitives.product(rowsOf(dy, place), transposed(wOut), gradient);
@@ -76,19 +72,19 @@ export class OneDnnNetwork implements FeedForwardNetwork {
     const keptBy = (i: number) => all(({ kept }) => kept[i]!);
     return [
       ifWanted(wInDF, () =>
-        this.#context.gradient(
+        this.context.gradient(
           wInDF,
           all(({ saved }) => saved[0]!),
           keptBy(0),
         ),
       ),
-      ifWanted(wOutFD, () => this.#context.gradient(wOutFD, keptBy(1), keptBy(2))),
+      ifWanted(wOutFD, () => this.context.gradient(wOutFD, keptBy(1), keptBy(2))),
     ];
   }
 
   /** [R, d] -> [P, d], as operands of products. */
   #padded(rowsRD: tf.Tensor2D): OwnTensor {
-    const { primitives, memory, type } = this.#context;
+    const { primitives, memory, type } = this.context;
     const [numRows, width] = rowsRD.shape;
     if (type === 'float32' && numRows === roundUp(numRows))
       return { tensor: rowsRD, ...memory.operandOf(rowsRD) };
@@ -100,7 +96,7 @@ export class OneDnnNetwork implements FeedForwardNetwork {
 
   /** Computes [P, d], of which [R, d] stay. */
   #firstRows(numRows: number, d: number, compute: (into: Operand) => void): tf.Tensor2D {
-    const { memory } = this.#context;
+    const { memory } = this.context;
     const y = memory.create([numRows, d]);
     if (numRows === roundUp(numRows)) compute(y);
     else
@@ -113,7 +109,7 @@ export class OneDnnNetwork implements FeedForwardNetwork {
 
   /** The rows of all pieces as of one: the sum over them has the same bits. */
   #join(pieces: readonly tf.Tensor[], counts: readonly number[]): Operand {
-    const { memory, type } = this.#context;
+    const { memory, type } = this.context;
     if (pieces.length === 1) return memory.operandOf(pieces[0]!);
     const numRows = counts.reduce((sum, count) => sum + count, 0);
     const width = pieces[0]!.shape[1]!;

@@ -133,13 +133,11 @@ export const tensorflowKernels: Kernels = {
 };
 
 class TensorflowNetwork implements FeedForwardNetwork {
-  readonly #rows: FeedForwardRows;
   readonly #run: RunPart;
   /** Transposes of matrices that several pieces are multiplied with. */
   readonly #transposes = new Map<tf.Tensor, tf.Tensor>();
 
-  constructor(rows: FeedForwardRows) {
-    this.#rows = rows;
+  constructor(private readonly rows: FeedForwardRows) {
     this.#run = rows === 'fixed' ? fixedShapes() : uncompiled;
   }
 
@@ -182,7 +180,7 @@ class TensorflowNetwork implements FeedForwardNetwork {
    * Same bits.
    */
   #timesTransposed(xTA: tf.Tensor, wBA: tf.Tensor): tf.Tensor2D {
-    if (this.#rows !== 'in pieces') return rowsProduct(xTA, wBA, true);
+    if (this.rows !== 'in pieces') return rowsProduct(xTA, wBA, true);
     const wAB = this.#transposes.get(wBA) ?? transposedMatrix(wBA);
     this.#transposes.set(wBA, wAB);
     return rowsProduct(xTA, wAB);
