@@ -1,7 +1,8 @@
 import path from 'node:path';
 import type { ConfigOverrides } from '../config/document.js';
+import { type Recipe, resolveRecipe } from '../config/recipe.js';
 import type { RunConfig } from '../config/schema.js';
-import { resolveRecipe, type TextRecipe, textRecipe } from '../config/text-recipe.js';
+import { textRecipe } from '../config/text-recipe.js';
 import { CORPUS_DIR } from '../data/built-in/corpora.js';
 import { type Dataset, tokensToTrainOn } from '../data/dataset.js';
 import { prepareAside } from '../data/prepare/prepare-aside.js';
@@ -31,7 +32,7 @@ export async function prepareText(
   overrides: ConfigOverrides,
   dataDir: string,
   view?: TextPreparation,
-): Promise<{ readonly recipe: TextRecipe; readonly config: RunConfig; readonly dataset: Dataset }> {
+): Promise<{ readonly recipe: Recipe; readonly config: RunConfig; readonly dataset: Dataset }> {
   const dataset = await prepareData(resolveRecipe(textRecipe(patterns), overrides), dataDir, view);
   const recipe = textRecipe(patterns, tokensToTrainOn(dataset));
   return { recipe, config: resolveRecipe(recipe, overrides), dataset };

@@ -1,6 +1,5 @@
 import { isMap, isNode, isScalar, LineCounter, parse, parseDocument, visit, type YAMLError } from 'yaml';
 import { TrainerError } from '../errors.js';
-import { isMapping } from './written.js';
 
 /** Overrides from the command line; `sets` are `key=value` with dotted keys and YAML values. */
 export interface ConfigOverrides {
@@ -219,4 +218,19 @@ function ownKeyParts(section: unknown, parts: readonly string[]): number {
   if (!isMapping(section)) return 1;
   const named = parts.findLastIndex((_, last) => Object.hasOwn(section, parts.slice(0, last + 1).join('.')));
   return Math.max(1, named + 1);
+}
+
+/** Whether a part of a written configuration is a mapping. */
+export function isMapping(value: unknown): value is object {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+/** A written configuration with other fields in a section. */
+export function withFields(value: unknown, section: string, fields: object): object {
+  return { ...(value as object), [section]: { ...(fieldOf(value, section) as object), ...fields } };
+}
+
+/** A field of a written configuration; undefined if it is not there, or there is no mapping to have it. */
+export function fieldOf(value: unknown, key: string): unknown {
+  return isMapping(value) && Object.hasOwn(value, key) ? Reflect.get(value, key) : undefined;
 }

@@ -1,21 +1,14 @@
 import { availableParallelism } from 'node:os';
 import path from 'node:path';
-import { stringify } from 'yaml';
 import { DOMAINS } from '../data/built-in/sources.js';
 import { listFiles } from '../data/read/source-files.js';
 import { DOMAIN_NAME, textBytes, textSourceSchema } from '../data/read/text-source.js';
 import { templateOf, templateSchema } from '../data/template.js';
-import { TrainerError } from '../errors.js';
-import { formatNumberOf, formatSize } from '../format.js';
 import { heldExperts } from '../routing/index.js';
-import { type ConfigOverrides, readSource } from './document.js';
-import { resolveConfig } from './resolve.js';
+import { assertPatterns, floorTo2, paceOf, type Recipe, roundTo2, runNameOf, yamlOf } from './recipe.js';
 import type { RunConfig } from './schema.js';
-import { bytesPerTokenOf, roundTo2, runNameOf, validationSequencesFor } from './text-recipe.js';
+import { bytesPerTokenOf } from './text-recipe.js';
 
-const LABEL = 'recipe of --instruct';
-/** Domains have the same files. */
-const WITHOUT_ALIASES = { aliasDuplicateObjects: false };
 const LEAST_STEPS = 200;
 const EPOCHS = 3;
 const VALIDATION_SHARE = 0.1;
@@ -24,25 +17,6 @@ const LEAST_VALIDATION = 64;
 /** Fraction of the rate that the weights were trained with, so that they keep what they know. */
 const RATE = 1 / 3;
 
-/** A configuration that fine-tunes a checkpoint on files of questions and answers, as a user would write it. */
-export interface InstructRecipe {
-  readonly yaml: string;
-  readonly numFiles: number;
-  readonly bytes: number;
-}
-
-/** @throws TrainerError `BAD_CONFIG` if the overrides do not fit */
-export function resolveInstruct({ yaml }: InstructRecipe, overrides: ConfigOverrides): RunConfig {
-  return resolveConfig(yaml, LABEL, overrides);
-}
-
-/** The recipe with overrides, as a file to go on with. @throws TrainerError `BAD_CONFIG` if they do not fit */
-export function instructFile(recipe: InstructRecipe, overrides: ConfigOverrides): string {
-  resolveInstruct(recipe, overrides);
-  const { value } = readSource(recipe.yaml, LABEL, overrides);
-  return `# Made by --instruct for ${formatNumberOf(recipe.numFiles, 'file')} with ${formatSize(recipe.bytes)} of samples; use it with --init.\n${stringify(value, WITHOUT_ALIASES)}`;
-}
-
 /**
  * A recipe by the size of the files and the model of a checkpoint.
  *
@@ -50,8 +24,8 @@ export function instructFile(recipe: InstructRecipe, overrides: ConfigOverrides)
  * @param weights configuration of the checkpoint
  * @throws TrainerError `BAD_INPUT` if a pattern matches nothing
  */
-export function instructRecipe(patterns: readonly string[], weights: RunConfig): InstructRecipe {
-  if (patterns.includes('')) throw new TrainerError('BAD_INPUT', '--instruct: a pattern is empty');
+export function instructRecipe(patterns: readonly string[], weights: RunConfig): Recipe {
+  assertPatterns('--instruct', patterns);
   const folder = process.cwd();
   const domain = sampleDomainOf(patterns);
   const { model, moe, data, train } = weights;
@@ -69,7 +43,6 @@ export function instructRecipe(patterns: readonly string[], weights: RunConfig):
   const sequences = tokens / model.seqLen;
   const globalBatch = floorTo2(Math.min(train.globalBatch, Math.max(8, sequences / 8)));
   const steps = Math.max(LEAST_STEPS, roundTo2((EPOCHS * sequences) / globalBatch));
-  const validateEvery = Math.min(500, Math.ceil(steps / 16));
   const learningRate = roundTo2(RATE * train.learningRate);
   const config = {
     name: runNameOf(domain),
@@ -79,8 +52,7 @@ export function instructRecipe(patterns: readonly string[], weights: RunConfig):
     data: { domains: domains.map((name) => ({ [name]: source })), validationShare: VALIDATION_SHARE },
     train: {
       ...train,
-      steps,
-      globalBatch,
+      ...paceOf(steps, globalBatch, LEAST_VALIDATION),
       microBatches: 1,
       maxTokens: null,
       maxHours: null,
@@ -89,15 +61,11 @@ export function instructRecipe(patterns: readonly string[], weights: RunConfig):
       schedule: 'cosine',
       learningRate,
       endLearningRate: roundTo2(learningRate / 10),
-      warmupSteps: Math.min(500, Math.round(steps / 10)),
-      validateEvery,
-      checkpointEvery: Math.min(1000, Math.ceil(steps / 4)),
-      validationSequences: Math.max(LEAST_VALIDATION, validationSequencesFor(validateEvery, globalBatch)),
       earlyStop: { patience: 4 },
     },
     cluster: { nodes: 1, workersPerNode: workersFor(globalBatch, heldExperts(moe).count) },
   };
-  return { yaml: stringify(config, WITHOUT_ALIASES), numFiles: files.length, bytes };
+  return { option: '--instruct', yaml: yamlOf(config), numFiles: files.length, bytes };
 }
 
 /** Names run and domain: after the first file, if that can be the name of a domain. */
@@ -111,9 +79,4 @@ function workersFor(globalBatch: number, numExperts: number): number {
   let workers = floorTo2(Math.min(availableParallelism(), globalBatch));
   while (numExperts % workers !== 0) workers /= 2;
   return workers;
-}
-
-/** A power of two. */
-function floorTo2(value: number): number {
-  return 2 ** Math.floor(Math.log2(value));
 }

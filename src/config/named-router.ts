@@ -1,8 +1,7 @@
 import { z } from 'zod';
 import { asTrainerError, TrainerError } from '../errors.js';
 import { isBuiltInRouter, moeSchema, ownRouterName, routerPolicy } from '../routing/index.js';
-import type { ConfigSource, Problem } from './document.js';
-import { fieldOf } from './written.js';
+import { type ConfigSource, fieldOf, type Problem, withFields } from './document.js';
 
 interface NamedRouter {
   /** The configuration with the router's file and hash, and with its options filled in. */
@@ -22,7 +21,7 @@ export function nameRouter(value: unknown, source: ConfigSource, base: string): 
   const moe = fieldOf(value, 'moe');
   const router = fieldOf(moe, 'router');
   const asWritten = { value, problems: [], issues: [] };
-  const filled = (fields: object) => ({ ...(value as object), moe: { ...(moe as object), ...fields } });
+  const filled = (fields: object) => withFields(value, 'moe', fields);
   if (router === undefined || (typeof router === 'string' && isBuiltInRouter(router))) {
     const [option] = Object.keys(fieldOf(moe, 'routerOptions') ?? {});
     if (option === undefined) return asWritten;

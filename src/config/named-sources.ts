@@ -1,6 +1,5 @@
 import path from 'node:path';
-import type { ConfigSource } from './document.js';
-import { fieldOf, isMapping } from './written.js';
+import { type ConfigSource, fieldOf, isMapping, withFields } from './document.js';
 
 interface NamedSources {
   /** The configuration with names alone in `data.domains` and each name's files in `data.sources`. */
@@ -53,10 +52,7 @@ export function nameSources(source: ConfigSource, base: string): NamedSources {
     return [name, withFolder(files, from)];
   });
   return {
-    value: {
-      ...(source.value as object),
-      data: { ...(data as object), domains, sources: Object.fromEntries(resolved) },
-    },
+    value: withFields(source.value, 'data', { domains, sources: Object.fromEntries(resolved) }),
     writtenAt,
   };
 }

@@ -1,8 +1,7 @@
 import path from 'node:path';
 import { inspectTokenizer, readTokenizerFile, tokenizerFileAt } from '../data/tokenizer/tokenizer-file.js';
 import { asTrainerError } from '../errors.js';
-import type { ConfigSource, Problem } from './document.js';
-import { fieldOf } from './written.js';
+import { type ConfigSource, fieldOf, type Problem, withFields } from './document.js';
 
 interface NamedTokenizer {
   /** The configuration with what the tokenizer's file decides. */
@@ -28,11 +27,8 @@ export function nameTokenizer(value: unknown, source: ConfigSource, base: string
     source.isOverridden(['data', 'tokenizer']) && !source.isOverridden(['model', 'vocabSize']);
   const isOpen = vocabSize === undefined || vocabSize === 'auto' || isFromElsewhere;
   const place = fieldOf(data, 'tokenizer') ?? 'train';
-  const filled = (modelFields: object, dataFields: object = {}) => ({
-    ...(value as object),
-    model: { ...(model as object), ...modelFields },
-    data: { ...(data as object), ...dataFields },
-  });
+  const filled = (modelFields: object, dataFields: object = {}) =>
+    withFields(withFields(value, 'model', modelFields), 'data', dataFields);
   if (typeof place !== 'string' || place === 'train') {
     if (vocabSize !== 'auto') return { value, problems: [] };
     const message =

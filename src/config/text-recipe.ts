@@ -1,19 +1,12 @@
 import { availableParallelism } from 'node:os';
 import path from 'node:path';
-import { stringify } from 'yaml';
 import { DOMAINS } from '../data/built-in/sources.js';
 import { listFiles } from '../data/read/source-files.js';
 import { DOMAIN_NAME, textBytes, textSourceSchema } from '../data/read/text-source.js';
 import { TrainerError } from '../errors.js';
-import { formatCount, formatNumberOf, formatSize } from '../format.js';
-import { type ConfigOverrides, readSource } from './document.js';
-import { resolveConfig } from './resolve.js';
-import type { RunConfig } from './schema.js';
+import { formatCount } from '../format.js';
+import { assertPatterns, floorTo2, paceOf, type Recipe, roundTo2, runNameOf, yamlOf } from './recipe.js';
 
-/** Most of the time of a training that its validations take. */
-const VALIDATION_SHARE_OF_TIME = 0.1;
-/** Part of the time of a step that the forward pass of its batch takes, about. */
-const FORWARD_SHARE_OF_STEP = 1 / 3;
 /** Less cannot be split in text to train on and text to validate with. */
 const LEAST_BYTES = 6_000;
 const LEAST_STEPS = 100;
@@ -84,38 +77,6 @@ const SIZES: readonly Size[] = [
   { from: 2e8, vocabSize: 8192, bytesPerToken: 4, epochs: 1, validationShare: 0.002, model: 'large' },
 ];
 
-/** A configuration for text files alone, as a user would write it. */
-export interface TextRecipe {
-  readonly yaml: string;
-  readonly numFiles: number;
-  /** Bytes of text; an estimate for compressed files. */
-  readonly bytes: number;
-}
-
-/** Names the recipe in messages. */
-const LABEL = 'recipe of --text';
-
-/**
- * @param weights configuration of a checkpoint whose weights the run starts with: the model is that one
- * @throws TrainerError `BAD_CONFIG` if overrides, or the model of the weights, do not fit
- */
-export function resolveRecipe(
-  { yaml }: TextRecipe,
-  overrides: ConfigOverrides,
-  weights: Pick<RunConfig, 'model' | 'moe'> | null = null,
-): RunConfig {
-  if (weights === null) return resolveConfig(yaml, LABEL, overrides);
-  const { model, moe } = weights;
-  return resolveConfig(JSON.stringify({ ...resolveConfig(yaml, LABEL), model, moe }), LABEL, overrides);
-}
-
-/** The recipe with overrides, as a file to go on with. @throws TrainerError `BAD_CONFIG` if they do not fit */
-export function recipeFile(recipe: TextRecipe, overrides: ConfigOverrides): string {
-  resolveRecipe(recipe, overrides);
-  const { value } = readSource(recipe.yaml, LABEL, overrides);
-  return `# Made by --text for ${formatNumberOf(recipe.numFiles, 'file')} with ${formatSize(recipe.bytes)} of text.\n${stringify(value)}`;
-}
-
 /**
  * One domain, with model, vocabulary and steps by the size of the text.
  *
@@ -123,8 +84,8 @@ export function recipeFile(recipe: TextRecipe, overrides: ConfigOverrides): stri
  * @param countedTokens to train on, without duplicates; null before the text is prepared: a guess from its bytes
  * @throws TrainerError `BAD_INPUT` if a pattern matches nothing, or there is too little text
  */
-export function textRecipe(patterns: readonly string[], countedTokens: number | null = null): TextRecipe {
-  if (patterns.includes('')) throw new TrainerError('BAD_INPUT', '--text: a pattern is empty');
+export function textRecipe(patterns: readonly string[], countedTokens: number | null = null): Recipe {
+  assertPatterns('--text', patterns);
   const domain = domainOf(patterns);
   const folder = process.cwd();
   const source = textSourceSchema.parse({ folder, files: patterns });
@@ -140,7 +101,6 @@ export function textRecipe(patterns: readonly string[], countedTokens: number | 
   const { numExperts, globalBatch, learningRate, endLearningRate, ...model } = MODELS[size.model];
   const trainTokens = countedTokens ?? (bytes / size.bytesPerToken) * (1 - size.validationShare);
   const steps = Math.max(LEAST_STEPS, roundTo2((size.epochs * trainTokens) / (globalBatch * model.seqLen)));
-  const validateEvery = Math.min(500, Math.ceil(steps / 16));
   const config = {
     name: runNameOf(domain),
     model: { ...model, vocabSize: size.vocabSize },
@@ -150,20 +110,15 @@ export function textRecipe(patterns: readonly string[], countedTokens: number | 
       validationShare: size.validationShare,
     },
     train: {
-      steps,
-      globalBatch,
+      ...paceOf(steps, globalBatch),
       learningRate,
       endLearningRate,
-      warmupSteps: Math.min(500, Math.round(steps / 10)),
-      validateEvery,
-      validationSequences: validationSequencesFor(validateEvery, globalBatch),
-      checkpointEvery: Math.min(1000, Math.ceil(steps / 4)),
       // Text that is seen often is learnt by heart at some point.
       ...(size.epochs > 1 && { earlyStop: { patience: 4 } }),
     },
-    cluster: { nodes: 1, workersPerNode: numWorkers(numExperts) },
+    cluster: { nodes: 1, workersPerNode: floorTo2(Math.min(numExperts, availableParallelism())) },
   };
-  return { yaml: stringify(config), numFiles: files.length, bytes };
+  return { option: '--text', yaml: yamlOf(config), numFiles: files.length, bytes };
 }
 
 /** The name of the folder in which the patterns begin, if it can be the name of a domain; else `text`. */
@@ -179,31 +134,4 @@ function domainOf(patterns: readonly string[]): string {
 /** Bytes of text in a token of a vocabulary, at a guess. */
 export function bytesPerTokenOf(vocabSize: number): number {
   return (SIZES.findLast((size) => vocabSize >= size.vocabSize) ?? SIZES[0]!).bytesPerToken;
-}
-
-export function runNameOf(domain: string): string {
-  const name = domain
-    .toLowerCase()
-    .replace(/[^a-z0-9]+/g, '-')
-    .replace(/^-+|-+$/g, '');
-  return name === '' ? 'text' : name;
-}
-
-/** A power of two, so that it divides batch and experts; two processes on a core would not go faster. */
-function numWorkers(most: number): number {
-  return 2 ** Math.floor(Math.log2(Math.min(most, availableParallelism())));
-}
-
-/**
- * The most sequences that leave validations within their share of the time. Nearly always that is more than there are:
- * then the whole held-out text is read, and a difference between two validations is one of the model alone.
- */
-export function validationSequencesFor(validateEvery: number, globalBatch: number): number {
-  const batches = Math.floor((VALIDATION_SHARE_OF_TIME * validateEvery) / FORWARD_SHARE_OF_STEP);
-  return Math.max(1, batches) * globalBatch;
-}
-
-/** 1234 -> 1200 */
-export function roundTo2(value: number): number {
-  return Number(value.toPrecision(2));
 }

@@ -1,24 +1,8 @@
 import type { ClusterConfig } from './schema.js';
 
-/** Deadlines that follow from `cluster.collectiveTimeoutS`; see `timeoutsOf`. All in ms. */
-export interface Timeouts {
-  readonly heartbeatMs: number;
-  readonly stackMs: number;
-  readonly silentMs: number;
-  readonly stoppedMs: number;
-  readonly hangMs: number;
-  readonly collectiveMs: number;
-  readonly peerKeepaliveMs: number;
-  readonly lostMs: number;
-  readonly sessionMs: number;
-  readonly connectMs: number;
-  readonly startMs: number;
-  readonly saveMs: number;
-}
-
 /**
  * Every deadline of a run, from the one setting `cluster.collectiveTimeoutS`, here C. What is a matter of the
- * processes and not of the exchange keeps a least value, because a busy machine does not get faster with C.
+ * processes and not of the exchange keeps a least value, because a busy machine does not get faster with C. All are in ms.
  *
  * | deadline          | follows           | C = 10 s | what it is for                                             |
  * |-------------------|-------------------|----------|------------------------------------------------------------|
@@ -39,7 +23,7 @@ export interface Timeouts {
  * and a node is suspected before it is lost; `timeoutProblem` checks it. An agent connects to the coordinator before it
  * knows C, so the keepalive of that connection is fixed (coordinator-client.ts).
  */
-export function timeoutsOf({ collectiveTimeoutS }: Pick<ClusterConfig, 'collectiveTimeoutS'>): Timeouts {
+export function timeoutsOf({ collectiveTimeoutS }: Pick<ClusterConfig, 'collectiveTimeoutS'>) {
   const collectiveMs = 1000 * collectiveTimeoutS;
   const share = (factor: number, leastMs = 0) => Math.max(leastMs, factor * collectiveMs);
   return {
@@ -57,6 +41,8 @@ export function timeoutsOf({ collectiveTimeoutS }: Pick<ClusterConfig, 'collecti
     saveMs: share(12, 120_000),
   };
 }
+
+export type Timeouts = Readonly<ReturnType<typeof timeoutsOf>>;
 
 /** Deadlines of what takes a moment whatever the model or the network: how a generation of a run ends. All in ms. */
 export const GRACE = {

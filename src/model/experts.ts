@@ -3,7 +3,7 @@ import { feedForwards } from '../ops/feed-forward.js';
 import { kernels } from '../ops/kernels/choose-kernels.js';
 import type { tf } from '../ops/tensorflow.js';
 import type { ParameterSource, ParameterSpec } from '../parameters/parameters.js';
-import { type FeedForwardSize, feedForwardSpecs, feedForwardWeights } from './feed-forward.js';
+import { type FeedForwardSize, feedForwardSpecs, feedForwardWeights } from './transformer-block.js';
 
 /** Parameter specs of the experts with these global ids. */
 export function expertSpecs(

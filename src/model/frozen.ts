@@ -1,8 +1,14 @@
+import { didYouMean } from '../config/nearest.js';
 import type { RunConfig } from '../config/schema.js';
+import { TrainerError } from '../errors.js';
 import type { ParameterSpec } from '../parameters/parameters.js';
-import { heldExperts } from '../routing/index.js';
+import { heldExperts, routerPolicy } from '../routing/index.js';
 import { expertSpecs } from './experts.js';
-import type { FeedForwardSize } from './feed-forward.js';
+import { allSpecs } from './specs.js';
+import type { FeedForwardSize } from './transformer-block.js';
+
+/** Names that a message lists. */
+const MAX_NAMES = 12;
 
 type Freezing = Pick<RunConfig['train'], 'freeze' | 'only'>;
 
@@ -15,7 +21,7 @@ export function isFrozenBy({ freeze, only }: Freezing): (spec: ParameterSpec) =>
 }
 
 /** Whether an entry is a name, or the beginning of one that ends where a part of it does. */
-export function isNamedBy(name: string, entry: string): boolean {
+function isNamedBy(name: string, entry: string): boolean {
   return name === entry || name.startsWith(`${entry}.`);
 }
 
@@ -38,4 +44,53 @@ export function alwaysDifferentiated({ model, moe, train }: RunConfig, size: Fee
       .map((prefix) => `${prefix}.ln_ffn.gain`),
     'ln_final.gain',
   ];
+}
+
+/**
+ * Checks what train.freeze and train.only name.
+ *
+ * @throws TrainerError `BAD_CONFIG` if an entry names no parameter, or all are frozen
+ */
+export function assertTrainable(config: RunConfig): void {
+  const { freeze, only } = config.train;
+  if (freeze.length === 0 && only === null) return;
+  const specs = allSpecs(config);
+  const names = specs.map(({ name }) => name);
+  for (const entry of freeze)
+    if (!names.some((name) => isNamedBy(name, entry)))
+      throw refusal(`train.freeze: ${JSON.stringify(entry)} names no parameter${near(entry, names)}`);
+  if (!specs.every(isFrozenBy(config.train))) return;
+  const { router } = config.moe;
+  throw refusal(
+    only === 'router' && routerPolicy(router).parameters(config.moe, config.model.dModel).length === 0
+      ? `train.only: router ${router} has no parameters to train here`
+      : `train.freeze and train.only leave nothing to train`,
+  );
+}
+
+/** Lists the names at the place to which the beginning of the entry leads. */
+function near(entry: string, names: readonly string[]): string {
+  const parts = entry.split('.');
+  const known = parts.findIndex(
+    (_, i) => !names.some((name) => isNamedBy(name, parts.slice(0, i + 1).join('.'))),
+  );
+  const around = parts.slice(0, known).join('.');
+  const inside = names.filter((name) => known === 0 || name.startsWith(`${around}.`));
+  const there = [
+    ...new Set(
+      inside.map((name) =>
+        name
+          .split('.')
+          .slice(0, known + 1)
+          .join('.'),
+      ),
+    ),
+  ];
+  const more = there.length > MAX_NAMES ? ', ...' : '';
+  const meant = didYouMean(entry, there);
+  return meant === '' ? `; there is ${there.slice(0, MAX_NAMES).join(', ')}${more}` : meant;
+}
+
+function refusal(message: string): TrainerError {
+  return new TrainerError('BAD_CONFIG', message);
 }

@@ -10,8 +10,8 @@ import { type Locality, localityOf } from './dispatch/dispatch-layout.js';
 import type { Dispatcher, LocalExperts } from './dispatch/dispatcher.js';
 import { type DispatchOptions, selectDispatcher } from './dispatch/select-dispatcher.js';
 import { expertSpecs, experts } from './experts.js';
-import { type FeedForwardSize, feedForwardWeights } from './feed-forward.js';
 import { type TouchedExpert, TouchedExperts } from './touched-experts.js';
+import { type FeedForwardSize, feedForwardWeights } from './transformer-block.js';
 
 // Shapes: T tokens of this rank, d hidden size, E experts.
 

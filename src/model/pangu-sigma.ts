@@ -9,18 +9,17 @@ import { consume, onGradient } from '../ops/autograd.js';
 import { embedding, residual } from '../ops/operations.js';
 import { tf } from '../ops/tensorflow.js';
 import type { SlotOptions } from '../parameters/expert-slots.js';
-import { initStd, matrix, matrixSpec } from '../parameters/matrix.js';
+import { matrix } from '../parameters/matrix.js';
 import { type ParameterSpec, ParameterStore } from '../parameters/parameters.js';
 import { createRouter, expertsOfDomain, heldExperts } from '../routing/index.js';
-import type { AttentionInspector } from './attention.js';
 import { type BatchLoss, batchLoss } from './batch-loss.js';
-import type { FeedForwardSize } from './feed-forward.js';
 import { alwaysDifferentiated, isFrozenBy } from './frozen.js';
-import { norm, normSpecs } from './layer-norm.js';
 import { type LayerStatistics, MoeLayer, type RoutingInspector } from './moe-layer.js';
-import { queryAttention, queryLayerSpecs } from './query-layer.js';
+import { queryAttention } from './query-layer.js';
+import { modelSpecs, sizeOf } from './specs.js';
 import type { TouchedExpert } from './touched-experts.js';
-import { attentionHalf, attentionHalfSpecs, denseBlockSpecs, feedForwardHalf } from './transformer-block.js';
+import type { AttentionInspector } from './transformer-block.js';
+import { attentionHalf, feedForwardHalf, norm } from './transformer-block.js';
 
 // Shapes: B sequences, S positions, T = B S tokens, d hidden size, V vocabulary.
 
@@ -245,11 +244,6 @@ export class PanguSigma {
   }
 }
 
-export function sizeOf({ model }: RunConfig): FeedForwardSize {
-  const numLayers = model.numDenseLayers + model.numSparseLayers + (model.queryLayer ? 1 : 0);
-  return { dModel: model.dModel, dFeedForward: model.dFeedForward, numLayers };
-}
-
 function sparseLayers(config: RunConfig, communicator: Communicator): MoeLayer[] {
   const { model, moe, data, cluster, seed } = config;
   const context = {
@@ -274,32 +268,6 @@ function sparseLayers(config: RunConfig, communicator: Communicator): MoeLayer[]
       overlapDegree: cluster.overlapDegree === 'auto' ? 1 : cluster.overlapDegree,
     });
   });
-}
-
-/** @param sparse what each sparse layer has beside its attention half */
-export function modelSpecs(
-  config: RunConfig,
-  sparse: readonly (readonly ParameterSpec[])[],
-): ParameterSpec[] {
-  const { model } = config;
-  const size = sizeOf(config);
-  return [
-    matrixSpec('embed.tokens', [model.vocabSize, model.dModel], initStd(model.dModel)),
-    {
-      name: 'embed.positions',
-      shape: [model.seqLen, model.dModel],
-      init: { kind: 'normal', std: initStd(model.dModel) },
-      placement: 'shared',
-      decay: false,
-    },
-    ...Array.from({ length: model.numDenseLayers }, (_, i) => denseBlockSpecs(`layers.${i}`, size)).flat(),
-    ...sparse.flatMap((specs, i) => [
-      ...attentionHalfSpecs(`layers.${model.numDenseLayers + i}`, size),
-      ...specs,
-    ]),
-    ...(model.queryLayer ? queryLayerSpecs('query', size, model.seqLen) : []),
-    ...normSpecs('ln_final', model.dModel),
-  ];
 }
 
 function domainsOfTokens({ numSequences, seqLen, domains }: Tokens): Int32Array {

@@ -3,9 +3,8 @@ import { type AttentionShape, causalAttention, gatherRows, matMul, residual } fr
 import { tf } from '../ops/tensorflow.js';
 import { initStd, matrix, matrixSpec, residualStd } from '../parameters/matrix.js';
 import type { ParameterSource, ParameterSpec } from '../parameters/parameters.js';
-import type { AttentionInspector } from './attention.js';
-import { type FeedForwardSize, feedForwardSpecs } from './feed-forward.js';
-import { norm, normSpecs } from './layer-norm.js';
+import type { AttentionInspector } from './transformer-block.js';
+import { type FeedForwardSize, feedForwardSpecs, norm, normSpecs } from './transformer-block.js';
 
 // Shapes: B sequences, S positions, T = B S tokens, d hidden size.
 

@@ -2,7 +2,8 @@ import { mkdtempSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
-import { instructFile, instructRecipe, resolveInstruct } from '../../src/config/instruct-recipe.js';
+import { instructRecipe } from '../../src/config/instruct-recipe.js';
+import { recipeFile, resolveRecipe } from '../../src/config/recipe.js';
 import { loadConfig, resolveConfig } from '../../src/config/resolve.js';
 import { templateOf, templateSchema } from '../../src/data/template.js';
 import { tinyConfig } from '../model/support.js';
@@ -25,7 +26,7 @@ describe('instructRecipe', () => {
   it('keeps the model, trains at a third of its rate, and longer on more samples', () => {
     const sizes = [1e3, 1e5, 1e6, 1e7];
     const configs = sizes.map((bytes) =>
-      resolveInstruct(instructRecipe([file(`size-${bytes}.jsonl`, bytes)], trained), {}),
+      resolveRecipe(instructRecipe([file(`size-${bytes}.jsonl`, bytes)], trained), {}),
     );
     for (const [i, { model, moe, train, data, cluster }] of configs.entries()) {
       expect({ model, moe }).toEqual({ model: trained.model, moe: trained.moe });
@@ -43,33 +44,33 @@ describe('instructRecipe', () => {
 
   it('teaches each group of experts, by a domain for each that the model knows', () => {
     const recipe = instructRecipe([file('faq.jsonl', 1e4)], grouped);
-    const { name, data } = resolveInstruct(recipe, {});
+    const { name, data } = resolveRecipe(recipe, {});
     expect(name).toBe('faq');
     expect(data.domains).toEqual(['a-qa', 'b-qa']);
     for (const domain of data.domains)
       expect(data.sources[domain]!.files).toEqual([path.join(folder, 'faq.jsonl')]);
-    expect(resolveInstruct(instructRecipe([file('faq.jsonl', 1e4)], trained), {}).data.domains).toEqual([
+    expect(resolveRecipe(instructRecipe([file('faq.jsonl', 1e4)], trained), {}).data.domains).toEqual([
       'faq',
     ]);
   });
 
   it('asks in the form that the checkpoint was fine-tuned with before', () => {
     const template = templateSchema.parse({ user: { prefix: '<', suffix: '>' } });
-    const { data } = resolveInstruct(instructRecipe([file('faq.jsonl', 1e4)], trained), {});
+    const { data } = resolveRecipe(instructRecipe([file('faq.jsonl', 1e4)], trained), {});
     const sources = { faq: { ...data.sources.faq!, instruct: { template, validation: null } } };
     const tuned = { ...trained, data: { ...data, sources } };
-    const again = resolveInstruct(instructRecipe([file('more.jsonl', 1e4)], tuned), {});
+    const again = resolveRecipe(instructRecipe([file('more.jsonl', 1e4)], tuned), {});
     expect(templateOf(again.data, 0)).toEqual(template);
   });
 
   it('becomes a file that says the same from anywhere, with what was set', () => {
     const recipe = instructRecipe([file('saved.jsonl', 3e5)], grouped);
     const overrides = { sets: ['train.steps=80'], nodes: 2, workersPerNode: 1 };
-    const text = instructFile(recipe, overrides);
+    const text = recipeFile(recipe, overrides);
     expect(text).toContain(
       '# Made by --instruct for 1 file with 300 kB of samples; use it with --init.\nname: saved\n',
     );
-    expect(resolveConfig(text, '/elsewhere/saved.yaml')).toEqual(resolveInstruct(recipe, overrides));
+    expect(resolveConfig(text, '/elsewhere/saved.yaml')).toEqual(resolveRecipe(recipe, overrides));
   });
 
   it('refuses what names no file', () => {
@@ -84,7 +85,7 @@ describe('instructRecipe', () => {
     // Three experts, which two workers cannot share.
     const subModel = { domain: 'code', domains: whole.data.domains };
     const part = { ...whole, moe: { ...whole.moe, subModel }, data: { ...whole.data, domains: ['code'] } };
-    const { moe, cluster, data } = resolveInstruct(instructRecipe([file('qa.jsonl', 1e4)], part), {
+    const { moe, cluster, data } = resolveRecipe(instructRecipe([file('qa.jsonl', 1e4)], part), {
       sets: [],
     });
     expect(moe.subModel).toEqual(subModel);

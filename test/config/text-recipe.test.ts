@@ -2,8 +2,9 @@ import { mkdirSync, mkdtempSync, rmSync, truncateSync, writeFileSync } from 'nod
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
+import { recipeFile, resolveRecipe } from '../../src/config/recipe.js';
 import { resolveConfig } from '../../src/config/resolve.js';
-import { recipeFile, resolveRecipe, textRecipe } from '../../src/config/text-recipe.js';
+import { textRecipe } from '../../src/config/text-recipe.js';
 
 const folder = mkdtempSync(path.join(tmpdir(), 'locmoe-recipe-'));
 afterAll(() => rmSync(folder, { recursive: true }));

@@ -1,8 +1,7 @@
 import { expect, it } from 'vitest';
 import { soloTransport } from '../../src/collectives/solo-transport.js';
 import { runSchema } from '../../src/config/schema.js';
-import { assertTrainable } from '../../src/model/assert-trainable.js';
-import { isFrozenBy } from '../../src/model/frozen.js';
+import { assertTrainable, isFrozenBy } from '../../src/model/frozen.js';
 import { tf } from '../../src/ops/tensorflow.js';
 import { createTrainState } from '../../src/worker/state.js';
 import { trainStep } from '../../src/worker/train-step.js';

@@ -32,7 +32,7 @@ async function printRecipe(options: TrainOptions): Promise<void> {
   const overrides = overridesOf(options);
   assertHasWeights(options);
   if (text !== undefined) {
-    const { recipeFile } = await import('../../config/text-recipe.js');
+    const { recipeFile } = await import('../../config/recipe.js');
     const { prepareText } = await import('../prepare-text.js');
     const { recipe, dataset } = await prepareText(text, overrides, options.dataDir);
     dataset.close();
@@ -46,9 +46,10 @@ async function printRecipe(options: TrainOptions): Promise<void> {
     );
   const { resolveCheckpoint } = await import('../../checkpoint/checkpoint.js');
   const { placeOf } = await import('../../coordinator/planning/run-origin.js');
-  const { instructFile, instructRecipe } = await import('../../config/instruct-recipe.js');
+  const { instructRecipe } = await import('../../config/instruct-recipe.js');
+  const { recipeFile } = await import('../../config/recipe.js');
   const { manifest } = resolveCheckpoint(placeOf(init, options.runsDir), (line) =>
     console.error(`locmoe: ${line}`),
   );
-  console.log(instructFile(instructRecipe(instruct, manifest.config), overrides).trimEnd());
+  console.log(recipeFile(instructRecipe(instruct, manifest.config), overrides).trimEnd());
 }

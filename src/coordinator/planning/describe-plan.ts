@@ -1,13 +1,12 @@
 import { numStepsOf, tokensPerStep } from '@locmoe/run-format';
-import type { InstructRecipe } from '../../config/instruct-recipe.js';
+import type { Recipe } from '../../config/recipe.js';
 import type { RunConfig } from '../../config/schema.js';
-import type { TextRecipe } from '../../config/text-recipe.js';
 import type { Loader } from '../../data/loader.js';
 import { positionsOf } from '../../data/packing.js';
 import { formatCount, formatNumberOf, formatShare, formatSize } from '../../format.js';
 
 /** Describes the text that was found and the recipe that was chosen, in two lines. */
-export function describeRecipe({ numFiles, bytes }: TextRecipe, config: RunConfig): string[] {
+export function describeRecipe({ numFiles, bytes }: Recipe, config: RunConfig): string[] {
   const { model, moe, data } = config;
   return [
     `text: ${formatNumberOf(numFiles, 'file')}, ${formatSize(bytes)}, as domain ${data.domains.join(', ')}`,
@@ -27,7 +26,7 @@ export function describeLength(config: RunConfig, numTokens: number): string {
 }
 
 /** Describes the samples and the recipe of a fine-tuning, in two lines. */
-export function describeInstruct({ numFiles, bytes }: InstructRecipe, config: RunConfig): string[] {
+export function describeInstruct({ numFiles, bytes }: Recipe, config: RunConfig): string[] {
   const { data, train } = config;
   return [
     `samples: ${formatNumberOf(numFiles, 'file')}, ${formatSize(bytes)}, as domain ${data.domains.join(', ')}`,

@@ -1,25 +1,20 @@
 import path from 'node:path';
 import { listRuns, type RunFolder } from '@locmoe/run-format';
 import { type Checkpoint, configAtHand, resolveCheckpoint } from '../../checkpoint/checkpoint.js';
-import { assertFits } from '../../checkpoint/fits.js';
+import { assertFits, assertInheritable } from '../../checkpoint/fits.js';
 import { committedFolders } from '../../checkpoint/folders.js';
-import { assertInheritable } from '../../checkpoint/fits.js';
 import { momentName } from '../../checkpoint/rank-tensors.js';
-import {
-  type InstructRecipe,
-  instructRecipe,
-  resolveInstruct,
-  sampleDomainOf,
-} from '../../config/instruct-recipe.js';
+import { instructRecipe, sampleDomainOf } from '../../config/instruct-recipe.js';
+import { type Recipe, resolveRecipe, runNameOf } from '../../config/recipe.js';
 import { loadConfig, recipeNames, resolveConfig } from '../../config/resolve.js';
 import type { RunConfig } from '../../config/schema.js';
-import { resolveRecipe, runNameOf, type TextRecipe, textRecipe } from '../../config/text-recipe.js';
+import { textRecipe } from '../../config/text-recipe.js';
 import { CORPUS_DIR } from '../../data/built-in/corpora.js';
 import { type Dataset, tokensToTrainOn } from '../../data/dataset.js';
 import { createLoader, type Loader } from '../../data/loader.js';
 import { prepareAside } from '../../data/prepare/prepare-aside.js';
 import { TrainerError } from '../../errors.js';
-import { assertTrainable } from '../../model/assert-trainable.js';
+import { assertTrainable } from '../../model/frozen.js';
 import { assertComputes } from '../../ops/kernels/choose-kernels.js';
 import { assertAddressSpace } from '../../os/address-space.js';
 import { makeFolder, PRIVATE_FOLDER } from '../../os/make-folder.js';
@@ -63,7 +58,7 @@ export async function planRun(
     nodesAreHere ? () => null : (folder) => adoptable(options, folder),
   );
   const { checkpoint, init, adopts } = origin;
-  const configWith = (found: TextRecipe | null) =>
+  const configWith = (found: Recipe | null) =>
     adopts?.config ?? withTokenizerOf(init, startingConfig(options, checkpoint ?? init, found));
   let config = configWith(recipe);
   // This check precedes the preparation of the data, which may take long.
@@ -162,12 +157,12 @@ function withInheritance(
 function startingConfig(
   options: RunOptions,
   checkpoint: Checkpoint | null,
-  recipe: TextRecipe | null,
+  recipe: Recipe | null,
 ): RunConfig {
   const overrides = overridesOf(options);
   if (options.config !== undefined) return loadConfig(options.config, overrides);
   const instruct = checkpoint === null ? null : instructOf(options, checkpoint.manifest.config);
-  if (instruct !== null) return resolveInstruct(instruct, overrides);
+  if (instruct !== null) return resolveRecipe(instruct, overrides);
   if (recipe !== null)
     return resolveRecipe(
       recipe,
@@ -182,11 +177,11 @@ function startingConfig(
   return resolveConfig(JSON.stringify(configAtHand(checkpoint)), checkpoint.folder, overrides);
 }
 
-function instructOf({ instruct }: RunOptions, weights: RunConfig): InstructRecipe | null {
+function instructOf({ instruct }: RunOptions, weights: RunConfig): Recipe | null {
   return instruct === undefined ? null : instructRecipe(instruct, weights);
 }
 
-function recipeOf({ text }: RunOptions): TextRecipe | null {
+function recipeOf({ text }: RunOptions): Recipe | null {
   return text === undefined ? null : textRecipe(text);
 }
 

@@ -1,0 +1,90 @@
+import { stringify } from 'yaml';
+import { TrainerError } from '../errors.js';
+import { formatNumberOf, formatSize } from '../format.js';
+import { type ConfigOverrides, readSource } from './document.js';
+import { resolveConfig } from './resolve.js';
+import type { RunConfig } from './schema.js';
+
+/** Most of the time of a training that its validations take. */
+const VALIDATION_SHARE_OF_TIME = 0.1;
+/** Part of the time of a step that the forward pass of its batch takes, about. */
+const FORWARD_SHARE_OF_STEP = 1 / 3;
+/** Parts that a recipe has twice, such as the files of several domains, are written out. */
+const WITHOUT_ALIASES = { aliasDuplicateObjects: false };
+
+/** A configuration for files alone, as a user would write it. */
+export interface Recipe {
+  /** The option that it was made for, which names it in messages. */
+  readonly option: '--text' | '--instruct';
+  readonly yaml: string;
+  readonly numFiles: number;
+  /** Bytes of text; an estimate for compressed files. */
+  readonly bytes: number;
+}
+
+/** @throws TrainerError `BAD_INPUT` */
+export function assertPatterns(option: Recipe['option'], patterns: readonly string[]): void {
+  if (patterns.includes('')) throw new TrainerError('BAD_INPUT', `${option}: a pattern is empty`);
+}
+
+export function yamlOf(config: unknown): string {
+  return stringify(config, WITHOUT_ALIASES);
+}
+
+/**
+ * @param weights configuration of a checkpoint whose weights the run starts with: the model is that one
+ * @throws TrainerError `BAD_CONFIG` if overrides, or the model of the weights, do not fit
+ */
+export function resolveRecipe(
+  { option, yaml }: Recipe,
+  overrides: ConfigOverrides,
+  weights: Pick<RunConfig, 'model' | 'moe'> | null = null,
+): RunConfig {
+  const label = `recipe of ${option}`;
+  if (weights === null) return resolveConfig(yaml, label, overrides);
+  const { model, moe } = weights;
+  return resolveConfig(JSON.stringify({ ...resolveConfig(yaml, label), model, moe }), label, overrides);
+}
+
+/** The recipe with overrides, as a file to go on with. @throws TrainerError `BAD_CONFIG` if they do not fit */
+export function recipeFile(recipe: Recipe, overrides: ConfigOverrides): string {
+  resolveRecipe(recipe, overrides);
+  const { option, yaml, numFiles, bytes } = recipe;
+  const { value } = readSource(yaml, `recipe of ${option}`, overrides);
+  const of = option === '--text' ? 'text.' : 'samples; use it with --init.';
+  return `# Made by ${option} for ${formatNumberOf(numFiles, 'file')} with ${formatSize(bytes)} of ${of}\n${yamlOf(value)}`;
+}
+
+/** Fields of `train:` that follow from the number of steps. */
+export function paceOf(steps: number, globalBatch: number, leastValidation = 0) {
+  const validateEvery = Math.min(500, Math.ceil(steps / 16));
+  // The most sequences that leave validations within their share of the time. Nearly always that is more than there are: then
+  // the whole held-out text is read, and a difference between two validations is one of the model alone.
+  const batches = Math.floor((VALIDATION_SHARE_OF_TIME * validateEvery) / FORWARD_SHARE_OF_STEP);
+  return {
+    steps,
+    globalBatch,
+    warmupSteps: Math.min(500, Math.round(steps / 10)),
+    validateEvery,
+    validationSequences: Math.max(leastValidation, Math.max(1, batches) * globalBatch),
+    checkpointEvery: Math.min(1000, Math.ceil(steps / 4)),
+  };
+}
+
+export function runNameOf(domain: string): string {
+  const name = domain
+    .toLowerCase()
+    .replace(/[^a-z0-9]+/g, '-')
+    .replace(/^-+|-+$/g, '');
+  return name === '' ? 'text' : name;
+}
+
+/** 1234 -> 1200 */
+export function roundTo2(value: number): number {
+  return Number(value.toPrecision(2));
+}
+
+/** The power of two at or below a value; one divides batch and experts. */
+export function floorTo2(value: number): number {
+  return 2 ** Math.floor(Math.log2(value));
+}

@@ -1,0 +1,50 @@
+import type { RunConfig } from '../config/schema.js';
+import { initStd, matrixSpec } from '../parameters/matrix.js';
+import type { ParameterSpec } from '../parameters/parameters.js';
+import { heldExperts, routerPolicy } from '../routing/index.js';
+import { moeLayerSpecs } from './moe-layer.js';
+import { queryLayerSpecs } from './query-layer.js';
+import { attentionHalfSpecs, denseBlockSpecs, type FeedForwardSize, normSpecs } from './transformer-block.js';
+
+export function sizeOf({ model }: RunConfig): FeedForwardSize {
+  const numLayers = model.numDenseLayers + model.numSparseLayers + (model.queryLayer ? 1 : 0);
+  return { dModel: model.dModel, dFeedForward: model.dFeedForward, numLayers };
+}
+
+/** @param sparse what each sparse layer has beside its attention half */
+export function modelSpecs(
+  config: RunConfig,
+  sparse: readonly (readonly ParameterSpec[])[],
+): ParameterSpec[] {
+  const { model } = config;
+  const size = sizeOf(config);
+  return [
+    matrixSpec('embed.tokens', [model.vocabSize, model.dModel], initStd(model.dModel)),
+    {
+      name: 'embed.positions',
+      shape: [model.seqLen, model.dModel],
+      init: { kind: 'normal', std: initStd(model.dModel) },
+      placement: 'shared',
+      decay: false,
+    },
+    ...Array.from({ length: model.numDenseLayers }, (_, i) => denseBlockSpecs(`layers.${i}`, size)).flat(),
+    ...sparse.flatMap((specs, i) => [
+      ...attentionHalfSpecs(`layers.${model.numDenseLayers + i}`, size),
+      ...specs,
+    ]),
+    ...(model.queryLayer ? queryLayerSpecs('query', size, model.seqLen) : []),
+    ...normSpecs('ln_final', model.dModel),
+  ];
+}
+
+/** Parameters of the whole model, on whatever rank. */
+export function allSpecs(config: RunConfig): ParameterSpec[] {
+  const { model, moe } = config;
+  const routerSpecs = routerPolicy(moe.router).parameters(moe, model.dModel);
+  const { first, count } = heldExperts(moe);
+  const experts = Array.from({ length: count }, (_, i) => first + i);
+  const sparse = Array.from({ length: model.numSparseLayers }, (_, i) =>
+    moeLayerSpecs(model.numDenseLayers + i, routerSpecs, experts, sizeOf(config)),
+  );
+  return modelSpecs(config, sparse);
+}
