@@ -6,7 +6,10 @@ import { positionsOf } from '../../data/packing.js';
 import { formatCount, formatNumberOf, formatShare, formatSize } from '../../format.js';
 
 /** Describes the text that was found and the recipe that was chosen, in two lines. */
-export function describeRecipe({ numFiles, bytes }: Recipe, config: RunConfig): string[] {
+export function describeRecipe(
+  { numFiles, bytes }: Pick<Recipe, 'numFiles' | 'bytes'>,
+  config: RunConfig,
+): string[] {
   const { model, moe, data } = config;
   return [
     `text: ${formatNumberOf(numFiles, 'file')}, ${formatSize(bytes)}, as domain ${data.domains.join(', ')}`,
@@ -26,7 +29,10 @@ export function describeLength(config: RunConfig, numTokens: number): string {
 }
 
 /** Describes the samples and the recipe of a fine-tuning, in two lines. */
-export function describeInstruct({ numFiles, bytes }: Recipe, config: RunConfig): string[] {
+export function describeInstruct(
+  { numFiles, bytes }: Pick<Recipe, 'numFiles' | 'bytes'>,
+  config: RunConfig,
+): string[] {
   const { data, train } = config;
   return [
     `samples: ${formatNumberOf(numFiles, 'file')}, ${formatSize(bytes)}, as domain ${data.domains.join(', ')}`,
