@@ -3,6 +3,7 @@ import type { RunConfig } from '../config/schema.js';
 import { GRACE, type Timeouts, timeoutsOf } from '../config/timeouts.js';
 import { asTrainerError, type ErrorCode, TrainerError } from '../errors.js';
 import type { Logger } from '../logger.js';
+import { assertSameRouter } from '../routing/own-router.js';
 import type {
   AgentEvent,
   Examine,
@@ -138,6 +139,7 @@ export class NodeRanks {
     const { node } = this.#options.join;
     try {
       assertSharedFolders(this.#options.join);
+      assertSameRouter(this.#options.config.moe.router);
       this.#plane = this.#createDataPlane();
       this.#trace.begin(this.#plane);
       const resumeFrom = await this.#restore(peers, snapshot);

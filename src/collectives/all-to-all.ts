@@ -22,28 +22,29 @@ export interface AllToAllOptions {
 }
 
 /**
- * Flat all-to-all with uneven splits (all-to-all-v): one message for every pair of ranks, also between
- * nodes. The hierarchical form must give the same bits.
+ * `flat`: one message for every pair of ranks, also between nodes. `hierarchical` (HetuMoE, arXiv 2203.14685, section 3.2): flat
+ * inside a node; all bytes from one node to another travel as one aggregated message, which the receiving agent scatters to its
+ * ranks. Both give the same bytes.
+ */
+export type AllToAllForm = 'hierarchical' | 'flat';
+
+/**
+ * All-to-all with uneven splits (all-to-all-v).
  *
  * @throws TrainerError as `Transport.transfer`
  */
-export function allToAll(transport: Transport, options: AllToAllOptions): void {
-  startAllToAll(transport, options).finish();
+export function allToAll(transport: Transport, options: AllToAllOptions, form: AllToAllForm = 'flat'): void {
+  startAllToAll(transport, options, form).finish();
 }
 
 /** Starts an `allToAll`. */
-export function startAllToAll(transport: Transport, options: AllToAllOptions): PendingTransfer {
-  // One step. With B bytes per destination a rank sends (W - 1) B, of which (W - G) B leave the node; G * G
-  // messages each way between two nodes.
-  return startForm(transport, options, false);
-}
-
-/** Either form: `aggregate` is the hierarchical one. */
-export function startForm(
+export function startAllToAll(
   transport: Transport,
   options: AllToAllOptions,
-  aggregate: boolean,
+  form: AllToAllForm = 'flat',
 ): PendingTransfer {
+  // One step. With B bytes per destination a rank sends (W - 1) B, of which (W - G) B leave the node; flat, G * G messages go each
+  // way between two nodes, hierarchical one.
   const { sends, receives, purpose, layer, countsHash, reach = 'world' } = options;
   const { topology } = transport;
   const operation: Operation = { kind: 'all-to-all', purpose, layer, countsHash };
@@ -55,7 +56,7 @@ export function startForm(
     operation,
     peers.map((to) => ({ to, parts: sends[to]! })),
     peers.map((from) => ({ from, parts: receives[from]! })),
-    { aggregate: aggregate && reach !== 'node' },
+    { aggregate: form === 'hierarchical' && reach !== 'node' },
   );
   if (reach !== 'other nodes') copyToSelf(sends[topology.rank]!, receives[topology.rank]!, operation);
   return pending;
@@ -84,4 +85,17 @@ function copyToSelf(from: readonly Uint8Array[], to: readonly Uint8Array[], oper
       }
     }
   }
+}
+
+const OFFSET_BASIS = 0x811c9dc5;
+const PRIME = 0x01000193;
+
+/**
+ * Hash of counts on which all ranks of an operation must agree (FNV-1a over 32-bit words). Never 0, which
+ * means "no counts".
+ */
+export function hashCounts(lists: Iterable<ArrayLike<number>>): number {
+  let hash = OFFSET_BASIS;
+  for (const list of lists) for (let i = 0; i < list.length; i++) hash = Math.imul(hash ^ list[i]!, PRIME);
+  return hash >>> 0 || 1;
 }

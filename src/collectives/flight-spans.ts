@@ -1,5 +1,5 @@
 import type { FlightRing } from './flight-ring.js';
-import type { SpanRecorder } from './span-recorder.js';
+import type { SpanRecorder } from './transport.js';
 
 /** Parts are nested no deeper than this. */
 const MAX_DEPTH = 8;

@@ -1,6 +1,6 @@
 import { mapTuple } from '../map-tuple.js';
 import { allGather } from './all-gather.js';
-import { type AllToAllForm, Communicator } from './communicator.js';
+import { type AllToAllForm, allToAll } from './all-to-all.js';
 import type { Transport } from './transport.js';
 
 const WARM_UPS = 2;
@@ -25,10 +25,9 @@ export function pickForm(transport: Transport, bytesPerPair: number): FormChoice
   const parts = () => Array.from({ length: worldSize }, () => [new Uint8Array(bytesPerPair)]);
   const options = { sends: parts(), receives: parts(), purpose: 'pick exchange' };
   const medianOf = (form: AllToAllForm) => {
-    const communicator = new Communicator(transport, form);
     const times = Array.from({ length: WARM_UPS + REPETITIONS }, () => {
       const started = performance.now();
-      communicator.allToAll(options);
+      allToAll(transport, options, form);
       return performance.now() - started;
     });
     return times.slice(WARM_UPS).sort((a, b) => a - b)[REPETITIONS >> 1]!;

@@ -12,6 +12,7 @@ import { PeerLink } from './peer-link.js';
 import { ShmSegment } from './shm-segment.js';
 import { nodeOf, type Topology } from './topology.js';
 import {
+  emptyStats,
   MAX_PENDING,
   type PendingTransfer,
   type Receive,
@@ -20,7 +21,6 @@ import {
   type Transport,
   type TransportStats,
 } from './transport.js';
-import { emptyStats } from './transport-stats.js';
 
 /** Longest sleep before a waiting worker checks the abort word, its parent and its deadline again. */
 const WAIT_SLICE_MS = 100;

@@ -1,8 +1,7 @@
 import { TrainerError } from '../errors.js';
-import { NO_SPANS } from './span-recorder.js';
 import { topologyOf } from './topology.js';
 import type { PendingTransfer, Transport } from './transport.js';
-import { emptyStats } from './transport-stats.js';
+import { emptyStats, NO_SPANS } from './transport.js';
 
 const DONE: PendingTransfer = { finish() {} };
 

@@ -1,5 +1,9 @@
-import type { Operation, OperationKind, Phase } from '@locmoe/run-format/operations';
-import type { SpanRecorder } from './span-recorder.js';
+import {
+  OPERATION_KINDS,
+  type Operation,
+  type OperationKind,
+  type Phase,
+} from '@locmoe/run-format/operations';
 import type { Topology } from './topology.js';
 
 /** Bytes for one rank: the concatenation of `parts`. */
@@ -37,6 +41,27 @@ export interface OperationStats {
 /** Statistics since the last `takeStats`. */
 export type TransportStats = Readonly<Record<OperationKind, OperationStats>>;
 
+function nothing(): OperationStats {
+  return { operations: 0, ms: 0, waitMs: 0, bytesSameNode: 0, bytesOtherNode: 0 };
+}
+
+/** All zero. */
+export function emptyStats(): TransportStats {
+  return Object.fromEntries(OPERATION_KINDS.map((kind) => [kind, nothing()])) as TransportStats;
+}
+
+/** Totals of these kinds of operations over several statistics. */
+export function addStats(
+  list: readonly TransportStats[],
+  kinds: readonly OperationKind[] = OPERATION_KINDS,
+): OperationStats {
+  const total = nothing();
+  for (const stats of list)
+    for (const kind of kinds)
+      for (const key of Object.keys(total) as (keyof OperationStats)[]) total[key] += stats[kind][key];
+  return total;
+}
+
 /** Most transfers of one rank in flight at a time. */
 export const MAX_PENDING = 16;
 
@@ -49,6 +74,22 @@ export interface PendingTransfer {
    */
   finish(): void;
 }
+
+/**
+ * Records the parts of a step for its timeline. Parts nest: `begin` opens one, which the parts that `next` names follow
+ * each other in, until `end`.
+ */
+export interface SpanRecorder {
+  /** Opens a part inside the one that is open. */
+  begin(name: string): void;
+  /** Ends the part that the last `next` began, if any, and begins another; the same part goes on. */
+  next(name: string, layer?: number): void;
+  /** Ends the part of the last `begin`, with what is open in it. */
+  end(): void;
+}
+
+/** Records nothing. */
+export const NO_SPANS: SpanRecorder = { begin() {}, next() {}, end() {} };
 
 /**
  * The port on which every collective is written: point-to-point sends and receives, carried out together.

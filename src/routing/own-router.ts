@@ -1,8 +1,8 @@
-import { createHash } from 'node:crypto';
 import { createRequire } from 'node:module';
 import path from 'node:path';
 import { readRegularFile } from '@locmoe/run-format/regular-file';
 import { TrainerError } from '../errors.js';
+import { sha256 } from '../sha256.js';
 import type { CommonMoe } from './common-fields.js';
 import type { RouterPolicy } from './policy.js';
 
@@ -32,7 +32,7 @@ export function ownRouterName(router: string, base: string): string | null {
     } catch {
       return null;
     }
-  return `${file}#sha256=${sha256Of(bytesOf(file))}`;
+  return `${file}#sha256=${sha256(bytesOf(file))}`;
 }
 
 /**
@@ -45,9 +45,7 @@ export function ownRouterPolicy(name: string): RouterPolicy<Moe> {
   if (known !== undefined) return known;
   const [, file, expected] = NAME.exec(name) ?? [];
   if (file === undefined) throw bad(name, 'is no router of this version, and no file');
-  const bytes = bytesOf(file);
-  const actual = sha256Of(bytes);
-  if (actual !== expected) throw bad(file, `has SHA-256 ${actual} here, and ${expected} in the run`);
+  const bytes = sameBytes(file, expected!);
   // Node keeps what it has loaded from a file, whatever is in it now.
   if ([...loaded.keys()].some((other) => other.startsWith(`${file}#`)))
     throw bad(file, 'has changed since this process loaded it: start a new process');
@@ -58,8 +56,16 @@ export function ownRouterPolicy(name: string): RouterPolicy<Moe> {
         `imports ${from}: a router is one file that imports locmoe/routing and Node's own modules alone`,
       );
   const policy = withOptions(policyIn(file));
+  // Node has read the file again.
+  sameBytes(file, expected!);
   loaded.set(name, policy);
   return policy;
+}
+
+/** @throws TrainerError `BAD_CONFIG` if this machine has other bytes of the router than the run; a built-in one has none */
+export function assertSameRouter(name: string): void {
+  const [, file, expected] = NAME.exec(name) ?? [];
+  if (file !== undefined) sameBytes(file, expected!);
 }
 
 function policyIn(file: string): RouterPolicy<CommonMoe> {
@@ -94,16 +100,19 @@ function withOptions(policy: RouterPolicy<CommonMoe>): RouterPolicy<Moe> {
   };
 }
 
+function sameBytes(file: string, expected: string): Buffer {
+  const bytes = bytesOf(file);
+  const actual = sha256(bytes);
+  if (actual !== expected) throw bad(file, `has SHA-256 ${actual} here, and ${expected} in the run`);
+  return bytes;
+}
+
 function bytesOf(file: string): Buffer {
   try {
     return readRegularFile(file, MAX_BYTES);
   } catch (error) {
     throw bad(file, `cannot be read (${(error as Error).message})`);
   }
-}
-
-function sha256Of(bytes: Buffer): string {
-  return createHash('sha256').update(bytes).digest('hex');
 }
 
 function bad(file: string, why: string): TrainerError {

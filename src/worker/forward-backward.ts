@@ -1,5 +1,5 @@
 import type { Transport, TransportStats } from '../collectives/transport.js';
-import { addStats } from '../collectives/transport-stats.js';
+import { addStats } from '../collectives/transport.js';
 import type { Batch } from '../data/batch.js';
 import type { LossOptions, LossOutput, PanguSigma } from '../model/pangu-sigma.js';
 import { tf } from '../ops/tensorflow.js';

@@ -52,7 +52,7 @@ function start(assignment: WorkerAssignment): void {
   });
   removeWithAgent(assignment.snapshotDir);
   trainer = Trainer.create({ assignment, transport, logger, emit });
-  trainer.answerForStack(STACK_FD);
+  trainer.writer.answerForStack(STACK_FD);
   emit({ type: 'ready' });
 }
 
@@ -83,9 +83,9 @@ process.on('message', (command: WorkerCommand) => {
     else if (command.type === 'begin') begin().catch(fail);
     else if (command.type === 'failpoint') {
       armFailpoint(command.specification);
-      trainer?.armFailpoint(command.specification);
-    } else if (command.type === 'snapshot-kept') trainer!.onKept(command);
-    else trainer!.onSave(command);
+      trainer?.writer.armFailpoint(command.specification);
+    } else if (command.type === 'snapshot-kept') trainer!.snapshots.onKept(command);
+    else trainer!.saver.onCommand(command);
   } catch (error) {
     fail(error);
   }

@@ -1,7 +1,7 @@
 import type { RankMeasures, StepPart } from '@locmoe/run-format';
 import { OPERATION_KINDS } from '@locmoe/run-format/operations';
 import type { OperationStats, Transport } from '../collectives/transport.js';
-import { addStats } from '../collectives/transport-stats.js';
+import { addStats } from '../collectives/transport.js';
 import { type Batch, countedTargets } from '../data/batch.js';
 import type { LayerStatistics } from '../model/moe-layer.js';
 import { RunQueue } from '../os/run-queue.js';

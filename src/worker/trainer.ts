@@ -17,12 +17,11 @@ import type { ValidationReport } from '../rpc/generated/messages.js';
 import { type BestValidation, bestAfter } from '../run/best-validation.js';
 import { metricsOfProgress, progressOfMetrics } from '../run/run-progress.js';
 import { CheckpointSaver } from './checkpoint-saver.js';
-import { useFasterForm } from './exchange-form.js';
+import { OverlapTrial, useFasterForm } from './exchange-trials.js';
 import { ExpertForesight } from './expert-foresight.js';
 import { homeRanksOfDomain } from './home-ranks.js';
-import type { SaveCommand, SnapshotKept, WorkerAssignment, WorkerEvent } from './messages.js';
+import type { WorkerAssignment, WorkerEvent } from './messages.js';
 import { validationNotFinite } from './not-finite.js';
-import { type OverlapChoice, OverlapTrial } from './overlap-trial.js';
 import { ShardWriter } from './shard-writer.js';
 import { SkippedSteps } from './skipped-steps.js';
 import { Snapshots } from './snapshots.js';
@@ -62,9 +61,12 @@ export class Trainer {
   /** Updates done. */
   #step: number;
   readonly #skipped: SkippedSteps;
-  readonly #writer: ShardWriter;
-  readonly #saver: CheckpointSaver;
-  readonly #snapshots: Snapshots;
+  /** The thread that writes checkpoints and snapshots. */
+  readonly writer: ShardWriter;
+  /** Hears the coordinator's commands about a checkpoint that is being saved. */
+  readonly saver: CheckpointSaver;
+  /** Hears that the node holds the last snapshot. */
+  readonly snapshots: Snapshots;
   /** Training time of earlier generations. */
   readonly #secondsBefore: number;
   #begunMs = performance.now();
@@ -80,10 +82,10 @@ export class Trainer {
   ) {
     const { config, runId } = options.assignment;
     this.#skipped = new SkippedSteps(state, options.logger);
-    this.#writer = new ShardWriter(() => state.expertFile?.release());
-    this.#saver = new CheckpointSaver({ ...options, writer: this.#writer });
+    this.writer = new ShardWriter(() => state.expertFile?.release());
+    this.saver = new CheckpointSaver({ ...options, writer: this.writer });
     this.#step = checkpoint?.manifest.data.nextStep ?? 0;
-    this.#snapshots = new Snapshots({ ...options, writer: this.#writer, step: this.#step });
+    this.snapshots = new Snapshots({ ...options, writer: this.writer, step: this.#step });
     const { trainingSeconds, best } = progressOfMetrics(checkpoint?.manifest.metrics ?? {});
     this.#secondsBefore = trainingSeconds;
     // The best checkpoint of another run is not in this one's folder.
@@ -93,26 +95,6 @@ export class Trainer {
   /** The current step, or the last one done. */
   get step(): number {
     return this.#step;
-  }
-
-  /** Handles the coordinator's commands about a checkpoint that is being saved. */
-  onSave(command: SaveCommand): void {
-    this.#saver.onCommand(command);
-  }
-
-  /** The node holds the last snapshot. */
-  onKept(kept: SnapshotKept): void {
-    this.#snapshots.onKept(kept);
-  }
-
-  /** Arms a failpoint in the thread that writes checkpoints. */
-  armFailpoint(specification: string): void {
-    this.#writer.armFailpoint(specification);
-  }
-
-  /** Has the thread that writes checkpoints say where the main thread is; see `answerForStack`. */
-  answerForStack(fd: number): void {
-    this.#writer.answerForStack(fd);
   }
 
   /** Opens the data, builds the model and loads the checkpoint, if any. Calls no collective. */
@@ -165,26 +147,26 @@ export class Trainer {
       if (config.cluster.exchange === 'auto') useFasterForm(this.state.model, this.options);
       // This measures the weights on this text before they are trained on it.
       if (assignment.initFrom !== null) this.#validate(validation);
-      let trial = OverlapTrial.isOpen(config) ? new OverlapTrial(transport) : null;
+      let trial = OverlapTrial.of(this.state.model, this.options);
       while (this.#step < numSteps) {
         // One turn of the event loop per step, to send reports and notice a lost node agent.
         await nextTurn();
-        this.#saver.check();
+        this.saver.check();
         this.#step++;
         failpoint('step.begun');
-        if (trial !== null) this.state.model.useOverlap(trial.degree);
+        trial?.beforeStep();
         const first = (this.#step - 1) * train.microBatches;
         const microBatches = Array.from({ length: train.microBatches }, (_, i) => first + i);
         const batches = microBatches.map(loader.batchForStep);
         // One clock for all ranks.
         const timeUsed = topology.rank === 0 ? this.#timeUsed : 0;
-        const wishes = { timeUsed, snapshot: this.#snapshots.vote(this.#step) };
+        const wishes = { timeUsed, snapshot: this.snapshots.vote(this.#step) };
         const outcome = trainStep(this.state, {
           step: this.#step,
           batches,
           wishes,
           fetch: foresight && (() => foresight.beforeStep(this.#step)),
-          beforeUpdate: () => this.#snapshots.settle(transport),
+          beforeUpdate: () => this.snapshots.settle(transport),
         });
         const { report, stopAsked } = outcome;
         logger.debug({ loss: report.loss, stepMs: report.stepMs, experts: this.#slotStatistics }, 'step');
@@ -192,7 +174,7 @@ export class Trainer {
         const quote = () =>
           quotePlaces(this.dataset, config.data.endOfText, microBatches.flatMap(loader.placesForStep));
         this.#skipped.add(outcome, { batches, quote });
-        if (trial !== null && this.#useFaster(trial.record(report.stepMs))) trial = null;
+        if (trial?.afterStep(report.stepMs)) trial = null;
         if (this.#step % COLLECT_EVERY === 0) collectNow();
         const isLast = this.#step === numSteps || outcome.isTimeUp;
         if (await this.#record(this.#skipped.loss, { isLast, stopAsked, validation })) break;
@@ -228,11 +210,11 @@ export class Trainer {
 
   /** If all ranks can, and no checkpoint of this step is being written. */
   #takeSnapshot({ snapshot, report }: StepOutcome): void {
-    if (!this.#snapshots.agree(snapshot) || report.skipped || this.#lastSaved === this.#step) return;
+    if (!this.snapshots.agree(snapshot) || report.skipped || this.#lastSaved === this.#step) return;
     const metrics = this.#metrics(this.#skipped.loss);
     const { spans } = this.options.transport;
     spans.begin('snapshot');
-    this.#snapshots.take(this.#step, tensorsToKeep(this.state), metrics, report.stepMs);
+    this.snapshots.take(this.#step, tensorsToKeep(this.state), metrics, report.stepMs);
     spans.end();
   }
 
@@ -274,21 +256,6 @@ export class Trainer {
     return isDone;
   }
 
-  /** @returns whether the trial is over */
-  #useFaster(choice: OverlapChoice | null): boolean {
-    if (choice === null) return false;
-    const { degree, ms } = choice;
-    const { assignment, logger } = this.options;
-    this.state.model.useOverlap(degree);
-    if (assignment.topology.rank === 0)
-      logger.info(
-        { overlapDegree: degree, ms },
-        `exchanges between nodes ${degree === 1 ? 'are not' : 'are'} overlapped with experts: a step took ` +
-          `${ms.inTurn.toFixed(1)} ms without, ${ms.overlapped.toFixed(1)} ms with it`,
-      );
-    return true;
-  }
-
   #numParameters(): number {
     return this.state.model.parameterSpecs.reduce(
       (sum, { shape }) => sum + shape.reduce((product, length) => product * length, 1),
@@ -320,14 +287,14 @@ export class Trainer {
   async #save(loss: number, { isLast, isBest }: { isLast: boolean; isBest: boolean }): Promise<boolean> {
     const { transport } = this.options;
     transport.setProgress(this.#step, 'checkpoint');
-    await this.#saver.settle();
+    await this.saver.settle();
     this.#lastSaved = this.#step;
     const keepStep = this.#best?.step ?? -1;
     transport.spans.begin('checkpoint');
     const sharedCrc32 = crc32OfShared(this.state);
     const about = { step: this.#step, isLast, keepStep, metrics: this.#metrics(loss), sharedCrc32 };
-    this.#saver.begin(about, tensorsToSave(this.state));
+    this.saver.begin(about, tensorsToSave(this.state));
     transport.spans.end();
-    return isLast || isBest ? this.#saver.settle() : true;
+    return isLast || isBest ? this.saver.settle() : true;
   }
 }

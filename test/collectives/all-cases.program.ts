@@ -1,14 +1,9 @@
 import { rankProgram } from '@locmoe/test-kit';
 import { allGather } from '../../src/collectives/all-gather.js';
 import { allReduce, gradualAllReduce } from '../../src/collectives/all-reduce.js';
-import { allToAll, startAllToAll } from '../../src/collectives/all-to-all.js';
+import { type AllToAllForm, allToAll, startAllToAll } from '../../src/collectives/all-to-all.js';
 import { barrier } from '../../src/collectives/barrier.js';
-import {
-  hierarchicalAllToAll,
-  startHierarchicalAllToAll,
-} from '../../src/collectives/hierarchical-all-to-all.js';
-import type { Transport } from '../../src/collectives/transport.js';
-import { addStats } from '../../src/collectives/transport-stats.js';
+import { addStats, type Transport } from '../../src/collectives/transport.js';
 
 // Every collective over a table of sizes against a formula that every rank can work out for itself.
 
@@ -72,22 +67,20 @@ function prepareAllToAll(transport: Transport, round: number) {
   };
 }
 
-function checkAllToAll(transport: Transport, exchange: typeof allToAll, round: number): void {
+function checkAllToAll(transport: Transport, form: AllToAllForm, round: number): void {
   const { options, check } = prepareAllToAll(transport, round);
-  exchange(transport, options);
+  allToAll(transport, options, form);
   check();
 }
 
 /** Several on their way at once, larger than the rings, around other collectives, finished in another order. */
-function checkPending(transport: Transport, start: typeof startAllToAll): void {
+function checkPending(transport: Transport, form: AllToAllForm): void {
   const rounds = [6, 2, 0, 4, 6].map((round) => prepareAllToAll(transport, round));
+  const start = (options: Parameters<typeof startAllToAll>[1]) => startAllToAll(transport, options, form);
   const pending = rounds.map(({ options }, i) =>
     i === 1
-      ? [
-          start(transport, { ...options, reach: 'other nodes' }),
-          start(transport, { ...options, reach: 'node' }),
-        ].reverse()
-      : [start(transport, options)],
+      ? [start({ ...options, reach: 'other nodes' }), start({ ...options, reach: 'node' })].reverse()
+      : [start(options)],
   );
   barrier(transport, { purpose: 'meanwhile' });
   checkAllReduce(transport, 100_003);
@@ -226,11 +219,11 @@ rankProgram((transport: Transport) => {
   const { rank } = transport.topology;
   transport.setProgress(1, 'forward');
   for (let round = 0; round < LENGTHS.length; round++) {
-    checkAllToAll(transport, allToAll, round);
-    checkAllToAll(transport, hierarchicalAllToAll, round);
+    checkAllToAll(transport, 'flat', round);
+    checkAllToAll(transport, 'hierarchical', round);
   }
-  checkPending(transport, startAllToAll);
-  checkPending(transport, startHierarchicalAllToAll);
+  checkPending(transport, 'flat');
+  checkPending(transport, 'hierarchical');
   for (let i = 0; i < 50; i++) barrier(transport, { purpose: 'step' });
   // The longest has several blocks, with one rank in a node more than are on their way at a time.
   const sums = [0, 1, 7, 4096, 4097, 100_003, 300_007].map((length) => checkAllReduce(transport, length));

@@ -4,9 +4,8 @@ import { runInNewContext } from 'node:vm';
 import { rankProgram } from '@locmoe/test-kit';
 import { allGather } from '../../src/collectives/all-gather.js';
 import { allReduce } from '../../src/collectives/all-reduce.js';
-import { allToAll } from '../../src/collectives/all-to-all.js';
+import { type AllToAllForm, allToAll } from '../../src/collectives/all-to-all.js';
 import { barrier } from '../../src/collectives/barrier.js';
-import { hierarchicalAllToAll } from '../../src/collectives/hierarchical-all-to-all.js';
 import type { Transport } from '../../src/collectives/transport.js';
 import { processInfo } from '../../src/os/process-info.js';
 import { randomOf } from '../random.js';
@@ -81,17 +80,21 @@ function drawLength(random: () => number): number {
   return Math.floor(random() ** 4 * MOST_BYTES);
 }
 
-function exchange(draw: Draw, collective: typeof allToAll): void {
+function exchange(draw: Draw, form: AllToAllForm): void {
   const { transport, random } = draw;
   const { rank, worldSize } = transport.topology;
   const everyone = Array.from({ length: worldSize }, (_, i) => i);
   const lengths = everyone.map(() => everyone.map(() => drawLength(random)));
   const received = everyone.map((source) => new Uint8Array(lengths[source][rank]));
-  collective(transport, {
-    sends: everyone.map((to) => [bytesOf(draw, rank, to, lengths[rank][to])]),
-    receives: received.map((bytes) => [bytes]),
-    purpose: 'endurance',
-  });
+  allToAll(
+    transport,
+    {
+      sends: everyone.map((to) => [bytesOf(draw, rank, to, lengths[rank][to])]),
+      receives: received.map((bytes) => [bytes]),
+      purpose: 'endurance',
+    },
+    form,
+  );
   for (const source of everyone) check(draw, received[source], source, rank);
 }
 
@@ -117,8 +120,8 @@ function gather(draw: Draw): void {
 }
 
 const OPERATIONS: readonly ((draw: Draw) => void)[] = [
-  (draw) => exchange(draw, allToAll),
-  (draw) => exchange(draw, hierarchicalAllToAll),
+  (draw) => exchange(draw, 'flat'),
+  (draw) => exchange(draw, 'hierarchical'),
   sum,
   gather,
   ({ transport }) => barrier(transport, { purpose: 'endurance' }),

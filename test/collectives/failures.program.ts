@@ -1,8 +1,7 @@
 import { rankProgram } from '@locmoe/test-kit';
 import { allReduce } from '../../src/collectives/all-reduce.js';
-import { allToAll } from '../../src/collectives/all-to-all.js';
+import { allToAll, hashCounts } from '../../src/collectives/all-to-all.js';
 import { barrier } from '../../src/collectives/barrier.js';
-import { hashCounts } from '../../src/collectives/counts-hash.js';
 import type { ShmTransport } from '../../src/collectives/shm-transport.js';
 
 export type Misbehaviour =

@@ -1,7 +1,7 @@
 import { existsSync, readdirSync } from 'node:fs';
 import { type Cluster, type Layout, type Outcome, type SpawnOptions, spawnRanks } from '@locmoe/test-kit';
 import { describe, expect, it } from 'vitest';
-import { hashCounts } from '../../src/collectives/counts-hash.js';
+import { hashCounts } from '../../src/collectives/all-to-all.js';
 import { isRunning } from '../../src/os/process-info.js';
 import { NIGHTLY } from '../nightly.js';
 import type { Misbehaviour } from './failures.program.js';

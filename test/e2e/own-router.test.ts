@@ -1,8 +1,10 @@
 import { execFileSync } from 'node:child_process';
 import { cpSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
+import { freePort } from '@locmoe/test-kit';
 import { expect, it } from 'vitest';
-import { Locmoe, newestRun, ROOT, temporaryFolder, trainArguments } from './support.js';
+import { node, serve } from './nodes.js';
+import { Locmoe, MICRO, newestRun, ROOT, temporaryFolder, trainArguments } from './support.js';
 
 /** A folder with the router of examples/ and the package that it imports from. */
 function folderWithRouter(): { readonly folder: string; readonly router: string } {
@@ -85,6 +87,42 @@ it('a router of one’s own plans, trains, resumes, evaluates and generates, and
   }
 });
 
+it('a router is a package too, which its configuration finds', async () => {
+  const { folder, router } = folderWithRouter();
+  const home = path.join(folder, 'node_modules/router-of-mine');
+  mkdirSync(home);
+  cpSync(router, path.join(home, 'index.mjs'));
+  writeFileSync(path.join(home, 'package.json'), '{ "name": "router-of-mine", "exports": "./index.mjs" }');
+  const config = MICRO.replace('router: switch', 'router: router-of-mine, routerOptions: { span: 16 }');
+  const run = new Locmoe(
+    trainArguments({ folder, nodes: 1, workersPerNode: 1, sets: ['train.steps=2'], config }),
+  );
+  const { code, stdout, stderr } = await run.finished;
+  expect(code, stderr).toBe(0);
+  expect(stdout).toMatch(/router \S+node_modules\/router-of-mine\/index\.mjs#sha256=[0-9a-f]{64},/);
+
+  const unknown = await new Locmoe(['plan', '--config', 'tiny', '--set', 'moe.router=@no/such-router'])
+    .finished;
+  expect(unknown.stderr).toMatch(/^locmoe: .*moe\.router/);
+  expect(unknown.code).toBe(2);
+});
+
+it('a node that has other bytes when it joins is refused by name, before its workers start', async () => {
+  const { folder, router } = folderWithRouter();
+  const port = await freePort();
+  const run = serve(folder, port, [`moe.router=${router}`]);
+  await run.until(/listening at/);
+  writeFileSync(router, `${readFileSync(router, 'utf8')}// another byte\n`);
+  const nodes = [node(port), node(port)];
+  const { code, stdout, stderr } = await run.finished;
+  expect(stderr).toMatch(
+    /node [01]: router \S+my-router\.mjs has SHA-256 [0-9a-f]{64} here, and [0-9a-f]{64} in the run/,
+  );
+  expect(stdout).not.toMatch(/training from step/);
+  expect(code).toBe(2);
+  for (const each of nodes) await each.finished;
+});
+
 it('a worker whose file has other bytes is refused by name', async () => {
   const { folder, router } = folderWithRouter();
   const sets = [`moe.router=${router}`];
@@ -92,7 +130,7 @@ it('a worker whose file has other bytes is refused by name', async () => {
   await run.until(/starting the workers/);
   writeFileSync(router, `${readFileSync(router, 'utf8')}// another byte\n`);
   const { code, stderr } = await run.finished;
-  expect(stderr).toMatch(/rank 0.*node 0|node 0.*rank 0/);
+  expect(stderr).toMatch(/node 0/);
   expect(stderr).toMatch(
     /router \S+my-router\.mjs has SHA-256 [0-9a-f]{64} here, and [0-9a-f]{64} in the run/,
   );

@@ -1,6 +1,7 @@
 import * as tf from '@tensorflow/tfjs-node';
 import { describe, expect, it } from 'vitest';
-import { type AllToAllForm, Communicator } from '../../src/collectives/communicator.js';
+import type { AllToAllForm } from '../../src/collectives/all-to-all.js';
+import { Communicator } from '../../src/collectives/communicator.js';
 import { soloTransport } from '../../src/collectives/solo-transport.js';
 import { MoeLayer } from '../../src/model/moe-layer.js';
 import { ParameterStore } from '../../src/parameters/parameters.js';

@@ -1,20 +1,42 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { soloTransport } from '../../src/collectives/solo-transport.js';
-import { OverlapTrial } from '../../src/worker/overlap-trial.js';
+import { OverlapTrial } from '../../src/worker/exchange-trials.js';
 import { tinyConfig } from '../model/support.js';
+
+/** A trial of a configuration, with what it tells and the degree that it has set last. */
+function trialOf(cluster: object = {}, model: object = { dModel: 32, dFeedForward: 64 }) {
+  const tiny = tinyConfig();
+  const config = {
+    ...tiny,
+    model: { ...tiny.model, ...model },
+    cluster: { ...tiny.cluster, nodes: 2, overlapDegree: 'auto', deduplicate: false, ...cluster },
+  } as ReturnType<typeof tinyConfig>;
+  const info = vi.fn();
+  const useOverlap = vi.fn();
+  const transport = soloTransport();
+  const assignment = { config, topology: transport.topology };
+  return {
+    trial: OverlapTrial.of({ useOverlap }, { assignment, transport, logger: { info } }),
+    info,
+    useOverlap,
+  };
+}
 
 /** Degrees of the steps, and what the trial chooses, by the ms that the n-th step with a degree takes. */
 function tried(msOf: (degree: number, n: number) => number) {
-  const trial = new OverlapTrial(soloTransport());
+  const { trial, info, useOverlap } = trialOf();
   const degrees: number[] = [];
-  for (;;) {
-    const { degree } = trial;
+  for (let isOver = false; !isOver; ) {
+    trial!.beforeStep();
+    const degree: number = useOverlap.mock.lastCall![0];
     degrees.push(degree);
     // The process and the first of each degree compile.
     const n = (degrees.length - 33) >> 1;
-    const choice = trial.record(n < 0 ? 10_000 * degree : msOf(degree, n));
-    if (choice !== null) return { degrees, choice };
+    isOver = trial!.afterStep(n < 0 ? 10_000 * degree : msOf(degree, n));
   }
+  const [{ overlapDegree, ms }] = info.mock.lastCall!;
+  expect(useOverlap).toHaveBeenLastCalledWith(overlapDegree);
+  return { degrees, choice: { degree: overlapDegree, ms } };
 }
 
 describe('OverlapTrial', () => {
@@ -38,14 +60,7 @@ describe('OverlapTrial', () => {
   });
 
   it('is held only where there is a choice that changes no bit', () => {
-    const open = (cluster: object, model: object = { dModel: 32, dFeedForward: 64 }) => {
-      const config = tinyConfig();
-      return OverlapTrial.isOpen({
-        ...config,
-        model: { ...config.model, ...model },
-        cluster: { ...config.cluster, nodes: 2, overlapDegree: 'auto', deduplicate: false, ...cluster },
-      });
-    };
+    const open = (...fields: Parameters<typeof trialOf>) => trialOf(...fields).trial !== null;
     expect(open({})).toBe(true);
     expect(open({ nodes: 1 })).toBe(false);
     expect(open({ overlapDegree: 2 })).toBe(false);

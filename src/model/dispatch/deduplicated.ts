@@ -1,5 +1,5 @@
 import { allGather } from '../../collectives/all-gather.js';
-import { hashCounts } from '../../collectives/counts-hash.js';
+import { hashCounts } from '../../collectives/all-to-all.js';
 import { nodeOf, type Topology } from '../../collectives/topology.js';
 import { gatherRows, scatterRows } from '../../ops/operations.js';
 import { tf } from '../../ops/tensorflow.js';

@@ -1,5 +1,5 @@
 import type * as tf from '@tensorflow/tfjs-node';
-import { hashCounts } from '../../collectives/counts-hash.js';
+import { hashCounts } from '../../collectives/all-to-all.js';
 import type { Topology } from '../../collectives/topology.js';
 import { nodeOf } from '../../collectives/topology.js';
 import type { RowScatter } from '../../ops/operations.js';

@@ -13,7 +13,7 @@ data: { validationShare: 0.1, domains: [{ notes: { files: notes.txt } }] }
 const configWith = (...sets: string[]) => resolveConfig(YAML, '/here/notes.yaml', { sets });
 
 it('a recipe is told of before its text is read', () => {
-  expect(describeRecipe({ yaml: YAML, numFiles: 2, bytes: 330_000 }, configWith())).toEqual([
+  expect(describeRecipe({ numFiles: 2, bytes: 330_000 }, configWith())).toEqual([
     'text: 2 files, 330 kB, as domain notes',
     'recipe: vocabulary 1,024, d = 8, 1 + 1 layers, 2 experts (--print-config shows it, --set changes it)',
   ]);

@@ -1,8 +1,9 @@
 import { rankProgram } from '@locmoe/test-kit';
 import * as tf from '@tensorflow/tfjs-node';
-import { type AllToAllForm, Communicator } from '../../../src/collectives/communicator.js';
+import type { AllToAllForm } from '../../../src/collectives/all-to-all.js';
+import { Communicator } from '../../../src/collectives/communicator.js';
 import type { Transport } from '../../../src/collectives/transport.js';
-import { addStats } from '../../../src/collectives/transport-stats.js';
+import { addStats } from '../../../src/collectives/transport.js';
 import { MoeLayer } from '../../../src/model/moe-layer.js';
 import { ParameterStore } from '../../../src/parameters/parameters.js';
 import { createRouter, heldExperts } from '../../../src/routing/index.js';

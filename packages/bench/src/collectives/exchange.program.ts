@@ -1,11 +1,10 @@
 import { readFileSync } from 'node:fs';
 import { rankProgram } from '@locmoe/test-kit';
 import { allReduce } from 'locmoe/internal/collectives/all-reduce';
-import { type AllToAllOptions, allToAll } from 'locmoe/internal/collectives/all-to-all';
+import { type AllToAllForm, type AllToAllOptions, allToAll } from 'locmoe/internal/collectives/all-to-all';
 import { barrier } from 'locmoe/internal/collectives/barrier';
-import { hierarchicalAllToAll } from 'locmoe/internal/collectives/hierarchical-all-to-all';
 import type { Transport } from 'locmoe/internal/collectives/transport';
-import { addStats } from 'locmoe/internal/collectives/transport-stats';
+import { addStats } from 'locmoe/internal/collectives/transport';
 import { cpuSecondsOf } from 'locmoe/internal/os/process-info';
 import { median, timeOf } from '../statistics.js';
 import { type ExchangeCase, type Repetition, repetitionsOf, TRIALS, warmUpsOf } from './cases.js';
@@ -81,11 +80,10 @@ function element(from: number, to: number, i: number): number {
  */
 function prepareExchange(transport: Transport, { collective, bytes }: ExchangeCase): () => void {
   if (collective === 'all-reduce') return prepareAllReduce(transport, bytes / 4);
-  const exchange = collective === 'all-to-all' ? hierarchicalAllToAll : allToAll;
-  return prepareAllToAll(transport, exchange, bytes / 4);
+  return prepareAllToAll(transport, collective === 'all-to-all' ? 'hierarchical' : 'flat', bytes / 4);
 }
 
-function prepareAllToAll(transport: Transport, exchange: typeof allToAll, count: number): () => void {
+function prepareAllToAll(transport: Transport, form: AllToAllForm, count: number): () => void {
   const { rank, worldSize } = transport.topology;
   const [sent, received] = [new Float32Array(worldSize * count), new Float32Array(worldSize * count)];
   for (let to = 0; to < worldSize; to++)
@@ -95,7 +93,7 @@ function prepareAllToAll(transport: Transport, exchange: typeof allToAll, count:
     receives: parts(received, count),
     purpose: 'bench',
   };
-  const run = () => exchange(transport, options);
+  const run = () => allToAll(transport, options, form);
   run();
   for (let from = 0; from < worldSize; from++)
     for (let i = 0; i < count; i++)
