@@ -60,11 +60,22 @@ export function timeoutError(
   return new TrainerError('COLLECTIVE_TIMEOUT', message, context(place));
 }
 
-/**
- * `COLLECTIVE_MISMATCH`: the peer's message is of another operation, step or size than expected, or its rank
- * has other counts.
- */
-export function mismatchError(
+/** @throws TrainerError `COLLECTIVE_MISMATCH` if a peer's message does not belong to the transfer */
+export function checkHeader(place: Place, peer: number, header: MessageHeader, expectedBytes: number): void {
+  const { operation, sequence, step } = place;
+  const same =
+    header.sequence === sequence &&
+    header.kind === operation.kind &&
+    header.layer === operation.layer &&
+    header.totalBytes === expectedBytes &&
+    header.step === step &&
+    header.countsHash === (operation.countsHash ?? 0) &&
+    header.purpose === operation.purpose;
+  if (!same) throw mismatchError(place, peer, header, expectedBytes);
+}
+
+/** The peer's message is of another operation, step or size than expected, or its rank has other counts. */
+function mismatchError(
   place: Place,
   peer: number,
   header: MessageHeader,

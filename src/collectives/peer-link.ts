@@ -1,10 +1,12 @@
+import type { Operation } from '@locmoe/run-format/operations';
+import { TrainerError } from '../errors.js';
 import type { ByteRing } from './byte-ring.js';
 import { IncomingMessage, OutgoingMessage } from './message.js';
 import type { ShmSegment } from './shm-segment.js';
-import { nodeOf, type Topology } from './topology.js';
+import { nodeOf, otherRanks, type Topology } from './topology.js';
 
 /** A rank's two rings with one peer, and a pool of messages for them. */
-export class PeerLink {
+class PeerLink {
   readonly #out: ByteRing;
   readonly #back: ByteRing;
   readonly #wrote: () => void;
@@ -45,5 +47,29 @@ export class PeerLink {
     const made = new IncomingMessage(this.peer, this.#back, this.#read);
     this.#incoming.push(made);
     return made;
+  }
+}
+
+/** The links of a rank to all others. */
+export class PeerLinks {
+  readonly #links: readonly PeerLink[];
+
+  constructor(
+    segment: ShmSegment,
+    private readonly topology: Topology,
+  ) {
+    this.#links = otherRanks(topology).reduce<PeerLink[]>((links, peer) => {
+      links[peer] = new PeerLink(segment, topology, peer);
+      return links;
+    }, []);
+  }
+
+  /** @throws TrainerError `INTERNAL` if there is no such peer */
+  to(peer: number, { purpose }: Operation): PeerLink {
+    const link = this.#links[peer];
+    if (link) return link;
+    const { rank, worldSize } = this.topology;
+    const what = `rank ${peer} is no peer in a world of ${worldSize} ranks`;
+    throw new TrainerError('INTERNAL', what, { rank, operation: purpose });
   }
 }

@@ -1,14 +1,14 @@
 import type { Operation, Phase } from '@locmoe/run-format/operations';
 import { TrainerError } from '../errors.js';
 import { yieldCore } from '../os/libc.js';
-import { abortedError, context, mismatchError, type Place, timeoutError } from './collective-errors.js';
+import { abortedError, checkHeader, context, type Place, timeoutError } from './collective-errors.js';
 import type { ControlBlock } from './control-block.js';
 import type { Doorbell } from './doorbell.js';
 import type { FlightRing } from './flight-ring.js';
 import { FlightSpans } from './flight-spans.js';
 import { InFlight, progressAll } from './in-flight.js';
 import type { MessageHeader } from './message.js';
-import { PeerLink } from './peer-link.js';
+import { PeerLinks } from './peer-link.js';
 import { ShmSegment } from './shm-segment.js';
 import { nodeOf, type Topology } from './topology.js';
 import {
@@ -48,8 +48,7 @@ export class ShmTransport implements Transport {
   readonly #flight: FlightRing;
   /** Added to `performance.now()` it gives the times of the flight ring. */
   readonly #epochMs: number;
-  /** Links by peer; null for this rank itself. */
-  readonly #links: (PeerLink | null)[] = [];
+  readonly #links: PeerLinks;
   /** Transfers in order of their start. */
   readonly #pending: InFlight[] = [];
   readonly #busyOut: Uint8Array;
@@ -73,11 +72,9 @@ export class ShmTransport implements Transport {
     this.#flight = this.#segment.flight(localRank);
     this.#epochMs = this.#segment.epochMs;
     this.spans = new FlightSpans(this.#flight, this.#epochMs);
-    const { worldSize } = this.topology;
-    this.#busyOut = new Uint8Array(worldSize);
-    this.#busyIn = new Uint8Array(worldSize);
-    for (let peer = 0; peer < worldSize; peer++)
-      this.#links.push(peer === this.topology.rank ? null : new PeerLink(this.#segment, this.topology, peer));
+    this.#links = new PeerLinks(this.#segment, this.topology);
+    this.#busyOut = new Uint8Array(this.topology.worldSize);
+    this.#busyIn = new Uint8Array(this.topology.worldSize);
     this.#control.pid = process.pid;
     this.#segment.doorbell(workersPerNode).ring();
   }
@@ -137,7 +134,7 @@ export class ShmTransport implements Transport {
     let bytesOut = 0;
     let bytesIn = 0;
     for (const { to, parts } of sends) {
-      const message = this.#linkTo(to).takeOutgoing();
+      const message = this.#links.to(to, operation).takeOutgoing();
       const bytes = message.begin(operation, transfer, aggregate, parts);
       bytesOut += bytes;
       if (nodeOf(this.topology, to) === this.topology.node) stats.bytesSameNode += bytes;
@@ -147,7 +144,7 @@ export class ShmTransport implements Transport {
     const check = (peer: number, header: MessageHeader, expectedBytes: number) =>
       checkHeader(this.#placeOf(transfer), peer, header, expectedBytes);
     for (const { from, parts } of receives) {
-      const message = this.#linkTo(from).takeIncoming();
+      const message = this.#links.to(from, operation).takeIncoming();
       bytesIn += message.begin(parts, check);
       transfer.incoming.push(message);
     }
@@ -163,16 +160,6 @@ export class ShmTransport implements Transport {
     this.#pending.push(transfer);
     stats.operations++;
     return transfer;
-  }
-
-  #linkTo(peer: number): PeerLink {
-    const link = this.#links[peer];
-    if (link) return link;
-    const { worldSize } = this.topology;
-    throw new TrainerError('INTERNAL', `rank ${peer} is no peer in a world of ${worldSize} ranks`, {
-      rank: this.topology.rank,
-      operation: this.#current?.operation.purpose,
-    });
   }
 
   /** Waits for a started transfer. */
@@ -311,18 +298,4 @@ export class ShmTransport implements Transport {
     this.#closed = true;
     this.#segment.close();
   }
-}
-
-/** @throws TrainerError `COLLECTIVE_MISMATCH` if a peer's message does not belong to the transfer */
-function checkHeader(place: Place, peer: number, header: MessageHeader, expectedBytes: number): void {
-  const { operation, sequence, step } = place;
-  const same =
-    header.sequence === sequence &&
-    header.kind === operation.kind &&
-    header.layer === operation.layer &&
-    header.totalBytes === expectedBytes &&
-    header.step === step &&
-    header.countsHash === (operation.countsHash ?? 0) &&
-    header.purpose === operation.purpose;
-  if (!same) throw mismatchError(place, peer, header, expectedBytes);
 }

@@ -1,5 +1,4 @@
-import type { LogLikelihood } from '../inference/log-likelihood.js';
-import type { Scorer } from '../inference/scorer.js';
+import type { LogLikelihood, Scorer } from '../inference/log-likelihood.js';
 import { inBatches, type Watch } from './in-batches.js';
 import type { Scoring } from './prompt.js';
 import { type Asked, metricsOf, type Requests, requestsOf } from './requests.js';

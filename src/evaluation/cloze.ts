@@ -1,7 +1,6 @@
 import type { Dataset, TokenIds } from '../data/dataset.js';
 import { permutation } from '../data/shuffle.js';
-import type { LogLikelihood } from '../inference/log-likelihood.js';
-import type { Scorer } from '../inference/scorer.js';
+import type { LogLikelihood, Scorer } from '../inference/log-likelihood.js';
 import { CounterRandom } from '../parameters/counter-random.js';
 import { inBatches, type Watch } from './in-batches.js';
 import { refusal } from './question.js';

@@ -1,4 +1,4 @@
-import type { Scorer } from '../inference/scorer.js';
+import type { Scorer } from '../inference/log-likelihood.js';
 
 export interface Watch {
   /** Told how many items are done. */

@@ -1,5 +1,5 @@
+import type { Scorer } from '../inference/log-likelihood.js';
 import { encodePair, type LogLikelihood, type ScoredText } from '../inference/log-likelihood.js';
-import type { Scorer } from '../inference/scorer.js';
 import { type Prompt, promptOf, type Scoring } from './prompt.js';
 import type { Question } from './question.js';
 import type { AskedTask } from './shots.js';

@@ -1,9 +1,9 @@
 import { groupBy } from '../group-by.js';
 import type { Answer } from './ask.js';
-import { type Baselines, baselinesOf } from './baselines.js';
 import type { Scoring } from './prompt.js';
 import type { Question } from './question.js';
-import { type Score, scoreOf } from './statistics.js';
+import { LETTERS } from './question.js';
+import { indexOfMost, type Score, scoreOf } from './statistics.js';
 import { subjectOf } from './subjects.js';
 
 export interface ScoringSummary {
@@ -57,4 +57,29 @@ export function categorySummaries(answers: readonly Answer[]): NamedSummary[] {
 
 function named(groups: ReadonlyMap<string, readonly Answer[]>): NamedSummary[] {
   return [...groups].map(([name, answers]) => ({ name, ...summaryOf(answers) }));
+}
+
+/** Scores that are reached without a model. */
+export interface Baselines {
+  /** Mean of 1 / options. */
+  readonly chance: number;
+  /** The letter that is most often right, and the score of always taking it. */
+  readonly majority: { readonly letter: string; readonly score: number };
+  /** The score of taking the longest option, the first of several. */
+  readonly firstLongest: number;
+}
+
+export function baselinesOf(questions: readonly Question[]): Baselines {
+  const n = questions.length;
+  const counts = [...LETTERS].map((_, i) => questions.filter(({ answer }) => answer === i).length);
+  const most = indexOfMost(counts);
+  const chance = questions.reduce((sum, { choices }) => sum + 1 / choices.length, 0) / n;
+  const longest = questions.filter(
+    ({ choices, answer }) => indexOfMost(choices.map((choice) => [...choice].length)) === answer,
+  );
+  return {
+    chance,
+    majority: { letter: LETTERS[most]!, score: counts[most]! / n },
+    firstLongest: longest.length / n,
+  };
 }

@@ -144,3 +144,11 @@ function maxOf(values: Float32Array): number {
   for (let i = 0; i < values.length; i++) max = Math.max(max, values[i]!);
   return max;
 }
+
+/** Scores texts by a model. */
+export interface Scorer extends Pick<Inference, 'checkpoint' | 'config' | 'tokenizer'> {
+  /** Calls of `score` that go on at the same time. */
+  readonly atOnce: number;
+  /** @throws TrainerError as `logLikelihoods` */
+  score(texts: readonly ScoredText[]): Promise<LogLikelihood[]>;
+}

@@ -1,6 +1,6 @@
+import { execFileSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
-import { runnable } from './runnable.js';
 
 /**
  * Starts a thread of this process, which runs a built program, or where sources run, a bundle of its source.
@@ -11,4 +11,22 @@ export function startThread(program: URL, workerData?: unknown): Worker {
   if (!import.meta.url.endsWith('.ts')) return new Worker(program, { workerData });
   // The bundle needs no options by which this process runs sources.
   return new Worker(runnable(fileURLToPath(program).replace(/\.js$/, '.ts')), { workerData, execArgv: [] });
+}
+
+const BUNDLER = fileURLToPath(new URL('../../scripts/bundle-program.mjs', import.meta.url));
+const bundles = new Map<string, string>();
+
+/**
+ * Path of the file that Node runs for a program. A built one is that file; a source, as tests start them, is bundled first,
+ * once in this process.
+ *
+ * @throws Error if esbuild reports errors, which it has printed
+ */
+export function runnable(program: string): string {
+  if (!program.endsWith('.ts')) return program;
+  const known = bundles.get(program);
+  if (known !== undefined) return known;
+  const bundle = execFileSync(process.execPath, [BUNDLER, program], { encoding: 'utf8' }).trimEnd();
+  bundles.set(program, bundle);
+  return bundle;
 }

@@ -276,3 +276,11 @@ function byExpert(specs: readonly ParameterSpec[], isFrozen: IsFrozen): Map<stri
 function bytesOf(arrays: readonly Float32Array[]): number {
   return arrays.reduce((sum, { byteLength }) => sum + byteLength, 0);
 }
+
+export function describeSlots({ touched, reads, bytesIn, bytesOut, waitMs }: SlotStatistics): string {
+  const [read, written] = [bytesIn, bytesOut].map((bytes) => `${Math.round(bytes / 1e6)} MB`);
+  return (
+    `experts had tokens ${touched} times, and were read from the disk ${reads} times: ${read} read and ` +
+    `${written} written in ${(waitMs / 1000).toFixed(1)} s`
+  );
+}

@@ -12,7 +12,7 @@ import { failpoint } from '../failpoint.js';
 import { collectNow } from '../garbage-collection.js';
 import type { Logger } from '../logger.js';
 import { kernels } from '../ops/kernels/choose-kernels.js';
-import type { SlotStatistics } from '../parameters/expert-slots.js';
+import { describeSlots, type SlotStatistics } from '../parameters/expert-slots.js';
 import type { ValidationReport } from '../rpc/generated/messages.js';
 import { type BestValidation, bestAfter } from '../run/best-validation.js';
 import { metricsOfProgress, progressOfMetrics } from '../run/run-progress.js';
@@ -186,7 +186,8 @@ export class Trainer {
     } catch (error) {
       throw asTrainerError(error, { rank: topology.rank, node: topology.node, step: this.#step });
     } finally {
-      this.#logSlots();
+      const experts = this.#slotStatistics;
+      if (experts !== undefined) logger.info({ experts }, describeSlots(experts));
     }
   }
 
@@ -194,18 +195,6 @@ export class Trainer {
   get #slotStatistics(): SlotStatistics | undefined {
     const { slots } = this.state.model.parameters;
     return slots?.isStored ? slots.statistics : undefined;
-  }
-
-  #logSlots(): void {
-    const experts = this.#slotStatistics;
-    if (experts === undefined) return;
-    const { touched, reads, bytesIn, bytesOut, waitMs } = experts;
-    const [read, written] = [bytesIn, bytesOut].map((bytes) => `${Math.round(bytes / 1e6)} MB`);
-    this.options.logger.info(
-      { experts },
-      `experts had tokens ${touched} times, and were read from the disk ${reads} times: ${read} read and ` +
-        `${written} written in ${(waitMs / 1000).toFixed(1)} s`,
-    );
   }
 
   /** If all ranks can, and no checkpoint of this step is being written. */

@@ -2,7 +2,6 @@ import { openCheckpoint } from 'locmoe/internal/cli/eval/open';
 import { ScorerPool } from 'locmoe/internal/cli/eval/scorer-pool';
 import { untilAnswered } from 'locmoe/internal/cli/eval/until-answered';
 import { type Answer, ask } from 'locmoe/internal/evaluation/ask';
-import { baselinesOf } from 'locmoe/internal/evaluation/baselines';
 import {
   answerCloze,
   type ClozeItem,
@@ -11,7 +10,8 @@ import {
 } from 'locmoe/internal/evaluation/cloze';
 import type { Watch } from 'locmoe/internal/evaluation/in-batches';
 import type { Scoring } from 'locmoe/internal/evaluation/prompt';
-import type { Scorer } from 'locmoe/internal/inference/scorer';
+import { baselinesOf } from 'locmoe/internal/evaluation/summary';
+import type { Scorer } from 'locmoe/internal/inference/log-likelihood';
 import type { Material, NamedTask } from './material.js';
 
 export const CLOZE = 'cloze';

@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { afterEach, describe, expect, it } from 'vitest';
 import { stackOf, type WorkerStack } from '../../src/agent/worker-stack.js';
 import { processInfo } from '../../src/os/process-info.js';
-import { runnable } from '../../src/os/runnable.js';
+import { runnable } from '../../src/os/start-thread.js';
 import { STACK_FD } from '../../src/worker/stack-answer.js';
 import { numListening } from '../listening-ports.js';
 import { until } from './support.js';

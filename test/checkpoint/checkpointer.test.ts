@@ -20,7 +20,7 @@ import { type Checkpoint, openCheckpoint, resolveCheckpoint } from '../../src/ch
 import { saveCheckpoint } from '../../src/checkpoint/checkpointer.js';
 import { claimCheckpoints, committedFolders } from '../../src/checkpoint/folders.js';
 import { EXIT } from '../../src/errors.js';
-import { runnable } from '../../src/os/runnable.js';
+import { runnable } from '../../src/os/start-thread.js';
 import { NIGHTLY } from '../nightly.js';
 import { allNames, config, expectedValue, saveOptions, TOKENIZER, tensorsOf } from './fixture.js';
 

@@ -1,8 +1,8 @@
 import { existsSync } from 'node:fs';
 import path from 'node:path';
 import { expect, it } from 'vitest';
-import { baselinesOf } from '../../src/evaluation/baselines.js';
 import { loadTask } from '../../src/evaluation/load-task.js';
+import { baselinesOf } from '../../src/evaluation/summary.js';
 import { skipLoudly } from '../debian-tool.js';
 
 /** A folder with the benchmarks as they are published; they are not part of this repository. */

@@ -6,8 +6,8 @@ import { saveCheckpoint } from '../../src/checkpoint/checkpointer.js';
 import { soloTransport } from '../../src/collectives/solo-transport.js';
 import { tokenizerJson, trainBpe } from '../../src/data/tokenizer/bpe-trainer.js';
 import { type Inference, openInference } from '../../src/inference/inference.js';
+import type { Scorer } from '../../src/inference/log-likelihood.js';
 import { logLikelihoods } from '../../src/inference/log-likelihood.js';
-import type { Scorer } from '../../src/inference/scorer.js';
 import { createTrainState, tensorsToSave } from '../../src/worker/state.js';
 import { randomValues, tinyConfig } from '../model/support.js';
 

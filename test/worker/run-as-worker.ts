@@ -2,7 +2,7 @@ import { spawnSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { expect } from 'vitest';
 import { WORKER_ENV, WORKER_NODE_OPTIONS } from '../../src/agent/worker-env.js';
-import { runnable } from '../../src/os/runnable.js';
+import { runnable } from '../../src/os/start-thread.js';
 
 /** Runs a program in a process with a worker's settings; returns the JSON that it prints. */
 export function runAsWorker<T>(program: URL, ...args: readonly string[]): T {

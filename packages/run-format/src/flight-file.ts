@@ -3,12 +3,11 @@ import { mkdir, rename, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { z } from 'zod';
 import type { DeepReadonly } from './deep-readonly.js';
-import { ERROR_CODES, TrainerError } from './errors.js';
+import { ERROR_CODES, TrainerError, unsupported } from './errors.js';
 import { operationSchema } from './flight-span.js';
 import { PHASES } from './operations.js';
 import { readRegularFile } from './regular-file.js';
 import { findRun } from './run-folder.js';
-import { unsupported } from './version.js';
 
 const FLIGHT_FORMAT = 'locmoe-flight';
 const FLIGHT_VERSION = 1;

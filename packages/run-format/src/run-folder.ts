@@ -3,10 +3,9 @@ import path from 'node:path';
 import { isDiskFull } from '@locmoe/logs/append-file';
 import { z } from 'zod';
 import type { DeepReadonly } from './deep-readonly.js';
-import { TrainerError } from './errors.js';
+import { TrainerError, unsupported } from './errors.js';
 import { type FailureReport, failureSchema, type PastFailure, pastFailureSchema } from './failure-report.js';
 import { readRegularFile } from './regular-file.js';
-import { unsupported } from './version.js';
 
 /**
  * The version of what is in a run's folder as JSON: `run.json`, which names it, `config.json`, `metrics.ndjson`,

@@ -1,9 +1,8 @@
 import { z } from 'zod';
 import type { DeepReadonly } from './deep-readonly.js';
-import { TrainerError } from './errors.js';
+import { TrainerError, unsupported } from './errors.js';
 import { FLIGHT, PART_CODE, type RecordedSpan, readSlot } from './flight-span.js';
 import { KIND_OF_CODE } from './operations.js';
-import { unsupported } from './version.js';
 
 const TRACE_FORMAT = 'locmoe-trace';
 const TRACE_VERSION = 1;

@@ -2,7 +2,7 @@ import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { runnable } from 'locmoe/internal/os/runnable';
+import { runnable } from 'locmoe/internal/os/start-thread';
 
 /**
  * Path of the program `name` beside the module at `url`, with the same extension: .ts from sources, .js when

@@ -3,7 +3,7 @@ import { fileURLToPath } from 'node:url';
 import type { LinkSpeed } from 'locmoe/internal/agent/link-limit';
 import type { RankProgress } from 'locmoe/internal/collectives/control-block';
 import { TrainerError } from 'locmoe/internal/errors';
-import { runnable } from 'locmoe/internal/os/runnable';
+import { runnable } from 'locmoe/internal/os/start-thread';
 import { endProgram, forkProgram, programBeside } from './fork-program.js';
 import type {
   AgentSpec,

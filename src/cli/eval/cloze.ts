@@ -8,7 +8,7 @@ import {
 import { checkPlace, sampleLine, writeSamples } from '../../evaluation/samples.js';
 import { scoreOf } from '../../evaluation/statistics.js';
 import { formatTable } from '../../format.js';
-import type { Scorer } from '../../inference/scorer.js';
+import type { Scorer } from '../../inference/log-likelihood.js';
 import { formatPercent, scoreCells } from './format-score.js';
 import { openCheckpoint, openText } from './open.js';
 import { ScorerPool } from './scorer-pool.js';

@@ -7,7 +7,7 @@ import { loadTokenizer } from '../../data/tokenizer/tokenizer.js';
 import { ContaminationCheck, trainingText } from '../../evaluation/contamination.js';
 import { type Question, refusal } from '../../evaluation/question.js';
 import { statOf } from '../../evaluation/read-text.js';
-import type { Scorer } from '../../inference/scorer.js';
+import type { Scorer } from '../../inference/log-likelihood.js';
 import { openText } from './open.js';
 
 interface Options {

@@ -1,6 +1,6 @@
 import { parseLine } from '../../data/read/json-lines.js';
 import { type Entry, LETTERS, lettersOf, refusal } from '../question.js';
-import { asObject, asTexts } from './json.js';
+import { asQuestion, choicesOf } from './json.js';
 
 /**
  * Questions in JSON lines: `{"question", "choices": [2 to 7 texts], "answer", "subject"?}`. The answer is a letter
@@ -8,19 +8,16 @@ import { asObject, asTexts } from './json.js';
  *
  * @throws TrainerError `BAD_INPUT` with file and line
  */
-export function* jsonLineEntries(file: string, text: string): Generator<Entry> {
-  for (const [i, line] of text.split('\n').entries()) {
+export function* jsonLineEntries(file: string, lines: string): Generator<Entry> {
+  for (const [i, line] of lines.split('\n').entries()) {
     if (line.trim() === '') continue;
     const place = `${file}:${i + 1}`;
-    const doc = asObject(jsonOf(place, line));
-    if (doc === null || typeof doc.question !== 'string') throw refusal(place, 'has no text in "question"');
-    const choices = asTexts(doc.choices);
-    if (choices === null) throw refusal(place, 'has no list of texts in "choices"');
+    const { doc, text } = asQuestion(place, jsonOf(place, line));
     yield {
       place,
       doc,
-      text: doc.question,
-      choices,
+      text,
+      choices: choicesOf(place, doc),
       answers: [doc.answer ?? []].flat().flatMap((answer) => answersOf(answer, place)),
       subject: typeof doc.subject === 'string' ? doc.subject : '',
     };

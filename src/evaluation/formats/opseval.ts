@@ -1,25 +1,24 @@
 import path from 'node:path';
 import { type Entry, LETTERS, lettersOf, refusal } from '../question.js';
-import { asObject, asTexts, parseJson } from './json.js';
+import { asObject, asQuestion, choicesOf, parseJson } from './json.js';
 
 /** The questions of a JSON file of OpsEval: a list of objects. @throws TrainerError `BAD_INPUT` naming the question */
-export function* opsEvalEntries(file: string, text: string): Generator<Entry> {
-  const all = parseJson(file, text);
+export function* opsEvalEntries(file: string, contents: string): Generator<Entry> {
+  const all = parseJson(file, contents);
   if (!Array.isArray(all)) throw refusal(file, 'is no OpsEval: a list of questions is expected');
   for (const [i, value] of all.entries()) {
-    const doc = asObject(value);
-    const place = `${file}, question ${typeof doc?.id === 'string' ? JSON.stringify(doc.id) : i}:`;
-    if (doc === null || typeof doc.question !== 'string') throw refusal(place, 'has no text in "question"');
-    const choices = asTexts(doc.choices);
-    if (choices === null) throw refusal(place, 'has no list of texts in "choices"');
+    const id = asObject(value)?.id;
+    const place = `${file}, question ${typeof id === 'string' ? JSON.stringify(id) : i}:`;
+    const { doc, text } = asQuestion(place, value);
+    const choices = choicesOf(place, doc);
     if (typeof doc.answer !== 'string') throw refusal(place, 'has no text in "answer"');
     yield {
       place,
       doc,
       choices,
-      text: withoutOptions(doc.question, choices),
+      text: withoutOptions(text, choices),
       ...answerOf(doc.answer, place),
-      subject: typeof doc.id === 'string' ? doc.id.replace(/-\d+$/, '') : path.basename(file, '.json'),
+      subject: typeof id === 'string' ? id.replace(/-\d+$/, '') : path.basename(file, '.json'),
     };
   }
 }

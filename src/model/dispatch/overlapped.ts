@@ -66,13 +66,13 @@ export function overlappedExperts(rowsND: tf.Tensor2D, options: OverlappedExpert
   return fusedOp([rowsND, ...matrices], () => {
     const networks = weights.map(() => kernels().network('in pieces'));
     const done: Done[] = [];
-    const trip = roundTrip(rowsND, FORWARD, options, (rows, xRD) => {
+    const results = roundTrip(rowsND, FORWARD, options, (rows, xRD) => {
       const { y, saved } = networks[rows.expert]!.forward(xRD, weights[rows.expert]!);
       done.push({ ...rows, saved });
       return y;
     });
     return {
-      value: trip.home(),
+      value: results(),
       saved: [...matrices, ...done.flatMap(({ saved }) => saved)],
       backward: (dyND, allSaved) => {
         const saved = weightsOf(allSaved.slice(0, matrices.length));
@@ -97,7 +97,7 @@ function backward(
   options: OverlappedExpertsOptions,
 ): (tf.Tensor | undefined)[] {
   const pieces = new Map<number, FeedForwardPiece>();
-  const trip = roundTrip(dyND, BACKWARD, options, ({ expert, begin }, dyTD) => {
+  const results = roundTrip(dyND, BACKWARD, options, ({ expert, begin }, dyTD) => {
     const { saved } = forward.find((rows) => rows.begin === begin)!;
     const { dx, kept } = networks[expert]!.backward(dyTD, options.weights[expert]!, saved);
     pieces.set(begin, { dyTD, saved, kept });
@@ -113,7 +113,7 @@ function backward(
       weights,
     );
   });
-  return [trip.home(), ...gradients];
+  return [results(), ...gradients];
 }
 
 /** Labels of the outbound and the return all-to-all: purpose, and part of the step. */
@@ -131,22 +131,18 @@ const BACKWARD: Ways = [
   { purpose: 'dispatch gradient', part: 'gate' },
 ];
 
-interface RoundTrip {
-  /** Waits for the last results, [N, d]. */
-  readonly home: () => tf.Tensor2D;
-}
-
 /**
  * Sends rows to their experts, runs `work` on them as they arrive, and sends the results back.
  *
  * @param work [r, d] -> [r, d]
+ * @returns waits for the last results, [N, d]
  */
 function roundTrip(
   rowsND: tf.Tensor,
   [out, home]: Ways,
   options: OverlappedExpertsOptions,
   work: (rows: ExpertRows, xRD: tf.Tensor2D) => tf.Tensor2D,
-): RoundTrip {
+): () => tf.Tensor2D {
   const { schedule, sent, received, communicator, layer, countsHash } = options;
   const width = rowsND.shape[1]!;
   const { wirePrecision } = communicator;
@@ -155,24 +151,16 @@ function roundTrip(
   const incoming = roomFor(received.numRows * width, wirePrecision);
   const results = roomFor(received.numRows * width, wirePrecision);
   const atHome = arriving([sent.numRows, width], wirePrecision);
-  const send = (chunk: Chunk, purpose: string, reach: AllToAllOptions['reach']) =>
-    communicator.startAllToAll({
-      sends: piecesOf(outgoing, chunk.sent, width),
-      receives: piecesOf(incoming, chunk.received, width),
-      purpose,
-      layer,
-      countsHash,
-      reach,
-    });
-  const sendBack = (chunk: Chunk, purpose: string, reach: AllToAllOptions['reach']) =>
-    communicator.startAllToAll({
-      sends: piecesOf(results, chunk.received, width),
-      receives: piecesOf(atHome.received, chunk.sent, width),
-      purpose,
-      layer,
-      countsHash,
-      reach,
-    });
+  const start = (
+    sends: Uint8Array[][],
+    receives: Uint8Array[][],
+    purpose: string,
+    reach: AllToAllOptions['reach'],
+  ) => communicator.startAllToAll({ sends, receives, purpose, layer, countsHash, reach });
+  const send = ({ sent, received }: Chunk, reach: AllToAllOptions['reach']) =>
+    start(piecesOf(outgoing, sent, width), piecesOf(incoming, received, width), out.purpose, reach);
+  const sendBack = ({ sent, received }: Chunk, reach: AllToAllOptions['reach']) =>
+    start(piecesOf(results, received, width), piecesOf(atHome.received, sent, width), home.purpose, reach);
   const { spans } = communicator;
   const workOn = (pieces: readonly ExpertRows[]) => {
     spans.next('experts', layer);
@@ -188,23 +176,21 @@ function roundTrip(
   };
 
   spans.next(out.part, layer);
-  const coming = schedule.remote.map((chunk) => send(chunk, out.purpose, 'other nodes'));
-  send(schedule.local, out.purpose, 'node').finish();
+  const coming = schedule.remote.map((chunk) => send(chunk, 'other nodes'));
+  send(schedule.local, 'node').finish();
   workOn(schedule.first);
   const onTheWay = schedule.remote.map((chunk, i) => {
     spans.next(out.part, layer);
     coming[i]!.finish();
     workOn(chunk.work);
-    return sendBack(chunk, home.purpose, 'other nodes');
+    return sendBack(chunk, 'other nodes');
   });
   workOn(schedule.last);
-  const local = sendBack(schedule.local, home.purpose, 'node');
-  return {
-    home: () => {
-      spans.next(home.part, layer);
-      for (const transfer of [local, ...onTheWay]) transfer.finish();
-      atHome.finish();
-      return atHome.tensor;
-    },
+  const local = sendBack(schedule.local, 'node');
+  return () => {
+    spans.next(home.part, layer);
+    for (const transfer of [local, ...onTheWay]) transfer.finish();
+    atHome.finish();
+    return atHome.tensor;
   };
 }
