@@ -2,10 +2,10 @@ import { existsSync, rmSync, symlinkSync } from 'node:fs';
 import path from 'node:path';
 import { TOKENIZER_FILE } from '@locmoe/run-format';
 import { writeManifestOf } from '../checkpoint/checkpointer.js';
-import { digestFile } from '../sha256.js';
 import { shardFiles } from '../checkpoint/shards.js';
 import type { RunConfig } from '../config/schema.js';
 import type { ShardFile, SnapshotRef } from '../rpc/generated/messages.js';
+import { digestFile } from '../sha256.js';
 
 /** Constants of a node's snapshots during a generation. */
 export interface SnapshotWorld {

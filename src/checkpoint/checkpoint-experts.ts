@@ -4,8 +4,7 @@ import type { ExpertStorage, StoredArrays } from '../parameters/expert-slots.js'
 import { expertOf, type ParameterSpec } from '../parameters/parameter-group.js';
 import type { Checkpoint } from './checkpoint.js';
 import { asStorageError } from './durable.js';
-import { type FileFloats, fileFloats, readFloats } from './floats.js';
-import { firstNotFinite } from './floats.js';
+import { type FileFloats, fileFloats, firstNotFinite, readFloats } from './floats.js';
 
 const FLOAT_BYTES = 4;
 

@@ -3,8 +3,7 @@ import { join } from 'node:path';
 import { TrainerError } from '../errors.js';
 import { failpoint } from '../failpoint.js';
 import type { ShardFile } from '../rpc/generated/messages.js';
-import { readFloats } from './floats.js';
-import { firstNotFinite } from './floats.js';
+import { firstNotFinite, readFloats } from './floats.js';
 import type { RankTensors, SavedTensor } from './rank-tensors.js';
 import { writeSafetensors } from './safetensors.js';
 

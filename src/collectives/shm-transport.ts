@@ -247,18 +247,13 @@ export class ShmTransport implements Transport {
     if (!canMove) this.#bell.wait(seen, WAIT_SLICE_MS);
   }
 
-  #placeOf({ operation, sequence, step }: InFlight): Place {
+  #placeOf({ operation, sequence, step }: Omit<Place, 'topology'>): Place {
     return { topology: this.topology, operation, sequence, step };
   }
 
   get #place(): Place {
-    if (this.#current !== null) return this.#placeOf(this.#current);
-    return {
-      topology: this.topology,
-      operation: BEFORE_THE_FIRST,
-      sequence: this.#sequence,
-      step: this.#step,
-    };
+    const before = { operation: BEFORE_THE_FIRST, sequence: this.#sequence, step: this.#step };
+    return this.#placeOf(this.#current ?? before);
   }
 
   #checkAbort(): void {

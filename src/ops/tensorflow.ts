@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import type * as tensorflow from '@tensorflow/tfjs-node';
+import { silenceTfjs } from './tfjs-warnings.js';
 
 let loaded: typeof tensorflow | undefined;
 
@@ -22,17 +23,6 @@ export const tf = new Proxy({} as typeof tensorflow, {
 function load(): typeof tensorflow {
   silenceTfjs();
   return createRequire(existsSync(SET_UP) ? SET_UP : import.meta.url)('@tensorflow/tfjs-node');
-}
-
-/** tfjs-node calls util.isArray and util.isNullOrUndefined, which Node 22 deprecates; users cannot change that. */
-const CODES_OF_TFJS: readonly unknown[] = ['DEP0044', 'DEP0051'];
-
-/** Leaves out these warnings from now on. */
-export function silenceTfjs(): void {
-  const { emitWarning } = process;
-  process.emitWarning = ((...args: Parameters<typeof emitWarning>) => {
-    if (!args.some((each) => CODES_OF_TFJS.includes(each))) emitWarning.apply(process, args);
-  }) as typeof emitWarning;
 }
 
 /** The types, under the same name. */

@@ -3,11 +3,11 @@ import path from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { readRegularFile } from '@locmoe/run-format/regular-file';
 import { asStorageError, renameDurably, writeDurably } from 'locmoe/internal/checkpoint/durable';
-import { digestFile } from 'locmoe/internal/sha256';
 import { TrainerError } from 'locmoe/internal/errors';
 import { makeFolders } from 'locmoe/internal/os/make-folder';
 import { interruptible } from 'locmoe/internal/os/on-signals';
 import { removeAbandoned, workMark } from 'locmoe/internal/os/work-folder';
+import { digestFile } from 'locmoe/internal/sha256';
 import { z } from 'zod';
 
 /** File in every exported folder with the checkpoint it came from and the SHA-256 of its other files by name. */

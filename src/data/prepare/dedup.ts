@@ -147,7 +147,7 @@ export function normalise(text: string): Uint16Array {
   return units.subarray(0, length);
 }
 
-export function normaliseSlowly(text: string): Uint16Array {
+function normaliseSlowly(text: string): Uint16Array {
   const normal = text.toLowerCase().replace(/[^\p{L}\p{N}]+/gu, '');
   return Uint16Array.from({ length: normal.length }, (_, i) => normal.charCodeAt(i));
 }
