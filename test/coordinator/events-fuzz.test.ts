@@ -39,7 +39,6 @@ afterEach(() => {
 });
 
 function newCoordinator(): Coordinator {
-  const { nodes, workersPerNode } = config.cluster;
   return new Coordinator({
     identity: {
       runId: 'r',
@@ -57,16 +56,12 @@ function newCoordinator(): Coordinator {
       origin: { run: 'r', generation: 1 },
       destination: { write: () => undefined },
     }),
-    listeners: new PrometheusMetrics().begin('r', {
+    listeners: new PrometheusMetrics().begin({
+      runId: 'r',
       generation: 1,
-      recipe: 'tiny',
-      router: 'switch',
-      steps: config.train.steps,
-      nodes,
-      workersPerNode,
+      config,
       resumedFrom: null,
       earlierFailures: [],
-      collectiveTimeoutS: 10,
       earlierCosts: { restarts: 0, lostSteps: 0, lostSeconds: 0 },
       budget: new RestartBudget(config.cluster),
     }),

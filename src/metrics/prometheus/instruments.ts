@@ -1,87 +1,82 @@
 import { Counter, Gauge, type Registry } from 'prom-client';
+import type { RunListener } from '../../run/run-listener.js';
 
 type Labels = Readonly<Record<string, string | number>>;
 
-/** A gauge that has no series until it has a value: "not known yet" is not 0. */
+/** A listener whose instruments are brought up to date before they are read. */
+export interface RefreshedListener extends RunListener {
+  refresh(): void;
+}
+
+/** A gauge that has no series until it has a value, since "not known yet" is not 0. */
 export interface SafeGauge {
   /** Null removes the series. NaN and infinities are shown as such. */
   set(value: number | null, labels?: Labels): void;
-  /** The series of these labels, for what is set at every step: the registry is told of the last value at a scrape. */
-  series(labels: Labels): GaugeSeries;
+  /** Returns the series of these labels for frequent values; the registry gets the last one at a scrape. */
+  series(labels: Labels): { set(value: number | null): void };
 }
 
-export type GaugeSeries = { set(value: number | null): void };
-
-/** A counter that only grows: values that are negative or not finite would spoil it and are left out. */
+/** A counter that ignores values that are negative or not finite, which would spoil it. */
 export interface SafeCounter {
   add(value: number, labels?: Labels): void;
-  /** The series of these labels, for what is counted at every step: the registry is told of the sum at a scrape. */
-  series(labels: Labels): CounterSeries;
+  /** Returns the series of these labels for frequent values; the registry gets their sum at a scrape. */
+  series(labels: Labels): { add(value: number): void };
 }
 
-export type CounterSeries = { add(value: number): void };
+type Create<Instrument> = (name: string, help: string, labelNames?: readonly string[]) => Instrument;
 
-/** Makes a gauge. Values go through series, also without labels. */
-export function gauge(
-  registry: Registry,
-  name: string,
-  help: string,
-  labelNames: readonly string[] = [],
-): SafeGauge {
-  const { collect, onCollect } = collector();
-  const instrument = new Gauge({ name, help, labelNames: [...labelNames], registers: [registry], collect });
-  const set = (value: number | null, labels: Labels = {}) => {
-    if (value === null) instrument.remove(labels);
-    else instrument.set(labels, value);
-  };
-  const series = (labels: Labels): GaugeSeries => {
-    let last: number | null = null;
-    onCollect(() => set(last, labels));
-    return {
-      set(value) {
-        last = value;
-      },
-    };
-  };
-  return { set: labelNames.length === 0 ? series({}).set : set, series };
-}
-
-/** Makes a counter. Values go through series, also without labels. */
-export function counter(
-  registry: Registry,
-  name: string,
-  help: string,
-  labelNames: readonly string[] = [],
-): SafeCounter {
-  const { collect, onCollect } = collector();
-  const instrument = new Counter({ name, help, labelNames: [...labelNames], registers: [registry], collect });
-  const add = (value: number, labels: Labels = {}) => {
-    if (isCountable(value)) instrument.inc(labels, value);
-  };
-  const series = (labels: Labels): CounterSeries => {
-    // Null if nothing was added: the series need not be there yet.
-    let sum: number | null = null;
-    onCollect(() => {
-      if (sum !== null) instrument.inc(labels, sum);
-      sum = null;
-    });
-    return {
-      add(value) {
-        if (isCountable(value)) sum = (sum ?? 0) + value;
-      },
-    };
-  };
-  return { add: labelNames.length === 0 ? series({}).add : add, series };
-}
-
-/** Returns the hook of an instrument that runs before it is read. */
-function collector(): { readonly collect: () => void; readonly onCollect: (update: () => void) => void } {
-  const updates: (() => void)[] = [];
-  return {
-    collect() {
+/** Functions that add instruments to a registry. Values of instruments without labels go through a series too. */
+export function instrumentsOf(registry: Registry): {
+  gauge: Create<SafeGauge>;
+  counter: Create<SafeCounter>;
+} {
+  const optionsOf = (name: string, help: string, labelNames: readonly string[]) => {
+    const updates: (() => void)[] = [];
+    const collect = () => {
       for (const update of updates) update();
+    };
+    return { updates, options: { name, help, labelNames: [...labelNames], registers: [registry], collect } };
+  };
+  return {
+    gauge(name, help, labelNames = []) {
+      const { options, updates } = optionsOf(name, help, labelNames);
+      const instrument = new Gauge(options);
+      const set = (value: number | null, labels: Labels = {}) => {
+        if (value === null) instrument.remove(labels);
+        else instrument.set(labels, value);
+      };
+      const series = (labels: Labels) => {
+        let last: number | null = null;
+        updates.push(() => set(last, labels));
+        return {
+          set(value: number | null) {
+            last = value;
+          },
+        };
+      };
+      return { set: labelNames.length === 0 ? series({}).set : set, series };
     },
-    onCollect: (update) => void updates.push(update),
+    counter(name, help, labelNames = []) {
+      const { options, updates } = optionsOf(name, help, labelNames);
+      const instrument = new Counter(options);
+      const add = (value: number, labels: Labels = {}) => {
+        if (isCountable(value)) instrument.inc(labels, value);
+      };
+      const series = (labels: Labels) => {
+        // Null if nothing was added, as the series need not exist yet.
+        let sum: number | null = null;
+        updates.push(() => {
+          if (sum !== null) instrument.inc(labels, sum);
+          sum = null;
+        });
+        return {
+          add(value: number) {
+            if (isCountable(value)) sum = (sum ?? 0) + value;
+          },
+        };
+      };
+      return { add: labelNames.length === 0 ? series({}).add : add, series };
+    },
   };
 }
 

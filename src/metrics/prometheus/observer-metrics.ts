@@ -1,6 +1,6 @@
 import type { Answer, LokiActivity } from '@locmoe/logs/http';
 import { exponentialBuckets, Histogram, type Registry } from 'prom-client';
-import { counter, gauge } from './instruments.js';
+import { instrumentsOf } from './instruments.js';
 
 /** 5 ms to 20 s; a query is given up after 30. */
 const QUERY_BUCKETS_S = exponentialBuckets(0.005, 4, 7);
@@ -25,8 +25,8 @@ export class ObserverMetrics {
   #countedDrops = 0;
 
   constructor(registry: Registry) {
+    const { counter, gauge } = instrumentsOf(registry);
     this.#requests = counter(
-      registry,
       'locmoe_http_requests_total',
       'HTTP requests that were answered, by what was asked for: metrics, query (LogQL), logs (else of the log), data and page (of the page), other; and by status code',
       ['route', 'code'],
@@ -37,14 +37,12 @@ export class ObserverMetrics {
       buckets: QUERY_BUCKETS_S,
       registers: [registry],
     });
-    this.#tails = gauge(registry, 'locmoe_log_tails', 'Clients that tail the log over WebSockets');
+    this.#tails = gauge('locmoe_log_tails', 'Clients that tail the log over WebSockets');
     this.#tailDropped = counter(
-      registry,
       'locmoe_log_tail_lines_dropped_total',
       'Log lines that tails did not get because their clients were slow',
     );
     this.#waiting = gauge(
-      registry,
       'locmoe_log_requests_waiting',
       'Requests about the log that wait for others to be answered',
     );
@@ -53,7 +51,7 @@ export class ObserverMetrics {
     this.#tailDropped.add(0);
   }
 
-  /** @param activity of the API that answers queries */
+  /** Watches the API that answers queries. */
   watch(activity: () => LokiActivity): void {
     this.#loki = activity;
   }

@@ -1,17 +1,19 @@
-import type { RestartCosts } from '@locmoe/run-format';
-import { Registry } from 'prom-client';
+import type { HttpFeature } from '@locmoe/logs/http';
+import { numStepsOf, type RestartCosts } from '@locmoe/run-format';
+import { Hono } from 'hono';
+import { collectDefaultMetrics, Registry } from 'prom-client';
+import type { RunConfig } from '../../config/schema.js';
 import type { ErrorCode } from '../../errors.js';
 import { VERSION } from '../../rpc/version.js';
 import type { RestartBudget } from '../../run/restart-budget.js';
-import type { GenerationView, RunListener } from '../../run/run-listener.js';
+import type { RunListener } from '../../run/run-listener.js';
 import type { RunState } from '../../run/run-state.js';
-import { counter, gauge } from './instruments.js';
+import { instrumentsOf, type RefreshedListener } from './instruments.js';
 import { ObserverMetrics } from './observer-metrics.js';
-import { collectProcessMetrics } from './process-metrics.js';
-import { RankMetrics } from './rank-metrics.js';
-import { RecoveryMetrics } from './recovery-metrics.js';
-import { RoutingMetrics } from './routing-metrics.js';
-import { TrainingMetrics } from './training-metrics.js';
+import { rankMetrics } from './rank-metrics.js';
+import { recoveryMetrics } from './recovery-metrics.js';
+import { routingMetrics } from './routing-metrics.js';
+import { trainingMetrics } from './training-metrics.js';
 
 const STATES: readonly RunState['kind'][] = [
   'waiting',
@@ -23,10 +25,7 @@ const STATES: readonly RunState['kind'][] = [
   'failed',
 ];
 
-/**
- * Errors that can end a run that has begun; their counters start at 0, so that a first failure is an
- * increase.
- */
+/** Errors that can end a run that has begun. Their counters start at 0, so that a first failure is an increase. */
 const FAILURE_CODES: readonly ErrorCode[] = [
   'COLLECTIVE_TIMEOUT',
   'COLLECTIVE_MISMATCH',
@@ -43,39 +42,53 @@ const FAILURE_CODES: readonly ErrorCode[] = [
   'INTERNAL',
 ];
 
+/** Gauges of prom-client that end in `_total`, which only counters may; the same numbers exist by type. */
+const MISNAMED = [
+  'nodejs_active_resources_total',
+  'nodejs_active_handles_total',
+  'nodejs_active_requests_total',
+];
+const EVENT_LOOP_SAMPLE_MS = 50;
+
 export interface RunMetricsOptions {
+  readonly runId: string;
+  readonly generation: number;
+  readonly config: Pick<RunConfig, 'name' | 'moe' | 'cluster' | 'train' | 'model'>;
   /** Step of the checkpoint that the run starts from; null for a new run. */
   readonly resumedFrom: number | null;
-  /** Codes of the earlier generations that failed. */
+  /** Codes of the earlier generations that failed, and what these failures cost. */
   readonly earlierFailures: readonly string[];
-  /** Their costs. */
   readonly earlierCosts: RestartCosts;
   readonly budget: RestartBudget;
 }
 
 /**
- * The metrics of the coordinator's process and of the run it leads, for Prometheus. Created before the run;
- * until then only metrics of the process are served. Every series carries the run's name in the label `run`, once
- * there is one.
+ * The metrics of the coordinator's process and of the run that it leads, for Prometheus. It is created before the run;
+ * until then only metrics of the process are served. From then on every series has the label `run`.
  */
 export class PrometheusMetrics {
   readonly #process = new Registry();
   readonly observers = new ObserverMetrics(this.#process);
   #wasScraped = false;
-  #run: { readonly registry: Registry; readonly refreshed: readonly { refresh(): void }[] } | null = null;
+  #run: { readonly registry: Registry; readonly refreshed: readonly RefreshedListener[] } | null = null;
 
   constructor() {
-    collectProcessMetrics(this.#process);
+    collectDefaultMetrics({ register: this.#process, eventLoopMonitoringPrecision: EVENT_LOOP_SAMPLE_MS });
+    for (const name of MISNAMED) this.#process.removeSingleMetric(name);
   }
 
-  readonly contentType = Registry.PROMETHEUS_CONTENT_TYPE;
+  /** `GET /metrics` for Prometheus. */
+  get feature(): HttpFeature {
+    const headers = { 'Content-Type': Registry.PROMETHEUS_CONTENT_TYPE };
+    return { routes: new Hono().get('/metrics', async (c) => c.body(await this.render(), 200, headers)) };
+  }
 
-  /** Somebody has asked for the metrics of the run. */
+  /** True once the metrics of the run were asked for. */
   get wasScraped(): boolean {
     return this.#wasScraped;
   }
 
-  /** All series in Prometheus' text format. */
+  /** Returns all series in Prometheus' text format. */
   async render(): Promise<string> {
     this.#wasScraped ||= this.#run !== null;
     for (const each of [this.observers, ...(this.#run?.refreshed ?? [])]) each.refresh();
@@ -84,88 +97,67 @@ export class PrometheusMetrics {
   }
 
   /** Adds the run's series; the listeners returned keep them up to date. */
-  begin(runId: string, options: RunMetricsOptions & RunShape): RunListener[] {
+  begin(options: RunMetricsOptions): RunListener[] {
+    const { runId, config, resumedFrom, budget, earlierCosts } = options;
+    const { workersPerNode } = config.cluster;
     const registry = new Registry();
     for (const each of [this.#process, registry]) each.setDefaultLabels({ run: runId });
-    const training = new TrainingMetrics(registry, options.workersPerNode);
-    if (options.resumedFrom !== null) training.resumedFrom(options.resumedFrom);
-    const routing = new RoutingMetrics(registry);
-    const ranks = new RankMetrics(registry, options.workersPerNode);
-    const life = new LifeMetrics(registry, options);
-    const recovery = new RecoveryMetrics(registry, options.budget, options.earlierCosts);
-    this.#run = { registry, refreshed: [training, routing, ranks, recovery] };
-    return [training, routing, ranks, life, recovery];
+    const refreshed = [
+      trainingMetrics(registry, workersPerNode, resumedFrom),
+      routingMetrics(registry),
+      rankMetrics(registry, workersPerNode),
+      recoveryMetrics(registry, budget, earlierCosts),
+    ];
+    this.#run = { registry, refreshed };
+    return [...refreshed, lifeMetrics(registry, options)];
   }
-}
-
-/** The part of a run's configuration that is exported. */
-export interface RunShape {
-  readonly generation: number;
-  readonly recipe: string;
-  readonly router: string;
-  readonly steps: number;
-  readonly nodes: number;
-  readonly workersPerNode: number;
-  readonly collectiveTimeoutS: number;
 }
 
 /** The life of the run: its state, its generations, its failures. */
-class LifeMetrics implements RunListener {
-  readonly #state;
-  readonly #failures;
-  readonly #generation;
-
-  constructor(registry: Registry, { earlierFailures, ...shape }: RunMetricsOptions & RunShape) {
-    this.#state = gauge(
-      registry,
-      'locmoe_run_state',
-      '1 for the state that the run is in, 0 for the others',
-      ['state'],
-    );
-    this.#failures = counter(
-      registry,
-      'locmoe_failures_total',
-      'Generations of the run that failed, by error code, over its whole life; after most of them it goes on by itself',
-      ['code'],
-    );
-    gauge(registry, 'locmoe_run_info', 'What is trained on what; always 1', [
-      'recipe',
-      'router',
-      'nodes',
-      'workers_per_node',
-      'version',
-    ]).set(1, {
-      recipe: shape.recipe,
-      router: shape.router,
-      nodes: shape.nodes,
-      workers_per_node: shape.workersPerNode,
-      version: VERSION,
-    });
-    this.#generation = gauge(
-      registry,
-      'locmoe_generation',
-      'Generation of the run: 1, and one more for each time it was restarted or resumed',
-    );
-    this.#generation.set(shape.generation);
-    gauge(registry, 'locmoe_planned_steps', 'Step at which the run ends').set(shape.steps);
-    gauge(
-      registry,
-      'locmoe_collective_timeout_seconds',
-      'Time after which a collective in which nothing moves ends the generation (cluster.collectiveTimeoutS), in seconds',
-    ).set(shape.collectiveTimeoutS);
-    this.state({ kind: 'waiting' });
-    for (const code of FAILURE_CODES) this.#failures.add(0, { code });
-    for (const code of earlierFailures) this.#failures.add(1, { code });
-  }
-
-  generation({ generation }: GenerationView): void {
-    this.#generation.set(generation);
-    this.state({ kind: 'waiting' });
-  }
-
-  state(state: RunState): void {
-    for (const kind of STATES) this.#state.set(kind === state.kind ? 1 : 0, { state: kind });
-    if (state.kind === 'failed' || state.kind === 'restarting')
-      this.#failures.add(1, { code: state.error.code });
-  }
+function lifeMetrics(
+  registry: Registry,
+  { generation: first, config, earlierFailures }: RunMetricsOptions,
+): RunListener {
+  const { counter, gauge } = instrumentsOf(registry);
+  const { name: recipe, moe, cluster } = config;
+  const states = gauge('locmoe_run_state', '1 for the state that the run is in, 0 for the others', ['state']);
+  const failures = counter(
+    'locmoe_failures_total',
+    'Generations of the run that failed, by error code, over its whole life; after most of them it goes on by itself',
+    ['code'],
+  );
+  const generations = gauge(
+    'locmoe_generation',
+    'Generation of the run: 1, and one more for each time it was restarted or resumed',
+  );
+  const info = {
+    recipe,
+    router: moe.router,
+    nodes: cluster.nodes,
+    workers_per_node: cluster.workersPerNode,
+    version: VERSION,
+  };
+  gauge('locmoe_run_info', 'What is trained on what; always 1', Object.keys(info)).set(1, info);
+  gauge('locmoe_planned_steps', 'Step at which the run ends').set(numStepsOf(config));
+  gauge(
+    'locmoe_collective_timeout_seconds',
+    'Time after which a collective in which nothing moves ends the generation (cluster.collectiveTimeoutS), in seconds',
+  ).set(cluster.collectiveTimeoutS);
+  const enter = (state: RunState['kind']) => {
+    for (const kind of STATES) states.set(kind === state ? 1 : 0, { state: kind });
+  };
+  const begin = (generation: number) => {
+    generations.set(generation);
+    enter('waiting');
+  };
+  begin(first);
+  for (const code of FAILURE_CODES) failures.add(0, { code });
+  for (const code of earlierFailures) failures.add(1, { code });
+  return {
+    generation: ({ generation }) => begin(generation),
+    state(state) {
+      enter(state.kind);
+      if ('error' in state) failures.add(1, { code: state.error.code });
+    },
+  };
 }

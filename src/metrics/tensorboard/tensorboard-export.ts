@@ -11,8 +11,7 @@ import {
 import type { Logger } from '../../logger.js';
 import type { GenerationView, RunListener, RunSnapshot } from '../../run/run-listener.js';
 import type { RunState } from '../../run/run-state.js';
-import type { TensorboardEvent } from './event.js';
-import { EventFile } from './event-file.js';
+import { EventFile, type TensorboardEvent } from './event-file.js';
 
 export interface TensorboardOptions {
   /** Holds a folder for each run, so that TensorBoard compares them. */
@@ -23,12 +22,11 @@ export interface TensorboardOptions {
   readonly logger: Logger;
 }
 
-/** TensorBoard itself looks every five seconds; a kill loses the events of this long. */
+/** TensorBoard polls every five seconds; a kill loses the events of this interval. */
 const WRITE_MS = 1_000;
 
 /**
- * Writes a run's scalars for TensorBoard. If that fails (on a full disk, say), it warns once and stops; the
- * run goes on.
+ * Writes a run's scalars for TensorBoard. If that fails, it warns once and stops; the run goes on.
  *
  * Events are encoded and written together, once a second: one by one they cost a step many times as much, as the code
  * and the data have left the processor's caches since the step before.
@@ -36,13 +34,13 @@ const WRITE_MS = 1_000;
 export class TensorboardExport implements RunListener {
   #file: EventFile | null;
   #resumedFrom: number | null;
-  /** Makes the events that are not written yet, in order. */
+  /** Creates the events that are not written yet, in order. */
   #pending: (() => TensorboardEvent)[] = [];
   #timer: NodeJS.Timeout | null = null;
 
   /** @throws the file system's error if the first file cannot be made */
   constructor(private readonly options: TensorboardOptions) {
-    this.#file = EventFile.create(path.join(options.directory, options.runId));
+    this.#file = new EventFile(path.join(options.directory, options.runId));
     this.#resumedFrom = options.resumedFrom;
   }
 
@@ -50,9 +48,9 @@ export class TensorboardExport implements RunListener {
     this.#resumedFrom = resumedFrom ?? 0;
   }
 
-  /** Once a resumed run trains, the steps that it repeats are discarded. */
   state({ kind }: RunState): void {
     const timeMs = Date.now();
+    // The steps that a resumed run repeats are discarded once it trains.
     if (kind === 'running' && this.#resumedFrom !== null) {
       const step = this.#resumedFrom + 1;
       this.#add(() => ({ kind: 'start', timeMs, step }));
@@ -71,8 +69,8 @@ export class TensorboardExport implements RunListener {
     }));
   }
 
-  /** A run that is resumed here does not do the steps before it again. */
   checkpoint(): void {
+    // A run that is resumed from here does not repeat the steps before.
     this.#write();
   }
 
@@ -113,7 +111,7 @@ export class TensorboardExport implements RunListener {
 function stepScalars(step: GlobalStep, tokensPerS: number): Readonly<Record<string, number>> {
   const places = locality(step.layers);
   return {
-    // A skipped step does not have them all.
+    // A skipped step lacks some of them.
     ...Object.fromEntries(
       STEP_MEASURES.flatMap(({ name, tensorboard }) => {
         const value = step[name] ?? null;

@@ -5,21 +5,21 @@ import { describe, expect, it } from 'vitest';
 import { globalLayer, globalStep, skippedStep } from '../../../packages/run-format/test/global-step.js';
 import { TrainerError } from '../../../src/errors.js';
 import { PrometheusMetrics } from '../../../src/metrics/prometheus/prometheus-metrics.js';
-import { RankMetrics } from '../../../src/metrics/prometheus/rank-metrics.js';
+import { rankMetrics } from '../../../src/metrics/prometheus/rank-metrics.js';
 import type { StepReport } from '../../../src/rpc/generated/messages.js';
 import type { RankView } from '../../../src/run/rank-view.js';
 import { RestartBudget } from '../../../src/run/restart-budget.js';
 import type { RunListener } from '../../../src/run/run-listener.js';
+import { config } from '../../checkpoint/fixture.js';
 import { findPromtool, NO_PROMTOOL, skipLoudly } from '../../debian-tool.js';
 
 const SHAPE = {
+  runId: 'tiny-1',
   generation: 3,
-  recipe: 'tiny',
-  router: 'switch',
-  steps: 100,
-  nodes: 2,
-  workersPerNode: 2,
-  collectiveTimeoutS: 10,
+  config: {
+    ...config,
+    cluster: { ...config.cluster, nodes: 2, workersPerNode: 2, collectiveTimeoutS: 10 },
+  },
   resumedFrom: 40,
   earlierFailures: ['WORKER_DIED', 'WORKER_DIED'],
   earlierCosts: { restarts: 1, lostSteps: 9, lostSeconds: 5 },
@@ -49,7 +49,7 @@ const RUN = { ranks: RANKS, steps: 100, tokensPerS: 1234.5, secondsLeft: 9, spee
 function startedMetrics() {
   const metrics = new PrometheusMetrics();
   const budget = new RestartBudget({ maxRestarts: 3, restartWindow: 60 });
-  const listeners = metrics.begin('tiny-1', { ...SHAPE, budget });
+  const listeners = metrics.begin({ ...SHAPE, budget });
   return { metrics, budget, notify: (tell: (listener: RunListener) => void) => listeners.forEach(tell) };
 }
 
@@ -147,8 +147,8 @@ describe('the metrics of a run', () => {
   it('count the silence of a rank on between heartbeats', () => {
     let now = 0;
     const registry = new Registry();
-    const ranks = new RankMetrics(registry, 2, () => now);
-    ranks.heartbeat(0, { workers: [], logQueueLines: 0 }, RUN);
+    const ranks = rankMetrics(registry, 2, () => now);
+    ranks.heartbeat!(0, { workers: [], logQueueLines: 0 }, RUN);
     now = 1250;
     ranks.refresh();
     return expect(registry.metrics()).resolves.toContain(

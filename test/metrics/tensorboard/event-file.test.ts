@@ -12,11 +12,15 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(folder, { recursive: true }));
 
+function fileIn(directory: string): string {
+  return path.join(directory, readdirSync(directory)[0]);
+}
+
 describe('an event file', () => {
   it('can be read after every event, and holds them bit by bit', () => {
-    const file = EventFile.create(folder, 1_700_000_000_123);
-    const read = () => readEvents(file.path);
-    expect(path.basename(file.path)).toMatch(/^events\.out\.tfevents\.1700000000\..+/);
+    const file = new EventFile(folder, 1_700_000_000_123);
+    const read = () => readEvents(fileIn(folder));
+    expect(path.basename(fileIn(folder))).toMatch(/^events\.out\.tfevents\.1700000000\..+/);
     expect(read()).toEqual([
       { wallTime: 1_700_000_000.123, step: 0, version: 'brain.Event:2', scalars: {}, session: null },
     ]);
@@ -35,13 +39,13 @@ describe('an event file', () => {
     expect(last.scalars).toEqual({ ...scalars, [`x${'y'.repeat(300)}`]: Math.fround(-0.1) });
     file.close();
     expect(() => file.append({ kind: 'version', timeMs: 1, step: 1 })).toThrow(/EBADF/);
-    expect(() => EventFile.create(folder, 1_700_000_000_123)).toThrow(/EEXIST/);
+    expect(() => new EventFile(folder, 1_700_000_000_123)).toThrow(/EEXIST/);
   });
 
   it("is made as TensorFlow's own writer makes it", () => {
     const theirs = path.join(folder, 'theirs');
     const writer = tf.node.summaryFileWriter(theirs);
-    const ours = EventFile.create(path.join(folder, 'ours'));
+    const ours = new EventFile(path.join(folder, 'ours'));
     for (let step = 1; step <= 3; step++) {
       writer.scalar('train/loss', 10 / step, step);
       ours.append({
@@ -52,9 +56,8 @@ describe('an event file', () => {
       });
     }
     writer.flush();
-    const [name] = readdirSync(theirs);
-    const expected = readEvents(path.join(theirs, name));
-    const read = readEvents(ours.path);
+    const expected = readEvents(fileIn(theirs));
+    const read = readEvents(fileIn(path.join(folder, 'ours')));
     const times = expected.map(({ wallTime }) => ({ wallTime }));
     expect(read.map((event, i) => ({ ...event, ...times[i] }))).toEqual(expected);
     expect(expected[0].version).toBe('brain.Event:2');
@@ -63,8 +66,8 @@ describe('an event file', () => {
   });
 
   it('would not be read with a bit that flipped', () => {
-    const file = EventFile.create(folder);
-    const bytes = readFileSync(file.path);
+    const file = new EventFile(folder);
+    const bytes = readFileSync(fileIn(folder));
     for (let bit = 0; bit < 8 * bytes.length; bit += 5) {
       const flipped = Buffer.from(bytes);
       flipped[bit >> 3] ^= 1 << (bit & 7);
