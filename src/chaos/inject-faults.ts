@@ -2,8 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { asTrainerError, TrainerError } from '../errors.js';
 import { CounterRandom } from '../parameters/counter-random.js';
 import { appendChaosRecord, type ChaosRecord } from './chaos-record.js';
-import { type FaultContext, type PlannedFault, pick } from './faults/fault.js';
-import { FAULTS } from './faults/faults.js';
+import { FAULTS, type FaultContext, type PlannedFault, pick } from './faults.js';
 import type { LiveRun } from './live-run.js';
 import { coordinatorProcess, isServed } from './run-process.js';
 
@@ -16,10 +15,10 @@ export interface ChaosOptions {
   readonly faults: readonly string[];
   /** Mean time from the end of one fault to the next. */
   readonly everyS: number;
-  /** Infinity: until the run is over. */
+  /** Infinity for until the run is over. */
   readonly forS: number;
   readonly signal: AbortSignal;
-  /** Told of each injection. */
+  /** Called with a line for each injection. */
   readonly say: (line: string) => void;
 }
 
@@ -57,26 +56,26 @@ export async function injectFaults(run: LiveRun, options: ChaosOptions): Promise
   }
 }
 
-/** The draws of one injection: a number in (0, 1) for each name. */
+/** Returns the draws of one injection. */
 export function drawsOf(seed: number, index: number): FaultContext['draw'] {
   return (name) => new CounterRandom(seed, `${index}/${name}`).uniform(0);
-}
-
-interface Injection extends Pick<ChaosOptions, 'seed' | 'signal' | 'say'> {
-  /** Its name. */
-  readonly fault: string;
-  readonly index: number;
 }
 
 /**
  * Begins a fault and records it.
  *
- * @returns with when it is over, which `signal` may hasten; null if it cannot strike any more, which is said
+ * @returns the record, and a promise of the fault's end, which `signal` may hasten; null if it cannot strike any more
  */
 export async function beginFault(
   run: LiveRun,
   { begin, end, ...victim }: PlannedFault,
-  { fault, seed, index, signal, say }: Injection,
+  {
+    fault,
+    seed,
+    index,
+    signal,
+    say,
+  }: Pick<ChaosRecord, 'fault' | 'seed' | 'index'> & Pick<ChaosOptions, 'signal' | 'say'>,
 ): Promise<{ readonly record: ChaosRecord; readonly over: Promise<void> } | null> {
   const record = { time: Date.now(), seed, index, fault, ...victim };
   try {

@@ -12,7 +12,6 @@ const POLL_MS = 50;
 
 /** A run of this user on this machine that is going on, to inject faults into. Its coordinator may change. */
 export class LiveRun {
-  readonly #security: Security;
   readonly #seen = new Map<string, RunProcess>();
   #client: CoordinatorClient | null = null;
 
@@ -28,10 +27,8 @@ export class LiveRun {
 
   private constructor(
     readonly folder: RunFolder,
-    security: Security,
-  ) {
-    this.#security = security;
-  }
+    private readonly security: Security,
+  ) {}
 
   get record(): RunRecord {
     const record = this.folder.readRecord();
@@ -47,7 +44,7 @@ export class LiveRun {
 
   /** True once it has ended; also while there is no coordinator that leads it. */
   async isOver(): Promise<boolean> {
-    return !(await isLive(this.record, this.#security));
+    return !(await isLive(this.record, this.security));
   }
 
   /** Null while no coordinator answers. */
@@ -120,7 +117,7 @@ export class LiveRun {
     const address = reachableAddress(this.record);
     if (this.#client?.address !== address) {
       this.#client?.close();
-      this.#client = new CoordinatorClient(address, this.#security);
+      this.#client = new CoordinatorClient(address, this.security);
     }
     return this.#client;
   }

@@ -10,7 +10,7 @@ import type { NodeProcess, StatusReply } from '../rpc/generated/messages.js';
 /** A process of this user on this machine that was shown to belong to a run. */
 export interface RunProcess {
   readonly pid: number;
-  /** Tells it from a later process with its pid (processIdentity). */
+  /** Distinguishes it from a later process with the same pid (processIdentity). */
   readonly identity: string;
 }
 
@@ -32,11 +32,7 @@ export interface RunProcesses {
   readonly workers: readonly WorkerProcess[];
 }
 
-/**
- * The coordinator's process.
- *
- * @throws TrainerError `BAD_INPUT` if it is not one of this user on this machine
- */
+/** @throws TrainerError `BAD_INPUT` if the coordinator is no process of this user on this machine */
 export function coordinatorProcess(record: RunRecord): RunProcess {
   const process = ownProcess(record.pid);
   if (!isOfThisMachine(record) || process === null || process.identity !== record.process)
@@ -48,7 +44,7 @@ export function coordinatorProcess(record: RunRecord): RunProcess {
 }
 
 /**
- * The processes that a run's status names, as far as they are this user's, on this machine, and the run's: an agent by
+ * Finds the processes that a run's status names, as far as they are this user's, on this machine, and the run's: an agent by
  * its command line and the coordinator's port there, a worker by its command line and its agent as parent.
  */
 export function processesOf(record: RunRecord, { nodes, workers }: StatusReply): RunProcesses {
@@ -68,18 +64,18 @@ export function processesOf(record: RunRecord, { nodes, workers }: StatusReply):
   };
 }
 
-/**
- * Sends a signal.
- *
- * @throws TrainerError `BAD_INPUT` if the process has ended meanwhile
- */
-export function send({ pid, identity }: RunProcess, signal: NodeJS.Signals): void {
-  if (processIdentity(pid) !== identity)
-    throw new TrainerError('BAD_INPUT', `process ${pid} has ended meanwhile`);
-  process.kill(pid, signal);
+/** Tells whether the process still exists, perhaps as a zombie. */
+export function isThere({ pid, identity }: RunProcess): boolean {
+  return processIdentity(pid) === identity;
 }
 
-/** Whether a coordinator is one of `locmoe serve`, whose nodes outlive it. */
+/** @throws TrainerError `BAD_INPUT` if the process has ended meanwhile */
+export function send(victim: RunProcess, signal: NodeJS.Signals): void {
+  if (!isThere(victim)) throw new TrainerError('BAD_INPUT', `process ${victim.pid} has ended meanwhile`);
+  process.kill(victim.pid, signal);
+}
+
+/** Tells whether a coordinator is one of `locmoe serve`, whose nodes outlive it. */
 export function isServed({ pid }: RunProcess): boolean {
   return commandLineOf(pid).includes('serve');
 }
@@ -97,7 +93,7 @@ function isWorker(pid: number): boolean {
   return commandLineOf(pid).some((word) => /\/worker\/main\.[jt]s$/.test(word));
 }
 
-/** Null if there is none, or it is another user's. */
+/** Returns null if there is no such process, or it is another user's. */
 function ownProcess(pid: number): RunProcess | null {
   try {
     if (statSync(`/proc/${pid}`).uid !== process.getuid?.()) return null;
@@ -116,7 +112,7 @@ function commandLineOf(pid: number): string[] {
   }
 }
 
-/** NaN for what is no address. */
+/** Returns NaN for a text that is no address. */
 function portOf(address: string): number {
   try {
     return parseAddress('', address).port;

@@ -3,9 +3,9 @@ import path from 'node:path';
 import type { JournalEntry, RunFolder } from '@locmoe/run-format';
 import { processIdentity } from '@locmoe/run-format/process-identity';
 import { describe, expect, it, onTestFinished } from 'vitest';
+import { leftoversOf } from '../../src/chaos/evidence-of-run.js';
 import { type Circumstances, readEvidence } from '../../src/chaos/invariants/evidence.js';
 import { checkInvariants, INVARIANTS } from '../../src/chaos/invariants/invariants.js';
-import { leftoversOf } from '../../src/chaos/invariants/leftovers.js';
 import { forgedRun, KILL, type Story, soundStory, stepRecord } from './forged-run.js';
 
 const UNKNOWN: Circumstances = { twin: null, exitCode: 0, leftovers: [] };

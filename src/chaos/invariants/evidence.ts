@@ -34,19 +34,26 @@ export interface Circumstances {
   readonly twin: string | null;
   /** Exit code of the coordinator. */
   readonly exitCode: number | null;
-  /** Processes and files that were left a while after the end (leftovers.ts). */
+  /** Processes and files that were left a while after the end (evidence-of-run.ts). */
   readonly leftovers: readonly string[] | null;
 }
 
-/** All that the invariants are checked on. */
-export interface RunEvidence extends Omit<Circumstances, 'twin'> {
-  readonly config: RunConfig | null;
+/** Everything that the invariants are checked on. */
+export interface RunEvidence extends Omit<Circumstances, 'twin'>, Training {
   readonly journal: readonly JournalEntry[];
-  readonly records: readonly MetricsRecord[];
   readonly faults: readonly ChaosRecord[];
   /** Newest first. */
   readonly checkpoints: readonly CheckpointEvidence[];
-  readonly twin: { readonly config: RunConfig | null; readonly records: readonly MetricsRecord[] } | null;
+  readonly twin: Training | null;
+}
+
+interface Training {
+  readonly config: RunConfig | null;
+  readonly records: readonly MetricsRecord[];
+}
+
+function trainingOf(folder: RunFolder): Training {
+  return { config: folder.readConfig(runSchema), records: readRecords(folder.metrics) };
 }
 
 /** Reads a run's folder; the run may be going on. */
@@ -54,25 +61,20 @@ export function readEvidence(directory: string, { twin, ...known }: Circumstance
   const folder = new RunFolder(directory);
   return {
     ...known,
-    config: folder.readConfig(runSchema),
+    ...trainingOf(folder),
     journal: readJournal(folder.journal),
-    records: readRecords(folder.metrics),
     faults: readChaosRecords(directory),
     checkpoints: committedFolders(folder.checkpoints).flatMap((each) => checkpointEvidence(each) ?? []),
-    twin: twin === null ? null : twinEvidence(new RunFolder(twin)),
+    twin: twin === null ? null : trainingOf(new RunFolder(twin)),
   };
 }
 
-/** Records of the steps, in the order of the file. */
+/** Returns the records of steps, in the order of the file. */
 export function stepsOf(records: readonly MetricsRecord[]): MetricsRecordOf<'step'>[] {
   return records.filter((record) => record.type === 'step');
 }
 
-function twinEvidence(folder: RunFolder) {
-  return { config: folder.readConfig(runSchema), records: readRecords(folder.metrics) };
-}
-
-/** Null if it was deleted meanwhile. */
+/** Returns null if the checkpoint was deleted meanwhile. */
 function checkpointEvidence(folder: string): CheckpointEvidence | null {
   const name = { folder: path.basename(folder), step: stepOf(folder), generation: generationOf(folder) };
   try {

@@ -1,13 +1,12 @@
-import { checkpointsAreWhole, checkpointsLoad } from './checkpoints.js';
-import type { RunEvidence } from './evidence.js';
+import { heldExperts } from '../../routing/domain-groups.js';
+import { type CheckpointEvidence, type RunEvidence, stepsOf } from './evidence.js';
 import { nothingFromOlderGenerations, oneGenerationAtATime } from './generations.js';
 import { lossesAreThoseOfTheTwin, stepsAreContiguous } from './lineage.js';
-import { tokensAreConserved } from './routing.js';
 import { culpritsAreNamed, exitCodesAreAsSpecified } from './verdicts.js';
 
 interface Invariant {
   readonly promise: string;
-  /** Whether there is evidence to check it on; always if left out. */
+  /** Tells whether there is evidence to check it on; always if left out. */
   readonly canBeChecked?: (evidence: RunEvidence) => boolean;
   /** Returns what violates it, in words. */
   readonly violations: (evidence: RunEvidence) => readonly string[];
@@ -70,4 +69,55 @@ export function checkInvariants(evidence: RunEvidence): Verdict {
       violations(evidence).map((each) => `${name}: ${each}`),
     ),
   };
+}
+
+/** I4: every committed checkpoint loads with its hashes, except those that were damaged on purpose. */
+function checkpointsLoad({ checkpoints, faults, journal }: RunEvidence): string[] {
+  const damaged = faults.flatMap(({ damaged: each }) => each ?? []);
+  const isDamaged = ({ folder, generation }: CheckpointEvidence) =>
+    damaged.some((each) => each.folder === folder && (generation === null || each.generation === generation));
+  const violations = checkpoints
+    .filter((each) => each.problem !== null && !isDamaged(each))
+    .map(({ folder, problem }) => `${folder} does not load: ${problem}`);
+  const committed = journal.some(({ type }) => type === 'committed');
+  if (committed && !checkpoints.some(({ problem }) => problem === null))
+    violations.push('checkpoints were committed, and none is there that loads');
+  return violations;
+}
+
+/** I5: every checkpoint has every tensor of the model once, the same ones as the others. */
+function checkpointsAreWhole({ checkpoints, config }: RunEvidence): string[] {
+  const sound = checkpoints.filter(({ problem }) => problem === null);
+  const all = new Set(sound.flatMap(({ tensors }) => tensors));
+  const violations = sound.flatMap(({ folder, tensors }) => {
+    const there = new Set(tensors);
+    const missing = [...all].filter((tensor) => !there.has(tensor));
+    return missing.length === 0 ? [] : [`${folder} lacks ${missing.length} tensors, such as ${missing[0]}`];
+  });
+  if (config === null || sound.length === 0) return violations;
+  const { first, count } = heldExperts(config.moe);
+  for (let expert = first; expert < first + count; expert++)
+    if (![...all].some((name) => name.includes(`experts.${expert}.`)))
+      violations.push(`no rank has saved expert ${expert}`);
+  return violations;
+}
+
+/** I6: every routed token was combined or is counted as dropped, at every expert, and travelled somewhere. */
+function tokensAreConserved({ records }: RunEvidence): string[] {
+  return stepsOf(records).flatMap(({ step, layers }) =>
+    layers.flatMap(({ layer, routed, kept, overCapacity, notChosen, sameWorker, sameNode, otherNode }) => {
+      const place = `step ${step}, layer ${layer}`;
+      const expert = routed.findIndex((each, i) => each !== kept[i]! + overCapacity[i]! + notChosen[i]!);
+      const total = kept.reduce((sum, each) => sum + each, 0);
+      const travelled = sameWorker + sameNode + otherNode;
+      return [
+        ...(expert < 0
+          ? []
+          : [
+              `${place}, expert ${expert}: ${routed[expert]} routed, ${kept[expert]} kept, ${overCapacity[expert]} over capacity, ${notChosen[expert]} not chosen`,
+            ]),
+        ...(travelled === total ? [] : [`${place}: ${total} kept, and ${travelled} travelled`]),
+      ];
+    }),
+  );
 }

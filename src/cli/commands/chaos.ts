@@ -2,17 +2,17 @@ import { findRun, readJournal } from '@locmoe/run-format';
 import { type Command, InvalidArgumentError } from 'commander';
 import { chaosSummary } from '../../chaos/chaos-summary.js';
 import { evidenceOf } from '../../chaos/evidence-of-run.js';
-import { FAULTS } from '../../chaos/faults/faults.js';
+import { FAULTS } from '../../chaos/faults.js';
 import { injectFaults } from '../../chaos/inject-faults.js';
 import { checkInvariants } from '../../chaos/invariants/invariants.js';
 import { LiveRun } from '../../chaos/live-run.js';
 import { EXIT } from '../../errors.js';
 import { onSignals } from '../../os/on-signals.js';
+import type { SecurityOptions } from '../../rpc/security.js';
 import { securityFor } from './locate.js';
-import { durationS, wholeNumber } from './options.js';
-import { addSecurityOptions, type SecurityFlags } from './security-options.js';
+import { addSecurityOptions, durationS, wholeNumber } from './options.js';
 
-interface ChaosFlags extends SecurityFlags {
+interface ChaosFlags extends SecurityOptions {
   readonly run?: string;
   readonly runsDir: string;
   readonly seed: number;
@@ -64,8 +64,7 @@ async function disturb(flags: ChaosFlags): Promise<void> {
   const off = onSignals(() => stop.abort());
   try {
     const injected = await injectFaults(run, {
-      seed: flags.seed,
-      faults: flags.faults,
+      ...flags,
       everyS: flags.every,
       forS: flags.for,
       signal: stop.signal,
