@@ -25,7 +25,7 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   process.exit(error.code === 'EPIPE' ? EXIT.done : EXIT.badConfig);
 });
 process.stderr.on('error', () => undefined);
-// Unhandled rejections arrive here too. While a run is led, coordinator/uncaught.ts handles both.
+// Unhandled rejections arrive here too. While a run is led, coordinator/run-host.ts handles both.
 process.on('uncaughtException', (error) => process.exit(report(error)));
 
 const program = new Command('locmoe')

@@ -15,20 +15,17 @@ export type AdmissionOptions = Pick<
  * session broke.
  */
 export class Admission {
-  readonly #options: AdmissionOptions;
-  readonly #members: Membership;
-  readonly #lifecycle: Lifecycle;
   #hasMissedNodes = false;
 
-  constructor(options: AdmissionOptions, members: Membership, lifecycle: Lifecycle) {
-    this.#options = options;
-    this.#members = members;
-    this.#lifecycle = lifecycle;
-  }
+  constructor(
+    private readonly options: AdmissionOptions,
+    private readonly members: Membership,
+    private readonly lifecycle: Lifecycle,
+  ) {}
 
   /** Number of processes that have led the run, this one included. */
   get term(): number {
-    return this.#options.term ?? 1;
+    return this.options.term ?? 1;
   }
 
   /** True if the generation is over because not all nodes joined in time, and those that did suffice. */
@@ -38,12 +35,12 @@ export class Admission {
 
   /** Ends this process if a caller has seen a later coordinator of the run, and another process leads it. */
   assertTerm(seen: number): void {
-    if (seen > this.term) this.#options.assertLeads?.();
+    if (seen > this.term) this.options.assertLeads?.();
   }
 
   /** True while another node may take the place of one that is gone. */
   get canReplace(): boolean {
-    return this.#options.nodesAreReplaceable && this.#lifecycle.state.kind === 'waiting';
+    return this.options.nodesAreReplaceable && this.lifecycle.state.kind === 'waiting';
   }
 
   /**
@@ -51,13 +48,13 @@ export class Admission {
    *   fit
    */
   join(request: JoinRequest): JoinReply {
-    const { identity, logger } = this.#options;
-    const former = this.#members.awaited.find(
+    const { identity, logger } = this.options;
+    const former = this.members.awaited.find(
       ({ request: { host, pid } }) => host === request.host && pid === request.pid,
     );
     if (former !== undefined) this.miss(former, 'has ended its workers');
     this.#assertWaiting(request.host);
-    const { node } = this.#members.join(request);
+    const { node } = this.members.join(request);
     logger.info({ node, host: request.host, pid: request.pid }, `node ${node} joined`);
     return {
       runId: identity.runId,
@@ -75,43 +72,43 @@ export class Admission {
 
   /** Opens a member's session; once every node has one, all are told to start. */
   connect(node: number, dataAddress: string, session: SessionLink): void {
-    const member = this.#members.get(node);
+    const member = this.members.get(node);
     const { host } = member.request;
     if (member.isAwaited) {
       this.#reconnect(node, dataAddress, session);
       return;
     }
     this.#assertWaiting(host);
-    this.#members.connect(node, dataAddress, session);
-    const { numConnected, numNodes } = this.#members;
+    this.members.connect(node, dataAddress, session);
+    const { numConnected, numNodes } = this.members;
     this.#tell(`node ${node} joined from ${host} (${numConnected} of ${numNodes})`);
-    if (!this.#members.allAre('connected')) return;
-    const members = this.#members.all.map(({ node, request: { host, pid, dataAddress } }) => ({
+    if (!this.members.allAre('connected')) return;
+    const members = this.members.all.map(({ node, request: { host, pid, dataAddress } }) => ({
       node,
       host,
       pid,
       dataAddress,
     }));
-    for (const listener of this.#options.listeners) listener.members?.(members);
-    this.#lifecycle.apply({ type: 'nodes-complete' });
-    const { snapshot = null } = this.#options.identity;
-    this.#members.broadcast({ command: 'start', start: { peers: this.#members.peers, snapshot } });
+    for (const listener of this.options.listeners) listener.members?.(members);
+    this.lifecycle.apply({ type: 'nodes-complete' });
+    const { snapshot = null } = this.options.identity;
+    this.members.broadcast({ command: 'start', start: { peers: this.members.peers, snapshot } });
   }
 
   /** Reopens the session of a member that trains. */
   #reconnect(node: number, dataAddress: string, session: SessionLink): void {
-    this.#members.reconnect(node, dataAddress, session);
+    this.members.reconnect(node, dataAddress, session);
     // The previous coordinator may have crashed before it sent `begin` to this node.
     session.send({ command: 'begin', begin: {} });
-    const { numConnected, numNodes } = this.#members;
+    const { numConnected, numNodes } = this.members;
     this.#tell(`node ${node} is back (${numConnected} of ${numNodes})`);
   }
 
   /** Frees the place of a node that is gone before the start. */
   free({ node, request }: Member, reason: string): void {
-    this.#members.remove(node);
+    this.members.remove(node);
     const text = `node ${node} on ${request.host} (pid ${request.pid}) left before the start: ${reason}; its place is free again`;
-    this.#options.logger.info({ node, host: request.host }, text);
+    this.options.logger.info({ node, host: request.host }, text);
     this.#tell(text);
   }
 
@@ -119,35 +116,35 @@ export class Admission {
   miss({ node, request }: Member, what: string): void {
     const message = `node agent on ${request.host} (pid ${request.pid}) ${what} after the coordinator was replaced`;
     const error = new TrainerError('NODE_LOST', message, { node });
-    this.#lifecycle.apply({ type: 'failure', error, restarts: true });
+    this.lifecycle.apply({ type: 'failure', error, restarts: true });
   }
 
   /** Ends the generation because not all nodes joined in time. */
   missNodes(error: TrainerError): void {
-    const { maySuffice, nodesAreReplaceable } = this.#options;
-    this.#hasMissedNodes = maySuffice?.(this.#members.numConnected) ?? false;
-    if (this.#hasMissedNodes) this.#lifecycle.apply({ type: 'failure', error, restarts: true });
-    else if (nodesAreReplaceable) this.#lifecycle.abort(error);
+    const { maySuffice, nodesAreReplaceable } = this.options;
+    this.#hasMissedNodes = maySuffice?.(this.members.numConnected) ?? false;
+    if (this.#hasMissedNodes) this.lifecycle.apply({ type: 'failure', error, restarts: true });
+    else if (nodesAreReplaceable) this.lifecycle.abort(error);
     // This process can restart the nodes that it started itself.
-    else this.#lifecycle.fail({ error, culprit: null });
+    else this.lifecycle.fail({ error, culprit: null });
   }
 
   #assertWaiting(host: string): void {
-    const { runId } = this.#options.identity;
-    const { kind } = this.#lifecycle.state;
+    const { runId } = this.options.identity;
+    const { kind } = this.lifecycle.state;
     const isIncomplete =
-      this.#lifecycle.isUnderWay &&
-      this.#members.all.some(({ isDone, session }) => !isDone && session === null);
+      this.lifecycle.isUnderWay &&
+      this.members.all.some(({ isDone, session }) => !isDone && session === null);
     if (kind === 'restarting' || isIncomplete)
       throw new TrainerError('UNAVAILABLE', `run ${runId} is about to restart`);
     if (kind !== 'waiting')
       throw new TrainerError(
         'RUN_FULL',
-        `run ${runId} is ${kind} with its ${this.#members.numNodes} nodes; the one on ${host} comes too late: nodes join before the start`,
+        `run ${runId} is ${kind} with its ${this.members.numNodes} nodes; the one on ${host} comes too late: nodes join before the start`,
       );
   }
 
   #tell(text: string): void {
-    for (const listener of this.#options.listeners) listener.membership?.(text);
+    for (const listener of this.options.listeners) listener.membership?.(text);
   }
 }

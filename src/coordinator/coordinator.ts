@@ -27,7 +27,6 @@ export class Coordinator {
   readonly members: Membership;
   readonly lifecycle: Lifecycle;
   readonly admission: Admission;
-  readonly #options: CoordinatorOptions;
   readonly #rules: AgentEventRules;
   readonly #progress: TrainingProgress;
   readonly #reports: Reports;
@@ -37,14 +36,13 @@ export class Coordinator {
   #stoppedEarly = false;
   #stopAsked: string | null = null;
 
-  constructor(options: CoordinatorOptions) {
+  constructor(private readonly options: CoordinatorOptions) {
     const { identity, logger, listeners, adopts = null } = options;
     const { config, generation } = identity;
     const { cluster } = config;
     const timeouts = timeoutsOf(cluster);
     const standstill = new StandstillWatch(timeouts.heartbeatMs);
     this.identity = identity;
-    this.#options = options;
     this.#rules = new AgentEventRules(config, generation);
     this.members = new Membership(identity.runId, cluster.nodes, timeouts, options.assertLeads);
     if (adopts !== null) this.members.adopt(adopts.members);
@@ -97,7 +95,7 @@ export class Coordinator {
 
   /** Announces the generation and step adopted from the previous coordinator. */
   announceAdoption(): void {
-    const { adopts, logger, listeners } = this.#options;
+    const { adopts, logger, listeners } = this.options;
     if (!adopts) return;
     const text = `generation ${adopts.generation} goes on after step ${adopts.step}; waiting for its nodes to come back`;
     logger.info(text);
@@ -168,7 +166,7 @@ export class Coordinator {
         this.#committer.receive(event.shards, member.hasReturned);
         break;
       case 'snapshot':
-        this.#options.snapshots?.add(node, event.snapshot);
+        this.options.snapshots?.add(node, event.snapshot);
         break;
       case 'failure':
         this.#reports.failure(member, event.failure);
@@ -231,7 +229,7 @@ export class Coordinator {
 
   /** @throws TrainerError `BAD_INPUT` if the run does not allow it, or has no such node or rank */
   injectFault(fault: Fault): void {
-    const { allowsFaults, identity, logger } = this.#options;
+    const { allowsFaults, identity, logger } = this.options;
     if (allowsFaults !== true)
       throw new TrainerError(
         'BAD_INPUT',
@@ -253,7 +251,7 @@ export class Coordinator {
       runDir,
       ...this.#progress.status,
       nodes: this.members.all.map(({ node, request: { host, pid } }) => ({ node, host, pid })),
-      allowsFaults: this.#options.allowsFaults === true,
+      allowsFaults: this.options.allowsFaults === true,
     };
   }
 

@@ -32,24 +32,24 @@ export interface FailureJudgeOptions {
 export class FailureJudge {
   readonly #failures: WorkerFailure[] = [];
   #lost: { readonly member: Member; readonly end: ProcessEnd } | null = null;
-  #verdict: NodeJS.Timeout | null = null;
+  #verdict: NodeJS.Timeout | undefined;
   #isJudged = false;
 
   constructor(private readonly options: FailureJudgeOptions) {}
 
   /** True once all nodes were told to abort. */
   get hasBegun(): boolean {
-    return this.#verdict !== null;
+    return this.#verdict !== undefined;
   }
 
-  /** Records that a node is lost; the first one counts. */
+  /** Records why a rank failed; its first report counts. */
   fail(failure: WorkerFailure): void {
     if (this.#failures.some(({ rank }) => rank === failure.rank)) return;
     this.#failures.push(failure);
     this.#collectEvidence(abortReason(failure.rank, failure.message));
   }
 
-  /** Adds how a lost node's process ended, which says more than its broken session. */
+  /** Records that a node is lost; the first one counts. */
   lose(member: Member, end: ProcessEnd): void {
     if (member.status === 'lost' || this.options.isOver()) return;
     member.become('lost');
@@ -57,26 +57,22 @@ export class FailureJudge {
     this.#collectEvidence(`node ${member.node} was lost: ${end.how}`);
   }
 
-  /** Stops waiting for evidence; no verdict follows. */
+  /** Adds how a lost node's process ended, which says more than its broken session. */
   restate(member: Member, end: ProcessEnd): void {
     if (this.#lost?.member !== member) return;
     this.#lost = { member, end };
     this.#judgeIfComplete();
   }
 
-  /** Blames this process if it stood still, as nodes that left then are innocent, unless a signal killed one. */
+  /** Stops waiting for evidence; no verdict follows. */
   close(): void {
     this.#isJudged = true;
-    this.#stopWaiting();
-  }
-
-  #stopWaiting(): void {
-    if (this.#verdict !== null) clearTimeout(this.#verdict);
+    clearTimeout(this.#verdict);
   }
 
   #collectEvidence(reason: string): void {
     if (this.#isJudged) return;
-    if (this.#verdict === null) {
+    if (!this.hasBegun) {
       this.options.members.broadcast({ command: 'abort', abort: { reason } });
       this.#verdict = setTimeout(() => this.#judge(), this.options.evidenceWindowMs ?? GRACE.evidenceMs);
     }
@@ -93,7 +89,7 @@ export class FailureJudge {
     if (accounted.size < numNodes * workersPerNode) return;
     if (this.#lost === null || isKnown(this.#lost.end)) this.#judge();
     else {
-      this.#stopWaiting();
+      clearTimeout(this.#verdict);
       this.#verdict = setTimeout(() => this.#judge(), GRACE.lostExitMs);
     }
   }
@@ -113,7 +109,7 @@ export class FailureJudge {
     onVerdict(this.#ownFault(cause) ?? cause);
   }
 
-  /** Returns the node whose agent is lost, or a silent one whose peers saw only a broken stream. */
+  /** Blames this process if it stood still, as nodes that left then are innocent, unless a signal killed one. */
   #ownFault({ error, culprit }: RootCause): RootCause | null {
     const missedMs = this.options.missedMs();
     const areNodesGone = error.code === 'NODE_LOST' || error.code === 'ABORTED';
@@ -128,7 +124,7 @@ export class FailureJudge {
     };
   }
 
-  /** The node whose agent is lost; or one that is silent, of which its peers only saw a broken stream. */
+  /** Returns the node whose agent is lost, or a silent one whose peers saw only a broken stream. */
   #lostNode(): RootCause | null {
     const [silent] = this.options.members.suspects;
     const lost = this.#lost ?? (silent && { member: silent, end: whySilent(silent) });

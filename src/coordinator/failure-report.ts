@@ -5,19 +5,13 @@ import { type FailedGeneration, resumptionOf } from './planning/resume-command.j
 import type { RunPlan } from './planning/run-options.js';
 import { leadsToFailure } from './planning/suspect-checkpoint.js';
 
-export interface FailureReportOptions {
+export interface FailureReportOptions
+  extends Pick<FailureReport, 'generation' | 'host' | 'suspectCheckpoint' | 'logsCommand' | 'notRestarted'> {
   readonly failure: RunFailure;
-  readonly generation: number;
-  /** Host of the culprit's node. */
-  readonly host: string | null;
-  /** Checkpoint to resume from and the command for it; null if there is none. */
-  readonly resumption: { readonly checkpoint: string; readonly command: string } | null;
-  readonly suspectCheckpoint: string | null;
-  readonly logsCommand: string;
-  readonly notRestarted: string | null;
+  readonly resumption: ReturnType<typeof resumptionOf>;
 }
 
-/** Rank, node and step to blame, as far as they are known: the fields of log lines about a failure. */
+/** Returns the rank, node and step to blame, as far as they are known: the fields of log lines about a failure. */
 export function blamed(failure: Pick<RunFailure, 'culprit' | 'error'>): {
   readonly node: number | undefined;
   readonly rank: number | undefined;
@@ -37,29 +31,25 @@ function failedStep({ culprit, error }: Pick<RunFailure, 'culprit' | 'error'>): 
   return culprit?.step ?? error.context.step ?? null;
 }
 
-export function failureReport(options: FailureReportOptions): FailureReport {
-  const { failure, resumption } = options;
+export function failureReport({ failure, resumption, ...known }: FailureReportOptions): FailureReport {
   const { error, culprit, ranks, timeMs } = failure;
   const { context } = error;
+  const { rank, layer, operation } = culprit ?? context;
   return {
+    ...known,
     time: timeMs,
-    generation: options.generation,
     code: error.code,
     message: error.line.replace(/\s*\n\s*/g, ' '),
-    rank: culprit === null ? (context.rank ?? null) : culprit.rank,
+    rank: rank ?? null,
     node: culprit?.node ?? context.node ?? null,
-    host: options.host,
     pid: culprit?.pid ?? null,
     exitCode: culprit?.exitCode ?? null,
     signal: culprit?.signal ?? null,
     step: failedStep(failure),
-    layer: culprit === null ? (context.layer ?? null) : culprit.layer,
-    operation: culprit === null ? (context.operation ?? null) : culprit.operation,
+    layer: layer ?? null,
+    operation: operation ?? null,
     checkpoint: resumption?.checkpoint ?? null,
-    suspectCheckpoint: options.suspectCheckpoint,
     resumeCommand: resumption?.command ?? null,
-    notRestarted: options.notRestarted,
-    logsCommand: options.logsCommand,
     silentMs: culprit === null || culprit.rank === context.rank ? null : silenceOf(culprit.rank, ranks),
     ranks: ranks.map(({ rank, node, step, phase, operation, processState, lastHeardMs }) => ({
       rank,
@@ -78,23 +68,17 @@ function silenceOf(culprit: number | null, ranks: RunFailure['ranks']): number |
   return heard === undefined ? null : Math.round(heard);
 }
 
-/**
- * Explains why a run failed and how to resume it, and writes that to the run's folder.
- *
- * @param failed the generation; `host` is that of the culprit's node
- */
+interface Failed extends Omit<FailedGeneration, 'config' | 'failure'> {
+  readonly plan: RunPlan;
+  /** Host of the culprit's node. */
+  readonly host: string | null;
+  readonly notRestarted: string | null;
+}
+
+/** Explains why a run failed and how to resume it, and writes that to the run's folder. */
 export function explainFailure(
   failure: RunFailure,
-  {
-    plan,
-    host,
-    notRestarted,
-    ...failed
-  }: Omit<FailedGeneration, 'config' | 'failure'> & {
-    readonly plan: RunPlan;
-    readonly host: string | null;
-    readonly notRestarted: string | null;
-  },
+  { plan, host, notRestarted, ...failed }: Failed,
 ): FailureReport {
   const { folder, generation, startedFrom } = failed;
   const { code, context } = failure.error;

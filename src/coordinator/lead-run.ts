@@ -1,7 +1,7 @@
 import { commandLine, type FailureReport, fromHere } from '@locmoe/run-format';
 import { readManifest } from '../checkpoint/manifest.js';
 import { GRACE } from '../config/timeouts.js';
-import { exitCodeOf, type TrainerError } from '../errors.js';
+import { exitCodeOf } from '../errors.js';
 import { makePrivate } from '../os/make-folder.js';
 import type { RunListener } from '../run/run-listener.js';
 import { claimRun } from '../run/run-lock.js';
@@ -30,10 +30,8 @@ import { SnapshotTable } from './snapshot-table.js';
 export async function leadRun(launch: RunLaunch): Promise<RunOutcome & { readonly lingerS: number }> {
   const { plan } = launch;
   const now = { generation: plan.resumed?.generation ?? 1 };
-  let abort = (error: TrainerError): void => {
-    throw error;
-  };
-  const run = openRun(launch, now, (error) => abort(error));
+  const leader = new RunLeader();
+  const run = openRun(launch, now, leader);
   const { folder, logs, logger, disk, totals, identity } = run;
   let giveUp = plan.resumed?.giveUp;
   const listeners: RunListener[] = [];
@@ -53,16 +51,11 @@ export async function leadRun(launch: RunLaunch): Promise<RunOutcome & { readonl
     const { runId, generation, datasetDir } = identity;
     const { forkedFrom, initFrom } = plan;
     const { command, resumeOptions, place } = launch;
-    const resume = ['locmoe', command, '--resume', fromHere(folder.directory), ...resumeOptions];
-    const origin = {
-      runId,
-      generation,
-      datasetDir,
-      forkedFrom,
-      initFrom,
-      resumeCommand: commandLine(resume),
-      ...place,
-    };
+    const resumeCommand = commandLine([
+      ...['locmoe', command, '--resume', fromHere(folder.directory)],
+      ...resumeOptions,
+    ]);
+    const origin = { runId, generation, datasetDir, forkedFrom, initFrom, resumeCommand, ...place };
     const begun = plan.adopts === null ? { generation, resumedFrom: run.resumedFrom } : null;
     const recorder = new RunRecorder(folder, disk, origin, begun);
     const journal = new RunJournal(folder, generation, disk, launch.host.superseded);
@@ -82,8 +75,7 @@ export async function leadRun(launch: RunLaunch): Promise<RunOutcome & { readonl
       policy: new RestartPolicy(totals.budget),
       snapshots: new SnapshotTable(),
     };
-    const leader = new RunLeader(begin(context, identity));
-    abort = (error) => leader.abort(error);
+    leader.advance(begin(context, identity));
     const { outcome, isSignalled } = await carryOut(context, leader);
     const lingerS = isSignalled ? 0 : launch.lingerS(outcome);
     if (lingerS > 0) recorder.lingers();

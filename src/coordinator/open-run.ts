@@ -1,18 +1,19 @@
 import { LogStore } from '@locmoe/logs';
-import { asTrainerError, type TrainerError } from '../errors.js';
+import { asTrainerError } from '../errors.js';
 import { createLogger } from '../logger.js';
 import { createRunFolder } from '../run/create-run-folder.js';
 import { DiskTolerance } from '../run/disk-tolerance.js';
 import { RestartBudget } from '../run/restart-budget.js';
 import { RunTotals } from '../run/run-totals.js';
 import type { RunOptions, RunPlan } from './planning/run-options.js';
+import type { RunLeader } from './run-leader.js';
 import type { OpenRun } from './run-view.js';
 
-/** Creates the run's folder, or opens that of the resumed run, and opens its log. */
+/** Creates the run's folder, or opens that of the resumed run, and opens its log, without which the run is aborted. */
 export function openRun(
   { options, plan }: { readonly options: RunOptions; readonly plan: RunPlan },
   now: { readonly generation: number },
-  onLogLost: (error: TrainerError) => void,
+  leader: RunLeader,
 ): OpenRun {
   const { config, dataset, checkpoint, init, resumed, adopts, forkedFrom, initFrom } = plan;
   const resumedFrom = adopts?.step ?? checkpoint?.manifest.step ?? null;
@@ -20,7 +21,7 @@ export function openRun(
   const { runId, directory } = folder;
   const disk = new DiskTolerance((line) => logger.warn(line));
   const logs = new LogStore(folder.logs, (error, file) => {
-    if (!disk.forgives(error, file)) onLogLost(asTrainerError(error));
+    if (!disk.forgives(error, file)) leader.abort(asTrainerError(error));
   });
   const logger = createLogger({
     level: config.logLevel,

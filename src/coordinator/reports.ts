@@ -22,21 +22,18 @@ export type ReportsOptions = Pick<CoordinatorOptions, 'logs' | 'logger' | 'liste
  * it; nodes keep reports until `recorded` names their step.
  */
 export class Reports {
-  readonly #options: ReportsOptions;
-  readonly #members: Membership;
-  readonly #progress: TrainingProgress;
   #recordedMs = Number.NEGATIVE_INFINITY;
   /** Validations of steps that some rank has not reported yet. */
   #early: ValidationReport[] = [];
 
-  constructor(options: ReportsOptions, members: Membership, progress: TrainingProgress) {
-    this.#options = options;
-    this.#members = members;
-    this.#progress = progress;
-  }
+  constructor(
+    private readonly options: ReportsOptions,
+    private readonly members: Membership,
+    private readonly progress: TrainingProgress,
+  ) {}
 
   logs({ node }: Member, { lines, dropped }: LogBatch): void {
-    const { logs, logger } = this.#options;
+    const { logs, logger } = this.options;
     logs.appendAll(`node-${node}`, lines);
     if (dropped > 0) logger.warn({ node, dropped }, `node ${node} dropped log lines`);
     this.#notify((each) => each.logLines?.(node, { kept: lines.length, dropped }));
@@ -44,7 +41,7 @@ export class Reports {
 
   /** Logs why a rank ended. A rank that ended because of another does not repeat that failure. */
   failure({ node }: Member, failure: WorkerFailure): void {
-    const { logger } = this.#options;
+    const { logger } = this.options;
     const { rank, code, message, operation } = failure;
     const place = { node, rank, step: failure.step < 0 ? undefined : failure.step };
     if (code === 'ABORTED') logger.info({ ...place, operation }, `rank ${rank} stopped${becauseOf(message)}`);
@@ -52,30 +49,30 @@ export class Reports {
   }
 
   heartbeat({ node }: Member, heartbeat: Heartbeat): void {
-    this.#progress.ranks.update(heartbeat.workers);
-    const { snapshot } = this.#progress;
+    this.progress.ranks.update(heartbeat.workers);
+    const { snapshot } = this.progress;
     this.#notify((each) => each.heartbeat?.(node, heartbeat, snapshot));
   }
 
   /** @throws TrainerError `BAD_MESSAGE` if it is not the next step of its rank */
   step({ hasReturned }: Member, report: StepReport): void {
-    if (hasReturned && this.#progress.has(report)) return;
-    const step = this.#progress.add(report);
+    if (hasReturned && this.progress.has(report)) return;
+    const step = this.progress.add(report);
     this.#notify((each) => each.rankStep?.(report));
     if (step === null) return;
-    this.#options.snapshots?.stepped();
-    this.#progress.complete(step);
-    const { snapshot } = this.#progress;
+    this.options.snapshots?.stepped();
+    this.progress.complete(step);
+    const { snapshot } = this.progress;
     this.#notify((each) => each.step?.(step, snapshot));
     this.#tellValidations();
     const now = performance.now();
     if (now - this.#recordedMs < RECORDED_MS) return;
     this.#recordedMs = now;
-    this.#members.broadcast({ command: 'recorded', recorded: { step: step.step } });
+    this.members.broadcast({ command: 'recorded', recorded: { step: step.step } });
   }
 
   validation({ hasReturned }: Member, report: ValidationReport): void {
-    const isNew = this.#progress.validate(report.step);
+    const isNew = this.progress.validate(report.step);
     if (hasReturned && !isNew) return;
     this.#early.push(report);
     this.#tellValidations();
@@ -83,13 +80,13 @@ export class Reports {
 
   /** Tells of validations after their steps, in which order a coordinator that takes over finds both or neither recorded. */
   #tellValidations(): void {
-    const { completedStep } = this.#progress;
+    const { completedStep } = this.progress;
     const due = this.#early.filter(({ step }) => step <= completedStep);
     this.#early = this.#early.filter(({ step }) => step > completedStep);
     for (const report of due) this.#notify((each) => each.validation?.(report));
   }
 
   #notify(tell: (listener: RunListener) => void): void {
-    for (const listener of this.#options.listeners) tell(listener);
+    for (const listener of this.options.listeners) tell(listener);
   }
 }

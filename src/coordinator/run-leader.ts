@@ -1,20 +1,21 @@
 import type { TrainerError } from '../errors.js';
 import type { Coordinator } from './coordinator.js';
 
-/** Leads the current generation. A stop or an abort of the run applies to later generations too. */
+/** Leads generation after generation. A stop or an abort of the run applies to later generations too. */
 export class RunLeader {
-  #coordinator: Coordinator;
+  #coordinator: Coordinator | null;
   #stopReason: string | null = null;
   #isStoppedByCommand = false;
   /** Error that ends the run for good. */
   #fatal: TrainerError | null = null;
 
-  constructor(first: Coordinator) {
+  constructor(first: Coordinator | null = null) {
     this.#coordinator = first;
   }
 
+  /** The generation that runs; there is none before the first `advance`. */
   get current(): Coordinator {
-    return this.#coordinator;
+    return this.#coordinator!;
   }
 
   /** Advances to the next generation, and repeats to it a stop or an abort that was requested meanwhile. */
@@ -29,7 +30,6 @@ export class RunLeader {
     return this.#isStoppedByCommand;
   }
 
-  /** Stops the run for `locmoe stop`; see `requestStop`. */
   stopByCommand(reason: string): void {
     this.#isStoppedByCommand = this.#stopReason === null;
     this.requestStop(reason);
@@ -38,24 +38,24 @@ export class RunLeader {
   /** Stops the run after a final checkpoint; see Coordinator. */
   requestStop(reason: string): void {
     this.#stopReason = reason;
-    this.#coordinator.requestStop(reason);
+    this.#coordinator?.requestStop(reason);
   }
 
-  /** Ends the run at once; see Coordinator. */
+  /** Ends the run at once; see Lifecycle. */
   abort(error: TrainerError): void {
     this.#fatal = error;
-    this.#coordinator.lifecycle.abort(error);
+    this.#coordinator?.lifecycle.abort(error);
   }
 
   /** Fails the run for an error in this process; see Coordinator. */
   crash(error: TrainerError): void {
     this.#fatal = error;
-    this.#coordinator.crash(error);
+    this.#coordinator?.crash(error);
   }
 
   /** True once the run has finished or failed; its report follows within seconds. */
   get isOver(): boolean {
-    const { kind } = this.#coordinator.lifecycle.state;
+    const kind = this.#coordinator?.lifecycle.state.kind;
     return kind === 'finished' || kind === 'failed';
   }
 }

@@ -5,7 +5,7 @@ import { LogStore } from '@locmoe/logs';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { loadConfig } from '../../src/config/resolve.js';
 import { Coordinator } from '../../src/coordinator/coordinator.js';
-import { catchUncaught } from '../../src/coordinator/uncaught.js';
+import { catchUncaught } from '../../src/coordinator/run-host.js';
 import { TrainerError } from '../../src/errors.js';
 import { createLogger } from '../../src/logger.js';
 import type { CoordinatorCommand } from '../../src/rpc/generated/messages.js';

@@ -1,6 +1,6 @@
 import { EventEmitter } from 'node:events';
 import { expect, it } from 'vitest';
-import { stopOnSignals } from '../../src/coordinator/stop-signals.js';
+import { stopOnSignals } from '../../src/coordinator/run-host.js';
 
 function listen(isOver = false) {
   const signals = new EventEmitter();
