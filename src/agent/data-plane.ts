@@ -53,12 +53,11 @@ export class DataPlane {
   #unlinked = false;
   #closing = false;
   #closed: Promise<void> | null = null;
-  readonly #segment: ShmSegment;
-  readonly #options: DataPlaneOptions;
 
-  private constructor(segment: ShmSegment, options: DataPlaneOptions) {
-    this.#segment = segment;
-    this.#options = options;
+  private constructor(
+    private readonly segment: ShmSegment,
+    private readonly options: DataPlaneOptions,
+  ) {
     this.#relay = new RingRelay(segment);
     this.#bell = segment.doorbell(segment.shape.workersPerNode);
     const streams: PeerListener = {
@@ -95,7 +94,7 @@ export class DataPlane {
 
   /** Path of the segment, to which the workers attach. */
   get segmentPath(): string {
-    return this.#segment.path;
+    return this.segment.path;
   }
 
   /**
@@ -109,27 +108,27 @@ export class DataPlane {
 
   /** Reads a worker's progress from the segment; `pid` is 0 until it has attached. */
   progressOf(localRank: number): RankProgress {
-    return this.#segment.control(localRank).progress;
+    return this.segment.control(localRank).progress;
   }
 
   /** Epoch of the segment's monotonic clock; see ShmSegment. */
   get monotonicEpochMs(): number {
-    return this.#segment.monotonicEpochMs;
+    return this.segment.monotonicEpochMs;
   }
 
   /** Returns the record of a worker's last operations, which is readable until `close`. */
   flightOf(localRank: number): FlightRing {
-    return this.#segment.flight(localRank);
+    return this.segment.flight(localRank);
   }
 
   /** Ends every wait of this node's workers with `ABORTED`; the first reason is kept. */
   abort(reason: string): void {
-    this.#segment.abort(reason);
+    this.segment.abort(reason);
   }
 
   /** Asks the workers to end after their current step. */
   requestStop(): void {
-    this.#segment.requestStop();
+    this.segment.requestStop();
   }
 
   get stats(): RelayStats {
@@ -137,7 +136,7 @@ export class DataPlane {
   }
 
   #startSending(node: number, write: (encoded: Buffer) => void): void {
-    const { interNodeLink } = this.#options;
+    const { interNodeLink } = this.options;
     if (interNodeLink === null) this.#relay.open(node, write);
     else {
       const limit = new LinkLimit<Buffer>(interNodeLink, () => performance.now());
@@ -157,8 +156,8 @@ export class DataPlane {
   #pump(): void {
     this.#relay.sendAll();
     for (const { limit, write } of this.#limits.values()) limit.takeDue().forEach(write);
-    for (let node = 0; node < this.#options.numNodes; node++) {
-      if (node === this.#options.node) continue;
+    for (let node = 0; node < this.options.numNodes; node++) {
+      if (node === this.options.node) continue;
       const consumed = this.#relay.takeCredit(node);
       if (consumed.length > 0) this.#streams.credit(node, consumed);
     }
@@ -166,14 +165,14 @@ export class DataPlane {
   }
 
   #allAttached(): boolean {
-    for (let local = 0; local < this.#options.workersPerNode; local++)
-      if (this.#segment.control(local).pid === 0) return false;
+    for (let local = 0; local < this.options.workersPerNode; local++)
+      if (this.segment.control(local).pid === 0) return false;
     return true;
   }
 
   #unlink(): void {
     this.#unlinked = true;
-    this.#segment.unlink();
+    this.segment.unlink();
   }
 
   async #run(): Promise<void> {
@@ -202,14 +201,14 @@ export class DataPlane {
 
   async #tearDown(): Promise<void> {
     const deadline = performance.now() + GRACE.drainMs;
-    while (!this.#drained && this.#segment.abortReason === null && performance.now() < deadline)
+    while (!this.#drained && this.segment.abortReason === null && performance.now() < deadline)
       await new Promise((resolve) => setTimeout(resolve, 5));
     this.#closing = true;
     this.#bell.wake();
     await this.#loop;
     await this.#streams.close();
     this.#unlink();
-    this.#segment.close();
+    this.segment.close();
   }
 }
 

@@ -31,14 +31,11 @@ export interface FlightRecorderOptions
 
 /** Writes the last operations of a node's ranks to a file when the run fails. */
 export class FlightRecorder {
-  readonly #options: FlightRecorderOptions;
   readonly #stacks = new Map<number, readonly string[]>();
   #file: FlightFile | null = null;
   #written: Promise<void> = Promise.resolve();
 
-  constructor(options: FlightRecorderOptions) {
-    this.#options = options;
-  }
+  constructor(private readonly options: FlightRecorderOptions) {}
 
   /**
    * Copies the ranks' last operations and starts to write them. Only the first call has an effect.
@@ -47,7 +44,7 @@ export class FlightRecorder {
    */
   record(source: FlightSource, known: KnownOfRanks): void {
     if (this.#file !== null) return;
-    const { directory: _, onError: __, ...place } = this.#options;
+    const { directory: _, onError: __, ...place } = this.options;
     const { node, workersPerNode } = place;
     this.#file = {
       ...place,
@@ -72,7 +69,7 @@ export class FlightRecorder {
   }
 
   #write(file: FlightFile): void {
-    const { directory, onError } = this.#options;
+    const { directory, onError } = this.options;
     const ranks = file.ranks.map((flight) => {
       const stack = this.#stacks.get(flight.rank);
       return stack === undefined ? flight : { ...flight, stack };

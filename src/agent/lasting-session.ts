@@ -37,7 +37,6 @@ export interface LastingSessionListener {
  * the coordinator that takes the run over, at the same address, and repeats the reports that may be lost.
  */
 export class LastingSession {
-  readonly #options: LastingSessionOptions;
   readonly #outbox = new Outbox();
   /** Highest term seen; a coordinator of an earlier one was only stopped, and leads no more. */
   #term: number;
@@ -48,8 +47,7 @@ export class LastingSession {
   #lostMs = 0;
   #isOver = false;
 
-  constructor(options: LastingSessionOptions) {
-    this.#options = options;
+  constructor(private readonly options: LastingSessionOptions) {
     this.#term = options.member.term;
     this.#session = this.#open(options.client, {
       accepted: (term) => {
@@ -66,7 +64,7 @@ export class LastingSession {
 
   /** Sends an event; without a coordinator, keeps it if it must not be lost. */
   send(event: AgentEvent): void {
-    if (this.#options.waitMs > 0) this.#outbox.add(event);
+    if (this.options.waitMs > 0) this.#outbox.add(event);
     this.#session?.send(event);
   }
 
@@ -81,15 +79,15 @@ export class LastingSession {
     client: CoordinatorClient,
     listener: { accepted(term: number): void; ended(reason: string, isRefusal: boolean): void },
   ): Session {
-    const { member, link } = this.#options;
+    const { member, link } = this.options;
     const command = (said: CoordinatorCommand) => {
-      if (this.#outbox.hear(said)) this.#options.listener.command(said);
+      if (this.#outbox.hear(said)) this.options.listener.command(said);
     };
     return new Session(client.session({ ...member, term: this.#term }), { ...listener, command }, link);
   }
 
   #lose(reason: string, isRefusal: boolean): void {
-    const { waitMs, listener } = this.#options;
+    const { waitMs, listener } = this.options;
     this.#session = null;
     if (this.#isOver) return;
     if (waitMs === 0) this.#end(() => listener.ended(reason));
@@ -102,7 +100,7 @@ export class LastingSession {
 
   /** Schedules another attempt to find a coordinator, unless the time is up. */
   #tryAgain(reason: string, delayMs: number): void {
-    const { waitMs, listener } = this.#options;
+    const { waitMs, listener } = this.options;
     if (this.#isOver) return;
     const waitedMs = performance.now() - this.#lostMs;
     if (this.#outbox.isFull)
@@ -118,7 +116,7 @@ export class LastingSession {
   }
 
   #try(nextDelayMs: number): void {
-    const { listener, client: first } = this.#options;
+    const { listener, client: first } = this.options;
     const client = first.renewed();
     if (client === null) {
       this.#tryAgain('no coordinator of this user listens', nextDelayMs);

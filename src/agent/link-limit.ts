@@ -11,18 +11,19 @@ export interface LinkSpeed {
 export class LinkLimit<T> {
   readonly #queue: { readonly item: T; readonly dueMs: number }[] = [];
   #freeAtMs = 0;
-  readonly #speed: LinkSpeed;
   readonly #nowMs: () => number;
 
-  constructor(speed: LinkSpeed, nowMs: () => number) {
-    this.#speed = speed;
+  constructor(
+    private readonly speed: LinkSpeed,
+    nowMs: () => number,
+  ) {
     this.#nowMs = nowMs;
   }
 
   push(item: T, bytes: number): void {
-    const bytesPerMs = (this.#speed.gbps * 1e9) / 8 / 1000;
+    const bytesPerMs = (this.speed.gbps * 1e9) / 8 / 1000;
     this.#freeAtMs = Math.max(this.#nowMs(), this.#freeAtMs) + bytes / bytesPerMs;
-    this.#queue.push({ item, dueMs: this.#freeAtMs + this.#speed.latencyMs });
+    this.#queue.push({ item, dueMs: this.#freeAtMs + this.speed.latencyMs });
   }
 
   /** Removes and returns the items that have arrived by now, oldest first. */

@@ -35,7 +35,6 @@ export type NodeEnd = Exclude<Decision, 'end'> | number;
  * says farewell, or anything fails anywhere, everything is torn down, and the coordinator says farewell or rejoin.
  */
 export class NodeAgent {
-  readonly #options: NodeAgentOptions;
   readonly #logger: Logger;
   readonly #shipper = new LogShipper();
   readonly #ranks: NodeRanks;
@@ -49,8 +48,7 @@ export class NodeAgent {
     this.#resolveEnded = resolve;
   });
 
-  constructor(options: NodeAgentOptions) {
-    this.#options = options;
+  constructor(private readonly options: NodeAgentOptions) {
     const { join, client, rpc, dataAddress, link } = options;
     const { runId, generation, node, term } = join;
     const config: RunConfig = JSON.parse(join.configJson);
@@ -95,7 +93,7 @@ export class NodeAgent {
   /** Asks the coordinator to end the run; before its start the node leaves instead. */
   requestStop(reason: string): void {
     if (this.#ranks.hasStarted)
-      this.#session.send({ event: 'stop', stop: { reason: `${reason} on node ${this.#options.join.node}` } });
+      this.#session.send({ event: 'stop', stop: { reason: `${reason} on node ${this.options.join.node}` } });
     else {
       this.#decision.make('end');
       void this.#leave(null);
@@ -165,7 +163,7 @@ export class NodeAgent {
 
   /** Leaves without a coordinator, so the reason goes to standard error. */
   #leaveAlone(reason: string): void {
-    if (!this.#options.logToStdout) process.stderr.write(`${reason}\n`);
+    if (!this.options.logToStdout) process.stderr.write(`${reason}\n`);
     this.#decision.make('end');
     void this.#leave(reason);
   }
@@ -178,7 +176,7 @@ export class NodeAgent {
   }
 
   async #tearDown(reason: string | null): Promise<void> {
-    await this.#ranks.end(reason, this.#options.abortGraceMs);
+    await this.#ranks.end(reason, this.options.abortGraceMs);
     this.#logger.info(reason === null ? 'node leaves' : `node leaves${becauseOf(reason)}`);
     this.#shipper.flush();
     this.#session.send({ event: 'leaving', leaving: {} });

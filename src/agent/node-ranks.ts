@@ -52,7 +52,6 @@ export interface NodeRanksOptions {
  * progress is read from the segment.
  */
 export class NodeRanks {
-  readonly #options: NodeRanksOptions;
   readonly #timeouts: Timeouts;
   readonly #logger: Logger;
   readonly #workers: NodeWorkers;
@@ -67,8 +66,7 @@ export class NodeRanks {
   #hasStarted = false;
   #isEnding = false;
 
-  constructor(options: NodeRanksOptions) {
-    this.#options = options;
+  constructor(private readonly options: NodeRanksOptions) {
     this.#logger = options.logger;
     const { runId, generation, node, runDir } = options.join;
     const { cluster } = options.config;
@@ -126,7 +124,7 @@ export class NodeRanks {
 
   /** Injects a fault into this node. */
   inflict(fault: Fault): void {
-    const { link } = this.#options;
+    const { link } = this.options;
     if (link == null) this.#logger.warn('a fault is refused: this node was started without --allow-faults');
     else if (fault.fault === 'link') link.inflict(fault.link);
     else this.#workers.armFailpoint(fault.failpoint);
@@ -136,10 +134,10 @@ export class NodeRanks {
   async start({ peers, snapshot }: Start): Promise<void> {
     if (this.#hasStarted || this.#isEnding) return;
     this.#hasStarted = true;
-    const { node } = this.#options.join;
+    const { node } = this.options.join;
     try {
-      assertSharedFolders(this.#options.join);
-      assertSameRouter(this.#options.config.moe.router);
+      assertSharedFolders(this.options.join);
+      assertSameRouter(this.options.config.moe.router);
       this.#plane = this.#createDataPlane();
       this.#trace.begin(this.#plane);
       const resumeFrom = await this.#restore(peers, snapshot);
@@ -147,7 +145,7 @@ export class NodeRanks {
       if (this.#isEnding as boolean) return;
       const { segmentPath } = this.#plane;
       const own = { segmentPath, snapshotDir: this.#snapshotDir, resumeFrom };
-      const ready = this.#workers.start(assignmentsOf(this.#options.join, this.#options.config, own));
+      const ready = this.#workers.start(assignmentsOf(this.options.join, this.options.config, own));
       await this.#plane.connect(
         peers.filter((peer) => peer.node !== node),
         this.#timeouts.connectMs,
@@ -155,15 +153,15 @@ export class NodeRanks {
       // The wait follows the connection to the peers: an unreachable one would show as a time-out of the first
       // collective.
       await ready;
-      this.#options.send({ event: 'ready', ready: {} });
+      this.options.send({ event: 'ready', ready: {} });
     } catch (error) {
       this.#failItself(asTrainerError(error, { node }));
     }
   }
 
   #createDataPlane(): DataPlane {
-    const { rpc, join } = this.#options;
-    const { cluster } = this.#options.config;
+    const { rpc, join } = this.options;
+    const { cluster } = this.options.config;
     return DataPlane.create({
       runId: join.runId,
       generation: join.generation,
@@ -172,7 +170,7 @@ export class NodeRanks {
       workersPerNode: cluster.workersPerNode,
       ringBytes: cluster.ringBytes,
       interNodeLink: cluster.interNodeLink,
-      faultyLink: this.#options.link ?? null,
+      faultyLink: this.options.link ?? null,
       keepaliveMs: this.#timeouts.peerKeepaliveMs,
       server: rpc.server,
       security: rpc.security,
@@ -182,7 +180,7 @@ export class NodeRanks {
 
   /** Returns the state to start from: a snapshot in memory, the checkpoint, or null for none. */
   async #restore(peers: readonly Peer[], snapshot: SnapshotRef | null): Promise<string | null> {
-    const { snapshots, join } = this.#options;
+    const { snapshots, join } = this.options;
     if (snapshots != null) snapshots.peers = peers;
     const folder = (await snapshots?.restore(snapshot)) ?? null;
     return folder ?? (join.resumeFrom || null);
@@ -190,14 +188,14 @@ export class NodeRanks {
 
   /** Begins to keep snapshots; returns the folder in which ranks write them, null for none. */
   #beginSnapshots(): string | null {
-    const { snapshots, join } = this.#options;
+    const { snapshots, join } = this.options;
     if (snapshots == null) return null;
     const { runId, generation, node, datasetDir } = join;
     return snapshots.begin(
-      { runId, generation, node, datasetDir, config: this.#options.config },
+      { runId, generation, node, datasetDir, config: this.options.config },
       {
         kept: (snapshot, ms) => {
-          this.#options.send({ event: 'snapshot', snapshot });
+          this.options.send({ event: 'snapshot', snapshot });
           this.#workers.save({ type: 'snapshot-kept', step: snapshot.step, ms });
         },
         failed: (line) => this.#logger.warn(`no further snapshots of the run's state in memory: ${line}`),
@@ -206,13 +204,13 @@ export class NodeRanks {
   }
 
   #onReport(event: AgentEvent): void {
-    this.#options.send(event);
+    this.options.send(event);
     if (event.event === 'step') this.#trace.afterStep();
   }
 
   /** Forwards a worker's JSON lines; any other line was cut, or comes from a native library or a crash. */
   #onWorkerLine(rank: number, line: string, stream: WorkerStream): void {
-    if (stream === 'stdout' && line.startsWith('{') && line.endsWith('}')) this.#options.log(line);
+    if (stream === 'stdout' && line.startsWith('{') && line.endsWith('}')) this.options.log(line);
     else if (line.trim() !== '') this.#logger.warn({ rank, stream }, line);
   }
 
@@ -220,9 +218,9 @@ export class NodeRanks {
     const plane = this.#isEnding ? null : this.#plane;
     const workers =
       plane === null ? [] : this.#workers.progress((rank) => plane.progressOf(rank - this.#firstRank));
-    this.#options.send({
+    this.options.send({
       event: 'heartbeat',
-      heartbeat: { workers, logQueueLines: this.#options.shipper.numQueued },
+      heartbeat: { workers, logQueueLines: this.options.shipper.numQueued },
     });
   }
 
@@ -242,8 +240,8 @@ export class NodeRanks {
     this.sendHeartbeat();
     const failure = workerFailure(fault, progress);
     this.#abort(abortReason(rank, error.message));
-    this.#options.shipper.flush();
-    this.#options.send({ event: 'failure', failure });
+    this.options.shipper.flush();
+    this.options.send({ event: 'failure', failure });
   }
 
   /** Reads a rank's progress; null if there is no segment. */
@@ -280,7 +278,7 @@ export class NodeRanks {
     if (left.length > 0)
       this.#logger.warn(`not even SIGKILL ended ${left.join(', ')}: workers that hang in the kernel`);
     clearInterval(this.#heartbeat);
-    this.#options.snapshots?.end();
+    this.options.snapshots?.end();
     // The segment is readable until the plane is closed.
     this.#trace.end();
     await this.#plane?.close();

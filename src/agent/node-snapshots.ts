@@ -32,15 +32,13 @@ interface Generation extends SnapshotWorld {
  * node's, so that a dead node is restored from its neighbour.
  */
 export class NodeSnapshots {
-  readonly #rpc: RpcServer;
   #directory: string | null = null;
   #held: NodeSnapshot[] = [];
   #now: Generation | null = null;
   #peers: readonly Peer[] = [];
 
   /** Adds the snapshot service to the server. */
-  constructor(rpc: RpcServer) {
-    this.#rpc = rpc;
+  constructor(private readonly rpc: RpcServer) {
     serveSnapshots(rpc.server, (request) => this.#find(request));
   }
 
@@ -141,7 +139,7 @@ export class NodeSnapshots {
     const request: FetchRequest = { runId, generation, snapshotGeneration, step, node, withShared };
     return fetchSnapshot({
       address: peer.address,
-      security: this.#rpc.security,
+      security: this.rpc.security,
       request,
       folder,
       allowed: filesOfNode(config, node),

@@ -33,7 +33,6 @@ export interface NodeWorkersListener {
  * The workers of a node: reports when all are ready or finished, which one failed and why, and the progress of each.
  */
 export class NodeWorkers {
-  readonly #listener: NodeWorkersListener;
   readonly #pool: WorkerPool;
   readonly #oomKills = new OomKills();
   readonly #heartbeatAge = new HeartbeatAge();
@@ -49,8 +48,10 @@ export class NodeWorkers {
   #onReady: () => void = () => undefined;
 
   /** @param program run by each worker process; the trainer's own by default */
-  constructor(listener: NodeWorkersListener, program?: URL) {
-    this.#listener = listener;
+  constructor(
+    private readonly listener: NodeWorkersListener,
+    program?: URL,
+  ) {
     this.#pool = new WorkerPool(
       {
         event: (rank, event) => this.#onEvent(rank, event),
@@ -157,23 +158,23 @@ export class NodeWorkers {
         if (this.#ready.size === this.#ranks.length) this.#onReady();
         return;
       case 'step':
-        this.#listener.report({ event: 'step', step: event.report });
+        this.listener.report({ event: 'step', step: event.report });
         return;
       case 'validation':
-        this.#listener.report({ event: 'validation', validation: event.report });
+        this.listener.report({ event: 'validation', validation: event.report });
         return;
       case 'saving':
-        this.#listener.report({ event: 'saving', saving: event.report });
+        this.listener.report({ event: 'saving', saving: event.report });
         return;
       case 'snapshot':
-        this.#listener.snapshot(event.report);
+        this.listener.snapshot(event.report);
         return;
       case 'shards':
-        this.#listener.report({ event: 'shards', shards: event.report });
+        this.listener.report({ event: 'shards', shards: event.report });
         return;
       case 'failed': {
         const error = new TrainerError(event.code, event.message, event.context);
-        this.#listener.failed({ rank, pid: this.#pool.pidOf(rank), error, code: null, signal: null });
+        this.listener.failed({ rank, pid: this.#pool.pidOf(rank), error, code: null, signal: null });
         return;
       }
       case 'finished':
@@ -185,7 +186,7 @@ export class NodeWorkers {
   #onExit({ rank, pid, code, signal, killedByUs, spawnError }: WorkerExit): void {
     if (this.#finished.has(rank) && code === 0) {
       this.#endedWell.add(rank);
-      if (this.#endedWell.size === this.#ranks.length) this.#listener.finished(this.#stoppedEarly);
+      if (this.#endedWell.size === this.#ranks.length) this.listener.finished(this.#stoppedEarly);
       return;
     }
     if (killedByUs) return;
@@ -197,6 +198,6 @@ export class NodeWorkers {
         ? `worker (pid ${pid}) ${how}`
         : `the worker cannot be started: ${spawnError.message}`;
     const error = new TrainerError('WORKER_DIED', what);
-    this.#listener.failed({ rank, pid, error, code, signal });
+    this.listener.failed({ rank, pid, error, code, signal });
   }
 }

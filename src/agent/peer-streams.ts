@@ -63,10 +63,8 @@ export class PeerStreams {
   readonly #pullers = new Map<number, Puller>();
   readonly #served = new Map<number, ServedCall>();
   #state: 'open' | 'failed' | 'closed' = 'open';
-  readonly #options: PeerStreamsOptions;
 
-  constructor(options: PeerStreamsOptions) {
-    this.#options = options;
+  constructor(private readonly options: PeerStreamsOptions) {
     // Frames are external memory, and with V8's defaults garbage collection took half the time of an all-to-all.
     collectSeldom();
     options.server.addService(service, { Pull: (call: ServedCall) => this.#serve(call) });
@@ -84,7 +82,7 @@ export class PeerStreams {
   }
 
   async #connectTo(peer: PeerAddress, deadline: number): Promise<void> {
-    const { keepaliveMs, security } = this.#options;
+    const { keepaliveMs, security } = this.options;
     const { channelCredentials, clientOptions } = security;
     const client = new Client(peer.address, channelCredentials, {
       ...clientOptions,
@@ -116,7 +114,7 @@ export class PeerStreams {
   #openPull(client: Client, timeoutMs: number): Promise<PullCall> {
     const { requestSerialize, path } = service.Pull;
     const call = client.makeBidiStreamRequest(path, requestSerialize, decodeFrame);
-    const { runId, generation, node, ringBytes } = this.#options;
+    const { runId, generation, node, ringBytes } = this.options;
     call.write({ request: 'open', open: { runId, generation, node, ringBytes } });
     return new Promise((resolve, reject) => {
       const timer = setTimeout(() => call.cancel(), timeoutMs);
@@ -135,10 +133,10 @@ export class PeerStreams {
   #listen({ node, address }: PeerAddress, call: PullCall): void {
     call.on('data', (frame: Frame) => {
       try {
-        this.#options.onFrame(node, frame);
+        this.options.onFrame(node, frame);
       } catch (error) {
         call.cancel();
-        this.#fail(asTrainerError(error, { node: this.#options.node }));
+        this.#fail(asTrainerError(error, { node: this.options.node }));
       }
     });
     call.on('error', (error: ServiceError) => this.#lose(node, address, error.details));
@@ -156,16 +154,16 @@ export class PeerStreams {
           peer = request.open.node;
           this.#served.set(peer, call);
           call.sendMetadata(new Metadata());
-          this.#options.onPull(peer, (encoded) => call.write(encoded));
+          this.options.onPull(peer, (encoded) => call.write(encoded));
         } else {
           if (peer === null || request.request !== 'credit')
             throw badMessage('the first message must be `open`');
-          this.#options.onCredit(peer, request.credit.consumed);
+          this.options.onCredit(peer, request.credit.consumed);
         }
       } catch (error) {
         call.emit('error', toServiceError(error));
         // A call that never identified itself must not fail the run, but a peer's must.
-        if (peer !== null) this.#fail(asTrainerError(error, { node: this.#options.node }));
+        if (peer !== null) this.#fail(asTrainerError(error, { node: this.options.node }));
       }
     });
     let finished = false;
@@ -189,7 +187,7 @@ export class PeerStreams {
    *   peer would send it
    */
   #assertPeer(open: Open): void {
-    const { runId, generation, node, numNodes, ringBytes } = this.#options;
+    const { runId, generation, node, numNodes, ringBytes } = this.options;
     const refuse = (why: string) => {
       throw new TrainerError('BAD_INPUT', why);
     };
@@ -214,18 +212,18 @@ export class PeerStreams {
     const problem =
       error.code === status.FAILED_PRECONDITION
         ? null
-        : await findConnectionProblem(target, this.#options.security);
+        : await findConnectionProblem(target, this.options.security);
     const elsewhere = host !== undefined && host !== hostname();
     return new TrainerError(
       'NODE_LOST',
-      `node ${this.#options.node} on ${hostname()} cannot open the data stream from node ` +
+      `node ${this.options.node} on ${hostname()} cannot open the data stream from node ` +
         `${node}${host === undefined ? '' : ` on ${host}`} at ${address}: ` +
         `${problem?.text ?? error.details}; ` +
         (elsewhere && isLoopback(target.host)
           ? `that address is only for node ${node} itself: start it with --listen 0.0.0.0:PORT`
           : 'check that its agent runs and that the address can be reached from here (--listen, ' +
             '--advertise)'),
-      { node: this.#options.node },
+      { node: this.options.node },
     );
   }
 
@@ -233,8 +231,8 @@ export class PeerStreams {
     this.#fail(
       new TrainerError(
         'NODE_LOST',
-        `the data stream between node ${this.#options.node} and node ${node} at ${address} broke: ${details}`,
-        { node: this.#options.node },
+        `the data stream between node ${this.options.node} and node ${node} at ${address} broke: ${details}`,
+        { node: this.options.node },
       ),
     );
   }
@@ -242,13 +240,13 @@ export class PeerStreams {
   #fail(error: TrainerError): void {
     if (this.#state !== 'open') return;
     this.#state = 'failed';
-    this.#options.onError(error);
+    this.options.onError(error);
   }
 
   /** Closes all streams; frames passed to `send` before are still delivered if the remote side lives. */
   async close(): Promise<void> {
     this.#state = 'closed';
-    this.#options.server.removeService(service);
+    this.options.server.removeService(service);
     for (const call of this.#served.values()) call.end();
     await Promise.all([...this.#pullers.values()].map(endPull));
   }

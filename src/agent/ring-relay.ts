@@ -57,10 +57,8 @@ export class RingRelay {
   readonly #header = new Uint8Array(MESSAGE_HEADER_BYTES);
   #framesSent = 0;
   #bytesSent = 0;
-  readonly #segment: ShmSegment;
 
-  constructor(segment: ShmSegment) {
-    this.#segment = segment;
+  constructor(private readonly segment: ShmSegment) {
     const { node, numNodes, workersPerNode } = segment.shape;
     const ranksOf = (n: number) => Array.from({ length: workersPerNode }, (_, i) => n * workersPerNode + i);
     for (let other = 0; other < numNodes; other++) {
@@ -81,12 +79,12 @@ export class RingRelay {
   }
 
   #outgoingPair(source: number, destination: number): OutgoingPair {
-    const { workersPerNode, ringBytes } = this.#segment.shape;
+    const { workersPerNode, ringBytes } = this.segment.shape;
     return {
       source,
       destination,
-      ring: this.#segment.ring(source, destination),
-      producer: this.#segment.doorbell(source % workersPerNode),
+      ring: this.segment.ring(source, destination),
+      producer: this.segment.doorbell(source % workersPerNode),
       left: 0,
       operation: 0,
       aggregate: false,
@@ -98,11 +96,11 @@ export class RingRelay {
   #peer(node: number): PeerNode {
     const peer = this.#peers.get(node);
     if (peer) return peer;
-    throw new TrainerError('INTERNAL', `node ${node} is no peer of node ${this.#segment.shape.node}`);
+    throw new TrainerError('INTERNAL', `node ${node} is no peer of node ${this.segment.shape.node}`);
   }
 
   #pairOf<T extends OutgoingPair | IncomingPair>(pairs: readonly T[], source: number, destination: number) {
-    const { workersPerNode } = this.#segment.shape;
+    const { workersPerNode } = this.segment.shape;
     const pair = pairs[(source % workersPerNode) * workersPerNode + (destination % workersPerNode)];
     return pair?.source === source && pair.destination === destination ? pair : undefined;
   }
@@ -184,7 +182,7 @@ export class RingRelay {
       sections.push(source, destination, ring.tail, counts[i]!);
       total += counts[i]!;
     }
-    const frame = openFrame(this.#segment.generation, pairs[0]!.operation, sections, total);
+    const frame = openFrame(this.segment.generation, pairs[0]!.operation, sections, total);
     let at = 0;
     for (const [i, pair] of pairs.entries()) {
       pair.ring.read(frame.payload.subarray(at, at + counts[i]!), 0);
@@ -209,8 +207,8 @@ export class RingRelay {
    *   credit
    */
   deliver(node: number, frame: Frame): void {
-    if (frame.generation !== this.#segment.generation)
-      throw this.#violation(node, `generation ${frame.generation} instead of ${this.#segment.generation}`);
+    if (frame.generation !== this.segment.generation)
+      throw this.#violation(node, `generation ${frame.generation} instead of ${this.segment.generation}`);
     const peer = this.#peer(node);
     let at = 0;
     for (let i = 0; i < frame.sections.length; i += SECTION_FIELDS) {
@@ -233,7 +231,7 @@ export class RingRelay {
 
   #violation(node: number, what: string): TrainerError {
     return new TrainerError('BAD_MESSAGE', `the data stream from node ${node} carries ${what}`, {
-      node: this.#segment.shape.node,
+      node: this.segment.shape.node,
     });
   }
 
@@ -246,18 +244,18 @@ export class RingRelay {
   credit(node: number, consumed: readonly number[]): void {
     const { outgoing } = this.#peer(node);
     const refusal = (what: string) =>
-      new TrainerError('BAD_MESSAGE', `node ${node} sent ${what}`, { node: this.#segment.shape.node });
+      new TrainerError('BAD_MESSAGE', `node ${node} sent ${what}`, { node: this.segment.shape.node });
     if (consumed.length % 3 !== 0) throw refusal('an incomplete credit');
     for (let i = 0; i < consumed.length; i += 3) {
       const [source, destination, position] = consumed.slice(i, i + 3) as [number, number, number];
       const pair = this.#pairOf(outgoing, source, destination);
       if (!pair) throw refusal(`a credit for bytes of rank ${source} for rank ${destination}`);
-      const before = (pair.creditEnd - this.#segment.shape.ringBytes) >>> 0;
+      const before = (pair.creditEnd - this.segment.shape.ringBytes) >>> 0;
       if ((position - before) >>> 0 > (pair.ring.tail - before) >>> 0)
         throw refusal(
           `a credit for bytes that it was not sent (rank ${source} to ${destination}, at ${position})`,
         );
-      pair.creditEnd = (position + this.#segment.shape.ringBytes) >>> 0;
+      pair.creditEnd = (position + this.segment.shape.ringBytes) >>> 0;
     }
   }
 
@@ -266,7 +264,7 @@ export class RingRelay {
    * grant.
    */
   takeCredit(node: number): number[] {
-    const due = this.#segment.shape.ringBytes / 4;
+    const due = this.segment.shape.ringBytes / 4;
     const consumed: number[] = [];
     for (const { source, destination, ring } of this.#peer(node).incoming)
       if (ring.uncredited >= due) consumed.push(source, destination, ring.takeCredit());

@@ -22,13 +22,15 @@ export interface NodeOptions {
   /** Credentials of the cluster; null to use those of the run that this user leads at a loopback address. */
   readonly security: Security | null;
   /** Allows plain text beyond loopback. */
-  readonly insecure: boolean;
-  readonly joinTimeoutS: number;
+  readonly insecure?: boolean;
+  /** In seconds. */
+  readonly joinTimeout: number;
   /** Joins one run after another. */
-  readonly forever: boolean;
-  readonly logToStdout: boolean;
+  readonly forever?: boolean;
+  /** Keeps the log off standard output. */
+  readonly quiet?: boolean;
   /** Injects faults into this node when the coordinator asks for them. */
-  readonly allowFaults: boolean;
+  readonly allowFaults?: boolean;
   /**
    * Watch over the parent process, paused while a session is open; null if there is none. Such a parent leads the run:
    * nobody restarts it.
@@ -47,21 +49,22 @@ const PAUSE_MS = 500;
  * @throws TrainerError for a bad address, certificate or token, or if no run could be joined
  */
 export async function runNode(options: NodeOptions): Promise<number> {
+  const { advertise, security, insecure = false, forever = false, quiet = false } = options;
   const coordinator = parseAddress('--coordinator', options.coordinator);
   const listenAt = parseAddress('--listen', options.listen);
-  assertMayListen(listenAt, options.security ?? NO_SECURITY, options.insecure);
+  assertMayListen(listenAt, security ?? NO_SECURITY, insecure);
   assertAddressSpace();
   removeStaleSegments();
   // Before a run is joined, nobody may call this server.
-  const rpc = createRpcServer(options.security ?? withOwnToken(randomToken()));
+  const rpc = createRpcServer(security ?? withOwnToken(randomToken()));
   const bound = await listen(rpc, listenAt, '--listen');
   const logger = createLogger({
     level: 'info',
     origin: { run: '', generation: 0 },
-    destination: { write: (line) => options.logToStdout && process.stdout.write(line) },
+    destination: { write: (line) => !quiet && process.stdout.write(line) },
   });
   const link = options.allowFaults ? new FaultyLink() : null;
-  const idleCode = options.forever ? EXIT.done : EXIT.interrupted;
+  const idleCode = forever ? EXIT.done : EXIT.interrupted;
   const snapshots = new NodeSnapshots(rpc);
   let agent: NodeAgent | null = null;
   let isAsked = false;
@@ -79,12 +82,11 @@ export async function runNode(options: NodeOptions): Promise<number> {
       const place: Place | null = await findPlace({
         coordinator,
         bound,
-        advertise: options.advertise,
-        security: options.security,
+        advertise,
+        security,
         formerNode,
-        timeoutMs:
-          run === 0 || !options.forever ? (lookMs ?? options.joinTimeoutS * 1000) : Number.POSITIVE_INFINITY,
-        patient: options.forever,
+        timeoutMs: run === 0 || !forever ? (lookMs ?? options.joinTimeout * 1000) : Number.POSITIVE_INFINITY,
+        patient: forever,
         onWait: (why) => logger.info(`waiting: ${why}`),
       }).catch((error: unknown) => {
         if (lookMs === null) throw error;
@@ -100,7 +102,7 @@ export async function runNode(options: NodeOptions): Promise<number> {
         ...place,
         rpc,
         snapshots,
-        logToStdout: options.logToStdout,
+        logToStdout: !quiet,
         link,
         outlivesCoordinator: options.parent === null,
       });
@@ -118,7 +120,7 @@ export async function runNode(options: NodeOptions): Promise<number> {
         options.parent?.resume();
         continue;
       }
-      if (!options.forever || isAsked) return end;
+      if (!forever || isAsked) return end;
       await sleep(PAUSE_MS);
     }
   } finally {

@@ -27,13 +27,15 @@ export interface SessionListener {
 
 /** The agent's side of its session with the coordinator. */
 export class Session {
-  readonly #stream: SessionStream;
   readonly #link: FaultyConnection | null;
   #open = true;
 
   /** @param link injects faults into all messages; null for none */
-  constructor(stream: SessionStream, listener: SessionListener, link: FaultyLink | null = null) {
-    this.#stream = stream;
+  constructor(
+    private readonly stream: SessionStream,
+    listener: SessionListener,
+    link: FaultyLink | null = null,
+  ) {
     this.#link = link?.connection() ?? null;
     const end = (reason: string, isRefusal: boolean) => {
       if (!this.#open) return;
@@ -48,11 +50,11 @@ export class Session {
 
   /** False while the coordinator has not read earlier events. */
   get isReady(): boolean {
-    return this.#open && !this.#stream.writableNeedDrain;
+    return this.#open && !this.stream.writableNeedDrain;
   }
 
   send(event: AgentEvent): void {
-    this.#pass(() => this.#stream.write(event));
+    this.#pass(() => this.stream.write(event));
   }
 
   #pass(say: () => void): void {
@@ -64,7 +66,7 @@ export class Session {
   /** Ends the session at once, without a call to `ended`. */
   cancel(): void {
     this.#open = false;
-    this.#stream.cancel();
+    this.stream.cancel();
   }
 
   /**
@@ -76,11 +78,11 @@ export class Session {
     this.#open = false;
     return new Promise((resolve) => {
       const timer = setTimeout(resolve, GRACE.closeMs);
-      this.#stream.once('status', () => {
+      this.stream.once('status', () => {
         clearTimeout(timer);
         resolve();
       });
-      this.#stream.end();
+      this.stream.end();
     });
   }
 }

@@ -43,7 +43,6 @@ export interface TraceSource {
  * are, after steps, so that it costs the node next to nothing.
  */
 export class TraceRecorder {
-  readonly #options: TraceRecorderOptions;
   #source: TraceSource | null = null;
   /** Ticket of the last written span, by local rank. */
   readonly #taken: number[];
@@ -53,8 +52,7 @@ export class TraceRecorder {
   #isBroken = false;
   #file: (TraceFileName & { bytes: number }) | null = null;
 
-  constructor(options: TraceRecorderOptions) {
-    this.#options = options;
+  constructor(private readonly options: TraceRecorderOptions) {
     this.#taken = new Array(options.workersPerNode).fill(0);
   }
 
@@ -86,7 +84,7 @@ export class TraceRecorder {
 
   #take(source: TraceSource, how: { readonly all: boolean }): void {
     this.#takenMs = performance.now();
-    const { node, workersPerNode } = this.#options;
+    const { node, workersPerNode } = this.options;
     let step = Number.POSITIVE_INFINITY;
     const chunks = this.#taken.flatMap((taken, local) => {
       const ring = source.flightOf(local);
@@ -106,21 +104,21 @@ export class TraceRecorder {
         this.#queuedBytes -= bytes;
       })
       .catch((error) => {
-        if (!this.#isBroken) this.#options.onError(error);
+        if (!this.#isBroken) this.options.onError(error);
         this.#isBroken = true;
       });
   }
 
   /** @param step the first in the chunks; those to come have no earlier one */
   async #write(step: number, chunks: Buffer, monotonicEpochMs: number): Promise<void> {
-    const { directory, generation, node } = this.#options;
+    const { directory, generation, node } = this.options;
     let file = this.#file;
     if (file === null || (file.bytes + chunks.length > FILE_BYTES && step > file.step)) {
       await mkdir(directory, { recursive: true });
       file = { generation, node, step, bytes: 0 };
       this.#file = file;
       const target = path.join(directory, traceFileName(file));
-      await appendFile(target, encodeHead({ ...this.#options, machine: bootIdentity(), monotonicEpochMs }));
+      await appendFile(target, encodeHead({ ...this.options, machine: bootIdentity(), monotonicEpochMs }));
       await this.#prune();
     }
     file.bytes += chunks.length;
@@ -128,7 +126,7 @@ export class TraceRecorder {
   }
 
   async #prune(): Promise<void> {
-    const { directory, node } = this.#options;
+    const { directory, node } = this.options;
     const files = (await readdir(directory))
       .flatMap((name) => parseTraceFileName(name) ?? [])
       .filter((file) => file.node === node)

@@ -34,12 +34,13 @@ export interface WorkerPoolListener {
 /** The worker processes of one node: starts them, passes messages, reaps them. */
 export class WorkerPool {
   readonly #children = new Map<number, ChildProcess>();
-  readonly #listener: WorkerPoolListener;
   readonly #program: string;
   #killing = false;
 
-  constructor(listener: WorkerPoolListener, program: URL = WORKER_MAIN) {
-    this.#listener = listener;
+  constructor(
+    private readonly listener: WorkerPoolListener,
+    program: URL = WORKER_MAIN,
+  ) {
     this.#program = fileURLToPath(program);
   }
 
@@ -102,9 +103,9 @@ export class WorkerPool {
       execArgv: [...process.execArgv, ...WORKER_NODE_OPTIONS],
     });
     this.#children.set(rank, child);
-    child.on('message', (event: WorkerEvent) => this.#listener.event(rank, event));
+    child.on('message', (event: WorkerEvent) => this.listener.event(rank, event));
     for (const stream of ['stdout', 'stderr'] as const)
-      readLines(child[stream]!, (line) => this.#listener.line(rank, line, stream));
+      readLines(child[stream]!, (line) => this.listener.line(rank, line, stream));
     // If the process cannot be started, the channel fails too; the first error has the reason.
     let spawnError: Error | undefined;
     child.on('error', (error) => {
@@ -113,7 +114,7 @@ export class WorkerPool {
     // 'close' follows the last line, so that a crash message is logged before the exit is reported.
     child.on('close', (code, signal) => {
       const killedByUs = this.#killing;
-      this.#listener.exit(
+      this.listener.exit(
         spawnError === undefined
           ? { rank, pid: child.pid ?? 0, code, signal, killedByUs }
           : { rank, pid: 0, code: null, signal: null, killedByUs, spawnError },

@@ -30,7 +30,6 @@ export class Choice implements Job {
   readonly signal: AbortSignal;
   /** Rejects if it could not be finished. */
   readonly finished: Promise<void>;
-  readonly #options: ChoiceOptions;
   readonly #draw: TextDraw;
   readonly #log: TokenLog | null;
   /**
@@ -40,7 +39,7 @@ export class Choice implements Job {
   #lastOfPrompt: number | null = null;
   #settle!: (error: unknown) => void;
 
-  constructor(options: ChoiceOptions) {
+  constructor(private readonly options: ChoiceOptions) {
     const { request, prompt, index, tokenizer, seqLen } = options;
     const isLonger = request.echo && request.logprobs !== null && prompt.tokenIds.length > seqLen;
     if (isLonger) this.#lastOfPrompt = prompt.tokenIds.at(-1)!;
@@ -48,7 +47,6 @@ export class Choice implements Job {
     this.domain = request.domain;
     this.maxTokens = request.maxTokens + (isLonger ? 1 : 0);
     this.signal = options.signal;
-    this.#options = options;
     this.#draw = new TextDraw({ ...request, tokenizer, tokenIds: prompt.tokenIds, index });
     this.#log = request.logprobs === null ? null : new TokenLog(tokenizer, request.logprobs);
     this.finished = new Promise((resolve, reject) => {
@@ -64,14 +62,14 @@ export class Choice implements Job {
   }
 
   read(hiddenSD: Float32Array): void {
-    const { request, prompt } = this.#options;
+    const { request, prompt } = this.options;
     if (!request.echo) return;
     if (this.#log !== null) this.#logPrompt(this.#log, hiddenSD);
     this.#emit(prompt.text, this.maxTokens === 0 ? 'length' : null);
   }
 
   #logPrompt(log: TokenLog, hiddenSD: Float32Array): void {
-    const { decoder, prompt, tokenizer } = this.#options;
+    const { decoder, prompt, tokenizer } = this.options;
     const { tokenIds } = this;
     if (prompt.numImplicit === 0) log.add(tokenIds[0]!, null, true);
     const width = hiddenSD.length / tokenIds.length;
@@ -96,7 +94,7 @@ export class Choice implements Job {
   #endPrompt(token: number, logits: Float32Array): number | null {
     this.#lastOfPrompt = null;
     this.#log?.add(token, logits, true);
-    if (this.#options.request.maxTokens > 0) return token;
+    if (this.options.request.maxTokens > 0) return token;
     this.#emit('', 'length');
     return null;
   }
@@ -106,6 +104,6 @@ export class Choice implements Job {
   }
 
   #emit(text: string, finishReason: Piece['finishReason']): void {
-    this.#options.onPiece({ text, logprobs: this.#log?.take() ?? null, finishReason });
+    this.options.onPiece({ text, logprobs: this.#log?.take() ?? null, finishReason });
   }
 }

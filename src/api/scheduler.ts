@@ -43,20 +43,17 @@ interface Running {
  * sequence enters or leaves between any two steps. Between steps the event loop has its turn.
  */
 export class Scheduler {
-  readonly #decoder: Decoder;
-  readonly #options: SchedulerOptions;
-  readonly #hiddenSize: number;
   #waiting: Job[] = [];
   #running: Running[] = [];
   #isLooping = false;
   #isClosed = false;
   #idle: () => void = () => undefined;
 
-  constructor(decoder: Decoder, hiddenSize: number, options: SchedulerOptions) {
-    this.#decoder = decoder;
-    this.#hiddenSize = hiddenSize;
-    this.#options = options;
-  }
+  constructor(
+    private readonly decoder: Decoder,
+    private readonly hiddenSize: number,
+    private readonly options: SchedulerOptions,
+  ) {}
 
   get state(): { readonly running: number; readonly waiting: number; readonly closing: boolean } {
     return { running: this.#running.length, waiting: this.#waiting.length, closing: this.#isClosed };
@@ -65,7 +62,7 @@ export class Scheduler {
   /** @throws ApiError 429 if all of them do not fit into the queue, 503 while closing */
   submit(jobs: readonly Job[]): void {
     if (this.#isClosed) throw new ApiError(503, 'the server is shutting down', { code: 'shutting_down' });
-    const { maxWaiting } = this.#options;
+    const { maxWaiting } = this.options;
     if (jobs.length > maxWaiting)
       throw new ApiError(400, `${jobs.length} texts in one request: at most ${maxWaiting} may wait`);
     if (this.#waiting.length + jobs.length > maxWaiting)
@@ -113,7 +110,7 @@ export class Scheduler {
   #admit(): void {
     const jobs: Job[] = [];
     let longest = 0;
-    while (this.#waiting.length > 0 && this.#running.length + jobs.length < this.#options.maxBatch) {
+    while (this.#waiting.length > 0 && this.#running.length + jobs.length < this.options.maxBatch) {
       const length = Math.max(longest, this.#waiting[0]!.tokenIds.length);
       // Shorter prompts are filled up to the longest.
       if (jobs.length > 0 && length * (jobs.length + 1) > ROWS_AT_ONCE) break;
@@ -123,7 +120,7 @@ export class Scheduler {
     if (jobs.length === 0) return;
     this.#guarded(jobs, () => {
       // The last token generated is never read.
-      const begun = this.#decoder.begin(
+      const begun = this.decoder.begin(
         jobs.map((job) => ({ ...job, maxTokens: Math.max(0, job.maxTokens - 1) })),
       );
       begun.forEach(({ sequence, hiddenSD }, i) => {
@@ -133,7 +130,7 @@ export class Scheduler {
             jobs[i]!.end(null);
             return;
           }
-          const logits = this.#decoder.logitsOf(hiddenSD.subarray(-this.#hiddenSize))[0]!;
+          const logits = this.decoder.logitsOf(hiddenSD.subarray(-this.hiddenSize))[0]!;
           const running = { job: jobs[i]!, sequence, token: 0 };
           if (this.#takes(running, logits)) this.#running.push(running);
         });
@@ -157,7 +154,7 @@ export class Scheduler {
     this.#guarded(
       running.map(({ job }) => job),
       () => {
-        const logits = this.#decoder.extend(
+        const logits = this.decoder.extend(
           running.map(({ sequence }) => sequence),
           running.map(({ token }) => token),
         );

@@ -13,7 +13,8 @@ export interface ServeApiOptions extends SchedulerOptions {
   readonly port: number;
   /** Null for none, on loopback only. */
   readonly token: string | null;
-  readonly requestTimeoutS: number;
+  /** Time for one request, in seconds. */
+  readonly requestTimeout: number;
 }
 
 /** A served checkpoint. */
@@ -32,7 +33,7 @@ export interface ApiServer {
  */
 export async function serveApi(inference: Inference, options: ServeApiOptions): Promise<ApiServer> {
   const { decoder, tokenizer, config, checkpoint } = inference;
-  const { host, port, token, requestTimeoutS } = options;
+  const { host, port, token, requestTimeout: requestTimeoutS } = options;
   const scheduler = new Scheduler(decoder, config.model.dModel, options);
   const models = new ServedModels(checkpoint, statSync(checkpoint.folder).mtimeMs);
   const { seqLen } = config.model;

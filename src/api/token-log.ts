@@ -15,17 +15,15 @@ export interface LogProbs {
 
 /** Collects the log-probabilities of a text, token by token. They are the model's own, before sampling. */
 export class TokenLog {
-  readonly #tokenizer: Tokenizer;
-  readonly #numTop: number;
   readonly #utf8 = new TextDecoder('utf-8', { ignoreBOM: true });
   #offset = 0;
   #entries = empty();
 
   /** @param numTop likeliest tokens to name at each place */
-  constructor(tokenizer: Tokenizer, numTop: number) {
-    this.#tokenizer = tokenizer;
-    this.#numTop = numTop;
-  }
+  constructor(
+    private readonly tokenizer: Tokenizer,
+    private readonly numTop: number,
+  ) {}
 
   /**
    * @param logits of this place; null if nothing comes before the token
@@ -35,14 +33,14 @@ export class TokenLog {
     const { tokens, token_logprobs, top_logprobs, text_offset } = this.#entries;
     tokens.push(this.#name(tokenId));
     text_offset.push(this.#offset);
-    this.#offset += this.#utf8.decode(this.#tokenizer.bytes([tokenId], isGiven), { stream: true }).length;
+    this.#offset += this.#utf8.decode(this.tokenizer.bytes([tokenId], isGiven), { stream: true }).length;
     if (logits === null) {
       token_logprobs.push(null);
       top_logprobs.push(null);
       return;
     }
     const logSum = logSumExp(logits);
-    const top = this.#numTop === 0 ? [] : likeliest(logits, Math.min(this.#numTop, logits.length));
+    const top = this.numTop === 0 ? [] : likeliest(logits, Math.min(this.numTop, logits.length));
     token_logprobs.push(logits[tokenId]! - logSum);
     top_logprobs.push(
       Object.fromEntries([...top, tokenId].map((id) => [this.#name(id), logits[id]! - logSum])),
@@ -58,7 +56,7 @@ export class TokenLog {
 
   /** Text of a token, unique: `bytes:\xe4` for a part of a character, `token_id:7` for an id without text. */
   #name(tokenId: number): string {
-    const bytes = this.#tokenizer.bytes([tokenId], true);
+    const bytes = this.tokenizer.bytes([tokenId], true);
     if (bytes.length === 0) return `token_id:${tokenId}`;
     try {
       return new TextDecoder('utf-8', { ignoreBOM: true, fatal: true }).decode(bytes);

@@ -96,22 +96,11 @@ export class LogView implements RunView {
 
   async finished({ exitCode, stopped }: FinishedRun): Promise<void> {
     const { dataset, samples } = this.options;
-    await summarize(this.run, dataset, {
-      stopped,
-      samples,
-      show: () => undefined,
-    });
+    await summarize(this.run, dataset, { stopped, samples, show: () => undefined });
     const { lastStep, lastValidation, lastCheckpoint, seconds, numRestarts, lostS } = this.run.totals;
+    const known = { validation: lastValidation, checkpoint: lastCheckpoint, seconds, numRestarts, lostS };
     this.run.logger.info(
-      {
-        exitCode,
-        lastStep,
-        validation: lastValidation,
-        checkpoint: lastCheckpoint,
-        seconds,
-        numRestarts,
-        lostS,
-      },
+      { exitCode, lastStep, ...known },
       stopped === null ? 'run done' : `run ${stopOf(stopped, lastStep, this.run.identity.config)}`,
     );
   }

@@ -1,9 +1,16 @@
 import { wrapped } from '../format.js';
-import type { Screen } from './progress-view.js';
 
 const PLAIN_INTERVAL_MS = 10_000;
 const LIVE_INTERVAL_MS = 100;
 const BAR_CHARS = 24;
+
+/** Terminal or file that progress is shown on. */
+export interface Screen {
+  readonly isTTY: boolean;
+  /** Returns the current width, as a terminal may be resized. */
+  readonly columns: () => number;
+  write(text: string): void;
+}
 
 /** Shows progress: one line rewritten in a terminal, a line every ten seconds elsewhere. */
 export class ProgressLine {

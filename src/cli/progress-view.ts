@@ -1,18 +1,11 @@
 import type { GlobalStep } from '@locmoe/run-format';
 import { wrapped } from '../format.js';
 import type { RunSnapshot } from '../run/run-listener.js';
+import type { Screen } from './progress-line.js';
 import { progressLine, type RestartView, SEPARATOR } from './run-lines.js';
 
 const PLAIN_INTERVAL_MS = 2_000;
 const LIVE_INTERVAL_MS = 100;
-
-/** Terminal that progress is drawn on. */
-export interface Screen {
-  readonly isTTY: boolean;
-  /** Returns the current width, as a terminal may be resized. */
-  readonly columns: () => number;
-  write(text: string): void;
-}
 
 /**
  * Progress of a run: one line rewritten in place in a terminal, a line every two seconds elsewhere. Other output goes

@@ -5,12 +5,10 @@ import {
   lokiFeature,
   startHttpServer,
 } from '@locmoe/logs/http';
-import type { RunRecord } from '@locmoe/run-format';
 import type { RunOptions } from '../coordinator/planning/run-options.js';
 import { asTrainerError, TrainerError } from '../errors.js';
-import { metricsFeature } from '../metrics/prometheus/metrics-feature.js';
 import type { PrometheusMetrics } from '../metrics/prometheus/prometheus-metrics.js';
-import { formatAddress, isLoopback, parseAddress } from '../rpc/address.js';
+import { isLoopback, parseAddress } from '../rpc/address.js';
 import { VERSION } from '../rpc/version.js';
 import { logCatalog } from '../run/run-logs.js';
 import { endLingering } from './linger.js';
@@ -20,7 +18,7 @@ export interface RunHttpOptions extends Pick<RunOptions, 'http' | 'runsDir'> {
   /** Page to serve beside logs and metrics; null for none. */
   readonly page: HttpFeature | null;
   /** Description of the token in messages; that of the cluster by default. */
-  readonly tokenName?: string;
+  readonly tokenName?: string | undefined;
 }
 
 const CLUSTER_TOKEN = 'the join token of the cluster';
@@ -79,7 +77,7 @@ export async function startRunHttp(
   const features: HttpFeature[] = [
     loki,
     ...(page === null ? [] : [page]),
-    ...(metrics === null ? [] : [metricsFeature(metrics)]),
+    ...(metrics === null ? [] : [metrics.feature]),
   ];
   const options = {
     name: 'locmoe',
@@ -97,9 +95,4 @@ export async function startRunHttp(
     if (!isTaken || !(await endLingering(runsDir, address.port))) throw error;
     return startHttpServer(options);
   }
-}
-
-/** Fields of a run's record about its HTTP server. */
-export function httpPlace(server: HttpServer | null): Pick<RunRecord, 'http'> {
-  return server === null ? {} : { http: formatAddress(server.address) };
 }

@@ -1,25 +1,18 @@
-import { hostname } from 'node:os';
-import type { HttpServer } from '@locmoe/logs/http';
 import { untilGone } from '../coordinator/departure.js';
-import { leadRun } from '../coordinator/lead-run.js';
 import { lastingOptions } from '../coordinator/planning/resume-command.js';
 import type { PlanSettings, RunOptions } from '../coordinator/planning/run-options.js';
 import { planRun, unfinishedRun } from '../coordinator/planning/run-plan.js';
-import { COMMAND_HOST } from '../coordinator/run-host.js';
 import { asTrainerError, exitCodeOf } from '../errors.js';
 import { formatNumberOf } from '../format.js';
-import { createLogger, type Logger } from '../logger.js';
-import { PrometheusMetrics } from '../metrics/prometheus/prometheus-metrics.js';
-import { advertisedAddress, formatAddress, isWildcard, parseAddress } from '../rpc/address.js';
+import { createLogger } from '../logger.js';
+import { formatAddress, parseAddress } from '../rpc/address.js';
 import { assertMayListen, NO_SECURITY, randomToken, type Security, withOwnToken } from '../rpc/security.js';
-import { createRpcServer, listen } from '../rpc/server.js';
 import { lastingToken } from '../run/run-token.js';
-import { linger, lingerSeconds } from './linger.js';
+import { leadCommand } from './lead-command.js';
 import { LogView } from './log-view.js';
-import { metricsListeners } from './metrics-listeners.js';
 import { printed } from './page-url.js';
-import { PreparationView, preparationViewOn } from './preparation-view.js';
-import { assertMayServe, httpPlace, OWN_TOKEN, pageOf, startRunHttp } from './run-http.js';
+import { preparationView, preparationViewOn } from './preparation-view.js';
+import { assertMayServe, OWN_TOKEN } from './run-http.js';
 import { TerminalView } from './terminal-view.js';
 
 /** Options of `locmoe serve`. */
@@ -31,8 +24,9 @@ export interface ServeOptions extends RunOptions {
   readonly tls?: string;
   readonly tokenFile?: string;
   /** Allows plain text beyond loopback. */
-  readonly insecure: boolean;
-  readonly joinTimeoutS: number;
+  readonly insecure?: boolean;
+  /** In seconds. */
+  readonly joinTimeout: number;
   readonly resumeOrStart: boolean;
   readonly jsonLogs: boolean;
 }
@@ -45,14 +39,18 @@ export interface ServeOptions extends RunOptions {
  */
 export async function serve(options: ServeOptions): Promise<number> {
   if (!options.jsonLogs) {
-    const { say, progress } = preparationViewOn(process.stdout);
-    return serveWith(options, { say, progress, warn: (line) => console.error(`locmoe: ${line}`) });
+    const warn = (line: string) => console.error(`locmoe: ${line}`);
+    return serveWith(options, { ...preparationViewOn(process.stdout), warn });
   }
-  const logger = logBeforeTheRun();
+  const logger = createLogger({
+    level: 'info',
+    origin: { run: '', generation: 0 },
+    destination: { write: (line) => process.stdout.write(line) },
+  });
   try {
     const say = (line: string) => logger.info(line);
     const write = (text: string) => say(text.trimEnd());
-    const { progress } = new PreparationView({ isTTY: false, columns: () => 80, write });
+    const { progress } = preparationView({ isTTY: false, columns: () => 80, write });
     return await serveWith(options, { say, progress, warn: (line) => logger.warn(line) });
   } catch (error) {
     const known = asTrainerError(error);
@@ -61,19 +59,11 @@ export async function serve(options: ServeOptions): Promise<number> {
   }
 }
 
-function logBeforeTheRun(): Logger {
-  return createLogger({
-    level: 'info',
-    origin: { run: '', generation: 0 },
-    destination: { write: (line) => process.stdout.write(line) },
-  });
-}
-
 async function serveWith(
   asked: ServeOptions,
   output: Pick<PlanSettings, 'say' | 'progress' | 'warn'>,
 ): Promise<number> {
-  const { security: given, insecure, jsonLogs } = asked;
+  const { security: given, insecure = false, jsonLogs } = asked;
   const listenAt = parseAddress('--listen', asked.listen);
   assertMayListen(listenAt, given, insecure);
   assertMayServe(asked.http, given.token);
@@ -84,62 +74,38 @@ async function serveWith(
   const own =
     given.token === null ? ((plan.resumed && lastingToken(plan.resumed.folder)) ?? randomToken()) : null;
   const security = given === NO_SECURITY && own !== null ? withOwnToken(own) : given;
-  const rpc = createRpcServer(security);
-  const bound = await listen(rpc, listenAt, '--listen');
-  const metrics = options.http === false ? null : new PrometheusMetrics();
-  let http: HttpServer | null = null;
-  try {
-    const page = await pageOf(options, output.warn);
-    const guard = own === null ? {} : { tokenName: OWN_TOKEN };
-    http = await startRunHttp({ ...options, page, ...guard }, own ?? given.token, metrics);
-    const address = await advertisedAddress(bound, options.advertise, hostname);
-    const numNodes = plan.config.cluster.nodes;
-    output.say(`listening at ${formatAddress(bound)}${security.tls === null ? '' : ' (TLS)'}`);
-    const place = {
-      address: formatAddress(address),
-      localAddress: formatAddress({ ...bound, host: isWildcard(bound.host) ? '127.0.0.1' : bound.host }),
-      ...httpPlace(http),
-      isSecured: given !== NO_SECURITY,
-    };
+  return leadCommand({
+    command: 'serve',
+    options,
+    resumeOptions: [...lastingOptions(options), ...servingOptions(options)],
+    plan,
+    security,
+    listenAt,
+    listenOption: '--listen',
+    advertise: options.advertise,
+    isSecured: given !== NO_SECURITY,
+    token: own,
+    httpToken: own ?? given.token,
+    ...(own !== null && { tokenName: OWN_TOKEN }),
     // The token must not appear in a log, nor that of a cluster in a terminal.
-    const token = jsonLogs || own === null ? null : printed(own);
-    const viewOptions = {
-      place,
-      dataset: plan.dataset,
-      samples: options.samples,
-      announcement: `waiting for ${formatNumberOf(numNodes, 'node')} (locmoe node --coordinator ${place.address})`,
-      hasPage: page !== null,
-      token,
-    };
-    const { exitCode, lingerS } = await leadRun({
-      command: 'serve',
-      options,
-      resumeOptions: [...lastingOptions(options), ...servingOptions(options)],
-      plan,
-      host: COMMAND_HOST,
-      rpc,
-      place,
-      token: own,
-      view: (run) => (jsonLogs ? new LogView(run, viewOptions) : new TerminalView(run, viewOptions)),
-      listeners: (run) => metricsListeners(run, options, metrics, page),
-      lingerS: (outcome) => lingerSeconds(options, outcome, metrics?.wasScraped === true),
-      nodes: {
-        areReplaceable: true,
-        joinTimeoutMs: options.joinTimeoutS * 1000,
-        // A supervisor restarts nodes that ended, and those that still run rejoin by themselves.
-        start: () => undefined,
-        restart: () => undefined,
-        end: ({ current }, graceMs) => untilGone(current.members, graceMs),
-      },
-    });
-    rpc.server.forceShutdown();
-    await linger(lingerS, { http, page, say: output.say, token });
-    return exitCode;
-  } finally {
-    await http?.close();
-    rpc.server.forceShutdown();
-    plan.dataset.close();
-  }
+    shownToken: jsonLogs || own === null ? null : printed(own),
+    output,
+    announce(bound, address) {
+      output.say(`listening at ${formatAddress(bound)}${security.tls === null ? '' : ' (TLS)'}`);
+      const nodes = formatNumberOf(plan.config.cluster.nodes, 'node');
+      return `waiting for ${nodes} (locmoe node --coordinator ${address})`;
+    },
+    nodes: () => ({
+      areReplaceable: true,
+      joinTimeoutMs: options.joinTimeout * 1000,
+      // A supervisor restarts nodes that ended, and those that still run rejoin by themselves.
+      start: () => undefined,
+      restart: () => undefined,
+      end: ({ current }, graceMs) => untilGone(current.members, graceMs),
+    }),
+    view: (run, viewOptions) =>
+      jsonLogs ? new LogView(run, viewOptions) : new TerminalView(run, viewOptions),
+  });
 }
 
 /** Removes the options about a new run's origin: text may have grown since, and its recipe with it. */
@@ -155,7 +121,7 @@ export function servingOptions({
   tls,
   tokenFile,
   insecure,
-  joinTimeoutS,
+  joinTimeout,
   jsonLogs,
 }: ServeOptions): string[] {
   return [
@@ -164,7 +130,7 @@ export function servingOptions({
     ...(tls ? ['--tls', tls] : []),
     ...(tokenFile ? ['--token-file', tokenFile] : []),
     ...(insecure ? ['--insecure'] : []),
-    ...(joinTimeoutS === 300 ? [] : ['--join-timeout', String(joinTimeoutS)]),
+    ...(joinTimeout === 300 ? [] : ['--join-timeout', String(joinTimeout)]),
     ...(jsonLogs ? ['--json-logs'] : []),
   ];
 }

@@ -13,6 +13,7 @@ import type { FailedRun, FinishedRun, OpenRun, RunView } from '../coordinator/ru
 import { printable, wrapped } from '../format.js';
 import type { GenerationView, RunSnapshot } from '../run/run-listener.js';
 import { failureLines } from './failure-lines.js';
+import { screenOf } from './progress-line.js';
 import { ProgressView } from './progress-view.js';
 import {
   accountLine,
@@ -40,15 +41,7 @@ export class TerminalView implements RunView {
     private readonly options: ViewOptions,
   ) {
     this.#time = new TimeEstimate(run.identity.config.train.earlyStop !== null);
-    const { stdout } = process;
-    this.#progress = new ProgressView(
-      {
-        isTTY: stdout.isTTY === true,
-        columns: () => stdout.columns ?? 80,
-        write: (text) => stdout.write(text),
-      },
-      run.totals,
-    );
+    this.#progress = new ProgressView(screenOf(process.stdout), run.totals);
     const shown = new Set<string>();
     // Each warning is printed once; the error that ends a run is printed at its end.
     this.#removeListener = run.logs.onAppend((line) => {
@@ -113,11 +106,8 @@ export class TerminalView implements RunView {
   async finished({ stopped }: FinishedRun): Promise<void> {
     this.#progress.close();
     const { dataset, samples } = this.options;
-    await summarize(this.run, dataset, {
-      stopped,
-      samples,
-      show: (text) => process.stdout.write(`${text.split('\n').map(wrappedProse).join('\n')}\n`),
-    });
+    const show = (text: string) => process.stdout.write(`${text.split('\n').map(wrappedProse).join('\n')}\n`);
+    await summarize(this.run, dataset, { stopped, samples, show });
   }
 
   close(): void {

@@ -92,7 +92,7 @@ export async function loadModel(folder: string, warn: (line: string) => void = (
 function modelOf(inference: Inference): Model {
   const { config, checkpoint } = inference;
   const idOf = async (name: string | undefined) =>
-    (await import('../cli/domain-id.js')).domainId(config, name);
+    (await import('../cli/load-inference.js')).domainId(config, name);
   return {
     config,
     directory: checkpoint.folder,
@@ -115,7 +115,7 @@ function modelOf(inference: Inference): Model {
       }
     },
     async evaluate({ sequences, dataDir = 'data', signal } = {}) {
-      const { openText } = await import('../cli/eval/open.js');
+      const { openText } = await import('../cli/prepare-text.js');
       const { validationLosses } = await import('../cli/eval/loss.js');
       const quiet = () => undefined;
       const dataset = await openText(inference, dataDir, { say: quiet, progress: quiet, signal });

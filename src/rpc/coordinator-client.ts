@@ -50,7 +50,6 @@ type UnaryMethod<Request, Reply> = Pick<
 export class CoordinatorClient {
   readonly #client: grpc.Client;
   readonly #methods = loadProto('coordinator', 'locmoe.coordinator.v1.Coordinator');
-  readonly #security: Security;
 
   /**
    * @param address host:port
@@ -58,9 +57,8 @@ export class CoordinatorClient {
    */
   constructor(
     readonly address: string,
-    security: Security,
+    private readonly security: Security,
   ) {
-    this.#security = security;
     parseAddress('--coordinator', address);
     this.#client = new grpc.Client(address, security.channelCredentials, {
       ...CLIENT_OPTIONS,
@@ -115,8 +113,8 @@ export class CoordinatorClient {
    */
   renewed(): CoordinatorClient | null {
     const { port } = parseAddress('--coordinator', this.address);
-    if (this.#security.isOwn && !isOwnPort(port)) return null;
-    return new CoordinatorClient(this.address, this.#security);
+    if (this.security.isOwn && !isOwnPort(port)) return null;
+    return new CoordinatorClient(this.address, this.security);
   }
 
   close(): void {
@@ -134,7 +132,7 @@ export class CoordinatorClient {
       return new TrainerError('UNAVAILABLE', `no coordinator answers at ${this.address} yet: ${details}.`);
     if (code !== grpc.status.UNAVAILABLE && code !== grpc.status.DEADLINE_EXCEEDED)
       return new TrainerError(REFUSALS.get(code) ?? 'BAD_INPUT', `${at} refused ${name}: ${details}`);
-    const problem = await findConnectionProblem(parseAddress('--coordinator', this.address), this.#security);
+    const problem = await findConnectionProblem(parseAddress('--coordinator', this.address), this.security);
     if (problem?.kind === 'refused')
       return new TrainerError('UNAUTHENTICATED', `no secure connection to ${at}: ${problem.text}`);
     return new TrainerError(

@@ -1,6 +1,6 @@
-import { openCheckpoint } from 'locmoe/internal/cli/eval/open';
 import { ScorerPool } from 'locmoe/internal/cli/eval/scorer-pool';
 import { untilAnswered } from 'locmoe/internal/cli/eval/until-answered';
+import { openCheckpoint } from 'locmoe/internal/cli/load-inference';
 import { type Answer, ask } from 'locmoe/internal/evaluation/ask';
 import {
   answerCloze,

@@ -32,11 +32,7 @@ function node(address: string, changes: Partial<NodeOptions> = {}): Promise<numb
     coordinator: address,
     listen: '127.0.0.1:0',
     security: NO_SECURITY,
-    insecure: false,
-    joinTimeoutS: 5,
-    forever: false,
-    logToStdout: true,
-    allowFaults: false,
+    joinTimeout: 5,
     parent: parent as unknown as ParentWatch,
     ...changes,
   });
@@ -131,7 +127,7 @@ describe('a node', () => {
     const exit = vi.spyOn(process, 'exit').mockImplementation((code) => {
       throw new Error(`exit ${code}`);
     });
-    const ended = node(address, { joinTimeoutS: 3 });
+    const ended = node(address, { joinTimeout: 3 });
     await until(() => log.some((line) => line.includes('waiting: no coordinator answers')));
     expect(() => process.emit('SIGTERM', 'SIGTERM')).toThrow('exit 130');
     exit.mockRestore();

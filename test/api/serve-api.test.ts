@@ -340,7 +340,7 @@ describe('many callers', () => {
   });
 
   it('do not wait for ever', async () => {
-    const { post } = await serve({ requestTimeoutS: 1 });
+    const { post } = await serve({ requestTimeout: 1 });
     const long = { model: 'run:a', prompt: 'the', max_tokens: 30_000, temperature: 0, n: 4 };
     const [whole, streamed] = await Promise.all([post(long), post({ ...long, stream: true })]);
     expect(whole.status).toBe(504);

@@ -40,7 +40,7 @@ export function servedModel() {
         token: null,
         maxBatch: 8,
         maxWaiting: 200,
-        requestTimeoutS: 60,
+        requestTimeout: 60,
         ...options,
       });
       closing.push(() => server.close(0));

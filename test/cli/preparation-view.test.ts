@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { PreparationView } from '../../src/cli/preparation-view.js';
+import { preparationView } from '../../src/cli/preparation-view.js';
 
 const AT_HALF = { doneBytes: 5e8, totalBytes: 1e9, bytesPerS: 2e7, secondsLeft: 25 };
 
@@ -7,7 +7,7 @@ function viewOn(isTTY: boolean) {
   let written = '';
   let nowMs = 0;
   const screen = { isTTY, columns: () => 80, write: (text: string) => (written += text) };
-  const view = new PreparationView(screen, () => nowMs);
+  const view = preparationView(screen, () => nowMs);
   return { view, written: () => written, wait: (ms: number) => (nowMs += ms) };
 }
 

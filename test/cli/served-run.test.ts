@@ -8,14 +8,13 @@ it('a served run is given again how it listens and how long it waits', () => {
     ...OPTIONS,
     listen: '127.0.0.1:0',
     security: NO_SECURITY,
-    insecure: false,
-    joinTimeoutS: 300,
+    joinTimeout: 300,
     resumeOrStart: false,
     jsonLogs: false,
   };
   expect(servingOptions(plain).join(' ')).toBe('--listen 127.0.0.1:0');
   const given = { ...plain, advertise: 'here', tls: 'certs', tokenFile: 'token', insecure: true };
-  expect(servingOptions({ ...given, joinTimeoutS: 20, jsonLogs: true }).join(' ')).toBe(
+  expect(servingOptions({ ...given, joinTimeout: 20, jsonLogs: true }).join(' ')).toBe(
     '--listen 127.0.0.1:0 --advertise here --tls certs --token-file token --insecure --join-timeout 20 --json-logs',
   );
 });

@@ -2,7 +2,6 @@ import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { startHttpServer } from '@locmoe/logs/http';
 import { describe, expect, it } from 'vitest';
-import { metricsFeature } from '../../src/metrics/prometheus/metrics-feature.js';
 import { PrometheusMetrics } from '../../src/metrics/prometheus/prometheus-metrics.js';
 import { debianTool, skipLoudly } from '../debian-tool.js';
 import { dashboardQueries } from '../deploy/dashboards.js';
@@ -175,7 +174,7 @@ describe('the metrics beyond loopback', () => {
       address: { host: '0.0.0.0', port: 0 },
       option: '--http',
       token: 'a-token-of-sixteen-characters',
-      features: [metricsFeature(new PrometheusMetrics())],
+      features: [new PrometheusMetrics().feature],
     });
     try {
       const target = `127.0.0.1:${server.address.port}`;

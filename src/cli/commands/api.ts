@@ -1,20 +1,15 @@
 import { type Command, Option } from 'commander';
-import { resolveCheckpoint } from '../../checkpoint/checkpoint.js';
+import type { ServeApiOptions } from '../../api/serve-api.js';
 import { TrainerError } from '../../errors.js';
 import { nextSignal } from '../../os/on-signals.js';
 import { formatAddress, isLoopback } from '../../rpc/address.js';
-import { loadSecurity } from '../../rpc/security.js';
-import { loadInference } from '../load-inference.js';
+import { loadToken } from '../../rpc/security.js';
+import { loadInference, openCheckpoint } from '../load-inference.js';
 import { wholeNumber } from './options.js';
 
-interface ApiOptions {
+interface ApiOptions extends Omit<ServeApiOptions, 'token'> {
   readonly checkpoint: string;
-  readonly host: string;
-  readonly port: number;
   readonly tokenFile?: string;
-  readonly maxBatch: number;
-  readonly maxWaiting: number;
-  readonly requestTimeout: number;
 }
 
 const DRAIN_MS = 30_000;
@@ -38,24 +33,17 @@ export function apiCommand(command: Command): void {
 }
 
 async function serve(options: ApiOptions): Promise<void> {
-  const { host, port, maxBatch, maxWaiting } = options;
-  const { token } = loadSecurity(options.tokenFile === undefined ? {} : { tokenFile: options.tokenFile });
+  const { host, tokenFile } = options;
+  const token = tokenFile ? loadToken(tokenFile) : null;
   if (token === null && !isLoopback(host))
     throw new TrainerError(
       'BAD_INPUT',
       `--host ${host} can be reached from other machines: give --token-file FILE (locmoe certs makes one), or listen on 127.0.0.1`,
     );
-  const checkpoint = resolveCheckpoint(options.checkpoint, (line) => console.error(`locmoe: ${line}`));
+  const checkpoint = openCheckpoint(options.checkpoint);
   const inference = await loadInference(checkpoint);
   const { serveApi } = await import('../../api/serve-api.js');
-  const server = await serveApi(inference, {
-    host,
-    port,
-    token,
-    maxBatch,
-    maxWaiting,
-    requestTimeoutS: options.requestTimeout,
-  });
+  const server = await serveApi(inference, { ...options, token });
   // The handler is registered before the address is printed, as a signal may follow at once.
   const stopped = nextSignal();
   console.log(`api: http://${formatAddress(server.address)}/v1`);

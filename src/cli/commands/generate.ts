@@ -2,7 +2,6 @@ import { createInterface } from 'node:readline/promises';
 import { text as readAll } from 'node:stream/consumers';
 import { setImmediate } from 'node:timers/promises';
 import type { Command } from 'commander';
-import { resolveCheckpoint } from '../../checkpoint/checkpoint.js';
 import { type Message, templateOf } from '../../data/template.js';
 import { TrainerError } from '../../errors.js';
 import { printable } from '../../format.js';
@@ -10,8 +9,7 @@ import { cutPrompt } from '../../inference/cut-prompt.js';
 import type { GenerateOptions } from '../../inference/generate.js';
 import type { Inference } from '../../inference/inference.js';
 import { interruptible } from '../../os/on-signals.js';
-import { domainId } from '../domain-id.js';
-import { loadInference } from '../load-inference.js';
+import { domainId, loadInference, openCheckpoint } from '../load-inference.js';
 import { collect, numberFrom, positiveUpTo, wholeNumber } from './options.js';
 
 interface CommandOptions extends Omit<GenerateOptions, 'domain' | 'prompt'> {
@@ -56,7 +54,7 @@ export function generateCommand(command: Command): void {
 async function run({ prompt, interactive = false, system, raw, ...options }: CommandOptions): Promise<void> {
   if ((prompt === undefined) === !interactive)
     throw new TrainerError('BAD_INPUT', 'give either --prompt TEXT (- for standard input) or --interactive');
-  const checkpoint = resolveCheckpoint(options.checkpoint, warn);
+  const checkpoint = openCheckpoint(options.checkpoint);
   const domain = domainId(checkpoint.manifest.config, options.domain);
   const asks = raw !== true && templateOf(checkpoint.manifest.config.data, domain) !== null;
   if (system !== undefined && !asks)

@@ -3,12 +3,12 @@ import type { Command } from 'commander';
 import { isLive, reachableAddress } from '../../coordinator/planning/run-liveness.js';
 import { parseAddress } from '../../rpc/address.js';
 import { CoordinatorClient } from '../../rpc/coordinator-client.js';
-import { NO_SECURITY, type Security } from '../../rpc/security.js';
+import { loadSecurity, NO_SECURITY, type Security, type SecurityOptions } from '../../rpc/security.js';
 import { runLedAt, securityOfRun } from '../../run/run-token.js';
-import { addSecurityOptions, type SecurityFlags, securityOf } from './security-options.js';
+import { addSecurityOptions } from './options.js';
 
 /** Options of `status`, `logs` and `stop` that name the run. */
-export interface LocateOptions extends SecurityFlags {
+export interface LocateOptions extends SecurityOptions {
   readonly coordinator?: string;
   readonly run?: string;
   readonly runsDir: string;
@@ -49,14 +49,14 @@ export async function locateRun(options: LocateOptions): Promise<LocatedRun> {
  */
 export function securityFor(
   { folder, record }: { readonly folder: RunFolder; readonly record: RunRecord },
-  flags: SecurityFlags,
+  flags: SecurityOptions,
 ): Security {
-  return record.isSecured ? securityOf(flags) : securityOfRun(folder);
+  return record.isSecured ? loadSecurity(flags) : securityOfRun(folder);
 }
 
 /** Returns the given credentials, or else those of the run that this user leads at the address. */
-function securityAt(coordinator: string, flags: SecurityFlags): Security {
-  const given = securityOf(flags);
+function securityAt(coordinator: string, flags: SecurityOptions): Security {
+  const given = loadSecurity(flags);
   if (given !== NO_SECURITY) return given;
   const run = runLedAt(parseAddress('--coordinator', coordinator));
   return run === null ? given : securityOfRun(run);

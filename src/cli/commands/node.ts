@@ -1,19 +1,11 @@
 import type { Command } from 'commander';
 import { ParentWatch } from '../../agent/parent-watch.js';
-import { NO_SECURITY } from '../../rpc/security.js';
+import type { NodeOptions } from '../../agent/run-node.js';
+import { loadSecurity, NO_SECURITY, type SecurityOptions } from '../../rpc/security.js';
 import { ensureTensorFlow } from '../set-up.js';
-import { MAX_WAIT_S, numberFrom } from './options.js';
-import { addSecurityOptions, type SecurityFlags, securityOf } from './security-options.js';
+import { addSecurityOptions, MAX_WAIT_S, numberFrom } from './options.js';
 
-interface NodeFlags extends SecurityFlags {
-  readonly coordinator: string;
-  readonly listen: string;
-  readonly advertise?: string;
-  readonly joinTimeout: number;
-  readonly forever?: boolean;
-  readonly insecure?: boolean;
-  readonly quiet?: boolean;
-  readonly allowFaults?: boolean;
+interface NodeFlags extends Omit<NodeOptions, 'security' | 'parent'>, SecurityOptions {
   readonly exitWithParent?: number;
 }
 
@@ -48,8 +40,8 @@ export function nodeCommand(command: Command): void {
       'after',
       '\nOn loopback a node finds the token of a coordinator of the same user by itself. The coordinator gives out node ids in the order of joining; they do not change what is computed. SIGTERM asks the coordinator for a final checkpoint and the end of the run; without a run it ends the node at once.',
     )
-    .action(async ({ joinTimeout, ...flags }: NodeFlags) => {
-      const given = securityOf(flags);
+    .action(async (flags: NodeFlags) => {
+      const given = loadSecurity(flags);
       // The watch starts before the slow imports, so that an orphan ends without them.
       const parent = flags.exitWithParent === undefined ? null : new ParentWatch(flags.exitWithParent);
       await ensureTensorFlow();
@@ -57,11 +49,6 @@ export function nodeCommand(command: Command): void {
       process.exitCode = await runNode({
         ...flags,
         security: given === NO_SECURITY ? null : given,
-        insecure: flags.insecure === true,
-        joinTimeoutS: joinTimeout,
-        forever: flags.forever === true,
-        logToStdout: flags.quiet !== true,
-        allowFaults: flags.allowFaults === true,
         parent,
       });
     });

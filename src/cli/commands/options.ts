@@ -1,4 +1,4 @@
-import { InvalidArgumentError } from 'commander';
+import { type Command, InvalidArgumentError, Option } from 'commander';
 import { MAX_COUNT } from '../../numeric-bounds.js';
 
 /** Longest wait in seconds, as Node's timers hold 24 days. */
@@ -71,4 +71,23 @@ export function parseSince(text: string): number {
   if (Number.isNaN(timeMs))
     throw new InvalidArgumentError('expected a duration such as 90s, 5m, 2h, 1d, or an ISO time.');
   return timeMs;
+}
+
+/** Adds `--tls` and `--token-file`, and for commands that listen `--insecure`. */
+export function addSecurityOptions(command: Command, { listens }: { readonly listens: boolean }): Command {
+  command
+    .addOption(
+      new Option(
+        '--tls <dir>',
+        'mutual TLS with ca.pem, cert.pem and key.pem of this folder (locmoe certs)',
+      ).env('LOCMOE_TLS_DIR'),
+    )
+    .addOption(
+      new Option('--token-file <file>', 'file with the join token of the cluster (locmoe certs)').env(
+        'LOCMOE_TOKEN_FILE',
+      ),
+    );
+  return listens
+    ? command.option('--insecure', 'listen beyond loopback in plain text; a join token is still required')
+    : command;
 }

@@ -1,13 +1,7 @@
 import type { Command } from 'commander';
 import type { ServeOptions } from '../served-run.js';
-import { MAX_WAIT_S, numberFrom } from './options.js';
-import { addSecurityOptions, type SecurityFlags, securityOf } from './security-options.js';
+import { addSecurityOptions, MAX_WAIT_S, numberFrom } from './options.js';
 import { addTrainingOptions } from './training-options.js';
-
-interface ServeFlags extends Omit<ServeOptions, 'security' | 'joinTimeoutS' | 'insecure'>, SecurityFlags {
-  readonly insecure?: boolean;
-  readonly joinTimeout: number;
-}
 
 /** `locmoe serve`: runs the coordinator alone; its nodes are started elsewhere. */
 export function serveCommand(command: Command): void {
@@ -29,9 +23,10 @@ export function serveCommand(command: Command): void {
       'after',
       '\nStop it with `locmoe stop`, Ctrl-C or SIGTERM: a final checkpoint, then exit code 0, or 130 for a signal. Nodes need the folders of runs and data under the same paths as the coordinator (a shared volume).',
     )
-    .action(async ({ joinTimeout, insecure = false, ...options }: ServeFlags) => {
-      const security = securityOf(options);
+    .action(async (options: Omit<ServeOptions, 'security'>) => {
+      const { loadSecurity } = await import('../../rpc/security.js');
+      const security = loadSecurity(options);
       const { serve } = await import('../served-run.js');
-      process.exitCode = await serve({ ...options, security, insecure, joinTimeoutS: joinTimeout });
+      process.exitCode = await serve({ ...options, security });
     });
 }

@@ -44,12 +44,10 @@ async function printRecipe(options: TrainOptions): Promise<void> {
       'BAD_INPUT',
       '--print-config is for --text and --instruct; `locmoe config show --config NAME` prints any other configuration',
     );
-  const { resolveCheckpoint } = await import('../../checkpoint/checkpoint.js');
+  const { openCheckpoint } = await import('../load-inference.js');
   const { placeOf } = await import('../../coordinator/planning/run-origin.js');
   const { instructRecipe } = await import('../../config/instruct-recipe.js');
   const { recipeFile } = await import('../../config/recipe.js');
-  const { manifest } = resolveCheckpoint(placeOf(init, options.runsDir), (line) =>
-    console.error(`locmoe: ${line}`),
-  );
+  const { manifest } = openCheckpoint(placeOf(init, options.runsDir));
   console.log(recipeFile(instructRecipe(instruct, manifest.config), overrides).trimEnd());
 }

@@ -9,8 +9,9 @@ import { checkPlace, sampleLine, writeSamples } from '../../evaluation/samples.j
 import { scoreOf } from '../../evaluation/statistics.js';
 import { formatTable } from '../../format.js';
 import type { Scorer } from '../../inference/log-likelihood.js';
+import { openCheckpoint } from '../load-inference.js';
+import { openText } from '../prepare-text.js';
 import { formatPercent, scoreCells } from './format-score.js';
-import { openCheckpoint, openText } from './open.js';
 import { ScorerPool } from './scorer-pool.js';
 import { untilAnswered } from './until-answered.js';
 

@@ -8,7 +8,7 @@ import { ContaminationCheck, trainingText } from '../../evaluation/contamination
 import { type Question, refusal } from '../../evaluation/question.js';
 import { statOf } from '../../evaluation/read-text.js';
 import type { Scorer } from '../../inference/log-likelihood.js';
-import { openText } from './open.js';
+import { openText } from '../prepare-text.js';
 
 interface Options {
   readonly contamination?: readonly string[] | true;

@@ -5,8 +5,8 @@ import { sequencesOf } from '../../data/sequences.js';
 import { formatCount, formatNumberOf, formatTable } from '../../format.js';
 import type { Inference } from '../../inference/inference.js';
 import type { DomainLoss } from '../../rpc/generated/messages.js';
-import { loadInference } from '../load-inference.js';
-import { openCheckpoint, openText } from './open.js';
+import { loadInference, openCheckpoint } from '../load-inference.js';
+import { openText } from '../prepare-text.js';
 
 export interface LossOptions {
   readonly checkpoint: string;
