@@ -4,15 +4,11 @@ import { GRACE } from '../config/timeouts.js';
 export class HeartbeatAge {
   readonly #seen = new Map<number, { readonly count: number; ageMs: number; lookedMs: number }>();
 
-  readonly #nowMs: () => number;
-
-  constructor(nowMs: () => number = () => performance.now()) {
-    this.#nowMs = nowMs;
-  }
+  constructor(private readonly nowMs: () => number = () => performance.now()) {}
 
   /** @returns ms since the worker's counter was first seen at `count` */
   idleMs(rank: number, count: number): number {
-    const now = this.#nowMs();
+    const now = this.nowMs();
     const seen = this.#seen.get(rank);
     if (seen?.count !== count) {
       this.#seen.set(rank, { count, ageMs: 0, lookedMs: now });

@@ -11,24 +11,21 @@ export interface LinkSpeed {
 export class LinkLimit<T> {
   readonly #queue: { readonly item: T; readonly dueMs: number }[] = [];
   #freeAtMs = 0;
-  readonly #nowMs: () => number;
 
   constructor(
     private readonly speed: LinkSpeed,
-    nowMs: () => number,
-  ) {
-    this.#nowMs = nowMs;
-  }
+    private readonly nowMs: () => number,
+  ) {}
 
   push(item: T, bytes: number): void {
     const bytesPerMs = (this.speed.gbps * 1e9) / 8 / 1000;
-    this.#freeAtMs = Math.max(this.#nowMs(), this.#freeAtMs) + bytes / bytesPerMs;
+    this.#freeAtMs = Math.max(this.nowMs(), this.#freeAtMs) + bytes / bytesPerMs;
     this.#queue.push({ item, dueMs: this.#freeAtMs + this.speed.latencyMs });
   }
 
   /** Removes and returns the items that have arrived by now, oldest first. */
   takeDue(): T[] {
-    const now = this.#nowMs();
+    const now = this.nowMs();
     let count = 0;
     while (count < this.#queue.length && this.#queue[count]!.dueMs <= now) count++;
     return this.#queue.splice(0, count).map(({ item }) => item);
@@ -38,6 +35,6 @@ export class LinkLimit<T> {
   get dueInMs(): number {
     return this.#queue.length === 0
       ? Number.POSITIVE_INFINITY
-      : Math.max(0, this.#queue[0]!.dueMs - this.#nowMs());
+      : Math.max(0, this.#queue[0]!.dueMs - this.nowMs());
   }
 }

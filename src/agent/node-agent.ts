@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { RunConfig } from '../config/schema.js';
 import { GRACE } from '../config/timeouts.js';
 import { EXIT } from '../errors.js';
@@ -5,7 +6,6 @@ import { createLogger, type Logger } from '../logger.js';
 import type { CoordinatorClient } from '../rpc/coordinator-client.js';
 import type { CoordinatorCommand, JoinReply } from '../rpc/generated/messages.js';
 import { becauseOf } from '../run/abort-reason.js';
-import { type Decision, PendingDecision } from './decision.js';
 import { LastingSession } from './lasting-session.js';
 import { LogShipper } from './log-shipper.js';
 import { NodeRanks, type NodeRanksOptions } from './node-ranks.js';
@@ -22,6 +22,9 @@ export interface NodeAgentOptions
   /** How long workers may take after an abort to report and exit before they are killed. */
   readonly abortGraceMs?: number;
 }
+
+/** How a node proceeds after a generation: it joins the next one, looks whether there is a next one, or ends. */
+type Decision = 'rejoin' | 'look' | 'end';
 
 /**
  * How a node's part in a generation ended: it joins the next one, looks for the next one for
@@ -41,7 +44,11 @@ export class NodeAgent {
   readonly #session: LastingSession;
   #leaving: Promise<void> | null = null;
   #resolveEnded!: (end: NodeEnd) => void;
-  readonly #decision = new PendingDecision();
+  #decide!: (decision: Decision) => void;
+  /** Decision of the coordinator after a failure; the first one counts. */
+  readonly #decision = new Promise<Decision>((resolve) => {
+    this.#decide = resolve;
+  });
 
   /** Resolves once everything of this node has ended. */
   readonly ended = new Promise<NodeEnd>((resolve) => {
@@ -62,15 +69,7 @@ export class NodeAgent {
       destination: { write: (line) => log(line.trimEnd()) },
     });
     rpc.onRefused = (line) => this.#logger.warn(line);
-    this.#ranks = new NodeRanks({
-      ...options,
-      config,
-      logger: this.#logger,
-      shipper: this.#shipper,
-      log,
-      send: (event) => this.#session.send(event),
-    });
-    this.#session = new LastingSession({
+    const session = new LastingSession({
       client,
       member: { runId, generation, node, dataAddress, term },
       waitMs: options.outlivesCoordinator === true ? 1000 * config.cluster.coordinatorTimeoutS : 0,
@@ -83,9 +82,18 @@ export class NodeAgent {
         ended: (reason) => this.#leaveAlone(`the coordinator is gone: ${reason}`),
       },
     });
+    this.#session = session;
     this.#shipper.connect({
-      isReady: () => this.#session.isReady,
-      send: (lines, dropped) => this.#session.send({ event: 'logs', logs: { lines, dropped } }),
+      isReady: () => session.isReady,
+      send: (lines, dropped) => session.send({ event: 'logs', logs: { lines, dropped } }),
+    });
+    this.#ranks = new NodeRanks({
+      ...options,
+      config,
+      logger: this.#logger,
+      shipper: this.#shipper,
+      log,
+      send: (event) => session.send(event),
     });
     this.#ranks.sendHeartbeat();
   }
@@ -95,7 +103,7 @@ export class NodeAgent {
     if (this.#ranks.hasStarted)
       this.#session.send({ event: 'stop', stop: { reason: `${reason} on node ${this.options.join.node}` } });
     else {
-      this.#decision.make('end');
+      this.#decide('end');
       void this.#leave(null);
     }
   }
@@ -129,11 +137,11 @@ export class NodeAgent {
         void this.#leave(command.abort.reason);
         break;
       case 'rejoin':
-        this.#decision.make('rejoin');
+        this.#decide('rejoin');
         void this.#leave('the run goes on with another generation');
         break;
       case 'farewell':
-        this.#decision.make('end');
+        this.#decide('end');
         void this.#leave(null);
         break;
       case 'fault':
@@ -151,20 +159,20 @@ export class NodeAgent {
   #onLost(reason: string): boolean {
     if (this.#leaving === null) this.#logger.warn(`the coordinator is gone, the workers go on: ${reason}`);
     // The coordinator fell silent between the abort and its decision.
-    else this.#decision.make('look');
+    else this.#decide('look');
     return this.#leaving === null;
   }
 
   /** Leaves a generation that the coordinator has given up. */
   #lookElsewhere(reason: string): void {
-    this.#decision.make('look');
+    this.#decide('look');
     void this.#leave(reason);
   }
 
   /** Leaves without a coordinator, so the reason goes to standard error. */
   #leaveAlone(reason: string): void {
     if (!this.options.logToStdout) process.stderr.write(`${reason}\n`);
-    this.#decision.make('end');
+    this.#decide('end');
     void this.#leave(reason);
   }
 
@@ -180,7 +188,8 @@ export class NodeAgent {
     this.#logger.info(reason === null ? 'node leaves' : `node leaves${becauseOf(reason)}`);
     this.#shipper.flush();
     this.#session.send({ event: 'leaving', leaving: {} });
-    const decision = reason === null ? 'end' : await this.#decision.within(GRACE.decisionMs);
+    const late = sleep(GRACE.decisionMs, 'end' as const, { ref: false });
+    const decision = reason === null ? 'end' : await Promise.race([this.#decision, late]);
     this.#shipper.close();
     await this.#session.close();
     if (decision !== 'end') this.#resolveEnded(decision);

@@ -24,65 +24,30 @@ const MAX_BODY_BYTES = 4 << 20;
  */
 export function apiFeature(options: ApiOptions): HttpFeature {
   const { models, tokenizer, scheduler } = options;
-  const routes = new Hono();
   const limited = bodyLimit({
     maxSize: MAX_BODY_BYTES,
     onError: () => new ApiError(413, `the request is larger than ${MAX_BODY_BYTES} bytes`).response,
   });
-  const guarded = (answer: (c: Context) => Promise<Response> | Response) => async (c: Context) => {
-    try {
-      return await answer(c);
-    } catch (error) {
-      return asApiError(error).response;
-    }
-  };
-  routes.get(
-    '/v1/models',
-    guarded(() => Response.json({ object: 'list', data: models.list })),
-  );
-  routes.get(
-    '/v1/models/:id',
-    guarded((c) => Response.json(models.model(c.req.param('id') ?? ''))),
-  );
-  routes.post(
-    '/v1/completions',
-    limited,
-    guarded((c) => answerCompletion(c, readTextRequest, options)),
-  );
-  routes.post(
-    '/v1/chat/completions',
-    limited,
-    guarded((c) => answerCompletion(c, readChatRequest, options)),
-  );
-  routes.get(
-    '/tokenizer_info',
-    guarded(() => Response.json({ eos_token: tokenizer.endOfTextName })),
-  );
-  routes.post(
-    '/tokenize',
-    limited,
-    guarded(async (c) => {
-      const { prompt } = await readBody(c, z.object({ prompt: z.string() }));
-      assertTextFits(prompt, options.seqLen, 'prompt');
-      const tokens = prompt === tokenizer.endOfTextName ? [tokenizer.endOfText] : tokenizer.encode(prompt);
-      return Response.json({ tokens: [...tokens], count: tokens.length, max_model_len: options.seqLen });
-    }),
-  );
-  routes.post(
-    '/detokenize',
-    limited,
-    guarded(async (c) => {
-      const { tokens } = await readBody(c, z.object({ tokens: z.array(z.number().int().min(0)) }));
-      assertKnown(tokens, tokenizer, 'tokens');
-      return Response.json({ prompt: tokenizer.decode(tokens, true) });
-    }),
-  );
-  routes.all(
-    '*',
-    guarded((c) => {
-      throw new ApiError(404, `there is no ${c.req.method} ${c.req.path} here`);
-    }),
-  );
+  const routes = new Hono().onError((error) => asApiError(error).response);
+  routes.get('/v1/models', () => Response.json({ object: 'list', data: models.list }));
+  routes.get('/v1/models/:id', (c) => Response.json(models.model(c.req.param('id'))));
+  routes.post('/v1/completions', limited, (c) => answerCompletion(c, readTextRequest, options));
+  routes.post('/v1/chat/completions', limited, (c) => answerCompletion(c, readChatRequest, options));
+  routes.get('/tokenizer_info', () => Response.json({ eos_token: tokenizer.endOfTextName }));
+  routes.post('/tokenize', limited, async (c) => {
+    const { prompt } = await readBody(c, z.object({ prompt: z.string() }));
+    assertTextFits(prompt, options.seqLen, 'prompt');
+    const tokens = prompt === tokenizer.endOfTextName ? [tokenizer.endOfText] : tokenizer.encode(prompt);
+    return Response.json({ tokens: [...tokens], count: tokens.length, max_model_len: options.seqLen });
+  });
+  routes.post('/detokenize', limited, async (c) => {
+    const { tokens } = await readBody(c, z.object({ tokens: z.array(z.number().int().min(0)) }));
+    assertKnown(tokens, tokenizer, 'tokens');
+    return Response.json({ prompt: tokenizer.decode(tokens, true) });
+  });
+  routes.all('*', (c) => {
+    throw new ApiError(404, `there is no ${c.req.method} ${c.req.path} here`);
+  });
   const open = new Hono().get('/health', () => {
     const { closing, ...load } = scheduler.state;
     return Response.json({ status: closing ? 'closing' : 'ok', ...load }, { status: closing ? 503 : 200 });

@@ -8,7 +8,7 @@ import { printed } from './page-url.js';
 import { preparationViewOn } from './preparation-view.js';
 import { assertMayServe, OWN_TOKEN } from './run-http.js';
 import { ensureTensorFlow } from './set-up.js';
-import { TerminalView } from './terminal-view.js';
+import { terminalView } from './terminal-view.js';
 
 /** Options of `locmoe train`. */
 export interface TrainOptions extends RunOptions {
@@ -55,6 +55,6 @@ export async function train(options: TrainOptions): Promise<number> {
     output,
     announce: () => 'starting the workers',
     nodes: (address) => localNodes(plan.config, address, options.allowFaults ? ['--allow-faults'] : []),
-    view: (run, viewOptions) => new TerminalView(run, viewOptions),
+    view: terminalView,
   });
 }

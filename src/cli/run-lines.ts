@@ -1,5 +1,4 @@
 import {
-  type CheckpointReport,
   expertsPerToken,
   type FailureReport,
   type GlobalStep,
@@ -9,10 +8,10 @@ import {
   type RunRecord,
   type Validation,
 } from '@locmoe/run-format';
-import type { OpenRun } from '../coordinator/run-view.js';
+import type { OpenRun, RunView } from '../coordinator/run-view.js';
 import type { Dataset } from '../data/dataset.js';
 import { formatCount, formatDuration, formatNumberOf, formatShare, printable } from '../format.js';
-import type { GenerationView, RunSnapshot } from '../run/run-listener.js';
+import type { RunSnapshot } from '../run/run-listener.js';
 import type { RunTotals } from '../run/run-totals.js';
 import { httpUrl, pageUrl } from './page-url.js';
 
@@ -30,8 +29,27 @@ export interface ViewOptions {
   readonly samples: boolean;
 }
 
-/** First lines of a run: the data it trains on, and the address of its page. */
-export function openingLines(
+/** Prints the events of a run that are lines without further fields, in a terminal as in a log. */
+export function lineView(
+  run: OpenRun,
+  options: ViewOptions,
+  print: (line: string) => void,
+): Pick<RunView, 'begun' | 'checkpoint' | 'generation' | 'print'> {
+  return {
+    begun() {
+      for (const line of openingLines(run, options)) print(line);
+    },
+    checkpoint: ({ step, directory }) => print(`checkpoint at step ${step}: ${directory}`),
+    generation({ generation, resumedFrom, nodes }) {
+      const from = resumedFrom === null ? 'the beginning' : `step ${resumedFrom}`;
+      print(`generation ${generation} starts from ${from} on ${formatNumberOf(nodes, 'node')}`);
+    },
+    print,
+  };
+}
+
+/** Returns the first lines of a run: its layout, what it starts from, and the address of its page. */
+function openingLines(
   { identity: { runId, config }, forkedFrom, initFrom }: OpenRun,
   { place: { address, http }, announcement, hasPage, token }: ViewOptions,
 ): string[] {
@@ -55,11 +73,7 @@ function weightsLine({ runId, step, inheritance }: NonNullable<RunRecord['initFr
   return `it grows from step ${step} of the dense run ${runId}: experts are ${how}`;
 }
 
-export function checkpointLine({ step, directory }: CheckpointReport): string {
-  return `checkpoint at step ${step}: ${directory}`;
-}
-
-/** Validation losses, with the number of tokens of each mean and the number held out. */
+/** Formats validation losses, with the number of tokens of each mean and the number held out. */
 export function validationLine({ step, domains }: Validation, dataset: Dataset): string {
   const byDomain = domains.map(({ domain, loss: each }) => `${domain} ${each.toFixed(3)}`).join('  ');
   const loss = meanLoss({ domains });
@@ -74,12 +88,10 @@ export function validationLine({ step, domains }: Validation, dataset: Dataset):
   );
 }
 
-/** Describes a failure after which the run restarts. */
 export function restartLine({ generation, message }: FailureReport, restartsLeft: number): string {
   return `generation ${generation} failed: ${printable(message)}; restarting (${formatNumberOf(restartsLeft, 'restart')} left)`;
 }
 
-/** Describes the account of a recovery. */
 export function accountLine({ detectedS, restartedS, lostSteps, lostS }: RecoveryAccount): string {
   const again =
     lostSteps === 0 ? 'no step' : `${formatNumberOf(lostSteps, 'step')} (${formatSeconds(lostS)})`;
@@ -90,13 +102,7 @@ function formatSeconds(seconds: number): string {
   return `${seconds.toFixed(1)} s`;
 }
 
-/** Describes the state that the next generation starts from. */
-export function generationLine({ generation, resumedFrom, nodes }: GenerationView): string {
-  const from = resumedFrom === null ? 'the beginning' : `step ${resumedFrom}`;
-  return `generation ${generation} starts from ${from} on ${formatNumberOf(nodes, 'node')}`;
-}
-
-/** Separates the fields of the progress line. */
+/** Stands between the fields of the progress line. */
 export const SEPARATOR = '  ';
 
 /** Part of a run's totals about restarts that the progress line shows. */

@@ -14,9 +14,9 @@ import {
   printable,
   wrapped,
 } from '../format.js';
-import type { LayerTotals } from '../run/routing-totals.js';
 import { endOf, type RunEnd, stopOf } from '../run/run-end.js';
 import { progressOfMetrics } from '../run/run-progress.js';
+import type { LayerTotals } from '../run/run-totals.js';
 
 const PROMPT_TOKENS = 12;
 const SAMPLE_TOKENS = 48;
@@ -37,7 +37,7 @@ export async function summarize(
   dataset: Dataset,
   { stopped, samples, show }: SummaryOptions,
 ): Promise<void> {
-  const { lastValidation, lastCheckpoint, routing, numRestarts, lostSteps, lostS, tokens, answerTokens } =
+  const { lastValidation, lastCheckpoint, layers, numRestarts, lostSteps, lostS, tokens, answerTokens } =
     totals;
   const checkpoint = lastCheckpoint?.directory;
   const manifest = checkpoint === undefined ? null : readManifest(checkpoint);
@@ -65,7 +65,6 @@ export async function summarize(
     );
     show(validationTable(lastValidation, dataset));
   }
-  const { layers } = routing;
   if (layers.length > 0) {
     show(`\nexpert load (share of the kept tokens)\n${loadTable(layers)}`);
     show(

@@ -9,11 +9,11 @@ import { formatAddress, parseAddress } from '../rpc/address.js';
 import { assertMayListen, NO_SECURITY, randomToken, type Security, withOwnToken } from '../rpc/security.js';
 import { lastingToken } from '../run/run-token.js';
 import { leadCommand } from './lead-command.js';
-import { LogView } from './log-view.js';
+import { logView } from './log-view.js';
 import { printed } from './page-url.js';
 import { preparationView, preparationViewOn } from './preparation-view.js';
 import { assertMayServe, OWN_TOKEN } from './run-http.js';
-import { TerminalView } from './terminal-view.js';
+import { terminalView } from './terminal-view.js';
 
 /** Options of `locmoe serve`. */
 export interface ServeOptions extends RunOptions {
@@ -103,8 +103,7 @@ async function serveWith(
       restart: () => undefined,
       end: ({ current }, graceMs) => untilGone(current.members, graceMs),
     }),
-    view: (run, viewOptions) =>
-      jsonLogs ? new LogView(run, viewOptions) : new TerminalView(run, viewOptions),
+    view: jsonLogs ? logView : terminalView,
   });
 }
 

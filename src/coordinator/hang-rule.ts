@@ -1,5 +1,5 @@
 import type { Timeouts } from '../config/timeouts.js';
-import type { RankView } from '../run/rank-view.js';
+import type { RankView } from '../run/run-listener.js';
 
 /** A rank that will not recover by itself. */
 export interface Hang {

@@ -1,6 +1,6 @@
 import { nodeOf } from '../collectives/topology.js';
 import type { WorkerProgress } from '../rpc/generated/messages.js';
-import type { RankView } from '../run/rank-view.js';
+import type { RankView } from '../run/run-listener.js';
 
 /** Newest heartbeat of each rank, with the time of its arrival. */
 export class RankTable {

@@ -58,7 +58,7 @@ export async function leadHere(
         token,
         view(run) {
           led = run;
-          return new EventView(run, tell);
+          return eventView(run, tell);
         },
         listeners: () => [],
         lingerS: () => 0,
@@ -93,42 +93,23 @@ function failureOf({ code, message, node, rank, step, layer, operation }: Failur
 }
 
 /** Turns a run into events. */
-class EventView implements RunView {
-  readonly close: () => void;
-
-  constructor(
-    private readonly run: OpenRun,
-    private readonly tell: (event: TrainingEvent) => void,
-  ) {
-    this.close = run.logs.onAppend((line) => {
+function eventView({ logs, folder, identity }: OpenRun, tell: (event: TrainingEvent) => void): RunView {
+  const { runId, directory } = folder;
+  return {
+    close: logs.onAppend((line) => {
       const record = parseRecord(line);
       if (record?.level === 'warn') tell({ type: 'warning', text: record.msg });
-    });
-  }
-
-  begun(): void {
-    const { runId, directory } = this.run.folder;
-    this.tell({ type: 'started', runId, directory, steps: numStepsOf(this.run.identity.config) });
-  }
-
-  step: NonNullable<RunView['step']> = (step, { steps, tokensPerS, secondsLeft }) =>
-    this.tell({ type: 'step', ...step, steps, tokensPerS, secondsLeft });
-
-  validation: NonNullable<RunView['validation']> = (report) => this.tell({ type: 'validation', ...report });
-
-  checkpoint: NonNullable<RunView['checkpoint']> = (report) => this.tell({ type: 'checkpoint', ...report });
-
-  restarts: NonNullable<RunView['restarts']> = (failure, restartsLeft) =>
-    this.tell({ type: 'failure', failure, restartsLeft });
-
-  generation: NonNullable<RunView['generation']> = (generation) =>
-    this.tell({ type: 'restart', ...generation });
-
-  print(text: string): void {
-    this.tell({ type: 'message', text });
-  }
-
-  // The caller of `leadRun` reports how it ended.
-  failed(): void {}
-  async finished(): Promise<void> {}
+    }),
+    begun: () => tell({ type: 'started', runId, directory, steps: numStepsOf(identity.config) }),
+    step: (step, { steps, tokensPerS, secondsLeft }) =>
+      tell({ type: 'step', ...step, steps, tokensPerS, secondsLeft }),
+    validation: (report) => tell({ type: 'validation', ...report }),
+    checkpoint: (report) => tell({ type: 'checkpoint', ...report }),
+    restarts: (failure, restartsLeft) => tell({ type: 'failure', failure, restartsLeft }),
+    generation: (generation) => tell({ type: 'restart', ...generation }),
+    print: (text) => tell({ type: 'message', text }),
+    // The caller of `leadRun` reports how it ended.
+    failed: () => undefined,
+    finished: async () => undefined,
+  };
 }

@@ -6,9 +6,15 @@ import type {
   RecoveryAccount,
   Validation,
 } from '@locmoe/run-format';
-import type { Heartbeat, RankSpeed, StepReport } from '../rpc/generated/messages.js';
-import type { RankView } from './rank-view.js';
+import type { Heartbeat, RankSpeed, StepReport, WorkerProgress } from '../rpc/generated/messages.js';
 import type { RunState } from './run-state.js';
+
+/** A rank at its last heartbeat. */
+export interface RankView extends WorkerProgress {
+  readonly node: number;
+  /** ms since the worker itself last gave a sign of life. */
+  readonly lastHeardMs: number;
+}
 
 /** A run at one moment. */
 export interface RunSnapshot {

@@ -1,13 +1,31 @@
 import {
   type CheckpointReport,
+  type GlobalLayer,
   type GlobalStep,
   lostSecondsOf,
   type RecoveryAccount,
   type Validation,
 } from '@locmoe/run-format';
 import type { RestartBudget } from './restart-budget.js';
-import { RoutingTotals } from './routing-totals.js';
 import type { GenerationView, RunListener } from './run-listener.js';
+
+/** A layer's choices summed over a run, and its routing in the last step. */
+export interface LayerTotals {
+  readonly layer: number;
+  /** Choices by expert that were kept. */
+  readonly kept: readonly number[];
+  /** Choices of all experts: kept, over capacity and not chosen add up to routed. */
+  readonly routed: number;
+  readonly overCapacity: number;
+  readonly notChosen: number;
+  /** Kept choices by how far they travelled. */
+  readonly sameWorker: number;
+  readonly sameNode: number;
+  readonly otherNode: number;
+  /** Ratio of the last step (GlobalLayer). */
+  readonly capacityRatio: number | null;
+  readonly gateCosine: number | null;
+}
 
 /** Results of a run under one coordinator: its last step, validation and checkpoint, its routing, its restarts. */
 export class RunTotals implements RunListener {
@@ -15,8 +33,7 @@ export class RunTotals implements RunListener {
   lastStep = 0;
   lastValidation: Validation | null = null;
   lastCheckpoint: CheckpointReport | null = null;
-  /** A step that was done again counts once. */
-  readonly routing = new RoutingTotals();
+  readonly #layers = new Map<number, LayerTotals>();
   /** Sum of the tokens of `GlobalStep`. */
   tokens = 0;
   answerTokens = 0;
@@ -42,7 +59,12 @@ export class RunTotals implements RunListener {
     this.#countedUpTo = step;
     this.tokens += tokens;
     this.answerTokens += answerTokens;
-    this.routing.add(layers);
+    for (const layer of layers) this.#layers.set(layer.layer, added(layer, this.#layers.get(layer.layer)));
+  }
+
+  /** Routing of all steps, ascending by layer; a step that was done again counts once. */
+  get layers(): LayerTotals[] {
+    return [...this.#layers.values()].sort((a, b) => a.layer - b.layer);
   }
 
   validation(report: Validation): void {
@@ -65,4 +87,23 @@ export class RunTotals implements RunListener {
     this.lostSteps += account.lostSteps;
     this.lostS += lostSecondsOf(account);
   }
+}
+
+function added(step: GlobalLayer, before: LayerTotals | undefined): LayerTotals {
+  return {
+    layer: step.layer,
+    kept: step.kept.map((kept, expert) => kept + (before?.kept[expert] ?? 0)),
+    routed: sum(step.routed) + (before?.routed ?? 0),
+    overCapacity: sum(step.overCapacity) + (before?.overCapacity ?? 0),
+    notChosen: sum(step.notChosen) + (before?.notChosen ?? 0),
+    sameWorker: step.sameWorker + (before?.sameWorker ?? 0),
+    sameNode: step.sameNode + (before?.sameNode ?? 0),
+    otherNode: step.otherNode + (before?.otherNode ?? 0),
+    capacityRatio: step.capacityRatio,
+    gateCosine: step.gateCosine,
+  };
+}
+
+function sum(values: readonly number[]): number {
+  return values.reduce((total, value) => total + value, 0);
 }

@@ -4,7 +4,7 @@ import { failureLines, formatRanks } from '../../src/cli/failure-lines.js';
 import { failureReport } from '../../src/coordinator/failure-report.js';
 import type { Culprit } from '../../src/coordinator/root-cause.js';
 import { TrainerError } from '../../src/errors.js';
-import type { RankView } from '../../src/run/rank-view.js';
+import type { RankView } from '../../src/run/run-listener.js';
 
 const rank = (number: number, more: Partial<RankView> = {}): RankView => ({
   rank: number,

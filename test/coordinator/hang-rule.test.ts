@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { timeoutsOf } from '../../src/config/timeouts.js';
 import { findHangs } from '../../src/coordinator/hang-rule.js';
-import type { RankView } from '../../src/run/rank-view.js';
+import type { RankView } from '../../src/run/run-listener.js';
 
 const rank = (index: number, changes: Partial<RankView> = {}): RankView => ({
   rank: index,

@@ -12,7 +12,7 @@ import { constants, tmpdir } from 'node:os';
 import path from 'node:path';
 import type { RunFolder } from '@locmoe/run-format';
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
-import { TerminalView } from '../../src/cli/terminal-view.js';
+import { terminalView } from '../../src/cli/terminal-view.js';
 import { loadConfig } from '../../src/config/resolve.js';
 import type { Coordinator } from '../../src/coordinator/coordinator.js';
 import { leadRun } from '../../src/coordinator/lead-run.js';
@@ -115,7 +115,7 @@ function lead(start: (coordinator: Coordinator, folder: RunFolder) => void): Run
       end: async () => undefined,
     },
     view: (run) =>
-      new TerminalView(run, {
+      terminalView(run, {
         place,
         dataset,
         samples: false,
