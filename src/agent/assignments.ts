@@ -6,7 +6,6 @@ import { TrainerError } from '../errors.js';
 import type { JoinReply } from '../rpc/generated/messages.js';
 import type { WorkerAssignment } from '../worker/messages.js';
 
-/** Builds the assignments of a node's workers, by local rank. */
 export function assignmentsOf(
   { runId, generation, node, runDir, datasetDir, initFrom, inheritance }: JoinReply,
   config: RunConfig,

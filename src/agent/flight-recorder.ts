@@ -18,7 +18,6 @@ export interface FlightSource {
 export interface KnownOfRanks {
   /** Error codes of the failed ranks. */
   readonly failures: ReadonlyMap<number, ErrorCode>;
-  /** Reason for writing the file. */
   readonly reason: string;
 }
 

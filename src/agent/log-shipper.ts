@@ -10,7 +10,6 @@ const MAX_BATCH_LINES = 500;
 /** Stays far below gRPC's message limit, even after escapes and encoding. */
 const MAX_BATCH_CHARS = 1 << 20;
 
-/** Receiver of the batches. */
 export interface LogSink {
   /** While false, lines stay queued. */
   isReady(): boolean;
@@ -43,7 +42,6 @@ export class LogShipper {
     this.#isUrgent ||= !IS_PATIENT.test(line);
   }
 
-  /** Lines in the queue. */
   get numQueued(): number {
     return this.#queue.length;
   }

@@ -4,15 +4,7 @@ import { GRACE, type Timeouts, timeoutsOf } from '../config/timeouts.js';
 import { asTrainerError, type ErrorCode, TrainerError } from '../errors.js';
 import type { Logger } from '../logger.js';
 import { assertSameRouter } from '../routing/own-router.js';
-import type {
-  AgentEvent,
-  Examine,
-  Fault,
-  JoinReply,
-  Peer,
-  SnapshotRef,
-  Start,
-} from '../rpc/generated/messages.js';
+import type * as wire from '../rpc/generated/messages.js';
 import type { RpcServer } from '../rpc/server.js';
 import { abortReason } from '../run/abort-reason.js';
 import type { SaveCommand } from '../worker/messages.js';
@@ -28,7 +20,7 @@ import { type WorkerFault, workerFailure } from './worker-failure.js';
 import type { WorkerStream } from './worker-pool.js';
 
 export interface NodeRanksOptions {
-  readonly join: JoinReply;
+  readonly join: wire.JoinReply;
   readonly config: RunConfig;
   /** Server for the peers. */
   readonly rpc: RpcServer;
@@ -42,8 +34,7 @@ export interface NodeRanksOptions {
   readonly shipper: LogShipper;
   /** Writes a JSON line to the node's log. */
   readonly log: (line: string) => void;
-  /** Sends an event to the coordinator. */
-  readonly send: (event: AgentEvent) => void;
+  readonly send: (event: wire.AgentEvent) => void;
 }
 
 /**
@@ -58,7 +49,6 @@ export class NodeRanks {
   readonly #flight: FlightRecorder;
   readonly #trace: TraceRecorder;
   readonly #heartbeat: NodeJS.Timeout;
-  /** Error codes of the failed ranks. */
   readonly #failed = new Map<number, ErrorCode>();
   readonly #firstRank: number;
   readonly #snapshotDir: string | null;
@@ -102,28 +92,23 @@ export class NodeRanks {
     }, this.#timeouts.heartbeatMs);
   }
 
-  /** False while the run waits for its other nodes. */
   get hasStarted(): boolean {
     return this.#hasStarted;
   }
 
-  /** Tells the workers to train. */
   begin(): void {
     this.#workers.begin();
   }
 
-  /** Forwards the coordinator's command about a save. */
   save(command: SaveCommand): void {
     this.#workers.save(command);
   }
 
-  /** Asks the workers to end after their current step. */
   requestStop(): void {
     this.#plane?.requestStop();
   }
 
-  /** Injects a fault into this node. */
-  inflict(fault: Fault): void {
+  inflict(fault: wire.Fault): void {
     const { link } = this.options;
     if (link == null) this.#logger.warn('a fault is refused: this node was started without --allow-faults');
     else if (fault.fault === 'link') link.inflict(fault.link);
@@ -131,7 +116,7 @@ export class NodeRanks {
   }
 
   /** Creates the segment, starts the workers, connects to the peers, and reports that all are ready. */
-  async start({ peers, snapshot }: Start): Promise<void> {
+  async start({ peers, snapshot }: wire.Start): Promise<void> {
     if (this.#hasStarted || this.#isEnding) return;
     this.#hasStarted = true;
     const { node } = this.options.join;
@@ -179,7 +164,7 @@ export class NodeRanks {
   }
 
   /** Returns the state to start from: a snapshot in memory, the checkpoint, or null for none. */
-  async #restore(peers: readonly Peer[], snapshot: SnapshotRef | null): Promise<string | null> {
+  async #restore(peers: readonly wire.Peer[], snapshot: wire.SnapshotRef | null): Promise<string | null> {
     const { snapshots, join } = this.options;
     if (snapshots != null) snapshots.peers = peers;
     const folder = (await snapshots?.restore(snapshot)) ?? null;
@@ -203,7 +188,7 @@ export class NodeRanks {
     );
   }
 
-  #onReport(event: AgentEvent): void {
+  #onReport(event: wire.AgentEvent): void {
     this.options.send(event);
     if (event.event === 'step') this.#trace.afterStep();
   }
@@ -251,7 +236,7 @@ export class NodeRanks {
   }
 
   /** Reports a worker that makes no progress, with its stack, and kills it. */
-  async examine({ rank, reason }: Examine): Promise<void> {
+  async examine({ rank, reason }: wire.Examine): Promise<void> {
     const pid = this.#workers.pidOf(rank);
     if (pid === 0 || this.#isEnding) return;
     // The progress is read first, since others may give up on the rank meanwhile.

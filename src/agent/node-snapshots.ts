@@ -37,7 +37,6 @@ export class NodeSnapshots {
   #now: Generation | null = null;
   #peers: readonly Peer[] = [];
 
-  /** Adds the snapshot service to the server. */
   constructor(private readonly rpc: RpcServer) {
     serveSnapshots(rpc.server, (request) => this.#find(request));
   }
@@ -60,7 +59,6 @@ export class NodeSnapshots {
     this.#peers = peers;
   }
 
-  /** Adds the part that a rank has written. */
   add({ rank, step, files, metrics }: SnapshotReport): void {
     const now = this.#now;
     if (now === null) return;
@@ -149,14 +147,8 @@ export class NodeSnapshots {
   }
 
   /** Finds the files that another node asks for; waits until they are there. */
-  async #find({
-    runId,
-    generation,
-    snapshotGeneration,
-    step,
-    node,
-    withShared,
-  }: FetchRequest): Promise<SentFiles> {
+  async #find(request: FetchRequest): Promise<SentFiles> {
+    const { runId, generation, snapshotGeneration, step, node } = request;
     const now = this.#now;
     if (now?.runId !== runId || now.generation !== generation)
       throw new TrainerError('BAD_INPUT', `this node is not in generation ${generation} of run ${runId}`);
@@ -164,7 +156,7 @@ export class NodeSnapshots {
     const deadline = performance.now() + timeoutsOf(now.config.cluster).saveMs;
     while (performance.now() < deadline && !now.over.signal.aborted) {
       const snapshot = this.#held.find((each) => each.is(ref));
-      const files = snapshot?.isOwnComplete ? snapshot.filesOf(node, withShared) : null;
+      const files = snapshot?.isOwnComplete ? snapshot.filesOf(node, request.withShared) : null;
       if (files != null) return { files, metrics: snapshot!.metrics };
       // A copy that is still missing never comes, as it would have been made in the generation of the snapshot.
       if (snapshotGeneration !== now.generation) break;

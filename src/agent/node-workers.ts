@@ -17,7 +17,6 @@ import { type WorkerExit, WorkerPool, type WorkerStream } from './worker-pool.js
 import type { WorkerStack } from './worker-stack.js';
 
 export interface NodeWorkersListener {
-  /** Called for each line of a worker's output. */
   line(rank: number, line: string, stream: WorkerStream): void;
   /** Called with a worker's report of a step, a validation or its part of a checkpoint. */
   report(event: AgentEvent): void;
@@ -78,12 +77,10 @@ export class NodeWorkers {
     this.#pool.send({ type: 'begin' });
   }
 
-  /** Arms a failpoint in one of the workers. */
   armFailpoint({ rank, specification }: FailpointFault): void {
     this.#pool.send({ type: 'failpoint', specification }, [rank]);
   }
 
-  /** Finds out where a stuck worker is. */
   stackOf(rank: number, timeoutMs: number): Promise<WorkerStack> {
     return this.#pool.stackOf(rank, timeoutMs);
   }
@@ -104,7 +101,6 @@ export class NodeWorkers {
     this.#pool.send(command);
   }
 
-  /** Ends all workers; see WorkerPool. */
   end(graceMs: number): Promise<number[]> {
     return this.#pool.end(graceMs);
   }

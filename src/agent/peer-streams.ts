@@ -58,7 +58,6 @@ interface Puller extends PeerAddress {
   readonly ended: Promise<unknown>;
 }
 
-/** Streams to and from every other node, for one generation of a run. */
 export class PeerStreams {
   readonly #pullers = new Map<number, Puller>();
   readonly #served = new Map<number, ServedCall>();

@@ -151,7 +151,6 @@ export class RingRelay {
     return !aggregate;
   }
 
-  /** Packs the released aggregated messages into as few frames as possible; returns true if anything was sent. */
   #sendAggregated(peer: PeerNode, send: (encoded: Buffer) => void): boolean {
     for (let sent = false; ; sent = true) {
       const pairs: OutgoingPair[] = [];

@@ -20,13 +20,11 @@ import { toServiceError } from '../rpc/status.js';
 const CHUNK_BYTES = 1 << 20;
 const service = loadProto('collectives', 'locmoe.collectives.v1.Snapshots');
 
-/** Files to send. */
 export interface SentFiles {
   readonly files: readonly { readonly path: string; readonly about: ShardFile }[];
   readonly metrics: Readonly<Record<string, number>>;
 }
 
-/** Files that were received. */
 export interface FetchedFiles {
   readonly files: readonly ShardFile[];
   readonly metrics: Readonly<Record<string, number>>;
@@ -69,7 +67,6 @@ export interface FetchOptions {
   readonly address: string;
   readonly security: Security;
   readonly request: FetchRequest;
-  /** Folder to write the files to. */
   readonly folder: string;
   /** File names that are accepted. */
   readonly allowed: readonly string[];

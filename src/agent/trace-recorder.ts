@@ -61,7 +61,6 @@ export class TraceRecorder {
     this.#source = source;
   }
 
-  /** Called after each step of a rank. */
   afterStep(): void {
     const source = this.#source;
     if (source === null || this.#isBroken) return;

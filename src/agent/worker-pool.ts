@@ -10,7 +10,6 @@ import { stackOf, type WorkerStack } from './worker-stack.js';
 
 const WORKER_MAIN = new URL('../worker/main.js', import.meta.url);
 
-/** How a worker's process ended. */
 export interface WorkerExit {
   readonly rank: number;
   readonly pid: number;
@@ -44,7 +43,6 @@ export class WorkerPool {
     this.#program = fileURLToPath(program);
   }
 
-  /** Starts one worker for each assignment. */
   start(assignments: readonly WorkerAssignment[]): void {
     for (const assignment of assignments) this.#spawn(assignment);
   }

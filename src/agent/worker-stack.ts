@@ -3,7 +3,6 @@ import type { Duplex } from 'node:stream';
 import { processInfo } from '../os/process-info.js';
 import { readLines } from './bounded-lines.js';
 
-/** Location of a worker's thread. */
 export interface WorkerStack {
   /** Location in words, for a message. */
   readonly where: string;

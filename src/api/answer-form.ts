@@ -4,7 +4,7 @@ import type { LogProbs } from './token-log.js';
 export interface Piece {
   readonly text: string;
   readonly logprobs: LogProbs | null;
-  /** Null while it goes on. */
+  /** Null in a part before the last. */
   readonly finishReason: 'stop' | 'length' | null;
 }
 
@@ -15,9 +15,9 @@ export interface AnswerForm {
   readonly object: string;
   /** `object` of a part in a stream. */
   readonly chunkObject: string;
-  /** A choice, without its index. */
+  /** Returns a choice, without its index. */
   choice(whole: Piece): object;
-  /** A part of a choice in a stream, without its index. */
+  /** Returns a part of a choice in a stream, without its index. */
   delta(piece: Piece, isFirst: boolean): object;
 }
 

@@ -25,7 +25,6 @@ export class ApiError extends Error {
   }
 }
 
-/** An invalid field of a request. */
 export function invalid(param: string, message: string, code?: string): ApiError {
   return new ApiError(400, `${param}: ${message}`, { param, ...(code !== undefined && { code }) });
 }

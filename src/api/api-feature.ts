@@ -11,11 +11,11 @@ import { assertKnown, readTextRequest } from './text-request.js';
 
 export interface ApiOptions extends CompletionContext {
   readonly models: ServedModels;
-  /** Time for one request. */
+  /** Time for one request, in seconds. */
   readonly requestTimeoutS: number;
 }
 
-/** Limit of one request. */
+/** Most bytes in the body of a request. */
 const MAX_BODY_BYTES = 4 << 20;
 
 /**

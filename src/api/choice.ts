@@ -28,7 +28,7 @@ export class Choice implements Job {
   readonly domain: number;
   readonly maxTokens: number;
   readonly signal: AbortSignal;
-  /** Rejects if it could not be finished. */
+  /** Rejects if the choice could not be finished. */
   readonly finished: Promise<void>;
   readonly #draw: TextDraw;
   readonly #log: TokenLog | null;
@@ -56,7 +56,6 @@ export class Choice implements Job {
     this.finished.catch(() => undefined);
   }
 
-  /** Tokens generated so far. */
   get numGenerated(): number {
     return this.#draw.numTokens;
   }

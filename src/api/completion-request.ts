@@ -14,23 +14,22 @@ export interface RequestPrompt {
   readonly tokenIds: readonly number[];
   /** Tokens at the beginning that the caller did not give: the end-of-text token in front of a text. */
   readonly numImplicit: number;
-  /** The text that `echo` repeats. */
+  /** Text that `echo` repeats. */
   readonly text: string;
 }
 
-/** A checked request. */
 export interface CompletionRequest {
-  /** The name as the caller gave it. */
+  /** Model as the caller named it. */
   readonly model: string;
   readonly domain: number;
   readonly prompts: readonly RequestPrompt[];
   readonly maxTokens: number;
   readonly sampling: Sampling;
-  /** Choices of each prompt. */
+  /** Number of choices for each prompt. */
   readonly numChoices: number;
   readonly seed: number;
   readonly stops: readonly string[];
-  /** Likeliest tokens to name at each place; null for no log-probabilities. */
+  /** Number of the likeliest tokens to name at each place; null for no log-probabilities. */
   readonly logprobs: number | null;
   readonly echo: boolean;
   readonly stream: boolean;
@@ -38,7 +37,7 @@ export interface CompletionRequest {
   readonly form: AnswerForm;
 }
 
-/** Fields that change nothing here, or whose default alone is possible. */
+/** Fields that have no effect here, or that only their default fits. */
 export const ignoredFields = {
   user: z.string().nullish(),
   presence_penalty: z.literal(0).nullish(),
@@ -65,7 +64,6 @@ export const commonFields = {
 
 type Common = z.infer<z.ZodObject<typeof commonFields>>;
 
-/** Reads the fields that all requests share. */
 export function commonOf(
   given: Common,
 ): Pick<
@@ -89,7 +87,7 @@ export function commonOf(
   };
 }
 
-/** Windows of the model that one answer may fill; clients ask for as many as `LEAST_NEW_TOKENS` of larger models. */
+/** Number of the model's windows that one answer may fill; clients written for larger models ask for up to `LEAST_NEW_TOKENS`. */
 const MAX_WINDOWS = 16;
 const LEAST_NEW_TOKENS = 1 << 15;
 /** Characters of a text for each token of the window; `LEAST_CHARS` are encoded in a fifth of a second. */

@@ -10,7 +10,7 @@ import type { CompletionRequest } from './completion-request.js';
 import type { Scheduler } from './scheduler.js';
 import type { LogProbs } from './token-log.js';
 
-/** A stream whose caller leaves so many events unread is closed. */
+/** A stream is closed once its caller leaves this many events unread. */
 const MAX_UNREAD_EVENTS = 10_000;
 
 export interface CompletionContext {
@@ -107,7 +107,7 @@ export function streamCompletion(
   });
 }
 
-/** Errors that are the server's own keep their text for its log. */
+/** Converts an error for the caller; the text of an internal one goes to the server's log alone. */
 export function asApiError(error: unknown): ApiError {
   if (error instanceof ApiError) return error;
   // The tokenizer refuses some text.
@@ -116,7 +116,7 @@ export function asApiError(error: unknown): ApiError {
   return new ApiError(500, 'the server failed; its log says why', { code: 'internal' });
 }
 
-/** A choice for each prompt and index, in the order of `choices[].index`. */
+/** Creates a choice for each prompt and index, in the order of `choices[].index`. */
 function choicesOf(
   request: CompletionRequest,
   { decoder, tokenizer, seqLen }: CompletionContext,
@@ -150,7 +150,7 @@ function headOf({ model, form }: CompletionRequest, object: string): object {
   };
 }
 
-/** Prompts that are read in part. Clients of OpenAI's pass over a field that they do not know. */
+/** Warns of prompts that are read only in part. Clients of OpenAI's API ignore a field that they do not know. */
 function warningsOf(
   { prompts, echo, logprobs }: CompletionRequest,
   { seqLen }: Pick<CompletionContext, 'seqLen'>,

@@ -2,39 +2,38 @@ import { setImmediate } from 'node:timers/promises';
 import type { Decoder, Decoding } from '../inference/decoder.js';
 import { ApiError } from './api-error.js';
 
-/** One text to continue. */
+/** A text to continue. */
 export interface Job {
-  /** At least one token. */
+  /** Prompt, of at least one token. */
   readonly tokenIds: readonly number[];
-  /** Domain id. */
   readonly domain: number;
-  /** Tokens to generate at most. */
+  /** Most tokens to generate. */
   readonly maxTokens: number;
-  /** Aborted if nobody wants the text any more: its place is free at once. */
+  /** Aborted if nobody wants the text any more, so that its place is free at once. */
   readonly signal: AbortSignal;
-  /** Gets the hidden states of its prompt, as `Begun`. */
+  /** Receives the hidden states of its prompt, as `Begun`. */
   read(hiddenSD: Float32Array): void;
-  /** Gets the logits of its next token; returns that token, or null at the end of the text. */
+  /** Receives the logits of its next token; returns that token, or null at the end of the text. */
   next(logits: Float32Array): number | null;
-  /** Called once. @param error null at the end of the text, else what prevented it */
+  /** @param error null at the end of the text, else the reason why it ended early */
   end(error: unknown): void;
 }
 
 export interface SchedulerOptions {
-  /** Sequences that are decoded together. */
+  /** Number of sequences that are decoded together. */
   readonly maxBatch: number;
-  /** Sequences that may wait. */
+  /** Number of sequences that may wait. */
   readonly maxWaiting: number;
 }
 
-/** Rows that pass through the model at once: meanwhile the event loop does nothing else. */
+/** Most rows that pass through the model at once, during which the event loop does nothing else. */
 const ROWS_AT_ONCE = 1024;
 const RETRY_AFTER_S = 1;
 
 interface Running {
   readonly job: Job;
   readonly sequence: Decoding;
-  /** The last token, which is not yet in the sequence. */
+  /** Last token, which is not in the sequence yet. */
   token: number;
 }
 
@@ -74,7 +73,7 @@ export class Scheduler {
     if (!this.#isLooping) void this.#loop();
   }
 
-  /** Takes no more jobs; resolves when the last one has ended. */
+  /** Accepts no more jobs; resolves when the last one has ended. */
   async close(): Promise<void> {
     this.#isClosed = true;
     if (!this.#isLooping) return;
@@ -138,7 +137,7 @@ export class Scheduler {
     });
   }
 
-  /** One token for every running sequence, or for as many as `ROWS_AT_ONCE` allows, in turn. */
+  /** Adds one token to every running sequence, or to as many as `ROWS_AT_ONCE` allows, in turn. */
   #step(): void {
     let rows = 0;
     const running: Running[] = [];
@@ -175,7 +174,7 @@ export class Scheduler {
     return token !== null;
   }
 
-  /** An error ends the jobs that it concerns, not the server. */
+  /** Runs `work`; an error ends the jobs that it concerns, not the server. */
   #guarded(jobs: readonly Job[], work: () => void): void {
     try {
       work();

@@ -9,15 +9,14 @@ import { ServedModels } from './served-models.js';
 
 export interface ServeApiOptions extends SchedulerOptions {
   readonly host: string;
-  /** 0 takes a free one. */
+  /** Port; 0 for a free one. */
   readonly port: number;
-  /** Null for none, on loopback only. */
+  /** Token that callers must give; null for none, on loopback only. */
   readonly token: string | null;
   /** Time for one request, in seconds. */
   readonly requestTimeout: number;
 }
 
-/** A served checkpoint. */
 export interface ApiServer {
   readonly address: HttpServer['address'];
   /** Names of the models, by domain. */

@@ -24,7 +24,7 @@ export class ServedModels {
     return this.#data.domains;
   }
 
-  /** Names in /v1/models; each of them needs no `domain`. */
+  /** Names in /v1/models; a request with one of them needs no `domain`. */
   get names(): string[] {
     return this.#domains.length === 1
       ? [this.#runId]
@@ -36,7 +36,7 @@ export class ServedModels {
     return this.names.map((id) => this.#model(id));
   }
 
-  /** The object of one model. @throws ApiError 404 if there is none of that name */
+  /** @throws ApiError 404 if there is no model of that name */
   model(id: string): object {
     this.#checkName(id);
     return this.#model(id);
@@ -63,7 +63,7 @@ export class ServedModels {
     return 0;
   }
 
-  /** Template that joins messages into one text for this domain; null where no answers were learned. */
+  /** Returns the template that joins messages into one text for this domain; null where no answers were learned. */
   templateOf(domain: number): Template | null {
     return templateOf(this.#data, domain);
   }

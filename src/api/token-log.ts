@@ -5,9 +5,9 @@ import { likeliest } from '../inference/sampling.js';
 /** `logprobs` of OpenAI's completions. */
 export interface LogProbs {
   readonly tokens: string[];
-  /** Natural logarithms; null for the first token of a prompt of token ids, which nothing comes before. */
+  /** Natural logarithms; null for the first token of a prompt of token ids, which follows nothing. */
   readonly token_logprobs: (number | null)[];
-  /** The likeliest tokens and the token itself, by text. */
+  /** The likeliest tokens and the token itself, by text; null where `token_logprobs` is. */
   readonly top_logprobs: (Record<string, number> | null)[];
   /** Start of each token in the text, in UTF-16 units. */
   readonly text_offset: number[];
@@ -54,7 +54,7 @@ export class TokenLog {
     return entries;
   }
 
-  /** Text of a token, unique: `bytes:\xe4` for a part of a character, `token_id:7` for an id without text. */
+  /** Names a token uniquely: `bytes:\xe4` for a part of a character, `token_id:7` for an id without text. */
   #name(tokenId: number): string {
     const bytes = this.tokenizer.bytes([tokenId], true);
     if (bytes.length === 0) return `token_id:${tokenId}`;

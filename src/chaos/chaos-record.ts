@@ -2,7 +2,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { AppendFile } from '@locmoe/logs/append-file';
 
-/** An injected fault: a line of `chaos.ndjson` in the run's folder. */
+/** An injected fault, a line of `chaos.ndjson` in the run's folder. */
 export interface ChaosRecord {
   /** Wall clock, ms since 1970, at which it began. */
   readonly time: number;
@@ -10,15 +10,14 @@ export interface ChaosRecord {
   /** Number of the injection; with the seed it determines fault, victim and duration. */
   readonly index: number;
   readonly fault: string;
-  /** Null where the victim is no rank, or no node. */
+  /** Null if the victim is no rank. */
   readonly rank: number | null;
   readonly node: number | null;
   readonly pid: number | null;
-  /** 0 for what happens at once. */
+  /** 0 if it strikes at once. */
   readonly durationS: number;
   /** Description of the fault, in words. */
   readonly detail: string;
-  /** The checkpoint that was damaged. */
   readonly damaged?: DamagedCheckpoint;
 }
 
@@ -42,7 +41,7 @@ export function appendChaosRecord(runDirectory: string, record: ChaosRecord): vo
   }
 }
 
-/** All faults that were injected into a run, oldest first. */
+/** Reads all faults that were injected into a run, oldest first. */
 export function readChaosRecords(runDirectory: string): ChaosRecord[] {
   const file = chaosFile(runDirectory);
   if (!existsSync(file)) return [];

@@ -3,7 +3,7 @@ import { formatDuration, formatNumberOf } from '../format.js';
 import type { ChaosRecord } from './chaos-record.js';
 import { INVARIANTS, type Verdict } from './invariants/invariants.js';
 
-/** Lines that `locmoe chaos` prints at its end. */
+/** Returns the lines that `locmoe chaos` prints at its end. */
 export function chaosSummary(
   injected: readonly ChaosRecord[],
   journal: readonly JournalEntry[],

@@ -176,7 +176,6 @@ function loads(folder: string): boolean {
   }
 }
 
-/** The faults by name. */
 export const FAULTS: Readonly<Record<string, FaultKind>> = {
   'worker-kill': { plan: workerKill },
   'agent-kill': { plan: agentKill },

@@ -6,7 +6,7 @@ import { FAULTS, type FaultContext, type PlannedFault, pick } from './faults.js'
 import type { LiveRun } from './live-run.js';
 import { coordinatorProcess, isServed } from './run-process.js';
 
-/** Longest time that a run may take to train again. */
+/** Longest time for a run to train again. */
 const RECOVERY_MS = 180_000;
 
 export interface ChaosOptions {

@@ -37,17 +37,17 @@ export class LiveRun {
     return record;
   }
 
-  /** All processes of the run that were ever found. */
+  /** All processes of the run that were found so far. */
   get seen(): readonly RunProcess[] {
     return [...this.#seen.values()];
   }
 
-  /** True once it has ended; also while there is no coordinator that leads it. */
+  /** True once it has ended, and while no coordinator leads it. */
   async isOver(): Promise<boolean> {
     return !(await isLive(this.record, this.security));
   }
 
-  /** Null while no coordinator answers. */
+  /** Returns null while no coordinator answers. */
   async status(): Promise<StatusReply | null> {
     try {
       return await this.#connected().status();
@@ -91,7 +91,7 @@ export class LiveRun {
     return null;
   }
 
-  /** Null if they are not all there: the run has just failed, or its first heartbeats are on their way. */
+  /** Returns null if not all processes exist: the run has just failed, or its first heartbeats are on their way. */
   #look(status: StatusReply): RunProcesses | null {
     const { record } = this;
     // A coordinator that takes a run over answers before it has written its record.

@@ -74,7 +74,6 @@ function flushed(stream: NodeJS.WriteStream): Promise<void> {
   });
 }
 
-/** Reports an error in one line, and returns the exit code for it. */
 function report(error: unknown): number {
   if (isCommanderError(error)) return error.exitCode === 0 ? EXIT.done : EXIT.badConfig;
   const known = asTrainerError(error);

@@ -24,12 +24,8 @@ export function failureLines(report: FailureReport, columns = Number.POSITIVE_IN
   ];
 }
 
-function resumeAdvice({
-  resumeCommand,
-  checkpoint,
-  suspectCheckpoint: suspect,
-  step,
-}: FailureReport): string {
+function resumeAdvice(report: FailureReport): string {
+  const { resumeCommand, checkpoint, suspectCheckpoint: suspect, step } = report;
   const why =
     suspect && `${path.basename(suspect)} leads to the failure of step ${step} at any learning rate`;
   if (resumeCommand !== null && checkpoint !== null)

@@ -12,7 +12,6 @@ const CLI = fileURLToPath(new URL('./cli.js', import.meta.url));
 
 interface LocalClusterOptions {
   readonly nodes: number;
-  /** Address of the coordinator that the agents join. */
   readonly address: string;
   /** File that holds the run's token. */
   readonly tokenFile: string;

@@ -10,7 +10,6 @@ import { assertMayServe, OWN_TOKEN } from './run-http.js';
 import { ensureTensorFlow } from './set-up.js';
 import { terminalView } from './terminal-view.js';
 
-/** Options of `locmoe train`. */
 export interface TrainOptions extends RunOptions {
   readonly port: number;
   /** File with the token that guards the run; a token is made if undefined. */

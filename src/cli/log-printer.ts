@@ -4,7 +4,6 @@ import { prettyFactory } from 'pino-pretty';
 import { formatTable, printable, wrapped } from '../format.js';
 
 export interface LogPrinterOptions {
-  /** Prints the lines as they are. */
   readonly json: boolean;
   readonly colors: boolean;
   /** Current time; other days than this one are named. */

@@ -20,13 +20,11 @@ export interface PagePackage {
 
 /** Exports of `@locmoe/bench`. */
 export interface BenchPackage {
-  /** Adds `BENCH_COMMANDS`. */
   addCommands(program: Command): void;
 }
 
 /** Exports of `@locmoe/export`. */
 export interface ExportPackage {
-  /** Adds options and action of `locmoe export`. */
   exportCommand(command: Command): void;
 }
 

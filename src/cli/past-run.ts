@@ -54,7 +54,6 @@ function stateOf({ state, stopped }: RunRecord): PastRun['state'] {
   return state === 'failed' ? 'failed' : 'dead';
 }
 
-/** Converts a past run for programs. */
 export function jsonOf({ folder, record, generations, ...rest }: PastRun): object {
   return { ...record, runDir: folder.directory, ...rest, ...restartCostsOf(generations), generations };
 }
@@ -64,7 +63,6 @@ function resumeOf({ folder, record }: PastRun, place: string): string {
   return record.resumeCommand ?? commandLine(['locmoe', 'train', '--resume', place]);
 }
 
-/** Describes a past run for a terminal. */
 export function pastRunLines(run: PastRun): string[] {
   const { folder, record, state, step, steps, loss, failure, generations } = run;
   const place = fromHere(folder.directory);

@@ -1,7 +1,6 @@
 import type { PlanSettings } from '../coordinator/planning/run-options.js';
 import { formatLeft, ProgressLine, type Screen, screenOf } from './progress-line.js';
 
-/** Shows the progress of preparing text. */
 export function preparationView(
   screen: Screen,
   nowMs?: () => number,

@@ -15,7 +15,6 @@ import { preparationView, preparationViewOn } from './preparation-view.js';
 import { assertMayServe, OWN_TOKEN } from './run-http.js';
 import { terminalView } from './terminal-view.js';
 
-/** Options of `locmoe serve`. */
 export interface ServeOptions extends RunOptions {
   readonly listen: string;
   readonly advertise?: string;
@@ -114,17 +113,10 @@ function withoutOrigin(options: ServeOptions): ServeOptions {
 }
 
 /** Options that must be repeated when the run is resumed, beside the `lastingOptions`. */
-export function servingOptions({
-  listen: at,
-  advertise,
-  tls,
-  tokenFile,
-  insecure,
-  joinTimeout,
-  jsonLogs,
-}: ServeOptions): string[] {
+export function servingOptions(options: ServeOptions): string[] {
+  const { advertise, tls, tokenFile, insecure, joinTimeout, jsonLogs } = options;
   return [
-    ...['--listen', at],
+    ...['--listen', options.listen],
     ...(advertise === undefined ? [] : ['--advertise', advertise]),
     ...(tls ? ['--tls', tls] : []),
     ...(tokenFile ? ['--token-file', tokenFile] : []),

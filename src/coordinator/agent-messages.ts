@@ -5,24 +5,7 @@ import type { RunConfig } from '../config/schema.js';
 import { ERROR_CODES, TrainerError } from '../errors.js';
 import { assertFailpoints } from '../failpoint.js';
 import { parseAddress } from '../rpc/address.js';
-import type {
-  AgentEvent,
-  DomainLoss,
-  FailpointFault,
-  Fault,
-  Heartbeat,
-  JoinRequest,
-  LayerReport,
-  LinkFault,
-  SaveIntent,
-  ShardFile,
-  ShardReport,
-  SnapshotRef,
-  StepReport,
-  ValidationReport,
-  WorkerFailure,
-  WorkerProgress,
-} from '../rpc/generated/messages.js';
+import type * as wire from '../rpc/generated/messages.js';
 import type { RunState } from '../run/run-state.js';
 
 // The decoder guarantees the types of the fields (rpc/load-proto.ts); the schemas add the bounds beyond them.
@@ -35,14 +18,14 @@ function bounds<Message>(fields: { readonly [Field in keyof Message]?: z.ZodType
   return z.looseObject(fields as z.ZodRawShape) as unknown as z.ZodType<Message>;
 }
 
-const joinBounds = bounds<JoinRequest>({
+const joinBounds = bounds<wire.JoinRequest>({
   host: z.string().regex(/^[^\p{C}\s]{1,255}$/u, 'is no name of a machine'),
   pid: z.int().positive(),
   dataAddress: z.string().refine(isDialable, 'is no address HOST:PORT'),
 });
 
 /** @throws TrainerError `BAD_MESSAGE` if the request is not what a node agent sends */
-export function assertJoin(request: JoinRequest): void {
+export function assertJoin(request: wire.JoinRequest): void {
   assertFits(joinBounds, request, 'a request to join');
 }
 
@@ -50,16 +33,16 @@ const SECONDS_AT_MOST = 3600;
 const faultBounds = z.discriminatedUnion('fault', [
   z.object({
     fault: z.literal('link'),
-    link: bounds<LinkFault>({ seconds: z.number().positive().max(SECONDS_AT_MOST), bytesPerS: amount }),
+    link: bounds<wire.LinkFault>({ seconds: z.number().positive().max(SECONDS_AT_MOST), bytesPerS: amount }),
   }),
   z.object({
     fault: z.literal('failpoint'),
-    failpoint: bounds<FailpointFault>({ specification: z.string().min(1) }),
+    failpoint: bounds<wire.FailpointFault>({ specification: z.string().min(1) }),
   }),
 ]);
 
 /** @throws TrainerError `BAD_INPUT` if it is no fault, or of a rank that is not on its node */
-export function assertFault(fault: Fault, workersPerNode: number): void {
+export function assertFault(fault: wire.Fault, workersPerNode: number): void {
   const failpoint = fault.fault === 'failpoint' ? fault.failpoint : null;
   const isElsewhere = failpoint !== null && Math.floor(failpoint.rank / workersPerNode) !== fault.node;
   if (isElsewhere || !faultBounds.safeParse(fault).success)
@@ -76,7 +59,7 @@ function isDialable(address: string): boolean {
   }
 }
 
-type EventKind = AgentEvent['event'];
+type EventKind = wire.AgentEvent['event'];
 type StateKind = RunState['kind'];
 
 /** States of the run in which each event is allowed; after its end all are, as they may have been in flight. */
@@ -107,7 +90,7 @@ export class AgentEventRules {
   }
 
   /** @throws TrainerError `BAD_MESSAGE` if no agent of that node would send the event, or not in this state */
-  assertAllowed(event: AgentEvent, node: number, state: StateKind): void {
+  assertAllowed(event: wire.AgentEvent, node: number, state: StateKind): void {
     const [kind, another] = (Object.keys(MAY_COME_IN) as EventKind[]).filter((each) => each in event);
     if (kind === undefined) throw badMessage('an empty event');
     // The decoder keeps every member of a oneof that was sent: one would be checked and another used.
@@ -137,7 +120,7 @@ function boundsOf(
   const numSteps = numStepsOf(config);
   const step = z.int().min(1).max(numSteps);
   const byExpert = z.array(amount).length(moe.numExperts);
-  const layer = bounds<LayerReport>({
+  const layer = bounds<wire.LayerReport>({
     layer: z.int().max(model.numDenseLayers + model.numSparseLayers - 1),
     routed: byExpert,
     kept: byExpert,
@@ -147,10 +130,10 @@ function boundsOf(
   });
   const ofSave = { rank, step, generation: z.literal(generation) };
   return {
-    heartbeat: bounds<Heartbeat>({
+    heartbeat: bounds<wire.Heartbeat>({
       workers: z
         .array(
-          bounds<WorkerProgress>({
+          bounds<wire.WorkerProgress>({
             rank,
             residentBytes: bytes,
             idleMs: amount,
@@ -163,7 +146,7 @@ function boundsOf(
         .max(workersPerNode),
     }),
     // Times of a step that have no bound are differences, which rounding may take below 0.
-    step: bounds<StepReport>({
+    step: bounds<wire.StepReport>({
       step,
       rank,
       measures: rankMeasures,
@@ -176,21 +159,21 @@ function boundsOf(
       partsMs: z.partialRecord(z.enum(STEP_PARTS), z.number()),
       layers: z.array(layer).max(model.numSparseLayers),
     }),
-    validation: bounds<ValidationReport>({
+    validation: bounds<wire.ValidationReport>({
       // The first node speaks for the run. Step 0 is the loss before training, of weights of another run
       // (RunIdentity.initFrom).
       step: node === 0 ? z.int().max(numSteps) : z.never(),
-      domains: z.array(bounds<DomainLoss>({ domain: z.enum(data.domains) })).max(data.domains.length),
+      domains: z.array(bounds<wire.DomainLoss>({ domain: z.enum(data.domains) })).max(data.domains.length),
     }),
-    snapshot: bounds<SnapshotRef>({ step, generation: ofSave.generation }),
-    saving: bounds<SaveIntent>({ ...ofSave, bytes, keepStep: atLeastNone }),
-    shards: bounds<ShardReport>({
+    snapshot: bounds<wire.SnapshotRef>({ step, generation: ofSave.generation }),
+    saving: bounds<wire.SaveIntent>({ ...ofSave, bytes, keepStep: atLeastNone }),
+    shards: bounds<wire.ShardReport>({
       ...ofSave,
       files: z.array(
-        bounds<ShardFile>({ bytes, sha256: z.string().regex(/^[0-9a-f]{64}$/, 'is no SHA-256') }),
+        bounds<wire.ShardFile>({ bytes, sha256: z.string().regex(/^[0-9a-f]{64}$/, 'is no SHA-256') }),
       ),
     }).refine((report) => areShardsOf(report, config), 'there are files that this rank does not write'),
-    failure: bounds<WorkerFailure>({
+    failure: bounds<wire.WorkerFailure>({
       rank,
       code: z.enum(ERROR_CODES),
       timeMs: amount,
@@ -202,7 +185,7 @@ function boundsOf(
 }
 
 /** Tells whether the rank writes these files, each at most once. */
-function areShardsOf({ rank, files }: ShardReport, { cluster }: RunConfig): boolean {
+function areShardsOf({ rank, files }: wire.ShardReport, { cluster }: RunConfig): boolean {
   const worldSize = cluster.nodes * cluster.workersPerNode;
   const { shared, optimizerShared, state, ...experts } = shardFiles(rank, worldSize);
   const allowed = new Set(

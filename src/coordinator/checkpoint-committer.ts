@@ -13,7 +13,6 @@ import type { CoordinatorCommand, SaveIntent, ShardFile, ShardReport } from '../
 
 export interface CommitterOptions {
   readonly run: Omit<SaveOptions, 'step' | 'metrics' | 'keepStep'>;
-  /** Broadcasts a command to all nodes. */
   readonly tell: (command: CoordinatorCommand) => void;
   readonly onCommit: (report: CheckpointReport) => void;
   /** Called if the disk has no room for a checkpoint and the run goes on without it. */

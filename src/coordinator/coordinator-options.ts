@@ -8,7 +8,6 @@ import type { Adoption } from './planning/adoption.js';
 import type { RootCause } from './root-cause.js';
 import type { SnapshotTable } from './snapshot-table.js';
 
-/** Constants of a generation. */
 export interface RunIdentity {
   readonly runId: string;
   readonly generation: number;
@@ -17,7 +16,6 @@ export interface RunIdentity {
   readonly datasetDir: string;
   /** Folder of the checkpoint to start from; null for a new run. */
   readonly resumeFrom: string | null;
-  /** Updates done by that checkpoint; 0 for a new run. */
   readonly resumedStep: number;
   /** Folder of a checkpoint that initialises the weights of a new run; null for none. */
   readonly initFrom: string | null;

@@ -15,7 +15,6 @@ export interface DeadlineWatchOptions {
   readonly ranks: RankTable;
   readonly logger: Logger;
   readonly timeouts: Timeouts;
-  /** How long to wait for all nodes. */
   readonly joinTimeoutMs: number;
   readonly standstill: StandstillWatch;
   readonly lifecycle: Lifecycle;

@@ -26,13 +26,11 @@ export interface NextGeneration {
  *
  * @returns an error beside the identity if there is no checkpoint to start from
  */
-export async function nextIdentity({
-  plan,
-  run: { identity, folder, logger },
-  snapshots,
-  generation,
-  failed,
-}: NextGeneration): Promise<{ readonly identity: RunIdentity; readonly error: TrainerError | null }> {
+export async function nextIdentity(
+  given: NextGeneration,
+): Promise<{ readonly identity: RunIdentity; readonly error: TrainerError | null }> {
+  const { plan, generation, failed } = given;
+  const { identity, folder, logger } = given.run;
   const nodes = failed.admission.hasMissedNodes
     ? nodesThatSuffice(plan.config, failed.members.numConnected)
     : 0;
@@ -41,7 +39,7 @@ export async function nextIdentity({
   try {
     const checkpoint = await checkpointAfterFailure(plan, folder, generation, (line) => logger.warn(line));
     const savedStep = checkpoint?.manifest.step ?? 0;
-    const snapshot = snapshotAfterFailure(snapshots, config, failed, savedStep);
+    const snapshot = snapshotAfterFailure(given.snapshots, config, failed, savedStep);
     const place = { resumeFrom: checkpoint?.folder ?? null, resumedStep: snapshot?.step ?? savedStep };
     // Past step 0 the restored state replaces the initial weights.
     const initFrom = place.resumedStep === 0 ? identity.initFrom : null;

@@ -2,7 +2,6 @@ import type { FailureReport, GlobalStep, RecoveryAccount } from '@locmoe/run-for
 import type { GenerationView, RunListener } from '../run/run-listener.js';
 import type { RunState } from '../run/run-state.js';
 
-/** Number of steps whose duration is kept. */
 const MAX_STEPS = 100_000;
 
 interface Outage {

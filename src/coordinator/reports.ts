@@ -1,10 +1,4 @@
-import type {
-  Heartbeat,
-  LogBatch,
-  StepReport,
-  ValidationReport,
-  WorkerFailure,
-} from '../rpc/generated/messages.js';
+import type * as wire from '../rpc/generated/messages.js';
 import { becauseOf } from '../run/abort-reason.js';
 import type { RunListener } from '../run/run-listener.js';
 import type { CoordinatorOptions } from './coordinator-options.js';
@@ -24,7 +18,7 @@ export type ReportsOptions = Pick<CoordinatorOptions, 'logs' | 'logger' | 'liste
 export class Reports {
   #recordedMs = Number.NEGATIVE_INFINITY;
   /** Validations of steps that some rank has not reported yet. */
-  #early: ValidationReport[] = [];
+  #early: wire.ValidationReport[] = [];
 
   constructor(
     private readonly options: ReportsOptions,
@@ -32,7 +26,7 @@ export class Reports {
     private readonly progress: TrainingProgress,
   ) {}
 
-  logs({ node }: Member, { lines, dropped }: LogBatch): void {
+  logs({ node }: Member, { lines, dropped }: wire.LogBatch): void {
     const { logs, logger } = this.options;
     logs.appendAll(`node-${node}`, lines);
     if (dropped > 0) logger.warn({ node, dropped }, `node ${node} dropped log lines`);
@@ -40,7 +34,7 @@ export class Reports {
   }
 
   /** Logs why a rank ended. A rank that ended because of another does not repeat that failure. */
-  failure({ node }: Member, failure: WorkerFailure): void {
+  failure({ node }: Member, failure: wire.WorkerFailure): void {
     const { logger } = this.options;
     const { rank, code, message, operation } = failure;
     const place = { node, rank, step: failure.step < 0 ? undefined : failure.step };
@@ -48,14 +42,14 @@ export class Reports {
     else logger.error({ ...place, failure }, `rank ${rank} failed: ${message}`);
   }
 
-  heartbeat({ node }: Member, heartbeat: Heartbeat): void {
+  heartbeat({ node }: Member, heartbeat: wire.Heartbeat): void {
     this.progress.ranks.update(heartbeat.workers);
     const { snapshot } = this.progress;
     this.#notify((each) => each.heartbeat?.(node, heartbeat, snapshot));
   }
 
   /** @throws TrainerError `BAD_MESSAGE` if it is not the next step of its rank */
-  step({ hasReturned }: Member, report: StepReport): void {
+  step({ hasReturned }: Member, report: wire.StepReport): void {
     if (hasReturned && this.progress.has(report)) return;
     const step = this.progress.add(report);
     this.#notify((each) => each.rankStep?.(report));
@@ -71,14 +65,14 @@ export class Reports {
     this.members.broadcast({ command: 'recorded', recorded: { step: step.step } });
   }
 
-  validation({ hasReturned }: Member, report: ValidationReport): void {
+  validation({ hasReturned }: Member, report: wire.ValidationReport): void {
     const isNew = this.progress.validate(report.step);
     if (hasReturned && !isNew) return;
     this.#early.push(report);
     this.#tellValidations();
   }
 
-  /** Tells of validations after their steps, in which order a coordinator that takes over finds both or neither recorded. */
+  /** Announces validations after their steps, so that a coordinator that takes over finds both or neither recorded. */
   #tellValidations(): void {
     const { completedStep } = this.progress;
     const due = this.#early.filter(({ step }) => step <= completedStep);

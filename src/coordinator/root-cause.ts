@@ -40,7 +40,6 @@ export interface FailureEvidence {
   readonly lostNode: RootCause | null;
   readonly worldSize: number;
   readonly workersPerNode: number;
-  /** Newest heartbeat of each rank. */
   readonly progress: Pick<ReadonlyMap<number, WorkerProgress>, 'get'>;
   /** Advice about a configured link that may be slower than the deadline; null if there is none. */
   readonly slowLink: string | null;

@@ -57,7 +57,6 @@ function reasonOf(signal: AbortSignal | undefined): string {
 interface HeardSignals {
   /** True once a signal has asked the process to end. */
   readonly any: boolean;
-  /** Stops listening. */
   forget(): void;
 }
 

@@ -61,7 +61,6 @@ export class RunJournal implements RunListener {
     );
   }
 
-  /** Records the start of a generation. */
   begin(identity: RunIdentity): void {
     const { generation, resumedStep, config } = identity;
     this.#generation = generation;

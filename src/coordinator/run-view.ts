@@ -37,7 +37,6 @@ export interface FinishedRun {
   readonly stopped: string | null;
 }
 
-/** How a run ended. */
 export type RunOutcome = FailedRun | FinishedRun;
 
 /** Shows a run from its start to its end, to a person or to a log collector. */

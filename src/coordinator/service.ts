@@ -3,13 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import * as grpc from '@grpc/grpc-js';
 import { type LogListener, type LogStore, type ResultLine, RunLogReader, toMatrix } from '@locmoe/logs';
 import { TrainerError } from '../errors.js';
-import type {
-  AgentEvent,
-  CoordinatorCommandInput,
-  CoordinatorHandlers,
-  LogsReply,
-  LogsRequest,
-} from '../rpc/generated/messages.js';
+import type * as wire from '../rpc/generated/messages.js';
 import { loadProto, withUndecodable } from '../rpc/load-proto.js';
 import { toServiceError } from '../rpc/status.js';
 import { logFolder } from '../run/run-logs.js';
@@ -32,7 +26,7 @@ export function addCoordinatorService(
   const { runId } = leader.current.identity;
   const streams = new LogStreams(new RunLogReader(logFolder(runId, logs.directory)));
   const service = loadProto('coordinator', 'locmoe.coordinator.v1.Coordinator');
-  const handlers: CoordinatorHandlers = {
+  const handlers: wire.CoordinatorHandlers = {
     Join: unary((request) => leader.current.admission.join(request)),
     GetStatus: unary(() => leader.current.status()),
     Stop: unary((request) => {
@@ -82,7 +76,7 @@ function admit(coordinator: Coordinator, metadata: grpc.Metadata): { node: numbe
   return { node, dataAddress: field('data-address') };
 }
 
-type SessionCall = grpc.ServerDuplexStream<AgentEvent, CoordinatorCommandInput>;
+type SessionCall = grpc.ServerDuplexStream<wire.AgentEvent, wire.CoordinatorCommandInput>;
 
 function openSession(coordinator: Coordinator, call: SessionCall): void {
   let ended = false;
@@ -111,7 +105,7 @@ function openSession(coordinator: Coordinator, call: SessionCall): void {
     finish();
     coordinator.disconnect(node, reason);
   };
-  call.on('data', (event: AgentEvent | TrainerError) => {
+  call.on('data', (event: wire.AgentEvent | TrainerError) => {
     if (ended) return;
     try {
       if (event instanceof TrainerError) throw event;
@@ -151,12 +145,12 @@ class LogStreams {
     await sleep(LAST_BYTES_MS);
   }
 
-  serve(call: grpc.ServerWritableStream<LogsRequest, LogsReply>): void {
+  serve(call: grpc.ServerWritableStream<wire.LogsRequest, wire.LogsReply>): void {
     const streaming = this.#stream(call).finally(() => this.#open.delete(streaming));
     this.#open.add(streaming);
   }
 
-  async #stream(call: grpc.ServerWritableStream<LogsRequest, LogsReply>): Promise<void> {
+  async #stream(call: grpc.ServerWritableStream<wire.LogsRequest, wire.LogsReply>): Promise<void> {
     const gone = new AbortController();
     // `cancelled` is emitted when the client has left, and also when everything was sent.
     const closed = new Promise<void>((resolve) => call.once('cancelled', resolve));
@@ -176,7 +170,7 @@ class LogStreams {
 
 /** Waits for slow readers, so that lines stay in their files instead of in memory. */
 function listenerOf(
-  call: grpc.ServerWritableStream<LogsRequest, LogsReply>,
+  call: grpc.ServerWritableStream<wire.LogsRequest, wire.LogsReply>,
   signal: AbortSignal,
 ): LogListener {
   return {

@@ -12,7 +12,6 @@ const WELL_RATIO = 1.5;
 export interface StragglerWatchOptions {
   readonly speeds: RankSpeeds;
   readonly workersPerNode: number;
-  /** Returns the name of a node's machine or container. */
   readonly hostOf: (node: number) => string | null;
   readonly logger: Logger;
 }
@@ -22,7 +21,6 @@ export interface StragglerWatchOptions {
  * recovered. It never ends a run.
  */
 export class StragglerWatch {
-  /** Step at which each slow rank was warned of, by rank. */
   readonly #slowSince = new Map<number, number>();
 
   constructor(private readonly options: StragglerWatchOptions) {}
@@ -71,7 +69,7 @@ export class StragglerWatch {
   }
 }
 
-/** Mean without the longest steps. */
+/** Returns the mean without the longest steps. */
 function typicalMs(times: readonly OwnTime[], of: (time: OwnTime) => number): number {
   const kept = times
     .map(of)

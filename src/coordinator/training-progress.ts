@@ -17,11 +17,9 @@ const REFERENCE_CAPACITY_FACTOR = 1.1;
 export interface TrainingProgressOptions {
   readonly config: RunConfig;
   readonly logger: Logger;
-  /** Returns the name of a node's machine; null if it is not a member. */
   readonly hostOf: (node: number) => string | null;
   /** Updates completed before the first step. */
   readonly resumedStep: number;
-  /** Training time of earlier generations. */
   readonly trainedSeconds: number;
   readonly adopts: Pick<Adoption, 'step' | 'validation'> | null;
 }

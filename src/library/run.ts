@@ -49,13 +49,8 @@ export async function listRuns(runsDir = 'runs'): Promise<Run[]> {
   return Promise.all(folders.listRuns(runsDir).map(runOf));
 }
 
-async function runOf({
-  folder,
-  record,
-}: {
-  readonly folder: RunFolder;
-  readonly record: RunRecord;
-}): Promise<Run> {
+async function runOf(found: { readonly folder: RunFolder; readonly record: RunRecord }): Promise<Run> {
+  const { folder, record } = found;
   const { readRecords } = await import('@locmoe/run-format');
   const { runSchema } = await import('../config/schema.js');
   const { committedFolders } = await import('../checkpoint/folders.js');

@@ -38,14 +38,8 @@ export interface PreparedText {
  * console.log(domains[0].trainTokens);
  * ```
  */
-export async function prepareText({
-  config,
-  text,
-  set = {},
-  dataDir = 'data',
-  signal,
-  onProgress = () => undefined,
-}: PrepareOptions): Promise<PreparedText> {
+export async function prepareText(options: PrepareOptions): Promise<PreparedText> {
+  const { config, text, set = {}, dataDir = 'data', signal, onProgress = () => undefined } = options;
   signal?.throwIfAborted();
   const { prepareData, prepareText: prepareFiles } = await import('../cli/prepare-text.js');
   const { loadConfig } = await import('../config/resolve.js');
@@ -54,13 +48,14 @@ export async function prepareText({
   const view = { say: () => undefined, progress: onProgress, signal };
   if ((text === undefined) === (config === undefined))
     throw new TrainerError('BAD_INPUT', 'give one of config and text');
-  let prepared: { readonly config: RunConfig; readonly dataset: Awaited<ReturnType<typeof prepareData>> };
-  if (text !== undefined) prepared = await prepareFiles(text, overrides, dataDir, view);
-  else {
-    const resolved = loadConfig(config!, overrides);
-    prepared = { config: resolved, dataset: await prepareData(resolved, dataDir, view) };
-  }
-  const { dataset } = prepared;
+  const prepareConfigured = async (resolved: RunConfig) => ({
+    config: resolved,
+    dataset: await prepareData(resolved, dataDir, view),
+  });
+  const { dataset, config: prepared } =
+    text === undefined
+      ? await prepareConfigured(loadConfig(config!, overrides))
+      : await prepareFiles(text, overrides, dataDir, view);
   dataset.close();
   return {
     directory: dataset.dir,
@@ -71,6 +66,6 @@ export async function prepareText({
       validationTokens: validation.ids.length,
       unigramEntropy: validationEntropy,
     })),
-    config: prepared.config,
+    config: prepared,
   };
 }

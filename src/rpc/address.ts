@@ -64,7 +64,7 @@ const WORDS: Readonly<Record<string, string>> = {
   ECONNRESET: 'the connection was closed at once',
 };
 
-/** A socket's error in words. */
+/** Describes a socket's error in words. */
 export function describeSocketError({ code = '', message }: NodeJS.ErrnoException): string {
   return WORDS[code] ?? message;
 }

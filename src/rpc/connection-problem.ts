@@ -5,7 +5,6 @@ import { CLUSTER_NAME, type Security, type TlsFiles } from './security.js';
 
 // gRPC reports every failed connection as "No connection established"; this connects by hand to find out why.
 
-/** Why a connection fails. */
 export interface ConnectionProblem {
   readonly text: string;
   /**
@@ -18,7 +17,7 @@ export interface ConnectionProblem {
 const TIMEOUT_MS = 3_000;
 const HTTP2_PREFACE = 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0';
 
-/** Tries to connect; null if a server accepts the connection. */
+/** Tries to connect; returns null if a server accepts the connection. */
 export async function findConnectionProblem(
   address: Address,
   { tls }: Pick<Security, 'tls'>,

@@ -4,32 +4,23 @@ import { type ErrorCode, TrainerError } from '../errors.js';
 import { isOwnPort } from '../os/tcp-listeners.js';
 import { parseAddress } from './address.js';
 import { findConnectionProblem } from './connection-problem.js';
-import type {
-  AgentEvent,
-  CoordinatorCommand,
-  Fault,
-  JoinReply,
-  JoinRequest,
-  LogsReply,
-  LogsRequest,
-  StatusReply,
-} from './generated/messages.js';
+import type * as wire from './generated/messages.js';
 import { loadProto } from './load-proto.js';
 import type { Security } from './security.js';
 
-/** The member of a run that a session belongs to. */
+/** Identity of the member that a session belongs to. */
 export interface MemberIdentity {
   readonly runId: string;
   readonly generation: number;
   readonly node: number;
   /** Address at which it serves its peers; it distinguishes the node from a later one with the same id. */
   readonly dataAddress: string;
-  /** The highest that it has heard of; none if left out. */
+  /** Highest term that it has heard of; 0 by default. */
   readonly term?: number;
 }
 
 const UNARY_DEADLINE_MS = 5_000;
-/** A coordinator that does not answer is taken for gone after one to two times this. */
+/** A coordinator that does not answer counts as gone after one to two times this duration. */
 export const KEEPALIVE_MS = 10_000;
 const CLIENT_OPTIONS: grpc.ClientOptions = {
   'grpc.keepalive_time_ms': KEEPALIVE_MS,
@@ -72,11 +63,11 @@ export class CoordinatorClient {
    * @throws TrainerError `UNAVAILABLE` if no coordinator answers (yet), `RUN_FULL` if the run has all its
    *   nodes, `UNAUTHENTICATED` or `BAD_INPUT` if this node can never join
    */
-  join(request: JoinRequest): Promise<JoinReply> {
+  join(request: wire.JoinRequest): Promise<wire.JoinReply> {
     return this.#unary(this.#methods.Join, request);
   }
 
-  status(): Promise<StatusReply> {
+  status(): Promise<wire.StatusReply> {
     return this.#unary(this.#methods.GetStatus, {});
   }
 
@@ -85,12 +76,12 @@ export class CoordinatorClient {
   }
 
   /** @throws TrainerError `BAD_INPUT` if the run does not allow it, or has no such node or rank */
-  injectFault(fault: Fault): Promise<object> {
+  injectFault(fault: wire.Fault): Promise<object> {
     return this.#unary(this.#methods.InjectFault, fault);
   }
 
   /** Opens the member's session. It has no deadline: heartbeats and keepalive watch it. */
-  session(member: MemberIdentity): grpc.ClientDuplexStream<AgentEvent, CoordinatorCommand> {
+  session(member: MemberIdentity): grpc.ClientDuplexStream<wire.AgentEvent, wire.CoordinatorCommand> {
     const metadata = new grpc.Metadata();
     metadata.set('run-id', member.runId);
     metadata.set('generation', String(member.generation));
@@ -102,7 +93,7 @@ export class CoordinatorClient {
   }
 
   /** Streams log lines that match; without `follow` it ends after the last one. */
-  logs(request: LogsRequest): grpc.ClientReadableStream<LogsReply> {
+  logs(request: wire.LogsRequest): grpc.ClientReadableStream<wire.LogsReply> {
     const { path, requestSerialize, responseDeserialize } = this.#methods.StreamLogs;
     return this.#client.makeServerStreamRequest(path, requestSerialize, responseDeserialize, request);
   }
@@ -121,7 +112,7 @@ export class CoordinatorClient {
     this.#client.close();
   }
 
-  /** The error of a failed call, with the reason of a failed connection, which grpc-js does not give. */
+  /** Returns the error of a failed call, with the reason of a failed connection, which grpc-js does not give. */
   async explain(name: string, error: grpc.ServiceError): Promise<TrainerError> {
     const { code, details } = error;
     const at = `the coordinator at ${this.address}`;

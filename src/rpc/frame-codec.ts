@@ -1,7 +1,7 @@
 import { TrainerError } from '../errors.js';
 import type { Frame } from './generated/messages.js';
 
-/** Most payload bytes in one frame. */
+/** Most bytes in the payload of a frame. */
 export const MAX_FRAME_PAYLOAD_BYTES = 1 << 20;
 
 /** Numbers per section: source rank, destination rank, stream offset, length. */
@@ -10,7 +10,6 @@ export const SECTION_FIELDS = 4;
 /** An encoded frame whose payload is still to be filled in. */
 export interface OpenFrame {
   readonly encoded: Buffer;
-  /** View of the payload in `encoded`. */
   readonly payload: Uint8Array;
 }
 

@@ -5,10 +5,10 @@ import * as grpc from '@grpc/grpc-js';
 
 const HEADER = 'authorization';
 const SCHEME = 'Bearer ';
-/** Exempt: container engines check health without the token, and the answer reveals nothing. */
+/** This service is exempt: container engines check health without the token, and the answer reveals nothing. */
 const HEALTH_SERVICE = '/grpc.health.v1.Health/';
 
-/** Client interceptor: adds the token to each call. */
+/** Creates a client interceptor that adds the token to each call. */
 export function sendToken(token: string): grpc.Interceptor {
   return (options, nextCall) =>
     new grpc.InterceptingCall(nextCall(options), {

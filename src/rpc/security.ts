@@ -32,18 +32,16 @@ export interface TlsFiles {
 
 /** Credentials of a process, on both planes. */
 export interface Security {
-  /** Null for plain text. */
   readonly tls: TlsFiles | null;
-  /** Null for none. */
   readonly token: string | null;
   readonly channelCredentials: grpc.ChannelCredentials;
   /** Options of every client: the expected name of the server, and the token with each call. */
   readonly clientOptions: grpc.ClientOptions;
-  /** The token is that of a run of this user on this machine; it is for processes of this user alone. */
+  /** True if the token is that of a run of this user on this machine, for processes of this user alone. */
   readonly isOwn?: true;
 }
 
-/** Plain text, and no token to give. */
+/** Credentials for plain text, without a token. */
 export const NO_SECURITY: Security = {
   tls: null,
   token: null,
@@ -62,12 +60,12 @@ export function loadSecurity(options: SecurityOptions): Security {
   return tls === null && token === null ? NO_SECURITY : securityWith(tls, token);
 }
 
-/** Plain text, with the token of a run of this user on this machine. */
+/** Returns credentials for plain text, with the token of a run of this user on this machine. */
 export function withOwnToken(token: string): Security {
   return Object.assign(securityWith(null, token), { isOwn: true as const });
 }
 
-/** A token that nobody can guess. */
+/** Creates a token that nobody can guess. */
 export function randomToken(): string {
   return randomBytes(TOKEN_BYTES).toString('base64url');
 }

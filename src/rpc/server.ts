@@ -5,11 +5,10 @@ import { type Address, formatAddress } from './address.js';
 import { requireToken } from './join-token.js';
 import { NO_SECURITY, type Security, serverCredentials } from './security.js';
 
-/** A gRPC server that answers grpc.health.v1. */
 export interface RpcServer {
   readonly server: grpc.Server;
   readonly health: HealthImplementation;
-  /** A node that joins a run takes over its token. */
+  /** A node that joins a run replaces them by those of the run. */
   security: Security;
   /** Called at most once a second with a line on a call that was refused for its token. */
   onRefused: (line: string) => void;

@@ -23,7 +23,7 @@ const STATUS_OF: Readonly<Record<ErrorCode, grpc.status>> = {
   INTERNAL: grpc.status.INTERNAL,
 };
 
-/** The gRPC status for anything thrown. */
+/** Returns the gRPC status for anything thrown. */
 export function toServiceError(error: unknown): Partial<grpc.StatusObject> {
   const { code, line } = asTrainerError(error);
   return { code: STATUS_OF[code], details: line };

@@ -1,11 +1,11 @@
-/** Why all nodes end a generation, as the coordinator and the agents tell each other: the rank, then what it said. */
+/** Formats why all nodes end a generation, as coordinator and agents tell each other: the rank, then its message. */
 export function abortReason(rank: number, message: string): string {
   return `rank ${rank}: ${message}`;
 }
 
 /**
  * Completes a sentence of a rank or a node that ends because another one failed: "... because of rank 2". The log has
- * that failure already, so it is not repeated; a reason that names neither a rank nor a node is told whole.
+ * that failure already, so it is not repeated; a reason that names neither a rank nor a node is given in full.
  */
 export function becauseOf(reason: string): string {
   const other = /^(?:rank|node) \d+\b/.exec(reason)?.[0];

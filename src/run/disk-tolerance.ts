@@ -6,7 +6,7 @@ export class DiskTolerance {
 
   constructor(private readonly warn: (line: string) => void) {}
 
-  /** Whether the run goes on although `file` could not be written because of `error`. */
+  /** Tells whether the run goes on although `file` could not be written because of `error`. */
   forgives(error: unknown, file: string): boolean {
     if (!isDiskFull(error)) return false;
     if (!this.#hasWarned) {

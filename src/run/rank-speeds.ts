@@ -3,7 +3,7 @@ import type { RankSpeed, StepReport } from '../rpc/generated/messages.js';
 /** Times of a step that a rank reports. */
 type StepTimes = Pick<StepReport, 'rank' | 'stepMs' | 'partsMs' | 'cpuMs' | 'queuedMs'>;
 
-/** Steps over which a rank's speed is told. */
+/** Number of steps over which a rank's speed is computed. */
 const WINDOW_STEPS = 200;
 
 /**
@@ -22,7 +22,7 @@ export interface OwnTime {
 export class RankSpeeds {
   /** Reports of steps that not all ranks have reported; each rank's come in order. */
   readonly #pending: StepTimes[][];
-  /** The newest last, by rank. */
+  /** Own times by rank, the newest last. */
   readonly #own: OwnTime[][];
   /** Times of the same steps on the slowest rank. */
   readonly #stepMs: number[] = [];
@@ -46,7 +46,7 @@ export class RankSpeeds {
     return this.#own.map((times) => times.slice(-numSteps));
   }
 
-  /** Speeds by rank; none before the first step. */
+  /** Speeds by rank; empty before the first step. */
   get speeds(): RankSpeed[] {
     if (this.#stepMs.length === 0) return [];
     const lostMs = this.#lostMs();
@@ -77,7 +77,7 @@ export class RankSpeeds {
   }
 }
 
-/** A wake-up that comes late for want of a processor is in both of what is taken away, so CPU time is the least. */
+/** A wake-up that is late for want of a processor counts in both times that are subtracted, so CPU time is the minimum. */
 function ownMs({ stepMs, partsMs, cpuMs, queuedMs }: StepTimes): number {
   return Math.max(cpuMs, stepMs - (partsMs.waiting ?? 0) - queuedMs);
 }

@@ -1,10 +1,9 @@
 import type { RunConfig } from '../config/schema.js';
 
-/** How often a run may still restart: `cluster.maxRestarts` in any `cluster.restartWindow` seconds. */
+/** Budget of restarts: `cluster.maxRestarts` in any `cluster.restartWindow` seconds. */
 export class RestartBudget {
   readonly max: number;
   readonly windowS: number;
-  /** When the run was restarted. */
   #restartsMs: number[] = [];
 
   constructor(
@@ -15,7 +14,7 @@ export class RestartBudget {
     this.windowS = restartWindow;
   }
 
-  /** Restarts that are left now. */
+  /** Number of restarts that are left now. */
   get left(): number {
     const since = this.nowMs() - 1000 * this.windowS;
     this.#restartsMs = this.#restartsMs.filter((each) => each > since);

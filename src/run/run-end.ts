@@ -4,7 +4,7 @@ import type { RunConfig } from '../config/schema.js';
 import { formatNumberOf } from '../format.js';
 import { progressOfMetrics } from './run-progress.js';
 
-/** Why a run is done. */
+/** Reason why a run is done. */
 export interface RunEnd {
   /** Reason in words, with the field that allows no more. */
   readonly reason: string;
@@ -12,12 +12,12 @@ export interface RunEnd {
   readonly remedy: string;
 }
 
-/** Tells how a run was ended before its time, as the rest of a sentence that begins with "the run". */
+/** Describes how a run was ended early, as the rest of a sentence that begins with "the run". */
 export function stopOf(stopped: string, step: number, config: Pick<RunConfig, 'train' | 'model'>): string {
   return `was stopped by ${stopped} at step ${step} of ${numStepsOf(config)}`;
 }
 
-/** Why a run of this configuration is done at a checkpoint; null if it goes on from there. */
+/** Returns the reason why a run of this configuration is done at a checkpoint; null if it goes on from there. */
 export function endOf(
   { train, model }: Pick<RunConfig, 'train' | 'model'>,
   { step, metrics }: Pick<Manifest, 'step' | 'metrics'>,

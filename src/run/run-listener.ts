@@ -22,7 +22,7 @@ export interface RunSnapshot {
   readonly ranks: readonly RankView[];
   /** Step at which the run ends. */
   readonly steps: number;
-  /** Over the last 50 steps by wall clock; 0 (unknown) before the second step, as is `secondsLeft`. */
+  /** Mean over the last 50 steps by wall clock; 0 (unknown) before the second step, as is `secondsLeft`. */
   readonly tokensPerS: number;
   readonly secondsLeft: number;
   /** Speeds by rank at the time of reading; none before the first step. */
@@ -32,34 +32,33 @@ export interface RunSnapshot {
 /** Start of a generation of a run. */
 export interface GenerationView {
   readonly generation: number;
-  /** Step of the state that it starts from; null from nothing. */
+  /** Step of the state that it starts from; null if it starts from nothing. */
   readonly resumedFrom: number | null;
-  /** Its nodes; fewer than configured if others did not come back. */
+  /** Number of its nodes; fewer than configured if others did not come back. */
   readonly nodes: number;
 }
 
 /** Notified of everything that happens in a run. */
 export interface RunListener {
-  /** A generation after the first one that this process leads begins. */
+  /** Called when a generation begins, except for the first one that this process leads. */
   generation?(generation: GenerationView): void;
-  /** A generation failed, and the run restarts; how many restarts are left now. */
+  /** Called when a generation failed and the run restarts, with the number of restarts that are left. */
   restarts?(failure: FailureReport, restartsLeft: number): void;
-  /** The run trains again after a failure. */
+  /** Called when the run trains again after a failure. */
   recovered?(account: RecoveryAccount): void;
-  /** A node joined or left before the start, in words. */
+  /** Called when a node joined or left before the start. */
   membership?(text: string): void;
-  /** All nodes of the generation are there. */
+  /** Called when all nodes of the generation have joined. */
   members?(members: readonly JournalMember[]): void;
   state?(state: RunState): void;
-  /** One rank's report of a step. */
+  /** Called with each rank's report of a step. */
   rankStep?(report: StepReport): void;
-  /** A step that all ranks have done; after the last of their reports. */
+  /** Called when all ranks have done a step, after the last of their reports. */
   step?(step: GlobalStep, run: RunSnapshot): void;
   validation?(report: Validation): void;
   checkpoint?(report: CheckpointReport): void;
   heartbeat?(node: number, heartbeat: Heartbeat, run: RunSnapshot): void;
-  /** Numbers of log lines of a node that were kept, and that the node dropped. */
+  /** Called with the numbers of log lines of a node that were kept, and that the node dropped. */
   logLines?(node: number, counts: { readonly kept: number; readonly dropped: number }): void;
-  /** Nothing more comes. */
   close?(): void;
 }

@@ -81,7 +81,7 @@ function readHolder(lock: string): Holder | null {
   }
 }
 
-/** One on another machine counts as alive: it cannot be checked from here. */
+/** Tells whether the holder is alive; one on another machine, which cannot be checked from here, counts as alive. */
 function isAlive(holder: Holder | null): boolean {
   return holder !== null && (!isOfThisMachine(holder) || processIdentity(holder.pid) === holder.process);
 }

@@ -1,7 +1,7 @@
 import type { LogCatalog, LogFolder } from '@locmoe/logs';
 import { listRuns } from '@locmoe/run-format';
 
-/** The name of this program in the labels of its lines. */
+/** Name of this program in the labels of its lines. */
 const SERVICE = 'locmoe';
 
 /** @param directory holds the files of the run's log */
@@ -9,7 +9,7 @@ export function logFolder(run: string, directory: string): LogFolder {
   return { run, directory, service: SERVICE };
 }
 
-/** The logs of all runs in a folder. */
+/** Returns the logs of all runs in a folder. */
 export function logCatalog(runsDir: string): LogCatalog {
   return { runs: () => listRuns(runsDir).map(({ folder }) => logFolder(folder.runId, folder.logs)) };
 }

@@ -3,11 +3,11 @@ export interface BestValidation {
   readonly step: number;
   /** Mean over the validation tokens of all domains, in nats. */
   readonly loss: number;
-  /** Validations after it, none of them better. */
+  /** Number of validations since, none of them better. */
   readonly since: number;
 }
 
-/** The best after one more validation, which is better if it is lower by more than `minDelta`. */
+/** Returns the best validation after one more, which is better if it is lower by more than `minDelta`. */
 export function bestAfter(
   best: BestValidation | null,
   { step, loss }: Pick<BestValidation, 'step' | 'loss'>,
@@ -36,7 +36,7 @@ export function metricsOfProgress({ trainingSeconds, best }: RunProgress): Recor
   };
 }
 
-/** The progress of a checkpoint; zero for one of an earlier version. */
+/** Reads the progress from a checkpoint's metrics; zero for a checkpoint of an earlier version. */
 export function progressOfMetrics(metrics: Readonly<Record<string, number>>): RunProgress {
   const { trainingSeconds = 0, bestStep, bestValidationLoss, validationsSinceBest } = metrics;
   if (bestStep === undefined || bestValidationLoss === undefined || validationsSinceBest === undefined)

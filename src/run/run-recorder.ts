@@ -17,7 +17,7 @@ import type { DiskTolerance } from './disk-tolerance.js';
 import type { GenerationView, RunListener, RunSnapshot } from './run-listener.js';
 import type { RunState } from './run-state.js';
 
-/** Heartbeats come twice a second from every node; one record of all ranks per this time is enough. */
+/** Heartbeats arrive twice a second from every node; one record of all ranks in this interval is enough. */
 const HEARTBEAT_RECORD_MS = 2_000;
 
 /** Omits the time from each type of a union. */
@@ -66,7 +66,7 @@ export class RunRecorder implements RunListener {
     this.#write({ state: state.kind, ...(stopped !== null && { stopped }) });
   }
 
-  /** The run is over, and this process goes on to serve it. */
+  /** Records that the run is over and this process goes on to serve it. */
   lingers(): void {
     this.#write({ lingers: true });
   }
@@ -116,7 +116,7 @@ export class RunRecorder implements RunListener {
   }
 }
 
-/** Rounded: a record of 64 ranks is written each two seconds. */
+/** Rounds the numbers, since a record of 64 ranks is written every two seconds. */
 function speedOf(speed: RankSpeed | undefined): Pick<RankBeat, 'ownMs' | 'lostShare'> {
   if (speed === undefined) return {};
   return { ownMs: Math.round(10 * speed.p50Ms) / 10, lostShare: Math.round(1e3 * speed.lostShare) / 1e3 };

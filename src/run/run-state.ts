@@ -19,7 +19,7 @@ export type RunState =
   | { readonly kind: 'starting' }
   | { readonly kind: 'running' }
   | { readonly kind: 'stopping'; readonly reason: string; readonly cause: TrainerError | null }
-  /** `stopped`: who ended it before its time, such as `SIGINT`; null if nobody did. */
+  /** `stopped`: what ended it early, such as `SIGINT`; null if it ran to its end. */
   | { readonly kind: 'finished'; readonly stopped: string | null }
   | { readonly kind: 'restarting'; readonly error: TrainerError }
   | { readonly kind: 'failed'; readonly error: TrainerError };
@@ -33,7 +33,7 @@ export type RunEvent =
   /** `restarts`: the run is to go on with another generation. */
   | { readonly type: 'failure'; readonly error: TrainerError; readonly restarts: boolean };
 
-/** Whether nothing more happens to a generation that is in this state. */
+/** Tells whether nothing more happens to a generation in this state. */
 export function isOver({ kind }: RunState): boolean {
   return kind === 'finished' || kind === 'failed' || kind === 'restarting';
 }
@@ -42,7 +42,7 @@ function reasonOf(state: RunState): string {
   return state.kind === 'stopping' ? state.reason : 'an earlier coordinator';
 }
 
-/** The state after an event; an event that does not apply leaves the state as it is. */
+/** Returns the state after an event; an event that does not apply changes nothing. */
 export function transition(state: RunState, event: RunEvent): RunState {
   if (isOver(state)) return state;
   // Whatever fails while the last checkpoint is saved, the first error is reported.

@@ -23,7 +23,7 @@ export function keepToken({ token: file }: RunFolder, token: string | null): voi
   renameSync(work, file);
 }
 
-/** The token of the process that led a run before, if no other user can know it; else null. */
+/** Reads the token of the process that led a run before, if no other user can know it; else returns null. */
 export function lastingToken({ token: file }: RunFolder): string | null {
   const { uid, mode } = statSync(file, { throwIfNoEntry: false }) ?? {};
   const isOwn = uid === process.geteuid?.() && mode !== undefined && (mode & ANYBODY) === OWNER_ALONE;
@@ -49,7 +49,7 @@ export function securityOfRun({ runId, token: file }: RunFolder): Security {
   return withOwnToken(loadToken(file));
 }
 
-/** The run that a coordinator of this user leads at a loopback address; null if there is none. */
+/** Finds the run that a coordinator of this user leads at a loopback address; null if there is none. */
 export function runLedAt({ host, port }: Address): RunFolder | null {
   if (!isLoopback(host)) return null;
   const lock = openFilesBehind(port).find((file) => /\/run\.lock(?: \(deleted\))?$/.test(file));

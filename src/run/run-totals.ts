@@ -29,7 +29,7 @@ export interface LayerTotals {
 
 /** Results of a run under one coordinator: its last step, validation and checkpoint, its routing, its restarts. */
 export class RunTotals implements RunListener {
-  /** 0 before the first. */
+  /** 0 before the first step. */
   lastStep = 0;
   lastValidation: Validation | null = null;
   lastCheckpoint: CheckpointReport | null = null;

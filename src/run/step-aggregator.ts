@@ -30,7 +30,7 @@ export class StepAggregator {
     private readonly after: number | null = null,
   ) {}
 
-  /** Whether this rank has reported this step before. */
+  /** Tells whether this rank has reported this step before. */
   has({ rank, step }: StepReport): boolean {
     return step <= (this.#lastStepOf.get(rank) ?? this.after ?? 0);
   }
@@ -85,7 +85,7 @@ function combine(reports: readonly StepReport[], classicCapacity: number): Globa
 
 type Numbers = { readonly [Name in StepMeasure['name']]?: number };
 
-/** Undefined if no rank has the number. */
+/** Combines a number over the ranks; undefined if no rank has it. */
 function overRanks({ name, overRanks }: StepMeasure, reports: readonly Numbers[]): number | undefined {
   const values = reports.flatMap((report) => report[name] ?? []);
   if (values.length === 0) return undefined;

@@ -1,8 +1,8 @@
 import { numStepsOf } from '@locmoe/run-format';
 import { describe, expect, it } from 'vitest';
 import { loadConfig } from '../../src/config/resolve.js';
-import { bestAfter, metricsOfProgress, progressOfMetrics } from '../../src/run/run-progress.js';
 import { endOf } from '../../src/run/run-end.js';
+import { bestAfter, metricsOfProgress, progressOfMetrics } from '../../src/run/run-progress.js';
 
 // 2048 tokens a step.
 const config = (...sets: string[]) => loadConfig('tiny', { sets });

@@ -15,16 +15,14 @@ import { committedFolders } from '../../checkpoint/folders.js';
 import { type RunConfig, runSchema } from '../../config/schema.js';
 import { type ChaosRecord, readChaosRecords } from '../chaos-record.js';
 
-/** A committed checkpoint. */
 export interface CheckpointEvidence {
   /** Name of its folder. */
   readonly folder: string;
   readonly step: number;
   /** Generation that wrote it; null if its manifest cannot be read. */
   readonly generation: number | null;
-  /** Why it does not load; null if it does, with all its hashes. */
+  /** Reason why it does not load; null if it does, with all its hashes. */
   readonly problem: string | null;
-  /** Names of its tensors. */
   readonly tensors: readonly string[];
 }
 
@@ -32,7 +30,6 @@ export interface CheckpointEvidence {
 export interface Circumstances {
   /** Folder of a run of the same configuration without faults. */
   readonly twin: string | null;
-  /** Exit code of the coordinator. */
   readonly exitCode: number | null;
   /** Processes and files that were left a while after the end (evidence-of-run.ts). */
   readonly leftovers: readonly string[] | null;

@@ -58,7 +58,6 @@ export interface Verdict {
   readonly violations: readonly string[];
 }
 
-/** Checks all invariants that there is evidence for. */
 export function checkInvariants(evidence: RunEvidence): Verdict {
   const checked = Object.entries(INVARIANTS).filter(
     ([, { canBeChecked }]) => canBeChecked?.(evidence) ?? true,

@@ -6,7 +6,7 @@ type Failure = Extract<JournalEntry, { type: 'failure' }>;
 
 /** Faults that no run can survive without a new generation. */
 const FATAL = ['worker-kill', 'agent-kill', 'corrupt-checkpoint'];
-/** Faults that a run goes through. */
+/** Faults that a run survives within its generation. */
 const HARMLESS = ['slow-link', 'disk-full'];
 /** A run that ends so soon after a fault may not have noticed it. */
 const LAST_MS = 10_000;
@@ -32,7 +32,7 @@ export function culpritsAreNamed({ faults, journal }: RunEvidence): string[] {
   ];
 }
 
-/** A rank stands for its node where the fault was the node's. */
+/** Tells whether the victim is blamed; a rank stands for its node where the fault was the node's. */
 function isBlamed(failure: Failure, fault: ChaosRecord): boolean {
   if (fault.fault === 'coordinator-kill') return true;
   return fault.rank === null ? failure.node === fault.node : failure.rank === fault.rank;

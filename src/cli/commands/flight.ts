@@ -35,8 +35,7 @@ named rank, that long after the first, or the named ones had not come (missing),
     .action(showFlight);
 }
 
-function showFlight(place: string | undefined, { last, json, ...where }: FlightOptions): void {
-  const { runsDir, generation } = where;
+function showFlight(place: string | undefined, { last, json, runsDir, generation }: FlightOptions): void {
   const report = reportFlight(readFlight({ place, runsDir, generation }));
   console.log(json ? JSON.stringify(withLag(report)) : describe(report, last));
 }
@@ -104,26 +103,21 @@ function lagTable(report: FlightReport): string {
 }
 
 function operationTable({ ranks }: FlightReport, operations: readonly MergedOperation[]): string {
-  const rows = operations.map(({ sequence, operation, entered, left, tookMs, ...came }) => [
-    `${operation.kind} ${sequence}`,
-    operation.purpose,
-    String(operation.step),
-    operation.layer === undefined ? '' : String(operation.layer),
-    `${entered.length}/${ranks.length}`,
-    `${left.length}/${ranks.length}`,
-    lastOf(came),
-    tookMs === null ? '' : formatMs(tookMs),
+  const rows = operations.map((merged) => [
+    `${merged.operation.kind} ${merged.sequence}`,
+    merged.operation.purpose,
+    String(merged.operation.step),
+    String(merged.operation.layer ?? ''),
+    ...[merged.entered, merged.left].map((some) => `${some.length}/${ranks.length}`),
+    lastOf(merged),
+    merged.tookMs === null ? '' : formatMs(merged.tookMs),
   ]);
   const head = ['operation', 'purpose', 'step', 'layer', 'in', 'out', 'came last', 'took'];
   return formatTable([head, ...rows], { textColumns: [1, 6] });
 }
 
 /** Formats the last rank as "3, +5.9 ms", or ranks that did not enter as "missing 3". */
-function lastOf({
-  missing,
-  differing,
-  last,
-}: Pick<MergedOperation, 'missing' | 'differing' | 'last'>): string {
+function lastOf({ missing, differing, last }: MergedOperation): string {
   const parts = [
     missing.length > 0 && `missing ${missing.join(' ')}`,
     differing.length > 0 && `elsewhere ${differing.join(' ')}`,

@@ -7,7 +7,6 @@ import { loadSecurity, NO_SECURITY, type Security, type SecurityOptions } from '
 import { runLedAt, securityOfRun } from '../../run/run-token.js';
 import { addSecurityOptions } from './options.js';
 
-/** Options of `status`, `logs` and `stop` that name the run. */
 export interface LocateOptions extends SecurityOptions {
   readonly coordinator?: string;
   readonly run?: string;
@@ -19,7 +18,6 @@ export type LocatedRun =
   | { readonly kind: 'live'; readonly client: CoordinatorClient }
   | { readonly kind: 'over'; readonly folder: RunFolder; readonly record: RunRecord };
 
-/** Adds the options that name the run. */
 export function addLocateOptions(command: Command): Command {
   command
     .option('--run <dir>', 'run folder or run id (default: the newest)')

@@ -48,7 +48,6 @@ export function collectWords(words: string, previous: readonly string[]): string
   return [...previous, ...words.split(',')];
 }
 
-/** Returns the command as it was typed. */
 export function typedCommand(): string {
   return ['locmoe', ...process.argv.slice(2)].join(' ');
 }
@@ -73,7 +72,6 @@ export function parseSince(text: string): number {
   return timeMs;
 }
 
-/** Adds `--tls` and `--token-file`, and for commands that listen `--insecure`. */
 export function addSecurityOptions(command: Command, { listens }: { readonly listens: boolean }): Command {
   command
     .addOption(

@@ -2,7 +2,6 @@ import { type Command, Option } from 'commander';
 import { recipeNames } from '../../config/resolve.js';
 import { collect, MAX_WAIT_S, numberFrom, wholeNumber } from './options.js';
 
-/** Adds the options about the run itself, RunOptions. */
 export function addTrainingOptions(command: Command): Command {
   return command
     .option('--config <file|recipe>', `a YAML file, or one of the recipes ${recipeNames().join(', ')}`)

@@ -96,18 +96,13 @@ async function runTrial(
       const [file, runsDir] = [path.join(folder, 'config.yaml'), path.join(folder, 'runs')];
       writeFileSync(file, JSON.stringify(trialConfig(config, steps)));
       say(`training ${formatNumberOf(steps, 'step')} on ${size.join('x')} (nodes x workers)`);
-      const args = [
-        '--config',
-        file,
-        '--data-dir',
-        dataDir,
-        '--runs-dir',
-        runsDir,
-        '--no-http',
-        '--no-samples',
-      ];
-      const layoutArgs = ['--nodes', String(size[0]), '--workers-per-node', String(size[1])];
-      const watched = await watch([...args, ...layoutArgs], interruption);
+      const watched = await watch(
+        [
+          ...['--config', file, '--data-dir', dataDir, '--runs-dir', runsDir, '--no-http', '--no-samples'],
+          ...['--nodes', String(size[0]), '--workers-per-node', String(size[1])],
+        ],
+        interruption,
+      );
       const run = path.join(runsDir, readdirSync(runsDir)[0]!);
       const records = readRecords(path.join(run, 'metrics.ndjson'));
       const result = take({ ...watched, steps: stepsOf(records) }, path.join(run, 'checkpoints'));

@@ -8,7 +8,6 @@ export interface CompareOptions {
   readonly json: boolean;
 }
 
-/** Compares the answers in two samples files question by question. */
 export function compareAnswers({ files: [a, b], seed, json }: CompareOptions): void {
   const comparison = compareSamples(a, b, seed);
   if (json) {

@@ -8,7 +8,7 @@ import type { DomainLoss } from '../../rpc/generated/messages.js';
 import { loadInference, openCheckpoint } from '../load-inference.js';
 import { openText } from '../prepare-text.js';
 
-export interface LossOptions {
+interface LossOptions {
   readonly checkpoint: string;
   /** Number of sequences of each domain; undefined for those that the training validates with. */
   readonly sequences: number | undefined;
@@ -17,18 +17,14 @@ export interface LossOptions {
 }
 
 /** Computes loss and perplexity by domain on the validation text. */
-export async function evaluateLoss({
-  checkpoint: place,
-  sequences,
-  dataDir,
-  json,
-}: LossOptions): Promise<void> {
-  const opened = openCheckpoint(place);
+export async function evaluateLoss(options: LossOptions): Promise<void> {
+  const { sequences } = options;
+  const opened = openCheckpoint(options.checkpoint);
   // An evaluation is alone on its machine and has large batches, so it uses all cores.
   process.env.OMP_NUM_THREADS ??= String(availableParallelism());
   const inference = await loadInference(opened);
   const { config, checkpoint } = inference;
-  const dataset = await openText(inference, dataDir);
+  const dataset = await openText(inference, options.dataDir);
   const domains = await validationLosses(inference, dataset, sequences);
   const inTraining = config.train.validationSequences;
   const most = Math.max(
@@ -38,7 +34,7 @@ export async function evaluateLoss({
   );
   const sameAsTraining = Math.min(sequences ?? inTraining, most) === Math.min(inTraining, most);
   dataset.close();
-  if (json) {
+  if (options.json) {
     const { folder, manifest } = checkpoint;
     console.log(JSON.stringify({ checkpoint: folder, step: manifest.step, sameAsTraining, domains }));
     return;

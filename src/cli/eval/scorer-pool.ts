@@ -66,7 +66,6 @@ export class ScorerPool implements Scorer {
     return [...reply.found];
   }
 
-  /** Kills the processes. */
   close(): void {
     for (const child of this.#all) child.kill('SIGKILL');
   }

@@ -65,21 +65,13 @@ export async function evaluateTask(options: TaskOptions): Promise<void> {
   console.log(options.json ? JSON.stringify(report) : describeTask(report));
 }
 
-async function loadTasks({
-  task,
-  taskFormat = undefined,
-  shots,
-  dev,
-  limit,
-}: TaskOptions): Promise<AskedTask[]> {
+async function loadTasks({ task, limit, ...options }: TaskOptions): Promise<AskedTask[]> {
   const tasks: AskedTask[] = [];
   for (const file of task) {
-    const loaded = await loadTask(file, taskFormat ?? null);
-    tasks.push({
-      ...loaded,
-      questions: loaded.questions.slice(0, limit),
-      shots: await loadShots(file, { count: shots, dev: dev ?? null, format: loaded.format }),
-    });
+    const loaded = await loadTask(file, options.taskFormat ?? null);
+    const { shots: count, dev = null } = options;
+    const shots = await loadShots(file, { count, dev, format: loaded.format });
+    tasks.push({ ...loaded, questions: loaded.questions.slice(0, limit), shots });
   }
   return tasks;
 }

@@ -7,14 +7,8 @@ import type { RunOptions } from './run-options.js';
 import { failureAfter, leadsToFailure, lowerRate } from './suspect-checkpoint.js';
 
 /** Options that must be repeated when the run is resumed; the checkpoint holds its configuration. */
-export function lastingOptions({
-  runsDir,
-  dataDir,
-  samples,
-  http,
-  linger,
-  tensorboard,
-}: RunOptions): string[] {
+export function lastingOptions(options: RunOptions): string[] {
+  const { runsDir, dataDir, samples, http, linger, tensorboard } = options;
   return [
     ...(runsDir === 'runs' ? [] : ['--runs-dir', runsDir]),
     ...(dataDir === 'data' ? [] : ['--data-dir', dataDir]),
@@ -39,19 +33,13 @@ export interface FailedGeneration {
 }
 
 /** Chooses the checkpoint from which a failed run can be resumed, with the command for it; null if there is none. */
-export function resumptionOf({
-  command,
-  options,
-  resumeOptions,
-  folder,
-  generation,
-  startedFrom: given,
-  config,
-  failure,
-}: FailedGeneration): { readonly checkpoint: string; readonly command: string } | null {
+export function resumptionOf(
+  failed: FailedGeneration,
+): { readonly checkpoint: string; readonly command: string } | null {
+  const { folder, failure, startedFrom: given } = failed;
   const isUsable = (checkpoint: string) => !leadsToFailure(checkpoint, failure);
   const newest = committedFolders(folder.checkpoints).find(isUsable) ?? null;
-  const isOwn = newest !== null && generationOf(newest) === generation;
+  const isOwn = newest !== null && generationOf(newest) === failed.generation;
   // This generation may have deleted the checkpoint that it started from.
   const startedFrom = given !== null && existsSync(given) && isUsable(given) ? path.resolve(given) : newest;
   const checkpoint = isOwn ? newest : startedFrom;
@@ -60,12 +48,12 @@ export function resumptionOf({
   const isFoundByRun = checkpoint === newest && failureAfter(checkpoint, folder.failures()) === undefined;
   const place = isFoundByRun && !wouldComeAgain ? folder.directory : checkpoint;
   const words = [
-    ...['locmoe', command, '--resume', fromHere(place)],
+    ...['locmoe', failed.command, '--resume', fromHere(place)],
     // Until its first checkpoint, a generation's configuration exists only in its options.
-    ...(isOwn ? [] : startingOptions(options)),
+    ...(isOwn ? [] : startingOptions(failed.options)),
     // Runs are deterministic, so the same settings would repeat the same steps.
-    ...(wouldComeAgain ? ['--set', lowerRate(config)] : []),
-    ...resumeOptions,
+    ...(wouldComeAgain ? ['--set', lowerRate(failed.config)] : []),
+    ...failed.resumeOptions,
   ];
   return { checkpoint, command: commandLine(words) };
 }

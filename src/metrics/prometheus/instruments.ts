@@ -84,7 +84,6 @@ function isCountable(value: number): boolean {
   return Number.isFinite(value) && value >= 0;
 }
 
-/** Bounds the memory. */
 const MAX_DEFERRED = 64;
 
 /** Work of many steps, done at once: one by one it would run in cold code. */

@@ -7,8 +7,8 @@ import { TrainerError } from '../../../src/errors.js';
 import { PrometheusMetrics } from '../../../src/metrics/prometheus/prometheus-metrics.js';
 import { rankMetrics } from '../../../src/metrics/prometheus/rank-metrics.js';
 import type { StepReport } from '../../../src/rpc/generated/messages.js';
-import type { RankView, RunListener } from '../../../src/run/run-listener.js';
 import { RestartBudget } from '../../../src/run/restart-budget.js';
+import type { RankView, RunListener } from '../../../src/run/run-listener.js';
 import { config } from '../../checkpoint/fixture.js';
 import { findPromtool, NO_PROMTOOL, skipLoudly } from '../../debian-tool.js';
 
