@@ -70,18 +70,16 @@ export class Admission {
     };
   }
 
-  /** Opens a member's session; once every node has one, all are told to start. */
+  /** Opens a member's session, or reopens it while it trains; once every node has its first, all are told to start. */
   connect(node: number, dataAddress: string, session: SessionLink): void {
-    const member = this.members.get(node);
-    const { host } = member.request;
-    if (member.isAwaited) {
-      this.#reconnect(node, dataAddress, session);
-      return;
-    }
-    this.#assertWaiting(host);
+    const { isAwaited: returns, request } = this.members.get(node);
+    if (!returns) this.#assertWaiting(request.host);
     this.members.connect(node, dataAddress, session);
     const { numConnected, numNodes } = this.members;
-    this.#tell(`node ${node} joined from ${host} (${numConnected} of ${numNodes})`);
+    const how = returns ? 'is back' : `joined from ${request.host}`;
+    // The previous coordinator may have crashed before it sent `begin` to this node.
+    if (returns) session.send({ command: 'begin', begin: {} });
+    this.#tell(`node ${node} ${how} (${numConnected} of ${numNodes})`);
     if (!this.members.allAre('connected')) return;
     const members = this.members.all.map(({ node, request: { host, pid, dataAddress } }) => ({
       node,
@@ -93,15 +91,6 @@ export class Admission {
     this.lifecycle.apply({ type: 'nodes-complete' });
     const { snapshot = null } = this.options.identity;
     this.members.broadcast({ command: 'start', start: { peers: this.members.peers, snapshot } });
-  }
-
-  /** Reopens the session of a member that trains. */
-  #reconnect(node: number, dataAddress: string, session: SessionLink): void {
-    this.members.reconnect(node, dataAddress, session);
-    // The previous coordinator may have crashed before it sent `begin` to this node.
-    session.send({ command: 'begin', begin: {} });
-    const { numConnected, numNodes } = this.members;
-    this.#tell(`node ${node} is back (${numConnected} of ${numNodes})`);
   }
 
   /** Frees the place of a node that is gone before the start. */

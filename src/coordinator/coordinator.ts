@@ -16,7 +16,6 @@ import { slowLink } from './planning/limits.js';
 import { Reports } from './reports.js';
 import { endUnknown, type ProcessEnd } from './root-cause.js';
 import { StandstillWatch } from './standstill.js';
-import { TrainingProgress } from './training-progress.js';
 
 /**
  * A generation of a run, composed of its members, its lifecycle and the handlers of its events. It knows neither gRPC
@@ -28,7 +27,6 @@ export class Coordinator {
   readonly lifecycle: Lifecycle;
   readonly admission: Admission;
   readonly #rules: AgentEventRules;
-  readonly #progress: TrainingProgress;
   readonly #reports: Reports;
   readonly #committer: CheckpointCommitter;
   readonly #judge: FailureJudge;
@@ -46,15 +44,8 @@ export class Coordinator {
     this.#rules = new AgentEventRules(config, generation);
     this.members = new Membership(identity.runId, cluster.nodes, timeouts, options.assertLeads);
     if (adopts !== null) this.members.adopt(adopts.members);
-    this.#progress = new TrainingProgress({
-      config,
-      logger,
-      resumedStep: identity.resumedStep,
-      hostOf: (node) => this.members.hostOf(node),
-      trainedSeconds: options.trainedSeconds ?? 0,
-      adopts,
-    });
-    const { ranks } = this.#progress;
+    this.#reports = new Reports(options, this.members);
+    const { ranks } = this.#reports;
     this.lifecycle = new Lifecycle({
       generation,
       members: this.members,
@@ -65,7 +56,6 @@ export class Coordinator {
       initial: { kind: adopts === null ? 'waiting' : 'running' },
     });
     this.admission = new Admission(options, this.members, this.lifecycle);
-    this.#reports = new Reports(options, this.members, this.#progress);
     this.#committer = createCommitter(options, this.members, this.lifecycle);
     this.lifecycle.onFailed(() => this.#committer.abandon());
     this.#judge = new FailureJudge({
@@ -74,7 +64,7 @@ export class Coordinator {
       workersPerNode: cluster.workersPerNode,
       progress: ranks,
       slowLink: slowLink(cluster),
-      lastStep: () => this.#progress.lastStep?.step,
+      lastStep: () => this.#reports.lastStep,
       isOver: () => this.lifecycle.isOver,
       missedMs: () => standstill.missedMs,
       evidenceWindowMs: options.evidenceWindowMs,
@@ -137,7 +127,7 @@ export class Coordinator {
       this.#receive(node, event);
     } catch (error) {
       if (error instanceof TrainerError && error.code === 'BAD_MESSAGE') throw error;
-      this.lifecycle.abort(asTrainerError(error, { step: this.#progress.lastStep?.step }));
+      this.lifecycle.abort(asTrainerError(error, { step: this.#reports.lastStep }));
     }
   }
 
@@ -249,7 +239,7 @@ export class Coordinator {
       generation,
       state: this.lifecycle.state.kind,
       runDir,
-      ...this.#progress.status,
+      ...this.#reports.status,
       nodes: this.members.all.map(({ node, request: { host, pid } }) => ({ node, host, pid })),
       allowsFaults: this.options.allowsFaults === true,
     };

@@ -66,14 +66,19 @@ export class Membership {
     this.#places[node] = undefined;
   }
 
-  /** @throws TrainerError `BAD_INPUT` if the node has not joined from that address, or has a session */
+  /**
+   * Opens the session of a member: its first one, or another one after that broke while its workers train.
+   *
+   * @throws TrainerError `BAD_INPUT` if the node has not joined from that address, or has a session
+   */
   connect(node: number, dataAddress: string, session: SessionLink): void {
     const member = this.get(node);
     if (member.request.dataAddress !== dataAddress)
       throw new TrainerError('BAD_INPUT', `node ${node} is another one by now; join again`);
-    if (member.status !== 'joined') throw new TrainerError('BAD_INPUT', `node ${node} already has a session`);
+    if (member.isAwaited) member.hasReturned = true;
+    else if (member.status === 'joined') member.become('connected');
+    else throw new TrainerError('BAD_INPUT', `node ${node} already has a session`);
     member.session = session;
-    member.become('connected');
     member.heardOfMs = performance.now();
   }
 
@@ -87,22 +92,6 @@ export class Membership {
       member.become('ready');
       this.#places[node] = member;
     }
-  }
-
-  /**
-   * Opens another session for a member whose session broke.
-   *
-   * @throws TrainerError `BAD_INPUT` if it is another node, or is lost, or has a session
-   */
-  reconnect(node: number, dataAddress: string, session: SessionLink): void {
-    const member = this.get(node);
-    if (member.request.dataAddress !== dataAddress)
-      throw new TrainerError('BAD_INPUT', `node ${node} is another one by now; join again`);
-    if (!member.isAwaited)
-      throw new TrainerError('BAD_INPUT', `node ${node} is lost to the run, or has a session; join again`);
-    member.session = session;
-    member.hasReturned = true;
-    member.heardOfMs = performance.now();
   }
 
   /** Members that train and have no session. */

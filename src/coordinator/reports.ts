@@ -1,21 +1,43 @@
+import { numStepsOf, Throughput, tokensPerStep } from '@locmoe/run-format';
+import type { RunConfig } from '../config/schema.js';
+import { classicCapacity } from '../routing/capacity.js';
+import { heldExperts } from '../routing/index.js';
 import type * as wire from '../rpc/generated/messages.js';
 import { becauseOf } from '../run/abort-reason.js';
-import type { RunListener } from '../run/run-listener.js';
+import { RankSpeeds } from '../run/rank-speeds.js';
+import type { RunListener, RunSnapshot } from '../run/run-listener.js';
+import { StepAggregator } from '../run/step-aggregator.js';
 import type { CoordinatorOptions } from './coordinator-options.js';
 import type { Member } from './member.js';
 import type { Membership } from './membership.js';
-import type { TrainingProgress } from './training-progress.js';
+import { RankTable } from './rank-table.js';
+import { StragglerWatch } from './straggler-watch.js';
 
 /** Least time between two `recorded` commands. */
 const RECORDED_MS = 200;
+/** Capacity factor to compare with in a run that has none: the baseline of LocMoE+ (arXiv 2406.00023). */
+const REFERENCE_CAPACITY_FACTOR = 1.1;
 
-export type ReportsOptions = Pick<CoordinatorOptions, 'logs' | 'logger' | 'listeners' | 'snapshots'>;
+export type ReportsOptions = Pick<
+  CoordinatorOptions,
+  'logs' | 'logger' | 'listeners' | 'snapshots' | 'adopts' | 'trainedSeconds'
+> & { readonly identity: Pick<CoordinatorOptions['identity'], 'config' | 'resumedStep'> };
 
 /**
- * Handles the training reports of nodes. Listeners receive each report once, even if a node that reconnected repeats
- * it; nodes keep reports until `recorded` names their step.
+ * Handles the training reports of nodes, and derives the progress and speed of a generation from them. Listeners receive
+ * each report once, even if a node that reconnected repeats it; nodes keep reports until `recorded` names their step.
  */
 export class Reports {
+  readonly ranks: RankTable;
+  readonly #steps: StepAggregator;
+  readonly #speeds: RankSpeeds;
+  readonly #stragglers: StragglerWatch;
+  readonly #throughput: Throughput;
+  /** Last step that all ranks have completed, under whichever coordinator. */
+  #completedStep: number;
+  /** Its loss; null for a skipped step, undefined if this coordinator has seen none. */
+  #lastLoss: number | null | undefined;
+  #validatedStep: number;
   #recordedMs = Number.NEGATIVE_INFINITY;
   /** Validations of steps that some rank has not reported yet. */
   #early: wire.ValidationReport[] = [];
@@ -23,8 +45,26 @@ export class Reports {
   constructor(
     private readonly options: ReportsOptions,
     private readonly members: Membership,
-    private readonly progress: TrainingProgress,
-  ) {}
+  ) {
+    const { identity, logger, adopts, trainedSeconds = 0 } = options;
+    const { config, resumedStep } = identity;
+    const { nodes, workersPerNode } = config.cluster;
+    const worldSize = nodes * workersPerNode;
+    this.ranks = new RankTable(workersPerNode);
+    this.#steps = new StepAggregator(worldSize, capacityOf(config), adopts?.step);
+    this.#speeds = new RankSpeeds(worldSize);
+    const hostOf = (node: number) => members.hostOf(node);
+    this.#stragglers = new StragglerWatch({ speeds: this.#speeds, workersPerNode, logger, hostOf });
+    const maxSeconds = 3600 * (config.train.maxHours ?? Infinity);
+    this.#throughput = new Throughput(numStepsOf(config), maxSeconds - trainedSeconds);
+    this.#completedStep = adopts?.step ?? resumedStep;
+    this.#validatedStep = adopts?.validation?.step ?? -1;
+  }
+
+  /** Last step that all ranks have completed under this coordinator; undefined before the first one. */
+  get lastStep(): number | undefined {
+    return this.#lastLoss === undefined ? undefined : this.#completedStep;
+  }
 
   logs({ node }: Member, { lines, dropped }: wire.LogBatch): void {
     const { logs, logger } = this.options;
@@ -43,20 +83,24 @@ export class Reports {
   }
 
   heartbeat({ node }: Member, heartbeat: wire.Heartbeat): void {
-    this.progress.ranks.update(heartbeat.workers);
-    const { snapshot } = this.progress;
+    this.ranks.update(heartbeat.workers);
+    const { snapshot } = this;
     this.#notify((each) => each.heartbeat?.(node, heartbeat, snapshot));
   }
 
   /** @throws TrainerError `BAD_MESSAGE` if it is not the next step of its rank */
-  step({ hasReturned }: Member, report: wire.StepReport): void {
-    if (hasReturned && this.progress.has(report)) return;
-    const step = this.progress.add(report);
+  step({ hasReturned }: Pick<Member, 'hasReturned'>, report: wire.StepReport): void {
+    if (hasReturned && this.#steps.has(report)) return;
+    const step = this.#steps.add(report);
+    this.#speeds.add(report);
     this.#notify((each) => each.rankStep?.(report));
     if (step === null) return;
     this.options.snapshots?.stepped();
-    this.progress.complete(step);
-    const { snapshot } = this.progress;
+    this.#completedStep = step.step;
+    this.#lastLoss = step.loss;
+    this.#throughput.add(step.step, step.tokens);
+    this.#stragglers.check(step.step);
+    const { snapshot } = this;
     this.#notify((each) => each.step?.(step, snapshot));
     this.#tellValidations();
     const now = performance.now();
@@ -66,7 +110,8 @@ export class Reports {
   }
 
   validation({ hasReturned }: Member, report: wire.ValidationReport): void {
-    const isNew = this.progress.validate(report.step);
+    const isNew = report.step > this.#validatedStep;
+    this.#validatedStep = Math.max(report.step, this.#validatedStep);
     if (hasReturned && !isNew) return;
     this.#early.push(report);
     this.#tellValidations();
@@ -74,13 +119,50 @@ export class Reports {
 
   /** Announces validations after their steps, so that a coordinator that takes over finds both or neither recorded. */
   #tellValidations(): void {
-    const { completedStep } = this.progress;
-    const due = this.#early.filter(({ step }) => step <= completedStep);
-    this.#early = this.#early.filter(({ step }) => step > completedStep);
+    const due = this.#early.filter(({ step }) => step <= this.#completedStep);
+    this.#early = this.#early.filter(({ step }) => step > this.#completedStep);
     for (const report of due) this.#notify((each) => each.validation?.(report));
   }
 
   #notify(tell: (listener: RunListener) => void): void {
     for (const listener of this.options.listeners) tell(listener);
   }
+
+  get snapshot(): RunSnapshot {
+    const { tokensPerS, secondsLeft, totalSteps } = this.#throughput;
+    const speeds = this.#speeds;
+    return {
+      ranks: this.ranks.views,
+      steps: totalSteps,
+      tokensPerS,
+      secondsLeft,
+      get speeds() {
+        return speeds.speeds;
+      },
+    };
+  }
+
+  get status(): Pick<
+    wire.StatusReply,
+    'step' | 'steps' | 'loss' | 'tokensPerS' | 'secondsLeft' | 'workers' | 'speeds'
+  > {
+    const { tokensPerS, secondsLeft, totalSteps } = this.#throughput;
+    return {
+      step: this.lastStep ?? this.options.identity.resumedStep,
+      steps: totalSteps,
+      loss: this.#lastLoss === null ? Number.NaN : (this.#lastLoss ?? 0),
+      tokensPerS,
+      secondsLeft,
+      workers: this.ranks.workers,
+      speeds: this.#speeds.speeds,
+    };
+  }
+}
+
+/** Returns the choices that an expert takes from the global batch under the classic rule. */
+function capacityOf(config: RunConfig): number {
+  const { moe, train } = config;
+  const factor = moe.capacityFactor ?? REFERENCE_CAPACITY_FACTOR;
+  const tokensPerBatch = tokensPerStep(config) / train.microBatches;
+  return train.microBatches * classicCapacity(factor, tokensPerBatch, 1, heldExperts(moe).count);
 }

@@ -2,7 +2,7 @@ import { createInterface } from 'node:readline/promises';
 import { text as readAll } from 'node:stream/consumers';
 import { setImmediate } from 'node:timers/promises';
 import type { Command } from 'commander';
-import { type Message, templateOf } from '../../data/template.js';
+import { templateOf } from '../../data/template.js';
 import { TrainerError } from '../../errors.js';
 import { printable } from '../../format.js';
 import { cutPrompt } from '../../inference/cut-prompt.js';
@@ -63,63 +63,33 @@ async function run({ prompt, interactive = false, system, raw, ...options }: Com
   const inference = await loadInference(checkpoint);
   const sampled = { ...options, domain };
   await interruptible('ended', async (signal) => {
-    const conversation = asks ? new Questions(system) : new Continuation();
-    if (text === undefined) return converse(inference, conversation, sampled, signal);
+    const begun: Prompt = !asks ? '' : system === undefined ? [] : [{ role: 'system', content: system }];
+    if (text === undefined) return converse(inference, { ...sampled, prompt: begun }, signal);
     if (!asks) process.stdout.write(shown(text));
-    conversation.say(text);
-    await print(inference, { ...sampled, prompt: conversation.prompt }, signal);
+    await print(inference, { ...sampled, prompt: said(begun, text) }, signal);
   });
 }
 
-/** Text so far, which the model reads. */
-interface Conversation {
-  readonly prompt: GenerateOptions['prompt'];
-  say(text: string): void;
-  answer(text: string): void;
+type Prompt = GenerateOptions['prompt'];
+
+/** Adds what the user says: to one text that user and model extend in turn, or as a question of the template. */
+function said(prompt: Prompt, text: string): Prompt {
+  if (typeof prompt !== 'string') return [...prompt, { role: 'user', content: text }];
+  if (text.endsWith(' '))
+    warn(
+      'the prompt ends with a space, and the model learned words together with the space before them: ' +
+        'it goes on better without it',
+    );
+  return prompt === '' ? text : `${prompt}\n${text}`;
 }
 
-/** One text that the user and the model extend in turn. */
-class Continuation implements Conversation {
-  prompt = '';
-
-  say(text: string): void {
-    if (text.endsWith(' '))
-      warn(
-        'the prompt ends with a space, and the model learned words together with the space before them: ' +
-          'it goes on better without it',
-      );
-    this.prompt += this.prompt === '' ? text : `\n${text}`;
-  }
-
-  answer(text: string): void {
-    this.prompt += text;
-  }
-}
-
-/** Questions and answers, joined by the checkpoint's template. */
-class Questions implements Conversation {
-  prompt: readonly Message[];
-
-  constructor(system: string | undefined) {
-    this.prompt = system === undefined ? [] : [{ role: 'system', content: system }];
-  }
-
-  say(content: string): void {
-    this.prompt = [...this.prompt, { role: 'user', content }];
-  }
-
-  answer(content: string): void {
-    this.prompt = [...this.prompt, { role: 'assistant', content }];
-  }
+function answered(prompt: Prompt, text: string): Prompt {
+  return typeof prompt === 'string' ? prompt + text : [...prompt, { role: 'assistant', content: text }];
 }
 
 /** Alternates turns until the end of the input or Ctrl-C; the model reads the whole conversation. */
-async function converse(
-  inference: Inference,
-  conversation: Conversation,
-  options: Omit<GenerateOptions, 'prompt'>,
-  signal: AbortSignal,
-): Promise<void> {
+async function converse(inference: Inference, options: GenerateOptions, signal: AbortSignal): Promise<void> {
+  let { prompt } = options;
   const terminal = process.stdin.isTTY === true;
   if (terminal) console.error('Enter continues your text; Ctrl-C or Ctrl-D ends.');
   const lines = createInterface({ input: process.stdin, ...(terminal && { output: process.stdout }) });
@@ -129,8 +99,8 @@ async function converse(
   lines.setPrompt('> ');
   if (terminal) lines.prompt();
   for await (const line of lines) {
-    conversation.say(line);
-    conversation.answer(await print(inference, { ...options, prompt: conversation.prompt }, signal));
+    prompt = said(prompt, line);
+    prompt = answered(prompt, await print(inference, { ...options, prompt }, signal));
     if (signal.aborted) break;
     if (terminal) lines.prompt();
   }

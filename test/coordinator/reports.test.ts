@@ -1,5 +1,10 @@
+import { tmpdir } from 'node:os';
+import { LogStore } from '@locmoe/logs';
+import type { GlobalStep } from '@locmoe/run-format';
 import { expect, it } from 'vitest';
-import { TrainingProgress } from '../../src/coordinator/training-progress.js';
+import { timeoutsOf } from '../../src/config/timeouts.js';
+import { Membership } from '../../src/coordinator/membership.js';
+import { Reports } from '../../src/coordinator/reports.js';
 import { createLogger } from '../../src/logger.js';
 import type { StepReport } from '../../src/rpc/generated/messages.js';
 import { config } from '../checkpoint/fixture.js';
@@ -49,7 +54,9 @@ it.each([
 ])(
   'experts at the classic capacity of each of %i micro-batches are at a share of 1',
   (microBatches, capacity) => {
-    const progress = new TrainingProgress({
+    const steps: GlobalStep[] = [];
+    const identity = {
+      resumedStep: 0,
       config: {
         ...config,
         model: { ...config.model, seqLen: 8 },
@@ -57,16 +64,21 @@ it.each([
         train: { ...config.train, globalBatch: 3, microBatches },
         cluster: { ...config.cluster, nodes: 1, workersPerNode: 1 },
       },
-      logger: createLogger({
-        level: 'info',
-        origin: { run: '', generation: 0 },
-        destination: { write: () => undefined },
-      }),
-      hostOf: () => null,
-      resumedStep: 0,
-      trainedSeconds: 0,
-      adopts: null,
-    });
-    expect(progress.add(reportWith(capacity))?.layers[0]?.capacityRatio).toBe(1);
+    };
+    const reports = new Reports(
+      {
+        identity,
+        logs: new LogStore(tmpdir(), () => undefined),
+        logger: createLogger({
+          level: 'info',
+          origin: { run: '', generation: 0 },
+          destination: { write: () => undefined },
+        }),
+        listeners: [{ step: (step) => steps.push(step) }],
+      },
+      new Membership('r', 1, timeoutsOf(identity.config.cluster)),
+    );
+    reports.step({ hasReturned: false }, reportWith(capacity));
+    expect(steps[0]?.layers[0]?.capacityRatio).toBe(1);
   },
 );
