@@ -1,4 +1,3 @@
-import type { Server } from '@grpc/grpc-js';
 import type { RankProgress } from '../collectives/control-block.js';
 import type { Doorbell } from '../collectives/doorbell.js';
 import type { FlightRing } from '../collectives/flight-ring.js';
@@ -18,23 +17,15 @@ const LOOP_MS = 100;
 /** Approximate size of a grant of credit on a slow link. */
 const CREDIT_BYTES = 40;
 
-export interface DataPlaneOptions extends SegmentShape {
-  readonly runId: string;
-  readonly generation: number;
+export interface DataPlaneOptions
+  extends SegmentShape,
+    Pick<PeerStreamsOptions, 'runId' | 'generation' | 'keepaliveMs' | 'server' | 'onError'> {
   /** Limit on each stream to another node; null for none. */
   readonly interNodeLink: LinkSpeed | null;
   /** Injects faults into all traffic with other nodes; null or undefined for none. */
   readonly faultyLink?: FaultyLink | null;
-  /** See `PeerStreamsOptions.keepaliveMs`. */
-  readonly keepaliveMs: number;
-  /** The agent's gRPC server; it serves Collectives until `close`. */
-  readonly server: Server;
   /** Credentials for connections to the other agents; plain text by default. */
   readonly security?: Security;
-  /**
-   * Called at most once, when a stream to another node broke (`NODE_LOST`) or violated the protocol (`BAD_MESSAGE`).
-   */
-  readonly onError: (error: TrainerError) => void;
 }
 
 /**

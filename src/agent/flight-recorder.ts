@@ -15,18 +15,8 @@ export interface FlightSource {
   flightOf(localRank: number): Pick<FlightRing, 'read'>;
 }
 
-export interface KnownOfRanks {
-  /** Error codes of the failed ranks. */
-  readonly failures: ReadonlyMap<number, ErrorCode>;
-  readonly reason: string;
-}
-
-export interface FlightRecorderOptions
-  extends Pick<FlightFile, 'runId' | 'generation' | 'node' | 'numNodes' | 'workersPerNode'> {
-  readonly directory: string;
-  /** Called if the file cannot be written. */
-  readonly onError: (error: unknown) => void;
-}
+/** Where a node is in its run. */
+export type FlightPlace = Pick<FlightFile, 'runId' | 'generation' | 'node' | 'numNodes' | 'workersPerNode'>;
 
 /** Writes the last operations of a node's ranks to a file when the run fails. */
 export class FlightRecorder {
@@ -34,26 +24,26 @@ export class FlightRecorder {
   #file: FlightFile | null = null;
   #written: Promise<void> = Promise.resolve();
 
-  constructor(private readonly options: FlightRecorderOptions) {}
+  /** @param onError called if the file cannot be written */
+  constructor(
+    private readonly place: FlightPlace,
+    private readonly directory: string,
+    private readonly onError: (error: unknown) => void,
+  ) {}
 
   /**
    * Copies the ranks' last operations and starts to write them. Only the first call has an effect.
    *
-   * @param known failures so far, and the reason for the record
+   * @param failures error codes of the failed ranks
    */
-  record(source: FlightSource, known: KnownOfRanks): void {
+  record(source: FlightSource, failures: ReadonlyMap<number, ErrorCode>, reason: string): void {
     if (this.#file !== null) return;
-    const { directory: _, onError: __, ...place } = this.options;
-    const { node, workersPerNode } = place;
-    this.#file = {
-      ...place,
-      reason: known.reason,
-      writtenMs: Date.now(),
-      ranks: Array.from({ length: workersPerNode }, (_, local) => {
-        const rank = node * workersPerNode + local;
-        return flightOf(source, local, rank, known);
-      }),
-    };
+    const { node, workersPerNode } = this.place;
+    const ranks = Array.from({ length: workersPerNode }, (_, local) => {
+      const rank = node * workersPerNode + local;
+      return flightOf(source, local, rank, failures.get(rank) ?? null);
+    });
+    this.#file = { ...this.place, reason, writtenMs: Date.now(), ranks };
     this.#write(this.#file);
   }
 
@@ -68,12 +58,13 @@ export class FlightRecorder {
   }
 
   #write(file: FlightFile): void {
-    const { directory, onError } = this.options;
     const ranks = file.ranks.map((flight) => {
       const stack = this.#stacks.get(flight.rank);
       return stack === undefined ? flight : { ...flight, stack };
     });
-    this.#written = this.#written.then(() => writeFlightFile(directory, { ...file, ranks })).catch(onError);
+    this.#written = this.#written
+      .then(() => writeFlightFile(this.directory, { ...file, ranks }))
+      .catch(this.onError);
   }
 
   /** Resolves once the file, if any, is written, or after 200 ms. */
@@ -82,12 +73,12 @@ export class FlightRecorder {
   }
 }
 
-function flightOf(source: FlightSource, local: number, rank: number, { failures }: KnownOfRanks): RankFlight {
+function flightOf(source: FlightSource, local: number, rank: number, failure: ErrorCode | null): RankFlight {
   const { pid, step, phase, operation } = source.progressOf(local);
   return {
     rank,
     pid,
-    failure: failures.get(rank) ?? null,
+    failure,
     processState: processInfo(pid).state,
     step,
     phase,

@@ -11,7 +11,7 @@ import type { SaveCommand } from '../worker/messages.js';
 import { assertSharedFolders, assignmentsOf } from './assignments.js';
 import { DataPlane } from './data-plane.js';
 import type { FaultyLink } from './faulty-link.js';
-import { FlightRecorder } from './flight-recorder.js';
+import { type FlightPlace, FlightRecorder } from './flight-recorder.js';
 import type { LogShipper } from './log-shipper.js';
 import type { NodeSnapshots } from './node-snapshots.js';
 import { NodeWorkers } from './node-workers.js';
@@ -50,6 +50,7 @@ export class NodeRanks {
   readonly #trace: TraceRecorder;
   readonly #heartbeat: NodeJS.Timeout;
   readonly #failed = new Map<number, ErrorCode>();
+  readonly #place: FlightPlace;
   readonly #firstRank: number;
   readonly #snapshotDir: string | null;
   #plane: DataPlane | null = null;
@@ -63,18 +64,15 @@ export class NodeRanks {
     const { nodes: numNodes, workersPerNode } = cluster;
     this.#timeouts = timeoutsOf(cluster);
     this.#firstRank = node * workersPerNode;
-    const place = { runId, generation, node, numNodes, workersPerNode };
+    this.#place = { runId, generation, node, numNodes, workersPerNode };
+    const warn = (what: string) => (error: unknown) =>
+      this.#logger.warn(`${what}: ${asTrainerError(error).message}`);
     this.#trace = new TraceRecorder({
+      ...this.#place,
       directory: `${runDir}/trace`,
-      ...place,
-      onError: (error) =>
-        this.#logger.warn(`no further timelines of steps: ${asTrainerError(error).message}`),
+      onError: warn('no further timelines of steps'),
     });
-    this.#flight = new FlightRecorder({
-      directory: `${runDir}/flight`,
-      ...place,
-      onError: (error) => this.#logger.warn(`no flight file: ${asTrainerError(error).message}`),
-    });
+    this.#flight = new FlightRecorder(this.#place, `${runDir}/flight`, warn('no flight file'));
     this.#workers = new NodeWorkers(
       {
         line: (rank, line, stream) => this.#onWorkerLine(rank, line, stream),
@@ -145,17 +143,13 @@ export class NodeRanks {
   }
 
   #createDataPlane(): DataPlane {
-    const { rpc, join } = this.options;
-    const { cluster } = this.options.config;
+    const { rpc, link, config } = this.options;
+    const { ringBytes, interNodeLink } = config.cluster;
     return DataPlane.create({
-      runId: join.runId,
-      generation: join.generation,
-      node: join.node,
-      numNodes: cluster.nodes,
-      workersPerNode: cluster.workersPerNode,
-      ringBytes: cluster.ringBytes,
-      interNodeLink: cluster.interNodeLink,
-      faultyLink: this.options.link ?? null,
+      ...this.#place,
+      ringBytes,
+      interNodeLink,
+      faultyLink: link ?? null,
       keepaliveMs: this.#timeouts.peerKeepaliveMs,
       server: rpc.server,
       security: rpc.security,
@@ -251,7 +245,7 @@ export class NodeRanks {
   /** Records the ranks' last operations, then ends their waits. */
   #abort(reason: string): void {
     if (this.#plane === null) return;
-    this.#flight.record(this.#plane, { failures: this.#failed, reason });
+    this.#flight.record(this.#plane, this.#failed, reason);
     this.#plane.abort(reason);
   }
 

@@ -40,8 +40,8 @@ export class NodeSnapshot {
 
   constructor(
     directory: string,
-    readonly ref: SnapshotRef,
-    readonly world: SnapshotWorld,
+    private readonly ref: SnapshotRef,
+    private readonly world: SnapshotWorld,
   ) {
     this.folder = path.join(directory, `generation-${ref.generation}-step-${ref.step}`);
   }
@@ -51,8 +51,9 @@ export class NodeSnapshot {
     return this.#isOwnComplete;
   }
 
-  is({ generation, step }: SnapshotRef): boolean {
-    return this.ref.generation === generation && this.ref.step === step;
+  /** @param node whose ranks it has the state of; any if left out */
+  is({ generation, step }: SnapshotRef, node = this.world.node): boolean {
+    return this.ref.generation === generation && this.ref.step === step && this.world.node === node;
   }
 
   /** Node of which this one keeps a copy, and the folder of that copy. */

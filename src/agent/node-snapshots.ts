@@ -33,6 +33,7 @@ interface Generation extends SnapshotWorld {
  */
 export class NodeSnapshots {
   #directory: string | null = null;
+  #runId: string | null = null;
   #held: NodeSnapshot[] = [];
   #now: Generation | null = null;
   #peers: readonly Peer[] = [];
@@ -48,7 +49,8 @@ export class NodeSnapshots {
    */
   begin(world: SnapshotWorld, listener: SnapshotListener): string {
     // A node that looked for its run may have joined another one.
-    if (this.#held.some((each) => each.world.runId !== world.runId)) this.clear();
+    if (this.#runId !== world.runId) this.clear();
+    this.#runId = world.runId;
     this.#now = { ...world, listener, over: new AbortController() };
     this.#directory ??= snapshotFolder(world.runId, world.node);
     return this.#directory;
@@ -73,7 +75,7 @@ export class NodeSnapshots {
     }
     snapshot.metrics = metrics;
     if (!snapshot.add(rank, files)) return;
-    this.#complete(snapshot, now).catch((error: unknown) => {
+    this.#complete(snapshot, ref, now).catch((error: unknown) => {
       if (!now.over.signal.aborted) now.listener.failed(asTrainerError(error).line);
     });
   }
@@ -87,7 +89,7 @@ export class NodeSnapshots {
    */
   async restore(chosen: SnapshotRef | null): Promise<string | null> {
     const now = this.#now;
-    this.#keepOnly((each) => chosen !== null && each.is(chosen) && each.world.node === now?.node);
+    this.#keepOnly((each) => chosen !== null && each.is(chosen, now?.node));
     if (chosen === null || now === null) return null;
     const [held] = this.#held;
     if (held?.isOwnComplete) return held.folder;
@@ -116,14 +118,14 @@ export class NodeSnapshots {
     this.#directory = null;
   }
 
-  async #complete(snapshot: NodeSnapshot, now: Generation): Promise<void> {
+  async #complete(snapshot: NodeSnapshot, ref: SnapshotRef, now: Generation): Promise<void> {
     const began = performance.now();
     snapshot.complete();
     if (now.config.cluster.nodes > 1) {
       const { node, folder } = snapshot.neighbour;
-      snapshot.keep((await this.#fetch(now, snapshot.ref, { holder: node, node, folder })).files);
+      snapshot.keep((await this.#fetch(now, ref, { holder: node, node, folder })).files);
     }
-    now.listener.kept(snapshot.ref, performance.now() - began);
+    now.listener.kept(ref, performance.now() - began);
   }
 
   #fetch(

@@ -34,7 +34,7 @@ type ServedCall = ServerDuplexStream<PullRequest | TrainerError, Buffer>;
 
 export interface PeerStreamsOptions extends Open {
   readonly numNodes: number;
-  /** Server for the other nodes; may be listening already. */
+  /** Server for the other nodes, which may be listening already; it serves Collectives until `close`. */
   readonly server: Server;
   /** Credentials for connecting to the other nodes. */
   readonly security: Security;
@@ -44,7 +44,7 @@ export interface PeerStreamsOptions extends Open {
   readonly onPull: (node: number, send: (encoded: Buffer) => void) => void;
   readonly onFrame: (node: number, frame: Frame) => void;
   readonly onCredit: (node: number, consumed: readonly number[]) => void;
-  /** Called at most once, when a stream broke (`NODE_LOST`) or violated the protocol. */
+  /** Called at most once, when a stream broke (`NODE_LOST`) or violated the protocol (`BAD_MESSAGE`). */
   readonly onError: (error: TrainerError) => void;
 }
 

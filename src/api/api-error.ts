@@ -1,9 +1,9 @@
 /** An error in OpenAI's form, with its HTTP status. */
 export class ApiError extends Error {
   constructor(
-    readonly status: number,
+    private readonly status: number,
     message: string,
-    readonly details: {
+    private readonly details: {
       readonly code?: string;
       /** Field of the request that is to blame. */
       readonly param?: string;

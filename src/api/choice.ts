@@ -6,16 +6,20 @@ import type { CompletionRequest, RequestPrompt } from './completion-request.js';
 import type { Job } from './scheduler.js';
 import { TokenLog } from './token-log.js';
 
-export interface ChoiceOptions {
+/** The served model. */
+export interface ModelContext {
+  readonly decoder: Decoder;
+  readonly tokenizer: Tokenizer;
+  /** Tokens that the model sees at once. */
+  readonly seqLen: number;
+}
+
+export interface ChoiceOptions extends ModelContext {
   readonly request: CompletionRequest;
   readonly prompt: RequestPrompt;
   /** Index among the choices of this prompt. */
   readonly index: number;
   readonly signal: AbortSignal;
-  readonly decoder: Decoder;
-  readonly tokenizer: Tokenizer;
-  /** Tokens that the model sees at once. */
-  readonly seqLen: number;
   readonly onPiece: (piece: Piece) => void;
 }
 
@@ -33,8 +37,8 @@ export class Choice implements Job {
   readonly #draw: TextDraw;
   readonly #log: TokenLog | null;
   /**
-   * The last token of a prompt whose log-probabilities are wanted and that is one token longer than the
-   * window: those of all its tokens follow from the window before it.
+   * The last token of a prompt whose log-probabilities are wanted and that is one token longer than the window: those of
+   * all its tokens follow from the window before it.
    */
   #lastOfPrompt: number | null = null;
   #settle!: (error: unknown) => void;

@@ -1,11 +1,9 @@
 import { randomUUID } from 'node:crypto';
-import type { Tokenizer } from '../data/tokenizer/tokenizer.js';
 import { TrainerError } from '../errors.js';
 import { cutPrompt } from '../inference/cut-prompt.js';
-import type { Decoder } from '../inference/decoder.js';
 import type { Piece } from './answer-form.js';
 import { ApiError, invalid } from './api-error.js';
-import { Choice } from './choice.js';
+import { Choice, type ModelContext } from './choice.js';
 import type { CompletionRequest } from './completion-request.js';
 import type { Scheduler } from './scheduler.js';
 import type { LogProbs } from './token-log.js';
@@ -13,12 +11,8 @@ import type { LogProbs } from './token-log.js';
 /** A stream is closed once its caller leaves this many events unread. */
 const MAX_UNREAD_EVENTS = 10_000;
 
-export interface CompletionContext {
-  readonly decoder: Decoder;
-  readonly tokenizer: Tokenizer;
+export interface CompletionContext extends ModelContext {
   readonly scheduler: Scheduler;
-  /** Tokens that the model sees at once. */
-  readonly seqLen: number;
 }
 
 /**
@@ -119,25 +113,16 @@ export function asApiError(error: unknown): ApiError {
 /** Creates a choice for each prompt and index, in the order of `choices[].index`. */
 function choicesOf(
   request: CompletionRequest,
-  { decoder, tokenizer, seqLen }: CompletionContext,
+  model: ModelContext,
   signal: AbortSignal,
   onPiece: (index: number, piece: Piece) => void,
 ): Choice[] {
+  const { numChoices } = request;
   return request.prompts.flatMap((prompt, p) =>
-    Array.from(
-      { length: request.numChoices },
-      (_, index) =>
-        new Choice({
-          request,
-          prompt,
-          index,
-          signal,
-          decoder,
-          tokenizer,
-          seqLen,
-          onPiece: (piece) => onPiece(p * request.numChoices + index, piece),
-        }),
-    ),
+    Array.from({ length: numChoices }, (_, index) => {
+      const emit = (piece: Piece) => onPiece(p * numChoices + index, piece);
+      return new Choice({ ...model, request, prompt, index, signal, onPiece: emit });
+    }),
   );
 }
 

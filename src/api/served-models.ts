@@ -1,27 +1,25 @@
 import type { Checkpoint } from '../checkpoint/checkpoint.js';
+import type { RunConfig } from '../config/schema.js';
 import { type Template, templateOf } from '../data/template.js';
 import { ApiError, invalid } from './api-error.js';
 
 /**
- * Names under which a checkpoint is served: the run's id, and `RUN:domain` for each domain, which decides
- * which experts may be used.
+ * Names under which a checkpoint is served: the run's id, and `RUN:domain` for each domain, which decides which experts
+ * may be used.
  */
 export class ServedModels {
   readonly #runId: string;
-  readonly #data: Checkpoint['manifest']['config']['data'];
-  readonly #seqLen: number;
-  readonly #createdS: number;
+  readonly #config: RunConfig;
+  readonly #domains: readonly string[];
 
   /** @param createdMs time of the checkpoint */
-  constructor({ manifest }: Checkpoint, createdMs: number) {
-    this.#runId = manifest.runId;
-    this.#data = manifest.config.data;
-    this.#seqLen = manifest.config.model.seqLen;
-    this.#createdS = Math.floor(createdMs / 1000);
-  }
-
-  get #domains(): readonly string[] {
-    return this.#data.domains;
+  constructor(
+    { manifest: { runId, config } }: Checkpoint,
+    private readonly createdMs: number,
+  ) {
+    this.#runId = runId;
+    this.#config = config;
+    this.#domains = config.data.domains;
   }
 
   /** Names in /v1/models; a request with one of them needs no `domain`. */
@@ -65,16 +63,16 @@ export class ServedModels {
 
   /** Returns the template that joins messages into one text for this domain; null where no answers were learned. */
   templateOf(domain: number): Template | null {
-    return templateOf(this.#data, domain);
+    return templateOf(this.#config.data, domain);
   }
 
   #model(id: string): object {
     return {
       id,
       object: 'model',
-      created: this.#createdS,
+      created: Math.floor(this.createdMs / 1000),
       owned_by: 'locmoe',
-      max_model_len: this.#seqLen,
+      max_model_len: this.#config.model.seqLen,
     };
   }
 

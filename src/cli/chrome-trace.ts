@@ -84,14 +84,15 @@ function eventsOf(
     ts: us(startMs),
     dur: Math.max(0, us(endMs) - us(startMs)),
   });
+  const spanEvent = (tid: number, span: TimelineSpan): TraceEvent => ({
+    ...slice(tid, span),
+    name: nameOf(span),
+    cat: span.kind === 'part' ? 'compute' : 'collective',
+    args: argumentsOf(span),
+  });
   const events: TraceEvent[] = named(place.pid, place.tid, 'thread', `rank ${rank}`, rank * MAX_IN_FLIGHT);
   for (const span of spans) {
-    events.push({
-      ...slice(place.tid, span),
-      name: nameOf(span),
-      cat: categoryOf(span),
-      args: argumentsOf(span),
-    });
+    events.push(spanEvent(place.tid, span));
     const wait = span.operation?.wait;
     if (wait == null) continue;
     const args: Arguments = wait.rank === null ? {} : { waitedFor: wait.rank };
@@ -108,13 +109,7 @@ function eventsOf(
     events.push(
       ...named(place.pid, tid, 'thread', `rank ${rank} in flight`, rank * MAX_IN_FLIGHT + index + 1),
     );
-    for (const span of row)
-      events.push({
-        ...slice(tid, span),
-        name: nameOf(span),
-        cat: categoryOf(span),
-        args: argumentsOf(span),
-      });
+    events.push(...row.map((span) => spanEvent(tid, span)));
   }
   return events;
 }
@@ -133,10 +128,6 @@ function rowsWithoutOverlap(spans: readonly TimelineSpan[]): TimelineSpan[][] {
 function nameOf({ kind, name, step }: TimelineSpan): string {
   if (kind !== 'part') return `${kind} ${name}`;
   return name === 'step' ? `step ${step}` : name;
-}
-
-function categoryOf({ kind }: TimelineSpan): string {
-  return kind === 'part' ? 'compute' : 'collective';
 }
 
 function argumentsOf({ step, layer, operation, isOpen }: TimelineSpan): Arguments {

@@ -79,10 +79,9 @@ function reportsOf(dataset: Dataset, config: RunConfig): DomainReport[] {
     const splits = { train: splitOf('train'), validation: splitOf('validation') };
     const ids = sampleIds(dataset.domains[id]!.train.ids, dataset.endOfText);
     const sequences = (numStepsOf(config) * train.globalBatch * weights[id]!) / totalWeight;
-    const total = (field: 'bytes' | 'tokens') => entry.train[field] + entry.validation[field];
     return {
       ...entry,
-      bytesPerToken: total('bytes') / total('tokens'),
+      bytesPerToken: total(entry, 'bytes') / total(entry, 'tokens'),
       ...splits,
       passes: sequences / Math.max(1, splits.train.sequences),
       sample: tokenizer.decode(ids, true),
@@ -103,11 +102,16 @@ function sampleIds(ids: TokenIds, endOfText: number): Uint16Array | Uint32Array 
   return from.subarray(0, Math.min(SAMPLE_TOKENS, end < 0 ? from.length : end + 1));
 }
 
+function total(
+  { train, validation }: Pick<DomainEntry, Split>,
+  field: 'documents' | 'bytes' | 'tokens',
+): number {
+  return train[field] + validation[field];
+}
+
 function describe(config: RunConfig, dir: string, domains: readonly DomainReport[]): string {
   const { model, data } = config;
   const tokenizer = data.tokenizer === 'train' ? 'trained on this text' : data.tokenizer;
-  const total = (domain: DomainReport, field: 'documents' | 'bytes' | 'tokens') =>
-    domain.train[field] + domain.validation[field];
   const totals = domains.map((domain) => [
     domain.name,
     formatCount(domain.files),

@@ -10,111 +10,82 @@ import type { Nodes } from '../coordinator/run-launch.js';
 
 const CLI = fileURLToPath(new URL('./cli.js', import.meta.url));
 
-interface LocalClusterOptions {
-  readonly nodes: number;
-  readonly address: string;
-  /** File that holds the run's token. */
-  readonly tokenFile: string;
-  readonly logsDir: string;
-  /** Called for each agent that ends badly. */
-  readonly onFailure: (pid: number, end: ProcessEnd) => void;
-  /** Further options of `locmoe node`. */
-  readonly more: readonly string[];
-}
-
 /**
- * The nodes of a run on this machine.
+ * The nodes of a run on this machine: node agents as child processes.
  *
  * @param address of the coordinator, which is this process
  * @param more further options of `locmoe node`
  */
-export function localNodes(
-  { cluster: { nodes } }: RunConfig,
-  address: string,
-  more: readonly string[],
-): Nodes {
-  let cluster: LocalCluster | null = null;
+export function localNodes({ cluster }: RunConfig, address: string, more: readonly string[]): Nodes {
+  let agents: ChildProcess[] = [];
+  let startAgent: (index: number) => ChildProcess;
   return {
     areReplaceable: false,
     joinTimeoutMs: GRACE.ownAgentsMs,
-    start(leader, { logs: logsDir, token: tokenFile }) {
-      const onFailure = (pid: number, end: ProcessEnd) => leader.current.agentEnded(pid, end);
-      cluster = new LocalCluster({ nodes, address, tokenFile, logsDir, onFailure, more });
+    start(leader, { logs, token }) {
+      const own = ['--coordinator', address, '--token-file', token, '--quiet'];
+      const args = ['node', ...own, '--exit-with-parent', String(process.pid), ...more];
+      startAgent = (index) =>
+        spawnAgent(args, path.join(logs, `agent-${index}.stderr`), (pid, end) =>
+          leader.current.agentEnded(pid, end),
+        );
+      agents = Array.from({ length: cluster.nodes }, (_, index) => startAgent(index));
     },
-    restart: (present) => cluster?.restart(present),
-    end: async (_, graceMs) => cluster?.end(graceMs),
+    restart(present) {
+      agents = agents.map((agent, index) => {
+        if (isAlive(agent) && present.includes(agent.pid ?? 0)) return agent;
+        // Its failure is known already.
+        agent.removeAllListeners('exit');
+        agent.kill('SIGKILL');
+        return startAgent(index);
+      });
+      removeStaleSegments();
+    },
+    async end(_, graceMs) {
+      if (agents.length === 0) return;
+      const timer = setTimeout(() => {
+        for (const agent of agents) agent.kill('SIGKILL');
+      }, graceMs);
+      await Promise.all(
+        agents.map((agent) => !isAlive(agent) || new Promise((resolve) => agent.once('exit', resolve))),
+      );
+      clearTimeout(timer);
+      // An agent killed before its workers had attached could not remove its segment.
+      removeStaleSegments();
+    },
   };
 }
 
-/** Node agents of a run on this machine, as child processes. */
-class LocalCluster {
-  readonly #children: ChildProcess[] = [];
-
-  constructor(private readonly options: LocalClusterOptions) {
-    for (let index = 0; index < options.nodes; index++) this.#children.push(this.#spawn(index));
-  }
-
-  /** Replaces all agents whose pids are not among `present`; kills those that do not answer. */
-  restart(present: readonly number[]): void {
-    for (const [index, child] of this.#children.entries()) {
-      if (isAlive(child) && present.includes(child.pid ?? 0)) continue;
-      child.removeAllListeners('exit');
-      child.kill('SIGKILL');
-      this.#children[index] = this.#spawn(index);
-    }
-    removeStaleSegments();
-  }
-
-  #spawn(index: number): ChildProcess {
-    const { address, tokenFile, logsDir, onFailure, more } = this.options;
-    const errors = path.join(logsDir, `agent-${index}.stderr`);
-    const fd = openSync(errors, 'a');
-    const { size } = fstatSync(fd);
-    const own = ['--coordinator', address, '--token-file', tokenFile];
-    const args = ['node', ...own, '--quiet', '--exit-with-parent', String(process.pid), ...more];
-    const child = spawn(process.execPath, [CLI, ...args], {
-      stdio: ['ignore', 'ignore', fd],
-      // A process group of its own keeps Ctrl-C in a terminal to the coordinator alone.
-      detached: true,
-      // All traffic stays on loopback in plain text, whatever the environment says for other runs.
-      env: { ...process.env, LOCMOE_TLS_DIR: '' },
-    });
-    closeSync(fd);
-    child.on('error', (error) =>
-      onFailure(child.pid ?? 0, endUnknown(`could not be started: ${error.message}`)),
-    );
-    child.on('exit', (code, signal) => {
-      if (code !== 0)
-        onFailure(child.pid ?? 0, {
-          how: describeExit(code, signal, firstLine(errors, size)),
-          exitCode: code,
-          signal,
-        });
-    });
-    return child;
-  }
-
-  /** Waits up to `graceMs` for the agents to leave, then kills those that remain. */
-  async end(graceMs: number): Promise<void> {
-    const timer = setTimeout(() => {
-      for (const child of this.#children) child.kill('SIGKILL');
-    }, graceMs);
-    await Promise.all(
-      this.#children.map((child) => !isAlive(child) || new Promise((resolve) => child.once('exit', resolve))),
-    );
-    clearTimeout(timer);
-    // An agent killed before its workers had attached could not remove its segment.
-    removeStaleSegments();
-  }
+/** @param onFailure called if the agent ends badly */
+function spawnAgent(
+  args: readonly string[],
+  errors: string,
+  onFailure: (pid: number, end: ProcessEnd) => void,
+): ChildProcess {
+  const fd = openSync(errors, 'a');
+  const { size } = fstatSync(fd);
+  const child = spawn(process.execPath, [CLI, ...args], {
+    stdio: ['ignore', 'ignore', fd],
+    // A process group of its own keeps Ctrl-C in a terminal to the coordinator alone.
+    detached: true,
+    // All traffic stays on loopback in plain text, whatever the environment says for other runs.
+    env: { ...process.env, LOCMOE_TLS_DIR: '' },
+  });
+  closeSync(fd);
+  child.on('error', (error) =>
+    onFailure(child.pid ?? 0, endUnknown(`could not be started: ${error.message}`)),
+  );
+  child.on('exit', (exitCode, signal) => {
+    if (exitCode === 0) return;
+    const how = signal === null ? `ended with code ${exitCode}` : `was killed by ${signal}`;
+    const words = firstLine(errors, size);
+    onFailure(child.pid ?? 0, { how: words === '' ? how : `${how} (${words})`, exitCode, signal });
+  });
+  return child;
 }
 
 function isAlive({ pid, exitCode, signalCode }: ChildProcess): boolean {
   return pid !== undefined && exitCode === null && signalCode === null;
-}
-
-function describeExit(code: number | null, signal: NodeJS.Signals | null, words: string): string {
-  const how = signal === null ? `ended with code ${code}` : `was killed by ${signal}`;
-  return words === '' ? how : `${how} (${words})`;
 }
 
 /**
@@ -122,14 +93,8 @@ function describeExit(code: number | null, signal: NodeJS.Signals | null, words:
  */
 function firstLine(file: string, from: number): string {
   try {
-    return (
-      readFileSync(file)
-        .subarray(from)
-        .toString()
-        .split('\n')
-        .find((line) => line.trim() !== '')
-        ?.trim() ?? ''
-    );
+    const lines = readFileSync(file).subarray(from).toString().split('\n');
+    return lines.map((line) => line.trim()).find((line) => line !== '') ?? '';
   } catch {
     return '';
   }

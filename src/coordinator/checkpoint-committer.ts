@@ -15,10 +15,8 @@ export interface CommitterOptions {
   readonly run: Omit<SaveOptions, 'step' | 'metrics' | 'keepStep'>;
   readonly tell: (command: CoordinatorCommand) => void;
   readonly onCommit: (report: CheckpointReport) => void;
-  /** Called if the disk has no room for a checkpoint and the run goes on without it. */
-  readonly onSkip: (line: string) => void;
-  /** Called if older checkpoints could not be removed entirely after a commit. */
-  readonly onLeftover: (line: string) => void;
+  /** Called if the disk has no room for a checkpoint, or older ones could not be removed entirely. */
+  readonly warn: (line: string) => void;
   /** Called if the run cannot go on. */
   readonly onFailure: (error: TrainerError) => void;
   /** Newest step that an earlier coordinator of this generation committed; null or undefined for none. */
@@ -141,7 +139,7 @@ export class CheckpointCommitter {
     const { step, keepStep, metrics } = save.about;
     const options = { ...this.options.run, step, metrics, keepStep: keepStep < 0 ? null : keepStep };
     const files = [...save.files.values()].flat();
-    const directory = commitCheckpoint(options, files, this.options.onLeftover);
+    const directory = commitCheckpoint(options, files, this.options.warn);
     this.#save = null;
     this.#ended = { step, committed: true };
     this.options.onCommit({
@@ -165,7 +163,10 @@ export class CheckpointCommitter {
       else {
         this.#discard(save);
         this.#ended = { step, committed: false };
-        this.options.onSkip(`no checkpoint of step ${step}: ${error.line}; the run goes on`);
+        const { checkpointEvery } = this.options.run.config.train;
+        this.options.warn(
+          `no checkpoint of step ${step}: ${error.line}; the run goes on, the next try is in ${checkpointEvery} steps`,
+        );
         this.options.tell({ command: 'saveEnded', saveEnded: { step, committed: false } });
       }
       return false;

@@ -276,8 +276,7 @@ function createCommitter(options: CoordinatorOptions, members: Membership, lifec
       logger.info({ directory: report.directory }, 'checkpoint saved');
       for (const listener of listeners) listener.checkpoint?.(report);
     },
-    onLeftover: (line) => logger.warn(line),
-    onSkip: (line) => logger.warn(`${line}, the next try is in ${train.checkpointEvery} steps`),
+    warn: (line) => logger.warn(line),
     onFailure: (error) => lifecycle.fail({ error, culprit: null }),
     committedBefore: options.adopts?.committed?.step ?? null,
     assertLeads,

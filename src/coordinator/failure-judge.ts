@@ -1,19 +1,21 @@
 import { GRACE } from '../config/timeouts.js';
 import { TrainerError } from '../errors.js';
-import type { WorkerFailure, WorkerProgress } from '../rpc/generated/messages.js';
+import type { WorkerFailure } from '../rpc/generated/messages.js';
 import { abortReason } from '../run/abort-reason.js';
 import type { Member } from './member.js';
 import type { Membership } from './membership.js';
-import { endUnknown, type ProcessEnd, type RootCause, rootCause } from './root-cause.js';
+import {
+  endUnknown,
+  type FailureEvidence,
+  type ProcessEnd,
+  type RootCause,
+  rootCause,
+} from './root-cause.js';
 
-export interface FailureJudgeOptions {
+export interface FailureJudgeOptions
+  extends Pick<FailureEvidence, 'workersPerNode' | 'progress' | 'slowLink'> {
   readonly members: Membership;
   readonly numNodes: number;
-  readonly workersPerNode: number;
-  /** Newest heartbeat of each rank. */
-  readonly progress: Pick<ReadonlyMap<number, WorkerProgress>, 'get'>;
-  /** See `FailureEvidence.slowLink`. */
-  readonly slowLink: string | null;
   readonly lastStep: () => number | undefined;
   /** True once the generation is over, after which a lost node is no failure. */
   readonly isOver: () => boolean;
@@ -97,14 +99,12 @@ export class FailureJudge {
   #judge(): void {
     if (this.#isJudged) return;
     this.#isJudged = true;
-    const { numNodes, workersPerNode, progress, slowLink, onVerdict } = this.options;
+    const { numNodes, workersPerNode, onVerdict } = this.options;
     const cause = rootCause({
+      ...this.options,
       failures: this.#failures,
       lostNode: this.#lostNode(),
       worldSize: numNodes * workersPerNode,
-      workersPerNode,
-      progress,
-      slowLink,
     });
     onVerdict(this.#ownFault(cause) ?? cause);
   }

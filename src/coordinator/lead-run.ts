@@ -17,7 +17,7 @@ import { nextIdentity, nodesThatSuffice } from './generation-start.js';
 import { openRun } from './open-run.js';
 import { warnOfFewExperts } from './planning/limits.js';
 import { truncateHistory } from './planning/run-history.js';
-import { RecoveryAccounts } from './recovery-account.js';
+import { recoveryAccounts } from './recovery-account.js';
 import { RestartPolicy } from './restart-policy.js';
 import { RunJournal, startsFrom } from './run-journal.js';
 import type { RunLaunch } from './run-launch.js';
@@ -59,7 +59,7 @@ export async function leadRun(launch: RunLaunch): Promise<RunOutcome & { readonl
     const begun = plan.adopts === null ? { generation, resumedFrom: run.resumedFrom } : null;
     const recorder = new RunRecorder(folder, disk, origin, begun);
     const journal = new RunJournal(folder, generation, disk, launch.host.superseded);
-    const accounts = new RecoveryAccounts((account) => {
+    const accounts = recoveryAccounts((account) => {
       for (const listener of listeners) listener.recovered?.(account);
     });
     // The totals precede listeners that write and may throw, since the exit code depends on whether a step was done.

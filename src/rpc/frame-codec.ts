@@ -35,8 +35,8 @@ function writeVarint(target: Uint8Array, at: number, value: number): number {
 }
 
 /**
- * Encodes all but the payload, which the caller then copies once, from the ring into the message. The bytes
- * equal protobufjs's encoding of the same frame.
+ * Encodes all but the payload, which the caller then copies once, from the ring into the message. The bytes equal
+ * protobufjs's encoding of the same frame.
  *
  * @param payloadBytes the sum of the lengths in `sections`
  */
@@ -67,14 +67,18 @@ export function openFrame(
 }
 
 class Reader {
-  at = 0;
+  #at = 0;
 
-  constructor(readonly bytes: Buffer) {}
+  constructor(private readonly bytes: Buffer) {}
+
+  get isAtEnd(): boolean {
+    return this.#at === this.bytes.length;
+  }
 
   varint(): number {
     let value = 0;
     for (let shift = 0; shift < 70; shift += 7) {
-      const byte = this.bytes[this.at++];
+      const byte = this.bytes[this.#at++];
       if (byte === undefined) throw malformed('ends inside a number');
       if (shift < 32) value = (value | ((byte & 0x7f) << shift)) >>> 0;
       if (byte < 0x80) return value;
@@ -84,17 +88,17 @@ class Reader {
 
   delimited(): Buffer {
     const length = this.varint();
-    if (length > this.bytes.length - this.at) throw malformed('ends inside a field');
-    this.at += length;
-    return this.bytes.subarray(this.at - length, this.at);
+    if (length > this.bytes.length - this.#at) throw malformed('ends inside a field');
+    this.#at += length;
+    return this.bytes.subarray(this.#at - length, this.#at);
   }
 
   skip(wireType: number): void {
     if (wireType === 0) this.varint();
     else if (wireType === 2) this.delimited();
-    else if (wireType === 1 || wireType === 5) this.at += wireType === 1 ? 8 : 4;
+    else if (wireType === 1 || wireType === 5) this.#at += wireType === 1 ? 8 : 4;
     else throw malformed(`has wire type ${wireType}`);
-    if (this.at > this.bytes.length) throw malformed('ends inside a field');
+    if (this.#at > this.bytes.length) throw malformed('ends inside a field');
   }
 }
 
@@ -117,14 +121,14 @@ export function decodeFrame(bytes: Buffer): Frame {
   let generation = 0;
   let operation = 0;
   let payload: Buffer = Buffer.alloc(0);
-  while (reader.at < bytes.length) {
+  while (!reader.isAtEnd) {
     const tag = reader.varint();
     if (tag === GENERATION_TAG) generation = reader.varint();
     else if (tag === OPERATION_TAG) operation = reader.varint();
     else if (tag === PAYLOAD_TAG) payload = reader.delimited();
     else if (tag === SECTIONS_TAG) {
       const packed = new Reader(reader.delimited());
-      while (packed.at < packed.bytes.length) sections.push(packed.varint());
+      while (!packed.isAtEnd) sections.push(packed.varint());
     } else reader.skip(tag & 7);
   }
   if (sections.length % SECTION_FIELDS !== 0) throw malformed('has an incomplete section');

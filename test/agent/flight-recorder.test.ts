@@ -8,7 +8,7 @@ import { temporaryFolder } from './support.js';
 
 // Node 1 of two nodes of two workers: ranks 2 and 3.
 const OPERATION = { kind: 'all-to-all', purpose: 'dispatch', layer: 1 } as const;
-const NONE = { failures: new Map() };
+const NONE = new Map();
 
 let segment: ShmSegment;
 let directory: string;
@@ -29,15 +29,11 @@ afterEach(() => {
 });
 
 const newRecorder = (folder: string) =>
-  new FlightRecorder({
-    directory: folder,
-    runId: 'run-a',
-    generation: 4,
-    node: 1,
-    numNodes: 2,
-    workersPerNode: 2,
-    onError: (error) => errors.push(error),
-  });
+  new FlightRecorder(
+    { runId: 'run-a', generation: 4, node: 1, numNodes: 2, workersPerNode: 2 },
+    folder,
+    (error) => errors.push(error),
+  );
 
 const source = () => ({
   progressOf: (local: number) => segment.control(local).progress,
@@ -65,10 +61,7 @@ describe('a flight file', () => {
     };
     segment.flight(0).begin(OPERATION, start);
     recorder.addStack(3, ['spin (trainer.js:1:2)']);
-    recorder.record(source(), {
-      failures: new Map([[3, 'WORKER_HUNG' as const]]),
-      reason: 'rank 3: gone',
-    });
+    recorder.record(source(), new Map([[3, 'WORKER_HUNG' as const]]), 'rank 3: gone');
     await recorder.settle();
     expect(written()).toMatchObject({
       format: 'locmoe-flight',
@@ -102,16 +95,16 @@ describe('a flight file', () => {
 
   it('is that of the first call, and a copy: what ranks do later is not in it', async () => {
     segment.control(0).setProgress(1, 'forward');
-    recorder.record(source(), { ...NONE, reason: 'first' });
+    recorder.record(source(), NONE, 'first');
     segment.control(0).setProgress(2, 'forward');
-    recorder.record(source(), { ...NONE, reason: 'second' });
+    recorder.record(source(), NONE, 'second');
     await recorder.settle();
     expect(written()).toMatchObject({ reason: 'first', ranks: [{ step: 1 }, { step: 0 }] });
   });
 
   it('gains a stack that is known only after the others gave up', async () => {
     segment.control(0).setProgress(1, 'forward');
-    recorder.record(source(), { ...NONE, reason: 'first' });
+    recorder.record(source(), NONE, 'first');
     segment.control(0).setProgress(2, 'forward');
     recorder.addStack(3, ['spin (trainer.js:1:2)']);
     await recorder.settle();
@@ -126,7 +119,7 @@ describe('a flight file', () => {
     segment.control(0).startOperation(OPERATION, 1);
     segment.control(0).waitFor(3, 0);
     segment.control(0).endOperation();
-    recorder.record(source(), { ...NONE, reason: 'x' });
+    recorder.record(source(), NONE, 'x');
     await recorder.settle();
     expect(written().ranks[0].waitingFor).toBeNull();
   });
@@ -135,7 +128,7 @@ describe('a flight file', () => {
 describe('the end of a run', () => {
   it('does not depend on a file that cannot be written', async () => {
     writeFileSync(directory, 'a file where the folder should be');
-    recorder.record(source(), { ...NONE, reason: 'x' });
+    recorder.record(source(), NONE, 'x');
     await recorder.settle();
     expect(errors).toMatchObject([{ code: 'EEXIST' }]);
   });
@@ -150,7 +143,7 @@ describe('the end of a run', () => {
     const pipe = `${fileOf(directory)}.tmp`;
     // Opening it to write blocks until somebody reads.
     execFileSync('mkfifo', [pipe]);
-    recorder.record(source(), { ...NONE, reason: 'x' });
+    recorder.record(source(), NONE, 'x');
     const started = performance.now();
     await recorder.settle();
     expect(performance.now() - started).toBeGreaterThanOrEqual(199);

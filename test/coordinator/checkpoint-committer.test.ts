@@ -23,8 +23,7 @@ beforeEach(() => {
     run: { ...run, world: { nodes: 2, workersPerNode: 1 } },
     tell: (command) => said.push(command),
     onCommit: (report) => said.push(report),
-    onSkip: (line) => said.push(line),
-    onLeftover: (line) => said.push(line),
+    warn: (line) => said.push(line),
     onFailure: ({ code, line }) => said.push(`${code} ${line}`),
   });
 });

@@ -1,7 +1,7 @@
 import type { FailureReport, RecoveryAccount } from '@locmoe/run-format';
 import { expect, it } from 'vitest';
 import { globalStep } from '../../packages/run-format/test/global-step.js';
-import { RecoveryAccounts } from '../../src/coordinator/recovery-account.js';
+import { recoveryAccounts } from '../../src/coordinator/recovery-account.js';
 import { TrainerError } from '../../src/errors.js';
 
 const REPORT = {
@@ -14,13 +14,13 @@ const FAILED = { kind: 'restarting', error: new TrainerError('INTERNAL', 'x') } 
 it('an outage lasts from its first failure until the run trains again', () => {
   let now = 0;
   const accounts: RecoveryAccount[] = [];
-  const account = new RecoveryAccounts(
+  const account = recoveryAccounts(
     (each) => accounts.push(each),
     () => now,
   );
   account.state({ kind: 'running' });
   for (let step = 1; step <= 7; step++) account.step({ ...globalStep(step), stepMs: 100 });
-  account.checkpoint({ step: 4 });
+  account.checkpoint({ step: 4, directory: '' });
   account.state(FAILED);
   account.restarts(REPORT);
   now = 1_000;

@@ -47,8 +47,7 @@ async function saveInRanks(options: readonly RankOptions[]) {
       for (const child of ranks) if (child.connected) child.send(commandOf(command));
     },
     onCommit: ({ step }) => said.push(`committed ${step}`),
-    onSkip: (line) => said.push(line),
-    onLeftover: (line) => said.push(line),
+    warn: (line) => said.push(line),
     onFailure: ({ code, line }) => {
       said.push(`${code} ${line}`);
       endAll();
@@ -122,7 +121,7 @@ it('a full disk skips a checkpoint, and fails the run only at its last', async (
   expect(skipped.said).toEqual([
     'committed 1',
     expect.stringMatching(
-      /^no checkpoint of step 2: rank 1, step 2, checkpoint write: .*ENOSPC.*free some space; the run goes on$/,
+      /^no checkpoint of step 2: rank 1, step 2, checkpoint write: .*ENOSPC.*free some space; the run goes on, the next try is in \d+ steps$/,
     ),
     'committed 3',
     'committed 4',
