@@ -1,4 +1,3 @@
-import { untilGone } from '../coordinator/departure.js';
 import { lastingOptions } from '../coordinator/planning/resume-command.js';
 import type { PlanSettings, RunOptions } from '../coordinator/planning/run-options.js';
 import { planRun, unfinishedRun } from '../coordinator/planning/run-plan.js';
@@ -100,7 +99,7 @@ async function serveWith(
       // A supervisor restarts nodes that ended, and those that still run rejoin by themselves.
       start: () => undefined,
       restart: () => undefined,
-      end: ({ current }, graceMs) => untilGone(current.members, graceMs),
+      end: ({ current }, graceMs) => current.members.untilGone(graceMs),
     }),
     view: jsonLogs ? logView : terminalView,
   });

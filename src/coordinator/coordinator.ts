@@ -35,7 +35,7 @@ export class Coordinator {
   #stopAsked: string | null = null;
 
   constructor(private readonly options: CoordinatorOptions) {
-    const { identity, logger, listeners, adopts = null } = options;
+    const { identity, logger, adopts } = options;
     const { config, generation } = identity;
     const { cluster } = config;
     const timeouts = timeoutsOf(cluster);
@@ -43,18 +43,10 @@ export class Coordinator {
     this.identity = identity;
     this.#rules = new AgentEventRules(config, generation);
     this.members = new Membership(identity.runId, cluster.nodes, timeouts, options.assertLeads);
-    if (adopts !== null) this.members.adopt(adopts.members);
+    if (adopts) this.members.adopt(adopts.members);
     this.#reports = new Reports(options, this.members);
     const { ranks } = this.#reports;
-    this.lifecycle = new Lifecycle({
-      generation,
-      members: this.members,
-      ranks,
-      logger,
-      listeners,
-      mayRestart: options.mayRestart,
-      initial: { kind: adopts === null ? 'waiting' : 'running' },
-    });
+    this.lifecycle = new Lifecycle(options, this.members, ranks);
     this.admission = new Admission(options, this.members, this.lifecycle);
     this.#committer = createCommitter(options, this.members, this.lifecycle);
     this.lifecycle.onFailed(() => this.#committer.abandon());

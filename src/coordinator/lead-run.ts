@@ -11,7 +11,6 @@ import type { RunState } from '../run/run-state.js';
 import { keepToken } from '../run/run-token.js';
 import { Coordinator } from './coordinator.js';
 import type { RunFailure, RunIdentity } from './coordinator-options.js';
-import { moveToNextGeneration } from './departure.js';
 import { explainFailure } from './failure-report.js';
 import { nextIdentity, nodesThatSuffice } from './generation-start.js';
 import { openRun } from './open-run.js';
@@ -219,7 +218,7 @@ async function restart(context: RunContext, leader: RunLeader): Promise<void> {
   const report = reportOf(context, failed, failed.lifecycle.failure!, null);
   journal.failure(report);
   for (const listener of listeners) listener.restarts?.(report, run.totals.budget.left);
-  const present = await moveToNextGeneration(failed.members, GRACE.leaveMs);
+  const present = await failed.members.moveToNextGeneration(GRACE.leaveMs);
   failed.close();
   const generation = context.now.generation + 1;
   const { identity, error } = await nextIdentity({ ...context, plan: launch.plan, generation, failed });

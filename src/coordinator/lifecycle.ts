@@ -1,23 +1,10 @@
 import { asTrainerError, type TrainerError } from '../errors.js';
-import type { Logger } from '../logger.js';
-import type { RunListener } from '../run/run-listener.js';
 import { isOver, type RunEvent, type RunState, transition } from '../run/run-state.js';
 import type { CoordinatorOptions, RunFailure } from './coordinator-options.js';
 import { blamed } from './failure-report.js';
 import type { Membership } from './membership.js';
 import type { RankTable } from './rank-table.js';
 import type { Culprit, RootCause } from './root-cause.js';
-
-export interface LifecycleOptions {
-  readonly generation: number;
-  readonly initial: RunState;
-  readonly members: Membership;
-  readonly ranks: Pick<RankTable, 'views'>;
-  readonly logger: Logger;
-  readonly listeners: readonly RunListener[];
-  /** See CoordinatorOptions. */
-  readonly mayRestart: CoordinatorOptions['mayRestart'];
-}
 
 /** State machine of a generation. A change of state is announced to nodes, log and listeners. */
 export class Lifecycle {
@@ -32,8 +19,15 @@ export class Lifecycle {
     this.#settle = resolve;
   });
 
-  constructor(private readonly options: LifecycleOptions) {
-    this.#state = options.initial;
+  constructor(
+    private readonly options: Pick<
+      CoordinatorOptions,
+      'identity' | 'logger' | 'listeners' | 'mayRestart' | 'adopts'
+    >,
+    private readonly members: Membership,
+    private readonly ranks: RankTable,
+  ) {
+    this.#state = { kind: options.adopts ? 'running' : 'waiting' };
   }
 
   get state(): RunState {
@@ -84,9 +78,8 @@ export class Lifecycle {
   /** Requests a final checkpoint after this step; with a `cause`, the run fails once it is saved. */
   stop(reason: string, cause: TrainerError | null): void {
     if (!this.apply({ type: 'stop', reason, cause })) return;
-    const { logger, members } = this.options;
-    logger.info({ reason }, `stopping after this step: ${reason}`);
-    members.broadcast({ command: 'stop', stop: { reason } });
+    this.options.logger.info({ reason }, `stopping after this step: ${reason}`);
+    this.members.broadcast({ command: 'stop', stop: { reason } });
   }
 
   /**
@@ -94,7 +87,8 @@ export class Lifecycle {
    * @returns whether the state changed
    */
   apply(event: RunEvent, culprit: Culprit | null = null): boolean {
-    const { members, logger, listeners } = this.options;
+    const { members } = this;
+    const { logger, listeners } = this.options;
     const before = this.#state;
     this.#state = transition(before, event);
     if (this.#state === before) return false;
@@ -126,13 +120,13 @@ export class Lifecycle {
   }
 
   #failureOf(error: TrainerError, culprit: Culprit | null): RunFailure {
-    return { timeMs: Date.now(), error, culprit, ranks: this.options.ranks.views };
+    return { timeMs: Date.now(), error, culprit, ranks: this.ranks.views };
   }
 
   /** Logs why the generation is over, with the fields by which queries find a rank or a step. */
   #logVerdict({ error, culprit }: RunFailure, kind: 'failed' | 'restarting'): void {
-    const { logger, generation } = this.options;
-    const what = kind === 'failed' ? 'the run' : `generation ${generation}`;
+    const { logger, identity } = this.options;
+    const what = kind === 'failed' ? 'the run' : `generation ${identity.generation}`;
     const { exitCode = null, signal = null, pid = null } = culprit ?? {};
     logger.error(
       { ...blamed({ error, culprit }), code: error.code, pid, exitCode, signal },

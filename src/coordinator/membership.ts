@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { JournalMember } from '@locmoe/run-format';
 import type { Timeouts } from '../config/timeouts.js';
 import { TrainerError } from '../errors.js';
@@ -5,6 +6,8 @@ import type { CoordinatorCommand, JoinRequest, Peer } from '../rpc/generated/mes
 import { VERSION } from '../rpc/version.js';
 import { assertJoin } from './agent-messages.js';
 import { Member, type MemberStatus, type SessionLink } from './member.js';
+
+const GONE_POLL_MS = 20;
 
 /** Nodes of a run, in the order of their ids. */
 export class Membership {
@@ -156,11 +159,30 @@ export class Membership {
   }
 
   /** Members whose session should still end in order. */
-  get answering(): Member[] {
+  get #answering(): Member[] {
     const silent = this.suspects;
     return this.all.filter(
       (member) => member.session !== null && member.status !== 'lost' && !silent.includes(member),
     );
+  }
+
+  /** Waits up to `graceMs` for the nodes that still answer to send their last log lines and end their sessions. */
+  async untilGone(graceMs: number): Promise<void> {
+    await until(() => this.#answering.length === 0, graceMs);
+  }
+
+  /**
+   * Waits up to `graceMs` for the nodes that still answer to end their workers, and tells them to join the next
+   * generation.
+   *
+   * @returns pids of the agents that rejoin; the others have left the run
+   */
+  async moveToNextGeneration(graceMs: number): Promise<number[]> {
+    await until(() => this.#answering.every(({ isDone }) => isDone), graceMs);
+    for (const { isDone, session } of this.all)
+      if (isDone) session?.send({ command: 'rejoin', rejoin: {} });
+      else session?.close();
+    return this.all.filter(({ isDone }) => isDone).map(({ request }) => request.pid);
   }
 
   /** Members that took too long to open a session. */
@@ -175,4 +197,9 @@ export class Membership {
   forgive(suspendedMs: number): void {
     for (const member of this.all) member.heardOfMs += suspendedMs;
   }
+}
+
+async function until(condition: () => boolean, graceMs: number): Promise<void> {
+  const deadline = performance.now() + graceMs;
+  while (!condition() && performance.now() < deadline) await sleep(GONE_POLL_MS);
 }

@@ -1,6 +1,6 @@
 import * as grpc from '@grpc/grpc-js';
 import type { MethodDefinition } from '@grpc/proto-loader';
-import { type ErrorCode, TrainerError } from '../errors.js';
+import { TrainerError } from '../errors.js';
 import { isOwnPort } from '../os/tcp-listeners.js';
 import { parseAddress } from './address.js';
 import { findConnectionProblem } from './connection-problem.js';
@@ -28,9 +28,6 @@ const CLIENT_OPTIONS: grpc.ClientOptions = {
   'grpc.max_reconnect_backoff_ms': 2_000,
   'grpc.initial_reconnect_backoff_ms': 100,
 };
-
-/** Error codes of refused calls; every other status is `BAD_INPUT`. */
-const REFUSALS = new Map<grpc.status, ErrorCode>([[grpc.status.RESOURCE_EXHAUSTED, 'RUN_FULL']]);
 
 type UnaryMethod<Request, Reply> = Pick<
   MethodDefinition<Request, never, never, Reply>,
@@ -122,7 +119,10 @@ export class CoordinatorClient {
     if (code === grpc.status.UNIMPLEMENTED && name === 'Join')
       return new TrainerError('UNAVAILABLE', `no coordinator answers at ${this.address} yet: ${details}.`);
     if (code !== grpc.status.UNAVAILABLE && code !== grpc.status.DEADLINE_EXCEEDED)
-      return new TrainerError(REFUSALS.get(code) ?? 'BAD_INPUT', `${at} refused ${name}: ${details}`);
+      return new TrainerError(
+        code === grpc.status.RESOURCE_EXHAUSTED ? 'RUN_FULL' : 'BAD_INPUT',
+        `${at} refused ${name}: ${details}`,
+      );
     const problem = await findConnectionProblem(parseAddress('--coordinator', this.address), this.security);
     if (problem?.kind === 'refused')
       return new TrainerError('UNAUTHENTICATED', `no secure connection to ${at}: ${problem.text}`);
