@@ -117,7 +117,7 @@ export function assertTextFits({ length }: string, seqLen: number, field: string
 }
 
 /**
- * A body that is refused: names its first wrong field.
+ * Returns the error for a body that is refused, which names its first wrong field.
  *
  * @param ignored as `ignoredFields`, with those of one endpoint
  */

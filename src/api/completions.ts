@@ -40,7 +40,7 @@ export async function complete(
 }
 
 /**
- * The same as server-sent events, which end with `[DONE]`; an error is an event too.
+ * Answers a completion request by server-sent events, which end with `[DONE]`; an error is an event too.
  *
  * @param onGone called if the caller goes before the end
  * @param onEnd called at the end in any case

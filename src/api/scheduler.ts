@@ -38,8 +38,8 @@ interface Running {
 }
 
 /**
- * Continuous batching (Orca, Yu et al., OSDI 2022): a step adds one token to the running sequences, and a
- * sequence enters or leaves between any two steps. Between steps the event loop has its turn.
+ * Continuous batching (Orca, Yu et al., OSDI 2022): a step adds one token to the running sequences, and a sequence enters
+ * or leaves between any two steps. Between steps the event loop runs.
  */
 export class Scheduler {
   #waiting: Job[] = [];

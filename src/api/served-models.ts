@@ -41,7 +41,7 @@ export class ServedModels {
   }
 
   /**
-   * Domain id of a request.
+   * Returns the domain id of a request.
    *
    * @param domain the request's own field; null if it has none
    * @throws ApiError 404 for an unknown model, 400 for an unknown or missing domain

@@ -23,9 +23,8 @@ export interface ChaosOptions {
 }
 
 /**
- * Injects faults into a run until it is over, the time is, or `signal` says so. Which fault, whom it strikes, for how
- * long and how long after the one before follows from the seed and the number of the injection; a fault strikes while
- * the run trains.
+ * Injects faults into a run until it is over, the time has passed, or `signal` is aborted. The seed and the number of the
+ * injection determine the fault, its victim, its duration and the pause before; a fault strikes while the run trains.
  *
  * @returns the faults that were injected
  * @throws TrainerError `BAD_INPUT` if the run does not take such faults, `NO_RESOURCE` if it does not train again

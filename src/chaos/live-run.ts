@@ -10,7 +10,7 @@ import { coordinatorProcess, processesOf, type RunProcess, type RunProcesses } f
 
 const POLL_MS = 50;
 
-/** A run of this user on this machine that is going on, to inject faults into. Its coordinator may change. */
+/** A live run of this user on this machine, to inject faults into. Its coordinator may change. */
 export class LiveRun {
   readonly #seen = new Map<string, RunProcess>();
   #client: CoordinatorClient | null = null;
@@ -62,7 +62,7 @@ export class LiveRun {
   /**
    * Waits until the run trains: a step of the current generation is done.
    *
-   * @param state in which it is waited for, e.g. while a coordinator is replaced
+   * @param comesBack true if a run without a coordinator is not over, as a supervisor starts another
    * @returns its processes; null once `signal` is aborted or, unless `comesBack`, the run is over
    * @throws TrainerError `NO_RESOURCE` after `timeoutMs`
    */

@@ -38,7 +38,7 @@ export function isWildcard(host: string): boolean {
 }
 
 /**
- * The address at which others reach a server that listens at `bound`: `advertise` if given, else `bound`
+ * Returns the address at which others reach a server that listens at `bound`: `advertise` if given, else `bound`
  * itself, with the host from `hostFor` if `bound` is a wildcard.
  *
  * @throws TrainerError `BAD_INPUT` if `advertise` is no address, or one that nobody can dial
@@ -70,7 +70,7 @@ export function describeSocketError({ code = '', message }: NodeJS.ErrnoExceptio
 }
 
 /**
- * This machine's address on the interface that the route to `target` takes.
+ * Returns this machine's address on the interface that the route to `target` takes.
  *
  * @throws TrainerError `UNAVAILABLE` if nothing answers there
  */

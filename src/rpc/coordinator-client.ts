@@ -96,8 +96,8 @@ export class CoordinatorClient {
   }
 
   /**
-   * Another client of the same address, whose name it resolves anew; null where the port is not this user's, and the
-   * token is: whoever took the port of a coordinator that is gone must not get it.
+   * Creates another client of the same address, whose name it resolves anew; returns null if the token is this user's and
+   * the port is not: whoever took the port of a coordinator that is gone must not get it.
    */
   renewed(): CoordinatorClient | null {
     const { port } = parseAddress('--coordinator', this.address);

@@ -20,9 +20,9 @@ export function sendToken(token: string): grpc.Interceptor {
 }
 
 /**
- * Server interceptor: checks the token of every method, in constant time.
+ * Creates a server interceptor that checks the token of every method, in constant time.
  *
- * @param expectedToken asked at each call; null lets every caller in
+ * @param expectedToken called for each call; null admits every caller
  * @param onRefused gets the caller's address and the method, never what was sent as a token
  */
 export function requireToken(

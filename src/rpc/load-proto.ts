@@ -30,7 +30,7 @@ type Definition<Type> = Type extends { service: infer Service } ? Service : Type
 const loaded = new Map<string, PackageDefinition>();
 
 /**
- * The definition of a service or message of `proto/<file>.proto`, which is read once per process. Fields are camelCase,
+ * Returns the definition of a service or message of `proto/<file>.proto`, which is read once per process. Fields are camelCase,
  * absent fields get their defaults, enums are strings, 64-bit integers are numbers, and a oneof names its member in a
  * field of its own; scripts/proto-types.mjs generates the types accordingly.
  *
@@ -50,8 +50,8 @@ export function loadProto<File extends keyof Protos, Name extends string>(
 }
 
 /**
- * A method whose handler is given a `BAD_MESSAGE` error for a request that cannot be decoded. grpc-js ends such a call
- * by itself and tells nobody; a message that the handler writes then keeps the call open for ever.
+ * Passes a `BAD_MESSAGE` error to a method's handler for a request that cannot be decoded. grpc-js ends such a call by
+ * itself and tells nobody; a message that the handler writes then keeps the call open for ever.
  */
 export function withUndecodable<Request, Reply, Received, ReceivedReply>(
   method: MethodDefinition<Request, Reply, Received, ReceivedReply>,

@@ -101,7 +101,7 @@ export function serverCredentials({ tls }: Security): grpc.ServerCredentials {
 }
 
 /**
- * Allows to listen on loopback, with TLS, or in plain text if the user asked for it and there is a token.
+ * Checks that the address is on loopback, or has TLS, or a token where the user asked for plain text.
  *
  * @throws TrainerError `BAD_INPUT` with what to do instead
  */

@@ -7,8 +7,8 @@ type StepTimes = Pick<StepReport, 'rank' | 'stepMs' | 'partsMs' | 'cpuMs' | 'que
 const WINDOW_STEPS = 200;
 
 /**
- * What a rank spent on a step itself, in ms: without waiting for others, nor for a processor that others of its machine
- * had. And the CPU time of its process.
+ * Time in ms that a rank itself spent on a step, without waiting for others or for a processor, and the CPU time of its
+ * process.
  */
 export interface OwnTime {
   readonly wallMs: number;
@@ -16,8 +16,8 @@ export interface OwnTime {
 }
 
 /**
- * How long each rank takes for its part of a step. The step itself takes all ranks equally long, as each waits for the
- * slowest.
+ * Measures how long each rank takes for its own part of a step. The step itself takes all ranks equally long, as each
+ * waits for the slowest.
  */
 export class RankSpeeds {
   /** Reports of steps that not all ranks have reported; each rank's come in order. */

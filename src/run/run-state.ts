@@ -1,7 +1,7 @@
 import type { TrainerError } from '../errors.js';
 
 /**
- * The life of a run.
+ * States of a run, and of each generation.
  *
  * ```
  * waiting --(every node has a session)--> starting --(every worker is ready)--> running --> finished

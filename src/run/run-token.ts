@@ -13,7 +13,7 @@ const ANYBODY = 0o777;
 /**
  * Keeps the token of a run in its folder, where its agents and this user's commands find it.
  *
- * @param token null where the user gave one to all of them; none of an earlier process stays
+ * @param token null if the user gives one to each of them; that of an earlier process is removed
  */
 export function keepToken({ token: file }: RunFolder, token: string | null): void {
   const work = `${file}.tmp`;
@@ -31,7 +31,7 @@ export function lastingToken({ token: file }: RunFolder): string | null {
 }
 
 /**
- * The credentials that the folder of a run holds; NO_SECURITY where it holds none.
+ * Returns the credentials that the folder of a run holds; NO_SECURITY if it holds none.
  *
  * @throws TrainerError `UNAUTHENTICATED` if it is another user's
  */

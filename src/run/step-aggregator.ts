@@ -36,8 +36,7 @@ export class StepAggregator {
   }
 
   /**
-   * The step, once `report` completes it; null before.
-   *
+   * @returns the step, once `report` completes it; null before
    * @throws TrainerError `BAD_MESSAGE` if it is not of the step after the last one of its rank
    */
   add(report: StepReport): GlobalStep | null {
