@@ -75,7 +75,8 @@ export class Admission {
     const { isAwaited: returns, request } = this.members.get(node);
     if (!returns) this.#assertWaiting(request.host);
     this.members.connect(node, dataAddress, session);
-    const { numConnected, numNodes } = this.members;
+    const { numConnected } = this.members;
+    const { nodes: numNodes } = this.options.identity.config.cluster;
     const how = returns ? 'is back' : `joined from ${request.host}`;
     // The previous coordinator may have crashed before it sent `begin` to this node.
     if (returns) session.send({ command: 'begin', begin: {} });
@@ -119,7 +120,7 @@ export class Admission {
   }
 
   #assertWaiting(host: string): void {
-    const { runId } = this.options.identity;
+    const { runId, config } = this.options.identity;
     const { kind } = this.lifecycle.state;
     const isIncomplete =
       this.lifecycle.isUnderWay &&
@@ -129,7 +130,7 @@ export class Admission {
     if (kind !== 'waiting')
       throw new TrainerError(
         'RUN_FULL',
-        `run ${runId} is ${kind} with its ${this.members.numNodes} nodes; the one on ${host} comes too late: nodes join before the start`,
+        `run ${runId} is ${kind} with its ${config.cluster.nodes} nodes; the one on ${host} comes too late: nodes join before the start`,
       );
   }
 

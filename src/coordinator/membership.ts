@@ -16,7 +16,7 @@ export class Membership {
 
   constructor(
     private readonly runId: string,
-    readonly numNodes: number,
+    private readonly numNodes: number,
     private readonly timeouts: Timeouts,
     /** Ends this process if another one leads the run; called before every broadcast. */
     private readonly assertLeads: () => void = () => undefined,
