@@ -42,7 +42,6 @@ interface ModelFigures {
 /** `ModelFigures` in float32, those of each precision, and the peer that they are held against. */
 interface FiguresOfModel extends ModelFigures {
   readonly float32: ModelFigures;
-  /** Null if it was not timed. */
   readonly bfloat16: ModelFigures | null;
   /** The fastest way to run PyTorch. */
   readonly peer: { readonly name: string; readonly precision: 'float32' | 'bfloat16' };
@@ -73,7 +72,6 @@ export interface CellFigures {
   readonly cell: Cell;
   readonly sizes: CellSizes;
   readonly turns: number;
-  /** Steps of all turns. */
   readonly steps: number;
   readonly greatestDifference: number;
   readonly greatestDifferenceBfloat16: number;
@@ -81,12 +79,10 @@ export interface CellFigures {
 }
 
 export interface Figures {
-  /** Null if it was not timed. */
   readonly small: FiguresOfModel | null;
   readonly medium: FiguresOfModel | null;
   readonly recipe: string;
   readonly peer: TorchPeer;
-  /** Matrix products alone, on all cores. */
   readonly sgemmFlopsPerS: number;
   readonly cells: readonly CellFigures[];
 }
