@@ -7,8 +7,8 @@ import { Locmoe, lossCurve, newestRun, temporaryFolder, trainArguments } from '.
 it('a step that is not finite on one rank is skipped; three in a row end the generation with an account', async () => {
   const folder = temporaryFolder();
   const sets = ['train.checkpointEvery=5'];
-  const run = new Locmoe(trainArguments({ folder, nodes: 2, workersPerNode: 2, sets }), {
-    LOCMOE_FAIL: 'step.gradients:10:nan:rank=1,step.gradients:18-20:nan:rank=2',
+  const run = new Locmoe(trainArguments({ folder, nodes: 2, workersPerNode: 1, sets }), {
+    LOCMOE_FAIL: 'step.gradients:10:nan:rank=0,step.gradients:18-20:nan:rank=1',
   });
   const { code, stdout, stderr } = await run.finished;
   expect(code, stderr).toBe(3);
@@ -26,7 +26,7 @@ it('a step that is not finite on one rank is skipped; three in a row end the gen
   );
   expect(report).toMatchObject({
     code: 'NOT_FINITE',
-    rank: 2,
+    rank: 1,
     node: 1,
     step: 20,
     layer: 1,
@@ -34,7 +34,7 @@ it('a step that is not finite on one rank is skipped; three in a row end the gen
     checkpoint: expect.stringMatching(/step-0000(11|15)$/),
   });
   expect(report.message).toMatch(
-    /^rank 2, .*: steps 18 to 20 were not finite; .* gradient of layers\.1\.experts\.2\.w_in \(layer 1, expert 2\), which holds NaN; this rank's batch: en tokens \d+ to \d+ ".+", code tokens \d+ to \d+ ".+"; lower/,
+    /^rank 1, .*: steps 18 to 20 were not finite; .* gradient of layers\.1\.experts\.2\.w_in \(layer 1, expert 2\), which holds NaN; this rank's batch: en tokens \d+ to \d+ ".+", code tokens \d+ to \d+ ".+"; lower/,
   );
 });
 
@@ -46,7 +46,7 @@ it('a validation that is not finite fails the generation before its weights are 
     'train.checkpointEvery=2',
     'train.steps=2',
   ];
-  const run = new Locmoe(trainArguments({ folder, nodes: 1, workersPerNode: 2, sets }));
+  const run = new Locmoe(trainArguments({ folder, nodes: 1, workersPerNode: 1, sets }));
   const { code, stdout, stderr } = await run.finished;
   expect(code, stdout).toBe(3);
   expect(stderr).toMatch(
@@ -59,19 +59,19 @@ it('a validation that is not finite fails the generation before its weights are 
 describe('with restarts', () => {
   const start = (sets: readonly string[], fail = '') => {
     const folder = temporaryFolder();
-    const layout = { nodes: 1, workersPerNode: 2, sets: ['cluster.maxRestarts=3', ...sets] };
+    const layout = { nodes: 1, workersPerNode: 1, sets: ['cluster.maxRestarts=3', ...sets] };
     return { folder, run: new Locmoe(trainArguments({ folder, ...layout }), { LOCMOE_FAIL: fail }) };
   };
 
   it('a run goes back to the last good checkpoint, to the same losses as without the failure', async () => {
     const sets = ['train.checkpointEvery=5', 'train.steps=20'];
     const [{ run, folder }, sound] = [
-      start(sets, 'step.gradients:11-13:nan:rank=1:generation=1'),
+      start(sets, 'step.gradients:11-13:nan:generation=1'),
       start(sets),
     ];
     const { code, stdout, stderr } = await run.finished;
     expect(code, stderr).toBe(0);
-    expect(stdout).toMatch(/generation 1 failed: rank 1, .* steps 11 to 13 were not finite; .*; restarting/);
+    expect(stdout).toMatch(/generation 1 failed: rank 0, .* steps 11 to 13 were not finite; .*; restarting/);
     // That of step 10 has the same weights.
     expect(stdout).toMatch(/recovered: .*, 8 steps /);
     expect((await sound.run.finished).code).toBe(0);
