@@ -7,7 +7,7 @@ import { Journal, type JournalEntry } from '@locmoe/run-format';
 import type { Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { seriousViolations } from '../../packages/page/test/accessibility.js';
-import { screenshot, TestBrowser, whyNoBrowser } from '../../packages/page/test/browser.js';
+import { openAnew, screenshot, TestBrowser, whyNoBrowser } from '../../packages/page/test/browser.js';
 import { SMALL_RUN, type SyntheticRun, writeSyntheticRun } from '../../packages/page/test/synthetic-run.js';
 import { writeTraces } from '../../packages/page/test/trace-fixture.js';
 import { startRunHttp } from '../../src/cli/run-http.js';
@@ -56,8 +56,7 @@ describe.skipIf(reason !== null)('the page of a run', () => {
   let origin: string;
   const open = async (hash: string, width = 1366) => {
     await page.setViewportSize({ width, height: 800 });
-    await page.goto(`${origin}/#${hash}`);
-    await page.reload();
+    await openAnew(page, `${origin}/#${hash}`);
     await eventually(() => page.locator('.numbers .state').count()).toBe(1);
   };
 

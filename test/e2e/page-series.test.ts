@@ -5,7 +5,7 @@ import type { HttpServer } from '@locmoe/logs/http';
 import { pageFeature } from '@locmoe/page';
 import type { Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { screenshot, TestBrowser, whyNoBrowser } from '../../packages/page/test/browser.js';
+import { openAnew, screenshot, TestBrowser, whyNoBrowser } from '../../packages/page/test/browser.js';
 import { SMALL_RUN, type SyntheticRun, writeSyntheticRun } from '../../packages/page/test/synthetic-run.js';
 import { writeTraces } from '../../packages/page/test/trace-fixture.js';
 import { startRunHttp } from '../../src/cli/run-http.js';
@@ -33,8 +33,7 @@ describe.skipIf(reason !== null)('lines of a chart', { timeout: 120_000 }, () =>
   let page: Page;
   let origin: string;
   const open = async (hash: string) => {
-    await page.goto(`${origin}/#run=skips${hash}`);
-    await page.reload();
+    await openAnew(page, `${origin}/#run=skips${hash}`);
     await page.waitForSelector('.chart .u-over', { timeout: 60_000 });
     await page.waitForSelector('.heat:not([hidden]) canvas', { timeout: 60_000 });
   };
