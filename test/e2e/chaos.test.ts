@@ -3,10 +3,10 @@ import { expect, it } from 'vitest';
 import { readChaosRecords } from '../../src/chaos/chaos-record.js';
 import { type Locmoe, locmoe, newestRun, startTraining, temporaryFolder, UNHURRIED } from './support.js';
 
-const SETS = ['train.steps=100000', 'train.checkpointEvery=20'];
+const SETS = ['train.steps=100000', 'train.checkpointEvery=5'];
 
-async function trainingRun(folder: string, more: readonly string[], env = {}): Promise<Locmoe> {
-  const run = startTraining({ folder, nodes: 2, workersPerNode: 2, sets: SETS, more, env });
+async function trainingRun(folder: string, ...more: readonly string[]): Promise<Locmoe> {
+  const run = startTraining({ folder, nodes: 2, workersPerNode: 1, sets: SETS, more, env: UNHURRIED });
   await run.until(/step +\d+\/100000/);
   return run;
 }
@@ -16,7 +16,7 @@ const chaos = (folder: string, ...args: string[]) =>
 
 it('injects what a run takes, the same faults for the same seed, and leaves the run as it was', async () => {
   const folder = temporaryFolder();
-  const run = await trainingRun(folder, ['--allow-faults']);
+  const run = await trainingRun(folder, '--allow-faults');
   const seeded = ['--seed', '5', '--faults', 'disk-full', '--every', '0.5s', '--for', '3s'];
   const first = await chaos(folder, ...seeded);
   expect(first.code, first.stdout + first.stderr).toBe(0);
@@ -45,7 +45,7 @@ it('injects what a run takes, the same faults for the same seed, and leaves the 
 
 it('touches only runs of its own that take the fault', async () => {
   const folder = temporaryFolder();
-  const run = await trainingRun(folder, [], UNHURRIED);
+  const run = await trainingRun(folder);
   const refusals = [
     [['--faults', 'partition'], /cannot take partition: start it with --allow-faults/],
     [['--faults', 'coordinator-kill'], /cannot take coordinator-kill: it ends with its coordinator/],

@@ -3,11 +3,11 @@ import path from 'node:path';
 import { expect, it } from 'vitest';
 import { filesIn, lossCurve, newestRun, startTraining, temporaryFolder, trainToTheEnd } from './support.js';
 
-const LAYOUT = { nodes: 1, workersPerNode: 2 };
+const LAYOUT = { nodes: 1, workersPerNode: 1 };
 const STEPS = ['train.steps=20', 'train.checkpointEvery=8', 'train.validateEvery=6'];
-/** 32 tokens a rank and step: about half of its 64 experts have some. */
+/** 32 tokens a step: about half of its 32 experts have some. */
 const TOUCHED = [
-  ...['moe.router=hash', 'moe.numExperts=64', 'train.globalBatch=2', 'train.expertUpdate=touched', ...STEPS],
+  ...['moe.router=hash', 'moe.numExperts=32', 'train.globalBatch=1', 'train.expertUpdate=touched', ...STEPS],
 ];
 const IN_FILE = [...TOUCHED, 'moe.expertStorage.kind=file'];
 
@@ -21,7 +21,7 @@ it('a worker with experts in a file that is killed leaves nothing, and its run e
   const folder = temporaryFolder();
   const undisturbed = await trainToTheEnd({ folder: temporaryFolder(), ...LAYOUT, sets: TOUCHED });
   const sets = [...IN_FILE, 'moe.expertStorage.budgetMB=3.2', 'cluster.maxRestarts=1'];
-  const env = { LOCMOE_FAIL: 'step.begun:14:kill:rank=1:generation=1' };
+  const env = { LOCMOE_FAIL: 'step.begun:14:kill:generation=1' };
   const run = await trainToTheEnd({ folder, ...LAYOUT, sets, env });
   expect(lossCurve(run)).toEqual(lossCurve(undisturbed));
   expect(lastTensors(run)).toEqual(lastTensors(undisturbed));
@@ -30,7 +30,8 @@ it('a worker with experts in a file that is killed leaves nothing, and its run e
   const [, touched, reads] = /experts had tokens (\d+) times, and were read from the disk (\d+) times/.exec(
     log,
   )!;
-  expect(Number(touched)).toBeGreaterThan(20 * 20);
+  // In two layers, of twelve steps after the restart.
+  expect(Number(touched)).toBeGreaterThan(2 * 12 * 10);
   // More than once each to begin with, and for a validation.
   expect(Number(reads)).toBeGreaterThan(3 * 64);
 });

@@ -10,7 +10,7 @@ async function trainOnFullDisk(checkpointEvery: number) {
   const args = trainArguments({
     folder,
     nodes: 1,
-    workersPerNode: 2,
+    workersPerNode: 1,
     sets: [`train.checkpointEvery=${checkpointEvery}`],
   });
   const run = new Locmoe(args, { LOCMOE_FAIL: 'checkpoint.shard:full:generation=1' });

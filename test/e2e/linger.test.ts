@@ -14,7 +14,7 @@ it('a failed run is served on, and gives way to the command that resumes it', as
   const run = startTraining({
     folder,
     nodes: 1,
-    workersPerNode: 2,
+    workersPerNode: 1,
     sets,
     more: ['--http', address],
     env: UNHURRIED,

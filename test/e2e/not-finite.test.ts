@@ -65,10 +65,7 @@ describe('with restarts', () => {
 
   it('a run goes back to the last good checkpoint, to the same losses as without the failure', async () => {
     const sets = ['train.checkpointEvery=5', 'train.steps=20'];
-    const [{ run, folder }, sound] = [
-      start(sets, 'step.gradients:11-13:nan:generation=1'),
-      start(sets),
-    ];
+    const [{ run, folder }, sound] = [start(sets, 'step.gradients:11-13:nan:generation=1'), start(sets)];
     const { code, stdout, stderr } = await run.finished;
     expect(code, stderr).toBe(0);
     expect(stdout).toMatch(/generation 1 failed: rank 0, .* steps 11 to 13 were not finite; .*; restarting/);

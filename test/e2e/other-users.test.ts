@@ -12,6 +12,7 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect, it, onTestFinished } from 'vitest';
 import { skipLoudly } from '../debian-tool.js';
+import { NIGHTLY } from '../nightly.js';
 import {
   CLI,
   Locmoe,
@@ -211,7 +212,11 @@ it('no other user of the machine joins, stops, reads or enters a run, in twelve 
   for (const { parentPath, name } of files)
     expect(readFileSync(path.join(parentPath, name), 'latin1').includes(secret), name).toBe(false);
 
-  const curve = lossCurve(runDir);
+  if (NIGHTLY) await expectUndisturbed(lossCurve(runDir));
+}, 900_000);
+
+/** The losses are those of a run that nobody tried to harm. By day it is enough that no way in was found. */
+async function expectUndisturbed(curve: ReadonlyMap<number, number>): Promise<void> {
   const alone = temporaryFolder();
   const twin = startTraining({ folder: alone, nodes: 2, workersPerNode: 1, sets: SETS });
   await twin.until(/checkpoint at step 20:/, 240_000);
@@ -222,7 +227,7 @@ it('no other user of the machine joins, stops, reads or enters a run, in twelve 
   const undisturbed = lossCurve(newestRun(alone));
   expect([...curve.keys()]).toEqual([...undisturbed.keys()].slice(0, curve.size));
   for (const [step, loss] of curve) expect(loss, `step ${step}`).toBe(undisturbed.get(step));
-}, 900_000);
+}
 
 function commandOf(pid: number): string {
   try {

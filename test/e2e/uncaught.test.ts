@@ -10,7 +10,7 @@ const HOOK = fileURLToPath(new URL('./throw-on-signal.mjs', import.meta.url));
 async function crash(throws: string): Promise<Finished & { readonly directory: string }> {
   const folder = temporaryFolder();
   const sets = ['train.steps=100000', 'train.checkpointEvery=20'];
-  const run = new Locmoe(trainArguments({ folder, nodes: 1, workersPerNode: 2, sets }), {
+  const run = new Locmoe(trainArguments({ folder, nodes: 1, workersPerNode: 1, sets }), {
     NODE_OPTIONS: `--import ${HOOK}`,
     LOCMOE_TEST_THROWS: throws,
   });
