@@ -61,6 +61,11 @@ export const COMMANDS: Readonly<Record<string, CommandEntry>> = {
       'write what every rank did in some steps, and whom it waited for, as a timeline that Perfetto and chrome://tracing open',
     load: async () => (await import('./commands/trace.js')).traceCommand,
   },
+  routes: {
+    description:
+      'record which experts tokens choose, and say what decides it: the id of the token, its domain, or its context',
+    load: async () => (await import('./commands/routes.js')).routesCommand,
+  },
   stop: {
     description: 'ask a live run for a final checkpoint after its current step, and for its end',
     load: async () => (await import('./commands/stop.js')).stopCommand,

@@ -169,6 +169,20 @@ export const trainSchema = z.strictObject({
       'steps between two copies of the state in the memory of the nodes, from which a run goes on when workers ' +
         'or a node are lost; auto: as often as costs under 1 % of the time; 0: none',
     ),
+  recordRoutes: z
+    .strictObject({
+      every: positive.default(50).describe('multiples of this step are recorded'),
+      from: positive.default(1).describe('first step'),
+      to: positive.nullable().default(null).describe('last step; null: the end'),
+      share: share.default(0.25).describe('share of the sequences of a step, drawn at random'),
+      maxMB: real
+        .positive()
+        .default(1000)
+        .describe('10^6 bytes of all ranks, after which no more are recorded'),
+    })
+    .nullable()
+    .default(null)
+    .describe("every choice of every token, as Parquet files in the run's folder routes/"),
 });
 
 export const clusterSchema = z.strictObject({

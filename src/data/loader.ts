@@ -55,6 +55,8 @@ export interface DomainPacking {
 export interface SequencePlace extends TokenRange {
   /** Name of the domain, whose training tokens these are. */
   readonly domain: string;
+  /** Index of the sequence in the global batch. */
+  readonly sequence: number;
 }
 
 /** Sequences of each domain by split. */
@@ -106,7 +108,8 @@ export function createLoader(options: LoaderOptions): Loader {
       return placesOf(global, options).flatMap((place) => {
         const { domain, index } = global[place]!;
         const ranges = sequences.train[domain]!.rangesOf(index);
-        return ranges.map(({ begin, end }) => ({ domain: domains[domain]!.name, begin, end }));
+        const about = { domain: domains[domain]!.name, sequence: place };
+        return ranges.map(({ begin, end }) => ({ ...about, begin, end }));
       });
     },
     validationBatches(numSequences) {

@@ -34,6 +34,8 @@ export interface MoeInput {
   readonly domainsT: Int32Array;
   readonly training: boolean;
   readonly inspect?: RoutingInspector | undefined;
+  /** See RouterInput. */
+  readonly wantsScores?: boolean | undefined;
   /**
    * Called in the backward pass after the combine's all-to-all, before the experts, unless the two are
    * overlapped.

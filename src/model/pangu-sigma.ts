@@ -40,6 +40,8 @@ export interface LossOptions {
   readonly meanOver?: number | undefined;
   /** Called for each sparse layer, bottom to top. */
   readonly inspect?: RoutingInspector | undefined;
+  /** True if the decisions that `inspect` is given have to hold the scores of the gates. */
+  readonly wantsScores?: boolean | undefined;
   /** Called for each layer, bottom to top. */
   readonly inspectAttention?: AttentionInspector | undefined;
   /**

@@ -56,7 +56,15 @@ export const candidateSelectionRules: readonly MoeRule<SelectingMoe>[] = [
 /** The part of a decision that follows from which candidates are kept. */
 type Selection = Pick<
   RoutingDecision,
-  'expertsTK' | 'routedE' | 'keptE' | 'overCapacityE' | 'notChosenE' | 'capacityE' | 'keptOfRank'
+  | 'expertsTK'
+  | 'chosenTK'
+  | 'notChosenTK'
+  | 'routedE'
+  | 'keptE'
+  | 'overCapacityE'
+  | 'notChosenE'
+  | 'capacityE'
+  | 'keptOfRank'
 >;
 
 /** Batch rule (training): experts choose among the candidates of all ranks. */
@@ -162,17 +170,22 @@ function account(
   numExperts: number,
   kept: Uint8Array,
   fits: Uint8Array,
-): Pick<Selection, 'expertsTK' | 'routedE' | 'keptE' | 'overCapacityE' | 'notChosenE'> {
+): Omit<Selection, 'capacityE' | 'keptOfRank'> {
   const counts = () => new Int32Array(numExperts);
   const [routedE, keptE, overCapacityE, notChosenE] = [counts(), counts(), counts(), counts()];
+  const notChosenTK = new Uint8Array(expertsTK.length);
   expertsTK.forEach((expert, choice) => {
     if (expert < 0) return;
     routedE[expert]!++;
     if (kept[choice] === 1) keptE[expert]!++;
-    else if (fits[choice] === 1) notChosenE[expert]!++;
-    else overCapacityE[expert]!++;
+    else if (fits[choice] === 1) {
+      notChosenE[expert]!++;
+      notChosenTK[choice] = 1;
+    } else overCapacityE[expert]!++;
   });
   return {
+    chosenTK: expertsTK,
+    notChosenTK,
     expertsTK: expertsTK.map((expert, choice) => (kept[choice] === 1 ? expert : -1)),
     routedE,
     keptE,

@@ -30,7 +30,7 @@ export function denseRouter(
   return {
     state: preference.state,
     route(input) {
-      const { domainsT, tokenIdsT, training } = input;
+      const { domainsT, tokenIdsT, training, wantsScores } = input;
       const logitsTE = denseGateLogits(input);
       const preferredTE = preference.addTo(logitsTE, tokenIdsT);
       const probsTE: tf.Tensor2D = tf.softmax(keepToGroup(preferredTE, domainsT, expertsOfDomain));
@@ -39,7 +39,11 @@ export function denseRouter(
       const factor = training ? moe.capacityFactor : null;
       const capacity = classicCapacity(factor, numTokens, numChoices, numHeld);
       const fitted = firstFit(context, chosenTK, capacity, { numChoices });
-      const decision = { ...fitted, weightsTK: valuesOfChoices(probsTE, chosenTK, numChoices) };
+      const weightsTK = valuesOfChoices(probsTE, chosenTK, numChoices);
+      const scores = wantsScores
+        ? { gateTE: logitsTE.dataSync<'float32'>().slice(), biasE: null, preferenceTE: preference.of(tokenIdsT) }
+        : undefined;
+      const decision = { ...fitted, weightsTK, scores };
       if (!training) return { ...decision, auxiliaryLoss: null, gateCosine: null };
       const cosinesTE = readFloats(() => denseGateCosines(input, logitsTE));
       return {

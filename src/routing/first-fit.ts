@@ -9,6 +9,8 @@ export interface FirstFit
     RoutingDecision,
     | 'numChoices'
     | 'expertsTK'
+    | 'chosenTK'
+    | 'notChosenTK'
     | 'routedE'
     | 'keptE'
     | 'overCapacityE'
@@ -61,6 +63,8 @@ export function firstFit(
   return {
     numChoices,
     expertsTK: keepFirst(chosenTK, keptE),
+    chosenTK,
+    notChosenTK: null,
     routedE,
     keptE,
     overCapacityE: routedE.map((routed, expert) => routed - keptE[expert]!),

@@ -105,7 +105,7 @@ export const locmoePlusRouter = defineRouter({
       state: new Map([...carried.state, ...preference.state]),
       endStep: () => carried.endStep(),
       skipStep: () => carried.skipStep(),
-      route({ xTD, tokenIdsT, domainsT, training, parameters }) {
+      route({ xTD, tokenIdsT, domainsT, training, parameters, wantsScores }) {
         const cosineTE = cosineAffinity(xTD, numExperts, blocksOf(parameters));
         const affinityTE = preference.addTo(cosineTE, tokenIdsT);
         const logitsTE: tf.Tensor2D = tf.mul(affinityTE, sharpness);
@@ -122,9 +122,16 @@ export const locmoePlusRouter = defineRouter({
           moe.choiceWeights === 'margin'
             ? tf.tanh(tf.relu(marginsOfChoices(affinityTE, candidates, carried.thresholdE, sharpness)))
             : weightsOfChoices(probsTE, candidates);
+        const scores = wantsScores
+          ? {
+              gateTE: cosineTE.dataSync<'float32'>().slice(),
+              biasE: null,
+              preferenceTE: preference.of(tokenIdsT),
+            }
+          : undefined;
         if (!training) {
           const selection = selectCausally(context, carried, candidates, tokenIdsT);
-          return { ...selection, numChoices, weightsTK, auxiliaryLoss: null, gateCosine: null };
+          return { ...selection, numChoices, weightsTK, scores, auxiliaryLoss: null, gateCosine: null };
         }
         const shared = losses.share(probsTE, domainsT, firstChoices(candidates));
         const { sharedOfRank, ...selection } = selectTogether(context, carried, candidates, shared);
@@ -132,6 +139,7 @@ export const locmoePlusRouter = defineRouter({
           ...selection,
           numChoices,
           weightsTK,
+          scores,
           auxiliaryLoss: losses.loss(probsTE, sharedOfRank),
           gateCosine: cosineOfChoices(cosineTE.dataSync<'float32'>(), selection.expertsTK, numChoices),
         };

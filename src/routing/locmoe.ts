@@ -81,11 +81,13 @@ export const locmoeRouter = defineRouter({
       endStep: () => estimate.endStep(),
       skipStep: () => estimate.skipStep(),
       route(input) {
-        const { xTD, tokenIdsT, domainsT, training, parameters } = input;
+        const { xTD, tokenIdsT, domainsT, training, parameters, wantsScores } = input;
         const blocksD = blocksOf(parameters);
         const projectionTE = groupProjection(xTD, numExperts, blocksD);
         // w_i . x + e_i, the argument of the ReLU
-        const argumentTE = tf.add(tf.mul(projectionTE, moe.gateScale), parameters.get('bias') as tf.Tensor1D);
+        const gateTE = tf.mul(projectionTE, moe.gateScale);
+        const biasE = parameters.get('bias') as tf.Tensor1D;
+        const argumentTE = tf.add(gateTE, biasE);
         const noneTE: tf.Tensor2D = tf.zeros([tokenIdsT.length, numExperts]);
         const preferredTE = keepToGroup(preference.addTo(noneTE, tokenIdsT), domainsT, expertsOfDomain);
         // Behind ReLU, which would take the preferred expert's weight from a token that prefers none much.
@@ -106,6 +108,13 @@ export const locmoeRouter = defineRouter({
         }
         return {
           ...fitted,
+          scores: wantsScores
+            ? {
+                gateTE: gateTE.dataSync<'float32'>().slice(),
+                biasE: biasE.dataSync<'float32'>().slice(),
+                preferenceTE: preference.of(tokenIdsT),
+              }
+            : undefined,
           weightsTK: tf.sum(tf.mul(probsTE, pickTE), 1, true),
           auxiliaryLoss: training ? losses.loss(probsTE, fitted.sharedOfRank) : null,
           gateCosine: cosinesTE && cosineOfChoices(cosinesTE, chosenT, 1),

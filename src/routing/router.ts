@@ -14,6 +14,8 @@ export interface RouterInput {
   /** Domain id of each token, length T. */
   readonly domainsT: Int32Array;
   readonly training: boolean;
+  /** True if the decision has to hold the scores of the gate, for a recording. */
+  readonly wantsScores?: boolean | undefined;
   /** The router's own parameters by their short name (the `name` of its specs). */
   readonly parameters: ReadonlyMap<string, tf.Tensor>;
 }
@@ -24,11 +26,27 @@ export interface GateCosine {
   readonly count: number;
 }
 
+/** Scores by which a gate ranks experts: gate + bias + preference. */
+export interface GateScores {
+  /** Score of the gate alone, row-major [T, E]. */
+  readonly gateTE: Float32Array;
+  /** Bias of each expert, length E; null for a gate without. */
+  readonly biasE: Float32Array | null;
+  /** Preference of each token's id (TokenPreference), row-major [T, E]; null without. */
+  readonly preferenceTE: Float32Array | null;
+}
+
 /** A router's decision for one batch. The choice of experts is data; the weights carry the gradient. */
 export interface RoutingDecision {
   readonly numChoices: number;
   /** Global expert id of each choice, row-major [T, K]; -1 where there is none or the choice was dropped. */
   readonly expertsTK: Int32Array;
+  /** The same before drops; -1 where there is no choice. */
+  readonly chosenTK: Int32Array;
+  /** 1 for a choice that its expert did not choose, [T, K]; null if every dropped choice is over capacity. */
+  readonly notChosenTK: Uint8Array | null;
+  /** Left out if they are not wanted, and by a router without a gate. */
+  readonly scores?: GateScores | undefined;
   /** Weight R of each choice, [T, K], differentiable; null means 1 for every choice. */
   readonly weightsTK: tf.Tensor2D | null;
   /** Choices per expert before drops, length E: kept + over capacity + not chosen. */

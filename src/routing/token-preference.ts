@@ -41,14 +41,22 @@ export class TokenPreference {
 
   /** Scores with the preference of each token, [T, E]. */
   addTo(scoresTE: tf.Tensor2D, tokenIdsT: Int32Array): tf.Tensor2D {
+    const preferenceTE = this.of(tokenIdsT);
+    return preferenceTE === null
+      ? scoresTE
+      : tf.add(scoresTE, tf.tensor2d(preferenceTE, [tokenIdsT.length, this.#numExperts]));
+  }
+
+  /** Preference of each token, row-major [T, E]; null without. */
+  of(tokenIdsT: Int32Array): Float32Array | null {
     const preferenceVE = this.state.get('preference');
-    if (preferenceVE === undefined) return scoresTE;
+    if (preferenceVE === undefined) return null;
     const E = this.#numExperts;
     const preferenceTE = new Float32Array(tokenIdsT.length * E);
     let to = 0;
     for (const id of tokenIdsT)
       for (let from = id * E; from < (id + 1) * E; from++) preferenceTE[to++] = preferenceVE[from]!;
-    return tf.add(scoresTE, tf.tensor2d(preferenceTE, [tokenIdsT.length, E]));
+    return preferenceTE;
   }
 }
 

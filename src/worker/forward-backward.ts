@@ -11,6 +11,8 @@ export interface PassOptions {
   /** Its gradient replaces that of the step before. */
   readonly isFirst: boolean;
   readonly onBackward: LossOptions['onBackward'];
+  /** Called with each sparse layer's decision and the scores of its gate. */
+  readonly inspect: LossOptions['inspect'];
 }
 
 export interface Pass {
@@ -32,7 +34,7 @@ export function forwardBackward(
   { model, transport }: { readonly model: PanguSigma; readonly transport: Transport },
   step: number,
   batch: Batch,
-  { numMeans, meanOver, isFirst, onBackward }: PassOptions,
+  { numMeans, meanOver, isFirst, onBackward, inspect }: PassOptions,
 ): Pass {
   const { spans } = transport;
   transport.setProgress(step, 'forward');
@@ -46,6 +48,8 @@ export function forwardBackward(
       training: true,
       meanOver,
       onBackward,
+      inspect,
+      wantsScores: inspect !== undefined,
     });
     const objective: tf.Scalar = tf.div(tf.add(crossEntropy, auxiliaryLoss), numMeans);
     forward = {

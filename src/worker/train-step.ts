@@ -6,6 +6,7 @@ import type { RunConfig } from '../config/schema.js';
 import { wirePrecisionOf } from '../config/wire-precision.js';
 import type { Batch } from '../data/batch.js';
 import { failpoint } from '../failpoint.js';
+import type { RoutingInspector } from '../model/moe-layer.js';
 import type { PanguSigma } from '../model/pangu-sigma.js';
 import type { StepReport } from '../rpc/generated/messages.js';
 import { forwardBackward, type Pass } from './forward-backward.js';
@@ -52,6 +53,8 @@ export interface StepInput {
   readonly wishes?: Pick<GradientSyncOptions, 'timeUsed' | 'snapshot'>;
   /** Brings to memory what the step is known to need; it counts as a part of the step. */
   readonly fetch?: (() => void) | null;
+  /** Called with the routing decisions of a micro-batch, of which it gets the number. */
+  readonly inspectorOf?: ((microBatch: number) => RoutingInspector) | undefined;
   /** Called before parameters and moments change. */
   readonly beforeUpdate?: () => void;
 }
@@ -128,7 +131,7 @@ export function trainStep(state: TrainState, input: StepInput): StepOutcome {
 /** Gradients are reduced while the last micro-batch's backward pass goes on. */
 function forwardBackwardOfAll(
   state: TrainState,
-  { step, batches }: StepInput,
+  { step, batches, inspectorOf }: StepInput,
   sharedSum: GradualAllReduce,
 ): Pass[] {
   const { parameters } = state.model;
@@ -139,6 +142,7 @@ function forwardBackwardOfAll(
       numMeans,
       meanOver: numCounted / numMeans,
       isFirst: index === 0,
+      inspect: inspectorOf?.(index),
       onBackward:
         index === batches.length - 1 ? () => sharedSum.advance(parameters.gradientsWholeFrom) : undefined,
     }),

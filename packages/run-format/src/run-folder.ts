@@ -63,7 +63,7 @@ export type RunRecord = DeepReadonly<z.output<typeof recordSchema>>;
 
 /**
  * A run's folder: `run.json`, `run.lock` (run-lock.ts), `token` (run-token.ts), `journal.ndjson` (journal.ts), `config.json`,
- * `metrics.ndjson`, `metrics-index/`, `summary.json`, `logs/`, `checkpoints/`, `trace/`; after a failure `flight/`, `failure.json` if the last generation failed, and
+ * `metrics.ndjson`, `metrics-index/`, `summary.json`, `logs/`, `checkpoints/`, `trace/`, `routes/` (routes-file.ts); after a failure `flight/`, `failure.json` if the last generation failed, and
  * `failure-<generation>.json` of earlier ones.
  */
 export class RunFolder {
@@ -74,6 +74,7 @@ export class RunFolder {
   readonly metricsIndex: string;
   readonly flight: string;
   readonly trace: string;
+  readonly routes: string;
   readonly lock: string;
   readonly token: string;
   readonly journal: string;
@@ -85,6 +86,7 @@ export class RunFolder {
     this.metricsIndex = path.join(directory, 'metrics-index');
     this.flight = path.join(directory, 'flight');
     this.trace = path.join(directory, 'trace');
+    this.routes = path.join(directory, 'routes');
     this.lock = path.join(directory, 'run.lock');
     this.token = path.join(directory, 'token');
     this.journal = path.join(directory, 'journal.ndjson');

@@ -1,0 +1,159 @@
+import { renameSync, rmSync, statSync } from 'node:fs';
+import { type DecodedArray, parquetMetadataAsync, parquetReadObjects } from 'hyparquet';
+import { fileWriter, ParquetWriter, schemaFromColumnData } from 'hyparquet-writer';
+import { TrainerError } from './errors.js';
+import { readRegularFile } from './regular-file.js';
+import { unsupported } from './version.js';
+
+/** The version of the columns, in the file's key-value metadata as `locmoe.routes`. */
+const ROUTES_VERSION = 1;
+const VERSION_KEY = 'locmoe.routes';
+/** A file holds one step of one rank: some hundred bytes a choice before compression. */
+const MAX_BYTES = 2 ** 31;
+
+interface Column {
+  readonly type: 'INT32' | 'FLOAT' | 'STRING';
+  readonly nullable?: boolean;
+  readonly description: string;
+}
+
+/** The columns of recorded routes. A row is one choice of one token in one sparse layer. */
+export const ROUTE_COLUMNS = {
+  step: { type: 'INT32', description: 'step of the run, or of the checkpoint that routed the text' },
+  rank: { type: 'INT32', description: 'rank that holds the token' },
+  node: { type: 'INT32', description: 'node of that rank' },
+  layer: { type: 'INT32', description: 'index among all layers of the model, from 0' },
+  sequence: { type: 'INT32', description: 'index of the sequence in the global batch, or in the text' },
+  domain: { type: 'STRING', description: 'domain of the sequence, which decides the open experts (level 1)' },
+  document: { type: 'INT32', description: 'index of the document in the text of its domain' },
+  position: { type: 'INT32', description: 'position of the token in its sequence, from 0' },
+  token: { type: 'INT32', description: 'vocabulary id of the token' },
+  choice: { type: 'INT32', description: 'index among the choices of the token, from 0' },
+  expert: { type: 'INT32', description: 'expert that was chosen' },
+  expertRank: { type: 'INT32', description: 'rank of that expert, as seen from the token' },
+  expertNode: { type: 'INT32', description: 'node of that rank' },
+  gate: { type: 'FLOAT', nullable: true, description: 'score of the gate alone; null without a gate' },
+  bias: { type: 'FLOAT', nullable: true, description: 'learned bias of the expert; null without' },
+  preference: {
+    type: 'FLOAT',
+    nullable: true,
+    description: 'preference of the token id for the expert (moe.tokenPreference); null without',
+  },
+  score: {
+    type: 'FLOAT',
+    nullable: true,
+    description: 'gate + bias + preference, by which experts are ranked',
+  },
+  margin: {
+    type: 'FLOAT',
+    nullable: true,
+    description: "the token's best score less its second best, over the experts that are open to it",
+  },
+  gateExpert: {
+    type: 'INT32',
+    nullable: true,
+    description: 'open expert that the gate alone ranks first',
+  },
+  weight: { type: 'FLOAT', description: "weight of the expert's output; 1 for a router without weights" },
+  outcome: { type: 'STRING', description: 'kept, over capacity or not chosen' },
+  link: { type: 'STRING', description: 'from token to expert: rank (the same), node (the same), network' },
+  bytes: {
+    type: 'INT32',
+    description: 'activations that a kept choice sends to another rank, in one direction, not deduplicated',
+  },
+} as const satisfies Readonly<Record<string, Column>>;
+
+export type RouteColumn = keyof typeof ROUTE_COLUMNS;
+export type RouteOutcome = 'kept' | 'over capacity' | 'not chosen';
+export type RouteLink = 'rank' | 'node' | 'network';
+
+type Cell<C extends Column> =
+  | (C['type'] extends 'STRING' ? string : number)
+  | (C extends { nullable: true } ? null : never);
+
+/** One choice of one token. */
+export type RouteRow = {
+  readonly [Name in RouteColumn]: Name extends 'outcome'
+    ? RouteOutcome
+    : Name extends 'link'
+      ? RouteLink
+      : Cell<(typeof ROUTE_COLUMNS)[Name]>;
+};
+
+/** Rows by column. */
+export type RouteTable = { readonly [Name in RouteColumn]: RouteRow[Name][] };
+
+const NAMES = Object.keys(ROUTE_COLUMNS) as RouteColumn[];
+
+export function emptyRouteTable(): RouteTable {
+  return Object.fromEntries(NAMES.map((name) => [name, []])) as unknown as RouteTable;
+}
+
+export function routesFileName(step: number, rank: number): string {
+  return `step-${String(step).padStart(6, '0')}-rank-${String(rank).padStart(3, '0')}.parquet`;
+}
+
+/** Step and rank of a file of recorded routes; null if the name is no such file's. */
+export function parseRoutesFileName(name: string): { readonly step: number; readonly rank: number } | null {
+  const [, step, rank] = /^step-(\d+)-rank-(\d+)\.parquet$/.exec(name) ?? [];
+  return step === undefined ? null : { step: Number(step), rank: Number(rank) };
+}
+
+/** Writes a file of routes, which has its name when it is whole. */
+export class RoutesWriter {
+  readonly #file: string;
+  readonly #writer: ParquetWriter;
+
+  constructor(file: string) {
+    this.#file = file;
+    this.#writer = new ParquetWriter({
+      writer: fileWriter(`${file}.tmp`),
+      schema: schemaFromColumnData({ columnData: columnsOf(emptyRouteTable()) }),
+      kvMetadata: [{ key: VERSION_KEY, value: String(ROUTES_VERSION) }],
+    });
+  }
+
+  write(table: RouteTable): void {
+    const columnData = columnsOf(table).map(({ name, data }) => ({ name, data }));
+    // A writer of files writes at once.
+    void this.#writer.write({ columnData });
+  }
+
+  /** @returns bytes of the file */
+  close(): number {
+    void this.#writer.finish();
+    const { size } = statSync(`${this.#file}.tmp`);
+    renameSync(`${this.#file}.tmp`, this.#file);
+    return size;
+  }
+
+  /** Removes what was written. */
+  abandon(): void {
+    rmSync(`${this.#file}.tmp`, { force: true });
+  }
+}
+
+function columnsOf(table: RouteTable) {
+  return NAMES.map((name) => {
+    const { type, nullable = false }: Column = ROUTE_COLUMNS[name];
+    return { name, type, nullable, data: table[name] as DecodedArray };
+  });
+}
+
+/** @throws TrainerError `BAD_INPUT` if the file is none of recorded routes, or damaged; the file system's error */
+export async function readRoutes(file: string): Promise<RouteRow[]> {
+  const { buffer, byteOffset, byteLength } = readRegularFile(file, MAX_BYTES);
+  const bytes = buffer.slice(byteOffset, byteOffset + byteLength) as ArrayBuffer;
+  let version: string | undefined;
+  try {
+    const metadata = await parquetMetadataAsync(bytes);
+    version = metadata.key_value_metadata?.find(({ key }) => key === VERSION_KEY)?.value;
+    if (Number(version) === ROUTES_VERSION)
+      return (await parquetReadObjects({ file: bytes, metadata, columns: NAMES })) as RouteRow[];
+  } catch (error) {
+    throw new TrainerError('BAD_INPUT', `${file}: is no whole Parquet file (${(error as Error).message})`);
+  }
+  if (version === undefined)
+    throw new TrainerError('BAD_INPUT', `${file}: has no routes that locmoe recorded`);
+  throw unsupported(file, Number(version), ROUTES_VERSION);
+}

@@ -1,0 +1,37 @@
+import type { Command } from 'commander';
+import type { RecordOptions } from '../routes/record.js';
+import type { ReportOptions } from '../routes/report.js';
+import { wholeNumber } from './options.js';
+
+const MAX_TOKENS = 100_000;
+
+/** `locmoe routes`: which experts tokens choose, and what decides it. */
+export function routesCommand(command: Command): void {
+  command
+    .command('record')
+    .description('route text with the model of a checkpoint, and write every choice of every token')
+    .requiredOption('--checkpoint <dir>', 'a step folder, or a run folder for its newest checkpoint')
+    .requiredOption('--text <pattern...>', 'files of text')
+    .option(
+      '--domain <name>',
+      "the text's domain: it decides which experts may be used (default: the only one)",
+    )
+    .option('--max-tokens <n>', 'read the first tokens alone', wholeNumber(1), MAX_TOKENS)
+    .option('--csv', 'write CSV instead of Parquet')
+    .option('--output <file>', 'file to write (default: routes.parquet or routes.csv)')
+    .action(async (options: RecordOptions) => {
+      const { recordRoutes } = await import('../routes/record.js');
+      await recordRoutes(options);
+    });
+  command
+    .command('report')
+    .description('say what decides the choices: the id of a token, its domain, or what stands around it')
+    .argument('<place...>', 'Parquet files of recorded routes, or a run that trained with train.recordRoutes')
+    .option('--from <step>', 'first step', wholeNumber(0), 0)
+    .option('--to <step>', 'last step', wholeNumber(0))
+    .option('--json', 'print JSON')
+    .action(async (places: readonly string[], options: Omit<ReportOptions, 'places'>) => {
+      const { reportOnRoutes } = await import('../routes/report.js');
+      await reportOnRoutes({ ...options, places });
+    });
+}

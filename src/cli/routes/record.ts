@@ -1,0 +1,82 @@
+import { closeSync, existsSync, openSync, renameSync, rmSync, writeSync } from 'node:fs';
+import path from 'node:path';
+import {
+  ROUTE_COLUMNS,
+  type RouteColumn,
+  RoutesWriter,
+  type RouteTable,
+} from '@locmoe/run-format/routes-file';
+import { TrainerError } from '../../errors.js';
+import { formatCount } from '../../format.js';
+import { domainId } from '../domain-id.js';
+import { openCheckpoint } from '../eval/open.js';
+import { loadInference } from '../load-inference.js';
+import { recordText } from './record-text.js';
+
+export interface RecordOptions {
+  readonly checkpoint: string;
+  readonly text: readonly string[];
+  readonly domain?: string;
+  readonly maxTokens: number;
+  readonly csv?: true;
+  readonly output?: string;
+}
+
+/** Writes the routes of text to a file, which is there when it is whole. */
+export async function recordRoutes(options: RecordOptions): Promise<void> {
+  const { text, maxTokens, csv, output = csv ? 'routes.csv' : 'routes.parquet' } = options;
+  if (existsSync(output))
+    throw new TrainerError('BAD_INPUT', `--output ${output}: is there already; name a new file`);
+  if (!existsSync(path.dirname(output)))
+    throw new TrainerError('BAD_INPUT', `--output ${output}: there is no folder ${path.dirname(output)}`);
+  const checkpoint = openCheckpoint(options.checkpoint);
+  const domain = domainId(checkpoint.manifest.config, options.domain);
+  const inference = await loadInference(checkpoint);
+  const writer = csv ? new CsvWriter(output) : new RoutesWriter(output);
+  let choices = 0;
+  try {
+    for await (const table of recordText(inference, { patterns: text, domain, maxTokens })) {
+      writer.write(table);
+      choices += table.step.length;
+    }
+    writer.close();
+  } catch (error) {
+    writer.abandon();
+    throw error;
+  }
+  console.log(`${output}: ${formatCount(choices)} choices`);
+}
+
+/** CSV of RFC 4180, with the names of the columns in the first line. */
+class CsvWriter implements Pick<RoutesWriter, 'write' | 'abandon'> {
+  readonly #file: string;
+  readonly #fd: number;
+
+  constructor(file: string) {
+    this.#file = file;
+    this.#fd = openSync(`${file}.tmp`, 'w');
+    writeSync(this.#fd, `${NAMES.join(',')}\r\n`);
+  }
+
+  write(table: RouteTable): void {
+    const lines = table.step.map((_, row) => `${NAMES.map((name) => cell(table[name][row]!)).join(',')}\r\n`);
+    writeSync(this.#fd, lines.join(''));
+  }
+
+  close(): void {
+    closeSync(this.#fd);
+    renameSync(`${this.#file}.tmp`, this.#file);
+  }
+
+  abandon(): void {
+    closeSync(this.#fd);
+    rmSync(`${this.#file}.tmp`, { force: true });
+  }
+}
+
+const NAMES = Object.keys(ROUTE_COLUMNS) as RouteColumn[];
+
+/** Domains, outcomes and links have no comma or quotation mark in them. */
+function cell(value: string | number | null): string {
+  return value === null ? '' : String(value);
+}

@@ -1,0 +1,122 @@
+import type { RouteLink, RouteTable } from '@locmoe/run-format/routes-file';
+import { nodeOf, type Topology } from '../collectives/topology.js';
+import { rankOfExpert } from './expert-placement.js';
+import type { GateScores, RoutingDecision } from './router.js';
+
+// Shapes: T tokens of this rank, S positions of a sequence, E experts, K choices of a token.
+
+/** A sequence whose routes are recorded. */
+export interface RouteSequence {
+  /** Row in the batch. */
+  readonly row: number;
+  /** Index in the global batch, or in the text. */
+  readonly sequence: number;
+  readonly domain: string;
+  /** Global ids of the experts that are open to its domain. */
+  readonly openExperts: Int32Array;
+  /** Tokens to record: the first of the sequence; the others are padding. */
+  readonly length: number;
+  /** Index of the document of each token, length S. */
+  readonly documents: ArrayLike<number>;
+}
+
+export interface RoutedBatch {
+  readonly step: number;
+  readonly layer: number;
+  readonly topology: Topology;
+  readonly sequences: readonly RouteSequence[];
+  readonly seqLen: number;
+  /** Vocabulary id of each token of the batch, length T. */
+  readonly tokenIdsT: Int32Array;
+  /** Position of each token in its sample, length T; undefined where a sequence is one text. */
+  readonly positionsT: Int32Array | undefined;
+  /** Bytes of the activations of a token on their way to another rank. */
+  readonly rowBytes: number;
+}
+
+/** Adds one row for each choice of the recorded sequences. */
+export function addRoutes(table: RouteTable, batch: RoutedBatch, decision: RoutingDecision): void {
+  const { topology, layer, step, seqLen } = batch;
+  const numExperts = decision.keptE.length;
+  const weights = decision.weightsTK?.dataSync<'float32'>();
+  const places = Array.from({ length: numExperts }, (_, expert) => placeOf(expert, numExperts, topology));
+  for (const { row, sequence, domain, openExperts, length, documents } of batch.sequences)
+    for (let position = 0; position < length; position++) {
+      const t = row * seqLen + position;
+      const ranking = decision.scores && rankingOf(decision.scores, t, numExperts, openExperts);
+      for (let choice = 0; choice < decision.numChoices; choice++) {
+        const at = t * decision.numChoices + choice;
+        const expert = decision.chosenTK[at]!;
+        if (expert < 0) continue;
+        const { rank, node, link } = places[expert]!;
+        const isKept = decision.expertsTK[at] === expert;
+        const score = decision.scores && scoreOf(decision.scores, t, numExperts, expert);
+        table.step.push(step);
+        table.rank.push(topology.rank);
+        table.node.push(topology.node);
+        table.layer.push(layer);
+        table.sequence.push(sequence);
+        table.domain.push(domain);
+        table.document.push(documents[position]!);
+        table.position.push(batch.positionsT?.[t] ?? position);
+        table.token.push(batch.tokenIdsT[t]!);
+        table.choice.push(choice);
+        table.expert.push(expert);
+        table.expertRank.push(rank);
+        table.expertNode.push(node);
+        table.gate.push(score?.gate ?? null);
+        table.bias.push(score?.bias ?? null);
+        table.preference.push(score?.preference ?? null);
+        table.score.push(score?.sum ?? null);
+        table.margin.push(ranking?.margin ?? null);
+        table.gateExpert.push(ranking?.gateExpert ?? null);
+        table.weight.push(weights?.[at] ?? 1);
+        table.outcome.push(
+          isKept ? 'kept' : decision.notChosenTK?.[at] === 1 ? 'not chosen' : 'over capacity',
+        );
+        table.link.push(link);
+        table.bytes.push(isKept && link !== 'rank' ? batch.rowBytes : 0);
+      }
+    }
+}
+
+interface Place {
+  readonly rank: number;
+  readonly node: number;
+  readonly link: RouteLink;
+}
+
+/** The place of an expert, as seen from this rank. */
+function placeOf(expert: number, numExperts: number, topology: Topology): Place {
+  const rank = rankOfExpert(numExperts, topology.worldSize, topology.rank, expert);
+  const node = nodeOf(topology, rank);
+  const link = rank === topology.rank ? 'rank' : node === topology.node ? 'node' : 'network';
+  return { rank, node, link };
+}
+
+function scoreOf({ gateTE, biasE, preferenceTE }: GateScores, t: number, numExperts: number, expert: number) {
+  const gate = gateTE[t * numExperts + expert]!;
+  const bias = biasE?.[expert] ?? null;
+  const preference = preferenceTE?.[t * numExperts + expert] ?? null;
+  return { gate, bias, preference, sum: gate + (bias ?? 0) + (preference ?? 0) };
+}
+
+/** How a token ranks its open experts; ties go to the lower id. */
+function rankingOf(scores: GateScores, t: number, numExperts: number, openExperts: Int32Array) {
+  let gateExpert = openExperts[0]!;
+  let bestGate = Number.NEGATIVE_INFINITY;
+  let best = Number.NEGATIVE_INFINITY;
+  let second = Number.NEGATIVE_INFINITY;
+  for (const expert of openExperts) {
+    const { gate, sum } = scoreOf(scores, t, numExperts, expert);
+    if (gate > bestGate) {
+      bestGate = gate;
+      gateExpert = expert;
+    }
+    if (sum > best) {
+      second = best;
+      best = sum;
+    } else if (sum > second) second = sum;
+  }
+  return { gateExpert, margin: openExperts.length > 1 ? best - second : null };
+}
