@@ -103,10 +103,12 @@ describe.skipIf(reason !== null)('a page that is open when its run ends', () => 
     const { rank } = failureOf(folder);
     const flight = page.locator('.card.flight');
     await eventually(() => page.evaluate(SEES_FLIGHT)).toBe(true);
-    // Whether the other rank had come to wait for it depends on the moment of the death.
+    // Whether the other rank had come to wait for it, and whether it was in a collective, depends on the moment of the death.
     const cause = await flight.locator('.cause').textContent();
     expect(cause).toMatch(
-      new RegExp(`waiting for rank ${rank} on node ${rank}|^rank ${rank} left .* its process \\d+ has died`),
+      new RegExp(
+        `waiting for rank ${rank} on node ${rank}|^rank ${rank} (left|is in) .* its process \\d+ has died`,
+      ),
     );
     const waits = await flight.locator('tbody').first().locator('tr td:nth-child(7)').allTextContents();
     expect(waits[rank]).toBe('');
