@@ -32,7 +32,9 @@ export async function reportOnRoutes({ places, from, to, json }: ReportOptions):
 
 /** The file, or all files of a run. */
 function filesIn(place: string): string[] {
-  if (!statSync(place, { throwIfNoEntry: false })?.isDirectory()) return [place];
+  const stats = statSync(place, { throwIfNoEntry: false });
+  if (stats === undefined) throw new TrainerError('BAD_INPUT', `${place}: there is no such file or run`);
+  if (!stats.isDirectory()) return [place];
   const { routes } = new RunFolder(place);
   const folder = statSync(routes, { throwIfNoEntry: false })?.isDirectory() ? routes : place;
   const files = readdirSync(folder).filter((name) => parseRoutesFileName(name) !== null);

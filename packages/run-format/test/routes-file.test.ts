@@ -1,0 +1,66 @@
+import { mkdtempSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { parquetWriteFile } from 'hyparquet-writer';
+import { afterAll, expect, it } from 'vitest';
+import {
+  emptyRouteTable,
+  ROUTE_COLUMNS,
+  type RouteColumn,
+  RoutesWriter,
+  readRoutes,
+} from '../src/routes-file.js';
+
+const folder = mkdtempSync(path.join(tmpdir(), 'locmoe-routes-'));
+afterAll(() => rmSync(folder, { recursive: true }));
+const NAMES = Object.keys(ROUTE_COLUMNS) as RouteColumn[];
+
+/** A table whose values tell their row and column. */
+function tableOf(rows: number, first: number) {
+  const table = emptyRouteTable();
+  for (let row = first; row < first + rows; row++)
+    NAMES.forEach((name, column) => {
+      const { type } = ROUTE_COLUMNS[name];
+      const value = type === 'STRING' ? `${name} ${row % 3}` : 100 * row + column;
+      (table[name] as unknown[]).push('nullable' in ROUTE_COLUMNS[name] && row % 2 === 0 ? null : value);
+    });
+  return table;
+}
+
+it('reads back what was written in several parts, in order; nothing else is left', async () => {
+  const file = path.join(folder, 'routes.parquet');
+  const writer = new RoutesWriter(file);
+  const parts = [tableOf(1500, 0), tableOf(3, 1500)];
+  for (const part of parts) writer.write(part);
+  expect(readdirSync(folder)).toEqual(['routes.parquet.tmp']);
+  expect(writer.close()).toBe(readFileSync(file).length);
+  expect(readdirSync(folder)).toEqual(['routes.parquet']);
+  const rows = await readRoutes(file);
+  expect(rows).toHaveLength(1503);
+  for (const name of NAMES)
+    expect(rows.map((row) => row[name])).toEqual(parts.flatMap((part) => part[name] as unknown[]));
+});
+
+it('refuses what is no recording, is cut off, or has another version', async () => {
+  const file = path.join(folder, 'other.parquet');
+  writeFileSync(file, 'no Parquet');
+  await expect(readRoutes(file)).rejects.toThrow(/other\.parquet: is no whole Parquet file \(/);
+  parquetWriteFile({ filename: file, columnData: [{ name: 'a', data: [1] }] });
+  await expect(readRoutes(file)).rejects.toThrow(/other\.parquet: has no routes that locmoe recorded$/);
+  const kvMetadata = [{ key: 'locmoe.routes', value: '2' }];
+  parquetWriteFile({ filename: file, columnData: [{ name: 'a', data: [1] }], kvMetadata });
+  await expect(readRoutes(file)).rejects.toThrow(
+    /other\.parquet: has version 2; this locmoe reads version 1/,
+  );
+  const whole = path.join(folder, 'routes.parquet');
+  for (const bytes of [3000, 12, 0]) {
+    truncateSync(whole, bytes);
+    await expect(readRoutes(whole)).rejects.toThrow(/routes\.parquet: is no whole Parquet file \(/);
+  }
+});
+
+it('has the columns that docs/routes.md explains', () => {
+  const page = readFileSync(new URL('../../../docs/routes.md', import.meta.url), 'utf8');
+  const rows = NAMES.map((name) => `| \`${name}\` | ${ROUTE_COLUMNS[name].description} |`);
+  expect(page).toContain(rows.join('\n'));
+});

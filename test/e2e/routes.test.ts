@@ -1,0 +1,132 @@
+import { readFileSync } from 'node:fs';
+import path from 'node:path';
+import { DuckDBInstance } from '@duckdb/node-api';
+import { RunFolder } from '@locmoe/run-format';
+import { type RouteRow, readRoutes } from '@locmoe/run-format/routes-file';
+import { describe, expect, it } from 'vitest';
+import { filesIn, locmoe, newestRun, ROOT, temporaryFolder, trainToTheEnd } from './support.js';
+
+const STEPS = 4;
+const SETS = [
+  `train.steps=${STEPS}`,
+  'train.checkpointEvery=2',
+  'train.recordRoutes.every=2',
+  'train.recordRoutes.share=1',
+];
+
+async function rowsOf(run: string): Promise<RouteRow[]> {
+  const { routes } = new RunFolder(run);
+  const rows: RouteRow[] = [];
+  for (const name of Object.keys(filesIn(routes)).sort())
+    rows.push(...(await readRoutes(path.join(routes, name))));
+  return rows;
+}
+
+/** What was chosen, whoever chose it: ranks and links depend on the layout. */
+function choicesOf(rows: readonly RouteRow[]): string[] {
+  return rows
+    .map(({ step, layer, sequence, position, choice, token, document, domain, expert, outcome }) =>
+      [step, layer, sequence, position, choice, token, document, domain, expert, outcome].join(' '),
+    )
+    .sort();
+}
+
+describe('train.recordRoutes', () => {
+  it('records each choice of each due step once, as the metrics count them, on every layout and after a resume', async () => {
+    const folder = temporaryFolder();
+    const sets = [...SETS, 'moe.router=locmoe-plus', 'moe.capacityFactor=0.6', 'moe.selection=both'];
+    const run = await trainToTheEnd({ folder, nodes: 2, workersPerNode: 1, sets });
+    const rows = await rowsOf(run);
+    const steps = readFileSync(path.join(run, 'metrics.ndjson'), 'utf8')
+      .split('\n')
+      .filter((line) => line.startsWith('{"type":"step"') || line.includes('"type":"step"'))
+      .map((line) => JSON.parse(line));
+    for (const step of [2, 4])
+      for (const { layer, kept, overCapacity, notChosen } of steps.find((record) => record.step === step)
+        .layers) {
+        const count = (expert: number, outcome: string) =>
+          rows.filter(
+            (row) =>
+              row.step === step && row.layer === layer && row.expert === expert && row.outcome === outcome,
+          ).length;
+        expect(kept.map((_: number, expert: number) => count(expert, 'kept'))).toEqual(kept);
+        expect(kept.map((_: number, expert: number) => count(expert, 'over capacity'))).toEqual(overCapacity);
+        expect(kept.map((_: number, expert: number) => count(expert, 'not chosen'))).toEqual(notChosen);
+      }
+    expect(new Set(rows.map(({ step }) => step))).toEqual(new Set([2, 4]));
+    for (const { score, gate, bias, preference } of rows)
+      expect(score).toBeCloseTo(gate! + (bias ?? 0) + (preference ?? 0), 5);
+
+    const alone = temporaryFolder();
+    const onOne = await rowsOf(await trainToTheEnd({ folder: alone, nodes: 1, workersPerNode: 1, sets }));
+    expect(choicesOf(onOne)).toEqual(choicesOf(rows));
+
+    const resumed = await trainToTheEnd({
+      folder: alone,
+      nodes: 1,
+      workersPerNode: 2,
+      sets,
+      resume: path.join(newestRun(alone), 'checkpoints/step-000002'),
+      more: ['--fork'],
+    });
+    expect(choicesOf(await rowsOf(resumed))).toEqual(choicesOf(rows.filter(({ step }) => step > 2)));
+  });
+});
+
+describe('locmoe routes', () => {
+  it('finds that hash routing is decided by id and domain, in what DuckDB reads too; refuses what is no recording', async () => {
+    const folder = temporaryFolder();
+    const sets = [...SETS, 'moe.router=hash'];
+    const run = await trainToTheEnd({ folder, nodes: 1, workersPerNode: 2, sets });
+    const report = await locmoe('routes', 'report', run, '--json');
+    expect(report.stderr).toBe('');
+    for (const { predicted, shuffled, entropy, gateShare } of JSON.parse(report.stdout)) {
+      expect(predicted.expert['id and domain'].share).toBe(1);
+      expect(entropy['id and domain']).toBe(0);
+      expect(predicted.expert.nothing.share).toBeLessThan(0.6);
+      expect(shuffled.share).toBeLessThan(0.6);
+      expect(gateShare).toBe(null);
+    }
+
+    const text = ['--text', path.join(ROOT, 'docs/training.md'), '--domain', 'en', '--max-tokens', '500'];
+    const record = ['routes', 'record', '--checkpoint', run, ...text];
+    const file = path.join(folder, 'routes.parquet');
+    expect((await locmoe(...record, '--output', file)).stdout).toBe(`${file}: 1,000 choices\n`);
+    const database = await (await DuckDBInstance.create(':memory:')).connect();
+    const found = await database.runAndReadAll(
+      `SELECT count(*)::INT AS choices, count(DISTINCT (layer, position, sequence))::INT AS places, max(gate) AS gate,
+       min(outcome) AS outcome, sum(bytes)::INT AS bytes FROM '${file}'`,
+    );
+    expect(found.getRowObjects()).toEqual([
+      { choices: 1000, places: 1000, gate: null, outcome: 'kept', bytes: 0 },
+    ]);
+    const csv = path.join(folder, 'routes.csv');
+    await locmoe(...record, '--csv', '--output', csv);
+    const difference = await database.runAndReadAll(
+      `SELECT count(*)::INT AS rows FROM (SELECT * EXCLUDE (gate, bias, preference, score, margin, gateExpert) FROM '${file}'
+       EXCEPT SELECT * EXCLUDE (gate, bias, preference, score, margin, gateExpert) FROM '${csv}')`,
+    );
+    expect(difference.getRowObjects()).toEqual([{ rows: 0 }]);
+
+    const refused: [readonly string[], RegExp][] = [
+      [['report', path.join(folder, 'absent')], /^locmoe: .*absent: there is no such file or run\n$/],
+      [['report', csv], /^locmoe: .*routes\.csv: is no whole Parquet file \(.*\)\n$/],
+      [['report', folder], /^locmoe: .*: has no routes; train with train\.recordRoutes\.every=50\n$/],
+      [['report', run, '--from', '9'], /^locmoe: .*: no routes of steps 9 to the last\n$/],
+      [[...record.slice(1), '--output', file], /^locmoe: --output .*: is there already; name a new file\n$/],
+      [
+        [...record.slice(1), '--output', '/nowhere/x'],
+        /^locmoe: --output .*: there is no folder \/nowhere\n$/,
+      ],
+      [
+        ['record', '--checkpoint', run, '--text', 'nothing*', '--domain', 'en', '--output', `${file}2`],
+        /^locmoe: .*nothing\*.*\n$/,
+      ],
+    ];
+    for (const [args, message] of refused) {
+      const { code, stderr } = await locmoe('routes', ...args);
+      expect(stderr).toMatch(message);
+      expect(code).toBe(2);
+    }
+  });
+});
