@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { soloTransport } from '../../src/collectives/solo-transport.js';
+import type { RoutingInspector } from '../../src/model/moe-layer.js';
 import { ROUTER_NAMES } from '../../src/routing/index.js';
 import { createTrainState } from '../../src/worker/state.js';
 import { trainStep } from '../../src/worker/train-step.js';
@@ -7,9 +8,16 @@ import { expectClose, tinyConfig } from '../model/support.js';
 import { batchesOf, packedBatchesOf } from './step-batches.js';
 
 /** Three steps with every batch in `parts` micro-batches. */
-function train(parts: number, moe: Parameters<typeof tinyConfig>[0] = {}, batches = batchesOf) {
+function train(
+  parts: number,
+  moe: Parameters<typeof tinyConfig>[0] = {},
+  batches = batchesOf,
+  inspectorOf?: () => RoutingInspector,
+) {
   const state = createTrainState(tinyConfig(moe), soloTransport(), null);
-  const reports = [1, 2, 3].map((step) => trainStep(state, { step, batches: batches(step, parts) }).report);
+  const reports = [1, 2, 3].map(
+    (step) => trainStep(state, { step, batches: batches(step, parts), inspectorOf }).report,
+  );
   const { shared, expert } = state.model.parameters;
   const gradients = [...shared.gradients, ...expert.gradients];
   const routerState = [...state.model.routerState.values()].map((values) => [...values]);
@@ -49,6 +57,27 @@ describe.each(ROUTER_NAMES)('micro-batches, router %s', (router) => {
       expect(report.layers[0].kept).toEqual(expected.layers[0].kept);
       expect(report.layers[0].cosineCount).toBe(expected.layers[0].cosineCount);
     });
+  });
+
+  it('are looked at without a change of a bit; the first choice has the best score', () => {
+    const limited = { router, capacityFactor: 1, tokenPreference: 2 } as const;
+    let choices = 0;
+    const inspect: RoutingInspector = (_, xTD, { scores, chosenTK, numChoices, keptE }) => {
+      expect(scores === undefined).toBe(router === 'hash');
+      if (scores === undefined) return;
+      const E = keptE.length;
+      for (let t = 0; t < xTD.shape[0]; t++, choices++) {
+        const scoreOf = (e: number) =>
+          scores.gateTE[t * E + e] + (scores.biasE?.[e] ?? 0) + scores.preferenceTE![t * E + e];
+        const first = chosenTK[t * numChoices];
+        // The group of a domain, or of a device in it, has two consecutive experts here.
+        const rival = first % 2 === 0 ? first + 1 : first - 1;
+        expect(scoreOf(first)).toBeGreaterThanOrEqual(scoreOf(rival));
+      }
+    };
+    const looked = train(1, { moe: limited }, batchesOf, () => inspect);
+    expect(looked.gradients).toEqual(train(1, { moe: limited }).gradients);
+    expect(choices > 0).toBe(router !== 'hash');
   });
 
   it('are one step each for the state of the router, and their counts add up', () => {
