@@ -5,7 +5,7 @@ import type { RunConfig } from '../config/schema.js';
 import type { ValidationBatch } from '../data/batch.js';
 import { loadTokenizer, type Tokenizer } from '../data/tokenizer/tokenizer.js';
 import { TrainerError } from '../errors.js';
-import { PanguSigma } from '../model/pangu-sigma.js';
+import { type LossOptions, PanguSigma } from '../model/pangu-sigma.js';
 import { allSpecs } from '../model/specs.js';
 import type { SlotOptions } from '../parameters/expert-slots.js';
 import type { DomainLoss } from '../rpc/generated/messages.js';
@@ -61,8 +61,9 @@ function expertsToRead(checkpoint: Checkpoint): SlotOptions | null {
 export function evaluate(
   { model, config, checkpoint }: Omit<Inference, 'tokenizer' | 'decoder'>,
   batches: readonly ValidationBatch[],
+  options: Pick<LossOptions, 'gateControl' | 'change'> = {},
 ): DomainLoss[] {
-  const losses = validate(model, soloTransport(), batches, config.data.domains);
+  const losses = validate(model, soloTransport(), batches, config.data.domains, options);
   for (const { domain, loss } of losses)
     if (!Number.isFinite(loss))
       throw new TrainerError(

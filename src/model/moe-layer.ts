@@ -5,6 +5,7 @@ import { consume, isRecording, onGradient } from '../ops/autograd.js';
 import type { ParameterSource, ParameterSpec } from '../parameters/parameters.js';
 import type { ExpertRange } from '../routing/domain-groups.js';
 import { expertsOfRank } from '../routing/expert-placement.js';
+import type { GateControl } from '../routing/gate-control.js';
 import type { Router, RouterInput, RoutingDecision } from '../routing/router.js';
 import { type Locality, localityOf } from './dispatch/dispatch-layout.js';
 import type { Dispatcher, LocalExperts } from './dispatch/dispatcher.js';
@@ -34,8 +35,10 @@ export interface MoeInput {
   readonly domainsT: Int32Array;
   readonly training: boolean;
   readonly inspect?: RoutingInspector | undefined;
+  readonly change?: DecisionChange | undefined;
   /** See RouterInput. */
   readonly wantsScores?: boolean | undefined;
+  readonly gateControl?: GateControl | undefined;
   /**
    * Called in the backward pass after the combine's all-to-all, before the experts, unless the two are
    * overlapped.
@@ -45,6 +48,9 @@ export interface MoeInput {
 
 /** Called with a sparse layer's decision before the dispatch; the tensor lives in the caller's tidy. */
 export type RoutingInspector = (layer: number, xTD: tf.Tensor2D, decision: RoutingDecision) => void;
+
+/** Replaces a sparse layer's decision before the dispatch, in an experiment on one rank. */
+export type DecisionChange = (layer: number, decision: RoutingDecision) => RoutingDecision;
 
 /** The part of a decision that reports and tests look at. */
 type TokenAccount = Pick<
@@ -113,7 +119,8 @@ export class MoeLayer {
 
   forward(parameters: ParameterSource, input: MoeInput): MoeOutput {
     const { communicator, layer, size, held } = this.options;
-    const decision = this.route(parameters, input);
+    const routed = this.route(parameters, input);
+    const decision = input.change?.(layer, routed) ?? routed;
     if (input.training) {
       this.#touched.add(decision.keptOfRank);
       parameters.touch(this.touchedExperts.map(({ name }) => name));
@@ -199,6 +206,11 @@ export class MoeLayer {
   get routerState(): ReadonlyMap<string, Float32Array> {
     const { router } = this.options;
     return new Map([...router.state].map(([name, values]) => [this.#routerName({ name }), values]));
+  }
+
+  /** Index among all layers of the model. */
+  get layer(): number {
+    return this.options.layer;
   }
 
   /** Experts of this rank with tokens in the micro-batches of this step so far, in the order of their ids. */

@@ -11,10 +11,11 @@ import { tf } from '../ops/tensorflow.js';
 import type { SlotOptions } from '../parameters/expert-slots.js';
 import { matrix } from '../parameters/matrix.js';
 import { type ParameterSpec, ParameterStore } from '../parameters/parameters.js';
+import type { GateControl } from '../routing/gate-control.js';
 import { createRouter, expertsOfDomain, heldExperts } from '../routing/index.js';
 import { type BatchLoss, batchLoss } from './batch-loss.js';
 import { alwaysDifferentiated, isFrozenBy } from './frozen.js';
-import { type LayerStatistics, MoeLayer, type RoutingInspector } from './moe-layer.js';
+import { type DecisionChange, type LayerStatistics, MoeLayer, type RoutingInspector } from './moe-layer.js';
 import { queryAttention } from './query-layer.js';
 import { modelSpecs, sizeOf } from './specs.js';
 import type { TouchedExpert } from './touched-experts.js';
@@ -42,6 +43,10 @@ export interface LossOptions {
   readonly inspect?: RoutingInspector | undefined;
   /** True if the decisions that `inspect` is given have to hold the scores of the gates. */
   readonly wantsScores?: boolean | undefined;
+  /** What stands in for the scores of the gates, in an experiment. */
+  readonly gateControl?: GateControl | undefined;
+  /** Called for each sparse layer before `inspect`. */
+  readonly change?: DecisionChange | undefined;
   /** Called for each layer, bottom to top. */
   readonly inspectAttention?: AttentionInspector | undefined;
   /**

@@ -5,6 +5,7 @@ import { classicCapacity } from './capacity.js';
 import { denseGateCosines, denseGateLogits, denseGateSpread } from './dense-gate.js';
 import { heldExperts } from './domain-groups.js';
 import { firstFit } from './first-fit.js';
+import { controlled } from './gate-control.js';
 import { cosineOfChoices, keepToGroup, valuesOfChoices } from './group-choice.js';
 import type { MoeWith } from './policy.js';
 import type { Router, RouterContext } from './router.js';
@@ -31,7 +32,7 @@ export function denseRouter(
     state: preference.state,
     route(input) {
       const { domainsT, tokenIdsT, training, wantsScores } = input;
-      const logitsTE = denseGateLogits(input);
+      const logitsTE = controlled(denseGateLogits(input), input.gateControl);
       const preferredTE = preference.addTo(logitsTE, tokenIdsT);
       const probsTE: tf.Tensor2D = tf.softmax(keepToGroup(preferredTE, domainsT, expertsOfDomain));
       const chosenTK = choose(probsTE, domainsT);

@@ -7,6 +7,7 @@ import {
   selectTogether,
 } from './candidate-selection.js';
 import { ExpertChoiceState, expertChoiceFields } from './expert-choice-state.js';
+import { controlled } from './gate-control.js';
 import { gateLosses, localExpertsCount, localityFields, numSharedForLosses } from './gate-losses.js';
 import { scoreBytes } from './gather-scores.js';
 import { blocksOf, cosineAffinity, gateCosines, grapFields, grapSpecs, groupsDivide } from './grap.js';
@@ -105,8 +106,8 @@ export const locmoePlusRouter = defineRouter({
       state: new Map([...carried.state, ...preference.state]),
       endStep: () => carried.endStep(),
       skipStep: () => carried.skipStep(),
-      route({ xTD, tokenIdsT, domainsT, training, parameters, wantsScores }) {
-        const cosineTE = cosineAffinity(xTD, numExperts, blocksOf(parameters));
+      route({ xTD, tokenIdsT, domainsT, training, parameters, ...input }) {
+        const cosineTE = controlled(cosineAffinity(xTD, numExperts, blocksOf(parameters)), input.gateControl);
         const affinityTE = preference.addTo(cosineTE, tokenIdsT);
         const logitsTE: tf.Tensor2D = tf.mul(affinityTE, sharpness);
         const probsTE: tf.Tensor2D = tf.softmax(keepToGroup(logitsTE, domainsT, expertsOfDomain));
@@ -122,7 +123,7 @@ export const locmoePlusRouter = defineRouter({
           moe.choiceWeights === 'margin'
             ? tf.tanh(tf.relu(marginsOfChoices(affinityTE, candidates, carried.thresholdE, sharpness)))
             : weightsOfChoices(probsTE, candidates);
-        const scores = wantsScores
+        const scores = input.wantsScores
           ? {
               gateTE: cosineTE.dataSync<'float32'>().slice(),
               biasE: null,

@@ -4,6 +4,7 @@ import { classicCapacity } from './capacity.js';
 import { CapacityEstimate, capacityEstimateFields } from './capacity-estimate.js';
 import { heldExperts } from './domain-groups.js';
 import { firstFit } from './first-fit.js';
+import { controlled } from './gate-control.js';
 import { gateLosses, localExpertsCount, localityFields, numSharedForLosses } from './gate-losses.js';
 import { countBytes } from './gather-counts.js';
 import { gatherScores } from './gather-scores.js';
@@ -85,7 +86,7 @@ export const locmoeRouter = defineRouter({
         const blocksD = blocksOf(parameters);
         const projectionTE = groupProjection(xTD, numExperts, blocksD);
         // w_i . x + e_i, the argument of the ReLU
-        const gateTE = tf.mul(projectionTE, moe.gateScale);
+        const gateTE = controlled(tf.mul(projectionTE, moe.gateScale), input.gateControl);
         const biasE = parameters.get('bias') as tf.Tensor1D;
         const argumentTE = tf.add(gateTE, biasE);
         const noneTE: tf.Tensor2D = tf.zeros([tokenIdsT.length, numExperts]);

@@ -3,6 +3,7 @@ import type { Topology } from '../collectives/topology.js';
 import type { Transport } from '../collectives/transport.js';
 import type { ParameterSpec } from '../parameters/parameters.js';
 import type { CommonMoe } from './common-fields.js';
+import type { GateControl } from './gate-control.js';
 
 // Shapes: T tokens of this rank, d hidden size, E experts of the layer, K choices a token has at most.
 
@@ -16,6 +17,8 @@ export interface RouterInput {
   readonly training: boolean;
   /** True if the decision has to hold the scores of the gate, for a recording. */
   readonly wantsScores?: boolean | undefined;
+  /** What stands in for the scores of the gate, in an experiment. */
+  readonly gateControl?: GateControl | undefined;
   /** The router's own parameters by their short name (the `name` of its specs). */
   readonly parameters: ReadonlyMap<string, tf.Tensor>;
 }

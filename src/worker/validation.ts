@@ -1,7 +1,7 @@
 import { allGather } from '../collectives/all-gather.js';
 import type { Transport } from '../collectives/transport.js';
 import { countedTargets, type ValidationBatch } from '../data/batch.js';
-import type { PanguSigma } from '../model/pangu-sigma.js';
+import type { LossOptions, PanguSigma } from '../model/pangu-sigma.js';
 import { tf } from '../ops/tensorflow.js';
 import type { DomainLoss } from '../rpc/generated/messages.js';
 
@@ -14,11 +14,12 @@ export function validate(
   transport: Transport,
   batches: readonly ValidationBatch[],
   domains: readonly string[],
+  options: Pick<LossOptions, 'gateControl' | 'change'> = {},
 ): DomainLoss[] {
   // Sums and counts of each domain, in double: [domain][sum, tokens].
   const mine = new Float64Array(2 * domains.length);
   for (const batch of batches) {
-    const losses = sequenceLosses(model, batch);
+    const losses = sequenceLosses(model, batch, options);
     const counts = countedTargets(batch);
     losses.forEach((loss, sequence) => {
       if (batch.valid[sequence] === 0) return;
@@ -34,10 +35,14 @@ export function validate(
   });
 }
 
-function sequenceLosses(model: PanguSigma, batch: ValidationBatch): Float64Array {
+function sequenceLosses(
+  model: PanguSigma,
+  batch: ValidationBatch,
+  options: Pick<LossOptions, 'gateControl' | 'change'>,
+): Float64Array {
   tf.engine().startScope();
   try {
-    return model.loss(batch, { training: false }).sequenceLosses;
+    return model.loss(batch, { ...options, training: false }).sequenceLosses;
   } finally {
     tf.engine().endScope();
   }

@@ -11,15 +11,17 @@ interface EvalOptions extends Omit<TaskOptions & ClozeOptions, 'checkpoint' | 't
   readonly task?: readonly string[];
   readonly sequences?: number;
   readonly cloze?: true;
+  readonly ablate?: true;
   readonly compare?: readonly string[];
   readonly json?: true;
 }
 
-type Mode = 'loss' | '--task' | '--cloze' | '--compare';
+type Mode = 'loss' | '--ablate' | '--task' | '--cloze' | '--compare';
 
 /** Options that each mode takes beside --json. */
 const OPTIONS: Readonly<Record<Mode, readonly (keyof EvalOptions)[]>> = {
   loss: ['checkpoint', 'sequences', 'dataDir'],
+  '--ablate': ['checkpoint', 'ablate', 'sequences', 'dataDir'],
   '--task': [
     ...(['checkpoint', 'task', 'taskFormat', 'shots', 'dev', 'domain', 'limit'] as const),
     ...(['samples', 'contamination', 'dataDir'] as const),
@@ -69,6 +71,10 @@ export function evalCommand(command: Command): void {
       "find questions in text, or in a prepared dataset (default: the checkpoint's training text), and score without them",
     )
     .option('--cloze', 'which of four continuations of held-out text is the true one')
+    .option(
+      '--ablate',
+      'what the loss becomes with the gate silenced, or with experts left out or exchanged, one after the other',
+    )
     .option('--compare <files...>', 'two samples files: differences question by question')
     .option(
       '--seed <n>',
@@ -110,16 +116,20 @@ async function evaluate(options: EvalOptions, given: readonly (keyof EvalOptions
   } else if (options.cloze) {
     const { evaluateCloze } = await import('../eval/cloze.js');
     await evaluateCloze({ ...options, checkpoint, sequences: sequences ?? CLOZE_SEQUENCES, json });
+  } else if (mode === '--ablate') {
+    const { evaluateAblations } = await import('../eval/loss.js');
+    await evaluateAblations({ checkpoint, sequences, dataDir, json });
   } else {
     const { evaluateLoss } = await import('../eval/loss.js');
     await evaluateLoss({ checkpoint, sequences, dataDir, json });
   }
 }
 
-function modeOf({ task, cloze, compare }: EvalOptions): Mode {
+function modeOf({ task, cloze, compare, ablate }: EvalOptions): Mode {
   if (compare !== undefined) return '--compare';
   if (task !== undefined) return '--task';
-  return cloze ? '--cloze' : 'loss';
+  if (cloze) return '--cloze';
+  return ablate ? '--ablate' : 'loss';
 }
 
 function misplaced(name: keyof EvalOptions, mode: Mode): TrainerError {

@@ -1,9 +1,13 @@
 import { availableParallelism } from 'node:os';
+import { meanLoss } from '@locmoe/run-format';
+import type { ValidationBatch } from '../../data/batch.js';
 import type { Dataset } from '../../data/dataset.js';
 import { createLoader } from '../../data/loader.js';
 import { sequencesOf } from '../../data/sequences.js';
+import { ablations } from '../../evaluation/ablations.js';
 import { formatCount, formatNumberOf, formatTable } from '../../format.js';
 import type { Inference } from '../../inference/inference.js';
+import { expertsOfDomain } from '../../routing/index.js';
 import type { DomainLoss } from '../../rpc/generated/messages.js';
 import { loadInference, openCheckpoint } from '../load-inference.js';
 import { openText } from '../prepare-text.js';
@@ -65,7 +69,15 @@ export async function validationLosses(
   dataset: Dataset,
   sequences: number | undefined,
 ): Promise<DomainLoss[]> {
-  const { config } = inference;
+  const { evaluate } = await import('../../inference/inference.js');
+  return evaluate(inference, validationBatches(inference, dataset, sequences));
+}
+
+function validationBatches(
+  { config }: Pick<Inference, 'config'>,
+  dataset: Dataset,
+  sequences: number | undefined,
+): ValidationBatch[] {
   const loader = createLoader({
     dataset,
     weights: config.data.weights,
@@ -75,6 +87,41 @@ export async function validationLosses(
     rank: 0,
     worldSize: 1,
   });
+  return loader.validationBatches(sequences ?? config.train.validationSequences);
+}
+
+/** Prints what the loss becomes without parts of the routing. */
+export async function evaluateAblations(options: LossOptions): Promise<void> {
+  const opened = openCheckpoint(options.checkpoint);
+  process.env.OMP_NUM_THREADS ??= String(availableParallelism());
+  const inference = await loadInference(opened);
+  const { config, checkpoint } = inference;
+  const dataset = await openText(inference, options.dataDir);
+  const batches = validationBatches(inference, dataset, options.sequences);
   const { evaluate } = await import('../../inference/inference.js');
-  return evaluate(inference, loader.validationBatches(sequences ?? config.train.validationSequences));
+  // Domains may share a group.
+  const groups = new Map(
+    expertsOfDomain(config.data.domains.length, config.moe).map((experts) => [experts[0], experts]),
+  );
+  const layers = inference.model.sparseLayers.map(({ layer }) => layer);
+  const asTrained = { name: 'as trained', options: {} };
+  const losses = [asTrained, ...ablations(layers, [...groups.values()])].map(({ name, options }) => ({
+    name,
+    loss: meanLoss({ domains: evaluate(inference, batches, options) }),
+  }));
+  dataset.close();
+  if (options.json) {
+    const { folder, manifest } = checkpoint;
+    console.log(JSON.stringify({ checkpoint: folder, step: manifest.step, ablations: losses }));
+    return;
+  }
+  const [{ loss: whole }] = losses as [(typeof losses)[number]];
+  console.log(`${checkpoint.folder}, step ${checkpoint.manifest.step}`);
+  const rows = losses.map(({ name, loss }) => [
+    name,
+    loss.toFixed(4),
+    Math.exp(loss).toFixed(2),
+    `${loss >= whole ? '+' : ''}${(100 * (Math.exp(loss - whole) - 1)).toFixed(1)} %`,
+  ]);
+  console.log(formatTable([['routing', 'loss', 'perplexity', 'against as trained'], ...rows]));
 }

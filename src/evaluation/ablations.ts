@@ -1,0 +1,63 @@
+import type { DecisionChange } from '../model/moe-layer.js';
+import type { LossOptions } from '../model/pangu-sigma.js';
+import type { RoutingDecision } from '../routing/index.js';
+
+/** A change to a model whose loss tells what the changed part is worth. */
+export interface Ablation {
+  readonly name: string;
+  readonly options: Pick<LossOptions, 'gateControl' | 'change'>;
+}
+
+/**
+ * The gate without scores and with those of other tokens; and in each sparse layer each expert left out, and each two
+ * neighbours in a group exchanged.
+ *
+ * @param groups the experts of each group, by global id
+ */
+export function ablations(layers: readonly number[], groups: readonly Int32Array[]): Ablation[] {
+  return [
+    { name: 'gate scores zero', options: { gateControl: 'zero' } },
+    { name: 'gate scores of other tokens', options: { gateControl: 'shuffled' } },
+    ...layers.flatMap((layer) => [
+      ...groups.flatMap((group) =>
+        Array.from(group, (expert) => ({
+          name: `layer ${layer} without e${expert}`,
+          options: { change: inLayer(layer, (decision) => without(decision, expert)) },
+        })),
+      ),
+      ...groups.flatMap((group) =>
+        Array.from(group.subarray(1), (expert) => ({
+          name: `layer ${layer}, e${expert - 1} and e${expert} exchanged`,
+          options: { change: inLayer(layer, (decision) => exchanged(decision, expert - 1, expert)) },
+        })),
+      ),
+    ]),
+  ];
+}
+
+function inLayer(layer: number, change: (decision: RoutingDecision) => RoutingDecision): DecisionChange {
+  return (at, decision) => (at === layer ? change(decision) : decision);
+}
+
+/** The choices of an expert are dropped. */
+function without(decision: RoutingDecision, expert: number): RoutingDecision {
+  const none = (keptE: Int32Array) => keptE.map((kept, e) => (e === expert ? 0 : kept));
+  return {
+    ...decision,
+    expertsTK: decision.expertsTK.map((e) => (e === expert ? -1 : e)),
+    keptE: none(decision.keptE),
+    keptOfRank: decision.keptOfRank.map(none),
+  };
+}
+
+/** Two experts get each other's tokens. */
+function exchanged(decision: RoutingDecision, a: number, b: number): RoutingDecision {
+  const other = (e: number) => (e === a ? b : e === b ? a : e);
+  const moved = (keptE: Int32Array) => keptE.map((_, e) => keptE[other(e)]!);
+  return {
+    ...decision,
+    expertsTK: decision.expertsTK.map(other),
+    keptE: moved(decision.keptE),
+    keptOfRank: decision.keptOfRank.map(moved),
+  };
+}

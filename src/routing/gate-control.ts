@@ -1,0 +1,19 @@
+import { gatherRows } from '../ops/gather-rows.js';
+import { tf } from '../ops/tensorflow.js';
+import { CounterRandom } from '../parameters/counter-random.js';
+
+// Shapes: T tokens of this rank, E experts.
+
+/** Scores that stand in for those of a gate, to see what the gate is worth. */
+export type GateControl = 'zero' | 'shuffled';
+
+/**
+ * The scores of a gate, or of its control: all zero, or those of another token of the batch, drawn without replacement.
+ * What is added to them, such as the preference of a token's id, stays.
+ */
+export function controlled(gateTE: tf.Tensor2D, control: GateControl | undefined): tf.Tensor2D {
+  if (control === undefined) return gateTE;
+  if (control === 'zero') return tf.zerosLike(gateTE);
+  const [numTokens] = gateTE.shape;
+  return gatherRows(gateTE, new CounterRandom(1, 'gate control').permutation(numTokens));
+}
