@@ -42,7 +42,11 @@ export function denseRouter(
       const fitted = firstFit(context, chosenTK, capacity, { numChoices });
       const weightsTK = valuesOfChoices(probsTE, chosenTK, numChoices);
       const scores = wantsScores
-        ? { gateTE: logitsTE.dataSync<'float32'>().slice(), biasE: null, preferenceTE: preference.of(tokenIdsT) }
+        ? {
+            gateTE: logitsTE.dataSync<'float32'>().slice(),
+            biasE: null,
+            preferenceTE: preference.of(tokenIdsT),
+          }
         : undefined;
       const decision = { ...fitted, weightsTK, scores };
       if (!training) return { ...decision, auxiliaryLoss: null, gateCosine: null };

@@ -1,4 +1,4 @@
-import { gatherRows } from '../ops/gather-rows.js';
+import { gatherRows } from '../ops/operations.js';
 import { tf } from '../ops/tensorflow.js';
 import { CounterRandom } from '../parameters/counter-random.js';
 

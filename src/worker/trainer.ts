@@ -202,14 +202,14 @@ export class Trainer {
 
   /** Null without train.recordRoutes. */
   async #routeRecorder(): Promise<RouteRecorder | null> {
-    const { assignment, logger } = this.#options;
+    const { assignment, logger } = this.options;
     const { config, topology } = assignment;
     const recording = config.train.recordRoutes;
     if (recording === null) return null;
     // Runs that record nothing do without the Parquet writer.
     const { RouteRecorder } = await import('./route-recorder.js');
     const folder = new RunFolder(path.dirname(assignment.checkpointDir)).routes;
-    const options = { recording, config, topology, dataset: this.#dataset, folder, logger };
+    const options = { recording, config, topology, dataset: this.dataset, folder, logger };
     return new RouteRecorder(options, this.#step);
   }
 

@@ -1,9 +1,8 @@
 import { renameSync, rmSync, statSync } from 'node:fs';
 import { type DecodedArray, parquetMetadataAsync, parquetReadObjects } from 'hyparquet';
 import { fileWriter, ParquetWriter, schemaFromColumnData } from 'hyparquet-writer';
-import { TrainerError } from './errors.js';
+import { TrainerError, unsupported } from './errors.js';
 import { readRegularFile } from './regular-file.js';
-import { unsupported } from './version.js';
 
 /** The version of the columns, in the file's key-value metadata as `locmoe.routes`. */
 const ROUTES_VERSION = 1;

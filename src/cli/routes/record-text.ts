@@ -1,6 +1,6 @@
 import { emptyRouteTable, type RouteTable } from '@locmoe/run-format/routes-file';
 import { readDocuments } from '../../data/read/documents.js';
-import { listFiles } from '../../data/source-files.js';
+import { listFiles } from '../../data/read/source-files.js';
 import { TrainerError } from '../../errors.js';
 import type { Inference } from '../../inference/inference.js';
 import { ROWS_AT_ONCE } from '../../inference/log-likelihood.js';

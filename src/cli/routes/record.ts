@@ -8,9 +8,8 @@ import {
 } from '@locmoe/run-format/routes-file';
 import { TrainerError } from '../../errors.js';
 import { formatCount } from '../../format.js';
-import { domainId } from '../domain-id.js';
-import { openCheckpoint } from '../eval/open.js';
-import { loadInference } from '../load-inference.js';
+
+import { domainId, loadInference, openCheckpoint } from '../load-inference.js';
 import { recordText } from './record-text.js';
 
 export interface RecordOptions {
