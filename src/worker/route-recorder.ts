@@ -1,5 +1,7 @@
 import { mkdirSync, readdirSync, rmSync, statSync } from 'node:fs';
 import path from 'node:path';
+import { isDiskFull } from '@locmoe/logs/append-file';
+import { RunFolder } from '@locmoe/run-format';
 import {
   emptyRouteTable,
   parseRoutesFileName,
@@ -19,8 +21,9 @@ import type { RoutingInspector } from '../model/moe-layer.js';
 import { CounterRandom } from '../parameters/counter-random.js';
 import { expertsOfDomain } from '../routing/index.js';
 import { addRoutes, type RouteSequence } from '../routing/recorded-routes.js';
+import type { WorkerAssignment } from './messages.js';
 
-export interface RouteRecorderOptions {
+interface RouteRecorderOptions {
   readonly recording: NonNullable<RunConfig['train']['recordRoutes']>;
   readonly config: RunConfig;
   readonly topology: Topology;
@@ -30,23 +33,19 @@ export interface RouteRecorderOptions {
   readonly logger: Logger;
 }
 
-/** A micro-batch of a step, and where its sequences stand in the training text. */
-export interface RecordedBatch {
-  readonly batch: Batch;
-  readonly places: readonly SequencePlace[];
-}
-
 /**
  * Records the routes of one rank (train.recordRoutes), a file for each step. A step that is done again after a restart
  * replaces its file.
  */
-export class RouteRecorder {
+class RouteRecorder {
   readonly #options: RouteRecorderOptions;
   readonly #mostBytes: number;
   /** Offsets at which the documents of each domain end. */
   readonly #endsOfDomain: ReadonlyMap<string, Float64Array>;
   readonly #expertsOfDomain: readonly Int32Array[];
   #bytes: number;
+  /** The step that is recorded now; null for none. */
+  #step: number | null = null;
   #table: RouteTable = emptyRouteTable();
 
   /** @param step last step that is done: files of later ones are removed */
@@ -68,37 +67,45 @@ export class RouteRecorder {
       .reduce((sum, { name }) => sum + statSync(path.join(folder, name)).size, 0);
   }
 
-  isDue(step: number): boolean {
+  /**
+   * Begins a step.
+   *
+   * @param places of the sequences of each micro-batch in the training text
+   * @returns what records the forward pass over a micro-batch; undefined if the step is not recorded
+   */
+  begin(
+    step: number,
+    batches: readonly Batch[],
+    places: readonly (readonly SequencePlace[])[],
+  ): ((microBatch: number) => RoutingInspector) | undefined {
     const { every, from, to } = this.#options.recording;
-    const isIncluded = step % every === 0 && step >= from && step <= (to ?? Number.POSITIVE_INFINITY);
-    return isIncluded && this.#bytes < this.#mostBytes;
-  }
-
-  /** Returns what records the forward pass over one micro-batch of a step. */
-  inspectorOf(step: number, microBatch: number, recorded: RecordedBatch): RoutingInspector {
+    const isDue = step % every === 0 && step >= from && step <= (to ?? Number.POSITIVE_INFINITY);
+    this.#step = isDue && this.#bytes < this.#mostBytes ? step : null;
+    if (this.#step === null) return undefined;
     const { config, topology } = this.#options;
-    const { tokenIds, packed, seqLen } = recorded.batch;
-    const sequences = this.#sequencesOf(step, microBatch, recorded);
     const rowBytes = config.model.dModel * (wirePrecisionOf(config) === 'float32' ? 4 : 2);
-    return (layer, _, decision) =>
-      addRoutes(
-        this.#table,
-        {
-          step,
-          layer,
-          topology,
-          sequences,
-          seqLen,
-          tokenIdsT: tokenIds,
-          positionsT: packed?.positions,
-          rowBytes,
-        },
-        decision,
-      );
+    return (microBatch) => {
+      const batch = batches[microBatch]!;
+      const recorded = {
+        step,
+        topology,
+        sequences: this.#sequencesOf(step, microBatch, batch, places[microBatch]!),
+        seqLen: batch.seqLen,
+        tokenIdsT: batch.tokenIds,
+        positionsT: batch.packed?.positions,
+        rowBytes,
+      };
+      return (layer, _, decision) => addRoutes(this.#table, { ...recorded, layer }, decision);
+    };
   }
 
   /** Sequences are drawn by their index in the global batch, so that all layouts record the same ones. */
-  #sequencesOf(step: number, microBatch: number, { batch, places }: RecordedBatch): RouteSequence[] {
+  #sequencesOf(
+    step: number,
+    microBatch: number,
+    batch: Batch,
+    places: readonly SequencePlace[],
+  ): RouteSequence[] {
     const { config, recording } = this.#options;
     const draw = new CounterRandom(config.seed, `routes.${step}`);
     const first = (microBatch * config.train.globalBatch) / config.train.microBatches;
@@ -129,16 +136,37 @@ export class RouteRecorder {
     });
   }
 
-  /** Writes what was recorded of a step. */
-  write(step: number): void {
+  /** Ends a step: writes what was recorded of it. */
+  end(): void {
+    if (this.#step === null) return;
     const { folder, topology, recording, logger } = this.#options;
-    const writer = new RoutesWriter(path.join(folder, routesFileName(step, topology.rank)));
-    writer.write(this.#table);
-    this.#bytes += writer.close();
+    const writer = new RoutesWriter(path.join(folder, routesFileName(this.#step, topology.rank)));
+    try {
+      writer.write(this.#table);
+      this.#bytes += writer.close();
+    } catch (error) {
+      writer.abandon();
+      if (!isDiskFull(error)) throw error;
+      this.#bytes = Number.POSITIVE_INFINITY;
+      logger.warn(`no more routes are recorded: no space is left for ${folder}`);
+      return;
+    }
     this.#table = emptyRouteTable();
     if (this.#bytes >= this.#mostBytes)
       logger.warn(`no more routes are recorded: they fill train.recordRoutes.maxMB, ${recording.maxMB} MB`);
   }
+}
+
+/** @param step last step that is done; null without train.recordRoutes */
+export function openRecorder(
+  { config, topology, checkpointDir }: WorkerAssignment,
+  dataset: Dataset,
+  step: number,
+  logger: Logger,
+): RouteRecorder | null {
+  const recording = config.train.recordRoutes;
+  const folder = new RunFolder(path.dirname(checkpointDir)).routes;
+  return recording && new RouteRecorder({ recording, config, topology, dataset, folder, logger }, step);
 }
 
 /** Number of values that are not above `value`, in an ascending list. */

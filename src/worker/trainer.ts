@@ -1,6 +1,6 @@
 import path from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { meanLoss, numStepsOf, RunFolder } from '@locmoe/run-format';
+import { meanLoss, numStepsOf } from '@locmoe/run-format';
 import { type Checkpoint, openCheckpoint } from '../checkpoint/checkpoint.js';
 import type { Transport } from '../collectives/transport.js';
 import type { ValidationBatch } from '../data/batch.js';
@@ -21,7 +21,6 @@ import { ExpertForesight } from './expert-foresight.js';
 import { homeRanksOfDomain } from './home-ranks.js';
 import type { WorkerAssignment, WorkerEvent } from './messages.js';
 import { validationNotFinite } from './not-finite.js';
-import type { RouteRecorder } from './route-recorder.js';
 import { ShardWriter } from './shard-writer.js';
 import { SkippedSteps } from './skipped-steps.js';
 import { Snapshots } from './snapshots.js';
@@ -136,7 +135,10 @@ export class Trainer {
     });
     const validation = loader.validationBatches(train.validationSequences);
     const foresight = ExpertForesight.of(this.state.model, loader, train.microBatches);
-    const recorder = await this.#routeRecorder();
+    // Runs that record nothing do without the Parquet writer.
+    const recorder =
+      train.recordRoutes &&
+      (await import('./route-recorder.js')).openRecorder(assignment, this.dataset, this.#step, logger);
     const numSteps = numStepsOf(config);
     const { description } = kernels();
     logger.info(
@@ -162,22 +164,16 @@ export class Trainer {
         // One clock for all ranks.
         const timeUsed = topology.rank === 0 ? this.#timeUsed : 0;
         const wishes = { timeUsed, snapshot: this.snapshots.vote(this.#step) };
-        const recordsRoutes = recorder?.isDue(this.#step);
         const outcome = trainStep(this.state, {
           step: this.#step,
           batches,
           wishes,
           fetch: foresight && (() => foresight.beforeStep(this.#step)),
-          inspectorOf: recordsRoutes
-            ? (i) => {
-                const places = loader.placesForStep(microBatches[i]!);
-                return recorder!.inspectorOf(this.#step, i, { batch: batches[i]!, places });
-              }
-            : undefined,
+          inspectorOf: recorder?.begin(this.#step, batches, microBatches.map(loader.placesForStep)),
           beforeUpdate: () => this.snapshots.settle(transport),
         });
         const { report, stopAsked } = outcome;
-        if (recordsRoutes) recorder!.write(this.#step);
+        recorder?.end();
         logger.debug({ loss: report.loss, stepMs: report.stepMs, experts: this.#slotStatistics }, 'step');
         emit({ type: 'step', report });
         const quote = () =>
@@ -198,19 +194,6 @@ export class Trainer {
       const experts = this.#slotStatistics;
       if (experts !== undefined) logger.info({ experts }, describeSlots(experts));
     }
-  }
-
-  /** Null without train.recordRoutes. */
-  async #routeRecorder(): Promise<RouteRecorder | null> {
-    const { assignment, logger } = this.options;
-    const { config, topology } = assignment;
-    const recording = config.train.recordRoutes;
-    if (recording === null) return null;
-    // Runs that record nothing do without the Parquet writer.
-    const { RouteRecorder } = await import('./route-recorder.js');
-    const folder = new RunFolder(path.dirname(assignment.checkpointDir)).routes;
-    const options = { recording, config, topology, dataset: this.dataset, folder, logger };
-    return new RouteRecorder(options, this.#step);
   }
 
   /** Costs of experts in a file so far. */
