@@ -34,7 +34,7 @@ function segmentsOf(runId: string): string[] {
   return readdirSync('/dev/shm').filter((name) => name.includes(runId));
 }
 
-/** By night so many that what the heap comes and goes by does not hide a message lost in each. */
+/** By night 8,000 operations that lose a message each lose more than the heap comes and goes by. */
 const OPERATIONS = NIGHTLY ? 10_000 : 2_500;
 
 it(`does ${OPERATIONS} random operations without holding more and more`, async () => {
@@ -48,7 +48,8 @@ it(`does ${OPERATIONS} random operations without holding more and more`, async (
     expect(late.workerFiles).toBeLessThanOrEqual(early.workerFiles);
     expect(late.agentFiles).toBeLessThanOrEqual(early.agentFiles);
     expect(late.workerBytes - early.workerBytes).toBeLessThan(1 * MIB);
-    // What the heap keeps for later comes and goes; 8,000 operations (by night) that lose a message each lose more than this.
+    // So few operations do not show it by day: what the heap keeps for later comes and goes by more than they could lose.
+    if (!NIGHTLY) continue;
     expect(late.workerResidentBytes - early.workerResidentBytes).toBeLessThan(32 * MIB);
     expect(late.agentResidentBytes - early.agentResidentBytes).toBeLessThan(32 * MIB);
   }
