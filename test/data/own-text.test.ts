@@ -598,7 +598,7 @@ it('a tokenizer is trained on as much of a small gzip file as of a large text', 
   const text = Buffer.from(Array.from({ length: 20_000 }, (_, i) => `${sentence(i)}\n`).join(''));
   const numMembers = Math.ceil((320 << 20) / text.length);
   const file = write('bomb.txt.gz', Buffer.concat(Array(numMembers).fill(gzipSync(text))));
-  const modules = ['own-domain', 'source-files', 'text-source'].map((name) =>
+  const modules = ['prepare/own-domain', 'read/source-files', 'read/text-source'].map((name) =>
     fileURLToPath(new URL(`../../src/data/${name}.ts`, import.meta.url)),
   );
   const script = `const [{ openDomain, trainingTexts }, { listFiles }, { textSourceSchema }] =

@@ -3,7 +3,7 @@ import path from 'node:path';
 import { ROOT } from './support.js';
 
 /** Languages of fenced blocks that hold no commands. */
-const NOT_COMMANDS = ['text', 'promql', 'ts', 'js', 'diff', 'python', 'yaml', 'json', 'dockerfile'];
+const NOT_COMMANDS = ['text', 'promql', 'sql', 'ts', 'js', 'diff', 'python', 'yaml', 'json', 'dockerfile'];
 /** What a span of code begins with if it is there to be typed. */
 const TYPED =
   /^(?:npx |npm |node scripts\/|docker |kubectl |locmoe |cp |packages\/bench\/peers\/install\.sh)/;
