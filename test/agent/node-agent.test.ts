@@ -73,7 +73,7 @@ async function joinRun(numNodes = 1, workersPerNode = 2, reply: Partial<JoinRepl
       initFrom: '',
       term: 1,
       inheritance: null,
-      configJson: JSON.stringify({ logLevel: 'info', cluster }),
+      configJson: JSON.stringify({ logLevel: 'info', moe: { router: 'hash' }, cluster }),
       ...reply,
     },
     dataAddress,
