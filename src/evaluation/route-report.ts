@@ -92,14 +92,24 @@ function reportLayer(layer: number, rows: NonEmpty<RouteRow>): LayerRoutes {
   const loads = experts.map(({ kept }) => kept).sort((a, b) => a - b);
   const meanLoad = total(loads) / loads.length;
   const percentile = (share: number) => loads[Math.floor(share * (loads.length - 1))]! / meanLoad;
-  const predictedBy = (label: Label) => ofKnown((known) => predict(rows, KEYS[known], LABELS[label]));
+  const keys = ofKnown((known) => rows.map(KEYS[known]));
+  const labels = { expert: rows.map(LABELS.expert), outcome: rows.map(LABELS.outcome) };
+  // The halves are drawn, as sequences of a batch take turns by domain.
+  const draw = new CounterRandom(1, 'routes.halves');
+  const isCounted = rows.map(({ step, sequence }) => draw.uniform(0x10001 * step + sequence) < 0.5);
+  const predictedBy = (label: Label) => ofKnown((known) => predict(keys[known], labels[label], isCounted));
+  const dealt = new CounterRandom(1, 'routes.shuffled').permutation(rows.length);
   return {
     layer,
     choices: rows.length,
     kept: rows.filter(isKept).length,
     predicted: { expert: predictedBy('expert'), outcome: predictedBy('outcome') },
-    shuffled: predict(rows, KEYS['id and domain'], shuffledExperts(rows)),
-    entropy: ofKnown((known) => conditionalEntropy(rows, KEYS[known])),
+    shuffled: predict(
+      keys['id and domain'],
+      labels.expert.map((_, i) => labels.expert[dealt[i]!]!),
+      isCounted,
+    ),
+    entropy: ofKnown((known) => conditionalEntropy(keys[known], labels.expert)),
     gateShare:
       withGate.length === 0
         ? null
@@ -148,46 +158,53 @@ function reportExpert(
 }
 
 /**
- * Predicts the label of each row in half of the sequences by the most frequent one of its key in the other half. A share of
- * the rows that were counted themselves would be 1 for every key that occurs once. The halves are drawn, as sequences
- * of a batch take turns by domain.
+ * Predicts the label of each row that is not counted by the most frequent one of its key in the rows that are. A share of the
+ * counted rows themselves would be 1 for every key that occurs once.
  */
 function predict(
-  rows: readonly RouteRow[],
-  keyOf: (row: RouteRow) => string,
-  labelOf: (row: RouteRow) => string,
+  keys: readonly string[],
+  labels: readonly string[],
+  isCounted: readonly boolean[],
 ): Prediction {
-  const counts = new Map<string, Map<string, number>>();
-  const draw = new CounterRandom(1, 'routes.halves');
-  const isCounted = ({ step, sequence }: RouteRow) => draw.uniform(0x10001 * step + sequence) < 0.5;
-  for (const row of rows) {
-    if (!isCounted(row)) continue;
-    const ofKey = counts.get(keyOf(row)) ?? new Map<string, number>();
-    counts.set(keyOf(row), ofKey.set(labelOf(row), (ofKey.get(labelOf(row)) ?? 0) + 1));
-  }
-  const best = new Map(
-    [...counts].map(([key, ofKey]) => [key, [...ofKey].reduce((a, b) => (b[1] > a[1] ? b : a))[0]]),
-  );
-  const heldOut = rows.filter((row) => !isCounted(row));
-  const known = heldOut.filter((row) => best.has(keyOf(row)));
-  const right = known.filter((row) => best.get(keyOf(row)) === labelOf(row));
-  return { share: right.length / known.length, coverage: known.length / heldOut.length };
+  const best = new Map<string, string>();
+  for (const [key, counts] of labelsByKey(keys, labels, isCounted))
+    best.set(key, [...counts].reduce((a, b) => (b[1] > a[1] ? b : a))[0]);
+  let heldOut = 0;
+  let known = 0;
+  let right = 0;
+  keys.forEach((key, i) => {
+    if (isCounted[i]) return;
+    heldOut++;
+    const label = best.get(key);
+    if (label === undefined) return;
+    known++;
+    if (label === labels[i]) right++;
+  });
+  return { share: right / known, coverage: known / heldOut };
 }
 
-/** Labels that have nothing to do with the rows, as frequent as the experts are. */
-function shuffledExperts(rows: readonly RouteRow[]): (row: RouteRow) => string {
-  const order = new CounterRandom(1, 'routes.shuffled').permutation(rows.length);
-  const labels = new Map(rows.map((row, i) => [row, `${rows[order[i]!]!.expert}`]));
-  return (row) => labels.get(row)!;
+/** How often each label occurs with each key, in the rows that are counted. */
+function labelsByKey(
+  keys: readonly string[],
+  labels: readonly string[],
+  isCounted?: readonly boolean[],
+): Map<string, Map<string, number>> {
+  const found = new Map<string, Map<string, number>>();
+  keys.forEach((key, i) => {
+    if (isCounted?.[i] === false) return;
+    const counts = found.get(key) ?? new Map<string, number>();
+    found.set(key, counts.set(labels[i]!, (counts.get(labels[i]!) ?? 0) + 1));
+  });
+  return found;
 }
 
-/** H(expert | key) with the correction of Miller and Madow: (labels - 1) / 2 n nats for each key with n rows. */
-function conditionalEntropy(rows: readonly RouteRow[], keyOf: (row: RouteRow) => string): number {
+/** H(label | key) in bits, with the correction of Miller and Madow: (labels - 1) / 2 n nats for each key with n rows. */
+function conditionalEntropy(keys: readonly string[], labels: readonly string[]): number {
   let nats = 0;
-  for (const ofKey of groupBy(rows, keyOf).values()) {
-    const counts = [...countsOf(ofKey, ({ expert }) => expert).values()];
-    for (const count of counts) nats -= count * Math.log(count / ofKey.length);
-    nats += (counts.length - 1) / 2;
+  for (const counts of labelsByKey(keys, labels).values()) {
+    const n = total([...counts.values()]);
+    for (const count of counts.values()) nats -= count * Math.log(count / n);
+    nats += (counts.size - 1) / 2;
   }
-  return nats / rows.length / Math.LN2;
+  return nats / keys.length / Math.LN2;
 }

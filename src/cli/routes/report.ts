@@ -6,6 +6,9 @@ import { TrainerError } from '../../errors.js';
 import { type ExpertRoutes, type LayerRoutes, reportRoutes } from '../../evaluation/route-report.js';
 import { formatCount, formatTable } from '../../format.js';
 
+/** Some 2 GB of memory. */
+const MOST_ROWS = 4_000_000;
+
 export interface ReportOptions {
   /** Files, or folders of runs. */
   readonly places: readonly string[];
@@ -17,9 +20,15 @@ export interface ReportOptions {
 /** Prints what decides the choices of recorded routes. */
 export async function reportOnRoutes({ places, from, to, json }: ReportOptions): Promise<void> {
   const rows: RouteRow[] = [];
-  for (const file of places.flatMap(filesIn))
+  for (const file of places.flatMap(filesIn)) {
     for (const row of await readRoutes(file))
       if (row.step >= from && row.step <= (to ?? Number.POSITIVE_INFINITY)) rows.push(row);
+    if (rows.length > MOST_ROWS)
+      throw new TrainerError(
+        'BAD_INPUT',
+        `${places.join(' ')}: more than ${formatCount(MOST_ROWS)} choices; give fewer steps with --from and --to`,
+      );
+  }
   if (rows.length === 0)
     throw new TrainerError(
       'BAD_INPUT',
