@@ -47,7 +47,8 @@ it(`does ${OPERATIONS} random operations without holding more and more`, async (
     // What a process opened to start with may be closed later.
     expect(late.workerFiles).toBeLessThanOrEqual(early.workerFiles);
     expect(late.agentFiles).toBeLessThanOrEqual(early.agentFiles);
-    expect(late.workerBytes - early.workerBytes).toBeLessThan(1 * MIB);
+    // By day the heap has hardly settled; 2,000 operations that lose a message each lose 8 MiB.
+    expect(late.workerBytes - early.workerBytes).toBeLessThan((NIGHTLY ? 1 : 4) * MIB);
     // So few operations do not show it by day: what the heap keeps for later comes and goes by more than they could lose.
     if (!NIGHTLY) continue;
     expect(late.workerResidentBytes - early.workerResidentBytes).toBeLessThan(32 * MIB);
