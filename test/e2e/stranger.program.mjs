@@ -77,7 +77,8 @@ function opened(attempts) {
       attempt();
       return what;
     } catch ({ code }) {
-      if (!['EACCES', 'EPERM', 'ENOENT'].includes(code)) return `${what}: ${code}`;
+      // A segment is a file, which is no folder to anybody.
+      if (!['EACCES', 'EPERM', 'ENOENT', 'ENOTDIR'].includes(code)) return `${what}: ${code}`;
     }
   return null;
 }
