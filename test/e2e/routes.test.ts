@@ -4,7 +4,7 @@ import { DuckDBInstance } from '@duckdb/node-api';
 import { RunFolder } from '@locmoe/run-format';
 import { type RouteRow, readRoutes } from '@locmoe/run-format/routes-file';
 import { describe, expect, it } from 'vitest';
-import { filesIn, locmoe, newestRun, ROOT, temporaryFolder, trainToTheEnd } from './support.js';
+import { DATA_DIR, filesIn, locmoe, newestRun, ROOT, temporaryFolder, trainToTheEnd } from './support.js';
 
 const STEPS = 4;
 const SETS = [
@@ -87,6 +87,17 @@ describe('locmoe routes', () => {
       expect(shuffled.share).toBeLessThan(0.6);
       expect(gateShare).toBe(null);
     }
+
+    const ablate = ['eval', '--checkpoint', run, '--ablate', '--sequences', '2', '--data-dir', DATA_DIR];
+    const { ablations } = JSON.parse((await locmoe(...ablate, '--json')).stdout);
+    const lossOf = (wanted: string) =>
+      ablations.find(({ name }: { name: string }) => name === wanted).loss as number;
+    // Two layers of two groups of two experts.
+    expect(ablations).toHaveLength(3 + 2 * (4 + 2));
+    for (const gate of ['gate scores zero', 'gate scores of other tokens'])
+      expect(lossOf(gate)).toBe(lossOf('as trained'));
+    expect(lossOf('layer 1 without e0')).not.toBe(lossOf('as trained'));
+    expect(lossOf('layer 2, e2 and e3 exchanged')).not.toBe(lossOf('as trained'));
 
     const text = ['--text', path.join(ROOT, 'docs/training.md'), '--domain', 'en', '--max-tokens', '500'];
     const record = ['routes', 'record', '--checkpoint', run, ...text];

@@ -134,7 +134,10 @@ export const ELSEWHERE: readonly (readonly [RegExp, string])[] = [
   [/^npx locmoe eval .*--(cloze|task|compare)\b/, 'eval.test.ts evaluates so, with less to do'],
   [/^npx locmoe doctor --config tiny$/, 'doctor.test.ts tries a smaller configuration so'],
   [/^npx locmoe bench step --peer torch --quick$/, 'bench-step.test.ts runs it with less to do'],
-  [/^npx locmoe routes |^npx locmoe train .*train\.recordRoutes/, 'routes.test.ts records and reports so'],
+  [
+    /^npx locmoe routes |^npx locmoe eval .*--ablate|^npx locmoe train .*train\.recordRoutes/,
+    'routes.test.ts records and reports so',
+  ],
   [/^npx locmoe trace .*--steps /, 'trace.test.ts asks for ranges of steps'],
   [/^npm run bench:(all|observability)/, 'take minutes and hours; they are typechecked'],
   [/^npx locmoe bench routers$/, 'takes hours; bench-routers.test.ts runs it with less to do'],
