@@ -66,6 +66,9 @@ export default defineConfig({
     pool: 'forks',
     setupFiles: './test/fast-equality.ts',
     reporters: ['default', './test/closing-line-reporter.ts'],
+    // CI's machines make real processes late now and then. A test that needs its second try still hides a fault, of its own
+    // or of what it tests: look for it.
+    retry: process.env.CI ? 1 : 0,
     // The deadline suits a machine that is ten times as slow: a command that hangs is found all the same, only later.
     testTimeout: 300_000,
     hookTimeout: 300_000,
