@@ -16,7 +16,7 @@ seed: 7
 model: { dModel: 64, numHeads: 2, numDenseLayers: 1, numSparseLayers: 1, dFeedForward: 64, vocabSize: 1024, seqLen: 16 }
 moe: { numExperts: 4, router: switch, expertGroups: 2, capacityFactor: null }
 data: { domains: [en, code], maxBytesPerDomain: 100000 }
-train: { steps: ${steps}, globalBatch: 8, learningRate: 0.01, validateEvery: 10000, checkpointEvery: ${checkpointEvery} }
+train: { steps: ${steps}, globalBatch: 8, learningRate: 0.01, validateEvery: 10000, checkpointEvery: ${checkpointEvery}, keepCheckpoints: 50 }
 `;
 
 export interface Engine {

@@ -72,7 +72,11 @@ export class RunCatalog {
   }
 
   metrics(runId: string): MetricsTable {
-    const run = this.#run(runId);
+    return this.#metricsOf(this.#run(runId));
+  }
+
+  #metricsOf(run: ListedRun): MetricsTable {
+    const { runId } = run.folder;
     const open = this.#metrics.get(runId) ?? this.#open(run);
     // The one that was asked for last comes last.
     this.#metrics.delete(runId);
@@ -91,9 +95,10 @@ export class RunCatalog {
       step: () => {
         if (performance.now() - keptUpAt < KEEP_UP_MS) return;
         keptUpAt = performance.now();
-        if (this.#followed === null && runOf(this.runsDir, runId) === null) return;
-        this.#followed ??= this.metrics(runId);
-        this.#followed.keepUp().catch(() => undefined);
+        // Looked up once: whoever removes the folder meanwhile does not end the run here.
+        const run = this.#followed === null ? runOf(this.runsDir, runId) : null;
+        this.#followed ??= run && this.#metricsOf(run);
+        this.#followed?.keepUp().catch(() => undefined);
       },
     };
   }

@@ -85,6 +85,8 @@ export class Chart {
     );
     new ResizeObserver(() => this.#resize()).observe(this.#plotArea);
     onTheme(() => this.#rebuild());
+    // Until there is something to tell.
+    this.#plotArea.setAttribute('aria-label', options.title);
     this.#plotArea.addEventListener('keydown', (event) => this.#onKey(event));
   }
 
