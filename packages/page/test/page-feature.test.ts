@@ -4,6 +4,7 @@ import path from 'node:path';
 import { Journal } from '@locmoe/run-format';
 import { describe, expect, it } from 'vitest';
 import { savedRun } from '../../../test/coordinator/saved-run.js';
+import { skipLoudly } from '../../../test/debian-tool.js';
 import type {
   CheckpointCheck,
   CheckpointsReply,
@@ -523,9 +524,10 @@ describe('what a run is', () => {
 });
 
 describe('files', () => {
-  it('serves the page under a policy without inline scripts', async () => {
+  it('serves the page under a policy without inline scripts', async ({ skip }) => {
     const { ask } = pageOver(temporaryRuns());
     const page = await ask('/');
+    if (page.status === 404) skipLoudly(skip, 'the page is not built: npm run build');
     expect(page.headers.get('content-security-policy')).toContain("script-src 'self'");
     const html = await page.text();
     expect(html).not.toMatch(/<script(?![^>]*src=)|<style|style=|\son\w+=/);
