@@ -3,7 +3,7 @@ import { groupBy, type NonEmpty } from '../group-by.js';
 import { CounterRandom } from '../parameters/counter-random.js';
 import { total } from './statistics.js';
 
-// What decides the choices of a router, from recorded routes. Entropies are in bits.
+// Recorded routes show what decides the choices of a router. Entropies are in bits.
 
 /** Known facts about a token, from which its choice is predicted. */
 const KEYS = {
@@ -16,7 +16,7 @@ const KEYS = {
 type Known = keyof typeof KEYS;
 const KNOWN = Object.keys(KEYS) as Known[];
 
-/** What is predicted: the expert, or the expert and whether it keeps the token. */
+/** A prediction is of the expert, or of the expert and whether it keeps the token. */
 const LABELS = {
   expert: (row: RouteRow) => `${row.expert}`,
   outcome: (row: RouteRow) => `${row.expert} ${row.outcome}`,

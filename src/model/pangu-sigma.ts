@@ -43,7 +43,7 @@ export interface LossOptions {
   readonly inspect?: RoutingInspector | undefined;
   /** True if the decisions that `inspect` is given have to hold the scores of the gates. */
   readonly wantsScores?: boolean | undefined;
-  /** What stands in for the scores of the gates, in an experiment. */
+  /** Replaces the scores of the gates, in an experiment. */
   readonly gateControl?: GateControl | undefined;
   /** Called for each sparse layer before `inspect`. */
   readonly change?: DecisionChange | undefined;

@@ -17,7 +17,7 @@ export interface RouterInput {
   readonly training: boolean;
   /** True if the decision has to hold the scores of the gate, for a recording. */
   readonly wantsScores?: boolean | undefined;
-  /** What stands in for the scores of the gate, in an experiment. */
+  /** Replaces the scores of the gate, in an experiment. */
   readonly gateControl?: GateControl | undefined;
   /** The router's own parameters by their short name (the `name` of its specs). */
   readonly parameters: ReadonlyMap<string, tf.Tensor>;

@@ -59,9 +59,11 @@ class RouteRecorder {
     this.#expertsOfDomain = expertsOfDomain(config.data.domains.length, config.moe);
     mkdirSync(folder, { recursive: true });
     const files = readdirSync(folder).map((name) => ({ name, of: parseRoutesFileName(name) }));
+    // A process that was killed leaves a file without its name.
     if (topology.rank === 0)
       for (const { name, of } of files)
-        if (of !== null && of.step > step) rmSync(path.join(folder, name), { force: true });
+        if (name.endsWith('.tmp') || (of !== null && of.step > step))
+          rmSync(path.join(folder, name), { force: true });
     this.#bytes = files
       .filter(({ of }) => of !== null && of.step <= step && of.rank === topology.rank)
       .reduce((sum, { name }) => sum + statSync(path.join(folder, name)).size, 0);

@@ -56,7 +56,7 @@ function withoutCorpus(folder: string): string {
   return path.join(checkout, 'dist/cli/cli.js');
 }
 
-/** What can be refused in the test's own process is in test/cli/refusals.test.ts. */
+/** Refusals that need no process of their own are tested in test/cli/refusals.test.ts. */
 describe('a configuration is refused before anything starts', () => {
   it('an unknown key, in one line and with code 2', () =>
     refused(

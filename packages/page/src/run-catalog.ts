@@ -22,7 +22,7 @@ const MAX_OPEN_RUNS = 8;
 /** The index of a live run is kept up this often. */
 const KEEP_UP_MS = 10_000;
 
-/** What was asked for is not there. */
+/** The run, checkpoint or step that was asked for does not exist. */
 export class NotFound extends Error {}
 
 /** @throws NotFound */

@@ -8,7 +8,6 @@ import {
 } from '@locmoe/run-format/routes-file';
 import { TrainerError } from '../../errors.js';
 import { formatCount } from '../../format.js';
-
 import { domainId, loadInference, openCheckpoint } from '../load-inference.js';
 import { recordText } from './record-text.js';
 

@@ -8,7 +8,7 @@ import { MARK } from '../template.js';
 const BUFFER_BYTES = 1 << 20;
 
 type DomainEntry = DatasetIndex['domains'][number];
-/** What the index says of the text of a domain as it was read. */
+/** The index describes the text of a domain, as it was read, by these fields. */
 export type ReadText = Pick<DomainEntry, 'files' | 'duplicates' | 'longest'>;
 
 /** The files of one domain, and what the index says of its splits. */

@@ -68,7 +68,7 @@ export async function makeShards(
   }
 }
 
-/** What an earlier preparation has noted; null if it noted nothing, or a power failure has left less. */
+/** Returns the notes of an earlier preparation; null if it made none, or a power failure cut them off. */
 function stored<T>(file: string, parse: (text: string) => T): T | null {
   try {
     return parse(readFileSync(file, 'utf8'));

@@ -78,7 +78,7 @@ export interface Unwrap {
   readonly filters: readonly LabelCondition[];
 }
 
-/** What a range aggregation is of: lines, unwrapped values, or both; `grouped`: of values, by series or by a grouping. */
+/** A range aggregation reads lines, unwrapped values, or both; `grouped` ones read values, by series or by a grouping. */
 export const RANGE_OPS = {
   count_over_time: 'lines',
   bytes_over_time: 'lines',

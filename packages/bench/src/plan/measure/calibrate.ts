@@ -33,7 +33,7 @@ async function measureSlowdown(
   cores: number,
   exchange: ExchangeProfile,
 ): Promise<ComputeProfile['slowdown']> {
-  // As long as steps of a run: in shorter ones that ranks wait for the last one weighs more than sharing the machine.
+  // These last as long as steps of a run: in shorter ones, waiting for the last rank outweighs sharing the machine.
   const configs = (quick ? [SIZES[3]] : SIZES.slice(4)).map((size) => configOf(size, 'hash'));
   const stepsOf = async (workersPerNode: number): Promise<StepResult[]> => {
     log(`${workersPerNode} ${workersPerNode === 1 ? 'worker' : 'workers'} in lockstep`);

@@ -78,7 +78,7 @@ export class StepPanel {
       fill(this.element, headOf(step), linksOf(run, step, reply.generation), ...bodyOf(reply));
     } catch (error) {
       if (this.element.dataset.of !== wanted) return;
-      // What is not recorded of a live run may come yet.
+      // A live run may record it later.
       if (run.detail?.isLive === false) this.#shown = wanted;
       const problem = problemOf(error);
       fill(this.element, headOf(step), h.p({ role: 'alert' }, problem), linksOf(run, step, null));
