@@ -74,7 +74,7 @@ describe('a preparation of data', () => {
       while (readdirSync(dataDir).length === 0 && performance.now() < deadline) await setImmediate();
       const [unfinished] = readdirSync(dataDir);
       expect(unfinished).toMatch(/^[0-9a-f]{16}\.tmp-/);
-      // Its container shares the volume, and has a process with the same id.
+      // A container that shares the volume may have a process with the same id.
       const others = unfinished.replace(/[0-9a-f-]{36}$/, randomUUID());
       mkdirSync(path.join(dataDir, others));
       run.child.kill(signal);

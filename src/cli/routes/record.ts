@@ -1,5 +1,6 @@
 import { closeSync, existsSync, openSync, renameSync, rmSync, writeSync } from 'node:fs';
 import path from 'node:path';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import {
   ROUTE_COLUMNS,
   type RouteColumn,
@@ -8,6 +9,7 @@ import {
 } from '@locmoe/run-format/routes-file';
 import { TrainerError } from '../../errors.js';
 import { formatCount } from '../../format.js';
+import { interruptible } from '../../os/on-signals.js';
 import { domainId, loadInference, openCheckpoint } from '../load-inference.js';
 import { recordText } from './record-text.js';
 
@@ -33,10 +35,15 @@ export async function recordRoutes(options: RecordOptions): Promise<void> {
   const writer = csv ? new CsvWriter(output) : new RoutesWriter(output);
   let choices = 0;
   try {
-    for await (const table of recordText(inference, { patterns: text, domain, maxTokens })) {
-      writer.write(table);
-      choices += table.step.length;
-    }
+    await interruptible('nothing was recorded', async (signal) => {
+      for await (const table of recordText(inference, { patterns: text, domain, maxTokens })) {
+        writer.write(table);
+        choices += table.step.length;
+        // A signal is heard between two passes.
+        await nextTurn();
+        signal.throwIfAborted();
+      }
+    });
     writer.close();
   } catch (error) {
     writer.abandon();
