@@ -70,6 +70,8 @@ export function addRoutes(table: RouteTable, batch: RoutedBatch, decision: Routi
         table.score.push(score?.sum ?? null);
         table.margin.push(ranking?.margin ?? null);
         table.gateExpert.push(ranking?.gateExpert ?? null);
+        table.entropy.push(ranking?.entropy ?? null);
+        table.logSum.push(ranking?.logSum ?? null);
         table.weight.push(weights?.[at] ?? 1);
         table.outcome.push(
           isKept ? 'kept' : decision.notChosenTK?.[at] === 1 ? 'not chosen' : 'over capacity',
@@ -118,5 +120,24 @@ function rankingOf(scores: GateScores, t: number, numExperts: number, openExpert
       best = sum;
     } else if (sum > second) second = sum;
   }
-  return { gateExpert, margin: openExperts.length > 1 ? best - second : null };
+  const margin = openExperts.length > 1 ? best - second : null;
+  return { gateExpert, margin, ...softmaxOf(scores, t, numExperts, openExperts, bestGate) };
+}
+
+/** Entropy and log-sum-exp of the gate over the open experts of a token. @param most their greatest score */
+function softmaxOf(
+  { gateTE }: GateScores,
+  t: number,
+  numExperts: number,
+  openExperts: Int32Array,
+  most: number,
+) {
+  let sum = 0;
+  let moment = 0;
+  for (const expert of openExperts) {
+    const above = gateTE[t * numExperts + expert]! - most;
+    sum += Math.exp(above);
+    moment += above * Math.exp(above);
+  }
+  return { entropy: Math.log(sum) - moment / sum, logSum: most + Math.log(sum) };
 }

@@ -54,8 +54,13 @@ describe('train.recordRoutes', () => {
         expect(kept.map((_: number, expert: number) => count(expert, 'not chosen'))).toEqual(notChosen);
       }
     expect(new Set(rows.map(({ step }) => step))).toEqual(new Set([2, 4]));
-    for (const { score, gate, bias, preference } of rows)
+    for (const { score, gate, bias, preference, entropy, logSum } of rows) {
       expect(score).toBeCloseTo(gate! + (bias ?? 0) + (preference ?? 0), 5);
+      expect(entropy).toBeGreaterThan(0);
+      // Two experts are open to a domain.
+      expect(entropy).toBeLessThanOrEqual(Math.log(2) + 1e-6);
+      expect(logSum).toBeGreaterThan(gate!);
+    }
 
     const alone = temporaryFolder();
     const onOne = await rowsOf(await trainToTheEnd({ folder: alone, nodes: 1, workersPerNode: 1, sets }));
@@ -114,8 +119,8 @@ describe('locmoe routes', () => {
     const csv = path.join(folder, 'routes.csv');
     await locmoe(...record, '--csv', '--output', csv);
     const difference = await database.runAndReadAll(
-      `SELECT count(*)::INT AS rows FROM (SELECT * EXCLUDE (gate, bias, preference, score, margin, gateExpert) FROM '${file}'
-       EXCEPT SELECT * EXCLUDE (gate, bias, preference, score, margin, gateExpert) FROM '${csv}')`,
+      `SELECT count(*)::INT AS rows FROM (SELECT * EXCLUDE (gate, bias, preference, score, margin, gateExpert, entropy, logSum) FROM '${file}'
+       EXCEPT SELECT * EXCLUDE (gate, bias, preference, score, margin, gateExpert, entropy, logSum) FROM '${csv}')`,
     );
     expect(difference.getRowObjects()).toEqual([{ rows: 0 }]);
 
@@ -123,6 +128,10 @@ describe('locmoe routes', () => {
       [['report', path.join(folder, 'absent')], /^locmoe: .*absent: there is no such file or run\n$/],
       [['report', csv], /^locmoe: .*routes\.csv: is no whole Parquet file \(.*\)\n$/],
       [['report', folder], /^locmoe: .*: has no routes; train with train\.recordRoutes\.every=50\n$/],
+      [
+        ['report', file, file],
+        /^locmoe: .*routes\.parquet: has step 4 of rank 0, domain en, as .* has; .*\n$/,
+      ],
       [['report', run, '--from', '9'], /^locmoe: .*: no routes of steps 9 to the last\n$/],
       [[...record.slice(1), '--output', file], /^locmoe: --output .*: is there already; name a new file\n$/],
       [

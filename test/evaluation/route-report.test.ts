@@ -25,6 +25,8 @@ const ROW: RouteRow = {
   score: 1,
   margin: 0.5,
   gateExpert: 0,
+  entropy: 0.5,
+  logSum: 1,
   weight: 1,
   outcome: 'kept',
   link: 'rank',

@@ -53,6 +53,17 @@ export const ROUTE_COLUMNS = {
     nullable: true,
     description: 'open expert that the gate alone ranks first',
   },
+  entropy: {
+    type: 'FLOAT',
+    nullable: true,
+    description: 'entropy of the softmax of the gate over the open experts, in nats',
+  },
+  logSum: {
+    type: 'FLOAT',
+    nullable: true,
+    description:
+      "log of the sum of exp(gate) over the open experts; the mean of its square is ST-MoE's router z",
+  },
   weight: { type: 'FLOAT', description: "weight of the expert's output; 1 for a router without weights" },
   outcome: { type: 'STRING', description: 'kept, over capacity or not chosen' },
   link: { type: 'STRING', description: 'from token to expert: rank (the same), node (the same), network' },

@@ -1,55 +1,16 @@
-import { readdirSync, statSync } from 'node:fs';
-import path from 'node:path';
-import { RunFolder } from '@locmoe/run-format';
-import { parseRoutesFileName, type RouteRow, readRoutes } from '@locmoe/run-format/routes-file';
-import { TrainerError } from '../../errors.js';
 import { type ExpertRoutes, type LayerRoutes, reportRoutes } from '../../evaluation/route-report.js';
 import { formatCount, formatTable } from '../../format.js';
+import { type RoutePlaces, readPlaces } from './read-places.js';
 
-/** Some 2 GB of memory. */
-const MOST_ROWS = 4_000_000;
-
-export interface ReportOptions {
-  /** Files, or folders of runs. */
-  readonly places: readonly string[];
-  readonly from: number;
-  readonly to?: number;
+export interface ReportOptions extends RoutePlaces {
   readonly json?: true;
 }
 
 /** Prints what decides the choices of recorded routes. */
-export async function reportOnRoutes({ places, from, to, json }: ReportOptions): Promise<void> {
-  const rows: RouteRow[] = [];
-  for (const file of places.flatMap(filesIn)) {
-    for (const row of await readRoutes(file))
-      if (row.step >= from && row.step <= (to ?? Number.POSITIVE_INFINITY)) rows.push(row);
-    if (rows.length > MOST_ROWS)
-      throw new TrainerError(
-        'BAD_INPUT',
-        `${places.join(' ')}: more than ${formatCount(MOST_ROWS)} choices; give fewer steps with --from and --to`,
-      );
-  }
-  if (rows.length === 0)
-    throw new TrainerError(
-      'BAD_INPUT',
-      `${places.join(' ')}: no routes of steps ${from} to ${to ?? 'the last'}`,
-    );
-  const layers = reportRoutes(rows);
+export async function reportOnRoutes({ json, ...places }: ReportOptions): Promise<void> {
+  const layers = reportRoutes(await readPlaces(places));
   if (json) console.log(JSON.stringify(layers));
   else for (const layer of layers) printLayer(layer);
-}
-
-/** The file, or all files of a run. */
-function filesIn(place: string): string[] {
-  const stats = statSync(place, { throwIfNoEntry: false });
-  if (stats === undefined) throw new TrainerError('BAD_INPUT', `${place}: there is no such file or run`);
-  if (!stats.isDirectory()) return [place];
-  const { routes } = new RunFolder(place);
-  const folder = statSync(routes, { throwIfNoEntry: false })?.isDirectory() ? routes : place;
-  const files = readdirSync(folder).filter((name) => parseRoutesFileName(name) !== null);
-  if (files.length === 0)
-    throw new TrainerError('BAD_INPUT', `${place}: has no routes; train with train.recordRoutes.every=50`);
-  return files.sort().map((name) => path.join(folder, name));
 }
 
 function printLayer({

@@ -1,0 +1,68 @@
+import { readdirSync, statSync } from 'node:fs';
+import path from 'node:path';
+import { RunFolder } from '@locmoe/run-format';
+import { parseRoutesFileName, type RouteRow, readRoutes } from '@locmoe/run-format/routes-file';
+import { TrainerError } from '../../errors.js';
+import { formatCount } from '../../format.js';
+
+/** Some 2 GB of memory. */
+const MOST_ROWS = 4_000_000;
+
+export interface RoutePlaces {
+  /** Parquet files, or folders of runs. */
+  readonly places: readonly string[];
+  /** First step. */
+  readonly from: number;
+  /** Last step. */
+  readonly to?: number;
+}
+
+/**
+ * Reads the recorded routes of some steps.
+ *
+ * @throws TrainerError `BAD_INPUT` if a place has none, a file is damaged, two have the same step of the same rank and domain, or
+ *   there are too many rows or none
+ */
+export async function readPlaces({ places, from, to }: RoutePlaces): Promise<RouteRow[]> {
+  const rows: RouteRow[] = [];
+  const files = places.flatMap(filesIn);
+  const fileOf = new Map<string, number>();
+  for (const [index, file] of files.entries()) {
+    for (const row of await readRoutes(file)) {
+      if (row.step < from || row.step > (to ?? Number.POSITIVE_INFINITY)) continue;
+      const part = `step ${row.step} of rank ${row.rank}, domain ${row.domain}`;
+      const other = fileOf.get(part) ?? index;
+      if (other !== index)
+        throw new TrainerError(
+          'BAD_INPUT',
+          `${file}: has ${part}, as ${files[other]} has; give the files of one run, each once`,
+        );
+      fileOf.set(part, index);
+      rows.push(row);
+    }
+    if (rows.length > MOST_ROWS)
+      throw new TrainerError(
+        'BAD_INPUT',
+        `${places.join(' ')}: more than ${formatCount(MOST_ROWS)} choices; give fewer steps with --from and --to`,
+      );
+  }
+  if (rows.length === 0)
+    throw new TrainerError(
+      'BAD_INPUT',
+      `${places.join(' ')}: no routes of steps ${from} to ${to ?? 'the last'}`,
+    );
+  return rows;
+}
+
+/** The file, or all files of a run. */
+function filesIn(place: string): string[] {
+  const stats = statSync(place, { throwIfNoEntry: false });
+  if (stats === undefined) throw new TrainerError('BAD_INPUT', `${place}: there is no such file or run`);
+  if (!stats.isDirectory()) return [place];
+  const { routes } = new RunFolder(place);
+  const folder = statSync(routes, { throwIfNoEntry: false })?.isDirectory() ? routes : place;
+  const files = readdirSync(folder).filter((name) => parseRoutesFileName(name) !== null);
+  if (files.length === 0)
+    throw new TrainerError('BAD_INPUT', `${place}: has no routes; train with train.recordRoutes.every=50`);
+  return files.sort().map((name) => path.join(folder, name));
+}
