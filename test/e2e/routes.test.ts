@@ -85,13 +85,20 @@ describe('locmoe routes', () => {
     const run = await trainToTheEnd({ folder, nodes: 1, workersPerNode: 2, sets });
     const report = await locmoe('routes', 'report', run, '--json');
     expect(report.stderr).toBe('');
-    for (const { predicted, shuffled, entropy, gateShare } of JSON.parse(report.stdout)) {
+    for (const { predicted, shuffled, explained, gate } of JSON.parse(report.stdout)) {
       expect(predicted.expert['id and domain'].share).toBe(1);
-      expect(entropy['id and domain']).toBe(0);
+      expect(explained['id and domain']).toBe(1);
       expect(predicted.expert.nothing.share).toBeLessThan(0.6);
-      expect(shuffled.share).toBeLessThan(0.6);
-      expect(gateShare).toBe(null);
+      expect(shuffled).toBeLessThan(0.6);
+      expect(gate).toBe(null);
     }
+    const svg = path.join(folder, 'routes.svg');
+    const printed = await locmoe('routes', 'report', run, '--svg', svg);
+    expect(printed.stdout).toMatch(/id and domain +100\.0 % ± 0\.0/);
+    expect(printed.stdout).toMatch(
+      /stability, the usual choice of id and domain at the step before: 2 to 4 100\.0 %/,
+    );
+    expect(readFileSync(svg, 'utf8')).toContain('id and domain');
 
     const ablate = ['eval', '--checkpoint', run, '--ablate', '--sequences', '2', '--data-dir', DATA_DIR];
     const { ablations } = JSON.parse((await locmoe(...ablate, '--json')).stdout);
@@ -116,6 +123,10 @@ describe('locmoe routes', () => {
     expect(found.getRowObjects()).toEqual([
       { choices: 1000, places: 1000, gate: null, outcome: 'kept', bytes: 0 },
     ]);
+    const now = await locmoe('routes', 'report', ...record.slice(2), '--json');
+    expect(JSON.parse(now.stdout)).toEqual(
+      JSON.parse((await locmoe('routes', 'report', file, '--json')).stdout),
+    );
     const csv = path.join(folder, 'routes.csv');
     await locmoe(...record, '--csv', '--output', csv);
     const difference = await database.runAndReadAll(
@@ -126,6 +137,8 @@ describe('locmoe routes', () => {
 
     const refused: [readonly string[], RegExp][] = [
       [['report', path.join(folder, 'absent')], /^locmoe: .*absent: there is no such file or run\n$/],
+      [['report', run, '--svg', svg], /^locmoe: --svg .*routes\.svg: is there already; name a new file\n$/],
+      [['report', '--checkpoint', run], /^locmoe: give recorded routes, or --checkpoint and --text\n$/],
       [['report', csv], /^locmoe: .*routes\.csv: is no whole Parquet file \(.*\)\n$/],
       [['report', folder], /^locmoe: .*: has no routes; train with train\.recordRoutes\.every=50\n$/],
       [

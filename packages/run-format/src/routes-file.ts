@@ -99,6 +99,12 @@ export function emptyRouteTable(): RouteTable {
   return Object.fromEntries(NAMES.map((name) => [name, []])) as unknown as RouteTable;
 }
 
+export function rowsOf(table: RouteTable): RouteRow[] {
+  return table.step.map(
+    (_, row) => Object.fromEntries(NAMES.map((name) => [name, table[name][row]])) as RouteRow,
+  );
+}
+
 export function routesFileName(step: number, rank: number): string {
   return `step-${String(step).padStart(6, '0')}-rank-${String(rank).padStart(3, '0')}.parquet`;
 }

@@ -26,9 +26,14 @@ export function routesCommand(command: Command): void {
   command
     .command('report')
     .description('say what decides the choices: the id of a token, its domain, or what stands around it')
-    .argument('<place...>', 'Parquet files of recorded routes, or a run that trained with train.recordRoutes')
+    .argument('[place...]', 'Parquet files of recorded routes, or a run that trained with train.recordRoutes')
     .option('--from <step>', 'first step', wholeNumber(0), 0)
     .option('--to <step>', 'last step', wholeNumber(0))
+    .option('--checkpoint <dir>', 'route text now, with the model of this checkpoint')
+    .option('--text <pattern...>', 'with --checkpoint: files of text')
+    .option('--domain <name>', "with --checkpoint: the text's domain (default: the only one)")
+    .option('--max-tokens <n>', 'with --checkpoint: read the first tokens alone', wholeNumber(1), MAX_TOKENS)
+    .option('--svg <file>', 'draw a picture too')
     .option('--json', 'print JSON')
     .action(async (places: readonly string[], options: Omit<ReportOptions, 'places'>) => {
       const { reportOnRoutes } = await import('../routes/report.js');

@@ -1,77 +1,60 @@
-import { type ExpertRoutes, type LayerRoutes, reportRoutes } from '../../evaluation/route-report.js';
-import { formatCount, formatTable } from '../../format.js';
+import { existsSync, writeFileSync } from 'node:fs';
+import { type RouteRow, rowsOf } from '@locmoe/run-format/routes-file';
+import { resolveCheckpoint } from '../../checkpoint/checkpoint.js';
+import { loadTokenizer } from '../../data/tokenizer/tokenizer.js';
+import { TrainerError } from '../../errors.js';
+import { drawRoutes } from '../../evaluation/routes/picture.js';
+import { reportRoutes } from '../../evaluation/routes/report.js';
+import { domainId, loadInference, openCheckpoint } from '../load-inference.js';
 import { type RoutePlaces, readPlaces } from './read-places.js';
+import { recordText } from './record-text.js';
+import { layerLines, type TokenText } from './report-lines.js';
 
 export interface ReportOptions extends RoutePlaces {
+  readonly checkpoint?: string;
+  readonly text?: readonly string[];
+  readonly domain?: string;
+  readonly maxTokens: number;
   readonly json?: true;
+  readonly svg?: string;
 }
 
-/** Prints what decides the choices of recorded routes. */
-export async function reportOnRoutes({ json, ...places }: ReportOptions): Promise<void> {
-  const layers = reportRoutes(await readPlaces(places));
+/** Prints what decides the choices of recorded routes, or of text that a checkpoint routes now. */
+export async function reportOnRoutes({ json, svg, ...options }: ReportOptions): Promise<void> {
+  if (svg !== undefined && existsSync(svg))
+    throw new TrainerError('BAD_INPUT', `--svg ${svg}: is there already; name a new file`);
+  const layers = reportRoutes(await routesIn(options));
+  if (svg !== undefined) writeFileSync(svg, drawRoutes(layers), { flag: 'wx' });
   if (json) console.log(JSON.stringify(layers));
-  else for (const layer of layers) printLayer(layer);
+  else
+    for (const layer of layers) for (const line of layerLines(layer, tokenTextOf(options))) console.log(line);
 }
 
-function printLayer({
-  layer,
-  choices,
-  kept,
-  predicted,
-  shuffled,
-  entropy,
-  gateShare,
-  margin,
-  experts,
-  load,
-}: LayerRoutes): void {
-  console.log(`\nlayer ${layer}: ${formatCount(choices)} choices, ${percent(kept / choices)} kept`);
-  const rows = (Object.keys(predicted.expert) as (keyof typeof entropy)[]).map((known) => [
-    known,
-    percent(predicted.expert[known].share),
-    percent(predicted.outcome[known].share),
-    percent(predicted.expert[known].coverage),
-    entropy[known].toFixed(2),
-  ]);
-  const floor = [
-    'id and domain, experts dealt anew',
-    percent(shuffled.share),
-    '',
-    percent(shuffled.coverage),
-    '',
-  ];
-  console.log(
-    formatTable([['what is known', 'expert', 'and outcome', 'of held-out', 'bits left'], ...rows, floor]),
-  );
-  if (gateShare !== null)
-    console.log(
-      `the gate's own first choice is taken by ${percent(gateShare)}` +
-        (margin === null ? '' : `; the best score is ${margin.toPrecision(3)} above the second`),
-    );
-  const { p10, p50, p90, max } = load;
-  console.log(
-    `load over its mean: 10 % of the experts below ${p10.toFixed(2)}, half below ${p50.toFixed(2)}, 90 % below ${p90.toFixed(2)}, most ${max.toFixed(2)}`,
-  );
-  console.log(
-    formatTable([
-      ['expert', 'choices', 'kept', 'domains', 'token ids it takes most (share of the id)'],
-      ...experts.map(expertRow),
-    ]),
-  );
+/** @throws TrainerError `BAD_CONFIG` if there are neither places nor a checkpoint and a text, or both */
+async function routesIn({ checkpoint, text, ...options }: ReportOptions): Promise<RouteRow[]> {
+  if (
+    options.places.length > 0 === (checkpoint !== undefined) ||
+    (checkpoint === undefined) !== (text === undefined)
+  )
+    throw new TrainerError('BAD_CONFIG', 'give recorded routes, or --checkpoint and --text');
+  if (checkpoint === undefined || text === undefined) return readPlaces(options);
+  const opened = openCheckpoint(checkpoint);
+  const domain = domainId(opened.manifest.config, options.domain);
+  const inference = await loadInference(opened);
+  const rows: RouteRow[] = [];
+  const { maxTokens } = options;
+  for await (const table of recordText(inference, { patterns: text, domain, maxTokens }))
+    rows.push(...rowsOf(table));
+  return rows;
 }
 
-function expertRow({ expert, choices, kept, domains, mostTaken }: ExpertRoutes): string[] {
-  return [
-    `e${expert}`,
-    formatCount(choices),
-    percent(kept / choices),
-    Object.entries(domains)
-      .map(([domain, count]) => `${domain} ${percent(count / choices)}`)
-      .join(' '),
-    mostTaken.map(({ token, share }) => `${token} (${percent(share)})`).join(' '),
-  ];
-}
-
-function percent(share: number): string {
-  return `${(100 * share).toFixed(1)} %`;
+/** Texts of tokens by the tokenizer of the checkpoint, or of a run among the places that has one; otherwise ids. */
+function tokenTextOf({ checkpoint, places }: ReportOptions): TokenText {
+  for (const place of checkpoint === undefined ? places : [checkpoint])
+    try {
+      const { tokenizerFile, manifest } = resolveCheckpoint(place, () => undefined);
+      const tokenizer = loadTokenizer(tokenizerFile, manifest.config.data.endOfText);
+      return (id) => JSON.stringify(tokenizer.decode([id]));
+    } catch {}
+  return String;
 }
