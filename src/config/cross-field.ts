@@ -4,10 +4,18 @@ import { DOMAIN_NAME } from '../data/read/text-source.js';
 import { formatNumberOf } from '../format.js';
 import { leastCommonMultiple, multiplesAround } from '../multiples.js';
 import { heldExperts, moeSchema, routerPolicy } from '../routing/index.js';
+import { placementProblem } from '../routing/placement-file.js';
 import { unless } from '../routing/policy.js';
 import type { Problem } from './document.js';
 import { didYouMean } from './nearest.js';
-import { clusterSchema, dataSchema, modelSchema, type RunConfig, trainSchema } from './schema.js';
+import {
+  clusterSchema,
+  dataSchema,
+  modelSchema,
+  type RunConfig,
+  sparseLayersOf,
+  trainSchema,
+} from './schema.js';
 import { timeoutProblem } from './timeouts.js';
 
 const SECTIONS = {
@@ -209,6 +217,18 @@ const RULES: readonly Rule[] = [
       `needs one owner for each expert, so at least as many experts as workers: ${numExperts} experts, ` +
         `${worldSize} workers`,
     );
+  },
+  ({ moe: { placement, subModel } }) =>
+    unless(
+      placement === null || subModel === null,
+      'moe.placement',
+      'is for a whole model, and this is a sub-model (moe.subModel)',
+    ),
+  ({ moe: { placement, numExperts, subModel }, model, cluster: { nodes, workersPerNode } }) => {
+    if (placement === null || subModel !== null) return undefined;
+    const sparseLayers = sparseLayersOf(model);
+    const message = placementProblem(placement, { numExperts, nodes, workersPerNode, sparseLayers });
+    return message === null ? undefined : { field: 'moe.placement', message };
   },
   ({ moe: { expertStorage }, train: { expertUpdate } }) =>
     unless(

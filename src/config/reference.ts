@@ -35,6 +35,10 @@ export function editorSchema(): JsonSchema {
     anyOf: [size, { type: 'string', enum: ['auto'] }],
   } as JsonSchema;
   model.required = (model.required ?? []).filter((field) => field !== 'vocabSize');
+  // config/named-placement.ts reads it.
+  const moe = objectAt(schema, 'moe');
+  const { anyOf: placements, ...placement } = moe.placement!;
+  moe.placement = { ...placement, anyOf: [{ type: 'string', minLength: 1 }, ...placements!] } as JsonSchema;
   domains.items = { anyOf: [domains.items as JsonSchema, { type: 'object', additionalProperties: source }] };
   return schema;
 }

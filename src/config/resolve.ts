@@ -6,6 +6,7 @@ import type { z } from 'zod';
 import { TrainerError } from '../errors.js';
 import { crossFieldProblems } from './cross-field.js';
 import { badConfig, type ConfigOverrides, type Problem, readSource, shortened } from './document.js';
+import { namePlacement } from './named-placement.js';
 import { nameRouter } from './named-router.js';
 import { nameSources } from './named-sources.js';
 import { nameTokenizer } from './named-tokenizer.js';
@@ -55,10 +56,12 @@ export function resolveConfig(text: string, label: string, overrides: ConfigOver
   const base = path.dirname(path.resolve(label));
   const named = nameSources(source, base);
   const tokenized = nameTokenizer(named.value, source, base);
-  const { value, problems: routerProblems, issues } = nameRouter(tokenized.value, source, base);
+  const placed = namePlacement(tokenized.value, source, base);
+  const { value, problems: routerProblems, issues } = nameRouter(placed.value, source, base);
   const parsed = runSchema.safeParse(value, { reportInput: true });
   const problems = [
     ...tokenized.problems,
+    ...placed.problems,
     ...routerProblems,
     ...schemaProblems([...issues, ...(parsed.error?.issues ?? [])]),
     ...crossFieldProblems(value),

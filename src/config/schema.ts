@@ -275,5 +275,13 @@ export const runSchema = z.strictObject({
  * A validated run configuration with every default filled in: below the command line no field is optional.
  */
 export type RunConfig = DeepReadonly<z.output<typeof runSchema>>;
+/** Indices of the sparse layers among all layers of the model. */
+export function sparseLayersOf({
+  numDenseLayers,
+  numSparseLayers,
+}: Pick<RunConfig['model'], 'numDenseLayers' | 'numSparseLayers'>): number[] {
+  return Array.from({ length: numSparseLayers }, (_, i) => numDenseLayers + i);
+}
+
 export type TrainConfig = RunConfig['train'];
 export type ClusterConfig = RunConfig['cluster'];

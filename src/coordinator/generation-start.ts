@@ -116,7 +116,12 @@ export function nodesThatSuffice(config: RunConfig, numNodes: number): number {
   return 0;
 }
 
-/** Keeps the global batch, and spreads the experts over the given number of nodes. */
+/** Keeps the global batch, and spreads the experts over the given number of nodes; a placement is for one number alone. */
 export function withNodes(config: RunConfig, nodes: number): RunConfig {
-  return { ...config, cluster: { ...config.cluster, nodes, minNodes: null } };
+  const placement = nodes === config.cluster.nodes ? config.moe.placement : null;
+  return {
+    ...config,
+    moe: { ...config.moe, placement },
+    cluster: { ...config.cluster, nodes, minNodes: null },
+  };
 }

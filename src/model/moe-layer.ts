@@ -4,7 +4,7 @@ import { TrainerError } from '../errors.js';
 import { consume, isRecording, onGradient } from '../ops/autograd.js';
 import type { ParameterSource, ParameterSpec } from '../parameters/parameters.js';
 import type { ExpertRange } from '../routing/domain-groups.js';
-import { expertsOfRank } from '../routing/expert-placement.js';
+import type { Placement } from '../routing/expert-placement.js';
 import type { GateControl } from '../routing/gate-control.js';
 import type { Router, RouterInput, RoutingDecision } from '../routing/router.js';
 import { type Locality, localityOf } from './dispatch/dispatch-layout.js';
@@ -21,6 +21,8 @@ export interface MoeLayerOptions extends DispatchOptions {
   readonly layer: number;
   /** Experts that the model has. */
   readonly held: ExpertRange;
+  /** Ranks of these. */
+  readonly placement: Placement;
   readonly size: FeedForwardSize;
   readonly router: Router;
   readonly communicator: Communicator;
@@ -102,10 +104,10 @@ export class MoeLayer {
   readonly #plainDispatcher: Dispatcher;
 
   constructor(private readonly options: MoeLayerOptions) {
-    const { rank, worldSize } = options.communicator.topology;
+    const { rank } = options.communicator.topology;
     this.#prefix = `layers.${options.layer}`;
     const { first, count } = options.held;
-    this.#localExperts = expertsOfRank(count, worldSize, rank).map((expert) => first + expert);
+    this.#localExperts = options.placement.expertsOfRank(rank).map((expert) => first + expert);
     this.#touched = new TouchedExperts(first + count);
     this.#dispatcher = selectDispatcher(options, options);
     this.#plainDispatcher = selectDispatcher({ ...options, overlapDegree: 1 }, options);
@@ -118,7 +120,7 @@ export class MoeLayer {
   }
 
   forward(parameters: ParameterSource, input: MoeInput): MoeOutput {
-    const { communicator, layer, size, held } = this.options;
+    const { communicator, layer, size, held, placement } = this.options;
     const routed = this.route(parameters, input);
     const decision = input.change?.(layer, routed) ?? routed;
     if (input.training) {
@@ -134,7 +136,7 @@ export class MoeLayer {
       yTD: dispatcher(input.xTD, dispatched, this.#expertsWith(parameters, input)),
       auxiliaryLoss: decision.auxiliaryLoss,
       statistics: {
-        ...localityOf(dispatched.keptE, communicator.topology),
+        ...localityOf(dispatched.keptE, communicator.topology, placement),
         routedE,
         keptE,
         overCapacityE,

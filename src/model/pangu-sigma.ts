@@ -11,6 +11,7 @@ import { tf } from '../ops/tensorflow.js';
 import type { SlotOptions } from '../parameters/expert-slots.js';
 import { matrix } from '../parameters/matrix.js';
 import { type ParameterSpec, ParameterStore } from '../parameters/parameters.js';
+import { placementOf } from '../routing/expert-placement.js';
 import type { GateControl } from '../routing/gate-control.js';
 import { createRouter, expertsOfDomain, heldExperts } from '../routing/index.js';
 import { type BatchLoss, batchLoss } from './batch-loss.js';
@@ -268,6 +269,7 @@ function sparseLayers(config: RunConfig, communicator: Communicator): MoeLayer[]
     return new MoeLayer({
       layer,
       held: heldExperts(moe),
+      placement: placementOf(moe, communicator.topology.worldSize, layer),
       size: sizeOf(config),
       router: createRouter({ ...context, layer }),
       communicator,

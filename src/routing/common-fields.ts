@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { positive, real } from './numeric-fields.js';
+import { placementSchema } from './placement-file.js';
 
 /** Fields of `moe:` shared by all routers. */
 export const commonFields = {
@@ -26,6 +27,13 @@ export const commonFields = {
     .default(null)
     .describe(
       'written by an export of a sub-model: the model has the experts of one domain alone; null: it is whole',
+    ),
+  placement: placementSchema
+    .nullable()
+    .default(null)
+    .describe(
+      'rank of each expert in each sparse layer, or the path of the file that `locmoe routes place` writes; null: each rank has ' +
+        'consecutive experts',
     ),
 };
 

@@ -1,7 +1,51 @@
 import { TrainerError } from '../errors.js';
+import type { CommonMoe } from './common-fields.js';
+import { heldExperts } from './domain-groups.js';
 
 // n experts, numbered from the first that the model has, W ranks. n >= W: rank r owns experts [r n/W, (r+1) n/W).
 // n < W: rank r holds a replica of expert r mod n, and sources send to the replica in their own block of n ranks.
+
+/** The ranks that hold the experts of one sparse layer, numbered from the first that the model has. */
+export interface Placement {
+  /** Experts held by `rank`, ascending. */
+  expertsOfRank(rank: number): number[];
+  /** Destination rank of the tokens of `source` for `expert`. */
+  rankOfExpert(source: number, expert: number): number;
+}
+
+/**
+ * The placement of a sparse layer: that of `moe.placement` if it is for as many ranks, else consecutive experts. A run that
+ * goes on with fewer nodes, or a model that is evaluated on one rank, has no use for the placement of a cluster.
+ *
+ * @param layer index among all layers of the model
+ */
+export function placementOf(
+  moe: Pick<CommonMoe, 'numExperts' | 'expertGroups' | 'subModel' | 'placement'>,
+  worldSize: number,
+  layer: number,
+): Placement {
+  const { placement } = moe;
+  const ranksE = placement?.layers[layer];
+  const isMade = placement !== null && placement.nodes * placement.workersPerNode === worldSize;
+  return isMade && ranksE !== undefined
+    ? givenPlacement(ranksE)
+    : contiguousPlacement(heldExperts(moe).count, worldSize);
+}
+
+/** @param ranksE rank of each expert */
+export function givenPlacement(ranksE: readonly number[]): Placement {
+  return {
+    expertsOfRank: (rank) => [...ranksE.keys()].filter((expert) => ranksE[expert] === rank),
+    rankOfExpert: (_, expert) => ranksE[expert]!,
+  };
+}
+
+export function contiguousPlacement(numExperts: number, worldSize: number): Placement {
+  return {
+    expertsOfRank: (rank) => expertsOfRank(numExperts, worldSize, rank),
+    rankOfExpert: (source, expert) => rankOfExpert(numExperts, worldSize, source, expert),
+  };
+}
 
 /**
  * Experts held by `rank`, ascending global ids.
@@ -16,8 +60,7 @@ export function expertsOfRank(numExperts: number, worldSize: number, rank: numbe
 }
 
 /**
- * Destination rank of the tokens of `source` for `expert`. Monotonic in `expert`: rows sorted by expert are
- * sorted by destination.
+ * Destination rank of the tokens of `source` for `expert`.
  *
  * @throws TrainerError `BAD_CONFIG` if experts and ranks cannot be spread evenly
  */

@@ -4,6 +4,7 @@ import { tf } from '../ops/tensorflow.js';
 import { balanceLoss } from './balance-loss.js';
 import type { CommonMoe } from './common-fields.js';
 import { heldExperts } from './domain-groups.js';
+import { placementOf } from './expert-placement.js';
 import { expertsOnNode, localityLoss, localizedDistributions, meanTarget } from './locality-loss.js';
 import { real, share } from './numeric-fields.js';
 import { type MoeRule, type MoeWith, unless } from './policy.js';
@@ -51,10 +52,16 @@ export interface GateLosses {
   loss(probsTE: tf.Tensor2D, sharedOfRank: readonly Float32Array[]): tf.Scalar;
 }
 
-export function gateLosses({ moe, topology, expertsOfDomain }: RouterContext<LocalityMoe>): GateLosses {
+export function gateLosses({
+  moe,
+  layer,
+  topology,
+  expertsOfDomain,
+}: RouterContext<LocalityMoe>): GateLosses {
   const { numExperts, auxiliaryLossWeight, localityLossWeight, localityFloor } = moe;
   const numHeld = heldExperts(moe).count;
-  const targetOfDomain = localizedDistributions(expertsOfDomain, expertsOnNode(moe, topology), localityFloor);
+  const onNode = expertsOnNode(moe, topology, placementOf(moe, topology.worldSize, layer));
+  const targetOfDomain = localizedDistributions(expertsOfDomain, onNode, localityFloor);
   return {
     share(probsTE, domainsT, firstChoiceT) {
       const shared = new Float32Array(numSharedForLosses(moe));

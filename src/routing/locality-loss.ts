@@ -1,7 +1,7 @@
 import { nodeOf, type Topology } from '../collectives/topology.js';
 import { tf } from '../ops/tensorflow.js';
 import { type Groups, heldExperts } from './domain-groups.js';
-import { rankOfExpert } from './expert-placement.js';
+import type { Placement } from './expert-placement.js';
 
 // Shapes: T tokens of this rank, E experts.
 
@@ -9,12 +9,12 @@ import { rankOfExpert } from './expert-placement.js';
 const LEAST_PROBABILITY = 1e-9;
 
 /** Whether an expert's tokens from this rank stay on the node, length E; false for one that the model has not. */
-export function expertsOnNode(moe: Groups, topology: Topology): boolean[] {
-  const { rank, worldSize, node } = topology;
+export function expertsOnNode(moe: Groups, topology: Topology, placement: Placement): boolean[] {
+  const { rank, node } = topology;
   const { first, count } = heldExperts(moe);
   const onNodeE = new Array<boolean>(moe.numExperts).fill(false);
   for (let i = 0; i < count; i++)
-    onNodeE[first + i] = nodeOf(topology, rankOfExpert(count, worldSize, rank, i)) === node;
+    onNodeE[first + i] = nodeOf(topology, placement.rankOfExpert(rank, i)) === node;
   return onNodeE;
 }
 

@@ -52,7 +52,7 @@ const groupsFit: MoeRule<MogeMoe> = ({ numExperts, expertGroups, deviceGroups, c
  * The paper puts each of M groups on a device. As routing may not depend on the layout, M is a field here.
  * Ranks hold consecutive experts, so where the ranks (or nodes) divide M each has whole groups: before drops
  * all have the same number of choices, an imbalance score (eq. 3) of 0, whatever the gate learns. With any
- * other layout the decision is the same and only the balance is lost.
+ * other layout, or moe.placement, the decision is the same and only the balance is lost.
  *
  * Level 1 comes first: "all experts" are those of the domain's group, and each domain's group is cut into M.
  * The load is then equal over the ranks that share a group; over all ranks it is that of the domains.

@@ -1,6 +1,8 @@
 import type { RouteLink, RouteTable } from '@locmoe/run-format/routes-file';
 import { nodeOf, type Topology } from '../collectives/topology.js';
-import { rankOfExpert } from './expert-placement.js';
+import { heldExperts } from './domain-groups.js';
+import { type Placement, placementOf } from './expert-placement.js';
+import type { MoeConfig } from './moe-config.js';
 import type { GateScores, RoutingDecision } from './router.js';
 
 // Shapes: T tokens of this rank, S positions of a sequence, E experts, K choices of a token.
@@ -23,6 +25,7 @@ export interface RouteSequence {
 export interface RoutedBatch {
   readonly step: number;
   readonly layer: number;
+  readonly moe: MoeConfig;
   readonly topology: Topology;
   readonly sequences: readonly RouteSequence[];
   readonly seqLen: number;
@@ -39,7 +42,9 @@ export function addRoutes(table: RouteTable, batch: RoutedBatch, decision: Routi
   const { topology, layer, step, seqLen } = batch;
   const numExperts = decision.keptE.length;
   const weights = decision.weightsTK?.dataSync<'float32'>();
-  const places = Array.from({ length: numExperts }, (_, expert) => placeOf(expert, numExperts, topology));
+  const { first, count } = heldExperts(batch.moe);
+  const placement = placementOf(batch.moe, topology.worldSize, layer);
+  const places = Array.from({ length: count }, (_, i) => placeOf(i, placement, topology));
   for (const { row, sequence, domain, openExperts, length, documents } of batch.sequences)
     for (let position = 0; position < length; position++) {
       const t = row * seqLen + position;
@@ -48,7 +53,7 @@ export function addRoutes(table: RouteTable, batch: RoutedBatch, decision: Routi
         const at = t * decision.numChoices + choice;
         const expert = decision.chosenTK[at]!;
         if (expert < 0) continue;
-        const { rank, node, link } = places[expert]!;
+        const { rank, node, link } = places[expert - first]!;
         const isKept = decision.expertsTK[at] === expert;
         const score = decision.scores && scoreOf(decision.scores, t, numExperts, expert);
         table.step.push(step);
@@ -88,9 +93,9 @@ interface Place {
   readonly link: RouteLink;
 }
 
-/** The place of an expert, as seen from this rank. */
-function placeOf(expert: number, numExperts: number, topology: Topology): Place {
-  const rank = rankOfExpert(numExperts, topology.worldSize, topology.rank, expert);
+/** The place of an expert, numbered from the first that the model has, as seen from this rank. */
+function placeOf(expert: number, placement: Placement, topology: Topology): Place {
+  const rank = placement.rankOfExpert(topology.rank, expert);
   const node = nodeOf(topology, rank);
   const link = rank === topology.rank ? 'rank' : node === topology.node ? 'node' : 'network';
   return { rank, node, link };

@@ -1,37 +1,37 @@
 import { nodeOf, type Topology } from '../collectives/topology.js';
 import type { RunConfig } from '../config/schema.js';
 import type { HomeRanks } from '../data/placement.js';
-import { expertsOfRank } from '../routing/expert-placement.js';
+import { placementOf } from '../routing/expert-placement.js';
 import { expertsOfDomain, heldExperts } from '../routing/index.js';
 
 /**
- * Preferred ranks of each domain's sequences with data.placement `domain`: those of the nodes that hold most
- * experts of the domain's group, so that its tokens need not cross the network. If the group is spread evenly
- * over all nodes (as without level 1), domains are assigned to nodes round-robin. Null with `mixed`.
+ * Preferred ranks of each domain's sequences with data.placement `domain`: those of the nodes that hold more than an even
+ * share of the experts of the domain's group over all sparse layers, so that its tokens need not cross the network. If the
+ * group is spread evenly over all nodes (as without level 1), domains are assigned to nodes round-robin. Null with `mixed`.
  */
-export function homeRanksOfDomain({ data, moe }: RunConfig, topology: Topology): HomeRanks | null {
+export function homeRanksOfDomain({ data, model, moe }: RunConfig, topology: Topology): HomeRanks | null {
   if (data.placement === 'mixed') return null;
   const ranks = Array.from({ length: topology.worldSize }, (_, rank) => rank);
-  const { first, count } = heldExperts(moe);
+  const { first } = heldExperts(moe);
   const nodes = Array.from({ length: topology.numNodes }, (_, node) => node);
-  const expertsOfNode = nodes.map(
-    (node) =>
-      new Set(
-        ranks
-          .filter((rank) => nodeOf(topology, rank) === node)
-          .flatMap((rank) => expertsOfRank(count, topology.worldSize, rank))
-          .map((expert) => first + expert),
-      ),
+  // Without a sparse layer, the domains go where their experts would be.
+  const placements = Array.from({ length: Math.max(1, model.numSparseLayers) }, (_, i) =>
+    placementOf(moe, topology.worldSize, model.numDenseLayers + i),
   );
+  const expertsOfNode = nodes.map((node) => {
+    const ofNode = ranks.filter((rank) => nodeOf(topology, rank) === node);
+    return placements.map((placement) => new Set(ofNode.flatMap((rank) => placement.expertsOfRank(rank))));
+  });
   const numDomains = data.domains.length;
   return expertsOfDomain(numDomains, moe).map((group, domain) => {
-    const held = expertsOfNode.map((experts) => group.filter((expert) => experts.has(expert)).length);
-    const most = Math.max(...held);
-    const isOpen = most < group.length && held.every((each) => each === most);
-    const dealt = Math.floor((domain * topology.numNodes) / numDomains);
-    return ranks.filter((rank) => {
-      const node = nodeOf(topology, rank);
-      return isOpen ? node === dealt : held[node] === most;
+    const evenShare = (placements.length * group.length) / topology.numNodes;
+    const homes = nodes.filter((node) => {
+      const held = expertsOfNode[node]!.map(
+        (experts) => group.filter((expert) => experts.has(expert - first)).length,
+      );
+      return held.reduce((sum, each) => sum + each, 0) > evenShare;
     });
+    const dealt = Math.floor((domain * topology.numNodes) / numDomains);
+    return ranks.filter((rank) => (homes.length === 0 ? [dealt] : homes).includes(nodeOf(topology, rank)));
   });
 }

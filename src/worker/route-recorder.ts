@@ -90,6 +90,7 @@ class RouteRecorder {
       const batch = batches[microBatch]!;
       const recorded = {
         step,
+        moe: config.moe,
         topology,
         sequences: this.#sequencesOf(step, microBatch, batch, places[microBatch]!),
         seqLen: batch.seqLen,

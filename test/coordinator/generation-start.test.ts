@@ -33,6 +33,21 @@ describe('a restart with fewer nodes', () => {
     expect(fewer.cluster.nodes).toBe(2);
     expect(fewer.train).toEqual(config(2).train);
   });
+
+  it('gives up a placement of experts, which is for all nodes', () => {
+    const places = [0, 0, 1, 1, 2, 2, 3, 3].toReversed();
+    const placed = loadConfig('tiny', {
+      nodes: 4,
+      workersPerNode: 1,
+      sets: [
+        'cluster.minNodes=2',
+        `moe.placement=${JSON.stringify({ version: 1, numExperts: 8, nodes: 4, workersPerNode: 1, layers: { 2: places, 3: places } })}`,
+      ],
+    });
+    expect(nodesThatSuffice(placed, 3)).toBe(2);
+    expect(withNodes(placed, 2).moe.placement).toBeNull();
+    expect(withNodes(placed, 4).moe.placement).toEqual(placed.moe.placement);
+  });
 });
 
 describe('a run that was resumed at a step and has saved nothing since', () => {

@@ -5,6 +5,7 @@ import { Communicator } from '../../src/collectives/communicator.js';
 import { soloTransport } from '../../src/collectives/solo-transport.js';
 import { MoeLayer } from '../../src/model/moe-layer.js';
 import { ParameterStore } from '../../src/parameters/parameters.js';
+import { placementOf } from '../../src/routing/expert-placement.js';
 import { createRouter, expertsOfDomain, heldExperts, type RouterName } from '../../src/routing/index.js';
 import { expectClose, randomIntegers, randomValues, tinyConfig } from './support.js';
 
@@ -24,6 +25,7 @@ function build(router: RouterName, form: AllToAllForm, capacityFactor: number | 
   const layer = new MoeLayer({
     layer: 1,
     held: heldExperts(moe),
+    placement: placementOf(moe, 1, 1),
     size: { dModel: d, dFeedForward: f, numLayers: 2 },
     router: createRouter({
       moe,

@@ -4,6 +4,7 @@ import { Communicator } from '../../src/collectives/communicator.js';
 import type { Transport } from '../../src/collectives/transport.js';
 import { MoeLayer } from '../../src/model/moe-layer.js';
 import { ParameterStore } from '../../src/parameters/parameters.js';
+import { placementOf } from '../../src/routing/expert-placement.js';
 import { createRouter, expertsOfDomain, heldExperts } from '../../src/routing/index.js';
 import { randomIntegers, randomValues, tinyConfig } from '../model/support.js';
 import type { SelectionCase, SelectionResult } from './global-selection.test.js';
@@ -32,6 +33,7 @@ function select(transport: Transport, { moe: change, numDomains }: SelectionCase
   const layer = new MoeLayer({
     layer: 1,
     held: heldExperts(moe),
+    placement: placementOf(moe, topology.worldSize, 1),
     size: { dModel: D, dFeedForward: 4, numLayers: 1 },
     router: {
       ...router,

@@ -1,13 +1,14 @@
 import * as tf from '@tensorflow/tfjs-node';
 import { describe, expect, it } from 'vitest';
 import { topologyOf } from '../../src/collectives/topology.js';
+import { placementOf } from '../../src/routing/expert-placement.js';
 import {
   expertsOnNode,
   localityLoss,
   localizedDistributions,
   meanTarget,
 } from '../../src/routing/locality-loss.js';
-import { checkGradients, expectClose, randomValues } from '../model/support.js';
+import { checkGradients, expectClose, randomValues, tinyConfig } from '../model/support.js';
 
 const FLOOR = 0.1;
 
@@ -33,13 +34,27 @@ describe('localizedDistributions', () => {
 });
 
 it('expertsOnNode follows the placement, replicas too', () => {
-  const whole = (numExperts: number) => ({ numExperts, expertGroups: 1, subModel: null });
-  expect(expertsOnNode(whole(4), topologyOf(3, 2, 2))).toEqual([false, false, true, true]);
-  expect(expertsOnNode(whole(4), topologyOf(0, 1, 4))).toEqual([true, true, true, true]);
+  const whole = (numExperts: number, layers: Record<string, number[]> | null = null) =>
+    tinyConfig({
+      moe: {
+        numExperts,
+        placement: layers && { version: 1, numExperts, nodes: 2, workersPerNode: 2, layers },
+      },
+    }).moe;
+  const onNode = (moe: ReturnType<typeof whole>, rank: number, nodes: number, workers: number) =>
+    expertsOnNode(moe, topologyOf(rank, nodes, workers), placementOf(moe, nodes * workers, 0));
+  expect(onNode(whole(4), 3, 2, 2)).toEqual([false, false, true, true]);
+  expect(onNode(whole(4), 0, 1, 4)).toEqual([true, true, true, true]);
   // Two experts on four ranks: every node has both.
-  expect(expertsOnNode(whole(2), topologyOf(3, 2, 2))).toEqual([true, true]);
-  const part = { numExperts: 8, expertGroups: 2, subModel: { domain: 'b', domains: ['a', 'b'] } };
-  expect(expertsOnNode(part, topologyOf(3, 2, 2))).toEqual([...Array(6).fill(false), true, true]);
+  expect(onNode(whole(2), 3, 2, 2)).toEqual([true, true]);
+  const part = tinyConfig({
+    moe: { numExperts: 8, expertGroups: 2, subModel: { domain: 'b', domains: ['a', 'b'] } },
+  }).moe;
+  expect(onNode(part, 3, 2, 2)).toEqual([...Array(6).fill(false), true, true]);
+  // A placement is for one layer, and for one number of ranks.
+  const placed = whole(4, { 0: [3, 0, 2, 1] });
+  expect(onNode(placed, 3, 2, 2)).toEqual([true, false, true, false]);
+  expect(onNode(placed, 0, 2, 1)).toEqual([true, true, false, false]);
 });
 
 describe.each([1, 2, 4])('localityLoss with %i workers a node', (workers) => {

@@ -1,11 +1,13 @@
 import { expect, it } from 'vitest';
 import { topologyOf } from '../../src/collectives/topology.js';
+import type { RunConfig } from '../../src/config/schema.js';
 import { homeRanksOfDomain } from '../../src/worker/home-ranks.js';
 import { tinyConfig } from '../model/support.js';
 
-const config = (numExperts: number, expertGroups: number) =>
+const config = (numExperts: number, expertGroups: number, placement: RunConfig['moe']['placement'] = null) =>
   tinyConfig({
-    moe: { numExperts, expertGroups },
+    model: { numSparseLayers: 2 },
+    moe: { numExperts, expertGroups, placement },
     data: { domains: ['a', 'b', 'c', 'd'], placement: 'domain' },
   });
 
@@ -53,6 +55,27 @@ it.each([
 ] as const)('%s', (_, numExperts, groups, nodes, workers, expected) => {
   const homes = homeRanksOfDomain(config(numExperts, groups), topologyOf(0, nodes, workers));
   expect(homes).toEqual(expected);
+});
+
+it('placed experts: a domain is at home where more than an even share of its group is, over all layers', () => {
+  const placed = (...layers: readonly (readonly number[])[]) =>
+    config(8, 2, {
+      version: 1,
+      numExperts: 8,
+      nodes: 2,
+      workersPerNode: 1,
+      layers: Object.fromEntries(layers.map((ranksE, i) => [i + 1, ranksE])),
+    });
+  const [swapped, even] = [
+    [1, 1, 1, 1, 0, 0, 0, 0],
+    [0, 0, 1, 1, 0, 0, 1, 1],
+  ];
+  const homes = (...layers: readonly (readonly number[])[]) =>
+    homeRanksOfDomain(placed(...layers), topologyOf(0, 2, 1));
+  expect(homes(swapped, even)).toEqual([[1], [0], [1], [0]]);
+  // Three of the four experts in one layer, one in the other: as without level 1.
+  expect(homes([0, 0, 0, 1, 0, 1, 1, 1], [0, 1, 1, 1, 0, 0, 0, 1])).toEqual([[0], [0], [1], [1]]);
+  expect(homes(even, even)).toEqual([[0], [0], [1], [1]]);
 });
 
 it('mixed placement has no homes', () => {

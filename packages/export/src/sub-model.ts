@@ -67,7 +67,7 @@ function configOf(config: RunConfig, domain: string): RunConfig {
   const source = data.sources[domain];
   return {
     ...config,
-    moe: { ...moe, subModel: { domain, domains: data.domains } },
+    moe: { ...moe, subModel: { domain, domains: data.domains }, placement: null },
     data: { ...rest, domains: [domain], sources: source === undefined ? {} : { [domain]: source } },
   };
 }

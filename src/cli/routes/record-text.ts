@@ -115,6 +115,7 @@ function routesOf(
             {
               step: checkpoint.manifest.step,
               layer,
+              moe: config.moe,
               topology,
               sequences,
               seqLen,

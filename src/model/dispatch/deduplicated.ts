@@ -3,11 +3,10 @@ import { hashCounts } from '../../collectives/all-to-all.js';
 import { nodeOf, type Topology } from '../../collectives/topology.js';
 import { gatherRows, scatterRows } from '../../ops/operations.js';
 import { tf } from '../../ops/tensorflow.js';
-import { rankOfExpert } from '../../routing/expert-placement.js';
 import type { RoutingDecision } from '../../routing/router.js';
-import { allToAllRows, type LayerContext, type RowLayout } from './all-to-all-rows.js';
+import { allToAllRows, type RowLayout } from './all-to-all-rows.js';
 import { combine, dispatch, dispatchLayout } from './dispatch-layout.js';
-import type { Dispatcher } from './dispatcher.js';
+import type { DispatchContext, Dispatcher } from './dispatcher.js';
 
 // Shapes: T tokens of this rank, K choices of a token, N rows sent to other nodes, R rows received from them,
 // M = T + R, d hidden size, E experts.
@@ -22,7 +21,7 @@ import type { Dispatcher } from './dispatcher.js';
  * Every expert must have one owner. A token's outputs are summed node by node, so the sum may differ in the
  * last bits from the other dispatchers'.
  */
-export function deduplicated(context: LayerContext): Dispatcher {
+export function deduplicated(context: DispatchContext): Dispatcher {
   const { topology } = context.communicator;
   const between = { ...context, reach: 'other nodes' } as const;
   const inside = { ...context, reach: 'node' } as const;
@@ -52,7 +51,7 @@ export function deduplicated(context: LayerContext): Dispatcher {
     const keptE = new Int32Array(decision.keptE.length);
     for (const expert of expertsMK) if (expert >= 0) keptE[expert]!++;
     const choices = { expertsTK: expertsMK, numChoices, keptE };
-    const layout = dispatchLayout(choices, topology, countsInNode(keptE, context));
+    const layout = dispatchLayout(choices, topology, context.placement, countsInNode(keptE, context));
     const rows = dispatch(gatherRows(xMD, layout.scatter.tokensN), layout, inside);
     const outputs = combine(experts.run(rows, layout.rowsOfLocalExpert), layout, inside);
     const yMD = scatterRows(outputs, weightsMK, layout.scatter);
@@ -82,11 +81,13 @@ interface Crossing {
 /** Tells the other nodes which tokens they will receive, with their choices. */
 function announceCrossing(
   { expertsTK, numChoices, keptE }: Pick<RoutingDecision, 'expertsTK' | 'numChoices' | 'keptE'>,
-  { communicator, layer }: LayerContext,
+  { communicator, layer, placement }: DispatchContext,
 ): Crossing {
   const { topology, transport } = communicator;
   const { node, numNodes, workersPerNode, localRank } = topology;
-  const nodeOfExpert = nodesOfExperts(keptE.length, topology);
+  const nodeOfExpert = keptE.map((_, expert) =>
+    nodeOf(topology, placement.rankOfExpert(topology.rank, expert)),
+  );
   const tokensOfNode = Array.from({ length: numNodes }, () => [] as number[]);
   expertsTK.forEach((expert, choice) => {
     if (expert < 0 || nodeOfExpert[expert] === node) return;
@@ -137,7 +138,7 @@ function announceCrossing(
 }
 
 /** Choices per expert by rank of the world; zero for ranks of other nodes. */
-function countsInNode(keptE: Int32Array, { communicator, layer }: LayerContext): Int32Array[] {
+function countsInNode(keptE: Int32Array, { communicator, layer }: DispatchContext): Int32Array[] {
   const { topology } = communicator;
   const keptOfRank = Array.from({ length: topology.worldSize }, () => new Int32Array(keptE.length));
   communicator.allToAll({
@@ -148,13 +149,6 @@ function countsInNode(keptE: Int32Array, { communicator, layer }: LayerContext):
     reach: 'node',
   });
   return keptOfRank;
-}
-
-function nodesOfExperts(numExperts: number, topology: Topology): Int32Array {
-  const { rank, worldSize } = topology;
-  return Int32Array.from({ length: numExperts }, (_, expert) =>
-    nodeOf(topology, rankOfExpert(numExperts, worldSize, rank, expert)),
-  );
 }
 
 /** Rows sent to, or received from, the counterpart on each other node, in the order of the nodes. */

@@ -3,7 +3,7 @@ import { hashCounts } from '../../collectives/all-to-all.js';
 import type { Topology } from '../../collectives/topology.js';
 import { nodeOf } from '../../collectives/topology.js';
 import type { RowScatter } from '../../ops/operations.js';
-import { expertsOfRank, rankOfExpert } from '../../routing/expert-placement.js';
+import type { Placement } from '../../routing/expert-placement.js';
 import type { RoutingDecision } from '../../routing/router.js';
 import { type AllToAllRowsOptions, allToAllRows, type RowLayout, type RowRange } from './all-to-all-rows.js';
 
@@ -14,7 +14,7 @@ import { type AllToAllRowsOptions, allToAllRows, type RowLayout, type RowRange }
 export interface DispatchLayout {
   /** Kept choices sorted by global expert id, then by token. */
   readonly scatter: RowScatter;
-  /** Rows in that order, by destination rank, then by expert. */
+  /** The ranges of a rank are in the order of its experts. */
   readonly sent: RowLayout;
   /** Rows received, by local expert, then by source rank, then by token of the source. */
   readonly received: RowLayout;
@@ -40,23 +40,23 @@ export type KeptChoices = Pick<RoutingDecision, 'expertsTK' | 'numChoices' | 'ke
 export function dispatchLayout(
   decision: KeptChoices,
   topology: Topology,
+  placement: Placement,
   keptOfRank: readonly Int32Array[],
 ): DispatchLayout {
   const { rank, worldSize } = topology;
-  const numExperts = decision.keptE.length;
   const rangesToRank = Array.from({ length: worldSize }, () => [] as RowRange[]);
   let sorted = 0;
   decision.keptE.forEach((count, expert) => {
-    rangesToRank[rankOfExpert(numExperts, worldSize, rank, expert)]!.push({ begin: sorted, count });
+    rangesToRank[placement.rankOfExpert(rank, expert)]!.push({ begin: sorted, count });
     sorted += count;
   });
 
   const rangesFromRank = keptOfRank.map(() => [] as RowRange[]);
   let begin = 0;
-  const rowsOfLocalExpert = expertsOfRank(numExperts, worldSize, rank).map((expert) => {
+  const rowsOfLocalExpert = placement.expertsOfRank(rank).map((expert) => {
     const first = begin;
     keptOfRank.forEach((keptE, source) => {
-      if (rankOfExpert(numExperts, worldSize, source, expert) !== rank) return;
+      if (placement.rankOfExpert(source, expert) !== rank) return;
       rangesFromRank[source]!.push({ begin, count: keptE[expert]! });
       begin += keptE[expert]!;
     });
@@ -89,11 +89,11 @@ function sortByExpert({ expertsTK, numChoices, keptE }: KeptChoices): RowScatter
 }
 
 /** @param keptE choices of this rank that were kept, by expert */
-export function localityOf(keptE: Int32Array, topology: Topology): Locality {
-  const { rank, worldSize, node } = topology;
+export function localityOf(keptE: Int32Array, topology: Topology, placement: Placement): Locality {
+  const { rank, node } = topology;
   const locality = { sameWorker: 0, sameNode: 0, otherNode: 0 };
   keptE.forEach((kept, expert) => {
-    const to = rankOfExpert(keptE.length, worldSize, rank, expert);
+    const to = placement.rankOfExpert(rank, expert);
     if (to === rank) locality.sameWorker += kept;
     else if (nodeOf(topology, to) === node) locality.sameNode += kept;
     else locality.otherNode += kept;

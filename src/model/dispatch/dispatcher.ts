@@ -1,8 +1,15 @@
 import type * as tf from '@tensorflow/tfjs-node';
 import type { FeedForwardWeights } from '../../ops/kernels/kernels.js';
+import type { Placement } from '../../routing/expert-placement.js';
 import type { RoutingDecision } from '../../routing/router.js';
+import type { LayerContext } from './all-to-all-rows.js';
 
 // Shapes: T tokens of this rank, R rows received, d hidden size, F hidden size of an expert.
+
+/** A sparse layer, with the ranks of its experts. */
+export interface DispatchContext extends LayerContext {
+  readonly placement: Placement;
+}
 
 /** The experts of this rank in one sparse layer, in the order of `expertsOfRank`. */
 export interface LocalExperts {

@@ -1,13 +1,13 @@
 import { consume } from '../../ops/autograd.js';
 import { gatherRows, scatterRows } from '../../ops/operations.js';
-import type { LayerContext } from './all-to-all-rows.js';
 import { combine, dispatch, dispatchLayout } from './dispatch-layout.js';
-import type { Dispatcher } from './dispatcher.js';
+import type { DispatchContext, Dispatcher } from './dispatcher.js';
 
 /** Dispatch, experts and combine one after the other: two all-to-alls forward, two backward. */
-export function inTurn(context: LayerContext): Dispatcher {
+export function inTurn(context: DispatchContext): Dispatcher {
+  const { communicator, placement } = context;
   return (xTD, decision, experts) => {
-    const layout = dispatchLayout(decision, context.communicator.topology, decision.keptOfRank);
+    const layout = dispatchLayout(decision, communicator.topology, placement, decision.keptOfRank);
     const { scatter, rowsOfLocalExpert } = layout;
     const rowsND = gatherRows(xTD, scatter.tokensN);
     const rowsRD = consume([rowsND], dispatch(rowsND, layout, context));

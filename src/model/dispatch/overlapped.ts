@@ -15,16 +15,16 @@ import {
 } from './all-to-all-rows.js';
 import { type Chunk, type ChunkSchedule, type ExpertRows, scheduleChunks } from './chunk-schedule.js';
 import { dispatchLayout } from './dispatch-layout.js';
-import type { Dispatcher } from './dispatcher.js';
+import type { DispatchContext, Dispatcher } from './dispatcher.js';
 
 // Shapes: N rows of this rank's tokens, R rows received, r rows of an ExpertRows, d hidden size, F hidden
 // size of an expert.
 
 /** Overlaps rows of other nodes, in `degree` chunks, with the experts' computation. */
-export function overlapped(context: LayerContext, degree: number): Dispatcher {
+export function overlapped(context: DispatchContext, degree: number): Dispatcher {
   const { topology } = context.communicator;
   return (xTD, decision, experts) => {
-    const layout = dispatchLayout(decision, topology, decision.keptOfRank);
+    const layout = dispatchLayout(decision, topology, context.placement, decision.keptOfRank);
     const rowsND = gatherRows(xTD, layout.scatter.tokensN);
     const outputsND = consume(
       [rowsND],

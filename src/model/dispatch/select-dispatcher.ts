@@ -1,6 +1,5 @@
-import type { LayerContext } from './all-to-all-rows.js';
 import { deduplicated } from './deduplicated.js';
-import type { Dispatcher } from './dispatcher.js';
+import type { DispatchContext, Dispatcher } from './dispatcher.js';
 import { inTurn } from './in-turn.js';
 import { overlapped } from './overlapped.js';
 
@@ -14,7 +13,7 @@ export interface DispatchOptions {
 /** A single node has no communication to overlap or deduplicate. */
 export function selectDispatcher(
   { deduplicate, overlapDegree }: DispatchOptions,
-  context: LayerContext,
+  context: DispatchContext,
 ): Dispatcher {
   if (context.communicator.topology.numNodes === 1) return inTurn(context);
   if (deduplicate) return deduplicated(context);

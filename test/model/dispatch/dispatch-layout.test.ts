@@ -12,7 +12,7 @@ import {
   localityOf,
 } from '../../../src/model/dispatch/dispatch-layout.js';
 import { gatherRows, scatterRows } from '../../../src/ops/operations.js';
-import { expertsOfRank, rankOfExpert } from '../../../src/routing/expert-placement.js';
+import { contiguousPlacement, givenPlacement } from '../../../src/routing/expert-placement.js';
 import { expectClose, randomIntegers, randomValues } from '../support.js';
 
 /** Each expert takes its first `capacity` choices. */
@@ -23,80 +23,89 @@ function decide(chosenTK: Int32Array, numChoices: number, numExperts: number, ca
 }
 
 const worlds = [
-  { numExperts: 8, nodes: 1, workers: 1 },
-  { numExperts: 8, nodes: 2, workers: 2 },
-  { numExperts: 4, nodes: 2, workers: 2 },
-  { numExperts: 2, nodes: 2, workers: 2 },
-  { numExperts: 1, nodes: 1, workers: 2 },
+  { numExperts: 8, nodes: 1, workers: 1, ranksE: null },
+  { numExperts: 8, nodes: 2, workers: 2, ranksE: null },
+  { numExperts: 4, nodes: 2, workers: 2, ranksE: null },
+  { numExperts: 2, nodes: 2, workers: 2, ranksE: null },
+  { numExperts: 1, nodes: 1, workers: 2, ranksE: null },
+  { numExperts: 8, nodes: 2, workers: 2, ranksE: [3, 0, 2, 1, 3, 2, 0, 1] },
 ];
 
-describe.each(worlds)('$numExperts experts, $nodes nodes of $workers', ({ numExperts, nodes, workers }) => {
-  const W = nodes * workers;
-  const numTokens = 23;
-  const numChoices = 2;
-  const decisions = Array.from({ length: W }, (_, rank) => {
-    const chosen = randomIntegers(`choices of ${rank}`, numTokens * numChoices, numExperts + 1);
-    return decide(
-      chosen.map((expert) => expert - 1),
-      numChoices,
-      numExperts,
-      6,
+describe.each(worlds)(
+  '$numExperts experts, $nodes nodes of $workers, placed $ranksE',
+  ({ numExperts, nodes, workers, ranksE }) => {
+    const W = nodes * workers;
+    const placement = ranksE === null ? contiguousPlacement(numExperts, W) : givenPlacement(ranksE);
+    const numTokens = 23;
+    const numChoices = 2;
+    const decisions = Array.from({ length: W }, (_, rank) => {
+      const chosen = randomIntegers(`choices of ${rank}`, numTokens * numChoices, numExperts + 1);
+      return decide(
+        chosen.map((expert) => expert - 1),
+        numChoices,
+        numExperts,
+        6,
+      );
+    });
+    const keptOfRank = decisions.map(({ keptE }) => keptE);
+    const plans = decisions.map((decision, rank) =>
+      dispatchLayout(decision, topologyOf(rank, nodes, workers), placement, keptOfRank),
     );
-  });
-  const keptOfRank = decisions.map(({ keptE }) => keptE);
-  const plans = decisions.map((decision, rank) =>
-    dispatchLayout(decision, topologyOf(rank, nodes, workers), keptOfRank),
-  );
 
-  /** What each rank receives if row i of rank s is the pair [s, choice of row i]. */
-  function deliver(): [number, number][][] {
-    const received = plans.map(({ received }) => Array<[number, number]>(received.numRows));
-    plans.forEach(({ sent, scatter }, source) => {
-      sent.rangesOfRank.forEach((ranges, to) => {
-        const rows = rowsOf(ranges).map((row): [number, number] => [source, scatter.choicesN[row]]);
-        const places = rowsOf(plans[to].received.rangesOfRank[source]);
-        expect(places).toHaveLength(rows.length);
-        places.forEach((place, i) => {
-          expect(received[to][place]).toBeUndefined();
-          received[to][place] = rows[i];
+    /** What each rank receives if row i of rank s is the pair [s, choice of row i]. */
+    function deliver(): [number, number][][] {
+      const received = plans.map(({ received }) => Array<[number, number]>(received.numRows));
+      plans.forEach(({ sent, scatter }, source) => {
+        sent.rangesOfRank.forEach((ranges, to) => {
+          const rows = rowsOf(ranges).map((row): [number, number] => [source, scatter.choicesN[row]]);
+          const places = rowsOf(plans[to].received.rangesOfRank[source]);
+          expect(places).toHaveLength(rows.length);
+          places.forEach((place, i) => {
+            expect(received[to][place]).toBeUndefined();
+            received[to][place] = rows[i];
+          });
         });
       });
-    });
-    return received;
-  }
+      return received;
+    }
 
-  it('delivers every kept choice once, grouped by expert, then source, then token', () => {
-    const received = deliver();
-    plans.forEach(({ rowsOfLocalExpert }, rank) => {
-      const expected = expertsOfRank(numExperts, W, rank).map((expert) =>
-        decisions.flatMap(({ expertsTK }, source) =>
-          rankOfExpert(numExperts, W, source, expert) === rank
-            ? [...expertsTK.keys()].filter((choice) => expertsTK[choice] === expert).map((c) => [source, c])
-            : [],
-        ),
-      );
-      expect(received[rank]).toEqual(expected.flat());
-      expect(rowsOfLocalExpert).toEqual(expected.map((rows) => rows.length));
+    it('delivers every kept choice once, grouped by expert, then source, then token', () => {
+      const received = deliver();
+      plans.forEach(({ rowsOfLocalExpert }, rank) => {
+        const expected = placement
+          .expertsOfRank(rank)
+          .map((expert) =>
+            decisions.flatMap(({ expertsTK }, source) =>
+              placement.rankOfExpert(source, expert) === rank
+                ? [...expertsTK.keys()]
+                    .filter((choice) => expertsTK[choice] === expert)
+                    .map((c) => [source, c])
+                : [],
+            ),
+          );
+        expect(received[rank]).toEqual(expected.flat());
+        expect(rowsOfLocalExpert).toEqual(expected.map((rows) => rows.length));
+      });
+      const kept = keptOfRank.flatMap((keptE) => [...keptE]).reduce((sum, count) => sum + count, 0);
+      expect(received.flat()).toHaveLength(kept);
     });
-    const kept = keptOfRank.flatMap((keptE) => [...keptE]).reduce((sum, count) => sum + count, 0);
-    expect(received.flat()).toHaveLength(kept);
-  });
 
-  it('counts how far choices are from their experts', () => {
-    plans.forEach((_, rank) => {
-      const topology = topologyOf(rank, nodes, workers);
-      const expected = { sameWorker: 0, sameNode: 0, otherNode: 0 };
-      for (const expert of decisions[rank].expertsTK) {
-        if (expert < 0) continue;
-        const to = rankOfExpert(numExperts, W, rank, expert);
-        if (to === rank) expected.sameWorker++;
-        else if (Math.floor(to / workers) === topology.node) expected.sameNode++;
-        else expected.otherNode++;
-      }
-      expect(localityOf(decisions[rank].keptE, topology)).toEqual(expected);
+    it('counts how far choices are from their experts', () => {
+      plans.forEach((_, rank) => {
+        const topology = topologyOf(rank, nodes, workers);
+        const expected = { sameWorker: 0, sameNode: 0, otherNode: 0 };
+        for (const expert of decisions[rank].expertsTK) {
+          if (expert < 0) continue;
+          const to = placement.rankOfExpert(rank, expert);
+          if (to === rank) expected.sameWorker++;
+          else if (Math.floor(to / workers) === topology.node) expected.sameNode++;
+          else expected.otherNode++;
+        }
+        expect(localityOf(decisions[rank].keptE, topology, placement)).toEqual(expected);
+      });
     });
-  });
-});
+  },
+);
 
 function rowsOf(ranges: RowLayout['rangesOfRank'][number]): number[] {
   return ranges.flatMap(({ begin, count }) => Array.from({ length: count }, (_, i) => begin + i));
@@ -110,7 +119,9 @@ describe('dispatch and combine', () => {
 
   const roundTrip = (chosen: Int32Array) => {
     const decision = decide(chosen, 1, 4, 2);
-    const layout = dispatchLayout(decision, context.communicator.topology, [decision.keptE]);
+    const layout = dispatchLayout(decision, context.communicator.topology, contiguousPlacement(4, 1), [
+      decision.keptE,
+    ]);
     const op = (x: tf.Tensor, w: tf.Tensor) => {
       const rows = dispatch(gatherRows(x as tf.Tensor2D, layout.scatter.tokensN), layout, context);
       return scatterRows(combine(rows, layout, context), w as tf.Tensor2D, layout.scatter);

@@ -6,6 +6,7 @@ import type { Transport } from '../../../src/collectives/transport.js';
 import { addStats } from '../../../src/collectives/transport.js';
 import { MoeLayer } from '../../../src/model/moe-layer.js';
 import { ParameterStore } from '../../../src/parameters/parameters.js';
+import { placementOf } from '../../../src/routing/expert-placement.js';
 import { createRouter, heldExperts } from '../../../src/routing/index.js';
 import { randomIntegers, randomValues, tinyConfig } from '../support.js';
 import type { DispatchResults, OverlapCase, OverlapResult } from './dispatchers.test.js';
@@ -39,6 +40,7 @@ function runDispatchers(
     const layer = new MoeLayer({
       layer: 1,
       held: heldExperts(moe),
+      placement: placementOf(moe, topology.worldSize, 1),
       size: { dModel: D, dFeedForward: F, numLayers: 1 },
       router,
       communicator: new Communicator(transport, form, wire),

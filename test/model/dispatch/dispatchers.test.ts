@@ -6,6 +6,7 @@ import type { RunConfig } from '../../../src/config/schema.js';
 import type { RowRange } from '../../../src/model/dispatch/all-to-all-rows.js';
 import { scheduleChunks } from '../../../src/model/dispatch/chunk-schedule.js';
 import { dispatchLayout } from '../../../src/model/dispatch/dispatch-layout.js';
+import { contiguousPlacement } from '../../../src/routing/expert-placement.js';
 import { expectClose, randomIntegers } from '../support.js';
 
 export interface OverlapCase {
@@ -110,6 +111,7 @@ describe('the schedule of an overlapped layer', () => {
       const layout = dispatchLayout(
         { expertsTK: Int32Array.from(chosen), numChoices: 1, keptE },
         topology,
+        contiguousPlacement(numExperts, W),
         keptOfRank,
       );
       const { local, remote, first, last } = scheduleChunks(layout, topology, degree);

@@ -10,6 +10,7 @@ import { combine, dispatch, dispatchLayout } from 'locmoe/internal/model/dispatc
 import { overlappedExperts } from 'locmoe/internal/model/dispatch/overlapped';
 import { feedForwards } from 'locmoe/internal/ops/feed-forward';
 import { tf } from 'locmoe/internal/ops/tensorflow';
+import { contiguousPlacement } from 'locmoe/internal/routing/expert-placement';
 import { timeOf } from '../statistics.js';
 
 export interface OverlapArgs {
@@ -41,7 +42,12 @@ rankProgram((transport: Transport, args: OverlapArgs): OverlapTimes => {
   const keptE = new Int32Array(worldSize).fill(rowsPerPair);
   const expertsTK = Int32Array.from({ length: numRows }, (_, row) => Math.floor(row / rowsPerPair));
   const keptOfRank = Array.from({ length: worldSize }, () => keptE);
-  const layout = dispatchLayout({ expertsTK, numChoices: 1, keptE }, topology, keptOfRank);
+  const layout = dispatchLayout(
+    { expertsTK, numChoices: 1, keptE },
+    topology,
+    contiguousPlacement(worldSize, worldSize),
+    keptOfRank,
+  );
   const context = { communicator: new Communicator(transport, 'hierarchical'), layer: 0 };
   const inputs = [
     tf.randomNormal([numRows, width], 0, 1, 'float32', 1 + topology.rank),

@@ -1,0 +1,79 @@
+import { spawnRanks } from '@locmoe/test-kit';
+import { beforeAll, expect, it } from 'vitest';
+import type { PlacedCase, PlacedResult } from './placed-cases.js';
+
+const OVERLAPPED = { exchange: 'hierarchical', overlapDegree: 2 } as const;
+const IN_TURN = { exchange: 'flat', overlapDegree: 1 } as const;
+/** A norm of gradients is summed rank by rank, so that one that is clipped moves the last bits. */
+const UNCLIPPED = { clipNorm: 1e6 } as const;
+const PLUS = { router: 'locmoe-plus', maxExpertsPerToken: 3, capacityFactor: 0.9 } as const;
+
+const TO_THE_BIT: readonly (readonly [name: string, PlacedCase])[] = [
+  ['locmoe', { moe: { router: 'locmoe', capacityFactor: 1.25 }, cluster: OVERLAPPED, train: UNCLIPPED }],
+  ['switch', { moe: { router: 'switch', capacityFactor: 1.25 }, cluster: IN_TURN, train: UNCLIPPED }],
+  ['moge', { moe: { router: 'moge', capacityFactor: 1.25 }, cluster: OVERLAPPED, train: UNCLIPPED }],
+  ['locmoe-plus', { moe: PLUS, cluster: OVERLAPPED, train: UNCLIPPED }],
+  [
+    'touched experts alone',
+    { moe: { router: 'switch' }, cluster: OVERLAPPED, train: { ...UNCLIPPED, expertUpdate: 'touched' } },
+  ],
+];
+const NEARLY: readonly (readonly [name: string, PlacedCase])[] = [
+  ['clipped gradients', { moe: { router: 'locmoe' }, cluster: OVERLAPPED, train: { clipNorm: 0.1 } }],
+  ['sequences where their experts are', { moe: { router: 'switch' }, cluster: OVERLAPPED, byDomain: true }],
+  ['deduplicated', { moe: { ...PLUS, selection: 'tcr' }, cluster: { deduplicate: true } }],
+];
+const TOLERANCE = 1e-4;
+/** Adam makes steps of equal size of gradients that are near 0. */
+const VALUE_TOLERANCE = 1e-3;
+
+let results: PlacedResult[][][];
+
+beforeAll(async () => {
+  const { ranks } = await spawnRanks<PlacedResult[][]>(
+    { numNodes: 2, workersPerNode: 2 },
+    new URL('./placed-experts.program.ts', import.meta.url),
+    { args: [...TO_THE_BIT, ...NEARLY].map(([, each]) => each), abortOnFailure: true, deadlineMs: 90_000 },
+  );
+  results = ranks.map(({ result, error }) => result ?? expect.fail(error?.message));
+});
+
+/** What all ranks have together, of a case with consecutive experts and with placed ones. */
+function ofWorld(k: number) {
+  return [0, 1].map((i) => ({
+    losses: results.map((cases) => cases[k][i].losses),
+    parameters: Object.assign({}, ...results.map((cases) => cases[k][i].parameters)),
+    samples: Object.assign({}, ...results.map((cases) => cases[k][i].samples)) as Record<string, number[]>,
+    names: results.map((cases) => Object.keys(cases[k][i].parameters)),
+  }));
+}
+
+it.each(TO_THE_BIT.map(([name], k) => [name, k] as const))(
+  'placed experts have the losses, values and moments of consecutive ones to the bit: %s',
+  (_, k) => {
+    const [contiguous, placed] = ofWorld(k);
+    expect(placed.losses).toEqual(contiguous.losses);
+    expect(placed.parameters).toEqual(contiguous.parameters);
+    // The experts are elsewhere, or nothing is shown.
+    expect(placed.names).not.toEqual(contiguous.names);
+    expect(contiguous.losses[0].at(-1)).not.toBe(contiguous.losses[0][0]);
+    expect(results.map((cases) => cases[k][1].sameWorker)).not.toEqual(
+      results.map((cases) => cases[k][0].sameWorker),
+    );
+  },
+);
+
+it.each(NEARLY.map(([name], i) => [name, TO_THE_BIT.length + i] as const))(
+  'placed experts have the losses and values of consecutive ones: %s',
+  (_, k) => {
+    const [contiguous, placed] = ofWorld(k).map(({ losses, samples }) => ({
+      losses: losses[0].map((_, step) => losses.reduce((sum, ofRank) => sum + ofRank[step] / 4, 0)),
+      samples,
+    }));
+    for (const [step, loss] of contiguous.losses.entries())
+      expect(Math.abs(placed.losses[step] / loss - 1), `step ${step + 1}`).toBeLessThan(TOLERANCE);
+    for (const [name, values] of Object.entries(contiguous.samples))
+      for (const [i, value] of values.entries())
+        expect(Math.abs(placed.samples[name][i] - value), name).toBeLessThan(VALUE_TOLERANCE);
+  },
+);
