@@ -1,12 +1,9 @@
 import { z } from 'zod';
 import { count, positive } from './numeric-fields.js';
 
-/** The version of a placement's file. */
-export const PLACEMENT_VERSION = 1;
-
 /** Which rank holds each expert: `moe.placement`, and the file that `locmoe routes place` writes. */
 export const placementSchema = z.strictObject({
-  version: z.literal(PLACEMENT_VERSION),
+  version: z.literal(1),
   numExperts: positive,
   nodes: positive,
   workersPerNode: positive,
