@@ -8,31 +8,34 @@ export interface Ablation {
   readonly options: Pick<LossOptions, 'gateControl' | 'change'>;
 }
 
-/**
- * The gate without scores and with those of other tokens; and in each sparse layer each expert left out, and each two
- * neighbours in a group exchanged.
- *
- * @param groups the experts of each group, by global id
- */
-export function ablations(layers: readonly number[], groups: readonly Int32Array[]): Ablation[] {
+/** The gate without scores, and with those of other tokens. */
+export function gateAblations(): Ablation[] {
   return [
     { name: 'gate scores zero', options: { gateControl: 'zero' } },
     { name: 'gate scores of other tokens', options: { gateControl: 'shuffled' } },
-    ...layers.flatMap((layer) => [
-      ...groups.flatMap((group) =>
-        Array.from(group, (expert) => ({
-          name: `layer ${layer} without e${expert}`,
-          options: { change: inLayer(layer, (decision) => without(decision, expert)) },
-        })),
-      ),
-      ...groups.flatMap((group) =>
-        Array.from(group.subarray(1), (expert) => ({
-          name: `layer ${layer}, e${expert - 1} and e${expert} exchanged`,
-          options: { change: inLayer(layer, (decision) => exchanged(decision, expert - 1, expert)) },
-        })),
-      ),
-    ]),
   ];
+}
+
+/**
+ * Each expert of each sparse layer left out, and each two neighbours in a group exchanged.
+ *
+ * @param groups the experts of each group, by global id
+ */
+export function expertAblations(layers: readonly number[], groups: readonly Int32Array[]): Ablation[] {
+  return layers.flatMap((layer) => [
+    ...groups.flatMap((group) =>
+      Array.from(group, (expert) => ({
+        name: `layer ${layer} without e${expert}`,
+        options: { change: inLayer(layer, (decision) => without(decision, expert)) },
+      })),
+    ),
+    ...groups.flatMap((group) =>
+      Array.from(group.subarray(1), (expert) => ({
+        name: `layer ${layer}, e${expert - 1} and e${expert} exchanged`,
+        options: { change: inLayer(layer, (decision) => exchanged(decision, expert - 1, expert)) },
+      })),
+    ),
+  ]);
 }
 
 function inLayer(layer: number, change: (decision: RoutingDecision) => RoutingDecision): DecisionChange {

@@ -106,8 +106,20 @@ describe('locmoe routes', () => {
       ablations.find(({ name }: { name: string }) => name === wanted).loss as number;
     // Two layers of two groups of two experts.
     expect(ablations).toHaveLength(3 + 2 * (4 + 2));
-    for (const gate of ['gate scores zero', 'gate scores of other tokens'])
-      expect(lossOf(gate)).toBe(lossOf('as trained'));
+    const gate = [
+      'eval',
+      '--checkpoint',
+      run,
+      '--ablate',
+      'gate',
+      '--sequences',
+      '2',
+      '--data-dir',
+      DATA_DIR,
+    ];
+    expect(JSON.parse((await locmoe(...gate, '--json')).stdout).ablations).toEqual(ablations.slice(0, 3));
+    for (const control of ['gate scores zero', 'gate scores of other tokens'])
+      expect(lossOf(control)).toBe(lossOf('as trained'));
     expect(lossOf('layer 1 without e0')).not.toBe(lossOf('as trained'));
     expect(lossOf('layer 2, e2 and e3 exchanged')).not.toBe(lossOf('as trained'));
 

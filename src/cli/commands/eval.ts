@@ -2,6 +2,7 @@ import { type Command, Option } from 'commander';
 import { TrainerError } from '../../errors.js';
 import { FORMATS } from '../../evaluation/load-task.js';
 import type { ClozeOptions } from '../eval/cloze.js';
+import type { AblatedPart } from '../eval/loss.js';
 import type { TaskOptions } from '../eval/task.js';
 import { wholeNumber } from './options.js';
 
@@ -11,7 +12,7 @@ interface EvalOptions extends Omit<TaskOptions & ClozeOptions, 'checkpoint' | 't
   readonly task?: readonly string[];
   readonly sequences?: number;
   readonly cloze?: true;
-  readonly ablate?: true;
+  readonly ablate?: AblatedPart;
   readonly compare?: readonly string[];
   readonly json?: true;
 }
@@ -71,9 +72,13 @@ export function evalCommand(command: Command): void {
       "find questions in text, or in a prepared dataset (default: the checkpoint's training text), and score without them",
     )
     .option('--cloze', 'which of four continuations of held-out text is the true one')
-    .option(
-      '--ablate',
-      'what the loss becomes with the gate silenced, or with experts left out or exchanged, one after the other',
+    .addOption(
+      new Option(
+        '--ablate [part]',
+        'what the loss becomes with the gate silenced, or with experts left out or exchanged, one after the other; gate: the gate alone',
+      )
+        .choices(['all', 'gate'] satisfies AblatedPart[])
+        .preset('all'),
     )
     .option('--compare <files...>', 'two samples files: differences question by question')
     .option(
@@ -99,7 +104,7 @@ async function evaluate(options: EvalOptions, given: readonly (keyof EvalOptions
   if (other !== undefined) throw misplaced(other, mode);
   if (options.dev !== undefined && options.shots === 0)
     throw new TrainerError('BAD_INPUT', '--dev goes with --shots: how many of its questions stand in front');
-  const { checkpoint, sequences, task, compare, shots, seed, dataDir, json = false } = options;
+  const { checkpoint, sequences, task, compare, ablate, shots, seed, dataDir, json = false } = options;
   if (compare !== undefined) {
     const [a, b, ...more] = compare;
     if (a === undefined || b === undefined || more.length > 0)
@@ -118,7 +123,7 @@ async function evaluate(options: EvalOptions, given: readonly (keyof EvalOptions
     await evaluateCloze({ ...options, checkpoint, sequences: sequences ?? CLOZE_SEQUENCES, json });
   } else if (mode === '--ablate') {
     const { evaluateAblations } = await import('../eval/loss.js');
-    await evaluateAblations({ checkpoint, sequences, dataDir, json });
+    await evaluateAblations({ checkpoint, sequences, dataDir, json, part: ablate ?? 'all' });
   } else {
     const { evaluateLoss } = await import('../eval/loss.js');
     await evaluateLoss({ checkpoint, sequences, dataDir, json });

@@ -4,7 +4,7 @@ import type { ValidationBatch } from '../../data/batch.js';
 import type { Dataset } from '../../data/dataset.js';
 import { createLoader } from '../../data/loader.js';
 import { sequencesOf } from '../../data/sequences.js';
-import { ablations } from '../../evaluation/ablations.js';
+import { expertAblations, gateAblations } from '../../evaluation/ablations.js';
 import { formatCount, formatNumberOf, formatTable } from '../../format.js';
 import type { Inference } from '../../inference/inference.js';
 import { expertsOfDomain } from '../../routing/index.js';
@@ -90,8 +90,13 @@ function validationBatches(
   return loader.validationBatches(sequences ?? config.train.validationSequences);
 }
 
+export type AblatedPart = 'all' | 'gate';
+
 /** Prints what the loss becomes without parts of the routing. */
-export async function evaluateAblations(options: LossOptions): Promise<void> {
+export async function evaluateAblations({
+  part,
+  ...options
+}: LossOptions & { readonly part: AblatedPart }): Promise<void> {
   const opened = openCheckpoint(options.checkpoint);
   process.env.OMP_NUM_THREADS ??= String(availableParallelism());
   const inference = await loadInference(opened);
@@ -105,7 +110,11 @@ export async function evaluateAblations(options: LossOptions): Promise<void> {
   );
   const layers = inference.model.sparseLayers.map(({ layer }) => layer);
   const asTrained = { name: 'as trained', options: {} };
-  const losses = [asTrained, ...ablations(layers, [...groups.values()])].map(({ name, options }) => ({
+  const changes = [
+    ...gateAblations(),
+    ...(part === 'all' ? expertAblations(layers, [...groups.values()]) : []),
+  ];
+  const losses = [asTrained, ...changes].map(({ name, options }) => ({
     name,
     loss: meanLoss({ domains: evaluate(inference, batches, options) }),
   }));
