@@ -33,7 +33,7 @@ it('are short, import the public API alone, and are all named in their README', 
     const most = name === 'my-router.mjs' ? 60 : 40;
     expect(source.trimEnd().split('\n').length, name).toBeLessThanOrEqual(most);
     for (const [, from] of source.matchAll(/from '([^']+)'/g))
-      expect(from, name).toMatch(/^(?:locmoe(?:\/routing)?$|node:)/);
+      expect(from, name).toMatch(/^(?:locmoe(?:\/routing)?$|node:|@duckdb\/node-api$)/);
     expect(readme).toContain(`](${name})`);
   }
 });
@@ -73,6 +73,14 @@ it('metrics.mjs reads the runs so far', () => {
 it('routers.mjs compares routers', () => {
   const out = run('routers.mjs', '1', 'hash', 'switch');
   expect(out).toMatch(/^hash: loss \d\.\d{3}, validation en \d\.\d{3}.*\nswitch: loss /m);
+});
+
+it('routes.mjs records choices, and DuckDB answers', () => {
+  const out = run('routes.mjs', '8');
+  // A quarter of eight experts a domain: each layer and expert has a row, then each layer and step but the first.
+  expect(out.match(/│ [23] +│ [0-7] +│ \d+ +│ [\d.]+ +│ [\d.]+ +│ '\w+' +│/g)).toHaveLength(16);
+  expect(out.match(/│ [23] +│ [468] +│ 0\.\d+ +│/g)).toHaveLength(6);
+  expect(out).toMatch(/Which links carry how many bytes\?/);
 });
 
 it('own-router.mjs trains with the router that docs/extending.md shows', () => {
