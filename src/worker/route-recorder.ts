@@ -143,18 +143,20 @@ class RouteRecorder {
   end(): void {
     if (this.#step === null) return;
     const { folder, topology, recording, logger } = this.#options;
-    const writer = new RoutesWriter(path.join(folder, routesFileName(this.#step, topology.rank)));
+    const table = this.#table;
+    this.#table = emptyRouteTable();
+    let writer: RoutesWriter | undefined;
     try {
-      writer.write(this.#table);
+      writer = new RoutesWriter(path.join(folder, routesFileName(this.#step, topology.rank)));
+      writer.write(table);
       this.#bytes += writer.close();
     } catch (error) {
-      writer.abandon();
+      writer?.abandon();
       if (!isDiskFull(error)) throw error;
       this.#bytes = Number.POSITIVE_INFINITY;
       logger.warn(`no more routes are recorded: no space is left for ${folder}`);
       return;
     }
-    this.#table = emptyRouteTable();
     if (this.#bytes >= this.#mostBytes)
       logger.warn(`no more routes are recorded: they fill train.recordRoutes.maxMB, ${recording.maxMB} MB`);
   }

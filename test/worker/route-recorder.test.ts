@@ -1,8 +1,9 @@
-import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { readRoutes } from '@locmoe/run-format/routes-file';
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
+import { NO_SMALL_DISK, smallDisk } from '../../packages/logs/test/small-disk.js';
 import { soloTransport } from '../../src/collectives/solo-transport.js';
 import type { Dataset } from '../../src/data/dataset.js';
 import type { Logger } from '../../src/logger.js';
@@ -83,4 +84,17 @@ it('stops at its limit, which counts what was recorded before', () => {
   expect(recorded()).toEqual(FILES.slice(0, 1));
   expect(record(1e-6, 4)).toEqual([]);
   expect(recorded()).toEqual(FILES.slice(0, 1));
+});
+
+it('stops at a full disk, and leaves no part of a file', (context) => {
+  const disk = smallDisk(1 << 16);
+  if (disk === null) return context.skip(NO_SMALL_DISK);
+  rmSync(run, { recursive: true });
+  run = path.join(disk, 'run');
+  mkdirSync(path.join(run, 'routes'), { recursive: true });
+  expect(() => writeFileSync(path.join(disk, 'filler'), Buffer.alloc(1 << 17))).toThrow(/ENOSPC/);
+  expect(record(1)).toEqual([
+    expect.stringMatching(/^no more routes are recorded: no space is left for .*routes$/),
+  ]);
+  expect(recorded()).toEqual([]);
 });
