@@ -1,4 +1,5 @@
 import type { RankProgress } from '../collectives/control-block.js';
+import { assertSameRoutes } from '../config/named-routes.js';
 import type { RunConfig } from '../config/schema.js';
 import { GRACE, type Timeouts, timeoutsOf } from '../config/timeouts.js';
 import { asTrainerError, type ErrorCode, TrainerError } from '../errors.js';
@@ -121,6 +122,7 @@ export class NodeRanks {
     try {
       assertSharedFolders(this.options.join);
       assertSameRouter(this.options.config.moe.router);
+      assertSameRoutes(this.options.config.train.routes);
       this.#plane = this.#createDataPlane();
       this.#trace.begin(this.#plane);
       const resumeFrom = await this.#restore(peers, snapshot);

@@ -6,6 +6,7 @@ export interface ConfigOverrides {
   readonly sets?: readonly string[];
   readonly nodes?: number | undefined;
   readonly workersPerNode?: number | undefined;
+  readonly routes?: string | undefined;
 }
 
 export interface Problem {
@@ -159,7 +160,7 @@ function overrideOf(origins: ReadonlyMap<string, string>, name: string): string 
   )?.[1];
 }
 
-function applyOverrides(written: unknown, { sets, nodes, workersPerNode }: ConfigOverrides) {
+function applyOverrides(written: unknown, { sets, nodes, workersPerNode, routes }: ConfigOverrides) {
   const origins = new Map<string, string>();
   let value = written;
   const set = (key: string, field: unknown, option: string) => {
@@ -178,6 +179,7 @@ function applyOverrides(written: unknown, { sets, nodes, workersPerNode }: Confi
   if (nodes !== undefined) set('cluster.nodes', nodes, `--nodes ${nodes}`);
   if (workersPerNode !== undefined)
     set('cluster.workersPerNode', workersPerNode, `--workers-per-node ${workersPerNode}`);
+  if (routes !== undefined) set('train.routes', routes, `--routes ${routes}`);
   return { value, origins };
 }
 

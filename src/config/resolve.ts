@@ -8,6 +8,7 @@ import { crossFieldProblems } from './cross-field.js';
 import { badConfig, type ConfigOverrides, type Problem, readSource, shortened } from './document.js';
 import { namePlacement } from './named-placement.js';
 import { nameRouter } from './named-router.js';
+import { nameRoutes } from './named-routes.js';
 import { nameSources } from './named-sources.js';
 import { nameTokenizer } from './named-tokenizer.js';
 import { didYouMean } from './nearest.js';
@@ -57,11 +58,13 @@ export function resolveConfig(text: string, label: string, overrides: ConfigOver
   const named = nameSources(source, base);
   const tokenized = nameTokenizer(named.value, source, base);
   const placed = namePlacement(tokenized.value, source, base);
-  const { value, problems: routerProblems, issues } = nameRouter(placed.value, source, base);
+  const replayed = nameRoutes(placed.value, source, base);
+  const { value, problems: routerProblems, issues } = nameRouter(replayed.value, source, base);
   const parsed = runSchema.safeParse(value, { reportInput: true });
   const problems = [
     ...tokenized.problems,
     ...placed.problems,
+    ...replayed.problems,
     ...routerProblems,
     ...schemaProblems([...issues, ...(parsed.error?.issues ?? [])]),
     ...crossFieldProblems(value),

@@ -169,6 +169,14 @@ export const trainSchema = z.strictObject({
       'steps between two copies of the state in the memory of the nodes, from which a run goes on when workers ' +
         'or a node are lost; auto: as often as costs under 1 % of the time; 0: none',
     ),
+  routes: z
+    .string()
+    .min(1)
+    .default('router')
+    .describe(
+      'who chooses the experts in training: router; balanced: experts in turn; random; or the folder of a run whose recorded ' +
+        'routes are replayed',
+    ),
   recordRoutes: z
     .strictObject({
       every: positive.default(50).describe('multiples of this step are recorded'),

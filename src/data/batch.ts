@@ -1,3 +1,5 @@
+import type { TokenRange } from './sequences.js';
+
 /** One rank's sequences of a step. B sequences of S tokens, row-major. */
 export interface Batch {
   /** B */
@@ -39,4 +41,8 @@ export function countedTargets({ numSequences, seqLen, packed }: Batch): Int32Ar
 export interface ValidationBatch extends Batch {
   /** [B]; 1, or 0 for padding */
   readonly valid: Uint8Array;
+  /** [B]; index of each among the sequences of a validation */
+  readonly sequences: Int32Array;
+  /** [B]; where each sequence, or its packed samples, stand in the validation text of its domain */
+  readonly ranges: readonly (readonly TokenRange[])[];
 }

@@ -36,6 +36,8 @@ export interface Loader {
   batchForStep(step: number): Batch;
   /** The training batch of a step of all ranks, in the order of the run's sequences. */
   globalBatchForStep(step: number): Batch;
+  /** Domain id of each sequence of the training batch of a step of all ranks. */
+  domainsForStep(step: number): Int32Array;
   /** Returns where the sequences of this rank's batch, or each of their packed samples, stand in the training text. */
   placesForStep(step: number): SequencePlace[];
   /**
@@ -103,6 +105,7 @@ export function createLoader(options: LoaderOptions): Loader {
       const global = globalWindows(step);
       return batchOf(sequences.train, global, [...global.keys()]);
     },
+    domainsForStep: (step) => Int32Array.from(globalWindows(step), ({ domain }) => domain),
     placesForStep(step) {
       const global = globalWindows(step);
       return placesOf(global, options).flatMap((place) => {
@@ -125,6 +128,11 @@ export function createLoader(options: LoaderOptions): Loader {
         return {
           ...batchOf(sequences.validation, global, places),
           valid: Uint8Array.from(places, (place) => (first + place < windows.length ? 1 : 0)),
+          sequences: Int32Array.from(places, (place) => Math.min(first + place, windows.length - 1)),
+          ranges: places.map((place) => {
+            const { domain, index } = global[place]!;
+            return sequences.validation[domain]!.rangesOf(index);
+          }),
         };
       });
     },

@@ -5,12 +5,12 @@ import type { RunConfig } from '../config/schema.js';
 import type { ValidationBatch } from '../data/batch.js';
 import { loadTokenizer, type Tokenizer } from '../data/tokenizer/tokenizer.js';
 import { TrainerError } from '../errors.js';
-import { type LossOptions, PanguSigma } from '../model/pangu-sigma.js';
+import { PanguSigma } from '../model/pangu-sigma.js';
 import { allSpecs } from '../model/specs.js';
 import type { SlotOptions } from '../parameters/expert-slots.js';
 import type { DomainLoss } from '../rpc/generated/messages.js';
 import { loadModel } from '../worker/state.js';
-import { validate } from '../worker/validation.js';
+import { type ValidationOptions, validate } from '../worker/validation.js';
 import { Decoder } from './decoder.js';
 
 /** A checkpoint's model as one rank, and its tokenizer. */
@@ -61,7 +61,7 @@ function expertsToRead(checkpoint: Checkpoint): SlotOptions | null {
 export function evaluate(
   { model, config, checkpoint }: Omit<Inference, 'tokenizer' | 'decoder'>,
   batches: readonly ValidationBatch[],
-  options: Pick<LossOptions, 'gateControl' | 'change'> = {},
+  options: ValidationOptions = {},
 ): DomainLoss[] {
   const losses = validate(model, soloTransport(), batches, config.data.domains, options);
   for (const { domain, loss } of losses)

@@ -13,6 +13,7 @@ export interface PassOptions {
   readonly onBackward: LossOptions['onBackward'];
   /** Called with each sparse layer's decision and the scores of its gate. */
   readonly inspect: LossOptions['inspect'];
+  readonly change: LossOptions['change'];
 }
 
 export interface Pass {
@@ -34,7 +35,7 @@ export function forwardBackward(
   { model, transport }: { readonly model: PanguSigma; readonly transport: Transport },
   step: number,
   batch: Batch,
-  { numMeans, meanOver, isFirst, onBackward, inspect }: PassOptions,
+  { numMeans, meanOver, isFirst, onBackward, inspect, change }: PassOptions,
 ): Pass {
   const { spans } = transport;
   transport.setProgress(step, 'forward');
@@ -49,6 +50,7 @@ export function forwardBackward(
       meanOver,
       onBackward,
       inspect,
+      change,
       wantsScores: inspect !== undefined,
     });
     const objective: tf.Scalar = tf.div(tf.add(crossEntropy, auxiliaryLoss), numMeans);

@@ -142,12 +142,13 @@ class RouteRecorder {
   /** Ends a step: writes what was recorded of it. */
   end(): void {
     if (this.#step === null) return;
-    const { folder, topology, recording, logger } = this.#options;
+    const { config, folder, topology, recording, logger } = this.#options;
     const table = this.#table;
     this.#table = emptyRouteTable();
     let writer: RoutesWriter | undefined;
     try {
-      writer = new RoutesWriter(path.join(folder, routesFileName(this.#step, topology.rank)));
+      const file = path.join(folder, routesFileName(this.#step, topology.rank));
+      writer = new RoutesWriter(file, config.moe.numExperts);
       writer.write(table);
       this.#bytes += writer.close();
     } catch (error) {

@@ -6,7 +6,7 @@ import type { RunConfig } from '../config/schema.js';
 import { wirePrecisionOf } from '../config/wire-precision.js';
 import type { Batch } from '../data/batch.js';
 import { failpoint } from '../failpoint.js';
-import type { RoutingInspector } from '../model/moe-layer.js';
+import type { DecisionChange, RoutingInspector } from '../model/moe-layer.js';
 import type { PanguSigma } from '../model/pangu-sigma.js';
 import type { StepReport } from '../rpc/generated/messages.js';
 import { forwardBackward, type Pass } from './forward-backward.js';
@@ -55,6 +55,8 @@ export interface StepInput {
   readonly fetch?: (() => void) | null;
   /** Called with the routing decisions of a micro-batch, of which it gets the number. */
   readonly inspectorOf?: ((microBatch: number) => RoutingInspector) | undefined;
+  /** Replace the routing decisions of each micro-batch. */
+  readonly changes?: readonly DecisionChange[] | undefined;
   /** Called before parameters and moments change. */
   readonly beforeUpdate?: () => void;
 }
@@ -131,7 +133,7 @@ export function trainStep(state: TrainState, input: StepInput): StepOutcome {
 /** Gradients are reduced while the last micro-batch's backward pass goes on. */
 function forwardBackwardOfAll(
   state: TrainState,
-  { step, batches, inspectorOf }: StepInput,
+  { step, batches, inspectorOf, changes }: StepInput,
   sharedSum: GradualAllReduce,
 ): Pass[] {
   const { parameters } = state.model;
@@ -143,6 +145,7 @@ function forwardBackwardOfAll(
       meanOver: numCounted / numMeans,
       isFirst: index === 0,
       inspect: inspectorOf?.(index),
+      change: changes?.[index],
       onBackward:
         index === batches.length - 1 ? () => sharedSum.advance(parameters.gradientsWholeFrom) : undefined,
     }),

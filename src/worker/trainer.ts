@@ -33,7 +33,7 @@ import {
   tensorsToSave,
 } from './state.js';
 import { type StepOutcome, type TrainState, trainStep } from './train-step.js';
-import { validate } from './validation.js';
+import { type ValidationOptions, validate } from './validation.js';
 
 /**
  * Steps between two full collections, which alone free what survives the young generation, about 0.3 MB a
@@ -72,6 +72,7 @@ export class Trainer {
   #best: BestValidation | null = null;
   /** Step of the last checkpoint that this generation began to save. */
   #lastSaved = 0;
+  #validationOptions: ValidationOptions = {};
 
   private constructor(
     private readonly options: TrainerOptions,
@@ -134,7 +135,10 @@ export class Trainer {
       homeRanksOfDomain: homeRanksOfDomain(config, topology),
     });
     const validation = loader.validationBatches(train.validationSequences);
-    const foresight = ExpertForesight.of(this.state.model, loader, train.microBatches);
+    const source = train.routes === 'router' ? null : await import('./route-source.js');
+    const routes = (await source?.openTrainingRoutes(config, transport, loader, validation)) ?? null;
+    this.#validationOptions = { changes: routes?.ofValidation };
+    const foresight = routes ? null : ExpertForesight.of(this.state.model, loader, train.microBatches);
     // Runs that record nothing do without the Parquet writer.
     const recorder =
       train.recordRoutes &&
@@ -169,6 +173,7 @@ export class Trainer {
           batches,
           wishes,
           fetch: foresight && (() => foresight.beforeStep(this.#step)),
+          changes: await routes?.changesOf(this.#step, microBatches, batches),
           inspectorOf: recorder?.begin(this.#step, batches, microBatches.map(loader.placesForStep)),
           beforeUpdate: () => this.snapshots.settle(transport),
         });
@@ -261,7 +266,8 @@ export class Trainer {
     const { assignment, transport, logger, emit } = this.options;
     transport.setProgress(this.#step, 'validate');
     transport.spans.begin('validation');
-    const domains = validate(this.state.model, transport, batches, assignment.config.data.domains);
+    const options = this.#validationOptions;
+    const domains = validate(this.state.model, transport, batches, assignment.config.data.domains, options);
     transport.spans.end();
     const bad = domains.find(({ loss }) => !Number.isFinite(loss));
     if (bad !== undefined) throw validationNotFinite(this.state, batches, bad);

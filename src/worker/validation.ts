@@ -1,9 +1,16 @@
 import { allGather } from '../collectives/all-gather.js';
 import type { Transport } from '../collectives/transport.js';
 import { countedTargets, type ValidationBatch } from '../data/batch.js';
+import type { DecisionChange } from '../model/moe-layer.js';
 import type { LossOptions, PanguSigma } from '../model/pangu-sigma.js';
 import { tf } from '../ops/tensorflow.js';
 import type { DomainLoss } from '../rpc/generated/messages.js';
+
+/** How a validation differs from the model as it is. */
+export interface ValidationOptions extends Pick<LossOptions, 'gateControl' | 'change'> {
+  /** Changes of the decisions of each batch. */
+  readonly changes?: readonly DecisionChange[] | undefined;
+}
 
 /**
  * Mean cross-entropy of each domain over the tokens that count in the validation batches of all ranks, in nats per token. All ranks
@@ -14,12 +21,12 @@ export function validate(
   transport: Transport,
   batches: readonly ValidationBatch[],
   domains: readonly string[],
-  options: Pick<LossOptions, 'gateControl' | 'change'> = {},
+  { changes, ...options }: ValidationOptions = {},
 ): DomainLoss[] {
   // Sums and counts of each domain, in double: [domain][sum, tokens].
   const mine = new Float64Array(2 * domains.length);
-  for (const batch of batches) {
-    const losses = sequenceLosses(model, batch, options);
+  for (const [i, batch] of batches.entries()) {
+    const losses = sequenceLosses(model, batch, changes === undefined ? options : { change: changes[i] });
     const counts = countedTargets(batch);
     losses.forEach((loss, sequence) => {
       if (batch.valid[sequence] === 0) return;

@@ -69,6 +69,7 @@ export {
 } from './metrics-record.js';
 export { appendRecord, dropRecordsAfter } from './metrics-writer.js';
 export { describeKept, readTrace, tracedSteps } from './read-trace.js';
+export { parseRoutesFileName } from './routes-file-name.js';
 export { findRun, listRuns, RunFolder, type RunRecord, runOf } from './run-folder.js';
 export { generationsOf, type RestartCosts, type RunGeneration, restartCostsOf } from './run-generations.js';
 export { numStepsOf, tokensPerStep } from './run-length.js';

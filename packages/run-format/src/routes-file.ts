@@ -1,12 +1,24 @@
 import { renameSync, rmSync, statSync } from 'node:fs';
-import { type DecodedArray, parquetMetadataAsync, parquetReadObjects } from 'hyparquet';
+import {
+  type AsyncBuffer,
+  asyncBufferFromFile,
+  type DecodedArray,
+  type FileMetaData,
+  parquetMetadataAsync,
+  parquetRead,
+  parquetReadObjects,
+} from 'hyparquet';
 import { fileWriter, ParquetWriter, schemaFromColumnData } from 'hyparquet-writer';
 import { TrainerError, unsupported } from './errors.js';
-import { readRegularFile } from './regular-file.js';
+import { assertRegular } from './regular-file.js';
+
+export { parseRoutesFileName, routesFileName } from './routes-file-name.js';
 
 /** The version of the columns, in the file's key-value metadata as `locmoe.routes`. */
 const ROUTES_VERSION = 1;
 const VERSION_KEY = 'locmoe.routes';
+/** The number of experts of a sparse layer of the model that made the choices. */
+const EXPERTS_KEY = 'locmoe.experts';
 /** A file holds one step of one rank: some hundred bytes a choice before compression. */
 const MAX_BYTES = 2 ** 31;
 
@@ -105,27 +117,21 @@ export function rowsOf(table: RouteTable): RouteRow[] {
   );
 }
 
-export function routesFileName(step: number, rank: number): string {
-  return `step-${String(step).padStart(6, '0')}-rank-${String(rank).padStart(3, '0')}.parquet`;
-}
-
-/** Step and rank of a file of recorded routes; null if the name is no such file's. */
-export function parseRoutesFileName(name: string): { readonly step: number; readonly rank: number } | null {
-  const [, step, rank] = /^step-(\d+)-rank-(\d+)\.parquet$/.exec(name) ?? [];
-  return step === undefined ? null : { step: Number(step), rank: Number(rank) };
-}
-
 /** Writes a file of routes, which has its name when it is whole. */
 export class RoutesWriter {
   readonly #file: string;
   readonly #writer: ParquetWriter;
 
-  constructor(file: string) {
+  /** @param numExperts of a sparse layer of the model that makes the choices */
+  constructor(file: string, numExperts: number) {
     this.#file = file;
     this.#writer = new ParquetWriter({
       writer: fileWriter(`${file}.tmp`),
       schema: schemaFromColumnData({ columnData: columnsOf(emptyRouteTable()) }),
-      kvMetadata: [{ key: VERSION_KEY, value: String(ROUTES_VERSION) }],
+      kvMetadata: [
+        { key: VERSION_KEY, value: String(ROUTES_VERSION) },
+        { key: EXPERTS_KEY, value: String(numExperts) },
+      ],
     });
   }
 
@@ -158,14 +164,76 @@ function columnsOf(table: RouteTable) {
 
 /** @throws TrainerError `BAD_INPUT` if the file is none of recorded routes, or damaged; the file system's error */
 export async function readRoutes(file: string): Promise<RouteRow[]> {
-  const { buffer, byteOffset, byteLength } = readRegularFile(file, MAX_BYTES);
-  const bytes = buffer.slice(byteOffset, byteOffset + byteLength) as ArrayBuffer;
+  return reading(file, async (bytes, metadata) => {
+    return (await parquetReadObjects({ file: bytes, metadata, columns: NAMES })) as RouteRow[];
+  });
+}
+
+/** Facts about a file of recorded routes that stand in its footer. */
+export interface RoutesFacts {
+  readonly numRows: number;
+  /** Experts of a sparse layer of the model that made the choices; null in a file that does not say. */
+  readonly numExperts: number | null;
+  /** Least and greatest value of each column that is asked for; null in a file that does not say. */
+  readonly rangeOf: (column: RouteColumn) => readonly [least: number, greatest: number] | null;
+}
+
+/** @throws TrainerError as `readRoutes` */
+export async function inspectRoutes(file: string): Promise<RoutesFacts> {
+  return reading(file, async (_, metadata) => {
+    const experts = metadata.key_value_metadata?.find(({ key }) => key === EXPERTS_KEY)?.value;
+    return {
+      numRows: Number(metadata.num_rows),
+      numExperts: experts === undefined ? null : Number(experts),
+      rangeOf: (column) => rangeOf(metadata, column),
+    };
+  });
+}
+
+function rangeOf(metadata: FileMetaData, column: RouteColumn): readonly [number, number] | null {
+  const chunks = metadata.row_groups.map(({ columns }) =>
+    columns.find(({ meta_data }) => meta_data?.path_in_schema[0] === column),
+  );
+  const least = chunks.map((chunk) => Number(chunk?.meta_data?.statistics?.min_value));
+  const greatest = chunks.map((chunk) => Number(chunk?.meta_data?.statistics?.max_value));
+  const range = [Math.min(...least), Math.max(...greatest)] as const;
+  return range.every(Number.isFinite) ? range : null;
+}
+
+/** Reads some columns, each into one array. @throws TrainerError as `readRoutes` */
+export async function readRouteColumns<Name extends RouteColumn>(
+  file: string,
+  names: readonly Name[],
+): Promise<Pick<RouteTable, Name>> {
+  return reading(file, async (bytes, metadata) => {
+    const table = Object.fromEntries(names.map((name) => [name, [] as unknown[]]));
+    await parquetRead({
+      file: bytes,
+      metadata,
+      columns: [...names],
+      // Chunks may come in any order.
+      onChunk: ({ columnName, columnData, rowStart }) => {
+        const column = table[columnName]!;
+        for (let i = 0; i < columnData.length; i++) column[rowStart + i] = columnData[i];
+      },
+    });
+    return table as Pick<RouteTable, Name>;
+  });
+}
+
+async function reading<T>(
+  file: string,
+  read: (bytes: AsyncBuffer, metadata: FileMetaData) => Promise<T>,
+): Promise<T> {
+  const { size } = assertRegular(file);
+  if (size > MAX_BYTES)
+    throw new TrainerError('BAD_INPUT', `${file}: has ${size} bytes; at most ${MAX_BYTES} are read`);
   let version: string | undefined;
   try {
+    const bytes = await asyncBufferFromFile(file);
     const metadata = await parquetMetadataAsync(bytes);
     version = metadata.key_value_metadata?.find(({ key }) => key === VERSION_KEY)?.value;
-    if (Number(version) === ROUTES_VERSION)
-      return (await parquetReadObjects({ file: bytes, metadata, columns: NAMES })) as RouteRow[];
+    if (Number(version) === ROUTES_VERSION) return await read(bytes, metadata);
   } catch (error) {
     throw new TrainerError('BAD_INPUT', `${file}: is no whole Parquet file (${(error as Error).message})`);
   }

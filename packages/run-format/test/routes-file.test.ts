@@ -29,7 +29,7 @@ function tableOf(rows: number, first: number) {
 
 it('reads back what was written in several parts, in order; nothing else is left', async () => {
   const file = path.join(folder, 'routes.parquet');
-  const writer = new RoutesWriter(file);
+  const writer = new RoutesWriter(file, 8);
   const parts = [tableOf(1500, 0), tableOf(3, 1500)];
   for (const part of parts) writer.write(part);
   expect(readdirSync(folder)).toEqual(['routes.parquet.tmp']);

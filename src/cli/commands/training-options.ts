@@ -21,6 +21,10 @@ export function addTrainingOptions(command: Command): Command {
     .option('--nodes <n>', 'number of nodes (cluster.nodes)', wholeNumber(0))
     .option('--workers-per-node <n>', 'workers on each node (cluster.workersPerNode)', wholeNumber(0))
     .option(
+      '--routes <choices>',
+      'who chooses the experts: router, balanced, random, or a run whose recorded routes are replayed (train.routes)',
+    )
+    .option(
       '--resume [dir]',
       'go on from a checkpoint: a run folder, a step folder, or without a value the newest run',
     )

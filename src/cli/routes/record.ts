@@ -32,7 +32,7 @@ export async function recordRoutes(options: RecordOptions): Promise<void> {
   const checkpoint = openCheckpoint(options.checkpoint);
   const domain = domainId(checkpoint.manifest.config, options.domain);
   const inference = await loadInference(checkpoint);
-  const writer = csv ? new CsvWriter(output) : new RoutesWriter(output);
+  const writer = csv ? new CsvWriter(output) : new RoutesWriter(output, inference.config.moe.numExperts);
   let choices = 0;
   try {
     await interruptible('nothing was recorded', async (signal) => {

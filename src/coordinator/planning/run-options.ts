@@ -18,6 +18,8 @@ export interface RunOptions {
   readonly set: readonly string[];
   readonly nodes?: number;
   readonly workersPerNode?: number;
+  /** train.routes */
+  readonly routes?: string;
   /** Run folder, step folder or run id to resume; true for the newest run. */
   readonly resume?: string | true;
   /** Starts a new run from the checkpoint of `resume`. */
@@ -43,8 +45,8 @@ export interface RunOptions {
   readonly tensorboard?: string;
 }
 
-export function overridesOf({ set, nodes, workersPerNode }: RunOptions): ConfigOverrides {
-  return { sets: set, nodes, workersPerNode };
+export function overridesOf({ set, nodes, workersPerNode, routes }: RunOptions): ConfigOverrides {
+  return { sets: set, nodes, workersPerNode, routes };
 }
 
 /** @throws TrainerError `BAD_INPUT` for `instruct` without a checkpoint to fine-tune */

@@ -91,9 +91,14 @@ export async function planRun(
     config = configWith(textRecipe(options.text!, numTokens));
     say(describeLength(config, numTokens));
   }
-  for (const line of describePacking(loaderOf(config, dataset), config.model.seqLen)) say(line);
+  const loader = loaderOf(config, dataset);
+  for (const line of describePacking(loader, config.model.seqLen)) say(line);
   if (adopts !== null) return { config, dataset, ...origin };
   assertCanBegin(options, origin, config, dataset.tokenizerSha256);
+  if (config.train.routes !== 'router') {
+    const { assertReplayable } = await import('../../worker/recorded-routes.js');
+    await assertReplayable(config, loader, 1 + (checkpoint?.manifest.data.nextStep ?? 0));
+  }
   const plan = { config, dataset, ...origin, initFrom: withInheritance(options, origin, config) };
   const long = longWarmUp(config);
   if (long !== null) warn(long);

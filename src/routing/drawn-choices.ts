@@ -1,0 +1,84 @@
+import { CounterRandom } from '../parameters/counter-random.js';
+import { type GivenChoices, KEPT } from './given-choices.js';
+
+// Shapes: B sequences of S tokens each, T = B S, K choices of a token.
+
+/** Sequences of a step that one rank holds. */
+export interface DrawnBatch {
+  /** Step of the run; 0 in an evaluation. */
+  readonly step: number;
+  readonly layer: number;
+  readonly seqLen: number;
+  /** Index of each sequence in the global batch, length B. */
+  readonly sequences: ArrayLike<number>;
+  /** Global ids of the experts that are open to each sequence, length B. */
+  readonly openExperts: readonly Int32Array[];
+}
+
+/**
+ * Experts drawn uniformly among those open to a token, without one of them twice. A draw depends on the seed, step, layer,
+ * sequence, position and choice alone, so that it is the same in every layout.
+ */
+export function randomChoices(batch: DrawnBatch, numChoices: number, seed: number): GivenChoices {
+  const random = new CounterRandom(seed, `routes.${batch.layer}.${batch.step}`);
+  return choicesOf(batch, numChoices, (choices, token, open) => {
+    const left = open.slice();
+    for (let k = 0; k < choices.length; k++) {
+      const drawn = k + Math.floor(random.uniform(token * numChoices + k) * (left.length - k));
+      choices[k] = left[drawn]!;
+      left[drawn] = left[k]!;
+    }
+  });
+}
+
+/**
+ * Experts in turn, by the position of a token among those to which the same experts are open: each of these gets the same
+ * number of the global batch's tokens, or one more than another.
+ *
+ * @param turns position of each sequence among those to which the same experts are open, length B
+ */
+export function balancedChoices(
+  batch: DrawnBatch,
+  numChoices: number,
+  turns: ArrayLike<number>,
+): GivenChoices {
+  return choicesOf({ ...batch, sequences: turns }, numChoices, (choices, token, open) => {
+    for (let k = 0; k < choices.length; k++) choices[k] = open[(token * numChoices + k) % open.length]!;
+  });
+}
+
+/** @param choose fills the choices of a token, which is known by its index among the tokens of all sequences */
+function choicesOf(
+  { sequences, seqLen, openExperts }: DrawnBatch,
+  numChoices: number,
+  choose: (choices: Int32Array, token: number, openExperts: Int32Array) => void,
+): GivenChoices {
+  const chosenTK = new Int32Array(sequences.length * seqLen * numChoices).fill(-1);
+  openExperts.forEach((open, row) => {
+    const most = Math.min(numChoices, open.length);
+    for (let s = 0; s < seqLen; s++) {
+      const begin = (row * seqLen + s) * numChoices;
+      choose(chosenTK.subarray(begin, begin + most), sequences[row]! * seqLen + s, open);
+    }
+  });
+  return {
+    numChoices,
+    chosenTK,
+    outcomesTK: new Uint8Array(chosenTK.length).fill(KEPT),
+    weightsTK: numChoices === 1 ? null : weightsOf(chosenTK, numChoices, openExperts, seqLen),
+    areRecorded: false,
+  };
+}
+
+/** Each of the choices of a token has the same weight, in sum 1. */
+function weightsOf(
+  chosenTK: Int32Array,
+  numChoices: number,
+  openExperts: readonly Int32Array[],
+  seqLen: number,
+): Float32Array {
+  return Float32Array.from(chosenTK, (_, at) => {
+    const row = Math.floor(at / (numChoices * seqLen));
+    return 1 / Math.min(numChoices, openExperts[row]!.length);
+  });
+}

@@ -1,0 +1,117 @@
+import type { Transport } from '../collectives/transport.js';
+import { isRule, placeOfRoutes, routeFilesAt } from '../config/named-routes.js';
+import type { RunConfig } from '../config/schema.js';
+import type { Batch, ValidationBatch } from '../data/batch.js';
+import type { Loader } from '../data/loader.js';
+import { TrainerError } from '../errors.js';
+import type { DecisionChange } from '../model/moe-layer.js';
+import { balancedChoices, randomChoices } from '../routing/drawn-choices.js';
+import type { GivenChoices } from '../routing/given-choices.js';
+import { expertsOfDomain } from '../routing/index.js';
+import { replaceChoices } from '../routing/replaced-choices.js';
+import type { RoutingDecision } from '../routing/router.js';
+import { type PlacedBatch, placed, validationPlaced } from './placed-batch.js';
+import { RecordedRoutes } from './recorded-routes.js';
+
+/** Choices that stand in for those of the routers. */
+export interface RouteSource {
+  /**
+   * Prepares a step, which is 0 in a validation.
+   *
+   * @returns the change of the decisions of each batch
+   * @throws TrainerError `BAD_INPUT` if the choices of one of its tokens were not recorded
+   */
+  changesOf(step: number, batches: readonly PlacedBatch[]): Promise<readonly DecisionChange[]>;
+}
+
+/** The source that `train.routes` names; other than the routers themselves. */
+export function openRouteSource(config: RunConfig, routes: string, transport: Transport): RouteSource {
+  if (routes === 'random' || routes === 'balanced') return drawnRoutes(config, routes, transport);
+  return recordedRoutes(config, routeFilesAt(placeOfRoutes(routes)!), transport);
+}
+
+interface TrainingRoutes {
+  /** Changes of the validation's batches; undefined if the routers choose in it. */
+  readonly ofValidation: readonly DecisionChange[] | undefined;
+  /** As `RouteSource`. @param microBatches of the step, by their number in the run */
+  changesOf(
+    step: number,
+    microBatches: readonly number[],
+    batches: readonly Batch[],
+  ): Promise<readonly DecisionChange[]>;
+}
+
+/** The choices of a run with `train.routes` other than router. */
+export async function openTrainingRoutes(
+  config: RunConfig,
+  transport: Transport,
+  loader: Loader,
+  validation: readonly ValidationBatch[],
+): Promise<TrainingRoutes> {
+  const { routes } = config.train;
+  const source = openRouteSource(config, routes, transport);
+  return {
+    // Recorded routes are those of the training text.
+    ofValidation: isRule(routes) ? await source.changesOf(0, validationPlaced(validation)) : undefined,
+    changesOf: (step, microBatches, batches) =>
+      source.changesOf(step, placed(config, loader, microBatches, batches)),
+  };
+}
+
+/** @param choices from which the experts of a token are taken */
+function drawnRoutes(
+  { data, moe, seed }: RunConfig,
+  choices: 'balanced' | 'random',
+  transport: Transport,
+): RouteSource {
+  const openExperts = expertsOfDomain(data.domains.length, moe);
+  return {
+    changesOf: async (step, batches) =>
+      batches.map(({ batch, sequences, turns }) => (layer, own) => {
+        const open = Array.from(batch.domains, (domain) => openExperts[domain]!);
+        const drawn = { step, layer, seqLen: batch.seqLen, sequences, openExperts: open };
+        const given =
+          choices === 'random'
+            ? randomChoices(drawn, own.numChoices, seed)
+            : balancedChoices(drawn, own.numChoices, turns);
+        return replaceChoices(own, given, { transport, layer });
+      }),
+  };
+}
+
+/** @param filesOfStep as of RecordedRoutes */
+export function recordedRoutes(
+  config: RunConfig,
+  filesOfStep: ReadonlyMap<number | null, readonly string[]>,
+  transport: Transport,
+): RouteSource {
+  const recorded = new RecordedRoutes(config, filesOfStep);
+  return {
+    async changesOf(step, batches) {
+      const choices = await recorded.choicesOf(step, batches);
+      return batches.map(({ batch, sequences }, i) => (layer, own) => {
+        const given = choices[i]![layer - config.model.numDenseLayers]!;
+        const lost = lostToken(own, given);
+        if (lost >= 0)
+          throw new TrainerError(
+            'BAD_INPUT',
+            `step ${step}, sequence ${sequences[Math.floor(lost / batch.seqLen)]}, layer ${layer}: no choice of token ` +
+              `${lost % batch.seqLen} was recorded, for which the router has one`,
+          );
+        return replaceChoices(own, given, { transport, layer });
+      });
+    },
+  };
+}
+
+/** A token for which the router has a choice and nothing was recorded; -1 for none. */
+function lostToken(own: RoutingDecision, { chosenTK, numChoices }: GivenChoices): number {
+  const numTokens = chosenTK.length / numChoices;
+  const hasChoice = (choices: Int32Array, width: number, t: number) => {
+    for (let at = t * width; at < (t + 1) * width; at++) if (choices[at]! >= 0) return true;
+    return false;
+  };
+  for (let t = 0; t < numTokens; t++)
+    if (!hasChoice(chosenTK, numChoices, t) && hasChoice(own.chosenTK, own.numChoices, t)) return t;
+  return -1;
+}
