@@ -67,7 +67,7 @@ export function routeFilesAt(place: string): ReadonlyMap<number, readonly string
     statSync(each, { throwIfNoEntry: false })?.isDirectory(),
   );
   if (folder === undefined)
-    throw bad(place, `there is no such run, and no ${CHOICE_RULES.join(', ')} is meant`);
+    throw bad(place, `is no run with recorded routes; give its folder, or ${CHOICE_RULES.join(', ')}`);
   const filesOfStep = new Map<number, string[]>();
   for (const name of readdirSync(folder).sort()) {
     const step = parseRoutesFileName(name)?.step;

@@ -1,4 +1,6 @@
+import type { Batch } from './batch.js';
 import type { TokenIds } from './dataset.js';
+import type { TokenRange } from './sequences.js';
 
 const CHUNK = 2 ** 20;
 
@@ -11,4 +13,37 @@ export function documentEnds(ids: TokenIds, endOfText: number): Float64Array {
       ends.push(begin + at + 1);
   }
   return Float64Array.from(ends);
+}
+
+/**
+ * Index of the document of each position of a sequence; padding of packed samples belongs to the last one.
+ *
+ * @param ends of the documents of its text (documentEnds)
+ * @param row of the sequence in the batch
+ * @param ranges where the sequence, or its packed samples, stand in that text
+ */
+export function documentsOf(
+  ends: Float64Array,
+  { seqLen, packed }: Pick<Batch, 'seqLen' | 'packed'>,
+  row: number,
+  ranges: readonly TokenRange[],
+): Int32Array {
+  let range = 0;
+  return Int32Array.from({ length: seqLen }, (_, s) => {
+    const position = packed?.positions[row * seqLen + s] ?? s;
+    if (s > 0 && position === 0) range = Math.min(range + 1, ranges.length - 1);
+    return indexAbove(ends, ranges[range]!.begin + position);
+  });
+}
+
+/** Number of values that are not above `value`, in an ascending list. */
+function indexAbove(rising: Float64Array, value: number): number {
+  let low = 0;
+  let high = rising.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (rising[middle]! <= value) low = middle + 1;
+    else high = middle;
+  }
+  return low;
 }

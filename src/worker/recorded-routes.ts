@@ -82,7 +82,8 @@ export class RecordedRoutes {
       if ([...targets.keys()].some((sequence) => sequence >= least && sequence <= greatest))
         await this.#fill(step, file, targets);
     }
-    const where = (sequence: number, layer: number) => `step ${step}, sequence ${sequence}, layer ${layer}`;
+    const where = (sequence: number, layer: number) =>
+      `${nameOf(step)}, sequence ${sequence}, layer ${layer}`;
     const { numDenseLayers } = this.config.model;
     for (const [sequence, [target]] of targets) {
       const absent = target!.tokenOfLayer.indexOf(-1);
@@ -181,7 +182,7 @@ export class RecordedRoutes {
         if (token !== table.token[i])
           throw bad(
             file,
-            `step ${step}, sequence ${sequence}, position ${position}: token ${table.token[i]} was recorded, and here ` +
+            `${nameOf(step)}, sequence ${sequence}, position ${position}: token ${table.token[i]} was recorded, and here ` +
               `it is ${token ?? 'not there'}; replay needs the same text, tokenizer, seed and batch`,
           );
         const { numChoices, chosenTK, outcomesTK, weightsTK } = target.givenOfLayer[layer]!;
@@ -247,4 +248,9 @@ function rangeOf(
 
 function bad(file: string, why: string): TrainerError {
   return new TrainerError('BAD_INPUT', `${file}: ${why}`);
+}
+
+/** The name of a step in messages. */
+export function nameOf(step: number): string {
+  return step === 0 ? 'validation' : `step ${step}`;
 }

@@ -14,7 +14,7 @@ import type { RunConfig } from '../config/schema.js';
 import { wirePrecisionOf } from '../config/wire-precision.js';
 import type { Batch } from '../data/batch.js';
 import type { Dataset } from '../data/dataset.js';
-import { documentEnds } from '../data/document-ends.js';
+import { documentEnds, documentsOf } from '../data/document-ends.js';
 import type { SequencePlace } from '../data/loader.js';
 import type { Logger } from '../logger.js';
 import type { RoutingInspector } from '../model/moe-layer.js';
@@ -123,19 +123,8 @@ class RouteRecorder {
         domain,
         openExperts: this.#expertsOfDomain[batch.domains[row]!]!,
         length: batch.seqLen,
-        documents: this.#documentsOf(batch, row, ranges),
+        documents: documentsOf(this.#endsOfDomain.get(domain)!, batch, row, ranges),
       };
-    });
-  }
-
-  /** Index of the document of each position of a sequence; padding of packed samples belongs to the last one. */
-  #documentsOf({ seqLen, packed }: Batch, row: number, ranges: readonly SequencePlace[]): Int32Array {
-    const ends = this.#endsOfDomain.get(ranges[0]!.domain)!;
-    let range = 0;
-    return Int32Array.from({ length: seqLen }, (_, s) => {
-      const position = packed?.positions[row * seqLen + s] ?? s;
-      if (s > 0 && position === 0) range = Math.min(range + 1, ranges.length - 1);
-      return indexAbove(ends, ranges[range]!.begin + position);
     });
   }
 
@@ -173,16 +162,4 @@ export function openRecorder(
   const recording = config.train.recordRoutes;
   const folder = new RunFolder(path.dirname(checkpointDir)).routes;
   return recording && new RouteRecorder({ recording, config, topology, dataset, folder, logger }, step);
-}
-
-/** Number of values that are not above `value`, in an ascending list. */
-function indexAbove(rising: Float64Array, value: number): number {
-  let low = 0;
-  let high = rising.length;
-  while (low < high) {
-    const middle = (low + high) >> 1;
-    if (rising[middle]! <= value) low = middle + 1;
-    else high = middle;
-  }
-  return low;
 }

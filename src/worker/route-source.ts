@@ -11,7 +11,7 @@ import { expertsOfDomain } from '../routing/index.js';
 import { replaceChoices } from '../routing/replaced-choices.js';
 import type { RoutingDecision } from '../routing/router.js';
 import { type PlacedBatch, placed, validationPlaced } from './placed-batch.js';
-import { RecordedRoutes } from './recorded-routes.js';
+import { nameOf, RecordedRoutes } from './recorded-routes.js';
 
 /** Choices that stand in for those of the routers. */
 export interface RouteSource {
@@ -24,10 +24,19 @@ export interface RouteSource {
   changesOf(step: number, batches: readonly PlacedBatch[]): Promise<readonly DecisionChange[]>;
 }
 
-/** The source that `train.routes` names; other than the routers themselves. */
-export function openRouteSource(config: RunConfig, routes: string, transport: Transport): RouteSource {
+/**
+ * The source that a rule or a place of recorded routes names.
+ *
+ * @param filesAt lists the files of a place, as RecordedRoutes takes them
+ */
+export function drawnOrRecorded(
+  config: RunConfig,
+  routes: string,
+  filesAt: () => ReadonlyMap<number | null, readonly string[]>,
+  transport: Transport,
+): RouteSource {
   if (routes === 'random' || routes === 'balanced') return drawnRoutes(config, routes, transport);
-  return recordedRoutes(config, routeFilesAt(placeOfRoutes(routes)!), transport);
+  return recordedRoutes(config, filesAt(), transport);
 }
 
 interface TrainingRoutes {
@@ -49,7 +58,7 @@ export async function openTrainingRoutes(
   validation: readonly ValidationBatch[],
 ): Promise<TrainingRoutes> {
   const { routes } = config.train;
-  const source = openRouteSource(config, routes, transport);
+  const source = drawnOrRecorded(config, routes, () => routeFilesAt(placeOfRoutes(routes)!), transport);
   return {
     // Recorded routes are those of the training text.
     ofValidation: isRule(routes) ? await source.changesOf(0, validationPlaced(validation)) : undefined,
@@ -80,7 +89,7 @@ function drawnRoutes(
 }
 
 /** @param filesOfStep as of RecordedRoutes */
-export function recordedRoutes(
+function recordedRoutes(
   config: RunConfig,
   filesOfStep: ReadonlyMap<number | null, readonly string[]>,
   transport: Transport,
@@ -95,7 +104,7 @@ export function recordedRoutes(
         if (lost >= 0)
           throw new TrainerError(
             'BAD_INPUT',
-            `step ${step}, sequence ${sequences[Math.floor(lost / batch.seqLen)]}, layer ${layer}: no choice of token ` +
+            `${nameOf(step)}, sequence ${sequences[Math.floor(lost / batch.seqLen)]}, layer ${layer}: no choice of token ` +
               `${lost % batch.seqLen} was recorded, for which the router has one`,
           );
         return replaceChoices(own, given, { transport, layer });

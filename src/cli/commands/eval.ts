@@ -13,6 +13,7 @@ interface EvalOptions extends Omit<TaskOptions & ClozeOptions, 'checkpoint' | 't
   readonly sequences?: number;
   readonly cloze?: true;
   readonly ablate?: AblatedPart;
+  readonly routes?: string;
   readonly compare?: readonly string[];
   readonly json?: true;
 }
@@ -21,7 +22,7 @@ type Mode = 'loss' | '--ablate' | '--task' | '--cloze' | '--compare';
 
 /** Options that each mode takes beside --json. */
 const OPTIONS: Readonly<Record<Mode, readonly (keyof EvalOptions)[]>> = {
-  loss: ['checkpoint', 'sequences', 'dataDir'],
+  loss: ['checkpoint', 'sequences', 'routes', 'dataDir'],
   '--ablate': ['checkpoint', 'ablate', 'sequences', 'dataDir'],
   '--task': [
     ...(['checkpoint', 'task', 'taskFormat', 'shots', 'dev', 'domain', 'limit'] as const),
@@ -80,6 +81,10 @@ export function evalCommand(command: Command): void {
         .choices(['all', 'gate'] satisfies AblatedPart[])
         .preset('all'),
     )
+    .option(
+      '--routes <choices>',
+      'who chooses the experts: router, balanced, random, or a file of `locmoe routes record` that is replayed (default: router)',
+    )
     .option('--compare <files...>', 'two samples files: differences question by question')
     .option(
       '--seed <n>',
@@ -126,7 +131,7 @@ async function evaluate(options: EvalOptions, given: readonly (keyof EvalOptions
     await evaluateAblations({ checkpoint, sequences, dataDir, json, part: ablate ?? 'all' });
   } else {
     const { evaluateLoss } = await import('../eval/loss.js');
-    await evaluateLoss({ checkpoint, sequences, dataDir, json });
+    await evaluateLoss({ checkpoint, sequences, routes: options.routes ?? 'router', dataDir, json });
   }
 }
 

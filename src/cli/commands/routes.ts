@@ -1,4 +1,5 @@
 import type { Command } from 'commander';
+import { TrainerError } from '../../errors.js';
 import type { RecordOptions } from '../routes/record.js';
 import type { ReportOptions } from '../routes/report.js';
 import { wholeNumber } from './options.js';
@@ -11,17 +12,34 @@ export function routesCommand(command: Command): void {
     .command('record')
     .description('route text with the model of a checkpoint, and write every choice of every token')
     .requiredOption('--checkpoint <dir>', 'a step folder, or a run folder for its newest checkpoint')
-    .requiredOption('--text <pattern...>', 'files of text')
+    .option('--text <pattern...>', 'files of text (default: the validation text of the checkpoint)')
     .option(
       '--domain <name>',
-      "the text's domain: it decides which experts may be used (default: the only one)",
+      'with --text: its domain, which decides which experts may be used (default: the only one)',
     )
-    .option('--max-tokens <n>', 'read the first tokens alone', wholeNumber(1), MAX_TOKENS)
+    .option('--max-tokens <n>', `with --text: read the first tokens alone (${MAX_TOKENS})`, wholeNumber(1))
+    .option(
+      '--sequences <n>',
+      'without --text: sequences of each domain (default: as many as the training validates with)',
+      wholeNumber(1),
+    )
+    .option('--data-dir <dir>', 'without --text: folder for prepared datasets (default: data)')
     .option('--csv', 'write CSV instead of Parquet')
     .option('--output <file>', 'file to write (default: routes.parquet or routes.csv)')
-    .action(async (options: RecordOptions) => {
+    .action(async (options: Omit<RecordOptions, 'maxTokens'> & { readonly maxTokens?: number }) => {
+      const { text, domain, maxTokens, sequences, dataDir } = options;
+      const misplaced =
+        text === undefined
+          ? { '--domain': domain, '--max-tokens': maxTokens }
+          : { '--sequences': sequences, '--data-dir': dataDir };
+      for (const [option, value] of Object.entries(misplaced))
+        if (value !== undefined)
+          throw new TrainerError(
+            'BAD_INPUT',
+            `${option} goes ${text === undefined ? 'with' : 'without'} --text`,
+          );
       const { recordRoutes } = await import('../routes/record.js');
-      await recordRoutes(options);
+      await recordRoutes({ ...options, maxTokens: maxTokens ?? MAX_TOKENS });
     });
   command
     .command('report')

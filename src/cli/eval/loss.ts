@@ -1,9 +1,12 @@
+import { statSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { meanLoss } from '@locmoe/run-format';
+import { CHOICE_RULES, isRule } from '../../config/named-routes.js';
 import type { ValidationBatch } from '../../data/batch.js';
 import type { Dataset } from '../../data/dataset.js';
 import { createLoader } from '../../data/loader.js';
 import { sequencesOf } from '../../data/sequences.js';
+import { TrainerError } from '../../errors.js';
 import { expertAblations, gateAblations } from '../../evaluation/ablations.js';
 import { formatCount, formatNumberOf, formatTable } from '../../format.js';
 import type { Inference } from '../../inference/inference.js';
@@ -20,16 +23,22 @@ interface LossOptions {
   readonly json: boolean;
 }
 
+interface LossWithRoutes extends LossOptions {
+  /** Who chooses the experts: router, balanced, random, or a file of recorded routes. */
+  readonly routes: string;
+}
+
 /** Computes loss and perplexity by domain on the validation text. */
-export async function evaluateLoss(options: LossOptions): Promise<void> {
-  const { sequences } = options;
+export async function evaluateLoss(options: LossWithRoutes): Promise<void> {
+  const { sequences, routes } = options;
+  assertRoutes(routes);
   const opened = openCheckpoint(options.checkpoint);
   // An evaluation is alone on its machine and has large batches, so it uses all cores.
   process.env.OMP_NUM_THREADS ??= String(availableParallelism());
   const inference = await loadInference(opened);
   const { config, checkpoint } = inference;
   const dataset = await openText(inference, options.dataDir);
-  const domains = await validationLosses(inference, dataset, sequences);
+  const domains = await validationLosses(inference, dataset, sequences, routes);
   const inTraining = config.train.validationSequences;
   const most = Math.max(
     ...dataset.domains.map(
@@ -68,12 +77,32 @@ export async function validationLosses(
   inference: Inference,
   dataset: Dataset,
   sequences: number | undefined,
+  routes = 'router',
 ): Promise<DomainLoss[]> {
   const { evaluate } = await import('../../inference/inference.js');
-  return evaluate(inference, validationBatches(inference, dataset, sequences));
+  const batches = validationBatches(inference, dataset, sequences);
+  if (routes === 'router') return evaluate(inference, batches);
+  const { drawnOrRecorded } = await import('../../worker/route-source.js');
+  const { validationPlaced } = await import('../../worker/placed-batch.js');
+  const source = drawnOrRecorded(
+    inference.config,
+    routes,
+    () => new Map([[null, [routes]]]),
+    inference.model.communicator.transport,
+  );
+  return evaluate(inference, batches, { changes: await source.changesOf(0, validationPlaced(batches)) });
 }
 
-function validationBatches(
+function assertRoutes(routes: string): void {
+  if (!isRule(routes) && statSync(routes, { throwIfNoEntry: false })?.isFile() !== true)
+    throw new TrainerError(
+      'BAD_INPUT',
+      `--routes ${routes}: is no file; give ${CHOICE_RULES.join(', ')}, or a file that locmoe routes record wrote without --text`,
+    );
+}
+
+/** The batches of a validation, in the order of its sequences. */
+export function validationBatches(
   { config }: Pick<Inference, 'config'>,
   dataset: Dataset,
   sequences: number | undefined,

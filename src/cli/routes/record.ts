@@ -7,17 +7,24 @@ import {
   RoutesWriter,
   type RouteTable,
 } from '@locmoe/run-format/routes-file';
+import { documentEnds } from '../../data/document-ends.js';
 import { TrainerError } from '../../errors.js';
 import { formatCount } from '../../format.js';
+import type { Inference } from '../../inference/inference.js';
 import { interruptible } from '../../os/on-signals.js';
 import { domainId, loadInference, openCheckpoint } from '../load-inference.js';
 import { recordText } from './record-text.js';
+import { recordValidation } from './record-validation.js';
 
 export interface RecordOptions {
   readonly checkpoint: string;
-  readonly text: readonly string[];
+  /** Files of text; undefined for the validation text of the checkpoint. */
+  readonly text?: readonly string[];
   readonly domain?: string;
   readonly maxTokens: number;
+  /** Sequences of each domain of the validation text. */
+  readonly sequences?: number;
+  readonly dataDir?: string;
   readonly csv?: true;
   readonly output?: string;
 }
@@ -30,13 +37,17 @@ export async function recordRoutes(options: RecordOptions): Promise<void> {
   if (!existsSync(path.dirname(output)))
     throw new TrainerError('BAD_INPUT', `--output ${output}: there is no folder ${path.dirname(output)}`);
   const checkpoint = openCheckpoint(options.checkpoint);
-  const domain = domainId(checkpoint.manifest.config, options.domain);
+  const domain = text === undefined ? 0 : domainId(checkpoint.manifest.config, options.domain);
   const inference = await loadInference(checkpoint);
   const writer = csv ? new CsvWriter(output) : new RoutesWriter(output, inference.config.moe.numExperts);
   let choices = 0;
   try {
     await interruptible('nothing was recorded', async (signal) => {
-      for await (const table of recordText(inference, { patterns: text, domain, maxTokens })) {
+      const tables =
+        text === undefined
+          ? await validationRoutes(inference, options)
+          : recordText(inference, { patterns: text, domain, maxTokens });
+      for await (const table of tables) {
         writer.write(table);
         choices += table.step.length;
         // A signal is heard between two passes.
@@ -50,6 +61,21 @@ export async function recordRoutes(options: RecordOptions): Promise<void> {
     throw error;
   }
   console.log(`${output}: ${formatCount(choices)} choices`);
+}
+
+async function validationRoutes(
+  inference: Inference,
+  { sequences, dataDir = 'data' }: RecordOptions,
+): Promise<Iterable<RouteTable>> {
+  const { openText } = await import('../prepare-text.js');
+  const { validationBatches } = await import('../eval/loss.js');
+  const dataset = await openText(inference, dataDir);
+  try {
+    const ends = dataset.domains.map(({ validation }) => documentEnds(validation.ids, dataset.endOfText));
+    return recordValidation(inference, ends, validationBatches(inference, dataset, sequences));
+  } finally {
+    dataset.close();
+  }
 }
 
 /** CSV of RFC 4180, with the names of the columns in the first line. */
