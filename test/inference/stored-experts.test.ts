@@ -11,7 +11,7 @@ import { evaluate, openInference } from '../../src/inference/inference.js';
 import { createTrainState, tensorsToSave } from '../../src/worker/state.js';
 import { trainStep } from '../../src/worker/train-step.js';
 import { tinyConfig } from '../model/support.js';
-import { batchesOf } from '../worker/step-batches.js';
+import { batchesOf, validationBatchOf } from '../worker/step-batches.js';
 
 /** Values, gradients and moments of an expert of 8 x 16. */
 const EXPERT_MB = (16 * 2 * 8 * 16) / 1e6;
@@ -79,10 +79,9 @@ it.each([1, 3, 20])(
     const opened = [null, numExperts].map((room) => openInference(withRoomFor(room, checkpoint)));
     const { folder } = checkpoint;
     renameSync(folder, `${folder}-gone`);
-    const valid = new Uint8Array(4).fill(1);
     const results = opened.map((inference) => ({
       texts: [0, 1].map((domain) => generateText(inference, { ...OPTIONS, prompt: 'the cat', domain })),
-      losses: evaluate(inference, [{ ...batchesOf(3)[0], valid }]),
+      losses: evaluate(inference, [validationBatchOf(batchesOf(3)[0]!)]),
     }));
     expect(results[1]).toEqual(results[0]);
     const { reads } = opened[1].model.parameters.slots!.statistics;

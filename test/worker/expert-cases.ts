@@ -5,7 +5,7 @@ import { createTrainState } from '../../src/worker/state.js';
 import { trainStep } from '../../src/worker/train-step.js';
 import { validate } from '../../src/worker/validation.js';
 import { tinyConfig } from '../model/support.js';
-import { batchesOf } from './step-batches.js';
+import { batchesOf, validationBatchOf } from './step-batches.js';
 
 export interface ExpertCase {
   readonly moe: Partial<RunConfig['moe']> & Pick<RunConfig['moe'], 'expertStorage'>;
@@ -53,8 +53,7 @@ export function trainCase(
   for (let step = 1; step <= STEPS; step++) {
     losses.push(trainStep(state, { step, batches: [batchOf(step)] }).report.loss);
     const batch = batchOf(1);
-    const valid = new Uint8Array(batch.numSequences).fill(1);
-    const validated = validate(state.model, transport, [{ ...batch, valid }], ['a', 'b']);
+    const validated = validate(state.model, transport, [validationBatchOf(batch)], ['a', 'b']);
     losses.push(...validated.map(({ loss }) => loss));
   }
   const hash = createHash('sha256');

@@ -107,7 +107,7 @@ it('an evaluation whose loss is not finite says which domain and checkpoint', ()
   const model = new PanguSigma(config, soloTransport());
   loadModel(model, checkpoint);
   const inference = { checkpoint, config, model };
-  expect(() => evaluate(inference, [{ ...batch(1), valid: Uint8Array.of(1, 1, 1, 1) }])).toThrow(
+  expect(() => evaluate(inference, [validationBatchOf(batch(1))])).toThrow(
     expect.objectContaining({
       code: 'NOT_FINITE',
       message: expect.stringMatching(

@@ -1,4 +1,4 @@
-import type { Batch } from '../../src/data/batch.js';
+import type { Batch, ValidationBatch } from '../../src/data/batch.js';
 import { positionsOf, randomIntegers } from '../model/support.js';
 
 const NUM_SEQUENCES = 4;
@@ -34,4 +34,12 @@ export function packedBatchesOf(step: number, parts = 1): Batch[] {
       packed: { positions: positions.slice(i * length, (i + 1) * length), counted: own, numCounted },
     };
   });
+}
+
+/** A batch as one of a validation. */
+export function validationBatchOf(
+  batch: Batch,
+  valid = new Uint8Array(batch.numSequences).fill(1),
+): ValidationBatch {
+  return { ...batch, valid, sequences: Int32Array.from(valid.keys()), ranges: [] };
 }

@@ -4,7 +4,7 @@ import { soloTransport } from '../../src/collectives/solo-transport.js';
 import { PanguSigma } from '../../src/model/pangu-sigma.js';
 import { validate } from '../../src/worker/validation.js';
 import { tinyConfig } from '../model/support.js';
-import { packedBatchesOf } from './step-batches.js';
+import { packedBatchesOf, validationBatchOf } from './step-batches.js';
 
 it('validates each domain by the mean over its tokens that count, without padding', () => {
   const model = new PanguSigma(tinyConfig(), soloTransport());
@@ -12,7 +12,7 @@ it('validates each domain by the mean over its tokens that count, without paddin
   const found = validate(
     model,
     soloTransport(),
-    [{ ...batch!, valid: Uint8Array.of(1, 1, 1, 0) }],
+    [validationBatchOf(batch!, Uint8Array.of(1, 1, 1, 0))],
     ['a', 'b'],
   );
   const [first, second, third] = packedBatchesOf(1, 4).map((alone) =>
