@@ -11,6 +11,7 @@ import { ROUTER_NAMES } from '../../src/routing/index.js';
 import { createTrainState, loadModel, tensorsToSave } from '../../src/worker/state.js';
 import { type TrainState, trainStep } from '../../src/worker/train-step.js';
 import { randomIntegers, tinyConfig } from '../model/support.js';
+import { validationBatchOf } from './step-batches.js';
 
 const folder = mkdtempSync(path.join(tmpdir(), 'locmoe-state-'));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));

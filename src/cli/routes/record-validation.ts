@@ -36,6 +36,7 @@ export function* recordValidation(
     const recorded = {
       step: checkpoint.manifest.step,
       topology: model.communicator.topology,
+      moe: config.moe,
       sequences,
       seqLen: batch.seqLen,
       tokenIdsT: batch.tokenIds,
