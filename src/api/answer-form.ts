@@ -1,9 +1,12 @@
 import type { LogProbs } from './token-log.js';
+import type { TokenRoutes } from './token-routes.js';
 
 /** A choice of an answer, or a further part of one. */
 export interface Piece {
   readonly text: string;
   readonly logprobs: LogProbs | null;
+  /** Null if they are not wanted. */
+  readonly routes: readonly TokenRoutes[] | null;
   /** Null in a part before the last. */
   readonly finishReason: 'stop' | 'length' | null;
 }
@@ -35,18 +38,25 @@ export const CHAT: AnswerForm = {
   id: 'chatcmpl',
   object: 'chat.completion',
   chunkObject: 'chat.completion.chunk',
-  choice: ({ text, finishReason }) => ({
+  choice: ({ text, finishReason, routes }) => ({
     message: { role: 'assistant', content: text, refusal: null },
     logprobs: null,
     finish_reason: finishReason,
+    ...routesOf(routes),
   }),
-  delta: ({ text, finishReason }, isFirst) => ({
+  delta: ({ text, finishReason, routes }, isFirst) => ({
     delta: { ...(isFirst && { role: 'assistant' }), content: text },
     logprobs: null,
     finish_reason: finishReason,
+    ...routesOf(routes),
   }),
 };
 
-function textOf({ text, logprobs, finishReason }: Piece): object {
-  return { text, logprobs, finish_reason: finishReason };
+function textOf({ text, logprobs, finishReason, routes }: Piece): object {
+  return { text, logprobs, finish_reason: finishReason, ...routesOf(routes) };
+}
+
+/** OpenAI's answers have no such field, so it is left out where nobody asks for it. */
+function routesOf(routes: Piece['routes']): { readonly routes?: Piece['routes'] } {
+  return routes === null ? {} : { routes };
 }

@@ -4,7 +4,7 @@ import { bodyLimit } from 'hono/body-limit';
 import { z } from 'zod';
 import { ApiError, invalid } from './api-error.js';
 import { readChatRequest } from './chat-request.js';
-import { assertTextFits, type CompletionRequest } from './completion-request.js';
+import { assertRoutesFit, assertTextFits, type CompletionRequest } from './completion-request.js';
 import { asApiError, type CompletionContext, complete, streamCompletion } from './completions.js';
 import type { ServedModels } from './served-models.js';
 import { assertKnown, readTextRequest } from './text-request.js';
@@ -61,6 +61,7 @@ async function answerCompletion(
   options: ApiOptions,
 ): Promise<Response> {
   const request = await read(await jsonOf(c), options);
+  assertRoutesFit(request, options.seqLen);
   const call = new AbortController();
   const gone = () => call.abort(new ApiError(499, 'the caller has gone'));
   const timer = setTimeout(() => {

@@ -5,6 +5,7 @@ import type { Piece } from './answer-form.js';
 import type { CompletionRequest, RequestPrompt } from './completion-request.js';
 import type { Job } from './scheduler.js';
 import { TokenLog } from './token-log.js';
+import { type TokenRoutes, tokenRoutes } from './token-routes.js';
 
 /** The served model. */
 export interface ModelContext {
@@ -36,6 +37,9 @@ export class Choice implements Job {
   readonly finished: Promise<void>;
   readonly #draw: TextDraw;
   readonly #log: TokenLog | null;
+  readonly onRoutes: Job['onRoutes'];
+  /** Routes of the tokens that were read since the last piece. */
+  #routes: TokenRoutes[] = [];
   /**
    * The last token of a prompt whose log-probabilities are wanted and that is one token longer than the window: those of
    * all its tokens follow from the window before it.
@@ -53,6 +57,11 @@ export class Choice implements Job {
     this.signal = options.signal;
     this.#draw = new TextDraw({ ...request, tokenizer, tokenIds: prompt.tokenIds, index });
     this.#log = request.logprobs === null ? null : new TokenLog(tokenizer, request.logprobs);
+    this.onRoutes = request.routes
+      ? (tokens) => {
+          for (const token of tokens) this.#routes.push(tokenRoutes(tokenizer, token));
+        }
+      : undefined;
     this.finished = new Promise((resolve, reject) => {
       this.#settle = (error) => (error === null ? resolve() : reject(error));
     });
@@ -107,6 +116,8 @@ export class Choice implements Job {
   }
 
   #emit(text: string, finishReason: Piece['finishReason']): void {
-    this.options.onPiece({ text, logprobs: this.#log?.take() ?? null, finishReason });
+    const { request, onPiece } = this.options;
+    const routes = request.routes ? this.#routes.splice(0) : null;
+    onPiece({ text, logprobs: this.#log?.take() ?? null, routes, finishReason });
   }
 }

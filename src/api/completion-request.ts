@@ -32,6 +32,8 @@ export interface CompletionRequest {
   /** Number of the likeliest tokens to name at each place; null for no log-probabilities. */
   readonly logprobs: number | null;
   readonly echo: boolean;
+  /** Whether to tell the experts of each token that is read. */
+  readonly routes: boolean;
   readonly stream: boolean;
   readonly includeUsage: boolean;
   readonly form: AnswerForm;
@@ -47,7 +49,7 @@ export const ignoredFields = {
 
 const stopText = z.string().max(MAX_STOP_LENGTH);
 
-/** Fields of every request; `domain`, `top_k` and `repetition_penalty` are not OpenAI's. */
+/** Fields of every request; `domain`, `top_k`, `repetition_penalty` and `routes` are not OpenAI's. */
 export const commonFields = {
   model: z.string(),
   domain: z.string().nullish(),
@@ -57,6 +59,7 @@ export const commonFields = {
   repetition_penalty: z.number().positive().nullish(),
   n: z.number().int().min(1).max(MAX_CHOICES).nullish(),
   stop: z.union([stopText, z.array(stopText).max(MAX_STOPS)]).nullish(),
+  routes: z.boolean().nullish(),
   seed: z.number().int().min(-MAX_SEED).max(MAX_SEED).nullish(),
   stream: z.boolean().nullish(),
   stream_options: z.strictObject({ include_usage: z.boolean().optional() }).nullish(),
@@ -68,7 +71,7 @@ export function commonOf(
   given: Common,
 ): Pick<
   CompletionRequest,
-  'model' | 'sampling' | 'numChoices' | 'seed' | 'stops' | 'stream' | 'includeUsage'
+  'model' | 'sampling' | 'numChoices' | 'seed' | 'stops' | 'routes' | 'stream' | 'includeUsage'
 > {
   const topK = given.top_k ?? -1;
   return {
@@ -82,6 +85,7 @@ export function commonOf(
     numChoices: given.n ?? 1,
     seed: given.seed ?? randomInt(MAX_SEED - 1),
     stops: [given.stop ?? []].flat(),
+    routes: given.routes ?? false,
     stream: given.stream ?? false,
     includeUsage: given.stream_options?.include_usage ?? false,
   };
@@ -102,6 +106,22 @@ export function assertAnswerFits(maxTokens: number, seqLen: number, field: strin
       field,
       `${maxTokens}: at most ${most} tokens are generated at once`,
       'context_length_exceeded',
+    );
+}
+
+/** Tokens with routes in an answer: a layer of a token is some hundred bytes. */
+const MAX_ROUTED_TOKENS = 10_000;
+
+/** @throws ApiError 400 if the routes of an answer would be too many to hold */
+export function assertRoutesFit(request: CompletionRequest, seqLen: number): void {
+  if (!request.routes) return;
+  const { prompts, numChoices, maxTokens } = request;
+  const read = prompts.reduce((sum, { tokenIds }) => sum + Math.min(tokenIds.length, seqLen) + maxTokens, 0);
+  const most = Math.max(MAX_ROUTED_TOKENS, 2 * seqLen);
+  if (numChoices * read > most)
+    throw invalid(
+      'routes',
+      `the request may read ${numChoices * read} tokens, and routes of at most ${most} are told: ask for fewer tokens or choices`,
     );
 }
 

@@ -161,6 +161,7 @@ function joined(pieces: readonly Piece[]): Piece {
   return {
     text: pieces.map(({ text }) => text).join(''),
     logprobs: joinedLogProbs(pieces.flatMap(({ logprobs }) => logprobs ?? [])),
+    routes: pieces[0]!.routes && pieces.flatMap(({ routes }) => routes ?? []),
     finishReason: pieces.at(-1)!.finishReason,
   };
 }

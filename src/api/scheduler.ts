@@ -1,5 +1,5 @@
 import { setImmediate } from 'node:timers/promises';
-import type { Decoder, Decoding } from '../inference/decoder.js';
+import type { Decoder, Decoding, Prompt } from '../inference/decoder.js';
 import { ApiError } from './api-error.js';
 
 /** A text to continue. */
@@ -11,6 +11,8 @@ export interface Job {
   readonly maxTokens: number;
   /** Aborted if nobody wants the text any more, so that its place is free at once. */
   readonly signal: AbortSignal;
+  /** As in `Prompt`. */
+  readonly onRoutes?: Prompt['onRoutes'];
   /** Receives the hidden states of its prompt, as `Begun`. */
   read(hiddenSD: Float32Array): void;
   /** Receives the logits of its next token; returns that token, or null at the end of the text. */

@@ -31,7 +31,7 @@ export class TokenLog {
    */
   add(tokenId: number, logits: Float32Array | null, isGiven: boolean): void {
     const { tokens, token_logprobs, top_logprobs, text_offset } = this.#entries;
-    tokens.push(this.#name(tokenId));
+    tokens.push(tokenName(this.tokenizer, tokenId));
     text_offset.push(this.#offset);
     this.#offset += this.#utf8.decode(this.tokenizer.bytes([tokenId], isGiven), { stream: true }).length;
     if (logits === null) {
@@ -43,7 +43,9 @@ export class TokenLog {
     const top = this.numTop === 0 ? [] : likeliest(logits, Math.min(this.numTop, logits.length));
     token_logprobs.push(logits[tokenId]! - logSum);
     top_logprobs.push(
-      Object.fromEntries([...top, tokenId].map((id) => [this.#name(id), logits[id]! - logSum])),
+      Object.fromEntries(
+        [...top, tokenId].map((id) => [tokenName(this.tokenizer, id), logits[id]! - logSum]),
+      ),
     );
   }
 
@@ -53,16 +55,16 @@ export class TokenLog {
     this.#entries = empty();
     return entries;
   }
+}
 
-  /** Names a token uniquely: `bytes:\xe4` for a part of a character, `token_id:7` for an id without text. */
-  #name(tokenId: number): string {
-    const bytes = this.tokenizer.bytes([tokenId], true);
-    if (bytes.length === 0) return `token_id:${tokenId}`;
-    try {
-      return new TextDecoder('utf-8', { ignoreBOM: true, fatal: true }).decode(bytes);
-    } catch {
-      return `bytes:${Array.from(bytes, (byte) => `\\x${byte.toString(16).padStart(2, '0')}`).join('')}`;
-    }
+/** Names a token uniquely: `bytes:\xe4` for a part of a character, `token_id:7` for an id without text. */
+export function tokenName(tokenizer: Tokenizer, tokenId: number): string {
+  const bytes = tokenizer.bytes([tokenId], true);
+  if (bytes.length === 0) return `token_id:${tokenId}`;
+  try {
+    return new TextDecoder('utf-8', { ignoreBOM: true, fatal: true }).decode(bytes);
+  } catch {
+    return `bytes:${Array.from(bytes, (byte) => `\\x${byte.toString(16).padStart(2, '0')}`).join('')}`;
   }
 }
 

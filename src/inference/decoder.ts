@@ -4,6 +4,7 @@ import { kernels } from '../ops/kernels/choose-kernels.js';
 import { cachedAttention, type KeyValueCache, layerNormOnHost } from '../ops/on-host.js';
 import { tf } from '../ops/tensorflow.js';
 import { matrix } from '../parameters/matrix.js';
+import { RouteCollector, type RoutedToken } from './routed-tokens.js';
 import { type Norm, normOf, type RowLayer, rowLayers } from './row-layers.js';
 
 // Shapes: B sequences, S positions, d hidden size, V vocabulary, C positions that a cache has room for.
@@ -15,6 +16,8 @@ export interface Prompt {
   readonly domain: number;
   /** Tokens that will be added at most: how much room its cache needs. */
   readonly maxTokens: number;
+  /** Called with the routes of the tokens that a call of `begin` or `extend` reads, before it returns. */
+  readonly onRoutes?: ((tokens: readonly RoutedToken[]) => void) | undefined;
 }
 
 /** A sequence that grows token by token. */
@@ -36,6 +39,7 @@ interface Growing extends Decoding {
   readonly tokenIds: number[];
   /** Caches by layer, from the bottom; null where the next window starts later than the cached one. */
   caches: readonly KeyValueCache[] | null;
+  readonly onRoutes: Prompt['onRoutes'];
 }
 
 /**
@@ -76,20 +80,21 @@ export class Decoder {
    */
   begin(prompts: readonly Prompt[]): Begun[] {
     const { seqLen } = this.model.config.model;
-    const sequences = prompts.map(({ tokenIds, domain, maxTokens }): Growing => {
+    const sequences = prompts.map(({ tokenIds, domain, maxTokens, onRoutes }): Growing => {
       assertTokens(tokenIds, this.model.config.model.vocabSize);
       const capacity = Math.min(seqLen, tokenIds.length + maxTokens);
       const hasRoom = tokenIds.length < capacity;
       return {
         tokenIds: [...tokenIds],
         domain,
+        onRoutes,
         caches: hasRoom ? this.#emptyCaches(capacity) : null,
         get rowsOfNext() {
           return this.caches === null ? Math.min(seqLen, this.tokenIds.length + 1) : 1;
         },
       };
     });
-    const hidden = this.#read(sequences);
+    const hidden = this.#read(sequences, 0);
     return sequences.map((sequence, i) => ({ sequence, hiddenSD: hidden[i]! }));
   }
 
@@ -111,7 +116,7 @@ export class Decoder {
     cached.forEach((sequence, i) => {
       hidden.set(sequence, lastBD.subarray(i * dModel, (i + 1) * dModel));
     });
-    this.#read(slid).forEach((hiddenSD, i) => {
+    this.#read(slid, -1).forEach((hiddenSD, i) => {
       hidden.set(slid[i]!, hiddenSD.subarray(-dModel));
     });
     const rows = new Float32Array(growing.length * dModel);
@@ -144,9 +149,10 @@ export class Decoder {
   /**
    * One pass over the window of each sequence, which fills its caches.
    *
+   * @param firstRead place in each window from which tokens are new, as `slice` takes it
    * @returns hidden states of each window, [S, d]
    */
-  #read(sequences: readonly Growing[]): Float32Array[] {
+  #read(sequences: readonly Growing[], firstRead: number): Float32Array[] {
     if (sequences.length === 0) return [];
     const { seqLen: longestWindow, dModel } = this.model.config.model;
     const windows = sequences.map(({ tokenIds }) => tokenIds.slice(-longestWindow));
@@ -162,6 +168,15 @@ export class Decoder {
       tokenIds,
       domains: Int32Array.from(sequences, ({ domain }) => domain),
     };
+    const routes = new RouteCollector(
+      sequences.flatMap(({ onRoutes }, i) => {
+        const read = windows[i]!.slice(firstRead);
+        return onRoutes === undefined
+          ? []
+          : [{ tokenIds: read, first: i * seqLen + windows[i]!.length - read.length, onRoutes }];
+      }),
+    );
+    const { onDecision } = routes;
     let layer = 0;
     const keep = (_: string, qkvTC: tf.Tensor2D) => {
       const qkv = qkvTC.dataSync<'float32'>();
@@ -179,12 +194,18 @@ export class Decoder {
     const hidden: Float32Array[] = [];
     tf.tidy(() => {
       const inspectAttention = sequences.some(({ caches }) => caches !== null) ? keep : undefined;
-      const { hiddenTD } = this.model.hidden(batch, { training: false, inspectAttention });
+      const { hiddenTD } = this.model.hidden(batch, {
+        training: false,
+        inspectAttention,
+        wantsScores: onDecision !== undefined,
+        inspect: onDecision && ((layer, _, decision) => onDecision(layer, decision)),
+      });
       const values = hiddenTD.dataSync<'float32'>();
       windows.forEach((window, i) => {
         hidden.push(values.slice(i * seqLen * dModel, (i * seqLen + window.length) * dModel));
       });
     });
+    routes.end();
     return hidden;
   }
 
@@ -194,9 +215,15 @@ export class Decoder {
     const numRows = sequences.length;
     if (numRows === 0) return new Float32Array(0);
     const positions = sequences.map(({ tokenIds }) => tokenIds.length - 1);
+    const routes = new RouteCollector(
+      sequences.flatMap(({ tokenIds, onRoutes }, row) =>
+        onRoutes === undefined ? [] : [{ tokenIds: tokenIds.slice(-1), first: row, onRoutes }],
+      ),
+    );
     const tokens = {
       tokenIdsT: Int32Array.from(sequences, ({ tokenIds }) => tokenIds.at(-1)!),
       domainsT: Int32Array.from(sequences, ({ domain }) => domain),
+      onDecision: routes.onDecision,
     };
     const xBD = new Float32Array(numRows * d);
     for (let row = 0; row < numRows; row++)
@@ -217,6 +244,7 @@ export class Decoder {
       addTo(xBD, kernels().hostRowsProduct(attendedBD, numRows, attention.out));
       addTo(xBD, feedForward.run(layerNormOnHost(xBD, ...feedForward.norm), numRows, tokens));
     });
+    routes.end();
     for (const sequence of sequences) if (sequence.tokenIds.length === seqLen) sequence.caches = null;
     return layerNormOnHost(xBD, ...this.#finalNorm);
   }

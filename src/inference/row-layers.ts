@@ -4,6 +4,7 @@ import { kernels } from '../ops/kernels/choose-kernels.js';
 import { geluOnHost } from '../ops/on-host.js';
 import { tf } from '../ops/tensorflow.js';
 import { matrix } from '../parameters/matrix.js';
+import type { RoutingDecision } from '../routing/router.js';
 
 // The layers of `PanguSigma` for a few rows, which live on the host: see decoder.ts. Shapes: B rows, one of each
 // sequence, S positions, d hidden size, F hidden size of a feed-forward network, K choices of a token.
@@ -15,6 +16,8 @@ export type Norm = readonly [gainD: Float32Array, biasD: Float32Array];
 interface Tokens {
   readonly tokenIdsT: Int32Array;
   readonly domainsT: Int32Array;
+  /** Called with the decision of each sparse layer, with the scores of its gate; the tensors live until it returns. */
+  readonly onDecision?: ((layer: number, decision: RoutingDecision) => void) | undefined;
 }
 
 /** One layer, on rows of the host. */
@@ -147,12 +150,14 @@ function route(
   moe: MoeLayer,
   xBD: Float32Array,
   numRows: number,
-  tokens: Tokens,
+  { onDecision, ...tokens }: Tokens,
 ): Choices {
   let choices: Choices | undefined;
   tf.tidy(() => {
     const xTD = tf.tensor2d(xBD, [numRows, xBD.length / numRows]);
-    const decision = moe.route(parameters, { ...tokens, xTD, training: false });
+    const wantsScores = onDecision !== undefined;
+    const decision = moe.route(parameters, { ...tokens, xTD, training: false, wantsScores });
+    onDecision?.(moe.layer, decision);
     choices = { ...decision, weightsTK: decision.weightsTK?.dataSync<'float32'>().slice() ?? null };
   });
   return choices!;

@@ -3,6 +3,7 @@ import { nodeOf, type Topology } from '../collectives/topology.js';
 import { heldExperts } from './domain-groups.js';
 import { type Placement, placementOf } from './expert-placement.js';
 import type { MoeConfig } from './moe-config.js';
+import { choiceReader, scoreOf } from './routed-choice.js';
 import type { GateScores, RoutingDecision } from './router.js';
 
 // Shapes: T tokens of this rank, S positions of a sequence, E experts, K choices of a token.
@@ -41,7 +42,7 @@ export interface RoutedBatch {
 export function addRoutes(table: RouteTable, batch: RoutedBatch, decision: RoutingDecision): void {
   const { topology, layer, step, seqLen } = batch;
   const numExperts = decision.keptE.length;
-  const weights = decision.weightsTK?.dataSync<'float32'>();
+  const choicesOf = choiceReader(decision);
   const { first, count } = heldExperts(batch.moe);
   const placement = placementOf(batch.moe, topology.worldSize, layer);
   const places = Array.from({ length: count }, (_, i) => placeOf(i, placement, topology));
@@ -49,13 +50,8 @@ export function addRoutes(table: RouteTable, batch: RoutedBatch, decision: Routi
     for (let position = 0; position < length; position++) {
       const t = row * seqLen + position;
       const ranking = decision.scores && rankingOf(decision.scores, t, numExperts, openExperts);
-      for (let choice = 0; choice < decision.numChoices; choice++) {
-        const at = t * decision.numChoices + choice;
-        const expert = decision.chosenTK[at]!;
-        if (expert < 0) continue;
+      for (const { choice, expert, weight, outcome, score } of choicesOf(t)) {
         const { rank, node, link } = places[expert - first]!;
-        const isKept = decision.expertsTK[at] === expert;
-        const score = decision.scores && scoreOf(decision.scores, t, numExperts, expert);
         table.step.push(step);
         table.rank.push(topology.rank);
         table.node.push(topology.node);
@@ -77,12 +73,10 @@ export function addRoutes(table: RouteTable, batch: RoutedBatch, decision: Routi
         table.gateExpert.push(ranking?.gateExpert ?? null);
         table.entropy.push(ranking?.entropy ?? null);
         table.logSum.push(ranking?.logSum ?? null);
-        table.weight.push(weights?.[at] ?? 1);
-        table.outcome.push(
-          isKept ? 'kept' : decision.notChosenTK?.[at] === 1 ? 'not chosen' : 'over capacity',
-        );
+        table.weight.push(weight);
+        table.outcome.push(outcome);
         table.link.push(link);
-        table.bytes.push(isKept && link !== 'rank' ? batch.rowBytes : 0);
+        table.bytes.push(outcome === 'kept' && link !== 'rank' ? batch.rowBytes : 0);
       }
     }
 }
@@ -99,13 +93,6 @@ function placeOf(expert: number, placement: Placement, topology: Topology): Plac
   const node = nodeOf(topology, rank);
   const link = rank === topology.rank ? 'rank' : node === topology.node ? 'node' : 'network';
   return { rank, node, link };
-}
-
-function scoreOf({ gateTE, biasE, preferenceTE }: GateScores, t: number, numExperts: number, expert: number) {
-  const gate = gateTE[t * numExperts + expert]!;
-  const bias = biasE?.[expert] ?? null;
-  const preference = preferenceTE?.[t * numExperts + expert] ?? null;
-  return { gate, bias, preference, sum: gate + (bias ?? 0) + (preference ?? 0) };
 }
 
 /** How a token ranks its open experts; ties go to the lower id. */

@@ -2,8 +2,11 @@ import fc from 'fast-check';
 import OpenAI from 'openai';
 import { describe, expect, it } from 'vitest';
 import { asApiError } from '../../src/api/completions.js';
+import { tokenName } from '../../src/api/token-log.js';
+import type { TokenRoutes } from '../../src/api/token-routes.js';
 import { TrainerError } from '../../src/errors.js';
 import { generateText } from '../../src/inference/generate.js';
+import { tf } from '../../src/ops/tensorflow.js';
 import { expectClose, randomIntegers } from '../model/support.js';
 import { SEQ_LEN as seqLen, servedModel } from './support.js';
 
@@ -416,4 +419,127 @@ it('asks for its token, and needs one beyond loopback', async () => {
   await expect(stranger.models.list()).rejects.toMatchObject({ status: 401, code: 'invalid_api_key' });
   expect((await fetch(`${root}/health`)).status).toBe(200);
   await expect(serve({ host: '0.0.0.0' })).rejects.toThrow(/can be reached from other machines/);
+});
+
+describe('routes', () => {
+  interface Answer {
+    readonly choices: readonly {
+      readonly index: number;
+      readonly text: string;
+      readonly routes?: readonly TokenRoutes[];
+      readonly message?: object;
+    }[];
+  }
+  const answerOf = async (response: Response) => (await response.json()) as Answer;
+  const eventsOf = async (response: Response): Promise<Answer[]> =>
+    (await response.text())
+      .split('\n\n')
+      .filter((event) => event.startsWith('data: {'))
+      .map((event) => JSON.parse(event.slice('data: '.length)));
+  const prompt = [...randomIntegers('routes', 7, 200)];
+  const asked = { model: 'run:a', prompt, temperature: 0, max_tokens: 6, seed: 1 };
+
+  it('tells what the model itself chooses for the prompt and for generated tokens, in a stream too', async () => {
+    const { post } = await serve();
+    const [plain] = (await answerOf(await post(asked))).choices;
+    expect(plain).not.toHaveProperty('routes');
+    const [choice] = (await answerOf(await post({ ...asked, routes: true }))).choices;
+    expect(choice!.text).toBe(plain!.text);
+    const { routes } = choice!;
+    expect(routes!.slice(0, 7).map(({ id }) => id)).toEqual(prompt);
+    // The last token that is generated is not read.
+    expect(routes).toHaveLength(7 + 5);
+
+    const ids = routes!.map(({ id }) => id);
+    const expected = ids.map((): TokenRoutes['layers'][number][] => []);
+    const tokens = {
+      numSequences: 1,
+      seqLen: ids.length,
+      tokenIds: Int32Array.from(ids),
+      domains: Int32Array.of(0),
+    };
+    tf.tidy(() => {
+      inference().model.hidden(tokens, {
+        training: false,
+        wantsScores: true,
+        inspect(layer, _, { numChoices, chosenTK, expertsTK, weightsTK, scores, keptE }) {
+          const weights = weightsTK!.dataSync<'float32'>();
+          for (const [at, expert] of chosenTK.entries()) {
+            const t = Math.floor(at / numChoices);
+            if (at % numChoices === 0) expected[t]!.push({ layer, choices: [] });
+            if (expert < 0) continue;
+            const gate = scores!.gateTE[t * keptE.length + expert]!;
+            const outcome = expertsTK[at] === expert ? 'kept' : 'not chosen';
+            const score = { score: gate, gate, bias: null, preference: null };
+            (expected[t]!.at(-1)!.choices as object[]).push({
+              expert,
+              weight: weights[at],
+              outcome,
+              ...score,
+            });
+          }
+        },
+      });
+    });
+    expect(expected[0]!.length).toBe(inference().config.model.numSparseLayers);
+    const exact = (layers: TokenRoutes['layers']) =>
+      layers.map(({ layer, choices }) => [layer, choices.map(({ expert, outcome }) => [expert, outcome])]);
+    const numbers = (layers: TokenRoutes['layers']) =>
+      layers.flatMap(({ choices }) => choices.flatMap(({ weight, score, gate }) => [weight, score!, gate!]));
+    for (const [t, { layers, token, id }] of routes!.entries()) {
+      expect(exact(layers)).toEqual(exact(expected[t]!));
+      expectClose(numbers(layers), numbers(expected[t]!), 1e-5);
+      expect(token).toBe(tokenName(inference().tokenizer, id));
+    }
+
+    const events = await eventsOf(await post({ ...asked, routes: true, stream: true }));
+    expect(events.length).toBeGreaterThan(1);
+    expect(events[0]!.choices[0]!.routes!.length).toBeGreaterThanOrEqual(7);
+    expect(events.flatMap(({ choices }) => choices[0]!.routes!)).toEqual(routes);
+    for (const { choices } of await eventsOf(await post({ ...asked, stream: true })))
+      expect(choices[0]).not.toHaveProperty('routes');
+  });
+
+  it('are of each choice where callers share a batch, of the window where the prompt is longer, and where it slides', async () => {
+    const { post } = await serve();
+    const [alone] = (await answerOf(await post({ ...asked, routes: true }))).choices;
+    const others = { ...asked, prompt: [prompt, [...prompt, 5]], n: 2, routes: true };
+    const [together, plain] = await Promise.all([post(others), post(asked)]);
+    const { choices } = await answerOf(together);
+    expect(choices.map(({ routes }) => routes!.length)).toEqual([12, 12, 13, 13]);
+    for (const { routes } of choices.slice(0, 2)) expect(namesOf(routes!)).toEqual(namesOf(alone!.routes!));
+    expect((await answerOf(plain)).choices[0]).not.toHaveProperty('routes');
+
+    const long = [...randomIntegers('long', seqLen + 3, 200)];
+    const [slid] = (await answerOf(await post({ ...asked, prompt: long, max_tokens: 4, routes: true })))
+      .choices;
+    expect(slid!.routes!.slice(0, seqLen).map(({ id }) => id)).toEqual(long.slice(3));
+    expect(slid!.routes).toHaveLength(seqLen + 3);
+  });
+
+  it('stand in answers of the chat; what is no yes or no, or too much, is refused by name', async () => {
+    const { post } = await serve();
+    const chat = { model: 'run:b', messages: [{ role: 'user', content: 'the cat' }], max_tokens: 2 };
+    const ask = (body: object) => post(body, undefined, 'chat/completions');
+    const [answer] = (await answerOf(await ask({ ...chat, routes: true }))).choices;
+    expect(answer!.message).toMatchObject({ role: 'assistant' });
+    expect(answer!.routes!.length).toBeGreaterThan(3);
+    expect(answer!.routes![0]!.layers.length).toBe(inference().config.model.numSparseLayers);
+    expect((await answerOf(await ask(chat))).choices[0]).not.toHaveProperty('routes');
+    for (const refused of [
+      await post({ ...asked, routes: 'yes' }),
+      await ask({ ...chat, routes: 1 }),
+      await post({ ...asked, routes: true, max_tokens: 10_000 }),
+    ]) {
+      expect(refused.status).toBe(400);
+      expect(((await refused.json()) as { error: { param: string } }).error.param).toBe('routes');
+    }
+  });
+
+  function namesOf(routes: readonly TokenRoutes[]) {
+    return routes.map(({ id, layers }) => [
+      id,
+      layers.map(({ choices }) => choices.map(({ expert }) => expert)),
+    ]);
+  }
 });

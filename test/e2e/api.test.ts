@@ -1,8 +1,10 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { readRoutes } from '@locmoe/run-format/routes-file';
 import OpenAI from 'openai';
 import { afterAll, beforeAll, expect, it } from 'vitest';
+import type { TokenRoutes } from '../../src/api/token-routes.js';
 import { resolveCheckpoint } from '../../src/checkpoint/checkpoint.js';
 import { CORPUS_DIR } from '../../src/data/built-in/corpora.js';
 import { createLoader } from '../../src/data/loader.js';
@@ -168,4 +170,60 @@ it('is open to other machines with a token alone', async () => {
   expect(taken.stderr).toMatch(/^locmoe: port \d+ on 127\.0\.0\.1 cannot be used.*--port.*\n$/);
   api.interrupt();
   expect((await api.finished).code).toBe(0);
+});
+
+it('tells the experts of a prompt that locmoe routes record writes for the same text', async () => {
+  const { api, url } = await start();
+  const text = path.join(folder, 'text.txt');
+  writeFileSync(text, 'The router looks at a token and at what stands before it.');
+  const file = path.join(folder, 'text.parquet');
+  const recorded = await locmoe(
+    'routes',
+    'record',
+    '--checkpoint',
+    run,
+    '--text',
+    text,
+    '--domain',
+    'en',
+    '--output',
+    file,
+  );
+  expect(recorded.code, recorded.stderr).toBe(0);
+  const rows = (await readRoutes(file)).filter(({ sequence }) => sequence === 0);
+  const ids = rows.filter(({ layer, choice }) => layer === 1 && choice === 0).map(({ token }) => token);
+  const { manifest } = resolveCheckpoint(run, () => undefined);
+  const body = { model: `${manifest.runId}:en`, prompt: ids, max_tokens: 1, routes: true };
+  const response = await fetch(`${url}/v1/completions`, { method: 'POST', body: JSON.stringify(body) });
+  const { choices } = (await response.json()) as { choices: { routes: TokenRoutes[] }[] };
+  const told = choices[0]!.routes.flatMap(({ id, layers }, position) =>
+    layers.flatMap(({ layer, choices }) =>
+      choices.map(({ expert, outcome, weight, score }) => ({
+        layer,
+        position,
+        token: id,
+        expert,
+        outcome,
+        weight,
+        score,
+      })),
+    ),
+  );
+  const inOrder = (a: { position: number; layer: number }, b: typeof a) =>
+    a.position - b.position || a.layer - b.layer;
+  expect(told).toEqual(
+    rows
+      .map(({ layer, position, token, expert, outcome, weight, score }) => ({
+        layer,
+        position,
+        token,
+        expert,
+        outcome,
+        weight: expect.closeTo(weight, 5),
+        score: expect.closeTo(score!, 5),
+      }))
+      .sort(inOrder),
+  );
+  api.interrupt();
+  await api.finished;
 });
