@@ -41,7 +41,7 @@ const WITH_PROCESSES = [
     'plan/command',
     'run/run-lock',
     'web',
-    'worker/{expert-layouts,layouts,micro-batch-memory,placed-experts,save-ranks,skipped-steps}',
+    'worker/{expert-layouts,layouts,micro-batch-memory,placed-experts,route-traffic,save-ranks,skipped-steps}',
   ),
 ];
 

@@ -131,12 +131,14 @@ export class ShmTransport implements Transport {
         context(this.#place),
       );
     const stats = this.#stats[operation.kind];
+    const sentTo = this.#stats.sent.of(operation, this.topology.worldSize);
     let bytesOut = 0;
     let bytesIn = 0;
     for (const { to, parts } of sends) {
       const message = this.#links.to(to, operation).takeOutgoing();
       const bytes = message.begin(operation, transfer, aggregate, parts);
       bytesOut += bytes;
+      if (sentTo !== null) sentTo[to]! += bytes;
       if (nodeOf(this.topology, to) === this.topology.node) stats.bytesSameNode += bytes;
       else stats.bytesOtherNode += bytes;
       transfer.outgoing.push(message);

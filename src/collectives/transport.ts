@@ -38,8 +38,35 @@ export interface OperationStats {
   bytesOtherNode: number;
 }
 
+/** Bytes that this rank sent to each rank, length W, in the all-to-alls of one purpose of one layer. */
+export interface SentBytes {
+  readonly purpose: string;
+  readonly layer: number;
+  readonly toRank: Float64Array;
+}
+
+/** Bytes of all-to-alls by layer, purpose and receiver, headers not included. */
+export class SentByLayer {
+  readonly #sent = new Map<string, SentBytes>();
+
+  /** The counter of an operation; null for one that is no all-to-all of a layer. */
+  of({ kind, purpose, layer }: Operation, worldSize: number): Float64Array | null {
+    if (kind !== 'all-to-all' || layer === undefined) return null;
+    const key = `${layer} ${purpose}`;
+    const known = this.#sent.get(key) ?? { purpose, layer, toRank: new Float64Array(worldSize) };
+    this.#sent.set(key, known);
+    return known.toRank;
+  }
+
+  get all(): readonly SentBytes[] {
+    return [...this.#sent.values()];
+  }
+}
+
 /** Statistics since the last `takeStats`. */
-export type TransportStats = Readonly<Record<OperationKind, OperationStats>>;
+export type TransportStats = Readonly<Record<OperationKind, OperationStats>> & {
+  readonly sent: SentByLayer;
+};
 
 function nothing(): OperationStats {
   return { operations: 0, ms: 0, waitMs: 0, bytesSameNode: 0, bytesOtherNode: 0 };
@@ -47,7 +74,8 @@ function nothing(): OperationStats {
 
 /** All zero. */
 export function emptyStats(): TransportStats {
-  return Object.fromEntries(OPERATION_KINDS.map((kind) => [kind, nothing()])) as TransportStats;
+  const byKind = Object.fromEntries(OPERATION_KINDS.map((kind) => [kind, nothing()]));
+  return { ...(byKind as Record<OperationKind, OperationStats>), sent: new SentByLayer() };
 }
 
 /** Totals of these kinds of operations over several statistics. */

@@ -156,6 +156,7 @@ function boundsOf(
       queuedMs: amount,
       bytesSameNode: amount,
       bytesOtherNode: amount,
+      rowBytesTo: z.array(bytes.nonnegative()).length(cluster.nodes * workersPerNode),
       partsMs: z.partialRecord(z.enum(STEP_PARTS), z.number()),
       layers: z.array(layer).max(model.numSparseLayers),
     }),

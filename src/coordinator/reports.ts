@@ -51,7 +51,7 @@ export class Reports {
     const { nodes, workersPerNode } = config.cluster;
     const worldSize = nodes * workersPerNode;
     this.ranks = new RankTable(workersPerNode);
-    this.#steps = new StepAggregator(worldSize, capacityOf(config), adopts?.step);
+    this.#steps = new StepAggregator(worldSize, nodes, capacityOf(config), adopts?.step);
     this.#speeds = new RankSpeeds(worldSize);
     const hostOf = (node: number) => members.hostOf(node);
     this.#stragglers = new StragglerWatch({ speeds: this.#speeds, workersPerNode, logger, hostOf });

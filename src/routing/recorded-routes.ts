@@ -96,7 +96,7 @@ function placeOf(expert: number, placement: Placement, topology: Topology): Plac
 }
 
 /** How a token ranks its open experts; ties go to the lower id. */
-function rankingOf(scores: GateScores, t: number, numExperts: number, openExperts: Int32Array) {
+export function rankingOf(scores: GateScores, t: number, numExperts: number, openExperts: Int32Array) {
   let gateExpert = openExperts[0]!;
   let bestGate = Number.NEGATIVE_INFINITY;
   let best = Number.NEGATIVE_INFINITY;

@@ -6,6 +6,7 @@ import {
   type StepMeasure,
   type StepPart,
 } from '@locmoe/run-format';
+import { linksOf } from '@locmoe/run-format/row-traffic';
 import { TrainerError } from '../errors.js';
 import type { LayerReport, StepReport } from '../rpc/generated/messages.js';
 
@@ -21,11 +22,13 @@ export class StepAggregator {
   readonly #lastStepOf = new Map<number, number>();
 
   /**
+   * @param numNodes nodes of the world, of equal size
    * @param classicCapacity choices that an expert would take from the global batch under the classic rule
    * @param after the step that was completed last, elsewhere; null if the first to come is not known
    */
   constructor(
     private readonly worldSize: number,
+    private readonly numNodes: number,
     private readonly classicCapacity: number,
     private readonly after: number | null = null,
   ) {}
@@ -55,12 +58,13 @@ export class StepAggregator {
     // Reports are sorted by rank, so that sums do not depend on the order of arrival.
     return combine(
       reports.sort((a, b) => a.rank - b.rank),
+      this.numNodes,
       this.classicCapacity,
     );
   }
 }
 
-function combine(reports: readonly StepReport[], classicCapacity: number): GlobalStep {
+function combine(reports: readonly StepReport[], numNodes: number, classicCapacity: number): GlobalStep {
   const first = reports[0]!;
   const numbers = reports.map(({ measures, ...named }): Numbers => ({ ...measures, ...named }));
   const measures = STEP_MEASURES.flatMap((measure) => {
@@ -79,6 +83,13 @@ function combine(reports: readonly StepReport[], classicCapacity: number): Globa
         classicCapacity,
       ),
     ),
+    ...(reports.length > 1 &&
+      first.layers.length > 0 && {
+        links: linksOf(
+          reports.map(({ rowBytesTo }) => rowBytesTo),
+          numNodes,
+        ),
+      }),
   };
 }
 
@@ -98,6 +109,8 @@ function overRanks({ name, overRanks }: StepMeasure, reports: readonly Numbers[]
       return sum;
     case 'mean':
       return sum / values.length;
+    case 'max over mean':
+      return sum === 0 ? undefined : (Math.max(...values) * values.length) / sum;
   }
 }
 

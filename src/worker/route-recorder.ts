@@ -9,9 +9,10 @@ import {
   type RouteTable,
   routesFileName,
 } from '@locmoe/run-format/routes-file';
+import type { SentRows } from '@locmoe/run-format/row-traffic';
 import type { Topology } from '../collectives/topology.js';
 import type { RunConfig } from '../config/schema.js';
-import { wirePrecisionOf } from '../config/wire-precision.js';
+import { rowBytesOf, wireBytesOf } from '../config/wire-precision.js';
 import type { Batch } from '../data/batch.js';
 import type { Dataset } from '../data/dataset.js';
 import { documentEnds, documentsOf } from '../data/document-ends.js';
@@ -47,6 +48,8 @@ class RouteRecorder {
   /** The step that is recorded now; null for none. */
   #step: number | null = null;
   #table: RouteTable = emptyRouteTable();
+  /** Weights of a token's choices; 0 for a router without. */
+  #numWeights = 0;
 
   /** @param step last step that is done: files of later ones are removed */
   constructor(options: RouteRecorderOptions, step: number) {
@@ -85,7 +88,7 @@ class RouteRecorder {
     this.#step = isDue && this.#bytes < this.#mostBytes ? step : null;
     if (this.#step === null) return undefined;
     const { config, topology } = this.#options;
-    const rowBytes = config.model.dModel * (wirePrecisionOf(config) === 'float32' ? 4 : 2);
+    const rowBytes = rowBytesOf(config);
     return (microBatch) => {
       const batch = batches[microBatch]!;
       const recorded = {
@@ -98,7 +101,10 @@ class RouteRecorder {
         positionsT: batch.packed?.positions,
         rowBytes,
       };
-      return (layer, _, decision) => addRoutes(this.#table, { ...recorded, layer }, decision);
+      return (layer, _, decision) => {
+        this.#numWeights = decision.weightsTK === null ? 0 : decision.numChoices;
+        addRoutes(this.#table, { ...recorded, layer }, decision);
+      };
     };
   }
 
@@ -128,8 +134,12 @@ class RouteRecorder {
     });
   }
 
-  /** Ends a step: writes what was recorded of it. */
-  end(): void {
+  /**
+   * Ends a step: writes what was recorded of it.
+   *
+   * @param sent rows that this rank sent in it
+   */
+  end(sent: SentRows['sent']): void {
     if (this.#step === null) return;
     const { config, folder, topology, recording, logger } = this.#options;
     const table = this.#table;
@@ -137,7 +147,7 @@ class RouteRecorder {
     let writer: RoutesWriter | undefined;
     try {
       const file = path.join(folder, routesFileName(this.#step, topology.rank));
-      writer = new RoutesWriter(file, config.moe.numExperts);
+      writer = new RoutesWriter(file, config.moe.numExperts, this.#withExchange(sent));
       writer.write(table);
       this.#bytes += writer.close();
     } catch (error) {
@@ -149,6 +159,15 @@ class RouteRecorder {
     }
     if (this.#bytes >= this.#mostBytes)
       logger.warn(`no more routes are recorded: they fill train.recordRoutes.maxMB, ${recording.maxMB} MB`);
+  }
+
+  #withExchange(sent: SentRows['sent']): SentRows {
+    const { config, topology, recording } = this.#options;
+    const { numNodes, workersPerNode } = topology;
+    const rowBytes = rowBytesOf(config);
+    const isDeduplicated = config.cluster.deduplicate && numNodes > 1;
+    const crossingBytes = isDeduplicated ? rowBytes + this.#numWeights * wireBytesOf(config) : null;
+    return { numNodes, workersPerNode, rowBytes, crossingBytes, share: recording.share, sent };
   }
 }
 

@@ -1,5 +1,6 @@
 import type { RankMeasures, StepPart } from '@locmoe/run-format';
 import { OPERATION_KINDS } from '@locmoe/run-format/operations';
+import type { SentRows } from '@locmoe/run-format/row-traffic';
 import type { OperationStats, Transport } from '../collectives/transport.js';
 import { addStats } from '../collectives/transport.js';
 import { type Batch, countedTargets } from '../data/batch.js';
@@ -7,6 +8,7 @@ import type { LayerStatistics } from '../model/moe-layer.js';
 import { RunQueue } from '../os/run-queue.js';
 import type { LayerReport, StepReport } from '../rpc/generated/messages.js';
 import type { Pass } from './forward-backward.js';
+import { sentRowsOf } from './row-traffic.js';
 
 /** Operations of the sparse layers; the all-reduce of gradients overlaps them. */
 const SPARSE_LAYER_KINDS = OPERATION_KINDS.filter((kind) => kind !== 'all-reduce');
@@ -25,6 +27,13 @@ export interface TrainedStep {
   readonly norm: number;
   readonly skipped: boolean;
   readonly learningRate: number;
+  readonly choices?: RankMeasures | undefined;
+}
+
+export interface MeasuredStep {
+  readonly report: StepReport;
+  /** Rows that this rank sent, by layer and direction. */
+  readonly sent: SentRows['sent'];
 }
 
 /** Measures one step of a rank, from its construction to `report`. */
@@ -49,7 +58,7 @@ export class StepMeter {
   }
 
   /** Ends the update and the step. */
-  report({ passes, batches, skipped, ...trained }: TrainedStep): StepReport {
+  report({ passes, batches, skipped, ...trained }: TrainedStep): MeasuredStep {
     const endedMs = performance.now();
     const sum = (of: (pass: Pass) => number) => passes.reduce((total, pass) => total + of(pass), 0);
     const sumOver = (of: (batch: Batch) => number) => batches.reduce((total, each) => total + of(each), 0);
@@ -57,7 +66,13 @@ export class StepMeter {
     const reduction = addStats(stats, ['all-reduce']);
     const exchange = addStats(stats, SPARSE_LAYER_KINDS);
     const allToAll = addStats(stats, ['all-to-all']);
-    return {
+    const sent = sentRowsOf(stats);
+    const rowBytesTo = Array.from({ length: this.transport.topology.worldSize }, (_, rank) =>
+      sent.reduce((total, { toRank }) => total + toRank[rank]!, 0),
+    );
+    const stepMs = endedMs - this.#startedMs;
+    const waiting = exchange.waitMs + reduction.waitMs;
+    const report: StepReport = {
       step: trained.step,
       rank: this.transport.topology.rank,
       skipped,
@@ -67,14 +82,14 @@ export class StepMeter {
       gradientNorm: skipped ? 0 : trained.norm,
       learningRate: trained.learningRate,
       tokens: sumOver(({ tokenIds }) => tokenIds.length),
-      stepMs: endedMs - this.#startedMs,
+      stepMs,
       partsMs: {
         forward: sum((pass) => pass.forwardMs),
         backward: sum((pass) => pass.backwardMs),
         exchange: busyMs(exchange),
         allReduce: busyMs(reduction),
         optimizer: endedMs - this.#updateBegunMs,
-        waiting: exchange.waitMs + reduction.waitMs,
+        waiting,
       } satisfies Record<StepPart, number>,
       layers: skipped
         ? []
@@ -84,11 +99,18 @@ export class StepMeter {
       allToAllMs: allToAll.ms,
       allToAllWaitMs: allToAll.waitMs,
       measures: {
+        ...(skipped ? {} : trained.choices),
+        ...(rowBytesTo.length > 1 && {
+          timeImbalance: Math.max(0, stepMs - waiting),
+          bytesImbalance: rowBytesTo.reduce((total, bytes) => total + bytes, 0),
+        }),
         ...(batches[0]!.packed && { answerTokens: sumOver(numCounted) }),
       } satisfies RankMeasures,
+      rowBytesTo,
       cpuMs: cpuMsSince(this.#cpu),
       queuedMs: runQueue.waitedMs - this.#queuedMs,
     };
+    return { report, sent };
   }
 }
 

@@ -8,7 +8,7 @@ import type { Batch } from '../data/batch.js';
 import { failpoint } from '../failpoint.js';
 import type { DecisionChange, RoutingInspector } from '../model/moe-layer.js';
 import type { PanguSigma } from '../model/pangu-sigma.js';
-import type { StepReport } from '../rpc/generated/messages.js';
+import type { ChoiceMeter } from './choice-meter.js';
 import { forwardBackward, type Pass } from './forward-backward.js';
 import {
   type GradientSyncOptions,
@@ -19,7 +19,7 @@ import {
 } from './gradient-sync.js';
 import { learningRateAt } from './lr-schedule.js';
 import { expertsToUpdate, updateParameters } from './parameter-update.js';
-import { StepMeter } from './step-meter.js';
+import { type MeasuredStep, StepMeter } from './step-meter.js';
 
 /** A rank's model with the optimizer's moments, and its transport. */
 export interface TrainState {
@@ -32,8 +32,7 @@ export interface TrainState {
   readonly replicas: readonly number[];
 }
 
-export interface StepOutcome {
-  readonly report: StepReport;
+export interface StepOutcome extends MeasuredStep {
   /** Values as computed, finite or not: this rank's loss, with the auxiliary one, and what is equal on all ranks. */
   readonly found: { readonly loss: number } & Pick<SyncedGradients, 'norm' | 'numBadLosses'>;
   /** True if any rank was asked to stop; equal on all ranks, as is `isTimeUp`. */
@@ -57,6 +56,8 @@ export interface StepInput {
   readonly inspectorOf?: ((microBatch: number) => RoutingInspector) | undefined;
   /** Replace the routing decisions of each micro-batch. */
   readonly changes?: readonly DecisionChange[] | undefined;
+  /** Measures what decides the choices; a step without it reports nothing of it. */
+  readonly choices?: ChoiceMeter;
   /** Called before parameters and moments change. */
   readonly beforeUpdate?: () => void;
 }
@@ -126,28 +127,46 @@ export function trainStep(state: TrainState, input: StepInput): StepOutcome {
     ...asked,
     isTimeUp: timeUsed >= 1,
     found: { loss: loss + auxiliaryLoss, norm, numBadLosses },
-    report: meter.report({ step, batches, passes, loss, auxiliaryLoss, norm, skipped, learningRate }),
+    ...meter.report({
+      step,
+      batches,
+      passes,
+      loss,
+      auxiliaryLoss,
+      norm,
+      skipped,
+      learningRate,
+      choices: input.choices?.take(),
+    }),
   };
 }
 
 /** Gradients are reduced while the last micro-batch's backward pass goes on. */
 function forwardBackwardOfAll(
   state: TrainState,
-  { step, batches, inspectorOf, changes }: StepInput,
+  { step, batches, inspectorOf, changes, choices }: StepInput,
   sharedSum: GradualAllReduce,
 ): Pass[] {
   const { parameters } = state.model;
   const numMeans = state.transport.topology.worldSize * batches.length;
   const numCounted = batches.reduce((total, { packed }) => total + (packed?.numCounted ?? 0), 0);
-  return batches.map((batch, index) =>
-    forwardBackward(state, step, batch, {
+  return batches.map((batch, index) => {
+    const inspectors = [inspectorOf?.(index), choices?.inspectorOf(batch)].filter(
+      (each) => each !== undefined,
+    );
+    return forwardBackward(state, step, batch, {
       numMeans,
       meanOver: numCounted / numMeans,
       isFirst: index === 0,
-      inspect: inspectorOf?.(index),
+      inspect:
+        inspectors.length === 0
+          ? undefined
+          : (...decided) => {
+              for (const inspect of inspectors) inspect(...decided);
+            },
       change: changes?.[index],
       onBackward:
         index === batches.length - 1 ? () => sharedSum.advance(parameters.gradientsWholeFrom) : undefined,
-    }),
-  );
+    });
+  });
 }

@@ -16,6 +16,7 @@ import { describeSlots, type SlotStatistics } from '../parameters/expert-slots.j
 import type { ValidationReport } from '../rpc/generated/messages.js';
 import { type BestValidation, bestAfter, metricsOfProgress, progressOfMetrics } from '../run/run-progress.js';
 import { CheckpointSaver } from './checkpoint-saver.js';
+import { ChoiceMeter } from './choice-meter.js';
 import { OverlapTrial, useFasterForm } from './exchange-trials.js';
 import { ExpertForesight } from './expert-foresight.js';
 import { homeRanksOfDomain } from './home-ranks.js';
@@ -122,14 +123,14 @@ export class Trainer {
   async run(): Promise<boolean> {
     const { assignment, transport, logger, emit } = this.options;
     const { config, topology } = assignment;
-    const { train, model } = config;
+    const { train } = config;
     const loader = createLoader({
       dataset: this.dataset,
       weights: config.data.weights,
       seed: config.seed,
       // The loader's batches in their order are the micro-batches of the steps in theirs.
       globalBatch: train.globalBatch / train.microBatches,
-      seqLen: model.seqLen,
+      seqLen: config.model.seqLen,
       rank: topology.rank,
       worldSize: topology.worldSize,
       homeRanksOfDomain: homeRanksOfDomain(config, topology),
@@ -143,7 +144,7 @@ export class Trainer {
     const recorder =
       train.recordRoutes &&
       (await import('./route-recorder.js')).openRecorder(assignment, this.dataset, this.#step, logger);
-    const numSteps = numStepsOf(config);
+    const [choices, numSteps] = [new ChoiceMeter(config), numStepsOf(config)];
     const { description } = kernels();
     logger.info(
       { parameters: this.#numParameters(), kernels: description },
@@ -167,18 +168,18 @@ export class Trainer {
         const batches = microBatches.map(loader.batchForStep);
         // One clock for all ranks.
         const timeUsed = topology.rank === 0 ? this.#timeUsed : 0;
-        const wishes = { timeUsed, snapshot: this.snapshots.vote(this.#step) };
         const outcome = trainStep(this.state, {
           step: this.#step,
           batches,
-          wishes,
+          wishes: { timeUsed, snapshot: this.snapshots.vote(this.#step) },
           fetch: foresight && (() => foresight.beforeStep(this.#step)),
           changes: await routes?.changesOf(this.#step, microBatches, batches),
+          choices,
           inspectorOf: recorder?.begin(this.#step, batches, microBatches.map(loader.placesForStep)),
           beforeUpdate: () => this.snapshots.settle(transport),
         });
         const { report, stopAsked } = outcome;
-        recorder?.end();
+        recorder?.end(outcome.sent);
         logger.debug({ loss: report.loss, stepMs: report.stepMs, experts: this.#slotStatistics }, 'step');
         emit({ type: 'step', report });
         const quote = () =>
@@ -218,8 +219,7 @@ export class Trainer {
   }
 
   #metrics(loss: number): Record<string, number> {
-    const progress = { trainingSeconds: this.#trainingSeconds, best: this.#best };
-    return { loss, ...metricsOfProgress(progress) };
+    return { loss, ...metricsOfProgress({ trainingSeconds: this.#trainingSeconds, best: this.#best }) };
   }
 
   get #trainingSeconds(): number {

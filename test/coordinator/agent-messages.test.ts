@@ -40,6 +40,7 @@ const step = {
   allToAllWaitMs: 1,
   bytesSameNode: 0,
   bytesOtherNode: 0,
+  rowBytesTo: [0, 64, 0, 64],
   cpuMs: 5,
   queuedMs: 0,
   partsMs: { forward: 1, backward: 1, exchange: -1e-13, allReduce: 1, optimizer: 1, waiting: 0 },
@@ -119,6 +120,8 @@ describe('refused is', () => {
     ['a loss that is no number', { step: { ...step, loss: Number.NaN } }, /: loss: /],
     ['negative bytes', { step: { ...step, bytesOtherNode: -1 } }, /: bytesOtherNode: /],
     ['a number of no measure', { step: { ...step, measures: { lunch: 1 } } }, /: measures: /],
+    ['bytes to too few ranks', { step: { ...step, rowBytesTo: [0, 64] } }, /: rowBytesTo/],
+    ['bytes below none', { step: { ...step, rowBytesTo: [0, -1, 0, 0] } }, /: rowBytesTo\.1/],
     ['an unknown part', { step: { ...step, partsMs: { lunch: 1 } } }, /: partsMs/],
     [
       'a layer that is not there',

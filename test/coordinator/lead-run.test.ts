@@ -42,6 +42,7 @@ const STEP: StepReport = {
   layers: [],
   bytesSameNode: 0,
   bytesOtherNode: 0,
+  rowBytesTo: [0],
   allToAllMs: 0,
   allToAllWaitMs: 0,
   skipped: false,

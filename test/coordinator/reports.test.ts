@@ -40,6 +40,7 @@ const reportWith = (capacity: number): StepReport => ({
   ],
   bytesSameNode: 0,
   bytesOtherNode: 0,
+  rowBytesTo: [0],
   allToAllMs: 0,
   allToAllWaitMs: 0,
   cpuMs: 5,

@@ -122,6 +122,7 @@ const report = (rank: number): StepReport => ({
   layers: [],
   bytesSameNode: 0,
   bytesOtherNode: 0,
+  rowBytesTo: [0, 0],
   allToAllMs: 0,
   allToAllWaitMs: 0,
   cpuMs: 5,

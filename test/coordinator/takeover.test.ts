@@ -36,6 +36,7 @@ const step = (rank: number, step: number): AgentEvent => ({
     layers: [],
     bytesSameNode: 0,
     bytesOtherNode: 0,
+    rowBytesTo: [0, 0],
     allToAllMs: 0,
     allToAllWaitMs: 0,
     skipped: false,

@@ -67,6 +67,7 @@ const stepReport = (rank: number): StepReport => ({
   skipped: false,
   bytesSameNode: 64,
   bytesOtherNode: 64,
+  rowBytesTo: [0, 64],
   allToAllMs: 1,
   allToAllWaitMs: 1,
   cpuMs: 1,

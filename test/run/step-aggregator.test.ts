@@ -32,6 +32,7 @@ const report = (step: number, rank: number): StepReport => ({
   ],
   bytesSameNode: 10,
   bytesOtherNode: rank,
+  rowBytesTo: [0, 5 * rank, 0],
   allToAllMs: 2 * rank,
   allToAllWaitMs: rank,
   cpuMs: 5,
@@ -41,7 +42,7 @@ const report = (step: number, rank: number): StepReport => ({
 
 describe('StepAggregator', () => {
   it('puts a step together once every rank has reported, in any order and interleaved with the next', () => {
-    const aggregator = new StepAggregator(3, 10);
+    const aggregator = new StepAggregator(3, 3, 10);
     expect(aggregator.add(report(1, 2))).toBeNull();
     expect(aggregator.add(report(2, 2))).toBeNull();
     expect(aggregator.add(report(1, 0))).toBeNull();
@@ -73,6 +74,15 @@ describe('StepAggregator', () => {
       allToAllMs: 2,
       allToAllWaitMs: 1,
     });
+    expect(step!.links).toEqual({
+      numNodes: 3,
+      between: 'ranks',
+      bytes: [
+        [0, 0, 0],
+        [0, 5, 0],
+        [0, 10, 0],
+      ],
+    });
     expect(droppedShare(step!.layers)).toBeCloseTo(0.25, 12);
     expect(locality(step!.layers)).toEqual({ sameWorker: 0.25, sameNode: 0.5, otherNode: 0.25 });
     expect(aggregator.add(report(2, 0))).toBeNull();
@@ -80,7 +90,7 @@ describe('StepAggregator', () => {
   });
 
   it('has no losses of a step that was skipped, which counts as one', () => {
-    const aggregator = new StepAggregator(2, 10);
+    const aggregator = new StepAggregator(2, 1, 10);
     const skipped = (rank: number) => ({ ...report(1, rank), loss: 0, layers: [], skipped: true });
     aggregator.add(skipped(0));
     expect(aggregator.add(skipped(1))).toMatchObject({
@@ -97,7 +107,7 @@ describe('StepAggregator', () => {
   });
 
   it('has a number that is only recorded where a rank has it, combined as its schema says', () => {
-    const aggregator = new StepAggregator(2, 10);
+    const aggregator = new StepAggregator(2, 1, 10);
     aggregator.add({ ...report(1, 0), measures: { answerTokens: 7 } });
     expect(aggregator.add({ ...report(1, 1), measures: { answerTokens: 5 } })).toMatchObject({
       answerTokens: 12,
@@ -107,7 +117,7 @@ describe('StepAggregator', () => {
   });
 
   it('refuses a step out of turn, and a rank that runs away from the others', () => {
-    const aggregator = new StepAggregator(2, 10);
+    const aggregator = new StepAggregator(2, 1, 10);
     aggregator.add(report(5, 0));
     for (const step of [5, 4, 7])
       expect(() => aggregator.add(report(step, 0))).toThrow(`step ${step} of rank 0 after step 5`);

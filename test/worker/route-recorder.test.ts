@@ -52,7 +52,7 @@ function record(maxMB: number, doneStep = 0): string[] {
       tf.tidy(() => {
         model.loss(batches[0]!, { training: true, wantsScores: true, inspect: inspectorOf(0) });
       });
-    recorder.end();
+    recorder.end([]);
   }
   model.dispose();
   return warn.mock.calls.map(([line]) => line);

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import type { DeepReadonly } from './deep-readonly.js';
+import { linkBytes } from './row-traffic.js';
 import { stepMeasures } from './step-measures.js';
 
 /** Parts of a step's time; their sum is the step's but for gaps between them. */
@@ -38,6 +39,8 @@ export const globalStep = z.object({
   partsMs: z.record(z.enum(STEP_PARTS), z.number()),
   /** None of a step that was skipped. */
   layers: z.array(globalLayer),
+  /** Absent with one rank, without sparse layers, and in runs of version 0.1.0. */
+  links: linkBytes.exactOptional(),
 });
 /** One step of the whole run, combined from the reports of all ranks. */
 export type GlobalStep = DeepReadonly<z.output<typeof globalStep>>;

@@ -11,6 +11,7 @@ import {
 import { fileWriter, ParquetWriter, schemaFromColumnData } from 'hyparquet-writer';
 import { TrainerError, unsupported } from './errors.js';
 import { assertRegular } from './regular-file.js';
+import { type SentRows, sentRows } from './row-traffic.js';
 
 export { parseRoutesFileName, routesFileName } from './routes-file-name.js';
 
@@ -19,6 +20,8 @@ const ROUTES_VERSION = 1;
 const VERSION_KEY = 'locmoe.routes';
 /** The number of experts of a sparse layer of the model that made the choices. */
 const EXPERTS_KEY = 'locmoe.experts';
+/** What the rank sent in the step, as JSON. */
+const SENT_KEY = 'locmoe.sent';
 /** A file holds one step of one rank: some hundred bytes a choice before compression. */
 const MAX_BYTES = 2 ** 31;
 
@@ -122,8 +125,11 @@ export class RoutesWriter {
   readonly #file: string;
   readonly #writer: ParquetWriter;
 
-  /** @param numExperts of a sparse layer of the model that makes the choices */
-  constructor(file: string, numExperts: number) {
+  /**
+   * @param numExperts of a sparse layer of the model that makes the choices
+   * @param sent what the rank sent in the step; left out for text that is routed with a checkpoint
+   */
+  constructor(file: string, numExperts: number, sent?: SentRows) {
     this.#file = file;
     this.#writer = new ParquetWriter({
       writer: fileWriter(`${file}.tmp`),
@@ -131,6 +137,7 @@ export class RoutesWriter {
       kvMetadata: [
         { key: VERSION_KEY, value: String(ROUTES_VERSION) },
         { key: EXPERTS_KEY, value: String(numExperts) },
+        ...(sent === undefined ? [] : [{ key: SENT_KEY, value: JSON.stringify(sent) }]),
       ],
     });
   }
@@ -174,6 +181,8 @@ export interface RoutesFacts {
   readonly numRows: number;
   /** Experts of a sparse layer of the model that made the choices; null in a file that does not say. */
   readonly numExperts: number | null;
+  /** What the rank sent in the step; null in a file that does not say. */
+  readonly sent: SentRows | null;
   /** Least and greatest value of each column that is asked for; null in a file that does not say. */
   readonly rangeOf: (column: RouteColumn) => readonly [least: number, greatest: number] | null;
 }
@@ -181,10 +190,13 @@ export interface RoutesFacts {
 /** @throws TrainerError as `readRoutes` */
 export async function inspectRoutes(file: string): Promise<RoutesFacts> {
   return reading(file, async (_, metadata) => {
-    const experts = metadata.key_value_metadata?.find(({ key }) => key === EXPERTS_KEY)?.value;
+    const [experts, sent] = [EXPERTS_KEY, SENT_KEY].map(
+      (wanted) => metadata.key_value_metadata?.find(({ key }) => key === wanted)?.value,
+    );
     return {
       numRows: Number(metadata.num_rows),
       numExperts: experts === undefined ? null : Number(experts),
+      sent: sent === undefined ? null : sentRows.parse(JSON.parse(sent)),
       rangeOf: (column) => rangeOf(metadata, column),
     };
   });

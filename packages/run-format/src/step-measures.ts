@@ -2,7 +2,7 @@ import { z } from 'zod';
 
 /** How a number that each rank measures in a step becomes one of the whole run, and where that is shown. */
 interface Measure {
-  readonly overRanks: 'mean' | 'sum' | 'max' | 'same';
+  readonly overRanks: 'mean' | 'sum' | 'max' | 'same' | 'max over mean';
   /** Description, with its unit. */
   readonly help: string;
   /** Name of its gauge for Prometheus, which has the value of the last step. */
@@ -14,6 +14,7 @@ interface Measure {
 const about = z.registry<Measure>();
 
 const count = z.int().nonnegative();
+const amount = z.number().nonnegative();
 
 /**
  * Numbers of a step that are only recorded and shown: a rank reports them by name (`StepReport.measures`). They are optional,
@@ -23,6 +24,72 @@ export const rankMeasures = z.strictObject({
   answerTokens: count.exactOptional().register(about, {
     overRanks: 'sum',
     help: 'With packed samples, tokens that count in the loss; in a run on text alone all do',
+  }),
+  idShare: amount.exactOptional().register(about, {
+    overRanks: 'mean',
+    help: "Share of the choices that were among those of the last token with the same id and domain on the same rank, mean of the sparse layers: so much a token's id decides at least",
+    prometheus: 'locmoe_choices_as_of_id_ratio',
+    tensorboard: 'routing/as_of_id_share',
+  }),
+  gateShare: amount.exactOptional().register(about, {
+    overRanks: 'mean',
+    help: 'Share of the tokens that chose the expert which the gate alone ranks first, mean of the sparse layers; absent without a gate',
+    prometheus: 'locmoe_choices_of_gate_ratio',
+    tensorboard: 'routing/of_gate_share',
+  }),
+  margin: amount.exactOptional().register(about, {
+    overRanks: 'mean',
+    help: 'Best score of a token less its second best, with bias and preference, mean of tokens and sparse layers; absent without a gate',
+    prometheus: 'locmoe_score_margin',
+    tensorboard: 'routing/margin',
+  }),
+  gateEntropy: amount.exactOptional().register(about, {
+    overRanks: 'mean',
+    help: 'Entropy of the softmax of the gate over the experts that are open to a token, in nats, mean of tokens and sparse layers; absent without a gate',
+    prometheus: 'locmoe_gate_entropy',
+    tensorboard: 'routing/gate_entropy',
+  }),
+  routerZ: amount.exactOptional().register(about, {
+    overRanks: 'mean',
+    help: "Square of the log of the sum of exp(gate) over the open experts (ST-MoE's router z), mean of tokens and sparse layers; absent without a gate",
+    prometheus: 'locmoe_router_z',
+    tensorboard: 'routing/router_z',
+  }),
+  loadImbalance: amount.exactOptional().register(about, {
+    overRanks: 'same',
+    help: 'Kept choices of the busiest expert over the mean of the experts, mean of the sparse layers',
+    prometheus: 'locmoe_load_imbalance_ratio',
+    tensorboard: 'imbalance/load',
+  }),
+  loadP10: amount.exactOptional().register(about, {
+    overRanks: 'same',
+    help: 'Kept choices that a tenth of the experts stays below, over the mean of the experts, mean of the sparse layers',
+    prometheus: 'locmoe_load_p10_ratio',
+    tensorboard: 'imbalance/load_p10',
+  }),
+  loadP50: amount.exactOptional().register(about, {
+    overRanks: 'same',
+    help: 'Kept choices that half of the experts stays below, over the mean of the experts, mean of the sparse layers',
+    prometheus: 'locmoe_load_p50_ratio',
+    tensorboard: 'imbalance/load_p50',
+  }),
+  loadP90: amount.exactOptional().register(about, {
+    overRanks: 'same',
+    help: 'Kept choices that nine tenths of the experts stay below, over the mean of the experts, mean of the sparse layers',
+    prometheus: 'locmoe_load_p90_ratio',
+    tensorboard: 'imbalance/load_p90',
+  }),
+  timeImbalance: amount.exactOptional().register(about, {
+    overRanks: 'max over mean',
+    help: "Time of the last step without waiting: the slowest rank's over the mean of the ranks",
+    prometheus: 'locmoe_time_imbalance_ratio',
+    tensorboard: 'imbalance/time',
+  }),
+  bytesImbalance: amount.exactOptional().register(about, {
+    overRanks: 'max over mean',
+    help: "Bytes of rows that a rank sent in the last step, forward and backward: the greatest rank's over the mean of the ranks",
+    prometheus: 'locmoe_bytes_imbalance_ratio',
+    tensorboard: 'imbalance/bytes',
   }),
 });
 export type RankMeasures = Readonly<z.output<typeof rankMeasures>>;

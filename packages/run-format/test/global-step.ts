@@ -34,6 +34,27 @@ export function globalStep(step: number, layers: readonly GlobalLayer[] = [globa
     bytesOtherNode: 2000,
     allToAllMs: 4,
     allToAllWaitMs: 3,
+    timeImbalance: 1.25,
+    bytesImbalance: 1.1,
+    ...(layers.length > 0 && {
+      idShare: 0.75,
+      gateShare: 0.5,
+      margin: 0.125,
+      gateEntropy: 0.6,
+      routerZ: 2.5,
+      loadImbalance: 1.5,
+      loadP10: 0.4,
+      loadP50: 0.9,
+      loadP90: 1.5,
+      links: {
+        numNodes: 2,
+        between: 'ranks',
+        bytes: [
+          [0, 3000],
+          [1000, 0],
+        ],
+      },
+    }),
   };
 }
 

@@ -2,6 +2,7 @@ import type { Command } from 'commander';
 import { TrainerError } from '../../errors.js';
 import type { RecordOptions } from '../routes/record.js';
 import type { ReportOptions } from '../routes/report.js';
+import type { TrafficOptions } from '../routes/traffic.js';
 import { wholeNumber } from './options.js';
 
 const MAX_TOKENS = 100_000;
@@ -56,5 +57,17 @@ export function routesCommand(command: Command): void {
     .action(async (places: readonly string[], options: Omit<ReportOptions, 'places'>) => {
       const { reportOnRoutes } = await import('../routes/report.js');
       await reportOnRoutes({ ...options, places });
+    });
+  command
+    .command('traffic')
+    .description('print the bytes of tokens between ranks and nodes: as sent, and as the recorded routes say')
+    .argument('<run>', 'name or folder of a run')
+    .option('--runs-dir <dir>', 'folder that holds the runs', 'runs')
+    .option('--from <step>', 'first step', wholeNumber(0), 0)
+    .option('--to <step>', 'last step', wholeNumber(0))
+    .option('--json', 'print JSON')
+    .action(async (run: string, options: Omit<TrafficOptions, 'run'>) => {
+      const { reportTraffic } = await import('../routes/traffic.js');
+      await reportTraffic({ ...options, run });
     });
 }

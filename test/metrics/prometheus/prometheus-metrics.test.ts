@@ -100,6 +100,8 @@ describe('the metrics of a run', () => {
     const expected: Readonly<Record<string, number>> = {
       locmoe_loss: 5,
       locmoe_step: 2,
+      locmoe_choices_as_of_id_ratio: 0.75,
+      locmoe_bytes_imbalance_ratio: 1.1,
       locmoe_steps_total: 2,
       locmoe_tokens_total: 512,
       locmoe_tokens_per_second: 1234.5,
@@ -158,7 +160,7 @@ describe('the metrics of a run', () => {
   it('are as many as docs/metrics.md says', async () => {
     const [layers, experts, ranks, nodes, domains] = [2, 4, 4, 2, 2];
     const series = await seriesOf(fullMetrics().metrics);
-    expect(series.size).toBe(90 + layers * (experts + 12) + 15 * ranks + 3 * nodes + domains);
+    expect(series.size).toBe(101 + layers * (experts + 12) + 15 * ranks + 3 * nodes + domains);
   });
 
   it('are absent as long as they are not known', async () => {

@@ -52,6 +52,10 @@ export interface StepReportInput {
    * Numbers that are only recorded and shown, by their names in packages/run-format/src/step-measures.ts.
    */
   'measures'?: ({[key: string]: number | string});
+  /**
+   * The bytes of rows of tokens that this rank sent to each rank in all sparse layers, forward and backward.
+   */
+  'rowBytesTo'?: (number | string)[];
 }
 
 /**
@@ -104,4 +108,8 @@ export interface StepReport {
    * Numbers that are only recorded and shown, by their names in packages/run-format/src/step-measures.ts.
    */
   'measures': ({[key: string]: number});
+  /**
+   * The bytes of rows of tokens that this rank sent to each rank in all sparse layers, forward and backward.
+   */
+  'rowBytesTo': (number)[];
 }

@@ -1,0 +1,137 @@
+import type { RouteRow, RouteTable } from '@locmoe/run-format/routes-file';
+import type { SentRows } from '@locmoe/run-format/row-traffic';
+import { spawnRanks } from '@locmoe/test-kit';
+import { describe, expect, it } from 'vitest';
+import type { RunConfig } from '../../src/config/schema.js';
+import { measuredTraffic, predictedTraffic } from '../../src/evaluation/route-traffic.js';
+
+export interface TrafficCase {
+  readonly moe: Partial<RunConfig['moe']>;
+  readonly cluster: Partial<RunConfig['cluster']>;
+  readonly precision?: RunConfig['train']['precision'];
+  readonly microBatches?: number;
+}
+
+export interface RankTraffic {
+  readonly table: RouteTable;
+  readonly sent: SentRows['sent'];
+  readonly rowBytesTo: readonly number[];
+  readonly allBytes: number;
+}
+
+const D_MODEL = 8;
+const FLAT = { exchange: 'flat', overlapDegree: 1 } as const;
+const HIERARCHICAL = { exchange: 'hierarchical', overlapDegree: 1 } as const;
+const OVERLAPPED = { exchange: 'hierarchical', overlapDegree: 4 } as const;
+const DEDUPLICATED = { exchange: 'hierarchical', deduplicate: true } as const;
+
+const LOCMOE = { router: 'locmoe' } as const;
+const PLUS = { router: 'locmoe-plus', numExperts: 8, maxExpertsPerToken: 3, capacityFactor: 2 } as const;
+const MOGE = { router: 'moge', numExperts: 8, deviceGroups: 4 } as const;
+const PLACEMENT = {
+  version: 1,
+  numExperts: 8,
+  nodes: 2,
+  workersPerNode: 2,
+  layers: { 1: [3, 0, 1, 2, 2, 1, 0, 3], 2: [0, 1, 2, 3, 0, 1, 2, 3] },
+} as const;
+/** With the choices that a token has at most; 0 for a router whose choices have no weights. */
+const CASES: readonly (TrafficCase & { readonly numWeights: number })[] = [
+  { moe: LOCMOE, cluster: FLAT, numWeights: 1 },
+  { moe: { router: 'switch', capacityFactor: 0.8 }, cluster: HIERARCHICAL, numWeights: 1 },
+  { moe: { router: 'switch' }, cluster: DEDUPLICATED, numWeights: 1 },
+  { moe: PLUS, cluster: FLAT, numWeights: 3 },
+  { moe: PLUS, cluster: OVERLAPPED, numWeights: 3 },
+  { moe: PLUS, cluster: DEDUPLICATED, numWeights: 3, microBatches: 2 },
+  { moe: MOGE, cluster: HIERARCHICAL, numWeights: 4 },
+  { moe: MOGE, cluster: DEDUPLICATED, numWeights: 4 },
+  {
+    moe: { router: 'moge', numExperts: 8, deviceGroups: 2 },
+    cluster: { ...DEDUPLICATED, wirePrecision: 'bfloat16' },
+    numWeights: 2,
+  },
+  // Experts are not in the order of their numbers, on two nodes of two workers.
+  { moe: { ...MOGE, placement: PLACEMENT }, cluster: DEDUPLICATED, numWeights: 4 },
+  { moe: { ...PLUS, placement: PLACEMENT }, cluster: OVERLAPPED, numWeights: 3 },
+  { moe: { router: 'hash' }, cluster: OVERLAPPED, numWeights: 0, microBatches: 4 },
+  { moe: { router: 'hash' }, cluster: DEDUPLICATED, numWeights: 0 },
+  // Each expert has a replica on each node.
+  {
+    moe: { router: 'switch', numExperts: 2 },
+    cluster: { ...FLAT, wirePrecision: 'bfloat16' },
+    numWeights: 1,
+  },
+  // Experts 4 to 7 alone are held.
+  {
+    moe: {
+      router: 'switch',
+      numExperts: 8,
+      expertGroups: 2,
+      subModel: { domain: 'b', domains: ['a', 'b'] },
+    },
+    cluster: FLAT,
+    numWeights: 1,
+  },
+];
+
+function rowsOf(table: RouteTable): RouteRow[] {
+  return table.step.map(
+    (_, row) =>
+      Object.fromEntries(
+        Object.entries(table).map(([name, values]) => [name, values[row]]),
+      ) as unknown as RouteRow,
+  );
+}
+
+describe('what the ranks send is what their routes say, to the byte', () => {
+  it.each([
+    [2, 2],
+    [2, 1],
+    [1, 4],
+  ])('%d nodes of %d workers', async (numNodes, workersPerNode) => {
+    const worldSize = numNodes * workersPerNode;
+    const cases = CASES.filter(
+      ({ moe, cluster }) => !('deduplicate' in cluster) || (moe.numExperts ?? 4) >= worldSize,
+    );
+    const { ranks } = await spawnRanks<RankTraffic[]>(
+      { numNodes, workersPerNode },
+      new URL('./route-traffic.program.ts', import.meta.url),
+      { args: cases, abortOnFailure: true },
+    );
+    const results = ranks.map(({ result, error }) => result ?? expect.fail(error?.message));
+    cases.forEach(({ cluster, numWeights, moe }, index) => {
+      const about = JSON.stringify({ moe, cluster });
+      const ofRanks = results.map((result) => result[index]);
+      const wireBytes = cluster.wirePrecision === 'bfloat16' ? 2 : 4;
+      const rowBytes = wireBytes * D_MODEL;
+      const isDeduplicated = cluster.deduplicate === true && numNodes > 1;
+      const exchange = {
+        numNodes,
+        workersPerNode,
+        rowBytes,
+        crossingBytes: isDeduplicated ? rowBytes + wireBytes * numWeights : null,
+      };
+      const measured = measuredTraffic(ofRanks.map(({ sent }) => ({ ...exchange, share: 1, sent })));
+      const predicted = predictedTraffic(
+        ofRanks.flatMap(({ table }) => rowsOf(table)),
+        exchange,
+      );
+      expect(measured, about).toEqual(predicted);
+      expect(measured, about).toHaveLength(2 * 4);
+      const sentBy = (rank: number) =>
+        measured.flatMap(({ bytes }) => bytes[rank]).reduce((sum, each) => sum + each, 0);
+      ofRanks.forEach(({ rowBytesTo, allBytes }, rank) => {
+        expect(
+          rowBytesTo.reduce((sum, each) => sum + each, 0),
+          about,
+        ).toBe(sentBy(rank));
+        // Counts, scores and choices are sent beside the rows.
+        expect(allBytes, about).toBeGreaterThan(sentBy(rank));
+      });
+      expect(
+        measured.flatMap(({ bytes }) => bytes.flat()).some((bytes) => bytes > 0),
+        about,
+      ).toBe(true);
+    });
+  });
+});
