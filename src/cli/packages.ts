@@ -4,6 +4,7 @@ import type { HttpFeature } from '@locmoe/logs/http';
 import type { Command } from 'commander';
 import { TrainerError } from '../errors.js';
 import type { RunListener } from '../run/run-listener.js';
+import type { RoutePlaces } from './routes/read-places.js';
 
 /** Page that shows the runs of a folder. */
 export interface PageFeature extends HttpFeature {
@@ -21,6 +22,24 @@ export interface PagePackage {
 /** Exports of `@locmoe/bench`. */
 export interface BenchPackage {
   addCommands(program: Command): void;
+  placeExperts(options: PlaceOptions): Promise<void>;
+}
+
+/** Options of `locmoe routes place`. */
+export interface PlaceOptions extends RoutePlaces {
+  /** Recipe or file; that of the run by default. */
+  readonly config?: string;
+  readonly set: readonly string[];
+  readonly nodes?: number;
+  readonly workersPerNode?: number;
+  /** Most load of a rank over the mean. */
+  readonly maxLoad: number;
+  readonly link?: string;
+  readonly coresPerNode?: number;
+  readonly sharedMachine: boolean;
+  readonly calibration?: string;
+  readonly output?: string;
+  readonly json?: true;
 }
 
 /** Exports of `@locmoe/export`. */
@@ -42,6 +61,11 @@ export function loadPage(): Promise<PagePackage> {
 }
 
 /** @throws TrainerError `NO_RESOURCE` if it is not installed */
+export function loadBench(): Promise<BenchPackage> {
+  return load('@locmoe/bench');
+}
+
+/** @throws TrainerError `NO_RESOURCE` if it is not installed */
 export function loadExport(): Promise<ExportPackage> {
   return load('@locmoe/export');
 }
@@ -54,8 +78,7 @@ export function loadExport(): Promise<ExportPackage> {
  */
 export async function addBenchCommands(program: Command, called: string): Promise<void> {
   if (called in BENCH_COMMANDS) {
-    const bench: BenchPackage = await load('@locmoe/bench');
-    bench.addCommands(program);
+    (await loadBench()).addCommands(program);
   } else
     for (const [name, description] of Object.entries(BENCH_COMMANDS))
       program.command(name).description(description);

@@ -136,6 +136,10 @@ export const ELSEWHERE: readonly (readonly [RegExp, string])[] = [
   [/^npx locmoe bench step --peer torch --quick$/, 'bench-step.test.ts runs it with less to do'],
   [/^npx locmoe (train|eval) .*--routes /, 'replay.test.ts replays so'],
   [
+    /^npx locmoe bench place$|^npx locmoe train .*moe\.placement=|^npx locmoe routes place /,
+    'bench-place.test.ts places and trains so, with less to do',
+  ],
+  [
     /^npx locmoe routes |^npx locmoe eval .*--ablate|^npx locmoe train .*train\.recordRoutes/,
     'routes.test.ts records and reports so',
   ],

@@ -1,11 +1,14 @@
 import type { Command } from 'commander';
 import { TrainerError } from '../../errors.js';
+import { loadBench, type PlaceOptions } from '../packages.js';
 import type { RecordOptions } from '../routes/record.js';
 import type { ReportOptions } from '../routes/report.js';
 import type { TrafficOptions } from '../routes/traffic.js';
-import { wholeNumber } from './options.js';
+import { collect, numberFrom, wholeNumber } from './options.js';
 
 const MAX_TOKENS = 100_000;
+/** Above it a placement would have a rank wait for another twice as long as it works. */
+const MAX_LOAD = 3;
 
 /** `locmoe routes`: which experts tokens choose, and what decides it. */
 export function routesCommand(command: Command): void {
@@ -69,5 +72,31 @@ export function routesCommand(command: Command): void {
     .action(async (run: string, options: Omit<TrafficOptions, 'run'>) => {
       const { reportTraffic } = await import('../routes/traffic.js');
       await reportTraffic({ ...options, run });
+    .command('place')
+    .description(
+      'find the ranks for the experts that recorded routes would send the least bytes to, and say what that saves',
+    )
+    .argument('<place...>', 'a run that trained with train.recordRoutes, or its Parquet files')
+    .option('--nodes <n>', 'nodes to place for (those of the run)', wholeNumber(1))
+    .option('--workers-per-node <n>', 'workers on each (those of the run)', wholeNumber(1))
+    .option('--config <file|recipe>', 'what trained the routes (the configuration of the run)')
+    .option(
+      '--set <key=value>',
+      'override a field, e.g. data.placement=domain; repeat for several',
+      collect,
+      [],
+    )
+    .option('--from <step>', 'first step', wholeNumber(0), 0)
+    .option('--to <step>', 'last step', wholeNumber(0))
+    .option('--max-load <factor>', 'most load of a rank over the mean', numberFrom(1, MAX_LOAD), 1.1)
+    .option('--link <rate,latency>', 'link of a node to all others, e.g. 100gbps,5us (cluster.interNodeLink)')
+    .option('--cores-per-node <n>', 'cores of a node (those of the calibrated machine)', numberFrom(0.01))
+    .option('--shared-machine', 'all nodes share the cores of the calibrated machine', false)
+    .option('--calibration <file>', 'costs of the machine (those of the last locmoe bench plan)')
+    .option('--output <file>', 'file to write the placement to, for moe.placement')
+    .option('--json', 'print JSON')
+    .action(async (places: readonly string[], options: Omit<PlaceOptions, 'places'>) => {
+      const { placeExperts } = await loadBench();
+      await placeExperts({ ...options, places });
     });
 }

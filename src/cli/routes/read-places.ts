@@ -20,14 +20,32 @@ export interface RoutePlaces {
 /**
  * Reads the recorded routes of some steps.
  *
- * @throws TrainerError `BAD_INPUT` if a place has none, a file is damaged, two have the same step of the same rank and domain, or
- *   there are too many rows or none
+ * @throws TrainerError as `routesByFile`, and `BAD_INPUT` if there are too many rows
  */
-export async function readPlaces({ places, from, to }: RoutePlaces): Promise<RouteRow[]> {
+export async function readPlaces(options: RoutePlaces): Promise<RouteRow[]> {
   const rows: RouteRow[] = [];
-  const files = places.flatMap(filesIn);
+  for await (const ofFile of routesByFile(options)) {
+    for (const row of ofFile) rows.push(row);
+    if (rows.length > MOST_ROWS)
+      throw new TrainerError(
+        'BAD_INPUT',
+        `${options.places.join(' ')}: more than ${formatCount(MOST_ROWS)} choices; give fewer steps with --from and --to`,
+      );
+  }
+  return rows;
+}
+
+/**
+ * Reads the recorded routes of some steps, the rows of one file at a time.
+ *
+ * @throws TrainerError `BAD_INPUT` if a place has none, a file is damaged, two have the same step of the same rank and domain, or
+ *   there are no rows
+ */
+export async function* routesByFile({ places, from, to }: RoutePlaces): AsyncGenerator<RouteRow[]> {
+  const files = routeFiles(places);
   const fileOf = new Map<string, number>();
   for (const [index, file] of files.entries()) {
+    const rows: RouteRow[] = [];
     for (const row of await readRoutes(file)) {
       if (row.step < from || row.step > (to ?? Number.POSITIVE_INFINITY)) continue;
       const part = `step ${row.step} of rank ${row.rank}, domain ${row.domain}`;
@@ -40,18 +58,18 @@ export async function readPlaces({ places, from, to }: RoutePlaces): Promise<Rou
       fileOf.set(part, index);
       rows.push(row);
     }
-    if (rows.length > MOST_ROWS)
-      throw new TrainerError(
-        'BAD_INPUT',
-        `${places.join(' ')}: more than ${formatCount(MOST_ROWS)} choices; give fewer steps with --from and --to`,
-      );
+    if (rows.length > 0) yield rows;
   }
-  if (rows.length === 0)
+  if (fileOf.size === 0)
     throw new TrainerError(
       'BAD_INPUT',
       `${places.join(' ')}: no routes of steps ${from} to ${to ?? 'the last'}`,
     );
-  return rows;
+}
+
+/** Lists the Parquet files of places. @throws TrainerError `BAD_INPUT` if a place has none */
+export function routeFiles(places: readonly string[]): string[] {
+  return places.flatMap(filesIn);
 }
 
 /** The file, or all files of a run. */

@@ -10,6 +10,7 @@ import { BENCH_COMMANDS } from 'locmoe/internal/cli/packages';
 import type { BenchCollectivesOptions } from '../collectives/bench.js';
 import type { BenchKernelsOptions } from '../kernels/bench.js';
 import { computeOnOneThread } from '../one-thread.js';
+import type { BenchPlaceOptions } from '../place/bench.js';
 import type { BenchPlanOptions } from '../plan/bench.js';
 import type { PlanOptions } from '../plan/inputs.js';
 import type { BenchRecoveryOptions } from '../recovery/bench.js';
@@ -35,6 +36,7 @@ export function addBenchCommand(program: Command): void {
   addKernels(bench);
   addCollectives(bench);
   addRecovery(bench);
+  addPlace(bench);
 }
 
 /** The options of a bench that come last. @param holds what its work folder is for */
@@ -216,6 +218,39 @@ function addRecovery(bench: Command): void {
       const { benchRecovery } = await import('../recovery/bench.js');
       const { PARTS } = await import('../recovery/measure-row.js');
       process.exitCode = await benchRecovery({ ...options, out: out ?? options.workDir }, PARTS);
+    },
+  );
+}
+
+function addPlace(bench: Command): void {
+  const command = bench
+    .command('place')
+    .description(
+      'hold what `locmoe routes place` predicts against training: record, place the experts, go on with consecutive and with placed ones',
+    )
+    .option('--config <file|recipe>', 'what to train', 'tiny')
+    .option(...SET)
+    .option('--layouts <layouts>', 'nodes x workers of each, separated by commas (2x2,4x2)', collectWords, [])
+    .option(
+      '--only <routers>',
+      'values of moe.router, separated by commas (locmoe,switch,moge)',
+      collectWords,
+      [],
+    )
+    .option('--steps <n>', 'training steps before placing, and after it', wholeNumber(12), 40)
+    .option('--calibration <file>', 'costs of the machine (those of the last locmoe bench plan)')
+    .option('--json', 'print the figures as JSON, and nothing else');
+  type Options = Given<Omit<BenchPlaceOptions, 'routers'>> & { readonly only: readonly string[] };
+  withData(inFolders(command, 'place', 'for the runs')).action(
+    async ({ only, layouts, out, ...options }: Options) => {
+      computeOnOneThread();
+      const { benchPlace } = await import('../place/bench.js');
+      process.exitCode = await benchPlace({
+        ...options,
+        layouts: layouts.length > 0 ? layouts : ['2x2', '4x2'],
+        routers: only.length > 0 ? only : ['locmoe', 'switch', 'moge'],
+        out: out ?? options.workDir,
+      });
     },
   );
 }

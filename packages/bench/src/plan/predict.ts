@@ -236,6 +236,32 @@ function exchangesMs(
   return parts;
 }
 
+const PROBE_BYTES = 2 ** 26;
+
+/** Returns the seconds that each byte takes which a mean rank sends in an exchange of rows, by where it goes. */
+export function bytePrices(input: PlanInput): { readonly sameNode: number; readonly otherNode: number } {
+  const { nodes, workersPerNode } = input.config.cluster;
+  const machines = { nodes, workersPerNode, coresPerNode: input.coresPerNode };
+  const msOf = (localBytes: number, remoteBytes: number) => {
+    const exchange: Exchange = {
+      kind: 'all-to-all',
+      purpose: 'rows',
+      phase: 'forward',
+      count: 1,
+      localMessages: 1,
+      localBytes,
+      remoteMessages: 1,
+      remoteBytes,
+      aggregate: true,
+      summed: 0,
+    };
+    const parts = exchangesMs([exchange], input, machines);
+    return parts['exchange in node'] + parts['exchange between nodes'];
+  };
+  const priceOf = (ms: number) => (ms - msOf(0, 0)) / 1000 / PROBE_BYTES;
+  return { sameNode: priceOf(msOf(PROBE_BYTES, 0)), otherNode: priceOf(msOf(0, PROBE_BYTES)) };
+}
+
 /** Time on the link of a node: latency, and the bytes sent by all its workers. */
 function linkS(exchange: Exchange, { cluster }: RunConfig, link: Link | null): number {
   const messages = messagesOfNode(exchange, cluster);

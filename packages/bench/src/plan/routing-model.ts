@@ -1,6 +1,6 @@
 import { nodeOf, topologyOf } from 'locmoe/internal/collectives/topology';
-import type { RunConfig } from 'locmoe/internal/config/schema';
-import { rankOfExpert } from 'locmoe/internal/routing/expert-placement';
+import { type RunConfig, sparseLayersOf } from 'locmoe/internal/config/schema';
+import { placementOf } from 'locmoe/internal/routing/expert-placement';
 import { expertsOfDomain, heldExperts, type RouterPrice, routerPolicy } from 'locmoe/internal/routing/index';
 import { homeRanksOfDomain } from 'locmoe/internal/worker/home-ranks';
 import { sum } from '../statistics.js';
@@ -13,6 +13,8 @@ export interface RoutingAssumption {
   readonly localGain: number;
   /** Rows of the busiest rank over those of the mean rank, before drops. */
   readonly imbalance: number;
+  /** Destinations of the kept choices, where they are known; else they follow from the layout. */
+  readonly tiers?: TierShares;
   /** Source of the figures, for readers. */
   readonly source: string;
 }
@@ -70,27 +72,33 @@ export function busiestLoad({ moe }: RunConfig, { imbalance, keptPerToken }: Rou
 }
 
 /**
- * Destinations of tokens if all experts of a domain's group are equally likely, mean over domains and ranks.
+ * Destinations of tokens: those that are known, or if all experts of a domain's group are equally likely, mean over domains,
+ * ranks and sparse layers.
  */
-export function tierShares(config: RunConfig, { localGain }: RoutingAssumption): TierShares {
-  const { cluster, data, moe } = config;
+export function tierShares(config: RunConfig, { localGain, tiers }: RoutingAssumption): TierShares {
+  if (tiers !== undefined) return tiers;
+  const { cluster, data, model, moe } = config;
   const worldSize = cluster.nodes * cluster.workersPerNode;
-  const { first, count } = heldExperts(moe);
+  const { first } = heldExperts(moe);
+  // Without a placement all layers are alike.
+  const layers = moe.placement === null ? [model.numDenseLayers] : sparseLayersOf(model);
+  const placements = layers.map((layer) => placementOf(moe, worldSize, layer));
   const groups = expertsOfDomain(data.domains.length, moe);
   const homes = homeRanksOfDomain(config, topologyOf(0, cluster.nodes, cluster.workersPerNode));
   const weights = data.weights ?? groups.map(() => 1);
   const shares = { sameWorker: 0, sameNode: 0, otherNode: 0 };
   groups.forEach((group, domain) => {
     const sources = homes?.[domain] ?? Array.from({ length: worldSize }, (_, rank) => rank);
-    const each = weights[domain]! / sum(weights) / sources.length / group.length;
+    const each = weights[domain]! / sum(weights) / sources.length / group.length / placements.length;
     for (const source of sources) {
       const here = topologyOf(source, cluster.nodes, cluster.workersPerNode);
-      for (const expert of group) {
-        const to = rankOfExpert(count, worldSize, source, expert - first);
-        if (to === source) shares.sameWorker += each;
-        else if (nodeOf(here, to) === here.node) shares.sameNode += each;
-        else shares.otherNode += each;
-      }
+      for (const placement of placements)
+        for (const expert of group) {
+          const to = placement.rankOfExpert(source, expert - first);
+          if (to === source) shares.sameWorker += each;
+          else if (nodeOf(here, to) === here.node) shares.sameNode += each;
+          else shares.otherNode += each;
+        }
     }
   });
   return stayingLocal(shares, localGain);

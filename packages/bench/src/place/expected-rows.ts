@@ -1,0 +1,54 @@
+import { topologyOf } from 'locmoe/internal/collectives/topology';
+import type { RunConfig } from 'locmoe/internal/config/schema';
+import { domainMixture } from 'locmoe/internal/data/domain-mixture';
+import { assignToRanks } from 'locmoe/internal/data/placement';
+import { homeRanksOfDomain } from 'locmoe/internal/worker/home-ranks';
+import type { RouteCounts } from './counts.js';
+
+// D domains, W ranks, E experts.
+
+/** Micro-batches whose sequences are assigned; the mixture of domains repeats. */
+const BATCHES = 256;
+
+/**
+ * Kept choices of a step that are expected from each rank for each expert, row-major [W, E], by sparse layer. Sequences of a
+ * domain are alike, whatever their rank: with `data.placement: mixed` every rank has the same mixture, as the differences that a
+ * recording shows are those of the drawn text, and the next step has others. With `domain` the ranks follow from the experts.
+ *
+ * @param config with the placement
+ */
+export function expectedRows(config: RunConfig, { keptDE }: RouteCounts): Float64Array[] {
+  const sequencesDW = sequencesOfRanks(config);
+  const { numExperts } = config.moe;
+  const worldSize = config.cluster.nodes * config.cluster.workersPerNode;
+  return keptDE.map((kept) => {
+    const rowsWE = new Float64Array(worldSize * numExperts);
+    sequencesDW.forEach((sequencesW, domain) => {
+      sequencesW.forEach((sequences, rank) => {
+        for (let expert = 0; expert < numExperts; expert++)
+          rowsWE[rank * numExperts + expert]! += sequences * kept[domain * numExperts + expert]!;
+      });
+    });
+    return rowsWE;
+  });
+}
+
+/** Sequences of each domain that a rank has in a step on average, [D][W]. */
+function sequencesOfRanks(config: RunConfig): Float64Array[] {
+  const { data, train, cluster } = config;
+  const worldSize = cluster.nodes * cluster.workersPerNode;
+  const homes = homeRanksOfDomain(config, topologyOf(0, cluster.nodes, cluster.workersPerNode));
+  const mixture = domainMixture(data.weights ?? data.domains.map(() => 1));
+  const size = train.globalBatch / train.microBatches;
+  const sequencesDW = data.domains.map(() => new Float64Array(worldSize));
+  for (let batch = 0; batch < BATCHES; batch++) {
+    const domains = Array.from({ length: size }, (_, i) => mixture.at(batch * size + i).domain);
+    const ranks = homes && assignToRanks(domains, homes, worldSize);
+    domains.forEach((domain, i) => {
+      const each = train.microBatches / BATCHES;
+      if (ranks !== null) sequencesDW[domain]![ranks[i]!]! += each;
+      else for (let rank = 0; rank < worldSize; rank++) sequencesDW[domain]![rank]! += each / worldSize;
+    });
+  }
+  return sequencesDW;
+}
