@@ -113,7 +113,7 @@ async function checkPlacement(
       ...(resume !== undefined && { more: ['--resume', resume, '--fork'] }),
     });
   const half = Math.floor(steps / 2);
-  const recorded = await train('recorded', [`train.recordRoutes={every: 3, from: ${half + 1}, share: 1}`]);
+  const recorded = await train('recorded', [`train.recordRoutes={every: 1, from: ${half + 1}, share: 1}`]);
   const input = planInput({
     config: path.join(recorded.directory, 'config.json'),
     set: ['train.recordRoutes=null'],
