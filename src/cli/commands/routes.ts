@@ -72,6 +72,8 @@ export function routesCommand(command: Command): void {
     .action(async (run: string, options: Omit<TrafficOptions, 'run'>) => {
       const { reportTraffic } = await import('../routes/traffic.js');
       await reportTraffic({ ...options, run });
+    });
+  command
     .command('place')
     .description(
       'find the ranks for the experts that recorded routes would send the least bytes to, and say what that saves',
