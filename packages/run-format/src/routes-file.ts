@@ -2,11 +2,11 @@ import { renameSync, rmSync, statSync } from 'node:fs';
 import {
   type AsyncBuffer,
   asyncBufferFromFile,
+  type ColumnData,
   type DecodedArray,
   type FileMetaData,
   parquetMetadataAsync,
   parquetRead,
-  parquetReadObjects,
 } from 'hyparquet';
 import { fileWriter, ParquetWriter, schemaFromColumnData } from 'hyparquet-writer';
 import { TrainerError, unsupported } from './errors.js';
@@ -169,11 +169,58 @@ function columnsOf(table: RouteTable) {
   });
 }
 
+/** Some rows of a file, by column. */
+export type RouteColumns = { readonly [Name in RouteColumn]: ArrayLike<RouteRow[Name]> };
+
 /** @throws TrainerError `BAD_INPUT` if the file is none of recorded routes, or damaged; the file system's error */
 export async function readRoutes(file: string): Promise<RouteRow[]> {
-  return reading(file, async (bytes, metadata) => {
-    return (await parquetReadObjects({ file: bytes, metadata, columns: NAMES })) as RouteRow[];
-  });
+  const rows: RouteRow[] = [];
+  for await (const columns of readRowGroups(file))
+    for (let at = 0; at < columns.step.length; at++) {
+      const row: Record<string, unknown> = {};
+      for (const name of NAMES) row[name] = columns[name][at];
+      rows.push(row as RouteRow);
+    }
+  return rows;
+}
+
+/**
+ * Reads a file a row group at a time, so that its values need not be in memory all at once.
+ *
+ * @throws TrainerError as `readRoutes`
+ */
+export async function* readRowGroups(file: string): AsyncGenerator<RouteColumns> {
+  const { bytes, metadata } = await reading(file, async (bytes, metadata) => ({ bytes, metadata }));
+  let rowStart = 0;
+  for (const { num_rows } of metadata.row_groups) {
+    const rowEnd = rowStart + Number(num_rows);
+    try {
+      yield await columnsBetween(bytes, metadata, rowStart, rowEnd);
+    } catch (error) {
+      throw damaged(file, error);
+    }
+    rowStart = rowEnd;
+  }
+}
+
+async function columnsBetween(
+  file: AsyncBuffer,
+  metadata: FileMetaData,
+  rowStart: number,
+  rowEnd: number,
+): Promise<RouteColumns> {
+  const columns = new Map<string, ArrayLike<unknown>>();
+  const onChunk = ({ columnName, columnData }: ColumnData) => {
+    const before = columns.get(columnName);
+    columns.set(
+      columnName,
+      before === undefined ? columnData : [...Array.from(before), ...Array.from(columnData)],
+    );
+  };
+  await parquetRead({ file, metadata, columns: NAMES, rowStart, rowEnd, onChunk });
+  for (const name of NAMES)
+    if (columns.get(name)?.length !== rowEnd - rowStart) throw new Error(`column ${name} is not whole`);
+  return Object.fromEntries(columns) as unknown as RouteColumns;
 }
 
 /** Facts about a file of recorded routes that stand in its footer. */
@@ -247,9 +294,13 @@ async function reading<T>(
     version = metadata.key_value_metadata?.find(({ key }) => key === VERSION_KEY)?.value;
     if (Number(version) === ROUTES_VERSION) return await read(bytes, metadata);
   } catch (error) {
-    throw new TrainerError('BAD_INPUT', `${file}: is no whole Parquet file (${(error as Error).message})`);
+    throw damaged(file, error);
   }
   if (version === undefined)
     throw new TrainerError('BAD_INPUT', `${file}: has no routes that locmoe recorded`);
   throw unsupported(file, Number(version), ROUTES_VERSION);
+}
+
+function damaged(file: string, error: unknown): TrainerError {
+  return new TrainerError('BAD_INPUT', `${file}: is no whole Parquet file (${(error as Error).message})`);
 }
