@@ -136,7 +136,7 @@ describe.skipIf(reason !== null)('the page of a run', () => {
   it('has a header that fits its window, also of a live run with restarts', async () => {
     await open(`run=${LIVE.runId}`);
     await eventually(() => page.textContent('.numbers')).toMatch(/generation .*left/);
-    for (const view of ['1', '2', '3', '4'])
+    for (const view of ['1', '2', '3', '4', '5'])
       for (const width of [390, 768, 1024, 1280, 1440]) {
         await page.setViewportSize({ width, height: 800 });
         await page.keyboard.press(view);

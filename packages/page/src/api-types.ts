@@ -4,6 +4,7 @@ import type { ValidationPoint } from './api-moments.js';
 
 /** JSON of the routes under `/api`. Times are in ms since 1970. */
 export type * from './api-moments.js';
+export type * from './api-routes.js';
 
 export interface RunListItem {
   readonly runId: string;

@@ -5,7 +5,8 @@ import type { PagePackage } from 'locmoe/internal/cli/packages';
 import type { ApiError, RunList } from './api-types.js';
 import { flightOf } from './flight-reply.js';
 import { MAX_POINTS } from './metrics-table.js';
-import { NotFound, notFound, RunCatalog } from './run-catalog.js';
+import { RoutesApi } from './routes/routes-api.js';
+import { BadRequest, NotFound, notFound, RunCatalog } from './run-catalog.js';
 import { CONTENT_SECURITY_POLICY, preloads, staticFile } from './static-files.js';
 import { timelineReply } from './timeline-reply.js';
 
@@ -66,15 +67,36 @@ export const pageFeature: PagePackage['pageFeature'] = (runsDir) => {
       return error instanceof TrainerError ? notFound(error.message) : Promise.reject(error);
     }
   });
+  const recorded = new RoutesApi();
+  ofRun('/routes', (runId) => recorded.steps(catalog.run(runId)));
+  ofRun('/routes/:step', (runId, c) => recorded.step(catalog.run(runId), c.req.param('step') ?? ''));
+  ofRun('/routes/:step/sequences/:sequence', (runId, c) =>
+    recorded.sequence(catalog.run(runId), {
+      step: c.req.param('step') ?? '',
+      sequence: c.req.param('sequence') ?? '',
+      from: c.req.query('from') ?? '0',
+    }),
+  );
+  ofRun('/routes/:step/layers/:layer/experts/:expert', (runId, c) =>
+    recorded.expert(catalog.run(runId), {
+      step: c.req.param('step') ?? '',
+      layer: c.req.param('layer') ?? '',
+      expert: c.req.param('expert') ?? '',
+    }),
+  );
   routes.onError((error, c) => {
-    if (!(error instanceof TrainerError || error instanceof NotFound)) throw error;
-    return send(c, { error: error.message } satisfies ApiError, error instanceof NotFound ? 404 : 500);
+    const status = error instanceof NotFound ? 404 : error instanceof BadRequest ? 400 : 500;
+    if (status === 500 && !(error instanceof TrainerError)) throw error;
+    return send(c, { error: error.message } satisfies ApiError, status);
   });
   return {
     routes,
     isWatched: () => performance.now() - lookedAtMs < WATCHED_MS,
     follow: (runId) => catalog.follow(runId),
-    close: () => catalog.saveIndex(),
+    close: () => {
+      recorded.close();
+      return catalog.saveIndex();
+    },
   };
 };
 
@@ -86,7 +108,7 @@ async function sendFile(c: Context, name: string): Promise<Response> {
   return c.body(file.body, 200, { 'Content-Type': file.type });
 }
 
-function send(c: Context, value: object, status: 200 | 404 | 500 = 200): Response {
+function send(c: Context, value: object, status: 200 | 400 | 404 | 500 = 200): Response {
   c.header('Cache-Control', 'no-store');
   return c.json(value, status);
 }

@@ -25,6 +25,9 @@ const KEEP_UP_MS = 10_000;
 /** The run, checkpoint or step that was asked for does not exist. */
 export class NotFound extends Error {}
 
+/** A number in the address is none that can be. */
+export class BadRequest extends Error {}
+
 /** @throws NotFound */
 export function notFound(message: string): never {
   throw new NotFound(message);
@@ -44,12 +47,12 @@ export class RunCatalog {
     return listRuns(this.runsDir).map((run) => this.#items.of(run));
   }
 
-  #run(runId: string): ListedRun {
+  run(runId: string): ListedRun {
     return runOf(this.runsDir, runId) ?? notFound(`no run ${runId}`);
   }
 
   detail(runId: string): RunDetail {
-    const run = this.#run(runId);
+    const run = this.run(runId);
     const { folder, record } = run;
     const item = this.#items.of(run);
     const failure = item.state === 'finished' || item.isLive ? null : folder.readFailure();
@@ -72,7 +75,7 @@ export class RunCatalog {
   }
 
   metrics(runId: string): MetricsTable {
-    return this.#metricsOf(this.#run(runId));
+    return this.#metricsOf(this.run(runId));
   }
 
   #metricsOf(run: ListedRun): MetricsTable {
@@ -133,7 +136,7 @@ export class RunCatalog {
   }
 
   folderOf(runId: string): RunFolder {
-    return this.#run(runId).folder;
+    return this.run(runId).folder;
   }
 }
 

@@ -22,10 +22,11 @@ const SHOWN = {
   logs: '.line-body .row',
   timeline: '.timeline-about:not(:empty)',
   details: '.config summary',
+  routing: '.no-routes p',
 } as const;
 
 /** The views of the page. */
-export const VIEWS = ['overview', 'logs', 'timeline', 'details'] as const;
+export const VIEWS = ['overview', 'logs', 'timeline', 'details', 'routing'] as const;
 export const THEMES = ['light', 'dark'] as const;
 
 /** Opens a view of a run, which has traces, and waits until it shows its data. */

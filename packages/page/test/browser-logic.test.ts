@@ -48,6 +48,10 @@ describe('the state of the page in its address', () => {
       card: 'flight',
       step: 12,
       generation: 2,
+      recorded: 50,
+      sequence: 0,
+      token: 12,
+      expert: '2.7',
     };
     expect(parseState(formatState(state))).toEqual(state);
     expect(formatState(DEFAULTS)).toBe('#');
@@ -57,7 +61,7 @@ describe('the state of the page in its address', () => {
   it('takes nothing that makes no sense', () => {
     expect(
       parseState(
-        '#view=admin&axis=x&range=5,1&dedup=all&wrap=yes&smooth=much&outliers=yes&step=-1&generation=x',
+        '#view=admin&axis=x&range=5,1&dedup=all&wrap=yes&smooth=much&outliers=yes&step=-1&generation=x&recorded=0&sequence=-1&token=1.5&expert=2',
       ),
     ).toEqual(DEFAULTS);
   });

@@ -2,14 +2,18 @@ import type {
   ApiError,
   CheckpointCheck,
   CheckpointsReply,
+  ExpertRoutes,
   ExpertsReply,
   FlightReply,
   MetricsReply,
   RanksReply,
+  RecordedSteps,
   RunDetail,
   RunList,
+  SequenceRoutes,
   SpeedsReply,
   StepReply,
+  StepRoutes,
   TimelineReply,
 } from '../api-types.js';
 import { Contact } from './contact.js';
@@ -102,6 +106,15 @@ export function fetchTimeline(
   for (const [name, value] of Object.entries(place)) if (value !== null) params.set(name, String(value));
   return get(ofRun(runId, `/timeline?${params}`));
 }
+
+export const fetchRecordedSteps = (runId: string) => get<RecordedSteps>(ofRun(runId, '/routes'));
+export const fetchStepRoutes = (runId: string, step: number) =>
+  get<StepRoutes>(ofRun(runId, `/routes/${step}`));
+/** @param from index of the first token that is wanted */
+export const fetchSequenceRoutes = (runId: string, step: number, sequence: number, from: number) =>
+  get<SequenceRoutes>(ofRun(runId, `/routes/${step}/sequences/${sequence}?from=${from}`));
+export const fetchExpertRoutes = (runId: string, step: number, layer: number, expert: number) =>
+  get<ExpertRoutes>(ofRun(runId, `/routes/${step}/layers/${layer}/experts/${expert}`));
 
 export interface MetricsRequest {
   readonly after?: string | null;

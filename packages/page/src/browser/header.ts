@@ -9,7 +9,13 @@ import { RunPicker } from './run-picker.js';
 import { statusOf } from './run-status.js';
 import { toggleTheme } from './theme.js';
 
-const VIEW_NAMES = { overview: 'Overview', logs: 'Logs', timeline: 'Timeline', details: 'Details' } as const;
+const VIEW_NAMES = {
+  overview: 'Overview',
+  logs: 'Logs',
+  timeline: 'Timeline',
+  details: 'Details',
+  routing: 'Routing',
+} as const;
 const VIEWS = Object.keys(VIEW_NAMES) as (keyof typeof VIEW_NAMES)[];
 
 /** The top bar: run picker, views, and the run's state, step, loss and speed. */

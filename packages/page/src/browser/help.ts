@@ -1,7 +1,7 @@
 import { button, h } from './dom.js';
 
 const SHORTCUTS: readonly (readonly [string, string])[] = [
-  ['1, 2, 3, 4', 'overview, logs, timeline, details'],
+  ['1, 2, 3, 4, 5', 'overview, logs, timeline, details, routing'],
   ['r', 'choose runs'],
   ['t', 'light or dark'],
   ['/', 'write a query'],
@@ -13,6 +13,11 @@ const SHORTCUTS: readonly (readonly [string, string])[] = [
   ['+, −, a, d, f', 'in the timeline: zoom, move in time, whole step'],
   ['Enter, g', 'in the timeline: zoom to the span, go to the rank that it waited for'],
   ['[, ], n, c', 'in the timeline: previous, next, newest step; one row a rank'],
+  [
+    '← → ↑ ↓, Enter',
+    'in the routing: next token, token of the line above or below; its way over layers and ranks',
+  ],
+  ['[, ], n', 'in the routing: previous, next, newest recorded step'],
   ['l', 'live tail on or off'],
   ['p', 'pause or resume the tail'],
   ['0', 'all steps again'],

@@ -8,6 +8,7 @@ import { onState, pageState, setState } from './location.js';
 import { LogsView } from './logs/logs-view.js';
 import { Overview } from './overview/overview.js';
 import { RunData } from './overview/run-data.js';
+import { RoutingView } from './routing/routing-view.js';
 import { startTheme, toggleTheme } from './theme.js';
 import { TimelineView } from './timeline/timeline-view.js';
 
@@ -19,8 +20,8 @@ startTheme();
 const help = new Help();
 const header = new Header(() => help.toggle());
 const [overview, logs] = [new Overview(), new LogsView()];
-const [timeline, details] = [new TimelineView(), new DetailsView()];
-const views = { overview, logs, timeline, details };
+const [timeline, details, routing] = [new TimelineView(), new DetailsView(), new RoutingView()];
+const views = { overview, logs, timeline, details, routing };
 const empty = h.main({ class: 'no-run' });
 fill(
   byId('page'),
@@ -70,6 +71,7 @@ async function poll(): Promise<void> {
   if (detail !== null)
     logs.show(current.runId, { startedAt, end: detail.endedAt ?? Date.now(), isLive: detail.isLive });
   if (pageState().view === 'timeline') void timeline.show(current.runId, detail?.isLive !== false);
+  if (pageState().view === 'routing') void routing.show(current.runId, detail?.isLive !== false);
   if (changes.includes(true) || shownIds !== idsOf(runs)) {
     overview.show(runs);
     details.show(runs);
@@ -151,6 +153,7 @@ const KEYS: Readonly<Record<string, () => void>> = {
   '2': () => show('logs'),
   '3': () => show('timeline'),
   '4': () => show('details'),
+  '5': () => show('routing'),
   '0': () => setState({ range: null }),
   t: toggleTheme,
   r: () => header.toggleRuns(),

@@ -43,6 +43,18 @@ const COUNT: Field<number | null> = {
   parse: (each) => (/^0*[1-9]\d*$/.test(each) ? Number(each) : undefined),
   format: String,
 };
+/** From 0. */
+const INDEX: Field<number | null> = {
+  initial: null,
+  parse: (each) => (/^\d{1,9}$/.test(each) ? Number(each) : undefined),
+  format: String,
+};
+/** An expert of a layer, as `layer.expert`. */
+const EXPERT: Field<string | null> = {
+  initial: null,
+  parse: (each) => (/^\d{1,9}\.\d{1,9}$/.test(each) ? each : undefined),
+  format: String,
+};
 const RANGE: Field<readonly [number, number] | null> = {
   initial: null,
   parse(each) {
@@ -54,7 +66,7 @@ const RANGE: Field<readonly [number, number] | null> = {
 
 /** The state of the page, kept in the fragment of its address so that a link restores it. */
 const FIELDS = {
-  view: oneOf('overview', 'logs', 'timeline', 'details'),
+  view: oneOf('overview', 'logs', 'timeline', 'details', 'routing'),
   /** Null for the newest run. */
   run: text(null),
   /** Runs compared with it in the charts. */
@@ -65,7 +77,7 @@ const FIELDS = {
   range: RANGE,
   /** The step whose record is shown beside the charts; null for none. */
   record: COUNT,
-  /** Layer of the routing charts: a number or `all`. */
+  /** Layer of the routing charts and of the routing view: a number or `all`. */
   layer: text('all'),
   /** Smoothing of lines. */
   smooth: oneOf('off', 'light', 'medium', 'strong'),
@@ -102,6 +114,14 @@ const FIELDS = {
   step: COUNT,
   /** Generation of the step; null for the newest one that has it. */
   generation: COUNT,
+  /** Step whose recorded routes are shown; null for the newest. */
+  recorded: COUNT,
+  /** Sequence of that step; null for the first. */
+  sequence: INDEX,
+  /** Token of that sequence whose way is shown; null for none. */
+  token: INDEX,
+  /** Expert whose tokens are shown; null for none. */
+  expert: EXPERT,
 };
 
 export type PageState = {

@@ -1,0 +1,128 @@
+/** As the files say them (routes-file.ts of run-format, which browsers do not load). */
+export type RouteOutcome = 'kept' | 'over capacity' | 'not chosen';
+export type RouteLink = 'rank' | 'node' | 'network';
+
+/** The recorded steps of a run, ascending. */
+export interface RecordedSteps {
+  readonly steps: readonly number[];
+  /** Files of each step, one a rank. A live run may have yet to write some. */
+  readonly files: readonly number[];
+  /** Older steps that are left out. */
+  readonly leftOut: number;
+  /** `train.recordRoutes` of a run that records; null without. */
+  readonly recording: { readonly every: number; readonly share: number } | null;
+  /** The command that records: this run's, with the option. */
+  readonly command: string;
+}
+
+/** What was recorded of a step, over all its sequences. */
+export interface StepRoutes {
+  readonly step: number;
+  /** Files that could not be read, and why, a line each. */
+  readonly problems: readonly string[];
+  readonly choices: number;
+  /** Sparse layers, ascending. */
+  readonly layers: readonly number[];
+  readonly numExperts: number;
+  /** Experts that are open to each domain. */
+  readonly expertsOfDomain: Readonly<Record<string, readonly number[]>>;
+  /** Ascending, by column. */
+  readonly sequences: {
+    readonly sequence: readonly number[];
+    readonly domain: readonly string[];
+    readonly rank: readonly number[];
+    readonly node: readonly number[];
+  };
+  /** Choices of each expert, shape [layers, experts]. */
+  readonly routed: readonly (readonly number[])[];
+  readonly kept: readonly (readonly number[])[];
+  /** Bytes from rank to rank and from node to node in one direction, over all layers; ranks are null if they are too many to show. */
+  readonly ranks: LinkMatrix | null;
+  readonly nodes: LinkMatrix;
+}
+
+export interface LinkMatrix {
+  /** Ranks or nodes, ascending. */
+  readonly places: readonly number[];
+  /** Node of each. */
+  readonly nodes: readonly number[];
+  /** Shape [from, to]. */
+  readonly bytes: readonly (readonly number[])[];
+  /** Kept choices that stay in a place or go to another, shape [from, to]. */
+  readonly choices: readonly (readonly number[])[];
+}
+
+/** Some tokens of a sequence, with their choices. */
+export interface SequenceRoutes {
+  readonly step: number;
+  readonly sequence: number;
+  readonly domain: string;
+  readonly rank: number;
+  readonly node: number;
+  /** Tokens of the sequence. */
+  readonly length: number;
+  /** Index of the first token of this reply. */
+  readonly from: number;
+  readonly tokens: {
+    readonly id: readonly number[];
+    readonly document: readonly number[];
+    readonly position: readonly number[];
+    /** Text of each; empty where a character goes on in the next token. Null if the tokenizer of the run cannot be read. */
+    readonly text: readonly string[] | null;
+  };
+  /** One for each sparse layer. */
+  readonly layers: readonly (ChoiceColumns & { readonly layer: number })[];
+}
+
+/** Choices, ordered by token, then by choice. */
+export interface ChoiceColumns {
+  /** Index among the tokens of the reply. */
+  readonly token: readonly number[];
+  readonly choice: readonly number[];
+  readonly expert: readonly number[];
+  readonly rank: readonly number[];
+  readonly node: readonly number[];
+  readonly gate: readonly (number | null)[];
+  readonly bias: readonly (number | null)[];
+  readonly preference: readonly (number | null)[];
+  readonly score: readonly (number | null)[];
+  readonly margin: readonly (number | null)[];
+  readonly entropy: readonly (number | null)[];
+  readonly gateExpert: readonly (number | null)[];
+  readonly weight: readonly (number | null)[];
+  readonly outcome: readonly RouteOutcome[];
+  readonly link: readonly RouteLink[];
+  readonly bytes: readonly number[];
+}
+
+/** What an expert of a layer was chosen for in a step. */
+export interface ExpertRoutes {
+  readonly step: number;
+  readonly layer: number;
+  readonly expert: number;
+  /** Its choices by outcome. */
+  readonly outcomes: Readonly<Record<RouteOutcome, number>>;
+  /** All choices of the layer. */
+  readonly ofLayer: number;
+  /** Where the expert is, as seen from the tokens, with its choices. */
+  readonly places: readonly { readonly rank: number; readonly node: number; readonly choices: number }[];
+  readonly domains: readonly { readonly domain: string; readonly choices: number }[];
+  /** Token ids by their choices, most first. */
+  readonly mostTaken: readonly TakenToken[];
+  /** The same by the share of the id's choices that fell on the expert. */
+  readonly mostExclusive: readonly TakenToken[];
+  /** Sequences with most of its choices, most first. */
+  readonly sequences: readonly {
+    readonly sequence: number;
+    readonly domain: string;
+    readonly choices: number;
+  }[];
+}
+
+export interface TakenToken {
+  readonly token: number;
+  readonly text: string | null;
+  readonly choices: number;
+  /** Share of the choices of this id in the layer. */
+  readonly share: number;
+}

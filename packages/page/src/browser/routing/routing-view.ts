@@ -1,0 +1,251 @@
+import type { RecordedSteps, SequenceRoutes, StepRoutes } from '../../api-types.js';
+import { fetchRecordedSteps, fetchSequenceRoutes, fetchStepRoutes, problemOf } from '../api.js';
+import { fill, h } from '../dom.js';
+import { onState, pageState, setState } from '../location.js';
+import type { PageState } from '../page-state.js';
+import { onTheme } from '../theme.js';
+import { DetailCard } from './detail-card.js';
+import { setExpertColors } from './expert-colors.js';
+import { ExpertLoads } from './expert-loads.js';
+import { LinkCard } from './link-card.js';
+import { nothingRecorded } from './nothing-recorded.js';
+import { RoutingTools } from './routing-tools.js';
+import { TextCard } from './text-card.js';
+
+/** Fields of the state that the view shows. */
+const SHOWN = [...(['recorded', 'sequence', 'token', 'expert', 'layer', 'load'] as const)];
+
+/** The fifth view: the recorded routes of a step: a text with its experts, the way of a token, experts and links. */
+export class RoutingView {
+  readonly element: HTMLElement;
+  readonly #tools = new RoutingTools();
+  readonly #problem = h.p({ class: 'routing-problem', role: 'alert' });
+  readonly #left = h.ul({ class: 'routing-left-out', 'aria-label': 'files that could not be read' });
+  readonly #empty = h.div({ class: 'no-routes' });
+  readonly #text = new TextCard();
+  readonly #detail = new DetailCard();
+  readonly #loads = new ExpertLoads();
+  readonly #links = new LinkCard();
+  readonly #body = h.div(
+    { class: 'routing-body' },
+    this.#text.element,
+    this.#detail.element,
+    h.div({ class: 'grid routing-step' }, this.#loads.element, this.#links.element),
+  );
+  #runId = '';
+  #isLive = false;
+  #recorded: RecordedSteps | null = null;
+  #routes: StepRoutes | null = null;
+  #sequence: SequenceRoutes | null = null;
+  /** What of the step and of the sequence is shown: run, step, files. */
+  #stepKey = '';
+  #sequenceKey = '';
+  /** Index of the first token that is wanted where none is chosen. */
+  #from = 0;
+  #updates = 0;
+
+  constructor() {
+    this.element = h.main(
+      { class: 'routing' },
+      this.#tools.element,
+      this.#problem,
+      this.#left,
+      this.#empty,
+      this.#body,
+    );
+    this.#text.onPage = (from) => {
+      this.#from = from;
+      setState({ token: null });
+      void this.#update();
+    };
+    document.addEventListener('keydown', (event) => this.#onKey(event));
+    onState((state, before) => this.#onState(state, before));
+    onTheme(() => this.#paint());
+  }
+
+  /** Shows the step of the page's state; asks for the steps of a live run each time. */
+  async show(runId: string, isLive: boolean): Promise<void> {
+    if (runId !== this.#runId) this.#forget(runId);
+    const isKnown = this.#recorded !== null && !this.#isLive;
+    this.#isLive = isLive;
+    if (isKnown) return;
+    try {
+      const recorded = await fetchRecordedSteps(runId);
+      if (runId !== this.#runId) return;
+      this.#recorded = recorded;
+      await this.#update();
+    } catch (error) {
+      if (runId === this.#runId) fill(this.#problem, problemOf(error));
+    }
+  }
+
+  #forget(runId: string): void {
+    this.#runId = runId;
+    this.#recorded = null;
+    this.#routes = null;
+    this.#sequence = null;
+    this.#stepKey = '';
+    this.#sequenceKey = '';
+    this.#body.hidden = true;
+    fill(this.#empty);
+    fill(this.#problem);
+    fill(this.#left);
+  }
+
+  #onState(state: PageState, before: PageState): void {
+    if (
+      this.element.hidden ||
+      state.run !== before.run ||
+      SHOWN.every((name) => state[name] === before[name])
+    )
+      return;
+    if (state.sequence !== before.sequence || state.recorded !== before.recorded) this.#from = 0;
+    // What is at hand is shown at once.
+    if (this.#isAtHand()) this.#draw(before);
+    void this.#update();
+  }
+
+  /** The recorded step that the state names, or the newest that all ranks have written. */
+  #wantedStep(): number | null {
+    const { steps = [], files = [] } = this.#recorded ?? {};
+    const { recorded } = pageState();
+    if (recorded !== null) return recorded;
+    const complete = Math.max(0, ...files);
+    return steps.findLast((_, at) => files[at] === complete) ?? steps.at(-1) ?? null;
+  }
+
+  #isAtHand(): boolean {
+    const { sequence, token } = pageState();
+    const shown = this.#sequence;
+    if (this.#routes === null || shown === null || this.#routes.step !== this.#wantedStep()) return false;
+    const isShown = token === null ? this.#from === shown.from : holds(shown, token);
+    return isShown && (sequence ?? this.#routes.sequences.sequence[0]) === shown.sequence;
+  }
+
+  /** Fetches what the state names and is not at hand. */
+  async #update(): Promise<void> {
+    const update = ++this.#updates;
+    const runId = this.#runId;
+    const step = this.#wantedStep();
+    const recorded = this.#recorded;
+    if (recorded === null) return;
+    const isEmpty = recorded.steps.length === 0;
+    this.#body.hidden = isEmpty || this.#routes === null;
+    this.#tools.element.hidden = isEmpty;
+    fill(this.#empty, ...(isEmpty ? nothingRecorded(recorded, this.#isLive) : []));
+    this.#tools.set(recorded, step, this.#routes);
+    if (step === null) return;
+    try {
+      const files = recorded.files[recorded.steps.indexOf(step)];
+      const stepKey = `${runId} ${step} ${files}`;
+      if (stepKey !== this.#stepKey) {
+        this.#tools.setBusy(true);
+        const routes = await fetchStepRoutes(runId, step);
+        if (update !== this.#updates) return;
+        this.#routes = routes;
+        this.#stepKey = stepKey;
+        this.#sequenceKey = '';
+        this.#drawStep();
+      }
+      await this.#updateSequence(update, step);
+      if (update !== this.#updates) return;
+      fill(this.#problem);
+    } catch (error) {
+      if (update !== this.#updates) return;
+      fill(this.#problem, problemOf(error));
+      this.#body.hidden = true;
+      this.#stepKey = '';
+    } finally {
+      if (update === this.#updates) this.#tools.setBusy(false);
+    }
+  }
+
+  async #updateSequence(update: number, step: number): Promise<void> {
+    const { token, sequence: named } = pageState();
+    const sequence = named ?? this.#routes?.sequences.sequence[0];
+    if (sequence === undefined) {
+      this.#body.hidden = true;
+      return;
+    }
+    const shown = this.#sequence;
+    const isAtHand = this.#sequenceKey === `${this.#stepKey} ${sequence}` && shown !== null;
+    const from = token ?? this.#from;
+    if (isAtHand && (token === null ? shown.from === from : holds(shown, token))) return;
+    const reply = await fetchSequenceRoutes(this.#runId, step, sequence, from);
+    if (update !== this.#updates) return;
+    this.#from = reply.from;
+    this.#sequence = reply;
+    this.#sequenceKey = `${this.#stepKey} ${sequence}`;
+    this.#drawSequence();
+  }
+
+  #drawStep(): void {
+    const routes = this.#routes;
+    if (routes === null) return;
+    this.#tools.set(this.#recorded!, routes.step, routes);
+    fill(this.#left, ...routes.problems.map((problem) => h.li(problem)));
+    const hasRoutes = routes.choices > 0;
+    this.#body.hidden = !hasRoutes;
+    if (!hasRoutes) return;
+    this.#paint();
+    this.#links.set(routes);
+    this.#text.setGroups(routes);
+  }
+
+  /** What depends on the theme. */
+  #paint(): void {
+    if (this.#routes === null) return;
+    setExpertColors(this.element, this.#routes);
+    this.#loads.set(this.#routes);
+  }
+
+  #drawSequence(): void {
+    if (this.#sequence === null || this.#routes === null) return;
+    this.#text.set(this.#sequence, this.#routes);
+    this.#tools.set(this.#recorded!, this.#routes.step, this.#routes);
+    this.#drawDetail();
+  }
+
+  /** Shows a change of the state that needs no data. */
+  #draw(before: PageState): void {
+    const state = pageState();
+    if (state.layer !== before.layer) this.#text.set(this.#sequence!, this.#routes!);
+    if (state.layer !== before.layer || state.load !== before.load || state.expert !== before.expert)
+      this.#loads.set(this.#routes!);
+    this.#drawDetail();
+  }
+
+  #drawDetail(): void {
+    this.#text.mark();
+    this.#detail.set({
+      runId: this.#runId,
+      routes: this.#routes!,
+      sequence: this.#sequence!,
+      tokens: this.#text.tokens,
+      recorded: this.#recorded!.steps,
+    });
+  }
+
+  #onKey(event: KeyboardEvent): void {
+    const { key, target } = event;
+    if (this.element.hidden || document.querySelector('dialog[open]') !== null) return;
+    if (target instanceof HTMLSelectElement || target instanceof HTMLInputElement) return;
+    if (key === 'Escape') this.#close();
+    else if (key === '[') this.#tools.move(-1);
+    else if (key === ']') this.#tools.move(1);
+    else if (key === 'n') this.#tools.newest();
+  }
+
+  /** Closes the expert, then the way. */
+  #close(): void {
+    const { expert, token } = pageState();
+    if (expert === null && token === null) return;
+    setState(expert === null ? { token: null } : { expert: null });
+    this.#text.focus();
+  }
+}
+
+/** Whether a reply has a token, or the sequence has none so far back. */
+function holds({ from, tokens, length }: SequenceRoutes, token: number): boolean {
+  return token >= length || (token >= from && token < from + tokens.id.length);
+}

@@ -1,0 +1,18 @@
+const SVG = 'http://www.w3.org/2000/svg';
+
+/** A picture that says nothing that the text beside it does not. */
+export function picture(width: number, height: number, ...shapes: readonly SVGElement[]): SVGElement {
+  const all = { class: 'picture', viewBox: `0 0 ${width} ${height}`, width, height, 'aria-hidden': 'true' };
+  const svg = shape('svg', all);
+  svg.append(...shapes);
+  return svg;
+}
+
+export function shape(
+  tag: 'svg' | 'path' | 'circle' | 'rect',
+  attributes: Readonly<Record<string, string | number>>,
+): SVGElement {
+  const element = document.createElementNS(SVG, tag);
+  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, String(value));
+  return element;
+}

@@ -1,0 +1,137 @@
+import { fill, h } from '../dom.js';
+import type { Choice, ShownToken } from './choices.js';
+import { expertStyle } from './expert-colors.js';
+
+/** Least share of the width that an expert has below a token, whatever its weight. */
+const LEAST_WIDTH = 0.15;
+
+/** A text: each token above its experts, layer by layer. One stop of the Tab key; arrows go from token to token. */
+export class TokenText {
+  readonly element = h.div({ class: 'tokens', role: 'listbox', 'aria-label': 'tokens' });
+  #elements: readonly HTMLElement[] = [];
+  #tokens: readonly ShownToken[] = [];
+  #selected: number | null = null;
+
+  /** @param onSelect called with the index in the sequence of a token that is clicked, or for which Enter is pressed */
+  constructor(private readonly onSelect: (index: number) => void) {
+    this.element.addEventListener('click', ({ target }) => {
+      const token = this.#at(target);
+      if (token !== undefined) this.onSelect(token.index);
+    });
+    this.element.addEventListener('keydown', (event) => this.#onKey(event));
+  }
+
+  /** @param layers the sparse layers whose experts are shown */
+  set(tokens: readonly ShownToken[], layers: readonly number[], name: string): void {
+    const hadFocus = this.element.contains(document.activeElement);
+    this.#tokens = tokens;
+    this.#elements = tokens.map((token) => tokenElement(token, layers));
+    this.element.setAttribute('aria-label', name);
+    const rows = layers.map((layer) => h.span(`layer ${layer}`));
+    fill(this.element, h.div({ class: 'rows', role: 'presentation' }, ...rows), ...this.#elements);
+    this.#enter(this.#elements[0]);
+    this.select(this.#selected);
+    if (hadFocus) this.focus();
+  }
+
+  /** Marks a token of the sequence; null for none. */
+  select(index: number | null): void {
+    this.#selected = index;
+    this.#elements.forEach((element, at) => {
+      const isSelected = this.#tokens[at]!.index === index;
+      element.setAttribute('aria-selected', String(isSelected));
+      if (isSelected) this.#enter(element);
+    });
+  }
+
+  /** Leaves colour to an expert and the tokens that chose it alone; null for all. @param expert as `layer.expert` */
+  highlight(expert: string | null): void {
+    this.element.classList.toggle('is-highlighted', expert !== null);
+    for (const chip of this.element.querySelectorAll<HTMLElement>('.expert-chip'))
+      chip.classList.toggle('hit', chip.dataset.expert === expert);
+    this.#elements.forEach((element, at) => {
+      const { choices } = this.#tokens[at]!;
+      element.classList.toggle(
+        'hit',
+        choices.some((choice) => `${choice.layer}.${choice.expert}` === expert),
+      );
+    });
+  }
+
+  focus(): void {
+    this.#elements.find(({ tabIndex }) => tabIndex === 0)?.focus();
+  }
+
+  #at(target: EventTarget | null): ShownToken | undefined {
+    const element = target instanceof Element ? target.closest<HTMLElement>('.token') : null;
+    return element === null ? undefined : this.#tokens[this.#elements.indexOf(element)];
+  }
+
+  /** Tab leads to this token. */
+  #enter(element: HTMLElement | undefined): void {
+    for (const other of this.#elements) if (other.tabIndex === 0) other.tabIndex = -1;
+    if (element) element.tabIndex = 0;
+  }
+
+  #onKey(event: KeyboardEvent): void {
+    const at = this.#elements.indexOf(document.activeElement as HTMLElement);
+    if (at < 0) return;
+    if (event.key === 'Enter' || event.key === ' ') {
+      event.preventDefault();
+      this.onSelect(this.#tokens[at]!.index);
+      return;
+    }
+    const next = this.#next(event.key, at);
+    if (next === undefined) return;
+    event.preventDefault();
+    this.#enter(next);
+    next.focus();
+    // A way that is open follows.
+    if (this.#selected !== null) this.onSelect(this.#tokens[this.#elements.indexOf(next)]!.index);
+  }
+
+  #next(key: string, at: number): HTMLElement | undefined {
+    if (key === 'ArrowRight') return this.#elements[at + 1];
+    if (key === 'ArrowLeft') return this.#elements[at - 1];
+    if (key === 'Home') return this.#elements[0];
+    if (key === 'End') return this.#elements.at(-1);
+    if (key === 'ArrowDown') return nearest(this.#elements.slice(at + 1), this.#elements[at]!);
+    if (key === 'ArrowUp') return nearest(this.#elements.slice(0, at).reverse(), this.#elements[at]!);
+    return undefined;
+  }
+}
+
+/** The element nearest in the first line of others. @param others in order, away from `element` */
+function nearest(others: readonly HTMLElement[], element: HTMLElement): HTMLElement | undefined {
+  const top = others.find(({ offsetTop }) => offsetTop !== element.offsetTop)?.offsetTop;
+  const distance = ({ offsetLeft }: HTMLElement) => Math.abs(offsetLeft - element.offsetLeft);
+  return others.filter(({ offsetTop }) => offsetTop === top).sort((a, b) => distance(a) - distance(b))[0];
+}
+
+/** Its name, which screen readers tell, is its content: what is to be seen, with words between. */
+function tokenElement({ text, choices }: ShownToken, layers: readonly number[]): HTMLElement {
+  const rows = layers.map((layer) => {
+    const own = choices.filter((choice) => choice.layer === layer);
+    const words = unseen(` layer ${layer}: ${own.length === 0 ? 'no expert' : 'expert '}`);
+    return h.span({ class: own.length === 0 ? 'takers passed' : 'takers' }, words, ...own.flatMap(expertOf));
+  });
+  const attributes = { class: 'token', role: 'option', tabindex: '-1', 'aria-selected': 'false' };
+  return h.div(attributes, h.span({ class: 'characters' }, text), ...rows);
+}
+
+/** An expert below a token, as wide as its weight. */
+function expertOf({ layer, expert, weight, outcome }: Choice): HTMLElement[] {
+  // A sum above 1 fills the width.
+  const share = Math.max(LEAST_WIDTH, weight ?? 1) / LEAST_WIDTH;
+  const style = { ...expertStyle(expert), 'flex-grow': share.toFixed(2) };
+  const attributes = {
+    class: `expert-chip is-${outcome.replace(' ', '-')}`,
+    style,
+    'data-expert': `${layer}.${expert}`,
+  };
+  return [h.i(attributes, String(expert)), unseen(outcome === 'kept' ? ' ' : ` ${outcome} `)];
+}
+
+function unseen(text: string): HTMLElement {
+  return h.span({ class: 'unseen' }, text);
+}

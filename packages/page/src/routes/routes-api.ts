@@ -1,0 +1,55 @@
+import type { ExpertRoutes, RecordedSteps, SequenceRoutes, StepRoutes } from '../api-routes.js';
+import { BadRequest, notFound } from '../run-catalog.js';
+import type { ListedRun } from '../run-item.js';
+import { RoutesReader } from './routes-reader.js';
+import { filesOfStep, recordedSteps } from './run-routes.js';
+
+/** Texts of an address that stand for whole numbers. */
+type Texts<Name extends string> = Readonly<Record<Name, string>>;
+
+/** Answers what the page asks about recorded routes. */
+export class RoutesApi {
+  readonly #reader = new RoutesReader();
+
+  steps(run: ListedRun): RecordedSteps {
+    return recordedSteps(run);
+  }
+
+  /** @throws BadRequest, NotFound, TrainerError in one line */
+  async step(run: ListedRun, step: string): Promise<StepRoutes> {
+    return (await this.#reader.ask(filesOfStep(run, wholeNumber('step', step)), {
+      about: 'step',
+    })) as StepRoutes;
+  }
+
+  /** @throws BadRequest, NotFound, TrainerError in one line */
+  async sequence(run: ListedRun, texts: Texts<'step' | 'sequence' | 'from'>): Promise<SequenceRoutes> {
+    const [sequence, from] = [wholeNumber('sequence', texts.sequence), wholeNumber('from', texts.from)];
+    const files = filesOfStep(run, wholeNumber('step', texts.step));
+    const reply = await this.#reader.ask(files, { about: 'sequence', sequence, from });
+    return (reply ??
+      notFound(`sequence ${sequence} is not recorded of step ${files.step}`)) as SequenceRoutes;
+  }
+
+  /** @throws BadRequest, NotFound, TrainerError in one line */
+  async expert(run: ListedRun, texts: Texts<'step' | 'layer' | 'expert'>): Promise<ExpertRoutes> {
+    const [layer, expert] = [wholeNumber('layer', texts.layer), wholeNumber('expert', texts.expert)];
+    const files = filesOfStep(run, wholeNumber('step', texts.step));
+    const reply = await this.#reader.ask(files, { about: 'expert', layer, expert });
+    return (reply ??
+      notFound(
+        `no recorded token of step ${files.step} chose expert ${expert} in layer ${layer}`,
+      )) as ExpertRoutes;
+  }
+
+  close(): void {
+    this.#reader.close();
+  }
+}
+
+/** @throws BadRequest */
+function wholeNumber(name: string, text: string): number {
+  if (!/^\d{1,9}$/.test(text))
+    throw new BadRequest(`${name} ${text.slice(0, 40)}: give a whole number from 0`);
+  return Number(text);
+}

@@ -1,0 +1,142 @@
+import { statSync } from 'node:fs';
+import { setPriority } from 'node:os';
+import { parentPort } from 'node:worker_threads';
+import { readRowGroups } from '@locmoe/run-format/routes-file';
+import { loadTokenizer, type Tokenizer } from 'locmoe/internal/data/tokenizer/tokenizer';
+import type { StepRoutes } from '../api-routes.js';
+import { expertRoutes } from './expert-routes.js';
+import { CompactRoutes } from './route-columns.js';
+import { sequenceRoutes } from './sequence-routes.js';
+import { indexStep, type StepIndex } from './step-index.js';
+import { summaryOf } from './step-summary.js';
+import { textsOf } from './token-texts.js';
+
+// The thread of a RoutesReader: reads files of routes, which may take seconds, beside a coordinator that must not wait.
+
+/** Linux: of this thread alone. Where cores are few, the step of a training comes first. */
+const NICE = 5;
+setPriority(NICE);
+/** Choices that are kept of one step, and of all steps together: 84 bytes each. */
+const MOST_CHOICES = 2_000_000;
+
+/** The files of a step, and what is known of its run. */
+export interface StepFiles {
+  readonly step: number;
+  readonly files: readonly string[];
+  /** Changes with the files. */
+  readonly key: string;
+  readonly model: Pick<StepRoutes, 'numExperts' | 'expertsOfDomain'>;
+  /** Places of the run's tokenizer.json; the first that can be read is taken. */
+  readonly tokenizers: readonly string[];
+  readonly endOfText: string | null;
+}
+
+export type RoutesQuestion =
+  | { readonly about: 'step' }
+  | { readonly about: 'sequence'; readonly sequence: number; readonly from: number }
+  | { readonly about: 'expert'; readonly layer: number; readonly expert: number };
+
+export interface RoutesRequest {
+  readonly id: number;
+  readonly files: StepFiles;
+  readonly question: RoutesQuestion;
+}
+
+export interface RoutesAnswer {
+  readonly id: number;
+  /** Null if the step has no such sequence or expert. */
+  readonly reply?: object | null;
+  /** One line. */
+  readonly problem?: string;
+}
+
+/** The steps that were asked for last, by key. */
+const steps = new Map<string, StepIndex>();
+const tokenizers = new Map<string, Tokenizer | null>();
+
+/** One after the other: two large steps at once would take twice the memory. */
+let turn: Promise<void> = Promise.resolve();
+parentPort!.on('message', (request: RoutesRequest) => {
+  turn = turn.then(async () => {
+    parentPort!.postMessage(await answer(request));
+  });
+});
+
+async function answer({ id, files, question }: RoutesRequest): Promise<RoutesAnswer> {
+  try {
+    const index = steps.get(files.key) ?? (await readStep(files));
+    // The one that was asked for last comes last.
+    steps.delete(files.key);
+    steps.set(files.key, index);
+    forgetOldest();
+    return { id, reply: replyTo(index, files, question) };
+  } catch (error) {
+    return { id, problem: (error as Error).message };
+  }
+}
+
+function replyTo(index: StepIndex, files: StepFiles, question: RoutesQuestion): object | null {
+  if (question.about === 'step') {
+    index.summary ??= summaryOf(index, files.model);
+    return index.summary;
+  }
+  const tokenizer = tokenizerOf(files);
+  if (question.about === 'sequence')
+    return sequenceRoutes(index, question, (ids) => tokenizer && textsOf(tokenizer, ids));
+  return expertRoutes(index, question, (id) => tokenizer?.decode([id], true) ?? null);
+}
+
+/** @throws Error if it has more choices than are kept */
+async function readStep({ step, files }: StepFiles): Promise<StepIndex> {
+  const routes = new CompactRoutes();
+  const problems: string[] = [];
+  for (const file of files)
+    try {
+      for await (const columns of readRowGroups(file)) {
+        if (routes.length + columns.step.length > MOST_CHOICES)
+          throw new TooMany(
+            `step ${step} has more than ${MOST_CHOICES / 1e6} million recorded choices, which are too many for the page: record a smaller train.recordRoutes.share, or ask DuckDB (docs/routes.md)`,
+          );
+        routes.add(columns);
+      }
+    } catch (error) {
+      if (error instanceof TooMany) throw error;
+      problems.push((error as Error).message);
+    }
+  return indexStep(step, routes, problems);
+}
+
+class TooMany extends Error {}
+
+function forgetOldest(): void {
+  let kept = [...steps.values()].reduce((sum, { length }) => sum + length, 0);
+  for (const [key, { length }] of steps) {
+    if (kept <= MOST_CHOICES || steps.size === 1) return;
+    steps.delete(key);
+    kept -= length;
+  }
+}
+
+function tokenizerOf({ tokenizers: places, endOfText }: StepFiles): Tokenizer | null {
+  for (const place of places) {
+    const stat = statSync(place, { throwIfNoEntry: false });
+    if (stat === undefined) continue;
+    const key = `${place} ${stat.size} ${stat.mtimeMs}`;
+    const known = tokenizers.get(key);
+    const tokenizer = known === undefined ? opened(place, endOfText) : known;
+    // One run is looked at at a time.
+    if (known === undefined) tokenizers.clear();
+    tokenizers.set(key, tokenizer);
+    if (tokenizer !== null) return tokenizer;
+  }
+  return null;
+}
+
+/** Null if it cannot be used: tokens are shown by their ids then. */
+function opened(file: string, endOfText: string | null): Tokenizer | null {
+  try {
+    return loadTokenizer(file, endOfText);
+  } catch {
+    return null;
+  }
+}

@@ -1,0 +1,116 @@
+import { readdirSync, statSync } from 'node:fs';
+import path from 'node:path';
+import { commandLine, fromHere, type RunFolder, type RunRecord, TOKENIZER_FILE } from '@locmoe/run-format';
+import { parseRoutesFileName } from '@locmoe/run-format/routes-file';
+import { expertsOfDomain } from 'locmoe/internal/routing/domain-groups';
+import type { RecordedSteps, StepRoutes } from '../api-routes.js';
+import { foldersIn } from '../checkpoints.js';
+import { notFound } from '../run-catalog.js';
+import { type ListedRun, readJson } from '../run-item.js';
+import type { StepFiles } from './routes-thread.js';
+
+/** As many steps as a list has; more were recorded by `every: 1` in a long run. */
+const MOST_STEPS = 10_000;
+const EVERY = 50;
+
+/** The fields of `config.json` that tell how routes were recorded, and what experts there are. */
+interface RoutesConfig {
+  readonly data?: { readonly domains?: readonly string[]; readonly endOfText?: string | null };
+  readonly moe?: {
+    readonly numExperts: number;
+    readonly expertGroups: number;
+    readonly subModel?: { readonly domains: string[]; readonly domain: string } | null;
+  };
+  readonly train?: { readonly recordRoutes?: RecordedSteps['recording'] };
+}
+
+/** Which steps of a run were recorded, and how to record if none was. */
+export function recordedSteps({ folder }: ListedRun): RecordedSteps {
+  const filesOf = filesByStep(folder);
+  const steps = [...filesOf.keys()].sort((a, b) => a - b);
+  const shown = steps.slice(-MOST_STEPS);
+  const { recordRoutes = null } = readJson<RoutesConfig>(folder, 'config.json')?.train ?? {};
+  const config = fromHere(path.join(folder.directory, 'config.json'));
+  return {
+    steps: shown,
+    files: shown.map((step) => filesOf.get(step)!.length),
+    leftOut: steps.length - shown.length,
+    recording: recordRoutes && { every: recordRoutes.every, share: recordRoutes.share },
+    command: commandLine([
+      'locmoe',
+      'train',
+      '--config',
+      config,
+      '--set',
+      `train.recordRoutes.every=${EVERY}`,
+    ]),
+  };
+}
+
+/**
+ * The files of a step.
+ *
+ * @throws NotFound if nothing is recorded of it
+ */
+export function filesOfStep({ folder, record }: ListedRun, step: number): StepFiles {
+  const files = filesByStep(folder).get(step)?.sort() ?? [];
+  if (files.length === 0) notFound(`no routes are recorded of step ${step} of run ${folder.runId}`);
+  const config = readJson<RoutesConfig>(folder, 'config.json');
+  return {
+    step,
+    files,
+    key: [...files].map(stampOf).join('\n'),
+    model: modelOf(config),
+    tokenizers: tokenizersOf(folder, record),
+    endOfText: config?.data?.endOfText ?? null,
+  };
+}
+
+function filesByStep({ routes }: RunFolder): Map<number, string[]> {
+  const filesOf = new Map<number, string[]>();
+  for (const name of namesIn(routes)) {
+    const parsed = parseRoutesFileName(name);
+    if (parsed === null) continue;
+    const files = filesOf.get(parsed.step) ?? [];
+    files.push(path.join(routes, name));
+    filesOf.set(parsed.step, files);
+  }
+  return filesOf;
+}
+
+/** None if nothing is recorded. */
+function namesIn(folder: string): string[] {
+  try {
+    return readdirSync(folder);
+  } catch {
+    return [];
+  }
+}
+
+/** A step that is done again replaces its files. */
+function stampOf(file: string): string {
+  const stat = statSync(file, { throwIfNoEntry: false });
+  return `${file} ${stat?.size} ${stat?.mtimeMs}`;
+}
+
+function modelOf(config: RoutesConfig | null): Pick<StepRoutes, 'numExperts' | 'expertsOfDomain'> {
+  const { data, moe } = config ?? {};
+  const domains = data?.domains ?? [];
+  if (moe === undefined) return { numExperts: 0, expertsOfDomain: {} };
+  try {
+    const open = expertsOfDomain(domains.length, { ...moe, subModel: moe.subModel ?? null });
+    const entries = domains.map((domain, at) => [domain, [...open[at]!]]);
+    return { numExperts: moe.numExperts, expertsOfDomain: Object.fromEntries(entries) };
+  } catch {
+    // A configuration of another version: experts have colours all the same, without groups.
+    return { numExperts: 0, expertsOfDomain: {} };
+  }
+}
+
+/** A checkpoint has the tokenizer of its run; before the first one there is that of the prepared text. */
+function tokenizersOf({ checkpoints }: RunFolder, { datasetDir }: RunRecord): string[] {
+  const folders = foldersIn(checkpoints).sort().reverse();
+  return [...folders.slice(0, 1), path.resolve(datasetDir)].map((folder) =>
+    path.join(folder, TOKENIZER_FILE),
+  );
+}
