@@ -21,6 +21,7 @@ it('bench place trains, places and goes on: bytes are as predicted, and fewer wh
     expect(error).toBeCloseTo(predicted / measured - 1, 9);
     expect(Math.abs(error)).toBeLessThan(0.05);
   }
+  expect(Math.abs(bytesOtherNode.recorded.error)).toBeLessThan(0.02);
   expect(bytesOtherNode.placed.measured).toBeLessThan(0.97 * bytesOtherNode.contiguous.measured);
   expect(report.saved.bytesOtherNode).toBeGreaterThan(0);
   expect(stepMs.placed.measured).toBeGreaterThan(0);

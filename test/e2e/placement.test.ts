@@ -3,7 +3,7 @@ import path from 'node:path';
 import { readJournal } from '@locmoe/run-format';
 import { expect, it } from 'vitest';
 import { openCheckpoint } from '../../src/checkpoint/checkpoint.js';
-import { lossCurve, newestRun, startTraining, temporaryFolder, trainToTheEnd } from './support.js';
+import { locmoe, lossCurve, newestRun, startTraining, temporaryFolder, trainToTheEnd } from './support.js';
 
 const HALF = 6;
 const STEPS = 12;
@@ -44,11 +44,19 @@ it('consecutive and placed experts go on from each other, and after a worker was
         : { resume: `${resume}/checkpoints/step-00000${HALF}`, more: ['--fork'] }),
     });
   const contiguous = await train([]);
-  const placed = await train([`moe.placement=${file}`]);
+  const placed = await train([
+    `moe.placement=${file}`,
+    'train.recordRoutes.every=6',
+    'train.recordRoutes.share=1',
+  ]);
   const [reference, tensors] = [lossCurve(contiguous), tensorsOf(contiguous)];
   expect(reference.size).toBe(STEPS);
   expect(lossCurve(placed)).toEqual(reference);
   expect(tensorsOf(placed)).toEqual(tensors);
+  // Recorded links are those over which bytes went.
+  const traffic = JSON.parse((await locmoe('routes', 'traffic', placed, '--json')).stdout);
+  expect(traffic.recorded.layers.length).toBeGreaterThan(0);
+  for (const { difference } of traffic.recorded.layers) expect(difference).toBe(0);
 
   const then = await train([`moe.placement=${file}`], contiguous);
   const back = await train(['moe.placement=null'], placed);

@@ -42,14 +42,21 @@ interface Checked {
   readonly error: number;
 }
 
+interface CheckedBytes {
+  /** Of the recorded steps, whose error is the prediction's own; that of later ones has what the routing has changed since. */
+  readonly recorded: Checked;
+  readonly contiguous: Checked;
+  readonly placed: Checked;
+}
+
 interface PlaceCheck {
   readonly layout: string;
   readonly router: string;
   /** Of the steps before the placement, which the predictions rest on. */
   readonly report: Omit<PlaceReport, 'placement'>;
-  /** Bytes between nodes of a step after that, mean. */
-  readonly bytesOtherNode: { readonly contiguous: Checked; readonly placed: Checked };
-  readonly bytesSameNode: { readonly contiguous: Checked; readonly placed: Checked };
+  /** Bytes of a step, mean. */
+  readonly bytesOtherNode: CheckedBytes;
+  readonly bytesSameNode: CheckedBytes;
   /** Median. The contiguous step is as planned; the placed one is that measured for contiguous, times what the plans differ by. */
   readonly stepMs: { readonly contiguous: Checked; readonly placed: Checked };
 }
@@ -134,7 +141,9 @@ async function checkPlacement(
     measuredOf(await train('contiguous', twice, checkpoint)),
     measuredOf(await train('placed', [...twice, `moe.placement=${file}`], checkpoint)),
   ];
+  const before = measuredOf(recorded, half);
   const ofBytes = (name: 'bytesOtherNode' | 'bytesSameNode') => ({
+    recorded: checked(report.contiguous[name], before[name]),
     contiguous: checked(report.contiguous[name], contiguous[name]),
     placed: checked(report.placed[name], placed[name]),
   });
@@ -151,8 +160,11 @@ async function checkPlacement(
   };
 }
 
-function measuredOf({ metrics }: RunFolder) {
-  const steps = readRecords(metrics).filter((record) => record.type === 'step');
+/** @param from step before the first that counts */
+function measuredOf({ metrics }: RunFolder, from = 0) {
+  const steps = readRecords(metrics)
+    .filter((record) => record.type === 'step')
+    .filter(({ step }) => step > from);
   const timed = steps.slice(Math.min(WARM_UP, Math.floor(steps.length / 2)));
   return {
     bytesOtherNode: mean(steps.map((step) => step.bytesOtherNode)),
@@ -179,10 +191,10 @@ function tableOf(checks: readonly PlaceCheck[]): string {
       ...['between nodes, MB: predicted', 'measured', 'error', 'step, ms: predicted', 'measured', 'error'],
     ],
     ...checks.flatMap(({ layout, router, bytesOtherNode, stepMs }) =>
-      (['contiguous', 'placed'] as const).map((experts) => [
+      (['recorded', 'contiguous', 'placed'] as const).map((experts) => [
         ...[layout, router, experts],
         ...cells(bytesOtherNode[experts], mega),
-        ...cells(stepMs[experts], ms),
+        ...(experts === 'recorded' ? ['', '', ''] : cells(stepMs[experts], ms)),
       ]),
     ),
   ]);

@@ -1,6 +1,7 @@
 import type { RouteRow } from '@locmoe/run-format/routes-file';
 import { type RunConfig, sparseLayersOf } from 'locmoe/internal/config/schema';
 import { TrainerError } from 'locmoe/internal/errors';
+import { CounterRandom } from 'locmoe/internal/parameters/counter-random';
 import type { TierShares } from '../plan/routing-model.js';
 import { sum } from '../statistics.js';
 
@@ -16,6 +17,13 @@ export interface RouteCounts {
   readonly tiers: TierShares;
 }
 
+/** The counts of all sequences, and those of two halves of them, drawn by chance. */
+export interface SplitCounts {
+  readonly all: RouteCounts;
+  /** Null if a domain has sequences in one alone. */
+  readonly halves: readonly [RouteCounts, RouteCounts] | null;
+}
+
 /**
  * Counts the kept choices of recorded routes.
  *
@@ -25,16 +33,14 @@ export interface RouteCounts {
 export async function countRoutes(
   config: RunConfig,
   tables: AsyncIterable<readonly RouteRow[]>,
-): Promise<RouteCounts> {
+): Promise<SplitCounts> {
   const { data, model, moe } = config;
   const layers = sparseLayersOf(model);
-  const numDomains = data.domains.length;
-  const keptDE = layers.map(() => new Float64Array(numDomains * moe.numExperts));
-  const sequencesOfDomain = data.domains.map(() => new Set<string>());
-  const steps = new Set<number>();
-  const links = { rank: 0, node: 0, network: 0 };
+  const draw = new CounterRandom(1, 'place.halves');
+  const [all, ...halves] = [new Counter(config), new Counter(config), new Counter(config)] as const;
   for await (const rows of tables)
-    for (const { step, sequence, layer, domain, expert, outcome, link } of rows) {
+    for (const row of rows) {
+      const { step, sequence, layer, domain, expert } = row;
       const [i, d] = [layers.indexOf(layer), data.domains.indexOf(domain)];
       const other = (what: string) =>
         new TrainerError(
@@ -45,27 +51,52 @@ export async function countRoutes(
       if (d < 0) throw other(`domain ${domain} is none of ${data.domains.join(', ')}`);
       if (expert >= moe.numExperts)
         throw other(`expert ${expert} is beyond the ${moe.numExperts} of moe.numExperts`);
-      steps.add(step);
-      sequencesOfDomain[d]!.add(`${step} ${sequence}`);
-      if (outcome !== 'kept') continue;
-      keptDE[i]![d * moe.numExperts + expert]!++;
-      links[link]++;
+      all.add(row, i, d);
+      halves[draw.uniform(0x10001 * step + sequence) < 0.5 ? 0 : 1].add(row, i, d);
     }
-  const missing = data.domains.find((_, d) => sequencesOfDomain[d]!.size === 0);
+  const missing = data.domains.find((_, d) => all.sequencesOfDomain[d]!.size === 0);
   if (missing !== undefined)
     throw new TrainerError(
       'BAD_INPUT',
       `no sequence of domain ${missing} is recorded; record more steps, or a larger train.recordRoutes.share`,
     );
-  for (const kept of keptDE)
-    kept.forEach((count, at) => {
-      kept[at] = count / sequencesOfDomain[Math.floor(at / moe.numExperts)]!.size;
-    });
-  const all = Math.max(1, sum(Object.values(links)));
-  return {
-    numSteps: steps.size,
-    numSequences: sum(sequencesOfDomain.map(({ size }) => size)),
-    keptDE,
-    tiers: { sameWorker: links.rank / all, sameNode: links.node / all, otherNode: links.network / all },
-  };
+  const areWhole = halves.every((half) => half.sequencesOfDomain.every(({ size }) => size > 0));
+  return { all: all.counts, halves: areWhole ? [halves[0].counts, halves[1].counts] : null };
+}
+
+class Counter {
+  readonly sequencesOfDomain: readonly Set<string>[];
+  readonly #steps = new Set<number>();
+  readonly #keptDE: readonly Float64Array[];
+  readonly #links = { rank: 0, node: 0, network: 0 };
+
+  constructor(private readonly config: RunConfig) {
+    const { data, model, moe } = config;
+    this.sequencesOfDomain = data.domains.map(() => new Set());
+    this.#keptDE = Array.from(
+      { length: model.numSparseLayers },
+      () => new Float64Array(data.domains.length * moe.numExperts),
+    );
+  }
+
+  /** @param layer index among the sparse layers */
+  add({ step, sequence, expert, outcome, link }: RouteRow, layer: number, domain: number): void {
+    this.#steps.add(step);
+    this.sequencesOfDomain[domain]!.add(`${step} ${sequence}`);
+    if (outcome !== 'kept') return;
+    this.#keptDE[layer]![domain * this.config.moe.numExperts + expert]!++;
+    this.#links[link]++;
+  }
+
+  get counts(): RouteCounts {
+    const { rank, node, network } = this.#links;
+    const all = Math.max(1, rank + node + network);
+    const sizeAt = (at: number) => this.sequencesOfDomain[Math.floor(at / this.config.moe.numExperts)]!.size;
+    return {
+      numSteps: this.#steps.size,
+      numSequences: sum(this.sequencesOfDomain.map(({ size }) => size)),
+      keptDE: this.#keptDE.map((kept) => kept.map((count, at) => count / sizeAt(at))),
+      tiers: { sameWorker: rank / all, sameNode: node / all, otherNode: network / all },
+    };
+  }
 }

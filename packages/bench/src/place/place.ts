@@ -17,6 +17,13 @@ import { type FoundPlacement, findPlacement, randomPlacement } from './find-plac
 
 const RANDOM_DRAWS = 20;
 
+/** Of a step. */
+interface Saved {
+  readonly bytesSameNode: number;
+  readonly bytesOtherNode: number;
+  readonly stepMs: number;
+}
+
 /** A found placement beside consecutive experts and random ones. */
 export interface PlaceReport extends FoundPlacement {
   readonly layout: { readonly nodes: number; readonly workersPerNode: number };
@@ -34,11 +41,12 @@ export interface PlaceReport extends FoundPlacement {
   };
   readonly placed: Assessment;
   /** Consecutive experts less placed ones. */
-  readonly saved: {
-    readonly bytesSameNode: number;
-    readonly bytesOtherNode: number;
-    readonly stepMs: number;
-  };
+  readonly saved: Saved;
+  /**
+   * What a placement found with one half of the sequences saves on the other half, mean of both ways: the rest of `saved` is fitted
+   * to what was recorded by chance. Null with too few sequences.
+   */
+  readonly savedOnOthers: Saved | null;
   /** Cost over its lower bound, less one. */
   readonly gap: number;
   readonly replicas: ReplicaEstimate;
@@ -78,7 +86,10 @@ export async function placeReport(
         `${file}: has routes to ${numExperts} experts, and moe.numExperts is ${config.moe.numExperts}; name its configuration with --config`,
       );
   }
-  const counts = await countRoutes(config, routesByFile({ places, from, ...(to !== undefined && { to }) }));
+  const { all: counts, halves } = await countRoutes(
+    config,
+    routesByFile({ places, from, ...(to !== undefined && { to }) }),
+  );
   const found = findPlacement(input, counts, maxLoad);
   const contiguous = assess(input, counts, null);
   const placed = assess(input, counts, found.placement);
@@ -110,13 +121,31 @@ export async function placeReport(
       stepMs: meanOf(({ stepMs }) => stepMs),
     },
     placed,
-    saved: {
-      bytesSameNode: contiguous.bytesSameNode - placed.bytesSameNode,
-      bytesOtherNode: contiguous.bytesOtherNode - placed.bytesOtherNode,
-      stepMs: contiguous.stepMs - placed.stepMs,
-    },
+    saved: savedBy(contiguous, placed),
+    savedOnOthers: halves && savedOnOthers(input, halves, maxLoad),
     gap: found.boundMs === 0 ? 0 : found.costMs / found.boundMs - 1,
     replicas: replicaEstimate(config, counts, found.placement),
+  };
+}
+
+function savedBy(contiguous: Assessment, placed: Assessment): Saved {
+  return {
+    bytesSameNode: contiguous.bytesSameNode - placed.bytesSameNode,
+    bytesOtherNode: contiguous.bytesOtherNode - placed.bytesOtherNode,
+    stepMs: contiguous.stepMs - placed.stepMs,
+  };
+}
+
+function savedOnOthers(input: PlanInput, halves: readonly RouteCounts[], maxLoad: number): Saved {
+  const both = halves.map((half, i) => {
+    const { placement } = findPlacement(input, halves[1 - i]!, maxLoad);
+    return savedBy(assess(input, half, null), assess(input, half, placement));
+  });
+  const meanOf = (of: (saved: Saved) => number) => mean(both.map(of));
+  return {
+    bytesSameNode: meanOf((saved) => saved.bytesSameNode),
+    bytesOtherNode: meanOf((saved) => saved.bytesOtherNode),
+    stepMs: meanOf((saved) => saved.stepMs),
   };
 }
 
@@ -176,7 +205,7 @@ const mega = (bytes: number) => (bytes / 1e6).toFixed(2);
 const percent = (share: number) => `${(100 * share).toFixed(1)} %`;
 
 function reportLines({ config }: PlanInput, report: PlaceReport): string[] {
-  const { layout, router, recorded, contiguous, random, placed, saved, replicas } = report;
+  const { layout, router, recorded, contiguous, random, placed, saved, savedOnOthers, replicas } = report;
   const row = (name: string, each: PlaceReport['random'] | Assessment) => [
     name,
     mega(each.bytesSameNode),
@@ -198,6 +227,9 @@ function reportLines({ config }: PlanInput, report: PlaceReport): string[] {
     ]),
     'bytes of a step; load of the fullest rank over the mean, over the layers (and in the most uneven one); step as planned',
     `placing saves ${mega(saved.bytesOtherNode)} MB${share(saved.bytesOtherNode, contiguous.bytesOtherNode)} between nodes, ${mega(saved.bytesSameNode)} MB in nodes, ${saved.stepMs.toFixed(1)} ms${share(saved.stepMs, contiguous.stepMs)} of a step`,
+    savedOnOthers === null
+      ? 'too few sequences to tell how much of it is chance'
+      : `on sequences that a placement was not found with, in halves: ${mega(savedOnOthers.bytesOtherNode)} MB between nodes`,
     `rows cost ${report.costMs.toFixed(3)} ms; no placement with a load of at most ${report.limit.toFixed(2)} costs less than ${report.boundMs.toFixed(3)} ms: a gap of ${percent(report.gap)}`,
     replicas.copies === 0
       ? 'copies of experts on other nodes would save nothing: their gradients cost more than their rows'

@@ -142,6 +142,7 @@ describe('locmoe routes place', () => {
     expect(saved.bytesOtherNode).toBeCloseTo(contiguous.bytesOtherNode - placed.bytesOtherNode, 6);
     expect(saved.bytesOtherNode / contiguous.bytesOtherNode).toBeGreaterThan(0.6);
     expect(saved.stepMs).toBeGreaterThan(0);
+    expect(report.savedOnOthers!.bytesOtherNode / saved.bytesOtherNode).toBeGreaterThan(0.9);
     expect(report.gap).toBeGreaterThanOrEqual(0);
     expect(report.gap).toBeLessThan(0.05);
     const written = JSON.parse(readFileSync(output, 'utf8'));
