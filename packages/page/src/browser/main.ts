@@ -71,7 +71,8 @@ async function poll(): Promise<void> {
   if (detail !== null)
     logs.show(current.runId, { startedAt, end: detail.endedAt ?? Date.now(), isLive: detail.isLive });
   if (pageState().view === 'timeline') void timeline.show(current.runId, detail?.isLive !== false);
-  if (pageState().view === 'routing') void routing.show(current.runId, detail?.isLive !== false);
+  if (pageState().view === 'routing')
+    void routing.show(current.runId, detail?.isLive !== false, detail?.generation ?? 0);
   if (changes.includes(true) || shownIds !== idsOf(runs)) {
     overview.show(runs);
     details.show(runs);

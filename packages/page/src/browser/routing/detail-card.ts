@@ -64,7 +64,8 @@ export class DetailCard {
     fill(this.#words, wayInWords(token));
     const { places, nodes } = routes.ranks ?? { places: [], nodes: [] };
     const lanes = places.map((rank, at) => ({ rank, node: nodes[at]! }));
-    const onExpert = (layer: number, expert: number) => setState({ expert: `${layer}.${expert}` });
+    const onExpert = (layer: number, expert: number) =>
+      setState({ expert: `${layer}.${expert}`, recorded: routes.step });
     fill(this.#body, token.choices.length > 0 && tokenWay(token, { sequence, lanes, onExpert }));
   }
 
@@ -93,7 +94,7 @@ export class DetailCard {
 
   #fillExpert(reply: ExpertRoutes, load: ExpertsReply | null): void {
     const { recorded, routes } = this.#data!;
-    const onSequence = (sequence: number) => setState({ sequence, token: null });
+    const onSequence = (sequence: number) => setState({ sequence, token: null, recorded: routes.step });
     fill(this.#body, ...expertPanel(reply, { numExperts: routes.numExperts, recorded, load, onSequence }));
   }
 }

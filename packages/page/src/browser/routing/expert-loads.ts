@@ -52,7 +52,7 @@ export class ExpertLoads {
       const value = load === 'dropped' ? dropped : shares[expert]!;
       const ratio = load === 'dropped' ? ratioOfDropped(value) : value;
       const name = `${layer}.${expert}`;
-      return button(formatLoad(load, value), () => setState({ expert: name }), {
+      return button(formatLoad(load, value), () => setState({ expert: name, recorded: routes.step }), {
         label: `layer ${layer}, expert ${expert}: ${formatLoad(load, value)}, ${formatCount(count)} choices, ${formatCount(kept[expert])} kept, ${formatShare(dropped)} dropped`,
         class: 'load-cell',
         tabindex: '-1',

@@ -84,7 +84,7 @@ export class RoutingTools {
   }
 
   newest(): void {
-    setState({ recorded: null });
+    setState({ recorded: null, token: null });
   }
 
   #open(step: number): void {

@@ -1,6 +1,6 @@
 import type { RecordedSteps, SequenceRoutes, StepRoutes } from '../../api-types.js';
-import { fetchRecordedSteps, fetchSequenceRoutes, fetchStepRoutes, problemOf } from '../api.js';
-import { fill, h } from '../dom.js';
+import { fetchRecordedSteps, fetchSequenceRoutes, fetchStepRoutes, problemOf, RequestError } from '../api.js';
+import { fill, h, refill } from '../dom.js';
 import { onState, pageState, setState } from '../location.js';
 import type { PageState } from '../page-state.js';
 import { onTheme } from '../theme.js';
@@ -34,6 +34,7 @@ export class RoutingView {
   );
   #runId = '';
   #isLive = false;
+  #generation = 0;
   #recorded: RecordedSteps | null = null;
   #routes: StepRoutes | null = null;
   #sequence: SequenceRoutes | null = null;
@@ -43,6 +44,10 @@ export class RoutingView {
   /** Index of the first token that is wanted where none is chosen. */
   #from = 0;
   #updates = 0;
+  /** Whether the newest update waits for the server. */
+  #isBusy = false;
+  /** What the server has refused: step, sequence and token. */
+  #refused = '';
 
   constructor() {
     this.element = h.main(
@@ -64,11 +69,14 @@ export class RoutingView {
   }
 
   /** Shows the step of the page's state; asks for the steps of a live run each time. */
-  async show(runId: string, isLive: boolean): Promise<void> {
+  async show(runId: string, isLive: boolean, generation: number): Promise<void> {
     if (runId !== this.#runId) this.#forget(runId);
-    const isKnown = this.#recorded !== null && !this.#isLive;
+    // A generation does steps again, and replaces their files.
+    if (generation !== this.#generation) this.#stepKey = '';
+    this.#generation = generation;
+    const isKnown = !this.#isLive && (this.#stepKey !== '' || this.#recorded?.steps.length === 0);
     this.#isLive = isLive;
-    if (isKnown) return;
+    if (isKnown || this.#isBusy) return;
     try {
       const recorded = await fetchRecordedSteps(runId);
       if (runId !== this.#runId) return;
@@ -81,13 +89,14 @@ export class RoutingView {
 
   #forget(runId: string): void {
     this.#runId = runId;
+    this.#isBusy = false;
+    this.#updates++;
     this.#recorded = null;
     this.#routes = null;
     this.#sequence = null;
     this.#stepKey = '';
     this.#sequenceKey = '';
     this.#body.hidden = true;
-    fill(this.#empty);
     fill(this.#problem);
     fill(this.#left);
   }
@@ -105,13 +114,13 @@ export class RoutingView {
     void this.#update();
   }
 
-  /** The recorded step that the state names, or the newest that all ranks have written. */
+  /** The recorded step that the state names, or the newest; while a live run writes that, the one before. */
   #wantedStep(): number | null {
     const { steps = [], files = [] } = this.#recorded ?? {};
     const { recorded } = pageState();
     if (recorded !== null) return recorded;
-    const complete = Math.max(0, ...files);
-    return steps.findLast((_, at) => files[at] === complete) ?? steps.at(-1) ?? null;
+    const isPartial = this.#isLive && (files.at(-1) ?? 0) < (files.at(-2) ?? 0);
+    return steps.at(isPartial ? -2 : -1) ?? null;
   }
 
   #isAtHand(): boolean {
@@ -130,14 +139,18 @@ export class RoutingView {
     const recorded = this.#recorded;
     if (recorded === null) return;
     const isEmpty = recorded.steps.length === 0;
-    this.#body.hidden = isEmpty || this.#routes === null;
+    const files = step === null ? 0 : recorded.files[recorded.steps.indexOf(step)];
+    const stepKey = `${runId} ${step} ${files}`;
+    const { sequence, token } = pageState();
+    const wanted = JSON.stringify([stepKey, sequence, token]);
+    this.#body.hidden = isEmpty || this.#routes === null || wanted === this.#refused;
     this.#tools.element.hidden = isEmpty;
-    fill(this.#empty, ...(isEmpty ? nothingRecorded(recorded, this.#isLive) : []));
+    const shown = isEmpty ? [recorded, this.#isLive] : null;
+    refill(this.#empty, shown, () => (isEmpty ? nothingRecorded(recorded, this.#isLive) : []));
     this.#tools.set(recorded, step, this.#routes);
-    if (step === null) return;
+    if (step === null || wanted === this.#refused) return;
+    this.#isBusy = true;
     try {
-      const files = recorded.files[recorded.steps.indexOf(step)];
-      const stepKey = `${runId} ${step} ${files}`;
       if (stepKey !== this.#stepKey) {
         this.#tools.setBusy(true);
         const routes = await fetchStepRoutes(runId, step);
@@ -150,13 +163,19 @@ export class RoutingView {
       await this.#updateSequence(update, step);
       if (update !== this.#updates) return;
       fill(this.#problem);
+      this.#refused = '';
     } catch (error) {
       if (update !== this.#updates) return;
       fill(this.#problem, problemOf(error));
       this.#body.hidden = true;
       this.#stepKey = '';
+      // The server would say the same again, perhaps after reading for seconds.
+      if (error instanceof RequestError && error.status > 0) this.#refused = wanted;
     } finally {
-      if (update === this.#updates) this.#tools.setBusy(false);
+      if (update === this.#updates) {
+        this.#isBusy = false;
+        this.#tools.setBusy(false);
+      }
     }
   }
 
@@ -224,6 +243,9 @@ export class RoutingView {
       tokens: this.#text.tokens,
       recorded: this.#recorded!.steps,
     });
+    const { token, expert } = pageState();
+    if (token !== null && expert === null)
+      this.#text.showAbove(this.#detail.element.getBoundingClientRect().top);
   }
 
   #onKey(event: KeyboardEvent): void {

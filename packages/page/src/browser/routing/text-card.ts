@@ -18,7 +18,8 @@ export class TextCard {
   readonly #title = h.h2();
   readonly #pages = h.div({ class: 'text-pages' });
   readonly #legend = h.div({ class: 'legend' });
-  readonly #text = new TokenText((token) => setState({ token, expert: null }));
+  /** A way is of its step, also when a live run has recorded another. */
+  readonly #text = new TokenText((token) => setState({ token, expert: null, recorded: this.#step }));
   readonly element = h.section(
     { class: 'card text-card', 'aria-label': 'Text' },
     h.header(this.#title, this.#pages, this.#legend),
@@ -34,6 +35,8 @@ export class TextCard {
     ),
   );
 
+  #step: number | null = null;
+
   setGroups({ expertsOfDomain }: StepRoutes): void {
     const entries = groupsOf(expertsOfDomain).map(({ domains, experts }) =>
       h.span({ class: 'entry' }, domains.join(', '), ...chipsOf(experts)),
@@ -45,6 +48,7 @@ export class TextCard {
     const { layer } = pageState();
     const chosen = routes.layers.filter((each) => String(each) === layer);
     this.tokens = tokensOf(sequence);
+    this.#step = sequence.step;
     const { domain, rank, node, length, from } = sequence;
     const unread =
       sequence.tokens.text === null
@@ -72,6 +76,10 @@ export class TextCard {
     const { token, expert } = pageState();
     this.#text.highlight(expert);
     this.#text.select(token);
+  }
+
+  showAbove(top: number): void {
+    this.#text.showAbove(top);
   }
 
   focus(): void {

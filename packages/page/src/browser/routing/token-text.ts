@@ -5,6 +5,9 @@ import { expertStyle } from './expert-colors.js';
 /** Least share of the width that an expert has below a token, whatever its weight. */
 const LEAST_WIDTH = 0.15;
 
+/** Pixels below a token that was scrolled to. */
+const CLEARANCE = 12;
+
 /** A text: each token above its experts, layer by layer. One stop of the Tab key; arrows go from token to token. */
 export class TokenText {
   readonly element = h.div({ class: 'tokens', role: 'listbox', 'aria-label': 'tokens' });
@@ -56,6 +59,13 @@ export class TokenText {
         choices.some((choice) => `${choice.layer}.${choice.expert}` === expert),
       );
     });
+  }
+
+  /** Scrolls until the marked token stands above what covers the end of the window. @param top of that */
+  showAbove(top: number): void {
+    const marked = this.#elements.find((_, at) => this.#tokens[at]!.index === this.#selected);
+    const hidden = marked === undefined ? 0 : marked.getBoundingClientRect().bottom - top;
+    if (hidden > 0) scrollBy(0, hidden + CLEARANCE);
   }
 
   focus(): void {
