@@ -24,7 +24,7 @@ const eventually = <T>(value: () => T) => expect.poll(value);
 /** Run in the browser, so written as text: the tests themselves know no document. */
 const TOPS_OF_CARDS = `[...document.querySelectorAll('.card')].map((card) => card.getBoundingClientRect().top)`;
 const WIDER_THAN_SCREEN = `[...document.querySelectorAll('main *')]
-  .filter((each) => each.getBoundingClientRect().right > innerWidth + 1 && !each.closest('.heat-moment, .menu-body'))
+  .filter((each) => each.getBoundingClientRect().right > innerWidth + 1 && !each.closest('.heat-moment, .links .scrolls, .menu-body'))
   .map((each) => each.className)`;
 
 describe.skipIf(reason !== null)('charts of a run', () => {
@@ -129,8 +129,41 @@ describe.skipIf(reason !== null)('charts of a run', () => {
   it('draw every run that overlays, in each of them', async () => {
     await open('run=small&with=large');
     const both = page.locator('.chart .legend').filter({ hasText: 'small' }).filter({ hasText: 'large' });
-    await eventually(() => both.count()).toBe(9);
+    await eventually(() => both.count()).toBe(10);
     expect(await card('Ranks over time').locator('h2').textContent()).toBe('Ranks over time of small');
+  });
+
+  it('have the bytes by link beside the experts, by rank and by node, at any moment, with the keyboard', async () => {
+    await page.setViewportSize({ width: 390, height: 844 });
+    await open('run=small');
+    const links = card('Bytes by link');
+    const cells = () => links.locator('tbody td').allTextContents();
+    const shown = await cells();
+    expect(shown).toHaveLength(16);
+    expect([shown[0], shown[5]]).toEqual(['·', '·']);
+    expect(await links.locator('tbody td').nth(1).getAttribute('title')).toMatch(
+      /^rank 0 to rank 1: 1\d\d.* kB$/,
+    );
+    await page.getByRole('slider', { name: 'moment' }).focus();
+    await page.keyboard.press('Home');
+    await eventually(() => links.locator('small').textContent()).toMatch(/^rows of tokens, steps 1 to /);
+    expect(await cells()).not.toEqual(shown);
+    await links.getByRole('group').focus();
+    const picker = links.getByLabel('what sends and receives');
+    await picker.selectOption('node');
+    expect(await cells()).toHaveLength(4);
+    expect(await links.locator('.hint').textContent()).toMatch(
+      / a step, \d+ % of them between nodes; the busiest/,
+    );
+    expect(await page.locator('.numbers').textContent()).toMatch(
+      /max\/meanload 1\.\d\d · time 1\.\d\d · bytes 1\.\d\d/,
+    );
+    expect(await page.evaluate('document.documentElement.scrollWidth <= innerWidth')).toBe(true);
+    const choice = card('What decides the choice').locator('.legend');
+    expect(await choice.textContent()).toMatch(/as the last token with the id.*first of the gate.*entropy/);
+    await open('run=large');
+    expect(await cells()).toHaveLength(64);
+    await page.setViewportSize({ width: 1280, height: 900 });
   });
 
   it("give way to the timeline of another run, which begins with that run's newest step", async () => {

@@ -129,6 +129,16 @@ export interface ExpertsReply {
   readonly kept: readonly (readonly (readonly number[])[])[];
   /** All choices, of the same shape. */
   readonly routed: readonly (readonly (readonly number[])[])[];
+  /** Null of a run of one rank, one that did not record them, or one of many nodes. */
+  readonly links: LinksReply | null;
+}
+
+/** Bytes of rows of tokens by link. */
+export interface LinksReply {
+  readonly between: 'ranks' | 'nodes';
+  readonly numNodes: number;
+  /** Mean of the steps of a bucket, from each (first index) to each, by bucket; null where nothing was recorded. */
+  readonly bytes: readonly (readonly (readonly number[])[] | null)[];
 }
 
 export interface RankLane {

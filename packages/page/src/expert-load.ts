@@ -1,5 +1,6 @@
-import type { GlobalLayer } from '@locmoe/run-format';
+import type { GlobalLayer, GlobalStep } from '@locmoe/run-format';
 import type { ExpertsReply } from './api-types.js';
+import { type LinkFrame, LinkLoad } from './link-load.js';
 
 const MAX_BUCKETS = 256;
 /** The experts of all layers are told apart up to this many; of a larger model, those of its first layer. */
@@ -35,8 +36,9 @@ export class ExpertLoad {
   #frame: Frame = { firstStep: null, lastStep: 0, width: 1, numBuckets: 0, layers: [], numExperts: 0 };
   /** Shape [counts, layers, MAX_BUCKETS, experts]. */
   #sums = new Float64Array(0);
+  readonly #links = new LinkLoad(MAX_BUCKETS);
 
-  add(step: number, layers: readonly GlobalLayer[]): void {
+  add(step: number, layers: readonly GlobalLayer[], links?: GlobalStep['links']): void {
     if (layers.length === 0) return;
     const frame = this.#frame;
     if (frame.firstStep === null) {
@@ -50,6 +52,7 @@ export class ExpertLoad {
     const bucket = Math.floor((step - frame.firstStep) / frame.width);
     frame.lastStep = Math.max(frame.lastStep, step);
     frame.numBuckets = Math.max(frame.numBuckets, bucket + 1);
+    if (links !== undefined) this.#links.add(bucket, links);
     for (const count of COUNTS)
       for (let index = 0; index < frame.layers.length; index++) {
         const sums = this.#sumsOf(count, index, bucket);
@@ -89,19 +92,24 @@ export class ExpertLoad {
       openLayers,
       kept: ofLayers(openLayers, (_, kept) => [...kept]),
       routed: ofLayers(openLayers, (routed) => [...routed]),
+      links: this.#links.reply(buckets),
     };
   }
 
   /** Returns the state for `restore`: JSON and bytes. */
   save(): { readonly frame: object; readonly bytes: Buffer } {
     const { buffer, byteOffset, byteLength } = this.#sums;
-    return { frame: { ...this.#frame }, bytes: Buffer.from(buffer, byteOffset, byteLength) };
+    const links = this.#links.save();
+    const counts = Buffer.from(buffer, byteOffset, byteLength);
+    return { frame: { ...this.#frame, links: links.frame }, bytes: Buffer.concat([counts, links.bytes]) };
   }
 
   restore(frame: object, bytes: Buffer): void {
-    this.#frame = { ...(frame as Frame) };
-    this.#sums = new Float64Array(bytes.length / Float64Array.BYTES_PER_ELEMENT);
+    const { links, ...own } = frame as Frame & { readonly links: LinkFrame };
+    this.#frame = own;
+    this.#sums = new Float64Array(COUNTS.length * own.layers.length * MAX_BUCKETS * own.numExperts);
     bytes.copy(Buffer.from(this.#sums.buffer));
+    this.#links.restore(links, bytes.subarray(this.#sums.byteLength));
   }
 
   /** The sums of all experts of a layer in a bucket; a view. */
@@ -127,6 +135,7 @@ export class ExpertLoad {
           const odd = this.#sumsOf(count, layer, 2 * bucket + 1);
           for (let expert = 0; expert < sums.length; expert++) sums[expert] = even[expert]! + odd[expert]!;
         }
+    this.#links.widen(numAfter);
     frame.numBuckets = numAfter;
   }
 }

@@ -6,7 +6,7 @@ import type { OpenMetrics } from '@locmoe/run-format';
 import { RunMetrics, type SavedMetrics } from './run-metrics.js';
 
 /** An index of another form is not read. */
-const FORM = `locmoe-metrics-index 1 ${endianness()}`;
+const FORM = `locmoe-metrics-index 2 ${endianness()}`;
 const COLUMNS = 'columns';
 const STATE = /^state-(\d+)$/;
 /** A run that goes back to a checkpoint goes on with an earlier state of its index. */

@@ -139,7 +139,7 @@ export class RunMetrics {
     this.#throughput.add(step.step, step.tokens);
     const layers = step.layers ?? [];
     if (points.layers.length === 0) points.layers = layers.map(({ layer }) => layer);
-    this.experts.add(step.step, layers);
+    this.experts.add(step.step, layers, step.links);
   }
 
   #skip(step: number): void {

@@ -136,6 +136,7 @@ describe('answers in pieces', () => {
         [1, 1],
       ],
     ],
+    links: { between: 'ranks', numNodes: 2, bytes: [[[0, 1]], null, [[0, 3]]] },
   };
 
   it('are put in place of the buckets that have changed', () => {
@@ -167,6 +168,7 @@ describe('answers in pieces', () => {
           [8, 2],
         ],
       ],
+      links: { between: 'ranks' as const, numNodes: 2, bytes: [[[0, 4]], [[0, 5]]] },
     };
     const merged = mergedExperts(experts, more);
     expect(merged.most[0]).toEqual([1, 1.2, 1.5, 1.6]);
@@ -186,6 +188,7 @@ describe('answers in pieces', () => {
       [1, 1, 1.7, 1.8],
       [0, 0.1, 0.3, 0.4],
     ]);
+    expect(merged.links?.bytes).toEqual([[[0, 1]], null, [[0, 4]], [[0, 5]]]);
     expect(mergedExperts(experts, { ...more, firstBucket: 0 }).most[0]).toEqual([1.5, 1.6]);
     expect(stepsOf(merged, 3)).toEqual([13, 14]);
     expect([bucketOf(merged, 0), bucketOf(merged, 5), bucketOf(merged, 99)]).toEqual([0, 1, 3]);

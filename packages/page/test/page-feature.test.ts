@@ -333,6 +333,43 @@ describe('experts and ranks', () => {
     expect(kept[0].flatMap((bucket) => bucket[3]).reduce((a, b) => a + b, 0)).toBe(500 * 1_001);
   });
 
+  it('has the mean bytes of a step by link in each bucket, of the last layout', async () => {
+    const runs = temporaryRuns();
+    const folder = writeRun(runs, 'run');
+    const withLinks = (step: number, between: string, bytes: number[][]) => ({
+      ...stepRecord(step),
+      links: { numNodes: 1, between, bytes },
+    });
+    const { json } = pageOver(runs);
+    const linksOf = async () => (await json<ExpertsReply>('/api/runs/run/experts')).links;
+    addMetrics(folder, stepRecord(1));
+    expect(await linksOf()).toBeNull();
+    addMetrics(folder, withLinks(2, 'ranks', [[0]]));
+    addMetrics(
+      folder,
+      ...Array.from({ length: 300 }, (_, index) =>
+        withLinks(index + 3, 'ranks', [
+          [0, index + 3],
+          [7, 0],
+        ]),
+      ),
+    );
+    const links = await linksOf();
+    expect(links).toMatchObject({ numNodes: 1, between: 'ranks' });
+    // Buckets of two steps: 1 and 2 have none of this layout.
+    expect(links!.bytes[0]).toBeNull();
+    expect(links!.bytes.slice(1, 3)).toEqual([
+      [
+        [0, 4],
+        [7, 0],
+      ],
+      [
+        [0, 6],
+        [7, 0],
+      ],
+    ]);
+  });
+
   it('brings the buckets of experts that have changed, and the experts of the layers that are wanted', async () => {
     const runs = temporaryRuns();
     const folder = writeRun(runs, 'run');

@@ -105,7 +105,7 @@ function noiseOf(number: number): number {
 }
 
 function stepRecord(
-  { numLayers, numExperts, stepMs, spikeStep, skippedSteps = [] }: SyntheticRun,
+  { numRanks, ranksPerNode, numLayers, numExperts, stepMs, spikeStep, skippedSteps = [] }: SyntheticRun,
   step: number,
   time: number,
 ): object {
@@ -154,7 +154,36 @@ function stepRecord(
     bytesOtherNode: 1_226_240,
     allToAllMs: 180 * noise,
     allToAllWaitMs: 140 * noise,
+    timeImbalance: 1.05 + 0.1 * noise,
+    bytesImbalance: 1.02 + 0.05 * noise,
+    ...(!isSkipped && {
+      idShare: 0.6 + 0.1 * noise,
+      gateShare: 0.8 - 0.1 * noise,
+      margin: 0.3 + 0.1 * noise,
+      gateEntropy: 0.5 + 0.1 * noise,
+      routerZ: 2 + noise,
+      loadImbalance: 1.3 + 0.2 * noise,
+      loadP10: 0.7,
+      loadP50: 0.95,
+      loadP90: 1.25,
+      links: linksOf(numRanks, ranksPerNode, noise),
+    }),
   };
+}
+
+/** Ranks send each other more the closer their numbers are. */
+function linksOf(numRanks: number, ranksPerNode: number, noise: number): object {
+  const numNodes = numRanks / ranksPerNode;
+  const between = numRanks <= 16 ? 'ranks' : 'nodes';
+  const size = between === 'ranks' ? numRanks : numNodes;
+  const send = (from: number, to: number) =>
+    from === to && between === 'ranks'
+      ? 0
+      : Math.round((300_000 + 20_000 * noise) / (1 + Math.abs(from - to)));
+  const bytes = Array.from({ length: size }, (_, from) =>
+    Array.from({ length: size }, (_, to) => send(from, to)),
+  );
+  return { numNodes, between, bytes };
 }
 
 function heartbeat({ numRanks, ranksPerNode }: SyntheticRun, step: number, time: number): object {

@@ -77,6 +77,7 @@ export class Header {
       number('step', `${detail.step}${detail.steps === null ? '' : ` / ${detail.steps}`}`),
       number('loss', formatLoss(detail.loss)),
       ...(status.isLive ? liveNumbers(run, detail) : []),
+      imbalanceOf(run),
       status.ending === 'no-contact'
         ? number('last heard of', formatClock(contact.lastHeardAt, false))
         : null,
@@ -91,6 +92,16 @@ function liveNumbers(run: RunData, detail: RunDetail): (HTMLElement | null)[] {
     number('tokens/s', formatCount(speed?.tokensPerS)),
     number('left', formatDurationMs(speed && leftMs(run, detail, speed.secondsPerStep))),
   ];
+}
+
+/** Greatest over mean at the last step: load of experts, time and bytes of ranks; null if nothing was recorded. */
+function imbalanceOf(run: RunData): HTMLElement | null {
+  const rates = run.allOf('rates');
+  const known = (['load', 'time', 'bytes'] as const).flatMap((name) => {
+    const last = rates[`${name}Imbalance`]?.findLast((value) => value !== null);
+    return last == null ? [] : `${name} ${last.toFixed(2)}`;
+  });
+  return known.length === 0 ? null : number('max/mean', known.join(' · '));
 }
 
 /** Returns the time until its last step, or until it has trained for `train.maxHours`. */

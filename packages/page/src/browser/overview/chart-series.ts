@@ -69,6 +69,22 @@ export function capacitySeries(input: ChartsInput): ChartSeries[] {
   ];
 }
 
+/** How far the id of a token decides its experts, and how far the gate does; for several runs, the id alone. */
+export function choiceSeries(input: ChartsInput): ChartSeries[] {
+  if (input.runs.length > 1) return perRun(input, 'rates', 'idShare', '');
+  const [id] = perRun(input, 'rates', 'idShare', 'as the last token with the id');
+  const [gate] = perRun(input, 'rates', 'gateShare', 'first of the gate');
+  const [entropy] = perRun(input, 'rates', 'gateEntropy', 'entropy');
+  if (id === undefined || gate === undefined || entropy === undefined) return [];
+  return [
+    { ...id, color: seriesColor(3) },
+    ...(gate.y.length > 0 ? [{ ...gate, color: seriesColor(0) }] : []),
+    ...(entropy.y.length > 0
+      ? [{ ...entropy, isRight: true, width: 1, dash: [2, 2], color: cssColor('--text-dim') }]
+      : []),
+  ];
+}
+
 /** A line for each rank; of many ranks, least, median and most of all; of several runs, the most of each. */
 export function memorySeries(input: ChartsInput): ChartSeries[] {
   if (input.runs.length > 1)

@@ -5,6 +5,7 @@ import type { ChartSeries } from './chart-data.js';
 import {
   type ChartsInput,
   capacitySeries,
+  choiceSeries,
   lossSeries,
   memorySeries,
   partSeries,
@@ -101,6 +102,19 @@ const DESCRIPTIONS: readonly Description[] = [
     seriesOf: capacitySeries,
     units: ['', 'all that was dropped'],
     emptyText: 'No sparse layer.',
+  },
+  {
+    id: 'choice',
+    title: 'What decides the choice',
+    yName: 'share of choices, or of tokens',
+    rightName: 'entropy of the gate, nats (dotted)',
+    format: formatShare,
+    ticks: shareTicks,
+    formatRight: (value) => value.toFixed(2),
+    startsAtZero: true,
+    seriesOf: choiceSeries,
+    units: ['', 'as the last token with the id'],
+    emptyText: 'Not recorded, or no sparse layer.',
   },
   {
     id: 'auxiliary',

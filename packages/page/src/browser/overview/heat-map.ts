@@ -8,6 +8,7 @@ import type { ChartRow } from './chart-row.js';
 import * as expertLoad from './expert-load.js';
 import { bucketOf, numBucketsOf, stepsOf } from './expert-load.js';
 import { ExpertTable } from './expert-table.js';
+import { Links } from './links.js';
 import { loadColor, ratioOfDropped } from './load-color.js';
 import { RowChart, type RowPlace, verticalLine } from './row-chart.js';
 import type { RunData } from './run-data.js';
@@ -37,6 +38,8 @@ interface LoadRow extends ChartRow {
 /** Load of the experts over time: a row for each layer, which opens to its experts, and a table of one moment. */
 export class HeatMap {
   readonly element: HTMLElement;
+  /** What ranks send each other at the same moment. */
+  readonly links = new Links();
   readonly #of = h.small();
   readonly #loadPicker = picker(
     'what expert load shows',
@@ -100,6 +103,7 @@ export class HeatMap {
     this.#of.textContent = `${MEANINGS[load]}${of && `; ${of}`}`;
     const numBuckets = run.experts === null ? 0 : numBucketsOf(run.experts);
     this.element.hidden = numBuckets === 0;
+    if (numBuckets === 0) this.links.set(null);
     this.#slider.max = String(Math.max(0, numBuckets - 1));
     if (!this.#isPinned) this.#slider.value = this.#slider.max;
     this.#draw();
@@ -125,6 +129,8 @@ export class HeatMap {
     });
     fill(this.#scale, ...scaleOf(state.load));
     this.#table.set(data, state.load, bucket);
+    const bytes = data.links?.bytes[bucket];
+    this.links.set(data.links && bytes ? { ...data.links, bytes } : null, `rows of tokens, ${steps}`);
   }
 
   #paint({ context, width, bottom, rows, x, clip }: RowPlace<LoadRow>): void {

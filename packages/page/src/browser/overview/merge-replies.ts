@@ -30,6 +30,7 @@ export function mergedExperts(known: ExpertsReply | null, reply: ExpertsReply): 
     dropped: all(known.dropped, reply.dropped),
     kept: all(known.kept, reply.kept),
     routed: all(known.routed, reply.routed),
+    links: reply.links && { ...reply.links, bytes: joined(known.links?.bytes ?? [], reply.links.bytes) },
   };
 }
 

@@ -71,6 +71,7 @@ export class Overview {
     ...this.#charts.map(({ chart }) => chart.element),
     this.#lanes.element,
     this.#heatMap.element,
+    this.#heatMap.links.element,
   );
   readonly element: HTMLElement;
   #runs: readonly RunData[] = [];
