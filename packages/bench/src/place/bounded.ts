@@ -17,7 +17,7 @@ export interface BoundedAssignment {
   readonly cost: number;
   /** No assignment within the limit costs less. */
   readonly bound: number;
-  /** The limit that was kept: `maxLoad`, or the most even load that was found if that is above it. */
+  /** The limit that was kept: `maxLoad`, or 2 % above the most even load that was found if that is beyond it. */
   readonly limit: number;
 }
 
@@ -29,6 +29,8 @@ const LARGE = 128;
 /** Random exchanges after which better ones are looked for again, and how often, times experts. */
 const KICK = 3;
 const KICKED = 10_000;
+/** Where no placement keeps the limit, the most even load and a little more is allowed, so that there is a choice. */
+const SLACK = 1.02;
 const CLOSE = 1e-9;
 
 /**
@@ -44,7 +46,8 @@ export function boundedAssignment(problem: BoundedProblem): BoundedAssignment {
   const free = cheapestAssignment(problem);
   const freeCost = costOfAssignment(problem, free);
   const even = mostEven(problem, [nowE, free]);
-  const limit = mean === 0 ? problem.maxLoad : Math.max(problem.maxLoad, mostLoad(even, problem) / mean);
+  const evenest = mean === 0 ? 1 : mostLoad(even, problem) / mean;
+  const limit = evenest <= problem.maxLoad ? problem.maxLoad : SLACK * evenest;
   const most = limit * mean * (1 + CLOSE);
   const isWithin = (rankE: Int32Array) => mostLoad(rankE, problem) <= most;
 

@@ -61,6 +61,8 @@ export async function placeExperts(options: PlaceOptions): Promise<void> {
   const { output, json } = options;
   if (output !== undefined && existsSync(output))
     throw new TrainerError('BAD_INPUT', `--output ${output}: is there already; name a new file`);
+  if (output !== undefined && !existsSync(path.dirname(output)))
+    throw new TrainerError('BAD_INPUT', `--output ${output}: there is no folder ${path.dirname(output)}`);
   const input = inputOf(options);
   const report = await placeReport(input, options);
   if (output !== undefined) writeFileSync(output, `${JSON.stringify(report.placement)}\n`, { flag: 'wx' });

@@ -195,6 +195,7 @@ describe('locmoe routes place', () => {
       [run, '--nodes', '3'],
       /8 experts cannot be spread evenly over 6 workers/,
     ],
+    ['an output in no folder', [run, '--output', '/nowhere/p.json'], /there is no folder \/nowhere/],
     ['a load below the mean', [run, '--max-load', '0.9'], /expected a number of at least 1/],
     [
       'a configuration with other layers',
