@@ -39,6 +39,7 @@ const WITH_PROCESSES = [
     'data/{own-text,prepare}',
     'ops/kernels/{onednn/process-end,tensorflow/compiled}',
     'plan/command',
+    'routes/agreement',
     'run/run-lock',
     'web',
     'worker/{expert-layouts,layouts,micro-batch-memory,placed-experts,route-traffic,save-ranks,skipped-steps}',

@@ -84,6 +84,11 @@ export function trainedCheckpoint(folder: string, variant: string): Checkpoint {
   );
 }
 
+/** The text of each domain. */
+export function textOfDomains(): string[] {
+  return Object.values(TEXTS);
+}
+
 /** All that the fine-tuned model was trained on. */
 export const QUESTION = 'Which rank is the leader?';
 export const ANSWER = 'Rank 0.';
@@ -163,7 +168,7 @@ function batchOf({ model, train }: RunConfig, ids: readonly Uint32Array[], step:
   const domains = Int32Array.from({ length: train.globalBatch }, (_, i) => i % ids.length);
   const windows = Array.from(domains, (domain, i) => {
     const begin = (step * train.globalBatch + i) * model.seqLen;
-    return ids[domain].subarray(begin, begin + model.seqLen + 1);
+    return ids[domain]!.subarray(begin, begin + model.seqLen + 1);
   });
   return {
     numSequences: domains.length,
@@ -210,7 +215,7 @@ export function ownRouting({ model, config }: Inference, tokenIds: Int32Array, d
           const values = weightsTK?.dataSync();
           expertsTK.forEach((expert, choice) => {
             if (expert >= 0)
-              weights[Math.floor(choice / numChoices) * numExperts + expert] = values ? values[choice] : 1;
+              weights[Math.floor(choice / numChoices) * numExperts + expert] = values ? values[choice]! : 1;
           });
           layers.push({ weights, refused: notChosenE.reduce((sum, count) => sum + count, 0) });
         },

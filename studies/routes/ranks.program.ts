@@ -1,0 +1,29 @@
+import { rankProgram } from '@locmoe/test-kit';
+import { openCheckpoint } from 'locmoe/internal/checkpoint/checkpoint';
+import { PanguSigma } from 'locmoe/internal/model/pangu-sigma';
+import { usePrecision } from 'locmoe/internal/ops/kernels/choose-kernels';
+import { loadModel } from 'locmoe/internal/worker/state';
+import { nothingTaken, partOf, routeWindows, takeKept, type Windows } from './taken.js';
+
+export interface RanksRequest {
+  readonly checkpoint: string;
+  readonly precision: 'float32' | 'bfloat16';
+  /** Equally many for each rank. */
+  readonly windows: Windows;
+}
+
+// Routes a rank's share of the windows with its share of the experts, as a validation in training does.
+rankProgram((transport, { checkpoint: folder, precision, windows }: RanksRequest): Int32Array[] => {
+  usePrecision(precision);
+  const checkpoint = openCheckpoint(folder);
+  const saved = checkpoint.manifest.config;
+  const config = { ...saved, train: { ...saved.train, precision } };
+  const model = new PanguSigma(config, transport);
+  loadModel(model, checkpoint);
+  const { rank, worldSize } = transport.topology;
+  const share = windows.domains.length / worldSize;
+  const own = partOf(windows, rank * share, (rank + 1) * share);
+  const taken = nothingTaken(config, own.tokenIdsT.length);
+  routeWindows(model, own, (layer, first, decision) => takeKept(taken[layer]!, first, decision));
+  return taken;
+});
