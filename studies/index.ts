@@ -10,6 +10,7 @@ export const STUDIES: Readonly<Record<string, () => Promise<{ readonly default: 
   plan: () => import('./plan/study.js'),
   precision: () => import('./precision/study.js'),
   recovery: () => import('./recovery/study.js'),
+  'routes-agreement': () => import('./routes/agreement-study.js'),
   routers: () => import('./routers/study.js'),
   step: () => import('./step/study.js'),
   storage: () => import('./storage/study.js'),

@@ -20,7 +20,7 @@ import {
 import { type Reference, referenceOf, type Taken, type TrainingText, windowsOf } from './taken.js';
 
 /** A difference of two scores below which either choice is as good. */
-export const TIE = 1e-6;
+const TIE = 1e-6;
 
 /** How the choices of one engine compare with those of `locmoe eval` in float32, token by token and layer by layer. */
 export interface EngineAgreement {
@@ -76,7 +76,13 @@ export const ENGINES: readonly NamedEngine[] = [
  * @param tokens of each model; they are read in whole windows
  */
 export async function measureRouters(
-  { quick, workDir, dataDir, signal, log }: PartPlace,
+  {
+    quick,
+    workDir,
+    dataDir,
+    signal,
+    log,
+  }: Pick<PartPlace, 'quick' | 'workDir' | 'dataDir' | 'signal' | 'log'>,
   tokens: number,
 ): Promise<RouterAgreement[]> {
   const agreements: RouterAgreement[] = [];
