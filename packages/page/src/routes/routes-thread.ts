@@ -1,7 +1,8 @@
 import { statSync } from 'node:fs';
 import { setPriority } from 'node:os';
 import { parentPort } from 'node:worker_threads';
-import { readRowGroups } from '@locmoe/run-format/routes-file';
+import { TrainerError } from '@locmoe/run-format/errors';
+import { inspectRoutes, readRowGroups } from '@locmoe/run-format/routes-file';
 import { loadTokenizer, type Tokenizer } from 'locmoe/internal/data/tokenizer/tokenizer';
 import type { StepRoutes } from '../api-routes.js';
 import { expertRoutes } from './expert-routes.js';
@@ -86,27 +87,35 @@ function replyTo(index: StepIndex, files: StepFiles, question: RoutesQuestion): 
   return expertRoutes(index, question, (id) => tokenizer?.decode([id], true) ?? null);
 }
 
-/** @throws Error if it has more choices than are kept */
+/** @throws TrainerError `BAD_INPUT` if it has more choices than are kept, before they are read */
 async function readStep({ step, files }: StepFiles): Promise<StepIndex> {
-  const routes = new CompactRoutes();
   const problems: string[] = [];
-  for (const file of files)
+  const orProblem = async (read: () => Promise<void>) => {
     try {
-      for await (const columns of readRowGroups(file)) {
-        if (routes.length + columns.step.length > MOST_CHOICES)
-          throw new TooMany(
-            `step ${step} has more than ${MOST_CHOICES / 1e6} million recorded choices, which are too many for the page: record a smaller train.recordRoutes.share, or ask DuckDB (docs/routes.md)`,
-          );
-        routes.add(columns);
-      }
+      await read();
     } catch (error) {
-      if (error instanceof TooMany) throw error;
       problems.push((error as Error).message);
     }
+  };
+  let choices = 0;
+  const whole: string[] = [];
+  for (const file of files)
+    await orProblem(async () => {
+      choices += (await inspectRoutes(file)).numRows;
+      whole.push(file);
+    });
+  if (choices > MOST_CHOICES)
+    throw new TrainerError(
+      'BAD_INPUT',
+      `step ${step} has ${(choices / 1e6).toFixed(1)} million recorded choices, more than the ${MOST_CHOICES / 1e6} million that the page reads: record a smaller train.recordRoutes.share, or ask DuckDB (docs/routes.md)`,
+    );
+  const routes = new CompactRoutes();
+  for (const file of whole)
+    await orProblem(async () => {
+      for await (const columns of readRowGroups(file)) routes.add(columns);
+    });
   return indexStep(step, routes, problems);
 }
-
-class TooMany extends Error {}
 
 function forgetOldest(): void {
   let kept = [...steps.values()].reduce((sum, { length }) => sum + length, 0);
