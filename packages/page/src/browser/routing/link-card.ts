@@ -15,7 +15,7 @@ export class LinkCard {
     this.#draw();
   });
   readonly element = h.section(
-    { class: 'card links', 'aria-label': 'Links' },
+    { class: 'card route-links', 'aria-label': 'Links' },
     heading('Links', 'bytes of kept choices in one direction, all layers', this.#picker),
     this.#about,
     this.#matrix,
