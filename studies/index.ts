@@ -12,6 +12,7 @@ export const STUDIES: Readonly<Record<string, () => Promise<{ readonly default: 
   recovery: () => import('./recovery/study.js'),
   'routes-agreement': () => import('./routes/agreement-study.js'),
   routers: () => import('./routers/study.js'),
+  routes: () => import('./routes/study.js'),
   step: () => import('./step/study.js'),
   storage: () => import('./storage/study.js'),
 };

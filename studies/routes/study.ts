@@ -1,0 +1,39 @@
+import { computeOnOneThread } from '../../packages/bench/src/one-thread.js';
+import { words } from '../kit/options.js';
+import { type MeasurePart, measureEach } from '../kit/parts.js';
+import { study } from '../kit/study.js';
+import type { Figures } from './figures.js';
+import { viewOf } from './report.js';
+
+type RoutesPart = MeasurePart<Partial<Figures>>;
+
+const PARTS: Readonly<Record<keyof Figures, () => Promise<RoutesPart>>> = {
+  recording: async () => {
+    const { measureRecording } = await import('./recording.js');
+    return async (place) => ({ recording: await measureRecording(place) });
+  },
+  choices: async () => {
+    const { measureChoices } = await import('./choices.js');
+    return async (place) => ({ choices: await measureChoices(place) });
+  },
+};
+
+export default study({
+  name: 'routes',
+  description:
+    'what decides the choices of each router, what recording them costs, whether all engines choose alike, and what placing experts by them saves',
+  quick: 'two routers, short runs and few tokens',
+  options: { only: words('parts to measure; the others keep their figures') },
+
+  async measure(place): Promise<Figures> {
+    computeOnOneThread();
+    let figures: Figures = { choices: null, recording: null, ...place.previous };
+    await measureEach(place, PARTS, async (_, result) => {
+      figures = { ...figures, ...result };
+      await place.write(figures);
+    });
+    return figures;
+  },
+
+  report: (figures) => ({ view: viewOf(figures) }),
+});
