@@ -1,8 +1,12 @@
 import type { Choices } from './choices.js';
+import type { Placed } from './placement.js';
 import type { Recording } from './recording.js';
+import type { Traffic } from './traffic.js';
 
 /** A part is null where it was not measured yet. */
 export interface Figures {
-  readonly choices: Choices | null;
   readonly recording: Recording | null;
+  readonly choices: Choices | null;
+  readonly traffic: readonly Traffic[] | null;
+  readonly placement: readonly Placed[] | null;
 }

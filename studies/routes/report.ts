@@ -1,12 +1,16 @@
 import { percent, table, type View } from '../kit/text.js';
 import type { Choices, RouterChoices } from './choices.js';
 import type { Figures } from './figures.js';
+import type { Placed } from './placement.js';
 import type { Recording } from './recording.js';
+import type { Traffic } from './traffic.js';
 
-export function viewOf({ choices, recording }: Figures): View {
+export function viewOf({ choices, recording, traffic, placement }: Figures): View {
   return {
     choices: choices && { table: choicesTable(choices), worth: worthTable(choices) },
     recording: recording && recordingView(recording),
+    traffic: traffic && trafficTable(traffic),
+    placement: placement && placementTable(placement),
   };
 }
 
@@ -68,4 +72,50 @@ function recordingView({ stepMs, ...figures }: Recording): View {
     rowsPerS: Math.round(figures.rowsPerS).toLocaleString('en'),
     megabytes: figures.megabytesPerMillionChoices.toFixed(1),
   };
+}
+
+function trafficTable(traffic: readonly Traffic[]): string {
+  const bytes = (value: number) => value.toLocaleString('en');
+  return table([
+    ['router', 'exchange', 'bytes sent', 'from the routes', 'apart'],
+    ...traffic.map(({ router, exchange, measured, fromRoutes, difference }) => [
+      router,
+      exchange,
+      bytes(measured),
+      bytes(fromRoutes),
+      bytes(difference),
+    ]),
+  ]);
+}
+
+function placementTable(placement: readonly Placed[]): string {
+  const mega = (bytes: number) => (bytes / 1e6).toFixed(2);
+  const signedPercent = (error: number) => `${error >= 0 ? '+' : ''}${percent(error)}`;
+  return table([
+    [
+      'layout, router',
+      'experts',
+      'MB between nodes, predicted',
+      'measured',
+      'error',
+      'ms a step, predicted',
+      'measured',
+      'error',
+      'above the bound',
+    ],
+    ...placement.flatMap(({ layout, router, report, bytesOtherNode, stepMs }) => [
+      ...(['contiguous', 'placed'] as const).map((experts) => [
+        `${layout}, ${router}`,
+        experts === 'contiguous' ? 'consecutive' : experts,
+        mega(bytesOtherNode[experts].predicted),
+        mega(bytesOtherNode[experts].measured),
+        signedPercent(bytesOtherNode[experts].error),
+        stepMs[experts].predicted.toFixed(1),
+        stepMs[experts].measured.toFixed(1),
+        signedPercent(stepMs[experts].error),
+        experts === 'placed' ? percent(report.gap) : '',
+      ]),
+      [`${layout}, ${router}`, 'random', mega(report.random.bytesOtherNode), '', '', '', '', '', ''],
+    ]),
+  ]);
 }

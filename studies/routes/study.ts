@@ -16,7 +16,17 @@ const PARTS: Readonly<Record<keyof Figures, () => Promise<RoutesPart>>> = {
     const { measureChoices } = await import('./choices.js');
     return async (place) => ({ choices: await measureChoices(place) });
   },
+  traffic: async () => {
+    const { measureTraffic } = await import('./traffic.js');
+    return async (place) => ({ traffic: await measureTraffic(place) });
+  },
+  placement: async () => {
+    const { measurePlacement } = await import('./placement.js');
+    return async (place) => ({ placement: await measurePlacement(place) });
+  },
 };
+
+const NOTHING: Figures = { recording: null, choices: null, traffic: null, placement: null };
 
 export default study({
   name: 'routes',
@@ -27,7 +37,7 @@ export default study({
 
   async measure(place): Promise<Figures> {
     computeOnOneThread();
-    let figures: Figures = { choices: null, recording: null, ...place.previous };
+    let figures: Figures = { ...NOTHING, ...place.previous };
     await measureEach(place, PARTS, async (_, result) => {
       figures = { ...figures, ...result };
       await place.write(figures);
