@@ -10,7 +10,6 @@ export const STUDIES: Readonly<Record<string, () => Promise<{ readonly default: 
   plan: () => import('./plan/study.js'),
   precision: () => import('./precision/study.js'),
   recovery: () => import('./recovery/study.js'),
-  'routes-agreement': () => import('./routes/agreement-study.js'),
   routers: () => import('./routers/study.js'),
   routes: () => import('./routes/study.js'),
   step: () => import('./step/study.js'),

@@ -1,3 +1,4 @@
+import type { RouterAgreement } from './agreement.js';
 import type { Choices } from './choices.js';
 import type { Placed } from './placement.js';
 import type { Recording } from './recording.js';
@@ -7,6 +8,7 @@ import type { Traffic } from './traffic.js';
 export interface Figures {
   readonly recording: Recording | null;
   readonly choices: Choices | null;
+  readonly agreement: readonly RouterAgreement[] | null;
   readonly traffic: readonly Traffic[] | null;
   readonly placement: readonly Placed[] | null;
 }

@@ -1,14 +1,16 @@
 import { percent, table, type View } from '../kit/text.js';
+import type { EngineAgreement, RouterAgreement } from './agreement.js';
 import type { Choices, RouterChoices } from './choices.js';
 import type { Figures } from './figures.js';
 import type { Placed } from './placement.js';
 import type { Recording } from './recording.js';
 import type { Traffic } from './traffic.js';
 
-export function viewOf({ choices, recording, traffic, placement }: Figures): View {
+export function viewOf({ choices, recording, agreement, traffic, placement }: Figures): View {
   return {
     choices: choices && { table: choicesTable(choices), worth: worthTable(choices) },
     recording: recording && recordingView(recording),
+    agreement: agreement && agreementTable(agreement),
     traffic: traffic && trafficTable(traffic),
     placement: placement && placementTable(placement),
   };
@@ -72,6 +74,21 @@ function recordingView({ stepMs, ...figures }: Recording): View {
     rowsPerS: Math.round(figures.rowsPerS).toLocaleString('en'),
     megabytes: figures.megabytesPerMillionChoices.toFixed(1),
   };
+}
+
+function agreementTable(agreement: readonly RouterAgreement[]): string {
+  const engines = agreement[0]!.engines.map(({ engine, precision }) => `${engine}, ${precision}`);
+  const equal = ({ compared, different, ties, missing }: EngineAgreement) => {
+    if (missing !== null) return `not here: ${missing}`;
+    const share = 1 - (different + ties) / compared;
+    return different + ties === 0
+      ? '100 %'
+      : `${(100 * share).toFixed(2)} %${ties === 0 ? '' : `, ${ties} ties`}`;
+  };
+  return table([
+    ['engine', ...agreement.map(({ router }) => router)],
+    ...engines.map((engine, i) => [engine, ...agreement.map(({ engines }) => equal(engines[i]!))]),
+  ]);
 }
 
 function trafficTable(traffic: readonly Traffic[]): string {

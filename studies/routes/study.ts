@@ -5,6 +5,9 @@ import { study } from '../kit/study.js';
 import type { Figures } from './figures.js';
 import { viewOf } from './report.js';
 
+/** Tokens of each router's model on which engines are compared. */
+const TOKENS = 100_000;
+
 type RoutesPart = MeasurePart<Partial<Figures>>;
 
 const PARTS: Readonly<Record<keyof Figures, () => Promise<RoutesPart>>> = {
@@ -16,6 +19,10 @@ const PARTS: Readonly<Record<keyof Figures, () => Promise<RoutesPart>>> = {
     const { measureChoices } = await import('./choices.js');
     return async (place) => ({ choices: await measureChoices(place) });
   },
+  agreement: async () => {
+    const { measureRouters } = await import('./agreement.js');
+    return async (place) => ({ agreement: await measureRouters(place, place.quick ? 1000 : TOKENS) });
+  },
   traffic: async () => {
     const { measureTraffic } = await import('./traffic.js');
     return async (place) => ({ traffic: await measureTraffic(place) });
@@ -26,7 +33,7 @@ const PARTS: Readonly<Record<keyof Figures, () => Promise<RoutesPart>>> = {
   },
 };
 
-const NOTHING: Figures = { recording: null, choices: null, traffic: null, placement: null };
+const NOTHING: Figures = { recording: null, choices: null, agreement: null, traffic: null, placement: null };
 
 export default study({
   name: 'routes',

@@ -9,7 +9,7 @@ const RESULTS = fileURLToPath(new URL('../../docs/results', import.meta.url));
 
 describe('docs/results', () => {
   // The runs behind the page of the routers were not kept: routers/report.test.ts.
-  it.each(Object.keys(STUDIES).filter((name) => !['routers', 'routes-agreement'].includes(name)))(
+  it.each(Object.keys(STUDIES).filter((name) => name !== 'routers'))(
     'has of %s what its JSON says',
     async (name) => {
       const out = temporaryFolder();
