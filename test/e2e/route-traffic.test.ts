@@ -72,3 +72,22 @@ it('compares nothing where the routes are a sample, and has no link of a single 
   const alone = await trainToTheEnd({ folder, nodes: 1, workersPerNode: 1, sets: ['train.steps=1'] });
   expect((await locmoe('routes', 'traffic', alone)).code).toBe(2);
 });
+
+it('expects no gradients of a layer below which nothing is trained', async () => {
+  const sets = ['train.steps=2', 'train.only=router', 'moe.router=switch', ...RECORDED];
+  const run = await trainToTheEnd({ folder: temporaryFolder(), nodes: 2, workersPerNode: 1, sets });
+  const { recorded } = JSON.parse((await locmoe('routes', 'traffic', run, '--json')).stdout);
+  const sent = recorded.layers.map((each: { layer: number; direction: string; difference: number }) => [
+    each.layer,
+    each.direction,
+    each.difference,
+  ]);
+  expect(sent).toEqual([
+    [1, 'dispatch', 0],
+    [1, 'combine', 0],
+    [2, 'dispatch', 0],
+    [2, 'combine', 0],
+    [2, 'combine gradient', 0],
+    [2, 'dispatch gradient', 0],
+  ]);
+});

@@ -8,6 +8,7 @@ import {
   readRoutes,
 } from '@locmoe/run-format/routes-file';
 import { byNode, type LinkBytes, type SentRows } from '@locmoe/run-format/row-traffic';
+import { z } from 'zod';
 import { TrainerError } from '../../errors.js';
 import {
   type LayerTraffic,
@@ -24,6 +25,10 @@ export interface TrafficOptions {
   readonly to?: number;
   readonly json?: true;
 }
+
+const trainedPart = z.object({
+  train: z.object({ only: z.string().nullable(), freeze: z.array(z.string()) }),
+});
 
 /** What was sent in the steps of a run, and in those of them whose routes are recorded. */
 interface Traffic {
@@ -132,8 +137,10 @@ async function recordedTraffic(folder: RunFolder, from: number, to: number): Pro
   let share = 1;
   let numNodes = 1;
   const layers = new Map<string, ComparedTraffic>();
+  const train = folder.readConfig(trainedPart)?.train;
+  const isFrozen = train !== undefined && (train.only !== null || train.freeze.length > 0);
   for (const [step, files] of filesOfStep) {
-    const ofStep = await trafficOfStep(files);
+    const ofStep = await trafficOfStep(files, isFrozen);
     if (ofStep === null) {
       incomplete.push(step);
       continue;
@@ -150,9 +157,14 @@ async function recordedTraffic(folder: RunFolder, from: number, to: number): Pro
   return { steps, incomplete, share, numNodes, layers: [...layers.values()] };
 }
 
-/** Null if not all ranks say what they sent. */
+/**
+ * Null if not all ranks say what they sent.
+ *
+ * @param isFrozen parts of the model are not trained: a layer without trained parameters at or below it sends no gradients
+ */
 async function trafficOfStep(
   files: readonly string[],
+  isFrozen: boolean,
 ): Promise<Pick<RecordedTraffic, 'share' | 'numNodes' | 'layers'> | null> {
   const sentOfRank: SentRows[] = [];
   for (const file of files) {
@@ -172,7 +184,11 @@ async function trafficOfStep(
     };
   const rows: RouteRow[] = [];
   for (const file of files) for (const row of await readRoutes(file)) rows.push(row);
-  const predicted = predictedTraffic(rows, exchange);
+  const predicted = predictedTraffic(rows, exchange).filter(
+    ({ layer, direction }) =>
+      !(isFrozen && direction.endsWith(' gradient')) ||
+      measured.some((each) => each.layer === layer && each.direction === direction),
+  );
   const none = sentOfRank.map(() => sentOfRank.map(() => 0));
   const find = (list: readonly LayerTraffic[], { layer, direction }: LayerTraffic) =>
     list.find((each) => each.layer === layer && each.direction === direction)?.bytes ?? none;
