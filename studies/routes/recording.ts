@@ -33,8 +33,8 @@ export interface Recording {
 
 /** Trains the recipe `tiny` on two nodes of one worker, with each kind of recording in turn. */
 export async function measureRecording({ quick, workDir, dataDir, log }: PartPlace): Promise<Recording> {
-  const turns = quick ? 1 : 5;
-  const steps = quick ? 2 * EVERY : 6 * EVERY;
+  const turns = quick ? 1 : 3;
+  const steps = quick ? 2 * EVERY : 4 * EVERY;
   const runs: Record<Kind, RunFolder[]> = { off: [], sampled: [], whole: [] };
   for (let turn = 0; turn < turns; turn++)
     for (const kind of Object.keys(KINDS) as Kind[]) {

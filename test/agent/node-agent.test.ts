@@ -73,7 +73,12 @@ async function joinRun(numNodes = 1, workersPerNode = 2, reply: Partial<JoinRepl
       initFrom: '',
       term: 1,
       inheritance: null,
-      configJson: JSON.stringify({ logLevel: 'info', moe: { router: 'hash' }, cluster }),
+      configJson: JSON.stringify({
+        logLevel: 'info',
+        moe: { router: 'hash' },
+        train: { routes: 'router' },
+        cluster,
+      }),
       ...reply,
     },
     dataAddress,
