@@ -17,6 +17,8 @@ import { NIGHTLY } from '../../../test/nightly.js';
 
 const ROOT = fileURLToPath(new URL('../../..', import.meta.url));
 const STEPS = 15;
+/** Enough to know one answer by heart, whatever tokens the text in the checkout makes of it. */
+const STEPS_BY_HEART = 60;
 const VOCABULARY = 400;
 
 /** Text of two domains that is there in every checkout. */
@@ -99,6 +101,7 @@ export function fineTunedCheckpoint(folder: string): Checkpoint {
     model: { seqLen: 48 },
     moe: { router: 'switch', capacityFactor: null },
     data: { domains: ['qa'], sources: { qa: { files: ['qa.jsonl'], instruct: {} } } },
+    steps: STEPS_BY_HEART,
   });
   const messages: Message[] = [
     { role: 'user', content: QUESTION },
@@ -108,7 +111,9 @@ export function fineTunedCheckpoint(folder: string): Checkpoint {
   const { ids } = encodeMessages(messages, templateOf(config.data, 0)!, tokenizer);
   const { seqLen } = config.model;
   // Every sequence is the conversation, and ends of text after it.
-  const tokens = new Uint32Array(seqLen * STEPS * 10).map((_, i) => ids[i % seqLen] ?? tokenizer.endOfText);
+  const tokens = new Uint32Array(seqLen * STEPS_BY_HEART * 10).map(
+    (_, i) => ids[i % seqLen] ?? tokenizer.endOfText,
+  );
   return trained(config, folder, [tokens]);
 }
 
@@ -122,10 +127,12 @@ function configOf({
   model,
   moe,
   data,
+  steps = STEPS,
 }: {
   readonly model?: object | undefined;
   readonly moe?: object | undefined;
   readonly data: object;
+  readonly steps?: number;
 }): RunConfig {
   return runSchema.parse({
     name: 'export',
@@ -141,17 +148,18 @@ function configOf({
     },
     moe: { numExperts: 4, expertGroups: 2, capacityFactor: 0.8, ...moe },
     data,
-    train: { steps: STEPS, globalBatch: 8, learningRate: 0.01, warmupSteps: 5 },
+    train: { steps, globalBatch: 8, learningRate: 0.01, warmupSteps: 5 },
   });
 }
 
 /** @param ids tokens of each domain */
 function trained(config: RunConfig, folder: string, ids: readonly Uint32Array[]): Checkpoint {
   const state = createTrainState(config, soloTransport(), null);
-  for (let step = 1; step <= STEPS; step++) trainStep(state, { step, batches: [batchOf(config, ids, step)] });
+  const { steps } = config.train;
+  for (let step = 1; step <= steps; step++) trainStep(state, { step, batches: [batchOf(config, ids, step)] });
   const saved = saveCheckpoint({
     root: path.join(folder, 'checkpoints'),
-    step: STEPS,
+    step: steps,
     generation: 1,
     keep: 1,
     runId: 'export',
