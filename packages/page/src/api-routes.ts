@@ -1,4 +1,4 @@
-/** As the files say them (routes-file.ts of run-format, which browsers do not load). */
+/** Outcomes have the names that routes-file.ts of run-format gives them; browsers do not load that module. */
 export type RouteOutcome = 'kept' | 'over capacity' | 'not chosen';
 export type RouteLink = 'rank' | 'node' | 'network';
 
@@ -15,7 +15,7 @@ export interface RecordedSteps {
   readonly command: string;
 }
 
-/** What was recorded of a step, over all its sequences. */
+/** Summary of a recorded step over all its sequences. */
 export interface StepRoutes {
   readonly step: number;
   /** Files that could not be read, and why, a line each. */
@@ -95,7 +95,7 @@ export interface ChoiceColumns {
   readonly bytes: readonly number[];
 }
 
-/** What an expert of a layer was chosen for in a step. */
+/** Tokens, domains and sequences that chose one expert of a layer in a step. */
 export interface ExpertRoutes {
   readonly step: number;
   readonly layer: number;

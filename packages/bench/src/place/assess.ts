@@ -14,7 +14,7 @@ import { expectedRows } from './expected-rows.js';
 /** A row goes to its expert and its output comes back, and their gradients go the same ways. */
 export const WAYS_OF_ROW = 4;
 
-/** What a placement of experts is expected to do in a step, over all ranks and sparse layers. */
+/** The prediction of a step with one placement of the experts: sums over all ranks and sparse layers. */
 export interface Assessment {
   /** Bytes of the sparse layers, as a run reports them: rows, and the counts or scores of the router. */
   readonly bytesSameNode: number;
@@ -106,7 +106,7 @@ export function layersOf(config: RunConfig, counts: RouteCounts): PlacedLayer[] 
   });
 }
 
-/** What copies of experts on further nodes would save, which training does not have. */
+/** Savings that copies of experts on further nodes would bring; training makes no copies. */
 export interface ReplicaEstimate {
   /** Copies whose rows outweigh the sum of their gradients, of all that there could be. */
   readonly copies: number;

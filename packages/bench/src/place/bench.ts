@@ -43,7 +43,7 @@ interface Checked {
 }
 
 interface CheckedBytes {
-  /** Of the recorded steps, whose error is the prediction's own; that of later ones has what the routing has changed since. */
+  /** The recorded steps show the prediction's own error; in later ones the routing has changed as well. */
   readonly recorded: Checked;
   readonly contiguous: Checked;
   readonly placed: Checked;
@@ -52,7 +52,7 @@ interface CheckedBytes {
 interface PlaceCheck {
   readonly layout: string;
   readonly router: string;
-  /** Of the steps before the placement, which the predictions rest on. */
+  /** The predictions rest on it: it counts the steps before the placement. */
   readonly report: Omit<PlaceReport, 'placement'>;
   /** Bytes of a step, mean. */
   readonly bytesOtherNode: CheckedBytes;

@@ -199,7 +199,7 @@ function withFewExchanges(problem: BoundedProblem, rankE: Int32Array, most: numb
         const relief = over(loads[from]!) + over(loads[to]!) - over(fromLoad) - over(toLoad);
         const cost = costOf(a, to) + costOf(b, from) - costOf(a, from) - costOf(b, to);
         if (isOver ? relief <= CLOSE * most : relief < 0 || cost >= -least) continue;
-        // Of those that relieve a rank, the one that costs least for it.
+        // The move that costs least for the relief that it brings comes first.
         const worth = isOver ? -Math.max(cost, least) / relief : -cost;
         if (worth > (best?.worth ?? Number.NEGATIVE_INFINITY)) best = { a, b, worth };
       }

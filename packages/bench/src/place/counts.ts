@@ -7,7 +7,7 @@ import { sum } from '../statistics.js';
 
 // D domains, E experts.
 
-/** What recorded routes tell of a training, whatever the ranks were. */
+/** Counts of recorded routes that do not depend on the ranks of the recorded run. */
 export interface RouteCounts {
   readonly numSteps: number;
   readonly numSequences: number;

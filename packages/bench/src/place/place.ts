@@ -17,7 +17,7 @@ import { type FoundPlacement, findPlacement, randomPlacement } from './find-plac
 
 const RANDOM_DRAWS = 20;
 
-/** Of a step. */
+/** Savings in one step. */
 interface Saved {
   readonly bytesSameNode: number;
   readonly bytesOtherNode: number;

@@ -38,7 +38,7 @@ interface LoadRow extends ChartRow {
 /** Load of the experts over time: a row for each layer, which opens to its experts, and a table of one moment. */
 export class HeatMap {
   readonly element: HTMLElement;
-  /** What ranks send each other at the same moment. */
+  /** The card shows the bytes between ranks at the same moment. */
   readonly links = new Links();
   readonly #of = h.small();
   readonly #loadPicker = picker(

@@ -19,7 +19,7 @@ interface PanelOptions {
   readonly onSequence: (sequence: number) => void;
 }
 
-/** What an expert was chosen for: its tokens, domains, load over time and sequences. */
+/** Returns the panel of an expert: its tokens, domains, load over time and sequences. */
 export function expertPanel(reply: ExpertRoutes, options: PanelOptions): HTMLElement[] {
   return [
     h.div(
