@@ -48,9 +48,19 @@ export default study({
     await measureEach(place, PARTS, async (_, result) => {
       figures = { ...figures, ...result };
       await place.write(figures);
+      if (isWrong(result)) place.fail();
     });
     return figures;
   },
 
   report: (figures) => ({ view: viewOf(figures) }),
 });
+
+/** Whether an engine chooses otherwise in float32, or other bytes were sent than the routes say. */
+function isWrong({ agreement, traffic }: Partial<Figures>): boolean {
+  const engines = agreement?.flatMap((router) => router.engines) ?? [];
+  return (
+    engines.some(({ precision, different }) => precision === 'float32' && different > 0) ||
+    (traffic?.some(({ difference }) => difference > 0) ?? false)
+  );
+}
