@@ -1,5 +1,6 @@
 import type { RouteRow } from '@locmoe/run-format/routes-file';
 import { describe, expect, it } from 'vitest';
+import { layerLines } from '../../src/cli/routes/report-lines.js';
 import { drawRoutes } from '../../src/evaluation/routes/picture.js';
 import { reportRoutes } from '../../src/evaluation/routes/report.js';
 import { CounterRandom } from '../../src/parameters/counter-random.js';
@@ -135,6 +136,14 @@ describe('what decides the choices', () => {
 });
 
 describe('the picture', () => {
+  it('says nothing of what a single sequence cannot tell', () => {
+    const rows = rowsWhere((token) => token % 4).slice(0, LENGTH);
+    const layers = reportRoutes(rows);
+    expect(layers[0]!.predicted.expert.id).toEqual({ share: NaN, error: NaN, coverage: 0 });
+    const printed = [drawRoutes(layers), ...layers.flatMap((layer) => layerLines(layer, String))].join('\n');
+    expect(printed).not.toContain('NaN');
+  });
+
   it('has a bar for each fact and expert, and no markup of a domain', () => {
     const rows = rowsWhere((token) => token % 4).map((row) => ({ ...row, domain: `<${row.domain}>` }));
     const svg = drawRoutes(reportRoutes(rows));

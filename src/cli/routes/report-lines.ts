@@ -30,7 +30,7 @@ function predictionTable({ predicted, shuffled }: LayerRoutes): string {
     const { share, error, coverage } = predicted.expert[known];
     return [
       known,
-      `${percent(share)} ± ${(100 * error).toFixed(1)}`,
+      Number.isNaN(share) ? '-' : `${percent(share)} ± ${(100 * error).toFixed(1)}`,
       percent(predicted.outcome[known].share),
       percent(coverage),
     ];
@@ -95,6 +95,7 @@ function expertRow(
 }
 
 function percent(share: number): string {
+  if (Number.isNaN(share)) return '-';
   // A share of nearly 0, adjusted for chance, may be below it.
   return `${(100 * Math.max(0, share)).toFixed(1)} %`;
 }

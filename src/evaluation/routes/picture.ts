@@ -53,7 +53,7 @@ function drawLayer(
   const facts = rows.map(({ name, share, error, colour }, i) => {
     const y = 30 + i * ROW;
     const line = error > 0 ? drawInterval(share, error, y + 7) : '';
-    return `${text(LABELS - 8, y + 11, name, 'text-anchor="end"')}${box(LABELS, y, BARS * share, 14, colour)}${line}${text(LABELS + BARS + 12, y + 11, percent(share))}`;
+    return `${text(LABELS - 8, y + 11, name, 'text-anchor="end"')}${box(LABELS, y, BARS * (share || 0), 14, colour)}${line}${text(LABELS + BARS + 12, y + 11, percent(share))}`;
   });
   const most = Math.max(...experts.map((expert) => expert.choices));
   const loads = experts.map((expert, i) => {
@@ -90,5 +90,5 @@ function colourOf(domain: number): string {
 }
 
 function percent(share: number): string {
-  return `${(100 * share).toFixed(1)} %`;
+  return Number.isNaN(share) ? '-' : `${(100 * share).toFixed(1)} %`;
 }

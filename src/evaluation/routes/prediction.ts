@@ -2,7 +2,7 @@ import { type Codes, mostFrequent } from './codes.js';
 
 /** How well held-out choices are predicted from what is known of a token. */
 export interface Prediction {
-  /** Share of the choices with a known key that are the most frequent choice of their key in the other half. */
+  /** Share of the choices with a known key that are the most frequent choice of their key in the other half; NaN if none has one. */
   readonly share: number;
   /** Half of the 95 % interval of the share; sequences are the units that are drawn. */
   readonly error: number;
