@@ -18,11 +18,11 @@ export const capacityEstimateFields = {
 /**
  * Capacity of one `locmoe` layer, estimated once from the first `capacityBatches` steps (LocMoE, arXiv
  * 2401.13920, Theorem 1; see workingCapacity): the mean delta and the mean size of the largest affinity head,
- * over the tokens of all ranks. Delta is the least cosine in an expert's affinity head, averaged over the
+ * over the choices of all ranks. Delta is the least cosine in an expert's affinity head, averaged over the
  * experts that have tokens.
  */
 export class CapacityEstimate {
-  /** [steps observed, sum of delta, sum of head sizes as shares of the tokens]. */
+  /** [steps observed, sum of delta, sum of head sizes as shares of the choices]. */
   readonly #sums = new Float32Array(3);
   readonly state: ReadonlyMap<string, Float32Array> = new Map([['capacity', this.#sums]]);
   /** The same of the batches of the step under way. */
@@ -38,14 +38,14 @@ export class CapacityEstimate {
     return this.moe.capacityFactor !== null && this.#sums[0]! < this.moe.capacityBatches;
   }
 
-  /** Capacity per expert for `numTokens` tokens of all ranks; the classic one while observing. */
-  capacity(classic: number, numTokens: number): number {
+  /** Capacity per expert for `numChoices` choices of all ranks; the classic one while observing. */
+  capacity(classic: number, numChoices: number): number {
     const [watched, deltas, shares] = threeOf(this.#sums);
     if (classic === Infinity || this.isWatching) return classic;
     return workingCapacity({
       classic,
       // float32 rounding may put the product just above an integer.
-      count: Math.ceil((shares / watched) * numTokens - 1e-3),
+      count: Math.ceil((shares / watched) * numChoices - 1e-3),
       delta: deltas / watched,
       numExperts: this.moe.numExperts,
       dModel: this.dModel,

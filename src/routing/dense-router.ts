@@ -14,16 +14,17 @@ import { TokenPreference, type tokenPreferenceField } from './token-preference.j
 // Shapes: T tokens of this rank, E experts, K choices of a token.
 
 /**
- * Routes by the softmax of a dense gate over the experts of the domain's group: choices are weighted by their
- * probabilities, and have a capacity in training alone.
+ * Routes by the softmax of a dense gate over the experts of the domain's group. Choices have a capacity in training alone.
  *
  * @param numChoices K
  * @param choose chooses the experts of each token by their probabilities, [T, E] -> row-major [T, K]
+ * @param weigh weights of the choices, [T, K]; by default their probabilities as they are
  */
 export function denseRouter(
   context: RouterContext<MoeWith<typeof tokenPreferenceField>>,
   numChoices: number,
   choose: (probsTE: tf.Tensor2D, domainsT: Int32Array) => Int32Array,
+  weigh: typeof valuesOfChoices = valuesOfChoices,
 ): Pick<Router, 'state' | 'route'> {
   const { moe, dModel, expertsOfDomain, topology } = context;
   const numHeld = heldExperts(moe).count;
@@ -40,7 +41,7 @@ export function denseRouter(
       const factor = training ? moe.capacityFactor : null;
       const capacity = classicCapacity(factor, numTokens, numChoices, numHeld);
       const fitted = firstFit(context, chosenTK, capacity, { numChoices });
-      const weightsTK = valuesOfChoices(probsTE, chosenTK, numChoices);
+      const weightsTK = weigh(probsTE, chosenTK, numChoices);
       const scores = wantsScores
         ? {
             gateTE: logitsTE.dataSync<'float32'>().slice(),

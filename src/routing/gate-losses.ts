@@ -40,14 +40,14 @@ export function numSharedForLosses({ numExperts }: CommonMoe): number {
 interface LossShare {
   readonly meanProbabilitiesE: Float32Array;
   readonly targetE: Float32Array;
-  /** Tokens per expert by first choice. */
-  readonly firstChoicesE: Float32Array;
+  /** Choices per expert that the load-balance loss counts. */
+  readonly choicesE: Float32Array;
 }
 
 /** L_aux + L_loc (LocMoE, arXiv 2401.13920, eq. 5 to 7). */
 export interface GateLosses {
-  /** Numbers of this rank to all-gather: mean probabilities, localised target (zeros without its loss), first-choice counts. */
-  share(probsTE: tf.Tensor2D, domainsT: Int32Array, firstChoiceT: Int32Array): Float32Array;
+  /** Numbers of this rank to all-gather: mean probabilities, localised target (zeros without its loss), counts of `choices`. */
+  share(probsTE: tf.Tensor2D, domainsT: Int32Array, choices: Int32Array): Float32Array;
   /** Loss of this rank; its mean over ranks is the global loss. */
   loss(probsTE: tf.Tensor2D, sharedOfRank: readonly Float32Array[]): tf.Scalar;
 }
@@ -63,14 +63,14 @@ export function gateLosses({
   const onNode = expertsOnNode(moe, topology, placementOf(moe, topology.worldSize, layer));
   const targetOfDomain = localizedDistributions(expertsOfDomain, onNode, localityFloor);
   return {
-    share(probsTE, domainsT, firstChoiceT) {
+    share(probsTE, domainsT, choices) {
       const shared = new Float32Array(numSharedForLosses(moe));
-      const { meanProbabilitiesE, targetE, firstChoicesE } = split(shared, numExperts);
+      const { meanProbabilitiesE, targetE, choicesE } = split(shared, numExperts);
       if (localityLossWeight > 0) {
         meanProbabilitiesE.set(readFloats(() => tf.mean(probsTE, 0)));
         targetE.set(meanTarget(domainsT, targetOfDomain));
       }
-      for (const expert of firstChoiceT) firstChoicesE[expert]!++;
+      for (const expert of choices) choicesE[expert]!++;
       return shared;
     },
     loss(probsTE, sharedOfRank) {
@@ -78,7 +78,7 @@ export function gateLosses({
       const ofNode = shares.filter((_, rank) => nodeOf(topology, rank) === topology.node);
       const balance = balanceLoss(
         auxiliaryLossWeight * numHeld,
-        sum(shares.map(({ firstChoicesE }) => firstChoicesE)),
+        sum(shares.map(({ choicesE }) => choicesE)),
         probsTE,
       );
       if (localityLossWeight === 0) return balance;
@@ -93,7 +93,7 @@ function split(shared: Float32Array, numExperts: number): LossShare {
   return {
     meanProbabilitiesE: shared.subarray(0, numExperts),
     targetE: shared.subarray(numExperts, 2 * numExperts),
-    firstChoicesE: shared.subarray(2 * numExperts, 3 * numExperts),
+    choicesE: shared.subarray(2 * numExperts, 3 * numExperts),
   };
 }
 

@@ -17,17 +17,19 @@ import {
   groupProjection,
   groupsDivide,
 } from './grap.js';
-import { argmaxOfRows, cosineOfChoices, keepToGroup } from './group-choice.js';
+import { cosineOfChoices, keepToGroup } from './group-choice.js';
 import { defineRouter } from './policy.js';
 import { TokenPreference, tokenPreferenceField } from './token-preference.js';
+import { topChoices, topKField, topKFits, topWeights } from './top-choices.js';
 
-// Shapes: T tokens of this rank, d hidden size, E experts.
+// Shapes: T tokens of this rank, d hidden size, E experts, K choices of a token.
 
 const fields = {
   ...localityFields,
   ...grapFields,
   ...capacityEstimateFields,
   ...tokenPreferenceField,
+  ...topKField,
 };
 
 /**
@@ -40,11 +42,14 @@ const fields = {
  * zeroes a whole group, the greatest argument wins: such tokens, a quarter of them with two experts per
  * group, would otherwise all go to the group's first expert.
  *
+ * K > 1 is not of the paper: the K greatest arguments, weighted as in Mixtral (see topWeights); both losses and the
+ * capacity then count choices.
+ *
  * Evaluation drops nothing, so a token's output does not depend on the rest of its batch.
  */
 export const locmoeRouter = defineRouter({
   fields,
-  rules: [groupsDivide, localExpertsCount],
+  rules: [groupsDivide, localExpertsCount, topKFits],
   shapedBy: ['learnedGroups', 'tokenPreference'],
   parameters: (moe, dModel) => [
     ...grapSpecs(moe, dModel),
@@ -57,14 +62,18 @@ export const locmoeRouter = defineRouter({
     },
   ],
   price(moe, { numTokens: T, dModel: d }) {
-    const E = moe.numExperts;
+    const { numExperts: E, expertsPerToken: K } = moe;
     return {
-      forward: { flops: 2 * T * d * E, touched: 40 * T * E, operations: 63 },
-      backward: { flops: 4 * T * d * E, touched: 35 * T * E, operations: 45 },
-      hostNs: 0,
+      forward: { flops: 2 * T * d * E, touched: 40 * T * E + 8 * T * (K - 1), operations: K === 1 ? 63 : 67 },
+      backward: {
+        flops: 4 * T * d * E,
+        touched: 35 * T * E + 8 * T * (K - 1),
+        operations: K === 1 ? 45 : 51,
+      },
+      hostNs: K === 1 ? 0 : 10 * K * E,
       // The scores of the first `capacityBatches` steps are not counted.
       gathered: { purpose: 'counts', bytes: countBytes(E, numSharedForLosses(moe)) },
-      choicesPerToken: 1,
+      choicesPerToken: K,
       candidatesPerToken: 0,
       weighted: true,
     };
@@ -72,7 +81,7 @@ export const locmoeRouter = defineRouter({
   gateCosines,
   create(context) {
     const { moe, layer, dModel, expertsOfDomain, topology, transport } = context;
-    const { numExperts } = moe;
+    const { numExperts, expertsPerToken: numChoices } = moe;
     const numHeld = heldExperts(moe).count;
     const losses = gateLosses(context);
     const estimate = new CapacityEstimate(moe, dModel);
@@ -93,19 +102,20 @@ export const locmoeRouter = defineRouter({
         const preferredTE = keepToGroup(preference.addTo(noneTE, tokenIdsT), domainsT, expertsOfDomain);
         // Behind ReLU, which would take the preferred expert's weight from a token that prefers none much.
         const probsTE: tf.Tensor2D = tf.softmax(tf.add(tf.relu(argumentTE), preferredTE));
-        const chosenT = argmaxOfRows(tf.add(argumentTE, preferredTE));
-        const numTokens = chosenT.length * topology.worldSize;
-        const classic = classicCapacity(moe.capacityFactor, numTokens, 1, numHeld);
-        const capacity = training ? estimate.capacity(classic, numTokens) : Infinity;
-        const pickTE = tf.oneHot(tf.tensor1d(chosenT, 'int32'), numExperts);
+        const likedTE: tf.Tensor2D = tf.add(argumentTE, preferredTE);
+        const chosenTK = topChoices(likedTE, domainsT, expertsOfDomain, numChoices);
+        const numTokens = tokenIdsT.length * topology.worldSize;
+        const classic = classicCapacity(moe.capacityFactor, numTokens, numChoices, numHeld);
+        const capacity = training ? estimate.capacity(classic, numTokens * numChoices) : Infinity;
         const cosinesTE = training ? readFloats(() => cosinesOfProjection(projectionTE, xTD, blocksD)) : null;
-        const shared = training ? losses.share(probsTE, domainsT, chosenT) : undefined;
-        const fitted = firstFit(context, chosenT, capacity, { shared });
+        const shared = training ? losses.share(probsTE, domainsT, chosenTK) : undefined;
+        const fitted = firstFit(context, chosenTK, capacity, { numChoices, shared });
         if (cosinesTE && estimate.isWatching) {
-          const affinitiesTK = Float32Array.from(chosenT, (expert, t) => cosinesTE[t * numExperts + expert]!);
-          estimate.observe(
-            gatherScores(transport, layer, { numChoices: 1, expertsTK: chosenT, affinitiesTK }),
+          const affinitiesTK = Float32Array.from(
+            chosenTK,
+            (expert, choice) => cosinesTE[Math.floor(choice / numChoices) * numExperts + expert]!,
           );
+          estimate.observe(gatherScores(transport, layer, { numChoices, expertsTK: chosenTK, affinitiesTK }));
         }
         return {
           ...fitted,
@@ -116,9 +126,9 @@ export const locmoeRouter = defineRouter({
                 preferenceTE: preference.of(tokenIdsT),
               }
             : undefined,
-          weightsTK: tf.sum(tf.mul(probsTE, pickTE), 1, true),
+          weightsTK: topWeights(probsTE, chosenTK, numChoices),
           auxiliaryLoss: training ? losses.loss(probsTE, fitted.sharedOfRank) : null,
-          gateCosine: cosinesTE && cosineOfChoices(cosinesTE, chosenT, 1),
+          gateCosine: cosinesTE && cosineOfChoices(cosinesTE, chosenTK, numChoices),
         };
       },
     };

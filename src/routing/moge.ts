@@ -3,8 +3,8 @@ import { denseRouter } from './dense-router.js';
 import { countBytes } from './gather-counts.js';
 import { positive } from './numeric-fields.js';
 import { defineRouter, type MoeRule, type MoeWith, unless } from './policy.js';
-import { nextBest } from './token-choice.js';
 import { tokenPreferenceField } from './token-preference.js';
+import { bestOfGroups } from './top-choices.js';
 
 // Shapes: T tokens of this rank, d hidden size, E experts, M device groups, K' choices of a token in each of
 // them, K = M K' choices of a token.
@@ -82,7 +82,7 @@ export const mogeRouter = defineRouter({
     const { moe, expertsOfDomain } = context;
     const groupsOfDomain = expertsOfDomain.map((experts) => inDeviceGroups(experts, moe));
     return denseRouter(context, choicesPerToken(moe), (probsTE, domainsT) =>
-      bestOfGroups(probsTE.dataSync<'float32'>(), domainsT, groupsOfDomain, moe),
+      bestOfGroups(probsTE, domainsT, groupsOfDomain, moe.choicesPerDeviceGroup),
     );
   },
 });
@@ -96,30 +96,4 @@ function choicesPerToken({ deviceGroups, choicesPerDeviceGroup }: MogeMoe): numb
 function inDeviceGroups(experts: Int32Array, { deviceGroups }: MogeMoe): Int32Array[] {
   const size = experts.length / deviceGroups;
   return Array.from({ length: deviceGroups }, (_, i) => experts.subarray(i * size, (i + 1) * size));
-}
-
-/**
- * The likeliest K' experts of each device group, group by group; ties go to the lower id.
- *
- * @param probsTE row-major [T, E]
- * @returns row-major [T, K]
- */
-function bestOfGroups(
-  probsTE: Float32Array,
-  domainsT: Int32Array,
-  groupsOfDomain: readonly (readonly Int32Array[])[],
-  moe: MogeMoe,
-): Int32Array {
-  const chosenTK = new Int32Array(domainsT.length * choicesPerToken(moe));
-  let choice = 0;
-  domainsT.forEach((domain, t) => {
-    for (const group of groupsOfDomain[domain]!) {
-      let last = -1;
-      for (let k = 0; k < moe.choicesPerDeviceGroup; k++) {
-        last = nextBest(probsTE, t * moe.numExperts, group, last);
-        chosenTK[choice++] = last;
-      }
-    }
-  });
-  return chosenTK;
 }

@@ -1,31 +1,46 @@
 import { denseGateCosines, denseGateSpecs } from './dense-gate.js';
 import { denseRouter } from './dense-router.js';
 import { countBytes } from './gather-counts.js';
-import { argmaxOfRows } from './group-choice.js';
 import { defineRouter } from './policy.js';
 import { tokenPreferenceField } from './token-preference.js';
+import { topChoices, topKField, topKFits, topWeights } from './top-choices.js';
 
-// Shapes: T tokens of this rank, d hidden size, E experts.
+// Shapes: T tokens of this rank, d hidden size, E experts, K choices of a token.
 
 /**
  * Switch routing (arXiv 2101.03961, eq. 1 and 2): a learned dense gate W_g, softmax over the experts of the
- * domain's group, top-1 weighted by its probability; load-balance loss (eq. 4).
+ * domain's group, top-1 weighted by its probability; load-balance loss (eq. 4). With K > 1 it is top-k routing as in
+ * Mixtral (see topWeights); the loss then counts all choices, each as 1/K of a token.
  *
  * Evaluation drops nothing, so a token's output does not depend on the rest of its batch.
  */
 export const switchRouter = defineRouter({
-  fields: tokenPreferenceField,
+  fields: { ...tokenPreferenceField, ...topKField },
+  rules: [topKFits],
   shapedBy: ['tokenPreference'],
   parameters: denseGateSpecs,
-  price: ({ numExperts: E }, { numTokens: T, dModel: d }) => ({
-    forward: { flops: 2 * T * d * E, touched: 30 * T * E, operations: 50 },
-    backward: { flops: 4 * T * d * E, touched: 3 * T * d + 25 * T * E, operations: 28 },
-    hostNs: 0,
+  price: ({ numExperts: E, expertsPerToken: K }, { numTokens: T, dModel: d }) => ({
+    forward: { flops: 2 * T * d * E, touched: 30 * T * E + 8 * T * (K - 1), operations: K === 1 ? 50 : 54 },
+    backward: {
+      flops: 4 * T * d * E,
+      touched: 3 * T * d + 25 * T * E + 8 * T * (K - 1),
+      operations: K === 1 ? 28 : 34,
+    },
+    hostNs: K === 1 ? 0 : 10 * K * E,
     gathered: { purpose: 'counts', bytes: countBytes(E) },
-    choicesPerToken: 1,
+    choicesPerToken: K,
     candidatesPerToken: 0,
     weighted: true,
   }),
   gateCosines: (_, input) => denseGateCosines(input),
-  create: (context) => denseRouter(context, 1, argmaxOfRows),
+  create(context) {
+    const { moe, expertsOfDomain } = context;
+    const K = moe.expertsPerToken;
+    return denseRouter(
+      context,
+      K,
+      (probsTE, domainsT) => topChoices(probsTE, domainsT, expertsOfDomain, K),
+      topWeights,
+    );
+  },
 });

@@ -149,6 +149,15 @@ describe('bad configurations name the field and where it stands', () => {
     expect(problemsWith('moe.expertGroups=3')).toHaveLength(1);
   });
 
+  it.each(['switch', 'locmoe'])('more experts a token than its domain has, router %s', (router) => {
+    const problemsWith = (k: number) =>
+      problemsOf(TINY, { sets: [`moe.router=${router}`, `moe.expertsPerToken=${k}`] });
+    expect(problemsWith(2)).toEqual([]);
+    expect(problemsWith(3)).toEqual([
+      '--set moe.expertsPerToken=3: moe.expertsPerToken: 3, but a domain has 2 experts: numExperts over expertGroups',
+    ]);
+  });
+
   it('an unknown key', () => {
     expect(problemsOf(TINY.replace('seqLen', 'seqLenght'))).toContainEqual(
       expect.stringMatching(/^run\.yaml:\d+:\d+ model\.seqLenght: unknown key; did you mean seqLen\?$/),

@@ -150,6 +150,10 @@ describe('gradients of the whole model against finite differences', () => {
       }),
     ],
     [
+      'switch, top 2, tokens dropped',
+      tinyConfig({ moe: { expertsPerToken: 2, capacityFactor: 0.8, auxiliaryLossWeight: 0.2, ...FIXED } }),
+    ],
+    [
       'moge, tokens dropped',
       tinyConfig({ moe: { router: 'moge', capacityFactor: 0.8, auxiliaryLossWeight: 0.2, ...FIXED } }),
     ],

@@ -48,8 +48,25 @@ const CASES = [
   ['hash', { router: 'hash', numExperts: 4, capacityFactor: 0.8 }, 1],
   ['switch, groups', { router: 'switch', numExperts: 4, expertGroups: 2, capacityFactor: 0.8 }, 3],
   [
+    'switch, top 2, groups',
+    { router: 'switch', numExperts: 8, expertGroups: 2, expertsPerToken: 2, capacityFactor: 0.8 },
+    3,
+  ],
+  [
     'locmoe, capacity estimated after two steps',
     { ...base, router: 'locmoe', capacityBatches: 2, affinityShare: 0.5, localityLossWeight: 0.5 },
+    1,
+  ],
+  [
+    'locmoe, top 2, capacity estimated after two steps',
+    {
+      ...base,
+      router: 'locmoe',
+      expertsPerToken: 2,
+      capacityBatches: 2,
+      affinityShare: 0.5,
+      localityLossWeight: 0.5,
+    },
     1,
   ],
 ] as const;

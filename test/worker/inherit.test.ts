@@ -89,3 +89,7 @@ it.each([
   if (sumToOne) expect(found).toEqual(asDense());
   else for (const loss of found) expect(Math.abs(loss - denseLoss)).toBeGreaterThan(1e-3);
 });
+
+it.each(['switch', 'locmoe'] as const)('weights of %s sum to one where a token has two experts', (router) => {
+  expect(losses({ router, numExperts: 4, expertsPerToken: 2 })).toEqual(asDense());
+});

@@ -18,23 +18,24 @@ const OVERLAPPED = { exchange: 'hierarchical', overlapDegree: 2 } as const;
 const IN_TURN = { exchange: 'flat', overlapDegree: 1 } as const;
 
 /** Nothing is dropped, and no loss looks at the layout: the locality loss is about nodes, expert choice about dropping. */
-const ROUTERS = ROUTER_NAMES.map((router): LayoutCase['moe'] => ({
-  router,
-  capacityFactor: null,
-  localityLossWeight: 0,
-  selection: 'tcr',
-  // A device group of four ranks has one expert; without level 1 it has two to choose from.
-  ...(router === 'moge' && { numExperts: 8, expertGroups: 1 }),
-}));
+const FREE = { capacityFactor: null, localityLossWeight: 0, selection: 'tcr' } as const;
+const ROUTERS: readonly (readonly [name: string, LayoutCase['moe']])[] = [
+  ...ROUTER_NAMES.map((router) => {
+    // A device group of four ranks has one expert; without level 1 it has two to choose from.
+    const wide = router === 'moge' ? { numExperts: 8, expertGroups: 1 } : {};
+    return [router, Object.assign({ router }, FREE, wide)] as const;
+  }),
+  ['switch, top 2', Object.assign({ router: 'switch', numExperts: 8, expertsPerToken: 2 } as const, FREE)],
+];
 /** Of each router: overlapped, in turn, in micro-batches. */
-const CASES = ROUTERS.flatMap((moe): LayoutCase[] => [
+const CASES = ROUTERS.flatMap(([, moe]): LayoutCase[] => [
   { moe, cluster: OVERLAPPED, microBatches: 1 },
   { moe, cluster: IN_TURN, microBatches: 1 },
   { moe, cluster: OVERLAPPED, microBatches: 2 },
 ]);
 /** Of the first router. */
 const IN_BFLOAT16 = [OVERLAPPED, IN_TURN].map(
-  (cluster): LayoutCase => ({ moe: ROUTERS[0], cluster, precision: 'bfloat16', microBatches: 1 }),
+  (cluster): LayoutCase => ({ moe: ROUTERS[0][1], cluster, precision: 'bfloat16', microBatches: 1 }),
 );
 
 /** The loss curve of each case in a layout, over all ranks. The processes of a layout start once and do all cases. */
@@ -67,7 +68,7 @@ describe('the result does not depend on the layout', () => {
       spread.set(`${nodes}x${workers}`, await curvesOf(CASES, nodes, workers));
   });
 
-  describe.each(ROUTER_NAMES.map((name, i) => [name, 3 * i] as const))('%s', (_, first) => {
+  describe.each(ROUTERS.map(([name], i) => [name, 3 * i] as const))('%s', (_, first) => {
     it('every layout gives the same loss curve, in micro-batches too', () => {
       for (const k of [first, first + 2]) {
         // A curve that does not move would agree with any other.

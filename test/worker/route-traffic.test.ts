@@ -40,6 +40,7 @@ const CASES: readonly (TrafficCase & { readonly numWeights: number })[] = [
   { moe: LOCMOE, cluster: FLAT, numWeights: 1 },
   { moe: { router: 'switch', capacityFactor: 0.8 }, cluster: HIERARCHICAL, numWeights: 1 },
   { moe: { router: 'switch' }, cluster: DEDUPLICATED, numWeights: 1 },
+  { moe: { router: 'locmoe', numExperts: 8, expertsPerToken: 2 }, cluster: DEDUPLICATED, numWeights: 2 },
   { moe: PLUS, cluster: FLAT, numWeights: 3 },
   { moe: PLUS, cluster: OVERLAPPED, numWeights: 3 },
   { moe: PLUS, cluster: DEDUPLICATED, numWeights: 3, microBatches: 2 },

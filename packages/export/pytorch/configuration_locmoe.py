@@ -30,6 +30,7 @@ class LocmoeConfig(PretrainedConfig):
         expert_group=None,
         router="locmoe-plus",
         token_preference=False,
+        experts_per_token=1,
         learned_groups=False,
         gate_scale=0.5,
         router_temperature=1.0,
@@ -58,6 +59,7 @@ class LocmoeConfig(PretrainedConfig):
         self.expert_group = expert_group
         self.router = router
         self.token_preference = token_preference
+        self.experts_per_token = experts_per_token
         self.learned_groups = learned_groups
         self.gate_scale = gate_scale
         self.router_temperature = router_temperature

@@ -284,7 +284,7 @@ class LearnedRouter(nn.Module):
 
 
 class SwitchRouter(LearnedRouter):
-    """Switch (arXiv 2101.03961, eq. 1 and 2): top-1 of p = softmax(x W), weighted by its p."""
+    """Switch (arXiv 2101.03961, eq. 1 and 2): top-k of p = softmax(x W), weighted by their p."""
 
     def __init__(self, config):
         super().__init__(config)
@@ -292,7 +292,7 @@ class SwitchRouter(LearnedRouter):
 
     def forward(self, x, token_ids, allowed):
         probs = group_softmax(self.with_preference(x.float() @ self.weight.float(), token_ids), allowed)
-        return probs * top1(probs, allowed)
+        return top_weights(probs, probs, allowed, self.config.experts_per_token)
 
 
 class MogeRouter(LearnedRouter):
@@ -332,7 +332,7 @@ class GrapRouter(LearnedRouter):
 
 
 class LocmoeRouter(GrapRouter):
-    """LocMoE (arXiv 2401.13920): top-1 of p = softmax(ReLU(s w_i . x / |w_i| + e_i)), weighted by its p.
+    """LocMoE (arXiv 2401.13920): top-k of p = softmax(ReLU(s w_i . x / |w_i| + e_i)), weighted by their p.
 
     Where ReLU zeroes a whole group, the greatest argument wins.
     """
@@ -344,7 +344,8 @@ class LocmoeRouter(GrapRouter):
     def forward(self, x, token_ids, allowed):
         argument = self.projection(x) * self.config.gate_scale + self.bias.float()
         probs = group_softmax(self.with_preference(argument.relu(), token_ids), allowed)
-        return probs * top1(self.with_preference(argument, token_ids), allowed)
+        scores = self.with_preference(argument, token_ids)
+        return top_weights(probs, scores, allowed, self.config.experts_per_token)
 
 
 class LocmoePlusRouter(GrapRouter):
@@ -399,9 +400,11 @@ def group_softmax(logits, allowed):
     return logits.masked_fill(~allowed, -1e9).softmax(1)
 
 
-def top1(scores, allowed):
-    """One-hot of the allowed expert with the greatest score; ties go to the lower id: [T, E] -> [T, E]."""
-    return F.one_hot(scores.masked_fill(~allowed, -torch.inf).argmax(1), scores.shape[1])
+def top_weights(probs, scores, allowed, k):
+    """p of the k allowed experts with the greatest scores, over their sum with k > 1; ties go to the lower id."""
+    order = scores.masked_fill(~allowed, -torch.inf).sort(dim=1, descending=True, stable=True).indices
+    chosen = probs * torch.zeros_like(probs).scatter(1, order[:, :k], 1)
+    return chosen if k == 1 else chosen / chosen.sum(1, keepdim=True)
 
 
 ROUTERS = {

@@ -38,6 +38,10 @@ const VARIANTS: Readonly<Record<string, { readonly model?: object; readonly moe?
   'locmoe with learned groups': {
     moe: { router: 'locmoe', learnedGroups: true, tokenPreference: 2 },
   },
+  'switch, top 2 of three': {
+    moe: { router: 'switch', numExperts: 6, expertsPerToken: 2, tokenPreference: 2 },
+  },
+  'locmoe, top 2 of four': { moe: { router: 'locmoe', expertsPerToken: 2, expertGroups: 1 } },
   'locmoe-plus': { moe: { router: 'locmoe-plus' } },
   'locmoe-plus with one learned group, without query layer': {
     model: { queryLayer: false },
@@ -67,6 +71,8 @@ export const TRIED: readonly string[] = NIGHTLY
         'hash',
         'switch',
         'locmoe with learned groups',
+        'switch, top 2 of three',
+        'locmoe, top 2 of four',
         'locmoe-plus',
         'locmoe-plus, experts choose',
         'moge',

@@ -18,9 +18,13 @@ const PREFERENCE = 'preference';
 
 const ROUTERS: Readonly<Record<string, ExportedRouter>> = {
   hash: { fields: () => ({}), state: ['table'] },
-  switch: { fields: () => ({}), state: [PREFERENCE] },
+  switch: { fields: ({ expertsPerToken }) => ({ experts_per_token: expertsPerToken }), state: [PREFERENCE] },
   locmoe: {
-    fields: ({ learnedGroups, gateScale }) => ({ learned_groups: learnedGroups, gate_scale: gateScale }),
+    fields: ({ learnedGroups, gateScale, expertsPerToken }) => ({
+      learned_groups: learnedGroups,
+      gate_scale: gateScale,
+      experts_per_token: expertsPerToken,
+    }),
     state: [PREFERENCE],
   },
   'locmoe-plus': {

@@ -63,27 +63,38 @@ function hashRouting({ graph, config, tokenIdsBS, domainB, parameter }: RoutingI
   return { keptBSE, weightsBSE, affinitiesBSE: weightsBSE };
 }
 
-/** A routing whose weights and affinities are probabilities. */
-function byProbability(keptBSE: Value, probsBSE: Value): Routing {
-  return { keptBSE, weightsBSE: probsBSE, affinitiesBSE: probsBSE };
-}
-
-/** softmax(x W_g) over the group; the likeliest expert takes the token. */
+/** softmax(x W_g) over the group; the likeliest experts take the token. */
 function switchRouting(input: RoutingInput): Routing {
-  const { graph, config } = input;
   const probsBSE = softmaxOfDenseGate(input);
-  return byProbability(isExpert(graph, config, argmax(graph, probsBSE)), probsBSE);
+  return topRouting(input, probsBSE, probsBSE);
 }
 
-/** softmax(ReLU(w_i . x + e_i) + preference) over the group; the greatest argument takes the token. */
+/** softmax(ReLU(w_i . x + e_i) + preference) over the group; the greatest arguments take the token. */
 function locmoeRouting(input: RoutingInput): Routing {
   const { graph, config, parameter } = input;
   const { moe } = config;
   const scaledBSE = graph.node('Mul', [groupProjection(input), graph.float(moe.gateScale)]);
   const argumentBSE = graph.node('Add', [scaledBSE, parameter('bias', [moe.numExperts])]);
   const probsBSE = softmaxOfGroup(input, withPreference(input, graph.node('Relu', [argumentBSE])));
-  const likedBSE = keepToGroup(input, withPreference(input, argumentBSE));
-  return byProbability(isExpert(graph, config, argmax(graph, likedBSE)), probsBSE);
+  return topRouting(input, withPreference(input, argumentBSE), probsBSE);
+}
+
+/** The K experts of greatest score take the token, weighted by their probabilities, or with K > 1 by their shares of these. */
+function topRouting(input: RoutingInput, scoresBSE: Value, probsBSE: Value): Routing {
+  const { graph, config } = input;
+  const K = config.moe.expertsPerToken;
+  const [, expertsBSK] = graph.nodeWith(2, 'TopK', [keepToGroup(input, scoresBSE), graph.integers(K)]);
+  const onesBSK = asFloat(graph, graph.node('GreaterOrEqual', [expertsBSK, graph.integer(0)]));
+  const keptBSE = taken(graph, probsBSE, expertsBSK, onesBSK, 2);
+  const weightsBSE = K === 1 ? probsBSE : shareOfCandidates(graph, probsBSE, keptBSE);
+  return { keptBSE, weightsBSE, affinitiesBSE: probsBSE };
+}
+
+/** Whether each expert is among the chosen ones that are taken, bool in the shape of `scores`. */
+function taken(graph: Graph, scores: Value, chosen: Value, isTaken: Value, axis: number): Value {
+  const zeros = graph.node('Mul', [scores, graph.float(0)]);
+  const ones = graph.node('ScatterElements', [zeros, chosen, isTaken], { axis });
+  return graph.node('Greater', [ones, graph.float(0)]);
 }
 
 /**
@@ -129,10 +140,10 @@ function mogeRouting(input: RoutingInput): Routing {
     graph.integers(choicesPerDeviceGroup),
   ]);
   const onesBSPK = asFloat(graph, graph.node('GreaterOrEqual', [bestBSPK, graph.float(0)]));
-  const zerosBSPN = graph.node('Mul', [partsBSPN, graph.float(0)]);
-  const takenBSPN = graph.node('ScatterElements', [zerosBSPN, expertsBSPK, onesBSPK], { axis: 3 });
+  const takenBSPN = asFloat(graph, taken(graph, partsBSPN, expertsBSPK, onesBSPK, 3));
   const takenBSE = graph.node('Reshape', [takenBSPN, graph.integers(0, 0, numExperts)]);
-  return byProbability(graph.node('Greater', [keepToGroup(input, takenBSE), graph.float(0)]), probsBSE);
+  const keptBSE = graph.node('Greater', [keepToGroup(input, takenBSE), graph.float(0)]);
+  return { keptBSE, weightsBSE: probsBSE, affinitiesBSE: probsBSE };
 }
 
 /** The candidates of each token, bool [B, S, E]. */
@@ -145,9 +156,7 @@ function tokenChoice({ graph, config }: RoutingInput, probsBSE: Value): Value {
   const beforeBSK = graph.node('CumSum', [bestBSK, graph.integer(2)], { exclusive: 1 });
   const threshold = graph.float(everyExpert ? Infinity : moe.affinityThreshold);
   const takenBSK = asFloat(graph, graph.node('Less', [beforeBSK, threshold]));
-  const zerosBSE = graph.node('Mul', [probsBSE, graph.float(0)]);
-  const takenBSE = graph.node('ScatterElements', [zerosBSE, expertsBSK, takenBSK], { axis: 2 });
-  return graph.node('Greater', [takenBSE, graph.float(0)]);
+  return taken(graph, probsBSE, expertsBSK, takenBSK, 2);
 }
 
 /** x . w_i / |w_i| with the GrAP gates, [B, S, E] (src/routing/grap.ts). */
@@ -216,11 +225,6 @@ function keepToGroup({ graph, config, domainB }: RoutingInput, logitsBSE: Value)
 
 function groupsOf({ data, moe }: RunConfig): Int32Array[] {
   return expertsOfDomain(data.domains.length, moe);
-}
-
-/** Index of the greatest expert, the lower of two; [B, S, 1]. */
-function argmax(graph: Graph, valuesBSE: Value): Value {
-  return graph.node('ArgMax', [valuesBSE], { axis: -1, keepdims: 1 });
 }
 
 /** Whether each expert is the one that is given, bool [B, S, E]. */

@@ -1,0 +1,81 @@
+import { tf } from '../ops/tensorflow.js';
+import { argmaxOfRows, valuesOfChoices } from './group-choice.js';
+import { positive } from './numeric-fields.js';
+import { type MoeRule, type MoeWith, unless } from './policy.js';
+import { nextBest } from './token-choice.js';
+
+// Shapes: T tokens of this rank, E experts, K choices of a token.
+
+export const topKField = {
+  expertsPerToken: positive
+    .default(1)
+    .describe("K: experts that a token takes of its domain's; with more than one, their weights sum to 1"),
+};
+
+/** A token takes no expert twice. */
+export const topKFits: MoeRule<MoeWith<typeof topKField>> = ({ numExperts, expertGroups, expertsPerToken }) =>
+  unless(
+    expertsPerToken <= Math.floor(numExperts / expertGroups),
+    'expertsPerToken',
+    `${expertsPerToken}, but a domain has ${Math.floor(numExperts / expertGroups)} experts: numExperts over expertGroups`,
+  );
+
+/**
+ * The K experts of greatest score of the domain's group, best first; ties go to the lower id.
+ *
+ * @param scoresTE [T, E]; those outside of the group are below all others
+ * @returns row-major [T, K]
+ */
+export function topChoices(
+  scoresTE: tf.Tensor2D,
+  domainsT: Int32Array,
+  expertsOfDomain: readonly Int32Array[],
+  numChoices: number,
+): Int32Array {
+  // TensorFlow is faster than a loop, and knows no groups to choose the second expert from.
+  if (numChoices === 1) return argmaxOfRows(scoresTE);
+  const groupsOfDomain = expertsOfDomain.map((experts) => [experts]);
+  return bestOfGroups(scoresTE, domainsT, groupsOfDomain, numChoices);
+}
+
+/**
+ * Weights of the choices, [T, K], differentiable: their probabilities, which sum to 1 where a token has several (Mixtral,
+ * arXiv 2401.04088, section 2.1; GShard, arXiv 2006.16668, algorithm 1). One alone keeps its probability, as a weight of 1
+ * would leave the gate without a gradient.
+ *
+ * @param chosenTK row-major [T, K]
+ */
+export function topWeights(probsTE: tf.Tensor2D, chosenTK: Int32Array, numChoices: number): tf.Tensor2D {
+  const probsTK = valuesOfChoices(probsTE, chosenTK, numChoices);
+  return numChoices === 1 ? probsTK : tf.div(probsTK, tf.sum(probsTK, 1, true));
+}
+
+/**
+ * The K' experts of greatest score of each of M groups of a domain, group by group and best first; ties go to the lower id.
+ *
+ * @param scoresTE [T, E]
+ * @param groupsOfDomain groups of experts by domain, M for each
+ * @param choicesPerGroup K'
+ * @returns row-major [T, K], K = M K'
+ */
+export function bestOfGroups(
+  scoresTE: tf.Tensor2D,
+  domainsT: Int32Array,
+  groupsOfDomain: readonly (readonly Int32Array[])[],
+  choicesPerGroup: number,
+): Int32Array {
+  const scores = scoresTE.dataSync<'float32'>();
+  const numExperts = scoresTE.shape[1];
+  const chosenTK = new Int32Array(domainsT.length * groupsOfDomain[0]!.length * choicesPerGroup);
+  let choice = 0;
+  domainsT.forEach((domain, t) => {
+    for (const group of groupsOfDomain[domain]!) {
+      let last = -1;
+      for (let k = 0; k < choicesPerGroup; k++) {
+        last = nextBest(scores, t * numExperts, group, last);
+        chosenTK[choice++] = last;
+      }
+    }
+  });
+  return chosenTK;
+}
