@@ -1,6 +1,7 @@
 import { affinityHead, affinityShareField, workingCapacity } from './capacity.js';
 import { positive, real } from './numeric-fields.js';
 import type { MoeWith } from './policy.js';
+import { RunningThresholds } from './running-thresholds.js';
 import { spreadWithPreference, type tokenPreferenceField } from './token-preference.js';
 
 export const expertChoiceFields = {
@@ -14,29 +15,18 @@ export const expertChoiceFields = {
   capacityInterval: positive.default(1).describe('steps between two estimates of the capacity'),
 };
 
-/** Window of the running thresholds, in steps. */
-const THRESHOLD_STEPS = 100;
-
-/** Below every affinity: keeps all tokens. */
-const NO_THRESHOLD = -1e9;
-
 /**
  * State of a `locmoe-plus` layer, equal on all ranks: working capacities, re-estimated every
- * `capacityInterval` steps from the candidates of all ranks, and the running threshold of each expert.
+ * `capacityInterval` steps from the candidates of all ranks, and the running thresholds.
  */
 export class ExpertChoiceState {
   readonly #step = new Float32Array(1);
   /** Capacity of each expert as a share of the classic one: batches differ in size. */
   readonly #shareE: Float32Array;
-  readonly #thresholdE: Float32Array;
-  /** Number of steps in each running threshold. */
-  readonly #seenE: Float32Array;
+  readonly thresholds: RunningThresholds;
   readonly state: ReadonlyMap<string, Float32Array>;
   /** Shares estimated from the last batch of the step under way; null without an estimate. */
   #estimatedE: Float32Array | null = null;
-  /** Sum and number of each expert's cuts in the batches of the step under way. */
-  readonly #cutSumE: Float64Array;
-  readonly #numCutsE: Int32Array;
 
   constructor(
     private readonly moe: MoeWith<typeof expertChoiceFields & typeof tokenPreferenceField>,
@@ -44,26 +34,13 @@ export class ExpertChoiceState {
   ) {
     const { numExperts } = moe;
     this.#shareE = new Float32Array(numExperts);
-    this.#thresholdE = new Float32Array(numExperts).fill(NO_THRESHOLD);
-    this.#seenE = new Float32Array(numExperts);
-    this.#cutSumE = new Float64Array(numExperts);
-    this.#numCutsE = new Int32Array(numExperts);
-    this.state = new Map([
-      ['step', this.#step],
-      ['capacity', this.#shareE],
-      ['threshold', this.#thresholdE],
-      ['threshold_steps', this.#seenE],
-    ]);
+    this.thresholds = new RunningThresholds(numExperts, moe.capacityFactor !== null);
+    this.state = new Map([['step', this.#step], ['capacity', this.#shareE], ...this.thresholds.state]);
   }
 
   /** Training steps done. */
   get step(): number {
     return this.#step[0]!;
-  }
-
-  /** Least affinity at which each expert keeps a token outside training (causal rule). */
-  get thresholdE(): Float32Array {
-    return this.#thresholdE;
   }
 
   /**
@@ -95,41 +72,17 @@ export class ExpertChoiceState {
     return workingCapacity({ classic, count, delta, numExperts, dModel });
   }
 
-  /** @param cutE affinity of each expert's C-th candidate in a batch, NaN if it had none */
-  observe(cutE: Float32Array): void {
-    cutE.forEach((cut, expert) => {
-      if (Number.isNaN(cut)) return;
-      this.#cutSumE[expert]! += cut;
-      this.#numCutsE[expert]!++;
-    });
-  }
-
-  /**
-   * Keeps the step's capacities; moves the thresholds of experts with cuts towards the mean cut of its batches. Without a
-   * limit there are no cuts, and those of a training with one are of the past.
-   */
+  /** Keeps the step's capacities and moves the thresholds. */
   endStep(): void {
     this.#step[0]!++;
     if (this.#estimatedE !== null) this.#shareE.set(this.#estimatedE);
-    if (this.moe.capacityFactor === null) {
-      this.#thresholdE.fill(NO_THRESHOLD);
-      this.#seenE.fill(0);
-    }
-    this.#numCutsE.forEach((numCuts, expert) => {
-      if (numCuts === 0) return;
-      const cut = this.#cutSumE[expert]! / numCuts;
-      const seen = Math.min(this.#seenE[expert]! + 1, THRESHOLD_STEPS);
-      const before = seen === 1 ? 0 : this.#thresholdE[expert]!;
-      this.#seenE[expert] = seen;
-      this.#thresholdE[expert] = before + (cut - before) / seen;
-    });
+    this.thresholds.endStep();
     this.skipStep();
   }
 
   /** Forgets the batches of the step; alone it ends one that is not applied, and all is as before it. */
   skipStep(): void {
     this.#estimatedE = null;
-    this.#cutSumE.fill(0);
-    this.#numCutsE.fill(0);
+    this.thresholds.skipStep();
   }
 }

@@ -3,8 +3,8 @@ import { tf } from '../ops/tensorflow.js';
 import {
   candidateSelectionFields,
   candidateSelectionRules,
-  selectCausally,
-  selectTogether,
+  selectInTraining,
+  selectOutsideTraining,
 } from './candidate-selection.js';
 import { ExpertChoiceState, expertChoiceFields } from './expert-choice-state.js';
 import { controlled } from './gate-control.js';
@@ -121,7 +121,9 @@ export const locmoePlusRouter = defineRouter({
         const { numChoices } = candidates;
         const weightsTK =
           moe.choiceWeights === 'margin'
-            ? tf.tanh(tf.relu(marginsOfChoices(affinityTE, candidates, carried.thresholdE, sharpness)))
+            ? tf.tanh(
+                tf.relu(marginsOfChoices(affinityTE, candidates, carried.thresholds.thresholdE, sharpness)),
+              )
             : weightsOfChoices(probsTE, candidates);
         const scores = input.wantsScores
           ? {
@@ -131,11 +133,11 @@ export const locmoePlusRouter = defineRouter({
             }
           : undefined;
         if (!training) {
-          const selection = selectCausally(context, carried, candidates, tokenIdsT);
+          const selection = selectOutsideTraining(context, carried, candidates, tokenIdsT);
           return { ...selection, numChoices, weightsTK, scores, auxiliaryLoss: null, gateCosine: null };
         }
         const shared = losses.share(probsTE, domainsT, firstChoices(candidates));
-        const { sharedOfRank, ...selection } = selectTogether(context, carried, candidates, shared);
+        const { sharedOfRank, ...selection } = selectInTraining(context, carried, candidates, shared);
         return {
           ...selection,
           numChoices,

@@ -154,6 +154,10 @@ describe('gradients of the whole model against finite differences', () => {
       tinyConfig({ moe: { expertsPerToken: 2, capacityFactor: 0.8, auxiliaryLossWeight: 0.2, ...FIXED } }),
     ],
     [
+      'expert-choice',
+      tinyConfig({ moe: { router: 'expert-choice', expertGroups: 2, capacityFactor: 1.1, ...FIXED } }),
+    ],
+    [
       'moge, tokens dropped',
       tinyConfig({ moe: { router: 'moge', capacityFactor: 0.8, auxiliaryLossWeight: 0.2, ...FIXED } }),
     ],
@@ -201,6 +205,7 @@ describe('loss and logits', () => {
   it.each([
     ['switch', config],
     ['locmoe', tinyConfig({ moe: { router: 'locmoe', capacityFactor: 1 } })],
+    ['expert-choice', tinyConfig({ moe: { router: 'expert-choice', capacityFactor: 1 } })],
     ['moge', tinyConfig({ moe: { router: 'moge', capacityFactor: 1 } })],
     ['locmoe-plus', tinyConfig({ moe: { router: 'locmoe-plus', capacityFactor: 0.7 } })],
     [
@@ -220,7 +225,8 @@ describe('loss and logits', () => {
       model.endStep();
     }
     const { sequenceLosses, layers, crossEntropy } = model.loss(batch, { training: false });
-    if (routing.moe.router === 'locmoe-plus') expect(droppedIn(layers)).toBeGreaterThan(0);
+    if (['expert-choice', 'locmoe-plus'].includes(routing.moe.router))
+      expect(droppedIn(layers)).toBeGreaterThan(0);
     sequenceLosses.forEach((expected, b) => {
       let sum = 0;
       for (let s = 0; s < seqLen; s++) {

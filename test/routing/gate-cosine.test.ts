@@ -10,6 +10,7 @@ const E = 4;
 
 it.each([
   { router: 'switch' },
+  { router: 'expert-choice' },
   { router: 'locmoe' },
   { router: 'locmoe', learnedGroups: true },
   { router: 'locmoe-plus' },

@@ -40,6 +40,18 @@ const CASES = [
     1,
   ],
   ['locmoe-plus, random tokens', { ...base, ranking: 'random', affinityThreshold: 0.7 }, 1],
+  ['expert-choice', { router: 'expert-choice', numExperts: 4, capacityFactor: 1 }, 1],
+  [
+    'expert-choice, groups, few candidates',
+    {
+      router: 'expert-choice',
+      numExperts: 8,
+      expertGroups: 2,
+      capacityFactor: 0.8,
+      candidatesPerToken: 2,
+    },
+    3,
+  ],
   [
     'moge, groups',
     { router: 'moge', numExperts: 8, expertGroups: 2, deviceGroups: 2, capacityFactor: 0.8 },

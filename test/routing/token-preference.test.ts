@@ -34,7 +34,7 @@ function route(moe: Partial<MoeConfig>, { x = 'x', layer = 2, training = false }
   return { router, firstT, decision };
 }
 
-const LEARNED = ['switch', 'locmoe', 'locmoe-plus', 'moge'] as const;
+const LEARNED = ['expert-choice', 'switch', 'locmoe', 'locmoe-plus', 'moge'] as const;
 
 describe.each(LEARNED)('%s with preferences of tokens', (router) => {
   it('sends a token id to the expert that it prefers, whatever its activations, if they are strong', () => {
@@ -62,7 +62,14 @@ describe.each(LEARNED)('%s with preferences of tokens', (router) => {
     const one = preferences(1);
     expect(preferences(3).every((value, i) => Math.abs(value - 3 * one[i]!) < 1e-5)).toBe(true);
     const spread = Math.sqrt(one.reduce((sum, value) => sum + value * value, 0) / one.length);
-    const ofGate = { switch: Math.sqrt(0.4), moge: Math.sqrt(0.4), locmoe: 0.5, 'locmoe-plus': d ** -0.5 };
+    const dense = Math.sqrt(0.4);
+    const ofGate = {
+      'expert-choice': dense,
+      switch: dense,
+      moge: dense,
+      locmoe: 0.5,
+      'locmoe-plus': d ** -0.5,
+    };
     expect(spread / ofGate[router]).toBeGreaterThan(0.9);
     expect(spread / ofGate[router]).toBeLessThan(1.1);
   });

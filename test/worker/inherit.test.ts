@@ -81,6 +81,7 @@ describe.each(ROUTER_NAMES)('a model with router %s that inherits from a dense o
 it.each([
   ['hash', true],
   ['locmoe-plus', true],
+  ['expert-choice', true],
   ['switch', false],
   ['locmoe', false],
   ['moge', false],

@@ -26,6 +26,8 @@ const ROUTERS: readonly (readonly [name: string, LayoutCase['moe']])[] = [
     return [router, Object.assign({ router }, FREE, wide)] as const;
   }),
   ['switch, top 2', Object.assign({ router: 'switch', numExperts: 8, expertsPerToken: 2 } as const, FREE)],
+  // Its experts choose among all ranks, whatever the layout.
+  ['expert-choice, tokens dropped', { router: 'expert-choice', capacityFactor: 1.25 }],
 ];
 /** Of each router: overlapped, in turn, in micro-batches. */
 const CASES = ROUTERS.flatMap(([, moe]): LayoutCase[] => [

@@ -12,6 +12,10 @@ const TO_THE_BIT: readonly (readonly [name: string, PlacedCase])[] = [
   ['locmoe', { moe: { router: 'locmoe', capacityFactor: 1.25 }, cluster: OVERLAPPED, train: UNCLIPPED }],
   ['switch', { moe: { router: 'switch', capacityFactor: 1.25 }, cluster: IN_TURN, train: UNCLIPPED }],
   ['moge', { moe: { router: 'moge', capacityFactor: 1.25 }, cluster: OVERLAPPED, train: UNCLIPPED }],
+  [
+    'expert-choice',
+    { moe: { router: 'expert-choice', capacityFactor: 1 }, cluster: OVERLAPPED, train: UNCLIPPED },
+  ],
   ['locmoe-plus', { moe: PLUS, cluster: OVERLAPPED, train: UNCLIPPED }],
   [
     'touched experts alone',

@@ -7,7 +7,8 @@ class LocmoeConfig(PretrainedConfig):
     domains: names of the domains that the model was trained on, in the order of their ids.
     domain: that of a text where the caller names none, by name.
     expert_group: the one group of experts that the sub-model of a domain has; None for a whole model.
-    router: `hash`, `switch`, `locmoe`, `locmoe-plus` or `moge`; the fields after it are those of one router or two.
+    router: `hash`, `switch`, `expert-choice`, `locmoe`, `locmoe-plus` or `moge`; the fields after it are those of one
+    router or two.
     """
 
     model_type = "locmoe"
@@ -31,6 +32,7 @@ class LocmoeConfig(PretrainedConfig):
         router="locmoe-plus",
         token_preference=False,
         experts_per_token=1,
+        candidates_per_token=None,
         learned_groups=False,
         gate_scale=0.5,
         router_temperature=1.0,
@@ -60,6 +62,7 @@ class LocmoeConfig(PretrainedConfig):
         self.router = router
         self.token_preference = token_preference
         self.experts_per_token = experts_per_token
+        self.candidates_per_token = candidates_per_token
         self.learned_groups = learned_groups
         self.gate_scale = gate_scale
         self.router_temperature = router_temperature

@@ -295,6 +295,25 @@ class SwitchRouter(LearnedRouter):
         return top_weights(probs, probs, allowed, self.config.experts_per_token)
 
 
+class ExpertChoiceRouter(LearnedRouter):
+    """Expert choice (arXiv 2202.09368, section 3.2): each expert takes tokens by p = softmax(x W), weighted by their p.
+
+    In training it takes the best of the whole batch. That is not causal, so here it takes those that reach its
+    threshold: the least p that it took, averaged over training steps.
+    """
+
+    def __init__(self, config):
+        super().__init__(config)
+        self.weight = matrix(config.hidden_size, config.num_experts)
+        self.register_buffer("threshold", torch.zeros(config.num_experts))
+
+    def forward(self, x, token_ids, allowed):
+        probs = group_softmax(self.with_preference(x.float() @ self.weight.float(), token_ids), allowed)
+        most = self.config.candidates_per_token
+        candidates = allowed if most is None else likeliest(probs, allowed, most)
+        return probs * candidates * (probs >= self.threshold.float())
+
+
 class MogeRouter(LearnedRouter):
     """MoGE (Pangu Pro MoE, arXiv 2505.21411, eq. 5 to 7): p = softmax(x W), top K' of each device group by p.
 
@@ -387,12 +406,7 @@ class LocmoePlusRouter(GrapRouter):
         """
         if self.config.selection == "ecr":
             return allowed
-        best, experts = probs.masked_fill(~allowed, -1).sort(dim=1, descending=True, stable=True)
-        sum_before = F.pad(best.double().cumsum(1)[:, :-1], (1, 0))
-        rank = torch.arange(self.config.num_experts, device=best.device)
-        most = min(self.config.max_experts_per_token, self.config.num_experts // self.config.expert_groups)
-        taken = (sum_before < self.config.affinity_threshold) & (rank < most)
-        return torch.zeros_like(allowed).scatter(1, experts, taken)
+        return likeliest(probs, allowed, self.config.max_experts_per_token, self.config.affinity_threshold)
 
 
 def group_softmax(logits, allowed):
@@ -407,7 +421,17 @@ def top_weights(probs, scores, allowed, k):
     return chosen if k == 1 else chosen / chosen.sum(1, keepdim=True)
 
 
+def likeliest(probs, allowed, most, threshold=torch.inf):
+    """The fewest likeliest allowed experts whose p sum to a threshold, `most` at most: [T, E] -> bool [T, E]."""
+    best, experts = probs.masked_fill(~allowed, -1).sort(dim=1, descending=True, stable=True)
+    sum_before = F.pad(best.double().cumsum(1)[:, :-1], (1, 0))
+    rank = torch.arange(probs.shape[1], device=best.device)
+    taken = (sum_before < threshold) & (rank < most)
+    return torch.zeros_like(allowed).scatter(1, experts, taken) & allowed
+
+
 ROUTERS = {
+    "expert-choice": ExpertChoiceRouter,
     "hash": HashRouter,
     "switch": SwitchRouter,
     "locmoe": LocmoeRouter,

@@ -71,8 +71,9 @@ describe.each(TRIED)('%s', (variant) => {
     }
     // Without refused tokens the thresholds would not be tested.
     const refused = ownLayers.flat().reduce((sum, layer) => sum + layer.refused, 0);
-    if (moe.router === 'locmoe-plus' && moe.selection !== 'tcr' && model.numSparseLayers > 0)
-      expect(refused).toBeGreaterThan(0);
+    const hasThresholds =
+      moe.router === 'expert-choice' || (moe.router === 'locmoe-plus' && moe.selection !== 'tcr');
+    if (hasThresholds && model.numSparseLayers > 0) expect(refused).toBeGreaterThan(0);
   });
 });
 
@@ -165,7 +166,7 @@ describe('any graph', () => {
     const other = { ...config, moe: { ...config.moe, router: 'mine' as 'switch' } };
     const read = (name: string, shape: readonly number[]) => checkpoint.read(name, shape);
     expect(() => modelGraph(other, read)).toThrow(
-      'moe.router mine cannot be exported to ONNX; hash, switch, locmoe, locmoe-plus, moge can',
+      'moe.router mine cannot be exported to ONNX; expert-choice, hash, switch, locmoe, locmoe-plus, moge can',
     );
   });
 

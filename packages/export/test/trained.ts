@@ -34,6 +34,16 @@ const VARIANTS: Readonly<Record<string, { readonly model?: object; readonly moe?
   hash: { moe: { router: 'hash' } },
   switch: { moe: { router: 'switch' } },
   locmoe: { moe: { router: 'locmoe' } },
+  'expert-choice': { moe: { router: 'expert-choice' } },
+  'expert-choice among the likeliest two': {
+    moe: {
+      router: 'expert-choice',
+      numExperts: 8,
+      expertGroups: 1,
+      candidatesPerToken: 2,
+      tokenPreference: 2,
+    },
+  },
   'switch with preferences': { moe: { router: 'switch', tokenPreference: 2 } },
   'locmoe with learned groups': {
     moe: { router: 'locmoe', learnedGroups: true, tokenPreference: 2 },
@@ -70,6 +80,7 @@ export const TRIED: readonly string[] = NIGHTLY
       ...[
         'hash',
         'switch',
+        'expert-choice among the likeliest two',
         'locmoe with learned groups',
         'switch, top 2 of three',
         'locmoe, top 2 of four',

@@ -17,6 +17,10 @@ interface ExportedRouter {
 const PREFERENCE = 'preference';
 
 const ROUTERS: Readonly<Record<string, ExportedRouter>> = {
+  'expert-choice': {
+    fields: ({ candidatesPerToken }) => ({ candidates_per_token: candidatesPerToken }),
+    state: ['threshold', PREFERENCE],
+  },
   hash: { fields: () => ({}), state: ['table'] },
   switch: { fields: ({ expertsPerToken }) => ({ experts_per_token: expertsPerToken }), state: [PREFERENCE] },
   locmoe: {

@@ -42,6 +42,7 @@ export type RoutingBuilder = (input: RoutingInput) => Routing;
 
 /** Builders by router name; each repeats the rule of src/routing in ONNX operators. */
 export const ROUTINGS: Readonly<Record<string, RoutingBuilder>> = {
+  'expert-choice': expertChoiceRouting,
   hash: hashRouting,
   switch: switchRouting,
   locmoe: locmoeRouting,
@@ -67,6 +68,17 @@ function hashRouting({ graph, config, tokenIdsBS, domainB, parameter }: RoutingI
 function switchRouting(input: RoutingInput): Routing {
   const probsBSE = softmaxOfDenseGate(input);
   return topRouting(input, probsBSE, probsBSE);
+}
+
+/** softmax(x W_g) over the group; of its candidates an expert takes those whose probability reaches its running threshold. */
+function expertChoiceRouting(input: RoutingInput): Routing {
+  const { graph, config, parameter } = input;
+  const { numExperts, candidatesPerToken } = config.moe;
+  const probsBSE = softmaxOfDenseGate(input);
+  const candidatesBSE = tokenChoice(input, probsBSE, candidatesPerToken ?? numExperts);
+  const isLikedBSE = graph.node('GreaterOrEqual', [probsBSE, parameter('threshold', [numExperts])]);
+  const keptBSE = graph.node('And', [candidatesBSE, isLikedBSE]);
+  return { keptBSE, weightsBSE: probsBSE, affinitiesBSE: probsBSE };
 }
 
 /** softmax(ReLU(w_i . x + e_i) + preference) over the group; the greatest arguments take the token. */
@@ -109,7 +121,10 @@ function locmoePlusRouting(input: RoutingInput): Routing {
   const affinitiesBSE = withPreference(input, cosineAffinity(input));
   const sharpness = graph.float(Math.sqrt(model.dModel) / moe.temperature);
   const probsBSE = softmaxOfGroup(input, graph.node('Mul', [affinitiesBSE, sharpness]));
-  const candidatesBSE = tokenChoice(input, probsBSE);
+  const candidatesBSE =
+    moe.selection === 'ecr'
+      ? tokenChoice(input, probsBSE, moe.numExperts)
+      : tokenChoice(input, probsBSE, moe.maxExpertsPerToken, moe.affinityThreshold);
   const shares = () => shareOfCandidates(graph, probsBSE, candidatesBSE);
   if (moe.selection === 'tcr') return { keptBSE: candidatesBSE, weightsBSE: shares(), affinitiesBSE };
   const thresholdE = parameter('threshold', [moe.numExperts]);
@@ -146,16 +161,17 @@ function mogeRouting(input: RoutingInput): Routing {
   return { keptBSE, weightsBSE: probsBSE, affinitiesBSE: probsBSE };
 }
 
-/** The candidates of each token, bool [B, S, E]. */
-function tokenChoice({ graph, config }: RoutingInput, probsBSE: Value): Value {
-  const { moe } = config;
-  const everyExpert = moe.selection === 'ecr';
-  const sizeOfGroup = groupsOf(config)[0]!.length;
-  const numChoices = everyExpert ? sizeOfGroup : Math.min(moe.maxExpertsPerToken, sizeOfGroup);
+/** The likeliest experts of each token until their probabilities reach the threshold, bool [B, S, E]. */
+function tokenChoice(
+  { graph, config }: RoutingInput,
+  probsBSE: Value,
+  maxChoices: number,
+  threshold = Infinity,
+): Value {
+  const numChoices = Math.min(maxChoices, groupsOf(config)[0]!.length);
   const [bestBSK, expertsBSK] = graph.nodeWith(2, 'TopK', [probsBSE, graph.integers(numChoices)]);
   const beforeBSK = graph.node('CumSum', [bestBSK, graph.integer(2)], { exclusive: 1 });
-  const threshold = graph.float(everyExpert ? Infinity : moe.affinityThreshold);
-  const takenBSK = asFloat(graph, graph.node('Less', [beforeBSK, threshold]));
+  const takenBSK = asFloat(graph, graph.node('Less', [beforeBSK, graph.float(threshold)]));
   return taken(graph, probsBSE, expertsBSK, takenBSK, 2);
 }
 

@@ -10,7 +10,7 @@ interface Turn {
 export interface ModelConfig extends OnnxConfig {
   readonly name: string;
   readonly numParameters: number;
-  /** Affinity below which an expert refuses a token, by sparse layer; only with locmoe-plus. */
+  /** Score below which an expert refuses a token, by sparse layer; null where none does. */
   readonly thresholds: readonly (readonly number[])[] | null;
   /** Prefixes of the names of keys and values, for each layer that attends. */
   readonly attentionPrefixes: readonly string[];

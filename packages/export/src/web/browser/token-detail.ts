@@ -23,8 +23,10 @@ export function tokenDetail(
 
 function explanation({ router, thresholds }: ModelConfig): string {
   if (router === 'hash') return 'The router is a table of token ids; it rates nothing.';
-  if (router !== 'locmoe-plus') return 'Bars: how likely each expert is that the domain may use.';
-  const bars = "Bars: cosine between token and the expert's gate. In percent: weight of its output.";
+  const bars =
+    router === 'locmoe-plus'
+      ? "Bars: cosine between token and the expert's gate. In percent: weight of its output."
+      : 'Bars: how likely each expert is that the domain may use.';
   return thresholds ? `${bars} An expert takes a token only from its threshold on, the mark.` : bars;
 }
 

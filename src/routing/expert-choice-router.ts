@@ -1,0 +1,123 @@
+import { readFloats } from '../ops/read-values.js';
+import { tf } from '../ops/tensorflow.js';
+import { denseGateCosines, denseGateLogits, denseGateSpecs, denseGateSpread } from './dense-gate.js';
+import { controlled } from './gate-control.js';
+import { scoreBytes } from './gather-scores.js';
+import { selectCausally, selectTogether } from './global-selection.js';
+import { cosineOfChoices, keepToGroup, valuesOfChoices } from './group-choice.js';
+import { positive } from './numeric-fields.js';
+import { defineRouter, type MoeWith, unless } from './policy.js';
+import { RunningThresholds } from './running-thresholds.js';
+import { tokenChoice } from './token-choice.js';
+import { TokenPreference, tokenPreferenceField } from './token-preference.js';
+
+// Shapes: T tokens of this rank, d hidden size, E experts, K candidate experts of a token.
+
+const fields = {
+  ...tokenPreferenceField,
+  candidatesPerToken: positive
+    .nullable()
+    .default(null)
+    .describe(
+      'most experts that rank a token: its likeliest ones; null: all of its group, which alone fills every expert',
+    ),
+};
+
+type ExpertChoiceMoe = MoeWith<typeof fields>;
+
+/**
+ * Expert choice (Zhou et al., arXiv 2202.09368, section 3.2): S = softmax(X W_g) with a learned dense gate over the experts of
+ * the domain's group, and each expert takes the C = ceil(capacityFactor T / n) tokens of the greatest S, T over all ranks;
+ * its output is weighted by S. A token has as many experts as take it, none at all too, and `capacityFactor` on average. Experts
+ * are equally loaded by construction, so there is no balance loss.
+ *
+ * `candidatesPerToken` bounds the experts of a token, in place of the linear program of section 3.3: experts choose among the
+ * tokens that have them among their likeliest. It also bounds what the ranks exchange, 6 bytes a candidate; an expert that is
+ * liked by fewer than C tokens then has room left.
+ *
+ * Not of the paper: level 1, and what follows from its experts seeing the whole batch. S is all-gathered before the dispatch,
+ * and each rank computes the same choice. Outside training that would depend on later tokens, so there an expert takes
+ * the tokens whose S reaches its running threshold: its S of the C-th token, averaged over training steps.
+ */
+export const expertChoiceRouter = defineRouter({
+  fields,
+  rules: [
+    ({ capacityFactor }) =>
+      unless(
+        capacityFactor !== null,
+        'capacityFactor',
+        'null with router expert-choice would send every token to all its candidates; give a number',
+      ),
+  ],
+  shapedBy: ['tokenPreference'],
+  parameters: denseGateSpecs,
+  price: (moe, { numTokens: T, dModel: d }) => {
+    const E = moe.numExperts;
+    const K = choicesPerToken(moe);
+    return {
+      forward: { flops: 2 * T * d * E, touched: 25 * T * E + 4 * T * K, operations: 45 },
+      backward: { flops: 4 * T * d * E, touched: 3 * T * d + 22 * T * E + 3 * T * K, operations: 28 },
+      hostNs: 1000,
+      gathered: { purpose: 'scores', bytes: scoreBytes(T * K) },
+      choicesPerToken: K,
+      ...(moe.capacityFactor !== null && {
+        kept: {
+          perToken: Math.min(K, moe.capacityFactor),
+          source: 'moe.capacityFactor, as experts fill up',
+          isConfigured: true,
+        },
+      }),
+      candidatesPerToken: K,
+      weighted: true,
+    };
+  },
+  gateCosines: (_, input) => denseGateCosines(input),
+  create(context) {
+    const { moe, dModel, expertsOfDomain } = context;
+    const { numExperts } = moe;
+    const thresholds = new RunningThresholds(numExperts, moe.capacityFactor !== null);
+    const preference = new TokenPreference(context, denseGateSpread(dModel));
+    return {
+      state: new Map([...thresholds.state, ...preference.state]),
+      endStep: () => thresholds.endStep(),
+      skipStep: () => thresholds.skipStep(),
+      route(input) {
+        const { domainsT, tokenIdsT, training } = input;
+        const logitsTE = controlled(denseGateLogits(input), input.gateControl);
+        const preferredTE = preference.addTo(logitsTE, tokenIdsT);
+        const probsTE: tf.Tensor2D = tf.softmax(keepToGroup(preferredTE, domainsT, expertsOfDomain));
+        const probabilitiesTE = probsTE.dataSync<'float32'>();
+        const candidates = tokenChoice(probabilitiesTE, probabilitiesTE, {
+          numExperts,
+          expertsOfDomain,
+          domainsT,
+          threshold: Infinity,
+          maxChoices: choicesPerToken(moe),
+        });
+        const { expertsTK, numChoices } = candidates;
+        const weightsTK = valuesOfChoices(probsTE, expertsTK, numChoices);
+        const scores = input.wantsScores
+          ? {
+              gateTE: logitsTE.dataSync<'float32'>().slice(),
+              biasE: null,
+              preferenceTE: preference.of(tokenIdsT),
+            }
+          : undefined;
+        const auxiliaryLoss = null;
+        if (!training) {
+          const selection = selectCausally(context, candidates, thresholds.thresholdE);
+          return { ...selection, numChoices, weightsTK, scores, auxiliaryLoss, gateCosine: null };
+        }
+        const { sharedOfRank, ...selection } = selectTogether(context, candidates, { thresholds });
+        const cosinesTE = readFloats(() => denseGateCosines(input, logitsTE));
+        const gateCosine = cosineOfChoices(cosinesTE, selection.expertsTK, numChoices);
+        return { ...selection, numChoices, weightsTK, scores, auxiliaryLoss, gateCosine };
+      },
+    };
+  },
+});
+
+/** K */
+function choicesPerToken({ numExperts, expertGroups, candidatesPerToken }: ExpertChoiceMoe): number {
+  return Math.min(candidatesPerToken ?? Infinity, numExperts / expertGroups);
+}
