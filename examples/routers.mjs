@@ -2,7 +2,8 @@
 import { train } from 'locmoe';
 
 const [steps = '30', ...named] = process.argv.slice(2);
-const routers = named.length > 0 ? named : ['hash', 'switch', 'locmoe', 'locmoe-plus', 'moge'];
+const routers =
+  named.length > 0 ? named : ['hash', 'switch', 'expert-choice', 'locmoe', 'locmoe-plus', 'moge'];
 
 for (const router of routers) {
   const training = train({

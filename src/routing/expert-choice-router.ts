@@ -42,11 +42,11 @@ type ExpertChoiceMoe = MoeWith<typeof fields>;
 export const expertChoiceRouter = defineRouter({
   fields,
   rules: [
-    ({ capacityFactor }) =>
+    ({ capacityFactor, candidatesPerToken }) =>
       unless(
-        capacityFactor !== null,
+        capacityFactor !== null || candidatesPerToken !== null,
         'capacityFactor',
-        'null with router expert-choice would send every token to all its candidates; give a number',
+        'null with router expert-choice would send every token to all experts of its group; give a number, or candidatesPerToken',
       ),
   ],
   shapedBy: ['tokenPreference'],

@@ -136,6 +136,13 @@ describe('bad configurations name the field and where it stands', () => {
       ).toMatch(/moe\.choiceWeights: margin is above the threshold/);
   });
 
+  it('expert choice without any limit', () => {
+    const problemsWith = (...sets: string[]) =>
+      problemsOf(TINY, { sets: ['moe.router=expert-choice', 'moe.capacityFactor=null', ...sets] });
+    expect(problemsWith()[0]).toMatch(/moe\.capacityFactor: null with router expert-choice would send/);
+    expect(problemsWith('moe.candidatesPerToken=2')).toEqual([]);
+  });
+
   it('device groups of moge that do not fit the experts of a domain', () => {
     // 8 experts in 4 groups.
     const problemsWith = (...sets: string[]) => problemsOf(TINY, { sets: ['moe.router=moge', ...sets] });

@@ -31,7 +31,7 @@ function place(router: string) {
   return { ...options, log: (line: string) => lines.push(line), lines };
 }
 
-it.each(['hash', 'switch', 'locmoe', 'locmoe-plus', 'moge'])(
+it.each(['hash', 'switch', 'expert-choice', 'locmoe', 'locmoe-plus', 'moge'])(
   'all engines choose the same experts with %s, in float32',
   async (router) => {
     const given = place(router);

@@ -48,10 +48,11 @@ describe('modelWork', () => {
 
   it.each([
     ...ROUTER_NAMES.map((router) => ({ router, sets: [] })),
+    { router: 'expert-choice', sets: ['moe.expertGroups=2', 'moe.candidatesPerToken=2'] },
     ...['locmoe', 'locmoe-plus'].map((router) => ({ router, sets: ['moe.learnedGroups=true'] })),
   ])('agrees with what TensorFlow is called for: $router $sets', async ({ router, sets }) => {
     const small = ['model.dModel=64', 'model.dFeedForward=128'];
-    const config = configOf([`moe.router=${router}`, ...small, ...sets]);
+    const config = configOf([...routed(router), ...small, ...sets]);
     const { forward, backward, rows } = await countedPass(config);
     const work = totalWork(modelWork(config, { sequences: 32, rows, experts: 8 }));
     for (const [predicted, counted] of [
@@ -74,7 +75,7 @@ describe('modelWork', () => {
 describe('parameterCounts', () => {
   it.each(ROUTER_NAMES)('counts what a model of %s holds', (router) => {
     for (const sets of [[], ['model.queryLayer=false'], ['moe.learnedGroups=true']]) {
-      const config = configOf([`moe.router=${router}`, ...sets]);
+      const config = configOf([...routed(router), ...sets]);
       const model = new PanguSigma(config, soloTransport());
       const { shared, expertsOfRank, model: whole } = parameterCounts(config);
       expect(shared).toBe(model.parameters.shared.values.length);
@@ -90,6 +91,11 @@ describe('parameterCounts', () => {
     expect([ofExperts(1, 1), ofExperts(2, 2), ofExperts(4, 2), ofExperts(8, 2)]).toEqual([8, 2, 1, 1]);
   });
 });
+
+/** Expert choice has a capacity. */
+function routed(router: string): string[] {
+  return [`moe.router=${router}`, ...(router === 'expert-choice' ? ['moe.capacityFactor=2'] : [])];
+}
 
 /** FLOP of queries by keys, all heads and sequences of a layer. */
 function productOfScores({ model, train }: RunConfig): number {

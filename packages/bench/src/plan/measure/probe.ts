@@ -73,7 +73,7 @@ export const SIZES = [
   [256, 512, 2048, 2, 8, 16],
 ] as const;
 
-/** The configuration of a single worker of a probe; nothing is dropped. */
+/** The configuration of a single worker of a probe; nothing is dropped, and expert choice has an expert for each token. */
 export function configOf(size: (typeof SIZES)[number], router: RouterName): RunConfig {
   const [dModel, dFeedForward, vocabSize, layers, numExperts, globalBatch] = size;
   return resolveConfig(
@@ -88,7 +88,7 @@ export function configOf(size: (typeof SIZES)[number], router: RouterName): RunC
         numDenseLayers: layers,
         numSparseLayers: layers,
       },
-      moe: { numExperts, router, capacityFactor: null },
+      moe: { numExperts, router, capacityFactor: router === 'expert-choice' ? 1 : null },
       data: { domains: ['en', 'code'] },
       train: { steps: 1000, globalBatch, learningRate: 1e-4 },
     }),
