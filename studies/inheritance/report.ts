@@ -80,6 +80,7 @@ export function reportOf(figures: Figures): Report {
       starts: starts.length > 0 && {
         denseLoss: dense.toFixed(3),
         expertsOfGroup: model.numExperts / model.expertGroups,
+        expertChoice: starts.some(({ router }) => router === 'expert-choice'),
         moge: starts.some(({ router }) => router === 'moge') && {
           choices: model.deviceGroups * model.choicesPerDeviceGroup,
         },

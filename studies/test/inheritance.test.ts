@@ -31,6 +31,7 @@ const figures: Figures = {
     { router: 'switch', loss: 5.43 },
     { router: 'hash', loss: 4.9299 },
     { router: 'moge', loss: 5 },
+    { router: 'expert-choice', loss: 4.93 },
   ],
   denseSteps: 8,
   steps: 8,
