@@ -4,8 +4,8 @@ import { type Inference, openInference } from 'locmoe/internal/inference/inferen
 import { tf } from 'locmoe/internal/ops/tensorflow';
 import { matrix } from 'locmoe/internal/parameters/matrix';
 import * as onnx from 'onnxruntime-node';
+import { readAllRouters } from '../kit/routers.js';
 import { validationBatch } from '../kit/validation-batch.js';
-import { VARIANTS } from '../routers/variants.js';
 import type { DoorPart } from './figures.js';
 import { exportTrained } from './trained.js';
 
@@ -20,7 +20,7 @@ const NUM_SEQUENCES = 8;
  */
 export const onnxPart: DoorPart = async (context) => {
   let greatest = 0;
-  for (const { id, sets } of Object.values(VARIANTS)) {
+  for (const { id, sets } of readAllRouters('doors/routers.yaml')) {
     const steps = context.quick ? QUICK_STEPS : STEPS;
     const options = { to: 'onnx', name: id, sets: [...sets, `train.steps=${steps}`] };
     const { checkpoint, dataset, folder } = await exportTrained(context, options);

@@ -7,14 +7,14 @@ import {
 } from 'locmoe/internal/evaluation/statistics';
 import { mean } from '../../packages/bench/src/statistics.js';
 import { testMean } from '../kit/student-t.js';
-import { BASELINE, type VariantId } from '../routers/variants.js';
 import { type Answers, CLOZE, MEASURES, type Measure, type TaskAnswers } from './answers.js';
 import { TELEQNA } from './material.js';
+import { BASELINE } from './routers.js';
 
-export const PLUS: VariantId = 'locmoe-plus';
+export const PLUS = 'locmoe-plus';
 
 export interface Model {
-  readonly router: VariantId;
+  readonly router: string;
   readonly seed: number;
 }
 
@@ -49,7 +49,7 @@ export interface Difference {
 export type Mean = Omit<Score, 'n'>;
 
 export interface RouterFigures {
-  readonly router: VariantId;
+  readonly router: string;
   readonly before: Mean;
   readonly after: Mean;
   /** Scores after fine-tuning, by seed. */
@@ -159,7 +159,7 @@ function tableOf(
   readonly rows: readonly (Omit<RouterFigures, 'againstBaseline'> & { readonly gains: Values | null })[];
 } {
   const routers = [...new Set(results.map(({ router }) => router))];
-  const valuesOf = (router: VariantId, phase: 'before' | 'after'): Values =>
+  const valuesOf = (router: string, phase: 'before' | 'after'): Values =>
     results
       .filter((result) => result.router === router)
       .map((result) => result[phase][task]!.values[measure]!);

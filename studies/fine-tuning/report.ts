@@ -5,7 +5,6 @@ import { type Picture, picturesOf } from '../kit/picture.js';
 import type { Report } from '../kit/report.js';
 import type { View } from '../kit/text.js';
 import { percent, signed, table, withSpread } from '../kit/text.js';
-import { BASELINE, labelOf, VARIANT_IDS, type VariantId } from '../routers/variants.js';
 import {
   type Difference,
   type Figures,
@@ -14,6 +13,7 @@ import {
   PLUS,
   type RouterFigures,
 } from './figures.js';
+import { BASELINE, labelOf, ROUTERS } from './routers.js';
 
 const picture = picturesOf('fine-tuning');
 
@@ -98,7 +98,7 @@ function span({ low, high }: Interval, format: (value: number) => string): strin
   return `${format(low)} .. ${format(high)}`;
 }
 
-function figuresOfRouter({ routers }: MeasureFigures, id: VariantId): RouterFigures | undefined {
+function figuresOfRouter({ routers }: MeasureFigures, id: string): RouterFigures | undefined {
   return routers.find(({ router }) => router === id);
 }
 
@@ -173,7 +173,7 @@ function scoreTable({ routers, chance, majority, firstLongest }: MeasureFigures)
 }
 
 function lossTable({ models }: Figures): string {
-  const lossesOf = (id: VariantId, training: 'base' | 'tuned') => {
+  const lossesOf = (id: string, training: 'base' | 'tuned') => {
     const losses = models.filter(({ router }) => router === id).flatMap((model) => model[training] ?? []);
     return losses.length === 0 ? '-' : withSpread(spreadOf(losses), (loss) => loss.toFixed(3));
   };
@@ -204,5 +204,5 @@ function scorePicture(name: string, figures: readonly MeasureFigures[]): Picture
       }),
     ),
   );
-  return picture(name, rows, { routers: VARIANT_IDS.map(labelOf) });
+  return picture(name, rows, { routers: ROUTERS.map(({ label }) => label) });
 }

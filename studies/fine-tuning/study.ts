@@ -8,14 +8,13 @@ import { parameterCounts } from 'locmoe/internal/model/parameter-counts';
 import { count, SET, text, words } from '../kit/options.js';
 import { Parts, type TrainingPart } from '../kit/parts.js';
 import { study } from '../kit/study.js';
-import { BASELINE, VARIANTS, type VariantId } from '../routers/variants.js';
 import { type Answers, answersOf } from './answers.js';
 import { type Figures, figuresOf, type Model, type ModelResult, PLUS, type Training } from './figures.js';
 import { describeMaterial, materialOf } from './material.js';
 import { reportOf } from './report.js';
+import { BASELINE, ROUTERS } from './routers.js';
 
-/** Routers in the order of the report, with the settings of `bench routers`. */
-const ROUTERS: readonly VariantId[] = [BASELINE, 'locmoe', 'locmoe-plus-tcr', 'locmoe-plus-ecr', PLUS];
+const ROUTER_IDS = ROUTERS.map(({ id }) => id);
 /**
  * Two ranks of one node, for two cores; level 1 off, as in the recipes that compare routers, so that fine-tuning is of all
  * experts.
@@ -49,7 +48,7 @@ export default study({
     seeds: count('models of each router', 3, { quick: 1 }),
     steps: count('steps of a base model', 1220, { quick: 30, least: 2 }),
     tuneSteps: count('steps of fine-tuning', 100, { quick: 20, least: 2 }),
-    only: words(`routers, separated by commas: ${ROUTERS.join(', ')}`, {
+    only: words(`routers, separated by commas: ${ROUTER_IDS.join(', ')}`, {
       takes: '<routers>',
       quick: [BASELINE, PLUS],
     }),
@@ -122,10 +121,10 @@ export default study({
  * @throws TrainerError `BAD_INPUT` naming an unknown one
  */
 export function modelsOf(only: readonly string[], numSeeds: number): Model[] {
-  const unknown = only.find((word) => !ROUTERS.some((router) => router === word));
+  const unknown = only.find((word) => !ROUTER_IDS.includes(word));
   if (unknown !== undefined)
-    throw new TrainerError('BAD_INPUT', `--only ${unknown}: expected one of ${ROUTERS.join(', ')}`);
-  const routers = only.length === 0 ? ROUTERS : ROUTERS.filter((router) => only.includes(router));
+    throw new TrainerError('BAD_INPUT', `--only ${unknown}: expected one of ${ROUTER_IDS.join(', ')}`);
+  const routers = only.length === 0 ? ROUTER_IDS : ROUTER_IDS.filter((router) => only.includes(router));
   return Array.from({ length: numSeeds }, (_, i) =>
     routers.map((router): Model => ({ router, seed: i + 1 })),
   ).flat();
@@ -143,7 +142,7 @@ function baseSettings({ config, set, steps }: BaseOptions, { router, seed }: Mod
     ...SETTINGS,
     ...widerWindow(loadConfig(config, { sets: [] })),
     ...set,
-    ...VARIANTS[router].sets,
+    ...ROUTERS.find(({ id }) => id === router)!.sets,
     ...[`seed=${seed}`, `train.steps=${steps}`, `train.checkpointEvery=${steps}`],
     `train.validateEvery=${Math.ceil(steps / POINTS)}`,
   ];

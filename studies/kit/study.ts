@@ -39,7 +39,9 @@ export interface Study<Options extends StudyOptions, Figures extends object> {
   /** Whether these options measure a part alone, whose report does not belong in docs/results; `--quick` always does. */
   isPart?(values: ValuesOf<Options>): boolean;
   measure(place: Place<ValuesOf<Options>, Figures>): Promise<Figures>;
-  /** Fills `report.md` of the study's folder, from the JSON alone; without it the study has no page. */
+  /** Reads the figures where the study keeps them itself, in a file that `measure` adds to, instead of one JSON. */
+  read?(options: ValuesOf<Options>, out: string): Made<Figures>;
+  /** Fills `report.md` of the study's folder, from the figures alone; without it the study has no page. */
   report?(figures: Made<Figures>): Report;
 }
 
@@ -85,12 +87,14 @@ async function run<Options extends StudyOptions, Figures extends object>(
   const file = path.join(out, `${spec.name}.json`);
   const write = async (figures: Made<Figures>) => {
     const text = `${JSON.stringify(figures, null, 2)}\n`;
-    if (!existsSync(file) || readFileSync(file, 'utf8') !== text) writeFileSync(file, text);
+    if (spec.read === undefined && (!existsSync(file) || readFileSync(file, 'utf8') !== text))
+      writeFileSync(file, text);
     if (spec.report === undefined) return file;
     return writeReport(spec.name, spec.report(figures), figures, out);
   };
+  const read = () => (spec.read ? spec.read(options, out) : readFigures<Figures>(file));
   if (report) {
-    const figures = readFigures<Figures>(file);
+    const figures = read();
     if (figures === null) throw new TrainerError('BAD_INPUT', `--report: there is no ${file}`);
     console.log(`report: ${await write(figures)}`);
     return EXIT.done;
@@ -98,7 +102,7 @@ async function run<Options extends StudyOptions, Figures extends object>(
   makeBenchFolders({ workDir, out });
   if (anew) rmSync(path.join(workDir, 'results'), { recursive: true, force: true });
   const origin = { machine: machine(), command: `npm run study -- ${process.argv.slice(2).join(' ')}` };
-  const before = readFigures<Figures>(file);
+  const before = read();
   let code: number = EXIT.done;
   const end = 'ended; what is finished is kept, and the same command goes on from there';
   await interruptible(end, async (signal) => {
@@ -115,7 +119,7 @@ async function run<Options extends StudyOptions, Figures extends object>(
         code = EXIT.failedRun;
       },
     });
-    console.log(`report: ${await write({ ...figures, ...origin })}`);
+    console.log(`report: ${await write(spec.read?.(options, out) ?? { ...figures, ...origin })}`);
   });
   return code;
 }

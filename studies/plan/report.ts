@@ -6,7 +6,6 @@ import type { MachineProfile } from '../../packages/bench/src/plan/profile.js';
 import { type Picture, picturesOf } from '../kit/picture.js';
 import type { Report } from '../kit/report.js';
 import { percent, signedPercent, table } from '../kit/text.js';
-import { colourOf } from '../routers/charts.js';
 import {
   DEVICES,
   DEVICES_PER_NODE,
@@ -138,7 +137,6 @@ function scaleCharts(points: readonly ScalePoint[], { flopsPerS, link }: DeviceO
     perNode,
     perNodeLog: `${perNode} (log scale)`,
     routers: SCALE_ROUTERS,
-    colours: SCALE_ROUTERS.map(colourOf),
     parts: TIME_PARTS,
   };
   const caption = { tflops: (flopsPerS / 1e12).toPrecision(3), link: formatLink(link) };

@@ -1,235 +1,170 @@
+import { readFileSync } from 'node:fs';
+import path from 'node:path';
+import { editorSchema } from 'locmoe/internal/config/reference';
 import { loadConfig } from 'locmoe/internal/config/resolve';
 import type { RunConfig } from 'locmoe/internal/config/schema';
 import { TrainerError } from 'locmoe/internal/errors';
-import { elementTypeOf } from 'locmoe/internal/ops/kernels/choose-kernels';
-import type { InterNodeLink } from './calibration.js';
-import { BASELINE, VARIANT_IDS, VARIANTS, type VariantId } from './variants.js';
+import { sha256 } from 'locmoe/internal/sha256';
+import type { Arm, Design, Question } from './design.js';
+import { MEASURES } from './measures.js';
+import { keyOf, type RunKey, STAGES } from './runs.js';
 
-const LAYOUTS = ['2x1', '2x2', '4x1'] as const;
-const PLACEMENTS = ['domain', 'mixed'] as const;
-
-/** Nodes x workers per node. */
-export type Layout = `${number}x${number}`;
-
-/** The layout and data placement in which routers are compared. */
-export interface Cell {
-  readonly layout: Layout;
-  readonly placement: (typeof PLACEMENTS)[number];
+/** The recipe of a design. */
+export function recipeOf({ folder }: Design): string {
+  return path.join(folder, 'proof.yaml');
 }
 
-/**
- * The cell of `routers.json`. A router can only save traffic between nodes if nodes differ in text. And a worker needs a core for
- * itself, as it has a device in the papers: where workers share one, the others compute while one waits for the link.
- */
-export const HEADLINE_CELL: Cell = { layout: '2x1', placement: 'domain' };
-
-/**
- * What a run is for. `quality`: perplexity, after millions of tokens, where that is fastest. `time`: a step, on the emulated
- * cluster. `quick`: a short run there that serves for either.
- */
-export type Kind = 'quality' | 'time' | 'quick';
-const WORDS_OF_KINDS = ['quality', 'time'] as const;
+/** An arm of a question, as it is trained with any seed. */
+export interface Cell extends Omit<RunKey, 'seed'> {
+  readonly arm: Arm;
+  readonly question: Question;
+  readonly sets: readonly string[];
+  readonly config: RunConfig;
+  readonly seeds: readonly number[];
+}
 
 export interface Job extends Cell {
-  readonly kind: Kind;
-  readonly variant: VariantId;
   readonly seed: number;
-  /** One of the variant's `capacities`; null for its own. */
-  readonly capacity: string | null;
-}
-
-/** Points of the frontier are runs of one seed, the one that everything has. */
-export const FRONTIER_SEED = 1;
-
-export interface Scope {
-  readonly kinds: readonly Kind[];
-  readonly variants: readonly VariantId[];
-  readonly cells: readonly Cell[];
-  readonly seeds: readonly number[];
-  readonly qualityLayout: Layout;
-}
-
-export function jobId({ kind, variant, capacity, layout, placement, seed }: Job): string {
-  const setting = capacity === null ? [] : [capacity.replace('=', '-')];
-  return [kind, variant, ...setting, layout, placement, `seed${seed}`].join('-');
 }
 
 /**
- * The runs in execution order: quality first, the frontier after what the headline needs; then time. All routers in turn for
- * each seed and cell, so that a temporary slowdown affects all alike. The router that starts rotates.
+ * The arms of all questions, by kind of run: those for time only where a question asks for a measure of them, or a planned test.
+ *
+ * @param set overrides that come last, in every run
+ * @throws TrainerError `BAD_CONFIG` as `loadConfig`
  */
-export function planJobs({ kinds, variants, cells, seeds, qualityLayout }: Scope): Job[] {
-  const { placement } = HEADLINE_CELL;
-  return kinds.flatMap((kind) => {
-    if (kind !== 'quality') return inTurns(kind, variants, cells, seeds);
-    const cell = { layout: qualityLayout, placement };
-    const frontier = variants.flatMap((variant) =>
-      (VARIANTS[variant].capacities ?? []).map(
-        (capacity): Job => ({ kind, variant, capacity, seed: FRONTIER_SEED, ...cell }),
+export function cellsOf(design: Design, set: readonly string[]): Cell[] {
+  return (['quality', 'time'] as const).flatMap((kind) =>
+    design.questions
+      .filter((question) => kind === 'quality' || needsTime(design, question))
+      .flatMap((question) =>
+        [...new Map([...question.arms, ...question.references].map((arm) => [arm.id, arm])).values()].map(
+          (arm) => cellOf(design, set, { arm, question, kind }),
+        ),
       ),
-    );
-    return [...inTurns(kind, variants, [cell], seeds), ...frontier];
-  });
-}
-
-function inTurns(
-  kind: Kind,
-  variants: readonly VariantId[],
-  cells: readonly Cell[],
-  seeds: readonly number[],
-): Job[] {
-  const turns = cells.flatMap((cell) => seeds.map((seed) => ({ ...cell, kind, seed, capacity: null })));
-  return turns.flatMap((turn, k) =>
-    variants.map((_, i) => ({ ...turn, variant: variants[(i + k) % variants.length]! })),
   );
 }
 
-/** All cells, the headline cell first. */
-export function allCells(): Cell[] {
-  return LAYOUTS.flatMap((layout) => PLACEMENTS.map((placement) => ({ layout, placement })));
+function needsTime({ contrasts }: Design, question: Question): boolean {
+  const isTimed = question.measures.some((measure) => MEASURES[measure].kind === 'time');
+  return (
+    isTimed ||
+    contrasts.some((each) => each.question === question && ['stepMs', 'timeToLoss'].includes(each.measure))
+  );
 }
 
-/** The words of `--only` under `--quick`: where none names a layout, a placement or a router, the preset does. */
-export function quickWords(only: readonly string[], routers: readonly VariantId[]): string[] {
-  const presets: readonly (readonly [readonly string[], readonly string[]])[] = [
-    [LAYOUTS, [HEADLINE_CELL.layout]],
-    [PLACEMENTS, [HEADLINE_CELL.placement]],
-    [VARIANT_IDS, routers],
-  ];
-  const isNamed = (words: readonly string[]) => words.some((word) => only.includes(word));
-  return [...only, ...presets.flatMap(([words, preset]) => (isNamed(words) ? [] : preset))];
+function cellOf(
+  design: Design,
+  set: readonly string[],
+  { arm, question, kind }: Pick<Cell, 'arm' | 'question' | 'kind'>,
+): Cell {
+  const { folder, seeds, time, testSequences } = design;
+  const [nodes, workers] = arm.layout?.split('x') ?? [];
+  const sets = [
+    ...question.sets,
+    ...arm.sets,
+    ...(arm.routes === undefined ? [] : [`train.routes=${arm.routes}`]),
+    ...(nodes === undefined ? [] : [`cluster.nodes=${nodes}`, `cluster.workersPerNode=${workers}`]),
+    ...(kind === 'time' ? time : []),
+    ...set,
+  ].map((each) => each.replace(/=\.\//, `=${folder}/`));
+  const { stage } = question;
+  const [config, own] = resolved(recipeOf(design), sets);
+  const tested = kind === 'quality' && stage === 'confirming' ? { testSequences } : {};
+  const settings = digestOf([changedSettings(config), own, tested]);
+  return { arm, question, kind, stage, sets, config, settings, seeds: seeds[stage] };
+}
+
+const OWN_ROUTER = /^moe\.router=(.+\.[cm]?js)$/;
+
+/**
+ * Resolves a configuration without loading a router of one's own, so that a page can be made where its file cannot be loaded.
+ *
+ * @returns the configuration, and what stands for a router of one's own: the hash of its file wherever that is, and its options
+ */
+function resolved(recipe: string, sets: readonly string[]): readonly [RunConfig, readonly string[]] {
+  const file = sets.flatMap((set) => OWN_ROUTER.exec(set)?.[1] ?? []).at(-1);
+  if (file === undefined) return [loadConfig(recipe, { sets }), []];
+  const isOwn = (set: string) => OWN_ROUTER.test(set) || set.startsWith('moe.routerOptions');
+  const others = sets.filter((set) => !isOwn(set));
+  const own = [sha256(readFileSync(file)), ...sets.filter((set) => set.startsWith('moe.routerOptions'))];
+  return [loadConfig(recipe, { sets: [...others, 'moe.router=hash'] }), own];
 }
 
 /**
- * Restricts the comparison to the named kinds of runs, routers, layouts and placements; a category with no word given stays
- * complete. Layouts and placements are those of time runs.
+ * The fields of a configuration that are not the default ones, without the seed: a field that a later version adds does not make
+ * every kept run another one.
+ */
+function changedSettings({ seed: _, ...config }: RunConfig): unknown {
+  return withoutDefaults(config, SCHEMA);
+}
+
+interface Schema {
+  readonly default?: unknown;
+  readonly properties?: Readonly<Record<string, Schema>>;
+}
+
+const SCHEMA = editorSchema() as Schema;
+
+function withoutDefaults(value: unknown, schema: Schema | undefined): unknown {
+  if (schema?.properties !== undefined && typeof value === 'object' && value !== null) {
+    const changed = Object.entries(value).flatMap(([name, each]) => {
+      const found = withoutDefaults(each, schema.properties![name]);
+      return found === undefined ? [] : [[name, found] as const];
+    });
+    return changed.length === 0 ? undefined : Object.fromEntries(changed);
+  }
+  return JSON.stringify(value) === JSON.stringify(schema?.default) ? undefined : value;
+}
+
+function digestOf(value: unknown): string {
+  return sha256(JSON.stringify(value)).slice(0, 16);
+}
+
+/** What is asked for; an empty list restricts nothing. */
+export interface Scope {
+  /** Questions, arms, stages, and kinds of runs. */
+  readonly only: readonly string[];
+  readonly seeds: readonly number[];
+}
+
+/**
+ * The runs to make, in their order: those for quality first, question by question; then those for time. The arms take turns seed
+ * by seed, so that a slow hour of the machine meets all alike, and the arm that begins rotates. No run is there twice.
  *
- * @param all what there is to restrict; its kinds are no words if a run serves for both
  * @throws TrainerError `BAD_INPUT` naming an unknown word
  */
-export function narrowed(all: Scope, only: readonly string[]): Scope {
-  const kinds = WORDS_OF_KINDS.filter((kind) => all.kinds.includes(kind));
-  const known: readonly string[] = [...kinds, ...VARIANT_IDS, ...LAYOUTS, ...PLACEMENTS];
+export function jobsOf(cells: readonly Cell[], { only, seeds }: Scope): Job[] {
+  const wordsOf = (of: (cell: Cell) => string) => [...new Set(cells.map(of))];
+  const categories = [
+    { words: wordsOf(({ question }) => question.id), of: ({ question }: Cell) => question.id },
+    { words: wordsOf(({ arm }) => arm.id), of: ({ arm }: Cell) => arm.id },
+    { words: [...STAGES], of: ({ stage }: Cell) => stage },
+    { words: ['quality', 'time'], of: ({ kind }: Cell) => kind },
+  ];
+  const known = categories.flatMap(({ words }) => words);
   const unknown = only.find((word) => !known.includes(word));
   if (unknown !== undefined)
-    throw new TrainerError(
-      'BAD_INPUT',
-      WORDS_OF_KINDS.some((kind) => kind === unknown)
-        ? `--only ${unknown}: a run of --quick serves for quality and time at once; leave out one of the two options`
-        : `--only ${unknown}: expected one of ${known.join(', ')}`,
+    throw new TrainerError('BAD_INPUT', `--only ${unknown}: expected one of ${known.join(', ')}`);
+  const planned = [...new Set(cells.flatMap((cell) => cell.seeds))];
+  const other = seeds.find((seed) => !planned.includes(seed));
+  if (other !== undefined)
+    throw new TrainerError('BAD_INPUT', `--seeds ${other}: expected some of ${planned.join(', ')}`);
+  const isAsked = (cell: Cell) =>
+    categories.every(
+      ({ words, of }) => !words.some((word) => only.includes(word)) || only.includes(of(cell)),
     );
-  const narrow = <T extends string>(words: readonly T[]): readonly T[] => {
-    const named = words.filter((each) => only.includes(each));
-    return named.length > 0 ? named : words;
-  };
-  const layouts: readonly string[] = narrow(LAYOUTS);
-  const placements = narrow(PLACEMENTS);
-  return {
-    ...all,
-    kinds: narrow(all.kinds),
-    variants: narrow(all.variants),
-    cells: all.cells.filter(
-      ({ layout, placement }) => layouts.includes(layout) && placements.includes(placement),
+  const asked = cells.filter(isAsked);
+  const groups = (['quality', 'time'] as const).flatMap((kind) =>
+    [...new Set(asked.map(({ question }) => question))].map((question) =>
+      asked.filter((cell) => cell.kind === kind && cell.question === question),
     ),
-  };
-}
-
-/** Config overrides of a job, for a model and text like these. */
-export function settingsOf(
-  { variant, capacity, layout, placement, seed }: Job,
-  { numExperts, numDomains }: { readonly numExperts: number; readonly numDomains: number },
-): string[] {
-  const [nodes, workersPerNode] = layout.split('x');
-  const { sets, level1 } = VARIANTS[variant];
-  let numGroups = level1 === 'node' ? Math.min(Number(nodes), numDomains) : numDomains;
-  while (numExperts % numGroups !== 0) numGroups--;
-  return [
-    ...sets,
-    ...(level1 === undefined ? [] : [`moe.expertGroups=${numGroups}`]),
-    ...(capacity === null ? [] : [`moe.${capacity}`]),
-    `seed=${seed}`,
-    `data.placement=${placement}`,
-    `cluster.nodes=${nodes}`,
-    `cluster.workersPerNode=${workersPerNode}`,
-  ];
-}
-
-export interface RecipeOptions {
-  readonly config: string;
-  readonly set: readonly string[];
-  /** Training steps of a run for quality; those of the recipe if undefined. */
-  readonly steps?: number;
-  readonly timeSteps: number;
-}
-
-/** How a run is trained: what `locmoe train --set` is told, and what comes of it. */
-interface RunSettings {
-  readonly config: RunConfig;
-  readonly sets: readonly string[];
-}
-
-/** Validations of a run for quality: the time to a perplexity lies between two of them. */
-const VALIDATIONS = 20;
-/** Checkpoints of a probed run. */
-const CHECKPOINTS = 6;
-
-/** Everything but the length of a run. */
-export function settingsOfJob(options: RecipeOptions, job: Job, link: InterNodeLink): string[] {
-  const { moe, data } = loadConfig(options.config, { sets: options.set });
-  const size = { numExperts: moe.numExperts, numDomains: data.domains.length };
-  return [
-    ...precisionSettings(options),
-    ...options.set,
-    ...settingsOf(job, size),
-    // The link has no limit where only the result counts.
-    `cluster.interNodeLink=${JSON.stringify(job.kind === 'quality' ? null : link)}`,
-  ];
-}
-
-/** Returns the precision that `auto` means on this machine, as a run in the other one is another run; `--set` comes later and decides. */
-function precisionSettings({ config, set }: RecipeOptions): string[] {
-  return [`train.precision=${elementTypeOf(loadConfig(config, { sets: set }).train.precision)}`];
-}
-
-/** @throws TrainerError `BAD_CONFIG` as `loadConfig` */
-export function resolveJob(options: RecipeOptions, job: Job, link: InterNodeLink): RunSettings {
-  const wanted = job.kind === 'time' ? options.timeSteps : options.steps;
-  const length = wanted === undefined ? [] : [`train.steps=${wanted}`];
-  const sets = [...settingsOfJob(options, job, link), ...length];
-  const { steps, warmupSteps } = loadConfig(options.config, { sets }).train;
-  const every = (points: number) => Math.max(1, Math.ceil(steps / points));
-  const all = [
-    ...sets,
-    `train.warmupSteps=${Math.min(warmupSteps, Math.floor(steps / 2))}`,
-    `train.checkpointEvery=${isProbed(job) ? every(CHECKPOINTS) : steps}`,
-    `train.keepCheckpoints=${CHECKPOINTS}`,
-    ...(job.kind === 'time'
-      ? [`train.validateEvery=${steps}`, 'train.validationSequences=1']
-      : [`train.validateEvery=${every(VALIDATIONS)}`]),
-  ];
-  return { config: loadConfig(options.config, { sets: all }), sets: all };
-}
-
-/** How experts part tokens is looked at with the first seed, at each router's own capacity. */
-export function isProbed({ kind, seed, capacity }: Job): boolean {
-  return kind !== 'time' && seed === 1 && capacity === null;
-}
-
-/**
- * Where runs for quality are fastest: the two nodes of the headline cell, since the locality loss depends on which experts are
- * on a token's node, with a worker for each core.
- *
- * @param cores of this machine
- */
-export function qualityLayout({ moe, train }: RunConfig, cores: number): Layout {
-  const fits = (workers: number) =>
-    moe.numExperts % (2 * workers) === 0 && train.globalBatch % (2 * workers) === 0;
-  let workers = Math.max(1, Math.floor(cores / 2));
-  while (workers > 1 && !fits(workers)) workers--;
-  return `2x${workers}`;
-}
-
-/** The baseline's run of a kind, by which links are set and times guessed. */
-export function baselineJob(kind: Job['kind'], layout: Layout = HEADLINE_CELL.layout): Job {
-  return { ...HEADLINE_CELL, layout, kind, variant: BASELINE, seed: 1, capacity: null };
+  );
+  const jobs = groups.flatMap((arms) =>
+    (arms[0]?.seeds ?? [])
+      .filter((seed) => seeds.length === 0 || seeds.includes(seed))
+      .flatMap((seed, turn) => arms.map((_, i): Job => ({ ...arms[(i + turn) % arms.length]!, seed }))),
+  );
+  const seen = new Set<string>();
+  return jobs.filter((job) => !seen.has(keyOf(job)) && seen.add(keyOf(job)));
 }

@@ -1,260 +1,171 @@
-import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { availableParallelism } from 'node:os';
+import { spawnSync } from 'node:child_process';
+import { rmSync } from 'node:fs';
 import path from 'node:path';
-import { type RunFolder, tokensPerStep } from '@locmoe/run-format';
-import { type Checkpoint, resolveCheckpoint } from 'locmoe/internal/checkpoint/checkpoint';
-import { assertInheritable } from 'locmoe/internal/checkpoint/fits';
-import { numberFrom, wholeNumber } from 'locmoe/internal/cli/commands/options';
 import { loadConfig } from 'locmoe/internal/config/resolve';
 import { CORPUS_DIR } from 'locmoe/internal/data/built-in/corpora';
 import { openDataset } from 'locmoe/internal/data/dataset';
 import { prepareDataset } from 'locmoe/internal/data/prepare/prepare';
-import { ROUTER_NAMES } from 'locmoe/internal/routing/index';
+import { formatDuration } from 'locmoe/internal/format';
+import { elementTypeOf } from 'locmoe/internal/ops/kernels/choose-kernels';
+import { machine } from '../../packages/bench/src/folders.js';
 import { computeOnOneThread } from '../../packages/bench/src/one-thread.js';
-import { readRunFigures } from '../../packages/bench/src/routers/run-figures.js';
-import { runTraining } from '../../packages/bench/src/training.js';
-import { count, maybe, SET, text, words } from '../kit/options.js';
-import { digestOf, type Part, Parts, type Published } from '../kit/parts.js';
+import { goesOnFromHere, runTraining } from '../../packages/bench/src/training.js';
+import { count, SET, text, words } from '../kit/options.js';
+import { STUDIES } from '../kit/read-yaml.js';
 import { study } from '../kit/study.js';
-import { percent } from '../kit/text.js';
-import { evaluateByRule } from './by-rule.js';
-import { type Calibration, calibrate, type InterNodeLink, linkOf } from './calibration.js';
-import type { RunResult } from './comparison.js';
-import { type CostRow, measureRouterCost } from './cost.js';
-import { type Figures, figuresOf, type KeptRun } from './figures.js';
-import {
-  allCells,
-  baselineJob,
-  isProbed,
-  type Job,
-  jobId,
-  narrowed,
-  planJobs,
-  qualityLayout,
-  quickWords,
-  type RecipeOptions,
-  resolveJob,
-  settingsOfJob,
-} from './jobs.js';
-import { probeRun } from './probe.js';
+import { type Design, readDesign } from './design.js';
+import { type Cell, cellsOf, type Job, jobsOf, recipeOf } from './jobs.js';
+import { readFigures } from './read-figures.js';
 import { reportOf } from './report.js';
-import { VARIANT_IDS } from './variants.js';
+import type { Compared } from './results.js';
+import { addRun, keyOf, type Run, readRuns } from './runs.js';
+import { testLoss } from './test-loss.js';
 
-const CALIBRATION_STEPS = 50;
-const QUICK_STEPS = 30;
-/** Gb/s, close to what the search finds; the search takes longer than the quick runs themselves. */
-const QUICK_GBPS = 0.2;
+/** The folder of the design, from the folder of the studies or absolute. */
+const DESIGN = path.join(STUDIES, 'routers');
 
 export default study({
   name: 'routers',
   description:
-    'the routers and variants of them from the same starting weights on the same data: perplexity after long trainings, step time in short ones on an emulated cluster',
-  quick: `recipe routers, one seed, ${QUICK_STEPS} steps for quality and time at once, 2x1 with placement domain, the routers without their variants`,
+    'the routers compared: perplexity and tokens per expert after trainings of one rank, step time in short ones on an emulated cluster; what is asked, of which arms and seeds, stands in arms.yaml, questions.yaml and contrasts.yaml',
   options: {
-    config: text('<file|recipe>', 'what to train', 'routers-large', 'routers'),
+    only: words('what to make: questions, arms, screening or confirming, quality or time'),
+    seeds: words('of the seeds of the stage, these alone', { takes: '<seeds>' }),
+    atOnce: count('runs for quality at once; runs for time are alone', 1),
     set: SET,
-    seeds: count('runs of each router', 3, { quick: 1 }),
-    steps: maybe(wholeNumber(2), 'training steps of a run for quality; without it those of the recipe', {
-      quick: QUICK_STEPS,
-    }),
-    timeSteps: count('training steps of a run for time', 60, { least: 2 }),
-    only: words(
-      'what to run: quality or time, cost (of the gates alone), routers, and for time layouts (2x1, 2x2, 4x1) and placements (domain, mixed)',
-    ),
-    inherit: text(
-      '<checkpoint>',
-      'run or step folder: the dense model that the model of every run for quality grows from; give each its own --work-dir and --out',
-      '',
-    ),
-    link: maybe(
-      numberFrom(0.001),
-      "speed of the link between nodes; without it searched so that all-to-all takes the papers' share of a step",
-      { takes: '<gbps>', quick: QUICK_GBPS },
-    ),
+    design: text('<folder>', 'arms.yaml, questions.yaml, contrasts.yaml and the recipe proof.yaml', DESIGN),
   },
+  // Other settings make other runs, which would leave the page without any.
+  isPart: ({ set, design }) => set.length > 0 || design !== DESIGN,
 
   /** @throws TrainerError `BAD_CONFIG` or `BAD_INPUT` before anything runs, `INTERNAL` if a run failed */
-  async measure({ options, quick, workDir, out, dataDir }): Promise<Figures> {
+  async measure({ options, workDir, out, dataDir, signal }): Promise<Compared> {
     computeOnOneThread();
-    const { config, set, seeds, inherit } = options;
-    const recipe: RecipeOptions = {
-      config,
-      set,
-      timeSteps: options.timeSteps,
-      ...(options.steps !== null && { steps: options.steps }),
+    const design = readDesign(path.resolve(options.design));
+    const cells = cellsOf(design, options.set);
+    const kept = readRuns(out);
+    const from = { machine: machine(), commit: commit() };
+    const asked = jobsOf(cells, { only: options.only, seeds: options.seeds.map(Number) });
+    const missing = asked.filter((job) => !kept.has(keyOf(job)));
+    console.log(`${asked.length} runs, ${asked.length - missing.length} of them kept from before`);
+    for (const { sets } of missing) loadConfig(recipeOf(design), { sets });
+    await prepareTexts(missing, dataDir);
+    let numDone = 0;
+    const make = async (job: Job) => {
+      signal.throwIfAborted();
+      const run: Run = {
+        ...(await madeRun(design, job, { workDir, dataDir }).catch(goesOnFromHere)),
+        ...from,
+      };
+      addRun(out, run);
+      console.log(`[${++numDone}/${missing.length}] ${oneLine(run)}`);
     };
-    const warn = (line: string) => console.error(`study: ${line}`);
-    const dense = inherit === '' ? null : resolveCheckpoint(inherit, warn);
-    const base = loadConfig(config, { sets: set });
-    const all = {
-      kinds: quick ? (['quick'] as const) : (['quality', 'time'] as const),
-      variants: VARIANT_IDS,
-      cells: allCells(),
-      seeds: Array.from({ length: seeds }, (_, i) => i + 1),
-      qualityLayout: qualityLayout(base, availableParallelism()),
-    };
-    const isCostAsked = options.only.includes('cost');
-    const named = options.only.filter((word) => word !== 'cost');
-    const only = quick ? quickWords(named, ROUTER_NAMES) : named;
-    const jobs = isCostAsked && named.length === 0 ? [] : planJobs(narrowed(all, only));
-    for (const job of jobs) {
-      const resolved = resolveJob(recipe, job, null);
-      if (dense !== null && job.kind !== 'time') assertInheritable(dense, resolved.config);
-    }
-    await prepareText(base, dataDir);
-    const folders = { workDir, dataDir };
-
-    const costPart: Part = { name: 'router-cost', kind: 'measured', key: 'router-cost' };
-    const { model, moe, data, cluster, train } = resolveJob(recipe, baselineJob('time'), null).config;
-    const { globalBatch, precision } = train;
-    const linkPart: Part = {
-      name: 'calibration',
-      kind: 'searched',
-      key: { model, moe, data, cluster, globalBatch, precision },
-    };
-    const isLinkNeeded = options.link === null && jobs.some(({ kind }) => kind !== 'quality');
-    const isCostNeeded = isCostAsked || options.only.length === 0;
-    const setUp = new Parts(folders, [
-      ...(isCostNeeded ? [costPart] : []),
-      ...(isLinkNeeded ? [linkPart] : []),
-    ]);
-    const measureCost = async () => ({ rows: measureRouterCost() });
-    const cost = isCostNeeded
-      ? await setUp.do(costPart, measureCost)
-      : setUp.find<{ rows: CostRow[] }>(costPart);
-    const search = () =>
-      calibrate(async (link) => {
-        const length = [
-          `train.steps=${CALIBRATION_STEPS}`,
-          'train.warmupSteps=0',
-          'train.validationSequences=1',
-        ];
-        const sets = [...settingsOfJob(recipe, baselineJob('time'), link), ...length];
-        const run = await runTraining({
-          config,
-          sets,
-          dataDir,
-          folder: path.join(workDir, 'runs', 'calibration'),
-        });
-        const { allToAllShare } = readRunFigures(run.metrics);
-        console.log(
-          `  ${link === null ? 'no limit' : `${link.gbps} Gb/s`}: all-to-all takes ${percent(allToAllShare)} of a step`,
-        );
-        return allToAllShare;
-      });
-    const calibration: Calibration | null =
-      options.link !== null
-        ? { link: linkOf(options.link), share: null, trials: [] }
-        : isLinkNeeded
-          ? await setUp.do(linkPart, search)
-          : setUp.find<Calibration>(linkPart);
-
-    const link: InterNodeLink = calibration?.link ?? null;
-    const partOf = (job: Job) => ({
-      name: jobId(job),
-      kind: `run for ${job.kind}`,
-      key: keyOf(recipe, job, link, dense),
-      config,
-      sets: resolveJob(recipe, job, link).sets,
-    });
-    const asked = jobs.map((job) => ({ job, part: partOf(job) }));
-    const parts = new Parts(
-      folders,
-      asked.map(({ part }) => part),
-      published(out),
+    const isTimed = ({ kind }: Job) => kind === 'time';
+    await inParallel(
+      missing.filter((job) => !isTimed(job)),
+      options.atOnce,
+      make,
     );
-    for (const { job, part } of asked) {
-      const inherited = dense === null || job.kind === 'time' ? [] : ['--inherit', dense.folder];
-      const result = await parts.train<RunResult>(part, (run) => resultOf(job, run), inherited);
-      console.log(`  ${oneLine(result)}`);
-    }
+    await inParallel(missing.filter(isTimed), 1, make);
+    return comparedOf(options, out);
+  },
 
-    const planned = planJobs(all);
-    // Runs that were timed with a link have no key without it.
-    const known = planned.filter(({ kind }) => kind === 'quality' || calibration !== null);
-    const figures = figuresOf({
-      recipe: config,
-      numExperts: base.moe.numExperts,
-      dense: dense && {
-        runId: dense.manifest.runId,
-        tokens: dense.manifest.step * tokensPerStep(dense.manifest.config),
-      },
-      calibration,
-      cost: cost?.rows ?? [],
-      planned: Object.fromEntries(
-        all.kinds.map((kind) => [kind, planned.filter((job) => job.kind === kind).length]),
-      ),
-      runs: known.flatMap((job): KeptRun[] => {
-        const part = partOf(job);
-        const kept = parts.find<RunResult>(part);
-        return kept === null ? [] : [{ ...kept, key: digestOf(part.key) }];
-      }),
-    });
-    // The file in docs/results is a link to what the planner assumes of routers.
-    const { locmoePlus } = figures;
-    writeFileSync(path.join(out, 'plan-routers.json'), `${JSON.stringify({ locmoePlus }, null, 2)}\n`);
-    return figures;
+  read(options, out) {
+    const compared = comparedOf(options, out);
+    const machines = new Set(compared.runs.map((run) => `${run.machine} (${run.precision})`));
+    return {
+      ...compared,
+      machine: [...machines].join('; ') || 'no machine yet',
+      command: 'npm run study -- routers',
+    };
   },
 
   report: reportOf,
 });
 
-/** All that the figures of a run depend on. */
-function keyOf(recipe: RecipeOptions, job: Job, link: InterNodeLink, dense: Checkpoint | null): unknown {
-  const { config } = resolveJob(recipe, job, link);
-  if (dense === null || job.kind === 'time') return config;
-  const { runId, step } = dense.manifest;
-  return { config, inheritedFrom: { runId, step } };
+function comparedOf(
+  options: { readonly design: string; readonly set: readonly string[] },
+  out: string,
+): Compared {
+  const design = readDesign(path.resolve(options.design));
+  return { design, cells: cellsOf(design, options.set), runs: [...readRuns(out).values()] };
 }
 
-/** Prepares the text before the runs, which would count it as their time. */
-async function prepareText({ data, model }: ReturnType<typeof loadConfig>, dataDir: string): Promise<void> {
-  const dataset = await prepareDataset({
-    ...data,
-    dataDir,
-    corpusDir: CORPUS_DIR,
-    vocabSize: model.vocabSize,
-    log: (line) => console.log(line),
-  });
-  dataset.close();
-}
-
-/** Runs for quality of an earlier page, perhaps of another machine: what is learned does not depend on it. */
-function published(out: string): Published[] {
-  const file = path.join(out, 'routers.json');
-  if (!existsSync(file)) return [];
-  const { runs = [] }: Partial<Figures> = JSON.parse(readFileSync(file, 'utf8'));
-  return runs
-    .filter(({ kind }) => kind === 'quality')
-    .map(({ key, ...result }) => ({ name: jobId(result), key, value: result }));
-}
-
-function resultOf(job: Job, run: RunFolder): RunResult {
-  const figures = readRunFigures(run.metrics);
-  const learned = job.kind === 'time' ? { byRule: null, probe: null } : whatIsLearned(job, run);
-  rmSync(run.checkpoints, { recursive: true, force: true });
-  return { ...job, figures, ...learned };
-}
-
-function whatIsLearned(job: Job, run: RunFolder): Pick<RunResult, 'byRule' | 'probe'> {
-  const dataset = openDataset(run.readRecord()!.datasetDir);
-  try {
-    return {
-      byRule: evaluateByRule(run.checkpoints, dataset),
-      probe: isProbed(job) ? probeRun(run.checkpoints, dataset) : null,
-    };
-  } finally {
+/** Prepares the texts before the runs, which would count it as their time, or meet over it. */
+async function prepareTexts(cells: readonly Cell[], dataDir: string): Promise<void> {
+  const texts = cells.map(({ config: { data, model } }) => ({ ...data, vocabSize: model.vocabSize }));
+  for (const each of new Map(texts.map((one) => [JSON.stringify(one), one])).values()) {
+    const log = (line: string) => console.log(line);
+    const dataset = await prepareDataset({ ...each, dataDir, corpusDir: CORPUS_DIR, log });
     dataset.close();
   }
 }
 
-function oneLine({ kind, figures }: RunResult): string {
-  const { stepMs, allToAllShare, localShare, tokensPerExpert, perplexity } = figures;
-  return [
-    `step ${stepMs.median.toFixed(0)} ms`,
-    `all-to-all ${percent(allToAllShare)}`,
-    `stayed on node ${percent(localShare)}`,
-    `${tokensPerExpert.toFixed(0)} tokens per expert`,
-    ...(kind === 'time' ? [] : [`perplexity ${perplexity.toFixed(1)}`]),
-  ].join(', ');
+/** Runs so many jobs at once. After one has failed no further one begins. @throws what that one threw, after the others' end */
+async function inParallel<T>(
+  jobs: readonly T[],
+  atOnce: number,
+  act: (job: T) => Promise<void>,
+): Promise<void> {
+  const left = [...jobs];
+  const work = async () => {
+    for (let job = left.shift(); job !== undefined; job = left.shift())
+      await act(job).catch((error: unknown) => {
+        left.length = 0;
+        throw error;
+      });
+  };
+  const ended = await Promise.allSettled(Array.from({ length: atOnce }, work));
+  for (const each of ended) if (each.status === 'rejected') throw each.reason;
+}
+
+async function madeRun(
+  design: Design,
+  { arm, kind, stage, settings, seed, sets, config }: Job,
+  { workDir, dataDir }: { readonly workDir: string; readonly dataDir: string },
+): Promise<Omit<Run, 'machine' | 'commit'>> {
+  const started = performance.now();
+  const folder = path.join(workDir, 'runs', [arm.id, kind, stage, settings, seed].join('-'));
+  const run = await runTraining({
+    config: recipeOf(design),
+    sets: [...sets, `seed=${seed}`],
+    folder,
+    dataDir,
+  });
+  const figures = readFigures(run.metrics);
+  const isTested = kind === 'quality' && stage === 'confirming';
+  const dataset = openDataset(run.readRecord()!.datasetDir);
+  const test = isTested ? testLoss(run.checkpoints, dataset, design.testSequences) : null;
+  dataset.close();
+  rmSync(folder, { recursive: true });
+  return {
+    arm: arm.id,
+    kind,
+    stage,
+    settings,
+    seed,
+    ...figures,
+    test,
+    precision: elementTypeOf(config.train.precision),
+    seconds: Math.round((performance.now() - started) / 1000),
+  };
+}
+
+/** The commit of the code that makes the runs, with "-dirty" where its files differ from it. */
+function commit(): string {
+  const git = (...args: readonly string[]) =>
+    spawnSync('git', args, { cwd: path.dirname(STUDIES), encoding: 'utf8' });
+  const { stdout } = git('rev-parse', '--short=12', 'HEAD');
+  const isClean = git('diff', '--quiet', 'HEAD', '--', 'src', 'packages', 'studies').status === 0;
+  return `${stdout?.trim() || 'unknown'}${isClean ? '' : '-dirty'}`;
+}
+
+function oneLine({ arm, kind, seed, stepMs, curve, test, seconds }: Run): string {
+  const last = curve.at(-1);
+  const shown = [
+    ...(kind === 'time' ? [`step ${stepMs.toFixed(1)} ms`] : []),
+    ...(kind === 'quality' && last !== undefined ? [`validation loss ${last.loss.toFixed(4)}`] : []),
+    ...(test === null ? [] : [`test loss ${test.loss.toFixed(4)}`]),
+  ];
+  return `${arm}, seed ${seed}, ${kind}: ${shown.join(', ')} in ${formatDuration(seconds)}`;
 }

@@ -1,20 +1,23 @@
 import path from 'node:path';
 import type { RunFolder } from '@locmoe/run-format';
+import { loadConfig } from 'locmoe/internal/config/resolve';
 import type { LayerRoutes } from 'locmoe/internal/evaluation/routes/report';
 import { mean } from '../../packages/bench/src/statistics.js';
 import { runTraining } from '../../packages/bench/src/training.js';
 import type { PartPlace } from '../kit/parts.js';
-import { resolveJob } from '../routers/jobs.js';
-import { labelOf, VARIANT_IDS, type VariantId } from '../routers/variants.js';
+import { type Router, readAllRouters } from '../kit/routers.js';
 import { jsonOf } from './json-of.js';
 
 /** The recorded steps are the last of a run, so that several of them have nearly the same router. */
 const RECORDED_STEPS = 3;
 const EVERY = 5;
 const QUICK_STEPS = 20;
-const QUICK: readonly VariantId[] = ['hash', 'locmoe-plus'];
-/** Variants that differ from others in how they drop alone. */
-const LEFT_OUT: readonly VariantId[] = ['hash-first-come', 'locmoe-plus-tcr', 'locmoe-plus-ecr'];
+const QUICK = ['hash', 'locmoe-plus'];
+/** Two nodes of one rank, each with the text of two domains. */
+const SETTINGS = [
+  ...['train.precision=auto', 'seed=1', 'data.placement=domain', 'cluster.nodes=2'],
+  ...['cluster.workersPerNode=1', 'cluster.interNodeLink=null', 'train.validateEvery=1000'],
+];
 
 /** What decides the choices of a router, over the sparse layers of one run. Shares are fractions. */
 export interface RouterChoices {
@@ -51,38 +54,34 @@ export type Choices = Readonly<Record<string, RouterChoices>>;
 /** Trains the recipe `routers` with each router and asks what decided the choices of its last steps. */
 export async function measureChoices(place: PartPlace): Promise<Choices> {
   const { quick, workDir, dataDir, log } = place;
-  const variants = VARIANT_IDS.filter((id) => (quick ? QUICK.includes(id) : !LEFT_OUT.includes(id)));
+  const all = readAllRouters('routes/routers.yaml');
   const found: Record<string, RouterChoices> = {};
-  for (const variant of variants) {
-    const job = {
-      kind: 'quality',
-      variant,
-      seed: 1,
-      layout: '2x1',
-      placement: 'domain',
-      capacity: null,
-    } as const;
-    const steps = quick ? { steps: QUICK_STEPS } : {};
-    const { config, sets } = resolveJob({ config: 'routers', set: [], timeSteps: 1, ...steps }, job, null);
-    const from = config.train.steps - EVERY * (RECORDED_STEPS - 1);
-    const recording = JSON.stringify({ every: EVERY, from, share: 1 });
+  for (const router of quick ? all.filter(({ id }) => QUICK.includes(id)) : all) {
+    const steps = quick ? QUICK_STEPS : loadConfig('routers').train.steps;
+    const recording = JSON.stringify({ every: EVERY, from: steps - EVERY * (RECORDED_STEPS - 1), share: 1 });
     const run = await runTraining({
       config: 'routers',
-      sets: [...sets, 'train.validateEvery=1000', `train.recordRoutes=${recording}`],
-      folder: path.join(workDir, variant),
+      sets: [
+        ...SETTINGS,
+        ...router.sets,
+        ...[`train.steps=${steps}`, `train.checkpointEvery=${steps}`, `train.recordRoutes=${recording}`],
+        ...(quick ? [`train.warmupSteps=${QUICK_STEPS / 2}`] : []),
+      ],
+      folder: path.join(workDir, router.id),
       dataDir,
     });
-    found[variant] = await figuresOf(variant, run, place);
-    const { byIdAndDomain, perplexity } = found[variant];
+    const figures = await figuresOf(router, run, place);
+    found[router.id] = figures;
+    const { byIdAndDomain, perplexity } = figures;
     log(
-      `${labelOf(variant)}: id and domain predict ${byIdAndDomain.toFixed(4)}; perplexity ${perplexity.toFixed(2)}`,
+      `${router.label}: id and domain predict ${byIdAndDomain.toFixed(4)}; perplexity ${perplexity.toFixed(2)}`,
     );
   }
   return found;
 }
 
 async function figuresOf(
-  variant: VariantId,
+  { label }: Router,
   { directory }: RunFolder,
   { dataDir, signal }: PartPlace,
 ): Promise<RouterChoices> {
@@ -95,7 +94,7 @@ async function figuresOf(
   const before = layers.flatMap(({ explained }) => explained['id before, given id and domain'] ?? []);
   const idAndDomain = (layer: LayerRoutes) => layer.predicted.expert['id and domain'];
   return {
-    label: labelOf(variant),
+    label,
     choices: layers.reduce((sum, { choices }) => sum + choices, 0),
     kept: over(({ kept, choices }) => kept / choices),
     byId: over(({ predicted }) => predicted.expert.id.share),

@@ -8,22 +8,18 @@ import { callStudy, copyResults, temporaryFolder } from './support.js';
 const RESULTS = fileURLToPath(new URL('../../docs/results', import.meta.url));
 
 describe('docs/results', () => {
-  // The runs behind the page of the routers were not kept: routers/report.test.ts.
-  it.each(Object.keys(STUDIES).filter((name) => name !== 'routers'))(
-    'has of %s what its JSON says',
-    async (name) => {
-      const out = temporaryFolder();
-      copyResults(RESULTS, name, out);
-      await callStudy(name, '--report', '--out', out);
-      const written = readdirSync(out);
-      const belongs = new RegExp(`^${name}(-.*)?\\.(json|md|svg)$`);
-      const shown = readdirSync(RESULTS).filter((file) => belongs.test(file));
-      expect(shown).toEqual(expect.arrayContaining(written));
-      expect(written).toEqual(expect.arrayContaining(shown.filter((file) => file.endsWith('.svg'))));
-      for (const file of written)
-        expect(readFileSync(path.join(out, file), 'utf8'), file).toBe(
-          readFileSync(path.join(RESULTS, file), 'utf8'),
-        );
-    },
-  );
+  it.each(Object.keys(STUDIES))('has of %s what its JSON says', async (name) => {
+    const out = temporaryFolder();
+    copyResults(RESULTS, name, out);
+    await callStudy(name, '--report', '--out', out);
+    const written = readdirSync(out);
+    const belongs = new RegExp(`^${name}(-.*)?\\.(json|md|svg)$`);
+    const shown = readdirSync(RESULTS).filter((file) => belongs.test(file));
+    expect(shown).toEqual(expect.arrayContaining(written));
+    expect(written).toEqual(expect.arrayContaining(shown.filter((file) => file.endsWith('.svg'))));
+    for (const file of written)
+      expect(readFileSync(path.join(out, file), 'utf8'), file).toBe(
+        readFileSync(path.join(RESULTS, file), 'utf8'),
+      );
+  });
 });

@@ -38,9 +38,9 @@ export async function pageOf(name: string, figures: object, out = temporaryFolde
   return readFileSync(path.join(out, `${name}.md`), 'utf8');
 }
 
-/** Copies what a study has in docs/results that its page is made of: the JSON, and the section that people wrote. */
+/** Copies what a study has in docs/results that its page is made of: the JSON or its runs, and the section that people wrote. */
 export function copyResults(results: string, name: string, out: string): void {
-  for (const file of [`${name}.json`, `${name}.md`])
+  for (const file of [`${name}.json`, `${name}-runs.jsonl`, `${name}.md`])
     if (existsSync(path.join(results, file)))
       cpSync(path.join(results, file), path.join(out, file), { dereference: true });
 }

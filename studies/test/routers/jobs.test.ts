@@ -1,130 +1,114 @@
+import { copyFileSync, mkdirSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
 import { describe, expect, it } from 'vitest';
-import {
-  allCells,
-  HEADLINE_CELL,
-  jobId,
-  type Layout,
-  narrowed,
-  planJobs,
-  quickWords,
-  type Scope,
-  settingsOf,
-} from '../../routers/jobs.js';
-import { VARIANT_IDS, VARIANTS, type VariantId } from '../../routers/variants.js';
-import { qualityJob } from './support.js';
+import { designOf, readDesign } from '../../routers/design.js';
+import { cellsOf, jobsOf } from '../../routers/jobs.js';
+import { addRun, keyOf, readRuns } from '../../routers/runs.js';
+import { temporaryFolder } from '../support.js';
+import { cells, DESIGN, design, runsOf } from './support.js';
 
-const WHOLE: Scope = {
-  kinds: ['quality', 'time'],
-  variants: VARIANT_IDS,
-  cells: allCells(),
-  seeds: [1, 2, 3],
-  qualityLayout: '2x1',
-};
-const SIZE = { numExperts: 8, numDomains: 4 };
-const QUICK: Scope = { ...WHOLE, kinds: ['quick'], seeds: [1] };
+const EVERYTHING = { only: [], seeds: [] };
+const names = (jobs: ReturnType<typeof jobsOf>) =>
+  jobs.map(({ kind, arm, seed }) => `${kind} ${arm.id} ${seed}`);
 
-describe('planJobs', () => {
-  it('lets all routers take turns, each beginning once', () => {
-    const jobs = planJobs({
-      ...WHOLE,
-      kinds: ['time'],
-      variants: ['hash', 'switch', 'locmoe'],
-      cells: [HEADLINE_CELL],
-    });
-    expect(jobs.map(({ variant, seed }) => `${variant} ${seed}`)).toEqual([
-      ...['hash 1', 'switch 1', 'locmoe 1'],
-      ...['switch 2', 'locmoe 2', 'hash 2'],
-      ...['locmoe 3', 'hash 3', 'switch 3'],
+describe('jobsOf', () => {
+  it('makes quality before time, arms in turn, and the arm that begins rotates', () => {
+    expect(names(jobsOf(cells, EVERYTHING))).toEqual([
+      ...['quality dense 1', 'quality switch 1', 'quality switch 2', 'quality dense 2'],
+      ...['quality hash 11', 'quality own 11', 'quality own 12', 'quality hash 12'],
+      ...['time hash 11', 'time own 11', 'time own 12', 'time hash 12'],
     ]);
   });
 
-  it('has every router, cell and seed once for time, the cell of the headline first', () => {
-    const jobs = planJobs({ ...WHOLE, kinds: ['time'] });
-    expect(jobs).toHaveLength(VARIANT_IDS.length * 6 * 3);
-    expect(new Set(jobs.map(jobId)).size).toBe(jobs.length);
-    expect(jobs[0]).toMatchObject(HEADLINE_CELL);
-    expect(allCells()[0]).toEqual(HEADLINE_CELL);
+  it('makes a run once that two questions ask for, though its arm has another name there', () => {
+    const [first, last] = design.questions;
+    const same = { ...design.questions[0]!.arms[1]!, id: 'again' };
+    const twice = {
+      ...design,
+      questions: [first!, { ...first!, id: 'second', arms: [same], references: [same] }, last!],
+    };
+    const all = cellsOf(twice, []);
+    expect(all.length).toBe(cells.length + 1);
+    expect(names(jobsOf(all, EVERYTHING))).toEqual(names(jobsOf(cells, EVERYTHING)));
+    // Other settings make another run.
+    const other = { ...same, sets: [...same.sets, 'moe.capacityFactor=2'] };
+    const changed = { ...first!, id: 'second', arms: [other], references: [other] };
+    const cellsOfOther = cellsOf({ ...design, questions: [first!, changed, last!] }, []);
+    expect(jobsOf(cellsOfOther, EVERYTHING)).toHaveLength(14);
   });
 
-  it('has every router and seed once for quality, on one layout, then one seed of the other capacities', () => {
-    const jobs = planJobs({ ...WHOLE, kinds: ['quality'] });
-    expect(new Set(jobs.map(jobId)).size).toBe(jobs.length);
-    expect(new Set(jobs.map(({ layout }) => layout))).toEqual(new Set(['2x1']));
-    const numOwn = VARIANT_IDS.length * 3;
-    expect(jobs.slice(0, numOwn).every(({ capacity }) => capacity === null)).toBe(true);
-    const frontier = jobs.slice(numOwn);
-    expect(frontier.every(({ capacity, seed }) => capacity !== null && seed === 1)).toBe(true);
-    expect(
-      frontier.filter(({ variant }) => variant === 'locmoe-plus').map(({ capacity }) => capacity),
-    ).toEqual(VARIANTS['locmoe-plus'].capacities);
-  });
-
-  it('makes quality before time', () => {
-    const kinds = planJobs(WHOLE).map(({ kind }) => kind);
-    expect(kinds.lastIndexOf('quality')).toBeLessThan(kinds.indexOf('time'));
-  });
-
-  it('has other capacities than the own one', () => {
-    for (const { sets, capacities = [] } of Object.values(VARIANTS))
-      for (const capacity of capacities) expect(sets).not.toContain(`moe.${capacity}`);
-  });
-});
-
-describe('settingsOf', () => {
-  it('sets the capacity after what the router has of itself', () => {
-    const sets = settingsOf(qualityJob('locmoe-plus', 1, 'capacityFactor=0.2'), SIZE);
-    expect(sets.indexOf('moe.capacityFactor=0.2')).toBeGreaterThan(sets.indexOf('moe.capacityFactor=0.37'));
-    expect(sets).toContain('cluster.workersPerNode=1');
-  });
-
-  it('has level 1 by nodes, where there are domains enough, or by domains, in groups that divide the experts', () => {
-    const groupsOf = (variant: VariantId, layout: Layout, numDomains: number) =>
-      settingsOf({ ...qualityJob(variant, 1), layout }, { ...SIZE, numDomains }).filter((set) =>
-        set.startsWith('moe.expertGroups'),
-      );
-    expect(groupsOf('locmoe', '2x2', 4)).toEqual(['moe.expertGroups=2']);
-    expect(groupsOf('locmoe', '4x1', 4)).toEqual(['moe.expertGroups=4']);
-    expect(groupsOf('locmoe', '4x1', 1)).toEqual(['moe.expertGroups=1']);
-    expect(groupsOf('locmoe-plus', '2x2', 4)).toEqual(['moe.expertGroups=4']);
-    // Eight experts cannot be cut into three equal groups.
-    expect(groupsOf('locmoe-plus', '2x2', 3)).toEqual(['moe.expertGroups=2']);
-    expect(groupsOf('switch', '2x2', 4)).toEqual([]);
+  it('makes what is named, and refuses what there is not', () => {
+    expect(names(jobsOf(cells, { only: ['last', 'own', 'quality'], seeds: [12] }))).toEqual([
+      'quality own 12',
+    ]);
+    expect(jobsOf(cells, { only: ['screening'], seeds: [] })).toHaveLength(4);
+    expect(() => jobsOf(cells, { only: ['swich'], seeds: [] })).toThrow(
+      '--only swich: expected one of first, last, dense, switch, hash, own, screening, confirming, quality, time',
+    );
+    expect(() => jobsOf(cells, { only: [], seeds: [13] })).toThrow(
+      '--seeds 13: expected some of 1, 2, 11, 12',
+    );
   });
 });
 
-describe('quickWords', () => {
-  it.each([
-    [[], ['2x1', 'domain', 'hash', 'switch']],
-    [['2x2'], ['2x2', 'domain', 'hash', 'switch']],
-    [
-      ['mixed', 'locmoe-plus'],
-      ['mixed', 'locmoe-plus', '2x1'],
-    ],
-  ])('%j: the preset fills in what is not named', (only, expected) => {
-    expect(quickWords(only, ['hash', 'switch'])).toEqual(expected);
+describe('a kept run', () => {
+  it('is found by its settings and seed, wherever the folder of the design is', () => {
+    const folder = temporaryFolder();
+    for (const run of runsOf('last', 'own', 'quality', [3, 4])) addRun(folder, run);
+    const elsewhere = path.join(folder, 'design');
+    mkdirSync(elsewhere);
+    for (const file of ['arms.yaml', 'questions.yaml', 'contrasts.yaml', 'proof.yaml', 'spans.mjs'])
+      copyFileSync(path.join(DESIGN, file), path.join(elsewhere, file));
+    const keptIn = (set: readonly string[]) => {
+      const kept = readRuns(folder);
+      const jobs = jobsOf(cellsOf(readDesign(elsewhere), set), { only: ['own', 'quality'], seeds: [] });
+      return jobs.filter((job) => kept.has(keyOf(job))).map(({ seed }) => seed);
+    };
+    expect(keptIn([])).toEqual([11, 12]);
+    // A field that has its default is no other setting.
+    expect(keptIn(['train.beta1=0.9'])).toEqual([11, 12]);
+    expect(keptIn(['train.learningRate=0.02'])).toEqual([]);
+  });
+
+  it('is the first of two lines, and a line that is none is named', () => {
+    const folder = temporaryFolder();
+    const [run] = runsOf('first', 'dense', 'quality', [3]);
+    addRun(folder, run!);
+    addRun(folder, { ...run!, seconds: 9 });
+    expect([...readRuns(folder).values()]).toEqual([run]);
+    writeFileSync(path.join(folder, 'routers-runs.jsonl'), `${JSON.stringify(run)}\nhalf a li`);
+    expect(() => readRuns(folder)).toThrow(/routers-runs\.jsonl:2: no JSON; remove the line/);
   });
 });
 
-describe('narrowed', () => {
-  it('narrows each kind of which something is named', () => {
-    const scope = narrowed(WHOLE, ['switch', 'mixed', 'time']);
-    expect(scope.kinds).toEqual(['time']);
-    expect(scope.variants).toEqual(['switch']);
-    expect(scope.cells.map(({ layout }) => layout)).toEqual(['2x1', '2x2', '4x1']);
-    expect(scope.cells.map(({ placement }) => placement)).toEqual(['mixed', 'mixed', 'mixed']);
-    expect(narrowed(WHOLE, [])).toEqual(WHOLE);
+describe('designOf', () => {
+  const arms = { a: { label: 'a', sets: [] }, b: { label: 'b', sets: [] } };
+  const written = (reference: string, stage: 'screening' | 'confirming') => ({
+    arms,
+    questions: {
+      seeds: { screening: [1], confirming: [2] },
+      testSequences: 1,
+      time: [],
+      questions: {
+        q: { title: 'Q', stage, arms: ['a', 'b'], reference, measures: ['perplexity'] as const },
+      },
+    },
+    contrasts: [{ arm: 'a', reference: 'b', measure: 'perplexity' as const, goal: { within: 0.01 } }],
   });
 
-  it('refuses a word that it does not know', () => {
-    expect(() => narrowed(WHOLE, ['swich'])).toThrow(
-      /--only swich: expected one of quality, time, hash, hash-two-level, switch, switch-plain, locmoe/,
+  it('says what it has that is not there', () => {
+    expect(() => designOf(written('c', 'confirming'))).toThrow(
+      'questions.yaml, q: arm c is not there: expected one of a, b',
+    );
+    expect(() => designOf(written('a', 'screening'))).toThrow(
+      'contrasts.yaml: no question of the confirming stage has both a and b',
     );
   });
 
-  it('refuses a kind where one run serves for both', () => {
-    expect(() => narrowed(QUICK, ['time'])).toThrow(
-      /--only time: a run of --quick serves for quality and time/,
-    );
-    expect(narrowed(QUICK, ['2x1', 'domain', 'hash']).kinds).toEqual(['quick']);
+  it('reads the design of the page', () => {
+    const { questions, seeds } = readDesign(path.join(DESIGN, '../../../routers'));
+    expect(questions.length).toBeGreaterThan(0);
+    // Settings chosen by some seeds are confirmed by others.
+    expect(seeds.screening.filter((seed) => seeds.confirming.includes(seed))).toEqual([]);
   });
 });

@@ -1,0 +1,64 @@
+import { holm } from '../kit/student-t.js';
+import type { Planned } from './design.js';
+import {
+  type Difference,
+  differenceOf,
+  SIGNIFICANCE,
+  testEquivalence,
+  type Verdict,
+  verdictOf,
+} from './equivalence.js';
+import type { Compared, Results } from './results.js';
+
+/** A planned test with what came out. */
+export interface Contrast extends Planned {
+  /** Pairs of runs that there are, and that were planned. */
+  readonly pairs: number;
+  readonly planned: number;
+  /** Null without a pair, and where an arm does not get to the loss. */
+  readonly difference: Difference | null;
+  /** P value of the test; null before all pairs are there. */
+  readonly p: number | null;
+  readonly pHolm: number | null;
+  /** `equal` and `shown` only if the corrected p is below 0.05; null before all pairs are there. */
+  readonly verdict: Verdict | 'shown' | 'not met' | null;
+}
+
+/**
+ * Tests what was planned. A test waits for all its pairs, so that nobody stops at the seeds that please; and a test that waits
+ * counts in the correction all the same, with p = 1.
+ */
+export function contrastsOf({ contrasts, seeds }: Compared['design'], results: Results): Contrast[] {
+  const planned = seeds.confirming.length;
+  const tested = contrasts.map((contrast) => {
+    const { question, arm, reference, measure, goal } = contrast;
+    const pairs = results.pairs(question, arm, reference, measure);
+    const isReached = pairs.every(({ own, other }) => Number.isFinite(own / other));
+    const found = isReached ? differenceOf(pairs) : null;
+    const difference = found && { meanDifference: found.meanDifference, interval: found.interval };
+    const isWhole = pairs.length === planned;
+    const p = !isWhole
+      ? null
+      : found === null
+        ? 1
+        : 'within' in goal
+          ? testEquivalence(pairs, goal.within)!.p
+          : (found.test?.pBelow(Math.log1p(goal.atMost)) ?? null);
+    return { ...contrast, pairs: pairs.length, planned, difference, p };
+  });
+  const corrected = holm(tested.map(({ p }) => p ?? 1));
+  return tested.map((contrast, i) => {
+    const pHolm = contrast.p === null ? null : corrected[i]!;
+    return { ...contrast, pHolm, verdict: pHolm === null ? null : verdict(contrast, pHolm) };
+  });
+}
+
+function verdict(
+  { goal, difference }: Pick<Contrast, 'goal' | 'difference'>,
+  pHolm: number,
+): Contrast['verdict'] {
+  if (difference === null) return 'not met';
+  if ('within' in goal) return verdictOf(pHolm, difference, goal.within);
+  if (pHolm < SIGNIFICANCE) return 'shown';
+  return difference.interval!.low > goal.atMost ? 'not met' : 'undecided';
+}

@@ -1,0 +1,126 @@
+import path from 'node:path';
+import { TrainerError } from 'locmoe/internal/errors';
+import { readYaml } from '../kit/read-yaml.js';
+import { MEASURES, type Measure } from './measures.js';
+import type { Stage } from './runs.js';
+
+export interface Arm {
+  readonly id: string;
+  readonly label: string;
+  readonly sets: readonly string[];
+  readonly routes?: 'balanced' | 'random';
+  /** Nodes x workers of each, of runs for quality. */
+  readonly layout?: string;
+}
+
+/** A table of the page. */
+export interface Question {
+  readonly id: string;
+  readonly title: string;
+  readonly sets: readonly string[];
+  readonly arms: readonly Arm[];
+  readonly references: readonly Arm[];
+  readonly stage: Stage;
+  readonly measures: readonly Measure[];
+}
+
+/** Equality within a relative margin, or a relative change that is at most this: -0.2 is 20 % less. */
+export type Goal = { readonly within: number } | { readonly atMost: number };
+
+/** A planned test of the confirming stage, on the runs of a question that has both arms. */
+export interface Planned {
+  readonly arm: Arm;
+  readonly reference: Arm;
+  readonly question: Question;
+  readonly measure: Measure | 'timeToLoss';
+  readonly goal: Goal;
+}
+
+export interface Design {
+  /** Absolute; a path that begins with ./ in an override begins here. */
+  readonly folder: string;
+  readonly seeds: Readonly<Record<Stage, readonly number[]>>;
+  readonly testSequences: number;
+  /** Overrides of runs for time. */
+  readonly time: readonly string[];
+  readonly questions: readonly Question[];
+  readonly contrasts: readonly Planned[];
+}
+
+type OneOrMore<T> = T | readonly T[];
+type AsWritten<T, Replaced> = Omit<T, keyof Replaced | 'id'> & Replaced;
+
+/** The design as its files have it: arms.yaml, questions.yaml and contrasts.yaml. */
+export interface Written {
+  readonly arms: Readonly<Record<string, Omit<Arm, 'id'>>>;
+  readonly questions: Omit<Design, 'folder' | 'questions' | 'contrasts'> & {
+    readonly questions: Readonly<Record<string, WrittenQuestion>>;
+  };
+  readonly contrasts: readonly WrittenContrast[];
+}
+type WrittenQuestion = AsWritten<
+  Omit<Question, 'references'>,
+  {
+    readonly sets?: readonly string[];
+    readonly arms: readonly string[];
+    readonly reference: OneOrMore<string>;
+  }
+>;
+/** Without `question` it is the first one of the confirming stage that has both arms. */
+type WrittenContrast = AsWritten<
+  Planned,
+  { readonly arm: string; readonly reference: string; readonly question?: string }
+>;
+
+/** @param folder of the three files, and of the recipe proof.yaml */
+export function readDesign(folder: string): Design {
+  const read = <T>(name: string) => readYaml<T>(path.join(folder, `${name}.yaml`));
+  const written = { arms: read('arms'), questions: read('questions'), contrasts: read('contrasts') };
+  return { ...designOf(written as Written), folder };
+}
+
+/** @throws TrainerError `BAD_INPUT` naming the file and what it has that is not there */
+export function designOf({
+  arms,
+  questions: { questions, ...rest },
+  contrasts,
+}: Written): Omit<Design, 'folder'> {
+  const armOf = (id: string, file: string): Arm => ({ id, ...found(arms, id, `${file}: arm`) });
+  const all = Object.entries(questions).map(([id, { reference, sets = [], ...question }]): Question => {
+    const file = `questions.yaml, ${id}`;
+    for (const measure of question.measures) found(MEASURES, measure, `${file}: measure`);
+    return {
+      ...question,
+      id,
+      sets,
+      arms: question.arms.map((arm) => armOf(arm, file)),
+      references: [reference].flat().map((arm) => armOf(arm, file)),
+    };
+  });
+  const planned = contrasts.map((contrast): Planned => {
+    const has = ({ arms, id, stage }: Question) =>
+      stage === 'confirming' &&
+      (contrast.question ?? id) === id &&
+      [contrast.arm, contrast.reference].every((wanted) => arms.some((arm) => arm.id === wanted));
+    const question = all.find(has);
+    if (question === undefined)
+      throw new TrainerError(
+        'BAD_INPUT',
+        `contrasts.yaml: no question of the confirming stage has both ${contrast.arm} and ${contrast.reference}`,
+      );
+    if (contrast.measure !== 'timeToLoss') found(MEASURES, contrast.measure, 'contrasts.yaml: measure');
+    const [arm, reference] = [contrast.arm, contrast.reference].map((id) => armOf(id, 'contrasts.yaml'));
+    return { ...contrast, question, arm: arm!, reference: reference! };
+  });
+  return { ...rest, questions: all, contrasts: planned };
+}
+
+function found<T>(all: Readonly<Record<string, T>>, id: string, what: string): T {
+  const one = Object.hasOwn(all, id) ? all[id] : undefined;
+  if (one === undefined)
+    throw new TrainerError(
+      'BAD_INPUT',
+      `${what} ${id} is not there: expected one of ${Object.keys(all).join(', ')}`,
+    );
+  return one;
+}

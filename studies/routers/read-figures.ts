@@ -1,0 +1,69 @@
+import { type GlobalStep, locality, readRecords, type Validation } from '@locmoe/run-format';
+import { mean, median, sum } from '../../packages/bench/src/statistics.js';
+import type { Figures, Losses, OverTraining } from './runs.js';
+
+/** Caches and JIT warm up: these steps do not count in times. */
+const WARM_UP_STEPS = 20;
+
+export function readFigures(metricsFile: string): Figures {
+  const records = readRecords(metricsFile);
+  // Without steps that were skipped.
+  const steps = records.filter((record) => record.type === 'step').filter(({ loss }) => loss !== null);
+  return figuresOf(
+    steps,
+    records.filter((record) => record.type === 'validation'),
+  );
+}
+
+/** @param steps all steps of a run that updated the weights, in order */
+export function figuresOf(steps: readonly GlobalStep[], validations: readonly Validation[]): Figures {
+  const tail = steps.slice(-Math.ceil(steps.length / 4));
+  const timed = steps.slice(Math.min(WARM_UP_STEPS, Math.floor(steps.length / 2)));
+  const overTraining = (of: (step: GlobalStep) => number | null): OverTraining | null => {
+    const [all, last] = [steps, tail].map((some) => some.flatMap((step) => of(step) ?? []));
+    return all!.length === 0 ? null : { mean: rounded(mean(all!)), end: rounded(mean(last!)) };
+  };
+  const atEnd = (of: (step: GlobalStep) => number | null | undefined) => {
+    const known = tail.flatMap((step) => of(step) ?? []);
+    return known.length === 0 ? null : rounded(mean(known));
+  };
+  const places = locality(steps.flatMap(({ layers }) => layers));
+  return {
+    steps: steps.length,
+    tokensPerStep: steps[0]!.tokens,
+    curve: validations.map(({ step, domains }) => ({ step, ...lossesOf(domains) })),
+    tokensPerExpert: overTraining(({ layers }) => orNull(mean(layers.flatMap(({ kept }) => kept)))),
+    expertsPerToken: overTraining(({ layers, tokens }) => orNull(keptIn(layers) / (layers.length * tokens))),
+    keptShare: overTraining(({ layers }) =>
+      orNull(keptIn(layers) / sum(layers.flatMap(({ routed }) => routed))),
+    ),
+    idShare: atEnd(({ idShare }) => idShare),
+    gateShare: atEnd(({ gateShare }) => gateShare),
+    loadImbalance: atEnd(({ loadImbalance }) => loadImbalance),
+    localShare: places && rounded(places.sameWorker + places.sameNode),
+    stepMs: rounded(median(timed.map(({ stepMs }) => stepMs))),
+    allToAllShare: rounded(median(timed.map(({ allToAllMs, stepMs }) => allToAllMs / stepMs))),
+    bytesOtherNode: median(timed.map(({ bytesOtherNode }) => bytesOtherNode)),
+  };
+}
+
+/** Losses by domain, and their mean. */
+export function lossesOf(domains: readonly { readonly domain: string; readonly loss: number }[]): Losses {
+  return {
+    loss: rounded(mean(domains.map(({ loss }) => loss))),
+    domains: Object.fromEntries(domains.map(({ domain, loss }) => [domain, rounded(loss)])),
+  };
+}
+
+function keptIn(layers: GlobalStep['layers']): number {
+  return sum(layers.flatMap(({ kept }) => kept));
+}
+
+function orNull(value: number): number | null {
+  return Number.isNaN(value) ? null : value;
+}
+
+/** To six digits after the point, a hundredth of what any table shows. */
+function rounded(value: number): number {
+  return Number(value.toFixed(6));
+}

@@ -1,0 +1,115 @@
+import { type MeanTest, testMean } from '../kit/student-t.js';
+import type { Arm, Design, Question } from './design.js';
+import type { Pair } from './equivalence.js';
+import type { Cell } from './jobs.js';
+import { type Measure, measureOf } from './measures.js';
+import { keyOf, type Run } from './runs.js';
+
+/** All that the page is made of. */
+export interface Compared {
+  readonly design: Design;
+  readonly cells: readonly Cell[];
+  readonly runs: readonly Run[];
+}
+
+/** Finds the runs of an arm of a question; in which other question they were made does not matter. */
+export class Results {
+  readonly #cells: readonly Cell[];
+  readonly #runs: ReadonlyMap<string, Run>;
+
+  constructor({ cells, runs }: Pick<Compared, 'cells' | 'runs'>) {
+    this.#cells = cells;
+    this.#runs = new Map(runs.map((run) => [keyOf(run), run]));
+  }
+
+  /** The runs that there are, by seed. */
+  of(question: Question, arm: Arm, kind: Run['kind']): Run[] {
+    return this.#cellsOf(question, arm, kind).flatMap((cell) =>
+      cell.seeds.flatMap((seed) => this.#runs.get(keyOf({ ...cell, seed })) ?? []),
+    );
+  }
+
+  /** How many runs a question has, and how many of them are missing. */
+  progress(question: Question): { readonly planned: number; readonly missing: number } {
+    const keys = new Set(
+      this.#cells
+        .filter((cell) => cell.question === question)
+        .flatMap((cell) => cell.seeds.map((seed) => keyOf({ ...cell, seed }))),
+    );
+    return { planned: keys.size, missing: [...keys].filter((key) => !this.#runs.has(key)).length };
+  }
+
+  /** A measure over the seeds of an arm. */
+  values(question: Question, arm: Arm, measure: Measure): number[] {
+    const { kind, of } = measureOf(measure);
+    return this.of(question, arm, kind).flatMap((run) => of(run) ?? []);
+  }
+
+  /** A measure of two arms, by seed; times only where both are of one machine. */
+  pairs(question: Question, arm: Arm, reference: Arm, measure: Measure | 'timeToLoss'): Pair[] {
+    if (measure === 'timeToLoss') return this.#timesToLoss(question, arm, reference);
+    const { kind, of } = measureOf(measure);
+    const others = this.of(question, reference, kind);
+    return this.of(question, arm, kind).flatMap((run) => {
+      const reference = others.find(
+        ({ seed, machine }) => seed === run.seed && (kind === 'quality' || machine === run.machine),
+      );
+      const [own, other] = [of(run), reference === undefined ? null : of(reference)];
+      // An arm whose experts have no token has no ratio.
+      return own === null || other === null || own === 0 || other === 0 ? [] : [{ own, other }];
+    });
+  }
+
+  /** Time until an arm's validation loss is down where that of the reference ends: updates times the time of one. */
+  #timesToLoss(question: Question, arm: Arm, reference: Arm): Pair[] {
+    const [own, other] = [arm, reference].map((each) => this.of(question, each, 'quality'));
+    const times = this.pairs(question, arm, reference, 'stepMs');
+    const seeds = this.of(question, arm, 'time').map(({ seed }) => seed);
+    if (times.length !== seeds.length) return [];
+    return seeds.flatMap((seed, i) => {
+      const [run, baseline] = [own, other].map((some) => some!.find((each) => each.seed === seed));
+      if (run === undefined || baseline === undefined) return [];
+      const loss = baseline.curve.at(-1)!.loss;
+      return [
+        {
+          own: stepsToReach(run.curve, loss) * times[i]!.own,
+          other: stepsToReach(baseline.curve, loss) * times[i]!.other,
+        },
+      ];
+    });
+  }
+
+  #cellsOf(question: Question, arm: Arm, kind: Run['kind']): Cell[] {
+    return this.#cells.filter(
+      (cell) => cell.question === question && cell.arm.id === arm.id && cell.kind === kind,
+    );
+  }
+}
+
+/**
+ * The step at which a curve first comes down to a loss, between validations by the straight line.
+ *
+ * @returns the step of the first validation if that is low enough already, Infinity if none is
+ */
+export function stepsToReach(curve: Run['curve'], loss: number): number {
+  const reached = curve.findIndex((point) => point.loss <= loss);
+  if (reached < 0) return Number.POSITIVE_INFINITY;
+  if (reached === 0) return curve[0]!.step;
+  const [before, after] = [curve[reached - 1]!, curve[reached]!];
+  const share = (before.loss - loss) / (before.loss - after.loss);
+  return before.step + share * (after.step - before.step);
+}
+
+/** Geometric mean of positive values, with the 95 % interval of Student's t on their logarithms where there are several. */
+export function geometricMean(values: readonly number[]): Pick<MeanTest, 'mean'> & {
+  readonly interval: MeanTest['interval'] | null;
+} {
+  const logs = values.map(Math.log);
+  const test = testMean(logs);
+  if (test === null) return { mean: values[0]!, interval: null };
+  const { mean, interval } = test;
+  return {
+    mean: Math.exp(mean),
+    interval: { low: Math.exp(interval.low), high: Math.exp(interval.high) },
+  };
+}

@@ -1,0 +1,103 @@
+import { appendFileSync, existsSync, readFileSync } from 'node:fs';
+import path from 'node:path';
+import { TrainerError } from 'locmoe/internal/errors';
+
+export const STAGES = ['screening', 'confirming'] as const;
+export type Stage = (typeof STAGES)[number];
+
+/** Losses in nats per token. */
+export interface Losses {
+  /** Mean over the domains. */
+  readonly loss: number;
+  readonly domains: Readonly<Record<string, number>>;
+}
+
+/** Mean over the whole training, and over its last quarter. */
+export interface OverTraining {
+  readonly mean: number;
+  readonly end: number;
+}
+
+/** What a run showed, read from its metrics. */
+export interface Figures {
+  readonly steps: number;
+  readonly tokensPerStep: number;
+  /** Validations on the development text, by the causal rule. */
+  readonly curve: readonly (Losses & { readonly step: number })[];
+  /** Tokens that an expert works on in a step, over all ranks, mean of experts and sparse layers; null without these. */
+  readonly tokensPerExpert: OverTraining | null;
+  /** Experts that work on a token, mean of the sparse layers. */
+  readonly expertsPerToken: OverTraining | null;
+  /** Share of the choices that were kept. */
+  readonly keptShare: OverTraining | null;
+  /** Measures of the choices in the last quarter, as metrics.ndjson has them; null where it has not. */
+  readonly idShare: number | null;
+  readonly gateShare: number | null;
+  readonly loadImbalance: number | null;
+  /** Share of the kept choices whose expert was on the token's node. */
+  readonly localShare: number | null;
+  /** Medians over the steps after the first 20, of the slowest rank. */
+  readonly stepMs: number;
+  readonly allToAllShare: number;
+  readonly bytesOtherNode: number;
+}
+
+/** What tells runs apart. */
+export interface RunKey {
+  /** A run for time is short, alone on the machine, and on an emulated cluster. */
+  readonly kind: 'quality' | 'time';
+  readonly stage: Stage;
+  /** Digest of all settings but the seed (jobs.ts). */
+  readonly settings: string;
+  readonly seed: number;
+}
+
+/** A line of routers-runs.jsonl. */
+export interface Run extends RunKey, Figures {
+  /** The arm that it was made for. */
+  readonly arm: string;
+  /** Losses on the test text; null for runs for time and of the screening stage. */
+  readonly test: (Losses & { readonly tokens: number }) | null;
+  readonly machine: string;
+  readonly precision: string;
+  readonly commit: string;
+  readonly seconds: number;
+}
+
+export function keyOf({ kind, stage, settings, seed }: RunKey): string {
+  return [kind, stage, settings, seed].join(' ');
+}
+
+function fileIn(folder: string): string {
+  return path.join(folder, 'routers-runs.jsonl');
+}
+
+/**
+ * Reads all runs that were kept.
+ *
+ * @returns by key; of two lines with the same key the first
+ * @throws TrainerError `BAD_INPUT` naming a line that is no JSON
+ */
+export function readRuns(folder: string): Map<string, Run> {
+  const file = fileIn(folder);
+  const runs = new Map<string, Run>();
+  if (!existsSync(file)) return runs;
+  for (const [i, line] of readFileSync(file, 'utf8').split('\n').entries()) {
+    if (line.trim() === '') continue;
+    const run = parsed(line, `${file}:${i + 1}`);
+    if (!runs.has(keyOf(run))) runs.set(keyOf(run), run);
+  }
+  return runs;
+}
+
+function parsed(line: string, place: string): Run {
+  try {
+    return JSON.parse(line);
+  } catch (error) {
+    throw new TrainerError('BAD_INPUT', `${place}: no JSON; remove the line`, {}, { cause: error });
+  }
+}
+
+export function addRun(folder: string, run: Run): void {
+  appendFileSync(fileIn(folder), `${JSON.stringify(run)}\n`);
+}
