@@ -3,7 +3,7 @@ import { mean } from '../../packages/bench/src/statistics.js';
 import { type MeanTest, testMean } from '../kit/student-t.js';
 
 /** Relative difference of perplexity within which two routers count as equal. */
-export const MARGIN = 0.01;
+const MARGIN = 0.01;
 export const SIGNIFICANCE = 0.05;
 
 /** A figure of two routers with the same seed. */

@@ -15,7 +15,7 @@ interface MeasureOf {
 const fixed = (digits: number) => (value: number) => value.toFixed(digits);
 
 /** Test loss where there is one, which is in the confirming stage, else that of the last validation. */
-export function lossOf({ test, curve }: Run): number | null {
+function lossOf({ test, curve }: Run): number | null {
   return (test ?? curve.at(-1))?.loss ?? null;
 }
 

@@ -1,5 +1,6 @@
-import { copyFileSync, mkdirSync, writeFileSync } from 'node:fs';
+import { cpSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { designOf, readDesign } from '../../routers/design.js';
 import { cellsOf, jobsOf } from '../../routers/jobs.js';
@@ -56,9 +57,14 @@ describe('a kept run', () => {
     const folder = temporaryFolder();
     for (const run of runsOf('last', 'own', 'quality', [3, 4])) addRun(folder, run);
     const elsewhere = path.join(folder, 'design');
-    mkdirSync(elsewhere);
-    for (const file of ['arms.yaml', 'questions.yaml', 'contrasts.yaml', 'proof.yaml', 'spans.mjs'])
-      copyFileSync(path.join(DESIGN, file), path.join(elsewhere, file));
+    cpSync(DESIGN, elsewhere, { recursive: true });
+    // The router of one's own has moved as well, with the same bytes.
+    const arms = path.join(elsewhere, 'arms.yaml');
+    cpSync(
+      fileURLToPath(new URL('../../../examples/my-router.mjs', import.meta.url)),
+      path.join(elsewhere, 'my.mjs'),
+    );
+    writeFileSync(arms, readFileSync(arms, 'utf8').replace(/\.\/\S+my-router\.mjs/, './my.mjs'));
     const keptIn = (set: readonly string[]) => {
       const kept = readRuns(folder);
       const jobs = jobsOf(cellsOf(readDesign(elsewhere), set), { only: ['own', 'quality'], seeds: [] });

@@ -9,9 +9,9 @@ import {
 import { mean, median, quantile, sum } from '../statistics.js';
 
 /** Warm-up steps (caches, JIT): excluded from times, and from counts of tokens but those that say otherwise. */
-export const WARM_UP_STEPS = 20;
+const WARM_UP_STEPS = 20;
 /** An expert is in use if it gets at least this fraction of an even share of tokens. */
-export const USED_SHARE = 0.1;
+const USED_SHARE = 0.1;
 /** Fraction at the end of training over which load, capacity and cosines are taken. */
 const TAIL_SHARE = 0.25;
 const CURVE_POINTS = 40;
