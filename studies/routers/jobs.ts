@@ -121,7 +121,7 @@ function digestOf(value: unknown): string {
   return sha256(JSON.stringify(value)).slice(0, 16);
 }
 
-/** What is asked for; an empty list restricts nothing. */
+/** Restricts the runs to make; an empty list restricts nothing. */
 export interface Scope {
   /** Questions, arms, stages, and kinds of runs. */
   readonly only: readonly string[];

@@ -12,99 +12,44 @@ interface MeasureOf {
   format(value: number): string;
 }
 
+type Described = (title: string, of: MeasureOf['of'], format: MeasureOf['format']) => MeasureOf;
+const measured =
+  (kind: MeasureOf['kind'], isCompared: boolean): Described =>
+  (title, of, format) => ({ title, kind, isCompared, of, format });
+const compared = measured('quality', true);
+const shown = measured('quality', false);
+const comparedTime = measured('time', true);
+const shownTime = measured('time', false);
 const fixed = (digits: number) => (value: number) => value.toFixed(digits);
 
-/** Test loss where there is one, which is in the confirming stage, else that of the last validation. */
-function lossOf({ test, curve }: Run): number | null {
-  return (test ?? curve.at(-1))?.loss ?? null;
+/** Perplexity on the test text where there is one, which is in the confirming stage, else that of the last validation. */
+function perplexityOf({ test, curve }: Run): number | null {
+  const last = test ?? curve.at(-1);
+  return last === undefined ? null : Math.exp(last.loss);
 }
 
 /** Columns of the tables, in their order. */
 export const MEASURES = {
-  perplexity: {
-    title: 'perplexity',
-    kind: 'quality',
-    isCompared: true,
-    of: (run) => {
-      const loss = lossOf(run);
-      return loss === null ? null : Math.exp(loss);
-    },
-    format: fixed(3),
-  },
-  tokensPerExpert: {
-    title: 'tokens per expert',
-    kind: 'quality',
-    isCompared: true,
-    of: ({ tokensPerExpert }) => tokensPerExpert?.mean ?? null,
-    format: fixed(1),
-  },
-  tokensPerExpertAtEnd: {
-    title: 'tokens per expert at the end',
-    kind: 'quality',
-    isCompared: true,
-    of: ({ tokensPerExpert }) => tokensPerExpert?.end ?? null,
-    format: fixed(1),
-  },
-  expertsPerToken: {
-    title: 'experts per token',
-    kind: 'quality',
-    isCompared: false,
-    of: ({ expertsPerToken }) => expertsPerToken?.mean ?? null,
-    format: fixed(2),
-  },
-  keptShare: {
-    title: 'kept',
-    kind: 'quality',
-    isCompared: false,
-    of: ({ keptShare }) => keptShare?.mean ?? null,
-    format: percent,
-  },
-  idShare: {
-    title: 'as the id before',
-    kind: 'quality',
-    isCompared: false,
-    of: ({ idShare }) => idShare,
-    format: percent,
-  },
-  gateShare: {
-    title: "gate's own first",
-    kind: 'quality',
-    isCompared: false,
-    of: ({ gateShare }) => gateShare,
-    format: percent,
-  },
-  loadImbalance: {
-    title: 'busiest expert / mean',
-    kind: 'quality',
-    isCompared: false,
-    of: ({ loadImbalance }) => loadImbalance,
-    format: fixed(2),
-  },
-  stepMs: {
-    title: 'step (ms)',
-    kind: 'time',
-    isCompared: true,
-    of: ({ stepMs }) => stepMs,
-    format: fixed(1),
-  },
-  allToAllShare: {
-    title: 'all-to-all',
-    kind: 'time',
-    isCompared: false,
-    of: ({ allToAllShare }) => allToAllShare,
-    format: percent,
-  },
-  localShare: {
-    title: 'stayed on node',
-    kind: 'time',
-    isCompared: false,
-    of: ({ localShare }) => localShare,
-    format: percent,
-  },
+  perplexity: compared('perplexity', perplexityOf, fixed(3)),
+  tokensPerExpert: compared(
+    'tokens per expert',
+    ({ tokensPerExpert }) => tokensPerExpert?.mean ?? null,
+    fixed(1),
+  ),
+  tokensPerExpertAtEnd: compared(
+    'tokens per expert at the end',
+    ({ tokensPerExpert }) => tokensPerExpert?.end ?? null,
+    fixed(1),
+  ),
+  expertsPerToken: shown('experts per token', (run) => run.expertsPerToken?.mean ?? null, fixed(2)),
+  keptShare: shown('kept', ({ keptShare }) => keptShare?.mean ?? null, percent),
+  idShare: shown('as the id before', ({ idShare }) => idShare, percent),
+  gateShare: shown("gate's own first", ({ gateShare }) => gateShare, percent),
+  loadImbalance: shown('busiest expert / mean', ({ loadImbalance }) => loadImbalance, fixed(2)),
+  stepMs: comparedTime('step (ms)', ({ stepMs }) => stepMs, fixed(1)),
+  allToAllShare: shownTime('all-to-all', ({ allToAllShare }) => allToAllShare, percent),
+  localShare: shownTime('stayed on node', ({ localShare }) => localShare, percent),
+  bytesOtherNode: shownTime('to other nodes (MB)', (run) => run.bytesOtherNode / 1e6, fixed(2)),
 } as const satisfies Readonly<Record<string, MeasureOf>>;
 
 export type Measure = keyof typeof MEASURES;
-
-export function measureOf(measure: Measure): MeasureOf {
-  return MEASURES[measure];
-}

@@ -5,7 +5,7 @@ import { percent, signedPercent, table, withSpread } from '../kit/text.js';
 import { type Contrast, contrastsOf } from './contrasts.js';
 import type { Arm, Goal, Question } from './design.js';
 import { type Difference, differenceOf, SIGNIFICANCE } from './equivalence.js';
-import { MEASURES, type Measure, measureOf } from './measures.js';
+import { MEASURES, type Measure } from './measures.js';
 import { type Compared, geometricMean, Results } from './results.js';
 
 export function reportOf(compared: Compared): Report {
@@ -83,15 +83,15 @@ function questionTable(question: Question, results: Results): string {
     [
       'arm',
       ...measures.flatMap((name) => [
-        measureOf(name).title,
-        ...(measureOf(name).isCompared ? references.map(({ label }) => `vs ${label}`) : []),
+        MEASURES[name].title,
+        ...(MEASURES[name].isCompared ? references.map(({ label }) => `vs ${label}`) : []),
       ]),
     ],
     ...arms.map((arm) => [
       arm.label,
       ...measures.flatMap((name) => [
         valueCell(results.values(question, arm, name), name),
-        ...(measureOf(name).isCompared
+        ...(MEASURES[name].isCompared
           ? references.map((reference) => differenceCell(question, arm, reference, name, results))
           : []),
       ]),
@@ -100,7 +100,7 @@ function questionTable(question: Question, results: Results): string {
 }
 
 function valueCell(values: readonly number[], measure: Measure): string {
-  const { isCompared, format } = measureOf(measure);
+  const { isCompared, format } = MEASURES[measure];
   if (values.length === 0) return '';
   if (!isCompared || values.includes(0)) return withSpread(spreadOf(values), format);
   const { mean, interval } = geometricMean(values);

@@ -2,7 +2,7 @@ import { type MeanTest, testMean } from '../kit/student-t.js';
 import type { Arm, Design, Question } from './design.js';
 import type { Pair } from './equivalence.js';
 import type { Cell } from './jobs.js';
-import { type Measure, measureOf } from './measures.js';
+import { MEASURES, type Measure } from './measures.js';
 import { keyOf, type Run } from './runs.js';
 
 /** All that the page is made of. */
@@ -41,14 +41,14 @@ export class Results {
 
   /** A measure over the seeds of an arm. */
   values(question: Question, arm: Arm, measure: Measure): number[] {
-    const { kind, of } = measureOf(measure);
+    const { kind, of } = MEASURES[measure];
     return this.of(question, arm, kind).flatMap((run) => of(run) ?? []);
   }
 
   /** A measure of two arms, by seed; times only where both are of one machine. */
   pairs(question: Question, arm: Arm, reference: Arm, measure: Measure | 'timeToLoss'): Pair[] {
     if (measure === 'timeToLoss') return this.#timesToLoss(question, arm, reference);
-    const { kind, of } = measureOf(measure);
+    const { kind, of } = MEASURES[measure];
     const others = this.of(question, reference, kind);
     return this.of(question, arm, kind).flatMap((run) => {
       const reference = others.find(

@@ -18,7 +18,7 @@ export interface OverTraining {
   readonly end: number;
 }
 
-/** What a run showed, read from its metrics. */
+/** Figures of a run, read from its metrics. */
 export interface Figures {
   readonly steps: number;
   readonly tokensPerStep: number;
@@ -42,7 +42,7 @@ export interface Figures {
   readonly bytesOtherNode: number;
 }
 
-/** What tells runs apart. */
+/** Tells runs apart. */
 export interface RunKey {
   /** A run for time is short, alone on the machine, and on an emulated cluster. */
   readonly kind: 'quality' | 'time';

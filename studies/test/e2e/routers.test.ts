@@ -1,0 +1,52 @@
+import { readFileSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { expect, it } from 'vitest';
+import { DATA_DIR, Locmoe } from '../../../test/e2e/support.js';
+import { readRuns } from '../../routers/runs.js';
+import { DESIGN } from '../routers/support.js';
+import { STUDY, temporaryFolder } from '../support.js';
+
+it('trains every run once, whatever is done at once, and looks at the test text in the confirming stage alone', async () => {
+  const folder = temporaryFolder();
+  const study = (...more: readonly string[]) =>
+    new Locmoe(
+      [
+        'routers',
+        '--design',
+        DESIGN,
+        '--work-dir',
+        folder,
+        '--data-dir',
+        DATA_DIR,
+        '--seeds',
+        '1,11',
+        ...more,
+      ],
+      {},
+      STUDY,
+    ).finished;
+  const first = await study('--at-once', '2');
+  expect(first.code, first.stdout + first.stderr).toBe(0);
+  const runs = [...readRuns(folder).values()];
+  const shown = runs.map(({ arm, kind, seed, test }) => `${arm} ${kind} ${seed} ${test !== null}`);
+  expect(shown.sort()).toEqual([
+    ...['dense quality 1 false', 'hash quality 11 true', 'hash time 11 false'],
+    ...['own quality 11 true', 'own time 11 false', 'switch quality 1 false'],
+  ]);
+  const { test, curve, tokensPerExpert } = runs.find(({ arm, test }) => arm === 'own' && test !== null)!;
+  // Two domains of three sequences of 32 tokens, and other ones than the validation's.
+  expect(test).toMatchObject({ tokens: 192, domains: { en: expect.any(Number), code: expect.any(Number) } });
+  expect(test!.loss).not.toBe(curve.at(-1)!.loss);
+  expect(Math.abs(test!.loss - curve.at(-1)!.loss)).toBeLessThan(0.5);
+  expect(tokensPerExpert).toEqual({ mean: 64, end: 64 });
+  expect(readFileSync(path.join(folder, 'routers.md'), 'utf8')).toContain('own router');
+
+  // One line is gone: that run alone is made again, alone this time, and shows the same.
+  const file = path.join(folder, 'routers-runs.jsonl');
+  const [again] = runs.filter(({ arm, kind }) => arm === 'own' && kind === 'quality');
+  writeFileSync(file, runs.flatMap((run) => (run === again ? [] : [`${JSON.stringify(run)}\n`])).join(''));
+  const second = await study();
+  expect(second.stdout).toMatch(/^6 runs, 5 of them kept from before$/m);
+  const made = [...readRuns(folder).values()].at(-1)!;
+  expect([made.arm, made.curve, made.test]).toEqual([again!.arm, again!.curve, again!.test]);
+});

@@ -1,0 +1,53 @@
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { expect, it } from 'vitest';
+import { addRun, type Run } from '../../routers/runs.js';
+import { callStudy, temporaryFolder } from '../support.js';
+import { DESIGN, runsOf } from './support.js';
+
+/** Writes the page of these runs as a user does. */
+async function pageOf(runs: readonly Run[], out = temporaryFolder()) {
+  for (const run of runs) addRun(out, run);
+  await callStudy('routers', '--report', '--design', DESIGN, '--out', out);
+  return { out, text: readFileSync(path.join(out, 'routers.md'), 'utf8') };
+}
+
+const SPARSE = { tokensPerExpert: { mean: 48, end: 40 }, idShare: 0.9 };
+const RUNS = [
+  ...runsOf('first', 'dense', 'quality', [3, 3.1], { tokensPerExpert: null, idShare: null }),
+  ...runsOf('first', 'switch', 'quality', [2.9], SPARSE),
+  ...runsOf('last', 'hash', 'quality', [3, 3.2]),
+  ...runsOf('last', 'own', 'quality', [3.001, 3.2011]),
+  ...runsOf('last', 'hash', 'time', [100, 100]),
+];
+
+it('claims what planned tests show, has a table for each question, and says what is missing', async () => {
+  const { out, text } = await pageOf(RUNS);
+  expect(text).toContain(
+    '| own router: perplexity against hash | +0.1 % (+0.0 % to +0.2 %) | equal within 50.0 % | < 0.001 | < 0.001 | **equal** |',
+  );
+  expect(text).toContain(
+    '| own router: time to its last loss against hash | no run | at most -90.0 % |  |  | 0 of 2 pairs |',
+  );
+  expect(text).toContain('## Of what experts are\n\n**1 of 4 runs are still missing.**');
+  expect(text).toContain('## Whether a gate helps\n\n**2 of 8 runs are still missing.**');
+  // Geometric mean of the perplexities, with t = 12.706 of one degree of freedom; the pair is that of seed 1 alone.
+  const high = Math.exp(3.05 + 12.7062047 * 0.05).toFixed(3);
+  expect(text).toMatch(
+    new RegExp(`\\| dense \\| 21\\.115 \\(\\d+\\.\\d+ to ${high}\\) \\| {2}\\| {2}\\| {2}\\| {2}\\|`),
+  );
+  expect(text).toContain('| switch | 18.174 (one seed) | -9.5 % (one seed) | 48.0 (one seed) |  | 90.0 % |');
+  expect(text).toContain('Made by `npm run study -- routers` on a machine (float32); commits a commit.');
+  for (const picture of ['curves', 'frontier'])
+    expect(existsSync(path.join(out, `routers-${picture}.svg`)), picture).toBe(true);
+  // The lines are all that is kept.
+  expect(existsSync(path.join(out, 'routers.json'))).toBe(false);
+});
+
+it('keeps the findings that people wrote, and needs no run', async () => {
+  const { out, text } = await pageOf([]);
+  expect(text).toContain('**4 of 4 runs are still missing.**');
+  expect(text).not.toContain('<svg');
+  writeFileSync(path.join(out, 'routers.md'), text.replace('_Nothing written yet._', 'Found by us.'));
+  expect((await pageOf(RUNS, out)).text).toContain('Found by us.');
+});
