@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from 'node:util';
-import type { RunConfig } from '../config/schema.js';
+import { expertWidthOf, type RunConfig } from '../config/schema.js';
 import { TrainerError } from '../errors.js';
 import { formatNumberOf } from '../format.js';
 import { routerPolicy } from '../routing/index.js';
@@ -48,9 +48,11 @@ function fieldsOfTheModel(
   tokenizerSha256: string,
 ): Fields {
   const moe = { ...config.moe, ...config.moe.routerOptions };
-  const decisive = ['numExperts', 'expertGroups', 'router', ...fieldsOfTheRouter];
+  const decisive = ['numExperts', 'expertGroups', 'sharedExperts', 'router', ...fieldsOfTheRouter];
+  const width = expertWidthOf(config);
   return {
     ...named('model', config.model),
+    'moe.dFeedForward': width === config.model.dFeedForward ? null : width,
     ...named('moe', Object.fromEntries(decisive.map((field) => [field, Reflect.get(moe, field)]))),
     // Their order determines the domain ids, and these the experts.
     'data.domains': `[${config.data.domains.join(', ')}]`,
@@ -66,7 +68,7 @@ function fieldsOfTheModel(
  */
 export function assertInheritable(
   { manifest, folder }: Checkpoint,
-  { model }: Pick<RunConfig, 'model'>,
+  { model, moe }: Pick<RunConfig, 'model' | 'moe'>,
   tokenizerSha256 = manifest.tokenizerSha256,
 ): void {
   const dense = manifest.config.model;
@@ -85,6 +87,20 @@ export function assertInheritable(
   const wanted = sizesOf(model, tokenizerSha256);
   const stored = sizesOf(dense, manifest.tokenizerSha256);
   assertEqual(wanted, stored, `--inherit: the model cannot grow from checkpoint ${folder}`);
+  const problem = unitsProblem({ model, moe });
+  if (problem !== null) throw new TrainerError('BAD_CONFIG', `--inherit: ${problem}`);
+}
+
+/** Why the hidden units of a dense feed-forward cannot be shared out among the experts; null if they can. */
+function unitsProblem({ model, moe }: Pick<RunConfig, 'model' | 'moe'>): string | null {
+  const units = model.dFeedForward;
+  const width = expertWidthOf({ model, moe });
+  if (units % width !== 0)
+    return `moe.dFeedForward ${width} does not divide model.dFeedForward ${units}: experts take equal slices of a dense feed-forward`;
+  return moe.sharedExperts * width < units
+    ? null
+    : `moe.sharedExperts: ${moe.sharedExperts} of width ${width} take all ${units} hidden units of a dense feed-forward ` +
+        '(model.dFeedForward) and leave the routed experts none; lower it or moe.dFeedForward';
 }
 
 /** Returns the sizes that dense and sparse model share. */

@@ -8,6 +8,7 @@ import {
   type RunRecord,
   type Validation,
 } from '@locmoe/run-format';
+import { expertWidthOf, type RunConfig } from '../config/schema.js';
 import type { OpenRun, RunView } from '../coordinator/run-view.js';
 import type { Dataset } from '../data/dataset.js';
 import { formatCount, formatDuration, formatNumberOf, formatShare, printable } from '../format.js';
@@ -58,18 +59,23 @@ function openingLines(
   return [
     `run ${runId}: ${layout}, router ${config.moe.router}, coordinator ${address}; ${announcement}`,
     ...(forkedFrom === null ? [] : [`it starts from step ${forkedFrom.step} of run ${forkedFrom.runId}`]),
-    ...(initFrom === null ? [] : [weightsLine(initFrom)]),
+    ...(initFrom === null ? [] : [weightsLine(initFrom, config)]),
     ...(http === undefined
       ? []
       : [hasPage ? `page: ${pageUrl(http, runId, token)}` : `logs and metrics: ${httpUrl(http, token)}`]),
   ];
 }
 
-function weightsLine({ runId, step, inheritance }: NonNullable<RunRecord['initFrom']>): string {
+function weightsLine(
+  { runId, step, inheritance }: NonNullable<RunRecord['initFrom']>,
+  config: RunConfig,
+): string {
   if (inheritance === undefined) return `it starts with the weights of step ${step} of run ${runId}`;
   const { noise, seed } = inheritance;
+  const areCopies = config.moe.sharedExperts === 0 && expertWidthOf(config) === config.model.dFeedForward;
+  const what = areCopies ? 'copies' : 'slices';
   const how =
-    noise === 0 ? 'exact copies of its feed-forward networks' : `copies with noise ${noise}, seed ${seed}`;
+    noise === 0 ? `exact ${what} of its feed-forward networks` : `${what} with noise ${noise}, seed ${seed}`;
   return `it grows from step ${step} of the dense run ${runId}: experts are ${how}`;
 }
 

@@ -11,6 +11,7 @@ import { didYouMean } from './nearest.js';
 import {
   clusterSchema,
   dataSchema,
+  expertWidthOf,
   modelSchema,
   type RunConfig,
   sparseLayersOf,
@@ -112,6 +113,12 @@ const RULES: readonly Rule[] = [
       numExperts % expertGroups === 0,
       'moe.expertGroups',
       `${numExperts} experts cannot be split into ${expertGroups} equal groups; ${multiplesAround(numExperts, expertGroups)} can`,
+    ),
+  ({ moe: { sharedExperts, numExperts } }) =>
+    unless(
+      sharedExperts <= numExperts,
+      'moe.sharedExperts',
+      `${sharedExperts} shared experts beside ${numExperts} routed ones (moe.numExperts); at most as many`,
     ),
   ({ moe: { expertGroups, subModel }, data: { domains } }) => {
     const { length } = subModel?.domains ?? domains;
@@ -236,8 +243,9 @@ const RULES: readonly Rule[] = [
       'moe.expertStorage.kind',
       `file needs train.expertUpdate touched: with ${expertUpdate} every step moves every expert`,
     ),
-  ({ moe: { expertStorage }, model: { dModel, dFeedForward } }) => {
-    const bytes = BYTES_OF_PARAMETER * 2 * dModel * dFeedForward;
+  ({ moe, model }) => {
+    const { expertStorage } = moe;
+    const bytes = BYTES_OF_PARAMETER * 2 * model.dModel * expertWidthOf({ model, moe });
     return unless(
       expertStorage.kind === 'memory' || bytes <= 1e6 * expertStorage.budgetMB,
       'moe.expertStorage.budgetMB',

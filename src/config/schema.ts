@@ -21,7 +21,9 @@ export const modelSchema = z.strictObject({
   numDenseLayers: count.describe('dense Transformer layers at the bottom, shared by all domains'),
   numSparseLayers: count.describe('layers whose feed-forward is a mixture of experts'),
   queryLayer: z.boolean().default(true).describe("PanGu's query layer on top"),
-  dFeedForward: positive.describe('hidden size of a feed-forward network and of an expert'),
+  dFeedForward: positive.describe(
+    'hidden size of a feed-forward network, and of an expert unless moe.dFeedForward says another',
+  ),
   vocabSize: z
     .number()
     .int()
@@ -289,6 +291,11 @@ export function sparseLayersOf({
   numSparseLayers,
 }: Pick<RunConfig['model'], 'numDenseLayers' | 'numSparseLayers'>): number[] {
   return Array.from({ length: numSparseLayers }, (_, i) => numDenseLayers + i);
+}
+
+/** Hidden size of an expert. */
+export function expertWidthOf({ model, moe }: Pick<RunConfig, 'model' | 'moe'>): number {
+  return moe.dFeedForward ?? model.dFeedForward;
 }
 
 export type TrainConfig = RunConfig['train'];

@@ -53,7 +53,12 @@ export function rowLayers(model: PanguSigma): RowLayer[] {
   });
   const sparse = (moe: MoeLayer, prefix: string): RowLayer['feedForward'] => ({
     norm: normOf(model, `${prefix}.ln_ffn`),
-    run: (normalBD, numRows, tokens) => expertsOf(model, moe, prefix, normalBD, numRows, tokens),
+    run(normalBD, numRows, tokens) {
+      const yBD = expertsOf(model, moe, prefix, normalBD, numRows, tokens);
+      if (model.config.moe.sharedExperts === 0) return yBD;
+      const sharedBD = feedForward(model, `${prefix}.shared`, normalBD, numRows);
+      return yBD.map((y, i) => y + sharedBD[i]!);
+    },
   });
   return [
     ...Array.from({ length: numDenseLayers }, (_, i) => `layers.${i}`).map((prefix) => ({

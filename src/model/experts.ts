@@ -1,9 +1,27 @@
 import { consume, isRecording } from '../ops/autograd.js';
-import { feedForwards } from '../ops/feed-forward.js';
+import { feedForward, feedForwards } from '../ops/feed-forward.js';
 import { kernels } from '../ops/kernels/choose-kernels.js';
 import type { tf } from '../ops/tensorflow.js';
 import type { ParameterSource, ParameterSpec } from '../parameters/parameters.js';
 import { type FeedForwardSize, feedForwardSpecs, feedForwardWeights } from './transformer-block.js';
+
+/** `dFeedForward` is the hidden size of an expert. */
+export interface SparseSize extends FeedForwardSize {
+  /** Experts that every token passes through. */
+  readonly sharedExperts: number;
+}
+
+/** Parameter specs of the shared experts: one network so many times as wide gives their sum. */
+export function sharedSpecs(prefix: string, size: SparseSize): ParameterSpec[] {
+  const { sharedExperts, dFeedForward } = size;
+  if (sharedExperts === 0) return [];
+  return feedForwardSpecs(`${prefix}.shared`, { ...size, dFeedForward: sharedExperts * dFeedForward });
+}
+
+/** Sum of the shared experts of a layer (DeepSeekMoE, arXiv 2401.06066, eq. 9): [T, d] -> [T, d]. */
+export function sharedExperts(parameters: ParameterSource, prefix: string, xTD: tf.Tensor2D): tf.Tensor2D {
+  return feedForward(xTD, feedForwardWeights(parameters, `${prefix}.shared`));
+}
 
 /** Parameter specs of the experts with these global ids. */
 export function expertSpecs(

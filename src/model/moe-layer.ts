@@ -1,18 +1,20 @@
 import type * as tf from '@tensorflow/tfjs-node';
 import type { Communicator } from '../collectives/communicator.js';
 import { TrainerError } from '../errors.js';
-import { consume, isRecording, onGradient } from '../ops/autograd.js';
+import { consume, isRecording } from '../ops/autograd.js';
+import { residual } from '../ops/operations.js';
 import type { ParameterSource, ParameterSpec } from '../parameters/parameters.js';
 import type { ExpertRange } from '../routing/domain-groups.js';
 import type { Placement } from '../routing/expert-placement.js';
 import type { GateControl } from '../routing/gate-control.js';
 import type { Router, RouterInput, RoutingDecision } from '../routing/router.js';
+import { backwardSpan } from './backward-span.js';
 import { type Locality, localityOf } from './dispatch/dispatch-layout.js';
 import type { Dispatcher, LocalExperts } from './dispatch/dispatcher.js';
 import { type DispatchOptions, selectDispatcher } from './dispatch/select-dispatcher.js';
-import { expertSpecs, experts } from './experts.js';
+import { expertSpecs, experts, type SparseSize, sharedExperts, sharedSpecs } from './experts.js';
 import { type TouchedExpert, TouchedExperts } from './touched-experts.js';
-import { type FeedForwardSize, feedForwardWeights } from './transformer-block.js';
+import { feedForwardWeights } from './transformer-block.js';
 
 // Shapes: T tokens of this rank, d hidden size, E experts.
 
@@ -23,7 +25,7 @@ export interface MoeLayerOptions extends DispatchOptions {
   readonly held: ExpertRange;
   /** Ranks of these. */
   readonly placement: Placement;
-  readonly size: FeedForwardSize;
+  readonly size: SparseSize;
   readonly router: Router;
   readonly communicator: Communicator;
 }
@@ -71,27 +73,29 @@ export interface LayerStatistics extends Locality, TokenAccount {
 }
 
 export interface MoeOutput {
-  /** Weighted sum of expert outputs, [T, d]; zero for tokens that were dropped. */
+  /** Weighted sum of expert outputs, zero for tokens that were dropped, plus that of the shared experts, [T, d]. */
   readonly yTD: tf.Tensor2D;
   readonly auxiliaryLoss: tf.Scalar | null;
   readonly statistics: LayerStatistics;
 }
 
-/** @param routerSpecs of the router, with short names */
+/** In the order of the forward pass. @param routerSpecs of the router, with short names */
 export function moeLayerSpecs(
   layer: number,
   routerSpecs: readonly ParameterSpec[],
   expertIds: readonly number[],
-  size: FeedForwardSize,
+  size: SparseSize,
 ): ParameterSpec[] {
   return [
+    ...sharedSpecs(`layers.${layer}`, size),
     ...routerSpecs.map((spec) => ({ ...spec, name: routerName(layer, spec.name) })),
     ...expertSpecs(`layers.${layer}.experts`, expertIds, size),
   ];
 }
 
 /**
- * A mixture-of-experts feed-forward (LocMoE eq. 1): route, which gathers counts; dispatch; experts; combine.
+ * A mixture-of-experts feed-forward (LocMoE eq. 1): route, which gathers counts; dispatch; experts; combine. Shared experts
+ * (DeepSeekMoE, arXiv 2401.06066, eq. 9) come first, on the rank of the token.
  */
 export class MoeLayer {
   readonly parameterSpecs: readonly ParameterSpec[];
@@ -121,6 +125,7 @@ export class MoeLayer {
 
   forward(parameters: ParameterSource, input: MoeInput): MoeOutput {
     const { communicator, layer, size, held, placement } = this.options;
+    const sharedTD = this.#shared(parameters, input);
     const routed = this.route(parameters, input);
     const decision = input.change?.(layer, routed) ?? routed;
     if (input.training) {
@@ -132,8 +137,9 @@ export class MoeLayer {
     const { routedE, keptE, overCapacityE, notChosenE, capacityE, gateCosine } = decision;
     const dispatched = numberedAsHeld(decision, held);
     const dispatcher = isRecording() ? this.#dispatcher : this.#plainDispatcher;
+    const yTD = dispatcher(input.xTD, dispatched, this.#expertsWith(parameters, input));
     return {
-      yTD: dispatcher(input.xTD, dispatched, this.#expertsWith(parameters, input)),
+      yTD: sharedTD === null ? yTD : consume([yTD, sharedTD], residual(yTD, sharedTD)),
       auxiliaryLoss: decision.auxiliaryLoss,
       statistics: {
         ...localityOf(dispatched.keptE, communicator.topology, placement),
@@ -147,6 +153,18 @@ export class MoeLayer {
         rowBytes: size.dModel * (communicator.wirePrecision === 'float32' ? 4 : 2),
       },
     };
+  }
+
+  /** Output of the shared experts, [T, d]; null if there are none. */
+  #shared(parameters: ParameterSource, { xTD, training, onBackward }: MoeInput): tf.Tensor2D | null {
+    const { communicator, layer, size } = this.options;
+    const { spans } = communicator;
+    if (size.sharedExperts === 0) return null;
+    spans.next('feed-forward', layer);
+    const yTD = sharedExperts(parameters, this.#prefix, xTD);
+    spans.next('gate', layer);
+    if (!training) return yTD;
+    return consume([yTD], backwardSpan(communicator, yTD, 'feed-forward', layer, onBackward));
   }
 
   /** The router's decision alone. A collective, as `Router.route`. */
@@ -179,14 +197,8 @@ export class MoeLayer {
     const { communicator, layer } = this.options;
     const { spans } = communicator;
     const prefix = `${this.#prefix}.experts`;
-    /** When the gradient of x is final, the backward of what computed it begins. */
     const whole = (x: tf.Tensor2D, part: string, before?: () => void) =>
-      training
-        ? onGradient(x, () => {
-            before?.();
-            spans.next(part, layer);
-          })
-        : x;
+      training ? backwardSpan(communicator, x, part, layer, before) : x;
     return {
       run: (rows, numRows) => {
         spans.next('experts', layer);

@@ -5,7 +5,7 @@ import type { RunConfig } from '../config/schema.js';
 import { wirePrecisionOf } from '../config/wire-precision.js';
 import type { Batch, PackedTokens } from '../data/batch.js';
 import { TrainerError } from '../errors.js';
-import { consume, onGradient } from '../ops/autograd.js';
+import { consume } from '../ops/autograd.js';
 import { embedding, residual } from '../ops/operations.js';
 import { tf } from '../ops/tensorflow.js';
 import type { SlotOptions } from '../parameters/expert-slots.js';
@@ -14,11 +14,12 @@ import { type ParameterSpec, ParameterStore } from '../parameters/parameters.js'
 import { placementOf } from '../routing/expert-placement.js';
 import type { GateControl } from '../routing/gate-control.js';
 import { createRouter, expertsOfDomain, heldExperts } from '../routing/index.js';
+import { backwardSpan } from './backward-span.js';
 import { type BatchLoss, batchLoss } from './batch-loss.js';
 import { alwaysDifferentiated, isFrozenBy } from './frozen.js';
 import { type DecisionChange, type LayerStatistics, MoeLayer, type RoutingInspector } from './moe-layer.js';
 import { queryAttention } from './query-layer.js';
-import { modelSpecs, sizeOf } from './specs.js';
+import { modelSpecs, sizeOf, sparseSizeOf } from './specs.js';
 import type { TouchedExpert } from './touched-experts.js';
 import type { AttentionInspector } from './transformer-block.js';
 import { attentionHalf, feedForwardHalf, norm } from './transformer-block.js';
@@ -198,17 +199,8 @@ export class PanguSigma {
     const layers: LayerStatistics[] = [];
     const { spans } = this.communicator;
     const { training, onBackward } = options;
-    /** When x's gradient is complete, calls `before`, then starts the backward span of `part`. */
     const whole = (x: tf.Tensor2D, part: string, layer?: number, before?: () => void) =>
-      training
-        ? consume(
-            [x],
-            onGradient(x, () => {
-              before?.();
-              spans.next(part, layer);
-            }),
-          )
-        : x;
+      training ? consume([x], backwardSpan(this.communicator, x, part, layer, before)) : x;
 
     spans.next('embedding');
     let xTD = embedding(
@@ -270,7 +262,7 @@ function sparseLayers(config: RunConfig, communicator: Communicator): MoeLayer[]
       layer,
       held: heldExperts(moe),
       placement: placementOf(moe, communicator.topology.worldSize, layer),
-      size: sizeOf(config),
+      size: sparseSizeOf(config),
       router: createRouter({ ...context, layer }),
       communicator,
       deduplicate: cluster.deduplicate,

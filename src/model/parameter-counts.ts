@@ -1,4 +1,4 @@
-import type { RunConfig } from '../config/schema.js';
+import { expertWidthOf, type RunConfig } from '../config/schema.js';
 import { heldExperts, routerPolicy } from '../routing/index.js';
 
 /** Numbers that a rank holds of the model. */
@@ -11,9 +11,9 @@ export interface ParameterCounts {
   readonly model: number;
 }
 
-/** Returns the parameters of an expert, or of another feed-forward network: two matrices. */
-export function parametersOfExpert({ dModel, dFeedForward }: RunConfig['model']): number {
-  return 2 * dModel * dFeedForward;
+/** Returns the parameters of an expert, routed or shared: two matrices. */
+export function parametersOfExpert(config: RunConfig): number {
+  return 2 * config.model.dModel * expertWidthOf(config);
 }
 
 /** Parameters of experts that a rank has in memory at a time. */
@@ -34,19 +34,20 @@ export function parameterCounts(config: RunConfig): ParameterCounts {
   const { model, moe } = config;
   const { dModel: d, numDenseLayers, numSparseLayers } = model;
   const norm = 2 * d;
-  const feedForward = parametersOfExpert(model);
+  const feedForward = 2 * d * model.dFeedForward;
+  const expert = parametersOfExpert(config);
   const attentionHalf = 4 * d * d + 2 * norm;
   const query = model.queryLayer ? model.seqLen * d + attentionHalf + feedForward : 0;
   const shared =
     (model.vocabSize + model.seqLen) * d +
     numDenseLayers * (attentionHalf + feedForward) +
-    numSparseLayers * (attentionHalf + gate(config)) +
+    numSparseLayers * (attentionHalf + gate(config) + moe.sharedExperts * expert) +
     query +
     norm;
   return {
     shared,
-    expertsOfRank: numSparseLayers * expertsPerRank(config) * feedForward,
-    model: shared + numSparseLayers * heldExperts(moe).count * feedForward,
+    expertsOfRank: numSparseLayers * expertsPerRank(config) * expert,
+    model: shared + numSparseLayers * heldExperts(moe).count * expert,
   };
 }
 

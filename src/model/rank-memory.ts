@@ -1,5 +1,5 @@
 import { segmentBytes } from '../collectives/shm-layout.js';
-import type { RunConfig } from '../config/schema.js';
+import { expertWidthOf, type RunConfig } from '../config/schema.js';
 import { elementTypeOf, usesOneDnn } from '../ops/kernels/choose-kernels.js';
 import { expertsInMemory, type ParameterCounts, parameterCounts } from './parameter-counts.js';
 
@@ -63,7 +63,8 @@ export function segmentBytesOfNode({ cluster }: RunConfig): number {
  * What the backward needs of the forward pass, in float32 numbers. Kernels keep operands of products in their precision,
  * and TensorFlow's keep the logits and their exponentials.
  */
-function activations({ model, train, cluster }: RunConfig, rows: number): number {
+function activations(config: RunConfig, rows: number): number {
+  const { model, moe, train, cluster } = config;
   const { dModel, dFeedForward, seqLen, vocabSize } = model;
   const operand = usesOneDnn() && elementTypeOf(train.precision) === 'bfloat16' ? 0.5 : 1;
   const logits = usesOneDnn() ? operand : 2;
@@ -74,7 +75,10 @@ function activations({ model, train, cluster }: RunConfig, rows: number): number
   const attention = n + operand * 5 * n + (operand < 1 ? n : 0);
   const dense = attention + n + operand * (n + T * dFeedForward);
   // The gate keeps float32; of the rows of experts their inputs, hidden states and results.
-  const sparse = attention + 2 * n + rows * (operand * (dModel + dFeedForward) + dModel);
+  const width = expertWidthOf(config);
+  const shared =
+    moe.sharedExperts === 0 ? 0 : operand * T * moe.sharedExperts * width + (operand < 1 ? operand * n : 0);
+  const sparse = attention + 2 * n + shared + rows * (operand * (dModel + width) + dModel);
   const query = model.queryLayer ? dense : 0;
   const softmax = n + operand * n + logits * T * vocabSize;
   return model.numDenseLayers * dense + model.numSparseLayers * sparse + query + softmax;

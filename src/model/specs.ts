@@ -1,7 +1,8 @@
-import type { RunConfig } from '../config/schema.js';
+import { expertWidthOf, type RunConfig } from '../config/schema.js';
 import { initStd, matrixSpec } from '../parameters/matrix.js';
 import type { ParameterSpec } from '../parameters/parameters.js';
 import { heldExperts, routerPolicy } from '../routing/index.js';
+import type { SparseSize } from './experts.js';
 import { moeLayerSpecs } from './moe-layer.js';
 import { queryLayerSpecs } from './query-layer.js';
 import { attentionHalfSpecs, denseBlockSpecs, type FeedForwardSize, normSpecs } from './transformer-block.js';
@@ -9,6 +10,11 @@ import { attentionHalfSpecs, denseBlockSpecs, type FeedForwardSize, normSpecs } 
 export function sizeOf({ model }: RunConfig): FeedForwardSize {
   const numLayers = model.numDenseLayers + model.numSparseLayers + (model.queryLayer ? 1 : 0);
   return { dModel: model.dModel, dFeedForward: model.dFeedForward, numLayers };
+}
+
+export function sparseSizeOf(config: RunConfig): SparseSize {
+  const { sharedExperts } = config.moe;
+  return { ...sizeOf(config), dFeedForward: expertWidthOf(config), sharedExperts };
 }
 
 /** @param sparse what each sparse layer has beside its attention half */
@@ -44,7 +50,7 @@ export function allSpecs(config: RunConfig): ParameterSpec[] {
   const { first, count } = heldExperts(moe);
   const experts = Array.from({ length: count }, (_, i) => first + i);
   const sparse = Array.from({ length: model.numSparseLayers }, (_, i) =>
-    moeLayerSpecs(model.numDenseLayers + i, routerSpecs, experts, sizeOf(config)),
+    moeLayerSpecs(model.numDenseLayers + i, routerSpecs, experts, sparseSizeOf(config)),
   );
   return modelSpecs(config, sparse);
 }

@@ -1,10 +1,19 @@
 import { z } from 'zod';
-import { positive, real } from './numeric-fields.js';
+import { count, positive, real } from './numeric-fields.js';
 import { placementSchema } from './placement-file.js';
 
 /** Fields of `moe:` shared by all routers. */
 export const commonFields = {
   numExperts: positive.min(2).describe('experts in each sparse layer'),
+  dFeedForward: positive
+    .nullable()
+    .default(null)
+    .describe(
+      'hidden size of an expert; null: model.dFeedForward. Narrower ones, more of them to a token, are fine-grained (DeepSeekMoE)',
+    ),
+  sharedExperts: count
+    .default(0)
+    .describe('experts that every token passes through, beside those that the router chooses (DeepSeekMoE)'),
   expertGroups: positive
     .default(1)
     .describe('level 1: number of expert groups; domain i uses group i mod groups; 1 turns level 1 off'),

@@ -1,5 +1,6 @@
 import { pickForm, slowestOfRanks } from '../collectives/pick-form.js';
 import type { Transport } from '../collectives/transport.js';
+import { expertWidthOf } from '../config/schema.js';
 import { rowBytesOf } from '../config/wire-precision.js';
 import type { Logger } from '../logger.js';
 import type { PanguSigma } from '../model/pangu-sigma.js';
@@ -62,8 +63,9 @@ export class OverlapTrial {
 
   /** Null if the configuration leaves nothing to choose. */
   static of(model: Pick<PanguSigma, 'useOverlap'>, options: TrialOptions): OverlapTrial | null {
-    const { cluster, model: sizes } = options.assignment.config;
-    const even = [sizes.dModel, sizes.dFeedForward].every((size) => size % EVEN_SIZE === 0);
+    const { config } = options.assignment;
+    const { cluster } = config;
+    const even = [config.model.dModel, expertWidthOf(config)].every((size) => size % EVEN_SIZE === 0);
     const isOpen = cluster.overlapDegree === 'auto' && cluster.nodes > 1 && !cluster.deduplicate && even;
     return isOpen ? new OverlapTrial(model, options) : null;
   }

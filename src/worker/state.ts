@@ -13,7 +13,7 @@ import {
 } from '../checkpoint/rank-tensors.js';
 import type { Topology } from '../collectives/topology.js';
 import type { Transport } from '../collectives/transport.js';
-import type { RunConfig } from '../config/schema.js';
+import { expertWidthOf, type RunConfig } from '../config/schema.js';
 import { TrainerError } from '../errors.js';
 import { PanguSigma } from '../model/pangu-sigma.js';
 import { parametersOfExpert } from '../model/parameter-counts.js';
@@ -61,7 +61,7 @@ function openExpertFile(config: RunConfig, { rank, worldSize }: Topology, folder
   return new ExpertFile({
     path: join(folder, `experts-rank-${rank}.tmp`),
     numExperts: model.numSparseLayers * expertsOfRank(heldExperts(moe).count, worldSize, rank).length,
-    expertSize: parametersOfExpert(model),
+    expertSize: parametersOfExpert(config),
   });
 }
 
@@ -84,10 +84,15 @@ export function loadModel(model: PanguSigma, checkpoint: Checkpoint): void {
  *
  * @throws TrainerError as `inheritedValues`
  */
-export function inheritModel({ parameters }: PanguSigma, dense: Checkpoint, inheritance: Inheritance): void {
+export function inheritModel(
+  { parameters, config }: PanguSigma,
+  dense: Checkpoint,
+  inheritance: Inheritance,
+): void {
+  const sharedWidth = config.moe.sharedExperts * expertWidthOf(config);
   for (const { group, ranges } of toLoad(parameters))
     for (const spec of ranges) {
-      const inherited = inheritedValues(dense, spec, inheritance);
+      const inherited = inheritedValues(dense, spec, inheritance, sharedWidth);
       if (inherited !== null) group.values.set(inherited, spec.begin);
     }
   parameters.pushValues();

@@ -1,5 +1,6 @@
 import { loadConfig } from 'locmoe/internal/config/resolve';
 import type { RunConfig } from 'locmoe/internal/config/schema';
+import { parametersOfExpert } from 'locmoe/internal/model/parameter-counts';
 import { median, type Spread, spreadOf } from '../../packages/bench/src/statistics.js';
 import {
   fastestPeer,
@@ -246,13 +247,15 @@ export function shareOfLimit(
  *
  * @param config router `switch`, no query layer
  */
-export function activeParameters({ model, moe }: RunConfig, keptPerToken: number): number {
+export function activeParameters(config: RunConfig, keptPerToken: number): number {
+  const { model, moe } = config;
   const { dModel, dFeedForward, numDenseLayers, numSparseLayers, vocabSize } = model;
   const attention = 4 * dModel ** 2;
   const feedForward = 2 * dModel * dFeedForward;
+  const experts = (keptPerToken + moe.sharedExperts) * parametersOfExpert(config);
   return (
     vocabSize * dModel +
     numDenseLayers * (attention + feedForward) +
-    numSparseLayers * (attention + dModel * moe.numExperts + keptPerToken * feedForward)
+    numSparseLayers * (attention + dModel * moe.numExperts + experts)
   );
 }

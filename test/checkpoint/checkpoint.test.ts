@@ -167,6 +167,12 @@ test('a checkpoint fits the run it was made by, and no other shape', () => {
   expect(messageOf(() => assertFits(checkpoint, other, 'resume', sha))).toMatch(
     /^BAD_CONFIG .*does not fit.*: model\.dModel is 8 there and 16 in this run; moe\.numExperts is 4 there and 2 in this run$/,
   );
+  const sized = { ...config, moe: { ...config.moe, dFeedForward: 4, sharedExperts: 1 } };
+  expect(messageOf(() => assertFits(checkpoint, sized, 'resume', sha))).toMatch(
+    /: moe\.dFeedForward is null there and 4 in this run; moe\.sharedExperts is 0 there and 1 in this run$/,
+  );
+  const same = { ...config, moe: { ...config.moe, dFeedForward: config.model.dFeedForward } };
+  assertFits(checkpoint, same, 'resume', sha);
   const meaning = {
     ...config,
     moe: { ...config.moe, router: 'hash' as const, expertGroups: 2 },

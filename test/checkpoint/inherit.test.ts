@@ -7,12 +7,17 @@ import { saveCheckpoint } from '../../src/checkpoint/checkpointer.js';
 import { assertInheritable } from '../../src/checkpoint/fits.js';
 import { inheritedValues } from '../../src/checkpoint/inherit.js';
 import type { RunConfig } from '../../src/config/schema.js';
-import { expertSpecs } from '../../src/model/experts.js';
+import { expertSpecs, sharedSpecs } from '../../src/model/experts.js';
 import { denseBlockSpecs } from '../../src/model/transformer-block.js';
 import { config, saveOptions } from './fixture.js';
 
 const size = { dModel: 8, dFeedForward: 16, numLayers: 2 };
 const noNoise = { noise: 0, seed: 1 };
+const inherited = (
+  spec: Parameters<typeof inheritedValues>[1],
+  inheritance: Parameters<typeof inheritedValues>[2],
+  sharedWidth = 0,
+) => inheritedValues(dense, spec, inheritance, sharedWidth);
 const denseModel = { ...config.model, numDenseLayers: 2, numSparseLayers: 0 };
 let root: string;
 let dense: Checkpoint;
@@ -41,23 +46,23 @@ afterAll(() => rmSync(root, { recursive: true }));
 
 test('every parameter of a dense layer is a copy, whatever the noise', () => {
   for (const spec of denseBlockSpecs('layers.0', size))
-    expect(inheritedValues(dense, spec, { noise: 1, seed: 1 })).toEqual(dense.read(spec.name));
+    expect(inherited(spec, { noise: 1, seed: 1 })).toEqual(dense.read(spec.name));
 });
 
 test("every expert is a copy of its own layer's feed-forward", () => {
   for (const spec of expertSpecs('layers.1.experts', [0, 11], size)) {
     const matrix = spec.name.split('.').at(-1);
-    expect(inheritedValues(dense, spec, noNoise)).toEqual(dense.read(`layers.1.ffn.${matrix}`));
+    expect(inherited(spec, noNoise)).toEqual(dense.read(`layers.1.ffn.${matrix}`));
   }
 });
 
 test('noise makes experts differ, is a share of the matrix, and is the same on every run', () => {
   const [spec0, , spec1] = expertSpecs('layers.1.experts', [0, 1], size);
   const noise = { noise: 0.01, seed: 3 };
-  const expert0 = inheritedValues(dense, spec0, noise)!;
-  expect(inheritedValues(dense, spec0, noise)).toEqual(expert0);
-  expect(inheritedValues(dense, spec0, { ...noise, seed: 4 })).not.toEqual(expert0);
-  expect(inheritedValues(dense, spec1, noise)).not.toEqual(expert0);
+  const expert0 = inherited(spec0, noise)!;
+  expect(inherited(spec0, noise)).toEqual(expert0);
+  expect(inherited(spec0, { ...noise, seed: 4 })).not.toEqual(expert0);
+  expect(inherited(spec1, noise)).not.toEqual(expert0);
   const source = dense.read('layers.1.ffn.w_in');
   const meanSquare = (values: ArrayLike<number>) =>
     Array.from(values).reduce((sum, value) => sum + value ** 2, 0) / values.length;
@@ -68,13 +73,64 @@ test('noise makes experts differ, is a share of the matrix, and is the same on e
 });
 
 test('a router has nothing to inherit; another shape and a missing tensor are refused', () => {
-  expect(inheritedValues(dense, { name: 'layers.1.router.w_gate', shape: [8, 4] }, noNoise)).toBeNull();
-  expect(() => inheritedValues(dense, { name: 'layers.1.experts.0.w_in', shape: [8, 32] }, noNoise)).toThrow(
-    'layers.1.ffn.w_in has shape [8,16], expected [8,32]',
+  expect(inherited({ name: 'layers.1.router.w_gate', shape: [8, 4] }, noNoise)).toBeNull();
+  expect(() => inherited({ name: 'layers.1.experts.0.w_in', shape: [4, 16] }, noNoise)).toThrow(
+    'layers.1.ffn.w_in has shape [8,16], expected [4,16]',
   );
-  expect(() => inheritedValues(dense, { name: 'layers.2.experts.0.w_in', shape: [8, 16] }, noNoise)).toThrow(
+  expect(() => inherited({ name: 'layers.2.experts.0.w_in', shape: [8, 16] }, noNoise)).toThrow(
     'has no tensor layers.2.ffn.w_in',
   );
+});
+
+test('shared experts take the first hidden units, routed ones slices of the others in turn: together they are the dense network', () => {
+  const narrow = { ...size, dFeedForward: 4, sharedExperts: 1 };
+  const specs = [
+    ...sharedSpecs('layers.1', narrow),
+    ...expertSpecs('layers.1.experts', [0, 1, 2, 3, 7], narrow),
+  ];
+  const outputs = pairsOf(specs.map((spec) => inherited(spec, noNoise, 4)!)).map(([wIn, wOut]) =>
+    slowFeedForward(wIn, wOut),
+  );
+  const [shared, first, second, third, fourth, eighth] = outputs as [number[], ...number[][]];
+  expect([fourth, eighth]).toEqual([first, second]);
+  const whole = slowFeedForward(dense.read('layers.1.ffn.w_in'), dense.read('layers.1.ffn.w_out'));
+  whole.forEach((y, i) => {
+    expect(shared[i] + first[i] + second[i] + third[i]).toBeCloseTo(y, 3);
+  });
+  // Noise is to make routed experts differ.
+  const [spec] = sharedSpecs('layers.1', narrow);
+  expect(inherited(spec, { noise: 1, seed: 1 }, 4)).toEqual(inherited(spec, noNoise, 4));
+});
+
+function pairsOf(matrices: readonly Float32Array[]): [wIn: Float32Array, wOut: Float32Array][] {
+  return Array.from({ length: matrices.length / 2 }, (_, i) => [matrices[2 * i], matrices[2 * i + 1]]);
+}
+
+/** W_out GELU(W_in x) of one x, [d]. */
+function slowFeedForward(wIn: Float32Array, wOut: Float32Array): number[] {
+  const width = wIn.length / 8;
+  const y = new Array<number>(8).fill(0);
+  for (let j = 0; j < width; j++) {
+    let z = 0;
+    for (let i = 0; i < 8; i++) z += Math.cos(i) * 0.01 * wIn[i * width + j];
+    const hidden = 0.5 * z * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (z + 0.044715 * z ** 3)));
+    for (let i = 0; i < 8; i++) y[i] += hidden * wOut[j * 8 + i];
+  }
+  return y;
+}
+
+it.each([
+  [
+    { dFeedForward: 5 },
+    'moe.dFeedForward 5 does not divide model.dFeedForward 16: experts take equal slices',
+  ],
+  [{ sharedExperts: 1 }, 'moe.sharedExperts: 1 of width 16 take all 16 hidden units of a dense feed-forward'],
+  [{ dFeedForward: 4, sharedExperts: 4 }, 'moe.sharedExperts: 4 of width 4 take all 16 hidden units'],
+  [{ dFeedForward: 4, sharedExperts: 3 }, null],
+])('hidden units that cannot be shared out are refused: %j', (moe, refusal) => {
+  const check = () => assertInheritable(dense, { ...config, moe: { ...config.moe, ...moe } });
+  if (refusal === null) expect(check).not.toThrow();
+  else expect(check).toThrow(`--inherit: ${refusal}`);
 });
 
 it.each([
@@ -91,7 +147,8 @@ it.each([
   ],
 ])('a run whose model has %j can grow from the dense one, or says why not', (model, refusal) => {
   const { tokenizerSha256 } = dense.manifest;
-  const check = () => assertInheritable(dense, { model: { ...config.model, ...model } }, tokenizerSha256);
+  const check = () =>
+    assertInheritable(dense, { ...config, model: { ...config.model, ...model } }, tokenizerSha256);
   if (refusal === null) expect(check).not.toThrow();
   else expect(check).toThrow(refusal);
 });

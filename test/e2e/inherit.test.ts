@@ -27,14 +27,15 @@ it('--inherit grows a model from a dense one in any layout, again after a failur
     folder: noNoise,
     nodes: 1,
     workersPerNode: 2,
-    sets: [...SPARSE, 'cluster.maxRestarts=1'],
+    // Half of the hidden units are the shared expert's, the others those of every routed one.
+    sets: [...SPARSE, 'moe.dFeedForward=32', 'moe.sharedExperts=1', 'cluster.maxRestarts=1'],
     more: ['--inherit', path.join(dense, 'checkpoints/step-000010')],
     env: { LOCMOE_FAIL: 'step.begun:2:kill:rank=1:generation=1' },
   });
   const { code, stdout, stderr } = await run.finished;
   expect(code, stdout + stderr).toBe(0);
   expect(stdout).toContain(
-    `it grows from step 10 of the dense run ${path.basename(dense)}: experts are exact copies of its feed-forward networks`,
+    `it grows from step 10 of the dense run ${path.basename(dense)}: experts are exact slices of its feed-forward networks`,
   );
   expect(stdout).toContain('recovered: ');
   const inherited = newestRun(noNoise);

@@ -17,7 +17,15 @@ const dModel = 16;
 function trained(router: (typeof ROUTER_NAMES)[number], queryLayer: boolean): PanguSigma {
   const config = tinyConfig({
     model: { dModel, seqLen, vocabSize, dFeedForward: 32, numSparseLayers: 2, queryLayer },
-    moe: { router, expertGroups: 2, capacityFactor: 1, capacityBatches: 3, learnedGroups: true },
+    // Half of the routers with narrow and shared experts.
+    moe: {
+      router,
+      ...(queryLayer && { dFeedForward: 24, sharedExperts: 2 }),
+      expertGroups: 2,
+      capacityFactor: 1,
+      capacityBatches: 3,
+      learnedGroups: true,
+    },
   });
   const state = createTrainState(
     { ...config, train: { ...config.train, steps: 50, learningRate: 0.01, warmupSteps: 2 } },

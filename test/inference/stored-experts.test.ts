@@ -13,8 +13,8 @@ import { trainStep } from '../../src/worker/train-step.js';
 import { tinyConfig } from '../model/support.js';
 import { batchesOf, validationBatchOf } from '../worker/step-batches.js';
 
-/** Values, gradients and moments of an expert of 8 x 16. */
-const EXPERT_MB = (16 * 2 * 8 * 16) / 1e6;
+/** Values, gradients and moments of an expert of 8 x 8. */
+const EXPERT_MB = (16 * 2 * 8 * 8) / 1e6;
 const OPTIONS = {
   maxTokens: 12,
   stop: [],
@@ -36,6 +36,8 @@ function trained(): Checkpoint {
     moe: {
       router: 'hash',
       numExperts: 8,
+      dFeedForward: 8,
+      sharedExperts: 1,
       expertGroups: 2,
       expertStorage: { kind: 'file', budgetMB: 9 * EXPERT_MB },
     },
@@ -101,6 +103,6 @@ it('says which expert of a checkpoint is of no use when it is needed', () => {
   writeSync(fd, Float32Array.of(Number.NaN), 0, 4, begin);
   closeSync(fd);
   expect(() => inference.model.parameters.get('layers.1.experts.2.w_in')).toThrow(
-    /checkpoint .*: layers\.1\.experts\.2 holds NaN at element 128$/,
+    /checkpoint .*: layers\.1\.experts\.2 holds NaN at element 64$/,
   );
 });

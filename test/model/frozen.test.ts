@@ -14,7 +14,7 @@ type Freezing = Partial<{
   expertUpdate: 'dense' | 'touched';
 }>;
 const frozen = (train: Freezing, moe: Parameters<typeof tinyConfig>[0] = {}) => {
-  const config = tinyConfig(moe);
+  const config = tinyConfig({ moe: { sharedExperts: 1 }, ...moe });
   return runSchema.parse({
     ...config,
     train: { ...config.train, learningRate: 0.1, schedule: 'constant', ...train },
@@ -45,8 +45,12 @@ it.each(['dense', 'touched'] as const)(
   'frozen parameters keep every bit, also of what decays, and do not count in the norm, expertUpdate %s',
   (expertUpdate) => {
     const all = moved({ expertUpdate });
-    const some = moved({ expertUpdate, freeze: ['embed', 'layers.1.experts.2', 'query.attn.q'] });
-    const isFrozen = (name: string) => /^(embed\.|layers\.1\.experts\.2\.|query\.attn\.q$)/.test(name);
+    const some = moved({
+      expertUpdate,
+      freeze: ['embed', 'layers.1.experts.2', 'layers.1.shared', 'query.attn.q'],
+    });
+    const isFrozen = (name: string) =>
+      /^(embed\.|layers\.1\.(experts\.2|shared)\.|query\.attn\.q$)/.test(name);
     expect(some.names.toSorted()).toEqual(all.names.filter((name) => !isFrozen(name)).toSorted());
     expect(some.moments.toSorted()).toEqual(some.names.toSorted());
     expect(some.norm).toBeLessThan(all.norm);
@@ -81,17 +85,17 @@ function backwardOf(train: Freezing) {
 }
 
 it.each([
-  [{ freeze: ['layers.1.attn', 'query.ffn.w_in', 'layers.1.experts.2.w_out'] }, 5],
-  [{ freeze: ['embed.tokens', 'ln_final'] }, 5],
-  [{ freeze: ['embed', 'layers.0'] }, 3],
+  [{ freeze: ['layers.1.attn', 'query.ffn.w_in', 'layers.1.experts.2.w_out', 'layers.1.shared.w_in'] }, 6],
+  [{ freeze: ['embed.tokens', 'ln_final'] }, 6],
+  [{ freeze: ['embed', 'layers.0'] }, 4],
   [{ freeze: ['embed', 'layers.0', 'layers.1'] }, 1],
-  [{ only: 'experts' }, 2],
+  [{ only: 'experts' }, 3],
   [{ only: 'router' }, 1],
 ] satisfies [Freezing, number][])(
   'with %j the backward pass ends at the lowest parameter that moves, whose gradient keeps every bit',
   (train, numPlaces) => {
     const [all, some] = [backwardOf({}), backwardOf(train)];
-    expect([all.numPlaces, some.numPlaces]).toEqual([5, numPlaces]);
+    expect([all.numPlaces, some.numPlaces]).toEqual([6, numPlaces]);
     const zeros = some.frozenNames.map((name) => [name, all.gradients.get(name)!.map(() => 0)] as const);
     expect(some.gradients).toEqual(new Map([...all.gradients, ...zeros]));
   },

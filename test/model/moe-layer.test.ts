@@ -19,14 +19,19 @@ const input = {
 };
 const x = randomValues('x', numTokens * d);
 
-function build(router: RouterName, form: AllToAllForm, capacityFactor: number | null = null) {
+function build(
+  router: RouterName,
+  form: AllToAllForm,
+  capacityFactor: number | null = null,
+  { width = f, sharedExperts = 0 } = {},
+) {
   const { moe } = tinyConfig({ moe: { router, expertGroups: 2, capacityFactor } });
   const transport = soloTransport();
   const layer = new MoeLayer({
     layer: 1,
     held: heldExperts(moe),
     placement: placementOf(moe, 1, 1),
-    size: { dModel: d, dFeedForward: f, numLayers: 2 },
+    size: { dModel: d, dFeedForward: width, numLayers: 2, sharedExperts },
     router: createRouter({
       moe,
       layer: 1,
@@ -45,19 +50,28 @@ function build(router: RouterName, form: AllToAllForm, capacityFactor: number | 
   const store = new ParameterStore(layer.parameterSpecs, 1);
   for (const { name, begin, end } of store.expert.ranges)
     store.expert.values.set(randomValues(name, end - begin, 0.5), begin);
+  for (const matrix of sharedExperts > 0 ? ['w_in', 'w_out'] : [])
+    store.values(`layers.1.shared.${matrix}`).set(randomValues(matrix, d * sharedExperts * width, 0.5));
   if (router === 'switch') store.values('layers.1.router.weight').set(randomValues('gate', d * 4, 0.5));
   store.pushValues();
   return { layer, store };
 }
 
-/** W_out GELU(W_in x) of one token. */
-function slowExpert(store: ParameterStore, expert: number, token: number): Float64Array {
-  const wIn = store.values(`layers.1.experts.${expert}.w_in`);
-  const wOut = store.values(`layers.1.experts.${expert}.w_out`);
+/** W_out GELU(W_in x) of one token, of the hidden units [begin, end) of the network's. */
+function slowNetwork(
+  store: ParameterStore,
+  name: string,
+  token: number,
+  begin: number,
+  end: number,
+): Float64Array {
+  const wIn = store.values(`layers.1.${name}.w_in`);
+  const wOut = store.values(`layers.1.${name}.w_out`);
+  const units = wIn.length / d;
   const out = new Float64Array(d);
-  for (let j = 0; j < f; j++) {
+  for (let j = begin; j < end; j++) {
     let before = 0;
-    for (let i = 0; i < d; i++) before += x[token * d + i] * wIn[i * f + j];
+    for (let i = 0; i < d; i++) before += x[token * d + i] * wIn[i * units + j];
     const hidden = 0.5 * before * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (before + 0.044715 * before ** 3)));
     for (let i = 0; i < d; i++) out[i] += hidden * wOut[j * d + i];
   }
@@ -92,7 +106,7 @@ describe.each(['flat', 'hierarchical'] as const)('MoeLayer over the %s all-to-al
       if (taken[expert] === capacity) continue;
       taken[expert]++;
       expected.set(
-        slowExpert(store, expert, t).map((value) => value * weight),
+        slowNetwork(store, `experts.${expert}`, t, 0, f).map((value) => value * weight),
         t * d,
       );
     }
@@ -104,6 +118,28 @@ describe.each(['flat', 'hierarchical'] as const)('MoeLayer over the %s all-to-al
     expect(statistics.sameWorker).toBe(taken.reduce((a, b) => a + b));
     store.dispose();
   });
+});
+
+it.each([
+  [3, 1],
+  [4, 2],
+  [32, 3],
+])('MoeLayer with experts of width %i adds the sum of %i shared ones', (width, sharedExperts) => {
+  const { layer, store } = build('switch', 'flat', null, { width, sharedExperts });
+  const { yTD } = layer.forward(store, { ...input, xTD: tf.tensor2d(x, [numTokens, d]) });
+  const expected = new Float64Array(numTokens * d);
+  for (let t = 0; t < numTokens; t++) {
+    const { expert, weight } = slowGate(store, t);
+    const routed = slowNetwork(store, `experts.${expert}`, t, 0, width);
+    for (let i = 0; i < d; i++) expected[t * d + i] = weight * routed[i];
+    for (let shared = 0; shared < sharedExperts; shared++) {
+      const y = slowNetwork(store, 'shared', t, shared * width, (shared + 1) * width);
+      for (let i = 0; i < d; i++) expected[t * d + i] += y[i];
+    }
+  }
+  expectClose(yTD.dataSync(), expected, 1e-5);
+  expect(store.values('layers.1.experts.3.w_out').length).toBe(width * d);
+  store.dispose();
 });
 
 it('MoeLayer gives an expert without tokens zero gradients', () => {

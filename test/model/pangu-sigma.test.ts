@@ -162,6 +162,10 @@ describe('gradients of the whole model against finite differences', () => {
       tinyConfig({ moe: { router: 'moge', capacityFactor: 0.8, auxiliaryLossWeight: 0.2, ...FIXED } }),
     ],
     [
+      'moge, narrow and shared experts',
+      tinyConfig({ moe: { router: 'moge', dFeedForward: 6, sharedExperts: 2 } }),
+    ],
+    [
       'locmoe-plus, both losses, tokens dropped',
       tinyConfig({
         model: { dModel: 16 },

@@ -19,8 +19,8 @@ import { NIGHTLY } from '../nightly.js';
 import { batchesOf } from './step-batches.js';
 
 const NUM_EXPERTS = 16;
-/** Values, gradients and moments of an expert of 8 x 16. */
-const EXPERT_BYTES = 16 * 2 * 8 * 16;
+/** Values, gradients and moments of an expert of 8 x 8. */
+const EXPERT_BYTES = 16 * 2 * 8 * 8;
 /** Of 2 layers of 16 experts: all of a domain's in both, and two more. */
 const SLOTS = 18;
 
@@ -35,7 +35,15 @@ function configOf(
   const expertStorage = { kind, budgetMB: (slots * EXPERT_BYTES) / 1e6 };
   return tinyConfig({
     model: { numSparseLayers: 2 },
-    moe: { router, numExperts: NUM_EXPERTS, expertGroups: 2, capacityFactor: 2, expertStorage },
+    moe: {
+      router,
+      numExperts: NUM_EXPERTS,
+      dFeedForward: 8,
+      sharedExperts: 1,
+      expertGroups: 2,
+      capacityFactor: 2,
+      expertStorage,
+    },
     train: { expertUpdate: 'touched', learningRate: 0.01, steps: 20, ...train },
   });
 }

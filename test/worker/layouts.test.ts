@@ -23,7 +23,9 @@ const ROUTERS: readonly (readonly [name: string, LayoutCase['moe']])[] = [
   ...ROUTER_NAMES.map((router) => {
     // A device group of four ranks has one expert; without level 1 it has two to choose from.
     const wide = router === 'moge' ? { numExperts: 8, expertGroups: 1 } : {};
-    return [router, Object.assign({ router }, FREE, wide)] as const;
+    // The first is tried in bfloat16 too.
+    const shared = router === ROUTER_NAMES[0] ? { dFeedForward: 8, sharedExperts: 2 } : {};
+    return [router, Object.assign({ router }, FREE, wide, shared)] as const;
   }),
   ['switch, top 2', Object.assign({ router: 'switch', numExperts: 8, expertsPerToken: 2 } as const, FREE)],
   // Its experts choose among all ranks, whatever the layout.

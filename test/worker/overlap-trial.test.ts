@@ -4,11 +4,12 @@ import { OverlapTrial } from '../../src/worker/exchange-trials.js';
 import { tinyConfig } from '../model/support.js';
 
 /** A trial of a configuration, with what it tells and the degree that it has set last. */
-function trialOf(cluster: object = {}, model: object = { dModel: 32, dFeedForward: 64 }) {
+function trialOf(cluster: object = {}, model: object = { dModel: 32, dFeedForward: 64 }, moe: object = {}) {
   const tiny = tinyConfig();
   const config = {
     ...tiny,
     model: { ...tiny.model, ...model },
+    moe: { ...tiny.moe, ...moe },
     cluster: { ...tiny.cluster, nodes: 2, overlapDegree: 'auto', deduplicate: false, ...cluster },
   } as ReturnType<typeof tinyConfig>;
   const info = vi.fn();
@@ -67,5 +68,6 @@ describe('OverlapTrial', () => {
     expect(open({ deduplicate: true })).toBe(false);
     expect(open({}, { dModel: 40, dFeedForward: 64 })).toBe(false);
     expect(open({}, { dModel: 32, dFeedForward: 72 })).toBe(false);
+    expect(open({}, { dModel: 32, dFeedForward: 72 }, { dFeedForward: 16 })).toBe(true);
   });
 });

@@ -5,6 +5,8 @@ class LocmoeConfig(PretrainedConfig):
     """Sizes of the model, its domains and its router.
 
     domains: names of the domains that the model was trained on, in the order of their ids.
+    moe_intermediate_size: hidden size of an expert; that of a dense layer if None.
+    n_shared_experts: experts that every token passes through, beside those of the router.
     domain: that of a text where the caller names none, by name.
     expert_group: the one group of experts that the sub-model of a domain has; None for a whole model.
     router: `hash`, `switch`, `expert-choice`, `locmoe`, `locmoe-plus` or `moge`; the fields after it are those of one
@@ -27,6 +29,8 @@ class LocmoeConfig(PretrainedConfig):
         domains=("en",),
         domain="en",
         num_experts=8,
+        moe_intermediate_size=None,
+        n_shared_experts=0,
         expert_groups=1,
         expert_group=None,
         router="locmoe-plus",
@@ -57,6 +61,8 @@ class LocmoeConfig(PretrainedConfig):
         self.domains = list(domains)
         self.domain = domain
         self.num_experts = num_experts
+        self.moe_intermediate_size = intermediate_size if moe_intermediate_size is None else moe_intermediate_size
+        self.n_shared_experts = n_shared_experts
         self.expert_groups = expert_groups
         self.expert_group = expert_group
         self.router = router

@@ -121,7 +121,7 @@ class DecoderLayer(nn.Module):
 class DenseLayer(DecoderLayer):
     def __init__(self, config, layer):
         super().__init__(config, layer)
-        self.ffn = FeedForward(config)
+        self.ffn = FeedForward(config, config.intermediate_size)
 
     def feed_forward(self, x, input_ids, domain_ids):
         return self.ffn(x)
@@ -134,13 +134,16 @@ class SparseLayer(DecoderLayer):
         super().__init__(config, layer)
         self.config = config
         self.router = ROUTERS[config.router](config)
-        self.experts = nn.ModuleDict((str(expert), FeedForward(config)) for expert in held_experts(config))
+        width = config.moe_intermediate_size
+        self.experts = nn.ModuleDict((str(expert), FeedForward(config, width)) for expert in held_experts(config))
+        # Experts that every token passes through (DeepSeekMoE, arXiv 2401.06066, eq. 9), as one network.
+        self.shared = FeedForward(config, config.n_shared_experts * width) if config.n_shared_experts else None
 
     def feed_forward(self, x, input_ids, domain_ids):
         rows = x.flatten(0, 1)  # [T, d]
         allowed = in_group(domain_ids, self.config).repeat_interleave(x.shape[1], 0)  # [T, E]
         weights = self.router(rows, input_ids.flatten(), allowed).to(x.dtype)  # [T, E]
-        mixed = torch.zeros_like(rows)
+        mixed = torch.zeros_like(rows) if self.shared is None else self.shared(rows)
         for name, expert in self.experts.items():
             weight = weights[:, int(name)]
             chosen = weight.nonzero().squeeze(1)
@@ -157,7 +160,7 @@ class QueryLayer(nn.Module):
         self.ln_attn = LayerNorm(config.hidden_size)
         self.attn = QueryAttention(config, layer)
         self.ln_ffn = LayerNorm(config.hidden_size)
-        self.ffn = FeedForward(config)
+        self.ffn = FeedForward(config, config.intermediate_size)
 
     def forward(self, x, place):
         x = x + self.attn(self.positions[place.positions], self.ln_attn(x), place)
@@ -203,10 +206,10 @@ def attend(q, k, v, num_heads, place, layer):
 class FeedForward(nn.Module):
     """W_out GELU(W_in x): [.., d] -> [.., d], with the tanh form of GELU."""
 
-    def __init__(self, config):
+    def __init__(self, config, width):
         super().__init__()
-        self.w_in = matrix(config.hidden_size, config.intermediate_size)
-        self.w_out = matrix(config.intermediate_size, config.hidden_size)
+        self.w_in = matrix(config.hidden_size, width)
+        self.w_out = matrix(width, config.hidden_size)
 
     def forward(self, x):
         return F.gelu(x @ self.w_in, approximate="tanh") @ self.w_out

@@ -67,7 +67,15 @@ const VARIANTS: Readonly<Record<string, { readonly model?: object; readonly moe?
     moe: { router: 'locmoe-plus', choiceWeights: 'margin', tokenPreference: 4 },
   },
   moge: {
-    moe: { router: 'moge', numExperts: 12, deviceGroups: 2, choicesPerDeviceGroup: 2, tokenPreference: 2 },
+    moe: {
+      router: 'moge',
+      numExperts: 12,
+      dFeedForward: 24,
+      sharedExperts: 2,
+      deviceGroups: 2,
+      choicesPerDeviceGroup: 2,
+      tokenPreference: 2,
+    },
   },
   'dense layers below the query layer': { model: { numSparseLayers: 0 } },
   'a dense model': { model: { numSparseLayers: 0, queryLayer: false } },

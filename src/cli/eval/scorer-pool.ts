@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import { WORKER_ENV, WORKER_NODE_OPTIONS } from '../../agent/worker-env.js';
 import type { Checkpoint } from '../../checkpoint/checkpoint.js';
-import type { RunConfig } from '../../config/schema.js';
+import { expertWidthOf, type RunConfig } from '../../config/schema.js';
 import { thisMachine } from '../../coordinator/planning/limits.js';
 import { loadTokenizer } from '../../data/tokenizer/tokenizer.js';
 import { TrainerError } from '../../errors.js';
@@ -88,12 +88,13 @@ export class ScorerPool implements Scorer {
 /** Estimates the memory of a process; an evaluation has no gradients and moments. */
 function processBytes(config: RunConfig): number {
   const { dModel, dFeedForward, vocabSize } = config.model;
+  const widest = Math.max(dFeedForward, expertWidthOf(config) * Math.max(1, config.moe.sharedExperts));
   const { shared, model } = parameterCounts(config);
   const values = shared + expertsInMemory(config, { shared, expertsOfRank: model - shared, model });
   // The sum counts TensorFlow's copy, the transposed embedding, and a pass: inputs and outputs of attention and
   // experts.
   const numbers =
-    (usesOneDnn() ? 1 : 2) * values + vocabSize * dModel + ROWS_AT_ONCE * (8 * dModel + 2 * dFeedForward);
+    (usesOneDnn() ? 1 : 2) * values + vocabSize * dModel + ROWS_AT_ONCE * (8 * dModel + 2 * widest);
   return PROCESS_BYTES + FLOAT_BYTES * numbers;
 }
 

@@ -109,7 +109,7 @@ export function warnOfFewExperts({ moe, cluster }: RunConfig, logger: Logger): v
 }
 
 function describeRank(config: RunConfig): string {
-  const { train, cluster } = config;
+  const { moe, train, cluster } = config;
   const { activations, total } = leastRankMemory(config);
   const counts = parameterCounts(config);
   const { shared } = counts;
@@ -121,7 +121,11 @@ function describeRank(config: RunConfig): string {
       : experts > shared
         ? 'moe.numExperts, model.dModel, model.dFeedForward, model.numSparseLayers'
         : 'model.dModel, model.dFeedForward, model.numDenseLayers, model.vocabSize';
-  return `${fields}: a rank would hold ${figure(shared + experts)} parameters and the activations of ${figure(sequences)} sequences, at least ${gigabytes(total)}`;
+  const more = [
+    ...(moe.dFeedForward === null ? [] : ['moe.dFeedForward']),
+    ...(moe.sharedExperts === 0 ? [] : ['moe.sharedExperts']),
+  ];
+  return `${[fields, ...more].join(', ')}: a rank would hold ${figure(shared + experts)} parameters and the activations of ${figure(sequences)} sequences, at least ${gigabytes(total)}`;
 }
 
 function gigabytes(bytes: number): string {

@@ -41,7 +41,7 @@ function runDispatchers(
       layer: 1,
       held: heldExperts(moe),
       placement: placementOf(moe, topology.worldSize, 1),
-      size: { dModel: D, dFeedForward: F, numLayers: 1 },
+      size: { dModel: D, dFeedForward: F, numLayers: 1, sharedExperts: 0 },
       router,
       communicator: new Communicator(transport, form, wire),
       overlapDegree,

@@ -122,7 +122,7 @@ export function replicaEstimate(
   placement: Placement,
 ): ReplicaEstimate {
   const { nodes, workersPerNode } = config.cluster;
-  const gradientBytes = 2 * parametersOfExpert(config.model) * wireBytesOf(config);
+  const gradientBytes = 2 * parametersOfExpert(config) * wireBytesOf(config);
   const savings = layersOf(withPlacement(config, placement), counts).flatMap(({ rowsWE, rankE }) =>
     [...rankE].flatMap((rank, expert) => {
       const rowsOfNode = new Float64Array(nodes);

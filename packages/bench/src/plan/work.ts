@@ -1,4 +1,4 @@
-import type { RunConfig } from 'locmoe/internal/config/schema';
+import { expertWidthOf, type RunConfig } from 'locmoe/internal/config/schema';
 import { numScores } from 'locmoe/internal/ops/kernels/tensorflow/attention-blocks';
 import type { Work } from 'locmoe/internal/routing/index';
 import { routerPrice } from './routing-model.js';
@@ -17,6 +17,7 @@ export const MODEL_PARTS = [
   'sparse attention',
   'router',
   'experts',
+  'shared experts',
   'query layer',
   'softmax',
 ] as const;
@@ -48,6 +49,7 @@ export function modelWork(config: RunConfig, load: RankLoad): ModelWork {
     'sparse attention': times(numSparseLayers, plus(half, layerNorm(size))),
     router: times(numSparseLayers, routerPrice(config, size.T)),
     experts: times(numSparseLayers, expertWork(config, size, load)),
+    'shared experts': times(numSparseLayers, sharedWork(config, size)),
     'query layer': queryLayer ? queryWork(size) : NOTHING,
     softmax: plus(layerNorm(size), softmax(size)),
   };
@@ -140,7 +142,7 @@ function feedForward({ T, d, F }: Sizes): PassWork {
 }
 
 /** The same on `rows` rows by `experts` networks, not compiled. */
-function expertNetworks({ d, F }: Sizes, rows: number, experts: number): PassWork {
+function expertNetworks({ d, F }: Pick<Sizes, 'd' | 'F'>, rows: number, experts: number): PassWork {
   return {
     forward: work(4 * rows * d * F, 14 * rows * F, 16 * experts),
     backward: work(8 * rows * d * F, 32 * rows * F + 2 * experts * d * F, 20 * experts),
@@ -159,7 +161,14 @@ function expertWork(config: RunConfig, size: Sizes, { rows, experts }: RankLoad)
     forward: work(0, (11 + 2 * weighted) * rows * d + 4 * T * d, 18),
     backward: work(0, (12 + 6 * weighted) * rows * d + 4 * T * d, 16),
   };
-  return plus(expertNetworks(size, rows, experts), moves);
+  return plus(expertNetworks({ d, F: expertWidthOf(config) }, rows, experts), moves);
+}
+
+/** One network on all tokens, and the sum with the routed experts. */
+function sharedWork(config: RunConfig, size: Sizes): PassWork {
+  const { sharedExperts } = config.moe;
+  if (sharedExperts === 0) return NOTHING;
+  return plus(feedForward({ ...size, F: sharedExperts * expertWidthOf(config) }), residual(size));
 }
 
 function queryWork(size: Sizes): PassWork {

@@ -37,6 +37,7 @@ export const PEER_SETTINGS = [
   'moe.expertGroups=1',
   'data.placement=mixed',
   'moe.router=switch',
+  'moe.sharedExperts=0',
 ] as const;
 
 /**

@@ -50,6 +50,7 @@ describe('modelWork', () => {
     ...ROUTER_NAMES.map((router) => ({ router, sets: [] })),
     { router: 'expert-choice', sets: ['moe.expertGroups=2', 'moe.candidatesPerToken=2'] },
     ...['locmoe', 'locmoe-plus'].map((router) => ({ router, sets: ['moe.learnedGroups=true'] })),
+    { router: 'hash', sets: ['moe.dFeedForward=32', 'moe.sharedExperts=2'] },
   ])('agrees with what TensorFlow is called for: $router $sets', async ({ router, sets }) => {
     const small = ['model.dModel=64', 'model.dFeedForward=128'];
     const config = configOf([...routed(router), ...small, ...sets]);
@@ -74,7 +75,12 @@ describe('modelWork', () => {
 
 describe('parameterCounts', () => {
   it.each(ROUTER_NAMES)('counts what a model of %s holds', (router) => {
-    for (const sets of [[], ['model.queryLayer=false'], ['moe.learnedGroups=true']]) {
+    for (const sets of [
+      [],
+      ['model.queryLayer=false'],
+      ['moe.learnedGroups=true'],
+      ['moe.dFeedForward=48', 'moe.sharedExperts=3'],
+    ]) {
       const config = configOf([...routed(router), ...sets]);
       const model = new PanguSigma(config, soloTransport());
       const { shared, expertsOfRank, model: whole } = parameterCounts(config);

@@ -1,5 +1,5 @@
 import type { Checkpoint } from 'locmoe/internal/checkpoint/checkpoint';
-import type { RunConfig } from 'locmoe/internal/config/schema';
+import { expertWidthOf, type RunConfig } from 'locmoe/internal/config/schema';
 import { TrainerError } from 'locmoe/internal/errors';
 import { heldExperts, routerPolicy } from 'locmoe/internal/routing/index';
 import { shapesOf } from '../checkpoint-shapes.js';
@@ -58,7 +58,8 @@ const ROUTERS: Readonly<Record<string, ExportedRouter>> = {
  * @throws TrainerError `BAD_INPUT` if that module has no such router, or as `refuseControl`
  */
 export function locmoeModel(checkpoint: Checkpoint): HuggingFaceModel {
-  const { model, moe, data } = checkpoint.manifest.config;
+  const { config } = checkpoint.manifest;
+  const { model, moe, data } = config;
   if (model.numSparseLayers > 0 && !Object.hasOwn(ROUTERS, moe.router))
     throw new TrainerError(
       'BAD_INPUT',
@@ -85,6 +86,8 @@ export function locmoeModel(checkpoint: Checkpoint): HuggingFaceModel {
       domains: data.domains,
       domain: data.domains[0],
       num_experts: moe.numExperts,
+      moe_intermediate_size: expertWidthOf(config),
+      n_shared_experts: moe.sharedExperts,
       expert_groups: moe.expertGroups,
       // The one that a sub-model has.
       expert_group: moe.subModel === null ? null : held.first / held.count,

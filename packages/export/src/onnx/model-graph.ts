@@ -1,4 +1,4 @@
-import type { RunConfig } from 'locmoe/internal/config/schema';
+import { expertWidthOf, type RunConfig } from 'locmoe/internal/config/schema';
 import { TrainerError } from 'locmoe/internal/errors';
 import { LAYER_NORM_EPSILON } from 'locmoe/internal/ops/on-host';
 import { heldExperts } from 'locmoe/internal/routing/domain-groups';
@@ -176,26 +176,37 @@ class ModelGraph {
   }
 
   #feedForwardHalf(prefix: string, xBSD: Value): Value {
-    return this.#graph.within(`${prefix}.ffn`, () => {
-      const normalBSD = this.#norm(`${prefix}.ln_ffn`, xBSD);
-      return this.#graph.node('Add', [xBSD, this.#feedForward(`${prefix}.ffn`, normalBSD)]);
-    });
+    const { dFeedForward } = this.config.model;
+    const normalBSD = this.#graph.within(`${prefix}.ffn`, () => this.#norm(`${prefix}.ln_ffn`, xBSD));
+    return this.#plusFeedForward(`${prefix}.ffn`, xBSD, normalBSD, dFeedForward);
   }
 
-  /** W_out GELU(W_in x). */
-  #feedForward(prefix: string, x: Value): Value {
-    const { dModel, dFeedForward } = this.config.model;
-    const before = this.#linear(x, `${prefix}.w_in`, [dModel, dFeedForward]);
+  #plusFeedForward(prefix: string, xBSD: Value, normalBSD: Value, width: number): Value {
+    const graph = this.#graph;
+    const sum = () => graph.node('Add', [xBSD, this.#feedForward(prefix, normalBSD, width)]);
+    return graph.within(prefix, sum);
+  }
+
+  /** W_out GELU(W_in x), with a hidden size of `width`. */
+  #feedForward(prefix: string, x: Value, width: number): Value {
+    const { dModel } = this.config.model;
+    const before = this.#linear(x, `${prefix}.w_in`, [dModel, width]);
     const hidden = this.#graph.node('Gelu', [before], { approximate: 'tanh' });
-    return this.#linear(hidden, `${prefix}.w_out`, [dFeedForward, dModel]);
+    return this.#linear(hidden, `${prefix}.w_out`, [width, dModel]);
   }
 
-  /** x plus the weighted outputs of the experts that take the token; each runs on its own tokens alone. */
+  /** x plus the weighted outputs of the experts that take the token, each on its own tokens alone, and of shared experts. */
   #expertsHalf(prefix: string, xBSD: Value): Value {
     const graph = this.#graph;
     const { dModel } = this.config.model;
     const normalBSD = graph.within(prefix, () => this.#norm(`${prefix}.ln_ffn`, xBSD));
     const routing = this.#routing(prefix, normalBSD);
+    const { sharedExperts } = this.config.moe;
+    const width = expertWidthOf(this.config);
+    const sharedBSD =
+      sharedExperts === 0
+        ? xBSD
+        : this.#plusFeedForward(`${prefix}.shared`, xBSD, normalBSD, sharedExperts * width);
     return graph.within(`${prefix}.experts`, () => {
       const rows = (x: Value) => graph.node('Reshape', [x, graph.integers(-1, dModel)]);
       const normalTD = rows(normalBSD);
@@ -204,10 +215,10 @@ class ModelGraph {
       const { first } = heldExperts(this.config.moe);
       const sumTD = this.#dispatched(routing).reduce((sumTD, { tokenR1, weightR1 }, i) => {
         const rowsRD = graph.node('GatherND', [normalTD, tokenR1]);
-        const outputsRD = this.#feedForward(`${prefix}.experts.${first + i}`, rowsRD);
+        const outputsRD = this.#feedForward(`${prefix}.experts.${first + i}`, rowsRD, width);
         const weightedRD = graph.node('Mul', [outputsRD, weightR1]);
         return graph.node('ScatterND', [sumTD, tokenR1, weightedRD], { reduction: 'add' });
-      }, rows(xBSD));
+      }, rows(sharedBSD));
       return graph.node('Reshape', [sumTD, graph.node('Shape', [xBSD])]);
     });
   }

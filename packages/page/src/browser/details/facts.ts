@@ -22,6 +22,10 @@ export class RunFacts {
       ['layout', detail.layout && `${detail.layout} (nodes x workers)`],
       ['layers', config.text`${'model.numDenseLayers'} dense, ${'model.numSparseLayers'} sparse`],
       ['experts', config.text`${'moe.numExperts'} in each sparse layer, groups: ${'moe.expertGroups'}`],
+      [
+        'shared experts',
+        Number(config.get('moe.sharedExperts')) > 0 ? config.get('moe.sharedExperts') : null,
+      ],
       ['width', config.text`${'model.dModel'}, feed-forward ${'model.dFeedForward'}`],
       ['parameters', start?.parameters == null ? null : formatCount(start.parameters)],
       ['domains', config.get('data.domains')],
