@@ -157,8 +157,10 @@ function validationTable({ domains }: Validation, dataset: Dataset): string {
 
 /** Formats a column for each expert; if they do not fit a terminal, the extremes of the range. */
 function loadTable(layers: readonly LayerTotals[]): string {
-  const shareOf = (count: number, kept: readonly number[]) =>
-    `${((100 * count) / kept.reduce((sum, each) => sum + each, 0)).toFixed(1)} %`;
+  const shareOf = (count: number, kept: readonly number[]) => {
+    const total = kept.reduce((sum, each) => sum + each, 0);
+    return total === 0 ? '-' : `${((100 * count) / total).toFixed(1)} %`;
+  };
   const experts = layers[0]!.kept.map((_, expert) => `e${expert}`);
   if (experts.length <= MAX_EXPERT_COLUMNS)
     return formatTable([
@@ -178,6 +180,7 @@ function loadTable(layers: readonly LayerTotals[]): string {
 
 function routingTable(layers: readonly LayerTotals[]): string {
   const known = (value: number | null) => (value === null ? '-' : value.toFixed(2));
+  const shareOf = (count: number, all: number) => (all === 0 ? '-' : formatShare(count / all));
   return formatTable([
     // The header takes two lines, to fit a terminal of 80 columns.
     ['', '', '', 'over', 'not', 'same', 'same', 'other', 'of', 'gate'],
@@ -187,8 +190,8 @@ function routingTable(layers: readonly LayerTotals[]): string {
       return [
         `layer ${layer.layer}`,
         layer.routed < 1e7 ? formatCount(layer.routed) : `${formatCount(layer.routed / 1e6)} M`,
-        ...[kept, layer.overCapacity, layer.notChosen].map((count) => formatShare(count / layer.routed)),
-        ...[layer.sameWorker, layer.sameNode, layer.otherNode].map((count) => formatShare(count / kept)),
+        ...[kept, layer.overCapacity, layer.notChosen].map((count) => shareOf(count, layer.routed)),
+        ...[layer.sameWorker, layer.sameNode, layer.otherNode].map((count) => shareOf(count, kept)),
         known(layer.capacityRatio),
         known(layer.gateCosine),
       ];

@@ -37,7 +37,7 @@ export interface FirstFitOptions {
  * The capacity is global. A capacity per source rank would punish locality: with two nodes whose tokens all
  * stay local, half of them would be dropped.
  *
- * @param chosenTK expert of each choice, row-major [T, K]
+ * @param chosenTK expert of each choice, row-major [T, K]; -1 for none
  * @param capacity per expert over all ranks, in choices; Infinity drops nothing
  * @throws TrainerError as `Transport.transfer`
  */
@@ -49,7 +49,7 @@ export function firstFit(
 ): FirstFit {
   const { numExperts } = context.moe;
   const routedE = new Int32Array(numExperts);
-  for (const expert of chosenTK) routedE[expert]!++;
+  for (const expert of chosenTK) if (expert >= 0) routedE[expert]!++;
   const { countsOfRank, sharedOfRank } = gatherCounts(context, routedE, shared);
   const roomE = new Float64Array(numExperts).fill(capacity);
   const keptOfRank = countsOfRank.map((countsE) =>
@@ -81,5 +81,5 @@ export function firstFit(
 /** The choices with all but the first `keptE` of each expert set to -1. */
 function keepFirst(chosenTK: Int32Array, keptE: Int32Array): Int32Array {
   const leftE = keptE.slice();
-  return chosenTK.map((expert) => (leftE[expert]!-- > 0 ? expert : -1));
+  return chosenTK.map((expert) => (expert >= 0 && leftE[expert]!-- > 0 ? expert : -1));
 }

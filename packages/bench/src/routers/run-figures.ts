@@ -58,7 +58,8 @@ export function runFigures(steps: readonly GlobalStep[], validations: readonly V
     perplexity: Math.exp(meanLoss(report)),
   }));
   const layers = counted.flatMap((step) => step.layers);
-  const routed = sum(layers.flatMap((layer) => layer.routed));
+  // A router may leave all tokens without an expert.
+  const routed = Math.max(1, sum(layers.flatMap((layer) => layer.routed)));
   const places = locality(layers) ?? { sameWorker: 0, sameNode: 0, otherNode: 0 };
   return {
     steps: steps.length,
