@@ -89,6 +89,6 @@ function sumOfLoads(steps: readonly GlobalStep[]): number[][] {
 }
 
 function numUsed(loads: readonly number[]): number {
-  const least = (USED_SHARE * sum(loads)) / loads.length;
+  const least = Math.max(1, (USED_SHARE * sum(loads)) / loads.length);
   return loads.filter((load) => load >= least).length;
 }
