@@ -10,6 +10,7 @@ import { cosineOfChoices, keepToGroup, valuesOfChoices } from './group-choice.js
 import type { MoeWith } from './policy.js';
 import type { Router, RouterContext } from './router.js';
 import { TokenPreference, type tokenPreferenceField } from './token-preference.js';
+import { withZLoss, type zLossField } from './z-loss.js';
 
 // Shapes: T tokens of this rank, E experts, K choices of a token.
 
@@ -21,7 +22,7 @@ import { TokenPreference, type tokenPreferenceField } from './token-preference.j
  * @param weigh weights of the choices, [T, K]; by default their probabilities as they are
  */
 export function denseRouter(
-  context: RouterContext<MoeWith<typeof tokenPreferenceField>>,
+  context: RouterContext<MoeWith<typeof tokenPreferenceField & typeof zLossField>>,
   numChoices: number,
   choose: (probsTE: tf.Tensor2D, domainsT: Int32Array) => Int32Array,
   weigh: typeof valuesOfChoices = valuesOfChoices,
@@ -52,9 +53,10 @@ export function denseRouter(
       const decision = { ...fitted, weightsTK, scores };
       if (!training) return { ...decision, auxiliaryLoss: null, gateCosine: null };
       const cosinesTE = readFloats(() => denseGateCosines(input, logitsTE));
+      const balance = balanceLoss(moe.auxiliaryLossWeight * numHeld, fitted.routedByAllRanksE, probsTE);
       return {
         ...decision,
-        auxiliaryLoss: balanceLoss(moe.auxiliaryLossWeight * numHeld, fitted.routedByAllRanksE, probsTE),
+        auxiliaryLoss: withZLoss(balance, logitsTE, domainsT, context),
         gateCosine: cosineOfChoices(cosinesTE, chosenTK, numChoices),
       };
     },

@@ -21,6 +21,7 @@ import { cosineOfChoices, keepToGroup } from './group-choice.js';
 import { defineRouter } from './policy.js';
 import { TokenPreference, tokenPreferenceField } from './token-preference.js';
 import { topChoices, topKField, topKFits, topWeights } from './top-choices.js';
+import { withZLoss, zLossField } from './z-loss.js';
 
 // Shapes: T tokens of this rank, d hidden size, E experts, K choices of a token.
 
@@ -30,6 +31,7 @@ const fields = {
   ...capacityEstimateFields,
   ...tokenPreferenceField,
   ...topKField,
+  ...zLossField,
 };
 
 /**
@@ -97,11 +99,12 @@ export const locmoeRouter = defineRouter({
         // w_i . x + e_i, the argument of the ReLU
         const gateTE = controlled(tf.mul(projectionTE, moe.gateScale), input.gateControl);
         const biasE = parameters.get('bias') as tf.Tensor1D;
-        const argumentTE = tf.add(gateTE, biasE);
+        const argumentTE: tf.Tensor2D = tf.add(gateTE, biasE);
         const noneTE: tf.Tensor2D = tf.zeros([tokenIdsT.length, numExperts]);
         const preferredTE = keepToGroup(preference.addTo(noneTE, tokenIdsT), domainsT, expertsOfDomain);
         // Behind ReLU, which would take the preferred expert's weight from a token that prefers none much.
-        const probsTE: tf.Tensor2D = tf.softmax(tf.add(tf.relu(argumentTE), preferredTE));
+        const logitsTE: tf.Tensor2D = tf.relu(argumentTE);
+        const probsTE: tf.Tensor2D = tf.softmax(tf.add(logitsTE, preferredTE));
         const likedTE: tf.Tensor2D = tf.add(argumentTE, preferredTE);
         const chosenTK = topChoices(likedTE, domainsT, expertsOfDomain, numChoices);
         const numTokens = tokenIdsT.length * topology.worldSize;
@@ -127,7 +130,9 @@ export const locmoeRouter = defineRouter({
               }
             : undefined,
           weightsTK: topWeights(probsTE, chosenTK, numChoices),
-          auxiliaryLoss: training ? losses.loss(probsTE, fitted.sharedOfRank) : null,
+          auxiliaryLoss: training
+            ? withZLoss(losses.loss(probsTE, fitted.sharedOfRank), logitsTE, domainsT, context)
+            : null,
           gateCosine: cosinesTE && cosineOfChoices(cosinesTE, chosenTK, numChoices),
         };
       },

@@ -5,12 +5,14 @@ import { positive } from './numeric-fields.js';
 import { defineRouter, type MoeRule, type MoeWith, unless } from './policy.js';
 import { tokenPreferenceField } from './token-preference.js';
 import { bestOfGroups } from './top-choices.js';
+import { zLossField } from './z-loss.js';
 
 // Shapes: T tokens of this rank, d hidden size, E experts, M device groups, K' choices of a token in each of
 // them, K = M K' choices of a token.
 
 const fields = {
   ...tokenPreferenceField,
+  ...zLossField,
   deviceGroups: positive
     .default(2)
     .describe(

@@ -4,6 +4,7 @@ import { countBytes } from './gather-counts.js';
 import { defineRouter } from './policy.js';
 import { tokenPreferenceField } from './token-preference.js';
 import { topChoices, topKField, topKFits, topWeights } from './top-choices.js';
+import { zLossField } from './z-loss.js';
 
 // Shapes: T tokens of this rank, d hidden size, E experts, K choices of a token.
 
@@ -15,7 +16,7 @@ import { topChoices, topKField, topKFits, topWeights } from './top-choices.js';
  * Evaluation drops nothing, so a token's output does not depend on the rest of its batch.
  */
 export const switchRouter = defineRouter({
-  fields: { ...tokenPreferenceField, ...topKField },
+  fields: { ...tokenPreferenceField, ...topKField, ...zLossField },
   rules: [topKFits],
   shapedBy: ['tokenPreference'],
   parameters: denseGateSpecs,

@@ -61,7 +61,14 @@ const CASES = [
   ['switch, groups', { router: 'switch', numExperts: 4, expertGroups: 2, capacityFactor: 0.8 }, 3],
   [
     'switch, top 2, groups',
-    { router: 'switch', numExperts: 8, expertGroups: 2, expertsPerToken: 2, capacityFactor: 0.8 },
+    {
+      router: 'switch',
+      numExperts: 8,
+      expertGroups: 2,
+      expertsPerToken: 2,
+      capacityFactor: 0.8,
+      zLossWeight: 0.1,
+    },
     3,
   ],
   [
@@ -75,6 +82,7 @@ const CASES = [
       ...base,
       router: 'locmoe',
       expertsPerToken: 2,
+      zLossWeight: 0.1,
       capacityBatches: 2,
       affinityShare: 0.5,
       localityLossWeight: 0.5,
