@@ -62,10 +62,15 @@ export function tokenChoice(
     const row = t * numExperts;
     const group = expertsOfDomain[domain]!;
     const most = Math.min(numChoices, group.length);
+    // Sorted, where a search for each place would take the square of the group's size.
+    const sorted =
+      threshold === Infinity && most === group.length
+        ? group.toSorted((a, b) => (isBefore(probsTE, row, a, b) ? -1 : 1))
+        : null;
     let reached = 0;
     let last = -1;
     for (let k = 0; k < most && reached < threshold; k++) {
-      const best = nextBest(probsTE, row, group, last);
+      const best = sorted === null ? nextBest(probsTE, row, group, last) : sorted[k]!;
       expertsTK[t * numChoices + k] = best;
       affinitiesTK[t * numChoices + k] = affinityTE[row + best]!;
       reached += probsTE[row + best]!;
