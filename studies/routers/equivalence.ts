@@ -2,17 +2,15 @@ import type { Interval } from 'locmoe/internal/evaluation/statistics';
 import { mean } from '../../packages/bench/src/statistics.js';
 import { type MeanTest, testMean } from '../kit/student-t.js';
 
-/** Relative difference of perplexity within which two routers count as equal. */
-const MARGIN = 0.01;
 export const SIGNIFICANCE = 0.05;
 
-/** A figure of two routers with the same seed. */
+/** A figure of two arms with the same seed. */
 export interface Pair {
   readonly own: number;
   readonly other: number;
 }
 
-/** How a router differs from another, over seeds; as fractions: -0.22 is 22 % less. */
+/** How an arm differs from another, over seeds; as fractions: -0.22 is 22 % less. */
 export interface Difference {
   /** The geometric mean of the ratios, less 1. */
   readonly meanDifference: number;
@@ -27,8 +25,7 @@ export interface Difference {
 export type Verdict = 'equal' | 'not equal' | 'undecided';
 
 export interface Equivalence extends Difference {
-  readonly margin: number;
-  /** The larger one of the two one-sided tests: below 0.05 the routers are equal. Null with fewer than two pairs. */
+  /** The larger one of the two one-sided tests: below 0.05 the arms are equal. Null with fewer than two pairs. */
   readonly p: number | null;
   readonly verdict: Verdict;
 }
@@ -54,13 +51,13 @@ export function differenceOf(
  *
  * @returns null without pairs
  */
-export function testEquivalence(pairs: readonly Pair[], margin = MARGIN): Equivalence | null {
+export function testEquivalence(pairs: readonly Pair[], margin: number): Equivalence | null {
   const difference = differenceOf(pairs);
   if (difference === null) return null;
   const { test, ...rest } = difference;
   const limit = Math.log1p(margin);
   const p = test && Math.max(test.pAbove(-limit), test.pBelow(limit));
-  return { margin, p, ...rest, verdict: verdictOf(p, rest, margin) };
+  return { p, ...rest, verdict: verdictOf(p, rest, margin) };
 }
 
 /** @param p of the test of equivalence, as it is or corrected for other tests */

@@ -1,9 +1,9 @@
-import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { editorSchema } from 'locmoe/internal/config/reference';
 import { loadConfig } from 'locmoe/internal/config/resolve';
 import type { RunConfig } from 'locmoe/internal/config/schema';
 import { TrainerError } from 'locmoe/internal/errors';
+import { ownRouterName } from 'locmoe/internal/routing/own-router';
 import { sha256 } from 'locmoe/internal/sha256';
 import type { Arm, Design, Question } from './design.js';
 import { MEASURES } from './measures.js';
@@ -87,7 +87,8 @@ function resolved(recipe: string, sets: readonly string[]): readonly [RunConfig,
   if (file === undefined) return [loadConfig(recipe, { sets }), []];
   const isOwn = (set: string) => OWN_ROUTER.test(set) || set.startsWith('moe.routerOptions');
   const others = sets.filter((set) => !isOwn(set));
-  const own = [sha256(readFileSync(file)), ...sets.filter((set) => set.startsWith('moe.routerOptions'))];
+  const [, hash] = ownRouterName(file, process.cwd())!.split('#');
+  const own = [hash!, ...sets.filter((set) => set.startsWith('moe.routerOptions'))];
   return [loadConfig(recipe, { sets: [...others, 'moe.router=hash'] }), own];
 }
 

@@ -1,17 +1,18 @@
 import { describe, expect, it } from 'vitest';
-import { type Pair, testEquivalence } from '../../routers/equivalence.js';
+import { type Pair, testEquivalence as testWithin } from '../../routers/equivalence.js';
 
 /** Pairs whose ratios have these logarithms. */
 const pairs = (...logs: number[]): Pair[] => logs.map((log) => ({ own: 20 * Math.exp(log), other: 20 }));
 /** P(T > t) with two degrees of freedom. */
 const above = (t: number) => 0.5 * (1 - t / Math.sqrt(2 + t * t));
 const LIMIT = Math.log(1.01);
+const testEquivalence = (all: readonly Pair[], margin = 0.01) => testWithin(all, margin);
 
 describe('testEquivalence', () => {
   it('says equal where all seeds lie close together within the margin', () => {
     // Mean 0.003, standard deviation 0.001.
     const tested = testEquivalence(pairs(0.002, 0.004, 0.003))!;
-    expect(tested).toMatchObject({ margin: 0.01, verdict: 'equal' });
+    expect(tested).toMatchObject({ verdict: 'equal' });
     const reach = (4.302652729911275 * 0.001) / Math.sqrt(3);
     expect(tested.interval!.low).toBeCloseTo(Math.expm1(0.003 - reach), 12);
     expect(tested.interval!.high).toBeCloseTo(Math.expm1(0.003 + reach), 12);
@@ -34,7 +35,7 @@ describe('testEquivalence', () => {
     expect(testEquivalence(pairs(0.002, 0.02, 0.03))!.verdict).toBe('undecided');
   });
 
-  it('is undecided where a router is either equal or better', () => {
+  it('is undecided where an arm is either equal or better', () => {
     const tested = testEquivalence(pairs(-0.004, -0.006, -0.011))!;
     expect(tested).toMatchObject({ verdict: 'undecided' });
     const standardError = Math.sqrt(13e-6) / Math.sqrt(3);
@@ -55,7 +56,6 @@ describe('testEquivalence', () => {
 
   it('decides nothing from one seed, and has nothing without any', () => {
     expect(testEquivalence(pairs(0))).toEqual({
-      margin: 0.01,
       p: null,
       meanDifference: 0,
       interval: null,

@@ -74,6 +74,7 @@ describe('a kept run', () => {
     // A field that has its default is no other setting.
     expect(keptIn(['train.beta1=0.9'])).toEqual([11, 12]);
     expect(keptIn(['train.learningRate=0.02'])).toEqual([]);
+    expect(() => keptIn(['moe.router=./gone.mjs'])).toThrow(/gone\.mjs/);
   });
 
   it('is the first of two lines, and a line that is none is named', () => {
