@@ -16,10 +16,12 @@ import {
 } from '../format.js';
 import { endOf, type RunEnd, stopOf } from '../run/run-end.js';
 import { progressOfMetrics } from '../run/run-progress.js';
-import type { LayerTotals } from '../run/run-totals.js';
+import type { LayerTotals, RunTotals } from '../run/run-totals.js';
 
 const PROMPT_TOKENS = 12;
 const SAMPLE_TOKENS = 48;
+/** Share of the choices that the ids decide, from which a gate counts as idle. */
+const IDLE_FROM = 0.95;
 /** Greatest number of columns in a table within 80 characters. */
 const MAX_EXPERT_COLUMNS = 8;
 
@@ -37,8 +39,8 @@ export async function summarize(
   dataset: Dataset,
   { stopped, samples, show }: SummaryOptions,
 ): Promise<void> {
-  const { lastValidation, lastCheckpoint, layers, numRestarts, lostSteps, lostS, tokens, answerTokens } =
-    totals;
+  const { lastValidation, lastCheckpoint, lastChoices, layers, numRestarts, lostSteps, lostS } = totals;
+  const { tokens, answerTokens } = totals;
   const checkpoint = lastCheckpoint?.directory;
   const manifest = checkpoint === undefined ? null : readManifest(checkpoint);
   const end = manifest && endOf(config, manifest);
@@ -57,7 +59,7 @@ export async function summarize(
     );
   if (stopped !== null && lastValidation?.step !== totals.lastStep)
     show(
-      `not validated at the stop${checkpoint === undefined ? '' : `: ${commandLine(['npx', 'locmoe', 'eval', '--checkpoint', fromHere(checkpoint)])}`}`,
+      `not validated at the stop${checkpoint === undefined ? '' : `: ${commandOf(['eval', '--checkpoint', fromHere(checkpoint)])}`}`,
     );
   if (lastValidation !== null) {
     show(
@@ -70,6 +72,11 @@ export async function summarize(
     show(
       `\nrouting (all steps; share of the classic capacity, and cosine, of the last one)\n${routingTable(layers)}`,
     );
+    const idle = idleGate(lastChoices);
+    if (idle !== null)
+      show(
+        `${idle}${checkpoint === undefined ? '' : ` (${commandOf(['eval', '--checkpoint', fromHere(checkpoint), '--ablate', 'gate'])} says what it is worth)`}`,
+      );
   }
   const texts =
     samples && stopped === null && checkpoint !== undefined
@@ -102,7 +109,17 @@ export async function summarize(
   show('\nnext');
   const next = nextCommands(fromHere(folder.directory), best?.checkpoint ?? checkpoint, end, dataset);
   for (const words of stopped === null ? next : [...next.slice(-1), ...next.slice(0, -1)])
-    show(`  ${commandLine(['npx', 'locmoe', ...words])}`);
+    show(`  ${commandOf(words)}`);
+}
+
+function commandOf(words: readonly string[]): string {
+  return commandLine(['npx', 'locmoe', ...words]);
+}
+
+/** Says that a gate decides next to nothing, as the ids of the tokens do; null if it decides, or there is none. */
+export function idleGate({ idShare, gateShare }: RunTotals['lastChoices']): string | null {
+  if (gateShare === undefined || idShare === undefined || idShare < IDLE_FROM) return null;
+  return `the gate is nearly idle: ${formatShare(idShare)} of the last step's choices were those of the last token with the same id and domain`;
 }
 
 /** Finds the checkpoint of the run's best validation, with train.earlyStop. */

@@ -33,6 +33,8 @@ export class RunTotals implements RunListener {
   lastStep = 0;
   lastValidation: Validation | null = null;
   lastCheckpoint: CheckpointReport | null = null;
+  /** What decided the choices of the last step; a router without a gate has no `gateShare`. */
+  lastChoices: Pick<GlobalStep, 'idShare' | 'gateShare'> = {};
   readonly #layers = new Map<number, LayerTotals>();
   /** Sum of the tokens of `GlobalStep`. */
   tokens = 0;
@@ -53,8 +55,10 @@ export class RunTotals implements RunListener {
     return (performance.now() - this.#startedMs) / 1000;
   }
 
-  step({ step, layers, tokens, answerTokens = 0 }: GlobalStep): void {
+  step(report: GlobalStep): void {
+    const { step, layers, tokens, answerTokens = 0 } = report;
     this.lastStep = step;
+    this.lastChoices = report;
     if (step <= this.#countedUpTo) return;
     this.#countedUpTo = step;
     this.tokens += tokens;
