@@ -8,50 +8,67 @@ import { firstFit } from './first-fit.js';
 import { controlled } from './gate-control.js';
 import { cosineOfChoices, keepToGroup, valuesOfChoices } from './group-choice.js';
 import type { MoeWith } from './policy.js';
-import type { Router, RouterContext } from './router.js';
-import { TokenPreference, type tokenPreferenceField } from './token-preference.js';
-import { withZLoss, type zLossField } from './z-loss.js';
+import type { Router, RouterContext, RouterInput } from './router.js';
+import { TokenPreference, tokenPreferenceField } from './token-preference.js';
+import { withZLoss, zLossField } from './z-loss.js';
 
 // Shapes: T tokens of this rank, E experts, K choices of a token.
 
+export const denseRouterFields = { ...tokenPreferenceField, ...zLossField };
+
+export type DenseContext = RouterContext<MoeWith<typeof denseRouterFields>>;
+
+/** How the logits of a dense gate decide. */
+export interface DenseChoice {
+  /** Expert of each choice, row-major [T, K]. */
+  readonly chosenTK: Int32Array;
+  /** Weight of each choice, [T, K], differentiable. */
+  readonly weightsTK: tf.Tensor2D;
+  /** Probabilities for the load-balance loss, [T, E]; a token's sum to 1 over the experts of its domain. */
+  readonly probsTE: tf.Tensor2D;
+  /** Scores of the gate, [T, E], and biases, length E, that rank experts beside preferences. */
+  readonly gateTE: tf.Tensor2D;
+  readonly biasE: Float32Array | null;
+}
+
+/** Turns logits, [T, E], into choices. */
+export type DenseRule = (logitsTE: tf.Tensor2D, input: RouterInput) => DenseChoice;
+
 /**
- * Routes by the softmax of a dense gate over the experts of the domain's group. Choices have a capacity in training alone.
+ * Routes by a dense gate over the experts of the domain's group. Choices have a capacity in training alone.
  *
  * @param numChoices K
- * @param choose chooses the experts of each token by their probabilities, [T, E] -> row-major [T, K]
- * @param weigh weights of the choices, [T, K]; by default their probabilities as they are
+ * @param onRouted called in training with the choices per expert of all ranks, length E
  */
 export function denseRouter(
-  context: RouterContext<MoeWith<typeof tokenPreferenceField & typeof zLossField>>,
+  context: DenseContext,
   numChoices: number,
-  choose: (probsTE: tf.Tensor2D, domainsT: Int32Array) => Int32Array,
-  weigh: typeof valuesOfChoices = valuesOfChoices,
+  preference: TokenPreference,
+  rule: DenseRule,
+  onRouted?: (routedByAllRanksE: Float64Array) => void,
 ): Pick<Router, 'state' | 'route'> {
-  const { moe, dModel, expertsOfDomain, topology } = context;
+  const { moe, topology } = context;
   const numHeld = heldExperts(moe).count;
-  const preference = new TokenPreference(context, denseGateSpread(dModel));
   return {
     state: preference.state,
     route(input) {
       const { domainsT, tokenIdsT, training, wantsScores } = input;
       const logitsTE = controlled(denseGateLogits(input), input.gateControl);
-      const preferredTE = preference.addTo(logitsTE, tokenIdsT);
-      const probsTE: tf.Tensor2D = tf.softmax(keepToGroup(preferredTE, domainsT, expertsOfDomain));
-      const chosenTK = choose(probsTE, domainsT);
+      const { chosenTK, weightsTK, probsTE, gateTE, biasE } = rule(logitsTE, input);
       const numTokens = domainsT.length * topology.worldSize;
       const factor = training ? moe.capacityFactor : null;
       const capacity = classicCapacity(factor, numTokens, numChoices, numHeld);
       const fitted = firstFit(context, chosenTK, capacity, { numChoices });
-      const weightsTK = weigh(probsTE, chosenTK, numChoices);
       const scores = wantsScores
         ? {
-            gateTE: logitsTE.dataSync<'float32'>().slice(),
-            biasE: null,
+            gateTE: gateTE.dataSync<'float32'>().slice(),
+            biasE: biasE?.slice() ?? null,
             preferenceTE: preference.of(tokenIdsT),
           }
         : undefined;
       const decision = { ...fitted, weightsTK, scores };
       if (!training) return { ...decision, auxiliaryLoss: null, gateCosine: null };
+      onRouted?.(fitted.routedByAllRanksE);
       const cosinesTE = readFloats(() => denseGateCosines(input, logitsTE));
       const balance = balanceLoss(moe.auxiliaryLossWeight * numHeld, fitted.routedByAllRanksE, probsTE);
       return {
@@ -61,4 +78,26 @@ export function denseRouter(
       };
     },
   };
+}
+
+/**
+ * A dense router by the softmax over the experts of the domain's group.
+ *
+ * @param choose chooses the experts of each token by their probabilities, [T, E] -> row-major [T, K]
+ * @param weigh weights of the choices, [T, K]; by default their probabilities as they are
+ */
+export function softmaxRouter(
+  context: DenseContext,
+  numChoices: number,
+  choose: (probsTE: tf.Tensor2D, domainsT: Int32Array) => Int32Array,
+  weigh: typeof valuesOfChoices = valuesOfChoices,
+): Pick<Router, 'state' | 'route'> {
+  const preference = new TokenPreference(context, denseGateSpread(context.dModel));
+  return denseRouter(context, numChoices, preference, (logitsTE, { domainsT, tokenIdsT }) => {
+    const preferredTE = preference.addTo(logitsTE, tokenIdsT);
+    const probsTE: tf.Tensor2D = tf.softmax(keepToGroup(preferredTE, domainsT, context.expertsOfDomain));
+    const chosenTK = choose(probsTE, domainsT);
+    const weightsTK = weigh(probsTE, chosenTK, numChoices);
+    return { chosenTK, weightsTK, probsTE, gateTE: logitsTE, biasE: null };
+  });
 }

@@ -1,47 +1,30 @@
 import { denseGateCosines, denseGateSpecs } from './dense-gate.js';
-import { denseRouter } from './dense-router.js';
+import { denseRouterFields, softmaxRouter } from './dense-router.js';
+import { deviceGroupsField, deviceGroupsFit, inDeviceGroups } from './device-groups.js';
 import { countBytes } from './gather-counts.js';
 import { positive } from './numeric-fields.js';
 import { defineRouter, type MoeRule, type MoeWith, unless } from './policy.js';
-import { tokenPreferenceField } from './token-preference.js';
 import { bestOfGroups } from './top-choices.js';
-import { zLossField } from './z-loss.js';
 
 // Shapes: T tokens of this rank, d hidden size, E experts, M device groups, K' choices of a token in each of
 // them, K = M K' choices of a token.
 
 const fields = {
-  ...tokenPreferenceField,
-  ...zLossField,
-  deviceGroups: positive
-    .default(2)
-    .describe(
-      'M: groups of consecutive experts, in each of which a token has as many choices; with a multiple of the ranks, all ranks have an equal load',
-    ),
+  ...denseRouterFields,
+  ...deviceGroupsField,
   choicesPerDeviceGroup: positive.default(1).describe("K': experts that a token takes in each device group"),
 };
 
 type MogeMoe = MoeWith<typeof fields>;
 
-const groupsFit: MoeRule<MogeMoe> = ({ numExperts, expertGroups, deviceGroups, choicesPerDeviceGroup }) => {
-  const numOpen = numExperts / expertGroups;
-  // A rule of its own refuses groups that do not divide the experts.
-  if (!Number.isInteger(numOpen)) return undefined;
-  const size = numOpen / deviceGroups;
-  const groups = unless(
-    Number.isInteger(size),
-    'deviceGroups',
-    `${deviceGroups} does not divide the experts of a domain: ${numOpen}, numExperts over expertGroups`,
-  );
-  return (
-    groups ??
+const groupsFit: MoeRule<MogeMoe> = (moe) =>
+  deviceGroupsFit(moe, (size, numOpen) =>
     unless(
-      choicesPerDeviceGroup <= size,
+      moe.choicesPerDeviceGroup <= size,
       'choicesPerDeviceGroup',
-      `${choicesPerDeviceGroup}, but a device group has ${size} of the ${numOpen} experts of a domain`,
-    )
+      `${moe.choicesPerDeviceGroup}, but a device group has ${size} of the ${numOpen} experts of a domain`,
+    ),
   );
-};
 
 /**
  * Mixture of Grouped Experts (MoGE; Pangu Pro MoE, arXiv 2505.21411, section 2.2): a softmax over all experts with a
@@ -82,9 +65,9 @@ export const mogeRouter = defineRouter({
   gateCosines: (_, input) => denseGateCosines(input),
   create(context) {
     const { moe, expertsOfDomain } = context;
-    const groupsOfDomain = expertsOfDomain.map((experts) => inDeviceGroups(experts, moe));
-    return denseRouter(context, choicesPerToken(moe), (probsTE, domainsT) =>
-      bestOfGroups(probsTE, domainsT, groupsOfDomain, moe.choicesPerDeviceGroup),
+    const groupsOfDomain = expertsOfDomain.map((experts) => inDeviceGroups(experts, moe.deviceGroups));
+    return softmaxRouter(context, choicesPerToken(moe), (probsTE, domainsT) =>
+      bestOfGroups(probsTE, moe.choicesPerDeviceGroup, (t) => groupsOfDomain[domainsT[t]!]!),
     );
   },
 });
@@ -92,10 +75,4 @@ export const mogeRouter = defineRouter({
 /** K */
 function choicesPerToken({ deviceGroups, choicesPerDeviceGroup }: MogeMoe): number {
   return deviceGroups * choicesPerDeviceGroup;
-}
-
-/** The experts of a domain in M groups of equal size. */
-function inDeviceGroups(experts: Int32Array, { deviceGroups }: MogeMoe): Int32Array[] {
-  const size = experts.length / deviceGroups;
-  return Array.from({ length: deviceGroups }, (_, i) => experts.subarray(i * size, (i + 1) * size));
 }

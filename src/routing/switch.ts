@@ -1,10 +1,8 @@
 import { denseGateCosines, denseGateSpecs } from './dense-gate.js';
-import { denseRouter } from './dense-router.js';
+import { denseRouterFields, softmaxRouter } from './dense-router.js';
 import { countBytes } from './gather-counts.js';
 import { defineRouter } from './policy.js';
-import { tokenPreferenceField } from './token-preference.js';
 import { topChoices, topKField, topKFits, topWeights } from './top-choices.js';
-import { zLossField } from './z-loss.js';
 
 // Shapes: T tokens of this rank, d hidden size, E experts, K choices of a token.
 
@@ -16,7 +14,7 @@ import { zLossField } from './z-loss.js';
  * Evaluation drops nothing, so a token's output does not depend on the rest of its batch.
  */
 export const switchRouter = defineRouter({
-  fields: { ...tokenPreferenceField, ...topKField, ...zLossField },
+  fields: { ...denseRouterFields, ...topKField },
   rules: [topKFits],
   shapedBy: ['tokenPreference'],
   parameters: denseGateSpecs,
@@ -37,7 +35,7 @@ export const switchRouter = defineRouter({
   create(context) {
     const { moe, expertsOfDomain } = context;
     const K = moe.expertsPerToken;
-    return denseRouter(
+    return softmaxRouter(
       context,
       K,
       (probsTE, domainsT) => topChoices(probsTE, domainsT, expertsOfDomain, K),

@@ -35,8 +35,11 @@ export function topChoices(
   // TensorFlow is faster than a loop, and knows no groups to choose the second expert from.
   if (numChoices === 1) return argmaxOfRows(scoresTE);
   const groupsOfDomain = expertsOfDomain.map((experts) => [experts]);
-  return bestOfGroups(scoresTE, domainsT, groupsOfDomain, numChoices);
+  return bestOfGroups(scoresTE, numChoices, (t) => groupsOfDomain[domainsT[t]!]!);
 }
+
+/** Keeps shares finite where all scores are 0. */
+export const LEAST_SUM = 1e-20;
 
 /**
  * Weights of the choices, [T, K], differentiable: their probabilities, which sum to 1 where a token has several (Mixtral,
@@ -47,35 +50,33 @@ export function topChoices(
  */
 export function topWeights(probsTE: tf.Tensor2D, chosenTK: Int32Array, numChoices: number): tf.Tensor2D {
   const probsTK = valuesOfChoices(probsTE, chosenTK, numChoices);
-  return numChoices === 1 ? probsTK : tf.div(probsTK, tf.sum(probsTK, 1, true));
+  return numChoices === 1 ? probsTK : tf.div(probsTK, tf.add(tf.sum(probsTK, 1, true), LEAST_SUM));
 }
 
 /**
- * The K' experts of greatest score of each of M groups of a domain, group by group and best first; ties go to the lower id.
+ * The K' experts of greatest score of each of M groups, group by group and best first; ties go to the lower id.
  *
  * @param scoresTE [T, E]
- * @param groupsOfDomain groups of experts by domain, M for each
  * @param choicesPerGroup K'
+ * @param groupsOf groups of experts of a token, M for each
  * @returns row-major [T, K], K = M K'
  */
 export function bestOfGroups(
   scoresTE: tf.Tensor2D,
-  domainsT: Int32Array,
-  groupsOfDomain: readonly (readonly Int32Array[])[],
   choicesPerGroup: number,
+  groupsOf: (t: number) => readonly Int32Array[],
 ): Int32Array {
   const scores = scoresTE.dataSync<'float32'>();
-  const numExperts = scoresTE.shape[1];
-  const chosenTK = new Int32Array(domainsT.length * groupsOfDomain[0]!.length * choicesPerGroup);
+  const [numTokens, numExperts] = scoresTE.shape;
+  const chosenTK = new Int32Array(numTokens * groupsOf(0).length * choicesPerGroup);
   let choice = 0;
-  domainsT.forEach((domain, t) => {
-    for (const group of groupsOfDomain[domain]!) {
+  for (let t = 0; t < numTokens; t++)
+    for (const group of groupsOf(t)) {
       let last = -1;
       for (let k = 0; k < choicesPerGroup; k++) {
         last = nextBest(scores, t * numExperts, group, last);
         chosenTK[choice++] = last;
       }
     }
-  });
   return chosenTK;
 }

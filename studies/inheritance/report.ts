@@ -81,6 +81,7 @@ export function reportOf(figures: Figures): Report {
         denseLoss: dense.toFixed(3),
         expertsOfGroup: model.numExperts / model.expertGroups,
         expertChoice: starts.some(({ router }) => router === 'expert-choice'),
+        deepseek: starts.some(({ router }) => router === 'deepseek'),
         moge: starts.some(({ router }) => router === 'moge') && {
           choices: model.deviceGroups * model.choicesPerDeviceGroup,
         },

@@ -32,6 +32,7 @@ const figures: Figures = {
     { router: 'hash', loss: 4.9299 },
     { router: 'moge', loss: 5 },
     { router: 'expert-choice', loss: 4.93 },
+    { router: 'deepseek', loss: 5.2 },
   ],
   denseSteps: 8,
   steps: 8,

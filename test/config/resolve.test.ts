@@ -156,13 +156,33 @@ describe('bad configurations name the field and where it stands', () => {
     expect(problemsWith('moe.expertGroups=3')).toHaveLength(1);
   });
 
-  it.each(['switch', 'locmoe'])('more experts a token than its domain has, router %s', (router) => {
-    const problemsWith = (k: number) =>
-      problemsOf(TINY, { sets: [`moe.router=${router}`, `moe.expertsPerToken=${k}`] });
-    expect(problemsWith(2)).toEqual([]);
-    expect(problemsWith(3)).toEqual([
-      '--set moe.expertsPerToken=3: moe.expertsPerToken: 3, but a domain has 2 experts: numExperts over expertGroups',
-    ]);
+  it.each(['switch', 'locmoe', 'deepseek'])(
+    'more experts a token than its domain has, router %s',
+    (router) => {
+      const problemsWith = (k: number) =>
+        problemsOf(TINY, { sets: [`moe.router=${router}`, `moe.expertsPerToken=${k}`] });
+      expect(problemsWith(2)).toEqual([]);
+      expect(problemsWith(3)).toEqual([
+        '--set moe.expertsPerToken=3: moe.expertsPerToken: 3, but a domain has 2 experts: numExperts over expertGroups',
+      ]);
+    },
+  );
+
+  it('device groups that cannot give a token of deepseek its experts', () => {
+    const problemsWith = (...sets: string[]) =>
+      problemsOf(TINY, { sets: ['moe.router=deepseek', 'moe.maxDeviceGroups=1', ...sets] });
+    expect(problemsWith()).toEqual([]);
+    expect(problemsWith('moe.expertsPerToken=2')[0]).toMatch(
+      /moe\.maxDeviceGroups: 1 of 1 experts each have fewer than expertsPerToken 2$/,
+    );
+    expect(problemsWith('moe.deviceGroups=3')[0]).toMatch(/moe\.deviceGroups: 3 does not divide/);
+    expect(problemsWith('moe.maxDeviceGroups=2')[0]).toMatch(
+      /moe\.maxDeviceGroups: 2 does not divide expertsPerToken 1, of which/,
+    );
+    expect(problemsWith('moe.maxDeviceGroups=3', 'moe.deviceGroups=2')[0]).toMatch(
+      /moe\.maxDeviceGroups: 3, but there are 2 deviceGroups$/,
+    );
+    expect(problemsWith('moe.maxDeviceGroups=null', 'moe.deviceGroups=3')).toEqual([]);
   });
 
   it.each([

@@ -126,7 +126,7 @@ it('the code of docs/extending.md works as it stands', async () => {
   for (const [set, answer] of [
     [
       'moe.router=span',
-      'moe.router: must be one of expert-choice, hash, locmoe, locmoe-plus, moge, spans, switch; did you mean spans?',
+      'moe.router: must be one of deepseek, expert-choice, hash, locmoe, locmoe-plus, moge, spans, switch; did you mean spans?',
     ],
     ['moe.span=0', 'moe.span: must be more than 0'],
     ['train.clipFrom=31', 'train.clipFrom: 31 is after the last step, 30'],

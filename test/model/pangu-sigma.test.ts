@@ -154,6 +154,18 @@ describe('gradients of the whole model against finite differences', () => {
       tinyConfig({ moe: { expertsPerToken: 2, capacityFactor: 0.8, auxiliaryLossWeight: 0.2, ...FIXED } }),
     ],
     [
+      'deepseek, top 2, tokens dropped',
+      tinyConfig({
+        moe: {
+          router: 'deepseek',
+          expertsPerToken: 2,
+          capacityFactor: 0.8,
+          auxiliaryLossWeight: 0.2,
+          ...FIXED,
+        },
+      }),
+    ],
+    [
       'expert-choice',
       tinyConfig({ moe: { router: 'expert-choice', expertGroups: 2, capacityFactor: 1.1, ...FIXED } }),
     ],
@@ -211,6 +223,7 @@ describe('loss and logits', () => {
     ['locmoe', tinyConfig({ moe: { router: 'locmoe', capacityFactor: 1 } })],
     ['expert-choice', tinyConfig({ moe: { router: 'expert-choice', capacityFactor: 1 } })],
     ['moge', tinyConfig({ moe: { router: 'moge', capacityFactor: 1 } })],
+    ['deepseek', tinyConfig({ moe: { router: 'deepseek', biasUpdateRate: 0.1, capacityFactor: 1 } })],
     ['locmoe-plus', tinyConfig({ moe: { router: 'locmoe-plus', capacityFactor: 0.7 } })],
     [
       'locmoe-plus random',

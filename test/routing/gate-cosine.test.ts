@@ -11,6 +11,7 @@ const E = 4;
 it.each([
   { router: 'switch' },
   { router: 'expert-choice' },
+  { router: 'deepseek', expertsPerToken: 2 },
   { router: 'locmoe' },
   { router: 'locmoe', learnedGroups: true },
   { router: 'locmoe-plus' },

@@ -57,6 +57,20 @@ const CASES = [
     { router: 'moge', numExperts: 8, expertGroups: 2, deviceGroups: 2, capacityFactor: 0.8 },
     3,
   ],
+  [
+    'deepseek, groups, of one device group',
+    {
+      router: 'deepseek',
+      numExperts: 8,
+      expertGroups: 2,
+      expertsPerToken: 2,
+      maxDeviceGroups: 1,
+      biasUpdateRate: 0.05,
+      capacityFactor: 0.8,
+      zLossWeight: 0.1,
+    },
+    3,
+  ],
   ['hash', { router: 'hash', numExperts: 4, capacityFactor: 0.8 }, 1],
   ['switch, groups', { router: 'switch', numExperts: 4, expertGroups: 2, capacityFactor: 0.8 }, 3],
   [

@@ -34,7 +34,7 @@ function route(moe: Partial<MoeConfig>, { x = 'x', layer = 2, training = false }
   return { router, firstT, decision };
 }
 
-const LEARNED = ['expert-choice', 'switch', 'locmoe', 'locmoe-plus', 'moge'] as const;
+const LEARNED = ['expert-choice', 'switch', 'locmoe', 'locmoe-plus', 'moge', 'deepseek'] as const;
 
 describe.each(LEARNED)('%s with preferences of tokens', (router) => {
   it('sends a token id to the expert that it prefers, whatever its activations, if they are strong', () => {
@@ -67,6 +67,7 @@ describe.each(LEARNED)('%s with preferences of tokens', (router) => {
       'expert-choice': dense,
       switch: dense,
       moge: dense,
+      deepseek: dense / 4,
       locmoe: 0.5,
       'locmoe-plus': d ** -0.5,
     };

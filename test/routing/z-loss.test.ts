@@ -14,6 +14,7 @@ const domainsT = randomIntegers('domains', T, 3);
 const GATES = [
   ['switch', 'weight', [d, E]],
   ['moge', 'weight', [d, E]],
+  ['deepseek', 'weight', [d, E]],
   ['locmoe', 'bias', [E]],
 ] as const;
 

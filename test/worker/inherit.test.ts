@@ -68,6 +68,8 @@ const asDense = () => Array.from({ length: 2 }, () => expect.closeTo(denseLoss, 
 describe.each(ROUTER_NAMES)('a model with router %s that inherits from a dense one', (router) => {
   // The softmax over the one expert of a group is one, whatever the gate.
   const weightOne = { router, numExperts: 2, expertGroups: 2, deviceGroups: 1 };
+  // The weight of one expert is its sigmoid; those of two sum to one.
+  if (router === 'deepseek') Object.assign(weightOne, { numExperts: 4, expertsPerToken: 2 });
 
   it('begins with its loss where gate weights are one and nothing is dropped', () => {
     expect(losses(weightOne)).toEqual(asDense());
@@ -85,12 +87,16 @@ it.each([
   ['switch', false],
   ['locmoe', false],
   ['moge', false],
+  ['deepseek', false],
 ] as const)('with four experts a token, weights of %s sum to one: %s', (router, sumToOne) => {
   const found = losses({ router, numExperts: 4, expertGroups: 1 });
   if (sumToOne) expect(found).toEqual(asDense());
   else for (const loss of found) expect(Math.abs(loss - denseLoss)).toBeGreaterThan(1e-3);
 });
 
-it.each(['switch', 'locmoe'] as const)('weights of %s sum to one where a token has two experts', (router) => {
-  expect(losses({ router, numExperts: 4, expertsPerToken: 2 })).toEqual(asDense());
-});
+it.each(['switch', 'locmoe', 'deepseek'] as const)(
+  'weights of %s sum to one where a token has two experts',
+  (router) => {
+    expect(losses({ router, numExperts: 4, expertsPerToken: 2 })).toEqual(asDense());
+  },
+);

@@ -16,6 +16,7 @@ const TO_THE_BIT: readonly (readonly [name: string, PlacedCase])[] = [
     'expert-choice',
     { moe: { router: 'expert-choice', capacityFactor: 1 }, cluster: OVERLAPPED, train: UNCLIPPED },
   ],
+  ['deepseek', { moe: { router: 'deepseek', expertsPerToken: 2 }, cluster: OVERLAPPED, train: UNCLIPPED }],
   ['locmoe-plus', { moe: PLUS, cluster: OVERLAPPED, train: UNCLIPPED }],
   [
     'touched experts alone',

@@ -9,8 +9,8 @@ class LocmoeConfig(PretrainedConfig):
     n_shared_experts: experts that every token passes through, beside those of the router.
     domain: that of a text where the caller names none, by name.
     expert_group: the one group of experts that the sub-model of a domain has; None for a whole model.
-    router: `hash`, `switch`, `expert-choice`, `locmoe`, `locmoe-plus` or `moge`; the fields after it are those of one
-    router or two.
+    router: `hash`, `switch`, `expert-choice`, `locmoe`, `locmoe-plus`, `moge` or `deepseek`; the fields after it are
+    those of one router or some.
     """
 
     model_type = "locmoe"
@@ -46,6 +46,7 @@ class LocmoeConfig(PretrainedConfig):
         choice_weights="softmax",
         device_groups=2,
         choices_per_device_group=1,
+        max_device_groups=None,
         **kwargs,
     ):
         self.vocab_size = vocab_size
@@ -78,5 +79,6 @@ class LocmoeConfig(PretrainedConfig):
         self.choice_weights = choice_weights
         self.device_groups = device_groups
         self.choices_per_device_group = choices_per_device_group
+        self.max_device_groups = max_device_groups
         kwargs.pop("num_hidden_layers", None)
         super().__init__(**kwargs)

@@ -286,19 +286,26 @@ class LearnedRouter(nn.Module):
         return scores + self.preference.view(-1, self.config.num_experts)[token_ids].float()
 
 
-class SwitchRouter(LearnedRouter):
-    """Switch (arXiv 2101.03961, eq. 1 and 2): top-k of p = softmax(x W), weighted by their p."""
+class DenseRouter(LearnedRouter):
+    """Routers with a learned gate W: [d, E]."""
 
     def __init__(self, config):
         super().__init__(config)
         self.weight = matrix(config.hidden_size, config.num_experts)
 
+    def logits(self, x):
+        return x.float() @ self.weight.float()
+
+
+class SwitchRouter(DenseRouter):
+    """Switch (arXiv 2101.03961, eq. 1 and 2): top-k of p = softmax(x W), weighted by their p."""
+
     def forward(self, x, token_ids, allowed):
-        probs = group_softmax(self.with_preference(x.float() @ self.weight.float(), token_ids), allowed)
+        probs = group_softmax(self.with_preference(self.logits(x), token_ids), allowed)
         return top_weights(probs, probs, allowed, self.config.experts_per_token)
 
 
-class ExpertChoiceRouter(LearnedRouter):
+class ExpertChoiceRouter(DenseRouter):
     """Expert choice (arXiv 2202.09368, section 3.2): each expert takes tokens by p = softmax(x W), weighted by their p.
 
     In training it takes the best of the whole batch. That is not causal, so here it takes those that reach its
@@ -307,32 +314,50 @@ class ExpertChoiceRouter(LearnedRouter):
 
     def __init__(self, config):
         super().__init__(config)
-        self.weight = matrix(config.hidden_size, config.num_experts)
         self.register_buffer("threshold", torch.zeros(config.num_experts))
 
     def forward(self, x, token_ids, allowed):
-        probs = group_softmax(self.with_preference(x.float() @ self.weight.float(), token_ids), allowed)
+        probs = group_softmax(self.with_preference(self.logits(x), token_ids), allowed)
         most = self.config.candidates_per_token
         candidates = allowed if most is None else likeliest(probs, allowed, most)
         return probs * candidates * (probs >= self.threshold.float())
 
 
-class MogeRouter(LearnedRouter):
+class MogeRouter(DenseRouter):
     """MoGE (Pangu Pro MoE, arXiv 2505.21411, eq. 5 to 7): p = softmax(x W), top K' of each device group by p.
 
     The experts of a domain are cut into device groups, so all experts into these of every domain.
     """
 
-    def __init__(self, config):
-        super().__init__(config)
-        self.weight = matrix(config.hidden_size, config.num_experts)
-
     def forward(self, x, token_ids, allowed):
-        probs = group_softmax(self.with_preference(x.float() @ self.weight.float(), token_ids), allowed)
+        probs = group_softmax(self.with_preference(self.logits(x), token_ids), allowed)
         parts = probs.unflatten(1, (self.config.expert_groups * self.config.device_groups, -1))
         order = parts.sort(dim=2, descending=True, stable=True).indices
         best = order[:, :, : self.config.choices_per_device_group]
         return probs * torch.zeros_like(parts).scatter(2, best, 1).flatten(1)
+
+
+class DeepseekRouter(DenseRouter):
+    """DeepSeek-V3 (arXiv 2412.19437, eq. 13 to 16): top-k of s + bias, s = sigmoid(x W), weighted by their s.
+
+    A token may be limited to the device groups with the highest sums of their best scores.
+    """
+
+    def __init__(self, config):
+        super().__init__(config)
+        self.register_buffer("bias", torch.zeros(config.num_experts))
+
+    def forward(self, x, token_ids, allowed):
+        k, most = self.config.experts_per_token, self.config.max_device_groups
+        sigmoid = self.logits(x).sigmoid()
+        scores = self.with_preference(sigmoid + self.bias.float(), token_ids).masked_fill(~allowed, -1e9)
+        if most is not None:
+            parts = scores.unflatten(1, (self.config.expert_groups * self.config.device_groups, -1))
+            sums = parts.topk(k // most, dim=2).values.sum(2)
+            order = sums.sort(dim=1, descending=True, stable=True).indices
+            is_open = torch.zeros_like(sums).scatter(1, order[:, :most], 1).bool()
+            scores = parts.masked_fill(~is_open[:, :, None], -1e9).flatten(1)
+        return top_weights(sigmoid, scores, allowed, k)
 
 
 class GrapRouter(LearnedRouter):
@@ -440,4 +465,5 @@ ROUTERS = {
     "locmoe": LocmoeRouter,
     "locmoe-plus": LocmoePlusRouter,
     "moge": MogeRouter,
+    "deepseek": DeepseekRouter,
 }

@@ -32,7 +32,7 @@ beforeAll(async () => {
     checkpoints.set(variant, checkpoint);
     await exportAs(variant, checkpoint, path.join(root, `export-${i}`));
   }
-  for (const [i, router] of ['hash', 'locmoe-plus', 'moge'].entries()) {
+  for (const [i, router] of ['hash', 'locmoe-plus', 'moge', 'deepseek'].entries()) {
     const part = path.join(root, `part-${i}`);
     await writeFolder(part, (output) => writeSubModel(checkpoints.get(router)!, output, 'code'));
     await exportAs(`a sub-model, ${router}`, openCheckpoint(part), path.join(root, `export-part-${i}`));

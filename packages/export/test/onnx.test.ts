@@ -166,7 +166,7 @@ describe('any graph', () => {
     const other = { ...config, moe: { ...config.moe, router: 'mine' as 'switch' } };
     const read = (name: string, shape: readonly number[]) => checkpoint.read(name, shape);
     expect(() => modelGraph(other, read)).toThrow(
-      'moe.router mine cannot be exported to ONNX; expert-choice, hash, switch, locmoe, locmoe-plus, moge can',
+      'moe.router mine cannot be exported to ONNX; expert-choice, hash, switch, locmoe, locmoe-plus, moge, deepseek can',
     );
   });
 

@@ -15,7 +15,15 @@ import { writeFolder } from '../src/output-folder.js';
 import { sizeOfSubModel, writeSubModel } from '../src/sub-model.js';
 import { ownLogits, ownRouting, sequences, trainedCheckpoint } from './trained.js';
 
-const ROUTERS = ['hash', 'switch', 'expert-choice', 'locmoe with learned groups', 'locmoe-plus', 'moge'];
+const ROUTERS = [
+  'hash',
+  'switch',
+  'expert-choice',
+  'locmoe with learned groups',
+  'locmoe-plus',
+  'moge',
+  'deepseek',
+];
 /** The second of two: its experts are not the first ones. */
 const DOMAIN = 'code';
 const DOMAIN_ID = 1;

@@ -77,6 +77,29 @@ const VARIANTS: Readonly<Record<string, { readonly model?: object; readonly moe?
       tokenPreference: 2,
     },
   },
+  deepseek: {
+    moe: {
+      router: 'deepseek',
+      numExperts: 12,
+      expertsPerToken: 2,
+      deviceGroups: 3,
+      maxDeviceGroups: 2,
+      biasUpdateRate: 0.02,
+      tokenPreference: 1,
+    },
+  },
+  'deepseek, one expert': { moe: { router: 'deepseek', biasUpdateRate: 0.02 } },
+  'deepseek, four of two device groups': {
+    moe: {
+      router: 'deepseek',
+      numExperts: 12,
+      expertGroups: 1,
+      expertsPerToken: 4,
+      deviceGroups: 3,
+      maxDeviceGroups: 2,
+      biasUpdateRate: 0.05,
+    },
+  },
   'dense layers below the query layer': { model: { numSparseLayers: 0 } },
   'a dense model': { model: { numSparseLayers: 0, queryLayer: false } },
 };
@@ -95,6 +118,8 @@ export const TRIED: readonly string[] = NIGHTLY
         'locmoe-plus',
         'locmoe-plus, experts choose',
         'moge',
+        'deepseek',
+        'deepseek, four of two device groups',
       ],
       'a dense model',
     ];

@@ -49,6 +49,14 @@ const ROUTERS: Readonly<Record<string, ExportedRouter>> = {
     }),
     state: [PREFERENCE],
   },
+  deepseek: {
+    fields: ({ expertsPerToken, deviceGroups, maxDeviceGroups }) => ({
+      experts_per_token: expertsPerToken,
+      device_groups: deviceGroups,
+      max_device_groups: maxDeviceGroups,
+    }),
+    state: ['bias', PREFERENCE],
+  },
 };
 
 /**

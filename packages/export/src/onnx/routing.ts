@@ -48,6 +48,7 @@ export const ROUTINGS: Readonly<Record<string, RoutingBuilder>> = {
   locmoe: locmoeRouting,
   'locmoe-plus': locmoePlusRouting,
   moge: mogeRouting,
+  deepseek: deepseekRouting,
 };
 
 /** A table from token id to place in the group of the domain; the weight is 1. */
@@ -161,6 +162,36 @@ function mogeRouting(input: RoutingInput): Routing {
   return { keptBSE, weightsBSE: probsBSE, affinitiesBSE: probsBSE };
 }
 
+/** sigmoid(x W_g); the experts of the group with the highest score and bias take the token, weighted by their scores. */
+function deepseekRouting(input: RoutingInput): Routing {
+  const { graph, config, parameter } = input;
+  const sigmoidBSE = graph.node('Sigmoid', [keepToGroup(input, denseGate(input))]);
+  const biasedBSE = graph.node('Add', [sigmoidBSE, parameter('bias', [config.moe.numExperts])]);
+  const scoresBSE = withPreference(input, biasedBSE);
+  return topRouting(input, limitToDeviceGroups(input, scoresBSE), sigmoidBSE);
+}
+
+/** Adds -1e9 to the scores of experts outside of the best device groups of a token. */
+function limitToDeviceGroups(input: RoutingInput, scoresBSE: Value): Value {
+  const { graph, config } = input;
+  const { numExperts, expertGroups, expertsPerToken, deviceGroups, maxDeviceGroups } = config.moe;
+  if (maxDeviceGroups === null) return scoresBSE;
+  // There are P groups over all domains; level 1 leaves those of the sequence's domain.
+  const numParts = expertGroups * deviceGroups;
+  const shape = graph.integers(0, 0, numParts, numExperts / numParts);
+  const partsBSPN = graph.node('Reshape', [keepToGroup(input, scoresBSE), shape]);
+  const [bestBSPK] = graph.nodeWith(2, 'TopK', [
+    partsBSPN,
+    graph.integers(expertsPerToken / maxDeviceGroups),
+  ]);
+  const sumsBSP = graph.node('ReduceSum', [bestBSPK, graph.integers(-1)], { keepdims: 0 });
+  const [, openBSM] = graph.nodeWith(2, 'TopK', [sumsBSP, graph.integers(maxDeviceGroups)]);
+  const onesBSM = asFloat(graph, graph.node('GreaterOrEqual', [openBSM, graph.integer(0)]));
+  const isOpenBSP1 = unsqueeze(graph, taken(graph, sumsBSP, openBSM, onesBSM, 2), -1);
+  const limitedBSPN = graph.node('Where', [isOpenBSP1, partsBSPN, graph.float(-1e9)]);
+  return graph.node('Reshape', [limitedBSPN, graph.integers(0, 0, numExperts)]);
+}
+
 /** The likeliest experts of each token until their probabilities reach the threshold, bool [B, S, E]. */
 function tokenChoice(
   { graph, config }: RoutingInput,
@@ -212,9 +243,12 @@ function softmaxOfGroup(input: RoutingInput, logitsBSE: Value): Value {
 
 /** Softmax of x W_g over the experts of the domain's group, [B, S, E]. */
 function softmaxOfDenseGate(input: RoutingInput): Value {
-  const { graph, config, xBSD, parameter } = input;
-  const gateDE = parameter('weight', [config.model.dModel, config.moe.numExperts]);
-  return softmaxOfGroup(input, withPreference(input, graph.node('MatMul', [xBSD, gateDE])));
+  return softmaxOfGroup(input, withPreference(input, denseGate(input)));
+}
+
+/** x W_g, [B, S, E]. */
+function denseGate({ graph, config, xBSD, parameter }: RoutingInput): Value {
+  return graph.node('MatMul', [xBSD, parameter('weight', [config.model.dModel, config.moe.numExperts])]);
 }
 
 /** Adds the preference of the token ids, where there is one (src/routing/token-preference.ts). */

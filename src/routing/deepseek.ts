@@ -1,0 +1,159 @@
+import { tf } from '../ops/tensorflow.js';
+import { BalancingBias, balancingBiasField } from './balancing-bias.js';
+import { denseGateCosines, denseGateSpecs, denseGateSpread } from './dense-gate.js';
+import { denseRouter, denseRouterFields } from './dense-router.js';
+import { deviceGroupsField, deviceGroupsFit, inDeviceGroups } from './device-groups.js';
+import { countBytes } from './gather-counts.js';
+import { keepToGroup } from './group-choice.js';
+import { positive } from './numeric-fields.js';
+import { defineRouter, type MoeRule, type MoeWith, unless } from './policy.js';
+import { nextBest } from './token-choice.js';
+import { TokenPreference } from './token-preference.js';
+import { bestOfGroups, LEAST_SUM, topKField, topKFits, topWeights } from './top-choices.js';
+
+// Shapes: T tokens of this rank, d hidden size, E experts, K choices of a token, D device groups, of which a token uses M
+// at most.
+
+const fields = {
+  ...denseRouterFields,
+  ...topKField,
+  ...balancingBiasField,
+  ...deviceGroupsField,
+  maxDeviceGroups: positive
+    .nullable()
+    .default(null)
+    .describe(
+      'device groups at most whose experts a token takes, those with the highest sum of their best expertsPerToken / maxDeviceGroups scores (node-limited routing); null for all',
+    ),
+};
+
+type DeepseekMoe = MoeWith<typeof fields>;
+
+const nodeLimitFits: MoeRule<DeepseekMoe> = (moe) => {
+  const { deviceGroups, maxDeviceGroups: most, expertsPerToken } = moe;
+  if (most === null) return undefined;
+  return deviceGroupsFit(
+    moe,
+    (size) =>
+      unless(
+        most <= deviceGroups,
+        'maxDeviceGroups',
+        `${most}, but there are ${deviceGroups} deviceGroups`,
+      ) ??
+      unless(
+        expertsPerToken % most === 0,
+        'maxDeviceGroups',
+        `${most} does not divide expertsPerToken ${expertsPerToken}, of which each device group has a part`,
+      ) ??
+      unless(
+        expertsPerToken <= most * size,
+        'maxDeviceGroups',
+        `${most} of ${size} experts each have fewer than expertsPerToken ${expertsPerToken}`,
+      ),
+  );
+};
+
+/**
+ * Routing of DeepSeek-V3 (arXiv 2412.19437, section 2.1.2): scores are the sigmoid of a learned dense gate (eq. 15); a token takes
+ * the K experts of its domain's group with the highest score + bias (eq. 16), weighted by their scores without bias over
+ * the sum of these (eq. 13). The bias balances the load (BalancingBias). With K = 1 the weight is the score itself: over
+ * its own sum it would be 1, and the gate would have no gradient.
+ *
+ * The complementary balance loss (eq. 17 to 20) is that of the batch, not of each sequence, with the alpha of all routers,
+ * `auxiliaryLossWeight`. The paper's alpha is 0.0001: with the default of 0.01 the loss balances more than the bias.
+ *
+ * Node-limited routing: with `maxDeviceGroups` M the experts of a domain are cut into D device groups, and a token takes its
+ * experts from the M groups with the highest sum of their K/M best scores. As in DeepSeek's own code the bias is part of
+ * these. In the paper a group is a node; here D is a field, as routing may not depend on the layout.
+ *
+ * Not of the paper: level 1, capacity and preferences of token ids, which are added beside the bias, as a sigmoid would flatten
+ * them. The paper's shared experts are no part of a router (`moe.sharedExperts`).
+ *
+ * Evaluation drops nothing, so a token's output does not depend on the rest of its batch.
+ */
+export const deepseekRouter = defineRouter({
+  fields,
+  rules: [topKFits, nodeLimitFits],
+  shapedBy: ['tokenPreference'],
+  parameters: denseGateSpecs,
+  price: ({ numExperts: E, expertsPerToken: K }, { numTokens: T, dModel: d }) => ({
+    forward: { flops: 2 * T * d * E, touched: 35 * T * E + 8 * T * K, operations: 54 },
+    backward: { flops: 4 * T * d * E, touched: 3 * T * d + 30 * T * E + 8 * T * K, operations: 36 },
+    hostNs: 10 * K * E,
+    gathered: { purpose: 'counts', bytes: countBytes(E) },
+    choicesPerToken: K,
+    candidatesPerToken: 0,
+    weighted: true,
+  }),
+  gateCosines: (_, input) => denseGateCosines(input),
+  create(context) {
+    const { moe, dModel, expertsOfDomain } = context;
+    const K = moe.expertsPerToken;
+    const bias = new BalancingBias(context);
+    // The slope of the sigmoid is 1/4 at 0.
+    const preference = new TokenPreference(context, denseGateSpread(dModel) / 4);
+    const choose = chooserOf(moe, expertsOfDomain);
+    const { state, route } = denseRouter(
+      context,
+      K,
+      preference,
+      (logitsTE, { domainsT, tokenIdsT }) => {
+        const gateTE: tf.Tensor2D = tf.sigmoid(keepToGroup(logitsTE, domainsT, expertsOfDomain));
+        const chosenTK = choose(preference.addTo(tf.add(gateTE, bias.biasE), tokenIdsT), domainsT);
+        const probsTE: tf.Tensor2D = tf.div(gateTE, tf.add(tf.sum(gateTE, 1, true), LEAST_SUM));
+        return { chosenTK, weightsTK: topWeights(gateTE, chosenTK, K), probsTE, gateTE, biasE: bias.biasE };
+      },
+      (routedByAllRanksE) => bias.observe(routedByAllRanksE),
+    );
+    return {
+      state: new Map([['bias', bias.biasE], ...state]),
+      endStep: () => bias.endStep(),
+      skipStep: () => bias.skipStep(),
+      route,
+    };
+  },
+});
+
+/** Returns what chooses the K experts of each token by their scores, [T, E] -> row-major [T, K]. */
+function chooserOf(moe: DeepseekMoe, expertsOfDomain: readonly Int32Array[]) {
+  const { numExperts, expertsPerToken, deviceGroups, maxDeviceGroups: most } = moe;
+  const groupsOfDomain = expertsOfDomain.map((experts) =>
+    most === null ? [experts] : inDeviceGroups(experts, deviceGroups),
+  );
+  return (scoresTE: tf.Tensor2D, domainsT: Int32Array): Int32Array => {
+    const scores = scoresTE.dataSync<'float32'>();
+    const openTo = (t: number): Int32Array => {
+      const groups = groupsOfDomain[domainsT[t]!]!;
+      return most === null
+        ? groups[0]!
+        : bestGroups(scores, t * numExperts, groups, most, expertsPerToken / most);
+    };
+    return bestOfGroups(scoresTE, expertsPerToken, (t) => [openTo(t)]);
+  };
+}
+
+/**
+ * The experts, by ascending id, of the `most` groups with the highest sum of their `numBest` best scores; ties go to the lower id.
+ *
+ * @param row index of the token's first score
+ */
+function bestGroups(
+  scores: Float32Array,
+  row: number,
+  groups: readonly Int32Array[],
+  most: number,
+  numBest: number,
+): Int32Array {
+  const sums = groups.map((group) => {
+    let sum = 0;
+    let last = -1;
+    for (let k = 0; k < numBest; k++) {
+      last = nextBest(scores, row, group, last);
+      sum += scores[row + last]!;
+    }
+    return sum;
+  });
+  const ranked = [...groups.keys()].sort((a, b) => sums[b]! - sums[a]! || a - b);
+  const open = ranked.slice(0, most).sort((a, b) => a - b);
+  return Int32Array.from(open.flatMap((index) => [...groups[index]!]));
+}

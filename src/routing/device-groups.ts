@@ -1,0 +1,38 @@
+import type { CommonMoe } from './common-fields.js';
+import { positive } from './numeric-fields.js';
+import { type MoeProblem, unless } from './policy.js';
+
+// Shapes: M device groups of consecutive experts among those of a domain, of equal size.
+
+export const deviceGroupsField = {
+  deviceGroups: positive
+    .default(2)
+    .describe(
+      'M: groups of consecutive experts; with moge a token has as many choices in each, and with a multiple of the ranks all ranks have an equal load; with deepseek see maxDeviceGroups',
+    ),
+};
+
+type Grouped = Pick<CommonMoe, 'numExperts' | 'expertGroups'> & { readonly deviceGroups: number };
+
+/** The rule of the sizes of device groups, then that of `fit` for groups of this size. */
+export function deviceGroupsFit(
+  { numExperts, expertGroups, deviceGroups }: Grouped,
+  fit: (size: number, numOpen: number) => MoeProblem | undefined,
+): MoeProblem | undefined {
+  const numOpen = numExperts / expertGroups;
+  // A rule of its own refuses groups that do not divide the experts.
+  if (!Number.isInteger(numOpen)) return undefined;
+  const size = numOpen / deviceGroups;
+  const divides = unless(
+    Number.isInteger(size),
+    'deviceGroups',
+    `${deviceGroups} does not divide the experts of a domain: ${numOpen}, numExperts over expertGroups`,
+  );
+  return divides ?? fit(size, numOpen);
+}
+
+/** The experts of a domain in M groups. */
+export function inDeviceGroups(experts: Int32Array, deviceGroups: number): Int32Array[] {
+  const size = experts.length / deviceGroups;
+  return Array.from({ length: deviceGroups }, (_, i) => experts.subarray(i * size, (i + 1) * size));
+}
