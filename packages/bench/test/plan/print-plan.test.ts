@@ -67,7 +67,7 @@ describe('locmoe plan', () => {
     ],
     [
       ['--set', 'moe.router=random'],
-      /^locmoe: --set moe.router=random: moe.router: must be one of expert-choice, hash, locmoe, [^\n]*\n$/,
+      /^locmoe: --set moe.router=random: moe.router: must be one of deepseek, expert-choice, [^\n]*\n$/,
     ],
     [
       ['--calibration', '/nowhere.json'],
