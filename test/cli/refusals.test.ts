@@ -38,7 +38,7 @@ describe('a configuration is refused before anything starts', () => {
     [
       'a router that does not exist',
       'moe.router=best',
-      /--set moe\.router=best: moe\.router: must be one of expert-choice, hash, locmoe, /,
+      /--set moe\.router=best: moe\.router: must be one of deepseek, expert-choice, hash, /,
     ],
     [
       'a model that no machine holds',
@@ -234,7 +234,7 @@ it.each([
   [['bench', 'collectives', '--only', '3x3'], /^locmoe: --only 3x3: expected one of layouts, .*\n$/],
   [
     ['bench', 'routers', '--only', 'random'],
-    /^locmoe: --set moe\.router=random: moe\.router: must be one of expert-choice, hash, locmoe, .*\n$/,
+    /^locmoe: --set moe\.router=random: moe\.router: must be one of deepseek, expert-choice, hash, .*\n$/,
   ],
   // Before it trains.
   [
