@@ -20,7 +20,7 @@ import type { LayerTotals, RunTotals } from '../run/run-totals.js';
 
 const PROMPT_TOKENS = 12;
 const SAMPLE_TOKENS = 48;
-/** Share of the choices that the ids decide, from which a gate counts as idle. */
+/** A gate counts as idle if token ids decide at least this share of its choices. */
 const IDLE_FROM = 0.95;
 /** Greatest number of columns in a table within 80 characters. */
 const MAX_EXPERT_COLUMNS = 8;

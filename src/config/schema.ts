@@ -21,9 +21,7 @@ export const modelSchema = z.strictObject({
   numDenseLayers: count.describe('dense Transformer layers at the bottom, shared by all domains'),
   numSparseLayers: count.describe('layers whose feed-forward is a mixture of experts'),
   queryLayer: z.boolean().default(true).describe("PanGu's query layer on top"),
-  dFeedForward: positive.describe(
-    'hidden size of a feed-forward network, and of an expert unless moe.dFeedForward says another',
-  ),
+  dFeedForward: positive.describe('hidden size of feed-forward networks; of experts see moe.dFeedForward'),
   vocabSize: z
     .number()
     .int()
@@ -286,11 +284,10 @@ export const runSchema = z.strictObject({
  */
 export type RunConfig = DeepReadonly<z.output<typeof runSchema>>;
 /** Indices of the sparse layers among all layers of the model. */
-export function sparseLayersOf({
-  numDenseLayers,
-  numSparseLayers,
-}: Pick<RunConfig['model'], 'numDenseLayers' | 'numSparseLayers'>): number[] {
-  return Array.from({ length: numSparseLayers }, (_, i) => numDenseLayers + i);
+export function sparseLayersOf(
+  model: Pick<RunConfig['model'], 'numDenseLayers' | 'numSparseLayers'>,
+): number[] {
+  return Array.from({ length: model.numSparseLayers }, (_, i) => model.numDenseLayers + i);
 }
 
 /** Hidden size of an expert. */

@@ -79,7 +79,7 @@ export interface MoeOutput {
   readonly statistics: LayerStatistics;
 }
 
-/** In the order of the forward pass. @param routerSpecs of the router, with short names */
+/** Returns the parameter specs in the order of the forward pass. @param routerSpecs of the router, with short names */
 export function moeLayerSpecs(
   layer: number,
   routerSpecs: readonly ParameterSpec[],

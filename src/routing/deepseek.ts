@@ -66,8 +66,8 @@ const nodeLimitFits: MoeRule<DeepseekMoe> = (moe) => {
  * experts from the M groups with the highest sum of their K/M best scores. As in DeepSeek's own code the bias is part of
  * these. In the paper a group is a node; here D is a field, as routing may not depend on the layout.
  *
- * Not of the paper: level 1, capacity and preferences of token ids, which are added beside the bias, as a sigmoid would flatten
- * them. The paper's shared experts are no part of a router (`moe.sharedExperts`).
+ * The paper has no level 1, no capacity and no preferences of token ids; these are added beside the bias, as a sigmoid would
+ * flatten them. Its shared experts are no part of a router (`moe.sharedExperts`).
  *
  * Evaluation drops nothing, so a token's output does not depend on the rest of its batch.
  */
@@ -99,9 +99,10 @@ export const deepseekRouter = defineRouter({
       preference,
       (logitsTE, { domainsT, tokenIdsT }) => {
         const gateTE: tf.Tensor2D = tf.sigmoid(keepToGroup(logitsTE, domainsT, expertsOfDomain));
-        const chosenTK = choose(preference.addTo(tf.add(gateTE, bias.biasE), tokenIdsT), domainsT);
+        const biasE = tf.tensor1d(bias.biasE);
+        const chosenTK = choose(preference.addTo(tf.add(gateTE, biasE), tokenIdsT), domainsT);
         const probsTE: tf.Tensor2D = tf.div(gateTE, tf.add(tf.sum(gateTE, 1, true), LEAST_SUM));
-        return { chosenTK, weightsTK: topWeights(gateTE, chosenTK, K), probsTE, gateTE, biasE: bias.biasE };
+        return { chosenTK, weightsTK: topWeights(gateTE, chosenTK, K), probsTE, gateTE, biasE };
       },
       (routedByAllRanksE) => bias.observe(routedByAllRanksE),
     );

@@ -28,7 +28,7 @@ export interface DenseChoice {
   readonly probsTE: tf.Tensor2D;
   /** Scores of the gate, [T, E], and biases, length E, that rank experts beside preferences. */
   readonly gateTE: tf.Tensor2D;
-  readonly biasE: Float32Array | null;
+  readonly biasE: tf.Tensor1D | null;
 }
 
 /** Turns logits, [T, E], into choices. */
@@ -52,21 +52,14 @@ export function denseRouter(
   return {
     state: preference.state,
     route(input) {
-      const { domainsT, tokenIdsT, training, wantsScores } = input;
+      const { domainsT, training } = input;
       const logitsTE = controlled(denseGateLogits(input), input.gateControl);
       const { chosenTK, weightsTK, probsTE, gateTE, biasE } = rule(logitsTE, input);
       const numTokens = domainsT.length * topology.worldSize;
       const factor = training ? moe.capacityFactor : null;
       const capacity = classicCapacity(factor, numTokens, numChoices, numHeld);
       const fitted = firstFit(context, chosenTK, capacity, { numChoices });
-      const scores = wantsScores
-        ? {
-            gateTE: gateTE.dataSync<'float32'>().slice(),
-            biasE: biasE?.slice() ?? null,
-            preferenceTE: preference.of(tokenIdsT),
-          }
-        : undefined;
-      const decision = { ...fitted, weightsTK, scores };
+      const decision = { ...fitted, weightsTK, scores: preference.scores(input, gateTE, biasE) };
       if (!training) return { ...decision, auxiliaryLoss: null, gateCosine: null };
       onRouted?.(fitted.routedByAllRanksE);
       const cosinesTE = readFloats(() => denseGateCosines(input, logitsTE));

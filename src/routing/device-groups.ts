@@ -8,7 +8,7 @@ export const deviceGroupsField = {
   deviceGroups: positive
     .default(2)
     .describe(
-      'M: groups of consecutive experts; with moge a token has as many choices in each, and with a multiple of the ranks all ranks have an equal load; with deepseek see maxDeviceGroups',
+      'groups of consecutive experts of a domain; with moge a token has as many choices in each, and with a multiple of the ranks all ranks have an equal load; deepseek has them with maxDeviceGroups alone',
     ),
 };
 

@@ -1,6 +1,7 @@
 import { readFloats } from '../ops/read-values.js';
 import { tf } from '../ops/tensorflow.js';
 import { denseGateCosines, denseGateLogits, denseGateSpecs, denseGateSpread } from './dense-gate.js';
+import { denseRouterFields } from './dense-router.js';
 import { controlled } from './gate-control.js';
 import { scoreBytes } from './gather-scores.js';
 import { selectCausally, selectTogether } from './global-selection.js';
@@ -9,12 +10,13 @@ import { positive } from './numeric-fields.js';
 import { defineRouter, type MoeWith, unless } from './policy.js';
 import { RunningThresholds } from './running-thresholds.js';
 import { tokenChoice } from './token-choice.js';
-import { TokenPreference, tokenPreferenceField } from './token-preference.js';
+import { TokenPreference } from './token-preference.js';
+import { withZLoss } from './z-loss.js';
 
 // Shapes: T tokens of this rank, d hidden size, E experts, K candidate experts of a token.
 
 const fields = {
-  ...tokenPreferenceField,
+  ...denseRouterFields,
   candidatesPerToken: positive
     .nullable()
     .default(null)
@@ -35,18 +37,18 @@ type ExpertChoiceMoe = MoeWith<typeof fields>;
  * tokens that have them among their likeliest. It also bounds what the ranks exchange, 6 bytes a candidate; an expert that is
  * liked by fewer than C tokens then has room left.
  *
- * Not of the paper: level 1, and what follows from its experts seeing the whole batch. S is all-gathered before the dispatch,
- * and each rank computes the same choice. Outside training that would depend on later tokens, so there an expert takes
- * the tokens whose S reaches its running threshold: its S of the C-th token, averaged over training steps.
+ * The paper has no level 1 and one device. Here S is all-gathered before the dispatch, and each rank computes the same choice.
+ * Outside training the choice would depend on later tokens, so there an expert takes the tokens whose S reaches its running
+ * threshold: its S of the C-th token, averaged over training steps.
  */
 export const expertChoiceRouter = defineRouter({
   fields,
   rules: [
-    ({ capacityFactor, candidatesPerToken }) =>
+    (moe) =>
       unless(
-        capacityFactor !== null || candidatesPerToken !== null,
+        moe.capacityFactor !== null || choicesPerToken(moe) < moe.numExperts / moe.expertGroups,
         'capacityFactor',
-        'null with router expert-choice would send every token to all experts of its group; give a number, or candidatesPerToken',
+        'null with router expert-choice would send every token to all experts of its group; give a number, or fewer candidatesPerToken',
       ),
   ],
   shapedBy: ['tokenPreference'],
@@ -96,28 +98,22 @@ export const expertChoiceRouter = defineRouter({
         });
         const { expertsTK, numChoices } = candidates;
         const weightsTK = valuesOfChoices(probsTE, expertsTK, numChoices);
-        const scores = input.wantsScores
-          ? {
-              gateTE: logitsTE.dataSync<'float32'>().slice(),
-              biasE: null,
-              preferenceTE: preference.of(tokenIdsT),
-            }
-          : undefined;
-        const auxiliaryLoss = null;
+        const scores = preference.scores(input, logitsTE);
         if (!training) {
           const selection = selectCausally(context, candidates, thresholds.thresholdE);
-          return { ...selection, numChoices, weightsTK, scores, auxiliaryLoss, gateCosine: null };
+          return { ...selection, numChoices, weightsTK, scores, auxiliaryLoss: null, gateCosine: null };
         }
         const { sharedOfRank, ...selection } = selectTogether(context, candidates, { thresholds });
         const cosinesTE = readFloats(() => denseGateCosines(input, logitsTE));
         const gateCosine = cosineOfChoices(cosinesTE, selection.expertsTK, numChoices);
+        const auxiliaryLoss = withZLoss(null, logitsTE, domainsT, context);
         return { ...selection, numChoices, weightsTK, scores, auxiliaryLoss, gateCosine };
       },
     };
   },
 });
 
-/** K */
+/** Returns K, the candidate experts of a token. */
 function choicesPerToken({ numExperts, expertGroups, candidatesPerToken }: ExpertChoiceMoe): number {
   return Math.min(candidatesPerToken ?? Infinity, numExperts / expertGroups);
 }

@@ -106,7 +106,8 @@ export const locmoePlusRouter = defineRouter({
       state: new Map([...carried.state, ...preference.state]),
       endStep: () => carried.endStep(),
       skipStep: () => carried.skipStep(),
-      route({ xTD, tokenIdsT, domainsT, training, parameters, ...input }) {
+      route(input) {
+        const { xTD, tokenIdsT, domainsT, training, parameters } = input;
         const cosineTE = controlled(cosineAffinity(xTD, numExperts, blocksOf(parameters)), input.gateControl);
         const affinityTE = preference.addTo(cosineTE, tokenIdsT);
         const logitsTE: tf.Tensor2D = tf.mul(affinityTE, sharpness);
@@ -125,13 +126,7 @@ export const locmoePlusRouter = defineRouter({
                 tf.relu(marginsOfChoices(affinityTE, candidates, carried.thresholds.thresholdE, sharpness)),
               )
             : weightsOfChoices(probsTE, candidates);
-        const scores = input.wantsScores
-          ? {
-              gateTE: cosineTE.dataSync<'float32'>().slice(),
-              biasE: null,
-              preferenceTE: preference.of(tokenIdsT),
-            }
-          : undefined;
+        const scores = preference.scores(input, cosineTE);
         if (!training) {
           const selection = selectOutsideTraining(context, carried, candidates, tokenIdsT);
           return { ...selection, numChoices, weightsTK, scores, auxiliaryLoss: null, gateCosine: null };

@@ -93,7 +93,7 @@ export const locmoeRouter = defineRouter({
       endStep: () => estimate.endStep(),
       skipStep: () => estimate.skipStep(),
       route(input) {
-        const { xTD, tokenIdsT, domainsT, training, parameters, wantsScores } = input;
+        const { xTD, tokenIdsT, domainsT, training, parameters } = input;
         const blocksD = blocksOf(parameters);
         const projectionTE = groupProjection(xTD, numExperts, blocksD);
         // w_i . x + e_i, the argument of the ReLU
@@ -122,13 +122,7 @@ export const locmoeRouter = defineRouter({
         }
         return {
           ...fitted,
-          scores: wantsScores
-            ? {
-                gateTE: gateTE.dataSync<'float32'>().slice(),
-                biasE: biasE.dataSync<'float32'>().slice(),
-                preferenceTE: preference.of(tokenIdsT),
-              }
-            : undefined,
+          scores: preference.scores(input, gateTE, biasE),
           weightsTK: topWeights(probsTE, chosenTK, numChoices),
           auxiliaryLoss: training
             ? withZLoss(losses.loss(probsTE, fitted.sharedOfRank), logitsTE, domainsT, context)

@@ -66,13 +66,14 @@ export const mogeRouter = defineRouter({
   create(context) {
     const { moe, expertsOfDomain } = context;
     const groupsOfDomain = expertsOfDomain.map((experts) => inDeviceGroups(experts, moe.deviceGroups));
-    return softmaxRouter(context, choicesPerToken(moe), (probsTE, domainsT) =>
-      bestOfGroups(probsTE, moe.choicesPerDeviceGroup, (t) => groupsOfDomain[domainsT[t]!]!),
+    const K = choicesPerToken(moe);
+    return softmaxRouter(context, K, (probsTE, domainsT) =>
+      bestOfGroups(probsTE, K, (t) => groupsOfDomain[domainsT[t]!]!),
     );
   },
 });
 
-/** K */
+/** Returns K, the choices of a token. */
 function choicesPerToken({ deviceGroups, choicesPerDeviceGroup }: MogeMoe): number {
   return deviceGroups * choicesPerDeviceGroup;
 }

@@ -3,7 +3,7 @@
 /** Window of the running thresholds, in steps. */
 const THRESHOLD_STEPS = 100;
 
-/** Below every score: keeps all tokens. */
+/** Threshold below every score, which keeps all tokens. */
 const NO_THRESHOLD = -1e9;
 
 /**

@@ -2,7 +2,7 @@ import { tf } from '../ops/tensorflow.js';
 import { CounterRandom } from '../parameters/counter-random.js';
 import { real } from './numeric-fields.js';
 import type { MoeWith } from './policy.js';
-import type { RouterContext } from './router.js';
+import type { GateScores, RouterContext, RouterInput } from './router.js';
 
 // Shapes: T tokens of this rank, E experts, V vocabulary.
 
@@ -45,6 +45,25 @@ export class TokenPreference {
     return preferenceTE === null
       ? scoresTE
       : tf.add(scoresTE, tf.tensor2d(preferenceTE, [tokenIdsT.length, this.#numExperts]));
+  }
+
+  /**
+   * Scores of a decision for a recording; undefined where none is taken.
+   *
+   * @param gateTE scores of the gate alone, [T, E]
+   * @param biasE bias of each expert, length E; null without
+   */
+  scores(
+    { tokenIdsT, wantsScores }: Pick<RouterInput, 'tokenIdsT' | 'wantsScores'>,
+    gateTE: tf.Tensor2D,
+    biasE: tf.Tensor1D | null = null,
+  ): GateScores | undefined {
+    if (!wantsScores) return undefined;
+    return {
+      gateTE: gateTE.dataSync<'float32'>().slice(),
+      biasE: biasE?.dataSync<'float32'>().slice() ?? null,
+      preferenceTE: this.of(tokenIdsT),
+    };
   }
 
   /** Preference of each token, row-major [T, E]; null without. */

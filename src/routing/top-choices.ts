@@ -54,29 +54,31 @@ export function topWeights(probsTE: tf.Tensor2D, chosenTK: Int32Array, numChoice
 }
 
 /**
- * The K' experts of greatest score of each of M groups, group by group and best first; ties go to the lower id.
+ * The experts of greatest score of a token's groups, as many of each group, group by group and best first; ties go to the
+ * lower id.
  *
  * @param scoresTE [T, E]
- * @param choicesPerGroup K'
- * @param groupsOf groups of experts of a token, M for each
- * @returns row-major [T, K], K = M K'
+ * @param numChoices K, over all groups of a token
+ * @returns row-major [T, K]
  */
 export function bestOfGroups(
   scoresTE: tf.Tensor2D,
-  choicesPerGroup: number,
+  numChoices: number,
   groupsOf: (t: number) => readonly Int32Array[],
 ): Int32Array {
   const scores = scoresTE.dataSync<'float32'>();
   const [numTokens, numExperts] = scoresTE.shape;
-  const chosenTK = new Int32Array(numTokens * groupsOf(0).length * choicesPerGroup);
+  const chosenTK = new Int32Array(numTokens * numChoices);
   let choice = 0;
-  for (let t = 0; t < numTokens; t++)
-    for (const group of groupsOf(t)) {
+  for (let t = 0; t < numTokens; t++) {
+    const groups = groupsOf(t);
+    for (const group of groups) {
       let last = -1;
-      for (let k = 0; k < choicesPerGroup; k++) {
+      for (let k = 0; k < numChoices / groups.length; k++) {
         last = nextBest(scores, t * numExperts, group, last);
         chosenTK[choice++] = last;
       }
     }
+  }
   return chosenTK;
 }

@@ -16,18 +16,19 @@ export const zLossField = {
 };
 
 /**
- * Adds the router z-loss c_z mean_t (log sum_i exp x_{t,i})^2 to another loss (ST-MoE, arXiv 2202.08906, eq. 5), over the
+ * Adds the router z-loss c_z mean_t (log sum_i exp x_{t,i})^2 to another loss, if there is one (ST-MoE, arXiv 2202.08906, eq. 5), over the
  * experts of a token's domain. As it is a mean over tokens, its mean over ranks is that of the global batch.
  *
  * @param logitsTE x: logits of the gate without preferences of token ids, which nothing trains, [T, E]
  */
-export function withZLoss(
-  loss: tf.Scalar,
+export function withZLoss<Loss extends tf.Scalar | null>(
+  loss: Loss,
   logitsTE: tf.Tensor2D,
   domainsT: Int32Array,
   { moe, expertsOfDomain }: RouterContext<MoeWith<typeof zLossField>>,
-): tf.Scalar {
+): Loss | tf.Scalar {
   if (moe.zLossWeight === 0) return loss;
   const logSumT = tf.logSumExp(keepToGroup(logitsTE, domainsT, expertsOfDomain), 1);
-  return tf.add(loss, tf.mul(moe.zLossWeight, tf.mean(tf.square(logSumT))));
+  const zLoss: tf.Scalar = tf.mul(moe.zLossWeight, tf.mean(tf.square(logSumT)));
+  return loss === null ? zLoss : tf.add(loss, zLoss);
 }

@@ -139,8 +139,12 @@ describe('bad configurations name the field and where it stands', () => {
   it('expert choice without any limit', () => {
     const problemsWith = (...sets: string[]) =>
       problemsOf(TINY, { sets: ['moe.router=expert-choice', 'moe.capacityFactor=null', ...sets] });
-    expect(problemsWith()[0]).toMatch(/moe\.capacityFactor: null with router expert-choice would send/);
-    expect(problemsWith('moe.candidatesPerToken=2')).toEqual([]);
+    // A domain has two experts.
+    for (const sets of [[], ['moe.candidatesPerToken=2']])
+      expect(problemsWith(...sets)[0]).toMatch(
+        /moe\.capacityFactor: null with router expert-choice would send/,
+      );
+    expect(problemsWith('moe.candidatesPerToken=1')).toEqual([]);
   });
 
   it('device groups of moge that do not fit the experts of a domain', () => {

@@ -49,6 +49,7 @@ const CASES = [
       expertGroups: 2,
       capacityFactor: 0.8,
       candidatesPerToken: 2,
+      zLossWeight: 0.1,
     },
     3,
   ],

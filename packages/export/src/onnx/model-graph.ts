@@ -2,12 +2,13 @@ import { expertWidthOf, type RunConfig } from 'locmoe/internal/config/schema';
 import { TrainerError } from 'locmoe/internal/errors';
 import { LAYER_NORM_EPSILON } from 'locmoe/internal/ops/on-host';
 import { heldExperts } from 'locmoe/internal/routing/domain-groups';
-import { Graph, INT64, type Value } from './graph.js';
+import { dispatchedRows } from './dispatched-rows.js';
+import { Graph, type Value } from './graph.js';
 import { domainInput, ROUTINGS, type Routing } from './routing.js';
 
 // Shapes: B sequences, S positions, C positions in the cache, K = C + S keys, T = B S tokens, d hidden size, F
-// hidden size of a feed-forward network, H heads, h = d / H, E experts, N kept choices of all tokens, R of them
-// for one expert, V vocabulary.
+// hidden size of a feed-forward network, H heads, h = d / H, E experts, R kept choices of one expert, V
+// vocabulary.
 
 const QUERY = 'query';
 
@@ -213,7 +214,7 @@ class ModelGraph {
       // A scatter for each expert: within one, ONNX Runtime adds on several threads, and two rows for the same
       // token would race (github.com/microsoft/onnxruntime/issues/18048).
       const { first } = heldExperts(this.config.moe);
-      const sumTD = this.#dispatched(routing).reduce((sumTD, { tokenR1, weightR1 }, i) => {
+      const sumTD = dispatchedRows(graph, this.config, routing).reduce((sumTD, { tokenR1, weightR1 }, i) => {
         const rowsRD = graph.node('GatherND', [normalTD, tokenR1]);
         const outputsRD = this.#feedForward(`${prefix}.experts.${first + i}`, rowsRD, width);
         const weightedRD = graph.node('Mul', [outputsRD, weightR1]);
@@ -252,31 +253,6 @@ class ModelGraph {
     const keptWeightsBSE = graph.node('Where', [keptBSE, weightsBSE, graph.float(0)]);
     graph.output(keptWeightsBSE, { name: `${prefix}.weights`, type: 'FLOAT', shape });
     graph.output(affinitiesBSE, { name: `${prefix}.affinities`, type: 'FLOAT', shape });
-  }
-
-  /** Returns the tokens that each expert takes, and their weights, both [R, 1]. */
-  #dispatched({ keptBSE, weightsBSE }: Routing): { readonly tokenR1: Value; readonly weightR1: Value }[] {
-    const graph = this.#graph;
-    const { moe } = this.config;
-    const { first, count } = heldExperts(moe);
-    const byExpert = (xBSE: Value) => {
-      const xTE = graph.node('Reshape', [xBSE, graph.integers(-1, moe.numExperts)]);
-      const xET = graph.node('Transpose', [xTE], { perm: [1, 0] });
-      if (count === moe.numExperts) return xET;
-      const range = [first, first + count, 0].map((each) => graph.integers(each));
-      return graph.node('Slice', [xET, ...range]);
-    };
-    const keptET = byExpert(keptBSE);
-    // Pairs of expert and token, in the order of the experts.
-    const pairsN2 = graph.node('Transpose', [graph.node('NonZero', [keptET])], { perm: [1, 0] });
-    const [, tokenN1] = graph.nodeWith(2, 'Split', [pairsN2], { axis: 1, num_outputs: 2 });
-    const weightN = graph.node('GatherND', [byExpert(weightsBSE), pairsN2]);
-    const weightN1 = graph.node('Unsqueeze', [weightN, graph.integers(1)]);
-    const keptIntegersET = graph.node('Cast', [keptET], { to: INT64 });
-    const numRowsE = graph.node('ReduceSum', [keptIntegersET, graph.integers(1)], { keepdims: 0 });
-    const byExpertOf = (x: Value) => graph.nodeWith(count, 'Split', [x, numRowsE], { axis: 0 });
-    const [tokens, weights] = [byExpertOf(tokenN1), byExpertOf(weightN1)];
-    return tokens.map((tokenR1, expert) => ({ tokenR1, weightR1: weights[expert]! }));
   }
 
   /** The softmax's argument, with the token embedding as its matrix, [B, S, V]. */
