@@ -22,6 +22,8 @@ const PROMPT_TOKENS = 12;
 const SAMPLE_TOKENS = 48;
 /** A gate counts as idle if token ids decide at least this share of its choices. */
 const IDLE_FROM = 0.95;
+/** It decides where more tokens than this have its own first expert: halfway between chance with two experts and all. */
+const DECIDES_FROM = 0.75;
 /** Greatest number of columns in a table within 80 characters. */
 const MAX_EXPERT_COLUMNS = 8;
 
@@ -118,7 +120,9 @@ function commandOf(words: readonly string[]): string {
 
 /** Says that a gate decides next to nothing, as the ids of the tokens do; null if it decides, or there is none. */
 export function idleGate({ idShare, gateShare }: RunTotals['lastChoices']): string | null {
-  if (gateShare === undefined || idShare === undefined || idShare < IDLE_FROM) return null;
+  if (gateShare === undefined || idShare === undefined) return null;
+  // A token that is offered to all experts, as with expert-choice, has the same ones as before, and the gate's first one too.
+  if (idShare < IDLE_FROM || gateShare > DECIDES_FROM) return null;
   return `the gate is nearly idle: ${formatShare(idShare)} of the last step's choices were those of the last token with the same id and domain`;
 }
 
