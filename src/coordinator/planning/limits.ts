@@ -7,7 +7,7 @@ import { formatCount, formatNumberOf } from '../../format.js';
 import type { Logger } from '../../logger.js';
 import { expertsInMemory, parameterCounts } from '../../model/parameter-counts.js';
 import { leastRankMemory, segmentBytesOfNode } from '../../model/rank-memory.js';
-import { heldExperts } from '../../routing/index.js';
+import { heldExperts, routerPolicy } from '../../routing/index.js';
 import { MAX_FRAME_PAYLOAD_BYTES } from '../../rpc/frame-codec.js';
 import { learningRateAt } from '../../worker/lr-schedule.js';
 
@@ -96,6 +96,12 @@ export function longWarmUp(config: RunConfig): string | null {
   if (warmupSteps <= numSteps) return null;
   const last = Number(learningRateAt(numSteps, numSteps, config.train).toPrecision(3));
   return `train.warmupSteps is ${warmupSteps}, and the run has ${formatNumberOf(numSteps, 'step')}: its learning rate rises to ${last} only, not to train.learningRate ${learningRate}`;
+}
+
+/** Warns of several experts a token with a router that does not have the field; returns null for any other run. */
+export function unusedTopK({ moe: { expertsPerToken, router } }: RunConfig): string | null {
+  if (expertsPerToken === 1 || 'expertsPerToken' in routerPolicy(router).fields) return null;
+  return `moe.expertsPerToken ${expertsPerToken} changes nothing: router ${router} does not have this field`;
 }
 
 /** Warns of fewer experts than nodes, where local routing loses to hash routing (LocMoE, section 4.2). */

@@ -28,6 +28,7 @@ import {
   longWarmUp,
   slowLink,
   thisMachine,
+  unusedTopK,
 } from './limits.js';
 import { warnOfLosses } from './run-history.js';
 import {
@@ -100,8 +101,7 @@ export async function planRun(
     await assertReplayable(config, loader, 1 + (checkpoint?.manifest.data.nextStep ?? 0));
   }
   const plan = { config, dataset, ...origin, initFrom: withInheritance(options, origin, config) };
-  const long = longWarmUp(config);
-  if (long !== null) warn(long);
+  for (const warning of [longWarmUp(config), unusedTopK(config)]) if (warning !== null) warn(warning);
   warnOfLosses(plan, { say, warn });
   return plan;
 }

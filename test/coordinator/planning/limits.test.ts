@@ -6,6 +6,7 @@ import {
   longWarmUp,
   slowLink,
   thisMachine,
+  unusedTopK,
 } from '../../../src/coordinator/planning/limits.js';
 
 /** The least that the README says a recipe trains on. */
@@ -117,6 +118,21 @@ it('says what a link lets pass before a collective fails, if that is less than a
   );
   expect(linkOf(1e-3, 0)).toBeNull();
   expect(linkOf(1e-6, 0, 1)).toBeNull();
+});
+
+it('says that a router has no use for several experts a token', () => {
+  const warning = (router: string, K: number) =>
+    unusedTopK(
+      loadConfig('tiny', {
+        sets: [`moe.router=${router}`, `moe.expertsPerToken=${K}`, 'moe.expertGroups=1'],
+      }),
+    );
+  expect(warning('hash', 2)).toBe(
+    'moe.expertsPerToken 2 changes nothing: router hash does not have this field',
+  );
+  expect(warning('expert-choice', 2)).toMatch(/router expert-choice does not have/);
+  expect(warning('deepseek', 2)).toBeNull();
+  expect(warning('hash', 1)).toBeNull();
 });
 
 const warningFor = (...sets: string[]) =>

@@ -31,12 +31,16 @@ export function assertSameLosses(
   return Math.max(...differences);
 }
 
-/** Overrides without which the peer cannot train the same: it implements `switch`, and no query layer or level 1. */
+/** Overrides without which the peer cannot train the same: it implements plain `switch`, and no query layer or level 1. */
 export const PEER_SETTINGS = [
   'model.queryLayer=false',
   'moe.expertGroups=1',
   'data.placement=mixed',
   'moe.router=switch',
+  'moe.expertsPerToken=1',
+  'moe.zLossWeight=0',
+  'moe.tokenPreference=0',
+  'moe.dFeedForward=null',
   'moe.sharedExperts=0',
 ] as const;
 

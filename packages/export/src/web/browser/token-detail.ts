@@ -23,11 +23,15 @@ export function tokenDetail(
 
 function explanation({ router, thresholds }: ModelConfig): string {
   if (router === 'hash') return 'The router is a table of token ids; it rates nothing.';
-  const bars =
-    router === 'locmoe-plus'
-      ? "Bars: cosine between token and the expert's gate. In percent: weight of its output."
-      : 'Bars: how likely each expert is that the domain may use.';
+  const bars = meaningOfBars(router);
   return thresholds ? `${bars} An expert takes a token only from its threshold on, the mark.` : bars;
+}
+
+function meaningOfBars(router: string): string {
+  if (router === 'locmoe-plus')
+    return "Bars: cosine between token and the expert's gate. In percent: weight of its output.";
+  if (router === 'deepseek') return 'Bars: score, without bias, of each expert that the domain may use.';
+  return 'Bars: how likely each expert is that the domain may use.';
 }
 
 function layerDetail(

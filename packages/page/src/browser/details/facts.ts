@@ -22,10 +22,8 @@ export class RunFacts {
       ['layout', detail.layout && `${detail.layout} (nodes x workers)`],
       ['layers', config.text`${'model.numDenseLayers'} dense, ${'model.numSparseLayers'} sparse`],
       ['experts', config.text`${'moe.numExperts'} in each sparse layer, groups: ${'moe.expertGroups'}`],
-      [
-        'shared experts',
-        Number(config.get('moe.sharedExperts')) > 0 ? config.get('moe.sharedExperts') : null,
-      ],
+      ['shared experts', config.unless('0', 'moe.sharedExperts')],
+      ['hidden size of an expert', config.unless('null', 'moe.dFeedForward')],
       ['width', config.text`${'model.dModel'}, feed-forward ${'model.dFeedForward'}`],
       ['parameters', start?.parameters == null ? null : formatCount(start.parameters)],
       ['domains', config.get('data.domains')],
@@ -75,6 +73,12 @@ export class TrainingFacts {
 class Settings extends Map<string, string> {
   constructor({ config }: Pick<RunDetail, 'config'>) {
     super(settingsOf(config));
+  }
+
+  /** A setting; undefined if it has this value, or the run does not have it. */
+  unless(value: string, path: string): string | undefined {
+    const setting = this.get(path);
+    return setting === value ? undefined : setting;
   }
 
   /** A text with settings in it; null if the run has none of them. */
