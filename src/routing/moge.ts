@@ -32,7 +32,7 @@ const groupsFit: MoeRule<MogeMoe> = (moe) =>
  * are (eq. 7). The load-balance loss (eq. 8) is that of the batch: the share of choices of each expert times its mean
  * probability before the choice, over all experts together.
  *
- * Not of the paper: M as a field, level 1, and capacity. Of the paper and not here: its shared experts.
+ * The paper has no level 1 and no capacity, and its M is the number of devices. Its shared experts are `moe.sharedExperts`.
  *
  * The paper puts each of M groups on a device. As routing may not depend on the layout, M is a field here.
  * Ranks hold consecutive experts, so where the ranks (or nodes) divide M each has whole groups: before drops

@@ -33,7 +33,7 @@ export class RunTotals implements RunListener {
   lastStep = 0;
   lastValidation: Validation | null = null;
   lastCheckpoint: CheckpointReport | null = null;
-  /** What decided the choices of the last step; a router without a gate has no `gateShare`. */
+  /** Shares of the last step's choices that ids and gate decided; a router without a gate has no `gateShare`. */
   lastChoices: Pick<GlobalStep, 'idShare' | 'gateShare'> = {};
   readonly #layers = new Map<number, LayerTotals>();
   /** Sum of the tokens of `GlobalStep`. */
