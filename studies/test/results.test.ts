@@ -13,7 +13,7 @@ describe('docs/results', () => {
     copyResults(RESULTS, name, out);
     await callStudy(name, '--report', '--out', out);
     const written = readdirSync(out);
-    const belongs = new RegExp(`^${name}(-.*)?\\.(json|md|svg)$`);
+    const belongs = new RegExp(`^${name}(-.*)?\\.(jsonl?|md|svg)$`);
     const shown = readdirSync(RESULTS).filter((file) => belongs.test(file));
     expect(shown).toEqual(expect.arrayContaining(written));
     expect(written).toEqual(expect.arrayContaining(shown.filter((file) => file.endsWith('.svg'))));
