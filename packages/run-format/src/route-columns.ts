@@ -21,8 +21,16 @@ export const ROUTE_COLUMNS = {
   expert: { type: 'INT32', description: 'expert that was chosen' },
   expertRank: { type: 'INT32', description: 'rank of that expert, as seen from the token' },
   expertNode: { type: 'INT32', description: 'node of that rank' },
-  gate: { type: 'FLOAT', nullable: true, description: 'score of the gate alone; null without a gate' },
-  bias: { type: 'FLOAT', nullable: true, description: 'learned bias of the expert; null without' },
+  gate: {
+    type: 'FLOAT',
+    nullable: true,
+    description: 'score of the gate alone, with `deepseek` the sigmoid; null without a gate',
+  },
+  bias: {
+    type: 'FLOAT',
+    nullable: true,
+    description: 'bias of the expert, learned or balancing; null without',
+  },
   preference: {
     type: 'FLOAT',
     nullable: true,
