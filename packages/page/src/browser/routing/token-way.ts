@@ -37,7 +37,7 @@ const NAMES = Object.keys(NUMBERS) as (keyof typeof NUMBERS)[];
 /** What the columns mean, as docs/routes.md says it. */
 const MEANINGS: Readonly<Record<keyof typeof NUMBERS, string>> = {
   gate: 'score of the gate alone',
-  bias: 'learned bias of the expert',
+  bias: 'bias of the expert',
   preference: 'preference of the token id for the expert',
   score: 'gate + bias + preference, by which experts are ranked',
   margin: 'the best score less the second best',
