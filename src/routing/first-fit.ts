@@ -1,23 +1,10 @@
 import { gatherCounts } from './gather-counts.js';
-import type { RouterContext, RoutingDecision } from './router.js';
+import type { RouterContext, RoutingDecision, Selection } from './router.js';
 
 // Shapes: T tokens of this rank, E experts, K choices of a token.
 
 /** A decision without weights and losses. */
-export interface FirstFit
-  extends Pick<
-    RoutingDecision,
-    | 'numChoices'
-    | 'expertsTK'
-    | 'chosenTK'
-    | 'notChosenTK'
-    | 'routedE'
-    | 'keptE'
-    | 'overCapacityE'
-    | 'notChosenE'
-    | 'capacityE'
-    | 'keptOfRank'
-  > {
+export interface FirstFit extends Selection, Pick<RoutingDecision, 'numChoices'> {
   /** Choices per expert of all ranks before drops, length E. */
   readonly routedByAllRanksE: Float64Array;
   readonly sharedOfRank: readonly Float32Array[];

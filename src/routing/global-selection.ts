@@ -3,27 +3,13 @@ import { heldExperts } from './domain-groups.js';
 import { candidatesByExpert, expertChoice, risingAffinities } from './expert-choice.js';
 import { gatherCounts } from './gather-counts.js';
 import { gatherScores } from './gather-scores.js';
-import type { RouterContext, RoutingDecision } from './router.js';
+import type { RouterContext, Selection } from './router.js';
 import type { RunningThresholds } from './running-thresholds.js';
 import type { Candidates } from './token-choice.js';
 
 // Shapes: T tokens of this rank, E experts, K choices of a token, N candidates of all ranks.
 //
 // Which candidates are kept where experts choose: by the batch rule in training, by the causal rule outside.
-
-/** The part of a decision that follows from which candidates are kept. */
-type Selection = Pick<
-  RoutingDecision,
-  | 'expertsTK'
-  | 'chosenTK'
-  | 'notChosenTK'
-  | 'routedE'
-  | 'keptE'
-  | 'overCapacityE'
-  | 'notChosenE'
-  | 'capacityE'
-  | 'keptOfRank'
->;
 
 /** The batch rule of a router, where it is not its plain form. */
 export interface BatchRule {

@@ -73,6 +73,20 @@ export interface RoutingDecision {
   readonly gateCosine: GateCosine | null;
 }
 
+/** The part of a decision that follows from which choices are kept. */
+export type Selection = Pick<
+  RoutingDecision,
+  | 'expertsTK'
+  | 'chosenTK'
+  | 'notChosenTK'
+  | 'routedE'
+  | 'keptE'
+  | 'overCapacityE'
+  | 'notChosenE'
+  | 'capacityE'
+  | 'keptOfRank'
+>;
+
 /** Context of a router: one sparse layer of one rank. */
 export interface RouterContext<Moe extends CommonMoe = CommonMoe> {
   readonly moe: Moe;

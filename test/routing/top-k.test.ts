@@ -8,7 +8,7 @@ const T = 30;
 const d = 24;
 const sum = (values: Iterable<number>) => [...values].reduce((a, b) => a + b, 0);
 
-/** What a gate is computed of. */
+/** The inputs from which a gate is computed. */
 interface Gate {
   readonly x: Float32Array;
   readonly domainsT: Int32Array;

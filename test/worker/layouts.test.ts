@@ -39,7 +39,7 @@ const CASES = ROUTERS.flatMap(([, moe]): LayoutCase[] => [
   { moe, cluster: IN_TURN, microBatches: 1 },
   { moe, cluster: OVERLAPPED, microBatches: 2 },
 ]);
-/** Whose choices do not depend on the precision. */
+/** The choices of hash routing do not depend on the precision. */
 const HASH = ROUTERS.findIndex(([name]) => name === 'hash');
 const IN_BFLOAT16 = [OVERLAPPED, IN_TURN].map(
   (cluster): LayoutCase => ({ moe: ROUTERS[HASH][1], cluster, precision: 'bfloat16', microBatches: 1 }),
