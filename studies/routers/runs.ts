@@ -76,7 +76,7 @@ function fileIn(folder: string): string {
  * Reads all runs that were kept.
  *
  * @returns by key; of two lines with the same key the first
- * @throws TrainerError `BAD_INPUT` naming a line that is no JSON
+ * @throws TrainerError `BAD_INPUT` naming a line that is no run
  */
 export function readRuns(folder: string): Map<string, Run> {
   const file = fileIn(folder);
@@ -91,11 +91,16 @@ export function readRuns(folder: string): Map<string, Run> {
 }
 
 function parsed(line: string, place: string): Run {
+  let run: Partial<Run> | null;
   try {
-    return JSON.parse(line);
+    run = JSON.parse(line);
   } catch (error) {
     throw new TrainerError('BAD_INPUT', `${place}: no JSON; remove the line`, {}, { cause: error });
   }
+  const isRun = [run?.arm, run?.kind, run?.stage, run?.settings].every((value) => typeof value === 'string');
+  if (!isRun || typeof run?.seed !== 'number' || !Array.isArray(run.curve))
+    throw new TrainerError('BAD_INPUT', `${place}: no run; remove the line`);
+  return run as Run;
 }
 
 export function addRun(folder: string, run: Run): void {

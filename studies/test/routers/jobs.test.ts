@@ -85,6 +85,10 @@ describe('a kept run', () => {
     expect([...readRuns(folder).values()]).toEqual([run]);
     writeFileSync(path.join(folder, 'routers-runs.jsonl'), `${JSON.stringify(run)}\nhalf a li`);
     expect(() => readRuns(folder)).toThrow(/routers-runs\.jsonl:2: no JSON; remove the line/);
+    for (const line of ['null', '7', '{}', '{"kind":"quality","seed":3}']) {
+      writeFileSync(path.join(folder, 'routers-runs.jsonl'), `${JSON.stringify(run)}\n${line}`);
+      expect(() => readRuns(folder)).toThrow(/routers-runs\.jsonl:2: no run; remove the line/);
+    }
   });
 });
 
