@@ -1,6 +1,6 @@
 # One image for every role: the entry point is the `locmoe` command. Where no image registry can be reached, make a base
-# with scripts/base-image.mjs and name it in BASE_IMAGE: any Debian with Node 20 or 22 and npm will do.
-ARG BASE_IMAGE=node:22-trixie-slim
+# with scripts/base-image.mjs and name it in BASE_IMAGE: any Debian with Node 20 or later and npm will do.
+ARG BASE_IMAGE=node:26-trixie-slim
 
 # Installs as `npm run setup` does. A private CA for the npm registry comes as the optional build secret `ca`.
 FROM ${BASE_IMAGE} AS packages
@@ -16,7 +16,7 @@ COPY studies/package.json studies/
 COPY docs/package.json docs/
 COPY corpus/package.json corpus/package-lock.json corpus/
 COPY tensorflow tensorflow
-COPY scripts/setup.mjs scripts/install-locked.mjs scripts/onednn.mjs scripts/run-npm.mjs scripts/tensorflow.mjs scripts/
+COPY scripts/setup.mjs scripts/install-locked.mjs scripts/onednn.mjs scripts/removed-util.mjs scripts/run-npm.mjs scripts/tensorflow.mjs scripts/
 RUN --mount=type=secret,id=ca --mount=type=cache,target=/root/.cache --mount=type=cache,target=/root/.npm \
     if [ -s /run/secrets/ca ]; then export NODE_EXTRA_CA_CERTS=/run/secrets/ca; fi; \
     mkdir onednn && node scripts/setup.mjs

@@ -65,7 +65,7 @@ export default defineConfig({
   ssr: { resolve: { conditions } },
   test: {
     pool: 'forks',
-    setupFiles: './test/fast-equality.ts',
+    setupFiles: ['./test/fast-equality.ts', './scripts/removed-util.mjs'],
     reporters: ['default', './test/closing-line-reporter.ts'],
     // CI's machines make real processes late now and then. A test that needs its second try still hides a fault, of its own
     // or of what it tests: look for it.

@@ -15,9 +15,8 @@ export async function phase(name, run) {
 
 /** Installs npm packages: all that a build takes. */
 export async function setupPackages() {
-  const major = Number(process.versions.node.split('.')[0]);
-  if (major !== 20 && major !== 22)
-    throw new Error(`Node ${process.versions.node} is not supported: TensorFlow's addon needs Node 20 or 22`);
+  const { node } = process.versions;
+  if (Number(node.split('.')[0]) < 20) throw new Error(`Node ${node} is too old: use 20 or later`);
   await phase('packages', (log) => installLocked(ROOT, 'the dependencies', log));
 }
 

@@ -28,6 +28,7 @@ const PACKAGE = 'node_modules/@tensorflow/tfjs-node';
 const ADDON = 'lib/napi-v8/tfjs_binding.node';
 /** Where an installed locmoe has it. */
 const OWN_FOLDER = path.join(ROOT, 'tensorflow');
+const REMOVED_UTIL = new URL('removed-util.mjs', import.meta.url).href;
 const FETCH_TIMEOUT_MS = 1_800_000;
 const PINNED = {
   version: '1.15.0',
@@ -59,7 +60,7 @@ export function hasTensorFlow() {
 }
 
 /**
- * The version of the library that loads, in a fresh process.
+ * The version of the library, once it has loaded and multiplied in a fresh process.
  * @returns {{ version: string | null, isPinned: boolean, why: string, file: string }} `why` it does not load, and
  *   the addon's file
  */
@@ -67,9 +68,10 @@ export function probeTensorFlow(folder = home()) {
   const file = path.join(folder, PACKAGE, ADDON);
   if (!existsSync(file)) return { version: null, isPinned: false, why: 'not installed', file };
   const program =
-    "const tf = require('@tensorflow/tfjs-node'); tf.tensor([1]).add(1).dataSync();" +
-    'console.log(tf.backend().binding.TF_Version)';
-  const { status, stdout, stderr, error } = spawnSync(process.execPath, ['-e', program], {
+    "const tf = require('@tensorflow/tfjs-node'); const [sum] = tf.tensor([[1, 2]]).matMul([[3], [4]]).dataSync();" +
+    "if (sum !== 11) throw new Error('1 * 3 + 2 * 4 came out as ' + sum); console.log(tf.backend().binding.TF_Version)";
+  const args = ['--import', REMOVED_UTIL, '-e', program];
+  const { status, stdout, stderr, error } = spawnSync(process.execPath, args, {
     cwd: folder,
     env: { ...process.env, TF_CPP_MIN_LOG_LEVEL: '2', NODE_OPTIONS: '' },
     timeout: 60_000,

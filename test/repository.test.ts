@@ -6,14 +6,16 @@ import { describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
 import vitestConfig from '../vitest.config.js';
 import { LONGEST } from './longest-first.js';
+import { majorOf, NODE_VERSIONS } from './node-versions.js';
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
 const read = (file: string) => readFileSync(path.join(ROOT, file), 'utf8');
 const { engines, files, scripts } = JSON.parse(read('package.json'));
-const nodeVersions: number[] = engines.node.split(' || ').map(Number);
+const nodeVersions = NODE_VERSIONS.map(majorOf);
 
 describe('what a clone brings along', () => {
   it('checks every supported version of Node, by the script that checks a clone', () => {
+    expect(engines.node).toBe(`>=${nodeVersions[0]}`);
     const { jobs } = parse(read('.github/workflows/full.yml'));
     expect(jobs.full.strategy.matrix.node).toEqual(nodeVersions);
     expect(jobs.full.steps.map(({ run }: { run?: string }) => run)).toContain('.ci/run');
@@ -63,6 +65,12 @@ describe('what a clone brings along', () => {
       return { ...dependencies, ...devDependencies }['@tensorflow/tfjs-node'];
     });
     expect(versions[1]).toBe(versions[0]);
+  });
+
+  it('puts back only functions that TensorFlow\'s package calls', () => {
+    const backend = read('node_modules/@tensorflow/tfjs-node/dist/nodejs_kernel_backend.js');
+    for (const [, name] of read('scripts/removed-util.mjs').matchAll(/^util\.(\w+) =/gm))
+      expect(backend, 'scripts/removed-util.mjs can go').toContain(`util_1.${name})`);
   });
 
   it('asks in issues for what each form says', () => {

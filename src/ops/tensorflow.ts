@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import type * as tensorflow from '@tensorflow/tfjs-node';
-import { silenceTfjs } from './tfjs-warnings.js';
+import '../../scripts/removed-util.mjs';
 
 let loaded: typeof tensorflow | undefined;
 
@@ -21,7 +21,6 @@ export const tf = new Proxy({} as typeof tensorflow, {
 });
 
 function load(): typeof tensorflow {
-  silenceTfjs();
   return createRequire(existsSync(SET_UP) ? SET_UP : import.meta.url)('@tensorflow/tfjs-node');
 }
 

@@ -96,8 +96,8 @@ async function baseImage(): Promise<string> {
   const { BASE_IMAGE: named } = process.env;
   if (named !== undefined) return named;
   if (await isThere(BASE_IMAGE)) return BASE_IMAGE;
-  const pulled = await run('docker', ['pull', 'node:22-trixie-slim'], { timeoutMs: 300_000 });
-  return pulled.code === 0 ? 'node:22-trixie-slim' : makeBaseImage((line) => console.log(line));
+  const pulled = await run('docker', ['pull', 'node:26-trixie-slim'], { timeoutMs: 300_000 });
+  return pulled.code === 0 ? 'node:26-trixie-slim' : makeBaseImage((line) => console.log(line));
 }
 
 /** Asks until the answer is not null; not often, as each question starts a `docker`. */

