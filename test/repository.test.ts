@@ -67,7 +67,7 @@ describe('what a clone brings along', () => {
     expect(versions[1]).toBe(versions[0]);
   });
 
-  it('puts back only functions that TensorFlow\'s package calls', () => {
+  it("puts back only functions that TensorFlow's package calls", () => {
     const backend = read('node_modules/@tensorflow/tfjs-node/dist/nodejs_kernel_backend.js');
     for (const [, name] of read('scripts/removed-util.mjs').matchAll(/^util\.(\w+) =/gm))
       expect(backend, 'scripts/removed-util.mjs can go').toContain(`util_1.${name})`);

@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { existsSync, mkdirSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync } from 'node:fs';
 import { homedir } from 'node:os';
 import path from 'node:path';
 import { promisify } from 'node:util';
@@ -33,7 +33,7 @@ it.for(OTHERS)('Node %s trains, resumes and generates, without a warning', async
   });
   const folder = temporaryFolder();
   const run = async (...args: readonly string[]) => {
-    const { code, stdout, stderr } = await new Locmoe(args, {}, [node, CLI]).finished;
+    const { code, stdout, stderr } = await new Locmoe(args, { XDG_CACHE_HOME: folder }, [node, CLI]).finished;
     expect(code, stdout + stderr).toBe(0);
     expect(stderr).not.toMatch(/warning/i);
     return stdout;
@@ -45,6 +45,7 @@ it.for(OTHERS)('Node %s trains, resumes and generates, without a warning', async
   await run(...trainArguments({ ...size, sets: ['train.steps=3'] }));
   await run(...trainArguments({ ...size, sets: ['train.steps=5'], resume: newestRun(folder) }));
   expect([...lossCurve(newestRun(folder)).keys()]).toEqual([1, 2, 3, 4, 5]);
+  if (majorOf(version) > 20) expect(readdirSync(path.join(folder, 'locmoe/compiled'))[0]).toMatch(/^v/);
   const checkpoint = ['--checkpoint', newestRun(folder), '--domain', 'en'];
   expect(await run('generate', ...checkpoint, '--prompt', 'The', '--max-tokens', '20')).toMatch(/^The./);
 });
