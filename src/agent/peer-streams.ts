@@ -94,7 +94,8 @@ export class PeerStreams {
     for (let delayMs = FIRST_RETRY_MS; ; delayMs = Math.min(2 * delayMs, LAST_RETRY_MS)) {
       const started = performance.now();
       try {
-        const call = await this.#openPull(client, deadline - started);
+        // A wait before this may have ended after the deadline, and Node warns of negative times.
+        const call = await this.#openPull(client, Math.max(0, deadline - started));
         const ended = new Promise((resolve) => call.once('status', resolve));
         this.#pullers.set(peer.node, { ...peer, client, call, ended });
         this.#listen(peer, call);

@@ -38,7 +38,8 @@ export async function injectFaults(run: LiveRun, options: ChaosOptions): Promise
   for (let index = 0; ; index++) {
     const draw = drawsOf(seed, index);
     const dueMs = performance.now() + 1000 * everyS * (0.5 + draw('pause'));
-    await sleep(Math.min(dueMs, endMs) - performance.now(), undefined, { signal }).catch(() => undefined);
+    const waitMs = Math.max(0, Math.min(dueMs, endMs) - performance.now());
+    await sleep(waitMs, undefined, { signal }).catch(() => undefined);
     if (performance.now() >= endMs) return injected;
     const training = await run.untilTraining(RECOVERY_MS, signal, comesBack);
     if (training === null) return injected;
