@@ -62,10 +62,10 @@ function cellOf(
   const [nodes, workers] = arm.layout?.split('x') ?? [];
   const sets = [
     ...question.sets,
+    ...(kind === 'time' ? time : []),
     ...arm.sets,
     ...(arm.routes === undefined ? [] : [`train.routes=${arm.routes}`]),
     ...(nodes === undefined ? [] : [`cluster.nodes=${nodes}`, `cluster.workersPerNode=${workers}`]),
-    ...(kind === 'time' ? time : []),
     ...set,
   ].map((each) => each.replace(/=\.\//, `=${folder}/`));
   const { stage } = question;

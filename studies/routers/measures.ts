@@ -46,6 +46,7 @@ export const MEASURES = {
   idShare: shown('as the id before', ({ idShare }) => idShare, percent),
   gateShare: shown("gate's own first", ({ gateShare }) => gateShare, percent),
   loadImbalance: shown('busiest expert / mean', ({ loadImbalance }) => loadImbalance, fixed(2)),
+  onNodeShare: shown('stayed on node', ({ localShare }) => localShare, percent),
   stepMs: comparedTime('step (ms)', ({ stepMs }) => stepMs, fixed(1)),
   allToAllShare: shownTime('all-to-all', ({ allToAllShare }) => allToAllShare, percent),
   localShare: shownTime('stayed on node', ({ localShare }) => localShare, percent),
