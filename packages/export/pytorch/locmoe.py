@@ -262,13 +262,14 @@ class HashRouter(nn.Module):
     def __init__(self, config):
         super().__init__()
         self.config = config
-        # A random permutation of the vocabulary: the experts of a group get equally many token ids.
+        # A random permutation of the vocabulary: the experts of a group get equally many token ids. -1 has no expert.
         self.register_buffer("table", torch.zeros(config.vocab_size, dtype=torch.long))
 
     def forward(self, x, token_ids, allowed):
         size = self.config.num_experts // self.config.expert_groups
         first = allowed.int().argmax(1)
-        return F.one_hot(first + self.table[token_ids] % size, self.config.num_experts)
+        dealt = self.table[token_ids]
+        return F.one_hot(first + dealt % size, self.config.num_experts) * (dealt >= 0).unsqueeze(-1)
 
 
 class LearnedRouter(nn.Module):

@@ -1,5 +1,4 @@
-import { closeSync, existsSync, openSync, renameSync, rmSync, writeSync } from 'node:fs';
-import path from 'node:path';
+import { closeSync, openSync, renameSync, rmSync, writeSync } from 'node:fs';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import {
   ROUTE_COLUMNS,
@@ -8,11 +7,11 @@ import {
   type RouteTable,
 } from '@locmoe/run-format/routes-file';
 import { documentEnds } from '../../data/document-ends.js';
-import { TrainerError } from '../../errors.js';
 import { formatCount } from '../../format.js';
 import type { Inference } from '../../inference/inference.js';
 import { interruptible } from '../../os/on-signals.js';
 import { domainId, loadInference, openCheckpoint } from '../load-inference.js';
+import { assertNewFile } from '../new-file.js';
 import { recordText } from './record-text.js';
 import { recordValidation } from './record-validation.js';
 
@@ -32,10 +31,7 @@ export interface RecordOptions {
 /** Writes the routes of text to a file, which is there when it is whole. */
 export async function recordRoutes(options: RecordOptions): Promise<void> {
   const { text, maxTokens, csv, output = csv ? 'routes.csv' : 'routes.parquet' } = options;
-  if (existsSync(output))
-    throw new TrainerError('BAD_INPUT', `--output ${output}: is there already; name a new file`);
-  if (!existsSync(path.dirname(output)))
-    throw new TrainerError('BAD_INPUT', `--output ${output}: there is no folder ${path.dirname(output)}`);
+  assertNewFile('--output', output);
   const checkpoint = openCheckpoint(options.checkpoint);
   const domain = text === undefined ? 0 : domainId(checkpoint.manifest.config, options.domain);
   const inference = await loadInference(checkpoint);

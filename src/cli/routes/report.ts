@@ -1,4 +1,4 @@
-import { existsSync, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import { type RouteRow, rowsOf } from '@locmoe/run-format/routes-file';
 import { resolveCheckpoint } from '../../checkpoint/checkpoint.js';
 import { loadTokenizer } from '../../data/tokenizer/tokenizer.js';
@@ -6,6 +6,7 @@ import { TrainerError } from '../../errors.js';
 import { drawRoutes } from '../../evaluation/routes/picture.js';
 import { reportRoutes } from '../../evaluation/routes/report.js';
 import { domainId, loadInference, openCheckpoint } from '../load-inference.js';
+import { assertNewFile } from '../new-file.js';
 import { type RoutePlaces, readPlaces } from './read-places.js';
 import { recordText } from './record-text.js';
 import { layerLines, type TokenText } from './report-lines.js';
@@ -21,8 +22,7 @@ export interface ReportOptions extends RoutePlaces {
 
 /** Prints what decides the choices of recorded routes, or of text that a checkpoint routes now. */
 export async function reportOnRoutes({ json, svg, ...options }: ReportOptions): Promise<void> {
-  if (svg !== undefined && existsSync(svg))
-    throw new TrainerError('BAD_INPUT', `--svg ${svg}: is there already; name a new file`);
+  if (svg !== undefined) assertNewFile('--svg', svg);
   const layers = reportRoutes(await routesIn(options));
   if (svg !== undefined) writeFileSync(svg, drawRoutes(layers), { flag: 'wx' });
   if (json) console.log(JSON.stringify(layers));

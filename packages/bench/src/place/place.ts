@@ -2,6 +2,7 @@ import { existsSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { RunFolder } from '@locmoe/run-format';
 import { inspectRoutes } from '@locmoe/run-format/routes-file';
+import { assertNewFile } from 'locmoe/internal/cli/new-file';
 import type { PlaceOptions } from 'locmoe/internal/cli/packages';
 import { routeFiles, routesByFile } from 'locmoe/internal/cli/routes/read-places';
 import { type RunConfig, runSchema } from 'locmoe/internal/config/schema';
@@ -59,10 +60,7 @@ export interface PlaceReport extends FoundPlacement {
  */
 export async function placeExperts(options: PlaceOptions): Promise<void> {
   const { output, json } = options;
-  if (output !== undefined && existsSync(output))
-    throw new TrainerError('BAD_INPUT', `--output ${output}: is there already; name a new file`);
-  if (output !== undefined && !existsSync(path.dirname(output)))
-    throw new TrainerError('BAD_INPUT', `--output ${output}: there is no folder ${path.dirname(output)}`);
+  if (output !== undefined) assertNewFile('--output', output);
   const input = inputOf(options);
   const report = await placeReport(input, options);
   if (output !== undefined) writeFileSync(output, `${JSON.stringify(report.placement)}\n`, { flag: 'wx' });

@@ -3,6 +3,7 @@ import { expertWidthOf, type RunConfig } from 'locmoe/internal/config/schema';
 import { TrainerError } from 'locmoe/internal/errors';
 import { heldExperts, routerPolicy } from 'locmoe/internal/routing/index';
 import { shapesOf } from '../checkpoint-shapes.js';
+import { withNeeds } from '../hash-table.js';
 import { refuseControl } from '../refuse-control.js';
 import { type HuggingFaceModel, type LazyTensor, tensorOf } from './weights.js';
 
@@ -105,7 +106,7 @@ export function locmoeModel(checkpoint: Checkpoint): HuggingFaceModel {
       // The softmax reads the token embedding; there is no second matrix to tie to it.
       tie_word_embeddings: false,
     },
-    tensors: tensorsOf(checkpoint),
+    tensors: tensorsOf(withNeeds(checkpoint)),
   };
 }
 

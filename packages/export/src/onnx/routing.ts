@@ -51,7 +51,7 @@ export const ROUTINGS: Readonly<Record<string, RoutingBuilder>> = {
   deepseek: deepseekRouting,
 };
 
-/** A table from token id to place in the group of the domain; the weight is 1. */
+/** A table from token id to place in the group of the domain, -1 for an id without an expert; the weight is 1. */
 function hashRouting({ graph, config, tokenIdsBS, domainB, parameter }: RoutingInput): Routing {
   const groups = groupsOf(config);
   const tableV = parameter('table', [config.model.vocabSize]);
@@ -60,7 +60,9 @@ function hashRouting({ graph, config, tokenIdsBS, domainB, parameter }: RoutingI
   // The experts of a group are consecutive.
   const firstB = graph.node('Gather', [graph.integers(...groups.map((group) => group[0]!)), domainB]);
   const expertBS = graph.node('Add', [placeBS, unsqueeze(graph, firstB, 1)]);
-  const keptBSE = isExpert(graph, config, unsqueeze(graph, expertBS, -1));
+  const hasExpertBS1 = unsqueeze(graph, graph.node('GreaterOrEqual', [dealtBS, graph.integer(0)]), -1);
+  const isDealtBSE = isExpert(graph, config, unsqueeze(graph, expertBS, -1));
+  const keptBSE = graph.node('And', [isDealtBSE, hasExpertBS1]);
   const weightsBSE = asFloat(graph, keptBSE);
   return { keptBSE, weightsBSE, affinitiesBSE: weightsBSE };
 }
