@@ -16,7 +16,7 @@ const WAITING = files('cluster/containers', 'e2e/soak');
 /** What computes beside them, and has no deadline that a third process on two cores would make it miss. */
 const BESIDE_WAITING = files(
   'collectives/{collectives,endurance,overlap}',
-  'e2e/{bench-step,eval,fine-tune,generate,inherit,init,layout-law,learning,package,sub-model}',
+  'e2e/{bench-step,eval,fine-tune,generate,inherit,init,layout-law,learning,package,site,sub-model,tutorials}',
   'model/dispatch/dispatchers',
   'routing/global-selection',
   'worker/long-run',

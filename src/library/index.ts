@@ -2,7 +2,7 @@
  * The public names of locmoe. Importing them loads neither TensorFlow nor gRPC; each function loads what it needs.
  * `locmoe/routing` has what a router of one's own computes with. Everything below `locmoe/internal` changes without notice.
  *
- * @packageDocumentation
+ * @module locmoe
  */
 
 // Names for users: train, use what was trained, and read what was recorded.

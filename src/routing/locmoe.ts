@@ -21,7 +21,6 @@ import { cosineOfChoices, keepToGroup } from './group-choice.js';
 import { defineRouter } from './policy.js';
 import { TokenPreference, tokenPreferenceField } from './token-preference.js';
 import { topChoices, topKField, topKFits, topWeights } from './top-choices.js';
-import { oneExpertVotes, voteTableField, withVoteTable } from './vote-table.js';
 import { withZLoss, zLossField } from './z-loss.js';
 
 // Shapes: T tokens of this rank, d hidden size, E experts, K choices of a token.
@@ -33,7 +32,6 @@ const fields = {
   ...tokenPreferenceField,
   ...topKField,
   ...zLossField,
-  ...voteTableField,
 };
 
 /**
@@ -53,8 +51,8 @@ const fields = {
  */
 export const locmoeRouter = defineRouter({
   fields,
-  rules: [groupsDivide, localExpertsCount, topKFits, oneExpertVotes],
-  shapedBy: ['learnedGroups', 'tokenPreference', 'tableAfter'],
+  rules: [groupsDivide, localExpertsCount, topKFits],
+  shapedBy: ['learnedGroups', 'tokenPreference'],
   parameters: (moe, dModel) => [
     ...grapSpecs(moe, dModel),
     {
@@ -90,7 +88,7 @@ export const locmoeRouter = defineRouter({
     const losses = gateLosses(context);
     const estimate = new CapacityEstimate(moe, dModel);
     const preference = new TokenPreference(context, moe.gateScale);
-    return withVoteTable(context, {
+    return {
       state: new Map([...estimate.state, ...preference.state]),
       endStep: () => estimate.endStep(),
       skipStep: () => estimate.skipStep(),
@@ -132,6 +130,6 @@ export const locmoeRouter = defineRouter({
           gateCosine: cosinesTE && cosineOfChoices(cosinesTE, chosenTK, numChoices),
         };
       },
-    });
+    };
   },
 });

@@ -2,7 +2,7 @@
  * What a router of one's own computes with: `moe.router: ./my-router.mjs`. Such a file imports from here alone and exports
  * by default what `defineRouter` returns; docs/extending.md has one.
  *
- * @packageDocumentation
+ * @module locmoe/routing
  */
 export { z } from 'zod';
 export { gatherRows } from '../ops/operations.js';

@@ -1,9 +1,9 @@
-import { chmodSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, symlinkSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { skipLoudly } from '../debian-tool.js';
-import { documentedCommands } from '../e2e/documented-commands.js';
-import { CLI, DATA_DIR, Locmoe, lossCurve, newestRun, temporaryFolder, UNHURRIED } from '../e2e/support.js';
+import { documentedCommands, pathWithCommands } from '../e2e/documented-commands.js';
+import { DATA_DIR, Locmoe, lossCurve, newestRun, temporaryFolder, UNHURRIED } from '../e2e/support.js';
 import { Hosts, whyNoHosts } from './hosts.js';
 
 const CERTS = 'locmoe certs --out tls';
@@ -28,13 +28,9 @@ describe('three machines without containers', () => {
       expect(commands).toContain(command);
 
     const folder = temporaryFolder();
-    const bin = path.join(folder, 'bin');
-    mkdirSync(bin);
-    writeFileSync(path.join(bin, 'locmoe'), `#!/bin/sh\nexec '${process.execPath}' '${CLI}' "$@"\n`);
-    chmodSync(path.join(bin, 'locmoe'), 0o755);
     mkdirSync(DATA_DIR, { recursive: true });
     symlinkSync(DATA_DIR, path.join(folder, 'data'));
-    const PATH = `${bin}:${process.env.PATH}`;
+    const PATH = pathWithCommands(folder);
     const hosts = new Hosts(['first', 'second', 'third']);
     const type = (host: string, command: string) => {
       const line = command.replaceAll('/shared/', `${folder}/`);

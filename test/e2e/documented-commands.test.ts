@@ -1,6 +1,5 @@
 import { spawnSync } from 'node:child_process';
 import {
-  chmodSync,
   cpSync,
   existsSync,
   mkdirSync,
@@ -9,7 +8,6 @@ import {
   readFileSync,
   rmSync,
   symlinkSync,
-  writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -20,8 +18,8 @@ import { COMMANDS } from '../../src/cli/commands.js';
 import { loadConfig } from '../../src/config/resolve.js';
 import { skipLoudly } from '../debian-tool.js';
 import { NIGHTLY } from '../nightly.js';
-import { documentedCommands } from './documented-commands.js';
-import { CLI, DATA_DIR, Locmoe, ROOT } from './support.js';
+import { documentedCommands, pathWithCommands } from './documented-commands.js';
+import { DATA_DIR, Locmoe, ROOT } from './support.js';
 import {
   AFTERWARDS,
   AGAINST_TORCH,
@@ -58,14 +56,10 @@ const { commands, names } = documentedCommands();
 const folder = mkdtempSync(path.join(tmpdir(), 'locmoe-documented-'));
 /** The newest run, for placeholders; known once the first one has begun. */
 let runId = 'none';
+let PATH = '';
 
 beforeAll(() => {
-  // As after `npm run setup` in a checkout: both ways to type the command lead to what was built.
-  const bin = path.join(folder, 'bin');
-  mkdirSync(bin);
-  writeFileSync(path.join(bin, 'locmoe'), `#!/bin/sh\nexec '${process.execPath}' '${CLI}' "$@"\n`);
-  writeFileSync(path.join(bin, 'npx'), `#!/bin/sh\nexec "$@"\n`);
-  for (const name of ['locmoe', 'npx']) chmodSync(path.join(bin, name), 0o755);
+  PATH = pathWithCommands(folder);
   mkdirSync(DATA_DIR, { recursive: true });
   symlinkSync(DATA_DIR, path.join(folder, 'data'));
   mkdirSync(path.join(folder, 'deploy/kubernetes'), { recursive: true });
@@ -91,7 +85,6 @@ function type(command: string, env: Readonly<Record<string, string>> = {}): Locm
   const line = command
     .replaceAll(/\bRUN\b|tiny-\d{8}-\d{6}/g, runId)
     .replaceAll(/\bstep-\d{6}/g, newestCheckpoint);
-  const PATH = `${path.join(folder, 'bin')}:${process.env.PATH}`;
   // Like an interactive shell, it outlives Ctrl-C and tells how the command ended.
   return new Locmoe([`trap : INT; ${line}`], { PATH, ...env }, ['sh', '-c'], folder);
 }

@@ -1,9 +1,22 @@
-import { readdirSync, readFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { ROOT } from './support.js';
+import { globSync } from 'tinyglobby';
+import { CLI, ROOT } from './support.js';
 
 /** Languages of fenced blocks that hold no commands. */
-const NOT_COMMANDS = ['text', 'promql', 'sql', 'ts', 'js', 'diff', 'python', 'yaml', 'json', 'dockerfile'];
+const NOT_COMMANDS = [
+  'text',
+  'promql',
+  'sql',
+  'ts',
+  'js',
+  'diff',
+  'python',
+  'yaml',
+  'json',
+  'html',
+  'dockerfile',
+];
 /** What a span of code begins with if it is there to be typed. */
 const TYPED =
   /^(?:npx |npm |node scripts\/|docker |kubectl |locmoe |cp |packages\/bench\/peers\/install\.sh)/;
@@ -23,10 +36,10 @@ export interface DocumentedCommands {
  * @throws Error for a fenced block that does not say whether it holds commands
  */
 export function documentedCommands(): DocumentedCommands {
-  const docs = readdirSync(path.join(ROOT, 'docs')).filter((name) => name.endsWith('.md'));
+  const pages = globSync(['{README,CONTRIBUTING}.md', 'docs/*.md', 'docs/tutorials/*.md'], { cwd: ROOT });
   const commands = new Set<string>();
   const names = new Set<string>();
-  for (const file of ['README.md', 'CONTRIBUTING.md', ...docs.map((name) => `docs/${name}`)]) {
+  for (const file of pages) {
     const text = readFileSync(path.join(ROOT, file), 'utf8');
     const prose = text.replace(/^```(\S*).*\n((?:.*\n)*?)```$/gm, (_, language: string, block: string) => {
       if (language === 'sh') for (const line of linesOf(block)) commands.add(line);
@@ -41,6 +54,26 @@ export function documentedCommands(): DocumentedCommands {
     }
   }
   return { commands, names };
+}
+
+/** Commands of the `sh` blocks of a page, in the order of its reader. */
+export function commandsOf(page: string): string[] {
+  const text = readFileSync(path.join(ROOT, page), 'utf8');
+  return [...text.matchAll(/^```sh\n((?:.*\n)*?)```$/gm)].flatMap(([, block]) => linesOf(block));
+}
+
+/**
+ * Makes `locmoe` and `npx` of what was built, as a checkout has them after `npm run setup`.
+ *
+ * @returns a PATH with both
+ */
+export function pathWithCommands(folder: string): string {
+  const bin = path.join(folder, 'bin');
+  mkdirSync(bin);
+  writeFileSync(path.join(bin, 'locmoe'), `#!/bin/sh\nexec '${process.execPath}' '${CLI}' "$@"\n`);
+  writeFileSync(path.join(bin, 'npx'), `#!/bin/sh\nexec "$@"\n`);
+  for (const name of ['locmoe', 'npx']) chmodSync(path.join(bin, name), 0o755);
+  return `${bin}:${process.env.PATH}`;
 }
 
 function linesOf(block: string): string[] {

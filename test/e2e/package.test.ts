@@ -23,7 +23,7 @@ describe('the packed package', () => {
   it('has a reference of all its names', () => {
     execFileSync('npm', ['run', '--silent', 'docs:api'], { cwd: ROOT, encoding: 'utf8' });
     const names = readdirSync(path.join(ROOT, 'docs/api/functions'));
-    expect(names).toEqual(expect.arrayContaining(['library.train.html', 'library.loadModel.html']));
+    expect(names).toEqual(expect.arrayContaining(['locmoe.train.html', 'locmoe.loadModel.html']));
   });
 
   it('sets itself up, plans, trains and shows runs, and trains without the page', async () => {

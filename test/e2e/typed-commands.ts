@@ -107,6 +107,16 @@ export const ELSEWHERE: readonly (readonly [RegExp, string])[] = [
   [/^npm run format$|^npx vitest run test\/routing$/, 'CI runs the lint and the tests of all files'],
   [/^npm run proto$/, 'generated-types.test.ts holds what it writes to proto/'],
   [/^npm run docs:api$/, 'package.test.ts makes the reference'],
+  [
+    /^npm run docs:site$|^npx locmoe train --config docs\/model\.yaml$/,
+    'site.test.ts makes the site, and trains its model',
+  ],
+  [
+    /my-router\.mjs|^python3 -m http\.server /,
+    'tutorials.test.ts follows the tutorials of documents and routers',
+  ],
+  [/^docker kill locmoe-node-2$/, 'test/cluster/compose.ts kills a node so'],
+  [/^curl .* http:\/\/127\.0\.0\.1:8080\/metrics$/, 'metrics.test.ts asks so, outside a container'],
   [/^npx locmoe config docs > docs/, 'test/config/reference.test.ts holds the page to what it prints'],
   [/^npm run quickstart$/, 'set-up and build, which CI runs, then the training with which this file begins'],
   [

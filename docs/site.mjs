@@ -1,0 +1,106 @@
+// Builds the site into docs/.vitepress/dist: the pages, the reference of the API and an exported model, then looks for links
+// that lead nowhere and says what all of it weighs. The project has to be built before; the model trains for a minute or two.
+// node docs/site.mjs [--base /FOLDER/] [--set KEY=VALUE ...]   (--set changes the recipe of the model)
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { parseArgs } from 'node:util';
+import { build } from 'vitepress';
+
+const DOCS = import.meta.dirname;
+const SITE = path.join(DOCS, '.vitepress/dist');
+const LOCMOE = path.join(DOCS, '../dist/cli/cli.js');
+
+const { base, set } = parseArgs({
+  options: { base: { type: 'string', default: '/' }, set: { type: 'string', multiple: true, default: [] } },
+}).values;
+
+/** @throws {Error} if the program fails, with what it printed */
+function run(...command) {
+  const { status, stdout, stderr } = spawnSync(process.execPath, command, { cwd: DOCS, encoding: 'utf8' });
+  if (status !== 0) throw new Error(`node ${command.join(' ')} ended with ${status}:\n${stdout}${stderr}`);
+}
+
+/** Runs a part of the build and says how long it took. */
+async function timed(name, part) {
+  const started = performance.now();
+  await part();
+  console.log(`${name}: ${((performance.now() - started) / 1000).toFixed(1)} s`);
+}
+
+function buildReference() {
+  const typedoc = path.join(DOCS, 'node_modules/typedoc/bin/typedoc');
+  run(typedoc, '--out', path.join(SITE, 'api'), '--titleLink', base, '--logLevel', 'Error');
+}
+
+function buildModel() {
+  const folder = mkdtempSync(path.join(tmpdir(), 'locmoe-site-'));
+  try {
+    const places = ['--runs-dir', path.join(folder, 'runs'), '--data-dir', path.join(folder, 'data')];
+    const changes = set.flatMap((each) => ['--set', each]);
+    run(LOCMOE, 'train', '--config', 'model.yaml', '--no-samples', '--linger', '0', ...places, ...changes);
+    const [checkpoint] = readdirSync(path.join(folder, 'runs')).filter((name) => name.startsWith('site-'));
+    const model = ['--checkpoint', path.join(folder, 'runs', checkpoint)];
+    run(LOCMOE, 'export', ...model, '--to', 'web', '--output', path.join(SITE, 'model'));
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+/** Every file of the site, relative to it. */
+function filesOfSite() {
+  const entries = readdirSync(SITE, { recursive: true, withFileTypes: true });
+  return entries
+    .filter((entry) => entry.isFile())
+    .map(({ parentPath, name }) => path.relative(SITE, path.join(parentPath, name)));
+}
+
+/** Links within the site whose file, or whose anchor in it, is not there. */
+function brokenLinks(files) {
+  const pages = new Map(
+    files
+      .filter((file) => file.endsWith('.html'))
+      .map((file) => [file, readFileSync(path.join(SITE, file), 'utf8')]),
+  );
+  const ids = new Map([...pages].map(([file, html]) => [file, new Set(valuesOf(html, 'id'))]));
+  const known = new Set(files);
+  return [...pages].flatMap(([page, html]) =>
+    [...new Set([...valuesOf(html, 'href'), ...valuesOf(html, 'src')])]
+      .filter((link) => {
+        if (/^([a-z]+:|\/\/)/i.test(link)) return false;
+        const { pathname, hash } = new URL(link, `http://site${base}${page}`);
+        const found = [pathname, `${pathname}.html`, `${pathname}index.html`]
+          .map((name) => path.relative(base, decodeURIComponent(name)))
+          .find((name) => known.has(name));
+        const anchors = found && ids.get(found);
+        return !found || (hash.length > 1 && anchors && !anchors.has(decodeURIComponent(hash.slice(1))));
+      })
+      .map((link) => `${page}: ${link}`),
+  );
+}
+
+/** Values of an attribute, in HTML that a program has written. */
+function valuesOf(html, attribute) {
+  const found = html.matchAll(new RegExp(`<[^>]*\\s${attribute}="([^"]*)"`, 'g'));
+  return [...found].map(([, value]) => value.replaceAll('&amp;', '&'));
+}
+
+function megabytes(files) {
+  return (files.reduce((sum, file) => sum + statSync(path.join(SITE, file)).size, 0) / 1e6).toFixed(1);
+}
+
+try {
+  await timed('pages', () => build(DOCS, { base }));
+  await timed('reference', buildReference);
+  await timed('model', buildModel);
+  const files = filesOfSite();
+  for (const part of ['api/', 'model/', ''])
+    console.log(`${part || 'all'}: ${megabytes(files.filter((file) => file.startsWith(part)))} MB`);
+  const broken = brokenLinks(files);
+  console.log(`broken links: ${broken.length}${broken.map((link) => `\n  ${link}`).join('')}`);
+  if (broken.length > 0) process.exitCode = 1;
+} catch (error) {
+  console.error(`site: ${error.message}`);
+  process.exitCode = 2;
+}
