@@ -21,6 +21,7 @@ import { cosineOfChoices, keepToGroup } from './group-choice.js';
 import { defineRouter } from './policy.js';
 import { TokenPreference, tokenPreferenceField } from './token-preference.js';
 import { topChoices, topKField, topKFits, topWeights } from './top-choices.js';
+import { oneExpertVotes, voteTableField, withVoteTable } from './vote-table.js';
 import { withZLoss, zLossField } from './z-loss.js';
 
 // Shapes: T tokens of this rank, d hidden size, E experts, K choices of a token.
@@ -32,6 +33,7 @@ const fields = {
   ...tokenPreferenceField,
   ...topKField,
   ...zLossField,
+  ...voteTableField,
 };
 
 /**
@@ -51,8 +53,8 @@ const fields = {
  */
 export const locmoeRouter = defineRouter({
   fields,
-  rules: [groupsDivide, localExpertsCount, topKFits],
-  shapedBy: ['learnedGroups', 'tokenPreference'],
+  rules: [groupsDivide, localExpertsCount, topKFits, oneExpertVotes],
+  shapedBy: ['learnedGroups', 'tokenPreference', 'tableAfter'],
   parameters: (moe, dModel) => [
     ...grapSpecs(moe, dModel),
     {
@@ -88,7 +90,7 @@ export const locmoeRouter = defineRouter({
     const losses = gateLosses(context);
     const estimate = new CapacityEstimate(moe, dModel);
     const preference = new TokenPreference(context, moe.gateScale);
-    return {
+    return withVoteTable(context, {
       state: new Map([...estimate.state, ...preference.state]),
       endStep: () => estimate.endStep(),
       skipStep: () => estimate.skipStep(),
@@ -130,6 +132,6 @@ export const locmoeRouter = defineRouter({
           gateCosine: cosinesTE && cosineOfChoices(cosinesTE, chosenTK, numChoices),
         };
       },
-    };
+    });
   },
 });

@@ -3,6 +3,7 @@ import { denseRouterFields, softmaxRouter } from './dense-router.js';
 import { countBytes } from './gather-counts.js';
 import { defineRouter } from './policy.js';
 import { topChoices, topKField, topKFits, topWeights } from './top-choices.js';
+import { oneExpertVotes, voteTableField, withVoteTable } from './vote-table.js';
 
 // Shapes: T tokens of this rank, d hidden size, E experts, K choices of a token.
 
@@ -14,9 +15,9 @@ import { topChoices, topKField, topKFits, topWeights } from './top-choices.js';
  * Evaluation drops nothing, so a token's output does not depend on the rest of its batch.
  */
 export const switchRouter = defineRouter({
-  fields: { ...denseRouterFields, ...topKField },
-  rules: [topKFits],
-  shapedBy: ['tokenPreference'],
+  fields: { ...denseRouterFields, ...topKField, ...voteTableField },
+  rules: [topKFits, oneExpertVotes],
+  shapedBy: ['tokenPreference', 'tableAfter'],
   parameters: denseGateSpecs,
   price: ({ numExperts: E, expertsPerToken: K }, { numTokens: T, dModel: d }) => ({
     forward: { flops: 2 * T * d * E, touched: 30 * T * E + 8 * T * (K - 1), operations: K === 1 ? 50 : 54 },
@@ -35,11 +36,12 @@ export const switchRouter = defineRouter({
   create(context) {
     const { moe, expertsOfDomain } = context;
     const K = moe.expertsPerToken;
-    return softmaxRouter(
+    const learned = softmaxRouter(
       context,
       K,
       (probsTE, domainsT) => topChoices(probsTE, domainsT, expertsOfDomain, K),
       topWeights,
     );
+    return withVoteTable(context, learned);
   },
 });

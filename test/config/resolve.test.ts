@@ -172,6 +172,14 @@ describe('bad configurations name the field and where it stands', () => {
     },
   );
 
+  it('a table of one expert after choices of two', () => {
+    const sets = ['moe.router=switch', 'moe.tableAfter=9'];
+    expect(problemsOf(TINY, { sets })).toEqual([]);
+    expect(problemsOf(TINY, { sets: [...sets, 'moe.expertsPerToken=2'] })).toEqual([
+      '--set moe.tableAfter=9: moe.tableAfter: is for one expert a token: set expertsPerToken 1, or tableAfter 0',
+    ]);
+  });
+
   it('device groups that cannot give a token of deepseek its experts', () => {
     const problemsWith = (...sets: string[]) =>
       problemsOf(TINY, { sets: ['moe.router=deepseek', 'moe.maxDeviceGroups=1', ...sets] });

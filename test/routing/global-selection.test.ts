@@ -87,6 +87,11 @@ const CASES = [
     3,
   ],
   [
+    'switch, groups, a table after two steps',
+    { router: 'switch', numExperts: 4, expertGroups: 2, capacityFactor: 0.8, tableAfter: 2 },
+    3,
+  ],
+  [
     'locmoe, capacity estimated after two steps',
     { ...base, router: 'locmoe', capacityBatches: 2, affinityShare: 0.5, localityLossWeight: 0.5 },
     1,

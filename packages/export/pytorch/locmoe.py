@@ -141,8 +141,9 @@ class SparseLayer(DecoderLayer):
 
     def feed_forward(self, x, input_ids, domain_ids):
         rows = x.flatten(0, 1)  # [T, d]
-        allowed = in_group(domain_ids, self.config).repeat_interleave(x.shape[1], 0)  # [T, E]
-        weights = self.router(rows, input_ids.flatten(), allowed).to(x.dtype)  # [T, E]
+        domain_ids = domain_ids.repeat_interleave(x.shape[1], 0)  # [T]
+        allowed = in_group(domain_ids, self.config)  # [T, E]
+        weights = self.router(rows, input_ids.flatten(), allowed, domain_ids).to(x.dtype)  # [T, E]
         mixed = torch.zeros_like(rows) if self.shared is None else self.shared(rows)
         for name, expert in self.experts.items():
             weight = weights[:, int(name)]
@@ -257,19 +258,16 @@ def held_experts(config):
 
 
 class HashRouter(nn.Module):
-    """Random routed experts (PanGu-Sigma, arXiv 2303.10845, section 3): by a table of token ids; weight 1."""
+    """A table from the domain and the token id to the expert, -1 for none; weight 1 (PanGu-Sigma, arXiv 2303.10845, section 3)."""
 
     def __init__(self, config):
         super().__init__()
         self.config = config
-        # A random permutation of the vocabulary: the experts of a group get equally many token ids. -1 has no expert.
-        self.register_buffer("table", torch.zeros(config.vocab_size, dtype=torch.long))
+        self.register_buffer("table", torch.zeros(len(config.domains), config.vocab_size, dtype=torch.long))
 
-    def forward(self, x, token_ids, allowed):
-        size = self.config.num_experts // self.config.expert_groups
-        first = allowed.int().argmax(1)
-        dealt = self.table[token_ids]
-        return F.one_hot(first + dealt % size, self.config.num_experts) * (dealt >= 0).unsqueeze(-1)
+    def forward(self, x, token_ids, allowed, domain_ids):
+        experts = torch.arange(self.config.num_experts, device=x.device)
+        return self.table[domain_ids, token_ids][:, None] == experts
 
 
 class LearnedRouter(nn.Module):
@@ -301,7 +299,7 @@ class DenseRouter(LearnedRouter):
 class SwitchRouter(DenseRouter):
     """Switch (arXiv 2101.03961, eq. 1 and 2): top-k of p = softmax(x W), weighted by their p."""
 
-    def forward(self, x, token_ids, allowed):
+    def forward(self, x, token_ids, allowed, domain_ids):
         probs = group_softmax(self.with_preference(self.logits(x), token_ids), allowed)
         return top_weights(probs, probs, allowed, self.config.experts_per_token)
 
@@ -317,7 +315,7 @@ class ExpertChoiceRouter(DenseRouter):
         super().__init__(config)
         self.register_buffer("threshold", torch.zeros(config.num_experts))
 
-    def forward(self, x, token_ids, allowed):
+    def forward(self, x, token_ids, allowed, domain_ids):
         probs = group_softmax(self.with_preference(self.logits(x), token_ids), allowed)
         most = self.config.candidates_per_token
         candidates = allowed if most is None else likeliest(probs, allowed, most)
@@ -330,7 +328,7 @@ class MogeRouter(DenseRouter):
     The experts of a domain are cut into device groups, so all experts into these of every domain.
     """
 
-    def forward(self, x, token_ids, allowed):
+    def forward(self, x, token_ids, allowed, domain_ids):
         probs = group_softmax(self.with_preference(self.logits(x), token_ids), allowed)
         parts = probs.unflatten(1, (self.config.expert_groups * self.config.device_groups, -1))
         order = parts.sort(dim=2, descending=True, stable=True).indices
@@ -348,7 +346,7 @@ class DeepseekRouter(DenseRouter):
         super().__init__(config)
         self.register_buffer("bias", torch.zeros(config.num_experts))
 
-    def forward(self, x, token_ids, allowed):
+    def forward(self, x, token_ids, allowed, domain_ids):
         k, most = self.config.experts_per_token, self.config.max_device_groups
         sigmoid = self.logits(x).sigmoid()
         scores = self.with_preference(sigmoid + self.bias.float(), token_ids).masked_fill(~allowed, -1e9)
@@ -389,7 +387,7 @@ class LocmoeRouter(GrapRouter):
         super().__init__(config)
         self.bias = nn.Parameter(torch.zeros(config.num_experts))
 
-    def forward(self, x, token_ids, allowed):
+    def forward(self, x, token_ids, allowed, domain_ids):
         argument = self.projection(x) * self.config.gate_scale + self.bias.float()
         probs = group_softmax(self.with_preference(argument.relu(), token_ids), allowed)
         scores = self.with_preference(argument, token_ids)
@@ -409,7 +407,7 @@ class LocmoePlusRouter(GrapRouter):
         super().__init__(config)
         self.register_buffer("threshold", torch.zeros(config.num_experts))
 
-    def forward(self, x, token_ids, allowed):
+    def forward(self, x, token_ids, allowed, domain_ids):
         affinity = self.with_preference(self.affinity(x), token_ids)
         sharpness = x.shape[1] ** 0.5 / self.config.router_temperature
         probs = group_softmax(affinity * sharpness, allowed)

@@ -34,7 +34,12 @@ export async function writeSubModel(
   for (const file of new Set(Object.values(tensors)))
     await output.writeWith(file, (place) => {
       const names = Object.keys(tensors).filter((name) => tensors[name] === file);
-      const stored = names.map((name) => ({ name, shape: shapes.get(name)!, data: checkpoint.read(name) }));
+      const stored = names.map((name) => {
+        const data = checkpoint.read(name);
+        return name.endsWith('.router.votes')
+          ? { name, ...votesOf(data, manifest.config, domain) }
+          : { name, shape: shapes.get(name)!, data };
+      });
       files[file] = writeSafetensors(place, stored);
     });
   await output.copy(checkpoint.tokenizerFile, TOKENIZER_FILE);
@@ -76,4 +81,11 @@ function isKept(name: string, { first, count }: ExpertRange): boolean {
   if (name.startsWith('adam.')) return false;
   const expert = /\.experts\.(\d+)\./.exec(name)?.[1];
   return expert === undefined || (Number(expert) >= first && Number(expert) < first + count);
+}
+
+/** The votes of the ids of a domain (vote-table.ts). */
+function votesOf(votes: Float32Array, { model, moe, data }: RunConfig, domain: string) {
+  const length = model.vocabSize * moe.numExperts;
+  const first = data.domains.indexOf(domain) * length;
+  return { shape: [length], data: votes.subarray(first, first + length) };
 }

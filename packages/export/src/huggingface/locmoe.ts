@@ -3,7 +3,7 @@ import { expertWidthOf, type RunConfig } from 'locmoe/internal/config/schema';
 import { TrainerError } from 'locmoe/internal/errors';
 import { heldExperts, routerPolicy } from 'locmoe/internal/routing/index';
 import { shapesOf } from '../checkpoint-shapes.js';
-import { withNeeds } from '../hash-table.js';
+import { withExpertTables } from '../expert-table.js';
 import { refuseControl } from '../refuse-control.js';
 import { type HuggingFaceModel, type LazyTensor, tensorOf } from './weights.js';
 
@@ -66,7 +66,8 @@ const ROUTERS: Readonly<Record<string, ExportedRouter>> = {
  *
  * @throws TrainerError `BAD_INPUT` if that module has no such router, or as `refuseControl`
  */
-export function locmoeModel(checkpoint: Checkpoint): HuggingFaceModel {
+export function locmoeModel(given: Checkpoint): HuggingFaceModel {
+  const checkpoint = withExpertTables(given);
   const { config } = checkpoint.manifest;
   const { model, moe, data } = config;
   if (model.numSparseLayers > 0 && !Object.hasOwn(ROUTERS, moe.router))
@@ -106,7 +107,7 @@ export function locmoeModel(checkpoint: Checkpoint): HuggingFaceModel {
       // The softmax reads the token embedding; there is no second matrix to tie to it.
       tie_word_embeddings: false,
     },
-    tensors: tensorsOf(withNeeds(checkpoint)),
+    tensors: tensorsOf(checkpoint),
   };
 }
 
@@ -116,8 +117,11 @@ function tensorsOf(checkpoint: Checkpoint): LazyTensor[] {
   return Object.keys(tensors)
     .filter((name) => isOfModel(name, config))
     .map((name) => {
-      const tensor = tensorOf(checkpoint, name, `model.${name}`, shapes.get(name)!);
-      return name.endsWith('.router.table') ? asIntegers(tensor) : tensor;
+      if (!name.endsWith('.router.table'))
+        return tensorOf(checkpoint, name, `model.${name}`, shapes.get(name)!);
+      return asIntegers(
+        tensorOf(checkpoint, name, `model.${name}`, [config.data.domains.length, config.model.vocabSize]),
+      );
     });
 }
 

@@ -2,7 +2,7 @@ import type { Checkpoint } from 'locmoe/internal/checkpoint/checkpoint';
 import { loadTokenizer } from 'locmoe/internal/data/tokenizer/tokenizer';
 import { TrainerError } from 'locmoe/internal/errors';
 import { expertsOfDomain } from 'locmoe/internal/routing/domain-groups';
-import { withNeeds } from '../hash-table.js';
+import { withExpertTables } from '../expert-table.js';
 import type { OutputFolder } from '../output-folder.js';
 import type { ExportTarget } from '../target.js';
 import { modelFile } from './model-file.js';
@@ -34,8 +34,8 @@ export async function writeOnnx(
   output: OutputFolder,
   { prefix = '', hasCache = false, inOneFile = false } = {},
 ): Promise<number> {
-  const { config } = checkpoint.manifest;
-  const graph = modelGraph(config, withNeeds(checkpoint).read, hasCache);
+  const { manifest, read } = withExpertTables(checkpoint);
+  const graph = modelGraph(manifest.config, read, hasCache);
   const { model, weights } = modelFile(graph, WEIGHTS_FILE);
   const sizes = graph.initializers.map(({ data }) => (data instanceof Float32Array ? data.length : 0));
   const numParameters = sizes.reduce((sum, size) => sum + size, 0);
@@ -50,7 +50,8 @@ export async function writeOnnx(
   return numParameters;
 }
 
-export function onnxConfig({ manifest, tokenizerFile }: Checkpoint): OnnxConfig {
+export function onnxConfig(checkpoint: Checkpoint): OnnxConfig {
+  const { manifest, tokenizerFile } = withExpertTables(checkpoint);
   const { model, moe, data } = manifest.config;
   return {
     domains: data.domains,

@@ -51,18 +51,14 @@ export const ROUTINGS: Readonly<Record<string, RoutingBuilder>> = {
   deepseek: deepseekRouting,
 };
 
-/** A table from token id to place in the group of the domain, -1 for an id without an expert; the weight is 1. */
+/** A table from the domain and the token id to the expert, -1 for none; the weight is 1. */
 function hashRouting({ graph, config, tokenIdsBS, domainB, parameter }: RoutingInput): Routing {
-  const groups = groupsOf(config);
-  const tableV = parameter('table', [config.model.vocabSize]);
-  const dealtBS = graph.node('Cast', [graph.node('Gather', [tableV, tokenIdsBS])], { to: INT64 });
-  const placeBS = graph.node('Mod', [dealtBS, graph.integer(groups[0]!.length)]);
-  // The experts of a group are consecutive.
-  const firstB = graph.node('Gather', [graph.integers(...groups.map((group) => group[0]!)), domainB]);
-  const expertBS = graph.node('Add', [placeBS, unsqueeze(graph, firstB, 1)]);
-  const hasExpertBS1 = unsqueeze(graph, graph.node('GreaterOrEqual', [dealtBS, graph.integer(0)]), -1);
-  const isDealtBSE = isExpert(graph, config, unsqueeze(graph, expertBS, -1));
-  const keptBSE = graph.node('And', [isDealtBSE, hasExpertBS1]);
+  const { vocabSize } = config.model;
+  const table = parameter('table', [config.data.domains.length * vocabSize]);
+  const firstB = graph.node('Mul', [domainB, graph.integer(vocabSize)]);
+  const placeBS = graph.node('Add', [tokenIdsBS, unsqueeze(graph, firstB, 1)]);
+  const expertBS = graph.node('Cast', [graph.node('Gather', [table, placeBS])], { to: INT64 });
+  const keptBSE = isExpert(graph, config, unsqueeze(graph, expertBS, -1));
   const weightsBSE = asFloat(graph, keptBSE);
   return { keptBSE, weightsBSE, affinitiesBSE: weightsBSE };
 }

@@ -1,0 +1,57 @@
+import type { Checkpoint } from 'locmoe/internal/checkpoint/checkpoint';
+import { expertsOfDomain } from 'locmoe/internal/routing/index';
+import { decodeNeeds } from 'locmoe/internal/routing/needs-file';
+import { electedExperts } from 'locmoe/internal/routing/vote-table';
+
+// Shapes: V vocabulary, D domains, E experts.
+
+const TABLE = /^layers\.(\d+)\.router\.table$/;
+
+/**
+ * A checkpoint as the formats have it whose router decides by a table: its router is `hash`, and each sparse layer has
+ * `router.table`, [D, V]: the expert of each token id of a domain, -1 for none. Others stay as they are.
+ */
+export function withExpertTables(checkpoint: Checkpoint): Checkpoint {
+  const { manifest } = checkpoint;
+  const { config, tensors } = manifest;
+  const { moe, model, data } = config;
+  const layers = Object.keys(tensors).flatMap((name) => /^layers\.(\d+)\.router\./.exec(name)?.[1] ?? []);
+  const isVoted =
+    moe.tableAfter > 0 &&
+    layers.length > 0 &&
+    checkpoint.read(`layers.${layers[0]}.router.votes_step`)[0]! >= moe.tableAfter;
+  if (moe.router !== 'hash' && !isVoted) return checkpoint;
+
+  const groups = expertsOfDomain(data.domains.length, moe);
+  const voted = (layer: string) =>
+    electedExperts(checkpoint.read(`layers.${layer}.router.votes`), {
+      vocabSize: model.vocabSize,
+      expertsOfDomain: groups,
+      moe,
+    });
+  const dealt = (layer: string) => {
+    const ranks = [...checkpoint.read(`layers.${layer}.router.table`)];
+    const needsV = moe.needs && decodeNeeds(moe.needs, Number(layer));
+    return groups.flatMap((group) =>
+      ranks.map((rank, id) => (needsV?.[id] === false ? -1 : group[rank % group.length]!)),
+    );
+  };
+  // In the file of what it is made from.
+  const tables = [...new Set(layers)].map((layer) => {
+    const [table, votes] = ['table', 'votes'].map((name) => `layers.${layer}.router.${name}`);
+    return [table!, tensors[moe.router === 'hash' ? table! : votes!]!] as const;
+  });
+  return {
+    ...checkpoint,
+    manifest: {
+      ...manifest,
+      config: { ...config, moe: { ...moe, router: 'hash' } },
+      tensors: { ...tensors, ...Object.fromEntries(tables) },
+    },
+    read(name, shape) {
+      const layer = TABLE.exec(name)?.[1];
+      if (layer === undefined) return checkpoint.read(name, shape);
+      return Float32Array.from(moe.router === 'hash' ? dealt(layer) : voted(layer));
+    },
+  };
+}

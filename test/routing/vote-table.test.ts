@@ -1,0 +1,97 @@
+import * as tf from '@tensorflow/tfjs-node';
+import { describe, expect, it } from 'vitest';
+import { createRouter, type MoeConfig, type Router } from '../../src/routing/index.js';
+import { randomIntegers, randomValues } from '../model/support.js';
+import { routerContext } from './context.js';
+
+const T = 60;
+const D = 6;
+const V = 12;
+const AFTER = 6;
+const BASE = { numExperts: 6, capacityFactor: null, localityLossWeight: 0 } as const;
+
+const contextOf = (moe: Partial<MoeConfig>, seed: number) =>
+  routerContext({ ...BASE, tableAfter: AFTER, ...moe }, { vocabSize: V, seed });
+
+/** Tokens of a batch, the last id of which is met in the first stage by none. */
+function batchOf(name: string, ids = V - 1) {
+  return {
+    xTD: tf.tensor2d(randomValues(`${name} x`, T * D), [T, D]),
+    tokenIdsT: randomIntegers(`${name} ids`, T, ids),
+    domainsT: randomIntegers(`${name} domains`, T, 3),
+  };
+}
+
+const PARAMETERS: ReadonlyMap<string, tf.Tensor> = new Map<string, tf.Tensor>([
+  ['weight', tf.tensor2d(randomValues('gate', D * 6), [D, 6])],
+  ['bias', tf.zeros([6])],
+]);
+const route = (router: Router, batch: ReturnType<typeof batchOf>, training: boolean) =>
+  router.route({ ...batch, training, parameters: PARAMETERS });
+
+describe.each([
+  ['switch', 1],
+  ['switch', 2],
+  ['locmoe', 1],
+  ['locmoe', 3],
+] as const)('%s in %i groups, whose choices become a table', (name, expertGroups) => {
+  it('gives an id the expert that most of its tokens chose in the last third, for 20 of 20 seeds', () => {
+    for (let seed = 0; seed < 20; seed++) {
+      const context = contextOf({ router: name, expertGroups }, seed);
+      const router = createRouter(context);
+      const plain = createRouter(contextOf({ router: name, expertGroups, tableAfter: 0 }, seed));
+      const votes = new Map<string, number[]>();
+      for (let step = 0; step < AFTER; step++) {
+        const batches = [0, 1].map((i) => batchOf(`${seed} ${step} ${i}`));
+        for (const batch of batches) {
+          const { expertsTK, weightsTK } = route(router, batch, true);
+          const expected = route(plain, batch, true);
+          expect(expertsTK).toEqual(expected.expertsTK);
+          expect(weightsTK!.dataSync()).toEqual(expected.weightsTK!.dataSync());
+          // A step that is not applied has no vote.
+          if (step >= 4 && step !== 5 - (seed % 2) * 5)
+            expertsTK.forEach((expert, t) => {
+              const key = `${batch.domainsT[t]} ${batch.tokenIdsT[t]}`;
+              votes.set(key, [...(votes.get(key) ?? []), expert]);
+            });
+        }
+        if (step === 5 && seed % 2 === 0) {
+          router.skipStep();
+          plain.skipStep();
+          router.endStep();
+          plain.endStep();
+        } else {
+          router.endStep();
+          plain.endStep();
+        }
+      }
+      for (const training of [true, false]) {
+        const batch = batchOf(`after ${seed}`, V);
+        const { expertsTK, weightsTK, auxiliaryLoss } = route(router, batch, training);
+        expect([weightsTK, auxiliaryLoss]).toEqual([null, null]);
+        expertsTK.forEach((expert, t) => {
+          const group = [...context.expertsOfDomain[batch.domainsT[t]]];
+          const chosen = votes.get(`${batch.domainsT[t]} ${batch.tokenIdsT[t]}`);
+          const counts = group.map((each) => chosen?.filter((vote) => vote === each).length ?? 0);
+          if (chosen === undefined) expect(group).toContain(expert);
+          else expect(expert).toBe(group[counts.indexOf(Math.max(...counts))]);
+        });
+      }
+    }
+  });
+});
+
+it('a router that goes on from saved state has the same table, from either stage', () => {
+  for (const saved of [5, 7]) {
+    const [first, second] = [0, 1].map(() => createRouter(contextOf({ router: 'switch' }, 3)));
+    const train = (router: Router, step: number) => {
+      const { expertsTK } = route(router, batchOf(`step ${step}`), true);
+      router.endStep();
+      return expertsTK;
+    };
+    for (let step = 0; step < saved; step++) train(first!, step);
+    for (const [name, values] of second!.state) values.set(first!.state.get(name)!);
+    for (let step = saved; step < 9; step++) expect(train(second!, step)).toEqual(train(first!, step));
+    expect([...second!.state]).toEqual([...first!.state]);
+  }
+});
