@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { skipLoudly } from '../debian-tool.js';
+import { commandsOf } from '../e2e/documented-commands.js';
 import { NIGHTLY } from '../nightly.js';
 import { type Line, Project } from './project.js';
 import { difference, micro, must, type Step, stepsOf } from './support.js';
@@ -10,6 +11,7 @@ const LIMIT = 'qdisc add dev eth0 root tbf rate 50mbit burst 32kbit latency 400m
 const FILES = {
   'short.yaml': micro(STEPS, 100),
   'long.yaml': `${micro(100_000, 10)}cluster: { rejoinTimeoutS: 15 }\n`,
+  'patient.yaml': micro(100_000, 10),
   'wrong-token': 'this-is-not-the-token-of-the-cluster\n',
 };
 /** Nothing is listened to beyond loopback here: the coordinator's refusal is what is tested. */
@@ -150,6 +152,45 @@ export function composeTests(): void {
         expect(await restartsOfCoordinator(project)).toBe(1);
       },
     );
+
+    it.runIf(NIGHTLY)('does what docs/tutorials/cluster.md tells to type', async () => {
+      await project.compose(['down', '--volumes']);
+      const [build, up, status, kill, warnings, ...later] = commandsOf('docs/tutorials/cluster.md');
+      const [statusThen, upAgain, statusAtLast, curl, services, ...last] = later;
+      const [following, followingAll, stop, down, ...others] = last;
+      // Built before; what is fetched of other images is not; and two that would follow for ever are asked elsewhere.
+      expect([build, services]).toEqual([
+        'docker compose build',
+        'docker compose --profile observability up --detach',
+      ]);
+      expect([following, followingAll]).toEqual([
+        expect.stringMatching(/--follow/),
+        expect.stringMatching(/--follow/),
+      ]);
+      expect(others).toEqual([]);
+      const type = (command = '') => {
+        const line = command.replace('locmoe-node-2', `${project.name}-node-2`);
+        return must('sh', ['-c', line], { env: project.environment('patient.yaml'), timeoutMs: 120_000 });
+      };
+
+      await type(up);
+      const { generation = 0 } = await project.line('a step', isStep);
+      expect(await type(status)).toContain('running');
+      await type(kill);
+      await project.line('the restart', ({ msg }) => /; restarting \(/.test(msg));
+      expect(await type(warnings)).toMatch(/node [01]/);
+      expect(await type(statusThen)).toMatch(/: (waiting|restarting), /);
+      await type(upAgain);
+      await project.line('the next generation', isStepAfter(generation));
+      expect(await type(statusAtLast)).toMatch(/restarted: node [01], /);
+      const address = (await type('docker compose port coordinator 8080')).trim();
+      expect(await type(curl!.replace('127.0.0.1:8080', address))).toMatch(
+        /^locmoe_restarts_total\{.*\} 1$/m,
+      );
+      await type(stop);
+      expect(await project.exitCode()).toBe(130);
+      await type(down);
+    });
   });
 }
 

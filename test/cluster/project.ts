@@ -36,18 +36,17 @@ export class Project {
     return `${this.name}_work`;
   }
 
-  compose(args: readonly string[], recipe = '', timeoutMs = 90_000): Promise<Finished> {
-    const files = ['docker-compose.yml', path.join(this.folder, 'override.yml')];
-    const options = [
-      '--ansi',
-      'never',
-      '--project-name',
-      this.name,
-      ...files.flatMap((file) => ['--file', file]),
-    ];
+  /** What makes `docker compose` start this cluster, with a recipe of the test. */
+  environment(recipe: string): Readonly<Record<string, string>> {
+    const files = ['docker-compose.yml', path.join(this.folder, 'override.yml')].join(':');
+    const compose = { COMPOSE_ANSI: 'never', COMPOSE_PROJECT_NAME: this.name, COMPOSE_FILE: files };
     const ports = { PORT: '0', HTTP_PORT: '0', LINGER: '0' };
-    const env = { LOCMOE_IMAGE: IMAGE, ...ports, NODES: '2', WORKERS: '2', CONFIG: `/test/${recipe}` };
-    return run('docker', ['compose', ...options, ...args], { env, timeoutMs });
+    const size = { NODES: '2', WORKERS: '2', CONFIG: `/test/${recipe}` };
+    return Object.assign(compose, ports, size, { LOCMOE_IMAGE: IMAGE });
+  }
+
+  compose(args: readonly string[], recipe = '', timeoutMs = 90_000): Promise<Finished> {
+    return run('docker', ['compose', ...args], { env: this.environment(recipe), timeoutMs });
   }
 
   /** `docker compose up --detach` of some services, or of all. */

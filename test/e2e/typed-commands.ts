@@ -115,8 +115,7 @@ export const ELSEWHERE: readonly (readonly [RegExp, string])[] = [
     /my-router\.mjs|^python3 -m http\.server /,
     'tutorials.test.ts follows the tutorials of documents and routers',
   ],
-  [/^docker kill locmoe-node-2$/, 'test/cluster/compose.ts kills a node so'],
-  [/^curl .* http:\/\/127\.0\.0\.1:8080\/metrics$/, 'metrics.test.ts asks so, outside a container'],
+  [/^docker kill locmoe-node-2$|^curl .* http:\/\/127\.0\.0\.1:8080\/metrics$/, 'test/cluster/compose.ts'],
   [/^npx locmoe config docs > docs/, 'test/config/reference.test.ts holds the page to what it prints'],
   [/^npm run quickstart$/, 'set-up and build, which CI runs, then the training with which this file begins'],
   [
@@ -144,6 +143,7 @@ export const ELSEWHERE: readonly (readonly [RegExp, string])[] = [
   [/^npx locmoe eval .*--(cloze|task|compare)\b/, 'eval.test.ts evaluates so, with less to do'],
   [/^npx locmoe doctor --config tiny$/, 'doctor.test.ts tries a smaller configuration so'],
   [/^npx locmoe bench step --peer torch --quick$/, 'bench-step.test.ts runs it with less to do'],
+  [/^npx locmoe train .*moe\.needs=/, 'needs.test.ts trains so, with less to do'],
   [/^npx locmoe (train|eval) .*--routes /, 'replay.test.ts replays so'],
   [
     /^npx locmoe bench place$|^npx locmoe train .*moe\.placement=|^npx locmoe routes place /,
