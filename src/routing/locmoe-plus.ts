@@ -14,8 +14,10 @@ import { blocksOf, cosineAffinity, gateCosines, grapFields, grapSpecs, groupsDiv
 import { cosineOfChoices, keepToGroup, valuesOfChoices } from './group-choice.js';
 import { positive, share } from './numeric-fields.js';
 import { defineRouter, type MoeRule, type MoeWith, type RouterPrice, unless } from './policy.js';
+import type { Router } from './router.js';
 import { type Candidates, tokenChoice } from './token-choice.js';
 import { TokenPreference, tokenPreferenceField } from './token-preference.js';
+import { voteTableField, withVoteTable } from './vote-table.js';
 
 // Shapes: T tokens of this rank, d hidden size, E experts, K choices of a token.
 
@@ -25,6 +27,7 @@ const fields = {
   ...expertChoiceFields,
   ...candidateSelectionFields,
   ...tokenPreferenceField,
+  ...voteTableField,
   affinityThreshold: share
     .default(0.9)
     .describe('a token takes its best experts until their softmaxed affinities sum to this'),
@@ -44,6 +47,13 @@ const marginHasThresholds: MoeRule<PlusMoe> = ({ choiceWeights, selection, ranki
     choiceWeights === 'softmax' || (selection !== 'tcr' && ranking === 'affinity' && capacityFactor !== null),
     'choiceWeights',
     'margin is above the threshold of an expert that chooses: use selection both or ecr, ranking affinity, and a capacityFactor; or choiceWeights softmax',
+  );
+
+const oneCandidateVotes: MoeRule<PlusMoe> = ({ tableAfter, maxExpertsPerToken, selection }) =>
+  unless(
+    tableAfter === 0 || (maxExpertsPerToken === 1 && selection !== 'ecr'),
+    'tableAfter',
+    'is for one expert a token: set maxExpertsPerToken 1 and selection both or tcr, or tableAfter 0',
   );
 
 /** Least change of tokens per expert against a top-1 baseline in the paper. */
@@ -73,9 +83,15 @@ const PAPER_TOKENS_VS_BASELINE = -0.6;
  */
 export const locmoePlusRouter = defineRouter({
   fields,
-  rules: [groupsDivide, localExpertsCount, marginHasThresholds, ...candidateSelectionRules],
+  rules: [
+    groupsDivide,
+    localExpertsCount,
+    marginHasThresholds,
+    oneCandidateVotes,
+    ...candidateSelectionRules,
+  ],
   // Thresholds are in units of the ranking.
-  shapedBy: ['learnedGroups', 'ranking', 'tokenPreference'],
+  shapedBy: ['learnedGroups', 'ranking', 'tokenPreference', 'tableAfter'],
   parameters: grapSpecs,
   price(moe, { numTokens: T, dModel: d }) {
     const E = moe.numExperts;
@@ -102,7 +118,7 @@ export const locmoePlusRouter = defineRouter({
     const preference = new TokenPreference(context, 1 / Math.sqrt(dModel));
     const everyExpert = moe.selection === 'ecr';
     const sharpness = Math.sqrt(dModel) / moe.temperature;
-    return {
+    const learned: Pick<Router, 'state' | 'route' | 'endStep' | 'skipStep'> = {
       state: new Map([...carried.state, ...preference.state]),
       endStep: () => carried.endStep(),
       skipStep: () => carried.skipStep(),
@@ -143,6 +159,7 @@ export const locmoePlusRouter = defineRouter({
         };
       },
     };
+    return withVoteTable(context, learned, moe.selection !== 'tcr');
   },
 });
 

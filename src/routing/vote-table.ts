@@ -36,11 +36,16 @@ export const oneExpertVotes: MoeRule<VotingMoe & MoeWith<typeof topKField>> = ({
  * gate into a word embedding; here the tokens of an id and domain vote in the last third of the first stage. In the second stage
  * the gate has no work, and the weight is 1.
  *
+ * @param expertsChoose whether tokens that no expert keeps vote for having none; else capacity drops tokens as before
  * @returns `learned` as it is without a second stage
  */
-export function withVoteTable(context: RouterContext<VotingMoe>, learned: Learned): Learned {
+export function withVoteTable(
+  context: RouterContext<VotingMoe>,
+  learned: Learned,
+  expertsChoose = false,
+): Learned {
   if (context.moe.tableAfter === 0) return learned;
-  const voting = new VotingRouter(context, learned);
+  const voting = new VotingRouter(context, learned, expertsChoose);
   return {
     state: voting.state,
     route: (input) => voting.route(input),
@@ -51,8 +56,12 @@ export function withVoteTable(context: RouterContext<VotingMoe>, learned: Learne
 
 class VotingRouter {
   readonly #step = new Float32Array(1);
-  /** Votes of the ids of each domain for experts, row-major [D, V, E]; exact up to 2^24. */
+  /**
+   * Votes of the ids of each domain, row-major [D, V, E]; where experts choose, [D, V, E + 1] with those of tokens that none has
+   * kept last. Exact up to 2^24.
+   */
   readonly #votes: Float32Array;
+  readonly #columns: number;
   readonly state: ReadonlyMap<string, Float32Array>;
   /** Indices of the votes of the step under way. */
   #ofStep: number[] = [];
@@ -62,9 +71,11 @@ class VotingRouter {
   constructor(
     private readonly context: RouterContext<VotingMoe>,
     private readonly learned: Learned,
+    private readonly expertsChoose: boolean,
   ) {
     const { vocabSize, expertsOfDomain, moe } = context;
-    this.#votes = new Float32Array(expertsOfDomain.length * vocabSize * moe.numExperts);
+    this.#columns = moe.numExperts + (expertsChoose ? 1 : 0);
+    this.#votes = new Float32Array(expertsOfDomain.length * vocabSize * this.#columns);
     this.state = new Map([...(learned.state ?? []), ['votes', this.#votes], ['votes_step', this.#step]]);
   }
 
@@ -89,9 +100,13 @@ class VotingRouter {
   }
 
   /** Takes the choices of all ranks, so that their votes are equal. */
-  #vote({ tokenIdsT, domainsT }: RouterInput, { chosenTK }: RoutingDecision): void {
-    const { transport, layer, vocabSize, moe } = this.context;
-    const mine = tokenIdsT.map((id, t) => (domainsT[t]! * vocabSize + id) * moe.numExperts + chosenTK[t]!);
+  #vote({ tokenIdsT, domainsT }: RouterInput, { chosenTK, expertsTK }: RoutingDecision): void {
+    const { transport, layer, vocabSize } = this.context;
+    const votesT = this.expertsChoose ? expertsTK : chosenTK;
+    const mine = tokenIdsT.map((id, t) => {
+      const column = votesT[t]! < 0 ? this.#columns - 1 : votesT[t]!;
+      return (domainsT[t]! * vocabSize + id) * this.#columns + column;
+    });
     for (const votes of allGather(transport, { mine, purpose: 'votes', layer })) this.#ofStep.push(...votes);
   }
 
@@ -100,7 +115,8 @@ class VotingRouter {
     this.#table ??= electedExperts(this.#votes, this.context);
     const table = this.#table;
     const chosenT = tokenIdsT.map((id, t) => table[domainsT[t]! * vocabSize + id]!);
-    const factor = training ? moe.capacityFactor : null;
+    // Where experts choose, the table has dropped what they would.
+    const factor = training && !this.expertsChoose ? moe.capacityFactor : null;
     const capacity = classicCapacity(factor, chosenT.length * topology.worldSize, 1, heldExperts(moe).count);
     const fitted = firstFit(this.context, chosenT, capacity);
     return { ...fitted, weightsTK: null, auxiliaryLoss: null, gateCosine: null };
@@ -108,23 +124,43 @@ class VotingRouter {
 }
 
 /**
- * The expert with the most votes, the lower id of equals; ids without a vote are dealt over the group of the domain.
+ * The expert with the most votes, the lower id of equals; ids without a vote are dealt over the group of the domain. Where tokens
+ * voted for having none, the ids of which the greatest part was kept have experts, as many as hold the share of the tokens that was.
  *
- * @param votes row-major [D, V, E]
- * @returns row-major [D, V]
+ * @param votes row-major [D, V, E], or [D, V, E + 1]
+ * @returns row-major [D, V]; -1 for none
  */
 export function electedExperts(
   votes: Float32Array,
   { vocabSize, expertsOfDomain, moe }: Pick<RouterContext, 'vocabSize' | 'expertsOfDomain' | 'moe'>,
 ): Int32Array {
-  return Int32Array.from({ length: expertsOfDomain.length * vocabSize }, (_, key) => {
+  const numKeys = expertsOfDomain.length * vocabSize;
+  const columns = votes.length / numKeys;
+  const table = Int32Array.from({ length: numKeys }, (_, key) => {
     const group = expertsOfDomain[Math.floor(key / vocabSize)]!;
     let best = group[(key % vocabSize) % group.length]!;
     let most = 0;
     for (const expert of group) {
-      const voted = votes[key * moe.numExperts + expert]!;
+      const voted = votes[key * columns + expert]!;
       if (voted > most) [best, most] = [expert, voted];
     }
     return best;
   });
+  if (columns > moe.numExperts) dropIds(table, votes, columns);
+  return table;
+}
+
+function dropIds(table: Int32Array, votes: Float32Array, columns: number): void {
+  const ids = [...table.keys()].map((key) => {
+    const ofKey = votes.subarray(key * columns, (key + 1) * columns);
+    const tokens = ofKey.reduce((a, b) => a + b, 0);
+    return { key, tokens, kept: tokens - ofKey[columns - 1]! };
+  });
+  const met = ids.filter(({ tokens }) => tokens > 0);
+  met.sort((a, b) => b.kept / b.tokens - a.kept / a.tokens || a.key - b.key);
+  let left = met.reduce((sum, { kept }) => sum + kept, 0);
+  for (const { key, tokens } of met) {
+    if (left <= 0) table[key] = -1;
+    left -= tokens;
+  }
 }

@@ -87,6 +87,11 @@ const CASES = [
     3,
   ],
   [
+    'locmoe-plus, one candidate, a table after two steps',
+    { ...base, affinityThreshold: 0.7, localityLossWeight: 0.5, maxExpertsPerToken: 1, tableAfter: 2 },
+    1,
+  ],
+  [
     'switch, groups, a table after two steps',
     { router: 'switch', numExperts: 4, expertGroups: 2, capacityFactor: 0.8, tableAfter: 2 },
     3,

@@ -95,3 +95,55 @@ it('a router that goes on from saved state has the same table, from either stage
     expect([...second!.state]).toEqual([...first!.state]);
   }
 });
+
+describe.each([1, 2])('locmoe-plus in %i groups, whose choices become a table', (expertGroups) => {
+  it('drops the ids of which the least part was kept, as many tokens as were dropped, for 20 of 20 seeds', () => {
+    for (let seed = 0; seed < 20; seed++) {
+      const moe = {
+        router: 'locmoe-plus',
+        expertGroups,
+        maxExpertsPerToken: 1,
+        capacityFactor: 0.5,
+      } as const;
+      const context = contextOf(moe, seed);
+      const router = createRouter(context);
+      const votes = new Map<string, number[]>();
+      for (let step = 0; step < AFTER; step++) {
+        const batch = batchOf(`${seed} ${step}`);
+        const { expertsTK } = route(router, batch, true);
+        if (step >= 4)
+          expertsTK.forEach((expert, t) => {
+            const key = `${batch.domainsT[t]} ${String(batch.tokenIdsT[t]).padStart(3, '0')}`;
+            votes.set(key, [...(votes.get(key) ?? []), expert]);
+          });
+        router.endStep();
+      }
+      const keptOf = (key: string) => votes.get(key)!.filter((expert) => expert >= 0);
+      const rate = (key: string) => keptOf(key).length / votes.get(key)!.length;
+      const keys = [...votes.keys()].sort().sort((a, b) => rate(b) - rate(a));
+      const numKept = keys.flatMap(keptOf).length;
+      const hasExpert = new Set<string>();
+      let held = 0;
+      for (const key of keys) {
+        if (held >= numKept) break;
+        hasExpert.add(key);
+        held += votes.get(key)!.length;
+      }
+      expect(hasExpert.size).toBeLessThan(keys.length);
+
+      const batch = batchOf(`after ${seed}`, V);
+      const { expertsTK, weightsTK } = route(router, batch, true);
+      expect(weightsTK).toBeNull();
+      expertsTK.forEach((expert, t) => {
+        const key = `${batch.domainsT[t]} ${String(batch.tokenIdsT[t]).padStart(3, '0')}`;
+        const group = [...context.expertsOfDomain[batch.domainsT[t]]];
+        if (!votes.has(key)) expect(group).toContain(expert);
+        else if (!hasExpert.has(key)) expect(expert).toBe(-1);
+        else {
+          const counts = group.map((each) => keptOf(key).filter((vote) => vote === each).length);
+          if (keptOf(key).length > 0) expect(expert).toBe(group[counts.indexOf(Math.max(...counts))]);
+        }
+      });
+    }
+  });
+});

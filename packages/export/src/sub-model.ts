@@ -84,8 +84,8 @@ function isKept(name: string, { first, count }: ExpertRange): boolean {
 }
 
 /** The votes of the ids of a domain (vote-table.ts). */
-function votesOf(votes: Float32Array, { model, moe, data }: RunConfig, domain: string) {
-  const length = model.vocabSize * moe.numExperts;
+function votesOf(votes: Float32Array, { data }: RunConfig, domain: string) {
+  const length = votes.length / data.domains.length;
   const first = data.domains.indexOf(domain) * length;
   return { shape: [length], data: votes.subarray(first, first + length) };
 }

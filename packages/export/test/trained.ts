@@ -46,6 +46,9 @@ const VARIANTS: Readonly<Record<string, { readonly model?: object; readonly moe?
   },
   'switch whose choices became a table': { moe: { router: 'switch', tableAfter: 9 } },
   'locmoe whose choices became a table': { moe: { router: 'locmoe', expertGroups: 1, tableAfter: 9 } },
+  'locmoe-plus whose choices became a table': {
+    moe: { router: 'locmoe-plus', maxExpertsPerToken: 1, choiceWeights: 'margin', tableAfter: 9 },
+  },
   'switch before its choices become a table': { moe: { router: 'switch', tableAfter: 90 } },
   switch: { moe: { router: 'switch' } },
   locmoe: { moe: { router: 'locmoe' } },
@@ -127,6 +130,7 @@ export const TRIED: readonly string[] = NIGHTLY
         'hash',
         'hash without experts for two ids of three',
         'switch whose choices became a table',
+        'locmoe-plus whose choices became a table',
         'switch',
         'expert-choice among the likeliest two',
         'locmoe with learned groups',
