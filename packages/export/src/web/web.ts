@@ -22,7 +22,7 @@ export const web: ExportTarget = {
     const numParameters = await writeOnnx(checkpoint, output, options);
     const config = onnxConfig(checkpoint);
     const thresholds =
-      moe.router === 'expert-choice' || (moe.router === 'locmoe-plus' && moe.selection !== 'tcr')
+      config.router === 'expert-choice' || (config.router === 'locmoe-plus' && moe.selection !== 'tcr')
         ? config.sparseLayers.map((layer) => [...checkpoint.read(`layers.${layer}.router.threshold`)])
         : null;
     const settings: ModelConfig = {
