@@ -11,7 +11,7 @@ import type { RoutingDecision } from '../routing/router.js';
 /** A token's experts are dropped in one pass of so many, so that those around it have theirs. */
 const PASSES = 5;
 
-/** What experts of a sparse layer do for the tokens of each id, in nats of the tokens' own loss. */
+/** Says how much the experts of a sparse layer lower the loss of each id's tokens, in nats of these tokens' own loss. */
 export interface IdGains {
   /** Sum over the tokens of an id of the loss without their experts less that with them, length V. */
   readonly gainV: Float64Array;

@@ -36,7 +36,7 @@ export class Project {
     return `${this.name}_work`;
   }
 
-  /** What makes `docker compose` start this cluster, with a recipe of the test. */
+  /** Returns the variables by which `docker compose` starts this cluster with a recipe of the test. */
   environment(recipe: string): Readonly<Record<string, string>> {
     const files = ['docker-compose.yml', path.join(this.folder, 'override.yml')].join(':');
     const compose = { COMPOSE_ANSI: 'never', COMPOSE_PROJECT_NAME: this.name, COMPOSE_FILE: files };

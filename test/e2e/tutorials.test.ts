@@ -77,7 +77,7 @@ it('docs/tutorials/router.md compares a router of one’s own with others', asyn
     commandsOf('docs/tutorials/router.md');
   expect(others).toEqual([]);
   const reader = new Reader();
-  // What a checkout has that is set up.
+  // A checkout that is set up resolves the package's own name.
   mkdirSync(path.join(reader.folder, 'node_modules'));
   symlinkSync(ROOT, path.join(reader.folder, 'node_modules/locmoe'));
   symlinkSync(path.join(ROOT, 'examples'), path.join(reader.folder, 'examples'));
