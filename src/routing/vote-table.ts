@@ -107,7 +107,8 @@ class VotingRouter {
       const column = votesT[t]! < 0 ? this.#columns - 1 : votesT[t]!;
       return (domainsT[t]! * vocabSize + id) * this.#columns + column;
     });
-    for (const votes of allGather(transport, { mine, purpose: 'votes', layer })) this.#ofStep.push(...votes);
+    for (const votes of allGather(transport, { mine, purpose: 'votes', layer }))
+      for (const vote of votes) this.#ofStep.push(vote);
   }
 
   #routeByTable({ tokenIdsT, domainsT, training }: RouterInput): RoutingDecision {

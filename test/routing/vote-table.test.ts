@@ -147,3 +147,16 @@ describe.each([1, 2])('locmoe-plus in %i groups, whose choices become a table', 
     }
   });
 });
+
+it('takes the votes of a batch of more tokens than a call has arguments', () => {
+  const numTokens = 200_000;
+  const router = createRouter(contextOf({ router: 'switch', tableAfter: 1 }, 1));
+  const batch = {
+    xTD: tf.tensor2d(randomValues('many', numTokens * D), [numTokens, D]),
+    tokenIdsT: randomIntegers('many ids', numTokens, V),
+    domainsT: randomIntegers('many domains', numTokens, 3),
+  };
+  route(router, batch, true);
+  router.endStep();
+  expect(router.state.get('votes')!.reduce((a, b) => a + b)).toBe(numTokens);
+});
