@@ -47,7 +47,7 @@ async function showStatus(options: LocateOptions & { readonly json?: boolean }):
 function describe(status: StatusReply, generations: readonly RunGeneration[]): string {
   const head = [
     `${status.runId}: ${status.state}, generation ${status.generation}`,
-    `  step ${status.step}/${status.steps}  loss ${status.loss.toFixed(3)}  ${formatCount(status.tokensPerS)} tokens/s  left ${formatDuration(status.secondsLeft)}`,
+    `  ${progress(status)}`,
     `  folder ${status.runDir}`,
   ];
   const past = generationLines(generations, status.step);
@@ -73,6 +73,14 @@ function describe(status: StatusReply, generations: readonly RunGeneration[]): s
     formatTable([['', 'pid', 'memory', 'own p50', 'p99', 'lost'], ...using]),
     ...past,
   ].join('\n');
+}
+
+/** Formats how far the run is. Before its first steps there is neither a loss nor a speed. */
+function progress({ step, steps, loss, tokensPerS, secondsLeft }: StatusReply): string {
+  const reached = `step ${step}/${steps}`;
+  if (tokensPerS === 0) return reached;
+  const last = Number.isNaN(loss) ? 'last step skipped: not finite' : `loss ${loss.toFixed(3)}`;
+  return `${reached}  ${last}  ${formatCount(tokensPerS)} tokens/s  left ${formatDuration(secondsLeft)}`;
 }
 
 const STATES: Readonly<Record<string, string>> = {
