@@ -18,3 +18,5 @@ export { countBytes, gatherCounts } from './gather-counts.js';
 export { argmaxOfRows, cosineOfChoices, keepToGroup } from './group-choice.js';
 export { defineRouter, type RouterPolicy, type RouterPrice, type Work } from './policy.js';
 export type { Router, RouterContext, RouterInput, RoutingDecision } from './router.js';
+/** The built-in routers, for one that wraps another. */
+export * as routers from './routers.js';

@@ -2,9 +2,6 @@ import { type GlobalStep, locality, readRecords, type Validation } from '@locmoe
 import { mean, median, sum } from '../../packages/bench/src/statistics.js';
 import type { Figures, Losses, OverTraining } from './runs.js';
 
-/** Caches and JIT warm up: these steps do not count in times. */
-const WARM_UP_STEPS = 20;
-
 export function readFigures(metricsFile: string): Figures {
   const records = readRecords(metricsFile);
   // Without steps that were skipped.
@@ -18,7 +15,6 @@ export function readFigures(metricsFile: string): Figures {
 /** @param steps all steps of a run that updated the weights, in order */
 export function figuresOf(steps: readonly GlobalStep[], validations: readonly Validation[]): Figures {
   const tail = steps.slice(-Math.ceil(steps.length / 4));
-  const timed = steps.slice(Math.min(WARM_UP_STEPS, Math.floor(steps.length / 2)));
   const overTraining = (of: (step: GlobalStep) => number | null): OverTraining | null => {
     const [all, last] = [steps, tail].map((some) => some.flatMap((step) => of(step) ?? []));
     return all!.length === 0 ? null : { mean: rounded(mean(all!)), end: rounded(mean(last!)) };
@@ -41,9 +37,9 @@ export function figuresOf(steps: readonly GlobalStep[], validations: readonly Va
     gateShare: atEnd(({ gateShare }) => gateShare),
     loadImbalance: atEnd(({ loadImbalance }) => loadImbalance),
     localShare: places && rounded(places.sameWorker + places.sameNode),
-    stepMs: rounded(median(timed.map(({ stepMs }) => stepMs))),
-    allToAllShare: rounded(median(timed.map(({ allToAllMs, stepMs }) => allToAllMs / stepMs))),
-    bytesOtherNode: median(timed.map(({ bytesOtherNode }) => bytesOtherNode)),
+    stepMs: rounded(median(tail.map(({ stepMs }) => stepMs))),
+    allToAllShare: rounded(median(tail.map(({ allToAllMs, stepMs }) => allToAllMs / stepMs))),
+    bytesOtherNode: median(tail.map(({ bytesOtherNode }) => bytesOtherNode)),
   };
 }
 
