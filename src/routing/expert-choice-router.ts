@@ -66,7 +66,6 @@ export const expertChoiceRouter = defineRouter({
         kept: {
           perToken: Math.min(K, moe.capacityFactor),
           source: 'moe.capacityFactor, as experts fill up',
-          isConfigured: true,
         },
       }),
       candidatesPerToken: K,

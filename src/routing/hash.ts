@@ -38,7 +38,7 @@ export const hashRouter = defineRouter({
     gathered: { purpose: 'counts', bytes: countBytes(numExperts) },
     choicesPerToken: 1,
     ...(needs !== null && {
-      kept: { perToken: needs.share, source: 'moe.needs, the share of its text', isConfigured: true },
+      kept: { perToken: needs.share, source: 'moe.needs, the share of its text' },
     }),
     candidatesPerToken: 0,
     weighted: false,

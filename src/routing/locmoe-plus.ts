@@ -56,8 +56,8 @@ const oneCandidateVotes: MoeRule<PlusMoe> = ({ tableAfter, maxExpertsPerToken, s
     'is for one expert a token: set maxExpertsPerToken 1 and selection both or tcr, or tableAfter 0',
   );
 
-/** Least change of tokens per expert against a top-1 baseline in the paper. */
-const PAPER_TOKENS_VS_BASELINE = -0.6;
+/** Experts of a token with an adaptive capacity, as measured over a training (docs/results/routers.md, "Routers that learn"). */
+const MEASURED_EXPERTS_PER_TOKEN = 0.53;
 
 /**
  * LocMoE+ routing, also Expert-Token Resonance (ETR, arXiv 2406.00023): affinities are cosines with GrAP
@@ -204,11 +204,9 @@ function keptOf(
   affinityShare: number,
 ): NonNullable<RouterPrice['kept']> {
   const most = Math.min(choices, capacityFactor);
-  if (affinityShare === 1)
-    return { perToken: most, source: 'moe.capacityFactor, as experts fill up', isConfigured: true };
+  if (affinityShare === 1) return { perToken: most, source: 'moe.capacityFactor, as experts fill up' };
   return {
-    perToken: Math.min(most, 1 + PAPER_TOKENS_VS_BASELINE),
-    source: 'tokens of an expert as in version 1 of the LocMoE+ paper',
-    isConfigured: false,
+    perToken: Math.min(most, MEASURED_EXPERTS_PER_TOKEN),
+    source: 'experts of a token as in the comparison of routers',
   };
 }

@@ -31,8 +31,6 @@ export interface RouterPrice {
   readonly kept?: {
     readonly perToken: number;
     readonly source: string;
-    /** The configuration says it: no measurement of another one stands in for it. */
-    readonly isConfigured: boolean;
   };
   /**
    * Candidates per token in an expert choice, which every rank computes over the tokens of all ranks; 0

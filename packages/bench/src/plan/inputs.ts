@@ -1,5 +1,3 @@
-import { readFileSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
 import { loadConfig } from 'locmoe/internal/config/resolve';
 import type { RunConfig } from 'locmoe/internal/config/schema';
 import { assertAnyMachineCanHold } from 'locmoe/internal/coordinator/planning/limits';
@@ -7,7 +5,7 @@ import { TrainerError } from 'locmoe/internal/errors';
 import { type Link, parseLink } from './link.js';
 import type { PlanInput } from './predict.js';
 import { type MachineProfile, readProfile } from './profile.js';
-import { assumptionOf, type MeasuredKept, type RoutingAssumption } from './routing-model.js';
+import { assumptionOf, type RoutingAssumption } from './routing-model.js';
 
 export interface PlanOptions {
   readonly config: string;
@@ -28,7 +26,6 @@ export interface PlanOptions {
 
 /** A plan iterates over every rank and every expert of a domain; beyond this it would take minutes. */
 const MOST = 16_384;
-const MEASURED_ROUTERS = fileURLToPath(new URL('../../profile/routers.json', import.meta.url));
 
 /** @throws TrainerError `BAD_CONFIG` or `BAD_INPUT` for invalid options */
 export function planInput(options: PlanOptions): PlanInput {
@@ -57,7 +54,7 @@ export function planInput(options: PlanOptions): PlanInput {
     coresPerNode:
       options.coresPerNode ?? (options.sharedMachine ? profile.cores / cluster.nodes : profile.cores),
     link: link ?? configuredLink(config),
-    routing: routingOf(options, assumptionOf(config, measuredKept())),
+    routing: routingOf(options, assumptionOf(config)),
   };
 }
 
@@ -83,12 +80,4 @@ function routingOf(
   if (given.length === 0) return assumed;
   const names = given.map(([name]) => name).join(', ');
   return { ...assumed, ...Object.fromEntries(given), source: `given: ${names}; ${assumed.source}` };
-}
-
-/** Reads the shares that routers keep from the shipped comparison, a `routers.json` of `locmoe bench routers`. */
-function measuredKept(): MeasuredKept {
-  const { locmoePlus }: { readonly locmoePlus?: { readonly tokensPerExpertVsBaseline?: number | null } } =
-    JSON.parse(readFileSync(MEASURED_ROUTERS, 'utf8'));
-  const change = locmoePlus?.tokensPerExpertVsBaseline;
-  return typeof change === 'number' ? { 'locmoe-plus': 1 + change } : {};
 }

@@ -37,9 +37,6 @@ export const UNIFORM: RoutingAssumption = {
   source: 'assumed: an even load, every choice kept',
 };
 
-/** Kept choices per token, as measured by `locmoe bench routers`. */
-export type MeasuredKept = Readonly<Record<string, number | undefined>>;
-
 /** Cost of the configured router for `numTokens` tokens of a rank in one layer. */
 export function routerPrice({ moe, model }: RunConfig, numTokens: number): RouterPrice {
   return routerPolicy(moe.router).price(moe, { numTokens, dModel: model.dModel });
@@ -49,20 +46,11 @@ export function tokensPerRank({ train, model, cluster }: RunConfig): number {
   return (train.globalBatch * model.seqLen) / (cluster.nodes * cluster.workersPerNode);
 }
 
-/** The even load; routers that drop choices by design give their kept share, unless that has to be, and was, measured. */
-export function assumptionOf(config: RunConfig, measured: MeasuredKept): RoutingAssumption {
+/** The even load; routers that drop choices by design give the share that they keep. */
+export function assumptionOf(config: RunConfig): RoutingAssumption {
   const { choicesPerToken, kept } = routerPrice(config, tokensPerRank(config));
   if (kept === undefined) return { ...UNIFORM, keptPerToken: choicesPerToken };
-  if (kept.isConfigured)
-    return { ...UNIFORM, keptPerToken: kept.perToken, source: `${kept.source}; an even load` };
-  const keptPerToken = measured[config.moe.router];
-  if (keptPerToken === undefined)
-    return {
-      ...UNIFORM,
-      keptPerToken: kept.perToken,
-      source: `${kept.source}, not measured here; an even load`,
-    };
-  return { ...UNIFORM, keptPerToken, source: 'tokens measured by `locmoe bench routers`; an even load' };
+  return { ...UNIFORM, keptPerToken: kept.perToken, source: `${kept.source}; an even load` };
 }
 
 /** Rows of the busiest rank over those of the mean rank, limited by the classic capacity of an expert. */

@@ -6,10 +6,8 @@ import { expect, it } from 'vitest';
 const ROOT = fileURLToPath(new URL('../../../..', import.meta.url));
 
 // As copies they would go on stating old figures in one place after a measurement renewed the other.
-it.each([
-  ['docs/results/plan-routers.json', 'packages/bench/profile/routers.json'],
-  ['docs/results/plan-calibration.json', 'packages/bench/profile/calibration.json'],
-])('%s is a link to what the planner ships', (link, target) => {
+it('docs/results/plan-calibration.json is a link to what the planner ships', () => {
+  const [link, target] = ['docs/results/plan-calibration.json', 'packages/bench/profile/calibration.json'];
   expect(lstatSync(path.join(ROOT, link)).isSymbolicLink()).toBe(true);
   expect(realpathSync(path.join(ROOT, link))).toBe(realpathSync(path.join(ROOT, target)));
 });

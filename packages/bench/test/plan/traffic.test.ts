@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { predict } from '../../src/plan/predict.js';
-import { assumptionOf, type MeasuredKept, tierShares, UNIFORM } from '../../src/plan/routing-model.js';
+import { assumptionOf, tierShares, UNIFORM } from '../../src/plan/routing-model.js';
 import { configOf, inputOf } from './support.js';
 
 const planOf = (sets: readonly string[], nodes: number, workers: number) =>
@@ -34,19 +34,17 @@ describe('tierShares', () => {
 });
 
 describe('assumptionOf', () => {
-  it('keeps one choice of a token, but for LocMoE+ what was measured, its paper, or all', () => {
-    const kept = (sets: readonly string[], measured: MeasuredKept) =>
-      assumptionOf(configOf(sets), measured).keptPerToken;
+  it('keeps one choice of a token, but for LocMoE+ what was measured, what fills up, or all', () => {
+    const kept = (...sets: readonly string[]) => assumptionOf(configOf(sets)).keptPerToken;
     const plus = ['moe.router=locmoe-plus', 'moe.maxExpertsPerToken=3'];
-    expect(kept([], { 'locmoe-plus': 0.3 })).toBe(1);
-    expect(kept([...plus, 'moe.capacityFactor=1.25'], { 'locmoe-plus': 0.3 })).toBe(0.3);
-    expect(kept([...plus, 'moe.capacityFactor=1.25'], {})).toBeCloseTo(0.4, 12);
-    expect(kept(plus, { 'locmoe-plus': 0.3 })).toBe(3);
+    expect(kept()).toBe(1);
+    expect(kept(...plus, 'moe.capacityFactor=1.25')).toBe(0.53);
+    expect(kept(...plus)).toBe(3);
     // Experts that may be filled to their capacity are.
     const full = [...plus, 'moe.affinityShare=1'];
-    expect(kept([...full, 'moe.capacityFactor=0.6'], { 'locmoe-plus': 0.3 })).toBe(0.6);
-    expect(kept([...full, 'moe.capacityFactor=9'], {})).toBe(3);
-    expect(assumptionOf(configOf(plus), {}).source).toContain('every choice kept');
+    expect(kept(...full, 'moe.capacityFactor=0.6')).toBe(0.6);
+    expect(kept(...full, 'moe.capacityFactor=9')).toBe(3);
+    expect(assumptionOf(configOf(plus)).source).toContain('every choice kept');
   });
 });
 
