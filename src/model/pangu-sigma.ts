@@ -13,7 +13,7 @@ import { matrix } from '../parameters/matrix.js';
 import { type ParameterSpec, ParameterStore } from '../parameters/parameters.js';
 import { placementOf } from '../routing/expert-placement.js';
 import type { GateControl } from '../routing/gate-control.js';
-import { createRouter, expertsOfDomain, heldExperts } from '../routing/index.js';
+import { createRouter, expertsOfDomain, heldExperts, type Router } from '../routing/index.js';
 import { backwardSpan } from './backward-span.js';
 import { type BatchLoss, batchLoss } from './batch-loss.js';
 import { alwaysDifferentiated, isFrozenBy } from './frozen.js';
@@ -256,14 +256,17 @@ function sparseLayers(config: RunConfig, communicator: Communicator): MoeLayer[]
     seed,
     numSteps: numStepsOf(config),
   };
+  const routers: Router[] = [];
   return Array.from({ length: model.numSparseLayers }, (_, i) => {
     const layer = model.numDenseLayers + i;
+    const router = createRouter({ ...context, layer, below: [...routers] });
+    routers.push(router);
     return new MoeLayer({
       layer,
       held: heldExperts(moe),
       placement: placementOf(moe, communicator.topology.worldSize, layer),
       size: sparseSizeOf(config),
-      router: createRouter({ ...context, layer }),
+      router,
       communicator,
       deduplicate: cluster.deduplicate,
       overlapDegree: cluster.overlapDegree === 'auto' ? 1 : cluster.overlapDegree,

@@ -73,7 +73,7 @@ export interface RouterPolicy<Moe extends CommonMoe = CommonMoe> {
   /** The router of one layer; leave out `state`, `endStep` and `skipStep` if it is stateless. */
   create(
     context: RouterContext<Moe>,
-  ): Pick<Router, 'route' | 'foresee'> & Partial<Pick<Router, 'state' | 'endStep' | 'skipStep'>>;
+  ): Pick<Router, 'route' | 'foresee' | 'table'> & Partial<Pick<Router, 'state' | 'endStep' | 'skipStep'>>;
 }
 
 /** The section `moe:` as seen by a policy with these fields. */

@@ -100,6 +100,8 @@ export interface RouterContext<Moe extends CommonMoe = CommonMoe> {
   readonly seed: number;
   /** Steps of the whole run, for schedules. */
   readonly numSteps: number;
+  /** Routers of the sparse layers below, from the bottom. */
+  readonly below: readonly Pick<Router, 'table'>[];
 }
 
 /** The router of one layer: chooses experts within the domain's group (level 2). */
@@ -121,6 +123,8 @@ export interface Router {
    * where activations do.
    */
   readonly foresee?: (tokenIdsT: Int32Array, domainsT: Int32Array) => Int32Array;
+  /** Expert of each id of each domain, row-major [D, V], -1 for none, once votes have made a table; null before. */
+  readonly table?: () => Int32Array | null;
   /**
    * Ends a training step, which has routed one batch with `training` for each micro-batch. The state advances
    * here, by one step however many batches there were.

@@ -18,7 +18,7 @@ export const voteTableField = {
 };
 
 type VotingMoe = MoeWith<typeof voteTableField>;
-type Learned = Pick<Router, 'route'> & Partial<Pick<Router, 'state' | 'endStep' | 'skipStep'>>;
+type Learned = Pick<Router, 'route'> & Partial<Pick<Router, 'state' | 'endStep' | 'skipStep' | 'table'>>;
 
 export const oneExpertVotes: MoeRule<VotingMoe & MoeWith<typeof topKField>> = ({
   tableAfter,
@@ -51,6 +51,7 @@ export function withVoteTable(
     route: (input) => voting.route(input),
     endStep: () => voting.endStep(),
     skipStep: () => voting.skipStep(),
+    table: () => voting.table(),
   };
 }
 
@@ -79,9 +80,21 @@ class VotingRouter {
     this.state = new Map([...(learned.state ?? []), ['votes', this.#votes], ['votes_step', this.#step]]);
   }
 
+  /** See Router.table. */
+  table(): Int32Array | null {
+    const { moe, below } = this.context;
+    if (this.#step[0]! < moe.tableAfter) return null;
+    this.#table ??= electedExperts(this.#votes, {
+      ...this.context,
+      tablesBelow: below.flatMap((router) => router.table?.() ?? []),
+    });
+    return this.#table;
+  }
+
   route(input: RouterInput): RoutingDecision {
     const { tableAfter } = this.context.moe;
-    if (this.#step[0]! >= tableAfter) return this.#routeByTable(input);
+    const table = this.table();
+    if (table !== null) return this.#routeBy(table, input);
     const decision = this.learned.route(input);
     if (input.training && this.#step[0]! >= Math.floor((2 * tableAfter) / 3)) this.#vote(input, decision);
     return decision;
@@ -111,10 +124,8 @@ class VotingRouter {
       for (const vote of votes) this.#ofStep.push(vote);
   }
 
-  #routeByTable({ tokenIdsT, domainsT, training }: RouterInput): RoutingDecision {
+  #routeBy(table: Int32Array, { tokenIdsT, domainsT, training }: RouterInput): RoutingDecision {
     const { moe, vocabSize, topology } = this.context;
-    this.#table ??= electedExperts(this.#votes, this.context);
-    const table = this.#table;
     const chosenT = tokenIdsT.map((id, t) => table[domainsT[t]! * vocabSize + id]!);
     // Where experts choose, the table has dropped what they would.
     const factor = training && !this.expertsChoose ? moe.capacityFactor : null;
@@ -126,14 +137,24 @@ class VotingRouter {
 
 /**
  * The expert with the most votes, the lower id of equals; ids without a vote are dealt over the group of the domain. Where tokens
- * voted for having none, the ids of which the greatest part was kept have experts, as many as hold the share of the tokens that was.
+ * voted for having none, as many ids have experts as hold the share of the tokens that was kept: first the ids that have had the
+ * fewest experts in the layers below, and of these the ones of which the greatest part was kept. Experts of all layers would else
+ * leave the same ids out, as a token has much of its activations from the layers below.
  *
  * @param votes row-major [D, V, E], or [D, V, E + 1]
+ * @param tablesBelow of the sparse layers below
  * @returns row-major [D, V]; -1 for none
  */
 export function electedExperts(
   votes: Float32Array,
-  { vocabSize, expertsOfDomain, moe }: Pick<RouterContext, 'vocabSize' | 'expertsOfDomain' | 'moe'>,
+  {
+    vocabSize,
+    expertsOfDomain,
+    moe,
+    tablesBelow,
+  }: Pick<RouterContext, 'vocabSize' | 'expertsOfDomain' | 'moe'> & {
+    readonly tablesBelow: readonly Int32Array[];
+  },
 ): Int32Array {
   const numKeys = expertsOfDomain.length * vocabSize;
   const columns = votes.length / numKeys;
@@ -147,18 +168,22 @@ export function electedExperts(
     }
     return best;
   });
-  if (columns > moe.numExperts) dropIds(table, votes, columns);
+  if (columns > moe.numExperts) dropIds(table, votes, tablesBelow);
   return table;
 }
 
-function dropIds(table: Int32Array, votes: Float32Array, columns: number): void {
+function dropIds(table: Int32Array, votes: Float32Array, tablesBelow: readonly Int32Array[]): void {
+  const columns = votes.length / table.length;
   const ids = [...table.keys()].map((key) => {
     const ofKey = votes.subarray(key * columns, (key + 1) * columns);
     const tokens = ofKey.reduce((a, b) => a + b, 0);
-    return { key, tokens, kept: tokens - ofKey[columns - 1]! };
+    const expertsBelow = tablesBelow.filter((below) => below[key]! >= 0).length;
+    return { key, tokens, expertsBelow, kept: tokens - ofKey[columns - 1]! };
   });
   const met = ids.filter(({ tokens }) => tokens > 0);
-  met.sort((a, b) => b.kept / b.tokens - a.kept / a.tokens || a.key - b.key);
+  met.sort(
+    (a, b) => a.expertsBelow - b.expertsBelow || b.kept / b.tokens - a.kept / a.tokens || a.key - b.key,
+  );
   let left = met.reduce((sum, { kept }) => sum + kept, 0);
   for (const { key, tokens } of met) {
     if (left <= 0) table[key] = -1;

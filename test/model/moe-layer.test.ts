@@ -42,6 +42,7 @@ function build(
       transport,
       seed: 1,
       numSteps: 10,
+      below: [],
     }),
     communicator: new Communicator(transport, form),
     overlapDegree: 1,

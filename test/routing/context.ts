@@ -19,6 +19,7 @@ export function routerContext(
     transport,
     seed: 5,
     numSteps: 100,
+    below: [],
     ...overrides,
   };
 }

@@ -28,6 +28,7 @@ function select(transport: Transport, { moe: change, numDomains }: SelectionCase
     transport,
     seed: 1,
     numSteps: 2 * STEPS,
+    below: [],
   });
   const chosen: Int32Array[] = [];
   const layer = new MoeLayer({

@@ -148,6 +148,34 @@ describe.each([1, 2])('locmoe-plus in %i groups, whose choices become a table', 
   });
 });
 
+it('gives an expert first to the ids that have had none below', () => {
+  const plus = { router: 'locmoe-plus', maxExpertsPerToken: 1, capacityFactor: 0.4 } as const;
+  const tablesOf = (isAbove: boolean) => {
+    const lower = createRouter({ ...contextOf(plus, 7), layer: 2 });
+    const upper = createRouter({ ...contextOf(plus, 7), layer: 3, below: isAbove ? [lower] : [] });
+    const met = new Set<number>();
+    for (let step = 0; step < AFTER; step++) {
+      const batch = batchOf(`step ${step}`, V);
+      if (step >= 4) for (const [t, id] of batch.tokenIdsT.entries()) met.add(batch.domainsT[t]! * V + id);
+      for (const router of [lower, upper]) {
+        route(router, batch, true);
+        router.endStep();
+      }
+    }
+    return [lower, upper].map((router) => [...met].map((key) => router.table!()![key]! >= 0));
+  };
+  const [lower, alone] = tablesOf(false);
+  // Both have seen the same tokens, so that each by itself leaves the same ids out.
+  expect(alone).toEqual(lower);
+  const [below, above] = tablesOf(true);
+  expect(below).toEqual(lower);
+  const keysWith = (has: readonly [boolean, boolean]) =>
+    below!.filter((isBelow, i) => isBelow === has[0] && above![i] === has[1]).length;
+  expect(keysWith([true, true])).toBe(0);
+  expect(keysWith([false, true])).toBeGreaterThan(5);
+  expect(keysWith([false, false])).toBeGreaterThan(0);
+});
+
 it('takes the votes of a batch of more tokens than a call has arguments', () => {
   const numTokens = 200_000;
   const router = createRouter(contextOf({ router: 'switch', tableAfter: 1 }, 1));

@@ -23,11 +23,13 @@ export function withExpertTables(checkpoint: Checkpoint): Checkpoint {
   if (moe.router !== 'hash' && !isVoted) return checkpoint;
 
   const groups = expertsOfDomain(data.domains.length, moe);
-  const voted = (layer: string) =>
+  const fromBottom = [...new Set(layers)].sort((a, b) => Number(a) - Number(b));
+  const voted = (layer: string): Int32Array =>
     electedExperts(checkpoint.read(`layers.${layer}.router.votes`), {
       vocabSize: model.vocabSize,
       expertsOfDomain: groups,
       moe,
+      tablesBelow: fromBottom.slice(0, fromBottom.indexOf(layer)).map(voted),
     });
   const dealt = (layer: string) => {
     const ranks = [...checkpoint.read(`layers.${layer}.router.table`)];
@@ -37,7 +39,7 @@ export function withExpertTables(checkpoint: Checkpoint): Checkpoint {
     );
   };
   // In the file of what it is made from.
-  const tables = [...new Set(layers)].map((layer) => {
+  const tables = fromBottom.map((layer) => {
     const [table, votes] = ['table', 'votes'].map((name) => `layers.${layer}.router.${name}`);
     return [table!, tensors[moe.router === 'hash' ? table! : votes!]!] as const;
   });

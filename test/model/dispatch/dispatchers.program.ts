@@ -35,6 +35,7 @@ function runDispatchers(
       vocabSize: 257,
       seed: 1,
       numSteps: 10,
+      below: [],
       expertsOfDomain: [Int32Array.from(everyExpert)],
     });
     const layer = new MoeLayer({
