@@ -4,7 +4,6 @@ import { DOMAIN_NAME } from '../data/read/text-source.js';
 import { formatNumberOf } from '../format.js';
 import { leastCommonMultiple, multiplesAround } from '../multiples.js';
 import { heldExperts, moeSchema, routerPolicy } from '../routing/index.js';
-import { needsProblem } from '../routing/needs-file.js';
 import { placementProblem } from '../routing/placement-file.js';
 import { unless } from '../routing/policy.js';
 import type { Problem } from './document.js';
@@ -237,12 +236,6 @@ const RULES: readonly Rule[] = [
     const sparseLayers = sparseLayersOf(model);
     const message = placementProblem(placement, { numExperts, nodes, workersPerNode, sparseLayers });
     return message === null ? undefined : { field: 'moe.placement', message };
-  },
-  ({ moe: { needs }, model }) => {
-    if (needs === null) return undefined;
-    const { vocabSize } = model;
-    const message = needsProblem(needs, { vocabSize, sparseLayers: sparseLayersOf(model) });
-    return message === null ? undefined : { field: 'moe.needs', message };
   },
   ({ moe: { expertStorage }, train: { expertUpdate } }) =>
     unless(

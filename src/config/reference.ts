@@ -1,5 +1,4 @@
 import { z } from 'zod';
-import { FILE_FIELDS } from './named-files.js';
 import { runSchema } from './schema.js';
 
 type JsonSchema = z.core.JSONSchema.JSONSchema;
@@ -36,12 +35,10 @@ export function editorSchema(): JsonSchema {
     anyOf: [size, { type: 'string', enum: ['auto'] }],
   } as JsonSchema;
   model.required = (model.required ?? []).filter((field) => field !== 'vocabSize');
-  // config/named-files.ts reads them.
+  // config/named-placement.ts reads it.
   const moe = objectAt(schema, 'moe');
-  for (const field of FILE_FIELDS) {
-    const { anyOf: contents, ...rest } = moe[field]!;
-    moe[field] = { ...rest, anyOf: [{ type: 'string', minLength: 1 }, ...contents!] } as JsonSchema;
-  }
+  const { anyOf: placements, ...placement } = moe.placement!;
+  moe.placement = { ...placement, anyOf: [{ type: 'string', minLength: 1 }, ...placements!] } as JsonSchema;
   domains.items = { anyOf: [domains.items as JsonSchema, { type: 'object', additionalProperties: source }] };
   return schema;
 }

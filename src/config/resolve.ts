@@ -6,7 +6,7 @@ import type { z } from 'zod';
 import { TrainerError } from '../errors.js';
 import { crossFieldProblems } from './cross-field.js';
 import { badConfig, type ConfigOverrides, type Problem, readSource, shortened } from './document.js';
-import { nameFiles } from './named-files.js';
+import { namePlacement } from './named-placement.js';
 import { nameRouter } from './named-router.js';
 import { nameRoutes } from './named-routes.js';
 import { nameSources } from './named-sources.js';
@@ -57,7 +57,7 @@ export function resolveConfig(text: string, label: string, overrides: ConfigOver
   const base = path.dirname(path.resolve(label));
   const named = nameSources(source, base);
   const tokenized = nameTokenizer(named.value, source, base);
-  const placed = nameFiles(tokenized.value, source, base);
+  const placed = namePlacement(tokenized.value, source, base);
   const replayed = nameRoutes(placed.value, source, base);
   const { value, problems: routerProblems, issues } = nameRouter(replayed.value, source, base);
   const parsed = runSchema.safeParse(value, { reportInput: true });

@@ -3,20 +3,9 @@ import { classicCapacity } from './capacity.js';
 import { heldExperts } from './domain-groups.js';
 import { firstFit } from './first-fit.js';
 import { countBytes } from './gather-counts.js';
-import { decodeNeeds, needsSchema } from './needs-file.js';
 import { defineRouter } from './policy.js';
 
 // Shapes: T tokens of this rank, E experts.
-
-const fields = {
-  needs: needsSchema
-    .nullable()
-    .default(null)
-    .describe(
-      'token ids of each sparse layer that have an expert, or the path of the file that `locmoe routes needs` writes: the tokens of ' +
-        'all other ids pass by on the residual; null: all have one',
-    ),
-};
 
 /**
  * Random routed experts (RRE; PanGu-Sigma, arXiv 2303.10845, section 3): a fixed table per layer maps a token
@@ -24,22 +13,15 @@ const fields = {
  * permutation of the vocabulary, so the experts of a group get equally many token ids (+-1). Nothing is
  * learned; the weight is 1.
  *
- * `needs` is not in the paper: a token whose id gains little by its expert has none. Experts then have fewer tokens, always of
- * the same ids, and nothing is computed for the choice.
- *
  * Evaluation drops nothing, so a token's output does not depend on the rest of its batch.
  */
 export const hashRouter = defineRouter({
-  fields,
-  price: ({ numExperts, needs }) => ({
+  price: ({ numExperts }) => ({
     forward: { flops: 0, touched: 0, operations: 0 },
     backward: { flops: 0, touched: 0, operations: 0 },
     hostNs: 0,
     gathered: { purpose: 'counts', bytes: countBytes(numExperts) },
     choicesPerToken: 1,
-    ...(needs !== null && {
-      kept: { perToken: needs.share, source: 'moe.needs, the share of its text' },
-    }),
     candidatesPerToken: 0,
     weighted: false,
   }),
@@ -49,11 +31,9 @@ export const hashRouter = defineRouter({
     const rankInDeal = Float32Array.from(
       new CounterRandom(seed, `layers.${layer}.router.table`).permutation(vocabSize),
     );
-    const needsV = moe.needs && decodeNeeds(moe.needs, layer);
     const numHeld = heldExperts(moe).count;
     const choose = (tokenIdsT: Int32Array, domainsT: Int32Array) =>
       tokenIdsT.map((token, t) => {
-        if (needsV?.[token] === false) return -1;
         const group = expertsOfDomain[domainsT[t]!]!;
         return group[rankInDeal[token]! % group.length]!;
       });

@@ -144,7 +144,7 @@ describe('moe.placement', () => {
     [
       'more places than a configuration holds',
       () => written({ ...PLACEMENT, layers: { 1: new Array(90_000).fill(0) } }, 'large.json'),
-      /large\.json: has 180\d{3} characters without spaces; a placement of experts has at most 150000/,
+      /large\.json: has 180\d{3} characters without spaces; a placement has at most 150000/,
     ],
   ])('%s is refused in one line', (_, file, message) => {
     const refused = () => resolve(file());

@@ -1,7 +1,6 @@
 import * as tf from '@tensorflow/tfjs-node';
 import { describe, expect, it } from 'vitest';
 import { createRouter, type MoeConfig, type RouterContext } from '../../src/routing/index.js';
-import { encodeNeeds } from '../../src/routing/needs-file.js';
 import { routerContext } from './context.js';
 
 function routeAll(context: RouterContext<MoeConfig>, domain: number, training = true) {
@@ -67,14 +66,4 @@ it('hash router drops over capacity in training only', () => {
   expect([...training.keptE]).toEqual([38, 38, 38, 38]);
   const evaluation = routeAll(context, 0, false);
   expect([...evaluation.keptE]).toEqual([75, 75, 75, 75]);
-});
-
-it.each([true, false])('hash router drops the tokens of ids that need no expert, training %s', (training) => {
-  const has = Array.from({ length: 300 }, (_, id) => id % 3 === 0);
-  const needs = { version: 1, vocabSize: 300, share: 0.33, layers: { 2: encodeNeeds(has) } } as const;
-  const moe = { router: 'hash', numExperts: 8, expertGroups: 2 } as const;
-  const whole = routeAll(routerContext(moe), 1, training);
-  const some = routeAll(routerContext({ ...moe, needs }), 1, training);
-  expect([...some.expertsTK]).toEqual([...whole.expertsTK].map((expert, id) => (has[id] ? expert : -1)));
-  expect(some.keptE.reduce((a, b) => a + b)).toBe(100);
 });

@@ -1,6 +1,5 @@
 import type { Checkpoint } from 'locmoe/internal/checkpoint/checkpoint';
 import { expertsOfDomain } from 'locmoe/internal/routing/index';
-import { decodeNeeds } from 'locmoe/internal/routing/needs-file';
 import { electedExperts } from 'locmoe/internal/routing/vote-table';
 
 // Shapes: V vocabulary, D domains, E experts.
@@ -33,10 +32,7 @@ export function withExpertTables(checkpoint: Checkpoint): Checkpoint {
     });
   const dealt = (layer: string) => {
     const ranks = [...checkpoint.read(`layers.${layer}.router.table`)];
-    const needsV = moe.needs && decodeNeeds(moe.needs, Number(layer));
-    return groups.flatMap((group) =>
-      ranks.map((rank, id) => (needsV?.[id] === false ? -1 : group[rank % group.length]!)),
-    );
+    return groups.flatMap((group) => ranks.map((rank) => group[rank % group.length]!));
   };
   // In the file of what it is made from.
   const tables = fromBottom.map((layer) => {

@@ -11,7 +11,6 @@ import { tokenizerJson, trainBpe } from 'locmoe/internal/data/tokenizer/bpe-trai
 import { loadTokenizer } from 'locmoe/internal/data/tokenizer/tokenizer';
 import type { Inference } from 'locmoe/internal/inference/inference';
 import { tf } from 'locmoe/internal/ops/tensorflow';
-import { encodeNeeds } from 'locmoe/internal/routing/needs-file';
 import { createTrainState, tensorsToSave } from 'locmoe/internal/worker/state';
 import { trainStep } from 'locmoe/internal/worker/train-step';
 import { NIGHTLY } from '../../../test/nightly.js';
@@ -33,17 +32,6 @@ const TOKENIZER = tokenizerJson(trainBpe(Object.values(TEXTS), VOCABULARY));
 /** Every router, some with preferences of tokens, and what else changes the shape of a model. */
 const VARIANTS: Readonly<Record<string, { readonly model?: object; readonly moe?: object }>> = {
   hash: { moe: { router: 'hash' } },
-  'hash without experts for two ids of three': {
-    moe: {
-      router: 'hash',
-      needs: {
-        version: 1,
-        vocabSize: VOCABULARY,
-        share: 0.3,
-        layers: { 1: everyThirdId(0), 2: everyThirdId(1) },
-      },
-    },
-  },
   'switch whose choices became a table': { moe: { router: 'switch', tableAfter: 9 } },
   'locmoe whose choices became a table': { moe: { router: 'locmoe', expertGroups: 1, tableAfter: 9 } },
   'locmoe-plus whose choices became a table': {
@@ -128,7 +116,6 @@ export const TRIED: readonly string[] = NIGHTLY
   : [
       ...[
         'hash',
-        'hash without experts for two ids of three',
         'switch whose choices became a table',
         'locmoe-plus whose choices became a table',
         'switch',
@@ -144,10 +131,6 @@ export const TRIED: readonly string[] = NIGHTLY
       ],
       'a dense model',
     ];
-
-function everyThirdId(first: number): string {
-  return encodeNeeds(Array.from({ length: VOCABULARY }, (_, id) => id % 3 === first));
-}
 
 /** Trains a model for a moment, long enough for its router to drop tokens, and saves it in `folder`. */
 export function trainedCheckpoint(folder: string, variant: string): Checkpoint {

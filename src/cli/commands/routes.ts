@@ -1,7 +1,6 @@
 import type { Command } from 'commander';
 import { TrainerError } from '../../errors.js';
 import { loadBench, type PlaceOptions } from '../packages.js';
-import type { NeedsOptions } from '../routes/needs.js';
 import type { RecordOptions } from '../routes/record.js';
 import type { ReportOptions } from '../routes/report.js';
 import type { TrafficOptions } from '../routes/traffic.js';
@@ -101,19 +100,5 @@ export function routesCommand(command: Command): void {
     .action(async (places: readonly string[], options: Omit<PlaceOptions, 'places'>) => {
       const { placeExperts } = await loadBench();
       await placeExperts({ ...options, places });
-    });
-  command
-    .command('needs')
-    .description(
-      'measure which token ids need experts, by what the loss of their tokens is without, and write the list that moe.needs takes',
-    )
-    .requiredOption('--checkpoint <dir>', 'a step folder, or a run folder for its newest checkpoint')
-    .option('--share <share>', 'share of the tokens that keep their experts', numberFrom(0.01, 1), 0.4)
-    .option('--max-tokens <n>', 'read so many tokens of the training text', wholeNumber(1), MAX_TOKENS)
-    .option('--data-dir <dir>', 'folder for prepared datasets', 'data')
-    .option('--output <file>', 'file to write', 'needs.json')
-    .action(async (options: NeedsOptions) => {
-      const { measureNeeds } = await import('../routes/needs.js');
-      await measureNeeds(options);
     });
 }

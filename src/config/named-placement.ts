@@ -1,0 +1,58 @@
+import path from 'node:path';
+import { readRegularFile } from '@locmoe/run-format/regular-file';
+import { asTrainerError, TrainerError } from '../errors.js';
+import { type PlacementFile, placementSchema } from '../routing/placement-file.js';
+import { type ConfigSource, fieldOf, type Problem, withFields } from './document.js';
+
+interface NamedPlacement {
+  /** The configuration with the content of the placement's file. */
+  readonly value: unknown;
+  readonly problems: readonly Problem[];
+}
+
+/** Some 30,000 experts of all layers: a configuration with them can be read again. */
+const MOST_CHARACTERS = 150_000;
+const MAX_BYTES = 2 ** 20;
+
+/**
+ * Where `moe.placement` is the path of a file, puts its content there: other machines, and a run that goes on, do not have
+ * the file.
+ *
+ * @param base folder of the configuration file; a path given by `--set` is relative to the working folder
+ */
+export function namePlacement(value: unknown, source: ConfigSource, base: string): NamedPlacement {
+  const file = fieldOf(fieldOf(value, 'moe'), 'placement');
+  if (typeof file !== 'string') return { value, problems: [] };
+  const filled = (placement: PlacementFile | null) => withFields(value, 'moe', { placement });
+  try {
+    const from = source.isOverridden(['moe', 'placement']) ? process.cwd() : base;
+    return { value: filled(readPlacement(path.resolve(from, file))), problems: [] };
+  } catch (error) {
+    const { message } = asTrainerError(error);
+    return { value: filled(null), problems: [{ path: ['moe', 'placement'], message }] };
+  }
+}
+
+/** @throws TrainerError `BAD_INPUT` if the file is no placement; the file system's error */
+function readPlacement(file: string): PlacementFile {
+  const text = readRegularFile(file, MAX_BYTES).toString('utf8');
+  let json: unknown;
+  try {
+    json = JSON.parse(text);
+  } catch (error) {
+    throw new TrainerError('BAD_INPUT', `${file}: is no JSON (${(error as Error).message})`);
+  }
+  const { data, error } = placementSchema.safeParse(json);
+  if (error !== undefined) {
+    const [{ path: field, message } = { path: [], message: '' }] = error.issues;
+    const where = field.length === 0 ? '' : `${field.join('.')}: `;
+    throw new TrainerError('BAD_INPUT', `${file}: is no placement of experts (${where}${message})`);
+  }
+  const { length } = JSON.stringify(data);
+  if (length > MOST_CHARACTERS)
+    throw new TrainerError(
+      'BAD_INPUT',
+      `${file}: has ${length} characters without spaces; a placement has at most ${MOST_CHARACTERS}`,
+    );
+  return data;
+}
