@@ -88,7 +88,9 @@ function withOptions(policy: RouterPolicy<CommonMoe>): RouterPolicy<Moe> {
   return {
     ...policy,
     rules: policy.rules.map((rule) => (moe, model) => {
-      const problem = rule(flat(moe), model);
+      // Rules are given getters, which a spread would leave out: reading a faulty field throws.
+      const seen: Moe = Object.assign(Object.create(moe), moe.routerOptions);
+      const problem = rule(seen, model);
       return problem && problem.field in policy.fields
         ? { ...problem, field: `routerOptions.${problem.field}` }
         : problem;

@@ -175,6 +175,26 @@ it.each([
   expect(code).toBe(2);
 });
 
+it('wraps a built-in router, whose rules see the fields that all routers have', async () => {
+  const { router } = folderWithRouter();
+  writeFileSync(
+    router,
+    "import { defineRouter, routers } from 'locmoe/routing'; export default defineRouter({ ...routers['locmoe-plus'], fields: {} });",
+  );
+  const plan = (...sets: readonly string[]) =>
+    new Locmoe([
+      'plan',
+      ...['--config', 'tiny', '--set', `moe.router=${router}`],
+      ...sets.flatMap((set) => ['--set', set]),
+    ]).finished;
+  expect((await plan()).code).toBe(0);
+  const { code, stderr } = await plan('moe.numExperts=12', 'cluster.nodes=1');
+  expect(stderr).toMatch(
+    /moe\.numExperts: the router cuts dModel 128 into one group for each expert: 12 does not divide it/,
+  );
+  expect(code).toBe(2);
+});
+
 it('refuses an option that the router does not know', async () => {
   const { router } = folderWithRouter();
   const sets = ['--set', `moe.router=${router}`, '--set', 'moe.routerOptions.span=0'];

@@ -7,8 +7,6 @@ const factor = z.number().positive();
 export default defineRouter({
   ...plus,
   fields: {
-    ...plus.fields,
-    affinityShare: plus.fields.affinityShare.default(1),
     first: factor.describe('capacity factor of the first step'),
     last: factor.describe('capacity factor after the last step'),
   },
