@@ -3,9 +3,18 @@ import { classicCapacity } from './capacity.js';
 import { heldExperts } from './domain-groups.js';
 import { firstFit } from './first-fit.js';
 import { countBytes } from './gather-counts.js';
+import { share } from './numeric-fields.js';
 import { defineRouter } from './policy.js';
 
-// Shapes: T tokens of this rank, E experts.
+// Shapes: T tokens of this rank, E experts, V vocabulary.
+
+const fields = {
+  hashShare: share
+    .default(1)
+    .describe(
+      'share of the token ids that have an expert in a layer, drawn at random; layers have as few of them in common as can be',
+    ),
+};
 
 /**
  * Random routed experts (RRE; PanGu-Sigma, arXiv 2303.10845, section 3): a fixed table per layer maps a token
@@ -13,29 +22,45 @@ import { defineRouter } from './policy.js';
  * permutation of the vocabulary, so the experts of a group get equally many token ids (+-1). Nothing is
  * learned; the weight is 1.
  *
+ * `hashShare` is not in the paper: a token of another id passes the layer by on the residual, so that experts have fewer tokens,
+ * always of the same ids. Layers take turns through one random order of the ids, as a token needs an expert in some layer more
+ * than in every one (docs/results/routers.md).
+ *
  * Evaluation drops nothing, so a token's output does not depend on the rest of its batch.
  */
 export const hashRouter = defineRouter({
-  price: ({ numExperts }) => ({
+  fields,
+  shapedBy: ['hashShare'],
+  price: ({ numExperts, hashShare }) => ({
     forward: { flops: 0, touched: 0, operations: 0 },
     backward: { flops: 0, touched: 0, operations: 0 },
     hostNs: 0,
     gathered: { purpose: 'counts', bytes: countBytes(numExperts) },
     choicesPerToken: 1,
+    ...(hashShare < 1 && {
+      kept: { perToken: hashShare, source: 'moe.hashShare, as if all ids were as frequent' },
+    }),
     candidatesPerToken: 0,
     weighted: false,
   }),
   create(context) {
     const { moe, layer, vocabSize, expertsOfDomain, topology, seed } = context;
-    // Float32 like every tensor of a checkpoint; exact up to 2^24.
+    // Float32 like every tensor of a checkpoint; exact up to 2^24. -1 for ids without an expert.
     const rankInDeal = Float32Array.from(
       new CounterRandom(seed, `layers.${layer}.router.table`).permutation(vocabSize),
     );
+    if (moe.hashShare < 1) {
+      const turn = new CounterRandom(seed, 'router.turn').permutation(vocabSize);
+      const numIds = Math.round(moe.hashShare * vocabSize);
+      for (let id = 0; id < vocabSize; id++)
+        // The numIds turns from layer * numIds on, around the end of the order.
+        if ((turn[id]! + layer * (vocabSize - numIds)) % vocabSize >= numIds) rankInDeal[id] = -1;
+    }
     const numHeld = heldExperts(moe).count;
     const choose = (tokenIdsT: Int32Array, domainsT: Int32Array) =>
       tokenIdsT.map((token, t) => {
         const group = expertsOfDomain[domainsT[t]!]!;
-        return group[rankInDeal[token]! % group.length]!;
+        return rankInDeal[token]! < 0 ? -1 : group[rankInDeal[token]! % group.length]!;
       });
     return {
       state: new Map([['table', rankInDeal]]),

@@ -67,3 +67,25 @@ it('hash router drops over capacity in training only', () => {
   const evaluation = routeAll(context, 0, false);
   expect([...evaluation.keptE]).toEqual([75, 75, 75, 75]);
 });
+
+it.each([0.3, 0.4, 0.5, 0.8])(
+  'hash router gives experts to %d of the ids, to others in each layer, for 20 of 20 seeds',
+  (hashShare) => {
+    for (let seed = 0; seed < 20; seed++) {
+      const timesV = new Int32Array(300);
+      for (const layer of [2, 3, 4]) {
+        const moe = { router: 'hash', numExperts: 4, hashShare } as const;
+        const { expertsTK } = routeAll(routerContext(moe, { layer, seed }), 1);
+        expect(expertsTK.filter((expert) => expert >= 0)).toHaveLength(300 * hashShare);
+        const all = routeAll(routerContext({ ...moe, hashShare: 1 }, { layer, seed }), 1);
+        expertsTK.forEach((expert, id) => {
+          if (expert < 0) return;
+          timesV[id]!++;
+          expect(expert).toBe(all.expertsTK[id]);
+        });
+      }
+      // As few in common as can be: no id has two experts more than another one.
+      expect(Math.max(...timesV) - Math.min(...timesV)).toBeLessThanOrEqual(1);
+    }
+  },
+);

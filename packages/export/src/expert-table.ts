@@ -32,7 +32,7 @@ export function withExpertTables(checkpoint: Checkpoint): Checkpoint {
     });
   const dealt = (layer: string) => {
     const ranks = [...checkpoint.read(`layers.${layer}.router.table`)];
-    return groups.flatMap((group) => ranks.map((rank) => group[rank % group.length]!));
+    return groups.flatMap((group) => ranks.map((rank) => (rank < 0 ? -1 : group[rank % group.length]!)));
   };
   // In the file of what it is made from.
   const tables = fromBottom.map((layer) => {

@@ -32,6 +32,7 @@ const TOKENIZER = tokenizerJson(trainBpe(Object.values(TEXTS), VOCABULARY));
 /** Every router, some with preferences of tokens, and what else changes the shape of a model. */
 const VARIANTS: Readonly<Record<string, { readonly model?: object; readonly moe?: object }>> = {
   hash: { moe: { router: 'hash' } },
+  'hash without experts for a part of the ids': { moe: { router: 'hash', hashShare: 0.4 } },
   'switch whose choices became a table': { moe: { router: 'switch', tableAfter: 9 } },
   'locmoe whose choices became a table': { moe: { router: 'locmoe', expertGroups: 1, tableAfter: 9 } },
   'locmoe-plus whose choices became a table': {
@@ -116,6 +117,7 @@ export const TRIED: readonly string[] = NIGHTLY
   : [
       ...[
         'hash',
+        'hash without experts for a part of the ids',
         'switch whose choices became a table',
         'locmoe-plus whose choices became a table',
         'switch',
