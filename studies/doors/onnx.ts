@@ -4,6 +4,7 @@ import { type Inference, openInference } from 'locmoe/internal/inference/inferen
 import { tf } from 'locmoe/internal/ops/tensorflow';
 import { matrix } from 'locmoe/internal/parameters/matrix';
 import * as onnx from 'onnxruntime-node';
+import { wholeSequences } from '../../packages/export/test/whole-sequences.js';
 import { readAllRouters } from '../kit/routers.js';
 import { validationBatch } from '../kit/validation-batch.js';
 import type { DoorPart } from './figures.js';
@@ -28,17 +29,8 @@ export const onnxPart: DoorPart = async (context) => {
     const batch = validationBatch(inference, dataset, NUM_SEQUENCES);
     dataset.close();
     const own = tf.tidy(() => ownLogits(inference, batch));
-    const session = await onnx.InferenceSession.create(path.join(folder, 'model.onnx'));
-    const { logits } = await session.run(
-      {
-        input_ids: new onnx.Tensor('int64', BigInt64Array.from(batch.tokenIds, BigInt), [
-          batch.numSequences,
-          batch.seqLen,
-        ]),
-        domain: new onnx.Tensor('int64', BigInt64Array.from(batch.domains, BigInt), [batch.numSequences]),
-      },
-      ['logits'],
-    );
+    const session = await onnx.InferenceSession.create(path.join(folder, 'onnx/model.onnx'));
+    const { logits } = await session.run(wholeSequences(session, batch.tokenIds, batch.domains), ['logits']);
     const difference = greatestDifference(own, logits!.data as Float32Array);
     context.log(`${id}: logits differ by at most ${difference.toExponential(1)}`);
     greatest = Math.max(greatest, difference);

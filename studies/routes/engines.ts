@@ -18,6 +18,7 @@ import type { ModelConfig } from '../../packages/export/src/web/browser/messages
 import type { RoutedModel } from '../../packages/export/src/web/browser/routed-model.js';
 import { web } from '../../packages/export/src/web/web.js';
 import { serveFolder } from '../../packages/export/test/serve-folder.js';
+import { wholeSequences } from '../../packages/export/test/whole-sequences.js';
 import { TestBrowser, whyNoBrowser } from '../../packages/page/test/browser.js';
 import { pythonWith } from '../../scripts/python-oracles.mjs';
 import type { RanksRequest } from './ranks.program.js';
@@ -124,14 +125,11 @@ export const asking: Engine = async ({ checkpoint, windows }) =>
 export const onnxInNode: Engine = async ({ checkpoint, windows, folder }) => {
   const { config } = checkpoint.manifest;
   await writeFolder(folder, (output) => onnx.write(checkpoint, output, 'float32'));
-  const session = await ort.InferenceSession.create(path.join(folder, 'model.onnx'));
+  const session = await ort.InferenceSession.create(path.join(folder, 'onnx/model.onnx'));
   const taken = nothingTaken(config, windows.tokenIdsT.length);
   const names = taken.map((_, i) => `layers.${config.model.numDenseLayers + i}.weights`);
-  for (const [{ tokenIdsT, domains, seqLen }, first] of inParts(windows)) {
-    const ids = BigInt64Array.from(tokenIdsT, BigInt);
-    const domain = new ort.Tensor('int64', BigInt64Array.from(domains, BigInt), [domains.length]);
-    const input_ids = new ort.Tensor('int64', ids, [domains.length, seqLen]);
-    const outputs = await session.run({ input_ids, domain }, names);
+  for (const [{ tokenIdsT, domains }, first] of inParts(windows)) {
+    const outputs = await session.run(wholeSequences(session, tokenIdsT, domains), names);
     for (const [layer, name] of names.entries())
       takeWeighted(taken[layer]!, first, outputs[name]!.data as Float32Array, config.moe.numExperts);
   }

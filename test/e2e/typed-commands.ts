@@ -48,7 +48,7 @@ export const AFTERWARDS: readonly (Printing | readonly [...Printing, codes: read
   ],
   ['npx locmoe generate --checkpoint runs/RUN --interactive --domain en', /^/],
   ['npx locmoe eval --checkpoint runs/RUN', /telecom/],
-  ['npx locmoe export --checkpoint runs/RUN --to onnx --output my-onnx', /^ +model\.onnx +[\d.]+ MB$/m],
+  ['npx locmoe export --checkpoint runs/RUN --to onnx --output my-onnx', /^ *onnx\/model\.onnx +[\d.]+ MB$/m],
   [
     'npx locmoe export --checkpoint runs/RUN --to huggingface --output my-model',
     /^ +model\.safetensors +[\d.]+ MB$/m,

@@ -7,11 +7,12 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { pythonWith } from '../../../scripts/python-oracles.mjs';
 import { skipLoudly } from '../../../test/debian-tool.js';
 import { modelFile } from '../src/onnx/model-file.js';
-import { attentionPrefixes, modelGraph } from '../src/onnx/model-graph.js';
+import { modelGraph } from '../src/onnx/model-graph.js';
 import { onnx } from '../src/onnx/onnx.js';
 import { writeFolder } from '../src/output-folder.js';
 import { runPython } from './python.js';
 import { ownLogits, ownRouting, sequences, TRIED, trainedCheckpoint } from './trained.js';
+import { wholeSequences } from './whole-sequences.js';
 
 // Shapes: B sequences, S positions, V vocabulary, E experts.
 
@@ -40,18 +41,19 @@ beforeAll(async () => {
   }
 });
 
-function inputs(idsBS: readonly Int32Array[]) {
-  const ids = idsBS.flatMap((sequence) => [...sequence]);
-  return {
-    input_ids: new Tensor('int64', BigInt64Array.from(ids, BigInt), [idsBS.length, idsBS[0]!.length]),
-    domain: new Tensor('int64', BigInt64Array.from(idsBS.keys(), BigInt), [idsBS.length]),
-  };
+/** Inputs for a sequence of each domain. */
+function inputs(session: InferenceSession, idsBS: readonly Int32Array[]) {
+  return wholeSequences(
+    session,
+    idsBS.flatMap((ids) => [...ids]),
+    [...idsBS.keys()],
+  );
 }
 
 /** Outputs of a model file by name. */
 async function run(file: string, idsBS: readonly Int32Array[]) {
   const session = await InferenceSession.create(file);
-  const outputs = await session.run(inputs(idsBS));
+  const outputs = await session.run(inputs(session, idsBS));
   await session.release();
   return (name: string) => outputs[name]!.data as Float32Array;
 }
@@ -60,7 +62,7 @@ describe.each(TRIED)('%s', (variant) => {
   it('gives the same logits and the same routing in ONNX Runtime', async () => {
     const { inference, folder, idsBS, ownLogitsBSV } = exported.get(variant)!;
     const { model, moe } = inference.config;
-    const output = await run(path.join(folder, 'model.onnx'), idsBS);
+    const output = await run(path.join(folder, 'onnx/model.onnx'), idsBS);
     expect(greatestDifference(output('logits'), ownLogitsBSV)).toBeLessThan(1e-4);
 
     const ownLayers = idsBS.map((ids, domain) => ownRouting(inference, ids, domain));
@@ -81,7 +83,7 @@ describe.each(TRIED)('%s', (variant) => {
 describe('any graph', () => {
   it('takes sequences of every length, also one whose tokens no expert takes', async () => {
     const { folder, idsBS, ownLogitsBSV, inference } = exported.get('locmoe-plus')!;
-    const file = path.join(folder, 'model.onnx');
+    const file = path.join(folder, 'onnx/model.onnx');
     const { vocabSize, seqLen } = inference.config.model;
     for (const length of [1, 2, seqLen - 1]) {
       const output = await run(
@@ -106,34 +108,66 @@ describe('any graph', () => {
 
   it('goes on from keys and values of the tokens before', async () => {
     const { folder, idsBS, ownLogitsBSV, inference } = exported.get('locmoe-plus')!;
-    const { config, checkpoint } = inference;
-    const { seqLen, vocabSize, numHeads, dModel } = config.model;
-    const file = path.join(folder, 'with-cache.onnx');
-    const graph = modelGraph(config, (name, shape) => checkpoint.read(name, shape), true);
-    writeFileSync(file, modelFile(graph, '').model);
-    const session = await InferenceSession.create(file);
-    const names = attentionPrefixes(config).flatMap((prefix) => [`${prefix}.keys`, `${prefix}.values`]);
-    const empty = new Tensor('float32', new Float32Array(), [idsBS.length, numHeads, 0, dModel / numHeads]);
-    let past: Record<string, Tensor> = Object.fromEntries(names.map((name) => [`past.${name}`, empty]));
+    const { seqLen, vocabSize } = inference.config.model;
+    const session = await InferenceSession.create(path.join(folder, 'onnx/model.onnx'));
+    let past: Record<string, Tensor> = {};
     const cuts = [0, 5, 6, seqLen];
     for (const [i, end] of cuts.slice(1).entries()) {
       const begin = cuts[i]!;
-      const outputs = await session.run({ ...inputs(idsBS.map((ids) => ids.subarray(begin, end))), ...past });
+      const given = inputs(
+        session,
+        idsBS.map((ids) => ids.subarray(begin, end)),
+      );
+      const attention_mask = ones([idsBS.length, end]);
+      const outputs = await session.run({ ...given, ...past, attention_mask });
       const own = idsBS.flatMap((_, b) => [
         ...ownLogitsBSV.subarray((b * seqLen + begin) * vocabSize, (b * seqLen + end) * vocabSize),
       ]);
       expect(greatestDifference(outputs.logits!.data as Float32Array, own)).toBeLessThan(1e-4);
-      past = Object.fromEntries(names.map((name) => [`past.${name}`, outputs[`present.${name}`]!]));
+      const presents = Object.entries(outputs).filter(([name]) => name.startsWith('present.'));
+      past = Object.fromEntries(
+        presents.map(([name, value]) => [name.replace('present', 'past_key_values'), value]),
+      );
     }
     await session.release();
   });
 
   it.each(['hash', 'locmoe-plus'])(
+    'sees nothing of the padding before a text, router %s',
+    async (variant) => {
+      const { folder, idsBS, ownLogitsBSV, inference } = exported.get(variant)!;
+      const { seqLen, vocabSize } = inference.config.model;
+      const session = await InferenceSession.create(path.join(folder, 'onnx/model.onnx'));
+      const padding = 5;
+      const padded = idsBS.map((ids) =>
+        Int32Array.from({ length: padding + seqLen }, (_, i) => ids[i - padding] ?? 7),
+      );
+      const attention_mask = ones([idsBS.length, padding + seqLen]);
+      for (const b of idsBS.keys())
+        (attention_mask.data as BigInt64Array).fill(
+          0n,
+          b * (padding + seqLen),
+          b * (padding + seqLen) + padding,
+        );
+      const { logits } = await session.run({ ...inputs(session, padded), attention_mask });
+      for (const b of idsBS.keys()) {
+        const end = (b + 1) * (padding + seqLen) * vocabSize;
+        const ofText = (logits!.data as Float32Array).subarray(end - seqLen * vocabSize, end);
+        const own = ownLogitsBSV.subarray(b * seqLen * vocabSize, (b + 1) * seqLen * vocabSize);
+        expect(greatestDifference(ofText, own)).toBeLessThan(1e-4);
+      }
+      await session.release();
+    },
+  );
+
+  it.each(['hash', 'locmoe-plus'])(
     'refuses domains that the model does not know, router %s',
     async (variant) => {
       const { folder, idsBS } = exported.get(variant)!;
-      const session = await InferenceSession.create(path.join(folder, 'model.onnx'), { logSeverityLevel: 4 });
-      const one = inputs(idsBS.slice(0, 1));
+      const session = await InferenceSession.create(path.join(folder, 'onnx/model.onnx'), {
+        logSeverityLevel: 4,
+      });
+      const one = inputs(session, idsBS.slice(0, 1));
       for (const unknown of [-1n, -2n, 2n]) {
         const domain = new Tensor('int64', BigInt64Array.of(unknown), [1]);
         await expect(session.run({ ...one, domain }), `${unknown}`).rejects.toThrow(/out of data bounds/);
@@ -144,9 +178,11 @@ describe('any graph', () => {
 
   it('refuses a sequence that is longer than the model sees, and says how long one may be', async () => {
     const { folder, idsBS } = exported.get('locmoe-plus')!;
-    const session = await InferenceSession.create(path.join(folder, 'model.onnx'), { logSeverityLevel: 4 });
+    const session = await InferenceSession.create(path.join(folder, 'onnx/model.onnx'), {
+      logSeverityLevel: 4,
+    });
     const longer = idsBS.map((ids) => Int32Array.of(...ids, 1));
-    await expect(session.run(inputs(longer))).rejects.toThrow(/at most 24 tokens in input_ids/);
+    await expect(session.run(inputs(session, longer))).rejects.toThrow(/at most 24 tokens in input_ids/);
     await session.release();
   });
 
@@ -186,7 +222,7 @@ describe('any graph', () => {
     const file = path.join(folder, 'large.onnx');
     writeFileSync(file, model);
     writeFileSync(path.join(folder, 'large.data'), Buffer.concat(weights));
-    expect(model.length).toBeLessThan(readFileSync(path.join(folder, 'model.onnx')).length / 3);
+    expect(model.length).toBeLessThan(readFileSync(path.join(folder, 'onnx/model.onnx')).length / 3);
     expect(greatestDifference((await run(file, idsBS))('logits'), ownLogitsBSV)).toBeLessThan(1e-4);
   });
 });
@@ -194,7 +230,7 @@ describe('any graph', () => {
 const CHECK = `
 import sys, onnx
 for folder in sys.argv[1:]:
-    onnx.checker.check_model(onnx.load(folder + '/model.onnx'), full_check=True)
+    onnx.checker.check_model(onnx.load(folder + '/onnx/model.onnx'), full_check=True)
 print('checked', len(sys.argv) - 1)
 `;
 // It runs in its own process: Debian's two packages share a library and complain if both are loaded.
@@ -203,8 +239,11 @@ import sys, json, numpy, onnxruntime
 for folder in sys.argv[1:]:
     ids = numpy.array(json.load(open(folder + '/ids.json')), dtype=numpy.int64)
     own = numpy.fromfile(folder + '/logits', dtype=numpy.float32)
-    session = onnxruntime.InferenceSession(folder + '/model.onnx')
-    logits, = session.run(['logits'], {'input_ids': ids, 'domain': numpy.arange(len(ids))})
+    session = onnxruntime.InferenceSession(folder + '/onnx/model.onnx')
+    inputs = {'input_ids': ids, 'attention_mask': numpy.ones_like(ids), 'domain': numpy.arange(len(ids))}
+    for past in session.get_inputs()[3:]:
+        inputs[past.name] = numpy.zeros((len(ids), past.shape[1], 0, past.shape[3]), numpy.float32)
+    logits, = session.run(['logits'], inputs)
     difference = numpy.abs(logits.flatten() - own).max()
     print('good' if difference < 1e-4 else f'{folder} differs by {difference}')
 `;
@@ -226,6 +265,10 @@ describe("Debian's Python", () => {
     expect(runPython(python, RUN, ...folders)).toBe('good\n'.repeat(folders.length));
   });
 });
+
+function ones(shape: readonly [number, number]): Tensor {
+  return new Tensor('int64', new BigInt64Array(shape[0] * shape[1]).fill(1n), shape);
+}
 
 function greatestDifference(a: ArrayLike<number>, b: ArrayLike<number>): number {
   expect(a.length).toBe(b.length);

@@ -8,12 +8,13 @@ import { generateText } from 'locmoe/internal/inference/generate';
 import { type Inference, openInference } from 'locmoe/internal/inference/inference';
 import { createTrainState, loadModel } from 'locmoe/internal/worker/state';
 import { trainStep } from 'locmoe/internal/worker/train-step';
-import { InferenceSession, Tensor } from 'onnxruntime-node';
+import { InferenceSession } from 'onnxruntime-node';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { onnx } from '../src/onnx/onnx.js';
 import { writeFolder } from '../src/output-folder.js';
 import { sizeOfSubModel, writeSubModel } from '../src/sub-model.js';
 import { ownLogits, ownRouting, sequences, trainedCheckpoint } from './trained.js';
+import { wholeSequences } from './whole-sequences.js';
 
 const ROUTERS = [
   'hash',
@@ -103,15 +104,13 @@ describe.each(ROUTERS)('the sub-model of a domain, with router %s', (router) => 
     const { part } = cuts.get(router)!;
     const output = path.join(root, `onnx ${router}`);
     await writeFolder(output, (files) => onnx.write(part.checkpoint, files, 'float32'));
-    const session = await InferenceSession.create(path.join(output, 'model.onnx'));
+    const session = await InferenceSession.create(path.join(output, 'onnx/model.onnx'));
     const ids = sequences(part)[DOMAIN_ID]!;
-    const input_ids = new Tensor('int64', BigInt64Array.from(ids, BigInt), [1, ids.length]);
-    const run = (domain: bigint) =>
-      session.run({ input_ids, domain: new Tensor('int64', BigInt64Array.of(domain), [1]) });
-    const logits = (await run(0n)).logits!.data as Float32Array;
+    const run = (domain: number) => session.run(wholeSequences(session, ids, [domain]));
+    const logits = (await run(0)).logits!.data as Float32Array;
     const own = ownLogits(part, ids, 0).flatMap((row) => [...row]);
     expect(Math.max(...own.map((value, i) => Math.abs(value - logits[i]!)))).toBeLessThan(1e-4);
-    await expect(run(1n)).rejects.toThrow(/out of|bounds/);
+    await expect(run(1)).rejects.toThrow(/out of|bounds/);
     await session.release();
     const config = JSON.parse(readFileSync(path.join(output, 'config.json'), 'utf8'));
     expect(config).toMatchObject({ domains: [DOMAIN], expertsOfDomain: [heldOf(part)] });

@@ -5,7 +5,7 @@ import type { ExportTarget } from '../target.js';
 import { gpt2Model, isGpt2 } from './gpt2.js';
 import { locmoeModel } from './locmoe.js';
 import { modelCard } from './model-card.js';
-import { json, writeTokenizer } from './tokenizer-files.js';
+import { json, specialTokenIds, writeTokenizer } from './tokenizer-files.js';
 import { asType, writeWeights } from './weights.js';
 
 const PYTORCH = fileURLToPath(new URL('../../pytorch', import.meta.url));
@@ -21,7 +21,7 @@ export const huggingface: ExportTarget = {
     const asGpt2 = isGpt2(manifest.config);
     const { config, tensors } = asGpt2 ? gpt2Model(checkpoint) : locmoeModel(checkpoint);
     const { endOfText, endOfTextName } = loadTokenizer(tokenizerFile, manifest.config.data.endOfText);
-    const tokenIds = { bos_token_id: endOfText, eos_token_id: endOfText, pad_token_id: endOfText };
+    const tokenIds = specialTokenIds(endOfText);
     await output.write('config.json', json({ ...config, ...tokenIds, torch_dtype: dtype }));
     await output.write('generation_config.json', json(tokenIds));
     await writeTokenizer(output, tokenizerFile, endOfTextName, manifest.config);

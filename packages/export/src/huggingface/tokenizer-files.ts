@@ -4,6 +4,11 @@ import type { RunConfig } from 'locmoe/internal/config/schema';
 import type { OutputFolder } from '../output-folder.js';
 import { chatTemplate } from './chat-template.js';
 
+/** The fields of config.json and generation_config.json for a model with one special token. */
+export function specialTokenIds(endOfText: number) {
+  return { bos_token_id: endOfText, eos_token_id: endOfText, pad_token_id: endOfText };
+}
+
 /** Writes tokenizer.json, and the two files beside it that tell AutoTokenizer how to use it. */
 export async function writeTokenizer(
   output: OutputFolder,

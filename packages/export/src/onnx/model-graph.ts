@@ -17,15 +17,14 @@ type ReadTensor = (name: string, shape: readonly number[]) => Float32Array;
 
 /**
  * The whole model as one graph: token ids and domains in, logits out, and for each sparse layer what its
- * router decided. The tensors of the checkpoint keep their names. See docs/export.md for inputs and outputs.
+ * router decided. Keys and values of the C tokens before come in, and go out with those of the S tokens. The tensors of
+ * the checkpoint keep their names; inputs and outputs have those that Optimum gives to a decoder, which transformers.js asks
+ * for, also for the symbols in their shapes. See docs/export.md for both.
  *
- * @param hasCache whether the graph continues sequences: keys and values of their first C tokens come in as
- *   `past.PREFIX.keys` and `past.PREFIX.values`, [B, H, C, h], and go out with those of the S tokens as
- *   `present.PREFIX...`, [B, H, C + S, h], for each of `attentionPrefixes`
  * @throws TrainerError `BAD_INPUT` if there is no graph for the router
  */
-export function modelGraph(config: RunConfig, read: ReadTensor, hasCache = false): Graph {
-  return new ModelGraph(config, read, hasCache).build();
+export function modelGraph(config: RunConfig, read: ReadTensor): Graph {
+  return new ModelGraph(config, read).build();
 }
 
 /** Prefixes of the tensors of each layer that attends, from the bottom. */
@@ -38,8 +37,10 @@ export function attentionPrefixes({ model }: RunConfig): string[] {
 class ModelGraph {
   readonly #graph = new Graph();
   readonly #tokenIdsBS: Value;
+  /** 1 for a token, 0 for padding before a text. */
+  readonly #maskBK: Value;
   readonly #domainB: Value;
-  /** Positions of the tokens are from the first to below the second, [1] each. */
+  /** The S tokens are from the first to below the second of the K, [1] each. */
   readonly #span: readonly [Value, Value];
   readonly #presents: { readonly value: Value; readonly name: string }[] = [];
   readonly #routings: { readonly prefix: string; readonly routing: Routing }[] = [];
@@ -47,27 +48,29 @@ class ModelGraph {
   constructor(
     private readonly config: RunConfig,
     private readonly read: ReadTensor,
-    private readonly hasCache: boolean,
   ) {
     const graph = this.#graph;
-    this.#tokenIdsBS = graph.input({ name: 'input_ids', type: 'INT64', shape: ['batch', 'sequence'] });
+    const tokens = (name: string, length: string) =>
+      graph.input({ name, type: 'INT64', shape: ['batch_size', length] });
+    this.#tokenIdsBS = tokens('input_ids', 'sequence_length');
+    this.#maskBK = tokens('attention_mask', 'total_sequence_length');
     this.#domainB = domainInput(graph, config);
-    const length = graph.node('Shape', [this.#tokenIdsBS], { start: 1 });
-    if (!hasCache) this.#span = [graph.integers(0), length];
-    else {
-      const past = attentionPrefixes(config).flatMap((prefix) =>
-        ['keys', 'values'].map((name) =>
-          graph.input({ name: `past.${prefix}.${name}`, type: 'FLOAT', shape: this.#cacheShape('past') }),
-        ),
-      );
-      const first = graph.node('Shape', past.slice(0, 1), { start: 2, end: 3 });
-      this.#span = [first, graph.node('Add', [first, length])];
-    }
+    const past = attentionPrefixes(config).flatMap((_, i) =>
+      ['key', 'value'].map((name) =>
+        graph.input({
+          name: `past_key_values.${i}.${name}`,
+          type: 'FLOAT',
+          shape: this.#cacheShape('past_sequence_length'),
+        }),
+      ),
+    );
+    const first = graph.node('Shape', past.slice(0, 1), { start: 2, end: 3 });
+    this.#span = [first, graph.node('Add', [first, graph.node('Shape', [this.#tokenIdsBS], { start: 1 })])];
   }
 
   build(): Graph {
     const { model } = this.config;
-    const mask = this.#causalMask();
+    const mask = this.#mask();
     let xBSD = this.#embedding();
     for (let layer = 0; layer < model.numDenseLayers + model.numSparseLayers; layer++) {
       const prefix = `layers.${layer}`;
@@ -79,11 +82,11 @@ class ModelGraph {
     this.#graph.output(this.#logits(xBSD), {
       name: 'logits',
       type: 'FLOAT',
-      shape: ['batch', 'sequence', model.vocabSize],
+      shape: ['batch_size', 'sequence_length', model.vocabSize],
     });
     for (const { prefix, routing } of this.#routings) this.#outputRouting(prefix, routing);
     for (const { value, name } of this.#presents)
-      this.#graph.output(value, { name, type: 'FLOAT', shape: this.#cacheShape('total') });
+      this.#graph.output(value, { name, type: 'FLOAT', shape: this.#cacheShape('total_sequence_length') });
     return this.#graph;
   }
 
@@ -96,25 +99,31 @@ class ModelGraph {
 
   #cacheShape(length: string): (number | string)[] {
     const { numHeads, dModel } = this.config.model;
-    return ['batch', numHeads, length, dModel / numHeads];
+    return ['batch_size', numHeads, length, dModel / numHeads];
   }
 
   /**
-   * The rows of an embedding of positions that belong to the tokens, [S, d]. Unlike Slice, Gather refuses a sequence that is too
-   * long, in an error that has the name of its node: the one thing that a caller reads.
+   * The rows of an embedding of positions that belong to the tokens, [B, S, d]; a text is counted from its first token that is
+   * no padding. Unlike Slice, Gather refuses a sequence that is too long, in an error that has the name of its node: the one
+   * thing that a caller reads.
    */
   #positions(name: string): Value {
     const { model } = this.config;
     const graph = this.#graph;
     const positionsPD = this.#parameter(name, [model.seqLen, model.dModel]);
     return graph.within(`at most ${model.seqLen} tokens in input_ids`, () => {
-      const ends = this.#span.map((each) => graph.node('Squeeze', [each]));
-      return graph.node('Gather', [positionsPD, graph.node('Range', [...ends, graph.integer(1)])]);
+      const numTokensBK = graph.node('CumSum', [this.#maskBK, graph.integer(1)]);
+      const positionsBK = graph.node('Max', [
+        graph.node('Sub', [numTokensBK, graph.integer(1)]),
+        graph.integer(0),
+      ]);
+      const positionsBS = graph.node('Slice', [positionsBK, ...this.#span, graph.integers(1)]);
+      return graph.node('Gather', [positionsPD, positionsBS]);
     });
   }
 
-  /** -1e9 for keys after the query, else 0, [S, K]. */
-  #causalMask(): Value {
+  /** -1e9 for keys after the query and for padding, else 0, [B, 1, S, K]. */
+  #mask(): Value {
     const graph = this.#graph;
     const [first, end] = this.#span;
     return graph.within('mask', () => {
@@ -125,11 +134,14 @@ class ModelGraph {
         graph.node('Unsqueeze', [queriesS, graph.integers(1)]),
         graph.node('Unsqueeze', [keysK, graph.integers(0)]),
       ]);
-      return graph.node('Where', [isLaterSK, graph.float(-1e9), graph.float(0)]);
+      const isPaddingBK = graph.node('Equal', [this.#maskBK, graph.integer(0)]);
+      const isPaddingB11K = graph.node('Unsqueeze', [isPaddingBK, graph.integers(1, 2)]);
+      const isHiddenB1SK = graph.node('Or', [isLaterSK, isPaddingB11K]);
+      return graph.node('Where', [isHiddenB1SK, graph.float(-1e9), graph.float(0)]);
     });
   }
 
-  /** The queries of the query layer are of the next position, the same for every sequence (src/model/query-layer.ts). */
+  /** The queries of the query layer are of the next position (src/model/query-layer.ts). */
   #attentionHalf(prefix: string, xBSD: Value, mask: Value): Value {
     const graph = this.#graph;
     const { dModel } = this.config.model;
@@ -142,14 +154,12 @@ class ModelGraph {
         return this.#attended(prefix, xBSD, { q, k, v }, mask);
       }
       const [k, v] = split(this.#linear(normalBSD, `${prefix}.attn.kv`, [dModel, 2 * dModel]), 2);
-      const positionsSD = this.#positions(`${prefix}.positions`);
-      const queriesSD = this.#linear(positionsSD, `${prefix}.attn.q`, [dModel, dModel]);
-      const q = graph.node('Unsqueeze', [queriesSD, graph.integers(0)]);
+      const q = this.#linear(this.#positions(`${prefix}.positions`), `${prefix}.attn.q`, [dModel, dModel]);
       return this.#attended(prefix, xBSD, { q, k, v }, mask);
     });
   }
 
-  /** x + W_out softmax(q k^T / sqrt(h) + mask) v; q, k and v are [B, S, d], that of q may be 1. */
+  /** x + W_out softmax(q k^T / sqrt(h) + mask) v; q, k and v are [B, S, d]. */
   #attended(prefix: string, xBSD: Value, { q, k, v }: Record<'q' | 'k' | 'v', Value>, mask: Value): Value {
     const graph = this.#graph;
     const { dModel, numHeads } = this.config.model;
@@ -157,8 +167,9 @@ class ModelGraph {
     const swapped = (x: Value, perm: readonly number[]) => graph.node('Transpose', [x], { perm });
     const heads = (x: Value) =>
       swapped(graph.node('Reshape', [x, graph.integers(0, 0, numHeads, -1)]), [0, 2, 1, 3]);
-    const keysBHKh = this.#withPast(`${prefix}.keys`, heads(k));
-    const valuesBHKh = this.#withPast(`${prefix}.values`, heads(v));
+    const layer = attentionPrefixes(this.config).indexOf(prefix);
+    const keysBHKh = this.#withPast(`${layer}.key`, heads(k));
+    const valuesBHKh = this.#withPast(`${layer}.value`, heads(v));
     const queriesBHSh = heads(graph.node('Mul', [q, scale]));
     const productsBHSK = graph.node('MatMul', [queriesBHSh, swapped(keysBHKh, [0, 1, 3, 2])]);
     const probsBHSK = graph.node('Softmax', [graph.node('Add', [productsBHSK, mask])], { axis: -1 });
@@ -170,8 +181,7 @@ class ModelGraph {
 
   /** Keys or values of the S tokens behind those of the cache: [B, H, S, h] -> [B, H, K, h]. */
   #withPast(name: string, xBHSh: Value): Value {
-    if (!this.hasCache) return xBHSh;
-    const value = this.#graph.node('Concat', [`past.${name}`, xBHSh], { axis: 2 });
+    const value = this.#graph.node('Concat', [`past_key_values.${name}`, xBHSh], { axis: 2 });
     this.#presents.push({ value, name: `present.${name}` });
     return value;
   }
@@ -249,7 +259,7 @@ class ModelGraph {
 
   #outputRouting(prefix: string, { keptBSE, weightsBSE, affinitiesBSE }: Routing): void {
     const graph = this.#graph;
-    const shape = ['batch', 'sequence', this.config.moe.numExperts];
+    const shape = ['batch_size', 'sequence_length', this.config.moe.numExperts];
     const keptWeightsBSE = graph.node('Where', [keptBSE, weightsBSE, graph.float(0)]);
     graph.output(keptWeightsBSE, { name: `${prefix}.weights`, type: 'FLOAT', shape });
     graph.output(affinitiesBSE, { name: `${prefix}.affinities`, type: 'FLOAT', shape });

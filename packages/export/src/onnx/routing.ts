@@ -32,7 +32,7 @@ export interface RoutingInput {
 
 /** Adds the input `domain`. A negative one becomes too high, which Gather refuses: it takes -1 for the last. */
 export function domainInput(graph: Graph, { data }: RunConfig): Value {
-  const domainB = graph.input({ name: 'domain', type: 'INT64', shape: ['batch'] });
+  const domainB = graph.input({ name: 'domain', type: 'INT64', shape: ['batch_size'] });
   const isNegativeB = graph.node('Less', [domainB, graph.integer(0)]);
   return graph.node('Where', [isNegativeB, graph.integer(data.domains.length), domainB]);
 }

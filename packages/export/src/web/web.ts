@@ -2,8 +2,7 @@ import { readdirSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { templateOf } from 'locmoe/internal/data/template';
-import { attentionPrefixes } from '../onnx/model-graph.js';
-import { onnxConfig, writeOnnx } from '../onnx/onnx.js';
+import { onnxConfig, writeGraph } from '../onnx/onnx.js';
 import type { ExportTarget } from '../target.js';
 import type { ModelConfig } from './browser/messages.js';
 
@@ -16,10 +15,10 @@ const NOT_OF_THE_PAGE = /\.(map|d\.ts)$/;
 export const web: ExportTarget = {
   description: 'a page that runs the model in the browser and shows which expert takes which token',
   async write(checkpoint, output) {
-    const { manifest } = checkpoint;
+    const { manifest, tokenizerFile } = checkpoint;
     const { name, model, moe, data } = manifest.config;
-    const options = { prefix: 'model/', hasCache: true, inOneFile: true };
-    const numParameters = await writeOnnx(checkpoint, output, options);
+    const { numParameters } = await writeGraph(checkpoint, output, 'model', true);
+    await output.copy(tokenizerFile, 'model/tokenizer.json');
     const config = onnxConfig(checkpoint);
     const thresholds =
       config.router === 'expert-choice' || (config.router === 'locmoe-plus' && moe.selection !== 'tcr')
@@ -32,7 +31,6 @@ export const web: ExportTarget = {
       thresholds,
       numHeads: model.numHeads,
       headSize: model.dModel / model.numHeads,
-      attentionPrefixes: attentionPrefixes(manifest.config),
       templates: data.domains.map((_, domain) => templateOf(data, domain)),
     };
     await output.write('model/config.json', `${JSON.stringify(settings, null, 1)}\n`);

@@ -12,8 +12,6 @@ export interface ModelConfig extends OnnxConfig {
   readonly numParameters: number;
   /** Score below which an expert refuses a token, by sparse layer; null where none does. */
   readonly thresholds: readonly (readonly number[])[] | null;
-  /** Prefixes of the names of keys and values, for each layer that attends. */
-  readonly attentionPrefixes: readonly string[];
   readonly numHeads: number;
   readonly headSize: number;
   /** Form of a question by domain id; null for a domain of text. */

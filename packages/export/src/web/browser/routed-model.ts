@@ -3,6 +3,8 @@ import { env, InferenceSession, Tensor } from './vendor/onnxruntime.js';
 
 // Shapes: S positions, E experts, H heads, V vocabulary.
 
+const PAST = 'past_key_values.';
+
 /** Keys and values of the tokens so far, by name, [1, H, S, head size]. */
 export type Cache = Readonly<Record<string, Tensor>>;
 
@@ -25,9 +27,10 @@ export class RoutedModel {
     private readonly session: InferenceSession,
     readonly config: ModelConfig,
   ) {
-    const { attentionPrefixes, numHeads, headSize } = config;
-    this.#names = attentionPrefixes.flatMap((prefix) => [`${prefix}.keys`, `${prefix}.values`]);
-    const empty = new Tensor('float32', new Float32Array(), [1, numHeads, 0, headSize]);
+    this.#names = session.inputNames
+      .filter((name) => name.startsWith(PAST))
+      .map((name) => name.slice(PAST.length));
+    const empty = new Tensor('float32', new Float32Array(), [1, config.numHeads, 0, config.headSize]);
     this.emptyCache = Object.fromEntries(this.#names.map((name) => [name, empty]));
   }
 
@@ -41,10 +44,12 @@ export class RoutedModel {
   /** @param tokenIds the new tokens; with those of the cache at most `seqLen` */
   async run(tokenIds: readonly number[], domain: number, cache: Cache): Promise<Pass> {
     const { vocabSize, numExperts, sparseLayers } = this.config;
-    const past = this.#names.map((name) => [`past.${name}`, cache[name]]);
+    const past = this.#names.map((name) => [`${PAST}${name}`, cache[name]]);
+    const length = cache[this.#names[0]!]!.dims[2]! + tokenIds.length;
     const outputs = await this.session.run({
       ...Object.fromEntries(past),
       input_ids: new Tensor('int64', BigInt64Array.from(tokenIds, BigInt), [1, tokenIds.length]),
+      attention_mask: new Tensor('int64', new BigInt64Array(length).fill(1n), [1, length]),
       domain: new Tensor('int64', BigInt64Array.of(BigInt(domain)), [1]),
     });
     const rowOf = (name: string, index: number, length: number) =>
