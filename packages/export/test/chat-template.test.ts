@@ -2,7 +2,6 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { TokenizerLoader } from '@lenml/tokenizers';
-import type { Manifest } from 'locmoe/internal/checkpoint/manifest';
 import { type RunConfig, runSchema } from 'locmoe/internal/config/schema';
 import { encodeMessages, type Message, templateOf } from 'locmoe/internal/data/template';
 import { tokenizerJson, trainBpe } from 'locmoe/internal/data/tokenizer/bpe-trainer';
@@ -121,7 +120,8 @@ it('the model card says how to ask, with the domain that learned answers where t
   const card = (domains: Readonly<Record<string, object | null>>, numSparseLayers: number) => {
     const { model, moe, ...rest } = configOf(domains);
     const config = { ...rest, model: { ...model, numSparseLayers }, moe: { ...moe, expertGroups: 2 } };
-    return modelCard({ config, runId: 'run', step: 1 } as Manifest, false, '<|endoftext|>');
+    const facts = { validation: null, domains: [] };
+    return modelCard({ config, runId: 'run', step: 1 }, facts, false, '<|endoftext|>');
   };
   expect(card({ en: null, qa: {} }, 1)).toMatch(
     /apply_chat_template\(messages.*\n.*generate\(\*\*inputs, domain="qa", max/,

@@ -49,7 +49,7 @@ beforeAll(async () => {
     const part = await cut(whole, path.join(root, `part ${router}`));
     cuts.set(router, { whole: openInference(whole), part: openInference(part) });
   }
-}, 60_000);
+});
 
 /** The second half of the experts. */
 function heldOf({ config: { moe } }: Inference): number[] {

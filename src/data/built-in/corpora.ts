@@ -6,7 +6,7 @@ import { sha256 } from '../../sha256.js';
 import { type DomainDocuments, type SelectOptions, selectDocuments } from '../prepare/select-documents.js';
 import { chunkText, cleanText } from '../read/chunks.js';
 import type { Document } from '../split.js';
-import { CORPORA, type Corpus, DOMAINS, SOURCES, type Source } from './sources.js';
+import { type Corpus, DOMAINS, type Source, sourcesOf } from './sources.js';
 
 /** Folder of the installed text sources. */
 export const CORPUS_DIR = fileURLToPath(new URL('../../../corpus', import.meta.url));
@@ -32,9 +32,8 @@ export async function extractDomain(
       `data.domains: unknown domain "${domain}"; known domains are ${DOMAINS.join(', ')}`,
     );
   const documents: Document[] = [];
-  for (const from of corpus === 'large' ? CORPORA : (['standard'] as const))
-    for (const source of SOURCES[from][domain] ?? [])
-      for (const document of await readSource(domain, source, corpusDir, from)) documents.push(document);
+  for (const { from, source } of sourcesOf(domain, corpus))
+    for (const document of await readSource(domain, source, corpusDir, from)) documents.push(document);
   return selectDocuments(documents, options);
 }
 

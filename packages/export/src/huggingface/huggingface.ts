@@ -5,6 +5,7 @@ import type { ExportTarget } from '../target.js';
 import { gpt2Model, isGpt2 } from './gpt2.js';
 import { locmoeModel } from './locmoe.js';
 import { modelCard } from './model-card.js';
+import { factsOfRun } from './run-facts.js';
 import { json, specialTokenIds, writeTokenizer } from './tokenizer-files.js';
 import { asType, writeWeights } from './weights.js';
 
@@ -25,7 +26,7 @@ export const huggingface: ExportTarget = {
     await output.write('config.json', json({ ...config, ...tokenIds, torch_dtype: dtype }));
     await output.write('generation_config.json', json(tokenIds));
     await writeTokenizer(output, tokenizerFile, endOfTextName, manifest.config);
-    await output.write('README.md', modelCard(manifest, asGpt2, endOfTextName));
+    await output.write('README.md', modelCard(manifest, factsOfRun(checkpoint), asGpt2, endOfTextName));
     if (!asGpt2) for (const file of PYTHON_FILES) await output.copy(path.join(PYTORCH, file), file);
     await writeWeights(
       output,

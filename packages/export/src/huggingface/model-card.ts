@@ -1,28 +1,47 @@
 import { numStepsOf } from '@locmoe/run-format';
 import type { Manifest } from 'locmoe/internal/checkpoint/manifest';
 import type { RunConfig } from 'locmoe/internal/config/schema';
+import { sourcesOf } from 'locmoe/internal/data/built-in/sources';
 import { templateOf } from 'locmoe/internal/data/template';
-import { heldExperts } from 'locmoe/internal/routing/domain-groups';
+import { heldExperts, moeSchema, routerPolicy } from 'locmoe/internal/routing/index';
+import type { RunFacts } from './run-facts.js';
 
-/** README.md of an exported folder, as a page of a model on the HuggingFace hub. */
-export function modelCard({ config, runId, step }: Manifest, isGpt2: boolean, endOfText: string): string {
+/** Natural languages of the built-in domains, as the hub names them. */
+const LANGUAGES: Readonly<Record<string, readonly string[]>> = {
+  en: ['en'],
+  zh: ['zh'],
+  telecom: ['en'],
+  bilingual: ['en', 'zh'],
+};
+
+/** README.md of an exported folder, as a page of a model on the HuggingFace hub. What is not known is left out. */
+export function modelCard(
+  { config, runId, step }: Pick<Manifest, 'config' | 'runId' | 'step'>,
+  facts: RunFacts,
+  isGpt2: boolean,
+  endOfText: string,
+): string {
   const { model, moe } = config;
   const planned = numStepsOf(config);
   const usesDomain = model.numSparseLayers > 0 && moe.expertGroups > 1 && moe.subModel === null;
   return `---
 library_name: transformers
 pipeline_tag: text-generation
-tags:
+${languages(config)}tags:
 - ${isGpt2 ? 'gpt2' : 'locmoe'}
----
+${model.numSparseLayers > 0 ? '- moe\n' : ''}---
 
 # ${config.name}
 
 ${describe(config)} Trained with locmoe for ${step}${step < planned ? ` of ${planned} planned` : ''} steps of
 ${config.train.globalBatch} sequences of ${config.model.seqLen} tokens (run ${runId}).
 
-${domains(config, usesDomain)}
+## Training text
 
+${trainingText(config, facts)}
+
+${domains(config, usesDomain)}
+${model.numSparseLayers > 0 ? router(config) : ''}${evaluation(facts)}
 ## Use
 
 A text begins with \`${endOfText}\`, as every text did in training.
@@ -31,10 +50,102 @@ A text begins with \`${endOfText}\`, as every text did in training.
 ${withTransformers(config, isGpt2, usesDomain, `${endOfText}The`)}
 \`\`\`
 ${withMessages(config, usesDomain)}${isGpt2 ? '' : withoutTransformers(config)}
+## Limits
+
+${limits(config)}
+
 ## Licence
 
 None is given here: choose one, and mind those of the training text.
 `;
+}
+
+function languages({ data }: RunConfig): string {
+  const names = new Set(data.domains.flatMap((domain) => LANGUAGES[domain] ?? []));
+  return names.size === 0 ? '' : `language:\n${[...names].map((name) => `- ${name}\n`).join('')}`;
+}
+
+/** A table of the domains: where their text is from, its licence, and its size where the dataset is still there. */
+function trainingText({ data }: RunConfig, facts: RunFacts): string {
+  const rows = data.domains.map((name) => {
+    const sources = sourcesOf(name, data.corpus).map(({ source }) => source);
+    const packages = sources.map(({ packageName, publishedAs }) => `\`${publishedAs ?? packageName}\``);
+    const licences = new Set(sources.map(({ licence }) => licence));
+    const size = facts.domains.find((domain) => domain.name === name);
+    return [
+      `\`${name}\``,
+      packages.length > 0 ? packages.join(', ') : "its trainer's own",
+      [...licences].join('; '),
+      ...(facts.domains.length === 0 ? [] : [sizeOf(size?.train), sizeOf(size?.validation)]),
+    ];
+  });
+  const sizes = facts.domains.length === 0 ? [] : ['for training', 'for validation'];
+  return table(['domain', 'npm packages that it was taken from', 'licence of the text', ...sizes], rows);
+}
+
+function sizeOf(split: RunFacts['domains'][number]['train'] | undefined): string {
+  if (split === undefined) return '';
+  return `${split.documents.toLocaleString('en')} documents, ${(split.bytes / 1e6).toFixed(1)} MB, ${split.tokens.toLocaleString('en')} tokens`;
+}
+
+/** The settings of the router with the words of docs/configuration.md; what is a list or a table of its own is left out. */
+function router({ moe }: RunConfig): string {
+  const { numExperts, dFeedForward, sharedExperts, expertGroups, capacityFactor } = moeSchema.shape;
+  const common = { numExperts, dFeedForward, sharedExperts, expertGroups, capacityFactor };
+  const fields = Object.entries({ ...common, ...routerPolicy(moe.router).fields });
+  const values: Readonly<Record<string, unknown>> = moe;
+  const rows = fields.flatMap(([field, { description = '' }]) => {
+    const value = values[field];
+    if (value === undefined || (typeof value === 'object' && value !== null)) return [];
+    return [[`\`${field}\``, String(value), description]];
+  });
+  return `
+## Router
+
+\`${moe.router}\`, with the settings of its training:
+
+${table(['setting', 'value', 'meaning'], rows)}
+`;
+}
+
+function evaluation({ validation }: RunFacts): string {
+  if (validation === null) return '';
+  const rows = validation.domains.map(({ domain, loss, tokens }) => [
+    `\`${domain}\``,
+    loss.toFixed(3),
+    Math.exp(loss).toFixed(1),
+    tokens.toLocaleString('en'),
+  ]);
+  return `
+## Evaluation
+
+On validation text at step ${validation.step}, nats for a token:
+
+${table(['domain', 'loss', 'perplexity', 'tokens'], rows)}
+`;
+}
+
+function limits({ data, model, moe }: RunConfig): string {
+  const answers = data.domains.filter((_, domain) => templateOf(data, domain) !== null);
+  return [
+    `- It sees at most ${model.seqLen} tokens.`,
+    `- It knows the text above and nothing else, and may repeat it word for word.`,
+    answers.length === 0
+      ? '- It continues texts; it was not trained to answer or to follow instructions.'
+      : `- It was trained to answer in ${answers.map((name) => `\`${name}\``).join(', ')} alone.`,
+    '- Nothing keeps it from text that is false or does harm.',
+    ...(model.numSparseLayers > 0 && moe.capacityFactor !== null
+      ? [
+          '- In training experts dropped tokens over their capacity; here they take all that the router gives them.',
+        ]
+      : []),
+  ].join('\n');
+}
+
+function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
+  const line = (cells: readonly string[]) =>
+    `| ${cells.map((cell) => cell.replaceAll('|', '\\|')).join(' | ')} |`;
+  return [line(head), `|${'---|'.repeat(head.length)}`, ...rows.map(line)].join('\n');
 }
 
 function describe({ model, moe }: RunConfig): string {
@@ -44,21 +155,15 @@ function describe({ model, moe }: RunConfig): string {
   if (model.numSparseLayers === 0) return `A language model of ${layers}${query} (${size}).`;
   const sparseLayers = `${model.numSparseLayers} sparse ${model.numSparseLayers === 1 ? 'layer' : 'layers'}`;
   const sparse = `${sparseLayers} of ${heldExperts(moe).count} experts`;
-  return (
-    `A mixture-of-experts language model of ${layers} and ${sparse}${query} (${size}). ` +
-    `Router: \`${moe.router}\`.`
-  );
+  return `A mixture-of-experts language model of ${layers} and ${sparse}${query} (${size}).`;
 }
 
-function domains({ data, moe }: RunConfig, usesDomain: boolean): string {
-  const names = data.domains.map((domain) => `\`${domain}\``).join(', ');
-  const trained = `Domains of the training text: ${names}.`;
+function domains({ moe }: RunConfig, usesDomain: boolean): string {
   if (moe.subModel !== null)
-    return `${trained}\nIt is the part of a larger model that texts of domain \`${moe.subModel.domain}\` used.`;
-  if (!usesDomain) return trained;
+    return `The model is the part of a larger one that texts of domain \`${moe.subModel.domain}\` used.`;
+  if (!usesDomain) return '';
   const size = moe.numExperts / moe.expertGroups;
-  return `${trained}
-The domain of a text decides which ${size} of the ${moe.numExperts} experts of a layer it may use.
+  return `The domain of a text decides which ${size} of the ${moe.numExperts} experts of a layer it may use.
 Name it with \`domain\`; where you do not, it is \`domain\` of config.json.`;
 }
 

@@ -1,0 +1,34 @@
+import path from 'node:path';
+import { RunFolder, recordsFromEnd, type Validation } from '@locmoe/run-format';
+import type { Checkpoint } from 'locmoe/internal/checkpoint/checkpoint';
+import { type DatasetIndex, readIndex } from 'locmoe/internal/data/dataset';
+
+/** What the folder of a run knows about a checkpoint in it. */
+export interface RunFacts {
+  /** The last one up to the checkpoint. */
+  readonly validation: Validation | null;
+  /** Sizes of the text by domain. */
+  readonly domains: DatasetIndex['domains'];
+}
+
+/** Nothing of a checkpoint that was moved out of its run, and no sizes of a dataset that is gone. */
+export function factsOfRun({ folder, manifest }: Checkpoint): RunFacts {
+  const run = new RunFolder(path.dirname(path.dirname(path.resolve(folder))));
+  const record = run.readRecord();
+  if (record === null || record.runId !== manifest.runId) return { validation: null, domains: [] };
+  return { validation: lastValidation(run.metrics, manifest.step), domains: domainsOf(record.datasetDir) };
+}
+
+function lastValidation(metrics: string, step: number): Validation | null {
+  for (const { record } of recordsFromEnd(metrics))
+    if (record.type === 'validation' && record.step <= step) return record;
+  return null;
+}
+
+function domainsOf(datasetDir: string): DatasetIndex['domains'] {
+  try {
+    return readIndex(datasetDir).domains;
+  } catch {
+    return [];
+  }
+}
