@@ -26,6 +26,8 @@ export async function foreignPort(): Promise<{ readonly port: number; wasCalled(
   child.stdout.on('data', (chunk) => {
     said += chunk;
   });
+  // Fails at once where the other user cannot read the binary of Node, as in root's home.
+  await once(child, 'spawn');
   await once(child.stdout, 'data');
   return { port: Number.parseInt(said, 10), wasCalled: () => said.includes('called') };
 }

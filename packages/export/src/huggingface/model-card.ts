@@ -85,7 +85,9 @@ function trainingText({ data }: RunConfig, facts: RunFacts): string {
 
 function sizeOf(split: RunFacts['domains'][number]['train'] | undefined): string {
   if (split === undefined) return '';
-  return `${split.documents.toLocaleString('en')} documents, ${(split.bytes / 1e6).toFixed(1)} MB, ${split.tokens.toLocaleString('en')} tokens`;
+  const { documents, bytes, tokens } = split;
+  const size = bytes < 1e6 ? `${(bytes / 1e3).toFixed(0)} kB` : `${(bytes / 1e6).toFixed(1)} MB`;
+  return `${documents.toLocaleString('en')} documents, ${size}, ${tokens.toLocaleString('en')} tokens`;
 }
 
 /** The settings of the router with the words of docs/configuration.md; what is a list or a table of its own is left out. */
