@@ -86,7 +86,8 @@ export async function runNode(options: NodeOptions): Promise<number> {
         security,
         formerNode,
         timeoutMs: run === 0 || !forever ? (lookMs ?? options.joinTimeout * 1000) : Number.POSITIVE_INFINITY,
-        patient: forever,
+        // A parent knows of the run's end, and ends this process with it.
+        patient: forever || options.parent !== null,
         onWait: (why) => logger.info(`waiting: ${why}`),
       }).catch((error: unknown) => {
         if (lookMs === null) throw error;

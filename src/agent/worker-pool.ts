@@ -9,6 +9,12 @@ import { WORKER_ENV, WORKER_NODE_OPTIONS } from './worker-env.js';
 import { stackOf, type WorkerStack } from './worker-stack.js';
 
 const WORKER_MAIN = new URL('../worker/main.js', import.meta.url);
+/**
+ * Workers ignore signals: the coordinator decides, and the node agent ends its workers. This runs before the worker's modules
+ * load, which takes seconds, as Slurm signals every process of a job.
+ */
+const IGNORE_SIGNALS =
+  "data:text/javascript,for(const name of ['SIGINT','SIGTERM'])process.on(name,()=>undefined)";
 
 export interface WorkerExit {
   readonly rank: number;
@@ -98,7 +104,7 @@ export class WorkerPool {
       // A process group of its own makes Ctrl-C in a terminal reach the coordinator alone.
       detached: true,
       env: { ...process.env, ...WORKER_ENV },
-      execArgv: [...process.execArgv, ...WORKER_NODE_OPTIONS],
+      execArgv: [...process.execArgv, ...WORKER_NODE_OPTIONS, '--import', IGNORE_SIGNALS],
     });
     this.#children.set(rank, child);
     child.on('message', (event: WorkerEvent) => this.listener.event(rank, event));

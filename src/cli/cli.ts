@@ -11,7 +11,7 @@ import { endWithNpx } from './npx-watch.js';
 import { addBenchCommands } from './packages.js';
 
 /** Commands that continue when nobody reads their output. */
-const GO_ON_UNREAD = ['train', 'serve', 'node', 'api'];
+const GO_ON_UNREAD = ['train', 'serve', 'launch', 'node', 'api'];
 const FLUSH_TIMEOUT_MS = 2_000;
 keepInspectorShut();
 endWithNpx();

@@ -33,6 +33,11 @@ export const COMMANDS: Readonly<Record<string, CommandEntry>> = {
       'lead a run whose nodes are started elsewhere with `locmoe node`: wait for all of them, train, end with the exit code of the run',
     load: async () => (await import('./commands/serve.js')).serveCommand,
   },
+  launch: {
+    description:
+      'be one task of a run that `srun`, `mpirun` or another launcher starts: all tasks run the same command, the first leads, each is a node, and they end together',
+    load: async () => (await import('./commands/launch.js')).launchCommand,
+  },
   node: {
     description:
       'be one node of a run: find the coordinator, join, start the workers, carry their bytes (train starts these itself)',

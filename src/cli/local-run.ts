@@ -31,7 +31,7 @@ export async function train(options: TrainOptions): Promise<number> {
     ...preparationViewOn(process.stdout),
     warn: (line: string) => console.error(`locmoe: ${line}`),
   };
-  const plan = await planRun(options, { nodesAreHere: true, security: NO_SECURITY, ...output });
+  const plan = await planRun(options, { nodesHere: 'all', security: NO_SECURITY, ...output });
   // A wrong configuration is reported before hundreds of megabytes are fetched.
   await ensureTensorFlow();
   return leadCommand({

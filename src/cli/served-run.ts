@@ -27,6 +27,10 @@ export interface ServeOptions extends RunOptions {
   readonly joinTimeout: number;
   readonly resumeOrStart: boolean;
   readonly jsonLogs: boolean;
+  /** True for one of several tasks (`locmoe launch`): a node is on this machine, and all nodes end with the coordinator. */
+  readonly isTask?: boolean;
+  /** Called with the coordinator's address for others once it listens. */
+  readonly onAddress?: (address: string) => void;
 }
 
 /**
@@ -61,19 +65,20 @@ async function serveWith(
   asked: ServeOptions,
   output: Pick<PlanSettings, 'say' | 'progress' | 'warn'>,
 ): Promise<number> {
-  const { security: given, insecure = false, jsonLogs } = asked;
+  const { security: given, insecure = false, jsonLogs, isTask = false, onAddress } = asked;
   const listenAt = parseAddress('--listen', asked.listen);
   assertMayListen(listenAt, given, insecure);
   assertMayServe(asked.http, given.token);
-  const unfinished = asked.resumeOrStart ? await unfinishedRun(asked) : null;
+  const nodesHere = isTask ? 'one' : 'none';
+  const unfinished = asked.resumeOrStart ? await unfinishedRun(asked, nodesHere) : null;
   const options = unfinished === null ? asked : { ...withoutOrigin(asked), resume: unfinished, fork: false };
-  const plan = await planRun(options, { nodesAreHere: false, security: given, ...output });
+  const plan = await planRun(options, { nodesHere, security: given, ...output });
   // A resumed run keeps its token, as nodes may outlive its coordinator.
   const own =
     given.token === null ? ((plan.resumed && lastingToken(plan.resumed.folder)) ?? randomToken()) : null;
   const security = given === NO_SECURITY && own !== null ? withOwnToken(own) : given;
   return leadCommand({
-    command: 'serve',
+    command: isTask ? 'launch' : 'serve',
     options,
     resumeOptions: [...lastingOptions(options), ...servingOptions(options)],
     plan,
@@ -90,8 +95,9 @@ async function serveWith(
     output,
     announce(bound, address) {
       output.say(`listening at ${formatAddress(bound)}${security.tls === null ? '' : ' (TLS)'}`);
+      onAddress?.(address);
       const nodes = formatNumberOf(plan.config.cluster.nodes, 'node');
-      return `waiting for ${nodes} (locmoe node --coordinator ${address})`;
+      return `waiting for ${nodes}${isTask ? '' : ` (locmoe node --coordinator ${address})`}`;
     },
     nodes: () => ({
       areReplaceable: true,

@@ -175,7 +175,7 @@ async function carryOut(
       view.failed(failed);
       return { outcome: failed, isSignalled: watch.any };
     }
-    const finished = finishedRun(state, launch.command === 'serve' && leader.isStoppedByCommand);
+    const finished = finishedRun(state, launch.command !== 'train' && leader.isStoppedByCommand);
     context.journal.end(finished.stopped === null ? 'finished' : 'stopped', finished.exitCode);
     watch.forget();
     await view.finished(finished);

@@ -22,7 +22,7 @@ export interface Nodes {
 /** A planned run with everything that `leadRun` needs from the command or program that starts it. */
 export interface RunLaunch {
   /** Command to name in the advice on how to resume. */
-  readonly command: 'train' | 'serve';
+  readonly command: 'train' | 'serve' | 'launch';
   readonly options: RunOptions;
   /** Options that the command needs beside `--resume RUN`. */
   readonly resumeOptions: readonly string[];

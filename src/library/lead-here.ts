@@ -32,7 +32,7 @@ export async function leadHere(
     http: false,
   };
   const plan = await planRun(options, {
-    nodesAreHere: true,
+    nodesHere: 'all',
     security: NO_SECURITY,
     say: (text) => tell({ type: 'message', text }),
     progress: () => undefined,

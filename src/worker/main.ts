@@ -71,9 +71,6 @@ async function begin(): Promise<void> {
 
 collectSeldom();
 keepInspectorShut();
-// Workers ignore signals: the coordinator decides, and the node agent ends its workers.
-process.on('SIGINT', () => undefined);
-process.on('SIGTERM', () => undefined);
 process.on('disconnect', () => process.exit(EXIT.failedRun));
 process.on('uncaughtException', fail);
 process.on('unhandledRejection', fail);

@@ -173,6 +173,11 @@ export const ELSEWHERE: readonly (readonly [RegExp, string])[] = [
     /^scp |^export PATH=\/opt|^locmoe setup$|^locmoe doctor$/,
     'package.test.ts installs and sets up; npx locmoe doctor is run here',
   ],
+  [
+    /^(sbatch|scancel) |^locmoe certs --out ~|^locmoe inspect --runs-dir runs\/JOB/,
+    'test/cluster/slurm.test.ts',
+  ],
+  [/^mpirun |^locmoe launch /, 'test/e2e/launch.test.ts'],
   [/docker compose /, 'test/cluster/compose.ts and configuration.test.ts'],
   [/^docker (stop|kill)$/, 'named in a sentence; test/cluster/compose.ts does both'],
   [/^docker (swarm|stack|service) |^export LOCMOE_IMAGE|^export VOLUME_TYPE/, 'test/cluster/swarm.ts'],

@@ -1,4 +1,4 @@
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
 import { ParentWatch } from '../../agent/parent-watch.js';
 import type { NodeOptions } from '../../agent/run-node.js';
 import { loadSecurity, NO_SECURITY, type SecurityOptions } from '../../rpc/security.js';
@@ -12,7 +12,11 @@ interface NodeFlags extends Omit<NodeOptions, 'security' | 'parent'>, SecurityOp
 /** `locmoe node`: runs one node of a run; `train` starts these itself. */
 export function nodeCommand(command: Command): void {
   command
-    .requiredOption('--coordinator <host:port>', 'where the coordinator listens; it may come up later')
+    .addOption(
+      new Option('--coordinator <host:port>', 'where the coordinator listens; it may come up later')
+        .env('LOCMOE_COORDINATOR')
+        .makeOptionMandatory(),
+    )
     .option('--listen <host:port>', 'where the other nodes connect; port 0 takes a free one', '127.0.0.1:0')
     .option(
       '--advertise <host[:port]>',

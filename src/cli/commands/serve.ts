@@ -5,8 +5,23 @@ import { addTrainingOptions } from './training-options.js';
 
 /** `locmoe serve`: runs the coordinator alone; its nodes are started elsewhere. */
 export function serveCommand(command: Command): void {
+  addServingOptions(command, '127.0.0.1:50051')
+    .addHelpText(
+      'after',
+      '\nStop it with `locmoe stop`, Ctrl-C or SIGTERM: a final checkpoint, then exit code 0, or 130 for a signal. Nodes need the folders of runs and data under the same paths as the coordinator (a shared volume).',
+    )
+    .action(async (options: Omit<ServeOptions, 'security'>) => {
+      const { loadSecurity } = await import('../../rpc/security.js');
+      const security = loadSecurity(options);
+      const { serve } = await import('../served-run.js');
+      process.exitCode = await serve({ ...options, security });
+    });
+}
+
+/** Adds the options of a coordinator whose nodes are started elsewhere. */
+export function addServingOptions(command: Command, listen: string): Command {
   addTrainingOptions(command)
-    .option('--listen <host:port>', 'where nodes and commands connect', '127.0.0.1:50051')
+    .option('--listen <host:port>', 'where nodes and commands connect; port 0 takes a free one', listen)
     .option(
       '--advertise <host[:port]>',
       "the address that is given to others (default: that of --listen, or this machine's name if it is 0.0.0.0)",
@@ -18,15 +33,5 @@ export function serveCommand(command: Command): void {
       false,
     )
     .option('--json-logs', 'print log records, progress and summary as lines of JSON', false);
-  addSecurityOptions(command, { listens: true })
-    .addHelpText(
-      'after',
-      '\nStop it with `locmoe stop`, Ctrl-C or SIGTERM: a final checkpoint, then exit code 0, or 130 for a signal. Nodes need the folders of runs and data under the same paths as the coordinator (a shared volume).',
-    )
-    .action(async (options: Omit<ServeOptions, 'security'>) => {
-      const { loadSecurity } = await import('../../rpc/security.js');
-      const security = loadSecurity(options);
-      const { serve } = await import('../served-run.js');
-      process.exitCode = await serve({ ...options, security });
-    });
+  return addSecurityOptions(command, { listens: true });
 }

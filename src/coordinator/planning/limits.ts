@@ -28,9 +28,10 @@ const MAX_PROCESSES_PER_CORE = 32;
 const MAX_RANK_BYTES = 1e12;
 
 export function thisMachine(): Machine {
-  // Without a limit, `constrainedMemory` returns 0 or more than any machine has.
-  const limit = process.constrainedMemory() || Number.POSITIVE_INFINITY;
-  const memoryBytes = Math.min(totalmem(), limit);
+  // Without a limit, `constrainedMemory` returns 0 or more than any machine has. Slurm gives MiB, and ends a job that takes
+  // more even where it makes no control group.
+  const limits = [process.constrainedMemory(), Number(process.env.SLURM_MEM_PER_NODE ?? 0) * 2 ** 20];
+  const memoryBytes = Math.min(totalmem(), ...limits.filter((bytes) => bytes > 0));
   return {
     cores: availableParallelism(),
     memoryBytes,
@@ -40,17 +41,19 @@ export function thisMachine(): Machine {
 }
 
 /**
- * Refuses a run that this machine can never hold, if all its nodes and workers are processes here.
+ * Refuses a run that this machine can never hold.
  *
  * @param warn called if the machine could hold the run, but lacks the free memory now
+ * @param nodes how many nodes of the run are processes of this machine, all by default
  * @throws TrainerError `BAD_CONFIG`; `NO_RESOURCE` if /dev/shm has no room for the rings of all ranks
  */
 export function assertMachineCanHold(
   config: RunConfig,
   machine: Machine,
   warn: (line: string) => void,
+  nodes = config.cluster.nodes,
 ): void {
-  const { nodes, workersPerNode } = config.cluster;
+  const { workersPerNode } = config.cluster;
   const { cores, memoryBytes, freeBytes, freeSharedBytes } = machine;
   const processes = nodes * (1 + workersPerNode);
   if (processes > MAX_PROCESSES_PER_CORE * cores)

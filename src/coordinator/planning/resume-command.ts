@@ -20,7 +20,7 @@ export function lastingOptions(options: RunOptions): string[] {
 }
 
 export interface FailedGeneration {
-  readonly command: 'train' | 'serve';
+  readonly command: 'train' | 'serve' | 'launch';
   readonly options: RunOptions;
   /** Options that the command needs in addition. */
   readonly resumeOptions: readonly string[];

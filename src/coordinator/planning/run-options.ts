@@ -59,8 +59,8 @@ export function assertHasWeights({ instruct, init }: Pick<RunOptions, 'instruct'
 }
 
 export interface PlanSettings {
-  /** True if all nodes will run on this machine. */
-  readonly nodesAreHere: boolean;
+  /** How many of the run's nodes will be on this machine and end with its coordinator. */
+  readonly nodesHere: 'all' | 'one' | 'none';
   /** Credentials to ask the coordinator of a run on another machine whether it is alive. */
   readonly security: Security;
   /** Called before steps that take long. */

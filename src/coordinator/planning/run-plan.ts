@@ -47,7 +47,7 @@ import { findOrigin, type RunOrigin } from './run-origin.js';
  */
 export async function planRun(
   options: RunOptions,
-  { nodesAreHere, security, say, progress, warn, signal }: PlanSettings,
+  { nodesHere, security, say, progress, warn, signal }: PlanSettings,
 ): Promise<RunPlan> {
   assertHasWeights(options);
   const recipe = recipeOf(options);
@@ -55,8 +55,7 @@ export async function planRun(
     options,
     { security, say, warn },
     (checkpoint) => startingConfig(options, checkpoint, recipe),
-    // Nodes on the coordinator's own machine end with it.
-    nodesAreHere ? () => null : (folder) => adoptable(options, folder),
+    (folder) => adoptable(options, folder, nodesHere),
   );
   const { checkpoint, init, adopts } = origin;
   const configWith = (found: Recipe | null) =>
@@ -68,10 +67,10 @@ export async function planRun(
   const instruct = init === null ? null : instructOf(options, init.manifest.config);
   if (instruct !== null) for (const line of describeInstruct(instruct, config)) say(line);
   assertTrainable(config);
-  if (nodesAreHere) {
+  if (nodesHere !== 'none') {
     assertComputes(config.train.precision);
     assertAddressSpace();
-    assertMachineCanHold(config, thisMachine(), warn);
+    assertMachineCanHold(config, thisMachine(), warn, nodesHere === 'one' ? 1 : config.cluster.nodes);
   } else assertAnyMachineCanHold(config);
   const slow = slowLink(config.cluster);
   if (slow !== null) warn(slow);
@@ -106,8 +105,13 @@ export async function planRun(
   return plan;
 }
 
-/** Finds the generation of a run that may still train with the requested configuration. */
-function adoptable(options: RunOptions, folder: RunFolder): Adoption | null {
+/** Finds the generation of a run that may still train with the requested configuration; null where nodes end with their coordinator. */
+function adoptable(
+  options: RunOptions,
+  folder: RunFolder,
+  nodesHere: PlanSettings['nodesHere'],
+): Adoption | null {
+  if (nodesHere !== 'none') return null;
   const { config: file, text, instruct } = options;
   const overrides = overridesOf(options);
   return adoptionOf(folder, (saved) => {
@@ -128,11 +132,14 @@ function adoptable(options: RunOptions, folder: RunFolder): Adoption | null {
  * @throws TrainerError `BAD_CHECKPOINT` if none of its checkpoints can be loaded, `BAD_INPUT` if another process has
  *   taken its lock
  */
-export async function unfinishedRun(options: RunOptions): Promise<string | null> {
+export async function unfinishedRun(
+  options: RunOptions,
+  nodesHere: PlanSettings['nodesHere'],
+): Promise<string | null> {
   const [newest] = listRuns(options.runsDir);
   if (newest === undefined) return null;
   const { directory, checkpoints } = newest.folder;
-  if (adoptable(options, newest.folder) !== null) return directory;
+  if (adoptable(options, newest.folder, nodesHere) !== null) return directory;
   if (committedFolders(checkpoints).length === 0) return null;
   let checkpoint: Checkpoint;
   try {

@@ -1,0 +1,169 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { GRACE } from '../config/timeouts.js';
+import { EXIT, TrainerError } from '../errors.js';
+import { makeFolder, PRIVATE_FOLDER } from '../os/make-folder.js';
+import { onSignals } from '../os/on-signals.js';
+import { formatAddress, isLoopback, parseAddress } from '../rpc/address.js';
+import { type Task, taskOf } from './launcher.js';
+import { type ServeOptions, serve } from './served-run.js';
+
+export type LaunchOptions = Omit<ServeOptions, 'isTask' | 'onAddress'>;
+
+const CLI = fileURLToPath(new URL('./cli.js', import.meta.url));
+const POLL_MS = 200;
+/** Pause before a node is started in the place of one that was killed. */
+const RESTART_MS = 1_000;
+/** A node that is started while the run goes on finds its coordinator within this time, or that is gone. */
+const REJOIN_S = 15;
+/** Between two signs of life of the first task while it prepares the data. */
+const BEAT_MS = 5_000;
+
+/**
+ * Takes part in a run as one task of a launcher: the first task leads the run, each is a node.
+ *
+ * @returns the exit code: that of the run, or of the first task that ended before it
+ * @throws TrainerError for errors before a run exists
+ */
+export async function launch(options: LaunchOptions): Promise<number> {
+  const task = taskOf(process.env);
+  const { nodes = task.size } = options;
+  if (nodes !== task.size)
+    throw new TrainerError(
+      'BAD_INPUT',
+      `--nodes ${nodes}: the launcher started ${task.size} tasks, and each is a node; leave the option out`,
+    );
+  const place = new MeetingPlace(options.runsDir, task);
+  return task.rank === 0 ? lead({ ...options, nodes }, place) : takePart(options, place);
+}
+
+async function lead(options: LaunchOptions, place: MeetingPlace): Promise<number> {
+  let earlier: number | null = null;
+  void takePart(options, place).then((code) => {
+    if (code === EXIT.done) return;
+    earlier = code;
+    // Ends whatever the coordinator is at, as a launcher would.
+    process.kill(process.pid, 'SIGTERM');
+  });
+  let beats = 0;
+  const timer = setInterval(() => place.tell(String(++beats)), BEAT_MS).unref();
+  const onAddress = (address: string) => {
+    clearInterval(timer);
+    place.tell(address);
+  };
+  try {
+    const code = await serve({ ...options, isTask: true, onAddress });
+    return earlier ?? code;
+  } catch (error) {
+    if (earlier === null) throw error;
+    return earlier;
+  }
+}
+
+/** Runs a node, and another in its place if it dies, until the run or a task has ended; returns the exit code. */
+async function takePart(options: LaunchOptions, place: MeetingPlace): Promise<number> {
+  const { joinTimeout } = options;
+  let node: ChildProcess | null = null;
+  let hasRestarted = false;
+  let told = '';
+  let giveUpMs = performance.now() + joinTimeout * 1000;
+  for (; ; await sleep(POLL_MS)) {
+    const { coordinator, exitCode } = place.read();
+    if (exitCode !== null) {
+      if (node !== null) await end(node);
+      return exitCode;
+    }
+    if (node !== null) {
+      if (isAlive(node)) continue;
+      const { exitCode: code } = node;
+      // A node that took part once was given nothing wrong: its coordinator is gone.
+      if (code === EXIT.badConfig && hasRestarted) return EXIT.failedRun;
+      if (code !== null && code !== EXIT.failedRun) return code;
+      hasRestarted = true;
+      // If the run has failed, the first task says so meanwhile.
+      await sleep(RESTART_MS);
+      node = startNode(coordinator, { ...options, joinTimeout: REJOIN_S });
+    } else if (coordinator.includes(':')) {
+      node = startNode(coordinator, options);
+      if (!place.isFirst) onSignals((signal) => node?.kill(signal));
+    } else if (coordinator !== told) {
+      // The first task prepares the data.
+      told = coordinator;
+      giveUpMs = performance.now() + joinTimeout * 1000;
+    } else if (performance.now() > giveUpMs && !place.isFirst)
+      throw new TrainerError(
+        'UNAVAILABLE',
+        `${place.folder}: the first task has written nothing there for ${joinTimeout} s (--join-timeout); do all tasks share --runs-dir?`,
+      );
+  }
+}
+
+function startNode(
+  coordinator: string,
+  { listen, tls, tokenFile, insecure, joinTimeout, allowFaults }: LaunchOptions,
+) {
+  const { host } = parseAddress('--listen', listen);
+  const own = formatAddress({ host: isLoopback(host) ? host : '0.0.0.0', port: 0 });
+  const args = [
+    ...['node', '--coordinator', coordinator, '--listen', own, '--join-timeout', String(joinTimeout)],
+    ...['--quiet', '--exit-with-parent', String(process.pid)],
+    ...(tls ? ['--tls', tls] : []),
+    ...(tokenFile ? ['--token-file', tokenFile] : []),
+    ...(insecure ? ['--insecure'] : []),
+    ...(allowFaults ? ['--allow-faults'] : []),
+  ];
+  return spawn(process.execPath, [CLI, ...args], { stdio: ['ignore', 'ignore', 'inherit'] });
+}
+
+function isAlive({ exitCode, signalCode }: ChildProcess): boolean {
+  return exitCode === null && signalCode === null;
+}
+
+async function end(node: ChildProcess): Promise<void> {
+  const deadline = performance.now() + GRACE.leaveMs;
+  while (isAlive(node) && performance.now() < deadline) await sleep(POLL_MS);
+  node.kill('SIGKILL');
+}
+
+/**
+ * Where the tasks of a launch meet: a folder among those of runs, in which the first task says where its coordinator listens, and
+ * the first that ends says with which exit code.
+ */
+class MeetingPlace {
+  readonly folder: string;
+  readonly isFirst: boolean;
+
+  constructor(runsDir: string, { rank, job }: Task) {
+    this.folder = path.join(runsDir, `.launch-${job}`);
+    this.isFirst = rank === 0;
+    makeFolder(this.folder, '--runs-dir', PRIVATE_FOLDER);
+    process.once('exit', (code) => {
+      if (this.read().exitCode === null && (code !== EXIT.done || this.isFirst))
+        this.#write('end', String(code));
+    });
+  }
+
+  /** @param coordinator its address, or before that anything without a colon, new each time, as a sign of life */
+  tell(coordinator: string): void {
+    this.#write('coordinator', coordinator);
+  }
+
+  read(): { readonly coordinator: string; readonly exitCode: number | null } {
+    // Only the opening of a folder makes NFS ask for files that are new in it.
+    const names = readdirSync(this.folder);
+    const text = (name: string) =>
+      names.includes(name) ? readFileSync(path.join(this.folder, name), 'utf8') : '';
+    const code = text('end');
+    return { coordinator: text('coordinator'), exitCode: code === '' ? null : Number(code) };
+  }
+
+  #write(name: string, text: string): void {
+    const file = path.join(this.folder, name);
+    const work = `${file}.${process.pid}`;
+    writeFileSync(work, text);
+    renameSync(work, file);
+  }
+}
