@@ -44,6 +44,13 @@ function start(...ranks: readonly number[]): void {
 }
 
 describe('workers', () => {
+  it('are deaf to the signals of a launcher from their first line on', async () => {
+    scriptWorkers([{ kill: 'SIGTERM' }, { kill: 'SIGINT' }, { exit: 0 }]);
+    start(0);
+    await until(() => exits.length === 1);
+    expect(exits[0]).toMatchObject({ code: 0, signal: null });
+  });
+
   it('get their assignment and commands, and their events, lines and ends are told by rank', async () => {
     scriptWorkers(
       [

@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { loadConfig, recipeNames } from '../../../src/config/resolve.js';
 import {
   assertAnyMachineCanHold,
@@ -92,6 +92,19 @@ describe('a run on this machine', () => {
     expect(memoryBytes).toBeGreaterThan(5e8);
     expect(memoryBytes).toBeLessThan(1e14);
     expect(freeBytes).toBeLessThanOrEqual(memoryBytes);
+  });
+
+  it('a Slurm job has the memory that it asked for', () => {
+    vi.stubEnv('SLURM_MEM_PER_NODE', '100');
+    onTestFinished(() => void vi.unstubAllEnvs());
+    expect(thisMachine().memoryBytes).toBe(100 * 2 ** 20);
+  });
+
+  it('counts only the nodes that are on the machine', () => {
+    const config = loadConfig('small', { sets: [], nodes: 16, workersPerNode: 2 });
+    const old = { ...LAPTOP, cores: 1 };
+    expect(() => assertMachineCanHold(config, old, () => undefined, 1)).not.toThrow();
+    expect(refusal(() => assertMachineCanHold(config, old, () => undefined))).toMatch(/are 48 processes/);
   });
 });
 
