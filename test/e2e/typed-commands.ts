@@ -143,7 +143,6 @@ export const ELSEWHERE: readonly (readonly [RegExp, string])[] = [
   [/^npx locmoe eval .*--(cloze|task|compare)\b/, 'eval.test.ts evaluates so, with less to do'],
   [/^npx locmoe doctor --config tiny$/, 'doctor.test.ts tries a smaller configuration so'],
   [/^npx locmoe bench step --peer torch --quick$/, 'bench-step.test.ts runs it with less to do'],
-  [/^npx locmoe train .*moe\.needs=/, 'needs.test.ts trains so, with less to do'],
   [/^npx locmoe (train|eval) .*--routes /, 'replay.test.ts replays so'],
   [
     /^npx locmoe bench place$|^npx locmoe train .*moe\.placement=|^npx locmoe routes place /,
