@@ -10,7 +10,7 @@ import { NO_SECURITY, type Security } from '../rpc/security.js';
 import type { FaultyConnection, FaultyLink } from './faulty-link.js';
 import { LinkLimit, type LinkSpeed } from './link-limit.js';
 import { type PeerAddress, PeerStreams, type PeerStreamsOptions } from './peer-streams.js';
-import { type RelayStats, RingRelay } from './ring-relay.js';
+import { type RelayStats, RingRelay, type SendFrame } from './ring-relay.js';
 
 /** Longest sleep of the relay loop, which bounds the cost of a lost wake-up. */
 const LOOP_MS = 100;
@@ -19,7 +19,9 @@ const CREDIT_BYTES = 40;
 
 export interface DataPlaneOptions
   extends SegmentShape,
-    Pick<PeerStreamsOptions, 'runId' | 'generation' | 'keepaliveMs' | 'server' | 'onError'> {
+    Pick<PeerStreamsOptions, 'runId' | 'generation' | 'keepaliveMs' | 'server' | 'findDirect' | 'onError'> {
+  /** How the streams to other nodes are read; direct by default. */
+  readonly stream?: 'direct' | 'grpc-js' | undefined;
   /** Limit on each stream to another node; null for none. */
   readonly interNodeLink: LinkSpeed | null;
   /** Injects faults into all traffic with other nodes; null or undefined for none. */
@@ -39,7 +41,7 @@ export class DataPlane {
   readonly #relay: RingRelay;
   readonly #streams: PeerStreams;
   readonly #bell: Doorbell;
-  readonly #limits = new Map<number, { limit: LinkLimit<Buffer>; write: (encoded: Buffer) => void }>();
+  readonly #limits = new Map<number, { limit: LinkLimit<Buffer>; send: SendFrame }>();
   readonly #loop: Promise<void>;
   #unlinked = false;
   #closing = false;
@@ -52,7 +54,7 @@ export class DataPlane {
     this.#relay = new RingRelay(segment);
     this.#bell = segment.doorbell(segment.shape.workersPerNode);
     const streams: PeerListener = {
-      onPull: (node, write) => this.#startSending(node, write),
+      onPull: (node, send) => this.#startSending(node, send),
       onFrame: (node, frame) => {
         if (!this.#closing) this.#relay.deliver(node, frame);
       },
@@ -66,7 +68,12 @@ export class DataPlane {
     this.#streams = new PeerStreams({
       security: NO_SECURITY,
       ...options,
-      ...(link === null ? streams : behind(link, streams, options.onError)),
+      ...(link === null
+        ? {
+            ...streams,
+            receiver: options.stream === 'grpc-js' ? undefined : (node) => this.#relay.receiver(node),
+          }
+        : behind(link, streams, options.onError)),
     });
     this.#loop = this.#run().catch((error) => options.onError(asTrainerError(error, { node: options.node })));
   }
@@ -126,13 +133,17 @@ export class DataPlane {
     return this.#relay.stats;
   }
 
-  #startSending(node: number, write: (encoded: Buffer) => void): void {
+  #startSending(node: number, send: SendFrame): void {
     const { interNodeLink } = this.options;
-    if (interNodeLink === null) this.#relay.open(node, write);
+    if (interNodeLink === null) this.#relay.open(node, send);
     else {
       const limit = new LinkLimit<Buffer>(interNodeLink, () => performance.now());
-      this.#limits.set(node, { limit, write });
-      this.#relay.open(node, (encoded) => limit.push(encoded, encoded.length));
+      this.#limits.set(node, { limit, send });
+      this.#relay.open(node, (parts, done) => {
+        const encoded = Buffer.concat(parts);
+        done();
+        limit.push(encoded, encoded.length);
+      });
     }
     this.#pumpNow();
   }
@@ -146,7 +157,8 @@ export class DataPlane {
 
   #pump(): void {
     this.#relay.sendAll();
-    for (const { limit, write } of this.#limits.values()) limit.takeDue().forEach(write);
+    for (const { limit, send } of this.#limits.values())
+      for (const encoded of limit.takeDue()) send([encoded], () => undefined);
     for (let node = 0; node < this.options.numNodes; node++) {
       if (node === this.options.node) continue;
       const consumed = this.#relay.takeCredit(node);
@@ -198,6 +210,7 @@ export class DataPlane {
     this.#bell.wake();
     await this.#loop;
     await this.#streams.close();
+    this.#relay.close();
     this.#unlink();
     this.segment.close();
   }
@@ -227,8 +240,12 @@ function behind(
     });
   };
   return {
-    onPull: (node, write) =>
-      streams.onPull(node, (encoded) => pass(`to ${node}`, encoded.length, () => write(encoded))),
+    onPull: (node, send) =>
+      streams.onPull(node, (parts, done) => {
+        const encoded = Buffer.concat(parts);
+        done();
+        pass(`to ${node}`, encoded.length, () => send([encoded], () => undefined));
+      }),
     onFrame: (node, frame) => pass(`from ${node}`, frame.payload.length, () => streams.onFrame(node, frame)),
     onCredit: (node, consumed) => pass(`from ${node}`, CREDIT_BYTES, () => streams.onCredit(node, consumed)),
   };

@@ -146,7 +146,7 @@ export class NodeRanks {
 
   #createDataPlane(): DataPlane {
     const { rpc, link, config } = this.options;
-    const { ringBytes, interNodeLink } = config.cluster;
+    const { ringBytes, interNodeLink, stream } = config.cluster;
     return DataPlane.create({
       ...this.#place,
       ringBytes,
@@ -154,6 +154,8 @@ export class NodeRanks {
       faultyLink: link ?? null,
       keepaliveMs: this.#timeouts.peerKeepaliveMs,
       server: rpc.server,
+      findDirect: rpc.findDirect,
+      stream,
       security: rpc.security,
       onError: (error) => this.#failItself(error),
     });

@@ -1,26 +1,20 @@
 import { hostname } from 'node:os';
-import {
-  Client,
-  type ClientDuplexStream,
-  Metadata,
-  type Server,
-  type ServerDuplexStream,
-  type ServiceError,
-  status,
-} from '@grpc/grpc-js';
+import { Metadata, type Server, type ServerDuplexStream, status } from '@grpc/grpc-js';
 import { GRACE } from '../config/timeouts.js';
 import { asTrainerError, TrainerError } from '../errors.js';
 import { collectSeldom } from '../garbage-collection.js';
 import { isLoopback, parseAddress } from '../rpc/address.js';
 import { findConnectionProblem } from '../rpc/connection-problem.js';
-import { decodeFrame } from '../rpc/frame-codec.js';
-import type { Frame, Open, Peer, PullRequest, PullRequestInput } from '../rpc/generated/messages.js';
+import type { Frame, Open, Peer, PullRequest } from '../rpc/generated/messages.js';
+import { NAME_HEADER } from '../rpc/http2/connection-name.js';
+import type { ByteReceiver } from '../rpc/http2/direct-client.js';
+import type { DirectConnection, FindDirect } from '../rpc/http2/direct-server.js';
 import { loadProto, withUndecodable } from '../rpc/load-proto.js';
 import type { Security } from '../rpc/security.js';
 import { toServiceError } from '../rpc/status.js';
+import { type PullCall, type PullError, pullByGrpc, pullDirectly } from './pull-call.js';
+import type { SendFrame } from './ring-relay.js';
 
-/** HTTP/2 flow-control window of a stream; gRPC's default of 64 KiB costs two thirds of the throughput. */
-export const FLOW_CONTROL_WINDOW_BYTES = 4 << 20;
 const FIRST_RETRY_MS = 50;
 const LAST_RETRY_MS = 1000;
 
@@ -29,7 +23,6 @@ const service = {
   Pull: { ...withUndecodable(loaded.Pull), responseSerialize: (encoded: Buffer) => encoded },
 };
 
-type PullCall = ClientDuplexStream<PullRequestInput, Frame>;
 type ServedCall = ServerDuplexStream<PullRequest | TrainerError, Buffer>;
 
 export interface PeerStreamsOptions extends Open {
@@ -40,9 +33,13 @@ export interface PeerStreamsOptions extends Open {
   readonly security: Security;
   /** A silent stream breaks after one to two times this duration; see Timeouts. */
   readonly keepaliveMs: number;
-  /** Called when another node has opened its stream; `send` takes encoded frames for it. */
-  readonly onPull: (node: number, send: (encoded: Buffer) => void) => void;
+  /** Finds the connections of direct streams; left out where the server accepts none. */
+  readonly findDirect?: FindDirect | undefined;
+  /** Called when another node has opened its stream; `send` takes frames for it. */
+  readonly onPull: (node: number, send: SendFrame) => void;
   readonly onFrame: (node: number, frame: Frame) => void;
+  /** Takes the bytes of a direct stream; left out, streams are opened over grpc-js, and their frames go to `onFrame`. */
+  readonly receiver?: ((node: number) => ByteReceiver) | undefined;
   readonly onCredit: (node: number, consumed: readonly number[]) => void;
   /** Called at most once, when a stream broke (`NODE_LOST`) or violated the protocol (`BAD_MESSAGE`). */
   readonly onError: (error: TrainerError) => void;
@@ -52,15 +49,19 @@ export interface PeerStreamsOptions extends Open {
 export type PeerAddress = Omit<Peer, 'host'> & Partial<Peer>;
 
 interface Puller extends PeerAddress {
-  readonly client: Client;
   readonly call: PullCall;
-  /** Resolves when the call is over, whoever ended it. */
-  readonly ended: Promise<unknown>;
+}
+
+interface Served {
+  readonly call: ServedCall;
+  readonly direct: DirectConnection | undefined;
 }
 
 export class PeerStreams {
   readonly #pullers = new Map<number, Puller>();
-  readonly #served = new Map<number, ServedCall>();
+  readonly #served = new Map<number, Served>();
+  /** Credit for bytes that were here before the answer to the call was. */
+  readonly #earlyCredit = new Map<number, number[]>();
   #state: 'open' | 'failed' | 'closed' = 'open';
 
   constructor(private readonly options: PeerStreamsOptions) {
@@ -81,65 +82,43 @@ export class PeerStreams {
   }
 
   async #connectTo(peer: PeerAddress, deadline: number): Promise<void> {
-    const { keepaliveMs, security } = this.options;
-    const { channelCredentials, clientOptions } = security;
-    const client = new Client(peer.address, channelCredentials, {
-      ...clientOptions,
-      'grpc-node.flow_control_window': FLOW_CONTROL_WINDOW_BYTES,
-      'grpc.keepalive_time_ms': keepaliveMs,
-      'grpc.keepalive_timeout_ms': keepaliveMs,
-      'grpc.initial_reconnect_backoff_ms': FIRST_RETRY_MS,
-      'grpc.max_reconnect_backoff_ms': LAST_RETRY_MS,
-    });
     for (let delayMs = FIRST_RETRY_MS; ; delayMs = Math.min(2 * delayMs, LAST_RETRY_MS)) {
-      const started = performance.now();
       try {
         // A wait before this may have ended after the deadline, and Node warns of negative times.
-        const call = await this.#openPull(client, Math.max(0, deadline - started));
-        const ended = new Promise((resolve) => call.once('status', resolve));
-        this.#pullers.set(peer.node, { ...peer, client, call, ended });
-        this.#listen(peer, call);
+        const call = await this.#openPull(peer, Math.max(0, deadline - performance.now()));
+        this.#pullers.set(peer.node, { ...peer, call });
+        const early = this.#earlyCredit.get(peer.node);
+        if (early !== undefined) this.credit(peer.node, early);
         return;
       } catch (error) {
-        if (performance.now() + delayMs >= deadline || this.#state !== 'open') {
-          client.close();
-          throw await this.#unreachable(peer, error as ServiceError);
-        }
+        if (performance.now() + delayMs >= deadline || this.#state !== 'open')
+          throw await this.#unreachable(peer, error as PullError);
         await new Promise((resolve) => setTimeout(resolve, delayMs));
       }
     }
   }
 
   /** Resolves once the other agent has accepted the call. */
-  #openPull(client: Client, timeoutMs: number): Promise<PullCall> {
-    const { requestSerialize, path } = service.Pull;
-    const call = client.makeBidiStreamRequest(path, requestSerialize, decodeFrame);
-    const { runId, generation, node, ringBytes } = this.options;
-    call.write({ request: 'open', open: { runId, generation, node, ringBytes } });
-    return new Promise((resolve, reject) => {
-      const timer = setTimeout(() => call.cancel(), timeoutMs);
-      call.once('metadata', () => {
-        clearTimeout(timer);
-        call.removeListener('error', reject);
-        resolve(call);
-      });
-      call.once('error', (error) => {
-        clearTimeout(timer);
-        reject(error);
-      });
-    });
-  }
-
-  #listen({ node, address }: PeerAddress, call: PullCall): void {
-    call.on('data', (frame: Frame) => {
+  #openPull({ node: peer, address }: PeerAddress, timeoutMs: number): Promise<PullCall> {
+    const { runId, generation, node, ringBytes, security, keepaliveMs, receiver } = this.options;
+    const options = {
+      address,
+      security,
+      keepaliveMs,
+      timeoutMs,
+      open: { request: 'open', open: { runId, generation, node, ringBytes } },
+      onLost: (details: string) => this.#lose(peer, address, details),
+    } as const;
+    const onFail = (error: unknown) => this.#fail(asTrainerError(error, { node }));
+    if (receiver !== undefined) return pullDirectly(options, failingBy(receiver(peer), onFail));
+    return pullByGrpc(options, (frame) => {
       try {
-        this.options.onFrame(node, frame);
+        this.options.onFrame(peer, frame);
       } catch (error) {
-        call.cancel();
-        this.#fail(asTrainerError(error, { node: this.options.node }));
+        this.#pullers.get(peer)?.call.cancel();
+        onFail(error);
       }
     });
-    call.on('error', (error: ServiceError) => this.#lose(node, address, error.details));
   }
 
   #serve(call: ServedCall): void {
@@ -152,9 +131,14 @@ export class PeerStreams {
           if (peer !== null) throw badMessage(`node ${peer} opens the same stream twice`);
           this.#assertPeer(request.open);
           peer = request.open.node;
-          this.#served.set(peer, call);
+          const [name] = call.metadata.get(NAME_HEADER);
+          const direct = name === undefined ? undefined : this.options.findDirect?.(String(name));
+          this.#served.set(peer, { call, direct });
           call.sendMetadata(new Metadata());
-          this.options.onPull(peer, (encoded) => call.write(encoded));
+          this.options.onPull(
+            peer,
+            direct === undefined ? byGrpc(call) : (parts, done) => direct.send(parts, done),
+          );
         } else {
           if (peer === null || request.request !== 'credit')
             throw badMessage('the first message must be `open`');
@@ -204,10 +188,13 @@ export class PeerStreams {
 
   /** Grants credit to `node`: triples (source rank, destination rank, stream position consumed up to). */
   credit(node: number, consumed: number[]): void {
-    this.#pullers.get(node)?.call.write({ request: 'credit', credit: { consumed } });
+    const puller = this.#pullers.get(node);
+    if (puller === undefined)
+      this.#earlyCredit.set(node, [...(this.#earlyCredit.get(node) ?? []), ...consumed]);
+    else puller.call.write({ request: 'credit', credit: { consumed } });
   }
 
-  async #unreachable({ node, address, host }: PeerAddress, error: ServiceError): Promise<TrainerError> {
+  async #unreachable({ node, address, host }: PeerAddress, error: PullError): Promise<TrainerError> {
     const target = parseAddress('data address', address);
     const problem =
       error.code === status.FAILED_PRECONDITION
@@ -243,12 +230,21 @@ export class PeerStreams {
     this.options.onError(error);
   }
 
-  /** Closes all streams; frames passed to `send` before are still delivered if the remote side lives. */
+  /**
+   * Closes all streams; frames passed to `send` before are still delivered if the remote side lives. Once it has resolved no
+   * stream reads or writes the places and parts that it was given.
+   */
   async close(): Promise<void> {
     this.#state = 'closed';
     this.options.server.removeService(service);
-    for (const call of this.#served.values()) call.end();
-    await Promise.all([...this.#pullers.values()].map(endPull));
+    const deadline = performance.now() + GRACE.closeMs;
+    const served = [...this.#served.values()].map(async ({ call, direct }) => {
+      while (direct?.isDrained === false && performance.now() < deadline)
+        await new Promise((resolve) => setTimeout(resolve, 5));
+      call.end();
+      await direct?.close(deadline - performance.now());
+    });
+    await Promise.all([...served, ...[...this.#pullers.values()].map(endPull)]);
   }
 }
 
@@ -256,10 +252,32 @@ function badMessage(what: string): TrainerError {
   return new TrainerError('BAD_MESSAGE', what);
 }
 
-async function endPull({ call, client, ended }: Puller): Promise<void> {
+function byGrpc(call: ServedCall): SendFrame {
+  return (parts, done) => {
+    call.write(Buffer.concat(parts));
+    done();
+  };
+}
+
+/** A receiver that tells violations of the protocol to `onError`; all its errors break the stream. */
+function failingBy(receiver: ByteReceiver, onError: (error: unknown) => void): ByteReceiver {
+  return {
+    place: (max) => receiver.place(max),
+    filled: (bytes) => receiver.filled(bytes),
+    take(bytes) {
+      try {
+        receiver.take(bytes);
+      } catch (error) {
+        if (error instanceof TrainerError && error.code === 'BAD_MESSAGE') onError(error);
+        throw error;
+      }
+    },
+  };
+}
+
+async function endPull({ call }: Puller): Promise<void> {
   const timer = setTimeout(() => call.cancel(), GRACE.closeMs);
   call.end();
-  await ended;
+  await call.ended;
   clearTimeout(timer);
-  client.close();
 }

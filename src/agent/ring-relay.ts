@@ -3,8 +3,9 @@ import type { Doorbell } from '../collectives/doorbell.js';
 import { decodeForRelay, MESSAGE_HEADER_BYTES } from '../collectives/message.js';
 import type { ShmSegment } from '../collectives/shm-segment.js';
 import { TrainerError } from '../errors.js';
-import { MAX_FRAME_PAYLOAD_BYTES, openFrame, SECTION_FIELDS } from '../rpc/frame-codec.js';
+import { encodeHead, type FrameHead, MAX_FRAME_PAYLOAD_BYTES, SECTION_FIELDS } from '../rpc/frame-codec.js';
 import type { Frame } from '../rpc/generated/messages.js';
+import { FrameReceiver, type SectionTarget } from './frame-receiver.js';
 
 /** An ordered pair of ranks whose bytes leave this node. */
 interface OutgoingPair {
@@ -12,6 +13,8 @@ interface OutgoingPair {
   readonly destination: number;
   readonly ring: ByteRing;
   readonly producer: Doorbell;
+  /** Bytes in the ring that were given to the stream, which has not sent them yet. */
+  inFlight: number;
   /** Unsent bytes of the current message, header included; 0 between messages. */
   left: number;
   operation: number;
@@ -31,12 +34,20 @@ interface IncomingPair {
   readonly consumer: Doorbell;
 }
 
+/**
+ * Sends a frame in parts, the first of which is its head.
+ *
+ * @param parts stay as they are until `done`
+ * @param done called once they are sent; never if the stream breaks
+ */
+export type SendFrame = (parts: readonly Uint8Array[], done: () => void) => void;
+
 /** State of the relay for one other node. */
 interface PeerNode {
   readonly outgoing: readonly OutgoingPair[];
   readonly incoming: readonly IncomingPair[];
   numWaiting: number;
-  send: ((encoded: Buffer) => void) | null;
+  send: SendFrame | null;
 }
 
 /** Frames and payload bytes sent to other nodes. */
@@ -55,6 +66,7 @@ export interface RelayStats {
 export class RingRelay {
   readonly #peers = new Map<number, PeerNode>();
   readonly #header = new Uint8Array(MESSAGE_HEADER_BYTES);
+  #isClosed = false;
   #framesSent = 0;
   #bytesSent = 0;
 
@@ -85,6 +97,7 @@ export class RingRelay {
       destination,
       ring: this.segment.ring(source, destination),
       producer: this.segment.doorbell(source % workersPerNode),
+      inFlight: 0,
       left: 0,
       operation: 0,
       aggregate: false,
@@ -110,7 +123,7 @@ export class RingRelay {
   }
 
   /** Starts to send frames for `node` through `send`. */
-  open(node: number, send: (encoded: Buffer) => void): void {
+  open(node: number, send: SendFrame): void {
     this.#peer(node).send = send;
   }
 
@@ -121,7 +134,7 @@ export class RingRelay {
     }
   }
 
-  #sendTo(peer: PeerNode, send: (encoded: Buffer) => void): void {
+  #sendTo(peer: PeerNode, send: SendFrame): void {
     do {
       for (const pair of peer.outgoing) {
         while (this.#look(peer, pair) && !pair.aggregate) {
@@ -140,8 +153,8 @@ export class RingRelay {
   /** Reads the header at the front of a ring, if due; returns true if there is a message whose bytes may go. */
   #look(peer: PeerNode, pair: OutgoingPair): boolean {
     if (pair.left > 0) return !pair.waiting;
-    if (pair.ring.readable < MESSAGE_HEADER_BYTES) return false;
-    pair.ring.peek(this.#header);
+    if (pair.ring.readable - pair.inFlight < MESSAGE_HEADER_BYTES) return false;
+    pair.ring.peek(this.#header, pair.inFlight);
     const { sequence, totalBytes, aggregate } = decodeForRelay(this.#header);
     pair.left = MESSAGE_HEADER_BYTES + totalBytes;
     pair.operation = sequence;
@@ -151,7 +164,7 @@ export class RingRelay {
     return !aggregate;
   }
 
-  #sendAggregated(peer: PeerNode, send: (encoded: Buffer) => void): boolean {
+  #sendAggregated(peer: PeerNode, send: SendFrame): boolean {
     for (let sent = false; ; sent = true) {
       const pairs: OutgoingPair[] = [];
       const counts: number[] = [];
@@ -170,33 +183,47 @@ export class RingRelay {
     }
   }
 
-  #sendFrame(
-    pairs: readonly OutgoingPair[],
-    counts: readonly number[],
-    send: (encoded: Buffer) => void,
-  ): void {
+  #sendFrame(pairs: readonly OutgoingPair[], counts: readonly number[], send: SendFrame): void {
     const sections: number[] = [];
+    const pieces: Uint8Array[] = [];
     let total = 0;
-    for (const [i, { source, destination, ring }] of pairs.entries()) {
-      sections.push(source, destination, ring.tail, counts[i]!);
-      total += counts[i]!;
-    }
-    const frame = openFrame(this.segment.generation, pairs[0]!.operation, sections, total);
-    let at = 0;
     for (const [i, pair] of pairs.entries()) {
-      pair.ring.read(frame.payload.subarray(at, at + counts[i]!), 0);
-      at += counts[i]!;
-      pair.left -= counts[i]!;
-      if (pair.ring.takeWantsSpace()) pair.producer.ring();
+      const { source, destination, ring, inFlight } = pair;
+      const count = counts[i]!;
+      sections.push(source, destination, (ring.tail + inFlight) >>> 0, count);
+      pieces.push(...ring.pieces(inFlight, count));
+      pair.inFlight += count;
+      pair.left -= count;
+      total += count;
     }
     this.#framesSent++;
     this.#bytesSent += total;
-    send(frame.encoded);
+    const head = encodeHead(this.segment.generation, pairs[0]!.operation, sections, total);
+    send([head, ...pieces], () => this.#release(pairs, counts));
+  }
+
+  #release(pairs: readonly OutgoingPair[], counts: readonly number[]): void {
+    if (this.#isClosed) return;
+    for (const [i, pair] of pairs.entries()) {
+      pair.inFlight -= counts[i]!;
+      pair.ring.release(counts[i]!);
+      if (pair.ring.takeWantsSpace()) pair.producer.ring();
+    }
+  }
+
+  /** Ends all use of the segment. */
+  close(): void {
+    this.#isClosed = true;
   }
 
   /** True if everything that the workers wrote for other nodes has been sent. */
   get drained(): boolean {
     return [...this.#peers.values()].every((peer) => peer.outgoing.every(({ ring }) => ring.readable === 0));
+  }
+
+  /** Takes the bytes of the stream from a node. Where it throws, it is as `deliver`. */
+  receiver(node: number): FrameReceiver {
+    return new FrameReceiver((head) => this.#begin(node, head));
   }
 
   /**
@@ -205,27 +232,43 @@ export class RingRelay {
    * @throws TrainerError `BAD_MESSAGE` if it belongs to another generation, leaves a gap, or exceeds its
    *   credit
    */
-  deliver(node: number, frame: Frame): void {
-    if (frame.generation !== this.segment.generation)
-      throw this.#violation(node, `generation ${frame.generation} instead of ${this.segment.generation}`);
-    const peer = this.#peer(node);
+  deliver(node: number, { payload, ...head }: Frame): void {
     let at = 0;
-    for (let i = 0; i < frame.sections.length; i += SECTION_FIELDS) {
-      const section = frame.sections.slice(i, i + SECTION_FIELDS);
+    for (const { ring, consumer, left } of this.#begin(node, head)) {
+      ring.write(payload.subarray(at, at + left), 0);
+      at += left;
+      if (ring.takeWantsData()) consumer.ring();
+    }
+  }
+
+  #begin(
+    node: number,
+    { generation, sections }: Pick<FrameHead, 'generation' | 'sections'>,
+  ): SectionTarget[] {
+    if (generation !== this.segment.generation)
+      throw this.#violation(node, `generation ${generation} instead of ${this.segment.generation}`);
+    const peer = this.#peer(node);
+    // A pair's sections of one frame follow each other.
+    const begun = new Map<IncomingPair, number>();
+    const targets: SectionTarget[] = [];
+    for (let i = 0; i < sections.length; i += SECTION_FIELDS) {
+      const section = sections.slice(i, i + SECTION_FIELDS);
       const [source, destination, offset, length] = section as [number, number, number, number];
       const pair = this.#pairOf(peer.incoming, source, destination);
       if (!pair) throw this.#violation(node, `bytes of rank ${source} for rank ${destination}`);
-      if (offset !== pair.ring.head)
+      const before = begun.get(pair) ?? 0;
+      const expected = (pair.ring.head + before) >>> 0;
+      if (offset !== expected)
         throw this.#violation(
           node,
-          `offset ${offset} instead of ${pair.ring.head} (rank ${source} to ${destination})`,
+          `offset ${offset} instead of ${expected} (rank ${source} to ${destination})`,
         );
-      if (length > pair.ring.writable)
+      if (before + length > pair.ring.writable)
         throw this.#violation(node, `more than its credit (rank ${source} to ${destination})`);
-      pair.ring.write(frame.payload.subarray(at, at + length), 0);
-      at += length;
-      if (pair.ring.takeWantsData()) pair.consumer.ring();
+      begun.set(pair, before + length);
+      targets.push({ ring: pair.ring, consumer: pair.consumer, left: length });
     }
+    return targets;
   }
 
   #violation(node: number, what: string): TrainerError {
@@ -250,7 +293,7 @@ export class RingRelay {
       const pair = this.#pairOf(outgoing, source, destination);
       if (!pair) throw refusal(`a credit for bytes of rank ${source} for rank ${destination}`);
       const before = (pair.creditEnd - this.segment.shape.ringBytes) >>> 0;
-      if ((position - before) >>> 0 > (pair.ring.tail - before) >>> 0)
+      if ((position - before) >>> 0 > (pair.ring.tail + pair.inFlight - before) >>> 0)
         throw refusal(
           `a credit for bytes that it was not sent (rank ${source} to ${destination}, at ${position})`,
         );
@@ -273,6 +316,6 @@ export class RingRelay {
 
 /** Returns how many bytes of the pair's current message are in its ring and within its credit, at most `room`. */
 function sendable(pair: OutgoingPair, room: number): number {
-  const { ring } = pair;
-  return Math.min(pair.left, ring.readable, (pair.creditEnd - ring.tail) >>> 0, room);
+  const { ring, inFlight } = pair;
+  return Math.min(pair.left, ring.readable - inFlight, (pair.creditEnd - ring.tail - inFlight) >>> 0, room);
 }

@@ -63,9 +63,34 @@ export class ByteRing {
     return count;
   }
 
-  /** Copies `target.length` bytes, which must be there, without consuming them. */
-  peek(target: Uint8Array): void {
-    this.#copyOut(this.tail, target, 0, target.length);
+  /** Copies `target.length` bytes, which must be there, from `offset` bytes after the tail on, without consuming them. */
+  peek(target: Uint8Array, offset = 0): void {
+    this.#copyOut(this.tail + offset, target, 0, target.length);
+  }
+
+  /** Free bytes at the head, in one piece, at most `max`; `advance` says how many of them were written. */
+  room(max: number): Uint8Array {
+    const head = this.head;
+    const at = head & (this.size - 1);
+    const count = Math.min(max, this.size - at, this.size - ((head - this.tail) >>> 0));
+    return this.bytes.subarray(this.start + at, this.start + at + count);
+  }
+
+  advance(count: number): void {
+    Atomics.store(this.words, this.control + HEAD, (this.head + count) | 0);
+  }
+
+  /** Bytes that are there, from `offset` bytes after the tail on, in one or two pieces; `release` consumes them. */
+  pieces(offset: number, count: number): Uint8Array[] {
+    const at = (this.tail + offset) & (this.size - 1);
+    const first = Math.min(count, this.size - at);
+    const piece = (from: number, length: number) =>
+      this.bytes.subarray(this.start + from, this.start + from + length);
+    return first === count ? [piece(at, count)] : [piece(at, first), piece(0, count - first)];
+  }
+
+  release(count: number): void {
+    Atomics.store(this.words, this.control + TAIL, (this.tail + count) | 0);
   }
 
   #copyOut(tail: number, target: Uint8Array, from: number, count: number): void {

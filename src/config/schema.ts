@@ -200,6 +200,12 @@ export const clusterSchema = z.strictObject({
     .enum(['hierarchical', 'flat', 'auto'])
     .default('hierarchical')
     .describe('form of the all-to-all between nodes; auto times both before the first step'),
+  stream: z
+    .enum(['direct', 'grpc-js'])
+    .default('direct')
+    .describe(
+      'how an agent reads the streams from other nodes: direct, from the socket to the shared memory of the ranks; or by grpc-js, several times slower',
+    ),
   overlapDegree: z
     .literal([1, 2, 4, 'auto'])
     .default('auto')

@@ -7,10 +7,11 @@ export const MAX_FRAME_PAYLOAD_BYTES = 1 << 20;
 /** Numbers per section: source rank, destination rank, stream offset, length. */
 export const SECTION_FIELDS = 4;
 
-/** An encoded frame whose payload is still to be filled in. */
-export interface OpenFrame {
-  readonly encoded: Buffer;
-  readonly payload: Uint8Array;
+/** All of a frame but its payload. */
+export interface FrameHead extends Omit<Frame, 'payload'> {
+  readonly payloadBytes: number;
+  /** Bytes of the encoded frame before the payload. */
+  readonly headBytes: number;
 }
 
 // Field number << 3 | wire type (0 varint, 2 length-delimited).
@@ -35,23 +36,22 @@ function writeVarint(target: Uint8Array, at: number, value: number): number {
 }
 
 /**
- * Encodes all but the payload, which the caller then copies once, from the ring into the message. The bytes equal
- * protobufjs's encoding of the same frame.
+ * Encodes all but the payload, whose bytes follow. The bytes equal protobufjs's encoding of the same frame.
  *
  * @param payloadBytes the sum of the lengths in `sections`
  */
-export function openFrame(
+export function encodeHead(
   generation: number,
   operation: number,
   sections: readonly number[],
   payloadBytes: number,
-): OpenFrame {
+): Buffer {
   let sectionBytes = 0;
   for (const value of sections) sectionBytes += varintLength(value);
   const packedBytes = sectionBytes === 0 ? 0 : 1 + varintLength(sectionBytes) + sectionBytes;
   const headBytes =
     2 + varintLength(generation) + varintLength(operation) + packedBytes + 1 + varintLength(payloadBytes);
-  const encoded = Buffer.allocUnsafe(headBytes + payloadBytes);
+  const encoded = Buffer.allocUnsafe(headBytes);
   encoded[0] = GENERATION_TAG;
   let at = writeVarint(encoded, 1, generation);
   encoded[at++] = OPERATION_TAG;
@@ -62,9 +62,12 @@ export function openFrame(
     for (const value of sections) at = writeVarint(encoded, at, value);
   }
   encoded[at++] = PAYLOAD_TAG;
-  at = writeVarint(encoded, at, payloadBytes);
-  return { encoded, payload: encoded.subarray(at) };
+  writeVarint(encoded, at, payloadBytes);
+  return encoded;
 }
+
+/** Thrown where bytes end inside a field. */
+const ENDS_EARLY = Symbol('ends early');
 
 class Reader {
   #at = 0;
@@ -75,11 +78,15 @@ class Reader {
     return this.#at === this.bytes.length;
   }
 
+  get position(): number {
+    return this.#at;
+  }
+
   varint(): number {
     let value = 0;
     for (let shift = 0; shift < 70; shift += 7) {
       const byte = this.bytes[this.#at++];
-      if (byte === undefined) throw malformed('ends inside a number');
+      if (byte === undefined) throw ENDS_EARLY;
       if (shift < 32) value = (value | ((byte & 0x7f) << shift)) >>> 0;
       if (byte < 0x80) return value;
     }
@@ -88,7 +95,7 @@ class Reader {
 
   delimited(): Buffer {
     const length = this.varint();
-    if (length > this.bytes.length - this.#at) throw malformed('ends inside a field');
+    if (length > this.bytes.length - this.#at) throw ENDS_EARLY;
     this.#at += length;
     return this.bytes.subarray(this.#at - length, this.#at);
   }
@@ -98,7 +105,7 @@ class Reader {
     else if (wireType === 2) this.delimited();
     else if (wireType === 1 || wireType === 5) this.#at += wireType === 1 ? 8 : 4;
     else throw malformed(`has wire type ${wireType}`);
-    if (this.#at > this.bytes.length) throw malformed('ends inside a field');
+    if (this.#at > this.bytes.length) throw ENDS_EARLY;
   }
 }
 
@@ -110,31 +117,56 @@ function malformed(what: string): TrainerError {
 }
 
 /**
- * Decodes a frame; the payload is a view of `bytes`. Skips unknown fields, as protobuf requires.
+ * Decodes a frame up to its payload, which has to be the last field. Skips unknown fields, as protobuf requires.
  *
- * @throws TrainerError `INTERNAL` if the bytes are not a frame, or the sections' lengths do not sum to the
- *   payload's
+ * @param bytes the first bytes of the frame
+ * @param frameBytes of the whole frame
+ * @returns null if more bytes of the frame have to come
+ * @throws TrainerError `INTERNAL` if the bytes are not a frame, or the sections' lengths do not sum to the payload's
  */
-export function decodeFrame(bytes: Buffer): Frame {
-  const reader = new Reader(bytes);
+export function decodeHead(bytes: Buffer, frameBytes: number): FrameHead | null {
+  try {
+    return headOf(new Reader(bytes), frameBytes);
+  } catch (error) {
+    if (error !== ENDS_EARLY) throw error;
+    if (bytes.length >= frameBytes) throw malformed('ends inside a field');
+    return null;
+  }
+}
+
+function headOf(reader: Reader, frameBytes: number): FrameHead {
   const sections: number[] = [];
   let generation = 0;
   let operation = 0;
-  let payload: Buffer = Buffer.alloc(0);
-  while (!reader.isAtEnd) {
+  let payloadBytes = 0;
+  while (reader.position < frameBytes) {
     const tag = reader.varint();
     if (tag === GENERATION_TAG) generation = reader.varint();
     else if (tag === OPERATION_TAG) operation = reader.varint();
-    else if (tag === PAYLOAD_TAG) payload = reader.delimited();
-    else if (tag === SECTIONS_TAG) {
-      const packed = new Reader(reader.delimited());
-      while (!packed.isAtEnd) sections.push(packed.varint());
+    else if (tag === PAYLOAD_TAG) {
+      payloadBytes = reader.varint();
+      if (reader.position + payloadBytes !== frameBytes) throw malformed('does not end with its payload');
+      break;
+    } else if (tag === SECTIONS_TAG) {
+      const packed = reader.delimited();
+      const numbers = new Reader(packed);
+      try {
+        while (!numbers.isAtEnd) sections.push(numbers.varint());
+      } catch {
+        throw malformed('ends inside a number');
+      }
     } else reader.skip(tag & 7);
   }
   if (sections.length % SECTION_FIELDS !== 0) throw malformed('has an incomplete section');
   let total = 0;
   for (let at = 3; at < sections.length; at += SECTION_FIELDS) total += sections[at]!;
-  if (total !== payload.length)
-    throw malformed(`has sections of ${total} bytes and a payload of ${payload.length}`);
-  return { generation, operation, sections, payload };
+  if (total !== payloadBytes)
+    throw malformed(`has sections of ${total} bytes and a payload of ${payloadBytes}`);
+  return { generation, operation, sections, payloadBytes, headBytes: reader.position };
+}
+
+/** Decodes a whole frame; the payload is a view of `bytes`. @throws TrainerError as `decodeHead` */
+export function decodeFrame(bytes: Buffer): Frame {
+  const { generation, operation, sections, headBytes } = decodeHead(bytes, bytes.length)!;
+  return { generation, operation, sections, payload: bytes.subarray(headBytes) };
 }

@@ -1,6 +1,6 @@
 import { createPrivateKey, type KeyObject, randomBytes, X509Certificate } from 'node:crypto';
 import path from 'node:path';
-import { createSecureContext } from 'node:tls';
+import { createSecureContext, type TlsOptions } from 'node:tls';
 import * as grpc from '@grpc/grpc-js';
 import { readRegularFile } from '@locmoe/run-format/regular-file';
 import { asTrainerError, TrainerError } from '../errors.js';
@@ -85,10 +85,17 @@ function securityWith(tls: TlsFiles | null, token: string | null): Security {
   };
 }
 
+const MUTUAL = { requestCert: true, rejectUnauthorized: true, minVersion: 'TLSv1.3' } as const;
+
+/** Options of a server that asks for mutual TLS; null for plain text. */
+export function tlsOptions({ tls }: Security): TlsOptions | null {
+  return tls && { ...MUTUAL, ca: tls.ca, cert: tls.cert, key: tls.key };
+}
+
 /** Mutual TLS: the handshake fails for a client without a certificate of the same authority. */
 class MutualTlsCredentials extends grpc.ServerCredentials {
   constructor({ ca, cert, key }: TlsFiles) {
-    super({ requestCert: true, rejectUnauthorized: true, minVersion: 'TLSv1.3' }, { ca, cert, key });
+    super(MUTUAL, { ca, cert, key });
   }
 
   override _equals(other: grpc.ServerCredentials): boolean {

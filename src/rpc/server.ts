@@ -1,15 +1,21 @@
+import type { AddressInfo } from 'node:net';
 import * as grpc from '@grpc/grpc-js';
 import { HealthImplementation } from 'grpc-health-check';
 import { TrainerError } from '../errors.js';
 import { type Address, formatAddress } from './address.js';
+import { directListener, type FindDirect } from './http2/direct-server.js';
 import { requireToken } from './join-token.js';
-import { NO_SECURITY, type Security, serverCredentials } from './security.js';
+import { NO_SECURITY, type Security, serverCredentials, tlsOptions } from './security.js';
 
 export interface RpcServer {
   readonly server: grpc.Server;
   readonly health: HealthImplementation;
   /** A node that joins a run replaces them by those of the run. */
   security: Security;
+  /** Finds the connection of a call, on a server that accepts direct streams. */
+  findDirect: FindDirect;
+  /** Ends all connections, and listens no more. */
+  close(): void;
   /** Called at most once a second with a line on a call that was refused for its token. */
   onRefused: (line: string) => void;
 }
@@ -31,7 +37,14 @@ export function createRpcServer(security: Security = NO_SECURITY): RpcServer {
   });
   const health = new HealthImplementation({ '': 'NOT_SERVING' });
   health.addToServer(server);
-  const rpc: RpcServer = { server, health, security, onRefused: () => undefined };
+  const rpc: RpcServer = {
+    server,
+    health,
+    security,
+    findDirect: () => undefined,
+    close: () => server.forceShutdown(),
+    onRefused: () => undefined,
+  };
   return rpc;
 }
 
@@ -50,16 +63,38 @@ export async function listen(
   const port = await new Promise<number>((resolve, reject) => {
     server.bindAsync(formatAddress(address), serverCredentials(security), (error, actual) => {
       if (error === null) resolve(actual);
-      else
-        reject(
-          new TrainerError(
-            'NO_RESOURCE',
-            `port ${address.port} on ${address.host} cannot be used (${error.message}); is another run ` +
-              `using it? Choose another with ${option}, or 0 for a free one`,
-          ),
-        );
+      else reject(inUse(address, error.message, option));
     });
   });
   health.setStatus('', 'SERVING');
   return { ...address, port };
+}
+
+/** The same for a server that accepts direct streams too. */
+export async function listenDirectly(rpc: RpcServer, address: Address, option: string): Promise<Address> {
+  const { server, health, security } = rpc;
+  const injector = server.createConnectionInjector(grpc.ServerCredentials.createInsecure());
+  const { server: listener, find } = directListener(
+    (connection) => injector.injectConnection(connection),
+    tlsOptions(security),
+  );
+  await new Promise<void>((resolve, reject) => {
+    listener.once('error', (error) => reject(inUse(address, error.message, option)));
+    listener.listen({ host: address.host, port: address.port }, resolve);
+  });
+  rpc.findDirect = find;
+  rpc.close = () => {
+    listener.close();
+    server.forceShutdown();
+  };
+  health.setStatus('', 'SERVING');
+  return { ...address, port: (listener.address() as AddressInfo).port };
+}
+
+function inUse(address: Address, why: string, option: string): TrainerError {
+  return new TrainerError(
+    'NO_RESOURCE',
+    `port ${address.port} on ${address.host} cannot be used (${why}); is another run using it? Choose another with ` +
+      `${option}, or 0 for a free one`,
+  );
 }

@@ -3,11 +3,15 @@ import { Server } from '@grpc/grpc-js';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { DataPlane, type DataPlaneOptions } from '../../src/agent/data-plane.js';
 import { PeerStreams } from '../../src/agent/peer-streams.js';
+import type { SendFrame } from '../../src/agent/ring-relay.js';
 import { encodeHeader, MESSAGE_HEADER_BYTES } from '../../src/collectives/message.js';
 import { ShmSegment } from '../../src/collectives/shm-segment.js';
 import { GRACE } from '../../src/config/timeouts.js';
 import type { TrainerError } from '../../src/errors.js';
-import { NO_SECURITY } from '../../src/rpc/security.js';
+import { formatAddress } from '../../src/rpc/address.js';
+import { loadSecurity, NO_SECURITY } from '../../src/rpc/security.js';
+import { createRpcServer, listen, listenDirectly, type RpcServer } from '../../src/rpc/server.js';
+import { certificateFolder } from '../rpc/certificate-folder.js';
 import { encodeFrame } from '../rpc/encode-frame.js';
 import { listenOnLoopback, until } from './support.js';
 
@@ -21,7 +25,7 @@ let nodes: Node[];
 
 interface Node {
   readonly plane: DataPlane;
-  readonly server: Server;
+  readonly rpc: RpcServer;
   readonly address: string;
   /** What the node's worker has mapped. */
   readonly memory: ShmSegment;
@@ -36,15 +40,21 @@ beforeEach(() => {
 afterEach(async () => {
   for (const { plane } of nodes) plane.abort('the test is over');
   await Promise.all(nodes.map(({ plane }) => plane.close()));
-  for (const { server, memory } of nodes) {
-    server.forceShutdown();
+  for (const { rpc, memory } of nodes) {
+    rpc.close();
     memory.close();
   }
 });
 
-async function startNode(node: number, changes: Partial<DataPlaneOptions> = {}): Promise<Node> {
-  const server = new Server();
-  const address = await listenOnLoopback(server);
+type Changes = Partial<DataPlaneOptions> & {
+  /** Whether the server accepts direct streams. */
+  readonly accepts?: 'direct' | 'grpc-js';
+};
+
+async function startNode(node: number, { accepts = 'direct', ...changes }: Changes = {}): Promise<Node> {
+  const rpc = createRpcServer(changes.security);
+  const listenTo = accepts === 'direct' ? listenDirectly : listen;
+  const address = formatAddress(await listenTo(rpc, { host: '127.0.0.1', port: 0 }, '--listen'));
   const errors: TrainerError[] = [];
   const plane = DataPlane.create({
     ...SHAPE,
@@ -54,17 +64,18 @@ async function startNode(node: number, changes: Partial<DataPlaneOptions> = {}):
     ringBytes: RING_BYTES,
     interNodeLink: null,
     keepaliveMs: 5_000,
-    server,
+    server: rpc.server,
+    findDirect: rpc.findDirect,
     onError: (error) => errors.push(error),
     ...changes,
   });
   const memory = ShmSegment.attach(plane.segmentPath, 1, { ...SHAPE, node });
-  const started = { plane, server, address, memory, errors };
+  const started = { plane, rpc, address, memory, errors };
   nodes.push(started);
   return started;
 }
 
-async function startPair(changes: Partial<DataPlaneOptions> = {}): Promise<readonly [Node, Node]> {
+async function startPair(changes: Changes = {}): Promise<readonly [Node, Node]> {
   const [a, b] = [await startNode(0, changes), await startNode(1, changes)];
   await Promise.all([
     a.plane.connect([{ node: 1, address: b.address }], 5_000),
@@ -105,20 +116,51 @@ function receiver({ memory }: Node, from: number, to: number, bytes: number): ()
 }
 
 describe('between two nodes', () => {
-  it('bytes pass from ring to ring, both ways, many times what a ring holds', async () => {
-    const [a, b] = await startPair();
-    const [there, back] = [payloadOf(20 * RING_BYTES), payloadOf(7 * RING_BYTES + 3)];
-    const sends = [sender(a, 0, 1, there), sender(b, 1, 0, back)];
-    const receives = [receiver(b, 0, 1, there.length), receiver(a, 1, 0, back.length)];
+  it.each([
+    { stream: 'direct', accepts: 'direct' },
+    { stream: 'direct', accepts: 'grpc-js' },
+    { stream: 'grpc-js', accepts: 'direct' },
+    { stream: 'grpc-js', accepts: 'grpc-js' },
+  ] as const)(
+    'bytes pass from ring to ring, both ways, many times what a ring holds: $stream from $accepts',
+    async (changes) => {
+      const [a, b] = await startPair(changes);
+      const [there, back] = [payloadOf(20 * RING_BYTES), payloadOf(7 * RING_BYTES + 3)];
+      const sends = [sender(a, 0, 1, there), sender(b, 1, 0, back)];
+      const receives = [receiver(b, 0, 1, there.length), receiver(a, 1, 0, back.length)];
+      await until(() => {
+        for (const send of sends) send();
+        return receives.every((receive) => receive() !== null);
+      });
+      expect(Buffer.compare(receives[0]()!, there)).toBe(0);
+      expect(Buffer.compare(receives[1]()!, back)).toBe(0);
+      expect(a.plane.stats.bytesSent).toBe(there.length + MESSAGE_HEADER_BYTES);
+      expect(a.plane.stats.framesSent).toBeGreaterThan(1);
+      expect([...a.errors, ...b.errors]).toEqual([]);
+    },
+  );
+
+  it.each(['direct', 'grpc-js'] as const)('the same with mutual TLS and a token: %s', async (stream) => {
+    const folder = await certificateFolder();
+    const security = loadSecurity({ tls: folder, tokenFile: `${folder}/token` });
+    const [a, b] = await startPair({ stream, security });
+    const payload = payloadOf(20 * RING_BYTES);
+    const [send, receive] = [sender(a, 0, 1, payload), receiver(b, 0, 1, payload.length)];
     await until(() => {
-      for (const send of sends) send();
-      return receives.every((receive) => receive() !== null);
+      send();
+      return receive() !== null;
     });
-    expect(Buffer.compare(receives[0]()!, there)).toBe(0);
-    expect(Buffer.compare(receives[1]()!, back)).toBe(0);
-    expect(a.plane.stats.bytesSent).toBe(there.length + MESSAGE_HEADER_BYTES);
-    expect(a.plane.stats.framesSent).toBeGreaterThan(1);
+    expect(Buffer.compare(receive()!, payload)).toBe(0);
     expect([...a.errors, ...b.errors]).toEqual([]);
+  });
+
+  it.each(['direct', 'grpc-js'] as const)('a node without the token is told so: %s', async (stream) => {
+    const folder = await certificateFolder();
+    const security = loadSecurity({ tokenFile: `${folder}/token` });
+    const [a, b] = [await startNode(0, { security }), await startNode(1, { stream, security: NO_SECURITY })];
+    await expect(b.plane.connect([{ node: 0, address: a.address }], 300)).rejects.toThrow(
+      /cannot open the data stream from node 0 at \S+: .*none was given; pass --token-file/,
+    );
   });
 
   it('what an ended worker has left still goes out before the node leaves', async () => {
@@ -157,7 +199,7 @@ describe('between two nodes', () => {
 
   it('a dead peer is told once, as a lost node', async () => {
     const [a, b] = await startPair();
-    b.server.forceShutdown();
+    b.rpc.close();
     await until(() => a.errors.length > 0);
     expect(a.errors.map(({ code }) => code)).toEqual(['NODE_LOST']);
   });
@@ -165,7 +207,7 @@ describe('between two nodes', () => {
   it('a frame that breaks the protocol is told as such', async () => {
     const a = await startNode(0);
     const server = new Server();
-    let send: ((encoded: Buffer) => void) | undefined;
+    let send: SendFrame | undefined;
     const hostile = new PeerStreams({
       runId,
       generation: 1,
@@ -185,7 +227,7 @@ describe('between two nodes', () => {
     await a.plane.connect([{ node: 1, address: await listenOnLoopback(server) }], 5_000);
     await until(() => send !== undefined);
     const payload = new Uint8Array(8);
-    send!(encodeFrame({ generation: 9, operation: 1, sections: [1, 0, 0, 8], payload }));
+    send!([encodeFrame({ generation: 9, operation: 1, sections: [1, 0, 0, 8], payload })], () => undefined);
     await until(() => a.errors.length > 0);
     expect(a.errors[0]).toMatchObject({ code: 'BAD_MESSAGE', context: { node: 0 } });
     await hostile.close();
@@ -211,7 +253,7 @@ describe('the memory of a node', () => {
     await plane.close();
     expect(existsSync(plane.segmentPath)).toBe(false);
     nodes[0].memory.close();
-    nodes[0].server.forceShutdown();
+    nodes[0].rpc.close();
     nodes = [];
   });
 

@@ -15,7 +15,7 @@ interface Node {
   readonly errors: TrainerError[];
   readonly frames: Frame[];
   readonly credits: (readonly number[])[];
-  readonly sends: Map<number, (encoded: Buffer) => void>;
+  readonly sends: Map<number, (encoded: Uint8Array) => void>;
 }
 
 const nodes: Node[] = [];
@@ -35,7 +35,7 @@ async function startNode(node: number, changes: Partial<PeerStreamsOptions> = {}
   const errors: TrainerError[] = [];
   const frames: Frame[] = [];
   const credits: (readonly number[])[] = [];
-  const sends = new Map<number, (encoded: Buffer) => void>();
+  const sends = new Map<number, (encoded: Uint8Array) => void>();
   const streams = new PeerStreams({
     runId: 'run-a',
     generation: 1,
@@ -45,7 +45,7 @@ async function startNode(node: number, changes: Partial<PeerStreamsOptions> = {}
     keepaliveMs: 5_000,
     server,
     security: NO_SECURITY,
-    onPull: (peer, send) => sends.set(peer, send),
+    onPull: (peer, send) => sends.set(peer, (encoded) => send([encoded], () => undefined)),
     onFrame: (_peer, frame) => frames.push(frame),
     onCredit: (_peer, consumed) => credits.push(consumed),
     onError: (error) => errors.push(error),

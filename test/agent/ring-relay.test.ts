@@ -19,7 +19,10 @@ beforeEach(() => {
   there = ShmSegment.create(runId, 5, { ...shape, node: 1 });
   relay = new RingRelay(here);
   frames = [];
-  relay.open(1, (encoded) => frames.push(decodeFrame(encoded)));
+  relay.open(1, (parts, done) => {
+    frames.push(decodeFrame(Buffer.concat(parts)));
+    done();
+  });
 });
 
 afterEach(() => {

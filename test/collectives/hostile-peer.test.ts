@@ -59,7 +59,7 @@ beforeEach(async () => {
       numNodes: 2,
       server: theirs,
       security: NO_SECURITY,
-      onPull: (_node, write) => resolve(write),
+      onPull: (_node, write) => resolve((encoded) => write([encoded], () => undefined)),
       onFrame: () => undefined,
       onCredit: () => undefined,
       onError: () => undefined,

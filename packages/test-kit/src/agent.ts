@@ -1,7 +1,8 @@
 // A bare node agent, for ranks without a training: a gRPC server, a data plane and forked workers.
 import type { ChildProcess } from 'node:child_process';
-import { Server, ServerCredentials } from '@grpc/grpc-js';
 import { DataPlane } from 'locmoe/internal/agent/data-plane';
+import { formatAddress } from 'locmoe/internal/rpc/address';
+import { createRpcServer, listenDirectly } from 'locmoe/internal/rpc/server';
 import { endOf, forkProgram } from './fork-program.js';
 import {
   type AgentSpec,
@@ -18,7 +19,7 @@ function report(message: FromAgent): void {
 }
 
 class RankAgent {
-  readonly #server = new Server();
+  readonly #rpc = createRpcServer();
   readonly #workers: ChildProcess[] = [];
   #plane: DataPlane | null = null;
   #done = false;
@@ -26,22 +27,19 @@ class RankAgent {
   constructor(private readonly spec: AgentSpec) {}
 
   async start(): Promise<void> {
-    const port = await new Promise<number>((resolve, reject) => {
-      this.#server.bindAsync('127.0.0.1:0', ServerCredentials.createInsecure(), (error, bound) =>
-        error ? reject(error) : resolve(bound),
-      );
-    });
+    const bound = await listenDirectly(this.#rpc, { host: '127.0.0.1', port: 0 }, '--listen');
     this.#plane = DataPlane.create({
       ...this.spec,
       generation: 1,
       keepaliveMs: 5_000,
-      server: this.#server,
+      server: this.#rpc.server,
+      findDirect: this.#rpc.findDirect,
       onError: (error) => {
         report({ type: 'error', error: failureOf(error) });
         this.#plane?.abort(error.line);
       },
     });
-    report({ type: 'listening', address: `127.0.0.1:${port}`, segmentPath: this.#plane.segmentPath });
+    report({ type: 'listening', address: formatAddress(bound), segmentPath: this.#plane.segmentPath });
   }
 
   async connect(addresses: readonly string[]): Promise<void> {
@@ -54,7 +52,7 @@ class RankAgent {
     report({ type: 'started', pids: this.#workers.map(({ pid }) => pid ?? 0) });
     await Promise.all(ended);
     await this.#plane?.close();
-    this.#server.forceShutdown();
+    this.#rpc.close();
     if (this.#done) return;
     this.#done = true;
     const done: FromAgent = { type: 'done', stats: this.#plane?.stats ?? { framesSent: 0, bytesSent: 0 } };

@@ -3,7 +3,10 @@ import { connect as connectHttp2 } from 'node:http2';
 import { connect as connectTcp } from 'node:net';
 import { Server } from '@grpc/grpc-js';
 import { endProgram, forkProgram, programBeside } from '@locmoe/test-kit';
-import { FLOW_CONTROL_WINDOW_BYTES, PeerStreams } from 'locmoe/internal/agent/peer-streams';
+import { FrameReceiver } from 'locmoe/internal/agent/frame-receiver';
+import { PeerStreams } from 'locmoe/internal/agent/peer-streams';
+import { FLOW_CONTROL_WINDOW_BYTES } from 'locmoe/internal/agent/pull-call';
+import { ByteRing, RING_CONTROL_WORDS } from 'locmoe/internal/collectives/byte-ring';
 import { TrainerError } from 'locmoe/internal/errors';
 import { collectSeldom } from 'locmoe/internal/garbage-collection';
 import { NO_SECURITY } from 'locmoe/internal/rpc/security';
@@ -47,22 +50,26 @@ function http2Sink(windowBytes: number): OpenSink {
   };
 }
 
-/** The receiving agent: decodes frames and returns credit for each quarter of a ring. */
+/** The receiving agent: its frames go to a ring, and it returns credit for each quarter of one. */
 const grpcSink: OpenSink = (port, { take, fail }) => {
-  let [received, credited] = [0, 0];
+  const { ringBytes } = STREAM_RUN;
+  const ring = new ByteRing(new Int32Array(RING_CONTROL_WORDS), new Uint8Array(ringBytes), 0, 0, ringBytes);
+  const read = () => {
+    for (const piece of ring.pieces(0, ring.readable)) take(piece);
+    ring.release(ring.readable);
+    ring.setWantsData(true);
+    if (ring.uncredited >= ringBytes / 4) streams.credit(1, [1, 0, ring.takeCredit()]);
+  };
+  ring.setWantsData(true);
   const streams = new PeerStreams({
     ...STREAM_RUN,
     node: 0,
     server: new Server(),
     security: NO_SECURITY,
     onPull: () => undefined,
-    onFrame: (_node, { payload }) => {
-      take(payload);
-      received = (received + payload.length) >>> 0;
-      if ((received - credited) >>> 0 < STREAM_RUN.ringBytes / 4) return;
-      credited = received;
-      streams.credit(1, [1, 0, received]);
-    },
+    onFrame: () => undefined,
+    receiver: () =>
+      new FrameReceiver(({ payloadBytes }) => [{ ring, consumer: { ring: read }, left: payloadBytes }]),
     onCredit: () => undefined,
     onError: fail,
   });

@@ -1,11 +1,12 @@
 // Sender of a measured stream, in its own process. Started by measure-streams.ts.
 import { createServer as createHttp2Server } from 'node:http2';
 import { type AddressInfo, createServer, type Server as NetServer } from 'node:net';
-import { Server, ServerCredentials } from '@grpc/grpc-js';
 import { PeerStreams } from 'locmoe/internal/agent/peer-streams';
+import type { SendFrame } from 'locmoe/internal/agent/ring-relay';
 import { collectSeldom } from 'locmoe/internal/garbage-collection';
-import { openFrame } from 'locmoe/internal/rpc/frame-codec';
+import { encodeHead } from 'locmoe/internal/rpc/frame-codec';
 import { NO_SECURITY } from 'locmoe/internal/rpc/security';
+import { createRpcServer, listenDirectly } from 'locmoe/internal/rpc/server';
 import { CHUNK_BYTES, pourInto, STREAM_RUN, streamChunk } from './stream-bytes.js';
 
 export type SourceKind = 'tcp' | 'http2' | 'grpc';
@@ -40,24 +41,25 @@ function listen(server: NetServer): Promise<number> {
   });
 }
 
-/** The relay of an agent, simulated: fills each frame by copying, and sends no more than credit allows. */
-function startGrpc(): Promise<number> {
-  const server = new Server();
+/** The relay of an agent, simulated: sends no more than credit allows. */
+async function startGrpc(): Promise<number> {
+  const rpc = createRpcServer();
+  const { port } = await listenDirectly(rpc, { host: '127.0.0.1', port: 0 }, '--listen');
   const chunk = streamChunk();
   let [sent, consumed] = [0, 0];
-  let send: ((encoded: Buffer) => void) | null = null;
+  let send: SendFrame | null = null;
   const pour = () => {
     while (send !== null && ((sent - consumed) >>> 0) + CHUNK_BYTES <= STREAM_RUN.ringBytes) {
-      const frame = openFrame(STREAM_RUN.generation, 1, [1, 0, sent, CHUNK_BYTES], CHUNK_BYTES);
-      frame.payload.set(chunk);
+      const head = encodeHead(STREAM_RUN.generation, 1, [1, 0, sent, CHUNK_BYTES], CHUNK_BYTES);
       sent = (sent + CHUNK_BYTES) >>> 0;
-      send(frame.encoded);
+      send([head, chunk], () => undefined);
     }
   };
   new PeerStreams({
     ...STREAM_RUN,
     node: 1,
-    server,
+    server: rpc.server,
+    findDirect: rpc.findDirect,
     security: NO_SECURITY,
     onPull: (_node, write) => {
       send = write;
@@ -70,9 +72,5 @@ function startGrpc(): Promise<number> {
     },
     onError: () => process.exit(1),
   });
-  return new Promise((resolve, reject) => {
-    server.bindAsync('127.0.0.1:0', ServerCredentials.createInsecure(), (error, port) =>
-      error ? reject(error) : resolve(port),
-    );
-  });
+  return port;
 }

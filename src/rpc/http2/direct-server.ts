@@ -1,0 +1,258 @@
+import net from 'node:net';
+import { Duplex } from 'node:stream';
+import tls from 'node:tls';
+import { readOpening } from './connection-name.js';
+import {
+  DEFAULT_MAX_FRAME_BYTES,
+  DEFAULT_WINDOW_BYTES,
+  decodeSettings,
+  encodeFrameHeader,
+  FLAG,
+  FRAME,
+  FrameCutter,
+  MOST_WINDOW_BYTES,
+  PREFACE,
+  SETTING,
+  type Setting,
+} from './frames.js';
+
+const STREAM = 1;
+/** A client that has not sent its SETTINGS by then is cut off. */
+const OPENING_MS = 10_000;
+
+interface Waiting {
+  /** Bytes of messages, prefixes and all. */
+  readonly parts: readonly Uint8Array[];
+  readonly bytes: number;
+  readonly done: () => void;
+}
+
+/**
+ * A connection that a client has named by a nonce: `send` writes DATA frames of its one call beside the session of HTTP/2 that
+ * serves the call, from where the bytes lie. The session therefore knows of no data, so updates of windows end here.
+ */
+export class DirectConnection {
+  #connectionWindow = DEFAULT_WINDOW_BYTES;
+  #streamWindow = DEFAULT_WINDOW_BYTES;
+  #initialWindow = DEFAULT_WINDOW_BYTES;
+  #maxFrameBytes = DEFAULT_MAX_FRAME_BYTES;
+  readonly #waiting: Waiting[] = [];
+  /** Whether the session has sent the headers of the response, before which no data may come. */
+  #isOpen = false;
+
+  constructor(private readonly socket: net.Socket) {}
+
+  /**
+   * Sends one message, as soon as the peer's windows have room.
+   *
+   * @param parts of the message, which stay as they are until `done`
+   * @param done called once the kernel has them all; never if the connection breaks
+   */
+  send(parts: readonly Uint8Array[], done: () => void): void {
+    const bytes = parts.reduce((sum, { length }) => sum + length, 0);
+    const prefix = Buffer.alloc(5);
+    prefix.writeUInt32BE(bytes, 1);
+    this.#waiting.push({ parts: [prefix, ...parts], bytes: 5 + bytes, done });
+    if (this.#waiting.length === 1) this.#sendWaiting();
+  }
+
+  /** The session has sent the headers of the response. */
+  open(): void {
+    this.#isOpen = true;
+    this.#sendWaiting();
+  }
+
+  /** True if all that `send` was given is on its way, or the connection broke. */
+  get isDrained(): boolean {
+    return (this.#waiting.length === 0 && this.socket.writableLength === 0) || this.socket.destroyed;
+  }
+
+  /** Waits until the client has closed the connection, at most so long, and closes it. No part is read after that. */
+  async close(timeoutMs: number): Promise<void> {
+    if (this.socket.closed) return;
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, Math.max(0, timeoutMs));
+      this.socket.once('close', () => {
+        clearTimeout(timer);
+        resolve();
+      });
+    });
+    this.socket.destroy();
+  }
+
+  /** Takes the client's SETTINGS, which the session sees too. */
+  takeSettings(settings: readonly Setting[]): void {
+    for (const { id, value } of settings) {
+      if (id === SETTING.maxFrameSize) this.#maxFrameBytes = value;
+      if (id !== SETTING.initialWindowSize) continue;
+      this.#streamWindow += value - this.#initialWindow;
+      this.#initialWindow = value;
+    }
+    this.#sendWaiting();
+  }
+
+  /** @throws Error if it is 0, or makes the window greater than it may be */
+  takeWindowUpdate(stream: number, payload: Buffer): void {
+    const increment = payload.length === 4 ? payload.readUInt32BE() & MOST_WINDOW_BYTES : 0;
+    if (stream === 0) this.#connectionWindow += increment;
+    else this.#streamWindow += increment;
+    if (increment === 0 || Math.max(this.#connectionWindow, this.#streamWindow) > MOST_WINDOW_BYTES)
+      throw new Error('an update of a window is 0, or makes it greater than it may be');
+    this.#sendWaiting();
+  }
+
+  /** Sends what the windows have room for. A message that is begun is sent on before the next one. */
+  #sendWaiting(): void {
+    if (!this.#isOpen) return;
+    for (let first = this.#waiting[0]; first !== undefined; first = this.#waiting[0]) {
+      const room = Math.min(this.#connectionWindow, this.#streamWindow, this.#maxFrameBytes, first.bytes);
+      if (room <= 0) return;
+      this.#connectionWindow -= room;
+      this.#streamWindow -= room;
+      const isWhole = room === first.bytes;
+      const [now, later] = isWhole ? [first.parts, []] : cut(first.parts, room);
+      if (isWhole) this.#waiting.shift();
+      else this.#waiting[0] = { parts: later, bytes: first.bytes - room, done: first.done };
+      this.socket.cork();
+      this.socket.write(encodeFrameHeader({ length: room, type: FRAME.data, flags: 0, stream: STREAM }));
+      const last = now.length - 1;
+      now.forEach((part, i) => {
+        if (isWhole && i === last) this.socket.write(part, (error) => !error && first.done());
+        else this.socket.write(part);
+      });
+      this.socket.uncork();
+    }
+  }
+}
+
+/** Cuts parts after so many bytes, fewer than they have. */
+function cut(parts: readonly Uint8Array[], bytes: number): [Uint8Array[], Uint8Array[]] {
+  const [now, later]: [Uint8Array[], Uint8Array[]] = [[], []];
+  let left = bytes;
+  for (const part of parts) {
+    if (left > 0) now.push(part.subarray(0, left));
+    if (left < part.length) later.push(part.subarray(left));
+    left = Math.max(0, left - part.length);
+  }
+  return [now, later];
+}
+
+/** Finds the connection of a call by the name in its metadata; undefined if its client has named none. */
+export type FindDirect = (name: string) => DirectConnection | undefined;
+
+/**
+ * Accepts connections for a server of gRPC. `inject` gets the ones without a name as they are, and in the place of a named one a
+ * stream that has all but what its DirectConnection takes.
+ *
+ * @param secure options of TLS; null for plain text
+ */
+export function directListener(
+  inject: (connection: Duplex) => void,
+  secure: tls.TlsOptions | null,
+): { readonly server: net.Server; readonly find: FindDirect } {
+  const named = new Map<string, DirectConnection>();
+  const accept = (socket: net.Socket) => {
+    socket.setNoDelay(true);
+    socket.setTimeout(OPENING_MS, () => socket.destroy());
+    const ignore = () => undefined;
+    socket.on('error', ignore);
+    let received = Buffer.alloc(0);
+    const look = () => {
+      for (let chunk: Buffer | null = socket.read(); chunk !== null; chunk = socket.read())
+        received = Buffer.concat([received, chunk]);
+      const opening = readOpening(received);
+      if (opening === null) return;
+      socket.removeListener('readable', look);
+      socket.removeListener('error', ignore);
+      socket.setTimeout(0);
+      socket.unshift(received);
+      if (opening.name === null) inject(socket);
+      else {
+        const connection = new DirectConnection(socket);
+        named.set(opening.name, connection);
+        socket.once('close', () => named.delete(opening.name!));
+        inject(besides(connection, socket));
+      }
+    };
+    socket.on('readable', look);
+  };
+  const server =
+    secure === null
+      ? net.createServer(accept)
+      : tls.createServer(Object.assign({ ALPNProtocols: ['h2'] }, secure), accept);
+  return { server, find: (name) => named.get(name) };
+}
+
+/** The stream of a named connection: what its DirectConnection neither takes nor sends. */
+function besides(connection: DirectConnection, socket: net.Socket): Duplex {
+  const cutter = new FrameCutter(
+    {
+      begin: () => false,
+      payload: () => undefined,
+      end: () => undefined,
+      other: ({ type, flags, stream, length }, encoded) => {
+        const payload = encoded.subarray(encoded.length - length);
+        if (type === FRAME.windowUpdate && (stream === 0 || stream === STREAM)) {
+          connection.takeWindowUpdate(stream, payload);
+          return;
+        }
+        if (type === FRAME.settings && (flags & FLAG.ack) === 0)
+          connection.takeSettings(decodeSettings(payload));
+        shim.push(encoded);
+      },
+    },
+    // Node's server announces no other.
+    DEFAULT_MAX_FRAME_BYTES,
+  );
+  const sent = new FrameCutter(
+    {
+      begin: ({ type, stream }) => {
+        isHeaders ||= type === FRAME.headers && stream === STREAM;
+        return true;
+      },
+      payload: () => undefined,
+      end: () => undefined,
+      other: () => undefined,
+    },
+    0,
+  );
+  let isHeaders = false;
+  const shim: Duplex = new Duplex({
+    read: () => {
+      socket.resume();
+    },
+    // At once: what the DirectConnection writes has to come between two frames of the session, never within one.
+    write: (chunk: Buffer, _, done) => {
+      socket.write(chunk);
+      if (!isHeaders) {
+        sent.push(chunk);
+        if (isHeaders) connection.open();
+      }
+      done();
+    },
+    final: (done) => {
+      socket.end();
+      done();
+    },
+    destroy: (error, done) => {
+      socket.destroy();
+      done(error);
+    },
+  });
+  let prefaceLeft = PREFACE.length;
+  socket.on('data', (chunk: Buffer) => {
+    const preface = chunk.subarray(0, prefaceLeft);
+    prefaceLeft -= preface.length;
+    if (preface.length > 0) shim.push(preface);
+    try {
+      cutter.push(chunk.subarray(preface.length));
+    } catch (error) {
+      shim.destroy(error as Error);
+    }
+    if (shim.readableLength >= shim.readableHighWaterMark) socket.pause();
+  });
+  socket.on('end', () => shim.push(null));
+  socket.on('error', (error) => shim.destroy(error));
+  socket.on('close', () => shim.destroy());
+  return shim;
+}
