@@ -119,8 +119,9 @@ export function pullDirectly(options: PullOptions, receiver: ByteReceiver): Prom
       () => direct.destroy(new Error(`no answer within ${Math.round(timeoutMs)} ms`)),
       timeoutMs,
     );
+    let late: NodeJS.Timeout | undefined;
     const pings = setInterval(() => {
-      const late = setTimeout(() => direct.destroy(new Error('no answer to a ping')), keepaliveMs);
+      late = setTimeout(() => direct.destroy(new Error('no answer to a ping')), keepaliveMs);
       session.ping(() => clearTimeout(late));
     }, keepaliveMs);
     let failure: Error | null = null;
@@ -129,6 +130,7 @@ export function pullDirectly(options: PullOptions, receiver: ByteReceiver): Prom
       stream.once('close', () => {
         clearTimeout(timer);
         clearInterval(pings);
+        clearTimeout(late);
         direct.destroy();
         void direct.closed.then(over);
         const error = outcome ?? {

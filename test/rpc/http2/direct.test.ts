@@ -7,6 +7,14 @@ import { NAME_HEADER, randomName, readOpening, withName } from '../../../src/rpc
 import { DirectCall } from '../../../src/rpc/http2/direct-client.js';
 import { directListener, type FindDirect } from '../../../src/rpc/http2/direct-server.js';
 import { encodeFrame, encodeSettings, FRAME, openingBytes, PREFACE } from '../../../src/rpc/http2/frames.js';
+import {
+  CLUSTER_NAME,
+  loadSecurity,
+  NO_SECURITY,
+  type Security,
+  tlsOptions,
+} from '../../../src/rpc/security.js';
+import { certificateFolder } from '../certificate-folder.js';
 
 const PATH = '/test.Test/Pour';
 const raw = (bytes: Buffer) => bytes;
@@ -28,12 +36,12 @@ afterEach(() => {
 type Serve = (call: grpc.ServerDuplexStream<Buffer, Buffer>, find: FindDirect) => void;
 
 /** A server of gRPC that accepts direct streams. */
-async function listen(serve: Serve): Promise<number> {
+async function listen(serve: Serve, security: Security = NO_SECURITY): Promise<number> {
   const server = new grpc.Server();
   const injector = server.createConnectionInjector(grpc.ServerCredentials.createInsecure());
   const { server: listener, find } = directListener(
     (connection) => injector.injectConnection(connection),
-    null,
+    tlsOptions(security),
   );
   server.addService(
     { Pour: METHOD },
@@ -68,13 +76,13 @@ interface Poured {
 }
 
 /** Reads a call to its end into a memory of its own, directly as far as the call wants to. */
-function pour(port: number, size: number): Promise<Poured> {
+function pour(port: number, size: number, { tls }: Security = NO_SECURITY): Promise<Poured> {
   const memory = Buffer.alloc(size + 1);
   let at = 0;
   const call = new DirectCall({
     host: '127.0.0.1',
     port,
-    tls: null,
+    tls: tls && { ca: tls.ca, cert: tls.cert, key: tls.key, servername: CLUSTER_NAME },
     path: PATH,
     metadata: {},
     maxFrameBytes: 1 << 20,
@@ -92,7 +100,7 @@ function pour(port: number, size: number): Promise<Poured> {
   call.write(Buffer.from('begin'));
   call.stream.resume();
   return new Promise((resolve, reject) => {
-    call.stream.on('error', reject);
+    call.stream.on('error', reject).once('close', () => reject(new Error('closed without a status')));
     call.stream.once('trailers', (trailers) =>
       resolve({ bytes: memory.subarray(0, at), code: Number(trailers['grpc-status']) }),
     );
@@ -153,6 +161,15 @@ describe('a direct call', () => {
     const { bytes, code } = await pour(port, expected.length);
     expect(code).toBe(0);
     expect(bytes.equals(expected)).toBe(true);
+  });
+
+  it('gets them encrypted', async () => {
+    const security = loadSecurity({ tls: await certificateFolder() });
+    const port = await listen(direct(messages), security);
+    const { bytes, code } = await pour(port, expected.length, security);
+    expect(code).toBe(0);
+    expect(bytes.equals(expected)).toBe(true);
+    await expect(pour(port, expected.length)).rejects.toThrow();
   });
 
   it('gets those of a server that knows nothing of it', async () => {
