@@ -1,6 +1,5 @@
 import type { Frame } from '../../src/rpc/generated/messages.js';
-import { encodeFrame } from '../rpc/encode-frame.js';
-import { AgentTarget, OPEN, Pull, until } from './agent-target.js';
+import { AgentTarget, encodeFrame, OPEN, Pull, until } from './agent-target.js';
 import { mutateMessage } from './mutate-message.js';
 import type { Random } from './random.js';
 import { framed, HANGS } from './raw-grpc.js';

@@ -5,6 +5,8 @@ import { DataPlane } from '../../src/agent/data-plane.js';
 import { ShmSegment } from '../../src/collectives/shm-segment.js';
 import { timeoutsOf } from '../../src/config/timeouts.js';
 import type { TrainerError } from '../../src/errors.js';
+import { encodeHead } from '../../src/rpc/frame-codec.js';
+import type { Frame } from '../../src/rpc/generated/messages.js';
 import { loadProto } from '../../src/rpc/load-proto.js';
 import { RawClient } from './raw-grpc.js';
 
@@ -16,6 +18,11 @@ export const OPEN = { runId: `fuzz-${process.pid}`, generation: 2, node: 1, ring
 const SETTLE_MS = 2_000;
 
 type PeerCall = ServerDuplexStream<object, Buffer>;
+
+/** The bytes of a frame. */
+export function encodeFrame({ generation, operation, sections, payload }: Frame): Buffer {
+  return Buffer.concat([encodeHead(generation, operation, sections, payload.length), payload]);
+}
 
 /** Waits until something is so; false if it is not in time. */
 export async function until(isSo: () => boolean): Promise<boolean> {

@@ -4,8 +4,7 @@ import path from 'node:path';
 import { status } from '@grpc/grpc-js';
 import { LogStore } from '@locmoe/logs';
 import type { AgentEvent } from '../../src/rpc/generated/messages.js';
-import { encodeFrame } from '../rpc/encode-frame.js';
-import { AgentTarget, OPEN, Pull, until } from './agent-target.js';
+import { AgentTarget, encodeFrame, OPEN, Pull, until } from './agent-target.js';
 import {
   CoordinatorTarget,
   eventsOf,
