@@ -28,7 +28,7 @@ interface Waiting {
 }
 
 /**
- * A connection that a client has named by a nonce: `send` writes DATA frames of its one call beside the session of HTTP/2 that
+ * A connection that a client has named: `send` writes DATA frames of its one call beside the session of HTTP/2 that
  * serves the call, from where the bytes lie. The session therefore knows of no data, so updates of windows end here.
  */
 export class DirectConnection {
@@ -153,7 +153,8 @@ export function directListener(
   const named = new Map<string, DirectConnection>();
   const accept = (socket: net.Socket) => {
     socket.setNoDelay(true);
-    socket.setTimeout(OPENING_MS, () => socket.destroy());
+    const cutOff = () => socket.destroy();
+    socket.setTimeout(OPENING_MS, cutOff);
     const ignore = () => undefined;
     socket.on('error', ignore);
     let received = Buffer.alloc(0);
@@ -164,7 +165,7 @@ export function directListener(
       if (opening === null) return;
       socket.removeListener('readable', look);
       socket.removeListener('error', ignore);
-      socket.setTimeout(0);
+      socket.setTimeout(0, cutOff);
       socket.unshift(received);
       if (opening.name === null) inject(socket);
       else {
