@@ -42,7 +42,7 @@ it('docs/tutorials/browser.md brings a text into a browser', async () => {
   expect(await reader.type(train!)).toMatch(/^done in .*$/m);
   expect(await reader.type(generate!)).toMatch(/^Once/);
   expect(await reader.type(toWeb!)).toMatch(/^ +index\.html +/m);
-  expect(await reader.type(toOnnx!)).toMatch(/^ +model\.onnx +/m);
+  expect(await reader.type(toOnnx!)).toMatch(/^ +onnx\/model\.onnx +/m);
   if (whyNoBrowser() !== null) return console.warn(`SKIPPED in part: ${whyNoBrowser()}`);
 
   const port = String(await freePort());
