@@ -8,6 +8,7 @@ import { committedFolders } from '../../src/checkpoint/folders.js';
 import { pathWithCommands } from '../e2e/documented-commands.js';
 import { DATA_DIR, Locmoe, lossCurve, MICRO, ROOT, trainToTheEnd, UNHURRIED } from '../e2e/support.js';
 import { IS_ROOT } from '../foreign-port.js';
+import { NIGHTLY } from '../nightly.js';
 import { SlurmCluster } from './slurm-cluster.js';
 
 const JOB = path.join(ROOT, 'deploy/slurm/locmoe.sbatch');
@@ -111,48 +112,52 @@ describe.skipIf(!CAN_RUN)('a Slurm job', () => {
     await job.expectNothingLeft();
   });
 
-  it('goes on elsewhere when a machine is lost, again after the time limit, and saves when it is cancelled', async () => {
-    const { job, id } = submit(
-      '--time=60 --signal=TERM@250',
-      '--set train.steps=100000 --set train.checkpointEvery=5',
-      UNHURRIED,
-    );
-    const number = await id();
-    const newest = () => committedFolders(path.join(runOf(number), 'checkpoints'))[0]!;
-    /** Waits until a generation has begun from a checkpoint of the one before, and saved one of its own. */
-    const goesOn = async (generation: number, from: string) => {
-      await expect.poll(() => generationOf(newest()), { timeout: 120_000 }).toBe(generation);
-      const start = readJournal(path.join(runOf(number), 'journal.ndjson')).find(
-        (entry) => entry.type === 'generation' && entry.generation === generation,
+  // By day the tests of launch.test.ts stand for it: Slurm takes two minutes of it.
+  it.runIf(NIGHTLY)(
+    'goes on elsewhere when a machine is lost, again after the time limit, and saves when it is cancelled',
+    async () => {
+      const { job, id } = submit(
+        '--time=60 --signal=TERM@250',
+        '--set train.steps=100000 --set train.checkpointEvery=5',
+        UNHURRIED,
       );
-      expect(start?.type === 'generation' && start.from.step).toBeGreaterThanOrEqual(stepOf(from));
-    };
-    const nodes = () => cluster.ask('squeue', '--noheader', '--format=%N', '--jobs', number);
-    await written(number, /^checkpoint at step \d+:/gm);
-    expect(nodes()).toBe('n[1-2]');
-    const first = newest();
-    cluster.kill('n2');
-    await goesOn(2, first);
-    expect(nodes()).toBe('n[1,3]');
+      const number = await id();
+      const newest = () => committedFolders(path.join(runOf(number), 'checkpoints'))[0]!;
+      /** Waits until a generation has begun from a checkpoint of the one before, and saved one of its own. */
+      const goesOn = async (generation: number, from: string) => {
+        await expect.poll(() => generationOf(newest()), { timeout: 120_000 }).toBe(generation);
+        const start = readJournal(path.join(runOf(number), 'journal.ndjson')).find(
+          (entry) => entry.type === 'generation' && entry.generation === generation,
+        );
+        expect(start?.type === 'generation' && start.from.step).toBeGreaterThanOrEqual(stepOf(from));
+      };
+      const nodes = () => cluster.ask('squeue', '--noheader', '--format=%N', '--jobs', number);
+      await written(number, /^checkpoint at step \d+:/gm);
+      expect(nodes()).toBe('n[1-2]');
+      const first = newest();
+      cluster.kill('n2');
+      await goesOn(2, first);
+      expect(nodes()).toBe('n[1,3]');
 
-    const status = await type(`locmoe status --runs-dir runs/${number}`).finished;
-    expect([status.code, status.stdout]).toEqual([0, expect.stringMatching(/: running, generation 2$/m)]);
-    const second = newest();
-    const numAsked = () => [...outputOf(number).matchAll(ASKED)].length;
-    const before = numAsked();
-    // The signal is due at once then; Slurm looks every 30 seconds.
-    cluster.ask('scontrol', 'update', `JobId=${number}`, 'TimeLimit=5');
-    await written(number, ASKED, before + 1);
-    cluster.ask('scontrol', 'update', `JobId=${number}`, 'TimeLimit=60');
-    await goesOn(3, second);
+      const status = await type(`locmoe status --runs-dir runs/${number}`).finished;
+      expect([status.code, status.stdout]).toEqual([0, expect.stringMatching(/: running, generation 2$/m)]);
+      const second = newest();
+      const numAsked = () => [...outputOf(number).matchAll(ASKED)].length;
+      const before = numAsked();
+      // The signal is due at once then; Slurm looks every 30 seconds.
+      cluster.ask('scontrol', 'update', `JobId=${number}`, 'TimeLimit=5');
+      await written(number, ASKED, before + 1);
+      cluster.ask('scontrol', 'update', `JobId=${number}`, 'TimeLimit=60');
+      await goesOn(3, second);
 
-    const third = newest();
-    cluster.ask('scancel', number);
-    await job.finished;
-    await written(number, ASKED, before + 2);
-    await job.expectNothingLeft();
-    expect(stepOf(newest())).toBeGreaterThan(stepOf(third));
-    const steps = [...lossCurve(runOf(number)).keys()];
-    expect(steps).toEqual(steps.map((_, index) => index + 1));
-  });
+      const third = newest();
+      cluster.ask('scancel', number);
+      await job.finished;
+      await written(number, ASKED, before + 2);
+      await job.expectNothingLeft();
+      expect(stepOf(newest())).toBeGreaterThan(stepOf(third));
+      const steps = [...lossCurve(runOf(number)).keys()];
+      expect(steps).toEqual(steps.map((_, index) => index + 1));
+    },
+  );
 });
