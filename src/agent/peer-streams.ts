@@ -86,6 +86,10 @@ export class PeerStreams {
       try {
         // A wait before this may have ended after the deadline, and Node warns of negative times.
         const call = await this.#openPull(peer, Math.max(0, deadline - performance.now()));
+        if (this.#state === 'closed') {
+          call.cancel();
+          return;
+        }
         this.#pullers.set(peer.node, { ...peer, call });
         const early = this.#earlyCredit.get(peer.node);
         if (early !== undefined) this.credit(peer.node, early);
@@ -110,7 +114,14 @@ export class PeerStreams {
       onLost: (details: string) => this.#lose(peer, address, details),
     } as const;
     const onFail = (error: unknown) => this.#fail(asTrainerError(error, { node }));
-    if (receiver !== undefined) return pullDirectly(options, failingBy(receiver(peer), onFail));
+    if (receiver !== undefined) {
+      // `close` waits for calls that are open: one that is not yet may write nothing once the memory can be gone.
+      const mayWrite = () => this.#pullers.has(peer) || this.#state !== 'closed';
+      return pullDirectly(
+        options,
+        failingBy(receiver(peer), mayWrite, onFail, () => this.#pullers.has(peer)),
+      );
+    }
     return pullByGrpc(options, (frame) => {
       try {
         this.options.onFrame(peer, frame);
@@ -259,12 +270,22 @@ function byGrpc(call: ServedCall): SendFrame {
   };
 }
 
-/** A receiver that tells violations of the protocol to `onError`; all its errors break the stream. */
-function failingBy(receiver: ByteReceiver, onError: (error: unknown) => void): ByteReceiver {
+/**
+ * A receiver that tells violations of the protocol to `onError`; all its errors break the stream.
+ *
+ * @param isOpen whether the call is waited for at the end, so that a socket may write to a place
+ */
+function failingBy(
+  receiver: ByteReceiver,
+  mayWrite: () => boolean,
+  onError: (error: unknown) => void,
+  isOpen: () => boolean,
+): ByteReceiver {
   return {
-    place: (max) => receiver.place(max),
+    place: (max) => (isOpen() ? receiver.place(max) : null),
     filled: (bytes) => receiver.filled(bytes),
     take(bytes) {
+      if (!mayWrite()) throw new Error('the node is closing');
       try {
         receiver.take(bytes);
       } catch (error) {

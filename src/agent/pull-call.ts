@@ -14,6 +14,15 @@ const MAX_DATA_FRAME_BYTES = (1 << 20) + (1 << 16);
 
 const { Pull } = loadProto('collectives', 'locmoe.collectives.v1.Collectives');
 
+/** Decodes a status message of gRPC, which is percent-encoded; one that is not stays as it is. */
+function decoded(message: string): string {
+  try {
+    return decodeURIComponent(message);
+  } catch {
+    return message;
+  }
+}
+
 /** An open stream from another node. */
 export interface PullCall {
   write(request: PullRequestInput): void;
@@ -35,7 +44,7 @@ export interface PullOptions {
   readonly onLost: (details: string) => void;
 }
 
-/** What went wrong before a stream was open. */
+/** The status of a call that ended before its stream was open. */
 export type PullError = Pick<ServiceError, 'code' | 'details'>;
 
 /**
@@ -113,7 +122,7 @@ export function pullDirectly(options: PullOptions, receiver: ByteReceiver): Prom
     const take = (headers: Readonly<Record<string, unknown>>) => {
       const code = headers['grpc-status'];
       if (code !== undefined)
-        outcome = { code: Number(code), details: decodeURIComponent(String(headers['grpc-message'] ?? '')) };
+        outcome = { code: Number(code), details: decoded(String(headers['grpc-message'] ?? '')) };
     };
     const timer = setTimeout(
       () => direct.destroy(new Error(`no answer within ${Math.round(timeoutMs)} ms`)),

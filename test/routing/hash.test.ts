@@ -84,7 +84,7 @@ it.each([0.3, 0.4, 0.5, 0.8])(
           expect(expert).toBe(all.expertsTK[id]);
         });
       }
-      // As few in common as can be: no id has two experts more than another one.
+      // Layers have as few ids in common as can be, so that no id has two experts more than another one.
       expect(Math.max(...timesV) - Math.min(...timesV)).toBeLessThanOrEqual(1);
     }
   },

@@ -37,7 +37,7 @@ export function withName(opening: Buffer, name: string): Buffer {
   return Buffer.concat([PREFACE, encodeFrame({ type, flags, stream }, payload)]);
 }
 
-/** What a client's first bytes say of its connection. */
+/** A connection's name and settings, as its client's first bytes give them. */
 export interface Opening {
   /** Null if the client has not named it, or speaks no HTTP/2. */
   readonly name: string | null;

@@ -55,7 +55,7 @@ export class DirectCall {
   readonly #cutter: FrameCutter;
   readonly #scratch = Buffer.allocUnsafeSlow(SCRATCH_BYTES);
   readonly #name = randomName();
-  /** What the session has written until its SETTINGS are whole, which get the name; null from then on. */
+  /** Holds what the session writes until its SETTINGS are whole and get the name; null from then on. */
   #opening: Buffer | null = Buffer.alloc(0);
   #isDirect = false;
   /** Bytes of DATA frames since the last update of the windows, padding and all. */

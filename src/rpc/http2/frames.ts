@@ -81,7 +81,7 @@ export function encodeWindowUpdates(stream: number, bytes: number): Buffer {
   return Buffer.concat([of(0), of(stream)]);
 }
 
-/** What becomes of the bytes of a frame. */
+/** Takes the frames that a FrameCutter cuts. */
 export interface FrameSink {
   /** A frame begins. Returns true to have its payload in `payload` as it comes, without its padding. */
   begin(header: FrameHeader): boolean;
