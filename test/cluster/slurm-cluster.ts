@@ -72,7 +72,7 @@ export class SlurmCluster {
     return cluster;
   }
 
-  /** What a command of Slurm prints; an empty text while it fails. */
+  /** Returns what a command of Slurm prints; an empty text while it fails. */
   ask(command: string, ...args: string[]): string {
     try {
       const env = { ...process.env, ...this.env };

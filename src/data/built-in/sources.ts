@@ -16,11 +16,11 @@ interface SourceText {
 
 /** A text source: an installed package, whose folder `read` gets. */
 export interface Source {
-  /** As it is installed. */
+  /** The name under which it is installed. */
   readonly packageName: string;
   /** Its name where it is published, if that is another. */
   readonly publishedAs?: string;
-  /** Of the text that is read, which may differ from that of the package's code. */
+  /** The licence of the text that is read, which may differ from that of the package's code. */
   readonly licence: string;
   readonly read: (folder: string) => Iterable<SourceText> | Promise<Iterable<SourceText>>;
 }

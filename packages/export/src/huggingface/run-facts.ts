@@ -3,7 +3,7 @@ import { RunFolder, recordsFromEnd, type Validation } from '@locmoe/run-format';
 import type { Checkpoint } from 'locmoe/internal/checkpoint/checkpoint';
 import { type DatasetIndex, readIndex } from 'locmoe/internal/data/dataset';
 
-/** What the folder of a run knows about a checkpoint in it. */
+/** Facts about a checkpoint that stand in the folder of its run. */
 export interface RunFacts {
   /** The last one up to the checkpoint. */
   readonly validation: Validation | null;
