@@ -115,12 +115,12 @@ export class PeerStreams {
     } as const;
     const onFail = (error: unknown) => this.#fail(asTrainerError(error, { node }));
     if (receiver !== undefined) {
-      // `close` waits for calls that are open: one that is not yet may write nothing once the memory can be gone.
-      const mayWrite = () => this.#pullers.has(peer) || this.#state !== 'closed';
-      return pullDirectly(
-        options,
-        failingBy(receiver(peer), mayWrite, onFail, () => this.#pullers.has(peer)),
-      );
+      const guarded = guardedReceiver(receiver(peer), {
+        isOpen: () => this.#pullers.has(peer),
+        isClosed: () => this.#state === 'closed',
+        onError: onFail,
+      });
+      return pullDirectly(options, guarded);
     }
     return pullByGrpc(options, (frame) => {
       try {
@@ -271,25 +271,26 @@ function byGrpc(call: ServedCall): SendFrame {
 }
 
 /**
- * A receiver that tells violations of the protocol to `onError`; all its errors break the stream.
- *
- * @param isOpen whether the call is waited for at the end, so that a socket may write to a place
+ * A receiver that tells violations of the protocol to `onError`; all its errors break the stream. `close` waits for calls that are
+ * open: another one has no place in memory that a socket could write to, and nothing is taken from it after the close.
  */
-function failingBy(
+function guardedReceiver(
   receiver: ByteReceiver,
-  mayWrite: () => boolean,
-  onError: (error: unknown) => void,
-  isOpen: () => boolean,
+  call: {
+    readonly isOpen: () => boolean;
+    readonly isClosed: () => boolean;
+    readonly onError: (error: unknown) => void;
+  },
 ): ByteReceiver {
   return {
-    place: (max) => (isOpen() ? receiver.place(max) : null),
+    place: (max) => (call.isOpen() ? receiver.place(max) : null),
     filled: (bytes) => receiver.filled(bytes),
     take(bytes) {
-      if (!mayWrite()) throw new Error('the node is closing');
+      if (call.isClosed() && !call.isOpen()) throw new Error('the node is closing');
       try {
         receiver.take(bytes);
       } catch (error) {
-        if (error instanceof TrainerError && error.code === 'BAD_MESSAGE') onError(error);
+        if (error instanceof TrainerError && error.code === 'BAD_MESSAGE') call.onError(error);
         throw error;
       }
     },
