@@ -199,7 +199,7 @@ export class ShmTransport implements Transport {
         this.#stats[kind].waitMs += waitedMs;
         // Far longer than asked: this process was suspended, and its peers may have been too.
         if (idleMs > SUSPENDED_MS) idleSince += idleMs - WAIT_SLICE_MS;
-        this.#checkAbort();
+        this.#checkRun();
       }
     }
     this.#control.endOperation();
@@ -261,6 +261,10 @@ export class ShmTransport implements Transport {
   #checkAbort(): void {
     const reason = this.#segment.abortReason;
     if (reason !== null) throw abortedError(this.#place, reason);
+  }
+
+  #checkRun(): void {
+    this.#checkAbort();
     if (process.ppid !== this.#parentPid)
       throw abortedError(this.#place, `the node agent (pid ${this.#parentPid}) is gone`);
   }
@@ -281,7 +285,7 @@ export class ShmTransport implements Transport {
 
   keepWaiting(): void {
     this.#control.beat();
-    this.#checkAbort();
+    this.#checkRun();
   }
 
   takeStats(): TransportStats {

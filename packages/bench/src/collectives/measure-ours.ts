@@ -5,7 +5,7 @@ import { segmentBytes } from 'locmoe/internal/collectives/shm-layout';
 import { RING_BYTES, runRanks } from '../run-ranks.js';
 import { busGbPerS, type ExchangeCase, layoutName, type Repetition } from './cases.js';
 import type { ExchangeArgs, RankTimes } from './exchange.program.js';
-import { type AgentCost, type ExchangeRow, spreadOf } from './measurements.js';
+import { type AgentCost, type ExchangeRow, sampled, spreadOf } from './measurements.js';
 
 export interface MeasureOptions {
   readonly layout: Layout;
@@ -35,7 +35,7 @@ export async function measureOurs(options: MeasureOptions): Promise<ExchangeRow[
 }
 
 function rowOf(layout: Layout, each: ExchangeCase, ranks: readonly RankTimes[]): ExchangeRow {
-  const ms = spreadOf(ranks[0]!.ms);
+  const ms = spreadOf(sampled(ranks[0]!.ms));
   return {
     ...each,
     system: 'locmoe',

@@ -10,7 +10,7 @@ import {
   type Repetition,
   warmUpsOf,
 } from './cases.js';
-import { type ExchangeRow, type System, spreadOf } from './measurements.js';
+import { type ExchangeRow, type System, sampled, spreadOf } from './measurements.js';
 import { runCommand } from './run-command.js';
 import type { LayoutName, PeerName } from './scope.js';
 
@@ -37,6 +37,8 @@ interface Peer {
 export interface PeerResult {
   readonly collective: Collective;
   readonly bytes: number;
+  readonly repetitions: number;
+  /** Duration of a repetition, by sample. */
   readonly ms: readonly number[];
   readonly setting: string;
 }
@@ -54,7 +56,10 @@ export function parseResults(output: string, setting: string): PeerResult[] {
   return output
     .split('\n')
     .filter((line) => line.startsWith('{'))
-    .map((line) => ({ ...JSON.parse(line), setting }));
+    .map((line) => {
+      const { collective, bytes, ms } = JSON.parse(line);
+      return { collective, bytes, repetitions: ms.length, ms: sampled(ms), setting };
+    });
 }
 
 /** Returns the result with the smallest median for each case, as a peer is judged at its best. */
@@ -69,7 +74,7 @@ export function bestResults(results: readonly PeerResult[]): PeerResult[] {
 }
 
 export function peerRow(system: System, numRanks: number, result: PeerResult): ExchangeRow {
-  const { collective, bytes, setting } = result;
+  const { collective, bytes, repetitions, setting } = result;
   const ms = spreadOf(result.ms);
   return {
     collective,
@@ -79,7 +84,7 @@ export function peerRow(system: System, numRanks: number, result: PeerResult): E
     ms,
     setting,
     layout: `${numRanks} ranks`,
-    repetitions: result.ms.length,
+    repetitions,
     busGbPerS: busGbPerS(result, numRanks, ms.median),
     agents: null,
   };

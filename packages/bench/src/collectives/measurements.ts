@@ -8,6 +8,26 @@ export interface Spread {
   readonly p90: number;
 }
 
+/** Least duration of a sample in ms. */
+const SAMPLE_MS = 1;
+
+/**
+ * Durations of repetitions, each the mean of as many in a row as take a sample. Ranks that buffer run ahead of each other:
+ * a short repetition is followed by a long one, and neither is what an exchange costs.
+ */
+export function sampled(ms: readonly number[]): number[] {
+  const samples: number[] = [];
+  let [sum, count] = [0, 0];
+  for (const each of ms) {
+    sum += each;
+    count++;
+    if (sum < SAMPLE_MS) continue;
+    samples.push(sum / count);
+    [sum, count] = [0, 0];
+  }
+  return samples.length === 0 ? [sum / count] : samples;
+}
+
 export function spreadOf(values: readonly number[]): Spread {
   return { median: quantile(values, 0.5), p10: quantile(values, 0.1), p90: quantile(values, 0.9) };
 }
@@ -31,7 +51,7 @@ export interface ExchangeRow extends ExchangeCase {
   /** Nodes x workers for ours, `4 ranks` for a peer. */
   readonly layout: string;
   readonly numRanks: number;
-  /** Duration of a repetition in ms, on rank 0. */
+  /** Duration of a repetition in ms on rank 0, of each sample the mean. */
   readonly ms: Spread;
   readonly repetitions: number;
   readonly busGbPerS: number;

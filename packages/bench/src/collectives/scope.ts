@@ -74,7 +74,7 @@ export function scopeOf({ only, quick, peers }: ScopeOptions): Scope {
     layouts: quick && named(LAYOUTS).length === 0 ? QUICK_LAYOUTS : narrow(LAYOUTS),
     cases,
     peers: peers ? narrow(PEERS) : [],
-    repetition: { caseMs: quick ? 60 : 300, least: quick ? 5 : 7, most: 2000 },
+    repetition: { caseMs: quick ? 60 : 300, least: quick ? 5 : 7, most: 20_000 },
     streamPieces: quick ? 8 : 30,
   };
 }

@@ -7,7 +7,7 @@ import {
   repetitionsOf,
   warmUpsOf,
 } from '../../src/collectives/cases.js';
-import { spreadOf } from '../../src/collectives/measurements.js';
+import { sampled, spreadOf } from '../../src/collectives/measurements.js';
 
 describe('figures of one case', () => {
   it('counts what a rank must send as bus bandwidth', () => {
@@ -38,6 +38,11 @@ describe('figures of one case', () => {
 });
 
 describe('figures of several', () => {
+  it('are of samples of a millisecond or more', () => {
+    expect(sampled([0.25, 0.75, 3, 0.5, 1, 0.1])).toEqual([0.5, 3, 0.75]);
+    expect(sampled([0.25, 0.5])).toEqual([0.375]);
+  });
+
   it('are a median with percentiles', () => {
     expect(spreadOf([5, 1, 2, 4, 3])).toEqual({ median: 3, p10: 1.4, p90: 4.6 });
   });

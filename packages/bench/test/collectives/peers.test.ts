@@ -13,6 +13,7 @@ const { signal } = new AbortController();
 const result = (bytes: number, ms: readonly number[], setting: string): PeerResult => ({
   collective: 'all-to-all',
   bytes,
+  repetitions: ms.length,
   ms,
   setting,
 });
