@@ -3,7 +3,7 @@ import { runTraining } from '../../packages/bench/src/training.js';
 import type { PartPlace } from '../kit/parts.js';
 import { jsonOf } from './json-of.js';
 
-const ROUTERS = ['hash', 'switch', 'expert-choice', 'locmoe', 'locmoe-plus', 'moge'];
+const ROUTERS = ['hash', 'switch', 'expert-choice', 'locmoe', 'locmoe-plus', 'moge', 'deepseek'];
 /** Flat and in two hops, by rows and without duplicates. */
 const EXCHANGES = {
   flat: ['cluster.exchange=flat'],

@@ -3,6 +3,7 @@ import { type PlanOptions, planInput } from './inputs.js';
 import { formatLink } from './link.js';
 import { MOST_RANKS } from './measure/exchange-costs.js';
 import { type Plan, type PlanInput, predict, TIME_PARTS } from './predict.js';
+import { workingRouter } from './routing-model.js';
 import { MODEL_PARTS } from './work.js';
 
 const ms = (value: number) => value.toFixed(1);
@@ -57,7 +58,7 @@ function microBatchesOf({ train: { microBatches } }: PlanInput['config']): strin
 
 /** Whether the calibration covers the router; if not, its own estimate is used. */
 function isMeasured({ config, profile }: PlanInput): boolean {
-  return config.moe.router in profile.compute.routerTokenNs;
+  return workingRouter(config) in profile.compute.routerTokenNs;
 }
 
 /** Says in which respects a plan goes beyond what its calibration has measured; nothing if it does not. */

@@ -23,6 +23,7 @@ import {
   type TierShares,
   tierShares,
   touchedShare,
+  workingRouter,
 } from './routing-model.js';
 import {
   type Exchange,
@@ -186,12 +187,13 @@ function computeMs(
 
 /** Work of routing outside TensorFlow, in all sparse layers. */
 function gateS(config: RunConfig, compute: MachineProfile['compute'], sequences: number): number {
-  const { model, moe, train } = config;
+  const { model, train } = config;
   const numTokens = sequences * model.seqLen;
   const { hostNs, candidatesPerToken } = routerPrice(config, numTokens);
   const ofTokens =
     numTokens *
-    ((compute.routerTokenNs as Readonly<Record<string, number | undefined>>)[moe.router] ?? hostNs);
+    ((compute.routerTokenNs as Readonly<Record<string, number | undefined>>)[workingRouter(config)] ??
+      hostNs);
   const ofCandidates = train.globalBatch * model.seqLen * candidatesPerToken * compute.candidateNs;
   return model.numSparseLayers * (ofTokens + ofCandidates) * 1e-9;
 }

@@ -37,9 +37,33 @@ export const UNIFORM: RoutingAssumption = {
   source: 'assumed: an even load, every choice kept',
 };
 
+/** The router that does the work of most steps: where choices become a table, hash is such a table. */
+export function workingRouter({ moe, train }: RunConfig): string {
+  return moe.tableAfter > 0 && 2 * moe.tableAfter < train.steps ? 'hash' : moe.router;
+}
+
 /** Cost of the configured router for `numTokens` tokens of a rank in one layer. */
-export function routerPrice({ moe, model }: RunConfig, numTokens: number): RouterPrice {
-  return routerPolicy(moe.router).price(moe, { numTokens, dModel: model.dModel });
+export function routerPrice(config: RunConfig, numTokens: number): RouterPrice {
+  const { moe, model } = config;
+  const size = { numTokens, dModel: model.dModel };
+  const own = routerPolicy(moe.router).price(moe, size);
+  const working = workingRouter(config);
+  if (working === moe.router) return own;
+  const { forward, backward, hostNs, gathered, candidatesPerToken, weighted } = routerPolicy(working).price(
+    moe,
+    size,
+  );
+  const { choicesPerToken, kept } = own;
+  return {
+    forward,
+    backward,
+    hostNs,
+    gathered,
+    candidatesPerToken,
+    weighted,
+    choicesPerToken,
+    ...(kept && { kept }),
+  };
 }
 
 export function tokensPerRank({ train, model, cluster }: RunConfig): number {

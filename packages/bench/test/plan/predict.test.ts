@@ -113,6 +113,8 @@ describe('predict', () => {
       const [name, value] = field.split('=');
       expect(stepMs([`model.${name}=${4 * Number(value)}`]), name).toBeGreaterThan(stepMs([]));
     }
+    const switched = ['moe.router=switch', 'train.steps=400'];
+    expectRising([stepMs([...switched, 'moe.tableAfter=40']), stepMs([...switched, 'moe.tableAfter=390'])]);
     expectRising([8, 16, 32].map((experts) => stepMs([`moe.numExperts=${experts}`])));
     expectRising(
       [0.5, 1, 2].map((keptPerToken) => stepMs([], 2, 2, { routing: { ...UNIFORM, keptPerToken } })),
