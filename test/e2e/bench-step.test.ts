@@ -120,4 +120,24 @@ describe('bench step', () => {
     expect(own.gcMs).toBeGreaterThanOrEqual(0);
     expect(own.peakBytes).toBeGreaterThan(1e7);
   });
+
+  it('makes the bill of a step, by operation', async () => {
+    const work = path.join(temporaryFolder(), 'work');
+    const { code, stdout, stderr } = await locmoe(
+      ...['bench', 'step', '--bill', '--config', microRecipe(temporaryFolder()), '--steps', '6'],
+      ...['--data-dir', DATA_DIR, '--work-dir', work],
+    );
+    expect(code, stdout + stderr).toBe(0);
+    expect(stdout).toMatch(/micro\.yaml +calls +ms +% +GFLOP\/s +GB\/s +limit +lost\n/);
+    const [bill] = JSON.parse(readFileSync(path.join(work, 'bill.json'), 'utf8')).bills;
+    const lines = new Map<string, number>(
+      bill.lines.map(({ operation, ms }: { operation: string; ms: number }) => [operation, ms]),
+    );
+    expect([...lines.values()].reduce((sum, ms) => sum + ms)).toBeCloseTo(bill.stepMs, 6);
+    for (const operation of ['network of fixed rows', 'optimizer', 'waiting for other ranks'])
+      expect(lines.get(operation), operation).toBeGreaterThan(0);
+    const beside = [...lines].find(([operation]) => operation.startsWith('beside all'))![1];
+    expect(beside / bill.stepMs).toBeGreaterThan(0);
+    expect(bill.ranks).toHaveLength(4);
+  });
 });

@@ -87,6 +87,7 @@ export const PAGES: readonly Printing[] = [
 export const BENCHES: readonly Printing[] = [
   ['npx locmoe bench routers --quick', /^hash-seed1: 30 steps$/m],
   ['npx locmoe bench step', /^tiny: 60 steps$/m],
+  ['npx locmoe bench step --bill', /^tiny: 60 steps after/m],
   ['npx locmoe bench collectives --quick', /^ {2}all-to-all 16 KiB: \S+/m],
   ['npx locmoe bench plan --calibrate', /^steps of one worker$/m],
   ['npx locmoe bench plan', /^steps of one worker$/m],

@@ -30,6 +30,11 @@ export function kernels(): Kernels {
   return chosen;
 }
 
+/** Puts `wrap` around what computes in this process, to measure each of its operations in its place. */
+export function wrapKernels(wrap: (chosen: Kernels) => Kernels): void {
+  chosen = wrap(kernels());
+}
+
 /**
  * The library that computes here; null if TensorFlow does.
  *

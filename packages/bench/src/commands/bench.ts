@@ -131,23 +131,38 @@ function addStep(bench: Command): void {
       wholeNumber(LEAST_STEPS),
       20,
     )
-    .option('--quick', 'with --peer: two turns', false);
+    .option('--quick', 'with --peer: two turns', false)
+    .addOption(
+      new Option(
+        '--bill',
+        'time every operation of a step in its place, and what it needs at least',
+      ).conflicts(['peer', 'turns', 'verifySteps', 'quick']),
+    );
   type Options = Given<Omit<BenchStepOptions, 'configs' | 'steps' | 'turns'>> &
     Partial<Pick<BenchStepOptions, 'steps' | 'turns'>> & {
       readonly config: readonly string[];
       readonly quick: boolean;
+      readonly bill?: boolean;
     };
   withData(inFolders(command, 'step', 'for the runs')).action(
-    async ({ config, steps, turns, quick, out, ...options }: Options) => {
+    async ({ config, steps, turns, quick, bill, out, ...options }: Options) => {
       computeOnOneThread();
       const defaults = options.peer === undefined ? ALONE : WITH_PEER;
-      const { benchStep } = await import('../step/bench.js');
-      process.exitCode = await benchStep({
+      const given = {
         ...options,
         configs: config.length > 0 ? config : defaults.configs,
         steps: steps ?? defaults.steps,
-        turns: turns ?? (quick ? 2 : 3),
         out: out ?? options.workDir,
+      };
+      if (bill === true) {
+        const { billStep } = await import('../step/bill/bill.js');
+        process.exitCode = await billStep(given);
+        return;
+      }
+      const { benchStep } = await import('../step/bench.js');
+      process.exitCode = await benchStep({
+        ...given,
+        turns: turns ?? (quick ? 2 : 3),
       });
     },
   );

@@ -1,0 +1,55 @@
+/** What an operation has to do at least. */
+export interface Work {
+  readonly flops: number;
+  /** Bytes of its inputs and outputs. */
+  readonly bytes: number;
+}
+
+/** All calls of an operation. */
+export interface BillRow extends Work {
+  readonly operation: string;
+  readonly calls: number;
+  /** Without what other operations took inside it. */
+  readonly ms: number;
+}
+
+/** Adds up the time of operations that may call each other. */
+export class Recorder {
+  #rows = new Map<string, { calls: number; ms: number; flops: number; bytes: number }>();
+  /** Time of operations inside the one that runs. */
+  #innerMs = 0;
+
+  /** @param workOf is asked when the call has returned, with what it returned */
+  time<T>(operation: string, workOf: (result: T) => Work, call: () => T): T {
+    const outerMs = this.#innerMs;
+    this.#innerMs = 0;
+    const started = performance.now();
+    const result = call();
+    const ms = performance.now() - started;
+    const row = this.#rows.get(operation) ?? { calls: 0, ms: 0, flops: 0, bytes: 0 };
+    const { flops, bytes } = workOf(result);
+    row.calls++;
+    row.ms += ms - this.#innerMs;
+    row.flops += flops;
+    row.bytes += bytes;
+    this.#rows.set(operation, row);
+    // What is noted here counts as the operation's, not as its caller's.
+    this.#innerMs = outerMs + performance.now() - started;
+    return result;
+  }
+
+  /** Takes the rows, and begins anew. */
+  take(): BillRow[] {
+    const rows = [...this.#rows].map(
+      ([operation, { calls, ms, flops, bytes }]): BillRow => ({
+        operation,
+        calls,
+        ms,
+        flops,
+        bytes,
+      }),
+    );
+    this.#rows = new Map();
+    return rows;
+  }
+}
