@@ -1,48 +1,40 @@
 import type { Collective } from '../../packages/bench/src/collectives/cases.js';
 import { hiddenShare } from '../../packages/bench/src/collectives/measure-overlap.js';
-import type {
-  ExchangeRow,
-  Measurements,
-  Spread,
-  StreamName,
-  System,
+import {
+  formatSize,
+  type Measurements,
+  type Spread,
+  type StreamName,
+  type System,
 } from '../../packages/bench/src/collectives/measurements.js';
 
-/** Ratios above 1 mean that ours is faster; null where a side was not measured. report.md says what each is. */
+/** What the page says first; ratios above 1 mean that ours is faster. */
+export interface Headline {
+  readonly what: string;
+  /** Null where a side was not measured. */
+  readonly values: readonly { readonly of: string; readonly value: number | null }[];
+}
+
 export interface Figures extends Omit<Measurements, 'hierarchy'> {
+  readonly headline: readonly Headline[];
   /** Times of both forms of the all-to-all over the slow link. */
   readonly hierarchy: readonly {
     readonly bytes: number;
     readonly flat: Spread;
     readonly hierarchical: Spread;
   }[];
-  readonly inNode: {
-    /** Ratios by bytes per pair, 1x4 against 4 ranks. */
-    readonly allToAllVsOpenmpi: Readonly<Record<string, number | null>>;
-    readonly allReduceVsGloo: number | null;
-    readonly allReduceVsOpenmpi: number | null;
-  };
-  readonly betweenNodes: {
-    readonly streamVsHttp2: number | null;
-    readonly allToAllVsGloo: number | null;
-  };
-  readonly hierarchicalVsFlat: number | null;
-  readonly overlapHidden: number | null;
-  readonly agentCpuSPerGB: number | null;
 }
 
-/** Sizes in bytes: typical of token exchanges and of gradients. */
-export const HEADLINE_BYTES: Readonly<Record<'all-to-all' | 'all-reduce', readonly number[]>> = {
-  'all-to-all': [1 << 18, 1 << 20, 1 << 22],
-  'all-reduce': [1 << 22, 1 << 24, 1 << 26],
-};
-const [IN_NODE, BETWEEN_NODES] = ['1x4', '2x2'];
-
-type Key = Pick<ExchangeRow, 'system' | 'collective' | 'layout'>;
+const KIB = 1 << 10;
+const IN_NODE_BYTES = [16 * KIB, 64 * KIB, 256 * KIB, 1 << 20, 1 << 22];
+/** Typical of token exchanges, and of gradients. */
+const TOKEN_BYTES = [256 * KIB, 1 << 20, 1 << 22];
+const GRADIENT_BYTES = [1 << 22, 1 << 24, 1 << 26];
+const BETWEEN_NODES = { '2x2': 4, '4x1': 4, '4x2': 8 };
 
 export function figuresOf(measured: Measurements): Figures {
   const { exchanges, streams, overlap } = measured;
-  const find = ({ system, collective, layout }: Key, bytes: number) =>
+  const find = (system: System, collective: Collective, layout: string, bytes: number) =>
     exchanges.find(
       (row) =>
         row.system === system &&
@@ -50,15 +42,25 @@ export function figuresOf(measured: Measurements): Figures {
         row.layout === layout &&
         row.bytes === bytes,
     );
-  const msOf = (system: System, collective: Collective, layout: string, bytes: number) =>
-    find({ system, collective, layout }, bytes)?.ms.median ?? null;
-  const against = (system: System, collective: keyof typeof HEADLINE_BYTES, layout: string) =>
-    HEADLINE_BYTES[collective].map((bytes) =>
-      ratio(msOf(system, collective, '4 ranks', bytes), msOf('locmoe', collective, layout, bytes)),
+  /** Time of a peer over ours. */
+  const against = (peer: System, collective: Collective, layout: string, numRanks: number, bytes: number) =>
+    ratio(
+      find(peer, collective, `${numRanks} ranks`, bytes)?.ms.median,
+      find('locmoe', collective, layout, bytes)?.ms.median,
     );
-  const allToAll = against('OpenMPI, shared memory', 'all-to-all', IN_NODE);
-  const speedOf = (name: StreamName) => streams.find(({ what }) => what === name)?.mbPerS.median ?? null;
-  const http2 = Math.max(speedOf('http2-4') ?? 0, speedOf('http2-16') ?? 0) || null;
+  const bySize = (peer: System, collective: Collective, numRanks: number, sizes: readonly number[]) =>
+    sizes.map((bytes) => ({
+      of: formatSize(bytes),
+      value: against(peer, collective, `1x${numRanks}`, numRanks, bytes),
+    }));
+  const byLayout = (peer: System) =>
+    Object.entries(BETWEEN_NODES).map(([layout, numRanks]) => ({
+      of: layout,
+      value: geometricMean(TOKEN_BYTES.map((bytes) => against(peer, 'all-to-all', layout, numRanks, bytes))),
+    }));
+  const one = (value: number | null | undefined) => [{ of: '', value: value ?? null }];
+  const speedOf = (name: StreamName) => streams.find(({ what }) => what === name)?.mbPerS.median;
+  const http2 = Math.max(speedOf('http2-4') ?? 0, speedOf('http2-16') ?? 0) || undefined;
   const hierarchy = measured.hierarchy.flatMap(({ collective, bytes, ms }) => {
     const flat = measured.hierarchy.find(
       (row) => row.collective === 'flat all-to-all' && row.bytes === bytes,
@@ -67,32 +69,61 @@ export function figuresOf(measured: Measurements): Figures {
       ? [{ bytes, flat: flat.ms, hierarchical: ms }]
       : [];
   });
-  // One agent with several workers, as in training.
-  const agents = find({ system: 'locmoe', collective: 'all-to-all', layout: '2x2' }, 1 << 20);
-  return {
-    inNode: {
-      allToAllVsOpenmpi: Object.fromEntries(
-        HEADLINE_BYTES['all-to-all'].map((bytes, i) => [bytes, rounded(allToAll[i]!)]),
+  const headline: Headline[] = [
+    ...[2, 4].map((numRanks) => ({
+      what: `all-to-all inside a node, 1x${numRanks} against OpenMPI over shared memory, by bytes a pair`,
+      values: bySize('OpenMPI, shared memory', 'all-to-all', numRanks, IN_NODE_BYTES),
+    })),
+    ...(['OpenMPI, shared memory', 'Gloo'] as const).map((peer) => ({
+      what: `all-reduce inside a node, 1x4 against ${peer}, by bytes`,
+      values: bySize(peer, 'all-reduce', 4, GRADIENT_BYTES),
+    })),
+    ...(['Gloo', 'OpenMPI, TCP'] as const).map((peer) => ({
+      what: `all-to-all between nodes against ${peer}, geometric mean of 256 KiB, 1 and 4 MiB a pair, by layout`,
+      values: byLayout(peer),
+    })),
+    {
+      what: 'speed of one stream against the faster raw HTTP/2 stream',
+      values: one(ratio(speedOf('grpc'), http2)),
+    },
+    {
+      what: 'the same against a raw socket that reads into one buffer',
+      values: one(ratio(speedOf('grpc'), speedOf('tcp-onread'))),
+    },
+    {
+      what: 'speed of the stream over mutual TLS against the plain one',
+      values: one(ratio(speedOf('grpc-tls'), speedOf('grpc'))),
+    },
+    {
+      what: 'CPU seconds of both agents for each GB between nodes, all-to-all of 1 MiB a pair on 2x2',
+      values: one(find('locmoe', 'all-to-all', '2x2', 1 << 20)?.agents?.cpuSPerGb),
+    },
+    {
+      what: 'time of the flat against the hierarchical all-to-all over the slow link, geometric mean of its sizes',
+      values: one(
+        geometricMean(hierarchy.map(({ flat, hierarchical }) => flat.median / hierarchical.median)),
       ),
-      allReduceVsGloo: rounded(geometricMean(against('Gloo', 'all-reduce', IN_NODE))),
-      allReduceVsOpenmpi: rounded(geometricMean(against('OpenMPI, shared memory', 'all-reduce', IN_NODE))),
     },
-    betweenNodes: {
-      streamVsHttp2: rounded(ratio(speedOf('grpc'), http2)),
-      allToAllVsGloo: rounded(geometricMean(against('Gloo', 'all-to-all', BETWEEN_NODES))),
+    {
+      what: "share of a sparse layer's exchanges that the experts hide on 2x2, where both take about as long, of the better degree",
+      values: one(hiddenShare(overlap)),
     },
-    hierarchicalVsFlat: rounded(
-      geometricMean(hierarchy.map(({ flat, hierarchical }) => flat.median / hierarchical.median)),
-    ),
-    overlapHidden: rounded(hiddenShare(overlap)),
-    agentCpuSPerGB: rounded(agents?.agents?.cpuSPerGb ?? null),
-    ...measured,
+  ];
+  return {
+    headline: headline.map(({ what, values }) => ({
+      what,
+      values: values.map(({ of, value }) => ({ of, value: rounded(value) })),
+    })),
+    exchanges,
+    streams,
+    overlap,
+    notes: measured.notes,
     hierarchy,
   };
 }
 
-function ratio(over: number | null, under: number | null): number | null {
-  return over === null || under === null ? null : over / under;
+function ratio(over: number | undefined, under: number | undefined): number | null {
+  return over === undefined || under === undefined ? null : over / under;
 }
 
 /** Null unless every value is known: a mean over a subset would be another figure. */

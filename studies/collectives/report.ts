@@ -24,17 +24,17 @@ const SERIES: Readonly<Record<string, string>> = {
 const FORMS = ['flat', 'hierarchical'] as const;
 
 export function reportOf(figures: Figures): Report {
-  const { exchanges, hierarchy, streams, overlap, notes, inNode, betweenNodes } = figures;
-  const { hierarchicalVsFlat, overlapHidden, agentCpuSPerGB } = figures;
-  const { allToAllVsOpenmpi, ...others } = inNode;
-  const headline = { ...others, ...betweenNodes, hierarchicalVsFlat, overlapHidden, agentCpuSPerGB };
+  const { headline, exchanges, hierarchy, streams, overlap, notes } = figures;
   return {
     view: {
       notes: notes.map((note) => `- ${note}`).join('\n'),
-      allToAllVsOpenmpi: Object.entries(allToAllVsOpenmpi)
-        .map(([bytes, each]) => `${formatSize(Number(bytes))}: ${known(each)}`)
-        .join(', '),
-      ...Object.fromEntries(Object.entries(headline).map(([name, figure]) => [name, known(figure)])),
+      headline: table([
+        ['what', 'figure'],
+        ...headline.map(({ what, values }) => [
+          what,
+          values.map(({ of, value }) => (of === '' ? known(value) : `${of}: ${known(value)}`)).join(', '),
+        ]),
+      ]),
       allToAll: exchangeTable(exchanges, 'all-to-all'),
       allReduce: exchangeTable(exchanges, 'all-reduce'),
       agents: agentTable(exchanges),

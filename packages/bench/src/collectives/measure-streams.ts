@@ -1,6 +1,9 @@
 import { once } from 'node:events';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { connect as connectHttp2 } from 'node:http2';
 import { connect as connectTcp } from 'node:net';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
 import { Server } from '@grpc/grpc-js';
 import { endProgram, forkProgram, programBeside } from '@locmoe/test-kit';
 import { FrameReceiver } from 'locmoe/internal/agent/frame-receiver';
@@ -9,10 +12,11 @@ import { FLOW_CONTROL_WINDOW_BYTES } from 'locmoe/internal/agent/pull-call';
 import { ByteRing, RING_CONTROL_WORDS } from 'locmoe/internal/collectives/byte-ring';
 import { TrainerError } from 'locmoe/internal/errors';
 import { collectSeldom } from 'locmoe/internal/garbage-collection';
-import { NO_SECURITY } from 'locmoe/internal/rpc/security';
+import { makeCertificates } from 'locmoe/internal/rpc/certificates';
+import { loadSecurity, type SecurityOptions } from 'locmoe/internal/rpc/security';
 import { type StreamName, type StreamRow, spreadOf } from './measurements.js';
-import { PieceClock, STREAM_RUN } from './stream-bytes.js';
-import type { SourceKind } from './stream-source.program.js';
+import { CHUNK_BYTES, PieceClock, STREAM_RUN } from './stream-bytes.js';
+import type { SourceKind, SourceOrder } from './stream-source.program.js';
 
 /** Larger than the caches, small enough for many repetitions. */
 const PIECE_BYTES = 32 << 20;
@@ -28,11 +32,24 @@ interface Sink {
 }
 
 /** Opens the receiving end of a stream on the loopback; returns a function that closes it. */
-type OpenSink = (port: number, sink: Sink) => () => Promise<void> | void;
+type OpenSink = (port: number, sink: Sink, security: SecurityOptions) => () => Promise<void> | void;
 
 const tcpSink: OpenSink = (port, { take, fail }) => {
   const socket = connectTcp(port, '127.0.0.1');
   socket.on('data', take).on('error', fail);
+  return () => {
+    socket.destroy();
+  };
+};
+
+const onreadSink: OpenSink = (port, { take, fail }) => {
+  const buffer = Buffer.allocUnsafeSlow(CHUNK_BYTES);
+  const callback = (count: number) => {
+    take(buffer.subarray(0, count));
+    return true;
+  };
+  const socket = connectTcp({ port, host: '127.0.0.1', onread: { buffer, callback } });
+  socket.on('error', fail);
   return () => {
     socket.destroy();
   };
@@ -51,7 +68,7 @@ function http2Sink(windowBytes: number): OpenSink {
 }
 
 /** The receiving agent: its frames go to a ring, and it returns credit for each quarter of one. */
-const grpcSink: OpenSink = (port, { take, fail }) => {
+const grpcSink: OpenSink = (port, { take, fail }, security) => {
   const { ringBytes } = STREAM_RUN;
   const ring = new ByteRing(new Int32Array(RING_CONTROL_WORDS), new Uint8Array(ringBytes), 0, 0, ringBytes);
   const read = () => {
@@ -65,7 +82,7 @@ const grpcSink: OpenSink = (port, { take, fail }) => {
     ...STREAM_RUN,
     node: 0,
     server: new Server(),
-    security: NO_SECURITY,
+    security: loadSecurity(security),
     onPull: () => undefined,
     onFrame: () => undefined,
     receiver: () =>
@@ -81,9 +98,11 @@ const WAYS: Readonly<
   Record<Exclude<StreamName, 'memcpy'>, { readonly source: SourceKind; readonly open: OpenSink }>
 > = {
   tcp: { source: 'tcp', open: tcpSink },
+  'tcp-onread': { source: 'tcp', open: onreadSink },
   'http2-4': { source: 'http2', open: http2Sink(FLOW_CONTROL_WINDOW_BYTES) },
   'http2-16': { source: 'http2', open: http2Sink(16 << 20) },
   grpc: { source: 'grpc', open: grpcSink },
+  'grpc-tls': { source: 'grpc', open: grpcSink },
 };
 
 interface StreamOptions {
@@ -93,7 +112,7 @@ interface StreamOptions {
 
 /**
  * Throughput of one stream in one direction between two processes on the loopback (TCP socket, HTTP/2 with
- * two window sizes, our stream between agents), or of a memory copy in one process, which bounds them all.
+ * two window sizes, our stream between agents, plain and over TLS), or of a memory copy in one process, which bounds them all.
  *
  * @throws TrainerError `INTERNAL` if bytes arrive wrong, the stream breaks or the deadline passes
  */
@@ -122,11 +141,15 @@ async function streamTimes(
   { pieces, signal }: StreamOptions,
 ): Promise<readonly number[]> {
   const { source, open } = WAYS[what];
+  const certificates = mkdtempSync(path.join(tmpdir(), 'locmoe-stream-'));
   const child = forkProgram(programBeside(import.meta.url, 'stream-source.program'));
   const until = AbortSignal.any([signal, AbortSignal.timeout(DEADLINE_MS)]);
   let close: ReturnType<OpenSink> | undefined;
   try {
-    child.send(source, () => undefined);
+    if (what === 'grpc-tls') await makeCertificates(certificates, 1);
+    const security = what === 'grpc-tls' ? { tls: certificates } : {};
+    const order: SourceOrder = { kind: source, security };
+    child.send(order, () => undefined);
     const [port] = await once(child, 'message', { signal: until });
     return await new Promise<readonly number[]>((resolve, reject) => {
       const fail = (error: unknown) => reject(new TrainerError('INTERNAL', `stream ${what}: ${error}`));
@@ -140,10 +163,11 @@ async function streamTimes(
           fail(error);
         }
       };
-      close = open(port, { take, fail });
+      close = open(port, { take, fail }, security);
     });
   } finally {
     await close?.();
     await endProgram(child);
+    rmSync(certificates, { recursive: true, force: true });
   }
 }

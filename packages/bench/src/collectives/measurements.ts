@@ -68,7 +68,7 @@ export interface StreamRow {
   readonly repetitions: number;
 }
 
-export const STREAMS = ['memcpy', 'tcp', 'http2-4', 'http2-16', 'grpc'] as const;
+export const STREAMS = ['memcpy', 'tcp', 'tcp-onread', 'http2-4', 'http2-16', 'grpc', 'grpc-tls'] as const;
 export type StreamName = (typeof STREAMS)[number];
 
 /** Forward and backward pass of one sparse layer. */
@@ -93,9 +93,11 @@ export interface Measurements {
 export const STREAM_LABELS: Readonly<Record<StreamName, string>> = {
   memcpy: 'copying in one process (memcpy)',
   tcp: 'raw TCP socket',
+  'tcp-onread': 'raw TCP socket that reads into one buffer (onread)',
   'http2-4': 'raw node:http2, window 4 MiB as ours',
   'http2-16': 'raw node:http2, window 16 MiB',
   grpc: 'ours: gRPC pull stream of two agents',
+  'grpc-tls': 'ours over mutual TLS',
 };
 
 /** Sizes with binary units: 16 KiB, 4 MiB. */

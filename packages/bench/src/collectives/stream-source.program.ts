@@ -5,13 +5,19 @@ import { PeerStreams } from 'locmoe/internal/agent/peer-streams';
 import type { SendFrame } from 'locmoe/internal/agent/ring-relay';
 import { collectSeldom } from 'locmoe/internal/garbage-collection';
 import { encodeHead } from 'locmoe/internal/rpc/frame-codec';
-import { NO_SECURITY } from 'locmoe/internal/rpc/security';
+import { loadSecurity, type SecurityOptions } from 'locmoe/internal/rpc/security';
 import { createRpcServer, listenDirectly } from 'locmoe/internal/rpc/server';
 import { CHUNK_BYTES, pourInto, STREAM_RUN, streamChunk } from './stream-bytes.js';
 
 export type SourceKind = 'tcp' | 'http2' | 'grpc';
 
-const START: Readonly<Record<SourceKind, () => Promise<number>>> = {
+export interface SourceOrder {
+  readonly kind: SourceKind;
+  /** Of a gRPC stream. */
+  readonly security: SecurityOptions;
+}
+
+const START: Readonly<Record<SourceKind, (security: SecurityOptions) => Promise<number>>> = {
   tcp: () => listen(createServer(pourInto)),
   http2: () => {
     const server = createHttp2Server();
@@ -30,8 +36,8 @@ collectSeldom();
 process.on('disconnect', () => process.exit());
 // The parent may have ended while this program was loaded.
 if (!process.connected) process.exit();
-process.once('message', (kind: SourceKind) => {
-  void START[kind]().then((port) => process.send?.(port));
+process.once('message', ({ kind, security }: SourceOrder) => {
+  void START[kind](security).then((port) => process.send?.(port));
 });
 
 function listen(server: NetServer): Promise<number> {
@@ -42,8 +48,9 @@ function listen(server: NetServer): Promise<number> {
 }
 
 /** The relay of an agent, simulated: sends no more than credit allows. */
-async function startGrpc(): Promise<number> {
-  const rpc = createRpcServer();
+async function startGrpc(options: SecurityOptions): Promise<number> {
+  const security = loadSecurity(options);
+  const rpc = createRpcServer(security);
   const { port } = await listenDirectly(rpc, { host: '127.0.0.1', port: 0 }, '--listen');
   const chunk = streamChunk();
   let [sent, consumed] = [0, 0];
@@ -60,7 +67,7 @@ async function startGrpc(): Promise<number> {
     node: 1,
     server: rpc.server,
     findDirect: rpc.findDirect,
-    security: NO_SECURITY,
+    security,
     onPull: (_node, write) => {
       send = write;
       pour();
