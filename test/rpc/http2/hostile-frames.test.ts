@@ -1,0 +1,155 @@
+import net from 'node:net';
+import * as grpc from '@grpc/grpc-js';
+import { expect, it, onTestFinished } from 'vitest';
+import { randomName, withName } from '../../../src/rpc/http2/connection-name.js';
+import { DirectCall } from '../../../src/rpc/http2/direct-client.js';
+import { directListener } from '../../../src/rpc/http2/direct-server.js';
+import { encodeFrame, encodeSettings, FLAG, FRAME, PREFACE } from '../../../src/rpc/http2/frames.js';
+import { randomOf } from '../../random.js';
+
+const SEEDS = 60;
+const PATH = '/test.Test/Pour';
+const SETTINGS = encodeFrame({ type: FRAME.settings, flags: 0, stream: 0 }, Buffer.alloc(0));
+const SETTINGS_ACK = encodeFrame({ type: FRAME.settings, flags: FLAG.ack, stream: 0 }, Buffer.alloc(0));
+/** `:status: 200` by its index in HPACK's static table (RFC 7541, appendix A). */
+const RESPONSE = encodeFrame({ type: FRAME.headers, flags: 0x4, stream: 1 }, Buffer.of(0x88));
+/** Greater than any frame of the test, and cut in the middle by its end. */
+const MEMORY_BYTES = 40_000;
+const GUARD = 0xa5;
+
+interface Frames {
+  readonly bytes: Buffer;
+  /** Payloads of the DATA frames of stream 1. */
+  readonly data: Buffer;
+}
+
+/** Frames as a peer may send them that has gone mad, or wants to do harm; most of them are DATA of stream 1. */
+function randomFrames(random: () => number): Frames {
+  const below = (count: number) => Math.floor(random() * count);
+  const noise = (count: number) => Buffer.from(Array.from({ length: count }, () => below(256)));
+  const frames: Buffer[] = [];
+  const data: Buffer[] = [];
+  const numFrames = 1 + below(20);
+  for (let i = 0; i < numFrames; i++) {
+    const payload = noise(Math.floor(random() ** 4 * 20_000));
+    if (random() < 0.6) {
+      const padding = random() < 0.3 ? below(200) : 0;
+      const flags = padding > 0 ? FLAG.padded : 0;
+      const padded = Buffer.concat([Buffer.of(padding), payload, Buffer.alloc(padding)]);
+      frames.push(encodeFrame({ type: FRAME.data, flags, stream: 1 }, padding > 0 ? padded : payload));
+      data.push(payload);
+    } else {
+      // DATA of other streams, HEADERS, PRIORITY, RST_STREAM, SETTINGS, PUSH_PROMISE, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION, unknown ones.
+      const type = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 0xfa][below(11)]!;
+      const stream = type === FRAME.data ? 3 : below(3);
+      const length = [payload.length, 0, 4, 5, 6, 8][below(6)]!;
+      frames.push(encodeFrame({ type, flags: below(256), stream }, noise(length)));
+    }
+  }
+  const bytes = Buffer.concat(frames);
+  // The last frame may be cut off; of a taken one what has come counts.
+  return {
+    bytes: random() < 0.5 ? bytes : bytes.subarray(0, below(bytes.length)),
+    data: Buffer.concat(data),
+  };
+}
+
+/** Writes bytes in chunks that end anywhere, then ends. */
+function trickle(socket: net.Socket, bytes: Buffer, random: () => number): void {
+  for (let at = 0; at < bytes.length; ) {
+    const count = 1 + Math.floor(random() ** 3 * 30_000);
+    socket.write(bytes.subarray(at, at + count));
+    at += count;
+  }
+  socket.end();
+}
+
+it(`a client takes what DATA frames say and nothing else, and ends, for ${SEEDS} of ${SEEDS} seeds`, async () => {
+  let [direct, copied] = [0, 0];
+  for (let seed = 0; seed < SEEDS; seed++) {
+    const random = randomOf(seed);
+    const { bytes, data } = randomFrames(random);
+    const server = net.createServer((socket) => {
+      socket.on('error', () => undefined).resume();
+      trickle(socket, Buffer.concat([SETTINGS, SETTINGS_ACK, RESPONSE, bytes]), random);
+    });
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    const memory = Buffer.alloc(MEMORY_BYTES + 1, GUARD);
+    const taken: Buffer[] = [];
+    let at = 0;
+    const room = (max: number) => memory.subarray(at, Math.min(at + max, MEMORY_BYTES));
+    const call = new DirectCall({
+      host: '127.0.0.1',
+      port: (server.address() as net.AddressInfo).port,
+      tls: null,
+      path: PATH,
+      metadata: {},
+      maxFrameBytes: 1 << 20,
+      receiver: {
+        take: (chunk) => void taken.push(Buffer.from(chunk)),
+        place: room,
+        filled(count) {
+          taken.push(Buffer.from(memory.subarray(at, at + count)));
+          at += count;
+        },
+      },
+    });
+    call.stream.on('error', () => undefined).resume();
+    await call.closed;
+    server.close();
+    const all = Buffer.concat(taken);
+    expect(all.equals(data.subarray(0, all.length)), `seed ${seed}`).toBe(true);
+    expect(memory[MEMORY_BYTES], `seed ${seed}`).toBe(GUARD);
+    direct += at;
+    copied += all.length - at;
+  }
+  expect(Math.min(direct, copied)).toBeGreaterThan(10_000);
+}, 60_000);
+
+it(`a server outlives a client that sends anything, for ${SEEDS} of ${SEEDS} seeds`, async () => {
+  const server = new grpc.Server();
+  const injector = server.createConnectionInjector(grpc.ServerCredentials.createInsecure());
+  const { server: listener } = directListener((connection) => injector.injectConnection(connection), null);
+  const raw = (bytes: Buffer) => bytes;
+  const method = {
+    path: PATH,
+    requestStream: false,
+    responseStream: false,
+    requestSerialize: raw,
+    requestDeserialize: raw,
+    responseSerialize: raw,
+    responseDeserialize: raw,
+  } as const;
+  server.addService(
+    { Pour: method },
+    {
+      Pour: (call: grpc.ServerUnaryCall<Buffer, Buffer>, answer: grpc.sendUnaryData<Buffer>) =>
+        answer(null, call.request),
+    },
+  );
+  await new Promise<void>((resolve) => listener.listen(0, '127.0.0.1', resolve));
+  const { port } = listener.address() as net.AddressInfo;
+  const client = new grpc.Client(`127.0.0.1:${port}`, grpc.credentials.createInsecure());
+  onTestFinished(() => {
+    client.close();
+    listener.close();
+    server.forceShutdown();
+  });
+  const opening = Buffer.concat([
+    PREFACE,
+    encodeFrame({ type: FRAME.settings, flags: 0, stream: 0 }, encodeSettings([{ id: 4, value: 1 << 20 }])),
+  ]);
+  for (let seed = 0; seed < SEEDS; seed++) {
+    const random = randomOf(1000 + seed);
+    const socket = net.connect(port, '127.0.0.1');
+    socket.on('error', () => undefined).resume();
+    trickle(socket, Buffer.concat([withName(opening, randomName()), randomFrames(random).bytes]), random);
+    await new Promise((resolve) => socket.once('close', resolve));
+    const answer = await new Promise((resolve, reject) =>
+      client.makeUnaryRequest(PATH, raw, raw, Buffer.from('still here'), (error, reply) =>
+        error === null ? resolve(String(reply)) : reject(error),
+      ),
+    );
+    expect(answer, `seed ${seed}`).toBe('still here');
+  }
+}, 60_000);
