@@ -28,11 +28,11 @@ export function sendToken(token: string): grpc.Interceptor {
  * Creates a server interceptor that checks the token of every method, in constant time.
  *
  * @param expectedToken called for each call; null admits every caller
- * @param onRefused gets the caller's address and the method, never what was sent as a token
+ * @param onRefused gets the call, its method and its metadata, of which it must not tell the token
  */
 export function requireToken(
   expectedToken: () => string | null,
-  onRefused: (peer: string, method: string) => void,
+  onRefused: (call: grpc.ServerInterceptingCallInterface, method: string, metadata: grpc.Metadata) => void,
 ): grpc.ServerInterceptor {
   return ({ path }, call) => {
     const token = expectedToken();
@@ -47,7 +47,7 @@ export function requireToken(
               pass(metadata);
               return;
             }
-            onRefused(call.getPeer(), path);
+            onRefused(call, path, metadata);
             call.sendStatus({
               code: grpc.status.UNAUTHENTICATED,
               details:

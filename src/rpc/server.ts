@@ -3,6 +3,7 @@ import * as grpc from '@grpc/grpc-js';
 import { HealthImplementation } from 'grpc-health-check';
 import { TrainerError } from '../errors.js';
 import { type Address, formatAddress } from './address.js';
+import { NAME_HEADER } from './http2/connection-name.js';
 import { directListener, type FindDirect } from './http2/direct-server.js';
 import { requireToken } from './join-token.js';
 import { NO_SECURITY, type Security, serverCredentials, tlsOptions } from './security.js';
@@ -25,11 +26,12 @@ const REFUSAL_INTERVAL_MS = 1_000;
 /** Creates a server, NOT_SERVING until `listen`; add services before that. */
 export function createRpcServer(security: Security = NO_SECURITY): RpcServer {
   let toldMs = Number.NEGATIVE_INFINITY;
-  const refused = (peer: string, method: string) => {
+  const refused: Parameters<typeof requireToken>[1] = (call, method, metadata) => {
     const now = performance.now();
     if (now - toldMs < REFUSAL_INTERVAL_MS) return;
     toldMs = now;
-    rpc.onRefused(`refused ${method} of ${peer}: wrong join token, or none`);
+    const direct = rpc.findDirect(String(metadata.get(NAME_HEADER)[0]));
+    rpc.onRefused(`refused ${method} of ${direct?.peer ?? call.getPeer()}: wrong join token, or none`);
   };
   const server = new grpc.Server({
     'grpc.max_receive_message_length': 16 << 20,

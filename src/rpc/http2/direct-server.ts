@@ -62,6 +62,11 @@ export class DirectConnection {
     this.#sendWaiting();
   }
 
+  /** Address of the client, which the server of gRPC does not see. */
+  get peer(): string {
+    return `${this.socket.remoteAddress}:${this.socket.remotePort}`;
+  }
+
   /** True if all that `send` was given is on its way, or the connection broke. */
   get isDrained(): boolean {
     return (this.#waiting.length === 0 && this.socket.writableLength === 0) || this.socket.destroyed;
