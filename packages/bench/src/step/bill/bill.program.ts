@@ -1,4 +1,4 @@
-import { type PerformanceEntry, PerformanceObserver } from 'node:perf_hooks';
+import { PerformanceObserver } from 'node:perf_hooks';
 import { setImmediate } from 'node:timers/promises';
 import { rankProgram } from '@locmoe/test-kit';
 import { barrier } from 'locmoe/internal/collectives/barrier';
@@ -12,7 +12,7 @@ import { tf } from 'locmoe/internal/ops/tensorflow';
 import { homeRanksOfDomain } from 'locmoe/internal/worker/home-ranks';
 import { createTrainState } from 'locmoe/internal/worker/state';
 import { trainStep } from 'locmoe/internal/worker/train-step';
-import { mean, timeOf } from '../../statistics.js';
+import { mean, median, timeOf } from '../../statistics.js';
 import { recordedKernels } from './recorded-kernels.js';
 import { type BillRow, Recorder } from './recorder.js';
 
@@ -55,16 +55,14 @@ rankProgram(async (transport, args: BillArgs): Promise<RankBill> => {
   const train = (step: number) => trainStep(state, { step, batches: batchesOf(step) }).report;
   for (let step = 1; step <= warmUps; step++) train(step);
   collectNow();
-  const collections: PerformanceEntry[] = [];
-  const observer = new PerformanceObserver((list) => collections.push(...list.getEntries()));
+  const observer = new PerformanceObserver(() => undefined);
   observer.observe({ entryTypes: ['gc'] });
   recorder.take();
   const reports = Array.from({ length: steps }, (_, i) => train(warmUps + 1 + i));
   const rows = recorder.take();
-  // They are told of when the event loop turns.
+  // Collections are told of when the event loop turns.
   await setImmediate();
-  observer.disconnect();
-  const gcMs = collections.reduce((sum, { duration }) => sum + duration, 0);
+  const gcMs = observer.takeRecords().reduce((sum, { duration }) => sum + duration, 0);
   const meanOf = (of: (report: (typeof reports)[number]) => number) => mean(reports.map(of));
   return {
     stepMs: meanOf(({ stepMs }) => stepMs),
@@ -131,7 +129,7 @@ function limitsOf(transport: Transport): Limits {
         barrier(transport, { purpose: 'limits' });
         return timeOf(() => call().dispose());
       });
-      return Math.min(...times);
+      return median(times);
     };
     const productMs = msOf(() => kernels().matMul(square, square, false).value);
     const sumMs = msOf(() => kernels().add(x, y));
