@@ -1,11 +1,12 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { connect } from 'node:net';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { GRACE } from '../config/timeouts.js';
 import { EXIT, TrainerError } from '../errors.js';
-import { makeFolder, PRIVATE_FOLDER } from '../os/make-folder.js';
+import { folderProblem, makeFolder, PRIVATE_FOLDER } from '../os/make-folder.js';
 import { onSignals } from '../os/on-signals.js';
 import { formatAddress, isLoopback, parseAddress } from '../rpc/address.js';
 import { type Task, taskOf } from './launcher.js';
@@ -19,6 +20,9 @@ const POLL_MS = 200;
 const RESTART_MS = 1_000;
 /** A node that is started while the run goes on finds its coordinator within this time, or that is gone. */
 const REJOIN_S = 15;
+const REFUSAL_MS = 1_000;
+/** A first task whose server has closed says within this time how it ended, unless it was killed. */
+const LAST_WORD_MS = 2_000;
 /** Between two signs of life of the first task while it prepares the data. */
 const BEAT_MS = 5_000;
 
@@ -85,6 +89,10 @@ async function takePart(options: LaunchOptions, place: MeetingPlace): Promise<nu
       hasRestarted = true;
       // If the run has failed, the first task says so meanwhile.
       await sleep(RESTART_MS);
+      if (!place.isFirst && (await isRefused(coordinator))) {
+        await sleep(LAST_WORD_MS);
+        return place.read().exitCode ?? EXIT.failedRun;
+      }
       node = startNode(coordinator, { ...options, joinTimeout: REJOIN_S });
     } else if (coordinator.includes(':')) {
       node = startNode(coordinator, options);
@@ -118,6 +126,21 @@ function startNode(
   return spawn(process.execPath, [CLI, ...args], { stdio: ['ignore', 'ignore', 'inherit'] });
 }
 
+/** Whether the coordinator's machine answers that nothing listens there; one that cannot be reached may be back soon. */
+function isRefused(coordinator: string): Promise<boolean> {
+  const { host, port } = parseAddress('--coordinator', coordinator);
+  return new Promise((resolve) => {
+    const socket = connect({ host, port, timeout: REFUSAL_MS });
+    const end = (isIt: boolean) => {
+      socket.destroy();
+      resolve(isIt);
+    };
+    socket.once('connect', () => end(false));
+    socket.once('timeout', () => end(false));
+    socket.once('error', ({ code }: NodeJS.ErrnoException) => end(code === 'ECONNREFUSED'));
+  });
+}
+
 function isAlive({ exitCode, signalCode }: ChildProcess): boolean {
   return exitCode === null && signalCode === null;
 }
@@ -136,10 +159,9 @@ class MeetingPlace {
   readonly folder: string;
   readonly isFirst: boolean;
 
-  constructor(runsDir: string, { rank, job }: Task) {
-    this.folder = path.join(runsDir, `.launch-${job}`);
+  constructor(runsDir: string, { rank, size, job }: Task) {
+    this.folder = enterLaunch(path.join(runsDir, `.launch-${job}-${size}`), rank);
     this.isFirst = rank === 0;
-    makeFolder(this.folder, '--runs-dir', PRIVATE_FOLDER);
     process.once('exit', (code) => {
       if (this.read().exitCode === null && (code !== EXIT.done || this.isFirst))
         this.#write('end', String(code));
@@ -165,5 +187,24 @@ class MeetingPlace {
     const work = `${file}.${process.pid}`;
     writeFileSync(work, text);
     renameSync(work, file);
+  }
+}
+
+/**
+ * Returns the folder of this launch among those of its name: the newest in which this task did not take part before. What an earlier
+ * launch left, killed or not, is in another.
+ */
+function enterLaunch(parent: string, rank: number): string {
+  makeFolder(parent, '--runs-dir', PRIVATE_FOLDER);
+  for (let launch = Math.max(1, ...readdirSync(parent).map(Number).filter(Number.isInteger)); ; launch++) {
+    const folder = path.join(parent, String(launch));
+    makeFolder(folder, '--runs-dir', PRIVATE_FOLDER);
+    try {
+      writeFileSync(path.join(folder, `task-${rank}`), '', { flag: 'wx' });
+      return folder;
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EEXIST')
+        throw folderProblem(folder, '--runs-dir', error);
+    }
   }
 }
