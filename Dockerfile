@@ -28,13 +28,12 @@ COPY src src
 COPY packages packages
 RUN npm run build && chmod +x dist/cli/cli.js && rm -r packages/*/src packages/*/tsconfig*.json
 
-# Only what runs: no development packages, no source maps of packages.
+# Only what runs: no development packages.
 FROM packages AS production
 RUN --mount=type=secret,id=ca --mount=type=cache,target=/root/.cache --mount=type=cache,target=/root/.npm \
     if [ -s /run/secrets/ca ]; then export NODE_EXTRA_CA_CERTS=/run/secrets/ca; fi; \
     npm prune --omit=dev --ignore-scripts && \
-    node scripts/tensorflow.mjs && \
-    find node_modules -name '*.map' -delete
+    node scripts/tensorflow.mjs
 
 FROM ${BASE_IMAGE}
 RUN apt-get update && \

@@ -1,12 +1,22 @@
 import { createHash } from 'node:crypto';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { runNpm } from './run-npm.mjs';
 
-const TIMEOUT_MS = 600_000;
+const TIMEOUT_MS = 1_800_000;
+/** Files of packages that nothing here reads, which are a third of all. */
+const UNREAD = [
+  // Source maps.
+  /\.map$/,
+  // TensorFlow.js for browsers.
+  /^@tensorflow\/tfjs(?!-node\/).*(?<!\.node)\.js$/,
+  // ONNX Runtime for other systems, and for graphics processors.
+  new RegExp(`^onnxruntime-node/bin/[^/]+/(?!${process.platform}(?:$|/${process.arch}))`),
+  /^onnxruntime-web\/.*\.(?:jsep|asyncify|jspi)\.wasm$/,
+];
 
 /**
- * Installs node_modules from package-lock.json, without install scripts; a no-op if it is up to date.
+ * Installs node_modules from package-lock.json, without install scripts and what nothing reads; a no-op if it is up to date.
  * @param {string} folder
  * @param {string} name what is installed, for messages
  * @param {(line: string) => void} log
@@ -23,9 +33,21 @@ export async function installLocked(folder, name, log, signal) {
   const args = ['ci', '--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error'];
   const why = await runNpm(args, { cwd: folder, timeoutMs: TIMEOUT_MS, signal }, log);
   if (why !== null)
-    throw new Error(`npm ci in ${folder} failed (${why}); check the npm registry and run the set-up again`);
+    throw new Error(
+      `npm ci in ${folder} failed (${why}); check the npm registry and run the set-up again, which goes on from there`,
+    );
+  removeUnread(path.join(folder, 'node_modules'));
   writeFileSync(stamp, lock);
   log('installed');
+}
+
+function removeUnread(modules) {
+  // With types, so that links are not followed: those of the workspaces lead out, and back in.
+  for (const entry of readdirSync(modules, { recursive: true, withFileTypes: true })) {
+    const file = path.join(entry.parentPath ?? entry.path, entry.name);
+    if (UNREAD.some((pattern) => pattern.test(path.relative(modules, file))))
+      rmSync(file, { recursive: true, force: true });
+  }
 }
 
 function readStamp(stamp) {

@@ -25,7 +25,7 @@ export async function setup() {
   await phase('tensorflow', async (log) => (await import('./tensorflow.mjs')).setupTensorFlow(log));
   await phase('onednn', async (log) => (await import('./onednn.mjs')).setupOneDnn(log));
   await phase('corpus', (log) =>
-    installLocked(path.join(ROOT, 'corpus'), 'the text sources (about 100 MB)', log),
+    installLocked(path.join(ROOT, 'corpus'), 'the text sources (about 20 MB)', log),
   );
 }
 

@@ -14,7 +14,7 @@ import {
   rmSync,
   statSync,
 } from 'node:fs';
-import { copyFile, cp, mkdir, mkdtemp, rename, rm } from 'node:fs/promises';
+import { copyFile, link, mkdir, mkdtemp, readdir, readlink, rename, rm, symlink } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import path from 'node:path';
 import { pipeline } from 'node:stream/promises';
@@ -126,9 +126,6 @@ async function replaceOwnFolder(fill, log) {
     for (const file of ['package.json', 'package-lock.json'])
       await copyFile(path.join(OWN_FOLDER, file), path.join(work, file));
     await installLocked(work, "TensorFlow's packages", log, interruption);
-    // 200 MB that nothing reads.
-    for (const file of readdirSync(work, { recursive: true }))
-      if (file.endsWith('.map')) await rm(path.join(work, file));
     await fill(path.join(work, PACKAGE), log);
     const target = path.join(OWN_FOLDER, 'node_modules');
     await rm(target, { recursive: true, force: true });
@@ -142,22 +139,27 @@ async function copyPinned(packageFolder, log) {
     log(`${CACHE} is not what was unpacked there`);
     await fillCache(log);
   }
-  const deps = path.join(packageFolder, 'deps');
-  await rm(deps, { recursive: true, force: true });
-  await cp(path.join(CACHE, 'deps'), deps, {
-    recursive: true,
-    verbatimSymlinks: true,
-    mode: constants.COPYFILE_FICLONE,
-  });
-  await mkdir(path.dirname(path.join(packageFolder, ADDON)), { recursive: true });
-  // A new file: a process may have the old one mapped.
-  await rm(path.join(packageFolder, ADDON), { force: true });
-  await copyFile(path.join(CACHE, ADDON), path.join(packageFolder, ADDON));
-  // The copy, as another process may have written to the cache since.
+  for (const part of ['deps', 'lib']) {
+    // New files: a process may have the old ones mapped.
+    await rm(path.join(packageFolder, part), { recursive: true, force: true });
+    await linkAll(path.join(CACHE, part), path.join(packageFolder, part));
+  }
+  // As another process may have written to the cache since.
   const changed = await changedFile(packageFolder);
   if (changed === null) return;
   await rm(path.join(packageFolder, ADDON), { force: true });
   throw new Error(`TensorFlow: ${changed} is not the pinned one; remove ${CACHE} and run the set-up again`);
+}
+
+/** Makes a folder of hard links to the files of another; of copies where there can be none, as between file systems. */
+async function linkAll(from, to) {
+  await mkdir(to, { recursive: true });
+  for (const entry of await readdir(from, { withFileTypes: true })) {
+    const [source, target] = [from, to].map((folder) => path.join(folder, entry.name));
+    if (entry.isDirectory()) await linkAll(source, target);
+    else if (entry.isSymbolicLink()) await symlink(await readlink(source), target);
+    else await link(source, target).catch(() => copyFile(source, target, constants.COPYFILE_FICLONE));
+  }
 }
 
 /** The first of the files that are loaded which is not the pinned one; null if all are. */
@@ -213,7 +215,8 @@ async function fillCache(log) {
       tar.extract({
         cwd: unpacked,
         strip: 3,
-        filter: (name) => name.includes(`${inner}deps/`) || name.includes('napi-v6/tfjs_binding.node'),
+        filter: (name) =>
+          name.includes(`${inner}deps/`) || name.endsWith(`${inner}lib/napi-v6/tfjs_binding.node`),
       }),
       log,
     );
@@ -231,7 +234,9 @@ function unpack(archive, decompress, extract, log) {
 }
 
 async function fetchTarball(work, log, signal) {
-  const args = ['pack', PINNED.spec, '--pack-destination', work, '--silent'];
+  // With a cache of its own, as npm's would keep the archive for good.
+  const cache = path.join(work, 'npm');
+  const args = ['pack', PINNED.spec, '--pack-destination', work, '--cache', cache, '--loglevel=error'];
   const options = { cwd: work, timeoutMs: FETCH_TIMEOUT_MS, megabytes: PINNED.megabytes, signal };
   const why = await runNpm(args, options, log);
   if (why !== null)

@@ -15,9 +15,7 @@ export async function ensureTensorFlow(): Promise<void> {
   if (!isSupportedNode())
     throw new TrainerError('NO_RESOURCE', `Node ${process.versions.node} is too old: use 20 or later`);
   if (hasTensorFlow()) return;
-  console.error(
-    'locmoe: TensorFlow is not set up yet; installing it now, once (about 600 MB on disk, cache included)',
-  );
+  console.error('locmoe: TensorFlow is not set up yet; installing it now, once (about 300 MB on disk)');
   await setUpTensorFlow();
 }
 

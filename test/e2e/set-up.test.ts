@@ -1,6 +1,17 @@
-import { cpSync, existsSync, mkdirSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { createServer as createHttpServer } from 'node:http';
 import { type AddressInfo, createServer } from 'node:net';
 import path from 'node:path';
+import { create } from 'tar';
 import { expect, it, onTestFinished } from 'vitest';
 import { skipLoudly } from '../debian-tool.js';
 import { Locmoe, ROOT, temporaryFolder } from './support.js';
@@ -35,6 +46,82 @@ it('a set-up that is ended while it fetches leaves no process and no file', asyn
   expect(readdirSync(path.join(cache, 'locmoe'))).toEqual([]);
 });
 
+/** Time for npm to keep what it has before the connection breaks. */
+const CUT_MS = 2_000;
+
+/** A registry on loopback whose packages have a file and its source map; returns its address, and which archives it was asked for. */
+async function registry(folder: string, names: readonly string[], cut: { name: string | null }) {
+  const archives = names.map((name) => {
+    mkdirSync(path.join(folder, name, 'package'), { recursive: true });
+    const files = {
+      'package.json': JSON.stringify({ name, version: '1.0.0' }),
+      'a.js': '',
+      'a.js.map': '{}',
+    };
+    for (const [file, text] of Object.entries(files))
+      writeFileSync(path.join(folder, name, 'package', file), text);
+    create({ gzip: true, sync: true, cwd: path.join(folder, name), file: path.join(folder, `${name}.tgz`) }, [
+      'package',
+    ]);
+    return readFileSync(path.join(folder, `${name}.tgz`));
+  });
+  const integrities = archives.map(
+    (bytes) => `sha512-${createHash('sha512').update(bytes).digest('base64')}`,
+  );
+  const asked: string[] = [];
+  const server = createHttpServer(({ url = '' }, response) => {
+    const index = names.findIndex((name) => url.startsWith(`/${name}`));
+    const [name, bytes] = [names[index]!, archives[index]!];
+    if (!url.endsWith('.tgz')) {
+      const dist = { tarball: `${address()}/${name}.tgz`, integrity: integrities[index] };
+      response.end(JSON.stringify({ name, versions: { '1.0.0': { name, version: '1.0.0', dist } } }));
+      return;
+    }
+    asked.push(name);
+    // As registries do; otherwise npm asks again for what it has.
+    const kept = { 'cache-control': 'public, immutable, max-age=31557600' };
+    response.writeHead(200, { 'content-length': bytes.length, ...kept });
+    if (name === cut.name)
+      response.write(bytes.subarray(0, 100), () => setTimeout(() => response.destroy(), CUT_MS));
+    else response.end(bytes);
+  });
+  await new Promise<void>((resolve) => {
+    server.listen(0, '127.0.0.1', resolve);
+  });
+  onTestFinished(() => void server.close());
+  const address = () => `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  return { address: address(), asked, integrities };
+}
+
+it('a set-up whose download is cut says so in a line, and the next goes on from there', async () => {
+  const folder = temporaryFolder();
+  const cut: { name: string | null } = { name: 'second' };
+  const names = ['first', 'second'];
+  const { address, asked, integrities } = await registry(folder, names, cut);
+  const versions = Object.fromEntries(names.map((name) => [name, '1.0.0']));
+  const locked = names.map((name, index) => [
+    `node_modules/${name}`,
+    { version: '1.0.0', integrity: integrities[index] },
+  ]);
+  const packages = Object.fromEntries([['', { dependencies: versions }], ...locked]);
+  writeFileSync(path.join(folder, 'package.json'), JSON.stringify({ dependencies: versions }));
+  writeFileSync(path.join(folder, 'package-lock.json'), JSON.stringify({ lockfileVersion: 3, packages }));
+  const program = `import('${ROOT}/scripts/install-locked.mjs').then((it) => it.installLocked('${folder}', 'two packages', console.log))`;
+  const env = { npm_config_registry: address, npm_config_cache: path.join(folder, 'npm') };
+  const setUp = () => new Locmoe(['-e', program], env, [process.execPath], folder).finished;
+  const { code, stderr } = await setUp();
+  expect(code).not.toBe(0);
+  expect(stderr).toContain(
+    `Error: npm ci in ${folder} failed (npm error code ECONNRESET); check the npm registry and run the set-up again, which goes on from there\n`,
+  );
+  cut.name = null;
+  const again = await setUp();
+  expect(again.code, again.stderr).toBe(0);
+  expect(asked.filter((name) => name === 'first')).toHaveLength(1);
+  // Nothing reads source maps.
+  expect(readdirSync(path.join(folder, 'node_modules/second')).sort()).toEqual(['a.js', 'package.json']);
+});
+
 const LARGE = path.join(ROOT, 'corpus/large');
 
 it('a set-up of the large corpus begins with the standard one, says how far npm is, and in a line why it failed', async ({
@@ -59,7 +146,7 @@ it('a set-up of the large corpus begins with the standard one, says how far npm 
   ]);
   expect(time).toMatch(/^\[corpus\] \d+\.\d s$/);
   expect(failure).toBe(
-    `locmoe: set-up: npm ci in ${LARGE} failed (npm error code E404); check the npm registry and run the set-up again`,
+    `locmoe: set-up: npm ci in ${LARGE} failed (npm error code E404); check the npm registry and run the set-up again, which goes on from there`,
   );
   expect(readdirSync(LARGE).sort()).toEqual(['package-lock.json', 'package.json']);
 });

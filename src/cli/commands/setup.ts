@@ -10,7 +10,7 @@ interface SetupOptions {
 }
 
 /** Download size of each corpus. */
-const SIZES: Readonly<Record<Corpus, string>> = { standard: 'about 100 MB', large: 'about 150 MB more' };
+const SIZES: Readonly<Record<Corpus, string>> = { standard: 'about 20 MB', large: 'about 150 MB more' };
 
 /** `locmoe setup`: installs what `npm install` leaves out, and skips parts that are there. */
 export function setupCommand(command: Command): void {

@@ -87,7 +87,7 @@ function bad(found: string, advice: string): Found {
 
 function tensorFlow(): Found {
   if (!hasTensorFlow())
-    return note('not here yet: the first training fetches it (0.7 GB)', 'or fetch it now: `locmoe setup`');
+    return note('not here yet: the first training fetches it (0.3 GB)', 'or fetch it now: `locmoe setup`');
   const { version, why, file, isPinned } = probeTensorFlow();
   if (version === null)
     return bad(
