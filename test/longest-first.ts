@@ -6,7 +6,7 @@ export const LONGEST = [
   ...['e2e/documented-commands', 'e2e/takeover', 'e2e/interrupted-anywhere', 'e2e/page-end', 'e2e/recovery'],
   ...['e2e/bench-routers', 'plan/command', 'e2e/failure', 'e2e/separate-nodes', 'e2e/page-charts'],
   ...['e2e/other-users', 'data/own-text', 'e2e/resume', 'e2e/snapshots', 'e2e/interruption', 'e2e/generate'],
-  ...['model/pangu-sigma', 'inference/decoder', 'export/test/huggingface', 'logql/event-loop'],
+  ...['model/language-model', 'inference/decoder', 'export/test/huggingface', 'logql/event-loop'],
 ];
 
 /** Begins with the files that take the longest. */

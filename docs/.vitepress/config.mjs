@@ -12,7 +12,7 @@ const REPOSITORY = repository?.url.replace(/^git\+/, '').replace(/\.git$/, '');
 const GROUPS = {
   Start: ['index.md', 'try.md'],
   Tutorials: ['tutorials/browser.md', 'tutorials/router.md', 'tutorials/cluster.md'],
-  Train: ['data.md', 'training.md', 'configuration.md', 'speed.md', 'planning.md'],
+  Train: ['data.md', 'models.md', 'training.md', 'configuration.md', 'speed.md', 'planning.md'],
   Use: ['inference.md', 'evaluation.md', 'export.md'],
   Operate: ['cluster.md', 'reliability.md', 'observability.md', 'metrics.md', 'page.md', 'routes.md'],
   Inside: ['architecture.md', 'extending.md', 'dependencies.md', ...pagesIn('decisions')],

@@ -34,7 +34,7 @@ export function inheritedValues(
   return values.map((value, i) => value + added[i]!);
 }
 
-/** Hidden units of the dense feed-forward: columns of w_in, [d, F], and rows of w_out, [F, d]. @param id null: shared */
+/** Hidden units of the dense feed-forward: columns of w_in and w_gate, [d, F], and rows of w_out, [F, d]. @param id null: shared */
 function sliceOf(
   dense: Checkpoint,
   { name, shape }: Pick<ParameterSpec, 'name' | 'shape'>,
@@ -42,7 +42,7 @@ function sliceOf(
   sharedWidth: number,
 ): Float32Array {
   const units = dense.manifest.config.model.dFeedForward;
-  const isColumns = name.endsWith('.w_in');
+  const isColumns = !name.endsWith('.w_out');
   const [d, width] = (isColumns ? shape : shape.toReversed()) as [number, number];
   const all = dense.read(name.replace(OF_EXPERT, '.ffn.'), isColumns ? [d, units] : [units, d]);
   const first = id === null ? 0 : sharedWidth + (id % ((units - sharedWidth) / width)) * width;

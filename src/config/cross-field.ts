@@ -7,11 +7,13 @@ import { heldExperts, moeSchema, routerPolicy } from '../routing/index.js';
 import { placementProblem } from '../routing/placement-file.js';
 import { unless } from '../routing/policy.js';
 import type { Problem } from './document.js';
+import { FAMILY_RULES, queryLayerRule } from './family-rules.js';
 import { didYouMean } from './nearest.js';
 import {
   clusterSchema,
   dataSchema,
   expertWidthOf,
+  FEED_FORWARD_MATRICES,
   modelSchema,
   type RunConfig,
   sparseLayersOf,
@@ -37,7 +39,8 @@ const FAULTY_FIELD = Symbol('faulty field');
 /** Checks of more than one field; rules that read a field with an error of its own are skipped. */
 export function crossFieldProblems(written: unknown): Problem[] {
   const sections = soundFields(written);
-  const rules = [...RULES, ...whereSound(() => rulesOfRouter(sections))];
+  const hasQueryLayer = ownValue(ownValue(written, 'model'), 'queryLayer') === true;
+  const rules = [...RULES, queryLayerRule(hasQueryLayer), ...whereSound(() => rulesOfRouter(sections))];
   return rules.flatMap((rule) =>
     whereSound(() => {
       const problem = rule(sections);
@@ -96,6 +99,7 @@ const RULES: readonly Rule[] = [
       'model.numHeads',
       `dModel ${dModel} is not divisible by numHeads ${numHeads}`,
     ),
+  ...FAMILY_RULES,
   (sections) => {
     const numExperts = heldExperts(sections.moe).count;
     const worldSize = worldSizeOf(sections);
@@ -245,7 +249,11 @@ const RULES: readonly Rule[] = [
     ),
   ({ moe, model }) => {
     const { expertStorage } = moe;
-    const bytes = BYTES_OF_PARAMETER * 2 * model.dModel * expertWidthOf({ model, moe });
+    const bytes =
+      BYTES_OF_PARAMETER *
+      FEED_FORWARD_MATRICES[model.family].length *
+      model.dModel *
+      expertWidthOf({ model, moe });
     return unless(
       expertStorage.kind === 'memory' || bytes <= 1e6 * expertStorage.budgetMB,
       'moe.expertStorage.budgetMB',

@@ -1,5 +1,5 @@
+import type { LossOptions } from '../model/language-model.js';
 import type { DecisionChange } from '../model/moe-layer.js';
-import type { LossOptions } from '../model/pangu-sigma.js';
 import type { RoutingDecision } from '../routing/index.js';
 
 /** A change to a model whose loss tells what the changed part is worth. */

@@ -1,11 +1,11 @@
 import { TrainerError } from '../errors.js';
-import type { PanguSigma } from '../model/pangu-sigma.js';
+import { EMBEDDING, headsOf } from '../model/family.js';
+import type { LanguageModel } from '../model/language-model.js';
 import { kernels } from '../ops/kernels/choose-kernels.js';
-import { cachedAttention, type KeyValueCache, layerNormOnHost } from '../ops/on-host.js';
+import { cachedAttention, type KeyValueCache } from '../ops/on-host.js';
 import { tf } from '../ops/tensorflow.js';
-import { matrix } from '../parameters/matrix.js';
 import { RouteCollector, type RoutedToken } from './routed-tokens.js';
-import { type Norm, normOf, type RowLayer, rowLayers } from './row-layers.js';
+import { type RowLayer, type RowNorm, rowLayers } from './row-layers.js';
 
 // Shapes: B sequences, S positions, d hidden size, V vocabulary, C positions that a cache has room for.
 
@@ -44,33 +44,38 @@ interface Growing extends Decoding {
 
 /**
  * Generates with a cache of keys and values: a new token passes through the layers alone, as one row, and
- * attends to what earlier tokens left. The prompt is read by `PanguSigma.hidden` in one pass.
+ * attends to what earlier tokens left. The prompt is read by `LanguageModel.hidden` in one pass.
  *
- * Positions are learned and absolute. Beyond model.seqLen tokens the window slides, all positions change, and
- * every token takes a pass over the whole window.
+ * Positions are those in the window. Beyond model.seqLen tokens it slides, all positions change, and every token
+ * takes a pass over the whole window.
  *
  * Rows live on the host. A call of TensorFlow costs some 10 us, about as much as the work on a row, and a
  * layer would take 40: so TensorFlow multiplies matrices and routes, and the rest are loops, of the same
- * arithmetic. Logits equal those of `PanguSigma.logits` up to rounding.
+ * arithmetic. Logits equal those of `LanguageModel.logits` up to rounding.
  */
 export class Decoder {
   readonly #layers: readonly RowLayer[];
-  readonly #positionsSD: Float32Array;
+  /** Null if positions are not embedded. */
+  readonly #positionsSD: Float32Array | null;
   readonly #tokensVD: Float32Array;
-  readonly #finalNorm: Norm;
+  readonly #finalNorm: RowNorm;
+  /** Heads of queries, and of keys and values. */
+  readonly #heads: ReturnType<typeof headsOf>;
   /**
-   * The embedding transposed, [d, V]: TensorFlow would pack it for every product, which takes ten times as
+   * The head transposed, [d, V]: TensorFlow would pack it for every product, which takes ten times as
    * long as the product of a few rows.
    */
-  readonly #tokensDV: tf.Tensor2D;
+  readonly #headDV: tf.Tensor2D;
 
   /** @param model its parameters do not change from now on */
-  constructor(private readonly model: PanguSigma) {
+  constructor(private readonly model: LanguageModel) {
     this.#layers = rowLayers(model);
-    this.#positionsSD = model.parameters.values('embed.positions');
-    this.#tokensVD = model.parameters.values('embed.tokens');
-    this.#finalNorm = normOf(model, 'ln_final');
-    this.#tokensDV = tf.tidy(() => tf.transpose(matrix(model.parameters, 'embed.tokens')));
+    const { parameters, family, config } = model;
+    this.#positionsSD = family.hasPositions ? parameters.values('embed.positions') : null;
+    this.#tokensVD = parameters.values(EMBEDDING);
+    this.#finalNorm = family.norm.onHost(parameters, 'ln_final');
+    this.#heads = headsOf(config.model);
+    this.#headDV = tf.tidy(() => tf.transpose(model.head));
   }
 
   /**
@@ -135,14 +140,28 @@ export class Decoder {
     const { dModel, vocabSize } = this.model.config.model;
     const numRows = hiddenTD.length / dModel;
     if (numRows === 0) return [];
-    const logitsTV = kernels().hostRowsProduct(hiddenTD, numRows, this.#tokensDV);
+    const logitsTV = kernels().hostRowsProduct(hiddenTD, numRows, this.#headDV);
     return Array.from({ length: numRows }, (_, row) =>
       logitsTV.subarray(row * vocabSize, (row + 1) * vocabSize),
     );
   }
 
+  /** Numbers in the keys of a position, and in its values. */
+  get #widthOfKeys(): number {
+    const { numHeads, numKeyValueHeads } = this.#heads;
+    return (this.model.config.model.dModel / numHeads) * numKeyValueHeads;
+  }
+
+  /** Puts keys and values of a position into a cache. @param row begins at `at`: queries, keys and values */
+  #keep({ keys, values }: KeyValueCache, position: number, row: Float32Array, at: number): void {
+    const width = this.#widthOfKeys;
+    const begin = at + this.model.config.model.dModel;
+    keys.set(row.subarray(begin, begin + width), position * width);
+    values.set(row.subarray(begin + width, begin + 2 * width), position * width);
+  }
+
   #emptyCaches(capacity: number): KeyValueCache[] {
-    const length = capacity * this.model.config.model.dModel;
+    const length = capacity * this.#widthOfKeys;
     return this.#layers.map(() => ({ keys: new Float32Array(length), values: new Float32Array(length) }));
   }
 
@@ -182,12 +201,8 @@ export class Decoder {
       const qkv = qkvTC.dataSync<'float32'>();
       sequences.forEach(({ caches }, i) => {
         if (caches === null) return;
-        const { keys, values } = caches[layer]!;
-        for (let position = 0; position < windows[i]!.length; position++) {
-          const row = 3 * dModel * (i * seqLen + position);
-          keys.set(qkv.subarray(row + dModel, row + 2 * dModel), position * dModel);
-          values.set(qkv.subarray(row + 2 * dModel, row + 3 * dModel), position * dModel);
-        }
+        for (let position = 0; position < windows[i]!.length; position++)
+          this.#keep(caches[layer]!, position, qkv, qkvTC.shape[1] * (i * seqLen + position));
       });
       layer++;
     };
@@ -211,7 +226,7 @@ export class Decoder {
 
   /** Passes the last token of each sequence through the layers; returns its hidden states, [B, d]. */
   #advance(sequences: readonly Growing[]): Float32Array {
-    const { dModel: d, seqLen, numHeads } = this.model.config.model;
+    const { dModel: d, seqLen } = this.model.config.model;
     const numRows = sequences.length;
     if (numRows === 0) return new Float32Array(0);
     const positions = sequences.map(({ tokenIds }) => tokenIds.length - 1);
@@ -229,24 +244,24 @@ export class Decoder {
     for (let row = 0; row < numRows; row++)
       for (let i = 0; i < d; i++)
         xBD[row * d + i] =
-          this.#tokensVD[tokens.tokenIdsT[row]! * d + i]! + this.#positionsSD[positions[row]! * d + i]!;
+          this.#tokensVD[tokens.tokenIdsT[row]! * d + i]! +
+          (this.#positionsSD?.[positions[row]! * d + i] ?? 0);
     this.#layers.forEach(({ attention, feedForward }, layer) => {
-      const qkvBC = attention.project(layerNormOnHost(xBD, ...attention.norm), positions);
+      const qkvBC = attention.project(attention.norm(xBD), positions);
       const attendedBD = new Float32Array(numRows * d);
       sequences.forEach(({ caches }, row) => {
         const cache = caches![layer]!;
-        const at = 3 * d * row;
-        cache.keys.set(qkvBC.subarray(at + d, at + 2 * d), positions[row]! * d);
-        cache.values.set(qkvBC.subarray(at + 2 * d, at + 3 * d), positions[row]! * d);
+        const at = (qkvBC.length / numRows) * row;
+        this.#keep(cache, positions[row]!, qkvBC, at);
         const y = attendedBD.subarray(row * d, (row + 1) * d);
-        cachedAttention(qkvBC.subarray(at, at + d), cache, positions[row]! + 1, numHeads, y);
+        cachedAttention(qkvBC.subarray(at, at + d), cache, positions[row]! + 1, this.#heads, y);
       });
       addTo(xBD, kernels().hostRowsProduct(attendedBD, numRows, attention.out));
-      addTo(xBD, feedForward.run(layerNormOnHost(xBD, ...feedForward.norm), numRows, tokens));
+      addTo(xBD, feedForward.run(feedForward.norm(xBD), numRows, tokens));
     });
     routes.end();
     for (const sequence of sequences) if (sequence.tokenIds.length === seqLen) sequence.caches = null;
-    return layerNormOnHost(xBD, ...this.#finalNorm);
+    return this.#finalNorm(xBD);
   }
 }
 

@@ -5,7 +5,7 @@ import type { RunConfig } from '../config/schema.js';
 import type { ValidationBatch } from '../data/batch.js';
 import { loadTokenizer, type Tokenizer } from '../data/tokenizer/tokenizer.js';
 import { TrainerError } from '../errors.js';
-import { PanguSigma } from '../model/pangu-sigma.js';
+import { LanguageModel } from '../model/language-model.js';
 import { allSpecs } from '../model/specs.js';
 import type { SlotOptions } from '../parameters/expert-slots.js';
 import type { DomainLoss } from '../rpc/generated/messages.js';
@@ -18,7 +18,7 @@ export interface Inference {
   readonly checkpoint: Checkpoint;
   readonly config: RunConfig;
   readonly tokenizer: Tokenizer;
-  readonly model: PanguSigma;
+  readonly model: LanguageModel;
   /** Made when it is first asked for. */
   readonly decoder: Decoder;
 }
@@ -26,7 +26,7 @@ export interface Inference {
 /** @throws TrainerError `BAD_CHECKPOINT` if a tensor is missing or damaged */
 export function openInference(checkpoint: Checkpoint): Inference {
   const { config } = checkpoint.manifest;
-  const model = new PanguSigma(config, soloTransport(), expertsToRead(checkpoint));
+  const model = new LanguageModel(config, soloTransport(), expertsToRead(checkpoint));
   loadModel(model, checkpoint);
   let decoder: Decoder | undefined;
   return {

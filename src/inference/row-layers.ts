@@ -1,16 +1,19 @@
+import type { LanguageModel } from '../model/language-model.js';
 import type { MoeLayer } from '../model/moe-layer.js';
-import type { PanguSigma } from '../model/pangu-sigma.js';
+import type { Norm } from '../model/norms.js';
+import { feedForwardWeights } from '../model/transformer-block.js';
 import { kernels } from '../ops/kernels/choose-kernels.js';
-import { geluOnHost } from '../ops/on-host.js';
+import { partsOf } from '../ops/kernels/kernels.js';
+import { geluOnHost, swigluOnHost } from '../ops/on-host.js';
 import { tf } from '../ops/tensorflow.js';
 import { matrix } from '../parameters/matrix.js';
 import type { RoutingDecision } from '../routing/router.js';
 
-// The layers of `PanguSigma` for a few rows, which live on the host: see decoder.ts. Shapes: B rows, one of each
+// The layers of `LanguageModel` for a few rows, which live on the host: see decoder.ts. Shapes: B rows, one of each
 // sequence, S positions, d hidden size, F hidden size of a feed-forward network, K choices of a token.
 
-/** Gain and bias of a layer norm. */
-export type Norm = readonly [gainD: Float32Array, biasD: Float32Array];
+/** A norm with its parameters: [B, d] -> [B, d]. */
+export type RowNorm = ReturnType<Norm['onHost']>;
 
 /** The tokens of the rows, length B. */
 interface Tokens {
@@ -23,36 +26,35 @@ interface Tokens {
 /** One layer, on rows of the host. */
 export interface RowLayer {
   readonly attention: {
-    readonly norm: Norm;
-    /** Queries, keys and values: [B, d] -> [B, 3 d]. */
+    readonly norm: RowNorm;
+    /** Queries, keys and values: [B, d] -> [B, (H + 2 K) h]. */
     project(normalBD: Float32Array, positions: readonly number[]): Float32Array;
     /** [d, d] */
     readonly out: tf.Tensor2D;
   };
   readonly feedForward: {
-    readonly norm: Norm;
+    readonly norm: RowNorm;
     /** [B, d] -> [B, d] */
     run(normalBD: Float32Array, numRows: number, tokens: Tokens): Float32Array;
   };
 }
 
 /** The layers of the model, from the bottom; the query layer is the last. */
-export function rowLayers(model: PanguSigma): RowLayer[] {
+export function rowLayers(model: LanguageModel): RowLayer[] {
   const { numDenseLayers, queryLayer } = model.config.model;
-  const selfAttention = (prefix: string): RowLayer['attention'] => {
-    const qkv = matrix(model.parameters, `${prefix}.attn.qkv`);
-    return {
-      norm: normOf(model, `${prefix}.ln_attn`),
-      project: (normalBD, positions) => kernels().hostRowsProduct(normalBD, positions.length, qkv),
-      out: matrix(model.parameters, `${prefix}.attn.out`),
-    };
-  };
+  const { norm, projection } = model.family;
+  const normOf = (prefix: string) => norm.onHost(model.parameters, prefix);
+  const selfAttention = (prefix: string): RowLayer['attention'] => ({
+    norm: normOf(`${prefix}.ln_attn`),
+    project: projection.onHost(model.parameters, `${prefix}.attn`),
+    out: matrix(model.parameters, `${prefix}.attn.out`),
+  });
   const dense = (prefix: string): RowLayer['feedForward'] => ({
-    norm: normOf(model, `${prefix}.ln_ffn`),
+    norm: normOf(`${prefix}.ln_ffn`),
     run: (normalBD, numRows) => feedForward(model, `${prefix}.ffn`, normalBD, numRows),
   });
   const sparse = (moe: MoeLayer, prefix: string): RowLayer['feedForward'] => ({
-    norm: normOf(model, `${prefix}.ln_ffn`),
+    norm: normOf(`${prefix}.ln_ffn`),
     run(normalBD, numRows, tokens) {
       const yBD = expertsOf(model, moe, prefix, normalBD, numRows, tokens);
       if (model.config.moe.sharedExperts === 0) return yBD;
@@ -74,7 +76,7 @@ export function rowLayers(model: PanguSigma): RowLayer[] {
 }
 
 /** The attention of query-layer.ts. The queries depend on the position alone. */
-function queryAttention(model: PanguSigma): RowLayer['attention'] {
+function queryAttention(model: LanguageModel): RowLayer['attention'] {
   const { parameters, config } = model;
   const { seqLen, dModel: d } = config.model;
   const keysValues = matrix(parameters, 'query.attn.kv');
@@ -84,7 +86,7 @@ function queryAttention(model: PanguSigma): RowLayer['attention'] {
     matrix(parameters, 'query.attn.q'),
   );
   return {
-    norm: normOf(model, 'query.ln_attn'),
+    norm: model.family.norm.onHost(parameters, 'query.ln_attn'),
     project(normalBD, positions) {
       const keysValuesBC = kernels().hostRowsProduct(normalBD, positions.length, keysValues);
       const qkvBC = new Float32Array(positions.length * 3 * d);
@@ -98,25 +100,23 @@ function queryAttention(model: PanguSigma): RowLayer['attention'] {
   };
 }
 
-export function normOf({ parameters }: PanguSigma, prefix: string): Norm {
-  return [parameters.values(`${prefix}.gain`), parameters.values(`${prefix}.bias`)];
-}
-
-/** W_out GELU(W_in x): [B, d] -> [B, d]. */
+/** `feedForward` of ops/ on rows of the host: [B, d] -> [B, d]. */
 function feedForward(
-  { parameters }: PanguSigma,
+  { parameters, family }: LanguageModel,
   prefix: string,
   xBD: Float32Array,
   numRows: number,
 ): Float32Array {
-  const hiddenBF = kernels().hostRowsProduct(xBD, numRows, matrix(parameters, `${prefix}.w_in`));
-  geluOnHost(hiddenBF);
-  return kernels().hostRowsProduct(hiddenBF, numRows, matrix(parameters, `${prefix}.w_out`));
+  const { wIns, wOut } = partsOf(feedForwardWeights(parameters, prefix, family));
+  const [firstBF, secondBF] = wIns.map((wIn) => kernels().hostRowsProduct(xBD, numRows, wIn));
+  if (secondBF === undefined) geluOnHost(firstBF!);
+  else swigluOnHost(firstBF!, secondBF);
+  return kernels().hostRowsProduct(secondBF ?? firstBF!, numRows, wOut);
 }
 
 /** Weighted sum of the outputs of each token's experts (LocMoE eq. 1): [B, d] -> [B, d]. */
 function expertsOf(
-  model: PanguSigma,
+  model: LanguageModel,
   moe: MoeLayer,
   prefix: string,
   xBD: Float32Array,
@@ -151,7 +151,7 @@ interface Choices {
 }
 
 function route(
-  { parameters }: PanguSigma,
+  { parameters }: LanguageModel,
   moe: MoeLayer,
   xBD: Float32Array,
   numRows: number,

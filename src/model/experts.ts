@@ -3,6 +3,7 @@ import { feedForward, feedForwards } from '../ops/feed-forward.js';
 import { kernels } from '../ops/kernels/choose-kernels.js';
 import type { tf } from '../ops/tensorflow.js';
 import type { ParameterSource, ParameterSpec } from '../parameters/parameters.js';
+import type { Family } from './family.js';
 import { type FeedForwardSize, feedForwardSpecs, feedForwardWeights } from './transformer-block.js';
 
 /** `dFeedForward` is the hidden size of an expert. */
@@ -19,8 +20,13 @@ export function sharedSpecs(prefix: string, size: SparseSize): ParameterSpec[] {
 }
 
 /** Sum of the shared experts of a layer (DeepSeekMoE, arXiv 2401.06066, eq. 9): [T, d] -> [T, d]. */
-export function sharedExperts(parameters: ParameterSource, prefix: string, xTD: tf.Tensor2D): tf.Tensor2D {
-  return feedForward(xTD, feedForwardWeights(parameters, `${prefix}.shared`));
+export function sharedExperts(
+  family: Family,
+  parameters: ParameterSource,
+  prefix: string,
+  xTD: tf.Tensor2D,
+): tf.Tensor2D {
+  return feedForward(xTD, feedForwardWeights(parameters, `${prefix}.shared`, family));
 }
 
 /** Parameter specs of the experts with these global ids. */
@@ -39,6 +45,7 @@ export function expertSpecs(
  * @param numRows rows of each, possibly none; they add up to R
  */
 export function experts(
+  family: Family,
   parameters: ParameterSource,
   prefix: string,
   xRD: tf.Tensor2D,
@@ -48,7 +55,7 @@ export function experts(
   const busy = expertIds.map((id, i) => ({ id, rows: numRows[i]! })).filter(({ rows }) => rows > 0);
   // If there are no rows, the input is the output, connected so that the backward all-to-alls run on every rank.
   if (busy.length === 0) return xRD;
-  const weightsOf = (id: number) => feedForwardWeights(parameters, `${prefix}.${id}`);
+  const weightsOf = (id: number) => feedForwardWeights(parameters, `${prefix}.${id}`, family);
   if (isRecording() || busy.length === 1)
     return feedForwards(
       xRD,

@@ -161,7 +161,7 @@ export class MoeLayer {
     const { spans } = communicator;
     if (size.sharedExperts === 0) return null;
     spans.next('feed-forward', layer);
-    const yTD = sharedExperts(parameters, this.#prefix, xTD);
+    const yTD = sharedExperts(size.family, parameters, this.#prefix, xTD);
     spans.next('gate', layer);
     if (!training) return yTD;
     return consume([yTD], backwardSpan(communicator, yTD, 'feed-forward', layer, onBackward));
@@ -194,7 +194,7 @@ export class MoeLayer {
   }
 
   #expertsWith(parameters: ParameterSource, { training, onBackward }: MoeInput): LocalExperts {
-    const { communicator, layer } = this.options;
+    const { communicator, layer, size } = this.options;
     const { spans } = communicator;
     const prefix = `${this.#prefix}.experts`;
     const whole = (x: tf.Tensor2D, part: string, before?: () => void) =>
@@ -203,7 +203,7 @@ export class MoeLayer {
       run: (rows, numRows) => {
         spans.next('experts', layer);
         const xRD = whole(rows, 'gate');
-        const outputs = experts(parameters, prefix, xRD, this.#localExperts, numRows);
+        const outputs = experts(size.family, parameters, prefix, xRD, this.#localExperts, numRows);
         if (training) consume([xRD], outputs);
         const yRD = consume([outputs], whole(outputs, 'experts', onBackward));
         spans.next('combine', layer);
@@ -211,7 +211,7 @@ export class MoeLayer {
       },
       weights: (numRows) =>
         this.#localExperts.map((id, i) =>
-          numRows[i] === 0 ? null : feedForwardWeights(parameters, `${prefix}.${id}`),
+          numRows[i] === 0 ? null : feedForwardWeights(parameters, `${prefix}.${id}`, size.family),
         ),
     };
   }

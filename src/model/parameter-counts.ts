@@ -1,5 +1,8 @@
-import { expertWidthOf, type RunConfig } from '../config/schema.js';
-import { heldExperts, routerPolicy } from '../routing/index.js';
+import type { RunConfig } from '../config/schema.js';
+import type { ParameterSpec } from '../parameters/parameters.js';
+import { heldExperts } from '../routing/index.js';
+import { expertSpecs } from './experts.js';
+import { allSpecs, sparseSizeOf } from './specs.js';
 
 /** Numbers that a rank holds of the model. */
 export interface ParameterCounts {
@@ -11,9 +14,9 @@ export interface ParameterCounts {
   readonly model: number;
 }
 
-/** Returns the parameters of an expert, routed or shared: two matrices. */
+/** Returns the parameters of an expert, routed or shared. */
 export function parametersOfExpert(config: RunConfig): number {
-  return 2 * config.model.dModel * expertWidthOf(config);
+  return sumOf(expertSpecs('', [0], sparseSizeOf(config)));
 }
 
 /** Parameters of experts that a rank has in memory at a time. */
@@ -31,28 +34,15 @@ export function expertsPerRank({ moe, cluster }: RunConfig): number {
 }
 
 export function parameterCounts(config: RunConfig): ParameterCounts {
-  const { model, moe } = config;
-  const { dModel: d, numDenseLayers, numSparseLayers } = model;
-  const norm = 2 * d;
-  const feedForward = 2 * d * model.dFeedForward;
-  const expert = parametersOfExpert(config);
-  const attentionHalf = 4 * d * d + 2 * norm;
-  const query = model.queryLayer ? model.seqLen * d + attentionHalf + feedForward : 0;
-  const shared =
-    (model.vocabSize + model.seqLen) * d +
-    numDenseLayers * (attentionHalf + feedForward) +
-    numSparseLayers * (attentionHalf + gate(config) + moe.sharedExperts * expert) +
-    query +
-    norm;
+  const ofExperts = config.model.numSparseLayers * parametersOfExpert(config);
+  const shared = sumOf(allSpecs(config, 0));
   return {
     shared,
-    expertsOfRank: numSparseLayers * expertsPerRank(config) * expert,
-    model: shared + numSparseLayers * heldExperts(moe).count * expert,
+    expertsOfRank: expertsPerRank(config) * ofExperts,
+    model: shared + heldExperts(config.moe).count * ofExperts,
   };
 }
 
-/** Parameters of the router of one layer. */
-function gate({ moe, model }: RunConfig): number {
-  const specs = routerPolicy(moe.router).parameters(moe, model.dModel);
+function sumOf(specs: readonly ParameterSpec[]): number {
   return specs.reduce((sum, { shape }) => sum + shape.reduce((product, length) => product * length, 1), 0);
 }

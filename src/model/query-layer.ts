@@ -3,8 +3,9 @@ import { type AttentionShape, causalAttention, gatherRows, matMul, residual } fr
 import { tf } from '../ops/tensorflow.js';
 import { initStd, matrix, matrixSpec, residualStd } from '../parameters/matrix.js';
 import type { ParameterSource, ParameterSpec } from '../parameters/parameters.js';
+import { layerNorms } from './norms.js';
 import type { AttentionInspector } from './transformer-block.js';
-import { type FeedForwardSize, feedForwardSpecs, norm, normSpecs } from './transformer-block.js';
+import { type FeedForwardSize, feedForwardSpecs } from './transformer-block.js';
 
 // Shapes: B sequences, S positions, T = B S tokens, d hidden size.
 
@@ -18,11 +19,11 @@ export function queryLayerSpecs(prefix: string, size: FeedForwardSize, seqLen: n
       placement: 'shared',
       decay: false,
     },
-    ...normSpecs(`${prefix}.ln_attn`, dModel),
+    ...layerNorms.specs(`${prefix}.ln_attn`, dModel),
     matrixSpec(`${prefix}.attn.q`, [dModel, dModel], initStd(dModel)),
     matrixSpec(`${prefix}.attn.kv`, [dModel, 2 * dModel], initStd(dModel)),
     matrixSpec(`${prefix}.attn.out`, [dModel, dModel], residualStd(dModel, numLayers)),
-    ...normSpecs(`${prefix}.ln_ffn`, dModel),
+    ...layerNorms.specs(`${prefix}.ln_ffn`, dModel),
     ...feedForwardSpecs(`${prefix}.ffn`, size),
   ];
 }
@@ -39,7 +40,7 @@ export function queryAttention(
   shape: AttentionShape,
   inspect?: AttentionInspector,
 ): tf.Tensor2D {
-  const normalTD = norm(parameters, `${prefix}.ln_attn`, xTD);
+  const normalTD = layerNorms.run(parameters, `${prefix}.ln_attn`, xTD);
   const keysValuesTC = consume([normalTD], matMul(normalTD, matrix(parameters, `${prefix}.attn.kv`)));
   const queriesTD = queries(parameters, prefix, shape);
   const qkvTC = consume([queriesTD, keysValuesTC], tf.concat([queriesTD, keysValuesTC], 1));

@@ -1,6 +1,7 @@
 import { segmentBytes } from '../collectives/shm-layout.js';
 import { expertWidthOf, type RunConfig } from '../config/schema.js';
 import { elementTypeOf, usesOneDnn } from '../ops/kernels/choose-kernels.js';
+import { familyOf, headsOf } from './family.js';
 import { expertsInMemory, type ParameterCounts, parameterCounts } from './parameter-counts.js';
 
 // Shapes as in work.ts.
@@ -70,15 +71,24 @@ function activations(config: RunConfig, rows: number): number {
   const logits = usesOneDnn() ? operand : 2;
   const T = (train.globalBatch * seqLen) / (cluster.nodes * cluster.workersPerNode * train.microBatches);
   const n = T * dModel;
-  // The input of the layer norm, and what products are of: its result, queries, keys and values, their weighted sums; the last in
-  // float32 too.
-  const attention = n + operand * 5 * n + (operand < 1 ? n : 0);
-  const dense = attention + n + operand * (n + T * dFeedForward);
+  const { projection, feedForward } = familyOf(config);
+  const { numHeads, numKeyValueHeads } = headsOf(model);
+  const projections = projection.specs('', dModel).length;
+  const hidden = feedForward.length - 1;
+  // The input of the norm, and what products are of: its result, queries, keys and values, their weighted sums; the last in float32
+  // too. Each projection narrows the norm's result for itself.
+  const attention =
+    n +
+    operand * (3 + (2 * numKeyValueHeads) / numHeads) * n +
+    (operand < 1 ? n + operand * (projections - 1) * n : 0);
+  const dense = attention + n + operand * (n + hidden * T * dFeedForward);
   // The gate keeps float32; of the rows of experts their inputs, hidden states and results.
   const width = expertWidthOf(config);
   const shared =
-    moe.sharedExperts === 0 ? 0 : operand * T * moe.sharedExperts * width + (operand < 1 ? operand * n : 0);
-  const sparse = attention + 2 * n + shared + rows * (operand * (dModel + width) + dModel);
+    moe.sharedExperts === 0
+      ? 0
+      : operand * T * moe.sharedExperts * hidden * width + (operand < 1 ? operand * n : 0);
+  const sparse = attention + 2 * n + shared + rows * (operand * (dModel + hidden * width) + dModel);
   const query = model.queryLayer ? dense : 0;
   const softmax = n + operand * n + logits * T * vocabSize;
   return model.numDenseLayers * dense + model.numSparseLayers * sparse + query + softmax;

@@ -3,13 +3,15 @@ import { initStd, matrixSpec } from '../parameters/matrix.js';
 import type { ParameterSpec } from '../parameters/parameters.js';
 import { heldExperts, routerPolicy } from '../routing/index.js';
 import type { SparseSize } from './experts.js';
+import { EMBEDDING, familyOf } from './family.js';
 import { moeLayerSpecs } from './moe-layer.js';
 import { queryLayerSpecs } from './query-layer.js';
-import { attentionHalfSpecs, denseBlockSpecs, type FeedForwardSize, normSpecs } from './transformer-block.js';
+import { attentionHalfSpecs, denseBlockSpecs, type FeedForwardSize } from './transformer-block.js';
 
 export function sizeOf({ model }: RunConfig): FeedForwardSize {
   const numLayers = model.numDenseLayers + model.numSparseLayers + (model.queryLayer ? 1 : 0);
-  return { dModel: model.dModel, dFeedForward: model.dFeedForward, numLayers };
+  const { dModel, dFeedForward } = model;
+  return { dModel, dFeedForward, numLayers, family: familyOf({ model }) };
 }
 
 export function sparseSizeOf(config: RunConfig): SparseSize {
@@ -24,30 +26,29 @@ export function modelSpecs(
 ): ParameterSpec[] {
   const { model } = config;
   const size = sizeOf(config);
+  const { norm, hasPositions, head } = size.family;
+  const std = initStd(model.dModel);
   return [
-    matrixSpec('embed.tokens', [model.vocabSize, model.dModel], initStd(model.dModel)),
-    {
-      name: 'embed.positions',
-      shape: [model.seqLen, model.dModel],
-      init: { kind: 'normal', std: initStd(model.dModel) },
-      placement: 'shared',
-      decay: false,
-    },
+    matrixSpec(EMBEDDING, [model.vocabSize, model.dModel], std),
+    ...(hasPositions
+      ? [{ ...matrixSpec('embed.positions', [model.seqLen, model.dModel], std), decay: false }]
+      : []),
     ...Array.from({ length: model.numDenseLayers }, (_, i) => denseBlockSpecs(`layers.${i}`, size)).flat(),
     ...sparse.flatMap((specs, i) => [
       ...attentionHalfSpecs(`layers.${model.numDenseLayers + i}`, size),
       ...specs,
     ]),
     ...(model.queryLayer ? queryLayerSpecs('query', size, model.seqLen) : []),
-    ...normSpecs('ln_final', model.dModel),
+    ...norm.specs('ln_final', model.dModel),
+    ...(head === EMBEDDING ? [] : [matrixSpec(head, [model.vocabSize, model.dModel], std)]),
   ];
 }
 
-/** Parameters of the whole model, on whatever rank. */
-export function allSpecs(config: RunConfig): ParameterSpec[] {
+/** Parameters of the whole model, on whatever rank. @param count of the experts of a layer, all by default */
+export function allSpecs(config: RunConfig, count = heldExperts(config.moe).count): ParameterSpec[] {
   const { model, moe } = config;
   const routerSpecs = routerPolicy(moe.router).parameters(moe, model.dModel);
-  const { first, count } = heldExperts(moe);
+  const { first } = heldExperts(moe);
   const experts = Array.from({ length: count }, (_, i) => first + i);
   const sparse = Array.from({ length: model.numSparseLayers }, (_, i) =>
     moeLayerSpecs(model.numDenseLayers + i, routerSpecs, experts, sparseSizeOf(config)),

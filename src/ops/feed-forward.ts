@@ -6,7 +6,7 @@ import { tf } from './tensorflow.js';
 // Shapes: T rows, d hidden size.
 
 /**
- * W_out GELU(W_in x); no biases, so that a dense network can be copied into experts.
+ * The network of `FeedForwardWeights`; no biases, so that a dense network can be copied into experts.
  *
  * @param xTD [T, d], as many rows at every step
  * @returns [T, d]
@@ -29,7 +29,7 @@ export function feedForwards(
   numRows: readonly number[],
   rows: FeedForwardRows = 'varying',
 ): tf.Tensor2D {
-  const matrices = weights.flatMap(({ wInDF, wOutFD }) => [wInDF, wOutFD]);
+  const matrices = weights.flat();
   return fusedOp([xTD, ...matrices], () => {
     const { sliceRows, concatRows, network } = kernels();
     const networks = weights.map(() => network(rows));
@@ -46,8 +46,11 @@ export function feedForwards(
       value: join(done.map(({ y }) => y)),
       saved: [...matrices, ...done.flatMap(({ saved }) => saved)],
       backward(dyTD, allSaved) {
-        const kept = weightsOf(allSaved.slice(0, matrices.length));
-        const savedOf = splitAs(done, allSaved.slice(matrices.length));
+        const kept = splitAs(weights, allSaved) as FeedForwardWeights[];
+        const savedOf = splitAs(
+          done.map(({ saved }) => saved),
+          allSaved.slice(matrices.length),
+        );
         const gradients = partsOf(dyTD as tf.Tensor2D).map((dy, i) =>
           tf.tidy(() => {
             const saved = savedOf[i]!;
@@ -57,29 +60,21 @@ export function feedForwards(
         );
         return [
           join(gradients.map(([dx]) => dx as tf.Tensor2D)),
-          ...gradients.flatMap(([, ...both]) => both),
+          ...gradients.flatMap(([, ...ofMatrices]) => ofMatrices),
         ];
       },
     };
   });
 }
 
-/** Pairs of matrices, as saved one after the other. */
-export function weightsOf(matrices: readonly tf.Tensor[]): FeedForwardWeights[] {
-  return Array.from({ length: matrices.length / 2 }, (_, i) => ({
-    wInDF: matrices[2 * i] as tf.Tensor2D,
-    wOutFD: matrices[2 * i + 1] as tf.Tensor2D,
-  }));
-}
-
-/** Splits saved tensors by the forward passes that saved them. */
+/** Splits saved tensors as the lists in which they were, one after the other. */
 export function splitAs(
-  forwards: readonly { readonly saved: readonly tf.Tensor[] }[],
+  lists: readonly (readonly tf.Tensor[])[],
   allSaved: readonly tf.Tensor[],
 ): (readonly tf.Tensor[])[] {
   let begin = 0;
-  return forwards.map(({ saved }) => {
-    begin += saved.length;
-    return allSaved.slice(begin - saved.length, begin);
+  return lists.map(({ length }) => {
+    begin += length;
+    return allSaved.slice(begin - length, begin);
   });
 }

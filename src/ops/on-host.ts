@@ -1,7 +1,7 @@
 import { CUBIC, SLOPE } from './kernels/tensorflow/gelu.js';
 
 // Operations on rows of the host, for a few rows, where calls of TensorFlow would take longer. Shapes: T rows, C positions that a
-// cache has room for, d hidden size, H heads, h = d / H size of a head.
+// cache has room for, d hidden size, H heads of queries, K of keys and values, h = d / H size of a head.
 
 /** `gelu`, in place. */
 export function geluOnHost(values: Float32Array): void {
@@ -9,6 +9,11 @@ export function geluOnHost(values: Float32Array): void {
     const x = values[i]!;
     values[i] = x / (1 + Math.exp(-x * (SLOPE + CUBIC * x * x)));
   }
+}
+
+/** SiLU of each gate times the value beside it, into `values`. */
+export function swigluOnHost(gates: Float32Array, values: Float32Array): void {
+  for (let i = 0; i < values.length; i++) values[i]! *= gates[i]! / (1 + Math.exp(-gates[i]!));
 }
 
 /** Added to the variance. */
@@ -30,7 +35,7 @@ export function layerNormOnHost(xTD: Float32Array, gainD: Float32Array, biasD: F
   return yTD;
 }
 
-/** Keys and values of one layer for the positions of one sequence, row-major [C, d]. */
+/** Keys and values of one layer for the positions of one sequence, row-major [C, K h]. */
 export interface KeyValueCache {
   readonly keys: Float32Array;
   readonly values: Float32Array;
@@ -46,17 +51,19 @@ export function cachedAttention(
   queryD: Float32Array,
   { keys, values }: KeyValueCache,
   numPositions: number,
-  numHeads: number,
+  { numHeads, numKeyValueHeads }: { readonly numHeads: number; readonly numKeyValueHeads: number },
   yD: Float32Array,
 ): void {
-  const d = queryD.length;
-  const size = d / numHeads;
+  const size = queryD.length / numHeads;
+  const width = numKeyValueHeads * size;
   const scale = 1 / Math.sqrt(size);
   const weights = new Float32Array(numPositions);
-  for (let begin = 0; begin < d; begin += size) {
+  for (let head = 0; head < numHeads; head++) {
+    const begin = head * size;
+    const shared = Math.floor((head * numKeyValueHeads) / numHeads) * size;
     let max = -Infinity;
     for (let position = 0; position < numPositions; position++) {
-      const row = position * d + begin;
+      const row = position * width + shared;
       let product = 0;
       for (let i = 0; i < size; i++) product += queryD[begin + i]! * keys[row + i]!;
       const score = product * scale;
@@ -71,7 +78,7 @@ export function cachedAttention(
     yD.fill(0, begin, begin + size);
     for (let position = 0; position < numPositions; position++) {
       const weight = weights[position]! / sum;
-      const row = position * d + begin;
+      const row = position * width + shared;
       for (let i = 0; i < size; i++) yD[begin + i]! += weight * values[row + i]!;
     }
   }

@@ -39,7 +39,7 @@ export function layerNorm(xTD: tf.Tensor, gainD: tf.Tensor, biasD: tf.Tensor): t
  * softmax(q k^T / sqrt(h) + causal mask) v for every head (Vaswani et al., arXiv 1706.03762, eq. 1). The backward
  * computes the probabilities again, as FlashAttention does (arXiv 2205.14135, B.2).
  *
- * @param qkvTC [T, 3 d]: queries, keys, values, each with H heads
+ * @param qkvTC [T, (H + 2 K) h]: H heads of queries, K of keys and K of values
  * @returns [T, d]
  */
 export function causalAttention(qkvTC: tf.Tensor2D, shape: AttentionShape): tf.Tensor2D {

@@ -3,7 +3,7 @@ import type { Transport } from '../collectives/transport.js';
 import { expertWidthOf } from '../config/schema.js';
 import { rowBytesOf } from '../config/wire-precision.js';
 import type { Logger } from '../logger.js';
-import type { PanguSigma } from '../model/pangu-sigma.js';
+import type { LanguageModel } from '../model/language-model.js';
 import type { WorkerAssignment } from './messages.js';
 
 export interface TrialOptions {
@@ -13,7 +13,7 @@ export interface TrialOptions {
 }
 
 /** Times the forms of the all-to-all with the bytes per pair of ranks under balanced routing, and uses the faster. */
-export function useFasterForm(model: PanguSigma, { assignment, transport, logger }: TrialOptions): void {
+export function useFasterForm(model: LanguageModel, { assignment, transport, logger }: TrialOptions): void {
   const { config, topology } = assignment;
   const { worldSize, numNodes, rank } = topology;
   if (numNodes === 1) return;
@@ -57,12 +57,12 @@ export class OverlapTrial {
   readonly #ms: number[] = [];
 
   private constructor(
-    private readonly model: Pick<PanguSigma, 'useOverlap'>,
+    private readonly model: Pick<LanguageModel, 'useOverlap'>,
     private readonly options: TrialOptions,
   ) {}
 
   /** Null if the configuration leaves nothing to choose. */
-  static of(model: Pick<PanguSigma, 'useOverlap'>, options: TrialOptions): OverlapTrial | null {
+  static of(model: Pick<LanguageModel, 'useOverlap'>, options: TrialOptions): OverlapTrial | null {
     const { config } = options.assignment;
     const { cluster } = config;
     const even = [config.model.dModel, expertWidthOf(config)].every((size) => size % EVEN_SIZE === 0);

@@ -1,5 +1,5 @@
 import type { Loader } from '../data/loader.js';
-import type { PanguSigma } from '../model/pangu-sigma.js';
+import type { LanguageModel } from '../model/language-model.js';
 import type { ExpertSlots } from '../parameters/expert-slots.js';
 
 /**
@@ -16,7 +16,7 @@ export class ExpertForesight {
 
   /** Null if all experts are in memory, or the router does not know before. */
   static of(
-    model: PanguSigma,
+    model: LanguageModel,
     loader: Pick<Loader, 'globalBatchForStep'>,
     microBatches: number,
   ): ExpertForesight | null {

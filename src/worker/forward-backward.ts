@@ -1,7 +1,7 @@
 import type { Transport, TransportStats } from '../collectives/transport.js';
 import { addStats } from '../collectives/transport.js';
 import type { Batch } from '../data/batch.js';
-import type { LossOptions, LossOutput, PanguSigma } from '../model/pangu-sigma.js';
+import type { LanguageModel, LossOptions, LossOutput } from '../model/language-model.js';
 import { tf } from '../ops/tensorflow.js';
 
 export interface PassOptions {
@@ -32,7 +32,7 @@ export interface Pass {
  * the gradient of the mean over the tokens of the global batch.
  */
 export function forwardBackward(
-  { model, transport }: { readonly model: PanguSigma; readonly transport: Transport },
+  { model, transport }: { readonly model: LanguageModel; readonly transport: Transport },
   step: number,
   batch: Batch,
   { numMeans, meanOver, isFirst, onBackward, inspect, change }: PassOptions,

@@ -1,5 +1,5 @@
 import type { RunConfig } from '../config/schema.js';
-import type { PanguSigma } from '../model/pangu-sigma.js';
+import type { LanguageModel } from '../model/language-model.js';
 import type { TouchedExpert } from '../model/touched-experts.js';
 import type { ParameterRange } from '../parameters/parameters.js';
 import { adamW } from './optimizer.js';
@@ -13,7 +13,7 @@ export interface ExpertToUpdate extends TouchedExpert {
 export function expertsToUpdate({
   parameters: { slots },
   touchedExperts,
-}: PanguSigma): ExpertToUpdate[] | null {
+}: LanguageModel): ExpertToUpdate[] | null {
   const rangesOf = (name: string) => slots!.open(name).filter(({ frozen }) => !frozen);
   return (
     slots &&
@@ -33,7 +33,7 @@ export interface UpdateOptions {
 
 /** Applies the gradients in the flat arrays, whose norm is finite. */
 export function updateParameters(
-  model: PanguSigma,
+  model: LanguageModel,
   train: RunConfig['train'],
   { step, learningRate, norm, touched }: UpdateOptions,
 ): void {

@@ -1,7 +1,7 @@
 import type { RunConfig } from '../config/schema.js';
 import type { ValidationBatch } from '../data/batch.js';
 import type { Loader } from '../data/loader.js';
-import type { Tokens } from '../model/pangu-sigma.js';
+import type { Tokens } from '../model/language-model.js';
 import { expertsOfDomain } from '../routing/index.js';
 
 // Shapes: B sequences of a rank's micro-batch.

@@ -4,7 +4,7 @@ import { assertSameRoutes, HOW_TO_RECORD, placeOfRoutes, routeFilesAt } from '..
 import type { RunConfig } from '../config/schema.js';
 import type { Loader } from '../data/loader.js';
 import { TrainerError } from '../errors.js';
-import type { Tokens } from '../model/pangu-sigma.js';
+import type { Tokens } from '../model/language-model.js';
 import { type GivenChoices, KEPT, NOT_CHOSEN, OVER_CAPACITY } from '../routing/given-choices.js';
 import { type PlacedBatch, placed } from './placed-batch.js';
 

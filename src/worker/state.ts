@@ -15,7 +15,7 @@ import type { Topology } from '../collectives/topology.js';
 import type { Transport } from '../collectives/transport.js';
 import { expertWidthOf, type RunConfig } from '../config/schema.js';
 import { TrainerError } from '../errors.js';
-import { PanguSigma } from '../model/pangu-sigma.js';
+import { LanguageModel } from '../model/language-model.js';
 import { parametersOfExpert } from '../model/parameter-counts.js';
 import { usePrecision } from '../ops/kernels/choose-kernels.js';
 import type { ParameterGroup, ParameterRange, ParameterStore } from '../parameters/parameters.js';
@@ -41,7 +41,7 @@ export function createTrainState(
   const expertFile = kind === 'file' ? openExpertFile(config, transport.topology, folder) : null;
   const budgetBytes = kind === 'file' ? 1e6 * budgetMB : Number.POSITIVE_INFINITY;
   const slots = config.train.expertUpdate === 'touched' ? { budgetBytes, storage: expertFile } : null;
-  const model = new PanguSigma(config, transport, slots);
+  const model = new LanguageModel(config, transport, slots);
   const state: TrainState = {
     config,
     transport,
@@ -70,7 +70,7 @@ function openExpertFile(config: RunConfig, { rank, worldSize }: Topology, folder
  *
  * @throws TrainerError `BAD_CHECKPOINT` if a tensor is missing, damaged or not in the model
  */
-export function loadModel(model: PanguSigma, checkpoint: Checkpoint): void {
+export function loadModel(model: LanguageModel, checkpoint: Checkpoint): void {
   assertAllHavePlaces(model, checkpoint);
   const { parameters } = model;
   for (const { group, ranges } of toLoad(parameters))
@@ -85,7 +85,7 @@ export function loadModel(model: PanguSigma, checkpoint: Checkpoint): void {
  * @throws TrainerError as `inheritedValues`
  */
 export function inheritModel(
-  { parameters, config }: PanguSigma,
+  { parameters, config }: LanguageModel,
   dense: Checkpoint,
   inheritance: Inheritance,
 ): void {
@@ -99,7 +99,7 @@ export function inheritModel(
 }
 
 /** An extra tensor means that the weights belong to another model than the configured one. */
-function assertAllHavePlaces(model: PanguSigma, { manifest, folder }: Checkpoint): void {
+function assertAllHavePlaces(model: LanguageModel, { manifest, folder }: Checkpoint): void {
   const { numExperts } = manifest.config.moe;
   // A rank knows only its own experts; all experts have tensors of the same names.
   const asFirst = (name: string) =>
@@ -124,7 +124,7 @@ function* toLoad({ shared, expert, slots }: ParameterStore) {
     for (const name of slots.experts.keys()) yield { group: expert, ranges: slots.openToChange(name) };
 }
 
-function loadOptimizer({ parameters, expertUpdates }: PanguSigma, checkpoint: Checkpoint): void {
+function loadOptimizer({ parameters, expertUpdates }: LanguageModel, checkpoint: Checkpoint): void {
   for (const { group, ranges } of toLoad(parameters))
     for (const { name, shape, begin } of ranges) {
       group.m.set(checkpoint.read(momentName('m', name), shape), begin);

@@ -6,8 +6,8 @@ import type { RunConfig } from '../config/schema.js';
 import { wirePrecisionOf } from '../config/wire-precision.js';
 import type { Batch } from '../data/batch.js';
 import { failpoint } from '../failpoint.js';
+import type { LanguageModel } from '../model/language-model.js';
 import type { DecisionChange, RoutingInspector } from '../model/moe-layer.js';
-import type { PanguSigma } from '../model/pangu-sigma.js';
 import type { ChoiceMeter } from './choice-meter.js';
 import { forwardBackward, type Pass } from './forward-backward.js';
 import {
@@ -25,7 +25,7 @@ import { type MeasuredStep, StepMeter } from './step-meter.js';
 export interface TrainState {
   readonly config: RunConfig;
   readonly transport: Transport;
-  readonly model: PanguSigma;
+  readonly model: LanguageModel;
   /** File of the experts with `moe.expertStorage.kind: file`; else null. */
   readonly expertFile: ExpertFile | null;
   /** Ranks that hold the same experts, this one included. */

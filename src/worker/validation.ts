@@ -1,8 +1,8 @@
 import { allGather } from '../collectives/all-gather.js';
 import type { Transport } from '../collectives/transport.js';
 import { countedTargets, type ValidationBatch } from '../data/batch.js';
+import type { LanguageModel, LossOptions } from '../model/language-model.js';
 import type { DecisionChange } from '../model/moe-layer.js';
-import type { LossOptions, PanguSigma } from '../model/pangu-sigma.js';
 import { tf } from '../ops/tensorflow.js';
 import type { DomainLoss } from '../rpc/generated/messages.js';
 
@@ -17,7 +17,7 @@ export interface ValidationOptions extends Pick<LossOptions, 'gateControl' | 'ch
  * call it and gets the same numbers.
  */
 export function validate(
-  model: PanguSigma,
+  model: LanguageModel,
   transport: Transport,
   batches: readonly ValidationBatch[],
   domains: readonly string[],
@@ -43,7 +43,7 @@ export function validate(
 }
 
 function sequenceLosses(
-  model: PanguSigma,
+  model: LanguageModel,
   batch: ValidationBatch,
   options: Pick<LossOptions, 'gateControl' | 'change'>,
 ): Float64Array {

@@ -1,6 +1,6 @@
 import { rankProgram } from '@locmoe/test-kit';
 import { openCheckpoint } from 'locmoe/internal/checkpoint/checkpoint';
-import { PanguSigma } from 'locmoe/internal/model/pangu-sigma';
+import { LanguageModel } from 'locmoe/internal/model/language-model';
 import { usePrecision } from 'locmoe/internal/ops/kernels/choose-kernels';
 import { loadModel } from 'locmoe/internal/worker/state';
 import { nothingTaken, partOf, routeWindows, takeKept, type Windows } from './taken.js';
@@ -18,7 +18,7 @@ rankProgram((transport, { checkpoint: folder, precision, windows }: RanksRequest
   const checkpoint = openCheckpoint(folder);
   const saved = checkpoint.manifest.config;
   const config = { ...saved, train: { ...saved.train, precision } };
-  const model = new PanguSigma(config, transport);
+  const model = new LanguageModel(config, transport);
   loadModel(model, checkpoint);
   const { rank, worldSize } = transport.topology;
   const share = windows.domains.length / worldSize;

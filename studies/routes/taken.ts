@@ -2,7 +2,7 @@ import type { Checkpoint } from 'locmoe/internal/checkpoint/checkpoint';
 import type { RunConfig } from 'locmoe/internal/config/schema';
 import type { Dataset } from 'locmoe/internal/data/dataset';
 import { TrainerError } from 'locmoe/internal/errors';
-import type { PanguSigma } from 'locmoe/internal/model/pangu-sigma';
+import type { LanguageModel } from 'locmoe/internal/model/language-model';
 import { tf } from 'locmoe/internal/ops/tensorflow';
 import { expertsOfDomain } from 'locmoe/internal/routing/index';
 import type { RoutingDecision } from 'locmoe/internal/routing/router';
@@ -86,7 +86,7 @@ export function nothingTaken({ model }: RunConfig, numTokens: number): Int32Arra
  * @param onDecision called for each layer of each part, with the index of its first token
  */
 export function routeWindows(
-  model: PanguSigma,
+  model: LanguageModel,
   windows: Windows,
   onDecision: (layer: number, first: number, decision: RoutingDecision, part: Windows) => void,
 ): void {
@@ -135,7 +135,7 @@ export interface Reference {
 }
 
 /** The choices of `locmoe eval`. */
-export function referenceOf(model: PanguSigma, windows: Windows): Reference {
+export function referenceOf(model: LanguageModel, windows: Windows): Reference {
   const { config } = model;
   const open = expertsOfDomain(config.data.domains.length, config.moe);
   const numTokens = windows.tokenIdsT.length;

@@ -2,14 +2,14 @@ import { afterAll, beforeAll, expect, it } from 'vitest';
 import { type Job, Scheduler } from '../../src/api/scheduler.js';
 import { soloTransport } from '../../src/collectives/solo-transport.js';
 import { Decoder } from '../../src/inference/decoder.js';
-import { PanguSigma } from '../../src/model/pangu-sigma.js';
+import { LanguageModel } from '../../src/model/language-model.js';
 import { tinyConfig } from '../model/support.js';
 
 const config = tinyConfig();
-let model: PanguSigma;
+let model: LanguageModel;
 let decoder: Decoder;
 beforeAll(() => {
-  model = new PanguSigma(config, soloTransport());
+  model = new LanguageModel(config, soloTransport());
   decoder = new Decoder(model);
 });
 afterAll(() => model.dispose());

@@ -8,10 +8,11 @@ import { assertInheritable } from '../../src/checkpoint/fits.js';
 import { inheritedValues } from '../../src/checkpoint/inherit.js';
 import type { RunConfig } from '../../src/config/schema.js';
 import { expertSpecs, sharedSpecs } from '../../src/model/experts.js';
+import { familyOf } from '../../src/model/family.js';
 import { denseBlockSpecs } from '../../src/model/transformer-block.js';
 import { config, saveOptions } from './fixture.js';
 
-const size = { dModel: 8, dFeedForward: 16, numLayers: 2 };
+const size = { dModel: 8, dFeedForward: 16, numLayers: 2, family: familyOf(config) };
 const noNoise = { noise: 0, seed: 1 };
 const inherited = (
   spec: Parameters<typeof inheritedValues>[1],

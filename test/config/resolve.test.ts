@@ -38,6 +38,28 @@ describe('recipes', () => {
   });
 });
 
+it.each([
+  [
+    'numKeyValueHeads: 2',
+    'model.numKeyValueHeads: is for model.family mixtral alone, and this is pangu-sigma',
+  ],
+  ['ropeTheta: 10000', 'model.ropeTheta: is for model.family mixtral alone'],
+  ['normEpsilon: 1e-6', 'model.normEpsilon: is for model.family mixtral alone'],
+  ['tiedEmbedding: false', 'model.tiedEmbedding: is for model.family mixtral alone'],
+  ['family: mixtral, queryLayer: true', 'model.queryLayer: is for model.family pangu-sigma alone'],
+  ['family: mixtral, numKeyValueHeads: 3', 'numHeads 4 is not divisible by numKeyValueHeads 3'],
+  ['family: mixtral, numHeads: 128', 'heads of 1 coordinates cannot be rotated in pairs'],
+  ['family: mixtrl', 'model.family: must be one of pangu-sigma, mixtral; did you mean mixtral?'],
+])('a field of another family is refused: %s', (fields, why) => {
+  const sets = fields.split(', ').map((field) => `model.${field.replace(': ', '=')}`);
+  expect(() => loadConfig('tiny', { sets })).toThrow(why);
+});
+
+it('other families than pangu-sigma have no query layer', () => {
+  expect(loadConfig('mixtral-tiny').model.queryLayer).toBe(false);
+  expect(loadConfig('tiny').model.queryLayer).toBe(true);
+});
+
 describe('bad configurations name the field and where it stands', () => {
   it.each([
     ['model.numHeads', 'numHeads: 4', 'numHeads: 3', 'not divisible'],

@@ -1,7 +1,8 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { soloTransport } from '../../src/collectives/solo-transport.js';
+import type { RunConfig } from '../../src/config/schema.js';
 import { Decoder } from '../../src/inference/decoder.js';
-import type { PanguSigma } from '../../src/model/pangu-sigma.js';
+import type { LanguageModel } from '../../src/model/language-model.js';
 import { ROUTER_NAMES } from '../../src/routing/index.js';
 import { createTrainState } from '../../src/worker/state.js';
 import { trainStep } from '../../src/worker/train-step.js';
@@ -14,9 +15,13 @@ const numIds = 60;
 const dModel = 16;
 
 /** Trained on texts in which the next token follows from the last one, for greedy decoding to be sure of it. */
-function trained(router: (typeof ROUTER_NAMES)[number], queryLayer: boolean): PanguSigma {
+function trained(
+  router: (typeof ROUTER_NAMES)[number],
+  queryLayer: boolean,
+  family: Partial<RunConfig['model']> = {},
+): LanguageModel {
   const config = tinyConfig({
-    model: { dModel, seqLen, vocabSize, dFeedForward: 32, numSparseLayers: 2, queryLayer },
+    model: { dModel, seqLen, vocabSize, dFeedForward: 32, numSparseLayers: 2, queryLayer, ...family },
     // Half of the routers with narrow and shared experts.
     moe: {
       router,
@@ -57,66 +62,78 @@ function best(logits: Float32Array): number {
   return logits.indexOf(Math.max(...logits));
 }
 
+/** Heads share keys and values. Of the cases below the one with a query layer has shared experts instead. */
+const MIXTRAL = { family: 'mixtral', numHeads: 4, numKeyValueHeads: 2, normEpsilon: 1e-3 } as const;
+
 /** Each router with or without a query layer, and one with both. */
-const cases = [
+const cases: readonly {
+  readonly router: (typeof ROUTER_NAMES)[number];
+  readonly queryLayer: boolean;
+  readonly family?: Partial<RunConfig['model']>;
+}[] = [
   ...ROUTER_NAMES.map((router, i) => ({ router, queryLayer: i % 2 === 0 })),
   { router: ROUTER_NAMES[0], queryLayer: false },
+  { router: 'switch', queryLayer: false, family: MIXTRAL },
+  { router: 'locmoe-plus', queryLayer: true, family: { ...MIXTRAL, tiedEmbedding: true } },
 ];
 
-describe.each(cases)('decoding with router $router, query layer $queryLayer', ({ router, queryLayer }) => {
-  let model: PanguSigma;
-  let decoder: Decoder;
-  beforeAll(() => {
-    model = trained(router, queryLayer);
-    decoder = new Decoder(model);
-  });
-  afterAll(() => model.dispose());
-
-  const last = (hiddenSD: Float32Array) => decoder.logitsOf(hiddenSD.subarray(-dModel))[0];
-  /** What `locmoe generate` did before there was a cache. */
-  const slow = (tokenIds: readonly number[], domain: number) =>
-    model.logits(Int32Array.from(tokenIds.slice(-seqLen)), domain);
-
-  it('gives the logits and the greedy text of the whole window, also when it slides', () => {
-    for (const domain of [0, 1]) {
-      const tokenIds = [...randomIntegers(`prompt ${domain}`, 5, vocabSize)];
-      const [{ sequence, hiddenSD }] = decoder.begin([{ tokenIds, domain, maxTokens: 30 }]);
-      let logits = last(hiddenSD);
-      for (let i = 0; i < 30; i++) {
-        const expected = slow(sequence.tokenIds, domain);
-        expectClose(logits, expected, 1e-5);
-        expect(best(logits)).toBe(best(expected));
-        [logits] = decoder.extend([sequence], [best(expected)]);
-      }
-    }
-  });
-
-  it('reads and extends sequences of different lengths together as each alone', () => {
-    const lengths = [1, 2, 7, seqLen - 1, seqLen, seqLen + 3];
-    const prompts = lengths.map((length, i) => ({
-      tokenIds: [...randomIntegers(`prompt of ${length}`, length, vocabSize)],
-      domain: i % 2,
-      maxTokens: 4,
-    }));
-    const begun = decoder.begin(prompts);
-    const sequences = begun.map(({ sequence }) => sequence);
-    let logits = begun.map(({ hiddenSD }) => last(hiddenSD));
-    for (let i = 0; i < 4; i++) {
-      sequences.forEach(({ tokenIds, domain }, s) => {
-        expectClose(logits[s], slow(tokenIds, domain), 1e-5);
-      });
-      logits = decoder.extend(sequences, [...randomIntegers(`next ${i}`, sequences.length, vocabSize)]);
-    }
-  });
-
-  it('has the hidden state of every position of the window', () => {
-    const tokenIds = [...randomIntegers('positions', 6, vocabSize)];
-    const [{ hiddenSD }] = decoder.begin([{ tokenIds, domain: 1, maxTokens: 0 }]);
-    decoder.logitsOf(hiddenSD).forEach((logits, i) => {
-      expectClose(logits, slow(tokenIds.slice(0, i + 1), 1), 1e-5);
+describe.each(cases)(
+  'decoding with router $router, query layer $queryLayer, $family',
+  ({ router, queryLayer, family }) => {
+    let model: LanguageModel;
+    let decoder: Decoder;
+    beforeAll(() => {
+      model = trained(router, queryLayer, family);
+      decoder = new Decoder(model);
     });
-  });
-});
+    afterAll(() => model.dispose());
+
+    const last = (hiddenSD: Float32Array) => decoder.logitsOf(hiddenSD.subarray(-dModel))[0];
+    /** What `locmoe generate` did before there was a cache. */
+    const slow = (tokenIds: readonly number[], domain: number) =>
+      model.logits(Int32Array.from(tokenIds.slice(-seqLen)), domain);
+
+    it('gives the logits and the greedy text of the whole window, also when it slides', () => {
+      for (const domain of [0, 1]) {
+        const tokenIds = [...randomIntegers(`prompt ${domain}`, 5, vocabSize)];
+        const [{ sequence, hiddenSD }] = decoder.begin([{ tokenIds, domain, maxTokens: 30 }]);
+        let logits = last(hiddenSD);
+        for (let i = 0; i < 30; i++) {
+          const expected = slow(sequence.tokenIds, domain);
+          expectClose(logits, expected, 1e-5);
+          expect(best(logits)).toBe(best(expected));
+          [logits] = decoder.extend([sequence], [best(expected)]);
+        }
+      }
+    });
+
+    it('reads and extends sequences of different lengths together as each alone', () => {
+      const lengths = [1, 2, 7, seqLen - 1, seqLen, seqLen + 3];
+      const prompts = lengths.map((length, i) => ({
+        tokenIds: [...randomIntegers(`prompt of ${length}`, length, vocabSize)],
+        domain: i % 2,
+        maxTokens: 4,
+      }));
+      const begun = decoder.begin(prompts);
+      const sequences = begun.map(({ sequence }) => sequence);
+      let logits = begun.map(({ hiddenSD }) => last(hiddenSD));
+      for (let i = 0; i < 4; i++) {
+        sequences.forEach(({ tokenIds, domain }, s) => {
+          expectClose(logits[s], slow(tokenIds, domain), 1e-5);
+        });
+        logits = decoder.extend(sequences, [...randomIntegers(`next ${i}`, sequences.length, vocabSize)]);
+      }
+    });
+
+    it('has the hidden state of every position of the window', () => {
+      const tokenIds = [...randomIntegers('positions', 6, vocabSize)];
+      const [{ hiddenSD }] = decoder.begin([{ tokenIds, domain: 1, maxTokens: 0 }]);
+      decoder.logitsOf(hiddenSD).forEach((logits, i) => {
+        expectClose(logits, slow(tokenIds.slice(0, i + 1), 1), 1e-5);
+      });
+    });
+  },
+);
 
 it('refuses a prompt without tokens and ids that the model does not know', () => {
   const model = trained('hash', false);

@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import type { AllToAllForm } from '../../src/collectives/all-to-all.js';
 import { Communicator } from '../../src/collectives/communicator.js';
 import { soloTransport } from '../../src/collectives/solo-transport.js';
+import { familyOf } from '../../src/model/family.js';
 import { MoeLayer } from '../../src/model/moe-layer.js';
 import { ParameterStore } from '../../src/parameters/parameters.js';
 import { placementOf } from '../../src/routing/expert-placement.js';
@@ -31,7 +32,7 @@ function build(
     layer: 1,
     held: heldExperts(moe),
     placement: placementOf(moe, 1, 1),
-    size: { dModel: d, dFeedForward: width, numLayers: 2, sharedExperts },
+    size: { dModel: d, dFeedForward: width, numLayers: 2, sharedExperts, family: familyOf(tinyConfig()) },
     router: createRouter({
       moe,
       layer: 1,

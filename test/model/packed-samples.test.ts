@@ -2,7 +2,7 @@ import * as tf from '@tensorflow/tfjs-node';
 import { describe, expect, it } from 'vitest';
 import { soloTransport } from '../../src/collectives/solo-transport.js';
 import type { Batch } from '../../src/data/batch.js';
-import { PanguSigma } from '../../src/model/pangu-sigma.js';
+import { LanguageModel } from '../../src/model/language-model.js';
 import { ROUTER_NAMES } from '../../src/routing/index.js';
 import { expectClose, positionsOf, randomIntegers, randomValues, tinyConfig } from './support.js';
 
@@ -39,9 +39,9 @@ function packed(samples: readonly Sample[]): Batch {
   };
 }
 
-function build(router: (typeof ROUTER_NAMES)[number]): PanguSigma {
+function build(router: (typeof ROUTER_NAMES)[number]): LanguageModel {
   const free = { router, capacityFactor: null, auxiliaryLossWeight: 0, localityLossWeight: 0 } as const;
-  const model = new PanguSigma(tinyConfig({ moe: { ...free, expertGroups: 2 } }), soloTransport());
+  const model = new LanguageModel(tinyConfig({ moe: { ...free, expertGroups: 2 } }), soloTransport());
   for (const { values, ranges } of [model.parameters.shared, model.parameters.expert])
     for (const { name, begin, end, shape } of ranges)
       if (shape.length === 2) values.set(randomValues(name, end - begin, 0.4), begin);
@@ -49,15 +49,15 @@ function build(router: (typeof ROUTER_NAMES)[number]): PanguSigma {
   return model;
 }
 
-function lossOf(model: PanguSigma, batch: Batch): number {
+function lossOf(model: LanguageModel, batch: Batch): number {
   return tf.tidy(() => model.loss(batch, { training: false }).crossEntropy.dataSync()[0]);
 }
 
-function hiddenOf(model: PanguSigma, batch: Batch): number[] {
+function hiddenOf(model: LanguageModel, batch: Batch): number[] {
   return tf.tidy(() => [...model.hidden(batch, { training: false }).hiddenTD.dataSync()]);
 }
 
-function gradientsOf(model: PanguSigma, batch: Batch): Float32Array {
+function gradientsOf(model: LanguageModel, batch: Batch): Float32Array {
   model.parameters.computeGradients(() => model.loss(batch, { training: true }).crossEntropy);
   model.skipStep();
   return Float32Array.of(...model.parameters.shared.gradients, ...model.parameters.expert.gradients);

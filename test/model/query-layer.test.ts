@@ -1,16 +1,18 @@
 import * as tf from '@tensorflow/tfjs-node';
 import { expect, it } from 'vitest';
+import { familyOf } from '../../src/model/family.js';
 import { queryAttention, queryLayerSpecs } from '../../src/model/query-layer.js';
 import { feedForwardHalf } from '../../src/model/transformer-block.js';
 import { ParameterStore } from '../../src/parameters/parameters.js';
-import { randomValues } from './support.js';
+import { randomValues, tinyConfig } from './support.js';
 
 const shape = { numSequences: 2, seqLen: 5, numHeads: 2 };
 const d = 8;
+const family = familyOf(tinyConfig());
 const rows = shape.numSequences * shape.seqLen;
 
 function build(): ParameterStore {
-  const size = { dModel: d, dFeedForward: 16, numLayers: 1 };
+  const size = { dModel: d, dFeedForward: 16, numLayers: 1, family };
   const store = new ParameterStore(queryLayerSpecs('query', size, shape.seqLen), 1);
   for (const { name, begin, end } of store.shared.ranges)
     store.shared.values.set(randomValues(name, end - begin, 0.5), begin);
@@ -20,7 +22,7 @@ function build(): ParameterStore {
 
 function run(store: ParameterStore, x: Float32Array): Float32Array {
   return tf.tidy(() =>
-    feedForwardHalf(store, 'query', queryAttention(store, 'query', tf.tensor2d(x, [rows, d]), shape))
+    feedForwardHalf(family, store, 'query', queryAttention(store, 'query', tf.tensor2d(x, [rows, d]), shape))
       .dataSync<'float32'>()
       .slice(),
   );

@@ -8,6 +8,17 @@ const cases: (AttentionShape & { readonly d: number })[] = [
   { numSequences: 1, seqLen: 5, numHeads: 1, d: 4 },
   { numSequences: 2, seqLen: 3, numHeads: 2, d: 4 },
   { numSequences: 3, seqLen: 4, numHeads: 3, d: 6 },
+  // Heads of keys and values that those of queries share.
+  { numSequences: 2, seqLen: 5, numHeads: 4, numKeyValueHeads: 2, d: 8 },
+  { numSequences: 1, seqLen: 70, numHeads: 3, numKeyValueHeads: 1, d: 6 },
+  {
+    numSequences: 2,
+    seqLen: 5,
+    numHeads: 4,
+    numKeyValueHeads: 2,
+    d: 8,
+    positionsT: positionsOf([2, 3], [1, 1, 3]),
+  },
   // Two blocks of queries, the last one shorter.
   { numSequences: 1, seqLen: 129, numHeads: 1, d: 2 },
   // Segments, each sequence with its own; one lies across two blocks, and one begins in the last.
@@ -15,15 +26,22 @@ const cases: (AttentionShape & { readonly d: number })[] = [
   { numSequences: 1, seqLen: 200, numHeads: 1, d: 2, positionsT: positionsOf([30, 100, 50, 20]) },
 ];
 
+/** Width of a row of queries, keys and values. */
+function widthOf({ numHeads, numKeyValueHeads = numHeads }: AttentionShape, d: number): number {
+  return d + (2 * d * numKeyValueHeads) / numHeads;
+}
+
 function slowAttention(qkv: Float32Array, shape: AttentionShape, d: number) {
-  const { numSequences, seqLen, numHeads, positionsT } = shape;
+  const { numSequences, seqLen, numHeads, numKeyValueHeads = numHeads, positionsT } = shape;
   const size = d / numHeads;
   const out = new Float64Array(numSequences * seqLen * d);
   for (let b = 0; b < numSequences; b++)
     for (let head = 0; head < numHeads; head++)
       for (let s = 0; s < seqLen; s++) {
+        const shared = Math.floor(head / (numHeads / numKeyValueHeads));
+        const heads = [head, numHeads + shared, numHeads + numKeyValueHeads + shared];
         const at = (part: number, position: number, i: number) =>
-          qkv[(b * seqLen + position) * 3 * d + part * d + head * size + i];
+          qkv[(b * seqLen + position) * widthOf(shape, d) + heads[part] * size + i];
         const first = positionsT === undefined ? 0 : s - positionsT[b * seqLen + s];
         const weights: number[] = [];
         for (let j = first; j <= s; j++) {
@@ -41,13 +59,14 @@ function slowAttention(qkv: Float32Array, shape: AttentionShape, d: number) {
 }
 
 describe.each(cases)(
-  'causalAttention of $numSequences x $seqLen, $numHeads heads, d $d, positions $positionsT',
+  'causalAttention of $numSequences x $seqLen, $numHeads heads, $numKeyValueHeads of keys, d $d, positions $positionsT',
   ({ d, ...shape }) => {
     const rows = shape.numSequences * shape.seqLen;
-    const input = { shape: [rows, 3 * d], values: randomValues('qkv', rows * 3 * d) };
+    const width = widthOf(shape, d);
+    const input = { shape: [rows, width], values: randomValues('qkv', rows * width) };
     const run = (values: Float32Array) =>
       tf.tidy(() =>
-        causalAttention(tf.tensor2d(values, [rows, 3 * d]), shape)
+        causalAttention(tf.tensor2d(values, [rows, width]), shape)
           .dataSync()
           .slice(),
       );
@@ -65,7 +84,7 @@ describe.each(cases)(
       for (let position = 1; position < shape.seqLen; position++) {
         const changed = input.values.slice();
         for (let b = 0; b < shape.numSequences; b++)
-          changed.fill(9, (b * shape.seqLen + position) * 3 * d, (b + 1) * shape.seqLen * 3 * d);
+          changed.fill(9, (b * shape.seqLen + position) * width, (b + 1) * shape.seqLen * width);
         const after = run(changed);
         for (let b = 0; b < shape.numSequences; b++) {
           const begin = b * shape.seqLen * d;

@@ -42,7 +42,7 @@ const OPERATIONS: Readonly<Record<string, Operation>> = {
     matrices: [1],
   },
   'a network': {
-    forward: (x, wInDF, wOutFD) => network(x, { wInDF, wOutFD }),
+    forward: (x, wInDF, wOutFD) => network(x, [wInDF, wOutFD]),
     shapes: [
       [T, d],
       [d, F],

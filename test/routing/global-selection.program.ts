@@ -2,6 +2,7 @@ import { rankProgram } from '@locmoe/test-kit';
 import * as tf from '@tensorflow/tfjs-node';
 import { Communicator } from '../../src/collectives/communicator.js';
 import type { Transport } from '../../src/collectives/transport.js';
+import { familyOf } from '../../src/model/family.js';
 import { MoeLayer } from '../../src/model/moe-layer.js';
 import { ParameterStore } from '../../src/parameters/parameters.js';
 import { placementOf } from '../../src/routing/expert-placement.js';
@@ -35,7 +36,7 @@ function select(transport: Transport, { moe: change, numDomains }: SelectionCase
     layer: 1,
     held: heldExperts(moe),
     placement: placementOf(moe, topology.worldSize, 1),
-    size: { dModel: D, dFeedForward: 4, numLayers: 1, sharedExperts: 0 },
+    size: { dModel: D, dFeedForward: 4, numLayers: 1, sharedExperts: 0, family: familyOf(tinyConfig()) },
     router: {
       ...router,
       route(input) {

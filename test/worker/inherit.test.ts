@@ -6,7 +6,7 @@ import { type Checkpoint, openCheckpoint } from '../../src/checkpoint/checkpoint
 import { saveCheckpoint } from '../../src/checkpoint/checkpointer.js';
 import { soloTransport } from '../../src/collectives/solo-transport.js';
 import type { RunConfig } from '../../src/config/schema.js';
-import { PanguSigma } from '../../src/model/pangu-sigma.js';
+import { LanguageModel } from '../../src/model/language-model.js';
 import { tf } from '../../src/ops/tensorflow.js';
 import { ROUTER_NAMES } from '../../src/routing/index.js';
 import { createTrainState, inheritModel, tensorsToSave } from '../../src/worker/state.js';
@@ -48,7 +48,7 @@ beforeAll(() => {
 });
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-function lossOf(model: PanguSigma, training: boolean): number {
+function lossOf(model: LanguageModel, training: boolean): number {
   return tf.tidy(() => model.loss(batch, { training }).crossEntropy.dataSync()[0]);
 }
 
@@ -58,7 +58,7 @@ function losses(moe: Partial<RunConfig['moe']>, noise = 0): number[] {
     model: { numDenseLayers: 1, numSparseLayers: NUM_LAYERS - 1 },
     moe: { capacityFactor: null, ...moe },
   });
-  const model = new PanguSigma(config, soloTransport());
+  const model = new LanguageModel(config, soloTransport());
   inheritModel(model, dense, { noise, seed: 1 });
   return [false, true].map((training) => lossOf(model, training));
 }

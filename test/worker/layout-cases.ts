@@ -6,6 +6,7 @@ import { tinyConfig } from '../model/support.js';
 import { batchesOf } from './step-batches.js';
 
 export interface LayoutCase {
+  readonly model?: Partial<RunConfig['model']> | undefined;
   readonly moe: Partial<RunConfig['moe']>;
   readonly cluster: Partial<RunConfig['cluster']>;
   readonly precision?: RunConfig['train']['precision'];
@@ -19,11 +20,11 @@ const NUM_SEQUENCES = 8;
 /** Trains as one rank; returns its loss in each step. Every second step has the same batch, so that a model can learn it. */
 export function trainLayout(
   transport: Transport,
-  { moe, cluster, precision = 'float32', microBatches }: LayoutCase,
+  { model, moe, cluster, precision = 'float32', microBatches }: LayoutCase,
 ): number[] {
   const { rank, worldSize } = transport.topology;
   const config = tinyConfig({
-    model: { numSparseLayers: 2 },
+    model: { numSparseLayers: 2, ...model },
     moe: { expertGroups: 2, ...moe },
     cluster,
     train: { learningRate: 0.02, steps: STEPS, globalBatch: NUM_SEQUENCES, microBatches, precision },

@@ -6,7 +6,7 @@ import { type Checkpoint, openCheckpoint } from '../../src/checkpoint/checkpoint
 import { saveCheckpoint } from '../../src/checkpoint/checkpointer.js';
 import { soloTransport } from '../../src/collectives/solo-transport.js';
 import { evaluate } from '../../src/inference/inference.js';
-import { PanguSigma } from '../../src/model/pangu-sigma.js';
+import { LanguageModel } from '../../src/model/language-model.js';
 import { ROUTER_NAMES } from '../../src/routing/index.js';
 import { createTrainState, loadModel, tensorsToSave } from '../../src/worker/state.js';
 import { type TrainState, trainStep } from '../../src/worker/train-step.js';
@@ -49,30 +49,36 @@ function save(state: TrainState, root: string, step = 4): Checkpoint {
   return openCheckpoint(saved);
 }
 
-describe.each(ROUTER_NAMES)('a checkpoint of a run with router %s', (router) => {
-  const config = tinyConfig({
-    moe: { router, capacityFactor: 0.9, capacityInterval: 3, capacityBatches: 3, learnedGroups: true },
-  });
+const MIXTRAL = { family: 'mixtral', numKeyValueHeads: 1 } as const;
 
-  it('goes on to the bit, the state of the router too', () => {
-    const transport = soloTransport();
-    const first = createTrainState(config, transport, null);
-    let step = 1;
-    for (; step <= 4; step++) trainStep(first, { step, batches: [batch(step)] });
-    const checkpoint = save(first, router);
-    const second = createTrainState(config, transport, checkpoint);
-    expect(bits(second)).toEqual(bits(first));
-    if (router === 'locmoe-plus') expect(checkpoint.has('layers.1.router.threshold')).toBe(true);
-    for (; step <= 8; step++) {
-      const [a, b] = [first, second].map(
-        (state) => trainStep(state, { step, batches: [batch(step)] }).report,
-      );
-      expect(b.loss).toBe(a.loss);
-      expect(b.layers).toEqual(a.layers);
-    }
-    expect(bits(second)).toEqual(bits(first));
-  });
-});
+describe.each([...ROUTER_NAMES.map((router) => [router, {}] as const), ['switch', MIXTRAL] as const])(
+  'a checkpoint of a run with router %s, model %j',
+  (router, model) => {
+    const config = tinyConfig({
+      model,
+      moe: { router, capacityFactor: 0.9, capacityInterval: 3, capacityBatches: 3, learnedGroups: true },
+    });
+
+    it('goes on to the bit, the state of the router too', () => {
+      const transport = soloTransport();
+      const first = createTrainState(config, transport, null);
+      let step = 1;
+      for (; step <= 4; step++) trainStep(first, { step, batches: [batch(step)] });
+      const checkpoint = save(first, router);
+      const second = createTrainState(config, transport, checkpoint);
+      expect(bits(second)).toEqual(bits(first));
+      if (router === 'locmoe-plus') expect(checkpoint.has('layers.1.router.threshold')).toBe(true);
+      for (; step <= 8; step++) {
+        const [a, b] = [first, second].map(
+          (state) => trainStep(state, { step, batches: [batch(step)] }).report,
+        );
+        expect(b.loss).toBe(a.loss);
+        expect(b.layers).toEqual(a.layers);
+      }
+      expect(bits(second)).toEqual(bits(first));
+    });
+  },
+);
 
 it('the table of a hash router comes from the checkpoint, whatever the seed of the run', () => {
   const config = tinyConfig({ moe: { router: 'hash' } });
@@ -89,7 +95,7 @@ it('the table of a hash router comes from the checkpoint, whatever the seed of t
 it('a checkpoint with tensors that the model has no place for is refused', () => {
   const state = createTrainState(tinyConfig({ model: { numSparseLayers: 2 } }), soloTransport(), null);
   const checkpoint = save(state, 'layers');
-  const shallower = new PanguSigma(tinyConfig(), soloTransport());
+  const shallower = new LanguageModel(tinyConfig(), soloTransport());
   expect(() => loadModel(shallower, checkpoint)).toThrow(
     expect.objectContaining({
       code: 'BAD_CHECKPOINT',
@@ -105,7 +111,7 @@ it('an evaluation whose loss is not finite says which domain and checkpoint', ()
   state.model.parameters.shared.values.fill(1e30);
   const checkpoint = save(state, 'overflown');
   const { config } = state;
-  const model = new PanguSigma(config, soloTransport());
+  const model = new LanguageModel(config, soloTransport());
   loadModel(model, checkpoint);
   const inference = { checkpoint, config, model };
   expect(() => evaluate(inference, [validationBatchOf(batch(1))])).toThrow(

@@ -1,13 +1,13 @@
 import * as tf from '@tensorflow/tfjs-node';
 import { expect, it } from 'vitest';
 import { soloTransport } from '../../src/collectives/solo-transport.js';
-import { PanguSigma } from '../../src/model/pangu-sigma.js';
+import { LanguageModel } from '../../src/model/language-model.js';
 import { validate } from '../../src/worker/validation.js';
 import { tinyConfig } from '../model/support.js';
 import { packedBatchesOf, validationBatchOf } from './step-batches.js';
 
 it('validates each domain by the mean over its tokens that count, without padding', () => {
-  const model = new PanguSigma(tinyConfig(), soloTransport());
+  const model = new LanguageModel(tinyConfig(), soloTransport());
   const [batch] = packedBatchesOf(1);
   const found = validate(
     model,

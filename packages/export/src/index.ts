@@ -43,7 +43,13 @@ async function exportCheckpoint(options: ExportOptions): Promise<void> {
   const { checkpoint: place, output: folder } = options;
   const { to, lines, write } = writerOf(options);
   const checkpoint = resolveCheckpoint(place, (warning) => console.error(`locmoe: ${warning}`));
-  const { runId, step } = checkpoint.manifest;
+  const { runId, step, config } = checkpoint.manifest;
+  const { family } = config.model;
+  if (options.to !== undefined && family !== 'pangu-sigma')
+    throw new TrainerError(
+      'BAD_INPUT',
+      `--to ${to}: export of the family ${family} is not there yet (model.family of ${checkpoint.folder})`,
+    );
   const about = { locmoe: VERSION, to, runId, step };
   const files = await writeFolder(folder, (output) => write(checkpoint, output), about);
   console.log(`${folder}: the model of ${checkpoint.folder}, step ${step}`);

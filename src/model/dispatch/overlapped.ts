@@ -1,6 +1,6 @@
 import type { AllToAllOptions } from '../../collectives/all-to-all.js';
 import { consume, fusedOp } from '../../ops/autograd.js';
-import { splitAs, weightsOf } from '../../ops/feed-forward.js';
+import { splitAs } from '../../ops/feed-forward.js';
 import { kernels } from '../../ops/kernels/choose-kernels.js';
 import type { FeedForwardNetwork, FeedForwardPiece, FeedForwardWeights } from '../../ops/kernels/kernels.js';
 import { gatherRows, scatterRows } from '../../ops/operations.js';
@@ -62,7 +62,7 @@ export interface OverlappedExpertsOptions extends LayerContext {
  */
 export function overlappedExperts(rowsND: tf.Tensor2D, options: OverlappedExpertsOptions): tf.Tensor2D {
   const { weights } = options;
-  const matrices = weights.flatMap((each) => (each === null ? [] : [each.wInDF, each.wOutFD]));
+  const matrices = weights.flatMap((each) => each ?? []);
   return fusedOp([rowsND, ...matrices], () => {
     const networks = weights.map(() => kernels().network('in pieces'));
     const done: Done[] = [];
@@ -75,9 +75,15 @@ export function overlappedExperts(rowsND: tf.Tensor2D, options: OverlappedExpert
       value: results(),
       saved: [...matrices, ...done.flatMap(({ saved }) => saved)],
       backward: (dyND, allSaved) => {
-        const saved = weightsOf(allSaved.slice(0, matrices.length));
-        const kept = weights.map((each) => each && saved.shift()!);
-        const savedOf = splitAs(done, allSaved.slice(matrices.length));
+        const saved = splitAs(
+          weights.map((each) => each ?? []),
+          allSaved,
+        ) as FeedForwardWeights[];
+        const kept = weights.map((each, i) => each && saved[i]!);
+        const savedOf = splitAs(
+          done.map((rows) => rows.saved),
+          allSaved.slice(matrices.length),
+        );
         const forward = done.map((rows, i) => ({ ...rows, saved: savedOf[i]! }));
         return backward(dyND, forward, networks, { ...options, weights: kept });
       },

@@ -17,12 +17,22 @@ export interface FusedForward<Saved extends readonly tf.Tensor[] = readonly tf.T
 export interface AttentionShape {
   readonly numSequences: number;
   readonly seqLen: number;
+  /** Heads of queries. */
   readonly numHeads: number;
+  /** Heads of keys and values, each of which as many heads of queries share; `numHeads` if not given. */
+  readonly numKeyValueHeads?: number;
   /**
    * Length T: the position of each token in its segment, counted from 0, which begins one; no query sees a key of
    * another. Without it every sequence is one segment.
    */
   readonly positionsT?: Int32Array | undefined;
+}
+
+export function keyValueHeadsOf({
+  numHeads,
+  numKeyValueHeads = numHeads,
+}: Pick<AttentionShape, 'numHeads' | 'numKeyValueHeads'>): number {
+  return numKeyValueHeads;
 }
 
 export interface RowScatter {
@@ -33,19 +43,22 @@ export interface RowScatter {
   readonly choicesN: Int32Array;
 }
 
-/** The matrices of a feed-forward network. */
-export interface FeedForwardWeights {
-  /** [d, F] */
-  readonly wInDF: tf.Tensor2D;
-  /** [F, d] */
-  readonly wOutFD: tf.Tensor2D;
+/**
+ * The matrices of a feed-forward network: W_in [d, F] and W_out [F, d] of W_out GELU(W_in x); or W_gate, W_in and W_out of
+ * SwiGLU (Shazeer, arXiv 2002.05202, eq. 6), W_out (SiLU(W_gate x) * (W_in x)).
+ */
+export type FeedForwardWeights = readonly tf.Tensor2D[];
+
+/** Tells W_out from the matrices into the hidden units. */
+export function partsOf<T>(matrices: readonly T[]): { readonly wIns: readonly T[]; readonly wOut: T } {
+  return { wIns: matrices.slice(0, -1), wOut: matrices.at(-1)! };
 }
 
 /** How the rows of a network come: as many at every step, more or fewer, or so and in pieces. */
 export type FeedForwardRows = 'fixed' | 'varying' | 'in pieces';
 
 /**
- * W_out GELU(W_in x), on rows that may come in pieces: forward and backward of each piece, then the gradients of the
+ * A feed-forward network on rows that may come in pieces: forward and backward of each piece, then the gradients of the
  * matrices from all of them. A row's bits do not depend on its piece.
  */
 export interface FeedForwardNetwork {
@@ -61,14 +74,11 @@ export interface FeedForwardNetwork {
     saved: readonly tf.Tensor[],
   ): { readonly dx: tf.Tensor2D; readonly kept: readonly tf.Tensor[] };
   /**
-   * Gradients of W_in and W_out, undefined if unwanted.
+   * Gradients of the matrices, undefined if unwanted.
    *
    * @param pieces at least one, in the order of their rows
    */
-  gradients(
-    pieces: readonly FeedForwardPiece[],
-    weights: FeedForwardWeights,
-  ): [dwIn: tf.Tensor | undefined, dwOut: tf.Tensor | undefined];
+  gradients(pieces: readonly FeedForwardPiece[], weights: FeedForwardWeights): (tf.Tensor | undefined)[];
 }
 
 export interface FeedForwardPiece {

@@ -4,6 +4,7 @@ import type { AllToAllForm } from '../../../src/collectives/all-to-all.js';
 import { Communicator } from '../../../src/collectives/communicator.js';
 import type { Transport } from '../../../src/collectives/transport.js';
 import { addStats } from '../../../src/collectives/transport.js';
+import { familyOf } from '../../../src/model/family.js';
 import { MoeLayer } from '../../../src/model/moe-layer.js';
 import { ParameterStore } from '../../../src/parameters/parameters.js';
 import { placementOf } from '../../../src/routing/expert-placement.js';
@@ -42,7 +43,7 @@ function runDispatchers(
       layer: 1,
       held: heldExperts(moe),
       placement: placementOf(moe, topology.worldSize, 1),
-      size: { dModel: D, dFeedForward: F, numLayers: 1, sharedExperts: 0 },
+      size: { dModel: D, dFeedForward: F, numLayers: 1, sharedExperts: 0, family: familyOf(tinyConfig()) },
       router,
       communicator: new Communicator(transport, form, wire),
       overlapDegree,

@@ -56,11 +56,7 @@ rankProgram((transport: Transport, args: OverlapArgs): OverlapTimes => {
   ];
   type Op = (...tensors: tf.Tensor[]) => tf.Tensor;
   const expert: Op = (x, wIn, wOut) =>
-    feedForwards(
-      x as tf.Tensor2D,
-      [{ wInDF: wIn as tf.Tensor2D, wOutFD: wOut as tf.Tensor2D }],
-      [x.shape[0]!],
-    );
+    feedForwards(x as tf.Tensor2D, [[wIn as tf.Tensor2D, wOut as tf.Tensor2D]], [x.shape[0]!]);
   const inTurn: Op = (x, wIn, wOut) =>
     combine(expert(dispatch(x as tf.Tensor2D, layout, context), wIn, wOut) as tf.Tensor2D, layout, context);
   const overlapped =
@@ -72,7 +68,7 @@ rankProgram((transport: Transport, args: OverlapArgs): OverlapTimes => {
         received: layout.received,
         countsHash: layout.countsHash,
         schedule: scheduleChunks(layout, topology, degree),
-        weights: [{ wInDF: wIn as tf.Tensor2D, wOutFD: wOut as tf.Tensor2D }],
+        weights: [[wIn as tf.Tensor2D, wOut as tf.Tensor2D]],
       });
   /**
    * Output and gradients of the inputs. They view memory of TensorFlow: valid until the enclosing tidy ends.

@@ -108,16 +108,16 @@ function network(
   inputs: readonly tf.Tensor[],
   rows: Parameters<Kernels['network']>[0],
 ): tf.Tensor {
-  const [x, wInDF, wOutFD] = inputs as [tf.Tensor2D, tf.Tensor2D, tf.Tensor2D];
+  const [x, ...weights] = inputs as [tf.Tensor2D, tf.Tensor2D, tf.Tensor2D];
   return fusedOp(inputs, () => {
     const net = kernels.network(rows);
-    const { y, saved } = net.forward(x, { wInDF, wOutFD });
+    const { y, saved } = net.forward(x, weights);
     return {
       value: y,
-      saved: [wInDF, wOutFD, ...saved],
+      saved: [...weights, ...saved],
       backward: (dy, [wIn, wOut, ...kept]) => {
         const dyTD = dy as tf.Tensor2D;
-        const of = { wInDF: wIn as tf.Tensor2D, wOutFD: wOut as tf.Tensor2D };
+        const of = [wIn as tf.Tensor2D, wOut as tf.Tensor2D];
         const { dx, kept: forGradients } = net.backward(dyTD, of, kept);
         return [dx, ...net.gradients([{ dyTD, saved: kept, kept: forGradients }], of)];
       },

@@ -1,10 +1,11 @@
 import { expertWidthOf, type RunConfig } from 'locmoe/internal/config/schema';
+import { type Family, familyOf } from 'locmoe/internal/model/family';
 import { numScores } from 'locmoe/internal/ops/kernels/tensorflow/attention-blocks';
 import type { Work } from 'locmoe/internal/routing/index';
 import { routerPrice } from './routing-model.js';
 
-// Shapes: T tokens, B sequences of S positions, d hidden size, F feed-forward size, H heads, V vocabulary, E
-// experts, R rows of a rank's experts in a layer.
+// Shapes: T tokens, B sequences of S positions, d hidden size, F feed-forward size, H heads, C width of queries, keys and values
+// together, V vocabulary, E experts, R rows of a rank's experts in a layer.
 
 export interface PassWork {
   readonly forward: Work;
@@ -46,12 +47,12 @@ export function modelWork(config: RunConfig, load: RankLoad): ModelWork {
   return {
     embedding: embedding(size),
     'dense layers': times(numDenseLayers, plus(half, feedForwardHalf(size))),
-    'sparse attention': times(numSparseLayers, plus(half, layerNorm(size))),
+    'sparse attention': times(numSparseLayers, plus(half, norm(size))),
     router: times(numSparseLayers, routerPrice(config, size.T)),
     experts: times(numSparseLayers, expertWork(config, size, load)),
     'shared experts': times(numSparseLayers, sharedWork(config, size)),
     'query layer': queryLayer ? queryWork(size) : NOTHING,
-    softmax: plus(layerNorm(size), softmax(size)),
+    softmax: plus(norm(size), softmax(size)),
   };
 }
 
@@ -70,11 +71,12 @@ interface Sizes {
   readonly F: number;
   readonly H: number;
   readonly V: number;
+  readonly family: Family;
 }
 
 function sizesOf({ model }: RunConfig, { sequences }: RankLoad): Sizes {
   const { seqLen: S, dModel: d, dFeedForward: F, numHeads: H, vocabSize: V } = model;
-  return { T: sequences * S, S, d, F, H, V };
+  return { T: sequences * S, S, d, F, H, V, family: familyOf({ model }) };
 }
 
 function work(flops: number, touched: number, operations: number): Work {
@@ -101,11 +103,13 @@ function times(count: number, { forward, backward }: PassWork): PassWork {
   return { forward: scale(forward), backward: scale(backward) };
 }
 
-function embedding({ T, d, V }: Sizes): PassWork {
-  return { forward: work(0, 4 * T * d, 8), backward: work(0, 2 * T * d + V * d, 5) };
+function embedding({ T, d, V, family: { hasPositions } }: Sizes): PassWork {
+  return hasPositions
+    ? { forward: work(0, 4 * T * d, 8), backward: work(0, 2 * T * d + V * d, 5) }
+    : { forward: work(0, 2 * T * d, 2), backward: work(0, T * d + V * d, 2) };
 }
 
-function layerNorm({ T, d }: Sizes): PassWork {
+function norm({ T, d }: Sizes): PassWork {
   return { forward: work(0, 2 * T * d, 8), backward: work(0, 3 * T * d, 1) };
 }
 
@@ -115,11 +119,11 @@ function product(T: number, a: number, b: number): PassWork {
 }
 
 /** Scores, softmax and weighted sum of all heads; the backward recomputes the scores. */
-function attentionCore({ T, S, d, H }: Sizes): PassWork {
+function attentionCore({ T, S, d, H }: Sizes, C: number): PassWork {
   const product = 2 * (T / S) * numScores(S) * d;
   return {
-    forward: work(2 * product, 4 * T * d + T * H, 5),
-    backward: work(5 * product, 8 * T * d + T * H, 1),
+    forward: work(2 * product, T * (C + d + H), 5),
+    backward: work(5 * product, T * (2 * C + 2 * d + H), 1),
   };
 }
 
@@ -130,27 +134,55 @@ function residual({ T, d }: Sizes): PassWork {
 
 function attentionHalf(size: Sizes): PassWork {
   const { T, d } = size;
-  return plus(layerNorm(size), product(T, d, 3 * d), attentionCore(size), product(T, d, d), residual(size));
+  const { columns, matrices } = projections(size);
+  return plus(norm(size), matrices, attentionCore(size, columns), product(T, d, d), residual(size));
 }
 
-/** W_out GELU(W_in x) on all tokens, GELU compiled; the backward recomputes GELU. */
-function feedForward({ T, d, F }: Sizes): PassWork {
+/** Queries, keys and values. Those of several matrices are laid out beside each other, and their gradients of x are summed. */
+function projections({ T, d, family }: Sizes): { readonly columns: number; readonly matrices: PassWork } {
+  const widths = family.projection.specs('', d).map(({ shape }) => shape[1]!);
+  const columns = widths.reduce((sum, width) => sum + width, 0);
+  const others = widths.length - 1;
+  const moves = {
+    forward: work(0, 2 * T * columns, 0),
+    backward: work(0, T * (2 * columns + 3 * others * d), others),
+  };
+  const products = widths.map((width) => product(T, d, width));
+  return { columns, matrices: plus(...products, ...(others === 0 ? [] : [moves])) };
+}
+
+/** A network on all tokens, its activation compiled; the backward recomputes that. */
+function feedForward({ T, d, F, family }: Sizes): PassWork {
+  const matrices = family.feedForward.length;
+  const others = matrices - 2;
   return {
-    forward: work(4 * T * d * F, 2 * T * F, 10),
-    backward: work(8 * T * d * F, 4 * T * F, 5),
+    forward: work(2 * matrices * T * d * F, matrices * T * F, 10 + 2 * others),
+    backward: work(4 * matrices * T * d * F, 2 * matrices * T * F + 3 * others * T * d, 5 + 3 * others),
   };
 }
 
 /** The same on `rows` rows by `experts` networks, not compiled. */
-function expertNetworks({ d, F }: Pick<Sizes, 'd' | 'F'>, rows: number, experts: number): PassWork {
+function expertNetworks(
+  { d, F, family }: Pick<Sizes, 'd' | 'F' | 'family'>,
+  rows: number,
+  experts: number,
+): PassWork {
+  const matrices = family.feedForward.length;
+  // Numbers that operations touch for each hidden unit, and operations.
+  const [forward, backward] =
+    matrices === 2 ? [work(0, 14, 16), work(0, 32, 20)] : [work(0, 8, 12), work(0, 23 + (3 * d) / F, 22)];
   return {
-    forward: work(4 * rows * d * F, 14 * rows * F, 16 * experts),
-    backward: work(8 * rows * d * F, 32 * rows * F + 2 * experts * d * F, 20 * experts),
+    forward: work(2 * matrices * rows * d * F, forward.touched * rows * F, forward.operations * experts),
+    backward: work(
+      4 * matrices * rows * d * F,
+      backward.touched * rows * F + 2 * experts * d * F,
+      backward.operations * experts,
+    ),
   };
 }
 
 function feedForwardHalf(size: Sizes): PassWork {
-  return plus(layerNorm(size), feedForward(size), residual(size));
+  return plus(norm(size), feedForward(size), residual(size));
 }
 
 function expertWork(config: RunConfig, size: Sizes, { rows, experts }: RankLoad): PassWork {
@@ -161,7 +193,7 @@ function expertWork(config: RunConfig, size: Sizes, { rows, experts }: RankLoad)
     forward: work(0, (11 + 2 * weighted) * rows * d + 4 * T * d, 18),
     backward: work(0, (12 + 6 * weighted) * rows * d + 4 * T * d, 16),
   };
-  return plus(expertNetworks({ d, F: expertWidthOf(config) }, rows, experts), moves);
+  return plus(expertNetworks({ d, F: expertWidthOf(config), family: size.family }, rows, experts), moves);
 }
 
 /** One network on all tokens, and the sum with the routed experts. */
@@ -174,11 +206,11 @@ function sharedWork(config: RunConfig, size: Sizes): PassWork {
 function queryWork(size: Sizes): PassWork {
   const { T, S, d } = size;
   return plus(
-    layerNorm(size),
+    norm(size),
     product(T, d, 2 * d),
     product(S, d, d),
     { forward: work(0, 9 * T * d, 5), backward: work(0, 9 * T * d, 8) },
-    attentionCore(size),
+    attentionCore(size, 3 * d),
     product(T, d, d),
     residual(size),
     feedForwardHalf(size),

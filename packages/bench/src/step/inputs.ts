@@ -6,7 +6,7 @@ import { soloTransport } from 'locmoe/internal/collectives/solo-transport';
 import type { RunConfig } from 'locmoe/internal/config/schema';
 import type { Dataset } from 'locmoe/internal/data/dataset';
 import { createLoader } from 'locmoe/internal/data/loader';
-import { PanguSigma } from 'locmoe/internal/model/pangu-sigma';
+import { LanguageModel } from 'locmoe/internal/model/language-model';
 
 /** Inputs for a peer to run the same training; read by packages/bench/peers/step_torch/inputs.py. */
 export interface PeerInputs {
@@ -35,7 +35,7 @@ export function writeInputs(folder: string, name: string, config: RunConfig, dat
 
 /** Initial values depend on (seed, name) only, so those of a single-rank world are those of any. */
 function writeWeights(file: string, config: RunConfig): void {
-  const model = new PanguSigma(config, soloTransport());
+  const model = new LanguageModel(config, soloTransport());
   try {
     const { shared, expert } = model.parameters;
     const tensors = [shared, expert].flatMap(({ ranges, values }) =>

@@ -2,7 +2,7 @@ import * as tf from '@tensorflow/tfjs-node';
 import { soloTransport } from 'locmoe/internal/collectives/solo-transport';
 import type { RunConfig } from 'locmoe/internal/config/schema';
 import type { Batch } from 'locmoe/internal/data/batch';
-import { PanguSigma } from 'locmoe/internal/model/pangu-sigma';
+import { LanguageModel } from 'locmoe/internal/model/language-model';
 import { parameterCounts } from 'locmoe/internal/model/parameter-counts';
 import { type NodeBinding, nodeBackend } from 'locmoe/internal/ops/node-backend';
 import { ROUTER_NAMES, type Work } from 'locmoe/internal/routing/index';
@@ -62,7 +62,7 @@ describe('modelWork', () => {
     ]) {
       // LocMoE+ keeps a different number of rows in each layer; their mean is exact for products. Attention
       // is compiled.
-      const attention = (predicted === work.forward ? 2 : 5) * 4 * productOfScores(config);
+      const attention = (predicted === work.forward ? 2 : 5) * productsOfScores(config);
       expect(predicted.flops / (counted.flops + attention)).toBeCloseTo(1, 6);
       expect(predicted.touched / counted.touched).toBeGreaterThan(0.95);
       // Copies into and out of the exchanges are not kernels.
@@ -73,6 +73,16 @@ describe('modelWork', () => {
   });
 });
 
+// Its norms and rotations are loops of the host, which are no kernels.
+it('of the family mixtral counts every product', async () => {
+  const config = configOf(['model.family=mixtral', 'model.numKeyValueHeads=1', 'moe.sharedExperts=1']);
+  const { forward, backward, rows } = await countedPass(config);
+  const work = totalWork(modelWork(config, { sequences: 32, rows, experts: 8 }));
+  const attention = productsOfScores(config);
+  expect(work.forward.flops / (forward.flops + 2 * attention)).toBeCloseTo(1, 6);
+  expect(work.backward.flops / (backward.flops + 5 * attention)).toBeCloseTo(1, 6);
+});
+
 describe('parameterCounts', () => {
   it.each(ROUTER_NAMES)('counts what a model of %s holds', (router) => {
     for (const sets of [
@@ -80,9 +90,11 @@ describe('parameterCounts', () => {
       ['model.queryLayer=false'],
       ['moe.learnedGroups=true'],
       ['moe.dFeedForward=48', 'moe.sharedExperts=3'],
+      ['model.family=mixtral', 'model.numKeyValueHeads=1', 'moe.sharedExperts=3'],
+      ['model.family=mixtral', 'model.tiedEmbedding=true'],
     ]) {
       const config = configOf([...routed(router), ...sets]);
-      const model = new PanguSigma(config, soloTransport());
+      const model = new LanguageModel(config, soloTransport());
       const { shared, expertsOfRank, model: whole } = parameterCounts(config);
       expect(shared).toBe(model.parameters.shared.values.length);
       expect(expertsOfRank).toBe(model.parameters.expert.values.length);
@@ -103,9 +115,10 @@ function routed(router: string): string[] {
   return [`moe.router=${router}`, ...(router === 'expert-choice' ? ['moe.capacityFactor=2'] : [])];
 }
 
-/** FLOP of queries by keys, all heads and sequences of a layer. */
-function productOfScores({ model, train }: RunConfig): number {
-  return 2 * train.globalBatch * model.seqLen ** 2 * model.dModel;
+/** FLOP of queries by keys, all heads, sequences and layers. */
+function productsOfScores({ model, train }: RunConfig): number {
+  const numLayers = model.numDenseLayers + model.numSparseLayers + (model.queryLayer ? 1 : 0);
+  return 2 * train.globalBatch * model.seqLen ** 2 * model.dModel * numLayers;
 }
 
 interface Counted {
@@ -117,7 +130,7 @@ interface Counted {
 
 /** Counts the kernels that TensorFlow runs in a forward and a backward pass. */
 async function countedPass(config: RunConfig): Promise<Counted> {
-  const model = new PanguSigma(config, soloTransport());
+  const model = new LanguageModel(config, soloTransport());
   const batch = batchOf(config);
   let rows = 0;
   const lossOf = () => {

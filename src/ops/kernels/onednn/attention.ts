@@ -1,9 +1,11 @@
-import type { AttentionShape } from '../kernels.js';
+import { mapTuple } from '../../../map-tuple.js';
+import { type AttentionShape, keyValueHeadsOf } from '../kernels.js';
 import type { Context } from './context.js';
 import type { Operand } from './operand.js';
 import type { Primitives } from './primitives.js';
 
-// Shapes: B sequences, S positions, H heads, h = d / H size of a head, Q queries of a block, K keys that they see.
+// Shapes: B sequences, S positions, H heads of queries, K of keys and values, h = d / H size of a head, Q queries of a block, L
+// keys that they see. Of the heads of queries that share keys and values one each is computed at a time: a phase has K heads.
 
 /** Queries of a block; fewer would make products too small. */
 const BLOCK = 64;
@@ -18,7 +20,7 @@ interface Block {
 interface Sight {
   readonly sequence: number;
   readonly first: number;
-  /** -1e9 where a query does not see a key: [1, Q, K] */
+  /** -1e9 where a query does not see a key: [1, Q, L] */
   readonly mask: Operand;
 }
 
@@ -74,29 +76,26 @@ function eachSight(
   }
 }
 
-/** The matrices of one sequence's heads in an array [T, width], whose head columns begin at `column`. */
+/** The matrices of one sequence's heads in an array [T, width]: K of them, from `column` on, `apart` columns from each other. */
 class Heads {
-  readonly #h: number;
-
   constructor(
     private readonly array: Operand,
-    readonly shape: AttentionShape,
-    readonly d: number,
-    /** Width of a row. */
-    private readonly width: number,
+    private readonly shape: AttentionShape,
     private readonly column: number,
-  ) {
-    this.#h = d / shape.numHeads;
-  }
+    /** h */
+    readonly size: number,
+    private readonly apart: number,
+  ) {}
 
-  /** [H, end - begin, h], or [H, h, end - begin]. */
+  /** [K, end - begin, h], or [K, h, end - begin]. */
   of(sequence: number, begin: number, end: number, transposed = false): Operand {
-    const { numHeads, seqLen } = this.shape;
-    const h = this.#h;
-    const values = this.array.values.subarray((sequence * seqLen + begin) * this.width + this.column);
+    const { size, apart } = this;
+    const width = this.array.dims[1]!;
+    const numHeads = keyValueHeadsOf(this.shape);
+    const values = this.array.values.subarray((sequence * this.shape.seqLen + begin) * width + this.column);
     return transposed
-      ? { values, dims: [numHeads, h, end - begin], strides: [h, 1, this.width] }
-      : { values, dims: [numHeads, end - begin, h], strides: [h, this.width, 1] };
+      ? { values, dims: [numHeads, size, end - begin], strides: [apart, 1, width] }
+      : { values, dims: [numHeads, end - begin, size], strides: [apart, width, 1] };
   }
 }
 
@@ -108,24 +107,23 @@ function swap({ values, dims: [groups, rows, columns] }: Operand): Operand {
  * softmax(q k^T / sqrt(h) + causal mask) v for every head, a sequence and a block of queries at a time: scores stay in
  * the caches.
  *
- * @param qkv [T, 3 d], of the type of operands
+ * @param qkv [T, (H + 2 K) h], of the type of operands
  * @param y [T, d]
  */
 export function attentionForward(context: Context, qkv: Operand, y: Operand, shape: AttentionShape): void {
   const { primitives } = context;
-  const d = y.dims[1]!;
-  const [q, k, v] = thirds(qkv, shape, d);
-  const results = new Heads(y, shape, d, d, 0);
+  const h = y.dims[1]! / shape.numHeads;
+  const phases = phasesOf(qkv, shape, h);
+  const results = phasesOf(y, shape, h);
   for (const block of blocksOf(shape.seqLen))
     eachSight(context, block, shape, (sight) =>
       withScores(context, block, sight, shape, (scores, narrow) => {
         const { sequence, first } = sight;
-        probabilities(primitives, scores, q, k, block, sight);
-        primitives.product(
-          narrow(scores),
-          v.of(sequence, first, block.end),
-          results.of(sequence, block.begin, block.end),
-        );
+        phases.forEach((heads, phase) => {
+          probabilities(primitives, scores, heads, block, sight);
+          const result = results[phase]!.q.of(sequence, block.begin, block.end);
+          primitives.product(narrow(scores), heads.v.of(sequence, first, block.end), result);
+        });
       }),
     );
 }
@@ -137,7 +135,7 @@ export function attentionForward(context: Context, qkv: Operand, y: Operand, sha
  * @param dy [T, d], of the type of operands
  * @param rows y and dy in float32
  * @param qkv as in the forward
- * @param dQkv [T, 3 d]
+ * @param dQkv [T, (H + 2 K) h]
  */
 export function attentionBackward(
   context: Context,
@@ -148,32 +146,34 @@ export function attentionBackward(
   shape: AttentionShape,
 ): void {
   const { primitives } = context;
-  const d = dy.dims[1]!;
-  const scale = scaleOf(shape, d);
-  const [q, k, v] = thirds(qkv, shape, d);
-  const [dq, dk, dv] = thirds(dQkv, shape, d);
-  const dResults = new Heads(dy, shape, d, d, 0);
+  const h = dy.dims[1]! / shape.numHeads;
+  const [phases, gradients, dResults] = mapTuple([qkv, dQkv, dy], (each) => phasesOf(each, shape, h));
   // Blocks are visited from the last one, which sees all keys, unless there are segments; the others add to its sums.
   const isWhole = shape.positionsT === undefined;
   if (!isWhole) dQkv.values.fill(0);
   for (const block of blocksOf(shape.seqLen).reverse()) {
     const { begin, end } = block;
-    const accumulate = !isWhole || end < shape.seqLen;
     eachSight(context, block, shape, (sight) =>
       withScores(context, block, sight, shape, (scores, narrow) =>
         withScores(context, block, sight, shape, (dScores, narrowGradient) => {
           const { sequence, first } = sight;
-          probabilities(primitives, scores, q, k, block, sight);
-          const dResult = dResults.of(sequence, begin, end);
-          primitives.product(swap(narrow(scores)), dResult, dv.of(sequence, first, end), { accumulate });
-          fillWithMinusD(dScores, rows, sequence * shape.seqLen + begin);
-          const options = { accumulate: true, factor: scores };
-          primitives.product(dResult, v.of(sequence, first, end, true), dScores, options);
-          const operand = narrowGradient(dScores);
-          primitives.product(operand, k.of(sequence, first, end), dq.of(sequence, begin, end), { scale });
-          primitives.product(swap(operand), q.of(sequence, begin, end), dk.of(sequence, first, end), {
-            scale,
-            accumulate,
+          phases.forEach((heads, phase) => {
+            const { q, k, v } = heads;
+            const scale = 1 / Math.sqrt(h);
+            const accumulate = !isWhole || end < shape.seqLen || phase > 0;
+            const { q: dq, k: dk, v: dv } = gradients[phase]!;
+            probabilities(primitives, scores, heads, block, sight);
+            const dResult = dResults[phase]!.q.of(sequence, begin, end);
+            primitives.product(swap(narrow(scores)), dResult, dv.of(sequence, first, end), { accumulate });
+            fillWithMinusD(dScores, rows, sequence * shape.seqLen + begin, phase * h, h);
+            const options = { accumulate: true, factor: scores };
+            primitives.product(dResult, v.of(sequence, first, end, true), dScores, options);
+            const operand = narrowGradient(dScores);
+            primitives.product(operand, k.of(sequence, first, end), dq.of(sequence, begin, end), { scale });
+            primitives.product(swap(operand), q.of(sequence, begin, end), dk.of(sequence, first, end), {
+              scale,
+              accumulate,
+            });
           });
         }),
       ),
@@ -181,53 +181,68 @@ export function attentionBackward(
   }
 }
 
-/** Every row of [H, Q, K] with its -D. @param from row of the first query in `y` and `dy` */
+/** Every row of [K, Q, L] with its -D. @param from row of the first query in `y` and `dy`; `column` of the first head */
 function fillWithMinusD(
   into: Operand,
   { y, dy }: { readonly y: Operand; readonly dy: Operand },
   from: number,
+  column: number,
+  h: number,
 ): void {
   const [numHeads, numQueries, numKeys] = into.dims as [number, number, number];
-  const h = y.dims[1]! / numHeads;
-  let at = from * y.dims[1]!;
+  const d = y.dims[1]!;
+  const apart = d / numHeads;
   for (let query = 0; query < numQueries; query++)
     for (let head = 0; head < numHeads; head++) {
       let sum = 0;
+      let at = (from + query) * d + head * apart + column;
       for (const end = at + h; at < end; at++) sum += y.values[at]! * dy.values[at]!;
       const row = (head * numQueries + query) * numKeys;
       into.values.fill(-sum, row, row + numKeys);
     }
 }
 
-/** Queries, keys and values. */
-function thirds(array: Operand, shape: AttentionShape, d: number): [Heads, Heads, Heads] {
-  const third = (index: number) => new Heads(array, shape, d, 3 * d, index * d);
-  return [third(0), third(1), third(2)];
+/** The heads of a phase: those of queries lie H / K heads apart. */
+interface Phase {
+  readonly q: Heads;
+  readonly k: Heads;
+  readonly v: Heads;
 }
 
-/** Returns the probabilities of a sequence's heads: [H, Q, K]. */
+/** @param array [T, (H + 2 K) h], or [T, d] of which `q` alone is used */
+function phasesOf(array: Operand, shape: AttentionShape, h: number): Phase[] {
+  const numKeyValueHeads = keyValueHeadsOf(shape);
+  const numPhases = shape.numHeads / numKeyValueHeads;
+  const d = shape.numHeads * h;
+  return Array.from({ length: numPhases }, (_, phase) => ({
+    q: new Heads(array, shape, phase * h, h, numPhases * h),
+    k: new Heads(array, shape, d, h, h),
+    v: new Heads(array, shape, d + numKeyValueHeads * h, h, h),
+  }));
+}
+
+/** Returns the probabilities of a phase's heads in a sequence: [K, Q, L]. */
 function probabilities(
   primitives: Primitives,
   into: Operand,
-  q: Heads,
-  k: Heads,
+  { q, k }: Phase,
   { begin, end }: Block,
   { sequence, first, mask }: Sight,
 ): void {
-  const options = { scale: scaleOf(q.shape, q.d), addend: mask };
+  const options = { scale: 1 / Math.sqrt(q.size), addend: mask };
   primitives.product(q.of(sequence, begin, end), k.of(sequence, first, end, true), into, options);
   primitives.softmax(into, into);
 }
 
-/** Scratch for [H, Q, K], and a function that makes an operand of products of it. */
+/** Scratch for [K, Q, L], and a function that makes an operand of products of it. */
 function withScores(
   { primitives, memory, type }: Context,
   { begin, end }: Block,
   { first }: Sight,
-  { numHeads }: AttentionShape,
+  shape: AttentionShape,
   use: (scores: Operand, narrow: (scores: Operand) => Operand) => void,
 ): void {
-  const dims = [numHeads, end - begin, end - first];
+  const dims = [keyValueHeadsOf(shape), end - begin, end - first];
   memory.borrow(dims, 'float32', (scores) => {
     if (type === 'float32') return use(scores, (same) => same);
     memory.borrow(dims, type, (narrow) =>
@@ -237,9 +252,4 @@ function withScores(
       }),
     );
   });
-}
-
-/** 1 / sqrt(h). */
-function scaleOf({ numHeads }: AttentionShape, d: number): number {
-  return 1 / Math.sqrt(d / numHeads);
 }

@@ -1,8 +1,14 @@
+import { mapTuple } from '../../../map-tuple.js';
 import { ifWanted } from '../../gradient-target.js';
 import type { tf } from '../../tensorflow.js';
-import type { FeedForwardNetwork, FeedForwardPiece, FeedForwardWeights } from '../kernels.js';
+import {
+  type FeedForwardNetwork,
+  type FeedForwardPiece,
+  type FeedForwardWeights,
+  partsOf,
+} from '../kernels.js';
+import { activation, activationBackward } from './activations.js';
 import type { Context } from './context.js';
-import { gelu, geluBackward } from './gelu.js';
 import type { Operand } from './operand.js';
 import { chunksOf, rowsOf, transposed } from './operand.js';
 import type { OwnTensor } from './tensor-memory.js';
@@ -14,72 +20,85 @@ const ROWS_ROUNDED_TO = 32;
 /** Rows at a time: intermediate results stay in the caches, and products are compiled for few numbers of rows. */
 const ROWS_AT_A_TIME = 128;
 
-/** Padding is of zeros, which stay zeros through all products and GELU, and add nothing to the gradients. */
+/** Padding is of zeros, which stay zeros through all products and activations, and add nothing to the gradients. */
 export class OneDnnNetwork implements FeedForwardNetwork {
   constructor(private readonly context: Context) {}
 
-  forward(xTD: tf.Tensor2D, { wInDF, wOutFD }: FeedForwardWeights) {
+  forward(xTD: tf.Tensor2D, weights: FeedForwardWeights) {
     const { primitives, memory, type } = this.context;
     const [numRows, d] = xTD.shape;
-    const F = wInDF.shape[1];
+    const { wIns, wOut } = partsOf(weights);
+    const F = wOut.shape[0];
     const x = this.#padded(xTD);
-    const before = memory.create([x.dims[0]!, F], type);
+    const before = wIns.map(() => memory.create([x.dims[0]!, F], type));
     const y = this.#firstRows(numRows, d, (into) =>
-      this.context.with(wInDF, (wIn) =>
-        this.context.with(wOutFD, (wOut) =>
-          memory.borrow([ROWS_AT_A_TIME, F], type, (scratch) => {
-            for (const place of chunksOf(x.dims[0]!, ROWS_AT_A_TIME)) {
-              const hidden = rowsOf(scratch, { begin: 0, count: place.count });
-              primitives.product(rowsOf(x, place), wIn, rowsOf(before, place));
-              gelu(primitives, rowsOf(before, place), hidden);
-              primitives.product(hidden, wOut, rowsOf(into, place));
-            }
-          }),
-        ),
-      ),
-    );
-    return { y, saved: [x.tensor, before.tensor] };
-  }
-
-  backward(dyTD: tf.Tensor2D, { wInDF, wOutFD }: FeedForwardWeights, saved: readonly tf.Tensor[]) {
-    const { primitives, memory, type } = this.context;
-    const [numRows, d] = dyTD.shape;
-    const before = memory.operandOf(saved[1]!);
-    const dy = this.#padded(dyTD);
-    const hidden = memory.create(before.dims, type);
-    const dBefore = memory.create(before.dims, type);
-    const dx = this.#firstRows(numRows, d, (into) =>
-      this.context.with(wInDF, (wIn) =>
-        this.context.with(wOutFD, (wOut) => {
-          for (const place of chunksOf(before.dims[0]!, ROWS_AT_A_TIME)) {
-            const [ofBefore, gradient] = [rowsOf(before, place), rowsOf(dBefore, place)];
-            primitives.product(rowsOf(dy, place), transposed(wOut), gradient);
-            geluBackward(primitives, ofBefore, gradient, { y: rowsOf(hidden, place), dx: gradient });
-            primitives.product(gradient, transposed(wIn), rowsOf(into, place));
+      this.#withAll(weights, (operands) =>
+        memory.borrow([ROWS_AT_A_TIME, F], type, (scratch) => {
+          const matrices = partsOf(operands);
+          for (const place of chunksOf(x.dims[0]!, ROWS_AT_A_TIME)) {
+            const hidden = rowsOf(scratch, { begin: 0, count: place.count });
+            const ofBefore = before.map((each) => rowsOf(each, place));
+            for (const [i, wIn] of matrices.wIns.entries())
+              primitives.product(rowsOf(x, place), wIn, ofBefore[i]!);
+            activation(primitives, ofBefore, hidden);
+            primitives.product(hidden, matrices.wOut, rowsOf(into, place));
           }
         }),
       ),
     );
-    return { dx, kept: [dBefore.tensor, hidden.tensor, dy.tensor] };
+    return { y, saved: [x.tensor, ...before.map(({ tensor }) => tensor)] };
   }
 
-  gradients(
-    pieces: readonly FeedForwardPiece[],
-    { wInDF, wOutFD }: FeedForwardWeights,
-  ): [tf.Tensor | undefined, tf.Tensor | undefined] {
+  backward(dyTD: tf.Tensor2D, weights: FeedForwardWeights, [, ...saved]: readonly tf.Tensor[]) {
+    const { primitives, memory, type } = this.context;
+    const [numRows, d] = dyTD.shape;
+    const before = saved.map((each) => memory.operandOf(each));
+    const dy = this.#padded(dyTD);
+    const { dims } = before[0]!;
+    const hidden = memory.create(dims, type);
+    const dBefore = before.map(() => memory.create(dims, type));
+    const dx = this.#firstRows(numRows, d, (into) =>
+      this.#withAll(weights, (operands) => {
+        const { wIns, wOut } = partsOf(operands);
+        for (const place of chunksOf(dims[0]!, ROWS_AT_A_TIME)) {
+          const [ofBefore, gradients] = mapTuple([before, dBefore], (all) =>
+            all.map((each) => rowsOf(each, place)),
+          );
+          // The gradient of the hidden units lies where that of the last matrix's products will.
+          primitives.product(rowsOf(dy, place), transposed(wOut), gradients.at(-1)!);
+          activationBackward(primitives, ofBefore, rowsOf(hidden, place), gradients);
+          for (const [i, wIn] of wIns.entries())
+            primitives.product(gradients[i]!, transposed(wIn), rowsOf(into, place), { accumulate: i > 0 });
+        }
+      }),
+    );
+    return { dx, kept: [...dBefore.map(({ tensor }) => tensor), hidden.tensor, dy.tensor] };
+  }
+
+  gradients(pieces: readonly FeedForwardPiece[], weights: FeedForwardWeights): (tf.Tensor | undefined)[] {
+    const { wIns, wOut } = partsOf(weights);
     const counts = pieces.map(({ dyTD }) => dyTD.shape[0]);
     const all = (of: (piece: FeedForwardPiece) => tf.Tensor) => this.#join(pieces.map(of), counts);
     const keptBy = (i: number) => all(({ kept }) => kept[i]!);
     return [
-      ifWanted(wInDF, () =>
-        this.context.gradient(
-          wInDF,
-          all(({ saved }) => saved[0]!),
-          keptBy(0),
+      ...wIns.map((wIn, i) =>
+        ifWanted(wIn, () =>
+          this.context.gradient(
+            wIn,
+            all(({ saved }) => saved[0]!),
+            keptBy(i),
+          ),
         ),
       ),
-      ifWanted(wOutFD, () => this.context.gradient(wOutFD, keptBy(1), keptBy(2))),
+      ifWanted(wOut, () => this.context.gradient(wOut, keptBy(wIns.length), keptBy(wIns.length + 1))),
     ];
+  }
+
+  /** Matrices as operands of products, for the time of a call. */
+  #withAll<T>(matrices: readonly tf.Tensor[], use: (operands: readonly Operand[]) => T): T {
+    const [first, ...others] = matrices;
+    if (first === undefined) return use([]);
+    return this.context.with(first, (operand) => this.#withAll(others, (rest) => use([operand, ...rest])));
   }
 
   /** [R, d] -> [P, d], as operands of products. */

@@ -25,6 +25,8 @@ export const ALGORITHM = {
   linear: 0x26,
   logistic: 0x29,
   geluTanh: 0x2b,
+  /** x logistic(alpha x), in the library's words swish */
+  silu: 0x2c,
   add: 0x1fff0,
   multiply: 0x1fff1,
   softmax: 0x30000,

@@ -3,7 +3,7 @@ import { narrow, widen } from '../../bfloat16.js';
 import { ifWanted } from '../../gradient-target.js';
 import { LAYER_NORM_EPSILON } from '../../on-host.js';
 import type { tf } from '../../tensorflow.js';
-import type { FusedForward, Kernels } from '../kernels.js';
+import { type FusedForward, type Kernels, keyValueHeadsOf } from '../kernels.js';
 import { attentionBackward, attentionForward } from './attention.js';
 import { addWith } from './autograd-add.js';
 import { Context } from './context.js';
@@ -32,7 +32,8 @@ export function oneDnnKernels(library: OneDnn, type: ElementType): Kernels {
     layerNorm: (xTD, gainD, biasD) => layerNorm(context, xTD, gainD, biasD),
     causalAttention(qkvTC, shape): FusedForward<[qkv: tf.Tensor, y: tf.Tensor]> {
       const [numTokens, width] = qkvTC.shape;
-      const y = memory.create([numTokens, width / 3]);
+      const { numHeads } = shape;
+      const y = memory.create([numTokens, (width * numHeads) / (numHeads + 2 * keyValueHeadsOf(shape))]);
       const qkv = context.keep(qkvTC);
       attentionForward(context, qkv.operand, y, shape);
       return {

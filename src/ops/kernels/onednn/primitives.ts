@@ -29,6 +29,8 @@ import { type DescsOf, PrimitiveCache } from './primitive-cache.js';
 /** Products in blocks. */
 const ROWWISE = 'brg_matmul';
 
+type Activation = 'geluTanh' | 'silu';
+
 /** Steps that a product applies to its result, in this order. */
 export interface ProductOptions {
   /** Factor on the product. */
@@ -117,42 +119,31 @@ export class Primitives {
     );
   }
 
-  /** GELU in its tanh form. */
-  gelu(x: Operand, y: Operand): void {
-    this.#cache.run(`gelu ${keyOf(x)} ${keyOf(y)}`, [ARGUMENT.source, ARGUMENT.result], [x, y], (descs) =>
-      this.#gelu(descs),
+  /** A function of each element; GELU in its tanh form. */
+  eltwise(name: Activation, x: Operand, y: Operand): void {
+    this.#cache.run(`${name} ${keyOf(x)} ${keyOf(y)}`, [ARGUMENT.source, ARGUMENT.result], [x, y], (descs) =>
+      this.#eltwise(name, descs),
     );
   }
 
-  /** dx = dy GELU'(x); `dx` may be `dy`. */
-  geluBackward(x: Operand, dy: Operand, dx: Operand): void {
+  /** dx = dy f'(x) for the function f of that name; `dx` may be `dy`. */
+  eltwiseBackward(name: Activation, x: Operand, dy: Operand, dx: Operand): void {
     const { calls, engine } = this.library;
+    const algorithm = ALGORITHM[name];
     this.#cache.run(
-      `gelu backward ${keyOf(x)} ${keyOf(dy)} ${keyOf(dx)}`,
+      `${name} backward ${keyOf(x)} ${keyOf(dy)} ${keyOf(dx)}`,
       [ARGUMENT.source, ARGUMENT.dResult, ARGUMENT.dSource],
       [x, dy, dx],
       ([data, dResult, dSource]) =>
-        this.#hinted(this.#gelu([data, data]), (hint) =>
-          create(
-            calls,
-            'eltwiseBackward',
-            engine,
-            ALGORITHM.geluTanh,
-            dSource,
-            dResult,
-            data,
-            0,
-            0,
-            hint,
-            null,
-          ),
+        this.#hinted(this.#eltwise(name, [data, data]), (hint) =>
+          create(calls, 'eltwiseBackward', engine, algorithm, dSource, dResult, data, 1, 0, hint, null),
         ),
     );
   }
 
-  #gelu([source, result]: readonly [MemoryDesc, MemoryDesc]): PrimitiveDesc {
+  #eltwise(name: Activation, [source, result]: readonly [MemoryDesc, MemoryDesc]): PrimitiveDesc {
     const { calls, engine } = this.library;
-    return create(calls, 'eltwise', engine, TRAINING, ALGORITHM.geluTanh, source, result, 0, 0, null);
+    return create(calls, 'eltwise', engine, TRAINING, ALGORITHM[name], source, result, 1, 0, null);
   }
 
   /** Along the last dimension; `y` may be `x`. */

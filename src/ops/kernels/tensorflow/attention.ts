@@ -1,6 +1,6 @@
 import { mapTuple } from '../../../map-tuple.js';
 import { tf } from '../../tensorflow.js';
-import type { AttentionShape } from '../kernels.js';
+import { type AttentionShape, keyValueHeadsOf } from '../kernels.js';
 import { type Block, halves } from './attention-blocks.js';
 import type { Compute } from './compiled.js';
 
@@ -28,12 +28,14 @@ const partsOfShape = new Map<string, AttentionParts>();
 
 export function attentionParts(shape: AttentionShape): AttentionParts {
   const { numSequences, seqLen, numHeads } = shape;
-  const key = `${numSequences} ${seqLen} ${numHeads}`;
+  const numKeyValueHeads = keyValueHeadsOf(shape);
+  const key = `${numSequences} ${seqLen} ${numHeads} ${numKeyValueHeads}`;
   let parts = partsOfShape.get(key);
   if (!parts) {
+    const sizes = { numSequences, seqLen, numHeads, numKeyValueHeads };
     parts = {
-      forward: (...tensors) => forward(tensors as ForwardInputs, { numSequences, seqLen, numHeads }),
-      backward: (...tensors) => [backward(tensors as BackwardInputs, { numSequences, seqLen, numHeads })],
+      forward: (...tensors) => forward(tensors as ForwardInputs, sizes),
+      backward: (...tensors) => [backward(tensors as BackwardInputs, sizes)],
     };
     partsOfShape.set(key, parts);
   }
@@ -58,7 +60,7 @@ export function segmentsOf({ numSequences, seqLen, numHeads, positionsT }: Atten
 }
 
 function forward([qkvTC, segmentsGS1]: ForwardInputs, shape: AttentionShape): tf.Tensor[] {
-  const [q, k, v] = mapTuple(thirds(qkvTC), (x) => heads(x, shape));
+  const [q, k, v] = mapTuple(queriesKeysValues(qkvTC, shape), (x) => heads(x, shape));
   const kSwapped = swap(k);
   const ys: tf.Tensor[] = [];
   const logSums: tf.Tensor[] = [];
@@ -85,7 +87,7 @@ function backward(
   shape: AttentionShape,
 ): tf.Tensor {
   const { seqLen } = shape;
-  const [q, k, v, y, dy] = mapTuple([...thirds(qkvTC), yTD, dyTD], (x) => heads(x, shape));
+  const [q, k, v, y, dy] = mapTuple([...queriesKeysValues(qkvTC, shape), yTD, dyTD], (x) => heads(x, shape));
   const [qSwapped, kSwapped, dySwapped] = mapTuple([q, k, dy], swap);
   const sumGS1 = tf.sum(tf.mul(dy, y), -1, true);
   const [logSumG1S, alongG1S] = mapTuple([logSumGS1, sumGS1], (x) => tf.reshape(x, [-1, 1, seqLen]));
@@ -107,7 +109,7 @@ function backward(
     dks.push(tf.matMul(dScores, rows(q, queries)));
     dvs.push(tf.matMul(probabilitiesGKQ, rows(dy, queries)));
   }
-  return joinHeads([swap(dqSwapped!), concat(dks, 1), concat(dvs, 1)], shape);
+  return sumOfShared(joinHeads([swap(dqSwapped!), concat(dks, 1), concat(dvs, 1)], shape), shape);
 }
 
 /** Products / sqrt(h), minus 1e9 where the mask hides a key. */
@@ -179,11 +181,39 @@ function swap(x: tf.Tensor): tf.Tensor {
   return tf.transpose(x, [0, 2, 1]);
 }
 
-/** [T, 3 d] -> three tensors [T, d]. */
-function thirds(xTC: tf.Tensor): readonly [tf.Tensor, tf.Tensor, tf.Tensor] {
+/** [T, (H + 2 K) h] -> three tensors [T, d]: keys and values are repeated for the heads that share them. */
+function queriesKeysValues(
+  xTC: tf.Tensor,
+  shape: AttentionShape,
+): readonly [tf.Tensor, tf.Tensor, tf.Tensor] {
+  const { numHeads } = shape;
+  const numKeyValueHeads = keyValueHeadsOf(shape);
   const [numTokens, width] = xTC.shape as [number, number];
+  const h = width / (numHeads + 2 * numKeyValueHeads);
+  return mapTuple([0, numHeads, numHeads + numKeyValueHeads], (begin, i) => {
+    const count = i === 0 ? numHeads : numKeyValueHeads;
+    const part = tf.slice(xTC, [0, begin * h], [numTokens, count * h]);
+    if (count === numHeads) return part;
+    const repeated = tf.tile(tf.reshape(part, [numTokens, count, 1, h]), [1, 1, numHeads / count, 1]);
+    return tf.reshape(repeated, [numTokens, numHeads * h]);
+  });
+}
+
+/** Gradients of keys and values are summed over the heads that share them: [T, 3 d] -> [T, (H + 2 K) h]. */
+function sumOfShared(gradientsTC: tf.Tensor, shape: AttentionShape): tf.Tensor {
+  const { numHeads } = shape;
+  const numKeyValueHeads = keyValueHeadsOf(shape);
+  if (numKeyValueHeads === numHeads) return gradientsTC;
+  const [numTokens, width] = gradientsTC.shape as [number, number];
   const d = width / 3;
-  return mapTuple([0, 1, 2], (i) => tf.slice(xTC, [0, i * d], [numTokens, d]));
+  const shared = tf.reshape(tf.slice(gradientsTC, [0, d], [numTokens, 2 * d]), [
+    numTokens,
+    2 * numKeyValueHeads,
+    numHeads / numKeyValueHeads,
+    d / numHeads,
+  ]);
+  const sums = tf.reshape(tf.sum(shared, 2), [numTokens, -1]);
+  return tf.concat([tf.slice(gradientsTC, [0, 0], [numTokens, d]), sums], 1);
 }
 
 /** [T, d] -> [G, S, h]. */

@@ -1,20 +1,21 @@
 import { narrow, widen } from '../../bfloat16.js';
 import { ifWanted } from '../../gradient-target.js';
 import { tf } from '../../tensorflow.js';
-import type {
-  AttentionShape,
-  FeedForwardNetwork,
-  FeedForwardPiece,
-  FeedForwardRows,
-  FeedForwardWeights,
-  FusedForward,
-  Kernels,
-  RowScatter,
+import {
+  type AttentionShape,
+  type FeedForwardNetwork,
+  type FeedForwardPiece,
+  type FeedForwardRows,
+  type FeedForwardWeights,
+  type FusedForward,
+  type Kernels,
+  partsOf,
+  type RowScatter,
 } from '../kernels.js';
+import { activation, activationBackward } from './activations.js';
 import { attentionParts, segmentsOf } from './attention.js';
 import { fixedShapes, type RunPart, uncompiled } from './compiled.js';
 import { crossEntropyBackward, crossEntropyForward } from './cross-entropy.js';
-import { gelu, geluBackward } from './gelu.js';
 import { layerNormBackward, layerNormForward } from './layer-norm.js';
 import {
   hostRowsProduct,
@@ -141,34 +142,37 @@ class TensorflowNetwork implements FeedForwardNetwork {
     this.#run = rows === 'fixed' ? fixedShapes() : uncompiled;
   }
 
-  forward(xTD: tf.Tensor2D, { wInDF, wOutFD }: FeedForwardWeights) {
-    const beforeTF = rowsProduct(xTD, wInDF);
-    const [hiddenTF] = this.#run('GELU', [beforeTF], geluForward);
-    return { y: rowsProduct(hiddenTF!, wOutFD), saved: [xTD, beforeTF] };
+  forward(xTD: tf.Tensor2D, weights: FeedForwardWeights) {
+    const { wIns, wOut } = partsOf(weights);
+    const before = wIns.map((wIn) => rowsProduct(xTD, wIn));
+    const [hiddenTF] = this.#run('activation', before, activation);
+    return { y: rowsProduct(hiddenTF!, wOut), saved: [xTD, ...before] };
   }
 
-  backward(dyTD: tf.Tensor2D, { wInDF, wOutFD }: FeedForwardWeights, [, before]: readonly tf.Tensor[]) {
-    const dHiddenTF = this.#timesTransposed(dyTD, wOutFD);
-    const [dBefore, hidden] = this.#run('gradient of GELU', [dHiddenTF, before!], geluBackward);
-    return { dx: this.#timesTransposed(dBefore!, wInDF), kept: [dBefore!, hidden!] };
+  backward(dyTD: tf.Tensor2D, weights: FeedForwardWeights, [, ...before]: readonly tf.Tensor[]) {
+    const { wIns, wOut } = partsOf(weights);
+    const dHiddenTF = this.#timesTransposed(dyTD, wOut);
+    const kept = this.#run('gradient of activation', [dHiddenTF, ...before], activationBackward);
+    const [dx, ...rest] = wIns.map((wIn, i) => this.#timesTransposed(kept[i]!, wIn));
+    return { dx: rest.reduce((sum, each) => tf.add(sum, each), dx!), kept };
   }
 
-  gradients(
-    pieces: readonly FeedForwardPiece[],
-    { wInDF, wOutFD }: FeedForwardWeights,
-  ): [tf.Tensor | undefined, tf.Tensor | undefined] {
+  gradients(pieces: readonly FeedForwardPiece[], weights: FeedForwardWeights): (tf.Tensor | undefined)[] {
+    const { wIns, wOut } = partsOf(weights);
     const all = (of: (piece: FeedForwardPiece) => tf.Tensor) => join(pieces.map(of));
     return [
-      ifWanted(wInDF, () =>
-        product(
-          all(({ saved }) => saved[0]!),
-          all(({ kept }) => kept[0]!),
-          true,
+      ...wIns.map((wIn, i) =>
+        ifWanted(wIn, () =>
+          product(
+            all(({ saved }) => saved[0]!),
+            all(({ kept }) => kept[i]!),
+            true,
+          ),
         ),
       ),
-      ifWanted(wOutFD, () =>
+      ifWanted(wOut, () =>
         narrowingGradient(
-          all(({ kept }) => kept[1]!),
+          all(({ kept }) => kept.at(-1)!),
           all(({ dyTD }) => dyTD),
         ),
       ),
@@ -185,10 +189,6 @@ class TensorflowNetwork implements FeedForwardNetwork {
     this.#transposes.set(wBA, wAB);
     return rowsProduct(xTA, wAB);
   }
-}
-
-function geluForward(before: tf.Tensor): tf.Tensor[] {
-  return [gelu(before)];
 }
 
 function join<T extends tf.Tensor>(parts: readonly T[]): T {

@@ -48,6 +48,10 @@ const OPERATIONS: Readonly<Record<string, { op: Op; shapes: readonly Shape[] }>>
     op: fused((k, x) => k.causalAttention(two(x), { ...SIZES, positionsT: SEGMENTS })),
     shapes: [[T, 3 * d]],
   },
+  'causalAttention with shared keys and values': {
+    op: fused((k, x) => k.causalAttention(two(x), { ...SIZES, numKeyValueHeads: 2 })),
+    shapes: [[T, 2 * d]],
+  },
   tiedCrossEntropy: {
     op: fused((k, x, e) => k.tiedCrossEntropy(two(x), two(e), numbers(T, V))),
     shapes: [
@@ -106,7 +110,43 @@ const TOLERANCE: Readonly<Record<ElementType, number>> = { float32: 1e-4, bfloat
 
 const size = (shape: Shape) => shape.reduce((product, length) => product * length, 1);
 
+/** A network as one operation, SwiGLU if there are three matrices. */
+const network: Op = (kernels, x, ...matrices) =>
+  fusedOp([x, ...matrices], () => {
+    const weights = matrices.map(two);
+    const net = kernels.network('fixed');
+    const { y, saved } = net.forward(two(x), weights);
+    return {
+      value: y,
+      saved,
+      backward: (dy, kept) => {
+        const { dx, kept: forGradients } = net.backward(two(dy), weights, kept);
+        return [dx, ...net.gradients([{ dyTD: two(dy), saved: kept, kept: forGradients }], weights)];
+      },
+    };
+  });
+
 const addition: Op = (_, x, y) => tf.add(x, y);
+
+Object.assign(OPERATIONS, {
+  network: {
+    op: network,
+    shapes: [
+      [T, d],
+      [d, F],
+      [F, d],
+    ],
+  },
+  'network with SwiGLU': {
+    op: network,
+    shapes: [
+      [T, d],
+      [d, F],
+      [d, F],
+      [F, d],
+    ],
+  },
+});
 
 withOneDnn('oneDNN', () => {
   const library = loadOneDnn(oneDnnPath()!, findThreads());
@@ -140,37 +180,44 @@ withOneDnn('oneDNN', () => {
     const kernels = of(type);
     const matrix = (name: string, shape: [number, number]) =>
       tf.tensor2d(randomValues(name, size(shape)), shape);
-    const weights = { wInDF: matrix('in', [d, F]), wOutFD: matrix('out', [F, d]) };
+    const ofGelu = [matrix('in', [d, F]), matrix('out', [F, d])];
     const [x, dy] = [matrix('x', [200, d]), matrix('dy', [200, d])];
 
-    it('gives rows the same bits in any pieces, and the matrices the same gradients', () => {
-      const run = (counts: readonly number[]) =>
-        tf.tidy(() => {
-          const network = kernels.network('in pieces');
-          let begin = 0;
-          const pieces = counts.map((count) => {
-            const [part, dyTD] = [x, dy].map((all) => kernels.sliceRows(all, begin, count));
-            begin += count;
-            const { y, saved } = network.forward(part, weights);
-            const { dx, kept } = network.backward(dyTD, weights, saved);
-            return { y, dx, dyTD, saved, kept };
+    it.each([
+      ['GELU', ofGelu],
+      ['SwiGLU', [matrix('gate', [d, F]), ...ofGelu]],
+    ])(
+      'gives rows the same bits in any pieces, and the matrices the same gradients, with %s',
+      (_, weights) => {
+        const run = (counts: readonly number[]) =>
+          tf.tidy(() => {
+            const network = kernels.network('in pieces');
+            let begin = 0;
+            const pieces = counts.map((count) => {
+              const [part, dyTD] = [x, dy].map((all) => kernels.sliceRows(all, begin, count));
+              begin += count;
+              const { y, saved } = network.forward(part, weights);
+              const { dx, kept } = network.backward(dyTD, weights, saved);
+              return { y, dx, dyTD, saved, kept };
+            });
+            const rows = [
+              kernels.concatRows(pieces.map(({ y }) => y)),
+              kernels.concatRows(pieces.map(({ dx }) => dx)),
+            ];
+            return [...rows, ...network.gradients(pieces, weights)].map((each) =>
+              each!.dataSync<'float32'>().slice(),
+            );
           });
-          const rows = [
-            kernels.concatRows(pieces.map(({ y }) => y)),
-            kernels.concatRows(pieces.map(({ dx }) => dx)),
-          ];
-          return [...rows, ...network.gradients(pieces, weights)].map((each) =>
-            each!.dataSync<'float32'>().slice(),
-          );
-        });
-      const whole = run([200]);
-      for (const counts of [
-        [100, 100],
-        [1, 2, 3, 194],
-        [17, 33, 150],
-      ])
-        expect(run(counts)).toEqual(whole);
-    });
+        const whole = run([200]);
+        expect(whole).toHaveLength(2 + weights.length);
+        for (const counts of [
+          [100, 100],
+          [1, 2, 3, 194],
+          [17, 33, 150],
+        ])
+          expect(run(counts)).toEqual(whole);
+      },
+    );
   });
 
   it('sums the gradient of a matrix over more rows than it takes at a time', () => {

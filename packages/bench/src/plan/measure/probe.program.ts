@@ -148,7 +148,7 @@ function stretch(): () => void {
   const network = kernels().network('fixed');
   const pass = () =>
     tf.tidy(() => {
-      network.forward(x, { wInDF: wIn, wOutFD: wOut }).y.dataSync();
+      network.forward(x, [wIn, wOut]).y.dataSync();
     });
   return () => {
     for (let i = 0; i < PASSES; i++) pass();

@@ -1,4 +1,11 @@
-import type { FeedForwardNetwork, FusedForward, Kernels } from 'locmoe/internal/ops/kernels/kernels';
+import {
+  type AttentionShape,
+  type FeedForwardNetwork,
+  type FeedForwardWeights,
+  type FusedForward,
+  type Kernels,
+  keyValueHeadsOf,
+} from 'locmoe/internal/ops/kernels/kernels';
 import { tf } from 'locmoe/internal/ops/tensorflow';
 import type { Recorder } from './recorder.js';
 
@@ -24,9 +31,10 @@ const DESCRIBE: Readonly<Partial<Record<keyof Kernels, (...args: never[]) => Des
     flops: 2 * x.size * embedding.shape[0],
   }),
   // A query looks at half of the keys and at its own.
-  causalAttention: (qkv: tf.Tensor2D, { seqLen }: { readonly seqLen: number }) => ({
-    detail: `over ${seqLen}`,
-    flops: 2 * (qkv.size / 3) * (seqLen + 1),
+  causalAttention: (qkv: tf.Tensor2D, shape: AttentionShape) => ({
+    detail: `over ${shape.seqLen}`,
+    flops:
+      2 * qkv.size * (shape.numHeads / (shape.numHeads + 2 * keyValueHeadsOf(shape))) * (shape.seqLen + 1),
   }),
 };
 
@@ -77,8 +85,8 @@ function recordedBackward(
 }
 
 function recordedNetwork(network: FeedForwardNetwork, label: string, recorder: Recorder): FeedForwardNetwork {
-  const productsOf = (rows: tf.Tensor2D, { wInDF }: { readonly wInDF: tf.Tensor2D }) =>
-    4 * rows.size * wInDF.shape[1];
+  const productsOf = (rows: tf.Tensor2D, weights: FeedForwardWeights) =>
+    2 * rows.size * weights[0]!.shape[1] * weights.length;
   return {
     forward: (xTD, weights) =>
       recorder.time(

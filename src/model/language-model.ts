@@ -6,7 +6,7 @@ import { wirePrecisionOf } from '../config/wire-precision.js';
 import type { Batch, PackedTokens } from '../data/batch.js';
 import { TrainerError } from '../errors.js';
 import { consume } from '../ops/autograd.js';
-import { embedding, residual } from '../ops/operations.js';
+import { embedding, gatherRows, residual } from '../ops/operations.js';
 import { tf } from '../ops/tensorflow.js';
 import type { SlotOptions } from '../parameters/expert-slots.js';
 import { matrix } from '../parameters/matrix.js';
@@ -16,13 +16,14 @@ import type { GateControl } from '../routing/gate-control.js';
 import { createRouter, expertsOfDomain, heldExperts, type Router } from '../routing/index.js';
 import { backwardSpan } from './backward-span.js';
 import { type BatchLoss, batchLoss } from './batch-loss.js';
+import { EMBEDDING, type Family, familyOf, headsOf } from './family.js';
 import { alwaysDifferentiated, isFrozenBy } from './frozen.js';
 import { type DecisionChange, type LayerStatistics, MoeLayer, type RoutingInspector } from './moe-layer.js';
 import { queryAttention } from './query-layer.js';
 import { modelSpecs, sizeOf, sparseSizeOf } from './specs.js';
 import type { TouchedExpert } from './touched-experts.js';
 import type { AttentionInspector } from './transformer-block.js';
-import { attentionHalf, feedForwardHalf, norm } from './transformer-block.js';
+import { attentionHalf, feedForwardHalf } from './transformer-block.js';
 
 // Shapes: B sequences, S positions, T = B S tokens, d hidden size, V vocabulary.
 
@@ -69,18 +70,19 @@ export interface HiddenOutput {
 }
 
 /**
- * One rank's share of a PanGu-Sigma style language model (arXiv 2303.10845): dense layers, sparse layers, the
- * query layer, a final layer norm and the softmax tied to the token embedding.
+ * One rank's share of a language model: dense layers, sparse layers, PanGu's query layer (PanGu-Sigma, arXiv 2303.10845) if
+ * there is one, a final norm and the softmax. The parts of its layers are those of its family.
  *
  * `loss` and `logits` make collective calls: every rank of the world calls them alike.
  */
-export class PanguSigma {
+export class LanguageModel {
   readonly parameters: ParameterStore;
   /** Communicator for the all-to-alls of the sparse layers. */
   readonly communicator: Communicator;
   readonly config: RunConfig;
   /** Sparse layers from the bottom. */
   readonly sparseLayers: readonly MoeLayer[];
+  readonly family: Family;
 
   /**
    * @param slots of the experts; null if all are in memory and move in every step
@@ -94,6 +96,7 @@ export class PanguSigma {
         `model.dModel ${model.dModel} is not a multiple of model.numHeads ${model.numHeads}`,
       );
     this.config = config;
+    this.family = familyOf(config);
     this.communicator = new Communicator(
       transport,
       config.cluster.exchange === 'flat' ? 'flat' : 'hierarchical',
@@ -156,9 +159,8 @@ export class PanguSigma {
   loss(batch: Batch, options: LossOptions): LossOutput {
     const { hiddenTD, auxiliaryLosses, layers } = this.hidden(batch, options);
     this.communicator.spans.next('loss');
-    const embeddingVD = matrix(this.parameters, 'embed.tokens');
     return {
-      ...consume([hiddenTD], batchLoss(hiddenTD, embeddingVD, batch, options.meanOver)),
+      ...consume([hiddenTD], batchLoss(hiddenTD, this.head, batch, options.meanOver)),
       auxiliaryLoss: auxiliaryLosses.reduce((sum, loss) => tf.add(sum, loss), tf.scalar(0)),
       layers,
     };
@@ -179,68 +181,73 @@ export class PanguSigma {
     return tf.tidy(() => {
       const tokens = { numSequences: 1, seqLen, tokenIds, domains: Int32Array.of(domain) };
       const last = tf.slice(this.hidden(tokens, { training: false }).hiddenTD, seqLen - 1, 1);
-      const logits = tf.matMul(last, matrix(this.parameters, 'embed.tokens'), false, true);
+      const logits = tf.matMul(last, this.head, false, true);
       return logits.dataSync<'float32'>().slice();
     });
+  }
+
+  /** The matrix by which logits are computed, [V, d]. */
+  get head(): tf.Tensor2D {
+    return matrix(this.parameters, this.family.head);
   }
 
   dispose(): void {
     this.parameters.dispose();
   }
 
-  /** The hidden state after the final layer norm, [T, d]: the softmax of its product with the embedding. */
+  /** The hidden state after the final norm, [T, d]: the softmax is of its product with the head. */
   hidden(batch: Tokens, options: LossOptions): HiddenOutput {
     const { model } = this.config;
-    const { parameters } = this;
+    const { parameters, family } = this;
     const { numSequences, seqLen } = batch;
     const positionsT = batch.packed?.positions;
-    const shape = { numSequences, seqLen, numHeads: model.numHeads, positionsT };
+    const shape = { ...headsOf(model), numSequences, seqLen, positionsT };
     const auxiliaryLosses: tf.Scalar[] = [];
     const layers: LayerStatistics[] = [];
     const { spans } = this.communicator;
     const { training, onBackward } = options;
     const whole = (x: tf.Tensor2D, part: string, layer?: number, before?: () => void) =>
       training ? consume([x], backwardSpan(this.communicator, x, part, layer, before)) : x;
-
-    spans.next('embedding');
-    let xTD = embedding(
-      matrix(parameters, 'embed.tokens'),
-      matrix(parameters, 'embed.positions'),
-      batch.tokenIds,
-      seqLen,
-      positionsT,
-    );
-    for (let layer = 0; layer < model.numDenseLayers; layer++) {
-      spans.next('attention', layer);
-      const attendedTD = attentionHalf(parameters, `layers.${layer}`, xTD, shape, options.inspectAttention);
-      xTD = whole(attendedTD, 'attention', layer, onBackward);
-      spans.next('feed-forward', layer);
-      xTD = whole(feedForwardHalf(parameters, `layers.${layer}`, xTD), 'feed-forward', layer, onBackward);
-    }
     const tokens = { tokenIdsT: batch.tokenIds, domainsT: domainsOfTokens(batch), ...options };
-    this.sparseLayers.forEach((moe, i) => {
-      const layer = model.numDenseLayers + i;
-      const prefix = `layers.${layer}`;
-      spans.next('attention', layer);
-      const attendedTD = attentionHalf(parameters, prefix, xTD, shape, options.inspectAttention);
-      xTD = whole(attendedTD, 'attention', layer, onBackward);
-      spans.next('gate', layer);
-      const normalTD = norm(parameters, `${prefix}.ln_ffn`, xTD);
+    const experts = (moe: MoeLayer, prefix: string, xTD: tf.Tensor2D) => {
+      const normalTD = family.norm.run(parameters, `${prefix}.ln_ffn`, xTD);
       const output = consume([normalTD], moe.forward(parameters, { ...tokens, xTD: normalTD }));
-      const sumTD = consume([output.yTD, xTD], residual(xTD, output.yTD));
-      xTD = whole(sumTD, 'combine', layer);
       layers.push(output.statistics);
       if (output.auxiliaryLoss) auxiliaryLosses.push(output.auxiliaryLoss);
-    });
+      return consume([output.yTD, xTD], residual(xTD, output.yTD));
+    };
+
+    spans.next('embedding');
+    let xTD = this.#embedded(batch);
+    for (let layer = 0; layer < model.numDenseLayers + model.numSparseLayers; layer++) {
+      const prefix = `layers.${layer}`;
+      spans.next('attention', layer);
+      const attendedTD = attentionHalf(family, parameters, prefix, xTD, shape, options.inspectAttention);
+      xTD = whole(attendedTD, 'attention', layer, onBackward);
+      const moe = this.sparseLayers[layer - model.numDenseLayers];
+      spans.next(moe === undefined ? 'feed-forward' : 'gate', layer);
+      xTD =
+        moe === undefined
+          ? whole(feedForwardHalf(family, parameters, prefix, xTD), 'feed-forward', layer, onBackward)
+          : whole(experts(moe, prefix, xTD), 'combine', layer);
+    }
     if (model.queryLayer) {
       spans.next('query attention');
       const attendedTD = queryAttention(parameters, 'query', xTD, shape, options.inspectAttention);
       xTD = whole(attendedTD, 'query attention', undefined, onBackward);
       spans.next('query feed-forward');
-      xTD = whole(feedForwardHalf(parameters, 'query', xTD), 'query feed-forward');
+      xTD = whole(feedForwardHalf(family, parameters, 'query', xTD), 'query feed-forward');
     }
-    const hiddenTD = consume([xTD], norm(parameters, 'ln_final', xTD));
+    const hiddenTD = consume([xTD], family.norm.run(parameters, 'ln_final', xTD));
     return { hiddenTD, auxiliaryLosses, layers };
+  }
+
+  /** [T, d] */
+  #embedded({ tokenIds, seqLen, packed }: Tokens): tf.Tensor2D {
+    const tokensVD = matrix(this.parameters, EMBEDDING);
+    if (!this.family.hasPositions) return gatherRows(tokensVD, tokenIds);
+    const positionsPD = matrix(this.parameters, 'embed.positions');
+    return embedding(tokensVD, positionsPD, tokenIds, seqLen, packed?.positions);
   }
 }
 

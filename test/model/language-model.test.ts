@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { soloTransport } from '../../src/collectives/solo-transport.js';
 import type { RunConfig } from '../../src/config/schema.js';
 import type { Batch } from '../../src/data/batch.js';
-import { type LossOutput, PanguSigma } from '../../src/model/pangu-sigma.js';
+import { LanguageModel, type LossOutput } from '../../src/model/language-model.js';
 import { usesOneDnn } from '../../src/ops/kernels/choose-kernels.js';
 import type { ParameterGroup, ParameterRange } from '../../src/parameters/parameters.js';
 import { NIGHTLY } from '../nightly.js';
@@ -20,9 +20,15 @@ const batch: Batch = {
   domains: Int32Array.of(0, 1),
 };
 
+/** The other family, with heads that share keys and values. */
+function mixtral(overrides: Parameters<typeof tinyConfig>[0] = {}): RunConfig {
+  const model = { family: 'mixtral', numKeyValueHeads: 1, ropeTheta: 100, ...overrides.model } as const;
+  return tinyConfig({ ...overrides, model });
+}
+
 /** A model whose weights are large enough for every part to matter. */
-function build(config: RunConfig): PanguSigma {
-  const model = new PanguSigma(config, soloTransport());
+function build(config: RunConfig): LanguageModel {
+  const model = new LanguageModel(config, soloTransport());
   for (const { values, ranges } of [model.parameters.shared, model.parameters.expert])
     for (const { name, begin, end, shape } of ranges)
       if (shape.length === 2) values.set(randomValues(name, end - begin, 0.4), begin);
@@ -39,7 +45,7 @@ function droppedIn(layers: LossOutput['layers']): number {
 }
 
 /** The objective, cross-entropy averaged in double precision, and where tokens went. */
-function evaluate(model: PanguSigma): { objective: number; routed: string } {
+function evaluate(model: LanguageModel): { objective: number; routed: string } {
   return tf.tidy(() => {
     const { sequenceLosses, auxiliaryLoss, layers } = model.loss(batch, { training: true });
     const crossEntropy = sequenceLosses.reduce((sum, loss) => sum + loss, 0) / numSequences;
@@ -54,7 +60,7 @@ function evaluate(model: PanguSigma): { objective: number; routed: string } {
  * Slope of the objective by central differences along a direction of unit length in one parameter. The loss jumps where a
  * token changes its expert, so the step is halved until all its points route alike.
  */
-function slope(model: PanguSigma, group: ParameterGroup, range: ParameterRange, direction: Float64Array) {
+function slope(model: LanguageModel, group: ParameterGroup, range: ParameterRange, direction: Float64Array) {
   const values = group.values.subarray(range.begin, range.end);
   const start = values.slice();
   const move = (distance: number) => {
@@ -88,7 +94,7 @@ const isTried = (name: string) => NIGHTLY || usesOneDnn() || /, (?:query layer|l
  * random directions. Float32 noise of the loss (below 5e-7) over the step (0.02, rarely less) stays below 1e-4;
  * 1 % is for what is left of the higher derivatives.
  */
-function checkAllGradients(model: PanguSigma): void {
+function checkAllGradients(model: LanguageModel): void {
   model.parameters.computeGradients(() => {
     const { crossEntropy, auxiliaryLoss } = model.loss(batch, { training: true });
     return tf.add(crossEntropy, auxiliaryLoss);
@@ -178,6 +184,11 @@ describe('gradients of the whole model against finite differences', () => {
       tinyConfig({ moe: { router: 'moge', dFeedForward: 6, sharedExperts: 2 } }),
     ],
     [
+      'mixtral, switch, top 2',
+      mixtral({ moe: { expertsPerToken: 2, auxiliaryLossWeight: 0.2, sharedExperts: 1, dFeedForward: 6 } }),
+    ],
+    ['mixtral, tied embedding', mixtral({ model: { tiedEmbedding: true, numKeyValueHeads: 2 } })],
+    [
       'locmoe-plus, both losses, tokens dropped',
       tinyConfig({
         model: { dModel: 16 },
@@ -220,6 +231,7 @@ describe('loss and logits', () => {
 
   it.each([
     ['switch', config],
+    ['mixtral', mixtral()],
     ['locmoe', tinyConfig({ moe: { router: 'locmoe', capacityFactor: 1 } })],
     ['expert-choice', tinyConfig({ moe: { router: 'expert-choice', capacityFactor: 1 } })],
     ['moge', tinyConfig({ moe: { router: 'moge', capacityFactor: 1 } })],
@@ -268,7 +280,7 @@ describe('loss and logits', () => {
   });
 
   it('starts near the loss of a uniform guess', () => {
-    const model = new PanguSigma(config, soloTransport());
+    const model = new LanguageModel(config, soloTransport());
     const loss = tf.tidy(() => model.loss(batch, { training: false }).crossEntropy.dataSync()[0]);
     // Normed states against embeddings of variance 2 / (5 d) give logits of variance 0.4: half of that is the most it shifts.
     expect(Math.abs(loss - Math.log(257))).toBeLessThan(0.2);
@@ -277,7 +289,7 @@ describe('loss and logits', () => {
 
   it('refuses a hidden size that the heads do not divide', () => {
     const bad = tinyConfig({ model: { numHeads: 3 } });
-    expect(() => new PanguSigma(bad, soloTransport())).toThrow(/model\.numHeads 3/);
+    expect(() => new LanguageModel(bad, soloTransport())).toThrow(/model\.numHeads 3/);
   });
 });
 
@@ -323,7 +335,7 @@ it('twenty training steps leave no tensor behind', () => {
 });
 
 it('names parameters as a dense checkpoint does, and experts by global id', () => {
-  const model = new PanguSigma(tinyConfig(), soloTransport());
+  const model = new LanguageModel(tinyConfig(), soloTransport());
   const names = model.parameterSpecs.map(({ name }) => name);
   for (const name of [
     'embed.tokens',

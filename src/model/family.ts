@@ -1,0 +1,54 @@
+import { FEED_FORWARD_MATRICES, type RunConfig } from '../config/schema.js';
+import { layerNorms, type Norm, rmsNorms } from './norms.js';
+import { fusedProjection, type Projection, rotaryProjections } from './projections.js';
+
+/**
+ * The parts by which families of models differ (docs/models.md). Parameters, their numbers, forward pass, decoder and the
+ * planner's work follow from it.
+ */
+export interface Family {
+  readonly norm: Norm;
+  /** Makes queries, keys and values of the normalised input. */
+  readonly projection: Projection;
+  /** Names of the matrices of a feed-forward network, dense, shared or of an expert, as `FeedForwardWeights`. */
+  readonly feedForward: readonly string[];
+  /** Whether a learned embedding of each position is added to that of its token. */
+  readonly hasPositions: boolean;
+  /** Name of the matrix [V, d] by which logits are computed. */
+  readonly head: string;
+}
+
+/** Embedding of the tokens, which can be the head too. */
+export const EMBEDDING = 'embed.tokens';
+const ROPE_THETA = 10_000;
+const NORM_EPSILON = 1e-5;
+
+const FAMILIES: Readonly<
+  Record<RunConfig['model']['family'], (model: RunConfig['model']) => Omit<Family, 'feedForward'>>
+> = {
+  'pangu-sigma': () => ({
+    norm: layerNorms,
+    projection: fusedProjection,
+    hasPositions: true,
+    head: EMBEDDING,
+  }),
+  mixtral: (model) => ({
+    norm: rmsNorms(model.normEpsilon ?? NORM_EPSILON),
+    projection: rotaryProjections(
+      headsOf(model),
+      model.dModel / model.numHeads,
+      model.ropeTheta ?? ROPE_THETA,
+    ),
+    hasPositions: false,
+    head: model.tiedEmbedding ? EMBEDDING : 'head',
+  }),
+};
+
+export function familyOf({ model }: Pick<RunConfig, 'model'>): Family {
+  return { ...FAMILIES[model.family](model), feedForward: FEED_FORWARD_MATRICES[model.family] };
+}
+
+/** Heads of queries, and of keys and values. */
+export function headsOf({ numHeads, numKeyValueHeads }: RunConfig['model']) {
+  return { numHeads, numKeyValueHeads: numKeyValueHeads ?? numHeads };
+}

@@ -1,0 +1,71 @@
+import { consume } from '../ops/autograd.js';
+import { kernels } from '../ops/kernels/choose-kernels.js';
+import { type AttentionShape, matMul } from '../ops/operations.js';
+import { Rotation } from '../ops/rotation.js';
+import type { tf } from '../ops/tensorflow.js';
+import { initStd, matrix, matrixSpec } from '../parameters/matrix.js';
+import type { ParameterSource, ParameterSpec } from '../parameters/parameters.js';
+
+// Shapes: T tokens, B rows, one of each sequence, d hidden size, H heads of queries, K of keys and values, h size of a head,
+// C = (H + 2 K) h.
+
+/** Projections of a layer's attention, with matrices under a prefix. */
+export interface Projection {
+  specs(prefix: string, dModel: number): ParameterSpec[];
+  /** Queries, keys and values, for `causalAttention`: [T, d] -> [T, C]. */
+  run(parameters: ParameterSource, prefix: string, xTD: tf.Tensor2D, shape: AttentionShape): tf.Tensor2D;
+  /** `run` on rows of the host, row-major: [B, d] -> [B, C]. */
+  onHost(
+    parameters: ParameterSource,
+    prefix: string,
+  ): (xBD: Float32Array, positions: readonly number[]) => Float32Array;
+}
+
+/** One matrix for all three. */
+export const fusedProjection: Projection = {
+  specs: (prefix, dModel) => [matrixSpec(`${prefix}.qkv`, [dModel, 3 * dModel], initStd(dModel))],
+  run: (parameters, prefix, xTD) => matMul(xTD, matrix(parameters, `${prefix}.qkv`)),
+  onHost(parameters, prefix) {
+    const qkv = matrix(parameters, `${prefix}.qkv`);
+    return (xBD, positions) => kernels().hostRowsProduct(xBD, positions.length, qkv);
+  },
+};
+
+/** Three matrices; queries and keys are rotated by their positions. */
+export function rotaryProjections(
+  { numHeads, numKeyValueHeads }: { readonly numHeads: number; readonly numKeyValueHeads: number },
+  size: number,
+  theta: number,
+): Projection {
+  const rotation = new Rotation(size, theta);
+  const matrices = (parameters: ParameterSource, prefix: string) =>
+    (['q', 'k', 'v'] as const).map((name) => matrix(parameters, `${prefix}.${name}`));
+  return {
+    specs: (prefix, dModel) =>
+      Object.entries({ q: numHeads, k: numKeyValueHeads, v: numKeyValueHeads }).map(([name, heads]) =>
+        matrixSpec(`${prefix}.${name}`, [dModel, heads * size], initStd(dModel)),
+      ),
+    run(parameters, prefix, xTD, shape) {
+      const [q, k, v] = matrices(parameters, prefix).map((each) => matMul(xTD, each));
+      return consume([q!, k!, v!], rotation.queriesKeysValues(q!, k!, v!, shape));
+    },
+    onHost(parameters, prefix) {
+      const all = matrices(parameters, prefix);
+      const width = (numHeads + 2 * numKeyValueHeads) * size;
+      return (xBD, positions) => {
+        const qkvBC = new Float32Array(positions.length * width);
+        let column = 0;
+        for (const each of all) {
+          const part = kernels().hostRowsProduct(xBD, positions.length, each);
+          const columns = each.shape[1];
+          for (const row of positions.keys())
+            qkvBC.set(part.subarray(row * columns, (row + 1) * columns), row * width + column);
+          column += columns;
+        }
+        for (const [row, position] of positions.entries())
+          rotation.rotate(qkvBC, row * width, numHeads + numKeyValueHeads, position, 1);
+        return qkvBC;
+      };
+    },
+  };
+}

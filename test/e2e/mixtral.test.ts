@@ -1,0 +1,54 @@
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { locmoe, lossCurve, temporaryFolder, trainToTheEnd } from './support.js';
+
+// The family by commands. test/worker/layouts.test.ts holds it to the layout law.
+
+const OPTIONS = {
+  nodes: 2,
+  workersPerNode: 1,
+  sets: [
+    'model.family=mixtral',
+    'model.numKeyValueHeads=1',
+    'moe.expertsPerToken=2',
+    'train.steps=20',
+    'train.checkpointEvery=10',
+  ],
+};
+const folder = mkdtempSync(path.join(tmpdir(), 'locmoe-mixtral-'));
+let run: string;
+beforeAll(async () => {
+  run = await trainToTheEnd({ folder, ...OPTIONS });
+});
+
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+it('learns, and goes on from a checkpoint to the same end, to the bit', async () => {
+  const curve = lossCurve(run);
+  expect(curve.get(20)!).toBeLessThan(curve.get(1)! - 0.5);
+  const resume = path.join(run, 'checkpoints/step-000010');
+  const forked = await trainToTheEnd({ folder: temporaryFolder(), ...OPTIONS, resume, more: ['--fork'] });
+  expect([...lossCurve(forked)]).toEqual([...curve].slice(10));
+});
+
+it('generates, and has the loss of the last validation', async () => {
+  const text = await locmoe('generate', '--checkpoint', run, '--domain', 'en', '--prompt', 'The state');
+  expect(text.code, text.stderr).toBe(0);
+  expect(text.stdout).toMatch(/^The state[\s\S]{20}/);
+  const lines = readFileSync(path.join(run, 'metrics.ndjson'), 'utf8').trim().split('\n');
+  const { domains } = lines.map((line) => JSON.parse(line)).findLast(({ type }) => type === 'validation');
+  const evaluated = await locmoe('eval', '--checkpoint', run);
+  expect(evaluated.code, evaluated.stderr).toBe(0);
+  expect(domains).toHaveLength(2);
+  for (const { domain, loss } of domains)
+    expect(Number(new RegExp(`${domain} +([\\d.]+)`).exec(evaluated.stdout)![1])).toBeCloseTo(loss, 3);
+});
+
+it.each(['onnx', 'huggingface', 'web'])('is refused by an export to %s', async (target) => {
+  const output = path.join(folder, target);
+  const { code, stderr } = await locmoe('export', '--checkpoint', run, '--to', target, '--output', output);
+  expect(code).toBe(2);
+  expect(stderr).toMatch(/^locmoe: --to \w+: export of the family mixtral is not there yet[^\n]*\n$/);
+});

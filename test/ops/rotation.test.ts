@@ -1,0 +1,79 @@
+import * as tf from '@tensorflow/tfjs-node';
+import { describe, expect, it } from 'vitest';
+import { Rotation } from '../../src/ops/rotation.js';
+import { checkGradients, expectClose, positionsOf, randomValues } from '../model/support.js';
+
+const theta = 100;
+const cases = [
+  { numSequences: 1, seqLen: 1, numHeads: 1, numKeyValueHeads: 1, size: 2 },
+  { numSequences: 2, seqLen: 5, numHeads: 4, numKeyValueHeads: 2, size: 6 },
+  {
+    numSequences: 2,
+    seqLen: 4,
+    numHeads: 3,
+    numKeyValueHeads: 1,
+    size: 4,
+    positionsT: positionsOf([2, 2], [1, 3]),
+  },
+];
+
+/** `x * cos + rotate_half(x) * sin` of Llama, for one head. */
+function rotated(head: readonly number[], position: number): number[] {
+  const half = head.length / 2;
+  const rotateHalf = [...head.slice(half).map((value) => -value), ...head.slice(0, half)];
+  return head.map((value, i) => {
+    const angle = position / theta ** ((2 * (i % half)) / head.length);
+    return value * Math.cos(angle) + rotateHalf[i] * Math.sin(angle);
+  });
+}
+
+describe.each(cases)(
+  'Rotation with $numHeads and $numKeyValueHeads heads of $size, positions $positionsT',
+  (shape) => {
+    const { numSequences, seqLen, numHeads, numKeyValueHeads, size, positionsT } = shape;
+    const rows = numSequences * seqLen;
+    const inputs = [numHeads, numKeyValueHeads, numKeyValueHeads].map((heads, i) => ({
+      shape: [rows, heads * size],
+      values: randomValues(`part ${i}`, rows * heads * size),
+    }));
+    const rotation = new Rotation(size, theta);
+    const op = (...parts: tf.Tensor[]) => {
+      const [q, k, v] = parts as tf.Tensor2D[];
+      return rotation.queriesKeysValues(q, k, v, shape);
+    };
+
+    it('equals the loop', () => {
+      const expected = Array.from({ length: rows }, (_, row) =>
+        inputs.map(({ values, shape: [, width] }, part) =>
+          Array.from({ length: width / size }, (_, head) => {
+            const at = row * width + head * size;
+            const own = [...values.subarray(at, at + size)];
+            return part === 2 ? own : rotated(own, positionsT?.[row] ?? row % seqLen);
+          }),
+        ),
+      ).flat(3);
+      const actual = tf.tidy(() =>
+        op(...inputs.map(({ values, shape }) => tf.tensor(values, shape)))
+          .dataSync()
+          .slice(),
+      );
+      expectClose(actual, Float64Array.from(expected), 1e-6);
+    });
+
+    it('has the gradients of finite differences', () => {
+      checkGradients(op, inputs);
+    });
+  },
+);
+
+it('products of rotated rows depend on the distance of their positions alone', () => {
+  const rotation = new Rotation(8, 10_000);
+  const product = (p: number, q: number) => {
+    const [a, b] = [randomValues('a', 8), randomValues('b', 8)];
+    rotation.rotate(a, 0, 1, p, 1);
+    rotation.rotate(b, 0, 1, q, 1);
+    return a.reduce((sum, value, i) => sum + value * b[i], 0);
+  };
+  expect(product(107, 104)).toBeCloseTo(product(3, 0), 5);
+  expect(product(107, 103)).not.toBeCloseTo(product(3, 0), 5);
+});
