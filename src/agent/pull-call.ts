@@ -152,7 +152,11 @@ export function pullDirectly(options: PullOptions, receiver: ByteReceiver): Prom
     });
     stream.once('response', (headers) => {
       take(headers);
-      if (outcome !== null) return;
+      if (outcome !== null) {
+        // A refusal; this side of the call is open, and nobody would close it.
+        direct.destroy();
+        return;
+      }
       if (headers[':status'] !== 200) {
         direct.destroy(new Error(`HTTP status ${headers[':status']}`));
         return;
@@ -166,7 +170,10 @@ export function pullDirectly(options: PullOptions, receiver: ByteReceiver): Prom
         ended,
       });
     });
-    stream.once('trailers', take);
+    stream.once('trailers', (headers) => {
+      take(headers);
+      direct.destroy();
+    });
     // There is no data for it, and without a reader it does not end.
     stream.resume();
   });

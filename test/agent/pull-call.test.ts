@@ -2,7 +2,41 @@ import http2 from 'node:http2';
 import type { AddressInfo } from 'node:net';
 import { expect, it, onTestFinished } from 'vitest';
 import { pullDirectly } from '../../src/agent/pull-call.js';
-import { NO_SECURITY } from '../../src/rpc/security.js';
+import { loadProto } from '../../src/rpc/load-proto.js';
+import { NO_SECURITY, randomToken, withOwnToken } from '../../src/rpc/security.js';
+import { createRpcServer, listenDirectly } from '../../src/rpc/server.js';
+
+/** @returns a call that is not let in */
+function pull(port: number, timeoutMs: number) {
+  return pullDirectly(
+    {
+      address: `127.0.0.1:${port}`,
+      security: NO_SECURITY,
+      keepaliveMs: 5_000,
+      timeoutMs,
+      open: { request: 'open', open: { runId: 'r', generation: 1, node: 0, ringBytes: 4096 } },
+      onLost: () => undefined,
+    },
+    { take: () => undefined, place: () => null, filled: () => undefined },
+  );
+}
+
+it('a call without the token is refused at once, and the server names it by its address', async () => {
+  const rpc = createRpcServer(withOwnToken(randomToken()));
+  const refusals: string[] = [];
+  rpc.onRefused = (line) => refusals.push(line);
+  const service = loadProto('collectives', 'locmoe.collectives.v1.Collectives');
+  rpc.server.addService(service, { Pull: () => undefined });
+  const { port } = await listenDirectly(rpc, { host: '127.0.0.1', port: 0 }, '--listen');
+  onTestFinished(() => rpc.close());
+  const started = performance.now();
+  await expect(pull(port, 60_000)).rejects.toMatchObject({
+    code: 16,
+    details: expect.stringContaining('none was given'),
+  });
+  expect(performance.now() - started).toBeLessThan(20_000);
+  expect(refusals).toEqual([expect.stringMatching(/\/Pull of 127\.0\.0\.1:\d+: wrong join token/)]);
+});
 
 it.each([
   ['100 % wrong', '100 % wrong'],
@@ -13,16 +47,6 @@ it.each([
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   onTestFinished(() => void server.close());
-  const call = pullDirectly(
-    {
-      address: `127.0.0.1:${(server.address() as AddressInfo).port}`,
-      security: NO_SECURITY,
-      keepaliveMs: 5_000,
-      timeoutMs: 5_000,
-      open: { request: 'open', open: { runId: 'r', generation: 1, node: 0, ringBytes: 4096 } },
-      onLost: () => undefined,
-    },
-    { take: () => undefined, place: () => null, filled: () => undefined },
-  );
+  const call = pull((server.address() as AddressInfo).port, 5_000);
   await expect(call).rejects.toEqual({ code: 13, details });
 });

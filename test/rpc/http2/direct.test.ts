@@ -11,12 +11,9 @@ import {
   CLUSTER_NAME,
   loadSecurity,
   NO_SECURITY,
-  randomToken,
   type Security,
   tlsOptions,
-  withOwnToken,
 } from '../../../src/rpc/security.js';
-import { createRpcServer, listenDirectly } from '../../../src/rpc/server.js';
 import { certificateFolder } from '../certificate-folder.js';
 
 const PATH = '/test.Test/Pour';
@@ -164,19 +161,6 @@ describe('a direct call', () => {
     const { bytes, code } = await pour(port, expected.length);
     expect(code).toBe(0);
     expect(bytes.equals(expected)).toBe(true);
-  });
-
-  it('without the token is refused by its address', async () => {
-    const rpc = createRpcServer(withOwnToken(randomToken()));
-    const refusals: string[] = [];
-    rpc.onRefused = (line) => refusals.push(line);
-    rpc.server.addService({ Pour: METHOD }, { Pour: () => undefined });
-    const { port } = await listenDirectly(rpc, { host: '127.0.0.1', port: 0 }, '--listen');
-    ends.push(() => rpc.close());
-    await expect(pour(port, 0)).rejects.toThrow('closed without a status');
-    expect(refusals).toEqual([
-      expect.stringMatching(/^refused .*Pour of 127\.0\.0\.1:\d+: wrong join token/),
-    ]);
   });
 
   it('gets them encrypted', async () => {
