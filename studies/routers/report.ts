@@ -137,42 +137,44 @@ function settingsOf({ design: { questions } }: Compared): string {
 
 const picture = picturesOf('routers');
 
-function curves(questions: readonly Question[], results: Results): Picture | null {
-  const rows = questions.flatMap((question) =>
-    question.arms.flatMap((arm) => {
-      const runs = results.of(question, arm, 'quality');
-      return (runs[0]?.curve ?? []).map(({ step }, i) => ({
-        question: question.title,
-        arm: arm.label,
-        tokens: (step * runs[0]!.tokensPerStep) / 1e6,
-        perplexity: geometricMean(
-          runs.flatMap(({ curve }) => curve[i] ?? []).map(({ loss }) => Math.exp(loss)),
-        ).mean,
-      }));
-    }),
+/** The arms of what is claimed, each once, or before there is any those of all questions. */
+function armsToShow(questions: readonly Question[]): [Question, Question['arms'][number]][] {
+  const claimed = questions.filter(({ stage }) => stage === 'confirming');
+  const arms = (claimed.length > 0 ? claimed : questions).flatMap((question) =>
+    question.arms.map((arm): [Question, typeof arm] => [question, arm]),
   );
+  return arms.filter(([, { label }], i) => arms.findIndex(([, other]) => other.label === label) === i);
+}
+
+function curves(questions: readonly Question[], results: Results): Picture | null {
+  const rows = armsToShow(questions).flatMap(([question, arm]) => {
+    const runs = results.of(question, arm, 'quality');
+    return (runs[0]?.curve ?? []).map(({ step }, i) => ({
+      arm: arm.label,
+      tokens: (step * runs[0]!.tokensPerStep) / 1e6,
+      perplexity: geometricMean(runs.flatMap(({ curve }) => curve[i] ?? []).map(({ loss }) => Math.exp(loss)))
+        .mean,
+    }));
+  });
   return picture('curves', rows);
 }
 
 function frontier(questions: readonly Question[], results: Results): Picture | null {
-  const rows = questions.flatMap((question) =>
-    question.arms.flatMap((arm) => {
-      const [tokens, perplexities] = (['tokensPerExpert', 'perplexity'] as const).map((measure) =>
-        results.values(question, arm, measure),
-      );
-      if (tokens!.length === 0) return [];
-      const { mean, interval } = geometricMean(perplexities!);
-      return [
-        {
-          question: question.title,
-          arm: arm.label,
-          tokensPerExpert: tokens!.reduce((sum, each) => sum + each, 0) / tokens!.length,
-          perplexity: mean,
-          low: interval?.low ?? mean,
-          high: interval?.high ?? mean,
-        },
-      ];
-    }),
-  );
+  const rows = armsToShow(questions).flatMap(([question, arm]) => {
+    const [tokens, perplexities] = (['tokensPerExpert', 'perplexity'] as const).map((measure) =>
+      results.values(question, arm, measure),
+    );
+    if (tokens!.length === 0) return [];
+    const { mean, interval } = geometricMean(perplexities!);
+    return [
+      {
+        arm: arm.label,
+        tokensPerExpert: tokens!.reduce((sum, each) => sum + each, 0) / tokens!.length,
+        perplexity: mean,
+        low: interval?.low ?? mean,
+        high: interval?.high ?? mean,
+      },
+    ];
+  });
   return picture('frontier', rows);
 }
