@@ -3,6 +3,7 @@ import path from 'node:path';
 import { loadConfig } from 'locmoe/internal/config/resolve';
 import type { RunConfig } from 'locmoe/internal/config/schema';
 import { CORPUS_DIR } from 'locmoe/internal/data/built-in/corpora';
+import type { Dataset } from 'locmoe/internal/data/dataset';
 import { prepareDataset } from 'locmoe/internal/data/prepare/prepare';
 import { TrainerError } from 'locmoe/internal/errors';
 import { formatCount, formatDuration } from 'locmoe/internal/format';
@@ -109,14 +110,8 @@ async function runProgram(program: Program, turn: Turn, place: Place): Promise<S
   const folder = path.resolve(workDir, 'runs', name);
   if (!isPeer(program))
     return runOwn({ config: turn.config, sets: settingsOf(turn, program), folder, dataDir });
-  const { data, model, cluster, train } = config;
-  const dataset = await prepareDataset({
-    ...data,
-    dataDir: path.resolve(dataDir),
-    corpusDir: CORPUS_DIR,
-    vocabSize: model.vocabSize,
-    log: (line) => console.log(line),
-  });
+  const { model, cluster, train } = config;
+  const dataset = await datasetOf(config, dataDir);
   const written = writeInputs(inputs, name, config, dataset);
   dataset.close();
   return runTorch({
@@ -127,6 +122,17 @@ async function runProgram(program: Program, turn: Turn, place: Place): Promise<S
     tokensPerStep: train.globalBatch * model.seqLen,
     folder,
     signal,
+  });
+}
+
+/** Prepares the dataset of a configuration, or opens it if it is there. */
+export function datasetOf({ data, model }: RunConfig, dataDir: string): Promise<Dataset> {
+  return prepareDataset({
+    ...data,
+    dataDir: path.resolve(dataDir),
+    corpusDir: CORPUS_DIR,
+    vocabSize: model.vocabSize,
+    log: (line) => console.log(line),
   });
 }
 

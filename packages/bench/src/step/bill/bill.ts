@@ -1,10 +1,7 @@
-import path from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { programBeside } from '@locmoe/test-kit';
 import { WORKER_ENV, WORKER_NODE_OPTIONS } from 'locmoe/internal/agent/worker-env';
 import { loadConfig } from 'locmoe/internal/config/resolve';
-import { CORPUS_DIR } from 'locmoe/internal/data/built-in/corpora';
-import { prepareDataset } from 'locmoe/internal/data/prepare/prepare';
 import { EXIT } from 'locmoe/internal/errors';
 import { formatTable } from 'locmoe/internal/format';
 import { interruptible } from 'locmoe/internal/os/on-signals';
@@ -12,6 +9,7 @@ import { machine, makeBenchFolders, writeFigures } from '../../folders.js';
 import { runRanks } from '../../run-ranks.js';
 import { mean, sum } from '../../statistics.js';
 import type { BenchStepOptions } from '../bench.js';
+import { datasetOf } from '../turns.js';
 import { lengthSettings } from '../verify.js';
 import type { BillArgs, Limits, RankBill } from './bill.program.js';
 import type { BillRow } from './recorder.js';
@@ -52,15 +50,9 @@ export async function billStep(
   const bills = await interruptible('ended; there is no bill', async (signal) => {
     const made: Bill[] = [];
     for (const { name, config } of named) {
-      const { data, model, cluster } = config;
+      const { cluster } = config;
       console.log(`${name}: ${steps} steps after ${WARM_UPS} to warm up`);
-      const dataset = await prepareDataset({
-        ...data,
-        dataDir: path.resolve(dataDir),
-        corpusDir: CORPUS_DIR,
-        vocabSize: model.vocabSize,
-        log: (line) => console.log(line),
-      });
+      const dataset = await datasetOf(config, dataDir);
       dataset.close();
       const args: BillArgs = { config, datasetDir: dataset.dir, warmUps: WARM_UPS, steps };
       const program = pathToFileURL(programBeside(import.meta.url, 'bill.program'));
