@@ -144,7 +144,7 @@ async function copyPinned(packageFolder, log) {
     await rm(path.join(packageFolder, part), { recursive: true, force: true });
     await linkAll(path.join(CACHE, part), path.join(packageFolder, part));
   }
-  // As another process may have written to the cache since.
+  // Another process may have written to the cache since it was checked.
   const changed = await changedFile(packageFolder);
   if (changed === null) return;
   await rm(path.join(packageFolder, ADDON), { force: true });

@@ -8,7 +8,7 @@ import {
   type System,
 } from '../../packages/bench/src/collectives/measurements.js';
 
-/** What the page says first; ratios above 1 mean that ours is faster. */
+/** A line of the table that the page begins with; ratios above 1 mean that ours is faster. */
 export interface Headline {
   readonly what: string;
   /** Null where a side was not measured. */

@@ -78,7 +78,7 @@ async function registry(folder: string, names: readonly string[], cut: { name: s
       return;
     }
     asked.push(name);
-    // As registries do; otherwise npm asks again for what it has.
+    // Registries send it, and without it npm asks again for what it has.
     const kept = { 'cache-control': 'public, immutable, max-age=31557600' };
     response.writeHead(200, { 'content-length': bytes.length, ...kept });
     if (name === cut.name)

@@ -13,7 +13,7 @@ export type SourceKind = 'tcp' | 'http2' | 'grpc';
 
 export interface SourceOrder {
   readonly kind: SourceKind;
-  /** Of a gRPC stream. */
+  /** It is for gRPC streams; the others have none. */
   readonly security: SecurityOptions;
 }
 

@@ -26,7 +26,7 @@ export interface BillArgs {
   readonly steps: number;
 }
 
-/** What one rank can do while all others do the same. */
+/** Rates that a rank reaches while all others measure the same. */
 export interface Limits {
   /** Products of [1024, 1024] by [1024, 1024], forward. */
   readonly flopPerS: number;

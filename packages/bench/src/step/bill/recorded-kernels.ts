@@ -12,7 +12,7 @@ import type { Recorder } from './recorder.js';
 // Shapes as in ops/kernels/kernels.ts.
 
 interface Described {
-  /** What tells the calls of a kernel apart. */
+  /** It tells calls of a kernel with other shapes apart. */
   readonly detail?: string;
   /** Multiplications and additions of the products that a forward cannot do without; a backward has twice as many. */
   readonly flops: number;

@@ -1,4 +1,4 @@
-/** What an operation has to do at least. */
+/** The least work by which an operation can be done. */
 export interface Work {
   readonly flops: number;
   /** Bytes of its inputs and outputs. */
@@ -33,7 +33,7 @@ export class Recorder {
     row.flops += flops;
     row.bytes += bytes;
     this.#rows.set(operation, row);
-    // What is noted here counts as the operation's, not as its caller's.
+    // Bookkeeping is charged to the operation and not to its caller.
     this.#innerMs = outerMs + performance.now() - started;
     return result;
   }
