@@ -8,13 +8,12 @@ import { placementProblem } from '../routing/placement-file.js';
 import { unless } from '../routing/policy.js';
 import type { Problem } from './document.js';
 import { FAMILY_RULES, queryLayerRule } from './family-rules.js';
+import { FEED_FORWARD_MATRICES, modelSchema } from './model-schema.js';
 import { didYouMean } from './nearest.js';
 import {
   clusterSchema,
   dataSchema,
   expertWidthOf,
-  FEED_FORWARD_MATRICES,
-  modelSchema,
   type RunConfig,
   sparseLayersOf,
   trainSchema,

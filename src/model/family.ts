@@ -1,4 +1,5 @@
-import { FEED_FORWARD_MATRICES, type RunConfig } from '../config/schema.js';
+import { FEED_FORWARD_MATRICES } from '../config/model-schema.js';
+import type { RunConfig } from '../config/schema.js';
 import { layerNorms, type Norm, rmsNorms } from './norms.js';
 import { fusedProjection, type Projection, rotaryProjections } from './projections.js';
 

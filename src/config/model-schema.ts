@@ -1,0 +1,56 @@
+import { z } from 'zod';
+import { MAX_COUNT } from '../numeric-bounds.js';
+import { count, positive, real } from '../routing/numeric-fields.js';
+
+/** Names of the matrices of a feed-forward network by family; the last one leads out of the hidden units. */
+export const FEED_FORWARD_MATRICES = {
+  'pangu-sigma': ['w_in', 'w_out'],
+  mixtral: ['w_gate', 'w_in', 'w_out'],
+} as const;
+const FAMILIES = Object.keys(FEED_FORWARD_MATRICES) as (keyof typeof FEED_FORWARD_MATRICES)[];
+
+export const modelSchema = z.strictObject({
+  family: z
+    .enum(FAMILIES)
+    .default('pangu-sigma')
+    .describe(
+      "pangu-sigma: layer norm, learned positions, GELU, PanGu's query layer, tied embedding; mixtral: RMS norm, rotary " +
+        'positions, SwiGLU, as Mixtral and the Qwen mixtures of experts',
+    ),
+  dModel: positive.describe('hidden size d'),
+  numHeads: positive.describe('attention heads; divides dModel'),
+  numDenseLayers: count.describe('dense Transformer layers at the bottom, shared by all domains'),
+  numSparseLayers: count.describe('layers whose feed-forward is a mixture of experts'),
+  queryLayer: z.boolean().default(true).describe("PanGu's query layer on top; family pangu-sigma alone"),
+  dFeedForward: positive.describe('hidden size of feed-forward networks; of experts see moe.dFeedForward'),
+  vocabSize: z
+    .number()
+    .int()
+    .min(257)
+    .max(MAX_COUNT)
+    .describe('256 bytes, merges and one special token; left out or `auto` where data.tokenizer is a file'),
+  seqLen: positive.describe('tokens of a sequence'),
+  numKeyValueHeads: positive
+    .nullable()
+    .default(null)
+    .describe(
+      'family mixtral: heads of keys and values, each shared by as many of the queries; null: numHeads, none is shared',
+    ),
+  ropeTheta: real
+    .positive()
+    .nullable()
+    .default(null)
+    .describe('family mixtral: base of the wavelengths of rotary positions; null: 10,000'),
+  normEpsilon: real
+    .positive()
+    .nullable()
+    .default(null)
+    .describe('family mixtral: added to the mean of squares in a norm; null: 1e-5'),
+  tiedEmbedding: z
+    .boolean()
+    .nullable()
+    .default(null)
+    .describe(
+      'family mixtral: logits are computed by the embedding of the tokens; null: by a matrix of their own',
+    ),
+});
