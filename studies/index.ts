@@ -3,6 +3,7 @@ import type { Command } from 'commander';
 /** The studies by name, in the order of the help; loaded when called for, since some bring TensorFlow. */
 export const STUDIES: Readonly<Record<string, () => Promise<{ readonly default: Command }>>> = {
   collectives: () => import('./collectives/study.js'),
+  copies: () => import('./copies/study.js'),
   doors: () => import('./doors/study.js'),
   'fine-tuning': () => import('./fine-tuning/study.js'),
   inheritance: () => import('./inheritance/study.js'),
