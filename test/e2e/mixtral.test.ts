@@ -46,6 +46,21 @@ it('generates, and has the loss of the last validation', async () => {
     expect(Number(new RegExp(`${domain} +([\\d.]+)`).exec(evaluated.stdout)![1])).toBeCloseTo(loss, 3);
 });
 
+it('goes on alike as the part that one domain uses', async () => {
+  const part = path.join(folder, 'part');
+  const made = await locmoe(
+    ...['export', '--checkpoint', run, '--sub-model', '--domain', 'en', '--output', part],
+  );
+  expect(made.code, made.stderr).toBe(0);
+  const textOf = async (checkpoint: string) => {
+    const options = ['--domain', 'en', '--prompt', 'The state', '--temperature', '0', '--max-tokens', '12'];
+    const { code, stdout, stderr } = await locmoe('generate', '--checkpoint', checkpoint, ...options);
+    expect(code, stderr).toBe(0);
+    return stdout;
+  };
+  expect(await textOf(part)).toBe(await textOf(run));
+});
+
 it.each(['onnx', 'huggingface', 'web'])('is refused by an export to %s', async (target) => {
   const output = path.join(folder, target);
   const { code, stderr } = await locmoe('export', '--checkpoint', run, '--to', target, '--output', output);
