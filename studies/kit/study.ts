@@ -101,7 +101,7 @@ async function run<Options extends StudyOptions, Figures extends object>(
   }
   makeBenchFolders({ workDir, out });
   if (anew) rmSync(path.join(workDir, 'results'), { recursive: true, force: true });
-  const origin = { machine: machine(), command: `npm run study -- ${process.argv.slice(2).join(' ')}` };
+  const origin = originHere();
   const before = read();
   let code: number = EXIT.done;
   const end = 'ended; what is finished is kept, and the same command goes on from there';
@@ -122,6 +122,11 @@ async function run<Options extends StudyOptions, Figures extends object>(
     console.log(`report: ${await write(spec.read?.(options, out) ?? { ...figures, ...origin })}`);
   });
   return code;
+}
+
+/** This machine and this call. */
+export function originHere(): Pick<Made<object>, 'machine' | 'command'> {
+  return { machine: machine(), command: `npm run study -- ${process.argv.slice(2).join(' ')}` };
 }
 
 function valuesOf<Options extends StudyOptions>(

@@ -1,3 +1,4 @@
+import { TrainerError } from 'locmoe/internal/errors';
 import { formatCount } from 'locmoe/internal/format';
 import { type Spread, withSpread } from '../../packages/bench/src/statistics.js';
 import { isPeer, PROGRAM_LABELS } from '../../packages/bench/src/step/step-run.js';
@@ -6,14 +7,19 @@ import { TOLERANCE } from '../../packages/bench/src/step/verify.js';
 import type { Report } from '../kit/report.js';
 import { percent, table } from '../kit/text.js';
 import { cellId, HEADLINE_LAYOUT, isHeadline, MODELS, numRanks, SWEEPS } from './cells.js';
-import { type CellFigures, type Figures, labelOfPart, PARTS, programsIn } from './figures.js';
+import { type CellFigures, labelOfPart, PARTS, programsIn } from './figures.js';
+import type { MachineFigures } from './history.js';
 import { partsChart, ranksChart, sizesChart } from './pictures.js';
 
-export function reportOf(figures: Figures): Report {
-  const { cells, peer, recipe, sgemmFlopsPerS } = figures;
+/** @param machines the newest first, which has the tables and pictures; there is at least one */
+export function reportOf(machines: readonly MachineFigures[]): Report {
+  const [newest] = machines;
+  if (newest === undefined) throw new TrainerError('BAD_INPUT', '--report: no machine has been measured yet');
+  const { cells, peer, recipe, sgemmFlopsPerS } = newest;
   const sweeps = cells.filter(({ cell }) => cell.sweep !== null);
   return {
     view: {
+      processors: processorTable(machines),
       torch: peer.version,
       python: peer.python,
       recipe,
@@ -47,6 +53,29 @@ export function reportOf(figures: Figures): Report {
     },
     pictures: [ranksChart(cells), partsChart(cells), sizesChart(cells)],
   };
+}
+
+/** Tokens a second of PyTorch's, in float32 and bfloat16, of each processor. */
+function processorTable(machines: readonly MachineFigures[]): string {
+  const ids = machines.flatMap(({ cells }) => cells.filter(({ cell }) => cell.sweep === null));
+  const columns = [...new Set(ids.map(({ cell }) => cellId(cell)))];
+  return table([
+    ['processor', 'measured', 'vectors', 'caches', 'products (GFLOP/s)', ...columns],
+    ...machines.map(({ processor: { name, numbers, vectors, caches }, measuredAt, ...of }) => [
+      numbers === null ? name : `${name} ${numbers}`,
+      measuredAt.slice(0, 10),
+      vectors.join(', '),
+      caches?.join(', ') ?? 'not recorded',
+      (of.sgemmFlopsPerS / 1e9).toFixed(0),
+      ...columns.map((id) => {
+        const programs = of.cells.find(({ cell }) => cellId(cell) === id)?.programs;
+        const ratios = [programs?.own, programs?.['own-bfloat16']].flatMap(
+          (program) => program?.tokensPerSVsPeer ?? [],
+        );
+        return ratios.map(({ median }) => times(median)).join(', ');
+      }),
+    ]),
+  ]);
 }
 
 function speedTable(cells: readonly CellFigures[]): string {

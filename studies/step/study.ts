@@ -5,11 +5,17 @@ import { LEAST_STEPS } from '../../packages/bench/src/step/step-run.js';
 import { findTorch } from '../../packages/bench/src/step/torch-peer.js';
 import { runTurns } from '../../packages/bench/src/step/turns.js';
 import { count, maybe, SET, text, words } from '../kit/options.js';
-import { study } from '../kit/study.js';
-import { type Figures, figuresOf } from './figures.js';
+import { originHere, study } from '../kit/study.js';
+import { figuresOf } from './figures.js';
+import { keepMachine, type MachineFigures, processorHere, readMachines } from './history.js';
 import { reportOf } from './report.js';
 import { measureSgemm } from './sgemm.js';
 import { planTurns, scopeOf } from './turns.js';
+
+/** The last measurement of each machine, the newest first. */
+interface Machines {
+  readonly machines: readonly MachineFigures[];
+}
 
 export default study({
   name: 'step',
@@ -35,7 +41,7 @@ export default study({
   isPart: ({ only }) => only.length > 0,
 
   /** @throws NotTheSame if losses differ; TrainerError as `runTurns`, and `NO_RESOURCE` without PyTorch */
-  async measure({ options, workDir, out, dataDir, signal }): Promise<Figures> {
+  async measure({ options, workDir, out, dataDir, signal }): Promise<Machines> {
     computeOnOneThread();
     const peer = findTorch();
     console.log(`PyTorch ${peer.version} of ${peer.python}`);
@@ -44,8 +50,17 @@ export default study({
     const sgemmFlopsPerS = await measureSgemm(signal);
     console.log(`matrix products: ${(sgemmFlopsPerS / 1e9).toFixed(0)} GFLOP/s on all cores`);
     const turns = await runTurns(planned, { peer, workDir, out, dataDir });
-    return figuresOf({ recipe: options, peer, sgemmFlopsPerS, cells: scope.cells, turns });
+    const figures = figuresOf({ recipe: options, peer, sgemmFlopsPerS, cells: scope.cells, turns });
+    const measuredAt = new Date().toISOString();
+    keepMachine(out, { ...figures, ...originHere(), processor: processorHere(), measuredAt });
+    return { machines: readMachines(out) };
   },
 
-  report: reportOf,
+  read(_, out) {
+    const machines = readMachines(out);
+    const { machine = 'no machine yet', command = 'npm run study -- step' } = machines[0] ?? {};
+    return { machines, machine, command };
+  },
+
+  report: ({ machines }) => reportOf(machines),
 });

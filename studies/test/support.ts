@@ -10,7 +10,7 @@ const RUN = fileURLToPath(new URL('../run.ts', import.meta.url));
 export const STUDY = [process.execPath, '--conditions=source', '--import', 'tsx', RUN] as const;
 
 /** What every JSON of a study ends with. */
-const MADE = { machine: 'a machine', command: 'a command' } as const;
+export const MADE = { machine: 'a machine', command: 'a command' } as const;
 
 /** A folder for one test, removed after it. */
 export function temporaryFolder(): string {
@@ -40,7 +40,7 @@ export async function pageOf(name: string, figures: object, out = temporaryFolde
 
 /** Copies what a study has in docs/results that its page is made of: the JSON or its runs, and the section that people wrote. */
 export function copyResults(results: string, name: string, out: string): void {
-  for (const file of [`${name}.json`, `${name}-runs.jsonl`, `${name}.md`])
+  for (const file of [`${name}.json`, `${name}-runs.jsonl`, `${name}.md`, name])
     if (existsSync(path.join(results, file)))
-      cpSync(path.join(results, file), path.join(out, file), { dereference: true });
+      cpSync(path.join(results, file), path.join(out, file), { dereference: true, recursive: true });
 }

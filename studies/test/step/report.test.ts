@@ -4,8 +4,9 @@ import { loadConfig } from 'locmoe/internal/config/resolve';
 import { describe, expect, it } from 'vitest';
 import { type Cell, isHeadline, settingsOf } from '../../step/cells.js';
 import { activeParameters, communicationShare, figuresOf, shareOfLimit } from '../../step/figures.js';
+import { keepMachine, processorHere } from '../../step/history.js';
 import { scopeOf } from '../../step/turns.js';
-import { pageOf, temporaryFolder } from '../support.js';
+import { callStudy, MADE, temporaryFolder } from '../support.js';
 import { stepRun, turnResult } from './support.js';
 
 describe('shares', () => {
@@ -62,7 +63,19 @@ it('writes figures, tables and pictures, and keeps what people wrote', async () 
   expect(figures.small!.shareOfLimit).toBeLessThan(figures.medium!.shareOfLimit);
 
   const out = temporaryFolder();
-  const markdown = await pageOf('step', figures, out);
+  const processor = { name: 'EPYC', numbers: '1-2-3', vectors: ['avx2'], caches: ['L2 512K'] };
+  keepMachine(out, { ...figures, ...MADE, processor, measuredAt: '2026-11-29T00:00:00Z' });
+  const older = { ...figures, ...MADE, sgemmFlopsPerS: 1e11, measuredAt: '2026-11-28T00:00:00Z' };
+  keepMachine(out, { ...older, processor: { ...processor, numbers: null } });
+  const page = async () => {
+    await callStudy('step', '--report', '--out', out);
+    return readFileSync(path.join(out, 'step.md'), 'utf8');
+  };
+  const markdown = await page();
+  expect(markdown).toMatch(
+    /\| EPYC 1-2-3 \| 2026-11-29 \| avx2 \| L2 512K \| 200 \| 1\.50x, 3\.00x \|.*\n\| EPYC \| 2026-11-28 \|.*\| 100 \|/,
+  );
+  expect(markdown).toContain('**200 GFLOP/s**');
   expect(markdown).toContain('| 2x2 | locmoe | 9,091 (7,692 to 10,000) | 1.50x | 110 (100 to 130) | 0.75 |');
   expect(markdown).toContain('| 2x2 | locmoe (locmoe-plus) |');
   expect(markdown).toContain('| small-2x2 | 3 | 30 | 2.0e-6 | 4.0e-3 |');
@@ -79,12 +92,15 @@ it('writes figures, tables and pictures, and keeps what people wrote', async () 
   }
 
   writeFileSync(path.join(out, 'step.md'), markdown.replace('_Nothing written yet._', 'Two cores bound it.'));
-  expect(await pageOf('step', figures, out)).toContain('Two cores bound it.');
+  expect(await page()).toContain('Two cores bound it.');
 });
 
 it('says nothing of what was not timed', async () => {
   const cell: Cell = { model: 'small', layout: '1x1', sweep: null };
   const figures = figuresOf({ ...measured, cells: [cell], turns: [turnResult(cell, 100, 150)] });
   expect(figures).toMatchObject({ small: null, medium: null });
-  expect(await pageOf('step', figures)).not.toMatch(/svg|medium-|undefined/);
+  const out = temporaryFolder();
+  keepMachine(out, { ...figures, ...MADE, processor: processorHere(), measuredAt: new Date().toISOString() });
+  await callStudy('step', '--report', '--out', out);
+  expect(readFileSync(path.join(out, 'step.md'), 'utf8')).not.toMatch(/svg|medium-|undefined/);
 });
