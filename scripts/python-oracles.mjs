@@ -1,5 +1,5 @@
-// What tests hold our formats, numbers and benches against: PyTorch, ONNX Runtime, the checker of ONNX and
-// safetensors in Python, and OpenMPI. `install` gets them with apt-get (200 MB, 2 GB on disk, half a minute),
+// What tests hold our formats, numbers, wire and benches against: PyTorch, ONNX Runtime, the checker of ONNX, safetensors
+// and gRPC's C core in Python, and OpenMPI. `install` gets them with apt-get (200 MB, 2 GB on disk, half a minute),
 // which needs root on Debian and never happens unasked.
 import { spawnSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
@@ -9,10 +9,17 @@ import { aptInstall, whyNotInstallable } from './apt-install.mjs';
 const INTERPRETERS = ['python3', '/usr/bin/python3'];
 /** Without libopenblas0 PyTorch multiplies matrices in plain loops. */
 const PACKAGES = [
-  ...['python3-torch', 'libopenblas0', 'python3-safetensors', 'python3-onnxruntime', 'python3-onnx'],
+  ...[
+    'python3-torch',
+    'libopenblas0',
+    'python3-safetensors',
+    'python3-onnxruntime',
+    'python3-onnx',
+    'python3-grpcio',
+  ],
   ...['openmpi-bin', 'libopenmpi-dev', 'gcc', 'libc6-dev'],
 ];
-const MODULES = ['torch', 'safetensors', 'onnxruntime', 'onnx'];
+const MODULES = ['torch', 'safetensors', 'onnxruntime', 'onnx', 'grpc'];
 const log = (line) => console.error(`[python] ${line}`);
 
 /**

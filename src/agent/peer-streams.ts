@@ -164,8 +164,12 @@ export class PeerStreams {
     let finished = false;
     const caller = call.getPeer();
     call.on('end', () => {
-      finished = true;
-      call.end();
+      // A call that is reset (RFC 9113, section 6.4) ends here too, and is cancelled before this turn is over.
+      setImmediate(() => {
+        if (call.cancelled) return;
+        finished = true;
+        call.end();
+      });
     });
     // `cancelled` is emitted after every end of a call, a good one too.
     call.on('cancelled', () => {

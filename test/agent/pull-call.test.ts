@@ -3,15 +3,16 @@ import type { AddressInfo } from 'node:net';
 import { expect, it, onTestFinished } from 'vitest';
 import { pullDirectly } from '../../src/agent/pull-call.js';
 import { loadProto } from '../../src/rpc/load-proto.js';
-import { NO_SECURITY, randomToken, withOwnToken } from '../../src/rpc/security.js';
+import { loadSecurity, NO_SECURITY, randomToken, tlsOptions, withOwnToken } from '../../src/rpc/security.js';
 import { createRpcServer, listenDirectly } from '../../src/rpc/server.js';
+import { certificateFolder } from '../rpc/certificate-folder.js';
 
 /** @returns a call that is not let in */
-function pull(port: number, timeoutMs: number) {
+function pull(port: number, timeoutMs: number, security = NO_SECURITY) {
   return pullDirectly(
     {
       address: `127.0.0.1:${port}`,
-      security: NO_SECURITY,
+      security,
       keepaliveMs: 5_000,
       timeoutMs,
       open: { request: 'open', open: { runId: 'r', generation: 1, node: 0, ringBytes: 4096 } },
@@ -36,6 +37,24 @@ it('a call without the token is refused at once, and the server names it by its 
   });
   expect(performance.now() - started).toBeLessThan(20_000);
   expect(refusals).toEqual([expect.stringMatching(/\/Pull of 127\.0\.0\.1:\d+: wrong join token/)]);
+});
+
+it('a call says whether it is encrypted (RFC 9113, section 8.3.1)', async () => {
+  const security = loadSecurity({ tls: await certificateFolder() });
+  for (const [scheme, server] of [
+    ['http', http2.createServer()],
+    ['https', http2.createSecureServer(tlsOptions(security)!)],
+  ] as const) {
+    server.on('stream', (stream, headers) => {
+      const answer = { 'grpc-status': '13', 'grpc-message': String(headers[':scheme']) };
+      stream.respond({ ':status': 200, ...answer }, { endStream: true });
+    });
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    onTestFinished(() => void server.close());
+    const { port } = server.address() as AddressInfo;
+    const call = pull(port, 5_000, scheme === 'http' ? NO_SECURITY : security);
+    await expect(call).rejects.toEqual({ code: 13, details: scheme });
+  }
 });
 
 it.each([

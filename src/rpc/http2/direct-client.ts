@@ -123,6 +123,8 @@ export class DirectCall {
       Object.assign(
         {
           ':method': 'POST',
+          // The session sees no TLS, and would say `http` (RFC 9113, section 8.3.1).
+          ':scheme': options.tls === null ? 'http' : 'https',
           ':path': path,
           te: 'trailers',
           'content-type': 'application/grpc+proto',
