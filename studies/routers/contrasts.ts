@@ -1,8 +1,8 @@
 import { holm } from '../kit/student-t.js';
 import type { Planned } from './design.js';
 import {
-  type Difference,
   differenceOf,
+  type Pair,
   SIGNIFICANCE,
   testEquivalence,
   type Verdict,
@@ -10,13 +10,24 @@ import {
 } from './equivalence.js';
 import type { Compared, Results } from './results.js';
 
-/** A planned test with what came out. */
-export interface Contrast extends Planned {
-  /** Pairs of runs that there are, and that were planned. */
+/** What an arm changes in a measure. */
+export interface Change {
   readonly pairs: number;
+  /** Pairs in which the arm does not get to the loss. */
+  readonly unreached: number;
+  /** Null without a pair, and with one that is unreached. */
+  readonly difference: ReturnType<typeof differenceOf>;
+}
+
+export function changeOf(pairs: readonly Pair[]): Change {
+  const unreached = pairs.filter(({ own, other }) => !Number.isFinite(own / other)).length;
+  return { pairs: pairs.length, unreached, difference: unreached === 0 ? differenceOf(pairs) : null };
+}
+
+/** A planned test with what came out. */
+export interface Contrast extends Planned, Change {
+  /** Pairs of runs that were planned. */
   readonly planned: number;
-  /** Null without a pair, and where an arm does not get to the loss. */
-  readonly difference: Difference | null;
   /** P value of the test; null before all pairs are there. */
   readonly p: number | null;
   readonly pHolm: number | null;
@@ -33,18 +44,16 @@ export function contrastsOf({ contrasts, seeds }: Compared['design'], results: R
   const tested = contrasts.map((contrast) => {
     const { question, arm, reference, measure, goal } = contrast;
     const pairs = results.pairs(question, arm, reference, measure);
-    const isReached = pairs.every(({ own, other }) => Number.isFinite(own / other));
-    const found = isReached ? differenceOf(pairs) : null;
-    const difference = found && { meanDifference: found.meanDifference, interval: found.interval };
+    const change = changeOf(pairs);
     const isWhole = pairs.length === planned;
     const p = !isWhole
       ? null
-      : found === null
+      : change.difference === null
         ? 1
         : 'within' in goal
           ? testEquivalence(pairs, goal.within)!.p
-          : (found.test?.pBelow(Math.log1p(goal.atMost)) ?? null);
-    return { ...contrast, pairs: pairs.length, planned, difference, p };
+          : (change.difference.test?.pBelow(Math.log1p(goal.atMost)) ?? null);
+    return { ...contrast, ...change, planned, p };
   });
   const corrected = holm(tested.map(({ p }) => p ?? 1));
   return tested.map((contrast, i) => {

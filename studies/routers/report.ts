@@ -2,9 +2,9 @@ import { spreadOf } from '../../packages/bench/src/statistics.js';
 import { type Picture, picturesOf } from '../kit/picture.js';
 import type { Report } from '../kit/report.js';
 import { percent, signedPercent, table, withSpread } from '../kit/text.js';
-import { type Contrast, contrastsOf } from './contrasts.js';
-import type { Arm, Goal, Question } from './design.js';
-import { type Difference, differenceOf, SIGNIFICANCE } from './equivalence.js';
+import { type Change, type Contrast, changeOf, contrastsOf } from './contrasts.js';
+import type { Arm, Design, Goal, Question } from './design.js';
+import { type Difference, SIGNIFICANCE } from './equivalence.js';
 import { MEASURES, type Measure } from './measures.js';
 import { type Compared, geometricMean, Results } from './results.js';
 
@@ -28,7 +28,7 @@ export function reportOf(compared: Compared): Report {
           stage: question.stage,
           missing: missing === 0 ? null : { missing, planned },
           references: question.references.map(({ label }) => label).join(' and '),
-          table: questionTable(question, results),
+          table: questionTable(question, design, results),
         };
       }),
       settings: settingsOf(compared),
@@ -45,6 +45,10 @@ function withInterval({ meanDifference, interval }: Difference): string {
     : `${change} (${signedPercent(interval.low)} to ${signedPercent(interval.high)})`;
 }
 
+function changeText({ difference, pairs, unreached }: Change): string {
+  return difference === null ? `does not get there in ${unreached} of ${pairs}` : withInterval(difference);
+}
+
 function goalText(goal: Goal): string {
   return 'within' in goal ? `equal within ${percent(goal.within)}` : `at most ${signedPercent(goal.atMost)}`;
 }
@@ -57,11 +61,7 @@ function contrastTable(contrasts: readonly Contrast[]): string {
     ['contrast', 'mean change (95 % interval)', 'tested', 'p', 'p (Holm)', 'verdict'],
     ...contrasts.map((each) => [
       `${each.arm.label}: ${titleOf(each.measure)} against ${each.reference.label}`,
-      each.difference === null
-        ? each.pairs === 0
-          ? 'no run'
-          : 'does not get there'
-        : withInterval(each.difference),
+      each.pairs === 0 ? 'no run' : changeText(each),
       goalText(each.goal),
       pCell(each.p),
       pCell(each.pHolm),
@@ -76,8 +76,9 @@ function titleOf(measure: Measure | 'timeToLoss'): string {
   return measure === 'timeToLoss' ? 'time to its last loss' : MEASURES[measure].title;
 }
 
-function questionTable(question: Question, results: Results): string {
+function questionTable(question: Question, { contrasts }: Design, results: Results): string {
   const { arms, references } = question;
+  const timed = contrasts.filter((each) => each.question === question && each.measure === 'timeToLoss');
   const measures = (Object.keys(MEASURES) as Measure[]).filter((name) => question.measures.includes(name));
   return table([
     [
@@ -86,6 +87,7 @@ function questionTable(question: Question, results: Results): string {
         MEASURES[name].title,
         ...(MEASURES[name].isCompared ? references.map(({ label }) => `vs ${label}`) : []),
       ]),
+      ...timed.map(({ reference }) => `time to the last loss of ${reference.label}`),
     ],
     ...arms.map((arm) => [
       arm.label,
@@ -95,6 +97,7 @@ function questionTable(question: Question, results: Results): string {
           ? references.map((reference) => differenceCell(question, arm, reference, name, results))
           : []),
       ]),
+      ...timed.map(({ reference, measure }) => differenceCell(question, arm, reference, measure, results)),
     ]),
   ]);
 }
@@ -113,12 +116,11 @@ function differenceCell(
   question: Question,
   arm: Arm,
   reference: Arm,
-  measure: Measure,
+  measure: Contrast['measure'],
   results: Results,
 ): string {
-  if (arm.id === reference.id) return '';
-  const found = differenceOf(results.pairs(question, arm, reference, measure));
-  return found === null ? '' : withInterval(found);
+  const pairs = arm.id === reference.id ? [] : results.pairs(question, arm, reference, measure);
+  return pairs.length === 0 ? '' : changeText(changeOf(pairs));
 }
 
 function settingsOf({ design: { questions } }: Compared): string {

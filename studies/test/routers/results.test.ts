@@ -75,7 +75,7 @@ describe('contrastsOf', () => {
     expect(there.difference!.meanDifference).toBeCloseTo((6 * 50) / (8 * 100) - 1, 12);
     expect(there.verdict).toBe('shown');
     const never = tested([...quality([3, 3], [2.5, 3.1]), ...times([100, 100], [50, 50])], [goal])[0]!;
-    expect(never).toMatchObject({ difference: null, p: 1, verdict: 'not met' });
+    expect(never).toMatchObject({ unreached: 1, difference: null, p: 1, verdict: 'not met' });
   });
 });
 
