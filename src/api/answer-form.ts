@@ -1,10 +1,11 @@
-import type { LogProbs } from './token-log.js';
+import type { LoggedToken, NamedLogProb } from './token-log.js';
 import type { TokenRoutes } from './token-routes.js';
 
 /** A choice of an answer, or a further part of one. */
 export interface Piece {
   readonly text: string;
-  readonly logprobs: LogProbs | null;
+  /** Null if they are not wanted. */
+  readonly logged: readonly LoggedToken[] | null;
   /** Null if they are not wanted. */
   readonly routes: readonly TokenRoutes[] | null;
   /** Null in a part before the last. */
@@ -38,22 +39,53 @@ export const CHAT: AnswerForm = {
   id: 'chatcmpl',
   object: 'chat.completion',
   chunkObject: 'chat.completion.chunk',
-  choice: ({ text, finishReason, routes }) => ({
+  choice: ({ text, logged, finishReason, routes }) => ({
     message: { role: 'assistant', content: text, refusal: null },
-    logprobs: null,
+    logprobs: logged && chatLogProbs(logged),
     finish_reason: finishReason,
     ...routesOf(routes),
   }),
-  delta: ({ text, finishReason, routes }, isFirst) => ({
+  delta: ({ text, logged, finishReason, routes }, isFirst) => ({
     delta: { ...(isFirst && { role: 'assistant' }), content: text },
-    logprobs: null,
+    logprobs: logged && chatLogProbs(logged),
     finish_reason: finishReason,
     ...routesOf(routes),
   }),
 };
 
-function textOf({ text, logprobs, finishReason, routes }: Piece): object {
-  return { text, logprobs, finish_reason: finishReason, ...routesOf(routes) };
+function textOf({ text, logged, finishReason, routes }: Piece): object {
+  return {
+    text,
+    logprobs: logged && textLogProbs(logged),
+    finish_reason: finishReason,
+    ...routesOf(routes),
+  };
+}
+
+/** `logprobs` of completions: columns; the token itself is always among the likeliest ones. */
+function textLogProbs(logged: readonly LoggedToken[]): object {
+  return {
+    tokens: logged.map(({ token }) => token),
+    token_logprobs: logged.map(({ logprob }) => logprob),
+    top_logprobs: logged.map(
+      ({ token, logprob, top }) =>
+        top && Object.fromEntries([...top.map((each) => [each.token, each.logprob]), [token, logprob]]),
+    ),
+    text_offset: logged.map(({ offset }) => offset),
+  };
+}
+
+/** `logprobs` of chat completions: a list of generated tokens, which have all been predicted. */
+function chatLogProbs(logged: readonly LoggedToken[]): object {
+  const shown = ({ token, bytes, logprob }: NamedLogProb | LoggedToken) => ({
+    token,
+    logprob,
+    bytes: bytes.length > 0 ? bytes : null,
+  });
+  return {
+    content: logged.map((each) => ({ ...shown(each), top_logprobs: each.top!.map(shown) })),
+    refusal: null,
+  };
 }
 
 /** OpenAI's answers have no such field, so it is left out where nobody asks for it. */

@@ -11,6 +11,7 @@ import {
   commonFields,
   commonOf,
   ignoredFields,
+  MAX_LOGPROBS,
   type RequestPrompt,
   refusalOf,
 } from './completion-request.js';
@@ -18,8 +19,6 @@ import type { ServedModels } from './served-models.js';
 
 const ignored = {
   ...ignoredFields,
-  logprobs: z.literal(false).nullish(),
-  top_logprobs: z.literal(0).nullish(),
   response_format: z.strictObject({ type: z.literal('text') }).nullish(),
   tools: z.array(z.unknown()).max(0).nullish(),
   store: z.literal(false).nullish(),
@@ -38,6 +37,8 @@ const bodySchema = z.strictObject({
   messages: z.array(messageSchema).min(1, 'give at least one'),
   max_tokens: z.number().int().min(1).nullish(),
   max_completion_tokens: z.number().int().min(1).nullish(),
+  logprobs: z.boolean().nullish(),
+  top_logprobs: z.number().int().min(0).max(MAX_LOGPROBS).nullish(),
   ...commonFields,
   ...ignored,
 });
@@ -59,6 +60,8 @@ export function readChatRequest(
   if ((max_tokens ?? maxTokens) !== maxTokens)
     throw invalid('max_completion_tokens', `${maxTokens}, but max_tokens is ${max_tokens}`);
   assertAnswerFits(maxTokens, seqLen, max_completion_tokens == null ? 'max_tokens' : 'max_completion_tokens');
+  const logprobs = given.logprobs ? (given.top_logprobs ?? 0) : null;
+  if (logprobs === null && given.top_logprobs) throw invalid('top_logprobs', 'needs logprobs: true');
   const domain = models.domainOf(given.model, given.domain ?? null);
   const template = models.templateOf(domain);
   if (template === null) {
@@ -81,7 +84,7 @@ export function readChatRequest(
     ...commonOf(given),
     domain,
     maxTokens,
-    logprobs: null,
+    logprobs,
     echo: false,
     form: CHAT,
     prompts: [promptOf(messages, template, tokenizer)],

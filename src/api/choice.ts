@@ -118,6 +118,6 @@ export class Choice implements Job {
   #emit(text: string, finishReason: Piece['finishReason']): void {
     const { request, onPiece } = this.options;
     const routes = request.routes ? this.#routes.splice(0) : null;
-    onPiece({ text, logprobs: this.#log?.take() ?? null, routes, finishReason });
+    onPiece({ text, logged: this.#log?.take() ?? null, routes, finishReason });
   }
 }

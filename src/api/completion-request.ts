@@ -8,6 +8,8 @@ const MAX_CHOICES = 16;
 const MAX_STOPS = 16;
 const MAX_STOP_LENGTH = 1_000;
 const MAX_SEED = 2 ** 48;
+/** Likeliest tokens that are named at each place. */
+export const MAX_LOGPROBS = 20;
 
 /** A prompt as the model reads it. */
 export interface RequestPrompt {

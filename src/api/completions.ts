@@ -6,7 +6,6 @@ import { ApiError, invalid } from './api-error.js';
 import { Choice, type ModelContext } from './choice.js';
 import type { CompletionRequest } from './completion-request.js';
 import type { Scheduler } from './scheduler.js';
-import type { LogProbs } from './token-log.js';
 
 /** A stream is closed once its caller leaves this many events unread. */
 const MAX_UNREAD_EVENTS = 10_000;
@@ -160,18 +159,8 @@ function usageOf({ prompts }: CompletionRequest, choices: readonly Choice[]): ob
 function joined(pieces: readonly Piece[]): Piece {
   return {
     text: pieces.map(({ text }) => text).join(''),
-    logprobs: joinedLogProbs(pieces.flatMap(({ logprobs }) => logprobs ?? [])),
+    logged: pieces[0]!.logged && pieces.flatMap(({ logged }) => logged ?? []),
     routes: pieces[0]!.routes && pieces.flatMap(({ routes }) => routes ?? []),
     finishReason: pieces.at(-1)!.finishReason,
-  };
-}
-
-function joinedLogProbs(parts: readonly LogProbs[]): LogProbs | null {
-  if (parts.length === 0) return null;
-  return {
-    tokens: parts.flatMap(({ tokens }) => tokens),
-    token_logprobs: parts.flatMap(({ token_logprobs }) => token_logprobs),
-    top_logprobs: parts.flatMap(({ top_logprobs }) => top_logprobs),
-    text_offset: parts.flatMap(({ text_offset }) => text_offset),
   };
 }

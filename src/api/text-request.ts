@@ -10,13 +10,13 @@ import {
   commonFields,
   commonOf,
   ignoredFields,
+  MAX_LOGPROBS,
   type RequestPrompt,
   refusalOf,
 } from './completion-request.js';
 import type { ServedModels } from './served-models.js';
 
 const MAX_PROMPTS = 1024;
-const MAX_LOGPROBS = 20;
 const DEFAULT_MAX_TOKENS = 16;
 
 const ignored = { ...ignoredFields, suffix: z.literal('').nullish() };

@@ -2,22 +2,29 @@ import type { Tokenizer } from '../data/tokenizer/tokenizer.js';
 import { logSumExp } from '../inference/log-likelihood.js';
 import { likeliest } from '../inference/sampling.js';
 
-/** `logprobs` of OpenAI's completions. */
-export interface LogProbs {
-  readonly tokens: string[];
-  /** Natural logarithms; null for the first token of a prompt of token ids, which follows nothing. */
-  readonly token_logprobs: (number | null)[];
-  /** The likeliest tokens and the token itself, by text; null where `token_logprobs` is. */
-  readonly top_logprobs: (Record<string, number> | null)[];
-  /** Start of each token in the text, in UTF-16 units. */
-  readonly text_offset: number[];
+/** A token by its name and its bytes in the text, with a natural logarithm of its probability. */
+export interface NamedLogProb {
+  readonly token: string;
+  /** UTF-8; empty for a token that has no text. */
+  readonly bytes: readonly number[];
+  readonly logprob: number;
+}
+
+/** A place in a text whose log-probabilities are wanted. */
+export interface LoggedToken extends Omit<NamedLogProb, 'logprob'> {
+  /** Null for the first token of a prompt of token ids, which follows nothing. */
+  readonly logprob: number | null;
+  /** The likeliest tokens here, best first; null where `logprob` is. */
+  readonly top: readonly NamedLogProb[] | null;
+  /** Start of the token in the text, in UTF-16 units. */
+  readonly offset: number;
 }
 
 /** Collects the log-probabilities of a text, token by token. They are the model's own, before sampling. */
 export class TokenLog {
   readonly #utf8 = new TextDecoder('utf-8', { ignoreBOM: true });
   #offset = 0;
-  #entries = empty();
+  #tokens: LoggedToken[] = [];
 
   /** @param numTop likeliest tokens to name at each place */
   constructor(
@@ -30,30 +37,28 @@ export class TokenLog {
    * @param isGiven whether the text shows a special token by its name, as that of a prompt does
    */
   add(tokenId: number, logits: Float32Array | null, isGiven: boolean): void {
-    const { tokens, token_logprobs, top_logprobs, text_offset } = this.#entries;
-    tokens.push(tokenName(this.tokenizer, tokenId));
-    text_offset.push(this.#offset);
-    this.#offset += this.#utf8.decode(this.tokenizer.bytes([tokenId], isGiven), { stream: true }).length;
-    if (logits === null) {
-      token_logprobs.push(null);
-      top_logprobs.push(null);
-      return;
-    }
-    const logSum = logSumExp(logits);
-    const top = this.numTop === 0 ? [] : likeliest(logits, Math.min(this.numTop, logits.length));
-    token_logprobs.push(logits[tokenId]! - logSum);
-    top_logprobs.push(
-      Object.fromEntries(
-        [...top, tokenId].map((id) => [tokenName(this.tokenizer, id), logits[id]! - logSum]),
-      ),
-    );
+    const bytes = this.tokenizer.bytes([tokenId], isGiven);
+    const logSum = logits === null ? 0 : logSumExp(logits);
+    const top = logits === null ? [] : likeliest(logits, Math.min(this.numTop, logits.length));
+    this.#tokens.push({
+      token: tokenName(this.tokenizer, tokenId),
+      bytes: [...bytes],
+      logprob: logits && logits[tokenId]! - logSum,
+      top:
+        logits &&
+        Array.from(top, (id) => ({
+          token: tokenName(this.tokenizer, id),
+          bytes: [...this.tokenizer.bytes([id], isGiven)],
+          logprob: logits[id]! - logSum,
+        })),
+      offset: this.#offset,
+    });
+    this.#offset += this.#utf8.decode(bytes, { stream: true }).length;
   }
 
   /** Returns the tokens since the last call. */
-  take(): LogProbs {
-    const entries = this.#entries;
-    this.#entries = empty();
-    return entries;
+  take(): LoggedToken[] {
+    return this.#tokens.splice(0);
   }
 }
 
@@ -66,8 +71,4 @@ export function tokenName(tokenizer: Tokenizer, tokenId: number): string {
   } catch {
     return `bytes:${Array.from(bytes, (byte) => `\\x${byte.toString(16).padStart(2, '0')}`).join('')}`;
   }
-}
-
-function empty(): LogProbs {
-  return { tokens: [], token_logprobs: [], top_logprobs: [], text_offset: [] };
 }

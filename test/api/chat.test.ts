@@ -1,5 +1,6 @@
 import type OpenAI from 'openai';
 import { expect, it } from 'vitest';
+import { tokenName } from '../../src/api/token-log.js';
 import { encodeMessages, templateOf } from '../../src/data/template.js';
 import { generateText } from '../../src/inference/generate.js';
 import { servedModel } from './support.js';
@@ -85,6 +86,32 @@ it('streams what it gets at once', async () => {
   expect(streamed.usage).toEqual(whole.usage);
 });
 
+it('tells the log-probabilities of an answer, in a stream too', async () => {
+  const { client } = await serve();
+  const messages = [{ role: 'user' as const, content: 'a' }];
+  const asked = { ...ASKED, messages, temperature: 0, logprobs: true, top_logprobs: 3 };
+  const [{ message, logprobs }] = (await client.chat.completions.create(asked)).choices;
+  const { tokenizer, model, config } = inference();
+  const ids = [...encodeMessages(messages, templateOf(config.data, 1)!, tokenizer).ids];
+  for (const { token, logprob, top_logprobs } of logprobs!.content!) {
+    const logits = model.logits(Int32Array.from(ids.slice(-config.model.seqLen)), 1);
+    const total = Math.log(logits.reduce((sum, logit) => sum + Math.exp(logit), 0));
+    const order = [...logits.keys()].sort((a, b) => logits[b] - logits[a]);
+    ids.push(order[0]);
+    expect(token).toBe(tokenName(tokenizer, order[0]));
+    expect(logprob).toBeCloseTo(logits[order[0]] - total, 4);
+    expect(top_logprobs.map((top) => [top.token, expect.closeTo(top.logprob, 4)])).toEqual(
+      order.slice(0, 3).map((id) => [tokenName(tokenizer, id), logits[id] - total]),
+    );
+  }
+  const bytes = logprobs!.content!.flatMap((each) => each.bytes ?? []);
+  expect(new TextDecoder().decode(Uint8Array.from(bytes))).toBe(message.content);
+  const streamed: unknown[] = [];
+  for await (const { choices } of await client.chat.completions.create({ ...asked, stream: true }))
+    streamed.push(...choices[0].logprobs!.content!);
+  expect(streamed).toEqual(logprobs!.content);
+});
+
 it.each([
   [{ messages: [] }, 'messages', /give at least one/],
   [{ messages: undefined }, 'messages', /expected array/],
@@ -101,7 +128,9 @@ it.each([
   [{ max_completion_tokens: 0 }, 'max_completion_tokens', />=1/],
   [{ tools: [{ type: 'function' }] }, 'tools', /does not support/],
   [{ response_format: { type: 'json_object' } }, 'response_format', /does not support/],
-  [{ logprobs: true }, 'logprobs', /does not support/],
+  [{ logprobs: 3 }, 'logprobs', /expected boolean/],
+  [{ top_logprobs: 2 }, 'top_logprobs', /needs logprobs: true/],
+  [{ logprobs: true, top_logprobs: 21 }, 'top_logprobs', /<=20/],
   [{ prompt: 'a' }, 'prompt', /does not have/],
   [
     { model: 'run:a' },
