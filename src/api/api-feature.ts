@@ -1,8 +1,9 @@
 import type { HttpFeature } from '@locmoe/logs/http';
-import { type Context, Hono } from 'hono';
+import { type Context, Hono, type MiddlewareHandler } from 'hono';
 import { bodyLimit } from 'hono/body-limit';
 import { z } from 'zod';
-import { ApiError, invalid } from './api-error.js';
+import type { ApiMetrics, Endpoint } from '../metrics/prometheus/api-metrics.js';
+import { ApiError, invalid, outcomeOf } from './api-error.js';
 import { readChatRequest } from './chat-request.js';
 import { assertRoutesFit, assertTextFits, type CompletionRequest } from './completion-request.js';
 import { asApiError, type CompletionContext, complete, streamCompletion } from './completions.js';
@@ -31,8 +32,12 @@ export function apiFeature(options: ApiOptions): HttpFeature {
   const routes = new Hono().onError((error) => asApiError(error).response);
   routes.get('/v1/models', () => Response.json({ object: 'list', data: models.list }));
   routes.get('/v1/models/:id', (c) => Response.json(models.model(c.req.param('id'))));
-  routes.post('/v1/completions', limited, (c) => answerCompletion(c, readTextRequest, options));
-  routes.post('/v1/chat/completions', limited, (c) => answerCompletion(c, readChatRequest, options));
+  const answers = (endpoint: Endpoint, path: string, read: Read) =>
+    routes.post(path, counted(options.metrics, endpoint), limited, (c) =>
+      answerCompletion(c, endpoint, read, options),
+    );
+  answers('completions', '/v1/completions', readTextRequest);
+  answers('chat', '/v1/chat/completions', readChatRequest);
   routes.get('/tokenizer_info', () => Response.json({ eos_token: tokenizer.endOfTextName }));
   routes.post('/tokenize', limited, async (c) => {
     const { prompt } = await readBody(c, z.object({ prompt: z.string() }));
@@ -55,9 +60,23 @@ export function apiFeature(options: ApiOptions): HttpFeature {
   return { routes, open };
 }
 
+type Read = (body: unknown, options: ApiOptions) => CompletionRequest | Promise<CompletionRequest>;
+
+const EVENT_STREAM = /^text\/event-stream/;
+
+/** Counts a request by the status of its answer; a stream, whose status comes before its end, is counted there. */
+function counted(metrics: ApiMetrics, endpoint: Endpoint): MiddlewareHandler {
+  return async (c, next) => {
+    await next();
+    if (!EVENT_STREAM.test(c.res.headers.get('Content-Type') ?? ''))
+      metrics.ended(endpoint, outcomeOf(c.res.status));
+  };
+}
+
 async function answerCompletion(
   c: Context,
-  read: (body: unknown, options: ApiOptions) => CompletionRequest | Promise<CompletionRequest>,
+  endpoint: Endpoint,
+  read: Read,
   options: ApiOptions,
 ): Promise<Response> {
   const request = await read(await jsonOf(c), options);
@@ -79,7 +98,14 @@ async function answerCompletion(
     signal.removeEventListener('abort', gone);
   };
   try {
-    if (request.stream) return streamCompletion(request, options, call.signal, { onGone: gone, onEnd: end });
+    if (request.stream)
+      return streamCompletion(request, options, call.signal, {
+        onGone: gone,
+        onEnd(error) {
+          end();
+          options.metrics.ended(endpoint, outcomeOf(error?.status ?? 200));
+        },
+      });
     return await complete(request, options, call.signal).finally(end);
   } catch (error) {
     end();

@@ -1,18 +1,20 @@
 import type { Tokenizer } from '../data/tokenizer/tokenizer.js';
 import type { Decoder } from '../inference/decoder.js';
 import { TextDraw } from '../inference/text-draw.js';
+import type { ApiMetrics } from '../metrics/prometheus/api-metrics.js';
 import type { Piece } from './answer-form.js';
 import type { CompletionRequest, RequestPrompt } from './completion-request.js';
 import type { Job } from './scheduler.js';
 import { TokenLog } from './token-log.js';
 import { type TokenRoutes, tokenRoutes } from './token-routes.js';
 
-/** The served model. */
+/** The served model, and what counts its tokens. */
 export interface ModelContext {
   readonly decoder: Decoder;
   readonly tokenizer: Tokenizer;
   /** Tokens that the model sees at once. */
   readonly seqLen: number;
+  readonly metrics: ApiMetrics;
 }
 
 export interface ChoiceOptions extends ModelContext {
@@ -37,6 +39,7 @@ export class Choice implements Job {
   readonly finished: Promise<void>;
   readonly #draw: TextDraw;
   readonly #log: TokenLog | null;
+  readonly #meter;
   readonly onRoutes: Job['onRoutes'];
   /** Routes of the tokens that were read since the last piece. */
   #routes: TokenRoutes[] = [];
@@ -57,6 +60,7 @@ export class Choice implements Job {
     this.signal = options.signal;
     this.#draw = new TextDraw({ ...request, tokenizer, tokenIds: prompt.tokenIds, index });
     this.#log = request.logprobs === null ? null : new TokenLog(tokenizer, request.logprobs);
+    this.#meter = options.metrics.beginText();
     this.onRoutes = request.routes
       ? (tokens) => {
           for (const token of tokens) this.#routes.push(tokenRoutes(tokenizer, token));
@@ -74,7 +78,8 @@ export class Choice implements Job {
   }
 
   read(hiddenSD: Float32Array): void {
-    const { request, prompt } = this.options;
+    const { request, prompt, seqLen } = this.options;
+    this.#meter.read(Math.min(this.tokenIds.length, seqLen));
     if (!request.echo) return;
     if (this.#log !== null) this.#logPrompt(this.#log, hiddenSD);
     this.#emit(prompt.text, this.maxTokens === 0 ? 'length' : null);
@@ -98,6 +103,7 @@ export class Choice implements Job {
   next(logits: Float32Array): number | null {
     if (this.#lastOfPrompt !== null) return this.#endPrompt(this.#lastOfPrompt, logits);
     const { token, text, finishReason } = this.#draw.next(logits);
+    this.#meter.drawn();
     this.#log?.add(token, logits, false);
     if (text !== '' || finishReason !== null) this.#emit(text, finishReason);
     return finishReason === null ? token : null;
@@ -112,6 +118,7 @@ export class Choice implements Job {
   }
 
   end(error: unknown): void {
+    this.#meter.end();
     this.#settle(error);
   }
 

@@ -42,13 +42,13 @@ export async function complete(
  * Answers a completion request by server-sent events, which end with `[DONE]`; an error is an event too.
  *
  * @param onGone called if the caller goes before the end
- * @param onEnd called at the end in any case
+ * @param onEnd called at the end in any case, with the error that ended it early
  */
 export function streamCompletion(
   request: CompletionRequest,
   context: CompletionContext,
   signal: AbortSignal,
-  { onGone, onEnd }: { readonly onGone: () => void; readonly onEnd: () => void },
+  { onGone, onEnd }: { readonly onGone: () => void; readonly onEnd: (error: ApiError | null) => void },
 ): Response {
   const { form } = request;
   const head = headOf(request, form.chunkObject);
@@ -79,10 +79,12 @@ export function streamCompletion(
       await Promise.all(choices.map(({ finished }) => finished));
       if (request.includeUsage) send({ ...head, choices: [], usage: usageOf(request, choices) });
       send('[DONE]');
+      onEnd(null);
     } catch (error) {
-      if (!gone) send(asApiError(error).body);
+      const known = asApiError(error);
+      send(known.body);
+      onEnd(known);
     }
-    onEnd();
     if (!gone) controller?.close();
   };
   const body = new ReadableStream<Uint8Array>({

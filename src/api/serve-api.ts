@@ -2,6 +2,7 @@ import { statSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type HttpServer, startHttpServer } from '@locmoe/logs/http';
 import type { Inference } from '../inference/inference.js';
+import { ApiMetrics } from '../metrics/prometheus/api-metrics.js';
 import { ApiError } from './api-error.js';
 import { apiFeature } from './api-feature.js';
 import { Scheduler, type SchedulerOptions } from './scheduler.js';
@@ -35,6 +36,7 @@ export async function serveApi(inference: Inference, options: ServeApiOptions): 
   const { host, port, token, requestTimeout: requestTimeoutS } = options;
   const scheduler = new Scheduler(decoder, config.model.dModel, options);
   const models = new ServedModels(checkpoint, statSync(checkpoint.folder).mtimeMs);
+  const metrics = new ApiMetrics(checkpoint.manifest.runId, () => scheduler.state);
   const { seqLen } = config.model;
   const server = await startHttpServer({
     name: 'locmoe',
@@ -42,7 +44,11 @@ export async function serveApi(inference: Inference, options: ServeApiOptions): 
     option: '--port',
     token,
     tokenName: 'the token of this server',
-    features: [apiFeature({ decoder, tokenizer, scheduler, models, seqLen, requestTimeoutS })],
+    // The API answers to every path that is not another's.
+    features: [
+      metrics.feature,
+      apiFeature({ decoder, tokenizer, scheduler, models, metrics, seqLen, requestTimeoutS }),
+    ],
     refuse: ({ status, reason }) =>
       new ApiError(status, reason, status === 401 ? { code: 'invalid_api_key' } : {}).response,
   });

@@ -1,7 +1,6 @@
 import type { HttpFeature } from '@locmoe/logs/http';
 import { numStepsOf, type RestartCosts } from '@locmoe/run-format';
-import { Hono } from 'hono';
-import { collectDefaultMetrics, Registry } from 'prom-client';
+import { Registry } from 'prom-client';
 import type { RunConfig } from '../../config/schema.js';
 import type { ErrorCode } from '../../errors.js';
 import { VERSION } from '../../rpc/version.js';
@@ -10,6 +9,7 @@ import type { RunListener } from '../../run/run-listener.js';
 import type { RunState } from '../../run/run-state.js';
 import { instrumentsOf, type RefreshedListener } from './instruments.js';
 import { ObserverMetrics } from './observer-metrics.js';
+import { metricsFeature, processRegistry } from './process-metrics.js';
 import { rankMetrics } from './rank-metrics.js';
 import { recoveryMetrics } from './recovery-metrics.js';
 import { routingMetrics } from './routing-metrics.js';
@@ -42,14 +42,6 @@ const FAILURE_CODES: readonly ErrorCode[] = [
   'INTERNAL',
 ];
 
-/** Gauges of prom-client that end in `_total`, which only counters may; the same numbers exist by type. */
-const MISNAMED = [
-  'nodejs_active_resources_total',
-  'nodejs_active_handles_total',
-  'nodejs_active_requests_total',
-];
-const EVENT_LOOP_SAMPLE_MS = 50;
-
 export interface RunMetricsOptions {
   readonly runId: string;
   readonly generation: number;
@@ -67,20 +59,14 @@ export interface RunMetricsOptions {
  * until then only metrics of the process are served. From then on every series has the label `run`.
  */
 export class PrometheusMetrics {
-  readonly #process = new Registry();
+  readonly #process = processRegistry();
   readonly observers = new ObserverMetrics(this.#process);
   #wasScraped = false;
   #run: { readonly registry: Registry; readonly refreshed: readonly RefreshedListener[] } | null = null;
 
-  constructor() {
-    collectDefaultMetrics({ register: this.#process, eventLoopMonitoringPrecision: EVENT_LOOP_SAMPLE_MS });
-    for (const name of MISNAMED) this.#process.removeSingleMetric(name);
-  }
-
   /** `GET /metrics` for Prometheus. */
   get feature(): HttpFeature {
-    const headers = { 'Content-Type': Registry.PROMETHEUS_CONTENT_TYPE };
-    return { routes: new Hono().get('/metrics', async (c) => c.body(await this.render(), 200, headers)) };
+    return metricsFeature(() => this.render());
   }
 
   /** True once the metrics of the run were asked for. */
