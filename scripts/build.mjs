@@ -21,7 +21,9 @@ const PROJECTS = [
 ];
 
 /** Folders of browser code in the packages. */
-const BROWSER = ['packages/page/src/browser', 'packages/export/src/web/browser'];
+const BROWSER = ['page/src/browser', 'export/src/web/browser', 'export/src/web/chat'].map(
+  (name) => `packages/${name}`,
+);
 
 /**
  * What an exported page takes along. The package that it comes from is a hundred times as large, so users do

@@ -1,6 +1,6 @@
 import { statSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type HttpServer, startHttpServer } from '@locmoe/logs/http';
+import { type HttpFeature, type HttpServer, startHttpServer } from '@locmoe/logs/http';
 import type { Inference } from '../inference/inference.js';
 import { ApiMetrics } from '../metrics/prometheus/api-metrics.js';
 import { ApiError } from './api-error.js';
@@ -14,6 +14,8 @@ export interface ServeApiOptions extends SchedulerOptions {
   readonly port: number;
   /** Token that callers must give; null for none, on loopback only. */
   readonly token: string | null;
+  /** Page for people, at `/`; null for none. */
+  readonly page: HttpFeature | null;
   /** Time for one request, in seconds. */
   readonly requestTimeout: number;
 }
@@ -33,7 +35,7 @@ export interface ApiServer {
  */
 export async function serveApi(inference: Inference, options: ServeApiOptions): Promise<ApiServer> {
   const { decoder, tokenizer, config, checkpoint } = inference;
-  const { host, port, token, requestTimeout: requestTimeoutS } = options;
+  const { host, port, token, page, requestTimeout: requestTimeoutS } = options;
   const scheduler = new Scheduler(decoder, config.model.dModel, options);
   const models = new ServedModels(checkpoint, statSync(checkpoint.folder).mtimeMs);
   const metrics = new ApiMetrics(checkpoint.manifest.runId, () => scheduler.state);
@@ -46,6 +48,7 @@ export async function serveApi(inference: Inference, options: ServeApiOptions): 
     tokenName: 'the token of this server',
     // The API answers to every path that is not another's.
     features: [
+      ...(page === null ? [] : [page]),
       metrics.feature,
       apiFeature({ decoder, tokenizer, scheduler, models, metrics, seqLen, requestTimeoutS }),
     ],

@@ -1,6 +1,7 @@
 import type { Checkpoint } from '../checkpoint/checkpoint.js';
 import type { RunConfig } from '../config/schema.js';
 import { type Template, templateOf } from '../data/template.js';
+import { expertsOfDomain } from '../routing/index.js';
 import { ApiError, invalid } from './api-error.js';
 
 /**
@@ -31,13 +32,13 @@ export class ServedModels {
 
   /** `Model` objects of OpenAI. */
   get list(): object[] {
-    return this.names.map((id) => this.#model(id));
+    return this.names.map((id, domain) => this.#model(id, domain));
   }
 
   /** @throws ApiError 404 if there is no model of that name */
   model(id: string): object {
-    this.#checkName(id);
-    return this.#model(id);
+    const named = this.#checkName(id);
+    return this.#model(id, this.#domains.length === 1 ? 0 : named);
   }
 
   /**
@@ -66,13 +67,25 @@ export class ServedModels {
     return templateOf(this.#config.data, domain);
   }
 
-  #model(id: string): object {
+  /** @param domain -1 if the name leaves it open */
+  #model(id: string, domain: number): object {
+    const { model, moe } = this.#config;
+    const ofDomain =
+      domain < 0
+        ? null
+        : {
+            domain: this.#domains[domain],
+            chat: this.templateOf(domain) !== null,
+            experts: [...expertsOfDomain(this.#domains.length, moe)[domain]!],
+          };
     return {
       id,
       object: 'model',
       created: Math.floor(this.createdMs / 1000),
       owned_by: 'locmoe',
-      max_model_len: this.#config.model.seqLen,
+      max_model_len: model.seqLen,
+      sparse_layers: Array.from({ length: model.numSparseLayers }, (_, i) => model.numDenseLayers + i),
+      ...ofDomain,
     };
   }
 

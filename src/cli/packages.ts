@@ -45,6 +45,8 @@ export interface PlaceOptions extends RoutePlaces {
 /** Exports of `@locmoe/export`. */
 export interface ExportPackage {
   exportCommand(command: Command): void;
+  /** The page of `locmoe api`. */
+  chatFeature(): HttpFeature;
 }
 
 /** Commands of `@locmoe/bench`, with their descriptions in `locmoe --help`. */

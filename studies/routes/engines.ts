@@ -90,6 +90,7 @@ export const asking: Engine = async ({ checkpoint, windows }) =>
       host: '127.0.0.1',
       port: 0,
       token: null,
+      page: null,
       maxBatch: 16,
       maxWaiting: 2 * ASKED,
       requestTimeout: 600,

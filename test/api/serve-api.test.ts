@@ -411,6 +411,22 @@ it.each([
   );
 });
 
+it('does nothing for a page of another origin', async () => {
+  const { root, post } = await serve();
+  const body = JSON.stringify({ model: 'run:a', prompt: 'the', max_tokens: 1 });
+  const ask = (origin: string) =>
+    fetch(`${root}/v1/completions`, { method: 'POST', body, headers: { Origin: origin } });
+  for (const origin of ['http://elsewhere.example', 'null']) {
+    const refused = await ask(origin);
+    expect(refused.status).toBe(403);
+    expect(await refused.json()).toMatchObject({
+      error: { message: expect.stringContaining('its own page') },
+    });
+  }
+  expect((await ask(root)).status).toBe(200);
+  expect((await post(body)).status).toBe(200);
+});
+
 it('asks for its token, and needs one beyond loopback', async () => {
   const options = { host: '0.0.0.0', token: 'sesame-sesame-sesame' };
   const { client, root } = await serve(options, options.token);

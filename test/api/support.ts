@@ -38,6 +38,7 @@ export function servedModel() {
         host: '127.0.0.1',
         port: 0,
         token: null,
+        page: null,
         maxBatch: 8,
         maxWaiting: 200,
         requestTimeout: 60,

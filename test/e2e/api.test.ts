@@ -3,7 +3,9 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { readRoutes } from '@locmoe/run-format/routes-file';
 import OpenAI from 'openai';
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { seriousViolations, THEMES } from '../../packages/page/test/accessibility.js';
+import { screenshot, TestBrowser, whyNoBrowser } from '../../packages/page/test/browser.js';
 import type { TokenRoutes } from '../../src/api/token-routes.js';
 import { resolveCheckpoint } from '../../src/checkpoint/checkpoint.js';
 import { CORPUS_DIR } from '../../src/data/built-in/corpora.js';
@@ -226,4 +228,133 @@ it('tells the experts of a prompt that locmoe routes record writes for the same 
   );
   api.interrupt();
   await api.finished;
+});
+
+const noBrowser = whyNoBrowser();
+if (noBrowser) console.warn(`SKIPPED: ${noBrowser}`);
+
+describe.skipIf(noBrowser !== null)('its page', () => {
+  let browser: TestBrowser;
+  beforeAll(async () => {
+    browser = await TestBrowser.open();
+  });
+  afterAll(() => browser?.close());
+
+  it('continues a text as the API does, shows the experts of each token, and frees its place when it stops or goes', async () => {
+    const { api, url } = await start();
+    const [, own] = await api.until(/^page: (http:\S+)$/m);
+    const page = await browser.page(own!);
+    const asked: string[] = [];
+    page.on('request', (request) => asked.push(request.url()));
+    await page.reload();
+    await page.getByText('This model was not trained on conversations: it continues your text.').waitFor();
+    const message = page.getByLabel('Message');
+    const cards = page.locator('article');
+    const ask = async (text: string, tokens: number) => {
+      await page.getByLabel('tokens', { exact: true }).fill(String(tokens));
+      await message.fill(text);
+      await message.press('Enter');
+    };
+    await page.getByLabel('temperature').fill('0');
+    await ask('The state', 20);
+    const first = cards.first();
+    await first.getByText(/tokens\/s/).waitFor();
+    const answerOf = async (prompt: string) => {
+      const body = {
+        model: `${path.basename(run)}:en`,
+        prompt,
+        max_tokens: 20,
+        temperature: 0,
+        routes: true,
+      };
+      const response = await fetch(`${url}/v1/completions`, { method: 'POST', body: JSON.stringify(body) });
+      const { choices } = (await response.json()) as { choices: { text: string; routes: TokenRoutes[] }[] };
+      return choices[0];
+    };
+    const { text } = await answerOf('The state');
+    expect(await first.getAttribute('data-text')).toBe(text);
+    expect(await first.locator('.token').count()).toBe(0);
+
+    // From now on with experts; what was said before is read again.
+    await page.getByLabel('experts').check();
+    await ask('and', 20);
+    const second = cards.nth(1);
+    await second.getByText(/tokens\/s/).waitFor();
+    const more = await answerOf(`The state${text}\nand`);
+    expect(await second.getAttribute('data-text')).toBe(more.text);
+    const shown = await second
+      .locator('.token:has(.takers)')
+      .evaluateAll((tokens) =>
+        tokens.map((token) =>
+          [...token.querySelectorAll('.takers')].map((row) =>
+            [...row.querySelectorAll('[data-expert]')].map((taker) =>
+              Number(taker.getAttribute('data-expert')),
+            ),
+          ),
+        ),
+      );
+    const told = more.routes.map(({ layers }) =>
+      layers.map(({ choices }) =>
+        choices.flatMap(({ expert, outcome }) => (outcome === 'kept' ? [expert] : [])).sort(),
+      ),
+    );
+    expect(shown).toEqual(told);
+    expect(shown.flat(2).length).toBeGreaterThan(0);
+    await second.getByRole('option').first().focus();
+    await page.keyboard.press('ArrowRight');
+    await expect.poll(() => page.locator('#detail').textContent()).toContain(`token ${more.routes[1]!.id},`);
+
+    for (const theme of THEMES)
+      for (const width of [1440, 390]) {
+        await page.emulateMedia({ colorScheme: theme });
+        await page.setViewportSize({ width, height: 844 });
+        expect(await page.evaluate('document.documentElement.scrollWidth')).toBeLessThanOrEqual(width);
+        expect(await seriousViolations(page), `${theme} ${width}`).toEqual([]);
+        await screenshot(page, `chat-${theme}-${width}`);
+      }
+
+    const running = async () => {
+      const health = (await (await fetch(`${url}/health`)).json()) as { running: number };
+      return health.running;
+    };
+    await page.getByLabel('experts').uncheck();
+    await ask('', 30_000);
+    await expect.poll(running).toBe(1);
+    await page.keyboard.press('Escape');
+    await expect.poll(running).toBe(0);
+    await cards.nth(2).getByText('stopped').waitFor();
+    await ask('', 30_000);
+    await expect.poll(running).toBe(1);
+    const requests = asked.filter((each) => !each.startsWith(own!));
+    await page.goto('about:blank');
+    await expect.poll(running).toBe(0);
+    expect(requests).toEqual([]);
+    expect(browser.problems.splice(0)).toEqual([]);
+    api.interrupt();
+    expect((await api.finished).code).toBe(0);
+  });
+
+  it('asks for the token of the server, which stands in no address', async () => {
+    const token = path.join(folder, 'token');
+    writeFileSync(token, 'sesame-sesame-sesame\n');
+    const { api, url } = await start('--token-file', token);
+    const page = await browser.page(url);
+    const asked: string[] = [];
+    page.on('request', (request) => asked.push(request.url()));
+    const give = async (value: string) => {
+      await page.getByLabel('Token of this server').fill(value);
+      await page.keyboard.press('Enter');
+    };
+    await give('open');
+    await page.getByText('The server does not take this token.').waitFor();
+    expect(await page.locator('#composer').isVisible()).toBe(false);
+    await give('sesame-sesame-sesame');
+    await page.locator('#composer').waitFor();
+    await page.reload();
+    await page.locator('#composer').waitFor();
+    expect(asked.length).toBeGreaterThan(5);
+    expect([page.url(), ...asked].filter((each) => each.includes('sesame'))).toEqual([]);
+    api.interrupt();
+    await api.finished;
+  });
 });

@@ -11,6 +11,8 @@ import { sizeOfSubModel, writeSubModel } from './sub-model.js';
 import { type ExportTarget, WEIGHT_TYPES, type WeightType } from './target.js';
 import { web } from './web/web.js';
 
+export { chatFeature } from './web/chat-feature.js';
+
 /** The targets of `--to`, by name. */
 const TARGETS: Readonly<Record<string, ExportTarget>> = { onnx, huggingface, web };
 

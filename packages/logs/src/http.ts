@@ -10,4 +10,5 @@ export {
   startHttpServer,
 } from './http/http-server.js';
 export { isLoopback } from './http/loopback.js';
+export { pageFiles, type SendFile } from './http/page-files.js';
 export { type LokiActivity, lokiFeature } from './loki/loki-feature.js';

@@ -7,7 +7,7 @@ import { flightOf } from './flight-reply.js';
 import { MAX_POINTS } from './metrics-table.js';
 import { RoutesApi } from './routes/routes-api.js';
 import { BadRequest, NotFound, notFound, RunCatalog } from './run-catalog.js';
-import { CONTENT_SECURITY_POLICY, preloads, staticFile } from './static-files.js';
+import { preloads, sendFile } from './static-files.js';
 import { timelineReply } from './timeline-reply.js';
 
 /** An open page asks for its run every one and a half seconds, later if the machine is busy. */
@@ -99,14 +99,6 @@ export const pageFeature: PagePackage['pageFeature'] = (runsDir) => {
     },
   };
 };
-
-async function sendFile(c: Context, name: string): Promise<Response> {
-  const file = await staticFile(name);
-  if (file === null) return c.text(`no file ${name}\n`, 404);
-  c.header('Content-Security-Policy', CONTENT_SECURITY_POLICY);
-  c.header('Cache-Control', 'no-cache');
-  return c.body(file.body, 200, { 'Content-Type': file.type });
-}
 
 function send(c: Context, value: object, status: 200 | 400 | 404 | 500 = 200): Response {
   c.header('Cache-Control', 'no-store');

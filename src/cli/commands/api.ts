@@ -1,3 +1,4 @@
+import type { HttpFeature } from '@locmoe/logs/http';
 import { type Command, Option } from 'commander';
 import type { ServeApiOptions } from '../../api/serve-api.js';
 import { TrainerError } from '../../errors.js';
@@ -5,9 +6,10 @@ import { nextSignal } from '../../os/on-signals.js';
 import { formatAddress, isLoopback } from '../../rpc/address.js';
 import { loadToken } from '../../rpc/security.js';
 import { loadInference, openCheckpoint } from '../load-inference.js';
+import { loadExport } from '../packages.js';
 import { wholeNumber } from './options.js';
 
-interface ApiOptions extends Omit<ServeApiOptions, 'token'> {
+interface ApiOptions extends Omit<ServeApiOptions, 'token' | 'page'> {
   readonly checkpoint: string;
   readonly tokenFile?: string;
 }
@@ -42,13 +44,26 @@ async function serve(options: ApiOptions): Promise<void> {
     );
   const checkpoint = openCheckpoint(options.checkpoint);
   const inference = await loadInference(checkpoint);
+  const page = await pageOrWarning();
   const { serveApi } = await import('../../api/serve-api.js');
-  const server = await serveApi(inference, { ...options, token });
+  const server = await serveApi(inference, { ...options, token, page });
   // The handler is registered before the address is printed, as a signal may follow at once.
   const stopped = nextSignal();
   console.log(`api: http://${formatAddress(server.address)}/v1`);
+  if (page !== null) console.log(`page: http://${formatAddress(server.address)}/`);
   console.log(`models: ${server.models.join(', ')}`);
   console.log('serving until Ctrl-C');
   await stopped;
   await server.close(DRAIN_MS);
+}
+
+/** The API is served without its page too. */
+async function pageOrWarning(): Promise<HttpFeature | null> {
+  try {
+    return (await loadExport()).chatFeature();
+  } catch (error) {
+    if (!(error instanceof TrainerError)) throw error;
+    console.error(`locmoe: the API is served, but not its page: ${error.message}`);
+    return null;
+  }
 }

@@ -136,6 +136,8 @@ function appOf(
   app.use(async (c, next) => {
     const begunMs = performance.now();
     await next();
+    c.header('X-Content-Type-Options', 'nosniff');
+    c.header('Referrer-Policy', 'no-referrer');
     onAnswer?.({ path: c.req.path, status: c.res.status, ms: performance.now() - begunMs });
   });
   app.get('/ready', (c) => c.text('ready\n'));
@@ -150,8 +152,6 @@ function appOf(
     await next();
     const cookie = rule.setCookie(c.env.incoming);
     if (cookie !== null) c.header('Set-Cookie', cookie);
-    c.header('X-Content-Type-Options', 'nosniff');
-    c.header('Referrer-Policy', 'no-referrer');
   });
   for (const feature of features) app.route('/', feature.routes);
   return app;

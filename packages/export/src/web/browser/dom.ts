@@ -1,13 +1,18 @@
 export type Child = Node | string;
 
-/** Creates an element (hyperscript). Strings become text nodes, never HTML; an empty attribute is left out. */
+/**
+ * Creates an element (hyperscript). Strings become text nodes, never HTML; an empty attribute is left out.
+ * A style is set as a property, as policies that forbid inline styles allow that alone.
+ */
 export function h<K extends keyof HTMLElementTagNameMap>(
   tag: K,
   attributes: Readonly<Record<string, string>> = {},
   ...children: readonly Child[]
 ): HTMLElementTagNameMap[K] {
   const element = document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes)) if (value !== '') element.setAttribute(name, value);
+  for (const [name, value] of Object.entries(attributes))
+    if (name === 'style') element.style.cssText = value;
+    else if (value !== '') element.setAttribute(name, value);
   element.append(...children);
   return element;
 }

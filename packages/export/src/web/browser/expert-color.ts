@@ -1,4 +1,8 @@
-import type { ModelConfig } from './messages.js';
+/** Experts that each domain may use. */
+export interface Groups {
+  readonly domains: readonly string[];
+  readonly expertsOfDomain: readonly (readonly number[])[];
+}
 
 const NUM_HUES = 8;
 /** Share of the hue in the palest expert of a group. */
@@ -7,7 +11,7 @@ const PALEST = 0.42;
 const FULL = 0.7;
 
 /** Groups of experts, each with the domains that use it; without level 1 there is one of all. */
-export function groupsOf({ expertsOfDomain, domains }: ModelConfig) {
+export function groupsOf({ expertsOfDomain, domains }: Groups) {
   const groups = new Map<string, { readonly experts: readonly number[]; readonly domains: string[] }>();
   expertsOfDomain.forEach((experts, domain) => {
     const group = groups.get(String(experts)) ?? { experts, domains: [] };
@@ -23,7 +27,7 @@ export function groupsOf({ expertsOfDomain, domains }: ModelConfig) {
  *
  * @returns styles of an element that stands for an expert
  */
-export function expertStyles(config: ModelConfig): (expert: number) => string {
+export function expertStyles(config: Groups): (expert: number) => string {
   const groups = groupsOf(config);
   return (expert) => {
     const group = groups.findIndex(({ experts }) => experts.includes(expert));

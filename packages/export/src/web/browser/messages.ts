@@ -25,12 +25,17 @@ export interface LayerRouting {
   readonly affinities: readonly number[];
 }
 
-export interface RoutedToken {
-  readonly id: number;
+/** What a list shows of a token. */
+export interface ShownToken {
   /** The characters that its bytes complete; empty in the middle of one, and for the start of the text. */
   readonly text: string;
   readonly kind: 'start' | 'prompt' | 'generated';
-  /** Routing by sparse layer, from the bottom. */
+  /** By sparse layer, from the bottom: a weight for each expert, 0 where it does not take the token. */
+  readonly layers: readonly { readonly weights: readonly number[] }[];
+}
+
+export interface RoutedToken extends ShownToken {
+  readonly id: number;
   readonly layers: readonly LayerRouting[];
 }
 

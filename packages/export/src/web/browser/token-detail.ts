@@ -1,6 +1,6 @@
 import { h, percent } from './dom.js';
 import type { LayerRouting, ModelConfig, RoutedToken } from './messages.js';
-import { shown } from './text-card.js';
+import { shown } from './token-list.js';
 
 /** Shows the scores of a token in each layer's router: a bar for each expert. */
 export function tokenDetail(

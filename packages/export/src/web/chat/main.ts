@@ -1,0 +1,241 @@
+import { byId, h } from '../browser/dom.js';
+import { expertStyles, groupsOf } from '../browser/expert-color.js';
+import { startTheme } from '../browser/theme.js';
+import { AnswerCard } from './answer-card.js';
+import {
+  answer,
+  type Context,
+  endOfTextName,
+  hasToken,
+  keepToken,
+  type Model,
+  models,
+  TokenNeeded,
+} from './api.js';
+import { readDetail } from './read-detail.js';
+
+const gate = byId('gate', HTMLFormElement);
+const form = byId('composer', HTMLFormElement);
+const turns = byId('turns', HTMLElement);
+const detail = byId('token', HTMLElement);
+const prompt = form.elements.namedItem('prompt') as HTMLTextAreaElement;
+const domain = form.elements.namedItem('domain') as HTMLSelectElement;
+const maxTokens = form.elements.namedItem('length') as HTMLInputElement;
+const temperature = form.elements.namedItem('temperature') as HTMLInputElement;
+const experts = form.elements.namedItem('experts') as HTMLInputElement;
+const send = byId('send', HTMLButtonElement);
+const stop = byId('stop', HTMLButtonElement);
+const startAnew = byId('new', HTMLButtonElement);
+const main = document.querySelector('main')!;
+const aside = document.querySelector('aside')!;
+const isNarrow = matchMedia('(max-width: 900px)');
+
+/** Answers up to half a thousand tokens long by default, or one window of the model. */
+const DEFAULT_TOKENS = 512;
+
+let served: readonly Model[] = [];
+let endOfText = '';
+let styleOf: (expert: number) => string = () => '';
+/** What the model reads before the next message; null at the beginning. */
+let context: Context | null = null;
+/** Ids of the tokens that the model has read for it. */
+let known: readonly number[] = [];
+/** Stops the answer that is being written. */
+let running: AbortController | null = null;
+
+startTheme(byId('theme', HTMLButtonElement));
+gate.addEventListener('submit', (event) => {
+  event.preventDefault();
+  keepToken(String(new FormData(gate).get('token')));
+  void open();
+});
+form.addEventListener('submit', (event) => {
+  event.preventDefault();
+  if (running === null) void ask();
+});
+prompt.addEventListener('keydown', (event) => {
+  if (event.key !== 'Enter' || event.shiftKey || event.isComposing) return;
+  event.preventDefault();
+  form.requestSubmit();
+});
+addEventListener('keydown', ({ key }) => {
+  if (key === 'Escape') running?.abort();
+});
+stop.addEventListener('click', () => running?.abort());
+startAnew.addEventListener('click', () => {
+  running?.abort();
+  forget();
+  // The card of the token is back in its place before its answer goes.
+  aside.prepend(detail);
+  turns.replaceChildren();
+  startAnew.disabled = true;
+  prompt.focus();
+});
+for (const input of [domain, experts]) input.addEventListener('change', showForm);
+void open();
+
+/** Asks the server for its models, and for its token first where it wants one. */
+async function open(): Promise<void> {
+  try {
+    [served, endOfText] = await Promise.all([models(), endOfTextName()]);
+    gate.hidden = true;
+    if (main.hidden) start();
+  } catch (error) {
+    if (error instanceof TokenNeeded) askForToken();
+    else tell(error);
+  }
+}
+
+function askForToken(): void {
+  gate.hidden = false;
+  if (hasToken()) byId('gate-note', HTMLElement).textContent = 'The server does not take this token.';
+  (gate.elements.namedItem('token') as HTMLInputElement).select();
+}
+
+function tell(error: unknown): void {
+  const line = byId('loading', HTMLElement);
+  line.hidden = false;
+  line.classList.add('failed');
+  line.textContent = `This does not work here: ${messageOf(error)}`;
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+function start(): void {
+  const [{ id, max_model_len: window, sparse_layers: layers }] = served as readonly [Model];
+  const groups = {
+    domains: served.map((model) => model.domain),
+    expertsOfDomain: served.map((model) => model.experts),
+  };
+  styleOf = expertStyles(groups);
+  const name = id.split(':')[0]!;
+  document.title = name;
+  byId('name', HTMLElement).textContent = name;
+  const sparse = layers.length === 0 ? 'It has no experts.' : `Its layers ${layers.join(', ')} have experts.`;
+  byId('about', HTMLElement).textContent =
+    `A language model that reads ${window} tokens at a time. ${sparse}`;
+  domain.append(...served.map((model, i) => h('option', { value: String(i) }, model.domain)));
+  byId('domains', HTMLElement).hidden = served.length === 1;
+  byId('experts', HTMLElement).hidden = layers.length === 0;
+  maxTokens.value = String(Math.min(DEFAULT_TOKENS, window));
+  byId('legend', HTMLElement).append(
+    ...groupsOf(groups).flatMap(({ experts, domains }) => [
+      h('dt', {}, domains.join(', ')),
+      h('dd', {}, ...experts.map((expert) => h('i', { style: styleOf(expert) }, String(expert)))),
+    ]),
+  );
+  main.hidden = false;
+  showForm();
+  prompt.focus();
+}
+
+function chosen(): Model {
+  return served[Number(domain.value)]!;
+}
+
+function showForm(): void {
+  const { chat } = chosen();
+  byId('note', HTMLElement).textContent = chat
+    ? 'The model answers, and reads the whole conversation each time.'
+    : 'This model was not trained on conversations: it continues your text.';
+  prompt.placeholder = chat ? 'Ask something' : 'Begin a text, or leave it empty';
+  send.textContent = chat ? 'Send' : 'Continue';
+  main.classList.toggle('with-experts', experts.checked);
+}
+
+function forget(): void {
+  context = null;
+  known = [];
+}
+
+/** The context with what the person says, as `locmoe generate --interactive` adds it. */
+function said(before: Context | null, text: string, chat: boolean): Context {
+  if (chat) return [...(typeof before === 'string' ? [] : (before ?? [])), { role: 'user', content: text }];
+  if (typeof before !== 'string' || before === '') return text;
+  return text === '' ? before : `${before}\n${text}`;
+}
+
+async function ask(): Promise<void> {
+  const model = chosen();
+  const text = prompt.value;
+  if (model.chat && text.trim() === '') return;
+  // A conversation does not go on as a text, nor a text as a conversation.
+  if (context !== null && model.chat !== (typeof context !== 'string')) forget();
+  const asked = said(context, text, model.chat);
+  const given =
+    typeof asked === 'string' ? (typeof context === 'string' ? asked.slice(context.length) : asked) : '';
+  const card = new AnswerCard({
+    model,
+    given,
+    known: experts.checked ? known : null,
+    numExperts: 1 + Math.max(...served.flatMap((each) => each.experts)),
+    endOfText,
+    styleOf,
+    onToken(token) {
+      byId('detail', HTMLElement).replaceChildren(readDetail(token, styleOf));
+      // Beside the answers there is no room for it on a narrow screen.
+      if (isNarrow.matches) card.element.append(detail);
+      else if (detail.parentElement !== aside) aside.prepend(detail);
+    },
+  });
+  const question = h('p', { class: 'turn' }, text);
+  const added = model.chat ? [question, card.element] : [card.element];
+  turns.append(...added);
+  prompt.value = '';
+  const call = new AbortController();
+  running = call;
+  showBusy();
+  follow();
+  try {
+    const limits = { maxTokens: Number(maxTokens.value), temperature: Number(temperature.value) };
+    for await (const part of answer(
+      { model, context: asked, routes: experts.checked, ...limits },
+      call.signal,
+    )) {
+      card.add(part);
+      follow();
+    }
+    finish();
+  } catch (error) {
+    if (call.signal.aborted) finish();
+    else fail(error);
+  }
+  if (running === call) running = null;
+  showBusy();
+  follow();
+
+  function finish(): void {
+    card.end();
+    // A new conversation has begun meanwhile.
+    if (!card.element.isConnected) return;
+    context =
+      typeof asked === 'string' ? asked + card.text : [...asked, { role: 'assistant', content: card.text }];
+    known = card.ids;
+  }
+
+  /** Leaves the conversation as it was, so that the message can be sent again. */
+  function fail(error: unknown): void {
+    card.failed(messageOf(error));
+    prompt.value ||= text;
+    if (error instanceof TokenNeeded) askForToken();
+  }
+}
+
+function showBusy(): void {
+  const isBusy = running !== null;
+  send.disabled = isBusy;
+  stop.disabled = !isBusy;
+  startAnew.disabled = turns.childElementCount === 0;
+  // Screen readers are told an answer once it is whole.
+  turns.setAttribute('aria-busy', String(isBusy));
+}
+
+/** Keeps the end of the conversation in view, unless the person has scrolled up. */
+function follow(): void {
+  const { scrollHeight, clientHeight, scrollTop } = document.documentElement;
+  if (scrollHeight - clientHeight - scrollTop < NEAR_END_PX) scrollTo({ top: scrollHeight });
+}
+
+const NEAR_END_PX = 160;
