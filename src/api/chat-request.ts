@@ -19,7 +19,6 @@ import type { ServedModels } from './served-models.js';
 
 const ignored = {
   ...ignoredFields,
-  response_format: z.strictObject({ type: z.literal('text') }).nullish(),
   tools: z.array(z.unknown()).max(0).nullish(),
   store: z.literal(false).nullish(),
 };
@@ -38,6 +37,7 @@ const bodySchema = z.strictObject({
   max_tokens: z.number().int().min(1).nullish(),
   max_completion_tokens: z.number().int().min(1).nullish(),
   logprobs: z.boolean().nullish(),
+  response_format: z.strictObject({ type: z.enum(['text', 'json_object']) }).nullish(),
   top_logprobs: z.number().int().min(0).max(MAX_LOGPROBS).nullish(),
   ...commonFields,
   ...ignored,
@@ -60,6 +60,10 @@ export function readChatRequest(
   if ((max_tokens ?? maxTokens) !== maxTokens)
     throw invalid('max_completion_tokens', `${maxTokens}, but max_tokens is ${max_tokens}`);
   assertAnswerFits(maxTokens, seqLen, max_completion_tokens == null ? 'max_tokens' : 'max_completion_tokens');
+  const json = given.response_format?.type === 'json_object';
+  if (json && maxTokens < 2) throw invalid('response_format', 'a JSON object takes at least 2 tokens');
+  if (json && given.stop?.length)
+    throw invalid('stop', 'would cut the JSON object that response_format asks for: give one of the two');
   const logprobs = given.logprobs ? (given.top_logprobs ?? 0) : null;
   if (logprobs === null && given.top_logprobs) throw invalid('top_logprobs', 'needs logprobs: true');
   const domain = models.domainOf(given.model, given.domain ?? null);
@@ -86,6 +90,7 @@ export function readChatRequest(
     maxTokens,
     logprobs,
     echo: false,
+    json,
     form: CHAT,
     prompts: [promptOf(messages, template, tokenizer)],
   };

@@ -34,6 +34,8 @@ export interface CompletionRequest {
   /** Number of the likeliest tokens to name at each place; null for no log-probabilities. */
   readonly logprobs: number | null;
   readonly echo: boolean;
+  /** Whether each choice is one JSON object. */
+  readonly json: boolean;
   /** Whether to tell the experts of each token that is read. */
   readonly routes: boolean;
   readonly stream: boolean;

@@ -1,5 +1,6 @@
 import type { Tokenizer } from '../data/tokenizer/tokenizer.js';
 import { CounterRandom } from '../parameters/counter-random.js';
+import { JsonConstraint } from './json-constraint.js';
 import { type Sampling, sample } from './sampling.js';
 import { TextStream } from './text-stream.js';
 
@@ -14,13 +15,15 @@ export interface TextDrawOptions {
   /** At least one. */
   readonly maxTokens: number;
   readonly stops: readonly string[];
+  /** Whether the text is one JSON object; `maxTokens` is then at least 2, and there are no stops. */
+  readonly json?: boolean;
 }
 
 export interface Drawn {
   readonly token: number;
   /** Text that is certain since the last token; at the end all that is left. */
   readonly text: string;
-  /** A stop text or the end-of-text token has come, or as many tokens as asked for; null while it goes on. */
+  /** A stop text, the end-of-text token or the end of the JSON object has come, or as many tokens as asked for; null while it goes on. */
   readonly finishReason: 'stop' | 'length' | null;
 }
 
@@ -30,12 +33,14 @@ export class TextDraw {
   readonly #stream: TextStream;
   /** Prompt and output. */
   readonly #context: number[];
+  readonly #constraint: JsonConstraint | null;
 
   constructor(private readonly options: TextDrawOptions) {
-    const { tokenizer, tokenIds, seed, index = 0, stops } = options;
+    const { tokenizer, tokenIds, seed, index = 0, stops, json } = options;
     this.#random = new CounterRandom(seed, index === 0 ? 'sample' : `sample ${index}`);
     this.#stream = new TextStream(tokenizer, stops);
     this.#context = [...tokenIds];
+    this.#constraint = json ? new JsonConstraint(tokenizer) : null;
   }
 
   /** Tokens drawn so far. */
@@ -47,11 +52,13 @@ export class TextDraw {
   next(logits: Float32Array): Drawn {
     const { tokenizer, sampling, maxTokens } = this.options;
     const uniform = this.#random.uniform(this.#context.length);
-    const token = sample(logits, this.#context, sampling, uniform);
+    const allowed = this.#constraint?.allowed(logits, maxTokens - this.numTokens) ?? logits;
+    const token = sample(allowed, this.#context, sampling, uniform);
+    this.#constraint?.take(token);
     this.#context.push(token);
     const isEnd = token === tokenizer.endOfText;
     const text = isEnd ? '' : this.#stream.push(token);
-    const stops = isEnd || this.#stream.stopped;
+    const stops = isEnd || this.#stream.stopped || this.#constraint?.numNeeded === 0;
     if (!stops && this.numTokens < maxTokens) return { token, text, finishReason: null };
     const rest = this.#stream.end();
     return { token, text: text + rest, finishReason: stops || this.#stream.stopped ? 'stop' : 'length' };

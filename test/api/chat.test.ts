@@ -112,6 +112,24 @@ it('tells the log-probabilities of an answer, in a stream too', async () => {
   expect(streamed).toEqual(logprobs!.content);
 });
 
+it('answers with a whole JSON object, however few tokens there may be, of a model that knows nothing of JSON', async () => {
+  const { client } = await serve();
+  for (const max_completion_tokens of [2, 3, 5, 9, 40]) {
+    const { choices, usage } = await client.chat.completions.create({
+      ...ASKED,
+      messages: [{ role: 'user', content: 'a' }],
+      max_completion_tokens,
+      n: 8,
+      response_format: { type: 'json_object' },
+    });
+    for (const { message, finish_reason } of choices) {
+      expect(JSON.parse(message.content!), message.content!).toEqual(expect.any(Object));
+      expect(finish_reason).toBe('stop');
+    }
+    expect(usage!.completion_tokens).toBeLessThanOrEqual(8 * max_completion_tokens);
+  }
+});
+
 it.each([
   [{ messages: [] }, 'messages', /give at least one/],
   [{ messages: undefined }, 'messages', /expected array/],
@@ -127,7 +145,13 @@ it.each([
   [{ max_tokens: 3 }, 'max_completion_tokens', /12, but max_tokens is 3/],
   [{ max_completion_tokens: 0 }, 'max_completion_tokens', />=1/],
   [{ tools: [{ type: 'function' }] }, 'tools', /does not support/],
-  [{ response_format: { type: 'json_object' } }, 'response_format', /does not support/],
+  [{ response_format: { type: 'json_schema' } }, 'response_format.type', /json_object/],
+  [
+    { response_format: { type: 'json_object' }, max_completion_tokens: 1 },
+    'response_format',
+    /at least 2 tokens/,
+  ],
+  [{ response_format: { type: 'json_object' }, stop: ['x'] }, 'stop', /would cut the JSON object/],
   [{ logprobs: 3 }, 'logprobs', /expected boolean/],
   [{ top_logprobs: 2 }, 'top_logprobs', /needs logprobs: true/],
   [{ logprobs: true, top_logprobs: 21 }, 'top_logprobs', /<=20/],

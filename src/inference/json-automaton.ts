@@ -1,0 +1,154 @@
+// A JSON object, byte by byte (RFC 8259, in UTF-8). States are values, so that a token can be tried without being taken.
+
+/** Where in the grammar the next byte is. Numbers have the places of their parts. */
+type Place =
+  | 'start'
+  | 'value'
+  | 'first value'
+  | 'first key'
+  | 'key'
+  | 'colon'
+  | 'after'
+  | 'string'
+  | 'escape'
+  | 'hex'
+  | 'literal'
+  | 'minus'
+  | 'zero'
+  | 'digits'
+  | 'point'
+  | 'fraction'
+  | 'exponent'
+  | 'exponent sign'
+  | 'exponent digits'
+  | 'done';
+
+export interface JsonState {
+  readonly place: Place;
+  /** Brackets that are open, outermost first. */
+  readonly open: string;
+  /** Whether the string is a key. */
+  readonly isKey: boolean;
+  /** What is left of a literal, or of the bytes of a character as pairs of their least and greatest value. */
+  readonly rest: string;
+  /** Hexadecimal digits that an escape still needs. */
+  readonly hex: number;
+}
+
+export const JSON_START: JsonState = { place: 'start', open: '', isKey: false, rest: '', hex: 0 };
+
+const LITERALS: Readonly<Record<string, string>> = { t: 'rue', f: 'alse', n: 'ull' };
+const SPACE = /[ \t\n\r]/;
+/** Places where a number may end. */
+const WHOLE_NUMBER: ReadonlySet<Place> = new Set(['zero', 'digits', 'fraction', 'exponent digits']);
+/** From a place in a number, to where a byte leads. */
+const NUMBERS: Readonly<Partial<Record<Place, readonly (readonly [RegExp, Place])[]>>> = {
+  minus: [
+    [/0/, 'zero'],
+    [/[1-9]/, 'digits'],
+  ],
+  zero: [
+    [/\./, 'point'],
+    [/[eE]/, 'exponent'],
+  ],
+  digits: [
+    [/\d/, 'digits'],
+    [/\./, 'point'],
+    [/[eE]/, 'exponent'],
+  ],
+  point: [[/\d/, 'fraction']],
+  fraction: [
+    [/\d/, 'fraction'],
+    [/[eE]/, 'exponent'],
+  ],
+  exponent: [
+    [/[+-]/, 'exponent sign'],
+    [/\d/, 'exponent digits'],
+  ],
+  'exponent sign': [[/\d/, 'exponent digits']],
+  'exponent digits': [[/\d/, 'exponent digits']],
+};
+
+/** Continuation bytes after the first byte of a character, as pairs of least and greatest (Unicode, table 3-7). */
+function continuation(first: number): string | null {
+  const any = '\x80\xbf';
+  if (first < 0xc2 || first > 0xf4) return null;
+  if (first < 0xe0) return any;
+  if (first < 0xf0) return (first === 0xe0 ? '\xa0\xbf' : first === 0xed ? '\x80\x9f' : any) + any;
+  return (first === 0xf0 ? '\x90\xbf' : first === 0xf4 ? '\x80\x8f' : any) + any + any;
+}
+
+/** Returns the state after a byte; null if no JSON object goes on so. */
+export function nextJson(state: JsonState, byte: number): JsonState | null {
+  const { place, open, isKey, rest, hex } = state;
+  const character = String.fromCharCode(byte);
+  const to = (place: Place, more: Partial<JsonState> = {}): JsonState =>
+    Object.assign({}, state, { place }, more);
+  const close = (bracket: string) =>
+    open.at(-1) === bracket ? to(open.length === 1 ? 'done' : 'after', { open: open.slice(0, -1) }) : null;
+  if (place === 'string') {
+    if (rest !== '')
+      return character >= rest[0]! && character <= rest[1]! ? to('string', { rest: rest.slice(2) }) : null;
+    if (character === '"') return to(isKey ? 'colon' : 'after');
+    if (character === '\\') return to('escape');
+    if (byte < 0x80) return byte < 0x20 ? null : state;
+    const more = continuation(byte);
+    return more === null ? null : to('string', { rest: more });
+  }
+  if (place === 'escape') {
+    if (character === 'u') return to('hex', { hex: 4 });
+    return '"\\/bfnrt'.includes(character) ? to('string') : null;
+  }
+  if (place === 'hex')
+    return /[\da-fA-F]/.test(character) ? to(hex === 1 ? 'string' : 'hex', { hex: hex - 1 }) : null;
+  if (place === 'literal') {
+    if (character !== rest[0]) return null;
+    return to(rest.length === 1 ? 'after' : 'literal', { rest: rest.slice(1) });
+  }
+  const inNumber = NUMBERS[place]?.find(([bytes]) => bytes.test(character));
+  if (inNumber) return to(inNumber[1]);
+  if (place === 'after' || WHOLE_NUMBER.has(place)) {
+    if (character === ',') return to(open.at(-1) === '{' ? 'key' : 'value');
+    if (character === '}') return close('{');
+    if (character === ']') return close('[');
+    return SPACE.test(character) ? to('after') : null;
+  }
+  if (place === 'done') return null;
+  if (SPACE.test(character)) return NUMBERS[place] ? null : state;
+  if (place === 'start') return character === '{' ? to('first key', { open: '{' }) : null;
+  if (place === 'colon') return character === ':' ? to('value') : null;
+  if (place === 'key' || place === 'first key') {
+    if (character === '"') return to('string', { isKey: true });
+    return character === '}' && place === 'first key' ? close('{') : null;
+  }
+  if (place !== 'value' && place !== 'first value') return null;
+  if (character === ']' && place === 'first value') return close('[');
+  if (character === '"') return to('string', { isKey: false });
+  if (character === '{') return to('first key', { open: `${open}{` });
+  if (character === '[') return to('first value', { open: `${open}[` });
+  if (character === '-') return to('minus');
+  if (/\d/.test(character)) return to(character === '0' ? 'zero' : 'digits');
+  const literal = LITERALS[character];
+  return literal === undefined ? null : to('literal', { rest: literal });
+}
+
+/** Fewest bytes that a place needs beside what is open, the rest and the digits. */
+const NEEDS: Readonly<Partial<Record<Place, number>>> = {
+  start: 2,
+  value: 1,
+  key: 4,
+  colon: 2,
+  escape: 1,
+  minus: 1,
+  point: 1,
+  exponent: 1,
+  'exponent sign': 1,
+};
+const IN_STRING: ReadonlySet<Place> = new Set(['string', 'escape', 'hex']);
+
+/** Fewest bytes to the end of the object. One of the bytes that `nextJson` takes always makes it one less. */
+export function bytesToEnd({ place, open, isKey, rest, hex }: JsonState): number {
+  // A key is followed by a colon and a value.
+  const string = IN_STRING.has(place) ? (isKey ? 3 : 1) : 0;
+  return open.length + (NEEDS[place] ?? 0) + string + rest.length / (place === 'literal' ? 1 : 2) + hex;
+}
