@@ -10,7 +10,7 @@ type Fields = Record<string, unknown>;
 /**
  * Checks that a checkpoint's parameters have the names, shapes and meaning that a run needs.
  *
- * @param use `resume` also asks for the same domains; weights alone may go on with other text
+ * @param use `resume` also asks for the same domains and low-rank pairs; weights alone may go on with others
  * @param tokenizerSha256 that of the run; left out before its data are prepared
  * @throws TrainerError `BAD_CONFIG` naming each field that differs, with both values
  */
@@ -25,7 +25,7 @@ export function assertFits(
   const { shapedBy } = routerPolicy(config.moe.router);
   const wanted = fieldsOfTheModel(config, shapedBy, tokenizerSha256);
   const stored = fieldsOfTheModel(manifest.config, shapedBy, manifest.tokenizerSha256);
-  if (use === 'weights') delete wanted['data.domains'];
+  if (use === 'weights') for (const field of ['data.domains', 'train.lora']) delete wanted[field];
   assertEqual(wanted, stored, `checkpoint ${folder} does not fit the configuration`);
 }
 
@@ -56,6 +56,7 @@ function fieldsOfTheModel(
     ...named('moe', Object.fromEntries(decisive.map((field) => [field, Reflect.get(moe, field)]))),
     // Their order determines the domain ids, and these the experts.
     'data.domains': `[${config.data.domains.join(', ')}]`,
+    'train.lora': JSON.stringify(config.train.lora),
     'tokenizer SHA-256': tokenizerSha256,
   };
 }

@@ -218,6 +218,12 @@ const RULES: readonly Rule[] = [
   },
   ({ train: { learningRate, endLearningRate } }) =>
     unless(endLearningRate <= learningRate, 'train.endLearningRate', 'must not exceed train.learningRate'),
+  ({ train: { lora, only } }) =>
+    unless(
+      lora === null || only === null,
+      'train.only',
+      `${only} beside train.lora, which trains low-rank pairs alone; leave one of the two out`,
+    ),
   (sections) => {
     const numExperts = heldExperts(sections.moe).count;
     const worldSize = worldSizeOf(sections);

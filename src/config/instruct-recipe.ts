@@ -58,6 +58,7 @@ export function instructRecipe(patterns: readonly string[], weights: RunConfig):
       maxHours: null,
       freeze: [],
       only: null,
+      lora: null,
       schedule: 'cosine',
       learningRate,
       endLearningRate: roundTo2(learningRate / 10),

@@ -141,6 +141,27 @@ export const trainSchema = z.strictObject({
     .nullable()
     .default(null)
     .describe('train these parameters alone; null: all that `freeze` does not name'),
+  lora: z
+    .strictObject({
+      rank: positive.describe('columns of A and rows of B'),
+      alpha: real
+        .positive()
+        .nullable()
+        .default(null)
+        .describe('the product A B counts alpha / rank times; null: rank, so once'),
+      on: z
+        .array(z.enum(['attention', 'experts']))
+        .min(1)
+        .default(['attention'])
+        .describe(
+          'the matrices: attention, those of queries, keys, values and the output; experts, those of routed experts',
+        ),
+    })
+    .nullable()
+    .default(null)
+    .describe(
+      'fine-tune the weights of --init by a low-rank pair beside each of some matrices (LoRA); all else is frozen',
+    ),
   validateEvery: positive.default(100).describe('steps between two validations'),
   validationSequences: positive.default(16).describe('sequences of each domain in a validation'),
   checkpointEvery: positive

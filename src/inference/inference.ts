@@ -1,5 +1,6 @@
 import type { Checkpoint } from '../checkpoint/checkpoint.js';
 import { CheckpointExperts } from '../checkpoint/checkpoint-experts.js';
+import { mergedCheckpoint } from '../checkpoint/merged.js';
 import { soloTransport } from '../collectives/solo-transport.js';
 import type { RunConfig } from '../config/schema.js';
 import type { ValidationBatch } from '../data/batch.js';
@@ -24,9 +25,10 @@ export interface Inference {
 }
 
 /** @throws TrainerError `BAD_CHECKPOINT` if a tensor is missing or damaged */
-export function openInference(checkpoint: Checkpoint): Inference {
+export function openInference(trained: Checkpoint): Inference {
+  const checkpoint = mergedCheckpoint(trained);
   const { config } = checkpoint.manifest;
-  const model = new LanguageModel(config, soloTransport(), expertsToRead(checkpoint));
+  const model = new LanguageModel(config, soloTransport(), expertsToRead(trained));
   loadModel(model, checkpoint);
   let decoder: Decoder | undefined;
   return {
@@ -43,12 +45,12 @@ export function openInference(checkpoint: Checkpoint): Inference {
 
 /**
  * A model that was trained with its experts in a file may not fit into memory: they are read from the checkpoint when they are
- * needed, and as many are kept as in training. Null for all in memory.
+ * needed, and as many are kept as in training. Null for all in memory, as those with low-rank pairs to merge.
  */
 function expertsToRead(checkpoint: Checkpoint): SlotOptions | null {
   const { config } = checkpoint.manifest;
   const { kind, budgetMB } = config.moe.expertStorage;
-  if (kind === 'memory') return null;
+  if (kind === 'memory' || config.train.lora?.on.includes('experts')) return null;
   const specs = allSpecs(config).filter(({ placement }) => placement === 'expert');
   return { budgetBytes: 1e6 * budgetMB, storage: new CheckpointExperts(checkpoint, specs) };
 }

@@ -1,7 +1,7 @@
 import { consume, isRecording } from '../ops/autograd.js';
 import { feedForward, feedForwards } from '../ops/feed-forward.js';
 import { kernels } from '../ops/kernels/choose-kernels.js';
-import type { tf } from '../ops/tensorflow.js';
+import { tf } from '../ops/tensorflow.js';
 import type { ParameterSource, ParameterSpec } from '../parameters/parameters.js';
 import type { Family } from './family.js';
 import { type FeedForwardSize, feedForwardSpecs, feedForwardWeights } from './transformer-block.js';
@@ -67,7 +67,10 @@ export function experts(
   const parts = busy.map(({ id, rows }) => {
     end += rows;
     const part = kernels().sliceRows(xRD, end - rows, rows);
-    return consume([part], feedForwards(part, [weightsOf(id)], [rows]));
+    return consume(
+      [part],
+      tf.tidy(() => feedForwards(part, [weightsOf(id)], [rows])),
+    );
   });
   return consume(parts, kernels().concatRows(parts));
 }

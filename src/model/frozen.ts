@@ -1,20 +1,23 @@
 import { didYouMean } from '../config/nearest.js';
 import type { RunConfig } from '../config/schema.js';
 import { TrainerError } from '../errors.js';
+import { isOfPair } from '../parameters/low-rank-pair.js';
 import type { ParameterSpec } from '../parameters/parameters.js';
 import { heldExperts, routerPolicy } from '../routing/index.js';
 import { expertSpecs } from './experts.js';
+import { withPairs } from './lora.js';
 import { allSpecs } from './specs.js';
 import type { FeedForwardSize } from './transformer-block.js';
 
 /** Names that a message lists. */
 const MAX_NAMES = 12;
 
-type Freezing = Pick<RunConfig['train'], 'freeze' | 'only'>;
+type Freezing = Pick<RunConfig['train'], 'freeze' | 'only' | 'lora'>;
 
 /** Whether a parameter stays as it is. */
-export function isFrozenBy({ freeze, only }: Freezing): (spec: ParameterSpec) => boolean {
+export function isFrozenBy({ freeze, only, lora }: Freezing): (spec: ParameterSpec) => boolean {
   return ({ name, placement }) =>
+    (lora !== null && !isOfPair(name)) ||
     (only === 'experts' && placement !== 'expert') ||
     (only === 'router' && !name.includes('.router.')) ||
     freeze.some((entry) => isNamedBy(name, entry));
@@ -40,21 +43,22 @@ export function alwaysDifferentiated({ model, moe, train }: RunConfig, size: Fee
   );
   return [
     ...sparse
-      .filter((prefix) => !expertSpecs(`${prefix}.experts`, experts, size).every(isFrozen))
+      .filter((prefix) => !withPairs(expertSpecs(`${prefix}.experts`, experts, size), train).every(isFrozen))
       .map((prefix) => `${prefix}.ln_ffn.gain`),
     'ln_final.gain',
   ];
 }
 
 /**
- * Checks what train.freeze and train.only name.
+ * Checks what train.freeze, train.only and train.lora name.
  *
- * @throws TrainerError `BAD_CONFIG` if an entry names no parameter, or all are frozen
+ * @throws TrainerError `BAD_CONFIG` if an entry names no parameter, all are frozen, or a pair is no smaller than its matrix
  */
 export function assertTrainable(config: RunConfig): void {
-  const { freeze, only } = config.train;
-  if (freeze.length === 0 && only === null) return;
+  const { freeze, only, lora } = config.train;
+  if (freeze.length === 0 && only === null && lora === null) return;
   const specs = allSpecs(config);
+  if (lora !== null) assertPairs(lora, specs);
   const names = specs.map(({ name }) => name);
   for (const entry of freeze)
     if (!names.some((name) => isNamedBy(name, entry)))
@@ -66,6 +70,17 @@ export function assertTrainable(config: RunConfig): void {
       ? `train.only: router ${router} has no parameters to train here`
       : `train.freeze and train.only leave nothing to train`,
   );
+}
+
+function assertPairs({ rank, on }: NonNullable<Freezing['lora']>, specs: readonly ParameterSpec[]): void {
+  const adapted = specs.filter(({ pairScale }) => pairScale !== undefined);
+  if (adapted.length === 0) throw refusal(`train.lora.on: ${on.join(', ')}: a dense model has no experts`);
+  const narrow = adapted.find(({ shape }) => Math.min(...shape) < rank);
+  if (narrow !== undefined)
+    throw refusal(
+      `train.lora.rank: ${rank} is more than a side of ${narrow.name}, which is ${narrow.shape.join(' x ')}; ` +
+        `at most ${Math.min(...narrow.shape)}`,
+    );
 }
 
 /** Lists the names at the place to which the beginning of the entry leads. */

@@ -2,6 +2,8 @@ import type { RunConfig } from '../config/schema.js';
 import type { ParameterSpec } from '../parameters/parameters.js';
 import { heldExperts } from '../routing/index.js';
 import { expertSpecs } from './experts.js';
+import { isFrozenBy } from './frozen.js';
+import { withPairs } from './lora.js';
 import { allSpecs, sparseSizeOf } from './specs.js';
 
 /** Numbers that a rank holds of the model. */
@@ -12,15 +14,20 @@ export interface ParameterCounts {
   readonly expertsOfRank: number;
   /** Parameters of the whole model, each expert counted once. */
   readonly model: number;
+  /** Those of `shared` and `expertsOfRank` that are not frozen: they alone have gradients and moments. */
+  readonly trained: { readonly shared: number; readonly expertsOfRank: number };
 }
 
 /** Returns the parameters of an expert, routed or shared. */
 export function parametersOfExpert(config: RunConfig): number {
-  return sumOf(expertSpecs('', [0], sparseSizeOf(config)));
+  return sumOf(withPairs(expertSpecs('', [0], sparseSizeOf(config)), config.train));
 }
 
 /** Parameters of experts that a rank has in memory at a time. */
-export function expertsInMemory({ moe }: RunConfig, { expertsOfRank }: ParameterCounts): number {
+export function expertsInMemory(
+  { moe }: RunConfig,
+  { expertsOfRank }: Pick<ParameterCounts, 'expertsOfRank'>,
+): number {
   const { kind, budgetMB } = moe.expertStorage;
   return kind === 'memory' ? expertsOfRank : Math.min(expertsOfRank, (1e6 * budgetMB) / BYTES_OF_PARAMETER);
 }
@@ -36,10 +43,18 @@ export function expertsPerRank({ moe, cluster }: RunConfig): number {
 export function parameterCounts(config: RunConfig): ParameterCounts {
   const ofExperts = config.model.numSparseLayers * parametersOfExpert(config);
   const shared = sumOf(allSpecs(config, 0));
+  // The first expert of a layer stands for all, as there may be millions.
+  const isFrozen = isFrozenBy(config.train);
+  const trained = allSpecs(config, 1).filter((spec) => !isFrozen(spec));
+  const isOfExpert = ({ placement }: ParameterSpec) => placement === 'expert';
   return {
     shared,
     expertsOfRank: expertsPerRank(config) * ofExperts,
     model: shared + heldExperts(config.moe).count * ofExperts,
+    trained: {
+      shared: sumOf(trained.filter((spec) => !isOfExpert(spec))),
+      expertsOfRank: expertsPerRank(config) * sumOf(trained.filter(isOfExpert)),
+    },
   };
 }
 

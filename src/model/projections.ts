@@ -1,10 +1,11 @@
 import { consume } from '../ops/autograd.js';
 import { kernels } from '../ops/kernels/choose-kernels.js';
-import { type AttentionShape, matMul } from '../ops/operations.js';
+import type { AttentionShape } from '../ops/operations.js';
 import { Rotation } from '../ops/rotation.js';
 import type { tf } from '../ops/tensorflow.js';
 import { initStd, matrix, matrixSpec } from '../parameters/matrix.js';
 import type { ParameterSource, ParameterSpec } from '../parameters/parameters.js';
+import { project } from './lora.js';
 
 // Shapes: T tokens, B rows, one of each sequence, d hidden size, H heads of queries, K of keys and values, h size of a head,
 // C = (H + 2 K) h.
@@ -14,7 +15,7 @@ export interface Projection {
   specs(prefix: string, dModel: number): ParameterSpec[];
   /** Queries, keys and values, for `causalAttention`: [T, d] -> [T, C]. */
   run(parameters: ParameterSource, prefix: string, xTD: tf.Tensor2D, shape: AttentionShape): tf.Tensor2D;
-  /** `run` on rows of the host, row-major: [B, d] -> [B, C]. */
+  /** `run` on rows of the host, row-major, without low-rank pairs, which inference has merged: [B, d] -> [B, C]. */
   onHost(
     parameters: ParameterSource,
     prefix: string,
@@ -24,7 +25,7 @@ export interface Projection {
 /** One matrix for all three. */
 export const fusedProjection: Projection = {
   specs: (prefix, dModel) => [matrixSpec(`${prefix}.qkv`, [dModel, 3 * dModel], initStd(dModel))],
-  run: (parameters, prefix, xTD) => matMul(xTD, matrix(parameters, `${prefix}.qkv`)),
+  run: (parameters, prefix, xTD) => project(parameters, `${prefix}.qkv`, xTD),
   onHost(parameters, prefix) {
     const qkv = matrix(parameters, `${prefix}.qkv`);
     return (xBD, positions) => kernels().hostRowsProduct(xBD, positions.length, qkv);
@@ -38,19 +39,18 @@ export function rotaryProjections(
   theta: number,
 ): Projection {
   const rotation = new Rotation(size, theta);
-  const matrices = (parameters: ParameterSource, prefix: string) =>
-    (['q', 'k', 'v'] as const).map((name) => matrix(parameters, `${prefix}.${name}`));
+  const names = (prefix: string) => ['q', 'k', 'v'].map((name) => `${prefix}.${name}`);
   return {
     specs: (prefix, dModel) =>
       Object.entries({ q: numHeads, k: numKeyValueHeads, v: numKeyValueHeads }).map(([name, heads]) =>
         matrixSpec(`${prefix}.${name}`, [dModel, heads * size], initStd(dModel)),
       ),
     run(parameters, prefix, xTD, shape) {
-      const [q, k, v] = matrices(parameters, prefix).map((each) => matMul(xTD, each));
+      const [q, k, v] = names(prefix).map((name) => project(parameters, name, xTD));
       return consume([q!, k!, v!], rotation.queriesKeysValues(q!, k!, v!, shape));
     },
     onHost(parameters, prefix) {
-      const all = matrices(parameters, prefix);
+      const all = names(prefix).map((name) => matrix(parameters, name));
       const width = (numHeads + 2 * numKeyValueHeads) * size;
       return (xBD, positions) => {
         const qkvBC = new Float32Array(positions.length * width);

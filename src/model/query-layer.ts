@@ -1,8 +1,9 @@
 import { consume } from '../ops/autograd.js';
-import { type AttentionShape, causalAttention, gatherRows, matMul, residual } from '../ops/operations.js';
+import { type AttentionShape, causalAttention, gatherRows, residual } from '../ops/operations.js';
 import { tf } from '../ops/tensorflow.js';
 import { initStd, matrix, matrixSpec, residualStd } from '../parameters/matrix.js';
 import type { ParameterSource, ParameterSpec } from '../parameters/parameters.js';
+import { project } from './lora.js';
 import { layerNorms } from './norms.js';
 import type { AttentionInspector } from './transformer-block.js';
 import { type FeedForwardSize, feedForwardSpecs } from './transformer-block.js';
@@ -41,12 +42,12 @@ export function queryAttention(
   inspect?: AttentionInspector,
 ): tf.Tensor2D {
   const normalTD = layerNorms.run(parameters, `${prefix}.ln_attn`, xTD);
-  const keysValuesTC = consume([normalTD], matMul(normalTD, matrix(parameters, `${prefix}.attn.kv`)));
+  const keysValuesTC = consume([normalTD], project(parameters, `${prefix}.attn.kv`, normalTD));
   const queriesTD = queries(parameters, prefix, shape);
   const qkvTC = consume([queriesTD, keysValuesTC], tf.concat([queriesTD, keysValuesTC], 1));
   inspect?.(`${prefix}.attn`, qkvTC);
   const attendedTD = consume([qkvTC], causalAttention(qkvTC, shape));
-  const outTD = consume([attendedTD], matMul(attendedTD, matrix(parameters, `${prefix}.attn.out`)));
+  const outTD = consume([attendedTD], project(parameters, `${prefix}.attn.out`, attendedTD));
   return consume([outTD, xTD], residual(xTD, outTD));
 }
 
@@ -60,7 +61,7 @@ function queries(
   { numSequences, seqLen, positionsT }: AttentionShape,
 ): tf.Tensor2D {
   const positionsSD = tf.slice(matrix(parameters, `${prefix}.positions`), 0, seqLen);
-  const queriesSD = matMul(positionsSD, matrix(parameters, `${prefix}.attn.q`));
+  const queriesSD = project(parameters, `${prefix}.attn.q`, positionsSD);
   if (positionsT !== undefined) return gatherRows(queriesSD, positionsT);
   const size = seqLen * queriesSD.shape[1];
   const queriesBC = tf.broadcastTo(tf.reshape(queriesSD, [1, size]), [numSequences, size]);

@@ -31,13 +31,18 @@ export function rankMemory(
   rows: number,
   processBytes: number,
 ): RankMemory {
-  const held = FLOAT_BYTES * (parameters.shared + expertsInMemory(config, parameters));
+  const experts = expertsInMemory(config, parameters);
+  const held = FLOAT_BYTES * (parameters.shared + experts);
+  const { shared, expertsOfRank } = parameters.trained;
+  const trained = FLOAT_BYTES * (shared + Math.min(expertsOfRank, experts));
+  // The matrices of experts with rows, to which their low-rank pairs are added (lora.ts).
+  const merged = rows > 0 && config.train.lora?.on.includes('experts') ? experts - expertsOfRank : 0;
   const { nodes, workersPerNode, ringBytes } = config.cluster;
   const parts = {
     parameters: usesOneDnn() ? held : 2 * held,
-    gradients: held,
-    moments: 2 * held,
-    activations: FLOAT_BYTES * activations(config, rows),
+    gradients: trained,
+    moments: 2 * trained,
+    activations: FLOAT_BYTES * (activations(config, rows) + merged),
     rings: 2 * (nodes * workersPerNode - 1) * ringBytes,
     process: processBytes,
   };

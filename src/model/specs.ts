@@ -4,6 +4,7 @@ import type { ParameterSpec } from '../parameters/parameters.js';
 import { heldExperts, routerPolicy } from '../routing/index.js';
 import type { SparseSize } from './experts.js';
 import { EMBEDDING, familyOf } from './family.js';
+import { withPairs } from './lora.js';
 import { moeLayerSpecs } from './moe-layer.js';
 import { queryLayerSpecs } from './query-layer.js';
 import { attentionHalfSpecs, denseBlockSpecs, type FeedForwardSize } from './transformer-block.js';
@@ -19,7 +20,7 @@ export function sparseSizeOf(config: RunConfig): SparseSize {
   return { ...sizeOf(config), dFeedForward: expertWidthOf(config), sharedExperts };
 }
 
-/** @param sparse what each sparse layer has beside its attention half */
+/** Specs of a model, with low-rank pairs. @param sparse what each sparse layer has beside its attention half, without */
 export function modelSpecs(
   config: RunConfig,
   sparse: readonly (readonly ParameterSpec[])[],
@@ -28,7 +29,7 @@ export function modelSpecs(
   const size = sizeOf(config);
   const { norm, hasPositions, head } = size.family;
   const std = initStd(model.dModel);
-  return [
+  const specs = [
     matrixSpec(EMBEDDING, [model.vocabSize, model.dModel], std),
     ...(hasPositions
       ? [{ ...matrixSpec('embed.positions', [model.seqLen, model.dModel], std), decay: false }]
@@ -42,6 +43,7 @@ export function modelSpecs(
     ...norm.specs('ln_final', model.dModel),
     ...(head === EMBEDDING ? [] : [matrixSpec(head, [model.vocabSize, model.dModel], std)]),
   ];
+  return withPairs(specs, config.train);
 }
 
 /** Parameters of the whole model, on whatever rank. @param count of the experts of a layer, all by default */

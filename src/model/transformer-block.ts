@@ -1,11 +1,12 @@
 import { consume } from '../ops/autograd.js';
 import { feedForward } from '../ops/feed-forward.js';
 import { type FeedForwardWeights, partsOf } from '../ops/kernels/kernels.js';
-import { type AttentionShape, causalAttention, matMul, residual } from '../ops/operations.js';
+import { type AttentionShape, causalAttention, residual } from '../ops/operations.js';
 import type { tf } from '../ops/tensorflow.js';
-import { initStd, matrix, matrixSpec, residualStd } from '../parameters/matrix.js';
+import { initStd, matrixSpec, residualStd } from '../parameters/matrix.js';
 import type { ParameterSource, ParameterSpec } from '../parameters/parameters.js';
 import type { Family } from './family.js';
+import { adaptedMatrix, project } from './lora.js';
 
 export interface FeedForwardSize {
   readonly dModel: number;
@@ -28,13 +29,13 @@ export function feedForwardSpecs(
   ];
 }
 
-/** The matrices named `prefix`. */
+/** The matrices named `prefix`, with their low-rank pairs added. */
 export function feedForwardWeights(
   parameters: ParameterSource,
   prefix: string,
   { feedForward }: Family,
 ): FeedForwardWeights {
-  return feedForward.map((name) => matrix(parameters, `${prefix}.${name}`));
+  return feedForward.map((name) => adaptedMatrix(parameters, `${prefix}.${name}`));
 }
 
 /**
@@ -55,7 +56,7 @@ function attention(
   const qkvTC = projection.run(parameters, prefix, xTD, shape);
   inspect?.(prefix, qkvTC);
   const attendedTD = consume([qkvTC], causalAttention(qkvTC, shape));
-  return consume([attendedTD], matMul(attendedTD, matrix(parameters, `${prefix}.out`)));
+  return consume([attendedTD], project(parameters, `${prefix}.out`, attendedTD));
 }
 
 /** Parameter specs that dense and sparse layers share: both norms and the attention. */

@@ -18,6 +18,8 @@ export interface ParameterSpec {
   readonly placement: 'shared' | 'expert';
   /** Whether weight decay applies: to matrices, not to gains, biases and position embeddings. */
   readonly decay: boolean;
+  /** Factor of the low-rank pair beside this matrix (low-rank-pair.ts); undefined if it has none. */
+  readonly pairScale?: number;
 }
 
 /** A parameter's elements [begin, end) of a flat array. */

@@ -36,6 +36,8 @@ export interface ParameterSource {
    * @throws TrainerError `INTERNAL` if this rank holds no parameter of that name.
    */
   get(name: string): tf.Tensor;
+  /** Factor of the low-rank pair beside a matrix (low-rank-pair.ts); undefined if it has none. */
+  pairScale(name: string): number | undefined;
   /** These experts have tokens, or their replicas have, in the gradient that is recorded. */
   touch(experts: readonly string[]): void;
 }
@@ -56,6 +58,7 @@ export class ParameterStore implements ParameterSource {
   readonly #differentiated = new Map<string, tf.Variable>();
   /** Places of parameters that are never moved. */
   readonly #fixed = new Map<string, Place>();
+  readonly #pairScales: ReadonlyMap<string, number | undefined>;
   /** While a gradient is recorded: stand-ins of the variables that the model has read, or these if they are frozen. */
   #recorded: Map<string, tf.Tensor> | null = null;
   /** Whether the gradient that is recorded adds to the one in the flat arrays. */
@@ -74,6 +77,7 @@ export class ParameterStore implements ParameterSource {
     isFrozen: IsFrozen = () => false,
     alwaysDifferentiated: readonly string[] = [],
   ) {
+    this.#pairScales = new Map(specs.map(({ name, pairScale }) => [name, pairScale]));
     const ofExperts = specs.filter((spec) => spec.placement === 'expert');
     this.shared = makeGroup(
       specs.filter((spec) => spec.placement === 'shared'),
@@ -145,6 +149,10 @@ export class ParameterStore implements ParameterSource {
     });
     this.#recorded.set(name, recorded);
     return recorded;
+  }
+
+  pairScale(name: string): number | undefined {
+    return this.#pairScales.get(name);
   }
 
   touch(experts: readonly string[]): void {

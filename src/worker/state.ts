@@ -18,6 +18,7 @@ import { TrainerError } from '../errors.js';
 import { LanguageModel } from '../model/language-model.js';
 import { parametersOfExpert } from '../model/parameter-counts.js';
 import { usePrecision } from '../ops/kernels/choose-kernels.js';
+import { isOfPair } from '../parameters/low-rank-pair.js';
 import type { ParameterGroup, ParameterRange, ParameterStore } from '../parameters/parameters.js';
 import { expertsOfRank, replicasOfRank } from '../routing/expert-placement.js';
 import { heldExperts } from '../routing/index.js';
@@ -67,6 +68,7 @@ function openExpertFile(config: RunConfig, { rank, worldSize }: Topology, folder
 
 /**
  * Loads a model's parameters, but for experts that are read when they are needed, and its routers' state from a checkpoint.
+ * Low-rank pairs that it does not have begin anew.
  *
  * @throws TrainerError `BAD_CHECKPOINT` if a tensor is missing, damaged or not in the model
  */
@@ -74,7 +76,8 @@ export function loadModel(model: LanguageModel, checkpoint: Checkpoint): void {
   assertAllHavePlaces(model, checkpoint);
   const { parameters } = model;
   for (const { group, ranges } of toLoad(parameters))
-    for (const { name, shape, begin } of ranges) group.values.set(checkpoint.read(name, shape), begin);
+    for (const { name, shape, begin } of ranges)
+      if (!isOfPair(name) || checkpoint.has(name)) group.values.set(checkpoint.read(name, shape), begin);
   parameters.pushValues();
   for (const [name, values] of model.routerState) values.set(checkpoint.read(name, [values.length]));
 }
@@ -127,6 +130,8 @@ function* toLoad({ shared, expert, slots }: ParameterStore) {
 function loadOptimizer({ parameters, expertUpdates }: LanguageModel, checkpoint: Checkpoint): void {
   for (const { group, ranges } of toLoad(parameters))
     for (const { name, shape, begin } of ranges) {
+      // What was frozen has none.
+      if (!checkpoint.has(momentName('m', name))) continue;
       group.m.set(checkpoint.read(momentName('m', name), shape), begin);
       group.v.set(checkpoint.read(momentName('v', name), shape), begin);
     }
@@ -159,7 +164,7 @@ function partOf(
   const experts = writesExperts ? tensorsOfExperts(state) : { values: [], moments: [] };
   return {
     shared: writesShared ? named(shared.ranges, shared.values) : [],
-    optimizerShared: writesShared ? moments(shared.ranges, shared) : [],
+    optimizerShared: writesShared ? moments(shared.trained, shared) : [],
     state: writesShared ? [...vectors(state.model.routerState), ...expertUpdates(state)] : [],
     experts: experts.values,
     optimizerExperts: experts.moments,
@@ -177,17 +182,20 @@ function tensorsOfExperts({ model, expertFile }: TrainState): ExpertTensors {
   if (expertFile === null) {
     const ranges =
       slots === null ? expert.ranges : [...slots.experts.keys()].flatMap((name) => slots.open(name));
-    return { values: named(ranges, expert.values), moments: moments(ranges, expert) };
+    const trained = ranges.filter(({ frozen }) => !frozen);
+    return { values: named(ranges, expert.values), moments: moments(trained, expert) };
   }
   slots!.flush();
   expertFile.hold();
   const stored = (array: number, rename: (name: string) => string) =>
     [...slots!.experts.values()].flatMap((ranges, place) =>
-      ranges.map((range) => ({
-        name: rename(range.name),
-        shape: range.shape,
-        data: expertFile.floatsOf(place, array, range),
-      })),
+      ranges
+        .filter(({ frozen }) => array === 0 || !frozen)
+        .map((range) => ({
+          name: rename(range.name),
+          shape: range.shape,
+          data: expertFile.floatsOf(place, array, range),
+        })),
     );
   return {
     values: stored(0, (name) => name),

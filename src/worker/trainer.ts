@@ -2,6 +2,7 @@ import path from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { meanLoss, numStepsOf } from '@locmoe/run-format';
 import { type Checkpoint, openCheckpoint } from '../checkpoint/checkpoint.js';
+import { mergedCheckpoint } from '../checkpoint/merged.js';
 import type { Transport } from '../collectives/transport.js';
 import type { ValidationBatch } from '../data/batch.js';
 import { type Dataset, openDataset } from '../data/dataset.js';
@@ -107,7 +108,7 @@ export class Trainer {
     const state = createTrainState(assignment.config, transport, checkpoint, runDir);
     const { initFrom, inheritance } = assignment;
     if (initFrom !== null) {
-      const origin = openCheckpoint(initFrom);
+      const origin = mergedCheckpoint(openCheckpoint(initFrom));
       if (inheritance === null) loadModel(state.model, origin);
       else inheritModel(state.model, origin, inheritance);
     }

@@ -26,6 +26,8 @@ function mixtral(overrides: Parameters<typeof tinyConfig>[0] = {}): RunConfig {
   return tinyConfig({ ...overrides, model });
 }
 
+const LORA: RunConfig['train']['lora'] = { rank: 2, alpha: 3, on: ['attention', 'experts'] };
+
 /** A model whose weights are large enough for every part to matter. */
 function build(config: RunConfig): LanguageModel {
   const model = new LanguageModel(config, soloTransport());
@@ -90,7 +92,7 @@ const RANDOM_DIRECTIONS = NIGHTLY && usesOneDnn() ? 4 : 1;
 const isTried = (name: string) => NIGHTLY || usesOneDnn() || /, (?:query layer|learned groups)/.test(name);
 
 /**
- * For every parameter, the derivative along its own gradient, which must be the gradient's length, and along
+ * For every parameter that is not frozen, the derivative along its own gradient, which must be the gradient's length, and along
  * random directions. Float32 noise of the loss (below 5e-7) over the step (0.02, rarely less) stays below 1e-4;
  * 1 % is for what is left of the higher derivatives.
  */
@@ -102,7 +104,7 @@ function checkAllGradients(model: LanguageModel): void {
   // The capacities that this pass has set hold from here on.
   model.endStep();
   for (const group of [model.parameters.shared, model.parameters.expert])
-    for (const range of group.ranges) {
+    for (const range of group.trained) {
       const gradient = Float64Array.from(group.gradients.subarray(range.begin, range.end));
       const length = Math.hypot(...gradient);
       const own = length === 0 ? gradient : gradient.map((value) => value / length);
@@ -187,6 +189,8 @@ describe('gradients of the whole model against finite differences', () => {
       'mixtral, switch, top 2',
       mixtral({ moe: { expertsPerToken: 2, auxiliaryLossWeight: 0.2, sharedExperts: 1, dFeedForward: 6 } }),
     ],
+    ['pangu-sigma, pairs', tinyConfig({ moe: { sharedExperts: 1 }, train: { lora: LORA } })],
+    ['mixtral, pairs', mixtral({ moe: { expertsPerToken: 2 }, train: { lora: LORA } })],
     ['mixtral, tied embedding', mixtral({ model: { tiedEmbedding: true, numKeyValueHeads: 2 } })],
     [
       'locmoe-plus, both losses, tokens dropped',
@@ -317,8 +321,11 @@ it('in the backward pass gradients are whole from where the store says', () => {
   model.dispose();
 });
 
-it('twenty training steps leave no tensor behind', () => {
-  const model = build(tinyConfig());
+it.each([
+  ['of all parameters', tinyConfig()],
+  ['of low-rank pairs', mixtral({ train: { lora: LORA } })],
+])('twenty training steps %s leave no tensor behind', (_, config) => {
+  const model = build(config);
   const step = () => {
     model.parameters.computeGradients(() => {
       const { crossEntropy, auxiliaryLoss } = model.loss(batch, { training: true });

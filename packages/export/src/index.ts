@@ -1,5 +1,6 @@
 import { type Command, Option } from 'commander';
 import { type Checkpoint, resolveCheckpoint } from 'locmoe/internal/checkpoint/checkpoint';
+import { mergedCheckpoint } from 'locmoe/internal/checkpoint/merged';
 import type { ExportPackage } from 'locmoe/internal/cli/packages';
 import { TrainerError } from 'locmoe/internal/errors';
 import { formatTable } from 'locmoe/internal/format';
@@ -44,7 +45,9 @@ export const exportCommand: ExportPackage['exportCommand'] = (command: Command) 
 async function exportCheckpoint(options: ExportOptions): Promise<void> {
   const { checkpoint: place, output: folder } = options;
   const { to, lines, write } = writerOf(options);
-  const checkpoint = resolveCheckpoint(place, (warning) => console.error(`locmoe: ${warning}`));
+  const checkpoint = mergedCheckpoint(
+    resolveCheckpoint(place, (warning) => console.error(`locmoe: ${warning}`)),
+  );
   const { runId, step, config } = checkpoint.manifest;
   const { family } = config.model;
   if (options.to !== undefined && family !== 'pangu-sigma')

@@ -90,7 +90,7 @@ function processBytes(config: RunConfig): number {
   const { dModel, dFeedForward, vocabSize } = config.model;
   const widest = Math.max(dFeedForward, expertWidthOf(config) * Math.max(1, config.moe.sharedExperts));
   const { shared, model } = parameterCounts(config);
-  const values = shared + expertsInMemory(config, { shared, expertsOfRank: model - shared, model });
+  const values = shared + expertsInMemory(config, { expertsOfRank: model - shared });
   // The sum counts TensorFlow's copy, the transposed embedding, and a pass: inputs and outputs of attention and
   // experts.
   const numbers =

@@ -4,6 +4,8 @@ import type { RunConfig } from '../../config/schema.js';
 import type { Loader } from '../../data/loader.js';
 import { positionsOf } from '../../data/packing.js';
 import { formatCount, formatNumberOf, formatShare, formatSize } from '../../format.js';
+import { parameterCounts } from '../../model/parameter-counts.js';
+import { leastRankMemory } from '../../model/rank-memory.js';
 
 /** Describes the text that was found and the recipe that was chosen, in two lines. */
 export function describeRecipe(
@@ -56,4 +58,16 @@ export function describePacking({ packings }: Pick<Loader, 'packings'>, seqLen: 
       ...(numLeftOut > 0 ? [`${formatCount(numLeftOut)} left out, whose answer does not fit`] : []),
     ].join('; ');
   });
+}
+
+/** Describes how much of the model is trained, in a line; null if all of it is. */
+export function describeTrained(config: RunConfig): string | null {
+  const { shared, expertsOfRank, trained } = parameterCounts(config);
+  const [part, all] = [trained.shared + trained.expertsOfRank, shared + expertsOfRank];
+  if (part === all) return null;
+  const { gradients, moments } = leastRankMemory(config);
+  return (
+    `trained: ${formatCount(part)} of ${formatCount(all)} parameters of a rank (${((100 * part) / all).toPrecision(2)} %), ` +
+    `with gradients and moments of ${formatSize(gradients + moments)}`
+  );
 }

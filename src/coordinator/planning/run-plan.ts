@@ -21,7 +21,13 @@ import { makeFolder, PRIVATE_FOLDER } from '../../os/make-folder.js';
 import { endOf } from '../../run/run-end.js';
 import { claimRun } from '../../run/run-lock.js';
 import { type Adoption, adoptionOf } from './adoption.js';
-import { describeInstruct, describeLength, describePacking, describeRecipe } from './describe-plan.js';
+import {
+  describeInstruct,
+  describeLength,
+  describePacking,
+  describeRecipe,
+  describeTrained,
+} from './describe-plan.js';
 import {
   assertAnyMachineCanHold,
   assertMachineCanHold,
@@ -67,6 +73,8 @@ export async function planRun(
   const instruct = init === null ? null : instructOf(options, init.manifest.config);
   if (instruct !== null) for (const line of describeInstruct(instruct, config)) say(line);
   assertTrainable(config);
+  const trained = describeTrained(config);
+  if (trained !== null) say(trained);
   if (nodesHere !== 'none') {
     assertComputes(config.train.precision);
     assertAddressSpace();
@@ -225,6 +233,11 @@ function assertCanBegin(
   tokenizerSha256?: string,
 ): void {
   if (checkpoint !== null && adopts === null) assertCanGoOn(checkpoint, config, tokenizerSha256);
+  if (config.train.lora !== null && (inherit !== undefined || (checkpoint ?? init ?? adopts) === null))
+    throw new TrainerError(
+      'BAD_CONFIG',
+      'train.lora: trains low-rank pairs beside the weights of another run; say of which with --init RUN',
+    );
   if (init === null) return;
   if (inherit === undefined) assertFits(init, config, 'weights', tokenizerSha256);
   else assertInheritable(init, config, tokenizerSha256);
@@ -232,7 +245,7 @@ function assertCanBegin(
 
 function assertCanGoOn(checkpoint: Checkpoint, config: RunConfig, tokenizerSha256?: string): void {
   assertFits(checkpoint, config, 'resume', tokenizerSha256);
-  if (!checkpoint.has(momentName('m', 'embed.tokens')))
+  if (!Object.keys(checkpoint.manifest.tensors).some((name) => name.startsWith(momentName('m', ''))))
     throw new TrainerError(
       'BAD_CHECKPOINT',
       `checkpoint ${checkpoint.folder} has weights alone, so no run can go on from it; start one with them: --init`,

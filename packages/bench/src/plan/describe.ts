@@ -15,6 +15,11 @@ const trimmed = (value: number) => String(Number(value.toPrecision(3)));
 export function describePlan(input: PlanInput, plan: Plan): string {
   const { config, profile, coresPerNode, link, routing } = input;
   const { cluster, moe } = config;
+  const { trained, ...parameters } = plan.parameters;
+  const [held, moved] = [parameters, trained].map(({ shared, expertsOfRank }) => shared + expertsOfRank) as [
+    number,
+    number,
+  ];
   return [
     `${config.name}, router ${moe.router}, ${cluster.exchange} exchange: ${formatNumberOf(cluster.nodes, 'node')} x ${formatNumberOf(cluster.workersPerNode, 'worker')}`,
     `step ${ms(plan.stepMs)} ms, ${formatCount(plan.tokensPerS)} tokens/s${microBatchesOf(config)}`,
@@ -46,7 +51,7 @@ export function describePlan(input: PlanInput, plan: Plan): string {
       ['other node', mega(plan.traffic.otherNodeBytes)],
     ]),
     `messages between nodes in these exchanges: ${formatCount(plan.traffic.messagesBetweenNodes)}`,
-    `parameters: ${formatCount(plan.parameters.model)} in the model, ${formatCount(plan.parameters.shared + plan.parameters.expertsOfRank)} on a rank`,
+    `parameters: ${formatCount(parameters.model)} in the model, ${formatCount(held)} on a rank${moved === held ? '' : `, ${formatCount(moved)} of them trained`}`,
     `calibration: ${profile.machine}, ${profile.date}${isMeasured(input) ? '' : `, which has not measured router ${moe.router}`}; ${trimmed(coresPerNode)} cores for a node; link ${link === null ? 'none but the agents' : formatLink(link)}`,
     `routing: ${routing.keptPerToken.toFixed(2)} choices kept for each token, ${percent(routing.localGain)} brought home from other nodes, busiest rank ${routing.imbalance.toFixed(2)} x the mean (${routing.source})`,
   ].join('\n');

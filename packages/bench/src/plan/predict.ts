@@ -136,7 +136,8 @@ function predictOne(input: PlanInput, movedShare: number): Plan {
   const load = { sequences, rows, experts: expertsPerRank(config) };
   const tiers = tierShares(config, routing);
   const parameters = parameterCounts(config);
-  const moved = { ...parameters, expertsOfRank: movedShare * parameters.expertsOfRank };
+  const { trained } = parameters;
+  const moved = { ...trained, expertsOfRank: movedShare * trained.expertsOfRank };
   const exchanges = exchangesOf(config, tiers, rows, moved);
   const partsMs = {
     ...computeMs(input, machines, load, moved),
@@ -169,7 +170,7 @@ function computeMs(
   { config, profile, routing }: PlanInput,
   machines: Machines,
   load: RankLoad,
-  moved: ParameterCounts,
+  moved: ParameterCounts['trained'],
 ): Record<ComputePart, number> {
   const { compute } = profile;
   const slowdown = slowdownOf(compute, machines);

@@ -44,7 +44,7 @@ export function exchangesOf(
   config: RunConfig,
   tiers: TierShares,
   rowsPerRank: number,
-  parameters: ParameterCounts,
+  moved: ParameterCounts['trained'],
 ): Exchange[] {
   const { cluster, model } = config;
   const topology = topologyOf(0, cluster.nodes, cluster.workersPerNode);
@@ -57,8 +57,8 @@ export function exchangesOf(
     { ...rows, ...layers, purpose: 'combine', phase: 'forward' },
     { ...rows, ...layers, purpose: 'combine gradient', phase: 'backward' },
     { ...rows, ...layers, purpose: 'dispatch gradient', phase: 'backward' },
-    ...allReduce('gradients', parameters.shared, topology, wireBytesOf(config)),
-    ...replicaReduce(config, parameters.expertsOfRank, topology),
+    ...allReduce('gradients', moved.shared, topology, wireBytesOf(config)),
+    ...replicaReduce(config, moved.expertsOfRank, topology),
     ...allReduce('gradient norm', 6, topology),
   ];
 }

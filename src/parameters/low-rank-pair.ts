@@ -1,0 +1,26 @@
+import { initStd, matrixSpec } from './matrix.js';
+import type { ParameterSpec } from './parameter-group.js';
+
+// Low-rank adaptation (LoRA, Hu et al., arXiv 2106.09685, section 4.1): beside a frozen W [a, b] a pair A [a, R], B [R, b] is
+// trained, and W + scale A B takes the place of W. B is zero at first, so that a new pair changes nothing.
+
+/** Names of A and B of a matrix. The part before the last dot still names its expert. */
+export function pairOf(matrix: string): { readonly a: string; readonly b: string } {
+  return { a: `${matrix}_lora_a`, b: `${matrix}_lora_b` };
+}
+
+export function isOfPair(parameter: string): boolean {
+  return /_lora_[ab]$/.test(parameter);
+}
+
+/** The spec of a matrix with a pair beside it, and those of the pair. */
+export function specsWithPair(matrix: ParameterSpec, rank: number, pairScale: number): ParameterSpec[] {
+  const { name, placement } = matrix;
+  const [a, b] = matrix.shape as [number, number];
+  const names = pairOf(name);
+  return [
+    { ...matrix, pairScale },
+    matrixSpec(names.a, [a, rank], initStd(a), placement),
+    { ...matrixSpec(names.b, [rank, b], 0, placement), init: { kind: 'constant', value: 0 } },
+  ];
+}
