@@ -40,6 +40,17 @@ describe('a configuration is refused before anything starts', () => {
       'moe.router=best',
       /--set moe\.router=best: moe\.router: must be one of deepseek, expert-choice, hash, /,
     ],
+    ['pairs of no rank', 'train.lora.rank=0', /--set train\.lora\.rank=0: train\.lora\.rank: must be /],
+    [
+      'pairs beside unknown matrices',
+      'train.lora={rank: 2, on: [mlp]}',
+      /: train\.lora\.on\.0: must be one of attention, experts/,
+    ],
+    [
+      'pairs beside random weights',
+      'train.lora.rank=2',
+      /^locmoe: train\.lora: trains low-rank pairs beside the weights of another run; say of which with --init RUN$/m,
+    ],
     [
       'a model that no machine holds',
       'moe.numExperts=100000000',

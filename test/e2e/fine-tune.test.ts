@@ -4,6 +4,9 @@ import { readRecords } from '@locmoe/run-format';
 import OpenAI from 'openai';
 import { expect, it } from 'vitest';
 import { openCheckpoint } from '../../src/checkpoint/checkpoint.js';
+import { mergedCheckpoint } from '../../src/checkpoint/merged.js';
+import { readSafetensorsHeader } from '../../src/checkpoint/safetensors.js';
+import { isOfPair } from '../../src/parameters/low-rank-pair.js';
 import { type Finished, Locmoe, lossCurve, newestRun, temporaryFolder, trainToTheEnd } from './support.js';
 
 const PAIRS: readonly (readonly [string, string])[] = [
@@ -84,11 +87,31 @@ it('a checkpoint is fine-tuned on questions and answers until it knows them, ali
   expect(resumed.code, resumed.stderr).toBe(0);
   expect([...lossCurve(two.run).keys()]).toEqual([1, 2, 3, 4]);
 
+  const lora = ['train.lora={rank: 4, on: [attention, experts]}', 'train.freeze=[]'];
+  const pairs = await tune('2', 'train.steps=3', ...lora);
+  expect(pairs.stdout).toMatch(
+    /^trained: [\d,]+ of [\d,]+ parameters of a rank \([\d.]+ %\), with gradients and moments of [\d.]+ kB$/m,
+  );
+  const [onward, exported] = await Promise.all([
+    locmoe('train', '--resume', pairs.run, '--set', 'train.steps=4', '--no-http', '--no-samples'),
+    locmoe('export', '--checkpoint', pairs.run, '--to', 'huggingface', '--output', 'exported'),
+  ]);
+  expect([onward.code, exported.code], onward.stderr + exported.stderr).toEqual([0, 0]);
+  const [base, merged] = [before, mergedCheckpoint(openCheckpoint(`${pairs.run}/checkpoints/step-000003`))];
+  const { tensors } = readSafetensorsHeader(path.join(folder, 'exported', 'model.safetensors'));
+  expect([...tensors.keys()].filter(isOfPair)).toEqual([]);
+  expect(merged.read('layers.0.ffn.w_in')).toEqual(base.read('layers.0.ffn.w_in'));
+  expect(merged.read('layers.0.attn.qkv')).not.toEqual(base.read('layers.0.attn.qkv'));
+
   writeFileSync(path.join(folder, 'bad.jsonl'), `${lines[0]}\n{"prompt": "a", "completion": ""}\n`);
   const refusals: readonly (readonly [string[], RegExp])[] = [
     [
       ['train', '--instruct', 'bad.jsonl', '--init', origin],
       /^locmoe: \S+bad\.jsonl:2 completion: is empty$/,
+    ],
+    [
+      ['train', '--resume', pairs.run, '--set', 'train.steps=50', '--set', 'train.lora.rank=8'],
+      /: train\.lora is \{"rank":4,\S+\} there and \{"rank":8,\S+\} in this run$/,
     ],
     [
       [...start, '--set', 'train.freeze=[embedding]'],

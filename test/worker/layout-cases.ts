@@ -11,6 +11,7 @@ export interface LayoutCase {
   readonly cluster: Partial<RunConfig['cluster']>;
   readonly precision?: RunConfig['train']['precision'];
   readonly microBatches: number;
+  readonly lora?: RunConfig['train']['lora'] | undefined;
 }
 
 export const STEPS = 8;
@@ -20,14 +21,14 @@ const NUM_SEQUENCES = 8;
 /** Trains as one rank; returns its loss in each step. Every second step has the same batch, so that a model can learn it. */
 export function trainLayout(
   transport: Transport,
-  { model, moe, cluster, precision = 'float32', microBatches }: LayoutCase,
+  { model, moe, cluster, precision = 'float32', microBatches, lora = null }: LayoutCase,
 ): number[] {
   const { rank, worldSize } = transport.topology;
   const config = tinyConfig({
     model: { numSparseLayers: 2, ...model },
     moe: { expertGroups: 2, ...moe },
     cluster,
-    train: { learningRate: 0.02, steps: STEPS, globalBatch: NUM_SEQUENCES, microBatches, precision },
+    train: { learningRate: 0.02, steps: STEPS, globalBatch: NUM_SEQUENCES, microBatches, precision, lora },
   });
   const state = createTrainState(config, transport, null);
   const losses = Array.from({ length: STEPS }, (_, i) => {

@@ -29,27 +29,37 @@ const WIDE: Readonly<Record<string, LayoutCase['moe']>> = {
 };
 /** The other family, with heads that share keys and values, and narrow and shared experts. */
 const MIXTRAL = { family: 'mixtral', numKeyValueHeads: 1 } as const;
-const ROUTERS: readonly (readonly [name: string, LayoutCase['moe'], LayoutCase['model']?])[] = [
+const LORA: LayoutCase['lora'] = { rank: 4, alpha: 64, on: ['attention', 'experts'] };
+const ROUTERS: readonly (readonly [
+  name: string,
+  LayoutCase['moe'],
+  LayoutCase['model']?,
+  LayoutCase['lora']?,
+])[] = [
   ...ROUTER_NAMES.map((router) => [router, Object.assign({ router }, FREE, WIDE[router])] as const),
   ['switch, top 2', Object.assign({ router: 'switch', numExperts: 8, expertsPerToken: 2 } as const, FREE)],
   // Its experts choose among all ranks, whatever the layout.
   ['expert-choice, tokens dropped', { router: 'expert-choice', capacityFactor: 1.25 }],
   ['mixtral, hash', { router: 'hash', ...FREE, dFeedForward: 8, sharedExperts: 2 }, MIXTRAL],
+  ['pairs, hash', { router: 'hash', ...FREE, sharedExperts: 2 }, {}, LORA],
+  ['mixtral, pairs, locmoe', { router: 'locmoe', ...FREE }, MIXTRAL, LORA],
   ['mixtral, switch, top 2', { router: 'switch', numExperts: 8, expertsPerToken: 2, ...FREE }, MIXTRAL],
   ['mixtral, locmoe-plus', { router: 'locmoe-plus', ...FREE }, MIXTRAL],
 ];
 /** Of each router: overlapped, in turn, in micro-batches. */
-const CASES = ROUTERS.flatMap(([, moe, model]): LayoutCase[] => [
-  { model, moe, cluster: OVERLAPPED, microBatches: 1 },
-  { model, moe, cluster: IN_TURN, microBatches: 1 },
-  { model, moe, cluster: OVERLAPPED, microBatches: 2 },
+const CASES = ROUTERS.flatMap(([, moe, model, lora]): LayoutCase[] => [
+  { model, moe, lora, cluster: OVERLAPPED, microBatches: 1 },
+  { model, moe, lora, cluster: IN_TURN, microBatches: 1 },
+  { model, moe, lora, cluster: OVERLAPPED, microBatches: 2 },
 ]);
 /** The choices of hash routing do not depend on the precision. */
-const HASH = ['hash', 'mixtral, hash'].map((hash) => ROUTERS.findIndex(([name]) => name === hash));
+const HASH = ['hash', 'mixtral, hash', 'pairs, hash'].map((hash) =>
+  ROUTERS.findIndex(([name]) => name === hash),
+);
 const IN_BFLOAT16 = HASH.flatMap((i) =>
   [OVERLAPPED, IN_TURN].map((cluster): LayoutCase => {
-    const [, moe, model] = ROUTERS[i];
-    return { model, moe, cluster, precision: 'bfloat16', microBatches: 1 };
+    const [, moe, model, lora] = ROUTERS[i];
+    return { model, moe, lora, cluster, precision: 'bfloat16', microBatches: 1 };
   }),
 );
 
