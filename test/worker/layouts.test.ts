@@ -29,7 +29,7 @@ const WIDE: Readonly<Record<string, LayoutCase['moe']>> = {
 };
 /** The other family, with heads that share keys and values, and narrow and shared experts. */
 const MIXTRAL = { family: 'mixtral', numKeyValueHeads: 1 } as const;
-const LORA: LayoutCase['lora'] = { rank: 4, alpha: 64, on: ['attention', 'experts'] };
+const LORA: LayoutCase['lora'] = { rank: 4, alpha: 16, on: ['attention', 'experts'] };
 const ROUTERS: readonly (readonly [
   name: string,
   LayoutCase['moe'],
@@ -94,10 +94,13 @@ describe('the result does not depend on the layout', () => {
   });
 
   describe.each(ROUTERS.map(([name], i) => [name, 3 * i] as const))('%s', (_, first) => {
+    /** Pairs of a model that was never trained have less to win. */
+    const least = CASES[first].lora === undefined ? 0.5 : 0.2;
+
     it('every layout gives the same loss curve, in micro-batches too', () => {
       for (const k of [first, first + 2]) {
         // A curve that does not move would agree with any other.
-        expect(alone[k].at(-1)!).toBeLessThan(alone[k][0] - 0.5);
+        expect(alone[k].at(-1)!).toBeLessThan(alone[k][0] - least);
         for (const [layout, curves] of spread)
           for (const [step, loss] of alone[k].entries())
             expect(Math.abs(curves[k][step] / loss - 1), `${layout}, step ${step + 1}`).toBeLessThan(
