@@ -54,3 +54,17 @@ export const modelSchema = z.strictObject({
       'family mixtral: logits are computed by the embedding of the tokens; null: by a matrix of their own',
     ),
 });
+
+type ModelFields = Readonly<z.output<typeof modelSchema>>;
+
+/** The fields that family mixtral alone has, with what null stands for. */
+export function mixtralFields(
+  model: Pick<ModelFields, 'numHeads' | 'numKeyValueHeads' | 'ropeTheta' | 'normEpsilon' | 'tiedEmbedding'>,
+) {
+  return {
+    numKeyValueHeads: model.numKeyValueHeads ?? model.numHeads,
+    ropeTheta: model.ropeTheta ?? 10_000,
+    normEpsilon: model.normEpsilon ?? 1e-5,
+    tiedEmbedding: model.tiedEmbedding ?? false,
+  };
+}

@@ -1,4 +1,4 @@
-import { FEED_FORWARD_MATRICES } from '../config/model-schema.js';
+import { FEED_FORWARD_MATRICES, mixtralFields } from '../config/model-schema.js';
 import type { RunConfig } from '../config/schema.js';
 import { layerNorms, type Norm, rmsNorms } from './norms.js';
 import { fusedProjection, type Projection, rotaryProjections } from './projections.js';
@@ -21,8 +21,6 @@ export interface Family {
 
 /** Embedding of the tokens, which can be the head too. */
 export const EMBEDDING = 'embed.tokens';
-const ROPE_THETA = 10_000;
-const NORM_EPSILON = 1e-5;
 
 const FAMILIES: Readonly<
   Record<RunConfig['model']['family'], (model: RunConfig['model']) => Omit<Family, 'feedForward'>>
@@ -33,16 +31,15 @@ const FAMILIES: Readonly<
     hasPositions: true,
     head: EMBEDDING,
   }),
-  mixtral: (model) => ({
-    norm: rmsNorms(model.normEpsilon ?? NORM_EPSILON),
-    projection: rotaryProjections(
-      headsOf(model),
-      model.dModel / model.numHeads,
-      model.ropeTheta ?? ROPE_THETA,
-    ),
-    hasPositions: false,
-    head: model.tiedEmbedding ? EMBEDDING : 'head',
-  }),
+  mixtral: (model) => {
+    const { normEpsilon, ropeTheta, tiedEmbedding } = mixtralFields(model);
+    return {
+      norm: rmsNorms(normEpsilon),
+      projection: rotaryProjections(headsOf(model), model.dModel / model.numHeads, ropeTheta),
+      hasPositions: false,
+      head: tiedEmbedding ? EMBEDDING : 'head',
+    };
+  },
 };
 
 export function familyOf({ model }: Pick<RunConfig, 'model'>): Family {
@@ -50,6 +47,6 @@ export function familyOf({ model }: Pick<RunConfig, 'model'>): Family {
 }
 
 /** Heads of queries, and of keys and values. */
-export function headsOf({ numHeads, numKeyValueHeads }: RunConfig['model']) {
-  return { numHeads, numKeyValueHeads: numKeyValueHeads ?? numHeads };
+export function headsOf(model: RunConfig['model']) {
+  return { numHeads: model.numHeads, numKeyValueHeads: mixtralFields(model).numKeyValueHeads };
 }

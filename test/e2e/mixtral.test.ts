@@ -61,7 +61,7 @@ it('goes on alike as the part that one domain uses', async () => {
   expect(await textOf(part)).toBe(await textOf(run));
 });
 
-it.each(['onnx', 'huggingface', 'web'])('is refused by an export to %s', async (target) => {
+it.each(['onnx', 'web'])('is refused by an export to %s', async (target) => {
   const output = path.join(folder, target);
   const { code, stderr } = await locmoe('export', '--checkpoint', run, '--to', target, '--output', output);
   expect(code).toBe(2);

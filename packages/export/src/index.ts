@@ -50,7 +50,7 @@ async function exportCheckpoint(options: ExportOptions): Promise<void> {
   );
   const { runId, step, config } = checkpoint.manifest;
   const { family } = config.model;
-  if (options.to !== undefined && family !== 'pangu-sigma')
+  if (options.to !== undefined && family !== 'pangu-sigma' && !TARGETS[options.to]!.takesMixtral)
     throw new TrainerError(
       'BAD_INPUT',
       `--to ${to}: export of the family ${family} is not there yet (model.family of ${checkpoint.folder})`,

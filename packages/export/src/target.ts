@@ -9,6 +9,8 @@ export interface ExportTarget {
   readonly description: string;
   /** Whether it can hold weights of other types than float32. */
   readonly takesDtype?: true;
+  /** Whether it can hold models of family mixtral. */
+  readonly takesMixtral?: true;
   /**
    * Writes the model of a checkpoint into an empty folder.
    *

@@ -121,7 +121,7 @@ it('the model card says how to ask, with the domain that learned answers where t
     const { model, moe, ...rest } = configOf(domains);
     const config = { ...rest, model: { ...model, numSparseLayers }, moe: { ...moe, expertGroups: 2 } };
     const facts = { validation: null, domains: [] };
-    return modelCard({ config, runId: 'run', step: 1 }, facts, false, '<|endoftext|>');
+    return modelCard({ config, runId: 'run', step: 1 }, facts, 'locmoe', '<|endoftext|>');
   };
   expect(card({ en: null, qa: {} }, 1)).toMatch(
     /apply_chat_template\(messages.*\n.*generate\(\*\*inputs, domain="qa", max/,

@@ -74,8 +74,8 @@ function checkpointOf(config: RunConfig): Checkpoint {
   return { folder: stepFolder(run.checkpoints, 20), manifest } as unknown as Checkpoint;
 }
 
-const cardOf = (checkpoint: Checkpoint, isGpt2 = false) =>
-  modelCard(checkpoint.manifest, factsOfRun(checkpoint), isGpt2, '<|endoftext|>');
+const cardOf = (checkpoint: Checkpoint, modelType = 'locmoe') =>
+  modelCard(checkpoint.manifest, factsOfRun(checkpoint), modelType, '<|endoftext|>');
 
 const frontMatter = (card: string) => parse(/^---\n(.*?)\n---\n/s.exec(card)![1]!);
 
@@ -115,7 +115,7 @@ describe('the model card', () => {
     const { model, ...rest } = configOf(['en']);
     const card = cardOf(
       checkpointOf({ ...rest, model: { ...model, numSparseLayers: 0, queryLayer: false } }),
-      true,
+      'gpt2',
     );
     expect(frontMatter(card).tags).toEqual(['gpt2']);
     expect(card).not.toMatch(/## Router|expert/);

@@ -29,8 +29,13 @@ const TEXTS: Readonly<Record<string, string>> = {
 
 const TOKENIZER = tokenizerJson(trainBpe(Object.values(TEXTS), VOCABULARY));
 
+interface Variant {
+  readonly model?: object;
+  readonly moe?: object;
+}
+
 /** Every router, some with preferences of tokens, and what else changes the shape of a model. */
-const VARIANTS: Readonly<Record<string, { readonly model?: object; readonly moe?: object }>> = {
+const VARIANTS: Readonly<Record<string, Variant>> = {
   hash: { moe: { router: 'hash' } },
   'hash without experts for a part of the ids': { moe: { router: 'hash', hashShare: 0.4 } },
   'switch whose choices became a table': { moe: { router: 'switch', tableAfter: 9 } },
@@ -136,7 +141,11 @@ export const TRIED: readonly string[] = NIGHTLY
 
 /** Trains a model for a moment, long enough for its router to drop tokens, and saves it in `folder`. */
 export function trainedCheckpoint(folder: string, variant: string): Checkpoint {
-  const { model, moe } = VARIANTS[variant]!;
+  return trainedModel(folder, VARIANTS[variant]!);
+}
+
+/** @param variant fields of the configuration that are not those of all these models */
+export function trainedModel(folder: string, { model, moe }: Variant): Checkpoint {
   const config = configOf({ model, moe, data: { domains: Object.keys(TEXTS) } });
   const { encode } = loadTokenizer(tokenizerIn(folder));
   return trained(

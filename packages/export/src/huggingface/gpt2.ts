@@ -1,7 +1,7 @@
 import type { Checkpoint } from 'locmoe/internal/checkpoint/checkpoint';
 import type { RunConfig } from 'locmoe/internal/config/schema';
 import { LAYER_NORM_EPSILON } from 'locmoe/internal/ops/on-host';
-import { type HuggingFaceModel, type LazyTensor, tensorOf } from './weights.js';
+import { type HuggingFaceModel, type LazyTensor, tensorOf, zeros } from './weights.js';
 
 /** Whether a model is the one that GPT-2 programs know: dense layers, and no query layer. */
 export function isGpt2({ model }: RunConfig): boolean {
@@ -46,7 +46,7 @@ function gpt2Tensors(checkpoint: Checkpoint): LazyTensor[] {
   ];
   const linear = (from: string, to: string, shape: readonly [number, number]) => [
     tensor(from, `${to}.weight`, shape),
-    zeros(`transformer.${to}.bias`, shape[1]),
+    zeros(`transformer.${to}.bias`, [shape[1]]),
   ];
   const layers = Array.from({ length: numDenseLayers }, (_, layer) => {
     const [from, to] = [`layers.${layer}`, `h.${layer}`];
@@ -65,8 +65,4 @@ function gpt2Tensors(checkpoint: Checkpoint): LazyTensor[] {
     ...layers.flat(),
     ...norm('ln_final', 'ln_f'),
   ];
-}
-
-function zeros(name: string, length: number): LazyTensor {
-  return { name, shape: [length], bytes: 4 * length, read: () => new Float32Array(length) };
 }

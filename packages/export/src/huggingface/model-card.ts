@@ -14,13 +14,18 @@ const LANGUAGES: Readonly<Record<string, readonly string[]>> = {
   bilingual: ['en', 'zh'],
 };
 
-/** README.md of an exported folder, as a page of a model on the HuggingFace hub. What is not known is left out. */
+/**
+ * README.md of an exported folder, as a page of a model on the HuggingFace hub. What is not known is left out.
+ *
+ * @param modelType `model_type` of config.json; `locmoe` comes with code
+ */
 export function modelCard(
   { config, runId, step }: Pick<Manifest, 'config' | 'runId' | 'step'>,
   facts: RunFacts,
-  isGpt2: boolean,
+  modelType: string,
   endOfText: string,
 ): string {
+  const hasCode = modelType === 'locmoe';
   const { model, moe } = config;
   const planned = numStepsOf(config);
   const usesDomain = model.numSparseLayers > 0 && moe.expertGroups > 1 && moe.subModel === null;
@@ -28,7 +33,7 @@ export function modelCard(
 library_name: transformers
 pipeline_tag: text-generation
 ${languages(config)}tags:
-- ${isGpt2 ? 'gpt2' : 'locmoe'}
+- ${modelType}
 ${model.numSparseLayers > 0 ? '- moe\n' : ''}---
 
 # ${config.name}
@@ -47,9 +52,9 @@ ${model.numSparseLayers > 0 ? router(config) : ''}${evaluation(facts)}
 A text begins with \`${endOfText}\`, as every text did in training.
 
 \`\`\`python
-${withTransformers(config, isGpt2, usesDomain, `${endOfText}The`)}
+${withTransformers(config, hasCode, usesDomain, `${endOfText}The`)}
 \`\`\`
-${withMessages(config, usesDomain)}${isGpt2 ? '' : withoutTransformers(config)}
+${withMessages(config, usesDomain)}${hasCode ? withoutTransformers(config) : ''}
 ## Limits
 
 ${limits(config)}
@@ -169,8 +174,8 @@ function domains({ moe }: RunConfig, usesDomain: boolean): string {
 Name it with \`domain\`; where you do not, it is \`domain\` of config.json.`;
 }
 
-function withTransformers({ data }: RunConfig, isGpt2: boolean, usesDomain: boolean, text: string): string {
-  const remote = isGpt2 ? '' : ', trust_remote_code=True';
+function withTransformers({ data }: RunConfig, hasCode: boolean, usesDomain: boolean, text: string): string {
+  const remote = hasCode ? ', trust_remote_code=True' : '';
   const domain = usesDomain ? `domain=${JSON.stringify(data.domains[0])}, ` : '';
   return `from transformers import AutoModelForCausalLM, AutoTokenizer
 

@@ -13,12 +13,15 @@ export interface LazyTensor {
 
 /** A model as transformers reads it: the fields of config.json and the tensors of model.safetensors. */
 export interface HuggingFaceModel {
-  readonly config: Readonly<Record<string, unknown>>;
+  readonly config: Readonly<Record<string, unknown>> & { readonly model_type: string };
   readonly tensors: readonly LazyTensor[];
 }
 
 /** The size of a file from which HuggingFace's programs split weights. */
 const SHARD_BYTES = 5e9;
+
+/** In locmoe.py, and in classes of transformers. */
+const OF_ROUTER = /\.router\.|\.gate\.weight$/;
 
 const METADATA = { format: 'pt' };
 
@@ -59,9 +62,14 @@ export function tensorOf(
   return { name: to, shape, bytes, read: () => checkpoint.read(from, shape) };
 }
 
+export function zeros(name: string, shape: readonly number[]): LazyTensor {
+  const length = shape.reduce((product, size) => product * size, 1);
+  return { name, shape, bytes: 4 * length, read: () => new Float32Array(length) };
+}
+
 /** Rounded to the type; what routers decide by stays as it is. */
 export function asType(tensor: LazyTensor, dtype: WeightType): LazyTensor {
-  if (dtype === 'float32' || tensor.name.includes('.router.')) return tensor;
+  if (dtype === 'float32' || OF_ROUTER.test(tensor.name)) return tensor;
   return { ...tensor, bytes: tensor.bytes / 2, read: () => bfloat16(tensor.read() as Float32Array) };
 }
 

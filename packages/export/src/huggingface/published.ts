@@ -1,0 +1,142 @@
+import type { Checkpoint } from 'locmoe/internal/checkpoint/checkpoint';
+import { type Architecture, MODEL_TYPES } from 'locmoe/internal/checkpoint/huggingface/architectures';
+import {
+  absentTensors,
+  type Counterpart,
+  counterparts,
+  transpose,
+} from 'locmoe/internal/checkpoint/huggingface/counterparts';
+import { mixtralFields } from 'locmoe/internal/config/model-schema';
+import { expertWidthOf, type RunConfig } from 'locmoe/internal/config/schema';
+import { TrainerError } from 'locmoe/internal/errors';
+import { heldExperts } from 'locmoe/internal/routing/index';
+import { withExpertTables } from '../expert-table.js';
+import { type HuggingFaceModel, type LazyTensor, zeros } from './weights.js';
+
+/** Hidden units of the shared expert of Qwen2Moe, all 0, where the model has none: a class without one would do as well. */
+const ABSENT_WIDTH = 1;
+
+/**
+ * A model of family mixtral as a class of transformers that computes the same. A sub-model is one with the experts that it has.
+ *
+ * @throws TrainerError `BAD_INPUT` naming the field that no class has
+ */
+export function publishedModel(checkpoint: Checkpoint): HuggingFaceModel {
+  assertTopK(checkpoint);
+  const { config } = checkpoint.manifest;
+  const architecture = architectureOf(config);
+  return {
+    config: fieldsOf(config, architecture),
+    tensors: [
+      ...counterparts(config, architecture).map((each) => published(checkpoint, each)),
+      ...absentTensors(config, architecture, ABSENT_WIDTH).map((each) => zeros(each.published, each.shape)),
+    ],
+  };
+}
+
+/** The classes choose the experts of greatest probability by a softmax over a product with the token, and nothing else. */
+function assertTopK(checkpoint: Checkpoint): void {
+  const { model, moe } = checkpoint.manifest.config;
+  if (model.numSparseLayers === 0) return;
+  if (moe.router !== 'switch')
+    throw refused(`moe.router ${moe.router}`, 'their router is that of switch, top-k of a softmax');
+  if (moe.expertGroups > 1 && moe.subModel === null)
+    throw refused(
+      `moe.expertGroups ${moe.expertGroups}`,
+      'they know no domains; export the part of one with --sub-model first',
+    );
+  if (moe.tokenPreference > 0)
+    throw refused(
+      `moe.tokenPreference ${moe.tokenPreference}`,
+      'their router knows no preferences of token ids',
+    );
+  if (withExpertTables(checkpoint) !== checkpoint)
+    throw refused(`moe.tableAfter ${moe.tableAfter}`, 'the choices are a table of token ids by now');
+}
+
+function refused(field: string, why: string): TrainerError {
+  return new TrainerError(
+    'BAD_INPUT',
+    `${field} cannot be exported to a class of transformers for family mixtral: ${why}`,
+  );
+}
+
+/** Mixtral has sparse layers alone, no shared expert, and weights that add up to 1, also of one expert. */
+function architectureOf({ model, moe }: RunConfig): Architecture {
+  if (model.numSparseLayers === 0) return 'LlamaForCausalLM';
+  return model.numDenseLayers === 0 && moe.sharedExperts === 0 && moe.expertsPerToken > 1
+    ? 'MixtralForCausalLM'
+    : 'Qwen2MoeForCausalLM';
+}
+
+function fieldsOf(config: RunConfig, architecture: Architecture): HuggingFaceModel['config'] {
+  const { model } = config;
+  const { numKeyValueHeads, normEpsilon, ropeTheta, tiedEmbedding } = mixtralFields(model);
+  return {
+    model_type: MODEL_TYPES[architecture],
+    architectures: [architecture],
+    vocab_size: model.vocabSize,
+    hidden_size: model.dModel,
+    num_hidden_layers: model.numDenseLayers + model.numSparseLayers,
+    num_attention_heads: model.numHeads,
+    num_key_value_heads: numKeyValueHeads,
+    hidden_act: 'silu',
+    max_position_embeddings: model.seqLen,
+    rms_norm_eps: normEpsilon,
+    rope_theta: ropeTheta,
+    rope_scaling: null,
+    tie_word_embeddings: tiedEmbedding,
+    attention_dropout: 0,
+    ...OF_ARCHITECTURE[architecture](config),
+  };
+}
+
+const OF_ARCHITECTURE: Readonly<
+  Record<Architecture, (config: RunConfig) => Readonly<Record<string, unknown>>>
+> = {
+  LlamaForCausalLM: ({ model }) => ({
+    intermediate_size: model.dFeedForward,
+    attention_bias: false,
+    mlp_bias: false,
+  }),
+  MixtralForCausalLM: (config) => ({
+    intermediate_size: expertWidthOf(config),
+    num_local_experts: heldExperts(config.moe).count,
+    num_experts_per_tok: config.moe.expertsPerToken,
+    sliding_window: null,
+  }),
+  Qwen2MoeForCausalLM: (config) => ({
+    intermediate_size: config.model.dFeedForward,
+    mlp_only_layers: Array.from({ length: config.model.numDenseLayers }, (_, layer) => layer),
+    decoder_sparse_step: 1,
+    num_experts: heldExperts(config.moe).count,
+    num_experts_per_tok: config.moe.expertsPerToken,
+    norm_topk_prob: config.moe.expertsPerToken > 1,
+    moe_intermediate_size: expertWidthOf(config),
+    shared_expert_intermediate_size: config.moe.sharedExperts * expertWidthOf(config) || ABSENT_WIDTH,
+    qkv_bias: true,
+    use_sliding_window: false,
+  }),
+};
+
+function published(checkpoint: Checkpoint, counterpart: Counterpart): LazyTensor {
+  const { own, published: name, shape, isTransposed, factor } = counterpart;
+  const whole = isTransposed ? shape.toReversed() : shape;
+  // The gate of a sub-model is that of the whole model, [E, d] here.
+  const rows = own.endsWith('.router.weight') ? heldExperts(checkpoint.manifest.config.moe) : null;
+  const written = rows === null ? whole : [rows.count, ...whole.slice(1)];
+  return {
+    name,
+    shape: written,
+    bytes: Float32Array.BYTES_PER_ELEMENT * written.reduce((product, length) => product * length, 1),
+    read() {
+      const values = checkpoint.read(own, shape);
+      const turned = isTransposed ? transpose(values, shape as [number, number]) : values;
+      const kept =
+        rows === null
+          ? turned
+          : turned.subarray(rows.first * whole[1]!, (rows.first + rows.count) * whole[1]!);
+      return factor === 1 ? kept : kept.map((value) => factor * value);
+    },
+  };
+}

@@ -1,0 +1,155 @@
+"""Llama, Mixtral, Qwen2 and Qwen2Moe in HuggingFace's format, written from the papers and config.json alone.
+
+`check FOLDER...` compares exported folders with the logits ([B, S, V], float32) of the trainer for ids.json ([B, S]), and
+prints `good` for each. `make FOLDER DTYPE SHARDS` fills a folder that has config.json and ids.json with random weights in so
+many files, and writes their logits."""
+
+import json
+import sys
+
+import numpy
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch.nn.functional import silu
+
+MLP = ("gate_proj", "up_proj", "down_proj")
+
+
+class Model:
+    """A class of transformers. `get` gives the tensor of a name, which has a shape."""
+
+    def __init__(self, config, get):
+        self.config, self.get = config, get
+        self.kind = config["architectures"][0]
+        self.size = config.get("head_dim") or config["hidden_size"] // config["num_attention_heads"]
+        assert config["hidden_act"] == "silu"
+
+    def norm(self, x, name):
+        weight = self.get(f"{name}.weight", (x.shape[-1],))
+        return x / (x.square().mean(-1, keepdim=True) + self.config["rms_norm_eps"]).sqrt() * weight
+
+    def linear(self, x, name, width, bias=False):
+        y = x @ self.get(f"{name}.weight", (width, x.shape[-1])).T
+        return y + self.get(f"{name}.bias", (width,)) if bias else y
+
+    def rotated(self, x):
+        half = self.size // 2
+        theta = self.config.get("rope_theta") or self.config["rope_parameters"]["rope_theta"]
+        rates = theta ** -(torch.arange(half, dtype=torch.float64) / half)
+        angles = torch.arange(x.shape[2], dtype=torch.float64)[:, None] * rates
+        cos, sin = angles.cos().float(), angles.sin().float()
+        a, b = x[..., :half], x[..., half:]
+        return torch.cat((a * cos - b * sin, b * cos + a * sin), -1)
+
+    def attention(self, x, name):
+        config, (batch, length, width) = self.config, x.shape
+        heads, shared = config["num_attention_heads"], config["num_key_value_heads"]
+        bias = self.kind == "Qwen2ForCausalLM" or config.get("qkv_bias", False)
+
+        def project(part, count):
+            y = self.linear(x, f"{name}.{part}_proj", count * self.size, bias)
+            return y.view(batch, length, count, self.size).transpose(1, 2)
+
+        q = self.rotated(project("q", heads))
+        k = self.rotated(project("k", shared)).repeat_interleave(heads // shared, 1)
+        v = project("v", shared).repeat_interleave(heads // shared, 1)
+        scores = q @ k.transpose(2, 3) / self.size**0.5
+        scores = scores + torch.full((length, length), -torch.inf).triu(1)
+        mixed = (scores.softmax(-1) @ v).transpose(1, 2).reshape(batch, length, width)
+        return self.linear(mixed, f"{name}.o_proj", width)
+
+    def network(self, x, name, width, names=MLP):
+        gate, up, down = (f"{name}.{each}" for each in names)
+        return self.linear(silu(self.linear(x, gate, width)) * self.linear(x, up, width), down, x.shape[-1])
+
+    def mixture(self, x, name):
+        config, isMixtral = self.config, self.kind == "MixtralForCausalLM"
+        name = f"{name}.block_sparse_moe" if isMixtral else f"{name}.mlp"
+        names = ("w1", "w3", "w2") if isMixtral else MLP
+        count = config["num_local_experts"] if isMixtral else config["num_experts"]
+        width = config["intermediate_size"] if isMixtral else config["moe_intermediate_size"]
+        probabilities = self.linear(x, f"{name}.gate", count).softmax(-1)
+        weights, chosen = probabilities.topk(config["num_experts_per_tok"], -1)
+        if isMixtral or config["norm_topk_prob"]:
+            weights = weights / weights.sum(-1, keepdim=True)
+        weights = torch.zeros_like(probabilities).scatter(-1, chosen, weights)
+        experts = [self.network(x, f"{name}.experts.{i}", width, names) for i in range(count)]
+        y = (torch.stack(experts, -1) * weights[..., None, :]).sum(-1)
+        if isMixtral:
+            return y
+        opened = self.linear(x, f"{name}.shared_expert_gate", 1).sigmoid()
+        return y + opened * self.network(x, f"{name}.shared_expert", config["shared_expert_intermediate_size"])
+
+    def is_sparse(self, layer):
+        return "Mixtral" in self.kind or "Moe" in self.kind and layer not in self.config["mlp_only_layers"]
+
+    def logits(self, ids):
+        config, width = self.config, self.config["hidden_size"]
+        embedding = self.get("model.embed_tokens.weight", (config["vocab_size"], width))
+        x = embedding[ids]
+        for layer in range(config["num_hidden_layers"]):
+            name = f"model.layers.{layer}"
+            x = x + self.attention(self.norm(x, f"{name}.input_layernorm"), f"{name}.self_attn")
+            normal = self.norm(x, f"{name}.post_attention_layernorm")
+            if self.is_sparse(layer):
+                x = x + self.mixture(normal, name)
+            else:
+                x = x + self.network(normal, f"{name}.mlp", config["intermediate_size"])
+        x = self.norm(x, "model.norm")
+        return x @ embedding.T if config["tie_word_embeddings"] else self.linear(x, "lm_head", config["vocab_size"])
+
+
+def read(folder, name):
+    return json.load(open(f"{folder}/{name}.json"))
+
+
+def check(folder):
+    with safe_open(f"{folder}/model.safetensors", "pt") as file:
+        assert file.metadata() == {"format": "pt"}
+        weights = {name: file.get_tensor(name) for name in file.keys()}
+    used = set()
+
+    def get(name, shape):
+        used.add(name)
+        assert weights[name].shape == shape, (name, weights[name].shape, shape)
+        return weights[name].float()
+
+    logits = Model(read(folder, "config"), get).logits(torch.tensor(read(folder, "ids")))
+    own = torch.from_numpy(numpy.fromfile(f"{folder}/logits", numpy.float32)).view_as(logits)
+    torch.testing.assert_close(logits, own, atol=1e-4, rtol=0)
+    assert used == set(weights), used ^ set(weights)
+    print("good")
+
+
+def make(folder, dtype, shards):
+    torch.manual_seed(1)
+    weights = {}
+
+    def get(name, shape):
+        if name not in weights:
+            # Gates that do not stand half open, and other biases than 0, are for another test.
+            isZero = name.endswith("shared_expert_gate.weight") or name.endswith("bias")
+            spread = 1 + torch.randn(shape) / 5 if "norm" in name else torch.randn(shape) / shape[-1] ** 0.5
+            weights[name] = (torch.zeros(shape) if isZero else spread).to(getattr(torch, dtype))
+        return weights[name].float()
+
+    logits = Model(read(folder, "config"), get).logits(torch.tensor(read(folder, "ids")))
+    logits.numpy().tofile(f"{folder}/logits")
+    files = {}
+    for i in range(int(shards)):
+        name = f"model-{i + 1:05}-of-{int(shards):05}.safetensors" if int(shards) > 1 else "model.safetensors"
+        part = dict(list(weights.items())[i :: int(shards)])
+        save_file(part, f"{folder}/{name}", {"format": "pt"})
+        files |= dict.fromkeys(part, name)
+    if int(shards) > 1:
+        json.dump({"metadata": {}, "weight_map": files}, open(f"{folder}/model.safetensors.index.json", "w"))
+    print("made")
+
+
+with torch.no_grad():
+    if sys.argv[1] == "make":
+        make(*sys.argv[2:])
+    else:
+        for folder in sys.argv[2:]:
+            check(folder)

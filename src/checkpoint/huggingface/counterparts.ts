@@ -1,0 +1,154 @@
+import { mixtralFields } from '../../config/model-schema.js';
+import { expertWidthOf, type RunConfig } from '../../config/schema.js';
+import { heldExperts } from '../../routing/index.js';
+import type { Architecture } from './architectures.js';
+
+/** A parameter of a model of family mixtral, and the tensor of a HuggingFace folder that holds it. */
+export interface Counterpart {
+  readonly own: string;
+  /** Shape of the parameter; a matrix is [inputs, outputs]. */
+  readonly shape: readonly number[];
+  readonly published: string;
+  /** True for the matrix of a linear layer, which is [outputs, inputs] there. */
+  readonly isTransposed: boolean;
+  /** The published values are the parameter's times this power of two. */
+  readonly factor: number;
+}
+
+/** A tensor of a class that models of family mixtral do without: it adds nothing if all of it is 0. */
+export type Absent = Pick<Counterpart, 'published' | 'shape'>;
+
+type Sections = Pick<RunConfig, 'model' | 'moe'>;
+
+const MLP = { w_gate: 'gate_proj', w_in: 'up_proj', w_out: 'down_proj' } as const;
+const BLOCK_SPARSE_MOE = { w_gate: 'w1', w_in: 'w3', w_out: 'w2' } as const;
+
+/**
+ * The gate of Qwen2Moe's shared expert is sigmoid(0) = 1/2 where its weights are 0, so an output of twice the size comes out
+ * as it is here, to the bit.
+ */
+const HALF_OPEN_GATE = 2;
+
+/** Every parameter of a model, but its router's state. Experts are numbered as the model holds them. */
+export function counterparts(config: Sections, architecture: Architecture): Counterpart[] {
+  const { model } = config;
+  const { dModel: d, vocabSize } = model;
+  const size = d / model.numHeads;
+  const { numKeyValueHeads, tiedEmbedding } = mixtralFields(model);
+  const numLayers = model.numDenseLayers + model.numSparseLayers;
+  const layers = Array.from({ length: numLayers }, (_, layer) => {
+    const [from, to] = [`layers.${layer}`, `model.layers.${layer}`];
+    return [
+      asItIs(`${from}.ln_attn.gain`, `${to}.input_layernorm`, [d]),
+      transposed(`${from}.attn.q`, `${to}.self_attn.q_proj`, [d, d]),
+      transposed(`${from}.attn.k`, `${to}.self_attn.k_proj`, [d, numKeyValueHeads * size]),
+      transposed(`${from}.attn.v`, `${to}.self_attn.v_proj`, [d, numKeyValueHeads * size]),
+      transposed(`${from}.attn.out`, `${to}.self_attn.o_proj`, [d, d]),
+      asItIs(`${from}.ln_ffn.gain`, `${to}.post_attention_layernorm`, [d]),
+      ...(layer < model.numDenseLayers
+        ? network(`${from}.ffn`, `${to}.mlp`, [d, model.dFeedForward], MLP)
+        : sparseHalf(config, architecture, from, to)),
+    ];
+  });
+  return [
+    asItIs('embed.tokens', 'model.embed_tokens', [vocabSize, d]),
+    ...layers.flat(),
+    asItIs('ln_final.gain', 'model.norm', [d]),
+    ...(tiedEmbedding ? [] : [asItIs('head', 'lm_head', [vocabSize, d])]),
+  ];
+}
+
+/**
+ * The tensors of a class that models of family mixtral do without.
+ *
+ * @param sharedWidth hidden units of the shared expert that a class has where the model has none
+ */
+export function absentTensors(
+  { model, moe }: Sections,
+  architecture: Architecture,
+  sharedWidth: number,
+): Absent[] {
+  if (architecture !== 'Qwen2MoeForCausalLM') return [];
+  const { dModel: d, numHeads, numDenseLayers, numSparseLayers } = model;
+  const keyValue = (mixtralFields(model).numKeyValueHeads * d) / numHeads;
+  return Array.from({ length: numDenseLayers + numSparseLayers }, (_, layer) => {
+    const prefix = `model.layers.${layer}`;
+    const biases = Object.entries({ q: d, k: keyValue, v: keyValue }).map(([name, width]) => ({
+      published: `${prefix}.self_attn.${name}_proj.bias`,
+      shape: [width],
+    }));
+    if (layer < numDenseLayers) return biases;
+    const gate = { published: `${prefix}.mlp.shared_expert_gate.weight`, shape: [1, d] };
+    const shared = network('', `${prefix}.mlp.shared_expert`, [d, sharedWidth], MLP);
+    const expert = shared.map(({ published, shape }) => ({ published, shape: shape.toReversed() }));
+    return [...biases, gate, ...(moe.sharedExperts === 0 ? expert : [])];
+  }).flat();
+}
+
+function sparseHalf(config: Sections, architecture: Architecture, from: string, to: string): Counterpart[] {
+  const { model, moe } = config;
+  const d = model.dModel;
+  const width = expertWidthOf(config);
+  const isMixtral = architecture === 'MixtralForCausalLM';
+  const block = `${to}.${isMixtral ? 'block_sparse_moe' : 'mlp'}`;
+  const { first, count } = heldExperts(moe);
+  const experts = Array.from({ length: count }, (_, i) =>
+    network(
+      `${from}.experts.${first + i}`,
+      `${block}.experts.${i}`,
+      [d, width],
+      isMixtral ? BLOCK_SPARSE_MOE : MLP,
+    ),
+  );
+  const shared =
+    moe.sharedExperts === 0
+      ? []
+      : network(
+          `${from}.shared`,
+          `${block}.shared_expert`,
+          [d, moe.sharedExperts * width],
+          MLP,
+          HALF_OPEN_GATE,
+        );
+  return [
+    transposed(`${from}.router.weight`, `${block}.gate`, [d, moe.numExperts]),
+    ...experts.flat(),
+    ...shared,
+  ];
+}
+
+function network(
+  own: string,
+  published: string,
+  [d, width]: readonly [number, number],
+  names: typeof MLP | typeof BLOCK_SPARSE_MOE,
+  factor = 1,
+): Counterpart[] {
+  return [
+    transposed(`${own}.w_gate`, `${published}.${names.w_gate}`, [d, width]),
+    transposed(`${own}.w_in`, `${published}.${names.w_in}`, [d, width]),
+    transposed(`${own}.w_out`, `${published}.${names.w_out}`, [width, d], factor),
+  ];
+}
+
+function asItIs(own: string, published: string, shape: readonly number[]): Counterpart {
+  return { own, published: `${published}.weight`, shape, isTransposed: false, factor: 1 };
+}
+
+function transposed(
+  own: string,
+  published: string,
+  shape: readonly [number, number],
+  factor = 1,
+): Counterpart {
+  return { own, published: `${published}.weight`, shape, isTransposed: true, factor };
+}
+
+/** [R, C], row-major, -> [C, R] */
+export function transpose(values: Float32Array, [rows, columns]: readonly [number, number]): Float32Array {
+  const turned = new Float32Array(values.length);
+  for (let row = 0; row < rows; row++)
+    for (let column = 0; column < columns; column++)
+      turned[column * rows + row] = values[row * columns + column]!;
+  return turned;
+}
