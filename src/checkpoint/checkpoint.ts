@@ -7,6 +7,7 @@ import { digestFile, digestFileAside } from '../sha256.js';
 import { asStorageError } from './durable.js';
 import { firstNotFinite } from './floats.js';
 import { committedFolders, NOTHING_SAVED } from './folders.js';
+import { isHuggingFace, openHuggingFace } from './huggingface/open-huggingface.js';
 import { type Manifest, readManifest } from './manifest.js';
 import {
   readSafetensorsHeader,
@@ -45,11 +46,12 @@ export interface Checkpoint {
 }
 
 /**
- * Opens a step folder after checking its manifest and the size of every file.
+ * Opens a step folder after checking its manifest and the size of every file, or a HuggingFace folder.
  *
- * @throws TrainerError `BAD_CHECKPOINT`
+ * @throws TrainerError `BAD_CHECKPOINT`; as `openHuggingFace`
  */
 export function openCheckpoint(folder: string): Checkpoint {
+  if (isHuggingFace(folder)) return openHuggingFace(folder);
   const manifest = readManifest(folder);
   for (const [file, { bytes }] of Object.entries(manifest.files)) {
     const path = join(folder, file);
@@ -95,7 +97,7 @@ export function openCheckpoint(folder: string): Checkpoint {
 }
 
 /**
- * Finds the checkpoint to load and verifies it in full: a given step folder, or the newest valid one of a
+ * Finds the checkpoint to load and verifies it in full: a given step folder or HuggingFace folder, or the newest valid one of a
  * folder of checkpoints or of a run folder with `checkpoints/`. Calls `warn` for each newer one that is
  * damaged or that `refuse` gives a reason against.
  *
@@ -106,7 +108,7 @@ export function resolveCheckpoint(
   warn: (message: string) => void,
   refuse: (folder: string) => string | null = () => null,
 ): Checkpoint {
-  if (existsSync(join(path, MANIFEST_FILE))) return verifiedCheckpoint(path);
+  if (existsSync(join(path, MANIFEST_FILE)) || isHuggingFace(path)) return verifiedCheckpoint(path);
   const isFolder = statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false;
   const root = isFolder && committedFolders(path).length > 0 ? path : join(path, 'checkpoints');
   // Folders with an unreadable manifest come first, so that `warn` hears of them.

@@ -1,4 +1,5 @@
 import { isDeepStrictEqual } from 'node:util';
+import { mixtralFields } from '../config/model-schema.js';
 import { expertWidthOf, type RunConfig } from '../config/schema.js';
 import { TrainerError } from '../errors.js';
 import { formatNumberOf } from '../format.js';
@@ -25,7 +26,10 @@ export function assertFits(
   const { shapedBy } = routerPolicy(config.moe.router);
   const wanted = fieldsOfTheModel(config, shapedBy, tokenizerSha256);
   const stored = fieldsOfTheModel(manifest.config, shapedBy, manifest.tokenizerSha256);
-  if (use === 'weights') for (const field of ['data.domains', 'train.lora']) delete wanted[field];
+  if (use === 'weights') {
+    for (const field of ['data.domains', 'train.lora']) delete wanted[field];
+    if (hasNoPositions(config)) delete wanted['model.seqLen'];
+  }
   assertEqual(wanted, stored, `checkpoint ${folder} does not fit the configuration`);
 }
 
@@ -51,7 +55,7 @@ function fieldsOfTheModel(
   const decisive = ['numExperts', 'expertGroups', 'sharedExperts', 'router', ...fieldsOfTheRouter];
   const width = expertWidthOf(config);
   return {
-    ...named('model', config.model),
+    ...named('model', filledIn(config.model)),
     'moe.dFeedForward': width === config.model.dFeedForward ? null : width,
     ...named('moe', Object.fromEntries(decisive.map((field) => [field, Reflect.get(moe, field)]))),
     // Their order determines the domain ids, and these the experts.
@@ -87,6 +91,7 @@ export function assertInheritable(
     );
   const wanted = sizesOf(model, tokenizerSha256);
   const stored = sizesOf(dense, manifest.tokenizerSha256);
+  if (hasNoPositions({ model })) delete wanted['model.seqLen'];
   assertEqual(wanted, stored, `--inherit: the model cannot grow from checkpoint ${folder}`);
   const problem = unitsProblem({ model, moe });
   if (problem !== null) throw new TrainerError('BAD_CONFIG', `--inherit: ${problem}`);
@@ -111,9 +116,19 @@ function sizesOf(
 ): Fields {
   return {
     'the number of layers (model.numDenseLayers + model.numSparseLayers)': numDenseLayers + numSparseLayers,
-    ...named('model', sizes),
+    ...named('model', filledIn(sizes)),
     'tokenizer SHA-256': tokenizerSha256,
   };
+}
+
+/** Null stands for a default, which another configuration may have written. */
+function filledIn(model: Omit<RunConfig['model'], 'numDenseLayers' | 'numSparseLayers'>): object {
+  return model.family === 'mixtral' ? { ...model, ...mixtralFields(model) } : model;
+}
+
+/** No parameter depends on the length of a sequence. */
+function hasNoPositions({ model }: Pick<RunConfig, 'model'>): boolean {
+  return model.family === 'mixtral';
 }
 
 function named(section: string, fields: object): Fields {

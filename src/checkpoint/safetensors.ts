@@ -8,12 +8,13 @@ import { type FileFloats, readFloats } from './floats.js';
 // JSON {"name": {"dtype", "shape", "data_offsets": [begin, end]}} padded with spaces, then the tensors,
 // row-major and little-endian, at offsets counted from the end of the header.
 
-// JavaScript has no array of bfloat16; Uint16Array holds their bits.
+// Node 20 has no arrays of half floats: Uint16Array holds their bits. Of these two, only the first is written.
 const ARRAYS = {
   F32: Float32Array,
   I32: Int32Array,
   I64: BigInt64Array,
   BF16: Uint16Array,
+  F16: Uint16Array,
   U8: Uint8Array,
 } as const;
 type Dtype = keyof typeof ARRAYS;

@@ -48,12 +48,12 @@ export function nameTokenizer(value: unknown, source: ConfigSource, base: string
       typeof endOfText === 'string' ? endOfText : null,
     );
     const problems =
-      isOpen || vocabSize === facts.vocabSize
+      isOpen || (typeof vocabSize === 'number' && vocabSize >= facts.vocabSize)
         ? []
         : [
             {
               path: ['model', 'vocabSize'],
-              message: `${vocabSize} is not the ${facts.vocabSize} of ${file}; leave it out, or write auto`,
+              message: `${vocabSize} is less than the ${facts.vocabSize} of ${file}; leave it out, or write auto`,
             },
           ];
     return {

@@ -38,12 +38,20 @@ export function yamlOf(config: unknown): string {
 export function resolveRecipe(
   { option, yaml }: Recipe,
   overrides: ConfigOverrides,
-  weights: Pick<RunConfig, 'model' | 'moe'> | null = null,
+  weights: Pick<RunConfig, 'model' | 'moe' | 'train'> | null = null,
 ): RunConfig {
   const label = `recipe of ${option}`;
   if (weights === null) return resolveConfig(yaml, label, overrides);
   const { model, moe } = weights;
-  return resolveConfig(JSON.stringify({ ...resolveConfig(yaml, label), model, moe }), label, overrides);
+  const own = resolveConfig(yaml, label);
+  // Weights that were published are trained on with less than a new model, or forget what they know.
+  const slower = (rate: 'learningRate' | 'endLearningRate') => Math.min(own.train[rate], weights.train[rate]);
+  const train = {
+    ...own.train,
+    learningRate: slower('learningRate'),
+    endLearningRate: slower('endLearningRate'),
+  };
+  return resolveConfig(JSON.stringify({ ...own, model, moe, train }), label, overrides);
 }
 
 /** The recipe with overrides, as a file to go on with. @throws TrainerError `BAD_CONFIG` if they do not fit */

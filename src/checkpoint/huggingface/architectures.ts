@@ -1,6 +1,10 @@
-/** Classes of transformers that compute what models of family mixtral do, with the `model_type` of their config.json. */
+/**
+ * Classes of transformers that compute what models of family mixtral do, with the `model_type` of their config.json.
+ * Qwen2 does where its biases are 0.
+ */
 export const MODEL_TYPES = {
   LlamaForCausalLM: 'llama',
+  Qwen2ForCausalLM: 'qwen2',
   MixtralForCausalLM: 'mixtral',
   Qwen2MoeForCausalLM: 'qwen2_moe',
 } as const;

@@ -68,7 +68,7 @@ export function absentTensors(
   architecture: Architecture,
   sharedWidth: number,
 ): Absent[] {
-  if (architecture !== 'Qwen2MoeForCausalLM') return [];
+  if (architecture !== 'Qwen2MoeForCausalLM' && architecture !== 'Qwen2ForCausalLM') return [];
   const { dModel: d, numHeads, numDenseLayers, numSparseLayers } = model;
   const keyValue = (mixtralFields(model).numKeyValueHeads * d) / numHeads;
   return Array.from({ length: numDenseLayers + numSparseLayers }, (_, layer) => {

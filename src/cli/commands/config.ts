@@ -2,11 +2,14 @@ import type { Command } from 'commander';
 import { stringify } from 'yaml';
 import { configurationPage } from '../../config/configuration-page.js';
 import { editorSchema } from '../../config/reference.js';
-import { loadConfig } from '../../config/resolve.js';
+import { loadConfig, resolveConfig } from '../../config/resolve.js';
+import type { RunConfig } from '../../config/schema.js';
+import { TrainerError } from '../../errors.js';
 import { collect } from './options.js';
 
 interface ShowOptions {
-  readonly config: string;
+  readonly config?: string;
+  readonly checkpoint?: string;
   readonly set: readonly string[];
 }
 
@@ -15,11 +18,13 @@ export function configCommand(command: Command): void {
   command
     .command('show')
     .description('print a configuration with overrides and all defaults filled in')
-    .requiredOption('--config <file>', 'a recipe by name, or a YAML file')
+    .option('--config <file>', 'a recipe by name, or a YAML file')
+    .option(
+      '--checkpoint <dir>',
+      'in place of --config: that of a checkpoint, of a run or of a HuggingFace folder',
+    )
     .option('--set <key=value>', 'override a field; repeatable', collect, [])
-    .action(({ config, set }: ShowOptions) =>
-      console.log(stringify(loadConfig(config, { sets: set })).trimEnd()),
-    );
+    .action(async (options: ShowOptions) => console.log(stringify(await shownConfig(options)).trimEnd()));
   command
     .command('schema')
     .description('print the JSON schema of a configuration, for editors')
@@ -28,4 +33,14 @@ export function configCommand(command: Command): void {
     .command('docs')
     .description('print docs/configuration.md')
     .action(() => console.log(configurationPage().trimEnd()));
+}
+
+async function shownConfig({ config, checkpoint, set }: ShowOptions): Promise<RunConfig> {
+  if ((config === undefined) === (checkpoint === undefined))
+    throw new TrainerError('BAD_INPUT', 'give one of --config FILE and --checkpoint DIR');
+  if (config !== undefined) return loadConfig(config, { sets: set });
+  const { configAtHand } = await import('../../checkpoint/checkpoint.js');
+  const { openCheckpoint } = await import('../load-inference.js');
+  const opened = openCheckpoint(checkpoint!);
+  return resolveConfig(JSON.stringify(configAtHand(opened)), opened.folder, { sets: set });
 }

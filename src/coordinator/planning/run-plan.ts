@@ -3,6 +3,7 @@ import { listRuns, type RunFolder } from '@locmoe/run-format';
 import { type Checkpoint, configAtHand, resolveCheckpoint } from '../../checkpoint/checkpoint.js';
 import { assertFits, assertInheritable } from '../../checkpoint/fits.js';
 import { committedFolders } from '../../checkpoint/folders.js';
+import { isHuggingFace } from '../../checkpoint/huggingface/open-huggingface.js';
 import { momentName } from '../../checkpoint/rank-tensors.js';
 import { instructRecipe, sampleDomainOf } from '../../config/instruct-recipe.js';
 import { type Recipe, resolveRecipe, runNameOf } from '../../config/recipe.js';
@@ -193,6 +194,12 @@ function startingConfig(
     throw new TrainerError(
       'BAD_CONFIG',
       `say what to train: --text 'FOLDER/**/*.txt', --config FILE or --config RECIPE (recipes: ${recipeNames().join(', ')}), --resume, --init, or --inherit`,
+    );
+  if (isHuggingFace(checkpoint.folder) && !overrides.sets?.some((set) => set.startsWith('data.')))
+    throw new TrainerError(
+      'BAD_CONFIG',
+      `${checkpoint.folder} is a HuggingFace folder, which has no text: say what to train on with ` +
+        "--text 'FOLDER/**/*.txt', --config FILE, or --set data.domains=[NAME]",
     );
   return resolveConfig(JSON.stringify(configAtHand(checkpoint)), checkpoint.folder, overrides);
 }

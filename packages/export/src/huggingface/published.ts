@@ -13,6 +13,8 @@ import { heldExperts } from 'locmoe/internal/routing/index';
 import { withExpertTables } from '../expert-table.js';
 import { type HuggingFaceModel, type LazyTensor, zeros } from './weights.js';
 
+type Written = Exclude<Architecture, 'Qwen2ForCausalLM'>;
+
 /** Hidden units of the shared expert of Qwen2Moe, all 0, where the model has none: a class without one would do as well. */
 const ABSENT_WIDTH = 1;
 
@@ -62,14 +64,14 @@ function refused(field: string, why: string): TrainerError {
 }
 
 /** Mixtral has sparse layers alone, no shared expert, and weights that add up to 1, also of one expert. */
-function architectureOf({ model, moe }: RunConfig): Architecture {
+function architectureOf({ model, moe }: RunConfig): Written {
   if (model.numSparseLayers === 0) return 'LlamaForCausalLM';
   return model.numDenseLayers === 0 && moe.sharedExperts === 0 && moe.expertsPerToken > 1
     ? 'MixtralForCausalLM'
     : 'Qwen2MoeForCausalLM';
 }
 
-function fieldsOf(config: RunConfig, architecture: Architecture): HuggingFaceModel['config'] {
+function fieldsOf(config: RunConfig, architecture: Written): HuggingFaceModel['config'] {
   const { model } = config;
   const { numKeyValueHeads, normEpsilon, ropeTheta, tiedEmbedding } = mixtralFields(model);
   return {
@@ -91,9 +93,7 @@ function fieldsOf(config: RunConfig, architecture: Architecture): HuggingFaceMod
   };
 }
 
-const OF_ARCHITECTURE: Readonly<
-  Record<Architecture, (config: RunConfig) => Readonly<Record<string, unknown>>>
-> = {
+const OF_ARCHITECTURE: Readonly<Record<Written, (config: RunConfig) => Readonly<Record<string, unknown>>>> = {
   LlamaForCausalLM: ({ model }) => ({
     intermediate_size: model.dFeedForward,
     attention_bias: false,

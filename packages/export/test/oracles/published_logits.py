@@ -1,8 +1,8 @@
 """Llama, Mixtral, Qwen2 and Qwen2Moe in HuggingFace's format, written from the papers and config.json alone.
 
 `check FOLDER...` compares exported folders with the logits ([B, S, V], float32) of the trainer for ids.json ([B, S]), and
-prints `good` for each. `make FOLDER DTYPE SHARDS` fills a folder that has config.json and ids.json with random weights in so
-many files, and writes their logits."""
+prints `good` for each. `make`, with FOLDER DTYPE SHARDS of each, fills folders that have config.json and ids.json with random
+weights in so many files, writes their logits, and prints `made` for each."""
 
 import json
 import sys
@@ -149,7 +149,8 @@ def make(folder, dtype, shards):
 
 with torch.no_grad():
     if sys.argv[1] == "make":
-        make(*sys.argv[2:])
+        for i in range(2, len(sys.argv), 3):
+            make(*sys.argv[i : i + 3])
     else:
         for folder in sys.argv[2:]:
             check(folder)

@@ -1,0 +1,26 @@
+/** Float32 of bfloat16, which is its upper half. */
+export function fromBfloat16(bits: Uint16Array): Float32Array {
+  const words = new Uint32Array(bits.length);
+  for (let i = 0; i < bits.length; i++) words[i] = bits[i]! << 16;
+  return new Float32Array(words.buffer);
+}
+
+/** Float32 of IEEE 754 half precision. */
+export function fromFloat16(bits: Uint16Array): Float32Array {
+  const values = new Float32Array(bits.length);
+  for (let i = 0; i < bits.length; i++) values[i] = FLOAT16[bits[i]!]!;
+  return values;
+}
+
+const FLOAT16 = Float32Array.from({ length: 2 ** 16 }, (_, bits) => {
+  const [sign, exponent, fraction] = [bits >>> 15, (bits >>> 10) & 31, (bits & 1023) / 1024];
+  const size =
+    exponent === 31
+      ? fraction === 0
+        ? Number.POSITIVE_INFINITY
+        : Number.NaN
+      : exponent === 0
+        ? fraction * 2 ** -14
+        : (1 + fraction) * 2 ** (exponent - 15);
+  return sign === 1 ? -size : size;
+});

@@ -1,0 +1,113 @@
+import { existsSync } from 'node:fs';
+import path from 'node:path';
+import { MANIFEST_FILE, TOKENIZER_FILE } from '@locmoe/run-format';
+import { TrainerError } from '../../errors.js';
+import { digestFile } from '../../sha256.js';
+import { firstNotFinite } from '../floats.js';
+import type { Manifest } from '../manifest.js';
+import { absentTensors, type Counterpart, counterparts, transpose } from './counterparts.js';
+import { CONFIG_FILE, type Published, readPublishedConfig } from './published-config.js';
+import { PublishedTensors } from './published-tensors.js';
+
+/** Angles of rotary positions, which files of before 2023 have. */
+const DERIVED = /\.rotary_emb\.inv_freq$/;
+
+/** What is in folders of ours, of which that of a run has a config.json too. */
+const OF_OURS = [MANIFEST_FILE, 'run.json', 'metrics.ndjson', 'checkpoints'];
+
+/** True for a folder of a model for transformers, false for one of ours, or none. */
+export function isHuggingFace(folder: string): boolean {
+  const has = (name: string) => existsSync(path.join(folder, name));
+  return has(CONFIG_FILE) && !OF_OURS.some(has);
+}
+
+/**
+ * Opens a HuggingFace folder as a checkpoint with the weights of a model of family mixtral: config.json, tokenizer.json, and
+ * model.safetensors or the files that its index names. Headers of files are checked, values when they are read.
+ *
+ * @throws TrainerError `BAD_INPUT` or `BAD_CONFIG` naming the file and the field or tensor that is missing, wrong or not
+ *   supported
+ */
+export function openHuggingFace(folder: string) {
+  const published = readPublishedConfig(folder);
+  const tensors = new PublishedTensors(folder);
+  const known = new Map(
+    counterparts(published.config, published.architecture).map((each) => [each.own, each]),
+  );
+  assertSame(tensors, [...known.values()], published, folder);
+  const counterpart = (name: string): Counterpart => {
+    const found = known.get(name);
+    if (found === undefined) throw bad(`${folder} has no counterpart of ${name}`);
+    return found;
+  };
+  return {
+    folder,
+    manifest: manifestOf(folder, published, known, tensors),
+    tokenizerFile: path.join(folder, TOKENIZER_FILE),
+    has: (name: string) => known.has(name),
+    locate(name: string): never {
+      throw bad(`${folder}: tensor ${name} is not in the form of a checkpoint; train or export one first`);
+    },
+    read(name: string, shape?: readonly number[]): Float32Array {
+      const { shape: own, published: theirs, isTransposed, factor } = counterpart(name);
+      if (shape !== undefined && String(shape) !== String(own))
+        throw bad(`${folder}: tensor ${theirs} gives ${name} the shape [${own}], expected [${shape}]`);
+      const read = tensors.read(theirs, isTransposed ? own.toReversed() : own);
+      const at = firstNotFinite(read);
+      if (at >= 0) throw bad(`${folder}: tensor ${theirs} holds ${read[at]} at element ${at}`);
+      const values = isTransposed ? transpose(read, [own[1]!, own[0]!]) : read;
+      return factor === 1 ? values : values.map((value) => value / factor);
+    },
+    verify() {},
+  };
+}
+
+/** Every parameter is there, and what is there beside them changes nothing. */
+function assertSame(
+  tensors: PublishedTensors,
+  known: readonly Counterpart[],
+  { config, architecture, sharedWidth }: Published,
+  folder: string,
+): void {
+  for (const { published, shape, isTransposed } of known)
+    tensors.check(published, isTransposed ? shape.toReversed() : shape);
+  const absent = absentTensors(config, architecture, sharedWidth).filter(({ published }) =>
+    tensors.has(published),
+  );
+  for (const { published, shape } of absent)
+    if (tensors.read(published, shape).some((value) => value !== 0))
+      throw bad(
+        `${folder}: tensor ${published} is not all 0, and models of family mixtral have no such part`,
+      );
+  const places = new Set([...known, ...absent].map(({ published }) => published));
+  // A copy of the embedding.
+  if (config.model.tiedEmbedding) places.add('lm_head.weight');
+  for (const name of tensors.names)
+    if (!places.has(name) && !DERIVED.test(name))
+      throw bad(`${folder}: models of family mixtral have no place for tensor ${name}`);
+}
+
+function manifestOf(
+  folder: string,
+  { config }: Published,
+  known: ReadonlyMap<string, Counterpart>,
+  tensors: PublishedTensors,
+): Manifest {
+  return {
+    formatVersion: 1,
+    runId: path.basename(path.resolve(folder)),
+    step: 0,
+    generation: 0,
+    config,
+    world: { nodes: 1, workersPerNode: 1 },
+    tokenizerSha256: digestFile(path.join(folder, TOKENIZER_FILE)).sha256,
+    data: { nextStep: 0 },
+    metrics: {},
+    files: {},
+    tensors: Object.fromEntries([...known].map(([name, { published }]) => [name, tensors.fileOf(published)])),
+  };
+}
+
+function bad(message: string): TrainerError {
+  return new TrainerError('BAD_INPUT', message);
+}

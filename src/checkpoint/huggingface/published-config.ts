@@ -1,0 +1,218 @@
+import path from 'node:path';
+import { readRegularFile } from '@locmoe/run-format/regular-file';
+import { z } from 'zod';
+import { runNameOf } from '../../config/recipe.js';
+import { resolveConfig } from '../../config/resolve.js';
+import type { RunConfig } from '../../config/schema.js';
+import { TrainerError } from '../../errors.js';
+import { type Architecture, MODEL_TYPES } from './architectures.js';
+
+export const CONFIG_FILE = 'config.json';
+
+/** A model as config.json describes it. */
+export interface Published {
+  readonly architecture: Architecture;
+  /** Has a text to train on and a pace too, which are to be replaced. */
+  readonly config: RunConfig;
+  /** Hidden units of the shared expert, which the model may have without using it; 0 for none. */
+  readonly sharedWidth: number;
+}
+
+const ARCHITECTURES = Object.keys(MODEL_TYPES) as Architecture[];
+
+const count = z.number().int().positive();
+const rope = z.looseObject({
+  rope_theta: z.number().positive().optional(),
+  rope_type: z.string().optional(),
+  type: z.string().optional(),
+});
+/** What a field is that may be left out, as transformers has it. */
+const fieldsSchema = z.object({
+  architectures: z.tuple([
+    z.enum(ARCHITECTURES, {
+      error: ({ input }) => `${input} is not supported, only ${ARCHITECTURES.join(', ')}`,
+    }),
+  ]),
+  vocab_size: count,
+  hidden_size: count,
+  intermediate_size: count,
+  num_hidden_layers: count,
+  num_attention_heads: count,
+  num_key_value_heads: count.nullish(),
+  head_dim: count.nullish(),
+  max_position_embeddings: count,
+  rms_norm_eps: z.number().positive().optional(),
+  rope_theta: z.number().positive().optional(),
+  rope_scaling: rope.nullish(),
+  rope_parameters: rope.nullish(),
+  partial_rotary_factor: z.number().default(1),
+  tie_word_embeddings: z.boolean().default(false),
+  hidden_act: z.string().default('silu'),
+  attention_bias: z.boolean().default(false),
+  mlp_bias: z.boolean().default(false),
+  quantization_config: z.unknown().optional(),
+  sliding_window: count.nullish(),
+  use_sliding_window: z.boolean().default(false),
+  layer_types: z.array(z.string()).nullish(),
+  num_experts_per_tok: count.optional(),
+  num_local_experts: count.optional(),
+  num_experts: count.optional(),
+  norm_topk_prob: z.boolean().default(false),
+  moe_intermediate_size: count.optional(),
+  shared_expert_intermediate_size: z.number().int().min(0).default(0),
+  mlp_only_layers: z.array(z.number().int()).nullish(),
+  decoder_sparse_step: count.default(1),
+});
+type Fields = z.output<typeof fieldsSchema>;
+
+/** Values of fields that may be left out where the classes differ. */
+const ROPE_THETA = { MixtralForCausalLM: 1_000_000 } as const;
+const NORM_EPSILON = { MixtralForCausalLM: 1e-5 } as const;
+/** A pace to go on with the weights, that keeps what they know. */
+const TRAIN = {
+  steps: 1000,
+  globalBatch: 16,
+  learningRate: 3e-5,
+  endLearningRate: 3e-6,
+  warmupSteps: 50,
+};
+/** For a mixture that grows from a dense model: its weights add up to 1, so it begins as that model. */
+const GROWN = { numExperts: 8, router: 'switch', expertsPerToken: 2, capacityFactor: null };
+
+/**
+ * Reads config.json as a configuration with the same model.
+ *
+ * @throws TrainerError `BAD_INPUT` or `BAD_CONFIG` naming the field that is missing, wrong, or no part of family mixtral
+ */
+export function readPublishedConfig(folder: string): Published {
+  const file = path.join(folder, CONFIG_FILE);
+  const fields = parseFields(file);
+  const problem = unsupported(fields);
+  if (problem !== undefined) throw new TrainerError('BAD_INPUT', `${file}: ${problem}`);
+  const [architecture] = fields.architectures;
+  const numSparse = numSparseLayers(fields);
+  const config = {
+    name: runNameOf(path.basename(path.resolve(folder))).slice(0, 64),
+    model: {
+      family: 'mixtral',
+      dModel: fields.hidden_size,
+      numHeads: fields.num_attention_heads,
+      numKeyValueHeads: fields.num_key_value_heads ?? fields.num_attention_heads,
+      numDenseLayers: fields.num_hidden_layers - numSparse,
+      numSparseLayers: numSparse,
+      dFeedForward: fields.intermediate_size,
+      vocabSize: fields.vocab_size,
+      seqLen: fields.max_position_embeddings,
+      ropeTheta:
+        ropeThetaOf(fields) ?? (ROPE_THETA as Partial<Record<Architecture, number>>)[architecture] ?? 10_000,
+      normEpsilon:
+        fields.rms_norm_eps ?? (NORM_EPSILON as Partial<Record<Architecture, number>>)[architecture] ?? 1e-6,
+      tiedEmbedding: fields.tie_word_embeddings,
+    },
+    moe: numSparse === 0 ? GROWN : moeOf(fields),
+    data: { domains: ['en'], tokenizer: 'tokenizer.json' },
+    train: TRAIN,
+  };
+  return {
+    architecture,
+    config: resolveConfig(JSON.stringify(config), file),
+    sharedWidth: fields.shared_expert_intermediate_size,
+  };
+}
+
+function parseFields(file: string): Fields {
+  let written: unknown;
+  try {
+    written = JSON.parse(readRegularFile(file).toString('utf8'));
+  } catch (error) {
+    throw new TrainerError('BAD_INPUT', `${file} cannot be read: ${(error as Error).message}`);
+  }
+  const parsed = fieldsSchema.safeParse(written);
+  if (parsed.success) return parsed.data;
+  const { path: field, message } = parsed.error.issues[0]!;
+  throw new TrainerError('BAD_INPUT', `${file}: ${field.join('.') || 'configuration'}: ${message}`);
+}
+
+/** What the family does otherwise; undefined if it computes the same. */
+function unsupported(fields: Fields): string | undefined {
+  const [architecture] = fields.architectures;
+  const scaling = fields.rope_scaling ?? fields.rope_parameters;
+  const kind = scaling?.rope_type ?? scaling?.type ?? 'default';
+  const size = fields.hidden_size / fields.num_attention_heads;
+  // Only Mixtral has one that no other field turns on.
+  const window = architecture === 'MixtralForCausalLM' ? (fields.sliding_window ?? null) : null;
+  if (fields.quantization_config != null)
+    return 'quantization_config: weights must be of type F32, F16 or BF16';
+  if (fields.hidden_act !== 'silu') return `hidden_act ${fields.hidden_act} is not supported, only silu`;
+  for (const bias of ['attention_bias', 'mlp_bias'] as const)
+    if (fields[bias]) return `${bias} true is not supported: products have no bias here`;
+  if (kind !== 'default') return `rope_scaling ${kind} is not supported, only default`;
+  if (fields.partial_rotary_factor !== 1)
+    return `partial_rotary_factor ${fields.partial_rotary_factor} is not supported, only 1`;
+  if ((fields.head_dim ?? size) !== size)
+    return `head_dim ${fields.head_dim} is not supported, only hidden_size / num_attention_heads, ${size}`;
+  if (fields.use_sliding_window) return 'use_sliding_window true is not supported';
+  if (window !== null && window < fields.max_position_embeddings)
+    return `sliding_window ${window} is not supported, only none`;
+  const layer = fields.layer_types?.find((type) => type !== 'full_attention');
+  if (layer !== undefined) return `layer_types ${layer} is not supported, only full_attention`;
+  return isMixture(architecture) ? unsupportedMixture(fields) : undefined;
+}
+
+function unsupportedMixture(fields: Fields): string | undefined {
+  const [architecture] = fields.architectures;
+  const isMixtral = architecture === 'MixtralForCausalLM';
+  const numChoices = fields.num_experts_per_tok;
+  const needed = isMixtral
+    ? (['num_local_experts', 'num_experts_per_tok'] as const)
+    : (['num_experts', 'num_experts_per_tok', 'moe_intermediate_size'] as const);
+  const missing = needed.find((field) => fields[field] === undefined);
+  if (missing !== undefined) return `${missing} is missing`;
+  if (isMixtral && numChoices === 1)
+    return 'num_experts_per_tok 1 is not supported in Mixtral: one expert has its probability as its weight here, not 1';
+  if (!isMixtral && fields.norm_topk_prob !== numChoices! > 1)
+    return `norm_topk_prob ${fields.norm_topk_prob} is not supported with num_experts_per_tok ${numChoices}: weights of several experts add up to 1 here, one has its probability`;
+  const sparse = sparseLayersOf(fields);
+  const first = sparse.indexOf(true);
+  if (sparse.lastIndexOf(false) > first)
+    return 'mlp_only_layers and decoder_sparse_step must leave dense layers at the bottom alone';
+  return undefined;
+}
+
+function isMixture(architecture: Architecture): boolean {
+  return architecture === 'MixtralForCausalLM' || architecture === 'Qwen2MoeForCausalLM';
+}
+
+/** Whether each layer has experts. */
+function sparseLayersOf(fields: Fields): boolean[] {
+  const [architecture] = fields.architectures;
+  const { mlp_only_layers: dense, decoder_sparse_step: step } = fields;
+  return Array.from({ length: fields.num_hidden_layers }, (_, layer) =>
+    architecture === 'Qwen2MoeForCausalLM'
+      ? !dense?.includes(layer) && (layer + 1) % step === 0
+      : isMixture(architecture),
+  );
+}
+
+function numSparseLayers(fields: Fields): number {
+  return sparseLayersOf(fields).filter(Boolean).length;
+}
+
+/** Beside `rope_scaling` in files of before transformers 5. */
+function ropeThetaOf(fields: Fields): number | undefined {
+  return fields.rope_parameters?.rope_theta ?? fields.rope_theta;
+}
+
+function moeOf(fields: Fields): object {
+  const width = fields.moe_intermediate_size ?? fields.intermediate_size;
+  const shared = fields.shared_expert_intermediate_size;
+  return {
+    numExperts: fields.num_local_experts ?? fields.num_experts,
+    router: 'switch',
+    expertsPerToken: fields.num_experts_per_tok,
+    dFeedForward: width === fields.intermediate_size ? null : width,
+    // Units that are no expert's must be 0, which their tensors tell.
+    sharedExperts: shared % width === 0 ? shared / width : 0,
+    capacityFactor: null,
+  };
+}
