@@ -15,6 +15,7 @@ import { runPython } from '../../packages/export/test/python.js';
 import { pythonWith } from '../../scripts/python-oracles.mjs';
 import { openCheckpoint, resolveCheckpoint } from '../../src/checkpoint/checkpoint.js';
 import { assertFits, assertInheritable } from '../../src/checkpoint/fits.js';
+import { fromFloat16 } from '../../src/checkpoint/huggingface/half-floats.js';
 import { readSafetensorsHeader } from '../../src/checkpoint/safetensors.js';
 import { soloTransport } from '../../src/collectives/solo-transport.js';
 import { resolveConfig } from '../../src/config/resolve.js';
@@ -138,6 +139,13 @@ function loaded(name: string): LanguageModel {
 it.each(Object.keys(FOLDERS))('%s: logits are those of a program of another hand', (name) => {
   if (python === null) return;
   expect(differenceOf(loaded(name), name)).toBeLessThan(1e-4);
+});
+
+it('half floats are what IEEE 754 says, the smallest and the greatest too', () => {
+  const bits = Uint16Array.of(0x0001, 0x83ff, 0x0400, 0x3c01, 0xc000, 0x7bff, 0x7c00, 0xfc00);
+  const values = [2 ** -24, -1023 * 2 ** -24, 2 ** -14, 1 + 2 ** -10, -2, 65_504, Infinity, -Infinity];
+  expect([...fromFloat16(bits)]).toEqual(values);
+  expect(fromFloat16(Uint16Array.of(0x7c01))[0]).toBeNaN();
 });
 
 describe('the model of a folder', () => {

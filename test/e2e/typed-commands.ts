@@ -130,6 +130,10 @@ export const ELSEWHERE: readonly (readonly [RegExp, string])[] = [
     'takes the large corpus; resolve.test.ts resolves every recipe',
   ],
   [/^npx locmoe train --config mixtral-tiny$/, 'mixtral.test.ts trains a smaller model of the family'],
+  [
+    /^npx locmoe .*\bsmollm\b/,
+    'takes a model of the Hub; mixtral.test.ts and checkpoint/huggingface.test.ts do it with smaller folders',
+  ],
   [/^npx locmoe train --config tiny --init /, 'init.test.ts trains so, from runs with other routers too'],
   [/^npx locmoe train --config tiny --(set model\.numDenseLayers|inherit)/, 'inherit.test.ts trains both'],
   [/^npx locmoe train --init my-telecom$/, 'sub-model.test.ts trains so'],

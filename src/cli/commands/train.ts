@@ -28,10 +28,16 @@ export function trainCommand(command: Command): void {
 }
 
 async function printRecipe(options: TrainOptions): Promise<void> {
-  const { text, instruct, init } = options;
+  const { text, instruct, init, inherit } = options;
   const overrides = overridesOf(options);
   assertHasWeights(options);
   if (text !== undefined) {
+    if ((init ?? inherit) !== undefined)
+      throw new TrainerError(
+        'BAD_INPUT',
+        '--print-config with --text prints the recipe of a new model; `locmoe config show --checkpoint DIR` prints that of the ' +
+          'weights of --init and --inherit',
+      );
     const { recipeFile } = await import('../../config/recipe.js');
     const { prepareText } = await import('../prepare-text.js');
     const { recipe, dataset } = await prepareText(text, overrides, options.dataDir);

@@ -35,11 +35,11 @@ export function addTrainingOptions(command: Command): Command {
     )
     .option(
       '--init <dir>',
-      'start a new run with the weights of a checkpoint alone: a step folder, or a run for its newest',
+      'start a new run with the weights of a checkpoint alone: a step folder, a run for its newest, or a HuggingFace folder',
     )
     .option(
       '--inherit <dir>',
-      'grow the model of a new run from the checkpoint of a dense one: its feed-forward networks become the experts',
+      'grow the model of a new run from the checkpoint, or HuggingFace folder, of a dense one: its feed-forward networks become the experts',
     )
     .option(
       '--inherit-noise <share>',
