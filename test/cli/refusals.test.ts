@@ -226,6 +226,11 @@ it.each([
   ],
   [['train', '--instruct', 'qa.jsonl'], /^locmoe: --instruct fine-tunes a checkpoint: say which with --init/],
   [['train', '--print-config'], /--print-config is for --text/],
+  [
+    ['train', '--text', 'package.json', '--init', 'smollm', '--print-config'],
+    /prints the recipe of a new model; `locmoe config show --checkpoint DIR` prints that of the weights/,
+  ],
+  [['config', 'show'], /give one of --config FILE and --checkpoint DIR/],
   // Before any text is prepared.
   [
     ['serve', '--config', 'tiny', '--data-dir', '/dev/null/x', '--http', '0.0.0.0:0'],
