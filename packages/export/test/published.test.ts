@@ -78,6 +78,20 @@ it('a program of another hand gives the logits of each model that has a class', 
   expect(runPython(python, ORACLE, 'check', ...folders.values())).toBe('good\n'.repeat(folders.size));
 });
 
+it('each comes in again as it went out', () => {
+  for (const [name, folder] of folders) {
+    const inference = openInference(openCheckpoint(folder));
+    const ids: number[][] = JSON.parse(readFileSync(path.join(folder, 'ids.json'), 'utf8'));
+    const logits = new Float32Array(readFileSync(path.join(folder, 'logits')).buffer);
+    const again = ids
+      .flatMap((each) => ownLogits(inference, Int32Array.from(each), 0))
+      .flatMap((row) => [...row]);
+    expect(again.length).toBe(logits.length);
+    const difference = again.reduce((most, logit, i) => Math.max(most, Math.abs(logit - logits[i]!)), 0);
+    expect(difference, name).toBeLessThan(1e-5);
+  }
+});
+
 it('config.json names the class that computes the model, and there is no code', () => {
   for (const [name, folder] of folders) {
     expect(configOf(name).model_type).toBe(name.split(',')[0]);

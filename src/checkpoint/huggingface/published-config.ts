@@ -65,9 +65,6 @@ const fieldsSchema = z.object({
 });
 type Fields = z.output<typeof fieldsSchema>;
 
-/** Values of fields that may be left out where the classes differ. */
-const ROPE_THETA = { MixtralForCausalLM: 1_000_000 } as const;
-const NORM_EPSILON = { MixtralForCausalLM: 1e-5 } as const;
 /** A pace to go on with the weights, that keeps what they know. */
 const TRAIN = {
   steps: 1000,
@@ -103,10 +100,8 @@ export function readPublishedConfig(folder: string): Published {
       dFeedForward: fields.intermediate_size,
       vocabSize: fields.vocab_size,
       seqLen: fields.max_position_embeddings,
-      ropeTheta:
-        ropeThetaOf(fields) ?? (ROPE_THETA as Partial<Record<Architecture, number>>)[architecture] ?? 10_000,
-      normEpsilon:
-        fields.rms_norm_eps ?? (NORM_EPSILON as Partial<Record<Architecture, number>>)[architecture] ?? 1e-6,
+      ropeTheta: ropeThetaOf(fields) ?? (architecture === 'MixtralForCausalLM' ? 1_000_000 : 10_000),
+      normEpsilon: fields.rms_norm_eps ?? (architecture === 'MixtralForCausalLM' ? 1e-5 : 1e-6),
       tiedEmbedding: fields.tie_word_embeddings,
     },
     moe: numSparse === 0 ? GROWN : moeOf(fields),
