@@ -198,6 +198,10 @@ describe('a checkpoint is refused', () => {
     const to = (format: string) => ['export', '--checkpoint', good, '--to', format, '--output', taken];
     await refused(to('huggingface'), /--output .*: it exists and `locmoe export` did not write it/);
     await refused([...to('onnx'), '--dtype', 'bfloat16'], /--dtype bfloat16: --to onnx writes float32 only/);
+    await refused(
+      [...to('gguf'), '--dtype', 'bfloat16'],
+      /--dtype bfloat16: --to gguf writes float32 or float16 or q8_0/,
+    );
     expect(readdirSync(taken)).toEqual(['notes']);
   });
 

@@ -5,6 +5,7 @@ import type { ExportPackage } from 'locmoe/internal/cli/packages';
 import { TrainerError } from 'locmoe/internal/errors';
 import { formatTable } from 'locmoe/internal/format';
 import { VERSION } from 'locmoe/internal/rpc/version';
+import { gguf } from './gguf/gguf.js';
 import { huggingface } from './huggingface/huggingface.js';
 import { onnx } from './onnx/onnx.js';
 import { type OutputFolder, writeFolder } from './output-folder.js';
@@ -15,7 +16,7 @@ import { web } from './web/web.js';
 export { chatFeature } from './web/chat-feature.js';
 
 /** The targets of `--to`, by name. */
-const TARGETS: Readonly<Record<string, ExportTarget>> = { onnx, huggingface, web };
+const TARGETS: Readonly<Record<string, ExportTarget>> = { onnx, huggingface, gguf, web };
 
 interface ExportOptions {
   readonly checkpoint: string;
@@ -29,7 +30,8 @@ interface ExportOptions {
 /** `locmoe export`: the model of a checkpoint in the format of another program. */
 export const exportCommand: ExportPackage['exportCommand'] = (command: Command) => {
   const targets = Object.entries(TARGETS).map(([name, { description }]) => `${name}: ${description}`);
-  const dtype = 'of the weights; bfloat16 takes half the space, and only huggingface has it';
+  const dtype =
+    'of the weights: huggingface has float32 and bfloat16, gguf float32, float16 and q8_0 (a byte each), the others float32';
   const subModel = 'in place of --to: the part of the model that one domain uses, as a checkpoint of its own';
   const output = 'the folder to write; an earlier export there is replaced, if nothing was added or changed';
   command
@@ -84,8 +86,12 @@ function writerOf({ to, subModel, domain, dtype }: ExportOptions): Writer {
     );
   const target = to === undefined ? null : TARGETS[to]!;
   const given = to === undefined ? '--sub-model' : `--to ${to}`;
-  if (dtype !== 'float32' && !target?.takesDtype)
-    throw new TrainerError('BAD_CONFIG', `--dtype ${dtype}: ${given} writes float32 only; leave it out`);
+  const types = target?.types ?? ['float32'];
+  if (!types.includes(dtype))
+    throw new TrainerError(
+      'BAD_CONFIG',
+      `--dtype ${dtype}: ${given} writes ${types.length === 1 ? 'float32 only; leave it out' : types.join(' or ')}`,
+    );
   if (to !== undefined && target !== null)
     return { to, lines: () => [], write: (checkpoint, output) => target.write(checkpoint, output, dtype) };
   return {

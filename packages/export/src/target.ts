@@ -1,14 +1,14 @@
 import type { Checkpoint } from 'locmoe/internal/checkpoint/checkpoint';
 import type { OutputFolder } from './output-folder.js';
 
-export const WEIGHT_TYPES = ['float32', 'bfloat16'] as const;
+export const WEIGHT_TYPES = ['float32', 'bfloat16', 'float16', 'q8_0'] as const;
 export type WeightType = (typeof WEIGHT_TYPES)[number];
 
 export interface ExportTarget {
   /** Description in `locmoe export --help`. */
   readonly description: string;
-  /** Whether it can hold weights of other types than float32. */
-  readonly takesDtype?: true;
+  /** Types of weights that it can hold; float32 alone if left out. */
+  readonly types?: readonly WeightType[];
   /** Whether it can hold models of family mixtral. */
   readonly takesMixtral?: true;
   /**

