@@ -22,6 +22,7 @@ const REPORTS: Readonly<Record<string, readonly string[]>> = {
   observability: study('observability'),
   doors: study('doors'),
   storage: study('storage'),
+  families: study('families'),
   precision: study('precision'),
   inheritance: study('inheritance'),
   recovery: study('recovery'),

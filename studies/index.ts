@@ -5,6 +5,7 @@ export const STUDIES: Readonly<Record<string, () => Promise<{ readonly default: 
   collectives: () => import('./collectives/study.js'),
   copies: () => import('./copies/study.js'),
   doors: () => import('./doors/study.js'),
+  families: () => import('./families/study.js'),
   'fine-tuning': () => import('./fine-tuning/study.js'),
   inheritance: () => import('./inheritance/study.js'),
   observability: () => import('./observability/study.js'),
