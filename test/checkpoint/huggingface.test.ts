@@ -67,7 +67,7 @@ function needsPython(skip: (note: string) => never): void {
 
 /** Greatest difference between logits of a model and those of the program of another hand. */
 function differenceOf(model: LanguageModel, name: string): number {
-  const expected = new Float32Array(readFileSync(path.join(place(name), 'logits')).buffer);
+  const expected = new Float32Array(Uint8Array.from(readFileSync(path.join(place(name), 'logits'))).buffer);
   const [ids] = IDS;
   const differences = ids!.flatMap((_, i) =>
     [...model.logits(Int32Array.from(ids!.slice(0, i + 1)), 0)].map((logit, v) =>

@@ -82,7 +82,7 @@ it('each comes in again as it went out', () => {
   for (const [name, folder] of folders) {
     const inference = openInference(openCheckpoint(folder));
     const ids: number[][] = JSON.parse(readFileSync(path.join(folder, 'ids.json'), 'utf8'));
-    const logits = new Float32Array(readFileSync(path.join(folder, 'logits')).buffer);
+    const logits = new Float32Array(Uint8Array.from(readFileSync(path.join(folder, 'logits'))).buffer);
     const again = ids
       .flatMap((each) => ownLogits(inference, Int32Array.from(each), 0))
       .flatMap((row) => [...row]);
