@@ -79,8 +79,10 @@ it('llama.cpp gives the tokens and the probabilities that the model gives here',
   const cases = [
     { checkpoint: mixtral, type: 'float32', within: 1e-4 },
     { checkpoint: mixtral, type: 'float16', within: 5e-3 },
-    { checkpoint: mixtral, type: 'q8_0', within: 0.1 },
+    // Rounded weights may send a token to another expert.
+    { checkpoint: mixtral, type: 'q8_0', within: 0.5 },
     { checkpoint: llama, type: 'float32', within: 1e-4 },
+    { checkpoint: llama, type: 'q8_0', within: 0.1 },
   ] as const;
   const orders: Required<Order>[] = [];
   for (const { checkpoint, type } of cases) {
