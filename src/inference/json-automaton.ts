@@ -29,7 +29,7 @@ export interface JsonState {
   readonly open: string;
   /** Whether the string is a key. */
   readonly isKey: boolean;
-  /** What is left of a literal, or of the bytes of a character as pairs of their least and greatest value. */
+  /** Holds the remaining characters of a literal, or the bounds of a character's remaining bytes, as pairs. */
   readonly rest: string;
   /** Hexadecimal digits that an escape still needs. */
   readonly hex: number;

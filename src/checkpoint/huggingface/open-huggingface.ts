@@ -12,7 +12,7 @@ import { PublishedTensors } from './published-tensors.js';
 /** Angles of rotary positions, which files of before 2023 have. */
 const DERIVED = /\.rotary_emb\.inv_freq$/;
 
-/** What is in folders of ours, of which that of a run has a config.json too. */
+/** Files that only our folders hold; a run folder has a config.json as well. */
 const OF_OURS = [MANIFEST_FILE, 'run.json', 'metrics.ndjson', 'checkpoints'];
 
 /** True for a folder of a model for transformers, false for one of ours, or none. */

@@ -26,7 +26,7 @@ const rope = z.looseObject({
   rope_type: z.string().optional(),
   type: z.string().optional(),
 });
-/** What a field is that may be left out, as transformers has it. */
+/** Fields that may be left out have the defaults of transformers. */
 const fieldsSchema = z.object({
   architectures: z.tuple([
     z.enum(ARCHITECTURES, {
@@ -73,7 +73,7 @@ const TRAIN = {
   endLearningRate: 3e-6,
   warmupSteps: 50,
 };
-/** For a mixture that grows from a dense model: its weights add up to 1, so it begins as that model. */
+/** A mixture grown from a dense model begins as that model, because its weights add up to 1. */
 const GROWN = { numExperts: 8, router: 'switch', expertsPerToken: 2, capacityFactor: null };
 
 /**
@@ -128,7 +128,7 @@ function parseFields(file: string): Fields {
   throw new TrainerError('BAD_INPUT', `${file}: ${field.join('.') || 'configuration'}: ${message}`);
 }
 
-/** What the family does otherwise; undefined if it computes the same. */
+/** Names the field that the family computes differently; undefined if there is none. */
 function unsupported(fields: Fields): string | undefined {
   const [architecture] = fields.architectures;
   const scaling = fields.rope_scaling ?? fields.rope_parameters;

@@ -25,7 +25,7 @@ export interface LayerRouting {
   readonly affinities: readonly number[];
 }
 
-/** What a list shows of a token. */
+/** A token as a list shows it. */
 export interface ShownToken {
   /** The characters that its bytes complete; empty in the middle of one, and for the start of the text. */
   readonly text: string;

@@ -46,7 +46,7 @@ export class AnswerCard {
     if (known) this.element.append(this.#list.element);
   }
 
-  /** What the model has written. */
+  /** Text that the model has written. */
   get text(): string {
     return this.#written;
   }
