@@ -1,5 +1,5 @@
-// What tests hold our formats, numbers, wire and benches against: PyTorch, ONNX Runtime, the checker of ONNX, safetensors
-// and gRPC's C core in Python, and OpenMPI. `install` gets them with apt-get (200 MB, 2 GB on disk, half a minute),
+// Tests hold our formats, numbers, wire and benches against PyTorch, ONNX Runtime, the checker of ONNX, safetensors and
+// gRPC's C core in Python, and against OpenMPI. `install` gets them with apt-get (200 MB, 2 GB on disk, half a minute),
 // which needs root on Debian and never happens unasked.
 import { spawnSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';

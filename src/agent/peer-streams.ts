@@ -12,7 +12,7 @@ import type { DirectConnection, FindDirect } from '../rpc/http2/direct-server.js
 import { loadProto, withUndecodable } from '../rpc/load-proto.js';
 import type { Security } from '../rpc/security.js';
 import { toServiceError } from '../rpc/status.js';
-import { type PullCall, type PullError, pullByGrpc, pullDirectly } from './pull-call.js';
+import { guardedReceiver, type PullCall, type PullError, pullByGrpc, pullDirectly } from './pull-call.js';
 import type { SendFrame } from './ring-relay.js';
 
 const FIRST_RETRY_MS = 50;
@@ -271,33 +271,6 @@ function byGrpc(call: ServedCall): SendFrame {
   return (parts, done) => {
     call.write(Buffer.concat(parts));
     done();
-  };
-}
-
-/**
- * A receiver that tells violations of the protocol to `onError`; all its errors break the stream. `close` waits for calls that are
- * open: another one has no place in memory that a socket could write to, and nothing is taken from it after the close.
- */
-function guardedReceiver(
-  receiver: ByteReceiver,
-  call: {
-    readonly isOpen: () => boolean;
-    readonly isClosed: () => boolean;
-    readonly onError: (error: unknown) => void;
-  },
-): ByteReceiver {
-  return {
-    place: (max) => (call.isOpen() ? receiver.place(max) : null),
-    filled: (bytes) => receiver.filled(bytes),
-    take(bytes) {
-      if (call.isClosed() && !call.isOpen()) throw new Error('the node is closing');
-      try {
-        receiver.take(bytes);
-      } catch (error) {
-        if (error instanceof TrainerError && error.code === 'BAD_MESSAGE') call.onError(error);
-        throw error;
-      }
-    },
   };
 }
 

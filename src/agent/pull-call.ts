@@ -1,4 +1,5 @@
 import { Client, type ClientDuplexStream, type ServiceError, status } from '@grpc/grpc-js';
+import { TrainerError } from '../errors.js';
 import { type Address, parseAddress } from '../rpc/address.js';
 import { decodeFrame } from '../rpc/frame-codec.js';
 import type { Frame, PullRequestInput } from '../rpc/generated/messages.js';
@@ -177,4 +178,31 @@ export function pullDirectly(options: PullOptions, receiver: ByteReceiver): Prom
     // There is no data for it, and without a reader it does not end.
     stream.resume();
   });
+}
+
+/**
+ * A receiver that tells violations of the protocol to `onError`; all its errors break the stream. `close` waits for calls that are
+ * open: another one has no place in memory that a socket could write to, and nothing is taken from it after the close.
+ */
+export function guardedReceiver(
+  receiver: ByteReceiver,
+  call: {
+    readonly isOpen: () => boolean;
+    readonly isClosed: () => boolean;
+    readonly onError: (error: unknown) => void;
+  },
+): ByteReceiver {
+  return {
+    place: (max) => (call.isOpen() ? receiver.place(max) : null),
+    filled: (bytes) => receiver.filled(bytes),
+    take(bytes) {
+      if (call.isClosed() && !call.isOpen()) throw new Error('the node is closing');
+      try {
+        receiver.take(bytes);
+      } catch (error) {
+        if (error instanceof TrainerError && error.code === 'BAD_MESSAGE') call.onError(error);
+        throw error;
+      }
+    },
+  };
 }

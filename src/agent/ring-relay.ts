@@ -1,38 +1,17 @@
-import type { ByteRing } from '../collectives/byte-ring.js';
-import type { Doorbell } from '../collectives/doorbell.js';
 import { decodeForRelay, MESSAGE_HEADER_BYTES } from '../collectives/message.js';
 import type { ShmSegment } from '../collectives/shm-segment.js';
 import { TrainerError } from '../errors.js';
 import { encodeHead, type FrameHead, MAX_FRAME_PAYLOAD_BYTES, SECTION_FIELDS } from '../rpc/frame-codec.js';
 import type { Frame } from '../rpc/generated/messages.js';
 import { FrameReceiver, type SectionTarget } from './frame-receiver.js';
-
-/** An ordered pair of ranks whose bytes leave this node. */
-interface OutgoingPair {
-  readonly source: number;
-  readonly destination: number;
-  readonly ring: ByteRing;
-  readonly producer: Doorbell;
-  /** Bytes in the ring that were given to the stream, which has not sent them yet. */
-  inFlight: number;
-  /** Unsent bytes of the current message, header included; 0 between messages. */
-  left: number;
-  operation: number;
-  /** True if the current message is part of an aggregated one. */
-  aggregate: boolean;
-  /** True if an aggregated message was seen whose bytes wait for those of the other pairs. */
-  waiting: boolean;
-  /** Stream offset up to which the receiver has granted credit. */
-  creditEnd: number;
-}
-
-/** An ordered pair of ranks whose bytes arrive at this node. */
-interface IncomingPair {
-  readonly source: number;
-  readonly destination: number;
-  readonly ring: ByteRing;
-  readonly consumer: Doorbell;
-}
+import {
+  type IncomingPair,
+  incomingPairs,
+  type OutgoingPair,
+  outgoingPairs,
+  pairOf,
+  sendable,
+} from './rank-pairs.js';
 
 /**
  * Sends a frame in parts, the first of which is its head.
@@ -71,51 +50,19 @@ export class RingRelay {
   #bytesSent = 0;
 
   constructor(private readonly segment: ShmSegment) {
-    const { node, numNodes, workersPerNode } = segment.shape;
-    const ranksOf = (n: number) => Array.from({ length: workersPerNode }, (_, i) => n * workersPerNode + i);
+    const { node, numNodes } = segment.shape;
     for (let other = 0; other < numNodes; other++) {
       if (other === node) continue;
-      const outgoing = ranksOf(node).flatMap((source) =>
-        ranksOf(other).map((destination) => this.#outgoingPair(source, destination)),
-      );
-      const incoming = ranksOf(other).flatMap((source) =>
-        ranksOf(node).map((destination) => ({
-          source,
-          destination,
-          ring: segment.ring(source, destination),
-          consumer: segment.doorbell(destination % workersPerNode),
-        })),
-      );
+      const outgoing = outgoingPairs(segment, other);
+      const incoming = incomingPairs(segment, other);
       this.#peers.set(other, { outgoing, incoming, numWaiting: 0, send: null });
     }
-  }
-
-  #outgoingPair(source: number, destination: number): OutgoingPair {
-    const { workersPerNode, ringBytes } = this.segment.shape;
-    return {
-      source,
-      destination,
-      ring: this.segment.ring(source, destination),
-      producer: this.segment.doorbell(source % workersPerNode),
-      inFlight: 0,
-      left: 0,
-      operation: 0,
-      aggregate: false,
-      waiting: false,
-      creditEnd: ringBytes,
-    };
   }
 
   #peer(node: number): PeerNode {
     const peer = this.#peers.get(node);
     if (peer) return peer;
     throw new TrainerError('INTERNAL', `node ${node} is no peer of node ${this.segment.shape.node}`);
-  }
-
-  #pairOf<T extends OutgoingPair | IncomingPair>(pairs: readonly T[], source: number, destination: number) {
-    const { workersPerNode } = this.segment.shape;
-    const pair = pairs[(source % workersPerNode) * workersPerNode + (destination % workersPerNode)];
-    return pair?.source === source && pair.destination === destination ? pair : undefined;
   }
 
   get stats(): RelayStats {
@@ -254,7 +201,7 @@ export class RingRelay {
     for (let i = 0; i < sections.length; i += SECTION_FIELDS) {
       const section = sections.slice(i, i + SECTION_FIELDS);
       const [source, destination, offset, length] = section as [number, number, number, number];
-      const pair = this.#pairOf(peer.incoming, source, destination);
+      const pair = pairOf(peer.incoming, source, destination);
       if (!pair) throw this.#violation(node, `bytes of rank ${source} for rank ${destination}`);
       const before = begun.get(pair) ?? 0;
       const expected = (pair.ring.head + before) >>> 0;
@@ -290,7 +237,7 @@ export class RingRelay {
     if (consumed.length % 3 !== 0) throw refusal('an incomplete credit');
     for (let i = 0; i < consumed.length; i += 3) {
       const [source, destination, position] = consumed.slice(i, i + 3) as [number, number, number];
-      const pair = this.#pairOf(outgoing, source, destination);
+      const pair = pairOf(outgoing, source, destination);
       if (!pair) throw refusal(`a credit for bytes of rank ${source} for rank ${destination}`);
       const before = (pair.creditEnd - this.segment.shape.ringBytes) >>> 0;
       if ((position - before) >>> 0 > (pair.ring.tail + pair.inFlight - before) >>> 0)
@@ -312,10 +259,4 @@ export class RingRelay {
       if (ring.uncredited >= due) consumed.push(source, destination, ring.takeCredit());
     return consumed;
   }
-}
-
-/** Returns how many bytes of the pair's current message are in its ring and within its credit, at most `room`. */
-function sendable(pair: OutgoingPair, room: number): number {
-  const { ring, inFlight } = pair;
-  return Math.min(pair.left, ring.readable - inFlight, (pair.creditEnd - ring.tail - inFlight) >>> 0, room);
 }

@@ -132,8 +132,7 @@ export class ShmTransport implements Transport {
       );
     const stats = this.#stats[operation.kind];
     const sentTo = this.#stats.sent.of(operation, this.topology.worldSize);
-    let bytesOut = 0;
-    let bytesIn = 0;
+    let [bytesOut, bytesIn] = [0, 0];
     for (const { to, parts } of sends) {
       const message = this.#links.to(to, operation).takeOutgoing();
       const bytes = message.begin(operation, transfer, aggregate, parts);
@@ -210,8 +209,7 @@ export class ShmTransport implements Transport {
   #progress(): number {
     this.#busyOut.fill(0);
     this.#busyIn.fill(0);
-    let total = 0;
-    let kept = 0;
+    let [total, kept] = [0, 0];
     for (const transfer of this.#pending) {
       const sent = progressAll(transfer.outgoing, this.#busyOut);
       const received = progressAll(transfer.incoming, this.#busyIn);

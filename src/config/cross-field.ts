@@ -1,24 +1,16 @@
 import { tokensPerStep } from '@locmoe/run-format';
-import { DOMAINS } from '../data/built-in/sources.js';
-import { DOMAIN_NAME } from '../data/read/text-source.js';
 import { formatNumberOf } from '../format.js';
 import { leastCommonMultiple, multiplesAround } from '../multiples.js';
 import { heldExperts, moeSchema, routerPolicy } from '../routing/index.js';
 import { placementProblem } from '../routing/placement-file.js';
 import { unless } from '../routing/policy.js';
+import { DATA_RULES } from './data-rules.js';
 import type { Problem } from './document.js';
 import { FAMILY_RULES, queryLayerRule } from './family-rules.js';
 import { FEED_FORWARD_MATRICES, modelSchema } from './model-schema.js';
-import { didYouMean } from './nearest.js';
-import {
-  clusterSchema,
-  dataSchema,
-  expertWidthOf,
-  type RunConfig,
-  sparseLayersOf,
-  trainSchema,
-} from './schema.js';
+import { clusterSchema, dataSchema, expertWidthOf, type RunConfig, sparseLayersOf } from './schema.js';
 import { timeoutProblem } from './timeouts.js';
+import { trainSchema } from './train-schema.js';
 
 const SECTIONS = {
   model: modelSchema,
@@ -146,46 +138,7 @@ const RULES: readonly Rule[] = [
       `${other}: this is the sub-model of ${subModel?.domain}, without the experts of other domains (moe.subModel)`,
     );
   },
-  ({ data: { domains } }) =>
-    unless(new Set(domains).size === domains.length, 'data.domains', 'a domain is listed twice'),
-  ({ data: { domains, sources } }) => {
-    const unknown = domains.filter((domain) => !DOMAINS.includes(domain) && !Object.hasOwn(sources, domain));
-    return unless(unknown.length === 0, 'data.domains', describeUnknown(unknown));
-  },
-  ({ data: { sources } }) => {
-    const taken = Object.keys(sources).find((name) => DOMAINS.includes(name));
-    return unless(taken === undefined, `data.sources.${taken}`, 'is a built-in domain; choose another name');
-  },
-  ({ data: { sources } }) => {
-    const unfit = Object.keys(sources).find((name) => !DOMAIN_NAME.test(name));
-    return unless(
-      unfit === undefined,
-      'data.sources',
-      `${JSON.stringify(unfit)} is no name: letters and digits, then also . _ -, at most 40 characters`,
-    );
-  },
-  ({ data: { sources } }) => {
-    const [name] =
-      Object.entries(sources).find(
-        ([, { format, separator }]) => separator !== undefined && (format ?? 'text') !== 'text',
-      ) ?? [];
-    return unless(name === undefined, `data.sources.${name}.separator`, 'is for format text alone');
-  },
-  ({ data: { sources } }) => {
-    const [name] =
-      Object.entries(sources).find(
-        ([, { format, instruct }]) => instruct !== undefined && (format ?? 'jsonl') !== 'jsonl',
-      ) ?? [];
-    return unless(name === undefined, `data.sources.${name}.format`, 'of questions and answers is jsonl');
-  },
-  ({ data: { weights, domains } }) =>
-    unless(
-      weights === undefined || weights.length === domains.length,
-      'data.weights',
-      `${weights?.length} weights for ${domains.length} domains`,
-    ),
-  ({ data: { validationShare } }) =>
-    unless(validationShare < 1, 'data.validationShare', 'must leave something to train on'),
+  ...DATA_RULES,
   (sections) => {
     const { globalBatch, microBatches } = sections.train;
     const worldSize = worldSizeOf(sections);
@@ -295,12 +248,4 @@ function rulesOfRouter({ moe: { router } }: Sections): Rule[] {
     const problem = rule(moe, model);
     return problem && { field: `moe.${problem.field}`, message: problem.message };
   });
-}
-
-function describeUnknown(domains: readonly string[]): string {
-  const names = domains.map((domain) => JSON.stringify(domain)).join(', ');
-  const hint = domains.some((domain) => /[./\\]/.test(domain))
-    ? '; files of your own are a domain with a name: [docs: { files: "docs/**/*.md" }]'
-    : domains.map((domain) => didYouMean(domain, DOMAINS)).join('');
-  return `unknown domain ${names}; known domains are ${DOMAINS.join(', ')}${hint}`;
 }

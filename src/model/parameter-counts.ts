@@ -20,7 +20,7 @@ export interface ParameterCounts {
 
 /** Returns the parameters of an expert, routed or shared. */
 export function parametersOfExpert(config: RunConfig): number {
-  return sumOf(withPairs(expertSpecs('', [0], sparseSizeOf(config)), config.train));
+  return numParametersOf(withPairs(expertSpecs('', [0], sparseSizeOf(config)), config.train));
 }
 
 /** Parameters of experts that a rank has in memory at a time. */
@@ -42,7 +42,7 @@ export function expertsPerRank({ moe, cluster }: RunConfig): number {
 
 export function parameterCounts(config: RunConfig): ParameterCounts {
   const ofExperts = config.model.numSparseLayers * parametersOfExpert(config);
-  const shared = sumOf(allSpecs(config, 0));
+  const shared = numParametersOf(allSpecs(config, 0));
   // The first expert of a layer stands for all, as there may be millions.
   const isFrozen = isFrozenBy(config.train);
   const trained = allSpecs(config, 1).filter((spec) => !isFrozen(spec));
@@ -52,12 +52,13 @@ export function parameterCounts(config: RunConfig): ParameterCounts {
     expertsOfRank: expertsPerRank(config) * ofExperts,
     model: shared + heldExperts(config.moe).count * ofExperts,
     trained: {
-      shared: sumOf(trained.filter((spec) => !isOfExpert(spec))),
-      expertsOfRank: expertsPerRank(config) * sumOf(trained.filter(isOfExpert)),
+      shared: numParametersOf(trained.filter((spec) => !isOfExpert(spec))),
+      expertsOfRank: expertsPerRank(config) * numParametersOf(trained.filter(isOfExpert)),
     },
   };
 }
 
-function sumOf(specs: readonly ParameterSpec[]): number {
+/** Returns how many numbers the parameters have. */
+export function numParametersOf(specs: readonly ParameterSpec[]): number {
   return specs.reduce((sum, { shape }) => sum + shape.reduce((product, length) => product * length, 1), 0);
 }

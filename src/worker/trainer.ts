@@ -12,6 +12,7 @@ import { asTrainerError } from '../errors.js';
 import { failpoint } from '../failpoint.js';
 import { collectNow } from '../garbage-collection.js';
 import type { Logger } from '../logger.js';
+import { numParametersOf } from '../model/parameter-counts.js';
 import { kernels } from '../ops/kernels/choose-kernels.js';
 import { describeSlots, type SlotStatistics } from '../parameters/expert-slots.js';
 import type { ValidationReport } from '../rpc/generated/messages.js';
@@ -148,7 +149,7 @@ export class Trainer {
     const [choices, numSteps] = [new ChoiceMeter(config), numStepsOf(config)];
     const { description } = kernels();
     logger.info(
-      { parameters: this.#numParameters(), kernels: description },
+      { parameters: numParametersOf(this.state.model.parameterSpecs), kernels: description },
       `training from step ${this.#step + 1} to ${numSteps} with ${description}`,
     );
     this.#begunMs = performance.now();
@@ -254,13 +255,6 @@ export class Trainer {
       if (isBest && !isSaved) this.#best = bestBefore;
     }
     return isDone;
-  }
-
-  #numParameters(): number {
-    return this.state.model.parameterSpecs.reduce(
-      (sum, { shape }) => sum + shape.reduce((product, length) => product * length, 1),
-      0,
-    );
   }
 
   #validate(batches: readonly ValidationBatch[]): ValidationReport {

@@ -65,12 +65,12 @@ export function keepMachine(out: string, figures: MachineFigures): void {
   writeFileSync(path.join(out, 'step', `${machine}.json`), `${JSON.stringify(figures, null, 2)}\n`);
 }
 
-/** The machines measured so far, the newest measurement first. */
+/** The machines measured so far: the one with the most cells first, and of as many the newest measurement. */
 export function readMachines(out: string): MachineFigures[] {
   const folder = path.join(out, 'step');
   if (!existsSync(folder)) return [];
   return readdirSync(folder)
     .filter((name) => name.endsWith('.json'))
     .map((name): MachineFigures => JSON.parse(readFileSync(path.join(folder, name), 'utf8')))
-    .sort((a, b) => b.measuredAt.localeCompare(a.measuredAt));
+    .sort((a, b) => b.cells.length - a.cells.length || b.measuredAt.localeCompare(a.measuredAt));
 }

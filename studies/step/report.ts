@@ -11,11 +11,11 @@ import { type CellFigures, labelOfPart, PARTS, programsIn } from './figures.js';
 import type { MachineFigures } from './history.js';
 import { partsChart, ranksChart, sizesChart } from './pictures.js';
 
-/** @param machines the newest first, which has the tables and pictures; there is at least one */
+/** @param machines as `readMachines` sorts them: the first has the tables and pictures; there is at least one */
 export function reportOf(machines: readonly MachineFigures[]): Report {
-  const [newest] = machines;
-  if (newest === undefined) throw new TrainerError('BAD_INPUT', '--report: no machine has been measured yet');
-  const { cells, peer, recipe, sgemmFlopsPerS } = newest;
+  const [shown] = machines;
+  if (shown === undefined) throw new TrainerError('BAD_INPUT', '--report: no machine has been measured yet');
+  const { cells, peer, recipe, sgemmFlopsPerS } = shown;
   const sweeps = cells.filter(({ cell }) => cell.sweep !== null);
   return {
     view: {

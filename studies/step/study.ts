@@ -12,7 +12,7 @@ import { reportOf } from './report.js';
 import { measureSgemm } from './sgemm.js';
 import { planTurns, scopeOf } from './turns.js';
 
-/** The last measurement of each machine, the newest first. */
+/** The last measurement of each machine, in the order of `readMachines`. */
 interface Machines {
   readonly machines: readonly MachineFigures[];
 }

@@ -23,7 +23,7 @@ const OF_LAYER: Readonly<Record<string, string>> = {
   'block_sparse_moe.experts.w2': 'ffn_down_exps',
   'block_sparse_moe.experts.w3': 'ffn_up_exps',
 };
-/** What routers decide by is no smaller than float32, and norms take no room. */
+/** Gates stay float32, since rounding would change their choices; so do norms, which take no room. */
 const ALWAYS_FLOAT32 = /norm|ffn_gate_inp/;
 
 /**

@@ -36,7 +36,7 @@ const DEFAULT_TOKENS = 512;
 let served: readonly Model[] = [];
 let endOfText = '';
 let styleOf: (expert: number) => string = () => '';
-/** What the model reads before the next message; null at the beginning. */
+/** The model reads it before the next message; null at the beginning. */
 let context: Context | null = null;
 /** Ids of the tokens that the model has read for it. */
 let known: readonly number[] = [];
