@@ -8,6 +8,8 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const SUITE = 'trixie';
+/** A minimal Debian lacks what Node's own builds are linked with from version 26 on. */
+const LIBRARIES = 'libatomic1';
 const TIMEOUT_MS = 300_000;
 
 /** Tag of the image, by major version of the local Node. */
@@ -26,7 +28,7 @@ export function makeBaseImage(log) {
   const work = mkdtempSync(path.join(tmpdir(), 'locmoe-base-'));
   const root = path.join(work, 'root');
   try {
-    run('debootstrap', ['--variant=minbase', SUITE, root]);
+    run('debootstrap', ['--variant=minbase', `--include=${LIBRARIES}`, SUITE, root]);
     copyNode(root);
     for (const dropped of ['var/cache/apt/archives', 'var/lib/apt/lists', 'usr/share/doc', 'usr/share/man'])
       rmSync(path.join(root, dropped), { recursive: true, force: true });

@@ -5,7 +5,7 @@ import { spawnSync } from 'node:child_process';
 import {
   accessSync,
   constants,
-  cpSync,
+  copyFileSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
@@ -88,7 +88,7 @@ function fetchInto(folder, log) {
   const wanted = files.filter((file) => file.name === THREADS || (file.isFile() && LIBRARY.test(file.name)));
   for (const { name } of wanted.sort((a, b) => a.name.localeCompare(b.name)).reverse()) {
     // Whole or not at all; the library last, by which others find it.
-    cpSync(path.join(libraries, name), path.join(OWN_FOLDER, `${name}.part`), { dereference: true });
+    copyFileSync(path.join(libraries, name), path.join(OWN_FOLDER, `${name}.part`));
     renameSync(path.join(OWN_FOLDER, `${name}.part`), path.join(OWN_FOLDER, name));
   }
 }
