@@ -11,44 +11,37 @@ const files = (...names: readonly string[]) => names.map((name) => `${TESTS}/${n
 /** What others would disturb, or what would disturb others: it times the machine, or runs it out of memory. */
 const ALONE = files('collectives/inter-node-link', 'e2e/out-of-memory', 'plan/calibrate');
 
-/** Minutes of waiting: for faults that are due, for containers. */
-const WAITING = files('cluster/containers', 'e2e/soak');
-/** What computes beside them, and has no deadline that a third process on two cores would make it miss. */
-const BESIDE_WAITING = files(
-  'collectives/{collectives,endurance,overlap}',
-  'e2e/{bench-step,eval,fine-tune,generate,inherit,init,layout-law,learning,package,site,sub-model,tutorials}',
-  'model/dispatch/dispatchers',
-  'routing/global-selection',
-  'worker/long-run',
-);
 /** Files whose tests start ranks, commands or browsers; test/repository.test.ts looks for more. */
 const WITH_PROCESSES = [
-  ...WAITING,
-  ...BESIDE_WAITING,
   ...files(
     'agent/{node-agent,node-workers,parent-watch,run-node,worker-pool,worker-stack}',
     'cluster/*',
     'e2e/*',
     'library/*',
     'checkpoint/{checkpointer,safetensors}',
-    'collectives/{failures,hostile-peer,shm-segment}',
+    'collectives/{collectives,endurance,failures,hostile-peer,overlap,shm-segment}',
     // Replaces a module, which in a shared process may be loaded already.
     'coordinator/lead-run',
     // Looks at what was built, which units do without.
     'coordinator/without-tensorflow',
     'data/{own-text,prepare}',
+    'model/dispatch/dispatchers',
     'ops/kernels/{onednn/process-end,tensorflow/compiled}',
     'plan/command',
     'routes/agreement',
+    'routing/global-selection',
     'run/run-lock',
     'web',
-    'worker/{expert-layouts,layouts,micro-batch-memory,placed-experts,route-traffic,save-ranks,skipped-steps}',
+    'worker/{expert-layouts,layouts,long-run,micro-batch-memory,placed-experts,route-traffic,save-ranks,skipped-steps}',
   ),
 ];
 
-/** Soaks and full lengths, for which shorter tests stand by day, the package, which a release installs, and studies. */
+/**
+ * Soaks, full lengths and whole tutorials, for which shorter tests stand by day, the package, which a release installs, and
+ * studies.
+ */
 const LONG = [
-  ...files('collectives/overlap', 'e2e/{package,soak}', 'plan/calibrate', 'worker/long-run'),
+  ...files('collectives/overlap', 'e2e/{package,soak,tutorials}', 'plan/calibrate', 'worker/long-run'),
   'studies/test/e2e/*.test.ts',
 ];
 const LEFT_OUT = NIGHTLY ? [] : LONG;
@@ -116,22 +109,12 @@ export default defineConfig({
       {
         extends: true,
         test: {
-          name: 'processes beside waiting',
-          include: [...WAITING, ...BESIDE_WAITING],
-          exclude: LEFT_OUT,
-          maxWorkers: 3,
-          sequence: { groupOrder: 1 },
-        },
-      },
-      {
-        extends: true,
-        test: {
           name: 'processes',
           include: WITH_PROCESSES,
-          exclude: [...ALONE, ...WAITING, ...BESIDE_WAITING, ...LEFT_OUT],
+          exclude: [...ALONE, ...LEFT_OUT],
           // What two files compute fills the waits of a third.
           maxWorkers: 3,
-          sequence: { groupOrder: 2 },
+          sequence: { groupOrder: 1 },
         },
       },
       {
@@ -141,7 +124,7 @@ export default defineConfig({
           include: ALONE,
           exclude: LEFT_OUT,
           fileParallelism: false,
-          sequence: { groupOrder: 3 },
+          sequence: { groupOrder: 2 },
         },
       },
     ],

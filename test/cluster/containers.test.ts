@@ -1,7 +1,8 @@
 import { afterAll, beforeAll, describe } from 'vitest';
+import { buildTestImage } from '../../scripts/test-image.mjs';
 import { NIGHTLY } from '../nightly.js';
 import { composeTests } from './compose.js';
-import { buildImage, openEngine } from './support.js';
+import { openEngine } from './support.js';
 import { swarmTests } from './swarm.js';
 
 const BUILD_TIMEOUT_MS = 600_000;
@@ -10,7 +11,7 @@ const engine = await openEngine();
 
 // One file: files run side by side, and these share an image and an engine that may belong to one swarm only.
 describe.skipIf(engine === null)('in containers', () => {
-  beforeAll(buildImage, BUILD_TIMEOUT_MS);
+  beforeAll(() => buildTestImage((line) => console.log(line)), BUILD_TIMEOUT_MS);
   afterAll(async () => await engine?.close());
 
   composeTests();

@@ -1,7 +1,8 @@
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { type Finished, IMAGE, must, run, until } from './support.js';
+import { TEST_IMAGE } from '../../scripts/test-image.mjs';
+import { type Finished, must, run, until } from './support.js';
 
 /** What some versions of docker compose put in front of every line, terminal or not. */
 const ERASE_LINE = '\u001b[2K';
@@ -42,7 +43,7 @@ export class Project {
     const compose = { COMPOSE_ANSI: 'never', COMPOSE_PROJECT_NAME: this.name, COMPOSE_FILE: files };
     const ports = { PORT: '0', HTTP_PORT: '0', LINGER: '0' };
     const size = { NODES: '2', WORKERS: '2', CONFIG: `/test/${recipe}` };
-    return Object.assign(compose, ports, size, { LOCMOE_IMAGE: IMAGE });
+    return Object.assign(compose, ports, size, { LOCMOE_IMAGE: TEST_IMAGE });
   }
 
   compose(args: readonly string[], recipe = '', timeoutMs = 90_000): Promise<Finished> {

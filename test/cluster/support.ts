@@ -1,13 +1,11 @@
 import { spawn } from 'node:child_process';
-import { existsSync } from 'node:fs';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { BASE_IMAGE, makeBaseImage } from '../../scripts/base-image.mjs';
 import { runningEngine, startEngine, stopEngine } from '../../scripts/container-engine.mjs';
+import { TEST_IMAGE } from '../../scripts/test-image.mjs';
 
 export const ROOT = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../..');
-export const IMAGE = 'locmoe:test';
 
 /** A model small enough for a run to take seconds; nothing is dropped, so every layout computes the same. */
 export const micro = (steps: number, checkpointEvery: number) => `
@@ -79,27 +77,6 @@ export async function must(command: string, args: readonly string[], options?: R
   return stdout;
 }
 
-/** Builds IMAGE from the working tree, on the public base image where it can be had and else on one made here. */
-export async function buildImage(): Promise<void> {
-  const ca = process.env.NODE_EXTRA_CA_CERTS;
-  const secret = ca !== undefined && existsSync(ca) ? ['--secret', `id=ca,src=${ca}`] : [];
-  const args = ['build', '--tag', IMAGE, '--build-arg', `BASE_IMAGE=${await baseImage()}`, ...secret, '.'];
-  const idOf = async () =>
-    (await run('docker', ['image', 'inspect', '--format', '{{.Id}}', IMAGE])).stdout.trim();
-  const earlier = await idOf();
-  await must('docker', args, { timeoutMs: 600_000 });
-  if (earlier !== '' && earlier !== (await idOf())) await run('docker', ['image', 'rm', earlier]);
-}
-
-async function baseImage(): Promise<string> {
-  const isThere = async (image: string) => (await run('docker', ['image', 'inspect', image])).code === 0;
-  const { BASE_IMAGE: named } = process.env;
-  if (named !== undefined) return named;
-  if (await isThere(BASE_IMAGE)) return BASE_IMAGE;
-  const pulled = await run('docker', ['pull', 'node:26-trixie-slim'], { timeoutMs: 300_000 });
-  return pulled.code === 0 ? 'node:26-trixie-slim' : makeBaseImage((line) => console.log(line));
-}
-
 /** Asks until the answer is not null; not often, as each question starts a `docker`. */
 export async function until<T>(what: string, ask: () => Promise<T | null>, timeoutMs = 60_000): Promise<T> {
   const deadline = performance.now() + timeoutMs;
@@ -119,7 +96,15 @@ export interface Step {
 
 /** The steps of a run, from its metrics on a volume or in a folder. */
 export async function stepsOf(source: string, runId: string): Promise<Step[]> {
-  const read = ['run', '--rm', '--network=none', '--volume', `${source}:/work:ro`, '--entrypoint=cat', IMAGE];
+  const read = [
+    'run',
+    '--rm',
+    '--network=none',
+    '--volume',
+    `${source}:/work:ro`,
+    '--entrypoint=cat',
+    TEST_IMAGE,
+  ];
   const text = await must('docker', [...read, `/work/runs/${runId}/metrics.ndjson`]);
   return text
     .trim()

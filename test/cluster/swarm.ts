@@ -2,9 +2,10 @@ import { chownSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:f
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { TEST_IMAGE } from '../../scripts/test-image.mjs';
 import { skipLoudly } from '../debian-tool.js';
 import { leftOf } from './project.js';
-import { IMAGE, micro, must, run, stepsOf, until } from './support.js';
+import { micro, must, run, stepsOf, until } from './support.js';
 
 const STEPS = 4;
 const STACK = `locmoe-test-${process.pid}`;
@@ -31,7 +32,7 @@ export function swarmTests(): void {
         '--rm',
         '--network=none',
         `--volume=${tls}:/tls`,
-        IMAGE,
+        TEST_IMAGE,
         'certs',
         '--out=/tls',
       ]);
@@ -60,7 +61,7 @@ export function swarmTests(): void {
       const deploy = ['stack', 'deploy', '--resolve-image=never', '--compose-file=deploy/swarm.yml', STACK];
       await must('docker', deploy, {
         env: {
-          LOCMOE_IMAGE: IMAGE,
+          LOCMOE_IMAGE: TEST_IMAGE,
           CONFIG: '/var/lib/locmoe/recipe.yaml',
           NODES: '2',
           WORKERS: '2',
@@ -81,7 +82,7 @@ export function swarmTests(): void {
         '--rm',
         `--volume=${work}:/work`,
         '--entrypoint=ls',
-        IMAGE,
+        TEST_IMAGE,
         '/work/runs',
       ]);
       const steps = await stepsOf(work, runs.trim());

