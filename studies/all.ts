@@ -22,6 +22,7 @@ const REPORTS: Readonly<Record<string, readonly string[]>> = {
   observability: study('observability'),
   doors: study('doors'),
   storage: study('storage'),
+  streams: study('streams'),
   families: study('families'),
   precision: study('precision'),
   inheritance: study('inheritance'),

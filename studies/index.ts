@@ -16,4 +16,5 @@ export const STUDIES: Readonly<Record<string, () => Promise<{ readonly default: 
   routes: () => import('./routes/study.js'),
   step: () => import('./step/study.js'),
   storage: () => import('./storage/study.js'),
+  streams: () => import('./streams/study.js'),
 };
