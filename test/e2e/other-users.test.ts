@@ -1,7 +1,6 @@
 import { type ChildProcess, type SpawnSyncReturns, spawn, spawnSync } from 'node:child_process';
 import {
   chmodSync,
-  copyFileSync,
   mkdirSync,
   readdirSync,
   readFileSync,
@@ -46,8 +45,8 @@ class OfNobody {
   readonly exitCode: Promise<number | null>;
   said = '';
 
-  constructor([program = '', ...args]: readonly string[], home: string) {
-    this.child = spawn(program, args, {
+  constructor(args: readonly string[], home: string) {
+    this.child = spawn(process.execPath, args, {
       ...NOBODY,
       cwd: '/',
       env: { PATH: process.env.PATH, HOME: home },
@@ -94,14 +93,10 @@ function openFilesOf(pid: number): string[] {
   }
 }
 
-/**
- * Why the other user cannot even start the command; null if it can.
- *
- * @param node where that user can read it
- */
-function whyNot(node: string): string | null {
+/** Why the other user cannot even start the command; null if it can. */
+function whyNot(): string | null {
   if (process.getuid?.() !== 0) return 'only root can start processes of another user';
-  const { status, stderr }: SpawnSyncReturns<string> = spawnSync(node, [CLI, '--version'], {
+  const { status, stderr }: SpawnSyncReturns<string> = spawnSync(process.execPath, [CLI, '--version'], {
     ...NOBODY,
     cwd: '/',
     encoding: 'utf8',
@@ -110,13 +105,10 @@ function whyNot(node: string): string | null {
 }
 
 it('no other user of the machine joins, stops, reads or enters a run, in twelve ways', async ({ skip }) => {
+  const reason = whyNot();
+  if (reason !== null) skipLoudly(skip, reason);
   const folder = temporaryFolder();
   chmodSync(folder, 0o755);
-  // The running one may be in a home of root.
-  const node = path.join(folder, 'node');
-  copyFileSync(process.execPath, node);
-  const reason = whyNot(node);
-  if (reason !== null) skipLoudly(skip, reason);
   // Runs of several users may lie side by side.
   mkdirSync(path.join(folder, 'runs'));
   const home = path.join(folder, 'home');
@@ -155,10 +147,10 @@ it('no other user of the machine joins, stops, reads or enters a run, in twelve 
     runDir,
     guesses: GUESSES,
   };
-  const stranger = new OfNobody([node, STRANGER, JSON.stringify(ways)], home);
+  const stranger = new OfNobody([STRANGER, JSON.stringify(ways)], home);
   const tried = JSON.parse((await stranger.lines(1))[0]) as Record<string, Found>;
   const type = async (...words: string[]): Promise<Found> => {
-    const command = new OfNobody([node, CLI, ...words], home);
+    const command = new OfNobody([CLI, ...words], home);
     return (await command.exitCode) === 0 ? command.said : null;
   };
   const at = ['--coordinator', coordinator];
