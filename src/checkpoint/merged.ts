@@ -1,5 +1,4 @@
-import type { RunConfig } from '../config/schema.js';
-import { isOfPair, pairOf } from '../parameters/low-rank-pair.js';
+import { addProduct, isOfPair, pairOf } from '../parameters/low-rank-pair.js';
 import type { Checkpoint } from './checkpoint.js';
 
 /**
@@ -11,6 +10,7 @@ export function mergedCheckpoint(checkpoint: Checkpoint): Checkpoint {
   const { train } = manifest.config;
   const { lora } = train;
   if (lora === null) return checkpoint;
+  const { rank, alpha } = lora;
   const tensors = Object.entries(manifest.tensors).filter(([name]) => !isOfPair(name));
   return {
     ...checkpoint,
@@ -23,25 +23,9 @@ export function mergedCheckpoint(checkpoint: Checkpoint): Checkpoint {
     read(name, shape) {
       const values = checkpoint.read(name, shape);
       const { a, b } = pairOf(name);
-      if (checkpoint.has(a)) addProduct(values, checkpoint.read(a), checkpoint.read(b), lora);
+      if (checkpoint.has(a))
+        addProduct(values, checkpoint.read(a), checkpoint.read(b), rank, (alpha ?? rank) / rank);
       return values;
     },
   };
-}
-
-/** Adds alpha / rank A B. @param bRB [R, b] @param aAR [a, R] @param wAB [a, b] */
-function addProduct(
-  wAB: Float32Array,
-  aAR: Float32Array,
-  bRB: Float32Array,
-  { rank, alpha }: NonNullable<RunConfig['train']['lora']>,
-): void {
-  const width = bRB.length / rank;
-  const scale = (alpha ?? rank) / rank;
-  for (let i = 0; i < wAB.length; i++) {
-    const [row, column] = [Math.floor(i / width), i % width];
-    let sum = 0;
-    for (let r = 0; r < rank; r++) sum += aAR[row * rank + r]! * bRB[r * width + column]!;
-    wAB[i]! += scale * sum;
-  }
 }

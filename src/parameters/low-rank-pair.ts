@@ -24,3 +24,20 @@ export function specsWithPair(matrix: ParameterSpec, rank: number, pairScale: nu
     { ...matrixSpec(names.b, [rank, b], 0, placement), init: { kind: 'constant', value: 0 } },
   ];
 }
+
+/** Adds scale A B. @param wAB [a, b] @param aAR [a, R] @param bRB [R, b] */
+export function addProduct(
+  wAB: Float32Array,
+  aAR: Float32Array,
+  bRB: Float32Array,
+  rank: number,
+  scale: number,
+): void {
+  const width = bRB.length / rank;
+  for (let i = 0; i < wAB.length; i++) {
+    const [row, column] = [Math.floor(i / width), i % width];
+    let sum = 0;
+    for (let r = 0; r < rank; r++) sum += aAR[row * rank + r]! * bRB[r * width + column]!;
+    wAB[i]! += scale * sum;
+  }
+}

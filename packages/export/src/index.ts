@@ -7,6 +7,7 @@ import { formatTable } from 'locmoe/internal/format';
 import { VERSION } from 'locmoe/internal/rpc/version';
 import { gguf } from './gguf/gguf.js';
 import { huggingface } from './huggingface/huggingface.js';
+import { peft } from './huggingface/peft.js';
 import { onnx } from './onnx/onnx.js';
 import { type OutputFolder, writeFolder } from './output-folder.js';
 import { sizeOfSubModel, writeSubModel } from './sub-model.js';
@@ -16,7 +17,7 @@ import { web } from './web/web.js';
 export { chatFeature } from './web/chat-feature.js';
 
 /** The targets of `--to`, by name. */
-const TARGETS: Readonly<Record<string, ExportTarget>> = { onnx, huggingface, gguf, web };
+const TARGETS: Readonly<Record<string, ExportTarget>> = { onnx, huggingface, peft, gguf, web };
 
 interface ExportOptions {
   readonly checkpoint: string;
@@ -47,12 +48,12 @@ export const exportCommand: ExportPackage['exportCommand'] = (command: Command) 
 async function exportCheckpoint(options: ExportOptions): Promise<void> {
   const { checkpoint: place, output: folder } = options;
   const { to, lines, write } = writerOf(options);
-  const checkpoint = mergedCheckpoint(
-    resolveCheckpoint(place, (warning) => console.error(`locmoe: ${warning}`)),
-  );
+  const saved = resolveCheckpoint(place, (warning) => console.error(`locmoe: ${warning}`));
+  const target = options.to === undefined ? null : TARGETS[options.to]!;
+  const checkpoint = target?.takesPairs ? saved : mergedCheckpoint(saved);
   const { runId, step, config } = checkpoint.manifest;
   const { family } = config.model;
-  if (options.to !== undefined && family !== 'pangu-sigma' && !TARGETS[options.to]!.takesMixtral)
+  if (target !== null && family !== 'pangu-sigma' && !target.takesMixtral)
     throw new TrainerError(
       'BAD_INPUT',
       `--to ${to}: export of the family ${family} is not there yet (model.family of ${checkpoint.folder})`,

@@ -11,6 +11,8 @@ export interface ExportTarget {
   readonly types?: readonly WeightType[];
   /** Whether it can hold models of family mixtral. */
   readonly takesMixtral?: true;
+  /** Whether it is given low-rank pairs beside the weights; without, they are merged. */
+  readonly takesPairs?: true;
   /**
    * Writes the model of a checkpoint into an empty folder.
    *

@@ -1,4 +1,4 @@
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { type Checkpoint, openCheckpoint } from 'locmoe/internal/checkpoint/checkpoint';
@@ -6,7 +6,9 @@ import { openInference } from 'locmoe/internal/inference/inference';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { pythonWith } from '../../../scripts/python-oracles.mjs';
 import { skipLoudly } from '../../../test/debian-tool.js';
+import { runCommand } from '../../../test/run-command.js';
 import { huggingface } from '../src/huggingface/huggingface.js';
+import { peft } from '../src/huggingface/peft.js';
 import { publishedModel } from '../src/huggingface/published.js';
 import { writeFolder } from '../src/output-folder.js';
 import { writeSubModel } from '../src/sub-model.js';
@@ -18,6 +20,7 @@ const ORACLE = readFileSync(path.join(import.meta.dirname, 'oracles/published_lo
 interface Variant {
   readonly model?: object;
   readonly moe?: object;
+  readonly lora?: object | undefined;
 }
 
 const TOP_2 = { router: 'switch', expertGroups: 1, expertsPerToken: 2 };
@@ -30,6 +33,11 @@ const VARIANTS: Readonly<Record<string, Variant>> = {
   'qwen2_moe, one expert, no shared one': { moe: { ...TOP_2, expertsPerToken: 1 } },
   llama: { model: { numDenseLayers: 2, numSparseLayers: 0, numKeyValueHeads: 1 } },
 };
+/** Pairs beside every matrix that can have one, of models whose other parts have names that end alike. */
+const ADAPTED: Readonly<Record<string, Variant>> = {
+  'mixtral, adapted': { ...VARIANTS.mixtral, lora: { rank: 3, alpha: 12, on: ['attention', 'experts'] } },
+  'qwen2_moe, adapted': { ...VARIANTS.qwen2_moe, lora: { rank: 2, on: ['experts'] } },
+};
 const PART = 'mixtral, a part of one with groups';
 
 const root = mkdtempSync(path.join(tmpdir(), 'locmoe-published-'));
@@ -38,6 +46,13 @@ afterAll(() => rmSync(root, { recursive: true, force: true }));
 const folders = new Map<string, string>();
 beforeAll(async () => {
   for (const [name, variant] of Object.entries(VARIANTS)) await exportAs(name, trained(variant));
+  for (const [name, variant] of Object.entries(ADAPTED)) {
+    const tuned = trained(variant);
+    await exportAs(name, tuned, withoutPairs(tuned));
+    const output = path.join(folders.get(name)!, 'adapter');
+    const args = ['--checkpoint', tuned.folder, '--to', 'peft', '--output', output];
+    expect(await runCommand('export', ...args)).toMatchObject({ code: 0, stderr: '' });
+  }
   const grouped = trained({
     model: { numDenseLayers: 0 },
     moe: { ...TOP_2, numExperts: 6, expertGroups: 2 },
@@ -47,22 +62,43 @@ beforeAll(async () => {
   await exportAs(PART, openCheckpoint(part));
 });
 
-function trained({ model, moe }: Variant): Checkpoint {
+function trained({ model, moe, lora }: Variant): Checkpoint {
   return trainedModel(mkdtempSync(path.join(root, 'model-')), {
     model: { family: 'mixtral', ...model },
     moe: moe ?? TOP_2,
+    lora,
   });
 }
 
-async function exportAs(name: string, checkpoint: Checkpoint): Promise<void> {
+/** The frozen weights, as they were before the fine-tuning. */
+function withoutPairs({ manifest, ...rest }: Checkpoint): Checkpoint {
+  const { config } = manifest;
+  return {
+    ...rest,
+    manifest: { ...manifest, config: { ...config, train: { ...config.train, lora: null } } },
+  };
+}
+
+/** @param written the weights in the folder, if they are not those of the logits beside them */
+async function exportAs(name: string, checkpoint: Checkpoint, written = checkpoint): Promise<void> {
   const folder = path.join(root, `export-${folders.size}`);
-  await writeFolder(folder, (output) => huggingface.write(checkpoint, output, 'float32'));
+  await writeFolder(folder, (output) => huggingface.write(written, output, 'float32'));
   const inference = openInference(checkpoint);
   const idsBS = sequences(inference).slice(-inference.config.data.domains.length);
   const logits = idsBS.flatMap((ids, domain) => ownLogits(inference, ids, domain));
   writeFileSync(path.join(folder, 'ids.json'), JSON.stringify(idsBS.map((ids) => [...ids])));
   writeFileSync(path.join(folder, 'logits'), Buffer.concat(logits.map((row) => Buffer.from(row.buffer))));
   folders.set(name, folder);
+}
+
+/** Where a model is to be opened: its adapter, which says where its base is. */
+function placeOf(folder: string): string {
+  const adapter = path.join(folder, 'adapter');
+  const file = path.join(adapter, 'adapter_config.json');
+  if (!existsSync(file)) return folder;
+  const config = JSON.parse(readFileSync(file, 'utf8'));
+  writeFileSync(file, JSON.stringify({ ...config, base_model_name_or_path: '..' }));
+  return adapter;
 }
 
 const configOf = (name: string) =>
@@ -80,7 +116,7 @@ it('a program of another hand gives the logits of each model that has a class', 
 
 it('each comes in again as it went out', () => {
   for (const [name, folder] of folders) {
-    const inference = openInference(openCheckpoint(folder));
+    const inference = openInference(openCheckpoint(placeOf(folder)));
     const ids: number[][] = JSON.parse(readFileSync(path.join(folder, 'ids.json'), 'utf8'));
     const logits = new Float32Array(Uint8Array.from(readFileSync(path.join(folder, 'logits'))).buffer);
     const again = ids
@@ -124,8 +160,59 @@ describe('what no class computes is refused by its field', () => {
     );
   });
 
+  it('an adapter of no model, and of one that is no class', async () => {
+    const [untuned, pangu] = [{ moe: TOP_2 }, { lora: { rank: 2 } }].map((variant) =>
+      trainedModel(mkdtempSync(path.join(root, 'model-')), variant),
+    );
+    for (const [checkpoint, message] of [
+      [untuned, 'has no adapter (train.lora)'],
+      [pangu, 'model.family pangu-sigma'],
+    ] as const)
+      await expect(
+        writeFolder(path.join(root, 'none'), (output) => peft.write(checkpoint!, output, 'float32')),
+      ).rejects.toThrow(message);
+  });
+
   it('moe.tableAfter 9', () => {
     const voted = trained({ moe: { ...TOP_2, expertsPerToken: 1, tableAfter: 9 } });
     expect(() => publishedModel(voted)).toThrow('moe.tableAfter 9 cannot be exported');
+  });
+});
+
+describe('an adapter that does not fit is refused by its field or tensor', () => {
+  const folder = path.join(root, 'misfit');
+  const opened = (name: string, fields: object) => {
+    rmSync(folder, { recursive: true, force: true });
+    cpSync(path.join(folders.get('mixtral, adapted')!, 'adapter'), folder, { recursive: true });
+    const file = path.join(folder, 'adapter_config.json');
+    const config = JSON.parse(readFileSync(file, 'utf8'));
+    writeFileSync(file, JSON.stringify({ ...config, base_model_name_or_path: folders.get(name), ...fields }));
+    return () => openCheckpoint(folder);
+  };
+
+  it.each([
+    ['peft_type: ', { peft_type: 'IA3' }],
+    ['use_dora: ', { use_dora: true }],
+    ['bias: ', { bias: 'all' }],
+    ['rank_pattern.q_proj: ', { rank_pattern: { q_proj: 2 } }],
+    ['modules_to_save.0: ', { modules_to_save: ['lm_head'] }],
+    ['base_model_name_or_path: there is no model in some/where;', { base_model_name_or_path: 'some/where' }],
+    ['has shape [3,32], its adapter_config.json says [4,32]', { r: 4 }],
+  ])('%s', (message, fields) => {
+    expect(opened('mixtral', fields)).toThrow(message);
+  });
+
+  it('another base', () => {
+    expect(opened('llama', {})).toThrow(
+      'has a place for tensor base_model.model.model.layers.0.block_sparse_moe',
+    );
+  });
+
+  it('rsLoRA has a scale of its own', () => {
+    const base = openCheckpoint(folders.get('mixtral, adapted')!).read('layers.0.attn.q');
+    const [plain, stabilized] = [false, true].map((use_rslora) =>
+      opened('mixtral, adapted', { use_rslora })().read('layers.0.attn.q'),
+    );
+    expect((stabilized![0]! - base[0]!) / (plain![0]! - base[0]!)).toBeCloseTo(Math.sqrt(3), 3);
   });
 });

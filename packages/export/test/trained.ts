@@ -32,6 +32,7 @@ const TOKENIZER = tokenizerJson(trainBpe(Object.values(TEXTS), VOCABULARY));
 interface Variant {
   readonly model?: object;
   readonly moe?: object;
+  readonly lora?: object | undefined;
 }
 
 /** Every router, some with preferences of tokens, and what else changes the shape of a model. */
@@ -145,8 +146,8 @@ export function trainedCheckpoint(folder: string, variant: string): Checkpoint {
 }
 
 /** @param variant fields of the configuration that are not those of all these models */
-export function trainedModel(folder: string, { model, moe }: Variant): Checkpoint {
-  const config = configOf({ model, moe, data: { domains: Object.keys(TEXTS) } });
+export function trainedModel(folder: string, { model, moe, lora }: Variant): Checkpoint {
+  const config = configOf({ model, moe, lora, data: { domains: Object.keys(TEXTS) } });
   const { encode } = loadTokenizer(tokenizerIn(folder));
   return trained(
     config,
@@ -195,11 +196,13 @@ function tokenizerIn(folder: string): string {
 function configOf({
   model,
   moe,
+  lora,
   data,
   steps = STEPS,
 }: {
   readonly model?: object | undefined;
   readonly moe?: object | undefined;
+  readonly lora?: object | undefined;
   readonly data: object;
   readonly steps?: number;
 }): RunConfig {
@@ -217,7 +220,7 @@ function configOf({
     },
     moe: { numExperts: 4, expertGroups: 2, capacityFactor: 0.8, ...moe },
     data,
-    train: { steps, globalBatch: 8, learningRate: 0.01, warmupSteps: 5 },
+    train: { steps, globalBatch: 8, learningRate: 0.01, warmupSteps: 5, lora },
   });
 }
 

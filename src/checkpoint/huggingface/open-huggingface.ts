@@ -5,6 +5,7 @@ import { TrainerError } from '../../errors.js';
 import { digestFile } from '../../sha256.js';
 import { firstNotFinite } from '../floats.js';
 import type { Manifest } from '../manifest.js';
+import { ADAPTER_CONFIG, openAdapter } from './adapter.js';
 import { absentTensors, type Counterpart, counterparts, transpose } from './counterparts.js';
 import { CONFIG_FILE, type Published, readPublishedConfig } from './published-config.js';
 import { PublishedTensors } from './published-tensors.js';
@@ -15,26 +16,30 @@ const DERIVED = /\.rotary_emb\.inv_freq$/;
 /** Files that only our folders hold; a run folder has a config.json as well. */
 const OF_OURS = [MANIFEST_FILE, 'run.json', 'metrics.ndjson', 'checkpoints'];
 
-/** True for a folder of a model for transformers, false for one of ours, or none. */
+/** True for a folder of a model for transformers or of an adapter to one, false for one of ours, or none. */
 export function isHuggingFace(folder: string): boolean {
   const has = (name: string) => existsSync(path.join(folder, name));
-  return has(CONFIG_FILE) && !OF_OURS.some(has);
+  return (has(CONFIG_FILE) || has(ADAPTER_CONFIG)) && !OF_OURS.some(has);
 }
 
 /**
  * Opens a HuggingFace folder as a checkpoint with the weights of a model of family mixtral: config.json, tokenizer.json, and
- * model.safetensors or the files that its index names. Headers of files are checked, values when they are read.
+ * model.safetensors or the files that its index names. Headers of files are checked, values when they are read. A folder of a LoRA
+ * adapter, as PEFT writes it, is its base model with the products added.
  *
  * @throws TrainerError `BAD_INPUT` or `BAD_CONFIG` naming the file and the field or tensor that is missing, wrong or not
  *   supported
  */
 export function openHuggingFace(folder: string) {
-  const published = readPublishedConfig(folder);
-  const tensors = new PublishedTensors(folder);
+  const adapter = openAdapter(folder);
+  const base = adapter?.base ?? folder;
+  const published = readPublishedConfig(base);
+  const tensors = new PublishedTensors(base);
   const known = new Map(
     counterparts(published.config, published.architecture).map((each) => [each.own, each]),
   );
-  assertSame(tensors, [...known.values()], published, folder);
+  assertSame(tensors, [...known.values()], published, base);
+  adapter?.check(matricesOf([...known.values()]));
   const counterpart = (name: string): Counterpart => {
     const found = known.get(name);
     if (found === undefined) throw bad(`${folder} has no counterpart of ${name}`);
@@ -42,8 +47,8 @@ export function openHuggingFace(folder: string) {
   };
   return {
     folder,
-    manifest: manifestOf(folder, published, known, tensors),
-    tokenizerFile: path.join(folder, TOKENIZER_FILE),
+    manifest: manifestOf(folder, base, published, known, tensors),
+    tokenizerFile: path.join(base, TOKENIZER_FILE),
     has: (name: string) => known.has(name),
     locate(name: string): never {
       throw bad(`${folder}: tensor ${name} is not in the form of a checkpoint; train or export one first`);
@@ -52,7 +57,9 @@ export function openHuggingFace(folder: string) {
       const { shape: own, published: theirs, isTransposed, factor } = counterpart(name);
       if (shape !== undefined && String(shape) !== String(own))
         throw bad(`${folder}: tensor ${theirs} gives ${name} the shape [${own}], expected [${shape}]`);
-      const read = tensors.read(theirs, isTransposed ? own.toReversed() : own);
+      const published = isTransposed ? own.toReversed() : own;
+      const read = tensors.read(theirs, published);
+      adapter?.addTo(read, theirs, published);
       const at = firstNotFinite(read);
       if (at >= 0) throw bad(`${folder}: tensor ${theirs} holds ${read[at]} at element ${at}`);
       const values = isTransposed ? transpose(read, [own[1]!, own[0]!]) : read;
@@ -87,8 +94,18 @@ function assertSame(
       throw bad(`${folder}: models of family mixtral have no place for tensor ${name}`);
 }
 
+/** The matrices that a pair may be beside, [outputs, inputs]: a pair of the embedding has another form. */
+function matricesOf(known: readonly Counterpart[]): ReadonlyMap<string, readonly number[]> {
+  return new Map(
+    known
+      .filter(({ own, shape }) => shape.length === 2 && own !== 'embed.tokens')
+      .map(({ published, shape, isTransposed }) => [published, isTransposed ? shape.toReversed() : shape]),
+  );
+}
+
 function manifestOf(
   folder: string,
+  base: string,
   { config }: Published,
   known: ReadonlyMap<string, Counterpart>,
   tensors: PublishedTensors,
@@ -100,7 +117,7 @@ function manifestOf(
     generation: 0,
     config,
     world: { nodes: 1, workersPerNode: 1 },
-    tokenizerSha256: digestFile(path.join(folder, TOKENIZER_FILE)).sha256,
+    tokenizerSha256: digestFile(path.join(base, TOKENIZER_FILE)).sha256,
     data: { nextStep: 0 },
     metrics: {},
     files: {},

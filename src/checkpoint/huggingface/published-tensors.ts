@@ -5,6 +5,7 @@ import { z } from 'zod';
 import { TrainerError } from '../../errors.js';
 import { readSafetensorsHeader, readTensor, type SafetensorsHeader } from '../safetensors.js';
 import { fromBfloat16, fromFloat16 } from './half-floats.js';
+import { CONFIG_FILE } from './published-config.js';
 
 const WHOLE_FILE = 'model.safetensors';
 const INDEX_FILE = 'model.safetensors.index.json';
@@ -17,13 +18,17 @@ const indexSchema = z.object({
 
 const FLOATS = { F32: (data: Float32Array) => data, BF16: fromBfloat16, F16: fromFloat16 } as const;
 
-/** The tensors of a HuggingFace folder. */
+/** The tensors of a HuggingFace folder, or of its adapter. */
 export class PublishedTensors {
   readonly #headers: ReadonlyMap<string, SafetensorsHeader>;
 
   /** @throws TrainerError `BAD_INPUT` naming the file, or the tensor, that is missing or damaged */
-  constructor(private readonly folder: string) {
-    this.#headers = headersOf(folder);
+  constructor(
+    private readonly folder: string,
+    file = WHOLE_FILE,
+    private readonly describedBy = CONFIG_FILE,
+  ) {
+    this.#headers = headersOf(folder, file);
   }
 
   get names(): Iterable<string> {
@@ -40,7 +45,9 @@ export class PublishedTensors {
     if (header === undefined) throw bad(`${this.folder} has no tensor ${name}`);
     const { shape: found, dtype } = header.tensors.get(name)!;
     if (String(found) !== String(shape))
-      throw bad(`${header.path}: tensor ${name} has shape [${found}], its config.json says [${shape}]`);
+      throw bad(
+        `${header.path}: tensor ${name} has shape [${found}], its ${this.describedBy} says [${shape}]`,
+      );
     if (!Object.hasOwn(FLOATS, dtype))
       throw bad(
         `${header.path}: tensor ${name} is of type ${dtype}, not one of ${Object.keys(FLOATS).join(', ')}`,
@@ -62,10 +69,11 @@ export class PublishedTensors {
 }
 
 /** The header of the file that holds each tensor. */
-function headersOf(folder: string): Map<string, SafetensorsHeader> {
+function headersOf(folder: string, whole: string): Map<string, SafetensorsHeader> {
   const index = path.join(folder, INDEX_FILE);
-  if (!existsSync(index)) {
-    const header = headerOf(path.join(folder, WHOLE_FILE), `give a folder with it, or with ${INDEX_FILE}`);
+  if (whole !== WHOLE_FILE || !existsSync(index)) {
+    const or = whole === WHOLE_FILE ? `, or with ${INDEX_FILE}` : '';
+    const header = headerOf(path.join(folder, whole), `give a folder with it${or}`);
     return new Map([...header.tensors.keys()].map((name) => [name, header]));
   }
   const fileOf = readIndex(index);

@@ -24,9 +24,8 @@ const ABSENT_WIDTH = 1;
  * @throws TrainerError `BAD_INPUT` naming the field that no class has
  */
 export function publishedModel(checkpoint: Checkpoint): HuggingFaceModel {
-  assertTopK(checkpoint);
   const { config } = checkpoint.manifest;
-  const architecture = architectureOf(config);
+  const architecture = publishedArchitecture(checkpoint);
   return {
     config: fieldsOf(config, architecture),
     tensors: [
@@ -34,6 +33,12 @@ export function publishedModel(checkpoint: Checkpoint): HuggingFaceModel {
       ...absentTensors(config, architecture, ABSENT_WIDTH).map((each) => zeros(each.published, each.shape)),
     ],
   };
+}
+
+/** The class that computes a model. @throws TrainerError as `publishedModel` */
+export function publishedArchitecture(checkpoint: Checkpoint): Written {
+  assertTopK(checkpoint);
+  return architectureOf(checkpoint.manifest.config);
 }
 
 /** The classes choose the experts of greatest probability by a softmax over a product with the token, and nothing else. */

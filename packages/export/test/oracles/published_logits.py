@@ -1,10 +1,11 @@
 """Llama, Mixtral, Qwen2 and Qwen2Moe in HuggingFace's format, written from the papers and config.json alone.
 
-`check FOLDER...` compares exported folders with the logits ([B, S, V], float32) of the trainer for ids.json ([B, S]), and
-prints `good` for each. `make`, with FOLDER DTYPE SHARDS of each, fills folders that have config.json and ids.json with random
+`check FOLDER...` compares exported folders, each with the adapter in its folder `adapter` if there is one, with the logits
+([B, S, V], float32) of the trainer for ids.json ([B, S]), and prints `good` for each. `make`, with FOLDER DTYPE SHARDS of each, fills folders that have config.json and ids.json with random
 weights in so many files, writes their logits, and prints `made` for each."""
 
 import json
+import os
 import sys
 
 import numpy
@@ -104,21 +105,40 @@ def read(folder, name):
     return json.load(open(f"{folder}/{name}.json"))
 
 
+def adapter(folder):
+    """What a LoRA adapter in the form of PEFT adds to each weight: lora_alpha / r B A for the modules whose names end as one of
+    target_modules. Also the tensors of modules that it does not target."""
+    config = read(folder, "adapter_config")
+    assert config["peft_type"] == "LORA" and config["bias"] == "none" and not config["fan_in_fan_out"]
+    with safe_open(f"{folder}/adapter_model.safetensors", "pt") as file:
+        pairs = {name: file.get_tensor(name) for name in file.keys()}
+    added = {}
+    for name in list(pairs):
+        module, _, part = name.removeprefix("base_model.model.").rpartition(".lora_A.weight")
+        if not part and any(module.endswith(f".{each}") for each in config["target_modules"]):
+            a, b = (pairs.pop(f"base_model.model.{module}.lora_{each}.weight") for each in "AB")
+            assert a.shape[0] == b.shape[1] == config["r"]
+            added[f"{module}.weight"] = config["lora_alpha"] / config["r"] * b @ a
+    return added, set(pairs)
+
+
 def check(folder):
     with safe_open(f"{folder}/model.safetensors", "pt") as file:
         assert file.metadata() == {"format": "pt"}
         weights = {name: file.get_tensor(name) for name in file.keys()}
     used = set()
+    added, unused = adapter(f"{folder}/adapter") if os.path.exists(f"{folder}/adapter") else ({}, set())
 
     def get(name, shape):
         used.add(name)
         assert weights[name].shape == shape, (name, weights[name].shape, shape)
-        return weights[name].float()
+        return weights[name].float() + added.get(name, 0)
 
     logits = Model(read(folder, "config"), get).logits(torch.tensor(read(folder, "ids")))
     own = torch.from_numpy(numpy.fromfile(f"{folder}/logits", numpy.float32)).view_as(logits)
     torch.testing.assert_close(logits, own, atol=1e-4, rtol=0)
     assert used == set(weights), used ^ set(weights)
+    assert set(added) <= used and not unused, (set(added) - used, unused)
     print("good")
 
 

@@ -1,0 +1,85 @@
+import type { Checkpoint } from 'locmoe/internal/checkpoint/checkpoint';
+import { ADAPTER_CONFIG, ADAPTER_WEIGHTS, adapterPair } from 'locmoe/internal/checkpoint/huggingface/adapter';
+import {
+  type Counterpart,
+  counterparts,
+  transpose,
+} from 'locmoe/internal/checkpoint/huggingface/counterparts';
+import { type StoredTensor, writeSafetensors } from 'locmoe/internal/checkpoint/safetensors';
+import { TrainerError } from 'locmoe/internal/errors';
+import { pairOf } from 'locmoe/internal/parameters/low-rank-pair';
+import type { ExportTarget } from '../target.js';
+import { publishedArchitecture } from './published.js';
+import { json } from './tokenizer-files.js';
+
+/** The low-rank pairs of `train.lora` alone, for the base model as the target huggingface writes it. */
+export const peft: ExportTarget = {
+  description: 'the LoRA adapter of a model of family mixtral (train.lora), without its base, for PEFT',
+  takesMixtral: true,
+  takesPairs: true,
+  async write(checkpoint, output) {
+    const { config } = checkpoint.manifest;
+    const { lora } = config.train;
+    if (lora === null)
+      throw new TrainerError(
+        'BAD_INPUT',
+        `--to peft: ${checkpoint.folder} has no adapter (train.lora); --to huggingface writes all weights`,
+      );
+    if (config.model.family !== 'mixtral')
+      throw new TrainerError(
+        'BAD_INPUT',
+        `--to peft: an adapter is for a class of transformers, which model.family ${config.model.family} has not; --to huggingface writes all weights with the adapter merged`,
+      );
+    const adapted = counterparts(config, publishedArchitecture(checkpoint)).filter(({ own }) =>
+      checkpoint.has(pairOf(own).a),
+    );
+    const fields = {
+      peft_type: 'LORA',
+      task_type: 'CAUSAL_LM',
+      // Whoever loads the adapter names its base.
+      base_model_name_or_path: null,
+      r: lora.rank,
+      lora_alpha: lora.alpha ?? lora.rank,
+      lora_dropout: 0,
+      bias: 'none',
+      fan_in_fan_out: false,
+      inference_mode: true,
+      target_modules: [...new Set(adapted.map(moduleOf))],
+    };
+    await output.write(ADAPTER_CONFIG, json(fields));
+    await output.writeWith(ADAPTER_WEIGHTS, (file) => {
+      writeSafetensors(
+        file,
+        adapted.flatMap((each) => pairTensors(checkpoint, each, lora.rank)),
+        { format: 'pt' },
+      );
+    });
+  },
+};
+
+/** Name of a module in its layer, as `q_proj` or `experts.3.w1`: PEFT adapts each whose name ends so, and no other may. */
+function moduleOf({ published }: Counterpart): string {
+  return published.replace(/^model\.layers\.\d+\.\w+\.|\.weight$/g, '');
+}
+
+/** A linear layer there is the transpose of a matrix here, and so are both matrices of its pair. */
+function pairTensors(
+  checkpoint: Checkpoint,
+  { own, published, shape }: Counterpart,
+  rank: number,
+): StoredTensor[] {
+  const [inputs, outputs] = shape as [number, number];
+  const [from, to] = [pairOf(own), adapterPair(published)];
+  return [
+    {
+      name: to.a,
+      shape: [rank, inputs],
+      data: transpose(checkpoint.read(from.a, [inputs, rank]), [inputs, rank]),
+    },
+    {
+      name: to.b,
+      shape: [outputs, rank],
+      data: transpose(checkpoint.read(from.b, [rank, outputs]), [rank, outputs]),
+    },
+  ];
+}
