@@ -1,7 +1,8 @@
 import { z } from 'zod';
-import { encodeMessages, type Message, ROLES, type Template } from '../data/template.js';
+import { type Message, ROLES } from '../data/template.js';
 import type { Tokenizer } from '../data/tokenizer/tokenizer.js';
 import { TrainerError } from '../errors.js';
+import type { ChatForm, Reading } from '../inference/chat-form.js';
 import { CHAT } from './answer-form.js';
 import { invalid } from './api-error.js';
 import {
@@ -12,7 +13,6 @@ import {
   commonOf,
   ignoredFields,
   MAX_LOGPROBS,
-  type RequestPrompt,
   refusalOf,
 } from './completion-request.js';
 import type { ServedModels } from './served-models.js';
@@ -44,9 +44,9 @@ const bodySchema = z.strictObject({
 });
 
 /**
- * Checks the body of `POST /v1/chat/completions`, and puts its messages into the template of the domain.
+ * Checks the body of `POST /v1/chat/completions`, and puts its messages into the form of the domain.
  *
- * @throws ApiError 400 naming the field, also for a domain without a template; 404 for an unknown model
+ * @throws ApiError 400 naming the field, also for a domain that takes no conversations; 404 for an unknown model
  */
 export function readChatRequest(
   body: unknown,
@@ -67,9 +67,9 @@ export function readChatRequest(
   const logprobs = given.logprobs ? (given.top_logprobs ?? 0) : null;
   if (logprobs === null && given.top_logprobs) throw invalid('top_logprobs', 'needs logprobs: true');
   const domain = models.domainOf(given.model, given.domain ?? null);
-  const template = models.templateOf(domain);
-  if (template === null) {
-    const others = models.names.filter((_, id) => models.templateOf(id) !== null);
+  const chatForm = models.chatFormOf(domain);
+  if (chatForm === null) {
+    const others = models.names.filter((_, id) => models.chatFormOf(id) !== null);
     throw invalid(
       'model',
       `${models.names[domain]} was not fine-tuned with answers and has no template for messages: use ${[...others, '/v1/completions'].join(' or ')}`,
@@ -84,6 +84,7 @@ export function readChatRequest(
   assertTextFits(messages.map(({ content }) => content).join(''), seqLen, 'messages');
   if (messages.at(-1)!.role === 'assistant')
     throw invalid('messages', 'the last one is an answer: end with what is to be answered');
+  const { tokenIds, ends } = readingOf(messages, chatForm, tokenizer);
   return {
     ...commonOf(given),
     domain,
@@ -92,15 +93,16 @@ export function readChatRequest(
     echo: false,
     json,
     form: CHAT,
-    prompts: [promptOf(messages, template, tokenizer)],
+    prompts: [{ tokenIds, numImplicit: tokenIds[0] === tokenizer.endOfText ? 1 : 0, text: '' }],
+    ends,
   };
 }
 
-function promptOf(messages: readonly Message[], template: Template, tokenizer: Tokenizer): RequestPrompt {
+function readingOf(messages: readonly Message[], form: ChatForm, tokenizer: Tokenizer): Reading {
   try {
-    return { tokenIds: encodeMessages(messages, template, tokenizer).ids, numImplicit: 1, text: '' };
+    return form(messages, tokenizer);
   } catch (error) {
-    // The tokenizer refuses some text.
+    // The tokenizer refuses some text, and a template some conversations.
     if (error instanceof TrainerError && error.code === 'BAD_INPUT') throw invalid('messages', error.message);
     throw error;
   }

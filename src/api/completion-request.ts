@@ -31,6 +31,8 @@ export interface CompletionRequest {
   readonly numChoices: number;
   readonly seed: number;
   readonly stops: readonly string[];
+  /** Tokens that end a choice, beside the end-of-text token. */
+  readonly ends: ReadonlySet<number>;
   /** Number of the likeliest tokens to name at each place; null for no log-probabilities. */
   readonly logprobs: number | null;
   readonly echo: boolean;

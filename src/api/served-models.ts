@@ -1,6 +1,6 @@
 import type { Checkpoint } from '../checkpoint/checkpoint.js';
 import type { RunConfig } from '../config/schema.js';
-import { type Template, templateOf } from '../data/template.js';
+import { type ChatForm, chatFormOf } from '../inference/chat-form.js';
 import { expertsOfDomain } from '../routing/index.js';
 import { ApiError, invalid } from './api-error.js';
 
@@ -12,15 +12,18 @@ export class ServedModels {
   readonly #runId: string;
   readonly #config: RunConfig;
   readonly #domains: readonly string[];
+  readonly #chatForms: readonly (ChatForm | null)[];
 
-  /** @param createdMs time of the checkpoint */
+  /** @param createdMs time of the checkpoint @throws TrainerError `BAD_INPUT` if its chat template is broken */
   constructor(
-    { manifest: { runId, config } }: Checkpoint,
+    checkpoint: Checkpoint,
     private readonly createdMs: number,
   ) {
+    const { runId, config } = checkpoint.manifest;
     this.#runId = runId;
     this.#config = config;
     this.#domains = config.data.domains;
+    this.#chatForms = this.#domains.map((_, domain) => chatFormOf(checkpoint, domain));
   }
 
   /** Names in /v1/models; a request with one of them needs no `domain`. */
@@ -62,9 +65,9 @@ export class ServedModels {
     return 0;
   }
 
-  /** Returns the template that joins messages into one text for this domain; null where no answers were learned. */
-  templateOf(domain: number): Template | null {
-    return templateOf(this.#config.data, domain);
+  /** Returns how this domain takes conversations; null where it does not. */
+  chatFormOf(domain: number): ChatForm | null {
+    return this.#chatForms[domain]!;
   }
 
   /** @param domain -1 if the name leaves it open */
@@ -75,7 +78,7 @@ export class ServedModels {
         ? null
         : {
             domain: this.#domains[domain],
-            chat: this.templateOf(domain) !== null,
+            chat: this.chatFormOf(domain) !== null,
             experts: [...expertsOfDomain(this.#domains.length, moe)[domain]!],
           };
     return {

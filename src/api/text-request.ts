@@ -76,7 +76,7 @@ export async function readTextRequest(
       );
   }
   if (maxTokens === 0 && !echo) throw invalid('max_tokens', '0 gives nothing without echo');
-  return { ...common, domain, prompts, maxTokens, logprobs, echo, json: false, form: TEXT };
+  return { ...common, domain, prompts, maxTokens, logprobs, echo, json: false, ends: new Set(), form: TEXT };
 }
 
 /** @throws ApiError 400 naming the field */

@@ -1,11 +1,12 @@
-import { encodeMessages, type Message, templateOf } from '../data/template.js';
+import type { Message } from '../data/template.js';
 import { TrainerError } from '../errors.js';
+import { chatFormOf, type Reading } from './chat-form.js';
 import type { Inference } from './inference.js';
 import type { Sampling } from './sampling.js';
 import { TextDraw } from './text-draw.js';
 
 export interface GenerateOptions extends Sampling {
-  /** A text to continue; or a conversation, to be answered in the form that the domain was fine-tuned with. */
+  /** A text to continue; or a conversation, to be answered in the form that the model learned. */
   readonly prompt: string | readonly Message[];
   /** Domain id: position in data.domains. */
   readonly domain: number;
@@ -16,14 +17,14 @@ export interface GenerateOptions extends Sampling {
 }
 
 /**
- * Continues the prompt, piece by piece, until the end-of-text token, a stop text or `maxTokens`. The same
+ * Continues the prompt, piece by piece, until a token that ends it, a stop text or `maxTokens`. The same
  * seed gives the same text.
  */
 export function* generate(inference: Inference, options: GenerateOptions): Generator<string, void, void> {
   const { model, tokenizer, decoder } = inference;
   const { domain, maxTokens, seed, stop } = options;
-  const tokenIds = tokensOf(inference, options);
-  const draw = new TextDraw({ tokenizer, tokenIds, sampling: options, seed, maxTokens, stops: stop });
+  const { tokenIds, ends } = asRead(inference, options);
+  const draw = new TextDraw({ tokenizer, tokenIds, sampling: options, seed, maxTokens, stops: stop, ends });
   const { sequence, hiddenSD } = decoder.begin([{ tokenIds, domain, maxTokens }])[0]!;
   let logits = decoder.logitsOf(hiddenSD.subarray(-model.config.model.dModel))[0]!;
   for (;;) {
@@ -34,20 +35,25 @@ export function* generate(inference: Inference, options: GenerateOptions): Gener
   }
 }
 
-/** The text that the model reads. @throws TrainerError `BAD_INPUT` for a conversation in a domain that was not fine-tuned with any */
-export function tokensOf(
-  { config, tokenizer }: Inference,
+/**
+ * The prompt as the model reads it.
+ *
+ * @throws TrainerError `BAD_INPUT` for a conversation in a domain that learned none, or that its template refuses
+ */
+export function asRead(
+  { checkpoint, config, tokenizer }: Inference,
   { prompt, domain }: Pick<GenerateOptions, 'prompt' | 'domain'>,
-): readonly number[] {
+): Reading {
   // A text follows an end-of-text token, as every text does in training.
-  if (typeof prompt === 'string') return [tokenizer.endOfText, ...tokenizer.encode(prompt)];
-  const template = templateOf(config.data, domain);
-  if (template === null)
+  if (typeof prompt === 'string')
+    return { tokenIds: [tokenizer.endOfText, ...tokenizer.encode(prompt)], ends: new Set() };
+  const form = chatFormOf(checkpoint, domain);
+  if (form === null)
     throw new TrainerError(
       'BAD_INPUT',
       `domain ${config.data.domains[domain]} has no template for questions`,
     );
-  return encodeMessages(prompt, template, tokenizer).ids;
+  return form(prompt, tokenizer);
 }
 
 /** All that `generate` gives. */

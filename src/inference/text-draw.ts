@@ -15,6 +15,8 @@ export interface TextDrawOptions {
   /** At least one. */
   readonly maxTokens: number;
   readonly stops: readonly string[];
+  /** Tokens that end the text, beside the end-of-text token. */
+  readonly ends: ReadonlySet<number>;
   /** Whether the text is one JSON object; `maxTokens` is then at least 2, and there are no stops. */
   readonly json?: boolean;
 }
@@ -23,7 +25,7 @@ export interface Drawn {
   readonly token: number;
   /** Text that is certain since the last token; at the end all that is left. */
   readonly text: string;
-  /** A stop text, the end-of-text token or the end of the JSON object has come, or as many tokens as asked for; null while it goes on. */
+  /** A stop text, a token that ends the text or the end of the JSON object has come, or as many tokens as asked for; null while it goes on. */
   readonly finishReason: 'stop' | 'length' | null;
 }
 
@@ -50,13 +52,13 @@ export class TextDraw {
 
   /** @param logits of the next token */
   next(logits: Float32Array): Drawn {
-    const { tokenizer, sampling, maxTokens } = this.options;
+    const { tokenizer, sampling, maxTokens, ends } = this.options;
     const uniform = this.#random.uniform(this.#context.length);
     const allowed = this.#constraint?.allowed(logits, maxTokens - this.numTokens) ?? logits;
     const token = sample(allowed, this.#context, sampling, uniform);
     this.#constraint?.take(token);
     this.#context.push(token);
-    const isEnd = token === tokenizer.endOfText;
+    const isEnd = token === tokenizer.endOfText || ends.has(token);
     const text = isEnd ? '' : this.#stream.push(token);
     const stops = isEnd || this.#stream.stopped || this.#constraint?.numNeeded === 0;
     if (!stops && this.numTokens < maxTokens) return { token, text, finishReason: null };

@@ -177,7 +177,7 @@ describe('a checkpoint is refused', () => {
   it.each([
     [['--domain', 'xx'], /--domain xx: .*prose, code/],
     [['--interactive'], /give either --prompt TEXT/],
-    [['--system', 'b'], /^locmoe: --system is for checkpoints/],
+    [['--system', 'b'], /^locmoe: --system is for models with a template/],
     [['--top-p', '1.5'], /--top-p.*above 0 and at most 1/],
     [['--repetition-penalty', '0'], /--repetition-penalty.*above 0/],
   ])('by generate with %j', (more, pattern) => refused(generate(good, ...more), pattern));

@@ -2,9 +2,9 @@ import { createInterface } from 'node:readline/promises';
 import { text as readAll } from 'node:stream/consumers';
 import { setImmediate } from 'node:timers/promises';
 import type { Command } from 'commander';
-import { templateOf } from '../../data/template.js';
 import { TrainerError } from '../../errors.js';
 import { printable } from '../../format.js';
+import { chatFormOf } from '../../inference/chat-form.js';
 import { cutPrompt } from '../../inference/cut-prompt.js';
 import type { GenerateOptions } from '../../inference/generate.js';
 import type { Inference } from '../../inference/inference.js';
@@ -27,10 +27,10 @@ export function generateCommand(command: Command): void {
     .requiredOption('--checkpoint <dir>', 'a step folder, or a run folder for its newest checkpoint')
     .option(
       '--prompt <text>',
-      'the text to continue, or the question to a fine-tuned checkpoint; - reads it from standard input, without its last line break',
+      'the text to continue, or the question to a model with a template for conversations; - reads it from standard input, without its last line break',
     )
-    .option('--system <text>', 'to a fine-tuned checkpoint: how to answer, in the form of its template')
-    .option('--raw', "continue the text as it is, without a fine-tuned checkpoint's template")
+    .option('--system <text>', 'to a model with such a template: how to answer')
+    .option('--raw', 'continue the text as it is, without the template')
     .option('--interactive', 'read text line by line; each is added to what came before, and continued')
     .option(
       '--domain <name>',
@@ -56,9 +56,12 @@ async function run({ prompt, interactive = false, system, raw, ...options }: Com
     throw new TrainerError('BAD_INPUT', 'give either --prompt TEXT (- for standard input) or --interactive');
   const checkpoint = openCheckpoint(options.checkpoint);
   const domain = domainId(checkpoint.manifest.config, options.domain);
-  const asks = raw !== true && templateOf(checkpoint.manifest.config.data, domain) !== null;
+  const asks = raw !== true && chatFormOf(checkpoint, domain) !== null;
   if (system !== undefined && !asks)
-    throw new TrainerError('BAD_INPUT', '--system is for checkpoints that were fine-tuned, without --raw');
+    throw new TrainerError(
+      'BAD_INPUT',
+      '--system is for models with a template for conversations, without --raw',
+    );
   const text = prompt === '-' ? (await readAll(process.stdin)).replace(/\r?\n$/, '') : prompt;
   const inference = await loadInference(checkpoint);
   const sampled = { ...options, domain };
@@ -110,9 +113,9 @@ async function converse(inference: Inference, options: GenerateOptions, signal: 
 
 /** Prints the continuation as it is generated, and a line break; returns it. */
 async function print(inference: Inference, options: GenerateOptions, signal: AbortSignal): Promise<string> {
-  const { generate, tokensOf } = await import('../../inference/generate.js');
+  const { generate, asRead } = await import('../../inference/generate.js');
   const { model } = inference.config;
-  const cut = cutPrompt(tokensOf(inference, options).length, model.seqLen);
+  const cut = cutPrompt(asRead(inference, options).tokenIds.length, model.seqLen);
   if (cut !== null) warn(cut);
   let text = '';
   for (const piece of generate(inference, options)) {

@@ -32,6 +32,7 @@ const addedTokenSchema = z.object({
   rstrip: z.boolean().default(false),
   special: z.boolean().default(false),
 });
+type AddedToken = z.output<typeof addedTokenSchema>;
 const step = z.object({ type: z.string() });
 const fileSchema = z.object({
   added_tokens: z.array(addedTokenSchema).default([]),
@@ -63,7 +64,11 @@ export interface TokenizerFacts {
   readonly endOfText: { readonly id: number; readonly content: string };
   /** Ids that have a token. */
   readonly ids: ReadonlySet<number>;
+  readonly specialTokens: readonly SpecialToken[];
 }
+
+/** A token that a text has only where it is put there as such. `lstrip` and `rstrip`: it takes white space beside it along. */
+export type SpecialToken = Readonly<Pick<AddedToken, 'id' | 'content' | 'lstrip' | 'rstrip'>>;
 
 /** The file that a path names: itself, or `tokenizer.json` in the folder. */
 export function tokenizerFileAt(place: string): string {
@@ -104,7 +109,12 @@ export function inspectTokenizer(
   let highest = 0;
   for (const id of ids) highest = Math.max(highest, id);
   if (highest > MAX_ID) throw refused(file, `id ${highest} is out of reach; ids go up to ${MAX_ID}`);
-  return { vocabSize: highest + 1, endOfText: endOfTextOf(file, parsed, endOfText), ids };
+  return {
+    vocabSize: highest + 1,
+    endOfText: endOfTextOf(file, parsed, endOfText),
+    ids,
+    specialTokens: parsed.added_tokens.filter(({ special }) => special),
+  };
 }
 
 /** @throws TrainerError `BAD_INPUT` */

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { Kitoken } from 'kitoken/node';
 import { TrainerError } from '../../errors.js';
-import { inspectTokenizer, readTokenizerFile } from './tokenizer-file.js';
+import { inspectTokenizer, readTokenizerFile, type SpecialToken } from './tokenizer-file.js';
 
 export interface Tokenizer {
   /** Highest id + 1. */
@@ -10,6 +10,7 @@ export interface Tokenizer {
   readonly endOfText: number;
   /** Its name, such as `<|endoftext|>`. */
   readonly endOfTextName: string;
+  readonly specialTokens: readonly SpecialToken[];
   /** SHA-256 of the tokenizer.json file, in lower-case hex. */
   readonly sha256: string;
   /**
@@ -49,6 +50,7 @@ export function loadTokenizer(file: string, endOfText: string | null = null, ori
     vocabSize: facts.vocabSize,
     endOfText: facts.endOfText.id,
     endOfTextName: facts.endOfText.content,
+    specialTokens: facts.specialTokens,
     sha256: createHash('sha256').update(bytes).digest('hex'),
     encode: (text) => encode(kitoken, text),
     decode: (ids, special) => utf8.decode(bytesOf(ids, special)),

@@ -1,0 +1,140 @@
+import { existsSync } from 'node:fs';
+import path from 'node:path';
+import { Template } from '@huggingface/jinja';
+import { readRegularFile } from '@locmoe/run-format/regular-file';
+import { z } from 'zod';
+import { TrainerError } from '../errors.js';
+import type { Message } from './template.js';
+import type { Tokenizer } from './tokenizer/tokenizer.js';
+
+// A model for transformers may bring a template in Jinja that puts a conversation into one text, special tokens by their names.
+
+const JINJA_FILE = 'chat_template.jinja';
+const SETTINGS_FILE = 'tokenizer_config.json';
+/** Room for the added tokens that some settings list. */
+const MAX_BYTES = 2 ** 24;
+
+const token = z.union([z.string(), z.object({ content: z.string() }).transform(({ content }) => content)]);
+const settingsSchema = z.object({
+  bos_token: token.nullish(),
+  eos_token: token.nullish(),
+  pad_token: token.nullish(),
+  unk_token: token.nullish(),
+  chat_template: z
+    .union([z.string(), z.array(z.object({ name: z.string(), template: z.string() }))])
+    .nullish(),
+});
+const id = z.number().int().min(0);
+const generationSchema = z.object({
+  eos_token_id: z.union([id.transform((each) => [each]), z.array(id)]).nullish(),
+});
+
+/** The chat template of a folder. */
+export interface ChatTemplate {
+  /** Its file, for messages. */
+  readonly file: string;
+  readonly template: Template;
+  /** What else the template may name: special tokens by their role. */
+  readonly tokens: Omit<z.output<typeof settingsSchema>, 'chat_template'>;
+  /** Ids of the tokens that end an answer. */
+  readonly ends: readonly number[];
+}
+
+/**
+ * Reads the chat template of a folder: chat_template.jinja, or the field of tokenizer_config.json, of several the one named `default`.
+ * Answers end with `eos_token_id` of generation_config.json, else of config.json.
+ *
+ * @returns null if the folder has no template
+ * @throws TrainerError `BAD_INPUT` naming the file that is broken
+ */
+export function readChatTemplate(folder: string): ChatTemplate | null {
+  const jinja = path.join(folder, JINJA_FILE);
+  const settings = path.join(folder, SETTINGS_FILE);
+  const { chat_template: field, ...tokens } = read(settings, settingsSchema) ?? {};
+  const written = Array.isArray(field) ? field.find(({ name }) => name === 'default')?.template : field;
+  const [file, source] = existsSync(jinja) ? [jinja, readText(jinja)] : [settings, written];
+  if (source == null) return null;
+  const [generation, config] = ['generation_config.json', 'config.json'].map((name) =>
+    read(path.join(folder, name), generationSchema),
+  );
+  const ends = generation?.eos_token_id ?? config?.eos_token_id ?? [];
+  return { file, template: parse(file, source), tokens, ends };
+}
+
+function parse(file: string, source: string): Template {
+  try {
+    return new Template(source);
+  } catch (error) {
+    throw bad(`${file}: the chat template cannot be read`, error);
+  }
+}
+
+/** A character that no text has, by Unicode: inside the name of a special token it makes ordinary text of it. */
+const BREAK = '\uFDD0';
+
+/**
+ * The tokens of a conversation, after which the model answers. Names of special tokens are those tokens in the template, and
+ * ordinary text in a message.
+ *
+ * @throws TrainerError `BAD_INPUT` if the template refuses the messages or makes nothing of them
+ */
+export function encodeByTemplate(
+  messages: readonly Message[],
+  { file, template, tokens }: ChatTemplate,
+  { specialTokens, encode }: Pick<Tokenizer, 'specialTokens' | 'encode'>,
+): readonly number[] {
+  // Where a name begins with another one, the longer is meant.
+  const specials = [...specialTokens].sort((a, b) => b.content.length - a.content.length);
+  const names = new RegExp(specials.map(({ content }) => escaped(content)).join('|'), 'g');
+  const quoted = messages.map(({ role, content }) => ({
+    role,
+    content: content.replace(names, (name) => name[0] + BREAK + name.slice(1)),
+  }));
+  const text = render(file, template, { messages: quoted, ...tokens });
+  // A special token may take the white space beside it along.
+  const parts = specials.map(
+    ({ content, lstrip, rstrip }) => `${lstrip ? '\\s*' : ''}${escaped(content)}${rstrip ? '\\s*' : ''}`,
+  );
+  const ids = new Map(specials.map(({ content, id }) => [content, id]));
+  const encoded = text.split(new RegExp(`(${parts.join('|')})`)).flatMap((part, i) => {
+    if (i % 2 === 1) return ids.get(part) ?? ids.get(part.trim())!;
+    return part === '' ? [] : [...encode(part.replaceAll(BREAK, ''))];
+  });
+  if (encoded.length === 0) throw bad(`${file}: the chat template makes nothing of these messages`);
+  return encoded;
+}
+
+function render(file: string, template: Template, fields: Readonly<Record<string, unknown>>): string {
+  try {
+    // What transformers gives a template beside the messages where there is nothing to give.
+    return template.render({ ...fields, tools: null, documents: null, add_generation_prompt: true });
+  } catch (error) {
+    throw bad(`${file}: the chat template refuses these messages`, error);
+  }
+}
+
+function escaped(text: string): string {
+  return text.replace(/[.*+?^${}()|[\]\\]/g, '\\$&');
+}
+
+/** @returns null if there is no such file */
+function read<T>(file: string, schema: z.ZodType<T>): T | null {
+  if (!existsSync(file)) return null;
+  try {
+    return schema.parse(JSON.parse(readText(file)));
+  } catch (error) {
+    if (error instanceof TrainerError) throw error;
+    const issue = error instanceof z.ZodError ? error.issues[0]! : null;
+    throw bad(`${file}: ${issue === null ? 'cannot be read' : issue.path.join('.')}`, issue ?? error);
+  }
+}
+
+function readText(file: string): string {
+  return readRegularFile(file, MAX_BYTES).toString('utf8');
+}
+
+/** An error of one line. */
+function bad(what: string, cause?: unknown): TrainerError {
+  const why = cause === undefined ? '' : ` (${(cause as Error).message.replace(/\s+/g, ' ')})`;
+  return new TrainerError('BAD_INPUT', what + why, {}, { cause });
+}

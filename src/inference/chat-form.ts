@@ -1,0 +1,41 @@
+import path from 'node:path';
+import type { Checkpoint } from '../checkpoint/checkpoint.js';
+import { type ChatTemplate, encodeByTemplate, readChatTemplate } from '../data/chat-template.js';
+import { encodeMessages, type Message, templateOf } from '../data/template.js';
+import type { Tokenizer } from '../data/tokenizer/tokenizer.js';
+
+/** What a model reads, and what ends its answer. */
+export interface Reading {
+  readonly tokenIds: readonly number[];
+  /** Tokens that end what the model writes, beside the end-of-text token. */
+  readonly ends: ReadonlySet<number>;
+}
+
+/** Puts a conversation into tokens. @throws TrainerError `BAD_INPUT` for what the tokenizer or the template refuses */
+export type ChatForm = (messages: readonly Message[], tokenizer: Tokenizer) => Reading;
+
+/**
+ * The form of a domain that was fine-tuned with answers, or that of a HuggingFace folder with a chat template; null for neither.
+ *
+ * @throws TrainerError `BAD_INPUT` if a template is broken
+ */
+export function chatFormOf({ manifest, tokenizerFile }: Checkpoint, domain: number): ChatForm | null {
+  const own = templateOf(manifest.config.data, domain);
+  if (own !== null)
+    return (messages, tokenizer) => ({
+      tokenIds: encodeMessages(messages, own, tokenizer).ids,
+      ends: new Set(),
+    });
+  const published = readChatTemplate(path.dirname(tokenizerFile));
+  if (published === null) return null;
+  return (messages, tokenizer) => ({
+    tokenIds: encodeByTemplate(messages, published, tokenizer),
+    ends: endsOf(published, tokenizer),
+  });
+}
+
+/** The end of a turn is often a token of its own, which only one of these files names. */
+function endsOf({ ends, tokens }: ChatTemplate, { specialTokens }: Tokenizer): ReadonlySet<number> {
+  const named = specialTokens.filter(({ content }) => content === tokens.eos_token);
+  return new Set([...ends, ...named.map(({ id }) => id)]);
+}
