@@ -11,6 +11,7 @@ import { resolveCheckpoint } from '../../src/checkpoint/checkpoint.js';
 import { CORPUS_DIR } from '../../src/data/built-in/corpora.js';
 import { createLoader } from '../../src/data/loader.js';
 import { prepareDataset } from '../../src/data/prepare/prepare.js';
+import { runningAt, shownTakers, toldTakers } from './chat-page.js';
 import { DATA_DIR, Locmoe, locmoe, newestRun, pasted, trainArguments } from './support.js';
 
 const NUM_SEQUENCES = 8;
@@ -282,23 +283,8 @@ describe.skipIf(noBrowser !== null)('its page', () => {
     await second.getByText(/tokens\/s/).waitFor();
     const more = await answerOf(`The state${text}\nand`);
     expect(await second.getAttribute('data-text')).toBe(more.text);
-    const shown = await second
-      .locator('.token:has(.takers)')
-      .evaluateAll((tokens) =>
-        tokens.map((token) =>
-          [...token.querySelectorAll('.takers')].map((row) =>
-            [...row.querySelectorAll('[data-expert]')].map((taker) =>
-              Number(taker.getAttribute('data-expert')),
-            ),
-          ),
-        ),
-      );
-    const told = more.routes.map(({ layers }) =>
-      layers.map(({ choices }) =>
-        choices.flatMap(({ expert, outcome }) => (outcome === 'kept' ? [expert] : [])).sort(),
-      ),
-    );
-    expect(shown).toEqual(told);
+    const shown = await shownTakers(second);
+    expect(shown).toEqual(toldTakers(more.routes));
     expect(shown.flat(2).length).toBeGreaterThan(0);
     await second.getByRole('option').first().focus();
     await page.keyboard.press('ArrowRight');
@@ -313,10 +299,7 @@ describe.skipIf(noBrowser !== null)('its page', () => {
         await screenshot(page, `chat-${theme}-${width}`);
       }
 
-    const running = async () => {
-      const health = (await (await fetch(`${url}/health`)).json()) as { running: number };
-      return health.running;
-    };
+    const running = () => runningAt(url);
     await page.getByLabel('experts').uncheck();
     await ask('', 30_000);
     await expect.poll(running).toBe(1);
