@@ -60,7 +60,7 @@ function fieldsOfTheModel(
     ...named('moe', Object.fromEntries(decisive.map((field) => [field, Reflect.get(moe, field)]))),
     // Their order determines the domain ids, and these the experts.
     'data.domains': `[${config.data.domains.join(', ')}]`,
-    'train.lora': JSON.stringify(config.train.lora),
+    ...named('train', { lora: config.train.lora }),
     'tokenizer SHA-256': tokenizerSha256,
   };
 }
@@ -132,7 +132,12 @@ function hasNoPositions({ model }: Pick<RunConfig, 'model'>): boolean {
 }
 
 function named(section: string, fields: object): Fields {
-  return Object.fromEntries(Object.entries(fields).map(([field, value]) => [`${section}.${field}`, value]));
+  return Object.fromEntries(
+    Object.entries(fields).map(([field, value]) => [
+      `${section}.${field}`,
+      typeof value === 'object' ? JSON.stringify(value) : value,
+    ]),
+  );
 }
 
 /** @throws TrainerError `BAD_CONFIG` naming each wanted field that differs, with both values */

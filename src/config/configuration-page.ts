@@ -62,7 +62,8 @@ function tableOf(title: string, fields: readonly FieldReference[]): string {
 
 function typeOf(schema: JsonSchema): string {
   if (schema.enum !== undefined) return schema.enum.map((value) => `\`${value}\``).join(', ');
-  if (schema.anyOf !== undefined) return schema.anyOf.map((each) => typeOf(each as JsonSchema)).join(', or ');
+  const choices = schema.anyOf ?? schema.oneOf;
+  if (choices !== undefined) return choices.map((each) => typeOf(each as JsonSchema)).join(', or ');
   if (schema.type === 'array') return `list: ${typeOf(schema.items as JsonSchema)}`;
   if (schema.type === 'object')
     return schema.properties === undefined

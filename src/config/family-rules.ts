@@ -1,8 +1,6 @@
 import { unless } from '../routing/policy.js';
+import { OF_MIXTRAL } from './model-schema.js';
 import type { RunConfig } from './schema.js';
-
-/** Fields that one family alone has. */
-const OF_MIXTRAL = ['numKeyValueHeads', 'ropeTheta', 'normEpsilon', 'tiedEmbedding'] as const;
 
 type ModelRule = (sections: Pick<RunConfig, 'model'>) => ReturnType<typeof unless>;
 
@@ -19,6 +17,12 @@ export const FAMILY_RULES: readonly ModelRule[] = [
       family === 'pangu-sigma' || (dModel / numHeads) % 2 !== 1,
       'model.numHeads',
       `heads of ${dModel / numHeads} coordinates cannot be rotated in pairs (model.family ${family}); their size must be even`,
+    ),
+  ({ model: { ropeScaling } }) =>
+    unless(
+      ropeScaling?.type !== 'llama3' || ropeScaling.lowFreqFactor < ropeScaling.highFreqFactor,
+      'model.ropeScaling.highFreqFactor',
+      'must be more than lowFreqFactor, as frequencies between the two are interpolated',
     ),
   ...OF_MIXTRAL.map(
     (field): ModelRule =>

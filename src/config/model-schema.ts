@@ -9,6 +9,26 @@ export const FEED_FORWARD_MATRICES = {
 } as const;
 const FAMILIES = Object.keys(FEED_FORWARD_MATRICES) as (keyof typeof FEED_FORWARD_MATRICES)[];
 
+const scaling = {
+  factor: real.min(1).describe('frequencies are divided by it'),
+};
+const ropeScaling = z.discriminatedUnion(
+  'type',
+  [
+    z.strictObject({ type: z.literal('linear'), ...scaling }),
+    z.strictObject({
+      type: z.literal('llama3'),
+      ...scaling,
+      lowFreqFactor: real
+        .positive()
+        .describe('turns in originalSeqLen tokens up to which a frequency is divided'),
+      highFreqFactor: real.positive().describe('turns from which it stays'),
+      originalSeqLen: positive.describe('tokens of a sequence before scaling'),
+    }),
+  ],
+  'must have the type linear or llama3',
+);
+
 export const modelSchema = z.strictObject({
   family: z
     .enum(FAMILIES)
@@ -41,6 +61,14 @@ export const modelSchema = z.strictObject({
     .nullable()
     .default(null)
     .describe('family mixtral: base of the wavelengths of rotary positions; null: 10,000'),
+  ropeScaling: ropeScaling
+    .nullable()
+    .default(null)
+    .describe(
+      'family mixtral: scaling of rotary positions to longer texts, as rope_scaling of transformers. linear: all frequencies are divided ' +
+        'by factor; llama3: those with at most lowFreqFactor turns in originalSeqLen tokens, and those from highFreqFactor on are kept; ' +
+        'null: none',
+    ),
   normEpsilon: real
     .positive()
     .nullable()
@@ -57,13 +85,21 @@ export const modelSchema = z.strictObject({
 
 type ModelFields = Readonly<z.output<typeof modelSchema>>;
 
-/** The fields that family mixtral alone has, with what null stands for. */
-export function mixtralFields(
-  model: Pick<ModelFields, 'numHeads' | 'numKeyValueHeads' | 'ropeTheta' | 'normEpsilon' | 'tiedEmbedding'>,
-) {
+/** The fields that family mixtral alone has. */
+export const OF_MIXTRAL = [
+  'numKeyValueHeads',
+  'ropeTheta',
+  'ropeScaling',
+  'normEpsilon',
+  'tiedEmbedding',
+] as const;
+
+/** These fields with what null stands for. */
+export function mixtralFields(model: Pick<ModelFields, 'numHeads' | (typeof OF_MIXTRAL)[number]>) {
   return {
     numKeyValueHeads: model.numKeyValueHeads ?? model.numHeads,
     ropeTheta: model.ropeTheta ?? 10_000,
+    ropeScaling: model.ropeScaling,
     normEpsilon: model.normEpsilon ?? 1e-5,
     tiedEmbedding: model.tiedEmbedding ?? false,
   };

@@ -1,5 +1,6 @@
 import { FEED_FORWARD_MATRICES, mixtralFields } from '../config/model-schema.js';
 import type { RunConfig } from '../config/schema.js';
+import { rotaryFrequencies } from '../ops/rotary-frequencies.js';
 import { layerNorms, type Norm, rmsNorms } from './norms.js';
 import { fusedProjection, type Projection, rotaryProjections } from './projections.js';
 
@@ -32,10 +33,13 @@ const FAMILIES: Readonly<
     head: EMBEDDING,
   }),
   mixtral: (model) => {
-    const { normEpsilon, ropeTheta, tiedEmbedding } = mixtralFields(model);
+    const { normEpsilon, ropeTheta, ropeScaling, tiedEmbedding } = mixtralFields(model);
     return {
       norm: rmsNorms(normEpsilon),
-      projection: rotaryProjections(headsOf(model), model.dModel / model.numHeads, ropeTheta),
+      projection: rotaryProjections(
+        headsOf(model),
+        rotaryFrequencies(model.dModel / model.numHeads, ropeTheta, ropeScaling),
+      ),
       hasPositions: false,
       head: tiedEmbedding ? EMBEDDING : 'head',
     };

@@ -35,10 +35,10 @@ export const fusedProjection: Projection = {
 /** Three matrices; queries and keys are rotated by their positions. */
 export function rotaryProjections(
   { numHeads, numKeyValueHeads }: { readonly numHeads: number; readonly numKeyValueHeads: number },
-  size: number,
-  theta: number,
+  frequencies: Float64Array,
 ): Projection {
-  const rotation = new Rotation(size, theta);
+  const size = 2 * frequencies.length;
+  const rotation = new Rotation(frequencies);
   const names = (prefix: string) => ['q', 'k', 'v'].map((name) => `${prefix}.${name}`);
   return {
     specs: (prefix, dModel) =>

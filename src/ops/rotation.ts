@@ -8,17 +8,19 @@ import type { tf } from './tensorflow.js';
 
 /**
  * Rotary position embedding (RoFormer, arXiv 2104.09864, section 3.2.2). Coordinate i of a head forms a pair with i + h / 2, as
- * in Llama's `rotate_half`, and turns by position * theta^(-2 i / h).
+ * in Llama's `rotate_half`, and turns by position * frequency of the pair.
  */
 export class Rotation {
   /** Cosines and then sines of the pairs, by position. */
   readonly #turns: Float64Array[] = [];
 
-  /** @param size h, even */
-  constructor(
-    private readonly size: number,
-    private readonly theta: number,
-  ) {}
+  /** h */
+  private readonly size: number;
+
+  /** @param frequencies of `rotaryFrequencies`, length h / 2 */
+  constructor(private readonly frequencies: Float64Array) {
+    this.size = 2 * frequencies.length;
+  }
 
   /**
    * Rotates heads of a row in place.
@@ -92,7 +94,7 @@ export class Rotation {
   #turnsOf(position: number): Float64Array {
     const half = this.size / 2;
     return Float64Array.from({ length: this.size }, (_, i) => {
-      const angle = position * this.theta ** ((-2 * (i % half)) / this.size);
+      const angle = position * this.frequencies[i % half]!;
       return i < half ? Math.cos(angle) : Math.sin(angle);
     });
   }

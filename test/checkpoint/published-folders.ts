@@ -36,6 +36,14 @@ export const QWEN2_MOE = {
   use_sliding_window: false,
   sliding_window: 8,
 };
+/** Of the four frequencies of a head one stays, two are interpolated and one is divided. */
+const LLAMA_3_ROPE = {
+  rope_type: 'llama3',
+  factor: 8,
+  low_freq_factor: 0.25,
+  high_freq_factor: 1,
+  original_max_position_embeddings: 16,
+};
 /** config.json, type of the weights and number of files, by name. */
 export const FOLDERS: Readonly<Record<string, readonly [object, string, number]>> = {
   llama: [LLAMA, 'bfloat16', 3],
@@ -49,6 +57,8 @@ export const FOLDERS: Readonly<Record<string, readonly [object, string, number]>
     'float16',
     1,
   ],
+  'llama 3': [{ ...LLAMA, rope_theta: 50, rope_scaling: LLAMA_3_ROPE }, 'float32', 1],
+  'llama, linear': [{ ...LLAMA, rope_scaling: { type: 'linear', factor: 2.5 } }, 'float32', 1],
   'qwen2 without biases': [{ ...COMMON, architectures: ['Qwen2ForCausalLM'] }, 'bfloat16', 1],
   mixtral: [MIXTRAL, 'float32', 2],
   'qwen2_moe with gates half open': [QWEN2_MOE, 'bfloat16', 2],

@@ -44,6 +44,16 @@ it.each([
     'model.numKeyValueHeads: is for model.family mixtral alone, and this is pangu-sigma',
   ],
   ['ropeTheta: 10000', 'model.ropeTheta: is for model.family mixtral alone'],
+  ['ropeScaling: {type: linear,factor: 2}', 'model.ropeScaling: is for model.family mixtral alone'],
+  [
+    'family: mixtral, ropeScaling: {type: yarn}',
+    'model.ropeScaling.type: must have the type linear or llama3',
+  ],
+  ['family: mixtral, ropeScaling: {type: linear}', 'model.ropeScaling.factor: is missing'],
+  [
+    'family: mixtral, ropeScaling: {type: llama3,factor: 8,lowFreqFactor: 4,highFreqFactor: 4,originalSeqLen: 9}',
+    'model.ropeScaling.highFreqFactor: must be more than lowFreqFactor',
+  ],
   ['normEpsilon: 1e-6', 'model.normEpsilon: is for model.family mixtral alone'],
   ['tiedEmbedding: false', 'model.tiedEmbedding: is for model.family mixtral alone'],
   ['family: mixtral, queryLayer: true', 'model.queryLayer: is for model.family pangu-sigma alone'],

@@ -1,5 +1,6 @@
 import * as tf from '@tensorflow/tfjs-node';
 import { describe, expect, it } from 'vitest';
+import { rotaryFrequencies } from '../../src/ops/rotary-frequencies.js';
 import { Rotation } from '../../src/ops/rotation.js';
 import { checkGradients, expectClose, positionsOf, randomValues } from '../model/support.js';
 
@@ -36,7 +37,7 @@ describe.each(cases)(
       shape: [rows, heads * size],
       values: randomValues(`part ${i}`, rows * heads * size),
     }));
-    const rotation = new Rotation(size, theta);
+    const rotation = new Rotation(rotaryFrequencies(size, theta));
     const op = (...parts: tf.Tensor[]) => {
       const [q, k, v] = parts as tf.Tensor2D[];
       return rotation.queriesKeysValues(q, k, v, shape);
@@ -67,7 +68,7 @@ describe.each(cases)(
 );
 
 it('products of rotated rows depend on the distance of their positions alone', () => {
-  const rotation = new Rotation(8, 10_000);
+  const rotation = new Rotation(rotaryFrequencies(8, 10_000));
   const product = (p: number, q: number) => {
     const [a, b] = [randomValues('a', 8), randomValues('b', 8)];
     rotation.rotate(a, 0, 1, p, 1);

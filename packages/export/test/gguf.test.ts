@@ -18,8 +18,24 @@ import type { WeightType } from '../src/target.js';
 import { ownLogits, sequences, trainedModel } from './trained.js';
 
 const TOP_2 = { router: 'switch', expertGroups: 1, expertsPerToken: 2 };
-const MIXTRAL = { model: { numDenseLayers: 0, numKeyValueHeads: 1, ropeTheta: 500 }, moe: TOP_2 };
-const LLAMA = { model: { numDenseLayers: 2, numSparseLayers: 0, tiedEmbedding: true }, moe: {} };
+const MIXTRAL = {
+  model: {
+    numDenseLayers: 0,
+    numKeyValueHeads: 1,
+    ropeTheta: 500,
+    ropeScaling: { type: 'linear', factor: 3 },
+  },
+  moe: TOP_2,
+};
+const LLAMA = {
+  model: {
+    numDenseLayers: 2,
+    numSparseLayers: 0,
+    tiedEmbedding: true,
+    ropeScaling: { type: 'llama3', factor: 8, lowFreqFactor: 0.5, highFreqFactor: 2, originalSeqLen: 24 },
+  },
+  moe: {},
+};
 const TEXTS = ["Rank 0's 1234 rows:\n\n\tdone,  café 中文🙂 DON'T", ' leading', 'trailing  ', 'a\r\n  b'];
 
 const root = mkdtempSync(path.join(tmpdir(), 'locmoe-gguf-'));

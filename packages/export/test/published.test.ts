@@ -25,13 +25,28 @@ interface Variant {
 
 const TOP_2 = { router: 'switch', expertGroups: 1, expertsPerToken: 2 };
 const VARIANTS: Readonly<Record<string, Variant>> = {
-  mixtral: { model: { numDenseLayers: 0, numKeyValueHeads: 1, ropeTheta: 500 }, moe: TOP_2 },
+  mixtral: {
+    model: {
+      numDenseLayers: 0,
+      numKeyValueHeads: 1,
+      ropeTheta: 500,
+      ropeScaling: { type: 'linear', factor: 3 },
+    },
+    moe: TOP_2,
+  },
   qwen2_moe: {
     model: { tiedEmbedding: true, normEpsilon: 1e-3 },
     moe: { ...TOP_2, sharedExperts: 2, dFeedForward: 24 },
   },
   'qwen2_moe, one expert, no shared one': { moe: { ...TOP_2, expertsPerToken: 1 } },
-  llama: { model: { numDenseLayers: 2, numSparseLayers: 0, numKeyValueHeads: 1 } },
+  llama: {
+    model: {
+      numDenseLayers: 2,
+      numSparseLayers: 0,
+      numKeyValueHeads: 1,
+      ropeScaling: { type: 'llama3', factor: 8, lowFreqFactor: 0.5, highFreqFactor: 2, originalSeqLen: 24 },
+    },
+  },
 };
 /** Pairs beside every matrix that can have one, of models whose other parts have names that end alike. */
 const ADAPTED: Readonly<Record<string, Variant>> = {
@@ -139,6 +154,7 @@ it('config.json names the class that computes the model, and there is no code', 
     num_local_experts: 4,
     num_experts_per_tok: 2,
     rope_theta: 500,
+    rope_scaling: { rope_type: 'linear', factor: 3 },
   });
   expect(configOf('qwen2_moe')).toMatchObject({ mlp_only_layers: [0], shared_expert_intermediate_size: 48 });
   expect(configOf(PART)).toMatchObject({ num_local_experts: 3 });

@@ -6,6 +6,7 @@ import { resolveConfig } from '../../config/resolve.js';
 import type { RunConfig } from '../../config/schema.js';
 import { TrainerError } from '../../errors.js';
 import { type Architecture, MODEL_TYPES } from './architectures.js';
+import { ropeScalingOf, ropeSchema, unsupportedScaling } from './rope-scaling.js';
 
 export const CONFIG_FILE = 'config.json';
 
@@ -21,11 +22,6 @@ export interface Published {
 const ARCHITECTURES = Object.keys(MODEL_TYPES) as Architecture[];
 
 const count = z.number().int().positive();
-const rope = z.looseObject({
-  rope_theta: z.number().positive().optional(),
-  rope_type: z.string().optional(),
-  type: z.string().optional(),
-});
 /** Fields that may be left out have the defaults of transformers. */
 const fieldsSchema = z.object({
   architectures: z.tuple([
@@ -43,8 +39,8 @@ const fieldsSchema = z.object({
   max_position_embeddings: count,
   rms_norm_eps: z.number().positive().optional(),
   rope_theta: z.number().positive().optional(),
-  rope_scaling: rope.nullish(),
-  rope_parameters: rope.nullish(),
+  rope_scaling: ropeSchema.nullish(),
+  rope_parameters: ropeSchema.nullish(),
   partial_rotary_factor: z.number().default(1),
   tie_word_embeddings: z.boolean().default(false),
   hidden_act: z.string().default('silu'),
@@ -101,6 +97,7 @@ export function readPublishedConfig(folder: string): Published {
       vocabSize: fields.vocab_size,
       seqLen: fields.max_position_embeddings,
       ropeTheta: ropeThetaOf(fields) ?? (architecture === 'MixtralForCausalLM' ? 1_000_000 : 10_000),
+      ropeScaling: ropeScalingOf(scalingOf(fields)),
       normEpsilon: fields.rms_norm_eps ?? (architecture === 'MixtralForCausalLM' ? 1e-5 : 1e-6),
       tiedEmbedding: fields.tie_word_embeddings,
     },
@@ -131,8 +128,6 @@ function parseFields(file: string): Fields {
 /** Names the field that the family computes differently; undefined if there is none. */
 function unsupported(fields: Fields): string | undefined {
   const [architecture] = fields.architectures;
-  const scaling = fields.rope_scaling ?? fields.rope_parameters;
-  const kind = scaling?.rope_type ?? scaling?.type ?? 'default';
   const size = fields.hidden_size / fields.num_attention_heads;
   // Only Mixtral has one that no other field turns on.
   const window = architecture === 'MixtralForCausalLM' ? (fields.sliding_window ?? null) : null;
@@ -141,7 +136,8 @@ function unsupported(fields: Fields): string | undefined {
   if (fields.hidden_act !== 'silu') return `hidden_act ${fields.hidden_act} is not supported, only silu`;
   for (const bias of ['attention_bias', 'mlp_bias'] as const)
     if (fields[bias]) return `${bias} true is not supported: products have no bias here`;
-  if (kind !== 'default') return `rope_scaling ${kind} is not supported, only default`;
+  const scaling = unsupportedScaling(scalingOf(fields));
+  if (scaling !== undefined) return scaling;
   if (fields.partial_rotary_factor !== 1)
     return `partial_rotary_factor ${fields.partial_rotary_factor} is not supported, only 1`;
   if ((fields.head_dim ?? size) !== size)
@@ -191,6 +187,10 @@ function sparseLayersOf(fields: Fields): boolean[] {
 
 function numSparseLayers(fields: Fields): number {
   return sparseLayersOf(fields).filter(Boolean).length;
+}
+
+function scalingOf(fields: Fields) {
+  return fields.rope_scaling ?? fields.rope_parameters;
 }
 
 /** Beside `rope_scaling` in files of before transformers 5. */

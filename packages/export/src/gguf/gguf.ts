@@ -2,11 +2,13 @@ import type { Checkpoint } from 'locmoe/internal/checkpoint/checkpoint';
 import { mixtralFields } from 'locmoe/internal/config/model-schema';
 import { expertWidthOf, type RunConfig } from 'locmoe/internal/config/schema';
 import { TrainerError } from 'locmoe/internal/errors';
+import { rotaryFrequencies } from 'locmoe/internal/ops/rotary-frequencies';
 import { heldExperts } from 'locmoe/internal/routing/index';
 import { publishedModel } from '../huggingface/published.js';
 import type { ExportTarget, WeightType } from '../target.js';
-import { type GgufType, type GgufValue, ggufValue, writeGguf } from './gguf-file.js';
+import { type GgufTensor, type GgufType, type GgufValue, ggufValue, writeGguf } from './gguf-file.js';
 import { ggufTensors } from './gguf-tensors.js';
+import { encodeAs } from './number-types.js';
 import { tokenizerFields } from './tokenizer-fields.js';
 
 /** Types of weights, with the number by which llama.cpp names a file of them. */
@@ -31,13 +33,13 @@ export const gguf: ExportTarget = {
     const { config } = manifest;
     const { tensors } = publishedModel(checkpoint);
     const { type, fileType } = TYPES[dtype as Type];
+    const headSize = config.model.dModel / config.model.numHeads;
     const metadata = { ...modelFields(config, fileType), ...tokenizerFields(tokenizerFile, config) };
     await output.writeWith('model.gguf', (file) =>
-      writeGguf(
-        file,
-        new Map(Object.entries(metadata)),
-        ggufTensors(tensors, type, config.model.dModel / config.model.numHeads),
-      ),
+      writeGguf(file, new Map(Object.entries(metadata)), [
+        ...ggufTensors(tensors, type, headSize),
+        ...frequencyDivisors(config.model, headSize),
+      ]),
     );
   },
 };
@@ -60,9 +62,27 @@ function refused(field: string, why: string): TrainerError {
   return new TrainerError('BAD_INPUT', `${field} cannot be exported to GGUF: ${why}`);
 }
 
+/** What llama.cpp divides the frequency of each pair by, where that is not the same for all. */
+function frequencyDivisors(model: RunConfig['model'], headSize: number): GgufTensor[] {
+  const { ropeTheta, ropeScaling } = mixtralFields(model);
+  if (ropeScaling?.type !== 'llama3') return [];
+  const scaled = rotaryFrequencies(headSize, ropeTheta, ropeScaling);
+  const divisors = Float32Array.from(rotaryFrequencies(headSize, ropeTheta), (each, i) => each / scaled[i]!);
+  const bytes = encodeAs('F32', divisors);
+  return [
+    {
+      name: 'rope_freqs.weight',
+      shape: [divisors.length],
+      type: 'F32',
+      bytes: bytes.length,
+      pieces: () => [bytes],
+    },
+  ];
+}
+
 function modelFields(config: RunConfig, fileType: number): Readonly<Record<string, GgufValue>> {
   const { model, moe } = config;
-  const { numKeyValueHeads, normEpsilon, ropeTheta } = mixtralFields(model);
+  const { numKeyValueHeads, normEpsilon, ropeTheta, ropeScaling } = mixtralFields(model);
   const { string, uint32, float32 } = ggufValue;
   const isSparse = model.numSparseLayers > 0;
   return {
@@ -81,6 +101,10 @@ function modelFields(config: RunConfig, fileType: number): Readonly<Record<strin
     'llama.attention.layer_norm_rms_epsilon': float32(normEpsilon),
     'llama.rope.dimension_count': uint32(model.dModel / model.numHeads),
     'llama.rope.freq_base': float32(ropeTheta),
+    ...(ropeScaling?.type === 'linear' && {
+      'llama.rope.scaling.type': string('linear'),
+      'llama.rope.scaling.factor': float32(ropeScaling.factor),
+    }),
     ...(isSparse && {
       'llama.expert_count': uint32(heldExperts(moe).count),
       'llama.expert_used_count': uint32(moe.expertsPerToken),

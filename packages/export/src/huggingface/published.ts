@@ -6,6 +6,7 @@ import {
   counterparts,
   transpose,
 } from 'locmoe/internal/checkpoint/huggingface/counterparts';
+import { publishedScaling } from 'locmoe/internal/checkpoint/huggingface/rope-scaling';
 import { mixtralFields } from 'locmoe/internal/config/model-schema';
 import { expertWidthOf, type RunConfig } from 'locmoe/internal/config/schema';
 import { TrainerError } from 'locmoe/internal/errors';
@@ -75,7 +76,7 @@ function architectureOf({ model, moe }: RunConfig): Written {
 
 function fieldsOf(config: RunConfig, architecture: Written): HuggingFaceModel['config'] {
   const { model } = config;
-  const { numKeyValueHeads, normEpsilon, ropeTheta, tiedEmbedding } = mixtralFields(model);
+  const { numKeyValueHeads, normEpsilon, ropeTheta, ropeScaling, tiedEmbedding } = mixtralFields(model);
   return {
     model_type: MODEL_TYPES[architecture],
     architectures: [architecture],
@@ -88,7 +89,7 @@ function fieldsOf(config: RunConfig, architecture: Written): HuggingFaceModel['c
     max_position_embeddings: model.seqLen,
     rms_norm_eps: normEpsilon,
     rope_theta: ropeTheta,
-    rope_scaling: null,
+    rope_scaling: publishedScaling(ropeScaling),
     tie_word_embeddings: tiedEmbedding,
     attention_dropout: 0,
     ...OF_ARCHITECTURE[architecture](config),

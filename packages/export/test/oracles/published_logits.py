@@ -5,6 +5,7 @@
 weights in so many files, writes their logits, and prints `made` for each."""
 
 import json
+import math
 import os
 import sys
 
@@ -37,11 +38,24 @@ class Model:
     def rotated(self, x):
         half = self.size // 2
         theta = self.config.get("rope_theta") or self.config["rope_parameters"]["rope_theta"]
-        rates = theta ** -(torch.arange(half, dtype=torch.float64) / half)
+        rates = self.scaled(theta ** -(torch.arange(half, dtype=torch.float64) / half))
         angles = torch.arange(x.shape[2], dtype=torch.float64)[:, None] * rates
         cos, sin = angles.cos().float(), angles.sin().float()
         a, b = x[..., :half], x[..., half:]
         return torch.cat((a * cos - b * sin, b * cos + a * sin), -1)
+
+    def scaled(self, rates):
+        fields = self.config.get("rope_scaling") or self.config.get("rope_parameters") or {}
+        kind = fields.get("rope_type", fields.get("type", "default"))
+        if kind == "default":
+            return rates
+        if kind == "linear":
+            return rates / fields["factor"]
+        low, high = fields["low_freq_factor"], fields["high_freq_factor"]
+        old, lengths = fields["original_max_position_embeddings"], 2 * math.pi / rates
+        smooth = (old / lengths - low) / (high - low)
+        between = (1 - smooth) * rates / fields["factor"] + smooth * rates
+        return torch.where(lengths > old / low, rates / fields["factor"], torch.where(lengths < old / high, rates, between))
 
     def attention(self, x, name):
         config, (batch, length, width) = self.config, x.shape

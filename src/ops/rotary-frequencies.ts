@@ -1,0 +1,40 @@
+/** How a model stretches its rotary positions to longer texts, named as `rope_scaling` of transformers. */
+export type RopeScaling =
+  | { readonly type: 'linear'; readonly factor: number }
+  | {
+      readonly type: 'llama3';
+      readonly factor: number;
+      readonly lowFreqFactor: number;
+      readonly highFreqFactor: number;
+      /** Tokens of a sequence before the stretching. */
+      readonly originalSeqLen: number;
+    };
+
+/**
+ * Radians by which each pair of a head's coordinates turns from one position to the next: theta^(-2 i / h), scaled.
+ *
+ * @param size h, even
+ * @returns length h / 2
+ */
+export function rotaryFrequencies(
+  size: number,
+  theta: number,
+  scaling: RopeScaling | null = null,
+): Float64Array {
+  return Float64Array.from({ length: size / 2 }, (_, i) => {
+    const frequency = theta ** ((-2 * i) / size);
+    return scaling === null ? frequency : frequency / divisorOf(frequency, scaling);
+  });
+}
+
+/**
+ * `linear` divides all frequencies (Chen et al., arXiv 2306.15595, eq. 4). `llama3` divides those that turn at most `lowFreqFactor`
+ * times in `originalSeqLen` tokens, leaves those that turn `highFreqFactor` times, and interpolates between them, as Llama 3.1 does.
+ */
+function divisorOf(frequency: number, scaling: RopeScaling): number {
+  if (scaling.type === 'linear') return scaling.factor;
+  const { factor, lowFreqFactor, highFreqFactor, originalSeqLen } = scaling;
+  const turns = (originalSeqLen * frequency) / (2 * Math.PI);
+  const kept = Math.min(1, Math.max(0, (turns - lowFreqFactor) / (highFreqFactor - lowFreqFactor)));
+  return 1 / ((1 - kept) / factor + kept);
+}
