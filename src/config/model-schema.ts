@@ -69,6 +69,11 @@ export const modelSchema = z.strictObject({
         'by factor; llama3: those with at most lowFreqFactor turns in originalSeqLen tokens, and those from highFreqFactor on are kept; ' +
         'null: none',
     ),
+  attentionBias: z
+    .boolean()
+    .nullable()
+    .default(null)
+    .describe('family mixtral: a bias is added to queries, keys and values, as in Qwen2; null: none'),
   normEpsilon: real
     .positive()
     .nullable()
@@ -90,6 +95,7 @@ export const OF_MIXTRAL = [
   'numKeyValueHeads',
   'ropeTheta',
   'ropeScaling',
+  'attentionBias',
   'normEpsilon',
   'tiedEmbedding',
 ] as const;
@@ -100,6 +106,7 @@ export function mixtralFields(model: Pick<ModelFields, 'numHeads' | (typeof OF_M
     numKeyValueHeads: model.numKeyValueHeads ?? model.numHeads,
     ropeTheta: model.ropeTheta ?? 10_000,
     ropeScaling: model.ropeScaling,
+    attentionBias: model.attentionBias ?? false,
     normEpsilon: model.normEpsilon ?? 1e-5,
     tiedEmbedding: model.tiedEmbedding ?? false,
   };

@@ -33,13 +33,14 @@ const FAMILIES: Readonly<
     head: EMBEDDING,
   }),
   mixtral: (model) => {
-    const { normEpsilon, ropeTheta, ropeScaling, tiedEmbedding } = mixtralFields(model);
+    const { normEpsilon, ropeTheta, ropeScaling, attentionBias, tiedEmbedding } = mixtralFields(model);
     return {
       norm: rmsNorms(normEpsilon),
-      projection: rotaryProjections(
-        headsOf(model),
-        rotaryFrequencies(model.dModel / model.numHeads, ropeTheta, ropeScaling),
-      ),
+      projection: rotaryProjections({
+        ...headsOf(model),
+        frequencies: rotaryFrequencies(model.dModel / model.numHeads, ropeTheta, ropeScaling),
+        hasBias: attentionBias,
+      }),
       hasPositions: false,
       head: tiedEmbedding ? EMBEDDING : 'head',
     };

@@ -12,7 +12,7 @@ import type { ParameterSource, ParameterSpec } from '../parameters/parameters.js
 type Train = Pick<RunConfig['train'], 'lora'>;
 
 const IS_ON: Readonly<Record<'attention' | 'experts', (spec: ParameterSpec) => boolean>> = {
-  attention: ({ name }) => name.includes('.attn.'),
+  attention: ({ name, shape }) => name.includes('.attn.') && shape.length === 2,
   experts: ({ placement }) => placement === 'expert',
 };
 

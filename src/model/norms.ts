@@ -2,6 +2,7 @@ import { layerNormOnHost } from '../ops/on-host.js';
 import { layerNorm } from '../ops/operations.js';
 import { rmsNorm, rmsNormOnHost } from '../ops/rms-norm.js';
 import type { tf } from '../ops/tensorflow.js';
+import { vectorSpec } from '../parameters/matrix.js';
 import type { ParameterSource, ParameterSpec, ParameterStore } from '../parameters/parameters.js';
 
 /** A norm of rows with parameters under a prefix. */
@@ -11,10 +12,6 @@ export interface Norm {
   run(parameters: ParameterSource, prefix: string, xTD: tf.Tensor2D): tf.Tensor2D;
   /** `run` on rows of the host, row-major. */
   onHost(parameters: ParameterStore, prefix: string): (xTD: Float32Array) => Float32Array;
-}
-
-function vectorSpec(name: string, dModel: number, value: number): ParameterSpec {
-  return { name, shape: [dModel], init: { kind: 'constant', value }, placement: 'shared', decay: false };
 }
 
 /** Layer norm with gain and bias. */

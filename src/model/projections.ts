@@ -1,10 +1,11 @@
 import { consume } from '../ops/autograd.js';
+import { addBias, addBiasOnHost } from '../ops/bias.js';
 import { kernels } from '../ops/kernels/choose-kernels.js';
 import type { AttentionShape } from '../ops/operations.js';
 import { Rotation } from '../ops/rotation.js';
 import type { tf } from '../ops/tensorflow.js';
-import { initStd, matrix, matrixSpec } from '../parameters/matrix.js';
-import type { ParameterSource, ParameterSpec } from '../parameters/parameters.js';
+import { initStd, matrix, matrixSpec, vectorSpec } from '../parameters/matrix.js';
+import type { ParameterSource, ParameterSpec, ParameterStore } from '../parameters/parameters.js';
 import { project } from './lora.js';
 
 // Shapes: T tokens, B rows, one of each sequence, d hidden size, H heads of queries, K of keys and values, h size of a head,
@@ -17,9 +18,11 @@ export interface Projection {
   run(parameters: ParameterSource, prefix: string, xTD: tf.Tensor2D, shape: AttentionShape): tf.Tensor2D;
   /** `run` on rows of the host, row-major, without low-rank pairs, which inference has merged: [B, d] -> [B, C]. */
   onHost(
-    parameters: ParameterSource,
+    parameters: ParameterStore,
     prefix: string,
   ): (xBD: Float32Array, positions: readonly number[]) => Float32Array;
+  /** For the planner: columns of each matrix, and those that each further pass over rows goes through. */
+  columns(dModel: number): { readonly matrices: readonly number[]; readonly passes: readonly number[] };
 }
 
 /** One matrix for all three. */
@@ -30,34 +33,54 @@ export const fusedProjection: Projection = {
     const qkv = matrix(parameters, `${prefix}.qkv`);
     return (xBD, positions) => kernels().hostRowsProduct(xBD, positions.length, qkv);
   },
+  columns: (dModel) => ({ matrices: [3 * dModel], passes: [] }),
 };
 
+interface RotaryOptions {
+  readonly numHeads: number;
+  readonly numKeyValueHeads: number;
+  /** Of `rotaryFrequencies`, length h / 2. */
+  readonly frequencies: Float64Array;
+  /** Whether a bias is added to each of the three. */
+  readonly hasBias: boolean;
+}
+
 /** Three matrices; queries and keys are rotated by their positions. */
-export function rotaryProjections(
-  { numHeads, numKeyValueHeads }: { readonly numHeads: number; readonly numKeyValueHeads: number },
-  frequencies: Float64Array,
-): Projection {
+export function rotaryProjections(options: RotaryOptions): Projection {
+  const { numHeads, numKeyValueHeads, frequencies, hasBias } = options;
   const size = 2 * frequencies.length;
   const rotation = new Rotation(frequencies);
-  const names = (prefix: string) => ['q', 'k', 'v'].map((name) => `${prefix}.${name}`);
+  const parts = Object.entries({ q: numHeads, k: numKeyValueHeads, v: numKeyValueHeads }).map(
+    ([name, heads]) => ({ name, width: heads * size }),
+  );
+  const width = parts.reduce((sum, part) => sum + part.width, 0);
   return {
     specs: (prefix, dModel) =>
-      Object.entries({ q: numHeads, k: numKeyValueHeads, v: numKeyValueHeads }).map(([name, heads]) =>
-        matrixSpec(`${prefix}.${name}`, [dModel, heads * size], initStd(dModel)),
-      ),
+      parts.flatMap(({ name, width }) => [
+        matrixSpec(`${prefix}.${name}`, [dModel, width], initStd(dModel)),
+        ...(hasBias ? [vectorSpec(`${prefix}.${name}.bias`, width, 0)] : []),
+      ]),
     run(parameters, prefix, xTD, shape) {
-      const [q, k, v] = names(prefix).map((name) => project(parameters, name, xTD));
+      const [q, k, v] = parts.map(({ name }) => {
+        const partTC = project(parameters, `${prefix}.${name}`, xTD);
+        return hasBias
+          ? consume([partTC], addBias(partTC, parameters.get(`${prefix}.${name}.bias`)))
+          : partTC;
+      });
       return consume([q!, k!, v!], rotation.queriesKeysValues(q!, k!, v!, shape));
     },
     onHost(parameters, prefix) {
-      const all = names(prefix).map((name) => matrix(parameters, name));
-      const width = (numHeads + 2 * numKeyValueHeads) * size;
+      const all = parts.map(({ name, width }) => ({
+        width,
+        weights: matrix(parameters, `${prefix}.${name}`),
+        bias: hasBias ? parameters.values(`${prefix}.${name}.bias`) : null,
+      }));
       return (xBD, positions) => {
         const qkvBC = new Float32Array(positions.length * width);
         let column = 0;
-        for (const each of all) {
-          const part = kernels().hostRowsProduct(xBD, positions.length, each);
-          const columns = each.shape[1];
+        for (const { width: columns, weights, bias } of all) {
+          const part = kernels().hostRowsProduct(xBD, positions.length, weights);
+          if (bias !== null) addBiasOnHost(part, bias);
           for (const row of positions.keys())
             qkvBC.set(part.subarray(row * columns, (row + 1) * columns), row * width + column);
           column += columns;
@@ -66,6 +89,10 @@ export function rotaryProjections(
           rotation.rotate(qkvBC, row * width, numHeads + numKeyValueHeads, position, 1);
         return qkvBC;
       };
+    },
+    columns() {
+      const matrices = parts.map(({ width }) => width);
+      return { matrices, passes: hasBias ? matrices : [] };
     },
   };
 }

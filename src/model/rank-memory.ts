@@ -78,7 +78,7 @@ function activations(config: RunConfig, rows: number): number {
   const n = T * dModel;
   const { projection, feedForward } = familyOf(config);
   const { numHeads, numKeyValueHeads } = headsOf(model);
-  const projections = projection.specs('', dModel).length;
+  const projections = projection.columns(dModel).matrices.length;
   const hidden = feedForward.length - 1;
   // The input of the norm, and what products are of: its result, queries, keys and values, their weighted sums; the last in float32
   // too. Each projection narrows the norm's result for itself.

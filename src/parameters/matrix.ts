@@ -23,6 +23,11 @@ export function matrixSpec(
   return { name, shape, init: { kind: 'normal', std }, placement, decay: true };
 }
 
+/** A gain or a bias, all `value` at first. */
+export function vectorSpec(name: string, length: number, value: number): ParameterSpec {
+  return { name, shape: [length], init: { kind: 'constant', value }, placement: 'shared', decay: false };
+}
+
 export function matrix(parameters: ParameterSource, name: string): tf.Tensor2D {
   return parameters.get(name) as tf.Tensor2D;
 }

@@ -218,7 +218,7 @@ describe('what cannot be the same model is refused in a line that names it', () 
     ],
     [
       '_proj.bias',
-      'qwen2 without biases',
+      'qwen2',
       (folder) => {
         rewrite(folder, LLAMA);
       },
@@ -235,18 +235,13 @@ describe('what cannot be the same model is refused in a line that names it', () 
     expect([code, stderr.split('\n').length]).toEqual([2, 2]);
   });
 
-  it('biases and gates that are not 0', ({ skip }) => {
+  it('gates that are not 0', ({ skip }) => {
     needsPython(skip);
-    for (const [name, tensor] of [
-      ['qwen2 without biases', 'model.layers.1.self_attn.k_proj.bias'],
-      ['qwen2_moe with gates half open', 'model.layers.1.mlp.shared_expert_gate.weight'],
-    ] as const) {
-      const folder = place('not-zero');
-      rmSync(folder, { recursive: true, force: true });
-      cpSync(place(name), folder, { recursive: true });
-      setLastByte(folder, tensor);
-      expect(() => resolveCheckpoint(folder, () => undefined)).toThrow(`${tensor} is not all 0`);
-    }
+    const tensor = 'model.layers.1.mlp.shared_expert_gate.weight';
+    const folder = place('not-zero');
+    cpSync(place('qwen2_moe with gates half open'), folder, { recursive: true });
+    setLastByte(folder, tensor);
+    expect(() => resolveCheckpoint(folder, () => undefined)).toThrow(`${tensor} is not all 0`);
   });
 
   it('a training without a text', async ({ skip }) => {

@@ -59,7 +59,7 @@ export const FOLDERS: Readonly<Record<string, readonly [object, string, number]>
   ],
   'llama 3': [{ ...LLAMA, rope_theta: 50, rope_scaling: LLAMA_3_ROPE }, 'float32', 1],
   'llama, linear': [{ ...LLAMA, rope_scaling: { type: 'linear', factor: 2.5 } }, 'float32', 1],
-  'qwen2 without biases': [{ ...COMMON, architectures: ['Qwen2ForCausalLM'] }, 'bfloat16', 1],
+  qwen2: [{ ...COMMON, architectures: ['Qwen2ForCausalLM'] }, 'bfloat16', 1],
   mixtral: [MIXTRAL, 'float32', 2],
   'qwen2_moe with gates half open': [QWEN2_MOE, 'bfloat16', 2],
 };

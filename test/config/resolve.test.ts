@@ -54,6 +54,7 @@ it.each([
     'family: mixtral, ropeScaling: {type: llama3,factor: 8,lowFreqFactor: 4,highFreqFactor: 4,originalSeqLen: 9}',
     'model.ropeScaling.highFreqFactor: must be more than lowFreqFactor',
   ],
+  ['attentionBias: true', 'model.attentionBias: is for model.family mixtral alone'],
   ['normEpsilon: 1e-6', 'model.normEpsilon: is for model.family mixtral alone'],
   ['tiedEmbedding: false', 'model.tiedEmbedding: is for model.family mixtral alone'],
   ['family: mixtral, queryLayer: true', 'model.queryLayer: is for model.family pangu-sigma alone'],

@@ -74,7 +74,11 @@ const cases: readonly {
   ...ROUTER_NAMES.map((router, i) => ({ router, queryLayer: i % 2 === 0 })),
   { router: ROUTER_NAMES[0], queryLayer: false },
   { router: 'switch', queryLayer: false, family: MIXTRAL },
-  { router: 'locmoe-plus', queryLayer: true, family: { ...MIXTRAL, tiedEmbedding: true } },
+  {
+    router: 'locmoe-plus',
+    queryLayer: true,
+    family: { ...MIXTRAL, attentionBias: true, tiedEmbedding: true },
+  },
 ];
 
 describe.each(cases)(

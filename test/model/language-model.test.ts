@@ -190,6 +190,7 @@ describe('gradients of the whole model against finite differences', () => {
       mixtral({ moe: { expertsPerToken: 2, auxiliaryLossWeight: 0.2, sharedExperts: 1, dFeedForward: 6 } }),
     ],
     ['pangu-sigma, pairs', tinyConfig({ moe: { sharedExperts: 1 }, train: { lora: LORA } })],
+    ['mixtral, biases', mixtral({ model: { attentionBias: true } })],
     ['mixtral, pairs', mixtral({ moe: { expertsPerToken: 2 }, train: { lora: LORA } })],
     ['mixtral, tied embedding', mixtral({ model: { tiedEmbedding: true, numKeyValueHeads: 2 } })],
     [

@@ -36,6 +36,7 @@ const LLAMA = {
   },
   moe: {},
 };
+const QWEN2 = { model: { ...LLAMA.model, ropeScaling: null, attentionBias: true }, moe: {} };
 const TEXTS = ["Rank 0's 1234 rows:\n\n\tdone,  café 中文🙂 DON'T", ' leading', 'trailing  ', 'a\r\n  b'];
 
 const root = mkdtempSync(path.join(tmpdir(), 'locmoe-gguf-'));
@@ -43,10 +44,11 @@ afterAll(() => rmSync(root, { recursive: true, force: true }));
 
 let mixtral: Checkpoint;
 let llama: Checkpoint;
+let qwen2: Checkpoint;
 beforeAll(() => {
-  [mixtral, llama] = [MIXTRAL, LLAMA].map(({ model, moe }) =>
+  [mixtral, llama, qwen2] = [MIXTRAL, LLAMA, QWEN2].map(({ model, moe }) =>
     trainedModel(mkdtempSync(path.join(root, 'model-')), { model: { family: 'mixtral', ...model }, moe }),
-  ) as [Checkpoint, Checkpoint];
+  ) as [Checkpoint, Checkpoint, Checkpoint];
 });
 
 /** Exports a model. @returns the file */
@@ -99,6 +101,7 @@ it('llama.cpp gives the tokens and the probabilities that the model gives here',
     { checkpoint: mixtral, type: 'q8_0', within: 0.5 },
     { checkpoint: llama, type: 'float32', within: 1e-4 },
     { checkpoint: llama, type: 'q8_0', within: 0.05 },
+    { checkpoint: qwen2, type: 'float32', within: 1e-4 },
   ] as const;
   const orders: Required<Order>[] = [];
   for (const { checkpoint, type } of cases) {
@@ -233,6 +236,7 @@ describe('a tokenizer', () => {
 
 it.each([
   ['model.family pangu-sigma', { model: { family: 'pangu-sigma' } }],
+  ['model.attentionBias true', { model: { attentionBias: true } }],
   ['model.numDenseLayers 1', { model: { numDenseLayers: 1 } }],
   ['moe.sharedExperts 1', { moe: { sharedExperts: 1 } }],
   ['moe.expertsPerToken 1', { moe: { expertsPerToken: 1 } }],

@@ -1,7 +1,4 @@
-/**
- * Classes of transformers that compute what models of family mixtral do, with the `model_type` of their config.json.
- * Qwen2 does where its biases are 0.
- */
+/** Classes of transformers that compute what models of family mixtral do, with the `model_type` of their config.json. */
 export const MODEL_TYPES = {
   LlamaForCausalLM: 'llama',
   Qwen2ForCausalLM: 'qwen2',

@@ -34,15 +34,18 @@ export function counterparts(config: Sections, architecture: Architecture): Coun
   const { model } = config;
   const { dModel: d, vocabSize } = model;
   const size = d / model.numHeads;
-  const { numKeyValueHeads, tiedEmbedding } = mixtralFields(model);
+  const { numKeyValueHeads, attentionBias, tiedEmbedding } = mixtralFields(model);
+  const widths = { q: d, k: numKeyValueHeads * size, v: numKeyValueHeads * size };
   const numLayers = model.numDenseLayers + model.numSparseLayers;
   const layers = Array.from({ length: numLayers }, (_, layer) => {
     const [from, to] = [`layers.${layer}`, `model.layers.${layer}`];
     return [
       asItIs(`${from}.ln_attn.gain`, `${to}.input_layernorm`, [d]),
-      transposed(`${from}.attn.q`, `${to}.self_attn.q_proj`, [d, d]),
-      transposed(`${from}.attn.k`, `${to}.self_attn.k_proj`, [d, numKeyValueHeads * size]),
-      transposed(`${from}.attn.v`, `${to}.self_attn.v_proj`, [d, numKeyValueHeads * size]),
+      ...Object.entries(widths).flatMap(([part, width]) => {
+        const [own, published] = [`${from}.attn.${part}`, `${to}.self_attn.${part}_proj`];
+        const bias = asItIs(`${own}.bias`, published, [width], 'bias');
+        return [transposed(own, published, [d, width]), ...(attentionBias ? [bias] : [])];
+      }),
       transposed(`${from}.attn.out`, `${to}.self_attn.o_proj`, [d, d]),
       asItIs(`${from}.ln_ffn.gain`, `${to}.post_attention_layernorm`, [d]),
       ...(layer < model.numDenseLayers
@@ -68,20 +71,14 @@ export function absentTensors(
   architecture: Architecture,
   sharedWidth: number,
 ): Absent[] {
-  if (architecture !== 'Qwen2MoeForCausalLM' && architecture !== 'Qwen2ForCausalLM') return [];
-  const { dModel: d, numHeads, numDenseLayers, numSparseLayers } = model;
-  const keyValue = (mixtralFields(model).numKeyValueHeads * d) / numHeads;
-  return Array.from({ length: numDenseLayers + numSparseLayers }, (_, layer) => {
-    const prefix = `model.layers.${layer}`;
-    const biases = Object.entries({ q: d, k: keyValue, v: keyValue }).map(([name, width]) => ({
-      published: `${prefix}.self_attn.${name}_proj.bias`,
-      shape: [width],
-    }));
-    if (layer < numDenseLayers) return biases;
+  if (architecture !== 'Qwen2MoeForCausalLM') return [];
+  const { dModel: d, numDenseLayers, numSparseLayers } = model;
+  return Array.from({ length: numSparseLayers }, (_, i) => {
+    const prefix = `model.layers.${numDenseLayers + i}`;
     const gate = { published: `${prefix}.mlp.shared_expert_gate.weight`, shape: [1, d] };
     const shared = network('', `${prefix}.mlp.shared_expert`, [d, sharedWidth], MLP);
     const expert = shared.map(({ published, shape }) => ({ published, shape: shape.toReversed() }));
-    return [...biases, gate, ...(moe.sharedExperts === 0 ? expert : [])];
+    return [gate, ...(moe.sharedExperts === 0 ? expert : [])];
   }).flat();
 }
 
@@ -131,8 +128,13 @@ function network(
   ];
 }
 
-function asItIs(own: string, published: string, shape: readonly number[]): Counterpart {
-  return { own, published: `${published}.weight`, shape, isTransposed: false, factor: 1 };
+function asItIs(
+  own: string,
+  published: string,
+  shape: readonly number[],
+  kind: 'weight' | 'bias' = 'weight',
+): Counterpart {
+  return { own, published: `${published}.${kind}`, shape, isTransposed: false, factor: 1 };
 }
 
 function transposed(

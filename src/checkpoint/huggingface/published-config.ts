@@ -44,6 +44,7 @@ const fieldsSchema = z.object({
   partial_rotary_factor: z.number().default(1),
   tie_word_embeddings: z.boolean().default(false),
   hidden_act: z.string().default('silu'),
+  qkv_bias: z.boolean().default(true),
   attention_bias: z.boolean().default(false),
   mlp_bias: z.boolean().default(false),
   quantization_config: z.unknown().optional(),
@@ -98,6 +99,7 @@ export function readPublishedConfig(folder: string): Published {
       seqLen: fields.max_position_embeddings,
       ropeTheta: ropeThetaOf(fields) ?? (architecture === 'MixtralForCausalLM' ? 1_000_000 : 10_000),
       ropeScaling: ropeScalingOf(scalingOf(fields)),
+      attentionBias: hasBias(fields),
       normEpsilon: fields.rms_norm_eps ?? (architecture === 'MixtralForCausalLM' ? 1e-5 : 1e-6),
       tiedEmbedding: fields.tie_word_embeddings,
     },
@@ -135,7 +137,7 @@ function unsupported(fields: Fields): string | undefined {
     return 'quantization_config: weights must be of type F32, F16 or BF16';
   if (fields.hidden_act !== 'silu') return `hidden_act ${fields.hidden_act} is not supported, only silu`;
   for (const bias of ['attention_bias', 'mlp_bias'] as const)
-    if (fields[bias]) return `${bias} true is not supported: products have no bias here`;
+    if (fields[bias]) return `${bias} true is not supported: queries, keys and values alone have biases here`;
   const scaling = unsupportedScaling(scalingOf(fields));
   if (scaling !== undefined) return scaling;
   if (fields.partial_rotary_factor !== 1)
@@ -168,6 +170,11 @@ function unsupportedMixture(fields: Fields): string | undefined {
   if (sparse.lastIndexOf(false) > first)
     return 'mlp_only_layers and decoder_sparse_step must leave dense layers at the bottom alone';
   return undefined;
+}
+
+/** Of queries, keys and values. */
+function hasBias({ architectures: [architecture], qkv_bias }: Fields): boolean {
+  return architecture === 'Qwen2ForCausalLM' || (architecture === 'Qwen2MoeForCausalLM' && qkv_bias);
 }
 
 function isMixture(architecture: Architecture): boolean {

@@ -140,7 +140,7 @@ function attentionHalf(size: Sizes): PassWork {
 
 /** Queries, keys and values. Those of several matrices are laid out beside each other, and their gradients of x are summed. */
 function projections({ T, d, family }: Sizes): { readonly columns: number; readonly matrices: PassWork } {
-  const widths = family.projection.specs('', d).map(({ shape }) => shape[1]!);
+  const { matrices: widths, passes } = family.projection.columns(d);
   const columns = widths.reduce((sum, width) => sum + width, 0);
   const others = widths.length - 1;
   const moves = {
@@ -148,7 +148,11 @@ function projections({ T, d, family }: Sizes): { readonly columns: number; reado
     backward: work(0, T * (2 * columns + 3 * others * d), others),
   };
   const products = widths.map((width) => product(T, d, width));
-  return { columns, matrices: plus(...products, ...(others === 0 ? [] : [moves])) };
+  const onRows = passes.map((width) => ({
+    forward: work(0, 2 * T * width, 2),
+    backward: work(0, 2 * T * width, 1),
+  }));
+  return { columns, matrices: plus(...products, ...onRows, ...(others === 0 ? [] : [moves])) };
 }
 
 /** A network on all tokens, its activation compiled; the backward recomputes that. */

@@ -91,7 +91,7 @@ describe('parameterCounts', () => {
       ['moe.learnedGroups=true'],
       ['moe.dFeedForward=48', 'moe.sharedExperts=3'],
       ['model.family=mixtral', 'model.numKeyValueHeads=1', 'moe.sharedExperts=3'],
-      ['model.family=mixtral', 'model.tiedEmbedding=true'],
+      ['model.family=mixtral', 'model.tiedEmbedding=true', 'model.attentionBias=true'],
     ]) {
       const config = configOf([...routed(router), ...sets]);
       const model = new LanguageModel(config, soloTransport());

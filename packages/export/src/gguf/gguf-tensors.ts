@@ -2,7 +2,7 @@ import type { LazyTensor } from '../huggingface/weights.js';
 import type { GgufTensor, GgufType } from './gguf-file.js';
 import { bytesIn, encodeAs, fitsRows } from './number-types.js';
 
-/** Tensors of HuggingFace's Llama and Mixtral by their names in llama.cpp's architecture `llama`. */
+/** Tensors of HuggingFace's classes by their names in llama.cpp. */
 const OF_MODEL: Readonly<Record<string, string>> = {
   'model.embed_tokens': 'token_embd',
   'model.norm': 'output_norm',
@@ -23,19 +23,19 @@ const OF_LAYER: Readonly<Record<string, string>> = {
   'block_sparse_moe.experts.w2': 'ffn_down_exps',
   'block_sparse_moe.experts.w3': 'ffn_up_exps',
 };
-/** Gates stay float32, since rounding would change their choices; so do norms, which take no room. */
-const ALWAYS_FLOAT32 = /norm|ffn_gate_inp/;
+/** Gates stay float32, since rounding would change their choices; so do norms and biases, which take no room. */
+const ALWAYS_FLOAT32 = /norm|bias|ffn_gate_inp/;
 
 /**
- * The tensors of a Llama or Mixtral for llama.cpp: the experts of a layer are one tensor, [E, ...], and rows of q and k are in the
- * order of its rotary positions.
+ * The tensors of a class of transformers for llama.cpp: the experts of a layer are one tensor, [E, ...].
  *
  * @param type of the matrices; one whose rows are no whole blocks of it is F16
+ * @param headSize of the architecture `llama`, in which rows of q and k have another order; null if they have that of HuggingFace
  */
 export function ggufTensors(
   published: readonly LazyTensor[],
   type: GgufType,
-  headSize: number,
+  headSize: number | null,
 ): GgufTensor[] {
   const parts = new Map<string, LazyTensor[]>();
   for (const tensor of published) {
@@ -46,7 +46,7 @@ export function ggufTensors(
     const { shape } = tensors[0]!;
     const whole = name.endsWith('_exps.weight') ? [tensors.length, ...shape] : shape;
     const own = ALWAYS_FLOAT32.test(name) ? 'F32' : fitsRows(type, shape.at(-1)!) ? type : 'F16';
-    const isRotated = /attn_[qk]\./.test(name);
+    const isReordered = headSize !== null && /attn_[qk]\./.test(name);
     return {
       name,
       shape: whole,
@@ -58,7 +58,7 @@ export function ggufTensors(
       *pieces() {
         for (const { read } of tensors) {
           const values = read() as Float32Array;
-          yield encodeAs(own, isRotated ? interleaved(values, shape[0]!, headSize) : values);
+          yield encodeAs(own, isReordered ? interleaved(values, shape[0]!, headSize) : values);
         }
       },
     };
@@ -66,13 +66,13 @@ export function ggufTensors(
 }
 
 function nameOf(published: string): string {
-  const name = published.replace(/\.weight$/, '');
+  const [, name, kind] = /^(.*)\.(weight|bias)$/.exec(published) as unknown as [string, string, string];
   const [, layer, rest] = /^model\.layers\.(\d+)\.(.*)$/.exec(name) ?? [];
   const own =
     layer === undefined
       ? OF_MODEL[name]!
       : `blk.${layer}.${OF_LAYER[rest!.replace(/experts\.\d+/, 'experts')]!}`;
-  return `${own}.weight`;
+  return `${own}.${kind}`;
 }
 
 /**

@@ -1,10 +1,10 @@
-import type { Checkpoint } from 'locmoe/internal/checkpoint/checkpoint';
+import type { Architecture } from 'locmoe/internal/checkpoint/huggingface/architectures';
 import { mixtralFields } from 'locmoe/internal/config/model-schema';
 import { expertWidthOf, type RunConfig } from 'locmoe/internal/config/schema';
 import { TrainerError } from 'locmoe/internal/errors';
 import { rotaryFrequencies } from 'locmoe/internal/ops/rotary-frequencies';
 import { heldExperts } from 'locmoe/internal/routing/index';
-import { publishedModel } from '../huggingface/published.js';
+import { architectureOf, publishedModel } from '../huggingface/published.js';
 import type { ExportTarget, WeightType } from '../target.js';
 import { type GgufTensor, type GgufType, type GgufValue, ggufValue, writeGguf } from './gguf-file.js';
 import { ggufTensors } from './gguf-tensors.js';
@@ -22,31 +22,41 @@ type Type = keyof typeof TYPES;
 /** The version of ggml's quantized types. */
 const QUANTIZATION_VERSION = 2;
 
-/** A file for llama.cpp, whose architecture `llama` is that of Llama and of Mixtral. */
+/** Architectures of llama.cpp. Its `llama` is Mixtral too; its `qwen2moe` lets the weights of a token's experts not add up to 1. */
+const ARCHITECTURES: Readonly<Partial<Record<Architecture, string>>> = {
+  LlamaForCausalLM: 'llama',
+  MixtralForCausalLM: 'llama',
+  Qwen2ForCausalLM: 'qwen2',
+};
+
+/** A file for llama.cpp. */
 export const gguf: ExportTarget = {
   description: 'model.gguf for llama.cpp, of a model of family mixtral',
   types: Object.keys(TYPES) as Type[],
   takesMixtral: true,
   async write(checkpoint, output, dtype) {
-    assertLlama(checkpoint);
     const { manifest, tokenizerFile } = checkpoint;
     const { config } = manifest;
+    assertExpressible(config);
     const { tensors } = publishedModel(checkpoint);
+    const architecture = ggufArchitecture(config);
     const { type, fileType } = TYPES[dtype as Type];
     const headSize = config.model.dModel / config.model.numHeads;
-    const metadata = { ...modelFields(config, fileType), ...tokenizerFields(tokenizerFile, config) };
+    const metadata = {
+      ...modelFields(config, architecture, fileType),
+      ...tokenizerFields(tokenizerFile, config),
+    };
     await output.writeWith('model.gguf', (file) =>
       writeGguf(file, new Map(Object.entries(metadata)), [
-        ...ggufTensors(tensors, type, headSize),
+        ...ggufTensors(tensors, type, architecture === 'llama' ? headSize : null),
         ...frequencyDivisors(config.model, headSize),
       ]),
     );
   },
 };
 
-/** The architecture has either experts in all layers or in none, and their weights add up to 1, also that of one. */
-function assertLlama({ manifest }: Checkpoint): void {
-  const { model, moe } = manifest.config;
+/** An architecture has either experts in all layers or in none, and their weights add up to 1, also that of one. */
+function assertExpressible({ model, moe }: RunConfig): void {
   if (model.family !== 'mixtral')
     throw refused(`model.family ${model.family}`, 'llama.cpp has no architecture that computes it');
   if (model.numSparseLayers === 0) return;
@@ -56,6 +66,19 @@ function assertLlama({ manifest }: Checkpoint): void {
     throw refused(`moe.sharedExperts ${moe.sharedExperts}`, 'there every expert is chosen by the router');
   if (moe.expertsPerToken === 1 && moe.router === 'switch')
     throw refused('moe.expertsPerToken 1', 'there the weight of a single expert is 1, not its probability');
+}
+
+function ggufArchitecture(config: RunConfig): string {
+  const { attentionBias, ropeScaling } = mixtralFields(config.model);
+  const architecture = ARCHITECTURES[architectureOf(config)];
+  if (architecture === undefined)
+    throw refused(
+      `model.attentionBias ${attentionBias}`,
+      'there a mixture whose weights add up to 1 has none',
+    );
+  if (architecture !== 'llama' && ropeScaling?.type === 'llama3')
+    throw refused('model.ropeScaling llama3', `architecture ${architecture} does not know it`);
+  return architecture;
 }
 
 function refused(field: string, why: string): TrainerError {
@@ -80,34 +103,43 @@ function frequencyDivisors(model: RunConfig['model'], headSize: number): GgufTen
   ];
 }
 
-function modelFields(config: RunConfig, fileType: number): Readonly<Record<string, GgufValue>> {
+function modelFields(
+  config: RunConfig,
+  architecture: string,
+  fileType: number,
+): Readonly<Record<string, GgufValue>> {
   const { model, moe } = config;
   const { numKeyValueHeads, normEpsilon, ropeTheta, ropeScaling } = mixtralFields(model);
   const { string, uint32, float32 } = ggufValue;
   const isSparse = model.numSparseLayers > 0;
+  const fields = {
+    vocab_size: uint32(model.vocabSize),
+    context_length: uint32(model.seqLen),
+    embedding_length: uint32(model.dModel),
+    block_count: uint32(model.numDenseLayers + model.numSparseLayers),
+    feed_forward_length: uint32(isSparse ? expertWidthOf(config) : model.dFeedForward),
+    'attention.head_count': uint32(model.numHeads),
+    'attention.head_count_kv': uint32(numKeyValueHeads),
+    'attention.layer_norm_rms_epsilon': float32(normEpsilon),
+    'rope.dimension_count': uint32(model.dModel / model.numHeads),
+    'rope.freq_base': float32(ropeTheta),
+    ...(ropeScaling?.type === 'linear' && {
+      'rope.scaling.type': string('linear'),
+      'rope.scaling.factor': float32(ropeScaling.factor),
+    }),
+    ...(isSparse && {
+      expert_count: uint32(heldExperts(moe).count),
+      expert_used_count: uint32(moe.expertsPerToken),
+    }),
+  };
   return {
-    'general.architecture': string('llama'),
+    'general.architecture': string(architecture),
     'general.type': string('model'),
     'general.name': string(config.name),
     'general.file_type': uint32(fileType),
     'general.quantization_version': uint32(QUANTIZATION_VERSION),
-    'llama.vocab_size': uint32(model.vocabSize),
-    'llama.context_length': uint32(model.seqLen),
-    'llama.embedding_length': uint32(model.dModel),
-    'llama.block_count': uint32(model.numDenseLayers + model.numSparseLayers),
-    'llama.feed_forward_length': uint32(isSparse ? expertWidthOf(config) : model.dFeedForward),
-    'llama.attention.head_count': uint32(model.numHeads),
-    'llama.attention.head_count_kv': uint32(numKeyValueHeads),
-    'llama.attention.layer_norm_rms_epsilon': float32(normEpsilon),
-    'llama.rope.dimension_count': uint32(model.dModel / model.numHeads),
-    'llama.rope.freq_base': float32(ropeTheta),
-    ...(ropeScaling?.type === 'linear' && {
-      'llama.rope.scaling.type': string('linear'),
-      'llama.rope.scaling.factor': float32(ropeScaling.factor),
-    }),
-    ...(isSparse && {
-      'llama.expert_count': uint32(heldExperts(moe).count),
-      'llama.expert_used_count': uint32(moe.expertsPerToken),
-    }),
+    ...Object.fromEntries(
+      Object.entries(fields).map(([field, value]) => [`${architecture}.${field}`, value]),
+    ),
   };
 }

@@ -14,8 +14,6 @@ import { heldExperts } from 'locmoe/internal/routing/index';
 import { withExpertTables } from '../expert-table.js';
 import { type HuggingFaceModel, type LazyTensor, zeros } from './weights.js';
 
-type Written = Exclude<Architecture, 'Qwen2ForCausalLM'>;
-
 /** Hidden units of the shared expert of Qwen2Moe, all 0, where the model has none: a class without one would do as well. */
 const ABSENT_WIDTH = 1;
 
@@ -66,15 +64,16 @@ function refused(field: string, why: string): TrainerError {
   return new TrainerError('BAD_INPUT', `${field} cannot be exported for family mixtral: ${why}`);
 }
 
-/** Mixtral has sparse layers alone, no shared expert, and weights that add up to 1, also of one expert. */
-function architectureOf({ model, moe }: RunConfig): Written {
-  if (model.numSparseLayers === 0) return 'LlamaForCausalLM';
-  return model.numDenseLayers === 0 && moe.sharedExperts === 0 && moe.expertsPerToken > 1
+/** Mixtral has sparse layers alone, no biases, no shared expert, and weights that add up to 1, also of one expert. */
+export function architectureOf({ model, moe }: RunConfig): Architecture {
+  const { attentionBias } = mixtralFields(model);
+  if (model.numSparseLayers === 0) return attentionBias ? 'Qwen2ForCausalLM' : 'LlamaForCausalLM';
+  return !attentionBias && model.numDenseLayers === 0 && moe.sharedExperts === 0 && moe.expertsPerToken > 1
     ? 'MixtralForCausalLM'
     : 'Qwen2MoeForCausalLM';
 }
 
-function fieldsOf(config: RunConfig, architecture: Written): HuggingFaceModel['config'] {
+function fieldsOf(config: RunConfig, architecture: Architecture): HuggingFaceModel['config'] {
   const { model } = config;
   const { numKeyValueHeads, normEpsilon, ropeTheta, ropeScaling, tiedEmbedding } = mixtralFields(model);
   return {
@@ -96,12 +95,15 @@ function fieldsOf(config: RunConfig, architecture: Written): HuggingFaceModel['c
   };
 }
 
-const OF_ARCHITECTURE: Readonly<Record<Written, (config: RunConfig) => Readonly<Record<string, unknown>>>> = {
+const OF_ARCHITECTURE: Readonly<
+  Record<Architecture, (config: RunConfig) => Readonly<Record<string, unknown>>>
+> = {
   LlamaForCausalLM: ({ model }) => ({
     intermediate_size: model.dFeedForward,
     attention_bias: false,
     mlp_bias: false,
   }),
+  Qwen2ForCausalLM: ({ model }) => ({ intermediate_size: model.dFeedForward, use_sliding_window: false }),
   MixtralForCausalLM: (config) => ({
     intermediate_size: expertWidthOf(config),
     num_local_experts: heldExperts(config.moe).count,
@@ -117,7 +119,7 @@ const OF_ARCHITECTURE: Readonly<Record<Written, (config: RunConfig) => Readonly<
     norm_topk_prob: config.moe.expertsPerToken > 1,
     moe_intermediate_size: expertWidthOf(config),
     shared_expert_intermediate_size: config.moe.sharedExperts * expertWidthOf(config) || ABSENT_WIDTH,
-    qkv_bias: true,
+    qkv_bias: mixtralFields(config.model).attentionBias,
     use_sliding_window: false,
   }),
 };

@@ -60,7 +60,7 @@ class Model:
     def attention(self, x, name):
         config, (batch, length, width) = self.config, x.shape
         heads, shared = config["num_attention_heads"], config["num_key_value_heads"]
-        bias = self.kind == "Qwen2ForCausalLM" or config.get("qkv_bias", False)
+        bias = self.kind == "Qwen2ForCausalLM" or self.kind == "Qwen2MoeForCausalLM" and config.get("qkv_bias", True)
 
         def project(part, count):
             y = self.linear(x, f"{name}.{part}_proj", count * self.size, bias)
@@ -162,8 +162,8 @@ def make(folder, dtype, shards):
 
     def get(name, shape):
         if name not in weights:
-            # Gates that do not stand half open, and other biases than 0, are for another test.
-            isZero = name.endswith("shared_expert_gate.weight") or name.endswith("bias")
+            # Gates that do not stand half open are for another test.
+            isZero = name.endswith("shared_expert_gate.weight")
             spread = 1 + torch.randn(shape) / 5 if "norm" in name else torch.randn(shape) / shape[-1] ** 0.5
             weights[name] = (torch.zeros(shape) if isZero else spread).to(getattr(torch, dtype))
         return weights[name].float()
