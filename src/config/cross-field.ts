@@ -84,9 +84,9 @@ const FLOAT_BYTES = 4;
 const BYTES_OF_PARAMETER = 4 * FLOAT_BYTES;
 
 const RULES: readonly Rule[] = [
-  ({ model: { dModel, numHeads } }) =>
+  ({ model: { dModel, numHeads, headDim } }) =>
     unless(
-      dModel % numHeads === 0,
+      headDim !== null || dModel % numHeads === 0,
       'model.numHeads',
       `dModel ${dModel} is not divisible by numHeads ${numHeads}`,
     ),

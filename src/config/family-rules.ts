@@ -12,11 +12,11 @@ export const FAMILY_RULES: readonly ModelRule[] = [
       'model.numKeyValueHeads',
       `numHeads ${numHeads} is not divisible by numKeyValueHeads ${numKeyValueHeads}`,
     ),
-  ({ model: { family, dModel, numHeads } }) =>
+  ({ model: { family, dModel, numHeads, headDim } }) =>
     unless(
-      family === 'pangu-sigma' || (dModel / numHeads) % 2 !== 1,
-      'model.numHeads',
-      `heads of ${dModel / numHeads} coordinates cannot be rotated in pairs (model.family ${family}); their size must be even`,
+      family === 'pangu-sigma' || (headDim ?? dModel / numHeads) % 2 !== 1,
+      headDim === null ? 'model.numHeads' : 'model.headDim',
+      `heads of ${headDim ?? dModel / numHeads} coordinates cannot be rotated in pairs (model.family ${family}); their size must be even`,
     ),
   ({ model: { ropeScaling } }) =>
     unless(

@@ -38,7 +38,7 @@ export const modelSchema = z.strictObject({
         'positions, SwiGLU, as Mixtral and the Qwen mixtures of experts',
     ),
   dModel: positive.describe('hidden size d'),
-  numHeads: positive.describe('attention heads; divides dModel'),
+  numHeads: positive.describe('attention heads; divides dModel, unless headDim is given'),
   numDenseLayers: count.describe('dense Transformer layers at the bottom, shared by all domains'),
   numSparseLayers: count.describe('layers whose feed-forward is a mixture of experts'),
   queryLayer: z.boolean().default(true).describe("PanGu's query layer on top; family pangu-sigma alone"),
@@ -56,6 +56,10 @@ export const modelSchema = z.strictObject({
     .describe(
       'family mixtral: heads of keys and values, each shared by as many of the queries; null: numHeads, none is shared',
     ),
+  headDim: positive
+    .nullable()
+    .default(null)
+    .describe('family mixtral: coordinates of a head; null: dModel / numHeads'),
   ropeTheta: real
     .positive()
     .nullable()
@@ -74,6 +78,13 @@ export const modelSchema = z.strictObject({
     .nullable()
     .default(null)
     .describe('family mixtral: a bias is added to queries, keys and values, as in Qwen2; null: none'),
+  qkNorm: z
+    .boolean()
+    .nullable()
+    .default(null)
+    .describe(
+      'family mixtral: RMS norm of each head of queries and keys before rotation, as in Qwen3; null: none',
+    ),
   normEpsilon: real
     .positive()
     .nullable()
@@ -93,20 +104,24 @@ type ModelFields = Readonly<z.output<typeof modelSchema>>;
 /** The fields that family mixtral alone has. */
 export const OF_MIXTRAL = [
   'numKeyValueHeads',
+  'headDim',
   'ropeTheta',
   'ropeScaling',
   'attentionBias',
+  'qkNorm',
   'normEpsilon',
   'tiedEmbedding',
 ] as const;
 
 /** These fields with what null stands for. */
-export function mixtralFields(model: Pick<ModelFields, 'numHeads' | (typeof OF_MIXTRAL)[number]>) {
+export function mixtralFields(model: Pick<ModelFields, 'dModel' | 'numHeads' | (typeof OF_MIXTRAL)[number]>) {
   return {
     numKeyValueHeads: model.numKeyValueHeads ?? model.numHeads,
+    headDim: model.headDim ?? model.dModel / model.numHeads,
     ropeTheta: model.ropeTheta ?? 10_000,
     ropeScaling: model.ropeScaling,
     attentionBias: model.attentionBias ?? false,
+    qkNorm: model.qkNorm ?? false,
     normEpsilon: model.normEpsilon ?? 1e-5,
     tiedEmbedding: model.tiedEmbedding ?? false,
   };

@@ -148,14 +148,20 @@ export class Decoder {
 
   /** Numbers in the keys of a position, and in its values. */
   get #widthOfKeys(): number {
-    const { numHeads, numKeyValueHeads } = this.#heads;
-    return (this.model.config.model.dModel / numHeads) * numKeyValueHeads;
+    const { numKeyValueHeads, headDim } = this.#heads;
+    return numKeyValueHeads * headDim;
+  }
+
+  /** Numbers in the queries of a position. */
+  get #widthOfQueries(): number {
+    const { numHeads, headDim } = this.#heads;
+    return numHeads * headDim;
   }
 
   /** Puts keys and values of a position into a cache. @param row begins at `at`: queries, keys and values */
   #keep({ keys, values }: KeyValueCache, position: number, row: Float32Array, at: number): void {
     const width = this.#widthOfKeys;
-    const begin = at + this.model.config.model.dModel;
+    const begin = at + this.#widthOfQueries;
     keys.set(row.subarray(begin, begin + width), position * width);
     values.set(row.subarray(begin + width, begin + 2 * width), position * width);
   }
@@ -248,13 +254,14 @@ export class Decoder {
           (this.#positionsSD?.[positions[row]! * d + i] ?? 0);
     this.#layers.forEach(({ attention, feedForward }, layer) => {
       const qkvBC = attention.project(attention.norm(xBD), positions);
-      const attendedBD = new Float32Array(numRows * d);
+      const queries = this.#widthOfQueries;
+      const attendedBD = new Float32Array(numRows * queries);
       sequences.forEach(({ caches }, row) => {
         const cache = caches![layer]!;
         const at = (qkvBC.length / numRows) * row;
         this.#keep(cache, positions[row]!, qkvBC, at);
-        const y = attendedBD.subarray(row * d, (row + 1) * d);
-        cachedAttention(qkvBC.subarray(at, at + d), cache, positions[row]! + 1, this.#heads, y);
+        const y = attendedBD.subarray(row * queries, (row + 1) * queries);
+        cachedAttention(qkvBC.subarray(at, at + queries), cache, positions[row]! + 1, this.#heads, y);
       });
       addTo(xBD, kernels().hostRowsProduct(attendedBD, numRows, attention.out));
       addTo(xBD, feedForward.run(feedForward.norm(xBD), numRows, tokens));

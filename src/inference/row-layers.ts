@@ -29,7 +29,7 @@ export interface RowLayer {
     readonly norm: RowNorm;
     /** Queries, keys and values: [B, d] -> [B, (H + 2 K) h]. */
     project(normalBD: Float32Array, positions: readonly number[]): Float32Array;
-    /** [d, d] */
+    /** [H h, d] */
     readonly out: tf.Tensor2D;
   };
   readonly feedForward: {

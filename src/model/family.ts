@@ -33,13 +33,16 @@ const FAMILIES: Readonly<
     head: EMBEDDING,
   }),
   mixtral: (model) => {
-    const { normEpsilon, ropeTheta, ropeScaling, attentionBias, tiedEmbedding } = mixtralFields(model);
+    const { headDim, normEpsilon, ropeTheta, ropeScaling, attentionBias, qkNorm, tiedEmbedding } =
+      mixtralFields(model);
+    const norm = rmsNorms(normEpsilon);
     return {
-      norm: rmsNorms(normEpsilon),
+      norm,
       projection: rotaryProjections({
         ...headsOf(model),
-        frequencies: rotaryFrequencies(model.dModel / model.numHeads, ropeTheta, ropeScaling),
+        frequencies: rotaryFrequencies(headDim, ropeTheta, ropeScaling),
         hasBias: attentionBias,
+        headNorm: qkNorm ? norm : null,
       }),
       hasPositions: false,
       head: tiedEmbedding ? EMBEDDING : 'head',
@@ -51,7 +54,8 @@ export function familyOf({ model }: Pick<RunConfig, 'model'>): Family {
   return { ...FAMILIES[model.family](model), feedForward: FEED_FORWARD_MATRICES[model.family] };
 }
 
-/** Heads of queries, and of keys and values. */
+/** Heads of queries, and of keys and values, and their size. */
 export function headsOf(model: RunConfig['model']) {
-  return { numHeads: model.numHeads, numKeyValueHeads: mixtralFields(model).numKeyValueHeads };
+  const { numKeyValueHeads, headDim } = mixtralFields(model);
+  return { numHeads: model.numHeads, numKeyValueHeads, headDim };
 }

@@ -90,7 +90,7 @@ export class LanguageModel {
    */
   constructor(config: RunConfig, transport: Transport, slots: SlotOptions | null = null) {
     const { model, seed } = config;
-    if (model.dModel % model.numHeads !== 0)
+    if (model.headDim === null && model.dModel % model.numHeads !== 0)
       throw new TrainerError(
         'BAD_CONFIG',
         `model.dModel ${model.dModel} is not a multiple of model.numHeads ${model.numHeads}`,
@@ -201,7 +201,8 @@ export class LanguageModel {
     const { parameters, family } = this;
     const { numSequences, seqLen } = batch;
     const positionsT = batch.packed?.positions;
-    const shape = { ...headsOf(model), numSequences, seqLen, positionsT };
+    const { numHeads, numKeyValueHeads } = headsOf(model);
+    const shape = { numHeads, numKeyValueHeads, numSequences, seqLen, positionsT };
     const auxiliaryLosses: tf.Scalar[] = [];
     const layers: LayerStatistics[] = [];
     const { spans } = this.communicator;

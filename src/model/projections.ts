@@ -7,9 +7,21 @@ import type { tf } from '../ops/tensorflow.js';
 import { initStd, matrix, matrixSpec, vectorSpec } from '../parameters/matrix.js';
 import type { ParameterSource, ParameterSpec, ParameterStore } from '../parameters/parameters.js';
 import { project } from './lora.js';
+import type { Norm } from './norms.js';
 
 // Shapes: T tokens, B rows, one of each sequence, d hidden size, H heads of queries, K of keys and values, h size of a head,
 // C = (H + 2 K) h.
+
+export interface ProjectionWidths {
+  /** Columns of each matrix. */
+  readonly matrices: readonly number[];
+  /** Columns of what each bias is added to. */
+  readonly biased: readonly number[];
+  /** Columns of what each norm of heads is of. */
+  readonly normed: readonly number[];
+  /** Columns of what attention makes of the queries, H h. */
+  readonly attended: number;
+}
 
 /** Projections of a layer's attention, with matrices under a prefix. */
 export interface Projection {
@@ -21,8 +33,7 @@ export interface Projection {
     parameters: ParameterStore,
     prefix: string,
   ): (xBD: Float32Array, positions: readonly number[]) => Float32Array;
-  /** For the planner: columns of each matrix, and those that each further pass over rows goes through. */
-  columns(dModel: number): { readonly matrices: readonly number[]; readonly passes: readonly number[] };
+  widths(dModel: number): ProjectionWidths;
 }
 
 /** One matrix for all three. */
@@ -33,7 +44,7 @@ export const fusedProjection: Projection = {
     const qkv = matrix(parameters, `${prefix}.qkv`);
     return (xBD, positions) => kernels().hostRowsProduct(xBD, positions.length, qkv);
   },
-  columns: (dModel) => ({ matrices: [3 * dModel], passes: [] }),
+  widths: (dModel) => ({ matrices: [3 * dModel], biased: [], normed: [], attended: dModel }),
 };
 
 interface RotaryOptions {
@@ -43,44 +54,52 @@ interface RotaryOptions {
   readonly frequencies: Float64Array;
   /** Whether a bias is added to each of the three. */
   readonly hasBias: boolean;
+  /** Of each head of queries and keys; null for none. */
+  readonly headNorm: Norm | null;
 }
 
-/** Three matrices; queries and keys are rotated by their positions. */
+/** Three matrices; queries and keys are rotated by their positions, after their bias and norm. */
 export function rotaryProjections(options: RotaryOptions): Projection {
-  const { numHeads, numKeyValueHeads, frequencies, hasBias } = options;
+  const { numHeads, numKeyValueHeads, frequencies, hasBias, headNorm } = options;
   const size = 2 * frequencies.length;
   const rotation = new Rotation(frequencies);
-  const parts = Object.entries({ q: numHeads, k: numKeyValueHeads, v: numKeyValueHeads }).map(
-    ([name, heads]) => ({ name, width: heads * size }),
-  );
+  const parts = [
+    { name: 'q', width: numHeads * size, norm: headNorm },
+    { name: 'k', width: numKeyValueHeads * size, norm: headNorm },
+    { name: 'v', width: numKeyValueHeads * size, norm: null },
+  ];
   const width = parts.reduce((sum, part) => sum + part.width, 0);
   return {
     specs: (prefix, dModel) =>
-      parts.flatMap(({ name, width }) => [
+      parts.flatMap(({ name, width, norm }) => [
         matrixSpec(`${prefix}.${name}`, [dModel, width], initStd(dModel)),
         ...(hasBias ? [vectorSpec(`${prefix}.${name}.bias`, width, 0)] : []),
+        ...(norm?.specs(`${prefix}.${name}_norm`, size) ?? []),
       ]),
     run(parameters, prefix, xTD, shape) {
-      const [q, k, v] = parts.map(({ name }) => {
-        const partTC = project(parameters, `${prefix}.${name}`, xTD);
-        return hasBias
-          ? consume([partTC], addBias(partTC, parameters.get(`${prefix}.${name}.bias`)))
-          : partTC;
+      const [q, k, v] = parts.map(({ name, norm }) => {
+        let partTC = project(parameters, `${prefix}.${name}`, xTD);
+        if (hasBias) partTC = consume([partTC], addBias(partTC, parameters.get(`${prefix}.${name}.bias`)));
+        return norm === null
+          ? partTC
+          : consume([partTC], norm.run(parameters, `${prefix}.${name}_norm`, partTC));
       });
       return consume([q!, k!, v!], rotation.queriesKeysValues(q!, k!, v!, shape));
     },
     onHost(parameters, prefix) {
-      const all = parts.map(({ name, width }) => ({
+      const all = parts.map(({ name, width, norm }) => ({
         width,
         weights: matrix(parameters, `${prefix}.${name}`),
         bias: hasBias ? parameters.values(`${prefix}.${name}.bias`) : null,
+        norm: norm?.onHost(parameters, `${prefix}.${name}_norm`),
       }));
       return (xBD, positions) => {
         const qkvBC = new Float32Array(positions.length * width);
         let column = 0;
-        for (const { width: columns, weights, bias } of all) {
-          const part = kernels().hostRowsProduct(xBD, positions.length, weights);
-          if (bias !== null) addBiasOnHost(part, bias);
+        for (const { width: columns, weights, bias, norm } of all) {
+          const projected = kernels().hostRowsProduct(xBD, positions.length, weights);
+          if (bias !== null) addBiasOnHost(projected, bias);
+          const part = norm?.(projected) ?? projected;
           for (const row of positions.keys())
             qkvBC.set(part.subarray(row * columns, (row + 1) * columns), row * width + column);
           column += columns;
@@ -90,9 +109,10 @@ export function rotaryProjections(options: RotaryOptions): Projection {
         return qkvBC;
       };
     },
-    columns() {
+    widths() {
       const matrices = parts.map(({ width }) => width);
-      return { matrices, passes: hasBias ? matrices : [] };
+      const normed = parts.flatMap(({ width, norm }) => (norm === null ? [] : [width]));
+      return { matrices, biased: hasBias ? matrices : [], normed, attended: numHeads * size };
     },
   };
 }

@@ -1,7 +1,7 @@
 import { segmentBytes } from '../collectives/shm-layout.js';
 import { expertWidthOf, type RunConfig } from '../config/schema.js';
 import { elementTypeOf, usesOneDnn } from '../ops/kernels/choose-kernels.js';
-import { familyOf, headsOf } from './family.js';
+import { familyOf } from './family.js';
 import { expertsInMemory, type ParameterCounts, parameterCounts } from './parameter-counts.js';
 
 // Shapes as in work.ts.
@@ -77,15 +77,16 @@ function activations(config: RunConfig, rows: number): number {
   const T = (train.globalBatch * seqLen) / (cluster.nodes * cluster.workersPerNode * train.microBatches);
   const n = T * dModel;
   const { projection, feedForward } = familyOf(config);
-  const { numHeads, numKeyValueHeads } = headsOf(model);
-  const projections = projection.columns(dModel).matrices.length;
+  const { matrices, normed, attended } = projection.widths(dModel);
+  const projected = sum(matrices);
   const hidden = feedForward.length - 1;
   // The input of the norm, and what products are of: its result, queries, keys and values, their weighted sums; the last in float32
-  // too. Each projection narrows the norm's result for itself.
+  // too, as what norms of heads are of. Each projection narrows the norm's result for itself.
   const attention =
     n +
-    operand * (3 + (2 * numKeyValueHeads) / numHeads) * n +
-    (operand < 1 ? n + operand * (projections - 1) * n : 0);
+    T * sum(normed) +
+    operand * (n + T * (projected + attended)) +
+    (operand < 1 ? T * attended + operand * (matrices.length - 1) * n : 0);
   const dense = attention + n + operand * (n + hidden * T * dFeedForward);
   // The gate keeps float32; of the rows of experts their inputs, hidden states and results.
   const width = expertWidthOf(config);
@@ -97,4 +98,8 @@ function activations(config: RunConfig, rows: number): number {
   const query = model.queryLayer ? dense : 0;
   const softmax = n + operand * n + logits * T * vocabSize;
   return model.numDenseLayers * dense + model.numSparseLayers * sparse + query + softmax;
+}
+
+function sum(widths: readonly number[]): number {
+  return widths.reduce((total, width) => total + width, 0);
 }

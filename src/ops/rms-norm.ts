@@ -3,7 +3,7 @@ import { fusedOp } from './autograd.js';
 import { kernels } from './kernels/choose-kernels.js';
 import type { tf } from './tensorflow.js';
 
-// Shapes: T rows, d hidden size. Loops for either kernels: oneDNN has this norm from version 3.8, and distributions are older.
+// Shapes: T rows, d length of the gain. Loops for either kernels: oneDNN has this norm from version 3.8, and distributions are older.
 
 /**
  * `rmsNorm` on rows of the host, row-major: [T, d] -> [T, d].
@@ -31,12 +31,13 @@ export function rmsNormOnHost(
 
 /**
  * Each row over its root mean square, times a gain (Zhang and Sennrich, arXiv 1910.07467, eq. 4); epsilon inside the root
- * as in Llama. [T, d] -> [T, d]
+ * as in Llama. [T, d] -> [T, d]. In a wider x each d coordinates are a row, as the heads of queries: [T, H d] -> [T, H d].
  */
 export function rmsNorm(xTD: tf.Tensor2D, gainD: tf.Tensor, epsilon: number): tf.Tensor2D {
-  const [numRows, d] = xTD.shape;
+  const d = gainD.size;
+  const numRows = xTD.size / d;
   return fusedOp([xTD, gainD], () => {
-    const y = kernels().create([numRows, d]);
+    const y = kernels().create(xTD.shape);
     const inverseT = new Float64Array(numRows);
     const [x, gain] = mapTuple([xTD, gainD], (each) => each.dataSync<'float32'>());
     rmsNormOnHost(x, gain, epsilon, y.values, inverseT);

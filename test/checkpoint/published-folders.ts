@@ -36,6 +36,10 @@ export const QWEN2_MOE = {
   use_sliding_window: false,
   sliding_window: 8,
 };
+const { shared_expert_intermediate_size: _, ...QWEN3_MOE } = {
+  ...QWEN2_MOE,
+  architectures: ['Qwen3MoeForCausalLM'],
+};
 /** Of the four frequencies of a head one stays, two are interpolated and one is divided. */
 const LLAMA_3_ROPE = {
   rope_type: 'llama3',
@@ -60,6 +64,8 @@ export const FOLDERS: Readonly<Record<string, readonly [object, string, number]>
   'llama 3': [{ ...LLAMA, rope_theta: 50, rope_scaling: LLAMA_3_ROPE }, 'float32', 1],
   'llama, linear': [{ ...LLAMA, rope_scaling: { type: 'linear', factor: 2.5 } }, 'float32', 1],
   qwen2: [{ ...COMMON, architectures: ['Qwen2ForCausalLM'] }, 'bfloat16', 1],
+  'qwen3, wide heads': [{ ...COMMON, architectures: ['Qwen3ForCausalLM'], head_dim: 12 }, 'bfloat16', 1],
+  qwen3_moe: [{ ...QWEN3_MOE, head_dim: 8 }, 'float32', 1],
   mixtral: [MIXTRAL, 'float32', 2],
   'qwen2_moe with gates half open': [QWEN2_MOE, 'bfloat16', 2],
 };

@@ -73,7 +73,7 @@ const cases: readonly {
 }[] = [
   ...ROUTER_NAMES.map((router, i) => ({ router, queryLayer: i % 2 === 0 })),
   { router: ROUTER_NAMES[0], queryLayer: false },
-  { router: 'switch', queryLayer: false, family: MIXTRAL },
+  { router: 'switch', queryLayer: false, family: { ...MIXTRAL, qkNorm: true, headDim: 6 } },
   {
     router: 'locmoe-plus',
     queryLayer: true,

@@ -191,6 +191,7 @@ describe('gradients of the whole model against finite differences', () => {
     ],
     ['pangu-sigma, pairs', tinyConfig({ moe: { sharedExperts: 1 }, train: { lora: LORA } })],
     ['mixtral, biases', mixtral({ model: { attentionBias: true } })],
+    ['mixtral, norms of heads', mixtral({ model: { qkNorm: true, headDim: 6 } })],
     ['mixtral, pairs', mixtral({ moe: { expertsPerToken: 2 }, train: { lora: LORA } })],
     ['mixtral, tied embedding', mixtral({ model: { tiedEmbedding: true, numKeyValueHeads: 2 } })],
     [

@@ -3,16 +3,20 @@ import { describe, it } from 'vitest';
 import { rmsNorm, rmsNormOnHost } from '../../src/ops/rms-norm.js';
 import { checkGradients, expectClose, randomValues } from '../model/support.js';
 
+/** Rows of x, width of each, and its heads, which are normed each. */
 const shapes = [
-  [1, 4],
-  [3, 5],
-  [7, 16],
+  [1, 4, 1],
+  [3, 5, 1],
+  [7, 16, 1],
+  [3, 4, 2],
 ] as const;
 
-describe.each(shapes)('rmsNorm of [%i, %i]', (rows, width) => {
+describe.each(shapes)('rmsNorm of [%i, %i], heads %i', (tokens, width, heads) => {
+  const rows = tokens * heads;
+
   // Large enough for the result to tell it from no epsilon.
   const epsilon = 0.1;
-  const x = { shape: [rows, width], values: randomValues('x', rows * width, 2) };
+  const x = { shape: [tokens, heads * width], values: randomValues('x', rows * width, 2) };
   const gain = { shape: [width], values: randomValues('gain', width) };
 
   it('equals the loop', () => {
@@ -22,7 +26,7 @@ describe.each(shapes)('rmsNorm of [%i, %i]', (rows, width) => {
       return row.map((value, i) => (gain.values[i] * value) / Math.sqrt(squares / width + epsilon));
     }).flat();
     const actual = tf.tidy(() =>
-      rmsNorm(tf.tensor2d(x.values, [rows, width]), tf.tensor1d(gain.values), epsilon)
+      rmsNorm(tf.tensor2d(x.values, [tokens, heads * width]), tf.tensor1d(gain.values), epsilon)
         .dataSync()
         .slice(),
     );

@@ -27,8 +27,8 @@ const WIDE: Readonly<Record<string, LayoutCase['moe']>> = {
   // Biases that move far in few steps.
   deepseek: { numExperts: 8, expertsPerToken: 2, maxDeviceGroups: 1, biasUpdateRate: 0.05 },
 };
-/** The other family, with heads that share keys and values, biases, and narrow and shared experts. */
-const MIXTRAL = { family: 'mixtral', numKeyValueHeads: 1, attentionBias: true } as const;
+/** The other family, with heads that share keys and values, biases and norms of heads, and narrow and shared experts. */
+const MIXTRAL = { family: 'mixtral', numKeyValueHeads: 1, attentionBias: true, qkNorm: true } as const;
 const LORA: LayoutCase['lora'] = { rank: 4, alpha: 16, on: ['attention', 'experts'] };
 const ROUTERS: readonly (readonly [
   name: string,

@@ -49,7 +49,13 @@ function save(state: TrainState, root: string, step = 4): Checkpoint {
   return openCheckpoint(saved);
 }
 
-const MIXTRAL = { family: 'mixtral', numKeyValueHeads: 1, attentionBias: true } as const;
+const MIXTRAL = {
+  family: 'mixtral',
+  numKeyValueHeads: 1,
+  attentionBias: true,
+  qkNorm: true,
+  headDim: 6,
+} as const;
 
 describe.each([...ROUTER_NAMES.map((router) => [router, {}] as const), ['switch', MIXTRAL] as const])(
   'a checkpoint of a run with router %s, model %j',

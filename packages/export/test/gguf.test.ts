@@ -37,6 +37,8 @@ const LLAMA = {
   moe: {},
 };
 const QWEN2 = { model: { ...LLAMA.model, ropeScaling: null, attentionBias: true }, moe: {} };
+const QWEN3 = { model: { ...LLAMA.model, ropeScaling: null, qkNorm: true, headDim: 24 }, moe: {} };
+const QWEN3_MOE = { model: { ...MIXTRAL.model, qkNorm: true }, moe: TOP_2 };
 const TEXTS = ["Rank 0's 1234 rows:\n\n\tdone,  café 中文🙂 DON'T", ' leading', 'trailing  ', 'a\r\n  b'];
 
 const root = mkdtempSync(path.join(tmpdir(), 'locmoe-gguf-'));
@@ -44,11 +46,11 @@ afterAll(() => rmSync(root, { recursive: true, force: true }));
 
 let mixtral: Checkpoint;
 let llama: Checkpoint;
-let qwen2: Checkpoint;
+let qwens: readonly Checkpoint[];
 beforeAll(() => {
-  [mixtral, llama, qwen2] = [MIXTRAL, LLAMA, QWEN2].map(({ model, moe }) =>
+  [mixtral, llama, ...qwens] = [MIXTRAL, LLAMA, QWEN2, QWEN3, QWEN3_MOE].map(({ model, moe }) =>
     trainedModel(mkdtempSync(path.join(root, 'model-')), { model: { family: 'mixtral', ...model }, moe }),
-  ) as [Checkpoint, Checkpoint, Checkpoint];
+  ) as [Checkpoint, Checkpoint, ...Checkpoint[]];
 });
 
 /** Exports a model. @returns the file */
@@ -101,7 +103,7 @@ it('llama.cpp gives the tokens and the probabilities that the model gives here',
     { checkpoint: mixtral, type: 'q8_0', within: 0.5 },
     { checkpoint: llama, type: 'float32', within: 1e-4 },
     { checkpoint: llama, type: 'q8_0', within: 0.05 },
-    { checkpoint: qwen2, type: 'float32', within: 1e-4 },
+    ...qwens.map((checkpoint) => ({ checkpoint, type: 'float32', within: 1e-4 }) as const),
   ] as const;
   const orders: Required<Order>[] = [];
   for (const { checkpoint, type } of cases) {
@@ -237,6 +239,7 @@ describe('a tokenizer', () => {
 it.each([
   ['model.family pangu-sigma', { model: { family: 'pangu-sigma' } }],
   ['model.attentionBias true', { model: { attentionBias: true } }],
+  ['model.ropeScaling llama3', { model: { qkNorm: true, ropeScaling: LLAMA.model.ropeScaling } }],
   ['model.numDenseLayers 1', { model: { numDenseLayers: 1 } }],
   ['moe.sharedExperts 1', { moe: { sharedExperts: 1 } }],
   ['moe.expertsPerToken 1', { moe: { expertsPerToken: 1 } }],

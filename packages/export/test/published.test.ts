@@ -40,6 +40,10 @@ const VARIANTS: Readonly<Record<string, Variant>> = {
   },
   'qwen2_moe, biases': { model: { attentionBias: true, numDenseLayers: 0 }, moe: TOP_2 },
   qwen2: { model: { numDenseLayers: 2, numSparseLayers: 0, attentionBias: true } },
+  'qwen3, wide heads': {
+    model: { numDenseLayers: 2, numSparseLayers: 0, numKeyValueHeads: 1, qkNorm: true, headDim: 24 },
+  },
+  qwen3_moe: { model: { qkNorm: true }, moe: TOP_2 },
   'qwen2_moe, one expert, no shared one': { moe: { ...TOP_2, expertsPerToken: 1 } },
   llama: {
     model: {
@@ -189,6 +193,21 @@ describe('what no class computes is refused by its field', () => {
       await expect(
         writeFolder(path.join(root, 'none'), (output) => peft.write(checkpoint!, output, 'float32')),
       ).rejects.toThrow(message);
+  });
+
+  it.each([
+    ['model.attentionBias true', { attentionBias: true }, {}],
+    ['moe.sharedExperts 1', {}, { sharedExperts: 1 }],
+  ] as const)('%s beside model.qkNorm', (field, model, moe) => {
+    const { manifest, ...rest } = openCheckpoint(folders.get('qwen3_moe')!);
+    const config = {
+      ...manifest.config,
+      model: { ...manifest.config.model, ...model },
+      moe: { ...manifest.config.moe, ...moe },
+    };
+    expect(() => publishedModel({ ...rest, manifest: { ...manifest, config } })).toThrow(
+      `${field} cannot be exported`,
+    );
   });
 
   it('moe.tableAfter 9', () => {

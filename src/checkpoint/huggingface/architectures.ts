@@ -2,8 +2,10 @@
 export const MODEL_TYPES = {
   LlamaForCausalLM: 'llama',
   Qwen2ForCausalLM: 'qwen2',
+  Qwen3ForCausalLM: 'qwen3',
   MixtralForCausalLM: 'mixtral',
   Qwen2MoeForCausalLM: 'qwen2_moe',
+  Qwen3MoeForCausalLM: 'qwen3_moe',
 } as const;
 
 export type Architecture = keyof typeof MODEL_TYPES;

@@ -33,20 +33,22 @@ const HALF_OPEN_GATE = 2;
 export function counterparts(config: Sections, architecture: Architecture): Counterpart[] {
   const { model } = config;
   const { dModel: d, vocabSize } = model;
-  const size = d / model.numHeads;
-  const { numKeyValueHeads, attentionBias, tiedEmbedding } = mixtralFields(model);
-  const widths = { q: d, k: numKeyValueHeads * size, v: numKeyValueHeads * size };
+  const { numKeyValueHeads, headDim, attentionBias, qkNorm, tiedEmbedding } = mixtralFields(model);
+  const [queries, keys] = [model.numHeads * headDim, numKeyValueHeads * headDim];
   const numLayers = model.numDenseLayers + model.numSparseLayers;
   const layers = Array.from({ length: numLayers }, (_, layer) => {
     const [from, to] = [`layers.${layer}`, `model.layers.${layer}`];
     return [
       asItIs(`${from}.ln_attn.gain`, `${to}.input_layernorm`, [d]),
-      ...Object.entries(widths).flatMap(([part, width]) => {
+      ...Object.entries({ q: queries, k: keys, v: keys }).flatMap(([part, width]) => {
         const [own, published] = [`${from}.attn.${part}`, `${to}.self_attn.${part}_proj`];
         const bias = asItIs(`${own}.bias`, published, [width], 'bias');
         return [transposed(own, published, [d, width]), ...(attentionBias ? [bias] : [])];
       }),
-      transposed(`${from}.attn.out`, `${to}.self_attn.o_proj`, [d, d]),
+      ...(qkNorm ? ['q_norm', 'k_norm'] : []).map((norm) =>
+        asItIs(`${from}.attn.${norm}.gain`, `${to}.self_attn.${norm}`, [headDim]),
+      ),
+      transposed(`${from}.attn.out`, `${to}.self_attn.o_proj`, [queries, d]),
       asItIs(`${from}.ln_ffn.gain`, `${to}.post_attention_layernorm`, [d]),
       ...(layer < model.numDenseLayers
         ? network(`${from}.ffn`, `${to}.mlp`, [d, model.dFeedForward], MLP)

@@ -91,6 +91,7 @@ export function readPublishedConfig(folder: string): Published {
       family: 'mixtral',
       dModel: fields.hidden_size,
       numHeads: fields.num_attention_heads,
+      headDim: headDimOf(fields),
       numKeyValueHeads: fields.num_key_value_heads ?? fields.num_attention_heads,
       numDenseLayers: fields.num_hidden_layers - numSparse,
       numSparseLayers: numSparse,
@@ -100,6 +101,7 @@ export function readPublishedConfig(folder: string): Published {
       ropeTheta: ropeThetaOf(fields) ?? (architecture === 'MixtralForCausalLM' ? 1_000_000 : 10_000),
       ropeScaling: ropeScalingOf(scalingOf(fields)),
       attentionBias: hasBias(fields),
+      qkNorm: architecture === 'Qwen3ForCausalLM' || architecture === 'Qwen3MoeForCausalLM',
       normEpsilon: fields.rms_norm_eps ?? (architecture === 'MixtralForCausalLM' ? 1e-5 : 1e-6),
       tiedEmbedding: fields.tie_word_embeddings,
     },
@@ -130,7 +132,6 @@ function parseFields(file: string): Fields {
 /** Names the field that the family computes differently; undefined if there is none. */
 function unsupported(fields: Fields): string | undefined {
   const [architecture] = fields.architectures;
-  const size = fields.hidden_size / fields.num_attention_heads;
   // Only Mixtral has one that no other field turns on.
   const window = architecture === 'MixtralForCausalLM' ? (fields.sliding_window ?? null) : null;
   if (fields.quantization_config != null)
@@ -142,8 +143,6 @@ function unsupported(fields: Fields): string | undefined {
   if (scaling !== undefined) return scaling;
   if (fields.partial_rotary_factor !== 1)
     return `partial_rotary_factor ${fields.partial_rotary_factor} is not supported, only 1`;
-  if ((fields.head_dim ?? size) !== size)
-    return `head_dim ${fields.head_dim} is not supported, only hidden_size / num_attention_heads, ${size}`;
   if (fields.use_sliding_window) return 'use_sliding_window true is not supported';
   if (window !== null && window < fields.max_position_embeddings)
     return `sliding_window ${window} is not supported, only none`;
@@ -177,8 +176,18 @@ function hasBias({ architectures: [architecture], qkv_bias }: Fields): boolean {
   return architecture === 'Qwen2ForCausalLM' || (architecture === 'Qwen2MoeForCausalLM' && qkv_bias);
 }
 
+/** Null for the quotient of width and heads. Qwen3 alone has another default. */
+function headDimOf({ architectures: [architecture], head_dim, hidden_size, num_attention_heads }: Fields) {
+  const size = head_dim ?? (architecture === 'Qwen3ForCausalLM' ? 128 : null);
+  return size === hidden_size / num_attention_heads ? null : size;
+}
+
 function isMixture(architecture: Architecture): boolean {
-  return architecture === 'MixtralForCausalLM' || architecture === 'Qwen2MoeForCausalLM';
+  return architecture === 'MixtralForCausalLM' || isQwenMixture(architecture);
+}
+
+function isQwenMixture(architecture: Architecture): boolean {
+  return architecture === 'Qwen2MoeForCausalLM' || architecture === 'Qwen3MoeForCausalLM';
 }
 
 /** Whether each layer has experts. */
@@ -186,7 +195,7 @@ function sparseLayersOf(fields: Fields): boolean[] {
   const [architecture] = fields.architectures;
   const { mlp_only_layers: dense, decoder_sparse_step: step } = fields;
   return Array.from({ length: fields.num_hidden_layers }, (_, layer) =>
-    architecture === 'Qwen2MoeForCausalLM'
+    isQwenMixture(architecture)
       ? !dense?.includes(layer) && (layer + 1) % step === 0
       : isMixture(architecture),
   );

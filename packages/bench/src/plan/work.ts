@@ -109,7 +109,7 @@ function embedding({ T, d, V, family: { hasPositions } }: Sizes): PassWork {
     : { forward: work(0, 2 * T * d, 2), backward: work(0, T * d + V * d, 2) };
 }
 
-function norm({ T, d }: Sizes): PassWork {
+function norm({ T, d }: Pick<Sizes, 'T' | 'd'>): PassWork {
   return { forward: work(0, 2 * T * d, 8), backward: work(0, 3 * T * d, 1) };
 }
 
@@ -118,8 +118,8 @@ function product(T: number, a: number, b: number): PassWork {
   return { forward: work(2 * T * a * b, 0, 2), backward: work(4 * T * a * b, 0, 2) };
 }
 
-/** Scores, softmax and weighted sum of all heads; the backward recomputes the scores. */
-function attentionCore({ T, S, d, H }: Sizes, C: number): PassWork {
+/** Scores, softmax and weighted sum of all heads; the backward recomputes the scores. @param d of all queries */
+function attentionCore({ T, S, H }: Sizes, C: number, d: number): PassWork {
   const product = 2 * (T / S) * numScores(S) * d;
   return {
     forward: work(2 * product, T * (C + d + H), 5),
@@ -134,13 +134,19 @@ function residual({ T, d }: Sizes): PassWork {
 
 function attentionHalf(size: Sizes): PassWork {
   const { T, d } = size;
-  const { columns, matrices } = projections(size);
-  return plus(norm(size), matrices, attentionCore(size, columns), product(T, d, d), residual(size));
+  const { columns, attended, matrices } = projections(size);
+  return plus(
+    norm(size),
+    matrices,
+    attentionCore(size, columns, attended),
+    product(T, attended, d),
+    residual(size),
+  );
 }
 
 /** Queries, keys and values. Those of several matrices are laid out beside each other, and their gradients of x are summed. */
-function projections({ T, d, family }: Sizes): { readonly columns: number; readonly matrices: PassWork } {
-  const { matrices: widths, passes } = family.projection.columns(d);
+function projections({ T, d, family }: Sizes) {
+  const { matrices: widths, biased, normed, attended } = family.projection.widths(d);
   const columns = widths.reduce((sum, width) => sum + width, 0);
   const others = widths.length - 1;
   const moves = {
@@ -148,11 +154,12 @@ function projections({ T, d, family }: Sizes): { readonly columns: number; reado
     backward: work(0, T * (2 * columns + 3 * others * d), others),
   };
   const products = widths.map((width) => product(T, d, width));
-  const onRows = passes.map((width) => ({
+  const biases = biased.map((width) => ({
     forward: work(0, 2 * T * width, 2),
-    backward: work(0, 2 * T * width, 1),
+    backward: work(0, T * width, 1),
   }));
-  return { columns, matrices: plus(...products, ...onRows, ...(others === 0 ? [] : [moves])) };
+  const onRows = [...biases, ...normed.map((width) => norm({ T, d: width }))];
+  return { columns, attended, matrices: plus(...products, ...onRows, ...(others === 0 ? [] : [moves])) };
 }
 
 /** A network on all tokens, its activation compiled; the backward recomputes that. */
@@ -214,7 +221,7 @@ function queryWork(size: Sizes): PassWork {
     product(T, d, 2 * d),
     product(S, d, d),
     { forward: work(0, 9 * T * d, 5), backward: work(0, 9 * T * d, 8) },
-    attentionCore(size, 3 * d),
+    attentionCore(size, 3 * d, d),
     product(T, d, d),
     residual(size),
     feedForwardHalf(size),

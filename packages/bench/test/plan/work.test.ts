@@ -75,7 +75,12 @@ describe('modelWork', () => {
 
 // Its norms and rotations are loops of the host, which are no kernels.
 it('of the family mixtral counts every product', async () => {
-  const config = configOf(['model.family=mixtral', 'model.numKeyValueHeads=1', 'moe.sharedExperts=1']);
+  const config = configOf([
+    'model.family=mixtral',
+    'model.numKeyValueHeads=1',
+    'model.headDim=6',
+    'moe.sharedExperts=1',
+  ]);
   const { forward, backward, rows } = await countedPass(config);
   const work = totalWork(modelWork(config, { sequences: 32, rows, experts: 8 }));
   const attention = productsOfScores(config);
@@ -91,7 +96,13 @@ describe('parameterCounts', () => {
       ['moe.learnedGroups=true'],
       ['moe.dFeedForward=48', 'moe.sharedExperts=3'],
       ['model.family=mixtral', 'model.numKeyValueHeads=1', 'moe.sharedExperts=3'],
-      ['model.family=mixtral', 'model.tiedEmbedding=true', 'model.attentionBias=true'],
+      [
+        'model.family=mixtral',
+        'model.tiedEmbedding=true',
+        'model.attentionBias=true',
+        'model.qkNorm=true',
+        'model.headDim=6',
+      ],
     ]) {
       const config = configOf([...routed(router), ...sets]);
       const model = new LanguageModel(config, soloTransport());
@@ -118,7 +129,8 @@ function routed(router: string): string[] {
 /** FLOP of queries by keys, all heads, sequences and layers. */
 function productsOfScores({ model, train }: RunConfig): number {
   const numLayers = model.numDenseLayers + model.numSparseLayers + (model.queryLayer ? 1 : 0);
-  return 2 * train.globalBatch * model.seqLen ** 2 * model.dModel * numLayers;
+  const width = model.headDim === null ? model.dModel : model.headDim * model.numHeads;
+  return 2 * train.globalBatch * model.seqLen ** 2 * width * numLayers;
 }
 
 interface Counted {

@@ -27,6 +27,8 @@ const ARCHITECTURES: Readonly<Partial<Record<Architecture, string>>> = {
   LlamaForCausalLM: 'llama',
   MixtralForCausalLM: 'llama',
   Qwen2ForCausalLM: 'qwen2',
+  Qwen3ForCausalLM: 'qwen3',
+  Qwen3MoeForCausalLM: 'qwen3moe',
 };
 
 /** A file for llama.cpp. */
@@ -41,15 +43,15 @@ export const gguf: ExportTarget = {
     const { tensors } = publishedModel(checkpoint);
     const architecture = ggufArchitecture(config);
     const { type, fileType } = TYPES[dtype as Type];
-    const headSize = config.model.dModel / config.model.numHeads;
+    const { headDim } = mixtralFields(config.model);
     const metadata = {
       ...modelFields(config, architecture, fileType),
       ...tokenizerFields(tokenizerFile, config),
     };
     await output.writeWith('model.gguf', (file) =>
       writeGguf(file, new Map(Object.entries(metadata)), [
-        ...ggufTensors(tensors, type, architecture === 'llama' ? headSize : null),
-        ...frequencyDivisors(config.model, headSize),
+        ...ggufTensors(tensors, type, architecture === 'llama' ? headDim : null),
+        ...frequencyDivisors(config.model),
       ]),
     );
   },
@@ -86,11 +88,11 @@ function refused(field: string, why: string): TrainerError {
 }
 
 /** What llama.cpp divides the frequency of each pair by, where that is not the same for all. */
-function frequencyDivisors(model: RunConfig['model'], headSize: number): GgufTensor[] {
-  const { ropeTheta, ropeScaling } = mixtralFields(model);
+function frequencyDivisors(model: RunConfig['model']): GgufTensor[] {
+  const { headDim, ropeTheta, ropeScaling } = mixtralFields(model);
   if (ropeScaling?.type !== 'llama3') return [];
-  const scaled = rotaryFrequencies(headSize, ropeTheta, ropeScaling);
-  const divisors = Float32Array.from(rotaryFrequencies(headSize, ropeTheta), (each, i) => each / scaled[i]!);
+  const scaled = rotaryFrequencies(headDim, ropeTheta, ropeScaling);
+  const divisors = Float32Array.from(rotaryFrequencies(headDim, ropeTheta), (each, i) => each / scaled[i]!);
   const bytes = encodeAs('F32', divisors);
   return [
     {
@@ -109,7 +111,7 @@ function modelFields(
   fileType: number,
 ): Readonly<Record<string, GgufValue>> {
   const { model, moe } = config;
-  const { numKeyValueHeads, normEpsilon, ropeTheta, ropeScaling } = mixtralFields(model);
+  const { numKeyValueHeads, headDim, normEpsilon, ropeTheta, ropeScaling } = mixtralFields(model);
   const { string, uint32, float32 } = ggufValue;
   const isSparse = model.numSparseLayers > 0;
   const fields = {
@@ -121,7 +123,9 @@ function modelFields(
     'attention.head_count': uint32(model.numHeads),
     'attention.head_count_kv': uint32(numKeyValueHeads),
     'attention.layer_norm_rms_epsilon': float32(normEpsilon),
-    'rope.dimension_count': uint32(model.dModel / model.numHeads),
+    'attention.key_length': uint32(headDim),
+    'attention.value_length': uint32(headDim),
+    'rope.dimension_count': uint32(headDim),
     'rope.freq_base': float32(ropeTheta),
     ...(ropeScaling?.type === 'linear' && {
       'rope.scaling.type': string('linear'),
@@ -130,6 +134,7 @@ function modelFields(
     ...(isSparse && {
       expert_count: uint32(heldExperts(moe).count),
       expert_used_count: uint32(moe.expertsPerToken),
+      expert_feed_forward_length: uint32(expertWidthOf(config)),
     }),
   };
   return {

@@ -35,7 +35,7 @@ export function publishedModel(checkpoint: Checkpoint): HuggingFaceModel {
 }
 
 /** The class that computes a model. @throws TrainerError as `publishedModel` */
-export function publishedArchitecture(checkpoint: Checkpoint): Written {
+export function publishedArchitecture(checkpoint: Checkpoint): Architecture {
   assertTopK(checkpoint);
   return architectureOf(checkpoint.manifest.config);
 }
@@ -64,9 +64,23 @@ function refused(field: string, why: string): TrainerError {
   return new TrainerError('BAD_INPUT', `${field} cannot be exported for family mixtral: ${why}`);
 }
 
-/** Mixtral has sparse layers alone, no biases, no shared expert, and weights that add up to 1, also of one expert. */
-export function architectureOf({ model, moe }: RunConfig): Architecture {
+/** What a class for norms of queries and keys has not. */
+function assertQwen3({ model, moe }: RunConfig): void {
   const { attentionBias } = mixtralFields(model);
+  if (attentionBias)
+    throw refused(`model.attentionBias ${attentionBias}`, 'no class has it beside model.qkNorm');
+  if (model.numSparseLayers > 0 && moe.sharedExperts > 0)
+    throw refused(`moe.sharedExperts ${moe.sharedExperts}`, 'no class has them beside model.qkNorm');
+}
+
+/** Mixtral has sparse layers alone, no biases, no shared expert, and weights that add up to 1, also of one expert. */
+export function architectureOf(config: RunConfig): Architecture {
+  const { model, moe } = config;
+  const { attentionBias, qkNorm } = mixtralFields(model);
+  if (qkNorm) {
+    assertQwen3(config);
+    return model.numSparseLayers === 0 ? 'Qwen3ForCausalLM' : 'Qwen3MoeForCausalLM';
+  }
   if (model.numSparseLayers === 0) return attentionBias ? 'Qwen2ForCausalLM' : 'LlamaForCausalLM';
   return !attentionBias && model.numDenseLayers === 0 && moe.sharedExperts === 0 && moe.expertsPerToken > 1
     ? 'MixtralForCausalLM'
@@ -75,7 +89,8 @@ export function architectureOf({ model, moe }: RunConfig): Architecture {
 
 function fieldsOf(config: RunConfig, architecture: Architecture): HuggingFaceModel['config'] {
   const { model } = config;
-  const { numKeyValueHeads, normEpsilon, ropeTheta, ropeScaling, tiedEmbedding } = mixtralFields(model);
+  const { numKeyValueHeads, headDim, normEpsilon, ropeTheta, ropeScaling, tiedEmbedding } =
+    mixtralFields(model);
   return {
     model_type: MODEL_TYPES[architecture],
     architectures: [architecture],
@@ -84,6 +99,7 @@ function fieldsOf(config: RunConfig, architecture: Architecture): HuggingFaceMod
     num_hidden_layers: model.numDenseLayers + model.numSparseLayers,
     num_attention_heads: model.numHeads,
     num_key_value_heads: numKeyValueHeads,
+    head_dim: headDim,
     hidden_act: 'silu',
     max_position_embeddings: model.seqLen,
     rms_norm_eps: normEpsilon,
@@ -104,6 +120,11 @@ const OF_ARCHITECTURE: Readonly<
     mlp_bias: false,
   }),
   Qwen2ForCausalLM: ({ model }) => ({ intermediate_size: model.dFeedForward, use_sliding_window: false }),
+  Qwen3ForCausalLM: ({ model }) => ({
+    intermediate_size: model.dFeedForward,
+    attention_bias: false,
+    use_sliding_window: false,
+  }),
   MixtralForCausalLM: (config) => ({
     intermediate_size: expertWidthOf(config),
     num_local_experts: heldExperts(config.moe).count,
@@ -111,18 +132,25 @@ const OF_ARCHITECTURE: Readonly<
     sliding_window: null,
   }),
   Qwen2MoeForCausalLM: (config) => ({
-    intermediate_size: config.model.dFeedForward,
-    mlp_only_layers: Array.from({ length: config.model.numDenseLayers }, (_, layer) => layer),
-    decoder_sparse_step: 1,
-    num_experts: heldExperts(config.moe).count,
-    num_experts_per_tok: config.moe.expertsPerToken,
-    norm_topk_prob: config.moe.expertsPerToken > 1,
-    moe_intermediate_size: expertWidthOf(config),
+    ...ofQwenMixture(config),
     shared_expert_intermediate_size: config.moe.sharedExperts * expertWidthOf(config) || ABSENT_WIDTH,
     qkv_bias: mixtralFields(config.model).attentionBias,
-    use_sliding_window: false,
   }),
+  Qwen3MoeForCausalLM: (config) => ({ ...ofQwenMixture(config), attention_bias: false }),
 };
+
+function ofQwenMixture({ model, moe }: RunConfig) {
+  return {
+    intermediate_size: model.dFeedForward,
+    mlp_only_layers: Array.from({ length: model.numDenseLayers }, (_, layer) => layer),
+    decoder_sparse_step: 1,
+    num_experts: heldExperts(moe).count,
+    num_experts_per_tok: moe.expertsPerToken,
+    norm_topk_prob: moe.expertsPerToken > 1,
+    moe_intermediate_size: expertWidthOf({ model, moe }),
+    use_sliding_window: false,
+  };
+}
 
 function published(checkpoint: Checkpoint, counterpart: Counterpart): LazyTensor {
   const { own, published: name, shape, isTransposed, factor } = counterpart;

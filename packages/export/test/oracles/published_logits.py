@@ -1,4 +1,4 @@
-"""Llama, Mixtral, Qwen2 and Qwen2Moe in HuggingFace's format, written from the papers and config.json alone.
+"""Llama, Mixtral, Qwen2, Qwen3 and the mixtures of both in HuggingFace's format, written from the papers and config.json alone.
 
 `check FOLDER...` compares exported folders, each with the adapter in its folder `adapter` if there is one, with the logits
 ([B, S, V], float32) of the trainer for ids.json ([B, S]), and prints `good` for each. `make`, with FOLDER DTYPE SHARDS of each, fills folders that have config.json and ids.json with random
@@ -63,15 +63,17 @@ class Model:
         bias = self.kind == "Qwen2ForCausalLM" or self.kind == "Qwen2MoeForCausalLM" and config.get("qkv_bias", True)
 
         def project(part, count):
-            y = self.linear(x, f"{name}.{part}_proj", count * self.size, bias)
-            return y.view(batch, length, count, self.size).transpose(1, 2)
+            y = self.linear(x, f"{name}.{part}_proj", count * self.size, bias).view(batch, length, count, self.size)
+            if "Qwen3" in self.kind and part != "v":
+                y = self.norm(y, f"{name}.{part}_norm")
+            return y.transpose(1, 2)
 
         q = self.rotated(project("q", heads))
         k = self.rotated(project("k", shared)).repeat_interleave(heads // shared, 1)
         v = project("v", shared).repeat_interleave(heads // shared, 1)
         scores = q @ k.transpose(2, 3) / self.size**0.5
         scores = scores + torch.full((length, length), -torch.inf).triu(1)
-        mixed = (scores.softmax(-1) @ v).transpose(1, 2).reshape(batch, length, width)
+        mixed = (scores.softmax(-1) @ v).transpose(1, 2).reshape(batch, length, heads * self.size)
         return self.linear(mixed, f"{name}.o_proj", width)
 
     def network(self, x, name, width, names=MLP):
@@ -91,7 +93,7 @@ class Model:
         weights = torch.zeros_like(probabilities).scatter(-1, chosen, weights)
         experts = [self.network(x, f"{name}.experts.{i}", width, names) for i in range(count)]
         y = (torch.stack(experts, -1) * weights[..., None, :]).sum(-1)
-        if isMixtral:
+        if isMixtral or "Qwen3" in self.kind:
             return y
         opened = self.linear(x, f"{name}.shared_expert_gate", 1).sigmoid()
         return y + opened * self.network(x, f"{name}.shared_expert", config["shared_expert_intermediate_size"])
