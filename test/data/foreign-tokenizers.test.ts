@@ -7,6 +7,7 @@ import { CORPUS_DIR, extractDomain } from '../../src/data/built-in/corpora.js';
 import { DOMAINS } from '../../src/data/built-in/sources.js';
 import { tokenizerJson } from '../../src/data/tokenizer/bpe-trainer.js';
 import { BYTE_CHARACTERS } from '../../src/data/tokenizer/byte-level.js';
+import { withoutDummyPrefix } from '../../src/data/tokenizer/sentence-piece.js';
 import { loadTokenizer } from '../../src/data/tokenizer/tokenizer.js';
 import { tokenizerFileAt } from '../../src/data/tokenizer/tokenizer-file.js';
 
@@ -168,6 +169,97 @@ const added = (token: object) => (json: Json) => {
   json.added_tokens.push({ single_word: false, lstrip: false, rstrip: false, normalized: false, ...token });
 };
 
+/** A BPE in the form of Llama 2, changed, whose characters are those of a few words. */
+function sentencePiece(change: (json: Json) => void = () => undefined): string {
+  const bytes = Array.from({ length: 256 }, (_, i) => `<0x${i.toString(16).toUpperCase().padStart(2, '0')}>`);
+  const merges = ['▁ t', 'h e', '▁t he', '▁ ▁', '▁▁ ▁▁', 'c a'];
+  const tokens = [
+    '<unk>',
+    '<s>',
+    '</s>',
+    ...bytes,
+    ...'▁thecaé',
+    ...merges.map((merge) => merge.replace(' ', '')),
+  ];
+  return variant((json) => {
+    json.added_tokens = ['<unk>', '<s>', '</s>'].map((content, id) => ({
+      id,
+      content,
+      special: true,
+      normalized: false,
+      single_word: false,
+      lstrip: false,
+      rstrip: false,
+    }));
+    const replace = (from: string, content: string) => ({
+      type: 'Replace',
+      pattern: { String: from },
+      content,
+    });
+    json.normalizer = {
+      type: 'Sequence',
+      normalizers: [{ type: 'Prepend', prepend: '▁' }, replace(' ', '▁')],
+    };
+    json.pre_tokenizer = null;
+    json.decoder = {
+      type: 'Sequence',
+      decoders: [
+        replace('▁', ' '),
+        { type: 'ByteFallback' },
+        { type: 'Fuse' },
+        { type: 'Strip', content: ' ', start: 1, stop: 0 },
+      ],
+    };
+    const vocab = Object.fromEntries(tokens.map((token, id) => [token, id]));
+    json.model = { type: 'BPE', unk_token: '<unk>', fuse_unk: true, byte_fallback: true, vocab, merges };
+    change(json);
+  }, 'sentence-piece.json');
+}
+
+describe('a tokenizer of SentencePiece with bytes', () => {
+  const tokenizer = loadTokenizer(sentencePiece());
+
+  it('gives the ids of HuggingFace without the space before a text, and the text back token by token', async () => {
+    const oracle = huggingFace.Tokenizer.fromFile(sentencePiece());
+    for (const text of [...documents, ...HARD, 'the cat', '  the  théé']) {
+      const ids = tokenizer.encode(text);
+      expect(tokenizer.decode(ids)).toBe(text);
+      expect(Buffer.concat([...ids].map((id) => tokenizer.bytes([id]))).toString()).toBe(text);
+      if (text === '') continue;
+      const expected = await oracle.encode(text, null, { addSpecialTokens: false });
+      expect([...tokenizer.encode(` ${text}`)], JSON.stringify(text.slice(0, 80))).toEqual(expected.getIds());
+    }
+    expect([...tokenizer.encode(' the')]).toHaveLength(1);
+  });
+
+  it('goes out as a file with which HuggingFace gives the same ids', async () => {
+    const file = path.join(folder, 'exported.json');
+    writeFileSync(file, withoutDummyPrefix(readFileSync(sentencePiece(), 'utf8')));
+    const oracle = huggingFace.Tokenizer.fromFile(file);
+    for (const text of ['the cat', ' the', 'é\n  the']) {
+      const expected = await oracle.encode(text, null, { addSpecialTokens: false });
+      expect([...tokenizer.encode(text)]).toEqual(expected.getIds());
+    }
+  });
+
+  it('keeps the character that stands for a space, and names of special tokens', () => {
+    for (const text of ['▁the ▁', '<s> the </s> <0x41>'])
+      expect(tokenizer.decode(tokenizer.encode(text))).toBe(text);
+  });
+
+  it.each<[string, (json: Json) => void, RegExp]>([
+    ['a byte', (json) => delete json.model.vocab['<0x0A>'], /no token for byte 0x0a/],
+    ['its decoder', (json) => delete json.decoder, /byte_fallback with such a decoder/],
+    [
+      'no pre-tokenizer',
+      (json) => Object.assign(json, { pre_tokenizer: { type: 'Metaspace' } }),
+      /byte_fallback with a pre-tokenizer/,
+    ],
+  ])('is refused without %s', (_, change, why) => {
+    expect(() => loadTokenizer(sentencePiece(change))).toThrow(why);
+  });
+});
+
 it('leaves ids without a token unused', () => {
   const tokenizer = loadTokenizer(variant(added({ id: 300, content: '<pad>', special: true })));
   expect(tokenizer.vocabSize).toBe(301);
@@ -230,7 +322,11 @@ it.each<[string, (json: Json) => void, RegExp]>([
     (json) => Object.assign(json.model, { type: 'Unigram', vocab: [['a', 0]] }),
     /model type Unigram/,
   ],
-  ['SentencePiece', (json) => Object.assign(json.model, { byte_fallback: true }), /byte_fallback/],
+  [
+    'bytes of no SentencePiece',
+    (json) => Object.assign(json.model, { byte_fallback: true }),
+    /byte_fallback with such a normalizer/,
+  ],
   [
     'a suffix',
     (json) => Object.assign(json.model, { end_of_word_suffix: '</w>' }),

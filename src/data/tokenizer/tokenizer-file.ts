@@ -4,6 +4,7 @@ import { readRegularFile } from '@locmoe/run-format/regular-file';
 import { z } from 'zod';
 import { TrainerError } from '../../errors.js';
 import { BYTE_CHARACTERS } from './byte-level.js';
+import { BYTE_NAMES, spaceIds, unlikeSentencePiece } from './sentence-piece.js';
 
 /**
  * Names of the token that ends a text, in the order in which they are looked for: GPT-2 and Qwen, Llama 3,
@@ -33,15 +34,12 @@ const addedTokenSchema = z.object({
   special: z.boolean().default(false),
 });
 type AddedToken = z.output<typeof addedTokenSchema>;
-const step = z.object({ type: z.string() });
+const step = z.looseObject({ type: z.string() });
 const fileSchema = z.object({
   added_tokens: z.array(addedTokenSchema).default([]),
-  normalizer: z
-    .union([step.extend({ type: z.literal('Sequence'), normalizers: z.array(step) }), step])
-    .nullish(),
-  pre_tokenizer: z
-    .union([step.extend({ type: z.literal('Sequence'), pretokenizers: z.array(step) }), step])
-    .nullish(),
+  normalizer: step.extend({ normalizers: z.array(step).optional() }).nullish(),
+  pre_tokenizer: step.extend({ pretokenizers: z.array(step).optional() }).nullish(),
+  decoder: z.unknown().optional(),
   model: z.object({
     // Absent in old files of GPT-2.
     type: z.string().default('BPE'),
@@ -62,6 +60,8 @@ export interface TokenizerFacts {
   readonly vocabSize: number;
   /** The token that ends every document. */
   readonly endOfText: { readonly id: number; readonly content: string };
+  /** The ids of `▁` in a text where that stands for a space in tokens; null where it does not. */
+  readonly spaceIds: readonly number[] | null;
   /** Ids that have a token. */
   readonly ids: ReadonlySet<number>;
   readonly specialTokens: readonly SpecialToken[];
@@ -88,7 +88,7 @@ export function readTokenizerFile(file: string): Buffer {
 }
 
 /**
- * Checks that a `tokenizer.json` is a byte-level BPE of a kind whose ids come out here as in HuggingFace's
+ * Checks that a `tokenizer.json` is a byte-level BPE, or one of SentencePiece with bytes, of a kind whose ids come out here as in HuggingFace's
  * tokenizers, and looks at its vocabulary.
  *
  * @param endOfText name of the token that ends a text; by default one of the usual names, else `eos_token`
@@ -112,8 +112,9 @@ export function inspectTokenizer(
   return {
     vocabSize: highest + 1,
     endOfText: endOfTextOf(file, parsed, endOfText),
-    ids,
     specialTokens: parsed.added_tokens.filter(({ special }) => special),
+    spaceIds: parsed.model.byte_fallback ? spaceIds(vocab) : null,
+    ids,
   };
 }
 
@@ -124,7 +125,7 @@ function parseTokenizer(file: string, bytes: Buffer): TokenizerFile {
   } catch (error) {
     throw new TrainerError(
       'BAD_INPUT',
-      `tokenizer ${file}: not a HuggingFace tokenizer.json of a byte-level BPE`,
+      `tokenizer ${file}: not a HuggingFace tokenizer.json of a BPE`,
       {},
       { cause: error },
     );
@@ -132,22 +133,14 @@ function parseTokenizer(file: string, bytes: Buffer): TokenizerFile {
 }
 
 /** Returns the feature that is not supported here or would encode differently; undefined if there is none. */
-function unsupported({ model, normalizer, pre_tokenizer, added_tokens }: TokenizerFile): string | undefined {
+function unsupported(file: TokenizerFile): string | undefined {
+  const { model, added_tokens } = file;
   if (model.type !== 'BPE') return `model type ${model.type} is not supported, only BPE`;
-  if (model.byte_fallback) return 'byte_fallback (a BPE of characters) is not supported, only byte-level BPE';
   if (model.dropout) return `dropout ${model.dropout} is not supported: ids would be random`;
   for (const field of ['continuing_subword_prefix', 'end_of_word_suffix'] as const)
     if (model[field]) return `${field} ${JSON.stringify(model[field])} is not supported`;
-  const normalizers = normalizer && ('normalizers' in normalizer ? normalizer.normalizers : [normalizer]);
-  for (const { type } of normalizers ?? [])
-    if (!NORMALIZERS.includes(type))
-      return `normalizer ${type} is not supported, only ${NORMALIZERS.join(', ')}`;
-  const steps =
-    (pre_tokenizer && 'pretokenizers' in pre_tokenizer ? pre_tokenizer.pretokenizers : [pre_tokenizer]) ?? [];
-  for (const type of steps.map((step) => step?.type ?? 'none'))
-    if (!PRE_TOKENIZERS.includes(type))
-      return `pre-tokenizer ${type} is not supported, only ${PRE_TOKENIZERS.join(', ')}`;
-  if (!steps.some((step) => step?.type === 'ByteLevel')) return 'it has no pre-tokenizer ByteLevel';
+  const steps = model.byte_fallback ? unlikeSentencePiece(file) : unlikeByteLevel(file);
+  if (steps !== undefined) return steps;
   // Special tokens are never looked for in a text.
   const odd = added_tokens.find(
     ({ special, single_word, lstrip, rstrip }) => !special && (single_word || lstrip || rstrip),
@@ -157,12 +150,28 @@ function unsupported({ model, normalizer, pre_tokenizer, added_tokens }: Tokeniz
   return undefined;
 }
 
-function badVocabulary({ model: { vocab, merges }, added_tokens }: TokenizerFile): string | undefined {
+function unlikeByteLevel({ normalizer, pre_tokenizer }: TokenizerFile): string | undefined {
+  const normalizers = normalizer && (normalizer.normalizers ?? [normalizer]);
+  for (const { type } of normalizers ?? [])
+    if (!NORMALIZERS.includes(type))
+      return `normalizer ${type} is not supported, only ${NORMALIZERS.join(', ')}`;
+  const steps = pre_tokenizer?.pretokenizers ?? [pre_tokenizer];
+  for (const type of steps.map((step) => step?.type ?? 'none'))
+    if (!PRE_TOKENIZERS.includes(type))
+      return `pre-tokenizer ${type} is not supported, only ${PRE_TOKENIZERS.join(', ')}`;
+  return steps.some((step) => step?.type === 'ByteLevel') ? undefined : 'it has no pre-tokenizer ByteLevel';
+}
+
+function badVocabulary({
+  model: { vocab, merges, byte_fallback },
+  added_tokens,
+}: TokenizerFile): string | undefined {
   if (typeof vocab !== 'object' || vocab === null || !Array.isArray(merges))
     return 'it has no vocab and merges';
   for (const [token, id] of Object.entries(vocab))
     if (!Number.isInteger(id) || id < 0) return `the id of token ${JSON.stringify(token)} is ${id}`;
-  const byte = BYTE_CHARACTERS.findIndex((character) => !Object.hasOwn(vocab, character));
+  const bytes = byte_fallback ? BYTE_NAMES : BYTE_CHARACTERS;
+  const byte = bytes.findIndex((name) => !Object.hasOwn(vocab, name));
   if (byte >= 0)
     return `it has no token for byte 0x${byte.toString(16).padStart(2, '0')}, so some text would be lost`;
   const names = new Map<number, string>();

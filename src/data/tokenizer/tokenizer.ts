@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { Kitoken } from 'kitoken/node';
 import { TrainerError } from '../../errors.js';
+import { SPACE, withoutDummyPrefix } from './sentence-piece.js';
 import { inspectTokenizer, readTokenizerFile, type SpecialToken } from './tokenizer-file.js';
 
 export interface Tokenizer {
@@ -29,7 +30,7 @@ export interface Tokenizer {
 }
 
 /**
- * Opens a HuggingFace `tokenizer.json` of a byte-level BPE.
+ * Opens a HuggingFace `tokenizer.json` of a byte-level BPE, or of one of SentencePiece with bytes.
  *
  * @param endOfText name of the token that ends a text, where it has none of the usual names
  * @param origin what messages call it, if `file` is a copy
@@ -38,21 +39,32 @@ export interface Tokenizer {
 export function loadTokenizer(file: string, endOfText: string | null = null, origin = file): Tokenizer {
   const bytes = readTokenizerFile(file);
   const facts = inspectTokenizer(origin, bytes, endOfText);
-  const kitoken = parse(origin, bytes);
+  const kitoken = parse(
+    origin,
+    facts.spaceIds === null ? bytes : Buffer.from(withoutDummyPrefix(bytes.toString('utf8'))),
+  );
   // A byte order mark is ordinary text here; by default the decoder would drop it.
   const utf8 = new TextDecoder('utf-8', { ignoreBOM: true });
-  const bytesOf = (ids: ArrayLike<number>, special = false) =>
-    kitoken.decode(
-      Uint32Array.from(ids).filter((id) => facts.ids.has(id)),
-      special,
-    );
+  const bytesOf = (ids: ArrayLike<number>, special = false) => {
+    const known = Uint32Array.from(ids).filter((id) => facts.ids.has(id));
+    // Bytes of `▁` that are decoded together would become a space.
+    return facts.spaceIds === null
+      ? kitoken.decode(known, special)
+      : Buffer.concat(Array.from(known, (id) => kitoken.decode(Uint32Array.of(id), special)));
+  };
   return {
     vocabSize: facts.vocabSize,
     endOfText: facts.endOfText.id,
     endOfTextName: facts.endOfText.content,
     specialTokens: facts.specialTokens,
     sha256: createHash('sha256').update(bytes).digest('hex'),
-    encode: (text) => encode(kitoken, text),
+    encode(text) {
+      const { spaceIds } = facts;
+      if (spaceIds === null || !text.includes(SPACE)) return encode(kitoken, text);
+      return Uint32Array.from(
+        text.split(SPACE).flatMap((part, i) => [...(i === 0 ? [] : spaceIds), ...encode(kitoken, part)]),
+      );
+    },
     decode: (ids, special) => utf8.decode(bytesOf(ids, special)),
     bytes: bytesOf,
   };

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { TOKENIZER_FILE } from '@locmoe/run-format';
 import type { RunConfig } from 'locmoe/internal/config/schema';
+import { withoutDummyPrefix } from 'locmoe/internal/data/tokenizer/sentence-piece';
 import type { OutputFolder } from '../output-folder.js';
 import { chatTemplate } from './chat-template.js';
 
@@ -17,7 +18,10 @@ export async function writeTokenizer(
   config: Pick<RunConfig, 'model' | 'data'>,
 ): Promise<void> {
   const special = { bos_token: endOfText, eos_token: endOfText, pad_token: endOfText };
-  await output.write(TOKENIZER_FILE, withoutTemplate(readFileSync(tokenizerFile, 'utf8')));
+  await output.write(
+    TOKENIZER_FILE,
+    withoutTemplate(withoutDummyPrefix(readFileSync(tokenizerFile, 'utf8'))),
+  );
   await output.write(
     'tokenizer_config.json',
     json({
