@@ -33,7 +33,7 @@ const DIRECT_BYTES = 16 << 10;
  * Floats of a rank's slice of a block (256 KiB): it stays in cache, and two fit a ring of the default size.
  */
 const SLICE_FLOATS = 1 << 16;
-/** Blocks started per `advance`. */
+/** Blocks started per `advance`, and pipelines of a `finish`. */
 const ABREAST = 2;
 /** A block takes at most four steps, so no more blocks than this are in flight. */
 const MOST_ON_THE_WAY = 4 * ABREAST;
@@ -104,7 +104,10 @@ export function gradualAllReduce(
       if (numNodes > 1) pipeline.advance(begin(wholeFrom, ABREAST));
     },
     finish() {
-      while (left > 0 || !pipeline.empty) pipeline.advance(begin(0, 1));
+      // They take turns: while a block of one is waited for, that of the other crosses the link.
+      const pipelines = [pipeline, ...Array.from({ length: ABREAST - 1 }, () => new Pipeline())];
+      for (let turn = 0; left > 0 || pipelines.some(({ empty }) => !empty); turn++)
+        pipelines[turn % ABREAST]!.advance(begin(0, 1));
     },
   };
 }
