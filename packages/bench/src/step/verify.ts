@@ -31,17 +31,22 @@ export function assertSameLosses(
   return Math.max(...differences);
 }
 
-/** Overrides without which the peer cannot train the same: it implements plain `switch`, and no query layer or level 1. */
+/**
+ * Overrides without which the peer cannot train the same: it implements plain `switch`, and no query layer or level 1. The last
+ * ones, which `switch` does not read, are those of `locmoe-plus` as its paper has it, which runs beside both.
+ */
 export const PEER_SETTINGS = [
   'model.queryLayer=false',
   'moe.expertGroups=1',
   'data.placement=mixed',
   'moe.router=switch',
   'moe.expertsPerToken=1',
+  'moe.capacityFactor=1.25',
   'moe.zLossWeight=0',
   'moe.tokenPreference=0',
   'moe.dFeedForward=null',
   'moe.sharedExperts=0',
+  ...['moe.maxExpertsPerToken=4', 'moe.temperature=1', 'moe.affinityShare=0.4', 'moe.choiceWeights=softmax'],
 ] as const;
 
 /**
