@@ -41,12 +41,16 @@ export async function installLocked(folder, name, log, signal) {
   log('installed');
 }
 
-function removeUnread(modules) {
-  // With types, so that links are not followed: those of the workspaces lead out, and back in.
-  for (const entry of readdirSync(modules, { recursive: true, withFileTypes: true })) {
-    const file = path.join(entry.parentPath ?? entry.path, entry.name);
+/**
+ * Removes what nothing reads. Links are not followed: those of the workspaces lead out, and back in; `readdir` with `recursive`
+ * follows them from Node 22 on.
+ */
+export function removeUnread(modules, folder = modules) {
+  for (const entry of readdirSync(folder, { withFileTypes: true })) {
+    const file = path.join(folder, entry.name);
     if (UNREAD.some((pattern) => pattern.test(path.relative(modules, file))))
       rmSync(file, { recursive: true, force: true });
+    else if (entry.isDirectory()) removeUnread(modules, file);
   }
 }
 

@@ -1,4 +1,13 @@
-import { copyFileSync, existsSync, lstatSync, readdirSync, renameSync, rmdirSync, rmSync } from 'node:fs';
+import {
+  copyFileSync,
+  type Dirent,
+  existsSync,
+  lstatSync,
+  readdirSync,
+  renameSync,
+  rmdirSync,
+  rmSync,
+} from 'node:fs';
 import path from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { readRegularFile } from '@locmoe/run-format/regular-file';
@@ -135,7 +144,7 @@ function filesOfExport(folder: string): ReadonlyMap<string, string> | null {
 
 /** Describes what a folder holds that its export did not write; null if there is nothing. */
 function strangerIn(folder: string, written: ReadonlyMap<string, string>): string | null {
-  for (const entry of readdirSync(folder, { recursive: true, withFileTypes: true })) {
+  for (const entry of entriesIn(folder)) {
     const file = path.join(entry.parentPath, entry.name);
     const name = path.relative(folder, file);
     if (entry.isDirectory() || name === EXPORT_FILE) continue;
@@ -145,6 +154,14 @@ function strangerIn(folder: string, written: ReadonlyMap<string, string>): strin
       return `${name} in it was changed after \`locmoe export\` wrote it`;
   }
   return null;
+}
+
+/** All that is in a folder. Links are not followed, as `readdirSync` with `recursive` does from Node 22 on: one may lead anywhere. */
+function* entriesIn(folder: string): Generator<Dirent> {
+  for (const entry of readdirSync(folder, { withFileTypes: true })) {
+    yield entry;
+    if (entry.isDirectory()) yield* entriesIn(path.join(folder, entry.name));
+  }
 }
 
 /** No moment without a whole folder, the old or the new one, under one of the two names. */
