@@ -100,8 +100,11 @@ export function asTrainerError(error: unknown, context: ErrorContext = {}): Trai
     const advice = isLimit ? `; raise the limit of open files: ulimit -n ${LEAST_OPEN_FILES}` : '';
     return new TrainerError('NO_RESOURCE', message + advice, context, { cause: error });
   }
-  // V8 reserves gigabytes of address space for each WebAssembly memory.
-  if (error instanceof RangeError && /^WebAssembly\b.*\bmemory\b/i.test(message))
+  // V8 reserves gigabytes of address space for each WebAssembly memory, and for the heap of a thread.
+  const isOutOfMemory =
+    (error instanceof RangeError && /^WebAssembly\b.*\bmemory\b/i.test(message)) ||
+    (error instanceof Error && Reflect.get(error, 'code') === 'ERR_WORKER_OUT_OF_MEMORY');
+  if (isOutOfMemory)
     return new TrainerError(
       'NO_RESOURCE',
       `${message}; raise the limit of address space: ulimit -v unlimited`,
