@@ -34,7 +34,7 @@ export interface ChatTemplate {
   /** Its file, for messages. */
   readonly file: string;
   readonly template: Template;
-  /** What else the template may name: special tokens by their role. */
+  /** The template may name these special tokens by their role. */
   readonly tokens: Omit<z.output<typeof settingsSchema>, 'chat_template'>;
   /** Ids of the tokens that end an answer. */
   readonly ends: readonly number[];
@@ -106,7 +106,7 @@ export function encodeByTemplate(
 
 function render(file: string, template: Template, fields: Readonly<Record<string, unknown>>): string {
   try {
-    // What transformers gives a template beside the messages where there is nothing to give.
+    // Transformers gives a template these too, and null where there is nothing to give.
     return template.render({ ...fields, tools: null, documents: null, add_generation_prompt: true });
   } catch (error) {
     throw bad(`${file}: the chat template refuses these messages`, error);

@@ -4,7 +4,7 @@ import { type ChatTemplate, encodeByTemplate, readChatTemplate } from '../data/c
 import { encodeMessages, type Message, templateOf } from '../data/template.js';
 import type { Tokenizer } from '../data/tokenizer/tokenizer.js';
 
-/** What a model reads, and what ends its answer. */
+/** The model reads the tokens, and its answer ends with one of `ends`. */
 export interface Reading {
   readonly tokenIds: readonly number[];
   /** Tokens that end what the model writes, beside the end-of-text token. */

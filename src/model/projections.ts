@@ -54,7 +54,7 @@ interface RotaryOptions {
   readonly frequencies: Float64Array;
   /** Whether a bias is added to each of the three. */
   readonly hasBias: boolean;
-  /** Of each head of queries and keys; null for none. */
+  /** Norms each head of queries and keys; null if none is normed. */
   readonly headNorm: Norm | null;
 }
 

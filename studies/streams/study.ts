@@ -11,7 +11,7 @@ import { signedPercent, withSpread } from '../kit/text.js';
 
 const STREAMS = ['grpc-js', 'direct'] as const;
 type Stream = (typeof STREAMS)[number];
-/** What a step spends on other ranks. */
+/** In these parts of a step a rank moves bytes or waits for others. */
 const TOGETHER: readonly StepPart[] = ['exchange', 'allReduce', 'waiting'];
 const LAYOUTS = ['2x1', '2x2'];
 const WIDTHS = [1, 2];

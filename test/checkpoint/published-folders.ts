@@ -40,7 +40,7 @@ const { shared_expert_intermediate_size: _, ...QWEN3_MOE } = {
   ...QWEN2_MOE,
   architectures: ['Qwen3MoeForCausalLM'],
 };
-/** Of the four frequencies of a head one stays, two are interpolated and one is divided. */
+/** One of the four frequencies of a head stays, two are interpolated and one is divided. */
 const LLAMA_3_ROPE = {
   rope_type: 'llama3',
   factor: 8,

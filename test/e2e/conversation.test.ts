@@ -67,7 +67,7 @@ it.skipIf(noBrowser !== null)(
       const { content } = choice!.message;
       expect(content).not.toBe('');
       expect(await cards.nth(i).getAttribute('data-text')).toBe(content);
-      // What the model had read before is not shown again.
+      // The page does not show again what the model had read before.
       const shown = await shownTakers(cards.nth(i));
       expect(shown).toEqual(toldTakers(choice!.routes).slice(-shown.length));
       expect(shown.length).toBeGreaterThan(12);

@@ -171,7 +171,7 @@ function unsupportedMixture(fields: Fields): string | undefined {
   return undefined;
 }
 
-/** Of queries, keys and values. */
+/** Tells whether biases are added to queries, keys and values. */
 function hasBias({ architectures: [architecture], qkv_bias }: Fields): boolean {
   return architecture === 'Qwen2ForCausalLM' || (architecture === 'Qwen2MoeForCausalLM' && qkv_bias);
 }

@@ -87,7 +87,7 @@ function refused(field: string, why: string): TrainerError {
   return new TrainerError('BAD_INPUT', `${field} cannot be exported to GGUF: ${why}`);
 }
 
-/** What llama.cpp divides the frequency of each pair by, where that is not the same for all. */
+/** llama.cpp divides the frequency of each pair by this tensor, where the divisor is not the same for all. */
 function frequencyDivisors(model: RunConfig['model']): GgufTensor[] {
   const { headDim, ropeTheta, ropeScaling } = mixtralFields(model);
   if (ropeScaling?.type !== 'llama3') return [];

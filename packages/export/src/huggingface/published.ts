@@ -64,7 +64,7 @@ function refused(field: string, why: string): TrainerError {
   return new TrainerError('BAD_INPUT', `${field} cannot be exported for family mixtral: ${why}`);
 }
 
-/** What a class for norms of queries and keys has not. */
+/** Refuses what no class with norms of queries and keys computes. */
 function assertQwen3({ model, moe }: RunConfig): void {
   const { attentionBias } = mixtralFields(model);
   if (attentionBias)
