@@ -2,9 +2,8 @@ import type { DeepReadonly } from '@locmoe/run-format';
 import { z } from 'zod';
 import { CORPORA } from '../data/built-in/sources.js';
 import { textSourceSchema } from '../data/read/text-source.js';
-import { MAX_AMOUNT } from '../numeric-bounds.js';
 import { moeSchema } from '../routing/index.js';
-import { count, positive, real, share } from '../routing/numeric-fields.js';
+import { amount, count, positive, real, share } from '../routing/numeric-fields.js';
 import { modelSchema } from './model-schema.js';
 import { trainSchema } from './train-schema.js';
 
@@ -55,11 +54,7 @@ export const dataSchema = z.strictObject({
     .enum(['mixed', 'domain'])
     .default('mixed')
     .describe('domain: of each global batch a node reads mostly the domains whose expert groups it holds'),
-  maxBytesPerDomain: z
-    .number()
-    .int()
-    .positive()
-    .max(MAX_AMOUNT)
+  maxBytesPerDomain: amount
     .nullable()
     .default(null)
     .describe('null: 2,000,000 bytes of a built-in domain of the standard corpus, else all there is'),

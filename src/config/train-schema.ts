@@ -1,14 +1,10 @@
 import { z } from 'zod';
-import { MAX_AMOUNT, MAX_COUNT } from '../numeric-bounds.js';
-import { count, positive, real, share } from '../routing/numeric-fields.js';
+import { MAX_COUNT } from '../numeric-bounds.js';
+import { amount, count, positive, real, share } from '../routing/numeric-fields.js';
 
 export const trainSchema = z.strictObject({
   steps: positive.describe('updates of the run'),
-  maxTokens: z
-    .number()
-    .int()
-    .positive()
-    .max(MAX_AMOUNT)
+  maxTokens: amount
     .nullable()
     .default(null)
     .describe('end the run before it trains on more tokens than this, and fit the schedule to that'),

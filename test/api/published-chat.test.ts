@@ -14,6 +14,7 @@ import { type Inference, openInference } from '../../src/inference/inference.js'
 import { skipLoudly } from '../debian-tool.js';
 import { runCommand } from '../run-command.js';
 import { CHATML, idOf, LLAMA_3, writePublishedChat } from './published-chat.js';
+import { SERVE_OPTIONS } from './support.js';
 
 const MESSAGES: readonly Message[] = [
   { role: 'system', content: 'in one word' },
@@ -119,15 +120,7 @@ it('the API answers in the form of the template, ends at a token of generation_c
   expect(last).toBeGreaterThan(0);
   write(name, 'generation_config.json', { eos_token_id: [idOf('<|im_end|>'), ids[last]] });
 
-  const server = await serveApi(opened(name), {
-    host: '127.0.0.1',
-    port: 0,
-    token: null,
-    page: null,
-    maxBatch: 8,
-    maxWaiting: 200,
-    requestTimeout: 60,
-  });
+  const server = await serveApi(opened(name), SERVE_OPTIONS);
   const baseURL = `http://127.0.0.1:${server.address.port}/v1`;
   const client = new OpenAI({ baseURL, apiKey: 'none', maxRetries: 0 });
   const asked = { model: name, temperature: 0, max_tokens: 20 };

@@ -9,6 +9,16 @@ import type { Inference } from '../../src/inference/inference.js';
 import { randomInference } from '../inference/small-inference.js';
 
 export const SEQ_LEN = 16;
+/** On a free port of the loopback, for everyone. */
+export const SERVE_OPTIONS: ServeApiOptions = {
+  host: '127.0.0.1',
+  port: 0,
+  token: null,
+  page: null,
+  maxBatch: 8,
+  maxWaiting: 200,
+  requestTimeout: 60,
+};
 const TEXT = 'the cat sat on the mat; der Kater saß auf der Matte. 猫坐在垫子上。 '.repeat(20);
 
 /** A model of random weights for the tests of a file: domain `a` is of text, `b` as if it were fine-tuned. */
@@ -34,16 +44,7 @@ export function servedModel() {
     inference: () => inference,
     /** Serves it until the end of a test. */
     async serve(options: Partial<ServeApiOptions> = {}, key = 'none') {
-      const server = await serveApi(inference, {
-        host: '127.0.0.1',
-        port: 0,
-        token: null,
-        page: null,
-        maxBatch: 8,
-        maxWaiting: 200,
-        requestTimeout: 60,
-        ...options,
-      });
+      const server = await serveApi(inference, { ...SERVE_OPTIONS, ...options });
       closing.push(() => server.close(0));
       const root = `http://127.0.0.1:${server.address.port}`;
       const client = new OpenAI({ baseURL: `${root}/v1`, apiKey: key, maxRetries: 0 });
