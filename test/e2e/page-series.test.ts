@@ -106,13 +106,14 @@ describe.skipIf(reason !== null)('lines of a chart', { timeout: 120_000 }, () =>
     await open('');
     // The warnings above the charts push them down as they come.
     await eventually(() => page.locator('.pin').count()).toBeGreaterThan(0);
-    const plot = (await card('Loss').locator('.u-over').boundingBox())!;
-    const x = plot.x + (plot.width * SPIKE) / STEPS;
+    const plot = card('Loss').locator('.u-over');
+    const { width } = (await plot.boundingBox())!;
+    const x = (width * SPIKE) / STEPS;
     for (const beside of [-4, 4]) {
-      await page.mouse.move(x + beside, plot.y + 9);
+      await plot.hover({ position: { x: x + beside, y: 9 } });
       await eventually(() => card('Loss').locator('.legend .at').textContent()).toBe(`step ${SPIKE}`);
     }
-    await page.mouse.click(x + 4, plot.y + 9);
+    await plot.click({ position: { x: x + 4, y: 9 } });
     await eventually(() => page.url()).toContain(String(SPIKE));
   });
 

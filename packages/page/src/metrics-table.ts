@@ -21,7 +21,7 @@ import { stepReply } from './step-reply.js';
 
 /** Rows of a group in a reply, about. */
 export const MAX_POINTS = 1_500;
-/** A reply that has waited so long for metrics to be read tells of those read so far, if much is left. */
+/** Time after which a reply tells of the metrics that have been read so far, if much is left. */
 const PATIENCE_MS = 500;
 const MUCH_BYTES = 1 << 25;
 /** The index is saved whenever it lacks so much, which a reader makes up for in less than a second, or four states. */
@@ -49,6 +49,7 @@ export interface MetricsTableOptions {
   readonly startedAt: number;
   /** Whether it is for this process to keep the index at this time, and whether the run is over. */
   readonly keepsIndex: () => { readonly isMine: boolean; readonly isOver: boolean };
+  readonly patienceMs?: number;
 }
 
 /** The metrics of one run, kept up with its file and, if that is this process's to do, with its index. */
@@ -189,7 +190,7 @@ export class MetricsTable implements RecordSink {
     // Whoever waits for it no more has been answered.
     reading.catch(() => undefined);
     for (;;) {
-      if (await Promise.race([reading, sleep(PATIENCE_MS, false)])) return true;
+      if (await Promise.race([reading, sleep(this.options.patienceMs ?? PATIENCE_MS, false)])) return true;
       const { bytes, ofBytes } = this.#file.progress;
       if (ofBytes - bytes > MUCH_BYTES) return false;
     }
