@@ -1,5 +1,6 @@
 import { existsSync } from 'node:fs';
 import path from 'node:path';
+import { runInNewContext } from 'node:vm';
 import { Template } from '@huggingface/jinja';
 import { readRegularFile } from '@locmoe/run-format/regular-file';
 import { z } from 'zod';
@@ -11,6 +12,8 @@ import type { Tokenizer } from './tokenizer/tokenizer.js';
 
 const JINJA_FILE = 'chat_template.jinja';
 const SETTINGS_FILE = 'tokenizer_config.json';
+/** Time for a conversation to be rendered: a template of somebody else's may loop for ever. */
+const MAX_RENDER_MS = 1_000;
 /** Room for the added tokens that some settings list. */
 const MAX_BYTES = 2 ** 24;
 
@@ -105,9 +108,10 @@ export function encodeByTemplate(
 }
 
 function render(file: string, template: Template, fields: Readonly<Record<string, unknown>>): string {
+  // Transformers gives a template these too, and null where there is nothing to give.
+  const given = { ...fields, tools: null, documents: null, add_generation_prompt: true };
   try {
-    // Transformers gives a template these too, and null where there is nothing to give.
-    return template.render({ ...fields, tools: null, documents: null, add_generation_prompt: true });
+    return runInNewContext('render()', { render: () => template.render(given) }, { timeout: MAX_RENDER_MS });
   } catch (error) {
     throw bad(`${file}: the chat template refuses these messages`, error);
   }

@@ -102,6 +102,16 @@ it('a template in a file of its own comes first, and of several the default one'
   expect(textOf()).toBe('bcat');
 });
 
+it('a template that loops on and on is given up after a second', () => {
+  const loop = (depth: number): string =>
+    depth === 0 ? '' : `{% for i in range(1000) %}${loop(depth - 1)}{% endfor %}`;
+  writePublishedChat(place('endless'), { chat_template: loop(4) });
+  const inference = opened('endless');
+  expect(() => asRead(inference, { prompt: [{ role: 'user', content: 'cat' }], domain: 0 })).toThrow(
+    /tokenizer_config\.json: the chat template refuses these messages \(.*timed out after 1000ms\)$/,
+  );
+});
+
 it('the API answers in the form of the template, ends at a token of generation_config.json, and refuses as the template does', async () => {
   const name = 'Llama 3';
   const inference = opened(name);
