@@ -5,6 +5,7 @@ import { ERROR_CODES } from '../../src/errors.js';
 import type { AgentEvent } from '../../src/rpc/generated/messages.js';
 import { loadProto } from '../../src/rpc/load-proto.js';
 import type { RunState } from '../../src/run/run-state.js';
+import { stepReport } from './coordinator-of.js';
 
 // Node 1 has ranks 2 and 3.
 const config = loadConfig('tiny', { nodes: 2, workersPerNode: 2 });
@@ -26,27 +27,12 @@ const layer = {
   cosineSum: -0.5,
   cosineCount: 1,
 };
-const step = {
-  step: 1,
+const step = stepReport({
   rank: 2,
-  tokens: 8,
-  measures: {},
-  loss: 1,
-  auxiliaryLoss: 0,
-  gradientNorm: 1,
-  learningRate: 0.1,
-  stepMs: 5,
-  allToAllMs: 1,
-  allToAllWaitMs: 1,
-  bytesSameNode: 0,
-  bytesOtherNode: 0,
   rowBytesTo: [0, 64, 0, 64],
-  cpuMs: 5,
-  queuedMs: 0,
   partsMs: { forward: 1, backward: 1, exchange: -1e-13, allReduce: 1, optimizer: 1, waiting: 0 },
   layers: [layer],
-  skipped: false,
-};
+});
 const worker = {
   rank: 3,
   pid: 1,

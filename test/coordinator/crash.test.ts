@@ -1,54 +1,26 @@
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import path from 'node:path';
-import { LogStore } from '@locmoe/logs';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { loadConfig } from '../../src/config/resolve.js';
-import { Coordinator } from '../../src/coordinator/coordinator.js';
+import type { Coordinator } from '../../src/coordinator/coordinator.js';
 import { catchUncaught } from '../../src/coordinator/run-host.js';
 import { TrainerError } from '../../src/errors.js';
-import { createLogger } from '../../src/logger.js';
 import type { CoordinatorCommand } from '../../src/rpc/generated/messages.js';
 import { VERSION } from '../../src/rpc/version.js';
+import { coordinatorOf } from './coordinator-of.js';
 
 const error = new TrainerError('INTERNAL', 'unforeseen');
 const later = new TrainerError('NODE_LOST', 'a consequence');
 
-let folder: string;
 let coordinator: Coordinator;
 let commands: CoordinatorCommand[];
 
 beforeEach(() => {
   vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval', 'performance'] });
-  folder = mkdtempSync(path.join(tmpdir(), 'locmoe-crash-'));
   commands = [];
-  coordinator = new Coordinator({
-    identity: {
-      runId: 'r',
-      generation: 1,
-      runDir: folder,
-      datasetDir: folder,
-      resumeFrom: null,
-      resumedStep: 0,
-      initFrom: null,
-      config: loadConfig('tiny', { nodes: 1, workersPerNode: 1 }),
-    },
-    logs: new LogStore(path.join(folder, 'logs'), () => undefined),
-    logger: createLogger({
-      level: 'error',
-      origin: { run: 'r', generation: 1 },
-      destination: { write: () => undefined },
-    }),
-    listeners: [],
-    joinTimeoutMs: 60_000,
-    nodesAreReplaceable: false,
-  });
+  ({ coordinator } = coordinatorOf(loadConfig('tiny', { nodes: 1, workersPerNode: 1 }), { level: 'error' }));
 });
 
 afterEach(() => {
-  coordinator.close();
   vi.useRealTimers();
-  rmSync(folder, { recursive: true });
 });
 
 function train(): void {

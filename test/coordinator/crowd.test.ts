@@ -1,14 +1,10 @@
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import path from 'node:path';
 import * as grpc from '@grpc/grpc-js';
-import { LogStore } from '@locmoe/logs';
+import type { LogStore } from '@locmoe/logs';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { loadConfig } from '../../src/config/resolve.js';
-import { Coordinator } from '../../src/coordinator/coordinator.js';
+import type { Coordinator } from '../../src/coordinator/coordinator.js';
 import { RunLeader } from '../../src/coordinator/run-leader.js';
 import { addCoordinatorService } from '../../src/coordinator/service.js';
-import { createLogger } from '../../src/logger.js';
 import { formatAddress } from '../../src/rpc/address.js';
 import { CoordinatorClient } from '../../src/rpc/coordinator-client.js';
 import type { LogsReply } from '../../src/rpc/generated/messages.js';
@@ -16,10 +12,10 @@ import { loadProto } from '../../src/rpc/load-proto.js';
 import { NO_SECURITY } from '../../src/rpc/security.js';
 import { createRpcServer, listen, type RpcServer } from '../../src/rpc/server.js';
 import { VERSION } from '../../src/rpc/version.js';
+import { coordinatorOf } from './coordinator-of.js';
 
 const NUM_PLACES = 8;
 
-let folder: string;
 let logs: LogStore;
 let rpc: RpcServer;
 let coordinator: Coordinator;
@@ -27,32 +23,8 @@ let client: CoordinatorClient;
 let address: string;
 
 beforeEach(async () => {
-  folder = mkdtempSync(path.join(tmpdir(), 'locmoe-crowd-'));
-  logs = new LogStore(path.join(folder, 'logs'), (error) => {
-    throw error;
-  });
-  const identity = {
-    runId: 'r',
-    generation: 1,
-    runDir: folder,
-    datasetDir: folder,
-    config: loadConfig('tiny', { nodes: NUM_PLACES, workersPerNode: 1 }),
-    resumeFrom: null,
-    resumedStep: 0,
-    initFrom: null,
-  };
-  coordinator = new Coordinator({
-    identity,
-    logs,
-    listeners: [],
-    joinTimeoutMs: 60_000,
-    nodesAreReplaceable: true,
-    logger: createLogger({
-      level: 'error',
-      origin: { run: 'r', generation: 1 },
-      destination: { write: () => undefined },
-    }),
-  });
+  const config = loadConfig('tiny', { nodes: NUM_PLACES, workersPerNode: 1 });
+  ({ coordinator, logs } = coordinatorOf(config, { level: 'error', nodesAreReplaceable: true }));
   rpc = createRpcServer();
   addCoordinatorService(rpc.server, new RunLeader(coordinator), logs);
   address = formatAddress(await listen(rpc, { host: '127.0.0.1', port: 0 }, '--port'));
@@ -60,11 +32,8 @@ beforeEach(async () => {
 });
 
 afterEach(() => {
-  coordinator.close();
   client.close();
   rpc.server.forceShutdown();
-  logs.close();
-  rmSync(folder, { recursive: true });
 });
 
 const join = (host: string, pid: number) =>

@@ -1,73 +1,38 @@
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import path from 'node:path';
-import { LogStore } from '@locmoe/logs';
 import { STEP_PARTS } from '@locmoe/run-format';
 import fc from 'fast-check';
-import { afterEach, beforeEach, expect, it } from 'vitest';
+import { beforeEach, expect, it } from 'vitest';
 import { SAVE_OPERATION } from '../../src/checkpoint/fence.js';
 import { shardFiles } from '../../src/checkpoint/shards.js';
 import { loadConfig } from '../../src/config/resolve.js';
-import { Coordinator } from '../../src/coordinator/coordinator.js';
+import type { Coordinator } from '../../src/coordinator/coordinator.js';
 import { ERROR_CODES, TrainerError } from '../../src/errors.js';
-import { createLogger } from '../../src/logger.js';
 import { PrometheusMetrics } from '../../src/metrics/prometheus/prometheus-metrics.js';
 import type { AgentEvent } from '../../src/rpc/generated/messages.js';
 import { VERSION } from '../../src/rpc/version.js';
 import { RestartBudget } from '../../src/run/restart-budget.js';
+import { coordinatorOf } from './coordinator-of.js';
 
 const SEED = 20_260_101;
 const config = loadConfig('tiny', { nodes: 2, workersPerNode: 1 });
 const { numExperts } = config.moe;
 
-let folder: string;
-let logs: LogStore;
 let coordinator: Coordinator;
 
 beforeEach(() => {
-  folder = mkdtempSync(path.join(tmpdir(), 'locmoe-fuzz-'));
-  logs = new LogStore(path.join(folder, 'logs'), (error) => {
-    throw error;
-  });
   coordinator = newCoordinator();
 });
 
-afterEach(() => {
-  coordinator.close();
-  logs.close();
-  rmSync(folder, { recursive: true });
-});
-
 function newCoordinator(): Coordinator {
-  return new Coordinator({
-    identity: {
-      runId: 'r',
-      generation: 1,
-      config,
-      runDir: folder,
-      datasetDir: folder,
-      resumeFrom: null,
-      resumedStep: 0,
-      initFrom: null,
-    },
-    logs,
-    logger: createLogger({
-      level: 'error',
-      origin: { run: 'r', generation: 1 },
-      destination: { write: () => undefined },
-    }),
-    listeners: new PrometheusMetrics().begin({
-      runId: 'r',
-      generation: 1,
-      config,
-      resumedFrom: null,
-      earlierFailures: [],
-      earlierCosts: { restarts: 0, lostSteps: 0, lostSeconds: 0 },
-      budget: new RestartBudget(config.cluster),
-    }),
-    joinTimeoutMs: 60_000,
-    nodesAreReplaceable: true,
+  const listeners = new PrometheusMetrics().begin({
+    runId: 'r',
+    generation: 1,
+    config,
+    resumedFrom: null,
+    earlierFailures: [],
+    earlierCosts: { restarts: 0, lostSteps: 0, lostSeconds: 0 },
+    budget: new RestartBudget(config.cluster),
   });
+  return coordinatorOf(config, { level: 'error', listeners, nodesAreReplaceable: true }).coordinator;
 }
 
 /** Two nodes, trained up to `begin`. */

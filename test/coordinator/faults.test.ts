@@ -1,48 +1,13 @@
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import path from 'node:path';
-import { LogStore } from '@locmoe/logs';
-import { expect, it, onTestFinished } from 'vitest';
+import { expect, it } from 'vitest';
 import { loadConfig } from '../../src/config/resolve.js';
-import { Coordinator } from '../../src/coordinator/coordinator.js';
-import { createLogger } from '../../src/logger.js';
 import type { CoordinatorCommand, Fault } from '../../src/rpc/generated/messages.js';
 import { VERSION } from '../../src/rpc/version.js';
+import { coordinatorOf } from './coordinator-of.js';
 
 /** A run of two nodes with two workers each, of which the second node has a session. */
 function runWithNode(allowsFaults: boolean) {
-  const folder = mkdtempSync(path.join(tmpdir(), 'locmoe-faults-'));
   const config = loadConfig('tiny', { nodes: 2, workersPerNode: 2 });
-  const logs = new LogStore(path.join(folder, 'logs'), (error) => {
-    throw error;
-  });
-  const coordinator = new Coordinator({
-    identity: {
-      runId: 'r1',
-      generation: 1,
-      config,
-      runDir: folder,
-      datasetDir: folder,
-      resumeFrom: null,
-      resumedStep: 0,
-      initFrom: null,
-    },
-    logs,
-    logger: createLogger({
-      level: 'warn',
-      origin: { run: 'r1', generation: 1 },
-      destination: { write: () => undefined },
-    }),
-    listeners: [],
-    joinTimeoutMs: 60_000,
-    nodesAreReplaceable: false,
-    allowsFaults,
-  });
-  onTestFinished(() => {
-    coordinator.close();
-    logs.close();
-    rmSync(folder, { recursive: true });
-  });
+  const { coordinator } = coordinatorOf(config, { allowsFaults });
   const commands: CoordinatorCommand[] = [];
   for (const pid of [11, 12])
     coordinator.admission.join({ host: 'h', pid, dataAddress: `127.0.0.1:${pid}`, version: VERSION });

@@ -20,35 +20,15 @@ import { COMMAND_HOST } from '../../src/coordinator/run-host.js';
 import type { RunLaunch } from '../../src/coordinator/run-launch.js';
 import { TrainerError } from '../../src/errors.js';
 import * as libc from '../../src/os/libc.js';
-import type { StepReport } from '../../src/rpc/generated/messages.js';
 import { createRpcServer, type RpcServer } from '../../src/rpc/server.js';
 import { VERSION } from '../../src/rpc/version.js';
 import { createRunFolder } from '../../src/run/create-run-folder.js';
+import { stepReport } from './coordinator-of.js';
 import { OPTIONS } from './saved-run.js';
 
 vi.mock('../../src/os/libc.js', { spy: true });
 
-const STEP: StepReport = {
-  step: 1,
-  rank: 0,
-  loss: 1,
-  auxiliaryLoss: 0,
-  gradientNorm: 1,
-  learningRate: 0.1,
-  tokens: 8,
-  measures: {},
-  stepMs: 5,
-  partsMs: { forward: 1, backward: 1, exchange: 1, allReduce: 1, optimizer: 1, waiting: 0 },
-  layers: [],
-  bytesSameNode: 0,
-  bytesOtherNode: 0,
-  rowBytesTo: [0],
-  allToAllMs: 0,
-  allToAllWaitMs: 0,
-  skipped: false,
-  cpuMs: 5,
-  queuedMs: 0,
-};
+const STEP = stepReport({ rowBytesTo: [0] });
 
 const TOKEN = 'a-token-of-sixteen-characters';
 

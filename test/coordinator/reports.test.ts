@@ -6,47 +6,32 @@ import { timeoutsOf } from '../../src/config/timeouts.js';
 import { Membership } from '../../src/coordinator/membership.js';
 import { Reports } from '../../src/coordinator/reports.js';
 import { createLogger } from '../../src/logger.js';
-import type { StepReport } from '../../src/rpc/generated/messages.js';
 import { config } from '../checkpoint/fixture.js';
+import { stepReport } from './coordinator-of.js';
 
 const NUM_EXPERTS = 4;
 
-const reportWith = (capacity: number): StepReport => ({
-  step: 1,
-  rank: 0,
-  loss: 2,
-  auxiliaryLoss: 0,
-  gradientNorm: 1,
-  learningRate: 0.1,
-  tokens: 24,
-  measures: {},
-  stepMs: 10,
-  partsMs: { forward: 0, backward: 0, exchange: 0, allReduce: 0, optimizer: 0, waiting: 0 },
-  layers: [
-    {
-      layer: 1,
-      routed: [6, 6, 6, 6],
-      kept: [6, 6, 6, 6],
-      overCapacity: [0, 0, 0, 0],
-      notChosen: [0, 0, 0, 0],
-      sameWorker: 24,
-      sameNode: 0,
-      otherNode: 0,
-      rowBytes: 4,
-      cosineSum: 0,
-      cosineCount: 0,
-      capacity: Array(NUM_EXPERTS).fill(capacity),
-    },
-  ],
-  bytesSameNode: 0,
-  bytesOtherNode: 0,
-  rowBytesTo: [0],
-  allToAllMs: 0,
-  allToAllWaitMs: 0,
-  cpuMs: 5,
-  queuedMs: 0,
-  skipped: false,
-});
+const reportWith = (capacity: number) =>
+  stepReport({
+    tokens: 24,
+    layers: [
+      {
+        layer: 1,
+        routed: [6, 6, 6, 6],
+        kept: [6, 6, 6, 6],
+        overCapacity: [0, 0, 0, 0],
+        notChosen: [0, 0, 0, 0],
+        sameWorker: 24,
+        sameNode: 0,
+        otherNode: 0,
+        rowBytes: 4,
+        cosineSum: 0,
+        cosineCount: 0,
+        capacity: Array(NUM_EXPERTS).fill(capacity),
+      },
+    ],
+    rowBytesTo: [0],
+  });
 
 // 24 tokens a step, 4 experts of one group: ceil(0.6 * 24 / 4) in one batch, and three times ceil(0.6 * 8 / 4) in three.
 it.each([

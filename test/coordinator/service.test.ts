@@ -1,17 +1,13 @@
 import { once } from 'node:events';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import path from 'node:path';
 import * as grpc from '@grpc/grpc-js';
-import { LogStore } from '@locmoe/logs';
+import type { LogStore } from '@locmoe/logs';
 import { FaultProxy } from '@locmoe/test-kit';
 import { service as healthService } from 'grpc-health-check';
 import { afterEach, beforeEach, describe, expect, it, onTestFinished } from 'vitest';
 import { loadConfig } from '../../src/config/resolve.js';
-import { Coordinator } from '../../src/coordinator/coordinator.js';
+import type { Coordinator } from '../../src/coordinator/coordinator.js';
 import { RunLeader } from '../../src/coordinator/run-leader.js';
 import { addCoordinatorService, type CoordinatorService } from '../../src/coordinator/service.js';
-import { createLogger } from '../../src/logger.js';
 import { formatAddress } from '../../src/rpc/address.js';
 import { CoordinatorClient } from '../../src/rpc/coordinator-client.js';
 import type {
@@ -19,18 +15,17 @@ import type {
   CoordinatorCommand,
   LogsReply,
   LogsRequest,
-  StepReport,
 } from '../../src/rpc/generated/messages.js';
 import { loadProto } from '../../src/rpc/load-proto.js';
 import { NO_SECURITY } from '../../src/rpc/security.js';
 import { createRpcServer, listen, type RpcServer } from '../../src/rpc/server.js';
 import { VERSION } from '../../src/rpc/version.js';
 import type { RunListener } from '../../src/run/run-listener.js';
+import { coordinatorOf, stepReport } from './coordinator-of.js';
 
 const insecure = grpc.credentials.createInsecure();
 const config = loadConfig('tiny', { nodes: 2, workersPerNode: 1 });
 
-let folder: string;
 let logs: LogStore;
 let rpc: RpcServer;
 let coordinator: Coordinator;
@@ -40,39 +35,18 @@ let address: string;
 let heard: string[];
 
 beforeEach(async () => {
-  folder = mkdtempSync(path.join(tmpdir(), 'locmoe-service-'));
-  logs = new LogStore(path.join(folder, 'logs'), (error) => {
-    throw error;
-  });
   heard = [];
   const listener: RunListener = {
     state: ({ kind }) => heard.push(kind),
     step: ({ step, loss }) => heard.push(`step ${step} loss ${loss}`),
   };
-  const identity = {
-    runId: 'r1',
+  ({ coordinator, logs } = coordinatorOf(config, {
     generation: 3,
-    config,
-    runDir: folder,
-    datasetDir: folder,
-    resumeFrom: null,
-    resumedStep: 0,
-    initFrom: null,
-  };
-  const logger = createLogger({
     level: 'info',
-    origin: { run: 'r1', generation: 3 },
-    destination: { write: (line) => logs.append('coordinator', line.trimEnd()) },
-  });
-  coordinator = new Coordinator({
-    identity,
-    logs,
-    logger,
+    onLine: (line, logs) => logs.append('coordinator', line.trimEnd()),
     listeners: [listener],
-    joinTimeoutMs: 60_000,
-    nodesAreReplaceable: false,
     evidenceWindowMs: 100,
-  });
+  }));
   rpc = createRpcServer();
   service = addCoordinatorService(rpc.server, new RunLeader(coordinator), logs);
   address = formatAddress(await listen(rpc, { host: '127.0.0.1', port: 0 }, '--port'));
@@ -80,11 +54,8 @@ beforeEach(async () => {
 });
 
 afterEach(() => {
-  coordinator.close();
   client.close();
   rpc.server.forceShutdown();
-  logs.close();
-  rmSync(folder, { recursive: true });
 });
 
 const join = (pid: number, version = VERSION) =>
@@ -108,27 +79,7 @@ function open(node: number, generation = 3, runId = 'r1', dataAddress = `127.0.0
   };
 }
 
-const report = (rank: number): StepReport => ({
-  step: 1,
-  rank,
-  loss: 1 + rank,
-  auxiliaryLoss: 0,
-  gradientNorm: 1,
-  learningRate: 0.1,
-  tokens: 8,
-  measures: {},
-  stepMs: 5,
-  partsMs: { forward: 1, backward: 1, exchange: 1, allReduce: 1, optimizer: 1, waiting: 0 },
-  layers: [],
-  bytesSameNode: 0,
-  bytesOtherNode: 0,
-  rowBytesTo: [0, 0],
-  allToAllMs: 0,
-  allToAllWaitMs: 0,
-  cpuMs: 5,
-  queuedMs: 0,
-  skipped: false,
-});
+const report = (rank: number) => stepReport({ rank, loss: 1 + rank });
 
 describe('the coordinator over gRPC', () => {
   it('answers grpc.health.v1', async () => {

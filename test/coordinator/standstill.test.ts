@@ -1,18 +1,13 @@
 import { spawn } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { hostname, tmpdir } from 'node:os';
-import path from 'node:path';
+import { hostname } from 'node:os';
 import { setImmediate } from 'node:timers/promises';
-import { LogStore } from '@locmoe/logs';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { loadConfig } from '../../src/config/resolve.js';
-import { Coordinator } from '../../src/coordinator/coordinator.js';
-import { createLogger } from '../../src/logger.js';
+import type { Coordinator } from '../../src/coordinator/coordinator.js';
 import { processInfo } from '../../src/os/process-info.js';
 import { VERSION } from '../../src/rpc/version.js';
+import { coordinatorOf } from './coordinator-of.js';
 
-let folder: string;
-let logs: LogStore;
 let coordinator: Coordinator;
 let warnings: string[];
 
@@ -24,43 +19,19 @@ beforeEach(() => {
   vi.useFakeTimers({ toFake: ['performance', 'setInterval', 'clearInterval', 'setTimeout', 'clearTimeout'] });
   const now = performance.now.bind(performance);
   vi.spyOn(performance, 'now').mockImplementation(() => now() + aheadMs);
-  folder = mkdtempSync(path.join(tmpdir(), 'locmoe-standstill-'));
-  logs = new LogStore(folder, (error) => expect.fail(String(error)));
   warnings = [];
   coordinator = coordinate(false);
 });
 
 function coordinate(nodesAreReplaceable: boolean): Coordinator {
   const config = loadConfig('tiny', { nodes: 2, workersPerNode: 1 });
-  return new Coordinator({
-    identity: {
-      runId: 'r1',
-      generation: 1,
-      config,
-      runDir: folder,
-      datasetDir: folder,
-      resumeFrom: null,
-      resumedStep: 0,
-      initFrom: null,
-    },
-    logs,
-    logger: createLogger({
-      level: 'warn',
-      origin: { run: 'r1', generation: 1 },
-      destination: { write: (line) => warnings.push(JSON.parse(line).msg) },
-    }),
-    listeners: [],
-    joinTimeoutMs: 60_000,
-    nodesAreReplaceable,
-  });
+  const onLine = (line: string) => warnings.push(JSON.parse(line).msg);
+  return coordinatorOf(config, { nodesAreReplaceable, onLine }).coordinator;
 }
 
 afterEach(() => {
-  coordinator.close();
-  logs.close();
   vi.restoreAllMocks();
   vi.useRealTimers();
-  rmSync(folder, { recursive: true });
 });
 
 function connect(pids: readonly number[]): void {

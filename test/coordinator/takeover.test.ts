@@ -17,32 +17,13 @@ import { VERSION } from '../../src/rpc/version.js';
 import { createRunFolder } from '../../src/run/create-run-folder.js';
 import { DiskTolerance } from '../../src/run/disk-tolerance.js';
 import { RunRecorder } from '../../src/run/run-recorder.js';
+import { stepReport } from './coordinator-of.js';
 
 const config = loadConfig('tiny', { nodes: 2, workersPerNode: 1 });
 
 const step = (rank: number, step: number): AgentEvent => ({
   event: 'step',
-  step: {
-    step,
-    rank,
-    loss: 1,
-    auxiliaryLoss: 0,
-    gradientNorm: 1,
-    learningRate: 0.1,
-    tokens: 8,
-    measures: {},
-    stepMs: 5,
-    partsMs: { forward: 1, backward: 1, exchange: 1, allReduce: 1, optimizer: 1, waiting: 0 },
-    layers: [],
-    bytesSameNode: 0,
-    bytesOtherNode: 0,
-    rowBytesTo: [0, 0],
-    allToAllMs: 0,
-    allToAllWaitMs: 0,
-    skipped: false,
-    cpuMs: 5,
-    queuedMs: 0,
-  },
+  step: stepReport({ step, rank }),
 });
 const validation = (step: number): AgentEvent => ({
   event: 'validation',
