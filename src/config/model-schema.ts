@@ -29,6 +29,9 @@ const ropeScaling = z.discriminatedUnion(
   'must have the type linear or llama3',
 );
 
+/** The parameters of every layer are listed before a run: of more layers than this the list alone would take seconds. */
+const MAX_LAYERS = 10_000;
+
 export const modelSchema = z.strictObject({
   family: z
     .enum(FAMILIES)
@@ -39,8 +42,10 @@ export const modelSchema = z.strictObject({
     ),
   dModel: positive.describe('hidden size d'),
   numHeads: positive.describe('attention heads; divides dModel, unless headDim is given'),
-  numDenseLayers: count.describe('dense Transformer layers at the bottom, shared by all domains'),
-  numSparseLayers: count.describe('layers whose feed-forward is a mixture of experts'),
+  numDenseLayers: count
+    .max(MAX_LAYERS)
+    .describe('dense Transformer layers at the bottom, shared by all domains'),
+  numSparseLayers: count.max(MAX_LAYERS).describe('layers whose feed-forward is a mixture of experts'),
   queryLayer: z.boolean().default(true).describe("PanGu's query layer on top; family pangu-sigma alone"),
   dFeedForward: positive.describe('hidden size of feed-forward networks; of experts see moe.dFeedForward'),
   vocabSize: z
