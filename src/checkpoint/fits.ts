@@ -52,7 +52,14 @@ function fieldsOfTheModel(
   tokenizerSha256: string,
 ): Fields {
   const moe = { ...config.moe, ...config.moe.routerOptions };
-  const decisive = ['numExperts', 'expertGroups', 'sharedExperts', 'router', ...fieldsOfTheRouter];
+  const decisive = [
+    'numExperts',
+    'expertGroups',
+    'sharedExperts',
+    'sharedExpertGate',
+    'router',
+    ...fieldsOfTheRouter,
+  ];
   const width = expertWidthOf(config);
   return {
     ...named('model', filledIn(config.model)),
@@ -101,6 +108,8 @@ export function assertInheritable(
 function unitsProblem({ model, moe }: Pick<RunConfig, 'model' | 'moe'>): string | null {
   const units = model.dFeedForward;
   const width = expertWidthOf({ model, moe });
+  if (moe.sharedExpertGate)
+    return 'moe.sharedExpertGate: a gate that has learned nothing would halve what shared experts take of the dense model; train without it';
   if (units % width !== 0)
     return `moe.dFeedForward ${width} does not divide model.dFeedForward ${units}: experts take equal slices of a dense feed-forward`;
   return moe.sharedExperts * width < units

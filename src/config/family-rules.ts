@@ -2,7 +2,7 @@ import { unless } from '../routing/policy.js';
 import { OF_MIXTRAL } from './model-schema.js';
 import type { RunConfig } from './schema.js';
 
-type ModelRule = (sections: Pick<RunConfig, 'model'>) => ReturnType<typeof unless>;
+type ModelRule = (sections: Pick<RunConfig, 'model' | 'moe'>) => ReturnType<typeof unless>;
 
 /** Checks of what a family takes. */
 export const FAMILY_RULES: readonly ModelRule[] = [
@@ -27,13 +27,25 @@ export const FAMILY_RULES: readonly ModelRule[] = [
   ...OF_MIXTRAL.map(
     (field): ModelRule =>
       ({ model }) =>
-        unless(
-          model.family === 'mixtral' || model[field] === null,
-          `model.${field}`,
-          `is for model.family mixtral alone, and this is ${model.family}; leave it out`,
-        ),
+        ofMixtral(model, `model.${field}`, model[field] !== null),
   ),
+  ({ model, moe }) => ofMixtral(model, 'moe.sharedExpertGate', moe.sharedExpertGate),
+  ({ model, moe }) => ofMixtral(model, 'moe.renormalize', !moe.renormalize),
+  ({ moe: { sharedExpertGate, sharedExperts } }) =>
+    unless(
+      !sharedExpertGate || sharedExperts > 0,
+      'moe.sharedExpertGate',
+      'is the gate of shared experts, and moe.sharedExperts is 0',
+    ),
 ];
+
+function ofMixtral({ family }: RunConfig['model'], field: string, isWanted: boolean) {
+  return unless(
+    family === 'mixtral' || !isWanted,
+    field,
+    `is for model.family mixtral alone, and this is ${family}; leave it out`,
+  );
+}
 
 /** @param isWritten whether it is asked for, not only the default */
 export function queryLayerRule(isWritten: boolean): ModelRule {

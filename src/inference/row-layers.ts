@@ -59,7 +59,9 @@ export function rowLayers(model: LanguageModel): RowLayer[] {
       const yBD = expertsOf(model, moe, prefix, normalBD, numRows, tokens);
       if (model.config.moe.sharedExperts === 0) return yBD;
       const sharedBD = feedForward(model, `${prefix}.shared`, normalBD, numRows);
-      return yBD.map((y, i) => y + sharedBD[i]!);
+      const weightsB = model.config.moe.sharedExpertGate ? openings(model, prefix, normalBD, numRows) : null;
+      const d = normalBD.length / numRows;
+      return yBD.map((y, i) => y + (weightsB?.[Math.floor(i / d)] ?? 1) * sharedBD[i]!);
     },
   });
   return [
@@ -112,6 +114,12 @@ function feedForward(
   if (secondBF === undefined) geluOnHost(firstBF!);
   else swigluOnHost(firstBF!, secondBF);
   return kernels().hostRowsProduct(secondBF ?? firstBF!, numRows, wOut);
+}
+
+/** How far the gate of the shared experts is open for each row: [B, d] -> [B]. */
+function openings({ parameters }: LanguageModel, prefix: string, xBD: Float32Array, numRows: number) {
+  const logitsB = kernels().hostRowsProduct(xBD, numRows, matrix(parameters, `${prefix}.shared.gate`));
+  return logitsB.map((logit) => 1 / (1 + Math.exp(-logit)));
 }
 
 /** Weighted sum of the outputs of each token's experts (LocMoE eq. 1): [B, d] -> [B, d]. */

@@ -1,7 +1,9 @@
 import { consume, isRecording } from '../ops/autograd.js';
 import { feedForward, feedForwards } from '../ops/feed-forward.js';
 import { kernels } from '../ops/kernels/choose-kernels.js';
+import { exactMatMul } from '../ops/operations.js';
 import { tf } from '../ops/tensorflow.js';
+import { initStd, matrix, matrixSpec } from '../parameters/matrix.js';
 import type { ParameterSource, ParameterSpec } from '../parameters/parameters.js';
 import type { Family } from './family.js';
 import { type FeedForwardSize, feedForwardSpecs, feedForwardWeights } from './transformer-block.js';
@@ -10,23 +12,33 @@ import { type FeedForwardSize, feedForwardSpecs, feedForwardWeights } from './tr
 export interface SparseSize extends FeedForwardSize {
   /** Experts that every token passes through. */
   readonly sharedExperts: number;
+  /** Whether a gate weighs their sum. */
+  readonly sharedExpertGate: boolean;
 }
 
 /** Parameter specs of the shared experts: one network so many times as wide gives their sum. */
 export function sharedSpecs(prefix: string, size: SparseSize): ParameterSpec[] {
-  const { sharedExperts, dFeedForward } = size;
+  const { sharedExperts, sharedExpertGate, dFeedForward, dModel } = size;
   if (sharedExperts === 0) return [];
-  return feedForwardSpecs(`${prefix}.shared`, { ...size, dFeedForward: sharedExperts * dFeedForward });
+  return [
+    ...feedForwardSpecs(`${prefix}.shared`, { ...size, dFeedForward: sharedExperts * dFeedForward }),
+    ...(sharedExpertGate ? [matrixSpec(`${prefix}.shared.gate`, [dModel, 1], initStd(dModel))] : []),
+  ];
 }
 
-/** Sum of the shared experts of a layer (DeepSeekMoE, arXiv 2401.06066, eq. 9): [T, d] -> [T, d]. */
+/**
+ * Sum of the shared experts of a layer (DeepSeekMoE, arXiv 2401.06066, eq. 9), times sigmoid(x w) if they have a gate (the class
+ * Qwen2Moe of transformers): [T, d] -> [T, d].
+ */
 export function sharedExperts(
-  family: Family,
+  { family, sharedExpertGate }: SparseSize,
   parameters: ParameterSource,
   prefix: string,
   xTD: tf.Tensor2D,
 ): tf.Tensor2D {
-  return feedForward(xTD, feedForwardWeights(parameters, `${prefix}.shared`, family));
+  const yTD = feedForward(xTD, feedForwardWeights(parameters, `${prefix}.shared`, family));
+  if (!sharedExpertGate) return yTD;
+  return tf.mul(yTD, tf.sigmoid(exactMatMul(xTD, matrix(parameters, `${prefix}.shared.gate`))));
 }
 
 /** Parameter specs of the experts with these global ids. */

@@ -161,7 +161,7 @@ export class MoeLayer {
     const { spans } = communicator;
     if (size.sharedExperts === 0) return null;
     spans.next('feed-forward', layer);
-    const yTD = sharedExperts(size.family, parameters, this.#prefix, xTD);
+    const yTD = sharedExperts(size, parameters, this.#prefix, xTD);
     spans.next('gate', layer);
     if (!training) return yTD;
     return consume([yTD], backwardSpan(communicator, yTD, 'feed-forward', layer, onBackward));

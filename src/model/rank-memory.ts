@@ -93,7 +93,9 @@ function activations(config: RunConfig, rows: number): number {
   const shared =
     moe.sharedExperts === 0
       ? 0
-      : operand * T * moe.sharedExperts * hidden * width + (operand < 1 ? operand * n : 0);
+      : operand * T * moe.sharedExperts * hidden * width +
+        (operand < 1 ? operand * n : 0) +
+        (moe.sharedExpertGate ? n : 0);
   const sparse = attention + 2 * n + shared + rows * (operand * (dModel + hidden * width) + dModel);
   const query = model.queryLayer ? dense : 0;
   const softmax = n + operand * n + logits * T * vocabSize;

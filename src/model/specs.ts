@@ -16,8 +16,8 @@ export function sizeOf({ model }: RunConfig): FeedForwardSize {
 }
 
 export function sparseSizeOf(config: RunConfig): SparseSize {
-  const { sharedExperts } = config.moe;
-  return { ...sizeOf(config), dFeedForward: expertWidthOf(config), sharedExperts };
+  const { sharedExperts, sharedExpertGate } = config.moe;
+  return { ...sizeOf(config), dFeedForward: expertWidthOf(config), sharedExperts, sharedExpertGate };
 }
 
 /** Specs of a model, with low-rank pairs. @param sparse what each sparse layer has beside its attention half, without */

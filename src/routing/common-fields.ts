@@ -14,6 +14,12 @@ export const commonFields = {
   sharedExperts: count
     .default(0)
     .describe('experts that every token passes through, beside those that the router chooses (DeepSeekMoE)'),
+  sharedExpertGate: z
+    .boolean()
+    .default(false)
+    .describe(
+      'a learned gate weighs the sum of the shared experts for each token (Qwen2Moe); family mixtral alone',
+    ),
   expertGroups: positive
     .default(1)
     .describe('level 1: number of expert groups; domain i uses group i mod groups; 1 turns level 1 off'),

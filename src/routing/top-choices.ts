@@ -1,3 +1,4 @@
+import { z } from 'zod';
 import { tf } from '../ops/tensorflow.js';
 import { argmaxOfRows, valuesOfChoices } from './group-choice.js';
 import { positive } from './numeric-fields.js';
@@ -10,6 +11,15 @@ export const topKField = {
   expertsPerToken: positive
     .default(1)
     .describe("K: experts that a token takes of its domain's; with more than one, their weights sum to 1"),
+};
+
+export const renormalizeField = {
+  renormalize: z
+    .boolean()
+    .default(true)
+    .describe(
+      'false: each of several experts has its probability as its weight, as in Qwen2Moe; family mixtral alone',
+    ),
 };
 
 /** A token takes no expert twice. */

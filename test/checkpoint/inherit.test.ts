@@ -84,7 +84,7 @@ test('a router has nothing to inherit; another shape and a missing tensor are re
 });
 
 test('shared experts take the first hidden units, routed ones slices of the others in turn: together they are the dense network', () => {
-  const narrow = { ...size, dFeedForward: 4, sharedExperts: 1 };
+  const narrow = { ...size, dFeedForward: 4, sharedExperts: 1, sharedExpertGate: false };
   const specs = [
     ...sharedSpecs('layers.1', narrow),
     ...expertSpecs('layers.1.experts', [0, 1, 2, 3, 7], narrow),
@@ -128,6 +128,10 @@ it.each([
   [{ sharedExperts: 1 }, 'moe.sharedExperts: 1 of width 16 take all 16 hidden units of a dense feed-forward'],
   [{ dFeedForward: 4, sharedExperts: 4 }, 'moe.sharedExperts: 4 of width 4 take all 16 hidden units'],
   [{ dFeedForward: 4, sharedExperts: 3 }, null],
+  [
+    { dFeedForward: 4, sharedExperts: 3, sharedExpertGate: true },
+    'moe.sharedExpertGate: a gate that has learned nothing',
+  ],
 ])('hidden units that cannot be shared out are refused: %j', (moe, refusal) => {
   const check = () => assertInheritable(dense, { ...config, moe: { ...config.moe, ...moe } });
   if (refusal === null) expect(check).not.toThrow();

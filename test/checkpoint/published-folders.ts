@@ -30,7 +30,7 @@ export const QWEN2_MOE = {
   mlp_only_layers: [0],
   num_experts: 4,
   num_experts_per_tok: 3,
-  norm_topk_prob: true,
+  norm_topk_prob: false,
   moe_intermediate_size: 20,
   shared_expert_intermediate_size: 40,
   use_sliding_window: false,
@@ -38,6 +38,7 @@ export const QWEN2_MOE = {
 };
 const { shared_expert_intermediate_size: _, ...QWEN3_MOE } = {
   ...QWEN2_MOE,
+  norm_topk_prob: true,
   architectures: ['Qwen3MoeForCausalLM'],
 };
 /** One of the four frequencies of a head stays, two are interpolated and one is divided. */
@@ -67,5 +68,6 @@ export const FOLDERS: Readonly<Record<string, readonly [object, string, number]>
   'qwen3, wide heads': [{ ...COMMON, architectures: ['Qwen3ForCausalLM'], head_dim: 12 }, 'bfloat16', 1],
   qwen3_moe: [{ ...QWEN3_MOE, head_dim: 8 }, 'float32', 1],
   mixtral: [MIXTRAL, 'float32', 2],
-  'qwen2_moe with gates half open': [QWEN2_MOE, 'bfloat16', 2],
+  qwen2_moe: [QWEN2_MOE, 'bfloat16', 2],
+  'qwen2_moe, renormalized': [{ ...QWEN2_MOE, norm_topk_prob: true }, 'float32', 1],
 };

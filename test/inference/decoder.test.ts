@@ -26,6 +26,7 @@ function trained(
     moe: {
       router,
       ...(queryLayer && { dFeedForward: 24, sharedExperts: 2 }),
+      ...(family.family === 'mixtral' && { sharedExperts: 1, sharedExpertGate: true }),
       expertGroups: 2,
       capacityFactor: 1,
       capacityBatches: 3,

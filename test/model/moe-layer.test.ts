@@ -24,7 +24,7 @@ function build(
   router: RouterName,
   form: AllToAllForm,
   capacityFactor: number | null = null,
-  { width = f, sharedExperts = 0 } = {},
+  { width = f, sharedExperts = 0, sharedExpertGate = false } = {},
 ) {
   const { moe } = tinyConfig({ moe: { router, expertGroups: 2, capacityFactor } });
   const transport = soloTransport();
@@ -32,7 +32,14 @@ function build(
     layer: 1,
     held: heldExperts(moe),
     placement: placementOf(moe, 1, 1),
-    size: { dModel: d, dFeedForward: width, numLayers: 2, sharedExperts, family: familyOf(tinyConfig()) },
+    size: {
+      dModel: d,
+      dFeedForward: width,
+      numLayers: 2,
+      sharedExperts,
+      sharedExpertGate,
+      family: familyOf(tinyConfig()),
+    },
     router: createRouter({
       moe,
       layer: 1,
@@ -54,6 +61,7 @@ function build(
     store.expert.values.set(randomValues(name, end - begin, 0.5), begin);
   for (const matrix of sharedExperts > 0 ? ['w_in', 'w_out'] : [])
     store.values(`layers.1.shared.${matrix}`).set(randomValues(matrix, d * sharedExperts * width, 0.5));
+  if (sharedExpertGate) store.values('layers.1.shared.gate').set(randomValues('shared gate', d, 0.5));
   if (router === 'switch') store.values('layers.1.router.weight').set(randomValues('gate', d * 4, 0.5));
   store.pushValues();
   return { layer, store };
@@ -123,20 +131,24 @@ describe.each(['flat', 'hierarchical'] as const)('MoeLayer over the %s all-to-al
 });
 
 it.each([
-  [3, 1],
-  [4, 2],
-  [32, 3],
-])('MoeLayer with experts of width %i adds the sum of %i shared ones', (width, sharedExperts) => {
-  const { layer, store } = build('switch', 'flat', null, { width, sharedExperts });
+  [3, 1, ''],
+  [4, 2, ''],
+  [4, 2, ', by a gate'],
+  [32, 3, ''],
+])('MoeLayer with experts of width %i adds the sum of %i shared ones%s', (width, sharedExperts, byGate) => {
+  const sharedExpertGate = byGate !== '';
+  const { layer, store } = build('switch', 'flat', null, { width, sharedExperts, sharedExpertGate });
   const { yTD } = layer.forward(store, { ...input, xTD: tf.tensor2d(x, [numTokens, d]) });
   const expected = new Float64Array(numTokens * d);
   for (let t = 0; t < numTokens; t++) {
     const { expert, weight } = slowGate(store, t);
     const routed = slowNetwork(store, `experts.${expert}`, t, 0, width);
     for (let i = 0; i < d; i++) expected[t * d + i] = weight * routed[i];
+    const gate = sharedExpertGate ? store.values('layers.1.shared.gate') : null;
+    const logit = gate?.reduce((sum, weight, i) => sum + weight * x[t * d + i], 0) ?? Infinity;
     for (let shared = 0; shared < sharedExperts; shared++) {
       const y = slowNetwork(store, 'shared', t, shared * width, (shared + 1) * width);
-      for (let i = 0; i < d; i++) expected[t * d + i] += y[i];
+      for (let i = 0; i < d; i++) expected[t * d + i] += y[i] / (1 + Math.exp(-logit));
     }
   }
   expectClose(yTD.dataSync(), expected, 1e-5);

@@ -40,7 +40,11 @@ const ROUTERS: readonly (readonly [
   ['switch, top 2', Object.assign({ router: 'switch', numExperts: 8, expertsPerToken: 2 } as const, FREE)],
   // Its experts choose among all ranks, whatever the layout.
   ['expert-choice, tokens dropped', { router: 'expert-choice', capacityFactor: 1.25 }],
-  ['mixtral, hash', { router: 'hash', ...FREE, dFeedForward: 8, sharedExperts: 2 }, MIXTRAL],
+  [
+    'mixtral, hash',
+    { router: 'hash', ...FREE, dFeedForward: 8, sharedExperts: 2, sharedExpertGate: true },
+    MIXTRAL,
+  ],
   ['pairs, hash', { router: 'hash', ...FREE, sharedExperts: 2 }, {}, LORA],
   ['mixtral, pairs, locmoe', { router: 'locmoe', ...FREE }, MIXTRAL, LORA],
   ['mixtral, switch, top 2', { router: 'switch', numExperts: 8, expertsPerToken: 2, ...FREE }, MIXTRAL],

@@ -38,12 +38,15 @@ const VARIANTS: Readonly<Record<string, Variant>> = {
     model: { tiedEmbedding: true, normEpsilon: 1e-3 },
     moe: { ...TOP_2, sharedExperts: 2, dFeedForward: 24 },
   },
+  'qwen2_moe, gate of shared experts': {
+    moe: { ...TOP_2, sharedExperts: 2, sharedExpertGate: true, renormalize: false, dFeedForward: 24 },
+  },
   'qwen2_moe, biases': { model: { attentionBias: true, numDenseLayers: 0 }, moe: TOP_2 },
   qwen2: { model: { numDenseLayers: 2, numSparseLayers: 0, attentionBias: true } },
   'qwen3, wide heads': {
     model: { numDenseLayers: 2, numSparseLayers: 0, numKeyValueHeads: 1, qkNorm: true, headDim: 24 },
   },
-  qwen3_moe: { model: { qkNorm: true }, moe: TOP_2 },
+  qwen3_moe: { model: { qkNorm: true }, moe: { ...TOP_2, renormalize: false } },
   'qwen2_moe, one expert, no shared one': { moe: { ...TOP_2, expertsPerToken: 1 } },
   llama: {
     model: {

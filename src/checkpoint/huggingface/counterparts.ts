@@ -24,8 +24,8 @@ const MLP = { w_gate: 'gate_proj', w_in: 'up_proj', w_out: 'down_proj' } as cons
 const BLOCK_SPARSE_MOE = { w_gate: 'w1', w_in: 'w3', w_out: 'w2' } as const;
 
 /**
- * The gate of Qwen2Moe's shared expert is sigmoid(0) = 1/2 where its weights are 0, so an output of twice the size comes out
- * as it is here, to the bit.
+ * For a model whose shared experts have no gate, that of Qwen2Moe is written as 0: sigmoid(0) = 1/2, so an output of twice the
+ * size comes out as it is here, to the bit.
  */
 const HALF_OPEN_GATE = 2;
 
@@ -73,7 +73,7 @@ export function absentTensors(
   architecture: Architecture,
   sharedWidth: number,
 ): Absent[] {
-  if (architecture !== 'Qwen2MoeForCausalLM') return [];
+  if (architecture !== 'Qwen2MoeForCausalLM' || moe.sharedExpertGate) return [];
   const { dModel: d, numDenseLayers, numSparseLayers } = model;
   return Array.from({ length: numSparseLayers }, (_, i) => {
     const prefix = `model.layers.${numDenseLayers + i}`;
@@ -107,12 +107,14 @@ function sparseHalf(config: Sections, architecture: Architecture, from: string, 
           `${block}.shared_expert`,
           [d, moe.sharedExperts * width],
           MLP,
-          HALF_OPEN_GATE,
+          moe.sharedExpertGate ? 1 : HALF_OPEN_GATE,
         );
+  const sharedGate = transposed(`${from}.shared.gate`, `${block}.shared_expert_gate`, [d, 1]);
   return [
     transposed(`${from}.router.weight`, `${block}.gate`, [d, moe.numExperts]),
     ...experts.flat(),
     ...shared,
+    ...(moe.sharedExpertGate ? [sharedGate] : []),
   ];
 }
 

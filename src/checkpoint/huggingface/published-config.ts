@@ -162,8 +162,8 @@ function unsupportedMixture(fields: Fields): string | undefined {
   if (missing !== undefined) return `${missing} is missing`;
   if (isMixtral && numChoices === 1)
     return 'num_experts_per_tok 1 is not supported in Mixtral: one expert has its probability as its weight here, not 1';
-  if (!isMixtral && fields.norm_topk_prob !== numChoices! > 1)
-    return `norm_topk_prob ${fields.norm_topk_prob} is not supported with num_experts_per_tok ${numChoices}: weights of several experts add up to 1 here, one has its probability`;
+  if (!isMixtral && fields.norm_topk_prob && numChoices === 1)
+    return 'norm_topk_prob true is not supported with num_experts_per_tok 1: one expert has its probability as its weight here, not 1';
   const sparse = sparseLayersOf(fields);
   const first = sparse.indexOf(true);
   if (sparse.lastIndexOf(false) > first)
@@ -217,13 +217,17 @@ function ropeThetaOf(fields: Fields): number | undefined {
 function moeOf(fields: Fields): object {
   const width = fields.moe_intermediate_size ?? fields.intermediate_size;
   const shared = fields.shared_expert_intermediate_size;
+  const isMixtral = fields.architectures[0] === 'MixtralForCausalLM';
+  // Units that are no expert's must be 0, which their tensors tell.
+  const hasShared = shared > 0 && shared % width === 0;
   return {
     numExperts: fields.num_local_experts ?? fields.num_experts,
     router: 'switch',
     expertsPerToken: fields.num_experts_per_tok,
     dFeedForward: width === fields.intermediate_size ? null : width,
-    // Units that are no expert's must be 0, which their tensors tell.
-    sharedExperts: shared % width === 0 ? shared / width : 0,
+    renormalize: fields.num_experts_per_tok === 1 || isMixtral || fields.norm_topk_prob,
+    sharedExperts: hasShared ? shared / width : 0,
+    sharedExpertGate: hasShared,
     capacityFactor: null,
   };
 }

@@ -82,7 +82,7 @@ export function architectureOf(config: RunConfig): Architecture {
     return model.numSparseLayers === 0 ? 'Qwen3ForCausalLM' : 'Qwen3MoeForCausalLM';
   }
   if (model.numSparseLayers === 0) return attentionBias ? 'Qwen2ForCausalLM' : 'LlamaForCausalLM';
-  return !attentionBias && model.numDenseLayers === 0 && moe.sharedExperts === 0 && moe.expertsPerToken > 1
+  return !attentionBias && model.numDenseLayers === 0 && moe.sharedExperts === 0 && isRenormalized(moe)
     ? 'MixtralForCausalLM'
     : 'Qwen2MoeForCausalLM';
 }
@@ -139,6 +139,10 @@ const OF_ARCHITECTURE: Readonly<
   Qwen3MoeForCausalLM: (config) => ({ ...ofQwenMixture(config), attention_bias: false }),
 };
 
+function isRenormalized({ expertsPerToken, renormalize }: RunConfig['moe']): boolean {
+  return expertsPerToken > 1 && renormalize;
+}
+
 function ofQwenMixture({ model, moe }: RunConfig) {
   return {
     intermediate_size: model.dFeedForward,
@@ -146,7 +150,7 @@ function ofQwenMixture({ model, moe }: RunConfig) {
     decoder_sparse_step: 1,
     num_experts: heldExperts(moe).count,
     num_experts_per_tok: moe.expertsPerToken,
-    norm_topk_prob: moe.expertsPerToken > 1,
+    norm_topk_prob: isRenormalized(moe),
     moe_intermediate_size: expertWidthOf({ model, moe }),
     use_sliding_window: false,
   };
