@@ -36,7 +36,14 @@ function select(transport: Transport, { moe: change, numDomains }: SelectionCase
     layer: 1,
     held: heldExperts(moe),
     placement: placementOf(moe, topology.worldSize, 1),
-    size: { dModel: D, dFeedForward: 4, numLayers: 1, sharedExperts: 0, sharedExpertGate: false, family: familyOf(tinyConfig()) },
+    size: {
+      dModel: D,
+      dFeedForward: 4,
+      numLayers: 1,
+      sharedExperts: 0,
+      sharedExpertGate: false,
+      family: familyOf(tinyConfig()),
+    },
     router: {
       ...router,
       route(input) {
