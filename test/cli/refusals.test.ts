@@ -200,7 +200,7 @@ describe('a checkpoint is refused', () => {
     await refused([...to('onnx'), '--dtype', 'bfloat16'], /--dtype bfloat16: --to onnx writes float32 only/);
     await refused(
       [...to('gguf'), '--dtype', 'bfloat16'],
-      /--dtype bfloat16: --to gguf writes float32 or float16 or q8_0/,
+      /--dtype bfloat16: --to gguf writes float32 or float16 or q8_0 or q4_k/,
     );
     expect(readdirSync(taken)).toEqual(['notes']);
   });

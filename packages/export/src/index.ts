@@ -32,7 +32,7 @@ interface ExportOptions {
 export const exportCommand: ExportPackage['exportCommand'] = (command: Command) => {
   const targets = Object.entries(TARGETS).map(([name, { description }]) => `${name}: ${description}`);
   const dtype =
-    'of the weights: huggingface has float32 and bfloat16, gguf float32, float16 and q8_0 (a byte each), the others float32';
+    'of the weights: huggingface has float32 and bfloat16, gguf float32, float16, q8_0 (a byte each) and q4_k (half a byte), the others float32';
   const subModel = 'in place of --to: the part of the model that one domain uses, as a checkpoint of its own';
   const output = 'the folder to write; an earlier export there is replaced, if nothing was added or changed';
   command
@@ -94,7 +94,11 @@ function writerOf({ to, subModel, domain, dtype }: ExportOptions): Writer {
       `--dtype ${dtype}: ${given} writes ${types.length === 1 ? 'float32 only; leave it out' : types.join(' or ')}`,
     );
   if (to !== undefined && target !== null)
-    return { to, lines: () => [], write: (checkpoint, output) => target.write(checkpoint, output, dtype) };
+    return {
+      to,
+      lines: (checkpoint) => target.lines?.(checkpoint, dtype) ?? [],
+      write: (checkpoint, output) => target.write(checkpoint, output, dtype),
+    };
   return {
     to: 'sub-model',
     lines: ({ manifest }) => [sizeOfSubModel(manifest.config, domain!)],

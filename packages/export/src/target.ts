@@ -1,7 +1,7 @@
 import type { Checkpoint } from 'locmoe/internal/checkpoint/checkpoint';
 import type { OutputFolder } from './output-folder.js';
 
-export const WEIGHT_TYPES = ['float32', 'bfloat16', 'float16', 'q8_0'] as const;
+export const WEIGHT_TYPES = ['float32', 'bfloat16', 'float16', 'q8_0', 'q4_k'] as const;
 export type WeightType = (typeof WEIGHT_TYPES)[number];
 
 export interface ExportTarget {
@@ -19,4 +19,6 @@ export interface ExportTarget {
    * @throws TrainerError `BAD_INPUT` if the format cannot hold this model, or as `OutputFolder.write`
    */
   write(checkpoint: Checkpoint, output: OutputFolder, dtype: WeightType): Promise<void>;
+  /** Lines to print about what was written. */
+  lines?(checkpoint: Checkpoint, dtype: WeightType): readonly string[];
 }

@@ -9,9 +9,11 @@ import { tokenizerJson, trainBpe } from 'locmoe/internal/data/tokenizer/bpe-trai
 import { loadTokenizer } from 'locmoe/internal/data/tokenizer/tokenizer';
 import { openInference } from 'locmoe/internal/inference/inference';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { float16Bits } from '../src/gguf/float16.js';
 import { gguf } from '../src/gguf/gguf.js';
 import { ggufValue, writeGguf } from '../src/gguf/gguf-file.js';
-import { float16Bits } from '../src/gguf/number-types.js';
+import { ggufTensors } from '../src/gguf/gguf-tensors.js';
+import { encodeAs } from '../src/gguf/number-types.js';
 import { tokenizerFields } from '../src/gguf/tokenizer-fields.js';
 import { writeFolder } from '../src/output-folder.js';
 import type { WeightType } from '../src/target.js';
@@ -21,6 +23,8 @@ const TOP_2 = { router: 'switch', expertGroups: 1, expertsPerToken: 2 };
 const MIXTRAL = {
   model: {
     numDenseLayers: 0,
+    // A row of w_out is a super-block of Q4_K.
+    dFeedForward: 256,
     numKeyValueHeads: 1,
     ropeTheta: 500,
     ropeScaling: { type: 'linear', factor: 3 },
@@ -101,6 +105,7 @@ it('llama.cpp gives the tokens and the probabilities that the model gives here',
     { checkpoint: mixtral, type: 'float16', within: 5e-3 },
     // Rounded weights may send a token to another expert.
     { checkpoint: mixtral, type: 'q8_0', within: 0.5 },
+    { checkpoint: mixtral, type: 'q4_k', within: 0.5 },
     { checkpoint: llama, type: 'float32', within: 1e-4 },
     { checkpoint: llama, type: 'q8_0', within: 0.05 },
     ...qwens.map((checkpoint) => ({ checkpoint, type: 'float32', within: 1e-4 }) as const),
@@ -139,7 +144,7 @@ describe("HuggingFace's reader", () => {
       tensorInfos.map(({ name, shape, dtype }) => [name, [dtype, ...shape.map(Number)]]),
     );
     // The shortest stride comes first.
-    expect(shapes.get('blk.1.ffn_down_exps.weight')).toEqual([8, 64, 32, 4]);
+    expect(shapes.get('blk.1.ffn_down_exps.weight')).toEqual([8, 256, 32, 4]);
     expect(shapes.get('blk.1.ffn_gate_inp.weight')).toEqual([0, 32, 4]);
     expect(shapes.get('output.weight')).toEqual([8, 32, 400]);
     expect(tensorInfos).toHaveLength(3 + 2 * 10);
@@ -151,20 +156,78 @@ describe("HuggingFace's reader", () => {
     const { offset } = tensorInfos.find(({ name }) => name === 'blk.0.ffn_up_exps.weight')!;
     const bytes = readFileSync(file).subarray(Number(tensorDataOffset + offset));
     // Stored [d, width] here, [width, d] there; of the second of four experts.
-    const own = mixtral.read('layers.0.experts.1.w_in', [32, 64]);
+    const own = mixtral.read('layers.0.experts.1.w_in', [32, 256]);
     let furthest = 0;
-    for (let row = 0; row < 64; row++) {
-      const block = bytes.subarray((64 + row) * 34, (64 + row + 1) * 34);
+    for (let row = 0; row < 256; row++) {
+      const block = bytes.subarray((256 + row) * 34, (256 + row + 1) * 34);
       const scale = float16Of(block.readUInt16LE(0));
       for (let column = 0; column < 32; column++) {
         const value = block.readInt8(2 + column) * scale;
-        furthest = Math.max(furthest, Math.abs(value - own[column * 64 + row]!) / scale);
+        furthest = Math.max(furthest, Math.abs(value - own[column * 256 + row]!) / scale);
       }
     }
     // The scale is rounded too, by up to 127 / 2 ** 11 of a step.
     expect(furthest).toBeGreaterThan(0.4);
     expect(furthest).toBeLessThan(0.57);
   });
+
+  it('says where a tensor of Q4_K is, whose values are nearer to ours than by the range of each block', async () => {
+    const file = await exported(mixtral, 'q4_k');
+    const { tensorInfos, tensorDataOffset } = await read(file);
+    expect(gguf.lines!(mixtral, 'q4_k')).toEqual(['weights: 173 kB of Q8_0, 1.7 kB of F32, 37 kB of Q4_K']);
+    const { offset } = tensorInfos.find(({ name }) => name === 'blk.0.ffn_down_exps.weight')!;
+    const own = mixtral.read('layers.0.experts.1.w_out', [256, 32]) as Float32Array;
+    const rows = Float32Array.from(own, (_, i) => own[(i % 256) * 32 + Math.floor(i / 256)]!);
+    const bytes = readFileSync(file).subarray(Number(tensorDataOffset + offset) + 32 * 144);
+    const error = relativeError(q4KValues(bytes.subarray(0, 32 * 144)), rows);
+    expect(error).toBeLessThan(0.075);
+    expect(error).toBeLessThan(0.93 * relativeError(roundedByRange(rows), rows));
+  });
+});
+
+/** Root of the summed squares of differences, over that of the values. */
+function relativeError(values: readonly number[], own: Float32Array): number {
+  return Math.hypot(...values.map((value, i) => value - own[i]!)) / Math.hypot(...own);
+}
+
+/** Values of super-blocks of 144 bytes, by ggml's definition of Q4_K. */
+function q4KValues(bytes: Buffer): number[] {
+  return Array.from({ length: (bytes.length / 144) * 256 }, (_, i) => {
+    const block = bytes.subarray(Math.floor(i / 256) * 144);
+    const [part, pair] = [Math.floor((i % 256) / 32), Math.floor((i % 256) / 64)];
+    const six = block.subarray(4, 16);
+    const scale = part < 4 ? six[part]! & 63 : (six[part + 4]! & 15) + 16 * (six[part - 4]! >> 6);
+    const least = part < 4 ? six[part + 4]! & 63 : (six[part + 4]! >> 4) + 16 * (six[part]! >> 6);
+    const byte = block[16 + 32 * pair + (i % 32)]!;
+    const level = part % 2 === 0 ? byte % 16 : byte >> 4;
+    return float16Of(block.readUInt16LE(0)) * scale * level - float16Of(block.readUInt16LE(2)) * least;
+  });
+}
+
+/** The nearest of 16 levels between the least and the greatest value of each block of 32. */
+function roundedByRange(values: Float32Array): number[] {
+  return Array.from(values, (value, i) => {
+    const block = values.subarray(i - (i % 32), i - (i % 32) + 32);
+    const [low, step] = [Math.min(...block), (Math.max(...block) - Math.min(...block)) / 15];
+    return low + step * Math.round((value - low) / step);
+  });
+}
+
+it.each([
+  ['zeros', () => 0, 0],
+  ['one number', () => 0.3, 0.01],
+  ['one number below 0', () => -0.3, 0.01],
+  ['two levels above 0', (i: number) => 1 + (i % 2), 0.01],
+  ['blocks of many sizes', (i: number) => Math.sin(i * i) * 4 ** -Math.floor(i / 32), 0.1],
+  ['numbers near the least of float16', (i: number) => Math.sin(i * i) * 1e-5, 0.2],
+  ['numbers below the least of float16', (i: number) => Math.sin(i * i) * 1e-9, 1],
+] as const)('a super-block of Q4_K can be of %s', (_, valueAt, within) => {
+  const values = Float32Array.from({ length: 256 }, (_, i) => valueAt(i));
+  const read = q4KValues(Buffer.from(encodeAs('Q4_K', values)));
+  const size = Math.max(...values.map(Math.abs));
+  expect(Math.max(...read.map((value, i) => Math.abs(value - values[i]!)))).toBeLessThanOrEqual(
+    within * size,
+  );
 });
 
 /** IEEE 754, section 3.4. */
@@ -234,6 +297,33 @@ describe('a tokenizer', () => {
   ])('with a %s that llama.cpp has not is refused', (field, change) => {
     expect(() => fieldsOf(fileWith(change))).toThrow(`cannot be exported to GGUF: its ${field} is none`);
   });
+});
+
+it('matrices that may not be Q4_K, by their name or their rows, are finer', () => {
+  const typeOf = (name: string, rowLength: number) =>
+    ggufTensors(
+      [{ name, shape: [4, rowLength], bytes: 0, read: () => new Float32Array(4 * rowLength) }],
+      'Q4_K',
+      null,
+    )[0]!.type;
+  const layer = 'model.layers.0';
+  expect([
+    typeOf(`${layer}.self_attn.q_proj.weight`, 512),
+    typeOf(`${layer}.mlp.experts.0.gate_proj.weight`, 256),
+    typeOf(`${layer}.self_attn.k_proj.weight`, 512),
+    typeOf('model.embed_tokens.weight', 512),
+    typeOf('lm_head.weight', 512),
+    typeOf(`${layer}.mlp.up_proj.weight`, 352),
+    typeOf(`${layer}.mlp.up_proj.weight`, 344),
+    typeOf('lm_head.weight', 344),
+    typeOf(`${layer}.mlp.gate.weight`, 512),
+  ]).toEqual(['Q4_K', 'Q4_K', 'Q8_0', 'Q8_0', 'Q8_0', 'Q8_0', 'F16', 'F16', 'F32']);
+});
+
+it('a type that no matrix can have is refused', async () => {
+  await expect(exported(llama, 'q4_k')).rejects.toThrow(
+    '--dtype q4_k: no matrix that may be Q4_K has rows of a multiple of 256 values (model.dModel 32)',
+  );
 });
 
 it.each([

@@ -10,7 +10,7 @@ const ALIGNMENT = 32;
 const FIELD = { uint32: 4, int32: 5, float32: 6, bool: 7, string: 8, array: 9 } as const;
 
 /** Types of tensors by their numbers in the file. */
-const TENSOR = { F32: 0, F16: 1, Q8_0: 8 } as const;
+const TENSOR = { F32: 0, F16: 1, Q8_0: 8, Q4_K: 12 } as const;
 export type GgufType = keyof typeof TENSOR;
 
 /** A value of the metadata, encoded. */

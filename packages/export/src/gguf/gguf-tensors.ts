@@ -31,11 +31,15 @@ const OF_LAYER: Readonly<Record<string, string>> = {
 };
 /** Gates stay float32, since rounding would change their choices; so do norms and biases, which take no room. */
 const ALWAYS_FLOAT32 = /norm|bias|ffn_gate_inp/;
+/** Matrices whose rounding to 4 bits moves probabilities most for their size; llama.cpp keeps most of them finer too. */
+const FINER_THAN_4_BITS = /^(token_embd|output)\.|attn_[kv]\./;
+/** The type of a matrix that a type does not fit. */
+const FINER: Readonly<Partial<Record<GgufType, GgufType>>> = { Q4_K: 'Q8_0', Q8_0: 'F16' };
 
 /**
  * The tensors of a class of transformers for llama.cpp: the experts of a layer are one tensor, [E, ...].
  *
- * @param type of the matrices; one whose rows are no whole blocks of it is F16
+ * @param type of the matrices; one whose rows are no whole blocks of it has a finer one
  * @param headSize of the architecture `llama`, in which rows of q and k have another order; null if they have that of HuggingFace
  */
 export function ggufTensors(
@@ -51,7 +55,7 @@ export function ggufTensors(
   return [...parts].map(([name, tensors]) => {
     const { shape } = tensors[0]!;
     const whole = name.endsWith('_exps.weight') ? [tensors.length, ...shape] : shape;
-    const own = ALWAYS_FLOAT32.test(name) ? 'F32' : fitsRows(type, shape.at(-1)!) ? type : 'F16';
+    const own = typeOf(name, shape.at(-1)!, type);
     const isReordered = headSize !== null && /attn_[qk]\./.test(name);
     return {
       name,
@@ -69,6 +73,13 @@ export function ggufTensors(
       },
     };
   });
+}
+
+function typeOf(name: string, rowLength: number, type: GgufType): GgufType {
+  if (ALWAYS_FLOAT32.test(name)) return 'F32';
+  const isTooCoarse = type === 'Q4_K' && FINER_THAN_4_BITS.test(name);
+  if (!isTooCoarse && fitsRows(type, rowLength)) return type;
+  return typeOf(name, rowLength, FINER[type]!);
 }
 
 function nameOf(published: string): string {

@@ -1,14 +1,16 @@
+import type { Checkpoint } from 'locmoe/internal/checkpoint/checkpoint';
 import type { Architecture } from 'locmoe/internal/checkpoint/huggingface/architectures';
 import { mixtralFields } from 'locmoe/internal/config/model-schema';
 import { expertWidthOf, type RunConfig } from 'locmoe/internal/config/schema';
 import { TrainerError } from 'locmoe/internal/errors';
+import { formatSize } from 'locmoe/internal/format';
 import { rotaryFrequencies } from 'locmoe/internal/ops/rotary-frequencies';
 import { heldExperts } from 'locmoe/internal/routing/index';
 import { architectureOf, publishedModel } from '../huggingface/published.js';
 import type { ExportTarget, WeightType } from '../target.js';
 import { type GgufTensor, type GgufType, type GgufValue, ggufValue, writeGguf } from './gguf-file.js';
 import { ggufTensors } from './gguf-tensors.js';
-import { encodeAs } from './number-types.js';
+import { blockLength, encodeAs } from './number-types.js';
 import { tokenizerFields } from './tokenizer-fields.js';
 
 /** Types of weights, with the number by which llama.cpp names a file of them. */
@@ -16,6 +18,7 @@ const TYPES = {
   float32: { type: 'F32', fileType: 0 },
   float16: { type: 'F16', fileType: 1 },
   q8_0: { type: 'Q8_0', fileType: 7 },
+  q4_k: { type: 'Q4_K', fileType: 15 },
 } as const satisfies Partial<Record<WeightType, { readonly type: GgufType; readonly fileType: number }>>;
 type Type = keyof typeof TYPES;
 
@@ -40,22 +43,37 @@ export const gguf: ExportTarget = {
     const { manifest, tokenizerFile } = checkpoint;
     const { config } = manifest;
     assertExpressible(config);
-    const { tensors } = publishedModel(checkpoint);
-    const architecture = ggufArchitecture(config);
-    const { type, fileType } = TYPES[dtype as Type];
-    const { headDim } = mixtralFields(config.model);
+    const tensors = tensorsOf(checkpoint, dtype as Type);
     const metadata = {
-      ...modelFields(config, architecture, fileType),
+      ...modelFields(config, ggufArchitecture(config), TYPES[dtype as Type].fileType),
       ...tokenizerFields(tokenizerFile, config),
     };
     await output.writeWith('model.gguf', (file) =>
-      writeGguf(file, new Map(Object.entries(metadata)), [
-        ...ggufTensors(tensors, type, architecture === 'llama' ? headDim : null),
-        ...frequencyDivisors(config.model),
-      ]),
+      writeGguf(file, new Map(Object.entries(metadata)), tensors),
     );
   },
+  lines(checkpoint, dtype) {
+    const sizes = new Map<GgufType, number>();
+    for (const { type, bytes } of tensorsOf(checkpoint, dtype as Type))
+      sizes.set(type, (sizes.get(type) ?? 0) + bytes);
+    return [`weights: ${Array.from(sizes, ([type, bytes]) => `${formatSize(bytes)} of ${type}`).join(', ')}`];
+  },
 };
+
+/** @throws TrainerError `BAD_INPUT` if no matrix can be of the type */
+function tensorsOf(checkpoint: Checkpoint, dtype: Type): GgufTensor[] {
+  const { model } = checkpoint.manifest.config;
+  const { headDim } = mixtralFields(model);
+  const { type } = TYPES[dtype];
+  const isReordered = ggufArchitecture(checkpoint.manifest.config) === 'llama';
+  const tensors = ggufTensors(publishedModel(checkpoint).tensors, type, isReordered ? headDim : null);
+  if (!tensors.some((tensor) => tensor.type === type))
+    throw new TrainerError(
+      'BAD_INPUT',
+      `--dtype ${dtype}: no matrix that may be ${type} has rows of a multiple of ${blockLength(type)} values (model.dModel ${model.dModel}); take a finer type`,
+    );
+  return [...tensors, ...frequencyDivisors(model)];
+}
 
 /** An architecture has either experts in all layers or in none, and their weights add up to 1, also that of one. */
 function assertExpressible({ model, moe }: RunConfig): void {

@@ -1,22 +1,33 @@
+import { float16Bits } from './float16.js';
 import type { GgufType } from './gguf-file.js';
+import { q4KBlocks, SUPER_BLOCK, SUPER_BLOCK_BYTES } from './q4-k.js';
 
-/** Values of a block of Q8_0, which has them as bytes with one scale in float16 before them. */
-const BLOCK = 32;
-const BLOCK_BYTES = 2 + BLOCK;
+/** Values of a block and its bytes. A block of Q8_0 has one scale in float16, then bytes. */
+const BLOCKS: Readonly<Record<GgufType, { readonly values: number; readonly bytes: number }>> = {
+  F32: { values: 1, bytes: 4 },
+  F16: { values: 1, bytes: 2 },
+  Q8_0: { values: 32, bytes: 2 + 32 },
+  Q4_K: { values: SUPER_BLOCK, bytes: SUPER_BLOCK_BYTES },
+};
 
-/** Bytes of so many values; of Q8_0 they are whole blocks. */
+/** Values that are encoded together. */
+export function blockLength(type: GgufType): number {
+  return BLOCKS[type].values;
+}
+
+/** Bytes of so many values, which are whole blocks. */
 export function bytesIn(type: GgufType, length: number): number {
-  if (type === 'Q8_0') return (length / BLOCK) * BLOCK_BYTES;
-  return length * (type === 'F32' ? 4 : 2);
+  return (length / BLOCKS[type].values) * BLOCKS[type].bytes;
 }
 
-/** Whether rows of so many values can be held in a type: a block of Q8_0 lies within one. */
+/** Whether rows of so many values can be held in a type: a block lies within one. */
 export function fitsRows(type: GgufType, rowLength: number): boolean {
-  return type !== 'Q8_0' || rowLength % BLOCK === 0;
+  return rowLength % BLOCKS[type].values === 0;
 }
 
-/** Encodes values; those of Q8_0 are whole blocks. */
+/** Encodes values, which are whole blocks. */
 export function encodeAs(type: GgufType, values: Float32Array): Uint8Array {
+  if (type === 'Q4_K') return q4KBlocks(values);
   if (type === 'Q8_0') return q8Blocks(values);
   const numbers = type === 'F32' ? values : Uint16Array.from(values, float16Bits);
   return new Uint8Array(numbers.buffer, numbers.byteOffset, numbers.byteLength);
@@ -25,8 +36,9 @@ export function encodeAs(type: GgufType, values: Float32Array): Uint8Array {
 /** ggml's reference: the scale is the greatest magnitude of a block over 127. */
 function q8Blocks(values: Float32Array): Uint8Array {
   const encoded = Buffer.alloc(bytesIn('Q8_0', values.length));
-  for (let at = 0, to = 0; at < values.length; at += BLOCK, to += BLOCK_BYTES) {
-    const block = values.subarray(at, at + BLOCK);
+  const { values: length, bytes } = BLOCKS.Q8_0;
+  for (let at = 0, to = 0; at < values.length; at += length, to += bytes) {
+    const block = values.subarray(at, at + length);
     const scale = block.reduce((most, value) => Math.max(most, Math.abs(value)), 0) / 127;
     encoded.writeUInt16LE(float16Bits(scale), to);
     block.forEach((value, i) => {
@@ -34,22 +46,4 @@ function q8Blocks(values: Float32Array): Uint8Array {
     });
   }
   return encoded;
-}
-
-const word = new Uint32Array(1);
-const single = new Float32Array(word.buffer);
-const LEAST_NORMAL = 2 ** -14;
-/** Adding it rounds a smaller number to an integer, ties to even. */
-const ROUNDER = 1.5 * 2 ** 52;
-
-/** The bits of the nearest float16, ties to even; beyond the greatest one, infinity. */
-export function float16Bits(value: number): number {
-  single[0] = value;
-  const bits = word[0]!;
-  const sign = (bits >>> 16) & 0x8000;
-  const magnitude = Math.abs(single[0]);
-  if (Number.isNaN(magnitude)) return sign | 0x7e00;
-  if (magnitude < LEAST_NORMAL) return sign | (magnitude * 2 ** 24 + ROUNDER - ROUNDER);
-  const rounded = (bits & 0x7fffffff) + 0xfff + ((bits >>> 13) & 1);
-  return sign | Math.min(0x7c00, (rounded >>> 13) - (112 << 10));
 }
