@@ -43,6 +43,12 @@ const LLAMA = {
 const QWEN2 = { model: { ...LLAMA.model, ropeScaling: null, attentionBias: true }, moe: {} };
 const QWEN3 = { model: { ...LLAMA.model, ropeScaling: null, qkNorm: true, headDim: 24 }, moe: {} };
 const QWEN3_MOE = { model: { ...MIXTRAL.model, qkNorm: true }, moe: TOP_2 };
+const QWEN2_MOE = {
+  model: { ...MIXTRAL.model, attentionBias: true },
+  moe: { ...TOP_2, renormalize: false, sharedExperts: 2, sharedExpertGate: true, dFeedForward: 24 },
+};
+/** Its shared expert is one unit of zeros there. */
+const ONE_EXPERT = { model: MIXTRAL.model, moe: { ...TOP_2, expertsPerToken: 1 } };
 const TEXTS = ["Rank 0's 1234 rows:\n\n\tdone,  café 中文🙂 DON'T", ' leading', 'trailing  ', 'a\r\n  b'];
 
 const root = mkdtempSync(path.join(tmpdir(), 'locmoe-gguf-'));
@@ -52,8 +58,9 @@ let mixtral: Checkpoint;
 let llama: Checkpoint;
 let qwens: readonly Checkpoint[];
 beforeAll(() => {
-  [mixtral, llama, ...qwens] = [MIXTRAL, LLAMA, QWEN2, QWEN3, QWEN3_MOE].map(({ model, moe }) =>
-    trainedModel(mkdtempSync(path.join(root, 'model-')), { model: { family: 'mixtral', ...model }, moe }),
+  [mixtral, llama, ...qwens] = [MIXTRAL, LLAMA, QWEN2, QWEN3, QWEN3_MOE, QWEN2_MOE, ONE_EXPERT].map(
+    ({ model, moe }) =>
+      trainedModel(mkdtempSync(path.join(root, 'model-')), { model: { family: 'mixtral', ...model }, moe }),
   ) as [Checkpoint, Checkpoint, ...Checkpoint[]];
 });
 
@@ -332,7 +339,8 @@ it.each([
   ['model.ropeScaling llama3', { model: { qkNorm: true, ropeScaling: LLAMA.model.ropeScaling } }],
   ['model.numDenseLayers 1', { model: { numDenseLayers: 1 } }],
   ['moe.sharedExperts 1', { moe: { sharedExperts: 1 } }],
-  ['moe.expertsPerToken 1', { moe: { expertsPerToken: 1 } }],
+  ['moe.expertsPerToken 1', { model: { qkNorm: true }, moe: { expertsPerToken: 1 } }],
+  ['moe.renormalize false', { model: { qkNorm: true }, moe: { renormalize: false } }],
   ['moe.router deepseek', { moe: { router: 'deepseek' } }],
   ['moe.tokenPreference 2', { moe: { tokenPreference: 2 } }],
 ] as const)('%s is refused', async (field, { model, moe }: { model?: object; moe?: object }) => {

@@ -24,6 +24,10 @@ const OF_LAYER: Readonly<Record<string, string>> = {
   'mlp.experts.gate_proj': 'ffn_gate_exps',
   'mlp.experts.up_proj': 'ffn_up_exps',
   'mlp.experts.down_proj': 'ffn_down_exps',
+  'mlp.shared_expert.gate_proj': 'ffn_gate_shexp',
+  'mlp.shared_expert.up_proj': 'ffn_up_shexp',
+  'mlp.shared_expert.down_proj': 'ffn_down_shexp',
+  'mlp.shared_expert_gate': 'ffn_gate_inp_shexp',
   'block_sparse_moe.gate': 'ffn_gate_inp',
   'block_sparse_moe.experts.w1': 'ffn_gate_exps',
   'block_sparse_moe.experts.w2': 'ffn_down_exps',
@@ -33,6 +37,8 @@ const OF_LAYER: Readonly<Record<string, string>> = {
 const ALWAYS_FLOAT32 = /norm|bias|ffn_gate_inp/;
 /** Matrices whose rounding to 4 bits moves probabilities most for their size; llama.cpp keeps most of them finer too. */
 const FINER_THAN_4_BITS = /^(token_embd|output)\.|attn_[kv]\./;
+/** llama.cpp takes sigmoid(x) for SiLU(x) / x, which is no number where a gate of zeros makes x 0. */
+const NEARLY_0 = 1e-20;
 /** The type of a matrix that a type does not fit. */
 const FINER: Readonly<Partial<Record<GgufType, GgufType>>> = { Q4_K: 'Q8_0', Q8_0: 'F16' };
 
@@ -54,7 +60,9 @@ export function ggufTensors(
   }
   return [...parts].map(([name, tensors]) => {
     const { shape } = tensors[0]!;
-    const whole = name.endsWith('_exps.weight') ? [tensors.length, ...shape] : shape;
+    const isSharedGate = name.endsWith('ffn_gate_inp_shexp.weight');
+    const ofOne = isSharedGate ? shape.slice(1) : shape;
+    const whole = name.endsWith('_exps.weight') ? [tensors.length, ...shape] : ofOne;
     const own = typeOf(name, shape.at(-1)!, type);
     const isReordered = headSize !== null && /attn_[qk]\./.test(name);
     return {
@@ -68,7 +76,8 @@ export function ggufTensors(
       *pieces() {
         for (const { read } of tensors) {
           const values = read() as Float32Array;
-          yield encodeAs(own, isReordered ? interleaved(values, shape[0]!, headSize) : values);
+          const turned = isReordered ? interleaved(values, shape[0]!, headSize) : values;
+          yield encodeAs(own, isSharedGate ? turned.map((value) => value || NEARLY_0) : turned);
         }
       },
     };

@@ -6,7 +6,7 @@ import { TrainerError } from 'locmoe/internal/errors';
 import { formatSize } from 'locmoe/internal/format';
 import { rotaryFrequencies } from 'locmoe/internal/ops/rotary-frequencies';
 import { heldExperts } from 'locmoe/internal/routing/index';
-import { architectureOf, publishedModel } from '../huggingface/published.js';
+import { architectureOf, isRenormalized, publishedModel, sharedWidthOf } from '../huggingface/published.js';
 import type { ExportTarget, WeightType } from '../target.js';
 import { type GgufTensor, type GgufType, type GgufValue, ggufValue, writeGguf } from './gguf-file.js';
 import { ggufTensors } from './gguf-tensors.js';
@@ -25,11 +25,12 @@ type Type = keyof typeof TYPES;
 /** The version of ggml's quantized types. */
 const QUANTIZATION_VERSION = 2;
 
-/** Architectures of llama.cpp. Its `llama` is Mixtral too; its `qwen2moe` lets the weights of a token's experts not add up to 1. */
-const ARCHITECTURES: Readonly<Partial<Record<Architecture, string>>> = {
+/** Architectures of llama.cpp. Its `llama` is Mixtral too. */
+const ARCHITECTURES: Readonly<Record<Architecture, string>> = {
   LlamaForCausalLM: 'llama',
   MixtralForCausalLM: 'llama',
   Qwen2ForCausalLM: 'qwen2',
+  Qwen2MoeForCausalLM: 'qwen2moe',
   Qwen3ForCausalLM: 'qwen3',
   Qwen3MoeForCausalLM: 'qwen3moe',
 };
@@ -75,26 +76,31 @@ function tensorsOf(checkpoint: Checkpoint, dtype: Type): GgufTensor[] {
   return [...tensors, ...frequencyDivisors(model)];
 }
 
-/** An architecture has either experts in all layers or in none, and their weights add up to 1, also that of one. */
-function assertExpressible({ model, moe }: RunConfig): void {
+/** An architecture has either experts in all layers or in none. */
+function assertExpressible({ model }: RunConfig): void {
   if (model.family !== 'mixtral')
     throw refused(`model.family ${model.family}`, 'llama.cpp has no architecture that computes it');
-  if (model.numSparseLayers === 0) return;
-  if (model.numDenseLayers > 0)
+  if (model.numSparseLayers > 0 && model.numDenseLayers > 0)
     throw refused(`model.numDenseLayers ${model.numDenseLayers}`, 'there all layers have experts, or none');
-  if (moe.sharedExperts > 0)
-    throw refused(`moe.sharedExperts ${moe.sharedExperts}`, 'there every expert is chosen by the router');
-  if (moe.expertsPerToken === 1 && moe.router === 'switch')
-    throw refused('moe.expertsPerToken 1', 'there the weight of a single expert is 1, not its probability');
 }
 
+/** Of those of mixtures, `qwen2moe` alone lets the weights of a token's experts not add up to 1, and it always does. */
 function ggufArchitecture(config: RunConfig): string {
-  const { attentionBias, ropeScaling } = mixtralFields(config.model);
-  const architecture = ARCHITECTURES[architectureOf(config)];
-  if (architecture === undefined)
+  const { model, moe } = config;
+  const { attentionBias, ropeScaling } = mixtralFields(model);
+  const ofModel = architectureOf(config);
+  const architecture = ARCHITECTURES[ofModel];
+  if (ofModel === 'Qwen2MoeForCausalLM' && isRenormalized(moe))
     throw refused(
-      `model.attentionBias ${attentionBias}`,
-      'there a mixture whose weights add up to 1 has none',
+      moe.sharedExperts > 0
+        ? `moe.sharedExperts ${moe.sharedExperts}`
+        : `model.attentionBias ${attentionBias}`,
+      'there a mixture whose weights add up to 1 has none (moe.renormalize)',
+    );
+  if (ofModel === 'Qwen3MoeForCausalLM' && !isRenormalized(moe))
+    throw refused(
+      moe.renormalize ? 'moe.expertsPerToken 1' : 'moe.renormalize false',
+      `architecture ${architecture} lets the weights of a token's experts add up to 1`,
     );
   if (architecture !== 'llama' && ropeScaling?.type === 'llama3')
     throw refused('model.ropeScaling llama3', `architecture ${architecture} does not know it`);
@@ -153,6 +159,9 @@ function modelFields(
       expert_count: uint32(heldExperts(moe).count),
       expert_used_count: uint32(moe.expertsPerToken),
       expert_feed_forward_length: uint32(expertWidthOf(config)),
+      ...(architecture === 'qwen2moe' && {
+        expert_shared_feed_forward_length: uint32(sharedWidthOf(config)),
+      }),
     }),
   };
   return {

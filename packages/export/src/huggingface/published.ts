@@ -133,13 +133,19 @@ const OF_ARCHITECTURE: Readonly<
   }),
   Qwen2MoeForCausalLM: (config) => ({
     ...ofQwenMixture(config),
-    shared_expert_intermediate_size: config.moe.sharedExperts * expertWidthOf(config) || ABSENT_WIDTH,
+    shared_expert_intermediate_size: sharedWidthOf(config),
     qkv_bias: mixtralFields(config.model).attentionBias,
   }),
   Qwen3MoeForCausalLM: (config) => ({ ...ofQwenMixture(config), attention_bias: false }),
 };
 
-function isRenormalized({ expertsPerToken, renormalize }: RunConfig['moe']): boolean {
+/** Hidden units of the shared expert that Qwen2Moe always has. */
+export function sharedWidthOf(config: RunConfig): number {
+  return config.moe.sharedExperts * expertWidthOf(config) || ABSENT_WIDTH;
+}
+
+/** Whether the weights of a token's experts add up to 1; that of one is its probability. */
+export function isRenormalized({ expertsPerToken, renormalize }: RunConfig['moe']): boolean {
   return expertsPerToken > 1 && renormalize;
 }
 
