@@ -3,9 +3,10 @@ import { createWriteStream, statSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import path from 'node:path';
 import { finished } from 'node:stream/promises';
-import { endProgram, forkProgram, programBeside } from '@locmoe/test-kit';
+import { programBeside } from '@locmoe/test-kit';
 import { CORPUS_DIR, extractDomain } from 'locmoe/internal/data/built-in/corpora';
 import { type TextSource, textSourceSchema } from 'locmoe/internal/data/read/text-source';
+import { askProgram } from '../kit/ask-program.js';
 import type { PartPlace } from '../kit/parts.js';
 import type { DoorPart } from './figures.js';
 
@@ -30,6 +31,7 @@ const FULL_BYTES = 1e9;
 const QUICK_BYTES = 5e7;
 /** Text that the library alone tokenizes. */
 const ALONE_BYTES = 2e7;
+const DEADLINE_MS = 3_600_000;
 
 /** `locmoe train` on a text larger than its memory: speed against the tokenizer's own, and peak memory. */
 export const preparePart: DoorPart = async (context) => {
@@ -74,23 +76,9 @@ export const preparePart: DoorPart = async (context) => {
   };
 };
 
-async function run(request: PrepareRequest, { signal }: PartPlace): Promise<PrepareAnswer> {
-  const child = forkProgram(programBeside(import.meta.url, 'prepare.program'));
-  const abort = () => void endProgram(child);
-  signal.addEventListener('abort', abort);
-  try {
-    child.send(request);
-    const [answer] = await Promise.race([
-      once(child, 'message') as Promise<[PrepareAnswer]>,
-      once(child, 'exit').then(([code]) =>
-        Promise.reject(new Error(`the preparation ended with code ${code}`)),
-      ),
-    ]);
-    return answer;
-  } finally {
-    signal.removeEventListener('abort', abort);
-    await endProgram(child);
-  }
+function run(request: PrepareRequest, { signal }: PartPlace): Promise<PrepareAnswer> {
+  const program = programBeside(import.meta.url, 'prepare.program');
+  return askProgram(program, request, { signal, deadlineMs: DEADLINE_MS });
 }
 
 /** Text of every built-in domain that is written in letters. */
