@@ -78,6 +78,17 @@ describe('bench step', () => {
     );
   });
 
+  it.runIf(NIGHTLY)('trains the other family as PyTorch does', async ({ skip }) => {
+    if (reason !== null) return skipLoudly(skip, reason);
+    const folder = temporaryFolder();
+    const sets = ['family=mixtral', 'numHeads=4', 'numKeyValueHeads=2'].map((set) => `model.${set}`);
+    const family = sets.flatMap((set) => ['--set', set]);
+    const args = benchArguments(folder, ...family, ...ONE_RANK, '--turns', '1', '--verify-steps', '6');
+    const { code, stdout, stderr } = await locmoe(...args);
+    expect(code, stdout + stderr).toBe(0);
+    expect(stdout).toMatch(/\[1\/1\] .*micro\.yaml: .* losses of 6 steps agree within [\d.]+e-[67]/);
+  });
+
   // By day documented-commands.test.ts interrupts it.
   for (const { program, steps } of [
     { program: 'own', steps: '100000' },

@@ -9,7 +9,8 @@ import math
 
 import torch
 import torch.distributed as dist
-import torch.nn.functional as F
+
+from feed_forward import feed_forward
 
 
 class AllToAll(torch.autograd.Function):
@@ -46,7 +47,7 @@ class SwitchLayer:
         self.num_experts = moe["numExperts"]
         self.local = self.num_experts // world_size
         self.experts = [
-            (parameters[f"{prefix}.experts.{e}.w_in"], parameters[f"{prefix}.experts.{e}.w_out"])
+            feed_forward(parameters, f"{prefix}.experts.{e}")
             for e in range(rank * self.local, (rank + 1) * self.local)
         ]
         self.factor = moe["capacityFactor"]
@@ -104,13 +105,12 @@ class SwitchLayer:
         """Runs every local expert on its rows; rows and outputs lie by source rank, then by expert."""
         pieces = rows_RD.split(from_WL.flatten().tolist())
         outputs = [None] * len(pieces)
-        for i, (w_in, w_out) in enumerate(self.experts):
+        for i, expert in enumerate(self.experts):
             of_sources = pieces[i :: self.local]
             sizes = [len(piece) for piece in of_sources]
             if sum(sizes) == 0:
                 outputs[i :: self.local] = [piece.to(wire_type(piece)) for piece in of_sources]
                 continue
             rows = of_sources[0] if len(of_sources) == 1 else torch.cat(of_sources)
-            result = F.gelu(rows @ w_in, approximate="tanh") @ w_out
-            outputs[i :: self.local] = result.split(sizes)
+            outputs[i :: self.local] = expert(rows).split(sizes)
         return outputs[0] if len(outputs) == 1 else torch.cat(outputs)
