@@ -1,12 +1,12 @@
 import { resolveCheckpoint } from 'locmoe/internal/checkpoint/checkpoint';
 import { openDataset } from 'locmoe/internal/data/dataset';
-import { openInference } from 'locmoe/internal/inference/inference';
+import { type Inference, openInference } from 'locmoe/internal/inference/inference';
 import { likeliest } from 'locmoe/internal/inference/sampling';
 import { median } from '../../packages/bench/src/statistics.js';
 import { validationBatch } from '../kit/validation-batch.js';
 import type { GenerateAnswer, GenerateRequest } from './use.js';
 
-// Reads a prompt and continues it greedily, in a process whose memory is its own.
+// Reads prompts and continues them greedily, in a process whose memory is its own.
 
 /** As rounding leaves them apart, in two orders of the same sums. */
 const TOLERANCE = 1e-3;
@@ -15,32 +15,49 @@ process.once('message', (request: GenerateRequest) => {
   process.send!(answer(request), () => process.disconnect());
 });
 
-function answer({ checkpoint, datasetDir, promptTokens, newTokens, turns }: GenerateRequest): GenerateAnswer {
+function answer({ checkpoint, datasetDir, prompts, newTokens, turns }: GenerateRequest): GenerateAnswer {
   const inference = openInference(resolveCheckpoint(checkpoint, () => undefined));
   const dataset = openDataset(datasetDir);
-  const tokenIds = [...validationBatch(inference, dataset, 1).tokenIds.subarray(0, promptTokens)];
+  const text = validationBatch(inference, dataset, 1).tokenIds;
   dataset.close();
-  const { model, decoder } = inference;
-  const generate = () => {
-    const started = performance.now();
-    const [begun] = decoder.begin([{ tokenIds, domain: 0, maxTokens: newTokens }]);
-    let logits = decoder.logitsOf(begun!.hiddenSD.subarray(-model.config.model.dModel))[0]!;
-    const read = performance.now();
-    for (let i = 0; i < newTokens; i++)
-      logits = decoder.extend([begun!.sequence], [likeliest(logits, 1)[0]!])[0]!;
-    const tokensPerS = (1000 * newTokens) / (performance.now() - read);
-    return { prefillMs: read - started, tokensPerS, logits, sequence: begun!.sequence };
-  };
+  const generate = (promptTokens: number) => generated(inference, text.subarray(0, promptTokens), newTokens);
   // The first turn warms up, and shows that the cache does not change what is computed.
-  const { logits, sequence } = generate();
-  const whole = model.logits(Int32Array.from(sequence.tokenIds), 0);
+  for (const promptTokens of prompts) assertSame(inference, generate(promptTokens));
+  const timed = Array.from({ length: turns }, () => prompts.map(generate));
+  return {
+    prompts: prompts.map((promptTokens, i) => ({
+      promptTokens,
+      prefillMs: median(timed.map((turn) => turn[i]!.prefillMs)),
+      tokensPerS: median(timed.map((turn) => turn[i]!.tokensPerS)),
+    })),
+    peakBytes: 1024 * process.resourceUsage().maxRSS,
+  };
+}
+
+interface Generated {
+  readonly prefillMs: number;
+  readonly tokensPerS: number;
+  /** Prompt and what came after it. */
+  readonly tokenIds: readonly number[];
+  /** Of the token that would be next. */
+  readonly logits: Float32Array;
+}
+
+function generated({ model, decoder }: Inference, prompt: Int32Array, newTokens: number): Generated {
+  const started = performance.now();
+  const begun = decoder.begin([{ tokenIds: [...prompt], domain: 0, maxTokens: newTokens }]);
+  const { sequence, hiddenSD } = begun[0]!;
+  let logits = decoder.logitsOf(hiddenSD.subarray(-model.config.model.dModel))[0]!;
+  const read = performance.now();
+  for (let i = 0; i < newTokens; i++) logits = decoder.extend([sequence], [likeliest(logits, 1)[0]!])[0]!;
+  const tokensPerS = (1000 * newTokens) / (performance.now() - read);
+  return { prefillMs: read - started, tokensPerS, tokenIds: sequence.tokenIds, logits };
+}
+
+/** @throws Error if a pass over all tokens comes to other logits */
+function assertSame({ model }: Inference, { tokenIds, logits }: Generated): void {
+  const whole = model.logits(Int32Array.from(tokenIds), 0);
   const difference = logits.reduce((most, value, i) => Math.max(most, Math.abs(value - whole[i]!)), 0);
   if (!(difference <= TOLERANCE))
     throw new Error(`logits differ by ${difference} with the cache; nothing is timed`);
-  const timed = Array.from({ length: turns }, generate);
-  return {
-    prefillMs: median(timed.map(({ prefillMs }) => prefillMs)),
-    tokensPerS: median(timed.map(({ tokensPerS }) => tokensPerS)),
-    peakBytes: 1024 * process.resourceUsage().maxRSS,
-  };
 }

@@ -13,7 +13,8 @@ import { type LongModel, RECIPE, type Trained } from './long-model.js';
 
 /** Warm-up included. */
 const STEPS = 8;
-/** The prompt leaves room for these, and the window would slide only after some more. */
+const SHORT_PROMPT = 32;
+/** The long prompt leaves room for these, and the window would slide only after some more. */
 const NEW_TOKENS = 40;
 const SPARE_TOKENS = 8;
 const TURNS = 9;
@@ -23,15 +24,21 @@ const FLOAT_BYTES = 4;
 export interface GenerateRequest {
   readonly checkpoint: string;
   readonly datasetDir: string;
-  readonly promptTokens: number;
+  /** Tokens of each prompt. */
+  readonly prompts: readonly number[];
   readonly newTokens: number;
   readonly turns: number;
 }
 
-/** Medians over turns, and the peak of the process. */
 export interface GenerateAnswer {
-  readonly prefillMs: number;
-  readonly tokensPerS: number;
+  /** Medians over turns. */
+  readonly prompts: readonly {
+    readonly promptTokens: number;
+    readonly prefillMs: number;
+    /** Of those generated after the prompt. */
+    readonly tokensPerS: number;
+  }[];
+  /** Peak of the process. */
   readonly peakBytes: number;
 }
 
@@ -48,7 +55,6 @@ export interface Use {
   readonly window: number;
   readonly parameters: number;
   readonly numHeads: number;
-  readonly promptTokens: number;
   readonly newTokens: number;
   readonly generation: GenerateAnswer;
   readonly tokensPerStep: number;
@@ -59,8 +65,8 @@ type UsePlace = Pick<Place<unknown, unknown>, 'workDir' | 'dataDir' | 'signal'>;
 
 export function planUse(model: LongModel, { workDir, dataDir, signal }: UsePlace) {
   const { window, tokensPerStep, config, parameters } = model;
-  const promptTokens = window - NEW_TOKENS - SPARE_TOKENS;
-  const asked = { promptTokens, newTokens: NEW_TOKENS, turns: TURNS };
+  const prompts = [SHORT_PROMPT, window - NEW_TOKENS - SPARE_TOKENS];
+  const asked = { prompts, newTokens: NEW_TOKENS, turns: TURNS };
   const generation = { name: 'generation', kind: 'generation', key: { config, asked } };
   const lengths = [window / 4, window / 2, window].map((seqLen) => {
     const sets = model.setsOf(seqLen, STEPS);
@@ -92,7 +98,6 @@ export function planUse(model: LongModel, { workDir, dataDir, signal }: UsePlace
         window,
         parameters,
         numHeads: config.model.numHeads,
-        promptTokens,
         newTokens: NEW_TOKENS,
         generation: answer,
         tokensPerStep,
@@ -108,9 +113,12 @@ export function useView({ parameters, numHeads, generation, lengths, ...use }: U
     ...use,
     tokensPerStep: formatCount(use.tokensPerStep),
     parameters: (parameters / 1e6).toFixed(1),
-    tokensPerS: generation.tokensPerS.toFixed(0),
-    prefillMs: generation.prefillMs.toFixed(0),
-    prefillTokensPerS: formatCount((1000 * use.promptTokens) / generation.prefillMs),
+    prompts: generation.prompts.map(({ promptTokens, prefillMs, tokensPerS }) => ({
+      promptTokens,
+      prefillMs: prefillMs.toFixed(0),
+      prefillTokensPerS: formatCount((1000 * promptTokens) / prefillMs),
+      tokensPerS: tokensPerS.toFixed(0),
+    })),
     peakMB: megabytes(generation.peakBytes),
     lengths: lengths.map(({ seqLen, stepMs, peakBytes }) => ({
       seqLen,
