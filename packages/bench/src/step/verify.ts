@@ -46,6 +46,7 @@ export const PEER_SETTINGS = [
   'moe.tokenPreference=0',
   'moe.dFeedForward=null',
   'moe.sharedExperts=0',
+  'moe.sharedExpertGate=false',
   ...['moe.maxExpertsPerToken=4', 'moe.temperature=1', 'moe.affinityShare=0.4', 'moe.choiceWeights=softmax'],
 ] as const;
 
