@@ -2,7 +2,7 @@ import { TrainerError } from '../errors.js';
 import { EMBEDDING, headsOf } from '../model/family.js';
 import type { LanguageModel } from '../model/language-model.js';
 import { kernels } from '../ops/kernels/choose-kernels.js';
-import { cachedAttention, type KeyValueCache } from '../ops/on-host.js';
+import { BLOCK_OF_CACHE, cachedAttention, type KeyValueCache } from '../ops/on-host.js';
 import { tf } from '../ops/tensorflow.js';
 import { RouteCollector, type RoutedToken } from './routed-tokens.js';
 import { type RowLayer, type RowNorm, rowLayers } from './row-layers.js';
@@ -167,7 +167,7 @@ export class Decoder {
   }
 
   #emptyCaches(capacity: number): KeyValueCache[] {
-    const length = capacity * this.#widthOfKeys;
+    const length = Math.ceil(capacity / BLOCK_OF_CACHE) * BLOCK_OF_CACHE * this.#widthOfKeys;
     return this.#layers.map(() => ({ keys: new Float32Array(length), values: new Float32Array(length) }));
   }
 

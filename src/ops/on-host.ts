@@ -35,11 +35,17 @@ export function layerNormOnHost(xTD: Float32Array, gainD: Float32Array, biasD: F
   return yTD;
 }
 
-/** Keys and values of one layer for the positions of one sequence, row-major [C, K h]. */
+/**
+ * Keys and values of one layer for the positions of one sequence, row-major [C, K h]; C is a multiple of `BLOCK_OF_CACHE`.
+ * Rows of positions that are still to come hold any finite numbers.
+ */
 export interface KeyValueCache {
   readonly keys: Float32Array;
   readonly values: Float32Array;
 }
+
+/** Positions that are computed at a time: their sums do not wait for each other. */
+export const BLOCK_OF_CACHE = 4;
 
 /**
  * `causalAttention` of the last of `numPositions` positions over a cache that holds all of them.
@@ -57,29 +63,51 @@ export function cachedAttention(
   const size = queryD.length / numHeads;
   const width = numKeyValueHeads * size;
   const scale = 1 / Math.sqrt(size);
-  const weights = new Float32Array(numPositions);
+  const weights = new Float32Array(Math.ceil(numPositions / BLOCK_OF_CACHE) * BLOCK_OF_CACHE);
   for (let head = 0; head < numHeads; head++) {
     const begin = head * size;
     const shared = Math.floor((head * numKeyValueHeads) / numHeads) * size;
-    let max = -Infinity;
-    for (let position = 0; position < numPositions; position++) {
-      const row = position * width + shared;
-      let product = 0;
-      for (let i = 0; i < size; i++) product += queryD[begin + i]! * keys[row + i]!;
-      const score = product * scale;
-      weights[position] = score;
-      if (score > max) max = score;
+    for (let position = 0; position < numPositions; position += BLOCK_OF_CACHE) {
+      const first = position * width + shared;
+      const [second, third, fourth] = [first + width, first + 2 * width, first + 3 * width];
+      let [a, b, c, d] = [0, 0, 0, 0];
+      for (let i = 0; i < size; i++) {
+        const query = queryD[begin + i]!;
+        a += query * keys[first + i]!;
+        b += query * keys[second + i]!;
+        c += query * keys[third + i]!;
+        d += query * keys[fourth + i]!;
+      }
+      weights[position] = a * scale;
+      weights[position + 1] = b * scale;
+      weights[position + 2] = c * scale;
+      weights[position + 3] = d * scale;
     }
-    let sum = 0;
-    for (let position = 0; position < numPositions; position++) {
-      weights[position] = Math.exp(weights[position]! - max);
-      sum += weights[position]!;
-    }
+    softmaxOnHost(weights, numPositions);
     yD.fill(0, begin, begin + size);
-    for (let position = 0; position < numPositions; position++) {
-      const weight = weights[position]! / sum;
-      const row = position * width + shared;
-      for (let i = 0; i < size; i++) yD[begin + i]! += weight * values[row + i]!;
+    for (let position = 0; position < numPositions; position += BLOCK_OF_CACHE) {
+      const first = position * width + shared;
+      const [second, third, fourth] = [first + width, first + 2 * width, first + 3 * width];
+      const a = weights[position]!;
+      const b = weights[position + 1]!;
+      const c = weights[position + 2]!;
+      const d = weights[position + 3]!;
+      for (let i = 0; i < size; i++)
+        yD[begin + i]! +=
+          a * values[first + i]! + b * values[second + i]! + c * values[third + i]! + d * values[fourth + i]!;
     }
   }
+}
+
+/** Softmax of the first `length` numbers, in place; the others become 0. */
+function softmaxOnHost(numbers: Float32Array, length: number): void {
+  let max = -Infinity;
+  for (let i = 0; i < length; i++) max = Math.max(max, numbers[i]!);
+  let sum = 0;
+  for (let i = 0; i < length; i++) {
+    numbers[i] = Math.exp(numbers[i]! - max);
+    sum += numbers[i]!;
+  }
+  for (let i = 0; i < length; i++) numbers[i]! /= sum;
+  numbers.fill(0, length);
 }
