@@ -175,10 +175,16 @@ describe.skipIf(reason !== null)('the page of a run', () => {
 
   it('shows what was recorded of the step that is clicked, beside those before it', async () => {
     await open('run=failed');
-    const plot = page.locator('.card[aria-label="Loss"] .u-over');
+    const card = page.locator('.card[aria-label="Loss"]');
+    const plot = card.locator('.u-over');
     const { width = 0 } = (await plot.boundingBox()) ?? {};
-    // The steps are 1 to 200.
-    await plot.click({ position: { x: (149 / 199) * width, y: 20 } });
+    // The steps are 1 to 200. A click before they are drawn would lead nowhere.
+    const position = { x: (149 / 199) * width, y: 20 };
+    await eventually(async () => {
+      await plot.hover({ position });
+      return card.locator('.legend .at').textContent();
+    }).toBe('step 150');
+    await plot.click({ position });
     const panel = page.locator('.step-panel');
     await eventually(() => panel.locator('h2').textContent()).toBe('Step 150');
     await eventually(() => panel.locator('.findings').textContent()).toMatch(
