@@ -34,8 +34,11 @@ export class Rotation {
     const turns = this.#turns[position];
     for (let head = 0; head < numHeads; head++)
       for (let i = 0; i < half; i++) {
-        const [at, cosine, sine] = [begin + head * this.size + i, turns[i]!, direction * turns[half + i]!];
-        const [a, b] = [values[at]!, values[at + half]!];
+        const cosine = turns[i]!;
+        const sine = direction * turns[half + i]!;
+        const at = begin + head * this.size + i;
+        const a = values[at]!;
+        const b = values[at + half]!;
         values[at] = a * cosine - b * sine;
         values[at + half] = b * cosine + a * sine;
       }
