@@ -31,9 +31,9 @@ export const FAMILY_RULES: readonly ModelRule[] = [
   ),
   ({ model, moe }) => ofMixtral(model, 'moe.sharedExpertGate', moe.sharedExpertGate),
   ({ model, moe }) => ofMixtral(model, 'moe.renormalize', !moe.renormalize),
-  ({ moe: { sharedExpertGate, sharedExperts } }) =>
+  ({ model: { family }, moe: { sharedExpertGate, sharedExperts } }) =>
     unless(
-      !sharedExpertGate || sharedExperts > 0,
+      family === 'pangu-sigma' || !sharedExpertGate || sharedExperts > 0,
       'moe.sharedExpertGate',
       'is the gate of shared experts, and moe.sharedExperts is 0',
     ),

@@ -69,6 +69,23 @@ it.each([
   expect(() => loadConfig('tiny', { sets })).toThrow(why);
 });
 
+it.each([
+  [
+    'tiny',
+    ['moe.sharedExperts=1', 'moe.sharedExpertGate=true'],
+    'moe.sharedExpertGate: is for model.family mixtral alone',
+  ],
+  [
+    'tiny',
+    ['moe.router=switch', 'moe.renormalize=false'],
+    'moe.renormalize: is for model.family mixtral alone',
+  ],
+  ['mixtral-tiny', ['moe.sharedExpertGate=true'], 'moe.sharedExpertGate: is the gate of shared experts, and'],
+  ['mixtral-tiny', ['model.numDenseLayers=10001'], 'model.numDenseLayers: must be at most 10000'],
+])('%s with %s is refused', (recipe, sets, why) => {
+  expect(() => loadConfig(recipe, { sets })).toThrow(why);
+});
+
 it('other families than pangu-sigma have no query layer', () => {
   expect(loadConfig('mixtral-tiny').model.queryLayer).toBe(false);
   expect(loadConfig('tiny').model.queryLayer).toBe(true);
