@@ -17,7 +17,7 @@ const RANKS = 2;
 /** A domain of this weight has no sequence in a run as short as these, but is validated. */
 const NEVER = 1e-9;
 const RANK = 8;
-/** What is tuned, each at the rate that is best for the new domain among those a factor of three apart: pairs bear higher ones. */
+/** Each arm has the learning rate, of some a factor of three apart, that ended best on the new domain; pairs bear higher ones. */
 const ARMS = {
   'all weights': ['train.learningRate=0.003'],
   'pairs beside the attention': [`train.lora={rank: ${RANK}, on: [attention]}`, 'train.learningRate=0.03'],
@@ -40,7 +40,7 @@ interface Tuned {
   readonly before: Losses;
   readonly after: Losses;
   readonly stepMs: number;
-  /** Of the last checkpoint. */
+  /** The last checkpoint has so much of the optimizer's state. */
   readonly optimizerBytes: number;
   readonly checkpointBytes: number;
 }

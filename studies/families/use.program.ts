@@ -8,7 +8,7 @@ import type { GenerateAnswer, GenerateRequest } from './use.js';
 
 // Reads prompts and continues them greedily, in a process whose memory is its own.
 
-/** As rounding leaves them apart, in two orders of the same sums. */
+/** Two orders of the same sums may round to logits that are so far apart. */
 const TOLERANCE = 1e-3;
 
 process.once('message', (request: GenerateRequest) => {
@@ -39,7 +39,7 @@ interface Generated {
   readonly tokensPerS: number;
   /** Prompt and what came after it. */
   readonly tokenIds: readonly number[];
-  /** Of the token that would be next. */
+  /** The model gives these for the token that would be next. */
   readonly logits: Float32Array;
 }
 

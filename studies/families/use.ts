@@ -35,7 +35,7 @@ export interface GenerateAnswer {
   readonly prompts: readonly {
     readonly promptTokens: number;
     readonly prefillMs: number;
-    /** Of those generated after the prompt. */
+    /** Counts the tokens that are generated, not those of the prompt. */
     readonly tokensPerS: number;
   }[];
   /** Peak of the process. */

@@ -46,7 +46,7 @@ export function coordinatorOf(config: RunConfig, place: Place = {}) {
   return { coordinator, logs };
 }
 
-/** What a rank reports of its first step. */
+/** A rank reports this after its first step. */
 export function stepReport(fields: Partial<StepReport> = {}): StepReport {
   return {
     step: 1,

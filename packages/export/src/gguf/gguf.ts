@@ -84,7 +84,7 @@ function assertExpressible({ model }: RunConfig): void {
     throw refused(`model.numDenseLayers ${model.numDenseLayers}`, 'there all layers have experts, or none');
 }
 
-/** Of those of mixtures, `qwen2moe` alone lets the weights of a token's experts not add up to 1, and it always does. */
+/** In `qwen2moe` the weights of a token's experts are their probabilities; every other mixture there makes them add up to 1. */
 function ggufArchitecture(config: RunConfig): string {
   const { model, moe } = config;
   const { attentionBias, ropeScaling } = mixtralFields(model);
