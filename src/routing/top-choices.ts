@@ -10,7 +10,9 @@ import { nextBest } from './token-choice.js';
 export const topKField = {
   expertsPerToken: positive
     .default(1)
-    .describe("K: experts that a token takes of its domain's; with more than one, their weights sum to 1"),
+    .describe(
+      "K: experts that a token takes of its domain's; with more than one, their weights sum to 1 (but see renormalize)",
+    ),
 };
 
 export const renormalizeField = {
