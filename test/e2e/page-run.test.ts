@@ -7,7 +7,13 @@ import { Journal, type JournalEntry } from '@locmoe/run-format';
 import type { Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { seriousViolations } from '../../packages/page/test/accessibility.js';
-import { openAnew, screenshot, TestBrowser, whyNoBrowser } from '../../packages/page/test/browser.js';
+import {
+  openAnew,
+  pointAt,
+  screenshot,
+  TestBrowser,
+  whyNoBrowser,
+} from '../../packages/page/test/browser.js';
 import { SMALL_RUN, type SyntheticRun, writeSyntheticRun } from '../../packages/page/test/synthetic-run.js';
 import { writeTraces } from '../../packages/page/test/trace-fixture.js';
 import { startRunHttp } from '../../src/cli/run-http.js';
@@ -176,15 +182,12 @@ describe.skipIf(reason !== null)('the page of a run', () => {
   it('shows what was recorded of the step that is clicked, beside those before it', async () => {
     await open('run=failed');
     const card = page.locator('.card[aria-label="Loss"]');
-    const plot = card.locator('.u-over');
-    const { width = 0 } = (await plot.boundingBox()) ?? {};
     // The steps are 1 to 200. A click before they are drawn would lead nowhere.
-    const position = { x: (149 / 199) * width, y: 20 };
-    await eventually(async () => {
-      await plot.hover({ position });
-      return card.locator('.legend .at').textContent();
-    }).toBe('step 150');
-    await plot.click({ position });
+    await eventually(() => pointAt(card, (width) => (149 / 199) * width)).toBe('step 150');
+    await page.mouse.down();
+    await page.mouse.up();
+    // What counts is where the pointer was, not where it has gone.
+    await pointAt(card, () => 20);
     const panel = page.locator('.step-panel');
     await eventually(() => panel.locator('h2').textContent()).toBe('Step 150');
     await eventually(() => panel.locator('.findings').textContent()).toMatch(

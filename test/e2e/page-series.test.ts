@@ -5,7 +5,13 @@ import type { HttpServer } from '@locmoe/logs/http';
 import { pageFeature } from '@locmoe/page';
 import type { Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { openAnew, screenshot, TestBrowser, whyNoBrowser } from '../../packages/page/test/browser.js';
+import {
+  openAnew,
+  pointAt,
+  screenshot,
+  TestBrowser,
+  whyNoBrowser,
+} from '../../packages/page/test/browser.js';
 import { SMALL_RUN, type SyntheticRun, writeSyntheticRun } from '../../packages/page/test/synthetic-run.js';
 import { writeTraces } from '../../packages/page/test/trace-fixture.js';
 import { startRunHttp } from '../../src/cli/run-http.js';
@@ -106,14 +112,12 @@ describe.skipIf(reason !== null)('lines of a chart', { timeout: 120_000 }, () =>
     await open('');
     // The warnings above the charts push them down as they come.
     await eventually(() => page.locator('.pin').count()).toBeGreaterThan(0);
-    const plot = card('Loss').locator('.u-over');
-    const { width } = (await plot.boundingBox())!;
-    const x = (width * SPIKE) / STEPS;
-    for (const beside of [-4, 4]) {
-      await plot.hover({ position: { x: x + beside, y: 9 } });
-      await eventually(() => card('Loss').locator('.legend .at').textContent()).toBe(`step ${SPIKE}`);
-    }
-    await plot.click({ position: { x: x + 4, y: 9 } });
+    for (const beside of [-4, 4])
+      await eventually(() => pointAt(card('Loss'), (width) => (width * SPIKE) / STEPS + beside)).toBe(
+        `step ${SPIKE}`,
+      );
+    await page.mouse.down();
+    await page.mouse.up();
     await eventually(() => page.url()).toContain(String(SPIKE));
   });
 

@@ -1,7 +1,7 @@
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { type BrowserContext, chromium, type Page } from 'playwright-core';
+import { type BrowserContext, chromium, type Locator, type Page } from 'playwright-core';
 import { chromiumPath } from '../../../scripts/chromium.mjs';
 
 /** Screenshots, to be looked at. */
@@ -21,6 +21,19 @@ export function whyNoBrowser(): string | null {
   return chromiumPath() === null
     ? 'no Chromium on this machine; as root on Debian: node scripts/chromium.mjs'
     : null;
+}
+
+/**
+ * Points at a chart as wide as it is now: what loads after it may move it.
+ *
+ * @param placeOf pixels from the left edge of the plot, by its width
+ * @returns what the legend says the pointer is at
+ */
+export async function pointAt(card: Locator, placeOf: (width: number) => number): Promise<string | null> {
+  const plot = card.locator('.u-over');
+  const { width } = (await plot.boundingBox()) ?? { width: 0 };
+  await plot.hover({ position: { x: placeOf(width), y: 9 } });
+  return card.locator('.legend .at').textContent();
 }
 
 /** A browser with its own profile, which records problems of its pages. */

@@ -6,14 +6,18 @@ const TAP_SLACK_PX = 24;
 /** A click counts once no second one, of a double click, has followed. */
 const DOUBLE_CLICK_MS = 250;
 
+interface PlotListener {
+  /** What the cursor is at; null if it is at nothing. */
+  readonly xAtCursor: () => number | null;
+  readonly onClick: (x: number) => void;
+  readonly onLeave: () => void;
+}
+
 /**
  * Clicks on a plot that are no drags and no double clicks. A first tap only moves the cursor, as a mouse does
  * without a click; a second one on the same place counts.
  */
-export function listenToPlot(
-  plot: uPlot,
-  { onClick, onLeave }: { readonly onClick: () => void; readonly onLeave: () => void },
-): void {
+export function listenToPlot(plot: uPlot, { xAtCursor, onClick, onLeave }: PlotListener): void {
   const { over } = plot;
   let pressedAt = 0;
   let tappedAt: number | null = null;
@@ -33,7 +37,9 @@ export function listenToPlot(
       tappedAt = event.clientX;
       if (!isSecond) return;
     }
-    clickTimer = setTimeout(onClick, DOUBLE_CLICK_MS);
+    // The pointer may move on before the click counts.
+    const x = xAtCursor();
+    if (x !== null) clickTimer = setTimeout(onClick, DOUBLE_CLICK_MS, x);
   });
   over.addEventListener('dblclick', () => clearTimeout(clickTimer));
   over.addEventListener('mouseleave', onLeave);

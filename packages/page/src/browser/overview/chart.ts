@@ -180,12 +180,11 @@ export class Chart {
       onDoubleClick: () => options.onRange(null),
     });
     this.#plot = new uPlot({ ...shownOptions, width, height }, this.#data, this.#plotArea);
-    listenToPlot(this.#plot, { onClick: () => this.#click(), onLeave: () => options.onCursor(null) });
-  }
-
-  #click(): void {
-    const x = this.#xAtCursor();
-    if (x !== null) this.options.onClick(x);
+    listenToPlot(this.#plot, {
+      xAtCursor: () => this.#xAtCursor(),
+      onClick: options.onClick,
+      onLeave: () => options.onCursor(null),
+    });
   }
 
   #onCursor(plot: uPlot): void {
@@ -229,8 +228,10 @@ export class Chart {
       this.#follow(plot, { left: plot.valToPos(x, 'x'), top: 0 });
       this.options.onCursor(x);
       event.preventDefault();
-    } else if (event.key === 'Enter') this.#click();
-    else if (event.key === 'Escape' && this.#range !== null) {
+    } else if (event.key === 'Enter') {
+      const x = this.#xAtCursor();
+      if (x !== null) this.options.onClick(x);
+    } else if (event.key === 'Escape' && this.#range !== null) {
       this.options.onRange(null);
       event.stopPropagation();
     }
