@@ -1,6 +1,6 @@
 import type { RankProgress } from '../collectives/control-block.js';
 import { assertSameRoutes } from '../config/named-routes.js';
-import type { RunConfig } from '../config/schema.js';
+import { type RunConfig, ringBytesOf } from '../config/schema.js';
 import { GRACE, type Timeouts, timeoutsOf } from '../config/timeouts.js';
 import { asTrainerError, type ErrorCode, TrainerError } from '../errors.js';
 import type { Logger } from '../logger.js';
@@ -146,10 +146,10 @@ export class NodeRanks {
 
   #createDataPlane(): DataPlane {
     const { rpc, link, config } = this.options;
-    const { ringBytes, interNodeLink, stream } = config.cluster;
+    const { interNodeLink, stream } = config.cluster;
     return DataPlane.create({
       ...this.#place,
-      ringBytes,
+      ringBytes: ringBytesOf(config.cluster),
       interNodeLink,
       faultyLink: link ?? null,
       keepaliveMs: this.#timeouts.peerKeepaliveMs,

@@ -10,7 +10,7 @@ import {
   throughNodes,
 } from './reduction-steps.js';
 import { type Buffers, wireOf } from './reduction-wire.js';
-import { nodeOf } from './topology.js';
+import { nodeOf, type Topology } from './topology.js';
 import type { PendingTransfer, Transport } from './transport.js';
 
 export interface AllReduceOptions {
@@ -29,14 +29,10 @@ export interface AllReduceOptions {
 
 /** Up to this size every rank sends its whole vector to all others: one step instead of two or three. */
 const DIRECT_BYTES = 16 << 10;
-/**
- * Floats of a rank's slice of a block (256 KiB): it stays in cache, and two fit a ring of the default size.
- */
+/** Floats of a rank's slice of a block (256 KiB), so that it stays in cache. */
 const SLICE_FLOATS = 1 << 16;
-/** Blocks started per `advance`, and pipelines of a `finish`. */
-const ABREAST = 2;
-/** A block takes at most four steps, so no more blocks than this are in flight. */
-const MOST_ON_THE_WAY = 4 * ABREAST;
+/** Blocks started per `advance`, and pipelines of a `finish`: as many as a ring of 2 MiB has room for. */
+const ABREAST = 8;
 
 /**
  * Sums a vector over all ranks, or over a group of them. Additions follow one binary tree over the ranks, so
@@ -54,7 +50,7 @@ export function allReduce(transport: Transport, options: AllReduceOptions): void
 /** An all-reduce that overlaps the computation of its data. */
 export interface GradualAllReduce {
   /**
-   * With more than one node, moves the blocks in flight one step on and starts up to two more. A collective:
+   * With more than one node, moves the blocks in flight one step on and starts some more. A collective:
    * every rank calls it at the same places among its other collectives, with the same argument.
    *
    * @param wholeFrom `data` is final from this index on; it falls from call to call
@@ -158,13 +154,18 @@ function reductionOfGroup(
   return { ...reductionOf(transport, options), wire: wireOf(precision) };
 }
 
+/** Blocks in flight: those of an `advance` for each of a block's steps. */
+function mostOnTheWay({ workersPerNode, numNodes }: Topology): number {
+  return ABREAST * ((workersPerNode > 1 ? 2 : 0) + Math.min(2, numNodes - 1));
+}
+
 /** Reused from call to call: the kernel clears fresh memory page by page. */
 const floatsOfBlocks: Float32Array[] = [];
 const pairsOfBlocks: Uint32Array[] = [];
 
 function buffersOfBlock(index: number, { topology }: Transport): Buffers {
   const others = Math.max(topology.workersPerNode, topology.numNodes) - 1;
-  const first = (index % MOST_ON_THE_WAY) * others;
+  const first = (index % mostOnTheWay(topology)) * others;
   return {
     floats(i, length) {
       floatsOfBlocks[first + i] ??= new Float32Array(SLICE_FLOATS);

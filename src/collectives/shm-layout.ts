@@ -99,7 +99,10 @@ export function flightWord({ workersPerNode }: SegmentShape, localRank: number):
 /**
  * Number of rings: from each local worker to all other ranks, and from each remote rank to each local worker.
  */
-export function numRings({ numNodes, workersPerNode }: SegmentShape): number {
+export function numRings({
+  numNodes,
+  workersPerNode,
+}: Pick<SegmentShape, 'numNodes' | 'workersPerNode'>): number {
   const worldSize = numNodes * workersPerNode;
   return workersPerNode * (worldSize - 1) + workersPerNode * (worldSize - workersPerNode);
 }
@@ -134,6 +137,20 @@ export function ringControlWord(shape: SegmentShape, ring: number): number {
 /** Byte offset of a ring's bytes. */
 export function ringByteOffset(shape: SegmentShape, ring: number): number {
   return ringBytesStart(shape) + ring * shape.ringBytes;
+}
+
+const MOST_RINGS_BYTES = 32 << 20;
+const LARGEST_RING_BYTES = 2 << 20;
+const SMALLEST_RING_BYTES = 512 << 10;
+
+/**
+ * Bytes of a ring for a layout. At most a ring is on its way between two ranks, so that a larger one carries more a second between
+ * nodes, where agents on busy cores pass it on. Inside a node a small one stays in the caches.
+ */
+export function ringBytesFor(layout: Pick<SegmentShape, 'numNodes' | 'workersPerNode'>): number {
+  let bytes = layout.numNodes === 1 ? SMALLEST_RING_BYTES : LARGEST_RING_BYTES;
+  while (bytes > SMALLEST_RING_BYTES && numRings(layout) * bytes > MOST_RINGS_BYTES) bytes /= 2;
+  return bytes;
 }
 
 /** Size of the whole segment. */

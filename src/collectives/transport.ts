@@ -91,7 +91,7 @@ export function addStats(
 }
 
 /** Most transfers of one rank in flight at a time. */
-export const MAX_PENDING = 16;
+export const MAX_PENDING = 64;
 
 /** A transfer in flight. Its buffers belong to it until `finish` has returned. */
 export interface PendingTransfer {

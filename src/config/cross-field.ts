@@ -220,7 +220,7 @@ const RULES: readonly Rule[] = [
   },
   ({ cluster: { ringBytes } }) =>
     unless(
-      ringBytes >= 4096 && (BigInt(ringBytes) & (BigInt(ringBytes) - 1n)) === 0n,
+      ringBytes === null || (ringBytes >= 4096 && (BigInt(ringBytes) & (BigInt(ringBytes) - 1n)) === 0n),
       'cluster.ringBytes',
       `${ringBytes} is not a power of two of at least 4096`,
     ),

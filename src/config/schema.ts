@@ -1,5 +1,6 @@
 import type { DeepReadonly } from '@locmoe/run-format';
 import { z } from 'zod';
+import { ringBytesFor } from '../collectives/shm-layout.js';
 import { CORPORA } from '../data/built-in/sources.js';
 import { textSourceSchema } from '../data/read/text-source.js';
 import { moeSchema } from '../routing/index.js';
@@ -121,8 +122,12 @@ export const clusterSchema = z.strictObject({
     .int()
     .positive()
     .max(MAX_RING_BYTES)
-    .default(1 << 19)
-    .describe('shared memory for each ordered pair of ranks; a power of two'),
+    .nullable()
+    .default(null)
+    .describe(
+      'shared memory for each ordered pair of ranks, a power of two; null: 512 KiB, and with several nodes up to 2 MiB while ' +
+        'those of a node take at most 32',
+    ),
   interNodeLink: z
     .strictObject({
       gbps: real.positive().describe('10^9 bits a second'),
@@ -173,6 +178,15 @@ export function sparseLayersOf(
 /** Hidden size of an expert. */
 export function expertWidthOf({ model, moe }: Pick<RunConfig, 'model' | 'moe'>): number {
   return moe.dFeedForward ?? model.dFeedForward;
+}
+
+/** Bytes of a ring of shared memory. */
+export function ringBytesOf({
+  nodes,
+  workersPerNode,
+  ringBytes,
+}: Pick<RunConfig['cluster'], 'nodes' | 'workersPerNode' | 'ringBytes'>): number {
+  return ringBytes ?? ringBytesFor({ numNodes: nodes, workersPerNode });
 }
 
 export type TrainConfig = RunConfig['train'];

@@ -1,5 +1,5 @@
 import { segmentBytes } from '../collectives/shm-layout.js';
-import { expertWidthOf, type RunConfig } from '../config/schema.js';
+import { expertWidthOf, type RunConfig, ringBytesOf } from '../config/schema.js';
 import { elementTypeOf, usesOneDnn } from '../ops/kernels/choose-kernels.js';
 import { familyOf } from './family.js';
 import { expertsInMemory, type ParameterCounts, parameterCounts } from './parameter-counts.js';
@@ -37,13 +37,13 @@ export function rankMemory(
   const trained = FLOAT_BYTES * (shared + Math.min(expertsOfRank, experts));
   // The matrices of experts with rows, to which their low-rank pairs are added (lora.ts).
   const merged = rows > 0 && config.train.lora?.on.includes('experts') ? experts - expertsOfRank : 0;
-  const { nodes, workersPerNode, ringBytes } = config.cluster;
+  const { nodes, workersPerNode } = config.cluster;
   const parts = {
     parameters: usesOneDnn() ? held : 2 * held,
     gradients: trained,
     moments: 2 * trained,
     activations: FLOAT_BYTES * (activations(config, rows) + merged),
-    rings: 2 * (nodes * workersPerNode - 1) * ringBytes,
+    rings: 2 * (nodes * workersPerNode - 1) * ringBytesOf(config.cluster),
     process: processBytes,
   };
   return { ...parts, total: Object.values(parts).reduce((sum, bytes) => sum + bytes, 0) };
@@ -61,8 +61,8 @@ export function leastRankMemory(config: RunConfig): RankMemory {
 
 /** Shared memory that one node needs in /dev/shm. */
 export function segmentBytesOfNode({ cluster }: RunConfig): number {
-  const { nodes: numNodes, workersPerNode, ringBytes } = cluster;
-  return segmentBytes({ node: 0, numNodes, workersPerNode, ringBytes });
+  const { nodes: numNodes, workersPerNode } = cluster;
+  return segmentBytes({ node: 0, numNodes, workersPerNode, ringBytes: ringBytesOf(cluster) });
 }
 
 /**

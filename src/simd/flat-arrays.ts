@@ -2,8 +2,10 @@ import { TrainerError } from '../errors.js';
 import { FLOATS_OF_VECTOR, MOST_PAGES } from './vector-kernel.js';
 
 const PAGE_BYTES = 65536;
-/** Arrays are aligned to cache lines of 64 bytes. */
-const LINE_FLOATS = 16;
+/** Arrays are aligned to cache lines. */
+const LINE_BYTES = 64;
+/** Addresses so far apart share a set of the L2 cache, which has 2,048 sets of a line on Zen 4 and on Sapphire Rapids. */
+const SET_PERIOD_BYTES = 128 << 10;
 
 /**
  * Float32 arrays of equal length in one WebAssembly memory, on which vector kernels work in place. The memory
@@ -12,8 +14,6 @@ const LINE_FLOATS = 16;
 export class FlatArrays<Arrays extends readonly Float32Array[] = readonly Float32Array[]> {
   readonly memory: WebAssembly.Memory;
   readonly arrays: Arrays;
-  /** Bytes from the start of one array to the next; the padding is zero. */
-  readonly strideBytes: number;
   /** One more vector for each array, for remainders that fill no whole vector. */
   readonly spares: Arrays;
 
@@ -23,8 +23,8 @@ export class FlatArrays<Arrays extends readonly Float32Array[] = readonly Float3
    * @throws TrainerError `BAD_CONFIG` if they exceed the largest WebAssembly memory
    */
   constructor(length: number, count: Arrays['length'], isShared = false) {
-    this.strideBytes = 4 * LINE_FLOATS * Math.ceil(length / LINE_FLOATS);
-    const arraysBytes = count * this.strideBytes;
+    const strideBytes = strideOf(4 * length, count);
+    const arraysBytes = count * strideBytes;
     const spareBytes = 4 * FLOATS_OF_VECTOR;
     const numPages = Math.ceil((arraysBytes + count * spareBytes) / PAGE_BYTES);
     if (numPages > MOST_PAGES)
@@ -40,7 +40,17 @@ export class FlatArrays<Arrays extends readonly Float32Array[] = readonly Float3
       each.map(
         (_, i) => new Float32Array(buffer, begin + i * stride, floats),
       ) as readonly Float32Array[] as Arrays;
-    this.arrays = views(0, this.strideBytes, length);
+    this.arrays = views(0, strideBytes, length);
     this.spares = views(arraysBytes, spareBytes, FLOATS_OF_VECTOR);
   }
+}
+
+/**
+ * Bytes from the start of an array to that of the next. The same element of each lies in other sets of the caches: arrays whose
+ * length is a power of two would drive each other out, and a pass over four of 128 MiB takes five times as long.
+ */
+function strideOf(bytes: number, count: number): number {
+  const [unit, apart] =
+    bytes < SET_PERIOD_BYTES ? [LINE_BYTES, 0] : [SET_PERIOD_BYTES, SET_PERIOD_BYTES / count];
+  return unit * Math.ceil(bytes / unit) + LINE_BYTES * Math.floor(apart / LINE_BYTES);
 }

@@ -118,7 +118,8 @@ export function squaredNorm(
   const [, gradients] = flat.arrays;
   if (ranges !== null) return ranges.reduce((sum, range) => sum + squaredNormOfRange(flat, range), 0);
   // The padding of the last vector is zero.
-  return squares.run(flat.memory, flat.strideBytes / 4, { gradients: gradients.byteOffset }, {});
+  const numFloats = FLOATS_OF_VECTOR * Math.ceil(gradients.length / FLOATS_OF_VECTOR);
+  return squares.run(flat.memory, numFloats, { gradients: gradients.byteOffset }, {});
 }
 
 function squaredNormOfRange(

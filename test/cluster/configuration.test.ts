@@ -8,6 +8,7 @@ import { parse, parseAllDocuments } from 'yaml';
 import { installLocked } from '../../scripts/install-locked.mjs';
 import { segmentBytes } from '../../src/collectives/shm-layout.js';
 import { loadConfig } from '../../src/config/resolve.js';
+import { ringBytesOf } from '../../src/config/schema.js';
 import { EXIT } from '../../src/errors.js';
 import { debianTool, findPromtool, NO_PROMTOOL, skipLoudly } from '../debian-tool.js';
 import { CLI } from '../e2e/support.js';
@@ -111,8 +112,8 @@ describe('deploy/kubernetes', () => {
     const nodes = manifests().find(({ metadata }) => metadata.name === 'locmoe-node') as JobManifest;
     expect([nodes.spec.completions, nodes.spec.parallelism]).toEqual([cluster.nodes, cluster.nodes]);
     const shared = nodes.spec.template.spec.volumes.find(({ name }) => name === 'shared-memory');
-    const { nodes: numNodes, workersPerNode, ringBytes } = cluster;
-    const needed = segmentBytes({ node: 0, numNodes, workersPerNode, ringBytes });
+    const { nodes: numNodes, workersPerNode } = cluster;
+    const needed = segmentBytes({ node: 0, numNodes, workersPerNode, ringBytes: ringBytesOf(cluster) });
     expect(Number.parseInt(shared!.emptyDir!.sizeLimit!, 10) * MIB).toBeGreaterThan(needed);
   });
 });

@@ -6,6 +6,7 @@ import {
   controlWord,
   numRings,
   ringByteOffset,
+  ringBytesFor,
   ringIndex,
   segmentBytes,
 } from '../../src/collectives/shm-layout.js';
@@ -48,6 +49,20 @@ describe('layout', () => {
       expect(ringByteOffset(shape, 0)).toBeGreaterThan(controlWord(workersPerNode + 1) * 4);
     },
   );
+});
+
+describe('ringBytesFor', () => {
+  it.each([
+    [1, 4, 512],
+    [2, 1, 2048],
+    [2, 2, 2048],
+    [3, 2, 1024],
+    [8, 8, 512],
+  ])('gives %d x %d rings of %d KiB', (numNodes, workersPerNode, kib) => {
+    const bytes = ringBytesFor({ numNodes, workersPerNode });
+    expect(bytes).toBe(kib << 10);
+    expect(bytes === 512 << 10 || numRings({ numNodes, workersPerNode }) * bytes <= 32 << 20).toBe(true);
+  });
 });
 
 describe('segment', () => {

@@ -1,9 +1,7 @@
 import { type Layout, type SpawnOptions, spawnRanks } from '@locmoe/test-kit';
-import { clusterSchema } from 'locmoe/internal/config/schema';
+import { ringBytesFor } from 'locmoe/internal/collectives/shm-layout';
 import { TrainerError } from 'locmoe/internal/errors';
 
-/** The default ring size of a run. */
-export const { ringBytes: RING_BYTES } = clusterSchema.parse({});
 const COLLECTIVE_TIMEOUT_MS = 60_000;
 const DEADLINE_MS = 300_000;
 
@@ -23,7 +21,7 @@ export async function runRanks<Result>(
   const where = `${layout.numNodes}x${layout.workersPerNode}`;
   const { ranks, agentErrors } = await spawnRanks<Result>(layout, program, {
     ...options,
-    ringBytes: RING_BYTES,
+    ringBytes: ringBytesFor(layout),
     timeoutMs: COLLECTIVE_TIMEOUT_MS,
     deadlineMs: DEADLINE_MS,
   });

@@ -32,8 +32,8 @@ const MB = 1e6;
 const GB = 1e9;
 /** Memory of TensorFlow and the JavaScript around it, for two workers, the fewest that exchange anything. */
 const LEAST_MEMORY = 1 * GB;
-/** Two times the rings of four ranks with the default `cluster.ringBytes`. */
-const LEAST_SHARED_MEMORY = 16 * MB;
+/** Two nodes of two ranks on this machine, with the default `cluster.ringBytes`. */
+const LEAST_SHARED_MEMORY = 44 * MB;
 const LEAST_DISK = 0.5 * GB;
 /** Slewing never sets the clock by more than this. */
 const MOST_DRIFT_MS = 20;

@@ -1,8 +1,8 @@
 import { pathToFileURL } from 'node:url';
 import { type Layout, programBeside } from '@locmoe/test-kit';
 import type { LinkSpeed } from 'locmoe/internal/agent/link-limit';
-import { segmentBytes } from 'locmoe/internal/collectives/shm-layout';
-import { RING_BYTES, runRanks } from '../run-ranks.js';
+import { ringBytesFor, segmentBytes } from 'locmoe/internal/collectives/shm-layout';
+import { runRanks } from '../run-ranks.js';
 import { busGbPerS, type ExchangeCase, layoutName, type Repetition } from './cases.js';
 import type { ExchangeArgs, RankTimes } from './exchange.program.js';
 import { type AgentCost, type ExchangeRow, sampled, spreadOf } from './measurements.js';
@@ -56,6 +56,6 @@ function agentCost(layout: Layout, ranks: readonly RankTimes[]): AgentCost {
     cpuSPerGb: gbOtherNode === 0 ? null : sum(({ agentCpuS }) => agentCpuS) / gbOtherNode,
     startBytes: sum(({ agentStartBytes }) => agentStartBytes),
     peakBytes: sum(({ agentPeakBytes }) => agentPeakBytes),
-    segmentBytes: layout.numNodes * segmentBytes({ ...layout, node: 0, ringBytes: RING_BYTES }),
+    segmentBytes: layout.numNodes * segmentBytes({ ...layout, node: 0, ringBytes: ringBytesFor(layout) }),
   };
 }

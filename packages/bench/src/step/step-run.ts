@@ -107,11 +107,10 @@ export function summarize(
   };
 }
 
-/**
- * Sampling reads the page tables of every process: often enough to catch the peak of a step, seldom enough
- * not to slow it down.
- */
+/** Between two samples at least; often enough to catch the peak of a step. */
 const SAMPLE_MS = 500;
+/** A sample reads the page tables of every process, 80 ms for 2 GB: it takes no more than this share of a core from what is timed. */
+const SAMPLING_SHARE = 0.02;
 
 /**
  * Peak memory of processes and their descendants during `run`: the maximum over samples of the summed PSS, so
@@ -125,14 +124,19 @@ export async function withPeakMemory<T>(
 ): Promise<{ readonly value: T; readonly peakBytes: number }> {
   const roots: number[] = [];
   let peakBytes = 0;
-  const timer = setInterval(() => {
+  let timer: ReturnType<typeof setTimeout>;
+  const sample = () => {
+    const startedMs = performance.now();
     const bytes = processTree(roots).reduce((sum, pid) => sum + proportionalBytes(pid), 0);
     peakBytes = Math.max(peakBytes, bytes);
-  }, SAMPLE_MS);
+    const tookMs = performance.now() - startedMs;
+    timer = setTimeout(sample, Math.max(SAMPLE_MS, tookMs / SAMPLING_SHARE));
+  };
+  timer = setTimeout(sample, SAMPLE_MS);
   try {
     const value = await run((pid) => roots.push(pid));
     return { value, peakBytes };
   } finally {
-    clearInterval(timer);
+    clearTimeout(timer);
   }
 }
