@@ -10,6 +10,7 @@ import {
   throughNodes,
 } from './reduction-steps.js';
 import { type Buffers, wireOf } from './reduction-wire.js';
+import { ringBytesFor } from './shm-layout.js';
 import { nodeOf, type Topology } from './topology.js';
 import type { PendingTransfer, Transport } from './transport.js';
 
@@ -31,8 +32,7 @@ export interface AllReduceOptions {
 const DIRECT_BYTES = 16 << 10;
 /** Floats of a rank's slice of a block (256 KiB), so that it stays in cache. */
 const SLICE_FLOATS = 1 << 16;
-/** Blocks started per `advance`, and pipelines of a `finish`: as many as a ring of 2 MiB has room for. */
-const ABREAST = 8;
+const FLOAT_BYTES = 4;
 
 /**
  * Sums a vector over all ranks, or over a group of them. Additions follow one binary tree over the ranks, so
@@ -83,6 +83,7 @@ export function gradualAllReduce(
       advance() {},
       finish: () => pipeline.run([sumDirectly(reduction, rankRange(0, worldSize, 1), data, true)]),
     };
+  const abreast = abreastFor(transport.topology);
   const floats = workersPerNode * SLICE_FLOATS;
   let left = Math.ceil(data.length / floats);
   const begin = (wholeFrom: number, most: number) => {
@@ -97,13 +98,13 @@ export function gradualAllReduce(
   return {
     // A single node has no link to keep busy, and the computation needs its cores.
     advance(wholeFrom) {
-      if (numNodes > 1) pipeline.advance(begin(wholeFrom, ABREAST));
+      if (numNodes > 1) pipeline.advance(begin(wholeFrom, abreast));
     },
     finish() {
-      // They take turns: while a block of one is waited for, that of the other crosses the link.
-      const pipelines = [pipeline, ...Array.from({ length: ABREAST - 1 }, () => new Pipeline())];
+      // They take turns: while a block of one is waited for, those of the others cross the link.
+      const pipelines = [pipeline, ...Array.from({ length: abreast - 1 }, () => new Pipeline())];
       for (let turn = 0; left > 0 || pipelines.some(({ empty }) => !empty); turn++)
-        pipelines[turn % ABREAST]!.advance(begin(0, 1));
+        pipelines[turn % abreast]!.advance(begin(0, 1));
     },
   };
 }
@@ -154,9 +155,15 @@ function reductionOfGroup(
   return { ...reductionOf(transport, options), wire: wireOf(precision) };
 }
 
-/** Blocks in flight: those of an `advance` for each of a block's steps. */
-function mostOnTheWay({ workersPerNode, numNodes }: Topology): number {
-  return ABREAST * ((workersPerNode > 1 ? 2 : 0) + Math.min(2, numNodes - 1));
+/** How many blocks an `advance` starts, and how many pipelines a `finish` has: a default ring holds about so many slices. */
+function abreastFor(topology: Topology): number {
+  return ringBytesFor(topology) / (FLOAT_BYTES * SLICE_FLOATS);
+}
+
+/** The most blocks in flight: a block that an `advance` starts is done after as many more as it has steps. */
+function mostOnTheWay(topology: Topology): number {
+  const { workersPerNode, numNodes } = topology;
+  return abreastFor(topology) * ((workersPerNode > 1 ? 2 : 0) + Math.min(2, numNodes - 1));
 }
 
 /** Reused from call to call: the kernel clears fresh memory page by page. */

@@ -144,8 +144,9 @@ const LARGEST_RING_BYTES = 2 << 20;
 const SMALLEST_RING_BYTES = 512 << 10;
 
 /**
- * Bytes of a ring for a layout. At most a ring is on its way between two ranks, so that a larger one carries more a second between
- * nodes, where agents on busy cores pass it on. Inside a node a small one stays in the caches.
+ * Bytes of a ring where a configuration says none. No more than a ring's bytes are on their way between two ranks, and agents on busy
+ * cores pass them on late, so that a larger ring carries more bytes a second between nodes. The small rings of a run of one node
+ * stay in its caches.
  */
 export function ringBytesFor(layout: Pick<SegmentShape, 'numNodes' | 'workersPerNode'>): number {
   let bytes = layout.numNodes === 1 ? SMALLEST_RING_BYTES : LARGEST_RING_BYTES;

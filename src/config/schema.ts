@@ -126,7 +126,7 @@ export const clusterSchema = z.strictObject({
     .default(null)
     .describe(
       'shared memory for each ordered pair of ranks, a power of two; null: 512 KiB, and with several nodes up to 2 MiB while ' +
-        'those of a node take at most 32',
+        'all rings of a node take at most 32 MiB',
     ),
   interNodeLink: z
     .strictObject({

@@ -4,8 +4,10 @@ import { FLOATS_OF_VECTOR, MOST_PAGES } from './vector-kernel.js';
 const PAGE_BYTES = 65536;
 /** Arrays are aligned to cache lines. */
 const LINE_BYTES = 64;
-/** Addresses so far apart share a set of the L2 cache, which has 2,048 sets of a line on Zen 4 and on Sapphire Rapids. */
-const SET_PERIOD_BYTES = 128 << 10;
+/** Addresses so far apart share a set of the L1 cache. */
+const L1_PERIOD_BYTES = 4 << 10;
+/** And of the L2 cache, which has 2,048 sets of a line on Zen 4 and on Sapphire Rapids. */
+const L2_PERIOD_BYTES = 128 << 10;
 
 /**
  * Float32 arrays of equal length in one WebAssembly memory, on which vector kernels work in place. The memory
@@ -13,6 +15,7 @@ const SET_PERIOD_BYTES = 128 << 10;
  */
 export class FlatArrays<Arrays extends readonly Float32Array[] = readonly Float32Array[]> {
   readonly memory: WebAssembly.Memory;
+  /** The bytes between two arrays are zero and stay so. */
   readonly arrays: Arrays;
   /** One more vector for each array, for remainders that fill no whole vector. */
   readonly spares: Arrays;
@@ -31,7 +34,7 @@ export class FlatArrays<Arrays extends readonly Float32Array[] = readonly Float3
       throw new TrainerError(
         'BAD_CONFIG',
         `a rank would hold ${length} shared or expert parameters, and fewer than ` +
-          `${Math.floor(2 ** 30 / count)} fit; make the model smaller, or spread experts over more ranks`,
+          `${Math.floor(2 ** 30 / count) - L2_PERIOD_BYTES} fit; make the model smaller, or spread experts over more ranks`,
       );
     this.memory = new WebAssembly.Memory({ initial: numPages, maximum: numPages, shared: isShared });
     const { buffer } = this.memory;
@@ -46,11 +49,12 @@ export class FlatArrays<Arrays extends readonly Float32Array[] = readonly Float3
 }
 
 /**
- * Bytes from the start of an array to that of the next. The same element of each lies in other sets of the caches: arrays whose
- * length is a power of two would drive each other out, and a pass over four of 128 MiB takes five times as long.
+ * Bytes from the start of an array to that of the next. Where arrays are large the same element of each lies in other sets of the
+ * caches: at a distance that is a power of two they would drive each other out, and a pass over four of 128 MiB would take four times
+ * as long.
  */
 function strideOf(bytes: number, count: number): number {
-  const [unit, apart] =
-    bytes < SET_PERIOD_BYTES ? [LINE_BYTES, 0] : [SET_PERIOD_BYTES, SET_PERIOD_BYTES / count];
-  return unit * Math.ceil(bytes / unit) + LINE_BYTES * Math.floor(apart / LINE_BYTES);
+  if (bytes < L2_PERIOD_BYTES) return LINE_BYTES * Math.ceil(bytes / LINE_BYTES);
+  const apart = (L2_PERIOD_BYTES + L1_PERIOD_BYTES) / count;
+  return L2_PERIOD_BYTES * Math.ceil(bytes / L2_PERIOD_BYTES) + LINE_BYTES * Math.floor(apart / LINE_BYTES);
 }

@@ -225,11 +225,12 @@ rankProgram((transport: Transport) => {
   checkPending(transport, 'flat');
   checkPending(transport, 'hierarchical');
   for (let i = 0; i < 50; i++) barrier(transport, { purpose: 'step' });
-  // The longest has several blocks, with one rank in a node more than are on their way at a time.
   // The last is of more blocks than are in flight at a time, so that each buffer is used again.
-  const sums = [0, 1, 7, 4096, 4097, 100_003, 300_007, 5_000_011].map((length) => checkAllReduce(transport, length));
+  const sums = [0, 1, 7, 4096, 4097, 100_003, 300_007, 5_000_011].map((length) =>
+    checkAllReduce(transport, length),
+  );
   for (const sum of sums) checkGradualAllReduce(transport, sum);
-  const rounded = [4097, 300_007].map((length) => checkRoundedAllReduce(transport, length));
+  const rounded = [4097, 300_007, 5_000_011].map((length) => checkRoundedAllReduce(transport, length));
   checkGroups(transport);
   const roundedOfGroup = checkRoundedGroups(transport);
   for (const length of [0, 1, 999, 30_001]) checkAllGather(transport, length);

@@ -589,7 +589,7 @@ it.each([
   const span = { file, begin: 0, end: statSync(file).size };
   for await (const window of bytesOf(span, compression, { onBytes: () => 0, onInvalid: () => 0 })) {
     bytes += window.length;
-    // What is held, not what waits to be collected.
+    // The bound is on what is held, not on what waits to be collected.
     if (bytes % (16 << 20) < window.length) collectNow();
     most = Math.max(most, process.memoryUsage().arrayBuffers - before);
   }

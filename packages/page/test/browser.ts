@@ -24,7 +24,7 @@ export function whyNoBrowser(): string | null {
 }
 
 /**
- * Points at a chart as wide as it is now: what loads after it may move it.
+ * Points at a chart, which is measured each time, since what loads above it may move it.
  *
  * @param placeOf pixels from the left edge of the plot, by its width
  * @returns what the legend says the pointer is at

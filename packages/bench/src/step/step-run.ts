@@ -107,10 +107,10 @@ export function summarize(
   };
 }
 
-/** Between two samples at least; often enough to catch the peak of a step. */
+/** A pause between two samples is at least this long. */
 const SAMPLE_MS = 500;
-/** A sample reads the page tables of every process, 80 ms for 2 GB: it takes no more than this share of a core from what is timed. */
-const SAMPLING_SHARE = 0.02;
+/** Share of a core that sampling may take from the processes that it looks at: a sample reads all their page tables, 80 ms for 2 GB. */
+const SAMPLING_SHARE = 0.05;
 
 /**
  * Peak memory of processes and their descendants during `run`: the maximum over samples of the summed PSS, so

@@ -7,7 +7,7 @@ const TAP_SLACK_PX = 24;
 const DOUBLE_CLICK_MS = 250;
 
 interface PlotListener {
-  /** What the cursor is at; null if it is at nothing. */
+  /** The x value under the cursor; null if there is none. */
   readonly xAtCursor: () => number | null;
   readonly onClick: (x: number) => void;
   readonly onLeave: () => void;
