@@ -109,7 +109,7 @@ const ways = {
     ['collectives', 'locmoe.collectives.v1.Collectives'],
     'Pull',
     {
-      open: { runId: path.basename(runDir), generation: 1, node: 0, ringBytes: 524_288 },
+      open: { runId: path.basename(runDir), generation: 1, node: 0, ringBytes: 2_097_152 },
     },
   ),
   'fetch a snapshot': await callWithGuesses(
