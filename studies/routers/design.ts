@@ -88,6 +88,8 @@ export function designOf({
   const armOf = (id: string, file: string): Arm => ({ id, ...found(arms, id, `${file}: arm`) });
   const all = Object.entries(questions).map(([id, { reference, sets = [], ...question }]): Question => {
     const file = `questions.yaml, ${id}`;
+    // --only takes names of both.
+    if (Object.hasOwn(arms, id)) throw new TrainerError('BAD_INPUT', `${file}: an arm has this name too`);
     for (const measure of question.measures) found(MEASURES, measure, `${file}: measure`);
     return {
       ...question,

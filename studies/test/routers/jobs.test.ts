@@ -116,6 +116,13 @@ describe('designOf', () => {
     );
   });
 
+  it('has no question that is called as an arm is: --only would not know which is meant', () => {
+    const called = written('b', 'confirming');
+    const { q } = called.questions.questions;
+    const questions = { ...called.questions, questions: { a: q } };
+    expect(() => designOf({ ...called, questions })).toThrow('questions.yaml, a: an arm has this name too');
+  });
+
   it('reads the design of the page', () => {
     const { questions, seeds } = readDesign(path.join(DESIGN, '../../../routers'));
     expect(questions.length).toBeGreaterThan(0);
