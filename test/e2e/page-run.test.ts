@@ -186,7 +186,7 @@ describe.skipIf(reason !== null)('the page of a run', () => {
     await eventually(() => pointAt(card, (width) => (149 / 199) * width)).toBe('step 150');
     await page.mouse.down();
     await page.mouse.up();
-    // What counts is where the pointer was, not where it has gone.
+    // The click leads to the step where it was made, although the pointer has moved on.
     await pointAt(card, () => 20);
     const panel = page.locator('.step-panel');
     await eventually(() => panel.locator('h2').textContent()).toBe('Step 150');
