@@ -72,8 +72,14 @@ async function takePart(options: LaunchOptions, place: MeetingPlace): Promise<nu
   const { joinTimeout } = options;
   let node: ChildProcess | null = null;
   let hasRestarted = false;
+  let isAsked = false;
   let told = '';
   let giveUpMs = performance.now() + joinTimeout * 1000;
+  // The first task's signals are for the run that it leads; before a node is there, a signal ends the task.
+  const endNode = (signal: NodeJS.Signals) => {
+    isAsked = true;
+    node?.kill(signal);
+  };
   for (; ; await sleep(POLL_MS)) {
     const { coordinator, exitCode } = place.read();
     if (exitCode !== null) {
@@ -83,6 +89,8 @@ async function takePart(options: LaunchOptions, place: MeetingPlace): Promise<nu
     if (node !== null) {
       if (isAlive(node)) continue;
       const { exitCode: code } = node;
+      // A node that was still loading its modules is ended by the signal itself, and has no exit code.
+      if (isAsked) return code ?? EXIT.interrupted;
       // A node that took part once was given nothing wrong: its coordinator is gone.
       if (code === EXIT.badConfig && hasRestarted) return EXIT.failedRun;
       if (code !== null && code !== EXIT.failedRun) return code;
@@ -96,7 +104,7 @@ async function takePart(options: LaunchOptions, place: MeetingPlace): Promise<nu
       node = startNode(coordinator, { ...options, joinTimeout: REJOIN_S });
     } else if (coordinator.includes(':')) {
       node = startNode(coordinator, options);
-      if (!place.isFirst) onSignals((signal) => node?.kill(signal));
+      if (!place.isFirst) onSignals(endNode);
     } else if (coordinator !== told) {
       // The first task prepares the data.
       told = coordinator;
