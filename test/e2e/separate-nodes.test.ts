@@ -94,6 +94,8 @@ describe('nodes that are started by hand', () => {
       ),
     );
     expect(checkpoint).toMatch(/step-0+\d+$/);
+    // Otherwise a slow node finds the next coordinator at its first look, and never says that it waits.
+    await survivor.until(/node leaves[\s\S]*waiting: /);
 
     const next = serve(folder, port, sets, ...flags);
     const replacement = node(port);
