@@ -1,4 +1,5 @@
 #!/usr/bin/env node
+import './compile-cache.js';
 import './quiet-libraries.js';
 import { setImmediate } from 'node:timers/promises';
 import { Command } from 'commander';
