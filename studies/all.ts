@@ -19,13 +19,7 @@ const REPORTS: Readonly<Record<string, readonly string[]>> = {
   collectives: study('collectives'),
   plan: study('plan'),
   step: study('step', '--turns', '2'),
-  observability: study('observability'),
-  doors: study('doors'),
-  storage: study('storage'),
-  streams: study('streams'),
   families: study('families'),
-  precision: study('precision'),
-  inheritance: study('inheritance'),
   recovery: study('recovery'),
 };
 

@@ -29,8 +29,7 @@ interface Folders {
 }
 
 interface Kept<Result> {
-  /** Null if it was done elsewhere. */
-  readonly seconds: number | null;
+  readonly seconds: number;
   readonly result: Result;
 }
 
@@ -42,14 +41,9 @@ export class Parts {
   readonly #missing: Set<Part>;
   readonly #seconds = new Map<string, number[]>();
 
-  /**
-   * Says how much there is to do, and for how long.
-   *
-   * @param published results of parts, by name and digest of their key, that need not be made again
-   */
-  constructor(folders: Folders, parts: readonly Part[], published: readonly Published[] = []) {
-    const kept = published.map((each) => ({ ...each, value: { seconds: null, result: each.value } }));
-    this.#store = new ResultStore(path.join(folders.workDir, 'results'), kept);
+  /** Says how much there is to do, and for how long. */
+  constructor(folders: Folders, parts: readonly Part[]) {
+    this.#store = new ResultStore(path.join(folders.workDir, 'results'));
     this.#folders = folders;
     this.#all = parts;
     this.#missing = new Set(parts);
@@ -111,7 +105,6 @@ export class Parts {
 
   #isDone(part: Part, { seconds }: Kept<unknown>): void {
     this.#missing.delete(part);
-    if (seconds === null) return;
     this.#seconds.set(part.kind, [...(this.#seconds.get(part.kind) ?? []), seconds]);
   }
 
@@ -139,31 +132,19 @@ interface Stored {
   readonly value: unknown;
 }
 
-/** A result with its name, from elsewhere. */
-export interface Published extends Stored {
-  readonly name: string;
-}
-
 /**
  * Finished parts of a study, one JSON file each, so that one that was stopped goes on. A part is reused only for the
  * same key: a changed recipe does it again.
  */
 export class ResultStore {
-  readonly #published: ReadonlyMap<string, Stored>;
-
-  /** @param published results that may have been made on another machine; those of `directory` come first */
-  constructor(
-    readonly directory: string,
-    published: readonly Published[] = [],
-  ) {
-    this.#published = new Map(published.map((each) => [each.name, each]));
-  }
+  constructor(readonly directory: string) {}
 
   /** The stored value; null if there is none or its key differs. */
   get<T>(name: string, key: unknown): T | null {
     const file = this.#file(name);
-    const own = existsSync(file) ? valueFor<T>(key, readKept(file)) : null;
-    return own ?? valueFor<T>(key, this.#published.get(name));
+    if (!existsSync(file)) return null;
+    const kept = readKept(file);
+    return kept.key === digestOf(key) ? (kept.value as T) : null;
   }
 
   /** Atomic, even if the process is killed. */
@@ -180,10 +161,6 @@ export class ResultStore {
   }
 }
 
-function valueFor<T>(key: unknown, kept: Stored | undefined): T | null {
-  return kept?.key === digestOf(key) ? (kept.value as T) : null;
-}
-
 /** @throws TrainerError `BAD_INPUT` if the file is damaged */
 function readKept(file: string): Stored {
   try {
@@ -194,7 +171,7 @@ function readKept(file: string): Stored {
 }
 
 /** Returns the digest by which a stored part is recognized. */
-export function digestOf(key: unknown): string {
+function digestOf(key: unknown): string {
   return createHash('sha256').update(JSON.stringify(key)).digest('hex');
 }
 

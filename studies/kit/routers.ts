@@ -13,15 +13,14 @@ type Described = Readonly<
   Record<string, { readonly label: string; readonly sets: readonly (string | readonly string[])[] }>
 >;
 
-/** Reads the routers in studies/FILE, in their order. */
-export function readRouters(file: string): Router[] {
-  const { routers } = readYaml<{ readonly routers: Described }>(file);
-  return Object.entries(routers).map(([id, { label, sets }]) => ({ id, label, sets: sets.flat() }));
-}
-
-/** The same, and after them the routers of locmoe that the file does not have, with their defaults. */
+/** Reads the routers in studies/FILE, in their order; the routers of locmoe that it does not have follow with their defaults. */
 export function readAllRouters(file: string): Router[] {
-  const described = readRouters(file);
+  const { routers } = readYaml<{ readonly routers: Described }>(file);
+  const described = Object.entries(routers).map(([id, { label, sets }]) => ({
+    id,
+    label,
+    sets: sets.flat(),
+  }));
   const others = ROUTER_NAMES.filter((name) => !described.some(({ id }) => id === name));
   return [...described, ...others.map((name) => ({ id: name, label: name, sets: [`moe.router=${name}`] }))];
 }

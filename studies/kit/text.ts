@@ -17,13 +17,6 @@ export function table(rows: readonly (readonly string[])[]): string {
   return [header, `| ${columns.join(' | ')} |`, ...body].join('\n');
 }
 
-/** 0.0123 -> "+0.012", and nothing like "-0.000". */
-export function signed(value: number, digits: number): string {
-  const rounded = value.toFixed(digits);
-  if (Number(rounded) === 0) return (0).toFixed(digits);
-  return value > 0 ? `+${rounded}` : rounded;
-}
-
 /** Values for a template: text by name, whether a section is shown, or the views of a section that repeats. */
 export interface View {
   readonly [name: string]: string | number | boolean | View | readonly View[] | null;

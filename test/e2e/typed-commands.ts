@@ -164,7 +164,7 @@ export const ELSEWHERE: readonly (readonly [RegExp, string])[] = [
     'routes.test.ts records and reports so',
   ],
   [/^npx locmoe trace .*--steps /, 'trace.test.ts asks for ranges of steps'],
-  [/^npm run bench:(all|observability)/, 'take minutes and hours; they are typechecked'],
+  [/^npm run bench:all/, 'takes hours; it is typechecked'],
   [/^npx locmoe bench routers$/, 'takes hours; bench-routers.test.ts runs it with less to do'],
   [
     /^node scripts\/(chromium|base-image)\.mjs$/,

@@ -1,8 +1,9 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { expect, it, onTestFinished, vi } from 'vitest';
+import { Locmoe } from '../../../test/e2e/support.js';
 import { makeAll } from '../../all.js';
-import { temporaryFolder } from '../support.js';
+import { STUDY, temporaryFolder } from '../support.js';
 
 /** Makes reports by these programs; each notes that it ran. @returns the exit code, what ran, and what was said */
 async function make(programs: Readonly<Record<string, string>>, ...args: readonly string[]) {
@@ -44,9 +45,18 @@ it('ends at a signal, which the report in the making gets too', async () => {
 });
 
 it('makes those that are named, in its own order, and refuses another name', async () => {
-  const programs = { plan: '', step: '', doors: '' };
-  expect((await make(programs, '--only', 'doors,plan')).ran).toBe('plan doors');
-  await expect(make(programs, '--only', 'dors')).rejects.toThrow(
-    '--only dors: no such part; parts are plan, step, doors',
+  const programs = { plan: '', step: '', families: '' };
+  expect((await make(programs, '--only', 'families,plan')).ran).toBe('plan families');
+  await expect(make(programs, '--only', 'family')).rejects.toThrow(
+    '--only family: no such part; parts are plan, step, families',
   );
+});
+
+it('is one of the studies that the help lists, and another name is refused', async () => {
+  const call = (...args: readonly string[]) => new Locmoe(args, {}, STUDY).finished;
+  const help = await call('--help');
+  expect(help.code).toBe(0);
+  expect(help.stdout).toMatch(/^ {2}recovery \[options\]/m);
+  expect(help.stdout).toMatch(/^ {2}all \[options\]/m);
+  expect((await call('recoverry')).code).toBe(2);
 });

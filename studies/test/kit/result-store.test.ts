@@ -1,7 +1,7 @@
 import { writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { expect, it } from 'vitest';
-import { digestOf, ResultStore } from '../../kit/parts.js';
+import { ResultStore } from '../../kit/parts.js';
 import { temporaryFolder } from '../support.js';
 
 it('gives back what was kept for the same key, also to a later process', () => {
@@ -11,20 +11,6 @@ it('gives back what was kept for the same key, also to a later process', () => {
   expect(store.get('run', { steps: 10 })).toEqual({ ms: 5 });
   expect(store.get('run', { steps: 11 })).toBeNull();
   expect(store.get('other', { steps: 10 })).toBeNull();
-});
-
-it('gives back what was published elsewhere, after what is here', () => {
-  const here = temporaryFolder();
-  new ResultStore(here).put('second', { steps: 10 }, { ms: 8 });
-  new ResultStore(here).put('first', { steps: 20 }, { ms: 9 });
-  const published = [
-    { name: 'first', key: digestOf({ steps: 10 }), value: { ms: 5 } },
-    { name: 'second', key: digestOf({ steps: 10 }), value: { ms: 6 } },
-  ];
-  const store = new ResultStore(here, published);
-  expect(store.get('first', { steps: 10 })).toEqual({ ms: 5 });
-  expect(store.get('first', { steps: 11 })).toBeNull();
-  expect(store.get('second', { steps: 10 })).toEqual({ ms: 8 });
 });
 
 it('names a stored part that is damaged', () => {

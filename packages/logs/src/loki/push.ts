@@ -135,7 +135,7 @@ const ALL_LINES: LineSieve = { needle: null, begin: () => undefined, mayPass: ()
  *
  * @throws LogsError `BAD_INPUT` beyond the limits of a run; then nothing is written
  */
-export async function keepPushed(
+async function keepPushed(
   engine: LogEngine,
   byRun: ReadonlyMap<LogFolder, readonly PushedLine[]>,
 ): Promise<void> {

@@ -36,8 +36,3 @@ export function compareInstants(a: Instant, b: Instant): number {
 export function isInRange(at: Instant, { start, end }: TimeRange): boolean {
   return compareInstants(at, start) >= 0 && compareInstants(at, end) < 0;
 }
-
-export const ALL_TIME: TimeRange = {
-  start: { timeMs: 0, nanos: 0 },
-  end: { timeMs: Number.MAX_SAFE_INTEGER, nanos: 0 },
-};
