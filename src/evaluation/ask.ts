@@ -1,8 +1,8 @@
 import type { LogLikelihood, Scorer } from '../inference/log-likelihood.js';
 import { inBatches, type Watch } from './in-batches.js';
+import type { AskedTask } from './load-task.js';
 import type { Scoring } from './prompt.js';
 import { type Asked, metricsOf, type Requests, requestsOf } from './requests.js';
-import type { AskedTask } from './shots.js';
 
 /** Scores that a model gives to the options of a question, in one scoring. */
 export interface Answer extends Asked, Pick<Requests, 'context' | 'continuations' | 'wasCut'> {

@@ -1,85 +1,77 @@
-import { csvEntries, csvFormatOf } from './formats/csv.js';
-import { examPoolEntries } from './formats/exam-pool.js';
-import { asObject } from './formats/json.js';
-import { jsonLineEntries } from './formats/json-lines.js';
-import { opsEvalEntries } from './formats/opseval.js';
-import { isTeleQna, teleQnaEntries } from './formats/teleqna.js';
-import { unzipped } from './formats/zip.js';
-import { askable, type Entry, type Questions, refusal } from './question.js';
-import { asText, readBytes, statOf } from './read-text.js';
+import { realpathSync } from 'node:fs';
+import { asTexts, objectIn } from './json-line.js';
+import {
+  askable,
+  type Entry,
+  LETTERS,
+  lettersOf,
+  type Question,
+  type Questions,
+  refusal,
+} from './question.js';
+import { asText, readBytes } from './read-text.js';
 
-export const FORMATS = ['ceval', 'cmmlu', 'mmlu', 'teleqna', 'opseval', 'exam-pool', 'jsonl'] as const;
-export type Format = (typeof FORMATS)[number];
+const EXPECTED =
+  'each line is {"question": "..", "choices": ["..", ".."], "answer": "B"}; published benchmarks are for lm-evaluation-harness (docs/evaluation.md)';
 
-/** The questions of a file, or of a folder of question pools. */
-export interface Task extends Questions {
+/** The questions of a file. */
+interface Task extends Questions {
   readonly file: string;
-  readonly format: Format;
+}
+
+/** A task, and the questions with answers that its prompts begin with. */
+export interface AskedTask extends Task {
+  readonly shots: readonly Question[];
 }
 
 /**
- * @param asked the file's format; by its contents if null
- * @throws TrainerError `BAD_INPUT` with the place of what is wrong
+ * Reads JSON lines: `{"question", "choices": [2 to 7 texts], "answer", "subject"?}`. The answer is a letter or an index from 0.
+ *
+ * @throws TrainerError `BAD_INPUT` with file and line
  */
-export async function loadTask(file: string, asked: Format | null): Promise<Task> {
-  if (statOf(file).isDirectory()) {
-    if (asked !== null && asked !== 'exam-pool')
-      throw refusal(file, `is a folder; --task-format ${asked} is a file`);
-    return taskOf(
-      file,
-      'exam-pool',
-      examPoolEntries(file),
-      '; a folder is a question pool of hamexam or fccexam, other files are named (folder/*.csv)',
+export function loadTask(file: string): Task {
+  const lines = asText(file, readBytes(file)).split('\n');
+  const entries = lines.flatMap((line, i) => (line.trim() === '' ? [] : [entryOf(`${file}:${i + 1}`, line)]));
+  return { file, ...askable(file, entries) };
+}
+
+function entryOf(place: string, line: string): Entry {
+  const doc = objectIn(place, line, EXPECTED);
+  if (typeof doc?.question !== 'string') throw refusal(place, `has no text in "question"; ${EXPECTED}`);
+  const choices = asTexts(doc.choices);
+  if (choices === null) throw refusal(place, `has no list of texts in "choices"; ${EXPECTED}`);
+  return {
+    place,
+    doc,
+    text: doc.question,
+    choices,
+    answers: [doc.answer ?? []].flat().flatMap((answer) => answersOf(answer, place)),
+    subject: typeof doc.subject === 'string' ? doc.subject : '',
+  };
+}
+
+function answersOf(answer: unknown, place: string): number[] {
+  if (typeof answer === 'string') return lettersOf(answer, place);
+  if (Number.isInteger(answer) && Number(answer) >= 0) return [Number(answer)];
+  throw refusal(place, `has no letter and no index from 0 in "answer" (A to ${LETTERS.at(-1)})`);
+}
+
+/**
+ * The first questions of `dev`, which prompts begin with.
+ *
+ * @throws TrainerError `BAD_INPUT` if `dev` is the task itself, or has fewer questions
+ */
+export function loadShots(file: string, count: number, dev: string): readonly Question[] {
+  const { questions } = loadTask(dev);
+  if (realpathSync(dev) === realpathSync(file))
+    throw refusal(
+      dev,
+      'is what is asked: with --dev of the same file a question would have its answer in front of it',
     );
-  }
-  const bytes = readBytes(file);
-  const text = asText(file, isZip(bytes) ? await unzipped(file, bytes) : bytes);
-  const format = asked ?? formatOf(file, text);
-  if (format === 'exam-pool')
-    throw refusal(file, 'is a file; a question pool is a folder with a file for each');
-  return taskOf(file, format, entriesOf(file, text, format));
-}
-
-function taskOf(file: string, format: Format, entries: Iterable<Entry>, hint = ''): Task {
-  return { file, format, ...askable(file, entries, hint) };
-}
-
-function entriesOf(file: string, text: string, format: Exclude<Format, 'exam-pool'>): Iterable<Entry> {
-  switch (format) {
-    case 'teleqna':
-      return teleQnaEntries(file, text);
-    case 'opseval':
-      return opsEvalEntries(file, text);
-    case 'jsonl':
-      return jsonLineEntries(file, text);
-    default:
-      return csvEntries(file, text, format);
-  }
-}
-
-function isZip(bytes: Buffer): boolean {
-  return bytes.subarray(0, 2).toString('latin1') === 'PK';
-}
-
-/** Recognizes the format of a text. @throws TrainerError `BAD_INPUT` if it is none */
-function formatOf(file: string, text: string): Exclude<Format, 'exam-pool'> {
-  const begin = text.trimStart();
-  if (begin.startsWith('[')) return 'opseval';
-  if (begin.startsWith('{')) return isOneObject(begin) ? 'teleqna' : 'jsonl';
-  const csv = csvFormatOf(file, text);
-  if (csv !== null) return csv;
-  throw refusal(
-    `${file}:1`,
-    `is of no known kind; say which with --task-format (${FORMATS.join(', ')}), or see docs/evaluation.md`,
-  );
-}
-
-function isOneObject(text: string): boolean {
-  try {
-    const value = asObject(JSON.parse(text));
-    return value !== null && isTeleQna(value);
-  } catch {
-    // Several lines, or one that is damaged, which its own reader tells better.
-    return /^\{\s*"question \d+"/.test(text);
-  }
+  if (questions.length < count)
+    throw refusal(
+      dev,
+      `has ${questions.length} questions for prompts to begin with: --shots ${count} needs more`,
+    );
+  return questions.slice(0, count);
 }

@@ -12,7 +12,7 @@ export interface Question {
   readonly place: string;
   /** Index among all questions of its file, also those that are left out. */
   readonly docId: number;
-  /** The question as it is published. */
+  /** The question as its file has it. */
   readonly doc: Readonly<Record<string, unknown>>;
   readonly text: string;
   /** 2 to 7. */
@@ -26,8 +26,6 @@ export interface Question {
 export interface Entry extends Omit<Question, 'docId' | 'answer'> {
   /** Indices of the right choices. */
   readonly answers: readonly number[];
-  /** Why it cannot be asked although it is well-formed. */
-  readonly unfit?: string;
 }
 
 export interface Questions {
@@ -39,21 +37,17 @@ export interface Questions {
 /**
  * Keeps the questions that have one right answer among 2 to 7 options.
  *
- * @param hint what else to say if there are no questions
- *
  * @throws TrainerError `BAD_INPUT` if an answer names an option that is not there, or nothing is kept
  */
-export function askable(file: string, entries: Iterable<Entry>, hint: string): Questions {
+export function askable(file: string, entries: readonly Entry[]): Questions {
   const questions: Question[] = [];
   const leftOut: Record<string, number> = {};
-  let docId = 0;
-  for (const { answers, unfit, ...entry } of entries) {
-    const reason = unfit ?? reasonAgainst(entry, answers);
+  for (const [docId, { answers, ...entry }] of entries.entries()) {
+    const reason = reasonAgainst(entry, answers);
     if (reason === null) questions.push({ ...entry, docId, answer: answers[0]! });
     else leftOut[reason] = (leftOut[reason] ?? 0) + 1;
-    docId++;
   }
-  if (docId === 0) throw refusal(file, `has no questions${hint}`);
+  if (entries.length === 0) throw refusal(file, 'has no questions');
   if (questions.length === 0) throw refusal(file, `has no question to ask: ${describeLeftOut(leftOut)}`);
   return { questions, leftOut };
 }

@@ -3,8 +3,8 @@ import { readFileSync, type Stats, statSync } from 'node:fs';
 import { isOfKernel, kindOf } from '@locmoe/run-format/regular-file';
 import { refusal } from './question.js';
 
-/** Larger files are no question files: the largest benchmark has 14 MB. */
-export const MAX_FILE_BYTES = 256 << 20;
+/** Larger files are neither questions nor answers. */
+const MAX_FILE_BYTES = 256 << 20;
 const NEWLINE = 10;
 
 /** @throws TrainerError `BAD_INPUT` if there is nothing there */

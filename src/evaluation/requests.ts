@@ -1,8 +1,8 @@
 import type { Scorer } from '../inference/log-likelihood.js';
 import { encodePair, type LogLikelihood, type ScoredText } from '../inference/log-likelihood.js';
+import type { AskedTask } from './load-task.js';
 import { type Prompt, promptOf, type Scoring } from './prompt.js';
 import type { Question } from './question.js';
-import type { AskedTask } from './shots.js';
 import { indexOfMost } from './statistics.js';
 
 /** A question to be scored in one way. */
@@ -27,7 +27,7 @@ export function requestsOf(
   { tokenizer, config: { model } }: Pick<Scorer, 'tokenizer' | 'config'>,
   domain: number,
 ): Requests | null {
-  const { context, continuations } = promptOf(question, task.shots, scoring, task.format);
+  const { context, continuations } = promptOf(question, task.shots, scoring);
   // The last token is only predicted.
   const longest = model.seqLen + 1;
   let wasCut = false;

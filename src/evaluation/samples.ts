@@ -4,8 +4,7 @@ import path from 'node:path';
 import { writeDurably } from '../checkpoint/durable.js';
 import { TrainerError } from '../errors.js';
 import type { LogLikelihood } from '../inference/log-likelihood.js';
-import { asObject, asTexts } from './formats/json.js';
-import { jsonOf } from './formats/json-lines.js';
+import { asTexts, objectIn } from './json-line.js';
 import { refusal } from './question.js';
 import { asText, readBytes } from './read-text.js';
 
@@ -110,6 +109,8 @@ export interface StoredSample {
   readonly metrics: ReadonlyMap<string, number>;
 }
 
+const EXPECTED = 'a samples file of locmoe eval or lm-evaluation-harness is expected';
+
 /**
  * Samples that `locmoe eval --samples` or lm-evaluation-harness wrote.
  *
@@ -121,14 +122,11 @@ export function readSamples(file: string): StoredSample[] {
 }
 
 function storedSample(place: string, line: string): StoredSample {
-  const fields = asObject(jsonOf(place, line));
+  const fields = objectIn(place, line, EXPECTED);
   const textOf = (name: string): string => {
     const value = fields?.[name];
     if (typeof value === 'string') return value;
-    throw refusal(
-      place,
-      `has no text in "${name}"; a samples file of locmoe eval or lm-evaluation-harness is expected`,
-    );
+    throw refusal(place, `has no text in "${name}"; ${EXPECTED}`);
   };
   const metrics = new Map<string, number>();
   for (const name of asTexts(fields?.metrics) ?? []) {

@@ -4,7 +4,6 @@ import type { Scoring } from './prompt.js';
 import type { Question } from './question.js';
 import { LETTERS } from './question.js';
 import { indexOfMost, type Score, scoreOf } from './statistics.js';
-import { subjectOf } from './subjects.js';
 
 export interface ScoringSummary {
   /** Scores by measure: acc, and for continuations also acc_norm, acc_bytes, acc_mutual_info. */
@@ -42,21 +41,8 @@ export function summaryOf(answers: readonly Answer[]): GroupSummary {
 
 /** A summary of each subject, in the order in which they come. */
 export function subjectSummaries(answers: readonly Answer[]): NamedSummary[] {
-  return named(groupBy(answers, ({ question }) => question.subject));
-}
-
-/** A summary of each category of the benchmarks that have them; none if a subject is in none. */
-export function categorySummaries(answers: readonly Answer[]): NamedSummary[] {
-  const categoryOf = ({ task: { format }, question: { subject } }: Answer) =>
-    format === 'ceval' || format === 'cmmlu' || format === 'mmlu'
-      ? (subjectOf(format, subject)?.category ?? '')
-      : '';
-  const categories = groupBy(answers, categoryOf);
-  return categories.has('') ? [] : named(categories);
-}
-
-function named(groups: ReadonlyMap<string, readonly Answer[]>): NamedSummary[] {
-  return [...groups].map(([name, answers]) => ({ name, ...summaryOf(answers) }));
+  const bySubject = groupBy(answers, ({ question }) => question.subject);
+  return [...bySubject].map(([name, of]) => ({ name, ...summaryOf(of) }));
 }
 
 /** Scores that are reached without a model. */
@@ -69,7 +55,7 @@ export interface Baselines {
   readonly firstLongest: number;
 }
 
-export function baselinesOf(questions: readonly Question[]): Baselines {
+function baselinesOf(questions: readonly Question[]): Baselines {
   const n = questions.length;
   const counts = [...LETTERS].map((_, i) => questions.filter(({ answer }) => answer === i).length);
   const most = indexOfMost(counts);

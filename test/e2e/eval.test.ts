@@ -60,7 +60,6 @@ it('asks the questions of a file, writes every answer, and compares two sets of 
     notForReporting: false,
     n: 40,
     leftOut: {},
-    task: { format: 'jsonl' },
     baselines: { majority: { letter: 'A', score: 0.5 } },
     contamination: { gramWords: 13, contaminated: 1, tooShort: 0, clean: { n: 39 } },
   });

@@ -1,10 +1,9 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Answer, ask } from '../../src/evaluation/ask.js';
-import type { Format } from '../../src/evaluation/load-task.js';
+import type { AskedTask } from '../../src/evaluation/load-task.js';
 import type { Question } from '../../src/evaluation/question.js';
 import { metricsOf } from '../../src/evaluation/requests.js';
-import type { AskedTask } from '../../src/evaluation/shots.js';
-import { categorySummaries, subjectSummaries, summaryOf } from '../../src/evaluation/summary.js';
+import { subjectSummaries, summaryOf } from '../../src/evaluation/summary.js';
 import { type SmallInference, scorerOf, smallInference } from '../inference/small-inference.js';
 
 const LONG = 400;
@@ -24,8 +23,8 @@ function question(text: string, choices: readonly string[], answer: number, subj
   return { place: 'here', docId: 0, doc: { text }, text, choices, answer, subject };
 }
 
-function task(format: Format, questions: readonly Question[], shots: readonly Question[] = []): AskedTask {
-  return { file: `${format}.file`, format, questions, leftOut: {}, shots };
+function task(questions: readonly Question[], shots: readonly Question[] = []): AskedTask {
+  return { file: 'own.jsonl', questions, leftOut: {}, shots };
 }
 
 const DOMAIN = 1;
@@ -70,13 +69,12 @@ describe('a question', () => {
   const SECOND = question('谁睡在门口？', ['猫', '狗', '鸟', '鱼'], 1, 'logic');
   const ASKED = question(' 狗坐在哪里？\n', ['垫子上', '树上', '门口', '水里'], 2, 'logic');
   const CONTEXT =
-    '以下是中国关于逻辑学的单项选择题，请选出其中的正确答案。\n\n' +
     '猫坐在哪里？\nA. 垫子上\nB. 树上\nC. 门口\nD. 水里\n答案： A\n\n' +
     '谁睡在门口？\nA. 猫\nB. 狗\nC. 鸟\nD. 鱼\n答案： B\n\n' +
     '狗坐在哪里？\nA. 垫子上\nB. 树上\nC. 门口\nD. 水里\n答案：';
 
-  it('of C-Eval has the log-likelihoods of its letters as lm-evaluation-harness has them', async () => {
-    const { answers } = await asked(long, task('ceval', [ASKED], [SHOT, SECOND]));
+  it('has the log-likelihoods of its letters as lm-evaluation-harness has them', async () => {
+    const { answers } = await asked(long, task([ASKED], [SHOT, SECOND]));
     const letter = answers.find(({ scoring }) => scoring === 'letter')!;
     expect(letter.context).toBe(CONTEXT);
     expect(letter.continuations).toEqual(LETTERS);
@@ -87,7 +85,7 @@ describe('a question', () => {
   });
 
   it('whose prompt is too long loses its beginning', async () => {
-    const { answers } = await asked(short, task('ceval', [ASKED], [SHOT, SECOND]));
+    const { answers } = await asked(short, task([ASKED], [SHOT, SECOND]));
     const letter = answers.find(({ scoring }) => scoring === 'letter')!;
     expectSums(
       letter,
@@ -99,16 +97,11 @@ describe('a question', () => {
 
   it('is scored by what its options say: sum, per character, per byte, mutual information', async () => {
     const choices = ['the mat', 'the cat sat on the mat, and so on', '垫子'];
-    const { answers } = await asked(
-      long,
-      task('mmlu', [question('Where?', choices, 1, 'us_foreign_policy')]),
-    );
+    const { answers } = await asked(long, task([question('Where?', choices, 1)]));
     const { context, metrics, unconditional, ...answer } = answers.find(
       ({ scoring }) => scoring === 'continuation',
     )!;
-    expect(context).toBe(
-      'The following are questions (with answers) about us foreign policy.\n\nQuestion: Where?\nAnswer:',
-    );
+    expect(context).toBe('Question: Where?\nAnswer:');
     const sums = choices.map((choice) => harness(long, LONG, context, ` ${choice}`));
     const alone = choices.map((choice) => harness(long, LONG, '', ` ${choice}`));
     expectSums({ ...answer, context, metrics, unconditional }, sums);
@@ -129,7 +122,7 @@ describe('a question', () => {
     const metrics = choices.map((_, answer) => {
       const given = question('Which?', choices, answer);
       return metricsOf(
-        { task: task('jsonl', [given]), question: given, scoring: 'continuation' },
+        { task: task([given]), question: given, scoring: 'continuation' },
         sums(-2, -4, -4.2, -5),
         sums(-2, -4, -4.2, -9),
       );
@@ -143,9 +136,9 @@ describe('a question', () => {
     ]);
   });
 
-  it('of other kinds is asked in its language, with as many letters as it has options', async () => {
+  it('is asked in its language, with as many letters as it has options', async () => {
     const english = question('Which?', ['a', 'b', 'c', 'd', 'e'], 4);
-    const { answers } = await asked(long, task('teleqna', [english, question('哪个？', ['甲', '乙'], 1)]));
+    const { answers } = await asked(long, task([english, question('哪个？', ['甲', '乙'], 1)]));
     expect(
       answers.map(({ scoring, context, continuations }) => [scoring, context, continuations.length]),
     ).toEqual([
@@ -161,7 +154,7 @@ describe('a question', () => {
       question('Where?', ['the mat', 'on and '.repeat(SHORT)], 0),
       question('Why?', ['a', 'b'], 1),
     ];
-    const { answers, unscored } = await asked(short, task('jsonl', questions));
+    const { answers, unscored } = await asked(short, task(questions));
     expect(unscored).toMatchObject([{ question: questions[0], scoring: 'continuation' }]);
     const { n, scorings } = summaryOf(answers);
     expect([n, scorings.letter!.scores.acc.n, scorings.continuation!.scores.acc.n]).toEqual([2, 2, 1]);
@@ -172,11 +165,11 @@ it('asks many questions as each alone, and tells how far it is', async () => {
   const questions = Array.from({ length: 70 }, (_, i) =>
     question(`Number ${i}?`, ['mat', 'cat', `sat ${i}`].slice(0, 2 + (i % 2)), i % 2),
   );
-  const { answers, progress } = await asked(long, task('jsonl', questions));
+  const { answers, progress } = await asked(long, task(questions));
   expect(progress).toEqual([32, 64, 70]);
   expect(answers).toHaveLength(140);
   for (const i of [0, 33, 69]) {
-    const alone = await asked(long, task('jsonl', [questions[i]]));
+    const alone = await asked(long, task([questions[i]]));
     alone.answers.forEach((answer, k) => {
       expect(answers[2 * i + k].metrics).toEqual(answer.metrics);
       expectSums(
@@ -187,15 +180,15 @@ it('asks many questions as each alone, and tells how far it is', async () => {
   }
 });
 
-it('summarises by subject and category, and says what is reached without a model', async () => {
+it('summarises by subject, and says what is reached without a model', async () => {
   const tasks = [
-    task('cmmlu', [question('一', ['甲', '乙乙', '丙丙', '丁'], 1, 'arts')]),
+    task([question('一', ['甲', '乙乙', '丙丙', '丁'], 1, 'arts')]),
     {
-      ...task('cmmlu', [
+      ...task([
         question('二', ['甲', '乙', '丙', '丁'], 1, 'virology'),
         question('三', ['甲', '乙'], 0, 'virology'),
       ]),
-      file: 'virology.csv',
+      file: 'virology.jsonl',
     },
   ];
   const { answers } = await asked(long, ...tasks);
@@ -208,10 +201,6 @@ it('summarises by subject and category, and says what is reached without a model
     ['arts', 1],
     ['virology', 2],
   ]);
-  expect(categorySummaries(answers).map((each) => [each.name, each.n])).toEqual([
-    ['Humanities', 1],
-    ['STEM', 2],
-  ]);
 });
 
 it('ends between two batches when it is told to', async () => {
@@ -223,6 +212,6 @@ it('ends between two batches when it is told to', async () => {
     ended.abort(new Error('enough'));
   };
   const options = { domain: DOMAIN, onProgress, signal: ended.signal };
-  await expect(ask(scorerOf(long), [task('jsonl', questions)], options)).rejects.toThrow('enough');
+  await expect(ask(scorerOf(long), [task(questions)], options)).rejects.toThrow('enough');
   expect(progress).toEqual([32]);
 });

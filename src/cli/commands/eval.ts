@@ -1,6 +1,5 @@
 import { type Command, Option } from 'commander';
 import { TrainerError } from '../../errors.js';
-import { FORMATS } from '../../evaluation/load-task.js';
 import type { ClozeOptions } from '../eval/cloze.js';
 import type { AblatedPart } from '../eval/loss.js';
 import type { TaskOptions } from '../eval/task.js';
@@ -25,7 +24,7 @@ const OPTIONS: Readonly<Record<Mode, readonly (keyof EvalOptions)[]>> = {
   loss: ['checkpoint', 'sequences', 'routes', 'dataDir'],
   '--ablate': ['checkpoint', 'ablate', 'sequences', 'dataDir'],
   '--task': [
-    ...(['checkpoint', 'task', 'taskFormat', 'shots', 'dev', 'domain', 'limit'] as const),
+    ...(['checkpoint', 'task', 'shots', 'dev', 'domain', 'limit'] as const),
     ...(['samples', 'contamination', 'dataDir'] as const),
   ],
   '--cloze': ['checkpoint', 'cloze', 'sequences', 'seed', 'samples', 'dataDir'],
@@ -42,22 +41,9 @@ export function evalCommand(command: Command): void {
       `sequences of each domain from its validation text (default: as many as the training validates with, with --cloze ${CLOZE_SEQUENCES})`,
       wholeNumber(1),
     )
-    .option(
-      '--task <files...>',
-      'ask the multiple-choice questions of files (C-Eval, CMMLU, MMLU, TeleQnA, OpsEval, JSON lines), or of a folder of hamexam or fccexam',
-    )
-    .addOption(
-      new Option('--task-format <format>', 'what the files are (default: by their contents)').choices(
-        FORMATS,
-      ),
-    )
-    .option(
-      '--shots <n>',
-      'questions with answers in front, the first ones of the dev split',
-      wholeNumber(0, 100),
-      0,
-    )
-    .option('--dev <file>', 'the dev split (default: of the same name, in the folder dev beside it)')
+    .option('--task <files...>', 'ask the multiple-choice questions of files of JSON lines')
+    .option('--shots <n>', 'questions of --dev with answers in front, the first ones', wholeNumber(0, 100), 0)
+    .option('--dev <file>', 'the questions that --shots takes, in JSON lines')
     .option(
       '--domain <name>',
       "the questions' domain: it decides which experts may be used (default: the only one)",
@@ -107,8 +93,11 @@ async function evaluate(options: EvalOptions, given: readonly (keyof EvalOptions
   const mode = modeOf(options);
   const other = given.find((name) => name !== 'json' && !OPTIONS[mode].includes(name));
   if (other !== undefined) throw misplaced(other, mode);
-  if (options.dev !== undefined && options.shots === 0)
-    throw new TrainerError('BAD_INPUT', '--dev goes with --shots: how many of its questions stand in front');
+  if ((options.dev === undefined) !== (options.shots === 0))
+    throw new TrainerError(
+      'BAD_INPUT',
+      '--shots and --dev go together: how many questions of which file stand in front',
+    );
   const { checkpoint, sequences, task, compare, ablate, shots, seed, dataDir, json = false } = options;
   if (compare !== undefined) {
     const [a, b, ...more] = compare;

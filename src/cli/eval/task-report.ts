@@ -8,7 +8,7 @@ import { formatPercent, scoreCells } from './format-score.js';
 export interface TaskReport extends GroupSummary {
   readonly checkpoint: string;
   readonly step: number;
-  readonly task: { readonly files: readonly string[]; readonly format: string };
+  readonly task: { readonly files: readonly string[] };
   readonly domain: string;
   readonly shots: number;
   /** Questions asked of each file; null if all were asked. */
@@ -20,8 +20,6 @@ export interface TaskReport extends GroupSummary {
   readonly leftOut: Readonly<Record<string, number>>;
   /** Number of questions with an option longer than the context, in the scoring by continuation. */
   readonly unscored: number;
-  /** Categories of C-Eval, CMMLU and MMLU. */
-  readonly categories: readonly NamedSummary[];
   readonly subjects: readonly NamedSummary[];
   readonly contamination: {
     readonly gramWords: number;
@@ -47,7 +45,7 @@ export function describeTask(report: TaskReport): string {
   const out = describeLeftOut(leftOut);
   return [
     `${checkpoint}, step ${step}, domain ${domain}`,
-    `${task.files.join(', ')} (${task.format}): ${formatNumberOf(report.n, 'question')}, ${formatNumberOf(shots, 'shot')}`,
+    `${task.files.join(', ')}: ${formatNumberOf(report.n, 'question')}, ${formatNumberOf(shots, 'shot')}`,
     ...(limit === null
       ? []
       : [`the first ${formatCount(limit)} of each file alone (--limit): not for reporting`]),
@@ -58,8 +56,7 @@ export function describeTask(report: TaskReport): string {
     `prompts cut to the context of ${contextTokens} tokens: ${cut.join(', ')}`,
     scoreTable(report),
     ...contaminationLines(report),
-    ...groupTable('category', report.categories),
-    ...groupTable('subject', report.subjects),
+    ...subjectTable(report.subjects),
   ].join('\n');
 }
 
@@ -90,16 +87,16 @@ function contaminationLines({ contamination, n }: TaskReport): string[] {
   ];
 }
 
-function groupTable(title: string, groups: readonly NamedSummary[]): string[] {
-  if (groups.length < 2) return [];
+function subjectTable(subjects: readonly NamedSummary[]): string[] {
+  if (subjects.length < 2) return [];
   const cells = ({ scorings }: GroupSummary, scoring: Scoring, metric: string) => {
     const score = scorings[scoring]?.scores[metric];
     return score === undefined ? ['-', '-'] : scoreCells(score).slice(0, 2);
   };
   return [
     formatTable([
-      [title, 'questions', 'letter', 'std. error', 'per character', 'std. error', 'chance', 'longest'],
-      ...groups.map((group) => [
+      ['subject', 'questions', 'letter', 'std. error', 'per character', 'std. error', 'chance', 'longest'],
+      ...subjects.map((group) => [
         group.name,
         formatCount(group.n),
         ...cells(group, 'letter', 'acc'),

@@ -1,10 +1,9 @@
 import { type Answer, ask } from '../../evaluation/ask.js';
 import { type ContaminationCheck, GRAM } from '../../evaluation/contamination.js';
-import { type Format, loadTask } from '../../evaluation/load-task.js';
+import { type AskedTask, loadShots, loadTask } from '../../evaluation/load-task.js';
 import type { Question } from '../../evaluation/question.js';
 import { checkPlace, sampleLine, writeSamples } from '../../evaluation/samples.js';
-import { type AskedTask, loadShots } from '../../evaluation/shots.js';
-import { categorySummaries, subjectSummaries, summaryOf } from '../../evaluation/summary.js';
+import { subjectSummaries, summaryOf } from '../../evaluation/summary.js';
 import { domainId, openCheckpoint } from '../load-inference.js';
 import { checkTexts, contaminationOf } from './contamination.js';
 import { ScorerPool } from './scorer-pool.js';
@@ -14,7 +13,6 @@ import { untilAnswered } from './until-answered.js';
 export interface TaskOptions {
   readonly checkpoint: string;
   readonly task: readonly string[];
-  readonly taskFormat?: Format;
   readonly shots: number;
   readonly dev?: string;
   readonly domain?: string;
@@ -30,7 +28,7 @@ export interface TaskOptions {
 export async function evaluateTask(options: TaskOptions): Promise<void> {
   if (options.samples !== undefined) checkPlace(options.samples);
   checkTexts(options);
-  const tasks = await loadTasks(options);
+  const tasks = loadTasks(options);
   const checkpoint = openCheckpoint(options.checkpoint);
   const { config } = checkpoint.manifest;
   const domain = domainId(config, options.domain);
@@ -49,7 +47,7 @@ export async function evaluateTask(options: TaskOptions): Promise<void> {
   const report: TaskReport = {
     checkpoint: checkpoint.folder,
     step: checkpoint.manifest.step,
-    task: { files: options.task, format: [...new Set(tasks.map(({ format }) => format))].join(', ') },
+    task: { files: options.task },
     domain: config.data.domains[domain]!,
     shots: options.shots,
     limit: options.limit ?? null,
@@ -58,22 +56,18 @@ export async function evaluateTask(options: TaskOptions): Promise<void> {
     leftOut: sumOf(tasks.map(({ leftOut }) => leftOut)),
     unscored: unscored.length,
     ...summaryOf(answers),
-    categories: categorySummaries(answers),
     subjects: subjectSummaries(answers),
     contamination: contamination && contaminationReport(contamination, answers),
   };
   console.log(options.json ? JSON.stringify(report) : describeTask(report));
 }
 
-async function loadTasks({ task, limit, ...options }: TaskOptions): Promise<AskedTask[]> {
-  const tasks: AskedTask[] = [];
-  for (const file of task) {
-    const loaded = await loadTask(file, options.taskFormat ?? null);
-    const { shots: count, dev = null } = options;
-    const shots = await loadShots(file, { count, dev, format: loaded.format });
-    tasks.push({ ...loaded, questions: loaded.questions.slice(0, limit), shots });
-  }
-  return tasks;
+function loadTasks({ task, limit, shots, dev }: TaskOptions): AskedTask[] {
+  return task.map((file) => {
+    const loaded = loadTask(file);
+    const inFront = dev === undefined ? [] : loadShots(file, shots, dev);
+    return { ...loaded, questions: loaded.questions.slice(0, limit), shots: inFront };
+  });
 }
 
 function contaminationReport(

@@ -1,27 +1,22 @@
 export interface ZipFile {
   readonly name: string;
-  /** Bytes that it unpacks to, as the archive says. */
-  readonly size: number;
   readonly read: () => Promise<Buffer>;
 }
 
 /**
  * The files of a zip archive, in the order of its directory.
  *
- * @param password of those that are encrypted
  * @throws Error of the library if it is none, or is damaged; `read` also if a file unpacks to more than its size
  */
-export async function zipFiles(archive: Uint8Array, password?: string): Promise<ZipFile[]> {
+export async function zipFiles(archive: Uint8Array): Promise<ZipFile[]> {
   // Loaded when needed: it is large, and few commands read archives.
   const { configure, Uint8ArrayReader, ZipReader } = await import('@zip.js/zip.js');
   configure({ useWebWorkers: false });
   const reader = new Uint8ArrayReader(archive);
-  const zip = new ZipReader(reader, password === undefined ? {} : { password });
-  return (await zip.getEntries())
+  return (await new ZipReader(reader).getEntries())
     .filter((entry) => !entry.directory)
     .map((entry) => ({
       name: entry.filename,
-      size: entry.uncompressedSize,
       read: async () => {
         const windows: Uint8Array[] = [];
         let bytes = 0;

@@ -1,0 +1,21 @@
+import { parseLine } from '../data/read/json-lines.js';
+import { refusal } from './question.js';
+
+type Fields = Readonly<Record<string, unknown>>;
+
+/**
+ * The object in a line of JSON; null if it is another value.
+ *
+ * @param expected what a line is, for the error
+ * @throws TrainerError `BAD_INPUT` if it is no JSON
+ */
+export function objectIn(place: string, line: string, expected: string): Fields | null {
+  const { value, problem } = parseLine(line);
+  if (problem !== undefined) throw refusal(place, `${problem}; ${expected}`);
+  return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Fields) : null;
+}
+
+/** A list of texts, or null. */
+export function asTexts(value: unknown): readonly string[] | null {
+  return Array.isArray(value) && value.every((item) => typeof item === 'string') ? value : null;
+}
