@@ -1,12 +1,12 @@
 import { isWhole } from '../store/log-reader.js';
 import type { Labels, LogStream } from '../store/streams.js';
 import type { RangeQuery } from './ast.js';
-import { DETECTED_LEVEL, entryLabels, hasOneLevel } from './detected-level.js';
+import { entryLabels } from './detected-level.js';
 import { toPipelineLine } from './log-entries.js';
 import type { Pipeline } from './pipeline.js';
 import { PipelineLine } from './pipeline-line.js';
 import { assertNoError, PointRange, type RangeInput, unreadBlocks } from './range-input.js';
-import { ByLabels, emptySeries, keeps, projection, type Series, type TimeGrid } from './series.js';
+import { ByLabels, emptySeries, projection, type Series, type TimeGrid } from './series.js';
 
 /** Difference arrays: adds a line to a run of points in constant time. */
 class Counter {
@@ -65,25 +65,21 @@ export async function countLines(
     assertNoError(labels, sumBy);
     return counters.get(project(labels));
   };
-  const needsLevel = sumBy === null || keeps(sumBy, DETECTED_LEVEL);
-  const isAlike = (stream: LogStream) => !needsLevel || hasOneLevel(stream);
 
   for (const view of views) {
     const ofStream: Counter[] = [];
     const counterOfStream = (stream: LogStream) => {
       let counter = ofStream[stream.id];
       if (counter === undefined) {
-        const line = new PipelineLine('', entryLabels(stream, ''), { timeMs: 0, nanos: 0 });
+        const line = new PipelineLine('', entryLabels(stream), { timeMs: 0, nanos: 0 });
         if (pipeline.readsNothing) pipeline.run?.(line);
         counter = counterOf(line.labels);
         ofStream[stream.id] = counter;
       }
       return counter;
     };
-    const { isPushed } = view.file;
-    const isIndexed = pipeline.readsNothing && !(isPushed && (isBytes || needsLevel));
     for (const block of unreadBlocks(view, points)) {
-      if (isIndexed && isWhole(view, block) && points.areSame(block, isPushed)) {
+      if (pipeline.readsNothing && isWhole(view, block) && points.areSame(block)) {
         if (points.first > points.last) continue;
         for (const [id, { lines, bytes }] of block.counts) {
           const stream = view.file.streams.all[id]!;
@@ -92,10 +88,10 @@ export async function countLines(
         continue;
       }
       await reader.read(view, block, pipeline.test, (scanned) => {
-        points.set(scanned);
+        points.set(scanned.timeMs);
         const { from, to, stream } = scanned;
         if (points.first > points.last || !pipeline.test.passes(from, to)) return;
-        if ((pipeline.run === null || pipeline.readsNothing) && isAlike(stream)) {
+        if (pipeline.run === null || pipeline.readsNothing) {
           counterOfStream(stream).add(points, 1, to - from);
           return;
         }

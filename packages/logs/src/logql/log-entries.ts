@@ -40,7 +40,8 @@ export async function* readEntries(
   let waiting: LogEntry[] = [];
   for (const [i, { view, block }] of work.entries()) {
     await reader.read(view, block, pipeline.test, (line) => {
-      if (!isInRange(line, range) || !pipeline.test.passes(line.from, line.to)) return;
+      if (!isInRange({ timeMs: line.timeMs, nanos: 0 }, range) || !pipeline.test.passes(line.from, line.to))
+        return;
       const pipelined = toPipelineLine(line);
       if (pipeline.run !== null && !pipeline.run(pipelined)) return;
       waiting.push(toEntry(pipelined, line, view.file));
@@ -58,15 +59,15 @@ export async function* readEntries(
 
 export function toPipelineLine(line: ScannedLine): PipelineLine {
   const text = line.bytes.toString('utf8', line.from, line.to);
-  return new PipelineLine(text, entryLabels(line.stream, text), line);
+  return new PipelineLine(text, entryLabels(line.stream), { timeMs: line.timeMs, nanos: 0 });
 }
 
 export function toEntry(
   { labels, parsed, text }: PipelineLine,
-  { timeMs, nanos, offset }: ScannedLine,
+  { timeMs, offset }: ScannedLine,
   file: LogFile,
 ): LogEntry {
-  return { timeMs, nanos, labels, parsed, text, file, offset };
+  return { timeMs, nanos: 0, labels, parsed, text, file, offset };
 }
 
 export interface SplitLabels {

@@ -1,6 +1,5 @@
 import { LogsError } from '../errors.js';
 import type { Block } from '../store/block.js';
-import type { Instant } from '../store/instant.js';
 import { type BlockReader, type FileView, hasSelected } from '../store/log-reader.js';
 import type { Labels } from '../store/streams.js';
 import type { Grouping, RangeQuery } from './ast.js';
@@ -39,8 +38,8 @@ export function assertNoError(labels: Labels, grouping: Grouping | null): void {
 const NS_PER_MS = 1e6;
 
 /** ms from the start of a grid, to the ns: a double cannot hold ns since 1970. */
-export function sinceStart({ timeMs, nanos }: Pick<Instant, 'timeMs' | 'nanos'>, grid: TimeGrid): number {
-  return timeMs - grid.startMs + (nanos - (grid.startNanos ?? 0)) / NS_PER_MS;
+export function sinceStart(timeMs: number, grid: TimeGrid): number {
+  return timeMs - grid.startMs - (grid.startNanos ?? 0) / NS_PER_MS;
 }
 
 /** The points of a grid whose windows (point - range, point] contain a time. */
@@ -58,22 +57,18 @@ export class PointRange {
   }
 
   /** Sets `first` and `last`; `first > last` if there are none. */
-  set(at: Pick<Instant, 'timeMs' | 'nanos'>): void {
+  set(timeMs: number): void {
     const { stepMs, numPoints } = this.#grid;
-    const sinceMs = sinceStart(at, this.#grid) + this.#offsetMs;
+    const sinceMs = sinceStart(timeMs, this.#grid) + this.#offsetMs;
     this.first = Math.max(0, Math.ceil(sinceMs / stepMs));
     this.last = Math.min(numPoints, Math.ceil((sinceMs + this.#rangeMs) / stepMs)) - 1;
   }
 
-  /**
-   * Whether all times of a block have the same points; sets `first` and `last`.
-   *
-   * @param hasNanos whether they may lie between ms
-   */
-  areSame({ minMs, maxMs }: Block, hasNanos: boolean): boolean {
-    this.set({ timeMs: maxMs, nanos: hasNanos ? NS_PER_MS - 1 : 0 });
+  /** Whether all times of a block have the same points; sets `first` and `last`. */
+  areSame({ minMs, maxMs }: Block): boolean {
+    this.set(maxMs);
     const { first, last } = this;
-    this.set({ timeMs: minMs, nanos: 0 });
+    this.set(minMs);
     return first === this.first && last === this.last;
   }
 

@@ -40,7 +40,7 @@ async function evaluateSamples(query: RangeQuery, pipeline: Pipeline, input: Ran
   for (const view of views)
     for (const block of unreadBlocks(view, points))
       await reader.read(view, block, pipeline.test, (scanned) => {
-        points.set(scanned);
+        points.set(scanned.timeMs);
         if (points.first > points.last || !pipeline.test.passes(scanned.from, scanned.to)) return;
         const line = toPipelineLine(scanned);
         if (pipeline.run !== null && !pipeline.run(line)) return;
@@ -50,7 +50,7 @@ async function evaluateSamples(query: RangeQuery, pipeline: Pipeline, input: Ran
           throw new LogsError('BAD_INPUT', `the query has more than ${MAX_SAMPLES} samples: narrow it`);
         assertNoError(line.labels, grouping);
         const samples = series.get(project(line.labels));
-        samples.timesMs.push(sinceStart(scanned, grid));
+        samples.timesMs.push(sinceStart(scanned.timeMs, grid));
         samples.values.push(value);
       });
   const evaluated: Series[] = [];

@@ -62,10 +62,6 @@ export class ByLabels<T> {
   }
 }
 
-export function keeps({ without, labels }: Grouping, name: string): boolean {
-  return labels.includes(name) !== without;
-}
-
 /** `{a="x", b="y"}`, sorted by name. */
 export function labelsText(labels: Labels): string {
   const pairs = [...labels].sort(([a], [b]) => (a < b ? -1 : 1));

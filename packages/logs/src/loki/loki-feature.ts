@@ -11,7 +11,6 @@ import { type LokiRequest, RequestGate } from './gate.js';
 import { addIndexRoutes } from './index-routes.js';
 import { invalid, MAX_LIMIT, Parameters } from './parameters.js';
 import { addPatternRoutes } from './pattern-routes.js';
-import { addPushRoute } from './push.js';
 import { queryAnswer, sampleText, secondsOf, toMatrix, toStreams, toVector } from './shapes.js';
 import { Tails } from './tail.js';
 
@@ -88,7 +87,6 @@ export function lokiFeature(catalog: LogCatalog, version: string): LokiFeature {
   addFieldRoutes(routes, engine, gate);
   addPatternRoutes(routes, engine, gate);
   addLimitsRoute(routes, version);
-  addPushRoute(routes, catalog, engine, gate);
   routes.get('/loki/api/v1/status/buildinfo', (c) =>
     c.json({ version, revision: '', branch: '', buildUser: '', buildDate: '', goVersion: '' }),
   );

@@ -163,7 +163,7 @@ export function invalid(message: string): LogsError {
 }
 
 /** Reads the body of a request. @throws LogsError `BAD_INPUT` as soon as the limit is passed */
-export async function readBody(c: Context, maxBytes: number): Promise<Buffer> {
+async function readBody(c: Context, maxBytes: number): Promise<Buffer> {
   const chunks: Uint8Array[] = [];
   let size = 0;
   for await (const chunk of c.req.raw.body ?? []) {

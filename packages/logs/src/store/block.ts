@@ -52,12 +52,6 @@ export class Block {
     }
   }
 
-  /** Appends a line that no query returns. */
-  skip(bytes: number): void {
-    this.end += bytes + 1;
-    this.numLines++;
-  }
-
   extendTo(timeMs: number): void {
     if (timeMs < this.minMs) this.minMs = timeMs;
     if (timeMs > this.maxMs) this.maxMs = timeMs;

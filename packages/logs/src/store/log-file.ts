@@ -4,8 +4,7 @@ import { Block } from './block.js';
 import { LineHead } from './line-head.js';
 import type { LogFolder } from './log-catalog.js';
 import { Pacer } from './pacer.js';
-import { PUSHED_SOURCE, parsePushedLine } from './pushed-line.js';
-import { type LogStream, MAX_PUSHED_STREAMS, StreamTable } from './streams.js';
+import { type LogStream, StreamTable } from './streams.js';
 
 const NEWLINE = 0x0a;
 const CHUNK_BYTES = 1 << 20;
@@ -19,8 +18,6 @@ export interface ScannedLine {
   from: number;
   to: number;
   timeMs: number;
-  /** Sub-millisecond part, in ns; 0 except for pushed lines. */
-  nanos: number;
   stream: LogStream;
   /** Offset in the file. */
   offset: number;
@@ -29,7 +26,6 @@ export interface ScannedLine {
 /** A log file and its sparse index. */
 export class LogFile {
   readonly streams: StreamTable;
-  readonly isPushed: boolean;
   blocks: Block[] = [];
   /** End of the index, after the newline of the last line. */
   end = 0;
@@ -45,7 +41,6 @@ export class LogFile {
     labels: Pick<LogFolder, 'run' | 'service'>,
   ) {
     const source = path.slice(path.lastIndexOf('/') + 1).replace(/\.ndjson$/, '');
-    this.isPushed = source === PUSHED_SOURCE;
     this.streams = new StreamTable(labels, source);
   }
 
@@ -124,36 +119,17 @@ export class LogFile {
       block = new Block(this.end, block?.lastMs ?? null);
       this.blocks.push(block);
     }
-    if (this.isPushed) this.#indexPushed(block, buffer, from, to);
-    else {
-      const head = this.#head;
-      if (head.read(buffer, from, to)) {
-        block.extendTo(head.timeMs);
-        block.lastMs = head.timeMs;
-        if (block.timeBeforeMs === null) this.#setFirstTime(head.timeMs);
-      } else {
-        block.hasForeign = true;
-        if (block.lastMs !== null) block.extendTo(block.lastMs);
-      }
-      block.add(this.streams.ofHead(head).id, to - from);
+    const head = this.#head;
+    if (head.read(buffer, from, to)) {
+      block.extendTo(head.timeMs);
+      block.lastMs = head.timeMs;
+      if (block.timeBeforeMs === null) this.#setFirstTime(head.timeMs);
+    } else {
+      block.hasForeign = true;
+      if (block.lastMs !== null) block.extendTo(block.lastMs);
     }
+    block.add(this.streams.ofHead(head).id, to - from);
     this.end = block.end;
-  }
-
-  #indexPushed(block: Block, buffer: Buffer, from: number, to: number): void {
-    const pushed = parsePushedLine(buffer.toString('utf8', from, to));
-    const stream = pushed && this.#pushedStream(pushed.labels);
-    if (pushed === null || stream === null) {
-      block.skip(to - from);
-      return;
-    }
-    block.extendTo(msOf(pushed.ns));
-    block.add(stream.id, to - from);
-  }
-
-  #pushedStream(labels: Readonly<Record<string, string>>): LogStream | null {
-    const stream = this.streams.ofLabels(new Map(Object.entries(labels)));
-    return stream.id < MAX_PUSHED_STREAMS ? stream : null;
   }
 
   /** Lines before the first record take its time or, without any, the file's. */
@@ -180,7 +156,6 @@ export class LogFile {
     isSelected: (stream: LogStream) => boolean,
     needle: Buffer | null,
   ): Generator<ScannedLine, void> {
-    if (this.isPushed) return this.#scanPushed(offset, bytes, isSelected);
     if (needle !== null && !block.hasForeign) return this.#scanHits(offset, bytes, isSelected, needle);
     return this.#scanAll(block, offset, bytes, isSelected);
   }
@@ -234,25 +209,6 @@ export class LogFile {
       hit = to + 1 < bytes.length ? bytes.indexOf(needle, to + 1) : -1;
     }
   }
-
-  *#scanPushed(
-    offset: number,
-    bytes: Buffer,
-    isSelected: (stream: LogStream) => boolean,
-  ): Generator<ScannedLine, void> {
-    for (let from = 0; from < bytes.length; ) {
-      const to = endOfLine(bytes, from);
-      const pushed = parsePushedLine(bytes.toString('utf8', from, to));
-      const stream = pushed && this.#pushedStream(pushed.labels);
-      if (pushed !== null && stream !== null && isSelected(stream)) {
-        const text = Buffer.from(pushed.line);
-        const timeMs = msOf(pushed.ns);
-        const nanos = Number(BigInt(pushed.ns) % 1_000_000n);
-        yield { bytes: text, from: 0, to: text.length, timeMs, nanos, stream, offset: offset + from };
-      }
-      from = to + 1;
-    }
-  }
 }
 
 /** Sorted paths of the log files in a folder; empty if it does not exist. */
@@ -280,15 +236,11 @@ export function readFully(fd: number, buffer: Buffer, position: number, length: 
   return done;
 }
 
-function msOf(ns: string): number {
-  return Number(BigInt(ns) / 1_000_000n);
-}
-
 function endOfLine(bytes: Buffer, from: number): number {
   const to = bytes.indexOf(NEWLINE, from);
   return to < 0 ? bytes.length : to;
 }
 
 function blankLine(bytes: Buffer, stream: LogStream): ScannedLine {
-  return { bytes, from: 0, to: 0, timeMs: 0, nanos: 0, stream, offset: 0 };
+  return { bytes, from: 0, to: 0, timeMs: 0, stream, offset: 0 };
 }

@@ -94,11 +94,10 @@ export class BlockReader {
       this.totals.bytes += size;
     }
     sieve.begin(bytes);
-    if (!file.isPushed && !sieve.mayPass()) return;
+    if (!sieve.mayPass()) return;
     // A single line may take a slice: the pacer is asked at each.
     for (const line of file.scan(block, offset, bytes, isSelected, sieve.needle)) {
       if (this.pacer.isDue) await this.pacer.rest();
-      if (file.isPushed) sieve.begin(line.bytes);
       visit(line);
     }
   }

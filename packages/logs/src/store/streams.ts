@@ -12,9 +12,6 @@ export interface LogStream {
   readonly labels: Labels;
 }
 
-/** Most streams of pushed lines in a run. */
-export const MAX_PUSHED_STREAMS = 1_000;
-
 /** A canonical key: equal exactly for equal label sets. */
 export function labelsKey(labels: Labels): string {
   return JSON.stringify([...labels].sort(([a], [b]) => (a < b ? -1 : 1)));
@@ -39,17 +36,17 @@ export class StreamTable {
     const { level, generation, node, rank } = head;
     // The key must be an exact integer; larger numbers go by their label set.
     const isSmall = generation < 0xffff && node < 0xfff && rank < 0xffff;
-    if (!isSmall) return this.ofLabels(this.#labelsOf(head));
+    if (!isSmall) return this.#ofLabels(this.#labelsOf(head));
     const key = (((generation + 1) * 0x1000 + node + 1) * 0x10000 + rank + 1) * LOG_LEVELS.length + level;
     let stream = this.#byHead.get(key);
     if (stream === undefined) {
-      stream = this.ofLabels(this.#labelsOf(head));
+      stream = this.#ofLabels(this.#labelsOf(head));
       this.#byHead.set(key, stream);
     }
     return stream;
   }
 
-  ofLabels(labels: Labels): LogStream {
+  #ofLabels(labels: Labels): LogStream {
     const key = labelsKey(labels);
     let stream = this.#byLabels.get(key);
     if (stream === undefined) {

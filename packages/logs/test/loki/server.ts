@@ -44,15 +44,6 @@ export class TestLoki {
     return JSON.parse(text);
   }
 
-  push(body: string | Buffer | object, headers: Readonly<Record<string, string>> = {}): Promise<Response> {
-    const bytes = typeof body === 'string' || Buffer.isBuffer(body) ? body : JSON.stringify(body);
-    return fetch(this.address('push'), {
-      method: 'POST',
-      headers: { 'content-type': 'application/json', ...headers },
-      body: bytes as string,
-    });
-  }
-
   /** A tail that collects its messages; closed after the test. */
   tail(
     query: Query,

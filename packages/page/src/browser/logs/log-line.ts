@@ -18,7 +18,7 @@ export interface LogLine {
 const SHOWN_ELSEWHERE = ['msg', 'time', 'level'];
 
 /**
- * Parses a line. Any JSON object will do, not just a record of our logger: others push lines too. The message
+ * Parses a line. Any JSON object will do, not just a record of our logger: libraries write lines too. The message
  * of a line that is not JSON is its text.
  */
 export function parseLine(
