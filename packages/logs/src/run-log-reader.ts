@@ -232,7 +232,7 @@ function matcherOf({ matchers, stages }: LogQuery): (entry: LogEntry) => LogEntr
     const bytes = Buffer.from(entry.text);
     test.begin(bytes);
     if (!test.passes(0, bytes.length)) return null;
-    const line = new PipelineLine(entry.text, entry.labels, entry);
+    const line = new PipelineLine(entry.text, entry.labels);
     if (run !== null && !run(line)) return null;
     return { ...entry, text: line.text, labels: line.labels, parsed: line.parsed };
   };

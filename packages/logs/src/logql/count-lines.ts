@@ -71,7 +71,7 @@ export async function countLines(
     const counterOfStream = (stream: LogStream) => {
       let counter = ofStream[stream.id];
       if (counter === undefined) {
-        const line = new PipelineLine('', entryLabels(stream), { timeMs: 0, nanos: 0 });
+        const line = new PipelineLine('', entryLabels(stream));
         if (pipeline.readsNothing) pipeline.run?.(line);
         counter = counterOf(line.labels);
         ofStream[stream.id] = counter;

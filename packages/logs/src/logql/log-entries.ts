@@ -59,7 +59,7 @@ export async function* readEntries(
 
 export function toPipelineLine(line: ScannedLine): PipelineLine {
   const text = line.bytes.toString('utf8', line.from, line.to);
-  return new PipelineLine(text, entryLabels(line.stream), { timeMs: line.timeMs, nanos: 0 });
+  return new PipelineLine(text, entryLabels(line.stream));
 }
 
 export function toEntry(

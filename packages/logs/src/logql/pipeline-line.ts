@@ -1,4 +1,3 @@
-import type { Instant } from '../store/instant.js';
 import type { Labels } from '../store/streams.js';
 
 export const ERROR_LABEL = '__error__';
@@ -15,7 +14,6 @@ export class PipelineLine {
   constructor(
     public text: string,
     private readonly base: Labels,
-    readonly at: Instant,
   ) {
     this.labels = base;
   }

@@ -133,9 +133,9 @@ function compileLineFormat(template: Template, regexes: RegexGroup): (line: Pipe
 function isErrorAlone(template: Template): boolean {
   const [node] = template;
   if (template.length !== 1 || node?.kind !== 'action') return false;
-  const { commands, variables } = node.pipe;
+  const { commands, variable } = node.pipe;
   const [operand, ...more] = commands[0]!;
-  if (commands.length + variables.length + more.length > 1 || operand.kind !== 'field') return false;
+  if (variable !== null || commands.length + more.length > 1 || operand.kind !== 'field') return false;
   return operand.path.length === 1 && [ERROR_LABEL, ERROR_DETAILS_LABEL].includes(operand.path[0]!);
 }
 
@@ -171,7 +171,7 @@ function rename(line: PipelineLine, from: string, to: string): void {
 /** Null if the template fails. */
 function run(runner: TemplateRunner, line: PipelineLine, labels: ReadonlyMap<string, string>): string | null {
   try {
-    return runner.run({ labels, text: line.text, at: line.at });
+    return runner.run({ labels, text: line.text });
   } catch (error) {
     if (!(error instanceof TemplateError)) throw error;
     // This replaces an earlier error.

@@ -131,15 +131,6 @@ export class Regex {
     });
   }
 
-  /** The number of matches. @throws LogsError as `test` */
-  count(text: string): number {
-    const within = this.#limitMatches(text);
-    const matcher = this.#regex.matcher(text);
-    let count = 0;
-    for (; matcher.find(); count++) within();
-    return count;
-  }
-
   #expand(template: string, groups: readonly (string | null | undefined)[]): string {
     const { namedGroups } = this.#regex.re2Input;
     return template.replace(/\$(?:\$|(\w+)|\{(\w+)\})/g, (all, bare?: string, braced?: string) => {

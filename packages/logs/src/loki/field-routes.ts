@@ -74,7 +74,7 @@ async function detect(
 function* fieldsOf(entry: LogEntry): Generator<[string, string, Parser | null]> {
   const { stream, structuredMetadata, parsed } = splitLabels(entry);
   const parser = entry.text.startsWith('{') ? 'json' : 'logfmt';
-  const line = new PipelineLine(entry.text, stream, entry);
+  const line = new PipelineLine(entry.text, stream);
   if (parser === 'json') extractJson(line);
   else extractLogfmt(line);
   for (const [name, value] of structuredMetadata) yield [name, value, null];

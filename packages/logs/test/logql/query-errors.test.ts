@@ -46,9 +46,9 @@ describe('a query that cannot be', () => {
     [`${S} | line_format "x{{end}}"`, 'unexpected {{end}}'],
     [`${S} | line_format "{{ $x }}"`, 'undefined variable "$x"'],
     [`${S} | line_format "{{ $x = 1 }}"`, 'undefined variable "$x"'],
-    [`${S} | line_format "{{ repeat ${'9'.repeat(400)} .a }}"`, '99" not defined'],
+    [`${S} | line_format "{{ trunc ${'9'.repeat(400)} .a }}"`, '99" not defined'],
     [`${S} | line_format "{{ template .a }}"`, '`{{template}}` is not supported'],
-    [`${S} | line_format "{{ break }}"`, '{{break}} outside {{range}}'],
+    [`${S} | line_format "{{ break }}"`, '`{{break}}` is not supported'],
     [`sum(rate(${S}[1m]))`, 'a query that selects lines is needed'],
   ])('%s', (query, message) => {
     expect(() => parseLogQuery(query)).toThrow(message);

@@ -71,7 +71,7 @@ describe('labels that a stage extracts', () => {
     ['a=1', '| logfmt | label_format b=a', { b: '1' }],
     ['a=1', '| logfmt | label_format b=none', { a: '1' }],
     ['a=1', '| logfmt | label_format a="{{.a}}!"', { a: '1!' }],
-    ['a=1', '| logfmt | label_format b=`{{.a | printf "%03s"}}`', { a: '1', b: '  1' }],
+    ['a=1', '| logfmt | label_format b=`{{.a | printf "<%s>"}}`', { a: '1', b: '<1>' }],
     ['a=1', `| logfmt | label_format b="{{div .a 0}}" ${DROP}`, { a: '1', __error__: 'TemplateFormatErr' }],
     ['a=1 b=2', '| logfmt | keep a', { a: '1' }],
   ])('%s %s', async (line, pipeline, labels) => {

@@ -1,4 +1,3 @@
-import type { Instant } from '../../store/instant.js';
 import type { Regex } from '../regex.js';
 import { parseNumber } from '../units.js';
 import { TemplateError, typeName, type Value } from './values.js';
@@ -9,10 +8,6 @@ export class Arguments {
     private readonly name: string,
     readonly all: readonly Value[],
   ) {}
-
-  get length(): number {
-    return this.all.length;
-  }
 
   string(index: number): string {
     const value = this.all[index]!;
@@ -69,7 +64,6 @@ export function toFloat(value: Value): number {
 export interface TemplateData {
   readonly labels: ReadonlyMap<string, string>;
   readonly text: string;
-  readonly at: Instant;
 }
 
 /** Context of functions: the line and the template. */

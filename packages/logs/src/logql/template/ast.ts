@@ -7,17 +7,16 @@ export type TemplateNode =
   | { readonly kind: 'text'; readonly text: string }
   | { readonly kind: 'action'; readonly pipe: Pipe }
   | {
-      readonly kind: 'if' | 'with' | 'range';
+      readonly kind: 'if' | 'with';
       readonly pipe: Pipe;
       readonly then: Template;
       readonly else: Template;
-    }
-  | { readonly kind: 'break' | 'continue' };
+    };
 
 /** Commands, each of which gets the value of the one before as its last argument. */
 export interface Pipe {
-  /** `$x := ...`; a range may set two, index and element. */
-  readonly variables: readonly string[];
+  /** The `$x` of `$x := ...`; null if it sets none. */
+  readonly variable: string | null;
   /** `$x = ...`: sets a variable that is declared already. */
   readonly isAssignment: boolean;
   readonly commands: readonly Command[];

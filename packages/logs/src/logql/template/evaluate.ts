@@ -2,23 +2,18 @@ import { Regex, type RegexGroup } from '../regex.js';
 import type { CallContext, TemplateData } from './arguments.js';
 import type { Command, Operand, Pipe, Template, TemplateNode } from './ast.js';
 import { callFunction } from './functions.js';
-import { GoTime } from './go-time.js';
 import { isTrue, TemplateError, textOf, typeName, type Value } from './values.js';
 
 /** Bounds formats that repeat the line, which grows exponentially with each stage. */
 const MAX_CHARACTERS = 1 << 20;
 /** Steps for one line: nodes and calls, characters that functions take and make, and regular expressions. */
 const MAX_STEPS = 1 << 22;
-/** A node, a call or a turn of a loop, beside a character. */
+/** A node or a call, beside a character. */
 const NODE_STEPS = 8;
-/** Parsing or formatting a time. */
-const TIME_STEPS = 1_000;
 const MAX_PATTERNS = 100;
 
-type Jump = 'break' | 'continue' | null;
-
 export class TemplateRunner implements CallContext {
-  data: TemplateData = { labels: new Map(), text: '', at: { timeMs: 0, nanos: 0 } };
+  data: TemplateData = { labels: new Map(), text: '' };
   #output = '';
   #steps = 0;
   #variables: { readonly name: string; value: Value }[] = [];
@@ -60,35 +55,25 @@ export class TemplateRunner implements CallContext {
 
   #spendOn(value: Value): void {
     if (typeof value === 'string') this.spend(value.length);
-    else if (value instanceof GoTime) this.spend(TIME_STEPS);
   }
 
-  #nodes(nodes: Template, dot: Value): Jump {
-    for (const node of nodes) {
-      const jump = this.#node(node, dot);
-      if (jump !== null) return jump;
-    }
-    return null;
+  #nodes(nodes: Template, dot: Value): void {
+    for (const node of nodes) this.#node(node, dot);
   }
 
-  #node(node: TemplateNode, dot: Value): Jump {
+  #node(node: TemplateNode, dot: Value): void {
     this.spend(NODE_STEPS);
     switch (node.kind) {
       case 'text':
         this.#write(node.text);
-        return null;
+        return;
       case 'action': {
         const value = this.#pipe(node.pipe, dot);
-        if (node.pipe.variables.length === 0) this.#write(textOf(value));
-        return null;
+        if (node.pipe.variable === null) this.#write(textOf(value));
+        return;
       }
-      case 'if':
-      case 'with':
-        return this.#branch(node, dot);
-      case 'range':
-        return this.#range(node, dot);
       default:
-        return node.kind;
+        this.#branch(node, dot);
     }
   }
 
@@ -97,37 +82,18 @@ export class TemplateRunner implements CallContext {
     this.#output += text.slice(0, MAX_CHARACTERS - this.#output.length);
   }
 
-  #branch(node: Extract<TemplateNode, { pipe: Pipe; then: Template }>, dot: Value): Jump {
+  #branch(node: Extract<TemplateNode, { pipe: Pipe; then: Template }>, dot: Value): void {
     const numVariables = this.#variables.length;
     const value = this.#pipe(node.pipe, dot);
-    const jump = isTrue(value)
-      ? this.#nodes(node.then, node.kind === 'with' ? value : dot)
-      : this.#nodes(node.else, dot);
+    if (isTrue(value)) this.#nodes(node.then, node.kind === 'with' ? value : dot);
+    else this.#nodes(node.else, dot);
     this.#variables.length = numVariables;
-    return jump;
   }
 
-  #range(node: Extract<TemplateNode, { pipe: Pipe; then: Template }>, dot: Value): Jump {
-    const numVariables = this.#variables.length;
-    const { variables, commands } = node.pipe;
-    const items = itemsOf(this.#commands(commands, dot));
-    this.spend(items.length * NODE_STEPS);
-    if (items.length === 0) return this.#nodes(node.else, dot);
-    for (const [key, item] of items) {
-      if (variables.length === 2) this.#variables.push({ name: variables[0]!, value: key });
-      if (variables.length > 0) this.#variables.push({ name: variables.at(-1)!, value: item });
-      const jump = this.#nodes(node.then, item);
-      this.#variables.length = numVariables;
-      if (jump === 'break') break;
-    }
-    return null;
-  }
-
-  #pipe({ variables, isAssignment, commands }: Pipe, dot: Value): Value {
+  #pipe({ variable: name, isAssignment, commands }: Pipe, dot: Value): Value {
     const value = this.#commands(commands, dot);
-    for (const name of variables)
-      if (isAssignment) this.#variables.findLast((variable) => variable.name === name)!.value = value;
-      else this.#variables.push({ name, value });
+    if (isAssignment) this.#variables.findLast((variable) => variable.name === name)!.value = value;
+    else if (name !== null) this.#variables.push({ name, value });
     return value;
   }
 
@@ -184,15 +150,8 @@ export class TemplateRunner implements CallContext {
     for (const name of path) {
       if (!(at instanceof Map)) throw new TemplateError(`no field ${name} in ${typeName(at)}`);
       // A label that is not there is empty.
-      at = at.get(name) ?? (at === this.data.labels ? '' : null);
+      at = at.get(name) ?? '';
     }
     return at;
   }
-}
-
-function itemsOf(value: Value): (readonly [Value, Value])[] {
-  if (value === null) return [];
-  if (Array.isArray(value)) return value.map((item, i) => [BigInt(i), item]);
-  if (value instanceof Map) return [...value].sort(([a], [b]) => (a < b ? -1 : 1));
-  throw new TemplateError(`range cannot iterate over ${textOf(value).slice(0, 100)}`);
 }

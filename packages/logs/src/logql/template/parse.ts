@@ -1,12 +1,13 @@
 import { unquote } from '../tokens.js';
 import { parseNumber } from '../units.js';
 import type { Command, Operand, Pipe, Template, TemplateNode } from './ast.js';
-import { isFunction } from './functions.js';
+import { FUNCTION_NAMES } from './functions.js';
+import { unsupportedVerb } from './strings.js';
 import type { Value } from './values.js';
 
 type Fail = (message: string) => Error;
 
-const BRANCHES: readonly string[] = ['if', 'with', 'range'];
+const UNSUPPORTED: readonly string[] = ['range', 'break', 'continue', 'define', 'template', 'block'];
 const MAX_DEPTH = 50;
 
 /** Parses a template. @param fail makes the error of a mistake */
@@ -17,7 +18,6 @@ export function parseTemplate(text: string, fail: Fail): Template {
 class TemplateParser {
   #next = 0;
   #depth = 0;
-  #loops = 0;
   readonly #variables = ['$'];
 
   constructor(
@@ -48,25 +48,18 @@ class TemplateParser {
   }
 
   #action(word: string, after: readonly string[], all: readonly string[]): TemplateNode {
-    if (BRANCHES.includes(word)) return this.#branch(word as 'if' | 'with' | 'range', after);
-    if (word === 'break' || word === 'continue') {
-      if (this.#loops === 0) throw this.fail(`template: {{${word}}} outside {{range}}`);
-      return { kind: word };
-    }
-    if (['define', 'template', 'block'].includes(word))
-      throw this.fail(`template: \`{{${word}}}\` is not supported`);
+    if (word === 'if' || word === 'with') return this.#branch(word, after);
+    if (UNSUPPORTED.includes(word)) throw this.fail(`template: \`{{${word}}}\` is not supported`);
     return { kind: 'action', pipe: this.#wholePipe(all) };
   }
 
   /** Leaves the action `end`. */
-  #branch(kind: 'if' | 'with' | 'range', tokens: readonly string[]): TemplateNode {
+  #branch(kind: 'if' | 'with', tokens: readonly string[]): TemplateNode {
     if (++this.#depth > MAX_DEPTH) throw this.fail('template: nested too deeply');
     const numVariables = this.#variables.length;
     const pipe = this.#wholePipe(tokens);
-    if (kind === 'range') this.#loops++;
     this.#next++;
     const then = this.#nodes();
-    if (kind === 'range') this.#loops--;
     const otherwise = this.#otherwise();
     this.#variables.length = numVariables;
     this.#depth--;
@@ -98,23 +91,22 @@ class TemplateParser {
 
   /** Takes a pipeline from the front of the tokens. */
   #pipe(tokens: string[]): Pipe {
-    const { variables, isAssignment } = this.#declarations(tokens);
+    const { variable, isAssignment } = this.#declaration(tokens);
     const commands: Command[] = [];
     do commands.push(this.#command(tokens));
     while (tokens[0] === '|' && tokens.shift() !== undefined);
-    return { variables, isAssignment, commands };
+    return { variable, isAssignment, commands };
   }
 
-  #declarations(tokens: string[]): Pick<Pipe, 'variables' | 'isAssignment'> {
-    const count = tokens[1] === ',' ? 2 : 1;
-    const operator = tokens[2 * count - 1];
-    if (!tokens[0]?.startsWith('$') || (operator !== ':=' && operator !== '='))
-      return { variables: [], isAssignment: false };
-    const variables = tokens.splice(0, 2 * count).filter((token) => token.startsWith('$'));
-    if (operator === ':=') this.#variables.push(...variables);
-    const unknown = variables.find((name) => !this.#variables.includes(name));
-    if (unknown !== undefined) throw this.fail(`template: undefined variable "${unknown}"`);
-    return { variables, isAssignment: operator === '=' };
+  #declaration(tokens: string[]): Pick<Pipe, 'variable' | 'isAssignment'> {
+    const [variable, operator] = tokens;
+    if (!variable?.startsWith('$') || (operator !== ':=' && operator !== '='))
+      return { variable: null, isAssignment: false };
+    tokens.splice(0, 2);
+    if (operator === ':=') this.#variables.push(variable);
+    else if (!this.#variables.includes(variable))
+      throw this.fail(`template: undefined variable "${variable}"`);
+    return { variable, isAssignment: operator === '=' };
   }
 
   #command(tokens: string[]): Command {
@@ -122,6 +114,12 @@ class TemplateParser {
     while (tokens.length > 0 && tokens[0] !== '|' && !tokens[0]!.startsWith(')'))
       operands.push(this.#operand(tokens));
     const [first, ...others] = operands;
+    const [format] = others;
+    if (first?.kind === 'function' && first.name === 'printf' && format?.kind === 'literal') {
+      const verb = unsupportedVerb(String(format.value));
+      if (verb !== null)
+        throw this.fail(`template: printf: ${verb} is not supported: there are %s %v %q %d %t %f %.2f %%`);
+    }
     if (first === undefined) throw this.fail('template: missing value for command');
     if (others.length > 0 && first.kind !== 'function')
       throw this.fail('template: only functions take arguments');
@@ -146,7 +144,10 @@ class TemplateParser {
     if (token === '.' || /^\.[A-Za-z_]/.test(token)) return { kind: 'field', path: pathOf(token) };
     const value = literal(token);
     if (value !== undefined) return { kind: 'literal', value };
-    if (!isFunction(token)) throw this.fail(`template: function "${token}" not defined`);
+    if (!FUNCTION_NAMES.has(token))
+      throw this.fail(
+        `template: function "${token}" not defined: there are ${[...FUNCTION_NAMES].join(' ')}`,
+      );
     return { kind: 'function', name: token };
   }
 }
@@ -158,7 +159,6 @@ function pathOf(text: string): string[] {
 /** Undefined for what is none. */
 function literal(token: string): Value | undefined {
   if (token === 'true' || token === 'false') return token === 'true';
-  if (token === 'nil') return null;
   if (/^["`]/.test(token)) return unquote(token) ?? undefined;
   if (/^[+-]?\d+$/.test(token)) {
     const value = BigInt(token.replace('+', ''));
