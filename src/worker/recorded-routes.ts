@@ -124,6 +124,12 @@ export class RecordedRoutes {
         file,
         `was recorded with ${Math.max(experts, lastExpert + 1)} experts in a layer, and moe.numExperts is ${numExperts}`,
       );
+    const [firstChoice, lastChoice] = rangeOf(file, facts, 'choice');
+    if (!Number.isInteger(lastChoice) || firstChoice < 0 || lastChoice >= numExperts)
+      throw bad(
+        file,
+        `has choices ${firstChoice} to ${lastChoice} of a token, and they count from 0 to below moe.numExperts, ${numExperts}`,
+      );
     const [firstLayer, lastLayer] = rangeOf(file, facts, 'layer');
     const end = model.numDenseLayers + model.numSparseLayers;
     if (firstLayer !== model.numDenseLayers || lastLayer + 1 !== end)
@@ -186,6 +192,11 @@ export class RecordedRoutes {
               `it is ${token ?? 'not there'}; replay needs the same text, tokenizer, seed and batch`,
           );
         const { numChoices, chosenTK, outcomesTK, weightsTK } = target.givenOfLayer[layer]!;
+        if (!(choice < numChoices && table.expert[i]! < this.config.moe.numExperts))
+          throw bad(
+            file,
+            `${nameOf(step)}, sequence ${sequence}: a row is not in the range that the file states`,
+          );
         const at = (target.row * target.batch.seqLen + s) * numChoices + choice;
         chosenTK[at] = table.expert[i]!;
         outcomesTK[at] = OUTCOMES[table.outcome[i]!];

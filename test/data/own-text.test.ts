@@ -294,6 +294,11 @@ describe('what cannot be read is refused in one line with its place', () => {
     ],
     ['a CSV of another encoding', { files: 'bad/latin1.csv' }, /latin1\.csv is not UTF-8 text/],
     ['what is no Parquet', { files: 'bad/a.parquet' }, /a\.parquet is no complete Parquet file \(/],
+    [
+      'a Parquet file of few bytes and many rows',
+      { files: 'bad/run.parquet' },
+      /run\.parquet has a row group of 4194305 rows; write it with 4194304 in one at most/,
+    ],
     ['half a gzip file', { files: 'bad/half.txt.gz' }, /half\.txt\.gz is no complete gzip file \(/],
     ['what is no gzip file', { files: 'bad/no.txt.gz' }, /no\.txt\.gz is no complete gzip file \(/],
     [
@@ -330,6 +335,11 @@ describe('what cannot be read is refused in one line with its place', () => {
     write('bad/quote.csv', 'a,b\n1,2\n1,"2"\n1,"2\n1,2\n1,2\n');
     write('bad/latin1.csv', Buffer.from(`text\n${'é è ü ö ä ß '.repeat(20)}\n`, 'latin1'));
     write('bad/a.parquet', 'PAR1 and nothing more PAR1');
+    if ('files' in written && written.files === 'bad/run.parquet') {
+      const data = new Array(2 ** 22 + 1).fill('a');
+      const columnData = [{ name: 'text', data, type: 'STRING' as const }];
+      write('bad/run.parquet', Buffer.from(parquetWriteBuffer({ columnData, rowGroupSize: data.length })));
+    }
     write('bad/half.txt.gz', gzipSync(sentences(0, 200).join('\n')).subarray(0, 700));
     write('bad/no.txt.gz', 'plain');
     write('bad/half.jsonl.zst', Buffer.from(ZSTD, 'base64').subarray(0, 100));

@@ -44,6 +44,8 @@ const EXPERTS_KEY = 'locmoe.experts';
 const SENT_KEY = 'locmoe.sent';
 /** A file holds one step of one rank: some hundred bytes a choice before compression. */
 const MAX_BYTES = 2 ** 31;
+/** Some 2 GB of memory as rows. */
+export const MAX_CHOICES = 4_000_000;
 
 /** Writes a file of routes, which has its name when it is whole. */
 export class RoutesWriter {
@@ -216,6 +218,7 @@ async function reading<T>(
   try {
     const bytes = await asyncBufferFromFile(file);
     const metadata = await parquetMetadataAsync(bytes);
+    assertCounts(file, metadata);
     version = metadata.key_value_metadata?.find(({ key }) => key === VERSION_KEY)?.value;
     if (Number(version) === ROUTES_VERSION) return await read(bytes, metadata);
   } catch (error) {
@@ -226,6 +229,18 @@ async function reading<T>(
   throw unsupported(file, Number(version), ROUTES_VERSION);
 }
 
+/** A run of equal values takes some ten bytes, and memory for as many as it counts. */
+function assertCounts(file: string, { row_groups: groups }: FileMetaData): void {
+  const rows = groups.reduce((sum, { num_rows }) => sum + Number(num_rows), 0);
+  const values = groups.flatMap(({ columns }) =>
+    columns.map(({ meta_data }) => Number(meta_data?.num_values)),
+  );
+  const most = Math.max(rows, ...values);
+  if (!(most <= MAX_CHOICES))
+    throw new TrainerError('BAD_INPUT', `${file}: has ${most} choices; at most ${MAX_CHOICES} are read`);
+}
+
 function damaged(file: string, error: unknown): TrainerError {
+  if (error instanceof TrainerError) return error;
   return new TrainerError('BAD_INPUT', `${file}: is no whole Parquet file (${(error as Error).message})`);
 }

@@ -5,6 +5,7 @@ import { parquetWriteFile } from 'hyparquet-writer';
 import { afterAll, expect, it } from 'vitest';
 import {
   emptyRouteTable,
+  inspectRoutes,
   ROUTE_COLUMNS,
   type RouteColumn,
   RoutesWriter,
@@ -57,6 +58,17 @@ it('refuses what is no recording, is cut off, or has another version', async () 
     truncateSync(whole, bytes);
     await expect(readRoutes(whole)).rejects.toThrow(/routes\.parquet: is no whole Parquet file \(/);
   }
+});
+
+it('refuses more choices than fit in memory before it reads them', async () => {
+  const file = path.join(folder, 'runs.parquet');
+  const filename = file;
+  const kvMetadata = [{ key: 'locmoe.routes', value: '1' }];
+  const columnData = [{ name: 'step', data: new Int32Array(4_000_001), type: 'INT32' as const }];
+  parquetWriteFile({ filename, columnData, kvMetadata, rowGroupSize: 4_000_001 });
+  expect(readFileSync(file).length).toBeLessThan(3000);
+  for (const read of [readRoutes, inspectRoutes])
+    await expect(read(file)).rejects.toThrow(/runs\.parquet: has 4000001 choices; at most 4000000 are read$/);
 });
 
 it('has the columns that docs/routes.md explains', () => {

@@ -1,12 +1,9 @@
 import { readdirSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { RunFolder } from '@locmoe/run-format';
-import { parseRoutesFileName, type RouteRow, readRoutes } from '@locmoe/run-format/routes-file';
+import { MAX_CHOICES, parseRoutesFileName, type RouteRow, readRoutes } from '@locmoe/run-format/routes-file';
 import { TrainerError } from '../../errors.js';
 import { formatCount } from '../../format.js';
-
-/** Some 2 GB of memory. */
-const MOST_ROWS = 4_000_000;
 
 export interface RoutePlaces {
   /** Parquet files, or folders of runs. */
@@ -26,10 +23,10 @@ export async function readPlaces(options: RoutePlaces): Promise<RouteRow[]> {
   const rows: RouteRow[] = [];
   for await (const ofFile of routesByFile(options)) {
     for (const row of ofFile) rows.push(row);
-    if (rows.length > MOST_ROWS)
+    if (rows.length > MAX_CHOICES)
       throw new TrainerError(
         'BAD_INPUT',
-        `${options.places.join(' ')}: more than ${formatCount(MOST_ROWS)} choices; give fewer steps with --from and --to`,
+        `${options.places.join(' ')}: more than ${formatCount(MAX_CHOICES)} choices; give fewer steps with --from and --to`,
       );
   }
   return rows;

@@ -4,12 +4,14 @@ import { type Reading, readError, refusal, type Span } from './span.js';
 
 /** A row group is decoded at once. */
 const MAX_GROUP_BYTES = 1 << 30;
+/** A run of equal values takes some ten bytes, and memory for as many as it counts. */
+const MAX_GROUP_ROWS = 1 << 22;
 
 /**
  * The text in one column of a Parquet file, a row group at a time; rows without text are skipped.
  *
  * @throws TrainerError `BAD_INPUT` if it is no Parquet, the column is not there, holds something else than text,
- *   or a row group has more than 1 GiB of it
+ *   or a row group has more than 1 GiB of it or 4 million rows
  */
 export async function* parquetTexts(
   { file, end }: Span,
@@ -27,7 +29,14 @@ export async function* parquetTexts(
     }
     let rowStart = 0;
     for (const group of metadata.row_groups) {
-      const bytes = Number(group.columns[index]?.meta_data?.total_uncompressed_size ?? 0);
+      const { total_uncompressed_size = 0, num_values = 0 } = group.columns[index]?.meta_data ?? {};
+      const bytes = Number(total_uncompressed_size);
+      const numRows = Math.max(Number(group.num_rows), Number(num_values));
+      if (numRows > MAX_GROUP_ROWS)
+        throw refusal(
+          file,
+          `has a row group of ${numRows} rows; write it with ${MAX_GROUP_ROWS} in one at most`,
+        );
       if (bytes > MAX_GROUP_BYTES)
         throw refusal(
           file,
