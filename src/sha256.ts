@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
-import { closeSync, createReadStream, fstatSync, openSync, readSync } from 'node:fs';
+import { closeSync, createReadStream, fstatSync, readSync } from 'node:fs';
 import type { FileDigest } from '@locmoe/run-format';
+import { openRegular } from '@locmoe/run-format/regular-file';
 
 const CHUNK_BYTES = 4 << 20;
 
@@ -13,7 +14,7 @@ export function sha256(contents: string | Uint8Array): string {
 export function digestFile(path: string, begin = 0, end = Number.POSITIVE_INFINITY): FileDigest {
   const hash = createHash('sha256');
   let bytes = 0;
-  const file = openSync(path, 'r');
+  const file = openRegular(path);
   try {
     const chunk = Buffer.allocUnsafe(Math.min(CHUNK_BYTES, fstatSync(file).size + 1));
     for (let read = -1; read !== 0; bytes += read) {

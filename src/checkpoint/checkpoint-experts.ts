@@ -1,4 +1,5 @@
-import { closeSync, openSync } from 'node:fs';
+import { closeSync } from 'node:fs';
+import { openRegular } from '@locmoe/run-format/regular-file';
 import { TrainerError } from '../errors.js';
 import type { ExpertStorage, StoredArrays } from '../parameters/expert-slots.js';
 import { expertOf, type ParameterSpec } from '../parameters/parameter-group.js';
@@ -68,7 +69,7 @@ export class CheckpointExperts implements ExpertStorage {
   }
 
   #open(path: string): number {
-    const fd = this.#fds.get(path) ?? openSync(path, 'r');
+    const fd = this.#fds.get(path) ?? openRegular(path);
     this.#fds.set(path, fd);
     return fd;
   }

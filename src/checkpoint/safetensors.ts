@@ -1,5 +1,6 @@
-import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
+import { closeSync, fstatSync, readSync } from 'node:fs';
 import type { FileDigest } from '@locmoe/run-format';
+import { openRegular } from '@locmoe/run-format/regular-file';
 import { TrainerError } from '../errors.js';
 import { writeDurably } from './durable.js';
 import { type FileFloats, readFloats } from './floats.js';
@@ -47,6 +48,8 @@ export interface SafetensorsHeader {
 
 /** The reference implementation's limit. */
 const MAX_HEADER_BYTES = 100_000_000;
+/** Names stand in messages. */
+const MAX_NAME_LENGTH = 1000;
 
 /**
  * Writes a safetensors file, widest types first and then by name as the reference writer does, and syncs it.
@@ -107,17 +110,18 @@ function headerJson(
  * @throws TrainerError `BAD_CHECKPOINT` naming the file, the tensor, what was expected and what was found
  */
 export function readSafetensorsHeader(path: string): SafetensorsHeader {
-  const file = openSync(path, 'r');
+  const file = openRegular(path);
   try {
     const fileBytes = fstatSync(file).size;
     const text = readHeaderText(path, file, fileBytes);
     const dataStart = 8 + Buffer.byteLength(text);
-    const { __metadata__: metadata = {}, ...entries } = parseHeader(path, text);
+    const header = parseHeader(path, text);
+    const { __metadata__: metadata = {} } = header;
     if (!isRecord(metadata) || !Object.values(metadata).every((value) => typeof value === 'string'))
       throw damaged(path, '__metadata__ must map strings to strings');
     const tensors = new Map<string, TensorEntry>();
-    for (const [name, entry] of Object.entries(entries))
-      tensors.set(name, checkEntry(path, name, entry, dataStart));
+    for (const [name, entry] of Object.entries(header))
+      if (name !== '__metadata__') tensors.set(name, checkEntry(path, name, entry, dataStart));
     checkCoverage(path, tensors, dataStart, fileBytes);
     return { path, tensors, metadata: metadata as Record<string, string> };
   } finally {
@@ -134,7 +138,7 @@ export function readTensor(header: SafetensorsHeader, name: string): StoredTenso
   const entry = header.tensors.get(name);
   if (!entry) throw damaged(header.path, `there is no tensor ${name}`);
   const data = new ARRAYS[entry.dtype](numElements(entry.shape));
-  const file = openSync(header.path, 'r');
+  const file = openRegular(header.path);
   try {
     readFully(header.path, file, bytesOf(data), entry.begin);
   } finally {
@@ -177,20 +181,31 @@ function parseHeader(path: string, text: string): Record<string, unknown> {
 /** The first duplicate key of an object of valid JSON, of which `JSON.parse` silently keeps the last. */
 function duplicateKey(json: string): string | undefined {
   const keysByDepth: Set<string>[] = [];
-  for (const [token, key] of json.matchAll(/("(?:[^"\\]|\\.)*")\s*:|"(?:[^"\\]|\\.)*"|[{}]/g)) {
-    if (token === '{') keysByDepth.push(new Set());
-    else if (token === '}') keysByDepth.pop();
-    else if (key !== undefined) {
-      const keys = keysByDepth.at(-1)!;
-      const name = JSON.parse(key) as string;
-      if (keys.has(name)) return key;
-      keys.add(name);
-    }
+  const colon = /\s*:/y;
+  for (let at = 0; at < json.length; at++) {
+    if (json[at] === '{') keysByDepth.push(new Set());
+    else if (json[at] === '}') keysByDepth.pop();
+    if (json[at] !== '"') continue;
+    const begin = at++;
+    // No regular expression, whose stack would overflow in a string of megabytes.
+    for (; json[at] !== '"'; at++) if (json[at] === '\\') at++;
+    colon.lastIndex = at + 1;
+    if (!colon.test(json)) continue;
+    const keys = keysByDepth.at(-1)!;
+    const key = json.slice(begin, at + 1);
+    const name = JSON.parse(key) as string;
+    if (keys.has(name)) return key;
+    keys.add(name);
   }
   return undefined;
 }
 
 function checkEntry(path: string, name: string, entry: unknown, dataStart: number): TensorEntry {
+  if (name.length > MAX_NAME_LENGTH)
+    throw damaged(
+      path,
+      `the name of a tensor has ${name.length} characters, at most ${MAX_NAME_LENGTH} are possible`,
+    );
   const fail = (what: string) => damaged(path, `tensor ${name}: ${what}`);
   if (!isRecord(entry)) throw fail('its entry is not an object');
   const { dtype, shape, data_offsets: offsets } = entry;

@@ -1,6 +1,6 @@
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { closeSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, test } from 'vitest';
@@ -11,6 +11,7 @@ import {
   writeSafetensors,
 } from '../../src/checkpoint/safetensors.js';
 import { TrainerError } from '../../src/errors.js';
+import { digestFile } from '../../src/sha256.js';
 import { randomOf } from '../random.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'locmoe-safetensors-'));
@@ -255,4 +256,23 @@ test('a write that is cut short and then fails is DISK_FULL and says how far it 
   expect(said).toMatch(
     /^DISK_FULL cannot write .*a\.safetensors \(stopped after (32768|65536) bytes\): EFBIG/,
   );
+});
+
+test('a name of megabytes is refused, and does not overflow the stack', () => {
+  const name = 'a\\n'.repeat(1e7);
+  expect(codeOf(() => readSafetensorsHeader(rawFile(`{"${name}":{}}`, 0)))).toBe(
+    `BAD_CHECKPOINT ${path} is damaged: the name of a tensor has 20000000 characters, at most 1000 are possible`,
+  );
+});
+
+test('a pipe or a folder in the place of a file is refused at once', () => {
+  const pipe = join(folder, 'pipe');
+  execFileSync('mkfifo', [pipe]);
+  // With a writer, opening it would not wait.
+  const writer = openSync(pipe, 'r+');
+  for (const read of [readSafetensorsHeader, digestFile]) {
+    expect(codeOf(() => read(pipe))).toBe(`BAD_INPUT ${pipe}: is no regular file but a pipe`);
+    expect(codeOf(() => read(folder))).toBe(`BAD_INPUT ${folder}: is no regular file but a folder`);
+  }
+  closeSync(writer);
 });

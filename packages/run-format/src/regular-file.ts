@@ -1,4 +1,13 @@
-import { readFileSync, type Stats, statfsSync, statSync } from 'node:fs';
+import {
+  closeSync,
+  constants,
+  fstatSync,
+  openSync,
+  readFileSync,
+  type Stats,
+  statfsSync,
+  statSync,
+} from 'node:fs';
 import { TrainerError } from './errors.js';
 
 /** Types of file systems whose files the kernel makes when they are read: proc, sysfs, debugfs, tracefs, cgroup2. */
@@ -10,10 +19,30 @@ const KERNEL_FILE_SYSTEMS = [0x9fa0, 0x62656572, 0x64626720, 0x74726163, 0x63677
  * @throws TrainerError as `assertRegular`, or if it is larger than `maxBytes`; the file system's error
  */
 export function readRegularFile(file: string, maxBytes = Number.POSITIVE_INFINITY): Buffer {
-  const { size } = assertRegular(file);
-  if (size > maxBytes)
-    throw new TrainerError('BAD_INPUT', `${file}: has ${size} bytes; at most ${maxBytes} are read`);
-  return readFileSync(file);
+  const fd = openRegular(file);
+  try {
+    const { size } = fstatSync(fd);
+    if (size > maxBytes)
+      throw new TrainerError('BAD_INPUT', `${file}: has ${size} bytes; at most ${maxBytes} are read`);
+    return readFileSync(fd);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/**
+ * Opens a file that is another's for reading, without waiting for a pipe that takes its place between look and opening.
+ *
+ * @returns its descriptor
+ * @throws TrainerError as `assertRegular`; the file system's error
+ */
+export function openRegular(file: string): number {
+  assertRegular(file);
+  const fd = openSync(file, constants.O_RDONLY | constants.O_NONBLOCK);
+  const other = kindOf(fstatSync(fd));
+  if (other === null) return fd;
+  closeSync(fd);
+  throw irregular(file, other);
 }
 
 /**
@@ -25,8 +54,12 @@ export function readRegularFile(file: string, maxBytes = Number.POSITIVE_INFINIT
 export function assertRegular(file: string): Stats {
   const stats = statSync(file);
   const other = isOfKernel(file) ? "one of the kernel's" : kindOf(stats);
-  if (other !== null) throw new TrainerError('BAD_INPUT', `${file}: is no regular file but ${other}`);
+  if (other !== null) throw irregular(file, other);
   return stats;
+}
+
+function irregular(file: string, kind: string): TrainerError {
+  return new TrainerError('BAD_INPUT', `${file}: is no regular file but ${kind}`);
 }
 
 /** Names the kind of a file that is not regular; null for a regular one. */
