@@ -30,7 +30,7 @@ const ropeScaling = z.discriminatedUnion(
 );
 
 /** The parameters of every layer are listed before a run: of more layers than this the list alone would take seconds. */
-const MAX_LAYERS = 10_000;
+export const MAX_LAYERS = 10_000;
 
 export const modelSchema = z.strictObject({
   family: z

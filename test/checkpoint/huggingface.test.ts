@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, unlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -148,10 +149,19 @@ it('a mixture that grows from a dense folder has its logits at the beginning, wh
   expect(grown(['moe.expertsPerToken=1'])).toBeGreaterThan(0.01);
 });
 
+it('a pipe as model.safetensors is refused at once', async () => {
+  const file = path.join(write('piped', LLAMA), 'model.safetensors');
+  execFileSync('mkfifo', [file]);
+  const { code, stderr } = await runCommand('train', '--init', place('piped'));
+  expect([code, stderr]).toEqual([2, `locmoe: ${file}: is no regular file but a pipe\n`]);
+});
+
 describe('what cannot be the same model is refused in a line that names it', () => {
   it.each<[string, object]>([
     ['architectures.0: GemmaForCausalLM is not supported, only ', { architectures: ['GemmaForCausalLM'] }],
     ['hidden_size: ', { hidden_size: undefined }],
+    ['num_hidden_layers: Too big', { num_hidden_layers: 1e9 }],
+    ['num_local_experts: Too big', { ...MIXTRAL, num_local_experts: 1e9 }],
     ['hidden_act gelu', { hidden_act: 'gelu' }],
     ['attention_bias true', { attention_bias: true }],
     ['mlp_bias true', { mlp_bias: true }],

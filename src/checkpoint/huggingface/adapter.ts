@@ -4,7 +4,7 @@ import { readRegularFile } from '@locmoe/run-format/regular-file';
 import { z } from 'zod';
 import { TrainerError } from '../../errors.js';
 import { addProduct } from '../../parameters/low-rank-pair.js';
-import { CONFIG_FILE } from './published-config.js';
+import { CONFIG_FILE, MAX_CONFIG_BYTES } from './published-config.js';
 import { PublishedTensors } from './published-tensors.js';
 
 // The form of HuggingFace's PEFT: the pair of a linear layer W [outputs, inputs] is lora_A [r, inputs] and lora_B [outputs, r], and
@@ -95,7 +95,7 @@ export function openAdapter(folder: string): Adapter | null {
 function readConfig(file: string): z.output<typeof configSchema> {
   let written: unknown;
   try {
-    written = JSON.parse(readRegularFile(file).toString('utf8'));
+    written = JSON.parse(readRegularFile(file, MAX_CONFIG_BYTES).toString('utf8'));
   } catch (error) {
     throw bad(`${file} cannot be read: ${(error as Error).message}`);
   }

@@ -1,14 +1,19 @@
 import path from 'node:path';
 import { readRegularFile } from '@locmoe/run-format/regular-file';
 import { z } from 'zod';
+import { MAX_LAYERS } from '../../config/model-schema.js';
 import { runNameOf } from '../../config/recipe.js';
 import { resolveConfig } from '../../config/resolve.js';
 import type { RunConfig } from '../../config/schema.js';
 import { TrainerError } from '../../errors.js';
+import { MAX_EXPERTS } from '../../routing/common-fields.js';
 import { type Architecture, MODEL_TYPES } from './architectures.js';
 import { ropeScalingOf, ropeSchema, unsupportedScaling } from './rope-scaling.js';
 
 export const CONFIG_FILE = 'config.json';
+
+/** Far more than any configuration. */
+export const MAX_CONFIG_BYTES = 2 ** 20;
 
 /** A model as config.json describes it. */
 export interface Published {
@@ -32,7 +37,7 @@ const fieldsSchema = z.object({
   vocab_size: count,
   hidden_size: count,
   intermediate_size: count,
-  num_hidden_layers: count,
+  num_hidden_layers: count.max(MAX_LAYERS),
   num_attention_heads: count,
   num_key_value_heads: count.nullish(),
   head_dim: count.nullish(),
@@ -52,8 +57,8 @@ const fieldsSchema = z.object({
   use_sliding_window: z.boolean().default(false),
   layer_types: z.array(z.string()).nullish(),
   num_experts_per_tok: count.optional(),
-  num_local_experts: count.optional(),
-  num_experts: count.optional(),
+  num_local_experts: count.max(MAX_EXPERTS).optional(),
+  num_experts: count.max(MAX_EXPERTS).optional(),
   norm_topk_prob: z.boolean().default(false),
   moe_intermediate_size: count.optional(),
   shared_expert_intermediate_size: z.number().int().min(0).default(0),
@@ -119,7 +124,7 @@ export function readPublishedConfig(folder: string): Published {
 function parseFields(file: string): Fields {
   let written: unknown;
   try {
-    written = JSON.parse(readRegularFile(file).toString('utf8'));
+    written = JSON.parse(readRegularFile(file, MAX_CONFIG_BYTES).toString('utf8'));
   } catch (error) {
     throw new TrainerError('BAD_INPUT', `${file} cannot be read: ${(error as Error).message}`);
   }
