@@ -12,8 +12,14 @@ import type { Tokenizer } from './tokenizer/tokenizer.js';
 
 const JINJA_FILE = 'chat_template.jinja';
 const SETTINGS_FILE = 'tokenizer_config.json';
-/** Time for a conversation to be rendered: a template of somebody else's may loop for ever. */
-const MAX_RENDER_MS = 1_000;
+/** Time for each of the things that a template of somebody else's may make endless. */
+const MAX_MS = 1_000;
+/** The longest known ones have some ten thousand. */
+const MAX_TEMPLATE_CHARS = 2 ** 18;
+/** As many as a request to the API has bytes. */
+const MAX_TEXT_CHARS = 2 ** 22;
+/** Of what a template says when it refuses. */
+const MAX_SAID_CHARS = 500;
 /** Room for the added tokens that some settings list. */
 const MAX_BYTES = 2 ** 24;
 
@@ -65,8 +71,12 @@ export function readChatTemplate(folder: string): ChatTemplate | null {
 }
 
 function parse(file: string, source: string): Template {
+  if (source.length > MAX_TEMPLATE_CHARS)
+    throw bad(
+      `${file}: the chat template has ${source.length} characters; at most ${MAX_TEMPLATE_CHARS} are read`,
+    );
   try {
-    return new Template(source);
+    return inTime(() => new Template(source));
   } catch (error) {
     throw bad(`${file}: the chat template cannot be read`, error);
   }
@@ -88,33 +98,47 @@ export function encodeByTemplate(
 ): readonly number[] {
   // Where a name begins with another one, the longer is meant.
   const specials = [...specialTokens].sort((a, b) => b.content.length - a.content.length);
-  const names = new RegExp(specials.map(({ content }) => escaped(content)).join('|'), 'g');
-  const quoted = messages.map(({ role, content }) => ({
-    role,
-    content: content.replace(names, (name) => name[0] + BREAK + name.slice(1)),
-  }));
-  const text = render(file, template, { messages: quoted, ...tokens });
-  // A special token may take the white space beside it along.
-  const parts = specials.map(
-    ({ content, lstrip, rstrip }) => `${lstrip ? '\\s*' : ''}${escaped(content)}${rstrip ? '\\s*' : ''}`,
-  );
-  const ids = new Map(specials.map(({ content, id }) => [content, id]));
-  const encoded = text.split(new RegExp(`(${parts.join('|')})`)).flatMap((part, i) => {
-    if (i % 2 === 1) return ids.get(part) ?? ids.get(part.trim())!;
-    return part === '' ? [] : [...encode(part.replaceAll(BREAK, ''))];
+  const known = new Map(specials.map((special) => [special.content, special]));
+  const parts = renderInParts(messages, [...known.keys()], { file, template, tokens });
+  const encoded = parts.flatMap((part, i) => {
+    if (i % 2 === 1) return known.get(part)!.id;
+    // A special token may take the white space beside it along.
+    const after = known.get(parts[i - 1]!)?.rstrip ? part.trimStart() : part;
+    const between = known.get(parts[i + 1]!)?.lstrip ? after.trimEnd() : after;
+    return between === '' ? [] : [...encode(between.replaceAll(BREAK, ''))];
   });
   if (encoded.length === 0) throw bad(`${file}: the chat template makes nothing of these messages`);
   return encoded;
 }
 
-function render(file: string, template: Template, fields: Readonly<Record<string, unknown>>): string {
+/** The text of a conversation, cut at the names of special tokens, which stand at odd places. */
+function renderInParts(
+  messages: readonly Message[],
+  specials: readonly string[],
+  { file, template, tokens }: Omit<ChatTemplate, 'ends'>,
+): readonly string[] {
   // Transformers gives a template these too, and null where there is nothing to give.
-  const given = { ...fields, tools: null, documents: null, add_generation_prompt: true };
+  const given = { ...tokens, tools: null, documents: null, add_generation_prompt: true };
   try {
-    return runInNewContext('render()', { render: () => template.render(given) }, { timeout: MAX_RENDER_MS });
+    return inTime(() => {
+      const names = new RegExp(`(${specials.map(escaped).join('|')})`, 'g');
+      const quoted = messages.map(({ role, content }) => ({
+        role,
+        content: content.replace(names, (name) => name[0] + BREAK + name.slice(1)),
+      }));
+      const text = template.render({ ...given, messages: quoted });
+      if (text.length > MAX_TEXT_CHARS)
+        throw new Error(`it makes ${text.length} characters of them; at most ${MAX_TEXT_CHARS} are read`);
+      return text.split(names);
+    });
   } catch (error) {
     throw bad(`${file}: the chat template refuses these messages`, error);
   }
+}
+
+/** @throws Error after `MAX_MS`; that of the work */
+function inTime<T>(work: () => T): T {
+  return runInNewContext('work()', { work }, { timeout: MAX_MS });
 }
 
 function escaped(text: string): string {
@@ -137,8 +161,9 @@ function readText(file: string): string {
   return readRegularFile(file, MAX_BYTES).toString('utf8');
 }
 
-/** An error of one line. */
+/** An error of one line, in which a template cannot speak to the terminal. */
 function bad(what: string, cause?: unknown): TrainerError {
-  const why = cause === undefined ? '' : ` (${(cause as Error).message.replace(/\s+/g, ' ')})`;
+  const said = cause === undefined ? '' : (cause as Error).message.slice(0, MAX_SAID_CHARS);
+  const why = cause === undefined ? '' : ` (${said.replace(/[\s\p{Cc}\p{Cf}]+/gu, ' ')})`;
   return new TrainerError('BAD_INPUT', what + why, {}, { cause });
 }
