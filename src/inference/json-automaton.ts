@@ -1,4 +1,5 @@
-// A JSON object, byte by byte (RFC 8259, in UTF-8). States are values, so that a token can be tried without being taken.
+// A JSON object, byte by byte (RFC 8259, in UTF-8), with white space as it is usually written: a model that went on with more
+// would fill its answer with it. States are values, so that a token can be tried without being taken.
 
 /** Where in the grammar the next byte is. Numbers have the places of their parts. */
 type Place =
@@ -33,12 +34,23 @@ export interface JsonState {
   readonly rest: string;
   /** Hexadecimal digits that an escape still needs. */
   readonly hex: number;
+  /** Bytes of white space that may still follow those before; null if the last byte was none. */
+  readonly indent: number | null;
 }
 
-export const JSON_START: JsonState = { place: 'start', open: '', isKey: false, rest: '', hex: 0 };
+export const JSON_START: JsonState = {
+  place: 'start',
+  open: '',
+  isKey: false,
+  rest: '',
+  hex: 0,
+  indent: null,
+};
 
 const LITERALS: Readonly<Record<string, string>> = { t: 'rue', f: 'alse', n: 'ull' };
 const SPACE = /[ \t\n\r]/;
+/** Columns of indentation for each open bracket, after a line break. Else one space may stand anywhere. */
+const MAX_INDENT = 4;
 /** Places where a number may end. */
 const WHOLE_NUMBER: ReadonlySet<Place> = new Set(['zero', 'digits', 'fraction', 'exponent digits']);
 /** From a place in a number, to where a byte leads. */
@@ -80,10 +92,14 @@ function continuation(first: number): string | null {
 
 /** Returns the state after a byte; null if no JSON object goes on so. */
 export function nextJson(state: JsonState, byte: number): JsonState | null {
-  const { place, open, isKey, rest, hex } = state;
+  const { place, open, isKey, rest, hex, indent } = state;
   const character = String.fromCharCode(byte);
   const to = (place: Place, more: Partial<JsonState> = {}): JsonState =>
-    Object.assign({}, state, { place }, more);
+    Object.assign({}, state, { place, indent: null }, more);
+  const space = (place: Place) => {
+    if (indent === null) return to(place, { indent: character === '\n' ? MAX_INDENT * open.length : 0 });
+    return indent > 0 && ' \t'.includes(character) ? to(place, { indent: indent - 1 }) : null;
+  };
   const close = (bracket: string) =>
     open.at(-1) === bracket ? to(open.length === 1 ? 'done' : 'after', { open: open.slice(0, -1) }) : null;
   if (place === 'string') {
@@ -111,10 +127,10 @@ export function nextJson(state: JsonState, byte: number): JsonState | null {
     if (character === ',') return to(open.at(-1) === '{' ? 'key' : 'value');
     if (character === '}') return close('{');
     if (character === ']') return close('[');
-    return SPACE.test(character) ? to('after') : null;
+    return SPACE.test(character) ? space('after') : null;
   }
   if (place === 'done') return null;
-  if (SPACE.test(character)) return NUMBERS[place] ? null : state;
+  if (SPACE.test(character)) return NUMBERS[place] ? null : space(place);
   if (place === 'start') return character === '{' ? to('first key', { open: '{' }) : null;
   if (place === 'colon') return character === ':' ? to('value') : null;
   if (place === 'key' || place === 'first key') {

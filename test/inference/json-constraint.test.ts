@@ -12,10 +12,10 @@ const isText = (text: string) => Buffer.from(text).toString() === text;
 
 it('takes what JSON.parse takes, to the byte where it ends, and nothing else', () => {
   const objects = fc.dictionary(fc.string({ unit: 'binary' }), fc.jsonValue(), { maxKeys: 4 });
-  const edit = fc.option(fc.tuple(fc.nat(), fc.constantFrom(...'{}[]",:\\0-.eE+ut \n\u0001\u00e9\u{1f642}')));
+  const edit = fc.option(fc.tuple(fc.nat(), fc.constantFrom(...'{}[]",:\\0-.eE+ut\u0001\u00e9\u{1f642}')));
   let numWrong = 0;
   fc.assert(
-    fc.property(objects, fc.constantFrom(0, 1), edit, (object, indent, edited) => {
+    fc.property(objects, fc.constantFrom(0, 1, 4), edit, (object, indent, edited) => {
       let text = JSON.stringify(object, null, indent);
       if (edited !== null) {
         const at = edited[0] % text.length;
@@ -34,6 +34,19 @@ it('takes what JSON.parse takes, to the byte where it ends, and nothing else', (
     { numRuns: 2_000 },
   );
   expect(numWrong).toBeGreaterThan(200);
+});
+
+it('takes a space, or a line break with its indentation, but no more white space', () => {
+  const isBeginning = (text: string) => after(Buffer.from(text)) !== null;
+  for (const text of ['', '{', '{"a" :', '{"a": 1', '{"a": [', '{"a": 1,', '{"a": "  "']) {
+    const depth = text.split(/[{[]/).length - 1;
+    const most = `${text}\n${' '.repeat(4 * depth)}`;
+    for (const taken of [' ', '\t', '\n', '\r'])
+      expect([text, isBeginning(text + taken)]).toEqual([text, true]);
+    expect([most, isBeginning(most)]).toEqual([most, true]);
+    for (const more of [`${most} `, `${text}  `, `${text} \n`, `${text}\n\n`])
+      expect([more, isBeginning(more)]).toEqual([more, false]);
+  }
 });
 
 it('refuses bytes that are not UTF-8', () => {
