@@ -19,6 +19,8 @@ import {
 const STREAM = 1;
 /** A client that has not sent its SETTINGS by then is cut off. */
 const OPENING_MS = 10_000;
+/** A client that leaves more of the session's answers unread is cut off, as a session does on a socket of its own. */
+const MOST_UNREAD_BYTES = 1 << 17;
 
 interface Waiting {
   /** Bytes of messages, prefixes and all. */
@@ -223,13 +225,18 @@ function besides(connection: DirectConnection, socket: net.Socket): Duplex {
     0,
   );
   let isHeaders = false;
+  let unread = 0;
   const shim: Duplex = new Duplex({
     read: () => {
       socket.resume();
     },
     // At once: what the DirectConnection writes has to come between two frames of the session, never within one.
     write: (chunk: Buffer, _, done) => {
-      socket.write(chunk);
+      unread += chunk.length;
+      socket.write(chunk, () => {
+        unread -= chunk.length;
+      });
+      if (unread > MOST_UNREAD_BYTES) socket.destroy();
       if (!isHeaders) {
         sent.push(chunk);
         if (isHeaders) connection.open();

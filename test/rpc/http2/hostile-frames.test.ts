@@ -1,8 +1,11 @@
+import { once } from 'node:events';
 import net from 'node:net';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { expect, it, onTestFinished } from 'vitest';
 import { checkHealth } from '../../../src/rpc/health.js';
 import { randomName, withName } from '../../../src/rpc/http2/connection-name.js';
 import { DirectCall } from '../../../src/rpc/http2/direct-client.js';
+import { directListener } from '../../../src/rpc/http2/direct-server.js';
 import { encodeFrame, encodeSettings, FLAG, FRAME, PREFACE } from '../../../src/rpc/http2/frames.js';
 import { NO_SECURITY } from '../../../src/rpc/security.js';
 import { createRpcServer, listenDirectly } from '../../../src/rpc/server.js';
@@ -124,4 +127,25 @@ it(`a server outlives a client that sends anything, for ${SEEDS} of ${SEEDS} see
     await new Promise((resolve) => socket.once('close', resolve));
     await checkHealth(`127.0.0.1:${port}`, NO_SECURITY);
   }
+});
+
+it('a server cuts off a client that reads no answers, on a connection with a name', async () => {
+  const answers = Buffer.concat(Array.from({ length: 1000 }, () => SETTINGS_ACK));
+  let written = 0;
+  const { server } = directListener(async (connection) => {
+    connection.on('error', () => undefined);
+    for (; !connection.destroyed && written < 1e8; written += answers.length) {
+      connection.write(answers);
+      await nextTurn();
+    }
+    server.close();
+    client.destroy();
+  }, null);
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const client = net.connect((server.address() as net.AddressInfo).port, '127.0.0.1').pause();
+  client.on('error', () => undefined).write(withName(Buffer.concat([PREFACE, SETTINGS]), randomName()));
+  await once(server, 'close');
+  // What the kernel holds for it is some megabytes.
+  expect(written).toBeLessThan(1e8);
 });
