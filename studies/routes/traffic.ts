@@ -38,7 +38,7 @@ export async function measureTraffic({ quick, workDir, dataDir, signal }: PartPl
     for (const [exchange, sets] of Object.entries(EXCHANGES)) {
       const folder = path.join(workDir, `${router}-${exchange}`);
       const recording = ['train.steps=6', 'train.recordRoutes={"every":2,"share":1}'];
-      const config = [`moe.router=${router}`, 'cluster.nodes=2', 'cluster.workersPerNode=2'];
+      const config = [`moe.router=${router}`, 'data.placement=mixed', 'train.precision=float32'];
       const run = await runTraining({
         config: 'tiny',
         sets: [...config, ...sets, ...recording],

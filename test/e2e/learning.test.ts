@@ -3,6 +3,7 @@ import path from 'node:path';
 import { meanLoss, type Validation } from '@locmoe/run-format';
 import { describe, expect, it } from 'vitest';
 import { openDataset } from '../../src/data/dataset.js';
+import { elementTypeOf } from '../../src/ops/kernels/choose-kernels.js';
 import { NIGHTLY } from '../nightly.js';
 import { temporaryFolder, trainToTheEnd } from './support.js';
 
@@ -44,6 +45,8 @@ describe('the tiny recipe, cut short', () => {
       };
       const { datasetDir } = JSON.parse(readFileSync(path.join(run, 'run.json'), 'utf8'));
       const dataset = openDataset(datasetDir);
+      const { train } = JSON.parse(readFileSync(path.join(run, 'config.json'), 'utf8'));
+      expect(train.precision, 'the recipe says auto, the run what that is').toBe(elementTypeOf('auto'));
       expect(validation.step).toBe(130);
       const tokens = validation.domains.reduce((sum, domain) => sum + domain.tokens, 0);
       const loss = meanLoss(validation);

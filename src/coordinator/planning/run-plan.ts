@@ -16,7 +16,7 @@ import { createLoader, type Loader } from '../../data/loader.js';
 import { prepareAside } from '../../data/prepare/prepare-aside.js';
 import { TrainerError } from '../../errors.js';
 import { assertTrainable } from '../../model/frozen.js';
-import { assertComputes } from '../../ops/kernels/choose-kernels.js';
+import { assertComputes, elementTypeOf } from '../../ops/kernels/choose-kernels.js';
 import { assertAddressSpace } from '../../os/address-space.js';
 import { makeFolder, PRIVATE_FOLDER } from '../../os/make-folder.js';
 import { endOf } from '../../run/run-end.js';
@@ -66,7 +66,8 @@ export async function planRun(
   );
   const { checkpoint, init, adopts } = origin;
   const configWith = (found: Recipe | null) =>
-    adopts?.config ?? withTokenizerOf(init, startingConfig(options, checkpoint ?? init, found));
+    adopts?.config ??
+    withPrecision(withTokenizerOf(init, startingConfig(options, checkpoint ?? init, found)), nodesHere);
   let config = configWith(recipe);
   // This check precedes the preparation of the data, which may take long.
   assertCanBegin(options, origin, config);
@@ -112,6 +113,15 @@ export async function planRun(
   for (const warning of [longWarmUp(config), unusedTopK(config)]) if (warning !== null) warn(warning);
   warnOfLosses(plan, { say, warn });
   return plan;
+}
+
+/**
+ * Records what `auto` stands for where all nodes are here: a resumed run then computes as before, or is refused by a processor
+ * that cannot. Nodes of other machines choose for themselves.
+ */
+function withPrecision(config: RunConfig, nodesHere: PlanSettings['nodesHere']): RunConfig {
+  if (nodesHere !== 'all') return config;
+  return { ...config, train: { ...config.train, precision: elementTypeOf(config.train.precision) } };
 }
 
 /** Finds the generation of a run that may still train with the requested configuration; null where nodes end with their coordinator. */

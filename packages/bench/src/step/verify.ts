@@ -39,6 +39,7 @@ export const PEER_SETTINGS = [
   'model.queryLayer=false',
   'moe.expertGroups=1',
   'data.placement=mixed',
+  'train.precision=float32',
   'moe.router=switch',
   'moe.expertsPerToken=1',
   'moe.capacityFactor=1.25',
