@@ -27,7 +27,7 @@ export const rankMeasures = z.strictObject({
   }),
   idShare: amount.exactOptional().register(about, {
     overRanks: 'mean',
-    help: "Share of the choices that were among those of the last token with the same id and domain on the same rank, mean of the sparse layers: so much a token's id decides at least",
+    help: "Share of the choices that were among those of the last token with the same id and domain on the same rank, mean of the sparse layers: so much a token's id decides at least. A rank remembers since its process started, so recorded routes do not give it",
     prometheus: 'locmoe_choices_as_of_id_ratio',
     tensorboard: 'routing/as_of_id_share',
   }),
