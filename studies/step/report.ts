@@ -60,12 +60,21 @@ function processorTable(machines: readonly MachineFigures[]): string {
   const ids = machines.flatMap(({ cells }) => cells.filter(({ cell }) => cell.sweep === null));
   const columns = [...new Set(ids.map(({ cell }) => cellId(cell)))];
   return table([
-    ['processor', 'measured', 'vectors', 'caches', 'products (GFLOP/s)', ...columns],
+    [
+      'processor',
+      'measured',
+      'vectors',
+      'caches',
+      'OpenBLAS kernels of PyTorch',
+      'products (GFLOP/s)',
+      ...columns,
+    ],
     ...machines.map(({ processor: { name, numbers, vectors, caches }, measuredAt, ...of }) => [
       numbers === null ? name : `${name} ${numbers}`,
       measuredAt.slice(0, 10),
       vectors.join(', '),
       caches?.join(', ') ?? 'not recorded',
+      of.peer.kernels ?? 'not known',
       (of.sgemmFlopsPerS / 1e9).toFixed(0),
       ...columns.map((id) => {
         const programs = of.cells.find(({ cell }) => cellId(cell) === id)?.programs;

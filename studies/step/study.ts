@@ -2,7 +2,7 @@ import { wholeNumber } from 'locmoe/internal/cli/commands/options';
 import { computeOnOneThread } from '../../packages/bench/src/one-thread.js';
 import { programsHere } from '../../packages/bench/src/step/bench.js';
 import { LEAST_STEPS } from '../../packages/bench/src/step/step-run.js';
-import { findTorch } from '../../packages/bench/src/step/torch-peer.js';
+import { describePeer, findTorch } from '../../packages/bench/src/step/torch-peer.js';
 import { runTurns } from '../../packages/bench/src/step/turns.js';
 import { count, maybe, SET, text, words } from '../kit/options.js';
 import { originHere, study } from '../kit/study.js';
@@ -44,7 +44,7 @@ export default study({
   async measure({ options, workDir, out, dataDir, signal }): Promise<Machines> {
     computeOnOneThread();
     const peer = findTorch();
-    console.log(`PyTorch ${peer.version} of ${peer.python}`);
+    console.log(describePeer(peer));
     const scope = scopeOf(options.only);
     const planned = planTurns(scope, options, programsHere(peer), options);
     const sgemmFlopsPerS = await measureSgemm(signal);

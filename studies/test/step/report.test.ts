@@ -35,7 +35,7 @@ const measured = {
     cells.map((cell) => turnResult(cell, 100 * slow, 150 * slow, isHeadline(cell) ? 90 * slow : undefined)),
   ),
   sgemmFlopsPerS: 2e11,
-  peer: { python: '/usr/bin/python3', version: '2.6.0' },
+  peer: { python: '/usr/bin/python3', version: '2.6.0', kernels: 'SkylakeX' },
 };
 
 it('writes figures, tables and pictures, and keeps what people wrote', async () => {
@@ -73,7 +73,7 @@ it('writes figures, tables and pictures, and keeps what people wrote', async () 
   };
   const markdown = await page();
   expect(markdown).toMatch(
-    /\| EPYC 1-2-3 \| 2026-11-29 \| avx2 \| L2 512K \| 200 \| 1\.50x, 3\.00x \|.*\n\| EPYC \| 2026-11-28 \|.*\| 100 \|/,
+    /\| EPYC 1-2-3 \| 2026-11-29 \| avx2 \| L2 512K \| SkylakeX \| 200 \| 1\.50x, 3\.00x \|.*\n\| EPYC \| 2026-11-28 \|.*\| 100 \|/,
   );
   expect(markdown).toContain('**200 GFLOP/s**');
   expect(markdown).toContain('| 2x2 | locmoe | 9,091 (7,692 to 10,000) | 1.50x | 110 (100 to 130) | 0.75 |');

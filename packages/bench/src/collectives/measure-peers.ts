@@ -2,6 +2,7 @@ import { rmSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { median } from '../statistics.js';
+import { KERNEL_SETTINGS } from '../step/torch-peer.js';
 import {
   busGbPerS,
   type Collective,
@@ -102,6 +103,7 @@ const ENVIRONMENT = {
   OMP_NUM_THREADS: '1',
   OPENBLAS_NUM_THREADS: '1',
   GLOO_SOCKET_IFNAME: 'lo',
+  ...KERNEL_SETTINGS,
 } as const;
 
 /**

@@ -6,7 +6,7 @@ import { multipliesBfloat16 } from 'locmoe/internal/os/processor';
 import { type BenchFolders, machine, writeFigures } from '../folders.js';
 import { median, quantile } from '../statistics.js';
 import { fastestPeer, isPeer, PROGRAM_LABELS, PROGRAMS, type Program, type StepRun } from './step-run.js';
-import { canCompile, findTorch, type TorchPeer } from './torch-peer.js';
+import { canCompile, describePeer, findTorch, type TorchPeer } from './torch-peer.js';
 import { runTurns, type Turn, type TurnResult } from './turns.js';
 import { lengthSettings, NotTheSame, PEER_SETTINGS } from './verify.js';
 
@@ -33,7 +33,7 @@ export interface BenchStepOptions extends BenchFolders {
  */
 export async function benchStep(options: BenchStepOptions): Promise<number> {
   const peer = options.peer === undefined ? null : findTorch();
-  if (peer !== null) console.log(`PyTorch ${peer.version} of ${peer.python}`);
+  if (peer !== null) console.log(describePeer(peer));
   try {
     const turns = await runTurns(planTurns(options, peer), { ...options, peer });
     console.log(`\n${machine()}; medians of ${options.steps} steps, times in ms\n${tables(turns)}`);

@@ -28,9 +28,16 @@ export const TORCH_SETTINGS: Readonly<Record<string, string>> = {
   GLOO_SOCKET_IFNAME: 'lo',
 };
 
+/** Not passed on: with them OpenBLAS takes other kernels than those of this processor. */
+export const KERNEL_SETTINGS = { OPENBLAS_CORETYPE: undefined, OPENBLAS_L2_SIZE: undefined } as const;
+
+const environment = () => ({ ...process.env, ...TORCH_SETTINGS, ...KERNEL_SETTINGS });
+
 export interface TorchPeer {
   readonly python: string;
   readonly version: string;
+  /** What OpenBLAS multiplies with, by its name of the processor; null where another library does, or it is not known. */
+  readonly kernels: string | null;
 }
 
 /** Record of one rank for each step. */
@@ -40,8 +47,19 @@ interface RankStep {
   readonly partsMs: Partial<Record<StepPart, number>>;
 }
 
-/** Prints the version, then the libraries loaded by the process, among them its BLAS. */
-const LOOK = 'import torch; print(torch.__version__); print(open("/proc/self/maps").read())';
+/** Prints the version, OpenBLAS's name of its kernels, then the libraries loaded by the process, among them its BLAS. */
+const LOOK = `
+import ctypes, torch
+maps = open("/proc/self/maps").read()
+def kernels():
+    for path in {line.split()[-1] for line in maps.splitlines() if "blas" in line}:
+        name = getattr(ctypes.CDLL(path), "openblas_get_corename", None)
+        if name is not None:
+            name.restype = ctypes.c_char_p
+            return name().decode()
+    return ""
+print(torch.__version__, kernels(), maps, sep="\\n")
+`;
 /** Debian's reference BLAS, plain loops: PyTorch uses it if no other is installed. */
 const REFERENCE_BLAS = /\/blas\/libblas\.so/;
 
@@ -54,7 +72,7 @@ export function findTorch(interpreters: readonly string[] = INTERPRETERS): Torch
   for (const python of interpreters) {
     const { status, stdout } = spawnSync(python, ['-c', LOOK], {
       encoding: 'utf8',
-      env: { ...process.env, ...TORCH_SETTINGS },
+      env: environment(),
     });
     if (status !== 0) continue;
     if (REFERENCE_BLAS.test(stdout))
@@ -62,12 +80,17 @@ export function findTorch(interpreters: readonly string[] = INTERPRETERS): Torch
         'NO_RESOURCE',
         `--peer torch: PyTorch of ${python} multiplies matrices with the slow reference BLAS; install OpenBLAS with packages/bench/peers/install.sh (Debian package libopenblas0)`,
       );
-    return { python, version: stdout.split('\n')[0]! };
+    const [version, kernels] = stdout.split('\n');
+    return { python, version: version!, kernels: kernels || null };
   }
   throw new TrainerError(
     'NO_RESOURCE',
     `--peer torch: none of ${interpreters.join(', ')} can import torch; install it with packages/bench/peers/install.sh (Debian packages python3-torch, libopenblas0)`,
   );
+}
+
+export function describePeer({ python, version, kernels }: TorchPeer): string {
+  return `PyTorch ${version} of ${python}, ${kernels === null ? 'not with OpenBLAS' : `OpenBLAS's kernels ${kernels}`}`;
 }
 
 /** Compiles a function as small as can be. */
@@ -76,8 +99,10 @@ const COMPILE_MS = 120_000;
 
 /** Whether `torch.compile` works here: it needs a C++ compiler. Takes seconds. */
 export function canCompile({ python }: TorchPeer): boolean {
-  const env = { ...process.env, ...TORCH_SETTINGS };
-  return spawnSync(python, ['-c', COMPILE], { env, timeout: COMPILE_MS, stdio: 'ignore' }).status === 0;
+  return (
+    spawnSync(python, ['-c', COMPILE], { env: environment(), timeout: COMPILE_MS, stdio: 'ignore' })
+      .status === 0
+  );
 }
 
 export interface PeerRunOptions {
@@ -162,7 +187,7 @@ function startRank({ peer, program, inputs, worldSize, folder }: PeerRunOptions,
       stdio: ['ignore', output, output],
       // Ctrl-C is for this command alone, which then ends the ranks.
       detached: true,
-      env: { ...process.env, ...TORCH_SETTINGS, PYTHONDONTWRITEBYTECODE: '1' },
+      env: { ...environment(), PYTHONDONTWRITEBYTECODE: '1' },
     },
   );
   closeSync(output);
