@@ -47,6 +47,8 @@ const QWEN2_MOE = {
   model: { ...MIXTRAL.model, attentionBias: true },
   moe: { ...TOP_2, renormalize: false, sharedExperts: 2, sharedExpertGate: true, dFeedForward: 24 },
 };
+const BIASED_MIXTRAL = { model: { ...MIXTRAL.model, attentionBias: true, tiedEmbedding: true }, moe: TOP_2 };
+const TIED_QWEN2_MOE = { ...QWEN2_MOE, model: { ...QWEN2_MOE.model, tiedEmbedding: true } };
 /** Its shared expert is one unit of zeros there. */
 const ONE_EXPERT = { model: MIXTRAL.model, moe: { ...TOP_2, expertsPerToken: 1 } };
 const TEXTS = ["Rank 0's 1234 rows:\n\n\tdone,  café 中文🙂 DON'T", ' leading', 'trailing  ', 'a\r\n  b'];
@@ -58,9 +60,18 @@ let mixtral: Checkpoint;
 let llama: Checkpoint;
 let qwens: readonly Checkpoint[];
 beforeAll(() => {
-  [mixtral, llama, ...qwens] = [MIXTRAL, LLAMA, QWEN2, QWEN3, QWEN3_MOE, QWEN2_MOE, ONE_EXPERT].map(
-    ({ model, moe }) =>
-      trainedModel(mkdtempSync(path.join(root, 'model-')), { model: { family: 'mixtral', ...model }, moe }),
+  [mixtral, llama, ...qwens] = [
+    MIXTRAL,
+    LLAMA,
+    QWEN2,
+    QWEN3,
+    QWEN3_MOE,
+    QWEN2_MOE,
+    ONE_EXPERT,
+    BIASED_MIXTRAL,
+    TIED_QWEN2_MOE,
+  ].map(({ model, moe }) =>
+    trainedModel(mkdtempSync(path.join(root, 'model-')), { model: { family: 'mixtral', ...model }, moe }),
   ) as [Checkpoint, Checkpoint, ...Checkpoint[]];
 });
 
@@ -335,7 +346,8 @@ it('a type that no matrix can have is refused', async () => {
 
 it.each([
   ['model.family pangu-sigma', { model: { family: 'pangu-sigma' } }],
-  ['model.attentionBias true', { model: { attentionBias: true } }],
+  ['model.headDim 24', { model: { attentionBias: true, headDim: 24 } }],
+  ['model.headDim 24', { model: { headDim: 24 }, moe: { renormalize: false } }],
   ['model.ropeScaling llama3', { model: { qkNorm: true, ropeScaling: LLAMA.model.ropeScaling } }],
   ['model.numDenseLayers 1', { model: { numDenseLayers: 1 } }],
   ['moe.sharedExperts 1', { moe: { sharedExperts: 1 } }],

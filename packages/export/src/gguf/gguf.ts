@@ -64,10 +64,16 @@ export const gguf: ExportTarget = {
 /** @throws TrainerError `BAD_INPUT` if no matrix can be of the type */
 function tensorsOf(checkpoint: Checkpoint, dtype: Type): GgufTensor[] {
   const { model } = checkpoint.manifest.config;
-  const { headDim } = mixtralFields(model);
+  const { headDim, tiedEmbedding } = mixtralFields(model);
   const { type } = TYPES[dtype];
-  const isReordered = ggufArchitecture(checkpoint.manifest.config) === 'llama';
-  const tensors = ggufTensors(publishedModel(checkpoint).tensors, type, isReordered ? headDim : null);
+  const architecture = ggufArchitecture(checkpoint.manifest.config);
+  const published = publishedModel(checkpoint).tensors.flatMap((tensor) => {
+    if (architecture !== 'qwen2moe') return tensor.name.includes('.shared_expert') ? [] : [tensor];
+    // It alone does not take the embedding for the head where there is none.
+    const isHead = tiedEmbedding && tensor.name === 'model.embed_tokens.weight';
+    return isHead ? [tensor, { ...tensor, name: 'lm_head.weight' }] : [tensor];
+  });
+  const tensors = ggufTensors(published, type, architecture === 'llama' ? headDim : null);
   if (!tensors.some((tensor) => tensor.type === type))
     throw new TrainerError(
       'BAD_INPUT',
@@ -84,18 +90,25 @@ function assertExpressible({ model }: RunConfig): void {
     throw refused(`model.numDenseLayers ${model.numDenseLayers}`, 'there all layers have experts, or none');
 }
 
-/** In `qwen2moe` the weights of a token's experts are their probabilities; every other mixture there makes them add up to 1. */
+/**
+ * In `qwen2moe` the weights of a token's experts are their probabilities; every other mixture there makes them add up to 1. Attention
+ * of `llama` may have biases, also with experts.
+ */
 function ggufArchitecture(config: RunConfig): string {
   const { model, moe } = config;
-  const { attentionBias, ropeScaling } = mixtralFields(model);
+  const { attentionBias, headDim, ropeScaling } = mixtralFields(model);
   const ofModel = architectureOf(config);
-  const architecture = ARCHITECTURES[ofModel];
-  if (ofModel === 'Qwen2MoeForCausalLM' && isRenormalized(moe))
+  const isLlama = ofModel === 'Qwen2MoeForCausalLM' && isRenormalized(moe);
+  const architecture = isLlama ? 'llama' : ARCHITECTURES[ofModel];
+  if (isLlama && moe.sharedExperts > 0)
     throw refused(
-      moe.sharedExperts > 0
-        ? `moe.sharedExperts ${moe.sharedExperts}`
-        : `model.attentionBias ${attentionBias}`,
+      `moe.sharedExperts ${moe.sharedExperts}`,
       'there a mixture whose weights add up to 1 has none (moe.renormalize)',
+    );
+  if ((attentionBias || architecture === 'qwen2moe') && model.numHeads * headDim !== model.dModel)
+    throw refused(
+      `model.headDim ${headDim}`,
+      `architecture ${architecture} ${attentionBias ? 'with biases ' : ''}has heads of dModel / numHeads, ${model.dModel / model.numHeads}`,
     );
   if (ofModel === 'Qwen3MoeForCausalLM' && !isRenormalized(moe))
     throw refused(
