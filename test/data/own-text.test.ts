@@ -322,6 +322,11 @@ describe('what cannot be read is refused in one line with its place', () => {
       /"\/sys\/\*\*\/\*\.txt" is of files that the kernel makes/,
     ],
     [
+      'a pattern that goes up again',
+      { files: '**/../../**/x' },
+      /"\*\*\/\.\.\/\.\.\/\*\*\/x" has \.\. after a wildcard; begin with the folder instead/,
+    ],
+    [
       'a link that leads nowhere',
       { files: 'bad/*link' },
       /no file matches "bad\/\*link"|link cannot be read/,

@@ -51,6 +51,12 @@ function filesOf(domain: string, { folder, instruct }: TextSource, pattern: stri
     const example = `${pattern}/**/*.${instruct === undefined ? 'txt' : 'jsonl'}`;
     throw refusal(domain, `${literal} is a folder; say which files in it, e.g. ${example}`);
   }
+  // Each folder that the wildcards match would be walked from its parent again.
+  if (/[*?[{(].*(?:^|[/{,(|])\.\.(?:$|[/},)|])/.test(pattern))
+    throw refusal(
+      domain,
+      `${JSON.stringify(pattern)} has .. after a wildcard; begin with the folder instead`,
+    );
   const base = path.resolve(folder, /^(?:[^*?[\]{}()!+@]*\/)?/.exec(pattern)![0]);
   if (existsSync(base) && isOfKernel(base))
     throw refusal(domain, `${JSON.stringify(pattern)} is of files that the kernel makes; name files of text`);
