@@ -1,8 +1,8 @@
-// Builds the site into docs/.vitepress/dist: the pages, the reference of the API and an exported model, then looks for links
-// that lead nowhere and says what all of it weighs. The project has to be built before; the model trains for a minute or two.
+// Builds the site into docs/.vitepress/dist: the reference of the API, the pages with a list of its names that the search finds,
+// and an exported model, then looks for links that lead nowhere and says what all of it weighs. The project has to be built before; the model trains for a minute or two.
 // node docs/site.mjs [--base /FOLDER/] [--set KEY=VALUE ...]   (--set changes the recipe of the model)
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
@@ -10,6 +10,9 @@ import { build } from 'vitepress';
 
 const DOCS = import.meta.dirname;
 const SITE = path.join(DOCS, '.vitepress/dist');
+/** VitePress empties the site before it builds, so the reference comes from here. */
+const REFERENCE = path.join(DOCS, '.vitepress/cache/api');
+const NAMES = path.join(DOCS, 'names.md');
 const LOCMOE = path.join(DOCS, '../dist/cli/cli.js');
 
 const { base, set } = parseArgs({
@@ -29,9 +32,35 @@ async function timed(name, part) {
   console.log(`${name}: ${((performance.now() - started) / 1000).toFixed(1)} s`);
 }
 
+/** Writes the reference, and the page of its names: the search of the site knows pages alone. */
 function buildReference() {
   const typedoc = path.join(DOCS, 'node_modules/typedoc/bin/typedoc');
-  run(typedoc, '--out', path.join(SITE, 'api'), '--titleLink', base, '--logLevel', 'Error');
+  run(typedoc, '--out', REFERENCE, '--titleLink', base, '--logLevel', 'Error');
+  const sections = ['functions', 'classes', 'interfaces', 'types', 'variables'].flatMap((kind) =>
+    readdirSync(path.join(REFERENCE, kind))
+      .filter((file) => !file.includes('.tf.'))
+      .map((file) =>
+        sectionOf(`api/${kind}/${file}`, readFileSync(path.join(REFERENCE, kind, file), 'utf8')),
+      ),
+  );
+  writeFileSync(NAMES, ['# Names of the API', ...sections].join('\n\n'));
+}
+
+/** A name with its kind and address. Its text is there for the search, which finds what a signature names too. */
+function sectionOf(address, html) {
+  const [, content] = /class="col-content">([\s\S]*?)<div class="col-sidebar"/.exec(html);
+  const [, kind, name] = /<h1>([A-Z][a-z]+(?: Alias)?) ([\w.]+)/.exec(content);
+  const text = content.replace(/<[^>]*>/g, ' ').replace(/\s+/g, ' ');
+  return `## ${name}\n\n<p>${kind}: <a href="${base}${address}" target="_self">reference</a></p>\n<div v-pre hidden>${text}</div>`;
+}
+
+async function buildPages() {
+  try {
+    await build(DOCS, { base });
+  } finally {
+    rmSync(NAMES);
+  }
+  cpSync(REFERENCE, path.join(SITE, 'api'), { recursive: true });
 }
 
 function buildModel() {
@@ -91,8 +120,8 @@ function megabytes(files) {
 }
 
 try {
-  await timed('pages', () => build(DOCS, { base }));
   await timed('reference', buildReference);
+  await timed('pages', buildPages);
   await timed('model', buildModel);
   const files = filesOfSite();
   for (const part of ['api/', 'model/', ''])

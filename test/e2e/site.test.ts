@@ -79,6 +79,21 @@ describe.skipIf(reason !== null)('the site in a browser', () => {
     await words.fill('replay recorded choices');
     await page.getByRole('option').first().click();
     await page.waitForURL(/\/routes\.html#replay/);
+    // Names of the API, and what their signatures name, are found as well, and lead to the reference.
+    await page.getByRole('button', { name: 'Search' }).first().click();
+    const first = page.getByRole('option').first();
+    for (const [name, found] of [
+      ['AbortSignal', /Names of the API.*Options/],
+      ['loadModel', /Names of the API.*loadModel/],
+    ] as const) {
+      await words.fill(name);
+      await expect.poll(() => first.textContent()).toMatch(found);
+    }
+    await first.click();
+    await page.waitForURL(/\/names\.html#loadmodel/);
+    expect(await page.locator('#loadmodel + p a').getAttribute('href')).toMatch(
+      /^\/api\/functions\/.*loadModel\.html$/,
+    );
     await page.goto(`${origin}/api/index.html`);
     expect(await page.getByRole('heading', { level: 1 }).textContent()).toContain('locmoe');
     expect(browser.problems).toEqual([]);
