@@ -130,6 +130,12 @@ describe.skipIf(reason !== null)('the log of a run', () => {
     await page.click('.level[data-level="warn"]');
     await eventually(() => line().inputValue()).toContain('level="warn"');
     await eventually(() => rows().count()).toBe(1);
+    // The level is all that the query asks for, and the other levels are counted all the same.
+    await open('{level="warn"}');
+    await eventually(() => page.locator('.level').allTextContents()).toEqual(['fatal1', 'warn1', 'info244']);
+    expect(await page.locator('.query-error').isVisible()).toBe(false);
+    await page.click('.level[data-level="warn"]');
+    await eventually(() => rows().count()).toBe(246);
   });
 
   it('shows the fields of a line whether a stage extracts them or not', async () => {

@@ -94,6 +94,11 @@ describe('buttons that edit a query', () => {
     expect(two).toBe('{run="a", level=~"warn|error"} |= "x"');
     expect(levelsIn(two)).toEqual(['warn', 'error']);
     expect(withLevels(two, [])).toBe('{run="a"} |= "x"');
+    // What is left has to be a selector that the server accepts.
+    expect(withLevels('{level="info"} |= "x"', [])).toBe('{run=~".+"} |= "x"');
+    expect(withLevels('{level=~"info", rank!="3", host=~".*"}', [])).toBe(
+      '{run=~".+", rank!="3", host=~".*"}',
+    );
     expect(levelsIn('{run="a", level!="debug"}')).toEqual([]);
   });
 
@@ -150,6 +155,18 @@ describe('a line of the log', () => {
     expect(originOf({ ...line, labels: { ...line.labels, source: 'coordinator' } })).toBe('coordinator');
     expect(fieldOf(line, 'run')).toBe('a');
     expect(extrasOf(line)).toBe('part_name=forward ms=1.2346 tags=["x"]');
+    const record = {
+      msg: 'validated',
+      domains: [
+        { domain: 'en', loss: 3.214567 },
+        { domain: 'zh', loss: 4 },
+      ],
+    };
+    expect(extrasOf(parseLine({}, '1', JSON.stringify(record)))).toBe(
+      'domains=[domain=en loss=3.2146, domain=zh loss=4]',
+    );
+    const noList = { msg: 'x', text: '[{ as typed' };
+    expect(extrasOf(parseLine({}, '1', JSON.stringify(noList)))).toBe('text=[{ as typed');
   });
 
   it('may be no JSON', () => {

@@ -83,12 +83,25 @@ export function extrasOf({ fields, labels, message, text: line }: LogLine): stri
 const MAX_EXTRAS = 1_000;
 const MAX_EXTRA = 200;
 
-/** A number with five digits; other values whole, up to two hundred characters. */
+/** A number with five digits, a list of records as their fields; other values whole. Ends after two hundred characters. */
 export function abridged(value: string): string {
   const number = Number(value);
   if (value !== '' && Number.isFinite(number) && !Number.isInteger(number))
     return String(Number(number.toPrecision(5)));
-  return value.length > MAX_EXTRA ? `${value.slice(0, MAX_EXTRA)}…` : value;
+  const text = value.startsWith('[{') ? recordsText(value) : value;
+  return text.length > MAX_EXTRA ? `${text.slice(0, MAX_EXTRA)}…` : text;
+}
+
+/** `[domain=en loss=3.2146, domain=zh loss=4]` */
+function recordsText(list: string): string {
+  const record = parseObject(`{"list":${list}}`);
+  if (record === null) return list;
+  const texts = (record.list as object[]).map((each) =>
+    Object.entries(fieldsOf({ ...each }))
+      .map(([name, value]) => `${name}=${abridged(value)}`)
+      .join(' '),
+  );
+  return `[${texts.join(', ')}]`;
 }
 
 /** Identifies a line: the same text at the same time from one source is the same line. */

@@ -90,11 +90,17 @@ export function levelsIn(query: string): string[] {
   return matcher?.value.slice(1, -1).split('|') ?? [];
 }
 
+/** The runs of all lines: a selector needs one matcher that refuses the empty value. */
+const ANY_RUN: Matcher = { label: 'run', operator: '=~', value: '".+"' };
+
 /** Replaces the matcher of `level`; no levels for all. */
 export function withLevels(query: string, levels: readonly string[]): string {
   return replaceMatchers(query, (matchers) => {
     const others = matchers.filter(({ label }) => label !== 'level');
-    if (levels.length === 0) return others;
+    const isSelective = others.some(
+      ({ operator, value }) => operator.startsWith('=') && !['', '.*'].includes(unquoted(value)),
+    );
+    if (levels.length === 0) return isSelective ? others : [ANY_RUN, ...others];
     const operator = levels.length === 1 ? '=' : '=~';
     return [...others, { label: 'level', operator, value: JSON.stringify(levels.join('|')) }];
   });
