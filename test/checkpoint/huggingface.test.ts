@@ -8,6 +8,7 @@ import { pythonWith } from '../../scripts/python-oracles.mjs';
 import { openCheckpoint, resolveCheckpoint } from '../../src/checkpoint/checkpoint.js';
 import { assertFits, assertInheritable } from '../../src/checkpoint/fits.js';
 import { fromFloat16 } from '../../src/checkpoint/huggingface/half-floats.js';
+import { isTrainedHere } from '../../src/cli/eval/loss.js';
 import { soloTransport } from '../../src/collectives/solo-transport.js';
 import { resolveConfig } from '../../src/config/resolve.js';
 import type { RunConfig } from '../../src/config/schema.js';
@@ -125,6 +126,11 @@ describe('the model of a folder', () => {
       openCheckpoint(place('mixtral')).manifest.config.model,
     );
     expect(shown.stdout).toContain('seed: 5');
+  });
+
+  it('is no training of ours, whose validations `eval` could tell of', ({ skip }) => {
+    needsPython(skip);
+    expect(isTrainedHere(openCheckpoint(place('mixtral')).manifest)).toBe(false);
   });
 });
 

@@ -1,6 +1,7 @@
 import { statSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { meanLoss } from '@locmoe/run-format';
+import type { Manifest } from '../../checkpoint/manifest.js';
 import { CHOICE_RULES, isRule } from '../../config/named-routes.js';
 import type { ValidationBatch } from '../../data/batch.js';
 import type { Dataset } from '../../data/dataset.js';
@@ -45,10 +46,11 @@ export async function evaluateLoss(options: LossWithRoutes): Promise<void> {
       ({ validation }) => sequencesOf(validation, dataset.endOfText, config.model.seqLen).count,
     ),
   );
-  const sameAsTraining = Math.min(sequences ?? inTraining, most) === Math.min(inTraining, most);
+  const { folder, manifest } = checkpoint;
+  const isSameCount = Math.min(sequences ?? inTraining, most) === Math.min(inTraining, most);
+  const sameAsTraining = isTrainedHere(manifest) && isSameCount;
   dataset.close();
   if (options.json) {
-    const { folder, manifest } = checkpoint;
     console.log(JSON.stringify({ checkpoint: folder, step: manifest.step, sameAsTraining, domains }));
     return;
   }
@@ -59,13 +61,20 @@ export async function evaluateLoss(options: LossWithRoutes): Promise<void> {
     dataset.domains[id]!.validationEntropy.toFixed(4),
     formatCount(tokens),
   ]);
-  console.log(`${checkpoint.folder}, step ${checkpoint.manifest.step}`);
+  console.log(`${folder}, step ${manifest.step}`);
   console.log(formatTable([['domain', 'loss', 'perplexity', 'unigram', 'tokens'], ...rows]));
-  console.log(
-    sameAsTraining
-      ? 'The validations of the training read the same tokens, if the text is still the same.'
-      : `The validations of the training read other tokens: up to ${formatNumberOf(inTraining, 'sequence')} of each domain.`,
-  );
+  if (isTrainedHere(manifest)) console.log(tokensText(sameAsTraining, inTraining));
+}
+
+/** A published model has no generation: no training of ours has validated it. */
+export function isTrainedHere({ generation }: Pick<Manifest, 'generation'>): boolean {
+  return generation > 0;
+}
+
+function tokensText(sameAsTraining: boolean, inTraining: number): string {
+  return sameAsTraining
+    ? 'The validations of the training read the same tokens, if the text is still the same.'
+    : `The validations of the training read other tokens: up to ${formatNumberOf(inTraining, 'sequence')} of each domain.`;
 }
 
 /**
