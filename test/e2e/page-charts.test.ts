@@ -27,6 +27,17 @@ const WIDER_THAN_SCREEN = `[...document.querySelectorAll('main *')]
   .filter((each) => each.getBoundingClientRect().right > innerWidth + 1 && !each.closest('.heat-moment, .links .scrolls, .menu-body'))
   .map((each) => each.className)`;
 
+/** Gathers the upright names of axes that are longer than their canvas has room for. */
+const CUT_NAMES = `
+  window.cutNames = new Set();
+  const { fillText } = CanvasRenderingContext2D.prototype;
+  CanvasRenderingContext2D.prototype.fillText = function (text, ...place) {
+    const { b, f: center } = this.getTransform();
+    const room = 2 * Math.min(center, this.canvas.height - center);
+    if (b !== 0 && this.measureText(text).width > room) cutNames.add(text);
+    return fillText.call(this, text, ...place);
+  };`;
+
 describe.skipIf(reason !== null)('charts of a run', () => {
   let runsDir: string;
   let server: HttpServer;
@@ -130,6 +141,10 @@ describe.skipIf(reason !== null)('charts of a run', () => {
     await open('run=small&with=large');
     const both = page.locator('.chart .legend').filter({ hasText: 'small' }).filter({ hasText: 'large' });
     await eventually(() => both.count()).toBe(10);
+    // The legend names the last step of all.
+    expect(await card('Loss').locator('.legend').textContent()).toMatch(
+      /^last, step 2500small\d\.\d+large\d\.\d+, step 150$/,
+    );
     expect(await card('Ranks over time').locator('h2').textContent()).toBe('Ranks over time of small');
   });
 
@@ -231,6 +246,7 @@ describe.skipIf(reason !== null)('charts of a run', () => {
 
   it('fit a phone, where a tap shows a place and a second one opens it', async () => {
     const tab = await browser.page('about:blank');
+    await tab.addInitScript(CUT_NAMES);
     await tab.setViewportSize({ width: 390, height: 844 });
     for (const [runId, view] of [
       ['large', 'overview'],
@@ -241,6 +257,7 @@ describe.skipIf(reason !== null)('charts of a run', () => {
       expect(await tab.evaluate(WIDER_THAN_SCREEN)).toEqual([]);
       await screenshot(tab, `${runId}-${view}-phone`);
     }
+    expect(await tab.evaluate('[...cutNames]')).toEqual([]);
     const session = await browser.context.newCDPSession(tab);
     await session.send('Emulation.setTouchEmulationEnabled', { enabled: true });
     const lanes = tab.locator('.lanes .row-plot canvas');

@@ -262,8 +262,16 @@ export class Chart {
       const format = (isRight && this.options.formatRight) || this.options.format;
       const missing = value === null ? (this.options.missing ?? DASH) : DASH;
       if (number < 0) return [{ label, color, value: HIDDEN }];
-      return [{ label, color, value: value == null ? missing : format(value) }];
+      return [{ label, color, value: (value == null ? missing : format(value)) + this.#endOf(shown, index) }];
     });
+  }
+
+  /** Where a line ends, if that is before the place that the legend names: another run may go on. */
+  #endOf({ x, isSparse }: ChartSeries, index: number | null): string {
+    const [at, end] = [this.#data[0].at(index ?? -1), x.at(-1)];
+    if (isSparse || at === undefined || end == null || end >= at) return '';
+    const [place, endPlace] = [at, end].map(this.#axis.place);
+    return endPlace === place ? '' : `, ${endPlace}`;
   }
 
   /** Shows the values at a row, or the last ones. Its columns have fixed widths: nothing moves with the values. */

@@ -107,7 +107,7 @@ const DESCRIPTIONS: readonly Description[] = [
     id: 'choice',
     title: 'What decides the choice',
     yName: 'share of choices, or of tokens',
-    rightName: 'entropy of the gate, nats (dotted)',
+    rightName: 'gate entropy, nats (dotted)',
     format: formatShare,
     ticks: shareTicks,
     formatRight: (value) => value.toFixed(2),
