@@ -305,10 +305,11 @@ describe.skipIf(reason !== null)('the page of a live run', () => {
     // The banner waits for the run's metrics, which a busy machine reads slowly.
     await failed.waitForSelector('.banner:not([hidden])', { timeout: 60_000 });
     expect(await failed.textContent('.banner')).toContain('This run failed');
-    await failed.waitForSelector('.pin:not(.is-warning)');
-    expect(await failed.textContent('.pin:not(.is-warning)')).toMatch(/First error of generation 1.*SIGKILL/);
+    await failed.waitForSelector('.pins summary:not(.is-warning)');
+    expect(await failed.textContent('.pins summary')).toMatch(/First error of generation 1.*SIGKILL/);
     await screenshot(failed, 'failed-light');
-    await failed.click('.pin:not(.is-warning)');
+    await failed.click('.pins summary');
+    await failed.click('.pins button:not(.is-warning)');
     await failed.waitForSelector('.row[aria-expanded="true"]');
     inspect.interrupt();
     expect((await inspect.finished).code).toBe(0);

@@ -79,7 +79,7 @@ describe.skipIf(reason !== null)('a page that is open when its run ends', () => 
     expect(await banner()).toMatch(/This run failed: WORKER_DIED.*killed by SIGKILL/);
     expect(await banner()).toMatch(/resume\s*locmoe train --resume \S+.*locmoe inspect --run \S+/);
     expect(await header()).not.toContain('left');
-    await eventually(() => page.locator('.pin:not(.is-warning)').count()).toBe(1);
+    await eventually(() => page.locator('.pins button.pin:not(.is-warning)').count()).toBe(1);
     // The first cause is told twice, as a first sight and as the verdict; the other rank names whom it follows.
     const { rank } = failureOf(folder);
     const said = logLines(newestRun(folder));
@@ -178,12 +178,13 @@ describe.skipIf(reason !== null)('a page that is open when its run ends', () => 
       expect(await rows.nth(1).textContent()).toMatch(/checkpoint of step \d+.*its coordinator was lost$/);
       expect(await rows.nth(2).textContent()).toMatch(/checkpoint of step \d+.* to \d+.*finished$/);
       expect(await page.textContent('.generations h2')).toMatch(/in all, .* without pauses, resumed 2 times/);
-      await eventually(() => page.locator('.pin:not(.is-warning)').allTextContents()).toEqual([
+      await eventually(() => page.locator('.pins button.pin:not(.is-warning)').allTextContents()).toEqual([
         expect.stringMatching(/First error of generation 1.*SIGKILL/),
       ]);
       await page.selectOption('[aria-label="x axis of the charts"]', 'time');
       await screenshot(page, 'generations-by-time-light');
-      await page.click('.pin:not(.is-warning)');
+      await page.click('.pins summary');
+      await page.click('.pins button:not(.is-warning)');
       await page.click('.details button:has-text("on all ranks")');
       await eventually(() => page.locator('.line-body .row.level-error').count()).toBeGreaterThan(0);
       await page.keyboard.press('1');

@@ -28,7 +28,20 @@ const eventually = <T>(value: () => T) => expect.poll(value);
 const HEADER_FITS = `document.querySelector('.page-header').scrollWidth <= innerWidth &&
   document.documentElement.scrollWidth <= innerWidth`;
 
+/** How far notices above the charts push them down, in px. */
+const PUSHED_BY_NOTICES = `(() => {
+  const notices = [...document.querySelectorAll('.notices .menu')];
+  const before = notices.map((each) => each.hidden);
+  const [shown, none] = [false, true].map((hidden) => {
+    for (const each of notices) each.hidden = hidden;
+    return document.querySelector('.overview .grid').getBoundingClientRect().top;
+  });
+  for (const [index, each] of notices.entries()) each.hidden = before[index];
+  return shown - none;
+})()`;
+
 const LIVE: SyntheticRun = { ...SMALL_RUN, runId: 'live-with-a-name-of-27-char' };
+const STARTING: SyntheticRun = { ...SMALL_RUN, runId: 'starting' };
 const FAILED: SyntheticRun = { ...SMALL_RUN, runId: 'failed', spikeStep: 150 };
 
 /** The journal of a run that was restarted before each of its generations but the first. */
@@ -72,6 +85,10 @@ describe.skipIf(reason !== null)('the page of a run', () => {
     writeJournal(live, LIVE, 3);
     changeRecord(live, { generation: 3 });
     writeTraces(live, { numNodes: 2, workersPerNode: 2, steps: [298, 299, 300], slowRank: 1, late: [0, 3] });
+    const starting = writeSyntheticRun(runsDir, STARTING, { steps: 366, ofSteps: 100_000 });
+    // Its last generation begins after these steps.
+    writeJournal(starting, { ...STARTING, stepMs: 400 }, 4);
+    changeRecord(starting, { generation: 4, state: 'starting' });
     const failed = writeSyntheticRun(runsDir, FAILED, { steps: 200 });
     changeRecord(failed, { state: 'failed' });
     writeJournal(failed, FAILED, 1);
@@ -151,17 +168,35 @@ describe.skipIf(reason !== null)('the page of a run', () => {
     await screenshot(page, 'header-1440-light');
   });
 
-  it('has warnings at the top, the newest first, each kind once', async () => {
+  it('tells of a generation that starts only what is known yet', async () => {
+    await open(`run=${STARTING.runId}`);
+    const numbers = () => page.textContent('.numbers');
+    await eventually(numbers).toMatch(/^starting · generation 4step300 \/ 100000loss–$/);
+    const dot = (state: string) =>
+      page.evaluate<string>(`(() => {
+        const state = document.querySelector('.numbers .state');
+        state.className = 'state state-${state}';
+        return getComputedStyle(state, '::before').backgroundColor;
+      })()`);
+    expect(await dot('starting')).not.toBe(await dot('running'));
+    await page.click('.generations summary');
+    const table = page.locator('.generations .menu-body');
+    await eventually(() => table.isVisible()).toBe(true);
+    expect(await table.locator('h2').textContent()).toMatch(/, 3 restarts$/);
+    expect(await table.locator('tbody td[data-name=steps]').last().textContent()).toBe('–');
+  });
+
+  it('has warnings at the top, the newest first, each kind once, for which no chart makes room', async () => {
     await open('run=failed');
-    const warnings = page.locator('.pin.is-warning');
+    const warnings = page.locator('.pins button.is-warning');
     await eventually(() => warnings.first().textContent()).toMatch(
       /^warn, 2 alike.*rank 3 \(node 1, b\) takes 2\.9 times as long as the others$/,
     );
-    const [pinned, charts] = [
-      await warnings.first().boundingBox(),
-      await page.locator('.overview .grid').boundingBox(),
-    ];
-    expect(pinned!.y).toBeLessThan(charts!.y);
+    for (const width of [390, 1280]) {
+      await page.setViewportSize({ width, height: 800 });
+      expect(await page.evaluate(PUSHED_BY_NOTICES)).toBe(0);
+    }
+    await page.click('.pins summary');
     expect(await seriousViolations(page)).toEqual([]);
     await warnings.first().click();
     await eventually(() => page.locator('.line-body .row[aria-expanded=true]').textContent()).toContain(

@@ -110,8 +110,6 @@ describe.skipIf(reason !== null)('lines of a chart', { timeout: 120_000 }, () =>
 
   it('lead from a spike to its step: by a click near it, also where other steps are nearer', async () => {
     await open('');
-    // The warnings above the charts push them down as they come.
-    await eventually(() => page.locator('.pin').count()).toBeGreaterThan(0);
     for (const beside of [-4, 4])
       await eventually(() => pointAt(card('Loss'), (width) => (width * SPIKE) / STEPS + beside)).toBe(
         `step ${SPIKE}`,

@@ -15,7 +15,7 @@ export interface RunListItem {
   /** When its last generation ended; null while it is live. What a run took is the time between the two. */
   readonly endedAt: number | null;
   readonly generation: number;
-  /** 0 before the first step. */
+  /** Where its generation starts, before the first step of that. */
   readonly step: number;
   readonly steps: number | null;
   readonly loss: number | null;

@@ -6,6 +6,7 @@ import {
   lastRecords,
   numStepsOf,
   type RunFolder,
+  type RunGeneration,
   type RunRecord,
   readJournal,
 } from '@locmoe/run-format';
@@ -65,18 +66,17 @@ function stampOf(folder: RunFolder, name: string): string {
 }
 
 function describe({ folder, record }: ListedRun, isLive: boolean): RunListItem {
-  const last = lastStep(folder);
   const isOver = record.state === 'finished' || record.state === 'failed';
   const config = readJson<KnownConfig>(folder, 'config.json') ?? {};
   const journal = orNone(() => readJournal(folder.journal));
+  const generation = generationsOf(journal).at(-1);
+  const last = lastStep(folder, isLive ? generation : undefined);
   return {
     runId: folder.runId,
     state: isLive || isOver ? record.state : 'dead',
     isLive,
     startedAt: earlier(record.startedAt, journal[0]?.time),
-    endedAt: isLive
-      ? null
-      : (generationsOf(journal).at(-1)?.endedAtMs ?? endOf(folder, isOver ? folder.readFailure() : null)),
+    endedAt: isLive ? null : (generation?.endedAtMs ?? endOf(folder, isOver ? folder.readFailure() : null)),
     generation: record.generation,
     step: last?.step ?? 0,
     steps: stepsOf(config),
@@ -135,6 +135,13 @@ function orNone<T>(read: () => readonly T[]): readonly T[] {
   }
 }
 
-function lastStep(folder: RunFolder): { readonly step: number; readonly loss: number | null } | null {
-  return orNone(() => lastRecords(folder.metrics)).findLast((record) => record.type === 'step') ?? null;
+/** @param live the generation that goes on: what an earlier one did beyond its start is to be done again */
+function lastStep(
+  { metrics }: RunFolder,
+  live: RunGeneration | undefined,
+): Pick<RunListItem, 'step' | 'loss'> | null {
+  const last = orNone(() => lastRecords(metrics)).findLast((record) => record.type === 'step');
+  const start = live && { step: live.from.step, loss: null };
+  if (last === undefined) return start ?? null;
+  return start !== undefined && last.step > start.step && last.time < live!.beganAtMs ? start : last;
 }

@@ -1,7 +1,7 @@
 import { execFileSync } from 'node:child_process';
 import { appendFileSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { Journal } from '@locmoe/run-format';
+import { Journal, type JournalEntry } from '@locmoe/run-format';
 import { describe, expect, it } from 'vitest';
 import { savedRun } from '../../../test/coordinator/saved-run.js';
 import { skipLoudly } from '../../../test/debian-tool.js';
@@ -40,6 +40,26 @@ describe('runs', () => {
       { runId: 'killed', state: 'dead', isLive: false, step: 0, loss: null },
       { runId: 'old', state: 'finished', step: 2, steps: 101, loss: 4.5 },
     ]);
+  });
+
+  it('lists a generation that has done no step yet where it starts, whatever an earlier one had done', async () => {
+    const runs = temporaryRuns();
+    const folder = writeRun(runs, 'again', { state: 'starting', machine: 'another', generation: 2 });
+    const journal = new Journal(path.join(folder, 'journal.ndjson'));
+    const begin = (generation: number, step: number, time: number) => {
+      const from = { kind: 'snapshot', step } as const;
+      const entry: JournalEntry = { type: 'generation', generation, time, nodes: 1, workersPerNode: 1, from };
+      journal.append(entry);
+    };
+    begin(1, 0, STARTED_AT);
+    addMetrics(folder, stepRecord(466, { time: STARTED_AT + 1_000 }));
+    begin(2, 400, STARTED_AT + 2_000);
+    journal.close();
+    const { json } = pageOver(runs);
+    const listed = async () => (await json<RunList>('/api/runs')).runs;
+    expect(await listed()).toMatchObject([{ step: 400, loss: null }]);
+    addMetrics(folder, stepRecord(401, { time: STARTED_AT + 3_000, loss: 2 }));
+    expect(await listed()).toMatchObject([{ step: 401, loss: 2 }]);
   });
 
   it('lists a run whose files are pipes beside the others, and says in one line what it cannot read', async () => {

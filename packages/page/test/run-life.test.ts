@@ -64,13 +64,17 @@ describe('the state that is shown of a run', () => {
       kind: 'running',
       word: 'running',
       isLive: true,
+      isTraining: true,
       ending: null,
     });
+    for (const state of ['waiting', 'starting', 'restarting'])
+      expect(statusOf(run(state), 'ok')).toMatchObject({ isLive: true, isTraining: false });
     for (const contact of ['silent', 'gone'] as const)
       expect(statusOf(run('restarting', { generation: 2 }), contact)).toEqual({
         kind: 'no-contact',
         word: 'no contact',
         isLive: false,
+        isTraining: false,
         ending: 'no-contact',
       });
     expect(statusOf(run('failed', { generation: 2 }), 'gone')).toMatchObject({

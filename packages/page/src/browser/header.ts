@@ -31,7 +31,7 @@ export class Header {
   constructor(onHelp: () => void) {
     this.element = h.header(
       { class: 'page-header' },
-      h.span({ class: 'brand' }, 'locmoe'),
+      h.h1({ class: 'brand' }, 'locmoe'),
       this.#picker.element,
       h.nav({ class: 'tabs', 'aria-label': 'views' }, ...this.#tabs),
       this.#numbers,
@@ -76,8 +76,8 @@ export class Header {
       h.div(h.dd(h.span({ class: `state state-${status.kind}` }, status.word))),
       number('step', `${detail.step}${detail.steps === null ? '' : ` / ${detail.steps}`}`),
       number('loss', formatLoss(detail.loss)),
-      ...(status.isLive ? liveNumbers(run, detail) : []),
-      imbalanceOf(run),
+      ...(status.isTraining ? liveNumbers(run, detail) : []),
+      status.isLive && !status.isTraining ? null : imbalanceOf(run),
       status.ending === 'no-contact'
         ? number('last heard of', formatClock(contact.lastHeardAt, false))
         : null,

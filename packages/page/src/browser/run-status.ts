@@ -8,7 +8,9 @@ export interface RunStatus {
   readonly word: string;
   /** Whether it goes on, as far as the page can know. */
   readonly isLive: boolean;
-  /** Why it does not, in short; null while it goes on. */
+  /** Whether it trains, so that there is a speed. */
+  readonly isTraining: boolean;
+  /** Why it does not go on, in short; null while it does. */
   readonly ending: 'finished' | 'stopped' | 'failed' | 'dead' | 'no-contact' | null;
 }
 
@@ -20,9 +22,12 @@ export function statusOf(
   contact: ContactState,
 ): RunStatus {
   const which = generation > 1 ? ` · generation ${generation}` : '';
-  if (isLive && contact === 'ok') return { kind: state, word: `${state}${which}`, isLive, ending: null };
+  if (isLive && contact === 'ok') {
+    const isTraining = state === 'running' || state === 'stopping';
+    return { kind: state, word: `${state}${which}`, isLive, isTraining, ending: null };
+  }
   const ended = (ending: NonNullable<RunStatus['ending']>, word: string = ending): RunStatus => {
-    return { kind: ending, word, isLive: false, ending };
+    return { kind: ending, word, isLive: false, isTraining: false, ending };
   };
   if (isLive) return ended('no-contact', 'no contact');
   if (state === 'dead') return ended('dead', 'coordinator gone');

@@ -2,7 +2,7 @@ import type { FailureReport } from '@locmoe/run-format/failure-report';
 import type { RunDetail } from '../../api-types.js';
 import { contact } from '../api.js';
 import { commandLine } from '../command-line.js';
-import { button, fill, h, refill } from '../dom.js';
+import { button, fill, h, menu, refill } from '../dom.js';
 import { DASH, formatClock, formatDate, formatDurationMs, formatLoss } from '../format.js';
 import { setState } from '../location.js';
 import { type LogLine, originOf } from '../logs/log-line.js';
@@ -15,10 +15,12 @@ import { openFailure, openLine, openLogs } from './open-logs.js';
 /** More kinds of warnings are left to the log. */
 const MAX_WARNING_PINS = 3;
 
-/** How a run ended, why, and the commands to go on; below, the first error of each generation, and warnings. */
+/** How a run ended, why, and the commands to go on; and a menu of the first error of each generation, and of warnings. */
 export class Banner {
   readonly element = h.div({ class: 'banner' });
-  readonly pins = h.div({ class: 'pins' });
+  readonly #firstPin = h.summary();
+  readonly #pinList = h.div({ class: 'menu-body' });
+  readonly pins = menu('pins', this.#firstPin, this.#pinList);
 
   /** Null, and a run that goes on, hide it. */
   set(detail: RunDetail | null): void {
@@ -45,34 +47,46 @@ export class Banner {
     });
   }
 
-  /** Pins the first error of each generation, and below them the newest kinds of warnings. */
+  /** Pins the first error of each generation, and below them the newest kinds of warnings. The first pin is in sight. */
   setPins(runId: string, errors: readonly LogLine[], warnings: readonly WarningKind[]): void {
-    this.pins.hidden = errors.length + warnings.length === 0;
-    const more = warnings.length - MAX_WARNING_PINS;
-    const openWarnings = () => openLogs(`{run=${quoted(runId)}, level="warn"}`, null);
-    fill(
-      this.pins,
-      ...errors.map((line) => pin(runId, line, `First error of generation ${line.labels.generation ?? '?'}`)),
-      ...warnings
-        .slice(0, MAX_WARNING_PINS)
-        .map(({ line, count }) =>
-          pin(runId, line, count === 1 ? 'warn' : `warn, ${count} alike`, 'is-warning'),
-        ),
-      more > 0 &&
-        button(`${more} more kind${more === 1 ? '' : 's'} of warnings`, openWarnings, { class: 'bare' }),
-    );
+    const pinned = [
+      ...errors.map((line) => ({
+        line,
+        title: `First error of generation ${line.labels.generation ?? '?'}`,
+        kind: 'pin',
+      })),
+      ...warnings.slice(0, MAX_WARNING_PINS).map(({ line, count }) => {
+        return { line, title: count === 1 ? 'warn' : `warn, ${count} alike`, kind: 'pin is-warning' };
+      }),
+    ];
+    const [first] = pinned;
+    this.pins.hidden = first === undefined;
+    // The menu may be open.
+    refill(this.#pinList, [runId, pinned, warnings.length], () => {
+      if (first === undefined) return [];
+      this.#firstPin.className = first.kind;
+      fill(this.#firstPin, ...pinParts(first), h.b(pinned.length > 1 && `+${pinned.length - 1}`));
+      const more = warnings.length - MAX_WARNING_PINS;
+      const openWarnings = () => openLogs(`{run=${quoted(runId)}, level="warn"}`, null);
+      return [
+        ...pinned.map((each) => {
+          const on = { click: () => openLine(runId, each.line) };
+          return h.button({ type: 'button', class: each.kind, on }, ...pinParts(each));
+        }),
+        more > 0 &&
+          button(`${more} more kind${more === 1 ? '' : 's'} of warnings`, openWarnings, { class: 'bare' }),
+      ];
+    });
   }
 }
 
-function pin(runId: string, line: LogLine, title: string, kind = ''): HTMLElement {
-  const on = { click: () => openLine(runId, line) };
-  return h.button(
-    { type: 'button', class: `pin ${kind}`, title: line.message, on },
+function pinParts({ line, title }: { readonly line: LogLine; readonly title: string }): HTMLElement[] {
+  return [
     h.span({ class: 'pin-title' }, title),
     h.time(formatClock(line.timeMs)),
     h.span({ class: 'origin' }, originOf(line)),
     h.span({ class: 'message' }, line.message),
-  );
+  ];
 }
 
 /** Links to what explains the failure. A coordinator that died without a word wrote no flight record. */

@@ -1,6 +1,6 @@
 import type { RunGeneration } from '@locmoe/run-format/run-generations';
 import type { RunDetail } from '../../api-types.js';
-import { button, fill, h, heading, scrollable, table } from '../dom.js';
+import { button, fill, h, heading, menu, scrollable, table } from '../dom.js';
 import { DASH, formatDate, formatDurationMs } from '../format.js';
 import { type GenerationSpan, timesOf } from './generation-spans.js';
 import { openMoment } from './open-logs.js';
@@ -8,9 +8,11 @@ import type { RunData } from './run-data.js';
 
 const COLUMNS = ['generation', 'began', 'nodes', 'starts with', 'steps', 'went on for', 'recovered', 'ended'];
 
-/** The generations of a run that was restarted or resumed: when, from what, how each ended, what its recovery cost. */
+/** A menu of the generations of a run that was restarted or resumed: when, from what, how each ended, what its recovery cost. */
 export class Generations {
-  readonly element = h.section({ class: 'card generations', 'aria-label': 'Generations' });
+  readonly #summary = h.summary();
+  readonly #body = h.section({ class: 'menu-body card', 'aria-label': 'Generations' });
+  readonly element = menu('generations', this.#summary, this.#body);
 
   set(run: RunData | null): void {
     const generations = run?.detail?.generations ?? [];
@@ -18,14 +20,16 @@ export class Generations {
     if (run?.detail == null || this.element.hidden) return;
     const rows = generations.map((each, index) => this.#row(each, index, run));
     const all = scrollable('table of generations', table(['', ...COLUMNS.slice(1)], rows));
-    fill(this.element, heading('Generations', costsOf(run, run.detail)), all);
+    fill(this.#summary, `${generations.length} generations`);
+    fill(this.#body, heading('Generations', costsOf(run, run.detail)), all);
   }
 
   #row(each: RunGeneration, index: number, run: RunData): HTMLElement {
     const { step = 0, generations = [] } = run.detail ?? {};
     const { generation, beganAtMs, nodes, workersPerNode, from, recovery, failure } = each;
     const span = run.generationSpans.find((one) => one.generation === generation);
-    const last = index === generations.length - 1 ? step : lastStepOf(each);
+    const isLast = index === generations.length - 1;
+    const last = isLast ? (each.trainedAtMs === null ? from.step : step) : lastStepOf(each);
     // If nothing recorded its end, it came at least as far as the next one started from, or a heartbeat saw.
     const seen = Math.max(lastBeatOf(run, span) ?? 0, generations[index + 1]?.from.step ?? 0);
     const account =
@@ -44,7 +48,7 @@ export class Generations {
     ];
     return h.tr(
       ...cells.map((cell, column) => h.td({ 'data-name': COLUMNS[column] }, cell)),
-      h.td({ 'data-name': COLUMNS.at(-1) }, h.span(ENDS[each.end]), why),
+      h.td({ 'data-name': COLUMNS.at(-1) }, ENDS[each.end] && h.span(ENDS[each.end]), why),
     );
   }
 }
@@ -82,6 +86,9 @@ function costsOf(run: RunData, detail: RunDetail): string {
   const { restarts, restartsLeft, lostSteps, lostSeconds, generations } = detail;
   const { totalMs, runningMs } = timesOf(run, Date.now());
   const resumes = generations.length - 1 - restarts;
+  // What a restart costs is known once its generation trains.
+  const isKnown = generations.at(-2)?.end !== 'restarted' || generations.at(-1)?.recovery !== null;
+  const hasCosts = restarts > 0 && (isKnown || lostSteps > 0);
   return [
     `${formatDurationMs(totalMs)} in all, ${formatDurationMs(runningMs)} without pauses`,
     restarts > 0 && `${restarts} restart${restarts === 1 ? '' : 's'}`,
@@ -89,8 +96,8 @@ function costsOf(run: RunData, detail: RunDetail): string {
     restartsLeft !== null &&
       restarts + restartsLeft > 0 &&
       `${restartsLeft} restart${restartsLeft === 1 ? '' : 's'} left`,
-    restarts > 0 && `${formatDurationMs(1e3 * lostSeconds)} lost`,
-    restarts > 0 && `${lostSteps} step${lostSteps === 1 ? '' : 's'} done again`,
+    hasCosts && `${formatDurationMs(1e3 * lostSeconds)} lost`,
+    hasCosts && `${lostSteps} step${lostSteps === 1 ? '' : 's'} done again`,
   ]
     .filter(Boolean)
     .join(', ');

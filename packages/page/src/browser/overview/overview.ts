@@ -81,12 +81,12 @@ export class Overview {
 
   constructor() {
     const hint = h.span({ class: 'hint' }, HINT);
-    const tools = [hint, this.#zoomReset, this.#smoothPicker, this.#outliers, this.#axisPicker];
+    // In one place: the charts stay where they are as notices come.
+    const notices = h.div({ class: 'notices' }, hint, this.#banner.pins, this.#generations.element);
+    const tools = [notices, this.#zoomReset, this.#smoothPicker, this.#outliers, this.#axisPicker];
     this.element = h.main(
       { class: 'overview' },
       this.#banner.element,
-      this.#banner.pins,
-      this.#generations.element,
       this.#differences.element,
       this.#reading.element,
       h.div({ class: 'overview-tools' }, ...tools),
