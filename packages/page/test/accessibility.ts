@@ -6,13 +6,13 @@ import { openAnew } from './browser.js';
 
 const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 
-/** Returns a line for each rule that axe finds seriously or critically violated, with the first place. */
+/** Returns a line for each rule that axe finds violated and not minor, such as a page without a heading, with the first place. */
 export async function seriousViolations(page: Page): Promise<string[]> {
   await page.evaluate(AXE);
   // The rest would be gathered too, for every element of the page.
   const { violations } = await page.evaluate<AxeResults>(`axe.run({ resultTypes: ['violations'] })`);
   return violations
-    .filter(({ impact }) => impact === 'serious' || impact === 'critical')
+    .filter(({ impact }) => impact !== 'minor')
     .map(({ id, help, nodes }) => `${id}: ${help}: ${nodes.length} x, first ${nodes[0]!.html.slice(0, 160)}`);
 }
 

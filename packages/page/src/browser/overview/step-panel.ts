@@ -59,7 +59,7 @@ function namedOf(name: string): Named {
 
 /** Shows the record of one step beside the steps before it: the first place to look at for a spike. */
 export class StepPanel {
-  readonly element = h.aside({ class: 'step-panel', tabindex: '-1', hidden: true });
+  readonly element = h.section({ class: 'step-panel', tabindex: '-1', hidden: true });
   #shown = '';
   #askedAt = Number.NEGATIVE_INFINITY;
 
