@@ -18,7 +18,7 @@ const MAX_WARNING_PINS = 3;
 /** How a run ended, why, and the commands to go on; and a menu of the first error of each generation, and of warnings. */
 export class Banner {
   readonly element = h.div({ class: 'banner' });
-  readonly #firstPin = h.summary();
+  readonly #firstPin = h.summary('warnings');
   readonly #pinList = h.div({ class: 'menu-body' });
   readonly pins = menu('pins', this.#firstPin, this.#pinList);
 

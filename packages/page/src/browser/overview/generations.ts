@@ -10,7 +10,7 @@ const COLUMNS = ['generation', 'began', 'nodes', 'starts with', 'steps', 'went o
 
 /** A menu of the generations of a run that was restarted or resumed: when, from what, how each ended, what its recovery cost. */
 export class Generations {
-  readonly #summary = h.summary();
+  readonly #summary = h.summary('generations');
   readonly #body = h.section({ class: 'menu-body card', 'aria-label': 'Generations' });
   readonly element = menu('generations', this.#summary, this.#body);
 
