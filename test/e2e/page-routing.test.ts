@@ -13,7 +13,7 @@ import { writeRun } from '../../packages/page/test/run-fixture.js';
 import { startRunHttp } from '../../src/cli/run-http.js';
 import { loadTokenizer } from '../../src/data/tokenizer/tokenizer.js';
 import { formatAddress } from '../../src/rpc/address.js';
-import { Locmoe, newestRun, trainArguments, UNHURRIED } from './support.js';
+import { trainToTheEnd } from './support.js';
 
 const reason = whyNoBrowser();
 if (reason !== null) console.warn(`SKIPPED: recorded routes are not looked at in a browser: ${reason}`);
@@ -66,12 +66,7 @@ describe.skipIf(reason !== null)('the routing of a run in the page', () => {
 
   beforeAll(async () => {
     folder = mkdtempSync(path.join(tmpdir(), 'locmoe-routing-'));
-    const training = new Locmoe(
-      trainArguments({ folder, nodes: 2, workersPerNode: 2, sets: [...SETS, 'train.steps=4'] }),
-    );
-    const { code, stdout, stderr } = await training.finished;
-    expect(code, stdout + stderr).toBe(0);
-    run = newestRun(folder);
+    run = await trainToTheEnd({ folder, nodes: 2, workersPerNode: 2, sets: [...SETS, 'train.steps=4'] });
     const { routes } = new RunFolder(run);
     rows = (
       await Promise.all(
@@ -221,20 +216,23 @@ describe.skipIf(reason !== null)('the routing of a run in the page', () => {
   });
 
   it('is what a link says, fits a phone, and has nothing serious for axe, light and dark', async () => {
-    for (const hash of ['&recorded=2&sequence=3&token=17', '&recorded=2&sequence=3&expert=2.1'])
-      for (const colorScheme of ['light', 'dark'] as const) {
-        await page.emulateMedia({ colorScheme, reducedMotion: 'reduce' });
-        await page.setViewportSize({ width: 1440, height: 900 });
-        await open(hash);
-        await eventually(() => page.locator('.detail-body > *').count()).toBeGreaterThan(0);
-        expect(await page.locator('[aria-label="recorded step"]').inputValue()).toBe('2');
-        expect(await page.locator('[aria-label="sequence"]').inputValue()).toBe('3');
-        if (hash.includes('token')) expect(await tokens().nth(17).getAttribute('aria-selected')).toBe('true');
-        expect(await seriousViolations(page), `${hash}, ${colorScheme}`).toEqual([]);
-        await page.setViewportSize({ width: 390, height: 844 });
-        await eventually(() => page.evaluate('document.documentElement.scrollWidth')).toBe(390);
-        await screenshot(page, `routing-390-${colorScheme}`);
-      }
+    // Each theme with one of them: all colours are in both.
+    for (const [hash, colorScheme] of [
+      ['&recorded=2&sequence=3&token=17', 'light'],
+      ['&recorded=2&sequence=3&expert=2.1', 'dark'],
+    ] as const) {
+      await page.emulateMedia({ colorScheme, reducedMotion: 'reduce' });
+      await page.setViewportSize({ width: 1440, height: 900 });
+      await open(hash);
+      await eventually(() => page.locator('.detail-body > *').count()).toBeGreaterThan(0);
+      expect(await page.locator('[aria-label="recorded step"]').inputValue()).toBe('2');
+      expect(await page.locator('[aria-label="sequence"]').inputValue()).toBe('3');
+      if (hash.includes('token')) expect(await tokens().nth(17).getAttribute('aria-selected')).toBe('true');
+      expect(await seriousViolations(page), `${hash}, ${colorScheme}`).toEqual([]);
+      await page.setViewportSize({ width: 390, height: 844 });
+      await eventually(() => page.evaluate('document.documentElement.scrollWidth')).toBe(390);
+      await screenshot(page, `routing-390-${colorScheme}`);
+    }
     await page.emulateMedia({ colorScheme: 'light' });
     await page.setViewportSize({ width: 1440, height: 900 });
     await openAnew(page, `${origin}/#run=${path.basename(run)}&view=routing&recorded=3`);
@@ -252,22 +250,5 @@ describe.skipIf(reason !== null)('the routing of a run in the page', () => {
     );
     expect(await seriousViolations(page)).toEqual([]);
     expect(browser.problems).toEqual([]);
-  });
-
-  it('gets the steps of a live run as they are recorded', async () => {
-    const live = new Locmoe(
-      trainArguments({ folder, nodes: 1, workersPerNode: 2, sets: [...SETS, 'train.steps=100000'] }),
-      UNHURRIED,
-    );
-    const [, url] = await live.until(/page: (http:\S+)/, 120_000);
-    await page.goto(`${url}&view=routing`);
-    const newest = async () => Number(await page.locator('[aria-label="recorded step"]').inputValue());
-    await eventually(newest).toBeGreaterThan(0);
-    const first = await newest();
-    await page.waitForSelector('.token');
-    await eventually(newest).toBeGreaterThan(first);
-    expect(browser.problems).toEqual([]);
-    for (const pid of live.descendants()) process.kill(pid, 'SIGKILL');
-    await live.finished;
   });
 });

@@ -13,7 +13,6 @@ import {
   whyNoBrowser,
 } from '../../packages/page/test/browser.js';
 import { SMALL_RUN, type SyntheticRun, writeSyntheticRun } from '../../packages/page/test/synthetic-run.js';
-import { writeTraces } from '../../packages/page/test/trace-fixture.js';
 import { startRunHttp } from '../../src/cli/run-http.js';
 import { formatAddress } from '../../src/rpc/address.js';
 
@@ -58,8 +57,7 @@ describe.skipIf(reason !== null)('lines of a chart', { timeout: 120_000 }, () =>
 
   beforeAll(async () => {
     runsDir = mkdtempSync(path.join(tmpdir(), 'locmoe-series-'));
-    const folder = writeSyntheticRun(runsDir, RUN, { steps: STEPS });
-    writeTraces(folder, { numNodes: 2, workersPerNode: 2, steps: [1], slowRank: 1 });
+    writeSyntheticRun(runsDir, RUN, { steps: STEPS });
     server = (await startRunHttp({ http: '127.0.0.1:0', runsDir, page: pageFeature(runsDir) }, null, null))!;
     origin = `http://${formatAddress(server.address)}`;
     browser = await TestBrowser.open();
@@ -119,28 +117,12 @@ describe.skipIf(reason !== null)('lines of a chart', { timeout: 120_000 }, () =>
     await eventually(() => page.url()).toContain(String(SPIKE));
   });
 
-  it('lead from what lies beyond the scale to its step', async () => {
-    await open('');
-    await card('Step time by part').getByRole('button', { name: 'outlier' }).click();
-    await eventually(() => page.url()).toContain('view=timeline');
-    // The chart has the mean of several steps there: the first of them is the one that took long.
-    expect(page.url()).toMatch(/step=1(?!\d)/);
-  });
-
   it('are drawn by tokens, as is the expert load, which shows demand, what was kept and what was dropped', async () => {
     await open('&axis=tokens');
     // 2,048 tokens a step.
     await eventually(() => card('Loss').locator('.legend .place').textContent()).toBe(
       'last, at 5.12M tokens',
     );
-    const words = async () => {
-      await card('Expert load').locator('.row-plot').focus();
-      await page.keyboard.press('ArrowDown');
-      await page.keyboard.press('ArrowLeft');
-      return card('Expert load').locator('[role=status]').textContent();
-    };
-    await eventually(words).toMatch(/^layer \d.*, steps? \d+.*demand .*kept .*dropped/);
-    await page.keyboard.press('Escape');
     const cells = () => card('Expert load').locator('td').first().textContent();
     const demand = await cells();
     await page.selectOption('[aria-label="what expert load shows"]', 'kept');
