@@ -95,7 +95,7 @@ export async function leadCommand({ output, shownToken: token, ...led }: LedComm
  * @throws the file system's error if no file for TensorBoard can be created
  */
 function metricsListeners(
-  { identity: { runId, generation, config }, folder, logger, totals, resumedFrom }: OpenRun,
+  { identity: { runId, generation, config }, folder, logger, disk, totals, resumedFrom }: OpenRun,
   { tensorboard: directory }: Pick<RunOptions, 'tensorboard'>,
   prometheus: PrometheusMetrics | null,
   page: PageFeature | null,
@@ -106,8 +106,8 @@ function metricsListeners(
   };
   const { budget } = totals;
   return [
-    ...(prometheus?.begin({ runId, generation, config, resumedFrom, budget, ...earlier }) ?? []),
-    ...(page === null ? [] : [page.follow(runId)]),
+    ...(prometheus?.begin({ runId, generation, config, resumedFrom, budget, disk, ...earlier }) ?? []),
+    ...(page === null ? [] : [page.follow(runId, { disk, totals })]),
     ...(directory === undefined ? [] : [new TensorboardExport({ directory, runId, resumedFrom, logger })]),
   ];
 }

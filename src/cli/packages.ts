@@ -3,15 +3,27 @@ import { fileURLToPath } from 'node:url';
 import type { HttpFeature } from '@locmoe/logs/http';
 import type { Command } from 'commander';
 import { TrainerError } from '../errors.js';
+import type { DiskTolerance } from '../run/disk-tolerance.js';
 import type { RunListener } from '../run/run-listener.js';
+import type { RunTotals } from '../run/run-totals.js';
 import type { RoutePlaces } from './routes/read-places.js';
+
+/** A run in the memory of the process that leads it. */
+export interface LiveRun {
+  readonly disk: Pick<DiskTolerance, 'notRecordingSince'>;
+  readonly totals: Pick<RunTotals, 'lastStep' | 'lastLoss'>;
+}
 
 /** Page that shows the runs of a folder. */
 export interface PageFeature extends HttpFeature {
   /** True while somebody looks at a run. */
   isWatched(): boolean;
-  /** Maintains an index beside the metrics of a run that this process leads, so that a long run opens at once. */
-  follow(runId: string): RunListener;
+  /**
+   * Maintains an index beside the metrics of a run that this process leads, so that a long run opens at once.
+   *
+   * @param live what the run's files lack while the disk is full
+   */
+  follow(runId: string, live: LiveRun): RunListener;
 }
 
 /** Exports of `@locmoe/page`. */

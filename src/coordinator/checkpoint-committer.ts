@@ -15,6 +15,8 @@ export interface CommitterOptions {
   readonly run: Omit<SaveOptions, 'step' | 'metrics' | 'keepStep'>;
   readonly tell: (command: CoordinatorCommand) => void;
   readonly onCommit: (report: CheckpointReport) => void;
+  /** Called if the disk has no room for a checkpoint and the run goes on without it. */
+  readonly onNoRoom: (step: number) => void;
   /** Called if the disk has no room for a checkpoint, or older ones could not be removed entirely. */
   readonly warn: (line: string) => void;
   /** Called if the run cannot go on. */
@@ -164,6 +166,7 @@ export class CheckpointCommitter {
         this.#discard(save);
         this.#ended = { step, committed: false };
         const { checkpointEvery } = this.options.run.config.train;
+        this.options.onNoRoom(step);
         this.options.warn(
           `no checkpoint of step ${step}: ${error.line}; the run goes on, the next try is in ${checkpointEvery} steps`,
         );

@@ -2,8 +2,10 @@ import type { LogStore } from '@locmoe/logs';
 import type { RunConfig } from '../config/schema.js';
 import type { Logger } from '../logger.js';
 import type { Inheritance, SnapshotRef } from '../rpc/generated/messages.js';
+import type { DiskTolerance } from '../run/disk-tolerance.js';
 import type { RankView, RunListener } from '../run/run-listener.js';
 import type { RunState } from '../run/run-state.js';
+import type { RunTotals } from '../run/run-totals.js';
 import type { Adoption } from './planning/adoption.js';
 import type { RootCause } from './root-cause.js';
 import type { SnapshotTable } from './snapshot-table.js';
@@ -60,6 +62,8 @@ export interface CoordinatorOptions {
   readonly allowsFaults?: boolean;
   /** Receives the snapshots that nodes report; optional. */
   readonly snapshots?: SnapshotTable;
+  /** What outlasts the generation, for its status; optional. */
+  readonly run?: { readonly disk: DiskTolerance; readonly totals: RunTotals };
   /** Training time of earlier generations; 0 by default. */
   readonly trainedSeconds?: number;
   /** Decides whether the run restarts after a failure in the given state; never by default. */

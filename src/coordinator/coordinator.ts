@@ -1,5 +1,5 @@
 import path from 'node:path';
-import { TOKENIZER_FILE } from '@locmoe/run-format';
+import { stepOf, TOKENIZER_FILE } from '@locmoe/run-format';
 import { timeoutsOf } from '../config/timeouts.js';
 import { asTrainerError, TrainerError } from '../errors.js';
 import type { AgentEvent, Fault, Finished, StatusReply } from '../rpc/generated/messages.js';
@@ -225,7 +225,10 @@ export class Coordinator {
   }
 
   status(): StatusReply {
-    const { runId, generation, runDir } = this.identity;
+    const { runId, generation, runDir, resumeFrom, config } = this.identity;
+    const { run, snapshots } = this.options;
+    const savedStep = run?.totals.lastCheckpoint?.step ?? (resumeFrom === null ? 0 : stepOf(resumeFrom));
+    const snapshot = snapshots?.newest(config.cluster.nodes, savedStep) ?? null;
     return {
       runId,
       generation,
@@ -234,6 +237,11 @@ export class Coordinator {
       ...this.#reports.status,
       nodes: this.members.all.map(({ node, request: { host, pid } }) => ({ node, host, pid })),
       allowsFaults: this.options.allowsFaults === true,
+      notRecordingSinceMs: run?.disk.notRecordingSince ?? 0,
+      lostRecords: run?.disk.numLost ?? 0,
+      failedCheckpoints: run?.totals.failedCheckpoints ?? 0,
+      restartStep: snapshot?.step ?? savedStep,
+      restartsFrom: snapshot !== null ? 'snapshot' : savedStep > 0 ? 'checkpoint' : 'nothing',
     };
   }
 
@@ -267,6 +275,9 @@ function createCommitter(options: CoordinatorOptions, members: Membership, lifec
     onCommit: (report) => {
       logger.info({ directory: report.directory }, 'checkpoint saved');
       for (const listener of listeners) listener.checkpoint?.(report);
+    },
+    onNoRoom: (step) => {
+      for (const listener of listeners) listener.checkpointFailed?.(step);
     },
     warn: (line) => logger.warn(line),
     onFailure: (error) => lifecycle.fail({ error, culprit: null }),

@@ -122,6 +122,7 @@ function begin(
     allowsFaults: launch.options.allowFaults,
     mayRestart: (failure, { kind }) => policy.decide(failure, kind),
     snapshots,
+    run,
     maySuffice: (numNodes) => nodes.areReplaceable && !isFirst && nodesThatSuffice(plan.config, numNodes) > 0,
     trainedSeconds: trainedSecondsAt(identity.resumeFrom),
   });

@@ -28,28 +28,37 @@ export class SnapshotTable {
   }
 
   /**
-   * Chooses the newest snapshot that the remaining nodes hold completely, if it is newer than the checkpoint. Later
-   * ones are forgotten, as the nodes discard them too.
+   * Finds the newest snapshot that the nodes hold completely, if it is newer than the checkpoint; null for none.
    *
    * @param numNodes equal in both generations
    * @param checkpointStep step of the newest checkpoint; 0 for none
    */
-  choose(left: readonly number[], numNodes: number, checkpointStep: number): SnapshotRef | null {
-    for (const { nodes } of this.#entries)
-      for (const node of nodes) if (!left.includes(node)) nodes.delete(node);
+  newest(numNodes: number, checkpointStep: number): SnapshotRef | null {
     const isComplete = ({ nodes }: Entry) =>
       Array.from({ length: numNodes }, (_, node) => node).every(
         // A node's state is held by itself and by its predecessor.
         (node) => nodes.has(node) || nodes.has((node + numNodes - 1) % numNodes),
       );
-    const chosen = this.#isUntried ? undefined : this.#entries.filter(isComplete).sort(byStep).at(-1);
-    if (chosen === undefined || chosen.step <= checkpointStep) {
-      this.forget();
-      return null;
-    }
-    this.#entries = [chosen];
-    this.#isUntried = true;
-    return { generation: chosen.generation, step: chosen.step };
+    const [newest] = this.#entries.filter(isComplete).sort((a, b) => b.step - a.step);
+    if (this.#isUntried || newest === undefined || newest.step <= checkpointStep) return null;
+    return { generation: newest.generation, step: newest.step };
+  }
+
+  /**
+   * Chooses the newest snapshot of which the remaining nodes hold all. The others are forgotten, as the nodes discard
+   * them too.
+   *
+   * @param left nodes that remain; for the others see `newest`
+   */
+  choose(left: readonly number[], numNodes: number, checkpointStep: number): SnapshotRef | null {
+    for (const { nodes } of this.#entries)
+      for (const node of nodes) if (!left.includes(node)) nodes.delete(node);
+    const chosen = this.newest(numNodes, checkpointStep);
+    this.#entries = this.#entries.filter(
+      ({ generation, step }) => generation === chosen?.generation && step === chosen.step,
+    );
+    this.#isUntried = chosen !== null;
+    return chosen;
   }
 
   /** Forgets all snapshots, as the next generation starts from none. */
@@ -57,8 +66,4 @@ export class SnapshotTable {
     this.#entries = [];
     this.#isUntried = false;
   }
-}
-
-function byStep(a: SnapshotRef, b: SnapshotRef): number {
-  return a.step - b.step;
 }

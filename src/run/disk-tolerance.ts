@@ -1,17 +1,34 @@
 import { isDiskFull } from '@locmoe/logs/append-file';
 
-/** Lets a run go on without its logs and metrics when the disk is full; warns once. */
-export class DiskTolerance {
-  #hasWarned = false;
+/** Records count as written again after so long without a loss: a short one may fit where a long one does not. */
+const RECOVERED_MS = 10_000;
 
-  constructor(private readonly warn: (line: string) => void) {}
+/** Lets a run go on without its logs and metrics while the disk is full, and knows what that costs. */
+export class DiskTolerance {
+  /** Number of writes that the disk had no room for. */
+  numLost = 0;
+  #since: number | null = null;
+  #lostAt = 0;
+
+  /** @param warn called when records begin to be lost */
+  constructor(
+    private readonly warn: (line: string) => void,
+    private readonly now: () => number = Date.now,
+  ) {}
+
+  /** Time of the first record of those that are being lost, in ms since 1970; null while all are written. */
+  get notRecordingSince(): number | null {
+    return this.#since;
+  }
 
   /** Tells whether the run goes on although `file` could not be written because of `error`. */
   forgives(error: unknown, file: string): boolean {
     if (!isDiskFull(error)) return false;
-    if (!this.#hasWarned) {
+    this.numLost++;
+    this.#lostAt = this.now();
+    if (this.#since === null) {
       // First, as the warning may itself find the disk full.
-      this.#hasWarned = true;
+      this.#since = this.#lostAt;
       this.warn(
         `cannot write ${file}: ${error.message}; free some space; the run goes on, and what does not fit into its logs and metrics is lost`,
       );
@@ -27,6 +44,7 @@ export class DiskTolerance {
   write(file: string, write: () => void): void {
     try {
       write();
+      if (this.#since !== null && this.now() - this.#lostAt >= RECOVERED_MS) this.#since = null;
     } catch (error) {
       if (!this.forgives(error, file)) throw error;
     }

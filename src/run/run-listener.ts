@@ -57,6 +57,8 @@ export interface RunListener {
   step?(step: GlobalStep, run: RunSnapshot): void;
   validation?(report: Validation): void;
   checkpoint?(report: CheckpointReport): void;
+  /** Called when the disk had no room for a checkpoint, and the run goes on without it. */
+  checkpointFailed?(step: number): void;
   heartbeat?(node: number, heartbeat: Heartbeat, run: RunSnapshot): void;
   /** Called with the numbers of log lines of a node that were kept, and that the node dropped. */
   logLines?(node: number, counts: { readonly kept: number; readonly dropped: number }): void;

@@ -31,8 +31,12 @@ export interface LayerTotals {
 export class RunTotals implements RunListener {
   /** 0 before the first step. */
   lastStep = 0;
+  /** Loss of that step; null if it was skipped, or there is none. */
+  lastLoss: number | null = null;
   lastValidation: Validation | null = null;
   lastCheckpoint: CheckpointReport | null = null;
+  /** Checkpoints since then that the disk had no room for. */
+  failedCheckpoints = 0;
   /** Shares of the last step's choices that ids and gate decided; a router without a gate has no `gateShare`. */
   lastChoices: Pick<GlobalStep, 'idShare' | 'gateShare'> = {};
   readonly #layers = new Map<number, LayerTotals>();
@@ -58,6 +62,7 @@ export class RunTotals implements RunListener {
   step(report: GlobalStep): void {
     const { step, layers, tokens, answerTokens = 0 } = report;
     this.lastStep = step;
+    this.lastLoss = report.loss;
     this.lastChoices = report;
     if (step <= this.#countedUpTo) return;
     this.#countedUpTo = step;
@@ -77,6 +82,11 @@ export class RunTotals implements RunListener {
 
   checkpoint(report: CheckpointReport): void {
     this.lastCheckpoint = report;
+    this.failedCheckpoints = 0;
+  }
+
+  checkpointFailed(): void {
+    this.failedCheckpoints++;
   }
 
   generation({ generation }: GenerationView): void {

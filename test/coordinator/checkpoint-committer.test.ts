@@ -23,6 +23,7 @@ beforeEach(() => {
     run: { ...run, world: { nodes: 2, workersPerNode: 1 } },
     tell: (command) => said.push(command),
     onCommit: (report) => said.push(report),
+    onNoRoom: (step) => said.push(`no room for step ${step}`),
     warn: (line) => said.push(line),
     onFailure: ({ code, line }) => said.push(`${code} ${line}`),
   });
@@ -89,13 +90,14 @@ it('what does not belong to the open save is refused', () => {
 it('what the disk has no room for is not begun, and fails the run only at its last', () => {
   announceAll(5, { bytes: 2 ** 52 });
   expect(said).toEqual([
+    'no room for step 5',
     expect.stringMatching(
       /^no checkpoint of step 5: step 5, checkpoint write: a checkpoint needs .* are free;/,
     ),
     { command: 'saveEnded', saveEnded: { step: 5, committed: false } },
   ]);
   announceAll(6, { bytes: 2 ** 52, isLast: true });
-  expect(said.slice(2)).toEqual([expect.stringMatching(/^DISK_FULL step 6, checkpoint write: a checkpoint/)]);
+  expect(said.slice(3)).toEqual([expect.stringMatching(/^DISK_FULL step 6, checkpoint write: a checkpoint/)]);
   expect(readdirSync(root)).toEqual([]);
 });
 

@@ -31,6 +31,7 @@ function newCoordinator(): Coordinator {
     earlierFailures: [],
     earlierCosts: { restarts: 0, lostSteps: 0, lostSeconds: 0 },
     budget: new RestartBudget(config.cluster),
+    disk: { numLost: 0 },
   });
   return coordinatorOf(config, { level: 'error', listeners, nodesAreReplaceable: true }).coordinator;
 }

@@ -31,6 +31,18 @@ it('goes back to the one before, while not all nodes hold the newest', () => {
   expect(table.choose([0, 1, 2], 3, 0)).toEqual({ generation: 1, step: 10 });
 });
 
+it('tells what it would choose, without choosing it', () => {
+  holds(10, 0, 1, 2);
+  holds(20, 0);
+  expect(table.newest(3, 0)).toEqual({ generation: 1, step: 10 });
+  expect(table.newest(3, 10)).toBeNull();
+  holds(20, 1, 2);
+  expect(table.newest(3, 10)).toEqual({ generation: 1, step: 20 });
+  expect(table.choose([0, 1, 2], 3, 10)).toEqual({ generation: 1, step: 20 });
+  // A failure before its first step would not take it again.
+  expect(table.newest(3, 10)).toBeNull();
+});
+
 it('chooses none that is not newer than the checkpoint', () => {
   holds(10, 0);
   expect(table.choose([0], 1, 10)).toBeNull();

@@ -2,7 +2,15 @@ import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { expect, it } from 'vitest';
 import { NO_SMALL_DISK, smallDisk } from '../../packages/logs/test/small-disk.js';
-import { Locmoe, lossCurve, newestRun, startTraining, temporaryFolder, trainArguments } from './support.js';
+import {
+  Locmoe,
+  locmoe,
+  lossCurve,
+  newestRun,
+  startTraining,
+  temporaryFolder,
+  trainArguments,
+} from './support.js';
 
 /** Trains 30 steps; the first save finds the disk full. */
 async function trainOnFullDisk(checkpointEvery: number) {
@@ -17,6 +25,21 @@ async function trainOnFullDisk(checkpointEvery: number) {
   const end = await run.finished;
   await run.expectNothingLeft();
   return { ...end, checkpoints: readdirSync(path.join(newestRun(folder), 'checkpoints')).sort() };
+}
+
+/** Expects that whoever looks at a run learns that its disk is full, and how far it is. */
+async function expectTold(run: Locmoe, directory: string): Promise<void> {
+  const { address, headers } = await run.http();
+  const ask = async (url: string) => (await fetch(`http://${address}${url}`, { headers })).text();
+  const recorded = Math.max(...lossCurve(directory).keys());
+  const detail = async () => JSON.parse(await ask(`/api/runs/${path.basename(directory)}`));
+  await expect.poll(async () => (await detail()).step, { timeout: 60_000 }).toBeGreaterThan(recorded);
+  expect(Date.now() - (await detail()).notRecordingSince).toBeLessThan(240_000);
+  expect(await ask('/metrics')).toMatch(/^locmoe_records_lost_total\{run="[^"]+"\} [1-9]/m);
+  const { stdout } = await locmoe('status', '--run', directory);
+  expect(stdout).toMatch(
+    /^ {2}not recording since \S+: the disk is full, \d+ records? lost; free some space$/m,
+  );
 }
 
 it('a full disk costs a checkpoint on the way, not the run', async () => {
@@ -43,6 +66,7 @@ it('a disk that is really full costs a run what it would have recorded, and each
   expect(() => writeFileSync(filler, Buffer.alloc(32 << 20))).toThrow(/ENOSPC/);
   await run.until(/warning: cannot write /);
   await run.until(/warning: no further timelines /);
+  await expectTold(run, newestRun(disk));
   rmSync(filler);
   run.interrupt();
   const { code, stdout, stderr } = await run.finished;

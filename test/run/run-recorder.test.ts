@@ -8,21 +8,24 @@ import type { RunSnapshot } from '../../src/run/run-listener.js';
 import { RunRecorder } from '../../src/run/run-recorder.js';
 import { OVER, savedRun } from '../coordinator/saved-run.js';
 
-function recorderOf(warnings: string[]) {
+function recorderOf(warnings: string[], now = Date.now) {
   const folder = savedRun([1]);
-  const disk = new DiskTolerance((line) => warnings.push(line));
-  return { folder, recorder: new RunRecorder(folder, disk, { ...OVER, runId: folder.runId }, null) };
+  const disk = new DiskTolerance((line) => warnings.push(line), now);
+  return { folder, disk, recorder: new RunRecorder(folder, disk, { ...OVER, runId: folder.runId }, null) };
 }
 
-it('a full disk costs a run records, and it says so once', () => {
+it('a full disk costs a run records, and it says so once, and counts them until they are written again', () => {
   const warnings: string[] = [];
-  const { folder, recorder } = recorderOf(warnings);
+  let now = 1_000;
+  const { folder, disk, recorder } = recorderOf(warnings, () => now);
+  expect(disk.notRecordingSince).toBeNull();
   for (const file of [folder.metrics, path.join(folder.directory, 'run.json.tmp')]) {
     rmSync(file, { force: true });
     symlinkSync('/dev/full', file);
   }
   recorder.step(globalStep(2));
   recorder.state({ kind: 'running' });
+  now = 2_000;
   recorder.step(globalStep(3));
   expect(warnings).toEqual([
     expect.stringMatching(/^cannot write \/\S+\/metrics\.ndjson: ENOSPC.*; free some space; the run goes on/),
@@ -31,8 +34,14 @@ it('a full disk costs a run records, and it says so once', () => {
   expect(folder.readRecord()?.state).toBe('running');
 
   rmSync(folder.metrics);
+  now = 11_999;
   recorder.step(globalStep(4));
   expect(readFileSync(folder.metrics, 'utf8')).toContain('"step":4');
+  // A short record may fit where the next one does not.
+  expect([disk.notRecordingSince, disk.numLost]).toEqual([1_000, 2]);
+  now = 12_000;
+  recorder.step(globalStep(5));
+  expect([disk.notRecordingSince, disk.numLost]).toEqual([null, 2]);
 });
 
 it('records that cannot be written for another reason still end the run', () => {

@@ -47,6 +47,7 @@ async function saveInRanks(options: readonly RankOptions[]) {
       for (const child of ranks) if (child.connected) child.send(commandOf(command));
     },
     onCommit: ({ step }) => said.push(`committed ${step}`),
+    onNoRoom: () => undefined,
     warn: (line) => said.push(line),
     onFailure: ({ code, line }) => {
       said.push(`${code} ${line}`);

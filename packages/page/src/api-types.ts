@@ -41,6 +41,8 @@ export interface RunDetail extends RunListItem, RestartCosts {
   readonly config: Readonly<Record<string, unknown>> | null;
   readonly summary: Readonly<Record<string, unknown>> | null;
   readonly failure: FailureReport | null;
+  /** Since when the disk has been too full for its records; null while all are written, and where another process leads it. */
+  readonly notRecordingSince: number | null;
   /** Restarts that a live run has left now; null for one that is over. */
   readonly restartsLeft: number | null;
   /** Oldest first; none of a run of an earlier version. */

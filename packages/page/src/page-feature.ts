@@ -92,7 +92,7 @@ export const pageFeature: PagePackage['pageFeature'] = (runsDir) => {
   return {
     routes,
     isWatched: () => performance.now() - lookedAtMs < WATCHED_MS,
-    follow: (runId) => catalog.follow(runId),
+    follow: (runId, live) => catalog.follow(runId, live),
     close: () => {
       recorded.close();
       return catalog.saveIndex();

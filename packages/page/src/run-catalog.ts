@@ -12,6 +12,7 @@ import {
   runOf,
 } from '@locmoe/run-format';
 import { machineIdentity } from '@locmoe/run-format/process-identity';
+import type { LiveRun } from 'locmoe/internal/cli/packages';
 import type { CheckpointCheck, CheckpointsReply, RunCommands, RunDetail, RunListItem } from './api-types.js';
 import { Checkpoints, foldersIn } from './checkpoints.js';
 import { MetricsTable } from './metrics-table.js';
@@ -38,7 +39,9 @@ export class RunCatalog {
   readonly #metrics = new Map<string, MetricsTable>();
   readonly #items = new RunItems();
   readonly #checkpoints = new Checkpoints();
-  /** Metrics of the run that this process leads. */
+  /** The run that this process leads, in its memory. */
+  #live: (LiveRun & { readonly runId: string }) | null = null;
+  /** Metrics of that run. */
   #followed: MetricsTable | null = null;
 
   constructor(private readonly runsDir: string) {}
@@ -60,6 +63,7 @@ export class RunCatalog {
     const config = readJson<KnownConfig>(folder, 'config.json');
     return {
       ...item,
+      ...this.#unrecorded(runId),
       ...restartCostsOf(generations),
       restartsLeft: item.isLive ? restartsLeft(config, generations) : null,
       generations,
@@ -72,6 +76,16 @@ export class RunCatalog {
       summary: readJson(folder, 'summary.json'),
       failure,
     };
+  }
+
+  /** What the files of a run lack while the disk is full. */
+  #unrecorded(
+    runId: string,
+  ): Pick<RunDetail, 'notRecordingSince'> & Partial<Pick<RunDetail, 'step' | 'loss'>> {
+    const since = this.#live?.runId === runId ? this.#live.disk.notRecordingSince : null;
+    if (this.#live === null || since === null) return { notRecordingSince: null };
+    const { lastStep: step, lastLoss: loss } = this.#live.totals;
+    return { notRecordingSince: since, step, loss };
   }
 
   metrics(runId: string): MetricsTable {
@@ -92,7 +106,8 @@ export class RunCatalog {
   }
 
   /** Keeps the index of a run that this process leads; the run's folder need not be there yet. */
-  follow(runId: string): { step(): void } {
+  follow(runId: string, live: LiveRun): { step(): void } {
+    this.#live = { runId, ...live };
     let keptUpAt = Number.NEGATIVE_INFINITY;
     return {
       step: () => {

@@ -233,7 +233,10 @@ describe('an index that is saved while the run goes on', () => {
     expect(existsSync(indexOf(runs))).toBe(false);
     write({ machine: machineIdentity(), pid: process.pid, process: processIdentity(process.pid) });
     const page = pageFeature(runs);
-    const listener = page.follow('run');
+    const listener = page.follow('run', {
+      disk: { notRecordingSince: null },
+      totals: { lastStep: 0, lastLoss: null },
+    });
     listener.step?.({} as never, {} as never);
     await page.close?.();
     expect(statesOf(runs).length).toBeGreaterThan(0);

@@ -88,6 +88,24 @@ describe('runs', () => {
     }
   });
 
+  it('tells from memory what the files of its own run lack while the disk is full', async () => {
+    const runs = temporaryRuns();
+    addMetrics(writeRun(runs, 'led'), stepRecord(3));
+    writeRun(runs, 'other');
+    const page = pageFeature(runs);
+    const live = {
+      disk: { notRecordingSince: null as number | null },
+      totals: { lastStep: 240, lastLoss: 2.5 },
+    };
+    page.follow('led', live);
+    const detail = async (runId: string) =>
+      (await page.routes.request(`http://localhost/api/runs/${runId}`)).json();
+    expect(await detail('led')).toMatchObject({ step: 3, loss: 5, notRecordingSince: null });
+    live.disk.notRecordingSince = STARTED_AT;
+    expect(await detail('led')).toMatchObject({ step: 240, loss: 2.5, notRecordingSince: STARTED_AT });
+    expect(await detail('other')).toMatchObject({ step: 0, notRecordingSince: null });
+  });
+
   it('tells of one run what its folder holds, and copes with what is not there', async () => {
     const runs = temporaryRuns();
     const folder = writeRun(runs, 'failed', { state: 'failed' });

@@ -56,10 +56,11 @@ describe('the state that is shown of a run', () => {
     isLive: !['failed', 'finished', 'dead'].includes(state),
     generation: 1,
     generations: [],
+    notRecordingSince: null,
     ...more,
   });
 
-  it('is never live without contact, but stays as it ended', () => {
+  it('is never live without contact, nor good while nothing is recorded, but stays as it ended', () => {
     expect(statusOf(run('running'), 'ok')).toEqual({
       kind: 'running',
       word: 'running',
@@ -69,6 +70,14 @@ describe('the state that is shown of a run', () => {
     });
     for (const state of ['waiting', 'starting', 'restarting'])
       expect(statusOf(run(state), 'ok')).toMatchObject({ isLive: true, isTraining: false });
+    const since = new Date(2026, 0, 2, 3, 4, 5).getTime();
+    expect(statusOf(run('running', { notRecordingSince: since }), 'ok')).toEqual({
+      kind: 'not-recording',
+      word: 'not recording since 03:04:05',
+      isLive: true,
+      isTraining: false,
+      ending: null,
+    });
     for (const contact of ['silent', 'gone'] as const)
       expect(statusOf(run('restarting', { generation: 2 }), contact)).toEqual({
         kind: 'no-contact',

@@ -7,7 +7,7 @@ import {
 } from '@locmoe/run-format';
 import type { Command } from 'commander';
 import { EXIT } from '../../errors.js';
-import { formatCount, formatDuration, formatTable } from '../../format.js';
+import { formatCount, formatDuration, formatNumberOf, formatTable } from '../../format.js';
 import type { RankSpeed, StatusReply } from '../../rpc/generated/messages.js';
 import { generationLines } from '../generation-lines.js';
 import { jsonOf, pastRun, pastRunLines } from '../past-run.js';
@@ -49,6 +49,8 @@ function describe(status: StatusReply, generations: readonly RunGeneration[]): s
     `${status.runId}: ${status.state}, generation ${status.generation}`,
     `  ${progress(status)}`,
     `  folder ${status.runDir}`,
+    ...diskLines(status),
+    `  ${restartLine(status)}`,
   ];
   const past = generationLines(generations, status.step);
   if (status.workers.length === 0) return [...head, ...past].join('\n');
@@ -81,6 +83,29 @@ function progress({ step, steps, loss, tokensPerS, secondsLeft }: StatusReply): 
   if (tokensPerS === 0) return reached;
   const last = Number.isNaN(loss) ? 'last step skipped: not finite' : `loss ${loss.toFixed(3)}`;
   return `${reached}  ${last}  ${formatCount(tokensPerS)} tokens/s  left ${formatDuration(secondsLeft)}`;
+}
+
+/** Says what a full disk costs the run; no line while it has room. */
+function diskLines({ notRecordingSinceMs, lostRecords, failedCheckpoints }: StatusReply): string[] {
+  const since = new Date(notRecordingSinceMs).toISOString();
+  return [
+    ...(notRecordingSinceMs === 0
+      ? []
+      : [
+          `  not recording since ${since}: the disk is full, ${formatNumberOf(lostRecords, 'record')} lost; free some space`,
+        ]),
+    ...(failedCheckpoints === 0
+      ? []
+      : [
+          `  the disk had no room for the last ${failedCheckpoints === 1 ? 'checkpoint' : `${failedCheckpoints} checkpoints`}`,
+        ]),
+  ];
+}
+
+function restartLine({ restartsFrom, restartStep }: StatusReply): string {
+  if (restartsFrom === 'nothing') return 'a restart would begin anew: nothing is saved yet';
+  const where = restartsFrom === 'snapshot' ? 'snapshot in memory' : 'checkpoint';
+  return `a restart would go on from step ${restartStep} (${where})`;
 }
 
 const STATES: Readonly<Record<string, string>> = {

@@ -4,6 +4,7 @@ import { Registry } from 'prom-client';
 import type { RunConfig } from '../../config/schema.js';
 import type { ErrorCode } from '../../errors.js';
 import { VERSION } from '../../rpc/version.js';
+import type { DiskTolerance } from '../../run/disk-tolerance.js';
 import type { RestartBudget } from '../../run/restart-budget.js';
 import type { RunListener } from '../../run/run-listener.js';
 import type { RunState } from '../../run/run-state.js';
@@ -52,6 +53,7 @@ export interface RunMetricsOptions {
   readonly earlierFailures: readonly string[];
   readonly earlierCosts: RestartCosts;
   readonly budget: RestartBudget;
+  readonly disk: Pick<DiskTolerance, 'numLost'>;
 }
 
 /**
@@ -84,7 +86,7 @@ export class PrometheusMetrics {
 
   /** Adds the run's series; the listeners returned keep them up to date. */
   begin(options: RunMetricsOptions): RunListener[] {
-    const { runId, config, resumedFrom, budget, earlierCosts } = options;
+    const { runId, config, resumedFrom, budget, disk, earlierCosts } = options;
     const { workersPerNode } = config.cluster;
     const registry = new Registry();
     for (const each of [this.#process, registry]) each.setDefaultLabels({ run: runId });
@@ -92,7 +94,7 @@ export class PrometheusMetrics {
       trainingMetrics(registry, workersPerNode, resumedFrom),
       routingMetrics(registry),
       rankMetrics(registry, workersPerNode),
-      recoveryMetrics(registry, budget, earlierCosts),
+      recoveryMetrics(registry, budget, disk, earlierCosts),
     ];
     this.#run = { registry, refreshed };
     return [...refreshed, lifeMetrics(registry, options)];

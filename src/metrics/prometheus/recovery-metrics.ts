@@ -1,5 +1,6 @@
 import { lostSecondsOf, type RestartCosts } from '@locmoe/run-format';
 import { exponentialBuckets, Histogram, type Registry } from 'prom-client';
+import type { DiskTolerance } from '../../run/disk-tolerance.js';
 import type { RestartBudget } from '../../run/restart-budget.js';
 import { instrumentsOf, type RefreshedListener } from './instruments.js';
 
@@ -7,13 +8,14 @@ import { instrumentsOf, type RefreshedListener } from './instruments.js';
 const OUTAGE_BUCKETS_S = exponentialBuckets(0.5, 2, 10);
 
 /**
- * Restarts after failures: how many there were, how many are left, what they cost.
+ * Restarts after failures: how many there were, how many are left, what they cost. And what a full disk costs.
  *
  * @param earlier costs of the run before this process led it
  */
 export function recoveryMetrics(
   registry: Registry,
   budget: RestartBudget,
+  disk: Pick<DiskTolerance, 'numLost'>,
   earlier: RestartCosts,
 ): RefreshedListener {
   const { counter, gauge } = instrumentsOf(registry);
@@ -39,6 +41,11 @@ export function recoveryMetrics(
     buckets: OUTAGE_BUCKETS_S,
     registers: [registry],
   });
+  const lostRecords = counter(
+    'locmoe_records_lost_total',
+    "Writes to the run's metrics, journal and logs that the disk had no room for",
+  );
+  let countedLosses = 0;
   restarts.add(earlier.restarts);
   lostSteps.add(earlier.lostSteps);
   lostSeconds.add(earlier.lostSeconds);
@@ -49,7 +56,11 @@ export function recoveryMetrics(
       lostSeconds.add(lostSecondsOf(account));
       outage.observe(account.detectedS + account.restartedS);
     },
-    // Restarts of long ago stop counting against the budget without an event.
-    refresh: () => left.set(budget.left),
+    refresh() {
+      // Restarts of long ago stop counting against the budget without an event.
+      left.set(budget.left);
+      lostRecords.add(disk.numLost - countedLosses);
+      countedLosses = disk.numLost;
+    },
   };
 }

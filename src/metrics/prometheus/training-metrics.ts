@@ -58,6 +58,11 @@ export function trainingMetrics(
     'Size of the newest checkpoint under this coordinator, in bytes',
   );
   checkpointStep.set(resumedFrom);
+  const checkpointFailures = counter(
+    'locmoe_checkpoint_failures_total',
+    'Checkpoints under this coordinator that the disk had no room for; the run went on without them',
+  );
+  checkpointFailures.add(0);
   const partSeconds = counter(
     'locmoe_step_part_seconds_total',
     `Time of a rank in a part of its steps, in seconds: ${Object.values(PART_LABELS).join(', ')}`,
@@ -108,6 +113,7 @@ export function trainingMetrics(
       checkpointSeconds.set(seconds ?? null);
       checkpointBytes.set(bytes ?? null);
     },
+    checkpointFailed: () => checkpointFailures.add(1),
     refresh: () => deferred.finish(),
   };
 }

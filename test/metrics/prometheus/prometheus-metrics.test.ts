@@ -48,13 +48,19 @@ const RUN = { ranks: RANKS, steps: 100, tokensPerS: 1234.5, secondsLeft: 9, spee
 function startedMetrics() {
   const metrics = new PrometheusMetrics();
   const budget = new RestartBudget({ maxRestarts: 3, restartWindow: 60 });
-  const listeners = metrics.begin({ ...SHAPE, budget });
-  return { metrics, budget, notify: (tell: (listener: RunListener) => void) => listeners.forEach(tell) };
+  const disk = { numLost: 0 };
+  const listeners = metrics.begin({ ...SHAPE, budget, disk });
+  return {
+    metrics,
+    budget,
+    disk,
+    notify: (tell: (listener: RunListener) => void) => listeners.forEach(tell),
+  };
 }
 
 /** A run in which everything happened that makes a series. */
 function fullMetrics() {
-  const { metrics, budget, notify } = startedMetrics();
+  const { metrics, budget, disk, notify } = startedMetrics();
   notify((each) => each.state?.({ kind: 'running' }));
   for (const rank of [0, 1, 2, 3])
     notify((each) =>
@@ -74,7 +80,7 @@ function fullMetrics() {
     notify((each) => each.heartbeat?.(node, { workers: [], logQueueLines: 7 * node }, RUN));
     notify((each) => each.logLines?.(node, { kept: 10, dropped: node }));
   }
-  return { metrics, budget, notify };
+  return { metrics, budget, disk, notify };
 }
 
 /** Values by name and labels, without the label of the run. */
@@ -160,7 +166,7 @@ describe('the metrics of a run', () => {
   it('are as many as docs/metrics.md says', async () => {
     const [layers, experts, ranks, nodes, domains] = [2, 4, 4, 2, 2];
     const series = await seriesOf(fullMetrics().metrics);
-    expect(series.size).toBe(101 + layers * (experts + 12) + 15 * ranks + 3 * nodes + domains);
+    expect(series.size).toBe(103 + layers * (experts + 12) + 15 * ranks + 3 * nodes + domains);
   });
 
   it('are absent as long as they are not known', async () => {
@@ -228,6 +234,22 @@ describe('the metrics of a run', () => {
       locmoe_recovery_seconds_sum: '4.5',
       locmoe_recovery_seconds_count: '1',
     });
+  });
+
+  it('count what a full disk costs', async () => {
+    const { metrics, disk, notify } = fullMetrics();
+    const losses = async () => {
+      const series = await seriesOf(metrics);
+      return ['locmoe_records_lost_total', 'locmoe_checkpoint_failures_total'].map((name) =>
+        series.get(name),
+      );
+    };
+    // From 0, so that a first loss is an increase.
+    expect(await losses()).toEqual(['0', '0']);
+    disk.numLost = 7;
+    notify((each) => each.checkpointFailed?.(4));
+    expect(await losses()).toEqual(['7', '1']);
+    expect(await losses()).toEqual(['7', '1']);
   });
 
   it('count who asks, and what tails miss', async () => {

@@ -1,5 +1,6 @@
 import type { RunDetail } from '../api-types.js';
 import type { ContactState } from './contact.js';
+import { formatClock } from './format.js';
 
 /** Words of the page for a run's state. */
 export interface RunStatus {
@@ -8,20 +9,24 @@ export interface RunStatus {
   readonly word: string;
   /** Whether it goes on, as far as the page can know. */
   readonly isLive: boolean;
-  /** Whether it trains, so that there is a speed. */
+  /** Whether it trains and its steps are recorded, so that there is a speed of now. */
   readonly isTraining: boolean;
   /** Why it does not go on, in short; null while it does. */
   readonly ending: 'finished' | 'stopped' | 'failed' | 'dead' | 'no-contact' | null;
 }
 
-type Known = Pick<RunDetail, 'state' | 'isLive' | 'generation' | 'generations'>;
+type Known = Pick<RunDetail, 'state' | 'isLive' | 'generation' | 'generations' | 'notRecordingSince'>;
 
 /** A run whose server does not answer may have ended in any way: it is not said to go on. */
 export function statusOf(
-  { state, isLive, generation, generations }: Known,
+  { state, isLive, generation, generations, notRecordingSince }: Known,
   contact: ContactState,
 ): RunStatus {
   const which = generation > 1 ? ` · generation ${generation}` : '';
+  if (isLive && contact === 'ok' && notRecordingSince !== null) {
+    const word = `not recording since ${formatClock(notRecordingSince, false)}${which}`;
+    return { kind: 'not-recording', word, isLive, isTraining: false, ending: null };
+  }
   if (isLive && contact === 'ok') {
     const isTraining = state === 'running' || state === 'stopping';
     return { kind: state, word: `${state}${which}`, isLive, isTraining, ending: null };

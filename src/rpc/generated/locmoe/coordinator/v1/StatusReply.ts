@@ -3,6 +3,7 @@
 import type { WorkerProgressInput as _locmoe_coordinator_v1_WorkerProgressInput, WorkerProgress as _locmoe_coordinator_v1_WorkerProgress } from '../../../locmoe/coordinator/v1/WorkerProgress.js';
 import type { NodeProcessInput as _locmoe_coordinator_v1_NodeProcessInput, NodeProcess as _locmoe_coordinator_v1_NodeProcess } from '../../../locmoe/coordinator/v1/NodeProcess.js';
 import type { RankSpeedInput as _locmoe_coordinator_v1_RankSpeedInput, RankSpeed as _locmoe_coordinator_v1_RankSpeed } from '../../../locmoe/coordinator/v1/RankSpeed.js';
+import type { Long } from '@grpc/proto-loader';
 
 export interface StatusReplyInput {
   'runId'?: (string);
@@ -27,6 +28,23 @@ export interface StatusReplyInput {
    * The speeds by rank; none before the first step.
    */
   'speeds'?: (_locmoe_coordinator_v1_RankSpeedInput)[];
+  /**
+   * The disk has been too full for the run's records since then, in ms since 1970; 0 while all are written.
+   */
+  'notRecordingSinceMs'?: (number | string);
+  /**
+   * Records that were lost so.
+   */
+  'lostRecords'?: (number | string | Long);
+  /**
+   * Checkpoints since the last one that was saved for which the disk had no room.
+   */
+  'failedCheckpoints'?: (number);
+  /**
+   * The step that a restart would go on from now, and where it would find its state: snapshot, checkpoint or nothing.
+   */
+  'restartStep'?: (number);
+  'restartsFrom'?: (string);
 }
 
 export interface StatusReply {
@@ -52,4 +70,21 @@ export interface StatusReply {
    * The speeds by rank; none before the first step.
    */
   'speeds': (_locmoe_coordinator_v1_RankSpeed)[];
+  /**
+   * The disk has been too full for the run's records since then, in ms since 1970; 0 while all are written.
+   */
+  'notRecordingSinceMs': (number);
+  /**
+   * Records that were lost so.
+   */
+  'lostRecords': (number);
+  /**
+   * Checkpoints since the last one that was saved for which the disk had no room.
+   */
+  'failedCheckpoints': (number);
+  /**
+   * The step that a restart would go on from now, and where it would find its state: snapshot, checkpoint or nothing.
+   */
+  'restartStep': (number);
+  'restartsFrom': (string);
 }
