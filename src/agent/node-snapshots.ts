@@ -1,5 +1,6 @@
 import { rmSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { openCheckpoint } from '../checkpoint/checkpoint.js';
 import { snapshotFolder } from '../collectives/segment-files.js';
 import { timeoutsOf } from '../config/timeouts.js';
 import { asTrainerError, TrainerError } from '../errors.js';
@@ -85,21 +86,25 @@ export class NodeSnapshots {
    * node that keeps a copy. All other snapshots are discarded, as later ones are no longer on the run's history.
    *
    * @param chosen null for none
-   * @throws TrainerError as `fetchSnapshot`
+   * @throws TrainerError `BAD_CHECKPOINT` if neither node has files that load
    */
   async restore(chosen: SnapshotRef | null): Promise<string | null> {
     const now = this.#now;
     this.#keepOnly((each) => chosen !== null && each.is(chosen, now?.node));
     if (chosen === null || now === null) return null;
     const [held] = this.#held;
-    if (held?.isOwnComplete) return held.folder;
-    const snapshot = new NodeSnapshot(this.#directory!, chosen, now);
+    if (held?.isOwnComplete && isWhole(held.folder)) return held.folder;
+    const snapshot = held ?? new NodeSnapshot(this.#directory!, chosen, now);
     const { node, config } = now;
     const holder = (node - 1 + config.cluster.nodes) % config.cluster.nodes;
-    const { files, metrics } = await this.#fetch(now, chosen, { holder, node, folder: snapshot.folder });
+    const copy = { holder, node, folder: snapshot.folder };
+    const { files, metrics } = await this.#fetch(now, chosen, copy).catch((error: unknown) => {
+      const { message } = asTrainerError(error);
+      throw new TrainerError('BAD_CHECKPOINT', `the state of node ${node} in memory is lost: ${message}`);
+    });
     snapshot.metrics = metrics;
     snapshot.complete(files);
-    this.#held.push(snapshot);
+    this.#held = [snapshot];
     return snapshot.folder;
   }
 
@@ -170,5 +175,15 @@ export class NodeSnapshots {
   #keepOnly(stays: (snapshot: NodeSnapshot) => boolean): void {
     for (const each of this.#held) if (!stays(each)) each.remove();
     this.#held = this.#held.filter(stays);
+  }
+}
+
+/** Tells whether the files of a snapshot are still there: others may clean /dev/shm. */
+function isWhole(folder: string): boolean {
+  try {
+    openCheckpoint(folder);
+    return true;
+  } catch {
+    return false;
   }
 }

@@ -120,7 +120,7 @@ function begin(
     joinTimeoutMs: isFirst ? nodes.joinTimeoutMs : plan.config.cluster.rejoinTimeoutS * 1000,
     nodesAreReplaceable: nodes.areReplaceable,
     allowsFaults: launch.options.allowFaults,
-    mayRestart: (failure, { kind }) => policy.decide(failure, kind),
+    mayRestart: (failure, { kind }) => policy.decide(failure, kind, startsFrom(identity)),
     snapshots,
     run,
     maySuffice: (numNodes) => nodes.areReplaceable && !isFirst && nodesThatSuffice(plan.config, numNodes) > 0,

@@ -1,3 +1,4 @@
+import type { JournalStart } from '@locmoe/run-format';
 import type { ErrorCode } from '../errors.js';
 import { formatNumberOf } from '../format.js';
 import type { RestartBudget } from '../run/restart-budget.js';
@@ -37,8 +38,16 @@ export class RestartPolicy {
    * Spends a restart if the policy allows one.
    *
    * @param state in which the failure happened; a stopping run is not restarted
+   * @param startsFrom what the generation starts from
    */
-  decide(failure: RunFailure, state: RunState['kind']): boolean {
+  decide(
+    failure: RunFailure,
+    state: RunState['kind'],
+    startsFrom: JournalStart['kind'] = 'checkpoint',
+  ): boolean {
+    // A snapshot that does not load counts as absent: the next generation starts from a checkpoint, at no cost to the budget.
+    if (startsFrom === 'snapshot' && state === 'starting' && failure.error.code === 'BAD_CHECKPOINT')
+      return true;
     const { max, windowS } = this.budget;
     const codes = state === 'running' ? RECOVERABLE_IN_TRAINING : RECOVERABLE;
     if (max === 0 || state === 'stopping' || !codes.includes(failure.error.code)) return false;

@@ -7,8 +7,11 @@ import type { SnapshotVote } from './gradient-sync.js';
 import type { SnapshotKept, WorkerAssignment, WorkerEvent } from './messages.js';
 import type { ShardWriter } from './shard-writer.js';
 
-/** Share of the time that snapshots may take with `train.snapshotEvery: auto`. */
+/** Share of the time that snapshots may take with `train.snapshotEvery: auto`, and what they may where much is at risk. */
 const SHARE = 0.01;
+const MOST_SHARE = 0.1;
+/** Time after which much is at risk. A busy machine writes slowly, and the first share alone allows ever fewer then. */
+const AT_RISK_MS = 30_000;
 /** Steps before the first, whose cost is measured; the steps before it are slower than those of a long run. */
 const FIRST_AFTER = 5;
 
@@ -33,7 +36,7 @@ export class Snapshots {
   #every: number;
   /** Taken, and not yet kept by the node; stays once one has failed. */
   #open: number | null = null;
-  #beganMs = 0;
+  #beganMs = performance.now();
   /** Cost of the last snapshot to this rank in ms, time of the step in ms, and cost in steps. */
   #writtenMs = 0;
   #stepMs = 1;
@@ -53,7 +56,10 @@ export class Snapshots {
   /** Returns this rank's vote in a step. @throws TrainerError the error that stopped this rank from writing the last one */
   vote(step: number): SnapshotVote {
     if (this.#failure !== null) throw this.#failure;
-    const isDue = step - this.#last >= this.#every;
+    const numSteps = step - this.#last;
+    const isAuto = this.options.assignment.config.train.snapshotEvery === 'auto';
+    const isLate = isAuto && performance.now() - this.#beganMs >= AT_RISK_MS;
+    const isDue = numSteps >= (isLate ? (SHARE / MOST_SHARE) * this.#every : this.#every);
     const isReady = this.#open === null && !this.options.writer.isBusy;
     return { refusals: isDue && isReady ? 0 : 1, cost: this.#cost };
   }

@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { Server } from '@grpc/grpc-js';
 import { afterEach, beforeEach, expect, it } from 'vitest';
@@ -121,6 +121,21 @@ it('a node that has lost its memory gets it back from its neighbour', async () =
   for (const node of [0, 1]) expectState(await nodes[node].snapshots.restore(chosen), node, chosen);
 });
 
+it('files that are gone from memory come from the neighbour, or are lost with those of the neighbour', async () => {
+  await writeAll(4);
+  restartAll();
+  const chosen = { generation: 1, step: 4 };
+  const folderOf = (node: number) => path.join(nodes[node].directory, 'generation-1-step-4');
+  rmSync(path.join(folderOf(0), 'manifest.json'));
+  rmSync(folderOf(1), { recursive: true });
+  // Node 1 keeps the state of node 0, which is gone with all that it had; node 0 still has that of node 1.
+  expectState(await nodes[1].snapshots.restore(chosen), 1, chosen);
+  await expect(nodes[0].snapshots.restore(chosen)).rejects.toMatchObject({
+    code: 'BAD_CHECKPOINT',
+    message: expect.stringMatching(/^the state of node 0 in memory is lost: /),
+  });
+});
+
 it('the one before stays until all nodes have the next', async () => {
   await writeAll(4);
   write(0, 8);
@@ -139,7 +154,7 @@ it('no snapshot is left where the run goes on from a checkpoint', async () => {
   begin(1, 2);
   await nodes[0].snapshots.restore(null);
   await expect(nodes[0].snapshots.restore({ generation: 1, step: 4 })).rejects.toMatchObject({
-    code: 'NODE_LOST',
+    code: 'BAD_CHECKPOINT',
     message: expect.stringMatching(/step 4 cannot be fetched .*does not hold node 0's state of step 4/),
   });
 });

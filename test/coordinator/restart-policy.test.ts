@@ -45,6 +45,19 @@ describe('a run is restarted', () => {
     expect([strict.decide(cause, state), strict.whyNot, budget.left]).toEqual([false, null, 3]);
   });
 
+  it('from a checkpoint where the snapshot that it starts from does not load, at no cost', () => {
+    const budget = budgetOf(1);
+    const strict = new RestartPolicy(budget);
+    expect(strict.decide(KILLED, 'running', 'checkpoint')).toBe(true);
+    const lost = failure('BAD_CHECKPOINT', 'manifest.json is missing', { rank: 1 });
+    expect([strict.decide(lost, 'starting', 'snapshot'), budget.left, strict.whyNot]).toEqual([
+      true,
+      0,
+      null,
+    ]);
+    expect(strict.decide(lost, 'starting', 'checkpoint')).toBe(false);
+  });
+
   it('after a worker hung', () => {
     expect(policy(1).decide(failure('WORKER_HUNG', 'stuck', { rank: 1 }), 'running')).toBe(true);
   });

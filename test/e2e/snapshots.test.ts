@@ -1,8 +1,17 @@
+import { readdirSync, rmSync } from 'node:fs';
 import path from 'node:path';
 import { readJournal } from '@locmoe/run-format';
 import { expect, it, vi } from 'vitest';
 import { NIGHTLY } from '../nightly.js';
-import { lossCurve, newestRun, startTraining, temporaryFolder, trainToTheEnd } from './support.js';
+import {
+  locmoe,
+  lossCurve,
+  newestRun,
+  startTraining,
+  temporaryFolder,
+  trainToTheEnd,
+  UNHURRIED,
+} from './support.js';
 
 const EVERY = 4;
 const SETS = ['train.steps=36', 'cluster.maxRestarts=3', 'train.checkpointEvery=100'];
@@ -43,6 +52,34 @@ async function killInTurn(
 
 it('two nodes go on from memory, to the same loss at every step, after a worker and then an agent was killed', async () => {
   await killInTurn({ nodes: 2, workersPerNode: 1 }, ['worker', 'agent']);
+});
+
+it('a run whose snapshots are gone from /dev/shm goes on from its checkpoint, with its last restart', async () => {
+  const folder = temporaryFolder();
+  const sets = [
+    ...['train.steps=100000', 'train.checkpointEvery=5', 'train.snapshotEvery=3', 'cluster.maxRestarts=1'],
+  ];
+  // One checkpoint, and snapshots that are newer.
+  const env = { LOCMOE_FAIL: `${UNHURRIED.LOCMOE_FAIL},checkpoint.shard:6-99999:full:rank=0:generation=1` };
+  const run = startTraining({ folder, nodes: 2, workersPerNode: 1, sets, env });
+  await run.until(/no checkpoint of step 10: /);
+  const directory = newestRun(folder);
+  const status = async () => JSON.parse((await locmoe('status', '--json', '--run', directory)).stdout);
+  await expect.poll(status, { timeout: 60_000 }).toMatchObject({ restartsFrom: 'snapshot' });
+  const worker = run.pidsOf('worker').at(-1)!;
+  // The others wait for it, so that no snapshot follows.
+  process.kill(worker, 'SIGSTOP');
+  for (const name of readdirSync('/dev/shm'))
+    if (name.startsWith(`locmoe-${path.basename(directory)}-snapshots-`))
+      for (const each of readdirSync(`/dev/shm/${name}`))
+        rmSync(`/dev/shm/${name}/${each}`, { recursive: true });
+  process.kill(worker, 'SIGKILL');
+  await run.until(/generation 3 starts from step 5 on 2 nodes[\s\S]*recovered: /);
+  run.interrupt();
+  const { code, stdout } = await run.finished;
+  expect(code, stdout).toBe(130);
+  expect(stdout).toMatch(/generation 2 failed: .* in memory is lost: .*; restarting \(0 restarts left\)/);
+  await run.expectNothingLeft();
 });
 
 it.runIf(NIGHTLY)('so does a single node after a worker was killed', async () => {

@@ -1,4 +1,4 @@
-import { expect, it, vi } from 'vitest';
+import { expect, it, onTestFinished, vi } from 'vitest';
 import type { RankTensors } from '../../src/checkpoint/rank-tensors.js';
 import { topologyOf } from '../../src/collectives/topology.js';
 import { TrainerError } from '../../src/errors.js';
@@ -67,6 +67,23 @@ it('are taken as often as costs 1 % of the steps, once the cost is known', async
   expect(second - first).toBeGreaterThanOrEqual(100);
   expect(second - first).toBeLessThan(115);
   expect(more).toHaveLength(1);
+});
+
+it('are taken after half a minute, where that costs less than 10 % of the steps', async () => {
+  const clock = vi.spyOn(performance, 'now').mockReturnValue(0);
+  onTestFinished(() => clock.mockRestore());
+  const slow = snapshotsOf('auto');
+  const fixed = snapshotsOf(100);
+  clock.mockReturnValue(30_000);
+  // The cost is not known yet.
+  expect([await slow.step(101), await fixed.step(101)]).toEqual([true, false]);
+  // A step's time of the node: 1 % of the steps allows one in 100.
+  slow.snapshots.onKept({ type: 'snapshot-kept', step: 101, ms: 200 });
+  expect(await slow.step(102)).toBe(false);
+  clock.mockReturnValue(59_999);
+  expect(await slow.step(150)).toBe(false);
+  clock.mockReturnValue(60_000);
+  expect([await slow.step(110), await slow.step(111)]).toEqual([false, true]);
 });
 
 it('wait for the one before, and for a checkpoint that is written', async () => {
