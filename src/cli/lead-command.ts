@@ -17,6 +17,9 @@ import type { PageFeature } from './packages.js';
 import { pageOf, startRunHttp } from './run-http.js';
 import type { ViewOptions } from './run-lines.js';
 
+/** An answer to the last scrape leaves within this time. */
+const LAST_ANSWER_MS = 1_000;
+
 export interface LedCommand extends Pick<RunLaunch, 'command' | 'resumeOptions' | 'plan' | 'token'> {
   readonly options: RunOptions & LingerOptions;
   /** Credentials of the coordinator's server, and where it listens and is told to be. */
@@ -69,7 +72,7 @@ export async function leadCommand({ output, shownToken: token, ...led }: LedComm
       hasPage: page !== null,
       token,
     };
-    const { exitCode, lingerS } = await leadRun({
+    const { exitCode, lingerS, isSignalled } = await leadRun({
       ...led,
       host: COMMAND_HOST,
       rpc,
@@ -80,10 +83,11 @@ export async function leadCommand({ output, shownToken: token, ...led }: LedComm
       lingerS: (outcome) => lingerSeconds(options, outcome, metrics?.wasScraped === true),
     });
     rpc.server.forceShutdown();
-    await linger(lingerS, { http, page, say: output.say, token });
+    const scraped = isSignalled ? (metrics?.scraped() ?? null) : null;
+    await linger(lingerS, { http, page, say: output.say, token, scraped });
     return exitCode;
   } finally {
-    await http?.close();
+    await http?.drain(LAST_ANSWER_MS);
     rpc.server.forceShutdown();
     plan.dataset.close();
   }

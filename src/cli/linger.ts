@@ -13,6 +13,8 @@ import { httpUrl } from './page-url.js';
 
 /** This duration covers eight scrapes of Prometheus at an interval of 15 s. */
 const DEFAULT_S = 120;
+/** The same of two scrapes; whatever stops containers gives them a minute. */
+const AFTER_SIGNAL_S = 30;
 /** An open page polls twice in this time. */
 const LAST_LOOK_MS = 3_000;
 const GIVE_WAY_MS = 5_000;
@@ -29,11 +31,13 @@ export interface LingerOptions extends Pick<RunOptions, 'http' | 'linger'> {
  */
 export function lingerSeconds(
   { http, linger, resumeOrStart = false }: LingerOptions,
-  { kind }: Pick<RunOutcome, 'kind'>,
+  { kind, isSignalled }: Pick<RunOutcome, 'kind'> & { readonly isSignalled: boolean },
   wasScraped: boolean,
   isTerminal = process.stdout.isTTY === true,
 ): number {
   if (http === false) return 0;
+  // A signal that was obeyed is no failure, which a last scrape learns; who gave two has no time.
+  if (isSignalled) return wasScraped && kind === 'finished' && linger !== 0 ? AFTER_SIGNAL_S : 0;
   // The next process resumes the run, and counts its failures.
   if (kind === 'failed' && resumeOrStart) return 0;
   if (linger !== undefined) return linger === true ? Number.POSITIVE_INFINITY : linger;
@@ -48,13 +52,18 @@ interface LingerPlace {
   readonly say: (line: string) => void;
   /** Token to print with the address; null to print none. */
   readonly token: string | null;
+  /** Resolves once Prometheus has asked, where that suffices. */
+  readonly scraped: Promise<void> | null;
 }
 
 /**
- * Keeps serving for the given time, or until the first signal. With a time of 0, an open page still learns how the run
- * ended.
+ * Keeps serving for the given time, until it is `scraped`, or until the first signal. With a time of 0, an open page
+ * still learns how the run ended.
  */
-export async function linger(seconds: number, { http, page, say, token }: LingerPlace): Promise<void> {
+export async function linger(
+  seconds: number,
+  { http, page, say, token, scraped }: LingerPlace,
+): Promise<void> {
   if (http === null) return;
   if (seconds === 0) {
     if (page?.isWatched()) await sleep(LAST_LOOK_MS);
@@ -62,9 +71,12 @@ export async function linger(seconds: number, { http, page, say, token }: Linger
   }
   const stopped = nextSignal();
   const isEndless = seconds === Number.POSITIVE_INFINITY;
-  const howLong = isEndless ? 'until Ctrl-C' : `for ${formatDuration(seconds)}, or until Ctrl-C`;
+  const until = `${scraped === null ? '' : 'until Prometheus has asked, '}for ${formatDuration(seconds)}`;
+  const howLong = isEndless ? 'until Ctrl-C' : `${until}, or until Ctrl-C`;
   say(`the run is over; how it ended is served at ${httpUrl(formatAddress(http.address), token)} ${howLong}`);
-  await (isEndless ? stopped : Promise.race([stopped, sleep(1000 * seconds)]));
+  await (isEndless
+    ? stopped
+    : Promise.race([stopped, sleep(1000 * seconds), ...(scraped === null ? [] : [scraped])]));
 }
 
 /**

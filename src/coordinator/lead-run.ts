@@ -19,14 +19,14 @@ import { truncateHistory } from './planning/run-history.js';
 import { recoveryAccounts } from './recovery-account.js';
 import { RestartPolicy } from './restart-policy.js';
 import { RunJournal, startsFrom } from './run-journal.js';
-import type { RunLaunch } from './run-launch.js';
+import type { LedOutcome, RunLaunch } from './run-launch.js';
 import { RunLeader } from './run-leader.js';
-import type { FailedRun, FinishedRun, OpenRun, RunOutcome, RunView } from './run-view.js';
+import type { FailedRun, FinishedRun, OpenRun, RunView } from './run-view.js';
 import { addCoordinatorService } from './service.js';
 import { SnapshotTable } from './snapshot-table.js';
 
 /** Leads a planned run to its end. Nothing is left running when it returns, and another process may resume it. */
-export async function leadRun(launch: RunLaunch): Promise<RunOutcome & { readonly lingerS: number }> {
+export async function leadRun(launch: RunLaunch): Promise<LedOutcome & { readonly lingerS: number }> {
   const { plan } = launch;
   const now = { generation: plan.resumed?.generation ?? 1 };
   const leader = new RunLeader();
@@ -75,8 +75,8 @@ export async function leadRun(launch: RunLaunch): Promise<RunOutcome & { readonl
       snapshots: new SnapshotTable(),
     };
     leader.advance(begin(context, identity));
-    const { outcome, isSignalled } = await carryOut(context, leader);
-    const lingerS = isSignalled ? 0 : launch.lingerS(outcome);
+    const outcome = await carryOut(context, leader);
+    const lingerS = launch.lingerS(outcome);
     if (lingerS > 0) recorder.lingers();
     return { ...outcome, lingerS };
   } finally {
@@ -133,10 +133,7 @@ function trainedSecondsAt(checkpoint: string | null): number {
 }
 
 /** Starts the nodes, leads generation after generation until the run is over, and ends the nodes. */
-async function carryOut(
-  context: RunContext,
-  leader: RunLeader,
-): Promise<{ readonly outcome: RunOutcome; readonly isSignalled: boolean }> {
+async function carryOut(context: RunContext, leader: RunLeader): Promise<LedOutcome> {
   const { launch, run, view } = context;
   const { plan, rpc, nodes } = launch;
   const { folder, logger } = run;
@@ -174,13 +171,13 @@ async function carryOut(
     await nodes.end(leader, GRACE.leaveMs);
     if (failed !== null) {
       view.failed(failed);
-      return { outcome: failed, isSignalled: watch.any };
+      return { ...failed, isSignalled: watch.any };
     }
     const finished = finishedRun(state, launch.command !== 'train' && leader.isStoppedByCommand);
     context.journal.end(finished.stopped === null ? 'finished' : 'stopped', finished.exitCode);
     watch.forget();
     await view.finished(finished);
-    return { outcome: finished, isSignalled: watch.any };
+    return { ...finished, isSignalled: watch.any };
   } finally {
     clearInterval(fence.timer);
     await nodes.end(leader, 0);

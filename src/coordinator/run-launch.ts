@@ -19,6 +19,9 @@ export interface Nodes {
   end(leader: RunLeader, graceMs: number): Promise<void>;
 }
 
+/** How a run ended, and whether a signal had asked its process to end. */
+export type LedOutcome = RunOutcome & { readonly isSignalled: boolean };
+
 /** A planned run with everything that `leadRun` needs from the command or program that starts it. */
 export interface RunLaunch {
   /** Command to name in the advice on how to resume. */
@@ -37,6 +40,6 @@ export interface RunLaunch {
   readonly view: (run: OpenRun) => RunView;
   /** Creates the listeners beside the run's folder and its view. */
   readonly listeners: (run: OpenRun) => readonly RunListener[];
-  /** Decides for how many seconds this process keeps serving after the run's end; not called after a signal. */
-  readonly lingerS: (outcome: RunOutcome) => number;
+  /** Decides for how many seconds this process keeps serving after the run's end. */
+  readonly lingerS: (outcome: LedOutcome) => number;
 }

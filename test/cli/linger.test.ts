@@ -11,8 +11,8 @@ import { createRunFolder } from '../../src/run/create-run-folder.js';
 
 const FREE_PORT = '127.0.0.1:0';
 const FIXED_PORT = '127.0.0.1:9464';
-const FAILED = { kind: 'failed' } as const;
-const FINISHED = { kind: 'finished' } as const;
+const FAILED = { kind: 'failed', isSignalled: false } as const;
+const FINISHED = { kind: 'finished', isSignalled: false } as const;
 
 describe('a process serves how its run ended', () => {
   it('to Prometheus, where that asks or may ask', () => {
@@ -23,6 +23,15 @@ describe('a process serves how its run ended', () => {
     expect(lingerSeconds({ http: FREE_PORT }, FAILED, scraped, !onTerminal)).toBe(120);
     expect(lingerSeconds({ http: FIXED_PORT }, FAILED, !scraped, onTerminal)).toBe(0);
     expect(lingerSeconds({ http: FIXED_PORT }, FAILED, scraped, onTerminal)).toBe(120);
+  });
+
+  it('to the next scrape after a signal, where there were some, but not after two signals', () => {
+    const stopped = { ...FINISHED, isSignalled: true };
+    expect(lingerSeconds({ http: FIXED_PORT }, stopped, true, false)).toBe(30);
+    expect(lingerSeconds({ http: FIXED_PORT, resumeOrStart: true }, stopped, true, false)).toBe(30);
+    expect(lingerSeconds({ http: FIXED_PORT }, stopped, false, false)).toBe(0);
+    expect(lingerSeconds({ http: FIXED_PORT, linger: 0 }, stopped, true, false)).toBe(0);
+    expect(lingerSeconds({ http: FIXED_PORT }, { ...FAILED, isSignalled: true }, true, false)).toBe(0);
   });
 
   it('for as long as it is told', () => {

@@ -60,7 +60,8 @@ it('a disk that is really full costs a run what it would have recorded, and each
   const disk = smallDisk(16 << 20);
   if (disk === null) return context.skip(NO_SMALL_DISK);
   const sets = ['train.steps=100000', 'train.checkpointEvery=100000', 'train.validateEvery=100000'];
-  const run = startTraining({ folder: disk, nodes: 1, workersPerNode: 1, sets });
+  const more = ['--linger', '0'];
+  const run = startTraining({ folder: disk, nodes: 1, workersPerNode: 1, sets, more });
   await run.until(/step +\d+\/100000/);
   const filler = path.join(disk, 'filler');
   expect(() => writeFileSync(filler, Buffer.alloc(32 << 20))).toThrow(/ENOSPC/);

@@ -33,9 +33,9 @@ it('a failed run is served on, and gives way to the command that resumes it', as
   expect((await run.finished).code).toBe(3);
   expect(await metricsOf(resumed)).toMatch(/^locmoe_generation\{run="\S+"\} 2$/m);
   resumed.interrupt();
-  const { code, stdout } = await resumed.finished;
-  expect(code).toBe(130);
-  expect(stdout).not.toContain('the run is over');
+  await resumed.until(/^the run is over; .* until Prometheus has asked, for 30s, or until Ctrl-C$/m);
+  expect(await metricsOf(resumed)).toMatch(/^locmoe_run_state\{state="finished",run="\S+"\} 1$/m);
+  expect((await resumed.finished).code).toBe(130);
 });
 
 it('a signal ends it with the exit code of the run', async () => {

@@ -98,7 +98,7 @@ describe('a training that Prometheus scrapes', () => {
     await prometheus.until('locmoe_run_state{state="failed"} == 1');
     await prometheus.until('ALERTS{alertname="LocmoeRunFailed", alertstate="firing"}');
 
-    const resumed = new Locmoe([...args, '--resume', newestRun(folder)]);
+    const resumed = new Locmoe([...args, '--resume', newestRun(folder), '--linger', '0']);
     const metrics = await metricsOf(resumed);
     expect(metrics).toMatch(/^process_resident_memory_bytes\b/m);
     await resumed.until(/step +\d+\/100000/);

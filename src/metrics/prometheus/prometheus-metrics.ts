@@ -64,6 +64,7 @@ export class PrometheusMetrics {
   readonly #process = processRegistry();
   readonly observers = new ObserverMetrics(this.#process);
   #wasScraped = false;
+  #onScraped = () => {};
   #run: { readonly registry: Registry; readonly refreshed: readonly RefreshedListener[] } | null = null;
 
   /** `GET /metrics` for Prometheus. */
@@ -76,12 +77,21 @@ export class PrometheusMetrics {
     return this.#wasScraped;
   }
 
+  /** Resolves once the metrics are asked for again. */
+  scraped(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#onScraped = resolve;
+    });
+  }
+
   /** Returns all series in Prometheus' text format. */
   async render(): Promise<string> {
     this.#wasScraped ||= this.#run !== null;
     for (const each of [this.observers, ...(this.#run?.refreshed ?? [])]) each.refresh();
     const texts = [this.#process, this.#run?.registry].map((registry) => registry?.metrics() ?? '');
-    return (await Promise.all(texts)).join('\n');
+    const text = (await Promise.all(texts)).join('\n');
+    this.#onScraped();
+    return text;
   }
 
   /** Adds the run's series; the listeners returned keep them up to date. */
