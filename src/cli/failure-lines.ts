@@ -25,13 +25,15 @@ export function failureLines(report: FailureReport, columns = Number.POSITIVE_IN
 }
 
 function resumeAdvice(report: FailureReport): string {
-  const { resumeCommand, checkpoint, suspectCheckpoint: suspect, step } = report;
+  const { resumeCommand, checkpoint, suspectCheckpoint: suspect, step, code } = report;
   const why =
     suspect && `${path.basename(suspect)} leads to the failure of step ${step} at any learning rate`;
   if (resumeCommand !== null && checkpoint !== null)
     // The origin follows as a shell comment, so that the whole line can be pasted.
     return `${resumeCommand}  # from ${path.basename(checkpoint)}${why === null ? '' : `; ${why}`}`;
   if (why !== null) return `from no checkpoint: ${why}; start a new run with other settings`;
+  if (code === 'NOT_FINITE')
+    return 'no checkpoint was saved yet, and with the same settings it would fail again: start a run with a lower train.learningRate';
   return NOTHING_SAVED;
 }
 

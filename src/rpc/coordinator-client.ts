@@ -117,7 +117,10 @@ export class CoordinatorClient {
       return new TrainerError('UNAUTHENTICATED', `${at} refused the join token: ${details}`);
     // A coordinator takes its port before it has made the run that nodes join.
     if (code === grpc.status.UNIMPLEMENTED && name === 'Join')
-      return new TrainerError('UNAVAILABLE', `no coordinator answers at ${this.address} yet: ${details}.`);
+      return new TrainerError(
+        'UNAVAILABLE',
+        `${at} is still preparing the run, or something else listens there.`,
+      );
     if (code !== grpc.status.UNAVAILABLE && code !== grpc.status.DEADLINE_EXCEEDED)
       return new TrainerError(
         code === grpc.status.RESOURCE_EXHAUSTED ? 'RUN_FULL' : 'BAD_INPUT',

@@ -75,7 +75,7 @@ export function validationNotFinite(
   const { text, layer } = explainNotFinite(state, batches, loss);
   return new TrainerError(
     'NOT_FINITE',
-    `the validation loss of ${domain} is ${loss}; the first bad tensor is ${text}; ${NOT_FINITE_REMEDY}`,
+    `the validation loss of ${domain} is ${loss}: ${NOT_FINITE_REMEDY}; the first bad tensor is ${text}`,
     { layer, operation: VALIDATION_OPERATION },
   );
 }

@@ -23,7 +23,7 @@ export class SkippedSteps {
 
   constructor(
     private readonly state: TrainState,
-    private readonly logger: Pick<Logger, 'warn'>,
+    private readonly logger: Pick<Logger, 'info' | 'warn'>,
   ) {}
 
   /**
@@ -58,10 +58,12 @@ export class SkippedSteps {
 
   #tooMany(step: number, loss: number, { batches, quote }: StepInput): TrainerError {
     const { text, layer } = explainNotFinite(this.state, batches, loss);
+    // Many lines of text would hide the rest of the message wherever that is shown.
+    this.logger.info({ step }, `batch of step ${step}: ${quote()}`);
     return new TrainerError(
       'NOT_FINITE',
-      `steps ${step - MAX_SKIPPED_STEPS + 1} to ${step} were not finite; the first bad tensor is ${text}; this ` +
-        `rank's batch: ${quote()}; ${NOT_FINITE_REMEDY}`,
+      `steps ${step - MAX_SKIPPED_STEPS + 1} to ${step} were not finite: ${NOT_FINITE_REMEDY}; the first bad tensor ` +
+        `is ${text}; the text of this rank's batch is in its log`,
       { layer, operation: 'gradient norm' },
     );
   }

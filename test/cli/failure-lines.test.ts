@@ -112,6 +112,7 @@ describe('failureLines', () => {
     expect(resumeLine(null, 'c/step-000030')).toMatch(
       /^ {2}resume: from no checkpoint: step-000030 leads .*; start a new run with other settings$/,
     );
+    expect(resumeLine(null, null)).toMatch(/would fail again: start a run with a lower train\.learningRate$/);
   });
 
   it('stay few with many ranks that all did something else', () => {

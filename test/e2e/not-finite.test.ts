@@ -34,7 +34,10 @@ it('a step that is not finite on one rank is skipped; three in a row end the gen
     checkpoint: expect.stringMatching(/step-0000(11|15)$/),
   });
   expect(report.message).toMatch(
-    /^rank 1, .*: steps 18 to 20 were not finite; .* gradient of layers\.1\.experts\.2\.w_in \(layer 1, expert 2\), which holds NaN; this rank's batch: en tokens \d+ to \d+ ".+", code tokens \d+ to \d+ ".+"; lower/,
+    /^rank 1, .*: steps 18 to 20 were not finite: lower .*; .* gradient of layers\.1\.experts\.2\.w_in \(layer 1, expert 2\), which holds NaN; the text of this rank's batch is in its log$/,
+  );
+  expect(readFileSync(path.join(newestRun(folder), 'logs/node-1.ndjson'), 'utf8')).toMatch(
+    /"batch of step 20: en tokens \d+ to \d+ .+, code tokens \d+ to \d+ .+"/,
   );
 });
 
@@ -50,7 +53,7 @@ it('a validation that is not finite fails the generation before its weights are 
   const { code, stdout, stderr } = await run.finished;
   expect(code, stdout).toBe(3);
   expect(stderr).toMatch(
-    /step 2, layer 0, validation: the validation loss of en is NaN; the first bad tensor is the queries, keys and values of layers\.0\.attn/,
+    /step 2, layer 0, validation: the validation loss of en is NaN: lower .*; the first bad tensor is the queries, keys and values of layers\.0\.attn/,
   );
   expect(stdout).not.toContain('validation at step');
   expect(existsSync(path.join(newestRun(folder), 'checkpoints'))).toBe(false);
@@ -68,7 +71,7 @@ describe('with restarts', () => {
     const [{ run, folder }, sound] = [start(sets, 'step.gradients:11-13:nan:generation=1'), start(sets)];
     const { code, stdout, stderr } = await run.finished;
     expect(code, stderr).toBe(0);
-    expect(stdout).toMatch(/generation 1 failed: rank 0, .* steps 11 to 13 were not finite; .*; restarting/);
+    expect(stdout).toMatch(/generation 1 failed: rank 0, .* steps 11 to 13 were not finite: .*; restarting/);
     // That of step 10 has the same weights.
     expect(stdout).toMatch(/recovered: .*, 8 steps /);
     expect((await sound.run.finished).code).toBe(0);

@@ -217,7 +217,7 @@ it('what is not finite is found among experts in a file', () => {
   const state = newState(configOf('hash', 'file'));
   state.model.parameters.values('layers.2.experts.13.w_out').fill(Number.NaN, 5, 6);
   state.model.parameters.pushValues();
-  const skipped = new SkippedSteps(state, { warn() {} });
+  const skipped = new SkippedSteps(state, { info() {}, warn() {} });
   const run = () => {
     for (let step = 1; step < 10; step++) {
       // Experts 8 to 15 are those of the second domain.

@@ -29,7 +29,10 @@ rankProgram((transport, { steps, fail, rank: failing }: SkippingTask): SkippingR
   const state = createTrainState(tinyConfig({ moe }), transport, null);
   const { shared } = state.model.parameters;
   const warnings: string[] = [];
-  const skipped = new SkippedSteps(state, { warn: (_: object, text?: string) => warnings.push(text!) });
+  const skipped = new SkippedSteps(state, {
+    info() {},
+    warn: (_: object, text?: string) => warnings.push(text!),
+  });
   const losses: (number | null)[] = [];
   const hashes: string[] = [];
   for (let step = 1; step <= steps; step++) {

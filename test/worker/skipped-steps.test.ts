@@ -34,7 +34,7 @@ function set(state: TrainState, name: string, change: (values: Float32Array) => 
 
 /** Steps until one throws; returns what it throws. */
 function failureOf(state: TrainState): unknown {
-  const skipped = new SkippedSteps(state, { warn() {} });
+  const skipped = new SkippedSteps(state, { info() {}, warn() {} });
   for (let step = 1; step < 10; step++) {
     const batches = batchesOf(step, 2);
     try {
@@ -94,7 +94,7 @@ describe('three in a row end the generation and name', () => {
     expect(failureOf(state)).toMatchObject({
       code: 'NOT_FINITE',
       message: expect.stringMatching(
-        /^steps 1 to 3 .* parameter layers\.2\.experts\.3\.w_out \(layer 2, expert 3\), which holds NaN; .*: the text of step 3;/,
+        /^steps 1 to 3 .* parameter layers\.2\.experts\.3\.w_out \(layer 2, expert 3\), which holds NaN; the text of .* log$/,
       ),
       context: { layer: 2 },
     });
@@ -133,7 +133,7 @@ describe('three in a row end the generation and name', () => {
 it('a checkpoint that is due after a skipped step is saved after the next that is applied', () => {
   armFailpoint('step.gradients:4-5:nan,step.gradients:8:nan');
   const state = newState();
-  const skipped = new SkippedSteps(state, { warn() {} });
+  const skipped = new SkippedSteps(state, { info() {}, warn() {} });
   const due: number[] = [];
   for (let step = 1; step <= 12; step++) {
     const batches = batchesOf(step);
@@ -178,7 +178,7 @@ describe('a NaN in the gradient of one rank', () => {
     const { ranks } = await run(2, 1, { steps: 9, fail: 'step.gradients:4-6:nan', rank: 1 });
     expect(ranks.map(({ error }) => error?.code)).toEqual(['ABORTED', 'NOT_FINITE']);
     expect(ranks[1].error!.message).toMatch(
-      /^steps 4 to 6 were not finite; .* of layers\.1\.experts\.2\.w_in \(layer 1, expert 2\).*the text of rank 1/,
+      /^steps 4 to 6 were not finite: lower train\.learningRate .*; .* of layers\.1\.experts\.2\.w_in \(layer 1, expert 2\)[^:]*$/,
     );
   });
 });
