@@ -1,4 +1,3 @@
-import path from 'node:path';
 import { numStepsOf } from '@locmoe/run-format';
 import { loadConfig } from '../config/resolve.js';
 import type { RunConfig } from '../config/schema.js';
@@ -8,6 +7,7 @@ import { SPLITS, type Split } from '../data/split.js';
 import { loadTokenizer } from '../data/tokenizer/tokenizer.js';
 import { TrainerError } from '../errors.js';
 import { formatCount, formatShare, formatSize, formatTable, printable } from '../format.js';
+import { fromHere } from '../os/command-line.js';
 import { prepareData, prepareText } from './prepare-text.js';
 
 export interface InspectOptions {
@@ -168,10 +168,4 @@ function describe(config: RunConfig, dir: string, domains: readonly DomainReport
     .filter((part) => part !== '')
     .join('\n\n')
     .replace(/^((?:longest texts|sample) of .*)\n\n/gm, '$1\n');
-}
-
-/** Returns the path relative to the working folder if the file is inside it. */
-function fromHere(file: string): string {
-  const relative = path.relative('.', file);
-  return !path.isAbsolute(file) || relative.startsWith('..') ? file : relative;
 }

@@ -1,10 +1,8 @@
-import { readFileSync } from 'node:fs';
 import { processIdentity } from '@locmoe/run-format/process-identity';
+import { npxOf } from '../os/command-line.js';
 import { wasAskedToEnd } from '../os/on-signals.js';
-import { familyOf } from '../os/process-info.js';
 
 const WATCH_MS = 500;
-const SHELLS = ['sh', 'dash', 'bash', 'busybox'];
 
 /**
  * Ends this command in order, as SIGTERM does, once the npx that started it has ended, as a signal to npx does not
@@ -22,21 +20,4 @@ export function endWithNpx(env: NodeJS.ProcessEnv = process.env): void {
     if (!wasAskedToEnd()) process.kill(process.pid, 'SIGTERM');
   }, WATCH_MS);
   timer.unref();
-}
-
-/**
- * Finds the npx that started a process, directly or through its shell; null if there is none in the same process group.
- */
-function npxOf(pid: number): number | null {
-  const { group, parent } = familyOf(pid);
-  const starter = SHELLS.includes(nameOf(parent)) ? familyOf(parent).parent : parent;
-  return nameOf(starter).startsWith('npm exec') && familyOf(starter).group === group ? starter : null;
-}
-
-function nameOf(pid: number): string {
-  try {
-    return readFileSync(`/proc/${pid}/comm`, 'utf8').trim();
-  } catch {
-    return '';
-  }
 }

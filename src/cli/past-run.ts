@@ -1,7 +1,5 @@
 import {
-  commandLine,
   type FailureReport,
-  fromHere,
   generationsOf,
   lastRecords,
   numStepsOf,
@@ -13,6 +11,7 @@ import {
 } from '@locmoe/run-format';
 import { committedFolders, NOTHING_SAVED } from '../checkpoint/folders.js';
 import { runSchema } from '../config/schema.js';
+import { fromHere, locmoeCommand } from '../os/command-line.js';
 import { failureLines } from './failure-lines.js';
 import { generationLines } from './generation-lines.js';
 
@@ -60,7 +59,7 @@ export function jsonOf({ folder, record, generations, ...rest }: PastRun): objec
 
 function resumeOf({ folder, record }: PastRun, place: string): string {
   if (committedFolders(folder.checkpoints).length === 0) return NOTHING_SAVED;
-  return record.resumeCommand ?? commandLine(['locmoe', 'train', '--resume', place]);
+  return record.resumeCommand ?? locmoeCommand(['train', '--resume', place]);
 }
 
 export function pastRunLines(run: PastRun): string[] {
@@ -79,7 +78,7 @@ export function pastRunLines(run: PastRun): string[] {
     `  folder  ${folder.directory}`,
     ...(failure === null ? [] : failureLines(failure, process.stdout.columns)),
     ...(state === 'dead' || state === 'stopped' ? [`  resume: ${resumeOf(run, place)}`] : []),
-    `  look: ${commandLine(['locmoe', 'inspect', '--run', place])}`,
+    `  look: ${locmoeCommand(['inspect', '--run', place])}`,
     ...generationLines(generations, step),
   ];
 }

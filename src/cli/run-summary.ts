@@ -1,5 +1,5 @@
 import path from 'node:path';
-import { commandLine, fromHere, meanLoss, stepFolder, type Validation } from '@locmoe/run-format';
+import { meanLoss, stepFolder, type Validation } from '@locmoe/run-format';
 import { openCheckpoint } from '../checkpoint/checkpoint.js';
 import { type Manifest, readManifest } from '../checkpoint/manifest.js';
 import type { OpenRun } from '../coordinator/run-view.js';
@@ -14,6 +14,7 @@ import {
   printable,
   wrapped,
 } from '../format.js';
+import { fromHere, locmoeCommand } from '../os/command-line.js';
 import { endOf, type RunEnd, stopOf } from '../run/run-end.js';
 import { progressOfMetrics } from '../run/run-progress.js';
 import type { LayerTotals, RunTotals } from '../run/run-totals.js';
@@ -53,7 +54,7 @@ export async function summarize(
   );
   if (numRestarts > 0)
     show(
-      `${formatNumberOf(numRestarts, 'restart')} cost ${formatDuration(lostS)} in all, in it ${formatNumberOf(lostSteps, 'step')} done again (locmoe status lists the generations)`,
+      `${formatNumberOf(numRestarts, 'restart')} cost ${formatDuration(lostS)} in all, in it ${formatNumberOf(lostSteps, 'step')} done again (${locmoeCommand(['status', '--run', fromHere(folder.directory)])} lists the generations)`,
     );
   if (answerTokens > 0)
     show(
@@ -61,7 +62,7 @@ export async function summarize(
     );
   if (stopped !== null && lastValidation?.step !== totals.lastStep)
     show(
-      `not validated at the stop${checkpoint === undefined ? '' : `: ${commandOf(['eval', '--checkpoint', fromHere(checkpoint)])}`}`,
+      `not validated at the stop${checkpoint === undefined ? '' : `: ${locmoeCommand(['eval', '--checkpoint', fromHere(checkpoint)])}`}`,
     );
   if (lastValidation !== null) {
     show(
@@ -77,7 +78,7 @@ export async function summarize(
     const idle = idleGate(lastChoices);
     if (idle !== null)
       show(
-        `${idle}${checkpoint === undefined ? '' : ` (${commandOf(['eval', '--checkpoint', fromHere(checkpoint), '--ablate', 'gate'])} says what it is worth)`}`,
+        `${idle}${checkpoint === undefined ? '' : ` (${locmoeCommand(['eval', '--checkpoint', fromHere(checkpoint), '--ablate', 'gate'])} says what it is worth)`}`,
       );
   }
   const texts =
@@ -102,20 +103,14 @@ export async function summarize(
     lostSeconds: lostS,
   };
   disk.write(path.join(folder.directory, 'summary.json'), () => folder.writeSummary(summary));
-  show(`\nfiles\n  checkpoint  ${checkpoint === undefined ? '(none)' : path.relative('.', checkpoint)}`);
+  show(`\nfiles\n  checkpoint  ${checkpoint === undefined ? '(none)' : fromHere(checkpoint)}`);
   if (best !== null)
     show(`  best        ${fromHere(best.checkpoint)}\n              validation loss ${best.loss.toFixed(3)}`);
-  show(
-    `  logs        ${path.relative('.', folder.logs)}\n  metrics     ${path.relative('.', folder.metrics)}`,
-  );
+  show(`  logs        ${fromHere(folder.logs)}\n  metrics     ${fromHere(folder.metrics)}`);
   show('\nnext');
   const next = nextCommands(fromHere(folder.directory), best?.checkpoint ?? checkpoint, end, dataset);
   for (const words of stopped === null ? next : [...next.slice(-1), ...next.slice(0, -1)])
-    show(`  ${commandOf(words)}`);
-}
-
-function commandOf(words: readonly string[]): string {
-  return commandLine(['npx', 'locmoe', ...words]);
+    show(`  ${locmoeCommand(words)}`);
 }
 
 /** Says that a gate decides next to nothing, as the ids of the tokens do; null if it decides, or there is none. */

@@ -1,8 +1,8 @@
 import { existsSync } from 'node:fs';
 import { parseRecord } from '@locmoe/logs';
-import { commandLine, fromHere } from '@locmoe/run-format';
 import type { OpenRun, RunView } from '../coordinator/run-view.js';
 import { printable, wrapped } from '../format.js';
+import { fromHere, locmoeCommand } from '../os/command-line.js';
 import { failureLines } from './failure-lines.js';
 import { screenOf } from './progress-line.js';
 import { ProgressView } from './progress-view.js';
@@ -46,9 +46,8 @@ export function terminalView(run: OpenRun, options: ViewOptions): RunView {
       progress.close();
       const place = fromHere(run.folder.directory);
       console.error(`locmoe: ${failureLines(report, process.stderr.columns).join('\n')}`);
-      if (existsSync(run.folder.flight))
-        console.error(`  who lagged: ${commandLine(['locmoe', 'flight', place])}`);
-      console.error(`  look: ${commandLine(['locmoe', 'inspect', '--run', place])}`);
+      if (existsSync(run.folder.flight)) console.error(`  who lagged: ${locmoeCommand(['flight', place])}`);
+      console.error(`  look: ${locmoeCommand(['inspect', '--run', place])}`);
     },
     async finished({ stopped }) {
       progress.close();

@@ -1,5 +1,6 @@
-import { commandLine, type FailureReport, fromHere } from '@locmoe/run-format';
+import type { FailureReport } from '@locmoe/run-format';
 import { committedFolders } from '../checkpoint/folders.js';
+import { fromHere, locmoeCommand } from '../os/command-line.js';
 import type { RunFailure } from './coordinator-options.js';
 import { type FailedGeneration, resumptionOf } from './planning/resume-command.js';
 import type { RunPlan } from './planning/run-options.js';
@@ -94,7 +95,7 @@ export function explainFailure(
       [startedFrom, ...committedFolders(folder.checkpoints)].find(
         (one) => one !== null && leadsToFailure(one, known),
       ) ?? null,
-    logsCommand: commandLine(['locmoe', 'logs', '--run', fromHere(folder.directory), '--level', 'warn']),
+    logsCommand: locmoeCommand(['logs', '--run', fromHere(folder.directory), '--level', 'warn']),
   });
   try {
     folder.writeFailure(report);

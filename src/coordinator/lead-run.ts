@@ -1,7 +1,8 @@
-import { commandLine, type FailureReport, fromHere } from '@locmoe/run-format';
+import type { FailureReport } from '@locmoe/run-format';
 import { readManifest } from '../checkpoint/manifest.js';
 import { GRACE } from '../config/timeouts.js';
 import { exitCodeOf } from '../errors.js';
+import { fromHere, locmoeCommand } from '../os/command-line.js';
 import { makePrivate } from '../os/make-folder.js';
 import type { RunListener } from '../run/run-listener.js';
 import { claimRun } from '../run/run-lock.js';
@@ -50,8 +51,8 @@ export async function leadRun(launch: RunLaunch): Promise<LedOutcome & { readonl
     const { runId, generation, datasetDir } = identity;
     const { forkedFrom, initFrom } = plan;
     const { command, resumeOptions, place } = launch;
-    const resumeCommand = commandLine([
-      ...['locmoe', command, '--resume', fromHere(folder.directory)],
+    const resumeCommand = locmoeCommand([
+      ...[command, '--resume', fromHere(folder.directory)],
       ...resumeOptions,
     ]);
     const origin = { runId, generation, datasetDir, forkedFrom, initFrom, resumeCommand, ...place };

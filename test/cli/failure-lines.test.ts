@@ -1,4 +1,3 @@
-import { commandLine } from '@locmoe/run-format';
 import { describe, expect, it } from 'vitest';
 import { failureLines, formatRanks } from '../../src/cli/failure-lines.js';
 import { failureReport } from '../../src/coordinator/failure-report.js';
@@ -150,8 +149,4 @@ describe('failureLines', () => {
 it('formatRanks joins neighbours', () => {
   expect(formatRanks([3])).toBe('rank 3');
   expect(formatRanks([7, 0, 2, 3, 4])).toBe('ranks 0, 2-4, 7');
-});
-
-it('commandLine quotes what a shell would take apart', () => {
-  expect(commandLine(['locmoe', '--run', "it's here", '$HOME'])).toBe(`locmoe --run 'it'\\''s here' '$HOME'`);
 });

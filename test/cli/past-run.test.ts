@@ -27,7 +27,7 @@ it('a run that ended without a word is dead, whatever it did last', () => {
     );
     const saved = path.join(folder.checkpoints, 'step-000010');
     mkdirSync(saved, { recursive: true });
-    expect(pastRunLines(run).join('\n')).toMatch(/^ {2}resume: locmoe train --resume \S+$/m);
+    expect(pastRunLines(run).join('\n')).toMatch(/^ {2}resume: \S+cli\.ts train --resume \S+$/m);
     const { record } = run;
     const resumed = { ...run, record: { ...record, resumeCommand: 'locmoe serve --resume it' } };
     expect(pastRunLines(resumed)).toContain('  resume: locmoe serve --resume it');

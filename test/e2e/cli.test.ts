@@ -1,6 +1,8 @@
-import { readFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, symlinkSync } from 'node:fs';
+import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import {
+  CLI,
   Locmoe,
   locmoe,
   newestRun,
@@ -60,6 +62,28 @@ describe('--help', () => {
     expect([code, stderr]).toEqual([0, '']);
     expect(stdout).toMatch(/^loaded \d+\n$/);
   });
+});
+
+it('commands are printed as the one that prints them was typed, and npx is kept from fetching a package', async () => {
+  const folder = temporaryFolder();
+  const bin = path.join(folder, 'node_modules/.bin');
+  mkdirSync(bin, { recursive: true });
+  const file = path.join(bin, 'locmoe');
+  symlinkSync(CLI, file);
+  const status = ['status', '--run', path.join(ROOT, 'packages/run-format/test/fixtures/run-0.1.0')];
+  const printed = async (program: readonly string[], PATH = process.env.PATH!) => {
+    const { stdout, stderr } = await new Locmoe(status, { PATH, npm_command: '' }, program, folder).finished;
+    expect(stdout, stderr).toMatch(/^ {2}look: /m);
+    return /^ {2}look: (.*) inspect --run \/\S+\/run-0\.1\.0$/m.exec(stdout)?.[1];
+  };
+  const ways = [
+    printed(['npx', 'locmoe']),
+    printed(['locmoe'], `${bin}:${process.env.PATH}`),
+    printed([file]),
+  ];
+  const [byNpx, ...others] = await Promise.all(ways);
+  expect([byNpx, ...others]).toEqual(['npx --no-install locmoe', 'locmoe', file]);
+  expect(await printed(byNpx!.split(' '))).toBe(byNpx);
 });
 
 describe('a live run', () => {

@@ -114,9 +114,9 @@ describe('a worker that', () => {
       notRestarted: null,
       silentMs: null,
       resumeCommand: expect.stringMatching(
-        /^locmoe train --resume \S+ --runs-dir \S+ --data-dir \S+ --no-samples$/,
+        /^\S+cli\.js train --resume \S+ --runs-dir \S+ --data-dir \S+ --no-samples$/,
       ),
-      logsCommand: expect.stringMatching(/^locmoe logs --run \S+ --level warn$/),
+      logsCommand: expect.stringMatching(/^\S+cli\.js logs --run \S+ --level warn$/),
       ranks: [0, 1].map((rank) => ({
         rank,
         node: rank,
@@ -130,7 +130,7 @@ describe('a worker that', () => {
     });
     // All were heard of when it happened: no rank can be more than a step away.
     for (const { step } of report.ranks) expect(Math.abs(step - report.step!)).toBeLessThanOrEqual(1);
-    expect(end.stderr).toMatch(/resume: locmoe train --resume .*from step-0+\d+/);
+    expect(end.stderr).toMatch(/resume: \S+cli\.js train --resume .*from step-0+\d+/);
     for (const text of [report.resumeCommand!, report.logsCommand, hostname(), 'killed by SIGKILL'])
       expect(end.stderr).toContain(text);
     await run.expectNothingLeft();

@@ -49,8 +49,8 @@ describe('a run that is stopped', () => {
     expect(code, stdout + stderr).toBe(130);
     const [, end] = /^stopped in .*: the run (was stopped by .* at step \d+ of 100000)$/m.exec(stdout) ?? [];
     expect(end, stdout).toContain(by);
-    expect(stdout).toMatch(/^not validated at the stop: npx locmoe eval --checkpoint \S+$/m);
-    expect(stdout).toMatch(/^next\n {2}npx locmoe train --resume \S+$/m);
+    expect(stdout).toMatch(/^not validated at the stop: \S+cli\.js eval --checkpoint \S+$/m);
+    expect(stdout).toMatch(/^next\n {2}\S+cli\.js train --resume \S+$/m);
     const directory = newestRun(folder);
     const read = (name: string) => JSON.parse(readFileSync(path.join(directory, name), 'utf8'));
     expect(read('run.json')).toMatchObject({ stopped: by });
@@ -58,7 +58,7 @@ describe('a run that is stopped', () => {
     const status = await locmoe('status', ...runs);
     expect(status.code, status.stderr).toBe(0);
     expect(status.stdout).toMatch(new RegExp(`: stopped by ${by}\n`));
-    expect(status.stdout).toMatch(/^ {2}resume: locmoe train --resume \S+/m);
+    expect(status.stdout).toMatch(/^ {2}resume: \S+cli\.js train --resume \S+/m);
   });
 });
 

@@ -25,9 +25,9 @@ it('a failed run is served on, and gives way to the command that resumes it', as
   expect(await metricsOf(run)).toMatch(/^locmoe_run_state\{state="failed",run="\S+"\} 1$/m);
   // Only the process that serves is left of the run.
   expect(run.descendants()).toEqual([run.child.pid]);
-  expect(run.output).toMatch(/look: locmoe inspect --run \S+/);
+  expect(run.output).toMatch(/look: \S+cli\.js inspect --run \S+/);
 
-  const [, command] = /^ {2}resume: locmoe (.*) {2}# from step-\d+$/m.exec(run.output)!;
+  const [, command] = /^ {2}resume: \S+cli\.js (.*) {2}# from step-\d+$/m.exec(run.output)!;
   const resumed = new Locmoe(command.split(' '));
   await resumed.until(/^step +\d+\//m);
   expect((await run.finished).code).toBe(3);

@@ -77,7 +77,7 @@ describe.skipIf(reason !== null)('a page that is open when its run ends', () => 
     await eventually(header).toMatch(/^failed/);
     expect((await run.finished).code).toBe(3);
     expect(await banner()).toMatch(/This run failed: WORKER_DIED.*killed by SIGKILL/);
-    expect(await banner()).toMatch(/resume\s*locmoe train --resume \S+.*locmoe inspect --run \S+/);
+    expect(await banner()).toMatch(/resume\s*\S+cli\.js train --resume \S+.*cli\.js inspect --run \S+/);
     expect(await header()).not.toContain('left');
     await eventually(() => page.locator('.pins button.pin:not(.is-warning)').count()).toBe(1);
     // The first cause is told twice, as a first sight and as the verdict; the other rank names whom it follows.
@@ -129,7 +129,7 @@ describe.skipIf(reason !== null)('a page that is open when its run ends', () => 
     process.kill(run.child.pid!, 'SIGKILL');
     await eventually(header).toMatch(/^no contact.*last heard of\d\d:\d\d:\d\d$/);
     expect(await banner()).toMatch(/The coordinator is gone: last heard of at .*at step \d+ of 100000/);
-    expect(await banner()).toMatch(/locmoe train --resume \S+.*locmoe inspect --run \S+/);
+    expect(await banner()).toMatch(/cli\.js train --resume \S+.*cli\.js inspect --run \S+/);
     await screenshot(page, 'coordinator-gone-light');
     for (const pid of run.descendants()) process.kill(pid, 'SIGKILL');
     await run.finished;
@@ -205,7 +205,7 @@ describe.skipIf(reason !== null)('a page that is open when its run ends', () => 
       expect(await page.textContent('.rank-times .note')).toContain(
         'and for a processor that other processes',
       );
-      expect(await page.textContent('.flight')).toMatch(/generation 2.*rank 0.*locmoe flight/);
+      expect(await page.textContent('.flight')).toMatch(/generation 2.*rank 0.*cli\.js flight/);
       await screenshot(page, 'details-light');
     });
 

@@ -108,7 +108,7 @@ describe('early stop', () => {
       /: the run has not lowered its validation loss of \d\.\d{3} at step 4 for 3 validations, and /,
     );
     expect(finished.stdout).toMatch(/best +\S+step-000004\n +validation loss \d\.\d{3}/);
-    expect(finished.stdout).toMatch(/locmoe eval --checkpoint \S+step-000004\n/);
+    expect(finished.stdout).toMatch(/cli\.js eval --checkpoint \S+step-000004\n/);
     expect(validatedSteps(run)).toEqual([4, 8, 12, 16]);
     expect(checkpointsOf(run)).toEqual(['step-000004', 'step-000016']);
     expect(JSON.parse(readFileSync(path.join(run, 'summary.json'), 'utf8'))).toMatchObject({

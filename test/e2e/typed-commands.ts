@@ -104,6 +104,7 @@ export const HERE: readonly string[] = [
 ];
 /** What is not run here, and why. */
 export const ELSEWHERE: readonly (readonly [RegExp, string])[] = [
+  [/^npx (--no-install )?locmoe$/, 'cli.test.ts types both'],
   [/^npm (run (setup|build|check|check:fast|lint)|test)$/, 'CI runs `npm test`, which is these'],
   [/^npm run format$|^npx vitest run test\/routing$/, 'CI runs the lint and the tests of all files'],
   [/^npm run proto$/, 'generated-types.test.ts holds what it writes to proto/'],

@@ -33,7 +33,7 @@ describe('an error in the coordinator that nobody caught', () => {
     expect(stderr).toMatch(
       /^locmoe: run failed: unexpected error in the coordinator: nobody caught this \(at .*throw-on-signal/m,
     );
-    expect(stderr).toContain(`locmoe train --resume ${path.relative('.', directory)}`);
+    expect(stderr).toContain(`cli.js train --resume ${directory}`);
     expect(stderr).toContain(`# from ${path.basename(last?.[1] ?? '')}`);
     expect(json(directory, 'failure.json')).toMatchObject({ code: 'INTERNAL', checkpoint: last?.[1] });
     expect(json(directory, 'run.json').state).toBe('failed');

@@ -1,7 +1,5 @@
 import {
-  commandLine,
   type FailureReport,
-  fromHere,
   generationsOf,
   listRuns,
   type RunFolder,
@@ -13,6 +11,7 @@ import {
 } from '@locmoe/run-format';
 import { machineIdentity } from '@locmoe/run-format/process-identity';
 import type { LiveRun } from 'locmoe/internal/cli/packages';
+import { fromHere, locmoeCommand } from 'locmoe/internal/os/command-line';
 import type { CheckpointCheck, CheckpointsReply, RunCommands, RunDetail, RunListItem } from './api-types.js';
 import { Checkpoints, foldersIn } from './checkpoints.js';
 import { MetricsTable } from './metrics-table.js';
@@ -161,14 +160,13 @@ function isLedHere(record: RunRecord): boolean {
 }
 
 function commandsOf({ folder, record }: ListedRun, failure: FailureReport | null): RunCommands {
-  const words = (...all: string[]) => commandLine(['locmoe', ...all]);
   const place = fromHere(folder.directory);
   const isSaved = foldersIn(folder.checkpoints).length > 0;
-  const resume = record.resumeCommand ?? words('train', '--resume', place);
+  const resume = record.resumeCommand ?? locmoeCommand(['train', '--resume', place]);
   return {
-    inspect: words('inspect', '--run', place),
+    inspect: locmoeCommand(['inspect', '--run', place]),
     resume: failure?.resumeCommand ?? (isSaved ? resume : null),
-    flight: words('flight', place),
+    flight: locmoeCommand(['flight', place]),
   };
 }
 

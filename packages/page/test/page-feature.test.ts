@@ -538,7 +538,7 @@ describe('what a run is', () => {
     const { json } = pageOver(runs);
     const commands = async () => (await json<RunDetail>('/api/runs/run')).commands;
     expect((await commands()).resume).toBeNull();
-    expect((await commands()).inspect).toMatch(/^locmoe inspect --run \S+\/run$/);
+    expect((await commands()).inspect).toMatch(/^\S+\/cli\.ts inspect --run \S+\/run$/);
     mkdirSync(path.join(folder, 'checkpoints/step-000010'), { recursive: true });
     expect((await commands()).resume).toBe('locmoe serve --resume run');
     writeFileSync(

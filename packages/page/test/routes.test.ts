@@ -234,7 +234,7 @@ describe('recorded routes over HTTP', () => {
     const empty = await page.routes.request('http://localhost/api/runs/empty/routes');
     expect(await empty.json()).toMatchObject({ steps: [], recording: null });
     expect(body.command).toMatch(
-      /^locmoe train --config \S*run\/config\.json --set train\.recordRoutes\.every=50$/,
+      /^\S+\/cli\.ts train --config \S*run\/config\.json --set train\.recordRoutes\.every=50$/,
     );
   });
 

@@ -1,4 +1,3 @@
-export { commandLine, fromHere } from './command-line.js';
 export type { DeepReadonly } from './deep-readonly.js';
 export type { FailureReport, PastFailure, RankAtFailure } from './failure-report.js';
 export {

@@ -255,10 +255,7 @@ export function findRun(runsDir: string, named?: string): { folder: RunFolder; r
     for (const name of names) new RunFolder(path.resolve(runsDir, name)).readRecord();
     const foreign = names.find((name) => isForeign(path.join(runsDir, name)));
     if (foreign !== undefined) throw ofAnotherUser(foreign, path.resolve(runsDir, foreign));
-    throw new TrainerError(
-      'BAD_INPUT',
-      `${runsDir}: no run here yet; start one with: locmoe train --config tiny`,
-    );
+    throw new TrainerError('BAD_INPUT', `${runsDir}: no run here yet; the command train starts one`);
   }
   const directory = existsSync(named) ? named : path.resolve(runsDir, named);
   if (isForeign(directory)) throw ofAnotherUser(path.basename(directory), path.resolve(directory));

@@ -2,6 +2,7 @@ import path from 'node:path';
 import { findRun } from '@locmoe/run-format';
 import { type Command, Option } from 'commander';
 import { isLive } from '../../coordinator/planning/run-liveness.js';
+import { fromHere, locmoeCommand } from '../../os/command-line.js';
 import { nextSignal } from '../../os/on-signals.js';
 import { formatAddress } from '../../rpc/address.js';
 import { loadToken, NO_SECURITY, randomToken } from '../../rpc/security.js';
@@ -57,7 +58,9 @@ async function inspect({ run, runsDir, http, tokenFile }: InspectOptions): Promi
     console.log(
       `${record.runId} is live, its page: ${pageUrl(record.http, record.runId, token && printed(token))}`,
     );
-    console.log('to serve it from here as well: locmoe inspect --http 127.0.0.1:0');
+    console.log(
+      `to serve it from here as well: ${locmoeCommand(['inspect', '--run', fromHere(folder.directory), '--http', '127.0.0.1:0'])}`,
+    );
     return;
   }
   const served = path.dirname(folder.directory);
@@ -75,7 +78,7 @@ async function inspect({ run, runsDir, http, tokenFile }: InspectOptions): Promi
   const stopped = nextSignal();
   const url = pageUrl(formatAddress(server.address), folder.runId, given === null ? printed(token) : 'TOKEN');
   console.log(`page: ${url}`);
-  console.log(`serving ${path.relative('.', served) || '.'} until Ctrl-C`);
+  console.log(`serving ${fromHere(served)} until Ctrl-C`);
   await stopped;
   await server.close();
 }

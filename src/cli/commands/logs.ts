@@ -112,7 +112,7 @@ async function followLive(
     if (!isOpen) throw await client.explain('StreamLogs', known);
     throw new TrainerError(
       'UNAVAILABLE',
-      `the coordinator at ${client.address} is gone (${known.details}); what was logged: locmoe logs without --follow`,
+      `the coordinator at ${client.address} is gone (${known.details}); what was logged: the same without --follow`,
     );
   } finally {
     client.close();

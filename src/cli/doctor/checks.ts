@@ -12,6 +12,7 @@ import { LEAST_OPEN_FILES } from '../../errors.js';
 import { formatCount } from '../../format.js';
 import { oneDnnPath } from '../../ops/kernels/choose-kernels.js';
 import { loadOneDnn } from '../../ops/kernels/onednn/library.js';
+import { locmoeCommand } from '../../os/command-line.js';
 import { mapShared, reserve, unmap } from '../../os/libc.js';
 import { processorFlags } from '../../os/processor.js';
 import { isPackageInstalled } from '../packages.js';
@@ -59,7 +60,7 @@ const CHECKS: Readonly<Record<string, () => Found | Promise<Found>>> = {
   corpus: () =>
     existsSync(path.join(CORPUS_DIR, 'node_modules'))
       ? ok('installed')
-      : note('not installed', 'run `locmoe setup --corpus` to train on the built-in domains'),
+      : note('not installed', `to train on the built-in domains: ${locmoeCommand(['setup', '--corpus'])}`),
   'python, torch': torch,
 };
 
@@ -87,17 +88,20 @@ function bad(found: string, advice: string): Found {
 
 function tensorFlow(): Found {
   if (!hasTensorFlow())
-    return note('not here yet: the first training fetches it (0.3 GB)', 'or fetch it now: `locmoe setup`');
+    return note(
+      'not here yet: the first training fetches it (0.3 GB)',
+      `or fetch it now: ${locmoeCommand(['setup'])}`,
+    );
   const { version, why, file, isPinned } = probeTensorFlow();
   if (version === null)
     return bad(
       `${why} (Node ${process.versions.node})`,
-      'run `locmoe setup`; it is tested on Node 20, 22, 24 and 26',
+      `run ${locmoeCommand(['setup'])}; it is tested on Node 20, 22, 24 and 26`,
     );
   const found = `${version} computes, ${file}`;
   return isPinned
     ? ok(found)
-    : note(found, 'not the library that the tests run on; `locmoe setup` installs that');
+    : note(found, `not the library that the tests run on, which this installs: ${locmoeCommand(['setup'])}`);
 }
 
 function oneDnn(): Found {
@@ -109,7 +113,10 @@ function oneDnn(): Found {
   }
   if (process.env.LOCMOE_KERNELS === 'tensorflow') return ok('not used: LOCMOE_KERNELS says tensorflow');
   if (path === null)
-    return note('not installed: TensorFlow computes', 'run `locmoe setup`: steps are faster with it');
+    return note(
+      'not installed: TensorFlow computes',
+      `steps are faster with it: ${locmoeCommand(['setup'])}`,
+    );
   return ok(`${loadOneDnn(path, findThreads()).version}, ${path}`);
 }
 

@@ -1,8 +1,9 @@
 import { existsSync } from 'node:fs';
 import path from 'node:path';
-import { commandLine, fromHere, generationOf, type PastFailure, type RunFolder } from '@locmoe/run-format';
+import { generationOf, type PastFailure, type RunFolder } from '@locmoe/run-format';
 import { committedFolders } from '../../checkpoint/folders.js';
 import type { RunConfig } from '../../config/schema.js';
+import { fromHere, locmoeCommand } from '../../os/command-line.js';
 import type { RunOptions } from './run-options.js';
 import { failureAfter, leadsToFailure, lowerRate } from './suspect-checkpoint.js';
 
@@ -48,14 +49,14 @@ export function resumptionOf(
   const isFoundByRun = checkpoint === newest && failureAfter(checkpoint, folder.failures()) === undefined;
   const place = isFoundByRun && !wouldComeAgain ? folder.directory : checkpoint;
   const words = [
-    ...['locmoe', failed.command, '--resume', fromHere(place)],
+    ...[failed.command, '--resume', fromHere(place)],
     // Until its first checkpoint, a generation's configuration exists only in its options.
     ...(isOwn ? [] : startingOptions(failed.options)),
     // Runs are deterministic, so the same settings would repeat the same steps.
     ...(wouldComeAgain ? ['--set', lowerRate(failed.config)] : []),
     ...failed.resumeOptions,
   ];
-  return { checkpoint, command: commandLine(words) };
+  return { checkpoint, command: locmoeCommand(words) };
 }
 
 /** Options that determine what is trained. */

@@ -2,6 +2,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { TrainerError } from '../../errors.js';
+import { locmoeCommand } from '../../os/command-line.js';
 import { sha256 } from '../../sha256.js';
 import { type DomainDocuments, type SelectOptions, selectDocuments } from '../prepare/select-documents.js';
 import { chunkText, cleanText } from '../read/chunks.js';
@@ -55,7 +56,7 @@ async function readSource(
   const folder = path.join(root, 'node_modules', source.packageName);
   const missing =
     `domain ${domain}: the text source ${source.packageName} is not installed in ` +
-    `${root}; run \`locmoe setup --corpus${corpus === 'large' ? ' large' : ''}\``;
+    `${root}; run ${locmoeCommand(['setup', '--corpus', ...(corpus === 'large' ? ['large'] : [])])}`;
   if (!existsSync(folder)) throw new TrainerError('BAD_INPUT', missing);
   try {
     return [...(await source.read(folder))].flatMap(({ text, file }) =>

@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs';
 import { findOneDnn, findThreads } from '../../../scripts/onednn.mjs';
 import { TrainerError } from '../../errors.js';
+import { locmoeCommand } from '../../os/command-line.js';
 import { multipliesBfloat16 } from '../../os/processor.js';
 import type { Kernels } from './kernels.js';
 import { loadOneDnn, type OneDnn } from './onednn/library.js';
@@ -53,7 +54,7 @@ export function oneDnnPath(): string | null {
   if (path === null && choice === 'onednn')
     throw new TrainerError(
       'BAD_INPUT',
-      'LOCMOE_KERNELS is onednn, which is not installed: run `locmoe setup`, which says how',
+      `LOCMOE_KERNELS is onednn, which is not installed: ${locmoeCommand(['setup'])} says how`,
     );
   return path;
 }
@@ -67,7 +68,7 @@ export function whyNoBfloat16(): string | null {
       : 'oneDNN does not multiply it on this processor, which has no AVX-512';
   return process.env.LOCMOE_KERNELS === 'tensorflow'
     ? 'it needs oneDNN, but LOCMOE_KERNELS says tensorflow'
-    : 'it needs oneDNN, which is not installed: run `locmoe setup`';
+    : `it needs oneDNN, which is not installed: run ${locmoeCommand(['setup'])}`;
 }
 
 /**

@@ -4,6 +4,7 @@ import type { FailureReport, RunFolder } from '@locmoe/run-format';
 import { describe, expect, it } from 'vitest';
 import { resumptionOf } from '../../../src/coordinator/planning/resume-command.js';
 import type { RunOptions } from '../../../src/coordinator/planning/run-options.js';
+import { fromHere } from '../../../src/os/command-line.js';
 import { config } from '../../checkpoint/fixture.js';
 import { OPTIONS, savedRun, saveStep } from '../saved-run.js';
 
@@ -25,20 +26,18 @@ function goOn(folder: RunFolder, startedFrom: string | null, options = GIVEN, ge
   const found = resumptionOf({ ...known, options, folder, generation, startedFrom });
   return (
     found && {
-      words: found.command.replace('locmoe train --resume ', ''),
+      words: found.command.replace(/^\S+\/cli\.ts train --resume /, ''),
       from: path.basename(found.checkpoint),
     }
   );
 }
 
-const here = (place: string) => path.relative('.', place);
-
 describe('the command that goes on with a failed run', () => {
   it('gives its options again until one of its own checkpoints has them', () => {
     const folder = savedRun([2]);
     const startedFrom = path.join(folder.checkpoints, 'step-000002');
-    const run = here(folder.directory);
-    expect(goOn(folder, here(startedFrom))).toEqual({
+    const run = fromHere(folder.directory);
+    expect(goOn(folder, fromHere(startedFrom))).toEqual({
       words: `${run} ${OVERRIDES} --no-http`,
       from: 'step-000002',
     });
@@ -50,7 +49,7 @@ describe('the command that goes on with a failed run', () => {
     const folder = savedRun([2, 4]);
     const startedFrom = path.join(folder.checkpoints, 'step-000002');
     expect(goOn(folder, startedFrom)).toEqual({
-      words: `${here(startedFrom)} ${OVERRIDES} --no-http`,
+      words: `${fromHere(startedFrom)} ${OVERRIDES} --no-http`,
       from: 'step-000002',
     });
   });
@@ -61,11 +60,11 @@ describe('the command that goes on with a failed run', () => {
     const options = { ...GIVEN, fork: true };
     const empty = { ...forked, checkpoints: path.join(forked.directory, 'none') } as RunFolder;
     expect(goOn(empty, startedFrom, options, 1)).toEqual({
-      words: `${here(startedFrom)} --fork ${OVERRIDES} --no-http`,
+      words: `${fromHere(startedFrom)} --fork ${OVERRIDES} --no-http`,
       from: 'step-000002',
     });
     expect(goOn(forked, startedFrom, options, 1)).toEqual({
-      words: `${here(forked.directory)} --no-http`,
+      words: `${fromHere(forked.directory)} --no-http`,
       from: 'step-000001',
     });
   });
@@ -73,7 +72,7 @@ describe('the command that goes on with a failed run', () => {
   it('names no checkpoint that leads to the same failure, and lowers the learning rate', () => {
     const folder = savedRun([2, 4]);
     const lower = '--set train.learningRate=0.0005 --no-http';
-    const folderOf = (step: number) => here(path.join(folder.checkpoints, `step-00000${step}`));
+    const folderOf = (step: number) => fromHere(path.join(folder.checkpoints, `step-00000${step}`));
     const startedFrom = path.join(folder.checkpoints, 'step-000004');
     expect(goOn(folder, startedFrom, GIVEN, 2, 7)).toEqual({
       words: `${folderOf(2)} ${OVERRIDES} ${lower}`,
@@ -91,7 +90,7 @@ describe('the command that goes on with a failed run', () => {
     const folder = savedRun([2, 4]);
     const startedFrom = path.join(folder.checkpoints, 'step-000004');
     folder.writeFailure({ generation: 1, code: 'NOT_FINITE', step: 5 } as FailureReport);
-    expect(goOn(folder, startedFrom)?.words).toBe(`${here(startedFrom)} ${OVERRIDES} --no-http`);
+    expect(goOn(folder, startedFrom)?.words).toBe(`${fromHere(startedFrom)} ${OVERRIDES} --no-http`);
   });
 
   it('names no checkpoint that was deleted meanwhile', () => {
@@ -109,7 +108,7 @@ describe('the command that goes on with a failed run', () => {
     const empty = { ...folder, checkpoints: path.join(folder.directory, 'none') } as RunFolder;
     expect(goOn(empty, null, GIVEN, 1)).toBeNull();
     expect(goOn(folder, null, GIVEN, 1)).toEqual({
-      words: `${here(folder.directory)} --no-http`,
+      words: `${fromHere(folder.directory)} --no-http`,
       from: 'step-000002',
     });
   });

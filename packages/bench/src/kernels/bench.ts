@@ -9,6 +9,7 @@ import { oneDnnKernels } from 'locmoe/internal/ops/kernels/onednn/onednn-kernels
 import type { ElementType } from 'locmoe/internal/ops/kernels/onednn/tensor-memory';
 import { tensorflowKernels } from 'locmoe/internal/ops/kernels/tensorflow/tensorflow-kernels';
 import { tf } from 'locmoe/internal/ops/tensorflow';
+import { locmoeCommand } from 'locmoe/internal/os/command-line';
 import { CounterRandom } from 'locmoe/internal/parameters/counter-random';
 import { machine } from '../folders.js';
 import { median, timeOf } from '../statistics.js';
@@ -189,7 +190,7 @@ export async function benchKernels({ width, rounds }: BenchKernelsOptions): Prom
 function contendersOf(): Contender[] {
   const path = oneDnnPath();
   if (path === null)
-    throw new TrainerError('NO_RESOURCE', 'oneDNN is not installed: run `locmoe setup`, which says how');
+    throw new TrainerError('NO_RESOURCE', `oneDNN is not installed: ${locmoeCommand(['setup'])} says how`);
   const library = loadOneDnn(path, findThreads());
   const types: readonly ElementType[] = library.hasBfloat16 ? ['float32', 'bfloat16'] : ['float32'];
   return [

@@ -3,6 +3,7 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { readRegularFile } from '@locmoe/run-format/regular-file';
 import { TrainerError } from 'locmoe/internal/errors';
+import { locmoeCommand } from 'locmoe/internal/os/command-line';
 import { ROUTER_NAMES } from 'locmoe/internal/routing/index';
 import { z } from 'zod';
 
@@ -58,6 +59,8 @@ export const CALIBRATION_FILE = 'calibration.json';
 /** Default work folder of `locmoe bench plan`. */
 const DEFAULT_WORK_DIR = 'runs/plan';
 
+const measure = () => `measure one with: ${locmoeCommand(['bench', 'plan', '--calibrate'])}`;
+
 /**
  * Reads a calibration: the given one, else that of the last `locmoe bench plan` here, else the shipped one.
  *
@@ -67,17 +70,14 @@ export function readProfile(given: string | undefined): MachineProfile {
   const own = path.join(DEFAULT_WORK_DIR, CALIBRATION_FILE);
   const file = given ?? [own, SHIPPED].find((each) => existsSync(each));
   if (file === undefined)
-    throw new TrainerError(
-      'BAD_INPUT',
-      `no calibration of this machine in ${own}; measure one with: locmoe bench plan --calibrate`,
-    );
+    throw new TrainerError('BAD_INPUT', `no calibration of this machine in ${own}; ${measure()}`);
   const label = given === undefined ? file : `--calibration ${given}`;
   const parsed = profileSchema.safeParse(readJson(file, label));
   if (parsed.success) return parsed.data;
   const { path: field, message } = parsed.error.issues[0]!;
   throw new TrainerError(
     'BAD_INPUT',
-    `${label}: no calibration: ${field.join('.') || 'the file'}: ${message}; measure one with: locmoe bench plan --calibrate`,
+    `${label}: no calibration: ${field.join('.') || 'the file'}: ${message}; ${measure()}`,
   );
 }
 

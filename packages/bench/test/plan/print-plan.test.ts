@@ -83,7 +83,7 @@ describe('locmoe plan', () => {
   it('says what a calibration lacks', async () => {
     const { code, stderr } = await plan({ ...PROFILE, compute: { ...PROFILE.compute, flopsPerS: -1 } });
     expect(stderr).toMatch(
-      /no calibration: compute.flopsPerS: [^\n]*; measure one with: locmoe bench plan --calibrate\n$/,
+      /no calibration: compute.flopsPerS: [^\n]*; measure one with: \S+\/cli\.ts bench plan --calibrate\n$/,
     );
     expect(code).toBe(2);
   });

@@ -124,8 +124,7 @@ function showViews(hasRun: boolean): void {
   for (const [name, { element }] of Object.entries(views)) element.hidden = !hasRun || name !== view;
   empty.hidden = hasRun;
   if (hasRun) return;
-  const text = run === null ? 'No run here yet. Start one: ' : `No run ${run} here. Start one: `;
-  fill(empty, h.p(text, h.code('locmoe train --config tiny')));
+  fill(empty, h.p(run === null ? 'No run here yet.' : `No run ${run} here.`, ' A training starts one.'));
 }
 
 /** Fields whose change needs data at once. */

@@ -1,7 +1,8 @@
 import { readdirSync, statSync } from 'node:fs';
 import path from 'node:path';
-import { commandLine, fromHere, type RunFolder, type RunRecord, TOKENIZER_FILE } from '@locmoe/run-format';
+import { type RunFolder, type RunRecord, TOKENIZER_FILE } from '@locmoe/run-format';
 import { parseRoutesFileName } from '@locmoe/run-format/routes-file';
+import { fromHere, locmoeCommand } from 'locmoe/internal/os/command-line';
 import { expertsOfDomain } from 'locmoe/internal/routing/domain-groups';
 import type { RecordedSteps, StepRoutes } from '../api-routes.js';
 import { foldersIn } from '../checkpoints.js';
@@ -36,14 +37,7 @@ export function recordedSteps({ folder }: ListedRun): RecordedSteps {
     files: shown.map((step) => filesOf.get(step)!.length),
     leftOut: steps.length - shown.length,
     recording: recordRoutes && { every: recordRoutes.every, share: recordRoutes.share },
-    command: commandLine([
-      'locmoe',
-      'train',
-      '--config',
-      config,
-      '--set',
-      `train.recordRoutes.every=${EVERY}`,
-    ]),
+    command: locmoeCommand(['train', '--config', config, '--set', `train.recordRoutes.every=${EVERY}`]),
   };
 }
 

@@ -1,0 +1,63 @@
+import { readFileSync, realpathSync } from 'node:fs';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { familyOf } from './process-info.js';
+
+const SHELLS = ['sh', 'dash', 'bash', 'busybox'];
+const CLI = fileURLToPath(new URL(`../cli/cli${path.extname(import.meta.url)}`, import.meta.url));
+const LOCAL_BIN = path.join('node_modules', '.bin');
+
+let starter: readonly string[] | undefined;
+
+/**
+ * A command line that starts this program in the working directory, to be pasted into a shell: with `locmoe` if that is
+ * this program in PATH, else with what started this process. It never makes npx fetch a package from a registry.
+ */
+export function locmoeCommand(words: readonly string[]): string {
+  starter ??= starterOf(process);
+  return [...starter, ...words].map(quote).join(' ');
+}
+
+/** The words that start this program again. */
+function starterOf({ env, argv, pid }: Pick<NodeJS.Process, 'env' | 'argv' | 'pid'>): readonly string[] {
+  // What npx has fetched into its cache it would not find with --no-install.
+  if (npxOf(pid) !== null && !CLI.includes('/_npx/')) return ['npx', '--no-install', 'locmoe'];
+  // npm puts such folders into the PATH of what it runs; the user's shell does not have them.
+  const isNpms = (folder: string) => Boolean(env.npm_command) && folder.endsWith(LOCAL_BIN);
+  const folders = (env.PATH ?? '').split(path.delimiter).filter((folder) => folder !== '' && !isNpms(folder));
+  if (folders.some((folder) => isCli(path.join(folder, 'locmoe')))) return ['locmoe'];
+  return [argv[1] !== undefined && isCli(argv[1]) ? argv[1] : CLI];
+}
+
+function isCli(file: string): boolean {
+  try {
+    return realpathSync(file) === realpathSync(CLI);
+  } catch {
+    return false;
+  }
+}
+
+/** The npx that started a process, directly or through its shell; null if there is none in the same process group. */
+export function npxOf(pid: number): number | null {
+  const { group, parent } = familyOf(pid);
+  const above = SHELLS.includes(nameOf(parent)) ? familyOf(parent).parent : parent;
+  return nameOf(above).startsWith('npm exec') && familyOf(above).group === group ? above : null;
+}
+
+function nameOf(pid: number): string {
+  try {
+    return readFileSync(`/proc/${pid}/comm`, 'utf8').trim();
+  } catch {
+    return '';
+  }
+}
+
+function quote(word: string): string {
+  return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
+}
+
+/** Returns a path relative to the working directory if it is inside it, else as it is given. */
+export function fromHere(place: string): string {
+  const relative = path.relative('.', place);
+  return !path.isAbsolute(place) || relative.startsWith('..') ? place : relative || '.';
+}
