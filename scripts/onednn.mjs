@@ -1,29 +1,19 @@
 // oneDNN, with which the heavy operations of a training are faster than with TensorFlow alone (`bench kernels`). It is
-// found where the system has it; on Debian and Ubuntu its package is fetched and unpacked into onednn/ of this package,
-// without root. It can be missing.
+// found where the system has it; on Debian and Ubuntu its package is fetched and unpacked into onednn/ of this package, or of the
+// user's cache, without root. It can be missing.
 import { spawnSync } from 'node:child_process';
-import {
-  accessSync,
-  constants,
-  copyFileSync,
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  renameSync,
-  rmSync,
-} from 'node:fs';
+import { copyFileSync, existsSync, mkdtempSync, readdirSync, renameSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { makeSetUpFolder, setUpFolder } from './set-up-folder.mjs';
 
-const ROOT = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '..');
-/** Where `setupOneDnn` puts it, with the library of threads that it needs. */
-const OWN_FOLDER = path.join(ROOT, 'onednn');
 const MULTIARCH = { x64: 'x86_64-linux-gnu', arm64: 'aarch64-linux-gnu' }[process.arch] ?? '';
 const SYSTEM_FOLDERS = [`/usr/lib/${MULTIARCH}`, '/usr/lib64', '/usr/lib', '/usr/local/lib'];
 const LIBRARY = /^libdnnl\.so\.3(\.\d+)*$/;
 const THREADS = 'libgomp.so.1';
+/** Where `setupOneDnn` puts it, with the library of threads that it needs. */
+const OWN_FOLDER = setUpFolder('onednn', THREADS);
 const TIMEOUT_MS = 300_000;
 
 /**
@@ -61,14 +51,13 @@ export function setupOneDnn(log) {
 }
 
 /**
- * Fetches the library into onednn/, whether or not the system has one.
+ * Fetches the library into its folder, whether or not the system has one.
  * @param {(line: string) => void} log
  * @throws {Error} with one line
  */
 export function fetchOneDnn(log) {
   const folder = mkdtempSync(path.join(tmpdir(), 'locmoe-onednn-'));
   try {
-    accessSync(ROOT, constants.W_OK);
     fetchInto(folder, log);
   } finally {
     rmSync(folder, { recursive: true, force: true });
@@ -83,7 +72,7 @@ function fetchInto(folder, log) {
   for (const file of readdirSync(folder).filter((each) => each.endsWith('.deb')))
     run('dpkg-deb', ['-x', file, unpacked], folder);
   const libraries = path.join(unpacked, 'usr/lib', MULTIARCH);
-  mkdirSync(OWN_FOLDER, { recursive: true });
+  makeSetUpFolder('onednn', OWN_FOLDER);
   const files = readdirSync(libraries, { withFileTypes: true });
   const wanted = files.filter((file) => file.name === THREADS || (file.isFile() && LIBRARY.test(file.name)));
   for (const { name } of wanted.sort((a, b) => a.name.localeCompare(b.name)).reverse()) {

@@ -1,3 +1,5 @@
+/** The folder whose node_modules have TensorFlow, or get it. */
+export function tensorFlowFolder(): string;
 export function hasTensorFlow(): boolean;
 export function probeTensorFlow(): {
   readonly version: string | null;

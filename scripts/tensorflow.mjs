@@ -1,11 +1,10 @@
 // TensorFlow for Node: the package from the registry, whose install script is not run, and the native library
 // under it. Checkouts have the package among their development dependencies; elsewhere (an installed locmoe, an
-// image) it is installed into tensorflow/ of this package. The library is the pinned build that the tests run on,
+// image) it is installed into tensorflow/ of this package, or of the user's cache. The library is the pinned build that the tests run on,
 // from a registry package; LOCMOE_TENSORFLOW=vendor asks for the vendor's own instead.
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import {
-  accessSync,
   constants,
   createReadStream,
   existsSync,
@@ -15,19 +14,17 @@ import {
   statSync,
 } from 'node:fs';
 import { copyFile, link, mkdir, mkdtemp, readdir, readlink, rename, rm, symlink } from 'node:fs/promises';
-import { homedir } from 'node:os';
 import path from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { fileURLToPath } from 'node:url';
 import { createBrotliDecompress, createGunzip } from 'node:zlib';
 import { installLocked } from './install-locked.mjs';
 import { runNpm, withProgress } from './run-npm.mjs';
+import { CACHE_FOLDER, makeSetUpFolder, setUpFolder } from './set-up-folder.mjs';
 
 const ROOT = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '..');
 const PACKAGE = 'node_modules/@tensorflow/tfjs-node';
 const ADDON = 'lib/napi-v8/tfjs_binding.node';
-/** Where an installed locmoe has it. */
-const OWN_FOLDER = path.join(ROOT, 'tensorflow');
 const REMOVED_UTIL = new URL('removed-util.mjs', import.meta.url).href;
 const FETCH_TIMEOUT_MS = 1_800_000;
 const PINNED = {
@@ -44,19 +41,18 @@ const PINNED = {
       '0217782c0ef974979ea371efa2b672622cd4486d2ec2746d24277a5f50d63e09',
   },
 };
-const CACHE_FOLDER = path.join(process.env.XDG_CACHE_HOME || path.join(homedir(), '.cache'), 'locmoe');
 const CACHE = path.join(CACHE_FOLDER, `tensorflow-${PINNED.version}`);
 
-/** The folder whose node_modules have TensorFlow, or get it: that of the checkout, or `tensorflow/`. */
-function home() {
-  return existsSync(path.join(ROOT, PACKAGE)) && !existsSync(path.join(OWN_FOLDER, 'node_modules'))
+/** The folder whose node_modules have TensorFlow, or get it: that of the checkout, or `setUpFolder`. @returns {string} */
+export function tensorFlowFolder() {
+  return existsSync(path.join(ROOT, PACKAGE)) && !existsSync(path.join(ROOT, 'tensorflow/node_modules'))
     ? ROOT
-    : OWN_FOLDER;
+    : setUpFolder('tensorflow', 'node_modules');
 }
 
 /** True once `setupTensorFlow` has succeeded here; it loads nothing. @returns {boolean} */
 export function hasTensorFlow() {
-  return existsSync(path.join(home(), PACKAGE, ADDON));
+  return existsSync(path.join(tensorFlowFolder(), PACKAGE, ADDON));
 }
 
 /**
@@ -64,7 +60,7 @@ export function hasTensorFlow() {
  * @returns {{ version: string | null, isPinned: boolean, why: string, file: string }} `why` it does not load, and
  *   the addon's file
  */
-export function probeTensorFlow(folder = home()) {
+export function probeTensorFlow(folder = tensorFlowFolder()) {
   const file = path.join(folder, PACKAGE, ADDON);
   if (!existsSync(file)) return { version: null, isPinned: false, why: 'not installed', file };
   const program =
@@ -93,7 +89,7 @@ export function probeTensorFlow(folder = home()) {
 export async function setupTensorFlow(log) {
   const wantsVendor = process.env.LOCMOE_TENSORFLOW === 'vendor';
   const isWanted = ({ version, isPinned }) => version !== null && isPinned !== wantsVendor;
-  const folder = home();
+  const folder = tensorFlowFolder();
   if (isWanted(probeTensorFlow(folder))) return log('already installed');
   if (!wantsVendor && (process.platform !== 'linux' || process.arch !== 'x64'))
     throw new Error(
@@ -102,7 +98,7 @@ export async function setupTensorFlow(log) {
     );
   const fill = wantsVendor ? runVendorInstaller : copyPinned;
   if (folder === ROOT) await fill(path.join(ROOT, PACKAGE), log);
-  else await replaceOwnFolder(fill, log);
+  else await replaceModules(folder, fill, log);
   const probed = probeTensorFlow();
   if (!isWanted(probed))
     throw new Error(
@@ -113,21 +109,15 @@ export async function setupTensorFlow(log) {
   log(`installed ${probed.version}`);
 }
 
-/** Installs beside `tensorflow/node_modules`, then moves: a set-up that was cut short leaves nothing half done. */
-async function replaceOwnFolder(fill, log) {
-  try {
-    accessSync(OWN_FOLDER, constants.W_OK);
-  } catch {
-    throw new Error(
-      `TensorFlow is not set up yet and ${OWN_FOLDER} cannot be written; run \`locmoe setup\` as the user that installed locmoe`,
-    );
-  }
-  await inWorkFolder(OWN_FOLDER, async (work, interruption) => {
+/** Installs beside the folder's `node_modules`, then moves: a set-up that was cut short leaves nothing half done. */
+async function replaceModules(folder, fill, log) {
+  makeSetUpFolder('tensorflow', folder);
+  await inWorkFolder(folder, async (work, interruption) => {
     for (const file of ['package.json', 'package-lock.json'])
-      await copyFile(path.join(OWN_FOLDER, file), path.join(work, file));
+      await copyFile(path.join(folder, file), path.join(work, file));
     await installLocked(work, "TensorFlow's packages", log, interruption);
     await fill(path.join(work, PACKAGE), log);
-    const target = path.join(OWN_FOLDER, 'node_modules');
+    const target = path.join(folder, 'node_modules');
     await rm(target, { recursive: true, force: true });
     await rename(path.join(work, 'node_modules'), target);
   });

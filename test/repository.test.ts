@@ -61,6 +61,12 @@ describe('what a clone brings along', () => {
     }
   });
 
+  it('puts into a package the jobs and units that docs/cluster.md uses there', () => {
+    expect(files).toContain('deploy');
+    for (const file of ['slurm/locmoe.sbatch', 'systemd/locmoe-node.service'])
+      expect(existsSync(path.join(ROOT, 'deploy', file)), file).toBe(true);
+  });
+
   it('sets up in a package the TensorFlow that the tests run on', () => {
     const versions = ['package.json', 'tensorflow/package.json'].map((file) => {
       const { dependencies, devDependencies } = JSON.parse(read(file));

@@ -1,12 +1,9 @@
-import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import type * as tensorflow from '@tensorflow/tfjs-node';
 import '../../scripts/removed-util.mjs';
+import { tensorFlowFolder } from '../../scripts/tensorflow.mjs';
 
 let loaded: typeof tensorflow | undefined;
-
-/** Folder into which the set-up of an installed package or an image puts TensorFlow; a checkout has it among its own packages. */
-const SET_UP = new URL('../../tensorflow/node_modules', import.meta.url);
 
 /**
  * TensorFlow, loaded at the first use of a member: it takes 100 MB and a second, which processes that do not
@@ -21,7 +18,7 @@ export const tf = new Proxy({} as typeof tensorflow, {
 });
 
 function load(): typeof tensorflow {
-  return createRequire(existsSync(SET_UP) ? SET_UP : import.meta.url)('@tensorflow/tfjs-node');
+  return createRequire(`${tensorFlowFolder()}/`)('@tensorflow/tfjs-node');
 }
 
 /** The types, under the same name. */

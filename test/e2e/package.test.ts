@@ -1,8 +1,13 @@
 import { execFileSync } from 'node:child_process';
-import { cpSync, existsSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
+import { chmodSync, chownSync, cpSync, existsSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { skipLoudly } from '../debian-tool.js';
+import { commandsOf } from './documented-commands.js';
 import { Locmoe, newestRun, ROOT, temporaryFolder } from './support.js';
+
+/** Number of the user and group `nobody`. */
+const NOBODY = 65_534;
 
 /** `npm pack` and `npm install` of what it made, in an empty folder; returns that folder. */
 function installed(parent: string): string {
@@ -100,5 +105,34 @@ describe('the packed package', () => {
     expect(refused.stderr).toBe(`locmoe: ${why}\n`);
     // Tens of thousands of files: on a busy machine more than a hook has time for.
     rmSync(folder, { recursive: true });
+  }, 600_000);
+
+  it('that root has installed is set up by another user as docs/cluster.md tells it, and trains', async ({
+    skip,
+  }) => {
+    if (process.getuid?.() !== 0) skipLoudly(skip, 'only root can start processes of another user');
+    const parent = temporaryFolder();
+    chmodSync(parent, 0o755);
+    const folder = installed(parent);
+    const home = path.join(parent, 'home');
+    mkdirSync(home);
+    cpSync(path.join(ROOT, 'docs/training.md'), path.join(home, 'training.md'));
+    chownSync(home, NOBODY, NOBODY);
+    const asNobody = ['setpriv', `--reuid=${NOBODY}`, `--regid=${NOBODY}`, '--clear-groups'];
+    const documented = commandsOf('docs/cluster.md');
+    const first = documented.findIndex((line) => line.startsWith('export PATH=/opt/locmoe'));
+    const [exportPath, ...typed] = documented.slice(first, first + 3);
+    expect(typed).toEqual(['locmoe setup', 'locmoe doctor']);
+    const train = `locmoe train --text training.md --set train.steps=3 --nodes 1 --workers-per-node 1 --no-samples`;
+    for (const line of [...typed, train]) {
+      const words = [`${exportPath!.replace('/opt/locmoe', folder)}; ${line}`];
+      const shell = [...asNobody, 'env', '-C', home, `HOME=${home}`, 'sh', '-c'];
+      const { code, stdout, stderr } = await new Locmoe(words, {}, shell).finished;
+      expect(code, stdout + stderr).toBe(0);
+      if (line === 'locmoe doctor')
+        expect(stdout).toMatch(/^ok {4}tensorflow .*\/home\/\.cache\/locmoe\/tensorflow-/m);
+      else if (line === train) expect(stdout).toMatch(/^ {2}locmoe generate --checkpoint runs\//m);
+    }
+    rmSync(parent, { recursive: true });
   }, 600_000);
 });

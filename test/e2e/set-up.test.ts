@@ -1,5 +1,7 @@
+import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import {
+  chmodSync,
   cpSync,
   existsSync,
   mkdirSync,
@@ -149,6 +151,42 @@ it('a set-up of the large corpus begins with the standard one, says how far npm 
     `locmoe: set-up: npm ci in ${LARGE} failed (npm error code E404); check the npm registry and run the set-up again, which goes on from there`,
   );
   expect(readdirSync(LARGE).sort()).toEqual(['package-lock.json', 'package.json']);
+});
+
+it('who cannot write into the package sets up in a folder of their own, unless root has set up the package', ({
+  skip,
+}) => {
+  if (process.getuid?.() !== 0) skipLoudly(skip, 'only root can start processes of another user');
+  const folder = temporaryFolder();
+  chmodSync(folder, 0o755);
+  for (const part of ['scripts', 'tensorflow'])
+    cpSync(path.join(ROOT, part), path.join(folder, part), {
+      recursive: true,
+      filter: (file) => !file.endsWith('node_modules'),
+    });
+  const home = path.join(folder, 'home');
+  mkdirSync(home);
+  chmodSync(home, 0o777);
+  writeFileSync(path.join(home, 'npm'), '#!/bin/sh\necho "npm error E404 in $PWD" >&2\nexit 1\n', {
+    mode: 0o755,
+  });
+  const asNobody = (...args: string[]) =>
+    spawnSync(process.execPath, args, {
+      uid: 65_534,
+      gid: 65_534,
+      cwd: folder,
+      encoding: 'utf8',
+      env: { PATH: `${home}:${process.env.PATH}`, HOME: home },
+    });
+  const { status, stderr } = asNobody('scripts/tensorflow.mjs');
+  const [, own] = /npm error E404 in (\S+)\/\.set-up-\S+\)/.exec(stderr) ?? [];
+  expect(own, stderr).toMatch(new RegExp(`^${home}/\\.cache/locmoe/tensorflow-[0-9a-f]{8}$`));
+  expect([status, readdirSync(own!).sort()]).toEqual([2, ['package-lock.json', 'package.json']]);
+
+  const find = "import('./scripts/tensorflow.mjs').then((it) => console.log(it.tensorFlowFolder()))";
+  expect(asNobody('-e', find).stdout).toBe(`${own}\n`);
+  mkdirSync(path.join(folder, 'tensorflow/node_modules'));
+  expect(asNobody('-e', find).stdout).toBe(`${path.join(folder, 'tensorflow')}\n`);
 });
 
 it('a build before the set-up says the one command that it takes', async () => {

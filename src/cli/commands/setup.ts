@@ -1,6 +1,7 @@
 import { type Command, Option } from 'commander';
 import { installLocked } from '../../../scripts/install-locked.mjs';
 import { setupOneDnn } from '../../../scripts/onednn.mjs';
+import { makeSetUpFolder } from '../../../scripts/set-up-folder.mjs';
 import { CORPUS_DIR, corpusFolder } from '../../data/built-in/corpora.js';
 import { CORPORA, type Corpus } from '../../data/built-in/sources.js';
 import { inPhase, setUpTensorFlow } from '../set-up.js';
@@ -28,8 +29,10 @@ export function setupCommand(command: Command): void {
       await inPhase('onednn', setupOneDnn);
       if (corpus === undefined) return;
       for (const each of corpus === 'large' ? CORPORA : [corpus])
-        await inPhase('corpus', (log) =>
-          installLocked(corpusFolder(CORPUS_DIR, each), `the text sources (${SIZES[each]})`, log),
-        );
+        await inPhase('corpus', (log) => {
+          const folder = corpusFolder(CORPUS_DIR, each);
+          makeSetUpFolder(corpusFolder('corpus', each), folder);
+          return installLocked(folder, `the text sources (${SIZES[each]})`, log);
+        });
     });
 }

@@ -1,6 +1,6 @@
 import { existsSync, readFileSync } from 'node:fs';
 import path from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { setUpFolder } from '../../../scripts/set-up-folder.mjs';
 import { TrainerError } from '../../errors.js';
 import { locmoeCommand } from '../../os/command-line.js';
 import { sha256 } from '../../sha256.js';
@@ -10,7 +10,7 @@ import type { Document } from '../split.js';
 import { type Corpus, DOMAINS, type Source, sourcesOf } from './sources.js';
 
 /** Folder of the installed text sources. */
-export const CORPUS_DIR = fileURLToPath(new URL('../../../corpus', import.meta.url));
+export const CORPUS_DIR = setUpFolder('corpus', 'node_modules');
 
 /** Folder of the packages that a corpus adds. */
 export function corpusFolder(corpusDir: string, corpus: Corpus): string {
@@ -42,7 +42,10 @@ export async function extractDomain(
 export function corpusLockSha256(corpusDir: string): string {
   const lock = path.join(corpusDir, 'package-lock.json');
   if (!existsSync(lock))
-    throw new TrainerError('BAD_INPUT', `no corpus in ${corpusDir}: package-lock.json is missing`);
+    throw new TrainerError(
+      'BAD_INPUT',
+      `no corpus in ${corpusDir}; run ${locmoeCommand(['setup', '--corpus'])}`,
+    );
   return sha256(readFileSync(lock));
 }
 

@@ -1,0 +1,4 @@
+/** Where the set-up puts a part: in this package, or for a user who cannot write there, in the user's cache. */
+export function setUpFolder(part: string, present: string): string;
+/** Makes a folder of `setUpFolder`, with the lock file of its part. @throws with one line of advice */
+export function makeSetUpFolder(part: string, folder: string): void;
