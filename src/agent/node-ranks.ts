@@ -4,7 +4,7 @@ import { type RunConfig, ringBytesOf } from '../config/schema.js';
 import { GRACE, type Timeouts, timeoutsOf } from '../config/timeouts.js';
 import { asTrainerError, type ErrorCode, TrainerError } from '../errors.js';
 import type { Logger } from '../logger.js';
-import { assertSameRouter } from '../routing/own-router.js';
+import { assertMayRun } from '../routing/own-router.js';
 import type * as wire from '../rpc/generated/messages.js';
 import type { RpcServer } from '../rpc/server.js';
 import { abortReason } from '../run/abort-reason.js';
@@ -121,7 +121,7 @@ export class NodeRanks {
     const { node } = this.options.join;
     try {
       assertSharedFolders(this.options.join);
-      assertSameRouter(this.options.config.moe.router);
+      assertMayRun(this.options.config.moe.router);
       assertSameRoutes(this.options.config.train.routes);
       this.#plane = this.#createDataPlane();
       this.#trace.begin(this.#plane);

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { asTrainerError, TrainerError } from '../errors.js';
-import { isBuiltInRouter, moeSchema, ownRouterName, routerPolicy } from '../routing/index.js';
+import { isBuiltInRouter, moeSchema, ownRouterName, routerPolicy, trustRouter } from '../routing/index.js';
 import { type ConfigSource, fieldOf, type Problem, withFields } from './document.js';
 
 interface NamedRouter {
@@ -35,8 +35,10 @@ export function nameRouter(value: unknown, source: ConfigSource, base: string): 
   }
   if (typeof router !== 'string') return asWritten;
   try {
-    const name = ownRouterName(router, source.isOverridden(['moe', 'router']) ? process.cwd() : base);
+    const isNamedByUser = source.isOverridden(['moe', 'router']);
+    const name = ownRouterName(router, isNamedByUser ? process.cwd() : base);
     if (name === null) return asWritten;
+    if (isNamedByUser) trustRouter(name);
     const { fields } = routerPolicy(name);
     const clash = Object.keys(fields).find((field) => field in moeSchema.shape);
     if (clash !== undefined)

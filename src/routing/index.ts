@@ -10,7 +10,7 @@ export {
   type RouterName,
   routerPolicy,
 } from './moe-config.js';
-export { ownRouterName } from './own-router.js';
+export { ownRouterName, trustRouter } from './own-router.js';
 export type { RouterPrice, Work } from './policy.js';
 export type { Router, RouterContext, RoutingDecision } from './router.js';
 

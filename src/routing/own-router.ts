@@ -1,17 +1,28 @@
+import { mkdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
+import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { commandLine } from '@locmoe/run-format';
 import { readRegularFile } from '@locmoe/run-format/regular-file';
 import { TrainerError } from '../errors.js';
+import { PRIVATE_FOLDER } from '../os/make-folder.js';
+import { removeAbandoned, workMark } from '../os/work-folder.js';
 import { sha256 } from '../sha256.js';
 import type { CommonMoe } from './common-fields.js';
 import type { RouterPolicy } from './policy.js';
+import { isTrusted, trust } from './trusted-routers.js';
 
 // A router of one's own is a file outside of this package. Configurations, checkpoints and the processes of a run know it by
-// its path and the hash of its bytes, FILE#sha256=HASH; its code is never sent.
+// its path and the hash of its bytes, FILE#sha256=HASH; its code is never sent. As a checkpoint, a recipe or a coordinator may
+// name a file of a stranger's choice, only bytes that the user has named are run.
 
 const MAX_BYTES = 2 ** 24;
 const NAME = /^(.+)#sha256=([0-9a-f]{64})$/;
 const IMPORTS = /\b(?:from|import)\s*\(?\s*['"]([^'"]+)['"]/g;
+const PACKAGE = fileURLToPath(new URL('../..', import.meta.url));
+const NO_FILE = 'is no router of this version, and no file';
+const COPY = 'locmoe-router-';
 
 type Moe = CommonMoe & { readonly routerOptions: Readonly<Record<string, unknown>> };
 
@@ -38,43 +49,82 @@ export function ownRouterName(router: string, base: string): string | null {
 /**
  * Loads a router by the name that `ownRouterName` gave it, if the file has the bytes that it had then.
  *
- * @throws TrainerError `BAD_CONFIG` if it is missing or has changed, cannot be loaded or is no router
+ * @throws TrainerError `BAD_CONFIG` as `assertMayRun`, or if it cannot be loaded or is no router
  */
 export function ownRouterPolicy(name: string): RouterPolicy<Moe> {
   const known = loaded.get(name);
   if (known !== undefined) return known;
-  const [, file, expected] = NAME.exec(name) ?? [];
-  if (file === undefined) throw bad(name, 'is no router of this version, and no file');
-  const bytes = sameBytes(file, expected!);
-  // Node keeps what it has loaded from a file, whatever is in it now.
-  if ([...loaded.keys()].some((other) => other.startsWith(`${file}#`)))
-    throw bad(file, 'has changed since this process loaded it: start a new process');
+  const [, file] = NAME.exec(name) ?? [];
+  if (file === undefined) throw bad(name, NO_FILE);
+  const bytes = assertMayRun(name)!;
   for (const [, from] of bytes.toString().matchAll(IMPORTS))
     if (from !== 'locmoe/routing' && !from!.startsWith('node:'))
       throw bad(
         file,
         `imports ${from}: a router is one file that imports locmoe/routing and Node's own modules alone`,
       );
-  const policy = withOptions(policyIn(file));
-  // Node has read the file again.
-  sameBytes(file, expected!);
+  const policy = withOptions(policyIn(file, bytes));
   loaded.set(name, policy);
   return policy;
 }
 
-/** @throws TrainerError `BAD_CONFIG` if this machine has other bytes of the router than the run; a built-in one has none */
-export function assertSameRouter(name: string): void {
-  const [, file, expected] = NAME.exec(name) ?? [];
-  if (file !== undefined) sameBytes(file, expected!);
+/**
+ * Remembers that a router may run, as the user has named it.
+ *
+ * @throws TrainerError `BAD_CONFIG` if `ownRouterName` has not returned the name; as `trust`
+ */
+export function trustRouter(name: string): void {
+  const [, file, hash] = NAME.exec(name) ?? [];
+  if (file === undefined) throw bad(name, NO_FILE);
+  trust(hash!, file);
 }
 
-function policyIn(file: string): RouterPolicy<CommonMoe> {
+/**
+ * Returns the bytes of a router, or null for a built-in one.
+ *
+ * @throws TrainerError `BAD_CONFIG` if the file is missing or has other bytes than the run, or its user has never named them
+ */
+export function assertMayRun(name: string): Buffer | null {
+  const [, file, expected] = NAME.exec(name) ?? [];
+  if (file === undefined) return null;
+  const bytes = bytesOf(file);
+  const actual = sha256(bytes);
+  if (actual !== expected) throw bad(file, `has SHA-256 ${actual} here, and ${expected} in the run`);
+  if (isTrusted(actual)) return bytes;
+  const command = commandLine([
+    'locmoe',
+    'config',
+    'show',
+    '--config',
+    'tiny',
+    '--set',
+    `moe.router=${file}`,
+  ]);
+  throw bad(
+    file,
+    `with SHA-256 ${actual} was not run, as you have never named it: read it, and if you trust it, type ${command}`,
+  );
+}
+
+/**
+ * Loads the bytes from a private copy, as the file may be another one since they were hashed. What it imports from locmoe is this
+ * package, and not what lies beside the file.
+ */
+function policyIn(file: string, bytes: Buffer): RouterPolicy<CommonMoe> {
+  removeAbandoned(tmpdir(), COPY);
+  const folder = path.join(tmpdir(), COPY + workMark());
+  const copy = path.join(folder, path.basename(file));
   let exported: unknown;
   try {
-    exported = createRequire(file)(file);
+    mkdirSync(path.join(folder, 'node_modules'), { recursive: true, mode: PRIVATE_FOLDER });
+    symlinkSync(PACKAGE, path.join(folder, 'node_modules/locmoe'));
+    writeFileSync(copy, bytes);
+    exported = createRequire(copy)(copy);
   } catch (error) {
     const [why] = String(error instanceof Error ? error.message : error).split('\n');
     throw bad(file, `cannot be loaded: ${why}`);
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
   }
   const policy = (exported as { readonly default?: Partial<RouterPolicy> } | null)?.default;
   if (typeof policy?.create !== 'function' || typeof policy.price !== 'function')
@@ -100,13 +150,6 @@ function withOptions(policy: RouterPolicy<CommonMoe>): RouterPolicy<Moe> {
     gateCosines: policy.gateCosines && ((moe, input) => policy.gateCosines!(flat(moe), input)),
     create: (context) => policy.create({ ...context, moe: flat(context.moe) }),
   };
-}
-
-function sameBytes(file: string, expected: string): Buffer {
-  const bytes = bytesOf(file);
-  const actual = sha256(bytes);
-  if (actual !== expected) throw bad(file, `has SHA-256 ${actual} here, and ${expected} in the run`);
-  return bytes;
 }
 
 function bytesOf(file: string): Buffer {

@@ -1,16 +1,21 @@
 import { execFileSync } from 'node:child_process';
-import { cpSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { freePort } from '@locmoe/test-kit';
 import { expect, it } from 'vitest';
-import { node, serve } from './nodes.js';
+import { serve } from './nodes.js';
 import { Locmoe, MICRO, newestRun, ROOT, temporaryFolder, trainArguments } from './support.js';
 
-/** A folder with the router of examples/ and the package that it imports from. */
+/** A folder with the router of examples/, and beside it another program in the name of the package that it imports from. */
 function folderWithRouter(): { readonly folder: string; readonly router: string } {
   const folder = temporaryFolder();
-  mkdirSync(path.join(folder, 'node_modules'));
-  symlinkSync(ROOT, path.join(folder, 'node_modules/locmoe'));
+  const other = path.join(folder, 'node_modules/locmoe');
+  mkdirSync(other, { recursive: true });
+  writeFileSync(
+    path.join(other, 'package.json'),
+    '{ "name": "locmoe", "exports": { "./routing": "./other.mjs" } }',
+  );
+  writeFileSync(path.join(other, 'other.mjs'), 'throw new Error("another program runs");');
   const router = path.join(folder, 'my-router.mjs');
   cpSync(path.join(ROOT, 'examples/my-router.mjs'), router);
   return { folder, router };
@@ -94,6 +99,8 @@ it('a router is a package too, which its configuration finds', async () => {
   cpSync(router, path.join(home, 'index.mjs'));
   writeFileSync(path.join(home, 'package.json'), '{ "name": "router-of-mine", "exports": "./index.mjs" }');
   const config = MICRO.replace('router: switch', 'router: router-of-mine, routerOptions: { span: 16 }');
+  // These bytes may run, wherever they are.
+  await new Locmoe(['config', 'show', '--config', 'tiny', '--set', `moe.router=${router}`]).finished;
   const run = new Locmoe(
     trainArguments({ folder, nodes: 1, workersPerNode: 1, sets: ['train.steps=2'], config }),
   );
@@ -107,20 +114,42 @@ it('a router is a package too, which its configuration finds', async () => {
   expect(unknown.code).toBe(2);
 });
 
-it('a node that has other bytes when it joins is refused by name, before its workers start', async () => {
+/** Starts two nodes whose user has never named a router on a command line. */
+function nodesOfAnother(folder: string, port: number, ...flags: string[]): Locmoe[] {
+  const join = ['node', '--coordinator', `localhost:${port}`, '--join-timeout', '30', ...flags];
+  return [1, 2].map(() => new Locmoe(join, { XDG_STATE_HOME: path.join(folder, 'state of another') }));
+}
+
+it.each([
+  ['has other bytes', /has SHA-256 [0-9a-f]{64} here, and [0-9a-f]{64} in the run/],
+  ['may not run the router', /with SHA-256 [0-9a-f]{64} was not run, as you have never named it: read it/],
+])('a node that %s when it joins is refused by name, before its workers start', async (what, why) => {
   const { folder, router } = folderWithRouter();
   const port = await freePort();
   const run = serve(folder, port, [`moe.router=${router}`]);
   await run.until(/listening at/);
-  writeFileSync(router, `${readFileSync(router, 'utf8')}// another byte\n`);
-  const nodes = [node(port), node(port)];
+  if (what === 'has other bytes') writeFileSync(router, `${readFileSync(router, 'utf8')}// another byte\n`);
+  const nodes = nodesOfAnother(folder, port);
   const { code, stdout, stderr } = await run.finished;
-  expect(stderr).toMatch(
-    /node [01]: router \S+my-router\.mjs has SHA-256 [0-9a-f]{64} here, and [0-9a-f]{64} in the run/,
-  );
+  expect(stderr).toMatch(new RegExp(String.raw`node [01]: router \S+my-router\.mjs ${why.source}`));
   expect(stdout).not.toMatch(/training from step/);
   expect(code).toBe(2);
   for (const each of nodes) await each.finished;
+});
+
+it('a node may run the router that it is given', async () => {
+  const { folder, router } = folderWithRouter();
+  const port = await freePort();
+  const run = serve(folder, port, [`moe.router=${router}`, 'train.steps=2']);
+  await run.until(/listening at/);
+  const nodes = nodesOfAnother(folder, port, '--router', router);
+  const { code, stdout, stderr } = await run.finished;
+  expect(code, stdout + stderr).toBe(0);
+  for (const each of nodes) expect((await each.finished).code).toBe(0);
+  const nowhere = nodesOfAnother(folder, port, '--router', 'no-such-router')[0]!;
+  expect((await nowhere.finished).stderr).toBe(
+    'locmoe: router no-such-router is no router of this version, and no file\n',
+  );
 });
 
 it('a worker whose file has other bytes is refused by name', async () => {
@@ -140,6 +169,11 @@ it('a worker whose file has other bytes is refused by name', async () => {
 it.each([
   ['export default 1;', /has no default export that defineRouter returned$/],
   ['throw new Error("not today");', /cannot be loaded: not today$/],
+  [
+    // The bytes that were hashed are loaded from where nobody can exchange them.
+    "import { statSync } from 'node:fs'; const { pathname } = new URL('.', import.meta.url); throw new Error(pathname + ' ' + (statSync(pathname).mode & 0o777).toString(8));",
+    /cannot be loaded: \S*\/locmoe-router-[^/]+\/ 700$/,
+  ],
   ["import './other.mjs';", /imports \.\/other\.mjs: a router is one file /],
   [
     "import { defineRouter, z } from 'locmoe/routing'; export default defineRouter({ fields: { numExperts: z.number().default(1) }, price: () => ({}), create: () => ({}) });",

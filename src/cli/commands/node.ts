@@ -1,12 +1,14 @@
 import { type Command, Option } from 'commander';
 import { ParentWatch } from '../../agent/parent-watch.js';
 import type { NodeOptions } from '../../agent/run-node.js';
+import { ownRouterName, trustRouter } from '../../routing/own-router.js';
 import { loadSecurity, NO_SECURITY, type SecurityOptions } from '../../rpc/security.js';
 import { ensureTensorFlow } from '../set-up.js';
 import { addSecurityOptions, MAX_WAIT_S, numberFrom } from './options.js';
 
 interface NodeFlags extends Omit<NodeOptions, 'security' | 'parent'>, SecurityOptions {
   readonly exitWithParent?: number;
+  readonly router?: string;
 }
 
 /** `locmoe node`: runs one node of a run; `train` starts these itself. */
@@ -33,6 +35,7 @@ export function nodeCommand(command: Command): void {
       '--allow-faults',
       'inflict the faults of `locmoe chaos` on this node when the coordinator says so',
     )
+    .option('--router <file>', 'a router of your own (moe.router) that this node may run')
     .option('--quiet', 'do not copy the log to standard output')
     .option(
       '--exit-with-parent <pid>',
@@ -46,6 +49,7 @@ export function nodeCommand(command: Command): void {
     )
     .action(async (flags: NodeFlags) => {
       const given = loadSecurity(flags);
+      if (flags.router !== undefined) trustRouter(ownRouterName(flags.router, process.cwd()) ?? flags.router);
       // The watch starts before the slow imports, so that an orphan ends without them.
       const parent = flags.exitWithParent === undefined ? null : new ParentWatch(flags.exitWithParent);
       await ensureTensorFlow();
