@@ -3,9 +3,9 @@ import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { commandLine } from '@locmoe/run-format';
 import { readRegularFile } from '@locmoe/run-format/regular-file';
 import { TrainerError } from '../errors.js';
+import { locmoeCommand } from '../os/command-line.js';
 import { PRIVATE_FOLDER } from '../os/make-folder.js';
 import { removeAbandoned, workMark } from '../os/work-folder.js';
 import { sha256 } from '../sha256.js';
@@ -91,15 +91,7 @@ export function assertMayRun(name: string): Buffer | null {
   const actual = sha256(bytes);
   if (actual !== expected) throw bad(file, `has SHA-256 ${actual} here, and ${expected} in the run`);
   if (isTrusted(actual)) return bytes;
-  const command = commandLine([
-    'locmoe',
-    'config',
-    'show',
-    '--config',
-    'tiny',
-    '--set',
-    `moe.router=${file}`,
-  ]);
+  const command = locmoeCommand(['config', 'show', '--config', 'tiny', '--set', `moe.router=${file}`]);
   throw bad(
     file,
     `with SHA-256 ${actual} was not run, as you have never named it: read it, and if you trust it, type ${command}`,
