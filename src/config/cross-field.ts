@@ -1,7 +1,6 @@
 import { tokensPerStep } from '@locmoe/run-format';
 import { formatNumberOf } from '../format.js';
 import { leastCommonMultiple, multiplesAround } from '../multiples.js';
-import { MAX_EXPERTS } from '../routing/common-fields.js';
 import { heldExperts, moeSchema, routerPolicy } from '../routing/index.js';
 import { placementProblem } from '../routing/placement-file.js';
 import { unless } from '../routing/policy.js';
@@ -104,12 +103,6 @@ const RULES: readonly Rule[] = [
         `cluster.workersPerNode); one must divide the other: ${multiplesAround(numExperts, divisor)} can`,
     );
   },
-  ({ moe: { numExperts }, model: { numSparseLayers } }) =>
-    unless(
-      numExperts * numSparseLayers <= MAX_EXPERTS,
-      'moe.numExperts',
-      `${numExperts} experts in each of ${numSparseLayers} layers; at most ${MAX_EXPERTS} together`,
-    ),
   ({ moe: { numExperts, expertGroups } }) =>
     unless(
       numExperts % expertGroups === 0,

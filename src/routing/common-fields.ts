@@ -2,12 +2,9 @@ import { z } from 'zod';
 import { count, positive, real } from './numeric-fields.js';
 import { placementSchema } from './placement-file.js';
 
-/** Of all sparse layers together: their parameters are listed before a run. */
-export const MAX_EXPERTS = 100_000;
-
 /** Fields of `moe:` shared by all routers. */
 export const commonFields = {
-  numExperts: positive.min(2).max(MAX_EXPERTS).describe('experts in each sparse layer'),
+  numExperts: positive.min(2).describe('experts in each sparse layer'),
   dFeedForward: positive
     .nullable()
     .default(null)

@@ -6,12 +6,13 @@ import { runNameOf } from '../../config/recipe.js';
 import { resolveConfig } from '../../config/resolve.js';
 import type { RunConfig } from '../../config/schema.js';
 import { TrainerError } from '../../errors.js';
-import { MAX_EXPERTS } from '../../routing/common-fields.js';
 import { type Architecture, MODEL_TYPES } from './architectures.js';
 import { ropeScalingOf, ropeSchema, unsupportedScaling } from './rope-scaling.js';
 
 export const CONFIG_FILE = 'config.json';
 
+/** Of all layers together, whose tensors are listed: several times those of the greatest model. */
+const MAX_EXPERTS = 100_000;
 /** Far more than any configuration. */
 export const MAX_CONFIG_BYTES = 2 ** 20;
 
@@ -57,8 +58,8 @@ const fieldsSchema = z.object({
   use_sliding_window: z.boolean().default(false),
   layer_types: z.array(z.string()).nullish(),
   num_experts_per_tok: count.optional(),
-  num_local_experts: count.max(MAX_EXPERTS).optional(),
-  num_experts: count.max(MAX_EXPERTS).optional(),
+  num_local_experts: count.optional(),
+  num_experts: count.optional(),
   norm_topk_prob: z.boolean().default(false),
   moe_intermediate_size: count.optional(),
   shared_expert_intermediate_size: z.number().int().min(0).default(0),
@@ -170,6 +171,9 @@ function unsupportedMixture(fields: Fields): string | undefined {
   if (!isMixtral && fields.norm_topk_prob && numChoices === 1)
     return 'norm_topk_prob true is not supported with num_experts_per_tok 1: one expert has its probability as its weight here, not 1';
   const sparse = sparseLayersOf(fields);
+  const numExperts = fields[needed[0]]!;
+  if (numExperts * sparse.length > MAX_EXPERTS)
+    return `${needed[0]} ${numExperts} in ${sparse.length} layers is not supported, only ${MAX_EXPERTS} experts together`;
   const first = sparse.indexOf(true);
   if (sparse.lastIndexOf(false) > first)
     return 'mlp_only_layers and decoder_sparse_step must leave dense layers at the bottom alone';
