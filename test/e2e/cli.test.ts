@@ -109,7 +109,7 @@ describe('a live run', () => {
       ],
     });
     expect((await locmoe('status', ...runs)).stdout).toMatch(
-      /running, generation 1\n {2}step \d+\/100000 .*\n.*\n.*\n {2}rank 0.*\n {2}rank 1.*\n {2}state: .*\b[RS] (runs|sleeps)/,
+      /running, generation 1\n {2}step \d+\/100000 .*\n.*\n {2}a restart would .*\n.*\n {2}rank 0.*\n {2}rank 1.*\n {2}state: .*\b[RS] (runs|sleeps)/,
     );
 
     const follower = new Locmoe(['logs', '--follow', '--json', '--rank', '1', '--since', '1s', ...runs]);

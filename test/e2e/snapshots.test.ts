@@ -66,6 +66,7 @@ it('a run whose snapshots are gone from /dev/shm goes on from its checkpoint, wi
   const directory = newestRun(folder);
   const status = async () => JSON.parse((await locmoe('status', '--json', '--run', directory)).stdout);
   await expect.poll(status, { timeout: 60_000 }).toMatchObject({ restartsFrom: 'snapshot' });
+  expect((await status()).failedCheckpoints).toBeGreaterThan(0);
   const worker = run.pidsOf('worker').at(-1)!;
   // The others wait for it, so that no snapshot follows.
   process.kill(worker, 'SIGSTOP');
