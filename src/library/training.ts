@@ -36,7 +36,7 @@ export type TrainingEvent =
   | { readonly type: 'message' | 'warning'; readonly text: string }
   /** The run has its folder, and its processes are starting. `steps` is the last step's number. */
   | { readonly type: 'started'; readonly runId: string; readonly directory: string; readonly steps: number }
-  /** All ranks have done a step. */
+  /** All ranks have done a step. Its losses and norms are null if it was skipped because something in it was not finite. */
   | ({ readonly type: 'step' } & GlobalStep & Pick<RunSnapshot, 'steps' | 'tokensPerS' | 'secondsLeft'>)
   /** Losses on the validation text, by domain. */
   | { readonly type: 'validation'; readonly step: number; readonly domains: readonly DomainLoss[] }

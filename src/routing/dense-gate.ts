@@ -35,7 +35,10 @@ export function denseGateLogits(input: GateInput): tf.Tensor2D {
 }
 
 /** Cosines between tokens and gate vectors, [T, E]. */
-export function denseGateCosines(input: GateInput, logitsTE = denseGateLogits(input)): tf.Tensor2D {
+export function denseGateCosines(
+  input: GateInput,
+  logitsTE: tf.Tensor2D = denseGateLogits(input),
+): tf.Tensor2D {
   const weightDE = weightOf(input);
   const normsE = tf.sqrt(tf.sum(tf.square(weightDE), 0, true));
   return tf.div(logitsTE, tf.maximum(tf.mul(rowNorms(input.xTD), normsE), 1e-12));

@@ -1,5 +1,5 @@
-import type { Tensor2D } from '@tensorflow/tfjs-node';
 import type { z } from 'zod';
+import type { tf } from '../ops/tensorflow.js';
 import type { ParameterSpec } from '../parameters/parameters.js';
 import type { CommonMoe } from './common-fields.js';
 import type { Router, RouterContext, RouterInput } from './router.js';
@@ -69,7 +69,7 @@ export interface RouterPolicy<Moe extends CommonMoe = CommonMoe> {
   parameters(moe: Moe, dModel: number): readonly ParameterSpec[];
   price(moe: Moe, size: { readonly numTokens: number; readonly dModel: number }): RouterPrice;
   /** Cosines between tokens and gate vectors, [T, E]; null if the policy has no gate vectors. */
-  readonly gateCosines: ((moe: Moe, input: Pick<RouterInput, 'xTD' | 'parameters'>) => Tensor2D) | null;
+  readonly gateCosines: ((moe: Moe, input: Pick<RouterInput, 'xTD' | 'parameters'>) => tf.Tensor2D) | null;
   /** The router of one layer; leave out `state`, `endStep` and `skipStep` if it is stateless. */
   create(
     context: RouterContext<Moe>,

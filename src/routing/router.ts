@@ -1,6 +1,6 @@
-import type * as tf from '@tensorflow/tfjs-node';
 import type { Topology } from '../collectives/topology.js';
 import type { Transport } from '../collectives/transport.js';
+import type { tf } from '../ops/tensorflow.js';
 import type { ParameterSpec } from '../parameters/parameters.js';
 import type { CommonMoe } from './common-fields.js';
 import type { GateControl } from './gate-control.js';

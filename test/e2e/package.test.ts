@@ -1,5 +1,15 @@
-import { execFileSync } from 'node:child_process';
-import { chmodSync, chownSync, cpSync, existsSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
+import { execFileSync, spawnSync } from 'node:child_process';
+import {
+  chmodSync,
+  chownSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { skipLoudly } from '../debian-tool.js';
@@ -23,6 +33,43 @@ function installed(parent: string): string {
 describe('the packed package', () => {
   it('resolves every name that it exports, with its types, for Node and for bundlers', () => {
     execFileSync('npm', ['run', '--silent', 'package:check'], { cwd: ROOT, encoding: 'utf8' });
+  });
+
+  it('has types that a strict project resolves where there are none of TensorFlow', () => {
+    const folder = temporaryFolder();
+    const modules = path.join(folder, 'node_modules');
+    mkdirSync(path.join(modules, 'locmoe'), { recursive: true });
+    for (const name of readdirSync(path.join(ROOT, 'node_modules')))
+      if (!['locmoe', '@tensorflow'].includes(name))
+        symlinkSync(path.join(ROOT, 'node_modules', name), path.join(modules, name));
+    for (const name of ['package.json', 'dist', 'scripts'])
+      symlinkSync(path.join(ROOT, name), path.join(modules, 'locmoe', name));
+    writeFileSync(
+      path.join(folder, 'program.mts'),
+      `import { type TrainingEvent, train } from 'locmoe';
+      import { defineRouter, type Router } from 'locmoe/routing';
+      import { findRun } from 'locmoe/run-format';
+      export const all = [train, defineRouter, findRun];
+      export const lossOf = (event: TrainingEvent): number | null => (event.type === 'step' ? event.loss : null);
+      export const route = (router: Router) => router.route;`,
+    );
+    const strict = [
+      '--strict',
+      '--skipLibCheck',
+      'false',
+      '--module',
+      'nodenext',
+      '--target',
+      'es2022',
+      '--types',
+      'node',
+    ];
+    const options = [...strict, '--noEmit', '--preserveSymlinks', 'program.mts'];
+    const { stdout } = spawnSync(path.join(ROOT, 'node_modules/.bin/tsc'), options, {
+      cwd: folder,
+      encoding: 'utf8',
+    });
+    expect(stdout).toBe('');
   });
 
   it('has a reference of all its names', () => {
@@ -126,7 +173,9 @@ describe('the packed package', () => {
     const train = `locmoe train --text training.md --set train.steps=3 --nodes 1 --workers-per-node 1 --no-samples`;
     for (const line of [...typed, train]) {
       const words = [`${exportPath!.replace('/opt/locmoe', folder)}; ${line}`];
-      const shell = [...asNobody, 'env', '-C', home, `HOME=${home}`, 'sh', '-c'];
+      // What npx has told this process of root's npm is not for another user.
+      const npm = ['cache', 'userconfig'].map((name) => `npm_config_${name}=${home}/.npm-${name}`);
+      const shell = [...asNobody, 'env', '-C', home, `HOME=${home}`, ...npm, 'sh', '-c'];
       const { code, stdout, stderr } = await new Locmoe(words, {}, shell).finished;
       expect(code, stdout + stderr).toBe(0);
       if (line === 'locmoe doctor')
