@@ -28,7 +28,7 @@ export interface PageFeature extends HttpFeature {
 
 /** Exports of `@locmoe/page`. */
 export interface PagePackage {
-  pageFeature(runsDir: string): PageFeature;
+  pageFeature(runsDir: string, shown?: string): PageFeature;
 }
 
 /** Exports of `@locmoe/bench`. */

@@ -1,4 +1,5 @@
 import { fstatSync } from 'node:fs';
+import { fromHere } from '../os/command-line.js';
 import { formatAddress, isWildcard, parseAddress } from '../rpc/address.js';
 
 const OTHERS_READ = 0o044;
@@ -18,6 +19,11 @@ export function httpUrl(address: string, token: string | null): string {
   const { host, port } = parseAddress('http', address);
   const place = formatAddress({ host: isWildcard(host) ? '127.0.0.1' : host, port });
   return `http://${place}/${token === null ? '' : `?token=${encodeURIComponent(token)}`}`;
+}
+
+/** Says where the token is that an address was printed without: in a file of the run, or null in that of the cluster. */
+export function tokenLine(file: string | null): string {
+  return `it asks for the token ${file === null ? 'of --token-file' : `in ${fromHere(file)}`}`;
 }
 
 /** Returns the token if it may be printed; null if standard output is a file that other users can read. */

@@ -1,3 +1,4 @@
+import { hostname } from 'node:os';
 import {
   expertsPerToken,
   type FailureReport,
@@ -12,13 +13,14 @@ import { expertWidthOf, type RunConfig } from '../config/schema.js';
 import type { OpenRun, RunView } from '../coordinator/run-view.js';
 import type { Dataset } from '../data/dataset.js';
 import { formatCount, formatDuration, formatNumberOf, formatShare, printable } from '../format.js';
+import { isLoopback, parseAddress } from '../rpc/address.js';
 import type { RunSnapshot } from '../run/run-listener.js';
 import type { RunTotals } from '../run/run-totals.js';
-import { httpUrl, pageUrl } from './page-url.js';
+import { httpUrl, pageUrl, tokenLine } from './page-url.js';
 
 /** Facts about a run that a view needs beside its events. */
 export interface ViewOptions {
-  readonly place: Pick<RunRecord, 'address' | 'http'>;
+  readonly place: Pick<RunRecord, 'address' | 'http' | 'isSecured'>;
   /** First action of the run: it starts its nodes, or waits for them. */
   readonly announcement: string;
   /** True if the page of the run is served beside its logs and metrics. */
@@ -51,8 +53,8 @@ export function lineView(
 
 /** Returns the first lines of a run: its layout, what it starts from, and the address of its page. */
 function openingLines(
-  { identity: { runId, config }, forkedFrom, initFrom }: OpenRun,
-  { place: { address, http }, announcement, hasPage, token }: ViewOptions,
+  { identity: { runId, config }, folder, forkedFrom, initFrom }: OpenRun,
+  { place: { address, http, isSecured }, announcement, hasPage, token }: ViewOptions,
 ): string[] {
   const { nodes, workersPerNode } = config.cluster;
   const layout = `${formatNumberOf(nodes, 'node')} x ${formatNumberOf(workersPerNode, 'worker')}`;
@@ -62,8 +64,19 @@ function openingLines(
     ...(initFrom === null ? [] : [weightsLine(initFrom, config)]),
     ...(http === undefined
       ? []
-      : [hasPage ? `page: ${pageUrl(http, runId, token)}` : `logs and metrics: ${httpUrl(http, token)}`]),
+      : [
+          hasPage ? `page: ${pageUrl(http, runId, token)}` : `logs and metrics: ${httpUrl(http, token)}`,
+          ...(token === null ? [`  ${tokenLine(isSecured ? null : folder.token)}`] : []),
+          ...tunnelLines(address, http),
+        ]),
   ];
+}
+
+/** Says how to reach a server of loopback from another machine, where the nodes are on several. */
+function tunnelLines(address: string, http: string): string[] {
+  const { host, port } = parseAddress('http', http);
+  if (!isLoopback(host) || isLoopback(parseAddress('coordinator', address).host)) return [];
+  return [`  from another machine: ssh -L ${port}:${http} ${hostname()}`];
 }
 
 function weightsLine(

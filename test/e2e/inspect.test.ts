@@ -347,7 +347,7 @@ describe('locmoe inspect', () => {
 
   it('leaves the token out of a file that others can read', async () => {
     for (const [mode, pattern] of [
-      [0o644, /page: http:\/\/127\.0\.0\.1:\d+\/#run=/],
+      [0o644, /page: http:\/\/127\.0\.0\.1:\d+\/#run=\S+\n {2}its token is left out, .* --token-file FILE\n/],
       [0o600, /page: http:\/\/127\.0\.0\.1:\d+\/\?token=[\w-]{43}#run=/],
     ] as const) {
       const output = path.join(folder, `output-${mode}`);

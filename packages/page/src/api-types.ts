@@ -28,6 +28,8 @@ export interface RunListItem {
 export interface RunList {
   /** The one that was started or resumed last first. */
   readonly runs: readonly RunListItem[];
+  /** The run that this server leads or was started to show, and shows unless another is asked for; null for none. */
+  readonly own: string | null;
 }
 
 export interface RunDetail extends RunListItem, RestartCosts {

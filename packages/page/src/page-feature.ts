@@ -17,8 +17,10 @@ const WATCHED_MS = 10_000;
  * The page: its files at `/` and `/page/`, and the data of runs at `/api/runs` as JSON (api-types.ts).
  *
  * @param runsDir folder that holds the runs
+ * @param shown id of the run to show first; without one that of `follow`, or the newest
  */
-export const pageFeature: PagePackage['pageFeature'] = (runsDir) => {
+export const pageFeature: PagePackage['pageFeature'] = (runsDir, shown) => {
+  let own = shown ?? null;
   const catalog = new RunCatalog(runsDir);
   const routes = new Hono();
   // Scripts and columns of numbers shrink to a fourth, which counts through a tunnel.
@@ -28,7 +30,7 @@ export const pageFeature: PagePackage['pageFeature'] = (runsDir) => {
     return sendFile(c, 'index.html');
   });
   routes.get('/page/*', (c) => sendFile(c, c.req.path.slice('/page/'.length)));
-  routes.get('/api/runs', (c) => send(c, { runs: catalog.list() } satisfies RunList));
+  routes.get('/api/runs', (c) => send(c, { runs: catalog.list(), own } satisfies RunList));
   const ofRun = (path: string, reply: (runId: string, c: Context) => object | Promise<object>) =>
     routes.get(`/api/runs/:id${path}`, async (c) => send(c, await reply(c.req.param('id') ?? '', c)));
   let lookedAtMs = Number.NEGATIVE_INFINITY;
@@ -92,7 +94,10 @@ export const pageFeature: PagePackage['pageFeature'] = (runsDir) => {
   return {
     routes,
     isWatched: () => performance.now() - lookedAtMs < WATCHED_MS,
-    follow: (runId, live) => catalog.follow(runId, live),
+    follow(runId, live) {
+      own = runId;
+      return catalog.follow(runId, live);
+    },
     close: () => {
       recorded.close();
       return catalog.saveIndex();

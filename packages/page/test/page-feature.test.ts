@@ -62,6 +62,22 @@ describe('runs', () => {
     expect(await listed()).toMatchObject([{ step: 401, loss: 2 }]);
   });
 
+  it('names the run that the server leads or was started to show, however many are newer', async () => {
+    const runs = temporaryRuns();
+    writeRun(runs, 'older', { startedAt: '2025-01-01T00:00:00Z' });
+    writeRun(runs, 'newer', { startedAt: '2025-02-01T00:00:00Z' });
+    const ownOf = async (page: ReturnType<typeof pageFeature>) =>
+      ((await (await page.routes.request('http://localhost/api/runs')).json()) as RunList).own;
+    expect(await ownOf(pageFeature(runs))).toBeNull();
+    expect(await ownOf(pageFeature(runs, 'older'))).toBe('older');
+    const leading = pageFeature(runs);
+    leading.follow('older', {
+      disk: { notRecordingSince: null },
+      totals: { lastStep: 0, lastLoss: 0 },
+    });
+    expect(await ownOf(leading)).toBe('older');
+  });
+
   it('lists a run whose files are pipes beside the others, and says in one line what it cannot read', async () => {
     const runs = temporaryRuns();
     addMetrics(writeRun(runs, 'sound'), stepRecord(1));

@@ -8,7 +8,7 @@ import { formatAddress } from '../../rpc/address.js';
 import { loadToken, NO_SECURITY, randomToken } from '../../rpc/security.js';
 import { securityOfRun } from '../../run/run-token.js';
 import { loadPage } from '../packages.js';
-import { pageUrl, printed } from '../page-url.js';
+import { pageUrl, printed, tokenLine } from '../page-url.js';
 
 interface InspectOptions {
   readonly run?: string;
@@ -48,6 +48,9 @@ Examples:
     .action(inspect);
 }
 
+const UNSHOWN_TOKEN =
+  'a token that `locmoe inspect` did not print, as other users can read its output (start it with --token-file FILE),';
+
 async function inspect({ run, runsDir, http, tokenFile }: InspectOptions): Promise<void> {
   const { folder, record } = findRun(runsDir, run);
   // `--help` should not wait for the page and the log store to load.
@@ -55,29 +58,30 @@ async function inspect({ run, runsDir, http, tokenFile }: InspectOptions): Promi
   const given = tokenFile ? loadToken(tokenFile) : null;
   if (http === undefined && record.http !== undefined && (await isLive(record, NO_SECURITY))) {
     const { token } = securityOfRun(folder);
-    console.log(
-      `${record.runId} is live, its page: ${pageUrl(record.http, record.runId, token && printed(token))}`,
-    );
+    const shown = token && printed(token);
+    console.log(`${record.runId} is live, its page: ${pageUrl(record.http, record.runId, shown)}`);
+    if (shown === null) console.log(`  ${tokenLine(token && folder.token)}`);
     console.log(
       `to serve it from here as well: ${locmoeCommand(['inspect', '--run', fromHere(folder.directory), '--http', '127.0.0.1:0'])}`,
     );
     return;
   }
   const served = path.dirname(folder.directory);
-  const page = (await loadPage()).pageFeature(served);
+  const page = (await loadPage()).pageFeature(served, folder.runId);
   const options = { http: http ?? DEFAULT_HTTP, runsDir: served, page };
   assertMayServe(options.http, given);
   const token = given ?? randomToken();
-  const server = await startRunHttp(
-    given === null ? { ...options, tokenName: OWN_TOKEN } : options,
-    token,
-    null,
-  );
+  const shown = given === null ? printed(token) : 'TOKEN';
+  const tokenName = given !== null ? undefined : shown === null ? UNSHOWN_TOKEN : OWN_TOKEN;
+  const server = await startRunHttp({ ...options, tokenName }, token, null);
   if (server === null) return;
   // The handler is registered before the address is printed, as a signal may follow at once.
   const stopped = nextSignal();
-  const url = pageUrl(formatAddress(server.address), folder.runId, given === null ? printed(token) : 'TOKEN');
-  console.log(`page: ${url}`);
+  console.log(`page: ${pageUrl(formatAddress(server.address), folder.runId, shown)}`);
+  if (shown === null)
+    console.log(
+      '  its token is left out, as other users can read this output: start it with --token-file FILE',
+    );
   console.log(`serving ${fromHere(served)} until Ctrl-C`);
   await stopped;
   await server.close();

@@ -33,6 +33,7 @@ fill(
 
 const known = new Map<string, RunData>();
 let list: readonly RunListItem[] = [];
+let own: string | null = null;
 let numPolls = 0;
 let polling: Promise<void> | null = null;
 let isPollQueued = false;
@@ -40,7 +41,7 @@ let isPollQueued = false;
 /** The selected run, then its overlays; runs that no longer exist are left out. */
 function selectedRuns(): RunData[] {
   const { run, overlays } = pageState();
-  const current = run ?? list[0]?.runId;
+  const current = run ?? own ?? list[0]?.runId;
   const ids = [current, ...overlays].filter((id) => list.some(({ runId }) => runId === id));
   return [...new Set(ids)].map((id = '') => {
     const data = known.get(id) ?? new RunData(id);
@@ -52,7 +53,7 @@ function selectedRuns(): RunData[] {
 async function poll(): Promise<void> {
   const { run: wanted } = pageState();
   const isUnknown = wanted !== null && !list.some(({ runId }) => runId === wanted);
-  if (numPolls++ % LIST_EVERY === 0 || isUnknown) list = (await fetchRuns()).runs;
+  if (numPolls++ % LIST_EVERY === 0 || isUnknown) ({ runs: list, own } = await fetchRuns());
   const runs = selectedRuns();
   const { layer, range, openLayers } = pageState();
   const [current] = runs;
