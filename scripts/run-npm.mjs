@@ -21,11 +21,17 @@ export async function runNpm(args, { cwd, timeoutMs, megabytes, signal }, log) {
     npm.on('error', (error) => resolve(error.message));
     npm.on('close', (code, killer) => resolve(code === 0 ? null : (killer ?? `exit code ${code}`)));
   });
+  let before = '';
   const describe = () => {
     const read = bytesRead(npm.pid) / 1e6;
-    return megabytes === undefined
-      ? `about ${read.toFixed(0)} MB read`
-      : `about ${Math.min(read, megabytes).toFixed(0)} of ${megabytes} MB`;
+    const now =
+      megabytes === undefined
+        ? `about ${read.toFixed(0)} MB read`
+        : `about ${Math.min(read, megabytes).toFixed(0)} of ${megabytes} MB`;
+    // npm fetches first and unpacks then.
+    const isStill = now === before;
+    before = now;
+    return isStill ? `${now}, unpacking or waiting for the registry` : now;
   };
   const why = await withProgress(log, describe, () => ended);
   return why === null ? null : stderr.trim().split('\n')[0] || why;

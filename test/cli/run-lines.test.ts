@@ -8,7 +8,12 @@ import { config } from '../checkpoint/fixture.js';
 /** The first lines of a run, below its name. */
 function openingLines(place: Partial<ViewOptions['place']>, token: string | null): string[] {
   const folder = new RunFolder('/shared/runs/r');
-  const run = { identity: { runId: 'r', config }, folder, forkedFrom: null, initFrom: null } as unknown as OpenRun;
+  const run = {
+    identity: { runId: 'r', config },
+    folder,
+    forkedFrom: null,
+    initFrom: null,
+  } as unknown as OpenRun;
   const address = { address: '127.0.0.1:50051', http: '127.0.0.1:8080', isSecured: false };
   const options = { place: { ...address, ...place }, announcement: '', hasPage: true, token } as ViewOptions;
   const lines: string[] = [];
