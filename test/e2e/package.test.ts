@@ -175,7 +175,7 @@ describe('the packed package', () => {
       const words = [`${exportPath!.replace('/opt/locmoe', folder)}; ${line}`];
       // What npx has told this process of root's npm is not for another user.
       const npm = ['cache', 'userconfig'].map((name) => `npm_config_${name}=${home}/.npm-${name}`);
-      const shell = [...asNobody, 'env', '-C', home, `HOME=${home}`, ...npm, 'sh', '-c'];
+      const shell = [...asNobody, 'env', '-C', home, `HOME=${home}`, 'npm_command=', ...npm, 'sh', '-c'];
       const { code, stdout, stderr } = await new Locmoe(words, {}, shell).finished;
       expect(code, stdout + stderr).toBe(0);
       if (line === 'locmoe doctor')
