@@ -61,6 +61,18 @@ export async function interruptible<T>(end: string, act: (signal: AbortSignal) =
   }
 }
 
+/** Runs what may never return to the event loop: a signal meanwhile ends the process, as if nothing listened for it. */
+export function endable<T>(act: () => T): T {
+  const heard = SIGNALS.map((signal) => [signal, process.rawListeners(signal)] as const);
+  for (const [signal] of heard) process.removeAllListeners(signal);
+  try {
+    return act();
+  } finally {
+    for (const [signal, listeners] of heard)
+      for (const listener of listeners) process.on(signal, listener as NodeJS.SignalsListener);
+  }
+}
+
 /** Resolves at the first of these signals; the next has its default effect. */
 export function nextSignal(): Promise<void> {
   return new Promise((resolve) => {

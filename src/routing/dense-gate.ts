@@ -4,13 +4,14 @@ import { rowNorms } from '../ops/unit-rows.js';
 import { initStd } from '../parameters/matrix.js';
 import type { ParameterSpec } from '../parameters/parameters.js';
 import type { CommonMoe } from './common-fields.js';
+import { controlled } from './gate-control.js';
 import type { RouterInput } from './router.js';
 
 // Shapes: T tokens of this rank, d hidden size, E experts.
 //
 // A learned dense gate W_g, [d, E]: the gate vector of an expert is its column.
 
-type GateInput = Pick<RouterInput, 'xTD' | 'parameters'>;
+type GateInput = Pick<RouterInput, 'xTD' | 'parameters' | 'gateControl'>;
 
 export function denseGateSpecs({ numExperts }: CommonMoe, dModel: number): ParameterSpec[] {
   return [
@@ -29,9 +30,9 @@ export function denseGateSpread(dModel: number): number {
   return initStd(dModel) * Math.sqrt(dModel);
 }
 
-/** x W_g, [T, d] -> [T, E]. */
+/** x W_g, [T, d] -> [T, E], or the control of these scores that the input asks for. */
 export function denseGateLogits(input: GateInput): tf.Tensor2D {
-  return exactMatMul(input.xTD, weightOf(input));
+  return controlled(exactMatMul(input.xTD, weightOf(input)), input.gateControl);
 }
 
 /** Cosines between tokens and gate vectors, [T, E]. */

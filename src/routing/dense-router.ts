@@ -5,7 +5,6 @@ import { classicCapacity } from './capacity.js';
 import { denseGateCosines, denseGateLogits, denseGateSpread } from './dense-gate.js';
 import { heldExperts } from './domain-groups.js';
 import { firstFit } from './first-fit.js';
-import { controlled } from './gate-control.js';
 import { cosineOfChoices, keepToGroup, valuesOfChoices } from './group-choice.js';
 import type { MoeWith } from './policy.js';
 import type { Router, RouterContext, RouterInput } from './router.js';
@@ -53,7 +52,7 @@ export function denseRouter(
     state: preference.state,
     route(input) {
       const { domainsT, training } = input;
-      const logitsTE = controlled(denseGateLogits(input), input.gateControl);
+      const logitsTE = denseGateLogits(input);
       const { chosenTK, weightsTK, probsTE, gateTE, biasE } = rule(logitsTE, input);
       const numTokens = domainsT.length * topology.worldSize;
       const factor = training ? moe.capacityFactor : null;

@@ -2,7 +2,6 @@ import { readFloats } from '../ops/read-values.js';
 import { tf } from '../ops/tensorflow.js';
 import { denseGateCosines, denseGateLogits, denseGateSpecs, denseGateSpread } from './dense-gate.js';
 import { denseRouterFields } from './dense-router.js';
-import { controlled } from './gate-control.js';
 import { scoreBytes } from './gather-scores.js';
 import { selectCausally, selectTogether } from './global-selection.js';
 import { cosineOfChoices, keepToGroup, valuesOfChoices } from './group-choice.js';
@@ -84,7 +83,7 @@ export const expertChoiceRouter = defineRouter({
       skipStep: () => thresholds.skipStep(),
       route(input) {
         const { domainsT, tokenIdsT, training } = input;
-        const logitsTE = controlled(denseGateLogits(input), input.gateControl);
+        const logitsTE = denseGateLogits(input);
         const preferredTE = preference.addTo(logitsTE, tokenIdsT);
         const probsTE: tf.Tensor2D = tf.softmax(keepToGroup(preferredTE, domainsT, expertsOfDomain));
         const probabilitiesTE = probsTE.dataSync<'float32'>();

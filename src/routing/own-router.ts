@@ -7,10 +7,12 @@ import { readRegularFile } from '@locmoe/run-format/regular-file';
 import { TrainerError } from '../errors.js';
 import { locmoeCommand } from '../os/command-line.js';
 import { PRIVATE_FOLDER } from '../os/make-folder.js';
+import { endable } from '../os/on-signals.js';
 import { removeAbandoned, workMark } from '../os/work-folder.js';
 import { sha256 } from '../sha256.js';
+import { COPY, checkedPrice, checkedRouter, guarded } from './checked-router.js';
 import type { CommonMoe } from './common-fields.js';
-import type { RouterPolicy } from './policy.js';
+import { defineRouter, type MoeRule, type RouterPolicy } from './policy.js';
 import { isTrusted, trust } from './trusted-routers.js';
 
 // A router of one's own is a file outside of this package. Configurations, checkpoints and the processes of a run know it by
@@ -22,7 +24,6 @@ const NAME = /^(.+)#sha256=([0-9a-f]{64})$/;
 const IMPORTS = /\b(?:from|import)\s*\(?\s*['"]([^'"]+)['"]/g;
 const PACKAGE = fileURLToPath(new URL('../..', import.meta.url));
 const NO_FILE = 'is no router of this version, and no file';
-const COPY = 'locmoe-router-';
 
 type Moe = CommonMoe & { readonly routerOptions: Readonly<Record<string, unknown>> };
 
@@ -63,7 +64,7 @@ export function ownRouterPolicy(name: string): RouterPolicy<Moe> {
         file,
         `imports ${from}: a router is one file that imports locmoe/routing and Node's own modules alone`,
       );
-  const policy = withOptions(policyIn(file, bytes));
+  const policy = checkedPolicy(policyIn(file, bytes), (why) => bad(file, why));
   loaded.set(name, policy);
   return policy;
 }
@@ -111,7 +112,7 @@ function policyIn(file: string, bytes: Buffer): RouterPolicy<CommonMoe> {
     mkdirSync(path.join(folder, 'node_modules'), { recursive: true, mode: PRIVATE_FOLDER });
     symlinkSync(PACKAGE, path.join(folder, 'node_modules/locmoe'));
     writeFileSync(copy, bytes);
-    exported = createRequire(copy)(copy);
+    exported = endable(() => createRequire(copy)(copy) as unknown);
   } catch (error) {
     const [why] = String(error instanceof Error ? error.message : error).split('\n');
     throw bad(file, `cannot be loaded: ${why}`);
@@ -121,26 +122,39 @@ function policyIn(file: string, bytes: Buffer): RouterPolicy<CommonMoe> {
   const policy = (exported as { readonly default?: Partial<RouterPolicy> } | null)?.default;
   if (typeof policy?.create !== 'function' || typeof policy.price !== 'function')
     throw bad(file, 'has no default export that defineRouter returned');
-  return policy as RouterPolicy<CommonMoe>;
+  return defineRouter(policy as RouterPolicy);
 }
 
-/** Gives the policy its own fields, which stand in `moe.routerOptions`, beside the common ones. */
-function withOptions(policy: RouterPolicy<CommonMoe>): RouterPolicy<Moe> {
+/**
+ * Gives the policy its own fields, which stand in `moe.routerOptions`, beside the common ones, and checks what it returns. Its
+ * price is asked for with the rules, so that a wrong one ends a command before anything is trained.
+ */
+function checkedPolicy(its: RouterPolicy, blame: (why: string) => TrainerError): RouterPolicy<Moe> {
+  const policy = guarded(its, blame);
   const flat = (moe: Moe): Moe => ({ ...moe, ...moe.routerOptions });
+  const isPriced: MoeRule<Moe> = (moe, { dModel }) => {
+    checkedPrice(policy.price(moe, { numTokens: 1024, dModel }), blame);
+    return undefined;
+  };
   return {
     ...policy,
-    rules: policy.rules.map((rule) => (moe, model) => {
-      // Rules are given getters, which a spread would leave out: reading a faulty field throws.
-      const seen: Moe = Object.assign(Object.create(moe), moe.routerOptions);
-      const problem = rule(seen, model);
-      return problem && problem.field in policy.fields
-        ? { ...problem, field: `routerOptions.${problem.field}` }
-        : problem;
-    }),
+    rules: [...policy.rules.map((rule) => guarded({ rule }, blame).rule), isPriced].map(
+      (rule) => (moe, model) => {
+        // Rules are given getters, which a spread would leave out: reading a faulty field throws.
+        const seen: Moe = Object.assign(Object.create(moe), moe.routerOptions);
+        const problem = rule(seen, model);
+        return problem && problem.field in policy.fields
+          ? { ...problem, field: `routerOptions.${problem.field}` }
+          : problem;
+      },
+    ),
     parameters: (moe, dModel) => policy.parameters(flat(moe), dModel),
-    price: (moe, size) => policy.price(flat(moe), size),
+    price: (moe, size) => checkedPrice(policy.price(flat(moe), size), blame),
     gateCosines: policy.gateCosines && ((moe, input) => policy.gateCosines!(flat(moe), input)),
-    create: (context) => policy.create({ ...context, moe: flat(context.moe) }),
+    create: (context) => {
+      const own = { ...context, moe: flat(context.moe) };
+      return checkedRouter(policy.create(own), own, blame);
+    },
   };
 }
 

@@ -14,6 +14,7 @@ export { classicCapacity } from './capacity.js';
 export { denseGateCosines, denseGateLogits, denseGateSpecs } from './dense-gate.js';
 export { heldExperts } from './domain-groups.js';
 export { type FirstFit, firstFit } from './first-fit.js';
+export { controlled, type GateControl } from './gate-control.js';
 export { countBytes, gatherCounts } from './gather-counts.js';
 export { argmaxOfRows, cosineOfChoices, keepToGroup } from './group-choice.js';
 export { defineRouter, type RouterPolicy, type RouterPrice, type Work } from './policy.js';

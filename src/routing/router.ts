@@ -15,9 +15,9 @@ export interface RouterInput {
   /** Domain id of each token, length T. */
   readonly domainsT: Int32Array;
   readonly training: boolean;
-  /** True if the decision has to hold the scores of the gate, for a recording. */
+  /** True if the decision has to hold the scores of the gate, for a recording; without them their columns stay empty. */
   readonly wantsScores?: boolean | undefined;
-  /** Replaces the scores of the gate, in an experiment. */
+  /** What `locmoe eval --ablate` puts in the place of the gate's scores: a router passes them through `controlled`. */
   readonly gateControl?: GateControl | undefined;
   /** The router's own parameters by their short name (the `name` of its specs). */
   readonly parameters: ReadonlyMap<string, tf.Tensor>;

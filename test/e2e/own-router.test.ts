@@ -4,7 +4,15 @@ import path from 'node:path';
 import { freePort } from '@locmoe/test-kit';
 import { expect, it } from 'vitest';
 import { serve } from './nodes.js';
-import { Locmoe, MICRO, newestRun, ROOT, temporaryFolder, trainArguments } from './support.js';
+import {
+  Locmoe,
+  MICRO,
+  newestRun,
+  ROOT,
+  temporaryFolder,
+  locmoe as toTheEnd,
+  trainArguments,
+} from './support.js';
 
 /** A folder with the router of examples/, and beside it another program in the name of the package that it imports from. */
 function folderWithRouter(): { readonly folder: string; readonly router: string } {
@@ -44,6 +52,18 @@ it('a router of one’s own plans, trains, resumes, evaluates and generates, and
   const data = ['--data-dir', path.join(ROOT, 'data')];
   const evaluated = await locmoe('eval', ...checkpoint, ...data, '--json');
   expect(evaluated.code, evaluated.stderr).toBe(0);
+  const ablate = ['eval', ...checkpoint, ...data, '--sequences', '1', '--json', '--ablate'];
+  const noGate =
+    /layer 1: router \S+my-router\.mjs has no gate to silence, or does not pass its scores through controlled/;
+  const ablated = await locmoe(...ablate);
+  expect(ablated.stderr).toMatch(noGate);
+  const { ablations } = JSON.parse(ablated.stdout) as { ablations: { name: string }[] };
+  expect(ablations.slice(0, 2).map(({ name }) => name)).toEqual(['as trained', 'layer 1 without e0']);
+  expect(await locmoe(...ablate, 'gate')).toMatchObject({
+    code: 2,
+    stdout: '',
+    stderr: expect.stringMatching(noGate),
+  });
   const generated = await locmoe(
     'generate',
     ...checkpoint,
@@ -152,6 +172,23 @@ it('a node may run the router that it is given', async () => {
   );
 });
 
+it('a choice of no expert ends the run with one line that has rank, step, layer and file', async () => {
+  const { folder, router } = folderWithRouter();
+  const choice = 'return group[';
+  const source = readFileSync(router, 'utf8');
+  expect(source).toContain(choice);
+  writeFileSync(
+    router,
+    source.replace(choice, `if (training && topology.rank === 1) return 1000000; ${choice}`),
+  );
+  const sets = [`moe.router=${router}`];
+  const { code, stderr } = await toTheEnd(...trainArguments({ folder, nodes: 1, workersPerNode: 2, sets }));
+  expect(stderr).toMatch(
+    /rank 1, node 0, step 1, layer 1, .*: router \S+my-router\.mjs decided wrongly: chosenTK\[0\] is 1000000; experts are 0 to 3, and -1 is none$/m,
+  );
+  expect(code).toBe(2);
+});
+
 it('a worker whose file has other bytes is refused by name', async () => {
   const { folder, router } = folderWithRouter();
   const sets = [`moe.router=${router}`];
@@ -174,6 +211,14 @@ it.each([
     "import { statSync } from 'node:fs'; const { pathname } = new URL('.', import.meta.url); throw new Error(pathname + ' ' + (statSync(pathname).mode & 0o777).toString(8));",
     /cannot be loaded: \S*\/locmoe-router-[^/]+\/ 700$/,
   ],
+  [
+    "export default { create() {}, price() { throw new Error('no figures'); } };",
+    /failed in price \(my-router\.mjs:1\): Error: no figures$/,
+  ],
+  [
+    'export default { create() {}, price: () => ({ hostNs: NaN }) };',
+    /gives a wrong price: price\.forward: /,
+  ],
   ["import './other.mjs';", /imports \.\/other\.mjs: a router is one file /],
   [
     "import { defineRouter, z } from 'locmoe/routing'; export default defineRouter({ fields: { numExperts: z.number().default(1) }, price: () => ({}), create: () => ({}) });",
@@ -189,6 +234,16 @@ it.each([
   expect(stderr.trimEnd()).toMatch(answer);
   expect(stderr.trimEnd().split('\n')).toHaveLength(1);
   expect(code).toBe(2);
+});
+
+it('Ctrl-C ends a command whose router never ends to load', async () => {
+  const { router } = folderWithRouter();
+  writeFileSync(router, "import { writeSync } from 'node:fs'; writeSync(1, 'it loops'); for (;;);");
+  const run = new Locmoe(['plan', '--config', 'tiny', '--set', `moe.router=${router}`]);
+  await run.until(/it loops/);
+  run.interrupt();
+  await run.finished;
+  expect(run.child.signalCode).toBe('SIGINT');
 });
 
 it.each([

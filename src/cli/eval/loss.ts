@@ -7,7 +7,7 @@ import type { ValidationBatch } from '../../data/batch.js';
 import type { Dataset } from '../../data/dataset.js';
 import { createLoader } from '../../data/loader.js';
 import { sequencesOf } from '../../data/sequences.js';
-import { TrainerError } from '../../errors.js';
+import { asTrainerError, TrainerError } from '../../errors.js';
 import { expertAblations, gateAblations } from '../../evaluation/ablations.js';
 import { formatCount, formatNumberOf, formatTable } from '../../format.js';
 import type { Inference } from '../../inference/inference.js';
@@ -152,10 +152,17 @@ export async function evaluateAblations({
     ...gateAblations(),
     ...(part === 'all' ? expertAblations(layers, [...groups.values()]) : []),
   ];
-  const losses = [asTrained, ...changes].map(({ name, options }) => ({
-    name,
-    loss: meanLoss({ domains: evaluate(inference, batches, options) }),
-  }));
+  const losses = [asTrained, ...changes].flatMap(({ name, options }) => {
+    try {
+      return [{ name, loss: meanLoss({ domains: evaluate(inference, batches, options) }) }];
+    } catch (error) {
+      const { code, line } = asTrainerError(error);
+      // A router of one's own may have no gate to silence; its experts can be left out all the same.
+      if (code !== 'BAD_INPUT' || part === 'gate') throw error;
+      console.error(`locmoe: no ${name}: ${line}`);
+      return [];
+    }
+  });
   dataset.close();
   if (options.json) {
     const { folder, manifest } = checkpoint;

@@ -1,0 +1,157 @@
+import { z } from 'zod';
+import { type ErrorCode, TrainerError } from '../errors.js';
+import { type ExpertRange, heldExperts } from './domain-groups.js';
+import type { RouterPolicy, RouterPrice } from './policy.js';
+import type { RouterContext, RouterInput, RoutingDecision } from './router.js';
+
+// What a router of one's own gives is looked at before anything is computed with it: what is wrong in it would train on unseen.
+// Shapes: T tokens of this rank, E experts of the layer, K choices of a token.
+
+const figure = z.number().nonnegative();
+const work = z.object({ flops: figure, touched: figure, operations: figure });
+const priceSchema = z.object({
+  forward: work,
+  backward: work,
+  hostNs: figure,
+  gathered: z.object({ purpose: z.enum(['counts', 'scores']), bytes: figure }),
+  choicesPerToken: figure,
+  kept: z.object({ perToken: figure, source: z.string() }).optional(),
+  candidatesPerToken: figure,
+  weighted: z.boolean(),
+});
+
+/** Creates the error of a router from what is wrong with it. */
+type Blame = (why: string) => TrainerError;
+
+/** Begins the name of the folder from which a router is loaded. */
+export const COPY = 'locmoe-router-';
+const LINE = new RegExp(String.raw`${COPY}[^/\s]+/([^/\n]+?:\d+)`);
+
+/** An object of a router, whose functions throw errors that name the router, the function and the line. */
+export function guarded<T extends object>(its: T, blame: Blame): T {
+  const guard =
+    (name: string, call: (...args: unknown[]) => unknown) =>
+    (...args: unknown[]) => {
+      try {
+        return call.apply(its, args);
+      } catch (error) {
+        // A rule that reads a faulty field is left by a symbol.
+        if (error instanceof TrainerError || typeof error === 'symbol') throw error;
+        const [, line] = (error instanceof Error && LINE.exec(error.stack ?? '')) || [];
+        const [why] = String(error).split('\n');
+        throw blame(`failed in ${name}${line === undefined ? '' : ` (${line})`}: ${why}`);
+      }
+    };
+  const guards = Object.entries(its).map(([name, each]) => [
+    name,
+    typeof each === 'function' ? guard(name, each) : each,
+  ]);
+  return Object.fromEntries(guards) as T;
+}
+
+/** @throws TrainerError `BAD_CONFIG` if a price is not complete, or not of numbers */
+export function checkedPrice(price: RouterPrice, blame: Blame): RouterPrice {
+  const { error } = priceSchema.safeParse(price);
+  if (error === undefined) return price;
+  const [{ path, message }] = error.issues as [z.core.$ZodIssue];
+  throw blame(`gives a wrong price: ${['price', ...path].join('.')}: ${message}`);
+}
+
+/**
+ * A router whose decisions are checked, one by one.
+ *
+ * @throws TrainerError `BAD_CONFIG` for a wrong decision, `BAD_INPUT` for one that leaves a wanted control of its gate out
+ */
+export function checkedRouter(
+  its: ReturnType<RouterPolicy['create']>,
+  { moe, layer, topology }: Pick<RouterContext, 'moe' | 'layer' | 'topology'>,
+  blame: Blame,
+): ReturnType<RouterPolicy['create']> {
+  if (typeof its?.route !== 'function') throw blame('creates no object with a function route');
+  const router = guarded(its, blame);
+  const fail = (code: ErrorCode, why: string) => new TrainerError(code, blame(why).message, { layer });
+  return {
+    ...router,
+    route(input) {
+      let isAsked = input.gateControl === undefined;
+      const seen: RouterInput = {
+        ...input,
+        get gateControl() {
+          isAsked = true;
+          return input.gateControl;
+        },
+      };
+      const decision = router.route(seen);
+      const problem =
+        shapeProblem(decision, input.domainsT.length, moe.numExperts, topology.worldSize) ??
+        choiceProblem(decision, topology.rank, heldExperts(moe));
+      if (problem !== null) throw fail('BAD_CONFIG', `decided wrongly: ${problem}`);
+      if (!isAsked) throw fail('BAD_INPUT', NOTHING_TO_CONTROL);
+      return decision;
+    },
+  };
+}
+
+const NOTHING_TO_CONTROL =
+  'has no gate to silence, or does not pass its scores through controlled(scores, input.gateControl) of locmoe/routing';
+
+/** What a decision lacks, or has in another shape; null if all is well. */
+function shapeProblem(decision: RoutingDecision, T: number, E: number, worldSize: number): string | null {
+  const K = decision?.numChoices;
+  if (!(Number.isInteger(K) && K > 0))
+    return `numChoices is ${K}; it is how many choices a token has, 1 or more`;
+  const { notChosenTK, weightsTK, auxiliaryLoss, gateCosine, keptOfRank } = decision;
+  const lists = [
+    ['expertsTK', Int32Array, T * K],
+    ['chosenTK', Int32Array, T * K],
+    ...(notChosenTK === null ? [] : [['notChosenTK', Uint8Array, T * K] as const]),
+    ...(['routedE', 'keptE', 'overCapacityE', 'notChosenE'] as const).map(
+      (name) => [name, Int32Array, E] as const,
+    ),
+    ['capacityE', Float64Array, E],
+  ] as const;
+  for (const [name, Type, length] of lists)
+    if (!(decision[name] instanceof Type && decision[name].length === length))
+      return `${name} is no ${Type.name} of length ${length}`;
+  if (
+    keptOfRank?.length !== worldSize ||
+    !keptOfRank.every((keptE) => keptE instanceof Int32Array && keptE.length === E)
+  )
+    return `keptOfRank is no list of ${worldSize} Int32Arrays of length ${E}`;
+  if (weightsTK !== null && String(weightsTK?.shape) !== `${T},${K}`)
+    return `weightsTK is neither null nor a tensor of shape [${T}, ${K}]`;
+  if (auxiliaryLoss !== null && auxiliaryLoss?.shape?.length !== 0)
+    return 'auxiliaryLoss is neither null nor a scalar';
+  return gateCosine === null || (Number.isFinite(gateCosine?.sum) && Number.isFinite(gateCosine.count))
+    ? null
+    : 'gateCosine is neither null nor has numbers sum and count';
+}
+
+/** A choice of an expert that is not there, or counts that are not those of the choices; null if all is well. */
+function choiceProblem(
+  decision: RoutingDecision,
+  rank: number,
+  { first, count }: ExpertRange,
+): string | null {
+  const { chosenTK, expertsTK, keptE, routedE, overCapacityE, notChosenE, keptOfRank } = decision;
+  const [chosenE, sentE] = [new Int32Array(keptE.length), new Int32Array(keptE.length)];
+  for (let at = 0; at < chosenTK.length; at++) {
+    const [chosen, sent] = [chosenTK[at]!, expertsTK[at]!];
+    if (chosen !== -1 && (chosen < first || chosen >= first + count))
+      return `chosenTK[${at}] is ${chosen}; experts are ${first} to ${first + count - 1}, and -1 is none`;
+    if (sent !== -1 && sent !== chosen)
+      return `expertsTK[${at}] is ${sent}; it is chosenTK[${at}], ${chosen}, or -1`;
+    if (chosen !== -1) chosenE[chosen]!++;
+    if (sent !== -1) sentE[sent]!++;
+  }
+  for (let e = 0; e < keptE.length; e++) {
+    if (routedE[e] !== chosenE[e])
+      return `routedE[${e}] is ${routedE[e]}, and chosenTK has it ${chosenE[e]} times`;
+    if (keptE[e] !== sentE[e]) return `keptE[${e}] is ${keptE[e]}, and expertsTK has it ${sentE[e]} times`;
+    if (routedE[e] !== keptE[e]! + overCapacityE[e]! + notChosenE[e]!)
+      return `routedE[${e}] is ${routedE[e]}, and not the sum of keptE, overCapacityE and notChosenE there`;
+    if (keptOfRank[rank]![e] !== keptE[e])
+      return `keptOfRank[${rank}][${e}] is ${keptOfRank[rank]![e]}, and keptE[${e}] ${keptE[e]}`;
+  }
+  return null;
+}

@@ -1,0 +1,189 @@
+import { expect, it } from 'vitest';
+import { soloTransport } from '../../src/collectives/solo-transport.js';
+import type { Batch } from '../../src/data/batch.js';
+import { TrainerError } from '../../src/errors.js';
+import { tf } from '../../src/ops/tensorflow.js';
+import { checkedPrice, checkedRouter } from '../../src/routing/checked-router.js';
+import { denseGateLogits } from '../../src/routing/dense-gate.js';
+import { createRouter, ROUTER_NAMES, routerPolicy } from '../../src/routing/index.js';
+import type { RouterPolicy } from '../../src/routing/policy.js';
+import type { RouterInput, RoutingDecision } from '../../src/routing/router.js';
+import { createTrainState } from '../../src/worker/state.js';
+import { tinyConfig } from '../model/support.js';
+import { batchesOf } from '../worker/step-batches.js';
+import { routerContext } from './context.js';
+
+const blame = (why: string) => new TrainerError('BAD_CONFIG', `router mine.mjs ${why}`);
+const CONTEXT = routerContext({ router: 'hash', numExperts: 4, expertGroups: 1 });
+const T = 6;
+const input: RouterInput = {
+  xTD: tf.zeros([T, 6]),
+  tokenIdsT: Int32Array.from({ length: T }, (_, t) => t),
+  domainsT: new Int32Array(T),
+  training: true,
+  parameters: new Map(),
+};
+
+/** The decision of a router, with other parts. */
+function deciding(change: (decision: RoutingDecision) => object): ReturnType<RouterPolicy['create']> {
+  const { route } = createRouter(CONTEXT);
+  const decide = (given: RouterInput) => {
+    const decision = route(given);
+    return { ...decision, ...change(decision) };
+  };
+  return checkedRouter({ route: decide }, CONTEXT, blame);
+}
+
+function withFirst(list: Int32Array, value: number): Int32Array {
+  return Int32Array.from(list, (each, at) => (at === 0 ? value : each));
+}
+
+it.each<[string, (decision: RoutingDecision) => object, RegExp]>([
+  [
+    'no expert',
+    ({ chosenTK }) => ({ chosenTK: withFirst(chosenTK, 1_000_000) }),
+    /chosenTK\[0\] is 1000000; experts are 0 to 3, and -1 is none/,
+  ],
+  [
+    'an expert below all',
+    ({ chosenTK }) => ({ chosenTK: withFirst(chosenTK, -7) }),
+    /chosenTK\[0\] is -7; experts are 0 to 3/,
+  ],
+  [
+    'half an expert',
+    ({ expertsTK }) => ({ expertsTK: Array.from(expertsTK, () => 0.5) }),
+    /expertsTK is no Int32Array of length 6/,
+  ],
+  [
+    'another expert than it chose',
+    ({ expertsTK }) => ({ expertsTK: withFirst(expertsTK, (expertsTK[0]! + 1) % 4) }),
+    /expertsTK\[0\] is \d; it is chosenTK\[0\], \d, or -1/,
+  ],
+  [
+    'counts of other choices',
+    ({ keptE }) => ({ keptE: withFirst(keptE, 5) }),
+    /keptE\[0\] is 5, and expertsTK has it \d times|routedE\[0\] is \d, and not the sum/,
+  ],
+  [
+    'choices that it does not count',
+    ({ routedE }) => ({ routedE: withFirst(routedE, 5) }),
+    /routedE\[0\] is 5, and chosenTK has it \d times/,
+  ],
+  [
+    'other counts for its rank',
+    ({ keptE }) => ({ keptOfRank: [withFirst(keptE, 5)] }),
+    /keptOfRank\[0\]\[0\] is 5, and keptE\[0\] \d/,
+  ],
+  [
+    'counts of too few ranks',
+    () => ({ keptOfRank: [] }),
+    /keptOfRank is no list of 1 Int32Arrays of length 4/,
+  ],
+  ['no number of choices', () => ({ numChoices: undefined }), /numChoices is undefined/],
+  [
+    'weights of another shape',
+    () => ({ weightsTK: tf.ones([2, 2]) }),
+    /weightsTK is neither null nor a tensor of shape \[6, 1\]/,
+  ],
+  ['a loss that is no scalar', () => ({ auxiliaryLoss: 3 }), /auxiliaryLoss is neither null nor a scalar/],
+  [
+    'cosines that are no numbers',
+    () => ({ gateCosine: { sum: Number.NaN, count: 1 } }),
+    /gateCosine is neither null nor has numbers/,
+  ],
+])('a router that decides for %s is named', (_, change, why) => {
+  expect(() => deciding(change).route(input)).toThrow(
+    expect.objectContaining({
+      code: 'BAD_CONFIG',
+      line: expect.stringMatching(new RegExp(`^layer 2: router mine\\.mjs decided wrongly: .*${why.source}`)),
+    }),
+  );
+});
+
+it.each(ROUTER_NAMES)('nothing is wrong with the decisions of %s', (router) => {
+  const config = tinyConfig({ moe: { router } });
+  const { model } = createTrainState(config, soloTransport(), null);
+  const [batch] = batchesOf(1) as [Batch];
+  const seen: number[] = [];
+  for (const training of [true, false])
+    tf.tidy(() => {
+      model.loss(batch, {
+        training,
+        inspect: (layer, _, decision) => {
+          const context = routerContext({}, { moe: config.moe, layer });
+          const checked = checkedRouter({ route: () => decision }, context, blame);
+          seen.push(checked.route({ ...input, domainsT: new Int32Array(batch.tokenIds.length) }).numChoices);
+        },
+      });
+    });
+  expect(seen.length).toBeGreaterThan(1);
+  model.dispose();
+});
+
+it('a router without a gate says so where something is to stand in for the gate', () => {
+  const silenced: RouterInput = { ...input, gateControl: 'zero' };
+  expect(() => deciding(() => ({})).route(silenced)).toThrow(
+    expect.objectContaining({
+      code: 'BAD_INPUT',
+      message: expect.stringContaining('controlled(scores, input.gateControl)'),
+    }),
+  );
+  const { route } = createRouter(CONTEXT);
+  const asking = {
+    route: (given: RouterInput) => (given.gateControl === 'zero' ? route(given) : route(input)),
+  };
+  expect(checkedRouter(asking, CONTEXT, blame).route(silenced).numChoices).toBe(1);
+  const weight = tf.ones([6, 4]);
+  const logitsTE = denseGateLogits({
+    ...silenced,
+    xTD: tf.ones([T, 6]),
+    parameters: new Map([['weight', weight]]),
+  });
+  expect(new Set(logitsTE.dataSync())).toEqual(new Set([0]));
+});
+
+it.each<[string, () => unknown, string]>([
+  [
+    'an error',
+    () => {
+      throw new TypeError('a\nb');
+    },
+    'failed in route: TypeError: a',
+  ],
+  [
+    'null',
+    () => {
+      throw null;
+    },
+    'failed in route: null',
+  ],
+  [
+    'an error of its own code',
+    () => {
+      const error = new Error('x');
+      error.stack = 'at file:///tmp/locmoe-router-0-1/mine.mjs:12:5';
+      throw error;
+    },
+    'failed in route (mine.mjs:12): Error: x',
+  ],
+  [
+    'nothing',
+    () => undefined,
+    'decided wrongly: numChoices is undefined; it is how many choices a token has, 1 or more',
+  ],
+])('a router that gives %s is named in one line', (_, route, why) => {
+  const router = checkedRouter({ route: route as () => RoutingDecision }, CONTEXT, blame);
+  expect(() => router.route(input)).toThrow(`router mine.mjs ${why}`);
+});
+
+it.each<[object, string]>([
+  [{ hostNs: Number.NaN }, 'price.hostNs: '],
+  [{ forward: { flops: 1, touched: -1, operations: 0 } }, 'price.forward.touched: '],
+  [{ gathered: { purpose: 'all', bytes: 0 } }, 'price.gathered.purpose: '],
+])('a price with %o is refused by its part', (wrong, why) => {
+  const price = routerPolicy('switch').price(tinyConfig().moe, { numTokens: 64, dModel: 16 });
+  expect(checkedPrice(price, blame)).toBe(price);
+  expect(() => checkedPrice({ ...price, ...wrong }, blame)).toThrow(
+    `router mine.mjs gives a wrong price: ${why}`,
+  );
+});
