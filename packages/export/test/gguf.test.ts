@@ -113,17 +113,16 @@ function logSoftmax(row: Float32Array): number[] {
   return Array.from(row, (value) => value - most - Math.log(total));
 }
 
-function greatestDifference(rows: readonly (readonly number[])[], own: readonly number[][]): number {
-  return Math.max(...own.flatMap((row, i) => row.map((value, j) => Math.abs(value - rows[i]![j]!))));
+function greatestDifference(row: readonly number[], other: readonly number[]): number {
+  return Math.max(...row.map((value, i) => Math.abs(value - other[i]!)));
 }
 
 it('llama.cpp gives the tokens and the probabilities that the model gives here', async () => {
   const cases = [
     { checkpoint: mixtral, type: 'float32', within: 1e-4 },
     { checkpoint: mixtral, type: 'float16', within: 5e-3 },
-    // Rounded weights may send a token to another expert.
-    { checkpoint: mixtral, type: 'q8_0', within: 0.5 },
-    { checkpoint: mixtral, type: 'q4_k', within: 0.5 },
+    { checkpoint: mixtral, type: 'q8_0', within: 0.05 },
+    { checkpoint: mixtral, type: 'q4_k', within: 0.15 },
     { checkpoint: llama, type: 'float32', within: 1e-4 },
     { checkpoint: llama, type: 'q8_0', within: 0.05 },
     ...qwens.map((checkpoint) => ({ checkpoint, type: 'float32', within: 1e-4 }) as const),
@@ -140,7 +139,11 @@ it('llama.cpp gives the tokens and the probabilities that the model gives here',
     expect([beginsText, endsText]).toEqual([tokenizer.endOfText, tokenizer.endOfText]);
     expect(tokens).toEqual(TEXTS.map((text) => [...tokenizer.encode(text)]));
     const own = ownLogits(inference, Int32Array.from(orders[i]!.ids), 0).map(logSoftmax);
-    expect(greatestDifference(logProbabilities, own), type).toBeLessThan(within);
+    const byPosition = own.map((row, k) => greatestDifference(row, logProbabilities[k]!));
+    byPosition.sort((a, b) => a - b);
+    // Rounded weights may send a token to another expert, which on another processor is another token.
+    const compared = type.startsWith('q') ? byPosition[byPosition.length / 2]! : byPosition.at(-1)!;
+    expect(compared, type).toBeLessThan(within);
   });
 });
 
