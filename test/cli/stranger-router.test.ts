@@ -51,7 +51,7 @@ afterAll(() => {
 });
 
 const REFUSAL =
-  /^(locmoe|\S+recipe\.yaml:\d+:\d+|locmoe: \S+ moe\.router): router \/\S+\/a stranger's\.mjs with SHA-256 [0-9a-f]{64} was not run, as you have never named it: read it, and if you trust it, type locmoe config show --config tiny --set 'moe\.router=\/\S+\/a stranger'\\''s\.mjs'\n$/;
+  /^(locmoe|\S+recipe\.yaml:\d+:\d+|locmoe: \S+ moe\.router): router \/\S+\/a stranger's\.mjs with SHA-256 [0-9a-f]{64} was not run, as you have never named it: read it, and if you trust it, type \S+ config show --config tiny --set 'moe\.router=\/\S+\/a stranger'\\''s\.mjs'\n$/;
 
 it.each([
   'config show --checkpoint SAVED',
