@@ -41,8 +41,8 @@ export function readSource(text: string, label: string, overrides: ConfigOverrid
   const { value, origins } = applyOverrides(written, overrides);
   return {
     value,
-    originOf: (field) => overrideOf(origins, field.join('.')) ?? positionOf(field),
-    isOverridden: (field) => overrideOf(origins, field.join('.')) !== undefined,
+    originOf: (field) => overrideOf(origins, field) ?? positionOf(field),
+    isOverridden: (field) => overrideOf(origins, field) !== undefined,
   };
 }
 
@@ -153,22 +153,26 @@ function offsetOf(node: unknown): number {
   return isNode(node) ? (node.range?.[0] ?? 0) : 0;
 }
 
-/** The last option that set a field or a section around it. */
-function overrideOf(origins: ReadonlyMap<string, string>, name: string): string | undefined {
-  return [...origins].findLast(
-    ([key]) => key === name || key.startsWith(`${name}.`) || name.startsWith(`${key}.`),
-  )?.[1];
+interface Override {
+  readonly keys: readonly string[];
+  readonly origin: string;
+}
+
+/** The last option that set a field, or a section around or in it. */
+function overrideOf(overrides: readonly Override[], field: readonly PropertyKey[]): string | undefined {
+  return overrides.findLast(({ keys }) =>
+    keys.every((key, depth) => depth >= field.length || key === String(field[depth])),
+  )?.origin;
 }
 
 function applyOverrides(written: unknown, { sets, nodes, workersPerNode, routes }: ConfigOverrides) {
-  const origins = new Map<string, string>();
+  const origins: Override[] = [];
   let value = written;
-  const set = (key: string, field: unknown, option: string) => {
+  const set = (name: string, field: unknown, option: string) => {
     const origin = `${shortened(option)}:`;
-    value = withField(value, key.split('.'), field, origin);
-    // Moves it to the end of the map.
-    origins.delete(key);
-    origins.set(key, origin);
+    const keys = keysOf(value, name.split('.'));
+    value = withField(value, keys, field, origin);
+    origins.push({ keys, origin });
   };
   for (const assignment of sets ?? []) {
     const split = assignment.indexOf('=');
@@ -201,8 +205,7 @@ function withField(
   depth = 0,
 ): unknown {
   if (depth === keys.length) return field;
-  const numParts = ownKeyParts(section, keys.slice(depth));
-  const key = keys.slice(depth, depth + numParts).join('.');
+  const key = keys[depth]!;
   const refusal = (what: string) =>
     badConfig([`${origin} ${shortened(keys.slice(0, depth).join('.'))} ${what}`]);
   // A checkpoint holds an absent section as null.
@@ -210,16 +213,24 @@ function withField(
   if (typeof fields !== 'object') throw refusal('is a value, not a section');
   if (Array.isArray(section) && !(/^\d+$/.test(key) && Number(key) <= section.length))
     throw refusal(`is a list, and ${shortened(key)} no position in it`);
-  const inner = Object.hasOwn(fields, key) ? Reflect.get(fields, key) : undefined;
-  const value = withField(inner, keys, field, origin, depth + numParts);
+  const value = withField(ownField(fields, key), keys, field, origin, depth + 1);
   return Array.isArray(section) ? Object.assign([...section], { [key]: value }) : { ...fields, [key]: value };
 }
 
-/** How many of the parts between dots name a key that the section has: the name of a domain may have dots. */
-function ownKeyParts(section: unknown, parts: readonly string[]): number {
-  if (!isMapping(section)) return 1;
-  const named = parts.findLastIndex((_, last) => Object.hasOwn(section, parts.slice(0, last + 1).join('.')));
-  return Math.max(1, named + 1);
+/** The keys that parts between dots name: a key may have dots itself, as the name of a domain may. */
+function keysOf(section: unknown, parts: readonly string[]): readonly string[] {
+  if (parts.length === 0) return [];
+  const named = !isMapping(section)
+    ? 0
+    : parts.findLastIndex((_, last) => Object.hasOwn(section, parts.slice(0, last + 1).join('.')));
+  const numParts = Math.max(1, named + 1);
+  const key = parts.slice(0, numParts).join('.');
+  return [key, ...keysOf(ownField(section, key), parts.slice(numParts))];
+}
+
+function ownField(section: unknown, key: string): unknown {
+  const fields = Object(section);
+  return Object.hasOwn(fields, key) ? Reflect.get(fields, key) : undefined;
 }
 
 /** Whether a part of a written configuration is a mapping. */
@@ -234,5 +245,5 @@ export function withFields(value: unknown, section: string, fields: object): obj
 
 /** A field of a written configuration; undefined if it is not there, or there is no mapping to have it. */
 export function fieldOf(value: unknown, key: string): unknown {
-  return isMapping(value) && Object.hasOwn(value, key) ? Reflect.get(value, key) : undefined;
+  return isMapping(value) ? ownField(value, key) : undefined;
 }

@@ -21,7 +21,7 @@ import { isTrusted, trust } from './trusted-routers.js';
 
 const MAX_BYTES = 2 ** 24;
 const NAME = /^(.+)#sha256=([0-9a-f]{64})$/;
-const IMPORTS = /\b(?:from|import)\s*\(?\s*['"]([^'"]+)['"]/g;
+const IMPORTS = /\b(?:from|import|require)\s*\(?\s*['"]([^'"]+)['"]/g;
 const PACKAGE = fileURLToPath(new URL('../..', import.meta.url));
 const NO_FILE = 'is no router of this version, and no file';
 
@@ -111,6 +111,8 @@ function policyIn(file: string, bytes: Buffer): RouterPolicy<CommonMoe> {
   try {
     mkdirSync(path.join(folder, 'node_modules'), { recursive: true, mode: PRIVATE_FOLDER });
     symlinkSync(PACKAGE, path.join(folder, 'node_modules/locmoe'));
+    // Else Node takes that of a folder around it, where another user may have written one that calls itself locmoe.
+    writeFileSync(path.join(folder, 'package.json'), '{}');
     writeFileSync(copy, bytes);
     exported = endable(() => createRequire(copy)(copy) as unknown);
   } catch (error) {

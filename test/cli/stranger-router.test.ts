@@ -90,6 +90,31 @@ it.each([
   expect(code).toBe(2);
 });
 
+it('takes a router of a recipe for none that an option has named, whatever the keys of the recipe are', async () => {
+  const dotted = path.join(folder, 'dotted.yaml');
+  writeFileSync(dotted, `moe.router: hash\n${readFileSync(RECIPE, 'utf8')}`);
+  const { code, stderr } = await runCommand('config', 'show', '--config', dotted, '--set', 'moe.router=hash');
+  expect(existsSync(MARKER)).toBe(false);
+  expect(stderr).toMatch(/ was not run, as you have never named it: .*\n.* moe\.router: unknown key\n$/);
+  expect(code).toBe(2);
+});
+
+it('gives a named router no package that another user has put into the folder of temporary files', async () => {
+  const shared = mkdtempSync(path.join(folder, 'tmp-'));
+  vi.stubEnv('TMPDIR', shared);
+  writeFileSync(
+    path.join(shared, 'package.json'),
+    '{ "name": "locmoe", "exports": { "./routing": "./theirs.mjs" } }',
+  );
+  writeFileSync(path.join(shared, 'theirs.mjs'), codeOf('of another user'));
+  const own = path.join(folder, 'own.mjs');
+  writeFileSync(own, `import 'locmoe/routing';\nexport default {};\n`);
+  const { stderr } = await runCommand('config', 'show', '--config', 'tiny', '--set', `moe.router=${own}`);
+  vi.stubEnv('TMPDIR', undefined);
+  expect(existsSync(MARKER)).toBe(false);
+  expect(stderr).toMatch(/own\.mjs/);
+});
+
 it('runs a router once its user has named it, wherever it is named then, until it is changed', async () => {
   const show = (...set: readonly string[]) => runCommand('config', 'show', '--config', RECIPE, ...set);
   expect((await show()).code).toBe(2);
