@@ -67,8 +67,9 @@ export function checkedRouter(
   { moe, layer, topology }: Pick<RouterContext, 'moe' | 'layer' | 'topology'>,
   blame: Blame,
 ): ReturnType<RouterPolicy['create']> {
-  if (typeof its?.route !== 'function') throw blame('creates no object with a function route');
-  const router = guarded(its, blame);
+  const router = guarded(its ?? {}, blame);
+  if (typeof router.route !== 'function')
+    throw blame('creates no object with a function route of its own, as a method of a class is not');
   const fail = (code: ErrorCode, why: string) => new TrainerError(code, blame(why).message, { layer });
   return {
     ...router,

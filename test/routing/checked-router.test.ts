@@ -120,6 +120,13 @@ it.each(ROUTER_NAMES)('nothing is wrong with the decisions of %s', (router) => {
   model.dispose();
 });
 
+it('a router whose route is a method of a class is refused at once, as only own functions are kept', () => {
+  for (const its of [Object.create(createRouter(CONTEXT)), null])
+    expect(() => checkedRouter(its, CONTEXT, blame)).toThrow(
+      'creates no object with a function route of its own',
+    );
+});
+
 it('a router without a gate says so where something is to stand in for the gate', () => {
   const silenced: RouterInput = { ...input, gateControl: 'zero' };
   expect(() => deciding(() => ({})).route(silenced)).toThrow(
