@@ -36,8 +36,9 @@ export function lingerSeconds(
   isTerminal = process.stdout.isTTY === true,
 ): number {
   if (http === false) return 0;
-  // A signal that was obeyed is no failure, which a last scrape learns; who gave two has no time.
-  if (isSignalled) return wasScraped && kind === 'finished' && linger !== 0 ? AFTER_SIGNAL_S : 0;
+  // A last scrape learns that the run was stopped and did not fail; who gave two signals has no time.
+  if (isSignalled && !(wasScraped && kind === 'finished')) return 0;
+  if (isSignalled) return typeof linger === 'number' ? Math.min(linger, AFTER_SIGNAL_S) : AFTER_SIGNAL_S;
   // The next process resumes the run, and counts its failures.
   if (kind === 'failed' && resumeOrStart) return 0;
   if (linger !== undefined) return linger === true ? Number.POSITIVE_INFINITY : linger;

@@ -30,7 +30,13 @@ describe('a process serves how its run ended', () => {
     expect(lingerSeconds({ http: FIXED_PORT }, stopped, true, false)).toBe(30);
     expect(lingerSeconds({ http: FIXED_PORT, resumeOrStart: true }, stopped, true, false)).toBe(30);
     expect(lingerSeconds({ http: FIXED_PORT }, stopped, false, false)).toBe(0);
-    expect(lingerSeconds({ http: FIXED_PORT, linger: 0 }, stopped, true, false)).toBe(0);
+    for (const [linger, seconds] of [
+      [0, 0],
+      [7, 7],
+      [60, 30],
+      [true, 30],
+    ] as const)
+      expect(lingerSeconds({ http: FIXED_PORT, linger }, stopped, true, false)).toBe(seconds);
     expect(lingerSeconds({ http: FIXED_PORT }, { ...FAILED, isSignalled: true }, true, false)).toBe(0);
   });
 

@@ -87,10 +87,12 @@ export class PrometheusMetrics {
   /** Returns all series in Prometheus' text format. */
   async render(): Promise<string> {
     this.#wasScraped ||= this.#run !== null;
+    // Whoever waits from now on waits for a later text.
+    const answered = this.#onScraped;
     for (const each of [this.observers, ...(this.#run?.refreshed ?? [])]) each.refresh();
     const texts = [this.#process, this.#run?.registry].map((registry) => registry?.metrics() ?? '');
     const text = (await Promise.all(texts)).join('\n');
-    this.#onScraped();
+    answered();
     return text;
   }
 

@@ -1,4 +1,5 @@
 import { spawnSync } from 'node:child_process';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { FailureReport } from '@locmoe/run-format';
 import { Registry } from 'prom-client';
 import { describe, expect, it } from 'vitest';
@@ -234,6 +235,20 @@ describe('the metrics of a run', () => {
       locmoe_recovery_seconds_sum: '4.5',
       locmoe_recovery_seconds_count: '1',
     });
+  });
+
+  it('tell when they are asked for again, but not of an answer that was begun before', async () => {
+    const { metrics } = startedMetrics();
+    const begun = metrics.render();
+    let isScraped = false;
+    const scraped = metrics.scraped().then(() => {
+      isScraped = true;
+    });
+    await begun;
+    await nextTurn();
+    expect(isScraped).toBe(false);
+    await metrics.render();
+    await scraped;
   });
 
   it('count what a full disk costs', async () => {
