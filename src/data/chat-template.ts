@@ -12,6 +12,8 @@ import type { Tokenizer } from './tokenizer/tokenizer.js';
 
 const JINJA_FILE = 'chat_template.jinja';
 const SETTINGS_FILE = 'tokenizer_config.json';
+/** A pattern that matches nowhere, not even the empty text. */
+const NOTHING = '(?!)';
 /** Time for each of the things that a template of somebody else's may make endless. */
 const MAX_MS = 1_000;
 /** The longest known ones have some ten thousand. */
@@ -121,7 +123,7 @@ function renderInParts(
   const given = { ...tokens, tools: null, documents: null, add_generation_prompt: true };
   try {
     return inTime(() => {
-      const names = new RegExp(`(${specials.map(escaped).join('|')})`, 'g');
+      const names = new RegExp(`(${specials.map(escaped).join('|') || NOTHING})`, 'g');
       const quoted = messages.map(({ role, content }) => ({
         role,
         content: content.replace(names, (name) => name[0] + BREAK + name.slice(1)),
