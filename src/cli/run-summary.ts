@@ -78,7 +78,7 @@ export async function summarize(
     const idle = idleGate(lastChoices);
     if (idle !== null)
       show(
-        `${idle}${checkpoint === undefined ? '' : ` (${locmoeCommand(['eval', '--checkpoint', fromHere(checkpoint), '--ablate', 'gate'])} says what it is worth)`}`,
+        `${idle}${checkpoint === undefined ? '' : ` (${locmoeCommand(['eval', '--checkpoint', fromHere(checkpoint), '--ablate', 'gate'])} shows the loss without it)`}`,
       );
   }
   const texts =

@@ -2,7 +2,7 @@ import type { LossOptions } from '../model/language-model.js';
 import type { DecisionChange } from '../model/moe-layer.js';
 import type { RoutingDecision } from '../routing/index.js';
 
-/** A change to a model whose loss tells what the changed part is worth. */
+/** A change to a model whose loss tells how far the model depends on the changed part. */
 export interface Ablation {
   readonly name: string;
   readonly options: Pick<LossOptions, 'gateControl' | 'change'>;

@@ -4,7 +4,7 @@ import { CounterRandom } from '../parameters/counter-random.js';
 
 // Shapes: T tokens of this rank, E experts.
 
-/** Scores that stand in for those of a gate, to see what the gate is worth. */
+/** Scores that stand in for those of a gate, to see how far a model depends on it. */
 export type GateControl = 'zero' | 'shuffled';
 
 /**

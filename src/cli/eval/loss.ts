@@ -8,7 +8,7 @@ import type { Dataset } from '../../data/dataset.js';
 import { createLoader } from '../../data/loader.js';
 import { sequencesOf } from '../../data/sequences.js';
 import { asTrainerError, TrainerError } from '../../errors.js';
-import { expertAblations, gateAblations } from '../../evaluation/ablations.js';
+import { type Ablation, expertAblations, gateAblations } from '../../evaluation/ablations.js';
 import { formatCount, formatNumberOf, formatTable } from '../../format.js';
 import type { Inference } from '../../inference/inference.js';
 import { expertsOfDomain } from '../../routing/index.js';
@@ -147,14 +147,16 @@ export async function evaluateAblations({
     expertsOfDomain(config.data.domains.length, config.moe).map((experts) => [experts[0], experts]),
   );
   const layers = inference.model.sparseLayers.map(({ layer }) => layer);
-  const asTrained = { name: 'as trained', options: {} };
   const changes = [
     ...gateAblations(),
     ...(part === 'all' ? expertAblations(layers, [...groups.values()]) : []),
   ];
-  const losses = [asTrained, ...changes].flatMap(({ name, options }) => {
+  const lossWith = (options: Ablation['options']) =>
+    meanLoss({ domains: evaluate(inference, batches, options) });
+  const whole = lossWith({});
+  const changed = changes.flatMap(({ name, options }) => {
     try {
-      return [{ name, loss: meanLoss({ domains: evaluate(inference, batches, options) }) }];
+      return [{ name, loss: lossWith(options) }];
     } catch (error) {
       const { code, line } = asTrainerError(error);
       // A router of one's own may have no gate to silence; its experts can be left out all the same.
@@ -163,13 +165,13 @@ export async function evaluateAblations({
       return [];
     }
   });
+  const losses = [{ name: 'as trained', loss: whole }, ...changed];
   dataset.close();
   if (options.json) {
     const { folder, manifest } = checkpoint;
     console.log(JSON.stringify({ checkpoint: folder, step: manifest.step, ablations: losses }));
     return;
   }
-  const [{ loss: whole }] = losses as [(typeof losses)[number]];
   console.log(`${checkpoint.folder}, step ${checkpoint.manifest.step}`);
   const rows = losses.map(({ name, loss }) => [
     name,
