@@ -52,7 +52,7 @@ function filesOf(domain: string, { folder, instruct }: TextSource, pattern: stri
     throw refusal(domain, `${literal} is a folder; say which files in it, e.g. ${example}`);
   }
   // Each folder that the wildcards match would be walked from its parent again.
-  if (/[*?[{(].*(?:^|[/{,(|])\.\.(?:$|[/},)|])/.test(pattern))
+  if (/[*?[{(].*[/{,(|]\.\.(?:$|[/},)|])/.test(pattern))
     throw refusal(
       domain,
       `${JSON.stringify(pattern)} has .. after a wildcard; begin with the folder instead`,
