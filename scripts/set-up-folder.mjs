@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url';
 
 const ROOT = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '..');
 /** The user's own, for what all packages and checkouts of this user share. */
-export const CACHE_FOLDER = path.join(process.env.XDG_CACHE_HOME || path.join(homedir(), '.cache'), 'locmoe');
+export const CACHE_FOLDER = path.join(process.env.XDG_CACHE_HOME || path.join(home(), '.cache'), 'locmoe');
 
 /**
  * Where the set-up puts a part: its folder in this package; for a user who cannot write there, where root has installed it,
@@ -37,6 +37,15 @@ export function makeSetUpFolder(part, folder) {
     }
   } catch (error) {
     throw new Error(`${error.message}; name a folder that this user can write in XDG_CACHE_HOME`);
+  }
+}
+
+/** The home of a user id without an account is /, as in containers. */
+function home() {
+  try {
+    return homedir();
+  } catch {
+    return '/';
   }
 }
 

@@ -188,6 +188,16 @@ it('who cannot write into the package sets up in a folder of their own, unless r
 
   const find = "import('./scripts/tensorflow.mjs').then((it) => console.log(it.tensorFlowFolder()))";
   expect(asNobody('-e', find).stdout).toBe(`${own}\n`);
+  // A user id without an account has no home.
+  const homeless = {
+    uid: 4_000_000,
+    cwd: folder,
+    encoding: 'utf8',
+    env: { PATH: process.env.PATH },
+  } as const;
+  expect(spawnSync(process.execPath, ['-e', find], homeless).stdout).toMatch(
+    /^\/\.cache\/locmoe\/tensorflow-/,
+  );
   mkdirSync(path.join(folder, 'tensorflow/node_modules'));
   expect(asNobody('-e', find).stdout).toBe(`${path.join(folder, 'tensorflow')}\n`);
 });
