@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { hostname } from 'node:os';
 import {
   expertsPerToken,
@@ -20,7 +21,7 @@ import { httpUrl, pageUrl, tokenLine } from './page-url.js';
 
 /** Facts about a run that a view needs beside its events. */
 export interface ViewOptions {
-  readonly place: Pick<RunRecord, 'address' | 'http' | 'isSecured'>;
+  readonly place: Pick<RunRecord, 'address' | 'http'>;
   /** First action of the run: it starts its nodes, or waits for them. */
   readonly announcement: string;
   /** True if the page of the run is served beside its logs and metrics. */
@@ -54,7 +55,7 @@ export function lineView(
 /** Returns the first lines of a run: its layout, what it starts from, and the address of its page. */
 function openingLines(
   { identity: { runId, config }, folder, forkedFrom, initFrom }: OpenRun,
-  { place: { address, http, isSecured }, announcement, hasPage, token }: ViewOptions,
+  { place: { address, http }, announcement, hasPage, token }: ViewOptions,
 ): string[] {
   const { nodes, workersPerNode } = config.cluster;
   const layout = `${formatNumberOf(nodes, 'node')} x ${formatNumberOf(workersPerNode, 'worker')}`;
@@ -66,7 +67,7 @@ function openingLines(
       ? []
       : [
           hasPage ? `page: ${pageUrl(http, runId, token)}` : `logs and metrics: ${httpUrl(http, token)}`,
-          ...(token === null ? [`  ${tokenLine(isSecured ? null : folder.token)}`] : []),
+          ...(token === null ? [`  ${tokenLine(existsSync(folder.token) ? folder.token : null)}`] : []),
           ...tunnelLines(address, http),
         ]),
   ];

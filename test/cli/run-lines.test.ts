@@ -1,20 +1,25 @@
-import { hostname } from 'node:os';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { hostname, tmpdir } from 'node:os';
+import path from 'node:path';
 import { RunFolder } from '@locmoe/run-format';
-import { expect, it } from 'vitest';
+import { afterAll, expect, it } from 'vitest';
 import { lineView, type ViewOptions } from '../../src/cli/run-lines.js';
 import type { OpenRun } from '../../src/coordinator/run-view.js';
+import { keepToken } from '../../src/run/run-token.js';
 import { config } from '../checkpoint/fixture.js';
+
+const folder = new RunFolder(mkdtempSync(path.join(tmpdir(), 'locmoe-run-lines-')));
+afterAll(() => rmSync(folder.directory, { recursive: true }));
 
 /** The first lines of a run, below its name. */
 function openingLines(place: Partial<ViewOptions['place']>, token: string | null): string[] {
-  const folder = new RunFolder('/shared/runs/r');
   const run = {
     identity: { runId: 'r', config },
     folder,
     forkedFrom: null,
     initFrom: null,
   } as unknown as OpenRun;
-  const address = { address: '127.0.0.1:50051', http: '127.0.0.1:8080', isSecured: false };
+  const address = { address: '127.0.0.1:50051', http: '127.0.0.1:8080' };
   const options = { place: { ...address, ...place }, announcement: '', hasPage: true, token } as ViewOptions;
   const lines: string[] = [];
   lineView(run, options, (line) => lines.push(line)).begun();
@@ -24,8 +29,10 @@ function openingLines(place: Partial<ViewOptions['place']>, token: string | null
 it('an address that is printed without its token says where that is', () => {
   const page = 'page: http://127.0.0.1:8080/#run=r';
   expect(openingLines({}, 'secret')).toEqual(['page: http://127.0.0.1:8080/?token=secret#run=r']);
-  expect(openingLines({}, null)).toEqual([page, '  it asks for the token in /shared/runs/r/token']);
-  expect(openingLines({ isSecured: true }, null)).toEqual([page, '  it asks for the token of --token-file']);
+  keepToken(folder, 'secret');
+  expect(openingLines({}, null)).toEqual([page, `  it asks for the token in ${folder.token}`]);
+  keepToken(folder, null);
+  expect(openingLines({}, null)).toEqual([page, '  it asks for the token of --token-file']);
 });
 
 it('a page of loopback on a machine of several says how to reach it from another', () => {
