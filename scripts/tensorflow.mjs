@@ -271,10 +271,9 @@ async function inWorkFolder(parent, action) {
   }
 }
 
+// No top-level `await`: `require` of a router of one's own loads `locmoe/routing`, and with it this module.
 if (process.argv[1] === fileURLToPath(import.meta.url))
-  try {
-    await setupTensorFlow((line) => console.log(`[tensorflow] ${line}`));
-  } catch (error) {
+  setupTensorFlow((line) => console.log(`[tensorflow] ${line}`)).catch((error) => {
     console.error(`set-up failed: ${error.message}`);
     process.exitCode = 2;
-  }
+  });
