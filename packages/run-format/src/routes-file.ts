@@ -177,12 +177,13 @@ export async function inspectRoutes(file: string): Promise<RoutesFacts> {
 }
 
 function rangeOf(metadata: FileMetaData, column: RouteColumn): readonly [number, number] | null {
-  const chunks = metadata.row_groups.map(({ columns }) =>
-    columns.find(({ meta_data }) => meta_data?.path_in_schema[0] === column),
-  );
-  const least = chunks.map((chunk) => Number(chunk?.meta_data?.statistics?.min_value));
-  const greatest = chunks.map((chunk) => Number(chunk?.meta_data?.statistics?.max_value));
-  const range = [Math.min(...least), Math.max(...greatest)] as const;
+  const range: [number, number] = [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY];
+  for (const { columns } of metadata.row_groups) {
+    const { min_value: least, max_value: greatest } =
+      columns.find(({ meta_data }) => meta_data?.path_in_schema[0] === column)?.meta_data?.statistics ?? {};
+    range[0] = Math.min(range[0], Number(least));
+    range[1] = Math.max(range[1], Number(greatest));
+  }
   return range.every(Number.isFinite) ? range : null;
 }
 
@@ -231,11 +232,12 @@ async function reading<T>(
 
 /** A run of equal values takes some ten bytes, and memory for as many as it counts. */
 function assertCounts(file: string, { row_groups: groups }: FileMetaData): void {
-  const rows = groups.reduce((sum, { num_rows }) => sum + Number(num_rows), 0);
-  const values = groups.flatMap(({ columns }) =>
-    columns.map(({ meta_data }) => Number(meta_data?.num_values)),
-  );
-  const most = Math.max(rows, ...values);
+  let [rows, most] = [0, 0];
+  for (const { num_rows, columns } of groups) {
+    rows += Number(num_rows);
+    for (const { meta_data } of columns) most = Math.max(most, Number(meta_data?.num_values));
+  }
+  most = Math.max(most, rows);
   if (!(most <= MAX_CHOICES))
     throw new TrainerError('BAD_INPUT', `${file}: has ${most} choices; at most ${MAX_CHOICES} are read`);
 }

@@ -71,6 +71,33 @@ it('refuses more choices than fit in memory before it reads them', async () => {
     await expect(read(file)).rejects.toThrow(/runs\.parquet: has 4000001 choices; at most 4000000 are read$/);
 });
 
+it('reads a footer of more row groups than a call has room for', async () => {
+  const file = path.join(folder, 'groups.parquet');
+  const kvMetadata = [{ key: 'locmoe.routes', value: '1' }];
+  const [one, two] = [1, 2].map((rows) => {
+    const columnData = [{ name: 'step', data: new Int32Array(rows), type: 'INT32' as const }];
+    parquetWriteFile({ filename: file, columnData, kvMetadata, rowGroupSize: 1 });
+    const bytes = readFileSync(file);
+    return bytes.subarray(-8 - bytes.readUInt32LE(bytes.length - 8), -8);
+  }) as [Buffer, Buffer];
+  // Row groups follow the number of rows, 1: a list of one structure.
+  const list = one.indexOf(Buffer.of(0x16, 0x02, 0x19, 0x1c)) + 3;
+  const group = one.subarray(list + 1, list + 1 + two.length - one.length);
+  const many = Buffer.of(0xfc, 0xd0, 0xf7, 0x07); // 130,000 structures
+  const groups = Array.from({ length: 130_000 }, () => group);
+  const footer = Buffer.concat([
+    one.subarray(0, list),
+    many,
+    ...groups,
+    one.subarray(list + 1 + group.length),
+  ]);
+  const size = Buffer.alloc(4);
+  size.writeUInt32LE(footer.length);
+  writeFileSync(file, Buffer.concat([Buffer.from('PAR1'), footer, size, Buffer.from('PAR1')]));
+  const { rangeOf } = await inspectRoutes(file);
+  expect(rangeOf('step')).toEqual([0, 0]);
+});
+
 it('has the columns that docs/routes.md explains', () => {
   const page = readFileSync(new URL('../../../docs/routes.md', import.meta.url), 'utf8');
   const rows = NAMES.map((name) => `| \`${name}\` | ${ROUTE_COLUMNS[name].description} |`);
