@@ -23,7 +23,7 @@ const cases: (AttentionShape & { readonly d: number })[] = [
   { numSequences: 1, seqLen: 129, numHeads: 1, d: 2 },
   // Segments, each sequence with its own; one lies across two blocks, and one begins in the last.
   { numSequences: 2, seqLen: 5, numHeads: 2, d: 4, positionsT: positionsOf([2, 3], [1, 1, 3]) },
-  { numSequences: 1, seqLen: 200, numHeads: 1, d: 2, positionsT: positionsOf([30, 100, 50, 20]) },
+  { numSequences: 1, seqLen: 129, numHeads: 1, d: 2, positionsT: positionsOf([30, 60, 38, 1]) },
 ];
 
 /** Width of a row of queries, keys and values. */

@@ -11,10 +11,10 @@ import { tensorflowKernels } from '../../../../src/ops/kernels/tensorflow/tensor
 import { positionsOf, randomValues } from '../../../model/support.js';
 import { inEachType, withOneDnn } from '../../../with-onednn.js';
 
-const SIZES = { numSequences: 3, seqLen: 150, numHeads: 4, d: 32, F: 96, V: 300 };
+const SIZES = { numSequences: 3, seqLen: 130, numHeads: 4, d: 32, F: 96, V: 300 };
 const { numSequences, seqLen, d, F, V } = SIZES;
 const T = numSequences * seqLen;
-const SEGMENTS = positionsOf([150], [10, 100, 40], [70, 80]);
+const SEGMENTS = positionsOf([130], [10, 90, 30], [60, 70]);
 
 type Op = (kernels: Kernels, ...inputs: tf.Tensor[]) => tf.Tensor;
 type Shape = readonly number[];
