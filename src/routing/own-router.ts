@@ -104,14 +104,14 @@ export function assertMayRun(name: string): Buffer | null {
  * package, and not what lies beside the file.
  */
 function policyIn(file: string, bytes: Buffer): RouterPolicy<CommonMoe> {
-  removeAbandoned(tmpdir(), COPY);
   const folder = path.join(tmpdir(), COPY + workMark());
   const copy = path.join(folder, path.basename(file));
   let exported: unknown;
   try {
+    removeAbandoned(tmpdir(), COPY);
     mkdirSync(path.join(folder, 'node_modules'), { recursive: true, mode: PRIVATE_FOLDER });
     symlinkSync(PACKAGE, path.join(folder, 'node_modules/locmoe'));
-    // Else Node takes that of a folder around it, where another user may have written one that calls itself locmoe.
+    // Without it Node reads the package.json of a parent folder, in which another user may call that folder locmoe.
     writeFileSync(path.join(folder, 'package.json'), '{}');
     writeFileSync(copy, bytes);
     exported = endable(() => createRequire(copy)(copy) as unknown);
