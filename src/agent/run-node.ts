@@ -8,7 +8,7 @@ import { onSignals } from '../os/on-signals.js';
 import { formatAddress, parseAddress } from '../rpc/address.js';
 import type { JoinReply } from '../rpc/generated/messages.js';
 import { assertMayListen, NO_SECURITY, randomToken, type Security, withOwnToken } from '../rpc/security.js';
-import { createRpcServer, listenDirectly } from '../rpc/server.js';
+import { createRpcServer, listen } from '../rpc/server.js';
 import { FaultyLink } from './faulty-link.js';
 import { findPlace, type Place } from './find-place.js';
 import { NodeAgent, type NodeEnd } from './node-agent.js';
@@ -57,7 +57,7 @@ export async function runNode(options: NodeOptions): Promise<number> {
   removeStaleSegments();
   // Before a run is joined, nobody may call this server.
   const rpc = createRpcServer(security ?? withOwnToken(randomToken()));
-  const bound = await listenDirectly(rpc, listenAt, '--listen');
+  const bound = await listen(rpc, listenAt, '--listen');
   const logger = createLogger({
     level: 'info',
     origin: { run: '', generation: 0 },

@@ -82,13 +82,13 @@ export async function leadCommand({ output, shownToken: token, ...led }: LedComm
       listeners: (run) => metricsListeners(run, options, metrics, page),
       lingerS: (outcome) => lingerSeconds(options, outcome, metrics?.wasScraped === true),
     });
-    rpc.server.forceShutdown();
+    rpc.close();
     const scraped = isSignalled ? (metrics?.scraped() ?? null) : null;
     await linger(lingerS, { http, page, say: output.say, token, scraped });
     return exitCode;
   } finally {
     await http?.drain(LAST_ANSWER_MS);
-    rpc.server.forceShutdown();
+    rpc.close();
     plan.dataset.close();
   }
 }

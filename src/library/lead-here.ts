@@ -75,7 +75,7 @@ export async function leadHere(
         stopped: outcome.stopped,
       };
     } finally {
-      rpc.server.forceShutdown();
+      rpc.close();
     }
   } finally {
     plan.dataset.close();

@@ -24,30 +24,32 @@ export function sendToken(token: string): grpc.Interceptor {
     });
 }
 
+type Heard = (call: grpc.ServerInterceptingCallInterface, metadata: grpc.Metadata, method: string) => void;
+
 /**
  * Creates a server interceptor that checks the token of every method, in constant time.
  *
  * @param expectedToken called for each call; null admits every caller
- * @param onRefused gets the call, its method and its metadata, of which it must not tell the token
+ * @param heard called for each call but those of health; must not tell the token in the metadata
  */
 export function requireToken(
   expectedToken: () => string | null,
-  onRefused: (call: grpc.ServerInterceptingCallInterface, method: string, metadata: grpc.Metadata) => void,
+  heard: { readonly accepted: Heard; readonly refused: Heard },
 ): grpc.ServerInterceptor {
   return ({ path }, call) => {
+    if (path.startsWith(HEALTH_SERVICE)) return new grpc.ServerInterceptingCall(call);
     const token = expectedToken();
-    if (token === null || path.startsWith(HEALTH_SERVICE)) return new grpc.ServerInterceptingCall(call);
-    const expected = digest(SCHEME + token);
     return new grpc.ServerInterceptingCall(call, {
       start: (next) =>
         next({
           onReceiveMetadata(metadata, pass) {
             const [sent] = metadata.get(HEADER);
-            if (sent !== undefined && timingSafeEqual(digest(String(sent)), expected)) {
+            if (token === null || (sent !== undefined && isEqual(String(sent), SCHEME + token))) {
+              heard.accepted(call, metadata, path);
               pass(metadata);
               return;
             }
-            onRefused(call, path, metadata);
+            heard.refused(call, metadata, path);
             call.sendStatus({
               code: grpc.status.UNAUTHENTICATED,
               details:
@@ -59,6 +61,11 @@ export function requireToken(
         }),
     });
   };
+}
+
+/** Compares in constant time. */
+function isEqual(a: string, b: string): boolean {
+  return timingSafeEqual(digest(a), digest(b));
 }
 
 function digest(text: string): Buffer {

@@ -85,26 +85,11 @@ function securityWith(tls: TlsFiles | null, token: string | null): Security {
   };
 }
 
-const MUTUAL = { requestCert: true, rejectUnauthorized: true, minVersion: 'TLSv1.3' } as const;
-
-/** Options of a server that asks for mutual TLS; null for plain text. */
+/** Mutual TLS: the handshake fails for a client without a certificate of the same authority; null for plain text. */
 export function tlsOptions({ tls }: Security): TlsOptions | null {
-  return tls && { ...MUTUAL, ca: tls.ca, cert: tls.cert, key: tls.key };
-}
-
-/** Mutual TLS: the handshake fails for a client without a certificate of the same authority. */
-class MutualTlsCredentials extends grpc.ServerCredentials {
-  constructor({ ca, cert, key }: TlsFiles) {
-    super(MUTUAL, { ca, cert, key });
-  }
-
-  override _equals(other: grpc.ServerCredentials): boolean {
-    return this === other;
-  }
-}
-
-export function serverCredentials({ tls }: Security): grpc.ServerCredentials {
-  return tls === null ? grpc.ServerCredentials.createInsecure() : new MutualTlsCredentials(tls);
+  if (tls === null) return null;
+  const { ca, cert, key } = tls;
+  return { ca, cert, key, requestCert: true, rejectUnauthorized: true, minVersion: 'TLSv1.3' };
 }
 
 /**

@@ -1,19 +1,21 @@
-import type { AddressInfo } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
 import * as grpc from '@grpc/grpc-js';
 import { HealthImplementation } from 'grpc-health-check';
 import { TrainerError } from '../errors.js';
-import { type Address, formatAddress } from './address.js';
+import type { Address } from './address.js';
 import { NAME_HEADER } from './http2/connection-name.js';
 import { directListener, type FindDirect } from './http2/direct-server.js';
 import { requireToken } from './join-token.js';
-import { NO_SECURITY, type Security, serverCredentials, tlsOptions } from './security.js';
+import { NO_SECURITY, type Security, tlsOptions } from './security.js';
 
 export interface RpcServer {
   readonly server: grpc.Server;
   readonly health: HealthImplementation;
   /** A node that joins a run replaces them by those of the run. */
   security: Security;
-  /** Finds the connection of a call, on a server that accepts direct streams. */
+  /** Open connections without an accepted call, by the client's address, oldest first. */
+  readonly strangers: Map<string, Socket>;
+  /** Finds the connection of a call, if it is named for a direct stream. */
   findDirect: FindDirect;
   /** Ends all connections, and listens no more. */
   close(): void;
@@ -22,20 +24,27 @@ export interface RpcServer {
 }
 
 const REFUSAL_INTERVAL_MS = 1_000;
+/** Connections that may be open without an accepted call; beyond, each new one costs the oldest its place. */
+export const MOST_STRANGERS = 1_000;
 
 /** Creates a server, NOT_SERVING until `listen`; add services before that. */
 export function createRpcServer(security: Security = NO_SECURITY): RpcServer {
   let toldMs = Number.NEGATIVE_INFINITY;
-  const refused: Parameters<typeof requireToken>[1] = (call, method, metadata) => {
-    const now = performance.now();
-    if (now - toldMs < REFUSAL_INTERVAL_MS) return;
-    toldMs = now;
-    const direct = rpc.findDirect(String(metadata.get(NAME_HEADER)[0]));
-    rpc.onRefused(`refused ${method} of ${direct?.peer ?? call.getPeer()}: wrong join token, or none`);
-  };
+  const peerOf = (call: grpc.ServerInterceptingCallInterface, metadata: grpc.Metadata) =>
+    rpc.findDirect(String(metadata.get(NAME_HEADER)[0]))?.peer ?? call.getPeer();
   const server = new grpc.Server({
     'grpc.max_receive_message_length': 16 << 20,
-    interceptors: [requireToken(() => rpc.security.token, refused)],
+    interceptors: [
+      requireToken(() => rpc.security.token, {
+        accepted: (call, metadata) => rpc.strangers.delete(peerOf(call, metadata)),
+        refused(call, metadata, method) {
+          const now = performance.now();
+          if (now - toldMs < REFUSAL_INTERVAL_MS) return;
+          toldMs = now;
+          rpc.onRefused(`refused ${method} of ${peerOf(call, metadata)}: wrong join token, or none`);
+        },
+      }),
+    ],
   });
   const health = new HealthImplementation({ '': 'NOT_SERVING' });
   health.addToServer(server);
@@ -43,6 +52,7 @@ export function createRpcServer(security: Security = NO_SECURITY): RpcServer {
     server,
     health,
     security,
+    strangers: new Map(),
     findDirect: () => undefined,
     close: () => server.forceShutdown(),
     onRefused: () => undefined,
@@ -51,35 +61,29 @@ export function createRpcServer(security: Security = NO_SECURITY): RpcServer {
 }
 
 /**
- * Listens and reports SERVING. Port 0 takes a free one.
+ * Listens and reports SERVING, for direct streams too. Port 0 takes a free one.
  *
  * @param option the command-line option of the port, for the error
  * @returns the address with the actual port
  * @throws TrainerError `NO_RESOURCE` if the port cannot be used
  */
-export async function listen(
-  { server, health, security }: RpcServer,
-  address: Address,
-  option: string,
-): Promise<Address> {
-  const port = await new Promise<number>((resolve, reject) => {
-    server.bindAsync(formatAddress(address), serverCredentials(security), (error, actual) => {
-      if (error === null) resolve(actual);
-      else reject(inUse(address, error.message, option));
-    });
-  });
-  health.setStatus('', 'SERVING');
-  return { ...address, port };
-}
-
-/** The same for a server that accepts direct streams too. */
-export async function listenDirectly(rpc: RpcServer, address: Address, option: string): Promise<Address> {
-  const { server, health, security } = rpc;
+export async function listen(rpc: RpcServer, address: Address, option: string): Promise<Address> {
+  const { server, health, security, strangers } = rpc;
   const injector = server.createConnectionInjector(grpc.ServerCredentials.createInsecure());
   const { server: listener, find } = directListener(
     (connection) => injector.injectConnection(connection),
     tlsOptions(security),
   );
+  listener.on('connection', (socket: Socket) => {
+    const peer = `${socket.remoteAddress}:${socket.remotePort}`;
+    strangers.set(peer, socket);
+    socket.once('close', () => strangers.delete(peer));
+    for (const [other, oldest] of strangers) {
+      if (strangers.size <= MOST_STRANGERS) break;
+      strangers.delete(other);
+      oldest.destroy();
+    }
+  });
   await new Promise<void>((resolve, reject) => {
     listener.once('error', (error) => reject(inUse(address, error.message, option)));
     listener.listen({ host: address.host, port: address.port }, resolve);
@@ -88,6 +92,7 @@ export async function listenDirectly(rpc: RpcServer, address: Address, option: s
   rpc.close = () => {
     listener.close();
     server.forceShutdown();
+    for (const socket of strangers.values()) socket.destroy();
   };
   health.setStatus('', 'SERVING');
   return { ...address, port: (listener.address() as AddressInfo).port };

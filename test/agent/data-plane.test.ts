@@ -10,7 +10,7 @@ import { GRACE } from '../../src/config/timeouts.js';
 import type { TrainerError } from '../../src/errors.js';
 import { formatAddress } from '../../src/rpc/address.js';
 import { loadSecurity, NO_SECURITY } from '../../src/rpc/security.js';
-import { createRpcServer, listen, listenDirectly, type RpcServer } from '../../src/rpc/server.js';
+import { createRpcServer, listen, type RpcServer } from '../../src/rpc/server.js';
 import { certificateFolder } from '../rpc/certificate-folder.js';
 import { encodeFrame } from '../rpc/encode-frame.js';
 import { listenOnLoopback, until } from './support.js';
@@ -53,8 +53,10 @@ type Changes = Partial<DataPlaneOptions> & {
 
 async function startNode(node: number, { accepts = 'direct', ...changes }: Changes = {}): Promise<Node> {
   const rpc = createRpcServer(changes.security);
-  const listenTo = accepts === 'direct' ? listenDirectly : listen;
-  const address = formatAddress(await listenTo(rpc, { host: '127.0.0.1', port: 0 }, '--listen'));
+  const address =
+    accepts === 'direct'
+      ? formatAddress(await listen(rpc, { host: '127.0.0.1', port: 0 }, '--listen'))
+      : await listenOnLoopback(rpc.server);
   const errors: TrainerError[] = [];
   const plane = DataPlane.create({
     ...SHAPE,
@@ -152,6 +154,7 @@ describe('between two nodes', () => {
     });
     expect(Buffer.compare(receive()!, payload)).toBe(0);
     expect([...a.errors, ...b.errors]).toEqual([]);
+    for (const { rpc } of [a, b]) expect(rpc.strangers.size).toBe(0);
   });
 
   it.each(['direct', 'grpc-js'] as const)('a node without the token is told so: %s', async (stream) => {

@@ -108,7 +108,7 @@ describe('a node that looks for its place', () => {
         expect.stringMatching(/^the coordinator at \S+ is still preparing the run, or/),
       ]);
     } finally {
-      rpc.server.forceShutdown();
+      rpc.close();
     }
   });
 

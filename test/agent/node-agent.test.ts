@@ -44,7 +44,7 @@ afterEach(async () => {
   await agent.ended;
   client.close();
   stderr.mockRestore();
-  rpc.server.forceShutdown();
+  rpc.close();
   expect(readdirSync(SHM_DIR).filter((name) => name.includes(runId))).toEqual([]);
 });
 

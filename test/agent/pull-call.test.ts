@@ -4,7 +4,7 @@ import { expect, it, onTestFinished } from 'vitest';
 import { pullDirectly } from '../../src/agent/pull-call.js';
 import { loadProto } from '../../src/rpc/load-proto.js';
 import { loadSecurity, NO_SECURITY, randomToken, tlsOptions, withOwnToken } from '../../src/rpc/security.js';
-import { createRpcServer, listenDirectly } from '../../src/rpc/server.js';
+import { createRpcServer, listen } from '../../src/rpc/server.js';
 import { certificateFolder } from '../rpc/certificate-folder.js';
 
 /** @returns a call that is not let in */
@@ -28,7 +28,7 @@ it('a call without the token is refused at once, and the server names it by its 
   rpc.onRefused = (line) => refusals.push(line);
   const service = loadProto('collectives', 'locmoe.collectives.v1.Collectives');
   rpc.server.addService(service, { Pull: () => undefined });
-  const { port } = await listenDirectly(rpc, { host: '127.0.0.1', port: 0 }, '--listen');
+  const { port } = await listen(rpc, { host: '127.0.0.1', port: 0 }, '--listen');
   onTestFinished(() => rpc.close());
   const started = performance.now();
   await expect(pull(port, 60_000)).rejects.toMatchObject({

@@ -19,7 +19,7 @@ async function served() {
   const snapshots = new SnapshotTable();
   const { coordinator, logs } = coordinatorOf(config, { run: { disk, totals }, snapshots });
   const rpc = createRpcServer();
-  onTestFinished(() => rpc.server.forceShutdown());
+  onTestFinished(() => rpc.close());
   addCoordinatorService(rpc.server, new RunLeader(coordinator), logs);
   const address = formatAddress(await listen(rpc, { host: '127.0.0.1', port: 0 }, '--port'));
   const status = async () => (await runCommand('status', '--coordinator', address)).stdout;

@@ -33,7 +33,7 @@ beforeEach(async () => {
 
 afterEach(() => {
   client.close();
-  rpc.server.forceShutdown();
+  rpc.close();
 });
 
 const join = (host: string, pid: number) =>

@@ -51,7 +51,7 @@ beforeEach(() => {
 
 afterEach(() => {
   vi.restoreAllMocks();
-  rpc.server.forceShutdown();
+  rpc.close();
   rmSync(runsDir, { recursive: true });
 });
 

@@ -55,7 +55,7 @@ beforeEach(async () => {
 
 afterEach(() => {
   client.close();
-  rpc.server.forceShutdown();
+  rpc.close();
 });
 
 const join = (pid: number, version = VERSION) =>
@@ -281,7 +281,7 @@ describe('the coordinator over gRPC', () => {
     await expect.poll(() => messages).toEqual(['first']);
     logs.append('node-0', line('last'));
     await service.endLogs(2_000);
-    rpc.server.forceShutdown();
+    rpc.close();
     expect(await ended).toBe('in order');
     expect(messages).toEqual(['first', 'last']);
   });

@@ -288,6 +288,6 @@ export class CoordinatorTarget {
     this.coordinator.close();
     this.raw.close();
     this.client.close();
-    this.#rpc.server.forceShutdown();
+    this.#rpc.close();
   }
 }

@@ -11,7 +11,7 @@ import { NAME_HEADER } from '../../src/rpc/http2/connection-name.js';
 import { tokenMetadata } from '../../src/rpc/join-token.js';
 import { loadProto } from '../../src/rpc/load-proto.js';
 import { loadSecurity, NO_SECURITY, type Security, withOwnToken } from '../../src/rpc/security.js';
-import { createRpcServer, listenDirectly, type RpcServer } from '../../src/rpc/server.js';
+import { createRpcServer, listen, type RpcServer } from '../../src/rpc/server.js';
 import { skipLoudly } from '../debian-tool.js';
 import { NIGHTLY } from '../nightly.js';
 import { certificateFolder } from './certificate-folder.js';
@@ -95,7 +95,7 @@ describe('a client of another implementation', () => {
       onCredit: () => undefined,
       onError: (error) => errors.push(error),
     });
-    const { port } = await listenDirectly(rpc, { host: '127.0.0.1', port: 0 }, '--listen');
+    const { port } = await listen(rpc, { host: '127.0.0.1', port: 0 }, '--listen');
     onTestFinished(async () => {
       await streams.close();
       rpc.close();

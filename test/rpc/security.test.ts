@@ -35,7 +35,7 @@ async function serveAll(security: Security): Promise<{ address: Address; refusal
     Session: stream,
     StreamLogs: stream,
   });
-  onTestFinished(() => rpc.server.forceShutdown());
+  onTestFinished(() => rpc.close());
   return { address: await listen(rpc, { host: '127.0.0.1', port: 0 }, '--listen'), refusals };
 }
 

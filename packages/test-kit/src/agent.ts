@@ -2,7 +2,7 @@
 import type { ChildProcess } from 'node:child_process';
 import { DataPlane } from 'locmoe/internal/agent/data-plane';
 import { formatAddress } from 'locmoe/internal/rpc/address';
-import { createRpcServer, listenDirectly } from 'locmoe/internal/rpc/server';
+import { createRpcServer, listen } from 'locmoe/internal/rpc/server';
 import { endOf, forkProgram } from './fork-program.js';
 import {
   type AgentSpec,
@@ -27,7 +27,7 @@ class RankAgent {
   constructor(private readonly spec: AgentSpec) {}
 
   async start(): Promise<void> {
-    const bound = await listenDirectly(this.#rpc, { host: '127.0.0.1', port: 0 }, '--listen');
+    const bound = await listen(this.#rpc, { host: '127.0.0.1', port: 0 }, '--listen');
     this.#plane = DataPlane.create({
       ...this.spec,
       generation: 1,

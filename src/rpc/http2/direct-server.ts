@@ -187,7 +187,7 @@ export function directListener(
   const server =
     secure === null
       ? net.createServer(accept)
-      : tls.createServer(Object.assign({ ALPNProtocols: ['h2'] }, secure), accept);
+      : tls.createServer({ ALPNProtocols: ['h2'], handshakeTimeout: OPENING_MS, ...secure }, accept);
   return { server, find: (name) => named.get(name) };
 }
 

@@ -31,7 +31,7 @@ async function serveStatus(reply: object, security = NO_SECURITY): Promise<strin
   rpc.server.addService(loadProto('coordinator', 'locmoe.coordinator.v1.Coordinator'), {
     GetStatus: ((_, callback) => callback(null, reply)) as grpc.handleUnaryCall<object, object>,
   });
-  onTestFinished(() => rpc.server.forceShutdown());
+  onTestFinished(() => rpc.close());
   return formatAddress(await listen(rpc, { host: '127.0.0.1', port: 0 }, '--listen'));
 }
 

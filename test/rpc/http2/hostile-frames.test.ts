@@ -8,7 +8,7 @@ import { DirectCall } from '../../../src/rpc/http2/direct-client.js';
 import { directListener } from '../../../src/rpc/http2/direct-server.js';
 import { encodeFrame, encodeSettings, FLAG, FRAME, PREFACE } from '../../../src/rpc/http2/frames.js';
 import { NO_SECURITY } from '../../../src/rpc/security.js';
-import { createRpcServer, listenDirectly } from '../../../src/rpc/server.js';
+import { createRpcServer, listen } from '../../../src/rpc/server.js';
 import { NIGHTLY } from '../../nightly.js';
 import { randomOf } from '../../random.js';
 
@@ -113,7 +113,7 @@ it(`a client takes what DATA frames say and nothing else, and ends, for ${SEEDS}
 
 it(`a server outlives a client that sends anything, for ${SEEDS} of ${SEEDS} seeds`, async () => {
   const rpc = createRpcServer();
-  const { port } = await listenDirectly(rpc, { host: '127.0.0.1', port: 0 }, '--listen');
+  const { port } = await listen(rpc, { host: '127.0.0.1', port: 0 }, '--listen');
   onTestFinished(() => rpc.close());
   const opening = Buffer.concat([
     PREFACE,

@@ -6,7 +6,7 @@ import type { SendFrame } from 'locmoe/internal/agent/ring-relay';
 import { collectSeldom } from 'locmoe/internal/garbage-collection';
 import { encodeHead } from 'locmoe/internal/rpc/frame-codec';
 import { loadSecurity, type SecurityOptions } from 'locmoe/internal/rpc/security';
-import { createRpcServer, listenDirectly } from 'locmoe/internal/rpc/server';
+import { createRpcServer, listen } from 'locmoe/internal/rpc/server';
 import { CHUNK_BYTES, pourInto, STREAM_RUN, streamChunk } from './stream-bytes.js';
 
 export type SourceKind = 'tcp' | 'http2' | 'grpc';
@@ -18,7 +18,7 @@ export interface SourceOrder {
 }
 
 const START: Readonly<Record<SourceKind, (security: SecurityOptions) => Promise<number>>> = {
-  tcp: () => listen(createServer(pourInto)),
+  tcp: () => portOf(createServer(pourInto)),
   http2: () => {
     const server = createHttp2Server();
     server.on('stream', (stream) => {
@@ -27,7 +27,7 @@ const START: Readonly<Record<SourceKind, (security: SecurityOptions) => Promise<
     });
     // The receiver closes the connection once it has enough.
     server.on('sessionError', () => undefined);
-    return listen(server);
+    return portOf(server);
   },
   grpc: startGrpc,
 };
@@ -40,7 +40,7 @@ process.once('message', ({ kind, security }: SourceOrder) => {
   void START[kind](security).then((port) => process.send?.(port));
 });
 
-function listen(server: NetServer): Promise<number> {
+function portOf(server: NetServer): Promise<number> {
   return new Promise((resolve, reject) => {
     server.once('error', reject);
     server.listen(0, '127.0.0.1', () => resolve((server.address() as AddressInfo).port));
@@ -51,7 +51,7 @@ function listen(server: NetServer): Promise<number> {
 async function startGrpc(options: SecurityOptions): Promise<number> {
   const security = loadSecurity(options);
   const rpc = createRpcServer(security);
-  const { port } = await listenDirectly(rpc, { host: '127.0.0.1', port: 0 }, '--listen');
+  const { port } = await listen(rpc, { host: '127.0.0.1', port: 0 }, '--listen');
   const chunk = streamChunk();
   let [sent, consumed] = [0, 0];
   let send: SendFrame | null = null;
