@@ -16,7 +16,8 @@ export interface NodeAgentOptions
   /** host:port at which the peers reach this node. */
   readonly dataAddress: string;
   readonly client: CoordinatorClient;
-  readonly logToStdout: boolean;
+  /** Takes each line of the log; null if only the coordinator gets it. */
+  readonly output: ((line: string) => void) | null;
   /** Keeps training without a coordinator for `cluster.coordinatorTimeoutS`; false by default. */
   readonly outlivesCoordinator?: boolean;
   /** How long workers may take after an abort to report and exit before they are killed. */
@@ -61,7 +62,7 @@ export class NodeAgent {
     const config: RunConfig = JSON.parse(join.configJson);
     const log = (line: string) => {
       this.#shipper.push(line);
-      if (options.logToStdout) process.stdout.write(`${line}\n`);
+      options.output?.(line);
     };
     this.#logger = createLogger({
       level: config.logLevel,
@@ -171,7 +172,7 @@ export class NodeAgent {
 
   /** Leaves without a coordinator, so the reason goes to standard error. */
   #leaveAlone(reason: string): void {
-    if (!this.options.logToStdout) process.stderr.write(`${reason}\n`);
+    if (this.options.output === null) process.stderr.write(`${reason}\n`);
     this.#decide('end');
     void this.#leave(reason);
   }

@@ -27,8 +27,8 @@ export interface NodeOptions {
   readonly joinTimeout: number;
   /** Joins one run after another. */
   readonly forever?: boolean;
-  /** Keeps the log off standard output. */
-  readonly quiet?: boolean;
+  /** Takes each line of the log; null to keep it off standard output. */
+  readonly output: ((line: string) => void) | null;
   /** Injects faults into this node when the coordinator asks for them. */
   readonly allowFaults?: boolean;
   /**
@@ -49,7 +49,7 @@ const PAUSE_MS = 500;
  * @throws TrainerError for a bad address, certificate or token, or if no run could be joined
  */
 export async function runNode(options: NodeOptions): Promise<number> {
-  const { advertise, security, insecure = false, forever = false, quiet = false } = options;
+  const { advertise, security, insecure = false, forever = false, output } = options;
   const coordinator = parseAddress('--coordinator', options.coordinator);
   const listenAt = parseAddress('--listen', options.listen);
   assertMayListen(listenAt, security ?? NO_SECURITY, insecure);
@@ -61,7 +61,7 @@ export async function runNode(options: NodeOptions): Promise<number> {
   const logger = createLogger({
     level: 'info',
     origin: { run: '', generation: 0 },
-    destination: { write: (line) => !quiet && process.stdout.write(line) },
+    destination: { write: (line) => output?.(line.trimEnd()) },
   });
   const link = options.allowFaults ? new FaultyLink() : null;
   const idleCode = forever ? EXIT.done : EXIT.interrupted;
@@ -103,7 +103,7 @@ export async function runNode(options: NodeOptions): Promise<number> {
         ...place,
         rpc,
         snapshots,
-        logToStdout: !quiet,
+        output,
         link,
         outlivesCoordinator: options.parent === null,
       });

@@ -109,6 +109,28 @@ export class LogPrinter {
   }
 }
 
+/** Returns what prints each line of a node's log: for a person at a terminal, as it is elsewhere. */
+export function nodeOutput(
+  stdout: Pick<NodeJS.WriteStream, 'isTTY' | 'columns'> & { write(text: string): void },
+): (text: string) => void {
+  const printer = new LogPrinter({
+    json: !stdout.isTTY,
+    colors: !process.env.NO_COLOR,
+    nowMs: Date.now(),
+    marksMatches: false,
+    columns: () => stdout.columns || Number.POSITIVE_INFINITY,
+  });
+  return (text) => {
+    const { node, rank, time: timeMs = Date.now() } = parseRecord(text) ?? {};
+    const labels = {
+      source: 'node',
+      ...(node !== undefined && { node: String(node) }),
+      ...(rank !== undefined && { rank: String(rank) }),
+    };
+    stdout.write(printer.format({ text, labels, timeMs, isContext: false, group: 0 }));
+  };
+}
+
 /** Returns the record of a JSON line, or one made of its text and labels. */
 function recordOf({ text, labels, timeMs }: ResultLine): LogRecord {
   const record = parseRecord(text);

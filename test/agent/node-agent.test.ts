@@ -84,7 +84,7 @@ async function joinRun(numNodes = 1, workersPerNode = 2, reply: Partial<JoinRepl
     dataAddress,
     rpc,
     client,
-    logToStdout: false,
+    output: null,
     workerProgram: WORKER_PROGRAM,
     abortGraceMs: GRACE_MS,
   });

@@ -33,6 +33,7 @@ function node(address: string, changes: Partial<NodeOptions> = {}): Promise<numb
     listen: '127.0.0.1:0',
     security: NO_SECURITY,
     joinTimeout: 5,
+    output: (line) => process.stdout.write(`${line}\n`),
     parent: parent as unknown as ParentWatch,
     ...changes,
   });

@@ -1,6 +1,7 @@
+import { stripVTControlCharacters } from 'node:util';
 import type { ResultLine } from '@locmoe/logs';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { LogPrinter } from '../../src/cli/log-printer.js';
+import { LogPrinter, nodeOutput } from '../../src/cli/log-printer.js';
 
 const PLAIN = {
   json: false,
@@ -23,6 +24,20 @@ const record = (msg: string, more: object = {}) => ({
   run: 'r',
   msg,
   ...more,
+});
+
+it('the log of a node is for a person at a terminal, and as it is elsewhere', () => {
+  const lines = [record('node listens'), record('hello', { node: 1, rank: 2, step: 3 })].map((line) =>
+    JSON.stringify({ ...line, time: Date.now() }),
+  );
+  const printed = (isTTY: boolean) => {
+    let text = '';
+    const print = nodeOutput({ isTTY, columns: 80, write: (more) => (text += more) });
+    for (const line of lines) print(line);
+    return stripVTControlCharacters(text).replace(/\[[\d:.]+\] /g, '');
+  };
+  expect(printed(true)).toBe('INFO: node            node listens\nINFO: node 1 rank 2   step 3: hello\n');
+  expect(printed(false)).toBe(lines.map((line) => `${line}\n`).join(''));
 });
 
 describe('LogPrinter', () => {

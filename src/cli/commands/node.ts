@@ -3,10 +3,12 @@ import { ParentWatch } from '../../agent/parent-watch.js';
 import type { NodeOptions } from '../../agent/run-node.js';
 import { ownRouterName, trustRouter } from '../../routing/own-router.js';
 import { loadSecurity, NO_SECURITY, type SecurityOptions } from '../../rpc/security.js';
+import { nodeOutput } from '../log-printer.js';
 import { ensureTensorFlow } from '../set-up.js';
 import { addSecurityOptions, MAX_WAIT_S, numberFrom } from './options.js';
 
-interface NodeFlags extends Omit<NodeOptions, 'security' | 'parent'>, SecurityOptions {
+interface NodeFlags extends Omit<NodeOptions, 'security' | 'parent' | 'output'>, SecurityOptions {
+  readonly quiet?: true;
   readonly exitWithParent?: number;
   readonly router?: string;
 }
@@ -58,6 +60,7 @@ export function nodeCommand(command: Command): void {
         ...flags,
         security: given === NO_SECURITY ? null : given,
         parent,
+        output: flags.quiet ? null : nodeOutput(process.stdout),
       });
     });
 }
