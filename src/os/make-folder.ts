@@ -16,11 +16,12 @@ const OFTEN_TOGETHER: readonly FolderOption[] = ['--data-dir', '--runs-dir'];
  * Creates a folder under the one that an option names, with its missing parents.
  *
  * @param mode permissions of those that are made
+ * @returns the first that was missing
  * @throws TrainerError `NO_RESOURCE` naming the option and what is in the way
  */
-export function makeFolder(directory: string, option: FolderOption, mode?: number): void {
+export function makeFolder(directory: string, option: FolderOption, mode?: number): string | undefined {
   try {
-    makeFolders(directory, mode);
+    return makeFolders(directory, mode);
   } catch (error) {
     throw folderProblem(directory, option, error);
   }

@@ -22,6 +22,16 @@ const refused = (args: readonly string[], pattern: RegExp) => expectRefusal(2, a
 const withSet = (...sets: string[]) =>
   trainArguments({ folder: temporaryFolder(), nodes: 1, workersPerNode: 2, sets });
 
+it.each(['--data-dir', '--runs-dir'])('a %s that cannot be leaves no other folder', async (option) => {
+  const folder = temporaryFolder();
+  const places = ['--data-dir', path.join(folder, 'data', 'sets'), '--runs-dir', path.join(folder, 'runs')];
+  await refused(
+    ['train', '--config', 'tiny', ...places, option, '/dev/null/x'],
+    new RegExp(`^locmoe: ${option} /dev/null/x: /dev/null is not a folder\n$`),
+  );
+  expect(readdirSync(folder)).toEqual([]);
+});
+
 describe('a configuration is refused before anything starts', () => {
   it.each([
     ['an unknown key', 'model.depth=3', /--set model\.depth=3: model\.depth: unknown key/],

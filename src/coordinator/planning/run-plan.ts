@@ -1,3 +1,4 @@
+import { rmSync } from 'node:fs';
 import path from 'node:path';
 import { listRuns, type RunFolder } from '@locmoe/run-format';
 import { type Checkpoint, configAtHand, resolveCheckpoint } from '../../checkpoint/checkpoint.js';
@@ -85,7 +86,13 @@ export async function planRun(
   const slow = slowLink(config.cluster);
   if (slow !== null) warn(slow);
   if (options.tensorboard !== undefined) makeFolder(options.tensorboard, '--tensorboard');
-  if (origin.resumed === null) makeFolder(options.runsDir, '--runs-dir', PRIVATE_FOLDER);
+  const made = makeFolder(options.dataDir, '--data-dir');
+  try {
+    if (origin.resumed === null) makeFolder(options.runsDir, '--runs-dir', PRIVATE_FOLDER);
+  } catch (error) {
+    if (made !== undefined) rmSync(made, { recursive: true });
+    throw error;
+  }
   const dataset = await prepareAside({
     ...config.data,
     dataDir: path.resolve(options.dataDir),
