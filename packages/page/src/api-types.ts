@@ -11,6 +11,8 @@ export interface RunListItem {
   /** State in run.json; `dead` if the coordinator is gone without having ended the run. */
   readonly state: string;
   readonly isLive: boolean;
+  /** Since when the disk has been too full for its records; null while all are written, and where another process leads it. */
+  readonly notRecordingSince: number | null;
   readonly startedAt: string;
   /** When its last generation ended; null while it is live. What a run took is the time between the two. */
   readonly endedAt: number | null;
@@ -43,8 +45,6 @@ export interface RunDetail extends RunListItem, RestartCosts {
   readonly config: Readonly<Record<string, unknown>> | null;
   readonly summary: Readonly<Record<string, unknown>> | null;
   readonly failure: FailureReport | null;
-  /** Since when the disk has been too full for its records; null while all are written, and where another process leads it. */
-  readonly notRecordingSince: number | null;
   /** Restarts that a live run has left now; null for one that is over. */
   readonly restartsLeft: number | null;
   /** Oldest first; none of a run of an earlier version. */

@@ -46,7 +46,10 @@ export class RunCatalog {
   constructor(private readonly runsDir: string) {}
 
   list(): RunListItem[] {
-    return listRuns(this.runsDir).map((run) => this.#items.of(run));
+    return listRuns(this.runsDir).map((run) => ({
+      ...this.#items.of(run),
+      ...this.#unrecorded(run.folder.runId),
+    }));
   }
 
   run(runId: string): ListedRun {
@@ -80,7 +83,7 @@ export class RunCatalog {
   /** What the files of a run lack while the disk is full. */
   #unrecorded(
     runId: string,
-  ): Pick<RunDetail, 'notRecordingSince'> & Partial<Pick<RunDetail, 'step' | 'loss'>> {
+  ): Pick<RunListItem, 'notRecordingSince'> & Partial<Pick<RunListItem, 'step' | 'loss'>> {
     const since = this.#live?.runId === runId ? this.#live.disk.notRecordingSince : null;
     if (this.#live === null || since === null) return { notRecordingSince: null };
     const { lastStep: step, lastLoss: loss } = this.#live.totals;

@@ -37,17 +37,20 @@ export interface ListedRun {
   readonly record: RunRecord;
 }
 
+/** What the files of a run tell. */
+type RecordedItem = Omit<RunListItem, 'notRecordingSince'>;
+
 /** Contents of the files of a run, and the times of the files when they were read. */
 interface Known {
   readonly version: string;
-  readonly item: RunListItem;
+  readonly item: RecordedItem;
 }
 
 /** Rows of the list of runs. A run is read again once its files have changed. */
 export class RunItems {
   readonly #known = new Map<string, Known>();
 
-  of({ folder, record }: ListedRun): RunListItem {
+  of({ folder, record }: ListedRun): RecordedItem {
     const isLive = mayBeLive(record);
     const known = this.#known.get(folder.runId);
     const version = JSON.stringify([isLive, ...FILES.map((name) => stampOf(folder, name))]);
@@ -65,7 +68,7 @@ function stampOf(folder: RunFolder, name: string): string {
   return stat === undefined ? '' : `${stat.size} ${stat.mtimeMs}`;
 }
 
-function describe({ folder, record }: ListedRun, isLive: boolean): RunListItem {
+function describe({ folder, record }: ListedRun, isLive: boolean): RecordedItem {
   const isOver = record.state === 'finished' || record.state === 'failed';
   const config = readJson<KnownConfig>(folder, 'config.json') ?? {};
   const journal = orNone(() => readJournal(folder.journal));

@@ -120,6 +120,14 @@ describe('runs', () => {
     live.disk.notRecordingSince = STARTED_AT;
     expect(await detail('led')).toMatchObject({ step: 240, loss: 2.5, notRecordingSince: STARTED_AT });
     expect(await detail('other')).toMatchObject({ step: 0, notRecordingSince: null });
+    const { runs: listed } = (await (
+      await page.routes.request('http://localhost/api/runs')
+    ).json()) as RunList;
+    const told = listed.map(({ runId, step, notRecordingSince }) => [runId, step, notRecordingSince]);
+    expect(told.sort()).toEqual([
+      ['led', 240, STARTED_AT],
+      ['other', 0, null],
+    ]);
   });
 
   it('tells of one run what its folder holds, and copes with what is not there', async () => {

@@ -7,6 +7,7 @@ const item = (runId: string, more: Partial<RunListItem> = {}): RunListItem => ({
   runId,
   state: 'finished',
   isLive: false,
+  notRecordingSince: null,
   startedAt: '2026-01-02T03:04:05Z',
   endedAt: null,
   generation: 1,

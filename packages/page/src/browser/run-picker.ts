@@ -106,6 +106,7 @@ export class RunPicker {
     const { runId } = run;
     const isCurrent = runId === this.#current;
     const isDrawn = isCurrent || overlays.includes(runId);
+    const state = run.notRecordingSince === null ? run.state : 'not-recording';
     const color = isDrawn && seriesColor(isCurrent ? 0 : overlays.indexOf(runId) + 1);
     const box = h.input({
       type: 'checkbox',
@@ -124,7 +125,7 @@ export class RunPicker {
       h.td(formatDate(Date.parse(run.startedAt)).slice(0, -3)),
       h.td({ class: 'recipe', title: run.recipe }, run.recipe ?? DASH),
       h.td(run.layout ?? DASH),
-      h.td(h.span({ class: `state state-${run.state}` }, run.state)),
+      h.td(h.span({ class: `state state-${state}` }, state.replace('-', ' '))),
       numberCell(`${run.step}/${run.steps ?? '?'}`),
       numberCell(formatDurationMs(tookMs(run))),
       numberCell(formatLoss(run.loss)),
