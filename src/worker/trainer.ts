@@ -269,7 +269,9 @@ export class Trainer {
     const report = { step: this.#step, domains };
     if (assignment.topology.rank === 0) {
       emit({ type: 'validation', report });
-      logger.info({ domains }, 'validated');
+      logger.info(
+        `validated: ${domains.map(({ domain, loss }) => `${domain} ${loss.toFixed(4)}`).join(', ')}`,
+      );
     }
     return report;
   }
