@@ -17,6 +17,8 @@ import type { SendFrame } from './ring-relay.js';
 
 const FIRST_RETRY_MS = 50;
 const LAST_RETRY_MS = 1000;
+/** Of a call that was given up, or found nobody. */
+const NO_ANSWER: readonly status[] = [status.CANCELLED, status.DEADLINE_EXCEEDED, status.UNAVAILABLE];
 
 const loaded = loadProto('collectives', 'locmoe.collectives.v1.Collectives');
 const service = {
@@ -82,6 +84,7 @@ export class PeerStreams {
   }
 
   async #connectTo(peer: PeerAddress, deadline: number): Promise<void> {
+    let refusal: PullError | null = null;
     for (let delayMs = FIRST_RETRY_MS; ; delayMs = Math.min(2 * delayMs, LAST_RETRY_MS)) {
       try {
         // A wait before this may have ended after the deadline, and Node warns of negative times.
@@ -94,9 +97,12 @@ export class PeerStreams {
         const early = this.#earlyCredit.get(peer.node);
         if (early !== undefined) this.credit(peer.node, early);
         return;
-      } catch (error) {
+      } catch (caught) {
+        const error = caught as PullError;
+        // The last try may be too short for an answer, and then says less than an earlier one that had it.
+        if (!NO_ANSWER.includes(error.code)) refusal = error;
         if (performance.now() + delayMs >= deadline || this.#state !== 'open')
-          throw await this.#unreachable(peer, error as PullError);
+          throw await this.#unreachable(peer, refusal ?? error);
         await new Promise((resolve) => setTimeout(resolve, delayMs));
       }
     }

@@ -161,7 +161,7 @@ describe('between two nodes', () => {
     const folder = await certificateFolder();
     const security = loadSecurity({ tokenFile: `${folder}/token` });
     const [a, b] = [await startNode(0, { security }), await startNode(1, { stream, security: NO_SECURITY })];
-    await expect(b.plane.connect([{ node: 0, address: a.address }], 300)).rejects.toThrow(
+    await expect(b.plane.connect([{ node: 0, address: a.address }], 1_000)).rejects.toThrow(
       /cannot open the data stream from node 0 at \S+: .*none was given; pass --token-file/,
     );
   });
