@@ -3,6 +3,7 @@ import { dirname, join } from 'node:path';
 import { MANIFEST_FILE, TOKENIZER_FILE } from '@locmoe/run-format';
 import type { RunConfig } from '../config/schema.js';
 import { TrainerError } from '../errors.js';
+import { heldExperts } from '../routing/index.js';
 import { digestFile, digestFileAside } from '../sha256.js';
 import { asStorageError } from './durable.js';
 import { firstNotFinite } from './floats.js';
@@ -53,6 +54,7 @@ export interface Checkpoint {
 export function openCheckpoint(folder: string): Checkpoint {
   if (isHuggingFace(folder)) return openHuggingFace(folder);
   const manifest = readManifest(folder);
+  assertHasExperts(folder, manifest);
   for (const [file, { bytes }] of Object.entries(manifest.files)) {
     const path = join(folder, file);
     const found = statSync(path, { throwIfNoEntry: false });
@@ -94,6 +96,16 @@ export function openCheckpoint(folder: string): Checkpoint {
         else verifyHash(folder, manifest, file);
     },
   };
+}
+
+/** Before anything is made for each expert: a configuration may say any number. */
+function assertHasExperts(folder: string, { config, tensors }: Manifest): void {
+  const numExperts = config.model.numSparseLayers * heldExperts(config.moe).count;
+  const numTensors = Object.keys(tensors).length;
+  if (numExperts > numTensors)
+    throw bad(
+      `checkpoint ${folder} has ${numTensors} tensors, too few for the ${numExperts} experts of its configuration`,
+    );
 }
 
 /**

@@ -196,3 +196,13 @@ test('a checkpoint fits the run it was made by, and no other shape', () => {
     `tokenizer SHA-256 is ${sha} there and ${wrong} in this run`,
   );
 });
+
+test('a configuration with more experts than the checkpoint has is refused before anything is made for them', () => {
+  const folder = save(1);
+  const manifest = readManifest(folder);
+  const moe = { ...manifest.config.moe, numExperts: 1_000_000_000 };
+  writeManifest(folder, { ...manifest, config: { ...manifest.config, moe } });
+  expect(messageOf(() => openCheckpoint(folder))).toMatch(
+    /^BAD_CHECKPOINT checkpoint .* has \d+ tensors, too few for the \d{10} experts of its configuration$/,
+  );
+});
