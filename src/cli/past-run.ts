@@ -11,7 +11,8 @@ import {
 } from '@locmoe/run-format';
 import { committedFolders, NOTHING_SAVED } from '../checkpoint/folders.js';
 import { runSchema } from '../config/schema.js';
-import { fromHere, locmoeCommand } from '../os/command-line.js';
+import { printable } from '../format.js';
+import { fromHere, locmoeCommand, recordedCommand } from '../os/command-line.js';
 import { failureLines } from './failure-lines.js';
 import { generationLines } from './generation-lines.js';
 
@@ -43,8 +44,21 @@ export function pastRun({ folder, record }: Pick<PastRun, 'folder' | 'record'>):
     step: last?.step ?? 0,
     loss: last?.loss ?? null,
     steps: config === null ? null : numStepsOf(config),
-    failure: state === 'failed' ? folder.readFailure() : null,
+    failure: state === 'failed' ? failureOf(folder) : null,
     generations: generationsOf(readJournal(folder.journal)),
+  };
+}
+
+/** The report, with commands that can be pasted whoever wrote it. */
+function failureOf(folder: RunFolder): FailureReport | null {
+  const failure = folder.readFailure();
+  if (failure === null) return null;
+  const place = fromHere(folder.directory);
+  const resume = failure.resumeCommand;
+  return {
+    ...failure,
+    resumeCommand: resume && (recordedCommand(resume) ?? locmoeCommand(['train', '--resume', place])),
+    logsCommand: recordedCommand(failure.logsCommand) ?? locmoeCommand(['logs', '--run', place]),
   };
 }
 
@@ -59,7 +73,7 @@ export function jsonOf({ folder, record, generations, ...rest }: PastRun): objec
 
 function resumeOf({ folder, record }: PastRun, place: string): string {
   if (committedFolders(folder.checkpoints).length === 0) return NOTHING_SAVED;
-  return record.resumeCommand ?? locmoeCommand(['train', '--resume', place]);
+  return recordedCommand(record.resumeCommand ?? '') ?? locmoeCommand(['train', '--resume', place]);
 }
 
 export function pastRunLines(run: PastRun): string[] {
@@ -71,7 +85,7 @@ export function pastRunLines(run: PastRun): string[] {
     failed: failure === null ? '' : ` (${failure.code})`,
     dead: ' (its coordinator is gone)',
   };
-  return [
+  const lines = [
     `${record.runId}: ${state}${why[state]}`,
     `  step ${step}${steps === null ? '' : `/${steps}`}${loss === null ? '' : `  loss ${loss.toFixed(3)}`}`,
     `  started ${record.startedAt}`,
@@ -81,4 +95,5 @@ export function pastRunLines(run: PastRun): string[] {
     `  look: ${locmoeCommand(['inspect', '--run', place])}`,
     ...generationLines(generations, step),
   ];
+  return lines.map(printable);
 }

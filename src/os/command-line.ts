@@ -3,6 +3,7 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { familyOf } from './process-info.js';
 
+const RECORDED = ['train', 'serve', 'launch', 'logs'];
 const SHELLS = ['sh', 'dash', 'bash', 'busybox'];
 const CLI = fileURLToPath(new URL(`../cli/cli${path.extname(import.meta.url)}`, import.meta.url));
 const LOCAL_BIN = path.join('node_modules', '.bin');
@@ -16,6 +17,19 @@ let starter: readonly string[] | undefined;
 export function locmoeCommand(words: readonly string[]): string {
   starter ??= starterOf(process);
   return [...starter, ...words].map(quote).join(' ');
+}
+
+/**
+ * A command that a run has recorded, as one of this program: the run may be a stranger's, and the line is pasted into a shell.
+ *
+ * @returns null if it is none that a run records, would name a router, whose code runs then, or has control characters
+ */
+export function recordedCommand(recorded: string): string | null {
+  const quoted = [...recorded.matchAll(/(?:'[^']*'|\\'|[^\s'])+/g)];
+  const words = quoted.map(([word]) => word.replace(/'([^']*)'|\\(')/g, '$1$2'));
+  const begin = words.findIndex((word) => RECORDED.includes(word));
+  const own = words.slice(begin);
+  return begin < 0 || own.some((word) => /router|\p{Cc}/u.test(word)) ? null : locmoeCommand(own);
 }
 
 /** The words that start this program again. */

