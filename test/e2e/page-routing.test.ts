@@ -246,7 +246,7 @@ describe.skipIf(reason !== null)('the routing of a run in the page', () => {
     await openAnew(page, `${origin}/#run=unrecorded&view=routing`);
     await eventually(() => page.textContent('.no-routes')).toContain('train.recordRoutes');
     expect(await page.locator('.no-routes .command code').textContent()).toMatch(
-      /^\S+cli\.js train --config .*config\.json --set train\.recordRoutes\.every=50$/,
+      /^\S+cli\.ts train --config .*config\.json --set train\.recordRoutes\.every=50$/,
     );
     expect(await seriousViolations(page)).toEqual([]);
     expect(browser.problems).toEqual([]);
