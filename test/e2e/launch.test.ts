@@ -60,8 +60,8 @@ describe('tasks', () => {
     await first!.until(/^step +\d+\/100000/m);
     second!.child.kill('SIGTERM');
     expect((await first!.finished).code).toBe(130);
-    // A node whose run was stopped in order has ended well.
-    expect((await second!.finished).code).toBe(0);
+    // Its own node's, which has ended well, or that of the run, whichever the task learns first.
+    expect([0, 130]).toContain((await second!.finished).code);
     for (const task of [first!, second!]) await task.expectNothingLeft();
   });
 
