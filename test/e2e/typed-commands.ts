@@ -113,6 +113,7 @@ export const ELSEWHERE: readonly (readonly [RegExp, string])[] = [
     /^npm run docs:site$|^npx locmoe train --config docs\/model\.yaml$/,
     'site.test.ts makes the site, and trains its model',
   ],
+  [/^npx locmoe config show .*my-router\.mjs$/, 'stranger-router.test.ts names a router so'],
   [
     /my-router\.mjs|^python3 -m http\.server /,
     'tutorials.test.ts follows the tutorials of documents and routers',
