@@ -48,8 +48,10 @@ function expectRefusal({ code, stderr, stdout, seconds }: Finished, ...patterns:
 /** The command of a checkout in which the text sources were not installed. */
 function withoutCorpus(folder: string): string {
   const checkout = path.join(folder, 'checkout');
-  cpSync(path.join(ROOT, 'dist'), path.join(checkout, 'dist'), { recursive: true });
-  for (const name of ['package.json', 'node_modules', 'proto', 'configs', 'scripts'])
+  // The parts of a set-up are looked for beside the scripts, wherever a link to them leads.
+  for (const name of ['dist', 'scripts'])
+    cpSync(path.join(ROOT, name), path.join(checkout, name), { recursive: true });
+  for (const name of ['package.json', 'node_modules', 'proto', 'configs'])
     symlinkSync(path.join(ROOT, name), path.join(checkout, name));
   mkdirSync(path.join(checkout, 'corpus'));
   for (const name of ['package.json', 'package-lock.json'])
