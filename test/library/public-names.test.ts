@@ -88,6 +88,7 @@ it('locmoe exports these names; a change is a change for users', () => {
 it('locmoe/routing exports these names, for files of users', () => {
   expect(namesOf('routing/public.ts')).toEqual([
     'FirstFit',
+    'GateControl',
     'ParameterSpec',
     'Router',
     'RouterContext',
@@ -99,6 +100,7 @@ it('locmoe/routing exports these names, for files of users', () => {
     'argmaxOfRows',
     'balanceLoss',
     'classicCapacity',
+    'controlled',
     'cosineOfChoices',
     'countBytes',
     'defineRouter',
