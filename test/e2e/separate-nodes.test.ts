@@ -75,7 +75,7 @@ describe('nodes that are started by hand', () => {
     const flags = ['--resume-or-start', '--json-logs'];
     const run = serve(folder, port, sets, ...flags);
     const survivor = node(port, '--forever');
-    await survivor.until(/node 0|waiting/);
+    await run.until(/node 0 joined/);
     const victim = node(port, '--listen', '127.0.0.3:0');
     await run.until(/checkpoint at step/);
     const late = await locmoe('node', '--coordinator', `127.0.0.1:${port}`);
