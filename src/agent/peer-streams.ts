@@ -17,7 +17,7 @@ import type { SendFrame } from './ring-relay.js';
 
 const FIRST_RETRY_MS = 50;
 const LAST_RETRY_MS = 1000;
-/** Of a call that was given up, or found nobody. */
+/** Codes of a call that the other agent has not answered. */
 const NO_ANSWER: readonly status[] = [status.CANCELLED, status.DEADLINE_EXCEEDED, status.UNAVAILABLE];
 
 const loaded = loadProto('collectives', 'locmoe.collectives.v1.Collectives');
@@ -99,7 +99,7 @@ export class PeerStreams {
         return;
       } catch (caught) {
         const error = caught as PullError;
-        // The last try may be too short for an answer, and then says less than an earlier one that had it.
+        // The last try may be too short to be answered; the answer to an earlier one then says why the peer refuses.
         if (!NO_ANSWER.includes(error.code)) refusal = error;
         if (performance.now() + delayMs >= deadline || this.#state !== 'open')
           throw await this.#unreachable(peer, refusal ?? error);

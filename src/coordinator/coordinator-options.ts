@@ -62,7 +62,7 @@ export interface CoordinatorOptions {
   readonly allowsFaults?: boolean;
   /** Receives the snapshots that nodes report; optional. */
   readonly snapshots?: SnapshotTable;
-  /** What outlasts the generation, for its status; optional. */
+  /** State of the whole run, across generations, that `GetStatus` reports; optional. */
   readonly run?: { readonly disk: DiskTolerance; readonly totals: RunTotals };
   /** Training time of earlier generations; 0 by default. */
   readonly trainedSeconds?: number;

@@ -14,13 +14,13 @@ const JINJA_FILE = 'chat_template.jinja';
 const SETTINGS_FILE = 'tokenizer_config.json';
 /** A pattern that matches nowhere, not even the empty text. */
 const NOTHING = '(?!)';
-/** Time for each of the things that a template of somebody else's may make endless. */
+/** Time limit for parsing a template, and for rendering with it: a stranger's may never end. */
 const MAX_MS = 1_000;
-/** The longest known ones have some ten thousand. */
+/** Limit on the length of a template; the longest known ones have some ten thousand characters. */
 const MAX_TEMPLATE_CHARS = 2 ** 18;
-/** As many as a request to the API has bytes. */
+/** Limit on the rendered text, which is that on the bytes of a request to the API. */
 const MAX_TEXT_CHARS = 2 ** 22;
-/** Of what a template says when it refuses. */
+/** A template's own error message is cut to this length. */
 const MAX_SAID_CHARS = 500;
 /** Room for the added tokens that some settings list. */
 const MAX_BYTES = 2 ** 24;

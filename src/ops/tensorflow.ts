@@ -1,6 +1,6 @@
 import { createRequire } from 'node:module';
 // biome-ignore lint/suspicious/noTsIgnore: the error is of those who read the declaration, not of this file.
-/** @ts-ignore: in a project that has no types of TensorFlow, as it is no dependency of this package, they are `any`. */
+/** @ts-ignore: a project without TensorFlow's types, which this package does not depend on, gets `any` for its tensors. */
 import type * as tensorflow from '@tensorflow/tfjs-node';
 import '../../scripts/removed-util.mjs';
 import { tensorFlowFolder } from '../../scripts/tensorflow.mjs';

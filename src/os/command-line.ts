@@ -34,7 +34,7 @@ export function recordedCommand(recorded: string): string | null {
 
 /** The words that start this program again. */
 function starterOf({ env, argv, pid }: Pick<NodeJS.Process, 'env' | 'argv' | 'pid'>): readonly string[] {
-  // What npx has fetched into its cache it would not find with --no-install.
+  // With --no-install npx does not look in its cache, so a package that it fetched is started by its path.
   if (npxOf(pid) !== null && !CLI.includes('/_npx/')) return ['npx', '--no-install', 'locmoe'];
   // npm puts such folders into the PATH of what it runs; the user's shell does not have them.
   const isNpms = (folder: string) => Boolean(env.npm_command) && folder.endsWith(LOCAL_BIN);

@@ -4,7 +4,7 @@ import { type ExpertRange, heldExperts } from './domain-groups.js';
 import type { RouterPolicy, RouterPrice } from './policy.js';
 import type { RouterContext, RouterInput, RoutingDecision } from './router.js';
 
-// What a router of one's own gives is looked at before anything is computed with it: what is wrong in it would train on unseen.
+// Every result of a router by file is checked before it is used: a wrong one would corrupt the training without an error.
 // Shapes: T tokens of this rank, E experts of the layer, K choices of a token.
 
 const figure = z.number().nonnegative();
@@ -96,7 +96,7 @@ export function checkedRouter(
 const NOTHING_TO_CONTROL =
   'has no gate to silence, or does not pass its scores through controlled(scores, input.gateControl) of locmoe/routing';
 
-/** What a decision lacks, or has in another shape; null if all is well. */
+/** Says which field of a decision is missing or has the wrong shape; returns null if none. */
 function shapeProblem(decision: RoutingDecision, T: number, E: number, worldSize: number): string | null {
   const K = decision?.numChoices;
   if (!(Number.isInteger(K) && K > 0))

@@ -80,7 +80,7 @@ export class RunCatalog {
     };
   }
 
-  /** What the files of a run lack while the disk is full. */
+  /** While the disk is full, returns the step and loss that the run's files do not have. */
   #unrecorded(
     runId: string,
   ): Pick<RunListItem, 'notRecordingSince'> & Partial<Pick<RunListItem, 'step' | 'loss'>> {

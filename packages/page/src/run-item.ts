@@ -37,7 +37,7 @@ export interface ListedRun {
   readonly record: RunRecord;
 }
 
-/** What the files of a run tell. */
+/** The part of a row that is read from the run's files. */
 type RecordedItem = Omit<RunListItem, 'notRecordingSince'>;
 
 /** Contents of the files of a run, and the times of the files when they were read. */

@@ -94,7 +94,7 @@ describe('buttons that edit a query', () => {
     expect(two).toBe('{run="a", level=~"warn|error"} |= "x"');
     expect(levelsIn(two)).toEqual(['warn', 'error']);
     expect(withLevels(two, [])).toBe('{run="a"} |= "x"');
-    // What is left has to be a selector that the server accepts.
+    // The server refuses a selector without a matcher, so one that matches every run takes the place of the level.
     expect(withLevels('{level="info"} |= "x"', [])).toBe('{run=~".+"} |= "x"');
     expect(withLevels('{level=~"info", rank!="3", host=~".*"}', [])).toBe(
       '{run=~".+", rank!="3", host=~".*"}',

@@ -11,9 +11,9 @@ import { ropeScalingOf, ropeSchema, unsupportedScaling } from './rope-scaling.js
 
 export const CONFIG_FILE = 'config.json';
 
-/** Of all layers together, whose tensors are listed: several times those of the greatest model. */
+/** Limit on the experts of all layers together, since each has tensors that are listed; published models have fewer. */
 const MAX_EXPERTS = 100_000;
-/** Far more than any configuration. */
+/** Limit on the size of a config.json; known ones have a few kB. */
 export const MAX_CONFIG_BYTES = 2 ** 20;
 
 /** A model as config.json describes it. */

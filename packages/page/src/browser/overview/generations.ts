@@ -86,7 +86,7 @@ function costsOf(run: RunData, detail: RunDetail): string {
   const { restarts, restartsLeft, lostSteps, lostSeconds, generations } = detail;
   const { totalMs, runningMs } = timesOf(run, Date.now());
   const resumes = generations.length - 1 - restarts;
-  // What a restart costs is known once its generation trains.
+  // The cost of a restart is unknown until its generation trains.
   const isKnown = generations.at(-2)?.end !== 'restarted' || generations.at(-1)?.recovery !== null;
   const hasCosts = restarts > 0 && (isKnown || lostSteps > 0);
   return [
