@@ -222,3 +222,25 @@ describe('streams between two nodes', () => {
     expect(b.errors[0].message).toBe('no room');
   });
 });
+
+it('a node says why it was refused, also if its last try has no answer', async () => {
+  const node = await startNode(1);
+  const peer = new Server();
+  let numCalls = 0;
+  peer.addService(loadProto('collectives', 'locmoe.collectives.v1.Collectives'), {
+    Pull: (call: { emit(event: 'error', error: Outcome): void }) => {
+      if (numCalls++ === 0) call.emit('error', { code: status.UNAUTHENTICATED, details: 'no token' });
+    },
+  });
+  const port = await new Promise<number>((resolve, reject) => {
+    peer.bindAsync('127.0.0.1:0', ServerCredentials.createInsecure(), (error, bound) =>
+      error ? reject(error) : resolve(bound),
+    );
+  });
+  await expect(
+    node.streams
+      .connect([{ node: 0, address: `127.0.0.1:${port}` }], 1_000)
+      .finally(() => peer.forceShutdown()),
+  ).rejects.toThrow(/cannot open the data stream from node 0 at \S+: no token;/);
+  expect(numCalls).toBe(2);
+});
