@@ -42,11 +42,23 @@ export function guarded<T extends object>(its: T, blame: Blame): T {
         throw blame(`failed in ${name}${line === undefined ? '' : ` (${line})`}: ${why}`);
       }
     };
-  const guards = Object.entries(its).map(([name, each]) => [
-    name,
-    typeof each === 'function' ? guard(name, each) : each,
-  ]);
-  return Object.fromEntries(guards) as T;
+  const guards = {};
+  for (const name of membersOf(its)) {
+    // A getter may return another value each time.
+    const get = () => {
+      const each: unknown = Reflect.get(its, name);
+      return typeof each === 'function' ? guard(name, each as (...args: unknown[]) => unknown) : each;
+    };
+    Object.defineProperty(guards, name, { get, enumerable: true, configurable: true });
+  }
+  return guards as T;
+}
+
+/** The names of an object's members, those of its classes included. */
+function membersOf(its: object): string[] {
+  const above = Object.getPrototypeOf(its);
+  const inherited = above === null || above === Object.prototype ? [] : membersOf(above);
+  return [...inherited, ...Object.getOwnPropertyNames(its)].filter((name) => name !== 'constructor');
 }
 
 /** @throws TrainerError `BAD_CONFIG` if a price is not complete, or not of numbers */
@@ -68,29 +80,26 @@ export function checkedRouter(
   blame: Blame,
 ): ReturnType<RouterPolicy['create']> {
   const router = guarded(its ?? {}, blame);
-  if (typeof router.route !== 'function')
-    throw blame('creates no object with a function route of its own, as a method of a class is not');
+  if (typeof router.route !== 'function') throw blame('creates no object with a function route');
   const fail = (code: ErrorCode, why: string) => new TrainerError(code, blame(why).message, { layer });
-  return {
-    ...router,
-    route(input) {
-      let isAsked = input.gateControl === undefined;
-      const seen: RouterInput = {
-        ...input,
-        get gateControl() {
-          isAsked = true;
-          return input.gateControl;
-        },
-      };
-      const decision = router.route(seen);
-      const problem =
-        shapeProblem(decision, input.domainsT.length, moe.numExperts, topology.worldSize) ??
-        choiceProblem(decision, topology.rank, heldExperts(moe));
-      if (problem !== null) throw fail('BAD_CONFIG', `decided wrongly: ${problem}`);
-      if (!isAsked) throw fail('BAD_INPUT', NOTHING_TO_CONTROL);
-      return decision;
-    },
-  };
+  function route(input: RouterInput): RoutingDecision {
+    let isAsked = input.gateControl === undefined;
+    const seen: RouterInput = {
+      ...input,
+      get gateControl() {
+        isAsked = true;
+        return input.gateControl;
+      },
+    };
+    const decision = router.route(seen);
+    const problem =
+      shapeProblem(decision, input.domainsT.length, moe.numExperts, topology.worldSize) ??
+      choiceProblem(decision, topology.rank, heldExperts(moe));
+    if (problem !== null) throw fail('BAD_CONFIG', `decided wrongly: ${problem}`);
+    if (!isAsked) throw fail('BAD_INPUT', NOTHING_TO_CONTROL);
+    return decision;
+  }
+  return Object.create(router, { route: { value: route } });
 }
 
 const NOTHING_TO_CONTROL =
