@@ -81,6 +81,7 @@ export function checkedRouter(
 ): ReturnType<RouterPolicy['create']> {
   const router = guarded(its ?? {}, blame);
   if (typeof router.route !== 'function') throw blame('creates no object with a function route');
+  const decide = router.route;
   const fail = (code: ErrorCode, why: string) => new TrainerError(code, blame(why).message, { layer });
   function route(input: RouterInput): RoutingDecision {
     let isAsked = input.gateControl === undefined;
@@ -91,7 +92,7 @@ export function checkedRouter(
         return input.gateControl;
       },
     };
-    const decision = router.route(seen);
+    const decision = decide(seen);
     const problem =
       shapeProblem(decision, input.domainsT.length, moe.numExperts, topology.worldSize) ??
       choiceProblem(decision, topology.rank, heldExperts(moe));
@@ -99,7 +100,7 @@ export function checkedRouter(
     if (!isAsked) throw fail('BAD_INPUT', NOTHING_TO_CONTROL);
     return decision;
   }
-  return Object.create(router, { route: { value: route } });
+  return Object.defineProperty(router, 'route', { value: route, enumerable: true });
 }
 
 const NOTHING_TO_CONTROL =
