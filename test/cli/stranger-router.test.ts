@@ -6,6 +6,7 @@ import { stringify } from 'yaml';
 import { trainedCheckpoint } from '../../packages/export/test/trained.js';
 import { writeManifest } from '../../src/checkpoint/manifest.js';
 import type { RunConfig } from '../../src/config/schema.js';
+import { loadModel, train } from '../../src/library/index.js';
 import { createRunFolder } from '../../src/run/create-run-folder.js';
 import { sha256 } from '../../src/sha256.js';
 import { runCommand } from '../run-command.js';
@@ -113,6 +114,13 @@ it('gives a named router no package that another user has put into the folder of
   vi.stubEnv('TMPDIR', undefined);
   expect(existsSync(MARKER)).toBe(false);
   expect(stderr).toMatch(/own\.mjs/);
+});
+
+it('the library runs no router that a checkpoint or a recipe names', async () => {
+  const dirs = { runsDir: path.join(folder, 'runs'), dataDir: path.join(folder, 'data') };
+  for (const use of [loadModel(checkpoint), train({ config: RECIPE, ...dirs }).result])
+    await expect(use).rejects.toThrow('was not run, as you have never named it');
+  expect(existsSync(MARKER)).toBe(false);
 });
 
 it('runs a router once its user has named it, wherever it is named then, until it is changed', async () => {
