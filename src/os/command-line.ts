@@ -4,6 +4,8 @@ import { fileURLToPath } from 'node:url';
 import { familyOf } from './process-info.js';
 
 const RECORDED = ['train', 'serve', 'launch', 'logs'];
+/** An override that sets `moe.router`, alone or in its section. */
+const NAMES_ROUTER = /^(?:--set=)?moe(?:\.router)?=/;
 const SHELLS = ['sh', 'dash', 'bash', 'busybox'];
 const CLI = fileURLToPath(new URL(`../cli/cli${path.extname(import.meta.url)}`, import.meta.url));
 const LOCAL_BIN = path.join('node_modules', '.bin');
@@ -29,7 +31,9 @@ export function recordedCommand(recorded: string): string | null {
   const words = quoted.map(([word]) => word.replace(/'([^']*)'|\\(')/g, '$1$2'));
   const begin = words.findIndex((word) => RECORDED.includes(word));
   const own = words.slice(begin);
-  return begin < 0 || own.some((word) => /router|\p{Cc}/u.test(word)) ? null : locmoeCommand(own);
+  return begin < 0 || own.some((word) => NAMES_ROUTER.test(word) || /\p{Cc}/u.test(word))
+    ? null
+    : locmoeCommand(own);
 }
 
 /** The words that start this program again. */

