@@ -40,8 +40,13 @@ const VENDORED = {
 /** Uses the built declarations; the type check reads the sources. */
 function browserProject(name) {
   return [
-    ...[`packages/${name}/tsconfig.browser.json`, '--noEmit', 'false', '--rootDir', `packages/${name}/src`],
-    ...['--customConditions', 'default'],
+    `packages/${name}/tsconfig.browser.json`,
+    '--noEmit',
+    'false',
+    '--rootDir',
+    `packages/${name}/src`,
+    '--customConditions',
+    'default',
   ];
 }
 

@@ -12,13 +12,15 @@ const TOOL = 'node_modules/@grpc/proto-loader/build/bin/proto-loader-gen-types.j
 
 /** They describe what load-proto.ts asks @grpc/proto-loader for. `X` is what arrives, `XInput` what may be sent. */
 const OPTIONS = [
-  ...['--longs=Number', '--enums=String', '--defaults', '--oneofs', '--includeComments'],
-  ...[
-    '--grpcLib=@grpc/grpc-js',
-    '--importFileExtension=.js',
-    '--outputTemplate=%s',
-    '--inputTemplate=%sInput',
-  ],
+  '--longs=Number',
+  '--enums=String',
+  '--defaults',
+  '--oneofs',
+  '--includeComments',
+  '--grpcLib=@grpc/grpc-js',
+  '--importFileExtension=.js',
+  '--outputTemplate=%s',
+  '--inputTemplate=%sInput',
 ];
 
 function generate(folder) {

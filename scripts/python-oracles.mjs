@@ -9,15 +9,16 @@ import { aptInstall, whyNotInstallable } from './apt-install.mjs';
 const INTERPRETERS = ['python3', '/usr/bin/python3'];
 /** Without libopenblas0 PyTorch multiplies matrices in plain loops. */
 const PACKAGES = [
-  ...[
-    'python3-torch',
-    'libopenblas0',
-    'python3-safetensors',
-    'python3-onnxruntime',
-    'python3-onnx',
-    'python3-grpcio',
-  ],
-  ...['openmpi-bin', 'libopenmpi-dev', 'gcc', 'libc6-dev'],
+  'python3-torch',
+  'libopenblas0',
+  'python3-safetensors',
+  'python3-onnxruntime',
+  'python3-onnx',
+  'python3-grpcio',
+  'openmpi-bin',
+  'libopenmpi-dev',
+  'gcc',
+  'libc6-dev',
 ];
 const MODULES = ['torch', 'safetensors', 'onnxruntime', 'onnx', 'grpc'];
 const log = (line) => console.error(`[python] ${line}`);

@@ -124,8 +124,16 @@ function startNode(
   const { host } = parseAddress('--listen', listen);
   const own = formatAddress({ host: isLoopback(host) ? host : '0.0.0.0', port: 0 });
   const args = [
-    ...['node', '--coordinator', coordinator, '--listen', own, '--join-timeout', String(joinTimeout)],
-    ...['--quiet', '--exit-with-parent', String(process.pid)],
+    'node',
+    '--coordinator',
+    coordinator,
+    '--listen',
+    own,
+    '--join-timeout',
+    String(joinTimeout),
+    '--quiet',
+    '--exit-with-parent',
+    String(process.pid),
     ...(tls ? ['--tls', tls] : []),
     ...(tokenFile ? ['--token-file', tokenFile] : []),
     ...(insecure ? ['--insecure'] : []),

@@ -143,7 +143,11 @@ function nextCommands(
   return [
     ...looks,
     [
-      ...['generate', ...from, '--domain', domains[0]!.name, '--prompt'],
+      'generate',
+      ...from,
+      '--domain',
+      domains[0]!.name,
+      '--prompt',
       domains[0]!.train.marks === null ? 'The' : 'Your question',
     ],
     ['eval', ...from],

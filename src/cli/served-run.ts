@@ -121,7 +121,8 @@ function withoutOrigin(options: ServeOptions): ServeOptions {
 export function servingOptions(options: ServeOptions): string[] {
   const { advertise, tls, tokenFile, insecure, joinTimeout, jsonLogs } = options;
   return [
-    ...['--listen', options.listen],
+    '--listen',
+    options.listen,
     ...(advertise === undefined ? [] : ['--advertise', advertise]),
     ...(tls ? ['--tls', tls] : []),
     ...(tokenFile ? ['--token-file', tokenFile] : []),

@@ -51,10 +51,7 @@ export async function leadRun(launch: RunLaunch): Promise<LedOutcome & { readonl
     const { runId, generation, datasetDir } = identity;
     const { forkedFrom, initFrom } = plan;
     const { command, resumeOptions, place } = launch;
-    const resumeCommand = locmoeCommand([
-      ...[command, '--resume', fromHere(folder.directory)],
-      ...resumeOptions,
-    ]);
+    const resumeCommand = locmoeCommand([command, '--resume', fromHere(folder.directory), ...resumeOptions]);
     const origin = { runId, generation, datasetDir, forkedFrom, initFrom, resumeCommand, ...place };
     const begun = plan.adopts === null ? { generation, resumedFrom: run.resumedFrom } : null;
     const recorder = new RunRecorder(folder, disk, origin, begun);

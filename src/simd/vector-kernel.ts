@@ -172,7 +172,10 @@ function moduleOf<A extends string, N extends string>(
 
   const advance = arrays.flatMap((array) => [
     ...pointer(array),
-    ...[I32_CONST, VECTOR_BYTES, I32_ADD, LOCAL_SET],
+    I32_CONST,
+    VECTOR_BYTES,
+    I32_ADD,
+    LOCAL_SET,
     ...pointer(array).slice(1),
   ]);
   const position = pointer(arrays[0]!);
@@ -180,11 +183,31 @@ function moduleOf<A extends string, N extends string>(
   const lane = (sum: Vector, index: number) => [...sum, ...simd(0x21), index];
   const code = [
     ...before,
-    ...[BLOCK, NO_RESULT, ...position, ...endOfFirst, I32_GREATER_EQUAL, BRANCH_IF, 0],
-    ...[LOOP, NO_RESULT, ...loop, ...advance, ...position, ...endOfFirst, I32_LESS, BRANCH_IF, 0, END],
+    BLOCK,
+    NO_RESULT,
+    ...position,
+    ...endOfFirst,
+    I32_GREATER_EQUAL,
+    BRANCH_IF,
+    0,
+    LOOP,
+    NO_RESULT,
+    ...loop,
+    ...advance,
+    ...position,
+    ...endOfFirst,
+    I32_LESS,
+    BRANCH_IF,
+    0,
     END,
-    ...[...lane(sums[0]!, 0), ...lane(sums[0]!, 1), F64_ADD],
-    ...[...lane(sums[1]!, 0), ...lane(sums[1]!, 1), F64_ADD, F64_ADD],
+    END,
+    ...lane(sums[0]!, 0),
+    ...lane(sums[0]!, 1),
+    F64_ADD,
+    ...lane(sums[1]!, 0),
+    ...lane(sums[1]!, 1),
+    F64_ADD,
+    F64_ADD,
     END,
   ];
   const locals = [1, ...unsigned(numVectors), V128];
@@ -194,7 +217,11 @@ function moduleOf<A extends string, N extends string>(
   const memoryType = isShared ? [3, 0, ...unsigned(MOST_PAGES)] : [0, 0];
   const text = (name: string) => sized([...Buffer.from(name)]);
   return Uint8Array.from([
-    ...[...Buffer.from('\0asm'), 1, 0, 0, 0],
+    ...Buffer.from('\0asm'),
+    1,
+    0,
+    0,
+    0,
     ...section(1, [1, 0x60, ...sized(parameters), 1, F64]),
     ...section(2, [1, ...text('env'), ...text('memory'), 2, ...memoryType]),
     ...section(3, [1, 0]),

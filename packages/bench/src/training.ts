@@ -42,8 +42,13 @@ export async function runTraining({
   try {
     const output = path.join(folder, 'output.txt');
     const args = [
-      ...['train', ...(config === undefined ? [] : ['--config', config])],
-      ...['--runs-dir', folder, '--data-dir', dataDir, '--no-samples'],
+      'train',
+      ...(config === undefined ? [] : ['--config', config]),
+      '--runs-dir',
+      folder,
+      '--data-dir',
+      dataDir,
+      '--no-samples',
       // Steps that a restart repeats would count as time of the run.
       ...['cluster.maxRestarts=0', ...sets].flatMap((set) => ['--set', set]),
       ...more,

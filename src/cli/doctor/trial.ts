@@ -98,8 +98,18 @@ async function runTrial(
       say(`training ${formatNumberOf(steps, 'step')} on ${size.join('x')} (nodes x workers)`);
       const watched = await watch(
         [
-          ...['--config', file, '--data-dir', dataDir, '--runs-dir', runsDir, '--no-http', '--no-samples'],
-          ...['--nodes', String(size[0]), '--workers-per-node', String(size[1])],
+          '--config',
+          file,
+          '--data-dir',
+          dataDir,
+          '--runs-dir',
+          runsDir,
+          '--no-http',
+          '--no-samples',
+          '--nodes',
+          String(size[0]),
+          '--workers-per-node',
+          String(size[1]),
         ],
         interruption,
       );

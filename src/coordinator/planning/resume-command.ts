@@ -49,7 +49,9 @@ export function resumptionOf(
   const isFoundByRun = checkpoint === newest && failureAfter(checkpoint, folder.failures()) === undefined;
   const place = isFoundByRun && !wouldComeAgain ? folder.directory : checkpoint;
   const words = [
-    ...[failed.command, '--resume', fromHere(place)],
+    failed.command,
+    '--resume',
+    fromHere(place),
     // Until its first checkpoint, a generation's configuration exists only in its options.
     ...(isOwn ? [] : startingOptions(failed.options)),
     // Runs are deterministic, so the same settings would repeat the same steps.

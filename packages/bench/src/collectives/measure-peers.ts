@@ -124,7 +124,10 @@ async function prepareGloo(_workDir: string, signal: AbortSignal): Promise<Peer>
         runCommand(python, {
           args: [
             path.join(PEER_PROGRAMS, 'collectives_gloo.py'),
-            ...[String(rank), String(numRanks), store, ...programArguments(options)],
+            String(rank),
+            String(numRanks),
+            store,
+            ...programArguments(options),
           ],
           env: ENVIRONMENT,
           deadlineMs: RUN_MS,
@@ -205,8 +208,16 @@ async function runProgram(
 ): Promise<PeerResult[]> {
   const args = [
     ...(process.getuid?.() === 0 ? ['--allow-run-as-root'] : []),
-    ...['--oversubscribe', '-n', String(numRanks), '--mca', 'pml', 'ob1', ...TRANSPORTS[system]!],
-    ...[...setting.split(' ').filter(Boolean), program, ...programArguments(options)],
+    '--oversubscribe',
+    '-n',
+    String(numRanks),
+    '--mca',
+    'pml',
+    'ob1',
+    ...TRANSPORTS[system]!,
+    ...setting.split(' ').filter(Boolean),
+    program,
+    ...programArguments(options),
   ];
   // OpenMPI creates its session folder in TMPDIR, and would leave it there if killed.
   const env = { TMPDIR: options.workDir };

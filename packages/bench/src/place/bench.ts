@@ -25,10 +25,15 @@ export interface BenchPlaceOptions extends BenchFolders {
 
 /** Sequences are where their domain's experts are: with mixed text all placements send as much. */
 const SETS = [
-  ...['data.placement=domain', 'moe.expertGroups=1', 'moe.numExperts=16', 'moe.capacityFactor=1.25'],
+  'data.placement=domain',
+  'moe.expertGroups=1',
+  'moe.numExperts=16',
+  'moe.capacityFactor=1.25',
   // A schedule must not know that the run goes on, nor a trial of the overlap change its steps.
-  ...['train.schedule=constant', 'cluster.overlapDegree=1'],
-  ...['train.validationSequences=1', 'train.validateEvery=1000000'],
+  'train.schedule=constant',
+  'cluster.overlapDegree=1',
+  'train.validationSequences=1',
+  'train.validateEvery=1000000',
 ];
 /** Steps of a run before it is timed. */
 const WARM_UP = 5;
@@ -189,12 +194,21 @@ function tableOf(checks: readonly PlaceCheck[]): string {
   const ms = (value: number) => value.toFixed(1);
   return formatTable([
     [
-      ...['layout', 'router', 'experts'],
-      ...['between nodes, MB: predicted', 'measured', 'error', 'step, ms: predicted', 'measured', 'error'],
+      'layout',
+      'router',
+      'experts',
+      'between nodes, MB: predicted',
+      'measured',
+      'error',
+      'step, ms: predicted',
+      'measured',
+      'error',
     ],
     ...checks.flatMap(({ layout, router, bytesOtherNode, stepMs }) =>
       (['recorded', 'contiguous', 'placed'] as const).map((experts) => [
-        ...[layout, router, experts],
+        layout,
+        router,
+        experts,
         ...cells(bytesOtherNode[experts], mega),
         ...(experts === 'recorded' ? ['', '', ''] : cells(stepMs[experts], ms)),
       ]),

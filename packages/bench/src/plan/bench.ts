@@ -79,8 +79,11 @@ async function train(options: CheckOptions, layout: CheckedLayout): Promise<Meas
     config,
     sets: [
       ...settingsOf(options, layout),
-      ...[`train.steps=${steps}`, `train.validateEvery=${steps}`, `train.checkpointEvery=${steps}`],
-      ...['train.warmupSteps=1', 'train.validationSequences=1'],
+      `train.steps=${steps}`,
+      `train.validateEvery=${steps}`,
+      `train.checkpointEvery=${steps}`,
+      'train.warmupSteps=1',
+      'train.validationSequences=1',
     ],
     folder: path.resolve(workDir, 'runs', layout),
     dataDir,
@@ -202,10 +205,7 @@ async function measureMachine({ quick, workDir, command }: BenchPlanOptions): Pr
 
 function checkTable(checks: readonly LayoutCheck[]): string {
   return formatTable([
-    [
-      ...['layout', 'predicted, ms', 'measured, ms', 'error, %'],
-      ...['to other nodes, predicted, MB', 'measured, MB'],
-    ],
+    ['layout', 'predicted, ms', 'measured, ms', 'error, %', 'to other nodes, predicted, MB', 'measured, MB'],
     ...checks.map((row) => [
       row.layout,
       row.predictedMs.toFixed(1),

@@ -16,8 +16,11 @@ const NUM_NODES = 2;
 /** Also by what is lost if there is no newer snapshot in memory. */
 const CHECKPOINT_EVERY = 20;
 const SETS = [
-  ...['train.steps=1000000', 'train.validateEvery=1000000', `train.checkpointEvery=${CHECKPOINT_EVERY}`],
-  ...['train.keepCheckpoints=3', 'cluster.maxRestarts=1000000'],
+  'train.steps=1000000',
+  'train.validateEvery=1000000',
+  `train.checkpointEvery=${CHECKPOINT_EVERY}`,
+  'train.keepCheckpoints=3',
+  'cluster.maxRestarts=1000000',
 ];
 /** Longest outage that is waited for. */
 const OUTAGE_MS = 120_000;

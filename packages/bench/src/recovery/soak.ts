@@ -14,16 +14,14 @@ import { type TrainingArguments, TrainingProcess } from './training-process.js';
 
 /** All that a run of `locmoe train` can survive. */
 const FAULTS = [
-  ...[
-    'worker-kill',
-    'agent-kill',
-    'stop',
-    'partition',
-    'slow-link',
-    'disk-full',
-    'corrupt-checkpoint',
-    'nan',
-  ],
+  'worker-kill',
+  'agent-kill',
+  'stop',
+  'partition',
+  'slow-link',
+  'disk-full',
+  'corrupt-checkpoint',
+  'nan',
 ];
 
 /** Small enough for the run without faults to take a fraction of the time; nothing is dropped. */

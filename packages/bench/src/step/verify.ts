@@ -48,7 +48,10 @@ export const PEER_SETTINGS = [
   'moe.dFeedForward=null',
   'moe.sharedExperts=0',
   'moe.sharedExpertGate=false',
-  ...['moe.maxExpertsPerToken=4', 'moe.temperature=1', 'moe.affinityShare=0.4', 'moe.choiceWeights=softmax'],
+  'moe.maxExpertsPerToken=4',
+  'moe.temperature=1',
+  'moe.affinityShare=0.4',
+  'moe.choiceWeights=softmax',
 ] as const;
 
 /**

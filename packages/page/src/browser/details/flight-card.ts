@@ -5,7 +5,15 @@ import { DASH } from '../format.js';
 
 const RANK_COLUMNS = ['', 'node', 'pid', 'state', 'step', 'doing', 'waits for', 'came last', 'late by'];
 const OPERATION_COLUMNS = [
-  ...['operation', 'purpose', 'step', 'layer', 'entered', 'left', 'missing', 'came last', 'took'],
+  'operation',
+  'purpose',
+  'step',
+  'layer',
+  'entered',
+  'left',
+  'missing',
+  'came last',
+  'took',
 ];
 
 /** The flight record: what each rank did last when the run failed; hidden if there is none. */

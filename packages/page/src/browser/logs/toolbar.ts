@@ -36,7 +36,9 @@ export class Toolbar {
     this.#pause = button('Pause', togglePause);
     this.#clear = button('Clear', clear);
     const shown = [
-      ...[this.#order, this.#wrap, this.#dedup],
+      this.#order,
+      this.#wrap,
+      this.#dedup,
       button('.txt', () => download('txt'), { title: 'download the lines as text' }),
       button('.json', () => download('json'), { title: 'download the lines as JSON' }),
     ];
