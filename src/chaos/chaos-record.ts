@@ -10,11 +10,11 @@ export interface ChaosRecord {
   /** Number of the injection; with the seed it determines fault, victim and duration. */
   readonly index: number;
   readonly fault: string;
-  /** Null if the victim is no rank. */
+  /** Null if the victim is not a rank. */
   readonly rank: number | null;
   readonly node: number | null;
   readonly pid: number | null;
-  /** 0 if it strikes at once. */
+  /** 0 for an instantaneous fault. */
   readonly durationS: number;
   /** Description of the fault, in words. */
   readonly detail: string;

@@ -9,7 +9,7 @@ import { isThere, type RunProcess } from './run-process.js';
 
 /** Time for the coordinator of a run that is over to write its summary and last log lines. */
 const EXIT_MS = 60_000;
-/** Time for processes and files to go after that. */
+/** Time for processes and files to disappear after that. */
 const WITHIN_MS = 5_000;
 const POLL_MS = 100;
 

@@ -28,13 +28,13 @@ export type PlanFault = (context: FaultContext) => PlannedFault | string;
 
 export interface FaultKind {
   readonly plan: PlanFault;
-  /** True if only a run that was started with --allow-faults can inflict it. */
+  /** True if the fault can be injected only into a run that was started with --allow-faults. */
   readonly needsConsent?: true;
-  /** True if the run is over with it unless a supervisor restarts the coordinator. */
+  /** True if the fault ends the run unless a supervisor restarts the coordinator. */
   readonly needsSupervisor?: true;
 }
 
-/** Beginning and end of a fault, once its victim is drawn; it strikes at once unless it has a duration. */
+/** Beginning and end of a fault, once its victim is drawn; instantaneous unless it has a duration. */
 type Strike = Pick<PlannedFault, 'detail' | 'begin'> & Partial<PlannedFault>;
 
 export function pick<T>(candidates: readonly T[], draw: number): T | undefined {
@@ -72,7 +72,7 @@ export const workerKill = onWorker((worker) => ({
   begin: () => send(worker, 'SIGKILL'),
 }));
 
-/** Kills a node agent, with which its workers die. */
+/** Kills a node agent, and with it its workers. */
 export const agentKill = onAgent((agent) => ({
   detail: `SIGKILL of the agent of node ${agent.node} (pid ${agent.pid})`,
   begin: () => send(agent, 'SIGKILL'),
@@ -103,7 +103,7 @@ const stop: PlanFault = ({ processes: { workers, agents }, draw }) => {
     detail: `SIGSTOP of ${name} (pid ${pid}) for ${durationS} s`,
     begin: () => send(victim, 'SIGSTOP'),
     end() {
-      // It may have been replaced meanwhile.
+      // The process may have been replaced meanwhile.
       if (isThere(victim)) send(victim, 'SIGCONT');
     },
   };
@@ -148,8 +148,8 @@ const DAMAGES: Readonly<Record<string, (file: string, draw: number) => void>> = 
 };
 
 /**
- * Damages the newest checkpoint and kills a worker, so that the run has to notice and fall back. It needs another one
- * that loads.
+ * Damages the newest checkpoint and kills a worker, so that the run has to notice and fall back to an older
+ * checkpoint, which must exist and load.
  */
 export const corruptCheckpoint = onWorker((worker, { run, draw }) => {
   const [newest, ...others] = committedFolders(run.folder.checkpoints);

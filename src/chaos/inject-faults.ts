@@ -15,7 +15,7 @@ export interface ChaosOptions {
   readonly faults: readonly string[];
   /** Mean time from the end of one fault to the next. */
   readonly everyS: number;
-  /** Infinity for until the run is over. */
+  /** Infinity to go on until the run is over. */
   readonly forS: number;
   readonly signal: AbortSignal;
   /** Called with a line for each injection. */

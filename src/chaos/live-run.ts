@@ -42,7 +42,7 @@ export class LiveRun {
     return [...this.#seen.values()];
   }
 
-  /** True once it has ended, and while no coordinator leads it. */
+  /** True if the run has ended or no coordinator leads it. */
   async isOver(): Promise<boolean> {
     return !(await isLive(this.record, this.security));
   }

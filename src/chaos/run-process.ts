@@ -44,8 +44,9 @@ export function coordinatorProcess(record: RunRecord): RunProcess {
 }
 
 /**
- * Finds the processes that a run's status names, as far as they are this user's, on this machine, and the run's. An agent
- * is known by its command line with the coordinator's port, a worker by its command line and its agent as parent.
+ * Finds the processes that a run's status names, leaving out those of other users, machines and runs. An
+ * agent is known by its command line with the coordinator's port, a worker by its command line and its agent
+ * as parent.
  */
 export function processesOf(record: RunRecord, { nodes, workers }: StatusReply): RunProcesses {
   const agents = nodes.flatMap((node) => agentProcess(record, node) ?? []).sort((a, b) => a.node - b.node);
@@ -112,7 +113,7 @@ function commandLineOf(pid: number): string[] {
   }
 }
 
-/** Returns NaN for a text that is no address. */
+/** Returns NaN for a text that is not an address. */
 function portOf(address: string): number {
   try {
     return parseAddress('', address).port;

@@ -13,7 +13,7 @@ export function oneGenerationAtATime({ journal }: RunEvidence): string[] {
         if (entry.term <= term)
           violations.push(`process ${entry.pid} leads in term ${entry.term} after term ${term}`);
         term = entry.term;
-        // It may go on with the generation that it finds, or begin another.
+        // The new leader may continue the current generation or begin another.
         [isOver, isRunning] = [true, false];
         break;
       case 'generation':

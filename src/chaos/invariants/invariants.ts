@@ -6,13 +6,13 @@ import { culpritsAreNamed, exitCodesAreAsSpecified } from './verdicts.js';
 
 interface Invariant {
   readonly promise: string;
-  /** Tells whether there is evidence to check it on; always if left out. */
+  /** Tells whether there is evidence to check the invariant on; by default there always is. */
   readonly canBeChecked?: (evidence: RunEvidence) => boolean;
-  /** Returns what violates it, in words. */
+  /** Returns the violations, in words. */
   readonly violations: (evidence: RunEvidence) => readonly string[];
 }
 
-/** Runs of earlier versions have none. */
+/** False for runs of earlier versions, which kept no journal. */
 function hasJournal({ journal }: RunEvidence): boolean {
   return journal.length > 0;
 }

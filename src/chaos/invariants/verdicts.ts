@@ -8,10 +8,12 @@ type Failure = Extract<JournalEntry, { type: 'failure' }>;
 const FATAL = ['worker-kill', 'agent-kill', 'corrupt-checkpoint'];
 /** Faults that a run survives within its generation. */
 const HARMLESS = ['slow-link', 'disk-full'];
-/** A run that ends so soon after a fault may not have noticed it. */
+/** A run that ends within this time after a fault may not have noticed it. */
 const LAST_MS = 10_000;
 
-/** I9: every failure is blamed on the victim of the fault before, and every fault that must be noticed is. */
+/**
+ * I9: every failure is blamed on the victim of the fault before it, and every fault that must be noticed is.
+ */
 export function culpritsAreNamed({ faults, journal }: RunEvidence): string[] {
   const failures = journal.filter((entry) => entry.type === 'failure');
   const endMs = journal.findLast(({ type }) => type === 'end')?.time ?? Number.POSITIVE_INFINITY;
@@ -48,7 +50,7 @@ const CODES: Readonly<Record<Extract<JournalEntry, { type: 'end' }>['state'], re
   failed: [2, 3, 4],
 };
 
-/** I10: the exit code is that of the end. */
+/** I10: the exit code matches the end that the journal records. */
 export function exitCodesAreAsSpecified({ journal, exitCode }: RunEvidence): string[] {
   const end = journal.at(-1);
   if (end?.type !== 'end')

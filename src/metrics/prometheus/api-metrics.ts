@@ -11,11 +11,13 @@ const SPEED_BUCKETS = exponentialBuckets(1, 2, 12);
 const ENDPOINTS = ['completions', 'chat'] as const;
 export type Endpoint = (typeof ENDPOINTS)[number];
 
-/** How a request ended. `gone` is the caller's doing, `busy` and `closing` are refusals for now. */
+/**
+ * How a request ended. `gone`: the caller disconnected; `busy` and `closing`: the caller may try again later.
+ */
 const OUTCOMES = ['answered', 'refused', 'busy', 'gone', 'timeout', 'closing', 'failed'] as const;
 export type Outcome = (typeof OUTCOMES)[number];
 
-/** Told of one text while it is read and continued. */
+/** Measures one text from the reading of its prompt to its end. */
 export interface TextMeter {
   read(numTokens: number): void;
   /** Called for each token that is drawn. */
@@ -28,7 +30,7 @@ export interface ApiLoad {
   readonly waiting: number;
 }
 
-/** Metrics of `locmoe api`: requests, tokens, how soon and how fast they come, the queue; and of its process. */
+/** Metrics of `locmoe api` (requests, tokens, latency and speed of generation, queue) and of its process. */
 export class ApiMetrics {
   readonly #registry = processRegistry();
   readonly #requests;
@@ -52,7 +54,7 @@ export class ApiMetrics {
       `Requests for text that have ended, by endpoint and outcome: ${OUTCOMES.join(', ')}`,
       ['endpoint', 'outcome'],
     );
-    // From 0, so that a first failure is an increase.
+    // Every counter starts at 0, so that a first failure shows as an increase.
     for (const endpoint of ENDPOINTS)
       for (const outcome of OUTCOMES) this.#requests.add(0, { endpoint, outcome });
     this.#promptTokens = counter(

@@ -86,7 +86,10 @@ function isCountable(value: number): boolean {
 
 const MAX_DEFERRED = 64;
 
-/** Work of many steps, done at once: one by one it would run in cold code. */
+/**
+ * Collects work of many steps and does it in one batch: done step by step, its code would run with cold
+ * caches.
+ */
 export class DeferredWork {
   #pending: (() => void)[] = [];
 

@@ -2,7 +2,7 @@ import type { Answer, LokiActivity } from '@locmoe/logs/http';
 import { exponentialBuckets, Histogram, type Registry } from 'prom-client';
 import { instrumentsOf } from './instruments.js';
 
-/** 5 ms to 20 s; a query is given up after 30. */
+/** 5 ms to 20 s; a query times out after 30 s. */
 const QUERY_BUCKETS_S = exponentialBuckets(0.005, 4, 7);
 
 /** Names of routes by the prefix of their paths; the first match counts. */

@@ -57,8 +57,8 @@ export interface RunMetricsOptions {
 }
 
 /**
- * The metrics of the coordinator's process and of the run that it leads, for Prometheus. It is created before the run;
- * until then only metrics of the process are served. From then on every series has the label `run`.
+ * The metrics of the coordinator's process and of the run that it leads, for Prometheus. Before `begin` only
+ * metrics of the process are served; afterwards every series has the label `run`.
  */
 export class PrometheusMetrics {
   readonly #process = processRegistry();
@@ -87,7 +87,7 @@ export class PrometheusMetrics {
   /** Returns all series in Prometheus' text format. */
   async render(): Promise<string> {
     this.#wasScraped ||= this.#run !== null;
-    // Whoever waits from now on waits for a later text.
+    // A caller of `scraped` from now on waits for the next scrape.
     const answered = this.#onScraped;
     for (const each of [this.observers, ...(this.#run?.refreshed ?? [])]) each.refresh();
     const texts = [this.#process, this.#run?.registry].map((registry) => registry?.metrics() ?? '');

@@ -5,7 +5,7 @@ import { instrumentsOf, type RefreshedListener } from './instruments.js';
 
 const RANK = ['node', 'rank'];
 
-/** Ranks and nodes: where they are, their memory, their logs. */
+/** Metrics of ranks and nodes: progress, memory, logs. */
 export function rankMetrics(
   registry: Registry,
   workersPerNode: number,
@@ -52,7 +52,7 @@ export function rankMetrics(
     'Log lines that a node dropped because its queue was full',
     ['node'],
   );
-  // Its speeds are computed when they are read.
+  // The last snapshot; its getter `speeds` computes them at each read.
   let run: Pick<RunSnapshot, 'ranks' | 'speeds'> = { ranks: [], speeds: [] };
   let heardAtMs = 0;
   return {
@@ -66,7 +66,7 @@ export function rankMetrics(
       logDropped.add(dropped, { node });
     },
     refresh() {
-      // Silence grows between heartbeats.
+      // The time since a rank was last heard of grows between heartbeats.
       const sinceMs = nowMs() - heardAtMs;
       for (const { node, rank, ...each } of run.ranks) {
         step.set(each.step, { node, rank });

@@ -95,7 +95,7 @@ export function trainingMetrics(
   let last: { readonly step: number; readonly atMs: number } | null = null;
   return {
     rankStep({ rank, partsMs, allToAllMs, allToAllWaitMs }) {
-      // The report itself, with its layers, is not kept.
+      // Keeps these fields alone: a whole report, with its layers, would be held until the next scrape.
       deferred.add(() => takeTimes(rank, { partsMs, allToAllMs, allToAllWaitMs }));
     },
     step(step, { tokensPerS, secondsLeft }) {
@@ -127,7 +127,7 @@ interface Speed {
   readonly atMs: number;
 }
 
-/** Creates the metrics of completed steps; the function that is returned counts one. */
+/** Creates the metrics of completed steps; the returned function records one step. */
 function stepMetrics(registry: Registry): (step: GlobalStep, speed: Speed) => void {
   const { counter, gauge } = instrumentsOf(registry);
   const measures = STEP_MEASURES.flatMap(({ name, prometheus, help }: StepMeasure) =>

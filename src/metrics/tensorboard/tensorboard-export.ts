@@ -70,7 +70,8 @@ export class TensorboardExport implements RunListener {
   }
 
   checkpoint(): void {
-    // A run that is resumed from here does not repeat the steps before.
+    // A run that is resumed from this checkpoint does not repeat the earlier steps, so their events must be
+    // on disk.
     this.#write();
   }
 
@@ -111,7 +112,7 @@ export class TensorboardExport implements RunListener {
 function stepScalars(step: GlobalStep, tokensPerS: number): Readonly<Record<string, number>> {
   const places = locality(step.layers);
   return {
-    // A skipped step lacks some of them.
+    // A skipped step lacks some of the measures.
     ...Object.fromEntries(
       STEP_MEASURES.flatMap(({ name, tensorboard }) => {
         const value = step[name] ?? null;
