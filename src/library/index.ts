@@ -1,6 +1,7 @@
 /**
  * The public names of locmoe. Importing them loads neither TensorFlow nor gRPC; each function loads what it needs.
- * `locmoe/routing` has what a router of one's own computes with. Everything below `locmoe/internal` changes without notice.
+ * `locmoe/routing` has the operations for routers of one's own. Everything below `locmoe/internal` changes
+ * without notice.
  *
  * @module locmoe
  */
@@ -21,7 +22,7 @@ export { type PreparedDomain, type PreparedText, type PrepareOptions, prepareTex
 export { type Training, train } from './train.js';
 export type { TrainingEvent, TrainingResult, TrainOptions } from './training.js';
 
-// Names for extensions: what a router of one's own is (`moe.router: ./my-router.mjs`).
+// Names for extensions: the types of a router of one's own (`moe.router: ./my-router.mjs`).
 
 export { defineRouter, type RouterPolicy, type RouterPrice } from '../routing/policy.js';
 export type { Router, RouterContext, RouterInput, RoutingDecision } from '../routing/router.js';

@@ -15,7 +15,10 @@ import { NO_SECURITY, randomToken, withOwnToken } from '../rpc/security.js';
 import { createRpcServer, listen } from '../rpc/server.js';
 import { assignments, type TrainingEvent, type TrainingResult, type TrainOptions } from './training.js';
 
-/** Does what `train` promises. This file is loaded by it, with gRPC and all else that a run takes. */
+/**
+ * Does what `train` promises. `train` imports this file lazily, as it loads gRPC and all else that a run
+ * needs.
+ */
 export async function leadHere(
   { set = {}, signal, ...asked }: TrainOptions,
   tell: (event: TrainingEvent) => void,
@@ -108,7 +111,7 @@ function eventView({ logs, folder, identity }: OpenRun, tell: (event: TrainingEv
     restarts: (failure, restartsLeft) => tell({ type: 'failure', failure, restartsLeft }),
     generation: (generation) => tell({ type: 'restart', ...generation }),
     print: (text) => tell({ type: 'message', text }),
-    // The caller of `leadRun` reports how it ended.
+    // The caller of `leadRun` reports how the run ended.
     failed: () => undefined,
     finished: async () => undefined,
   };

@@ -1,7 +1,10 @@
 import type { MetricsRecordOf, PastFailure, RunFolder, RunRecord } from '@locmoe/run-format';
 import type { RunConfig } from '../config/schema.js';
 
-/** A run on disk, as it is at each call: one that trains now has more to say at the next. */
+/**
+ * A run on disk. Each call reads the files again, so that a run which still trains has more to say at the
+ * next one.
+ */
 export interface Run {
   readonly runId: string;
   readonly directory: string;
@@ -36,7 +39,7 @@ export async function openRun(folder?: string, runsDir = 'runs'): Promise<Run> {
 }
 
 /**
- * Lists the runs in a folder, the one that was started or resumed last first; none if there is no such folder.
+ * Lists the runs in a folder, the most recently started or resumed first; none if there is no such folder.
  *
  * @throws TrainerError `NO_RESOURCE` if the folder cannot be read
  * @example

@@ -18,7 +18,7 @@ export interface TrainOptions {
   readonly workersPerNode?: number;
   /** Run folder, step folder or run id to go on from; its configuration holds unless `config` or `set` changes it. */
   readonly resume?: string;
-  /** Starts a new run from the checkpoint of `resume`, and leaves the run it is of as it is. */
+  /** Starts a new run from the checkpoint of `resume`, and leaves the run of that checkpoint unchanged. */
   readonly fork?: boolean;
   /** Run folder, step folder or run id whose weights a new run begins with. */
   readonly init?: string;
@@ -26,13 +26,16 @@ export interface TrainOptions {
   readonly runsDir?: string;
   /** Folder of prepared datasets; `data` by default. */
   readonly dataDir?: string;
-  /** Stops the training after a final checkpoint; before its first step it ends it, and `result` rejects. */
+  /**
+   * Stops the training after a final checkpoint; before the first step, ends it without one, and `result`
+   * rejects.
+   */
   readonly signal?: AbortSignal;
 }
 
 /** Something that happened in a training. Steps count from 1, losses are in nats per token. */
 export type TrainingEvent =
-  /** A line for people: what is being prepared, what the recipe is. */
+  /** A line for people: the text that is being prepared, or a description of the recipe. */
   | { readonly type: 'message' | 'warning'; readonly text: string }
   /** The run has its folder, and its processes are starting. `steps` is the last step's number. */
   | { readonly type: 'started'; readonly runId: string; readonly directory: string; readonly steps: number }
@@ -62,7 +65,7 @@ export interface TrainingResult {
   readonly stopped: string | null;
 }
 
-/** Writes fields as the command line would; JSON is YAML. */
+/** Writes fields as the command line would, whose values are YAML; JSON is a subset of that. */
 export function assignments(set: Readonly<Record<string, unknown>>): string[] {
   return Object.entries(set).map(([field, value]) => `${field}=${JSON.stringify(value)}`);
 }

@@ -1,4 +1,4 @@
-/** This many non-finite steps in a row fail a generation, as its weights give no others. */
+/** This many non-finite steps in a row fail a generation, as its weights would give no others. */
 export const MAX_SKIPPED_STEPS = 3;
 
 /** Operation of a failure that only a validation found; an update may lie between it and a checkpoint. */

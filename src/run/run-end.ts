@@ -6,9 +6,9 @@ import { progressOfMetrics } from './run-progress.js';
 
 /** Reason why a run is done. */
 export interface RunEnd {
-  /** Reason in words, with the field that allows no more. */
+  /** Reason in words, with the field that sets the limit. */
   readonly reason: string;
-  /** A `--set` assignment with which it would go on. */
+  /** A `--set` assignment with which the run would go on. */
   readonly remedy: string;
 }
 

@@ -27,7 +27,7 @@ const NAMING_POLL_MS = 10;
  * Locks a run for this process until it ends: the kernel holds the lock, so a kill frees it. Where the file
  * system has no locks, `warn` is called, and the run's record alone tells whether it is alive.
  *
- * @returns gives the run up before the process ends
+ * @returns a function that releases the run before the process ends
  * @throws TrainerError `BAD_INPUT` naming the process that holds the run
  */
 export async function claimRun(folder: RunFolder, warn: (line: string) => void): Promise<() => void> {

@@ -31,8 +31,8 @@ export class RunRecorder implements RunListener {
   /**
    * Writes `run.json`, by which `status` and `logs` find the run.
    *
-   * @param origin what `run.json` says beside the process and the state
-   * @param generation that begins now; null if one that another process has led goes on
+   * @param origin fields of `run.json` besides the process and the state
+   * @param generation number of the generation that begins; null if that of another process goes on
    */
   constructor(
     private readonly folder: RunFolder,
@@ -48,7 +48,7 @@ export class RunRecorder implements RunListener {
       pid: process.pid,
       process: processIdentity(process.pid),
       state: 'waiting',
-      // A run that is resumed keeps its beginning.
+      // A resumed run keeps its start time.
       startedAt: folder.readRecord()?.startedAt ?? ledSince,
       ledSince,
     };

@@ -13,7 +13,7 @@ const ANYBODY = 0o777;
 /**
  * Keeps the token of a run in its folder, where its agents and this user's commands find it.
  *
- * @param token null if the user gives one to each of them; that of an earlier process is removed
+ * @param token null if the user passes one to each of them; the token of an earlier process is then removed
  */
 export function keepToken({ token: file }: RunFolder, token: string | null): void {
   const work = `${file}.tmp`;

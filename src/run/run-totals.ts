@@ -35,7 +35,7 @@ export class RunTotals implements RunListener {
   lastLoss: number | null = null;
   lastValidation: Validation | null = null;
   lastCheckpoint: CheckpointReport | null = null;
-  /** Checkpoints since then that the disk had no room for. */
+  /** Checkpoints since the last complete one that the disk had no room for. */
   failedCheckpoints = 0;
   /** Shares of the last step's choices that ids and gate decided; a router without a gate has no `gateShare`. */
   lastChoices: Pick<GlobalStep, 'idShare' | 'gateShare'> = {};

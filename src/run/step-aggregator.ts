@@ -24,7 +24,7 @@ export class StepAggregator {
   /**
    * @param numNodes nodes of the world, of equal size
    * @param classicCapacity choices that an expert would take from the global batch under the classic rule
-   * @param after the step that was completed last, elsewhere; null if the first to come is not known
+   * @param after the last step that another coordinator completed; null if the first step is unknown
    */
   constructor(
     private readonly worldSize: number,
@@ -40,7 +40,7 @@ export class StepAggregator {
 
   /**
    * @returns the step, once `report` completes it; null before
-   * @throws TrainerError `BAD_MESSAGE` if it is not of the step after the last one of its rank
+   * @throws TrainerError `BAD_MESSAGE` if it is not the report of the step after the last one of its rank
    */
   add(report: StepReport): GlobalStep | null {
     const { rank, step } = report;
