@@ -20,23 +20,23 @@ export const EXIT = {
   interrupted: 130,
 } as const;
 
-/** Facts about a run that decide its exit code beside its error. */
+/** Facts about a run that decide its exit code, besides its error. */
 export interface RunEnd {
   /** True once a step was done. */
   readonly hasTrained?: boolean;
-  /** True if it was stopped before its end, and may be resumed. */
+  /** True if the run was stopped before its end and may be resumed. */
   readonly isInterrupted?: boolean;
 }
 
 /**
  * Decides the exit code of a command.
  *
- * @param error that ended it; null if it finished or was stopped
- * @param run that the command led, if any
+ * @param error the error that ended the command; null if it finished or was stopped
+ * @param run facts about the run that the command led, if any
  */
 export function exitCodeOf(error: TrainerError | null, run: RunEnd = {}): number {
   if (error === null) return run.isInterrupted === true ? EXIT.interrupted : EXIT.done;
-  // A run that has trained was given nothing wrong, so it has failed, whatever the error.
+  // The input of a run that has trained was valid, so any error but a bad checkpoint is a failure of the run.
   if (run.hasTrained === true && error.code !== 'BAD_CHECKPOINT') return EXIT.failedRun;
   switch (error.code) {
     case 'BAD_CONFIG':

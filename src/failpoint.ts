@@ -28,7 +28,7 @@ export const FAILPOINTS = {
 } as const satisfies Readonly<Record<string, string>>;
 export type Failpoint = keyof typeof FAILPOINTS;
 
-/** Where a process stands in its run: what `rank=` and `generation=` of a specification are compared with. */
+/** Rank and generation of a process, with which `rank=` and `generation=` of a specification are compared. */
 interface Place {
   readonly rank?: number;
   readonly generation?: number;
@@ -43,7 +43,9 @@ interface Armed {
   calls: number;
 }
 
-/** What strikes by itself, apart from `sleep=MS`, and what is left to the caller. */
+/**
+ * Actions that `failpoint` carries out itself, as it does `sleep=MS`, and those that it leaves to its caller.
+ */
 const STRIKING = ['kill', 'exit', 'stop', 'throw', 'full'];
 const FOR_THE_CALLER = ['nan'] as const;
 export type CallersAction = (typeof FOR_THE_CALLER)[number];
@@ -65,10 +67,10 @@ let here: Place = {};
  *   are three in a row, `*` is every one. The first by default.
  * - ACTION: `kill` (the default) and `stop` send SIGKILL and SIGSTOP to the process, `exit` ends it with code 3, `throw`
  *   throws an error, `full` throws ENOSPC, `sleep=MS` blocks; `nan` is left to the caller.
- * - `rank` and `generation` limit it to the processes that said so (`placeFailpoints`).
+ * - `rank` and `generation` limit it to processes that have declared these with `placeFailpoints`.
  *
  * @returns an action that the caller carries out itself; almost always undefined
- * @throws TrainerError `BAD_INPUT` if the environment holds something else
+ * @throws TrainerError `BAD_INPUT` if the environment variable is malformed
  */
 export function failpoint(name: Failpoint): CallersAction | undefined {
   if (armed === null) return undefined;
@@ -97,7 +99,7 @@ export function assertFailpoints(specifications: string): void {
   specifications.split(',').forEach(parse);
 }
 
-/** Says which rank and generation this process works for, once it knows. */
+/** Declares the rank and generation that this process works for, once they are known. */
 export function placeFailpoints(place: Place): void {
   here = place;
 }

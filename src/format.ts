@@ -34,7 +34,7 @@ export function formatNumberOf(count: number, thing: string): string {
   return `${formatCount(count)} ${thing}${count === 1 ? '' : 's'}`;
 }
 
-/** Columns of the terminal; where there is none, as in a pipe, a line has no end. */
+/** Width of the terminal in columns; infinite where there is none, as in a pipe. */
 function terminalColumns(): number {
   return process.stdout.columns || Number.POSITIVE_INFINITY;
 }
@@ -51,10 +51,10 @@ function widthOf(text: string): number {
 }
 
 /**
- * Breaks a line between words, and after a comma of JSON, where the terminal would break it within a word. What is
- * longer than a line, such as a path, stays whole: it can be copied.
+ * Breaks a line between words, and after a comma of JSON, where the terminal would break it within a word. A
+ * word that is longer than a line, such as a path, stays whole so that it can be copied.
  *
- * @param indent of the lines after the first
+ * @param indent prefix of the lines after the first
  */
 export function wrapped(line: string, indent: string, columns = terminalColumns()): string {
   if (widthOf(line) <= columns) return line;
@@ -71,11 +71,11 @@ export function wrapped(line: string, indent: string, columns = terminalColumns(
 const GAP = '  ';
 
 /**
- * Aligns rows of cells in columns: to the left the first column and those given by index, to the right the
- * others. A table that would be wider than the terminal gets cells of several lines: where text columns, and
- * heads of others, have spaces. Control characters, which may come from a file, are replaced.
+ * Aligns rows of cells in columns: the first column and `textColumns` (indices) to the left, the others to
+ * the right. In a table that would be wider than the terminal, text columns and the heads of the others are
+ * wrapped at spaces. Control characters, which may come from a file, are replaced.
  *
- * @param width of the terminal; where there is none, as in a pipe, every row is one line
+ * @param width columns of the terminal; infinite where there is none, so that every row is one line
  */
 export function formatTable(
   given: readonly (readonly string[])[],
@@ -107,7 +107,7 @@ function longest(all: readonly { readonly length: number }[]): number {
   return Math.max(0, ...all.map(({ length }) => length));
 }
 
-/** Takes what is too much from the widest columns, down to the longest word of each. */
+/** Narrows the widest columns until the table fits, none of them below its longest word. */
 function fittedWidths(
   columns: readonly { readonly natural: number; readonly least: number }[],
   maxWidth: number,

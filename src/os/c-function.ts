@@ -50,7 +50,7 @@ export type CFunction<Prototype extends string> = Prototype extends `${string}($
 
 /** Binds a function of a C library. */
 export function cFunction<Prototype extends string>(library: LibraryHandle, prototype: Prototype) {
-  // Koffi takes null for every pointer, and would have the typedefs declared.
+  // Koffi accepts null for every pointer, and would require the typedefs to be declared.
   const plain = prototype
     .replaceAll('_Nullable ', '')
     .replaceAll(/\b(?!size_t|u?int\d+_t)\w+_t\b/g, 'void *');

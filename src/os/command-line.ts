@@ -13,8 +13,9 @@ const LOCAL_BIN = path.join('node_modules', '.bin');
 let starter: readonly string[] | undefined;
 
 /**
- * A command line that starts this program in the working directory, to be pasted into a shell: with `locmoe` if that is
- * this program in PATH, else with what started this process. It never makes npx fetch a package from a registry.
+ * A command line that starts this program in the working directory, to be pasted into a shell: it begins with
+ * `locmoe` if PATH leads to this program by that name, else with the words that started this process. It
+ * never makes npx fetch a package from a registry.
  */
 export function locmoeCommand(words: readonly string[]): string {
   starter ??= starterOf(process);
@@ -22,9 +23,11 @@ export function locmoeCommand(words: readonly string[]): string {
 }
 
 /**
- * A command that a run has recorded, as one of this program: the run may be a stranger's, and the line is pasted into a shell.
+ * Rewrites a command that a run has recorded as one of this program, since it is to be pasted into a shell
+ * and the run may come from a stranger.
  *
- * @returns null if it is none that a run records, would name a router, whose code runs then, or has control characters
+ * @returns null if the command is not one that a run records, sets a router (whose code would run), or has
+ *   control characters
  */
 export function recordedCommand(recorded: string): string | null {
   const quoted = [...recorded.matchAll(/(?:'[^']*'|\\'|[^\s'])+/g)];
@@ -40,7 +43,8 @@ export function recordedCommand(recorded: string): string | null {
 function starterOf({ env, argv, pid }: Pick<NodeJS.Process, 'env' | 'argv' | 'pid'>): readonly string[] {
   // With --no-install npx does not look in its cache, so a package that it fetched is started by its path.
   if (npxOf(pid) !== null && !CLI.includes('/_npx/')) return ['npx', '--no-install', 'locmoe'];
-  // npm puts such folders into the PATH of what it runs; the user's shell does not have them.
+  // npm adds node_modules/.bin folders to the PATH of the commands that it runs; the user's shell does not
+  // have them.
   const isNpms = (folder: string) => Boolean(env.npm_command) && folder.endsWith(LOCAL_BIN);
   const folders = (env.PATH ?? '').split(path.delimiter).filter((folder) => folder !== '' && !isNpms(folder));
   if (folders.some((folder) => isCli(path.join(folder, 'locmoe')))) return ['locmoe'];

@@ -123,7 +123,8 @@ export function futexWaitAsync(address: bigint, expected: number, timeoutMs: num
 }
 
 /**
- * Memory of this process alone, of zeros, in huge pages where the kernel has them; it stays until the process ends.
+ * Maps zeroed memory of this process alone, in huge pages where the kernel has them; it stays until the
+ * process ends.
  *
  * @throws TrainerError `NO_RESOURCE` if the kernel refuses
  */

@@ -9,14 +9,14 @@ export type FolderOption = '--data-dir' | '--runs-dir' | '--tensorboard' | '--wo
 export const PRIVATE_FOLDER = 0o700;
 const OTHERS = 0o077;
 
-/** If one of the two is on a read-only file system, the other mostly is, too. */
+/** If one of the two is on a read-only file system, the other usually is, too. */
 const OFTEN_TOGETHER: readonly FolderOption[] = ['--data-dir', '--runs-dir'];
 
 /**
  * Creates a folder under the one that an option names, with its missing parents.
  *
- * @param mode permissions of those that are made
- * @returns the first that was missing
+ * @param mode permissions of the folders that are made
+ * @returns the first folder that was missing
  * @throws TrainerError `NO_RESOURCE` naming the option and what is in the way
  */
 export function makeFolder(directory: string, option: FolderOption, mode?: number): string | undefined {
@@ -28,12 +28,12 @@ export function makeFolder(directory: string, option: FolderOption, mode?: numbe
 }
 
 /**
- * Creates a folder with its missing parents, one by one: Node's recursive mkdir never returns where a file system says that
- * there is no such place below a folder that is there, as /proc does.
+ * Creates a folder with its missing parents, one by one: Node's recursive mkdir never returns where a file
+ * system reports ENOENT below an existing folder, as /proc does.
  *
- * @param mode permissions of those that are made
- * @returns the first that was missing
- * @throws the system's error for the first that cannot be made
+ * @param mode permissions of the folders that are made
+ * @returns the first folder that was missing
+ * @throws the system's error for the first folder that cannot be made
  */
 export function makeFolders(directory: string, mode = 0o777): string | undefined {
   const missing: string[] = [];
@@ -46,7 +46,7 @@ export function makeFolders(directory: string, mode = 0o777): string | undefined
       // Another process may have made it meanwhile.
       if ((error as NodeJS.ErrnoException).code !== 'EEXIST' || !existsSync(place)) throw error;
     }
-  // A file is there, too.
+  // Throws if a file is in the folder's place, which counts as existing above.
   mkdirSync(directory, { recursive: true });
   return missing[0];
 }
@@ -60,7 +60,7 @@ export function makePrivate(directory: string): boolean {
   try {
     chmodSync(directory, PRIVATE_FOLDER);
   } catch {
-    // Its mode tells.
+    // The mode below tells whether it worked.
   }
   return (statSync(directory).mode & OTHERS) === 0;
 }
@@ -77,7 +77,7 @@ export function folderProblem(directory: string, option: FolderOption, error: un
   return problem(message);
 }
 
-/** The error, or where it says that the disk is full, one that names the option of the folder. */
+/** Returns `error`, or one that names the folder's option where `error` says that the disk is full. */
 export function asFullDisk(error: unknown, dataDir: string): unknown {
   const { code } = error as NodeJS.ErrnoException;
   return code === 'ENOSPC' || code === 'EDQUOT' ? folderProblem(dataDir, '--data-dir', error) : error;
@@ -91,7 +91,7 @@ function whatIsInTheWay(directory: string): string {
     : `${place} is not a folder`;
 }
 
-/** True for missing paths, also below a file. */
+/** True for missing paths, including those below a file. */
 function isMissing(place: string): boolean {
   try {
     lstatSync(place);

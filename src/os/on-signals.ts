@@ -1,7 +1,7 @@
 import type { EventEmitter } from 'node:events';
 import { EXIT, TrainerError } from '../errors.js';
 
-/** Ctrl-C, the wish of another process, and the terminal's end. */
+/** Signals of Ctrl-C, of other processes, and of a terminal that closes. */
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 
 let wasAsked = false;
@@ -9,8 +9,8 @@ let wasAsked = false;
 /**
  * Calls `listener` at every signal that asks a command to end.
  *
- * @param signals emits them: the process
- * @returns what stops that
+ * @param signals the emitter of the signals
+ * @returns a function that removes the listener
  */
 export function onSignals(
   listener: (signal: NodeJS.Signals) => void,
@@ -41,10 +41,10 @@ export function endAtSignals(): void {
 }
 
 /**
- * Runs what has to clean up before a signal may end the process: it gets an AbortSignal and ends soon after that is
- * aborted, however it likes.
+ * Runs an action that has to clean up before a signal may end the process: a signal aborts the action's
+ * AbortSignal, after which the action is expected to return or throw soon.
  *
- * @param end completes the line that says what became of it: "ended while the data were prepared"
+ * @param end completes the message about the interrupted action: "ended while the data were prepared"
  * @throws TrainerError `INTERRUPTED` if a signal came, whatever `act` made of it; what `act` throws
  */
 export async function interruptible<T>(end: string, act: (signal: AbortSignal) => Promise<T>): Promise<T> {
@@ -61,7 +61,7 @@ export async function interruptible<T>(end: string, act: (signal: AbortSignal) =
   }
 }
 
-/** Runs what may never return to the event loop: a signal meanwhile ends the process, as if nothing listened for it. */
+/** Runs an action that may block the event loop: a signal meanwhile ends the process, as if unheard. */
 export function endable<T>(act: () => T): T {
   const heard = SIGNALS.map((signal) => [signal, process.rawListeners(signal)] as const);
   for (const [signal] of heard) process.removeAllListeners(signal);

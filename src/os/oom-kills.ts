@@ -27,7 +27,8 @@ export class OomKills {
   readonly #counter: string;
   readonly #limits: readonly string[];
   /**
-   * Counts at the last two looks: a kill may be counted before the last one and its victim reaped after it.
+   * Counts at the last two calls of `look`: a kill may be counted before the last one and its victim reaped
+   * after it.
    */
   #before: number;
   #last: number;
@@ -39,7 +40,7 @@ export class OomKills {
     this.#before = this.#last = this.#count();
   }
 
-  /** Call at intervals: a kill counted before the last two calls explains no later death. */
+  /** Call at intervals: a kill that was counted before the last two calls does not explain a later death. */
   look(): void {
     this.#before = this.#last;
     this.#last = this.#count();
@@ -50,7 +51,7 @@ export class OomKills {
     return this.#count() > this.#before;
   }
 
-  /** The end of the message on a killed process that held so much, in words; empty if there was no OOM kill. */
+  /** The end of a message about a killed process that held this memory; empty if there was no OOM kill. */
   explain(held: string): string {
     if (!this.haveRisen) return '';
     return (

@@ -9,7 +9,7 @@ import { Worker } from 'node:worker_threads';
  */
 export function startThread(program: URL, workerData?: unknown): Worker {
   if (!import.meta.url.endsWith('.ts')) return new Worker(program, { workerData });
-  // The bundle needs no options by which this process runs sources.
+  // The bundle needs none of the options with which this process runs sources.
   return new Worker(runnable(fileURLToPath(program).replace(/\.js$/, '.ts')), { workerData, execArgv: [] });
 }
 

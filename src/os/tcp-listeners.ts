@@ -16,7 +16,7 @@ export function isOwnPort(port: number): boolean {
 }
 
 /**
- * The paths that the process of this user which listens at a port has open.
+ * Paths that this user's process which listens at a port has open.
  *
  * @returns empty if another user listens there, or nobody does
  */
