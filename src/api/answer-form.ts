@@ -1,18 +1,18 @@
 import type { LoggedToken, NamedLogProb } from './token-log.js';
 import type { TokenRoutes } from './token-routes.js';
 
-/** A choice of an answer, or a further part of one. */
+/** A choice of an answer or, in a stream, the next part of one. */
 export interface Piece {
   readonly text: string;
-  /** Null if they are not wanted. */
+  /** Null unless the request asks for log-probabilities. */
   readonly logged: readonly LoggedToken[] | null;
-  /** Null if they are not wanted. */
+  /** Null unless the request asks for routes. */
   readonly routes: readonly TokenRoutes[] | null;
-  /** Null in a part before the last. */
+  /** Null in every part of a stream but the last. */
   readonly finishReason: 'stop' | 'length' | null;
 }
 
-/** How an endpoint of OpenAI's shows an answer. */
+/** How an endpoint of OpenAI's API presents an answer. */
 export interface AnswerForm {
   /** Prefix of the ids. */
   readonly id: string;
@@ -88,7 +88,7 @@ function chatLogProbs(logged: readonly LoggedToken[]): object {
   };
 }
 
-/** OpenAI's answers have no such field, so it is left out where nobody asks for it. */
+/** OpenAI's answers have no such field, so it is left out unless the request asks for it. */
 function routesOf(routes: Piece['routes']): { readonly routes?: Piece['routes'] } {
   return routes === null ? {} : { routes };
 }

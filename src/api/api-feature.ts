@@ -20,8 +20,8 @@ export interface ApiOptions extends CompletionContext {
 const MAX_BODY_BYTES = 4 << 20;
 
 /**
- * OpenAI's API: `/v1/models`, `/v1/completions`, `/v1/chat/completions`; `/health`; and what lm-evaluation-harness
- * asks of a server for a tokenizer: `/tokenizer_info`, `/tokenize`, `/detokenize`.
+ * OpenAI's API: `/v1/models`, `/v1/completions`, `/v1/chat/completions`; `/health`; and the endpoints by
+ * which lm-evaluation-harness uses a server's tokenizer: `/tokenizer_info`, `/tokenize`, `/detokenize`.
  */
 export function apiFeature(options: ApiOptions): HttpFeature {
   const { models, tokenizer, scheduler } = options;
@@ -64,7 +64,10 @@ type Read = (body: unknown, options: ApiOptions) => CompletionRequest | Promise<
 
 const EVENT_STREAM = /^text\/event-stream/;
 
-/** Counts a request by the status of its answer; a stream, whose status comes before its end, is counted there. */
+/**
+ * Counts a request by the status of its answer; streams count themselves, as their status is sent before
+ * their end.
+ */
 function counted(metrics: ApiMetrics, endpoint: Endpoint): MiddlewareHandler {
   return async (c, next) => {
     await next();

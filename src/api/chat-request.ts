@@ -29,7 +29,7 @@ const messageSchema = z.strictObject({
     error: 'give a text, or a list of parts of type text',
   }),
   name: z.string().nullish(),
-  // An answer may be given back as it came.
+  // Clients send an answer back as they received it, with this field.
   refusal: z.null().optional(),
 });
 const bodySchema = z.strictObject({
@@ -102,7 +102,7 @@ function readingOf(messages: readonly Message[], form: ChatForm, tokenizer: Toke
   try {
     return form(messages, tokenizer);
   } catch (error) {
-    // The tokenizer refuses some text, and a template some conversations.
+    // The tokenizer rejects some texts, and a template some conversations.
     if (error instanceof TrainerError && error.code === 'BAD_INPUT') throw invalid('messages', error.message);
     throw error;
   }

@@ -8,11 +8,11 @@ import type { Job } from './scheduler.js';
 import { TokenLog } from './token-log.js';
 import { type TokenRoutes, tokenRoutes } from './token-routes.js';
 
-/** The served model, and what counts its tokens. */
+/** The served model, with its tokenizer and metrics. */
 export interface ModelContext {
   readonly decoder: Decoder;
   readonly tokenizer: Tokenizer;
-  /** Tokens that the model sees at once. */
+  /** Length of the model's window, in tokens. */
   readonly seqLen: number;
   readonly metrics: ApiMetrics;
 }
@@ -44,8 +44,8 @@ export class Choice implements Job {
   /** Routes of the tokens that were read since the last piece. */
   #routes: TokenRoutes[] = [];
   /**
-   * The last token of a prompt whose log-probabilities are wanted and that is one token longer than the window: those of
-   * all its tokens follow from the window before it.
+   * Last token of a prompt that is one token longer than the window and whose log-probabilities are wanted:
+   * those of all its tokens follow from the window without it.
    */
   #lastOfPrompt: number | null = null;
   #settle!: (error: unknown) => void;
@@ -69,7 +69,7 @@ export class Choice implements Job {
     this.finished = new Promise((resolve, reject) => {
       this.#settle = (error) => (error === null ? resolve() : reject(error));
     });
-    // A failure of several choices is told once.
+    // Several choices may fail together; the caller reports one, and the others must not count as unhandled.
     this.finished.catch(() => undefined);
   }
 

@@ -8,13 +8,13 @@ const MAX_CHOICES = 16;
 const MAX_STOPS = 16;
 const MAX_STOP_LENGTH = 1_000;
 const MAX_SEED = 2 ** 48;
-/** Likeliest tokens that are named at each place. */
+/** Maximum number of likeliest tokens that are named at each position. */
 export const MAX_LOGPROBS = 20;
 
 /** A prompt as the model reads it. */
 export interface RequestPrompt {
   readonly tokenIds: readonly number[];
-  /** Tokens at the beginning that the caller did not give: the end-of-text token in front of a text. */
+  /** Tokens at the beginning that were not in the request: the end-of-text token before a text. */
   readonly numImplicit: number;
   /** Text that `echo` repeats. */
   readonly text: string;
@@ -31,21 +31,21 @@ export interface CompletionRequest {
   readonly numChoices: number;
   readonly seed: number;
   readonly stops: readonly string[];
-  /** Tokens that end a choice, beside the end-of-text token. */
+  /** Tokens that end a choice, besides the end-of-text token. */
   readonly ends: ReadonlySet<number>;
-  /** Number of the likeliest tokens to name at each place; null for no log-probabilities. */
+  /** Number of the likeliest tokens to name at each position; null for no log-probabilities. */
   readonly logprobs: number | null;
   readonly echo: boolean;
   /** Whether each choice is one JSON object. */
   readonly json: boolean;
-  /** Whether to tell the experts of each token that is read. */
+  /** Whether to report the experts of each token that the model reads. */
   readonly routes: boolean;
   readonly stream: boolean;
   readonly includeUsage: boolean;
   readonly form: AnswerForm;
 }
 
-/** Fields that have no effect here, or that only their default fits. */
+/** Fields that have no effect, or for which only the default is supported. */
 export const ignoredFields = {
   user: z.string().nullish(),
   presence_penalty: z.literal(0).nullish(),
@@ -97,10 +97,16 @@ export function commonOf(
   };
 }
 
-/** Number of the model's windows that one answer may fill; clients written for larger models ask for up to `LEAST_NEW_TOKENS`. */
+/**
+ * An answer may fill this many windows of the model, or `LEAST_NEW_TOKENS`, which clients written for larger
+ * models ask for.
+ */
 const MAX_WINDOWS = 16;
 const LEAST_NEW_TOKENS = 1 << 15;
-/** Characters of a text for each token of the window; `LEAST_CHARS` are encoded in a fifth of a second. */
+/**
+ * Characters of a text for each token of the window, or at least `LEAST_CHARS`, which are encoded in a fifth
+ * of a second.
+ */
 const CHARS_PER_TOKEN = 32;
 const LEAST_CHARS = 1 << 16;
 
@@ -115,7 +121,7 @@ export function assertAnswerFits(maxTokens: number, seqLen: number, field: strin
     );
 }
 
-/** Tokens with routes in an answer: a layer of a token is some hundred bytes. */
+/** Maximum number of tokens with routes in an answer: each layer of a token takes some hundred bytes. */
 const MAX_ROUTED_TOKENS = 10_000;
 
 /** @throws ApiError 400 if the routes of an answer would be too many to hold */
@@ -131,7 +137,9 @@ export function assertRoutesFit(request: CompletionRequest, seqLen: number): voi
     );
 }
 
-/** @throws ApiError 400 if encoding a text would keep other requests waiting, most of which the model cannot see anyway */
+/**
+ * @throws ApiError 400 for a text far longer than the window: encoding it would keep other requests waiting
+ */
 export function assertTextFits({ length }: string, seqLen: number, field: string): void {
   const most = Math.max(LEAST_CHARS, CHARS_PER_TOKEN * seqLen);
   if (length > most)
@@ -143,9 +151,9 @@ export function assertTextFits({ length }: string, seqLen: number, field: string
 }
 
 /**
- * Returns the error for a body that is refused, which names its first wrong field.
+ * Returns the error for a body that is refused; it names the first wrong field.
  *
- * @param ignored as `ignoredFields`, with those of one endpoint
+ * @param ignored `ignoredFields` and those of one endpoint
  */
 export function refusalOf({ issues }: z.ZodError, ignored: object): ApiError {
   const issue = issues[0]!;
@@ -156,7 +164,7 @@ export function refusalOf({ issues }: z.ZodError, ignored: object): ApiError {
   return invalid(nameOf(issue.path), issue.message);
 }
 
-/** Joins a path in the way OpenAI does: `messages[0].role`. */
+/** Joins a path as OpenAI does: `messages[0].role`. */
 function nameOf(path: readonly PropertyKey[]): string {
   const name = path.map((part) => (typeof part === 'number' ? `[${part}]` : `.${String(part)}`)).join('');
   return name === '' ? 'body' : name.slice(1);

@@ -17,7 +17,7 @@ export interface CompletionContext extends ModelContext {
 /**
  * Answers a completion request.
  *
- * @param signal aborted when the caller has gone or the time is over; its reason is then thrown
+ * @param signal aborted when the caller disconnects or the time is over; its reason is then thrown
  * @throws ApiError of `Scheduler.submit`
  */
 export async function complete(
@@ -39,9 +39,10 @@ export async function complete(
 }
 
 /**
- * Answers a completion request by server-sent events, which end with `[DONE]`; an error is an event too.
+ * Answers a completion request by server-sent events, which end with `[DONE]`; an error is sent as an event,
+ * too.
  *
- * @param onGone called if the caller goes before the end
+ * @param onGone called if the caller disconnects before the end
  * @param onEnd called at the end in any case, with the error that ended it early
  */
 export function streamCompletion(
@@ -72,7 +73,7 @@ export function streamCompletion(
     send({ ...head, ...warnings, choices: [{ index, ...form.delta(piece, isFirst) }] });
     begun.add(index);
   });
-  // This comes before the answer begins, so that a full queue has a status of its own.
+  // Submitted before the response begins, so that a full queue is answered with its own status.
   context.scheduler.submit(choices);
   const finish = async () => {
     try {
@@ -105,7 +106,7 @@ export function streamCompletion(
 /** Converts an error for the caller; the text of an internal one goes to the server's log alone. */
 export function asApiError(error: unknown): ApiError {
   if (error instanceof ApiError) return error;
-  // The tokenizer refuses some text.
+  // The tokenizer rejects some texts.
   if (error instanceof TrainerError && error.code === 'BAD_INPUT') return invalid('prompt', error.message);
   console.error('locmoe: api:', error);
   return new ApiError(500, 'the server failed; its log says why', { code: 'internal' });
@@ -136,12 +137,15 @@ function headOf({ model, form }: CompletionRequest, object: string): object {
   };
 }
 
-/** Warns of prompts that are read only in part. Clients of OpenAI's API ignore a field that they do not know. */
+/**
+ * Warnings about prompts that are read only in part. Clients of OpenAI's API ignore fields that they do not
+ * know.
+ */
 function warningsOf(
   { prompts, echo, logprobs }: CompletionRequest,
   { seqLen }: Pick<CompletionContext, 'seqLen'>,
 ): { readonly warnings?: readonly string[] } {
-  // Log-probabilities are of all tokens.
+  // With log-probabilities, all tokens of the prompt are read.
   if (echo && logprobs !== null) return {};
   const warnings = new Set(prompts.flatMap(({ tokenIds }) => cutPrompt(tokenIds.length, seqLen) ?? []));
   return warnings.size === 0 ? {} : { warnings: [...warnings] };

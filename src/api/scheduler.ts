@@ -9,13 +9,13 @@ export interface Job {
   readonly domain: number;
   /** Most tokens to generate. */
   readonly maxTokens: number;
-  /** Aborted if nobody wants the text any more, so that its place is free at once. */
+  /** Aborted once nobody wants the text any more, so that its place in the batch is free at once. */
   readonly signal: AbortSignal;
   /** As in `Prompt`. */
   readonly onRoutes?: Prompt['onRoutes'];
-  /** Receives the hidden states of its prompt, as `Begun`. */
+  /** Receives the hidden states of the prompt, as in `Begun`. */
   read(hiddenSD: Float32Array): void;
-  /** Receives the logits of its next token; returns that token, or null at the end of the text. */
+  /** Receives the logits of the next token; returns that token, or null at the end of the text. */
   next(logits: Float32Array): number | null;
   /** @param error null at the end of the text, else the reason why it ended early */
   end(error: unknown): void;
@@ -28,7 +28,7 @@ export interface SchedulerOptions {
   readonly maxWaiting: number;
 }
 
-/** Most rows that pass through the model at once, during which the event loop does nothing else. */
+/** Maximum number of rows in one pass through the model, during which the event loop is blocked. */
 const ROWS_AT_ONCE = 1024;
 const RETRY_AFTER_S = 1;
 
@@ -60,7 +60,7 @@ export class Scheduler {
     return { running: this.#running.length, waiting: this.#waiting.length, closing: this.#isClosed };
   }
 
-  /** @throws ApiError 429 if all of them do not fit into the queue, 503 while closing */
+  /** @throws ApiError 429 if the queue has no room for all of them, 503 while closing */
   submit(jobs: readonly Job[]): void {
     if (this.#isClosed) throw new ApiError(503, 'the server is shutting down', { code: 'shutting_down' });
     const { maxWaiting } = this.options;
@@ -87,7 +87,7 @@ export class Scheduler {
   async #loop(): Promise<void> {
     this.#isLooping = true;
     while (this.#waiting.length + this.#running.length > 0) {
-      // First, so that all requests that arrived together are in the first batch.
+      // Comes first, so that all requests that arrived together are in the first batch.
       await setImmediate();
       this.#dropAborted();
       this.#admit();
@@ -107,20 +107,20 @@ export class Scheduler {
     for (const job of dropped) job.end(job.signal.reason);
   }
 
-  /** Reads the prompts of jobs for which there is room, in one pass. */
+  /** Reads the prompts of as many jobs as there is room for, in one pass. */
   #admit(): void {
     const jobs: Job[] = [];
     let longest = 0;
     while (this.#waiting.length > 0 && this.#running.length + jobs.length < this.options.maxBatch) {
       const length = Math.max(longest, this.#waiting[0]!.tokenIds.length);
-      // Shorter prompts are filled up to the longest.
+      // Shorter prompts are padded to the longest.
       if (jobs.length > 0 && length * (jobs.length + 1) > ROWS_AT_ONCE) break;
       longest = length;
       jobs.push(this.#waiting.shift()!);
     }
     if (jobs.length === 0) return;
     this.#guarded(jobs, () => {
-      // The last token generated is never read.
+      // The model never reads the last token that it generates.
       const begun = this.decoder.begin(
         jobs.map((job) => ({ ...job, maxTokens: Math.max(0, job.maxTokens - 1) })),
       );
@@ -139,7 +139,10 @@ export class Scheduler {
     });
   }
 
-  /** Adds one token to every running sequence, or to as many as `ROWS_AT_ONCE` allows, in turn. */
+  /**
+   * Adds one token to every running sequence, or to as many as `ROWS_AT_ONCE` allows, the others following in
+   * turn.
+   */
   #step(): void {
     let rows = 0;
     const running: Running[] = [];
@@ -168,7 +171,7 @@ export class Scheduler {
     );
   }
 
-  /** @returns whether the text goes on */
+  /** @returns whether the text continues */
   #takes(running: Running, logits: Float32Array): boolean {
     const token = running.job.next(logits);
     if (token === null) running.job.end(null);
@@ -176,7 +179,7 @@ export class Scheduler {
     return token !== null;
   }
 
-  /** Runs `work`; an error ends the jobs that it concerns, not the server. */
+  /** Runs `work`; an error ends only the jobs concerned, not the server. */
   #guarded(jobs: readonly Job[], work: () => void): void {
     try {
       work();

@@ -24,14 +24,14 @@ export interface ApiServer {
   readonly address: HttpServer['address'];
   /** Names of the models, by domain. */
   readonly models: readonly string[];
-  /** Refuses new requests, and resolves when those that have begun are answered, or after `withinMs`. */
+  /** Refuses new requests; resolves when those that have begun are answered, or after `withinMs`. */
   close(withinMs: number): Promise<void>;
 }
 
 /**
  * Serves a checkpoint with OpenAI's API.
  *
- * @throws LogsError `BAD_INPUT` beyond loopback without a token, `NO_RESOURCE` if the port cannot be had
+ * @throws LogsError `BAD_INPUT` beyond loopback without a token, `NO_RESOURCE` if the port cannot be opened
  */
 export async function serveApi(inference: Inference, options: ServeApiOptions): Promise<ApiServer> {
   const { decoder, tokenizer, config, checkpoint } = inference;
@@ -46,7 +46,7 @@ export async function serveApi(inference: Inference, options: ServeApiOptions): 
     option: '--port',
     token,
     tokenName: 'the token of this server',
-    // The API answers to every path that is not another's.
+    // Comes last, as the API answers every path that no other feature does.
     features: [
       ...(page === null ? [] : [page]),
       metrics.feature,

@@ -5,8 +5,8 @@ import { expertsOfDomain } from '../routing/index.js';
 import { ApiError, invalid } from './api-error.js';
 
 /**
- * Names under which a checkpoint is served: the run's id, and `RUN:domain` for each domain, which decides which experts
- * may be used.
+ * Names under which a checkpoint is served: the run's id, and `RUN:domain` for each domain, since a token's
+ * domain decides which experts it may use.
  */
 export class ServedModels {
   readonly #runId: string;
@@ -26,7 +26,7 @@ export class ServedModels {
     this.#chatForms = this.#domains.map((_, domain) => chatFormOf(checkpoint, domain));
   }
 
-  /** Names in /v1/models; a request with one of them needs no `domain`. */
+  /** Names in /v1/models; a request that uses one of them needs no `domain`. */
   get names(): string[] {
     return this.#domains.length === 1
       ? [this.#runId]
@@ -65,12 +65,12 @@ export class ServedModels {
     return 0;
   }
 
-  /** Returns how this domain takes conversations; null where it does not. */
+  /** Returns the form of conversations in this domain; null if it has none. */
   chatFormOf(domain: number): ChatForm | null {
     return this.#chatForms[domain]!;
   }
 
-  /** @param domain -1 if the name leaves it open */
+  /** @param domain -1 if the name does not include one */
   #model(id: string, domain: number): object {
     const { model, moe } = this.#config;
     const ofDomain =

@@ -97,7 +97,7 @@ async function promptsOf(given: GivenPrompt, tokenizer: Tokenizer, seqLen: numbe
     for (const text of texts) assertTextFits(text, seqLen, 'prompt');
     const prompts: RequestPrompt[] = [];
     for (const text of texts) {
-      // Between two texts other requests have their turn.
+      // Other requests get their turn between two texts.
       await setImmediate();
       // A text follows an end-of-text token, as every text does in training.
       prompts.push({ tokenIds: [tokenizer.endOfText, ...tokenizer.encode(text)], numImplicit: 1, text });

@@ -2,19 +2,19 @@ import type { Tokenizer } from '../data/tokenizer/tokenizer.js';
 import { logSumExp } from '../inference/log-likelihood.js';
 import { likeliest } from '../inference/sampling.js';
 
-/** A token by its name and its bytes in the text, with a natural logarithm of its probability. */
+/** A token by name and bytes, with the natural logarithm of its probability. */
 export interface NamedLogProb {
   readonly token: string;
-  /** UTF-8; empty for a token that has no text. */
+  /** Bytes of the token in the text, in UTF-8; none for a token without text. */
   readonly bytes: readonly number[];
   readonly logprob: number;
 }
 
-/** A place in a text whose log-probabilities are wanted. */
+/** A position in a text whose log-probabilities are wanted. */
 export interface LoggedToken extends Omit<NamedLogProb, 'logprob'> {
-  /** Null for the first token of a prompt of token ids, which follows nothing. */
+  /** Null for the first token of a prompt of token ids, which has no context. */
   readonly logprob: number | null;
-  /** The likeliest tokens here, best first; null where `logprob` is. */
+  /** The likeliest tokens at this position, best first; null where `logprob` is. */
   readonly top: readonly NamedLogProb[] | null;
   /** Start of the token in the text, in UTF-16 units. */
   readonly offset: number;
@@ -26,15 +26,15 @@ export class TokenLog {
   #offset = 0;
   #tokens: LoggedToken[] = [];
 
-  /** @param numTop likeliest tokens to name at each place */
+  /** @param numTop number of the likeliest tokens to name at each position */
   constructor(
     private readonly tokenizer: Tokenizer,
     private readonly numTop: number,
   ) {}
 
   /**
-   * @param logits of this place; null if nothing comes before the token
-   * @param isGiven whether the text shows a special token by its name, as that of a prompt does
+   * @param logits the logits at this position; null if nothing comes before the token
+   * @param isGiven true for a token of the prompt, where the text shows special tokens by name
    */
   add(tokenId: number, logits: Float32Array | null, isGiven: boolean): void {
     const bytes = this.tokenizer.bytes([tokenId], isGiven);

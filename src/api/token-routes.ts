@@ -15,7 +15,7 @@ export interface TokenRoutes {
       readonly expert: number;
       readonly weight: number;
       readonly outcome: RouteOutcome;
-      /** gate + bias + preference; these are null for a router without. */
+      /** gate + bias + preference; each of these is null if the router does not have it. */
       readonly score: number | null;
       readonly gate: number | null;
       readonly bias: number | null;
