@@ -4,18 +4,22 @@ import { type ChatTemplate, encodeByTemplate, readChatTemplate } from '../data/c
 import { encodeMessages, type Message, templateOf } from '../data/template.js';
 import type { Tokenizer } from '../data/tokenizer/tokenizer.js';
 
-/** The model reads the tokens, and its answer ends with one of `ends`. */
+/** A conversation as tokens for the model, whose answer ends with one of `ends`. */
 export interface Reading {
   readonly tokenIds: readonly number[];
-  /** Tokens that end what the model writes, beside the end-of-text token. */
+  /** Tokens that end the answer, besides the end-of-text token. */
   readonly ends: ReadonlySet<number>;
 }
 
-/** Puts a conversation into tokens. @throws TrainerError `BAD_INPUT` for what the tokenizer or the template refuses */
+/**
+ * Converts a conversation to tokens. @throws TrainerError `BAD_INPUT` if the tokenizer or the template
+ * rejects it
+ */
 export type ChatForm = (messages: readonly Message[], tokenizer: Tokenizer) => Reading;
 
 /**
- * The form of a domain that was fine-tuned with answers, or that of a HuggingFace folder with a chat template; null for neither.
+ * The form of a domain that was fine-tuned with answers, or of a HuggingFace folder with a chat template;
+ * else null.
  *
  * @throws TrainerError `BAD_INPUT` if a template is broken
  */

@@ -14,9 +14,9 @@ export interface Prompt {
   readonly tokenIds: readonly number[];
   /** Domain id: position in data.domains. */
   readonly domain: number;
-  /** Tokens that will be added at most: how much room its cache needs. */
+  /** Maximum number of tokens to add, which sets the size of the cache. */
   readonly maxTokens: number;
-  /** Called with the routes of the tokens that a call of `begin` or `extend` reads, before it returns. */
+  /** Called by `begin` and `extend`, before they return, with the routes of the tokens that they read. */
   readonly onRoutes?: ((tokens: readonly RoutedToken[]) => void) | undefined;
 }
 
@@ -24,7 +24,7 @@ export interface Prompt {
 export interface Decoding {
   readonly tokenIds: readonly number[];
   readonly domain: number;
-  /** Rows that pass through the layers for its next token: 1, or the whole window where that slides. */
+  /** Rows that pass through the layers for the next token: 1, or the whole window once it slides. */
   readonly rowsOfNext: number;
 }
 
@@ -37,7 +37,7 @@ export interface Begun {
 
 interface Growing extends Decoding {
   readonly tokenIds: number[];
-  /** Caches by layer, from the bottom; null where the next window starts later than the cached one. */
+  /** Caches by layer, from the bottom; null where the next window begins later than the cached one. */
   caches: readonly KeyValueCache[] | null;
   readonly onRoutes: Prompt['onRoutes'];
 }
@@ -46,16 +46,16 @@ interface Growing extends Decoding {
  * Generates with a cache of keys and values: a new token passes through the layers alone, as one row, and
  * attends to what earlier tokens left. The prompt is read by `LanguageModel.hidden` in one pass.
  *
- * Positions are those in the window. Beyond model.seqLen tokens it slides, all positions change, and every token
- * takes a pass over the whole window.
+ * Positions are relative to the window. Beyond model.seqLen tokens the window slides: all positions change,
+ * and every token takes a pass over the whole window.
  *
  * Rows live on the host. A call of TensorFlow costs some 10 us, about as much as the work on a row, and a
- * layer would take 40: so TensorFlow multiplies matrices and routes, and the rest are loops, of the same
- * arithmetic. Logits equal those of `LanguageModel.logits` up to rounding.
+ * layer would take 40 calls. So TensorFlow only multiplies matrices and routes; the rest are loops with the
+ * same arithmetic. Logits equal those of `LanguageModel.logits` up to rounding.
  */
 export class Decoder {
   readonly #layers: readonly RowLayer[];
-  /** Null if positions are not embedded. */
+  /** Null if the model has no position embeddings. */
   readonly #positionsSD: Float32Array | null;
   readonly #tokensVD: Float32Array;
   readonly #finalNorm: RowNorm;
@@ -67,7 +67,7 @@ export class Decoder {
    */
   readonly #headDV: tf.Tensor2D;
 
-  /** @param model its parameters do not change from now on */
+  /** @param model its parameters must not change from now on */
   constructor(private readonly model: LanguageModel) {
     this.#layers = rowLayers(model);
     const { parameters, family, config } = model;
@@ -79,7 +79,7 @@ export class Decoder {
   }
 
   /**
-   * Reads prompts in one pass. Of a prompt longer than the model's window only the end is read.
+   * Reads prompts in one pass. Of a prompt that is longer than the model's window, only the end is read.
    *
    * @throws TrainerError `BAD_INPUT` if a prompt is empty or has an id outside of the vocabulary
    */
@@ -146,19 +146,22 @@ export class Decoder {
     );
   }
 
-  /** Numbers in the keys of a position, and in its values. */
+  /** Length of a position's keys, and of its values. */
   get #widthOfKeys(): number {
     const { numKeyValueHeads, headDim } = this.#heads;
     return numKeyValueHeads * headDim;
   }
 
-  /** Numbers in the queries of a position. */
+  /** Length of a position's queries. */
   get #widthOfQueries(): number {
     const { numHeads, headDim } = this.#heads;
     return numHeads * headDim;
   }
 
-  /** Puts keys and values of a position into a cache. @param row begins at `at`: queries, keys and values */
+  /**
+   * Copies a position's keys and values into a cache. @param row has queries, keys and values from index `at`
+   * on
+   */
   #keep({ keys, values }: KeyValueCache, position: number, row: Float32Array, at: number): void {
     const width = this.#widthOfKeys;
     const begin = at + this.#widthOfQueries;
@@ -174,14 +177,14 @@ export class Decoder {
   /**
    * One pass over the window of each sequence, which fills its caches.
    *
-   * @param firstRead place in each window from which tokens are new, as `slice` takes it
+   * @param firstRead start of the new tokens in each window; negative to count from the end, as in `slice`
    * @returns hidden states of each window, [S, d]
    */
   #read(sequences: readonly Growing[], firstRead: number): Float32Array[] {
     if (sequences.length === 0) return [];
     const { seqLen: longestWindow, dModel } = this.model.config.model;
     const windows = sequences.map(({ tokenIds }) => tokenIds.slice(-longestWindow));
-    // Shorter ones are filled up at their end, which no earlier position sees.
+    // Shorter windows are padded at the end, which no earlier position attends to.
     const seqLen = Math.max(...windows.map((window) => window.length));
     const tokenIds = new Int32Array(sequences.length * seqLen);
     windows.forEach((window, i) => {

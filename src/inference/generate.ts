@@ -36,9 +36,10 @@ export function* generate(inference: Inference, options: GenerateOptions): Gener
 }
 
 /**
- * The prompt as the model reads it.
+ * Encodes the prompt for the model.
  *
- * @throws TrainerError `BAD_INPUT` for a conversation in a domain that learned none, or that its template refuses
+ * @throws TrainerError `BAD_INPUT` for a conversation in a domain without a chat form, or one that its
+ *   template rejects
  */
 export function asRead(
   { checkpoint, config, tokenizer }: Inference,
@@ -56,7 +57,7 @@ export function asRead(
   return form(prompt, tokenizer);
 }
 
-/** All that `generate` gives. */
+/** Returns all pieces that `generate` yields, joined. */
 export function generateText(inference: Inference, options: GenerateOptions): string {
   return [...generate(inference, options)].join('');
 }

@@ -20,7 +20,7 @@ export interface Inference {
   readonly config: RunConfig;
   readonly tokenizer: Tokenizer;
   readonly model: LanguageModel;
-  /** Made when it is first asked for. */
+  /** Created at the first access. */
   readonly decoder: Decoder;
 }
 
@@ -44,8 +44,9 @@ export function openInference(trained: Checkpoint): Inference {
 }
 
 /**
- * A model that was trained with its experts in a file may not fit into memory: they are read from the checkpoint when they are
- * needed, and as many are kept as in training. Null for all in memory, as those with low-rank pairs to merge.
+ * Experts of a model that was trained with them in a file are read from the checkpoint on demand, as they may
+ * not fit into memory; as many are kept as in training. Null if all experts are loaded, as those with
+ * low-rank pairs to merge must be.
  */
 function expertsToRead(checkpoint: Checkpoint): SlotOptions | null {
   const { config } = checkpoint.manifest;

@@ -1,7 +1,8 @@
-// A JSON object, byte by byte (RFC 8259, in UTF-8), with white space as it is usually written: a model that went on with more
-// would fill its answer with it. States are values, so that a token can be tried without being taken.
+// Recognizes a JSON object byte by byte (RFC 8259, UTF-8), with limited white space, as a model could
+// otherwise fill its answer with it. States are immutable values, so that a token can be tried without being
+// taken.
 
-/** Where in the grammar the next byte is. Numbers have the places of their parts. */
+/** Position of the next byte in the grammar; the parts of a number have their own. */
 type Place =
   | 'start'
   | 'value'
@@ -30,11 +31,11 @@ export interface JsonState {
   readonly open: string;
   /** Whether the string is a key. */
   readonly isKey: boolean;
-  /** Holds the remaining characters of a literal, or the bounds of a character's remaining bytes, as pairs. */
+  /** Remaining characters of a literal, or bounds of a character's remaining bytes, as pairs. */
   readonly rest: string;
   /** Hexadecimal digits that an escape still needs. */
   readonly hex: number;
-  /** Bytes of white space that may still follow those before; null if the last byte was none. */
+  /** Bytes of white space that may still follow; null if the last byte was not white space. */
   readonly indent: number | null;
 }
 
@@ -49,11 +50,11 @@ export const JSON_START: JsonState = {
 
 const LITERALS: Readonly<Record<string, string>> = { t: 'rue', f: 'alse', n: 'ull' };
 const SPACE = /[ \t\n\r]/;
-/** Columns of indentation for each open bracket, after a line break. Else one space may stand anywhere. */
+/** Columns of indentation for each open bracket, after a line break; elsewhere one space is allowed. */
 const MAX_INDENT = 4;
 /** Places where a number may end. */
 const WHOLE_NUMBER: ReadonlySet<Place> = new Set(['zero', 'digits', 'fraction', 'exponent digits']);
-/** From a place in a number, to where a byte leads. */
+/** Transitions within a number: the bytes that may follow a place, and the places that they lead to. */
 const NUMBERS: Readonly<Partial<Record<Place, readonly (readonly [RegExp, Place])[]>>> = {
   minus: [
     [/0/, 'zero'],
@@ -90,7 +91,7 @@ function continuation(first: number): string | null {
   return (first === 0xf0 ? '\x90\xbf' : first === 0xf4 ? '\x80\x8f' : any) + any + any;
 }
 
-/** Returns the state after a byte; null if no JSON object goes on so. */
+/** Returns the state after a byte; null if the byte cannot follow. */
 export function nextJson(state: JsonState, byte: number): JsonState | null {
   const { place, open, isKey, rest, hex, indent } = state;
   const character = String.fromCharCode(byte);
@@ -148,7 +149,7 @@ export function nextJson(state: JsonState, byte: number): JsonState | null {
   return literal === undefined ? null : to('literal', { rest: literal });
 }
 
-/** Fewest bytes that a place needs beside what is open, the rest and the digits. */
+/** Fewest bytes that a place needs, besides those for open brackets, `rest` and `hex`. */
 const NEEDS: Readonly<Partial<Record<Place, number>>> = {
   start: 2,
   value: 1,
@@ -162,7 +163,10 @@ const NEEDS: Readonly<Partial<Record<Place, number>>> = {
 };
 const IN_STRING: ReadonlySet<Place> = new Set(['string', 'escape', 'hex']);
 
-/** Fewest bytes to the end of the object. One of the bytes that `nextJson` takes always makes it one less. */
+/**
+ * Fewest bytes to the end of the object. In every state, some byte that `nextJson` accepts reduces them by
+ * one.
+ */
 export function bytesToEnd({ place, open, isKey, rest, hex }: JsonState): number {
   // A key is followed by a colon and a value.
   const string = IN_STRING.has(place) ? (isKey ? 3 : 1) : 0;

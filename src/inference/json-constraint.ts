@@ -2,24 +2,27 @@ import type { Tokenizer } from '../data/tokenizer/tokenizer.js';
 import { TrainerError } from '../errors.js';
 import { bytesToEnd, JSON_START, type JsonState, nextJson } from './json-automaton.js';
 
-/** Bytes by which every state comes nearer to its end; without a token for each an object could not be ended in time. */
+/**
+ * From every state one of these bytes leads nearer to the end; each needs a token, or an object might not end
+ * in time.
+ */
 const ENDING_BYTES = [...Buffer.from('{":0}]nruealsu'), 0x80, 0x90, 0xa0];
 
 /** Bytes of the tokens of a vocabulary. */
 interface Vocabulary {
   readonly bytes: readonly Uint8Array[];
-  /** Tokens of whole characters that may stand anywhere in a string. */
+  /** Whether the token consists of whole characters that may stand anywhere in a string. */
   readonly plain: readonly boolean[];
 }
 
 const vocabularies = new WeakMap<Tokenizer, Vocabulary>();
 
-/** Restricts a text to one JSON object that is complete after at most as many tokens as there may be. */
+/** Restricts a text to one JSON object that is complete within the tokens left. */
 export class JsonConstraint {
   #state: JsonState = JSON_START;
   readonly #vocabulary: Vocabulary;
 
-  /** @throws TrainerError `BAD_INPUT` if the tokenizer has no token for a byte that may be needed */
+  /** @throws TrainerError `BAD_INPUT` if the tokenizer has no token for one of `ENDING_BYTES` */
   constructor(tokenizer: Tokenizer) {
     this.#vocabulary = vocabularies.get(tokenizer) ?? vocabularyOf(tokenizer);
     vocabularies.set(tokenizer, this.#vocabulary);
@@ -31,13 +34,13 @@ export class JsonConstraint {
   }
 
   /**
-   * Returns logits with minus infinity for the tokens that may not come next. Some token always may: each state comes
-   * nearer to its end by a token of one byte.
+   * Returns logits with minus infinity for the tokens that may not come next. At least one token remains:
+   * from every state some token of one byte leads nearer to the end.
    *
    * @param numLeft tokens that may still be drawn, this one included; at least `numNeeded`
    */
   allowed(logits: Float32Array, numLeft: number): Float32Array {
-    // Most tokens are out by their first byte.
+    // The first byte excludes most tokens.
     const firsts = Array.from({ length: 256 }, (_, byte) => nextJson(this.#state, byte));
     const inString = this.#state.place === 'string' && this.#state.rest === '' && this.numNeeded < numLeft;
     return logits.map((logit, id) => {

@@ -17,7 +17,7 @@ export interface ScoredText {
 export interface LogLikelihood {
   /** Natural logarithm of the probability of the scored tokens. */
   readonly sum: number;
-  /** Whether each of them was the likeliest. */
+  /** Whether each of the scored tokens was the likeliest. */
   readonly isGreedy: boolean;
 }
 
@@ -27,9 +27,9 @@ export const ROWS_AT_ONCE = 4096;
 const LOGITS_AT_ONCE = 1 << 22;
 
 /**
- * Tokens of a context and of what follows it, as lm-evaluation-harness has them: they are encoded together and cut
- * where the context alone would end; white space at the end of the context belongs to what follows. Without a
- * context the end-of-text token is one.
+ * Encodes a context and its continuation as lm-evaluation-harness does: both are encoded together and cut
+ * where the context alone would end; white space at the end of the context belongs to the continuation. An
+ * empty context is replaced by the end-of-text token.
  */
 export function encodePair(
   tokenizer: Tokenizer,
@@ -47,7 +47,7 @@ export function encodePair(
  * Log-likelihoods of texts, several in one pass. Texts that differ in their last token alone, such as answers of
  * one letter, share a sequence.
  *
- * @throws TrainerError `NOT_FINITE` if one is NaN
+ * @throws TrainerError `NOT_FINITE` if a log-likelihood is NaN
  */
 export function logLikelihoods(inference: Inference, texts: readonly ScoredText[]): LogLikelihood[] {
   const found: LogLikelihood[] = new Array(texts.length);
@@ -78,13 +78,13 @@ function inputOf({ tokenIds }: ScoredText): readonly number[] {
   return tokenIds.slice(0, -1);
 }
 
-/** The indices of texts that have their input in common. */
+/** Indices of texts that share their input. */
 type Sequence = NonEmpty<number>;
 
-/** Batches of sequences of like lengths. */
+/** Yields batches of sequences of similar lengths. */
 function* batchesOf(texts: readonly ScoredText[]): Generator<Sequence[]> {
   const byInput = groupBy(texts.keys(), (i) => `${texts[i]!.domain}:${inputOf(texts[i]!)}`);
-  // Sequences of like lengths go together: shorter ones are filled up to the longest.
+  // Sequences of similar lengths go together, as shorter ones are padded to the longest.
   const lengthOf = ([first]: Sequence) => texts[first]!.tokenIds.length;
   const sequences = [...byInput.values()].sort((a, b) => lengthOf(a) - lengthOf(b));
   let batch: Sequence[] = [];
@@ -98,7 +98,7 @@ function* batchesOf(texts: readonly ScoredText[]): Generator<Sequence[]> {
   if (batch.length > 0) yield batch;
 }
 
-/** @param hiddenSD of the input that the texts have in common */
+/** @param hiddenSD hidden states of the input that the texts share */
 function scoreSequence(
   { decoder, config: { model } }: Inference,
   hiddenSD: Float32Array,
@@ -130,7 +130,7 @@ function scoreSequence(
 /**
  * log sum exp, in double precision.
  *
- * @param max the greatest of them
+ * @param max the greatest logit
  */
 export function logSumExp(logits: Float32Array, max = maxOf(logits)): number {
   let sum = 0;
@@ -138,7 +138,7 @@ export function logSumExp(logits: Float32Array, max = maxOf(logits)): number {
   return max + Math.log(sum);
 }
 
-/** NaN if one is. */
+/** The greatest value; NaN if any value is. */
 function maxOf(values: Float32Array): number {
   let max = Number.NEGATIVE_INFINITY;
   for (let i = 0; i < values.length; i++) max = Math.max(max, values[i]!);
@@ -147,7 +147,7 @@ function maxOf(values: Float32Array): number {
 
 /** Scores texts by a model. */
 export interface Scorer extends Pick<Inference, 'checkpoint' | 'config' | 'tokenizer'> {
-  /** Calls of `score` that go on at the same time. */
+  /** Number of calls of `score` that may run concurrently. */
   readonly atOnce: number;
   /** @throws TrainerError as `logLikelihoods` */
   score(texts: readonly ScoredText[]): Promise<LogLikelihood[]>;

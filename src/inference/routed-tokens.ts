@@ -8,10 +8,10 @@ export interface RoutedToken {
   readonly layers: readonly { readonly layer: number; readonly choices: readonly RoutedChoice[] }[];
 }
 
-/** Tokens of a pass, whose routes are wanted. */
+/** Tokens of a pass whose routes are wanted. */
 export interface WantedRoutes {
   readonly tokenIds: readonly number[];
-  /** Index of the first of them in the batch; the others follow. */
+  /** Index of the first of these tokens in the batch; the others follow. */
   readonly first: number;
   readonly onRoutes: (tokens: readonly RoutedToken[]) => void;
 }
@@ -24,7 +24,7 @@ export class RouteCollector {
     this.#tokens = wanted.map(({ tokenIds }) => tokenIds.map((tokenId) => ({ tokenId, layers: [] })));
   }
 
-  /** Takes the decision of a layer; undefined if no routes are wanted. */
+  /** Receives the decision of a layer; undefined if no routes are wanted. */
   get onDecision(): ((layer: number, decision: RoutingDecision) => void) | undefined {
     if (this.wanted.length === 0) return undefined;
     return (layer, decision) => {
@@ -35,7 +35,7 @@ export class RouteCollector {
     };
   }
 
-  /** Ends the pass: tells each of those who want routes. */
+  /** Ends the pass: calls every `onRoutes`. */
   end(): void {
     for (const [i, { onRoutes }] of this.wanted.entries()) onRoutes(this.#tokens[i]!);
   }

@@ -9,8 +9,8 @@ import { tf } from '../ops/tensorflow.js';
 import { matrix } from '../parameters/matrix.js';
 import type { RoutingDecision } from '../routing/router.js';
 
-// The layers of `LanguageModel` for a few rows, which live on the host: see decoder.ts. Shapes: B rows, one of each
-// sequence, S positions, d hidden size, F hidden size of a feed-forward network, K choices of a token.
+// The layers of `LanguageModel` for a few rows that live on the host: see decoder.ts. Shapes: B rows, one of
+// each sequence, S positions, d hidden size, F hidden size of a feed-forward network, K choices of a token.
 
 /** A norm with its parameters: [B, d] -> [B, d]. */
 export type RowNorm = ReturnType<Norm['onHost']>;
@@ -19,7 +19,10 @@ export type RowNorm = ReturnType<Norm['onHost']>;
 interface Tokens {
   readonly tokenIdsT: Int32Array;
   readonly domainsT: Int32Array;
-  /** Called with the decision of each sparse layer, with the scores of its gate; the tensors live until it returns. */
+  /**
+   * Called with the decision of each sparse layer and the scores of its gate; the tensors live until it
+   * returns.
+   */
   readonly onDecision?: ((layer: number, decision: RoutingDecision) => void) | undefined;
 }
 
@@ -116,7 +119,7 @@ function feedForward(
   return kernels().hostRowsProduct(secondBF ?? firstBF!, numRows, wOut);
 }
 
-/** How far the gate of the shared experts is open for each row: [B, d] -> [B]. */
+/** Value of the shared experts' gate for each row, 0 to 1: [B, d] -> [B]. */
 function openings({ parameters }: LanguageModel, prefix: string, xBD: Float32Array, numRows: number) {
   const logitsB = kernels().hostRowsProduct(xBD, numRows, matrix(parameters, `${prefix}.shared.gate`));
   return logitsB.map((logit) => 1 / (1 + Math.exp(-logit)));

@@ -45,14 +45,14 @@ export function sample(
       left -= weightOf(id);
       if (left < 0) return id;
     }
-    // Rounding may leave a little more than all weights together.
+    // Rounding may leave a remainder after the last weight.
     return best;
   };
   const k = Math.min(topK ?? scores.length, scores.length);
   const ids = topK === null ? Int32Array.from(scores.keys()) : likeliest(scores, k);
   const total = ids.reduce((mass, id) => mass + weightOf(id), 0);
   if (topP >= 1) return draw(ids, total);
-  // A few are mostly enough; to sort all of a large vocabulary would take longer than the model.
+  // A few usually suffice; sorting all of a large vocabulary would take longer than the model.
   for (let count = FEW; ; count *= FEW) {
     const sorted = likeliest(scores, Math.min(count, k));
     let mass = 0;
@@ -62,7 +62,7 @@ export function sample(
   }
 }
 
-/** Up to so many a list is kept in order by insertion. */
+/** Up to this many elements, a sorted list is maintained by insertion. */
 const FEW = 64;
 
 /** The k tokens of the greatest scores, best first; ties go to the lower id. */

@@ -10,12 +10,12 @@ export interface TextDrawOptions {
   readonly tokenIds: readonly number[];
   readonly sampling: Sampling;
   readonly seed: number;
-  /** Index among several texts for this prompt; 0 is that of `locmoe generate`. */
+  /** Index among several texts for this prompt; `locmoe generate` draws the text of index 0. */
   readonly index?: number;
   /** At least one. */
   readonly maxTokens: number;
   readonly stops: readonly string[];
-  /** Tokens that end the text, beside the end-of-text token. */
+  /** Tokens that end the text, besides the end-of-text token. */
   readonly ends: ReadonlySet<number>;
   /** Whether the text is one JSON object; `maxTokens` is then at least 2, and there are no stops. */
   readonly json?: boolean;
@@ -23,9 +23,12 @@ export interface TextDrawOptions {
 
 export interface Drawn {
   readonly token: number;
-  /** Text that is certain since the last token; at the end all that is left. */
+  /** Text that became certain with this token; at the end, all that remains. */
   readonly text: string;
-  /** A stop text, a token that ends the text or the end of the JSON object has come, or as many tokens as asked for; null while it goes on. */
+  /**
+   * `stop`: a stop text, an end token or the end of the JSON object has come; `length`: `maxTokens` are
+   * drawn; else null.
+   */
   readonly finishReason: 'stop' | 'length' | null;
 }
 
@@ -50,7 +53,7 @@ export class TextDraw {
     return this.#context.length - this.options.tokenIds.length;
   }
 
-  /** @param logits of the next token */
+  /** @param logits the logits of the next token */
   next(logits: Float32Array): Drawn {
     const { tokenizer, sampling, maxTokens, ends } = this.options;
     const uniform = this.#random.uniform(this.#context.length);

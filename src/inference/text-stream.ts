@@ -1,9 +1,9 @@
 import type { Tokenizer } from '../data/tokenizer/tokenizer.js';
 
 /**
- * Text of tokens as they come. It holds back the bytes of an unfinished character, and text that may be the
- * beginning of a stop text, until what follows decides. The pieces together are what `Tokenizer.decode` gives
- * for all tokens, cut in front of the first stop text.
+ * Turns tokens into text as they come. Holds back the bytes of an unfinished character, and text that may
+ * begin a stop text, until later tokens decide. Joined, the pieces are what `Tokenizer.decode` returns for
+ * all tokens, cut before the first stop text.
  */
 export class TextStream {
   readonly #stops: readonly string[];
@@ -19,12 +19,12 @@ export class TextStream {
     this.#stops = stops.filter((stop) => stop.length > 0);
   }
 
-  /** Whether a stop text has come; nothing comes after it. */
+  /** Whether a stop text has come; no text follows it. */
   get stopped(): boolean {
     return this.#stopped;
   }
 
-  /** Adds a token; returns the text that is certain now. */
+  /** Adds a token; returns the text that has become certain. */
   push(tokenId: number): string {
     return this.#take(this.#utf8.decode(this.tokenizer.bytes([tokenId]), { stream: true }));
   }
@@ -47,7 +47,7 @@ export class TextStream {
     return known.slice(0, certain);
   }
 
-  /** Length of the longest end of the text that begins a stop text. */
+  /** Length of the longest suffix of the text that begins a stop text. */
   #undecided(text: string): number {
     const longest = (stop: string) => {
       for (let length = Math.min(stop.length - 1, text.length); length > 0; length--)
