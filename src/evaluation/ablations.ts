@@ -8,7 +8,7 @@ export interface Ablation {
   readonly options: Pick<LossOptions, 'gateControl' | 'change'>;
 }
 
-/** The gate without scores, and with those of other tokens. */
+/** Ablations of the gate: its scores set to zero, and replaced by those of other tokens. */
 export function gateAblations(): Ablation[] {
   return [
     { name: 'gate scores zero', options: { gateControl: 'zero' } },
@@ -17,7 +17,8 @@ export function gateAblations(): Ablation[] {
 }
 
 /**
- * Each expert of each sparse layer left out, and each two neighbours in a group exchanged.
+ * Ablations of the experts: each expert of each sparse layer left out, and each pair of neighbours in a group
+ * exchanged.
  *
  * @param groups the experts of each group, by global id
  */
@@ -42,7 +43,7 @@ function inLayer(layer: number, change: (decision: RoutingDecision) => RoutingDe
   return (at, decision) => (at === layer ? change(decision) : decision);
 }
 
-/** The choices of an expert are dropped. */
+/** Drops the choices of an expert. */
 function without(decision: RoutingDecision, expert: number): RoutingDecision {
   const none = (keptE: Int32Array) => keptE.map((kept, e) => (e === expert ? 0 : kept));
   return {
@@ -53,7 +54,7 @@ function without(decision: RoutingDecision, expert: number): RoutingDecision {
   };
 }
 
-/** Two experts get each other's tokens. */
+/** Gives two experts each other's tokens. */
 function exchanged(decision: RoutingDecision, a: number, b: number): RoutingDecision {
   const other = (e: number) => (e === a ? b : e === b ? a : e);
   const moved = (keptE: Int32Array) => keptE.map((_, e) => keptE[other(e)]!);

@@ -21,7 +21,7 @@ export interface AskOptions extends Watch {
 
 export interface Answers {
   readonly answers: readonly Answer[];
-  /** Questions without a score, as an option alone is longer than the model's window. */
+  /** Questions that could not be scored, as one option alone is longer than the model's window. */
   readonly unscored: readonly Asked[];
 }
 

@@ -9,22 +9,22 @@ import { indexOfMost } from './statistics.js';
 /** Continuations to choose from, one of them true. */
 export const NUM_CHOICES = 4;
 const MAX_CONTINUATION_TOKENS = 16;
-/** A text must have so many tokens before its continuation. */
+/** A text must have at least this many tokens before its continuation. */
 const MIN_CONTEXT_TOKENS = 8;
 const ITEMS_AT_ONCE = 32;
-/** Draws for one item; more are needed only where a text says the same again and again. */
+/** Maximum number of draws for one item; only a text that repeats itself takes many. */
 const MAX_DRAWS = 100;
 
-/** A held-out text with its continuation, and three of other texts of its domain. */
+/** A held-out text with its own continuation and three continuations of other texts of its domain. */
 export interface ClozeItem {
   /** Domain id. */
   readonly domain: number;
   /** Index of the first token of the context in the domain's validation text. */
   readonly begin: number;
   readonly contextIds: readonly number[];
-  /** All equally long. */
+  /** All of the same length. */
   readonly continuations: readonly (readonly number[])[];
-  /** Index of the true one. */
+  /** Index of the true continuation. */
   readonly answer: number;
 }
 
@@ -32,7 +32,9 @@ export interface ClozeAnswer extends ClozeItem {
   readonly logLikelihoods: readonly LogLikelihood[];
   /** Log-likelihood of each option without a context. */
   readonly unconditional: readonly LogLikelihood[];
-  /** 1 if the true one is the likeliest, and if its context makes it likelier than it does the others; else 0. */
+  /**
+   * 1, else 0, if the true continuation is the likeliest, and if the context raises its likelihood the most.
+   */
   readonly metrics: { readonly acc: number; readonly acc_mutual_info: number };
 }
 
@@ -44,10 +46,10 @@ export function continuationTokens(seqLen: number): number {
 }
 
 /**
- * Up to `count` items of each domain, from windows of its validation text that are drawn with the seed. Context and
- * continuation fill the model's window, or begin with their text.
+ * Up to `count` items of each domain, from windows of its validation text that are drawn with the seed.
+ * Context and continuation fill the model's window unless a text begins within it.
  *
- * @throws TrainerError `BAD_INPUT` if a domain has not enough text
+ * @throws TrainerError `BAD_INPUT` if a domain does not have enough text
  */
 export function clozeItems(
   { domains }: Dataset,
@@ -119,7 +121,7 @@ function itemsOf(places: readonly Place[], domain: number, random: CounterRandom
   });
 }
 
-/** Scores the continuations of each, with and without their context. */
+/** Scores the continuations of each item, with and without their context. */
 export async function answerCloze(
   scorer: Scorer,
   items: readonly ClozeItem[],

@@ -14,7 +14,7 @@ export interface ComparedMetric {
   /** b - a, and its 95 % interval by a paired bootstrap. */
   readonly difference: number;
   readonly interval: Interval;
-  /** Questions that one alone has right. */
+  /** Questions that only one of the models answered correctly. */
   readonly onlyA: number;
   readonly onlyB: number;
   /** McNemar's exact test. */
@@ -25,7 +25,7 @@ export interface Comparison {
   readonly metrics: readonly ComparedMetric[];
   /** Samples that the other file does not have. */
   readonly unpaired: { readonly a: number; readonly b: number };
-  /** Pairs whose prompts differ: other shots, or another form. */
+  /** Pairs whose prompts differ: in their shots or in their form. */
   readonly otherPrompts: number;
 }
 
@@ -58,7 +58,10 @@ export function compareSamples(fileA: string, fileB: string, seed: number): Comp
   };
 }
 
-/** The k-th of equal questions in one file is the k-th in the other. */
+/**
+ * Pairs the samples of a question; the k-th of equal questions in one file is paired with the k-th in the
+ * other.
+ */
 function pairsOf(a: readonly StoredSample[], b: readonly StoredSample[]): Pair[] {
   const keyOf = ({ filter, docHash, targetHash }: StoredSample) => `${filter} ${docHash} ${targetHash}`;
   const others = groupBy(b, keyOf);

@@ -14,15 +14,15 @@ interface Gram {
 }
 
 /**
- * Finds questions of which 13 words in a row, without case and punctuation, stand in training text. Words of a
- * question are those of its text and its options.
+ * Finds questions that share 13 words in a row, ignoring case and punctuation, with the training text. A
+ * question's words are those of its text and its options.
  */
 export class ContaminationCheck {
   readonly #wordIds = new Map<string, number>();
   readonly #grams = new Map<number, Gram[]>();
   readonly #found = new Set<Question>();
   readonly #short = new Set<Question>();
-  /** Ids of the last words read; shorter after a word that no question has. */
+  /** Ids of the words read last, at most 13; starts again after a word that no question has. */
   #last: number[] = [];
 
   constructor(questions: readonly Question[]) {
@@ -34,7 +34,7 @@ export class ContaminationCheck {
     }
   }
 
-  /** Reads a piece of training text; it goes on where the last one ended. */
+  /** Reads a piece of training text, which continues the previous one. */
   read(text: string): void {
     for (const word of wordsOf(text)) {
       const id = this.#wordIds.get(word);
@@ -53,7 +53,7 @@ export class ContaminationCheck {
     return this.#found;
   }
 
-  /** Questions with fewer than 13 words, of which nothing can be told. */
+  /** Questions with fewer than 13 words, which cannot be checked. */
   get tooShort(): ReadonlySet<Question> {
     return this.#short;
   }
@@ -100,7 +100,7 @@ export function* trainingText({ domains, endOfText }: Dataset, tokenizer: Tokeni
       const ids = train.ids.slice(begin, begin + SLICE_TOKENS);
       const lastEnd = ids.lastIndexOf(endOfText) + 1;
       const piece = lastEnd > 0 ? ids.subarray(0, lastEnd) : ids;
-      // The name of the end-of-text token stands between documents.
+      // Shows the name of the end-of-text token between documents.
       yield tokenizer.decode(piece, true);
       begin += piece.length;
     }

@@ -1,17 +1,17 @@
 import type { Scorer } from '../inference/log-likelihood.js';
 
 export interface Watch {
-  /** Told how many items are done. */
+  /** Called with the number of items done. */
   readonly onProgress: (done: number) => void;
-  /** Looked at between batches; its reason is thrown. */
+  /** Checked between batches; its reason is thrown. */
   readonly signal: AbortSignal;
 }
 
 /**
- * Works on batches of items, as many at the same time as `scorer` takes. The batches do not depend on that.
+ * Works on batches of items, `scorer.atOnce` of them concurrently, which does not change the batches.
  *
  * @returns the results of the batches, in order
- * @throws what `work` throws first, or the reason of `signal`
+ * @throws the first error of `work`, or the reason of `signal`
  */
 export async function inBatches<Item, Result>(
   items: readonly Item[],

@@ -6,8 +6,8 @@ type Fields = Readonly<Record<string, unknown>>;
 /**
  * The object in a line of JSON; null if it is another value.
  *
- * @param expected what a line is, for the error
- * @throws TrainerError `BAD_INPUT` if it is no JSON
+ * @param expected description of a valid line, for the error
+ * @throws TrainerError `BAD_INPUT` if the line is not JSON
  */
 export function objectIn(place: string, line: string, expected: string): Fields | null {
   const { value, problem } = parseLine(line);

@@ -19,7 +19,7 @@ interface Task extends Questions {
   readonly file: string;
 }
 
-/** A task, and the questions with answers that its prompts begin with. */
+/** A task with its shots: the answered questions that begin each prompt. */
 export interface AskedTask extends Task {
   readonly shots: readonly Question[];
 }
@@ -57,7 +57,7 @@ function answersOf(answer: unknown, place: string): number[] {
 }
 
 /**
- * The first questions of `dev`, which prompts begin with.
+ * Reads the shots of a task: the first questions of `dev`.
  *
  * @throws TrainerError `BAD_INPUT` if `dev` is the task itself, or has fewer questions
  */

@@ -1,8 +1,8 @@
 import { LETTERS, type Question } from './question.js';
 
 /**
- * How an option is scored: by its letter after a question that lists the options, or by its text after a question
- * that does not.
+ * How an option is scored: by its letter, after a question that lists the options; or by its text, after a
+ * question that does not.
  */
 export type Scoring = 'letter' | 'continuation';
 
@@ -13,7 +13,7 @@ export interface Prompt {
   readonly continuations: readonly string[];
 }
 
-/** Writes a prompt in the form of lm-evaluation-harness without a chat template. */
+/** Writes a prompt as lm-evaluation-harness does without a chat template. */
 export function promptOf(question: Question, shots: readonly Question[], scoring: Scoring): Prompt {
   const ask = (each: Question) => questionOf(each, scoring);
   const examples = shots.map((shot) => `${ask(shot)} ${choicesOf(shot, scoring)[shot.answer]}\n\n`);

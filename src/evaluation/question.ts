@@ -3,16 +3,16 @@ import { refusal } from '../data/read/span.js';
 export { refusal };
 
 export const LETTERS = 'ABCDEFG';
-/** A question with more options than there are letters is left out, whichever of them is right. */
+/** An answer may be any letter: a question with more options than `LETTERS` is left out, not refused. */
 const ALL_LETTERS = 'ABCDEFGHIJKLMNOPQRSTUVWXYZ';
 
 /** A question with one right answer. */
 export interface Question {
   /** File and line, or file and id, for messages. */
   readonly place: string;
-  /** Index among all questions of its file, also those that are left out. */
+  /** Index among all questions of the file, including those that are left out. */
   readonly docId: number;
-  /** The question as its file has it. */
+  /** The question as it stands in the file. */
   readonly doc: Readonly<Record<string, unknown>>;
   readonly text: string;
   /** 2 to 7. */
@@ -22,7 +22,7 @@ export interface Question {
   readonly subject: string;
 }
 
-/** A question as a file has it, before it is known to have one right answer. */
+/** A question as it stands in a file, which may not have exactly one right answer. */
 export interface Entry extends Omit<Question, 'docId' | 'answer'> {
   /** Indices of the right choices. */
   readonly answers: readonly number[];
@@ -30,14 +30,14 @@ export interface Entry extends Omit<Question, 'docId' | 'answer'> {
 
 export interface Questions {
   readonly questions: readonly Question[];
-  /** How many questions were left out, by reason. */
+  /** Numbers of questions that were left out, by reason. */
   readonly leftOut: Readonly<Record<string, number>>;
 }
 
 /**
  * Keeps the questions that have one right answer among 2 to 7 options.
  *
- * @throws TrainerError `BAD_INPUT` if an answer names an option that is not there, or nothing is kept
+ * @throws TrainerError `BAD_INPUT` if an answer names an option that does not exist, or no question is kept
  */
 export function askable(file: string, entries: readonly Entry[]): Questions {
   const questions: Question[] = [];
@@ -79,7 +79,7 @@ function reasonAgainst(
 }
 
 /**
- * Indices of "C", "C,D,F" or "CDF".
+ * Parses "C", "C,D,F" or "CDF" to indices.
  *
  * @throws TrainerError `BAD_INPUT` if the text is anything else
  */

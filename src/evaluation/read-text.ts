@@ -3,11 +3,11 @@ import { readFileSync, type Stats, statSync } from 'node:fs';
 import { isOfKernel, kindOf } from '@locmoe/run-format/regular-file';
 import { refusal } from './question.js';
 
-/** Larger files are neither questions nor answers. */
+/** Files of questions or answers are smaller than this. */
 const MAX_FILE_BYTES = 256 << 20;
 const NEWLINE = 10;
 
-/** @throws TrainerError `BAD_INPUT` if there is nothing there */
+/** @throws TrainerError `BAD_INPUT` if the file does not exist */
 export function statOf(file: string): Stats {
   try {
     return statSync(file);
@@ -34,7 +34,7 @@ export function readBytes(file: string): Buffer {
   }
 }
 
-/** @throws TrainerError `BAD_INPUT` with the line of the first bytes that are not UTF-8 */
+/** @throws TrainerError `BAD_INPUT` naming the first line with bytes that are not UTF-8 */
 export function asText(file: string, bytes: Buffer): string {
   if (!isUtf8(bytes))
     throw refusal(`${file}:${lineOfBrokenBytes(bytes)}`, 'is not UTF-8; convert the file (iconv -t UTF-8)');

@@ -5,19 +5,19 @@ import { type Prompt, promptOf, type Scoring } from './prompt.js';
 import type { Question } from './question.js';
 import { indexOfMost } from './statistics.js';
 
-/** A question to be scored in one way. */
+/** A question and the way in which it is to be scored. */
 export interface Asked {
   readonly task: AskedTask;
   readonly question: Question;
   readonly scoring: Scoring;
 }
 
-/** Log-likelihoods to compute for a question's options, each scored as a continuation of its context. */
+/** Log-likelihoods to compute for a question, each option as a continuation of its context. */
 export interface Requests extends Prompt {
   readonly conditional: readonly ScoredText[];
   /** The continuations without a context; none where options are scored by letter. */
   readonly unconditional: readonly ScoredText[];
-  /** Whether the model's window cut the prompt, from the left. */
+  /** Whether the prompt was cut on the left to fit the model's window. */
   readonly wasCut: boolean;
 }
 
@@ -28,7 +28,7 @@ export function requestsOf(
   domain: number,
 ): Requests | null {
   const { context, continuations } = promptOf(question, task.shots, scoring);
-  // The last token is only predicted.
+  // The last token is predicted but not read, so it takes no place in the window.
   const longest = model.seqLen + 1;
   let wasCut = false;
   const textOf = (before: string, continuation: string): ScoredText => {
@@ -57,7 +57,7 @@ export function metricsOf(
   const isBest = (scoreOf: (sum: number, i: number) => number) =>
     Number(indexOfMost(conditional.map(({ sum }, i) => scoreOf(sum, i))) === answer);
   const acc = isBest((sum) => sum);
-  // Letters are all equally long.
+  // All letters have the same length, so the normalized measures would equal acc.
   if (unconditional.length === 0) return { acc };
   return {
     acc,

@@ -1,7 +1,7 @@
 import type { RouteRow } from '@locmoe/run-format/routes-file';
 import { ROW_DIRECTIONS, type RowDirection, type SentRows } from '@locmoe/run-format/row-traffic';
 
-/** Bytes of rows from each rank (first index) to each, [W, W]. */
+/** Bytes of rows from each rank (first index) to each rank, [W, W]. */
 export type Links = readonly (readonly number[])[];
 
 /** Bytes by link in one sparse layer and direction. */
@@ -11,10 +11,10 @@ export interface LayerTraffic {
   readonly bytes: Links;
 }
 
-/** The exchange of a run, by which the choices of a token become rows. */
+/** How the ranks of a run exchange rows, which decides the rows that the choices of a token become. */
 export type Exchange = Omit<SentRows, 'sent' | 'share'>;
 
-/** What the ranks of one step sent. @param sentOfRank of each rank */
+/** Traffic that the ranks of one step measured. @param sentOfRank rows sent, by rank */
 export function measuredTraffic(sentOfRank: readonly SentRows[]): LayerTraffic[] {
   const worldSize = sentOfRank.length;
   return inOrder(
@@ -28,21 +28,22 @@ export function measuredTraffic(sentOfRank: readonly SentRows[]): LayerTraffic[]
   );
 }
 
-/** One row of a token on its way to an expert, which comes back as the expert's output. */
+/** One row of a token on its way to an expert, and the expert's output on its way back. */
 interface Trip {
   readonly layer: number;
   readonly from: number;
   readonly to: number;
-  /** Bytes of the row there, and of the gradient that comes back for it. */
+  /** Bytes of the row on its way out, and of its gradient on the way back. */
   readonly out: number;
   /** Bytes of the output, and of its gradient. */
   readonly back: number;
 }
 
 /**
- * What the recorded routes of one step say is sent, if they are all of it. Flat, hierarchical and overlapped exchanges send a row
- * for each kept choice to the expert's rank. A deduplicated one sends a token once to each other node with experts that it
- * chose, with the weights of its choices, to the rank with the same place in the node, and from there a row for each choice.
+ * Predicts the traffic of one step from its recorded routes, which must be complete. Flat, hierarchical and
+ * overlapped exchanges send a row for each kept choice to the expert's rank. A deduplicated exchange sends a
+ * token once, with the weights of its choices, to each other node with experts that it chose: to the rank at
+ * the same position in that node, and from there a row for each choice.
  */
 export function predictedTraffic(rows: readonly RouteRow[], exchange: Exchange): LayerTraffic[] {
   const trips = exchange.crossingBytes === null ? directTrips(rows, exchange) : twoHops(rows, exchange);
@@ -89,7 +90,10 @@ function tripOf(layer: number, from: number, to: number, rowBytes: number): Trip
   return { layer, from, to, out: rowBytes, back: rowBytes };
 }
 
-/** Tells whether a row is a further choice of the token of the one before it; positions repeat where samples are packed. */
+/**
+ * Tells whether a row is a further choice of the same token as the row before it; packed samples repeat
+ * positions.
+ */
 function isSameToken(before: RouteRow, row: RouteRow): boolean {
   return (
     row.rank === before.rank &&
@@ -100,7 +104,7 @@ function isSameToken(before: RouteRow, row: RouteRow): boolean {
   );
 }
 
-/** Sums by layer and direction, in the order of a step. */
+/** Sums the parts by layer and direction, in the order of a step. */
 function inOrder<Part extends Pick<LayerTraffic, 'layer' | 'direction'>>(
   parts: readonly Part[],
   worldSize: number,

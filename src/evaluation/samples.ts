@@ -8,7 +8,7 @@ import { asTexts, objectIn } from './json-line.js';
 import { refusal } from './question.js';
 import { asText, readBytes } from './read-text.js';
 
-/** Parts of a line of a samples file. */
+/** Contents of a line of a samples file. */
 export interface SampleParts {
   readonly docId: number;
   readonly doc: unknown;
@@ -16,7 +16,7 @@ export interface SampleParts {
   readonly answer: number;
   /** How the options were scored. */
   readonly filter: string;
-  /** Context and continuation by option, then the options without context where these were scored too. */
+  /** Context and continuation by option, then the options without a context if these were scored, too. */
   readonly requests: readonly (readonly [context: string, continuation: string])[];
   readonly logLikelihoods: readonly LogLikelihood[];
   readonly metrics: Readonly<Record<string, number>>;
@@ -27,7 +27,7 @@ export interface SampleParts {
 /** A line of a samples file, with the names and hashes of lm-evaluation-harness. */
 export function sampleLine(parts: SampleParts): string {
   const { docId, doc, answer, filter, requests, logLikelihoods, metrics, more } = parts;
-  // The harness writes texts here, and the truth as Python does.
+  // The harness writes numbers as texts here, and booleans as Python does.
   const responses = logLikelihoods.map(({ sum, isGreedy }) => [`${sum}`, isGreedy ? 'True' : 'False']);
   const named = requests.map(([context, continuation], i) => [
     `gen_args_${i}`,
@@ -55,13 +55,13 @@ function sha256(text: string): string {
 }
 
 /**
- * Finds out before a long evaluation whether a samples file can be written.
+ * Checks before a long evaluation whether a samples file can be written.
  *
  * @throws TrainerError `NO_RESOURCE`
  */
 export function checkPlace(file: string): void {
   try {
-    // A file takes its place: that of a device or a pipe would be lost.
+    // The new file replaces what is there: a device or a pipe would be lost.
     if (statSync(file, { throwIfNoEntry: false })?.isFile() === false)
       throw new Error('it is no regular file');
     accessSync(path.dirname(path.resolve(file)), constants.W_OK);
@@ -71,7 +71,7 @@ export function checkPlace(file: string): void {
 }
 
 /**
- * Writes a samples file: all of it, or nothing.
+ * Writes a samples file completely or not at all.
  *
  * @throws TrainerError `NO_RESOURCE` if it cannot be written
  */
@@ -112,7 +112,7 @@ export interface StoredSample {
 const EXPECTED = 'a samples file of locmoe eval or lm-evaluation-harness is expected';
 
 /**
- * Samples that `locmoe eval --samples` or lm-evaluation-harness wrote.
+ * Reads the samples that `locmoe eval --samples` or lm-evaluation-harness wrote.
  *
  * @throws TrainerError `BAD_INPUT` with file and line
  */

@@ -1,7 +1,7 @@
 import { CounterRandom } from '../parameters/counter-random.js';
 import { regularizedIncompleteBeta } from '../routing/special-functions.js';
 
-/** A mean, and how far it may be off. */
+/** A mean with its standard error. */
 export interface Score {
   readonly value: number;
   /** Null for a single value. */
@@ -10,10 +10,10 @@ export interface Score {
 }
 
 /**
- * Mean over all values; its standard error from the sample variance inside each group, pooled by size, as
- * lm-evaluation-harness has it for groups of tasks.
+ * Mean over all values. Its standard error comes from the sample variance within each group, pooled by size,
+ * as lm-evaluation-harness computes it for groups of tasks.
  *
- * @param groups none empty
+ * @param groups values by group; no group is empty
  */
 export function scoreOf(groups: readonly (readonly number[])[]): Score {
   const n = groups.reduce((count, values) => count + values.length, 0);
@@ -31,8 +31,8 @@ export function total(values: readonly number[]): number {
 }
 
 /**
- * McNemar's exact test of paired answers: the probability that of the questions which one model alone has right
- * so uneven a share, or a more uneven one, falls to either, if each were as good.
+ * McNemar's exact test of paired answers: the probability of a split at least this uneven of the questions
+ * that only one model answers correctly, if both models are equally good.
  */
 export function mcNemar(onlyA: number, onlyB: number): number {
   const n = onlyA + onlyB;
@@ -50,10 +50,10 @@ const RESAMPLES = 10_000;
 const TAIL = 0.025;
 
 /**
- * 95 % intervals of mean differences by a paired bootstrap: questions are drawn with replacement, 10,000 times, the
- * same ones for every row.
+ * 95 % intervals of mean differences by a paired bootstrap: questions are drawn with replacement, 10,000
+ * times, the same ones for every row.
  *
- * @param rows differences by question; of equal length
+ * @param rows differences by question; all of the same length
  */
 export function bootstrapIntervals(rows: readonly (readonly number[])[], seed: number): Interval[] {
   const random = new CounterRandom(seed, 'bootstrap');
@@ -72,7 +72,7 @@ export function bootstrapIntervals(rows: readonly (readonly number[])[], seed: n
   });
 }
 
-/** Index of the greatest value, the first of equal ones. */
+/** Index of the greatest value, the first of those that tie. */
 export function indexOfMost(values: readonly number[]): number {
   return values.indexOf(Math.max(...values));
 }

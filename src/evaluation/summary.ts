@@ -15,7 +15,7 @@ export interface ScoringSummary {
 export interface GroupSummary {
   readonly n: number;
   readonly baselines: Baselines;
-  /** Summaries by scoring; one in which no question was scored is left out. */
+  /** Summaries by scoring, without those in which no question was scored. */
   readonly scorings: Partial<Readonly<Record<Scoring, ScoringSummary>>>;
 }
 
@@ -39,7 +39,7 @@ export function summaryOf(answers: readonly Answer[]): GroupSummary {
   return { n: questions.size, baselines: baselinesOf([...questions]), scorings };
 }
 
-/** A summary of each subject, in the order in which they come. */
+/** A summary of each subject, in order of first appearance. */
 export function subjectSummaries(answers: readonly Answer[]): NamedSummary[] {
   const bySubject = groupBy(answers, ({ question }) => question.subject);
   return [...bySubject].map(([name, of]) => ({ name, ...summaryOf(of) }));
@@ -51,7 +51,7 @@ export interface Baselines {
   readonly chance: number;
   /** The letter that is most often right, and the score of always taking it. */
   readonly majority: { readonly letter: string; readonly score: number };
-  /** The score of taking the longest option, the first of several. */
+  /** The score of always taking the longest option, the first of those that tie. */
   readonly firstLongest: number;
 }
 

@@ -1,6 +1,6 @@
 // Facts about the rows of recorded routes as small integers, so that a million rows are counted in a second.
 
-/** An integer below `count` for each row, equal where the rows' values are equal. */
+/** An integer below `count` for each row; rows with equal values have equal integers. */
 export interface Codes {
   readonly of: Int32Array;
   readonly count: number;
@@ -22,7 +22,7 @@ export function join(a: Codes, b: Codes): Codes {
   return encode(Array.from(a.of, (code, row) => code * b.count + b.of[row]!));
 }
 
-/** How often each label stands beside each key: counts by `key * labels.count + label`. */
+/** Counts how often each label occurs with each key, by `key * labels.count + label`. */
 export function countPairs(
   keys: Codes,
   labels: Codes,
@@ -37,7 +37,7 @@ export function countPairs(
   return counts;
 }
 
-/** The most frequent label of each key, the first to be so often; -1 for a key that is not counted. */
+/** The most frequent label of each key, the first of those that tie; -1 for a key that is not counted. */
 export function mostFrequent(keys: Codes, labels: Codes, isCounted: (row: number) => boolean): Int32Array {
   const best = new Int32Array(keys.count).fill(-1);
   const most = new Int32Array(keys.count);

@@ -1,7 +1,7 @@
 import type { RouteRow } from '@locmoe/run-format/routes-file';
 import { groupBy } from '../../group-by.js';
 
-/** What one expert takes. */
+/** The choices that go to one expert. */
 export interface ExpertRoutes {
   readonly expert: number;
   readonly choices: number;
@@ -9,18 +9,21 @@ export interface ExpertRoutes {
   readonly domains: Readonly<Record<string, number>>;
   /** Token ids by their number of choices, most first. */
   readonly mostTaken: readonly TakenToken[];
-  /** The same by the share of the id's choices that are this expert's, among ids with at least ten choices. */
+  /** Token ids by the share of their choices that go to this expert, among ids with at least ten choices. */
   readonly mostExclusive: readonly TakenToken[];
 }
 
 export interface TakenToken {
   readonly token: number;
   readonly choices: number;
-  /** Share of the choices of this id. */
+  /** Share of the id's choices that go to this expert. */
   readonly share: number;
 }
 
-/** Two experts, and the overlap of what they take: the sum over ids of the smaller of their shares of it, 0 to 1. */
+/**
+ * Two experts, and the overlap of their ids: the sum over ids of the smaller of the two experts' shares, 0 to
+ * 1.
+ */
 export interface ExpertOverlap {
   readonly experts: readonly [number, number];
   readonly overlap: number;
@@ -51,7 +54,7 @@ export function expertsOf(rows: readonly RouteRow[]): ExpertRoutes[] {
   });
 }
 
-/** Overlaps of each two experts, the greatest first. */
+/** Overlaps of every pair of experts, the greatest first. */
 export function overlapsOf(rows: readonly RouteRow[]): ExpertOverlap[] {
   const shares = byExpert(rows).map(([expert, ofExpert]) => {
     const counts = countBy(ofExpert, ({ token }) => token);

@@ -1,10 +1,10 @@
 import { CounterRandom } from '../../parameters/counter-random.js';
 import { type Codes, countPairs, join } from './codes.js';
 
-/** Permutations over which the information of chance is averaged. */
+/** Permutations over which the information due to chance is averaged. */
 const PERMUTATIONS = 3;
 
-/** H(label | key) in bits, from the counts as they are. */
+/** H(label | key) in bits, from the counts without correction. */
 export function conditionalEntropy(labels: Codes, keys: Codes): number {
   const rowsOf = new Float64Array(keys.count);
   for (const key of keys.of) rowsOf[key]!++;
@@ -15,9 +15,10 @@ export function conditionalEntropy(labels: Codes, keys: Codes): number {
 }
 
 /**
- * Share of H(label | given) that `fact` explains: the conditional mutual information, adjusted for chance as (I - E) / (H - E),
- * where E is what the fact tells if its values are permuted among the rows with the same `given` (after Vinh, Epps and Bailey,
- * JMLR 11, 2010, whose E is over all such permutations). 1 where the fact decides the label, about 0 where it has nothing to do with it.
+ * Share of H(label | given) that `fact` explains: the conditional mutual information, adjusted for chance as
+ * (I - E) / (H - E), where E is the information if the values of the fact are permuted among the rows with
+ * the same `given` (after Vinh, Epps and Bailey, JMLR 11, 2010, whose E is over all such permutations). 1 if
+ * the fact determines the label, about 0 if they are unrelated.
  *
  * @returns null if nothing is left to explain
  */
@@ -32,7 +33,7 @@ export function explained(labels: Codes, fact: Codes, given: Codes): number | nu
   return left < 1e-9 ? null : (informationOf(fact.of) - chance) / left;
 }
 
-/** The values, permuted among the rows of each group. */
+/** Returns the values, permuted among the rows of each group. */
 function permuteWithin(values: Int32Array, groups: Codes, draw: number): Int32Array {
   const random = new CounterRandom(1, `routes.permutation.${draw}`);
   const begins = new Int32Array(groups.count + 1);
@@ -47,7 +48,6 @@ function permuteWithin(values: Int32Array, groups: Codes, draw: number): Int32Ar
   for (let group = 0; group < groups.count; group++) {
     const ofGroup = rows.subarray(begins[group], begins[group + 1]);
     const order = ofGroup.slice();
-    // Fisher-Yates.
     for (let i = order.length - 1; i > 0; i--) {
       const j = Math.floor(random.uniform(begins[group]! + i) * (i + 1));
       [order[i], order[j]] = [order[j]!, order[i]!];

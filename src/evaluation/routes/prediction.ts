@@ -1,18 +1,21 @@
 import { type Codes, mostFrequent } from './codes.js';
 
-/** How well held-out choices are predicted from what is known of a token. */
+/** How well held-out choices are predicted from facts about their tokens. */
 export interface Prediction {
-  /** Share of the choices with a known key that are the most frequent choice of their key in the other half; NaN if none has one. */
+  /**
+   * Share of the choices with a known key that equal the most frequent choice of the key in the other half;
+   * NaN if no key is known.
+   */
   readonly share: number;
-  /** Half of the 95 % interval of the share; sequences are the units that are drawn. */
+  /** Half the width of the 95 % interval of the share, with sequences as the sampling units. */
   readonly error: number;
   /** Share of the choices whose key occurs in the other half. */
   readonly coverage: number;
 }
 
 /**
- * Predicts the label of each row by the most frequent one of its key in the half that the row is not in. A share of the counted
- * rows themselves would be 1 for every key that occurs once.
+ * Predicts the label of each row: the most frequent label of its key in the half that the row is not in. If
+ * rows were counted in their own prediction, the share would be 1 for every key that occurs once.
  *
  * @param halves 0 or 1 for each row, equal within a sequence
  */

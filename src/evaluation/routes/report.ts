@@ -19,7 +19,7 @@ export const KNOWN = [
 ] as const;
 export type Known = (typeof KNOWN)[number];
 
-/** Deals of the experts over which the floor of the prediction is averaged. */
+/** Permutations of the experts over which the floor of the prediction is averaged. */
 const DEALS = 5;
 
 export interface LayerRoutes {
@@ -28,33 +28,35 @@ export interface LayerRoutes {
   readonly kept: number;
   /** Predictions of the expert, and of the expert with the outcome. */
   readonly predicted: Readonly<Record<'expert' | 'outcome', Readonly<Record<Known, Prediction>>>>;
-  /** Share that id and domain predict if the experts are dealt anew over the rows: the floor of the measure. */
+  /** Share that id and domain predict if the experts are permuted over the rows: the floor of the measure. */
   readonly shuffled: number;
-  /** Entropy of the expert in bits. */
+  /** Entropy of the expert given the index of the choice, in bits. */
   readonly entropy: number;
-  /** Shares of the entropy that a fact explains, adjusted for chance; null if nothing is left to explain. */
+  /**
+   * Shares of the entropy that each fact explains, adjusted for chance; null if there is nothing to explain.
+   */
   readonly explained: {
     readonly domain: number | null;
     readonly position: number | null;
     readonly id: number | null;
     readonly 'id and domain': number | null;
-    /** Share of what id and domain leave. */
+    /** Share of the entropy that id and domain leave. */
     readonly 'id before, given id and domain': number | null;
   };
   /** Measures of the gate, over first choices; null without a gate. */
   readonly gate: GateRoutes | null;
   readonly experts: readonly ExpertRoutes[];
   readonly overlaps: readonly ExpertOverlap[];
-  /** Kept choices of an expert over their mean: percentiles over the experts. */
+  /** Percentiles over the experts of an expert's kept choices divided by their mean. */
   readonly load: { readonly p10: number; readonly p50: number; readonly p90: number; readonly max: number };
-  /** Each recorded step against the one before it. */
+  /** Each recorded step compared with the one before it. */
   readonly stability: readonly Stability[];
 }
 
 export interface GateRoutes {
-  /** Share of choices that are the expert which the gate alone ranks first. */
+  /** Share of choices that go to the expert which the gate alone ranks first. */
   readonly share: number;
-  /** Mean difference between the best and the second best score; null if one expert is open. */
+  /** Mean difference between the best and the second best score; null if only one expert is available. */
   readonly margin: number | null;
   /** Mean entropy of the softmax of the gate, in nats. */
   readonly entropy: number;
@@ -63,9 +65,10 @@ export interface GateRoutes {
 }
 
 /**
- * Reports on each sparse layer. Where steps routed the same text, what decides the choices is told of the last one.
+ * Reports on each sparse layer. Where the last two steps routed the same text, all but the stability is of
+ * the last step alone.
  *
- * @param rows of any steps and ranks, those of a sequence in its order
+ * @param rows rows of any steps and ranks; those of a sequence in its order
  */
 export function reportRoutes(rows: readonly RouteRow[]): LayerRoutes[] {
   return [...groupBy(rows, ({ layer }) => layer)]
@@ -80,7 +83,7 @@ function reportLayer(layer: number, allSteps: readonly RouteRow[]): LayerRoutes 
   const facts = factsOf(rows);
   const keys = keysOf(facts);
   const sequences = join(join(facts.step, facts.domain), facts.sequence);
-  // The halves are drawn, as sequences of a batch take turns by domain.
+  // The halves are drawn at random, as the sequences of a batch alternate between domains.
   const draw = new CounterRandom(1, 'routes.halves');
   const halves = Uint8Array.from(sequences.of, (sequence) => (draw.uniform(sequence) < 0.5 ? 0 : 1));
   const predictAll = (labels: Codes) =>
@@ -142,7 +145,10 @@ function keysOf({ choice, domain, position, id, before }: ReturnType<typeof fact
   };
 }
 
-/** The id of the token before each row's; -1 for the first of a sequence and where that one has no row. */
+/**
+ * The id of the token before each row's token; -1 for the first token of a sequence, and where the token
+ * before has no row.
+ */
 function idsBefore(rows: readonly RouteRow[]): number[] {
   let before: RouteRow | undefined;
   let current: RouteRow | undefined;

@@ -1,20 +1,20 @@
 import type { RouteRow } from '@locmoe/run-format/routes-file';
 import { groupBy, type NonEmpty } from '../../group-by.js';
 
-/** How much of the routing at one step is that of the one recorded before it. */
+/** Agreement of the routing at one step with that at the recorded step before it. */
 export interface Stability {
   readonly from: number;
   readonly to: number;
   /** Whether both steps routed the same text. */
   readonly sameText: boolean;
   /**
-   * Over the same text, the share of choices with the same expert; otherwise the share whose expert is the most frequent one of the
-   * same id and domain at the step before, among ids that occur there.
+   * Over the same text, the share of choices with the same expert; otherwise the share whose expert is the
+   * most frequent one for the same id and domain at the earlier step, among ids that occur there.
    */
   readonly share: number;
 }
 
-/** @param rows of one layer */
+/** @param rows rows of one layer */
 export function stabilityOf(rows: readonly RouteRow[]): Stability[] {
   const steps = [...groupBy(rows, ({ step }) => step)].sort(([a], [b]) => a - b);
   return steps.slice(1).map(([to, after], i) => {
@@ -28,7 +28,7 @@ function compare(before: NonEmpty<RouteRow>, after: NonEmpty<RouteRow>) {
     `${domain} ${sequence} ${document} ${position} ${choice} ${token}`;
   const expertAt = new Map(before.map((row) => [place(row), row.expert]));
   const inBoth = after.filter((row) => expertAt.has(place(row)));
-  // Choices that one step does not have are few where the text is the same.
+  // Two steps over the same text have most choices in common.
   if (inBoth.length > 0.5 * after.length)
     return { sameText: true, share: shareOf(inBoth, (row) => expertAt.get(place(row)) === row.expert) };
   const expertOf = usualExperts(before);
