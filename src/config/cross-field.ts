@@ -27,7 +27,9 @@ type Rule = (sections: Sections) => { readonly field: string; readonly message: 
 /** Thrown when a rule reads a field that has an error of its own. */
 const FAULTY_FIELD = Symbol('faulty field');
 
-/** Checks of more than one field; rules that read a field with an error of its own are skipped. */
+/**
+ * Checks that involve more than one field; a rule is skipped if it reads a field with an error of its own.
+ */
 export function crossFieldProblems(written: unknown): Problem[] {
   const sections = soundFields(written);
   const hasQueryLayer = ownValue(ownValue(written, 'model'), 'queryLayer') === true;
@@ -40,7 +42,7 @@ export function crossFieldProblems(written: unknown): Problem[] {
   );
 }
 
-/** Nothing if it reads a field that has an error. */
+/** Returns what `read` returns, or nothing if it reads a field with an error of its own. */
 function whereSound<T>(read: () => T[]): T[] {
   try {
     return read();

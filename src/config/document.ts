@@ -19,13 +19,13 @@ export interface ConfigSource {
   readonly value: unknown;
   /** file:line:column of a field or of the nearest section around it, or the option that set it. */
   originOf(field: readonly PropertyKey[]): string;
-  /** Whether an option set a field, or something around or in it. */
+  /** Whether an option set a field, a section around it, or a field within it. */
   isOverridden(field: readonly PropertyKey[]): boolean;
 }
 
 /** Far more than a configuration needs; a larger file is something else and slow to parse. */
 const MAX_CHARACTERS = 200_000;
-/** Resolving an alias takes time in proportion to their number. */
+/** Resolving one alias takes time in proportion to the number of aliases. */
 const MAX_ALIASES = 100;
 /** One error can cause any number of others. */
 const MAX_PROBLEMS = 20;
@@ -158,7 +158,7 @@ interface Override {
   readonly origin: string;
 }
 
-/** The last option that set a field, or a section around or in it. */
+/** The last option that set a field, a section around it, or a field within it. */
 function overrideOf(overrides: readonly Override[], field: readonly PropertyKey[]): string | undefined {
   return overrides.findLast(({ keys }) =>
     keys.every((key, depth) => depth >= field.length || key === String(field[depth])),
@@ -187,7 +187,7 @@ function applyOverrides(written: unknown, { sets, nodes, workersPerNode, routes 
   return { value, origins };
 }
 
-/** Text that is not YAML stands for itself. */
+/** Text that is not valid YAML is taken literally. */
 function parsedValue(text: string): unknown {
   try {
     return parse(text, { logLevel: 'error' });
@@ -196,7 +196,7 @@ function parsedValue(text: string): unknown {
   }
 }
 
-/** A copy of the section with the field set; aliases may share the original. */
+/** A copy of the section with the field set; the original may be shared by aliases. */
 function withField(
   section: unknown,
   keys: readonly string[],
@@ -217,7 +217,7 @@ function withField(
   return Array.isArray(section) ? Object.assign([...section], { [key]: value }) : { ...fields, [key]: value };
 }
 
-/** The keys that parts between dots name: a key may have dots itself, as the name of a domain may. */
+/** Joins the parts of a dotted name to keys: a key may have dots itself, as the name of a domain may. */
 function keysOf(section: unknown, parts: readonly string[]): readonly string[] {
   if (parts.length === 0) return [];
   const named = !isMapping(section)
@@ -243,7 +243,7 @@ export function withFields(value: unknown, section: string, fields: object): obj
   return { ...(value as object), [section]: { ...(fieldOf(value, section) as object), ...fields } };
 }
 
-/** A field of a written configuration; undefined if it is not there, or there is no mapping to have it. */
+/** A field of a written configuration; undefined if it is absent or `value` is not a mapping. */
 export function fieldOf(value: unknown, key: string): unknown {
   return isMapping(value) ? ownField(value, key) : undefined;
 }

@@ -4,7 +4,7 @@ import type { RunConfig } from './schema.js';
 
 type ModelRule = (sections: Pick<RunConfig, 'model' | 'moe'>) => ReturnType<typeof unless>;
 
-/** Checks of what a family takes. */
+/** Checks of the fields that a family supports. */
 export const FAMILY_RULES: readonly ModelRule[] = [
   ({ model: { family, numHeads, numKeyValueHeads } }) =>
     unless(
@@ -47,7 +47,7 @@ function ofMixtral({ family }: RunConfig['model'], field: string, isWanted: bool
   );
 }
 
-/** @param isWritten whether it is asked for, not only the default */
+/** @param isWritten whether the configuration sets the field, so that it is not merely the default */
 export function queryLayerRule(isWritten: boolean): ModelRule {
   return ({ model: { family } }) =>
     unless(

@@ -12,13 +12,13 @@ import { bytesPerTokenOf } from './text-recipe.js';
 const LEAST_STEPS = 200;
 const EPOCHS = 3;
 const VALIDATION_SHARE = 0.1;
-/** The fewest sequences that decide when to stop, though they take more than their share of the time. */
+/** Fewest sequences that can decide when to stop, even where they take more than their share of the time. */
 const LEAST_VALIDATION = 64;
-/** Fraction of the rate that the weights were trained with, so that they keep what they know. */
+/** Fraction of the learning rate that the weights were trained with, so that they keep what they know. */
 const RATE = 1 / 3;
 
 /**
- * A recipe by the size of the files and the model of a checkpoint.
+ * Makes a recipe from the size of the files and the model of a checkpoint.
  *
  * @param patterns names or glob patterns, relative to the working folder
  * @param weights configuration of the checkpoint
@@ -37,7 +37,7 @@ export function instructRecipe(patterns: readonly string[], weights: RunConfig):
   };
   const files = listFiles(domain, textSourceSchema.parse(source));
   const bytes = files.reduce((sum, file) => sum + textBytes(file, { format: 'jsonl' }), 0);
-  // Groups of experts are of domains: each learns the answers.
+  // Each group of experts belongs to a domain, so the answers are given to every domain.
   const domains = moe.expertGroups === 1 ? [domain] : data.domains.map((name) => `${name.slice(0, 37)}-qa`);
   const tokens = (domains.length * (1 - VALIDATION_SHARE) * bytes) / bytesPerTokenOf(model.vocabSize);
   const sequences = tokens / model.seqLen;
@@ -69,7 +69,7 @@ export function instructRecipe(patterns: readonly string[], weights: RunConfig):
   return { option: '--instruct', yaml: yamlOf(config), numFiles: files.length, bytes };
 }
 
-/** Names run and domain: after the first file, if that can be the name of a domain. */
+/** Names the run and its domain after the first file, if that is a valid name of a domain. */
 export function sampleDomainOf([first = '']: readonly string[]): string {
   const name = path.basename(first).split('.')[0]!;
   return DOMAIN_NAME.test(name) && !DOMAINS.includes(name) ? name : 'qa';

@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { MAX_COUNT } from '../numeric-bounds.js';
 import { count, positive, real } from '../routing/numeric-fields.js';
 
-/** Names of the matrices of a feed-forward network by family; the last one leads out of the hidden units. */
+/** Names of the matrices of a feed-forward network by family; the last one is the output projection. */
 export const FEED_FORWARD_MATRICES = {
   'pangu-sigma': ['w_in', 'w_out'],
   mixtral: ['w_gate', 'w_in', 'w_out'],
@@ -29,7 +29,10 @@ const ropeScaling = z.discriminatedUnion(
   'must have the type linear or llama3',
 );
 
-/** The parameters of every layer are listed before a run: of more layers than this the list alone would take seconds. */
+/**
+ * Limit on layers: every layer's parameters are listed before a run, which would take seconds for more of
+ * them.
+ */
 export const MAX_LAYERS = 10_000;
 
 export const modelSchema = z.strictObject({
@@ -106,7 +109,7 @@ export const modelSchema = z.strictObject({
 
 type ModelFields = Readonly<z.output<typeof modelSchema>>;
 
-/** The fields that family mixtral alone has. */
+/** The fields that only family mixtral has. */
 export const OF_MIXTRAL = [
   'numKeyValueHeads',
   'headDim',
@@ -118,7 +121,7 @@ export const OF_MIXTRAL = [
   'tiedEmbedding',
 ] as const;
 
-/** These fields with what null stands for. */
+/** The fields of family mixtral, with the values that null stands for. */
 export function mixtralFields(model: Pick<ModelFields, 'dModel' | 'numHeads' | (typeof OF_MIXTRAL)[number]>) {
   return {
     numKeyValueHeads: model.numKeyValueHeads ?? model.numHeads,

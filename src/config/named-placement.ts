@@ -5,18 +5,18 @@ import { type PlacementFile, placementSchema } from '../routing/placement-file.j
 import { type ConfigSource, fieldOf, type Problem, withFields } from './document.js';
 
 interface NamedPlacement {
-  /** The configuration with the content of the placement's file. */
+  /** The configuration with the contents of the placement file. */
   readonly value: unknown;
   readonly problems: readonly Problem[];
 }
 
-/** Some 30,000 experts of all layers: a configuration with them can be read again. */
+/** Enough for 30,000 experts over all layers, and little enough for the configuration to be read again. */
 const MOST_CHARACTERS = 150_000;
 const MAX_BYTES = 2 ** 20;
 
 /**
- * Where `moe.placement` is the path of a file, puts its content there: other machines, and a run that goes on, do not have
- * the file.
+ * Where `moe.placement` is the path of a file, replaces it by the file's contents, since other machines and
+ * resumed runs do not have the file.
  *
  * @param base folder of the configuration file; a path given by `--set` is relative to the working folder
  */
@@ -33,7 +33,7 @@ export function namePlacement(value: unknown, source: ConfigSource, base: string
   }
 }
 
-/** @throws TrainerError `BAD_INPUT` if the file is no placement; the file system's error */
+/** @throws TrainerError `BAD_INPUT` if the file is not a placement; the file system's error */
 function readPlacement(file: string): PlacementFile {
   const text = readRegularFile(file, MAX_BYTES).toString('utf8');
   let json: unknown;

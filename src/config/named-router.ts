@@ -4,7 +4,7 @@ import { isBuiltInRouter, moeSchema, ownRouterName, routerPolicy, trustRouter } 
 import { type ConfigSource, fieldOf, type Problem, withFields } from './document.js';
 
 interface NamedRouter {
-  /** The configuration with the router's file and hash, and with its options filled in. */
+  /** The configuration with the path and hash of the router, and with its options filled in. */
   readonly value: unknown;
   readonly problems: readonly Problem[];
   /** Mistakes in `moe.routerOptions`. */
@@ -13,7 +13,7 @@ interface NamedRouter {
 
 /**
  * Where `moe.router` is a file or a package: makes its path absolute, adds the hash of its bytes and checks
- * `moe.routerOptions` by its fields.
+ * `moe.routerOptions` against the router's own fields.
  *
  * @param base folder of the configuration file; a path given by `--set` is relative to the working folder
  */
@@ -58,7 +58,7 @@ export function nameRouter(value: unknown, source: ConfigSource, base: string): 
     };
   } catch (error) {
     const { message } = asTrainerError(error);
-    // Another router stands in for it, so that one mistake gives one message.
+    // A built-in router replaces it, so that one mistake gives only one message.
     const rest = filled({ router: 'hash', routerOptions: {} });
     return { value: rest, problems: [{ path: ['moe', 'router'], message }], issues: [] };
   }

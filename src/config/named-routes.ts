@@ -5,9 +5,10 @@ import { asTrainerError, TrainerError } from '../errors.js';
 import { digestFile, sha256 } from '../sha256.js';
 import { type ConfigSource, fieldOf, type Problem, withFields } from './document.js';
 
-// Recorded routes are known by their folder and a hash of their files, FOLDER#sha256=HASH, as a router of one's own is.
+// Recorded routes are identified by their folder and a hash of their files, FOLDER#sha256=HASH, like a
+// router's file.
 
-/** Choices that are made by a rule. */
+/** Values of `train.routes` that are rules, not recorded routes. */
 export const CHOICE_RULES = ['router', 'balanced', 'random'] as const;
 const NAME = /^(.+)#sha256=([0-9a-f]{64})$/;
 
@@ -42,12 +43,15 @@ export function isRule(routes: string): routes is (typeof CHOICE_RULES)[number] 
   return (CHOICE_RULES as readonly string[]).includes(routes);
 }
 
-/** The folder of recorded routes that `train.routes` names; null if they are not recorded. */
+/** The folder of recorded routes that `train.routes` names; null if it names a rule. */
 export function placeOfRoutes(routes: string): string | null {
   return isRule(routes) ? null : (NAME.exec(routes)?.[1] ?? routes);
 }
 
-/** @throws TrainerError `BAD_CONFIG` if this machine has other recorded routes than the run, or none */
+/**
+ * @throws TrainerError `BAD_CONFIG` if the recorded routes on this machine differ from those of the run, or
+ * are missing
+ */
 export function assertSameRoutes(routes: string): void {
   const [, place, expected] = NAME.exec(routes) ?? [];
   if (place === undefined) return;

@@ -2,16 +2,16 @@ import path from 'node:path';
 import { type ConfigSource, fieldOf, isMapping, withFields } from './document.js';
 
 interface NamedSources {
-  /** The configuration with names alone in `data.domains` and each name's files in `data.sources`. */
+  /** The configuration with only names in `data.domains` and each name's files in `data.sources`. */
   readonly value: unknown;
-  /** Returns the path at which the user wrote what stands at a path of `value`. */
+  /** Returns the path at which the user wrote the value that is at a path of `value`. */
   writtenAt(field: readonly PropertyKey[]): readonly PropertyKey[];
 }
 
 /**
- * Moves the files of `data.domains: [en, docs: { files }]` to `data.sources.docs`, where checkpoints keep them, and
- * makes their folders absolute, so that a resume from elsewhere finds them. What `--set data.sources.docs.FIELD` says
- * stands above both.
+ * Moves the files of `data.domains: [en, docs: { files }]` to `data.sources.docs`, where checkpoints keep
+ * them, and makes their folders absolute, so that a run that is resumed elsewhere finds them. `--set
+ * data.sources.docs.FIELD` takes precedence over both.
  *
  * @param base folder of the configuration file; a path given by `--set` is relative to the working folder
  */

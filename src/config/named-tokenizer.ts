@@ -4,17 +4,17 @@ import { asTrainerError } from '../errors.js';
 import { type ConfigSource, fieldOf, type Problem, withFields } from './document.js';
 
 interface NamedTokenizer {
-  /** The configuration with what the tokenizer's file decides. */
+  /** The configuration with the fields that the tokenizer's file determines. */
   readonly value: unknown;
   readonly problems: readonly Problem[];
 }
 
-/** Stands for a size that could not be found out, so that one mistake gives one message. */
+/** Placeholder for a size that could not be determined, so that one mistake gives only one message. */
 const ANY_VOCAB_SIZE = 257;
 
 /**
- * Where `data.tokenizer` is a file or its folder: makes its path absolute, fills in `model.vocabSize` if it is
- * left out or `auto` or of the tokenizer before an override, and `data.endOfText`.
+ * Where `data.tokenizer` is a file or its folder: makes its path absolute and fills in `data.endOfText`, and
+ * `model.vocabSize` if it is left out, is `auto`, or belongs to a tokenizer that an override replaces.
  *
  * @param base folder of the configuration file; a path given by `--set` is relative to the working folder
  */
@@ -22,7 +22,7 @@ export function nameTokenizer(value: unknown, source: ConfigSource, base: string
   const model = fieldOf(value, 'model');
   const data = fieldOf(value, 'data');
   const vocabSize = fieldOf(model, 'vocabSize');
-  // A size in the file was for the tokenizer that the file names.
+  // A size in the configuration file is that of the tokenizer which the same file names.
   const isFromElsewhere =
     source.isOverridden(['data', 'tokenizer']) && !source.isOverridden(['model', 'vocabSize']);
   const isOpen = vocabSize === undefined || vocabSize === 'auto' || isFromElsewhere;

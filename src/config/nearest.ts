@@ -1,4 +1,4 @@
-/** Returns the candidate that `word` was probably meant to be; undefined if none is near. */
+/** Returns the candidate that `word` was probably meant to be; undefined if none is similar. */
 function nearest(word: string, candidates: readonly string[]): string | undefined {
   const most = word.length < 4 ? 1 : Math.max(2, Math.floor(word.length / 3));
   const [best] = candidates
@@ -8,15 +8,17 @@ function nearest(word: string, candidates: readonly string[]): string | undefine
   return best?.candidate;
 }
 
-/** A sentence for the end of a message; empty if none is near. */
+/** A suggestion for the end of a message; empty if no candidate is similar. */
 export function didYouMean(word: string, candidates: readonly string[]): string {
   const meant = nearest(word, candidates);
   return meant === undefined ? '' : `; did you mean ${meant}?`;
 }
 
-/** Inserted, removed, changed and swapped characters from one word to the other (optimal string alignment). */
+/**
+ * Number of inserted, removed, changed and swapped characters between the words (optimal string alignment).
+ */
 function distanceOf(a: string, b: string): number {
-  // A value from a file may have any length; no name is nearly as long.
+  // A value from a file may have any length, far beyond that of any name.
   if (Math.abs(a.length - b.length) > b.length) return Number.POSITIVE_INFINITY;
   const rows: number[][] = [Array.from({ length: b.length + 1 }, (_, j) => j)];
   for (let i = 1; i <= a.length; i++) {

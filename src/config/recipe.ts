@@ -5,16 +5,16 @@ import { type ConfigOverrides, readSource } from './document.js';
 import { resolveConfig } from './resolve.js';
 import type { RunConfig } from './schema.js';
 
-/** Most of the time of a training that its validations take. */
+/** Maximum share of the training time that validations take. */
 const VALIDATION_SHARE_OF_TIME = 0.1;
-/** Part of the time of a step that the forward pass of its batch takes, about. */
+/** Approximate share of the time of a step that the forward pass of its batch takes. */
 const FORWARD_SHARE_OF_STEP = 1 / 3;
-/** Parts that a recipe has twice, such as the files of several domains, are written out. */
+/** Writes out parts that a recipe has twice, such as the files of several domains. */
 const WITHOUT_ALIASES = { aliasDuplicateObjects: false };
 
 /** A configuration for files alone, as a user would write it. */
 export interface Recipe {
-  /** The option that it was made for, which names it in messages. */
+  /** The option for which the recipe was made; messages name it. */
   readonly option: '--text' | '--instruct';
   readonly yaml: string;
   readonly numFiles: number;
@@ -32,7 +32,8 @@ export function yamlOf(config: unknown): string {
 }
 
 /**
- * @param weights configuration of a checkpoint whose weights the run starts with: the model is that one
+ * @param weights configuration of a checkpoint whose weights the run starts with; its model replaces the
+ *   recipe's
  * @throws TrainerError `BAD_CONFIG` if overrides, or the model of the weights, do not fit
  */
 export function resolveRecipe(
@@ -44,7 +45,7 @@ export function resolveRecipe(
   if (weights === null) return resolveConfig(yaml, label, overrides);
   const { model, moe } = weights;
   const own = resolveConfig(yaml, label);
-  // Weights that were published are trained on with less than a new model, or forget what they know.
+  // Pretrained weights take a lower learning rate than new ones, or they forget what they know.
   const slower = (rate: 'learningRate' | 'endLearningRate') => Math.min(own.train[rate], weights.train[rate]);
   const train = {
     ...own.train,
@@ -54,7 +55,10 @@ export function resolveRecipe(
   return resolveConfig(JSON.stringify({ ...own, model, moe, train }), label, overrides);
 }
 
-/** The recipe with overrides, as a file to go on with. @throws TrainerError `BAD_CONFIG` if they do not fit */
+/**
+ * The recipe with overrides, as a configuration file to edit. @throws TrainerError `BAD_CONFIG` if they do
+ * not fit
+ */
 export function recipeFile(recipe: Recipe, overrides: ConfigOverrides): string {
   resolveRecipe(recipe, overrides);
   const { option, yaml, numFiles, bytes } = recipe;
@@ -66,8 +70,8 @@ export function recipeFile(recipe: Recipe, overrides: ConfigOverrides): string {
 /** Fields of `train:` that follow from the number of steps. */
 export function paceOf(steps: number, globalBatch: number, leastValidation = 0) {
   const validateEvery = Math.min(500, Math.ceil(steps / 16));
-  // The most sequences that leave validations within their share of the time. Nearly always that is more than there are: then
-  // the whole held-out text is read, and a difference between two validations is one of the model alone.
+  // The most sequences that keep validations within their share of the time. Nearly always this exceeds the
+  // held-out text, which is then read completely, so that two validations differ by the model alone.
   const batches = Math.floor((VALIDATION_SHARE_OF_TIME * validateEvery) / FORWARD_SHARE_OF_STEP);
   return {
     steps,
@@ -92,7 +96,7 @@ export function roundTo2(value: number): number {
   return Number(value.toPrecision(2));
 }
 
-/** The power of two at or below a value; one divides batch and experts. */
+/** The greatest power of two that is at most `value`; powers of two divide batches and experts evenly. */
 export function floorTo2(value: number): number {
   return 2 ** Math.floor(Math.log2(value));
 }

@@ -21,13 +21,13 @@ export function editorSchema(): JsonSchema {
   const data = objectAt(schema, 'data');
   const [domains, sources] = [data.domains!, data.sources!];
   const source = sources.additionalProperties as JsonSchema;
-  // Files may be one word, and stand in the list of domains: config/named-sources.ts resolves both.
+  // Files may be a single text, and may be listed in `data.domains`: config/named-sources.ts resolves both.
   const files = objectAt(source).files!;
   (source.properties as Record<string, JsonSchema>).files = {
     description: files.description,
     anyOf: [{ type: 'string', minLength: 1 }, files],
   } as JsonSchema;
-  // config/named-tokenizer.ts fills it in.
+  // `model.vocabSize` may be left out, as config/named-tokenizer.ts fills it in.
   const model = (schema.properties as Record<string, JsonSchema>).model!;
   const { description, ...size } = objectAt(model).vocabSize!;
   (model.properties as Record<string, JsonSchema>).vocabSize = {
@@ -35,7 +35,7 @@ export function editorSchema(): JsonSchema {
     anyOf: [size, { type: 'string', enum: ['auto'] }],
   } as JsonSchema;
   model.required = (model.required ?? []).filter((field) => field !== 'vocabSize');
-  // config/named-placement.ts reads it.
+  // `moe.placement` may be the path of a file, which config/named-placement.ts reads.
   const moe = objectAt(schema, 'moe');
   const { anyOf: placements, ...placement } = moe.placement!;
   moe.placement = { ...placement, anyOf: [{ type: 'string', minLength: 1 }, ...placements!] } as JsonSchema;
@@ -66,7 +66,7 @@ function objectAt(schema: JsonSchema, section?: string): Record<string, JsonSche
   return section === undefined ? properties : objectAt(properties[section]!);
 }
 
-/** No editor has to be told that integers end at 2^53. */
+/** Removes the limit 2^53 - 1 that zod gives every integer. */
 function withoutSafeLimits({ jsonSchema }: { jsonSchema: JsonSchema }): void {
   if (jsonSchema.maximum === Number.MAX_SAFE_INTEGER) delete jsonSchema.maximum;
 }

@@ -51,7 +51,9 @@ export function loadConfig(source: string, overrides: ConfigOverrides = {}): Run
   return resolveConfig(text, path.relative(process.cwd(), file) || file, overrides);
 }
 
-/** `loadConfig` of a text; `label` names the file in messages, and relative paths begin in its folder. */
+/**
+ * Like `loadConfig`, from a text; `label` names the file in messages, and relative paths start at its folder.
+ */
 export function resolveConfig(text: string, label: string, overrides: ConfigOverrides = {}): RunConfig {
   const source = readSource(text, label, overrides);
   const base = path.dirname(path.resolve(label));
@@ -79,7 +81,7 @@ export function resolveConfig(text: string, label: string, overrides: ConfigOver
   );
 }
 
-/** The first problem of each field. */
+/** Keeps the first problem of each field. */
 function schemaProblems(issues: readonly z.core.$ZodIssue[]): Problem[] {
   const problems = new Map<string, Problem>();
   const names = issues.some(({ code }) => code === 'unrecognized_keys') ? configFields() : [];
@@ -99,7 +101,7 @@ function problemsOf(issue: z.core.$ZodIssue, fields: readonly FieldReference[]):
     : [{ path: issue.path, message: describeIssue(issue) }];
 }
 
-/** The field of the same section with a similar name, or of another one with the same. */
+/** Suggests the field of the same section with a similar name, or of another section with the same name. */
 function meantField(section: readonly PropertyKey[], key: string, fields: readonly FieldReference[]): string {
   const names = fields.map(({ path: field }) => field);
   const siblings = names.filter((field) => field.slice(0, -1).join('.') === section.join('.'));
@@ -123,7 +125,7 @@ const KINDS: Readonly<Record<string, string>> = {
 };
 const PARTS: Readonly<Record<string, string>> = { array: 'entries', string: 'characters' };
 
-/** A zod issue in a user's words. */
+/** Describes a zod issue in a user's words. */
 function describeIssue(issue: z.core.$ZodIssue): string {
   if (issue.code === 'invalid_type') {
     if (issue.input === undefined) return 'is missing';

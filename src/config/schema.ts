@@ -8,7 +8,7 @@ import { amount, count, positive, real, share } from '../routing/numeric-fields.
 import { modelSchema } from './model-schema.js';
 import { trainSchema } from './train-schema.js';
 
-/** Twelve times as long, which other deadlines are, fits a timer of Node, which holds 24 days. */
+/** Some deadlines are twelve times a setting; twelve days still fit a timer of Node, which holds 24. */
 const DAY_S = 86_400;
 /** Positions in a ring of shared memory are 32-bit numbers. */
 const MAX_RING_BYTES = 2 ** 30;

@@ -7,19 +7,22 @@ import { TrainerError } from '../errors.js';
 import { formatCount } from '../format.js';
 import { assertPatterns, floorTo2, paceOf, type Recipe, roundTo2, runNameOf, yamlOf } from './recipe.js';
 
-/** Less cannot be split in text to train on and text to validate with. */
+/** Less text cannot be split into training and validation text. */
 const LEAST_BYTES = 6_000;
 const LEAST_STEPS = 100;
 
 interface Size {
-  /** Bytes of text from which on this row holds. */
+  /** Fewest bytes of text to which this row applies. */
   readonly from: number;
   readonly vocabSize: number;
-  /** Bytes of text in a token of English at this vocabulary; a guess for the number of steps until the tokens are counted. */
+  /**
+   * Bytes of English text per token with this vocabulary, from which the steps are estimated until the tokens
+   * are counted.
+   */
   readonly bytesPerToken: number;
   /**
-   * Times that each token is seen. Four times are worth nearly as much as new text, sixteen not much more
-   * (Muennighoff et al. 2023, arXiv 2305.16264).
+   * Number of times that each token is seen. Four times are worth nearly as much as new text, sixteen not
+   * much more (Muennighoff et al. 2023, arXiv 2305.16264).
    */
   readonly epochs: number;
   readonly validationShare: number;
@@ -65,7 +68,9 @@ const MODELS = {
   },
 } as const;
 
-/** Small text ends in minutes on two cores; from about 20 MB on, a pass over the text takes hours. */
+/**
+ * Training on small text takes minutes on two cores; from about 20 MB on, one pass over the text takes hours.
+ */
 const SIZES: readonly Size[] = [
   { from: 0, vocabSize: 320, bytesPerToken: 2, epochs: 16, validationShare: 0.15, model: 'small' },
   { from: 2e4, vocabSize: 384, bytesPerToken: 2.1, epochs: 16, validationShare: 0.1, model: 'small' },
@@ -78,10 +83,11 @@ const SIZES: readonly Size[] = [
 ];
 
 /**
- * One domain, with model, vocabulary and steps by the size of the text.
+ * Makes a recipe with one domain whose model, vocabulary and steps depend on the size of the text.
  *
  * @param patterns names or glob patterns, relative to the working folder
- * @param countedTokens to train on, without duplicates; null before the text is prepared: a guess from its bytes
+ * @param countedTokens tokens to train on, without duplicates; null to estimate them before the text is
+ *   prepared
  * @throws TrainerError `BAD_INPUT` if a pattern matches nothing, or there is too little text
  */
 export function textRecipe(patterns: readonly string[], countedTokens: number | null = null): Recipe {
@@ -113,7 +119,7 @@ export function textRecipe(patterns: readonly string[], countedTokens: number | 
       ...paceOf(steps, globalBatch),
       learningRate,
       endLearningRate,
-      // Text that is seen often is learnt by heart at some point.
+      // Text that is seen often is memorized at some point.
       ...(size.epochs > 1 && { earlyStop: { patience: 4 } }),
     },
     cluster: { nodes: 1, workersPerNode: floorTo2(Math.min(numExperts, availableParallelism())) },
@@ -131,7 +137,7 @@ function domainOf(patterns: readonly string[]): string {
     : 'text';
 }
 
-/** Bytes of text in a token of a vocabulary, at a guess. */
+/** Estimates the bytes of text per token with a vocabulary of this size. */
 export function bytesPerTokenOf(vocabSize: number): number {
   return (SIZES.findLast((size) => vocabSize >= size.vocabSize) ?? SIZES[0]!).bytesPerToken;
 }

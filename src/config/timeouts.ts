@@ -1,8 +1,9 @@
 import type { ClusterConfig } from './schema.js';
 
 /**
- * Every deadline of a run, from the one setting `cluster.collectiveTimeoutS`, here C. What is a matter of the
- * processes and not of the exchange keeps a least value, because a busy machine does not get faster with C. All are in ms.
+ * Every deadline of a run, derived from the one setting `cluster.collectiveTimeoutS`, here C. Deadlines that
+ * depend on processes, not on the exchange, have a minimum, as a busy machine does not get faster when C is
+ * small. All are in ms.
  *
  * | deadline          | follows           | C = 10 s | what it is for                                             |
  * |-------------------|-------------------|----------|------------------------------------------------------------|
@@ -44,47 +45,50 @@ export function timeoutsOf({ collectiveTimeoutS }: Pick<ClusterConfig, 'collecti
 
 export type Timeouts = Readonly<ReturnType<typeof timeoutsOf>>;
 
-/** Deadlines of what takes a moment whatever the model or the network: how a generation of a run ends. All in ms. */
+/** Deadlines, in ms, of steps at the end of a generation that are short whatever the model or the network. */
 export const GRACE = {
-  /** Between two looks of a coordinator whether another process has taken its run over. */
+  /** Interval at which a coordinator checks whether another process has taken over its run. */
   fenceMs: 500,
-  /** After a first failure, reports of other ranks are awaited so long. */
+  /** How long the reports of other ranks are awaited after a first failure. */
   evidenceMs: 2_500,
-  /** Once all ranks are accounted for, the exit of a lost node's process is awaited so long. */
+  /** How long the exit of a lost node's process is awaited once all ranks are accounted for. */
   lostExitMs: 500,
-  /** After an abort, workers may report and exit before they are killed. */
+  /** Workers may report and exit for this long after an abort, before they are killed. */
   abortMs: 1_500,
-  /** After an abort, the coordinator decides whether the run goes on; it first waits for other nodes to end. */
+  /**
+   * An agent awaits the coordinator's decision for this long after an abort; it comes once other nodes have
+   * ended.
+   */
   decisionMs: 20_000,
-  /** After a good run, workers run their exit handlers. */
+  /** Workers have this long for their exit handlers after a successful run. */
   exitMs: 5_000,
   /** A killed process ends within this time unless it hangs in the kernel (a dead disk, a driver). */
   killMs: 1_000,
-  /** Other nodes take the last bytes of a good run within this time. */
+  /** Other nodes receive the last bytes of a successful run within this time. */
   drainMs: 2_000,
   /** The other side closes a stream or session within this time. */
   closeMs: 1_000,
-  /** The longest that a slow disk may delay the end of a failed run with its flight file. */
+  /** Longest time for which writing the flight file to a slow disk may delay the end of a failed run. */
   flightMs: 200,
-  /** A run that fails for an error in the coordinator may save a last checkpoint. */
+  /** Time to save a last checkpoint for a run that fails because of an error in the coordinator. */
   lastCheckpointMs: 60_000,
   /** Agents leave within this time once a generation is over. */
   leaveMs: 4_000,
   /** Followers read the rest of the log once it is complete. */
   lastLinesMs: 2_000,
-  /** The coordinator's process ends so long after a failure, whatever agents and followers do. */
+  /** The coordinator's process ends this long after a failure, whatever agents and followers do. */
   endMs: 4_800,
   /** Agents that `train` starts itself join within this time. */
   ownAgentsMs: 60_000,
-  /** A check that is later than this was delayed by more than other work: its process stood still. */
+  /** A check that is this late was delayed by more than other work: the process was suspended. */
   standstillMs: 2_000,
-  /** Nodes that took this process for dead while it stood still may report so long. */
+  /** How long nodes that declared this process dead while it was suspended may still report. */
   afterStandstillMs: 10_000,
-  /** A start that takes longer is warned of. */
+  /** A start that takes longer than this gives a warning. */
   slowStartMs: 10_000,
 } as const;
 
-/** Why the deadlines that follow from a setting are not in order; null if they are. */
+/** The reason why the deadlines derived from a setting are in the wrong order; null if they are in order. */
 export function timeoutProblem(cluster: Pick<ClusterConfig, 'collectiveTimeoutS'>): string | null {
   const timeouts = timeoutsOf(cluster);
   const { heartbeatMs, silentMs, stoppedMs, hangMs, lostMs, collectiveMs, sessionMs, connectMs, startMs } =
@@ -93,7 +97,7 @@ export function timeoutProblem(cluster: Pick<ClusterConfig, 'collectiveTimeoutS'
     ['two heartbeats', 2 * heartbeatMs],
     ['the deadline of a stopped worker', stoppedMs],
     ['the deadline of a stuck worker', hangMs],
-    // The heartbeat that shows it, and the next look at heartbeats.
+    // One heartbeat interval until it is sent, and one until it is seen.
     ['the report of a stuck worker', hangMs + 2 * heartbeatMs],
     ['the deadline of a collective', collectiveMs],
   ];
