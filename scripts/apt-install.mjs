@@ -1,11 +1,11 @@
-// Debian packages that tests need, such as a browser or a container engine. They take root on Debian and are never
-// installed unasked.
+// Installs the Debian packages that tests need, such as a browser or a container engine. This takes root on
+// Debian and is done only on request.
 import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 
 const TIMEOUT_MS = 600_000;
 
-/** Why nothing can be installed here, or null if it can. @returns {string | null} */
+/** The reason why nothing can be installed here; null if it can. @returns {string | null} */
 export function whyNotInstallable() {
   if (process.platform !== 'linux') return `this is ${process.platform}, not Linux`;
   if (process.getuid() !== 0) return 'not root';

@@ -8,7 +8,7 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const SUITE = 'trixie';
-/** A minimal Debian lacks what Node's own builds are linked with from version 26 on. */
+/** A minimal Debian lacks this library, which official builds of Node link to from version 26 on. */
 const LIBRARIES = 'libatomic1';
 const TIMEOUT_MS = 300_000;
 

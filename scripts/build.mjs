@@ -1,4 +1,4 @@
-// Compiles the packages to their dist/ in order of dependency, then what runs in browsers, whose HTML, CSS and
+// Compiles the packages to their dist/ in order of dependency, then the browser code, whose HTML, CSS and
 // pictures are copied.
 import { spawnSync } from 'node:child_process';
 import { chmodSync, cpSync, existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -26,8 +26,8 @@ const BROWSER = ['page/src/browser', 'export/src/web/browser', 'export/src/web/c
 );
 
 /**
- * What an exported page takes along. The package that it comes from is a hundred times as large, so users do
- * not install it.
+ * Files of npm packages that an exported page needs. The packages themselves are a hundred times as large, so
+ * users do not install them.
  */
 const VENDOR = path.join(ROOT, 'packages/export/dist/web/browser/vendor');
 const VENDORED = {
@@ -52,11 +52,13 @@ function browserProject(name) {
 
 const COMPILER = 'node_modules/typescript/bin/tsc';
 
-/** @throws {Error} before the packages are installed; if the compiler reports errors, which it has printed */
+/**
+ * @throws {Error} if the packages are not installed, or if the compiler reports errors, which it has printed
+ */
 export function build() {
   if (!existsSync(path.join(ROOT, COMPILER)))
     throw new Error('build: the packages that it takes are not installed; run `npm run setup` first');
-  // Modules that have moved would still be found, and packed, at their old place.
+  // Modules that have moved would otherwise still be found, and packed, at their old place.
   for (const [project] of PROJECTS)
     rmSync(path.join(ROOT, path.dirname(project), 'dist'), { recursive: true, force: true });
   for (const [project, ...options] of PROJECTS) {
@@ -75,7 +77,7 @@ export function build() {
   chmodSync(path.join(ROOT, 'dist/cli/cli.js'), 0o755);
 }
 
-/** Where the vendored files come from, and under which licences. */
+/** Lists the origins and licences of the vendored files. */
 function notice() {
   const packages = new Set(Object.values(VENDORED).map((source) => source.split('/')[0]));
   const lines = [...packages].map((name) => {

@@ -6,10 +6,11 @@ import path from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { build } from 'esbuild';
 
-// Beside the packages that the program imports, which Node looks for from there.
+// Lies beside the packages that the program imports, as Node looks for them from the program's folder
+// upwards.
 const CACHE = fileURLToPath(new URL('../node_modules/.cache/locmoe-programs', import.meta.url));
 
-/** Bundles what belongs to this repository. A module there still knows itself by the URL of its source. */
+/** Bundles only the files of this repository. `import.meta.url` of each stays the URL of its source. */
 const sources = {
   name: 'sources',
   setup({ onResolve, onLoad }) {
@@ -33,7 +34,8 @@ const { outputFiles } = await build({
   write: false,
 });
 const [{ text }] = outputFiles;
-// The name follows from the contents, so that another process may run the file while this one writes it again.
+// The name is a hash of the contents, so that another process may run the file while this one writes it
+// again.
 const file = path.join(CACHE, `${createHash('sha256').update(text).digest('hex').slice(0, 16)}.mjs`);
 mkdirSync(CACHE, { recursive: true });
 writeFileSync(`${file}.${process.pid}`, text);

@@ -1,4 +1,5 @@
-// `npm run lint`: the newest commits have subjects that fit the 72 columns that `git log` and mail leave them.
+// `npm run lint`: the subjects of the newest commits must fit the 72 columns that `git log` and mail have for
+// them.
 import { spawnSync } from 'node:child_process';
 
 const COMMITS = 50;

@@ -1,5 +1,5 @@
 // A container engine for tests. `start` uses a running one, or installs and starts Docker; `stop` ends what
-// `start` started. Starting needs root on Debian and never happens unasked.
+// `start` started. Starting needs root on Debian and is done only on request.
 import { spawn, spawnSync } from 'node:child_process';
 import { closeSync, existsSync, mkdirSync, openSync, readFileSync, rmSync } from 'node:fs';
 import path from 'node:path';
@@ -18,8 +18,8 @@ const START_TIMEOUT_MS = 60_000;
 const STOP_TIMEOUT_MS = 60_000;
 
 /**
- * The address of an engine that answers (a value for DOCKER_HOST), the caller's own before one that `start`
- * started; null if there is none.
+ * The address of a running engine (a value for DOCKER_HOST): the caller's own if it answers, else one that
+ * `start` started; null if there is none.
  * @returns {string | null}
  */
 export function runningEngine() {
@@ -28,7 +28,7 @@ export function runningEngine() {
 }
 
 /**
- * Ensures that an engine answers; packages are only installed with `install`.
+ * Ensures that an engine is running; packages are installed only with `install`.
  * @param {(line: string) => void} log
  * @returns {Promise<string>} its address
  * @throws {Error} with one line if no engine is available
@@ -48,7 +48,7 @@ export async function startEngine(log, { install = false } = {}) {
         `no container engine answers, and Docker is not installed: node scripts/container-engine.mjs start`,
       );
     aptInstall(PACKAGES, log);
-    // The package starts an engine if there is an init system.
+    // Installing the package starts an engine if there is an init system.
     const packaged = runningEngine();
     if (packaged !== null) return packaged;
   }

@@ -4,7 +4,7 @@ import path from 'node:path';
 import { runNpm } from './run-npm.mjs';
 
 const TIMEOUT_MS = 1_800_000;
-/** Files of packages that nothing here reads, which are a third of all. */
+/** Files of packages that nothing here reads; they are a third of all bytes. */
 const UNREAD = [
   // Source maps.
   /\.map$/,
@@ -16,7 +16,8 @@ const UNREAD = [
 ];
 
 /**
- * Installs node_modules from package-lock.json, without install scripts and what nothing reads; a no-op if it is up to date.
+ * Installs node_modules from package-lock.json, without install scripts and files that nothing reads; a no-op
+ * if it is up to date.
  * @param {string} folder
  * @param {string} name what is installed, for messages
  * @param {(line: string) => void} log
@@ -42,8 +43,8 @@ export async function installLocked(folder, name, log, signal) {
 }
 
 /**
- * Removes what nothing reads. Links are not followed: those of the workspaces lead out, and back in; `readdir` with `recursive`
- * follows them from Node 22 on.
+ * Removes files that nothing reads. Does not follow links, as those of the workspaces lead out of the folder
+ * and back; `readdir` with `recursive` follows them from Node 22 on.
  */
 export function removeUnread(modules, folder = modules) {
   for (const entry of readdirSync(folder, { withFileTypes: true })) {

@@ -1,6 +1,6 @@
-// The versions of Node that are tested, and their official binaries, which come from the npm registry.
-// `node scripts/node-versions.mjs 26` prints the folder of one: of the running Node, or in artifacts/ of the checkout, where
-// other users of the machine, as whom some tests run, can read it too.
+// The tested versions of Node and their official binaries, which come from the npm registry. `node
+// scripts/node-versions.mjs 26` prints the folder of one: that of the running Node, or one in artifacts/ of
+// the checkout, which is readable for the other users as whom some tests run.
 import { execFile } from 'node:child_process';
 import { existsSync, mkdirSync } from 'node:fs';
 import { homedir } from 'node:os';
@@ -8,7 +8,7 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 
-/** A release of each version that is tested, oldest first. Odd ones and those to come are not refused. */
+/** A release of each tested version, oldest first. Odd and future versions are accepted but not tested. */
 export const NODE_VERSIONS = ['20.20.2', '22.23.5', '24.22.3', '26.12.1'];
 const CACHE = path.join(process.env.XDG_CACHE_HOME || path.join(homedir(), '.cache'), 'locmoe');
 const ARTIFACTS = fileURLToPath(new URL('../artifacts', import.meta.url));
@@ -23,7 +23,7 @@ export function majorOf(version) {
  * @param {string} version
  * @param {string} [place] by default the user's cache
  * @returns {Promise<string>} its path
- * @throws {Error} of npm
+ * @throws {Error} npm's error
  */
 export async function fetchNode(version, place = CACHE) {
   const folder = path.join(place, `node-${version}`);

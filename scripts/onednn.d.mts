@@ -1,8 +1,13 @@
-/** Path of oneDNN's library: LOCMOE_ONEDNN, that of `setupOneDnn`, or the system's. */
+/** Path of oneDNN's library: LOCMOE_ONEDNN, the one that `setupOneDnn` fetched, or the system's. */
 export function findOneDnn(): string | null;
-/** The library of threads beside the one that was set up, to be loaded first. */
+/**
+ * Path of the threading library that was fetched with oneDNN and must be loaded first; null if there is none.
+ */
 export function findThreads(): string | null;
-/** Fetches the library if there is none. Says why where it cannot; never throws. */
+/** Fetches the library if there is none. Logs the reason if it cannot; never throws. */
 export function setupOneDnn(log: (line: string) => void): void;
-/** Fetches the library into onednn/, whether or not the system has one. @throws with one line */
+/**
+ * Fetches the library into onednn/, whether or not the system has one. @throws an Error with a message of one
+ * line
+ */
 export function fetchOneDnn(log: (line: string) => void): void;

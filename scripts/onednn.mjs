@@ -1,6 +1,7 @@
-// oneDNN, with which the heavy operations of a training are faster than with TensorFlow alone (`bench kernels`). It is
-// found where the system has it; on Debian and Ubuntu its package is fetched and unpacked into onednn/ of this package, or of the
-// user's cache, without root. It can be missing.
+// oneDNN, which computes the heavy operations of a training faster than TensorFlow alone does (`bench
+// kernels`). The system's library is used if there is one; on Debian and Ubuntu its package is otherwise
+// fetched and unpacked into onednn/ of this package, or of the user's cache, without root. oneDNN is
+// optional.
 import { spawnSync } from 'node:child_process';
 import { copyFileSync, existsSync, mkdtempSync, readdirSync, renameSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -12,12 +13,12 @@ const MULTIARCH = { x64: 'x86_64-linux-gnu', arm64: 'aarch64-linux-gnu' }[proces
 const SYSTEM_FOLDERS = [`/usr/lib/${MULTIARCH}`, '/usr/lib64', '/usr/lib', '/usr/local/lib'];
 const LIBRARY = /^libdnnl\.so\.3(\.\d+)*$/;
 const THREADS = 'libgomp.so.1';
-/** Where `setupOneDnn` puts it, with the library of threads that it needs. */
+/** Folder into which `setupOneDnn` puts the library and the threading library that it needs. */
 const OWN_FOLDER = setUpFolder('onednn', THREADS);
 const TIMEOUT_MS = 300_000;
 
 /**
- * Path of the library: LOCMOE_ONEDNN, that of `setupOneDnn`, or the system's.
+ * Path of the library: LOCMOE_ONEDNN, the one that `setupOneDnn` fetched, or the system's.
  * @returns {string | null}
  */
 export function findOneDnn() {
@@ -29,14 +30,17 @@ export function findOneDnn() {
   return null;
 }
 
-/** The library of threads beside the one that was set up, to be loaded first. @returns {string | null} */
+/**
+ * Path of the threading library that was fetched with oneDNN and must be loaded first. @returns {string |
+ * null}
+ */
 export function findThreads() {
   const file = path.join(OWN_FOLDER, THREADS);
   return existsSync(file) ? file : null;
 }
 
 /**
- * Fetches the library if there is none. Says why where it cannot; never throws.
+ * Fetches the library if there is none. Logs the reason if it cannot; never throws.
  * @param {(line: string) => void} log
  */
 export function setupOneDnn(log) {
@@ -76,13 +80,13 @@ function fetchInto(folder, log) {
   const files = readdirSync(libraries, { withFileTypes: true });
   const wanted = files.filter((file) => file.name === THREADS || (file.isFile() && LIBRARY.test(file.name)));
   for (const { name } of wanted.sort((a, b) => a.name.localeCompare(b.name)).reverse()) {
-    // Whole or not at all; the library last, by which others find it.
+    // Each file appears complete or not at all, the library last, as it marks a finished set-up.
     copyFileSync(path.join(libraries, name), path.join(OWN_FOLDER, `${name}.part`));
     renameSync(path.join(OWN_FOLDER, `${name}.part`), path.join(OWN_FOLDER, name));
   }
 }
 
-/** The newest package of version 3. @throws {Error} if this system's sources have none */
+/** Name of the newest package of version 3. @throws {Error} if this system's package sources have none */
 function packageName() {
   if (spawnSync('apt-get', ['--version']).error)
     throw new Error('no apt-get here: install oneDNN 3 (libdnnl) yourself');

@@ -1,5 +1,5 @@
-// `npm run package`: makes the package that `npm install` takes in any folder, since no registry has it. In a fresh clone it
-// first installs what the build needs.
+// `npm run package`: makes the package that `npm install` accepts in any folder, since it is in no registry.
+// In a fresh clone this first installs what the build needs.
 import { spawnSync } from 'node:child_process';
 import { statSync } from 'node:fs';
 import path from 'node:path';

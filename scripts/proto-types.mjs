@@ -10,7 +10,10 @@ const ROOT = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '..');
 const GENERATED = path.join(ROOT, 'src/rpc/generated');
 const TOOL = 'node_modules/@grpc/proto-loader/build/bin/proto-loader-gen-types.js';
 
-/** They describe what load-proto.ts asks @grpc/proto-loader for. `X` is what arrives, `XInput` what may be sent. */
+/**
+ * Match the options that load-proto.ts gives @grpc/proto-loader. `X` is a received message, `XInput` one to
+ * send.
+ */
 const OPTIONS = [
   '--longs=Number',
   '--enums=String',
@@ -43,8 +46,8 @@ function typeScriptIn(folder) {
 }
 
 /**
- * The tool declares the members of a oneof as optional fields, but a message that arrives has exactly one. For files
- * without services it writes an import and a type that nothing uses, which the compiler refuses.
+ * The tool declares the members of a oneof as optional fields, but a received message has exactly one of
+ * them. For files without services it writes an unused import and type, which the compiler rejects.
  */
 function refined(source, file) {
   if (source.includes('type SubtypeConstructor<') && !source.includes('SubtypeConstructor<typeof'))
@@ -62,7 +65,7 @@ function refined(source, file) {
   return hasOneOf ? `import type { OneOf } from '${up}one-of.js';\n${text}` : text;
 }
 
-/** The files of a folder with their contents, to compare. */
+/** Names and contents of a folder's files, for comparison. */
 const contentsOf = (folder) =>
   typeScriptIn(folder).map((file) => [file, readFileSync(path.join(folder, file), 'utf8')]);
 

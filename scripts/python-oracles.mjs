@@ -1,11 +1,11 @@
-// Tests hold our formats, numbers, wire and benches against PyTorch, ONNX Runtime, the checker of ONNX, safetensors and
-// gRPC's C core in Python, and against OpenMPI. `install` gets them with apt-get (200 MB, 2 GB on disk, half a minute),
-// which needs root on Debian and never happens unasked.
+// Python packages that tests compare with: PyTorch, ONNX Runtime, ONNX's checker, safetensors and gRPC's C
+// core; and OpenMPI. `install` gets them with apt-get (200 MB, 2 GB on disk, half a minute), which needs root
+// on Debian and is done only on request.
 import { spawnSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { aptInstall, whyNotInstallable } from './apt-install.mjs';
 
-/** The first that has the modules is taken; the one on PATH may not be Debian's. */
+/** The first interpreter that has the modules is used; the one on PATH may not be Debian's. */
 const INTERPRETERS = ['python3', '/usr/bin/python3'];
 /** Without libopenblas0 PyTorch multiplies matrices in plain loops. */
 const PACKAGES = [
@@ -24,7 +24,7 @@ const MODULES = ['torch', 'safetensors', 'onnxruntime', 'onnx', 'grpc'];
 const log = (line) => console.error(`[python] ${line}`);
 
 /**
- * A Python of this machine that has all of these modules; null if there is none.
+ * A Python interpreter of this machine that has all of these modules; null if there is none.
  * @param {readonly string[]} modules
  * @returns {string | null}
  */

@@ -1,5 +1,5 @@
-// `node scripts/release-notes.mjs vX.Y.Z`: prints what CHANGELOG.md says of a release, if the tag, every package.json and the
-// changelog agree on it.
+// `node scripts/release-notes.mjs vX.Y.Z`: prints the release's section of CHANGELOG.md, if the tag, every
+// package.json and the changelog agree on the version.
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url';
 const ROOT = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '..');
 const read = (file) => readFileSync(path.join(ROOT, file), 'utf8');
 
-/** @throws {Error} with one line of what does not agree */
+/** @throws {Error} with one line that names the disagreement */
 function releaseNotes(tag) {
   const packages = readdirSync(path.join(ROOT, 'packages')).map((name) => `packages/${name}/package.json`);
   for (const file of ['package.json', ...packages.filter((name) => existsSync(path.join(ROOT, name)))]) {
@@ -25,7 +25,7 @@ function releaseNotes(tag) {
     );
   const notes = bodyOf(tag.slice(1));
   if (notes === '') throw new Error(`CHANGELOG.md: nothing stands under "${tag.slice(1)}"`);
-  // A release's page is in no folder that relative links could start from.
+  // Relative links do not work on the page of a release, which is not in a folder of the repository.
   const { GITHUB_SERVER_URL: server, GITHUB_REPOSITORY: repository } = process.env;
   return repository ? notes.replace(/\]\((?!\w+:|#)/g, `](${server}/${repository}/blob/${tag}/`) : notes;
 }

@@ -1,5 +1,6 @@
-// tfjs-node 4.22.0 calls util.isArray and util.isNullOrUndefined, of which Node 22 warns and which Node 23 removed. They are
-// put back wherever it is loaded. A release after 4.22.0 makes this file needless: its source no longer calls them.
+// tfjs-node 4.22.0 calls util.isArray and util.isNullOrUndefined, which Node 22 deprecates and Node 23 lacks.
+// This module restores them and is loaded before tfjs-node. The source of later releases no longer calls
+// them.
 import util from 'node:util';
 
 util.isArray = Array.isArray;

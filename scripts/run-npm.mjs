@@ -4,12 +4,12 @@ import { readFileSync } from 'node:fs';
 const PROGRESS_MS = 5_000;
 
 /**
- * Runs npm, and says every five seconds how much it has read, from the network or from its cache.
+ * Runs npm; logs every five seconds how much it has read, from the network or from its cache.
  * @param {readonly string[]} args
- * @param {{ cwd: string, timeoutMs: number, megabytes?: number, signal?: AbortSignal }} options `megabytes` that it is to
- *   read, if that is known
+ * @param {{ cwd: string, timeoutMs: number, megabytes?: number, signal?: AbortSignal }} options `megabytes`:
+ *   the amount that npm will read, if it is known
  * @param {(line: string) => void} log
- * @returns {Promise<string | null>} why it failed, in one line; null if it did not
+ * @returns {Promise<string | null>} the reason why npm failed, in one line; null if it succeeded
  */
 export async function runNpm(args, { cwd, timeoutMs, megabytes, signal }, log) {
   const npm = spawn('npm', args, { cwd, stdio: ['ignore', 'ignore', 'pipe'], timeout: timeoutMs, signal });
@@ -28,7 +28,7 @@ export async function runNpm(args, { cwd, timeoutMs, megabytes, signal }, log) {
       megabytes === undefined
         ? `about ${read.toFixed(0)} MB read`
         : `about ${Math.min(read, megabytes).toFixed(0)} of ${megabytes} MB`;
-    // npm fetches first and unpacks then.
+    // npm fetches everything before it unpacks.
     const isStill = now === before;
     before = now;
     return isStill ? `${now}, unpacking or waiting for the registry` : now;
@@ -38,7 +38,7 @@ export async function runNpm(args, { cwd, timeoutMs, megabytes, signal }, log) {
 }
 
 /**
- * Says every five seconds how far something is.
+ * Logs the progress of an action every five seconds.
  * @template T
  * @param {(line: string) => void} log
  * @param {() => string} describe

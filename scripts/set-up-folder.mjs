@@ -5,14 +5,14 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const ROOT = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '..');
-/** The user's own, for what all packages and checkouts of this user share. */
+/** Cache that all packages and checkouts of this user share. */
 export const CACHE_FOLDER = path.join(process.env.XDG_CACHE_HOME || path.join(home(), '.cache'), 'locmoe');
 
 /**
- * Where the set-up puts a part: its folder in this package; for a user who cannot write there, where root has installed it,
- * one in the user's cache, which other installations with the same lock file share.
+ * Folder of a part of the set-up: in this package or, for a user who cannot write there because root
+ * installed it, in the user's cache, where installations with the same lock file share it.
  * @param {string} part name of its folder in this package
- * @param {string} present name of what is in that folder once it is set up
+ * @param {string} present name of an entry that the folder has once the part is set up
  */
 export function setUpFolder(part, present) {
   const own = path.join(ROOT, part);
@@ -40,7 +40,7 @@ export function makeSetUpFolder(part, folder) {
   }
 }
 
-/** The home of a user id without an account is /, as in containers. */
+/** The home of a user id without an account, as in containers, is /. */
 function home() {
   try {
     return homedir();

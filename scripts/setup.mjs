@@ -13,7 +13,7 @@ export async function phase(name, run) {
   console.log(`[${name}] ${((performance.now() - started) / 1000).toFixed(1)} s`);
 }
 
-/** Installs npm packages: all that a build takes. */
+/** Installs the npm packages that a build needs. */
 export async function setupPackages() {
   const { node } = process.versions;
   if (Number(node.split('.')[0]) < 20) throw new Error(`Node ${node} is too old: use 20 or later`);

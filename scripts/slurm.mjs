@@ -1,4 +1,5 @@
-// Slurm for the tests of its jobs. `install` gets it with apt-get, which needs root on Debian and never happens unasked.
+// Slurm, for the tests of its jobs. `install` gets it with apt-get, which needs root on Debian and is done
+// only on request.
 import { spawnSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { aptInstall, whyNotInstallable } from './apt-install.mjs';

@@ -1,4 +1,4 @@
-/** The folder whose node_modules have TensorFlow, or get it. */
+/** The folder in whose node_modules TensorFlow is or will be installed. */
 export function tensorFlowFolder(): string;
 export function hasTensorFlow(): boolean;
 export function probeTensorFlow(): {

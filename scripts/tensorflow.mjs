@@ -1,7 +1,8 @@
-// TensorFlow for Node: the package from the registry, whose install script is not run, and the native library
-// under it. Checkouts have the package among their development dependencies; elsewhere (an installed locmoe, an
-// image) it is installed into tensorflow/ of this package, or of the user's cache. The library is the pinned build that the tests run on,
-// from a registry package; LOCMOE_TENSORFLOW=vendor asks for the vendor's own instead.
+// TensorFlow for Node: the package from the registry, whose install script is not run, and its native
+// library. In a checkout the package is a development dependency; elsewhere (an installed locmoe, an image)
+// it is installed into tensorflow/ of this package, or of the user's cache. The library is a pinned build
+// from a registry package, with which the tests run; LOCMOE_TENSORFLOW=vendor selects the vendor's own build
+// instead.
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import {
@@ -33,7 +34,7 @@ const PINNED = {
   megabytes: 195,
   sha512: 'D275PZpxsKenTuiPnvIE5T+D5JrT4aU9M3EDCedBQKlP0hUB7011Yzg8CAJ6MBIog9Lq90aaEair4yrBBlk61w==',
   archive: 'package/nodejs12.x-tf2.7.0.br',
-  /** SHA-256 of what is loaded of it. */
+  /** SHA-256 of the files that are loaded. */
   loaded: {
     [ADDON]: '49a5197e63982786cfff5af282d5bfefd8b55a728daa04925b031ced6d4dc0c5',
     'deps/lib/libtensorflow.so.1': '95590cd1cbe4fcd2065e17b2c797a39e2ee31b499d081aff77d3b70a93818daa',
@@ -43,22 +44,25 @@ const PINNED = {
 };
 const CACHE = path.join(CACHE_FOLDER, `tensorflow-${PINNED.version}`);
 
-/** The folder whose node_modules have TensorFlow, or get it: that of the checkout, or `setUpFolder`. @returns {string} */
+/**
+ * The folder in whose node_modules TensorFlow is or will be installed: the checkout, or `setUpFolder`.
+ * @returns {string}
+ */
 export function tensorFlowFolder() {
   return existsSync(path.join(ROOT, PACKAGE)) && !existsSync(path.join(ROOT, 'tensorflow/node_modules'))
     ? ROOT
     : setUpFolder('tensorflow', 'node_modules');
 }
 
-/** True once `setupTensorFlow` has succeeded here; it loads nothing. @returns {boolean} */
+/** True once `setupTensorFlow` has succeeded in this place; loads nothing. @returns {boolean} */
 export function hasTensorFlow() {
   return existsSync(path.join(tensorFlowFolder(), PACKAGE, ADDON));
 }
 
 /**
- * The version of the library, once it has loaded and multiplied in a fresh process.
- * @returns {{ version: string | null, isPinned: boolean, why: string, file: string }} `why` it does not load, and
- *   the addon's file
+ * Probes the library: loads it in a fresh process and multiplies two matrices.
+ * @returns {{ version: string | null, isPinned: boolean, why: string, file: string }} `version` is null if it
+ *   does not load, for the reason `why`; `file` is the addon
  */
 export function probeTensorFlow(folder = tensorFlowFolder()) {
   const file = path.join(folder, PACKAGE, ADDON);
@@ -82,7 +86,7 @@ export function probeTensorFlow(folder = tensorFlowFolder()) {
 }
 
 /**
- * Makes TensorFlow load; a no-op if the wanted one already does.
+ * Ensures that TensorFlow loads; a no-op if the wanted build already does.
  * @param {(line: string) => void} log
  * @throws {Error} with one line of advice
  */
@@ -109,7 +113,10 @@ export async function setupTensorFlow(log) {
   log(`installed ${probed.version}`);
 }
 
-/** Installs beside the folder's `node_modules`, then moves: a set-up that was cut short leaves nothing half done. */
+/**
+ * Installs into a work folder, then moves node_modules into place, so that an interrupted set-up leaves
+ * nothing half done.
+ */
 async function replaceModules(folder, fill, log) {
   makeSetUpFolder('tensorflow', folder);
   await inWorkFolder(folder, async (work, interruption) => {
@@ -130,7 +137,7 @@ async function copyPinned(packageFolder, log) {
     await fillCache(log);
   }
   for (const part of ['deps', 'lib']) {
-    // New files: a process may have the old ones mapped.
+    // The files are replaced, not overwritten, as a process may have the old ones mapped.
     await rm(path.join(packageFolder, part), { recursive: true, force: true });
     await linkAll(path.join(CACHE, part), path.join(packageFolder, part));
   }
@@ -141,7 +148,10 @@ async function copyPinned(packageFolder, log) {
   throw new Error(`TensorFlow: ${changed} is not the pinned one; remove ${CACHE} and run the set-up again`);
 }
 
-/** Makes a folder of hard links to the files of another; of copies where there can be none, as between file systems. */
+/**
+ * Fills a folder with hard links to the files of another, or with copies where links are impossible, as
+ * between file systems.
+ */
 async function linkAll(from, to) {
   await mkdir(to, { recursive: true });
   for (const entry of await readdir(from, { withFileTypes: true })) {
@@ -152,11 +162,11 @@ async function linkAll(from, to) {
   }
 }
 
-/** The first of the files that are loaded which is not the pinned one; null if all are. */
+/** The first loaded file that is not the pinned one; null if all are. */
 async function changedFile(folder) {
   for (const [name, sha256] of Object.entries(PINNED.loaded)) {
     const file = path.join(folder, name);
-    // A link that leads out of the folder may lead elsewhere tomorrow.
+    // The target of a link that leads out of the folder may change later.
     if (!existsSync(file) || !realpathSync(file).startsWith(realpathSync(folder))) return name;
     if ((await digestOf('sha256', file, 'hex')) !== sha256) return name;
   }
@@ -179,7 +189,7 @@ async function runVendorInstaller(packageFolder, log) {
   );
 }
 
-/** Fetches the registry package, checks its hash, and keeps the library in the cache. */
+/** Fetches the registry package, checks its hash, and puts the library into the cache. */
 async function fillCache(log) {
   const tar = await import('tar');
   await mkdir(CACHE_FOLDER, { recursive: true });
@@ -224,7 +234,7 @@ function unpack(archive, decompress, extract, log) {
 }
 
 async function fetchTarball(work, log, signal) {
-  // With a cache of its own, as npm's would keep the archive for good.
+  // Uses a cache of its own, as npm's cache would keep the archive for good.
   const cache = path.join(work, 'npm');
   const args = ['pack', PINNED.spec, '--pack-destination', work, '--cache', cache, '--loglevel=error'];
   const options = { cwd: work, timeoutMs: FETCH_TIMEOUT_MS, megabytes: PINNED.megabytes, signal };
@@ -245,8 +255,8 @@ const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'];
 const WORK_FOLDER = /^\.set-up-(\d+)-/;
 
 /**
- * Runs `action` with a new folder inside `parent`, and removes it, as well as those of set-ups that were killed. A
- * signal to this process aborts the AbortSignal that `action` gets, and ends the process.
+ * Runs `action` with a new folder inside `parent`, and afterwards removes the folder, as well as those of
+ * killed set-ups. A signal to this process aborts the AbortSignal that `action` gets, and ends the process.
  */
 async function inWorkFolder(parent, action) {
   for (const name of readdirSync(parent)) {
@@ -271,7 +281,7 @@ async function inWorkFolder(parent, action) {
   }
 }
 
-// No top-level `await`: `require` of a router of one's own loads `locmoe/routing`, and with it this module.
+// No top-level `await`: routers loaded by `require` may load `locmoe/routing`, and with it this module.
 if (process.argv[1] === fileURLToPath(import.meta.url))
   setupTensorFlow((line) => console.log(`[tensorflow] ${line}`)).catch((error) => {
     console.error(`set-up failed: ${error.message}`);
