@@ -41,7 +41,7 @@ export interface Place {
   readonly dataAddress: string;
   /** Connected client; the caller closes it. */
   readonly client: CoordinatorClient;
-  /** Credentials by which the nodes of the run know each other. */
+  /** Credentials by which the nodes of the run authenticate each other. */
   readonly security: Security;
 }
 

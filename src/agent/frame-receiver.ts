@@ -4,28 +4,31 @@ import { TrainerError } from '../errors.js';
 import { decodeHead, type FrameHead, MAX_FRAME_PAYLOAD_BYTES } from '../rpc/frame-codec.js';
 import type { ByteReceiver } from '../rpc/http2/direct-client.js';
 
-/** Where a section of a frame goes. */
+/** Destination of a section of a frame. */
 export interface SectionTarget {
   readonly ring: ByteRing;
   readonly consumer: Pick<Doorbell, 'ring'>;
-  /** Bytes that are still to come. */
+  /** Bytes that have not arrived yet. */
   left: number;
 }
 
-/** gRPC's prefix of a message: whether it is compressed, and its length. */
+/** Size of gRPC's prefix of a message: whether it is compressed, and its length. */
 const PREFIX_BYTES = 5;
-/** Ample for the sections of all pairs of ranks of two nodes. */
+/** Enough for the sections of all pairs of ranks of two nodes. */
 const MOST_HEAD_BYTES = 1 << 16;
-/** Read at once, so that little of the payload is copied twice. */
+/** Bytes read at a time, so that little of the payload is copied twice. */
 const HEAD_STEP_BYTES = 64;
 
-/** Puts the messages of a stream, which come cut anywhere, into the rings of their destinations. */
+/**
+ * Writes the messages of a stream, whose bytes arrive in arbitrary pieces, to the rings of their
+ * destinations.
+ */
 export class FrameReceiver implements ByteReceiver {
-  /** Prefix and head of a message as far as they have come. */
+  /** The part of a message's prefix and head that has arrived. */
   #start = Buffer.alloc(0);
   #targets: SectionTarget[] = [];
 
-  /** @param begin checks a frame, and says where its sections go */
+  /** @param begin checks a frame's head and returns the destinations of its sections */
   constructor(private readonly begin: (head: FrameHead) => SectionTarget[]) {}
 
   take(bytes: Buffer): void {
@@ -53,7 +56,7 @@ export class FrameReceiver implements ByteReceiver {
     if (target.left === 0) this.#targets.shift();
   }
 
-  /** Returns how many of the bytes belonged to the prefix and the head. */
+  /** Returns how many of the bytes belong to the prefix and the head. */
   #readStart(bytes: Buffer): number {
     const had = this.#start.length;
     if (had < PREFIX_BYTES) {

@@ -6,7 +6,7 @@ import { Session } from './session.js';
 
 const FIRST_RETRY_MS = 100;
 const LAST_RETRY_MS = 1_000;
-/** Time for a coordinator to accept a session; one that is stopped never answers. */
+/** Time for a coordinator to accept a session; a suspended one never answers. */
 const ACCEPT_MS = 3_000;
 
 export interface LastingSessionOptions {
@@ -38,7 +38,9 @@ export interface LastingSessionListener {
  */
 export class LastingSession {
   readonly #outbox = new Outbox();
-  /** Highest term seen; a coordinator of an earlier one was only stopped, and leads no more. */
+  /**
+   * Highest term seen; a coordinator of an earlier term was suspended in the meantime, and no longer leads.
+   */
   #term: number;
   /** Open session; null while there is no coordinator. */
   #session: Session | null;
@@ -57,7 +59,7 @@ export class LastingSession {
     });
   }
 
-  /** False while the coordinator has not read earlier events, and while there is none. */
+  /** False while the coordinator has not read earlier events, and while there is no coordinator. */
   get isReady(): boolean {
     return this.#session?.isReady ?? false;
   }

@@ -5,8 +5,9 @@ export interface LinkSpeed {
 }
 
 /**
- * Delays items as a link of that speed would: an item departs once the link is free and its bytes have passed, and
- * arrives a latency later, in order. It has no timers; the owner asks when the next item is due.
+ * Delays items as a link of that speed would: an item departs once the link is free and its bytes have
+ * passed, and arrives after the latency, in order. It has no timers; the owner asks when the next item is
+ * due.
  */
 export class LinkLimit<T> {
   readonly #queue: { readonly item: T; readonly dueMs: number }[] = [];

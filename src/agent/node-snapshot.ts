@@ -51,7 +51,7 @@ export class NodeSnapshot {
     return this.#isOwnComplete;
   }
 
-  /** @param node whose ranks it has the state of; any if left out */
+  /** @param node node whose ranks the snapshot is of; not compared by default */
   is({ generation, step }: SnapshotRef, node = this.world.node): boolean {
     return this.ref.generation === generation && this.ref.step === step && this.world.node === node;
   }
@@ -62,7 +62,7 @@ export class NodeSnapshot {
     return { node, folder: path.join(this.folder, `of-node-${node}`) };
   }
 
-  /** @returns whether all ranks of the node have written */
+  /** @returns whether all ranks of the node have written their files */
   add(rank: number, files: readonly ShardFile[]): boolean {
     this.#own.set(rank, files);
     return this.#own.size === this.world.config.cluster.workersPerNode;

@@ -15,7 +15,7 @@ const MAX_DATA_FRAME_BYTES = (1 << 20) + (1 << 16);
 
 const { Pull } = loadProto('collectives', 'locmoe.collectives.v1.Collectives');
 
-/** Decodes a status message of gRPC, which is percent-encoded; one that is not stays as it is. */
+/** Decodes a status message of gRPC, which is percent-encoded; returns others unchanged. */
 function decoded(message: string): string {
   try {
     return decodeURIComponent(message);
@@ -29,9 +29,9 @@ export interface PullCall {
   write(request: PullRequestInput): void;
   /** Asks the other side to end the stream. */
   end(): void;
-  /** Breaks it. */
+  /** Breaks the stream. */
   cancel(): void;
-  /** Resolves when it is over, whoever ended it, after which no bytes arrive. */
+  /** Resolves when the stream is over, whoever ended it; no bytes arrive after that. */
   readonly ended: Promise<void>;
 }
 
@@ -41,7 +41,7 @@ export interface PullOptions {
   readonly keepaliveMs: number;
   readonly timeoutMs: number;
   readonly open: PullRequestInput;
-  /** Called at most once after the stream was open, if it did not end well. */
+  /** Called at most once if the stream breaks after it was open. */
   readonly onLost: (details: string) => void;
 }
 
@@ -51,7 +51,7 @@ export type PullError = Pick<ServiceError, 'code' | 'details'>;
 /**
  * Opens a stream over grpc-js; resolves once the other agent has accepted the call. Rejects with a PullError.
  *
- * @param onFrame may throw, having broken the stream
+ * @param onFrame breaks the stream before it throws
  */
 export function pullByGrpc(
   { address, security, keepaliveMs, timeoutMs, open, onLost }: PullOptions,
@@ -101,7 +101,7 @@ export function pullByGrpc(
   });
 }
 
-/** Opens a direct stream, whose bytes `receiver` takes; else as `pullByGrpc`. */
+/** Opens a direct stream, whose bytes go to `receiver`; otherwise like `pullByGrpc`. */
 export function pullDirectly(options: PullOptions, receiver: ByteReceiver): Promise<PullCall> {
   const { address, security, keepaliveMs, timeoutMs, open, onLost } = options;
   const { host, port }: Address = parseAddress('data address', address);
@@ -154,7 +154,7 @@ export function pullDirectly(options: PullOptions, receiver: ByteReceiver): Prom
     stream.once('response', (headers) => {
       take(headers);
       if (outcome !== null) {
-        // A refusal; this side of the call is open, and nobody would close it.
+        // The call was refused; our side of it is still open, and nobody else closes it.
         direct.destroy();
         return;
       }
@@ -175,14 +175,15 @@ export function pullDirectly(options: PullOptions, receiver: ByteReceiver): Prom
       take(headers);
       direct.destroy();
     });
-    // There is no data for it, and without a reader it does not end.
+    // The stream has no data to read, but must be read to end.
     stream.resume();
   });
 }
 
 /**
- * A receiver that tells violations of the protocol to `onError`; all its errors break the stream. `close` waits for calls that are
- * open: another one has no place in memory that a socket could write to, and nothing is taken from it after the close.
+ * A receiver that reports violations of the protocol to `onError`; all its errors break the stream. `close`
+ * waits for open calls only: a call that is not open has no memory that a socket could write to, and its bytes
+ * are refused after the close.
  */
 export function guardedReceiver(
   receiver: ByteReceiver,

@@ -16,7 +16,7 @@ import {
 /**
  * Sends a frame in parts, the first of which is its head.
  *
- * @param parts stay as they are until `done`
+ * @param parts must not change until `done` is called
  * @param done called once they are sent; never if the stream breaks
  */
 export type SendFrame = (parts: readonly Uint8Array[], done: () => void) => void;
@@ -168,7 +168,7 @@ export class RingRelay {
     return [...this.#peers.values()].every((peer) => peer.outgoing.every(({ ring }) => ring.readable === 0));
   }
 
-  /** Takes the bytes of the stream from a node. Where it throws, it is as `deliver`. */
+  /** Returns the receiver for the stream from a node. It throws the same errors as `deliver`. */
   receiver(node: number): FrameReceiver {
     return new FrameReceiver((head) => this.#begin(node, head));
   }
@@ -195,7 +195,7 @@ export class RingRelay {
     if (generation !== this.segment.generation)
       throw this.#violation(node, `generation ${generation} instead of ${this.segment.generation}`);
     const peer = this.#peer(node);
-    // A pair's sections of one frame follow each other.
+    // Several sections of one frame may belong to the same pair, one after the other.
     const begun = new Map<IncomingPair, number>();
     const targets: SectionTarget[] = [];
     for (let i = 0; i < sections.length; i += SECTION_FIELDS) {

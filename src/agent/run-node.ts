@@ -32,8 +32,8 @@ export interface NodeOptions {
   /** Injects faults into this node when the coordinator asks for them. */
   readonly allowFaults?: boolean;
   /**
-   * Watch over the parent process, paused while a session is open; null if there is none. Such a parent leads the run:
-   * nobody restarts it.
+   * Watch over the parent process, paused while a session is open; null if there is none. A parent leads the
+   * run itself, and nobody restarts it.
    */
   readonly parent: ParentWatch | null;
 }
@@ -55,7 +55,7 @@ export async function runNode(options: NodeOptions): Promise<number> {
   assertMayListen(listenAt, security ?? NO_SECURITY, insecure);
   assertAddressSpace();
   removeStaleSegments();
-  // Before a run is joined, nobody may call this server.
+  // Nobody may call this server before a run is joined.
   const rpc = createRpcServer(security ?? withOwnToken(randomToken()));
   const bound = await listen(rpc, listenAt, '--listen');
   const logger = createLogger({
@@ -86,18 +86,18 @@ export async function runNode(options: NodeOptions): Promise<number> {
         security,
         formerNode,
         timeoutMs: run === 0 || !forever ? (lookMs ?? options.joinTimeout * 1000) : Number.POSITIVE_INFINITY,
-        // A parent knows of the run's end, and ends this process with it.
+        // A parent learns of the run's end, and then ends this process.
         patient: forever || options.parent !== null,
         onWait: (why) => logger.info(`waiting: ${why}`),
       }).catch((error: unknown) => {
         if (lookMs === null) throw error;
-        // The node's own options were right, but its run has failed.
+        // The node's options are valid, but the run that it was looking for has failed.
         logger.error(asTrainerError(error).message);
         return null;
       });
       if (place === null) return EXIT.failedRun;
       rpc.security = place.security;
-      // From here on a broken session shows the coordinator's end.
+      // From here on, a broken session reveals that the coordinator has ended.
       options.parent?.pause();
       agent = new NodeAgent({
         ...place,

@@ -77,8 +77,8 @@ export interface FetchOptions {
 /**
  * Fetches files of a snapshot from another node.
  *
- * @throws TrainerError `NODE_LOST` if that node does not send them in time; `BAD_MESSAGE` if it sends others, or they
- *   are damaged; `DISK_FULL`
+ * @throws TrainerError `NODE_LOST` if that node does not send them in time; `BAD_MESSAGE` if it sends other
+ *   or damaged files; `DISK_FULL`
  */
 export async function fetchSnapshot(options: FetchOptions): Promise<FetchedFiles> {
   const { address, security, request, timeoutMs, signal } = options;

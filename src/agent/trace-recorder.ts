@@ -18,7 +18,7 @@ import { FLIGHT_SLOTS } from '../collectives/shm-layout.js';
 const FILE_BYTES = 1 << 20;
 /** Number of files that a node keeps over all generations; the oldest are removed. */
 const MAX_FILES = 32;
-/** Number of generations whose last files outlive others: they hold the steps before a failure. */
+/** Number of generations whose last files are kept longer, since they hold the steps before a failure. */
 const KEPT_GENERATIONS = 5;
 const LAST_FILES = 2;
 /** Interval between two writes; a full ring is written sooner. */
@@ -39,8 +39,8 @@ export interface TraceSource {
 }
 
 /**
- * Writes the spans of a node's ranks (FlightRing) to files of bounded number and size. The rings are copied as they
- * are, after steps, so that it costs the node next to nothing.
+ * Writes the spans of a node's ranks (FlightRing) to files of bounded number and size. The rings are copied
+ * as they are, after steps, so that recording costs the node next to nothing.
  */
 export class TraceRecorder {
   #source: TraceSource | null = null;
@@ -108,7 +108,7 @@ export class TraceRecorder {
       });
   }
 
-  /** @param step the first in the chunks; those to come have no earlier one */
+  /** @param step first step in the chunks; later chunks have no earlier one */
   async #write(step: number, chunks: Buffer, monotonicEpochMs: number): Promise<void> {
     const { directory, generation, node } = this.options;
     let file = this.#file;

@@ -5,16 +5,17 @@ export const ALLOCATOR_ENV = {
   MALLOC_TRIM_THRESHOLD_: String(2 ** 32),
   // Threads that run compiled graphs would otherwise use arenas that go back to the kernel at once.
   MALLOC_ARENA_MAX: '1',
-  // Huge pages for tensors where the kernel leaves it to the program (glibc 2.35 and later; older ones ignore
-  // it). No caches of small blocks: freed blocks that are not merged fragment the space between tensors.
+  // Huge pages for tensors where the kernel lets programs ask for them (glibc from 2.35 on; older ones ignore
+  // the setting). No caches of small blocks: freed blocks that are not merged fragment the space between
+  // tensors.
   GLIBC_TUNABLES: 'glibc.malloc.hugetlb=1:glibc.malloc.tcache_count=0:glibc.malloc.mxfast=0',
 };
 
 /** Environment of a process that shares the machine's cores with other workers. */
 export const WORKER_ENV = {
-  // More than one TensorFlow thread a worker would compete for the cores.
+  // With more than one TensorFlow thread each, workers would compete for the cores.
   TF_NUM_INTRAOP_THREADS: '1',
-  // oneDNN too computes with one thread a worker.
+  // oneDNN, too, computes with one thread in each worker.
   OMP_NUM_THREADS: '1',
   // Compiled parts run in the calling thread, which saves a hand-over to another one and back.
   TF_NUM_INTEROP_THREADS: '-1',

@@ -23,7 +23,7 @@ export interface WorkerExit {
   readonly signal: NodeJS.Signals | null;
   /** True if the pool itself killed it. */
   readonly killedByUs: boolean;
-  /** Why the process could not be started; then `pid` is 0. */
+  /** The reason why the process could not be started, in which case `pid` is 0. */
   readonly spawnError?: Error;
 }
 
@@ -79,7 +79,7 @@ export class WorkerPool {
   /**
    * Gives the workers `graceMs` to exit, then kills the rest.
    *
-   * @returns pids of those that SIGKILL did not end within a second
+   * @returns pids of workers that SIGKILL did not end within a second
    */
   async end(graceMs: number): Promise<number[]> {
     const gone = Promise.all([...this.#children.values()].map(exited));

@@ -6,14 +6,14 @@ import { readLines } from './bounded-lines.js';
 export interface WorkerStack {
   /** Location in words, for a message. */
   readonly where: string;
-  /** Frames, innermost first, as `function (file:line:column)`; empty if it runs no JavaScript. */
+  /** Frames, innermost first, as `function (file:line:column)`; empty if the worker runs no JavaScript. */
   readonly frames: readonly string[];
 }
 
 /**
- * Finds out where a worker is that makes no progress.
+ * Finds out where a worker that makes no progress is.
  *
- * @param channel to the thread of the worker that answers (worker/stack-answer.ts)
+ * @param channel connects to the thread of the worker that answers (worker/stack-answer.ts)
  * @param timeoutMs limit for the answer, which does not come while native code runs
  */
 export async function stackOf(pid: number, channel: Duplex, timeoutMs: number): Promise<WorkerStack> {
