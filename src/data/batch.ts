@@ -1,6 +1,6 @@
 import type { TokenRange } from './sequences.js';
 
-/** One rank's sequences of a step. B sequences of S tokens, row-major. */
+/** One rank's sequences of a step: B sequences of S tokens, row-major. */
 export interface Batch {
   /** B */
   readonly numSequences: number;
@@ -12,7 +12,10 @@ export interface Batch {
   readonly targets: Int32Array;
   /** [B]; position of each sequence's domain in the configuration */
   readonly domains: Int32Array;
-  /** Samples packed into the sequences; without it each sequence is one text, all of whose targets count. */
+  /**
+   * Layout of samples that are packed into the sequences; undefined if each sequence is one text, whose
+   * targets all count.
+   */
   readonly packed?: PackedTokens | undefined;
 }
 
@@ -41,8 +44,8 @@ export function countedTargets({ numSequences, seqLen, packed }: Batch): Int32Ar
 export interface ValidationBatch extends Batch {
   /** [B]; 1, or 0 for padding */
   readonly valid: Uint8Array;
-  /** [B]; index of each among the sequences of a validation */
+  /** [B]; index of each sequence among those of a validation */
   readonly sequences: Int32Array;
-  /** [B]; where each sequence, or its packed samples, stand in the validation text of its domain */
+  /** [B]; tokens of each sequence, or of its packed samples, in the validation text of its domain */
   readonly ranges: readonly (readonly TokenRange[])[];
 }

@@ -8,21 +8,22 @@ import { TrainerError } from '../errors.js';
 import type { Message } from './template.js';
 import type { Tokenizer } from './tokenizer/tokenizer.js';
 
-// A model for transformers may bring a template in Jinja that puts a conversation into one text, special tokens by their names.
+// A transformers model may have a Jinja template that renders a conversation as one text, with special tokens
+// by name.
 
 const JINJA_FILE = 'chat_template.jinja';
 const SETTINGS_FILE = 'tokenizer_config.json';
 /** A pattern that matches nowhere, not even the empty text. */
 const NOTHING = '(?!)';
-/** Time limit for parsing a template, and for rendering with it: a stranger's may never end. */
+/** Time limit for parsing a template, and for rendering with it: a template from a stranger may never end. */
 const MAX_MS = 1_000;
 /** Limit on the length of a template; the longest known ones have some ten thousand characters. */
 const MAX_TEMPLATE_CHARS = 2 ** 18;
-/** Limit on the rendered text, which is that on the bytes of a request to the API. */
+/** Limit on the rendered text; the same as on the body of an API request. */
 const MAX_TEXT_CHARS = 2 ** 22;
 /** A template's own error message is cut to this length. */
 const MAX_SAID_CHARS = 500;
-/** Room for the added tokens that some settings list. */
+/** Limit on the files' size, with room for the added tokens that some settings list. */
 const MAX_BYTES = 2 ** 24;
 
 const token = z.union([z.string(), z.object({ content: z.string() }).transform(({ content }) => content)]);
@@ -42,21 +43,22 @@ const generationSchema = z.object({
 
 /** The chat template of a folder. */
 export interface ChatTemplate {
-  /** Its file, for messages. */
+  /** Path of the template's file, for messages. */
   readonly file: string;
   readonly template: Template;
-  /** The template may name these special tokens by their role. */
+  /** Special tokens that the template may refer to by their role. */
   readonly tokens: Omit<z.output<typeof settingsSchema>, 'chat_template'>;
   /** Ids of the tokens that end an answer. */
   readonly ends: readonly number[];
 }
 
 /**
- * Reads the chat template of a folder: chat_template.jinja, or the field of tokenizer_config.json, of several the one named `default`.
- * Answers end with `eos_token_id` of generation_config.json, else of config.json.
+ * Reads the chat template of a folder: chat_template.jinja, or the field of tokenizer_config.json, which may
+ * have several, of which `default` is used. Answers end with `eos_token_id` of generation_config.json, else
+ * of config.json.
  *
  * @returns null if the folder has no template
- * @throws TrainerError `BAD_INPUT` naming the file that is broken
+ * @throws TrainerError `BAD_INPUT` naming the invalid file
  */
 export function readChatTemplate(folder: string): ChatTemplate | null {
   const jinja = path.join(folder, JINJA_FILE);
@@ -84,14 +86,17 @@ function parse(file: string, source: string): Template {
   }
 }
 
-/** A character that no text has, by Unicode: inside the name of a special token it makes ordinary text of it. */
+/**
+ * A noncharacter, which Unicode keeps out of texts: within the name of a special token it makes the name
+ * ordinary text.
+ */
 const BREAK = '\uFDD0';
 
 /**
- * The tokens of a conversation, after which the model answers. Names of special tokens are those tokens in the template, and
- * ordinary text in a message.
+ * Encodes a conversation up to where the model's answer begins. The name of a special token stands for the
+ * token in the template, and is ordinary text in a message.
  *
- * @throws TrainerError `BAD_INPUT` if the template refuses the messages or makes nothing of them
+ * @throws TrainerError `BAD_INPUT` if the template refuses the messages or renders an empty text
  */
 export function encodeByTemplate(
   messages: readonly Message[],
@@ -104,7 +109,7 @@ export function encodeByTemplate(
   const parts = renderInParts(messages, [...known.keys()], { file, template, tokens });
   const encoded = parts.flatMap((part, i) => {
     if (i % 2 === 1) return known.get(part)!.id;
-    // A special token may take the white space beside it along.
+    // Some special tokens absorb adjacent white space.
     const after = known.get(parts[i - 1]!)?.rstrip ? part.trimStart() : part;
     const between = known.get(parts[i + 1]!)?.lstrip ? after.trimEnd() : after;
     return between === '' ? [] : [...encode(between.replaceAll(BREAK, ''))];
@@ -113,13 +118,13 @@ export function encodeByTemplate(
   return encoded;
 }
 
-/** The text of a conversation, cut at the names of special tokens, which stand at odd places. */
+/** Renders a conversation and splits the text at the names of special tokens, which have the odd indices. */
 function renderInParts(
   messages: readonly Message[],
   specials: readonly string[],
   { file, template, tokens }: Omit<ChatTemplate, 'ends'>,
 ): readonly string[] {
-  // Transformers gives a template these too, and null where there is nothing to give.
+  // Transformers passes these variables, too, as null where there is nothing to pass.
   const given = { ...tokens, tools: null, documents: null, add_generation_prompt: true };
   try {
     return inTime(() => {
@@ -138,7 +143,7 @@ function renderInParts(
   }
 }
 
-/** @throws Error after `MAX_MS`; that of the work */
+/** @throws Error after `MAX_MS`, or the error of `work` */
 function inTime<T>(work: () => T): T {
   return runInNewContext('work()', { work }, { timeout: MAX_MS });
 }
@@ -147,7 +152,7 @@ function escaped(text: string): string {
   return text.replace(/[.*+?^${}()|[\]\\]/g, '\\$&');
 }
 
-/** @returns null if there is no such file */
+/** @returns null if the file does not exist */
 function read<T>(file: string, schema: z.ZodType<T>): T | null {
   if (!existsSync(file)) return null;
   try {
@@ -163,7 +168,7 @@ function readText(file: string): string {
   return readRegularFile(file, MAX_BYTES).toString('utf8');
 }
 
-/** An error of one line, in which a template cannot speak to the terminal. */
+/** An error on one line, without control characters, through which a template could control the terminal. */
 function bad(what: string, cause?: unknown): TrainerError {
   const said = cause === undefined ? '' : (cause as Error).message.slice(0, MAX_SAID_CHARS);
   const why = cause === undefined ? '' : ` (${said.replace(/[\s\p{Cc}\p{Cf}]+/gu, ' ')})`;

@@ -29,7 +29,7 @@ export const indexSchema = z.strictObject({
   domains: z.array(
     z.strictObject({
       name: z.string(),
-      /** Files that were read. */
+      /** Number of files that were read. */
       files: count,
       /** Documents that were left out because they are near-duplicates of others. */
       duplicates: count,
@@ -51,13 +51,13 @@ export interface TokenSplit {
   readonly documents: number;
   /** UTF-8 bytes of the text, for losses per byte. */
   readonly bytes: number;
-  /** Every document followed by `endOfText`; of samples see `marks`. */
+  /** The tokens of all documents, each document followed by `endOfText`; for samples see `marks`. */
   readonly ids: TokenIds;
   /** A `MARK` of each token of question-answer samples; null for text. */
   readonly marks: Uint8Array | null;
 }
 
-/** Token ids that may be on disk; every call of `slice` reads. A typed array is one. */
+/** Token ids that may be on disk, so that every call of `slice` reads; a typed array also has this type. */
 export interface TokenIds {
   readonly length: number;
   slice(first: number, end: number): Uint16Array | Uint32Array;
@@ -83,7 +83,7 @@ export interface Dataset {
   readonly domains: readonly DomainData[];
   /** Unigram entropy of the validation tokens of all domains, nats per token. */
   readonly validationEntropy: number;
-  /** Closes the files of the token ids, two a domain; their ids cannot be read any more. */
+  /** Closes the files of token ids, two per domain, whose ids cannot be read afterwards. */
   close(): void;
 }
 
@@ -101,7 +101,7 @@ export function tokenFile(domain: string, split: Split): string {
   return `${domain}.${split}.tokens`;
 }
 
-/** The marks of the tokens of question-answer samples, one byte each. */
+/** Name of the file with the marks of question-answer samples, one byte per token. */
 export function marksFile(domain: string, split: Split): string {
   return `${domain}.${split}.marks`;
 }
@@ -109,7 +109,7 @@ export function marksFile(domain: string, split: Split): string {
 /**
  * Opens a prepared dataset. Token ids stay on disk, where all ranks of a node share them in the page cache.
  *
- * @param verify check every file against its hash, beside its size; one process of a node is enough
+ * @param verify checks the hash of every file besides its size; one process per node is enough
  * @throws TrainerError `BAD_INPUT` if the folder is not a prepared dataset or a file is missing or damaged
  */
 export function openDataset(dir: string, { verify = true } = {}): Dataset {
@@ -169,7 +169,7 @@ export function openDataset(dir: string, { verify = true } = {}): Dataset {
   };
 }
 
-/** The ids in a file that is open. */
+/** The token ids in an open file. */
 function storedIds(fd: number, file: string, vocabSize: number): TokenIds {
   const size = bytesPerToken(vocabSize);
   const length = fstatSync(fd).size / size;
@@ -184,7 +184,7 @@ function storedIds(fd: number, file: string, vocabSize: number): TokenIds {
   };
 }
 
-/** @throws TrainerError `BAD_INPUT` if the folder has no such index */
+/** @throws TrainerError `BAD_INPUT` if the folder has no valid index */
 export function readIndex(dir: string): DatasetIndex {
   let text: string;
   try {

@@ -4,7 +4,9 @@ import type { TokenRange } from './sequences.js';
 
 const CHUNK = 2 ** 20;
 
-/** Offsets behind the end-of-text tokens of a text, ascending: document i has the tokens from end i - 1 to end i. */
+/**
+ * Offsets just after each end-of-text token, ascending: document i has the tokens from end i - 1 to end i.
+ */
 export function documentEnds(ids: TokenIds, endOfText: number): Float64Array {
   const ends: number[] = [];
   for (let begin = 0; begin < ids.length; begin += CHUNK) {
@@ -16,11 +18,12 @@ export function documentEnds(ids: TokenIds, endOfText: number): Float64Array {
 }
 
 /**
- * Index of the document of each position of a sequence; padding of packed samples belongs to the last one.
+ * Index of the document at each position of a sequence; padding after packed samples counts to the last
+ * document.
  *
- * @param ends of the documents of its text (documentEnds)
- * @param row of the sequence in the batch
- * @param ranges where the sequence, or its packed samples, stand in that text
+ * @param ends ends of the documents of the sequence's text (documentEnds)
+ * @param row index of the sequence in the batch
+ * @param ranges tokens of the sequence, or of its packed samples, in that text
  */
 export function documentsOf(
   ends: Float64Array,
@@ -36,7 +39,7 @@ export function documentsOf(
   });
 }
 
-/** Number of values that are not above `value`, in an ascending list. */
+/** Number of values in an ascending list that are at most `value`. */
 function indexAbove(rising: Float64Array, value: number): number {
   let low = 0;
   let high = rising.length;

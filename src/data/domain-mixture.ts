@@ -7,11 +7,10 @@ export interface DomainMixture {
 }
 
 /**
- * Interleaves domains by weight as evenly as integers allow: in every prefix of the run each domain has its
- * share to within about one sequence. The pattern has a period of 50,400 sequences, so any position is a
- * lookup.
+ * Interleaves domains by weight as evenly as integers allow: in every prefix of the run, each domain is
+ * within about one sequence of its share. The pattern repeats after 50,400 sequences, so `at` is a lookup.
  *
- * @param weights positive, one a domain, any scale
+ * @param weights positive weights of any scale, one per domain
  */
 export function domainMixture(weights: readonly number[]): DomainMixture {
   const quotas = quotasOf(weights);
@@ -48,7 +47,7 @@ function quotasOf(weights: readonly number[]): number[] {
   return quotas;
 }
 
-/** The domain, of those owed a slot, whose next slot is due first (Tijdeman's chairman assignment). */
+/** The domain that is owed a slot and whose next slot is due first (Tijdeman's chairman assignment). */
 function mostUrgent(quotas: readonly number[], counts: readonly number[], slot: number): number {
   const slack = quotas.length > 1 ? 1 / (2 * quotas.length - 2) : 0;
   let best = -1;

@@ -25,12 +25,12 @@ export interface LoaderOptions {
 }
 
 /**
- * Batches as a pure function of the step, so a resumed run gets the same ones. The global batch does not
- * depend on the number of ranks; rank r gets its sequences r*B/W to (r+1)*B/W, or as many chosen by domain if
- * domains have home ranks (see assignToRanks).
+ * Batches as a pure function of the step, so that a resumed run gets the same ones. The global batch does not
+ * depend on the number of ranks; rank r gets its sequences r*B/W to (r+1)*B/W, or the same number chosen by
+ * domain if domains have home ranks (see assignToRanks).
  */
 export interface Loader {
-  /** How question-answer samples were packed, by domain and split; nothing of text. */
+  /** How question-answer samples were packed, by domain and split; empty for text. */
   readonly packings: readonly DomainPacking[];
   /** This rank's share of the training batch of a step, counted from 0. */
   batchForStep(step: number): Batch;
@@ -38,7 +38,9 @@ export interface Loader {
   globalBatchForStep(step: number): Batch;
   /** Domain id of each sequence of the training batch of a step of all ranks. */
   domainsForStep(step: number): Int32Array;
-  /** Returns where the sequences of this rank's batch, or each of their packed samples, stand in the training text. */
+  /**
+   * Returns the tokens of this rank's sequences, or of each of their packed samples, in the training text.
+   */
   placesForStep(step: number): SequencePlace[];
   /**
    * The same batches at every call: up to `numSequences` sequences of each domain, evenly spaced over its
@@ -183,7 +185,7 @@ function validationWindows(sequences: readonly Sequences[], numSequences: number
   });
 }
 
-/** The sequences of some places of a global batch. */
+/** Builds a batch of sequences at the given indices of a global batch. */
 function fillBatch(
   sequences: readonly Sequences[],
   {

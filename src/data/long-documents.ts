@@ -1,14 +1,14 @@
 import { z } from 'zod';
 
-/** The longest documents of a text, as they were before they were cut into pieces. */
+/** The longest documents of a text, before they are cut into chunks. */
 export const longDocumentSchema = z.strictObject({
-  /** The file it is in. */
+  /** File of the document. */
   file: z.string(),
   /** UTF-8 bytes of its text. */
   bytes: z.number().int().min(0),
-  /** How it begins, on one line. */
+  /** Beginning of the document, on one line. */
   start: z.string(),
-  /** The file is one document; parts of it that were read apart belong together. */
+  /** Whether the file is one document, so that parts of it that are read separately belong together. */
   isFile: z.boolean(),
 });
 
@@ -26,7 +26,7 @@ export function longDocument(file: string, text: string, isFile: boolean): LongD
   return { file, bytes: Buffer.byteLength(text), start, isFile };
 }
 
-/** The longest of documents or of parts of them, longest first. */
+/** Keeps the longest documents, longest first, joining those that are read in parts. */
 export class LongDocuments {
   readonly #files = new Map<string, LongDocument>();
   #others: LongDocument[] = [];

@@ -1,6 +1,6 @@
 import { MARK } from './template.js';
 
-/** Tokens [begin, end) of a split: a sample, or its end where it is longer than a sequence. */
+/** Tokens [begin, end) of a split: a sample, or the last part of one that is longer than a sequence. */
 export interface PackedSample {
   readonly begin: number;
   readonly end: number;
@@ -14,20 +14,20 @@ export interface Packing {
   readonly numSamples: number;
   /** Samples whose beginning was cut off. */
   readonly numCut: number;
-  /** Samples whose last answer alone does not fit. */
+  /** Samples whose last answer alone is too long. */
   readonly numLeftOut: number;
 }
 
-/** A sample takes a position for each of its tokens but the last, which is a target alone. */
+/** Number of positions of a sample: one for each token but the last, which is only a target. */
 export function positionsOf({ begin, end }: PackedSample): number {
   return end - begin - 1;
 }
 
 /**
- * Packs samples into sequences by best fit, longest first (Ding et al. 2024, arXiv 2404.10830, section 3); depends on
- * their lengths alone.
+ * Packs samples into sequences by best fit, longest first (Ding et al. 2024, arXiv 2404.10830, section 3).
+ * The result depends only on the samples' lengths.
  *
- * @param marks of the tokens of all samples
+ * @param marks marks of the tokens of all samples
  */
 export function packSamples(marks: Uint8Array, seqLen: number): Packing {
   const samples = samplesIn(marks);
@@ -67,7 +67,10 @@ function samplesIn(marks: Uint8Array): PackedSample[] {
   return samples;
 }
 
-/** The end of the sample that a sequence has room for; null if its last answer is not whole, or has nothing before it. */
+/**
+ * The last part of a sample that fits a sequence; null if it has less than the last answer and a token before
+ * it.
+ */
 function fitted(sample: PackedSample, marks: Uint8Array, seqLen: number): PackedSample | null {
   if (positionsOf(sample) <= seqLen) return sample;
   const begin = sample.end - 1 - seqLen;

@@ -3,8 +3,8 @@ export type HomeRanks = readonly (readonly number[])[];
 
 /**
  * Assigns the sequences of a global batch to ranks, equally many to each: each sequence in turn goes to the
- * home rank of its domain with most room left (the lowest on a tie); those whose homes are full fill the
- * remaining room. A pure function.
+ * home rank of its domain with the most room left (the lowest on a tie); sequences whose home ranks are full
+ * fill the remaining room. A pure function.
  *
  * @param domains domain of each sequence; their number is a multiple of `worldSize`
  * @returns the rank of each sequence

@@ -3,11 +3,11 @@ import type { Dataset } from './dataset.js';
 import type { SequencePlace } from './loader.js';
 import { loadTokenizer } from './tokenizer/tokenizer.js';
 
-/** At most so many sequences are quoted. */
+/** Maximum number of sequences that are quoted. */
 const MAX_QUOTED = 8;
 const QUOTED_TOKENS = 12;
 
-/** Names sequences by their domain and tokens, with the first words of each, by which the text can be found. */
+/** Names sequences by domain and tokens, with the first words of each, by which the text can be found. */
 export function quotePlaces(
   dataset: Dataset,
   endOfText: string | null,

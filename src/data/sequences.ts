@@ -3,7 +3,7 @@ import type { TokenSplit } from './dataset.js';
 import { type Packing, packSamples, positionsOf } from './packing.js';
 import { MARK } from './template.js';
 
-/** Rows of a batch that are filled; each array has `seqLen` elements for a sequence. */
+/** Rows of a batch to be filled; each array has `seqLen` elements per sequence. */
 export interface SequenceRows {
   readonly tokenIds: Int32Array;
   readonly targets: Int32Array;
@@ -36,7 +36,10 @@ export function sequencesOf(split: TokenSplit, endOfText: number, seqLen: number
     : packedSequences(split, split.marks, endOfText, seqLen);
 }
 
-/** Windows of seqLen + 1 tokens, one every seqLen tokens, so that every token but the first is predicted once. */
+/**
+ * Windows of seqLen + 1 tokens, one every seqLen tokens, so that every token but the first is predicted
+ * exactly once.
+ */
 function textSequences({ ids }: TokenSplit, seqLen: number): Sequences {
   return {
     count: Math.max(0, Math.floor((ids.length - 1) / seqLen)),
@@ -54,7 +57,7 @@ function textSequences({ ids }: TokenSplit, seqLen: number): Sequences {
   };
 }
 
-/** Samples side by side; the rest of a sequence is end-of-text tokens, a segment of its own that counts nothing. */
+/** Samples side by side; the rest of a sequence is a segment of end-of-text tokens, none of which counts. */
 function packedSequences(
   { ids }: TokenSplit,
   marks: Uint8Array,
@@ -94,7 +97,7 @@ function packedSequences(
   };
 }
 
-/** 0, 1, 2, ... */
+/** Writes 0, 1, 2, ... to values[begin, end). */
 function countUp(values: Int32Array, begin: number, end: number): void {
   for (let i = begin; i < end; i++) values[i] = i - begin;
 }

@@ -1,6 +1,8 @@
 import { createHash } from 'node:crypto';
 
-/** Up to here a permutation is held as a list, of at most 16 MB; above it is computed. */
+/**
+ * A permutation of up to this many elements is stored as a list, of at most 16 MB; a longer one is computed.
+ */
 const MAX_LIST = 2 ** 22;
 const ROUNDS = 6;
 
@@ -12,9 +14,9 @@ export function permutation(n: number, key: string): (index: number) => number {
 }
 
 /**
- * A Feistel network over the least even number of bits that n fits into; results outside are fed back until they
- * are inside (cycle walking; Black and Rogaway 2002, "Ciphers with arbitrary finite domains"), at most about 4
- * times.
+ * A Feistel network over the least even number of bits that hold n; results outside the range are fed back
+ * until they are inside (cycle walking; Black and Rogaway 2002, "Ciphers with arbitrary finite domains"),
+ * about 4 times at most.
  */
 function cipherPermutation(n: number, key: string): (index: number) => number {
   const halfBits = Math.ceil(Math.log2(n) / 2);

@@ -1,7 +1,7 @@
 /** A piece of training text: a chunk of a longer work, or a short text that stands alone. */
 export interface Document {
   readonly text: string;
-  /** Package and file the text comes from. */
+  /** Package and file of the text. */
   readonly source: string;
 }
 
@@ -14,8 +14,9 @@ export const SPLITS: readonly Split[] = ['train', 'validation'];
 const DRAW_STEP = 2 ** -32;
 
 /**
- * The share below which a draw sends a document to validation: the one asked for, moved as little as gives each
- * split a document where there are two or more. Of few documents chance may give one split none.
+ * The share below which a draw sends a document to validation: the requested one, adjusted as little as
+ * necessary to give each split a document if there are two or more, as chance may leave one split of a few
+ * documents empty.
  */
 export function splitShare(draws: Iterable<number>, share: number): number {
   let count = 0;

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import type { Tokenizer } from './tokenizer/tokenizer.js';
 
-/** Schema of the text before and after a turn. */
+/** Schema of the texts before and after a turn. */
 function turn(what: string, prefix: string, suffix: string) {
   return z
     .strictObject({
@@ -35,7 +35,7 @@ type Readonlys<T> = T extends object ? { readonly [K in keyof T]: Readonlys<T[K]
 export type Template = Readonlys<z.output<typeof templateSchema>>;
 export type Instruct = Readonlys<z.output<typeof instructSchema>>;
 
-/** The template of a domain; null for one of text. */
+/** The template of a domain; null for a domain of plain text. */
 export function templateOf(
   {
     domains,
@@ -64,13 +64,13 @@ export const MARK = { context: 0, answer: 1, begin: 2 } as const;
 export interface EncodedMessages {
   /** Begins with the end-of-text token, which every text follows in training. */
   readonly ids: readonly number[];
-  /** A `MARK` of each token. */
+  /** A `MARK` for each token. */
   readonly marks: readonly number[];
 }
 
 /**
- * Tokens of a conversation. An answer and what is before it are encoded apart, as they are when it is generated. If
- * the last turn is no answer, the text ends where one begins.
+ * Tokens of a conversation. An answer and the text before it are encoded separately, as in generation. If the
+ * last turn is not an answer, the text ends where an answer would begin.
  */
 export function encodeMessages(
   messages: readonly Message[],

@@ -12,7 +12,7 @@ import { type Corpus, DOMAINS, type Source, sourcesOf } from './sources.js';
 /** Folder of the installed text sources. */
 export const CORPUS_DIR = setUpFolder('corpus', 'node_modules');
 
-/** Folder of the packages that a corpus adds. */
+/** Folder of the packages of a corpus; `large` has one of its own. */
 export function corpusFolder(corpusDir: string, corpus: Corpus): string {
   return corpus === 'large' ? path.join(corpusDir, 'large') : corpusDir;
 }

@@ -1,10 +1,10 @@
 import { cleanText } from '../read/chunks.js';
 
 const COMMENT = /\/\*\*([\s\S]*?)\*\//g;
-/** Lines of mere references or versions, which thousands of comments share. */
+/** Lines that only give references or versions, which thousands of comments share. */
 const BOILERPLATE =
   /^.*(?:参考[:：]|示例代码|在开发者工具中预览效果).*$|^\s*(?:文档[:：]|需要基础库[:：]|在插件中使用[:：]).*$|^.*传入的监听函数。不传此参数.*$/gm;
-/** Applied twice: some packages nest links. */
+/** Applied twice, as some packages nest links. */
 const LINK = /\[([^[\]\n]*)\]\([^)\n]*\)/g;
 const ENTITIES: Readonly<Record<string, string>> = { lt: '<', gt: '>', amp: '&', quot: '"', nbsp: ' ' };
 const HAN = /\p{Script=Han}/gu;
@@ -12,7 +12,7 @@ const HAN = /\p{Script=Han}/gu;
 const MIN_HAN_CHARS = 8;
 
 /**
- * The Chinese prose of every documentation comment in a TypeScript file: no tags, examples, markup or
+ * The Chinese prose of every documentation comment in a TypeScript file, without tags, examples, markup and
  * addresses.
  */
 export function docComments(source: string): string[] {
@@ -21,7 +21,9 @@ export function docComments(source: string): string[] {
     .filter((text) => (text.match(HAN)?.length ?? 0) >= MIN_HAN_CHARS);
 }
 
-/** Comments in both English (`@en`) and Chinese (`@zh`): one text per pair, English first. */
+/**
+ * Comments that have both an English (`@en`) and a Chinese (`@zh`) text: one text per pair, English first.
+ */
 export function pairedDocComments(source: string): string[] {
   return [...source.matchAll(COMMENT)].flatMap(([, body]) => {
     const pair = /@en\b([\s\S]*?)@zh\b([\s\S]*?)(?=\n\s*@\w|$(?![\s\S]))/.exec(withoutStars(body!));

@@ -1,6 +1,6 @@
 /**
- * The synsets of a WordNet data file (`wndb(5WN)`), a line each: their words, a colon, and the gloss. Neighbours are of
- * one meaning or kind, so the whole file is one text.
+ * The synsets of a WordNet data file (`wndb(5WN)`), one per line: its words, a colon, and the gloss.
+ * Neighbouring synsets are related in meaning, so the whole file is one text.
  */
 export function glosses(data: string): string {
   return data
@@ -11,7 +11,7 @@ export function glosses(data: string): string {
       const fields = line.slice(0, bar).split(' ');
       const numWords = Number.parseInt(fields[3]!, 16);
       const words = Array.from({ length: numWords }, (_, i) =>
-        // Adjectives may end with the place they stand in, such as "(p)".
+        // Adjectives may end with a marker of their syntactic position, such as "(p)".
         fields[4 + 2 * i]!.replaceAll('_', ' ').replace(/\((?:a|p|ip)\)$/, ''),
       );
       return `${words.join(', ')}: ${line.slice(bar + 3).trim()}`;
@@ -28,7 +28,10 @@ interface Poem {
   readonly content?: unknown;
 }
 
-/** The poems of a JSON file, each with its title (or tune, or chapter) and author. Those without lines are left out. */
+/**
+ * The poems of a JSON file, each with its title (or tune, or chapter) and author. Entries without lines are
+ * left out.
+ */
 export function poems(json: string): string[] {
   const parsed = JSON.parse(json) as Poem | readonly Poem[];
   return (Array.isArray(parsed) ? parsed : [parsed as Poem]).flatMap((poem: Poem) => {

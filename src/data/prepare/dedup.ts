@@ -31,21 +31,21 @@ export function signatureOf(text: string, sample = SHINGLE_SAMPLE): Signature {
 }
 
 /**
- * Finds near-duplicates among documents that come one after the other. Two tests: the first 200 normalised
- * characters, for short texts; and sampled shingles (Broder's resemblance, estimated on hashes that are 0
- * modulo 8 or more), for long texts that recur with other chunk boundaries.
+ * Finds near-duplicates in a stream of documents by two tests: the first 200 normalised characters, for short
+ * texts; and sampled shingles (Broder's resemblance, estimated on hashes that are 0 modulo 8 or more), for
+ * long texts that recur with other chunk boundaries.
  */
 export class NearDuplicates {
   readonly #prefixes: CompactSet;
   readonly #shingles: CompactSet;
 
-  /** The capacities: 5.3 bytes for each document and 2.7 for each sampled shingle. */
+  /** The arguments are capacities, which take 5.3 bytes per document and 2.7 per sampled shingle. */
   constructor(numDocuments: number, numShingles: number) {
     this.#prefixes = new CompactSet(numDocuments, 32);
     this.#shingles = new CompactSet(numShingles, 16);
   }
 
-  /** True for the first of several near-duplicates and false for later ones. */
+  /** True for the first of several near-duplicates, false for the others. */
   isNew({ prefix: [high, low], shingles }: Signature): boolean {
     if ((high === 0 && low === 0) || this.#prefixes.has(high, low)) return false;
     let copies = 0;
@@ -58,7 +58,7 @@ export class NearDuplicates {
   }
 }
 
-/** Whether a document of which this many of its shingles were seen is a near-duplicate. */
+/** Tells whether a document is a near-duplicate, given how many of its shingles were seen before. */
 export function isMostlySeen(seen: number, numShingles: number): boolean {
   return numShingles >= MIN_SHINGLES && seen > MAX_SEEN_SHARE * numShingles;
 }
@@ -80,7 +80,7 @@ function prefixOf(normal: Uint16Array): [number, number] {
   return [mixed(a), mixed(b) || 1];
 }
 
-/** Rolling hashes of the text's shingles; those that are kept, each once. */
+/** Rolling hashes of the text's sampled shingles, each once. */
 function sampledShingles(text: Uint16Array, sample: number): Uint32Array {
   const found: number[] = [];
   let [a, b] = [0, 0];
@@ -109,7 +109,7 @@ function sampledShingles(text: Uint16Array, sample: number): Uint32Array {
   return shingles.subarray(0, length);
 }
 
-/** Whether a shingle with this low half is kept; those of a larger sample are among those of a smaller. */
+/** Whether a shingle with this low half is sampled; a sparser sample is a subset of a denser one. */
 export function isSampled(low: number, sample: number): boolean {
   return ((low >>> 8) & (sample - 1)) === 0;
 }
@@ -121,20 +121,23 @@ function mixed(hash: number): number {
 /** Entry of `lettersOfUnits` for a unit whose lower case has another length or depends on its neighbours. */
 const NOT_ALONE = 0xffff;
 
-/** Lower case of each UTF-16 unit, 0 if it is neither letter nor digit. It is made once, in about 20 ms. */
+/** Lower case of each UTF-16 unit; 0 if it is neither letter nor digit. Built once, in about 20 ms. */
 let lettersOfUnits: Uint16Array | undefined;
 
 function unitTable(): Uint16Array {
   return Uint16Array.from({ length: 2 ** 16 }, (_, unit) => {
     const lower = String.fromCharCode(unit).toLowerCase();
-    // The capital sigma has two small letters, by its place in the word.
+    // The lower case of capital sigma depends on its position in the word.
     const isAlone = lower.length === 1 && unit !== 0x3a3 && !(unit >= 0xd800 && unit <= 0xdfff);
     if (!isAlone) return NOT_ALONE;
     return /[\p{L}\p{N}]/u.test(lower) ? lower.charCodeAt(0) : 0;
   });
 }
 
-/** UTF-16 units of the lower-case letters, digits and ideographs alone, so that layout and punctuation make no difference. */
+/**
+ * UTF-16 units of the lower-case letters, digits and ideographs only, so that layout and punctuation make no
+ * difference.
+ */
 export function normalise(text: string): Uint16Array {
   lettersOfUnits ??= unitTable();
   const units = new Uint16Array(text.length);

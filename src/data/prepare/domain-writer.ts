@@ -8,16 +8,16 @@ import { MARK } from '../template.js';
 const BUFFER_BYTES = 1 << 20;
 
 type DomainEntry = DatasetIndex['domains'][number];
-/** The index describes the text of a domain, as it was read, by these fields. */
+/** Fields of the index that describe a domain's text as it was read. */
 export type ReadText = Pick<DomainEntry, 'files' | 'duplicates' | 'longest'>;
 
-/** The files of one domain, and what the index says of its splits. */
+/** The files of one domain, and the entries of its splits in the index. */
 export class DomainWriter {
   /** Occurrences of each token in the validation text, or in the answers of validation samples. */
   readonly frequencies: Float64Array;
   readonly #splits: Readonly<Record<Split, SplitFiles>>;
 
-  /** @param hasMarks whether it is of samples, whose tokens have marks */
+  /** @param hasMarks whether the domain has samples, whose tokens have marks */
   constructor(work: string, name: string, vocabSize: number, hasMarks: boolean) {
     this.frequencies = new Float64Array(vocabSize);
     const open = (split: Split): SplitFiles => ({
@@ -31,8 +31,8 @@ export class DomainWriter {
   /**
    * Appends a document.
    *
-   * @param bytes of its text
-   * @param marks a `MARK` of each token of a sample
+   * @param bytes UTF-8 bytes of its text
+   * @param marks a `MARK` for each token of a sample
    */
   add(split: Split, bytes: number, ids: ArrayLike<number>, marks?: readonly number[]): void {
     const { tokens, marks: file, entry } = this.#splits[split];
@@ -53,7 +53,7 @@ export class DomainWriter {
     return { train: this.#splits.train.entry, validation: this.#splits.validation.entry };
   }
 
-  /** @returns the files that were written */
+  /** @returns the index's entries for the files that were written */
   close(): DatasetIndex['files'] {
     const files = SPLITS.flatMap((split) => [
       this.#splits[split].tokens,
@@ -69,14 +69,14 @@ interface SplitFiles {
   readonly entry: DomainEntry[Split];
 }
 
-/** Ids as they are stored; those that are held so already are not copied. */
+/** Token ids as they are stored; ids already in that form are not copied. */
 export function encodeTokens(ids: ArrayLike<number>, vocabSize: number): Uint8Array {
   const Tokens = bytesPerToken(vocabSize) === 2 ? Uint16Array : Uint32Array;
   const { buffer, byteOffset, byteLength } = ids instanceof Tokens ? ids : new Tokens(ids);
   return new Uint8Array(buffer, byteOffset, byteLength);
 }
 
-/** A file that is written from beginning to end, and hashed meanwhile. */
+/** A file that is written from beginning to end and hashed at the same time. */
 class HashedFile {
   readonly #fd: number;
   readonly #hash = createHash('sha256');

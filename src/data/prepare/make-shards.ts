@@ -24,7 +24,7 @@ export interface ShardWork {
   /** Folder of shards, which other datasets may share. */
   readonly folder: string;
   readonly read: ReadOptions;
-  /** One shingle in this many is kept; shards that keep more are used too. */
+  /** One shingle in this many is kept; shards that keep more are also used. */
   readonly sample: number;
 }
 
@@ -38,9 +38,10 @@ const partSchema = z.object({
 export type PartShards = DeepReadonly<z.output<typeof partSchema>>;
 
 /**
- * Prepares a part, unless that was done before: by file, size and time, else by contents.
+ * Prepares a part unless an earlier preparation did: it is recognised by files, sizes and times, else by its
+ * contents.
  *
- * @param onBytes told of stored bytes that were prepared, or found to be
+ * @param onBytes called with stored bytes that were prepared now, or were found to be prepared
  * @throws TrainerError `BAD_INPUT` naming the file that cannot be read, `NO_RESOURCE` if the disk is full
  */
 export async function makeShards(
@@ -68,7 +69,7 @@ export async function makeShards(
   }
 }
 
-/** Returns the notes of an earlier preparation; null if it made none, or a power failure cut them off. */
+/** Returns the record of an earlier preparation; null if there is none, or a power failure truncated it. */
 function stored<T>(file: string, parse: (text: string) => T): T | null {
   try {
     return parse(readFileSync(file, 'utf8'));
@@ -104,7 +105,7 @@ async function readIntoShards(
   const flush = () => {
     const shard = `${name}-${shards.length}.shard`;
     const file = path.join(folder, shard);
-    // Left by an earlier attempt that was interrupted.
+    // An earlier attempt that was interrupted may have left the shard.
     const isDone = isUsable(file, work, tokenizer);
     if (!isDone) writeShard(file, chunks, tokenizer, sample);
     shards.push(shard);
@@ -134,7 +135,7 @@ async function readIntoShards(
   return { shards, invalid: [...invalid], longest: longest.list() };
 }
 
-/** Names what a part's text was read with; `what` says which text. */
+/** Hash of `what` identifies a part's text, and of everything that decides how it is read. */
 function keyOf({ read }: ShardWork, tokenizer: Tokenizer, what: unknown): string {
   const { format, field, separator } = read;
   const decisive = { SHARD_VERSION, tokenizer: tokenizer.sha256, format, field, separator, what };

@@ -3,11 +3,11 @@ import { isSampled, NearDuplicates } from './dedup.js';
 import type { DomainWriter } from './domain-writer.js';
 import { readShardDocuments, readShardHead, readShardTokens, type ShardDocument } from './shard.js';
 
-/** Most documents that later ones are compared with, in 180 MB. */
+/** Maximum number of documents that later ones are compared with; they take 180 MB. */
 const MAX_DOCUMENTS = 2 ** 25;
-/** Most sampled shingles that later documents are compared with, in 180 MB. */
+/** Maximum number of sampled shingles that later documents are compared with; they take 180 MB. */
 const MAX_SHINGLES = 2 ** 26;
-/** Digests are sorted into this many buckets before the one where a cap falls is looked at closely. */
+/** Digests are counted in this many buckets; only the bucket in which the cap falls is sorted. */
 const NUM_BUCKETS = 2 ** 20;
 const DIGESTS_PER_BUCKET = 2 ** 33;
 
@@ -15,15 +15,15 @@ export interface MergeOptions {
   readonly vocabSize: number;
   readonly maxBytes: number;
   readonly validationShare: number;
-  /** Gets the documents. */
+  /** Receives the documents. */
   readonly writer: DomainWriter;
 }
 
 /**
- * Puts shards together: without near-duplicates, capped and split as `selectDocuments` does, in the order of the
- * shards. Memory is bounded: one shard, two tables for near-duplicates, and a byte for each document.
+ * Merges shards in order: without near-duplicates, capped and split as in `selectDocuments`. Memory is
+ * bounded: one shard, two tables for near-duplicates, and a byte for each document.
  *
- * @param shards paths, in the order of their text
+ * @param shards paths, in the order of the text
  * @returns the number of near-duplicates
  */
 export function mergeShards(shards: readonly string[], options: MergeOptions): number {
@@ -43,15 +43,15 @@ export function mergeShards(shards: readonly string[], options: MergeOptions): n
   return kept.reduce((sum, flags) => sum + flags.reduce((n, flag) => n + 1 - flag, 0), 0);
 }
 
-/** By shard and document: 1 for those that are no near-duplicates of earlier ones. */
+/** For each shard and document: 1 if it is not a near-duplicate of an earlier document, else 0. */
 function newDocuments(shards: readonly string[]): Uint8Array[] {
   const heads = shards.map(readShardHead);
-  // Shards that keep more shingles are thinned out to what all have.
+  // Shards that keep more shingles are thinned out to the sparsest sample.
   let sample = Math.max(...heads.map((head) => head.sample));
   let numShingles = heads.reduce((sum, head) => sum + (head.numShingles * head.sample) / sample, 0);
   for (; numShingles > MAX_SHINGLES; numShingles /= 2) sample *= 2;
   const numDocuments = heads.reduce((sum, head) => sum + head.numDocuments, 0);
-  // The expected number, with room for chance.
+  // The expected number, with a margin for chance.
   const seen = new NearDuplicates(
     Math.min(numDocuments, MAX_DOCUMENTS),
     Math.min(Math.ceil(1.1 * numShingles) + 1000, MAX_SHINGLES),
@@ -74,7 +74,7 @@ function thinOut(shingles: Uint32Array, sample: number): Uint32Array {
   return Uint32Array.from(kept);
 }
 
-/** The digest of the last document in their order with which the kept ones have at most `maxBytes`. */
+/** The digest up to which the kept documents, in the order of digests, have at most `maxBytes` bytes. */
 function lastDigest(shards: readonly string[], kept: readonly Uint8Array[], maxBytes: number): number {
   if (maxBytes === Number.POSITIVE_INFINITY) return maxBytes;
   const bucketOf = ({ digest }: ShardDocument) => Math.floor(digest / DIGESTS_PER_BUCKET);

@@ -8,9 +8,12 @@ import type { ShardWork } from './make-shards.js';
 import { type Part, partsOf } from './parts.js';
 import { selectDocuments } from './select-documents.js';
 
-/** Text from which a tokenizer is trained: all of it up to this size, else that much from all over. */
+/**
+ * Text from which a tokenizer is trained: all of it up to this size, else a sample of this size from all over
+ * it.
+ */
 export const TRAINING_BYTES = 16 << 20;
-/** Places that text is taken from where there is more. */
+/** Number of places from which longer text is sampled. */
 const MAX_PLACES = 64;
 /** Larger texts keep a smaller share of their shingles, so that about this many are kept. */
 const SHINGLES = 2 ** 26;
@@ -47,11 +50,11 @@ export interface TrainingTexts {
 }
 
 /**
- * The text from which a tokenizer is trained: the training documents of a small domain, else the beginnings of
- * parts that are evenly spread; and how many documents of it were left out as near-duplicates. However much compressed
- * files unpack to, it is about `TRAINING_BYTES`.
+ * The text from which a tokenizer is trained: the training documents of a small domain, else the beginnings
+ * of evenly spaced parts; with the number of near-duplicates that were left out. It has about
+ * `TRAINING_BYTES`, however large compressed files are when they are unpacked.
  *
- * @param numDomains domains of a user that share `TRAINING_BYTES`
+ * @param numDomains number of user domains that share `TRAINING_BYTES`
  */
 export async function trainingTexts(
   { name, source, parts }: OwnDomain,

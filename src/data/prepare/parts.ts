@@ -3,21 +3,21 @@ import type { SourceFile } from '../read/source-files.js';
 import { readError, type Span } from '../read/span.js';
 import { layoutOf, type TextSource } from '../read/text-source.js';
 
-/** Stored bytes of text that one shard is made of. */
+/** Stored bytes of text in one shard. */
 export const PART_BYTES = 4 << 20;
 const MAX_FILES = 4096;
 /** How far a text file without separators is searched for the end of a line. */
 const LINE_BYTES = 1 << 16;
 
-/** A piece of a domain's text that is prepared at once: a range of one file, or several small files. */
+/** A piece of a domain's text that is prepared as a unit: a range of one file, or several small files. */
 export interface Part {
   readonly spans: readonly (Span & Pick<SourceFile, 'mtimeMs'>)[];
   readonly bytes: number;
 }
 
 /**
- * Splits files into parts, in order. Where a group of small files ends depends on their names alone, so that
- * another file changes the group it joins and no other. Compressed files, CSV and Parquet are not split.
+ * Splits files into parts, in order. The end of a group of small files depends on their names alone, so that
+ * an added file changes only the group that it joins. Compressed files, CSV and Parquet are not split.
  *
  * @throws TrainerError `BAD_INPUT` if a file cannot be read
  */
@@ -43,7 +43,7 @@ export function* partsOf(files: readonly SourceFile[], source: TextSource): Gene
   if (group.length > 0) yield grouped();
 }
 
-/** True for a share of the files such that groups have about `PART_BYTES`. */
+/** True for such a share of the files that groups have about `PART_BYTES`. */
 function endsGroup({ file, bytes }: SourceFile): boolean {
   let hash = 0x811c9dc5;
   for (let i = 0; i < file.length; i++) hash = Math.imul(hash ^ file.charCodeAt(i), 0x01000193);
@@ -63,8 +63,8 @@ function* rangesOf(file: SourceFile, source: TextSource): Generator<Part> {
 }
 
 /**
- * The end of the first mark at or after a position; without a mark, of a line that ends soon, else of a
- * character.
+ * The end of the first separator at or after a position; without separators, the end of a line that ends
+ * soon, else of a character.
  */
 function boundaryAfter({ file, bytes }: SourceFile, position: number, mark: string | null): number {
   const wanted = Buffer.from(mark ?? '\n');
@@ -72,7 +72,7 @@ function boundaryAfter({ file, bytes }: SourceFile, position: number, mark: stri
   try {
     const fd = openSync(file, 'r');
     try {
-      // A mark may lie across the ends of two windows.
+      // A separator may span two windows.
       for (let at = position; at < bytes; at += LINE_BYTES - wanted.length + 1) {
         const read = readSync(fd, window, 0, LINE_BYTES, at);
         const found = window.subarray(0, read).indexOf(wanted);

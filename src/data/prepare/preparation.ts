@@ -17,31 +17,31 @@ export interface DataOptions {
   readonly dataDir: string;
   readonly corpusDir: string;
   readonly corpus: Corpus;
-  /** Their order determines the domain ids. */
+  /** Names of the domains, whose order determines the domain ids. */
   readonly domains: readonly string[];
   /** The files of each domain that is not built in, with absolute folders. */
   readonly sources: Readonly<Record<string, TextSource>>;
-  /** Null: 2,000,000 bytes of a built-in domain of the standard corpus, else all there is. */
+  /** Null for 2,000,000 bytes of a built-in domain of the standard corpus, and otherwise for no limit. */
   readonly maxBytesPerDomain: number | null;
   readonly validationShare: number;
   readonly vocabSize: number;
-  /** `train`, or a tokenizer.json that has `vocabSize` ids. */
+  /** `train`, or the path of a tokenizer.json that has `vocabSize` ids. */
   readonly tokenizer: string;
   /** Name of the token that ends a document; null for one of the usual names. */
   readonly endOfText: string | null;
 }
 
-/** The dataset that the options ask for, and its place. */
+/** The dataset that the options describe, and its location. */
 export interface Preparation {
-  /** Hash of everything that determines the contents; of a user's files their names, sizes and times. */
+  /** Hash of everything that determines the contents; of a user's files, it covers names, sizes and times. */
   readonly key: string;
-  /** Folder of the dataset, present or to be. */
+  /** Folder of the dataset, whether or not it exists yet. */
   readonly dir: string;
-  /** A temporary folder of this process beside it. */
+  /** A temporary folder of this process in the same parent folder. */
   readonly work: string;
   /** Files by domain, for domains that are not built in. */
   readonly files: Readonly<Record<string, readonly SourceFile[]>>;
-  /** Files for validation alone, by domain of questions and answers. */
+  /** Files used only for validation, by domain of questions and answers. */
   readonly heldOut: Readonly<Record<string, readonly SourceFile[]>>;
 }
 
@@ -49,11 +49,11 @@ export interface Preparation {
 const BUILT_IN_BYTES = 2_000_000;
 /** Folders that were not touched for this long are abandoned. */
 const ABANDONED_MS = 3_600_000;
-/** Name of a temporary folder, with the mark of the writer. */
+/** Matches the name of a temporary folder, which has the mark of its writer. */
 const UNFINISHED = /^[0-9a-f]{16}\.tmp-(.*)/;
 
 /**
- * Looks at the files that the options name.
+ * Finds the files that the options name.
  *
  * @throws TrainerError `BAD_INPUT` if a domain is repeated, a file or the corpus is missing
  */
@@ -74,7 +74,7 @@ export function planPreparation(options: DataOptions): Preparation {
   return { key, dir, work: `${dir}.tmp-${workMark()}`, files, heldOut };
 }
 
-/** Most bytes of a domain. */
+/** Limit on the bytes of a domain. */
 export function maxBytesOf(
   domain: string,
   { sources, corpus, maxBytesPerDomain }: Pick<DataOptions, 'sources' | 'corpus' | 'maxBytesPerDomain'>,
@@ -105,7 +105,10 @@ export function hasOwnText({ domains, sources }: Pick<DataOptions, 'domains' | '
   return domains.some((domain) => Object.hasOwn(sources, domain));
 }
 
-/** Opens a prepared dataset; one of the user's own text is for that user alone, also if an earlier version made it. */
+/**
+ * Opens a prepared dataset; one with a user's own text is made private, as earlier versions may have not done
+ * so.
+ */
 export function openPrepared({ dir }: Preparation, options: DataOptions, isNew: boolean): Dataset {
   if (hasOwnText(options)) makePrivate(dir);
   return openDataset(dir, { verify: !isNew });

@@ -30,20 +30,20 @@ export type PrepareMessage =
 interface AsideOptions extends PrepareOptions {
   /** Tokenizer of the model that is to be trained further or evaluated, if there is one. */
   readonly modelTokenizer?: string | undefined;
-  /** Ends it in place of this process's signals; its reason is thrown. */
+  /** Ends the preparation in place of this process's signals; its reason is thrown. */
   readonly signal?: AbortSignal | undefined;
 }
 
 /**
  * `prepareDataset` on another thread, so that a signal can end it at once; of an unfinished dataset only
- * finished shards stay, for the next time.
+ * complete shards are kept, for the next time.
  *
- * @throws TrainerError also `INTERRUPTED`; the reason of `signal`
+ * @throws TrainerError as `prepareDataset`, or `INTERRUPTED`; the reason of `signal`
  */
 export async function prepareAside({ modelTokenizer, signal, ...asked }: AsideOptions): Promise<Dataset> {
   const planned = planPreparation(asked);
-  // A tokenizer that was or would be trained on the user's text may be another than the model's: the text may
-  // have changed since.
+  // A tokenizer that is trained on the user's text may differ from the model's, as the text may have changed
+  // since.
   const isFixed = modelTokenizer !== undefined && asked.tokenizer === 'train' && hasOwnText(asked);
   const options = isFixed ? { ...asked, tokenizer: modelTokenizer } : asked;
   const preparation =
@@ -62,7 +62,7 @@ export async function prepareAside({ modelTokenizer, signal, ...asked }: AsideOp
   return openPrepared(preparation, options, isNew);
 }
 
-/** Whether a dataset was made there, with this tokenizer. */
+/** Whether the folder has a dataset with this tokenizer. */
 function hasTokenizer(dir: string, tokenizer: string): boolean {
   if (!existsSync(dir)) return false;
   return readIndex(dir).files[TOKENIZER_FILE]?.sha256 === sha256(readTokenizerFile(tokenizer));
@@ -87,7 +87,7 @@ function prepareOnThread(
     worker.once('error', (error) => {
       failure = error;
     });
-    // Only after its exit the thread writes nothing more.
+    // The thread may write until it has exited.
     worker.once('exit', () => {
       if (failure === null) resolve();
       else reject(failure);

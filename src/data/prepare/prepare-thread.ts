@@ -14,7 +14,7 @@ try {
   });
 } catch (error) {
   const { code, line } = asTrainerError(error);
-  // Thrown here, a bug keeps its stack, which a message to the other thread would lose.
+  // A bug is thrown here to keep its stack, which a message to the other thread would lose.
   if (code === 'INTERNAL') throw error;
   say({ failure: { code, message: line } });
 }

@@ -15,13 +15,13 @@ import { writeDataset } from './write-dataset.js';
 
 export interface PrepareOptions extends DataOptions {
   readonly log: (line: string) => void;
-  /** Told of the progress with a user's own text. */
+  /** Called with the progress on a user's own text. */
   readonly progress?: (progress: PrepareProgress) => void;
 }
 
 /**
- * Extracts, splits and tokenizes the text, or opens what an equal earlier call prepared. Without a file the
- * tokenizer is trained on the training text of the given domains.
+ * Extracts, splits and tokenizes the text, or opens the dataset that an identical earlier call prepared.
+ * Without a file the tokenizer is trained on the training text of the given domains.
  *
  * @throws TrainerError `BAD_INPUT` if a source is missing, a domain is unknown or repeated, the text is too
  *   small for the vocabulary or cannot be read, or the prepared dataset is damaged
@@ -34,9 +34,10 @@ export async function prepareDataset(options: PrepareOptions): Promise<Dataset> 
 }
 
 /**
- * Makes a dataset in a temporary folder and renames it, so it is complete or absent; of several processes that
- * prepare the same one, the first to finish wins and the others use its result. Shards of a user's text stay
- * beside it: an interrupted preparation goes on from them, and another dataset of the same text uses them.
+ * Makes a dataset in a temporary folder and renames it, so that it is complete or absent; of several
+ * processes that prepare the same one, the first to finish wins and the others use its result. Shards of a
+ * user's text are kept beside it: an interrupted preparation continues from them, and other datasets of the
+ * same text use them.
  */
 export async function makeDataset(
   preparation: Preparation,

@@ -1,14 +1,14 @@
-/** How far the text is that is prepared. */
+/** Progress in preparing a text. */
 export interface PrepareProgress {
   readonly doneBytes: number;
   readonly totalBytes: number;
-  /** Rate of what this preparation read itself; 0 before it read anything. */
+  /** Rate at which this preparation itself has read; 0 before it has read anything. */
   readonly bytesPerS: number;
-  /** Null before anything is known. */
+  /** Null before it can be estimated. */
   readonly secondsLeft: number | null;
 }
 
-/** Counts bytes and tells of the progress after each count. */
+/** Counts bytes and reports the progress after each count. */
 export class ProgressMeter {
   #totalBytes = 0;
   #doneBytes = 0;
@@ -25,7 +25,7 @@ export class ProgressMeter {
     this.#beganMs = this.nowMs();
   }
 
-  /** @param wereDone by an earlier preparation */
+  /** @param wereDone whether an earlier preparation had done these bytes */
   add(bytes: number, wereDone: boolean): void {
     this.#doneBytes += bytes;
     if (!wereDone) this.#ownBytes += bytes;

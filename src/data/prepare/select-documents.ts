@@ -10,7 +10,7 @@ export interface SelectOptions {
 }
 
 export interface DomainDocuments extends Readonly<Record<Split, readonly Document[]>> {
-  /** Files that were read. */
+  /** Number of files that were read. */
   readonly files: number;
   /** Documents that were left out because they are near-duplicates of others. */
   readonly duplicates: number;
@@ -18,8 +18,8 @@ export interface DomainDocuments extends Readonly<Record<Split, readonly Documen
 }
 
 /**
- * Deduplicates, caps and splits. A document is selected by its own hash, so a larger cap or share keeps what
- * a smaller one selected.
+ * Deduplicates, caps and splits. A document is selected by its own hash, so that a larger cap or share keeps
+ * what a smaller one selects.
  */
 export function selectDocuments(documents: Iterable<Document>, options: SelectOptions): DomainDocuments {
   const signed = Array.from(documents, (document) => ({ document, signature: signatureOf(document.text) }));
@@ -35,7 +35,7 @@ export function selectDocuments(documents: Iterable<Document>, options: SelectOp
     return bytes > options.maxBytes;
   });
   const selected = end < 0 ? hashed : hashed.slice(0, end);
-  // The cap selects by the leading digits; the split must be independent of it.
+  // The cap orders by the leading digits, so the split uses others to be independent of it.
   const draws = selected.map(({ digest }) => Number.parseInt(digest.slice(-8), 16) / 2 ** 32);
   const share = splitShare(draws, options.validationShare);
   const split: Record<Split, Document[]> = { train: [], validation: [] };

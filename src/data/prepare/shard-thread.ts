@@ -10,14 +10,14 @@ const tokenizer = loadTokenizer(tokenizerFile, endOfText);
 const say = (answer: ShardAnswer) => parentPort!.postMessage(answer);
 
 parentPort!.on('message', (request: ShardRequest | null) => {
-  // The thread exits once the part that it is at has ended.
+  // The thread exits after the part that it is working on.
   if (request === null) return parentPort!.close();
   const { index, part, work } = request;
   makeShards(part, work, tokenizer, (bytes, wereDone) => say({ bytes, wereDone })).then(
     (made) => say({ index, made }),
     (error: unknown) => {
       const { code, line } = asTrainerError(error);
-      // Thrown here, a bug keeps its stack, which a message would lose.
+      // A bug is thrown here to keep its stack, which a message would lose.
       if (code === 'INTERNAL') throw error;
       say({ failure: { code, message: line } });
     },

@@ -25,19 +25,19 @@ export type ShardAnswer =
   | { readonly bytes: number; readonly wereDone: boolean }
   | { readonly failure: { readonly code: ErrorCode; readonly message: string } };
 
-/** Each takes about 70 MB. */
+/** Each thread takes about 70 MB. */
 const MAX_THREADS = 8;
-/** A part takes about a second. */
+/** Time for a thread to finish its part, which takes about a second. */
 const END_MS = 5_000;
 
 type Job = Pick<ShardRequest, 'part' | 'work'>;
 
 /**
- * Prepares parts on all processors; a single one on this thread.
+ * Prepares parts on all processors; a single part on this thread.
  *
- * @param onBytes told of stored bytes that were prepared, or found to be
+ * @param onBytes called with stored bytes that were prepared now, or were found to be prepared
  * @returns the shards of each part
- * @throws TrainerError what the first part that failed threw; the others are not finished
+ * @throws the TrainerError of the first part that failed; the others are not finished
  */
 export async function makeAllShards(
   jobs: readonly Job[],
@@ -61,7 +61,7 @@ export async function makeAllShards(
   }
 }
 
-/** Lets a thread end the part that it is at: one that is cut off leaves a file that it was writing. */
+/** Lets a thread finish its part: if it were terminated, it would leave an unfinished file behind. */
 async function endThread(thread: Worker): Promise<void> {
   const ended = once(thread, 'exit').catch(() => undefined);
   thread.postMessage(null);

@@ -16,11 +16,11 @@ import type { Tokenizer } from '../tokenizer/tokenizer.js';
 import { signatureOf } from './dedup.js';
 import { encodeTokens } from './domain-writer.js';
 
-/** A shard is a head, a record of each document and their shingles in 32-bit words, then their tokens. */
+/** A shard has a head, records of all documents, their shingles in 32-bit words, then their tokens. */
 const HEAD_WORDS = 4;
 const RECORD_WORDS = 8;
 const UNFINISHED = '.tmp-';
-/** Far more than a file takes to be written. */
+/** Far longer than it takes to write a file. */
 const UNFINISHED_MS = 600_000;
 
 export interface ShardHead {
@@ -32,11 +32,11 @@ export interface ShardHead {
   readonly sample: number;
 }
 
-/** A chunk of text without its text: what says whether it is used and where, and how many tokens it has. */
+/** A chunk without its text: facts that decide whether and where it is used, and its number of tokens. */
 export interface ShardDocument {
-  /** The first 53 bits of its SHA-256: a cap takes documents in this order. */
+  /** The first 53 bits of its SHA-256; a cap takes documents in this order. */
   readonly digest: number;
-  /** The last 32 bits as a share from 0 to 1, which decide the split. */
+  /** The last 32 bits of its SHA-256 as a number from 0 to 1, which decides the split. */
   readonly draw: number;
   /** UTF-8 bytes of its text. */
   readonly bytes: number;
@@ -46,7 +46,7 @@ export interface ShardDocument {
   readonly shingles: Uint32Array;
 }
 
-/** Tokenizes chunks and writes them as a shard, which is whole or absent. */
+/** Tokenizes chunks and writes them as a shard, which is complete or absent. */
 export function writeShard(
   file: string,
   chunks: readonly string[],
@@ -73,7 +73,10 @@ export function writeShard(
   writeWhole(file, Buffer.concat([...words, encodeTokens(tokens.all(), tokenizer.vocabSize)]));
 }
 
-/** Writes a file beside its place and renames it: others, who may write the same, never see half of it. */
+/**
+ * Writes a file under a temporary name and renames it: others, who may write the same file, never see a part
+ * of it.
+ */
 export function writeWhole(file: string, contents: string | Uint8Array): void {
   const work = `${file}${UNFINISHED}${randomUUID()}`;
   try {
@@ -93,7 +96,7 @@ export function removeUnfinished(folder: string): void {
   }
 }
 
-/** The head of a whole shard; null if there is none, or a power failure has left a part of one. */
+/** The head of a complete shard; null if there is none, or if a power failure left only a part. */
 export function headOfWhole(file: string, vocabSize: number): ShardHead | null {
   try {
     const head = readShardHead(file);
@@ -153,7 +156,7 @@ function readBytes(file: string, begin: number, length: number): Uint8Array {
   return bytes;
 }
 
-/** A list of 32-bit words that grows, in one block of memory. */
+/** A growing list of 32-bit words in one block of memory. */
 class Words {
   #words = new Uint32Array(1 << 16);
   #length = 0;

@@ -1,13 +1,13 @@
 import { isMostlySeen, type Signature, signatureOf } from './dedup.js';
 import type { DomainDocuments } from './select-documents.js';
 
-/** Every shingle is kept: few poems are long enough for a sample. */
+/** Every shingle is kept, as few poems are long enough for a sample. */
 const EVERY = 1;
 
 /**
- * Leaves out the validation documents of which training text of any domain has too much. Deduplication
- * (`NearDuplicates`) compares each document with earlier ones of its domain, so a short document may still be part of a
- * longer one that comes later.
+ * Leaves out the validation documents that largely occur in the training text of any domain. Deduplication
+ * (`NearDuplicates`) compares each document only with earlier ones of its domain, so a short document may
+ * still be part of a longer one that comes later.
  */
 export function withoutSeen(domains: ReadonlyMap<string, DomainDocuments>): Map<string, DomainDocuments> {
   const heldOut = new Map(
@@ -16,7 +16,8 @@ export function withoutSeen(domains: ReadonlyMap<string, DomainDocuments>): Map<
       validation.map(({ text }) => signatureOf(text, EVERY)),
     ]),
   );
-  // Training text has many times as many shingles as validation text, so those are remembered.
+  // Training text has many times as many shingles as validation text, so only shingles of the latter are
+  // looked for.
   const wanted = new Set<number>();
   for (const signature of [...heldOut.values()].flat()) for (const key of keysOf(signature)) wanted.add(key);
   const seen = new Set<number>();
@@ -37,9 +38,9 @@ export function withoutSeen(domains: ReadonlyMap<string, DomainDocuments>): Map<
   );
 }
 
-/** 53 bits of the prefix, then of each shingle. */
+/** 53 bits of the prefix's hash and of each shingle's. */
 function keysOf({ prefix: [high, low], shingles }: Signature): number[] {
-  // Other bits than a shingle's, which may be the whole beginning of a short text.
+  // Changes bits of the prefix's hash, as a prefix may be equal to a shingle.
   const keys = [keyOf(high ^ 0x155555, low)];
   for (let i = 0; i < shingles.length; i += 2) keys.push(keyOf(shingles[i]!, shingles[i + 1]!));
   return keys;

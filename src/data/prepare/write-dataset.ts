@@ -24,7 +24,7 @@ import { writeSamples } from './write-samples.js';
 
 type DomainEntry = DatasetIndex['domains'][number];
 
-/** Merging so many takes long enough to show progress: about ten seconds for a gigabyte of text. */
+/** Merging this many shards takes long enough to show progress: about ten seconds for a gigabyte of text. */
 const MANY_SHARDS = 50;
 
 export interface WriteOptions extends DataOptions {
@@ -135,7 +135,10 @@ async function tokenizerBytes(
   }
 }
 
-/** The training text, or of a large corpus equal parts of its domains; documents are in the order of hashes. */
+/**
+ * The training text, or equal parts of the domains of a large corpus; documents are in the order of their
+ * hashes.
+ */
 function builtInTexts(builtIn: readonly DomainDocuments[]): string[] {
   const texts = builtIn.map(({ train }) => train.map(({ text }) => text));
   const total = texts.flat().reduce((sum, text) => sum + Buffer.byteLength(text), 0);
@@ -169,7 +172,7 @@ interface Shards {
   readonly longest: LongDocuments;
 }
 
-/** The shards of each domain, which are made unless they are there. */
+/** Returns the shards of each domain, and makes those that do not exist. */
 async function shardsOf(
   own: readonly OwnDomain[],
   tokenizerFile: string,
@@ -188,7 +191,7 @@ async function shardsOf(
   });
   meter.begin(jobs.reduce((sum, { part }) => sum + part.bytes, 0));
   const made = await makeAllShards(jobs, { tokenizerFile, endOfText }, (bytes, wereDone) => {
-    // Other machines take a folder that nothing touches for abandoned.
+    // Other machines consider a folder abandoned if nothing touches it.
     utimesSync(work, new Date(), new Date());
     meter.add(bytes, wereDone);
   });

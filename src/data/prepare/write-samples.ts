@@ -13,30 +13,30 @@ export interface SampleDomain {
   readonly name: string;
   readonly instruct: Instruct;
   readonly files: readonly SourceFile[];
-  /** Files of validation alone; without any a share of the questions is held out. */
+  /** Files used only for validation; without any, a share of the questions is held out. */
   readonly heldOut: readonly SourceFile[];
 }
 
 interface WriteContext {
   readonly tokenizer: Tokenizer;
   readonly validationShare: number;
-  /** Limit for the text of samples that are not held out by files of their own. */
+  /** Limit on the text of samples that are not in files held out for validation. */
   readonly maxBytes: number;
   readonly log: (line: string) => void;
   readonly writer: DomainWriter;
 }
 
 /**
- * Writes the samples of a domain: their tokens, one after the other, and the marks of these. A hash of the
- * questions before the first answer decides whether a sample is held out, so that a question is in one split alone.
+ * Writes the samples of a domain, that is their tokens and the marks of these. A hash of the questions before
+ * the first answer decides whether a sample is held out, so that the same question is in only one split.
  *
- * @throws TrainerError `BAD_INPUT` with file, line and field of a line that is no sample, or if there is none
+ * @throws TrainerError `BAD_INPUT` with file, line and field of an invalid sample, or if there is no sample
  */
 export async function writeSamples(
   { name, instruct: { template }, files, heldOut }: SampleDomain,
   { tokenizer, validationShare, maxBytes, log, writer }: WriteContext,
 ): Promise<ReadText> {
-  // A pass of its own, which also finds all bad lines before any sample is encoded.
+  // A separate pass, which also finds all bad lines before any sample is encoded.
   const draws: number[] = [];
   for await (const { sample } of samplesOf(files, maxBytes)) draws.push(drawOf(sample));
   if (draws.length === 0)
@@ -61,7 +61,7 @@ export async function writeSamples(
   return { files: files.length + heldOut.length, duplicates: 0, longest: longest.list() };
 }
 
-/** The samples of files, up to about so many bytes of text. */
+/** The samples of files, up to about `maxBytes` of text. */
 async function* samplesOf(
   files: readonly SourceFile[],
   maxBytes: number,

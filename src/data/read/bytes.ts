@@ -5,18 +5,21 @@ import { type Reading, readError, refusal, type Span } from './span.js';
 import type { Compression } from './text-source.js';
 
 const WINDOW_BYTES = 1 << 20;
-/** Decompressed at once, so that all they give is in memory: at most 128 KiB for each four of them. */
+/**
+ * Compressed bytes passed to the decompressor at a time, as all of its output is in memory: at most 128 KiB
+ * for every four.
+ */
 const ZSTD_BYTES = 256;
-/** This is zstd's own limit where it is told nothing else. */
+/** The default limit of the zstd program. */
 const MAX_ZSTD_WINDOW = 128 << 20;
-/** A file whose first bytes hold a zero byte is taken for no text, as git does. */
+/** A zero byte in this many first bytes of a file means that it is not text, as in git. */
 const LOOK_BYTES = 8000;
 
 /**
  * The bytes of a span, decompressed, in windows of about a megabyte.
  *
- * @throws TrainerError `BAD_INPUT` if the file vanished, was cut short, cannot be read or decompressed, or
- *   holds no text
+ * @throws TrainerError `BAD_INPUT` if the file vanished, was truncated, cannot be read or decompressed, or is
+ *   not text
  */
 export async function* bytesOf(
   span: Span,
@@ -99,7 +102,7 @@ async function* unzstd(span: Span, reading: Reading): AsyncGenerator<Buffer> {
   yield* push(Buffer.alloc(0), true);
 }
 
-/** Bytes that a decompressor keeps for the first frame of a Zstandard file (RFC 8878, 3.1.1.1). */
+/** Bytes of history that decompressing the first frame of a Zstandard file takes (RFC 8878, 3.1.1.1). */
 function windowOf(file: Buffer): number {
   const [flags = 0, descriptor = 0] = file.subarray(4);
   const isSingleSegment = (flags >> 5) & 1;

@@ -1,9 +1,9 @@
 const CHUNK_MIN_BYTES = 2000;
 const CHUNK_MAX_BYTES = 4000;
-/** Smallest last chunk of a text that is split. */
+/** Least size of the last chunk of a text that is split. */
 const CHUNK_TAIL_BYTES = 1000;
 
-/** Places to cut, best first; of one class the last that fits. The separator stays with the first part. */
+/** Places to cut, best first; of one kind, the last that fits. The separator stays with the first part. */
 const CUTS: readonly (readonly Buffer[])[] = [
   ['\n\n'],
   ['\n'],
@@ -51,7 +51,7 @@ function cutBetween(bytes: Buffer, earliest: number, latest: number): number {
   for (const separators of CUTS) {
     const ends = separators.map((separator) => {
       const length = separator.length;
-      // No further back than a cut may be: a search of the whole text takes quadratic time.
+      // Starts no earlier than a cut may be, as searching the whole text would take quadratic time.
       const from = Math.max(0, earliest - length);
       const at = bytes.subarray(from, latest).lastIndexOf(separator);
       return at < 0 ? 0 : from + at + length;

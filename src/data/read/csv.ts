@@ -2,14 +2,14 @@ import { Readable } from 'node:stream';
 import { CsvError, parse } from 'csv-parse';
 import { Decoder, MAX_RECORD_BYTES, type Reading, refusal, type Span } from './span.js';
 
-/** Documents that are handed on together. */
+/** Number of documents yielded together. */
 const BATCH = 256;
 
 /**
- * The text in one column of a CSV file with a header; of a .tsv file with tabs.
+ * The text in one column of a CSV file with a header; .tsv files are separated by tabs.
  *
- * @throws TrainerError `BAD_INPUT` with file and line of what is no CSV, or naming the columns if the one that
- *   is asked for is not there
+ * @throws TrainerError `BAD_INPUT` with file and line of invalid CSV, or naming the columns if the requested
+ *   one does not exist
  */
 export async function* csvTexts(
   windows: AsyncIterable<Buffer>,
@@ -50,7 +50,7 @@ export async function* csvTexts(
       batch = [];
     }
   } catch (error) {
-    // The parser notices only at the end of the file.
+    // The parser notices this only at the end of the file.
     if (error instanceof CsvError && error.code === 'CSV_QUOTE_NOT_CLOSED')
       throw refusal(file, `is no CSV: a quote in the record after line ${lastLine} is not closed`, error);
     if (error instanceof CsvError)

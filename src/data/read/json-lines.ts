@@ -2,10 +2,10 @@ import { lineIn, linesOf } from './lines.js';
 import { Decoder, type Reading, refusal, type Span } from './span.js';
 
 /**
- * The text in one field of each line of JSON; empty lines, and null in that field, are skipped.
+ * The text in one field of each line of JSON; skips empty lines, and lines where the field is null.
  *
- * @throws TrainerError `BAD_INPUT` with file and line of what is no JSON, has no text in the field, or is too
- *   long
+ * @throws TrainerError `BAD_INPUT` with file and line if a line is not JSON, has no text in the field, or is
+ *   too long
  */
 export async function* jsonLines(
   windows: AsyncIterable<Buffer>,
@@ -43,7 +43,7 @@ function fieldOf(written: string, field: string): string | undefined | { readonl
   return { problem: `has no text in field ${JSON.stringify(field)} (fields: ${names})` };
 }
 
-/** A line of JSON, which may have a byte order mark; or why it is none. */
+/** The value of a line of JSON, which may have a byte order mark; or the reason why it is not JSON. */
 export function parseLine(written: string): { readonly value?: unknown; readonly problem?: string } {
   try {
     return { value: JSON.parse(written.startsWith('\ufeff') ? written.slice(1) : written) };

@@ -3,16 +3,16 @@ import { MAX_RECORD_BYTES, refusal, type Span } from './span.js';
 
 const NEWLINE = 10;
 
-/** Whole lines, and the number of the first of them, counted from 1 at the beginning of the span. */
+/** Whole lines, and the number of the first one, counted from 1 at the beginning of the span. */
 export interface Lines {
   readonly bytes: Buffer;
   readonly first: number;
 }
 
 /**
- * The lines of a span, many at a time.
+ * The lines of a span, in batches.
  *
- * @throws TrainerError `BAD_INPUT` with file and line of one that is too long
+ * @throws TrainerError `BAD_INPUT` with file and line if a line is too long
  */
 export async function* linesOf(windows: AsyncIterable<Buffer>, span: Span): AsyncGenerator<Lines> {
   let first = 1;

@@ -2,16 +2,16 @@ import { asyncBufferFromFile, type Compressors, parquetMetadataAsync, parquetRea
 import { compressors } from 'hyparquet-compressors';
 import { type Reading, readError, refusal, type Span } from './span.js';
 
-/** A row group is decoded at once. */
+/** A whole row group is decoded in memory. */
 const MAX_GROUP_BYTES = 1 << 30;
-/** A run of equal values takes some ten bytes, and memory for as many as it counts. */
+/** A run of equal values takes some ten bytes in the file, but memory for each of the values. */
 const MAX_GROUP_ROWS = 1 << 22;
 
 /**
- * The text in one column of a Parquet file, a row group at a time; rows without text are skipped.
+ * The text in one column of a Parquet file, a row group at a time; skips rows without text.
  *
- * @throws TrainerError `BAD_INPUT` if it is no Parquet, the column is not there, holds something else than text,
- *   or a row group has more than 1 GiB of it or 4 million rows
+ * @throws TrainerError `BAD_INPUT` if the file is not Parquet, the column does not exist or holds other data
+ *   than text, or a row group has more than 1 GiB of it or 4 million rows
  */
 export async function* parquetTexts(
   { file, end }: Span,
@@ -61,7 +61,10 @@ export async function* parquetTexts(
   }
 }
 
-/** The library's, as long as all pages together unpack to so many bytes, whatever the metadata say of them. */
+/**
+ * The library's compressors, which throw if all pages together unpack to more bytes, whatever the metadata
+ * declare.
+ */
 function compressorsUpTo(mostBytes: number): Compressors {
   let left = mostBytes;
   return Object.fromEntries(

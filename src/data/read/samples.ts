@@ -36,9 +36,9 @@ const conversationSchema = z.object({
 });
 
 /**
- * The samples of a file of JSON lines; empty lines are skipped.
+ * The samples of a file of JSON lines; skips empty lines.
  *
- * @throws TrainerError `BAD_INPUT` with file, line and field of the first that is none
+ * @throws TrainerError `BAD_INPUT` with file, line and field of the first invalid sample
  */
 export async function* readSamples(span: Span): AsyncGenerator<Sample> {
   const windows = bytesOf(span, layoutOf(span.file, {}).compression, NO_ONE);
@@ -55,7 +55,7 @@ export async function* readSamples(span: Span): AsyncGenerator<Sample> {
   }
 }
 
-/** Null for an empty line; what is wrong with it in words. */
+/** Null for an empty line; a description of the problem for an invalid one. */
 function sampleOf(line: Buffer): Sample | string | null {
   let written: string;
   try {

@@ -5,7 +5,7 @@ import { globSync } from 'tinyglobby';
 import { TrainerError } from '../../errors.js';
 import type { TextSource } from './text-source.js';
 
-/** Folders of devices, and of files that the kernel makes while they are read. */
+/** Folders of devices, and of files that the kernel generates when they are read. */
 const NO_TEXT = ['/dev/**', '/proc/**', '/sys/**'];
 
 export interface SourceFile {
@@ -16,14 +16,15 @@ export interface SourceFile {
 }
 
 /**
- * The files of a domain, in the order of their names, without the empty ones; each once, by its shortest name where
- * links lead to it too.
+ * The files of a domain, sorted by name, without empty ones; a file that links lead to is listed once, by its
+ * shortest name.
  *
- * @throws TrainerError `BAD_INPUT` if a pattern matches nothing, or what it matches is no regular file or cannot be looked at
+ * @throws TrainerError `BAD_INPUT` if a pattern matches nothing, or matches something that is not a regular
+ *   file or cannot be accessed
  */
 export function listFiles(domain: string, source: TextSource): SourceFile[] {
   const files = source.files.flatMap((pattern) => filesOf(domain, source, pattern));
-  // The last of equal keys stays.
+  // Of equal keys, the last and thus shortest name is kept.
   const byPlace = new Map(
     files
       .sort((a, b) => b.length - a.length)
@@ -41,7 +42,7 @@ export function listFiles(domain: string, source: TextSource): SourceFile[] {
 }
 
 function filesOf(domain: string, { folder, instruct }: TextSource, pattern: string): string[] {
-  // A name that has characters of a pattern in it.
+  // The name of a file or folder may have characters that are special in patterns.
   const literal = path.resolve(folder, pattern);
   if (existsSync(literal)) {
     if (!lookAt(domain, literal, (place) => statSync(place)).isDirectory()) {
@@ -51,7 +52,7 @@ function filesOf(domain: string, { folder, instruct }: TextSource, pattern: stri
     const example = `${pattern}/**/*.${instruct === undefined ? 'txt' : 'jsonl'}`;
     throw refusal(domain, `${literal} is a folder; say which files in it, e.g. ${example}`);
   }
-  // Each folder that the wildcards match would be walked from its parent again.
+  // Each folder that the wildcards match would be walked again from its parent.
   if (/[*?[{(].*[/{,(|]\.\.(?:$|[/},)|])/.test(pattern))
     throw refusal(
       domain,

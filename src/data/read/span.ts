@@ -1,7 +1,7 @@
 import { isUtf8 } from 'node:buffer';
 import { TrainerError } from '../../errors.js';
 
-/** Bytes of a file as they are stored: all of it, or a range that begins and ends where a document does. */
+/** Stored bytes of a file: all of them, or a range that begins and ends at the boundary of a document. */
 export interface Span {
   /** Absolute. */
   readonly file: string;
@@ -11,22 +11,22 @@ export interface Span {
 
 /** Callbacks of a reader. */
 export interface Reading {
-  /** Stored bytes read since the last call. */
+  /** Called with the number of stored bytes read since the last call. */
   readonly onBytes: (bytes: number) => void;
-  /** A file has bytes that are not UTF-8; they are left out. */
+  /** Called if a file has bytes that are not UTF-8, which are left out. */
   readonly onInvalid: (file: string) => void;
 }
 
-/** Longest line or record that is read; a document may be longer in text files alone. */
+/** Length limit of a line or record; only documents of text files may be longer. */
 export const MAX_RECORD_BYTES = 64 << 20;
-/** More than this share of characters that are none: not text, or another encoding. */
+/** A file with a greater share of invalid characters is not text, or has another encoding. */
 const MAX_INVALID_SHARE = 0.05;
-/** A short file with so many is not refused. */
+/** A file may have this many invalid characters, however short it is. */
 const A_FEW = 8;
-/** Text is judged once it is longer, and at its end. */
+/** Text is checked once it exceeds this length, and at its end. */
 const BEGINNING_CHARS = 1 << 20;
 
-/** Makes characters of the bytes of one span, and counts those that are none over all of it. */
+/** Decodes the bytes of one span, and counts invalid characters over all of it. */
 export class Decoder {
   readonly #onInvalid: Reading['onInvalid'];
   #chars = 0;
@@ -39,7 +39,7 @@ export class Decoder {
     this.#onInvalid = onInvalid;
   }
 
-  /** @throws TrainerError `BAD_INPUT` if too much of a longer beginning is not UTF-8 */
+  /** @throws TrainerError `BAD_INPUT` if the text is long and too much of it is not UTF-8 */
   decode(bytes: Buffer): string {
     const text = bytes.toString('utf8');
     this.count(text, isUtf8(bytes));
@@ -47,7 +47,7 @@ export class Decoder {
   }
 
   /**
-   * Counts what was decoded elsewhere.
+   * Counts the characters of text that was decoded elsewhere.
    *
    * @throws TrainerError as `decode`
    */

@@ -4,7 +4,7 @@ import { type Instruct, instructSchema } from '../template.js';
 
 const FORMATS = ['text', 'jsonl', 'csv', 'parquet'] as const;
 
-/** Files of a user's own that make a domain. */
+/** Files of the user that form a domain. */
 export const textSourceSchema = z.strictObject({
   folder: z
     .string()
@@ -43,7 +43,7 @@ export type TextSource = Readonly<Omit<Fields, 'files' | 'instruct'>> & {
 export type TextFormat = (typeof FORMATS)[number];
 export type Compression = 'gzip' | 'zstd' | null;
 
-/** Names of domains become names of files and labels of metrics. */
+/** Names of domains are used as file names and metric labels. */
 export const DOMAIN_NAME = /^[\p{L}\p{N}][\p{L}\p{N}_.-]{0,39}$/u;
 
 const COMPRESSION_OF: Readonly<Record<string, Compression>> = { '.gz': 'gzip', '.zst': 'zstd' };
@@ -54,10 +54,10 @@ const FORMAT_OF: Readonly<Record<string, TextFormat>> = {
   '.tsv': 'csv',
   '.parquet': 'parquet',
 };
-/** How much longer the text of a compressed file is than what is stored, at a guess. */
+/** Estimated ratio of the text of a compressed file to its stored bytes. */
 const EXPANSION = 3;
 
-/** How a file is read, by its name; a format that the source says stands above the name. */
+/** How a file is read, according to its name; a format given by the source takes precedence. */
 export function layoutOf(
   file: string,
   { format }: Pick<TextSource, 'format'>,
@@ -68,7 +68,9 @@ export function layoutOf(
   return { format: format ?? FORMAT_OF[extension] ?? 'text', compression };
 }
 
-/** Bytes of text in a file: what is stored, or a guess where that is compressed, as Parquet is inside. */
+/**
+ * Bytes of text in a file: its stored bytes, or an estimate if it is compressed, as Parquet is internally.
+ */
 export function textBytes(
   { file, bytes }: { readonly file: string; readonly bytes: number },
   source: Pick<TextSource, 'format'>,

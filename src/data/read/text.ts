@@ -1,9 +1,9 @@
-/** A document is cut where it is longer, so that none is in memory as a whole. */
+/** Longer documents are cut, so that none is in memory as a whole. */
 const PIECE_BYTES = 1 << 20;
 /** How far before the end of a piece its last line or word may end. */
 const CUT_BYTES = 1 << 16;
 
-/** Documents of text: what stands between separators, or everything; long ones in pieces of a megabyte. */
+/** Documents of text: the pieces between separators, or the whole text; long ones in pieces of a megabyte. */
 export async function* textDocuments(
   windows: AsyncIterable<Buffer>,
   separator: Buffer | null,
@@ -17,7 +17,7 @@ export async function* textDocuments(
         documents.push(...cut(pending.subarray(0, at), PIECE_BYTES));
         pending = pending.subarray(at + separator.length);
       }
-    // Its end may be the beginning of a separator.
+    // The end of `pending` may be the beginning of a separator.
     const pieces = cut(pending, PIECE_BYTES + (separator?.length ?? 0));
     pending = pieces.pop()!;
     documents.push(...pieces);
@@ -26,7 +26,7 @@ export async function* textDocuments(
   if (pending.length > 0) yield [pending];
 }
 
-/** Pieces of a megabyte and a rest of at most `most` bytes. */
+/** Cuts off pieces of a megabyte until at most `most` bytes are left. */
 function cut(text: Buffer, most: number): Buffer[] {
   const pieces: Buffer[] = [];
   let rest = text;

@@ -6,10 +6,11 @@ export interface ZipFile {
 /**
  * The files of a zip archive, in the order of its directory.
  *
- * @throws Error of the library if it is none, or is damaged; `read` also if a file unpacks to more than its size
+ * @throws the library's error if it is not a zip archive or is damaged; `read` also throws if a file unpacks
+ *   to more than its size
  */
 export async function zipFiles(archive: Uint8Array): Promise<ZipFile[]> {
-  // Loaded when needed: it is large, and few commands read archives.
+  // Imported when needed, as it is large and few commands read archives.
   const { configure, Uint8ArrayReader, ZipReader } = await import('@zip.js/zip.js');
   configure({ useWebWorkers: false });
   const reader = new Uint8ArrayReader(archive);

@@ -31,7 +31,7 @@ interface Pair {
  * smaller pair of ids as in HuggingFace's trainer, so both give the same merges. A merge updates counts only
  * in the words that hold its pair.
  *
- * @param texts each is pre-tokenized on its own
+ * @param texts texts, each of which is pre-tokenized on its own
  * @param vocabSize 256 bytes, merges and one special token
  * @throws TrainerError `BAD_CONFIG` if vocabSize is below 257, `BAD_INPUT` if the text has too few repeated
  *   pairs
@@ -94,8 +94,8 @@ function addPair(pairs: Map<PairKey, Pair>, key: PairKey, word: Word): void {
 }
 
 /**
- * Pops the most frequent pair. Counts of queued pairs only fall, so a stale entry is pushed back with its new
- * count.
+ * Pops the most frequent pair. Counts of queued pairs only decrease, so a stale entry is pushed back with its
+ * current count.
  */
 function popCurrent(
   heap: PairHeap,

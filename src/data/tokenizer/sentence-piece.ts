@@ -1,10 +1,12 @@
 import { z } from 'zod';
 
-// A BPE of characters as SentencePiece makes it (Llama 2, Mistral, TinyLlama), in which `▁` stands for a space, and a character
-// without a token is its bytes, each a token such as `<0x0A>`.
+// SentencePiece's BPE of characters (Llama 2, Mistral, TinyLlama): `▁` stands for a space, and a character
+// without a token is encoded as its bytes, each a token such as `<0x0A>`.
 
 export const SPACE = '▁';
-/** Bytes of `▁` in UTF-8. A text that has it is encoded with these, as its token would be decoded to a space. */
+/**
+ * Bytes of `▁` in UTF-8. A `▁` in a text is encoded as these, as its own token would be decoded to a space.
+ */
 const SPACE_BYTES = [0xe2, 0x96, 0x81];
 
 const STEPS = {
@@ -27,14 +29,14 @@ const STEPS = {
     z.object({ type: z.literal('Strip'), content: z.literal(' '), start: z.literal(1), stop: z.literal(0) }),
   ]),
 } as const;
-/** In which order a file must have its steps; those with a question mark may be left out. */
+/** Required order of the steps of a file; those followed by a question mark are optional. */
 const ORDER = {
   normalizer: /^(Prepend )?Replace $/,
   decoder: /^Replace ByteFallback Fuse (Strip )?$/,
 } as const;
 type Part = keyof typeof ORDER;
 
-/** The names of a part's steps; undefined for one that is not SentencePiece's. */
+/** The names of a part's steps; undefined if one of them is not SentencePiece's. */
 function namesOf(part: Part, value: unknown): string | undefined {
   const steps = stepsOf(part, value);
   return steps.every((step) => STEPS[part].safeParse(step).success)
@@ -47,7 +49,10 @@ function stepsOf(part: Part, value: unknown): readonly unknown[] {
   return Array.isArray(inner) ? inner : [value];
 }
 
-/** Names the part of a file with byte_fallback that would be encoded or decoded differently here; undefined if there is none. */
+/**
+ * Names the part of a byte_fallback file that would be encoded or decoded differently here; undefined if
+ * there is none.
+ */
 export function unlikeSentencePiece(file: Readonly<Partial<Record<Part | 'pre_tokenizer', unknown>>>) {
   const part = (['normalizer', 'decoder'] as const).find(
     (each) => !ORDER[each].test(namesOf(each, file[each]) ?? ''),
@@ -69,8 +74,9 @@ export function spaceIds(vocab: Readonly<Record<string, number>>): number[] {
 }
 
 /**
- * The same tokenizer without the space that SentencePiece puts before a text and takes from what is decoded: texts come in pieces
- * here, of a template or token by token, and the pieces together have to be the text. Other files stay as they are.
+ * The same tokenizer without the space that SentencePiece adds before a text and removes from decoded text:
+ * here, texts come in pieces, from a template or token by token, which must concatenate to the text. Other
+ * files are unchanged.
  */
 export function withoutDummyPrefix(tokenizerJson: string): string {
   const file = JSON.parse(tokenizerJson);

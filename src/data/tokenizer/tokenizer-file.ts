@@ -7,8 +7,8 @@ import { BYTE_CHARACTERS } from './byte-level.js';
 import { BYTE_NAMES, spaceIds, unlikeSentencePiece } from './sentence-piece.js';
 
 /**
- * Names of the token that ends a text, in the order in which they are looked for: GPT-2 and Qwen, Llama 3,
- * Llama 2 and its kind, DeepSeek. Some files have several, the later ones for the end of a turn in a chat.
+ * Names of the token that ends a text, in order of preference: GPT-2 and Qwen, Llama 3, Llama 2 and its
+ * derivatives, DeepSeek. Some files have several, where the later ones end a turn in a chat.
  */
 const END_OF_TEXT_NAMES = [
   '<|endoftext|>',
@@ -20,9 +20,9 @@ const END_OF_TEXT_NAMES = [
 ];
 const NORMALIZERS = ['NFC', 'NFD', 'NFKC', 'NFKD', 'Lowercase', 'StripAccents'];
 const PRE_TOKENIZERS = ['ByteLevel', 'Split', 'Digits', 'Punctuation'];
-/** More than any vocabulary; a greater id would make an embedding that no machine holds. */
+/** Larger than any vocabulary; an embedding for a greater id would fit no machine. */
 const MAX_ID = 2 ** 24 - 1;
-/** Twenty times the largest that are published. */
+/** Twenty times the largest published file. */
 const MAX_BYTES = 2 ** 28;
 
 const addedTokenSchema = z.object({
@@ -56,18 +56,20 @@ type TokenizerFile = z.output<typeof fileSchema>;
 
 /** Contents of a HuggingFace `tokenizer.json`. */
 export interface TokenizerFacts {
-  /** Highest id + 1. Ids without a token stay unused. */
+  /** Highest id + 1; ids without a token are unused. */
   readonly vocabSize: number;
   /** The token that ends every document. */
   readonly endOfText: { readonly id: number; readonly content: string };
-  /** The ids of `▁` in a text where that stands for a space in tokens; null where it does not. */
+  /** Ids that encode a `▁` in a text, if `▁` stands for a space in tokens; else null. */
   readonly spaceIds: readonly number[] | null;
   /** Ids that have a token. */
   readonly ids: ReadonlySet<number>;
   readonly specialTokens: readonly SpecialToken[];
 }
 
-/** A token that a text has only where it is put there as such. `lstrip` and `rstrip`: it takes white space beside it along. */
+/**
+ * A token that encoding a text never yields. `lstrip`, `rstrip`: it absorbs white space to its left or right.
+ */
 export type SpecialToken = Readonly<Pick<AddedToken, 'id' | 'content' | 'lstrip' | 'rstrip'>>;
 
 /** The file that a path names: itself, or `tokenizer.json` in the folder. */
@@ -77,7 +79,7 @@ export function tokenizerFileAt(place: string): string {
     : place;
 }
 
-/** @throws TrainerError `BAD_INPUT` if it cannot be read */
+/** @throws TrainerError `BAD_INPUT` if the file cannot be read */
 export function readTokenizerFile(file: string): Buffer {
   try {
     return readRegularFile(file, MAX_BYTES);
@@ -88,8 +90,8 @@ export function readTokenizerFile(file: string): Buffer {
 }
 
 /**
- * Checks that a `tokenizer.json` is a byte-level BPE, or one of SentencePiece with bytes, of a kind whose ids come out here as in HuggingFace's
- * tokenizers, and looks at its vocabulary.
+ * Inspects a `tokenizer.json`: checks that it is a byte-level BPE, or SentencePiece's BPE with bytes, of a
+ * kind that gives the same ids here as in HuggingFace's tokenizers, and examines its vocabulary.
  *
  * @param endOfText name of the token that ends a text; by default one of the usual names, else `eos_token`
  *   of the `tokenizer_config.json` beside the file
@@ -141,7 +143,7 @@ function unsupported(file: TokenizerFile): string | undefined {
     if (model[field]) return `${field} ${JSON.stringify(model[field])} is not supported`;
   const steps = model.byte_fallback ? unlikeSentencePiece(file) : unlikeByteLevel(file);
   if (steps !== undefined) return steps;
-  // Special tokens are never looked for in a text.
+  // Special tokens are never searched for in a text.
   const odd = added_tokens.find(
     ({ special, single_word, lstrip, rstrip }) => !special && (single_word || lstrip || rstrip),
   );

@@ -30,10 +30,10 @@ export interface Tokenizer {
 }
 
 /**
- * Opens a HuggingFace `tokenizer.json` of a byte-level BPE, or of one of SentencePiece with bytes.
+ * Opens a HuggingFace `tokenizer.json` of a byte-level BPE, or of SentencePiece's BPE with bytes.
  *
- * @param endOfText name of the token that ends a text, where it has none of the usual names
- * @param origin what messages call it, if `file` is a copy
+ * @param endOfText name of the token that ends a text, if it is none of the usual names
+ * @param origin name of the file in messages, if `file` is a copy
  * @throws TrainerError `BAD_INPUT` if the file is missing, or is not a tokenizer of a supported kind
  */
 export function loadTokenizer(file: string, endOfText: string | null = null, origin = file): Tokenizer {
@@ -47,7 +47,7 @@ export function loadTokenizer(file: string, endOfText: string | null = null, ori
   const utf8 = new TextDecoder('utf-8', { ignoreBOM: true });
   const bytesOf = (ids: ArrayLike<number>, special = false) => {
     const known = Uint32Array.from(ids).filter((id) => facts.ids.has(id));
-    // Bytes of `▁` that are decoded together would become a space.
+    // Decoded together, the bytes of `▁` would become a space.
     return facts.spaceIds === null
       ? kitoken.decode(known, special)
       : Buffer.concat(Array.from(known, (id) => kitoken.decode(Uint32Array.of(id), special)));
