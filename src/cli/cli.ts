@@ -44,7 +44,7 @@ const program = new Command('locmoe')
   );
 
 try {
-  // Every subcommand inherits the settings above, so they are added after.
+  // Subcommands inherit the settings above, so they are added after these.
   for (const [name, { description, load }] of Object.entries(COMMANDS)) {
     const added = program.command(name).description(description);
     if (name === called) (await load())(added);
@@ -55,8 +55,8 @@ try {
     program.error(`error: unknown command '${second}'`, { exitCode: EXIT.badConfig });
   await program.parseAsync();
 } catch (error) {
-  // A child process that was waited for got the terminal's Ctrl-C too: the signal is the reason, not the child's exit.
-  // This process learns of it within two turns of the event loop.
+  // The terminal's Ctrl-C also reaches a child process that was waited for: the signal is then the reason,
+  // not the child's exit. This process learns of the signal within two turns of the event loop.
   await setImmediate();
   await setImmediate();
   process.exitCode = report(error);

@@ -9,7 +9,7 @@ const MAX_GROUPS = 5;
 /**
  * Formats a failure report for a terminal, in at most 11 lines before wrapping.
  *
- * @param columns of the terminal; commands may be longer, so that they can be copied
+ * @param columns width of the terminal; commands may be longer, so that they can be copied
  */
 export function failureLines(report: FailureReport, columns = Number.POSITIVE_INFINITY): string[] {
   const { message, logsCommand, notRestarted } = report;

@@ -5,7 +5,7 @@ import { accountLine } from './run-lines.js';
 /**
  * Describes the generations of a run; returns no line if it had only one, which did not fail.
  *
- * @param lastStep of the last generation; 0 before it
+ * @param lastStep last step of the last generation; 0 if it has done none
  */
 export function generationLines(generations: readonly RunGeneration[], lastStep: number): string[] {
   if (generations.length < 2 && generations.every(({ failure }) => failure === null)) return [];

@@ -18,18 +18,18 @@ const CLI = fileURLToPath(new URL('./cli.js', import.meta.url));
 const POLL_MS = 200;
 /** Pause before a node is started in the place of one that was killed. */
 const RESTART_MS = 1_000;
-/** A node that is started while the run goes on finds its coordinator within this time, or that is gone. */
+/** A coordinator that a node started during the run does not find within this time is gone. */
 const REJOIN_S = 15;
 const REFUSAL_MS = 1_000;
-/** A first task whose server has closed says within this time how it ended, unless it was killed. */
+/** Time in which a first task whose server has closed reports how it ended, unless it was killed. */
 const LAST_WORD_MS = 2_000;
-/** Between two signs of life of the first task while it prepares the data. */
+/** Interval between two signs of life of the first task while it prepares the data. */
 const BEAT_MS = 5_000;
 
 /**
- * Takes part in a run as one task of a launcher: the first task leads the run, each is a node.
+ * Takes part in a run as one task of a launcher: the first task leads the run, and each task is a node.
  *
- * @returns the exit code: that of the run, or of the first task that ended before it
+ * @returns the exit code: that of the run, or of the first task that ended before the run
  * @throws TrainerError for errors before a run exists
  */
 export async function launch(options: LaunchOptions): Promise<number> {
@@ -49,7 +49,7 @@ async function lead(options: LaunchOptions, place: MeetingPlace): Promise<number
   void takePart(options, place).then((code) => {
     if (code === EXIT.done) return;
     earlier = code;
-    // Ends whatever the coordinator is at, as a launcher would.
+    // Ends the coordinator whatever it is doing, as a launcher would.
     process.kill(process.pid, 'SIGTERM');
   });
   let beats = 0;
@@ -67,7 +67,7 @@ async function lead(options: LaunchOptions, place: MeetingPlace): Promise<number
   }
 }
 
-/** Runs a node, and another in its place if it dies, until the run or a task has ended; returns the exit code. */
+/** Runs a node, and restarts it if it dies, until the run or a task has ended; returns the exit code. */
 async function takePart(options: LaunchOptions, place: MeetingPlace): Promise<number> {
   const { joinTimeout } = options;
   let node: ChildProcess | null = null;
@@ -75,7 +75,7 @@ async function takePart(options: LaunchOptions, place: MeetingPlace): Promise<nu
   let isAsked = false;
   let told = '';
   let giveUpMs = performance.now() + joinTimeout * 1000;
-  // The first task's signals are for the run that it leads; before a node is there, a signal ends the task.
+  // The first task's signals are for the run that it leads; before there is a node, a signal ends the task.
   const endNode = (signal: NodeJS.Signals) => {
     isAsked = true;
     node?.kill(signal);
@@ -89,13 +89,13 @@ async function takePart(options: LaunchOptions, place: MeetingPlace): Promise<nu
     if (node !== null) {
       if (isAlive(node)) continue;
       const { exitCode: code } = node;
-      // A node that was still loading its modules is ended by the signal itself, and has no exit code.
+      // The signal ends a node that is still loading its modules, which then has no exit code.
       if (isAsked) return code ?? EXIT.interrupted;
-      // A node that took part once was given nothing wrong: its coordinator is gone.
+      // The options of a node that once took part are valid, so its coordinator must be gone.
       if (code === EXIT.badConfig && hasRestarted) return EXIT.failedRun;
       if (code !== null && code !== EXIT.failedRun) return code;
       hasRestarted = true;
-      // If the run has failed, the first task says so meanwhile.
+      // If the run has failed, the first task reports it in the meantime.
       await sleep(RESTART_MS);
       if (!place.isFirst && (await isRefused(coordinator))) {
         await sleep(LAST_WORD_MS);
@@ -106,7 +106,7 @@ async function takePart(options: LaunchOptions, place: MeetingPlace): Promise<nu
       node = startNode(coordinator, options);
       if (!place.isFirst) onSignals(endNode);
     } else if (coordinator !== told) {
-      // The first task prepares the data.
+      // The first task is still preparing the data.
       told = coordinator;
       giveUpMs = performance.now() + joinTimeout * 1000;
     } else if (performance.now() > giveUpMs && !place.isFirst)
@@ -142,7 +142,7 @@ function startNode(
   return spawn(process.execPath, [CLI, ...args], { stdio: ['ignore', 'ignore', 'inherit'] });
 }
 
-/** Whether the coordinator's machine answers that nothing listens there; one that cannot be reached may be back soon. */
+/** Whether the coordinator's machine refuses the connection; a machine that is unreachable may come back. */
 function isRefused(coordinator: string): Promise<boolean> {
   const { host, port } = parseAddress('--coordinator', coordinator);
   return new Promise((resolve) => {
@@ -168,8 +168,8 @@ async function end(node: ChildProcess): Promise<void> {
 }
 
 /**
- * Where the tasks of a launch meet: a folder among those of runs, in which the first task says where its coordinator listens, and
- * the first that ends says with which exit code.
+ * Meeting place of a launch's tasks: a folder in the runs folder, where the first task announces its
+ * coordinator's address, and the first task that ends announces its exit code.
  */
 class MeetingPlace {
   readonly folder: string;
@@ -184,13 +184,15 @@ class MeetingPlace {
     });
   }
 
-  /** @param coordinator its address, or before that anything without a colon, new each time, as a sign of life */
+  /**
+   * @param coordinator its address or, until it has one, a changing text without a colon, as a sign of life
+   */
   tell(coordinator: string): void {
     this.#write('coordinator', coordinator);
   }
 
   read(): { readonly coordinator: string; readonly exitCode: number | null } {
-    // Only the opening of a folder makes NFS ask for files that are new in it.
+    // NFS looks for new files in a folder only when the folder is opened.
     const names = readdirSync(this.folder);
     const text = (name: string) =>
       names.includes(name) ? readFileSync(path.join(this.folder, name), 'utf8') : '';
@@ -207,8 +209,8 @@ class MeetingPlace {
 }
 
 /**
- * Returns the folder of this launch among those of its name: the newest in which this task did not take part before. What an earlier
- * launch left, killed or not, is in another.
+ * Returns the folder of this launch among those of its name: the newest in which this task has not taken
+ * part. The files of an earlier launch, killed or not, are in another folder.
  */
 function enterLaunch(parent: string, rank: number): string {
   makeFolder(parent, '--runs-dir', PRIVATE_FOLDER);

@@ -5,33 +5,36 @@ export interface Task {
   readonly rank: number;
   /** Number of tasks. */
   readonly size: number;
-  /** Tells this launch from others that share the folder of runs; usable as a file name. */
+  /** Distinguishes this launch from others that share the runs folder; usable as a file name. */
   readonly job: string;
 }
 
 interface Launcher {
   readonly rank: string;
   readonly size: string;
-  /** Variables whose values together name the launch; those that are not set are left out. */
+  /** Variables whose values together name the launch; unset ones are left out. */
   readonly job: readonly string[];
 }
 
-/** The first one whose rank is set counts. Inside a Slurm job `mpirun` gives its tasks the variables of both. */
+/**
+ * The first launcher whose variables are set counts. Inside a Slurm job, `mpirun` gives its tasks the
+ * variables of both.
+ */
 const LAUNCHERS: readonly Launcher[] = [
   { rank: 'LOCMOE_RANK', size: 'LOCMOE_SIZE', job: ['LOCMOE_JOB'] },
   { rank: 'OMPI_COMM_WORLD_RANK', size: 'OMPI_COMM_WORLD_SIZE', job: ['PMIX_NAMESPACE'] },
   {
     rank: 'SLURM_PROCID',
-    // Set in a step alone: a batch script, which has a SLURM_PROCID too, is no task.
+    // Set only in a job step: a batch script, which also has a SLURM_PROCID, is not a task.
     size: 'SLURM_STEP_NUM_TASKS',
     job: ['SLURM_JOB_ID', 'SLURM_STEP_ID', 'SLURM_RESTART_COUNT'],
   },
 ];
 
 /**
- * Reads which task of a launcher this process is.
+ * Finds out which task of a launcher this process is.
  *
- * @throws TrainerError `BAD_INPUT` if it is none, or its variables make no sense
+ * @throws TrainerError `BAD_INPUT` if it is not a task, or its variables are invalid
  */
 export function taskOf(env: NodeJS.ProcessEnv): Task {
   const launcher = LAUNCHERS.find(({ rank, size }) => env[rank] !== undefined && env[size] !== undefined);

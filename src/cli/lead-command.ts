@@ -17,17 +17,19 @@ import type { PageFeature } from './packages.js';
 import { pageOf, startRunHttp } from './run-http.js';
 import type { ViewOptions } from './run-lines.js';
 
-/** An answer to the last scrape leaves within this time. */
+/** Time for the answer to the last scrape to be sent. */
 const LAST_ANSWER_MS = 1_000;
 
 export interface LedCommand extends Pick<RunLaunch, 'command' | 'resumeOptions' | 'plan' | 'token'> {
   readonly options: RunOptions & LingerOptions;
-  /** Credentials of the coordinator's server, and where it listens and is told to be. */
+  /**
+   * Credentials of the coordinator's server; its address and the option that sets it; the address for others.
+   */
   readonly security: Security;
   readonly listenAt: Address;
   readonly listenOption: string;
   readonly advertise?: string | undefined;
-  /** True if the user gave the credentials, and gives them to agents and commands too. */
+  /** True if the user gave the credentials, and also passes them to agents and commands. */
   readonly isSecured: boolean;
   /** Token that guards HTTP, and its description in messages. */
   readonly httpToken: string | null;

@@ -13,7 +13,7 @@ import { httpUrl } from './page-url.js';
 
 /** This duration covers eight scrapes of Prometheus at an interval of 15 s. */
 const DEFAULT_S = 120;
-/** The same of two scrapes; whatever stops containers gives them a minute. */
+/** This duration covers two scrapes; container runtimes grant about a minute to stop. */
 const AFTER_SIGNAL_S = 30;
 /** An open page polls twice in this time. */
 const LAST_LOOK_MS = 3_000;
@@ -36,10 +36,11 @@ export function lingerSeconds(
   isTerminal = process.stdout.isTTY === true,
 ): number {
   if (http === false) return 0;
-  // A last scrape learns that the run was stopped and did not fail; who gave two signals has no time.
+  // A last scrape shows that the run was stopped and did not fail; a user who sends two signals does not want
+  // to wait.
   if (isSignalled && !(wasScraped && kind === 'finished')) return 0;
   if (isSignalled) return typeof linger === 'number' ? Math.min(linger, AFTER_SIGNAL_S) : AFTER_SIGNAL_S;
-  // The next process resumes the run, and counts its failures.
+  // The next process resumes the run, and its metrics count the failures.
   if (kind === 'failed' && resumeOrStart) return 0;
   if (linger !== undefined) return linger === true ? Number.POSITIVE_INFINITY : linger;
   const mayBeScraped = !isTerminal && parseAddress('--http', http).port !== 0;
@@ -53,7 +54,7 @@ interface LingerPlace {
   readonly say: (line: string) => void;
   /** Token to print with the address; null to print none. */
   readonly token: string | null;
-  /** Resolves once Prometheus has asked, where that suffices. */
+  /** Resolves once Prometheus has scraped, if that suffices. */
   readonly scraped: Promise<void> | null;
 }
 
@@ -81,9 +82,9 @@ export async function linger(
 }
 
 /**
- * Ends the lingering process at a port, if it is this user's on this machine and led a run of this folder.
+ * Ends the process that lingers at a port, if it is this user's on this machine and led a run of this folder.
  *
- * @returns whether there was one
+ * @returns whether there was such a process
  */
 export async function endLingering(runsDir: string, port: number): Promise<boolean> {
   const lingering = listRuns(runsDir).find(

@@ -13,8 +13,8 @@ const CLI = fileURLToPath(new URL('./cli.js', import.meta.url));
 /**
  * The nodes of a run on this machine: node agents as child processes.
  *
- * @param address of the coordinator, which is this process
- * @param more further options of `locmoe node`
+ * @param address address of the coordinator, which is this process
+ * @param more further options for `locmoe node`
  */
 export function localNodes({ cluster }: RunConfig, address: string, more: readonly string[]): Nodes {
   let agents: ChildProcess[] = [];
@@ -34,7 +34,7 @@ export function localNodes({ cluster }: RunConfig, address: string, more: readon
     restart(present) {
       agents = agents.map((agent, index) => {
         if (isAlive(agent) && present.includes(agent.pid ?? 0)) return agent;
-        // Its failure is known already.
+        // The failure of this agent is already known.
         agent.removeAllListeners('exit');
         agent.kill('SIGKILL');
         return startAgent(index);
@@ -56,7 +56,7 @@ export function localNodes({ cluster }: RunConfig, address: string, more: readon
   };
 }
 
-/** @param onFailure called if the agent ends badly */
+/** @param onFailure called if the agent fails */
 function spawnAgent(
   args: readonly string[],
   errors: string,

@@ -45,8 +45,8 @@ export class LogPrinter {
   }
 
   /**
-   * Formats a line with its newline; a new day precedes its first line, and a separator a line that does not follow the
-   * last one in its source.
+   * Formats a line with its newline; before it come the date on a new day, and a separator if the line does
+   * not follow the last one in its source.
    */
   format(line: ResultLine): string {
     if (this.options.json) return `${line.text}\n`;
@@ -109,7 +109,10 @@ export class LogPrinter {
   }
 }
 
-/** Returns what prints each line of a node's log: for a person at a terminal, as it is elsewhere. */
+/**
+ * Returns a function that prints lines of a node's log: formatted for a person at a terminal, unchanged
+ * elsewhere.
+ */
 export function nodeOutput(
   stdout: Pick<NodeJS.WriteStream, 'isTTY' | 'columns'> & { write(text: string): void },
 ): (text: string) => void {
@@ -131,7 +134,7 @@ export function nodeOutput(
   };
 }
 
-/** Returns the record of a JSON line, or one made of its text and labels. */
+/** Parses a JSON line to its record, or makes a record of the line's text and labels. */
 function recordOf({ text, labels, timeMs }: ResultLine): LogRecord {
   const record = parseRecord(text);
   if (record !== null) return record;
@@ -156,7 +159,7 @@ function formatNumber(value: number): string {
   return Number.isInteger(value) ? value.toLocaleString('en-US') : value.toPrecision(4);
 }
 
-/** Draws a bar for each number; if there are too many, for the largest of a few in a row. */
+/** Draws a bar for each number or, if there are too many, for the largest of several consecutive ones. */
 function sparkline(all: readonly number[]): string {
   const perBar = Math.ceil(all.length / MAX_BARS);
   const numbers = Array.from({ length: Math.ceil(all.length / perBar) }, (_, bar) =>

@@ -3,9 +3,9 @@ import path from 'node:path';
 import { TrainerError } from '../errors.js';
 
 /**
- * Checks that a file can be written that is not there yet, before the work that leads to it.
+ * Checks that a file does not exist yet, before the work that leads to writing it.
  *
- * @param option that names it
+ * @param option option that names the file
  * @throws TrainerError `BAD_INPUT`
  */
 export function assertNewFile(option: string, file: string): void {

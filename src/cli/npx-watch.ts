@@ -5,9 +5,9 @@ import { wasAskedToEnd } from '../os/on-signals.js';
 const WATCH_MS = 500;
 
 /**
- * Ends this command in order, as SIGTERM does, once the npx that started it has ended, as a signal to npx does not
- * reach the command under its shell. A command that has left npx's process group (setsid) continues, as does one that a
- * program under npx started.
+ * Ends this command in order, as SIGTERM does, once the npx that started it has ended, since npx does not
+ * pass its signals on to the command under its shell. A command that has left npx's process group (setsid)
+ * continues, and so does one that was started by another program under npx.
  */
 export function endWithNpx(env: NodeJS.ProcessEnv = process.env): void {
   if (env.npm_command !== 'exec') return;

@@ -21,7 +21,7 @@ export interface PageFeature extends HttpFeature {
   /**
    * Maintains an index beside the metrics of a run that this process leads, so that a long run opens at once.
    *
-   * @param live what the run's files lack while the disk is full
+   * @param live values that the run's files lack while the disk is full
    */
   follow(runId: string, live: LiveRun): RunListener;
 }
@@ -39,12 +39,12 @@ export interface BenchPackage {
 
 /** Options of `locmoe routes place`. */
 export interface PlaceOptions extends RoutePlaces {
-  /** Recipe or file; that of the run by default. */
+  /** Recipe or file; the run's configuration by default. */
   readonly config?: string;
   readonly set: readonly string[];
   readonly nodes?: number;
   readonly workersPerNode?: number;
-  /** Most load of a rank over the mean. */
+  /** Greatest load of a rank over the mean. */
   readonly maxLoad: number;
   readonly link?: string;
   readonly coresPerNode?: number;

@@ -8,7 +8,7 @@ const OTHERS_READ = 0o044;
  * Returns the address of a run's page; 127.0.0.1 for a server that listens at all addresses.
  *
  * @param address host:port of the server
- * @param token opens the page at a click; null for an address without
+ * @param token token with which the page opens without asking; null for an address without a token
  */
 export function pageUrl(address: string, runId: string, token: string | null): string {
   return `${httpUrl(address, token)}#run=${encodeURIComponent(runId)}`;
@@ -21,7 +21,10 @@ export function httpUrl(address: string, token: string | null): string {
   return `http://${place}/${token === null ? '' : `?token=${encodeURIComponent(token)}`}`;
 }
 
-/** Says where the token is that an address was printed without: in a file of the run, or null in that of the cluster. */
+/**
+ * Says where to find the token that an address was printed without: in a file of the run, or (null) in
+ * --token-file.
+ */
 export function tokenLine(file: string | null): string {
   return `it asks for the token ${file === null ? 'of --token-file' : `in ${fromHere(file)}`}`;
 }

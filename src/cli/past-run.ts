@@ -24,7 +24,7 @@ export interface PastRun {
   readonly state: 'finished' | 'stopped' | 'failed' | 'dead';
   /** Last recorded step; 0 for none. */
   readonly step: number;
-  /** Step at which it would have ended; null if its configuration cannot be read. */
+  /** Step at which the run would have ended; null if its configuration cannot be read. */
   readonly steps: number | null;
   /** Loss of `step`; null if it has none. */
   readonly loss: number | null;
@@ -49,7 +49,7 @@ export function pastRun({ folder, record }: Pick<PastRun, 'folder' | 'record'>):
   };
 }
 
-/** The report, with commands that can be pasted whoever wrote it. */
+/** Returns the failure report, with commands that are safe to paste even if a stranger wrote the report. */
 function failureOf(folder: RunFolder): FailureReport | null {
   const failure = folder.readFailure();
   if (failure === null) return null;

@@ -18,7 +18,7 @@ type Preparation = Pick<PlanSettings, 'say' | 'progress'> & { readonly signal?: 
 /**
  * Prepares the data of a configuration as a training would.
  *
- * @param modelTokenizer of the model that is evaluated on them
+ * @param modelTokenizer tokenizer of the model that is evaluated on the data
  */
 export function prepareData(
   { data, model }: Pick<RunConfig, 'data' | 'model'>,

@@ -50,7 +50,7 @@ export class ProgressView {
     this.#draw(live);
   }
 
-  /** Ends the live line where it stands. */
+  /** Ends the live line, which stays visible. */
   close(): void {
     if (this.#live !== '') this.screen.write('\n');
     this.#live = '';

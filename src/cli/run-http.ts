@@ -26,7 +26,7 @@ const CLUSTER_TOKEN = 'the join token of the cluster';
 export const OWN_TOKEN = "the run's token, which is in the address that `locmoe inspect` prints,";
 
 /**
- * Refuses early, before the data are prepared, what `startRunHttp` would refuse.
+ * Refuses early, before the data are prepared, options that `startRunHttp` would refuse.
  *
  * @throws TrainerError `BAD_INPUT` beyond loopback without a token
  */
@@ -59,7 +59,8 @@ export async function pageOf(
 }
 
 /**
- * Serves logs, metrics and the page of runs over HTTP. A process that only lingers at the port is ended.
+ * Serves logs, metrics and the page of runs over HTTP. If a process only lingers at the port, ends that
+ * process.
  *
  * @returns null if HTTP is off
  * @throws TrainerError `BAD_INPUT` beyond loopback without a token, `NO_RESOURCE` if the port cannot be bound

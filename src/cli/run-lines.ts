@@ -19,7 +19,7 @@ import type { RunSnapshot } from '../run/run-listener.js';
 import type { RunTotals } from '../run/run-totals.js';
 import { httpUrl, pageUrl, tokenLine } from './page-url.js';
 
-/** Facts about a run that a view needs beside its events. */
+/** Facts about a run that a view needs besides its events. */
 export interface ViewOptions {
   readonly place: Pick<RunRecord, 'address' | 'http'>;
   /** First action of the run: it starts its nodes, or waits for them. */
@@ -73,7 +73,7 @@ function openingLines(
   ];
 }
 
-/** Says how to reach a server of loopback from another machine, where the nodes are on several. */
+/** Explains how to reach a loopback server from another machine, if the nodes are on several machines. */
 function tunnelLines(address: string, http: string): string[] {
   const { host, port } = parseAddress('http', http);
   if (!isLoopback(host) || isLoopback(parseAddress('coordinator', address).host)) return [];

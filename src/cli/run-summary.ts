@@ -23,7 +23,10 @@ const PROMPT_TOKENS = 12;
 const SAMPLE_TOKENS = 48;
 /** A gate counts as idle if token ids decide at least this share of its choices. */
 const IDLE_FROM = 0.95;
-/** It decides where more tokens than this have its own first expert: halfway between chance with two experts and all. */
+/**
+ * A gate is not idle where more tokens than this have its first choice: halfway between chance with two
+ * experts and all.
+ */
 const DECIDES_FROM = 0.75;
 /** Greatest number of columns in a table within 80 characters. */
 const MAX_EXPERT_COLUMNS = 8;
@@ -31,7 +34,7 @@ const MAX_EXPERT_COLUMNS = 8;
 interface SummaryOptions {
   /** Reason of an early stop; null if the run reached its end. */
   readonly stopped: string | null;
-  /** True to generate text; a run that was stopped should end soon. */
+  /** True to generate text; false for a stopped run, which should end soon. */
   readonly samples: boolean;
   readonly show: (text: string) => void;
 }
@@ -113,7 +116,7 @@ export async function summarize(
     show(`  ${locmoeCommand(words)}`);
 }
 
-/** Says that a gate decides next to nothing, as the ids of the tokens do; null if it decides, or there is none. */
+/** Warns that the gate decides almost nothing, as token ids do; null if it decides, or there is no gate. */
 export function idleGate({ idShare, gateShare }: RunTotals['lastChoices']): string | null {
   if (gateShare === undefined || idShare === undefined) return null;
   // A token that is offered to all experts, as with expert-choice, has the same ones as before, and the gate's first one too.
@@ -175,7 +178,7 @@ function validationTable({ domains }: Validation, dataset: Dataset): string {
   ]);
 }
 
-/** Formats a column for each expert; if they do not fit a terminal, the extremes of the range. */
+/** Formats a column for each expert or, if these do not fit a terminal, only the extremes of the range. */
 function loadTable(layers: readonly LayerTotals[]): string {
   const shareOf = (count: number, kept: readonly number[]) => {
     const total = kept.reduce((sum, each) => sum + each, 0);

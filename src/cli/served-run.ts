@@ -27,9 +27,12 @@ export interface ServeOptions extends RunOptions {
   readonly joinTimeout: number;
   readonly resumeOrStart: boolean;
   readonly jsonLogs: boolean;
-  /** True for one of several tasks (`locmoe launch`): a node is on this machine, and all nodes end with the coordinator. */
+  /**
+   * True for one of several tasks (`locmoe launch`): this machine has a node, and all nodes end with the
+   * coordinator.
+   */
   readonly isTask?: boolean;
-  /** Called with the coordinator's address for others once it listens. */
+  /** Called once the coordinator listens, with the address at which others reach it. */
   readonly onAddress?: (address: string) => void;
 }
 
@@ -111,13 +114,13 @@ async function serveWith(
   });
 }
 
-/** Removes the options about a new run's origin: text may have grown since, and its recipe with it. */
+/** Removes the options about a new run's origin, as the text, and thus its recipe, may have grown since. */
 function withoutOrigin(options: ServeOptions): ServeOptions {
   const { init, inherit, inheritNoise, inheritSeed, text, instruct, ...rest } = options;
   return rest;
 }
 
-/** Options that must be repeated when the run is resumed, beside the `lastingOptions`. */
+/** Options that must be repeated when the run is resumed, besides the `lastingOptions`. */
 export function servingOptions(options: ServeOptions): string[] {
   const { advertise, tls, tokenFile, insecure, joinTimeout, jsonLogs } = options;
   return [

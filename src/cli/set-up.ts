@@ -1,13 +1,16 @@
 import { hasTensorFlow, setupTensorFlow } from '../../scripts/tensorflow.mjs';
 import { TrainerError } from '../errors.js';
 
-/** Older ones lack what the code calls; a newer one is not refused, but tried (`locmoe doctor`). */
+/**
+ * Older versions lack functions that the code calls; newer ones are accepted (`locmoe doctor` tries them).
+ */
 export function isSupportedNode(): boolean {
   return Number(process.versions.node.split('.')[0]) >= 20;
 }
 
 /**
- * Installs TensorFlow if it is missing: `npm install` brings none, since that would run the vendor's script.
+ * Installs TensorFlow if it is missing: `npm install` does not, as that would run the vendor's install
+ * script.
  *
  * @throws TrainerError as `setUpTensorFlow`, and for a version of Node that is too old
  */

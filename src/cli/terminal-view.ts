@@ -10,7 +10,7 @@ import { accountLine, lineView, restartLine, type ViewOptions, validationLine } 
 import { summarize } from './run-summary.js';
 import { TimeEstimate } from './time-estimate.js';
 
-/** Recognises a pino line of another level than warn by its head, so that most lines need no parsing. */
+/** Matches the beginning of a pino line of any level but warn, so that most lines need no parsing. */
 const NO_WARNING = /^\{"level":"(?:trace|debug|info|error|fatal)","time":\d/;
 
 /** Shows a run to a person: progress and warnings, at the end its summary or why it failed. */
@@ -62,7 +62,7 @@ export function terminalView(run: OpenRun, options: ViewOptions): RunView {
   };
 }
 
-/** Wraps prose; an indented line is a row of a table, or a command. */
+/** Wraps prose, but not indented lines, which are table rows or commands. */
 function wrappedProse(line: string): string {
   return line.startsWith('  ') ? line : wrapped(line, '  ');
 }

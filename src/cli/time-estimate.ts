@@ -3,13 +3,13 @@ import { formatCount, formatDuration } from '../format.js';
 import { mapTuple } from '../map-tuple.js';
 import type { RunSnapshot } from '../run/run-listener.js';
 
-/** The first steps allocate memory and try variants of the exchange. */
+/** Number of first steps left out, which allocate memory and try variants of the exchange. */
 const STEPS_LEFT_OUT = 2;
 const LEAST_STEPS = 3;
 /** An estimate is due once either of these is reached. */
 const ENOUGH_STEPS = 20;
 const ENOUGH_MS = 5_000;
-/** Validations and checkpoints add to the time of the steps. */
+/** Upper bound of the factor by which validations and checkpoints lengthen a run. */
 const MOST_ON_TOP = 1.15;
 /** Share of the steps after which the estimate is checked. */
 const CHECKED_AFTER = 0.1;

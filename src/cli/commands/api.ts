@@ -57,7 +57,7 @@ async function serve(options: ApiOptions): Promise<void> {
   await server.close(DRAIN_MS);
 }
 
-/** The API is served without its page too. */
+/** Returns null with a warning if the page cannot be loaded, as the API is served without it, too. */
 async function pageOrWarning(): Promise<HttpFeature | null> {
   try {
     return (await loadExport()).chatFeature();

@@ -5,7 +5,7 @@ import type { AblatedPart } from '../eval/loss.js';
 import type { TaskOptions } from '../eval/task.js';
 import { wholeNumber } from './options.js';
 
-/** Options of all modes, each of which takes its own. */
+/** Options of all modes; `OPTIONS` lists those of each. */
 interface EvalOptions extends Omit<TaskOptions & ClozeOptions, 'checkpoint' | 'task' | 'sequences' | 'json'> {
   readonly checkpoint?: string;
   readonly task?: readonly string[];
@@ -19,7 +19,7 @@ interface EvalOptions extends Omit<TaskOptions & ClozeOptions, 'checkpoint' | 't
 
 type Mode = 'loss' | '--ablate' | '--task' | '--cloze' | '--compare';
 
-/** Options that each mode takes beside --json. */
+/** Options that each mode takes besides --json. */
 const OPTIONS: Readonly<Record<Mode, readonly (keyof EvalOptions)[]>> = {
   loss: ['checkpoint', 'sequences', 'routes', 'dataDir'],
   '--ablate': ['checkpoint', 'ablate', 'sequences', 'dataDir'],

@@ -75,7 +75,7 @@ async function run({ prompt, interactive = false, system, raw, ...options }: Com
 
 type Prompt = GenerateOptions['prompt'];
 
-/** Adds what the user says: to one text that user and model extend in turn, or as a question of the template. */
+/** Adds the user's input: to one text that user and model extend in turn, or as a turn of a conversation. */
 function said(prompt: Prompt, text: string): Prompt {
   if (typeof prompt !== 'string') return [...prompt, { role: 'user', content: text }];
   if (text.endsWith(' '))

@@ -19,7 +19,7 @@ interface InspectOptions {
 
 const DEFAULT_HTTP = '127.0.0.1:0';
 
-/** `locmoe inspect`: serves the page that shows runs in a browser, past ones too. */
+/** `locmoe inspect`: serves the page that shows runs, past ones included, in a browser. */
 export function inspectCommand(command: Command): void {
   command
     .option('--run <dir>', 'run folder or run id to begin with (default: the newest)')

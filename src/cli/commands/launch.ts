@@ -2,7 +2,7 @@ import type { Command } from 'commander';
 import type { LaunchOptions } from '../launched-task.js';
 import { addServingOptions } from './serve.js';
 
-/** `locmoe launch`: one task of a run; every task of a launcher runs the same command. */
+/** `locmoe launch`: takes part in a run as one task; a launcher runs the same command in every task. */
 export function launchCommand(command: Command): void {
   addServingOptions(command, '0.0.0.0:0')
     .addHelpText(

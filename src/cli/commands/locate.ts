@@ -40,8 +40,8 @@ export async function locateRun(options: LocateOptions): Promise<LocatedRun> {
 }
 
 /**
- * Returns the credentials for a run: the given ones if the run was started with some, else those in its folder,
- * whatever the environment says for other runs.
+ * Returns the credentials for a run: the given ones if the run was started with any, else those in its
+ * folder, even if the environment names some for other runs.
  *
  * @throws TrainerError `UNAUTHENTICATED` if the run is another user's
  */

@@ -7,7 +7,7 @@ import type { TrafficOptions } from '../routes/traffic.js';
 import { collect, numberFrom, wholeNumber } from './options.js';
 
 const MAX_TOKENS = 100_000;
-/** Above it a placement would have a rank wait for another twice as long as it works. */
+/** Greatest load of a rank over the mean, at which the others wait for it twice as long as they work. */
 const MAX_LOAD = 3;
 
 /** `locmoe routes`: which experts tokens choose, and what decides it. */

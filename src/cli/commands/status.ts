@@ -31,7 +31,7 @@ async function showStatus(options: LocateOptions & { readonly json?: boolean }):
   }
   try {
     const status = await run.client.status();
-    // There are none if the run's folder is on another machine.
+    // The list is empty if the run's folder is on another machine.
     const generations = generationsOf(readJournal(new RunFolder(status.runDir).journal));
     console.log(
       options.json
@@ -77,7 +77,7 @@ function describe(status: StatusReply, generations: readonly RunGeneration[]): s
   ].join('\n');
 }
 
-/** Formats how far the run is. Before its first steps there is neither a loss nor a speed. */
+/** Formats the progress of a run, which has neither a loss nor a speed before its first steps. */
 function progress({ step, steps, loss, tokensPerS, secondsLeft }: StatusReply): string {
   const reached = `step ${step}/${steps}`;
   if (tokensPerS === 0) return reached;
@@ -85,7 +85,7 @@ function progress({ step, steps, loss, tokensPerS, secondsLeft }: StatusReply): 
   return `${reached}  ${last}  ${formatCount(tokensPerS)} tokens/s  left ${formatDuration(secondsLeft)}`;
 }
 
-/** Says what a full disk costs the run; no line while it has room. */
+/** Describes what a full disk costs the run; no lines while there is room. */
 function diskLines({ notRecordingSinceMs, lostRecords, failedCheckpoints }: StatusReply): string[] {
   const since = new Date(notRecordingSinceMs).toISOString();
   return [

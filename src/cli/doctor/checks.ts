@@ -18,7 +18,7 @@ import { processorFlags } from '../../os/processor.js';
 import { isPackageInstalled } from '../packages.js';
 import { isSupportedNode } from '../set-up.js';
 
-/** Result of a check. `note` is something that can be missing; `bad` keeps `locmoe train` from working. */
+/** Result of a check. `note`: something optional is missing; `bad`: `locmoe train` cannot work. */
 export interface Finding {
   readonly name: string;
   readonly state: 'ok' | 'note' | 'bad';
@@ -31,12 +31,12 @@ type Found = Omit<Finding, 'name'>;
 
 const MB = 1e6;
 const GB = 1e9;
-/** Memory of TensorFlow and the JavaScript around it, for two workers, the fewest that exchange anything. */
+/** Memory of TensorFlow and the JavaScript around it, for two workers, the fewest that can exchange data. */
 const LEAST_MEMORY = 1 * GB;
 /** Two nodes of two ranks on this machine, with the default `cluster.ringBytes`. */
 const LEAST_SHARED_MEMORY = 44 * MB;
 const LEAST_DISK = 0.5 * GB;
-/** Slewing never sets the clock by more than this. */
+/** Slewing does not shift the clock by more than this during the check. */
 const MOST_DRIFT_MS = 20;
 const PROBE_BYTES = 1 << 20;
 

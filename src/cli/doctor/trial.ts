@@ -69,9 +69,9 @@ export interface TrialReport {
 }
 
 /**
- * Trains a configuration as `locmoe train` does: its first step in its own layout and in one process, to compare, and a
- * few steps for the speed. It leaves the prepared dataset, which a training needs too, and nothing else; a checkpoint
- * beside the dataset is temporary.
+ * Trains a configuration as `locmoe train` does: its first step both in its own layout and in one process,
+ * for comparison, and a few steps for the speed. Leaves only the prepared dataset, which a training also
+ * needs; a checkpoint beside it is temporary.
  *
  * @throws TrainerError if a run fails, with its output; `INTERRUPTED`
  */
@@ -142,14 +142,14 @@ async function runTrial(
   }
 }
 
-/** The trial ends with a checkpoint, and nothing in it depends on the layout by design. */
+/** Configuration of the trial: it ends with a checkpoint, and nothing depends on the layout by design. */
 function trialConfig(config: RunConfig, steps: number): RunConfig {
   const looksAtNodes = 'localityLossWeight' in routerPolicy(config.moe.router).fields;
   return {
     ...config,
     moe: looksAtNodes ? { ...config.moe, localityLossWeight: 0 } : config.moe,
     data: { ...config.data, placement: 'mixed' },
-    // The trial is to find failures, so it never restarts.
+    // The trial looks for failures, so it never restarts.
     cluster: { ...config.cluster, maxRestarts: 0 },
     train: {
       ...config.train,
@@ -187,7 +187,7 @@ async function watch(args: readonly string[], interruption: AbortSignal): Promis
   let signals: NodeJS.Timeout | undefined;
   const interrupt = () => {
     child.kill('SIGINT');
-    // The second signal ends a run without a checkpoint, which nobody would read.
+    // The second signal ends the run without a checkpoint, which nobody would read.
     signals = setInterval(() => child.kill('SIGINT'), SIGNAL_INTERVAL_MS);
   };
   interruption.addEventListener('abort', interrupt, { once: true });
@@ -224,7 +224,7 @@ function stepsOf(records: readonly MetricsRecord[]): TrialRun['steps'] {
   });
 }
 
-/** Builds an error from the output of a training, without advice about its folder, which is gone. */
+/** Builds an error from the output of a training, without advice about its folder, which is deleted. */
 function failureOf(code: number | null, said: string): TrainerError {
   const kinds: Readonly<Record<number, ErrorCode>> = {
     [EXIT.badConfig]: 'BAD_INPUT',

@@ -24,7 +24,7 @@ export interface ClozeOptions {
   readonly json: boolean;
 }
 
-/** Measures how often the true one of four continuations of held-out text is the likeliest. */
+/** Measures how often the true continuation of held-out text is the likeliest of four. */
 export async function evaluateCloze(options: ClozeOptions): Promise<void> {
   if (options.samples !== undefined) checkPlace(options.samples);
   const scorer = await ScorerPool.open(openCheckpoint(options.checkpoint));

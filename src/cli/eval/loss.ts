@@ -25,7 +25,7 @@ interface LossOptions {
 }
 
 interface LossWithRoutes extends LossOptions {
-  /** Who chooses the experts: router, balanced, random, or a file of recorded routes. */
+  /** How experts are chosen: `router`, `balanced`, `random`, or a file of recorded routes. */
   readonly routes: string;
 }
 
@@ -66,7 +66,7 @@ export async function evaluateLoss(options: LossWithRoutes): Promise<void> {
   if (isTrainedHere(manifest)) console.log(tokensText(sameAsTraining, inTraining));
 }
 
-/** A published model has no generation: no training of ours has validated it. */
+/** Tells whether a training of this program saved the checkpoint; a published model has no generation. */
 export function isTrainedHere({ generation }: Pick<Manifest, 'generation'>): boolean {
   return generation > 0;
 }
@@ -78,7 +78,8 @@ function tokensText(sameAsTraining: boolean, inTraining: number): string {
 }
 
 /**
- * Computes the loss of each domain on the sequences that the training validates with, or on as many as are asked for.
+ * Computes the loss of each domain on the sequences that the training validates with, or on the requested
+ * number.
  *
  * @throws TrainerError as `evaluate`
  */
@@ -159,7 +160,7 @@ export async function evaluateAblations({
       return [{ name, loss: lossWith(options) }];
     } catch (error) {
       const { code, line } = asTrainerError(error);
-      // A router of one's own may have no gate to silence; its experts can be left out all the same.
+      // A custom router may have no gate to silence; its experts can be left out all the same.
       if (code !== 'BAD_INPUT' || part === 'gate') throw error;
       console.error(`locmoe: no ${name}: ${line}`);
       return [];

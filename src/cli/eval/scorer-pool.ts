@@ -18,7 +18,7 @@ const PROGRAM = fileURLToPath(new URL('./scorer-program.js', import.meta.url));
 const FLOAT_BYTES = 4;
 /** Memory of Node, TensorFlow and the program. */
 const PROCESS_BYTES = 300e6;
-/** The remaining share is left for the page cache, and for errors of the estimate. */
+/** Share of the memory to use; the rest is left for the page cache, and for errors of the estimate. */
 const SHARE_OF_MEMORY = 0.8;
 
 interface ScoringProcess {
@@ -28,8 +28,8 @@ interface ScoringProcess {
 }
 
 /**
- * Scores in a process for each processor, as far as copies of the model fit into memory: two threads of one process are
- * no faster than one for a small model, and much slower beside other work.
+ * Scores in one process per processor, as far as copies of the model fit into memory: two threads of one
+ * process are no faster than one for a small model, and much slower beside other work.
  */
 export class ScorerPool implements Scorer {
   readonly config: RunConfig;
@@ -85,7 +85,7 @@ export class ScorerPool implements Scorer {
   }
 }
 
-/** Estimates the memory of a process; an evaluation has no gradients and moments. */
+/** Estimates the memory of a process; an evaluation needs no gradients and moments. */
 function processBytes(config: RunConfig): number {
   const { dModel, dFeedForward, vocabSize } = config.model;
   const widest = Math.max(dFeedForward, expertWidthOf(config) * Math.max(1, config.moe.sharedExperts));

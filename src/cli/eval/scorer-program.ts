@@ -1,4 +1,5 @@
-// Scores texts by a model; scorer-pool.ts starts this program, which ends with the channel to it.
+// Scores texts by a model. scorer-pool.ts starts this program, which ends when the channel to the parent
+// closes.
 import { openCheckpoint } from '../../checkpoint/checkpoint.js';
 import { asTrainerError, type ErrorCode, type ErrorContext } from '../../errors.js';
 import { type Inference, openInference } from '../../inference/inference.js';
@@ -26,7 +27,7 @@ function reply({ folder, texts }: ScoreRequest): ScoreReply {
     return { found: logLikelihoods(inference, texts) };
   } catch (error) {
     const { code, message, context, stack } = asTrainerError(error);
-    // The parent would print its own stack, not that of the fault.
+    // The parent would print its own stack, not that of the error.
     if (code === 'INTERNAL') console.error(stack);
     return { failure: { code, message, context } };
   }

@@ -35,8 +35,8 @@ export async function readPlaces(options: RoutePlaces): Promise<RouteRow[]> {
 /**
  * Reads the recorded routes of some steps, the rows of one file at a time.
  *
- * @throws TrainerError `BAD_INPUT` if a place has none, a file is damaged, two have the same step of the same rank and domain, or
- *   there are no rows
+ * @throws TrainerError `BAD_INPUT` if a place has no routes, a file is damaged, two files have the same step
+ *   of the same rank and domain, or there are no rows
  */
 export async function* routesByFile({ places, from, to }: RoutePlaces): AsyncGenerator<RouteRow[]> {
   const files = routeFiles(places);
@@ -64,7 +64,7 @@ export async function* routesByFile({ places, from, to }: RoutePlaces): AsyncGen
     );
 }
 
-/** Lists the Parquet files of places. @throws TrainerError `BAD_INPUT` if a place has none */
+/** Lists the Parquet files of all places. @throws TrainerError `BAD_INPUT` if a place has none */
 export function routeFiles(places: readonly string[]): string[] {
   return places.flatMap(filesIn);
 }

@@ -13,7 +13,7 @@ export interface RecordedText {
   readonly patterns: readonly string[];
   /** Domain id: position in data.domains. */
   readonly domain: number;
-  /** At most so many tokens are read. */
+  /** Maximum number of tokens that are read. */
   readonly maxTokens: number;
 }
 
@@ -26,7 +26,7 @@ interface TextToken {
  * Routes files of text as the model routes validation text, in windows of model.seqLen tokens.
  *
  * @returns the routes, a table for each pass of some thousand tokens
- * @throws TrainerError `BAD_INPUT` if a pattern matches nothing or a file is no text
+ * @throws TrainerError `BAD_INPUT` if a pattern matches nothing or a file is not text
  */
 export async function* recordText(inference: Inference, text: RecordedText): AsyncGenerator<RouteTable> {
   const { config } = inference;

@@ -9,7 +9,7 @@ import { addRoutes, type RouteSequence } from '../../routing/recorded-routes.js'
 /**
  * Routes validation text in the batches of a validation.
  *
- * @param endsOfDomain of the documents of each domain (documentEnds), by domain id
+ * @param endsOfDomain ends of the documents (documentEnds), by domain id
  * @returns the routes, a table for each batch
  */
 export function* recordValidation(

@@ -28,7 +28,7 @@ export interface RecordOptions {
   readonly output?: string;
 }
 
-/** Writes the routes of text to a file, which is there when it is whole. */
+/** Writes the routes of text to a file, which appears when it is complete. */
 export async function recordRoutes(options: RecordOptions): Promise<void> {
   const { text, maxTokens, csv, output = csv ? 'routes.csv' : 'routes.parquet' } = options;
   assertNewFile('--output', output);
@@ -46,7 +46,7 @@ export async function recordRoutes(options: RecordOptions): Promise<void> {
       for await (const table of tables) {
         writer.write(table);
         choices += table.step.length;
-        // A signal is heard between two passes.
+        // Signals are handled between two passes.
         await nextTurn();
         signal.throwIfAborted();
       }
@@ -103,7 +103,7 @@ class CsvWriter implements Pick<RoutesWriter, 'write' | 'abandon'> {
 
 const NAMES = Object.keys(ROUTE_COLUMNS) as RouteColumn[];
 
-/** Domains, outcomes and links have no comma or quotation mark in them. */
+/** Needs no quoting, as domains, outcomes and links contain neither commas nor quotation marks. */
 function cell(value: string | number | null): string {
   return value === null ? '' : String(value);
 }

@@ -3,10 +3,10 @@ import { type GateRoutes, KNOWN, type LayerRoutes } from '../../evaluation/route
 import { total } from '../../evaluation/statistics.js';
 import { formatCount, formatTable } from '../../format.js';
 
-/** How a report shows a token. */
+/** Returns the text of a token in a report. */
 export type TokenText = (id: number) => string;
 
-/** The report on a layer for a terminal. */
+/** Formats the report on a layer for a terminal. */
 export function layerLines(layer: LayerRoutes, textOf: TokenText): string[] {
   const { choices, kept, gate, experts, load } = layer;
   const { p10, p50, p90, max } = load;
@@ -96,6 +96,6 @@ function expertRow(
 
 function percent(share: number): string {
   if (Number.isNaN(share)) return '-';
-  // A share of nearly 0, adjusted for chance, may be below it.
+  // Adjusted for chance, a share near 0 may be negative.
   return `${(100 * Math.max(0, share)).toFixed(1)} %`;
 }

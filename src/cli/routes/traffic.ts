@@ -30,18 +30,18 @@ const trainedPart = z.object({
   train: z.object({ only: z.string().nullable(), freeze: z.array(z.string()) }),
 });
 
-/** What was sent in the steps of a run, and in those of them whose routes are recorded. */
+/** Rows sent in the steps of a run, and in those of them whose routes are recorded. */
 interface Traffic {
   readonly run: string;
   readonly steps: number;
-  /** Steps of another layout than the last one, which are left out. */
+  /** Number of steps with another layout than the last one, which are left out. */
   readonly otherLayout: number;
   readonly numNodes: number;
   readonly between: LinkBytes['between'];
   /** Mean bytes of a step by link. */
   readonly bytes: Links;
   readonly byNode: Links;
-  /** Greatest over mean, mean of the steps; null where it was not recorded. */
+  /** Ratio of the greatest to the mean, averaged over the steps; null where it was not recorded. */
   readonly imbalance: {
     readonly load: number | null;
     readonly time: number | null;
@@ -52,7 +52,7 @@ interface Traffic {
 
 interface RecordedTraffic {
   readonly steps: readonly number[];
-  /** Recorded steps of which a rank's file is missing, or was written by an earlier version. */
+  /** Recorded steps for which a rank's file is missing, or was written by an earlier version. */
   readonly incomplete: readonly number[];
   /** Share of the sequences whose routes are recorded; below 1 nothing is compared. */
   readonly share: number;
@@ -63,11 +63,11 @@ interface RecordedTraffic {
 
 interface ComparedTraffic extends LayerTraffic {
   readonly fromRoutes: Links | null;
-  /** Sum over links and steps of how far the two are apart. */
+  /** Absolute difference between both matrices, summed over links and steps. */
   readonly difference: number | null;
 }
 
-/** Prints the bytes of rows by link, beside what the recorded routes say. */
+/** Prints the bytes of rows by link, beside those predicted from the recorded routes. */
 export async function reportTraffic(options: TrafficOptions): Promise<void> {
   const { folder } = findRun(options.runsDir, options.run);
   const traffic = await trafficOf(folder, options);
@@ -123,7 +123,7 @@ function* stepsFromEnd(file: string, from: number): Generator<MetricsRecordOf<'s
   }
 }
 
-/** Null if no step has recorded routes. */
+/** Returns null if no step has recorded routes. */
 async function recordedTraffic(folder: RunFolder, from: number, to: number): Promise<RecordedTraffic | null> {
   if (!existsSync(folder.routes)) return null;
   const filesOfStep = new Map<number, string[]>();
@@ -158,9 +158,10 @@ async function recordedTraffic(folder: RunFolder, from: number, to: number): Pro
 }
 
 /**
- * Null if not all ranks say what they sent.
+ * Returns null if not all ranks recorded what they sent.
  *
- * @param isFrozen parts of the model are not trained: a layer without trained parameters at or below it sends no gradients
+ * @param isFrozen whether parts of the model are not trained: a layer without trained parameters at or below
+ *   it sends no gradients
  */
 async function trafficOfStep(
   files: readonly string[],
@@ -215,7 +216,7 @@ function together(before: ComparedTraffic | undefined, each: ComparedTraffic): C
   };
 }
 
-/** The sum of two matrices; of layouts of different size, by the larger. */
+/** The sum of two matrices, of the size of the larger one. */
 function added(a: Links, b: Links): number[][] {
   const size = Math.max(a.length, b.length);
   return Array.from({ length: size }, (_, from) =>
