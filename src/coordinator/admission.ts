@@ -28,7 +28,7 @@ export class Admission {
     return this.options.term ?? 1;
   }
 
-  /** True if the generation is over because not all nodes joined in time, and those that did suffice. */
+  /** True if the generation is over because nodes did not join in time, and the others suffice to go on. */
   get hasMissedNodes(): boolean {
     return this.#hasMissedNodes;
   }
@@ -44,8 +44,8 @@ export class Admission {
   }
 
   /**
-   * @throws TrainerError `RUN_FULL` if all places are taken or the run has started, `BAD_INPUT` if the node does not
-   *   fit
+   * @throws TrainerError `RUN_FULL` if all places are taken or the run has started, `BAD_INPUT` if the node
+   *   does not match the run
    */
   join(request: JoinRequest): JoinReply {
     const { identity, logger } = this.options;
@@ -70,7 +70,10 @@ export class Admission {
     };
   }
 
-  /** Opens a member's session, or reopens it while it trains; once every node has its first, all are told to start. */
+  /**
+   * Opens a member's session, or reopens it while the member trains; tells all to start once every node has
+   * connected.
+   */
   connect(node: number, dataAddress: string, session: SessionLink): void {
     const { isAwaited: returns, request } = this.members.get(node);
     if (!returns) this.#assertWaiting(request.host);

@@ -11,7 +11,7 @@ import type { RunState } from '../run/run-state.js';
 // The decoder guarantees the types of the fields (rpc/load-proto.ts); the schemas add the bounds beyond them.
 const atLeastNone = z.int().min(-1);
 const amount = z.number().nonnegative();
-/** A uint64 may be more than a number of JavaScript holds. */
+/** The decoder may round a uint64 that exceeds JavaScript's safe integers. */
 const bytes = z.int();
 
 function bounds<Message>(fields: { readonly [Field in keyof Message]?: z.ZodType<Message[Field]> }) {
@@ -41,7 +41,7 @@ const faultBounds = z.discriminatedUnion('fault', [
   }),
 ]);
 
-/** @throws TrainerError `BAD_INPUT` if it is no fault, or of a rank that is not on its node */
+/** @throws TrainerError `BAD_INPUT` if it is not a fault, or names a rank that is not on its node */
 export function assertFault(fault: wire.Fault, workersPerNode: number): void {
   const failpoint = fault.fault === 'failpoint' ? fault.failpoint : null;
   const isElsewhere = failpoint !== null && Math.floor(failpoint.rank / workersPerNode) !== fault.node;
@@ -62,7 +62,7 @@ function isDialable(address: string): boolean {
 type EventKind = wire.AgentEvent['event'];
 type StateKind = RunState['kind'];
 
-/** States of the run in which each event is allowed; after its end all are, as they may have been in flight. */
+/** States of the run in which each event is allowed; after its end all are, as they may be in flight. */
 const BEFORE: readonly StateKind[] = ['waiting', 'starting', 'running', 'stopping'];
 const MAY_COME_IN = {
   heartbeat: BEFORE,

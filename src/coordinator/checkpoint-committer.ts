@@ -29,7 +29,9 @@ export interface CommitterOptions {
 
 /** A save, from the first rank's intent until it is committed or discarded. */
 interface OpenSave {
-  /** Intent of rank 0 once it has arrived; until then of the first rank. Loss and time differ between ranks. */
+  /**
+   * Intent of rank 0, or of the first rank until rank 0's has arrived. Loss and time differ between ranks.
+   */
   about: SaveIntent;
   readonly begunMs: number;
   readonly bytes: Map<number, number>;
@@ -55,8 +57,8 @@ export class CheckpointCommitter {
   }
 
   /**
-   * @param mayRepeat true if this or an earlier coordinator may have received it already
-   * @throws TrainerError `BAD_MESSAGE` if it does not belong to the open save
+   * @param mayRepeat true if this or an earlier coordinator may have received the intent already
+   * @throws TrainerError `BAD_MESSAGE` if the intent does not belong to the open save
    */
   announce(intent: SaveIntent, mayRepeat = false): void {
     const { step, rank, bytes } = intent;
@@ -88,8 +90,9 @@ export class CheckpointCommitter {
   }
 
   /**
-   * @param mayRepeat true if this or an earlier coordinator may have received it already
-   * @throws TrainerError `BAD_MESSAGE` if no rank has to write, or not that step, or it has already
+   * @param mayRepeat true if this or an earlier coordinator may have received the report already
+   * @throws TrainerError `BAD_MESSAGE` if no rank is to write, or not this step, or this rank has written
+   *   already
    */
   receive(report: ShardReport, mayRepeat = false): void {
     const { step, rank, files, noRoom } = report;

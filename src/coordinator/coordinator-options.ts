@@ -38,7 +38,7 @@ export interface CoordinatorOptions {
   readonly identity: RunIdentity;
   readonly logs: LogStore;
   readonly logger: Logger;
-  /** Notified in this order. */
+  /** Listeners, in the order in which they are notified. */
   readonly listeners: readonly RunListener[];
   /**
    * Configuration that checkpoints record; it differs from that of the identity, which is the default, where fewer
@@ -54,11 +54,11 @@ export interface CoordinatorOptions {
   /** Ends this process if another one leads the run. */
   readonly assertLeads?: () => void;
   /**
-   * True if nodes are started elsewhere: one that dies before the start frees its place for another. Nodes that this
-   * process started are not replaced, so there the run ends.
+   * True if nodes are started elsewhere: a node that dies before the start frees its place for another. Nodes
+   * that this process starts itself are not replaced, so the run ends if one of them dies.
    */
   readonly nodesAreReplaceable: boolean;
-  /** Allows faults to be injected into its nodes; false by default. */
+  /** Allows faults to be injected into the run's nodes; false by default. */
   readonly allowsFaults?: boolean;
   /** Receives the snapshots that nodes report; optional. */
   readonly snapshots?: SnapshotTable;

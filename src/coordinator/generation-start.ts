@@ -24,7 +24,7 @@ export interface NextGeneration {
 /**
  * Decides what the generation after a failure starts from, and with how many nodes.
  *
- * @returns an error beside the identity if there is no checkpoint to start from
+ * @returns the identity of the generation, with an error if there is no checkpoint to start from
  */
 export async function nextIdentity(
   given: NextGeneration,
@@ -49,7 +49,9 @@ export async function nextIdentity(
   }
 }
 
-/** Chooses the snapshot to start from; null for the checkpoint, which other layouts can load too. */
+/**
+ * Chooses the snapshot to start from; null to start from the checkpoint, which other layouts can also load.
+ */
 function snapshotAfterFailure(
   snapshots: SnapshotTable,
   { cluster }: RunConfig,
@@ -65,11 +67,11 @@ function snapshotAfterFailure(
 }
 
 /**
- * Finds the checkpoint to restart from: the newest valid one that the run has written since it began, or since the
- * checkpoint that this process resumed it from; null to start over. A checkpoint whose weights led to the failure is
- * skipped. Claims the checkpoints for the generation.
+ * Finds the checkpoint to restart from: the newest valid one that the run has written since it began, or
+ * since the checkpoint from which this process resumed it; null to start over. A checkpoint whose weights led
+ * to the failure is skipped. Claims the checkpoints for the generation.
  *
- * @throws TrainerError `BAD_CHECKPOINT` if there are some, and none can be loaded
+ * @throws TrainerError `BAD_CHECKPOINT` if there are checkpoints, but none can be loaded
  */
 export async function checkpointAfterFailure(
   plan: Pick<RunPlan, 'checkpoint' | 'resumed'>,
@@ -89,7 +91,7 @@ export async function checkpointAfterFailure(
   return newestValid(candidates, warn, (each) => whySuspect(each, failures));
 }
 
-/** Lists checkpoints on the run's current history, newest first, without those of steps that it went back behind. */
+/** Lists checkpoints on the run's current history, newest first, without those of steps that were undone. */
 function lineageOf(
   { checkpoint, resumed }: Pick<RunPlan, 'checkpoint' | 'resumed'>,
   folder: RunFolder,
@@ -116,7 +118,7 @@ export function nodesThatSuffice(config: RunConfig, numNodes: number): number {
   return 0;
 }
 
-/** Keeps the global batch, and spreads the experts over the given number of nodes; a placement is for one number alone. */
+/** Keeps the global batch and spreads the experts over `nodes`; drops a placement for another number. */
 export function withNodes(config: RunConfig, nodes: number): RunConfig {
   const placement = nodes === config.cluster.nodes ? config.moe.placement : null;
   return {

@@ -186,7 +186,7 @@ async function carryOut(context: RunContext, leader: RunLeader): Promise<LedOutc
   }
 }
 
-/** Checks again and again that this process still leads the run. `superseded` rejects once it does not. */
+/** Checks regularly that this process still leads the run; `superseded` rejects once it does not. */
 function fenceOf(journal: RunJournal): {
   readonly timer: NodeJS.Timeout;
   readonly superseded: Promise<never>;
@@ -195,7 +195,7 @@ function fenceOf(journal: RunJournal): {
   const superseded = new Promise<never>((_, reject) => {
     lose = reject;
   });
-  // Nobody waits for it while a generation restarts.
+  // Nobody awaits `superseded` while a generation restarts.
   superseded.catch(() => undefined);
   const timer = setInterval(() => {
     try {
@@ -250,7 +250,10 @@ function failedRun(context: RunContext, coordinator: Coordinator, failure: RunFa
   return { kind: 'failed', exitCode, report };
 }
 
-/** @param isDone true if a stop completes the run: a supervisor restarts a coordinator with another exit code */
+/**
+ * @param isDone true if a stop completes the run: a supervisor restarts a coordinator with any other exit
+ *   code
+ */
 function finishedRun(state: RunState, isDone: boolean): FinishedRun {
   const stopped = state.kind === 'finished' ? state.stopped : null;
   return {

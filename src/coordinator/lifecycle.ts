@@ -83,7 +83,7 @@ export class Lifecycle {
   }
 
   /**
-   * @param culprit to blame for a failure
+   * @param culprit process to blame if the event is a failure
    * @returns whether the state changed
    */
   apply(event: RunEvent, culprit: Culprit | null = null): boolean {

@@ -13,9 +13,9 @@ export interface SessionLink {
 /**
  * Lifecycle of a member.
  *
- * `joined`: has a node id. `connected`: has a session. `ready`: its workers wait for `begin`. `finished`: its workers
- * ended well. `left`: it closed its session in order after an abort. `lost`: its session broke, its process ended or it
- * fell silent; one that was only frozen may still finish or leave.
+ * `joined`: has a node id. `connected`: has a session. `ready`: its workers wait for `begin`. `finished`: its
+ * workers ended well. `left`: it closed its session properly after an abort. `lost`: its session broke, its
+ * process ended or it fell silent; a lost member that was only suspended may still finish or leave.
  */
 export type MemberStatus = 'joined' | 'connected' | 'ready' | 'finished' | 'left' | 'lost';
 
@@ -34,7 +34,7 @@ export class Member {
   session: SessionLink | null = null;
   /** Time of the last message, by `performance.now()`. */
   heardOfMs = performance.now();
-  /** True once it has opened another session: it may repeat events that were already received. */
+  /** True once the member has opened another session: it may repeat events that were already received. */
   hasReturned = false;
   #status: MemberStatus = 'joined';
 
@@ -47,24 +47,25 @@ export class Member {
     return this.#status;
   }
 
-  /** True if nothing more is expected of it. */
+  /** True if nothing more is expected of the member. */
   get isDone(): boolean {
     return this.#status === 'finished' || this.#status === 'left';
   }
 
-  /** True if it trains without a session and is expected to open another. */
+  /** True if the member trains without a session and is expected to open another one. */
   get isAwaited(): boolean {
     return this.#status === 'ready' && this.session === null;
   }
 
-  /** True if a signal stopped its process; false on another machine, where that cannot be seen. */
+  /** True if a signal stopped the member's process; false on another machine, where that cannot be seen. */
   get isStopped(): boolean {
     const { host, pid } = this.request;
     return host === hostname() && processInfo(pid).state === 'T';
   }
 
   /**
-   * @throws TrainerError `BAD_MESSAGE` if the transition is not allowed: only a message of the node can cause one
+   * @throws TrainerError `BAD_MESSAGE` if the transition is not allowed, which only a message of the node can
+   *   cause
    */
   become(status: MemberStatus): void {
     if (!NEXT[this.#status].includes(status))

@@ -29,8 +29,8 @@ export class Membership {
   }
 
   /**
-   * Assigns a node the place that it had in the previous generation, if that is free, else the first free one; the same
-   * process gets the same place again.
+   * Assigns a node the place that it had in the previous generation if that is free, else the first free one;
+   * the same process gets the same place again.
    *
    * @throws TrainerError `RUN_FULL` if all places are taken, `BAD_INPUT` if the node's version or address does not fit,
    *   `BAD_MESSAGE` if the request is malformed
@@ -70,7 +70,8 @@ export class Membership {
   }
 
   /**
-   * Opens the session of a member: its first one, or another one after that broke while its workers train.
+   * Opens the session of a member: the first one, or another one after a session broke while its workers
+   * train.
    *
    * @throws TrainerError `BAD_INPUT` if the node has not joined from that address, or has a session
    */
@@ -121,7 +122,7 @@ export class Membership {
     return `${here.length} of ${this.numNodes} nodes are here${names && ` (${names})`}, ${missing} ${missing === 1 ? 'is' : 'are'} missing`;
   }
 
-  /** Ids of the nodes that have left in order, and join the next generation. */
+  /** Ids of the nodes that have left properly, and join the next generation. */
   get rejoining(): number[] {
     return this.all.filter(({ isDone }) => isDone).map(({ node }) => node);
   }
@@ -158,7 +159,7 @@ export class Membership {
     return this.silentFor(this.timeouts.silentMs);
   }
 
-  /** Members whose session should still end in order. */
+  /** Members whose session is still expected to end properly. */
   get #answering(): Member[] {
     const silent = this.suspects;
     return this.all.filter(

@@ -33,9 +33,9 @@ export class Reports {
   readonly #speeds: RankSpeeds;
   readonly #stragglers: StragglerWatch;
   readonly #throughput: Throughput;
-  /** Last step that all ranks have completed, under whichever coordinator. */
+  /** Last step that all ranks have completed, under this coordinator or an earlier one. */
   #completedStep: number;
-  /** Its loss; null for a skipped step, undefined if this coordinator has seen none. */
+  /** Loss of the completed step; null if it was skipped, undefined if this coordinator has seen none. */
   #lastLoss: number | null | undefined;
   #validatedStep: number;
   #recordedMs = Number.NEGATIVE_INFINITY;
@@ -88,7 +88,7 @@ export class Reports {
     this.#notify((each) => each.heartbeat?.(node, heartbeat, snapshot));
   }
 
-  /** @throws TrainerError `BAD_MESSAGE` if it is not the next step of its rank */
+  /** @throws TrainerError `BAD_MESSAGE` if the report is not of the next step of its rank */
   step({ hasReturned }: Pick<Member, 'hasReturned'>, report: wire.StepReport): void {
     if (hasReturned && this.#steps.has(report)) return;
     const step = this.#steps.add(report);

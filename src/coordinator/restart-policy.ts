@@ -5,7 +5,7 @@ import type { RestartBudget } from '../run/restart-budget.js';
 import type { RunState } from '../run/run-state.js';
 import type { RunFailure } from './coordinator-options.js';
 
-/** Errors after which another try may succeed; all others were wrong from the start, or asked for. */
+/** Errors after which another try may succeed; all others have a lasting cause, or were requested. */
 const RECOVERABLE: readonly ErrorCode[] = [
   'WORKER_DIED',
   'WORKER_HUNG',
@@ -23,7 +23,10 @@ const RECOVERABLE_IN_TRAINING: readonly ErrorCode[] = [...RECOVERABLE, 'NO_RESOU
 export class RestartPolicy {
   #last: string | null = null;
   #whyNot: string | null = null;
-  /** Furthest step that a rank had reached at a failure, and the number of failures since without further progress. */
+  /**
+   * Furthest step that a rank had reached at a failure, and the number of failures since then without further
+   * progress.
+   */
   #furthestStep = 0;
   #numInVain = 0;
 
@@ -37,7 +40,7 @@ export class RestartPolicy {
   /**
    * Spends a restart if the policy allows one.
    *
-   * @param state in which the failure happened; a stopping run is not restarted
+   * @param state state in which the failure happened; a stopping run is not restarted
    * @param startsFrom what the generation starts from
    */
   decide(

@@ -14,7 +14,7 @@ export function endUnknown(how: string): ProcessEnd {
   return { how, exitCode: null, signal: null };
 }
 
-/** The process to blame: a worker, or without a rank a node agent. Fields that do not apply are null. */
+/** The process to blame: a worker, or a node agent if `rank` is null. Fields that do not apply are null. */
 export interface Culprit {
   readonly rank: number | null;
   readonly node: number;
@@ -26,7 +26,7 @@ export interface Culprit {
   readonly operation: string | null;
 }
 
-/** Why a run failed and who is to blame; the error's context is where it was detected. */
+/** Why a run failed and who is to blame; the error's context tells where it was detected. */
 export interface RootCause {
   readonly error: TrainerError;
   /** Null if no process of the run is to blame. */

@@ -61,10 +61,10 @@ interface HeardSignals {
 }
 
 /**
- * Handles SIGINT and SIGTERM: the first one asks for a final checkpoint and the end, the second for the end at once.
- * After the run has ended they change nothing, as its report follows within seconds.
+ * Handles SIGINT and SIGTERM: the first signal asks for a final checkpoint and the end, the second for the
+ * end at once. After the run has ended, signals have no effect, as the report follows within seconds.
  *
- * @param signals emits them; the process by default
+ * @param signals emitter of the signals; the process by default
  */
 export function stopOnSignals(
   leader: Pick<RunLeader, 'abort' | 'requestStop' | 'isOver'>,

@@ -30,7 +30,7 @@ export class RunJournal implements RunListener {
   #generation: number;
 
   /**
-   * @param generation first one that this process leads
+   * @param generation number of the first generation that this process leads
    * @param onSuperseded ends this process, as another one leads the run
    */
   constructor(
@@ -46,8 +46,8 @@ export class RunJournal implements RunListener {
   }
 
   /**
-   * Ends this process if another one has taken over the run. While this one runs, its lock prevents that where the file
-   * system has locks.
+   * Ends this process if another one has taken over the run. Where the file system has locks, the run's lock
+   * prevents a takeover while this process runs.
    */
   assertLeads(): void {
     if (this.#journal.isOurs) return;
@@ -71,7 +71,7 @@ export class RunJournal implements RunListener {
 
   /** Adopts a generation whose previous process may have crashed before it recorded the last checkpoint here. */
   adopt({ committed, isCommitRecorded }: Pick<Adoption, 'committed' | 'isCommitRecorded'>): void {
-    // A commit that the metrics lack too is announced later, and recorded then.
+    // If the metrics lack the commit, too, it is announced later, and recorded then.
     if (committed === null || !isCommitRecorded) return;
     const { step } = committed;
     const isNoted = readJournal(this.folder.journal).some(

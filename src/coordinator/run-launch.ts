@@ -13,9 +13,11 @@ export interface Nodes {
   /** Join timeout of the first generation; later ones wait `cluster.rejoinTimeoutS`. */
   readonly joinTimeoutMs: number;
   start(leader: RunLeader, folder: RunFolder): void;
-  /** Restarts the agents whose pids are not among `present`, if it can; those rejoin by themselves. */
+  /**
+   * Restarts the agents whose pids are not in `present`, if it can; those in `present` rejoin by themselves.
+   */
   restart(present: readonly number[]): void;
-  /** Waits up to `graceMs` for all to leave, then ends those that it can. */
+  /** Waits up to `graceMs` for all agents to leave, then ends those that it can. */
   end(leader: RunLeader, graceMs: number): Promise<void>;
 }
 
@@ -27,18 +29,21 @@ export interface RunLaunch {
   /** Command to name in the advice on how to resume. */
   readonly command: 'train' | 'serve' | 'launch';
   readonly options: RunOptions;
-  /** Options that the command needs beside `--resume RUN`. */
+  /** Options that the command needs besides `--resume RUN`. */
   readonly resumeOptions: readonly string[];
   readonly plan: RunPlan;
-  /** Server that listens already. */
+  /** Server that is already listening. */
   readonly rpc: RpcServer;
   readonly place: Pick<RunRecord, 'address' | 'localAddress' | 'http' | 'isSecured'>;
-  /** Token to keep in the run's folder for agents and commands of this user; null if each of them is given one. */
+  /**
+   * Token to keep in the run's folder for agents and commands of this user; null if the user passes it to
+   * each of them.
+   */
   readonly token: string | null;
   readonly nodes: Nodes;
   readonly host: RunHost;
   readonly view: (run: OpenRun) => RunView;
-  /** Creates the listeners beside the run's folder and its view. */
+  /** Creates further listeners, besides the view and those that write the run's folder. */
   readonly listeners: (run: OpenRun) => readonly RunListener[];
   /** Decides for how many seconds this process keeps serving after the run's end. */
   readonly lingerS: (outcome: LedOutcome) => number;

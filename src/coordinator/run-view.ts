@@ -16,7 +16,7 @@ export interface OpenRun {
   readonly logger: Logger;
   readonly disk: DiskTolerance;
   readonly totals: RunTotals;
-  /** Step of the checkpoint that it starts from; null for a new run. */
+  /** Step of the checkpoint that the run starts from; null for a new run. */
   readonly resumedFrom: number | null;
   /** Run and step of the checkpoint that a new run was forked from; null if it was not forked, or is resumed. */
   readonly forkedFrom: RunRecord['forkedFrom'];
@@ -33,7 +33,7 @@ export interface FailedRun {
 export interface FinishedRun {
   readonly kind: 'finished';
   readonly exitCode: number;
-  /** Reason of an early stop; null if it ran to its end. */
+  /** Reason of an early stop; null if the run reached its end. */
   readonly stopped: string | null;
 }
 

@@ -120,7 +120,9 @@ function openSession(coordinator: Coordinator, call: SessionCall): void {
   call.on('error', (error) => end(error.message));
 }
 
-/** grpc-js reports when it has taken the last bytes of a call, not when they were sent. */
+/**
+ * Time to send the last bytes of a call: grpc-js reports when it has accepted them, not when they were sent.
+ */
 const LAST_BYTES_MS = 50;
 
 /** Serves StreamLogs, and ends followers when the log is complete. */
@@ -190,7 +192,9 @@ function listenerOf(
   };
 }
 
-/** Several batches wait in memory for a slow reader; a longer line is alone in its batch. */
+/**
+ * Size of a batch, of which several wait in memory for a slow reader; a longer line has a batch of its own.
+ */
 const MAX_BATCH_CHARS = 1 << 16;
 
 function* batchesOf(lines: readonly ResultLine[]): Generator<readonly ResultLine[]> {

@@ -5,7 +5,7 @@ interface Entry extends SnapshotRef {
   readonly nodes: Set<number>;
 }
 
-/** Each node keeps two snapshots, and nodes may be one apart. */
+/** Each node keeps two snapshots, and nodes may be one snapshot apart. */
 const MAX_ENTRIES = 4;
 
 /** In-memory snapshots on the run's current history. */
@@ -30,7 +30,7 @@ export class SnapshotTable {
   /**
    * Finds the newest snapshot that the nodes hold completely, if it is newer than the checkpoint; null for none.
    *
-   * @param numNodes equal in both generations
+   * @param numNodes number of nodes, equal in both generations
    * @param checkpointStep step of the newest checkpoint; 0 for none
    */
   newest(numNodes: number, checkpointStep: number): SnapshotRef | null {
@@ -45,10 +45,10 @@ export class SnapshotTable {
   }
 
   /**
-   * Chooses the newest snapshot of which the remaining nodes hold all. The others are forgotten, as the nodes discard
-   * them too.
+   * Chooses the newest snapshot that the remaining nodes hold completely. The others are forgotten, as the
+   * nodes discard them, too.
    *
-   * @param left nodes that remain; for the others see `newest`
+   * @param left nodes that remain; for the other parameters see `newest`
    */
   choose(left: readonly number[], numNodes: number, checkpointStep: number): SnapshotRef | null {
     for (const { nodes } of this.#entries)

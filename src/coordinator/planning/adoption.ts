@@ -35,7 +35,7 @@ export interface Adoption {
  * its nodes have given up by now, if another configuration is asked for, or if the generation could not be restarted
  * from disk should its nodes be gone.
  *
- * @param askedFrom returns the requested configuration, given the one the run has
+ * @param askedFrom returns the requested configuration, given the run's own
  */
 export function adoptionOf(
   folder: RunFolder,

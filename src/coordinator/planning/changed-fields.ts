@@ -11,7 +11,7 @@ export function changedFields(before: object, after: object, place = ''): string
   });
 }
 
-/** A placement of experts may have thousands of numbers. */
+/** Cuts long values: a placement of experts may have thousands of numbers. */
 function shown(text = 'undefined'): string {
   return text.length <= MOST_CHARACTERS ? text : `${text.slice(0, MOST_CHARACTERS)}...`;
 }

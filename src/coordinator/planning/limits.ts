@@ -22,14 +22,14 @@ export interface Machine {
   readonly freeSharedBytes: number;
 }
 
-/** With hundreds of processes a core the machine would halt before anyone could stop them. */
+/** With hundreds of processes per core, the machine would become unusable before anyone could stop them. */
 const MAX_PROCESSES_PER_CORE = 32;
 /** No machine has this much memory for one worker. */
 const MAX_RANK_BYTES = 1e12;
 
 export function thisMachine(): Machine {
-  // Without a limit, `constrainedMemory` returns 0 or more than any machine has. Slurm gives MiB, and ends a job that takes
-  // more even where it makes no control group.
+  // Without a limit, `constrainedMemory` returns 0 or more than any machine has. Slurm gives its limit in
+  // MiB, and ends a job that exceeds it even where it does not create a control group.
   const limits = [process.constrainedMemory(), Number(process.env.SLURM_MEM_PER_NODE ?? 0) * 2 ** 20];
   const memoryBytes = Math.min(totalmem(), ...limits.filter((bytes) => bytes > 0));
   return {
@@ -44,7 +44,7 @@ export function thisMachine(): Machine {
  * Refuses a run that this machine can never hold.
  *
  * @param warn called if the machine could hold the run, but lacks the free memory now
- * @param nodes how many nodes of the run are processes of this machine, all by default
+ * @param nodes number of the run's nodes that are processes of this machine, all by default
  * @throws TrainerError `BAD_CONFIG`; `NO_RESOURCE` if /dev/shm has no room for the rings of all ranks
  */
 export function assertMachineCanHold(
@@ -101,7 +101,10 @@ export function longWarmUp(config: RunConfig): string | null {
   return `train.warmupSteps is ${warmupSteps}, and the run has ${formatNumberOf(numSteps, 'step')}: its learning rate rises to ${last} only, not to train.learningRate ${learningRate}`;
 }
 
-/** Warns of several experts a token with a router that does not have the field; returns null for any other run. */
+/**
+ * Warns of several experts per token with a router that does not have the field; returns null for any other
+ * run.
+ */
 export function unusedTopK({ moe: { expertsPerToken, router } }: RunConfig): string | null {
   if (expertsPerToken === 1 || 'expertsPerToken' in routerPolicy(router).fields) return null;
   return `moe.expertsPerToken ${expertsPerToken} changes nothing: router ${router} does not have this field`;

@@ -18,7 +18,7 @@ export interface RunOptions {
   readonly set: readonly string[];
   readonly nodes?: number;
   readonly workersPerNode?: number;
-  /** train.routes */
+  /** Value of `train.routes`. */
   readonly routes?: string;
   /** Run folder, step folder or run id to resume; true for the newest run. */
   readonly resume?: string | true;
@@ -37,9 +37,9 @@ export interface RunOptions {
   readonly samples: boolean;
   /** Allows faults to be injected into the run's nodes (`locmoe chaos`). */
   readonly allowFaults: boolean;
-  /** HOST:PORT at which the run is served over HTTP; false for nowhere. */
+  /** HOST:PORT at which the run is served over HTTP; false to serve it nowhere. */
   readonly http: string | false;
-  /** Seconds for which HTTP is served after the run's end; true for until a signal arrives. */
+  /** Seconds for which HTTP is served after the run's end; true to serve it until a signal arrives. */
   readonly linger?: number | true;
   /** Folder for TensorBoard; the run's event files go to a subfolder named after it. */
   readonly tensorboard?: string;

@@ -120,7 +120,7 @@ export function placeOf(named: string | true, runsDir: string): string {
   return findRun(runsDir, named === true ? undefined : named).folder.directory;
 }
 
-/** Tells whether the run itself is named, not one of its checkpoints, to which it would go back. */
+/** Tells whether the run itself is named, not one of its checkpoints, to which the run would go back. */
 function isRunItself(folder: RunFolder, place: string): boolean {
   return path.resolve(place) === folder.directory;
 }

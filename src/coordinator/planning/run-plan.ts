@@ -123,15 +123,18 @@ export async function planRun(
 }
 
 /**
- * Records what `auto` stands for where all nodes are here: a resumed run then computes as before, or is refused by a processor
- * that cannot. Nodes of other machines choose for themselves.
+ * Replaces `auto` by this machine's precision if all nodes are here: a resumed run then computes as before,
+ * or is refused on a processor that cannot. Nodes on other machines choose for themselves.
  */
 function withPrecision(config: RunConfig, nodesHere: PlanSettings['nodesHere']): RunConfig {
   if (nodesHere !== 'all') return config;
   return { ...config, train: { ...config.train, precision: elementTypeOf(config.train.precision) } };
 }
 
-/** Finds the generation of a run that may still train with the requested configuration; null where nodes end with their coordinator. */
+/**
+ * Finds the generation of a run that may still train with the requested configuration; null if nodes end with
+ * their coordinator.
+ */
 function adoptable(
   options: RunOptions,
   folder: RunFolder,
@@ -181,7 +184,7 @@ export async function unfinishedRun(
   return isSame && endOf(config, checkpoint.manifest) === null ? directory : null;
 }
 
-/** Adds to the record of a new run's initial weights how they are inherited. */
+/** Adds the inheritance to the record of a new run's initial weights. */
 function withInheritance(
   { inherit, inheritNoise = 0, inheritSeed }: RunOptions,
   { initFrom }: RunOrigin,

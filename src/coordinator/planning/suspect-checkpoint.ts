@@ -9,10 +9,10 @@ import { MAX_SKIPPED_STEPS, VALIDATION_OPERATION } from '../../run/not-finite.js
 import { changedFields } from './changed-fields.js';
 
 /**
- * Tells whether a failure would repeat from a checkpoint. Non-finite steps are skipped, and several in a row fail a
- * generation: if no other step lies between the checkpoint and the failure, its weights alone caused it, at any
- * learning rate. A save or a validation that finds non-finite values follows an update, so it does not implicate the
- * weights before.
+ * Tells whether a failure would repeat from a checkpoint. Non-finite steps are skipped, and several in a row
+ * fail a generation: if no other step lies between the checkpoint and the failure, the checkpoint's weights
+ * alone caused it, at any learning rate. A save or a validation that finds non-finite values follows an
+ * update, so it does not implicate the weights before the update.
  */
 export function leadsToFailure(
   checkpoint: string,
@@ -24,7 +24,7 @@ export function leadsToFailure(
   return between > 0 && between <= MAX_SKIPPED_STEPS;
 }
 
-/** Returns the failure that makes a checkpoint suspect, since it was saved; undefined if there is none. */
+/** Returns the failure since a checkpoint was saved that makes it suspect; undefined if there is none. */
 export function failureAfter(checkpoint: string, failures: readonly PastFailure[]): PastFailure | undefined {
   const writer = generationOf(checkpoint) ?? 0;
   return failures.find((each) => each.generation >= writer && leadsToFailure(checkpoint, each));
