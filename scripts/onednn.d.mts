@@ -7,7 +7,8 @@ export function findThreads(): string | null;
 /** Fetches the library if there is none. Logs the reason if it cannot; never throws. */
 export function setupOneDnn(log: (line: string) => void): void;
 /**
- * Fetches the library into onednn/, whether or not the system has one. @throws an Error with a message of one
- * line
+ * Fetches the library into onednn/, whether or not the system has one.
+ *
+ * @throws an Error with a message of one line
  */
 export function fetchOneDnn(log: (line: string) => void): void;

@@ -31,8 +31,9 @@ export function findOneDnn() {
 }
 
 /**
- * Path of the threading library that was fetched with oneDNN and must be loaded first. @returns {string |
- * null}
+ * Path of the threading library that was fetched with oneDNN and must be loaded first.
+ *
+ * @returns {string | null}
  */
 export function findThreads() {
   const file = path.join(OWN_FOLDER, THREADS);

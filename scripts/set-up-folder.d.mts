@@ -5,6 +5,8 @@ export const CACHE_FOLDER: string;
  */
 export function setUpFolder(part: string, present: string): string;
 /**
- * Makes a folder of `setUpFolder` with the lock file of its part. @throws an Error with one line of advice
+ * Makes a folder of `setUpFolder` with the lock file of its part.
+ *
+ * @throws an Error with one line of advice
  */
 export function makeSetUpFolder(part: string, folder: string): void;

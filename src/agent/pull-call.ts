@@ -182,8 +182,8 @@ export function pullDirectly(options: PullOptions, receiver: ByteReceiver): Prom
 
 /**
  * A receiver that reports violations of the protocol to `onError`; all its errors break the stream. `close`
- * waits for open calls only: a call that is not open has no memory that a socket could write to, and its bytes
- * are refused after the close.
+ * waits for open calls only: a call that is not open has no memory that a socket could write to, and its
+ * bytes are refused after the close.
  */
 export function guardedReceiver(
   receiver: ByteReceiver,

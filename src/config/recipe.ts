@@ -56,8 +56,9 @@ export function resolveRecipe(
 }
 
 /**
- * The recipe with overrides, as a configuration file to edit. @throws TrainerError `BAD_CONFIG` if they do
- * not fit
+ * The recipe with overrides, as a configuration file to edit.
+ *
+ * @throws TrainerError `BAD_CONFIG` if they do not fit
  */
 export function recipeFile(recipe: Recipe, overrides: ConfigOverrides): string {
   resolveRecipe(recipe, overrides);

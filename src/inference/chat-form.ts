@@ -12,8 +12,9 @@ export interface Reading {
 }
 
 /**
- * Converts a conversation to tokens. @throws TrainerError `BAD_INPUT` if the tokenizer or the template
- * rejects it
+ * Converts a conversation to tokens.
+ *
+ * @throws TrainerError `BAD_INPUT` if the tokenizer or the template rejects it
  */
 export type ChatForm = (messages: readonly Message[], tokenizer: Tokenizer) => Reading;
 

@@ -159,8 +159,9 @@ export class Decoder {
   }
 
   /**
-   * Copies a position's keys and values into a cache. @param row has queries, keys and values from index `at`
-   * on
+   * Copies a position's keys and values into a cache.
+   *
+   * @param row has queries, keys and values from index `at` on
    */
   #keep({ keys, values }: KeyValueCache, position: number, row: Float32Array, at: number): void {
     const width = this.#widthOfKeys;
