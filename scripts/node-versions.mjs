@@ -1,6 +1,6 @@
-// The tested versions of Node and their official binaries, which come from the npm registry. `node
-// scripts/node-versions.mjs 26` prints the folder of one: that of the running Node, or one in artifacts/ of
-// the checkout, which is readable for the other users as whom some tests run.
+// The tested versions of Node and their official binaries, which come from the npm registry. The command
+// `node scripts/node-versions.mjs 26` prints the folder of one: that of the running Node, or one in
+// artifacts/ of the checkout, which is readable for the other users as whom some tests run.
 import { execFile } from 'node:child_process';
 import { existsSync, mkdirSync } from 'node:fs';
 import { homedir } from 'node:os';

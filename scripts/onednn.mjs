@@ -1,7 +1,6 @@
-// oneDNN, which computes the heavy operations of a training faster than TensorFlow alone does (`bench
-// kernels`). The system's library is used if there is one; on Debian and Ubuntu its package is otherwise
-// fetched and unpacked into onednn/ of this package, or of the user's cache, without root. oneDNN is
-// optional.
+// oneDNN, which computes the heavy operations of a training faster than TensorFlow alone (`bench kernels`).
+// The system's library is used if there is one; on Debian and Ubuntu its package is otherwise fetched and
+// unpacked into onednn/ of this package, or of the user's cache, without root. oneDNN is optional.
 import { spawnSync } from 'node:child_process';
 import { copyFileSync, existsSync, mkdtempSync, readdirSync, renameSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';

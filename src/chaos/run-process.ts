@@ -32,7 +32,7 @@ export interface RunProcesses {
   readonly workers: readonly WorkerProcess[];
 }
 
-/** @throws TrainerError `BAD_INPUT` if the coordinator is no process of this user on this machine */
+/** @throws TrainerError `BAD_INPUT` if the coordinator is not a process of this user on this machine */
 export function coordinatorProcess(record: RunRecord): RunProcess {
   const process = ownProcess(record.pid);
   if (!isOfThisMachine(record) || process === null || process.identity !== record.process)

@@ -119,7 +119,8 @@ export async function summarize(
 /** Warns that the gate decides almost nothing, as token ids do; null if it decides, or there is no gate. */
 export function idleGate({ idShare, gateShare }: RunTotals['lastChoices']): string | null {
   if (gateShare === undefined || idShare === undefined) return null;
-  // A token that is offered to all experts, as with expert-choice, has the same ones as before, and the gate's first one too.
+  // With expert-choice every token is offered to all experts, so its choices equal the earlier ones and
+  // include the gate's first one.
   if (idShare < IDLE_FROM || gateShare > DECIDES_FROM) return null;
   return `the gate is nearly idle: ${formatShare(idShare)} of the last step's choices were those of the last token with the same id and domain`;
 }

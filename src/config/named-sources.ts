@@ -10,8 +10,8 @@ interface NamedSources {
 
 /**
  * Moves the files of `data.domains: [en, docs: { files }]` to `data.sources.docs`, where checkpoints keep
- * them, and makes their folders absolute, so that a run that is resumed elsewhere finds them. `--set
- * data.sources.docs.FIELD` takes precedence over both.
+ * them, and makes their folders absolute, so that a run that is resumed elsewhere finds them. An override of
+ * `data.sources.docs` takes precedence over both.
  *
  * @param base folder of the configuration file; a path given by `--set` is relative to the working folder
  */

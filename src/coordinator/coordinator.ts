@@ -161,7 +161,7 @@ export class Coordinator {
         this.#ready(member);
         break;
       case 'leaving':
-        // A node that leaves before it is told to is lost once its session ends.
+        // A node that leaves without being told to counts as lost once its session ends.
         if (!member.isDone && (this.#judge.hasBegun || !this.lifecycle.isUnderWay)) member.become('left');
         break;
       case 'finished':

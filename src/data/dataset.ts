@@ -87,7 +87,7 @@ export interface Dataset {
   close(): void;
 }
 
-/** The tokens of all domains, without near-duplicates. */
+/** Number of training tokens of all domains, without near-duplicates. */
 export function tokensToTrainOn({ domains }: Pick<Dataset, 'domains'>): number {
   return domains.reduce((sum, { train }) => sum + train.ids.length, 0);
 }

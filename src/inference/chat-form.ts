@@ -39,7 +39,7 @@ export function chatFormOf({ manifest, tokenizerFile }: Checkpoint, domain: numb
   });
 }
 
-/** The end of a turn is often a token of its own, which only one of these files names. */
+/** The end of a turn is often a token of its own, which only one of the template's files names. */
 function endsOf({ ends, tokens }: ChatTemplate, { specialTokens }: Tokenizer): ReadonlySet<number> {
   const named = specialTokens.filter(({ content }) => content === tokens.eos_token);
   return new Set([...ends, ...named.map(({ id }) => id)]);

@@ -50,7 +50,7 @@ export type TrainingEvent =
   /** The run has started again. */
   | ({ readonly type: 'restart' } & GenerationView);
 
-/** How a training ended that did not fail. */
+/** The end of a training that did not fail. */
 export interface TrainingResult {
   readonly runId: string;
   /** The run's folder, for `openRun`, `loadModel` and `resume`. */

@@ -16,7 +16,7 @@ export function isOwnPort(port: number): boolean {
 }
 
 /**
- * Paths that this user's process which listens at a port has open.
+ * Paths of the files that are open in the process of this user that listens at a port.
  *
  * @returns empty if another user listens there, or nobody does
  */

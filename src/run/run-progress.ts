@@ -18,7 +18,7 @@ export function bestAfter(
   return best && { ...best, since: best.since + 1 };
 }
 
-/** Progress that, beside its steps, decides whether a run is done; it is kept among the metrics of its checkpoints. */
+/** Progress besides the steps that decides whether a run is done; kept among its checkpoints' metrics. */
 export interface RunProgress {
   /** Time in the training loop over all resumes, validations and checkpoints included. */
   readonly trainingSeconds: number;

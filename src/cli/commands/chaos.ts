@@ -23,7 +23,7 @@ interface ChaosFlags extends SecurityOptions {
   readonly twin?: string;
 }
 
-/** `locmoe chaos`: injects faults into a run of one's own, and checks the invariants. */
+/** `locmoe chaos`: injects faults into one of the user's own runs, and checks the invariants. */
 export function chaosCommand(command: Command): void {
   command
     .option('--run <dir>', 'run folder or run id (default: the newest)')

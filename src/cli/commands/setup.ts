@@ -13,7 +13,7 @@ interface SetupOptions {
 /** Download size of each corpus. */
 const SIZES: Readonly<Record<Corpus, string>> = { standard: 'about 20 MB', large: 'about 150 MB more' };
 
-/** `locmoe setup`: installs what `npm install` leaves out, and skips parts that are there. */
+/** `locmoe setup`: installs what `npm install` leaves out, and skips parts that are present. */
 export function setupCommand(command: Command): void {
   command
     .addOption(

@@ -62,7 +62,7 @@ export function adoptionOf(
   return { generation, config, datasetDir, members, ...progressOf(folder, generation, start.from.step) };
 }
 
-/** Nodes wait for `coordinatorTimeoutS`, and a run that trains records heartbeats every two seconds. */
+/** Tells whether nodes may still wait, as a run that trains records heartbeats every two seconds. */
 function isRecent({ metrics }: RunFolder, { cluster }: RunConfig, nowMs: number): boolean {
   const writtenMs = statSync(metrics, { throwIfNoEntry: false })?.mtimeMs ?? 0;
   return nowMs - writtenMs < 1000 * cluster.coordinatorTimeoutS;

@@ -40,8 +40,8 @@ export function lowerRate({ train }: RunConfig): string {
  * named.
  *
  * @param configFrom returns the requested configuration, given the checkpoint to resume
- * @throws TrainerError `BAD_CHECKPOINT` if there is no other, or the same step was not finite in two generations that
- *   came from it, and neither asked for another configuration
+ * @throws TrainerError `BAD_CHECKPOINT` if there is no other checkpoint, or the same step was not finite in
+ *   two generations that came from it, and neither asked for another configuration
  */
 export function checkpointToResume(
   folder: RunFolder,
