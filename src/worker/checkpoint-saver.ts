@@ -8,16 +8,16 @@ import type { SaveIntent } from '../rpc/generated/messages.js';
 import type { SaveCommand, WorkerAssignment, WorkerEvent } from './messages.js';
 import type { ShardWriter } from './shard-writer.js';
 
-/** Between two looks whether a save has ended. */
+/** Interval between two checks whether a save has ended. */
 const POLL_MS = 5;
 
 interface OpenSave {
   readonly step: number;
   /** Tensors to write: a copy, or the state itself. */
   readonly tensors: RankTensors;
-  /** The thread writes them, or has. */
+  /** True once the thread was told to write the tensors. */
   isWriting: boolean;
-  /** Null until the coordinator has said so. */
+  /** Null until the coordinator has decided. */
   committed: boolean | null;
 }
 
@@ -29,10 +29,11 @@ export interface CheckpointSaverOptions {
 }
 
 /**
- * One rank's part in saving checkpoints. `begin` keeps its tensors (a copy; after the last step they themselves) and
- * announces them; once all ranks have, the coordinator says `write-shards`, a thread writes them behind the next steps,
- * and their digests are reported; once all ranks have reported, the coordinator commits or gives up, and says
- * `save-ended`. One save at a time.
+ * One rank's part in saving checkpoints. `begin` keeps the rank's tensors (a copy, but after the last step
+ * the tensors themselves) and announces them. Once all ranks have done so, the coordinator sends
+ * `write-shards`, a thread writes the tensors during the next steps, and their digests are reported. Once all
+ * ranks have reported, the coordinator commits or gives up, and sends `save-ended`. There is one save at a
+ * time.
  */
 export class CheckpointSaver {
   #save: OpenSave | null = null;
@@ -40,11 +41,11 @@ export class CheckpointSaver {
 
   constructor(private readonly options: CheckpointSaverOptions) {}
 
-  /** Begins to save; `settle` must have returned since the save before. */
+  /** Begins to save; `settle` must have returned since the previous save. */
   begin(about: Omit<SaveIntent, 'rank' | 'generation' | 'bytes'>, tensors: RankTensors): void {
     const { step } = about;
     const { writer } = this.options;
-    // Nothing changes any more after the last step.
+    // The state no longer changes after the last step.
     const kept = about.isLast ? writer.lend(tensors) : writer.copy(tensors);
     this.#save = { step, tensors: kept, isWriting: false, committed: null };
     const report = { ...about, ...this.#place, bytes: bytesOfTensors(tensors) };
@@ -56,7 +57,7 @@ export class CheckpointSaver {
     if (save?.step !== command.step) return;
     if (command.type === 'save-ended') {
       save.committed = command.committed;
-      // Written tensors are released already, and the thread may be at a snapshot.
+      // Tensors that were written are released already, and the thread may be writing a snapshot.
       if (!save.isWriting) this.options.writer.release();
       return;
     }
@@ -66,16 +67,20 @@ export class CheckpointSaver {
     });
   }
 
-  /** @throws TrainerError what has stopped this rank from writing since the last call, but for a full disk */
+  /**
+   * @throws TrainerError the error that has stopped this rank from writing since the last call; none for a
+   *   full disk
+   */
   check(): void {
     if (this.#failure !== null) throw this.#failure;
   }
 
   /**
-   * Waits until the last save that was begun has ended, and a snapshot that is written.
+   * Waits until the last save has ended, and any snapshot that is being written.
    *
-   * @returns whether it is committed; true if there was none
-   * @throws TrainerError as `check`; `ABORTED` if the run ends; `COLLECTIVE_TIMEOUT` after `saveMs` of the timeouts
+   * @returns whether the save was committed; true if there was none
+   * @throws TrainerError as `check`; `ABORTED` if the run ends; `COLLECTIVE_TIMEOUT` after `saveMs` of the
+   *   timeouts
    */
   async settle(): Promise<boolean> {
     const save = this.#save;
@@ -106,7 +111,7 @@ export class CheckpointSaver {
       emit({ type: 'shards', report: { ...report, files: await writer.write(job), noRoom: '' } });
     } catch (error) {
       const { code, message } = asTrainerError(error);
-      // The run can go on without this checkpoint: that is the coordinator's to decide.
+      // The run can go on without this checkpoint, so the coordinator decides.
       if (code !== 'DISK_FULL') throw error;
       emit({ type: 'shards', report: { ...report, files: [], noRoom: message } });
     }

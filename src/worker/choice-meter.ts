@@ -9,9 +9,12 @@ import type { RoutingDecision } from '../routing/router.js';
 
 // Shapes: T tokens of this rank, E experts, K choices of a token.
 
-/** Ids and domains that a layer remembers at a time; others take the place of older ones. */
+/** Pairs of token id and domain that a layer remembers at a time; a new pair replaces an older one. */
 const MOST_REMEMBERED = 1 << 16;
-/** Tokens of a layer and micro-batch whose scores are looked at, evenly spaced: the cost does not grow with the batch. */
+/**
+ * Tokens of a layer and micro-batch whose scores are measured, evenly spaced: the cost does not grow with the
+ * batch.
+ */
 const MOST_SCORED = 128;
 
 /** Sums over the micro-batches of a step. */
@@ -30,14 +33,17 @@ function emptySums(numExperts: number) {
 }
 
 interface LayerState {
-  /** Id and domain in each place of `expertsOfPlace`, as one number; -1 for none. */
+  /** Token id and domain that each place of `expertsOfPlace` is for, as one number; -1 for none. */
   readonly keys: Int32Array;
   /** Choices of the last token with that id and domain, row-major [places, K]; -1 for none. */
   readonly expertsOfPlace: Int16Array;
   sums: ReturnType<typeof emptySums>;
 }
 
-/** Measures of what decides the choices of this rank's tokens, the mean over the sparse layers. They only read decisions. */
+/**
+ * Measures of what decides the choices of this rank's tokens, averaged over the sparse layers. The meter only
+ * reads decisions.
+ */
 export class ChoiceMeter {
   readonly #numDomains: number;
   readonly #expertsOfDomain: readonly Int32Array[];
@@ -52,7 +58,7 @@ export class ChoiceMeter {
     this.#numPlaces = Math.min(MOST_REMEMBERED, model.vocabSize * data.domains.length);
   }
 
-  /** What measures the forward pass over a micro-batch; its decisions have to hold scores. */
+  /** Returns the inspector of the forward pass over a micro-batch; the decisions must include scores. */
   inspectorOf(batch: Batch): RoutingInspector {
     return (layer, _, decision) => {
       const { first, count } = this.#held;
@@ -64,7 +70,7 @@ export class ChoiceMeter {
     };
   }
 
-  /** Begins anew where choices of another number come, as replayed ones may. */
+  /** Starts over if the number of choices changes, as it may with replayed choices. */
   #layerOf(layer: number, numChoices: number): LayerState {
     const known = this.#layers.get(layer);
     if (known?.expertsOfPlace.length === this.#numPlaces * numChoices) return known;
@@ -102,7 +108,7 @@ export class ChoiceMeter {
     }
   }
 
-  /** Looks at the scores of some tokens. */
+  /** Measures the scores of some tokens. */
   #look(sums: LayerState['sums'], { domains, seqLen, tokenIds }: Batch, decision: RoutingDecision): void {
     const { scores, chosenTK, numChoices, keptE } = decision;
     if (scores === undefined) return;
@@ -122,7 +128,7 @@ export class ChoiceMeter {
     }
   }
 
-  /** The measures of the passes since the last call. */
+  /** Returns the measures of the passes since the last call. */
   take(): RankMeasures {
     const ofLayers = [...this.#layers.values()].map(({ sums }) => sums);
     for (const layer of this.#layers.values()) layer.sums = emptySums(layer.sums.keptE.length);
@@ -152,7 +158,7 @@ function ratio(sum: number, count: number): number | null {
   return count === 0 ? null : sum / count;
 }
 
-/** Percentiles over the experts of their load over its mean; null if none was kept. */
+/** Percentiles over the experts of load relative to the mean load; null if no choice was kept. */
 function loadOf(keptE: Float64Array) {
   const total = keptE.reduce((sum, kept) => sum + kept, 0);
   if (total === 0) return null;

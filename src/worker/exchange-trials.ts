@@ -12,7 +12,10 @@ export interface TrialOptions {
   readonly logger: Pick<Logger, 'info'>;
 }
 
-/** Times the forms of the all-to-all with the bytes per pair of ranks under balanced routing, and uses the faster. */
+/**
+ * Times both forms of the all-to-all with the bytes per pair of ranks under balanced routing, and uses the
+ * faster.
+ */
 export function useFasterForm(model: LanguageModel, { assignment, transport, logger }: TrialOptions): void {
   const { config, topology } = assignment;
   const { worldSize, numNodes, rank } = topology;
@@ -32,9 +35,12 @@ export function useFasterForm(model: LanguageModel, { assignment, transport, log
   );
 }
 
-/** Steps before, in turn: in a process that still compiles, overlap looks faster than it stays. */
+/**
+ * Steps before the trial, without overlap: in a process that still compiles, overlap looks faster than it
+ * stays.
+ */
 const WARM_UPS = 30;
-/** The first of each degree is not timed, as what it takes is compiled then. */
+/** Steps of each degree that are not timed, as the code that they need is compiled then. */
 const FIRST = 2;
 /** Timed steps of each degree. */
 const REPETITIONS = 9;
@@ -48,10 +54,10 @@ const FASTER = 0.97;
 const EVEN_SIZE = 16;
 
 /**
- * Chooses whether to overlap all-to-alls between nodes with experts. It depends on links and cores: overlap
- * splits the experts' work into more and smaller products, and fast links leave little to hide. Once the process
- * is warm, steps alternate between both (adaptive pipelining of Tutel, arXiv 2206.03382, section 3.3); the bits of
- * a step are the same either way.
+ * Chooses whether to overlap all-to-alls between nodes with experts. The better choice depends on links and
+ * cores: overlap splits the experts' work into more and smaller products, and fast links leave little to
+ * hide. Once the process is warm, steps alternate between both (adaptive pipelining of Tutel, arXiv
+ * 2206.03382, section 3.3); the bits of a step are the same either way.
  */
 export class OverlapTrial {
   readonly #ms: number[] = [];
@@ -76,9 +82,10 @@ export class OverlapTrial {
   }
 
   /**
-   * Records the time of that step. All ranks call it after every step; in the trial's last step it is a collective.
+   * Records the time of that step. All ranks call it after every step; in the trial's last step the call is a
+   * collective.
    *
-   * @returns whether the trial is over: the faster degree is used from now on
+   * @returns true if the trial is over: the faster degree is used from now on
    */
   afterStep(stepMs: number): boolean {
     this.#ms.push(stepMs);

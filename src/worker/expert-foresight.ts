@@ -3,8 +3,8 @@ import type { LanguageModel } from '../model/language-model.js';
 import type { ExpertSlots } from '../parameters/expert-slots.js';
 
 /**
- * Brings experts to memory before a step, and has those of the next read ahead, where the router knows them from token ids
- * and domains alone: the text of a step is known before.
+ * Loads experts into memory before a step, and has those of the next step read ahead, where the router
+ * chooses by token ids and domains alone: the text of a step is known in advance.
  */
 export class ExpertForesight {
   #next: { readonly step: number; readonly experts: readonly string[] } | null = null;
@@ -14,7 +14,7 @@ export class ExpertForesight {
     private readonly expertsOf: (step: number) => readonly string[],
   ) {}
 
-  /** Null if all experts are in memory, or the router does not know before. */
+  /** Null if all experts are in memory, or the router does not choose by token ids and domains alone. */
   static of(
     model: LanguageModel,
     loader: Pick<Loader, 'globalBatchForStep'>,
@@ -31,7 +31,7 @@ export class ExpertForesight {
     });
   }
 
-  /** @throws TrainerError `BAD_CONFIG` if the budget is too small for them */
+  /** @throws TrainerError `BAD_CONFIG` if the budget is too small for the experts of the step */
   beforeStep(step: number): void {
     const now = this.#next?.step === step ? this.#next.experts : this.expertsOf(step);
     this.#next = { step: step + 1, experts: this.expertsOf(step + 1) };

@@ -5,10 +5,10 @@ import type { LanguageModel, LossOptions, LossOutput } from '../model/language-m
 import { tf } from '../ops/tensorflow.js';
 
 export interface PassOptions {
-  /** Ranks times micro-batches. */
+  /** Number of mean losses in the global batch: ranks times micro-batches. */
   readonly numMeans: number;
   readonly meanOver: LossOptions['meanOver'];
-  /** Its gradient replaces that of the step before. */
+  /** True if the gradient replaces that of the step before, as the first micro-batch's does. */
   readonly isFirst: boolean;
   readonly onBackward: LossOptions['onBackward'];
   /** Called with each sparse layer's decision and the scores of its gate. */
@@ -28,8 +28,8 @@ export interface Pass {
 
 /**
  * Adds the gradient of (loss + auxiliary loss) / (world size x micro-batches) to the flat arrays. All
- * micro-batches of all ranks have as many tokens, or their losses are sums over the same number, so the sum over them is
- * the gradient of the mean over the tokens of the global batch.
+ * micro-batches of all ranks have the same number of tokens, or their losses are sums divided by the same
+ * number, so the sum over them is the gradient of the mean over the tokens of the global batch.
  */
 export function forwardBackward(
   { model, transport }: { readonly model: LanguageModel; readonly transport: Transport },
@@ -64,7 +64,7 @@ export function forwardBackward(
     spans.end();
     transport.setProgress(step, 'backward');
     spans.begin('backward');
-    // It begins where the forward ended.
+    // The backward pass begins with the loss, where the forward pass ended.
     spans.next('loss');
     return objective;
   }, !isFirst);

@@ -14,15 +14,15 @@ export interface SyncedGradients {
   readonly stopAsked: boolean;
   /** Share of train.maxHours that has passed by the one clock of the run; 0 without such a limit. */
   readonly timeUsed: number;
-  /** Vote of all ranks. */
+  /** Sum of the votes of all ranks. */
   readonly snapshot: SnapshotVote;
 }
 
-/** Agreement of the ranks on snapshots in each step. */
+/** Vote of a rank on taking a snapshot after a step, or the sum of all ranks' votes. */
 export interface SnapshotVote {
-  /** Ranks that can take none after this step. */
+  /** Number of ranks that cannot take a snapshot after this step. */
   readonly refusals: number;
-  /** Cost of a snapshot, in steps; summed over ranks. */
+  /** Cost of a snapshot in steps, summed over ranks. */
   readonly cost: number;
 }
 
@@ -44,7 +44,10 @@ export interface GradientSyncOptions {
   readonly snapshot: SnapshotVote;
 }
 
-/** Gradients of the parameters that are not frozen, in a group of fixed places; the others' are zero on every rank. */
+/**
+ * Gradients up to the last parameter that is not frozen, in a group whose parameters keep their places.
+ * Gradients of frozen parameters among them are zero on every rank.
+ */
 export function trainedGradients({ gradients, trained }: ParameterGroup): Float32Array {
   return gradients.subarray(0, trained.at(-1)?.end ?? 0);
 }
@@ -57,7 +60,7 @@ export function syncGradients(options: GradientSyncOptions): SyncedGradients {
   const { transport, replicas, touched, sharedSum, wirePrecision, loss, timeUsed, snapshot } = options;
   const { shared, expert } = options.parameters;
   sharedSum.finish();
-  // A rank whose experts are all frozen makes the call with the others.
+  // A rank whose experts are all frozen also calls allReduce, as its replicas do.
   if (replicas.length > 1 && expert.gradients.length > 0)
     inOneArray(expert, touched, (data) =>
       allReduce(transport, { data, group: replicas, purpose: 'expert gradients', wirePrecision }),
@@ -81,7 +84,9 @@ export function syncGradients(options: GradientSyncOptions): SyncedGradients {
   };
 }
 
-/** Changes the gradients in these ranges, joined to one array, or all of those that are not frozen. */
+/**
+ * Applies `change` to the gradients in these ranges, joined in one array; null for all that are not frozen.
+ */
 function inOneArray(
   group: ParameterGroup,
   ranges: readonly ParameterRange[] | null,

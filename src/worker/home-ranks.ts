@@ -5,16 +5,17 @@ import { placementOf } from '../routing/expert-placement.js';
 import { expertsOfDomain, heldExperts } from '../routing/index.js';
 
 /**
- * Preferred ranks of each domain's sequences with data.placement `domain`: those of the nodes that hold more than an even
- * share of the experts of the domain's group over all sparse layers, so that its tokens need not cross the network. If the
- * group is spread evenly over all nodes (as without level 1), domains are assigned to nodes round-robin. Null with `mixed`.
+ * Preferred ranks of each domain's sequences with data.placement `domain`: those of the nodes that hold more
+ * than an even share of the experts of the domain's group over all sparse layers, so that its tokens need not
+ * cross the network. If the group is spread evenly over all nodes (as without level 1), the domains are
+ * split evenly among the nodes, in order. Null with `mixed`.
  */
 export function homeRanksOfDomain({ data, model, moe }: RunConfig, topology: Topology): HomeRanks | null {
   if (data.placement === 'mixed') return null;
   const ranks = Array.from({ length: topology.worldSize }, (_, rank) => rank);
   const { first } = heldExperts(moe);
   const nodes = Array.from({ length: topology.numNodes }, (_, node) => node);
-  // Without a sparse layer, the domains go where their experts would be.
+  // Without a sparse layer, the domains go where their experts would be placed.
   const placements = Array.from({ length: Math.max(1, model.numSparseLayers) }, (_, i) =>
     placementOf(moe, topology.worldSize, model.numDenseLayers + i),
   );

@@ -11,10 +11,10 @@ type ScheduleFields = 'schedule' | 'warmupSteps' | 'decayShare' | 'learningRate'
  *   the steps, which are a line to `endLearningRate` (arXiv 2405.18392, section 3: linear cooldown, 20 %).
  * - `constant`: stable to the end.
  *
- * With a limit of time the schedule is as far as the steps or the time, whichever is further: the share of the time that has passed
- * counts as that share of the steps.
+ * With train.maxHours, the position in the schedule is the number of steps, or the share of the time that has
+ * passed times `numSteps` if that is larger.
  *
- * @param numSteps updates of the whole run; after them a rate that has come down stays where it is
+ * @param numSteps number of updates of the whole run; later updates keep the final rate
  * @param timeUsed share of train.maxHours that has passed
  */
 export function learningRateAt(

@@ -1,4 +1,4 @@
-// A worker process: gets its assignment from the node agent, trains, reports. Started by
+// A worker process: receives its assignment from the node agent, trains, and reports. Started by
 // agent/worker-pool.ts.
 import { rmSync } from 'node:fs';
 import { ShmTransport } from '../collectives/shm-transport.js';
@@ -29,7 +29,7 @@ function leave(event: WorkerEvent, code: number): void {
 
 function fail(error: unknown): void {
   const { code, message, context, stack } = asTrainerError(error);
-  // The coordinator tells whose failure ended a rank that has not failed itself.
+  // A rank that is only aborted logs no error: the coordinator reports whose failure was the cause.
   logger?.[code === 'ABORTED' ? 'debug' : 'error']({ code, context, stack }, message);
   leave({ type: 'failed', code, message, context }, EXIT.failedRun);
 }
@@ -56,7 +56,10 @@ function start(assignment: WorkerAssignment): void {
   emit({ type: 'ready' });
 }
 
-/** An agent that was killed could not remove its node's snapshots. */
+/**
+ * Removes the node's snapshots when this process exits if the agent was killed, which then cannot do so
+ * itself.
+ */
 function removeWithAgent(snapshotDir: string | null): void {
   const agent = process.ppid;
   process.on('exit', () => {

@@ -28,11 +28,11 @@ export interface WorkerAssignment {
   readonly resumeFrom: string | null;
   /** Folder of a checkpoint that gives a new run its weights alone; null for none. */
   readonly initFrom: string | null;
-  /** How the model grows from that checkpoint, a dense one; null where both are the same model. */
+  /** How the model grows from that checkpoint, which is dense; null if both are the same model. */
   readonly inheritance: Inheritance | null;
 }
 
-/** Node agent to worker, over the child process's IPC channel. */
+/** Messages from node agent to worker, over the child process's IPC channel. */
 export type WorkerCommand =
   | { readonly type: 'start'; readonly assignment: WorkerAssignment }
   | { readonly type: 'begin' }
@@ -41,14 +41,14 @@ export type WorkerCommand =
   | SaveCommand
   | SnapshotKept;
 
-/** The node holds its ranks' last snapshot and a copy of its neighbour's, which took it `ms`. */
+/** The node now holds its ranks' last snapshot and a copy of its neighbour's, which took `ms`. */
 export interface SnapshotKept {
   readonly type: 'snapshot-kept';
   readonly step: number;
   readonly ms: number;
 }
 
-/** The coordinator's part in a save. */
+/** Commands of the coordinator during a save. */
 export type SaveCommand =
   | ({ readonly type: 'write-shards' } & WriteShards)
   | ({ readonly type: 'save-ended' } & SaveEnded);
@@ -61,9 +61,9 @@ export interface SnapshotReport {
   readonly metrics: Readonly<Record<string, number>>;
 }
 
-/** Worker to node agent. */
+/** Messages from worker to node agent. */
 export type WorkerEvent =
-  /** Model and data are loaded; waits for `begin`. */
+  /** Model and data are loaded; the worker waits for `begin`. */
   | { readonly type: 'ready' }
   | { readonly type: 'step'; readonly report: StepReport }
   | { readonly type: 'validation'; readonly report: ValidationReport }

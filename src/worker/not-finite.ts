@@ -9,8 +9,8 @@ import { VALIDATION_OPERATION } from '../run/not-finite.js';
 import type { TrainState } from './train-step.js';
 
 /**
- * From cause to effect: a bad parameter spoils the activations behind it, a bad activation the loss and so all
- * gradients.
+ * Kinds of tensors, from cause to effect: a bad parameter spoils the activations behind it, a bad activation
+ * the loss and so all gradients.
  */
 const KINDS = ['parameter', 'activation', 'gradient'] as const;
 
@@ -21,7 +21,7 @@ interface BadTensor {
   readonly order: number;
   /** Description with the name of a parameter or of a part of the model. */
   readonly what: string;
-  /** NaN or an infinity in it. */
+  /** The NaN or infinity that was found in the tensor. */
   readonly value: number;
 }
 
@@ -31,17 +31,18 @@ export interface NotFiniteAccount {
   readonly layer: number | undefined;
 }
 
-/** Remedy that the message names. */
+/** Remedy that error messages suggest. */
 export const NOT_FINITE_REMEDY = 'lower train.learningRate or raise train.warmupSteps';
 
 /**
- * Finds the first tensor that is not finite. A collective: every rank calls it after the same skipped step, whose
- * gradients the flat arrays still hold, or validation; the forward pass is repeated to see its activations.
+ * Finds the first tensor that is not finite. A collective: every rank calls it after the same skipped step,
+ * whose gradients are still in the flat arrays, or after the same validation. The forward pass is repeated to
+ * inspect its activations.
  *
- * @param batches this rank's, of that step
- * @param loss of this rank in that step
- * @returns on the rank to blame; the others wait until its failure ends their wait
- * @throws TrainerError `ABORTED` on the others
+ * @param batches this rank's batches of the step or validation
+ * @param loss this rank's loss
+ * @returns the account, on the rank to blame; the other ranks wait until its failure ends their wait
+ * @throws TrainerError `ABORTED` on the other ranks
  */
 export function explainNotFinite(
   state: TrainState,
@@ -49,11 +50,12 @@ export function explainNotFinite(
   loss: number,
 ): NotFiniteAccount {
   const { transport } = state;
-  // First the gradients: an expert that is brought to memory may take the place of one that has some.
+  // Gradients are inspected first: an expert that is loaded into memory later may evict one that has
+  // gradients.
   const gradient = firstGradient(state);
   const activation = firstActivation(state, batches);
   const bad = firstParameter(state) ?? activation ?? gradient;
-  // Sums over ranks have spread what one of them began: its own loss tells it from the others.
+  // Sums over ranks have spread NaN from one rank to the others: only its own loss tells it from them.
   const mine = Float64Array.of(
     bad === null ? KINDS.length : KINDS.indexOf(bad.kind),
     bad?.order ?? 0,
@@ -66,7 +68,10 @@ export function explainNotFinite(
   throw new TrainerError('INTERNAL', `rank ${culprit} went on although its step was not finite`);
 }
 
-/** The failure of a validation, whose loss is equal on all ranks. A collective as `explainNotFinite`. */
+/**
+ * The error of a validation whose loss, equal on all ranks, is not finite. A collective, as
+ * `explainNotFinite`.
+ */
 export function validationNotFinite(
   state: TrainState,
   batches: readonly Batch[],
@@ -105,7 +110,10 @@ function firstParameter({ model }: TrainState): BadTensor | null {
   return null;
 }
 
-/** The backward pass goes from the last parameter to the first, and takes NaN along. */
+/**
+ * Finds the gradient that was spoiled first: the backward pass goes from the last parameter to the first and
+ * propagates NaN.
+ */
 function firstGradient({ model }: TrainState): BadTensor | null {
   let first: BadTensor | null = null;
   let order = 0;
@@ -117,7 +125,7 @@ function firstGradient({ model }: TrainState): BadTensor | null {
   return first;
 }
 
-/** Looks at what goes into each layer's attention and experts. The routers' state does not change. */
+/** Inspects the inputs of each layer's attention and experts. The routers' state does not change. */
 function firstActivation({ model }: TrainState, batches: readonly Batch[]): BadTensor | null {
   let first: BadTensor | null = null;
   let order = 0;

@@ -109,7 +109,8 @@ const squares = vectorKernel(['gradients'], [], (loop) => loop.sumSquares(loop.l
  * Sum of squares of a group's gradients in double precision; the order of summation depends only on their
  * number.
  *
- * @param ranges of all gradients that are not zero, summed one after the other; null for all
+ * @param ranges ranges of all gradients that are not zero, summed one after the other; null for the whole
+ *   group
  */
 export function squaredNorm(
   { flat }: Pick<OptimizerGroup, 'flat'>,

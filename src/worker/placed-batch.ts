@@ -18,7 +18,7 @@ export interface PlacedBatch {
 /**
  * Places the sequences of a step.
  *
- * @param microBatches by which the loader knows them
+ * @param microBatches numbers of the step's micro-batches, counted over the whole run
  */
 export function placed(
   { data, moe }: RunConfig,
@@ -27,7 +27,7 @@ export function placed(
   batches: readonly Tokens[],
 ): PlacedBatch[] {
   const openExperts = expertsOfDomain(data.domains.length, moe);
-  // Domains may share a group.
+  // Domains may share a group of experts.
   const numOfGroup = new Map<number, number>();
   let first = 0;
   return microBatches.map((microBatch, i) => {
@@ -44,7 +44,7 @@ export function placed(
   });
 }
 
-/** Places the sequences of a validation, where those of a domain stand side by side. */
+/** Places the sequences of a validation, where a domain's sequences are consecutive. */
 export function validationPlaced(batches: readonly ValidationBatch[]): PlacedBatch[] {
   return batches.map((batch) => ({ batch, sequences: batch.sequences, turns: batch.sequences }));
 }

@@ -16,13 +16,16 @@ const COLUMNS = [
 ];
 const OUTCOMES = { kept: KEPT, 'over capacity': OVER_CAPACITY, 'not chosen': NOT_CHOSEN } as const;
 
-/** A sequence of this rank, and how far the rows of each sparse layer have come in it. */
+/** A sequence of this rank, and the point that the rows of each sparse layer have reached in it. */
 interface Target {
   readonly batch: Tokens;
   readonly row: number;
   /** Choices of each sparse layer for the batch. */
   readonly givenOfLayer: readonly GivenChoices[];
-  /** Index in the sequence of the token of the last row, -1 before the first, and its last choice, by sparse layer. */
+  /**
+   * By sparse layer: index in the sequence of the last row's token, -1 before the first row; that row's
+   * choice.
+   */
   readonly tokenOfLayer: Int32Array;
   readonly choiceOfLayer: Int32Array;
 }
@@ -34,14 +37,14 @@ interface StepFile {
 
 /** Replays recorded routes. The choices of one step are in memory at a time. */
 export class RecordedRoutes {
-  /** @param filesOfStep files of each step; with null the same files at every step */
+  /** @param filesOfStep files by step; those under null belong to every step that has none of its own */
   constructor(
     private readonly config: Pick<RunConfig, 'model' | 'moe' | 'train'>,
     private readonly filesOfStep: ReadonlyMap<number | null, readonly string[]>,
   ) {}
 
   /**
-   * Checks that the steps from `first` on were recorded whole, by the number of their rows.
+   * Checks that all steps from `first` on were recorded completely, by the number of their rows.
    *
    * @throws TrainerError `BAD_INPUT`
    */
@@ -62,8 +65,8 @@ export class RecordedRoutes {
   /**
    * Reads the choices of a step's batches.
    *
-   * @returns those of each sparse layer, by batch
-   * @throws TrainerError `BAD_INPUT` if a sequence was not recorded, or with other tokens
+   * @returns choices by batch and sparse layer
+   * @throws TrainerError `BAD_INPUT` if a sequence was not recorded, or was recorded with other tokens
    */
   async choicesOf(
     step: number,
@@ -96,7 +99,7 @@ export class RecordedRoutes {
     return givenOfBatch;
   }
 
-  /** The files of a step with facts about them, which fit this model. */
+  /** Returns the files of a step that have rows, after checking that they fit this model. */
   async #filesOf(step: number): Promise<StepFile[]> {
     const names = this.filesOfStep.get(step) ?? this.filesOfStep.get(null);
     if (names === undefined) {
@@ -151,7 +154,9 @@ export class RecordedRoutes {
     }));
   }
 
-  /** The rows of batches by their sequence, of which the padding of a validation batch has several. */
+  /**
+   * The rows of all batches by sequence; padding repeats a sequence of a validation batch in several rows.
+   */
   #targetsOf(
     batches: readonly PlacedBatch[],
     givenOfBatch: readonly (readonly GivenChoices[])[],
@@ -207,9 +212,10 @@ export class RecordedRoutes {
 }
 
 /**
- * Checks that the steps from `first` on can be replayed: that all are whole, and that the first has the text of this run.
+ * Checks that all steps from `first` on were recorded completely, and that the first has the text of this
+ * run.
  *
- * @param loader of whole global batches
+ * @param loader loader of whole global batches
  * @throws TrainerError `BAD_CONFIG` or `BAD_INPUT`
  */
 export async function assertReplayable(config: RunConfig, loader: Loader, first: number): Promise<void> {
@@ -223,9 +229,10 @@ export async function assertReplayable(config: RunConfig, loader: Loader, first:
 }
 
 /**
- * Moves on to the token of a row: rows are in the order of the tokens, and a position is that in a packed sample.
+ * Advances to the token of a row: rows are in the order of the tokens, and positions count within a packed
+ * sample.
  *
- * @returns its index in the sequence; seqLen if there is none
+ * @returns the token's index in the sequence; seqLen if there is no such token
  */
 function advance(
   { batch, row, tokenOfLayer, choiceOfLayer }: Target,
@@ -245,7 +252,7 @@ function advance(
   return s;
 }
 
-/** @throws TrainerError `BAD_INPUT` if the file does not say */
+/** @throws TrainerError `BAD_INPUT` if the file has no statistics of the column */
 function rangeOf(
   file: string,
   { rangeOf }: RoutesFacts,

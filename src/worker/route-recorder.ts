@@ -29,14 +29,14 @@ interface RouteRecorderOptions {
   readonly config: RunConfig;
   readonly topology: Topology;
   readonly dataset: Dataset;
-  /** Folder of the files. */
+  /** Folder of the recorded files. */
   readonly folder: string;
   readonly logger: Logger;
 }
 
 /**
- * Records the routes of one rank (train.recordRoutes), a file for each step. A step that is done again after a restart
- * replaces its file.
+ * Records the routes of one rank (train.recordRoutes), one file per step. A step that is repeated after a
+ * restart replaces its file.
  */
 class RouteRecorder {
   readonly #options: RouteRecorderOptions;
@@ -48,10 +48,10 @@ class RouteRecorder {
   /** The step that is recorded now; null for none. */
   #step: number | null = null;
   #table: RouteTable = emptyRouteTable();
-  /** Weights of a token's choices; 0 for a router without. */
+  /** Number of weights that are sent with a token's choices; 0 for a router without weights. */
   #numWeights = 0;
 
-  /** @param step last step that is done: files of later ones are removed */
+  /** @param step last completed step: files of later steps are removed */
   constructor(options: RouteRecorderOptions, step: number) {
     const { recording, config, topology, dataset, folder } = options;
     this.#options = options;
@@ -62,7 +62,7 @@ class RouteRecorder {
     this.#expertsOfDomain = expertsOfDomain(config.data.domains.length, config.moe);
     mkdirSync(folder, { recursive: true });
     const files = readdirSync(folder).map((name) => ({ name, of: parseRoutesFileName(name) }));
-    // A process that was killed leaves a file without its name.
+    // A killed process leaves behind a temporary file.
     if (topology.rank === 0)
       for (const { name, of } of files)
         if (name.endsWith('.tmp') || (of !== null && of.step > step))
@@ -75,8 +75,9 @@ class RouteRecorder {
   /**
    * Begins a step.
    *
-   * @param places of the sequences of each micro-batch in the training text
-   * @returns what records the forward pass over a micro-batch; undefined if the step is not recorded
+   * @param places where each micro-batch's sequences are in the training text
+   * @returns function from a micro-batch to the inspector of its forward pass; undefined if the step is not
+   *   recorded
    */
   begin(
     step: number,
@@ -135,9 +136,9 @@ class RouteRecorder {
   }
 
   /**
-   * Ends a step: writes what was recorded of it.
+   * Ends a step: writes its recorded routes.
    *
-   * @param sent rows that this rank sent in it
+   * @param sent rows that this rank sent in the step
    */
   end(sent: SentRows['sent']): void {
     if (this.#step === null) return;
@@ -171,7 +172,10 @@ class RouteRecorder {
   }
 }
 
-/** @param step last step that is done; null without train.recordRoutes */
+/**
+ * @param step last completed step
+ * @returns null without train.recordRoutes
+ */
 export function openRecorder(
   { config, topology, checkpointDir }: WorkerAssignment,
   dataset: Dataset,

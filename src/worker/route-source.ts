@@ -13,21 +13,21 @@ import type { RoutingDecision } from '../routing/router.js';
 import { type PlacedBatch, placed, validationPlaced } from './placed-batch.js';
 import { nameOf, RecordedRoutes } from './recorded-routes.js';
 
-/** Choices that stand in for those of the routers. */
+/** Source of choices that replace those of the routers. */
 export interface RouteSource {
   /**
-   * Prepares a step, which is 0 in a validation.
+   * Prepares a step; step 0 is a validation.
    *
-   * @returns the change of the decisions of each batch
-   * @throws TrainerError `BAD_INPUT` if the choices of one of its tokens were not recorded
+   * @returns the changes of the routing decisions, by batch
+   * @throws TrainerError `BAD_INPUT` if the choices of one of the step's tokens were not recorded
    */
   changesOf(step: number, batches: readonly PlacedBatch[]): Promise<readonly DecisionChange[]>;
 }
 
 /**
- * The source that a rule or a place of recorded routes names.
+ * Opens the source that `routes` names: a rule, or a place of recorded routes.
  *
- * @param filesAt lists the files of a place, as RecordedRoutes takes them
+ * @param filesAt lists the files of the place, in the form that RecordedRoutes takes
  */
 export function drawnOrRecorded(
   config: RunConfig,
@@ -40,9 +40,13 @@ export function drawnOrRecorded(
 }
 
 interface TrainingRoutes {
-  /** Changes of the validation's batches; undefined if the routers choose in it. */
+  /** Changes of the validation's batches; undefined if the routers choose during validation. */
   readonly ofValidation: readonly DecisionChange[] | undefined;
-  /** As `RouteSource`. @param microBatches of the step, by their number in the run */
+  /**
+   * As in `RouteSource`.
+   *
+   * @param microBatches numbers of the step's micro-batches, counted over the whole run
+   */
   changesOf(
     step: number,
     microBatches: readonly number[],
@@ -50,7 +54,7 @@ interface TrainingRoutes {
   ): Promise<readonly DecisionChange[]>;
 }
 
-/** The choices of a run with `train.routes` other than router. */
+/** Opens the choices of a run whose `train.routes` is not `router`. */
 export async function openTrainingRoutes(
   config: RunConfig,
   transport: Transport,
@@ -60,14 +64,14 @@ export async function openTrainingRoutes(
   const { routes } = config.train;
   const source = drawnOrRecorded(config, routes, () => routeFilesAt(placeOfRoutes(routes)!), transport);
   return {
-    // Recorded routes are those of the training text.
+    // Recorded routes cover the training text only.
     ofValidation: isRule(routes) ? await source.changesOf(0, validationPlaced(validation)) : undefined,
     changesOf: (step, microBatches, batches) =>
       source.changesOf(step, placed(config, loader, microBatches, batches)),
   };
 }
 
-/** @param choices from which the experts of a token are taken */
+/** @param choices rule by which the experts of a token are drawn */
 function drawnRoutes(
   { data, moe, seed }: RunConfig,
   choices: 'balanced' | 'random',
@@ -88,7 +92,7 @@ function drawnRoutes(
   };
 }
 
-/** @param filesOfStep as of RecordedRoutes */
+/** @param filesOfStep as in RecordedRoutes */
 function recordedRoutes(
   config: RunConfig,
   filesOfStep: ReadonlyMap<number | null, readonly string[]>,
@@ -113,7 +117,7 @@ function recordedRoutes(
   };
 }
 
-/** A token for which the router has a choice and nothing was recorded; -1 for none. */
+/** Finds a token for which the router has a choice and nothing was recorded; -1 if there is none. */
 function lostToken(own: RoutingDecision, { chosenTK, numChoices }: GivenChoices): number {
   const numTokens = chosenTK.length / numChoices;
   const hasChoice = (choices: Int32Array, width: number, t: number) => {

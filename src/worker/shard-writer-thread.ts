@@ -12,12 +12,15 @@ import type { ShardFile } from '../rpc/generated/messages.js';
 import type { ShardAnswer, ShardJob, ShardRequest, SnapshotJob } from './shard-writer.js';
 import { answerForStack } from './stack-answer.js';
 
-// The thread of a ShardWriter. It also says where the main thread is, which may be stuck.
+// The thread of a ShardWriter. It also answers for the stack of the main thread, which may be stuck.
 
-/** Linux: of this thread alone. Where cores are few, the step comes first. */
+/** Niceness, which on Linux applies to this thread alone: where cores are few, training has priority. */
 const NICE = 5;
 setPriority(NICE);
-/** Room that must be free for a snapshot, relative to its size: for the neighbour's copy and for those of others too. */
+/**
+ * Free memory that a snapshot needs, relative to its size: the neighbour's copy and other ranks' snapshots
+ * need room, too.
+ */
 const SNAPSHOT_ROOM = 3;
 
 parentPort!.on('message', (request: ShardRequest) => {

@@ -17,7 +17,7 @@ export interface ShardJob {
   readonly tensors: RankTensors;
 }
 
-/** A snapshot to write, into a folder that it makes. */
+/** A snapshot to write, into a folder that the thread creates. */
 export interface SnapshotJob {
   readonly snapshotIn: string;
   readonly rank: number;
@@ -25,7 +25,7 @@ export interface SnapshotJob {
   readonly tensors: RankTensors;
 }
 
-/** Jobs done, counted up by the thread. */
+/** Number of finished jobs, incremented by the thread. */
 export type DoneCount = Int32Array<SharedArrayBuffer>;
 
 export type ShardRequest =
@@ -43,12 +43,12 @@ export type ShardAnswer =
       };
     };
 
-/** Between two signs of life of a rank that waits for its thread. */
+/** Interval between signs of life of a rank that waits for its thread. */
 const SIGN_OF_LIFE_MS = 50;
 
 /**
- * Writes a rank's files of checkpoints in a thread of this process while training goes on: from a copy, or from the
- * tensors themselves until they change. One job at a time.
+ * Writes a rank's files of checkpoints in a thread of this process while training goes on: from a copy, or
+ * from the tensors themselves until they change. There is one job at a time.
  */
 export class ShardWriter {
   readonly #thread: Worker = startThread(new URL('./shard-writer-thread.js', import.meta.url));
@@ -60,7 +60,7 @@ export class ShardWriter {
   #numJobs = 0;
   #onAnswer: (answer: ShardAnswer) => void = () => undefined;
 
-  /** @param onDone told when the last copy is no longer needed, nor what it refers to */
+  /** @param onDone called when neither the last copy nor anything it refers to is needed any more */
   constructor(private readonly onDone: () => void = () => undefined) {
     this.#thread.unref();
     this.#thread.on('message', (answer: ShardAnswer) => this.#onAnswer(answer));
@@ -70,8 +70,8 @@ export class ShardWriter {
   }
 
   /**
-   * A copy in the memory that the thread shares; it replaces the copy before, which must have been written. Numbers in a
-   * file stay there.
+   * Copies tensors to memory that the thread shares. The copy replaces the previous one, which must have been
+   * written. Numbers that are in a file stay there.
    */
   copy(tensors: RankTensors): RankTensors {
     const inMemory = Object.values(tensors).flatMap((list: readonly SavedTensor[]) =>
@@ -91,8 +91,8 @@ export class ShardWriter {
   }
 
   /**
-   * The tensors, without those outside shared memory, which are few and small and are copied. They stay as they are until
-   * the job is done, which `reclaim` waits for.
+   * Lends the tensors themselves to the thread; those outside shared memory, which are few and small, are
+   * copied. Lent tensors must not change until the job is done, for which `reclaim` waits.
    */
   lend(tensors: RankTensors): RankTensors {
     this.#isBusy = true;
@@ -104,10 +104,10 @@ export class ShardWriter {
   }
 
   /**
-   * To be called before tensors change that may be lent: blocks until the thread has read them.
+   * Blocks until the thread has read lent tensors. To be called before tensors change that may be lent.
    *
-   * @param keepWaiting is called now and then, and throws if the run is given up
-   * @returns whether it has within so many ms
+   * @param keepWaiting called now and then; throws if the run is given up
+   * @returns false if the thread has not read them within `limitMs`
    */
   reclaim(keepWaiting: () => void, limitMs: number): boolean {
     if (!this.#lent) return true;
@@ -121,12 +121,12 @@ export class ShardWriter {
     return true;
   }
 
-  /** True while the copy is needed, or what was lent. */
+  /** True while the copy or lent tensors are needed. */
   get isBusy(): boolean {
     return this.#isBusy;
   }
 
-  /** The copy is not needed after all. */
+  /** Declares that the copy, or lent tensors, are no longer needed. */
   release(): void {
     this.#isBusy = false;
     this.onDone();

@@ -9,13 +9,13 @@ import type { StepOutcome, TrainState } from './train-step.js';
 /** Input of a rank in a step. */
 export interface StepInput {
   readonly batches: readonly Batch[];
-  /** The batches in words, by which a person finds the text. */
+  /** Quotes the text of the batches, so that a person can find it. */
   readonly quote: () => string;
 }
 
-/** Watches the steps of a rank for those that are skipped: warns of each, and ends the generation after too many. */
+/** Watches the steps of a rank: warns of each skipped step, and ends the generation after too many. */
 export class SkippedSteps {
-  /** Number of skipped steps in a row, up to the last step; and up to the one before. */
+  /** Number of consecutive skipped steps up to the last step, and up to the step before it. */
   #inARow = 0;
   #inARowBefore = 0;
   /** Loss of this rank in the last step that was applied; 0 before the first. */
@@ -27,10 +27,10 @@ export class SkippedSteps {
   ) {}
 
   /**
-   * Takes note of a step; every rank does so after each.
+   * Takes note of a step; every rank calls it after each step.
    *
-   * @throws TrainerError after MAX_SKIPPED_STEPS skipped ones in a row: `NOT_FINITE` with an account of what was not
-   *   finite on the rank to blame, `ABORTED` on the others
+   * @throws TrainerError after MAX_SKIPPED_STEPS consecutive skipped steps: `NOT_FINITE` with an account of
+   *   what was not finite on the rank to blame, `ABORTED` on the others
    */
   add({ report: { step, skipped, loss }, found }: StepOutcome, input: StepInput): void {
     this.#inARowBefore = this.#inARow;
@@ -39,7 +39,7 @@ export class SkippedSteps {
       this.loss = loss;
       return;
     }
-    // All ranks know the same.
+    // All ranks have the same facts, so one warning is enough.
     if (this.state.transport.topology.rank === 0) this.#warn(step, found);
     if (this.#inARow === MAX_SKIPPED_STEPS) throw this.#tooMany(step, found.loss, input);
   }
@@ -58,7 +58,7 @@ export class SkippedSteps {
 
   #tooMany(step: number, loss: number, { batches, quote }: StepInput): TrainerError {
     const { text, layer } = explainNotFinite(this.state, batches, loss);
-    // Many lines of text would hide the rest of the message wherever that is shown.
+    // Many lines of text would hide the rest of the message wherever it is shown.
     this.logger.info({ step }, `batch of step ${step}: ${quote()}`);
     return new TrainerError(
       'NOT_FINITE',
@@ -69,8 +69,9 @@ export class SkippedSteps {
   }
 
   /**
-   * Whether a checkpoint is due after the last step, one every `every`. Not after one that was skipped, whose weights
-   * may be what is wrong: it would push out an older one. Then the next is due.
+   * Returns whether a checkpoint is due after the last step, with one every `every` steps. None is saved
+   * after a skipped step: its weights may be the cause, and it would push out an older checkpoint. The next
+   * applied step is due instead.
    */
   isCheckpointDue(step: number, every: number): boolean {
     return this.#inARow === 0 && step % every <= this.#inARowBefore;

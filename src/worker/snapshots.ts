@@ -7,12 +7,21 @@ import type { SnapshotVote } from './gradient-sync.js';
 import type { SnapshotKept, WorkerAssignment, WorkerEvent } from './messages.js';
 import type { ShardWriter } from './shard-writer.js';
 
-/** Share of the time that snapshots may take with `train.snapshotEvery: auto`, and what they may where much is at risk. */
+/**
+ * Share of the time that snapshots may take with `train.snapshotEvery: auto`: normally, and when much is at
+ * risk.
+ */
 const SHARE = 0.01;
 const MOST_SHARE = 0.1;
-/** Time after which much is at risk. A busy machine writes slowly, and the first share alone allows ever fewer then. */
+/**
+ * Time since the last snapshot after which much is at risk. On a busy machine, which writes slowly, `SHARE`
+ * alone would allow ever fewer snapshots.
+ */
 const AT_RISK_MS = 30_000;
-/** Steps before the first, whose cost is measured; the steps before it are slower than those of a long run. */
+/**
+ * Steps before the first snapshot, whose cost is measured. A run's first steps are slower than the later
+ * ones.
+ */
 const FIRST_AFTER = 5;
 
 export interface SnapshotsOptions {
@@ -25,19 +34,19 @@ export interface SnapshotsOptions {
 }
 
 /**
- * One rank's part in snapshots of the run's state in the memory of its nodes. All ranks take one after the same step:
- * when one is due, and each node holds the one before with the copy of its neighbour's, so that one whole snapshot is
- * always there while the next is written.
+ * One rank's part in snapshots of the run's state in the memory of its nodes. All ranks take one after the
+ * same step: when one is due, and each node holds the previous one with a copy of its neighbour's, so that a
+ * complete snapshot always exists while the next one is written.
  */
 export class Snapshots {
-  /** Step of the last one, or before the first of the generation. */
+  /** Step of the last snapshot; before the first one, the step at which the generation began. */
   #last: number;
-  /** Infinity for none. */
+  /** Steps between snapshots; Infinity for no snapshots. */
   #every: number;
-  /** Taken, and not yet kept by the node; stays once one has failed. */
+  /** Step of a snapshot that the node does not hold yet; stays set once a snapshot has failed. */
   #open: number | null = null;
   #beganMs = performance.now();
-  /** Cost of the last snapshot to this rank in ms, time of the step in ms, and cost in steps. */
+  /** Cost of the last snapshot to this rank in ms; time of that step in ms; cost of the snapshot in steps. */
   #writtenMs = 0;
   #stepMs = 1;
   #cost = 0;
@@ -46,14 +55,18 @@ export class Snapshots {
   constructor(private readonly options: SnapshotsOptions) {
     this.#last = options.step;
     const { train, cluster, moe } = options.assignment.config;
-    // Experts on a disk may be more than memory holds.
+    // Experts that are kept on a disk may not fit in memory.
     const first = moe.expertStorage.kind === 'file' ? 0 : FIRST_AFTER;
     const every = train.snapshotEvery === 'auto' ? first : train.snapshotEvery;
-    // Nothing would start from them in a run that never restarts.
+    // A run that never restarts has no use for snapshots.
     this.#every = every > 0 && cluster.maxRestarts > 0 ? every : Number.POSITIVE_INFINITY;
   }
 
-  /** Returns this rank's vote in a step. @throws TrainerError the error that stopped this rank from writing the last one */
+  /**
+   * Returns this rank's vote in a step.
+   *
+   * @throws TrainerError the error that stopped this rank from writing the last snapshot
+   */
   vote(step: number): SnapshotVote {
     if (this.#failure !== null) throw this.#failure;
     const numSteps = step - this.#last;
@@ -65,9 +78,9 @@ export class Snapshots {
   }
 
   /**
-   * Takes note of what all ranks said.
+   * Takes note of the votes of all ranks.
    *
-   * @returns whether all take one after this step
+   * @returns whether all ranks take a snapshot after this step
    */
   agree({ refusals, cost }: SnapshotVote): boolean {
     const { topology, config } = this.options.assignment;
@@ -76,7 +89,7 @@ export class Snapshots {
     return refusals === 0;
   }
 
-  /** @param stepMs what a step takes */
+  /** @param stepMs duration of a step */
   take(step: number, tensors: RankTensors, metrics: Readonly<Record<string, number>>, stepMs: number): void {
     const { assignment, writer, emit } = this.options;
     const { topology, generation, snapshotDir } = assignment;
@@ -96,7 +109,7 @@ export class Snapshots {
   }
 
   /**
-   * To be called before the state changes: blocks until the last one has been read.
+   * Blocks until the last snapshot has been read. To be called before the state changes.
    *
    * @throws TrainerError `COLLECTIVE_TIMEOUT` after `saveMs` of the timeouts, or as `keepWaiting`
    */
@@ -118,14 +131,17 @@ export class Snapshots {
     this.#open = null;
   }
 
-  /** Ends snapshots, as there is no room; the run can still resume from a checkpoint. */
+  /**
+   * Warns that there is no room for snapshots, without which the run can still resume from a checkpoint;
+   * keeps any other error for `vote`.
+   */
   #fail(error: TrainerError): void {
     if (error.code !== 'DISK_FULL' && error.code !== 'NO_RESOURCE') {
       this.#failure = error;
       return;
     }
     const { assignment, logger } = this.options;
-    // The first rank of a node writes most.
+    // The first rank of a node writes most, so it speaks for the others.
     const level = assignment.topology.localRank === 0 ? 'warn' : 'info';
     logger[level](`no snapshots of the run's state in memory: ${error.message}`);
   }

@@ -26,9 +26,10 @@ import type { Inheritance } from '../rpc/generated/messages.js';
 import type { TrainState } from './train-step.js';
 
 /**
- * A new model and optimizer, or those of a checkpoint, which may have been written by any layout of ranks.
+ * Creates a new model and optimizer, or restores those of a checkpoint, which may have been written by any
+ * layout of ranks.
  *
- * @param folder for a file of experts, if there is one
+ * @param folder folder for the file of experts, if there is one
  */
 export function createTrainState(
   config: RunConfig,
@@ -67,8 +68,8 @@ function openExpertFile(config: RunConfig, { rank, worldSize }: Topology, folder
 }
 
 /**
- * Loads a model's parameters, but for experts that are read when they are needed, and its routers' state from a checkpoint.
- * Low-rank pairs that it does not have begin anew.
+ * Loads a model's parameters and its routers' state from a checkpoint. Skips experts that are read on demand,
+ * and low-rank pairs that the checkpoint does not have, which keep their initial values.
  *
  * @throws TrainerError `BAD_CHECKPOINT` if a tensor is missing, damaged or not in the model
  */
@@ -119,7 +120,10 @@ function assertAllHavePlaces(model: LanguageModel, { manifest, folder }: Checkpo
       );
 }
 
-/** All parameters with their places in flat arrays, which those of experts have until the next is taken. */
+/**
+ * Yields all parameters with their places in flat arrays; those of an expert are valid until the next is
+ * yielded.
+ */
 function* toLoad({ shared, expert, slots }: ParameterStore) {
   yield { group: shared, ranges: shared.ranges };
   if (slots === null) yield { group: expert, ranges: expert.ranges };
@@ -130,12 +134,12 @@ function* toLoad({ shared, expert, slots }: ParameterStore) {
 function loadOptimizer({ parameters, expertUpdates }: LanguageModel, checkpoint: Checkpoint): void {
   for (const { group, ranges } of toLoad(parameters))
     for (const { name, shape, begin } of ranges) {
-      // What was frozen has none.
+      // Parameters that were frozen have no moments.
       if (!checkpoint.has(momentName('m', name))) continue;
       group.m.set(checkpoint.read(momentName('m', name), shape), begin);
       group.v.set(checkpoint.read(momentName('v', name), shape), begin);
     }
-  // If these numbers are missing, every step has updated every expert.
+  // If these counts are missing, every step has updated every expert.
   for (const [experts, updatesE] of expertUpdates)
     if (checkpoint.has(updatesName(experts)))
       updatesE.set(checkpoint.read(updatesName(experts), [updatesE.length]));
@@ -148,7 +152,10 @@ export function tensorsToSave(state: TrainState): RankTensors {
   return partOf(state, { writesShared: rank === 0, writesExperts: rank === state.replicas[0] });
 }
 
-/** This rank's part of its node's snapshot: every node has what all share, from its first rank, and its own experts. */
+/**
+ * This rank's part of its node's snapshot: each node has the shared parameters, from its first rank, and its
+ * own experts.
+ */
 export function tensorsToKeep(state: TrainState): RankTensors {
   return partOf(state, {
     writesShared: state.transport.topology.localRank === 0,
@@ -176,7 +183,7 @@ interface ExpertTensors {
   readonly moments: readonly SavedTensor[];
 }
 
-/** Returns the tensors of the experts; those in a file stay unchanged until it is released. */
+/** Returns the tensors of the experts; those in a file stay unchanged until the file is released. */
 function tensorsOfExperts({ model, expertFile }: TrainState): ExpertTensors {
   const { expert, slots } = model.parameters;
   if (expertFile === null) {

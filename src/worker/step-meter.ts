@@ -48,7 +48,7 @@ export class StepMeter {
     transport.takeStats();
   }
 
-  /** Call it when the gradients are reduced: no exchange after it counts as a part of the step. */
+  /** To be called when the gradients are reduced: later exchanges do not count as part of the step. */
   endReduction(): void {
     this.#reduceStats = this.transport.takeStats();
   }
@@ -118,7 +118,7 @@ function numCounted(batch: Batch): number {
   return countedTargets(batch).reduce((total, each) => total + each, 0);
 }
 
-/** @param batches one layer in each micro-batch */
+/** @param batches statistics of one layer, by micro-batch */
 function layerReport(batches: readonly LayerStatistics[]): LayerReport {
   const sum = (of: (layer: LayerStatistics) => number) =>
     batches.reduce((total, layer) => total + of(layer), 0);

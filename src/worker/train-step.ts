@@ -33,13 +33,16 @@ export interface TrainState {
 }
 
 export interface StepOutcome extends MeasuredStep {
-  /** Values as computed, finite or not: this rank's loss, with the auxiliary one, and what is equal on all ranks. */
+  /**
+   * Values as computed, finite or not: this rank's loss, including the auxiliary loss, and values equal on
+   * all ranks.
+   */
   readonly found: { readonly loss: number } & Pick<SyncedGradients, 'norm' | 'numBadLosses'>;
   /** True if any rank was asked to stop; equal on all ranks, as is `isTimeUp`. */
   readonly stopAsked: boolean;
   /** True if train.maxHours had passed when the step began. */
   readonly isTimeUp: boolean;
-  /** Vote of all ranks. */
+  /** Sum of the votes of all ranks. */
   readonly snapshot: SnapshotVote;
 }
 
@@ -48,15 +51,15 @@ export interface StepInput {
   readonly step: number;
   /** This rank's share of the global batch, in equal micro-batches. */
   readonly batches: readonly Batch[];
-  /** Wishes of this rank, which all ranks learn of, and the clock of the run. */
+  /** This rank's vote on a snapshot, and the time used by its clock; both are summed over all ranks. */
   readonly wishes?: Pick<GradientSyncOptions, 'timeUsed' | 'snapshot'>;
-  /** Brings to memory what the step is known to need; it counts as a part of the step. */
+  /** Loads into memory what the step is known to need; counts as part of the step. */
   readonly fetch?: (() => void) | null;
-  /** Called with the routing decisions of a micro-batch, of which it gets the number. */
+  /** Returns the inspector of a micro-batch's routing decisions, given the index of the micro-batch. */
   readonly inspectorOf?: ((microBatch: number) => RoutingInspector) | undefined;
-  /** Replace the routing decisions of each micro-batch. */
+  /** Changes of the routing decisions, by micro-batch. */
   readonly changes?: readonly DecisionChange[] | undefined;
-  /** Measures what decides the choices; a step without it reports nothing of it. */
+  /** Measures what decides the choices; without it the step reports no such measures. */
   readonly choices?: ChoiceMeter;
   /** Called before parameters and moments change. */
   readonly beforeUpdate?: () => void;
@@ -65,11 +68,12 @@ export interface StepInput {
 const NO_WISHES = { timeUsed: 0, snapshot: { refusals: 1, cost: 0 } };
 
 /**
- * One step: an update of all parameters, which every rank calls. Gradients are summed over the micro-batches, so that only
- * the activations of one are held at a time, and reduced over the ranks once, while the backward pass of the last goes on.
+ * One step: an update of all parameters, which every rank calls. Gradients are summed over the micro-batches,
+ * so that only the activations of one are held at a time. They are reduced over the ranks once, during the
+ * backward pass of the last micro-batch.
  *
- * If a loss or the gradient is not finite, all ranks alike skip the step: parameters, moments and the routers' state
- * stay as they were.
+ * If a loss or the gradient is not finite, all ranks skip the step: parameters, moments and the routers'
+ * state stay as they were.
  */
 export function trainStep(state: TrainState, input: StepInput): StepOutcome {
   const { config, transport, model } = state;
@@ -141,7 +145,7 @@ export function trainStep(state: TrainState, input: StepInput): StepOutcome {
   };
 }
 
-/** Gradients are reduced while the last micro-batch's backward pass goes on. */
+/** Runs all micro-batches; shared gradients are reduced during the last one's backward pass. */
 function forwardBackwardOfAll(
   state: TrainState,
   { step, batches, inspectorOf, changes, choices }: StepInput,

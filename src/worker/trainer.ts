@@ -39,8 +39,8 @@ import { type StepOutcome, type TrainState, trainStep } from './train-step.js';
 import { type ValidationOptions, validate } from './validation.js';
 
 /**
- * Steps between two full collections, which alone free what survives the young generation, about 0.3 MB a
- * step.
+ * Steps between two full garbage collections. Only these free what survives the young generation, about 0.3
+ * MB a step.
  */
 const COLLECT_EVERY = 50;
 
@@ -60,16 +60,16 @@ interface StepEnd {
 
 /** One rank of a run: `create`, then `run` once. */
 export class Trainer {
-  /** Updates done. */
+  /** Number of updates done. */
   #step: number;
   readonly #skipped: SkippedSteps;
   /** The thread that writes checkpoints and snapshots. */
   readonly writer: ShardWriter;
-  /** Hears the coordinator's commands about a checkpoint that is being saved. */
+  /** Receives the coordinator's commands about a checkpoint that is being saved. */
   readonly saver: CheckpointSaver;
-  /** Hears that the node holds the last snapshot. */
+  /** Takes snapshots; is told when the node holds the last one. */
   readonly snapshots: Snapshots;
-  /** Training time of earlier generations. */
+  /** Training time of earlier generations, in seconds. */
   readonly #secondsBefore: number;
   #begunMs = performance.now();
   #best: BestValidation | null = null;
@@ -117,10 +117,9 @@ export class Trainer {
   }
 
   /**
-   * Trains until the run is done (see endOf), or a stop is requested; saves a checkpoint of the last step
-   * either way.
+   * Trains until the run is done or a stop is requested; saves a checkpoint of the last step either way.
    *
-   * @returns true if it stopped before the run was done
+   * @returns true if training stopped before the run was done
    */
   async run(): Promise<boolean> {
     const { assignment, transport, logger, emit } = this.options;
@@ -130,7 +129,7 @@ export class Trainer {
       dataset: this.dataset,
       weights: config.data.weights,
       seed: config.seed,
-      // The loader's batches in their order are the micro-batches of the steps in theirs.
+      // Each batch of the loader is one micro-batch; consecutive ones make up a step.
       globalBatch: train.globalBatch / train.microBatches,
       seqLen: config.model.seqLen,
       rank: topology.rank,
@@ -168,7 +167,7 @@ export class Trainer {
         const first = (this.#step - 1) * train.microBatches;
         const microBatches = Array.from({ length: train.microBatches }, (_, i) => first + i);
         const batches = microBatches.map(loader.batchForStep);
-        // One clock for all ranks.
+        // Rank 0's clock is the clock of all ranks.
         const timeUsed = topology.rank === 0 ? this.#timeUsed : 0;
         const outcome = trainStep(this.state, {
           step: this.#step,
@@ -204,13 +203,15 @@ export class Trainer {
     }
   }
 
-  /** Costs of experts in a file so far. */
+  /** Statistics of experts in a file so far; undefined if experts are not in a file. */
   get #slotStatistics(): SlotStatistics | undefined {
     const { slots } = this.state.model.parameters;
     return slots?.isStored ? slots.statistics : undefined;
   }
 
-  /** If all ranks can, and no checkpoint of this step is being written. */
+  /**
+   * Takes a snapshot if all ranks can, the step was not skipped, and no checkpoint of it is being written.
+   */
   #takeSnapshot({ snapshot, report }: StepOutcome): void {
     if (!this.snapshots.agree(snapshot) || report.skipped || this.#lastSaved === this.#step) return;
     const metrics = this.#metrics(this.#skipped.loss);
@@ -228,7 +229,7 @@ export class Trainer {
     return this.#secondsBefore + (performance.now() - this.#begunMs) / 1000;
   }
 
-  /** Share of train.maxHours; 0 without it. */
+  /** Share of train.maxHours that has passed; 0 without a limit. */
   get #timeUsed(): number {
     const { maxHours } = this.options.assignment.config.train;
     return maxHours === null ? 0 : this.#trainingSeconds / (3600 * maxHours);
@@ -251,7 +252,7 @@ export class Trainer {
     const isBest = this.#best?.step === this.#step;
     if (isDone || stopAsked || isBest || this.#skipped.isCheckpointDue(this.#step, checkpointEvery)) {
       const isSaved = await this.#save(loss, { isLast: isDone || stopAsked, isBest });
-      // The best is what can be gone back to.
+      // The best step must be one whose checkpoint exists.
       if (isBest && !isSaved) this.#best = bestBefore;
     }
     return isDone;
@@ -277,7 +278,8 @@ export class Trainer {
   }
 
   /**
-   * Saves this step behind the next ones; waits for it if it is the last, or the best, which must be known.
+   * Saves this step while the next ones run. Waits for the save if the step is the last, or the best so far,
+   * of which it must be known whether it was saved.
    *
    * @returns false if the disk had no room for it
    */

@@ -6,15 +6,15 @@ import type { DecisionChange } from '../model/moe-layer.js';
 import { tf } from '../ops/tensorflow.js';
 import type { DomainLoss } from '../rpc/generated/messages.js';
 
-/** How a validation differs from the model as it is. */
+/** Changes to the model's routing during a validation. */
 export interface ValidationOptions extends Pick<LossOptions, 'gateControl' | 'change'> {
-  /** Changes of the decisions of each batch. */
+  /** Changes of the routing decisions, by batch. */
   readonly changes?: readonly DecisionChange[] | undefined;
 }
 
 /**
- * Mean cross-entropy of each domain over the tokens that count in the validation batches of all ranks, in nats per token. All ranks
- * call it and gets the same numbers.
+ * Mean cross-entropy of each domain over the tokens that count in the validation batches of all ranks, in
+ * nats per token. All ranks call it and get the same numbers.
  */
 export function validate(
   model: LanguageModel,
