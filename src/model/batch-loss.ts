@@ -12,12 +12,12 @@ export interface BatchLoss {
   readonly sequenceLosses: Float64Array;
 }
 
-/** N is a multiple of T over this with packed samples, as kernels are compiled for each shape. */
+/** With packed samples, N is a multiple of T / SHAPES, so that kernels are compiled for few shapes. */
 const SHAPES = 8;
 
 /**
- * @param hiddenTD after the final layer norm
- * @param embeddingVD tied to the softmax
+ * @param hiddenTD hidden state after the final norm
+ * @param embeddingVD embedding, tied to the softmax
  * @param meanOver as `LossOptions.meanOver`
  */
 export function batchLoss(
@@ -47,7 +47,7 @@ export function batchLoss(
   };
 }
 
-/** The rows that count, and behind them others up to N. */
+/** Returns the rows that count, followed by other rows up to length N. */
 function countedRows({ counted }: PackedTokens): { readonly rowsN: Int32Array; readonly numCounted: number } {
   const rows = Int32Array.from(counted.keys()).filter((row) => counted[row] === 1);
   const multiple = Math.ceil(counted.length / SHAPES);
@@ -56,7 +56,7 @@ function countedRows({ counted }: PackedTokens): { readonly rowsN: Int32Array; r
   return { rowsN, numCounted: rows.length };
 }
 
-/** @param rows of the batch, by loss */
+/** @param rows row of the batch that each loss is of */
 function sequenceMeans(losses: Float32Array, rows: Iterable<number>, batch: Batch): Float64Array {
   const counts = countedTargets(batch);
   const sums = new Float64Array(counts.length);

@@ -16,7 +16,10 @@ export interface SparseSize extends FeedForwardSize {
   readonly sharedExpertGate: boolean;
 }
 
-/** Parameter specs of the shared experts: one network so many times as wide gives their sum. */
+/**
+ * Parameter specs of the shared experts: one network, `sharedExperts` times as wide, which computes their
+ * sum.
+ */
 export function sharedSpecs(prefix: string, size: SparseSize): ParameterSpec[] {
   const { sharedExperts, sharedExpertGate, dFeedForward, dModel } = size;
   if (sharedExperts === 0) return [];
@@ -54,7 +57,7 @@ export function expertSpecs(
  * Runs each local expert on its own consecutive rows: [R, d] -> [R, d].
  *
  * @param expertIds global ids of the local experts
- * @param numRows rows of each, possibly none; they add up to R
+ * @param numRows number of rows of each expert, possibly 0; their sum is R
  */
 export function experts(
   family: Family,
@@ -65,7 +68,8 @@ export function experts(
   numRows: readonly number[],
 ): tf.Tensor2D {
   const busy = expertIds.map((id, i) => ({ id, rows: numRows[i]! })).filter(({ rows }) => rows > 0);
-  // If there are no rows, the input is the output, connected so that the backward all-to-alls run on every rank.
+  // If there are no rows, the input is the output, so that the backward pass still reaches the all-to-alls on
+  // every rank.
   if (busy.length === 0) return xRD;
   const weightsOf = (id: number) => feedForwardWeights(parameters, `${prefix}.${id}`, family);
   if (isRecording() || busy.length === 1)
@@ -74,7 +78,7 @@ export function experts(
       busy.map(({ id }) => weightsOf(id)),
       busy.map(({ rows }) => rows),
     );
-  // One after the other: outside of a recorded gradient no more may be in memory.
+  // Experts run one after the other: outside of a recorded gradient, memory may not hold more than one.
   let end = 0;
   const parts = busy.map(({ id, rows }) => {
     end += rows;

@@ -10,9 +10,12 @@ import { fusedProjection, type Projection, rotaryProjections } from './projectio
  */
 export interface Family {
   readonly norm: Norm;
-  /** Makes queries, keys and values of the normalised input. */
+  /** Computes queries, keys and values of the normalised input. */
   readonly projection: Projection;
-  /** Names of the matrices of a feed-forward network, dense, shared or of an expert, as `FeedForwardWeights`. */
+  /**
+   * Names of the matrices of a feed-forward network (dense, shared or of an expert), as in
+   * `FeedForwardWeights`.
+   */
   readonly feedForward: readonly string[];
   /** Whether a learned embedding of each position is added to that of its token. */
   readonly hasPositions: boolean;
@@ -20,7 +23,7 @@ export interface Family {
   readonly head: string;
 }
 
-/** Embedding of the tokens, which can be the head too. */
+/** Name of the embedding of the tokens, which can be the head, too. */
 export const EMBEDDING = 'embed.tokens';
 
 const FAMILIES: Readonly<
@@ -54,7 +57,7 @@ export function familyOf({ model }: Pick<RunConfig, 'model'>): Family {
   return { ...FAMILIES[model.family](model), feedForward: FEED_FORWARD_MATRICES[model.family] };
 }
 
-/** Heads of queries, and of keys and values, and their size. */
+/** Numbers of query heads and of key-value heads, and the size of a head. */
 export function headsOf(model: RunConfig['model']) {
   const { numKeyValueHeads, headDim } = mixtralFields(model);
   return { numHeads: model.numHeads, numKeyValueHeads, headDim };

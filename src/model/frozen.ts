@@ -9,12 +9,12 @@ import { withPairs } from './lora.js';
 import { allSpecs } from './specs.js';
 import type { FeedForwardSize } from './transformer-block.js';
 
-/** Names that a message lists. */
+/** Maximum number of names that a message lists. */
 const MAX_NAMES = 12;
 
 type Freezing = Pick<RunConfig['train'], 'freeze' | 'only' | 'lora'>;
 
-/** Whether a parameter stays as it is. */
+/** Returns a function that tells whether a parameter is frozen. */
 export function isFrozenBy({ freeze, only, lora }: Freezing): (spec: ParameterSpec) => boolean {
   return ({ name, placement }) =>
     (lora !== null && !isOfPair(name)) ||
@@ -23,15 +23,16 @@ export function isFrozenBy({ freeze, only, lora }: Freezing): (spec: ParameterSp
     freeze.some((entry) => isNamedBy(name, entry));
 }
 
-/** Whether an entry is a name, or the beginning of one that ends where a part of it does. */
+/** Tells whether an entry is a parameter's name, or a prefix of it that ends before a dot. */
 function isNamedBy(name: string, entry: string): boolean {
   return name === entry || name.startsWith(`${entry}.`);
 }
 
 /**
- * Parameters that are differentiated even if they are frozen. The backward pass goes down as far as there is something to
- * differentiate, and its collectives must be the same on every rank: so it goes through each sparse layer of which some
- * rank trains an expert. The last norm is for a router that the loss does not depend on.
+ * Parameters that are differentiated even if they are frozen. The backward pass ends at the lowest parameter
+ * to differentiate, and its collectives must be the same on every rank, so it must pass through each sparse
+ * layer of which some rank trains an expert. The final norm is listed because the loss may not depend on the
+ * router, which may be all that is trained.
  */
 export function alwaysDifferentiated({ model, moe, train }: RunConfig, size: FeedForwardSize): string[] {
   const { first, count } = heldExperts(moe);
@@ -50,9 +51,10 @@ export function alwaysDifferentiated({ model, moe, train }: RunConfig, size: Fee
 }
 
 /**
- * Checks what train.freeze, train.only and train.lora name.
+ * Checks the parameters that train.freeze, train.only and train.lora name.
  *
- * @throws TrainerError `BAD_CONFIG` if an entry names no parameter, all are frozen, or a pair is no smaller than its matrix
+ * @throws TrainerError `BAD_CONFIG` if an entry names no parameter, all are frozen, or a pair is no smaller
+ *   than its matrix
  */
 export function assertTrainable(config: RunConfig): void {
   const { freeze, only, lora } = config.train;
@@ -83,7 +85,7 @@ function assertPairs({ rank, on }: NonNullable<Freezing['lora']>, specs: readonl
     );
 }
 
-/** Lists the names at the place to which the beginning of the entry leads. */
+/** Suggests the name that is meant, or lists those that share the longest known prefix with the entry. */
 function near(entry: string, names: readonly string[]): string {
   const parts = entry.split('.');
   const known = parts.findIndex(

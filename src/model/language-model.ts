@@ -38,8 +38,8 @@ export interface LossOutput extends BatchLoss {
 export interface LossOptions {
   readonly training: boolean;
   /**
-   * What divides the sum of the losses that count, with packed samples: their number on a mean rank, so that the mean
-   * over ranks is that over the tokens of all. The number in the batch if not given.
+   * Divisor of the sum of the losses that count, with packed samples: their mean number per rank, so that the
+   * mean over ranks is the mean over the tokens of all. By default their number in the batch.
    */
   readonly meanOver?: number | undefined;
   /** Called for each sparse layer, bottom to top. */
@@ -85,7 +85,7 @@ export class LanguageModel {
   readonly family: Family;
 
   /**
-   * @param slots of the experts; null if all are in memory and move in every step
+   * @param slots memory for the experts; null if all are in memory and are updated in every step
    * @throws TrainerError `BAD_CONFIG` if sizes do not divide or the router is unknown
    */
   constructor(config: RunConfig, transport: Transport, slots: SlotOptions | null = null) {
@@ -127,7 +127,10 @@ export class LanguageModel {
     return this.sparseLayers.flatMap((layer) => layer.touchedExperts);
   }
 
-  /** Experts of this rank that a step touches with these tokens of all ranks; null if its router cannot tell. */
+  /**
+   * Experts of this rank that a step touches with these tokens of all ranks; null if a router cannot tell in
+   * advance.
+   */
   foresee(tokens: Tokens): readonly string[] | null {
     const domainsT = domainsOfTokens(tokens);
     const ofLayers = this.sparseLayers.map((layer) => layer.foresee(tokens.tokenIds, domainsT));
@@ -195,7 +198,7 @@ export class LanguageModel {
     this.parameters.dispose();
   }
 
-  /** The hidden state after the final norm, [T, d]: the softmax is of its product with the head. */
+  /** The hidden state after the final norm, [T, d]; logits are its product with the head. */
   hidden(batch: Tokens, options: LossOptions): HiddenOutput {
     const { model } = this.config;
     const { parameters, family } = this;
@@ -243,7 +246,7 @@ export class LanguageModel {
     return { hiddenTD, auxiliaryLosses, layers };
   }
 
-  /** [T, d] */
+  /** Returns the embedding of the tokens, [T, d]. */
   #embedded({ tokenIds, seqLen, packed }: Tokens): tf.Tensor2D {
     const tokensVD = matrix(this.parameters, EMBEDDING);
     if (!this.family.hasPositions) return gatherRows(tokensVD, tokenIds);

@@ -16,7 +16,7 @@ const IS_ON: Readonly<Record<'attention' | 'experts', (spec: ParameterSpec) => b
   experts: ({ placement }) => placement === 'expert',
 };
 
-/** Adds the pairs of `train.lora` behind their matrices. */
+/** Adds the pairs of `train.lora`, each after its matrix. */
 export function withPairs(specs: readonly ParameterSpec[], { lora }: Train): ParameterSpec[] {
   if (lora === null) return [...specs];
   const { rank, alpha, on } = lora;
@@ -37,7 +37,7 @@ export function project(parameters: ParameterSource, name: string, xTA: tf.Tenso
   return consume([yTB, addedTB], residual(yTB, addedTB));
 }
 
-/** W, or W + scale A B with a pair, for networks whose kernels take whole matrices: [a, b]. */
+/** W, or W + scale A B with a pair, for networks whose kernels accept only whole matrices: [a, b]. */
 export function adaptedMatrix(parameters: ParameterSource, name: string): tf.Tensor2D {
   const wAB = matrix(parameters, name);
   const scale = parameters.pairScale(name);

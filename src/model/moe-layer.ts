@@ -21,9 +21,9 @@ import { feedForwardWeights } from './transformer-block.js';
 export interface MoeLayerOptions extends DispatchOptions {
   /** Index among all layers of the model. */
   readonly layer: number;
-  /** Experts that the model has. */
+  /** Experts that the model holds. */
   readonly held: ExpertRange;
-  /** Ranks of these. */
+  /** Ranks that own these experts. */
   readonly placement: Placement;
   readonly size: SparseSize;
   readonly router: Router;
@@ -56,7 +56,7 @@ export type RoutingInspector = (layer: number, xTD: tf.Tensor2D, decision: Routi
 /** Replaces a sparse layer's decision before the dispatch, in an experiment on one rank. */
 export type DecisionChange = (layer: number, decision: RoutingDecision) => RoutingDecision;
 
-/** The part of a decision that reports and tests look at. */
+/** The part of a decision that reports and tests read. */
 type TokenAccount = Pick<
   RoutingDecision,
   'routedE' | 'keptE' | 'overCapacityE' | 'notChosenE' | 'capacityE' | 'gateCosine'
@@ -79,7 +79,11 @@ export interface MoeOutput {
   readonly statistics: LayerStatistics;
 }
 
-/** Returns the parameter specs in the order of the forward pass. @param routerSpecs of the router, with short names */
+/**
+ * Returns the parameter specs in the order of the forward pass.
+ *
+ * @param routerSpecs specs of the router, with short names
+ */
 export function moeLayerSpecs(
   layer: number,
   routerSpecs: readonly ParameterSpec[],
@@ -104,7 +108,7 @@ export class MoeLayer {
   readonly #touched: TouchedExperts;
   /** Dispatcher of passes that record a gradient. */
   #dispatcher: Dispatcher;
-  /** Elsewhere: one expert after the other. */
+  /** Dispatcher of other passes: runs one expert after the other. */
   readonly #plainDispatcher: Dispatcher;
 
   constructor(private readonly options: MoeLayerOptions) {
@@ -180,7 +184,10 @@ export class MoeLayer {
     return decision;
   }
 
-  /** Experts of this rank that a step touches with these tokens of all ranks; null if the router cannot tell. */
+  /**
+   * Experts of this rank that a step touches with these tokens of all ranks; null if the router cannot tell
+   * in advance.
+   */
   foresee(tokenIdsT: Int32Array, domainsT: Int32Array): readonly string[] | null {
     const chosen = this.options.router.foresee?.(tokenIdsT, domainsT);
     if (chosen === undefined) return null;
@@ -260,7 +267,10 @@ export class MoeLayer {
   }
 }
 
-/** A decision with lists of the experts alone that the model has, numbered from 0; no token goes to another. */
+/**
+ * Restricts a decision's lists to the experts that the model holds, numbered from 0; no token goes to any
+ * other expert.
+ */
 function numberedAsHeld(decision: RoutingDecision, { first, count }: ExpertRange): RoutingDecision {
   if (count === decision.keptE.length) return decision;
   const end = first + count;

@@ -28,7 +28,7 @@ export const layerNorms: Norm = {
   },
 };
 
-/** RMS norm with a gain. Its rows may be the heads of wider ones. */
+/** RMS norm with a gain. Its rows may be single heads of wider rows. */
 export const rmsNorms = (epsilon: number): Norm => ({
   specs: (prefix, dModel) => [vectorSpec(`${prefix}.gain`, dModel, 1)],
   run: (parameters, prefix, xTD) => rmsNorm(xTD, parameters.get(`${prefix}.gain`), epsilon),

@@ -6,9 +6,9 @@ import { isFrozenBy } from './frozen.js';
 import { withPairs } from './lora.js';
 import { allSpecs, sparseSizeOf } from './specs.js';
 
-/** Numbers that a rank holds of the model. */
+/** Numbers of parameters of the model and of its parts. */
 export interface ParameterCounts {
-  /** The same on every rank. */
+  /** Parameters that every rank holds. */
   readonly shared: number;
   /** Parameters of the experts of this rank, in all sparse layers. */
   readonly expertsOfRank: number;
@@ -32,7 +32,7 @@ export function expertsInMemory(
   return kind === 'memory' ? expertsOfRank : Math.min(expertsOfRank, (1e6 * budgetMB) / BYTES_OF_PARAMETER);
 }
 
-/** Value, gradient and two moments. */
+/** Bytes of a value, a gradient and two moments. */
 const BYTES_OF_PARAMETER = 16;
 
 /** Experts whose weights a rank holds. */
@@ -58,7 +58,7 @@ export function parameterCounts(config: RunConfig): ParameterCounts {
   };
 }
 
-/** Returns how many numbers the parameters have. */
+/** Returns the number of elements of all the parameters. */
 export function numParametersOf(specs: readonly ParameterSpec[]): number {
   return specs.reduce((sum, { shape }) => sum + shape.reduce((product, length) => product * length, 1), 0);
 }

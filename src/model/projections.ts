@@ -15,11 +15,11 @@ import type { Norm } from './norms.js';
 export interface ProjectionWidths {
   /** Columns of each matrix. */
   readonly matrices: readonly number[];
-  /** Columns of what each bias is added to. */
+  /** Columns that each bias is added to. */
   readonly biased: readonly number[];
-  /** Columns of what each norm of heads is of. */
+  /** Columns that each norm of heads is applied to. */
   readonly normed: readonly number[];
-  /** Columns of what attention makes of the queries, H h. */
+  /** Columns of the weighted sums that attention computes, H h. */
   readonly attended: number;
 }
 
@@ -36,7 +36,7 @@ export interface Projection {
   widths(dModel: number): ProjectionWidths;
 }
 
-/** One matrix for all three. */
+/** One matrix for queries, keys and values. */
 export const fusedProjection: Projection = {
   specs: (prefix, dModel) => [matrixSpec(`${prefix}.qkv`, [dModel, 3 * dModel], initStd(dModel))],
   run: (parameters, prefix, xTD) => project(parameters, `${prefix}.qkv`, xTD),
@@ -50,15 +50,18 @@ export const fusedProjection: Projection = {
 interface RotaryOptions {
   readonly numHeads: number;
   readonly numKeyValueHeads: number;
-  /** Of `rotaryFrequencies`, length h / 2. */
+  /** Frequencies from `rotaryFrequencies`, length h / 2. */
   readonly frequencies: Float64Array;
-  /** Whether a bias is added to each of the three. */
+  /** Whether a bias is added to queries, keys and values. */
   readonly hasBias: boolean;
   /** Norms each head of queries and keys; null if none is normed. */
   readonly headNorm: Norm | null;
 }
 
-/** Three matrices; queries and keys are rotated by their positions, after their bias and norm. */
+/**
+ * Three matrices, for queries, keys and values; queries and keys are rotated by their positions, after bias
+ * and norm.
+ */
 export function rotaryProjections(options: RotaryOptions): Projection {
   const { numHeads, numKeyValueHeads, frequencies, hasBias, headNorm } = options;
   const size = 2 * frequencies.length;

@@ -8,17 +8,17 @@ import { expertsInMemory, type ParameterCounts, parameterCounts } from './parame
 
 /** Bytes that one rank keeps in memory. */
 export interface RankMemory {
-  /** Values, and TensorFlow's copy of them if it computes. */
+  /** Values, with TensorFlow's copy of them where TensorFlow computes. */
   readonly parameters: number;
-  /** Flat; TensorFlow's are freed one by one. */
+  /** Flat array of gradients; TensorFlow's own gradients are freed one by one. */
   readonly gradients: number;
   /** Adam's two moments. */
   readonly moments: number;
-  /** Activations at the end of the forward pass; the backward frees more than it adds. */
+  /** Activations at the end of the forward pass; the backward pass frees more than it adds. */
   readonly activations: number;
-  /** Rings that it writes to and reads from. */
+  /** Shared-memory rings that the rank writes to and reads from. */
   readonly rings: number;
-  /** Node, TensorFlow and the program. */
+  /** Memory of Node.js, TensorFlow and the program. */
   readonly process: number;
   readonly total: number;
 }
@@ -35,7 +35,7 @@ export function rankMemory(
   const held = FLOAT_BYTES * (parameters.shared + experts);
   const { shared, expertsOfRank } = parameters.trained;
   const trained = FLOAT_BYTES * (shared + Math.min(expertsOfRank, experts));
-  // The matrices of experts with rows, to which their low-rank pairs are added (lora.ts).
+  // Copies of the matrices of experts with rows, to which low-rank pairs are added (lora.ts).
   const merged = rows > 0 && config.train.lora?.on.includes('experts') ? experts - expertsOfRank : 0;
   const { nodes, workersPerNode } = config.cluster;
   const parts = {
@@ -50,8 +50,8 @@ export function rankMemory(
 }
 
 /**
- * What a rank cannot do without, whatever its router drops: its model, and the activations of its sequences
- * outside the experts. `rings` and `process` are 0.
+ * Memory that a rank needs even if its router drops everything: its model, and the activations of its
+ * sequences outside the experts. `rings` and `process` are 0.
  */
 export function leastRankMemory(config: RunConfig): RankMemory {
   const { parameters, gradients, moments, activations } = rankMemory(config, parameterCounts(config), 0, 0);
@@ -66,8 +66,8 @@ export function segmentBytesOfNode({ cluster }: RunConfig): number {
 }
 
 /**
- * What the backward needs of the forward pass, in float32 numbers. Kernels keep operands of products in their precision,
- * and TensorFlow's keep the logits and their exponentials.
+ * Activations that the backward pass needs, counted in float32 numbers. Kernels keep the operands of products
+ * in their own precision; TensorFlow's kernels also keep the logits and their exponentials.
  */
 function activations(config: RunConfig, rows: number): number {
   const { model, moe, train, cluster } = config;
@@ -80,15 +80,16 @@ function activations(config: RunConfig, rows: number): number {
   const { matrices, normed, attended } = projection.widths(dModel);
   const projected = sum(matrices);
   const hidden = feedForward.length - 1;
-  // The input of the norm, and what products are of: its result, queries, keys and values, their weighted sums; the last in float32
-  // too, as what norms of heads are of. Each projection narrows the norm's result for itself.
+  // Kept are the input of the norm and the operands of products: the norm's result, queries, keys and values,
+  // and their weighted sums. The weighted sums and the inputs of heads' norms are also kept in float32. Each
+  // projection has its own narrowed copy of the norm's result.
   const attention =
     n +
     T * sum(normed) +
     operand * (n + T * (projected + attended)) +
     (operand < 1 ? T * attended + operand * (matrices.length - 1) * n : 0);
   const dense = attention + n + operand * (n + hidden * T * dFeedForward);
-  // The gate keeps float32; of the rows of experts their inputs, hidden states and results.
+  // The gate keeps float32. For the rows of experts, their inputs, hidden states and results are kept.
   const width = expertWidthOf(config);
   const shared =
     moe.sharedExperts === 0

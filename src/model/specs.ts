@@ -20,7 +20,11 @@ export function sparseSizeOf(config: RunConfig): SparseSize {
   return { ...sizeOf(config), dFeedForward: expertWidthOf(config), sharedExperts, sharedExpertGate };
 }
 
-/** Specs of a model, with low-rank pairs. @param sparse what each sparse layer has beside its attention half, without */
+/**
+ * Specs of a model, with low-rank pairs.
+ *
+ * @param sparse specs of each sparse layer but for its attention half, without pairs
+ */
 export function modelSpecs(
   config: RunConfig,
   sparse: readonly (readonly ParameterSpec[])[],
@@ -46,7 +50,11 @@ export function modelSpecs(
   return withPairs(specs, config.train);
 }
 
-/** Parameters of the whole model, on whatever rank. @param count of the experts of a layer, all by default */
+/**
+ * Specs of the whole model, whichever rank holds the parameters.
+ *
+ * @param count number of experts of a layer, all by default
+ */
 export function allSpecs(config: RunConfig, count = heldExperts(config.moe).count): ParameterSpec[] {
   const { model, moe } = config;
   const routerSpecs = routerPolicy(moe.router).parameters(moe, model.dModel);

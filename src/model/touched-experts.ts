@@ -2,13 +2,13 @@
 export interface TouchedExpert {
   /** Prefix of its parameters' names, e.g. `layers.3.experts.5`. */
   readonly name: string;
-  /** Updates that it has had before. */
+  /** Number of updates that the expert has had before. */
   readonly updates: number;
 }
 
 /**
- * Which experts of a sparse layer have tokens in a step, for `train.expertUpdate: touched`. Every rank knows of all
- * experts, from the counts that the router gathers: replicas of an expert agree on it.
+ * The experts of a sparse layer that have tokens in a step, for `train.expertUpdate: touched`. Every rank
+ * knows this of all experts, from the counts that the router gathers, so the replicas of an expert agree.
  */
 export class TouchedExperts {
   /** Updates of each expert by global id, whole numbers; not a copy: loading a checkpoint writes into it. */
@@ -20,7 +20,11 @@ export class TouchedExperts {
     this.#touchedE = new Uint8Array(numExperts);
   }
 
-  /** Takes note of a micro-batch. @param keptOfRank choices that each expert keeps, by rank */
+  /**
+   * Takes note of a micro-batch.
+   *
+   * @param keptOfRank choices that each expert keeps, by rank
+   */
   add(keptOfRank: readonly Int32Array[]): void {
     for (const keptE of keptOfRank)
       keptE.forEach((kept, expert) => {

@@ -39,7 +39,7 @@ export function feedForwardWeights(
 }
 
 /**
- * Called with what a layer's attention works on, [T, (H + 2 K) h]: queries, keys, values. The tensor lives in
+ * Called with the input of a layer's attention, [T, (H + 2 K) h]: queries, keys, values. The tensor lives in
  * the caller's tidy.
  */
 export type AttentionInspector = (prefix: string, qkvTC: tf.Tensor2D) => void;
@@ -80,7 +80,7 @@ export function denseBlockSpecs(prefix: string, size: FeedForwardSize): Paramete
   return [...attentionHalfSpecs(prefix, size), ...feedForwardSpecs(`${prefix}.ffn`, size)];
 }
 
-/** x + attention(norm(x)), the last use of x: [T, d] -> [T, d]. */
+/** x + attention(norm(x)): [T, d] -> [T, d]. Consumes x. */
 export function attentionHalf(
   family: Family,
   parameters: ParameterSource,
@@ -97,7 +97,7 @@ export function attentionHalf(
   return consume([attendedTD, xTD], residual(xTD, attendedTD));
 }
 
-/** x + feed-forward(norm(x)), the last use of x: [T, d] -> [T, d]. */
+/** x + feed-forward(norm(x)): [T, d] -> [T, d]. Consumes x. */
 export function feedForwardHalf(
   family: Family,
   parameters: ParameterSource,

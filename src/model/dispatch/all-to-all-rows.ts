@@ -74,10 +74,13 @@ function move(
   return tensor;
 }
 
-/** Numbers of rows as they travel. */
+/** Elements of rows in the format in which they are sent. */
 export type Travelling = Float32Array | Uint16Array;
 
-/** Converts rows to the precision of the wire; rows that stay on this rank too, so that the result does not depend on the layout. */
+/**
+ * Converts rows to the precision of the wire, even rows that stay on this rank, so that the result does not
+ * depend on the layout.
+ */
 export function leaving(values: Float32Array, precision: WirePrecision): Travelling {
   if (precision === 'float32') return values;
   const narrowed = new Uint16Array(values.length);
@@ -92,13 +95,13 @@ export function roomFor(length: number, precision: WirePrecision): Travelling {
 
 interface Arriving {
   readonly tensor: tf.Tensor2D;
-  /** Gets the bytes. */
+  /** Buffer that receives the bytes. */
   readonly received: Travelling;
-  /** Must be called when all have arrived, before the tensor is used. */
+  /** Must be called when all rows have arrived, before the tensor is used. */
   readonly finish: () => void;
 }
 
-/** A tensor whose rows are received. */
+/** Creates a tensor whose rows are to be received. */
 export function arriving(shape: readonly [number, number], precision: WirePrecision): Arriving {
   const { tensor, values } = kernels().create(shape);
   const tensor2d = tensor as tf.Tensor2D;

@@ -6,7 +6,7 @@ import type { LayerContext } from './all-to-all-rows.js';
 
 // Shapes: T tokens of this rank, R rows received, d hidden size, F hidden size of an expert.
 
-/** A sparse layer, with the ranks of its experts. */
+/** The communication context of a sparse layer, with the ranks of its experts. */
 export interface DispatchContext extends LayerContext {
   readonly placement: Placement;
 }
@@ -16,10 +16,10 @@ export interface LocalExperts {
   /**
    * Runs each expert on its own consecutive rows: [R, d] -> [R, d].
    *
-   * @param numRows rows of each expert, maybe 0; their sum is R
+   * @param numRows number of rows of each expert, possibly 0; their sum is R
    */
   run(xRD: tf.Tensor2D, numRows: readonly number[]): tf.Tensor2D;
-  /** Null for those without rows. */
+  /** Weights of each expert; null for experts without rows. */
   weights(numRows: readonly number[]): readonly (FeedForwardWeights | null)[];
 }
 

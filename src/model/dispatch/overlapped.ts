@@ -54,8 +54,9 @@ export interface OverlappedExpertsOptions extends LayerContext {
 /**
  * Dispatch, experts and combine of a sparse layer as one operation, in which rows travel between nodes while
  * experts compute on others, forward and backward (pipelining as in Tutel, arXiv 2206.03382, section 3.3, but
- * in chunks by source instead of equal ones). Same bits as the three in turn: a row's result does not depend
- * on its batch, and the weights' gradients are computed from all rows at once, in the same order.
+ * in chunks by source instead of equal ones). The result has the same bits as that of the three steps in
+ * turn: a row's result does not depend on its batch, and the weights' gradients are computed from all rows at
+ * once, in the same order.
  *
  * @param rowsND [N, d], laid out by `sent`
  * @returns expert outputs [N, d], in the same order
@@ -92,7 +93,7 @@ export function overlappedExperts(rowsND: tf.Tensor2D, options: OverlappedExpert
 }
 
 interface Done extends ExpertRows {
-  /** Tensors that the backward of these rows needs. */
+  /** Tensors that the backward pass of these rows needs. */
   readonly saved: readonly tf.Tensor[];
 }
 
@@ -141,7 +142,7 @@ const BACKWARD: Ways = [
  * Sends rows to their experts, runs `work` on them as they arrive, and sends the results back.
  *
  * @param work [r, d] -> [r, d]
- * @returns waits for the last results, [N, d]
+ * @returns function that waits for the last results and returns them all, [N, d]
  */
 function roundTrip(
   rowsND: tf.Tensor,
