@@ -10,8 +10,8 @@ import { type FileFloats, fileFloats, firstNotFinite, readFloats } from './float
 const FLOAT_BYTES = 4;
 
 /**
- * The experts of a checkpoint, read when they are needed, without their moments. Its files stay open, since a run that goes
- * on deletes its old checkpoints.
+ * The experts of a checkpoint, read on demand, without their moments. The files stay open, since a run that
+ * goes on deletes its old checkpoints.
  */
 export class CheckpointExperts implements ExpertStorage {
   readonly isFilled = true;
@@ -20,7 +20,7 @@ export class CheckpointExperts implements ExpertStorage {
   readonly #experts: readonly (readonly [name: string, tensors: readonly FileFloats[]])[];
 
   /**
-   * @param specs of the parameters of all experts, each one's in the order of their elements
+   * @param specs parameters of all experts; those of one expert in the order of their elements
    * @throws TrainerError as `Checkpoint.locate`; `NO_RESOURCE` if a file cannot be opened
    */
   constructor(checkpoint: Pick<Checkpoint, 'folder' | 'locate'>, specs: readonly ParameterSpec[]) {
@@ -36,7 +36,10 @@ export class CheckpointExperts implements ExpertStorage {
     this.#experts = [...tensorsOf];
   }
 
-  /** @throws TrainerError `BAD_CHECKPOINT` if it holds NaN or infinity; `NO_RESOURCE` if the disk fails */
+  /**
+   * @throws TrainerError `BAD_CHECKPOINT` if the expert holds NaN or infinity; `NO_RESOURCE` if the disk
+   *   fails
+   */
   read(expert: number, [values]: StoredArrays): void {
     const [name, tensors] = this.#experts[expert]!;
     let begin = 0;
@@ -57,10 +60,10 @@ export class CheckpointExperts implements ExpertStorage {
       );
   }
 
-  /** Nothing changes them. */
+  /** Does nothing, as the experts never change. */
   write(): void {}
 
-  /** Only training knows beforehand. */
+  /** Does nothing: only training knows in advance which experts it needs. */
   willRead(): void {}
 
   close(): void {

@@ -21,11 +21,11 @@ import {
 export interface Checkpoint {
   readonly folder: string;
   readonly manifest: Manifest;
-  /** Its copy of tokenizer.json. */
+  /** The checkpoint's copy of tokenizer.json. */
   readonly tokenizerFile: string;
   has(name: string): boolean;
   /**
-   * Where the float32 elements of a tensor are, with the checks of `read` but for their values.
+   * Locates the float32 elements of a tensor, with the checks of `read` except those of the values.
    *
    * @throws TrainerError `BAD_CHECKPOINT`
    */
@@ -98,7 +98,7 @@ export function openCheckpoint(folder: string): Checkpoint {
   };
 }
 
-/** Before anything is made for each expert: a configuration may say any number. */
+/** Checks the number of experts before anything is created for each: a configuration may state any number. */
 function assertHasExperts(folder: string, { config, tensors }: Manifest): void {
   const numExperts = config.model.numSparseLayers * heldExperts(config.moe).count;
   const numTensors = Object.keys(tensors).length;
@@ -109,9 +109,9 @@ function assertHasExperts(folder: string, { config, tensors }: Manifest): void {
 }
 
 /**
- * Finds the checkpoint to load and verifies it in full: a given step folder or HuggingFace folder, or the newest valid one of a
- * folder of checkpoints or of a run folder with `checkpoints/`. Calls `warn` for each newer one that is
- * damaged or that `refuse` gives a reason against.
+ * Finds the checkpoint to load and verifies it in full: a given step folder or HuggingFace folder, or the
+ * newest valid one of a folder of checkpoints or of a run folder with `checkpoints/`. Calls `warn` for each
+ * newer one that is damaged or that `refuse` rejects with a reason.
  *
  * @throws TrainerError `BAD_INPUT` if there is none, `BAD_CHECKPOINT` if none is valid
  */
@@ -123,7 +123,7 @@ export function resolveCheckpoint(
   if (existsSync(join(path, MANIFEST_FILE)) || isHuggingFace(path)) return verifiedCheckpoint(path);
   const isFolder = statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false;
   const root = isFolder && committedFolders(path).length > 0 ? path : join(path, 'checkpoints');
-  // Folders with an unreadable manifest come first, so that `warn` hears of them.
+  // Folders with an unreadable manifest come first, so that `warn` is called for them.
   const folders = isFolder ? committedFolders(root, Number.POSITIVE_INFINITY) : [];
   if (folders.length === 0)
     throw new TrainerError(
@@ -144,8 +144,8 @@ export function resolveCheckpoint(
 }
 
 /**
- * As `resolveCheckpoint`, of step folders that are given newest first, one at least; files are hashed without blocking
- * the event loop.
+ * As `resolveCheckpoint`, for at least one step folder, newest first; files are hashed without blocking the
+ * event loop.
  */
 export async function newestValid(
   folders: readonly string[],
@@ -193,8 +193,8 @@ class PassedOver {
 }
 
 /**
- * The configuration of a checkpoint; with the copy of its tokenizer in the checkpoint where the file is gone, or where it was
- * trained on the text of more domains than a sub-model has.
+ * The configuration of a checkpoint. The tokenizer is the checkpoint's own copy if the configured file is
+ * gone, or if a sub-model's was trained on the text of more domains than the sub-model has.
  */
 export function configAtHand({ manifest, tokenizerFile }: Checkpoint): RunConfig {
   const { config } = manifest;

@@ -12,15 +12,16 @@ import { writeManifest } from './manifest.js';
 import { bytesOfTensors, type RankTensors } from './rank-tensors.js';
 import { atShard, writeShards } from './shards.js';
 
-// A save has two phases. One process, the coordinator of the run, makes a temporary folder; the ranks write
-// and sync their files there (shards.ts); when it has the digests of all of them it writes the manifest and
-// renames the folder, which commits it. No other process ever commits, so one that was frozen cannot either.
+// A save has two phases. One process, the coordinator of the run, makes a temporary folder, to which the
+// ranks write and sync their files (shards.ts). When the coordinator has the digests of all files, it writes
+// the manifest and renames the folder, which commits the checkpoint. No other process ever commits, not even
+// one that was suspended.
 
 /** Options of a save; `root` is on a disk shared by all ranks, `step` is the number of updates done. */
 export interface SaveOptions extends Place {
-  /** Committed checkpoints to keep, this one included. */
+  /** Number of committed checkpoints to keep, this one included. */
   readonly keep: number;
-  /** Step of a further one to keep; null for none. */
+  /** Step of one further checkpoint to keep; null for none. */
   readonly keepStep?: number | null;
   readonly runId: string;
   readonly config: RunConfig;
@@ -31,20 +32,20 @@ export interface SaveOptions extends Place {
   readonly metrics: Readonly<Record<string, number>>;
 }
 
-/** Room that must be free for a checkpoint, relative to its size. */
+/** Free space that a checkpoint needs, relative to its size. */
 const ROOM = 1.2;
 
 /**
  * Makes the temporary folder of a save.
  *
- * @param bytes of all ranks
+ * @param bytes size of all ranks' files
  * @throws TrainerError `DISK_FULL` if there is no room; `NO_RESOURCE` if the disk fails otherwise;
  *   `SUPERSEDED` if a later generation of the run was started
  */
 export function beginCheckpoint(place: Place, bytes: number): void {
   fenced(place, () => {
     prepareFolder(place);
-    // Checked before writing: a disk that fills up would fail other programs too.
+    // Checked before writing: a full disk would make other programs fail, too.
     assertRoom(place.root, ROOM * bytes, 'a checkpoint');
     failpoint('checkpoint.prepared');
   });
@@ -53,9 +54,9 @@ export function beginCheckpoint(place: Place, bytes: number): void {
 /**
  * Commits a checkpoint of which all files are written and synced.
  *
- * @param warn told what failed once it was committed
- * @returns its folder
- * @throws as `beginCheckpoint`; earlier checkpoints are untouched then
+ * @param warn told what failed after the checkpoint was committed
+ * @returns the checkpoint's folder
+ * @throws as `beginCheckpoint`; earlier checkpoints are then untouched
  */
 export function commitCheckpoint(
   options: SaveOptions,
@@ -74,19 +75,19 @@ export function commitCheckpoint(
   });
 }
 
-/** Removes what a save has written that is not committed. */
+/** Removes what an uncommitted save has written. */
 export function discardCheckpoint(place: Place): void {
   try {
     rmSync(temporaryFolder(place), { recursive: true, force: true });
   } catch {
-    // A rank may still be writing to it; the next save removes the rest.
+    // A rank may still be writing to the folder; the next save removes the rest.
   }
 }
 
 /**
  * Saves a checkpoint of a world of one rank, all in this process.
  *
- * @returns its folder
+ * @returns the checkpoint's folder
  * @throws as `writeShards` and `commitCheckpoint`
  */
 export function saveCheckpoint({

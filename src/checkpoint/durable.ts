@@ -37,7 +37,7 @@ export function writeDurably(path: string, parts: Iterable<Uint8Array>): FileDig
 }
 
 /**
- * @param bytes that must be free in the file system of a folder
+ * @param bytes number of bytes that must be free in the folder's file system
  * @throws TrainerError `DISK_FULL`
  */
 export function assertRoom(folder: string, bytes: number, what: string): void {
@@ -63,7 +63,7 @@ export function syncFolder(path: string): void {
 }
 
 /**
- * Converts an error of the file system to a TrainerError `DISK_FULL` or `NO_RESOURCE`; returns others
+ * Converts an error of the file system to a TrainerError `DISK_FULL` or `NO_RESOURCE`; returns other errors
  * unchanged.
  */
 export function asStorageError(error: unknown, what = 'the disk failed'): unknown {

@@ -9,20 +9,21 @@ import { type FileFloats, fileFloats, readFloats } from './floats.js';
 export interface ExpertFileOptions {
   readonly path: string;
   readonly numExperts: number;
-  /** Parameters of an expert. */
+  /** Number of parameters of an expert. */
   readonly expertSize: number;
 }
 
-/** Values and the moments m and v. */
+/** An expert's values and the moments m and v. */
 const NUM_ARRAYS = 3;
-/** The one that counts, and the one for what is written while the other is held. */
+/** Places of each expert: the current one, and one for what is written while the other is held. */
 const NUM_PLACES = 2;
 const FLOAT_BYTES = 4;
 
 /**
- * The experts of a rank on a disk, for the time of a process: a file without a name, which the kernel removes when the
- * process ends, however it ends. What lasts is in checkpoints, which are read from here while training goes on: `hold`
- * keeps what is there, and what is written after goes to the second place that each expert has.
+ * The experts of a rank on a disk, for the lifetime of a process: an unlinked file, which the kernel removes
+ * when the process ends for whatever reason. Checkpoints, which last, are written from this file while
+ * training goes on: `hold` keeps the current contents, and later writes go to the second place that each
+ * expert has.
  */
 export class ExpertFile implements ExpertStorage {
   readonly isFilled = false;
@@ -82,7 +83,7 @@ export class ExpertFile implements ExpertStorage {
     return fileFloats(this.#fd, this.#positionOf(expert, array) + FLOAT_BYTES * begin, end - begin);
   }
 
-  /** Keeps the current contents unchanged for those who got them from `floatsOf`. */
+  /** Keeps the current contents unchanged for the holders of results of `floatsOf`. */
   hold(): void {
     this.#isHeld.fill(1);
   }

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { asTrainerError, TrainerError } from '../errors.js';
 import { asStorageError, syncFolder, writeDurably } from './durable.js';
 
-// A process of an earlier generation may still be alive: frozen with its machine, or stuck in a call to a
+// A process of an earlier generation may still be alive: suspended with its machine, or stuck in a call to a
 // file server. When it resumes it must not touch what a later generation has saved. So every generation but
 // the first leaves a marker, an empty file `generation-<number>` beside its checkpoints, and the highest
 // number owns them. A generation writes only its own marker, so none can revoke another's.
@@ -36,10 +36,10 @@ export function assertNotSuperseded(root: string, generation: number): void {
 export const SAVE_OPERATION = 'checkpoint write';
 
 /**
- * Does a part of a save. Any failure after a later generation has taken over is due to that, e.g. a folder that it
- * has moved.
+ * Does a part of a save. Any failure after a later generation has taken over is attributed to the takeover,
+ * which may for instance have moved a folder.
  *
- * @throws TrainerError `SUPERSEDED` then; else what `work` throws, with step and operation
+ * @throws TrainerError `SUPERSEDED` in this case; otherwise what `work` throws, with step and operation
  */
 export function fenced<T>(
   { root, step, generation }: { readonly root: string; readonly step: number; readonly generation: number },
@@ -61,7 +61,7 @@ export function superseded(generation: number, newest: number): TrainerError {
   );
 }
 
-/** Generations whose markers are there. */
+/** Generations that have a marker. */
 export function markedGenerations(root: string): number[] {
   if (!existsSync(root)) return [];
   return readdirSync(root).flatMap((name) => {

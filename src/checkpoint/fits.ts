@@ -11,8 +11,9 @@ type Fields = Record<string, unknown>;
 /**
  * Checks that a checkpoint's parameters have the names, shapes and meaning that a run needs.
  *
- * @param use `resume` also asks for the same domains and low-rank pairs; weights alone may go on with others
- * @param tokenizerSha256 that of the run; left out before its data are prepared
+ * @param use `resume` also requires the same domains and low-rank pairs; weights alone may be used with
+ *   others
+ * @param tokenizerSha256 hash of the run's tokenizer; left out before its data are prepared
  * @throws TrainerError `BAD_CONFIG` naming each field that differs, with both values
  */
 export function assertFits(
@@ -33,7 +34,7 @@ export function assertFits(
   assertEqual(wanted, stored, `checkpoint ${folder} does not fit the configuration`);
 }
 
-/** A sub-model's configuration is its own: no other has its experts. */
+/** Checks that both have the same sub-model, as no other has its experts. */
 function assertSameSubModel({ manifest, folder }: Checkpoint, config: RunConfig): void {
   const [stored, wanted] = [manifest.config.moe.subModel, config.moe.subModel];
   if (isDeepStrictEqual(stored, wanted)) return;
@@ -65,7 +66,7 @@ function fieldsOfTheModel(
     ...named('model', filledIn(config.model)),
     'moe.dFeedForward': width === config.model.dFeedForward ? null : width,
     ...named('moe', Object.fromEntries(decisive.map((field) => [field, Reflect.get(moe, field)]))),
-    // Their order determines the domain ids, and these the experts.
+    // The order of the domains determines their ids, and the ids determine the experts.
     'data.domains': `[${config.data.domains.join(', ')}]`,
     ...named('train', { lora: config.train.lora }),
     'tokenizer SHA-256': tokenizerSha256,
@@ -75,7 +76,7 @@ function fieldsOfTheModel(
 /**
  * Checks that the model of a run can grow from a checkpoint.
  *
- * @param tokenizerSha256 of the run; left out where it is not known yet
+ * @param tokenizerSha256 hash of the run's tokenizer; left out where it is not known yet
  * @throws TrainerError `BAD_CONFIG` naming each field that differs, with both values
  */
 export function assertInheritable(
@@ -104,7 +105,9 @@ export function assertInheritable(
   if (problem !== null) throw new TrainerError('BAD_CONFIG', `--inherit: ${problem}`);
 }
 
-/** Why the hidden units of a dense feed-forward cannot be shared out among the experts; null if they can. */
+/**
+ * Tells why the hidden units of a dense feed-forward cannot be divided among the experts; null if they can.
+ */
 function unitsProblem({ model, moe }: Pick<RunConfig, 'model' | 'moe'>): string | null {
   const units = model.dFeedForward;
   const width = expertWidthOf({ model, moe });
@@ -118,7 +121,7 @@ function unitsProblem({ model, moe }: Pick<RunConfig, 'model' | 'moe'>): string 
         '(model.dFeedForward) and leave the routed experts none; lower it or moe.dFeedForward';
 }
 
-/** Returns the sizes that dense and sparse model share. */
+/** Returns the sizes that must be equal in the dense and the sparse model. */
 function sizesOf(
   { numDenseLayers, numSparseLayers, ...sizes }: RunConfig['model'],
   tokenizerSha256: string,
@@ -130,12 +133,12 @@ function sizesOf(
   };
 }
 
-/** Null stands for a default, which another configuration may have written. */
+/** Replaces null by the default that it stands for, which another configuration may state explicitly. */
 function filledIn(model: Omit<RunConfig['model'], 'numDenseLayers' | 'numSparseLayers'>): object {
   return model.family === 'mixtral' ? { ...model, ...mixtralFields(model) } : model;
 }
 
-/** No parameter depends on the length of a sequence. */
+/** Tells whether no parameter depends on the length of a sequence. */
 function hasNoPositions({ model }: Pick<RunConfig, 'model'>): boolean {
   return model.family === 'mixtral';
 }

@@ -1,9 +1,12 @@
 import { readSync } from 'node:fs';
 
-/** Float32 numbers that are in an open file, for any thread of the process; they stay there until they are read. */
+/**
+ * Float32 numbers in an open file, readable by any thread of the process; they must stay there until they are
+ * read.
+ */
 export interface FileFloats {
   readonly fd: number;
-  /** Position in bytes. */
+  /** Position in the file in bytes. */
   readonly position: number;
   readonly length: number;
   readonly byteLength: number;
@@ -13,7 +16,7 @@ export function fileFloats(fd: number, position: number, length: number): FileFl
   return { fd, position, length, byteLength: 4 * length };
 }
 
-/** @throws Error of the file system, or at the end of the file */
+/** @throws Error of the file system, or if the file ends early */
 export function readFloats(
   floats: FileFloats,
   into: Float32Array = new Float32Array(floats.length),

@@ -54,8 +54,8 @@ export function newestGeneration(root: string): number {
 }
 
 /**
- * Makes `generation` the owner of `root`, before it reads or writes there: processes of earlier generations
- * that still run, or resume, can change nothing there and end at their next save.
+ * Makes `generation` the owner of `root`, before it reads or writes there. Processes of earlier generations
+ * that still run, or resume, can then change nothing there, and end at their next save.
  *
  * @throws TrainerError `SUPERSEDED` if a later generation was started
  */
@@ -82,8 +82,8 @@ export function prepareFolder(place: Place): void {
 
 /**
  * Renames the complete, synced temporary folder to its final name, then deletes all but the newest `keep`
- * checkpoints and that of step `keepStep`. Those of later steps are deleted too: the run was resumed from an
- * earlier one, so they are no longer part of it.
+ * checkpoints and that of step `keepStep`. Checkpoints of later steps are deleted, too: the run was resumed
+ * from an earlier one, so they are no longer part of it.
  *
  * @param warn told what failed after the rename: the checkpoint is committed, and the next one tidies up
  * @throws TrainerError `SUPERSEDED` if a later generation was started
@@ -143,7 +143,7 @@ function writeLatest({ root, step, generation }: Place): void {
 /**
  * Moves a checkpoint to a name from which a later generation would restore it (`.replaced-G`).
  *
- * @returns that name
+ * @returns the new name
  * @throws TrainerError `SUPERSEDED`, with the checkpoint back in its place, if a later generation was started
  */
 function setAside({ root, generation }: Place, folder: string): string {
@@ -152,7 +152,7 @@ function setAside({ root, generation }: Place, folder: string): string {
   failpoint('checkpoint.aside');
   try {
     assertNotSuperseded(root, generation);
-    // A network file system may list a folder from its cache, but reads anew what it has just renamed.
+    // A network file system may list a folder from its cache, but rereads a folder that was just renamed.
     const writer = generationOf(aside) ?? 0;
     if (writer > generation) throw superseded(generation, writer);
   } catch (error) {
@@ -163,7 +163,10 @@ function setAside({ root, generation }: Place, folder: string): string {
   return aside;
 }
 
-/** Deletes what was set aside; renames it first, so that a half-deleted one never counts as committed. */
+/**
+ * Deletes a folder that was set aside; renames it first, so that a half-deleted one never counts as
+ * committed.
+ */
 function remove(aside: string, folder: string, generation: number): void {
   const discarded = `${folder}.tmp-${generation}-discarded`;
   renameSync(aside, discarded);
@@ -173,24 +176,24 @@ function remove(aside: string, folder: string, generation: number): void {
 
 /** Removes what this and earlier generations left unfinished, and restores what they had set aside. */
 function tidy(root: string, generation: number): void {
-  // The reverse order visits what an earlier call moved away before its former name.
+  // In reverse order, a folder that an earlier call moved away comes before the one that has its former name.
   for (const name of readdirSync(root).sort().reverse()) {
     const path = join(root, name);
     const unfinished = UNFINISHED.exec(name);
     if (unfinished !== null && Number(unfinished[1]) <= generation) removeUnfinished(path);
-    // If its name is taken it stays until the next checkpoint is committed.
+    // A folder whose name is taken stays until the next checkpoint is committed.
     else if (setAsideBy(path) <= generation) moveIfFree(path, settledName(path));
   }
 }
 
 function removeUnfinished(path: string): void {
-  // Renamed first: a process that still writes to it cannot commit it any more.
+  // Renamed first, so that a process that still writes to the folder can no longer commit it.
   const away = path.endsWith(AWAY) ? path : path + AWAY;
   if (away !== path) moveIfFree(path, away);
   try {
     rmSync(away, { recursive: true, force: true });
   } catch {
-    // A network file system may keep what another process has open; the next save tries again.
+    // A network file system may keep a file that another process has open; the next save tries again.
   }
 }
 
@@ -206,15 +209,15 @@ function moveIfFree(from: string, to: string): boolean {
   }
 }
 
-/** The path of a committed folder without the mark of one that was set aside. */
+/** The path of a committed folder, without the suffix of one that was set aside. */
 function settledName(folder: string): string {
   return folder.replace(SET_ASIDE, '');
 }
 
-/** The generation that set a folder aside; Infinity if none. */
+/** The generation that set a folder aside; Infinity if it was not set aside. */
 function setAsideBy(folder: string): number {
   return Number(SET_ASIDE.exec(folder)?.[1] ?? Number.POSITIVE_INFINITY);
 }
 
-/** Tells what to do about a run that has no checkpoint. */
+/** Tells the user what to do about a run that has no checkpoint. */
 export const NOTHING_SAVED = 'no checkpoint was saved yet (train.checkpointEvery): start the run again';

@@ -3,15 +3,18 @@ import type { ParameterSpec } from '../parameters/parameters.js';
 import type { Inheritance } from '../rpc/generated/messages.js';
 import type { Checkpoint } from './checkpoint.js';
 
-/** Matches the name of a matrix of shared experts, or of a routed one, whose id is in the group. */
+/**
+ * Matches the name of a matrix of the shared experts or of a routed expert; the group is the routed expert's
+ * id.
+ */
 const OF_EXPERT = /\.(?:shared|experts\.(\d+))\./;
 
 /**
  * Initial values of a parameter of a sparse model that inherits from a dense one with as many layers
  * (PanGu-Sigma, arXiv 2303.10845): a parameter of the same name is copied, an expert is a copy of its layer's
- * feed-forward. Where experts are narrower or shared, each has some of its hidden units, whose outputs add up: the
- * shared ones the first, the routed ones slices of the others in turn. Null for the parameters of routers, which
- * have no counterpart.
+ * feed-forward. Where experts are narrower or shared, each has some of the feed-forward's hidden units, whose
+ * outputs add up: the shared experts have the first units, the routed ones have slices of the others in turn.
+ * Null for the parameters of routers, which have no counterpart.
  *
  * @param sharedWidth hidden units of the shared experts together
  * @throws TrainerError `BAD_CHECKPOINT` if a tensor is missing or damaged, or its shape differs
@@ -29,12 +32,16 @@ export function inheritedValues(
   const values = sliceOf(dense, { name, shape }, id === undefined ? null : Number(id), sharedWidth);
   if (id === undefined || noise === 0) return values;
   const added = new Float32Array(values.length);
-  // The seed depends on the name of the expert alone, so noise is the same in every layout.
+  // The seed depends on the name of the expert alone, so the noise is the same in every layout.
   new CounterRandom(seed, `inherit.${name}`).fillNormal(added, noise * rootMeanSquare(values));
   return values.map((value, i) => value + added[i]!);
 }
 
-/** Hidden units of the dense feed-forward: columns of w_in and w_gate, [d, F], and rows of w_out, [F, d]. @param id null: shared */
+/**
+ * Hidden units of the dense feed-forward: columns of w_in and w_gate, [d, F], and rows of w_out, [F, d].
+ *
+ * @param id id of a routed expert; null for the shared experts
+ */
 function sliceOf(
   dense: Checkpoint,
   { name, shape }: Pick<ParameterSpec, 'name' | 'shape'>,

@@ -15,7 +15,7 @@ export function writeManifest(folder: string, manifest: Manifest): void {
   writeDurably(path.join(folder, MANIFEST_FILE), [Buffer.from(encodeManifest(manifest, runSchema))]);
 }
 
-/** @throws TrainerError as that of run-format */
+/** @throws TrainerError as `readManifest` of run-format */
 export function readManifest(folder: string): Manifest {
   return read<RunConfig>(folder, runSchema);
 }

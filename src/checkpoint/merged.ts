@@ -2,8 +2,9 @@ import { addProduct, isOfPair, pairOf } from '../parameters/low-rank-pair.js';
 import type { Checkpoint } from './checkpoint.js';
 
 /**
- * A checkpoint as one without `train.lora`: what it reads of a matrix has the product of the low-rank pair added, and the pairs
- * are not there. Itself if it has none. `locate` finds the matrix without its pair.
+ * A checkpoint as if it had no `train.lora`: `read` adds the product of a matrix's low-rank pair, and the
+ * pairs are hidden. A checkpoint without pairs is returned itself. `locate` finds the matrix without its
+ * pair.
  */
 export function mergedCheckpoint(checkpoint: Checkpoint): Checkpoint {
   const { manifest } = checkpoint;

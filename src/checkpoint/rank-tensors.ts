@@ -15,7 +15,7 @@ export function momentName(moment: 'm' | 'v', parameter: string): string {
   return `adam.${moment}.${parameter}`;
 }
 
-/** Name of the numbers of updates of a sparse layer's experts, under `train.expertUpdate: touched`. */
+/** Name of the update counts of a sparse layer's experts, under `train.expertUpdate: touched`. */
 export function updatesName(experts: string): string {
   return `adam.updates.${experts}`;
 }
@@ -46,7 +46,7 @@ export function mapTensors(
   };
 }
 
-/** Bytes that the tensors take in the files of a checkpoint, but for the headers of these. */
+/** Bytes that the tensors take in the files of a checkpoint, without the files' headers. */
 export function bytesOfTensors(tensors: RankTensors): number {
   return Object.values(tensors)
     .flat()

@@ -9,7 +9,8 @@ import { type FileFloats, readFloats } from './floats.js';
 // JSON {"name": {"dtype", "shape", "data_offsets": [begin, end]}} padded with spaces, then the tensors,
 // row-major and little-endian, at offsets counted from the end of the header.
 
-// Node 20 has no arrays of half floats: Uint16Array holds their bits. Of these two, only the first is written.
+// Node 20 has no arrays of half floats, so Uint16Array holds their bits. Of BF16 and F16, only BF16 is
+// written.
 const ARRAYS = {
   F32: Float32Array,
   I32: Int32Array,
@@ -46,9 +47,9 @@ export interface SafetensorsHeader {
   readonly metadata: Readonly<Record<string, string>>;
 }
 
-/** The reference implementation's limit. */
+/** Limit on the header's size, that of the reference implementation. */
 const MAX_HEADER_BYTES = 100_000_000;
-/** Names stand in messages. */
+/** Limit on the length of names, which appear in messages. */
 const MAX_NAME_LENGTH = 1000;
 
 /**
@@ -71,7 +72,7 @@ export function writeSafetensors(
   return writeDurably(path, partsOf([length, padded], sorted));
 }
 
-/** One tensor at a time is read from another file. */
+/** Yields the parts of a file; tensors in another file are read one at a time. */
 function* partsOf(head: readonly Uint8Array[], tensors: readonly TensorToWrite[]): Generator<Uint8Array> {
   yield* head;
   for (const { data } of tensors) yield bytesOf('fd' in data ? readFloats(data) : data);
@@ -178,7 +179,9 @@ function parseHeader(path: string, text: string): Record<string, unknown> {
   return header as Record<string, unknown>;
 }
 
-/** The first duplicate key of an object of valid JSON, of which `JSON.parse` silently keeps the last. */
+/**
+ * Finds the first duplicate key of an object of valid JSON; `JSON.parse` would silently keep the last value.
+ */
 function duplicateKey(json: string): string | undefined {
   const keysByDepth: Set<string>[] = [];
   const colon = /\s*:/y;
@@ -187,7 +190,7 @@ function duplicateKey(json: string): string | undefined {
     else if (json[at] === '}') keysByDepth.pop();
     if (json[at] !== '"') continue;
     const begin = at++;
-    // No regular expression, whose stack would overflow in a string of megabytes.
+    // A regular expression is not used: its stack would overflow in a string of megabytes.
     for (; json[at] !== '"'; at++) if (json[at] === '\\') at++;
     colon.lastIndex = at + 1;
     if (!colon.test(json)) continue;

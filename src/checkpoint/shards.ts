@@ -7,7 +7,7 @@ import { firstNotFinite, readFloats } from './floats.js';
 import type { RankTensors, SavedTensor } from './rank-tensors.js';
 import { writeSafetensors } from './safetensors.js';
 
-/** The files of a rank, by the part of its tensors that they hold. */
+/** A rank's files, by the part of its tensors that each holds. */
 export function shardFiles(rank: number, worldSize: number): Readonly<Record<keyof RankTensors, string>> {
   const place = `${rank}-of-${worldSize}`;
   return {
@@ -27,7 +27,7 @@ export function atShard(): void {
 /**
  * Writes and syncs one rank's files of a checkpoint into a folder that the coordinator has made.
  *
- * @param onFile called after each
+ * @param onFile called after each file
  * @throws TrainerError `DISK_FULL`; `NO_RESOURCE` if the disk fails otherwise or is not the coordinator's;
  *   `NOT_FINITE` if a tensor holds NaN or infinity
  */

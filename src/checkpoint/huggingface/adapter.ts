@@ -29,7 +29,7 @@ const configSchema = z.object({
   modules_to_save: z.array(z.never()).nullish(),
 });
 
-/** Names of both matrices of a pair beside a published matrix. */
+/** Names of the two matrices of a pair, by the name of the published matrix. */
 export function adapterPair(published: string): { readonly a: string; readonly b: string } {
   const module = `base_model.model.${published.replace(/\.weight$/, '')}`;
   return { a: `${module}.lora_A.weight`, b: `${module}.lora_B.weight` };
@@ -40,18 +40,22 @@ export interface Adapter {
   /** Folder of the base model. */
   readonly base: string;
   /**
-   * Takes the pairs of these matrices, each [outputs, inputs].
+   * Checks that the adapter has pairs of these matrices only, each matrix being [outputs, inputs].
    *
-   * @throws TrainerError `BAD_INPUT` naming a tensor that is missing, of another shape, or of none of them
+   * @throws TrainerError `BAD_INPUT` naming a tensor that is missing, of another shape, or of none of these
+   *   matrices
    */
   check(shapes: ReadonlyMap<string, readonly number[]>): void;
-  /** Adds the product of the pair of a matrix to its values, [outputs, inputs], if it has one. */
+  /**
+   * Adds the product of the pair of a matrix to the matrix's values, [outputs, inputs], if there is a pair.
+   */
   addTo(values: Float32Array, published: string, shape: readonly number[]): void;
 }
 
 /**
- * Opens the adapter in a folder; null if there is none. Its base is the folder that `base_model_name_or_path` names, from the working
- * folder or from that of the adapter; where it names none, the adapter is in the folder of its base.
+ * Opens the adapter in a folder; null if there is none. Its base model is in the folder that
+ * `base_model_name_or_path` names, relative to the working folder or to that of the adapter; if it names
+ * none, the adapter is in the folder of its base model.
  *
  * @throws TrainerError `BAD_INPUT` naming the file and the field that is not supported
  */

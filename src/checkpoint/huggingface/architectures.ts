@@ -1,4 +1,7 @@
-/** Classes of transformers that compute what models of family mixtral do, with the `model_type` of their config.json. */
+/**
+ * Classes of transformers that can compute models of family mixtral, with the `model_type` of their
+ * config.json.
+ */
 export const MODEL_TYPES = {
   LlamaForCausalLM: 'llama',
   Qwen2ForCausalLM: 'qwen2',

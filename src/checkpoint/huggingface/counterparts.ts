@@ -9,13 +9,13 @@ export interface Counterpart {
   /** Shape of the parameter; a matrix is [inputs, outputs]. */
   readonly shape: readonly number[];
   readonly published: string;
-  /** True for the matrix of a linear layer, which is [outputs, inputs] there. */
+  /** True for the matrix of a linear layer, which is published as [outputs, inputs]. */
   readonly isTransposed: boolean;
-  /** The published values are the parameter's times this power of two. */
+  /** Power of two by which the parameter is multiplied in the published tensor. */
   readonly factor: number;
 }
 
-/** A tensor of a class that models of family mixtral do without: it adds nothing if all of it is 0. */
+/** A published tensor that models of family mixtral do not have: it has no effect if all of it is 0. */
 export type Absent = Pick<Counterpart, 'published' | 'shape'>;
 
 type Sections = Pick<RunConfig, 'model' | 'moe'>;
@@ -24,12 +24,15 @@ const MLP = { w_gate: 'gate_proj', w_in: 'up_proj', w_out: 'down_proj' } as cons
 const BLOCK_SPARSE_MOE = { w_gate: 'w1', w_in: 'w3', w_out: 'w2' } as const;
 
 /**
- * For a model whose shared experts have no gate, that of Qwen2Moe is written as 0: sigmoid(0) = 1/2, so an output of twice the
- * size comes out as it is here, to the bit.
+ * Factor of shared experts without a gate. Qwen2Moe always has a gate; with weights of 0 it is sigmoid(0) =
+ * 1/2, so doubling the output gives the same result, to the bit.
  */
 const HALF_OPEN_GATE = 2;
 
-/** Every parameter of a model, but its router's state. Experts are numbered as the model holds them. */
+/**
+ * The counterparts of all parameters of a model except its router's state. Experts are numbered as in the
+ * model.
+ */
 export function counterparts(config: Sections, architecture: Architecture): Counterpart[] {
   const { model } = config;
   const { dModel: d, vocabSize } = model;
@@ -64,9 +67,9 @@ export function counterparts(config: Sections, architecture: Architecture): Coun
 }
 
 /**
- * The tensors of a class that models of family mixtral do without.
+ * The tensors of an architecture that models of family mixtral do not have.
  *
- * @param sharedWidth hidden units of the shared expert that a class has where the model has none
+ * @param sharedWidth hidden units of the architecture's shared expert, used where the model has none
  */
 export function absentTensors(
   { model, moe }: Sections,
@@ -150,7 +153,7 @@ function transposed(
   return { own, published: `${published}.weight`, shape, isTransposed: true, factor };
 }
 
-/** [R, C], row-major, -> [C, R] */
+/** Transposes a row-major matrix: [R, C] -> [C, R]. */
 export function transpose(values: Float32Array, [rows, columns]: readonly [number, number]): Float32Array {
   const turned = new Float32Array(values.length);
   for (let row = 0; row < rows; row++)

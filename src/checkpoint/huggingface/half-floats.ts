@@ -1,11 +1,11 @@
-/** Float32 of bfloat16, which is its upper half. */
+/** Converts bfloat16, the upper half of a float32, to float32. */
 export function fromBfloat16(bits: Uint16Array): Float32Array {
   const words = new Uint32Array(bits.length);
   for (let i = 0; i < bits.length; i++) words[i] = bits[i]! << 16;
   return new Float32Array(words.buffer);
 }
 
-/** Float32 of IEEE 754 half precision. */
+/** Converts IEEE 754 half precision to float32. */
 export function fromFloat16(bits: Uint16Array): Float32Array {
   const values = new Float32Array(bits.length);
   for (let i = 0; i < bits.length; i++) values[i] = FLOAT16[bits[i]!]!;

@@ -10,25 +10,29 @@ import { absentTensors, type Counterpart, counterparts, transpose } from './coun
 import { CONFIG_FILE, type Published, readPublishedConfig } from './published-config.js';
 import { PublishedTensors } from './published-tensors.js';
 
-/** Angles of rotary positions, which files of before 2023 have. */
+/** Tensors of rotary frequencies, which files from before 2023 have. */
 const DERIVED = /\.rotary_emb\.inv_freq$/;
 
-/** Files that only our folders hold; a run folder has a config.json as well. */
+/** Files that only locmoe's folders hold; a run folder has a config.json as well. */
 const OF_OURS = [MANIFEST_FILE, 'run.json', 'metrics.ndjson', 'checkpoints'];
 
-/** True for a folder of a model for transformers or of an adapter to one, false for one of ours, or none. */
+/**
+ * True for a folder of a model for transformers or of an adapter to one; false for a folder of locmoe, or any
+ * other.
+ */
 export function isHuggingFace(folder: string): boolean {
   const has = (name: string) => existsSync(path.join(folder, name));
   return (has(CONFIG_FILE) || has(ADAPTER_CONFIG)) && !OF_OURS.some(has);
 }
 
 /**
- * Opens a HuggingFace folder as a checkpoint with the weights of a model of family mixtral: config.json, tokenizer.json, and
- * model.safetensors or the files that its index names. Headers of files are checked, values when they are read. A folder of a LoRA
- * adapter, as PEFT writes it, is its base model with the products added.
+ * Opens a HuggingFace folder as a checkpoint with the weights of a model of family mixtral: config.json,
+ * tokenizer.json, and model.safetensors or the files that its index names. File headers are checked at once,
+ * values when they are read. A folder of a LoRA adapter, as PEFT writes it, is opened as its base model with
+ * the products of the pairs added.
  *
- * @throws TrainerError `BAD_INPUT` or `BAD_CONFIG` naming the file and the field or tensor that is missing, wrong or not
- *   supported
+ * @throws TrainerError `BAD_INPUT` or `BAD_CONFIG` naming the file and the field or tensor that is missing,
+ *   wrong or not supported
  */
 export function openHuggingFace(folder: string) {
   const adapter = openAdapter(folder);
@@ -69,7 +73,7 @@ export function openHuggingFace(folder: string) {
   };
 }
 
-/** Every parameter is there, and what is there beside them changes nothing. */
+/** Checks that every parameter is there, and that no further tensor has an effect. */
 function assertSame(
   tensors: PublishedTensors,
   known: readonly Counterpart[],
@@ -87,14 +91,14 @@ function assertSame(
         `${folder}: tensor ${published} is not all 0, and models of family mixtral have no such part`,
       );
   const places = new Set([...known, ...absent].map(({ published }) => published));
-  // A copy of the embedding.
+  // With a tied embedding, `lm_head.weight` is a copy of it.
   if (config.model.tiedEmbedding) places.add('lm_head.weight');
   for (const name of tensors.names)
     if (!places.has(name) && !DERIVED.test(name))
       throw bad(`${folder}: models of family mixtral have no place for tensor ${name}`);
 }
 
-/** The matrices that a pair may be beside, [outputs, inputs]: a pair of the embedding has another form. */
+/** The matrices that may have a pair, [outputs, inputs]: a pair of the embedding has another form. */
 function matricesOf(known: readonly Counterpart[]): ReadonlyMap<string, readonly number[]> {
   return new Map(
     known

@@ -11,7 +11,10 @@ import { ropeScalingOf, ropeSchema, unsupportedScaling } from './rope-scaling.js
 
 export const CONFIG_FILE = 'config.json';
 
-/** Limit on the experts of all layers together, since each has tensors that are listed; published models have fewer. */
+/**
+ * Limit on the experts of all layers together, since the tensors of each are listed; published models have
+ * fewer.
+ */
 const MAX_EXPERTS = 100_000;
 /** Limit on the size of a config.json; known ones have a few kB. */
 export const MAX_CONFIG_BYTES = 2 ** 20;
@@ -19,7 +22,7 @@ export const MAX_CONFIG_BYTES = 2 ** 20;
 /** A model as config.json describes it. */
 export interface Published {
   readonly architecture: Architecture;
-  /** Has a text to train on and a pace too, which are to be replaced. */
+  /** Includes placeholder settings of data and training, which are to be replaced. */
   readonly config: RunConfig;
   /** Hidden units of the shared expert, which the model may have without using it; 0 for none. */
   readonly sharedWidth: number;
@@ -68,7 +71,7 @@ const fieldsSchema = z.object({
 });
 type Fields = z.output<typeof fieldsSchema>;
 
-/** A pace to go on with the weights, that keeps what they know. */
+/** Training settings for fine-tuning, gentle enough to keep what the weights have learned. */
 const TRAIN = {
   steps: 1000,
   globalBatch: 16,
@@ -76,13 +79,16 @@ const TRAIN = {
   endLearningRate: 3e-6,
   warmupSteps: 50,
 };
-/** A mixture grown from a dense model begins as that model, because its weights add up to 1. */
+/**
+ * Settings for a mixture grown from a dense model. Its weights add up to 1, so it computes the same at first.
+ */
 const GROWN = { numExperts: 8, router: 'switch', expertsPerToken: 2, capacityFactor: null };
 
 /**
  * Reads config.json as a configuration with the same model.
  *
- * @throws TrainerError `BAD_INPUT` or `BAD_CONFIG` naming the field that is missing, wrong, or no part of family mixtral
+ * @throws TrainerError `BAD_INPUT` or `BAD_CONFIG` naming the field that is missing, wrong, or not part of
+ *   family mixtral
  */
 export function readPublishedConfig(folder: string): Published {
   const file = path.join(folder, CONFIG_FILE);
@@ -135,10 +141,10 @@ function parseFields(file: string): Fields {
   throw new TrainerError('BAD_INPUT', `${file}: ${field.join('.') || 'configuration'}: ${message}`);
 }
 
-/** Names the field that the family computes differently; undefined if there is none. */
+/** Names a field that models of family mixtral do not support; undefined if there is none. */
 function unsupported(fields: Fields): string | undefined {
   const [architecture] = fields.architectures;
-  // Only Mixtral has one that no other field turns on.
+  // In every class but Mixtral, another field has to enable the window.
   const window = architecture === 'MixtralForCausalLM' ? (fields.sliding_window ?? null) : null;
   if (fields.quantization_config != null)
     return 'quantization_config: weights must be of type F32, F16 or BF16';
@@ -185,7 +191,7 @@ function hasBias({ architectures: [architecture], qkv_bias }: Fields): boolean {
   return architecture === 'Qwen2ForCausalLM' || (architecture === 'Qwen2MoeForCausalLM' && qkv_bias);
 }
 
-/** Null for the quotient of width and heads. Qwen3 alone has another default. */
+/** Null for the hidden size divided by the number of heads. Only Qwen3 has another default. */
 function headDimOf({ architectures: [architecture], head_dim, hidden_size, num_attention_heads }: Fields) {
   const size = head_dim ?? (architecture === 'Qwen3ForCausalLM' ? 128 : null);
   return size === hidden_size / num_attention_heads ? null : size;
@@ -199,7 +205,7 @@ function isQwenMixture(architecture: Architecture): boolean {
   return architecture === 'Qwen2MoeForCausalLM' || architecture === 'Qwen3MoeForCausalLM';
 }
 
-/** Whether each layer has experts. */
+/** Tells for each layer whether it has experts. */
 function sparseLayersOf(fields: Fields): boolean[] {
   const [architecture] = fields.architectures;
   const { mlp_only_layers: dense, decoder_sparse_step: step } = fields;
@@ -218,7 +224,7 @@ function scalingOf(fields: Fields) {
   return fields.rope_scaling ?? fields.rope_parameters;
 }
 
-/** Beside `rope_scaling` in files of before transformers 5. */
+/** Until transformers 5, rope_theta stands beside `rope_scaling`. */
 function ropeThetaOf(fields: Fields): number | undefined {
   return fields.rope_parameters?.rope_theta ?? fields.rope_theta;
 }
@@ -227,7 +233,8 @@ function moeOf(fields: Fields): object {
   const width = fields.moe_intermediate_size ?? fields.intermediate_size;
   const shared = fields.shared_expert_intermediate_size;
   const isMixtral = fields.architectures[0] === 'MixtralForCausalLM';
-  // Units that are no expert's must be 0, which their tensors tell.
+  // Shared units whose number is no multiple of an expert's width are left out; open-huggingface.ts checks
+  // that their weights are 0.
   const hasShared = shared > 0 && shared % width === 0;
   return {
     numExperts: fields.num_local_experts ?? fields.num_experts,

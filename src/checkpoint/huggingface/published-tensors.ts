@@ -9,7 +9,7 @@ import { CONFIG_FILE } from './published-config.js';
 
 const WHOLE_FILE = 'model.safetensors';
 const INDEX_FILE = 'model.safetensors.index.json';
-/** Far more than the names of any model. */
+/** Limit on the size of the index, far more than the names of any model take. */
 const MAX_INDEX_BYTES = 2 ** 28;
 
 const indexSchema = z.object({
@@ -55,7 +55,11 @@ export class PublishedTensors {
     return header;
   }
 
-  /** Values as float32, row-major. @throws TrainerError as `check` */
+  /**
+   * Returns the values as float32, row-major.
+   *
+   * @throws TrainerError as `check`
+   */
   read(name: string, shape: readonly number[]): Float32Array {
     const header = this.check(name, shape);
     const { data } = readTensor(header, name);
@@ -68,7 +72,7 @@ export class PublishedTensors {
   }
 }
 
-/** The header of the file that holds each tensor. */
+/** Returns the header of the file that holds each tensor, by the tensor's name. */
 function headersOf(folder: string, whole: string): Map<string, SafetensorsHeader> {
   const index = path.join(folder, INDEX_FILE);
   if (whole !== WHOLE_FILE || !existsSync(index)) {

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import type { RunConfig } from '../../config/schema.js';
 
-/** `rope_scaling`, or `rope_parameters` since transformers 5. */
+/** Schema of `rope_scaling`, or of `rope_parameters` since transformers 5. */
 export const ropeSchema = z.looseObject({
   rope_theta: z.number().positive().optional(),
   rope_type: z.string().optional(),
@@ -30,7 +30,7 @@ function typeOf(rope: Rope | null | undefined): string {
   return rope?.rope_type ?? rope?.type ?? 'default';
 }
 
-/** Names the type that is not supported, or the field that it lacks; undefined if there is none. */
+/** Names the type that is not supported, or the field that is missing; undefined if there is neither. */
 export function unsupportedScaling(rope: Rope | null | undefined): string | undefined {
   const type = typeOf(rope);
   if (!Object.hasOwn(FIELDS, type))
@@ -39,7 +39,7 @@ export function unsupportedScaling(rope: Rope | null | undefined): string | unde
   return missing === undefined ? undefined : `rope_scaling ${type} has no ${missing}`;
 }
 
-/** `model.ropeScaling`, to be checked; null for none. */
+/** Value of `model.ropeScaling`, not yet validated; null for no scaling. */
 export function ropeScalingOf(rope: Rope | null | undefined): object | null {
   const type = typeOf(rope);
   if (type === 'default') return null;
@@ -47,7 +47,7 @@ export function ropeScalingOf(rope: Rope | null | undefined): object | null {
   return { type, ...Object.fromEntries(fields.map(([field, own]) => [own, rope![field]])) };
 }
 
-/** The other way round. */
+/** Value of `rope_scaling` for `model.ropeScaling`, the inverse of `ropeScalingOf`. */
 export function publishedScaling(scaling: RopeScaling | null): object | null {
   if (scaling === null) return null;
   const fields = Object.entries(FIELDS[scaling.type]!);
