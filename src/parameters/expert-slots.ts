@@ -17,20 +17,20 @@ export type StoredArrays = readonly [values: Float32Array, m: Float32Array, v: F
 
 /** Storage of experts that are not in memory, by their index among the experts of this rank. */
 export interface ExpertStorage {
-  /** Whether it has the experts already: none is initialized or loaded. */
+  /** True if the storage already has the experts, so that none is initialized or loaded. */
   readonly isFilled: boolean;
-  /** Reads what was written last, zeros at first: the values and the moments m and v. */
+  /** Reads what was written last, or zeros: the values and the moments m and v. */
   read(expert: number, into: StoredArrays): void;
   write(expert: number, from: StoredArrays): void;
-  /** These are read soon. */
+  /** Announces that these experts are read soon. */
   willRead(experts: readonly number[]): void;
   close(): void;
 }
 
 export interface SlotOptions {
-  /** Memory for values, gradients and moments of the experts in memory; Infinity for all of them. */
+  /** Memory for values, gradients and moments of the resident experts; Infinity to keep all in memory. */
   readonly budgetBytes: number;
-  /** Null if all are in memory. */
+  /** Null if all experts are in memory. */
   readonly storage: ExpertStorage | null;
 }
 
@@ -38,7 +38,7 @@ export interface SlotOptions {
 export interface SlotStatistics {
   /** Experts with tokens, over all steps. */
   touched: number;
-  /** Experts that were read. */
+  /** Number of times that an expert was read. */
   reads: number;
   bytesIn: number;
   bytesOut: number;
@@ -55,9 +55,9 @@ interface Resident {
 const FLOAT_BYTES = 4;
 
 /**
- * The experts of a rank of which only those with tokens move: flat arrays of as many slots as a budget allows, each for
- * one expert. One that is needed takes the slot of the one that was not for the longest time. All experts have equal
- * sizes.
+ * The experts of a rank where only those with tokens are updated: flat arrays of as many slots as a budget
+ * allows, each for one expert. An expert that is needed takes the slot of the least recently used one. All
+ * experts have the same size.
  */
 export class ExpertSlots implements ParameterGroup {
   readonly flat: FlatArrays<StateArrays>;
@@ -70,20 +70,20 @@ export class ExpertSlots implements ParameterGroup {
   readonly statistics: SlotStatistics = { touched: 0, reads: 0, bytesIn: 0, bytesOut: 0, waitMs: 0 };
   readonly #storage: ExpertStorage | null;
   readonly #places: ReadonlyMap<string, number>;
-  /** Floats of an expert. */
+  /** Number of floats of an expert. */
   readonly #size: number;
   readonly #numSlots: number;
   readonly #free: number[];
-  /** The least recently used first. */
+  /** Experts in memory, the least recently used first. */
   readonly #residents = new Map<string, Resident>();
   /** Experts in memory that differ from what is stored. */
   readonly #changed = new Set<string>();
   /** Experts in memory with gradients of the last step. */
   readonly #touched = new Set<string>();
-  /** Whether their gradients are needed. */
+  /** True while the gradients of the touched experts are needed. */
   #isStepOpen = false;
 
-  /** @param onMove told which ranges have other elements: an expert has come to them, or is gone */
+  /** @param onMove told which ranges have other elements, as an expert was loaded into them or evicted */
   constructor(
     specs: readonly ParameterSpec[],
     { budgetBytes, storage }: SlotOptions,
@@ -97,17 +97,17 @@ export class ExpertSlots implements ParameterGroup {
     this.#size = this.experts.get(names[0]!)?.at(-1)?.end ?? 0;
     this.#numSlots = Math.min(names.length, Math.max(1, Math.floor(budgetBytes / this.#bytesOf(1))));
     this.#free = Array.from({ length: this.#numSlots }, (_, i) => this.#numSlots - 1 - i);
-    // A thread saves them, if they are not saved from the storage.
+    // Shared, so that the thread that saves them can read them where there is no expert file.
     this.flat = new FlatArrays<StateArrays>(this.#numSlots * this.#size, 4, true);
     [this.values, this.gradients, this.m, this.v] = this.flat.arrays;
   }
 
-  /** Whether some may not be in memory. */
+  /** True if some experts may not be in memory. */
   get isStored(): boolean {
     return this.#storage !== null;
   }
 
-  /** Whether the storage has the experts already. */
+  /** True if the storage already has the experts. */
   get isFilled(): boolean {
     return this.#storage?.isFilled ?? false;
   }
@@ -121,22 +121,26 @@ export class ExpertSlots implements ParameterGroup {
     return this.ranges.filter(({ frozen }) => !frozen);
   }
 
-  /** Brings an expert to memory. @returns its ranges until another takes its slot */
+  /**
+   * Loads an expert into memory if it is not there.
+   *
+   * @returns the expert's ranges, valid until another expert takes its slot
+   */
   open(name: string): readonly ParameterRange[] {
     const resident = this.#residents.get(name) ?? this.#bring(name);
-    // The most recently used one is the last.
+    // Moves the expert to the end, as the most recently used one.
     this.#residents.delete(name);
     this.#residents.set(name, resident);
     return resident.ranges;
   }
 
-  /** Opens a parameter (`open`) to change it. */
+  /** Opens an expert (`open`) to change it. */
   openToChange(name: string): readonly ParameterRange[] {
     this.willChange(name);
     return this.open(name);
   }
 
-  /** An expert in memory will differ from what is stored. */
+  /** Declares that an expert in memory will differ from what is stored. */
   willChange(name: string): void {
     this.#changed.add(name);
   }
@@ -147,10 +151,10 @@ export class ExpertSlots implements ParameterGroup {
   }
 
   /**
-   * Brings those to memory that will have tokens in the step to come, which is known before.
+   * Loads the experts that will have tokens in the next step, where they are known in advance.
    *
-   * @param next those of the step after it
-   * @throws TrainerError `BAD_CONFIG` if the budget is too small for them
+   * @param next experts of the step after that
+   * @throws TrainerError `BAD_CONFIG` if the budget is too small for `names`
    */
   expect(names: readonly string[], next: readonly string[]): void {
     if (names.length > this.#numSlots) throw this.#tooSmall(names.length);
@@ -165,7 +169,8 @@ export class ExpertSlots implements ParameterGroup {
   }
 
   /**
-   * Experts have tokens in this step: they stay in memory until its end, with gradients of zero at first.
+   * Declares that experts have tokens in this step: they stay in memory until its end, with gradients that
+   * start at zero.
    *
    * @throws TrainerError `BAD_CONFIG` if the budget is too small
    */
@@ -185,7 +190,7 @@ export class ExpertSlots implements ParameterGroup {
     this.#isStepOpen = false;
   }
 
-  /** Writes what has changed to the storage. */
+  /** Writes the changed experts to the storage. */
   flush(): void {
     for (const name of this.#changed) this.#write(name, this.#residents.get(name)!);
     this.#changed.clear();
@@ -195,7 +200,7 @@ export class ExpertSlots implements ParameterGroup {
     this.#storage?.close();
   }
 
-  /** Opens those in memory first, as they must not make room for the others. */
+  /** Opens the experts that are in memory first, so that the others do not evict them. */
   #openAll(names: readonly string[]): void {
     for (const name of names) if (this.#residents.has(name)) this.open(name);
     for (const name of names) this.open(name);
@@ -251,7 +256,7 @@ export class ExpertSlots implements ParameterGroup {
       .map((range) => ({ ...range, begin: at + range.begin, end: at + range.end }));
   }
 
-  /** Returns the bytes of so many experts in memory. */
+  /** Returns the bytes of `numExperts` experts in memory. */
   #bytesOf(numExperts: number): number {
     return numExperts * 4 * FLOAT_BYTES * this.#size;
   }

@@ -1,10 +1,11 @@
 import { initStd, matrixSpec } from './matrix.js';
 import type { ParameterSpec } from './parameter-group.js';
 
-// Low-rank adaptation (LoRA, Hu et al., arXiv 2106.09685, section 4.1): beside a frozen W [a, b] a pair A [a, R], B [R, b] is
-// trained, and W + scale A B takes the place of W. B is zero at first, so that a new pair changes nothing.
+// Low-rank adaptation (LoRA, Hu et al., arXiv 2106.09685, section 4.1): a pair A [a, R], B [R, b] is trained
+// beside a frozen W [a, b], and W + scale A B is used in place of W. B is zero at first, so that a new pair
+// changes nothing.
 
-/** Names of A and B of a matrix. The part before the last dot still names its expert. */
+/** Names of A and B of a matrix. The part before the last dot still names the matrix's expert. */
 export function pairOf(matrix: string): { readonly a: string; readonly b: string } {
   return { a: `${matrix}_lora_a`, b: `${matrix}_lora_b` };
 }
@@ -13,7 +14,7 @@ export function isOfPair(parameter: string): boolean {
   return /_lora_[ab]$/.test(parameter);
 }
 
-/** The spec of a matrix with a pair beside it, and those of the pair. */
+/** The specs of a matrix and of the pair beside it. */
 export function specsWithPair(matrix: ParameterSpec, rank: number, pairScale: number): ParameterSpec[] {
   const { name, placement } = matrix;
   const [a, b] = matrix.shape as [number, number];
@@ -25,7 +26,13 @@ export function specsWithPair(matrix: ParameterSpec, rank: number, pairScale: nu
   ];
 }
 
-/** Adds scale A B. @param wAB [a, b] @param aAR [a, R] @param bRB [R, b] */
+/**
+ * Adds scale A B to W, in place.
+ *
+ * @param wAB [a, b]
+ * @param aAR [a, R]
+ * @param bRB [R, b]
+ */
 export function addProduct(
   wAB: Float32Array,
   aAR: Float32Array,

@@ -23,7 +23,7 @@ export function matrixSpec(
   return { name, shape, init: { kind: 'normal', std }, placement, decay: true };
 }
 
-/** A gain or a bias, all `value` at first. */
+/** Spec of a gain or a bias whose elements are all `value` at first. */
 export function vectorSpec(name: string, length: number, value: number): ParameterSpec {
   return { name, shape: [length], init: { kind: 'constant', value }, placement: 'shared', decay: false };
 }

@@ -26,7 +26,7 @@ export interface ParameterSpec {
 export interface ParameterRange extends ParameterSpec {
   readonly begin: number;
   readonly end: number;
-  /** It has no gradient and does not change. */
+  /** True if the parameter has no gradient and does not change. */
   readonly frozen: boolean;
 }
 
@@ -57,13 +57,13 @@ export interface ParameterGroup {
 export function makeGroup(specs: readonly ParameterSpec[], isFrozen: IsFrozen): ParameterGroup {
   const ranges = inOrder([...specs.filter((spec) => !isFrozen(spec)), ...specs.filter(isFrozen)], isFrozen);
   const trained = ranges.filter(({ frozen }) => !frozen);
-  // They are shared, as a thread saves them.
+  // The arrays are shared, as another thread saves them.
   const flat = new FlatArrays<StateArrays>(ranges.at(-1)?.end ?? 0, 4, true);
   const [values, gradients, m, v] = flat.arrays;
   return { ranges, trained, values, gradients, m, v, flat };
 }
 
-/** One after the other, from 0. */
+/** Places parameters one after the other, from 0. */
 export function inOrder(specs: readonly ParameterSpec[], isFrozen: IsFrozen): ParameterRange[] {
   let end = 0;
   return specs.map((spec) => {

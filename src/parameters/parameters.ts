@@ -17,9 +17,9 @@ export type { ParameterGroup, ParameterRange, ParameterSpec } from './parameter-
 
 export interface ParameterEntry {
   readonly name: string;
-  /** Experts that are not resident are loaded on read; the view is valid until they are evicted. */
+  /** Loads the expert on read if it is not in memory; the view is valid until the expert is evicted. */
   readonly values: Float32Array;
-  /** Empty if the last step has left none. */
+  /** Empty if the last step has left no gradient. */
   readonly gradients: Float32Array;
 }
 
@@ -28,38 +28,43 @@ interface Place {
   readonly range: ParameterRange;
 }
 
-/** The port through which layers read parameters. */
+/** The interface through which layers read parameters. */
 export interface ParameterSource {
   /**
-   * Outside of a recorded gradient the elements of an expert's parameter are there until the next expert is read.
+   * Outside of a recorded gradient, the elements of an expert's parameter are valid until the next expert is
+   * read.
    *
    * @throws TrainerError `INTERNAL` if this rank holds no parameter of that name.
    */
   get(name: string): tf.Tensor;
   /** Factor of the low-rank pair beside a matrix (low-rank-pair.ts); undefined if it has none. */
   pairScale(name: string): number | undefined;
-  /** These experts have tokens, or their replicas have, in the gradient that is recorded. */
+  /** Declares that these experts, or their replicas, have tokens in the gradient that is recorded. */
   touch(experts: readonly string[]): void;
 }
 
 /**
  * The parameters of one rank: two flat float32 arrays (shared, expert) for collectives and the optimizer, and
- * a TensorFlow variable for each parameter for the model. Where only experts with tokens move, those are in slots.
+ * a TensorFlow variable for each parameter for the model. Where only experts with tokens are updated, experts
+ * are in slots.
  *
  * One step: `computeGradients` of each micro-batch; reduce and apply `group.gradients`; `pushValues`.
  */
 export class ParameterStore implements ParameterSource {
   readonly shared: ParameterGroup;
   readonly expert: ParameterGroup;
-  /** `expert`, if they are in slots. */
+  /** The same object as `expert` if experts are in slots, else null. */
   readonly slots: ExpertSlots | null;
   readonly #variables = new Map<string, tf.Variable>();
-  /** Variables of the parameters that gradients are taken for. */
+  /** Variables of the parameters whose gradients are computed. */
   readonly #differentiated = new Map<string, tf.Variable>();
   /** Places of parameters that are never moved. */
   readonly #fixed = new Map<string, Place>();
   readonly #pairScales: ReadonlyMap<string, number | undefined>;
-  /** While a gradient is recorded: stand-ins of the variables that the model has read, or these if they are frozen. */
+  /**
+   * While a gradient is recorded: by name, the tensor that stands for each variable that the model has read,
+   * or the variable itself if it is not differentiated.
+   */
   #recorded: Map<string, tf.Tensor> | null = null;
   /** Whether the gradient that is recorded adds to the one in the flat arrays. */
   #accumulates = false;
@@ -67,7 +72,7 @@ export class ParameterStore implements ParameterSource {
   readonly #unfinished = new Map<ParameterRange, ParameterGroup>();
 
   /**
-   * @param slots null if all experts move in every step
+   * @param slots null if all experts are updated in every step
    * @param alwaysDifferentiated names of parameters that the backward pass reaches even if they are frozen
    */
   constructor(
@@ -144,7 +149,7 @@ export class ParameterStore implements ParameterSource {
       if (!isThere && this.#accumulates) addTo(group.gradients, range.begin, values);
       else if (!isThere) target.set(values);
       this.#unfinished.delete(range);
-      // No longer needed; autograd would keep all of them until the end of the step.
+      // The gradient is no longer needed; autograd would keep all gradients until the end of the step.
       gradient.dispose();
     });
     this.#recorded.set(name, recorded);
@@ -207,9 +212,10 @@ export class ParameterStore implements ParameterSource {
 
   /**
    * Differentiates the scalar that `loss` returns and writes the gradients of all parameters to the flat
-   * arrays, each as soon as it is final; zeros for parameters that the loss does not depend on, or that are frozen.
+   * arrays, each as soon as it is final; zeros for parameters that the loss does not depend on, or that are
+   * frozen.
    *
-   * @param accumulates add to what the flat arrays hold instead; without it a step begins
+   * @param accumulates true to add to what the flat arrays hold; false to begin a step
    * @returns the value of the scalar
    */
   computeGradients(loss: () => tf.Scalar, accumulates = false): number {
@@ -229,15 +235,15 @@ export class ParameterStore implements ParameterSource {
     }
   }
 
-  /** The gradients of the step are no longer needed. */
+  /** Declares that the gradients of the step are no longer needed. */
   endStep(): void {
     this.slots?.endStep();
   }
 
   /**
-   * Copies the flat values to the variables; call it after every change of `values`.
+   * Copies the flat values to the variables; to be called after every change of `values`.
    *
-   * @param experts that have changed, all of them in memory; all experts in memory by default
+   * @param experts experts that have changed, all of them in memory; by default all experts in memory
    */
   pushValues(experts: readonly string[] | null = null): void {
     this.#push(this.shared, this.shared.ranges);
