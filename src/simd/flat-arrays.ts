@@ -4,14 +4,17 @@ import { FLOATS_OF_VECTOR, MOST_PAGES } from './vector-kernel.js';
 const PAGE_BYTES = 65536;
 /** Arrays are aligned to cache lines. */
 const LINE_BYTES = 64;
-/** Addresses so far apart share a set of the L1 cache. */
+/** Addresses at this distance share a set of the L1 cache. */
 const L1_PERIOD_BYTES = 4 << 10;
-/** And of the L2 cache, which has 2,048 sets of a line on Zen 4 and on Sapphire Rapids. */
+/**
+ * Addresses at this distance share a set of the L2 cache, which has 2,048 sets of a line on Zen 4 and on
+ * Sapphire Rapids.
+ */
 const L2_PERIOD_BYTES = 128 << 10;
 
 /**
  * Float32 arrays of equal length in one WebAssembly memory, on which vector kernels work in place. The memory
- * never grows, so the views stay valid. The kernel allocates a page when it is first written.
+ * never grows, so the views stay valid. The operating system allocates a page when it is first written.
  */
 export class FlatArrays<Arrays extends readonly Float32Array[] = readonly Float32Array[]> {
   readonly memory: WebAssembly.Memory;
@@ -21,9 +24,10 @@ export class FlatArrays<Arrays extends readonly Float32Array[] = readonly Float3
   readonly spares: Arrays;
 
   /**
-   * @param length of each array
-   * @param isShared whether other threads can read them; copies of the arrays then take twice as long while in cache
-   * @throws TrainerError `BAD_CONFIG` if they exceed the largest WebAssembly memory
+   * @param length length of each array
+   * @param isShared whether other threads can read the arrays; copying them then takes twice as long while in
+   *   cache
+   * @throws TrainerError `BAD_CONFIG` if the arrays exceed the largest WebAssembly memory
    */
   constructor(length: number, count: Arrays['length'], isShared = false) {
     const strideBytes = strideOf(4 * length, count);
@@ -49,9 +53,9 @@ export class FlatArrays<Arrays extends readonly Float32Array[] = readonly Float3
 }
 
 /**
- * Bytes from the start of an array to that of the next. Where arrays are large the same element of each lies in other sets of the
- * caches: at a distance that is a power of two they would drive each other out, and a pass over four of 128 MiB would take four times
- * as long.
+ * Bytes from the start of an array to that of the next. With large arrays, the same element of each must lie
+ * in a different set of the caches: at a distance that is a power of two, they would evict each other, and a
+ * pass over four arrays of 128 MiB would take four times as long.
  */
 function strideOf(bytes: number, count: number): number {
   if (bytes < L2_PERIOD_BYTES) return LINE_BYTES * Math.ceil(bytes / LINE_BYTES);

@@ -46,25 +46,25 @@ export const sqrt = unary(0xe3);
 export const abs = unary(0xe0);
 /** Lane mask: all ones where a >= b. */
 export const notLess = binary(0x46);
-/** Lane mask: all ones where a = b, so nowhere that a is NaN. */
+/** Lane mask: all ones where a = b, hence zero where a is NaN. */
 export const equal = binary(0x41);
-/** Bitwise. */
+/** Bitwise operations. */
 export const and = binary(0x4e);
 export const or = binary(0x50);
 /** The bits of a where the mask has ones, else those of b. */
 export const select = (a: Vector, b: Vector, mask: Vector): Vector => [...a, ...b, ...mask, ...simd(0x52)];
 
-/** Operations on the lanes as 32-bit integers, without a sign. */
+/** Operations on the lanes as unsigned 32-bit integers. */
 export const addIntegers = binary(0xae);
 export const shiftLeft = shift(0xab);
 export const shiftRight = shift(0xad);
-/** The same 32 bits in all four lanes. */
+/** A vector with the same 32 bits in all four lanes. */
 export const bits = (pattern: number): Vector => {
   const lane = new Uint8Array(Uint32Array.of(pattern).buffer);
   return [...simd(0x0c), ...lane, ...lane, ...lane, ...lane];
 };
 
-/** Shifts by fewer than 32 bits. */
+/** Shifts the lanes by fewer than 32 bits. */
 function shift(opcode: number) {
   return (a: Vector, count: number): Vector => [...a, I32_CONST, count, ...simd(opcode)];
 }
@@ -129,7 +129,7 @@ export function vectorKernel<A extends string, N extends string>(
   };
 }
 
-/** run(start of each array, end of the first, numbers): f64. */
+/** Assembles a module with one function: run(start of each array, end of the first, numbers): f64. */
 function moduleOf<A extends string, N extends string>(
   arrays: readonly A[],
   numbers: readonly N[],
@@ -213,7 +213,7 @@ function moduleOf<A extends string, N extends string>(
   const locals = [1, ...unsigned(numVectors), V128];
   const section = (id: number, content: readonly number[]) => [id, ...unsigned(content.length), ...content];
   const sized = (content: readonly number[]) => [...unsigned(content.length), ...content];
-  // The memory may have any size; a module declares whether it is shared.
+  // A memory of any size can be imported, but the module declares whether it is shared.
   const memoryType = isShared ? [3, 0, ...unsigned(MOST_PAGES)] : [0, 0];
   const text = (name: string) => sized([...Buffer.from(name)]);
   return Uint8Array.from([
@@ -230,7 +230,7 @@ function moduleOf<A extends string, N extends string>(
   ]);
 }
 
-/** Unsigned LEB128. */
+/** Encodes an integer as unsigned LEB128. */
 function unsigned(value: number): number[] {
   return value < 0x80 ? [value] : [(value & 0x7f) | 0x80, ...unsigned(value >>> 7)];
 }
