@@ -14,8 +14,8 @@ export interface AllGatherOptions<Values extends GatheredArray> {
 const ALIGNMENT_BYTES = 8;
 
 /**
- * Gives every rank the values of all ranks, by rank. The results are copies, this rank's own too: views of
- * one new buffer at multiples of 8 bytes.
+ * Gives every rank the values of all ranks, in the order of the ranks. The results, including this rank's
+ * own, are copies: views of one new buffer at multiples of 8 bytes.
  *
  * @throws TrainerError as `Transport.transfer`
  */
@@ -23,8 +23,8 @@ export function allGather<Values extends GatheredArray>(
   transport: Transport,
   { mine, purpose, layer }: AllGatherOptions<Values>,
 ): Values[] {
-  // One step; a rank sends (W - 1) B. For small messages (counts, scores): between nodes each rank's bytes
-  // travel once for every receiving rank, in one aggregated message per pair of nodes.
+  // One step, in which each rank sends (W - 1) B. Meant for small messages (counts, scores): between nodes
+  // each rank's bytes travel once for every receiving rank, in one aggregated message per pair of nodes.
   const { rank, worldSize } = transport.topology;
   const { byteLength } = mine;
   const stride = Math.ceil(byteLength / ALIGNMENT_BYTES) * ALIGNMENT_BYTES;

@@ -15,16 +15,16 @@ import { nodeOf, type Topology } from './topology.js';
 import type { PendingTransfer, Transport } from './transport.js';
 
 export interface AllReduceOptions {
-  /** Summed in place; equal length on all members. */
+  /** Vector that is summed in place; its length is equal on all members. */
   readonly data: Float32Array;
   /**
-   * The members, in increasing order; by default the world. With groups every rank of the world makes the
-   * call, each with its own group (empty if it has none); lengths may differ between groups.
+   * The members, in increasing order; by default the world. If any rank passes a group, every rank of the
+   * world makes the call, each with its own group (empty if it has none); lengths may differ between groups.
    */
   readonly group?: readonly number[];
   readonly purpose: string;
   readonly layer?: number | undefined;
-  /** Precision of vectors of more than 16 KiB on their way to another node; by default float32. */
+  /** Precision in which vectors of more than 16 KiB travel between nodes; by default float32. */
   readonly wirePrecision?: WirePrecision;
 }
 
@@ -36,8 +36,9 @@ const FLOAT_BYTES = 4;
 
 /**
  * Sums a vector over all ranks, or over a group of them. Additions follow one binary tree over the ranks, so
- * all members get the same bits, and the same in every layout whose workers per node are a power of two. In bfloat16
- * the sum of each node is rounded before it is added to those of others, so layouts differ by that.
+ * all members get the same bits, and all layouts whose workers per node are a power of two get the same. In
+ * bfloat16, the sum of each node is rounded before it is added to those of others, so results differ between
+ * layouts by rounding.
  *
  * @throws TrainerError as `Transport.transfer`
  */
@@ -50,20 +51,20 @@ export function allReduce(transport: Transport, options: AllReduceOptions): void
 /** An all-reduce that overlaps the computation of its data. */
 export interface GradualAllReduce {
   /**
-   * With more than one node, moves the blocks in flight one step on and starts some more. A collective:
+   * With more than one node, advances the blocks in flight by one step and starts some more. A collective:
    * every rank calls it at the same places among its other collectives, with the same argument.
    *
-   * @param wholeFrom `data` is final from this index on; it falls from call to call
+   * @param wholeFrom index from which on `data` is final; decreases from call to call
    */
   advance(wholeFrom: number): void;
-  /** All of `data` is final; returns once it holds the sums. */
+  /** Declares all of `data` final; returns once it holds the sums. */
   finish(): void;
 }
 
 /**
  * `allReduce` of a vector that becomes final from its end to its start, as gradients do: final parts cross
- * the link while the rest is computed (the buckets of PyTorch DDP, arXiv 2006.15704, section 3.2.3). Same
- * bits as `allReduce`.
+ * the link while the rest is computed (the buckets of PyTorch DDP, arXiv 2006.15704, section 3.2.3). The
+ * result has the same bits as that of `allReduce`.
  */
 export function gradualAllReduce(
   transport: Transport,
@@ -101,7 +102,7 @@ export function gradualAllReduce(
       if (numNodes > 1) pipeline.advance(begin(wholeFrom, abreast));
     },
     finish() {
-      // They take turns: while a block of one is waited for, those of the others cross the link.
+      // The pipelines take turns: while one waits for its block, the blocks of the others cross the link.
       const pipelines = [pipeline, ...Array.from({ length: abreast - 1 }, () => new Pipeline())];
       for (let turn = 0; left > 0 || pipelines.some(({ empty }) => !empty); turn++)
         pipelines[turn % abreast]!.advance(begin(0, 1));
@@ -109,7 +110,7 @@ export function gradualAllReduce(
   };
 }
 
-/** Runs blocks one step apart; all ranks start the same transfers in the same order. */
+/** Runs blocks, each one step behind the previous; all ranks start the same transfers in the same order. */
 class Pipeline {
   #onTheWay: { readonly steps: Steps; readonly pending: PendingTransfer }[] = [];
 
@@ -117,7 +118,9 @@ class Pipeline {
     return this.#onTheWay.length === 0;
   }
 
-  /** One step of all blocks in flight, and the first step of each of `more`. */
+  /**
+   * Completes one step of all blocks in flight, and starts the next; starts the first step of each of `more`.
+   */
   advance(more: readonly Steps[]): void {
     for (const { pending } of this.#onTheWay) pending.finish();
     this.#onTheWay = [...this.#onTheWay.map(({ steps }) => steps), ...more].flatMap((steps) => {
@@ -155,18 +158,21 @@ function reductionOfGroup(
   return { ...reductionOf(transport, options), wire: wireOf(precision) };
 }
 
-/** How many blocks an `advance` starts, and how many pipelines a `finish` has: a default ring holds about so many slices. */
+/**
+ * Number of blocks that an `advance` starts, and of pipelines that a `finish` has: about as many slices fit
+ * in a default ring.
+ */
 function abreastFor(topology: Topology): number {
   return ringBytesFor(topology) / (FLOAT_BYTES * SLICE_FLOATS);
 }
 
-/** The most blocks in flight: a block that an `advance` starts is done after as many more as it has steps. */
+/** Maximum number of blocks in flight: a block needs as many further calls of `advance` as it has steps. */
 function mostOnTheWay(topology: Topology): number {
   const { workersPerNode, numNodes } = topology;
   return abreastFor(topology) * ((workersPerNode > 1 ? 2 : 0) + Math.min(2, numNodes - 1));
 }
 
-/** Reused from call to call: the kernel clears fresh memory page by page. */
+/** Buffers, reused from call to call because the kernel clears fresh memory page by page. */
 const floatsOfBlocks: Float32Array[] = [];
 const pairsOfBlocks: Uint32Array[] = [];
 

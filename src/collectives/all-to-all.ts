@@ -22,9 +22,9 @@ export interface AllToAllOptions {
 }
 
 /**
- * `flat`: one message for every pair of ranks, also between nodes. `hierarchical` (HetuMoE, arXiv 2203.14685, section 3.2): flat
- * inside a node; all bytes from one node to another travel as one aggregated message, which the receiving agent scatters to its
- * ranks. Both give the same bytes.
+ * `flat`: one message for every pair of ranks, also between nodes. `hierarchical` (HetuMoE, arXiv 2203.14685,
+ * section 3.2): flat inside a node; all bytes from one node to another travel as one aggregated message,
+ * which the receiving agent scatters to its ranks. Both deliver the same bytes.
  */
 export type AllToAllForm = 'hierarchical' | 'flat';
 
@@ -43,8 +43,8 @@ export function startAllToAll(
   options: AllToAllOptions,
   form: AllToAllForm = 'flat',
 ): PendingTransfer {
-  // One step. With B bytes per destination a rank sends (W - 1) B, of which (W - G) B leave the node; flat, G * G messages go each
-  // way between two nodes, hierarchical one.
+  // One step. With B bytes per destination, a rank sends (W - 1) B, of which (W - G) B leave the node. In
+  // each direction between two nodes, `flat` sends G * G messages, `hierarchical` one.
   const { sends, receives, purpose, layer, countsHash, reach = 'world' } = options;
   const { topology } = transport;
   const operation: Operation = { kind: 'all-to-all', purpose, layer, countsHash };

@@ -2,7 +2,7 @@ import { otherRanks } from './topology.js';
 import type { Transport } from './transport.js';
 
 /**
- * Returns once every rank has called it.
+ * Returns once every rank has called `barrier`.
  *
  * @throws TrainerError as `Transport.transfer`
  */

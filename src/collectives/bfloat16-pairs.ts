@@ -13,14 +13,14 @@ import {
   vectorKernel,
 } from '../simd/index.js';
 
-// A pair is two bfloat16 in 32 bits. The partners come from the two halves of a piece and not from neighbouring places,
-// so that a vector of pairs is made from two vectors without moving lanes.
+// A pair is two bfloat16 in 32 bits. Its members come from the two halves of a piece, not from neighbouring
+// elements, so that a vector of pairs is made from two vectors without moving lanes.
 
-/** Floats of half a piece. */
+/** Number of floats in half a piece. */
 const HALF = 4096;
 
 const UPPER = bits(0xffff0000);
-/** Rounds to nearest, ties to even; a NaN stays one. */
+/** Rounds to nearest, ties to even; NaN stays NaN. */
 const rounded = (x: Vector): Vector => {
   const odd = and(shiftRight(x, 16), bits(1));
   const near = and(addIntegers(addIntegers(x, bits(0x7fff)), odd), UPPER);
@@ -49,7 +49,7 @@ const [LOW, HIGH, PAIRS] = arrays;
 const PAIR_BITS = new Uint32Array(memory.buffer, PAIRS.byteOffset, HALF);
 const STARTS = { low: LOW.byteOffset, high: HIGH.byteOffset, pairs: PAIRS.byteOffset };
 
-/** Pairs that hold so many floats. */
+/** Returns the number of pairs that hold this many floats. */
 export function numPairs(floats: number): number {
   return Math.ceil(floats / 2);
 }
@@ -67,7 +67,7 @@ export function packPairs(values: Float32Array, pairs: Uint32Array): void {
   });
 }
 
-/** The float32 of each bfloat16. */
+/** Converts each bfloat16 to float32. */
 export function unpackPairs(pairs: Uint32Array, values: Float32Array): void {
   forEachPiece(values, (low, high, begin) => {
     PAIR_BITS.set(pairs.subarray(begin, begin + low.length));
@@ -81,7 +81,10 @@ function vectorsOf(floats: number): number {
   return FLOATS_OF_VECTOR * Math.ceil(floats / FLOATS_OF_VECTOR);
 }
 
-/** @param visit gets the halves of a piece, the lower one maybe longer by one, and the index of its first pair */
+/**
+ * @param visit called with the halves of a piece, of which the lower may be longer by one, and the index of
+ *   the first pair
+ */
 function forEachPiece(
   values: Float32Array,
   visit: (low: Float32Array, high: Float32Array, begin: number) => void,

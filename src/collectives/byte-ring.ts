@@ -53,7 +53,9 @@ export class ByteRing {
     return count;
   }
 
-  /** Copies what there is to `target` from byte `from` on; returns the number of bytes. */
+  /**
+   * Copies the available bytes to `target` from byte `from` on, as many as fit; returns the number of bytes.
+   */
   read(target: Uint8Array, from: number): number {
     const tail = this.tail;
     const count = Math.min((this.head - tail) >>> 0, target.length - from);
@@ -63,12 +65,18 @@ export class ByteRing {
     return count;
   }
 
-  /** Copies `target.length` bytes, which must be there, from `offset` bytes after the tail on, without consuming them. */
+  /**
+   * Copies `target.length` available bytes, starting at `offset` bytes after the tail, without consuming
+   * them.
+   */
   peek(target: Uint8Array, offset = 0): void {
     this.#copyOut(this.tail + offset, target, 0, target.length);
   }
 
-  /** Free bytes at the head, in one piece, at most `max`; `advance` says how many of them were written. */
+  /**
+   * Returns free space at the head, in one piece of at most `max` bytes; `advance` tells how much of it was
+   * written.
+   */
   room(max: number): Uint8Array {
     const head = this.head;
     const at = head & (this.size - 1);
@@ -80,7 +88,10 @@ export class ByteRing {
     Atomics.store(this.words, this.control + HEAD, (this.head + count) | 0);
   }
 
-  /** Bytes that are there, from `offset` bytes after the tail on, in one or two pieces; `release` consumes them. */
+  /**
+   * Returns `count` available bytes from `offset` bytes after the tail on, in one or two pieces; `release`
+   * consumes them.
+   */
   pieces(offset: number, count: number): Uint8Array[] {
     const at = (this.tail + offset) & (this.size - 1);
     const first = Math.min(count, this.size - at);

@@ -12,7 +12,7 @@ export interface Place {
   readonly step: number;
 }
 
-/** E.g. `all-to-all dispatch (operation 812)`. */
+/** Returns a name such as `all-to-all dispatch (operation 812)`. */
 function operationName(operation: Operation, sequence: number): string {
   return `${operation.kind} ${operation.purpose} (operation ${sequence})`;
 }
@@ -43,7 +43,7 @@ function lastSeen(rank: number, { step, phase, operation }: RankProgress): strin
 /**
  * `COLLECTIVE_TIMEOUT`, naming every rank that did not arrive.
  *
- * @param progressOf what a rank of the same node is doing; null for a rank of another node
+ * @param progressOf returns what a rank of the same node is doing; null for a rank of another node
  */
 export function timeoutError(
   place: Place,

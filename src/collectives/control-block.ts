@@ -14,18 +14,18 @@ export interface RankProgress {
   readonly pid: number;
   readonly step: number;
   readonly phase: Phase;
-  /** Grows with everything the worker does, and ten times a second while it waits. */
+  /** Increases with everything the worker does, and ten times a second while the worker waits. */
   readonly heartbeat: number;
   /** The current operation, or the last one if not `active`; null before the first. */
   readonly operation:
     | (Operation & {
         readonly sequence: number;
         readonly active: boolean;
-        /** ms since the epoch. */
+        /** Start of the operation in ms since the epoch. */
         readonly startedAt: number;
         /** The rank whose bytes the worker waits for. */
         readonly waitingFor: number | null;
-        /** Time for which nothing has moved meanwhile. */
+        /** Time in ms for which nothing has moved. */
         readonly stalledMs: number;
       })
     | null;

@@ -1,11 +1,11 @@
 import { futexWait, futexWaitAsync, futexWake } from '../os/libc.js';
 
 /**
- * Wakes another process: two adjacent 32-bit words in the segment.
+ * Wakes another process by two adjacent 32-bit words in the segment.
  *
- * Word 0: the futex, a counter of wake-ups. Word 1: rings left until the owner is to be woken. The owner
- * reads `value`, arms, looks for work once more, and only then waits: a ring in between changes the counter,
- * so no wake-up is lost. A ring that nobody waits for costs no system call.
+ * Word 0: the futex, a counter of wake-ups. Word 1: number of rings after which the owner is woken. The owner
+ * reads `value`, arms the doorbell, looks for work once more, and only then waits: a ring in between changes
+ * the counter, so no wake-up is lost. A ring that nobody waits for costs no system call.
  */
 export class Doorbell {
   constructor(
@@ -18,7 +18,7 @@ export class Doorbell {
     return Atomics.load(this.words, this.index);
   }
 
-  /** The owner is woken once, by the `rings`-th ring from now. */
+  /** Lets the `rings`-th ring from now wake the owner, once. */
   arm(rings: number): void {
     Atomics.store(this.words, this.index + 1, rings);
   }

@@ -7,7 +7,7 @@ import { FLIGHT_HEAD, FLIGHT_NAMES, FLIGHT_SLOTS } from './shm-layout.js';
 /** The fields known when an operation begins. */
 export type OperationStart = Omit<RecordedOperation, keyof Operation | 'firstByteMs' | 'endMs'>;
 
-/** Slots as they lie in the ring, one after the other, and the ticket of the last. */
+/** Slots in the layout of the ring, one after the other, and the ticket of the last. */
 export interface TakenSlots {
   readonly words: Int32Array;
   readonly upTo: number;
@@ -23,9 +23,9 @@ export class FlightRing {
   /** The float64 fields of all slots. */
   readonly #floats: Float64Array;
   readonly #slots: number;
-  /** Codes of this process, which may be the writer. */
+  /** Cache of the codes of names, for the writer. */
   readonly #codes = new Map<string, number>();
-  /** The writer's own count. */
+  /** The writer's own count of spans. */
   #newest: number;
 
   /** @param base word index of the ring; even */
@@ -48,13 +48,13 @@ export class FlightRing {
     return Atomics.load(this.words, this.base + FLIGHT_HEAD.newest) >>> 0;
   }
 
-  /** @returns its ticket */
+  /** @returns ticket of the part */
   beginPart(name: string, layer: number, step: number, startMs: number): number {
     const slot = this.#open(this.#codeOf(name), PART_CODE, layer, step, startMs);
     return this.#publish(slot);
   }
 
-  /** @returns its ticket */
+  /** @returns ticket of the operation */
   begin(operation: Operation, start: OperationStart): number {
     const words = this.words;
     const code = OPERATION_CODES[operation.kind];
@@ -89,7 +89,7 @@ export class FlightRing {
     return this.#newest;
   }
 
-  /** The ring may have gone round since a long span began. */
+  /** Sets a field, unless the ring has wrapped around since a long span began. */
   #set(ticket: number, field: number, value: number): void {
     const slot = this.#slotOf(ticket);
     if (this.words[slot + FLIGHT.ticket]! >>> 0 === ticket) this.#floats[(slot + field) >> 1] = value;
@@ -100,7 +100,7 @@ export class FlightRing {
     this.#set(ticket, FLIGHT.firstByteMs, timeMs);
   }
 
-  /** Records when the rank came to wait for the end of an operation. */
+  /** Records when the rank began to wait for the end of an operation. */
   enter(ticket: number, timeMs: number): void {
     this.#set(ticket, FLIGHT.enteredMs, timeMs);
   }
@@ -108,8 +108,8 @@ export class FlightRing {
   /**
    * Records a wait in an operation.
    *
-   * @param waitMs of all its waits
-   * @param waitedFor the rank that alone was still missing; -1 for several
+   * @param waitMs total of all waits in the operation
+   * @param waitedFor rank that alone was still missing; -1 if there were several
    */
   wait(ticket: number, waitMs: number, endMs: number, waitedFor: number): void {
     const slot = this.#slotOf(ticket);
@@ -156,8 +156,8 @@ export class FlightRing {
   }
 
   /**
-   * Copies the slots after ticket `after`, in their order: up to the first span that is still under way, or all.
-   * Without those that the ring has lost meanwhile, or that are being rewritten.
+   * Copies the slots after ticket `after`, in order: up to the first span that is still in progress, or all.
+   * Leaves out slots that were overwritten in the meantime, or are being rewritten.
    */
   take(after: number, { all }: { readonly all: boolean }): TakenSlots {
     const words = this.words;
@@ -179,7 +179,7 @@ export class FlightRing {
     return { words: taken.subarray(0, length), upTo };
   }
 
-  /** A copy of the ring, oldest first, without a slot that is being rewritten. */
+  /** A copy of the ring, oldest span first, without slots that are being rewritten. */
   read(): RecordedSpan[] {
     const { names, newest } = this;
     const { words } = this.take(newest > FLIGHT_SLOTS ? newest - FLIGHT_SLOTS : 0, { all: true });

@@ -7,17 +7,17 @@ const NO_LAYER = -1;
 
 /** Records into a rank's flight ring, without allocations. */
 export class FlightSpans implements SpanRecorder {
-  /** Step of the parts to come. */
+  /** Step of the parts that are begun next. */
   step = 0;
   /** Tickets of the open parts. */
   readonly #open = new Uint32Array(MAX_DEPTH);
   #depth = 0;
-  /** Ticket of what `next` began; 0 for none. */
+  /** Ticket of the part that `next` began; 0 for none. */
   #current = 0;
   #name = '';
   #layer = NO_LAYER;
 
-  /** @param epochMs added to `performance.now()` it gives the times of the ring */
+  /** @param epochMs added to `performance.now()`, gives the times of the ring */
   constructor(
     private readonly ring: FlightRing,
     private readonly epochMs: number,

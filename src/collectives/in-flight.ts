@@ -7,9 +7,9 @@ export class InFlight implements PendingTransfer {
   readonly outgoing: OutgoingMessage[] = [];
   readonly incoming: IncomingMessage[] = [];
   hasReceived = false;
-  /** Its place in the flight ring. */
+  /** Ticket of the transfer in the flight ring. */
   ticket = 0;
-  /** Time in it in which the rank slept, or yielded its core, since nothing moved. */
+  /** Time in ms for which the rank slept or yielded its core during the transfer, because nothing moved. */
   waitMs = 0;
 
   constructor(
@@ -25,7 +25,7 @@ export class InFlight implements PendingTransfer {
     return this.outgoing.length + this.incoming.length === 0;
   }
 
-  /** The rank that alone is still waited for; -1 for several. */
+  /** The only rank that is still waited for; -1 if there are several. */
   get lastPeer(): number {
     const missing = this.incoming.length > 0 ? this.incoming : this.outgoing;
     return missing.length === 1 ? missing[0]!.peer : -1;

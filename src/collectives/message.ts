@@ -13,7 +13,7 @@ export const MESSAGE_HEADER_BYTES = PURPOSE_OFFSET + MAX_PURPOSE_BYTES;
 
 const NO_LAYER = 0xffff;
 
-/** The operation of its rank that a message belongs to. */
+/** Place of the operation that a message belongs to among its rank's operations. */
 export interface MessagePlace {
   readonly sequence: number;
   readonly step: number;
@@ -30,8 +30,8 @@ export interface MessageHeader extends MessagePlace {
   readonly purpose: string;
 }
 
-// sequence u32, total bytes u32, kind u8, aggregate u8, layer u16, step u32, counts hash u32, purpose length
-// u32, purpose text.
+// Layout: sequence u32, total bytes u32, kind u8, aggregate u8, layer u16, step u32, counts hash u32, purpose
+// length u32, purpose text.
 
 export function encodeHeader(
   target: Uint8Array,
@@ -82,7 +82,7 @@ export function decodeForRelay(
   };
 }
 
-/** A position in a list of byte arrays, as if they were one. */
+/** A position in a list of byte arrays, which are read as if concatenated. */
 class PartCursor {
   #parts: readonly Uint8Array[] = [];
   #index = 0;
@@ -97,7 +97,7 @@ class PartCursor {
     for (const part of parts) this.bytesLeft += part.length;
   }
 
-  /** Calls `move(part, from)` until it moves nothing or the end is reached; returns the bytes moved. */
+  /** Calls `move(part, from)` until a call moves nothing or the end is reached; returns the bytes moved. */
   advance(move: (part: Uint8Array, from: number) => number): number {
     let total = 0;
     while (this.bytesLeft > 0) {
@@ -132,7 +132,7 @@ export class OutgoingMessage {
     this.#write = (part, from) => ring.write(part, from);
   }
 
-  /** @returns bytes of the message without its header */
+  /** @returns number of bytes of the message without its header */
   begin(operation: Operation, place: MessagePlace, aggregate: boolean, parts: readonly Uint8Array[]): number {
     this.#cursor.reset([this.#header, ...parts]);
     const totalBytes = this.#cursor.bytesLeft - MESSAGE_HEADER_BYTES;
@@ -144,7 +144,7 @@ export class OutgoingMessage {
     return this.#cursor.bytesLeft === 0;
   }
 
-  /** Writes what fits into the ring; returns the bytes moved. */
+  /** Writes as much as fits into the ring; returns the bytes moved. */
   progress(): number {
     const moved = this.#cursor.advance(this.#write);
     if (moved > 0) this.notify();
@@ -174,7 +174,7 @@ export class IncomingMessage {
 
   /**
    * @param check throws if the header is not that of this operation
-   * @returns bytes of the message without its header
+   * @returns number of bytes of the message without its header
    */
   begin(parts: readonly Uint8Array[], check: HeaderCheck): number {
     this.#cursor.reset(parts);

@@ -5,7 +5,7 @@ import type { Transport } from './transport.js';
 
 const WARM_UPS = 2;
 const REPETITIONS = 7;
-/** Flat must be faster by this factor: at equal speed fewer messages are better. */
+/** `flat` must be faster by this factor: at equal speed, fewer messages are better. */
 const FASTER = 0.95;
 
 export interface FormChoice {

@@ -4,14 +4,16 @@ import { type Buffers, type Wire, wireOf } from './reduction-wire.js';
 import type { PendingTransfer, Transport } from './transport.js';
 import { treeSum } from './tree-sum.js';
 
-/** The steps of one block: yields each transfer it has started, and is resumed once that is complete. */
+/**
+ * The steps of one block: yields each transfer it has started, and is resumed once the transfer is complete.
+ */
 export type Steps = Generator<PendingTransfer, void, void>;
 
 export interface Reduction {
   readonly transport: Transport;
   readonly operation: Operation;
   readonly buffers: Buffers;
-  /** How values travel, in one step. */
+  /** Returns the conversion of values to and from the wire, for one step. */
   readonly wire: (buffers: Buffers) => Wire;
 }
 
@@ -55,7 +57,7 @@ export function* sumDirectly(
   sumInOrder(data, theirs, transport.topology.rank, members);
 }
 
-/** Member i ends with slice i of the sum; the other slices keep this rank's own values. */
+/** Gives member i slice i of the sum; its other slices keep its own values. */
 function* reduceScatter(
   { transport, operation, buffers, wire }: Reduction,
   members: readonly number[],
@@ -77,7 +79,7 @@ function* reduceScatter(
   if (index >= 0) sumInOrder(mine, theirs, rank, members);
 }
 
-/** Adds the values of all members in their order; `theirs` are the others'. */
+/** Adds the values of all members in the members' order; `theirs` are those of the others. */
 function sumInOrder(
   mine: Float32Array,
   theirs: readonly Float32Array[],

@@ -1,18 +1,21 @@
 import { numPairs, packPairs, unpackPairs } from './bfloat16-pairs.js';
 import type { WirePrecision } from './communicator.js';
 
-/** Room of a step, numbered; no other block in flight uses it. */
+/** Buffers of one step; no other block in flight uses them. */
 export interface Buffers {
-  /** Returns room for the values of the i-th other member. */
+  /** Returns a buffer for the values of the i-th other member. */
   floats(i: number, length: number): Float32Array;
-  /** Returns room for what the step sends and receives. */
+  /** Returns a buffer for what the step sends and receives. */
   pairs(i: number, length: number): Uint32Array;
 }
 
 export interface Wire {
-  /** The bytes to send. What has to be rounded for that is rounded in `values` too, so that all add the same. */
+  /**
+   * Returns the bytes to send. Values that are rounded for sending are also rounded in `values`, so that all
+   * members add the same.
+   */
   leave(values: Float32Array): Uint8Array;
-  /** Room for bytes that are sent; `finish` makes them `values`. */
+  /** Returns a buffer for incoming bytes; `finish` converts them to `values`. */
   arrive(values: Float32Array): { readonly bytes: Uint8Array; readonly finish: () => void };
 }
 

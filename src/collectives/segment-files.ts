@@ -11,7 +11,7 @@ export function segmentPath(runId: string, generation: number, node: number): st
   return `${SHM_DIR}/locmoe-${runId}-g${generation}-n${node}-${process.pid}-${PID_NAMESPACE}`;
 }
 
-/** Path of the folder of the calling agent's snapshots, which ends in the same. */
+/** Path of the calling agent's folder of snapshots, which ends in the same pid and pid namespace. */
 export function snapshotFolder(runId: string, node: number): string {
   return `${SHM_DIR}/locmoe-${runId}-snapshots-n${node}-${process.pid}-${PID_NAMESPACE}`;
 }

@@ -30,12 +30,12 @@ export const HEADER = {
   numNodes: 4,
   workersPerNode: 5,
   ringBytes: 6,
-  /** A float64 in two words: ms since 1970 at which the machine's monotonic clock was 0. */
+  /** A float64 in two words: time in ms since 1970 at which the machine's monotonic clock was 0. */
   epoch: 8,
   /** 1 once the run has failed or was aborted: every wait ends with `ABORTED`. */
   abort: 16,
   abortReasonBytes: 17,
-  /** 1 once the run is to end after the current step. */
+  /** 1 once the run has to end after the current step. */
   stop: 32,
 } as const;
 
@@ -74,7 +74,7 @@ export function controlWord(block: number): number {
 
 /** Spans that a worker's flight ring keeps: enough for a step of a deep model in several micro-batches. */
 export const FLIGHT_SLOTS = 4096;
-/** Different names of spans that a worker may give. */
+/** Number of different span names that a worker may use. */
 export const FLIGHT_NAMES = 128;
 
 /** Word indices in the head of a flight ring. */
@@ -144,9 +144,9 @@ const LARGEST_RING_BYTES = 2 << 20;
 const SMALLEST_RING_BYTES = 512 << 10;
 
 /**
- * Bytes of a ring where a configuration says none. No more than a ring's bytes are on their way between two ranks, and agents on busy
- * cores pass them on late, so that a larger ring carries more bytes a second between nodes. The small rings of a run of one node
- * stay in its caches.
+ * Bytes of a ring where a configuration states none. The bytes in transit between two ranks are limited by a
+ * ring's size, and agents on busy cores forward them late, so a larger ring allows more bytes per second
+ * between nodes. The small rings of a run of one node stay in its caches.
  */
 export function ringBytesFor(layout: Pick<SegmentShape, 'numNodes' | 'workersPerNode'>): number {
   let bytes = layout.numNodes === 1 ? SMALLEST_RING_BYTES : LARGEST_RING_BYTES;

@@ -21,9 +21,9 @@ import {
   segmentBytes,
 } from './shm-layout.js';
 
-/** The largest buffer that every supported Node can view. */
+/** Size of the largest buffer that every supported version of Node.js can view. */
 const MAX_BYTES = 2 ** 31;
-/** Space that the check leaves to others in /dev/shm. */
+/** Space that the check leaves free for others in /dev/shm. */
 const SPARE_BYTES = 64 << 10;
 
 /** The shared memory of one node's agent and workers: created by the agent, attached by its workers. */
@@ -74,7 +74,7 @@ export class ShmSegment {
   /**
    * Attaches to the agent's segment.
    *
-   * @throws TrainerError `INTERNAL` if it is missing, or of another generation, node or version
+   * @throws TrainerError `INTERNAL` if the segment is missing, or of another generation, node or version
    */
   static attach(path: string, generation: number, place: Omit<SegmentShape, 'ringBytes'>): ShmSegment {
     const header = mapFile(path, 4096);
@@ -102,8 +102,8 @@ export class ShmSegment {
   }
 
   /**
-   * The clock of the node, one for all its processes whatever happens to the wall clock: this is added to the machine's
-   * monotonic clock, and gives ms since 1970.
+   * Offset between the machine's monotonic clock and ms since 1970: added to the monotonic clock, it gives a
+   * time that all processes of the node share, however the wall clock is changed.
    */
   get monotonicEpochMs(): number {
     return this.#epoch[0]!;
@@ -141,7 +141,7 @@ export class ShmSegment {
     return new ControlBlock(this.#words, this.#bytes, controlWord(block));
   }
 
-  /** The last spans of a worker, by its local rank. */
+  /** The flight ring of a worker, by its local rank. */
   flight(localRank: number): FlightRing {
     if (!this.#open) throw new TrainerError('INTERNAL', 'the shared memory is closed');
     return new FlightRing(this.#words, flightWord(this.shape, localRank));
@@ -157,7 +157,7 @@ export class ShmSegment {
     for (let local = 0; local < this.shape.workersPerNode; local++) this.doorbell(local).wake();
   }
 
-  /** Why the run was aborted, or null. */
+  /** The reason why the run was aborted, or null. */
   get abortReason(): string | null {
     if (Atomics.load(this.#words, HEADER.abort) === 0) return null;
     const { offset } = ABORT_REASON;
@@ -174,16 +174,16 @@ export class ShmSegment {
     return Atomics.load(this.#words, HEADER.stop) === 1;
   }
 
-  /** Removes the file; attached processes keep the memory, which goes with the last of them. */
+  /** Removes the file. Attached processes keep the memory, which is freed with the last of them. */
   unlink(): void {
     if (!this.#linked) return;
     this.#linked = false;
-    // Something else may have cleaned /dev/shm.
+    // Another program may have removed files in /dev/shm.
     rmSync(this.path, { force: true });
   }
 
   /**
-   * Unmaps the segment. Its rings and doorbells must not be used any more; the control blocks stay readable,
+   * Unmaps the segment. Its rings and doorbells must no longer be used; the control blocks stay readable,
    * with their last state.
    */
   close(): void {
@@ -230,13 +230,13 @@ function makeFile(path: string, bytes: number): Mapping {
   }
 }
 
-/** Bytes of shared memory that can still be taken. */
+/** Bytes of shared memory that are still free. */
 export function freeSharedMemory(): number {
   const { bavail, bsize } = statfsSync(SHM_DIR);
   return bavail * bsize;
 }
 
-/** @throws TrainerError `NO_RESOURCE` if a segment, or several, do not fit what is free */
+/** @throws TrainerError `NO_RESOURCE` if one or several segments do not fit into the free memory */
 export function assertSharedRoom(needed: number, free: number): void {
   if (needed + SPARE_BYTES > free) throw tooSmall(needed, `${free} bytes are free`);
 }

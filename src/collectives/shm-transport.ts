@@ -24,7 +24,7 @@ import {
 
 /** Longest sleep before a waiting worker checks the abort word, its parent and its deadline again. */
 const WAIT_SLICE_MS = 100;
-/** A sleep longer than this means that the machine or this process was suspended. */
+/** A sleep longer than this many ms means that the machine or this process was suspended. */
 const SUSPENDED_MS = 1000;
 /** How long a worker with nothing to move yields its core and polls before it sleeps. */
 const SPIN_MS = 0.05;
@@ -34,7 +34,7 @@ export interface ShmTransportOptions {
   readonly segmentPath: string;
   readonly generation: number;
   readonly topology: Topology;
-  /** An operation fails if no byte moves for this long. */
+  /** Time in ms without any byte moved after which an operation fails. */
   readonly timeoutMs: number;
 }
 
@@ -46,10 +46,10 @@ export class ShmTransport implements Transport {
   readonly #bell: Doorbell;
   readonly #control: ControlBlock;
   readonly #flight: FlightRing;
-  /** Added to `performance.now()` it gives the times of the flight ring. */
+  /** Added to `performance.now()`, gives the times of the flight ring. */
   readonly #epochMs: number;
   readonly #links: PeerLinks;
-  /** Transfers in order of their start. */
+  /** Transfers in the order in which they were started. */
   readonly #pending: InFlight[] = [];
   readonly #busyOut: Uint8Array;
   readonly #busyIn: Uint8Array;
@@ -61,7 +61,7 @@ export class ShmTransport implements Transport {
   #current: InFlight | null = null;
   #closed = false;
 
-  /** @throws TrainerError `INTERNAL` if the segment is missing or not this worker's */
+  /** @throws TrainerError `INTERNAL` if the segment is missing or does not belong to this worker */
   constructor(options: ShmTransportOptions) {
     this.topology = options.topology;
     this.#timeoutMs = options.timeoutMs;
@@ -79,7 +79,7 @@ export class ShmTransport implements Transport {
     this.#segment.doorbell(workersPerNode).ring();
   }
 
-  /** True once the run is to end after the current step; the ranks agree on the step by a collective. */
+  /** True once the run has to end after the current step; the ranks agree on the step by a collective. */
   get stopRequested(): boolean {
     return this.#segment.stopRequested;
   }
@@ -169,7 +169,7 @@ export class ShmTransport implements Transport {
     this.#current = transfer;
     this.#control.startOperation(transfer.operation, transfer.sequence);
     const now = performance.now();
-    // Nothing is known of the time since the start but that the rank began no other operation.
+    // If the rank has begun no other operation since the start, all that time counts as waiting.
     const isAlone = this.#flight.newest === transfer.ticket;
     this.#flight.enter(transfer.ticket, this.#epochMs + (isAlone ? transfer.startedMs : now));
     this.#drive(transfer, now);
@@ -190,13 +190,14 @@ export class ShmTransport implements Transport {
         if (isAsleep) this.#sleep(transfer, now - idleSince);
         else yieldCore();
         const idleMs = performance.now() - now;
-        // Much longer than asked: the process was stopped meanwhile, or got no processor; others wait for it then.
+        // A sleep much longer than asked means that this process was stopped or got no processor: it did not
+        // wait for others.
         const waitedMs = idleMs > 2 * WAIT_SLICE_MS ? WAIT_SLICE_MS : idleMs;
         transfer.waitMs += waitedMs;
         this.#flight.wait(transfer.ticket, transfer.waitMs, this.#epochMs + now + idleMs, transfer.lastPeer);
         if (!isAsleep) continue;
         this.#stats[kind].waitMs += waitedMs;
-        // Far longer than asked: this process was suspended, and its peers may have been too.
+        // A sleep far longer than asked means that this process was suspended, and perhaps its peers, too.
         if (idleMs > SUSPENDED_MS) idleSince += idleMs - WAIT_SLICE_MS;
         this.#checkRun();
       }
@@ -205,7 +206,7 @@ export class ShmTransport implements Transport {
     this.#stats[kind].ms += now - started;
   }
 
-  /** Moves what can be moved of all transfers, oldest first; returns the bytes moved. */
+  /** Moves as much as possible of all transfers, oldest first; returns the bytes moved. */
   #progress(): number {
     this.#busyOut.fill(0);
     this.#busyIn.fill(0);
@@ -226,9 +227,9 @@ export class ShmTransport implements Transport {
   }
 
   /**
-   * Sleeps until there may be something to move. Messages that fit their rings wake the worker once, when the
-   * last has arrived: with more processes than cores a needless wake-up delays the rank that all others wait
-   * for.
+   * Sleeps until there may be something to move. Messages that fit in their rings wake the worker only once,
+   * when the last has arrived: with more processes than cores, a needless wake-up delays the rank that all
+   * others wait for.
    */
   #sleep({ incoming }: InFlight, stalledMs: number): void {
     const seen = this.#bell.value;

@@ -31,9 +31,9 @@ export interface OperationStats {
   operations: number;
   /** Time inside the transport, waiting included. */
   ms: number;
-  /** Part of it spent asleep or polling. */
+  /** Part of `ms` spent asleep or polling. */
   waitMs: number;
-  /** Bytes sent to other workers of this node, and to other nodes. */
+  /** Bytes sent to other workers of this node, then bytes sent to other nodes. */
   bytesSameNode: number;
   bytesOtherNode: number;
 }
@@ -49,7 +49,7 @@ export interface SentBytes {
 export class SentByLayer {
   readonly #sent = new Map<string, SentBytes>();
 
-  /** The counter of an operation; null for one that is no all-to-all of a layer. */
+  /** The counters of an operation, by receiver; null unless it is an all-to-all of a layer. */
   of({ kind, purpose, layer }: Operation, worldSize: number): Float64Array | null {
     if (kind !== 'all-to-all' || layer === undefined) return null;
     const key = `${layer} ${purpose}`;
@@ -72,7 +72,7 @@ function nothing(): OperationStats {
   return { operations: 0, ms: 0, waitMs: 0, bytesSameNode: 0, bytesOtherNode: 0 };
 }
 
-/** All zero. */
+/** Returns statistics that are all zero. */
 export function emptyStats(): TransportStats {
   const byKind = Object.fromEntries(OPERATION_KINDS.map((kind) => [kind, nothing()]));
   return { ...(byKind as Record<OperationKind, OperationStats>), sent: new SentByLayer() };
@@ -90,7 +90,7 @@ export function addStats(
   return total;
 }
 
-/** Most transfers of one rank in flight at a time. */
+/** Maximum number of transfers of one rank in flight at a time. */
 export const MAX_PENDING = 64;
 
 /** A transfer in flight. Its buffers belong to it until `finish` has returned. */
@@ -104,15 +104,18 @@ export interface PendingTransfer {
 }
 
 /**
- * Records the parts of a step for its timeline. Parts nest: `begin` opens one, which the parts that `next` names follow
- * each other in, until `end`.
+ * Records the parts of a step for its timeline. Parts nest: `begin` opens a part, and until its `end`, each
+ * `next` begins a part inside it that follows the previous one.
  */
 export interface SpanRecorder {
   /** Opens a part inside the one that is open. */
   begin(name: string): void;
-  /** Ends the part that the last `next` began, if any, and begins another; the same part goes on. */
+  /**
+   * Ends the part that the last `next` began, if any, and begins another one; with the same name and layer,
+   * the part continues.
+   */
   next(name: string, layer?: number): void;
-  /** Ends the part of the last `begin`, with what is open in it. */
+  /** Ends the part of the last `begin`, with any part that is open inside it. */
   end(): void;
 }
 
@@ -146,10 +149,10 @@ export interface Transport {
   ): void;
 
   /**
-   * Starts a transfer and returns at once, so that the worker computes meanwhile. What fits the rings leaves
-   * now; the rest moves whenever the transport is called again. Messages between two ranks keep the order in
-   * which their transfers were started, so all ranks must start the same ones in the same order; they may
-   * finish them in any. At most `MAX_PENDING` are in flight.
+   * Starts a transfer and returns at once, so that the worker can compute in the meantime. What fits in the
+   * rings is sent now; the rest moves whenever the transport is called again. Messages between two ranks keep
+   * the order in which their transfers were started, so all ranks must start the same transfers in the same
+   * order; they may finish them in any order. At most `MAX_PENDING` are in flight.
    *
    * @throws TrainerError as `transfer`
    */
@@ -164,13 +167,14 @@ export interface Transport {
   setProgress(step: number, phase: Phase): void;
 
   /**
-   * Shows that the worker lives while it waits for something else than a transfer; call it at intervals.
+   * Shows that the worker is alive while it waits for something other than a transfer; to be called at
+   * intervals.
    *
    * @throws TrainerError `ABORTED` if another rank's failure ended the run
    */
   keepWaiting(): void;
 
-  /** True once the run is to end after the current step. */
+  /** True once the run has to end after the current step. */
   readonly stopRequested: boolean;
 
   takeStats(): TransportStats;
