@@ -12,8 +12,8 @@ const study = (name: string, ...more: readonly string[]) => [
 ];
 
 /**
- * The arguments of Node that make each report; what takes least comes first. The comparison of routers is not among them: it
- * takes more hours than all others, keeps what it has, and says so.
+ * The arguments of Node that make each report, the quickest first. The comparison of routers is left out: it
+ * takes more hours than all the others together, and reuses the runs that it has.
  */
 const REPORTS: Readonly<Record<string, readonly string[]>> = {
   collectives: study('collectives'),
@@ -24,10 +24,10 @@ const REPORTS: Readonly<Record<string, readonly string[]>> = {
 };
 
 /**
- * `npm run bench:all`: makes the reports that are measured alone on the machine, one after the other. One that fails takes nothing
- * from the others; one that is interrupted ends all.
+ * `npm run bench:all`: makes the reports that are measured alone on the machine, one after the other. If one
+ * fails, the others are still made; if one is interrupted, all end.
  *
- * @param reports stand in for the reports in a test
+ * @param reports replaces the reports in a test
  */
 export const makeAll = (reports = REPORTS) =>
   new Command('all')
@@ -47,7 +47,7 @@ export const makeAll = (reports = REPORTS) =>
         out: 'docs/results',
         measure: async (_, args, { signal }) => {
           const child = spawn(process.execPath, args, { stdio: 'inherit' });
-          // Ctrl-C reaches it from the terminal as well, which does no harm.
+          // Ctrl-C in the terminal also reaches the child directly; a second signal does no harm.
           signal.addEventListener('abort', () => child.kill('SIGTERM'));
           const [code] = (await once(child, 'exit')) as [number | null];
           return code === EXIT.done

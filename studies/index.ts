@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 
-/** The studies by name, in the order of the help; loaded when called for, since some bring TensorFlow. */
+/** The studies by name, in the order of the help; loaded on demand, since some load TensorFlow. */
 export const STUDIES: Readonly<Record<string, () => Promise<{ readonly default: Command }>>> = {
   collectives: () => import('./collectives/study.js'),
   families: () => import('./families/study.js'),

@@ -1,4 +1,5 @@
-// `npm run study -- NAME [options]`: measures anew what docs/results says, or with `--report` writes page and pictures anew.
+// `npm run study -- NAME [options]`: repeats the measurements of docs/results, or with `--report` writes page
+// and pictures from the kept figures.
 import 'locmoe/internal/cli/quiet-libraries';
 import { Command, CommanderError } from 'commander';
 import { asTrainerError, EXIT, exitCodeOf } from 'locmoe/internal/errors';

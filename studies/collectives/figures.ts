@@ -8,7 +8,7 @@ import {
   type System,
 } from '../../packages/bench/src/collectives/measurements.js';
 
-/** A line of the table that the page begins with; ratios above 1 mean that ours is faster. */
+/** A line of the table at the top of the page; ratios above 1 mean that locmoe is faster. */
 export interface Headline {
   readonly what: string;
   /** Null where a side was not measured. */
@@ -27,7 +27,7 @@ export interface Figures extends Omit<Measurements, 'hierarchy'> {
 
 const KIB = 1 << 10;
 const IN_NODE_BYTES = [16 * KIB, 64 * KIB, 256 * KIB, 1 << 20, 1 << 22];
-/** Typical of token exchanges, and of gradients. */
+/** Message sizes typical of token exchanges, and of gradients. */
 const TOKEN_BYTES = [256 * KIB, 1 << 20, 1 << 22];
 const GRADIENT_BYTES = [1 << 22, 1 << 24, 1 << 26];
 const BETWEEN_NODES = { '2x2': 4, '4x1': 4, '4x2': 8 };
@@ -42,7 +42,7 @@ export function figuresOf(measured: Measurements): Figures {
         row.layout === layout &&
         row.bytes === bytes,
     );
-  /** Time of a peer over ours. */
+  /** Time of a peer relative to that of locmoe. */
   const against = (peer: System, collective: Collective, layout: string, numRanks: number, bytes: number) =>
     ratio(
       find(peer, collective, `${numRanks} ranks`, bytes)?.ms.median,
@@ -126,7 +126,7 @@ function ratio(over: number | undefined, under: number | undefined): number | nu
   return over === undefined || under === undefined ? null : over / under;
 }
 
-/** Null unless every value is known: a mean over a subset would be another figure. */
+/** Null unless every value is known: the mean of a subset would be another figure. */
 export function geometricMean(values: readonly (number | null)[]): number | null {
   const known = values.filter((value) => value !== null);
   if (known.length === 0 || known.length < values.length) return null;

@@ -76,7 +76,7 @@ function known(value: number | null): string {
   return value === null ? 'not measured' : digits(value);
 }
 
-/** Empty without rows, so that its section is left out. */
+/** Returns the empty string without rows, so that the section is left out. */
 function tableOf(header: readonly string[], body: readonly (readonly string[])[]): string {
   return body.length === 0 ? '' : table([header, ...body]);
 }

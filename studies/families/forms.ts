@@ -4,7 +4,10 @@ import { mean, median } from '../../packages/bench/src/statistics.js';
 import type { Parts, TrainingPart } from '../kit/parts.js';
 import { signedPercent, type View } from '../kit/text.js';
 
-/** A token has one expert in each, of as many operations: three matrices of 2 F / 3 columns take what two of F take. */
+/**
+ * Settings of each family. A token passes through one expert of the same number of operations in each: three
+ * matrices of 2 F / 3 columns take as many as two matrices of F.
+ */
 const FAMILIES: Readonly<Record<string, (dFeedForward: number) => readonly string[]>> = {
   'pangu-sigma': () => [],
   mixtral: (dFeedForward) => [
@@ -13,7 +16,7 @@ const FAMILIES: Readonly<Record<string, (dFeedForward: number) => readonly strin
   ],
 };
 const PLAIN = ['moe.tokenPreference=0', 'moe.capacityFactor=1.25'];
-/** `locmoe-plus` as the recipe has it. */
+/** Settings of each router; `locmoe-plus` is as the recipe has it. */
 const ROUTERS: Readonly<Record<string, readonly string[]>> = {
   hash: ['moe.router=hash', ...PLAIN],
   switch: ['moe.router=switch', ...PLAIN],
@@ -27,7 +30,7 @@ interface Row {
   readonly router: string;
   /** Nats per token of held-out text after the last step, by seed. */
   readonly losses: readonly number[];
-  /** Median on the recipe's layout; null before it is measured. */
+  /** Median of the step time on the recipe's layout; null before it is measured. */
   readonly stepMs: number | null;
 }
 
@@ -45,7 +48,9 @@ interface FormsOptions {
   readonly steps: number;
 }
 
-/** Trainings of each family with each router; of a kind that is not made, kept results are taken. */
+/**
+ * Plans the trainings of each family with each router; for a kind that is not made, kept results are used.
+ */
 export function planForms({ config, seeds, steps }: FormsOptions, makes: (kind: Kind) => boolean) {
   const { model } = loadConfig(config, { sets: [] });
   const part = (kind: Kind, name: string, sets: readonly string[], last: number) => {
@@ -75,7 +80,7 @@ export function planForms({ config, seeds, steps }: FormsOptions, makes: (kind: 
     .filter(({ kind }) => makes(kind));
   return {
     parts: planned,
-    /** @param previous is kept as it is if neither kind is made */
+    /** @param previous returned unchanged if neither kind is made */
     async make(parts: Parts, previous: Forms | null): Promise<Forms> {
       if (planned.length === 0 && previous !== null) {
         const { recipe, rows } = previous;
@@ -120,7 +125,7 @@ export function formsView({ recipe, steps, seeds, rows }: Forms): View {
   };
 }
 
-/** Geometric mean over the seeds. */
+/** Geometric mean of the perplexity over the seeds. */
 function perplexity(losses: readonly number[]): number {
   return Math.exp(mean(losses));
 }

@@ -4,7 +4,10 @@ import { lengthSettings } from '../../packages/bench/src/step/verify.js';
 import type { Part, Parts, TrainingPart } from '../kit/parts.js';
 
 export const RECIPE = 'mixtral-tiny';
-/** Rows of every matrix are whole blocks of 256 numbers, the longest of GGUF's types. */
+/**
+ * Sizes at which the rows of every matrix are whole blocks of 256 numbers, the longest blocks of GGUF's
+ * types.
+ */
 const SHAPE = ['model.dModel=256', 'model.numHeads=8', 'model.dFeedForward=768'];
 const ALONE = ['cluster.nodes=1', 'cluster.workersPerNode=1'];
 const WINDOW = { all: 2048, quick: 256 } as const;
@@ -18,7 +21,7 @@ export function longModel(quick: boolean) {
     ...[...SHAPE, ...ALONE, ...lengthSettings(steps)],
     ...[`model.seqLen=${seqLen}`, `train.globalBatch=${tokensPerStep / seqLen}`],
   ];
-  // Its values do not matter, so it is trained for one step.
+  // The values of the weights do not matter, so the model is trained for one step.
   const sets = setsOf(window, 1);
   const config = loadConfig(RECIPE, { sets });
   return { window, tokensPerStep, setsOf, sets, config, parameters: parameterCounts(config).model };
@@ -26,13 +29,13 @@ export function longModel(quick: boolean) {
 
 export type LongModel = ReturnType<typeof longModel>;
 
-/** Where that model is once it is trained. */
+/** Files of the long model once it is trained. */
 export interface Trained {
   readonly checkpoint: string;
   readonly datasetDir: string;
 }
 
-/** @param usedBy the parts that read its checkpoint */
+/** @param usedBy the parts that read the model's checkpoint */
 export function planLongModel({ sets, config }: LongModel, usedBy: readonly Part[]) {
   const part: TrainingPart = { name: 'model', kind: 'model', key: config, config: RECIPE, sets, usedBy };
   const make = (parts: Parts): Promise<Trained> =>

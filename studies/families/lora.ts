@@ -12,12 +12,15 @@ import { stepMsOf } from './forms.js';
 const RECIPE = 'mixtral-tiny';
 const NEW_DOMAIN = 'telecom';
 const OLD_DOMAINS = ['en', 'zh', 'code'];
-/** Two ranks of one node, for two cores. */
+/** Number of ranks, all on one node, for a machine of two cores. */
 const RANKS = 2;
-/** A domain of this weight has no sequence in a run as short as these, but is validated. */
+/** Weight so low that a domain has no sequence in runs as short as these, but is validated. */
 const NEVER = 1e-9;
 const RANK = 8;
-/** Each arm has the learning rate, of some a factor of three apart, that ended best on the new domain; pairs bear higher ones. */
+/**
+ * Each arm has the learning rate with the lowest final loss on the new domain, among rates a factor of three
+ * apart; pairs tolerate higher ones.
+ */
 const ARMS = {
   'all weights': ['train.learningRate=0.003'],
   'pairs beside the attention': [`train.lora={rank: ${RANK}, on: [attention]}`, 'train.learningRate=0.03'],
@@ -35,12 +38,12 @@ interface Losses {
   readonly old: number;
 }
 
-/** A tuning, from one seed. */
+/** Result of fine-tuning with one seed. */
 interface Tuned {
   readonly before: Losses;
   readonly after: Losses;
   readonly stepMs: number;
-  /** The last checkpoint has so much of the optimizer's state. */
+  /** Bytes of the optimizer's state in the last checkpoint. */
   readonly optimizerBytes: number;
   readonly checkpointBytes: number;
 }

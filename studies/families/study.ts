@@ -9,11 +9,11 @@ import { type Lora, loraView, planLora } from './lora.js';
 import { planSizes, type Sizes, sizesView } from './sizes.js';
 import { planUse, type Use, useView } from './use.js';
 
-/** The first two are columns of one table. */
+/** Parts of the study; the first two are columns of one table. */
 const NAMES = ['loss', 'time', 'use', 'sizes', 'lora'] as const;
 type Name = (typeof NAMES)[number];
 
-/** A section that was not measured yet is left out. */
+/** A section that has not been measured yet is left out. */
 export interface Figures extends Forms {
   readonly use?: Use | undefined;
   readonly sizes?: Sizes | undefined;

@@ -6,9 +6,11 @@ import { median } from '../../packages/bench/src/statistics.js';
 import { validationBatch } from '../kit/validation-batch.js';
 import type { GenerateAnswer, GenerateRequest } from './use.js';
 
-// Reads prompts and continues them greedily, in a process whose memory is its own.
+// Reads prompts and continues them greedily, in a process of its own, so that its memory can be measured.
 
-/** Two orders of the same sums may round to logits that are so far apart. */
+/**
+ * Largest difference between logits that rounding explains where the same sums are computed in two orders.
+ */
 const TOLERANCE = 1e-3;
 
 process.once('message', (request: GenerateRequest) => {
@@ -21,7 +23,7 @@ function answer({ checkpoint, datasetDir, prompts, newTokens, turns }: GenerateR
   const text = validationBatch(inference, dataset, 1).tokenIds;
   dataset.close();
   const generate = (promptTokens: number) => generated(inference, text.subarray(0, promptTokens), newTokens);
-  // The first turn warms up, and shows that the cache does not change what is computed.
+  // The first turn is a warm-up, and checks that the cache does not change the results.
   for (const promptTokens of prompts) assertSame(inference, generate(promptTokens));
   const timed = Array.from({ length: turns }, () => prompts.map(generate));
   return {
@@ -37,9 +39,9 @@ function answer({ checkpoint, datasetDir, prompts, newTokens, turns }: GenerateR
 interface Generated {
   readonly prefillMs: number;
   readonly tokensPerS: number;
-  /** Prompt and what came after it. */
+  /** The prompt and the tokens generated after it. */
   readonly tokenIds: readonly number[];
-  /** The model gives these for the token that would be next. */
+  /** Logits of the token that would come next. */
   readonly logits: Float32Array;
 }
 
@@ -54,7 +56,7 @@ function generated({ model, decoder }: Inference, prompt: Int32Array, newTokens:
   return { prefillMs: read - started, tokensPerS, tokenIds: sequence.tokenIds, logits };
 }
 
-/** @throws Error if a pass over all tokens comes to other logits */
+/** @throws Error if a pass over all tokens gives other logits */
 function assertSame({ model }: Inference, { tokenIds, logits }: Generated): void {
   const whole = model.logits(Int32Array.from(tokenIds), 0);
   const difference = logits.reduce((most, value, i) => Math.max(most, Math.abs(value - whole[i]!)), 0);

@@ -11,10 +11,13 @@ import type { Place } from '../kit/study.js';
 import type { View } from '../kit/text.js';
 import { type LongModel, RECIPE, type Trained } from './long-model.js';
 
-/** Warm-up included. */
+/** Steps of a training, warm-up included. */
 const STEPS = 8;
 const SHORT_PROMPT = 32;
-/** The long prompt leaves room for these, and the window would slide only after some more. */
+/**
+ * The long prompt leaves room in the window for the new tokens, and for some more before the window would
+ * slide.
+ */
 const NEW_TOKENS = 40;
 const SPARE_TOKENS = 8;
 const TURNS = 9;
@@ -35,10 +38,10 @@ export interface GenerateAnswer {
   readonly prompts: readonly {
     readonly promptTokens: number;
     readonly prefillMs: number;
-    /** Counts the tokens that are generated, not those of the prompt. */
+    /** Rate of the generated tokens alone, without the prompt. */
     readonly tokensPerS: number;
   }[];
-  /** Peak of the process. */
+  /** Peak memory of the process. */
   readonly peakBytes: number;
 }
 
@@ -46,7 +49,7 @@ export interface GenerateAnswer {
 interface Length {
   readonly seqLen: number;
   readonly stepMs: number;
-  /** Peak of all processes of the run. */
+  /** Peak memory of all processes of the run. */
   readonly peakBytes: number;
 }
 

@@ -2,9 +2,11 @@ import { once } from 'node:events';
 import { endOf, endProgram, forkProgram } from '@locmoe/test-kit';
 
 /**
- * Asks a program that answers one message with one message, in a process whose memory is its own.
+ * Starts a program that answers one message with one message, in a process of its own, and returns the
+ * answer.
  *
- * @throws Error if it ends without an answer; the reason of `signal`, or a timeout, and the program has ended by then
+ * @throws Error if the program ends without an answer; the reason of `signal`, or a timeout. The program has
+ *   ended by then.
  */
 export async function askProgram<Answer>(
   program: string,

@@ -2,11 +2,11 @@ import { collect, collectWords, wholeNumber } from 'locmoe/internal/cli/commands
 
 /** An option of a study; the study finds its value under the option's name. */
 export interface StudyOption<Value> {
-  /** The argument, as help shows it. */
+  /** Placeholder of the argument in the help. */
   readonly takes: string;
   readonly help: string;
   readonly value: Value;
-  /** Replaces `value` with `--quick`. */
+  /** Default value with `--quick`. */
   readonly quick: Value;
   parse(text: string, previous: Value | undefined): Value;
 }
@@ -21,7 +21,7 @@ export function text(takes: string, help: string, value: string, quick = value):
   return { takes, help, value, quick, parse: (given) => given };
 }
 
-/** A number; a whole one of at least `least` where nothing else parses it. */
+/** A numeric option; without `parse`, it must be a whole number of at least `least`. */
 export function count(
   help: string,
   value: number,
@@ -30,7 +30,7 @@ export function count(
   return { takes: '<n>', help, value, quick, parse };
 }
 
-/** A number that need not be given: `help` says what comes of it then. */
+/** An optional number; `help` tells what happens without it. */
 export function maybe(
   parse: (text: string) => number,
   help: string,
@@ -39,7 +39,7 @@ export function maybe(
   return { takes, help, value: null, quick, parse };
 }
 
-/** Words that are separated by commas, or given one by one. */
+/** Words separated by commas, or given by repeating the option. */
 export function words(
   help: string,
   { takes = '<words>', quick = [] as readonly string[] } = {},
@@ -47,7 +47,7 @@ export function words(
   return { takes, help, value: [], quick, parse: (given, previous) => collectWords(given, previous ?? []) };
 }
 
-/** `--set`, as commands that train have it. */
+/** `--set`, as in the commands that train. */
 export const SET: StudyOption<readonly string[]> = {
   takes: '<key=value>',
   help: 'override a field in every training; repeat for several',

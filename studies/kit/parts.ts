@@ -12,17 +12,20 @@ import type { Place } from './study.js';
 /** A step of a study whose result is kept. */
 export interface Part {
   readonly name: string;
-  /** Kind of the part, printed once it is done: "trained". Parts of a kind take about equally long. */
+  /**
+   * Kind of the part, such as "trained", printed when the part is done. Parts of a kind take about equally
+   * long.
+   */
   readonly kind: string;
-  /** Everything that its result depends on: with another key it is done again. */
+  /** Everything that the result depends on: with another key, the part is done again. */
   readonly key: unknown;
-  /** The parts that need the files of this one, which its result names as `checkpoint`. */
+  /** The parts that need the files of this one, in the folder that its result names as `checkpoint`. */
   readonly usedBy?: readonly Part[];
 }
 
 export interface TrainingPart extends Part, Pick<TrainingOptions, 'config' | 'sets'> {}
 
-/** Folders of a study: of what it makes, and of prepared datasets. */
+/** Folders of a study: one for its own files, one for prepared datasets. */
 interface Folders {
   readonly workDir: string;
   readonly dataDir: string;
@@ -33,7 +36,7 @@ interface Kept<Result> {
   readonly result: Result;
 }
 
-/** The parts of a study, each of which is done once: a second call goes on where the first was stopped. */
+/** The parts of a study, each of which is done once: a second call continues where the first was stopped. */
 export class Parts {
   readonly #store: ResultStore;
   readonly #folders: Folders;
@@ -41,7 +44,7 @@ export class Parts {
   readonly #missing: Set<Part>;
   readonly #seconds = new Map<string, number[]>();
 
-  /** Says how much there is to do, and for how long. */
+  /** Prints how many parts are missing, and how long they will take. */
   constructor(folders: Folders, parts: readonly Part[]) {
     this.#store = new ResultStore(path.join(folders.workDir, 'results'));
     this.#folders = folders;
@@ -59,12 +62,12 @@ export class Parts {
     );
   }
 
-  /** The kept result of any part, also of one that is not among these; null if there is none. */
+  /** The kept result of any part, even if it is not among these parts; null if there is none. */
   find<Result extends object>(part: Part): Result | null {
     return this.#kept<Result>(part)?.result ?? null;
   }
 
-  /** The kept result, or that of `run`, which is kept now. */
+  /** Returns the kept result, or runs the part and keeps its result. */
   async do<Result extends object>(part: Part, run: () => Promise<Result>): Promise<Result> {
     const kept = this.#kept<Result>(part);
     if (kept !== null) return kept.result;
@@ -84,7 +87,7 @@ export class Parts {
   /**
    * Trains in a folder of the part's name.
    *
-   * @param resultOf what is kept of the run
+   * @param resultOf returns what is kept of the run
    * @param more further arguments of `locmoe train`
    * @throws TrainerError as `runTraining`
    */
@@ -98,7 +101,7 @@ export class Parts {
     return this.do(part, async () => resultOf(await runTraining({ ...part, more, folder, dataDir })));
   }
 
-  /** Seconds that a part of this kind took; NaN if none is done. */
+  /** Mean seconds that parts of this kind took; NaN if none is done. */
   meanSeconds(kind: string): number {
     return mean(this.#seconds.get(kind) ?? []);
   }
@@ -108,7 +111,7 @@ export class Parts {
     this.#seconds.set(part.kind, [...(this.#seconds.get(part.kind) ?? []), seconds]);
   }
 
-  /** A training without its checkpoint is done again if another part needs that. */
+  /** A training whose checkpoint is gone is repeated if another part needs the checkpoint. */
   #kept<Result extends object>({ name, key, usedBy = [] }: Part): Kept<Result> | null {
     const kept = this.#store.get<Kept<Result>>(name, key);
     if (kept === null) return null;
@@ -119,7 +122,7 @@ export class Parts {
     return isWhole ? kept : null;
   }
 
-  /** Null before a part of each kind that is missing was done. */
+  /** Null until a part of each missing kind has been done. */
   #secondsLeft(): number | null {
     const left = [...this.#missing].reduce((sum, { kind }) => sum + this.meanSeconds(kind), 0);
     return Number.isNaN(left) ? null : left;
@@ -127,14 +130,14 @@ export class Parts {
 }
 
 interface Stored {
-  /** Digest of all that the value depends on. */
+  /** Digest of everything that the value depends on. */
   readonly key: string;
   readonly value: unknown;
 }
 
 /**
- * Finished parts of a study, one JSON file each, so that one that was stopped goes on. A part is reused only for the
- * same key: a changed recipe does it again.
+ * Finished parts of a study, one JSON file each, so that a study that was stopped can continue. A part is
+ * reused only for the same key: after a change of the recipe it is done again.
  */
 export class ResultStore {
   constructor(readonly directory: string) {}
@@ -147,7 +150,7 @@ export class ResultStore {
     return kept.key === digestOf(key) ? (kept.value as T) : null;
   }
 
-  /** Atomic, even if the process is killed. */
+  /** Stores a value atomically, even if the process is killed. */
   put<T>(name: string, key: unknown, value: T): T {
     mkdirSync(this.directory, { recursive: true });
     const file = this.#file(name);
@@ -181,7 +184,11 @@ export interface PartPlace extends MeasuredPart {
   readonly dataDir: string;
 }
 
-/** Measures some figures of a study. @throws if it cannot: these figures then stay as they were */
+/**
+ * Measures some figures of a study.
+ *
+ * @throws if it fails: these figures then stay as they were
+ */
 export type MeasurePart<Result> = (place: PartPlace) => Promise<Result>;
 
 type StudyPlace = Pick<
@@ -190,11 +197,12 @@ type StudyPlace = Pick<
 >;
 
 /**
- * Measures part after part, so that one that fails or is interrupted takes nothing from the others. The study fails if one of
- * them does. Without `--only` a call goes on after the parts that an earlier one has finished.
+ * Measures the parts one after the other; if one fails or is interrupted, the others keep their results. The
+ * study fails if one of them does. Without `--only`, a call continues after the parts that an earlier one has
+ * finished.
  *
- * @param parts loaded when their turn comes
- * @param add takes the result of a part into the report
+ * @param parts functions that load each part when its turn comes
+ * @param add adds the result of a part to the report
  * @throws TrainerError `BAD_INPUT` for an unknown part; `INTERRUPTED`
  */
 export async function measureEach<Result extends object>(

@@ -4,7 +4,7 @@ import { readYaml } from './read-yaml.js';
 import { fill, type View as Text } from './text.js';
 
 export interface Picture {
-  /** Ends the name of its file, after that of the study. */
+  /** Suffix of the file's name, after that of the study. */
   readonly name: string;
   readonly title: string;
   readonly caption: string;
@@ -16,13 +16,13 @@ type Rows = readonly Readonly<Record<string, unknown>>[];
 /** A chart in studies/NAME/pictures.yaml. */
 interface Described {
   readonly title: string;
-  /** Lines under the title, with `{{name}}` for text. */
+  /** Lines under the title; `{{name}}` stands for text. */
   readonly caption: readonly string[];
-  /** A Vega-Lite specification without what all charts share, with `$name` for values. */
+  /** A Vega-Lite specification without the parts that all charts share; `$name` stands for a value. */
   readonly chart: unknown;
 }
 
-/** Colour-blind safe (Okabe and Ito). */
+/** Colours that are safe for colour-blind readers (Okabe and Ito). */
 export const COLOURS = {
   black: '#000000',
   blue: '#0072b2',
@@ -50,9 +50,10 @@ const STYLE = {
 };
 
 /**
- * The pictures of a study, which are described in its pictures.yaml. A picture is null if there are no rows.
+ * Loads the pictures that a study describes in its pictures.yaml.
  *
- * @returns a function of the picture's name, its data, the values of `$name` beside the colours, and the text of its caption
+ * @returns function of the picture's name, its rows, the values of `$name` besides the colours, and the text
+ *   of its caption; null without rows
  */
 export function picturesOf(study: string) {
   const described = readYaml<Readonly<Record<string, Described>>>(`${study}/pictures.yaml`);
@@ -78,7 +79,7 @@ export function picturesOf(study: string) {
   };
 }
 
-/** Replaces each `$name` by its value; one that is null leaves its list. */
+/** Replaces each `$name` by its value; null values are removed from lists. */
 function insert(part: unknown, values: Readonly<Record<string, unknown>>): unknown {
   if (typeof part === 'string' && part.startsWith('$')) {
     if (!(part.slice(1) in values)) throw new Error(`a picture has ${part}, for which there is no value`);

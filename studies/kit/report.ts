@@ -4,20 +4,21 @@ import { type Picture, renderSvg } from './picture.js';
 import { STUDIES } from './read-yaml.js';
 import { fill, type View } from './text.js';
 
-/** Text between these markers is kept when a report is written anew. */
+/** Text between these markers is kept when a report is written again. */
 const WHY_BEGINS = '<!-- why: what is written between these two marks is kept -->';
 const WHY_ENDS = '<!-- /why -->';
 const NO_REASON_YET = '_Nothing written yet._';
 
-/** Values for the template of a study, and its pictures in order; null for one without data. */
+/** Values for the template of a study, and its pictures in order; null for a picture without data. */
 export interface Report {
   readonly view: View;
   readonly pictures?: readonly (Picture | null)[];
 }
 
 /**
- * Fills studies/NAME/report.md and draws the pictures. Beside the values of the study the template has `{{machine}}`,
- * `{{command}}`, `{{why}}` (the section that people write into the page), `{{pictures}}` and each `{{picture:NAME}}`.
+ * Fills studies/NAME/report.md and draws the pictures. Besides the values of the study, the template can use
+ * `{{machine}}`, `{{command}}`, `{{why}}` (the section that people write into the page), `{{pictures}}` and
+ * each `{{picture:NAME}}`.
  *
  * @returns the path of the page
  */
@@ -49,7 +50,7 @@ function markdownOf(study: string, { name, title, caption }: Picture): string {
   return `![${title}](${study}-${name}.svg)\n\n*${title}.* ${caption}`;
 }
 
-/** The section of the previous page that people wrote, with its marks. */
+/** The section of the previous page that people wrote, with its markers. */
 function keptReasons(previous: string): string {
   const [begin, end] = [previous.indexOf(WHY_BEGINS), previous.indexOf(WHY_ENDS)];
   const written = begin < 0 || end < begin ? '' : previous.slice(begin + WHY_BEGINS.length, end).trim();

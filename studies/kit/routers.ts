@@ -13,7 +13,7 @@ type Described = Readonly<
   Record<string, { readonly label: string; readonly sets: readonly (string | readonly string[])[] }>
 >;
 
-/** Reads the routers in studies/FILE, in their order; the routers of locmoe that it does not have follow with their defaults. */
+/** Reads the routers in studies/FILE, in order; locmoe's other routers follow with their defaults. */
 export function readAllRouters(file: string): Router[] {
   const { routers } = readYaml<{ readonly routers: Described }>(file);
   const described = Object.entries(routers).map(([id, { label, sets }]) => ({

@@ -11,7 +11,9 @@ export function studentTAbove(t: number, degreesOfFreedom: number): number {
   return t >= 0 ? bothTails / 2 : 1 - bothTails / 2;
 }
 
-/** The t that is exceeded with this probability, below one half; by bisection, to 12 digits. */
+/**
+ * Returns the t that is exceeded with this probability, which is below one half; by bisection, to 12 digits.
+ */
 export function studentTQuantile(above: number, degreesOfFreedom: number): number {
   let [low, high] = [0, 1];
   while (studentTAbove(high, degreesOfFreedom) > above) high *= 2;
@@ -23,7 +25,7 @@ export function studentTQuantile(above: number, degreesOfFreedom: number): numbe
   return high;
 }
 
-/** The mean of a sample as Student's t-test sees it. */
+/** The mean of a sample, with Student's t-tests of it. */
 export interface MeanTest {
   readonly mean: number;
   /** 95 % interval of the mean. */
@@ -33,7 +35,7 @@ export interface MeanTest {
   readonly pAbove: (limit: number) => number;
 }
 
-/** @returns null for fewer than two values, which say nothing about their spread */
+/** @returns null for fewer than two values, from which no spread can be estimated */
 export function testMean(values: readonly number[]): MeanTest | null {
   if (values.length < 2) return null;
   const average = mean(values);
@@ -41,7 +43,7 @@ export function testMean(values: readonly number[]): MeanTest | null {
   const variance = values.reduce((sum, each) => sum + (each - average) ** 2, 0) / freedom;
   const standardError = Math.sqrt(variance / values.length);
   const reach = studentTQuantile(0.025, freedom) * standardError;
-  /** P value for a distance on the side that the alternative claims. */
+  /** P value for a distance in the direction of the alternative. */
   const pOf = (distance: number) => studentTAbove(distance === 0 ? 0 : distance / standardError, freedom);
   return {
     mean: average,
@@ -52,8 +54,8 @@ export function testMean(values: readonly number[]): MeanTest | null {
 }
 
 /**
- * P values after Holm's correction for several tests (Holm 1979), in their order: below a level, all claims that they
- * belong to hold together at that level.
+ * P values after Holm's correction for several tests (Holm 1979), in the order of the tests: all claims whose
+ * value is below a level hold together at that level.
  */
 export function holm(pValues: readonly number[]): number[] {
   const order = pValues.map((_, i) => i).sort((a, b) => pValues[a]! - pValues[b]!);

@@ -7,41 +7,50 @@ import { machine, makeBenchFolders } from '../../packages/bench/src/folders.js';
 import type { StudyOptions, ValuesOf } from './options.js';
 import { type Report, writeReport } from './report.js';
 
-/** Figures with where they are from, as the JSON of a study holds them. */
+/** Figures with their origin, as in the JSON of a study. */
 export type Made<Figures> = Figures & { readonly machine: string; readonly command: string };
 
 export interface Place<Values, Figures> {
   readonly options: Values;
   readonly quick: boolean;
-  /** Absolute; keeps what the study makes. */
+  /** Absolute path of the folder in which the study keeps its files. */
   readonly workDir: string;
   /** Folder of the report. */
   readonly out: string;
   readonly dataDir: string;
-  /** Is aborted when a signal asks for the end: the study then ends its processes and throws. */
+  /** Aborted when a signal asks for the end: the study then ends its processes and throws. */
   readonly signal: AbortSignal;
-  /** The figures that the JSON in `out` has now; null without any, or with those of another machine. */
+  /** The figures that are in the JSON in `out`; null if there are none, or if they are of another machine. */
   readonly previous: Made<Figures> | null;
-  /** Writes JSON, page and pictures before all is measured. */
+  /** Writes JSON, page and pictures before everything is measured. */
   write(figures: Figures): Promise<void>;
-  /** Makes the command end as a failed run does, after the report is written. */
+  /** Makes the command exit as after a failed run, once the report is written. */
   fail(): void;
 }
 
 /** The specification of a study: what it measures, and how its figures become a page. */
 export interface Study<Options extends StudyOptions, Figures extends object> {
-  /** Names the folder of the study, its command and its files in docs/results. */
+  /** Name of the study's folder, its command and its files in docs/results. */
   readonly name: string;
   readonly description: string;
-  /** Description of `--quick`; the option exists only if it is given. */
+  /** Description of `--quick`; the option exists only if this is given. */
   readonly quick?: string;
   readonly options: Options;
-  /** Whether these options measure a part alone, whose report does not belong in docs/results; `--quick` always does. */
+  /**
+   * Tells whether these options measure only a part, whose report does not belong in docs/results; `--quick`
+   * always does.
+   */
   isPart?(values: ValuesOf<Options>): boolean;
   measure(place: Place<ValuesOf<Options>, Figures>): Promise<Figures>;
-  /** Reads the figures where the study keeps them itself, in a file that `measure` adds to, instead of one JSON. */
+  /**
+   * Reads the figures if the study keeps them in a file of its own, to which `measure` adds, instead of one
+   * JSON.
+   */
   read?(options: ValuesOf<Options>, out: string): Made<Figures>;
-  /** Fills `report.md` of the study's folder, from the figures alone; without it the study has no page. */
+  /**
+   * Makes the values for `report.md` of the study's folder from the figures; without it the study has no
+   * page.
+   */
   report?(figures: Made<Figures>): Report;
 }
 
@@ -124,7 +133,7 @@ async function run<Options extends StudyOptions, Figures extends object>(
   return code;
 }
 
-/** This machine and this call. */
+/** Describes this machine and the current command. */
 export function originHere(): Pick<Made<object>, 'machine' | 'command'> {
   return { machine: machine(), command: `npm run study -- ${process.argv.slice(2).join(' ')}` };
 }

@@ -1,11 +1,11 @@
 export { withSpread } from '../../packages/bench/src/statistics.js';
 
-/** 0.1234 -> "12.3 %" */
+/** Formats 0.1234 as "12.3 %". */
 export function percent(share: number): string {
   return `${(100 * share).toFixed(1)} %`;
 }
 
-/** 0.1234 -> "+12.3 %" */
+/** Formats 0.1234 as "+12.3 %". */
 export function signedPercent(change: number): string {
   return `${change >= 0 ? '+' : ''}${percent(change)}`;
 }
@@ -17,19 +17,20 @@ export function table(rows: readonly (readonly string[])[]): string {
   return [header, `| ${columns.join(' | ')} |`, ...body].join('\n');
 }
 
-/** Values for a template: text by name, whether a section is shown, or the views of a section that repeats. */
+/** Values for a template: text by name, whether a section is shown, or the views of a repeated section. */
 export interface View {
   readonly [name: string]: string | number | boolean | View | readonly View[] | null;
 }
 
-/** An opening line and a closing line of its own belong to the section, and vanish with their line breaks. */
+/** If the tags of a section stand on lines of their own, their line breaks are removed with them. */
 const SECTION = /\{\{([#^])([\w:-]+)\}\}(\n?)([\s\S]*?)\{\{\/\2\}\}(\n?)/g;
 const VALUE = /\{\{([\w:-]+)\}\}/g;
 
 /**
- * Fills a template in the manner of Mustache. `{{name}}` is replaced by a value. `{{#name}}...{{/name}}` stands if the value is
- * neither false, null nor empty, once for each view of a list; `{{^name}}...{{/name}}` stands otherwise. A view inside a section
- * comes before the one around it. Several blank lines become one.
+ * Fills a template in the manner of Mustache. `{{name}}` is replaced by a value. `{{#name}}...{{/name}}` is
+ * kept if the value is neither false, null nor empty, once for each view of a list; otherwise
+ * `{{^name}}...{{/name}}` is kept. Inside a section, its view takes precedence over the surrounding one.
+ * Several blank lines become one.
  *
  * @throws Error for a name without a value
  */

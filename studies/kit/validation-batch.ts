@@ -3,7 +3,7 @@ import type { Dataset } from 'locmoe/internal/data/dataset';
 import { createLoader } from 'locmoe/internal/data/loader';
 import type { Inference } from 'locmoe/internal/inference/inference';
 
-/** Validation text as one batch, of so many sequences of each domain. */
+/** Validation text as one batch, with `numSequences` sequences of each domain. */
 export function validationBatch(
   { config }: Inference,
   dataset: Dataset,

@@ -16,7 +16,7 @@ export const PAPER_DEVICES: readonly number[] = [64, 128, 256];
 export const DEVICES_PER_NODE = 8;
 export const SEQUENCES_PER_DEVICE = 2;
 
-/** Assumptions, which scale.yaml gives reasons for. */
+/** Assumptions, with reasons given in scale.yaml. */
 const ASSUMED = readYaml<{
   readonly model: RunConfig['model'];
   readonly capacityFactor: number;
@@ -30,8 +30,8 @@ export type ScaleRouter = 'hash' | 'switch' | 'locmoe' | 'locmoe-plus';
 export const SCALE_ROUTERS = Object.keys(ROUTING) as readonly ScaleRouter[];
 
 /**
- * LocMoE's number of experts, replicated as devices grow, or one expert per device, so that all devices
- * exchange with all.
+ * Numbers of experts: LocMoE's, replicated as the number of devices grows, or one expert per device, so that
+ * all devices exchange with all.
  */
 export const SCALE_EXPERTS = ['16 experts', 'an expert for each device'] as const;
 export type ScaleExperts = (typeof SCALE_EXPERTS)[number];
@@ -39,7 +39,7 @@ const FEWEST_EXPERTS = 16;
 
 export interface DeviceOptions {
   readonly flopsPerS: number;
-  /** Link of a node to all others. */
+  /** Link from a node to all the others. */
   readonly link: Link;
 }
 
@@ -51,7 +51,10 @@ export interface ScalePoint {
   readonly plan: Plan;
 }
 
-/** Every router and exchange over growing numbers of devices, at constant work per device (weak scaling). */
+/**
+ * Predicts every router and exchange for growing numbers of devices, at constant work per device (weak
+ * scaling).
+ */
 export function scaleCurves(options: DeviceOptions): ScalePoint[] {
   const { profile: device } = ASSUMED;
   const compute = { ...device.compute, flopsPerS: options.flopsPerS };
@@ -106,14 +109,14 @@ export function pointAt(
   return point.plan;
 }
 
-/** Smaller gains are reported as none. */
+/** Smaller gains are reported as no gain. */
 export const WORTH = 0.01;
-/** Doubling the devices pays while throughput grows by this factor. */
+/** Doubling the devices is worthwhile if throughput grows by at least this factor. */
 export const PAYS = 1.5;
 
 export interface Verdict {
   readonly what: string;
-  /** Verdict in words: from how many devices it pays, and how much at the papers' sizes. */
+  /** Verdict in words: from how many devices it pays off, and how much at the papers' sizes. */
   readonly answer: string;
 }
 
@@ -149,7 +152,7 @@ function rangeOf(gainAt: (devices: number) => number): string {
   return `pays ${paying} (${figures.join(', ')})`;
 }
 
-/** Speed-up from half as many devices. */
+/** Describes the speed-up from doubling the number of devices. */
 function doublingOf(tokensPerSAt: (devices: number) => number): string {
   const factor = (devices: number) => tokensPerSAt(devices) / tokensPerSAt(devices / 2);
   const paying = stretchesOf(DEVICES.slice(1), (devices) => factor(devices) >= PAYS);
@@ -157,7 +160,7 @@ function doublingOf(tokensPerSAt: (devices: number) => number): string {
   return `pays ${paying} (${figures.join(', ')})`;
 }
 
-/** The numbers of devices for which a condition holds, in words. */
+/** Describes the numbers of devices for which a condition holds. */
 function stretchesOf(numbers: readonly number[], holds: (devices: number) => boolean): string {
   const held = numbers.map(holds);
   const stretches = numbers.flatMap((first, i) => {

@@ -17,10 +17,13 @@ import { count, maybe, words } from '../kit/options.js';
 import { study } from '../kit/study.js';
 import { table } from '../kit/text.js';
 
-/** A valid call right after mutated ones is answered within this, on a quiet machine. */
+/** Limit for the answer to a valid call right after mutated ones, on a quiet machine. */
 const ANSWER_MS = 50;
 
-/** Mutated messages and checkpoint files, and replayed messages: nothing crashes, hangs, or is taken for good. */
+/**
+ * Mutated messages and checkpoint files, and replayed messages: nothing may crash, hang, or be accepted as
+ * valid.
+ */
 const fuzz: Part = async ({ runs, quick, seed, log }) => {
   const cases = runs ?? (quick ? 100 : 10_000);
   const failures = [

@@ -10,12 +10,12 @@ import {
 } from './equivalence.js';
 import type { Compared, Results } from './results.js';
 
-/** What an arm changes in a measure. */
+/** The effect of an arm on a measure. */
 export interface Change {
   readonly pairs: number;
-  /** Pairs in which the arm does not get to the loss. */
+  /** Number of pairs in which the arm does not reach the loss. */
   readonly unreached: number;
-  /** Null without a pair, and with one that is unreached. */
+  /** Null if there are no pairs, or if the arm does not reach the loss in one of them. */
   readonly difference: ReturnType<typeof differenceOf>;
 }
 
@@ -24,20 +24,20 @@ export function changeOf(pairs: readonly Pair[]): Change {
   return { pairs: pairs.length, unreached, difference: unreached === 0 ? differenceOf(pairs) : null };
 }
 
-/** A planned test with what came out. */
+/** A planned test with its result. */
 export interface Contrast extends Planned, Change {
-  /** Pairs of runs that were planned. */
+  /** Number of pairs of runs that were planned. */
   readonly planned: number;
-  /** P value of the test; null before all pairs are there. */
+  /** P value of the test; null until all pairs have run. */
   readonly p: number | null;
   readonly pHolm: number | null;
-  /** `equal` and `shown` only if the corrected p is below 0.05; null before all pairs are there. */
+  /** `equal` and `shown` only if the corrected p is below 0.05; null until all pairs have run. */
   readonly verdict: Verdict | 'shown' | 'not met' | null;
 }
 
 /**
- * Tests what was planned. A test waits for all its pairs, so that nobody stops at the seeds that please; and a test that waits
- * counts in the correction all the same, with p = 1.
+ * Runs the planned tests. A test waits for all its pairs, so that nobody stops at seeds with a pleasing
+ * result; a waiting test still counts in the correction, with p = 1.
  */
 export function contrastsOf({ contrasts, seeds }: Compared['design'], results: Results): Contrast[] {
   const planned = seeds.confirming.length;

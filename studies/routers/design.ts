@@ -9,11 +9,11 @@ export interface Arm {
   readonly label: string;
   readonly sets: readonly string[];
   readonly routes?: 'balanced' | 'random';
-  /** Nodes x workers of each, of runs for quality. */
+  /** Nodes x workers per node of runs for quality. */
   readonly layout?: string;
 }
 
-/** A table of the page. */
+/** A question that the study asks, shown as a table of the page. */
 export interface Question {
   readonly id: string;
   readonly title: string;
@@ -24,10 +24,10 @@ export interface Question {
   readonly measures: readonly Measure[];
 }
 
-/** Equality within a relative margin, or a relative change that is at most this: -0.2 is 20 % less. */
+/** Equality within a relative margin, or a relative change of at most this: -0.2 is 20 % less. */
 export type Goal = { readonly within: number } | { readonly atMost: number };
 
-/** A planned test of the confirming stage, on the runs of a question that has both arms. */
+/** A planned test of the confirming stage, on the runs of a question that includes both arms. */
 export interface Planned {
   readonly arm: Arm;
   readonly reference: Arm;
@@ -37,11 +37,11 @@ export interface Planned {
 }
 
 export interface Design {
-  /** Absolute; a path that begins with ./ in an override begins here. */
+  /** Absolute path; a path in an override that begins with ./ is relative to this folder. */
   readonly folder: string;
   readonly seeds: Readonly<Record<Stage, readonly number[]>>;
   readonly testSequences: number;
-  /** Overrides of runs for time. */
+  /** Overrides in runs for time. */
   readonly time: readonly string[];
   readonly questions: readonly Question[];
   readonly contrasts: readonly Planned[];
@@ -50,7 +50,7 @@ export interface Design {
 type OneOrMore<T> = T | readonly T[];
 type AsWritten<T, Replaced> = Omit<T, keyof Replaced | 'id'> & Replaced;
 
-/** The design as its files have it: arms.yaml, questions.yaml and contrasts.yaml. */
+/** The design in the form of its files: arms.yaml, questions.yaml and contrasts.yaml. */
 export interface Written {
   readonly arms: Readonly<Record<string, Omit<Arm, 'id'>>>;
   readonly questions: Omit<Design, 'folder' | 'questions' | 'contrasts'> & {
@@ -66,20 +66,22 @@ type WrittenQuestion = AsWritten<
     readonly reference: OneOrMore<string>;
   }
 >;
-/** Without `question` it is the first one of the confirming stage that has both arms. */
+/**
+ * Without `question`, the contrast belongs to the first question of the confirming stage that has both arms.
+ */
 type WrittenContrast = AsWritten<
   Planned,
   { readonly arm: string; readonly reference: string; readonly question?: string }
 >;
 
-/** @param folder of the three files, and of the recipe proof.yaml */
+/** @param folder folder of the three files, and of the recipe proof.yaml */
 export function readDesign(folder: string): Design {
   const read = <T>(name: string) => readYaml<T>(path.join(folder, `${name}.yaml`));
   const written = { arms: read('arms'), questions: read('questions'), contrasts: read('contrasts') };
   return { ...designOf(written as Written), folder };
 }
 
-/** @throws TrainerError `BAD_INPUT` naming the file and what it has that is not there */
+/** @throws TrainerError `BAD_INPUT` naming the file and the name in it that does not exist */
 export function designOf({
   arms,
   questions: { questions, ...rest },
@@ -88,7 +90,7 @@ export function designOf({
   const armOf = (id: string, file: string): Arm => ({ id, ...found(arms, id, `${file}: arm`) });
   const all = Object.entries(questions).map(([id, { reference, sets = [], ...question }]): Question => {
     const file = `questions.yaml, ${id}`;
-    // --only takes names of both.
+    // `--only` accepts names of both arms and questions.
     if (Object.hasOwn(arms, id)) throw new TrainerError('BAD_INPUT', `${file}: an arm has this name too`);
     for (const measure of question.measures) found(MEASURES, measure, `${file}: measure`);
     return {

@@ -10,22 +10,26 @@ export interface Pair {
   readonly other: number;
 }
 
-/** How an arm differs from another, over seeds; as fractions: -0.22 is 22 % less. */
+/** Difference between two arms over the seeds, as fractions: -0.22 is 22 % less. */
 export interface Difference {
-  /** The geometric mean of the ratios, less 1. */
+  /** The geometric mean of the ratios, minus 1. */
   readonly meanDifference: number;
-  /** 95 %, by Student's t on the logarithms of the ratios; null with fewer than two pairs. */
+  /** 95 % interval, by Student's t on the logarithms of the ratios; null with fewer than two pairs. */
   readonly interval: Interval | null;
 }
 
 /**
- * `equal` only if the test of equivalence rejects; `not equal` if the 95 % interval lies wholly beyond the margin, on the side
- * that the difference says. All else is `undecided`: also what is surely not worse, or surely not better.
+ * `equal` only if the test of equivalence rejects; `not equal` if the 95 % interval lies entirely beyond the
+ * margin, on the side of the difference. All else is `undecided`, including arms that are certainly not
+ * worse, or not better.
  */
 export type Verdict = 'equal' | 'not equal' | 'undecided';
 
 export interface Equivalence extends Difference {
-  /** The larger one of the two one-sided tests: below 0.05 the arms are equal. Null with fewer than two pairs. */
+  /**
+   * The larger p value of the two one-sided tests: below 0.05 the arms are equal. Null with fewer than two
+   * pairs.
+   */
   readonly p: number | null;
   readonly verdict: Verdict;
 }
@@ -45,9 +49,10 @@ export function differenceOf(
 }
 
 /**
- * Two one-sided t-tests (TOST; Schuirmann 1987) on the logarithms of the ratios of n pairs, with n - 1 degrees of freedom: is
- * the mean above -ln(1 + margin), and is it below ln(1 + margin)? Unlike a test that finds no difference, this one
- * can only say "equal" if there are seeds enough, and close enough.
+ * Two one-sided t-tests (TOST; Schuirmann 1987) on the logarithms of the ratios of n pairs, with n - 1
+ * degrees of freedom: is the mean above -ln(1 + margin), and is it below ln(1 + margin)? Unlike a test that
+ * fails to find a difference, this one can say "equal" only if there are enough seeds, close enough to each
+ * other.
  *
  * @returns null without pairs
  */
@@ -60,7 +65,7 @@ export function testEquivalence(pairs: readonly Pair[], margin: number): Equival
   return { p, ...rest, verdict: verdictOf(p, rest, margin) };
 }
 
-/** @param p of the test of equivalence, as it is or corrected for other tests */
+/** @param p p value of the test of equivalence, as it is or corrected for other tests */
 export function verdictOf(
   p: number | null,
   { interval }: Pick<Difference, 'interval'>,

@@ -9,12 +9,12 @@ import type { Arm, Design, Question } from './design.js';
 import { MEASURES } from './measures.js';
 import { keyOf, type RunKey, STAGES } from './runs.js';
 
-/** The recipe of a design. */
+/** Path of the recipe of a design. */
 export function recipeOf({ folder }: Design): string {
   return path.join(folder, 'proof.yaml');
 }
 
-/** An arm of a question, as it is trained with any seed. */
+/** An arm of a question, without the seed of the training. */
 export interface Cell extends Omit<RunKey, 'seed'> {
   readonly arm: Arm;
   readonly question: Question;
@@ -28,7 +28,8 @@ export interface Job extends Cell {
 }
 
 /**
- * The arms of all questions, by kind of run: those for time only where a question asks for a measure of them, or a planned test.
+ * The arms of all questions, by kind of run. Runs for time are included only where a question or a planned
+ * test uses a measure of them.
  *
  * @param set overrides that come last, in every run
  * @throws TrainerError `BAD_CONFIG` as `loadConfig`
@@ -78,9 +79,11 @@ function cellOf(
 const OWN_ROUTER = /^moe\.router=(.+\.[cm]?js)$/;
 
 /**
- * Resolves a configuration without loading a router of one's own, so that a page can be made where its file cannot be loaded.
+ * Resolves a configuration without loading a router from its file, so that a page can be made where the file
+ * cannot be loaded.
  *
- * @returns the configuration, and what stands for a router of one's own: the hash of its file wherever that is, and its options
+ * @returns the configuration, and what identifies a router from a file: the hash of the file, wherever it is,
+ *   and its options
  */
 function resolved(recipe: string, sets: readonly string[]): readonly [RunConfig, readonly string[]] {
   const file = sets.flatMap((set) => OWN_ROUTER.exec(set)?.[1] ?? []).at(-1);
@@ -93,8 +96,8 @@ function resolved(recipe: string, sets: readonly string[]): readonly [RunConfig,
 }
 
 /**
- * The fields of a configuration that are not the default ones, without the seed: a field that a later version adds does not make
- * every kept run another one.
+ * The fields of a configuration that differ from the defaults, without the seed: a field that a later version
+ * adds does not turn every kept run into a different one.
  */
 function changedSettings({ seed: _, ...config }: RunConfig): unknown {
   return withoutDefaults(config, SCHEMA);
@@ -124,14 +127,15 @@ function digestOf(value: unknown): string {
 
 /** Restricts the runs to make; an empty list restricts nothing. */
 export interface Scope {
-  /** Questions, arms, stages, and kinds of runs. */
+  /** Names of questions, arms, stages, and kinds of runs. */
   readonly only: readonly string[];
   readonly seeds: readonly number[];
 }
 
 /**
- * The runs to make, in their order: those for quality first, question by question; then those for time. The arms take turns seed
- * by seed, so that a slow hour of the machine meets all alike, and the arm that begins rotates. No run is there twice.
+ * The runs to make, in order: first those for quality, question by question; then those for time. The arms
+ * take turns for each seed, so that a slow hour of the machine affects all alike, and the arm that begins
+ * rotates. No run is listed twice.
  *
  * @throws TrainerError `BAD_INPUT` naming an unknown word
  */

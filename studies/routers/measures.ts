@@ -3,11 +3,11 @@ import type { Run, RunKey } from './runs.js';
 
 interface MeasureOf {
   readonly title: string;
-  /** The kind of run that it is measured in. */
+  /** The kind of run in which it is measured. */
   readonly kind: RunKey['kind'];
-  /** Whether the arms are compared by it: with a 95 % interval, as ratios to the references. */
+  /** True if the arms are compared by this measure: with a 95 % interval, as ratios to the references. */
   readonly isCompared: boolean;
-  /** Null where a run does not have it. */
+  /** Value of the measure in a run; null if the run does not have it. */
   of(run: Run): number | null;
   format(value: number): string;
 }
@@ -22,7 +22,10 @@ const comparedTime = measured('time', true);
 const shownTime = measured('time', false);
 const fixed = (digits: number) => (value: number) => value.toFixed(digits);
 
-/** Perplexity on the test text where there is one, which is in the confirming stage, else that of the last validation. */
+/**
+ * Perplexity on the test text if the run has one, as in the confirming stage, else that of the last
+ * validation.
+ */
 function perplexityOf({ test, curve }: Run): number | null {
   const last = test ?? curve.at(-1);
   return last === undefined ? null : Math.exp(last.loss);

@@ -4,7 +4,7 @@ import type { Figures, Losses, OverTraining } from './runs.js';
 
 export function readFigures(metricsFile: string): Figures {
   const records = readRecords(metricsFile);
-  // Without steps that were skipped.
+  // Skipped steps, which have no loss, are left out.
   const steps = records.filter((record) => record.type === 'step').filter(({ loss }) => loss !== null);
   return figuresOf(
     steps,
@@ -59,7 +59,7 @@ function orNull(value: number): number | null {
   return Number.isNaN(value) ? null : value;
 }
 
-/** To six digits after the point, a hundredth of what any table shows. */
+/** Rounds to six decimal places, a hundredth of the precision of any table. */
 function rounded(value: number): number {
   return Number(value.toFixed(6));
 }

@@ -37,7 +37,7 @@ export function reportOf(compared: Compared): Report {
   };
 }
 
-/** "-0.5 % (-2.1 % to +1.0 %)" */
+/** Formats a difference as "-0.5 % (-2.1 % to +1.0 %)". */
 function withInterval({ meanDifference, interval }: Difference): string {
   const change = signedPercent(meanDifference);
   return interval === null
@@ -139,7 +139,7 @@ function settingsOf({ design: { questions } }: Compared): string {
 
 const picture = picturesOf('routers');
 
-/** The arms of what is claimed, each once, or before there is any those of all questions. */
+/** The arms of the confirming stage, each once; if it has none, those of all questions. */
 function armsToShow(questions: readonly Question[]): [Question, Question['arms'][number]][] {
   const claimed = questions.filter(({ stage }) => stage === 'confirming');
   const arms = (claimed.length > 0 ? claimed : questions).flatMap((question) =>

@@ -5,14 +5,14 @@ import type { Cell } from './jobs.js';
 import { MEASURES, type Measure } from './measures.js';
 import { keyOf, type Run } from './runs.js';
 
-/** All that the page is made of. */
+/** All data that the page is made from. */
 export interface Compared {
   readonly design: Design;
   readonly cells: readonly Cell[];
   readonly runs: readonly Run[];
 }
 
-/** Finds the runs of an arm of a question; in which other question they were made does not matter. */
+/** Finds the runs of an arm of a question, even if they were made for another question. */
 export class Results {
   readonly #cells: readonly Cell[];
   readonly #runs: ReadonlyMap<string, Run>;
@@ -22,14 +22,14 @@ export class Results {
     this.#runs = new Map(runs.map((run) => [keyOf(run), run]));
   }
 
-  /** The runs that there are, by seed. */
+  /** The existing runs, by seed. */
   of(question: Question, arm: Arm, kind: Run['kind']): Run[] {
     return this.#cellsOf(question, arm, kind).flatMap((cell) =>
       cell.seeds.flatMap((seed) => this.#runs.get(keyOf({ ...cell, seed })) ?? []),
     );
   }
 
-  /** How many runs a question has, and how many of them are missing. */
+  /** Number of runs of a question, and of those that are missing. */
   progress(question: Question): { readonly planned: number; readonly missing: number } {
     const keys = new Set(
       this.#cells
@@ -39,13 +39,13 @@ export class Results {
     return { planned: keys.size, missing: [...keys].filter((key) => !this.#runs.has(key)).length };
   }
 
-  /** A measure over the seeds of an arm. */
+  /** The values of a measure over the seeds of an arm. */
   values(question: Question, arm: Arm, measure: Measure): number[] {
     const { kind, of } = MEASURES[measure];
     return this.of(question, arm, kind).flatMap((run) => of(run) ?? []);
   }
 
-  /** A measure of two arms, by seed; times only where both are of one machine. */
+  /** The values of a measure for two arms, paired by seed; times only if both are of the same machine. */
   pairs(question: Question, arm: Arm, reference: Arm, measure: Measure | 'timeToLoss'): Pair[] {
     if (measure === 'timeToLoss') return this.#timesToLoss(question, arm, reference);
     const { kind, of } = MEASURES[measure];
@@ -55,12 +55,15 @@ export class Results {
         ({ seed, machine }) => seed === run.seed && (kind === 'quality' || machine === run.machine),
       );
       const [own, other] = [of(run), reference === undefined ? null : of(reference)];
-      // An arm whose experts have no token has no ratio.
+      // If the experts of an arm have no tokens, a measure is 0, and there is no ratio.
       return own === null || other === null || own === 0 || other === 0 ? [] : [{ own, other }];
     });
   }
 
-  /** Time until an arm's validation loss is down where that of the reference ends: updates times the time of one. */
+  /**
+   * Time until an arm's validation loss is as low as the reference's final one: number of updates times the
+   * time of one.
+   */
   #timesToLoss(question: Question, arm: Arm, reference: Arm): Pair[] {
     const [own, other] = [arm, reference].map((each) => this.of(question, each, 'quality'));
     const times = this.pairs(question, arm, reference, 'stepMs');
@@ -87,9 +90,9 @@ export class Results {
 }
 
 /**
- * The step at which a curve first comes down to a loss, between validations by the straight line.
+ * The step at which a curve first falls to a loss, by linear interpolation between validations.
  *
- * @returns the step of the first validation if that is low enough already, Infinity if none is
+ * @returns the step of the first validation if its loss is already low enough, Infinity if none is
  */
 export function stepsToReach(curve: Run['curve'], loss: number): number {
   const reached = curve.findIndex((point) => point.loss <= loss);

@@ -12,7 +12,7 @@ export interface Losses {
   readonly domains: Readonly<Record<string, number>>;
 }
 
-/** Mean over the whole training, and over its last quarter. */
+/** A mean over the whole training, and one over its last quarter. */
 export interface OverTraining {
   readonly mean: number;
   readonly end: number;
@@ -24,25 +24,28 @@ export interface Figures {
   readonly tokensPerStep: number;
   /** Validations on the development text, by the causal rule. */
   readonly curve: readonly (Losses & { readonly step: number })[];
-  /** Tokens that an expert works on in a step, over all ranks, mean of experts and sparse layers; null without these. */
+  /**
+   * Tokens that an expert processes in a step, over all ranks, averaged over experts and sparse layers; null
+   * without sparse layers.
+   */
   readonly tokensPerExpert: OverTraining | null;
-  /** Experts that work on a token, mean of the sparse layers. */
+  /** Experts that process a token, averaged over the sparse layers. */
   readonly expertsPerToken: OverTraining | null;
   /** Share of the choices that were kept. */
   readonly keptShare: OverTraining | null;
-  /** Measures of the choices in the last quarter, as metrics.ndjson has them; null where it has not. */
+  /** Measures of the choices in the last quarter, as in metrics.ndjson; null if they are missing there. */
   readonly idShare: number | null;
   readonly gateShare: number | null;
   readonly loadImbalance: number | null;
   /** Share of the kept choices whose expert was on the token's node. */
   readonly localShare: number | null;
-  /** Medians over the steps after the first 20, of the slowest rank. */
+  /** Medians over the steps after the first 20; values of the slowest rank. */
   readonly stepMs: number;
   readonly allToAllShare: number;
   readonly bytesOtherNode: number;
 }
 
-/** Tells runs apart. */
+/** Fields that identify a run. */
 export interface RunKey {
   /** A run for time is short, alone on the machine, and on an emulated cluster. */
   readonly kind: 'quality' | 'time';
@@ -54,7 +57,7 @@ export interface RunKey {
 
 /** A line of routers-runs.jsonl. */
 export interface Run extends RunKey, Figures {
-  /** The arm that it was made for. */
+  /** The arm for which the run was made. */
   readonly arm: string;
   /** Losses on the test text; null for runs for time and of the screening stage. */
   readonly test: (Losses & { readonly tokens: number }) | null;
@@ -73,10 +76,10 @@ function fileIn(folder: string): string {
 }
 
 /**
- * Reads all runs that were kept.
+ * Reads all kept runs.
  *
- * @returns by key; of two lines with the same key the first
- * @throws TrainerError `BAD_INPUT` naming a line that is no run
+ * @returns the runs by key; of two lines with the same key, the first
+ * @throws TrainerError `BAD_INPUT` naming a line that is not a run
  */
 export function readRuns(folder: string): Map<string, Run> {
   const file = fileIn(folder);

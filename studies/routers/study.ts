@@ -21,7 +21,7 @@ import type { Compared } from './results.js';
 import { addRun, keyOf, type Run, readRuns } from './runs.js';
 import { testLoss } from './test-loss.js';
 
-/** The folder of the design, from the folder of the studies or absolute. */
+/** The folder of the design, relative to the folder of the studies, or absolute. */
 const DESIGN = path.join(STUDIES, 'routers');
 
 export default study({
@@ -35,7 +35,7 @@ export default study({
     set: SET,
     design: text('<folder>', 'arms.yaml, questions.yaml, contrasts.yaml and the recipe proof.yaml', DESIGN),
   },
-  // Other settings make other runs, which would leave the page without any.
+  // Other settings require other runs, so the page would lose the kept ones.
   isPart: ({ set, design }) => set.length > 0 || design !== DESIGN,
 
   /** @throws TrainerError `BAD_CONFIG` or `BAD_INPUT` before anything runs, `INTERNAL` if a run failed */
@@ -91,7 +91,10 @@ function comparedOf(
   return { design, cells: cellsOf(design, options.set), runs: [...readRuns(out).values()] };
 }
 
-/** Prepares the texts before the runs, which would count it as their time, or meet over it. */
+/**
+ * Prepares the texts before the runs: otherwise preparation would count as their time, and parallel runs
+ * would collide.
+ */
 async function prepareTexts(cells: readonly Cell[], dataDir: string): Promise<void> {
   const texts = cells.map(({ config: { data, model } }) => ({ ...data, vocabSize: model.vocabSize }));
   for (const each of new Map(texts.map((one) => [JSON.stringify(one), one])).values()) {
@@ -101,7 +104,11 @@ async function prepareTexts(cells: readonly Cell[], dataDir: string): Promise<vo
   }
 }
 
-/** Runs so many jobs at once. After one has failed no further one begins. @throws what that one threw, after the others' end */
+/**
+ * Runs up to `atOnce` jobs at a time. After one has failed, no further job begins.
+ *
+ * @throws the error of the failed job, once the other jobs have ended
+ */
 async function inParallel<T>(
   jobs: readonly T[],
   atOnce: number,
@@ -151,7 +158,7 @@ async function madeRun(
   };
 }
 
-/** The commit of the code that makes the runs, with "-dirty" where its files differ from it. */
+/** The commit of the code that makes the runs, with "-dirty" if the code has uncommitted changes. */
 function commit(): string {
   const git = (...args: readonly string[]) =>
     spawnSync('git', args, { cwd: path.dirname(STUDIES), encoding: 'utf8' });

@@ -8,13 +8,14 @@ import { sum } from '../../packages/bench/src/statistics.js';
 import { lossesOf } from './read-figures.js';
 import type { Run } from './runs.js';
 
-/** Sequences evaluated at once. */
+/** Number of sequences evaluated at once. */
 const BATCH = 64;
 
 /**
- * Evaluates the last checkpoint of a run on the test text, by the causal rule, in this process and in float32.
+ * Evaluates the last checkpoint of a run on the test text, by the causal rule, in this process and in
+ * float32.
  *
- * @throws TrainerError `BAD_CHECKPOINT` if it is damaged, `NOT_FINITE` if a loss is
+ * @throws TrainerError `BAD_CHECKPOINT` if it is damaged, `NOT_FINITE` if a loss is not finite
  */
 export function testLoss(checkpointsDir: string, dataset: Dataset, numSequences: number): Run['test'] {
   const inference = openInference(openCheckpoint(committedFolders(checkpointsDir)[0]!));
@@ -39,12 +40,12 @@ export function testLoss(checkpointsDir: string, dataset: Dataset, numSequences:
 }
 
 /**
- * The test text: held-out sequences that no validation of a run reads, nor those beside one that it reads. All others are
- * padding.
+ * The test text: held-out sequences that no validation of a run reads, and that are not adjacent to one that
+ * it reads. All other sequences become padding.
  *
- * @param all every held-out sequence, domain by domain in its order
- * @param read those of the run's validations
- * @param numSequences the most of a domain, evenly spaced
+ * @param all every held-out sequence, domain by domain in order
+ * @param read sequences that the run's validations read
+ * @param numSequences maximum number of sequences of a domain, evenly spaced
  */
 export function testBatches(
   all: readonly ValidationBatch[],
@@ -69,7 +70,9 @@ export function testBatches(
   });
 }
 
-/** The rows of a batch that are no padding, with their place among the held-out sequences of their domain. */
+/**
+ * The rows of a batch that are not padding, with their index among the held-out sequences of their domain.
+ */
 function rowsOf({ domains, valid, ranges, seqLen }: ValidationBatch) {
   return [...valid.keys()]
     .filter((row) => valid[row] === 1)

@@ -19,20 +19,20 @@ import {
 } from './engines.js';
 import { type Reference, referenceOf, type Taken, type TrainingText, windowsOf } from './taken.js';
 
-/** A difference of two scores below which either choice is as good. */
+/** If two scores differ by less than this, either choice is correct. */
 const TIE = 1e-6;
 
 /** How the choices of one engine compare with those of `locmoe eval` in float32, token by token and layer by layer. */
 export interface EngineAgreement {
   readonly engine: string;
   readonly precision: 'float32' | 'bfloat16';
-  /** Tokens times sparse layers that were compared; 0 if the engine is missing. */
+  /** Number of tokens times sparse layers that were compared; 0 if the engine is missing. */
   readonly compared: number;
-  /** Of these: the experts that take the token are others, and its scores are no tie. */
+  /** Number of those with different experts although the token's scores are not tied. */
   readonly different: number;
-  /** Of these: the experts are others, and two scores differ by less than TIE. */
+  /** Number of those with different experts where two scores differ by less than TIE. */
   readonly ties: number;
-  /** Why it is not on this machine; null if it is. */
+  /** Why the engine is not on this machine; null if it is. */
   readonly missing: string | null;
 }
 
@@ -45,10 +45,10 @@ export interface RouterAgreement {
 
 export interface AgreementOptions {
   readonly checkpoint: Checkpoint;
-  /** Text of its training, in whose windows tokens are routed. */
+  /** Text on which the model was trained; tokens are routed in windows of it. */
   readonly dataset: TrainingText;
   readonly tokens: number;
-  /** Exports are written here. */
+  /** Folder for the exported models. */
   readonly workDir: string;
   readonly signal: AbortSignal;
   readonly log: (line: string) => void;
@@ -70,10 +70,10 @@ export const ENGINES: readonly NamedEngine[] = [
 ];
 
 /**
- * Trains the recipe `tiny` with each router, without level 1 and preferences of token ids so that gates decide alone, and
- * compares the engines on each model.
+ * Trains the recipe `tiny` with each router, without level 1 and preferences of token ids so that gates
+ * decide alone, and compares the engines on each model.
  *
- * @param tokens of each model; they are read in whole windows
+ * @param tokens number of tokens for each model; they are read in whole windows
  */
 export async function measureRouters(
   {
@@ -111,7 +111,7 @@ export async function measureRouters(
   return agreements;
 }
 
-/** Tokens may take several experts, and these refuse some. */
+/** Settings with which a token may choose several experts, and experts refuse some tokens. */
 const PLUS = ['moe.maxExpertsPerToken=4', 'moe.temperature=1', 'moe.choiceWeights=softmax'];
 
 /** Compares the choices of engines on the same tokens. */
@@ -139,7 +139,7 @@ export async function measureAgreement(
   return { router, tokens: windows.tokenIdsT.length, layers: config.model.numSparseLayers, engines };
 }
 
-/** Ranks in bfloat16 need a processor, or oneDNN, that this machine may not have. */
+/** bfloat16 needs a processor, or oneDNN, that this machine may not have. */
 function inBfloat16(engine: Engine): Engine {
   return async (input) => {
     const missing = whyNoBfloat16();

@@ -8,12 +8,12 @@ import type { PartPlace } from '../kit/parts.js';
 import { type Router, readAllRouters } from '../kit/routers.js';
 import { jsonOf } from './json-of.js';
 
-/** The recorded steps are the last of a run, so that several of them have nearly the same router. */
+/** Number of recorded steps at the end of a run, where the router hardly changes any more. */
 const RECORDED_STEPS = 3;
 const EVERY = 5;
 const QUICK_STEPS = 20;
 const QUICK = ['hash', 'locmoe-plus'];
-/** Two nodes of one rank, each with the text of two domains. */
+/** Settings for two nodes of one rank, each with the text of two domains. */
 const SETTINGS = [
   ...['train.precision=auto', 'seed=1', 'data.placement=domain', 'cluster.nodes=2'],
   ...['cluster.workersPerNode=1', 'cluster.interNodeLink=null', 'train.validateEvery=1000'],
@@ -24,22 +24,30 @@ export interface RouterChoices {
   readonly label: string;
   readonly choices: number;
   readonly kept: number;
-  /** Share of held-out choices that id, or id and domain, predict, with half of its 95 % interval. */
+  /**
+   * Share of held-out choices that the id, or id and domain, predict, each with half of its 95 % interval.
+   */
   readonly byId: number;
   readonly byIdError: number;
   readonly byIdAndDomain: number;
   readonly byIdAndDomainError: number;
-  /** The same where the experts are dealt anew. */
+  /** The same share if experts are shuffled. */
   readonly shuffled: number;
-  /** Of what id and domain leave, the share that the id before explains, and bits that are left; null if nothing is. */
+  /**
+   * Of what id and domain leave undetermined: the share that the previous id explains, null if nothing is
+   * left; and the number of bits left.
+   */
   readonly byIdBefore: number | null;
   readonly bitsLeft: number;
-  /** Share of choices that are the gate's own first one; null without a gate. */
+  /** Share of choices that are the gate's own first choice; null without a gate. */
   readonly gateShare: number | null;
   readonly margin: number | null;
   readonly stability: number;
   readonly loadMax: number;
-  /** Validation perplexity as trained, with the scores of the gate zero, and with those of other tokens. */
+  /**
+   * Validation perplexity as trained, with the gate's scores set to zero, and with the scores of other
+   * tokens.
+   */
   readonly perplexity: number;
   readonly perplexityWithoutGate: number;
   readonly perplexityWithOthersScores: number;
@@ -51,7 +59,7 @@ interface Ablations {
 
 export type Choices = Readonly<Record<string, RouterChoices>>;
 
-/** Trains the recipe `routers` with each router and asks what decided the choices of its last steps. */
+/** Trains the recipe `routers` with each router and measures what decides the choices of its last steps. */
 export async function measureChoices(place: PartPlace): Promise<Choices> {
   const { quick, workDir, dataDir, log } = place;
   const all = readAllRouters('routes/routers.yaml');

@@ -24,18 +24,18 @@ import { pythonWith } from '../../scripts/python-oracles.mjs';
 import type { RanksRequest } from './ranks.program.js';
 import { type EngineInput, inParts, nothingTaken, type Taken, takeWeighted, type Windows } from './taken.js';
 
-/** An engine that is not on this machine says why. */
+/** The result of an engine, or the reason why it is not on this machine. */
 export type EngineResult = Taken | { readonly missing: string };
 export type Engine = (input: EngineInput) => Promise<EngineResult>;
 
 const RANKS_PROGRAM = new URL('./ranks.program.ts', import.meta.url);
-/** Sequences that grow together. */
+/** Number of sequences that are generated together. */
 const GROWING = 64;
-/** Windows of a request. */
+/** Number of windows in a request. */
 const ASKED = 32;
 const PYTHON_TIMEOUT_MS = 1_800_000;
 
-/** A validation of the trainer on two nodes, or on one rank. */
+/** Engine: a validation of the trainer on two nodes, or on one rank. */
 export function ranks(numNodes: number, precision: RanksRequest['precision']): Engine {
   return async ({ checkpoint, windows, signal }) => {
     const args: RanksRequest = { checkpoint: checkpoint.folder, precision, windows };
@@ -50,7 +50,10 @@ export function ranks(numNodes: number, precision: RanksRequest['precision']): E
   };
 }
 
-/** `locmoe generate`: the first token is a prompt, the others come one by one, with a cache of keys and values. */
+/**
+ * Engine: `locmoe generate`. The first token is a prompt, the others follow one by one, with a cache of keys
+ * and values.
+ */
 export const generating: Engine = async ({ checkpoint, windows }) =>
   withInference(checkpoint, async (inference) => {
     const taken = nothingTaken(inference.config, windows.tokenIdsT.length);
@@ -82,7 +85,7 @@ export const generating: Engine = async ({ checkpoint, windows }) =>
     return taken;
   });
 
-/** `locmoe api` over HTTP. */
+/** Engine: `locmoe api` over HTTP. */
 export const asking: Engine = async ({ checkpoint, windows }) =>
   withInference(checkpoint, async (inference) => {
     const { config } = inference;
@@ -143,7 +146,7 @@ export const onnxInPython: Engine = (input) =>
     writeFolder(folder, (output) => onnx.write(input.checkpoint, output, 'float32')),
   );
 
-/** The code of the HuggingFace export. */
+/** Engine: the code of the HuggingFace export. */
 export function torch(dtype: WeightType): Engine {
   return (input) =>
     inPython('route_torch.py', ['torch', 'safetensors', 'numpy'], input, (folder) =>
@@ -151,7 +154,10 @@ export function torch(dtype: WeightType): Engine {
     );
 }
 
-/** The exported page's engine in Chromium: half of a window is the prompt, and the others come one by one. */
+/**
+ * Engine: the exported page's own in Chromium. Half of a window is the prompt, and the others follow one by
+ * one.
+ */
 export const inPage: Engine = async ({ checkpoint, windows, folder }) => {
   const missing = whyNoBrowser();
   if (missing !== null) return { missing };
@@ -160,7 +166,7 @@ export const inPage: Engine = async ({ checkpoint, windows, folder }) => {
   const browser = await TestBrowser.open();
   try {
     const page = await browser.page(`http://127.0.0.1:${(server.address() as AddressInfo).port}/`);
-    // As text, which no bundler rewrites.
+    // Passed as text, which no bundler rewrites.
     await page.evaluate(`import('./routed-model.js').then((module) => Object.assign(globalThis, module))`);
     const taken = nothingTaken(checkpoint.manifest.config, windows.tokenIdsT.length);
     for (const [{ tokenIdsT, domains, seqLen }, first] of inParts(windows)) {
@@ -183,7 +189,7 @@ interface PagePart {
   readonly base: string;
 }
 
-/** Runs in the page, so it refers to nothing outside. */
+/** Runs in the page, so it must not refer to anything outside. */
 async function runInPage({ ids, domains, seqLen, base }: PagePart) {
   const held = globalThis as unknown as { RoutedModel: typeof RoutedModel; routed?: Promise<RoutedModel> };
   held.routed ??= (async () => {
@@ -211,7 +217,10 @@ async function runInPage({ ids, domains, seqLen, base }: PagePart) {
   return taken;
 }
 
-/** @param program beside this file, which reads `ids` and `domains` in the exported folder, and writes `taken` */
+/**
+ * @param program file beside this one, which reads `ids` and `domains` in the exported folder, and writes
+ *   `taken`
+ */
 async function inPython(
   program: string,
   modules: readonly string[],

@@ -4,7 +4,7 @@ import type { Placed } from './placement.js';
 import type { Recording } from './recording.js';
 import type { Traffic } from './traffic.js';
 
-/** A part is null where it was not measured yet. */
+/** Figures of each part; null for a part that has not been measured yet. */
 export interface Figures {
   readonly recording: Recording | null;
   readonly choices: Choices | null;

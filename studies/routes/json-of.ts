@@ -3,7 +3,7 @@ import { builtCommand } from '../../packages/bench/src/training.js';
 
 const DEADLINE_MS = 1_800_000;
 
-/** What a built `locmoe` command with `--json` prints. */
+/** Runs the built `locmoe` command with arguments that include `--json`, and parses its output. */
 export async function jsonOf<Printed>(args: readonly string[], signal: AbortSignal): Promise<Printed> {
   const printed = await runCommand(process.execPath, {
     args: [builtCommand(), ...args],

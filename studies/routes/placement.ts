@@ -2,7 +2,7 @@ import path from 'node:path';
 import type { PartPlace } from '../kit/parts.js';
 import { jsonOf } from './json-of.js';
 
-/** A prediction beside what was measured; `error` is predicted over measured, less one. */
+/** A prediction and the measured value; `error` is predicted over measured, minus one. */
 interface Checked {
   readonly predicted: number;
   readonly measured: number;
@@ -11,12 +11,12 @@ interface Checked {
 
 type Checks = Readonly<Record<'contiguous' | 'placed', Checked>>;
 
-/** One router on one layout, as `locmoe bench place` prints it. */
+/** One router on one layout, in the form that `locmoe bench place` prints. */
 export interface Placed {
   readonly layout: string;
   readonly router: string;
   readonly report: {
-    /** Cost over its lower bound, less one. */
+    /** Cost relative to its lower bound, minus one. */
     readonly gap: number;
     readonly random: { readonly bytesOtherNode: number };
   };

@@ -8,11 +8,12 @@ import { nothingTaken, partOf, routeWindows, takeKept, type Windows } from './ta
 export interface RanksRequest {
   readonly checkpoint: string;
   readonly precision: 'float32' | 'bfloat16';
-  /** Equally many for each rank. */
+  /** Windows, of which each rank takes an equal number. */
   readonly windows: Windows;
 }
 
-// Routes a rank's share of the windows with its share of the experts, as a validation in training does.
+// Routes a rank's share of the windows through its share of the experts, as a validation during training
+// does.
 rankProgram((transport, { checkpoint: folder, precision, windows }: RanksRequest): Int32Array[] => {
   usePrecision(precision);
   const checkpoint = openCheckpoint(folder);

@@ -8,7 +8,10 @@ import type { PartPlace } from '../kit/parts.js';
 /** The default of train.recordRoutes.every. */
 const EVERY = 50;
 const WARM_UP_STEPS = 20;
-/** A step of each kind of run: without a recording, with one at the default sampling, and with all of every step. */
+/**
+ * Settings of each kind of run: without a recording, with the default sampling, and with everything recorded
+ * in every step.
+ */
 const KINDS = {
   off: [],
   sampled: [`train.recordRoutes.every=${EVERY}`],
@@ -16,22 +19,25 @@ const KINDS = {
 };
 type Kind = keyof typeof KINDS;
 
-/** What a recording costs. Times are in ms, of the slowest rank. */
+/** Cost of recording. Times are in ms, of the slowest rank. */
 export interface Recording {
   readonly turns: number;
   readonly steps: number;
   /** Mean time of a step by turn. */
   readonly stepMs: Readonly<Record<Kind, readonly number[]>>;
-  /** How much longer a recorded step takes than the others of its run, at the default sampling; medians. */
+  /**
+   * How much longer a recorded step takes than the other steps of its run, with the default sampling; by
+   * medians.
+   */
   readonly recordedStepMs: number;
-  /** The same, over all steps and as a share of a step. */
+  /** The same cost averaged over all steps, as a share of a step. */
   readonly shareOfStep: number;
-  /** Choices that are recorded in a second of such time, over all ranks, where all of every step is. */
+  /** Choices recorded per second of the extra time, over all ranks, where everything is recorded. */
   readonly rowsPerS: number;
   readonly megabytesPerMillionChoices: number;
 }
 
-/** Trains the recipe `tiny` on two nodes of one worker, with each kind of recording in turn. */
+/** Trains the recipe `tiny` on two nodes of one worker each, with each kind of recording in turn. */
 export async function measureRecording({ quick, workDir, dataDir, log }: PartPlace): Promise<Recording> {
   const turns = quick ? 1 : 3;
   const steps = quick ? 2 * EVERY : 4 * EVERY;

@@ -5,7 +5,7 @@ import { study } from '../kit/study.js';
 import type { Figures } from './figures.js';
 import { viewOf } from './report.js';
 
-/** Tokens of each router's model on which engines are compared. */
+/** Number of tokens on which engines are compared, for each router's model. */
 const TOKENS = 100_000;
 
 type RoutesPart = MeasurePart<Partial<Figures>>;
@@ -56,7 +56,10 @@ export default study({
   report: (figures) => ({ view: viewOf(figures) }),
 });
 
-/** Whether an engine chooses otherwise in float32, or other bytes were sent than the routes say. */
+/**
+ * Tells whether an engine chooses differently in float32, or the bytes sent differ from those that the routes
+ * imply.
+ */
 function isWrong({ agreement, traffic }: Partial<Figures>): boolean {
   const engines = agreement?.flatMap((router) => router.engines) ?? [];
   return (

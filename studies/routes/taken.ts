@@ -16,7 +16,7 @@ export interface TrainingText {
   }[];
 }
 
-/** Text that every engine reads. */
+/** The text that every engine reads. */
 export interface Windows {
   readonly seqLen: number;
   /** Row-major [W, S]. */
@@ -28,16 +28,16 @@ export interface Windows {
 /** The experts that take each token, by sparse layer from the bottom: bit e of element t is expert e's, length T. */
 export type Taken = readonly Int32Array[];
 
-/** Windows that pass through the model at once. */
+/** Number of windows that pass through the model at once. */
 const AT_ONCE = 32;
-/** Bits of a number. */
+/** Bits that an element of `Taken` has for experts. */
 const MOST_EXPERTS = 31;
 
 /**
- * Windows of the training text, as many of each domain.
+ * Windows of the training text, an equal number for each domain.
  *
- * @param numTokens at least so many
- * @throws TrainerError `BAD_CONFIG` if there are too many experts for the bits of a number
+ * @param numTokens minimum number of tokens
+ * @throws TrainerError `BAD_CONFIG` if there are more experts than bits in an element
  */
 export function windowsOf({ model, moe }: RunConfig, dataset: TrainingText, numTokens: number): Windows {
   const { seqLen } = model;
@@ -50,7 +50,7 @@ export function windowsOf({ model, moe }: RunConfig, dataset: TrainingText, numT
   const counts = dataset.domains.map(({ train }) =>
     Math.min(perDomain, Math.floor(train.ids.length / seqLen)),
   );
-  // Ranks have equally many.
+  // An even number can be divided among two ranks.
   if (counts.reduce((sum, count) => sum + count, 0) % 2 === 1)
     counts[counts.findIndex((count) => count > 0)]!--;
   const ids = dataset.domains.flatMap(({ train }, id) => [...train.ids.slice(0, counts[id]! * seqLen)]);
@@ -58,7 +58,7 @@ export function windowsOf({ model, moe }: RunConfig, dataset: TrainingText, numT
   return { seqLen, tokenIdsT: Int32Array.from(ids), domains: Int32Array.from(domains) };
 }
 
-/** Windows `begin` to `end`. */
+/** Returns the windows from `begin` to `end`. */
 export function partOf({ seqLen, tokenIdsT, domains }: Windows, begin: number, end: number): Windows {
   const part = {
     tokenIdsT: tokenIdsT.slice(begin * seqLen, end * seqLen),
@@ -67,7 +67,7 @@ export function partOf({ seqLen, tokenIdsT, domains }: Windows, begin: number, e
   return { seqLen, ...part };
 }
 
-/** The windows a few at a time, with the index of their first token. */
+/** Yields a few windows at a time, with the index of their first token. */
 export function* inParts(
   windows: Windows,
   atOnce = AT_ONCE,
@@ -113,7 +113,11 @@ export function takeKept(taken: Int32Array, first: number, { expertsTK, numChoic
   });
 }
 
-/** Adds experts whose weight is not 0. @param weightsTE row-major [T, E] */
+/**
+ * Adds experts whose weight is not 0.
+ *
+ * @param weightsTE row-major [T, E]
+ */
 export function takeWeighted(
   taken: Int32Array,
   first: number,
@@ -124,17 +128,17 @@ export function takeWeighted(
     if (weightsTE[at] !== 0) taken[first + Math.floor(at / numExperts)]! |= 1 << (at % numExperts);
 }
 
-/** The choices of the trainer's own model, and how near each token is to a tie. */
+/** The choices of the trainer's own model, and how close each token is to a tie. */
 export interface Reference {
   readonly taken: Taken;
   /**
-   * Least difference, by layer and token, that would change its choice: between two of the scores of its open experts in
-   * their order, or between one of them and the threshold of its expert.
+   * By layer and token, the smallest difference that would change the choice: between two consecutive scores
+   * of the token's open experts, or between a score and the expert's threshold.
    */
   readonly gaps: readonly Float64Array[];
 }
 
-/** The choices of `locmoe eval`. */
+/** Computes the choices of `locmoe eval`. */
 export function referenceOf(model: LanguageModel, windows: Windows): Reference {
   const { config } = model;
   const open = expertsOfDomain(config.data.domains.length, config.moe);
@@ -163,11 +167,11 @@ export function referenceOf(model: LanguageModel, windows: Windows): Reference {
   return { taken, gaps };
 }
 
-/** What an engine is given. */
+/** Input of an engine. */
 export interface EngineInput {
   readonly checkpoint: Checkpoint;
   readonly windows: Windows;
-  /** Folder of its own. */
+  /** Folder for the engine's own files. */
   readonly folder: string;
   readonly signal: AbortSignal;
 }

@@ -4,7 +4,7 @@ import type { PartPlace } from '../kit/parts.js';
 import { jsonOf } from './json-of.js';
 
 const ROUTERS = ['hash', 'switch', 'expert-choice', 'locmoe', 'locmoe-plus', 'moge', 'deepseek'];
-/** Flat and in two hops, by rows and without duplicates. */
+/** Settings of each exchange: flat, and in two hops, with all rows or without duplicates. */
 const EXCHANGES = {
   flat: ['cluster.exchange=flat'],
   hierarchical: ['cluster.exchange=hierarchical'],
@@ -17,7 +17,7 @@ export interface Traffic {
   readonly exchange: string;
   readonly measured: number;
   readonly fromRoutes: number;
-  /** Sum over links, layers, directions and steps of how far the two are apart. */
+  /** Sum over links, layers, directions and steps of the absolute difference between the two. */
   readonly difference: number;
 }
 
@@ -31,7 +31,9 @@ interface Printed {
   };
 }
 
-/** Trains `tiny` for some steps on 2x2 and compares what was sent with what the recorded routes say. */
+/**
+ * Trains `tiny` for some steps on 2x2 and compares the bytes sent with those that the recorded routes imply.
+ */
 export async function measureTraffic({ quick, workDir, dataDir, signal }: PartPlace): Promise<Traffic[]> {
   const traffic: Traffic[] = [];
   for (const router of quick ? ['switch'] : ROUTERS)

@@ -30,17 +30,17 @@ import type { Recipe } from './turns.js';
 /** Medians over turns, on two nodes of two workers. Shares are fractions of a step or of the limit. */
 interface ModelFigures {
   readonly tokensPerS: number;
-  /** Ours over the peer: 1.2 is 20 % faster. */
+  /** Throughput of locmoe relative to the peer: 1.2 is 20 % faster. */
   readonly tokensPerSVsPeer: number;
   readonly shareOfLimit: number;
   readonly optimizerShare: number;
-  /** Including waiting. */
+  /** Share of a step in collective calls, waiting included. */
   readonly communicationShare: number;
-  /** Ours over the peer: 0.8 is 20 % less. */
+  /** Peak memory of locmoe relative to the peer: 0.8 is 20 % less. */
   readonly peakMemoryVsPeer: number;
 }
 
-/** `ModelFigures` in float32, those of each precision, and the peer that they are held against. */
+/** `ModelFigures` in float32, those of each precision, and the peer that they are compared with. */
 interface FiguresOfModel extends ModelFigures {
   readonly float32: ModelFigures;
   readonly bfloat16: ModelFigures | null;
@@ -49,8 +49,8 @@ interface FiguresOfModel extends ModelFigures {
 }
 
 /**
- * A program in a cell, over its turns. Those of docs/results were read off an older page and its pictures, so what these
- * do not show is missing there.
+ * A program in a cell, over its turns. The figures in docs/results were taken from an older page and its
+ * pictures, so they lack what these do not show.
  */
 export interface ProgramFigures {
   readonly tokensPerS: Spread;
@@ -88,7 +88,7 @@ export interface Figures {
   readonly cells: readonly CellFigures[];
 }
 
-/** The programs of a cell that ran, in report order. */
+/** The programs that ran in a cell, in report order. */
 export function programsIn({ programs }: CellFigures): [Program, ProgramFigures][] {
   return PROGRAMS.flatMap((program): [Program, ProgramFigures][] => {
     const figures = programs[program];
@@ -146,12 +146,12 @@ function cellFigures(
   const sets = [...settingsOf(cell, config, set), ...lengthSettings(LEAST_STEPS)];
   const resolved = loadConfig(config, { sets });
   const peer = fastestPeer(turns)!;
-  // The peer keeps the same tokens as ours.
+  // The peer keeps the same number of tokens as locmoe.
   const kept = median(turns.flatMap(({ runs }) => runs.own?.keptPerToken ?? []));
   const figuresFor = (program: Program): ProgramFigures => {
     const runs = turns.flatMap((turn) => turn.runs[program] ?? []);
     const spread = (of: (run: StepRun) => number) => spreadOf(runs.map(of));
-    /** Over turns that have both. */
+    /** Ratios of the turns in which both programs ran. */
     const versus = (of: (run: StepRun) => number) => {
       const ratios = turns.flatMap(({ runs: { [program]: own, [peer]: other } }) =>
         own && other ? [of(own) / of(other)] : [],
@@ -230,7 +230,7 @@ const FLOP_PER_PARAMETER = 6;
  * operations count as overhead.
  *
  * @param keptPerToken mean experts per token in a sparse layer, after drops
- * @param sgemmFlopsPerS of all cores
+ * @param sgemmFlopsPerS rate of float32 matrix products on all cores
  */
 export function shareOfLimit(
   { tokensPerS }: Pick<StepRun, 'tokensPerS'>,
@@ -243,9 +243,9 @@ export function shareOfLimit(
 
 /**
  * Parameters in matrix products of one token: the matrices of all layers, the tied softmax, the gate, and the
- * experts that kept it. Embedding lookups, gains and biases are not products.
+ * experts that kept the token. Embedding lookups, gains and biases are not products.
  *
- * @param config router `switch`, no query layer
+ * @param config configuration with router `switch` and no query layer
  */
 export function activeParameters(config: RunConfig, keptPerToken: number): number {
   const { model, moe } = config;

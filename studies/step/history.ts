@@ -5,12 +5,15 @@ import { processorFlags } from 'locmoe/internal/os/processor';
 import type { Made } from '../kit/study.js';
 import type { Figures } from './figures.js';
 
-/** What the speed of a step depends on. Virtual machines hide the model, so that its numbers tell processors apart. */
+/**
+ * Properties on which the speed of a step depends. Virtual machines hide the model's name, so its numbers
+ * identify the processor.
+ */
 export interface Processor {
   readonly name: string;
   /** Family, model and stepping; null where they were not recorded. */
   readonly numbers: string | null;
-  /** Vector instructions that the kernels choose by, by the kernel's names. */
+  /** Vector instructions by which kernels are chosen, as the operating system names them. */
   readonly vectors: readonly string[];
   /** Sizes by level, such as `L2 1024K`; null where they were not recorded. */
   readonly caches: readonly string[] | null;
@@ -19,7 +22,7 @@ export interface Processor {
 /** The last measurement on a machine. */
 export interface MachineFigures extends Made<Figures> {
   readonly processor: Processor;
-  /** ISO 8601 */
+  /** Time of the measurement, ISO 8601. */
   readonly measuredAt: string;
 }
 
@@ -54,7 +57,7 @@ function cachesHere(): string[] | null {
   }
 }
 
-/** Writes `step/MACHINE.json` into `out`; that of another machine stays. */
+/** Writes `step/MACHINE.json` into `out`; files of other machines stay. */
 export function keepMachine(out: string, figures: MachineFigures): void {
   const { name, numbers } = figures.processor;
   const machine = `${name} ${numbers ?? ''}`
@@ -65,7 +68,7 @@ export function keepMachine(out: string, figures: MachineFigures): void {
   writeFileSync(path.join(out, 'step', `${machine}.json`), `${JSON.stringify(figures, null, 2)}\n`);
 }
 
-/** The machines measured so far: the one with the most cells first, and of as many the newest measurement. */
+/** The machines measured so far: the one with the most cells first; among equals, the newest measurement. */
 export function readMachines(out: string): MachineFigures[] {
   const folder = path.join(out, 'step');
   if (!existsSync(folder)) return [];

@@ -18,7 +18,7 @@ const VALUES = {
   sizes: SWEEPS.map((of) => SWEEP_TITLES[of]),
 };
 
-/** A row for each of ours and the peer in float32. */
+/** One row for each of locmoe and the peer, in float32. */
 function rowsOf(
   { programs }: CellFigures,
   place: Readonly<Record<string, unknown>>,
@@ -67,7 +67,7 @@ export function sizesChart(all: readonly CellFigures[]): Picture | null {
   if (!cells.some(({ cell }) => cell.sweep !== null)) return null;
   const rows = SWEEPS.flatMap((of) =>
     cells
-      // The small model is a point of every sweep, the medium one of the width sweep.
+      // The small model is a point of every sweep, the medium model a point of the width sweep.
       .filter(({ cell: { model, sweep } }) =>
         sweep === null ? model === 'small' || of === 'width' : sweep.of === of,
       )

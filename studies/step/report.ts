@@ -11,7 +11,10 @@ import { type CellFigures, labelOfPart, PARTS, programsIn } from './figures.js';
 import type { MachineFigures } from './history.js';
 import { partsChart, ranksChart, sizesChart } from './pictures.js';
 
-/** @param machines as `readMachines` sorts them: the first has the tables and pictures; there is at least one */
+/**
+ * @param machines machines as sorted by `readMachines`, at least one: the first is shown in the tables and
+ *   pictures
+ */
 export function reportOf(machines: readonly MachineFigures[]): Report {
   const [shown] = machines;
   if (shown === undefined) throw new TrainerError('BAD_INPUT', '--report: no machine has been measured yet');
@@ -55,7 +58,7 @@ export function reportOf(machines: readonly MachineFigures[]): Report {
   };
 }
 
-/** Tokens a second of PyTorch's, in float32 and bfloat16, of each processor. */
+/** Throughput relative to PyTorch's, in float32 and bfloat16, on each processor. */
 function processorTable(machines: readonly MachineFigures[]): string {
   const ids = machines.flatMap(({ cells }) => cells.filter(({ cell }) => cell.sweep === null));
   const columns = [...new Set(ids.map(({ cell }) => cellId(cell)))];

@@ -33,7 +33,7 @@ export interface Scope {
 }
 
 export interface Lengths {
-  /** Turns of the headline cells; other layouts have one less, sweeps one. */
+  /** Turns of the headline cells; other layouts have one turn less, sweeps have one. */
   readonly turns: number;
   /** Steps of a timed turn; those of the model if null. */
   readonly steps: number | null;
@@ -47,8 +47,8 @@ export interface Recipe {
 }
 
 /**
- * Restricts the bench to the named models, layouts, sweeps and locmoe-plus; models and the rest each stay
- * complete if no word names one. Sweeps apply to the small model.
+ * Restricts the bench to the named models, layouts, sweeps and locmoe-plus. If no word names a model, all
+ * models stay; if no word names anything else, everything else stays. Sweeps apply to the small model.
  *
  * @throws TrainerError `BAD_INPUT` naming an unknown word, or if nothing is left
  */
@@ -82,10 +82,10 @@ export function scopeOf(only: readonly string[]): Scope {
 }
 
 /**
- * The turns in execution order: all verifications, then round by round every cell with turns left. Sizes are swept in
- * float32 alone, and nothing is compiled for them.
+ * The turns in execution order: all verifications, then round by round every cell that has turns left. Sizes
+ * are swept in float32 only, and the sweeps use no compiled peer.
  *
- * @param here what this machine can run
+ * @param here programs that this machine can run
  */
 export function planTurns(
   { cells, withLocmoePlus }: Scope,
