@@ -1,5 +1,6 @@
-// Builds the site into docs/.vitepress/dist: the reference of the API, the pages with a list of its names that the search finds,
-// and an exported model, then looks for links that lead nowhere and says what all of it weighs. The project has to be built before; the model trains for a minute or two.
+// Builds the site into docs/.vitepress/dist: the API reference, the pages with a searchable list of its names,
+// and an exported model. Then checks for broken links and prints the size of the site. The project has to be
+// built before; the model trains for a minute or two.
 // node docs/site.mjs [--base /FOLDER/] [--set KEY=VALUE ...]   (--set changes the recipe of the model)
 import { spawnSync } from 'node:child_process';
 import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
@@ -10,7 +11,7 @@ import { build } from 'vitepress';
 
 const DOCS = import.meta.dirname;
 const SITE = path.join(DOCS, '.vitepress/dist');
-/** VitePress empties the site before it builds, so the reference comes from here. */
+/** The reference is built here and copied later, as VitePress empties the site before it builds. */
 const REFERENCE = path.join(DOCS, '.vitepress/cache/api');
 const NAMES = path.join(DOCS, 'names.md');
 const LOCMOE = path.join(DOCS, '../dist/cli/cli.js');
@@ -32,7 +33,7 @@ async function timed(name, part) {
   console.log(`${name}: ${((performance.now() - started) / 1000).toFixed(1)} s`);
 }
 
-/** Writes the reference, and the page of its names: the search of the site knows pages alone. */
+/** Writes the reference, and a page of its names, because the site's search indexes pages only. */
 function buildReference() {
   const typedoc = path.join(DOCS, 'node_modules/typedoc/bin/typedoc');
   run(typedoc, '--out', REFERENCE, '--titleLink', base, '--logLevel', 'Error');
@@ -46,7 +47,10 @@ function buildReference() {
   writeFileSync(NAMES, ['# Names of the API', ...sections].join('\n\n'));
 }
 
-/** A name with its kind and address. Its text is there for the search, which finds what a signature names too. */
+/**
+ * A section for a name, with its kind and address. The hidden text lets the search find what the signature
+ * mentions, too.
+ */
 function sectionOf(address, html) {
   const [, content] = /class="col-content">([\s\S]*?)<div class="col-sidebar"/.exec(html);
   const [, kind, name] = /<h1>([A-Z][a-z]+(?: Alias)?) ([\w.]+)/.exec(content);
@@ -85,7 +89,7 @@ function filesOfSite() {
     .map(({ parentPath, name }) => path.relative(SITE, path.join(parentPath, name)));
 }
 
-/** Links within the site whose file, or whose anchor in it, is not there. */
+/** Links within the site whose file or anchor does not exist. */
 function brokenLinks(files) {
   const pages = new Map(
     files
@@ -109,7 +113,7 @@ function brokenLinks(files) {
   );
 }
 
-/** Values of an attribute, in HTML that a program has written. */
+/** Values of an attribute in generated HTML. */
 function valuesOf(html, attribute) {
   const found = html.matchAll(new RegExp(`<[^>]*\\s${attribute}="([^"]*)"`, 'g'));
   return [...found].map(([, value]) => value.replaceAll('&amp;', '&'));

@@ -38,7 +38,8 @@ function slugOf(heading) {
 }
 
 /**
- * Where a link leads that leaves docs/: to the file in the repository, or nowhere if package.json names no repository.
+ * Target of a link that leads out of docs/: the file in the repository, or null if package.json names no
+ * repository.
  *
  * @returns {string | null | undefined} undefined for a link that stays as it is
  */
@@ -71,7 +72,10 @@ function repositoryLinks(md) {
   });
 }
 
-/** Writes what programs read: the pages as Markdown, a list of them, all in one file; and the data that pages link to. */
+/**
+ * Writes files for programs: each page as Markdown, a list of the pages, and all pages in one file; also the
+ * data that pages link to.
+ */
 function writeTexts({ outDir }) {
   const sections = Object.entries(GROUPS).map(
     ([group, pages]) => `## ${group}\n\n${pages.map((page) => `- [${titleOf(page)}](${page})`).join('\n')}\n`,
