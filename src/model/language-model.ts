@@ -38,8 +38,8 @@ export interface LossOutput extends BatchLoss {
 export interface LossOptions {
   readonly training: boolean;
   /**
-   * Divisor of the sum of the losses that count, with packed samples: their mean number per rank, so that the
-   * mean over ranks is the mean over the tokens of all. By default their number in the batch.
+   * Divisor of the sum of the losses that count, with packed samples: their mean number per rank and
+   * micro-batch, so that the mean over both is the mean over all tokens. By default their number in the batch.
    */
   readonly meanOver?: number | undefined;
   /** Called for each sparse layer, bottom to top. */

@@ -15,7 +15,7 @@ interface OpenSave {
   readonly step: number;
   /** Tensors to write: a copy, or the state itself. */
   readonly tensors: RankTensors;
-  /** True once the thread was told to write the tensors. */
+  /** True once the thread has been told to write the tensors. */
   isWriting: boolean;
   /** Null until the coordinator has decided. */
   committed: boolean | null;

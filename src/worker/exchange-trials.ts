@@ -40,7 +40,7 @@ export function useFasterForm(model: LanguageModel, { assignment, transport, log
  * stays.
  */
 const WARM_UPS = 30;
-/** Steps of each degree that are not timed, as the code that they need is compiled then. */
+/** Untimed steps after the warm-up, one of each degree, in which the code that they need is compiled. */
 const FIRST = 2;
 /** Timed steps of each degree. */
 const REPETITIONS = 9;

@@ -56,10 +56,7 @@ function start(assignment: WorkerAssignment): void {
   emit({ type: 'ready' });
 }
 
-/**
- * Removes the node's snapshots when this process exits if the agent was killed, which then cannot do so
- * itself.
- */
+/** Removes the node's snapshots when this process exits, in case the agent was killed and could not. */
 function removeWithAgent(snapshotDir: string | null): void {
   const agent = process.ppid;
   process.on('exit', () => {

@@ -55,7 +55,7 @@ export function explainNotFinite(
   const gradient = firstGradient(state);
   const activation = firstActivation(state, batches);
   const bad = firstParameter(state) ?? activation ?? gradient;
-  // Sums over ranks have spread NaN from one rank to the others: only its own loss tells it from them.
+  // Sums over ranks have spread NaN from the culprit to the others: only its own loss distinguishes it.
   const mine = Float64Array.of(
     bad === null ? KINDS.length : KINDS.indexOf(bad.kind),
     bad?.order ?? 0,

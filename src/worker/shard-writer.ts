@@ -104,7 +104,7 @@ export class ShardWriter {
   }
 
   /**
-   * Blocks until the thread has read lent tensors. To be called before tensors change that may be lent.
+   * Blocks until the thread has read lent tensors. To be called before tensors that may be lent change.
    *
    * @param keepWaiting called now and then; throws if the run is given up
    * @returns false if the thread has not read them within `limitMs`
