@@ -16,7 +16,7 @@ export class InFlight implements PendingTransfer {
     readonly operation: Operation,
     readonly sequence: number,
     readonly step: number,
-    /** Start by `performance.now()`. */
+    /** Time of the start by `performance.now()`. */
     readonly startedMs: number,
     private readonly drive: (transfer: InFlight) => void,
   ) {}

@@ -123,7 +123,7 @@ export interface SpanRecorder {
 export const NO_SPANS: SpanRecorder = { begin() {}, next() {}, end() {} };
 
 /**
- * The port on which every collective is written: point-to-point sends and receives, carried out together.
+ * The interface on which every collective is built: point-to-point sends and receives, carried out together.
  *
  * Synchronous, because TensorFlow's autograd takes only synchronous functions.
  */

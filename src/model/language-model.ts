@@ -153,7 +153,7 @@ export class LanguageModel {
     this.parameters.endStep();
   }
 
-  /** Ends a training step that is not applied: the routers' state is as before it. */
+  /** Ends a training step that is not applied: the routers' state stays as it was before the step. */
   skipStep(): void {
     for (const layer of this.sparseLayers) layer.skipStep();
     this.parameters.endStep();

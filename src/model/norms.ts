@@ -8,7 +8,7 @@ import type { ParameterSource, ParameterSpec, ParameterStore } from '../paramete
 /** A norm of rows with parameters under a prefix. */
 export interface Norm {
   specs(prefix: string, dModel: number): ParameterSpec[];
-  /** [T, d] -> [T, d] */
+  /** Normalises rows: [T, d] -> [T, d]. */
   run(parameters: ParameterSource, prefix: string, xTD: tf.Tensor2D): tf.Tensor2D;
   /** `run` on rows of the host, row-major. */
   onHost(parameters: ParameterStore, prefix: string): (xTD: Float32Array) => Float32Array;

@@ -30,7 +30,7 @@ export function learningRateAt(
   return (peak * step) / warmupSteps;
 }
 
-/** @param position in steps, at or after the end of the warm-up */
+/** @param position position in the schedule in steps, at or after the end of the warm-up */
 function afterWarmUp(
   position: number,
   numSteps: number,

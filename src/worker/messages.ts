@@ -26,7 +26,7 @@ export interface WorkerAssignment {
   readonly snapshotDir: string | null;
   /** Folder of the checkpoint to start from; null for a new run. */
   readonly resumeFrom: string | null;
-  /** Folder of a checkpoint that gives a new run its weights alone; null for none. */
+  /** Folder of a checkpoint from which a new run takes only the weights; null for none. */
   readonly initFrom: string | null;
   /** How the model grows from that checkpoint, which is dense; null if both are the same model. */
   readonly inheritance: Inheritance | null;

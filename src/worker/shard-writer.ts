@@ -143,7 +143,7 @@ export class ShardWriter {
   }
 
   /**
-   * Writes and syncs files from a copy.
+   * Writes and syncs files from a copy, or from lent tensors.
    *
    * @throws TrainerError as `writeShards`; `SUPERSEDED` if a later generation of the run was started
    */

@@ -141,7 +141,7 @@ export class Trainer {
     const routes = (await source?.openTrainingRoutes(config, transport, loader, validation)) ?? null;
     this.#validationOptions = { changes: routes?.ofValidation };
     const foresight = routes ? null : ExpertForesight.of(this.state.model, loader, train.microBatches);
-    // Runs that record nothing do without the Parquet writer.
+    // Runs that record nothing do not load the Parquet writer.
     const recorder =
       train.recordRoutes &&
       (await import('./route-recorder.js')).openRecorder(assignment, this.dataset, this.#step, logger);
@@ -154,7 +154,7 @@ export class Trainer {
     this.#begunMs = performance.now();
     try {
       if (config.cluster.exchange === 'auto') useFasterForm(this.state.model, this.options);
-      // This measures the weights on this text before they are trained on it.
+      // Measures the inherited weights on this text before they are trained on it.
       if (assignment.initFrom !== null) this.#validate(validation);
       let trial = OverlapTrial.of(this.state.model, this.options);
       while (this.#step < numSteps) {
