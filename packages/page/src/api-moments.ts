@@ -1,6 +1,8 @@
 import type { ClockOffset, TimelineLane, TracedSteps } from '@locmoe/run-format/timeline-data';
 
-/** JSON of the routes about one moment of a run: a checkpoint, a failure, a step. Times are in ms since 1970. */
+/**
+ * JSON of the routes about one moment of a run: a checkpoint, a failure, a step. Times are in ms since 1970.
+ */
 
 export interface CheckpointRow {
   readonly name: string;
@@ -10,7 +12,7 @@ export interface CheckpointRow {
   readonly time: number | null;
   readonly bytes: number | null;
   readonly generation: number | null;
-  /** Why it cannot be loaded, by its manifest and the sizes of its files; null if these are right. */
+  /** Why the checkpoint cannot be loaded, judging by its manifest and file sizes; null if it can. */
   readonly problem: string | null;
 }
 
@@ -20,13 +22,13 @@ export interface CheckpointsReply {
 }
 
 export interface CheckpointCheck {
-  /** Null if all hashes are right. */
+  /** Null if all hashes match. */
   readonly problem: string | null;
 }
 
 /** The flight record: what each rank did when the run failed. */
 export interface FlightReply {
-  /** Why its files cannot be read; null also if there are none. */
+  /** Why the files of the record cannot be read; null also if there are none. */
   readonly problem: string | null;
   /** Null if there are no files. */
   readonly generation: number | null;
@@ -36,7 +38,7 @@ export interface FlightReply {
   /** Ranks that the others waited for. */
   readonly oddRanks: readonly number[];
   readonly ranks: readonly FlightRankRow[];
-  /** The last ones, oldest first. */
+  /** The last collective operations, oldest first. */
   readonly operations: readonly FlightOperation[];
 }
 
@@ -44,15 +46,15 @@ export interface FlightRankRow {
   readonly rank: number;
   readonly node: number;
   readonly pid: number;
-  /** Letter of the kernel. */
+  /** The kernel's letter for the state, such as `S` for sleeping. */
   readonly processState: string;
   readonly step: number;
   readonly phase: string;
   /** Its last operation; null before the first. */
   readonly operation: { readonly kind: string; readonly sequence: number; readonly purpose: string } | null;
-  /** Whether it had not left that operation. */
+  /** Whether the rank was still inside that operation. */
   readonly isInside: boolean;
-  /** The rank that it waits for, then the one that this rank waits for, and so on. */
+  /** The rank that this one waits for, then the rank that it waits for in turn, and so on. */
   readonly waitChain: readonly number[];
   readonly timesLast: number;
   readonly medianLateMs: number;
@@ -65,7 +67,7 @@ export interface FlightOperation {
   readonly purpose: string;
   readonly step: number;
   readonly layer: number | null;
-  /** Numbers of ranks. */
+  /** How many ranks entered and left the operation. */
   readonly entered: number;
   readonly left: number;
   readonly missing: readonly number[];
@@ -75,12 +77,12 @@ export interface FlightOperation {
 
 export interface ValidationPoint {
   readonly step: number;
-  /** Mean over the tokens of all domains; JSON has null for what is not finite. */
+  /** Mean over the tokens of all domains; null if it is not finite, which JSON cannot express. */
   readonly loss: number | null;
   readonly domains: readonly { readonly domain: string; readonly loss: number; readonly tokens: number }[];
 }
 
-/** All that was recorded of a step, beside the steps before it. */
+/** Everything that was recorded about a step, compared with the steps before it. */
 export interface StepReply {
   readonly step: number;
   /** Null if the run did not record its generations. */
@@ -88,15 +90,15 @@ export interface StepReply {
   readonly time: number;
   readonly tokens: number;
   readonly tokensSoFar: number;
-  /** The number of targets that count in the loss, with packed samples; else null. */
+  /** Number of targets that count in the loss if samples are packed; null otherwise. */
   readonly answerTokens: number | null;
-  /** Its update was not made, as something was not finite. */
+  /** Whether the update was skipped because a value was not finite. */
   readonly isSkipped: boolean;
-  /** The steps before it that it is compared with. */
+  /** Number of preceding steps that this step is compared with. */
   readonly numNeighbours: number;
   readonly numbers: readonly ComparedNumber[];
   readonly layers: readonly StepLayer[];
-  /** The last one before the step, and the first one after it; those that there are. */
+  /** The last validation before the step and the first one after it, where they exist. */
   readonly validations: readonly ValidationPoint[];
 }
 
@@ -105,13 +107,13 @@ export interface ComparedNumber {
   readonly name: string;
   /** Null if it was not finite, or not recorded. */
   readonly value: number | null;
-  /** The median over the steps before; null without any. */
+  /** Median over the preceding steps; null if none has a value. */
   readonly median: number | null;
-  /** Whether it is far beyond what is usual among them. */
+  /** Whether the value is far outside the usual range of those steps. */
   readonly standsOut: boolean;
 }
 
-/** A sparse layer in a step; shares are of the choices that were routed, or of those that were kept. */
+/** A sparse layer in a step; shares are fractions of the routed or of the kept choices. */
 export interface StepLayer {
   readonly layer: number;
   readonly routed: number;
@@ -127,12 +129,12 @@ export interface StepLayer {
 export interface TimelineReply {
   readonly step: number;
   readonly generation: number;
-  /** Steps that there are timelines of, by generation. */
+  /** Steps that have a timeline, by generation. */
   readonly kept: readonly TracedSteps[];
   readonly clocks: readonly ClockOffset[];
   /** When the first rank began the step. */
   readonly startMs: number;
-  /** All times of the lanes, and `endMs`, when the last rank ended the step, are in ms since `startMs`. */
+  /** When the last rank ended the step. This and all times of the lanes are in ms since `startMs`. */
   readonly endMs: number;
   readonly lanes: readonly TimelineLane[];
   /** The ranks that ended the generation in this step. */
@@ -142,7 +144,7 @@ export interface TimelineReply {
 /** A rank that died, was stopped or hung in a step. */
 export interface FallenRank {
   readonly rank: number;
-  /** When its process died or, if it only stands still, when it last recorded something. */
+  /** When the process died or, if it hangs, when it last recorded something. */
   readonly ms: number;
   readonly hasDied: boolean;
   /** "its process 12 has died" */

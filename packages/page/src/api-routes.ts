@@ -1,24 +1,24 @@
-/** Outcomes have the names that routes-file.ts of run-format gives them; browsers do not load that module. */
+/** The same names as in routes-file.ts of run-format, which is not loaded in browsers. */
 export type RouteOutcome = 'kept' | 'over capacity' | 'not chosen';
 export type RouteLink = 'rank' | 'node' | 'network';
 
 /** The recorded steps of a run, ascending. */
 export interface RecordedSteps {
   readonly steps: readonly number[];
-  /** Files of each step, one a rank. A live run may have yet to write some. */
+  /** Number of files of each step, one per rank. A live run may not have written all of them yet. */
   readonly files: readonly number[];
-  /** Older steps that are left out. */
+  /** Number of older steps that are left out. */
   readonly leftOut: number;
-  /** `train.recordRoutes` of a run that records; null without. */
+  /** `train.recordRoutes` of the run; null if it does not record routes. */
   readonly recording: { readonly every: number; readonly share: number } | null;
-  /** The command that records: this run's, with the option. */
+  /** The command of this run with the option that records routes. */
   readonly command: string;
 }
 
 /** Summary of a recorded step over all its sequences. */
 export interface StepRoutes {
   readonly step: number;
-  /** Files that could not be read, and why, a line each. */
+  /** One line for each file that could not be read, with the reason. */
   readonly problems: readonly string[];
   readonly choices: number;
   /** Sparse layers, ascending. */
@@ -26,7 +26,7 @@ export interface StepRoutes {
   readonly numExperts: number;
   /** Experts that are open to each domain. */
   readonly expertsOfDomain: Readonly<Record<string, readonly number[]>>;
-  /** Ascending, by column. */
+  /** Columns over the sequences, in ascending order. */
   readonly sequences: {
     readonly sequence: readonly number[];
     readonly domain: readonly string[];
@@ -36,7 +36,10 @@ export interface StepRoutes {
   /** Choices of each expert, shape [layers, experts]. */
   readonly routed: readonly (readonly number[])[];
   readonly kept: readonly (readonly number[])[];
-  /** Bytes from rank to rank and from node to node in one direction, over all layers; ranks are null if they are too many to show. */
+  /**
+   * Bytes from rank to rank and from node to node in one direction, over all layers; `ranks` is null if there
+   * are too many to show.
+   */
   readonly ranks: LinkMatrix | null;
   readonly nodes: LinkMatrix;
 }
@@ -44,7 +47,7 @@ export interface StepRoutes {
 export interface LinkMatrix {
   /** Ranks or nodes, ascending. */
   readonly places: readonly number[];
-  /** Node of each. */
+  /** Node of each place. */
   readonly nodes: readonly number[];
   /** Shape [from, to]. */
   readonly bytes: readonly (readonly number[])[];
@@ -59,7 +62,7 @@ export interface SequenceRoutes {
   readonly domain: string;
   readonly rank: number;
   readonly node: number;
-  /** Tokens of the sequence. */
+  /** Number of tokens in the sequence. */
   readonly length: number;
   /** Index of the first token of this reply. */
   readonly from: number;
@@ -67,7 +70,10 @@ export interface SequenceRoutes {
     readonly id: readonly number[];
     readonly document: readonly number[];
     readonly position: readonly number[];
-    /** Text of each; empty where a character goes on in the next token. Null if the tokenizer of the run cannot be read. */
+    /**
+     * Text of each token; empty where a character continues in the next token. Null if the tokenizer of the
+     * run cannot be read.
+     */
     readonly text: readonly string[] | null;
   };
   /** One for each sparse layer. */
@@ -100,18 +106,18 @@ export interface ExpertRoutes {
   readonly step: number;
   readonly layer: number;
   readonly expert: number;
-  /** Its choices by outcome. */
+  /** Choices of the expert by outcome. */
   readonly outcomes: Readonly<Record<RouteOutcome, number>>;
-  /** All choices of the layer. */
+  /** Number of all choices in the layer. */
   readonly ofLayer: number;
-  /** Where the expert is, as seen from the tokens, with its choices. */
+  /** Ranks that the choices of the expert were sent to, with their number of choices. */
   readonly places: readonly { readonly rank: number; readonly node: number; readonly choices: number }[];
   readonly domains: readonly { readonly domain: string; readonly choices: number }[];
-  /** Token ids by their choices, most first. */
+  /** Token ids by number of choices, highest first. */
   readonly mostTaken: readonly TakenToken[];
-  /** The same by the share of the id's choices that fell on the expert. */
+  /** Token ids by the share of their choices that fell on this expert, highest first. */
   readonly mostExclusive: readonly TakenToken[];
-  /** Sequences with most of its choices, most first. */
+  /** Sequences with the most choices of this expert, highest first. */
   readonly sequences: readonly {
     readonly sequence: number;
     readonly domain: string;

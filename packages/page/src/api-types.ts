@@ -11,26 +11,35 @@ export interface RunListItem {
   /** State in run.json; `dead` if the coordinator is gone without having ended the run. */
   readonly state: string;
   readonly isLive: boolean;
-  /** Since when the disk has been too full for its records; null while all are written, and where another process leads it. */
+  /**
+   * Since when the disk has been too full for the run's records; null if all are written or if another
+   * process coordinates the run.
+   */
   readonly notRecordingSince: number | null;
   readonly startedAt: string;
-  /** When its last generation ended; null while it is live. What a run took is the time between the two. */
+  /**
+   * When the last generation ended; null while the run is live. The run took the time from `startedAt` to
+   * `endedAt`.
+   */
   readonly endedAt: number | null;
   readonly generation: number;
-  /** Where its generation starts, before the first step of that. */
+  /** The last step; before the first step of a generation, the step from which the generation starts. */
   readonly step: number;
   readonly steps: number | null;
   readonly loss: number | null;
   readonly recipe: string | null;
   readonly router: string | null;
-  /** Nodes x workers of each. */
+  /** Nodes x workers per node. */
   readonly layout: string | null;
 }
 
 export interface RunList {
-  /** The one that was started or resumed last first. */
+  /** Ordered by the time of the last start or resumption, newest first. */
   readonly runs: readonly RunListItem[];
-  /** The run that this server leads or was started to show, and shows unless another is asked for; null for none. */
+  /**
+   * The run that this server coordinates or was started to show, which the page shows by default; null for
+   * none.
+   */
   readonly own: string | null;
 }
 
@@ -47,14 +56,14 @@ export interface RunDetail extends RunListItem, RestartCosts {
   readonly failure: FailureReport | null;
   /** Restarts that a live run has left now; null for one that is over. */
   readonly restartsLeft: number | null;
-  /** Oldest first; none of a run of an earlier version. */
+  /** Oldest first; empty for a run of an earlier version. */
   readonly generations: readonly RunGeneration[];
 }
 
 /** Command lines for a shell in the directory where the server was started. */
 export interface RunCommands {
   readonly inspect: string;
-  /** Null if there is no checkpoint to go on from. */
+  /** Null if there is no checkpoint to resume from. */
   readonly resume: string | null;
   readonly flight: string;
 }
@@ -71,22 +80,28 @@ export interface GenerationPoint {
 }
 
 /**
- * The steps of a run, downsampled for drawing. Each group has its own rows: recorded ones, at the extremes of
- * its leading columns; those of `parts` and `places`, which are stacked, are means over buckets of steps.
+ * The steps of a run, downsampled for drawing. Each group has its own rows: the recorded rows at the extremes
+ * of its leading columns or, for the stacked groups `parts` and `places`, means over buckets of steps.
  */
 export interface MetricsReply {
-  /** Passed back as `after`, returns only later rows. */
+  /** If passed back as `after`, only later rows are returned. */
   readonly cursor: string;
   /** Whether the rows, validations and checkpoints replace the caller's; else they are appended. */
   readonly replaces: boolean;
-  /** How far the metrics have been read while that takes long, as once without an index; null once all are. */
+  /**
+   * Progress of reading the metrics, if that takes long, as it does once without an index; null when all are
+   * read.
+   */
   readonly reading: { readonly bytes: number; readonly ofBytes: number } | null;
   readonly numRows: number;
-  /** False if the run did not record times of steps: they are then sums of step times. */
+  /** False if the run did not record times of steps; the times are then sums of step durations. */
   readonly hasTimes: boolean;
   readonly firstStep: number | null;
   readonly lastStep: number | null;
-  /** Over the last steps of its generation, by wall clock, as the trainer tells it; null before the second. */
+  /**
+   * Wall-clock speed over the last steps of the generation, as the trainer reports it; null before the second
+   * step.
+   */
   readonly speed: { readonly tokensPerS: number; readonly secondsPerStep: number } | null;
   readonly groups: Readonly<Record<MetricsGroup, Columns>>;
   readonly layers: readonly number[];
@@ -95,7 +110,10 @@ export interface MetricsReply {
   readonly checkpoints: readonly { readonly step: number; readonly directory: string }[];
   /** Complete in every reply. */
   readonly generations: readonly GenerationPoint[];
-  /** First and last step of each range whose update was skipped as something was not finite. Complete in every reply. */
+  /**
+   * First and last step of each range of steps whose update was skipped because a value was not finite.
+   * Complete in every reply.
+   */
   readonly skipped: readonly (readonly [from: number, to: number])[];
 }
 
@@ -111,7 +129,7 @@ export type MetricsGroup =
 
 /** Load of the experts over time, in buckets of steps of equal width. */
 export interface ExpertsReply {
-  /** Passed back as `after` with the same layers, returns only buckets that have changed. */
+  /** If passed back as `after` with the same layers, only buckets that have changed are returned. */
   readonly cursor: string;
   readonly layers: readonly number[];
   readonly numExperts: number;
@@ -123,32 +141,38 @@ export interface ExpertsReply {
   readonly firstBucket: number;
   /** Load of the most loaded expert over a fair share, shape [layers, buckets]. */
   readonly most: readonly (readonly number[])[];
-  /** The same of demand: the choices that fell on an expert, whether it took them or not. */
+  /** The same for demand: all choices that fell on an expert, kept or dropped. */
   readonly mostRouted: readonly (readonly number[])[];
   /** Share of the choices that were dropped, shape [layers, buckets]. */
   readonly dropped: readonly (readonly number[])[];
-  /** The layers whose experts are told apart: those asked for or, if none was, all of a small model. */
+  /**
+   * The layers that are reported per expert: the requested ones or, if none was requested, all of a small
+   * model.
+   */
   readonly openLayers: readonly number[];
   /** Kept choices, shape [open layers, buckets, experts]. */
   readonly kept: readonly (readonly (readonly number[])[])[];
   /** All choices, of the same shape. */
   readonly routed: readonly (readonly (readonly number[])[])[];
-  /** Null of a run of one rank, one that did not record them, or one of many nodes. */
+  /** Null for a run that has only one rank or too many nodes, or that did not record links. */
   readonly links: LinksReply | null;
 }
 
-/** Bytes of rows of tokens by link. */
+/** Bytes of token rows by link. */
 export interface LinksReply {
   readonly between: 'ranks' | 'nodes';
   readonly numNodes: number;
-  /** Mean of the steps of a bucket, from each (first index) to each, by bucket; null where nothing was recorded. */
+  /**
+   * Mean over the steps of each bucket, shape [buckets, from, to]; null for a bucket where nothing was
+   * recorded.
+   */
   readonly bytes: readonly (readonly (readonly number[])[] | null)[];
 }
 
 export interface RankLane {
   readonly rank: number;
   readonly node: number | null;
-  /** Oldest first; step, phase and operation are those of the end. */
+  /** Oldest first; the step, phase and operation of a span are those at its end. */
   readonly spans: readonly RankSpan[];
   readonly lastProgress: number | null;
   readonly lastStep: number | null;
@@ -164,15 +188,20 @@ export interface RankSpan {
 }
 
 /**
- * Between two heartbeats. `training`: the step advanced. Otherwise `waiting`: in a collective; `working`:
- * outside of one. `stopped`: the process is suspended. `gone`: it has ended.
+ * Activity of a rank between two heartbeats. `training`: the step advanced. Otherwise `waiting`: the rank was
+ * in a collective; `working`: it was outside of one. `stopped`: the process was suspended. `gone`: it had
+ * ended.
  */
 export type RankActivity = 'starting' | 'training' | 'waiting' | 'working' | 'stopped' | 'gone';
 
 export interface RanksReply {
-  /** Passed back as `after`, returns only spans that are new or longer; each rank is in every reply. */
+  /**
+   * If passed back as `after`, only spans that are new or longer are returned; each rank is in every reply.
+   */
   readonly cursor: string;
-  /** Whether the spans replace the caller's; else they replace those that begin no earlier than they do. */
+  /**
+   * Whether the spans replace all of the caller's; otherwise they replace only those that begin no earlier.
+   */
   readonly replaces: boolean;
   readonly ranks: readonly RankLane[];
   readonly generations: readonly GenerationPoint[];
@@ -185,7 +214,7 @@ export interface SpeedsReply {
 
 export interface RankSpeedPoint {
   readonly rank: number;
-  /** Median over the last steps, in ms, of its own part of a step: without waiting for others. */
+  /** Median over the last steps of the rank's own part of a step, without waiting for other ranks, in ms. */
   readonly ownMs: number;
   /** Share of the steps' time that would be saved if it were as fast as the next slowest. */
   readonly lostShare: number;

@@ -9,21 +9,23 @@ import type { CheckpointCheck, CheckpointRow, CheckpointsReply } from './api-typ
 interface Known {
   readonly files: string;
   readonly row: CheckpointRow;
-  /** Check of all its hashes, once it was asked for. */
+  /** The check of all hashes, once it was requested. */
   check?: Promise<CheckpointCheck>;
 }
 
-/** The checkpoints of runs. What was found of one is kept until one of its files changes. */
+/** The checkpoints of runs. Findings are kept until a file of the checkpoint changes. */
 export class Checkpoints {
   /** Findings by folder. */
   readonly #known = new Map<string, Known>();
 
-  /** Newest first. Of each, the manifest is read and the sizes of its files are compared with it. */
+  /**
+   * Lists checkpoints, newest first. For each, the manifest is read and compared with the sizes of the files.
+   */
   list(root: string): CheckpointsReply {
     const folders = foldersIn(root);
     for (const folder of this.#known.keys())
       if (path.dirname(folder) === root && !folders.includes(folder)) this.#known.delete(folder);
-    // The order is that of a resume; checkpoints without a readable manifest come first.
+    // The order is that in which a resume tries them; checkpoints without a readable manifest come first.
     const generation = (row: CheckpointRow) => row.generation ?? Number.MAX_SAFE_INTEGER;
     return {
       checkpoints: folders
@@ -32,7 +34,9 @@ export class Checkpoints {
     };
   }
 
-  /** Compares the hashes of all files of a checkpoint, once. Null if `root` has none of that name. */
+  /**
+   * Compares the hashes of all files of a checkpoint, once. Null if `root` has no checkpoint of that name.
+   */
   check(root: string, name: string): Promise<CheckpointCheck> | null {
     const folder = foldersIn(root).find((each) => path.basename(each) === name);
     if (folder === undefined) return null;
@@ -50,7 +54,7 @@ export class Checkpoints {
   }
 }
 
-/** Committed checkpoints, in no order. */
+/** Folders of committed checkpoints, in no particular order. */
 export function foldersIn(root: string): string[] {
   if (!existsSync(root)) return [];
   return readdirSync(root)
@@ -58,7 +62,7 @@ export function foldersIn(root: string): string[] {
     .map((name) => path.join(root, name));
 }
 
-/** Names, sizes and times of a folder's files; empty if it is gone meanwhile. */
+/** Names, sizes and times of a folder's files; empty if the folder has been removed meanwhile. */
 function filesIn(folder: string): string {
   if (!existsSync(folder)) return '';
   const files = readdirSync(folder).map((name) => {

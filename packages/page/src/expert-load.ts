@@ -3,34 +3,37 @@ import type { ExpertsReply } from './api-types.js';
 import { type LinkFrame, LinkLoad } from './link-load.js';
 
 const MAX_BUCKETS = 256;
-/** The experts of all layers are told apart up to this many; of a larger model, those of its first layer. */
+/**
+ * Experts of all layers are reported individually up to this many; for a larger model, only those of its
+ * first layer.
+ */
 const MAX_EXPERTS = 48;
 
 export interface ExpertsQuery {
-  /** Cursor of an earlier reply of the same layers: returns only buckets that have changed. */
+  /** Cursor of an earlier reply for the same layers; only buckets that have changed are returned. */
   readonly after?: string | undefined;
-  /** Layers whose experts are told apart; undefined for as many as can be drawn well. */
+  /** Layers whose experts are reported individually; undefined for as many as can be drawn well. */
   readonly layers?: readonly number[] | undefined;
 }
 
-/** All but the counts, as JSON. */
+/** The state without the counts, as JSON. */
 interface Frame {
   firstStep: number | null;
   lastStep: number;
-  /** Steps of a bucket. */
+  /** Steps per bucket. */
   width: number;
   numBuckets: number;
   layers: readonly number[];
   numExperts: number;
 }
 
-/** Two counts for each expert: the choices that fell on it, and those of them that it took. */
+/** Two counts for each expert: the choices that fell on it, and those that it kept. */
 const COUNTS = ['routed', 'kept'] as const;
 type Count = (typeof COUNTS)[number];
 
 /**
- * Demand and load of every expert over time in bounded memory: choices, summed over buckets of steps. When there are
- * too many buckets, pairs are merged and the width doubles.
+ * Demand and load of every expert over time in bounded memory: choices, summed over buckets of steps. When
+ * there are too many buckets, pairs are merged and the width doubles.
  */
 export class ExpertLoad {
   #frame: Frame = { firstStep: null, lastStep: 0, width: 1, numBuckets: 0, layers: [], numExperts: 0 };
@@ -112,7 +115,7 @@ export class ExpertLoad {
     this.#links.restore(links, bytes.subarray(this.#sums.byteLength));
   }
 
-  /** The sums of all experts of a layer in a bucket; a view. */
+  /** The sums of all experts of a layer in a bucket, as a view. */
   #sumsOf(count: Count, layer: number, bucket: number): Float64Array {
     const { layers, numExperts } = this.#frame;
     const row = (COUNTS.indexOf(count) * layers.length + layer) * MAX_BUCKETS + bucket;

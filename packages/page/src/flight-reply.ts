@@ -3,7 +3,7 @@ import { lagOf, type RunFolder, readFlight, reportFlight } from '@locmoe/run-for
 import { asTrainerError } from '@locmoe/run-format/errors';
 import type { FlightReply } from './api-types.js';
 
-/** Operations of a reply, the newest. */
+/** Number of operations in a reply; the newest are kept. */
 const NUM_OPERATIONS = 12;
 
 const NOTHING: FlightReply = {

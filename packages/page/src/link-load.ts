@@ -4,13 +4,16 @@ import type { LinksReply } from './api-types.js';
 /** Larger matrices are not drawn. */
 const MOST_PLACES = 32;
 
-/** All but the sums, as JSON. */
+/** The state without the sums, as JSON. */
 export type LinkFrame = (Pick<LinkBytes, 'between' | 'numNodes'> & { readonly size: number }) | null;
 
-/** Bytes by link over time, summed over the same buckets of steps as the load of the experts; of the last layout of the run. */
+/**
+ * Bytes by link over time, summed over the same buckets of steps as the load of the experts. Only the last
+ * layout of the run is kept.
+ */
 export class LinkLoad {
   #frame: LinkFrame = null;
-  /** Shape [buckets, 1 + size x size]: number of steps, then the bytes from each to each. */
+  /** Shape [buckets, 1 + size x size]: number of steps, then the bytes from each place to each place. */
   #sums = new Float64Array(0);
 
   constructor(private readonly maxBuckets: number) {}
@@ -32,7 +35,7 @@ export class LinkLoad {
     });
   }
 
-  /** Merges pairs of buckets. @param numAfter buckets that are left */
+  /** Merges pairs of buckets. @param numAfter number of buckets that are left */
   widen(numAfter: number): void {
     if (this.#frame === null) return;
     for (let bucket = 0; bucket < this.maxBuckets; bucket++) {

@@ -3,17 +3,17 @@ import type { NumberTable } from './number-table.js';
 
 /** Lines of more ranks cannot be told apart, so three lines summarize them all. */
 const MAX_RANK_LINES = 16;
-/** Resident bytes of all ranks, and which rank has most. */
+/** Resident bytes over all ranks, and the rank with the maximum. */
 const OF_ALL = ['least', 'median', 'most', 'mostRank'];
-/** A column that only a run of many ranks has. */
+/** Marks a run of many ranks: only such a run has this column. */
 const IS_MANY = 'isMany';
 
 /** Appends the memory of all ranks at a heartbeat. */
 export function appendMemory(table: NumberTable, { time, ranks }: MetricsRecordOf<'heartbeat'>): void {
   table.put('time', time);
-  // 0 for a process that has ended.
+  // A process that has ended has 0 bytes.
   const living = ranks.filter(({ residentBytes }) => residentBytes > 0);
-  // Many ranks have no column each: they would not be drawn.
+  // Many ranks have no columns of their own, as these would not be drawn.
   if (ranks.length > MAX_RANK_LINES) table.put(IS_MANY, 1);
   else for (const { rank, residentBytes } of living) table.put(`rank.${rank}`, residentBytes);
   const sorted = living.toSorted((a, b) => a.residentBytes - b.residentBytes);
@@ -24,7 +24,7 @@ export function appendMemory(table: NumberTable, { time, ranks }: MetricsRecordO
   table.endRow();
 }
 
-/** The columns that are drawn: each rank in order or, of many, least, median and most. */
+/** The columns that are drawn: each rank in order or, for many ranks, minimum, median and maximum. */
 export function memoryColumns(table: NumberTable): readonly string[] {
   const ranks = table.names.filter((name) => name.startsWith('rank.'));
   if (table.names.includes(IS_MANY) || ranks.length > MAX_RANK_LINES) return OF_ALL;

@@ -8,7 +8,10 @@ import {
 } from '@locmoe/run-format';
 import type { NumberTable } from './number-table.js';
 
-/** Numbers of a step that have a column of their name; null if a number was not finite, which JSON cannot hold. */
+/**
+ * Numbers of a step that have a column of the same name; null if a number was not finite, which JSON cannot
+ * express.
+ */
 export const SCALARS = STEP_MEASURES.flatMap(({ name, tensorboard }) =>
   tensorboard === undefined ? [] : [name],
 );
@@ -24,9 +27,9 @@ export interface StepTables {
 export interface StepPlace {
   /** When the step ended, in ms since 1970. */
   readonly time: number;
-  /** Tokens of all steps so far. */
+  /** Tokens of all steps up to and including this one. */
   readonly tokens: number;
-  /** Byte at which its line begins. */
+  /** Byte offset of the step's line. */
   readonly offset: number;
 }
 
@@ -50,7 +53,7 @@ export function appendStep(
   ofLayers.endRow();
 }
 
-/** Shares that add up to one: where the tokens of a layer went. */
+/** Shares of a layer's tokens by destination, which add up to one. */
 export const PLACE_COLUMNS = ['sameWorker', 'sameNode', 'otherNode'] as const;
 
 /** Columns of the routing charts, for one layer or for all together. */

@@ -6,11 +6,11 @@ import { PLACE_COLUMNS, ROUTING_COLUMNS, routingColumns, SCALARS } from './metri
 import { type ColumnSource, jsonNumbers, pick } from './number-table.js';
 import type { RunMetrics } from './run-metrics.js';
 
-/** An area of averages needs no more rows than a chart has pixels. */
+/** A chart of stacked averages needs no more rows than it has pixels. */
 const POINTS_PER_AVERAGE = 3;
-/** Lines of memory whose extremes survive downsampling. */
+/** Maximum number of memory lines whose extremes survive downsampling. */
 const MAX_LEADING = 8;
-/** Columns that are in no group of their own. */
+/** Columns that belong to no other group. */
 const RATES = SCALARS.filter((name) => !['loss', 'stepMs', 'gradientNorm'].includes(name));
 
 type Rows = readonly [from: number, to: number];
@@ -67,7 +67,10 @@ function extremesOf(
   return pick(columnOf, names, downsample(leading.map(columnOf), from, to, maxRows));
 }
 
-/** Means over buckets, with the step and time of the middle, and the longest step of each and how long it took. */
+/**
+ * Means over buckets, with the step and time of the middle row, and the longest step of each bucket and its
+ * duration.
+ */
 function averagesOf(
   columnOf: ColumnSource,
   names: readonly string[],

@@ -5,36 +5,36 @@ import path from 'node:path';
 import type { OpenMetrics } from '@locmoe/run-format';
 import { RunMetrics, type SavedMetrics } from './run-metrics.js';
 
-/** An index of another form is not read. */
+/** An index of another format is not read. */
 const FORM = `locmoe-metrics-index 2 ${endianness()}`;
 const COLUMNS = 'columns';
 const STATE = /^state-(\d+)$/;
-/** A run that goes back to a checkpoint goes on with an earlier state of its index. */
+/** A run that resumes from a checkpoint continues with an earlier state of its index. */
 const NUM_STATES = 4;
-/** Bytes before the end of a block by which the metrics it was made from are recognized. */
+/** Number of bytes before the end of a block that identify the metrics it was made from. */
 const MARK_BYTES = 1 << 10;
 
-/** Rows of a table in the file of columns. */
+/** Rows of a table in the columns file. */
 interface Part {
   readonly at: number;
   readonly rows: number;
-  /** The first ones of the table. */
+  /** Number of leading columns of the table that the part contains. */
   readonly numColumns: number;
   readonly bytes: number;
   readonly hash: string;
 }
 
-/** The rows of a stretch of the metrics. */
+/** The rows of a range of the metrics. */
 interface Block {
-  /** Byte of the metrics where it ends. */
+  /** Byte of the metrics where the block ends. */
   readonly to: number;
-  /** Hash of the metrics before that. */
+  /** Hash of the metrics before that byte. */
   readonly mark: string;
   /** Parts in the order of `RunMetrics.tables`. */
   readonly parts: readonly Part[];
 }
 
-/** A state file: all but the counts of the experts. */
+/** A state file, without the counts of the experts. */
 interface State extends Omit<SavedMetrics, 'bytes'> {
   readonly blocks: readonly Block[];
   /** The names of the columns, by table. */
@@ -42,15 +42,16 @@ interface State extends Omit<SavedMetrics, 'bytes'> {
 }
 
 /**
- * What a run's metrics come to, beside `metrics.ndjson`, so that they need not be read again from the start: `columns`, to
- * which rows are appended, and `state-BYTES`, which says what of it is valid, and holds all else as of that byte of the
- * metrics. A state takes effect as its file is renamed. Nothing of it is believed without a check: hashes tell damage,
- * marks tell metrics that have been rewritten.
+ * An index of a run's metrics beside `metrics.ndjson`, so that these need not be read again from the start.
+ * It consists of `columns`, to which rows are appended, and `state-BYTES`, which says which part of `columns`
+ * is valid and holds everything else as of that byte of the metrics. A state takes effect when its file is
+ * renamed. Everything is checked before use: hashes detect damage, marks detect metrics that have been
+ * rewritten.
  */
 export class MetricsIndex {
   #blocks: readonly Block[] = [];
   #names: readonly (readonly string[])[] = [];
-  /** Its columns turned out to be damaged: nothing is loaded until it has been saved anew. */
+  /** Whether the columns turned out to be damaged; nothing is loaded until the index has been saved again. */
   #isRefused = false;
   /** Size of the last state. */
   stateBytes = 0;
@@ -58,15 +59,16 @@ export class MetricsIndex {
   /** @param directory created by `save` */
   constructor(private readonly directory: string) {}
 
-  /** Bytes of the metrics that it covers. */
+  /** Bytes of the metrics that the index covers. */
   get covered(): number {
     return this.#blocks.at(-1)?.to ?? 0;
   }
 
   /**
-   * The newest state that holds for the metrics; null if none does. The rows of single layers stay on disk.
+   * The newest state that is valid for the metrics; null if there is none. The rows of single layers stay on
+   * disk.
    *
-   * @param startedAt of the run, ms since 1970
+   * @param startedAt start of the run, ms since 1970
    */
   async load(metrics: OpenMetrics, startedAt: number): Promise<RunMetrics | null> {
     this.#blocks = [];
@@ -75,16 +77,16 @@ export class MetricsIndex {
       try {
         return await this.#loadState(name, metrics, startedAt);
       } catch {
-        // Damaged, or of metrics that have changed: an earlier one may hold.
+        // This state is damaged or belongs to other metrics; an earlier one may be valid.
       }
     return null;
   }
 
   /**
-   * Appends the rows since the last save, and forgets those of single layers.
+   * Appends the rows since the last save, and releases those of single layers.
    *
-   * @param to byte of the metrics up to which `run` knows them
-   * @throws the file system's error; what was saved before still holds
+   * @param to byte of the metrics up to which `run` has read them
+   * @throws the file system's error; the earlier state stays valid
    */
   async save(run: RunMetrics, { handle }: OpenMetrics, to: number): Promise<void> {
     await mkdir(this.directory, { recursive: true });
@@ -119,16 +121,12 @@ export class MetricsIndex {
     for (const old of states.filter((name) => !held.includes(name))) await rm(path.join(this.directory, old));
   }
 
-  /** It is damaged: is not to be loaded again. */
+  /** Marks the index as damaged, so that it is not loaded again. */
   refuse(): void {
     this.#isRefused = true;
   }
 
-  /**
-   * Columns of single layers, of the rows that are not in memory.
-   *
-   * @throws Error if they are damaged
-   */
+  /** Columns of single layers for the rows that are not in memory. @throws Error if they are damaged */
   async layerColumns(run: RunMetrics, names: readonly string[]): Promise<Map<string, Float32Array>> {
     const index = run.tables.indexOf(run.layerSteps);
     const { firstRow } = run.layerSteps;
@@ -188,7 +186,7 @@ export class MetricsIndex {
     }
   }
 
-  /** Written over what a state that no longer holds had there. */
+  /** Overwrites whatever invalid states had written at this place. */
   async #writeColumns(parts: readonly Buffer[], at: number): Promise<void> {
     const file = path.join(this.directory, COLUMNS);
     const columns = await open(file, 'r+').catch(() => open(file, 'w+'));

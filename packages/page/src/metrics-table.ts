@@ -19,20 +19,23 @@ import type { ColumnSource, Numbers } from './number-table.js';
 import { RunMetrics } from './run-metrics.js';
 import { stepReply } from './step-reply.js';
 
-/** Rows of a group in a reply, about. */
+/** Approximate number of rows of a group in a reply. */
 export const MAX_POINTS = 1_500;
-/** Time after which a reply tells of the metrics that have been read so far, if much is left. */
+/** After this time, a reply is made from the metrics read so far if much is left. */
 const PATIENCE_MS = 500;
 const MUCH_BYTES = 1 << 25;
-/** The index is saved whenever it lacks so much, which a reader makes up for in less than a second, or four states. */
+/**
+ * The index is saved when at least this many bytes, which are read in less than a second, and four times the
+ * size of a state are not indexed.
+ */
 const SAVE_BYTES = 1 << 24;
-/** Once a run is over, so much less is worth a save. */
+/** Minimum number of unindexed bytes for a save once the run is over. */
 const LEAST_BYTES = 1 << 22;
 /** Time until a retry after a failed save, such as on a full disk. */
 const RETRY_MS = 60_000;
 
 export interface MetricsQuery {
-  /** Cursor of an earlier reply: returns only later rows. */
+  /** Cursor of an earlier reply; only later rows are returned. */
   readonly after?: string | undefined;
   readonly fromStep?: number | undefined;
   readonly toStep?: number | undefined;
@@ -45,23 +48,25 @@ export interface MetricsTableOptions {
   readonly path: string;
   /** The folder of the index, beside the metrics. */
   readonly indexDirectory: string;
-  /** ms since 1970; steps without a time are counted from here */
+  /** ms since 1970, from which the times of steps without a recorded time are counted. */
   readonly startedAt: number;
-  /** Whether it is for this process to keep the index at this time, and whether the run is over. */
+  /** Whether this process is to maintain the index at this time, and whether the run is over. */
   readonly keepsIndex: () => { readonly isMine: boolean; readonly isOver: boolean };
   readonly patienceMs?: number;
 }
 
-/** The metrics of one run, kept up with its file and, if that is this process's to do, with its index. */
+/**
+ * The metrics of one run, kept up to date with its file and, if this process maintains it, with its index.
+ */
 export class MetricsTable implements RecordSink {
   readonly #file: MetricsReader;
   readonly #index: MetricsIndex;
   #run: RunMetrics;
-  /** Counts how often the file was begun anew. */
+  /** Counts how often the file was read from its beginning. */
   #epoch = -1;
   /** When a save failed last. */
   #failedAt = Number.NEGATIVE_INFINITY;
-  /** Columns of the layer that was asked for last, as far as they are on disk. */
+  /** Columns of the layer that was requested last, for the rows that are on disk. */
   #early: {
     readonly layer: string;
     readonly run: RunMetrics;
@@ -111,7 +116,7 @@ export class MetricsTable implements RecordSink {
     return this.#run.experts.reply(this.#epoch, query);
   }
 
-  /** @param after cursor of an earlier reply: returns only what is new */
+  /** @param after cursor of an earlier reply; only what is new is returned */
   async ranks(after: string | undefined): Promise<RanksReply> {
     await this.#readOn();
     return this.#run.lanes.reply(this.#epoch, after, this.#run.points.generations);
@@ -122,7 +127,7 @@ export class MetricsTable implements RecordSink {
     return { speeds: this.#run.points.speeds };
   }
 
-  /** All that was recorded of a step; null if nothing was, or if the metrics have not been read up to it yet. */
+  /** The record of a step; null if there is none, or if the metrics have not been read up to it yet. */
   async recordAt(step: number): Promise<MetricsRecordOf<'step'> | null> {
     await this.#readOn();
     const [steps, offsets] = [this.#run.steps.column('step'), this.#run.steps.column('offset')];
@@ -140,7 +145,7 @@ export class MetricsTable implements RecordSink {
     }
   }
 
-  /** A step beside those before it; null as `recordAt`. */
+  /** A step compared with those before it; null in the cases of `recordAt`. */
   async step(step: number): Promise<StepReply | null> {
     const record = await this.recordAt(step);
     if (record === null) return null;
@@ -152,7 +157,7 @@ export class MetricsTable implements RecordSink {
     return stepReply(record, { column, row, validations: points.validations, generation });
   }
 
-  /** Reads what is new, and saves the index where that is due. */
+  /** Reads what is new, and saves the index when that is due. */
   keepUp(): Promise<void> {
     return this.#file.update();
   }
@@ -174,20 +179,21 @@ export class MetricsTable implements RecordSink {
     const { isMine, isOver } = this.options.keepsIndex();
     const isDue =
       lacks >= Math.max(SAVE_BYTES, 4 * this.#index.stateBytes) || (isOver && offset === file.size);
-    // The index would differ from the metrics without times, which only early versions did not record.
+    // Metrics without times, which only early versions wrote, cannot be indexed exactly.
     if (!isMine || !isDue || !this.#run.points.hasTimes) return;
     try {
       await this.#index.save(this.#run, file, offset);
     } catch {
-      // The disk may be full, or the folder another's: without an index the page is slower, but no less right.
+      // The disk may be full, or the folder may belong to another user: without an index the page is slower
+      // but still correct.
       this.#failedAt = performance.now();
     }
   }
 
-  /** @returns whether all that is there has been read */
+  /** @returns whether everything in the file has been read */
   async #readOn(): Promise<boolean> {
     const reading = this.#file.update().then(() => true);
-    // Whoever waits for it no more has been answered.
+    // If reading fails later, its caller has been answered already.
     reading.catch(() => undefined);
     for (;;) {
       if (await Promise.race([reading, sleep(this.options.patienceMs ?? PATIENCE_MS, false)])) return true;
@@ -196,7 +202,7 @@ export class MetricsTable implements RecordSink {
     }
   }
 
-  /** Columns of a layer. If those that are on disk are damaged, the metrics are read from the start. */
+  /** Columns of a layer. If those on disk are damaged, the metrics are read from the start. */
   async #layerSource(layer: string): Promise<ColumnSource> {
     const run = this.#run;
     const { steps, layerSteps } = run;
@@ -225,7 +231,10 @@ export class MetricsTable implements RecordSink {
     };
   }
 
-  /** Lengths that a cursor counts: what is sent in pieces, and the columns of memory. */
+  /**
+   * The lengths in a cursor: of the tables and lists that are sent in pieces, and the number of memory
+   * columns.
+   */
   get #lengths(): readonly [number, number, number, number, number] {
     const { steps, memory, points } = this.#run;
     const { validations, checkpoints } = points;
@@ -233,7 +242,10 @@ export class MetricsTable implements RecordSink {
     return [steps.numRows, memory.numRows, validations.length, checkpoints.length, numColumns];
   }
 
-  /** Returns the lengths of a cursor; 0 if the file has been replaced since, or if memory has other columns. */
+  /**
+   * Returns the lengths of a cursor, or zeros if the file has been replaced since or memory has other
+   * columns.
+   */
   #position(cursor = ''): { readonly after: readonly number[]; readonly replaces: boolean } {
     const [epoch, ...known] = cursor.split('.').map(Number);
     const lengths = this.#lengths;

@@ -9,14 +9,14 @@ const FIRST_CAPACITY = 64;
 export class NumberTable {
   readonly #columns = new Map<string, Floats>();
   #capacity = FIRST_CAPACITY;
-  /** Rows before it were released, and are no longer in memory. */
+  /** Index of the first row in memory; the rows before it were released. */
   firstRow = 0;
   numRows = 0;
 
-  /** @param Column 4 or 8 bytes a number */
+  /** @param Column 4 or 8 bytes per number */
   constructor(private readonly Column: new (length: number) => Floats) {}
 
-  /** Sets a value of the next row. A row that is not ended is overwritten. */
+  /** Sets a value of the next row, overwriting an earlier value unless the row was ended. */
   put(name: string, value: number | null | undefined): void {
     this.#columnOf(name)[this.numRows - this.firstRow] = value ?? Number.NaN;
   }
@@ -27,7 +27,7 @@ export class NumberTable {
     this.#reserve(1);
   }
 
-  /** The rows in memory; all NaN if no row has it. */
+  /** The rows of a column in memory; all NaN if there is no such column. */
   column(name: string): Numbers {
     const column = this.#columns.get(name);
     const length = this.numRows - this.firstRow;
@@ -60,21 +60,21 @@ export class NumberTable {
     this.numRows += numRows;
   }
 
-  /** The numbers that `bytes` hold. */
+  /** Decodes the numbers in `bytes`. */
   valuesOf(bytes: Buffer): Floats {
     const values = new this.Column(bytes.length / new this.Column(0).BYTES_PER_ELEMENT);
     bytes.copy(Buffer.from(values.buffer));
     return values;
   }
 
-  /** Knows of columns whose rows, of which there are `numRows`, are not in memory. */
+  /** Adds columns with `numRows` rows that are not in memory. */
   skip(names: readonly string[], numRows: number): void {
     for (const name of names) this.#columnOf(name);
     this.numRows += numRows;
     this.release();
   }
 
-  /** Forgets the rows so far, not the names of the columns. */
+  /** Releases the rows so far, but keeps the names of the columns. */
   release(): void {
     this.firstRow = this.numRows;
     this.#capacity = FIRST_CAPACITY;
@@ -104,7 +104,7 @@ export class NumberTable {
   }
 }
 
-/** Columns by name: those of a table, or what stands in for them. */
+/** Columns by name: those of a table, or a substitute. */
 export type ColumnSource = (name: string) => Numbers;
 
 /** The named columns at the given rows, ready for JSON. */
@@ -117,12 +117,15 @@ export function pick(columnOf: ColumnSource, names: readonly string[], rows: rea
   );
 }
 
-/** NaN and infinities become null, which JSON has instead. */
+/** Replaces NaN and infinities, which JSON cannot express, by null. */
 export function jsonNumbers(values: readonly number[]): (number | null)[] {
   return values.map(jsonNumber);
 }
 
-/** Six digits suffice for a chart; integers of 1e5 and more, such as times in ms, keep all. */
+/**
+ * Rounds to six digits, which suffice for a chart; integers of 1e5 and more, such as times in ms, keep all
+ * digits.
+ */
 function jsonNumber(value: number): number | null {
   if (!Number.isFinite(value)) return null;
   const size = Math.abs(value);

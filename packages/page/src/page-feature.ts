@@ -10,20 +10,20 @@ import { BadRequest, NotFound, notFound, RunCatalog } from './run-catalog.js';
 import { preloads, sendFile } from './static-files.js';
 import { timelineReply } from './timeline-reply.js';
 
-/** An open page asks for its run every one and a half seconds, later if the machine is busy. */
+/** A page that is open polls its run every one and a half seconds, less often if the machine is busy. */
 const WATCHED_MS = 10_000;
 
 /**
  * The page: its files at `/` and `/page/`, and the data of runs at `/api/runs` as JSON (api-types.ts).
  *
  * @param runsDir folder that holds the runs
- * @param shown id of the run to show first; without one that of `follow`, or the newest
+ * @param shown id of the run to show first; if omitted, the run passed to `follow`, or the newest
  */
 export const pageFeature: PagePackage['pageFeature'] = (runsDir, shown) => {
   let own = shown ?? null;
   const catalog = new RunCatalog(runsDir);
   const routes = new Hono();
-  // Scripts and columns of numbers shrink to a fourth, which counts through a tunnel.
+  // Compression reduces scripts and columns of numbers to a fourth, which matters through a tunnel.
   for (const path of ['/api/runs/*', '/page/*']) routes.use(path, compress());
   routes.get('/', async (c) => {
     c.header('Link', await preloads());

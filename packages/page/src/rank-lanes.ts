@@ -1,7 +1,10 @@
 import type { MetricsRecordOf, RankBeat } from '@locmoe/run-format';
 import type { GenerationPoint, RankActivity, RankLane, RankSpan, RanksReply } from './api-types.js';
 
-/** Spans of each rank, about as many as a lane has pixels; beyond it, pairs of spans are merged. */
+/**
+ * Maximum number of spans per rank, about the width of a lane in pixels; beyond it, pairs of spans are
+ * merged.
+ */
 const MAX_SPANS = 600;
 /** A longer time between two heartbeats is left empty. */
 const MAX_GAP_MS = 10_000;
@@ -22,11 +25,11 @@ interface SavedLanes {
 /** The activity of each rank over time, from heartbeats, in bounded memory. */
 export class RankLanes {
   readonly #lanes = new Map<number, Lane>();
-  /** How often spans were merged: those that were sent before are then out of date. */
+  /** How often spans were merged, which makes spans that were sent before obsolete. */
   #numMerges = 0;
   #lastTime = 0;
 
-  /** A generation begins: what its ranks do is no continuation of what they did before. */
+  /** Begins a generation: what its ranks do does not continue their earlier spans. */
   begin(time: number): void {
     for (const lane of this.#lanes.values()) lane.lastBeat = Math.max(lane.lastBeat, time);
   }
@@ -109,7 +112,7 @@ function extend(
   lane.spans.push({ from, to: time, activity, step, phase, operation });
 }
 
-/** Merges pairs of spans: the activity of higher weight takes the time of both. */
+/** Merges pairs of spans; the activity of higher weight takes the time of both. */
 function merged(spans: readonly Mutable<RankSpan>[]): Mutable<RankSpan>[] {
   const half: Mutable<RankSpan>[] = [];
   for (let index = 0; index < spans.length; index += 2) {
@@ -122,5 +125,5 @@ function merged(spans: readonly Mutable<RankSpan>[]): Mutable<RankSpan>[] {
   return half;
 }
 
-/** Ascending. */
+/** Activities in ascending order of weight. */
 const WEIGHT: readonly RankActivity[] = ['training', 'working', 'waiting', 'starting', 'gone', 'stopped'];

@@ -19,13 +19,13 @@ import { type KnownConfig, type ListedRun, mayBeLive, RunItems, readJson } from 
 
 /** Size of the LRU cache of metrics. */
 const MAX_OPEN_RUNS = 8;
-/** The index of a live run is kept up this often. */
+/** Interval at which the index of a live run is updated. */
 const KEEP_UP_MS = 10_000;
 
-/** The run, checkpoint or step that was asked for does not exist. */
+/** The requested run, checkpoint or step does not exist. */
 export class NotFound extends Error {}
 
-/** A number in the address is none that can be. */
+/** A number in the address is invalid. */
 export class BadRequest extends Error {}
 
 /** @throws NotFound */
@@ -33,12 +33,15 @@ export function notFound(message: string): never {
   throw new NotFound(message);
 }
 
-/** The runs of a folder; methods throw `NotFound` if there is no such run. Ids are looked up in the listing, never joined to a path. */
+/**
+ * The runs of a folder; methods throw `NotFound` if there is no such run. Ids are looked up in the listing
+ * and never joined to a path.
+ */
 export class RunCatalog {
   readonly #metrics = new Map<string, MetricsTable>();
   readonly #items = new RunItems();
   readonly #checkpoints = new Checkpoints();
-  /** The run that this process leads, in its memory. */
+  /** The run that this process coordinates, in memory. */
   #live: (LiveRun & { readonly runId: string }) | null = null;
   /** Metrics of that run. */
   #followed: MetricsTable | null = null;
@@ -80,7 +83,7 @@ export class RunCatalog {
     };
   }
 
-  /** While the disk is full, returns the step and loss that the run's files do not have. */
+  /** While the disk is full, returns the step and loss that are missing in the run's files. */
   #unrecorded(
     runId: string,
   ): Pick<RunListItem, 'notRecordingSince'> & Partial<Pick<RunListItem, 'step' | 'loss'>> {
@@ -97,7 +100,7 @@ export class RunCatalog {
   #metricsOf(run: ListedRun): MetricsTable {
     const { runId } = run.folder;
     const open = this.#metrics.get(runId) ?? this.#open(run);
-    // The one that was asked for last comes last.
+    // The most recently used entry is last.
     this.#metrics.delete(runId);
     this.#metrics.set(runId, open);
     for (const [oldest, table] of this.#metrics) {
@@ -107,7 +110,7 @@ export class RunCatalog {
     return open;
   }
 
-  /** Keeps the index of a run that this process leads; the run's folder need not be there yet. */
+  /** Maintains the index of a run that this process coordinates; the run's folder need not exist yet. */
   follow(runId: string, live: LiveRun): { step(): void } {
     this.#live = { runId, ...live };
     let keptUpAt = Number.NEGATIVE_INFINITY;
@@ -115,7 +118,7 @@ export class RunCatalog {
       step: () => {
         if (performance.now() - keptUpAt < KEEP_UP_MS) return;
         keptUpAt = performance.now();
-        // Looked up once: whoever removes the folder meanwhile does not end the run here.
+        // The run is looked up only once, so that removing its folder does not end it here.
         const run = this.#followed === null ? runOf(this.runsDir, runId) : null;
         this.#followed ??= run && this.#metricsOf(run);
         this.#followed?.keepUp().catch(() => undefined);
@@ -123,7 +126,7 @@ export class RunCatalog {
     };
   }
 
-  /** Saves what the index of the run that this process has led lacks. */
+  /** Adds what is missing to the index of the run that this process coordinated. */
   async saveIndex(): Promise<void> {
     await this.#followed?.keepUp().catch(() => undefined);
   }
@@ -146,7 +149,7 @@ export class RunCatalog {
     return this.#checkpoints.list(this.folderOf(runId).checkpoints);
   }
 
-  /** Reads a checkpoint whole. */
+  /** Checks all files of a checkpoint. */
   async checkCheckpoint(runId: string, name: string): Promise<CheckpointCheck> {
     const check = await this.#checkpoints.check(this.folderOf(runId).checkpoints, name);
     return check ?? notFound(`run ${runId} has no checkpoint ${name}`);
@@ -157,7 +160,7 @@ export class RunCatalog {
   }
 }
 
-/** Whether this process leads the run, or has led it. */
+/** Whether this process coordinates, or coordinated, the run. */
 function isLedHere(record: RunRecord): boolean {
   return record.pid === process.pid && record.machine === machineIdentity();
 }
@@ -174,7 +177,7 @@ function commandsOf({ folder, record }: ListedRun, failure: FailureReport | null
   };
 }
 
-/** Counts restarts by the wall clock, as a reader sees it; the coordinator's own count decides. */
+/** Counts restarts by the wall clock, as a reader sees them; the coordinator's own count is authoritative. */
 function restartsLeft(config: KnownConfig | null, generations: readonly RunGeneration[]): number | null {
   if (config?.cluster?.maxRestarts === undefined) return null;
   const { maxRestarts, restartWindow } = config.cluster;

@@ -91,7 +91,7 @@ function describe({ folder, record }: ListedRun, isLive: boolean): RecordedItem 
   };
 }
 
-/** A resume by an earlier version overwrote when the run began. */
+/** A resume by an earlier version overwrote the start time, so the earlier of two times is used. */
 function earlier(startedAt: string, begunMs: number | undefined): string {
   if (begunMs === undefined || begunMs >= Date.parse(startedAt)) return startedAt;
   return new Date(begunMs).toISOString();
@@ -120,7 +120,10 @@ function stepsOf({ model, train }: KnownConfig): number | null {
 /** A run's processes end within this time after its last record. */
 const SHUTDOWN_MS = 10_000;
 
-/** When a run without a journal of its end ended: its last write, bounded by its last record because a copy has newer file times. */
+/**
+ * When a run without a journal of its end ended: at its last write, bounded by its last record, as a copy has
+ * newer file times.
+ */
 function endOf(folder: RunFolder, failure: FailureReport | null): number | null {
   const files = [folder.metrics, path.join(folder.directory, 'run.json')];
   const writes = files.map((file) => statSync(file, { throwIfNoEntry: false })?.mtimeMs ?? 0);
@@ -129,7 +132,7 @@ function endOf(folder: RunFolder, failure: FailureReport | null): number | null 
   return Math.min(Math.max(...writes), recorded === 0 ? Infinity : recorded + SHUTDOWN_MS) || null;
 }
 
-/** Nothing of a file that cannot be read: the other runs are listed all the same. */
+/** Returns nothing if a file cannot be read, so that the other runs are still listed. */
 function orNone<T>(read: () => readonly T[]): readonly T[] {
   try {
     return read();
@@ -138,7 +141,7 @@ function orNone<T>(read: () => readonly T[]): readonly T[] {
   }
 }
 
-/** @param live the generation that goes on: what an earlier one did beyond its start is to be done again */
+/** @param live the current generation; steps that an earlier one did beyond its start will be repeated */
 function lastStep(
   { metrics }: RunFolder,
   live: RunGeneration | undefined,

@@ -6,12 +6,12 @@ import { appendStep } from './metric-columns.js';
 import { NumberTable } from './number-table.js';
 import { type Mutable, RankLanes } from './rank-lanes.js';
 
-/** The speed is that of so many steps. */
+/** Number of steps over which the speed is measured. */
 const SPEED_STEPS = 50;
-/** Ranges of skipped steps that are kept, the last ones. */
+/** Number of ranges of skipped steps that are kept; the oldest are dropped. */
 const MAX_SKIPPED = 500;
 
-/** All that is kept beside the tables, as JSON. */
+/** The state beside the tables, as JSON. */
 interface Points {
   layers: number[];
   validations: ValidationPoint[];
@@ -36,9 +36,12 @@ export interface SavedMetrics {
   readonly bytes: Buffer;
 }
 
-/** The metrics of a run as the page needs them: the values of each step that charts draw, and sums of all else. */
+/**
+ * The metrics of a run as the page needs them: for each step the values that charts draw, and sums of the
+ * rest.
+ */
 export class RunMetrics {
-  /** Each column takes 8 bytes a row. */
+  /** Each column takes 8 bytes per row. */
   readonly steps = new NumberTable(Float64Array);
   /** Rows by layer; with an index, earlier rows are on disk. */
   readonly layerSteps = new NumberTable(Float32Array);
@@ -48,25 +51,25 @@ export class RunMetrics {
   points: Points;
   #throughput: Throughput;
 
-  /** @param startedAt ms since 1970; steps without a time are counted from here */
+  /** @param startedAt ms since 1970, from which the times of steps without a recorded time are counted */
   constructor(startedAt: number) {
     const none = { layers: [], validations: [], checkpoints: [], generations: [], skipped: [], speeds: [] };
     this.points = { ...none, lastTime: startedAt, tokens: 0, hasTimes: true, generationRow: 0 };
     this.#throughput = this.#newThroughput();
   }
 
-  /** Tables whose rows an index keeps, in its order. */
+  /** Tables whose rows an index keeps, in the index's order. */
   get tables(): readonly NumberTable[] {
     return [this.steps, this.memory, this.layerSteps];
   }
 
-  /** Over the last steps of its generation; null before the second. */
+  /** Speed over the last steps of the current generation; null before the second step. */
   get speed(): { readonly tokensPerS: number; readonly secondsPerStep: number } | null {
     const { tokensPerS, secondsPerStep } = this.#throughput;
     return tokensPerS === 0 ? null : { tokensPerS, secondsPerStep };
   }
 
-  /** @param offset byte at which the record's line begins */
+  /** @param offset byte offset of the record's line */
   add(record: MetricsRecord, offset: number): void {
     const { points } = this;
     const last = points.generations.at(-1);
@@ -100,7 +103,7 @@ export class RunMetrics {
     return { points: this.points, lanes: this.lanes.save(), experts: frame, bytes };
   }
 
-  /** The rows of the tables are there already. */
+  /** Restores the state; the tables must have their rows already. */
   restore({ points, lanes, experts, bytes }: SavedMetrics): void {
     this.points = points as Points;
     this.lanes.restore(lanes);
@@ -123,7 +126,7 @@ export class RunMetrics {
     const speeds = heartbeat.ranks.flatMap(({ rank, ownMs, lostShare }) =>
       ownMs === undefined || lostShare === undefined ? [] : [{ rank, ownMs, lostShare }],
     );
-    // A generation that has not trained yet has none.
+    // A generation that has not trained yet has no speeds.
     if (speeds.length > 0) this.points.speeds = speeds;
   }
 
@@ -150,7 +153,7 @@ export class RunMetrics {
     if (skipped.length > MAX_SKIPPED) skipped.shift();
   }
 
-  /** How many steps are left is not asked of it. */
+  /** The number of steps is irrelevant here, as no remaining time is requested. */
   #newThroughput(): Throughput {
     return new Throughput(0, Infinity, () => this.points.lastTime);
   }

@@ -4,7 +4,7 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { pageFiles } from '@locmoe/logs/http';
 
-/** Output of the build; the same path from `src` and from `dist`. */
+/** Output of the build; the path is the same from `src` and from `dist`. */
 const PAGE_DIR = fileURLToPath(new URL('../dist/browser/', import.meta.url));
 const UPLOT_DIR = path.join(
   path.dirname(createRequire(import.meta.url).resolve('uplot/package.json')),

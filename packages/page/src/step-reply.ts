@@ -10,15 +10,18 @@ import type { ComparedNumber, StepLayer, StepReply, ValidationPoint } from './ap
 import { routingColumns, SCALARS } from './metric-columns.js';
 import type { ColumnSource } from './number-table.js';
 
-/** Steps that a step is compared with: those before it. */
+/** Number of preceding steps with which a step is compared. */
 const NUM_NEIGHBOURS = 50;
 /** With fewer neighbours, nothing stands out. */
 const LEAST_NEIGHBOURS = 8;
-/** A number stands out beyond so many typical deviations from the median, each at least a share of it. */
+/**
+ * A number stands out if it differs from the median by more than this many typical deviations, each at least
+ * a share of the median.
+ */
 const DEVIATIONS = 6;
 const LEAST_DEVIATION = 0.02;
 
-/** Columns of a step, and the names that they have in a reply. */
+/** Columns of a step, and their names in a reply. */
 const COMPARED: readonly (readonly [name: string, column: string])[] = [
   ...SCALARS.map((name) => [name, name] as const),
   ...STEP_PARTS.map((part) => [`parts.${part}`, part] as const),
@@ -30,13 +33,13 @@ const COMPARED: readonly (readonly [name: string, column: string])[] = [
 interface Known {
   /** Columns of all steps. */
   readonly column: ColumnSource;
-  /** Row of the step in them. */
+  /** Row of the step in the columns. */
   readonly row: number;
   readonly validations: readonly ValidationPoint[];
   readonly generation: number | null;
 }
 
-/** All that was recorded of a step, beside the steps before it. */
+/** The record of a step, compared with the steps before it. */
 export function stepReply(
   record: MetricsRecordOf<'step'>,
   { column, row, validations, generation }: Known,
@@ -61,7 +64,7 @@ export function stepReply(
   };
 }
 
-/** Null if neither the step nor those before it have the number. */
+/** Returns null if neither the step nor those before it have the number. */
 function compare(name: string, values: ArrayLike<number>, first: number, row: number): ComparedNumber | null {
   const known = Array.from({ length: row - first }, (_, index) => values[first + index]!).filter(
     Number.isFinite,
@@ -82,7 +85,7 @@ function medianOf(values: readonly number[]): number {
   return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
 }
 
-/** None of a step that was skipped. */
+/** Returns no layers for a skipped step. */
 function layersOf({ layers = [] }: Pick<GlobalStep, 'layers'>): StepLayer[] {
   return layers.map((layer) => {
     const routed = sumOf(layer.routed);

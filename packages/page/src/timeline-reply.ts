@@ -16,9 +16,9 @@ import type { FallenRank, TimelineReply } from './api-types.js';
 /**
  * The timeline of a step.
  *
- * @param step the newest that every rank has recorded if undefined
- * @param generation the newest that has the step if undefined
- * @throws TrainerError `BAD_INPUT` if the step is not kept
+ * @param step by default the newest one that every rank has recorded
+ * @param generation by default the newest one that has the step
+ * @throws TrainerError `BAD_INPUT` if the timeline of the step was not kept
  */
 export function timelineReply(
   { directory, trace }: Pick<RunFolder, 'directory' | 'trace'>,
@@ -47,13 +47,16 @@ export function timelineReply(
   };
 }
 
-/** The ranks that the flight record blames for what happened in this step, in ms since 1970 as the lanes are. */
+/**
+ * The ranks that the flight record blames for a failure in this step; times are in ms since 1970, like those
+ * of the lanes.
+ */
 function fallenRanks(directory: string, { generation, lanes, clocks }: Timeline, step: number): FallenRank[] {
   let ranks: readonly FlightRank[];
   try {
     ({ ranks } = reportFlight(readFlight({ place: directory, runsDir: '', generation })));
   } catch (error) {
-    // The details of the run say that there is no record, or that it is damaged.
+    // The run's details view reports a missing or damaged record.
     if (error instanceof TrainerError) return [];
     throw error;
   }
@@ -63,14 +66,16 @@ function fallenRanks(directory: string, { generation, lanes, clocks }: Timeline,
     const times = lane.spans.map(({ startMs, endMs, isOpen }) => (isOpen ? startMs : endMs));
     const lastMs = times.reduce((last, ms) => Math.max(last, ms), Number.NEGATIVE_INFINITY);
     const offsetMs = clocks.find((each) => each.node === node)?.offsetMs ?? 0;
-    // A node's agent writes its record as soon as it sees that one of its processes has died.
+    // A node agent writes its record as soon as it sees that one of its processes has died.
     const hasDied = failure === 'WORKER_DIED';
     const ms = hasDied ? Math.max(lastMs, writtenMs - offsetMs) : lastMs;
     return Number.isFinite(ms) ? [{ rank, ms, hasDied, how: trouble }] : [];
   });
 }
 
-/** The operation that a rank died in lasted until then, and those of the other ranks at least as long. */
+/**
+ * The operation in which a rank died lasted until its death, and those of the other ranks at least as long.
+ */
 function untilDeath(lane: TimelineLane, fallen: readonly FallenRank[]): TimelineLane {
   const deaths = fallen.filter(({ hasDied }) => hasDied);
   if (deaths.length === 0) return lane;

@@ -23,7 +23,7 @@ const TIMEOUT_MS = 30_000;
 /** Contact with the server of the page, over all requests. */
 export const contact = new Contact();
 
-/** The server refused a request, with its message. */
+/** A request that the server refused, with the server's message. */
 export class RequestError extends Error {
   constructor(
     message: string,
@@ -77,7 +77,9 @@ const ofRun = (runId: string, tail: string) => `/api/runs/${encodeURIComponent(r
 export const fetchRuns = () => get<RunList>('/api/runs');
 export const fetchRun = (runId: string) => get<RunDetail>(ofRun(runId, ''));
 
-/** @param after cursor of an earlier reply of the same layers: brings only what has changed since */
+/**
+ * @param after cursor of an earlier reply for the same layers; the reply then has only what has changed since
+ */
 export function fetchExperts(
   runId: string,
   { after, layers }: { readonly after: string | null; readonly layers: readonly string[] | null },

@@ -2,7 +2,7 @@ import { button, h, icon } from './dom.js';
 
 const COPIED_MS = 1_500;
 
-/** A command with a button that copies it. @param what it does, in a word or two */
+/** A command with a button that copies it. @param what what the command does, in a word or two */
 export function commandLine(what: string, command: string): HTMLElement {
   const code = h.code(command);
   const done = h.span({ class: 'copied', role: 'status' });
@@ -15,7 +15,7 @@ export function commandLine(what: string, command: string): HTMLElement {
       await navigator.clipboard.writeText(command);
       done.textContent = 'copied';
     } catch {
-      // Only pages of this machine or over HTTPS have the clipboard: Ctrl-C copies a selection anywhere.
+      // The clipboard is available only on localhost or over HTTPS; elsewhere, Ctrl-C copies the selection.
       getSelection()?.selectAllChildren(code);
       done.textContent = 'selected: press Ctrl-C';
     }

@@ -1,17 +1,17 @@
-/** The server counts as gone so long after the first refused request. */
+/** The server counts as gone this long after the first refused request. */
 const GONE_AFTER_MS = 4_000;
-/** The same for requests that are not answered: a busy machine takes its time. */
+/** The server counts as silent after this time without an answer; a busy machine may be slow. */
 const SILENT_AFTER_MS = 12_000;
 
-/** `silent`: it takes requests, if at all, without an answer; `gone`: nothing listens any more. */
+/** `silent`: requests may be accepted but are not answered; `gone`: nothing listens any more. */
 export type ContactState = 'ok' | 'silent' | 'gone';
 
 /** Whether the server of the page still answers. */
 export class Contact {
-  /** ms since 1970, as are the others. */
+  /** ms since 1970, like the other times of this class. */
   #answeredAt: number;
   #numOpen = 0;
-  /** Start of the time in which requests are open and none was answered; null if there is none. */
+  /** Since when requests have been open without any answer; null if none is open. */
   #waitsSince: number | null = null;
   #refusedSince: number | null = null;
 
@@ -19,13 +19,13 @@ export class Contact {
     this.#answeredAt = now();
   }
 
-  /** A request is sent. Exactly one of the others follows. */
+  /** A request is sent. Exactly one of the methods below must follow. */
   asked(): void {
     this.#numOpen++;
     this.#waitsSince ??= this.now();
   }
 
-  /** It was answered, be it with an error. */
+  /** The request was answered, possibly with an error. */
   answered(): void {
     this.#answeredAt = this.now();
     this.#refusedSince = null;
@@ -37,7 +37,7 @@ export class Contact {
     this.#closed(this.#waitsSince);
   }
 
-  /** The page itself gave it up. */
+  /** The page itself aborted the request. */
   dropped(): void {
     this.#closed(this.#waitsSince);
   }

@@ -1,11 +1,11 @@
 /** A child of an element. Strings become text nodes, never HTML. */
 export type Child = Node | string | null | undefined | false;
 
-/** Attributes: false, null and undefined omit one, true sets it empty. */
+/** Attributes of an element: false, null and undefined omit one; true sets it to the empty string. */
 export interface Props {
   readonly class?: string;
   readonly on?: Readonly<Record<string, (event: Event) => void>>;
-  /** Properties of CSS. The content security policy forbids the attribute. */
+  /** CSS properties, set by script because the content security policy forbids the attribute. */
   readonly style?: Readonly<Record<string, string>>;
   readonly [attribute: string]: unknown;
 }
@@ -37,7 +37,10 @@ function setProps(element: HTMLElement, { on = {}, style = {}, ...attributes }: 
     if (value !== false && value != null) element.setAttribute(name, value === true ? '' : String(value));
 }
 
-/** Replaces all children. One that has the focus and a `data-` attribute gives it to the one that has it then. */
+/**
+ * Replaces all children. If a child with a `data-` attribute has the focus, its successor with the same
+ * attribute gets it.
+ */
 export function fill(element: Element, ...children: readonly Child[]): void {
   const { activeElement: active } = document;
   const [mark] =
@@ -48,7 +51,7 @@ export function fill(element: Element, ...children: readonly Child[]): void {
 
 const keys = new WeakMap<Element, string>();
 
-/** Fills an element unless what it shows is as before: something in it may be selected, or open. */
+/** Fills an element only if `shown` has changed, so that selections and open menus in it persist. */
 export function refill(element: Element, shown: unknown, children: () => readonly Child[]): void {
   const key = JSON.stringify(shown);
   if (keys.get(element) === key) return;
@@ -56,12 +59,16 @@ export function refill(element: Element, shown: unknown, children: () => readonl
   fill(element, ...children());
 }
 
-/** A table, or whatever may be wider than its place: the keyboard scrolls it too. @param label names it */
+/**
+ * Wraps wide content, such as a table, so that the keyboard can scroll it.
+ *
+ * @param label its accessible name
+ */
 export function scrollable(label: string, content: HTMLElement): HTMLElement {
   return h.div({ class: 'scrolls', tabindex: '0', role: 'group', 'aria-label': label }, content);
 }
 
-/** A table with a row of names above; texts become cells. */
+/** A table with a row of column names; strings become cells. */
 export function table(
   columns: readonly (HTMLTableCellElement | string)[],
   rows: readonly HTMLElement[],
@@ -70,7 +77,7 @@ export function table(
   return h.table(h.thead(h.tr(...head)), h.tbody(...rows));
 }
 
-/** A row of a table: its name, then its cells; texts become cells. */
+/** A row of a table: its name, then its cells; strings become cells. */
 export function row(
   props: Props,
   name: Child,
@@ -99,7 +106,7 @@ export function swatch(color: string, kind = 'block'): HTMLElement {
   return h.i({ class: kind, style: { '--color': color } });
 }
 
-/** A choice between values, each with its text. */
+/** A selection list of values, each shown as its text. */
 export function picker<V extends string>(
   label: string,
   texts: Readonly<Record<V, string>>,
@@ -111,7 +118,10 @@ export function picker<V extends string>(
   return select;
 }
 
-/** A menu below its summary. Escape closes it, and returns the focus to the summary; a click elsewhere does as well. */
+/**
+ * A menu below its summary. Escape or a click elsewhere closes it; Escape also returns the focus to the
+ * summary.
+ */
 export function menu(name: string, summary: HTMLElement, body: HTMLElement): HTMLDetailsElement {
   const made = h.details({ class: `menu ${name}` }, summary, body);
   made.addEventListener('keydown', (event) => {
@@ -121,7 +131,7 @@ export function menu(name: string, summary: HTMLElement, body: HTMLElement): HTM
     event.stopPropagation();
   });
   document.addEventListener('click', (event) => {
-    // The path is that of the click, as the clicked element may have been replaced since.
+    // The path is used because the clicked element may have been replaced by now.
     if (!event.composedPath().includes(made)) made.open = false;
   });
   return made;
@@ -164,7 +174,7 @@ export function icon(name: IconName): SVGElement {
   return drawing({ class: 'icon', viewBox: '0 0 16 16' }, { d: ICONS[name] });
 }
 
-/** A picture of one path, which says nothing that the text does not. */
+/** A drawing of one path, hidden from screen readers because the text beside it says the same. */
 export function drawing(
   attributes: Readonly<Record<string, string>>,
   path: Readonly<Record<string, string>>,

@@ -9,7 +9,7 @@ export function formatCount(value: number | null | undefined): string {
   for (const [unit, scale, from] of UNITS) if (size >= from) return `${digits(value / scale)}${unit}`;
   return Number.isInteger(value) ? String(value) : digits(value);
 }
-/** Suffix, scale, and the least number that takes it. */
+/** Suffix, scale, and the smallest number that gets the suffix. */
 const UNITS = [
   ['G', 1e9, 1e9],
   ['M', 1e6, 1e6],
@@ -83,7 +83,7 @@ export function formatClock(ms: number, withMs = true): string {
   return withMs ? `${clock}.${String(date.getMilliseconds()).padStart(3, '0')}` : clock;
 }
 
-/** The zone of all clock times of the page, as UTC or GMT+2. */
+/** The time zone of all clock times of the page, such as UTC or GMT+2. */
 export function timeZone(ms = Date.now()): string {
   const parts = new Intl.DateTimeFormat('en', { timeZoneName: 'short' }).formatToParts(ms);
   return parts.find(({ type }) => type === 'timeZoneName')?.value ?? '';

@@ -61,7 +61,7 @@ export class Header {
       tab.setAttribute('aria-current', tab.dataset.view === pageState().view ? 'page' : 'false');
   }
 
-  /** Null if the last request succeeded. */
+  /** @param problem why the last request failed; null if it succeeded */
   setConnection(problem: string | null): void {
     fill(this.#connection, problem);
   }
@@ -94,7 +94,10 @@ function liveNumbers(run: RunData, detail: RunDetail): (HTMLElement | null)[] {
   ];
 }
 
-/** Greatest over mean at the last step: load of experts, time and bytes of ranks; null if nothing was recorded. */
+/**
+ * Ratio of the maximum to the mean at the last step: load of experts, time and bytes of ranks; null if
+ * nothing was recorded.
+ */
 function imbalanceOf(run: RunData): HTMLElement | null {
   const rates = run.allOf('rates');
   const known = (['load', 'time', 'bytes'] as const).flatMap((name) => {
@@ -114,7 +117,7 @@ function leftMs(run: RunData, { step, steps, config }: RunDetail, secondsPerStep
   return left === Infinity ? null : left;
 }
 
-/** Shows the time from the first start to the end and, for a run with pauses, the one without them. */
+/** Shows the time from the first start to the end and, for a run with pauses, the time without them. */
 function tookNumbers(run: RunData): HTMLElement[] {
   const { totalMs, runningMs } = timesOf(run, Date.now());
   return [

@@ -1,4 +1,4 @@
-/** The values of the label `level`; others are taken for the nearest. */
+/** Values of the label `level`. Other values are mapped to these by `levelOf`. */
 export const LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'unknown'] as const;
 export type Level = (typeof LEVELS)[number];
 

@@ -4,13 +4,17 @@ import { formatBytes } from './format.js';
 /** Ascending ranks or nodes, and the bytes between them. */
 export interface LinkBytes {
   readonly places: readonly number[];
-  /** Node of each. */
+  /** Node of each place. */
   readonly nodes: readonly number[];
   /** Shape [from, to]. */
   readonly bytes: readonly (readonly number[])[];
 }
 
-/** Bytes from place to place as a table: the darker, the more; lines divide nodes. @param kind of place */
+/**
+ * A table of the bytes between places: darker cells have more bytes; lines separate nodes.
+ *
+ * @param kind what the places are
+ */
 export function linkMatrix({ places, nodes, bytes }: LinkBytes, kind: 'rank' | 'node'): HTMLElement {
   const most = Math.max(1, ...bytes.flat());
   const begins = (at: number) =>

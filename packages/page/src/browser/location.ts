@@ -2,7 +2,7 @@ import { formatState, type PageState, parseState } from './page-state.js';
 
 type Listener = (state: PageState, before: PageState) => void;
 
-// The token is a cookie by now; what is left of the address can be shown and copied.
+// The token has been stored in a cookie; without it, the address can safely be shown and copied.
 if (location.search !== '') history.replaceState(null, '', `${location.pathname}${location.hash}`);
 
 let state = parseState(location.hash);
@@ -34,7 +34,7 @@ export function linkTo(change: Partial<PageState>): string {
   return `${location.origin}${location.pathname}${formatState({ ...state, ...change })}`;
 }
 
-// Fires also when the user edits the address.
+// `popstate` also fires when the user edits the address.
 window.addEventListener('popstate', () => {
   const before = state;
   state = parseState(location.hash);

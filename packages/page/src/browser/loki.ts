@@ -2,7 +2,7 @@ import { request } from './api.js';
 
 /** Client of Loki's HTTP API. */
 
-/** ms since 1970 or, as a bigint, ns: a number cannot hold them. */
+/** ms since 1970 or, as a bigint, ns since 1970, which a number cannot represent exactly. */
 type Time = number | bigint;
 
 export interface LokiStream {
@@ -40,7 +40,7 @@ export interface RangeQuery {
 }
 
 const ROOT = '/loki/api/v1';
-/** Asks that labels of streams are told from those that the query extracts. */
+/** Makes Loki separate the labels of streams from those that the query extracts. */
 const ENCODING_FLAGS = 'x-loki-response-encoding-flags';
 const CATEGORIZE_LABELS = 'categorize-labels';
 
@@ -85,7 +85,7 @@ function scopeOf({ selector, start, end }: LabelsRequest): object {
   return { ...(selector !== '' && { query: selector }), start: nsOf(start), end: nsOf(end) };
 }
 
-/** Lines that are looked at for fields, and fields or values asked for. */
+/** Limits on the lines that are searched for fields, and on the fields or values returned. */
 const DETECTED = { line_limit: 500, limit: 200 };
 
 /** Names of the labels of streams. @throws RequestError */
@@ -110,11 +110,11 @@ export async function fetchFieldValues(name: string, of: LabelsRequest): Promise
   return (await getJson<{ values: string[] }>(path, { ...scopeOf(of), ...DETECTED })).values;
 }
 
-/** Lines that have a pattern in common, of one level. */
+/** Lines of one level that have a pattern in common. */
 export interface LokiPattern {
   readonly pattern: string;
   readonly level: string;
-  /** Time in s, lines from then on for a step. */
+  /** Time in s, and number of lines in the step that begins then. */
   readonly samples: readonly (readonly [number, number])[];
 }
 
@@ -130,7 +130,7 @@ export async function fetchPatterns(
 
 /** Address of the WebSocket that tails a query from a time on. @param page address of the page */
 export function tailUrl(query: string, start: Time, page: string): string {
-  // Browsers send no headers of their own with a WebSocket.
+  // Browsers cannot set headers on a WebSocket request, so the flags are a parameter.
   const params = new URLSearchParams({ query, start: String(nsOf(start)), limit: '100' });
   params.set(ENCODING_FLAGS, CATEGORIZE_LABELS);
   const url = new URL(`${ROOT}/tail?${params}`, page);
@@ -149,8 +149,8 @@ export function runSelector(runId: string): string {
 }
 
 /**
- * The lines of a step, of all ranks and of the coordinator, whose lines of earlier versions have the step of a failure
- * within the failure alone.
+ * The lines of a step, from all ranks and the coordinator. In coordinator lines of earlier versions, the step
+ * of a failure is only in the field `failure_step`.
  */
 export function stepQuery(runId: string, step: number | string): string {
   return `${runSelector(runId)} | json | step = ${step} or failure_step = ${step}`;

@@ -65,7 +65,7 @@ async function poll(): Promise<void> {
   const changes = await Promise.all(
     runs.map((run, index) => run.refresh({ layer, range, openLayers, isPrimary: index === 0 })),
   );
-  // The selection changed meanwhile; the next poll shows it.
+  // If the selection has changed meanwhile, the next poll shows it.
   if (selectedRuns()[0] !== current) return;
   header.set(current);
   const { detail, startedAt } = current;
@@ -93,7 +93,7 @@ async function refresh(): Promise<void> {
   polling = poll().then(
     () => header.setConnection(null),
     (error) => {
-      // The run's state tells that a server is gone; a run that is over misses nothing.
+      // If the server is gone, the run's state says so; if the run is over, no update is missed.
       const isNews = contact.state === 'ok' && selectedRuns()[0]?.detail?.isLive !== false;
       header.setConnection(isNews ? problemOf(error) : null);
     },
@@ -108,7 +108,7 @@ async function refresh(): Promise<void> {
 
 let shownContact = contact.state;
 
-/** Says that the server does not answer, or answers again. */
+/** Shows a change in whether the server answers. */
 function showContact(): void {
   if (contact.state === shownContact) return;
   shownContact = contact.state;
@@ -128,7 +128,7 @@ function showViews(hasRun: boolean): void {
   fill(empty, h.p(run === null ? 'No run here yet.' : `No run ${run} here.`, ' A training starts one.'));
 }
 
-/** Fields whose change needs data at once. */
+/** Fields whose change requires new data at once. */
 const REFRESHING = [
   ...(['run', 'overlays', 'range', 'layer', 'openLayers', 'view', 'step', 'generation'] as const),
 ];

@@ -1,7 +1,7 @@
 /** A field of the state, and its texts in the address. */
 interface Field<T> {
   readonly initial: T;
-  /** The value of its texts; undefined if they make no sense. */
+  /** Parses the texts; undefined if they are invalid. */
   readonly parse: (text: string, texts: readonly string[]) => T | undefined;
   /** Texts of a value that is not `initial`. */
   readonly format: (value: T) => string | readonly string[];
@@ -22,7 +22,7 @@ const flag = (initial: boolean): Field<boolean> => ({
   parse: (each) => (each === '1' ? true : each === '0' ? false : undefined),
   format: (value) => (value ? '1' : '0'),
 });
-/** Null where there is none. */
+/** One of the values, or null. */
 const optional = <T extends string>(...values: readonly T[]): Field<T | null> => ({
   initial: null,
   parse: (each) => values.find((value) => value === each),
@@ -30,9 +30,9 @@ const optional = <T extends string>(...values: readonly T[]): Field<T | null> =>
 });
 const split = (each: string) => each.split(',').filter(Boolean);
 const LIST: Field<readonly string[]> = { initial: [], parse: split, format: (value) => value.join(',') };
-/** One parameter for each, as it may have a comma. */
+/** Each text is a parameter of its own, as it may contain a comma. */
 const TEXTS: Field<readonly string[]> = { initial: [], parse: (_, texts) => texts, format: (value) => value };
-/** An empty list is not the initial value, so it has a name. */
+/** An empty list differs from the initial value, so it is written as `none`. */
 const OPTIONAL_LIST: Field<readonly string[] | null> = {
   initial: null,
   parse: (each) => split(each).filter((name) => name !== 'none'),
@@ -43,7 +43,7 @@ const COUNT: Field<number | null> = {
   parse: (each) => (/^0*[1-9]\d*$/.test(each) ? Number(each) : undefined),
   format: String,
 };
-/** From 0. */
+/** An index from 0. */
 const INDEX: Field<number | null> = {
   initial: null,
   parse: (each) => (/^\d{1,9}$/.test(each) ? Number(each) : undefined),
@@ -69,7 +69,7 @@ const FIELDS = {
   view: oneOf('overview', 'logs', 'timeline', 'details', 'routing'),
   /** Null for the newest run. */
   run: text(null),
-  /** Runs compared with it in the charts. */
+  /** Runs compared with `run` in the charts. */
   overlays: LIST,
   /** The quantity on the x axis of the charts. */
   axis: oneOf('step', 'time', 'tokens'),
@@ -91,7 +91,7 @@ const FIELDS = {
   log: LIST,
   /** The enlarged chart; null for all. */
   chart: text(null),
-  /** Layers whose experts are shown, and nodes whose ranks; null for as many as are easily read. */
+  /** Layers whose experts are shown, and nodes whose ranks are shown; null for as many as are easily read. */
   openLayers: OPTIONAL_LIST,
   openNodes: OPTIONAL_LIST,
   /** LogQL; empty for all lines of the run. */
@@ -118,7 +118,7 @@ const FIELDS = {
   recorded: COUNT,
   /** Sequence of that step; null for the first. */
   sequence: INDEX,
-  /** Token of that sequence whose way is shown; null for none. */
+  /** Token of that sequence whose path is shown; null for none. */
   token: INDEX,
   /** Expert whose tokens are shown; null for none. */
   expert: EXPERT,
@@ -128,7 +128,7 @@ export type PageState = {
   readonly [K in keyof typeof FIELDS]: (typeof FIELDS)[K] extends Field<infer T> ? T : never;
 };
 
-/** Parameters that are not called as their fields. */
+/** Parameters whose names differ from those of their fields. */
 const NAMES: Readonly<Record<string, string>> = {
   overlays: 'with',
   hidden: 'hide',

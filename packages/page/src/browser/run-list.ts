@@ -1,6 +1,8 @@
 import type { RunListItem } from '../api-types.js';
 
-/** A column by which runs are sorted: its heading, the value of a run, and whether it is ascending at first. */
+/**
+ * A column by which runs are sorted: its heading, the value of a run, and whether it is ascending at first.
+ */
 interface SortColumn {
   readonly name: string;
   readonly value: (run: RunListItem) => string | number | null;
@@ -20,13 +22,13 @@ export type Sort = keyof typeof SORTS;
 
 /** Filter and order of the list of runs. */
 export interface RunListView {
-  /** Words; a run must have each somewhere. */
+  /** Words that a run must contain, in any column. */
   readonly search: string;
   readonly sort: Sort;
   readonly isAscending: boolean;
 }
 
-/** The runs that match, sorted; those without a value come last. */
+/** The matching runs, sorted; runs without a value come last. */
 export function listed(
   runs: readonly RunListItem[],
   { search, sort, isAscending }: RunListView,

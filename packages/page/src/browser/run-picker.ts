@@ -9,7 +9,7 @@ import { seriesColor } from './theme.js';
 /** Rows of a page of the list. */
 const PAGE = 15;
 
-/** Menu that selects the run, and other runs to draw over it: searched, sorted, in pages. */
+/** A menu that selects the run and the runs to overlay; the list is searchable, sorted and paged. */
 export class RunPicker {
   readonly #summary = h.summary({ title: 'choose runs (r)' });
   readonly #search = h.input({

@@ -4,20 +4,20 @@ import { formatClock } from './format.js';
 
 /** Words of the page for a run's state. */
 export interface RunStatus {
-  /** Names the colour of its dot. */
+  /** Names the colour of the state's dot. */
   readonly kind: string;
   readonly word: string;
-  /** Whether it goes on, as far as the page can know. */
+  /** Whether the run is still going, as far as the page can know. */
   readonly isLive: boolean;
-  /** Whether it trains and its steps are recorded, so that there is a speed of now. */
+  /** Whether the run trains and its steps are recorded, so that there is a current speed. */
   readonly isTraining: boolean;
-  /** Why it does not go on, in short; null while it does. */
+  /** How the run ended; null while it is going. */
   readonly ending: 'finished' | 'stopped' | 'failed' | 'dead' | 'no-contact' | null;
 }
 
 type Known = Pick<RunDetail, 'state' | 'isLive' | 'generation' | 'generations' | 'notRecordingSince'>;
 
-/** A run whose server does not answer may have ended in any way: it is not said to go on. */
+/** A run whose server does not answer may have ended in any way, so it does not count as live. */
 export function statusOf(
   { state, isLive, generation, generations, notRecordingSince }: Known,
   contact: ContactState,

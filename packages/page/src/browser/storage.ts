@@ -1,4 +1,7 @@
-/** Values that the browser keeps for this page. Where it keeps nothing, as in some private windows, a value lasts as long as the page. */
+/**
+ * Values that the browser stores for this page. Where it stores nothing, as in some private windows, a value
+ * lasts as long as the page.
+ */
 const ofPage = new Map<string, string>();
 
 export function stored(key: string): string | null {
@@ -9,13 +12,13 @@ export function stored(key: string): string | null {
   }
 }
 
-/** @param value null to forget it */
+/** @param value null removes the entry */
 export function store(key: string, value: string | null): void {
   try {
     if (value === null) localStorage.removeItem(key);
     else localStorage.setItem(key, value);
   } catch {
-    // No storage at all, or it is full.
+    // The browser has no storage, or it is full.
     if (value === null) ofPage.delete(key);
     else ofPage.set(key, value);
   }

@@ -24,7 +24,7 @@ export function toggleTheme(): void {
   apply();
 }
 
-/** Calls `listener` after every change: a canvas must be repainted. */
+/** Calls `listener` after every change, as a canvas must be repainted. */
 export function onTheme(listener: () => void): void {
   listeners.add(listener);
 }

@@ -4,14 +4,17 @@ export const STEPS_MS = [
   14400e3, 28800e3, 86400e3,
 ];
 
-/** The multiples of a step from `low` to `high`. Products, not sums: 3 * 0.1 has no error that adds up. */
+/**
+ * The multiples of a step from `low` to `high`, computed as products because sums would accumulate rounding
+ * errors.
+ */
 export function multiplesOf(step: number, low: number, high: number): number[] {
   const first = Math.ceil(low / step - 1e-9);
   const length = Math.max(0, Math.floor(high / step + 1e-9) - first + 1);
   return Array.from({ length }, (_, tick) => Number(((first + tick) * step).toPrecision(15)));
 }
 
-/** The least of 1, 2, 5, 10 and so on that is not below `least`. */
+/** The smallest of 1, 2, 5, 10 and so on that is at least `least`. */
 export function roundStep(least: number): number {
   const power = 10 ** Math.floor(Math.log10(least));
   return power * ([1, 2, 5].find((digit) => digit * power >= least) ?? 10);
@@ -31,7 +34,7 @@ export function roundNumbers(low: number, high: number, maxTicks: number): numbe
   return least > 0 ? multiplesOf(roundStep(least), low, high) : [low];
 }
 
-/** Ticks of a logarithmic axis: 1, 2 and 5 of each power of ten, or round numbers within one. */
+/** Ticks of a logarithmic axis: 1, 2 and 5 times each power of ten, or round numbers within one. */
 export function logTicks(low: number, high: number, maxTicks: number): number[] {
   const decades = Math.log10(high / low);
   if (decades < 1) return roundNumbers(low, high, maxTicks).filter((tick) => tick > 0);

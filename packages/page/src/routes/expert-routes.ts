@@ -3,7 +3,7 @@ import { OUTCOMES } from './route-columns.js';
 import type { StepIndex } from './step-index.js';
 
 const MOST_LISTED = 16;
-/** An id with fewer choices says little about whom it goes to. */
+/** An id with fewer choices says little about which experts it prefers. */
 const LEAST_CHOICES = 5;
 
 /** @returns null if no token of the step chose the expert in this layer */
@@ -81,7 +81,7 @@ class Counts<K> {
     return this.#counts.get(key) ?? 0;
   }
 
-  /** Keys that are equally frequent keep the order in which they came. */
+  /** Sorts by count; keys with equal counts keep their order of insertion. */
   mostFirst(): [K, number][] {
     return [...this.#counts].sort(([, a], [, b]) => b - a);
   }

@@ -3,14 +3,14 @@ import type { RouteColumn, RouteColumns, RouteLink, RouteOutcome } from '@locmoe
 export const OUTCOMES: readonly RouteOutcome[] = ['kept', 'over capacity', 'not chosen'];
 export const LINKS: readonly RouteLink[] = ['rank', 'node', 'network'];
 
-/** Numbers of each choice; null is NaN. */
+/** Floating-point columns; null is NaN. */
 const FLOATS = ['gate', 'bias', 'preference', 'score', 'margin', 'entropy', 'weight'] as const;
-/** The same; null is -1. */
+/** Integer columns; null is -1. */
 const INTEGERS = [
   ...(['rank', 'node', 'layer', 'sequence', 'document', 'position', 'token', 'choice'] as const),
   ...(['expert', 'expertRank', 'expertNode', 'gateExpert', 'bytes'] as const),
 ] as const;
-/** Texts by their index. */
+/** Columns of strings, stored as indices. */
 const CODES = ['domain', 'outcome', 'link'] as const;
 
 /** Choices by column, 84 bytes each. */
@@ -52,7 +52,7 @@ export class CompactRoutes {
     }
   }
 
-  /** All that was added, in order. What was added is given away. */
+  /** Returns all choices that were added, in order, and gives up the memory. */
   take(): CompactColumns {
     const entries = [...FLOATS, ...INTEGERS, ...CODES].map((name) => {
       const parts = this.#parts.get(name) ?? [];

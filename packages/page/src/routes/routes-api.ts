@@ -4,7 +4,7 @@ import type { ListedRun } from '../run-item.js';
 import { RoutesReader } from './routes-reader.js';
 import { filesOfStep, recordedSteps } from './run-routes.js';
 
-/** Texts of an address that stand for whole numbers. */
+/** Strings of an address that stand for whole numbers. */
 type Texts<Name extends string> = Readonly<Record<Name, string>>;
 
 /** Answers what the page asks about recorded routes. */

@@ -3,9 +3,9 @@ import { TrainerError } from '@locmoe/run-format/errors';
 import { startThread } from 'locmoe/internal/os/start-thread';
 import type { RoutesAnswer, RoutesQuestion, RoutesRequest, StepFiles } from './routes-thread.js';
 
-/** Ten times what a step of two million choices takes. */
+/** Ten times as long as a step of two million choices takes. */
 const TIMEOUT_MS = 60_000;
-/** The thread, and what it has read, are given up when nobody has asked for so long. */
+/** The thread ends, and what it has read is released, after this time without a question. */
 const IDLE_MS = 120_000;
 const MOST_WAITING = 32;
 
@@ -15,7 +15,7 @@ interface Waiting {
   readonly timer: NodeJS.Timeout;
 }
 
-/** Reads recorded routes in a thread of its own, which begins with the first question. */
+/** Reads recorded routes in a separate thread, which starts with the first question. */
 export class RoutesReader {
   readonly #waiting = new Map<number, Waiting>();
   #thread: Worker | null = null;
@@ -71,7 +71,7 @@ export class RoutesReader {
     this.#idle.unref();
   }
 
-  /** Ends the thread; whoever waits is told why. The next question starts another. */
+  /** Ends the thread and rejects the waiting questions. The next question starts another thread. */
   #end(why: string): void {
     clearTimeout(this.#idle);
     const thread = this.#thread;

@@ -12,22 +12,23 @@ import { indexStep, type StepIndex } from './step-index.js';
 import { summaryOf } from './step-summary.js';
 import { textsOf } from './token-texts.js';
 
-// The thread of a RoutesReader: reads files of routes, which may take seconds, beside a coordinator that must not wait.
+// The thread of a RoutesReader. It reads files of routes, which may take seconds, so that the coordinator
+// need not wait.
 
-/** Linux: of this thread alone. Where cores are few, the step of a training comes first. */
+/** On Linux, this applies to the thread alone. With few cores, the training step comes first. */
 const NICE = 5;
 setPriority(NICE);
-/** Choices that are kept of one step, and of all steps together: 84 bytes each. */
+/** Maximum number of choices kept of one step, and of all steps together, at 84 bytes each. */
 const MOST_CHOICES = 2_000_000;
 
-/** The files of a step, and what is known of its run. */
+/** The files of a step, and the required facts about its run. */
 export interface StepFiles {
   readonly step: number;
   readonly files: readonly string[];
   /** Changes with the files. */
   readonly key: string;
   readonly model: Pick<StepRoutes, 'numExperts' | 'expertsOfDomain'>;
-  /** Places of the run's tokenizer.json; the first that can be read is taken. */
+  /** Possible places of the run's tokenizer.json; the first readable one is used. */
   readonly tokenizers: readonly string[];
   readonly endOfText: string | null;
 }
@@ -51,11 +52,11 @@ export interface RoutesAnswer {
   readonly problem?: string;
 }
 
-/** The steps that were asked for last, by key. */
+/** The last requested steps, by key. */
 const steps = new Map<string, StepIndex>();
 const tokenizers = new Map<string, Tokenizer | null>();
 
-/** One after the other: two large steps at once would take twice the memory. */
+/** Requests are answered one by one, as two large steps at once would take twice the memory. */
 let turn: Promise<void> = Promise.resolve();
 parentPort!.on('message', (request: RoutesRequest) => {
   turn = turn.then(async () => {
@@ -66,7 +67,7 @@ parentPort!.on('message', (request: RoutesRequest) => {
 async function answer({ id, files, question }: RoutesRequest): Promise<RoutesAnswer> {
   try {
     const index = steps.get(files.key) ?? (await readStep(files));
-    // The one that was asked for last comes last.
+    // The most recently used step is last.
     steps.delete(files.key);
     steps.set(files.key, index);
     forgetOldest();
@@ -87,7 +88,7 @@ function replyTo(index: StepIndex, files: StepFiles, question: RoutesQuestion): 
   return expertRoutes(index, question, (id) => tokenizer?.decode([id], true) ?? null);
 }
 
-/** @throws TrainerError `BAD_INPUT` if it has more choices than are kept, before they are read */
+/** @throws TrainerError `BAD_INPUT` before reading if the step has more choices than can be kept */
 async function readStep({ step, files }: StepFiles): Promise<StepIndex> {
   const problems: string[] = [];
   const orProblem = async (read: () => Promise<void>) => {
@@ -133,7 +134,7 @@ function tokenizerOf({ tokenizers: places, endOfText }: StepFiles): Tokenizer | 
     const key = `${place} ${stat.size} ${stat.mtimeMs}`;
     const known = tokenizers.get(key);
     const tokenizer = known === undefined ? opened(place, endOfText) : known;
-    // One run is looked at at a time.
+    // Only one run is viewed at a time.
     if (known === undefined) tokenizers.clear();
     tokenizers.set(key, tokenizer);
     if (tokenizer !== null) return tokenizer;
@@ -141,7 +142,7 @@ function tokenizerOf({ tokenizers: places, endOfText }: StepFiles): Tokenizer | 
   return null;
 }
 
-/** Null if it cannot be used: tokens are shown by their ids then. */
+/** Returns null for an unusable tokenizer; tokens are then shown by their ids. */
 function opened(file: string, endOfText: string | null): Tokenizer | null {
   try {
     return loadTokenizer(file, endOfText);

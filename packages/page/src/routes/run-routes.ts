@@ -10,11 +10,11 @@ import { notFound } from '../run-catalog.js';
 import { type ListedRun, readJson } from '../run-item.js';
 import type { StepFiles } from './routes-thread.js';
 
-/** As many steps as a list has; more were recorded by `every: 1` in a long run. */
+/** Maximum number of listed steps; a long run with `every: 1` has recorded more. */
 const MOST_STEPS = 10_000;
 const EVERY = 50;
 
-/** The fields of `config.json` that tell how routes were recorded, and what experts there are. */
+/** The fields of `config.json` that say how routes were recorded, and which experts there are. */
 interface RoutesConfig {
   readonly data?: { readonly domains?: readonly string[]; readonly endOfText?: string | null };
   readonly moe?: {
@@ -72,7 +72,7 @@ function filesByStep({ routes }: RunFolder): Map<number, string[]> {
   return filesOf;
 }
 
-/** None if nothing is recorded. */
+/** Returns no names if nothing is recorded. */
 function namesIn(folder: string): string[] {
   try {
     return readdirSync(folder);
@@ -81,7 +81,7 @@ function namesIn(folder: string): string[] {
   }
 }
 
-/** A step that is done again replaces its files. */
+/** Size and time are part of the stamp, as repeating a step replaces its files. */
 function stampOf(file: string): string {
   const stat = statSync(file, { throwIfNoEntry: false });
   return `${file} ${stat?.size} ${stat?.mtimeMs}`;
@@ -96,12 +96,14 @@ function modelOf(config: RoutesConfig | null): Pick<StepRoutes, 'numExperts' | '
     const entries = domains.map((domain, at) => [domain, [...open[at]!]]);
     return { numExperts: moe.numExperts, expertsOfDomain: Object.fromEntries(entries) };
   } catch {
-    // A configuration of another version: experts have colours all the same, without groups.
+    // The configuration is of another version; experts still have colours, but without groups.
     return { numExperts: 0, expertsOfDomain: {} };
   }
 }
 
-/** A checkpoint has the tokenizer of its run; before the first one there is that of the prepared text. */
+/**
+ * A checkpoint has the tokenizer of its run; before the first checkpoint, that of the prepared text is used.
+ */
 function tokenizersOf({ checkpoints }: RunFolder, { datasetDir }: RunRecord): string[] {
   const folders = foldersIn(checkpoints).sort().reverse();
   return [...folders.slice(0, 1), path.resolve(datasetDir)].map((folder) =>

@@ -2,17 +2,18 @@ import type { ChoiceColumns, SequenceRoutes } from '../api-routes.js';
 import { type CompactColumns, LINKS, OUTCOMES } from './route-columns.js';
 import type { RowRange, StepIndex } from './step-index.js';
 
-/** Limits of an answer: some hundred kB. */
+/** Limits that keep an answer at some hundred kB. */
 const MOST_CHOICES = 16_384;
 const MOST_TOKENS = 512;
-/** Float32 has no more digits. */
+/** Significant digits of a float32. */
 const DIGITS = 6;
 
 /** Text of ids in their order; null without a tokenizer. */
 export type TextsOf = (ids: readonly number[]) => readonly string[] | null;
 
 /**
- * Tokens of a sequence with their choices in each layer: the page that has the token with the index `from`.
+ * Returns the page of a sequence that contains the token with the index `from`: its tokens with their choices
+ * in each layer.
  *
  * @returns null if the step has no such sequence
  */
@@ -34,7 +35,7 @@ export function sequenceRoutes(
     Math.ceil(ranges.reduce((sum, { begin, end }) => sum + end - begin, 0) / rows.length),
   );
   const size = Math.max(1, Math.min(MOST_TOKENS, Math.floor(MOST_CHOICES / perToken)));
-  // Pages begin where they always do, whichever of their tokens was asked for.
+  // Page boundaries are multiples of `size`, whichever token was requested.
   const first = size * Math.floor(Math.max(0, Math.min(from, rows.length - 1)) / size);
   const end = Math.min(rows.length, first + size);
   const shown = rows.slice(first, end);
@@ -68,7 +69,7 @@ interface PlacedRow {
   readonly token: number;
 }
 
-/** @param places of the tokens of the range's rows, as `TokenOrder` has them */
+/** @param places places of the tokens of the range's rows, from `TokenOrder` */
 function rowsBetween({ begin }: RowRange, places: readonly Place[], first: number, end: number): PlacedRow[] {
   return places.flatMap(({ at }, offset) =>
     at >= first && at < end ? [{ row: begin + offset, token: at - first }] : [],
@@ -99,15 +100,15 @@ function choicesOf({ columns }: StepIndex, rows: readonly PlacedRow[]): ChoiceCo
   };
 }
 
-/** A token of a sequence; `at` is its index once all layers were added. */
+/** A token of a sequence; `at` is its index, valid once all layers were added. */
 interface Place {
   at: number;
   readonly row: number;
 }
 
 /**
- * The order of a sequence's tokens. A layer whose experts choose lacks tokens that none chose; in packed samples
- * positions begin anew. A token that an earlier layer lacks follows the token before it.
+ * The order of a sequence's tokens. With expert choice, a layer lacks tokens that no expert chose; in packed
+ * samples, positions restart. A token that an earlier layer lacks is placed after the token before it.
  */
 class TokenOrder {
   readonly #places: Place[] = [];
@@ -124,7 +125,7 @@ class TokenOrder {
       const name = `${this.columns.document[row]} ${this.columns.position[row]}`;
       const isSame = row > begin && this.#isSameToken(row - 1, row);
       if (!isSame) {
-        // The same place twice is padding, or a document that was packed twice.
+        // A repeated position is padding, or a document that was packed twice.
         const times = seen.get(name) ?? 0;
         seen.set(name, times + 1);
         key = `${name} ${times}`;
@@ -160,7 +161,10 @@ class TokenOrder {
     return place;
   }
 
-  /** Whether a token that this layer lacks stands between the token before and this one: it goes on with the document of either. */
+  /**
+   * Whether a token that this layer lacks belongs between the previous token and this one, because it
+   * continues the document of either.
+   */
   #comesFirst(other: Place | undefined, row: number, before: Place | undefined): boolean {
     if (other === undefined) return false;
     const { document, position } = this.columns;

@@ -8,7 +8,7 @@ export interface RowRange {
   readonly end: number;
 }
 
-/** Choices of a step, found by sequence. */
+/** Choices of a step, indexed by sequence. */
 export interface StepIndex {
   readonly step: number;
   readonly problems: readonly string[];
@@ -17,7 +17,7 @@ export interface StepIndex {
   readonly domains: readonly string[];
   readonly layers: readonly number[];
   readonly rangesOf: ReadonlyMap<number, readonly RowRange[]>;
-  /** The reply about the whole step, once it was asked for. */
+  /** The reply about the whole step, once it was requested. */
   summary?: StepRoutes;
 }
 

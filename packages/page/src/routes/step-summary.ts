@@ -2,9 +2,9 @@ import type { LinkMatrix, StepRoutes } from '../api-routes.js';
 import type { StepIndex } from './step-index.js';
 
 const KEPT = 0;
-/** More ranks make a matrix that nobody reads; those of a node are taken together then. */
+/** Nobody reads a matrix of more ranks; the ranks of a node are then combined. */
 const MOST_RANKS = 64;
-/** As many as an answer lists; a step has as many sequences as are recorded of its global batch. */
+/** Maximum number of sequences in a reply. A step has as many as were recorded of its global batch. */
 const MOST_SEQUENCES = 4_096;
 
 /** What the page shows of a whole step: its sequences, the load of the experts, and the bytes of links. */

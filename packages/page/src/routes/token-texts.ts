@@ -1,6 +1,8 @@
 import type { Tokenizer } from 'locmoe/internal/data/tokenizer/tokenizer';
 
-/** Text of each token; empty where a character goes on in the next one, which has all of it. */
+/**
+ * Text of each token. If a character spans several tokens, the last of them has it, and the others are empty.
+ */
 export function textsOf(tokenizer: Pick<Tokenizer, 'bytes'>, ids: readonly number[]): string[] {
   const utf8 = new TextDecoder('utf-8', { ignoreBOM: true });
   return ids.map((id) => utf8.decode(tokenizer.bytes([id], true), { stream: true }));

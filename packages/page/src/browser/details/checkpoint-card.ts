@@ -60,7 +60,7 @@ export class CheckpointCard {
       const { problem } = await checkCheckpoint(this.#runId, each.name);
       this.#checks.set(key, problem ?? SOUND);
     } catch (error) {
-      // Another click asks again.
+      // Another click tries again.
       this.#checks.delete(key);
       console.info(`${each.name} was not checked: ${String(error)}`);
     }

@@ -4,7 +4,10 @@ import type { RunData } from '../overview/run-data.js';
 import { seriesColor } from '../theme.js';
 import { type ComparedSetting, compareSettings } from './config-values.js';
 
-/** The whole configuration of the runs shown, searchable, by section; of several runs what differs is marked. */
+/**
+ * The full configuration of the shown runs, searchable, by section; settings that differ between runs are
+ * marked.
+ */
 export class ConfigCard {
   readonly #search = h.input({
     type: 'search',

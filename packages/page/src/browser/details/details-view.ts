@@ -67,13 +67,13 @@ export class DetailsView {
     if (wanted === 'flight') this.#flight.element.scrollIntoView();
   }
 
-  /** Asks for what is due, or could not be had. */
+  /** Fetches what is out of date or could not be fetched before. */
   refresh(): void {
     const [run] = this.#runs;
     if (!this.element.hidden && run?.detail != null) void this.#refresh(run, run.detail);
   }
 
-  /** Fetches what other views do not need; of a run that is over once. */
+  /** Fetches the data that only this view needs, once for a run that is over. */
   async #refresh(run: RunData, detail: RunDetail): Promise<void> {
     const key = `${run.runId} ${detail.state} ${detail.generation}`;
     const now = performance.now();
@@ -99,7 +99,7 @@ export class DetailsView {
       this.#flight.set(flight, detail.commands.flight);
       this.#reveal();
     } catch {
-      // The next poll tries again; that nothing answers is said in the header.
+      // The next poll tries again; the header shows that the server does not answer.
       this.#fetched = '';
     }
   }

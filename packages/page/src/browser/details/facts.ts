@@ -75,13 +75,13 @@ class Settings extends Map<string, string> {
     super(settingsOf(config));
   }
 
-  /** A setting; undefined if it has this value, or the run does not have it. */
+  /** The setting at a path; undefined if it equals `value` or if the run does not have it. */
   unless(value: string, path: string): string | undefined {
     const setting = this.get(path);
     return setting === value ? undefined : setting;
   }
 
-  /** A text with settings in it; null if the run has none of them. */
+  /** A template string filled with settings; null if the run has none of them. */
   text(parts: TemplateStringsArray, ...paths: readonly string[]): string | null {
     if (!paths.some((path) => this.has(path))) return null;
     return parts.reduce((text, part, index) => `${text}${this.get(paths[index - 1]!) ?? DASH}${part}`);

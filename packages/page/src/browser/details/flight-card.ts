@@ -20,7 +20,7 @@ const OPERATION_COLUMNS = [
 export class FlightCard {
   readonly element = h.section({ class: 'card full flight', 'aria-label': 'Flight record' });
 
-  /** @param command prints the same in a terminal, and more of it */
+  /** @param command shell command that prints the record in more detail */
   set(flight: FlightReply, command: string): void {
     const { problem, generation, summary, reason, missingNodes, ranks, operations } = flight;
     this.element.hidden = problem === null && generation === null;
@@ -60,7 +60,7 @@ function rankRow(each: FlightRankRow, { oddRanks }: FlightReply): HTMLElement {
   );
 }
 
-/** Letters of the kernel. */
+/** Process states by the kernel's letters. */
 const STATES: Readonly<Record<string, string>> = {
   R: 'running',
   S: 'sleeping',

@@ -8,10 +8,15 @@ export interface TrainingStart {
   readonly parameters: number | null;
 }
 
-/** A generation trains within this time, if at all. */
+/** A generation that trains at all starts to train within this time. */
 const START_MS = 1_800_000;
 
-/** Fetches the start of the last generation that trained; null if none has, or if the log does not say. @throws RequestError */
+/**
+ * Fetches the facts that the last trained generation logged at its start; null if none has trained or the log
+ * lacks them.
+ *
+ * @throws RequestError
+ */
 export async function fetchTrainingStart(run: RunData): Promise<TrainingStart | null> {
   const trained = run.generationSpans.findLast(({ trainedAt }) => trainedAt !== null);
   const since = trained?.beganAt ?? run.startedAt;

@@ -18,14 +18,14 @@ export type Wanted =
   | { readonly kind: 'grouping' }
   | { readonly kind: 'duration' };
 
-/** A place to complete: what is wanted there, and the text that it replaces. */
+/** A place to complete: the kind of text that fits, and the range of text that it replaces. */
 export interface CompletionPlace {
   readonly wanted: Wanted;
   readonly from: number;
   readonly to: number;
-  /** The part of it that stands before the cursor. */
+  /** The part of the replaced text that is before the cursor. */
   readonly typed: string;
-  /** The selector of labels that are known to be wanted, for requests; empty for any. */
+  /** A selector of the matchers that are already complete, which narrows requests; empty for all streams. */
   readonly selector: string;
 }
 
@@ -34,8 +34,8 @@ const KEYWORDS =
 const COMPARISON = '=~|!~|!=|==|>=|<=|=|>|<';
 
 /**
- * What can be completed at the cursor of a query, which need not be finished; null for nothing. It reads no more than
- * the text around the cursor: only the server parses LogQL in full.
+ * Returns what can be completed at the cursor of a query, which may be unfinished; null for nothing. Only the
+ * text around the cursor is examined: LogQL is parsed in full only by the server.
  */
 export function completionPlace(query: string, cursor: number): CompletionPlace | null {
   const head = query.slice(0, cursor);
@@ -90,7 +90,7 @@ function outsideStrings(head: string): Found | null {
   if (group !== null) return { wanted: { kind: 'grouping' }, typed: group[1]! };
   const selectorEnd = text.lastIndexOf('}');
   const pipeline = text.slice(selectorEnd + 1);
-  // Behind the range of a metric query, or before any selector.
+  // The cursor is after the range of a metric query, or before any selector.
   if (selectorEnd === -1 || /[[)]/.test(pipeline)) {
     const word = /(?:^|[\s(,+*/-])(\w*)$/.exec(text);
     return word && { wanted: { kind: 'start' }, typed: word[1]! };

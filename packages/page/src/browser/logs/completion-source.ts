@@ -12,16 +12,16 @@ import { hasParser } from './query-edit.js';
 import type { Suggestion } from './suggestion-list.js';
 
 const MAX_SUGGESTIONS = 50;
-/** Answers are asked for again after this time: a live run logs new values. */
+/** Answers are fetched again after this time, as a live run logs new values. */
 const KEPT_MS = 30_000;
 const MAX_KEPT = 50;
-/** Requests of one minute are the same. */
+/** The times of requests are rounded to minutes, so that requests soon after each other share an answer. */
 const ROUND_MS = 60_000;
 
 const withDetail = (detail: string, ...texts: readonly string[]): Suggestion[] =>
   texts.map((text) => ({ text, detail, insert: text }));
 
-/** @param caret places of the cursor before the end of what is inserted */
+/** @param caret number of characters from the cursor to the end of the inserted text */
 const snippet = (insert: string, detail: string, caret = 0): Suggestion => ({
   text: insert,
   insert,
@@ -29,7 +29,7 @@ const snippet = (insert: string, detail: string, caret = 0): Suggestion => ({
   caret,
 });
 
-/** @param details by what is inserted */
+/** @param details descriptions by the text to insert */
 const snippets = (details: Readonly<Record<string, string>>) =>
   Object.entries(details).map(([insert, detail]) => snippet(insert, detail));
 
@@ -74,7 +74,9 @@ const DURATIONS = ['10s', '1m', '5m', '15m', '1h'].map((text) => ({
   detail: 'window',
 }));
 
-/** Suggests how a query goes on, from the store's labels and fields. Its requests are few: answers are kept for a while. */
+/**
+ * Suggests continuations of a query from the store's labels and fields. Answers are cached to save requests.
+ */
 export class CompletionSource {
   readonly #kept = new Map<string, { readonly at: number; readonly answer: Promise<readonly unknown[]> }>();
 
@@ -114,7 +116,7 @@ export class CompletionSource {
         return [...fieldNames(await this.#fields(place), ' '), ...labelNames(await this.#labels(place))];
       case 'stage-or-field': {
         const isParsed = hasParser(head);
-        // A field brings the stage that extracts it.
+        // Inserting a field also inserts the stage that extracts it.
         const fields = fieldNames(await this.#fields(place), ' ', isParsed);
         const names = [...fields, ...labelNames(await this.#labels(place))];
         const all = isParsed ? [...names, ...PARSERS, ...STAGES] : [...PARSERS, ...names, ...STAGES];
@@ -128,7 +130,7 @@ export class CompletionSource {
   async #fieldValues(place: CompletionPlace, name: string): Promise<Suggestion[]> {
     const field = (await this.#fields(place)).find(({ label }) => label === name);
     if (field === undefined) return valuesAs(await this.#labelValues(place, name), place);
-    // Nobody looks for one of so many numbers.
+    // Floats have too many distinct values to suggest.
     if (field.type === 'float') return [];
     const isNumber = field.type === 'int' && place.typed === '';
     const values = await this.#keep(`value ${name}`, place, (of) => fetchFieldValues(name, of));
@@ -143,11 +145,11 @@ export class CompletionSource {
     return this.#keep(`label ${name}`, place, (of) => fetchLabelValues(name, of));
   }
 
-  /** None without a selector: they would be those of all runs. */
+  /** Returns nothing without a selector, as the fields would be those of all runs. */
   async #fields(place: CompletionPlace): Promise<readonly DetectedField[]> {
     if (place.selector === '') return [];
     const fields = await this.#keep('fields', place, fetchFields);
-    // A field of the name of a label, which most often says the same.
+    // The suffix marks a field with the same name as a label, and usually the same value.
     return fields.filter(({ label }) => !label.endsWith('_extracted'));
   }
 
@@ -186,7 +188,7 @@ function fieldNames(fields: readonly DetectedField[], after = '', isParsed = tru
   });
 }
 
-/** Values are strings; the alternatives of a pattern before its last `|` stay as they are. */
+/** Values become quoted strings; the alternatives of a pattern before its last `|` stay as they are. */
 function valuesAs(values: readonly string[], { wanted, typed }: CompletionPlace): Suggestion[] {
   const isPattern = 'isPattern' in wanted && wanted.isPattern;
   const before = isPattern ? typed.slice(0, typed.lastIndexOf('|') + 1) : '';

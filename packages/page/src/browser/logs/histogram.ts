@@ -7,7 +7,7 @@ import { roundTicks } from '../ticks.js';
 import type { LogVolume } from './log-requests.js';
 
 const AXIS = 16;
-/** Height above the tallest bar, for the count that it stands for, in px. */
+/** Height above the tallest bar for the label with its count, in px. */
 const TOP = 17;
 const DRAG_SLACK_PX = 4;
 /** Stacked from the bottom in this order: the most severe on top. */

@@ -66,7 +66,7 @@ function fieldTable(
   if (shown.length === 0) return [];
   const rows = shown.map(([name, value]) => {
     const isColumn = actions.columns.includes(name);
-    // A selector cannot have it, as it is no label of streams.
+    // `detected_level` is not a stream label, so a selector cannot match it.
     const isSelectable = isLabel && name !== 'detected_level';
     const filter = (operator: '=' | '!=') => () => actions.filter(name, operator, value, isSelectable);
     const tool = (name: IconName, label: string, onClick: () => void, props: Props = {}) =>

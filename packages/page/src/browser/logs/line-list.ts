@@ -185,7 +185,7 @@ export class LineList {
       cell(
         'message',
         ...piecesOf(line.message, highlight),
-        // A row may break before them.
+        // The row may wrap before the extras.
         extras !== '' && ' ',
         extras !== '' && h.span({ class: 'extras' }, ...piecesOf(extras, highlight)),
       ),

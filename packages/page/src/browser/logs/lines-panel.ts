@@ -12,7 +12,7 @@ export class LinesPanel {
   readonly #metric = new MetricResult();
   readonly #more: HTMLButtonElement;
 
-  /** @param onMore is to load the next page */
+  /** @param onMore loads the next page */
   constructor(
     private readonly list: LineList,
     onMore: () => void,
@@ -21,7 +21,7 @@ export class LinesPanel {
     this.element = h.div({ id: 'log-lines' }, this.#metric.element, list.element, this.#more);
   }
 
-  /** The rows are those of the last query until the answer comes. */
+  /** Marks the list as busy; it keeps the rows of the last query until the answer comes. */
   wait(): void {
     this.list.element.setAttribute('aria-busy', 'true');
   }

@@ -18,8 +18,8 @@ export interface LogLine {
 const SHOWN_ELSEWHERE = ['msg', 'time', 'level'];
 
 /**
- * Parses a line. Any JSON object will do, not just a record of our logger: libraries write lines too. The message
- * of a line that is not JSON is its text.
+ * Parses a line. Any JSON object will do, not just a record of our logger: libraries write lines too. The
+ * message of a line that is not JSON is its text.
  */
 export function parseLine(
   stream: Readonly<Record<string, string>>,
@@ -65,12 +65,12 @@ function extractedFields(
   return Object.fromEntries(Object.entries(parsed).filter(isNew));
 }
 
-/** Fields with a column of their own, or that would say the same on every line. */
+/** Fields that have a column of their own or the same value on every line. */
 const NO_EXTRA = ['step', 'run', 'node', 'rank', 'generation', 'pid', 'hostname', 'stack'];
 
 /** The other fields, to show after the message; the style sheet cuts them where the row ends. */
 export function extrasOf({ fields, labels, message, text: line }: LogLine): string {
-  // The line says them itself.
+  // The message is the whole line and already includes the fields.
   if (message === line) return '';
   const text = Object.entries(fields)
     .filter(([name, value]) => value !== '' && !NO_EXTRA.includes(name) && labels[name] !== value)
@@ -79,11 +79,14 @@ export function extrasOf({ fields, labels, message, text: line }: LogLine): stri
   return text.length > MAX_EXTRAS ? `${text.slice(0, MAX_EXTRAS)}…` : text;
 }
 
-/** Nothing that is read in a row: it keeps the page small. */
+/** Limits on the length of a row, beyond which nobody would read; they keep the page small. */
 const MAX_EXTRAS = 1_000;
 const MAX_EXTRA = 200;
 
-/** A number with five digits, a list of records as their fields; other values whole. Ends after two hundred characters. */
+/**
+ * Shortens a value: a number to five digits, a list of records to their fields, and any text to `MAX_EXTRA`
+ * characters.
+ */
 export function abridged(value: string): string {
   const number = Number(value);
   if (value !== '' && Number.isFinite(number) && !Number.isInteger(number))
@@ -113,14 +116,14 @@ export function fieldOf({ labels, fields }: LogLine, name: string): string | und
   return labels[name] ?? fields[name];
 }
 
-/** The step of a line, or of the failure that it tells of; empty if it has none. */
+/** The step of a line, or of the failure that it reports; empty if it has none. */
 export function stepOf({ fields }: Pick<LogLine, 'fields'>): string {
   return fields.step ?? fields.failure_step ?? '';
 }
 
 /** The writer, abbreviated: r3, node 1, or the source's name. */
 export function originOf({ labels, fields }: Pick<LogLine, 'labels' | 'fields'>): string {
-  // Its lines about a rank have the label of that rank.
+  // The coordinator's lines about a rank have the label of that rank.
   if (labels.source === 'coordinator') return labels.source;
   const rank = labels.rank || fields.rank;
   if (rank) return `r${rank}`;

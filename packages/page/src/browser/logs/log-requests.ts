@@ -31,8 +31,8 @@ export function fetchResult({ query, range, order }: LogRequest, signal: AbortSi
 /**
  * The next page of a log query.
  *
- * @param last the last line of the pages before. Lines of its time are fetched again: some may be on either
- *   side of it
+ * @param last last line of the pages before. Lines of the same time are fetched again, as only some may be on
+ *   those pages
  */
 export function fetchNextPage({ query, range, order }: LogRequest, last: LogLine): Promise<LogLine[]> {
   const [start, end] = range;
@@ -41,7 +41,7 @@ export function fetchNextPage({ query, range, order }: LogRequest, last: LogLine
   return queryLines({ query, ...rest, limit: PAGE_LINES, direction: directionOf(order) });
 }
 
-/** Counts of all levels, also of those that the query excludes: the legend offers them. */
+/** Fetches the counts of all levels, including those that the query excludes, as the legend offers them. */
 export async function fetchVolume(
   { query, range: [start, end] }: LogRequest,
   signal: AbortSignal,
@@ -49,10 +49,10 @@ export async function fetchVolume(
   const stepMs = stepOf([start, end]);
   // Multiples of the step, so that bars stay where they are as the range moves.
   const range = [Math.floor(start / stepMs) * stepMs, Math.ceil(end / stepMs) * stepMs] as const;
-  // A line that a stage cannot read is shown, but would be an error of a metric query.
+  // A line that a stage cannot parse is shown in the list, but would make a metric query fail.
   const unread = hasParser(query) ? ' | drop __error__, __error_details__' : '';
   const counts = `sum by (level) (count_over_time(${withLevels(query, [])}${unread} [${stepMs}ms]))`;
-  // A sample counts the step before it.
+  // A sample counts the lines of the step before its time.
   const times = { start: range[0] + stepMs, end: range[1] + stepMs, stepMs };
   return { series: await querySeries({ query: counts, ...times }, signal), range, stepMs };
 }

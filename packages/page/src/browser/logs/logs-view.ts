@@ -23,7 +23,7 @@ import { Toolbar } from './toolbar.js';
 
 /** Rows that a live tail keeps; the browser lays out only those in sight. */
 const LIVE_ROWS = 1_000;
-/** A change of these needs a new request; a change of the others only a new layout. */
+/** A change of a request field needs a new request; a change of a style field only a new layout. */
 const REQUEST_FIELDS = ['run', 'query', 'from', 'to', 'order', 'live', 'tab'] as const;
 const STYLE_FIELDS = ['wrap', 'dedup', 'columns'] as const;
 
@@ -269,7 +269,7 @@ export class LogsView {
     this.#lines.clear(this.#style);
     this.#lines.hide();
     this.#patterns.clear();
-    // The histogram still shows the query before.
+    // The histogram still shows the previous query.
     this.#histogram.element.hidden = true;
   }
 

@@ -62,7 +62,7 @@ function stepsOf(series: readonly { readonly values: LokiSeries['values'] }[], s
   return Array.from({ length: numSteps + 1 }, (_, step) => first + step * stepS);
 }
 
-/** Times in seconds are sums of fractions: equal ones are the same ms. */
+/** Times in seconds have rounding errors; equal times are equal in whole ms. */
 function keyOf(seconds: number): number {
   return Math.round(1e3 * seconds);
 }

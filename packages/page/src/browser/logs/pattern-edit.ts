@@ -14,8 +14,8 @@ export function patternUse(query: string, pattern: string): PatternUse | null {
 }
 
 /**
- * Filters by a pattern, right behind the selector: as the line was logged. Lines pass that are like one of all
- * included patterns. Null takes the filter away.
+ * Adds a filter by a pattern directly after the selector, where it sees lines as they were logged. Lines that
+ * match any of the included patterns pass. Null removes the filter.
  */
 export function withPattern(query: string, pattern: string, use: PatternUse | null): string {
   const place = selectorOf(query);
@@ -43,7 +43,7 @@ function patternsIn(strings: string): string[] {
   return [...strings.matchAll(new RegExp(STRING, 'g'))].map(([string]) => unquoted(string));
 }
 
-/** Patterns are full of quotes. */
+/** Uses backquotes where possible, as patterns contain many double quotes. */
 function literal(pattern: string): string {
   return pattern.includes('`') ? quoted(pattern) : `\`${pattern}\``;
 }

@@ -5,9 +5,9 @@ import { fetchPatterns, type LokiPattern } from '../loki.js';
 import { type LogRequest, type PatternRequest, patternRequest } from './log-requests.js';
 import { type PatternUse, patternUse } from './pattern-edit.js';
 
-/** The state of the count of patterns. */
+/** The counted patterns, and the request that they answer. */
 interface PatternCounts {
-  /** Null before the first. */
+  /** Null before the first request. */
   readonly request: PatternRequest | null;
   readonly patterns: readonly LokiPattern[];
 }
@@ -18,7 +18,10 @@ const NONE: PatternCounts = { request: null, patterns: [] };
 const [WIDTH, HEIGHT] = [120, 20];
 const VARIABLE = '<_>';
 
-/** The patterns of the log: how many lines of which kind, when; buttons take them into the query or out of it. */
+/**
+ * The patterns of the log: how many lines match each over time. Buttons include or exclude a pattern in the
+ * query.
+ */
 export class PatternsView {
   readonly element = h.div({ class: 'patterns' });
   #counts = NONE;
@@ -26,10 +29,10 @@ export class PatternsView {
   /** @param onUse called with how the query is to use a pattern from now on; null for not at all */
   constructor(private readonly onUse: (pattern: string, use: PatternUse | null) => void) {}
 
-  /** Shows the patterns of a query's selector; returns them in a few words. @throws RequestError */
+  /** Shows the patterns of a query's selector; returns a summary of a few words. @throws RequestError */
   async load(request: LogRequest, signal: AbortSignal): Promise<string> {
     const wanted = patternRequest(request);
-    // Another filter of the same lines: they are counted already.
+    // If only the filter has changed, the lines are counted already.
     if (JSON.stringify(wanted) !== JSON.stringify(this.#counts.request)) {
       this.element.setAttribute('aria-busy', 'true');
       const { selector, stepMs, range } = wanted;
@@ -89,7 +92,7 @@ function countOf({ samples }: LokiPattern): number {
   return samples.reduce((sum, [, count]) => sum + count, 0);
 }
 
-/** A line of JSON counts by its message alone. */
+/** Returns only the message of a pattern of JSON lines. */
 function readable(pattern: string): string {
   const message = /^<_>"(?:msg|message)":(".*")<_>$/s.exec(pattern)?.[1];
   if (message === undefined) return pattern;
@@ -116,7 +119,7 @@ function sparkline(
   const bars = samples.flatMap(([seconds, count]) => {
     if (count === 0) return [];
     const x = (WIDTH * (1e3 * seconds - start)) / (end - start) + width / 2;
-    // A rare line is seen too.
+    // A minimum height keeps rare lines visible.
     return [`M${x.toFixed(1)} ${HEIGHT}v-${Math.max(2, (HEIGHT * count) / most).toFixed(1)}`];
   });
   const path = { d: bars.join(''), 'stroke-width': width.toFixed(2) };

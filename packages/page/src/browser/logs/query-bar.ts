@@ -5,7 +5,7 @@ import { errorColumn } from './query-edit.js';
 import { forgetQueries, pastQueries, rememberQuery } from './query-history.js';
 import { type Suggestion, SuggestionList } from './suggestion-list.js';
 
-/** Typing is over for so long before anything is asked for. */
+/** Suggestions are requested once typing has paused for this long. */
 const DEBOUNCE_MS = 120;
 
 export interface QueryBarOptions {
@@ -15,8 +15,8 @@ export interface QueryBarOptions {
 }
 
 /**
- * The query input: Enter runs the query, and what may follow is suggested as it is written. Arrow up shows the queries
- * before it. An error is shown below it with its position marked.
+ * The query input: Enter runs the query, continuations are suggested while typing, and Arrow Up shows earlier
+ * queries. An error is shown below it with its position marked.
  */
 export class QueryBar {
   readonly element: HTMLElement;
@@ -35,7 +35,7 @@ export class QueryBar {
   #span: readonly [number, number] = [0, 0];
   #isHistory = false;
   #timer: ReturnType<typeof setTimeout> | undefined;
-  /** Counts requests for suggestions: only the last one is answered. */
+  /** Counts requests for suggestions: only the answer to the last one is used. */
   #asked = 0;
 
   constructor(private readonly options: QueryBarOptions) {
@@ -63,7 +63,7 @@ export class QueryBar {
   }
 
   show(query: string): void {
-    // The same text again would move the cursor.
+    // Setting the same text again would move the cursor.
     if (this.#input.value !== query) this.#input.value = query;
   }
 
@@ -82,7 +82,7 @@ export class QueryBar {
       if (isOpen && active !== null) this.#take(active);
       else this.#submit();
     } else if (key === 'Escape') {
-      // The list is closed first, by the line.
+      // The keydown handler of the query line closes the list.
       if (isOpen) return;
       this.#input.blur();
     } else if (key === 'Tab' && !event.shiftKey && isOpen && !this.#isHistory) {
@@ -93,7 +93,7 @@ export class QueryBar {
     else if (key === 'ArrowUp') this.#showHistory();
     else if (key === 'ArrowDown' || (key === ' ' && ctrlKey)) void this.#suggest();
     else {
-      // Elsewhere in the query something else is wanted.
+      // The suggestions do not fit another place of the query.
       if (isOpen && /^(?:Arrow(?:Left|Right)|Home|End)$/.test(key)) this.#close();
       return;
     }
@@ -110,7 +110,7 @@ export class QueryBar {
     const asked = ++this.#asked;
     const { value, selectionStart } = this.#input;
     const place = completionPlace(value, selectionStart ?? value.length);
-    // Suggestions are a help: that there are none is no error.
+    // Suggestions are optional, so a failed request is not shown as an error.
     const suggestions =
       place === null ? [] : await this.options.completions.suggestionsFor(place, value).catch(() => []);
     if (asked !== this.#asked || document.activeElement !== this.#input) return;
@@ -153,7 +153,7 @@ export class QueryBar {
     this.#input.setRangeText(insert, from, to, 'end');
     const at = from + insert.length - caret;
     this.#input.setSelectionRange(at, at);
-    // A long query is scrolled to where it is written.
+    // Focusing again makes the browser scroll a long query to the cursor.
     this.#input.blur();
     this.#input.focus();
     if (!isHistory) void this.#suggest();

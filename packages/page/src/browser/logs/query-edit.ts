@@ -1,9 +1,9 @@
 /** Edits of a LogQL query as text, for the buttons of the log view. Only the server parses LogQL in full. */
 
-/** The source of a pattern for a string; one that has no end is none. */
+/** Source of a regular expression that matches a terminated string. */
 export const STRING = '(?:"(?:\\\\.|[^"\\\\])*"|`[^`]*`)';
 
-/** Strings have no characters of LogQL in them: each becomes `S` as often as it is long. */
+/** Replaces each character of a string by `S`, so that it is not taken for LogQL syntax. */
 export function masked(text: string): string {
   return text.replace(new RegExp(`${STRING}|["\`].*$`, 'gs'), (string) => 'S'.repeat(string.length));
 }
@@ -62,8 +62,8 @@ export function withField(query: string, name: string, operator: '=' | '!=', val
 }
 
 /**
- * The selector at or before a place, for requests while it is written: of its matchers those that are equal to a value,
- * but for the one at the place. Empty if there is none.
+ * A selector for requests while the query is being written: the equality matchers of the selector at or
+ * before the cursor, except the one at the cursor. Empty if there is none.
  */
 export function matchersBefore(query: string, cursor: number): string {
   const start = query.lastIndexOf('{', cursor - 1) + 1;
@@ -90,10 +90,10 @@ export function levelsIn(query: string): string[] {
   return matcher?.value.slice(1, -1).split('|') ?? [];
 }
 
-/** The runs of all lines: a selector needs one matcher that refuses the empty value. */
+/** Matches all runs: a selector needs at least one matcher that rejects the empty value. */
 const ANY_RUN: Matcher = { label: 'run', operator: '=~', value: '".+"' };
 
-/** Replaces the matcher of `level`; no levels for all. */
+/** Replaces the matcher of `level`. @param levels empty for all */
 export function withLevels(query: string, levels: readonly string[]): string {
   return replaceMatchers(query, (matchers) => {
     const others = matchers.filter(({ label }) => label !== 'level');
@@ -138,7 +138,7 @@ export function highlightOf(query: string): RegExp | null {
     const source = sources.map((each) => each.replace('(?i)', '')).join('|');
     return new RegExp(source, sources.some((each) => each.startsWith('(?i)')) ? 'gi' : 'g');
   } catch {
-    // Valid in RE2 but not in JavaScript.
+    // The pattern is valid in RE2 but not in JavaScript.
     return null;
   }
 }

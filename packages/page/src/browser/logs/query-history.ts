@@ -14,7 +14,7 @@ export function pastQueries(runId: string): string[] {
 
 export function rememberQuery(query: string, runId: string): void {
   const kept = query.replaceAll(matcherOf(runId), THIS_RUN);
-  // All lines of the run: that needs no memory.
+  // The query for all lines of the run is the default and need not be remembered.
   if (kept === '' || kept === `{${THIS_RUN}}` || kept.length > MAX_CHARACTERS) return;
   const others = read().filter((each) => each !== kept);
   store(KEY, JSON.stringify([kept, ...others].slice(0, MAX_QUERIES)));
@@ -28,7 +28,9 @@ function matcherOf(runId: string): string {
   return runSelector(runId).slice(1, -1);
 }
 
-/** Anything but a list of texts is of another version, or of somebody's hand. */
+/**
+ * Stored values that are not lists of strings come from another version or a manual edit, and are ignored.
+ */
 function read(): string[] {
   try {
     const value: unknown = JSON.parse(stored(KEY) ?? '[]');

@@ -6,7 +6,7 @@ export interface Suggestion {
   readonly insert: string;
   /** The kind of the suggestion, such as label or operator. */
   readonly detail: string;
-  /** How far before the end of what is inserted the cursor stands then; 0 by default. */
+  /** Number of characters from the cursor to the end of the inserted text; 0 by default. */
   readonly caret?: number;
 }
 
@@ -14,7 +14,7 @@ interface ListOptions {
   readonly name: string;
   /** Column of the input where the list begins. */
   readonly column?: number;
-  /** Index of the one that Enter takes; -1 for none. */
+  /** Index of the suggestion that Enter accepts; -1 for none. */
   readonly active?: number;
   /** Shown below the list. */
   readonly footer?: HTMLElement;
@@ -30,7 +30,7 @@ export class SuggestionList {
   /** -1 for none. */
   #active = -1;
 
-  /** @param onChoose called with the one that is clicked */
+  /** @param onChoose called with the suggestion that is clicked */
   constructor(
     private readonly input: HTMLInputElement,
     onChoose: (suggestion: Suggestion) => void,
@@ -51,7 +51,7 @@ export class SuggestionList {
     return !this.element.hidden;
   }
 
-  /** The one that Enter takes; null for none. */
+  /** The suggestion that Enter accepts; null for none. */
   get active(): Suggestion | null {
     return this.#shown[this.#active] ?? null;
   }
@@ -81,7 +81,7 @@ export class SuggestionList {
     this.show([], { name: 'suggestions' });
   }
 
-  /** Moves from one to the next, round from the last to none and to the first. */
+  /** Moves the selection by `by` places, cycling from the last suggestion through none to the first. */
   move(by: number): void {
     const places = this.#shown.length + 1;
     this.#setActive(((this.#active + 1 + by + places) % places) - 1);

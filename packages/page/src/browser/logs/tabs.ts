@@ -1,6 +1,6 @@
 import { h } from '../dom.js';
 
-/** A row of tabs, as ARIA has them: arrows move to the next, which opens at once. */
+/** A row of tabs after ARIA's pattern: arrow keys move to the next tab, which opens at once. */
 export class Tabs<Name extends string> {
   readonly element: HTMLElement;
   readonly #tabs: ReadonlyMap<Name, HTMLButtonElement>;

@@ -2,10 +2,12 @@ import { formatCount } from '../format.js';
 import { type LokiStream, tailUrl } from '../loki.js';
 import { type LogLine, linesOf } from './log-line.js';
 
-/** The tail begins with the lines of this time before now. */
+/** The tail begins with the lines of this long ago. */
 const BACKFILL_MS = 10_000;
 const REFRESH_MS = 4_000;
-/** Buffered lines while the tail is paused or the page is hidden; beyond it the oldest are dropped. */
+/**
+ * Maximum number of lines buffered while the tail is paused or the page is hidden; older ones are dropped.
+ */
 const MAX_WAITING = 5_000;
 const FLUSH_INTERVAL_MS = 150;
 const RETRY_MS = [500, 1_000, 2_000, 5_000];
@@ -34,7 +36,7 @@ export class Tail {
   #isPaused = false;
   #numDropped = 0;
   #numFailures = 0;
-  /** Where the next connection begins: ms since 1970, or ns behind the last line. */
+  /** Where the next connection begins: ms since 1970, or the ns after the last line. */
   #start: number | bigint = 0;
   #timers: readonly ReturnType<typeof setTimeout>[] = [];
   #connection = '';
@@ -95,10 +97,10 @@ export class Tail {
     });
     socket.addEventListener('message', ({ data }) => this.#receive(JSON.parse(data)));
     socket.addEventListener('close', () => {
-      // Stopped, or followed by another.
+      // The tail was stopped, or another socket has replaced this one.
       if (this.#socket !== socket) return;
       const delay = RETRY_MS[this.#numFailures++];
-      // Never accepted: a bad query, say, which a retry does not help.
+      // The connection was never accepted, perhaps because of a bad query, so that retries would not help.
       const isRefused = !wasOpen && delay === undefined;
       this.#tell(isRefused ? 'refused' : 'reconnecting');
       if (isRefused) this.listener.refused();

@@ -59,7 +59,7 @@ export class TimeRangePicker {
     const [start, end] = range.map(formatDate) as [string, string];
     const whole = from === null && to === null ? 'whole run' : `${start} to ${end.slice(11)}`;
     fill(this.#summary, isRelative ? `last ${from}` : whole);
-    // The form of `datetime-local`.
+    // The format that `datetime-local` requires.
     this.#from.value = start.replace(' ', 'T');
     this.#to.value = end.replace(' ', 'T');
   }

@@ -27,10 +27,10 @@ export class Toolbar {
     { none: 'no dedup', exact: 'dedup exact', numbers: 'dedup numbers', signature: 'dedup signature' },
     (dedup) => setState({ dedup }),
   );
-  /** Tools of lines alone. */
+  /** Tools that apply only to lines. */
   readonly #ofLines: readonly HTMLElement[];
 
-  /** @param tabs before the tools */
+  /** @param tabs shown before the tools */
   constructor({ toggleLive, togglePause, clear, download }: ToolbarActions, tabs: HTMLElement) {
     this.#live = button('Live', toggleLive, { class: 'live', 'aria-pressed': 'false' });
     this.#pause = button('Pause', togglePause);

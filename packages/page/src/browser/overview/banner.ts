@@ -12,24 +12,27 @@ import { type RunStatus, statusOf } from '../run-status.js';
 import type { WarningKind } from './log-activity.js';
 import { openFailure, openLine, openLogs } from './open-logs.js';
 
-/** More kinds of warnings are left to the log. */
+/** Maximum number of pinned kinds of warnings; the rest are in the log. */
 const MAX_WARNING_PINS = 3;
 
-/** How a run ended, why, and the commands to go on; and a menu of the first error of each generation, and of warnings. */
+/**
+ * How and why a run ended and the commands to continue, with a menu of the first error of each generation and
+ * of warnings.
+ */
 export class Banner {
   readonly element = h.div({ class: 'banner' });
   readonly #firstPin = h.summary('warnings');
   readonly #pinList = h.div({ class: 'menu-body' });
   readonly pins = menu('pins', this.#firstPin, this.#pinList);
 
-  /** Null, and a run that goes on, hide it. */
+  /** @param detail null and a live run hide the banner */
   set(detail: RunDetail | null): void {
     const status = detail && statusOf(detail, contact.state);
     this.element.hidden = status === null || status.isLive;
     if (detail === null || status === null) return;
     const { ending } = status;
     const isGood = ending === 'finished' || ending === 'stopped';
-    // An alert is read once, and a command may be selected.
+    // Redrawn only on changes: an alert is read out once, and a command may be selected.
     refill(this.element, keyOf(detail, status), () => {
       if (ending === null) return [];
       this.element.className = isGood ? 'banner is-good' : 'banner';
@@ -47,7 +50,10 @@ export class Banner {
     });
   }
 
-  /** Pins the first error of each generation, and below them the newest kinds of warnings. The first pin is in sight. */
+  /**
+   * Pins the first error of each generation, and below them the newest kinds of warnings. Only the first pin
+   * is shown outside the menu.
+   */
   setPins(runId: string, errors: readonly LogLine[], warnings: readonly WarningKind[]): void {
     const pinned = [
       ...errors.map((line) => ({
@@ -61,7 +67,7 @@ export class Banner {
     ];
     const [first] = pinned;
     this.pins.hidden = first === undefined;
-    // The menu may be open.
+    // Redrawn only on changes, as the menu may be open.
     refill(this.#pinList, [runId, pinned, warnings.length], () => {
       if (first === undefined) return [];
       this.#firstPin.className = first.kind;
@@ -89,7 +95,7 @@ function pinParts({ line, title }: { readonly line: LogLine; readonly title: str
   ];
 }
 
-/** Links to what explains the failure. A coordinator that died without a word wrote no flight record. */
+/** Links to what explains the failure. A coordinator that was killed wrote no flight record. */
 function actionsOf(detail: RunDetail): HTMLElement[] {
   const { step = null, generation = null, code = null } = detail.failure ?? {};
   const lines = step === null ? 'Last log lines' : `Log lines of step ${step}, all ranks`;

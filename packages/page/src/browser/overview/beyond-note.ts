@@ -1,7 +1,7 @@
 import { button } from '../dom.js';
 import type { Far } from './outliers.js';
 
-/** Says how many outliers a chart has; a click opens the step of the farthest, and of the next one at each further click. */
+/** Shows how many outliers a chart has; each click opens the step of the next one, the farthest first. */
 export class BeyondNote {
   readonly element = button('', () => this.#openNext(), {
     class: 'bare beyond',
@@ -10,7 +10,7 @@ export class BeyondNote {
   });
   /** Positions of the values above the scale. */
   xs: readonly number[] = [];
-  /** The farthest first; one for each x value. */
+  /** The farthest outlier first; one for each x value. */
   #far: readonly Far[] = [];
   #opened = 0;
 

@@ -3,7 +3,7 @@ export class Bus {
   readonly #listeners = new Set<(step: number | null) => void>();
   #cursor: number | null = null;
 
-  /** Calls `listener` when the cursor moves to another step (may be fractional), or leaves: null. */
+  /** Calls `listener` when the cursor moves to another step, which may be fractional, or leaves (null). */
   onCursor(listener: (step: number | null) => void): void {
     this.#listeners.add(listener);
   }

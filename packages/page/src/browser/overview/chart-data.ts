@@ -9,7 +9,7 @@ export interface ChartSeries {
   readonly x: Values;
   readonly y: Values;
   readonly dash?: readonly number[];
-  /** Has few values beside other series: is never smoothed. */
+  /** The series has few values compared with others and is never smoothed. */
   readonly isSparse?: boolean;
   /** Marks every value. */
   readonly hasPoints?: boolean;
@@ -52,7 +52,10 @@ function stacked(series: readonly ChartSeries[]): ChartSeries[] {
     .toReversed();
 }
 
-/** The value at a row of aligned series or, where only others have one, the last before: null is one that is missing. */
+/**
+ * The value at a row of an aligned series or, if the row belongs to other series, the last one before; null
+ * if it is missing.
+ */
 export function valueAt(values: Values, row: number): number | null | undefined {
   for (let at = row; at >= 0; at--) if (values[at] !== undefined) return values[at];
   return undefined;

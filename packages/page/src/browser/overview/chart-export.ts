@@ -60,7 +60,7 @@ function textOf({ label, value }: LegendEntry): string {
   return `${label} ${value}`;
 }
 
-/** Puts the entries into lines of a width. */
+/** Breaks the legend into lines of at most the given width. */
 function placed(legend: readonly LegendEntry[], width: number, context: CanvasRenderingContext2D) {
   let [x, line] = [0, 0];
   return legend.map((entry) => {

@@ -1,9 +1,9 @@
 import type uPlot from '../vendor/uplot.js';
 
 const CLICK_SLACK_PX = 4;
-/** A finger taps the same place with this precision. */
+/** Taps within this distance are on the same place. */
 const TAP_SLACK_PX = 24;
-/** A click counts once no second one, of a double click, has followed. */
+/** A click counts if no second one follows within this time, which would make a double click. */
 const DOUBLE_CLICK_MS = 250;
 
 interface PlotListener {
@@ -14,8 +14,8 @@ interface PlotListener {
 }
 
 /**
- * Clicks on a plot that are no drags and no double clicks. A first tap only moves the cursor, as a mouse does
- * without a click; a second one on the same place counts.
+ * Reports clicks on a plot that are neither drags nor double clicks. A first tap only moves the cursor, as
+ * hovering does with a mouse; a second tap on the same place counts as a click.
  */
 export function listenToPlot(plot: uPlot, { xAtCursor, onClick, onLeave }: PlotListener): void {
   const { over } = plot;
@@ -37,7 +37,7 @@ export function listenToPlot(plot: uPlot, { xAtCursor, onClick, onLeave }: PlotL
       tappedAt = event.clientX;
       if (!isSecond) return;
     }
-    // The pointer may move on before the click counts.
+    // The x value is read now, as the pointer may move before the click counts.
     const x = xAtCursor();
     if (x !== null) clickTimer = setTimeout(onClick, DOUBLE_CLICK_MS, x);
   });
@@ -45,10 +45,13 @@ export function listenToPlot(plot: uPlot, { xAtCursor, onClick, onLeave }: PlotL
   over.addEventListener('mouseleave', onLeave);
 }
 
-/** A pointer is at a point that is no farther. */
+/** A pointer within this distance is at a point. */
 const NEAR_PX = 14;
 
-/** The row of the point nearest to the pointer; null if none is near. Points beyond the scale are at its edge. */
+/**
+ * The row of the point nearest to the pointer; null if none is near. Points beyond the scale count as on its
+ * edge.
+ */
 export function nearestPoint(plot: uPlot, nearestRow: number): number | null {
   const { left = -1, top = -1 } = plot.cursor;
   const xs = plot.data[0];

@@ -6,8 +6,8 @@ export interface ChartRow {
   /** Dim text after the label. */
   readonly detail?: string;
   readonly note?: string;
-  /** The cause of a failure. */
+  /** Whether the row caused a failure. */
   readonly isBlamed?: boolean;
-  /** A row that stands for those below it, which its button shows or hides. */
+  /** For a row that groups those below it: whether they are shown, which its button toggles. */
   readonly isOpen?: boolean;
 }

@@ -13,10 +13,10 @@ export interface ChartsInput {
 }
 
 const PART_NAMES: Readonly<Record<string, string>> = { allReduce: 'all-reduce' };
-/** Validation has fewer points than training, whose line must not hide it. */
+/** Opacity of the training line, which must not hide validation's fewer points. */
 const BEHIND = 0.55;
 
-/** Training, and validation of each domain or, of several runs, of their mean. */
+/** Training, and validation of each domain or, with several runs, the mean over the domains. */
 export function lossSeries(input: ChartsInput): ChartSeries[] {
   const validation = validationSeries(input);
   const training = perRun(input, 'loss', 'loss', 'training');
@@ -26,7 +26,7 @@ export function lossSeries(input: ChartsInput): ChartSeries[] {
   ];
 }
 
-/** The parts of a step, stacked, and the longest step of those that were averaged. */
+/** The parts of a step, stacked, and the longest of the averaged steps. */
 export function partSeries(input: ChartsInput): ChartSeries[] {
   if (input.runs.length > 1) return perRun(input, 'speed', 'stepMs', '');
   const parts = input.runs[0]?.metrics?.parts ?? [];
@@ -44,7 +44,7 @@ export function partSeries(input: ChartsInput): ChartSeries[] {
   return [...stack, { ...longest, label: 'longest', color: cssColor('--text-dim') }];
 }
 
-/** Destinations of tokens, stacked; for several runs, the share that left its node. */
+/** Destinations of tokens, stacked; for several runs, the share sent to another node. */
 export function placeSeries(input: ChartsInput): ChartSeries[] {
   if (input.runs.length > 1) return perRun(input, 'places', 'otherNode', '');
   return stackOf(input, 'places', [
@@ -69,7 +69,7 @@ export function capacitySeries(input: ChartsInput): ChartSeries[] {
   ];
 }
 
-/** How far the id of a token decides its experts, and how far the gate does; for several runs, the id alone. */
+/** How strongly the token id and the gate each determine the experts; for several runs, the id alone. */
 export function choiceSeries(input: ChartsInput): ChartSeries[] {
   if (input.runs.length > 1) return perRun(input, 'rates', 'idShare', '');
   const [id] = perRun(input, 'rates', 'idShare', 'as the last token with the id');
@@ -85,7 +85,10 @@ export function choiceSeries(input: ChartsInput): ChartSeries[] {
   ];
 }
 
-/** A line for each rank; of many ranks, least, median and most of all; of several runs, the most of each. */
+/**
+ * A line for each rank; for many ranks, their minimum, median and maximum; for several runs, the maximum of
+ * each.
+ */
 export function memorySeries(input: ChartsInput): ChartSeries[] {
   if (input.runs.length > 1)
     return input.runs.map((run, index) => {
@@ -138,7 +141,10 @@ function memoryX(run: RunData, axis: ChartsInput['axis']): Values {
   });
 }
 
-/** One run: a series for each domain. Several: the token-weighted mean of each, in the run's colour. */
+/**
+ * For one run, a series for each domain; for several, the token-weighted mean of each run, in the run's
+ * colour.
+ */
 function validationSeries(input: ChartsInput): ChartSeries[] {
   return input.runs.flatMap((run, runIndex) => {
     const points = run.metrics?.validations ?? [];

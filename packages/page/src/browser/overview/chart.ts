@@ -22,7 +22,7 @@ export interface ChartOptions extends PlotStyle {
   readonly onClick: (x: number) => void;
   /** Called with the labels of all lines that are to be hidden; without it the chart hides them by itself. */
   readonly onToggle?: (labels: readonly string[]) => void;
-  /** Said of a recorded value that is none. */
+  /** Shown for a recorded value that is null. */
   readonly missing?: string;
 }
 
@@ -30,7 +30,7 @@ export interface ChartOptions extends PlotStyle {
 export interface ChartView {
   /** The width of the window of an average, in x values; 0 for none. */
   readonly smoothing: number;
-  /** Lets no lone outlier set the scale. */
+  /** Whether lone outliers are kept from setting the scale. */
   readonly clips: boolean;
   readonly isLog: boolean;
   /** Labels of lines that are not drawn. */
@@ -66,7 +66,7 @@ export class Chart {
   #yRange: readonly [number, number] | null = null;
   /** True while the cursor is set by another chart. */
   #isFollowing = false;
-  /** True while the others are told where the pointer is. */
+  /** True while the other charts are told where the pointer is. */
   #isPointed = false;
   /** Labels of lines that the chart hides by itself. */
   #hidden: readonly string[] = [];
@@ -85,7 +85,7 @@ export class Chart {
     );
     new ResizeObserver(() => this.#resize()).observe(this.#plotArea);
     onTheme(() => this.#rebuild());
-    // Until there is something to tell.
+    // The label until there are values to describe.
     this.#plotArea.setAttribute('aria-label', options.title);
     this.#plotArea.addEventListener('keydown', (event) => this.#onKey(event));
   }
@@ -206,7 +206,9 @@ export class Chart {
     this.options.onRange(range);
   }
 
-  /** A pointer takes the point that it is at: a spike, also where others are nearer in x alone. */
+  /**
+   * The row of the point under the pointer, so that a spike can be picked even if other rows are nearer in x.
+   */
   #rowAt(plot: uPlot, nearest: number): number {
     return this.#isFollowing ? nearest : (nearestPoint(plot, nearest) ?? nearest);
   }
@@ -237,7 +239,7 @@ export class Chart {
     }
   }
 
-  /** Sets the range of the left axis, and tells what lies beyond it. */
+  /** Sets the range of the left axis, and reports the values beyond it. */
   #findOutliers(): void {
     const [xs, ...columns] = this.#data;
     const left = columns.filter((_, index) => !this.#series[index]?.isRight);
@@ -256,7 +258,7 @@ export class Chart {
       const { label, color, isRight } = recorded;
       const number = this.#series.findIndex((each) => each.label === label && !each.isQuiet);
       const shown = this.#series[number] ?? recorded;
-      // The plot's columns of a stack are sums.
+      // In the plot's data, the columns of a stack are cumulative sums.
       const column = shown.isStacked ? shown.y : ((this.#data[number + 1] ?? []) as Values);
       const value = index === null ? shown.y.at(-1) : valueAt(column, index);
       const format = (isRight && this.options.formatRight) || this.options.format;
@@ -266,7 +268,7 @@ export class Chart {
     });
   }
 
-  /** Where a line ends, if that is before the place that the legend names: another run may go on. */
+  /** Where a line ends, if it ends before the place that the legend shows, as another run may be longer. */
   #endOf({ x, isSparse }: ChartSeries, index: number | null): string {
     const [at, end] = [this.#data[0].at(index ?? -1), x.at(-1)];
     if (isSparse || at === undefined || end == null || end >= at) return '';
@@ -274,7 +276,10 @@ export class Chart {
     return endPlace === place ? '' : `, ${endPlace}`;
   }
 
-  /** Shows the values at a row, or the last ones. Its columns have fixed widths: nothing moves with the values. */
+  /**
+   * Shows the values at a row, or the last ones. Columns have fixed widths, so that nothing moves as values
+   * change.
+   */
   #showLegend(index: number | null = null): void {
     const at = index === null ? null : this.#data[0][index];
     const x = at ?? this.#data[0].at(-1);

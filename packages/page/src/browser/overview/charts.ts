@@ -21,7 +21,7 @@ export interface DrawnChart {
   /** Its name in the state of the page, and in the names of saved files. */
   readonly id: string;
   readonly chart: Chart;
-  /** Lets no lone outlier set its scale, unless the user wants that. */
+  /** Whether lone outliers are kept from setting the scale, unless the user wants them to. */
   readonly clips: boolean;
   readonly seriesOf: (input: ChartsInput) => ChartSeries[];
   /** Words for what is drawn, with one run and with several. */

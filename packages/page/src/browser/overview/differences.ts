@@ -3,7 +3,7 @@ import { compareSettings } from '../details/config-values.js';
 import { h, heading, refill, scrollable } from '../dom.js';
 import type { RunData } from './run-data.js';
 
-/** The settings in which the runs drawn differ; hidden if there is only one run. */
+/** The settings in which the shown runs differ; hidden if there is only one run. */
 export class Differences {
   readonly element = h.section({ class: 'card differences', 'aria-label': 'Differences' });
 

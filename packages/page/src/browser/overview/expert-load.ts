@@ -15,7 +15,7 @@ export function numBucketsOf({ most }: ExpertsReply): number {
   return most[0]?.length ?? 0;
 }
 
-/** The bucket of a step, or the one next to it. */
+/** The bucket of a step, or the nearest one. */
 export function bucketOf(data: ExpertsReply, step: number): number {
   const bucket = Math.floor((step - (data.firstStep ?? 0)) / data.stepsPerBucket);
   return Math.max(0, Math.min(numBucketsOf(data) - 1, bucket));
@@ -32,7 +32,10 @@ function droppedOf(routed: readonly number[] = [], kept: readonly number[] = [])
   return routed.map((count, expert) => (count === 0 ? 0 : 1 - (kept[expert] ?? 0) / count));
 }
 
-/** The value shown for each expert of an open layer in a bucket: its load over a fair share, or the share that it dropped. */
+/**
+ * The value shown for each expert of an open layer in a bucket: its load over a fair share, or the share that
+ * it dropped.
+ */
 export function valuesOf(
   { openLayers, routed, kept }: ExpertsReply,
   load: PageState['load'],
@@ -45,7 +48,10 @@ export function valuesOf(
   return overFair(load === 'demand' ? asked : taken);
 }
 
-/** The same of a layer as a whole: its most loaded expert, or what all of them dropped. */
+/**
+ * The value of a layer as a whole: the load of its most loaded expert, or the share that all its experts
+ * dropped.
+ */
 export function valueOfLayer(
   data: ExpertsReply,
   load: PageState['load'],

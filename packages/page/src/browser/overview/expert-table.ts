@@ -4,7 +4,7 @@ import type { PageState } from '../page-state.js';
 import { describeExpert, formatLoad, valuesOf } from './expert-load.js';
 import { loadColor, ratioOfDropped, textOnLoad } from './load-color.js';
 
-/** Less than a row. */
+/** Tolerance at the end of scrolling, less than a row. */
 const SCROLL_SLACK_PX = 8;
 
 /** The load of every shown expert in one bucket: a row for each expert, a column for each layer. */

@@ -3,13 +3,13 @@ import { cssColor } from '../theme.js';
 import type uPlot from '../vendor/uplot.js';
 import type { GenerationMarks, XRange } from './generation-spans.js';
 
-/** A label needs so many CSS pixels of its generation. */
+/** Minimum width of a generation for a label, in CSS pixels. */
 const LABEL_PX = 44;
 const HATCH_PX = 6;
 
 /**
- * Shows the generations of a run behind the series of a plot: every second one shaded, where each begins, and pauses
- * hatched. Lines and areas end at a pause and begin again behind it.
+ * Draws the generations of a run behind the series of a plot: every second one is shaded, the beginning of
+ * each is marked, and pauses are hatched. Lines and areas are interrupted by a pause.
  */
 export function generationPlugin(marks: () => GenerationMarks): uPlot.Plugin {
   return {
@@ -24,7 +24,7 @@ export function generationPlugin(marks: () => GenerationMarks): uPlot.Plugin {
   };
 }
 
-/** Adds the stretch between the last row of a generation and the first row of the next, if there is a pause. */
+/** Adds a gap between the last row of a generation and the first row of the next, if there is a pause. */
 function withPauses(
   plot: uPlot,
   gaps: uPlot.Series.Gaps,
@@ -47,7 +47,7 @@ function frameOf(plot: uPlot): Frame {
   return { ...place, hasBands: true, scale: window.devicePixelRatio || 1, pixelOf };
 }
 
-/** The place of a drawing on a canvas, in its pixels. */
+/** The place of a drawing on a canvas, in canvas pixels. */
 interface Frame {
   readonly left: number;
   readonly right: number;
@@ -56,7 +56,7 @@ interface Frame {
   readonly labelTop: number;
   /** Shades every second generation. */
   readonly hasBands: boolean;
-  /** Canvas pixels of a CSS pixel. */
+  /** Canvas pixels per CSS pixel. */
   readonly scale: number;
   readonly pixelOf: (x: number) => number;
 }
@@ -107,7 +107,7 @@ export function drawBeginnings(
     if (from > left && from < right) ctx.fillRect(from - scale / 2, labelTop, scale, top + height - labelTop);
     if (to - from < LABEL_PX * scale) continue;
     const place = [`gen ${generation}`, from + 3 * scale, labelTop + scale] as const;
-    // Legible on any area.
+    // An outline keeps the label legible on any area.
     ctx.lineWidth = 3 * scale;
     ctx.strokeStyle = cssColor('--card');
     ctx.strokeText(...place);

@@ -9,17 +9,17 @@ export interface GenerationSpan {
   readonly trainedAt: number | null;
   /** Null while it goes on. */
   readonly endedAt: number | null;
-  /** Updates done where it began. */
+  /** Number of updates that had been done when the generation began. */
   readonly fromStep: number;
 }
 
-/** Facts that are known of a run. */
+/** The data about a run from which the spans are derived. */
 interface Known {
   readonly detail: Pick<RunDetail, 'isLive' | 'endedAt' | 'generations'> | null;
   readonly metrics: Pick<MetricsReply, 'generations'> | null;
 }
 
-/** The generations of a run, oldest first, by its journal and, where that says nothing, by its metrics. */
+/** The generations of a run, oldest first, from its journal or, where that lacks them, from its metrics. */
 export function generationSpans({ detail, metrics }: Known): GenerationSpan[] {
   const points = metrics?.generations ?? [];
   const journal = detail?.generations ?? [];
@@ -46,7 +46,10 @@ interface TimedRun {
   readonly generationSpans: readonly GenerationSpan[];
 }
 
-/** How long a run took in all, as the list of runs has it, and how long one of its generations went on; in ms. */
+/**
+ * The total duration of a run, as in the list of runs, and the time during which a generation was running, in
+ * ms.
+ */
 export function timesOf(
   { detail, generationSpans: spans }: TimedRun,
   now: number,
@@ -71,8 +74,8 @@ export interface GenerationMarks {
 export const NO_MARKS: GenerationMarks = { generations: [], pauses: [] };
 
 /**
- * By step a generation ends where the next one went on: what it did beyond was done again. A run of one generation has
- * no marks.
+ * On a step axis, a generation ends at the step where the next one resumed: later steps were repeated. A run
+ * of one generation has no marks.
  *
  * @param xOf the x value of a time
  */

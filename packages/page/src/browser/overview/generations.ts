@@ -8,7 +8,10 @@ import type { RunData } from './run-data.js';
 
 const COLUMNS = ['generation', 'began', 'nodes', 'starts with', 'steps', 'went on for', 'recovered', 'ended'];
 
-/** A menu of the generations of a run that was restarted or resumed: when, from what, how each ended, what its recovery cost. */
+/**
+ * A menu of the generations of a run that was restarted or resumed: when and from which checkpoint each
+ * began, how it ended, and what its recovery cost.
+ */
 export class Generations {
   readonly #summary = h.summary('generations');
   readonly #body = h.section({ class: 'menu-body card', 'aria-label': 'Generations' });
@@ -30,7 +33,8 @@ export class Generations {
     const span = run.generationSpans.find((one) => one.generation === generation);
     const isLast = index === generations.length - 1;
     const last = isLast ? (each.trainedAtMs === null ? from.step : step) : lastStepOf(each);
-    // If nothing recorded its end, it came at least as far as the next one started from, or a heartbeat saw.
+    // If its last step was not recorded, the generation reached at least the step from which the next one
+    // started, or the step of its last heartbeat.
     const seen = Math.max(lastBeatOf(run, span) ?? 0, generations[index + 1]?.from.step ?? 0);
     const account =
       recovery === null
@@ -56,7 +60,7 @@ export class Generations {
 const ENDS: Readonly<Record<RunGeneration['end'], string>> = {
   open: '',
   lost: 'its coordinator was lost',
-  // Its message says how.
+  // The message of the failure says how.
   restarted: '',
   failed: '',
   finished: 'finished',
@@ -67,12 +71,15 @@ function stepsText(from: number, to: number, more = ''): string {
   return to <= from ? DASH : `${from + 1} to ${to}${more}`;
 }
 
-/** Returns its last step; without a record, the one before the step that failed. */
+/** Returns the last step of a generation; without a record, the step before the one that failed. */
 function lastStepOf({ lastStep, failure }: RunGeneration): number | null {
   return lastStep ?? (failure?.step == null ? null : failure.step - 1);
 }
 
-/** The last step that all ranks had left by their last heartbeat of a generation; null if there was none. */
+/**
+ * The last step that all ranks had finished by their last heartbeat in a generation; null if there was no
+ * heartbeat.
+ */
 function lastBeatOf({ ranks }: RunData, span: GenerationSpan | undefined): number | null {
   if (span?.endedAt == null) return null;
   const { beganAt, endedAt } = span;

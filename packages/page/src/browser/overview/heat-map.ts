@@ -35,7 +35,9 @@ interface LoadRow extends ChartRow {
   readonly expert: number | null;
 }
 
-/** Load of the experts over time: a row for each layer, which opens to its experts, and a table of one moment. */
+/**
+ * Load of the experts over time: a row for each layer, which opens to its experts, and a table of one moment.
+ */
 export class HeatMap {
   readonly element: HTMLElement;
   /** The card shows the bytes between ranks at the same moment. */
@@ -95,7 +97,7 @@ export class HeatMap {
     return this.#run?.stepOfX(pageState().axis, x) ?? x;
   }
 
-  /** @param of said beside the title: which of several runs this is */
+  /** @param of text beside the title that says which of several runs this is */
   set(run: RunData, of: string): void {
     const { load } = pageState();
     this.#run = run;

@@ -3,9 +3,9 @@ import type { ChartRow } from './chart-row.js';
 import type { RunData } from './run-data.js';
 
 const ROW = 20;
-/** More ranks are shown by node. */
+/** With more ranks, ranks are grouped by node. */
 const MAX_RANK_ROWS = 16;
-/** A rank stalled first if its last step is older than the others' by this. */
+/** A rank stalled first if its last step is older than that of all others by at least this. */
 const STALL_MARGIN_MS = 1_500;
 
 /** A row of the lanes: a rank or, with `rank` null, the ranks of a node. */
@@ -23,7 +23,7 @@ export function lanesOf(run: RunData, ranksOfLog: readonly number[]): readonly R
 }
 
 /**
- * A row for each rank; of many ranks one for each node, with rows for the ranks of those that are open.
+ * A row for each rank or, with many ranks, a row for each node, followed by the ranks of open nodes.
  *
  * @param openNodes keys of node rows; null for none
  */

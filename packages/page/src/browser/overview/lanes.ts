@@ -17,7 +17,7 @@ import type { RunData } from './run-data.js';
 const TOP = 18;
 /** The keyboard's cursor moves by this share of what is in view. */
 const KEY_SHARE = 1 / 100;
-/** A line of the log belongs to a place within this share of what is in view. */
+/** A log line belongs to a position if it is within this share of the visible range. */
 const MARK_SHARE = 1 / 200;
 
 const ACTIVITY_NAMES = {
@@ -70,7 +70,7 @@ export class Lanes {
     });
   }
 
-  /** @param of said beside the title: which of several runs this is */
+  /** @param of text beside the title that says which of several runs this is */
   set(run: RunData, logs: LogActivity | null, of: string): void {
     this.#run = run;
     this.#logs = logs;

@@ -2,7 +2,7 @@ import { h, refill, swatch } from '../dom.js';
 import { toggled } from '../page-state.js';
 import type { ChartSeries } from './chart-data.js';
 
-/** A label that is longer takes two columns. */
+/** A longer label takes two columns. */
 const SHORT_LABEL = 13;
 
 /** The legend of a chart: a button for each line, which hides or shows it, with its value. */
@@ -18,7 +18,7 @@ export class Legend {
     this.element.append(this.#place);
   }
 
-  /** Elements stay as long as the lines do: one of them may have the focus. */
+  /** Redraws the entries only if the lines have changed, as one of them may have the focus. */
   set(series: readonly ChartSeries[], hidden: readonly string[]): void {
     this.#hidden = hidden;
     const shown = series.map(({ label, color, dash }) => [label, color, dash]);

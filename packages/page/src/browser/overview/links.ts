@@ -3,7 +3,7 @@ import { h, heading, picker, refill } from '../dom.js';
 import { formatBytes, formatShare } from '../format.js';
 import { linkMatrix } from '../link-matrix.js';
 
-/** Bytes of tokens' rows that ranks, or nodes, sent each other in a step, forward and backward. */
+/** Bytes of token rows that ranks, or nodes, sent each other in a step, forward and backward. */
 export class Links {
   readonly #about = h.small();
   readonly #picker = picker('what sends and receives', { rank: 'by rank', node: 'by node' }, (kind) => {
@@ -21,7 +21,7 @@ export class Links {
   #kind: 'rank' | 'node' = 'rank';
   #links: LinkBytes | null = null;
 
-  /** @param links null hides the card. @param about said beside the title: the steps that it is of */
+  /** @param links null hides the card @param about text beside the title that says which steps are shown */
   set(links: LinkBytes | null, about = ''): void {
     this.#links = links;
     this.element.hidden = links === null;
@@ -41,7 +41,7 @@ export class Links {
     const shown = kind === 'rank' ? bytes : ofNodes;
     const places = shown.map((_, place) => place);
     const nodes = places.map((place) => Math.floor((place * numNodes) / places.length));
-    // A matrix that is drawn anew loses the focus.
+    // Redrawn only on changes, as a new matrix would lose the focus.
     refill(this.#matrix, [kind, shown], () => [linkMatrix({ places, nodes, bytes: shown }, kind)]);
   }
 }

@@ -25,12 +25,12 @@ export function loadColor(ratio: number): string {
   return `rgb(${mixed(ratio).join(' ')})`;
 }
 
-/** The load whose colour a share of dropped tokens has: none is grey, all is orange. */
+/** Maps a share of dropped tokens to a load with a suitable colour: none is grey, all is orange. */
 export function ratioOfDropped(share: number): number {
   return 2 ** (FULL * share);
 }
 
-/** A colour of text that can be read on it. */
+/** A text colour that is legible on the colour of a load. */
 export function textOnLoad(ratio: number): string {
   const [red, green, blue] = mixed(ratio).map((value) => (value / 255) ** 2.2) as [number, number, number];
   return 0.2126 * red + 0.7152 * green + 0.0722 * blue > MIDDLE_LUMINANCE ? '#000000' : '#ffffff';

@@ -5,9 +5,9 @@ import { querySeries, quoted, runSelector } from '../loki.js';
 import type { RunData } from './run-data.js';
 
 const NUM_BUCKETS = 240;
-/** Only the last warnings of a run are looked at. */
+/** Maximum number of a run's last warnings that are examined. */
 const MAX_WARNINGS = 500;
-/** Lines of other nodes come within this time. */
+/** Lines of other nodes arrive within this time. */
 const LATE_MS = 5_000;
 
 /** When each rank logged, by level. */
@@ -16,7 +16,7 @@ export interface LogActivity {
   readonly marks: readonly { readonly rank: number; readonly time: number; readonly level: Level }[];
   /** Width of a step of the counts. */
   readonly stepMs: number;
-  /** The end of the last step that no more lines are expected in, in ms since 1970. */
+  /** The end of the last step in which no more lines are expected, in ms since 1970. */
   readonly settledUntil: number;
 }
 
@@ -64,7 +64,7 @@ export async function fetchLogActivity(run: RunData, known: LogActivity | null):
   };
 }
 
-/** Doubles as the run grows, so that most answers continue the one before. */
+/** The step doubles as the run grows, so that most answers extend the previous one. */
 function stepOf(spanMs: number): number {
   return 1_000 * 2 ** Math.max(0, Math.ceil(Math.log2(spanMs / NUM_BUCKETS / 1_000)));
 }
@@ -80,7 +80,7 @@ export async function fetchFirstErrors(run: RunData): Promise<LogLine[]> {
   return (await Promise.all(lines)).flat();
 }
 
-/** Warnings that are alike but for numbers. */
+/** Warnings that differ only in numbers. */
 export interface WarningKind {
   /** The newest of them. */
   readonly line: LogLine;
@@ -100,7 +100,7 @@ export async function fetchWarnings(run: RunData): Promise<WarningKind[]> {
   return [...kinds.values()].map((alike) => ({ line: alike[0]!, count: alike.length }));
 }
 
-/** The run with a minute on either side. */
+/** The time range of the run, with a minute added on either side. */
 function spanOf(run: Pick<RunData, 'startedAt' | 'detail'>): readonly [number, number] {
   const { detail } = run;
   const end = detail?.isLive || detail?.endedAt == null ? Date.now() : detail.endedAt;

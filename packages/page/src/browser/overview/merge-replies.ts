@@ -2,7 +2,7 @@ import type { Columns, ExpertsReply, MetricsGroup, MetricsReply, RanksReply } fr
 
 type Groups = Readonly<Record<MetricsGroup, Columns>>;
 
-/** A reply of later rows, joined to what is known. */
+/** Appends the later rows of a reply to the known ones. */
 export function mergedMetrics(known: MetricsReply | null, reply: MetricsReply): MetricsReply {
   if (known === null || reply.replaces) return reply;
   return {
@@ -13,7 +13,7 @@ export function mergedMetrics(known: MetricsReply | null, reply: MetricsReply): 
   };
 }
 
-/** A reply of changed buckets, in place of those that are known. */
+/** Replaces known buckets by the changed ones of a reply. */
 export function mergedExperts(known: ExpertsReply | null, reply: ExpertsReply): ExpertsReply {
   const { firstBucket } = reply;
   if (known === null || firstBucket === 0) return reply;
@@ -34,7 +34,7 @@ export function mergedExperts(known: ExpertsReply | null, reply: ExpertsReply): 
   };
 }
 
-/** A reply of new and longer spans, in place of those that are known. */
+/** Replaces known spans by the new and longer ones of a reply. */
 export function mergedRanks(known: RanksReply | null, reply: RanksReply): RanksReply {
   if (known === null || reply.replaces) return reply;
   const spansOf = new Map(known.ranks.map(({ rank, spans }) => [rank, spans]));

@@ -1,8 +1,11 @@
 import type { Values } from './chart-data.js';
 
-/** Values of a running median. */
+/** Number of values in the running median. */
 const WINDOW = 9;
-/** Beyond this many times the typical distance from the running median (5.4 standard deviations of a normal one). */
+/**
+ * An outlier is farther from the running median than this many times the typical distance (5.4 standard
+ * deviations of a normal distribution).
+ */
 const FAR = 8;
 
 interface TypicalRange {
@@ -19,7 +22,8 @@ export interface Far {
 }
 
 /**
- * The scale of a chart without the outliers of its columns, and these; null if there are none.
+ * The scale of a chart that leaves out the outliers of its columns, and those outliers; null if there are
+ * none.
  *
  * @param range first and last x that count; null for all
  */
@@ -45,8 +49,8 @@ export function clippedScale(
 }
 
 /**
- * The range of values without lone outliers: those far from their neighbours, and so far outside of the running
- * median that they would set the scale. A rise that lasts is no outlier, however steep. Null without values.
+ * The range of values without lone outliers: those far from their neighbours, and so far from the running
+ * median that they would set the scale. A lasting rise is not an outlier, however steep. Null without values.
  *
  * @param startsAtZero whether the scale begins at 0
  */

@@ -81,7 +81,7 @@ export class Overview {
 
   constructor() {
     const hint = h.span({ class: 'hint' }, HINT);
-    // In one place: the charts stay where they are as notices come.
+    // Notices share one place, so that the charts do not move when one appears.
     const notices = h.div({ class: 'notices' }, hint, this.#banner.pins, this.#generations.element);
     const tools = [notices, this.#zoomReset, this.#smoothPicker, this.#outliers, this.#axisPicker];
     this.element = h.main(
@@ -160,7 +160,7 @@ export class Overview {
     }
   }
 
-  /** Shows how the run ended, or that nothing is heard of it any more. */
+  /** Shows how the run ended, or that its server no longer answers. */
   showStatus(): void {
     this.#banner.set(this.#runs[0]?.detail ?? null);
   }
@@ -169,7 +169,7 @@ export class Overview {
     const [run] = this.#runs;
     const now = performance.now();
     if (run?.detail == null) return;
-    // Once more when it is over: its end is what is looked for.
+    // Fetched once more when the run is over, as its last lines matter most.
     const logsOf = `${run.runId} ${run.detail.state}`;
     const isOther = this.#logsOf !== logsOf;
     if (!isOther && (now - this.#logsAt < LOGS_EVERY_MS || !run.detail.isLive)) return;
@@ -189,7 +189,7 @@ export class Overview {
       this.#logs = activity;
       this.#banner.setPins(run.runId, errors, warnings);
     } catch {
-      // The log view shows the error. The next refresh tries again, also where the run is over meanwhile.
+      // The log view shows the error. The next refresh tries again, even if the run is over by then.
       if (this.#logsOf === logsOf) this.#logsOf = `${run.runId} `;
     }
     this.draw();
@@ -212,7 +212,7 @@ export class Overview {
     return this.#runs[0]?.xOfStep(pageState().axis, step) ?? step;
   }
 
-  /** The longest of the steps that a place of the chart of step time stands for. */
+  /** The longest of the steps that are averaged at a position of the step time chart. */
   #longestStepAt(x: number): number {
     const at = Math.round(this.#stepOfX(x));
     const { step = [], longestStep = [] } = this.#runs[0]?.group('parts') ?? {};

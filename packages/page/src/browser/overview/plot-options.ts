@@ -9,7 +9,7 @@ import type { XAxis } from './x-axis.js';
 
 const AXIS_SIZE = 54;
 const NAME_SIZE = 15;
-/** Distance of y ticks, at least, and how many there are at most. */
+/** Minimum distance of y ticks in px, and their maximum number. */
 const Y_SPACE = 24;
 const MAX_Y_TICKS = 10;
 /** Half a label of the last x tick. */
@@ -37,10 +37,10 @@ export interface PlotHandlers {
   readonly xRange: () => readonly [number, number] | null;
   /** The range of the left axis without outliers; null for all values. */
   readonly yRange: () => readonly [number, number] | null;
-  /** The x values of what lies beyond the left axis. */
+  /** The x values of points beyond the left axis. */
   readonly beyond: () => readonly number[];
   readonly marks: () => ChartMarks;
-  /** The row that the cursor is at. @param nearest the one that is nearest in x */
+  /** The row at the cursor. @param nearest the row nearest in x */
   readonly rowAt: (plot: uPlot, nearest: number) => number;
   readonly onCursor: (plot: uPlot) => void;
   readonly onSelect: (plot: uPlot) => void;

@@ -2,7 +2,7 @@ import type { MetricsReply } from '../../api-types.js';
 import { h } from '../dom.js';
 import { formatBytes } from '../format.js';
 
-/** Says how far long metrics without an index have been read, which happens once. */
+/** Shows the progress of reading long metrics that have no index yet. */
 export class ReadingNote {
   readonly #bar = h.progress({ max: '1', 'aria-label': 'metrics that have been read' });
   readonly #text = h.span({ role: 'status' });

@@ -8,7 +8,7 @@ const TICK_LINE = 10;
 /** Room for a tick of the axis in px. */
 const TICK_SPACE = 76;
 const TIP_GAP = 12;
-/** A finger taps the same place with this precision. */
+/** Taps within this distance are on the same place. */
 const TAP_SLACK_PX = 24;
 
 /** The canvas of the rows, in px. */
@@ -53,7 +53,10 @@ interface Place {
 
 const limited = (value: number, least: number, most: number) => Math.max(least, Math.min(most, value));
 
-/** Rows of strips over a common axis. A mouse, a finger and the arrow keys move a cursor, whose place is told in words. */
+/**
+ * Rows of strips over a common axis. A mouse, a finger or the arrow keys move a cursor; a tooltip describes
+ * its position.
+ */
 export class RowChart<Row extends ChartRow> {
   readonly element: HTMLElement;
   readonly #canvas = h.canvas({ 'aria-hidden': 'true' });
@@ -103,7 +106,7 @@ export class RowChart<Row extends ChartRow> {
     this.#rows = rows;
     this.#axis = axis;
     this.#canvas.style.height = `${this.#bottom + AXIS}px`;
-    // Labels are elements: they can be read out, and the buttons of groups pressed.
+    // Labels are elements, so that they can be read out and the buttons of groups can be pressed.
     const labels = rows.map((row): ChartRow => {
       const { key, label, detail = '', note = '', height, isBlamed = false, isOpen } = row;
       return { key, label, detail, note, height, isBlamed, ...(isOpen === undefined ? {} : { isOpen }) };
@@ -167,7 +170,7 @@ export class RowChart<Row extends ChartRow> {
     this.#showCursor();
   }
 
-  /** Elements above the canvas, which need no painting as the mouse moves. */
+  /** The cursor is an element above the canvas, which need not be painted again as the mouse moves. */
   #showCursor(): void {
     const px = this.#cursor === null ? Number.NaN : this.#pxOf(this.#cursor);
     this.#line.hidden = !(px >= 0 && px <= this.#canvas.clientWidth);
@@ -205,7 +208,7 @@ export class RowChart<Row extends ChartRow> {
     this.#showTip(place, `tap again: ${this.options.action}`);
   }
 
-  /** Moves the cursor of all charts, and says what lies there. */
+  /** Moves the cursor of all charts, and describes what is there. */
   #showTip({ row, x }: Place, ...more: readonly string[]): void {
     this.options.onCursor(x);
     const shown = this.#rows[row];

@@ -17,7 +17,7 @@ import {
 import { mergedExperts, mergedMetrics, mergedRanks } from './merge-replies.js';
 import { StepClock } from './step-clock.js';
 
-/** Beyond it all rows are fetched again, downsampled by the server. */
+/** With more rows, all are fetched again, downsampled by the server. */
 const MAX_ROWS = 4_000;
 /** Expert load and rank lanes change with heartbeats and buckets of steps, so they are fetched less often. */
 const SLOW_MS = 5_000;
@@ -40,7 +40,7 @@ export class RunData {
   /** Key of the fetch of the zoomed rows; empty if they may have grown since. */
   #zoomedFor = '';
   #key = '';
-  /** Layer of the rows, and layers of the experts, that cursors continue. */
+  /** The layers to which the cursors belong: that of the rows, and those of the experts. */
   #layer = '';
   #openLayers = '';
   #slowAt = Number.NEGATIVE_INFINITY;
@@ -67,14 +67,14 @@ export class RunData {
     return axis === 'tokens' ? this.#tokens.stepAt(x) : this.clock.stepAt(this.startedAt + 1e3 * x);
   }
 
-  /** The width of so many steps on an axis, at the run's mean pace. */
+  /** The width of a number of steps on an axis, at the run's mean pace. */
   widthOf(axis: PageState['axis'], steps: number): number {
     const { firstStep, lastStep } = this.metrics ?? {};
     if (axis === 'step' || firstStep == null || lastStep == null || lastStep === firstStep) return steps;
     return (steps * (this.xOfStep(axis, lastStep) - this.xOfStep(axis, firstStep))) / (lastStep - firstStep);
   }
 
-  /** @param xOf the x value of a time, where the axis is one */
+  /** @param xOf the x value of a time, on a time axis */
   generationMarks(
     axis: PageState['axis'],
     xOf = (time: number) => (time - this.startedAt) / 1e3,
@@ -92,7 +92,7 @@ export class RunData {
     return (this.#zoomed ?? this.metrics?.groups)?.[name] ?? {};
   }
 
-  /** Rows of the whole run, whatever the zoom. */
+  /** Rows of the whole run, regardless of the zoom. */
   allOf(name: MetricsGroup): Columns {
     return this.metrics?.groups[name] ?? {};
   }

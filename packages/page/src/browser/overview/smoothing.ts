@@ -2,7 +2,7 @@ import type { PageState } from '../page-state.js';
 import type { ChartSeries, Values } from './chart-data.js';
 import { typicalRange } from './outliers.js';
 
-/** Steps that an average is over, about: the same for all runs, however long they are and whatever is in view. */
+/** Approximate number of averaged steps, independent of the length of a run and of the visible range. */
 export const SMOOTHED_STEPS: Readonly<Record<PageState['smooth'], number>> = {
   off: 0,
   light: 10,
@@ -12,10 +12,10 @@ export const SMOOTHED_STEPS: Readonly<Record<PageState['smooth'], number>> = {
 const RAW_ALPHA = 0.25;
 
 /**
- * Lines become their moving averages, with the recorded values faint behind; stacks and sparse series stay. Lone
- * outliers are left out: an average would draw each of them out.
+ * Replaces lines by their moving averages, with the recorded values faint behind; stacks and sparse series
+ * stay. Lone outliers are left out, as an average would spread them over many steps.
  *
- * @param width of what an average is over, in x values; 0 for none
+ * @param width of the averaging window, in x values; 0 for none
  */
 export function withSmoothing(series: readonly ChartSeries[], width: number): ChartSeries[] {
   if (width === 0) return [...series];
@@ -31,10 +31,10 @@ export function withSmoothing(series: readonly ChartSeries[], width: number): Ch
 }
 
 /**
- * Exponential moving average, centred: it does not lag. A value weighs exp(-distance / constant), before as after,
- * whatever the distance of its neighbours: downsampling does not change the line.
+ * Exponential moving average, centred, so that it does not lag. The weight of a value is exp(-distance /
+ * constant) on both sides, whatever the spacing of the rows, so that downsampling does not change the line.
  *
- * @param leftOut rows that have no weight; there the average is that of the others
+ * @param leftOut rows without weight, where the average is that of the others
  */
 export function movingAverage(
   x: Values,
@@ -73,10 +73,13 @@ function decayingSums(
   });
 }
 
-/** Values of a sparse series that are marked each. */
+/** Maximum number of values of a sparse series whose values are marked. */
 const MAX_MARKED = 60;
 
-/** A sparse series is dashed and marked; one of many values is neither, and thin: it would cover the others. */
+/**
+ * A sparse series is dashed and marked. One with many values is neither, and thin so as not to cover the
+ * others.
+ */
 export function sparseStyle(
   numValues: number,
 ): Pick<ChartSeries, 'isSparse' | 'hasPoints' | 'dash' | 'width'> {

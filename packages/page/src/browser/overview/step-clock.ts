@@ -1,6 +1,6 @@
 /**
- * Converts steps to what grows with them, and back, by linear interpolation: to wall-clock times (ms since 1970), or to
- * tokens.
+ * Converts steps to wall-clock times (ms since 1970) or to numbers of tokens, and back, by linear
+ * interpolation.
  */
 export class StepClock {
   readonly #steps: readonly number[];
@@ -8,8 +8,8 @@ export class StepClock {
 
   /**
    * @param steps ascending
-   * @param times when each step ended, or the tokens up to then
-   * @param startedAt when the first step began, or 0 tokens
+   * @param times when each step ended, or the number of tokens up to then
+   * @param startedAt when the first step began, or 0 for tokens
    */
   constructor(steps: readonly (number | null)[], times: readonly (number | null)[], startedAt: number) {
     const known = steps

@@ -7,9 +7,9 @@ import { openStep } from './open-logs.js';
 import type { RunData } from './run-data.js';
 import { formatMs } from './units.js';
 
-/** A domain's loss that grew by more than this share between two validations is told. */
+/** A domain's loss is reported if it grew by more than this share between two validations. */
 const WORSE_SHARE = 0.1;
-/** Skipped steps and the like are fetched again while the run may still write them. */
+/** A step that could not be fetched is requested again at this interval. */
 const AGAIN_MS = 3_000;
 
 interface Named {
@@ -57,7 +57,7 @@ function namedOf(name: string): Named {
   );
 }
 
-/** Shows the record of one step beside the steps before it: the first place to look at for a spike. */
+/** Shows the record of one step compared with the steps before it: the first place to look at for a spike. */
 export class StepPanel {
   readonly element = h.section({ class: 'step-panel', tabindex: '-1', hidden: true });
   #shown = '';
@@ -89,7 +89,7 @@ export class StepPanel {
       fill(this.element, headOf(step), linksOf(run, step, reply.generation), ...bodyOf(reply));
     } catch (error) {
       if (this.element.dataset.of !== wanted) return;
-      // A live run may record it later.
+      // A live run may record the step later.
       if (run.detail?.isLive === false) this.#shown = wanted;
       const problem = problemOf(error);
       fill(this.element, headOf(step), h.p({ role: 'alert' }, problem), linksOf(run, step, null));
@@ -151,7 +151,7 @@ function medianName({ numNeighbours }: StepReply): string {
   return numNeighbours === 0 ? 'no step before' : `median of the ${numNeighbours} before`;
 }
 
-/** A sentence for each value that is out of the usual; parts of a value that is told already are left out. */
+/** A sentence for each unusual value; the parts of a value that is already mentioned are left out. */
 function findings(reply: StepReply): string[] {
   const { numbers, validations } = reply;
   const out = numbers.filter(({ name, standsOut }) => standsOut && !namedOf(name).name.startsWith('–'));

@@ -26,7 +26,7 @@ export const STEP_AXIS: XAxis = {
   steps: roundSteps(8),
   space: 60,
   tick: (step) => String(step),
-  // Heartbeats lie between steps.
+  // A heartbeat may lie between two steps.
   place: (step) => `step ${Math.round(step)}`,
 };
 
@@ -58,7 +58,7 @@ export const X_AXES: Readonly<Record<PageState['axis'], XAxis>> = {
   tokens: TOKEN_AXIS,
 };
 
-/** Round places between two, at most so many. */
+/** Round positions between two values, at most `maxTicks`. */
 export function ticksOf(
   { steps }: XAxis,
   [first, last]: readonly [number, number],

@@ -14,7 +14,7 @@ export interface DetailData {
   readonly recorded: readonly number[];
 }
 
-/** Below the text: the way of the chosen token, or the chosen expert. */
+/** The card below the text: the path of the chosen token, or the chosen expert. */
 export class DetailCard {
   readonly #title = h.div({ class: 'detail-title' });
   readonly #words = h.p({ class: 'detail-words', role: 'status' });

@@ -8,8 +8,9 @@ const PALEST = 0.42;
 const MIDDLE_LUMINANCE = 0.18;
 
 /**
- * Colours experts as the exported page does: a hue for each group, a shade for each expert in it; with one group alone a hue
- * for each expert. Sets `--expert-N` and `--on-expert-N` on an element, for all that is in it.
+ * Colours experts as the exported page does: a hue for each group, and a shade for each expert in it; with
+ * only one group, a hue for each expert. Sets `--expert-N` and `--on-expert-N` on an element, for all its
+ * descendants.
  */
 export function setExpertColors(
   element: HTMLElement,

@@ -1,6 +1,8 @@
 export type ExpertsOfDomain = Readonly<Record<string, readonly number[]>>;
 
-/** Experts that are open to the same domains; without level 1 there is one group of all. */
+/**
+ * Experts that are open to the same domains. Without routing at level 1, there is one group of all experts.
+ */
 export interface ExpertGroup {
   readonly experts: readonly number[];
   readonly domains: readonly string[];

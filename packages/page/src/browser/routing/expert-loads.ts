@@ -6,7 +6,7 @@ import { formatLoad, overFair } from '../overview/expert-load.js';
 import { loadColor, ratioOfDropped, textOnLoad } from '../overview/load-color.js';
 import type { PageState } from '../page-state.js';
 
-/** With more, only the experts of one layer are shown. */
+/** Maximum number of cells; if there are more, only the experts of one layer are shown. */
 const MOST_CELLS = 1_024;
 
 /** Load of all experts in the recorded step; each is a button that shows its tokens. */
@@ -70,7 +70,7 @@ export class ExpertLoads {
     );
   }
 
-  /** Arrows go from cell to cell: one stop of the Tab key for all. */
+  /** Arrow keys move from cell to cell; all cells are one stop of the Tab key. */
   #onKey(event: KeyboardEvent): void {
     const cells = [...this.#rows.querySelectorAll<HTMLButtonElement>('button:not(:disabled)')];
     const at = cells.indexOf(document.activeElement as HTMLButtonElement);

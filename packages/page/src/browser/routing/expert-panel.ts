@@ -7,7 +7,7 @@ import { expertStyle } from './expert-colors.js';
 import { picture, shape } from './svg.js';
 
 const [WIDTH, HEIGHT] = [320, 72];
-/** Above and below the curve. */
+/** Padding above and below the curve. */
 const PAD = 6;
 
 interface PanelOptions {
@@ -33,7 +33,9 @@ export function expertPanel(reply: ExpertRoutes, options: PanelOptions): HTMLEle
   ];
 }
 
-/** "260 of 2,048 choices of the layer (1.02x a fair share), 154 kept, 106 over capacity; on rank 1, node 0" */
+/**
+ * "260 of 2,048 choices of the layer (1.02x a fair share), 154 kept, 106 over capacity; on rank 1, node 0"
+ */
 export function expertInWords({ outcomes, ofLayer, places }: ExpertRoutes, numExperts: number): string {
   const choices = Object.values(outcomes).reduce((sum, count) => sum + count, 0);
   const parts = Object.entries(outcomes).flatMap(([outcome, count]) =>
@@ -48,7 +50,7 @@ function mostOf({ mostTaken }: ExpertRoutes): number {
   return Math.max(1, ...mostTaken.map(({ choices }) => choices));
 }
 
-/** @param most choices of a full bar; null if bars are shares of the id */
+/** @param most number of choices that fills a bar; null if bars show shares of the id */
 function tokenList(
   title: string,
   about: string,

@@ -3,7 +3,7 @@ import { fill, h, heading, picker } from '../dom.js';
 import { formatBytes, formatShare } from '../format.js';
 import { linkMatrix } from '../link-matrix.js';
 
-/** More ranks do not fit a card: nodes are shown first. */
+/** A matrix of more ranks does not fit the card, so nodes are shown first. */
 const MOST_RANKS = 16;
 
 /** Bytes that the recorded choices of a step sent from rank to rank, or from node to node. */

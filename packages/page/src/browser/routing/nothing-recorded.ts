@@ -2,7 +2,7 @@ import type { RecordedSteps } from '../../api-types.js';
 import { commandLine } from '../command-line.js';
 import { h } from '../dom.js';
 
-/** How to record routes, where none are. */
+/** Explains how to record routes if there are none. */
 export function nothingRecorded({ recording, command }: RecordedSteps, isLive: boolean): HTMLElement[] {
   if (recording !== null && isLive)
     return [

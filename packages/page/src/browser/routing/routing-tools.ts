@@ -88,7 +88,7 @@ export class RoutingTools {
   }
 
   #open(step: number): void {
-    // Sequences of another step are other texts.
+    // The sequences of another step are other texts, so the token is meaningless there.
     setState({ recorded: step, token: null });
   }
 
@@ -102,7 +102,7 @@ export class RoutingTools {
   }
 }
 
-/** Options that stay as they are while they are the same: one of them may be open. */
+/** Replaces the options only if they have changed, as the list may be open. */
 function options(
   select: HTMLSelectElement,
   texts: readonly (readonly [value: string | number, text: string])[],

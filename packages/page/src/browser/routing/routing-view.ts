@@ -15,7 +15,10 @@ import { TextCard } from './text-card.js';
 /** Fields of the state that the view shows. */
 const SHOWN = [...(['recorded', 'sequence', 'token', 'expert', 'layer', 'load'] as const)];
 
-/** The fifth view: the recorded routes of a step: a text with its experts, the way of a token, experts and links. */
+/**
+ * The fifth view: the recorded routes of a step. It shows a text with its experts, the path of a token,
+ * experts and links.
+ */
 export class RoutingView {
   readonly element: HTMLElement;
   readonly #tools = new RoutingTools();
@@ -38,15 +41,15 @@ export class RoutingView {
   #recorded: RecordedSteps | null = null;
   #routes: StepRoutes | null = null;
   #sequence: SequenceRoutes | null = null;
-  /** What of the step and of the sequence is shown: run, step, files. */
+  /** Which step and which sequence are shown: run, step, files. */
   #stepKey = '';
   #sequenceKey = '';
-  /** Index of the first token that is wanted where none is chosen. */
+  /** Index of the first token to show if none is chosen. */
   #from = 0;
   #updates = 0;
   /** Whether the newest update waits for the server. */
   #isBusy = false;
-  /** What the server has refused: step, sequence and token. */
+  /** The step, sequence and token of the request that the server has refused. */
   #refused = '';
 
   constructor() {
@@ -68,10 +71,10 @@ export class RoutingView {
     onTheme(() => this.#paint());
   }
 
-  /** Shows the step of the page's state; asks for the steps of a live run each time. */
+  /** Shows the step of the page's state; for a live run, fetches the list of steps each time. */
   async show(runId: string, isLive: boolean, generation: number): Promise<void> {
     if (runId !== this.#runId) this.#forget(runId);
-    // A generation does steps again, and replaces their files.
+    // A new generation repeats steps and replaces their files.
     if (generation !== this.#generation) this.#stepKey = '';
     this.#generation = generation;
     const isKnown = !this.#isLive && (this.#stepKey !== '' || this.#recorded?.steps.length === 0);
@@ -109,12 +112,14 @@ export class RoutingView {
     )
       return;
     if (state.sequence !== before.sequence || state.recorded !== before.recorded) this.#from = 0;
-    // What is at hand is shown at once.
+    // Data that has been fetched already is shown at once.
     if (this.#isAtHand()) this.#draw(before);
     void this.#update();
   }
 
-  /** The recorded step that the state names, or the newest; while a live run writes that, the one before. */
+  /**
+   * The recorded step that the state names, or the newest one; while a live run writes that, the one before.
+   */
   #wantedStep(): number | null {
     const { steps = [], files = [] } = this.#recorded ?? {};
     const { recorded } = pageState();
@@ -131,7 +136,7 @@ export class RoutingView {
     return isShown && (sequence ?? this.#routes.sequences.sequence[0]) === shown.sequence;
   }
 
-  /** Fetches what the state names and is not at hand. */
+  /** Fetches the data for the state that has not been fetched yet. */
   async #update(): Promise<void> {
     const update = ++this.#updates;
     const runId = this.#runId;
@@ -169,7 +174,7 @@ export class RoutingView {
       fill(this.#problem, problemOf(error));
       this.#body.hidden = true;
       this.#stepKey = '';
-      // The server would say the same again, perhaps after reading for seconds.
+      // The server would refuse the same request again, perhaps after reading for seconds.
       if (error instanceof RequestError && error.status > 0) this.#refused = wanted;
     } finally {
       if (update === this.#updates) {
@@ -211,7 +216,7 @@ export class RoutingView {
     this.#text.setGroups(routes);
   }
 
-  /** What depends on the theme. */
+  /** Draws what depends on the theme. */
   #paint(): void {
     if (this.#routes === null) return;
     setExpertColors(this.element, this.#routes);
@@ -258,7 +263,7 @@ export class RoutingView {
     else if (key === 'n') this.#tools.newest();
   }
 
-  /** Closes the expert, then the way. */
+  /** Closes the expert if one is open, otherwise the path of the token. */
   #close(): void {
     const { expert, token } = pageState();
     if (expert === null && token === null) return;
@@ -267,7 +272,7 @@ export class RoutingView {
   }
 }
 
-/** Whether a reply has a token, or the sequence has none so far back. */
+/** Whether a reply contains a token, or the sequence is too short to have it. */
 function holds({ from, tokens, length }: SequenceRoutes, token: number): boolean {
   return token >= length || (token >= from && token < from + tokens.id.length);
 }

@@ -7,7 +7,7 @@ import { expertStyle } from './expert-colors.js';
 import { groupsOf } from './expert-groups.js';
 import { TokenText } from './token-text.js';
 
-/** More experts of a group are named by the first and the last. */
+/** A larger group of experts is named by its first and its last. */
 const MOST_CHIPS = 12;
 
 /** A sequence: its tokens with their experts, whose colours a legend explains. */
@@ -18,7 +18,7 @@ export class TextCard {
   readonly #title = h.h2();
   readonly #pages = h.div({ class: 'text-pages' });
   readonly #legend = h.div({ class: 'legend' });
-  /** A way is of its step, also when a live run has recorded another. */
+  /** A token belongs to this step, even if a live run has recorded a newer one. */
   readonly #text = new TokenText((token) => setState({ token, expert: null, recorded: this.#step }));
   readonly element = h.section(
     { class: 'card text-card', 'aria-label': 'Text' },

@@ -2,20 +2,26 @@ import { fill, h } from '../dom.js';
 import type { Choice, ShownToken } from './choices.js';
 import { expertStyle } from './expert-colors.js';
 
-/** Least share of the width that an expert has below a token, whatever its weight. */
+/** Minimum share of the width for an expert below a token, whatever its weight. */
 const LEAST_WIDTH = 0.15;
 
-/** Pixels below a token that was scrolled to. */
+/** Free pixels below a token that was scrolled to. */
 const CLEARANCE = 12;
 
-/** A text: each token above its experts, layer by layer. One stop of the Tab key; arrows go from token to token. */
+/**
+ * A text: each token above its experts, layer by layer. It is one stop of the Tab key; arrow keys move from
+ * token to token.
+ */
 export class TokenText {
   readonly element = h.div({ class: 'tokens', role: 'listbox', 'aria-label': 'tokens' });
   #elements: readonly HTMLElement[] = [];
   #tokens: readonly ShownToken[] = [];
   #selected: number | null = null;
 
-  /** @param onSelect called with the index in the sequence of a token that is clicked, or for which Enter is pressed */
+  /**
+   * @param onSelect called with the index in the sequence of a token that is clicked, or for which Enter is
+   *   pressed
+   */
   constructor(private readonly onSelect: (index: number) => void) {
     this.element.addEventListener('click', ({ target }) => {
       const token = this.#at(target);
@@ -47,7 +53,11 @@ export class TokenText {
     });
   }
 
-  /** Leaves colour to an expert and the tokens that chose it alone; null for all. @param expert as `layer.expert` */
+  /**
+   * Keeps the colours only of an expert and of the tokens that chose it; null for all.
+   *
+   * @param expert as `layer.expert`
+   */
   highlight(expert: string | null): void {
     this.element.classList.toggle('is-highlighted', expert !== null);
     for (const chip of this.element.querySelectorAll<HTMLElement>('.expert-chip'))
@@ -61,7 +71,11 @@ export class TokenText {
     });
   }
 
-  /** Scrolls until the marked token stands above what covers the end of the window. @param top of that */
+  /**
+   * Scrolls until the marked token is above the element that covers the bottom of the window.
+   *
+   * @param top upper edge of that element
+   */
   showAbove(top: number): void {
     const marked = this.#elements.find((_, at) => this.#tokens[at]!.index === this.#selected);
     const hidden = marked === undefined ? 0 : marked.getBoundingClientRect().bottom - top;
@@ -77,7 +91,7 @@ export class TokenText {
     return element === null ? undefined : this.#tokens[this.#elements.indexOf(element)];
   }
 
-  /** Tab leads to this token. */
+  /** Makes this token the one that Tab leads to. */
   #enter(element: HTMLElement | undefined): void {
     for (const other of this.#elements) if (other.tabIndex === 0) other.tabIndex = -1;
     if (element) element.tabIndex = 0;
@@ -96,7 +110,7 @@ export class TokenText {
     event.preventDefault();
     this.#enter(next);
     next.focus();
-    // A way that is open follows.
+    // If the path of a token is open, it follows.
     if (this.#selected !== null) this.onSelect(this.#tokens[this.#elements.indexOf(next)]!.index);
   }
 
@@ -111,14 +125,18 @@ export class TokenText {
   }
 }
 
-/** The element nearest in the first line of others. @param others in order, away from `element` */
+/**
+ * The element that is horizontally nearest in the first line of others.
+ *
+ * @param others in order, away from `element`
+ */
 function nearest(others: readonly HTMLElement[], element: HTMLElement): HTMLElement | undefined {
   const top = others.find(({ offsetTop }) => offsetTop !== element.offsetTop)?.offsetTop;
   const distance = ({ offsetLeft }: HTMLElement) => Math.abs(offsetLeft - element.offsetLeft);
   return others.filter(({ offsetTop }) => offsetTop === top).sort((a, b) => distance(a) - distance(b))[0];
 }
 
-/** Its name, which screen readers tell, is its content: what is to be seen, with words between. */
+/** The name that screen readers announce is the content: the visible text, with hidden words between. */
 function tokenElement({ text, choices }: ShownToken, layers: readonly number[]): HTMLElement {
   const rows = layers.map((layer) => {
     const own = choices.filter((choice) => choice.layer === layer);
@@ -131,7 +149,7 @@ function tokenElement({ text, choices }: ShownToken, layers: readonly number[]):
 
 /** An expert below a token, as wide as its weight. */
 function expertOf({ layer, expert, weight, outcome }: Choice): HTMLElement[] {
-  // A sum above 1 fills the width.
+  // Flex items whose growth factors sum to more than 1 fill the width.
   const share = Math.max(LEAST_WIDTH, weight ?? 1) / LEAST_WIDTH;
   const style = { ...expertStyle(expert), 'flex-grow': share.toFixed(2) };
   const attributes = {

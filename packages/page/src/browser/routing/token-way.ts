@@ -7,10 +7,10 @@ import { picture, shape } from './svg.js';
 
 const LANE = 30;
 const ROW = 30;
-/** With more ranks only those have a lane that the token is on, or is sent to. */
+/** With more ranks, only the token's own rank and its destinations have a lane. */
 const MOST_LANES = 12;
 
-/** A rank, on its node. */
+/** A rank and its node. */
 interface Lane {
   readonly rank: number;
   readonly node: number;
@@ -45,7 +45,10 @@ const MEANINGS: Readonly<Record<keyof typeof NUMBERS, string>> = {
   weight: "weight of the expert's output",
 };
 
-/** The way of a token: a row for each choice, with the ranks as lanes, and all that decided it. */
+/**
+ * The path of a token: a row for each choice, with the ranks as lanes, and everything that decided the
+ * choice.
+ */
 export function tokenWay({ choices }: ShownToken, { sequence, lanes, onExpert }: WayOptions): HTMLElement {
   const home = { rank: sequence.rank, node: sequence.node };
   const shown = lanesOf(lanes, [home, ...choices]);
@@ -112,7 +115,7 @@ function laneNames(lanes: readonly Lane[], home: number): HTMLElement {
   );
 }
 
-/** From the token's rank to that of the expert and back; broken off where the choice was not kept. */
+/** A line from the token's rank to that of the expert and back; broken off where the choice was not kept. */
 function excursion({ rank, link, outcome }: Choice, lanes: readonly Lane[], home: number): SVGElement {
   const xOf = (wanted: number) => LANE * (lanes.findIndex((lane) => lane.rank === wanted) + 0.5);
   const [x, y] = [xOf(rank), ROW / 2];

@@ -14,7 +14,7 @@ const LABEL_PAD = 4;
 /** Narrower bars have no label, and narrower waits no hatching. */
 const LEAST_LABEL_PX = 22;
 const LEAST_HATCH_PX = 5;
-/** Arrows of shorter waits are drawn for the chosen span alone. */
+/** Arrows of shorter waits are drawn only for the chosen span. */
 const LEAST_ARROW_PX = 14;
 const HATCH_PX = 6;
 
@@ -23,14 +23,14 @@ export interface Scene {
   readonly window: TimeWindow;
   readonly stepEndMs: number;
   readonly fallen: readonly FallenRank[];
-  /** Vertical position of what is at the top, below the axis. */
+  /** Vertical scroll position: the offset of what is shown directly below the axis. */
   readonly scrollTop: number;
   readonly width: number;
   readonly height: number;
   readonly chosen: TimelineSpan | null;
 }
 
-/** A scene, what to draw it with, and the place of a time. */
+/** A scene, the canvas context, and the x position of a time. */
 interface Pen extends Scene {
   readonly context: CanvasRenderingContext2D;
   readonly x: (ms: number) => number;
@@ -76,7 +76,7 @@ function drawLabel({ context, stepEndMs }: Pen, { lane, top, height, waitMs, spa
   context.fillText(`rank ${lane.rank}`, 4, middle);
   context.fillStyle = cssColor('--text-dim');
   context.textAlign = 'right';
-  // Nothing is known of a rank that has recorded nothing of the step.
+  // The share is unknown for a rank that has recorded nothing of the step.
   const share = spans.length === 0 ? DASH : `${Math.round((100 * waitMs) / stepEndMs)} %`;
   context.fillText(share, GUTTER - 8, middle);
   context.textAlign = 'left';
@@ -99,7 +99,7 @@ function drawAxis({ context, width, x }: Pen, { at, step }: ReturnType<typeof ti
 
 function drawLane(pen: Pen, lane: PlacedLane): void {
   const { context, window, chosen, x } = pen;
-  // The first of many spans in one pixel is drawn.
+  // Only the first of several spans within one pixel is drawn.
   const drawnTo = new Map<number, number>();
   for (const placed of lane.spans) {
     const { span, top, height, isInFlight, hasLabel } = placed;
@@ -142,7 +142,7 @@ function drawWait({ context, x }: Pen, { span, height }: PlacedSpan, top: number
 }
 
 function drawText(context: CanvasRenderingContext2D, span: TimelineSpan, bar: Box): void {
-  // The part of the bar that can be seen.
+  // The label is drawn on the visible part of the bar.
   const left = Math.max(bar.left, GUTTER);
   const room = bar.left + bar.width - left - 2 * LABEL_PAD;
   const label = labelsOf(span).find((each) => context.measureText(each).width <= room);

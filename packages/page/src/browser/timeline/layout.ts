@@ -3,17 +3,17 @@ import type { TimelineLane, TimelineSpan } from '@locmoe/run-format/timeline-dat
 /** Heights in pixels. */
 const NODE_ROW = 18;
 const GAP = 6;
-/** Heights in px by depth: the step, its phases, the parts of these, operations. */
+/** Heights in px by depth: the step, its phases, their parts, operations. */
 const ROWS = [4, 13, 15, 15] as const;
 const IN_FLIGHT_ROW = 5;
 const COMPACT_ROW = 15;
 
-/** A span in its place; `top` is that of its lane's own. */
+/** A placed span; `top` is relative to its lane. */
 export interface PlacedSpan {
   readonly span: TimelineSpan;
   readonly top: number;
   readonly height: number;
-  /** It travelled while the rank did other things. */
+  /** Whether the operation was in flight while the rank did other things. */
   readonly isInFlight: boolean;
   /** False if other spans of the same row cover it. */
   readonly hasLabel: boolean;
@@ -38,8 +38,8 @@ export interface Layout {
 /**
  * Places the lanes one below the other, by node.
  *
- * @param stepEndMs where the step ends, which begins at 0
- * @param isCompact one row for a rank, in which inner spans cover outer ones
+ * @param stepEndMs end of the step, which begins at 0
+ * @param isCompact one row for each rank, in which inner spans cover outer ones
  */
 export function layoutOf(lanes: readonly TimelineLane[], stepEndMs: number, isCompact: boolean): Layout {
   const placed: PlacedLane[] = [];
@@ -73,7 +73,7 @@ function expanded(lane: TimelineLane, top: number): Omit<PlacedLane, 'waitMs'> {
   const open: TimelineSpan[] = [];
   const spans: PlacedSpan[] = lane.spans.map((span) => {
     while (open.length > 0 && open[open.length - 1]!.endMs <= span.startMs) open.pop();
-    // Operations share the last row: one inside another covers it.
+    // Operations share the last row; a nested one covers the outer one.
     const depth = span.kind === 'part' ? Math.min(open.length, ROWS.length - 2) : ROWS.length - 1;
     open.push(span);
     return { span, top: tops[depth]!, height: ROWS[depth]! - 1, isInFlight: false, hasLabel: depth > 0 };
@@ -96,7 +96,10 @@ function expanded(lane: TimelineLane, top: number): Omit<PlacedLane, 'waitMs'> {
   return { lane, top, height, spans: [...spans, ...inFlight] };
 }
 
-/** The waits of a rank within a step, and for whom: what follows it (a validation, a checkpoint) has waits too. */
+/**
+ * The waits of a rank within a step, and for which rank. Waits of what follows the step, such as a
+ * validation, are cut off.
+ */
 export function waitsOf(
   { spans }: TimelineLane,
   stepEndMs: number,
@@ -109,7 +112,7 @@ export function waitsOf(
   });
 }
 
-/** The innermost span at a place, of those that are wide enough to be seen; null if there is none. */
+/** The innermost span at a position, of those that are wide enough to be visible; null if there is none. */
 export function spanAt(layout: Layout, y: number, timeMs: number, slackMs: number): PlacedSpan | null {
   const lane = layout.lanes.find(({ top, height }) => y >= top && y < top + height);
   if (lane === undefined) return null;

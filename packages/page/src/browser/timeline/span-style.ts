@@ -23,7 +23,7 @@ const CLASS_OF_NAME: Readonly<Record<string, SpanClass>> = {
   experts: 'experts',
 };
 
-/** Parts that hold others. */
+/** Parts that contain others. */
 const PHASES = ['step', 'forward', 'backward', 'reduce', 'optimizer', 'validation', 'checkpoint', 'snapshot'];
 
 export function isPhase({ kind, name }: TimelineSpan): boolean {

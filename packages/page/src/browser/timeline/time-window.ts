@@ -6,7 +6,7 @@ export interface TimeWindow {
   readonly to: number;
 }
 
-/** Never less than this is shown. */
+/** Minimum width of the visible range. */
 const LEAST_MS = 0.02;
 
 /** Zooms about a time; a factor below 1 shows less. */
@@ -28,7 +28,7 @@ export function within({ from, to }: TimeWindow, all: TimeWindow): TimeWindow {
   return { from: start, to: start + width };
 }
 
-/** Moves the window so that a span can be seen, and not wider than need be. */
+/** Moves the window so that a span is visible, and widens it no more than necessary. */
 export function showing(window: TimeWindow, startMs: number, endMs: number, all: TimeWindow): TimeWindow {
   if (startMs >= window.from && endMs <= window.to) return window;
   const width = Math.max(window.to - window.from, (endMs - startMs) * 1.2);

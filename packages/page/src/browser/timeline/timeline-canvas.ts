@@ -11,11 +11,14 @@ import { showing, type TimeWindow, within, zoomed } from './time-window.js';
 
 const ZOOM_STEP = 1.4;
 const PAN_SHARE = 0.2;
-/** A shorter way of the mouse is a click. */
+/** A mouse movement shorter than this is a click. */
 const CLICK_SLACK_PX = 4;
 const TIP_GAP_PX = 12;
 
-/** The lanes of a timeline: drawn on a canvas that scrolls by itself; moved, zoomed and read by mouse and keyboard. */
+/**
+ * The lanes of a timeline, drawn on a canvas with its own scrolling; mouse and keyboard move, zoom and
+ * inspect it.
+ */
 export class TimelineCanvas {
   readonly #canvas = h.canvas({ class: 'timeline-canvas', 'aria-hidden': 'true' });
   readonly #space = h.div({ class: 'timeline-space' });
@@ -236,7 +239,7 @@ export class TimelineCanvas {
     this.draw();
   }
 
-  /** The span before or after the chosen one in its lane; at first the first that is shown. */
+  /** The previous or next span in the lane of the chosen one; if none is chosen, the first one shown. */
   #neighbour(by: number): TimelineSpan | null {
     const chosen = this.#chosen;
     if (chosen === null) return this.#nearest(0, this.#window.from);
@@ -244,7 +247,7 @@ export class TimelineCanvas {
     return spans[spans.indexOf(chosen) + by] ?? chosen;
   }
 
-  /** The same operation in the lane above or below, or what went on there at the time. */
+  /** The same operation in the lane above or below, or what was going on there at the time. */
   #inLane(by: number): TimelineSpan | null {
     const chosen = this.#chosen;
     if (chosen === null) return this.#nearest(0, this.#window.from);
@@ -282,7 +285,7 @@ export class TimelineCanvas {
     this.#showTip(this.#chosen, left + seen, top + box.top + box.height);
   }
 
-  /** Says what a span is, beside a place of the window; null for none. */
+  /** Shows what a span is, beside a position of the window; null for none. */
   #showTip(span: TimelineSpan | null, x = 0, y = 0): void {
     this.#tip.hidden = span === null;
     if (span === null) return;

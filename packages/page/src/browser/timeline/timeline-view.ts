@@ -7,7 +7,7 @@ import { waitsOf } from './layout.js';
 import { formatSpanMs, SPAN_CLASSES } from './span-style.js';
 import { TimelineCanvas } from './timeline-canvas.js';
 
-/** If there are more ranks, each has one row at first. */
+/** With more ranks, each has only one row at first. */
 const MAX_EXPANDED = 12;
 
 /** The third view: what every rank did in one step, and whom it waited for. */
@@ -54,7 +54,7 @@ export class TimelineView {
       ),
     );
     this.element = h.main({ class: 'timeline' }, tools, this.#about, this.#problem, this.#canvas.element);
-    // Single keys that the page does not use in this view.
+    // These single keys are not used elsewhere on the page.
     this.element.addEventListener('keydown', ({ key, target }) => {
       if (target === this.#step) return;
       if (key === '[') this.move(-1);
@@ -64,7 +64,10 @@ export class TimelineView {
     });
   }
 
-  /** Shows the step of the page's state; fetched once, unless ranks of a live run have yet to record it. */
+  /**
+   * Shows the step of the page's state, which is fetched once, or again while ranks of a live run have not
+   * recorded it.
+   */
   async show(runId: string, isLive: boolean): Promise<void> {
     this.#runId = runId;
     this.#isLive = isLive;
@@ -77,7 +80,7 @@ export class TimelineView {
       if (wanted !== this.#wanted) return;
       const missing = unrecorded(reply);
       if (isLive && missing.length > 0) this.#wanted = '';
-      // Unchanged, what is shown keeps its zoom.
+      // If the reply is unchanged, the zoom is kept.
       const before = this.#reply;
       const isSame =
         before !== null &&
@@ -88,7 +91,7 @@ export class TimelineView {
       if (!isSame) this.#set(runId, reply);
     } catch (error) {
       if (wanted !== this.#wanted) return;
-      // A live run may write it yet.
+      // A live run may still write the step.
       this.#wanted = '';
       this.#reply = null;
       this.#canvas.element.hidden = true;
@@ -108,7 +111,7 @@ export class TimelineView {
     this.#nameRows();
   }
 
-  /** The view has come to the fore. */
+  /** Called when the view is shown. */
   focus(): void {
     this.#canvas.draw();
     this.#canvas.focus();
@@ -120,7 +123,7 @@ export class TimelineView {
   }
 
   #open(step: number | null, generation: number | null): void {
-    // The newest step is another one by now.
+    // The newest step may have changed, so it is fetched again.
     if (step === null) this.#wanted = '';
     setState({ step, generation });
     void this.show(this.#runId, this.#isLive);
