@@ -11,7 +11,7 @@ export interface BenchFolders {
 }
 
 /**
- * Makes both, before what takes minutes or a night.
+ * Creates both folders, before measuring takes minutes or a night.
  *
  * @throws TrainerError `NO_RESOURCE` naming the option and what is in the way
  */
@@ -20,7 +20,7 @@ export function makeBenchFolders({ workDir, out }: BenchFolders): void {
   makeFolder(out, '--out');
 }
 
-/** Writes figures as JSON into the folder `out`, and says where. */
+/** Writes figures as JSON into the folder `out`, and prints the name of the file. */
 export function writeFigures(out: string, name: string, figures: unknown): void {
   const file = path.join(out, name);
   writeFileSync(file, `${JSON.stringify(figures, null, 1)}\n`);

@@ -6,10 +6,10 @@ import { interruptible } from 'locmoe/internal/os/on-signals';
 import { type BenchFolders, makeBenchFolders } from './folders.js';
 
 export interface MeasuredPart {
-  /** Folder of this part alone, emptied before it starts; kept afterwards. */
+  /** Folder for this part only, emptied before the part starts; kept afterwards. */
   readonly workDir: string;
   readonly log: (line: string) => void;
-  /** Aborted when a signal asks for the end: the part then ends its processes and throws. */
+  /** Aborted when a signal requests the end: the part then ends its processes and throws. */
   readonly signal: AbortSignal;
 }
 
@@ -18,9 +18,9 @@ export interface MeasuringOptions<Part> extends BenchFolders {
   /** Names of parts; empty for all. */
   readonly only: readonly string[];
   /**
-   * Measures one part and writes what it gives into the report.
+   * Measures one part and writes its figures into the report.
    *
-   * @returns what to say of it, and whether what it found is a failure
+   * @returns what to print about it, and whether its findings count as a failure
    */
   readonly measure: (
     name: string,
@@ -30,7 +30,7 @@ export interface MeasuringOptions<Part> extends BenchFolders {
 }
 
 /**
- * Measures part after part, so that one that fails or is interrupted takes nothing from the others.
+ * Measures one part after the other, so that a part that fails or is interrupted does not affect the others.
  *
  * @returns the exit code of the command; that of a failed run if a part failed
  * @throws TrainerError `BAD_INPUT` for an unknown part; `INTERRUPTED`

@@ -31,7 +31,7 @@ export function spreadOf(values: readonly number[]): Spread {
   return { median: median(values), least: quantile(values, 0), most: quantile(values, 1) };
 }
 
-/** The median, with the range in brackets where it is visible in the given format. */
+/** The median, followed by the range in brackets if the given format shows a difference. */
 export function withSpread({ median, least, most }: Spread, format: (value: number) => string): string {
   const [low, high] = [format(least), format(most)];
   return low === high ? format(median) : `${format(median)} (${low} to ${high})`;

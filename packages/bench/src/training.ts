@@ -10,7 +10,7 @@ import { tryLock } from 'locmoe/internal/os/libc';
 import { interruptible } from 'locmoe/internal/os/on-signals';
 
 export interface TrainingOptions {
-  /** Recipe or config file; none where `more` has another recipe. */
+  /** Recipe or config file; omitted if `more` has another recipe. */
   readonly config?: string;
   readonly sets: readonly string[];
   /** Emptied first; receives the run folder and the command output. */
@@ -26,8 +26,8 @@ export interface TrainingOptions {
  * Runs `locmoe train` in a child process and waits for it. A signal to this process stops the run.
  *
  * @returns the run folder
- * @throws TrainerError `INTERRUPTED` if the run was stopped; `INTERNAL` if it failed, with its last line of output;
- *   `BAD_INPUT` if another process has its run in this folder
+ * @throws TrainerError `INTERRUPTED` if the run was stopped; `INTERNAL` if it failed, with its last line of
+ *   output; `BAD_INPUT` if another process has its run in this folder
  */
 export async function runTraining({
   config,
@@ -54,13 +54,14 @@ export async function runTraining({
       ...more,
     ];
     const code = await interruptible('ended during a training', (signal) => {
-      // In a group of its own, so that Ctrl-C reaches the run once: a second signal would abort its last step.
+      // The run is in its own group, so that Ctrl-C reaches it only once: a second signal would abort its
+      // last step.
       const run = new LocmoeProcess(args, output, env);
       signal.addEventListener('abort', () => run.kill('SIGINT'));
       if (run.pid !== undefined) onStart(run.pid);
       return run.exited;
     });
-    // Somebody else has stopped it.
+    // Something other than this process has stopped the run.
     if (code === EXIT.interrupted)
       throw new TrainerError('INTERRUPTED', `${folder}: the training was stopped`);
     if (code !== EXIT.done)
@@ -74,13 +75,15 @@ export async function runTraining({
   }
 }
 
-/** The file of the built `locmoe` command, also where this process runs the sources. */
+/** The file of the built `locmoe` command, even if this process runs the sources. */
 export function builtCommand(): string {
   const command = createRequire(import.meta.url).resolve('locmoe/internal/cli/cli');
   return command.replace(/src(\/cli\/cli)\.ts$/, 'dist$1.js');
 }
 
-/** Adds to the error of an interrupted bench that keeps what it has that it does. */
+/**
+ * Extends the message of an interruption: the bench keeps its results, so that the same command continues.
+ */
 export function goesOnFromHere(error: unknown): never {
   if (!(error instanceof TrainerError && error.code === 'INTERRUPTED')) throw error;
   throw new TrainerError('INTERRUPTED', `${error.message}; the same command goes on from here`);
@@ -89,7 +92,7 @@ export function goesOnFromHere(error: unknown): never {
 /**
  * Empties a folder and locks it for this process.
  *
- * @returns gives it up before the process ends
+ * @returns a function that releases the lock before the process ends
  */
 function emptied(folder: string): () => void {
   mkdirSync(folder, { recursive: true });
@@ -105,7 +108,7 @@ function emptied(folder: string): () => void {
   return () => closeSync(fd);
 }
 
-/** Leader of a run: a process, or a supervisor that restarts it. */
+/** The leader of a run: a process, or a supervisor that restarts it. */
 export interface Leader {
   readonly isAlive: boolean;
   /** Exit code; null if it was killed. */
@@ -113,7 +116,7 @@ export interface Leader {
   kill(signal: NodeJS.Signals): void;
 }
 
-/** A `locmoe` command as a child process, whose output goes to a file. */
+/** A `locmoe` command as a child process whose output goes to a file. */
 export class LocmoeProcess implements Leader {
   readonly #child: ChildProcess;
   readonly exited: Promise<number | null>;
@@ -126,7 +129,7 @@ export class LocmoeProcess implements Leader {
     const fd = openSync(output, 'a');
     this.#child = spawn(process.execPath, [builtCommand(), ...args], {
       stdio: ['ignore', fd, fd],
-      // A group of its own: Ctrl-C reaches the bench alone, which ends it.
+      // The process is in its own group: Ctrl-C reaches only the bench, which ends it.
       detached: true,
       env: { ...process.env, ...env },
     });

@@ -25,8 +25,8 @@ import { HIERARCHY, type Scope, type ScopeOptions, scopeOf } from './scope.js';
 export interface BenchCollectivesOptions extends ScopeOptions, BenchFolders {}
 
 /**
- * `locmoe bench collectives`: times our collectives and those of peers between real processes, prints both and writes
- * `collectives.json`.
+ * `locmoe bench collectives`: times our collectives and those of peers between real processes, prints both
+ * and writes `collectives.json`.
  *
  * @returns the exit code of the command
  * @throws TrainerError as `measureCollectives`
@@ -38,7 +38,10 @@ export async function benchCollectives(options: BenchCollectivesOptions): Promis
   return EXIT.done;
 }
 
-/** @throws TrainerError `BAD_INPUT` before anything is run; the failure of a rank, or a wrong result; `INTERRUPTED` */
+/**
+ * @throws TrainerError `BAD_INPUT` before anything is run; the failure of a rank, or a wrong result;
+ *   `INTERRUPTED`
+ */
 export async function measureCollectives(options: BenchCollectivesOptions): Promise<Measurements> {
   const scope = scopeOf(options);
   makeBenchFolders(options);
@@ -128,7 +131,7 @@ function spreadCells({ median, p10, p90 }: Spread): string[] {
   return [median, p10, p90].map(digits);
 }
 
-/** Empty without rows. */
+/** Empty if there are no rows. */
 function table(
   title: string,
   columns: readonly string[],

@@ -47,7 +47,10 @@ rankProgram((transport: Transport, { cases, repetition }: ExchangeArgs): RankTim
   });
 });
 
-/** Has the JIT compile both collectives: it competes for the cores for the first 200 ms, which no peer does. */
+/**
+ * Lets the JIT compile both collectives, because the compiler competes for the cores for the first 200 ms,
+ * which happens in no peer.
+ */
 function compile(transport: Transport): void {
   for (const collective of ['all-to-all', 'all-reduce'] as const) {
     const run = prepareExchange(transport, { collective, bytes: 1 << 16 });
@@ -66,7 +69,7 @@ function agreeOnCount(transport: Transport, run: () => void, repetition: Repetit
 }
 
 /**
- * Peak private resident memory of a process in bytes: `VmHWM` less `RssShmem` (proc(5)). The segment stays
+ * Peak private resident memory of a process in bytes: `VmHWM` minus `RssShmem` (proc(5)). The segment stays
  * mapped for the lifetime of the agent, so its pages are in both.
  */
 function privatePeakBytes(pid: number): number {

@@ -18,7 +18,7 @@ export interface MeasureOptions {
 /**
  * Times our collectives between real processes: agents and workers as in training.
  *
- * @throws TrainerError with the failure of a rank or agent; a wrong result is one
+ * @throws TrainerError with the failure of a rank or agent; a wrong result counts as a failure
  */
 export async function measureOurs(options: MeasureOptions): Promise<ExchangeRow[]> {
   const { layout, cases, repetition, interNodeLink = null, signal } = options;

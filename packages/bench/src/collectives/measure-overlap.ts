@@ -10,7 +10,7 @@ import type { OverlapArgs, OverlapTimes } from './overlap.program.js';
 const LAYOUT: Layout = { numNodes: 2, workersPerNode: 2 };
 const SIZE = { rowsPerPair: 256, width: 256, hidden: 1024 } as const;
 const DEGREES = [2, 4] as const;
-/** Dispatch and combine, each forward and backward. */
+/** Exchanges per layer: dispatch and combine, each forward and backward. */
 const TRIPS = 4;
 const LATENCY_MS = 0.1;
 

@@ -29,7 +29,7 @@ interface PeerOptions {
 /** Another implementation of the collectives, ready to run. */
 interface Peer {
   readonly version: string;
-  /** Name of each system measured, and the layout of ours it is compared with. */
+  /** Name of each system measured, each of which is compared with one of our layouts. */
   readonly systems: readonly System[];
   /** Runs all cases as `system` on a number of processes. */
   measure(system: System, numRanks: number, options: PeerOptions): Promise<PeerResult[]>;
@@ -39,7 +39,7 @@ export interface PeerResult {
   readonly collective: Collective;
   readonly bytes: number;
   readonly repetitions: number;
-  /** Duration of a repetition, by sample. */
+  /** Durations of a repetition in ms, one per sample. */
   readonly ms: readonly number[];
   readonly setting: string;
 }
@@ -169,7 +169,7 @@ const TRANSPORTS: Readonly<Partial<Record<System, readonly string[]>>> = {
 
 /** Process binding and wait settings; the fastest depends on the case, so all are tried. */
 const SETTINGS = ['', '--bind-to none', '--bind-to none --mca mpi_yield_when_idle 1'] as const;
-/** Above this size only the setting that was fastest up to it is run, to save time. */
+/** To save time, larger sizes are run only with the setting that was fastest up to this size. */
 const MOST_TRIED_BYTES = 1 << 20;
 
 /**

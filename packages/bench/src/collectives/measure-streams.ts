@@ -67,7 +67,9 @@ function http2Sink(windowBytes: number): OpenSink {
   };
 }
 
-/** The receiving agent: its frames go to a ring, and it returns credit for each quarter of one. */
+/**
+ * Acts as the receiving agent: writes the frames to a ring, and returns credit for each quarter of the ring.
+ */
 const grpcSink: OpenSink = (port, { take, fail }, security) => {
   const { ringBytes } = STREAM_RUN;
   const ring = new ByteRing(new Int32Array(RING_CONTROL_WORDS), new Uint8Array(ringBytes), 0, 0, ringBytes);
@@ -112,7 +114,8 @@ interface StreamOptions {
 
 /**
  * Throughput of one stream in one direction between two processes on the loopback (TCP socket, HTTP/2 with
- * two window sizes, our stream between agents, plain and over TLS), or of a memory copy in one process, which bounds them all.
+ * two window sizes, our stream between agents, plain and over TLS), or of a memory copy in one process, which
+ * is the upper bound of all.
  *
  * @throws TrainerError `INTERNAL` if bytes arrive wrong, the stream breaks or the deadline passes
  */

@@ -8,12 +8,13 @@ export interface Spread {
   readonly p90: number;
 }
 
-/** Least duration of a sample in ms. */
+/** Minimum duration of a sample in ms. */
 const SAMPLE_MS = 1;
 
 /**
- * Durations of repetitions, each the mean of as many in a row as take a sample. Ranks that buffer run ahead of each other:
- * a short repetition is followed by a long one, and neither is what an exchange costs.
+ * Durations of repetitions, each the mean of as many consecutive ones as a sample needs. Ranks with buffers
+ * run ahead of each other, so that a short repetition is followed by a long one, and neither is the cost of
+ * an exchange.
  */
 export function sampled(ms: readonly number[]): number[] {
   const samples: number[] = [];
@@ -36,11 +37,13 @@ export const SYSTEMS = ['locmoe', 'OpenMPI, shared memory', 'OpenMPI, TCP', 'Glo
 export type System = (typeof SYSTEMS)[number];
 
 export interface AgentCost {
-  /** User and system CPU seconds for each GB that ranks sent to other nodes; null if they sent nothing there. */
+  /**
+   * User and system CPU seconds for each GB that ranks sent to other nodes; null if they sent nothing there.
+   */
   readonly cpuSPerGb: number | null;
   /** Peak private resident memory of the agents. */
   readonly peakBytes: number;
-  /** The same, before the first exchange. */
+  /** Peak private resident memory of the agents before the first exchange. */
   readonly startBytes: number;
   /** Size of the shared segments of all nodes. */
   readonly segmentBytes: number;
@@ -51,7 +54,7 @@ export interface ExchangeRow extends ExchangeCase {
   /** Nodes x workers for ours, `4 ranks` for a peer. */
   readonly layout: string;
   readonly numRanks: number;
-  /** Duration of a repetition in ms on rank 0, of each sample the mean. */
+  /** Duration of a repetition in ms on rank 0; each sample is a mean. */
   readonly ms: Spread;
   readonly repetitions: number;
   readonly busGbPerS: number;

@@ -10,8 +10,8 @@ export interface CommandOptions {
 const GRACE_MS = 5000;
 
 /**
- * Runs a command and returns its standard output. It gets a process group of its own, so Ctrl-C does not
- * reach it; on abort or at the deadline the group gets SIGTERM, then SIGKILL.
+ * Runs a command and returns its standard output. The command gets a process group of its own, so that Ctrl-C
+ * does not reach it; on abort or at the deadline the group gets SIGTERM, then SIGKILL.
  *
  * @throws Error with the end of its error output if it fails, is stopped or cannot start
  */

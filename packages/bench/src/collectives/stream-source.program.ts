@@ -13,7 +13,7 @@ export type SourceKind = 'tcp' | 'http2' | 'grpc';
 
 export interface SourceOrder {
   readonly kind: SourceKind;
-  /** It is for gRPC streams; the others have none. */
+  /** Security of gRPC streams; the other kinds have none. */
   readonly security: SecurityOptions;
 }
 

@@ -17,7 +17,7 @@ import type { BenchRecoveryOptions } from '../recovery/bench.js';
 import type { BenchRoutersOptions } from '../routers/bench.js';
 import type { BenchStepOptions } from '../step/bench.js';
 
-/** Options as they are given: without `--out` figures go to the work folder. */
+/** Options as the command line has them: without `--out`, figures go to the work folder. */
 type Given<Options> = Omit<Options, 'out'> & { readonly out?: string };
 
 const SET = ['--set <key=value>', 'override a field in every run; repeat for several', collect, []] as const;
@@ -27,7 +27,10 @@ const LEAST_STEPS = 4;
 const ALONE = { configs: ['tiny', 'small'], steps: 60 } as const;
 const WITH_PEER = { configs: ['small'], steps: 12 } as const;
 
-/** `locmoe bench`: long-running measurements. Modules are loaded when they run, as TensorFlow takes a second to load. */
+/**
+ * `locmoe bench`: long-running measurements. Modules are loaded when they run, as TensorFlow takes a second
+ * to load.
+ */
 export function addBenchCommand(program: Command): void {
   const bench = program.command('bench').description(BENCH_COMMANDS.bench);
   addRouters(bench);
@@ -39,7 +42,7 @@ export function addBenchCommand(program: Command): void {
   addPlace(bench);
 }
 
-/** The options of a bench that come last. @param holds what its work folder is for */
+/** Adds the options that every bench has, which come last. @param holds what the work folder is for */
 function inFolders(command: Command, name: string, holds: string): Command {
   return command
     .option('--work-dir <dir>', holds, `runs/${name}`)
@@ -178,7 +181,7 @@ function addKernels(bench: Command): void {
     .option('--rounds <n>', 'timed calls of each', wholeNumber(1), 15)
     .action(async (options: BenchKernelsOptions) => {
       const { WORKER_ENV } = await import('locmoe/internal/agent/worker-env');
-      // The libraries read them when they load.
+      // The libraries read these variables when they are loaded.
       Object.assign(process.env, WORKER_ENV);
       const { benchKernels } = await import('../kernels/bench.js');
       await benchKernels(options);

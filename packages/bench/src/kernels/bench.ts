@@ -130,7 +130,7 @@ function indices(length: number, below: number): Int32Array {
   return Int32Array.from({ length }, (_, i) => (i * 7919) % below);
 }
 
-/** Normal values of a size that leaves softmax and products in their usual range. */
+/** Normally distributed values of a scale that keeps softmax and products in their usual range. */
 function inputsOf({ name, shapes }: Operation): tf.Tensor[] {
   return shapes.map((shape, i) => normal(`${name} ${i}`, shape, i === 0 ? 1 : 1 / Math.sqrt(shape[0]!)));
 }
@@ -146,7 +146,10 @@ export interface BenchKernelsOptions {
   readonly rounds: number;
 }
 
-/** Greatest difference of a result from TensorFlow's, over the root mean square of that, by precision. */
+/**
+ * Greatest difference of a result from TensorFlow's, divided by the root mean square of TensorFlow's, by
+ * precision.
+ */
 const TOLERANCE = { float32: 1e-3, bfloat16: 0.2 } as const;
 const WARM_UP = 3;
 
@@ -157,11 +160,11 @@ interface Contender {
 }
 
 /**
- * `locmoe bench kernels`: the operations of a step with each of the kernels, forward and backward, in turns. Results are
- * held against TensorFlow's before anything is timed.
+ * `locmoe bench kernels`: times the operations of a step with each of the kernels, forward and backward, in
+ * turns. Results are compared with TensorFlow's before anything is timed.
  *
- * @throws TrainerError `INTERNAL` if the kernels do not agree; `NO_RESOURCE` without oneDNN; `BAD_INPUT` for a width that the
- *   heads do not divide
+ * @throws TrainerError `INTERNAL` if the kernels do not agree; `NO_RESOURCE` without oneDNN; `BAD_INPUT` for
+ *   a width that is not divisible by the number of heads
  */
 export async function benchKernels({ width, rounds }: BenchKernelsOptions): Promise<void> {
   if (width % HEADS !== 0)
@@ -204,7 +207,7 @@ function contendersOf(): Contender[] {
 }
 
 async function timesOf(operation: Operation, contenders: readonly Contender[], rounds: number) {
-  // Each its own: TensorFlow keeps what it reads in memory of its own.
+  // Each contender has its own tensors, as TensorFlow keeps what it reads in memory of its own.
   const tensors = contenders.map(({ kernels }) => {
     const inputs = inputsOf(operation);
     const { shape } = tf.tidy(() => operation.run(kernels, inputs));
@@ -215,7 +218,7 @@ async function timesOf(operation: Operation, contenders: readonly Contender[], r
     const { inputs, dy } = tensors[i]!;
     const { kernels } = contenders[i]!;
     const differentiate = tf.valueAndGrads((...each: tf.Tensor[]) => operation.run(kernels, each));
-    // A clone, because a backward disposes of the gradient that it gets.
+    // The gradient is cloned because a backward pass disposes of the gradient that it gets.
     const { value, grads } = differentiate(inputs, dy.clone());
     return [value, ...grads];
   };

@@ -11,16 +11,19 @@ import { expectedRows } from './expected-rows.js';
 
 // W ranks, E experts.
 
-/** A row goes to its expert and its output comes back, and their gradients go the same ways. */
+/** A row goes to its expert and its output comes back, and their gradients take the same two ways. */
 export const WAYS_OF_ROW = 4;
 
-/** The prediction of a step with one placement of the experts: sums over all ranks and sparse layers. */
+/** The predicted step for one placement of the experts: sums over all ranks and sparse layers. */
 export interface Assessment {
   /** Bytes of the sparse layers, as a run reports them: rows, and the counts or scores of the router. */
   readonly bytesSameNode: number;
   readonly bytesOtherNode: number;
   readonly tiers: TierShares;
-  /** Kept choices of the fullest rank over those of the mean rank: mean over the sparse layers, and of the most uneven. */
+  /**
+   * Kept choices of the fullest rank divided by those of the mean rank: the mean over the sparse layers, and
+   * their maximum.
+   */
   readonly load: number;
   readonly mostLoad: number;
   readonly stepMs: number;
@@ -33,7 +36,7 @@ export function withPlacement(config: RunConfig, placement: Placement): RunConfi
   return { ...config, moe: { ...config.moe, placement } };
 }
 
-/** @param placement null: consecutive experts */
+/** @param placement null for consecutive experts */
 export function assess(input: PlanInput, counts: RouteCounts, placement: Placement): Assessment {
   const config = withPlacement(input.config, placement);
   const { workersPerNode, nodes } = config.cluster;
@@ -106,16 +109,22 @@ export function layersOf(config: RunConfig, counts: RouteCounts): PlacedLayer[] 
   });
 }
 
-/** Savings that copies of experts on further nodes would bring; training makes no copies. */
+/** Savings that copies of experts on other nodes would bring; training makes no copies. */
 export interface ReplicaEstimate {
-  /** Copies whose rows outweigh the sum of their gradients, of all that there could be. */
+  /**
+   * Number of copies that save more bytes of rows than they cost for summing their gradients, out of
+   * `ofCopies`.
+   */
   readonly copies: number;
   readonly ofCopies: number;
-  /** Bytes between nodes of a step: those of rows that stay, less those of gradients. */
+  /** Bytes between nodes saved in a step: those of rows that stay, minus those of gradients. */
   readonly savedBytes: number;
 }
 
-/** A copy keeps the rows of its node at home, and sends and receives the gradients of its expert in each step. */
+/**
+ * Estimates copies: a copy keeps the rows of its node at home, but the gradients of its expert are sent and
+ * received in each step.
+ */
 export function replicaEstimate(
   config: RunConfig,
   counts: RouteCounts,

@@ -8,9 +8,10 @@ export interface AssignmentCosts {
 }
 
 /**
- * Finds the assignment of least total cost with equally many experts on each rank: a transportation problem, solved exactly by
- * successive shortest paths. An expert after the other is added along the cheapest chain of moves that ends at a rank with room;
- * after each, the experts so far are placed at least cost (Ahuja, Magnanti and Orlin, Network Flows, section 9.7).
+ * Finds the assignment of minimum total cost with equally many experts on each rank: a transportation
+ * problem, solved exactly by successive shortest paths. Experts are added one by one along the cheapest chain
+ * of moves that ends at a rank with room; after each addition, the experts so far are placed at minimum cost
+ * (Ahuja, Magnanti and Orlin, Network Flows, section 9.7).
  *
  * @returns the rank of each expert
  */
@@ -19,9 +20,12 @@ export function cheapestAssignment({ numExperts, numRanks, costEW }: AssignmentC
   const rankE = new Int32Array(numExperts).fill(-1);
   const heldByRank = Array.from({ length: numRanks }, () => [] as number[]);
   const costOf = (expert: number, rank: number) => costEW[expert * numRanks + rank]!;
-  // Sums of floats must not find a gain in a circle of moves that has none.
+  // Rounding errors must not make a cycle of moves look like a gain.
   const least = 1e-12 * costEW.reduce((most, each) => Math.max(most, Math.abs(each)), 0);
-  /** Cheapest move from one rank to another, and its expert, row-major [W, W]; Infinity from a rank without experts. */
+  /**
+   * Cheapest move from one rank to another, row-major [W, W], and its expert; Infinity from a rank without
+   * experts.
+   */
   const moveWW = new Float64Array(numRanks * numRanks).fill(Number.POSITIVE_INFINITY);
   const moverWW = new Int32Array(numRanks * numRanks);
   const updateMovesFrom = (from: number) => {
@@ -60,12 +64,12 @@ export function cheapestAssignment({ numExperts, numRanks, costEW }: AssignmentC
 }
 
 /**
- * Shortens the distances to all ranks by moves between ranks (Bellman and Ford); an assignment at least cost has no circle of
- * moves that gains.
+ * Shortens the distances to all ranks by moves between ranks (Bellman and Ford). An assignment of minimum
+ * cost has no cycle of moves with a gain.
  *
- * @param distances of the first rank of a path alone; changed
- * @param least gain that counts
- * @returns the rank before each on its path; -1 for the first
+ * @param distances costs of placing the new expert directly on each rank; changed in place
+ * @param least smallest gain that counts
+ * @returns the previous rank on the path to each rank; -1 for the first
  */
 function shortestPaths(distances: Float64Array, moveWW: Float64Array, least: number): Int32Array {
   const numRanks = distances.length;

@@ -16,20 +16,23 @@ export interface BenchPlaceOptions extends BenchFolders {
   /** Nodes x workers per node. */
   readonly layouts: readonly string[];
   readonly routers: readonly string[];
-  /** Steps before placing, and again after it. */
+  /** Steps before the placement, and again after it. */
   readonly steps: number;
   readonly calibration?: string;
   readonly dataDir: string;
   readonly json?: true;
 }
 
-/** Sequences are where their domain's experts are: with mixed text all placements send as much. */
+/**
+ * Sequences are on the ranks of their domain's experts: with mixed text, all placements send equally many
+ * bytes.
+ */
 const SETS = [
   'data.placement=domain',
   'moe.expertGroups=1',
   'moe.numExperts=16',
   'moe.capacityFactor=1.25',
-  // A schedule must not know that the run goes on, nor a trial of the overlap change its steps.
+  // The schedule must not depend on the end of the run, and trials of the overlap must not change its steps.
   'train.schedule=constant',
   'cluster.overlapDegree=1',
   'train.validationSequences=1',
@@ -39,16 +42,16 @@ const SETS = [
 const WARM_UP = 5;
 const MAX_LOAD = 1.1;
 
-/** A prediction beside what was measured. */
+/** A prediction and its measurement. */
 interface Checked {
   readonly predicted: number;
   readonly measured: number;
-  /** Predicted over measured, less one. */
+  /** Predicted divided by measured, minus one. */
   readonly error: number;
 }
 
 interface CheckedBytes {
-  /** The recorded steps show the prediction's own error; in later ones the routing has changed as well. */
+  /** The recorded steps show the prediction's own error; in later steps the routing has changed as well. */
   readonly recorded: Checked;
   readonly contiguous: Checked;
   readonly placed: Checked;
@@ -57,18 +60,22 @@ interface CheckedBytes {
 interface PlaceCheck {
   readonly layout: string;
   readonly router: string;
-  /** The predictions rest on it: it counts the steps before the placement. */
+  /** The predictions are based on this report, whose counts come from the steps before the placement. */
   readonly report: Omit<PlaceReport, 'placement'>;
-  /** Bytes of a step, mean. */
+  /** Mean bytes per step. */
   readonly bytesOtherNode: CheckedBytes;
   readonly bytesSameNode: CheckedBytes;
-  /** Median. The contiguous step is as planned; the placed one is that measured for contiguous, times what the plans differ by. */
+  /**
+   * Median. The prediction of the contiguous step is the planned time; that of the placed step is the
+   * measured contiguous time multiplied by the ratio of both plans.
+   */
   readonly stepMs: { readonly contiguous: Checked; readonly placed: Checked };
 }
 
 /**
- * `locmoe bench place`: trains with consecutive experts and records routes, places the experts, then goes on with consecutive
- * and with placed experts; prints predicted and measured bytes and step times and writes `place.json`.
+ * `locmoe bench place`: trains with consecutive experts and records routes, places the experts, then
+ * continues with consecutive and with placed experts; prints predicted and measured bytes and step times and
+ * writes `place.json`.
  *
  * @returns the exit code of the command
  * @throws TrainerError `BAD_CONFIG` before anything runs, `INTERNAL` if a run failed, `INTERRUPTED`
@@ -146,7 +153,7 @@ async function checkPlacement(
     measuredOf(await train('contiguous', twice, checkpoint)),
     measuredOf(await train('placed', [...twice, `moe.placement=${file}`], checkpoint)),
   ];
-  // The next steps have other sequences than those that the placement was found with.
+  // The next steps have other sequences than those used to find the placement.
   const expected = report.savedOnOthers ?? report.saved;
   const before = measuredOf(recorded, half);
   const ofBytes = (name: 'bytesOtherNode' | 'bytesSameNode') => ({
@@ -167,7 +174,7 @@ async function checkPlacement(
   };
 }
 
-/** @param from step before the first that counts */
+/** @param from step before the first one that counts */
 function measuredOf({ metrics }: RunFolder, from = 0) {
   const steps = readRecords(metrics)
     .filter((record) => record.type === 'step')

@@ -6,18 +6,20 @@ import { type AssignmentCosts, cheapestAssignment, costOfAssignment } from './as
 export interface BoundedProblem extends AssignmentCosts {
   /** Load of each expert, length E. */
   readonly loadE: Float64Array;
-  /** Most load of a rank over the mean. */
+  /** Maximum load of a rank divided by the mean. */
   readonly maxLoad: number;
-  /** Where the experts are now, which a placement has to be better than. */
+  /** Current rank of each expert, which a placement has to improve on. */
   readonly nowE: Int32Array;
 }
 
 export interface BoundedAssignment {
   readonly rankE: Int32Array;
   readonly cost: number;
-  /** No assignment within the limit costs less. */
+  /** Lower bound: no assignment within the limit costs less. */
   readonly bound: number;
-  /** The limit that was kept: `maxLoad`, or 2 % above the most even load that was found if that is beyond it. */
+  /**
+   * The limit that was applied: `maxLoad` or, if no assignment keeps it, 2 % above the most even load found.
+   */
   readonly limit: number;
 }
 
@@ -26,19 +28,22 @@ const STARTS = 8;
 const ROUNDS = 200;
 const ROUNDS_OF_LARGE = 30;
 const LARGE = 128;
-/** Random exchanges after which better ones are looked for again, and how often, times experts. */
+/** Number of random exchanges before each new search, and number of searches times the number of experts. */
 const KICK = 3;
 const KICKED = 10_000;
-/** Where no placement keeps the limit, the most even load and a little more is allowed, so that there is a choice. */
+/**
+ * If no placement keeps the limit, a little more than the most even load is allowed, so that there is a
+ * choice.
+ */
 const SLACK = 1.02;
 const CLOSE = 1e-9;
 
 /**
- * Finds an assignment of least cost with equally many experts on each rank and a bounded load of each, which is a generalised
- * assignment problem and NP-hard. Without the bound it is solved exactly; if that keeps the bound, it is the answer. Else the
- * bound is moved into the costs with a multiplier for each rank (Fisher, 1981, The Lagrangian relaxation method): each such
- * problem is again solved exactly, its value is a lower bound, and its assignment, repaired by exchanges of two experts, a
- * candidate.
+ * Finds an assignment of minimum cost with equally many experts on each rank and a bounded load of each,
+ * which is a generalised assignment problem and NP-hard. Without the bound it is solved exactly; if that
+ * solution keeps the bound, it is the answer. Otherwise the bound is moved into the costs with a multiplier
+ * for each rank (Fisher, 1981, The Lagrangian relaxation method): each such problem is again solved exactly,
+ * its value is a lower bound, and its assignment, repaired by exchanges of two experts, is a candidate.
  */
 export function boundedAssignment(problem: BoundedProblem): BoundedAssignment {
   const { numExperts, numRanks, costEW, loadE, nowE } = problem;
@@ -74,7 +79,7 @@ export function boundedAssignment(problem: BoundedProblem): BoundedAssignment {
       bound = Math.max(bound, value);
       consider(rankE);
       const gap = costOfAssignment(problem, best) - value;
-      // A multiplier at 0 whose rank has room does not move.
+      // A multiplier of 0 stays if its rank has room.
       const slope = excess.map((each, rank) => (each < 0 && multipliers[rank] === 0 ? 0 : each));
       const steepness = slope.reduce((sum, each) => sum + each * each, 0);
       if (gap <= CLOSE * Math.abs(bound) || steepness === 0) break;
@@ -93,7 +98,7 @@ export function boundedAssignment(problem: BoundedProblem): BoundedAssignment {
     }
     consider(start);
   }
-  // Where nothing is gained, experts stay where they are.
+  // If nothing is gained, experts stay where they are.
   if (isWithin(nowE) && costOfAssignment(problem, nowE) <= costOfAssignment(problem, best) * (1 + CLOSE))
     best = nowE;
   const cost = costOfAssignment(problem, best);
@@ -118,7 +123,10 @@ function mostLoad(rankE: Int32Array, loads: Loads): number {
   return Math.max(...loadsOf(rankE, loads));
 }
 
-/** The most even load of several starts: those given, the largest experts first to the emptiest rank, and random ones. */
+/**
+ * The assignment with the most even load from several starts: the given ones, the largest experts first on
+ * the emptiest rank, and random ones.
+ */
 function mostEven(problem: BoundedProblem, given: readonly Int32Array[]): Int32Array {
   const { numExperts } = problem;
   const byLoad = Array.from(problem.loadE.keys()).sort((a, b) => problem.loadE[b]! - problem.loadE[a]!);
@@ -152,7 +160,7 @@ function toTheEmptiest(
   return rankE;
 }
 
-/** Exchanges experts of the fullest rank with others as long as that makes both less full. */
+/** Exchanges experts of the fullest rank with others while that makes both less full. */
 function evenedOut(problem: BoundedProblem, rankE: Int32Array): Int32Array {
   const { numExperts, loadE } = problem;
   const loads = loadsOf(rankE, problem);
@@ -175,9 +183,10 @@ function evenedOut(problem: BoundedProblem, rankE: Int32Array): Int32Array {
 }
 
 /**
- * Exchanges two experts as long as that brings the loads nearer to the limit, then as long as it saves cost and keeps the limit.
+ * Exchanges pairs of experts, first while that brings the loads closer to the limit, then while it saves cost
+ * within the limit.
  *
- * @param rankE changed
+ * @param rankE changed in place
  */
 function withFewExchanges(problem: BoundedProblem, rankE: Int32Array, most: number): Int32Array {
   const { numExperts, numRanks, costEW, loadE } = problem;
@@ -199,7 +208,7 @@ function withFewExchanges(problem: BoundedProblem, rankE: Int32Array, most: numb
         const relief = over(loads[from]!) + over(loads[to]!) - over(fromLoad) - over(toLoad);
         const cost = costOf(a, to) + costOf(b, from) - costOf(a, from) - costOf(b, to);
         if (isOver ? relief <= CLOSE * most : relief < 0 || cost >= -least) continue;
-        // The move that costs least for the relief that it brings comes first.
+        // The exchange with the lowest cost per relief comes first.
         const worth = isOver ? -Math.max(cost, least) / relief : -cost;
         if (worth > (best?.worth ?? Number.NEGATIVE_INFINITY)) best = { a, b, worth };
       }

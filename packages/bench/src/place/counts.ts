@@ -11,16 +11,19 @@ import { sum } from '../statistics.js';
 export interface RouteCounts {
   readonly numSteps: number;
   readonly numSequences: number;
-  /** Kept choices that a sequence of each domain has of each expert on average, row-major [D, E], by sparse layer. */
+  /**
+   * Mean number of kept choices of each expert by a sequence of each domain, row-major [D, E], by sparse
+   * layer.
+   */
   readonly keptDE: readonly Float64Array[];
   /** Destinations of the kept choices on the ranks that they were recorded on. */
   readonly tiers: TierShares;
 }
 
-/** The counts of all sequences, and those of two halves of them, drawn by chance. */
+/** The counts of all sequences, and those of two random halves. */
 export interface SplitCounts {
   readonly all: RouteCounts;
-  /** Null if a domain has sequences in one alone. */
+  /** Null if a domain has sequences in only one half. */
   readonly halves: readonly [RouteCounts, RouteCounts] | null;
 }
 
@@ -28,7 +31,7 @@ export interface SplitCounts {
  * Counts the kept choices of recorded routes.
  *
  * @param tables rows of any number of files
- * @throws TrainerError `BAD_INPUT` if a row is not of this configuration, or a domain has none
+ * @throws TrainerError `BAD_INPUT` if a row does not belong to this configuration, or if a domain has no rows
  */
 export async function countRoutes(
   config: RunConfig,

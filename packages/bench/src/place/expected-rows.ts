@@ -7,13 +7,14 @@ import type { RouteCounts } from './counts.js';
 
 // D domains, W ranks, E experts.
 
-/** Micro-batches whose sequences are assigned; the mixture of domains repeats. */
+/** Number of micro-batches whose sequences are assigned; the mixture of domains repeats. */
 const BATCHES = 256;
 
 /**
- * Kept choices of a step that are expected from each rank for each expert, row-major [W, E], by sparse layer. Sequences of a
- * domain are alike, whatever their rank: with `data.placement: mixed` every rank has the same mixture, as the differences that a
- * recording shows are those of the drawn text, and the next step has others. With `domain` the ranks follow from the experts.
+ * Expected kept choices of a step from each rank for each expert, row-major [W, E], by sparse layer.
+ * Sequences of a domain are considered alike on every rank. With `data.placement: mixed`, every rank has the
+ * same mixture, as the differences in a recording are those of the drawn text, and the next step has others.
+ * With `domain`, the ranks follow from the experts.
  *
  * @param config with the placement
  */
@@ -33,7 +34,7 @@ export function expectedRows(config: RunConfig, { keptDE }: RouteCounts): Float6
   });
 }
 
-/** Sequences of each domain that a rank has in a step on average, [D][W]. */
+/** Mean number of sequences of each domain on a rank in a step, [D][W]. */
 function sequencesOfRanks(config: RunConfig): Float64Array[] {
   const { data, train, cluster } = config;
   const worldSize = cluster.nodes * cluster.workersPerNode;

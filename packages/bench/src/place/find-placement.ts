@@ -13,20 +13,24 @@ import type { RouteCounts } from './counts.js';
 
 export interface FoundPlacement {
   readonly placement: NonNullable<Placement>;
-  /** Time that the rows of a step take by the planner's prices of bytes, in ms. */
+  /** Time for the rows of a step according to the planner's prices of bytes, in ms. */
   readonly costMs: number;
-  /** No placement within the limit costs less, with the sequences on the ranks that they have with this one. */
+  /** Lower bound: with the sequences on the same ranks, no placement within the limit costs less. */
   readonly boundMs: number;
-  /** Load of a rank over the mean that no layer exceeds. */
+  /** Upper limit of a rank's load divided by the mean, in every layer. */
   readonly limit: number;
 }
 
-/** Sequences that follow their experts move with a placement, and then another may be better. */
+/**
+ * A placement may move the sequences that follow their experts, after which another placement may be better.
+ */
 const ROUNDS = 6;
-/** A calibration may find that a byte costs nothing; it is still better not to move it. */
+/** A calibration may find that bytes are free; it is still better not to move them. */
 const LEAST_PRICES = { sameNode: 1e-13, otherNode: 1e-12 };
 
-/** Finds the placement that moves the least bytes, weighed by what they cost, under a bounded load of each rank. */
+/**
+ * Finds the placement that moves the fewest bytes, weighted by their price, with a bounded load of each rank.
+ */
 export function findPlacement(input: PlanInput, counts: RouteCounts, maxLoad: number): FoundPlacement {
   const { config } = input;
   const problemsOf = (layers: readonly PlacedLayer[]) =>
@@ -56,7 +60,7 @@ function isSame(a: Float64Array, b: Float64Array): boolean {
   return a.every((each, i) => each === b[i]);
 }
 
-/** The assignment of a layer's experts to ranks, where its rows come from the ranks that they come from now. */
+/** The assignment problem of one layer's experts, with the rows coming from their present ranks. */
 function problemOf(input: PlanInput, { rowsWE, rankE }: PlacedLayer, maxLoad: number): BoundedProblem {
   const { config } = input;
   const { nodes, workersPerNode } = config.cluster;
@@ -81,7 +85,7 @@ function problemOf(input: PlanInput, { rowsWE, rankE }: PlacedLayer, maxLoad: nu
   return { numExperts, numRanks, costEW, loadE, maxLoad, nowE: rankE };
 }
 
-/** A placement with the given ranks of experts. */
+/** A placement with the given rank of each expert. */
 function placementOn(
   { cluster: { nodes, workersPerNode }, moe: { numExperts } }: RunConfig,
   layers: readonly Pick<PlacedLayer, 'layer'>[],
@@ -91,7 +95,7 @@ function placementOn(
   return { version: 1, numExperts, nodes, workersPerNode, layers: Object.fromEntries(ranks) };
 }
 
-/** A placement by chance: the `draw`th. */
+/** The `draw`th random placement. */
 export function randomPlacement(
   config: RunConfig,
   counts: RouteCounts,

@@ -25,7 +25,7 @@ interface Saved {
   readonly stepMs: number;
 }
 
-/** A found placement beside consecutive experts and random ones. */
+/** The placement that was found, compared with consecutive experts and with random placements. */
 export interface PlaceReport extends FoundPlacement {
   readonly layout: { readonly nodes: number; readonly workersPerNode: number };
   readonly router: string;
@@ -33,7 +33,7 @@ export interface PlaceReport extends FoundPlacement {
   /** Where sequences are assumed to be. */
   readonly assumption: string;
   readonly contiguous: Assessment;
-  /** Mean of `draws` placements. */
+  /** Mean of `draws` random placements. */
   readonly random: Pick<
     Assessment,
     'bytesSameNode' | 'bytesOtherNode' | 'tiers' | 'load' | 'mostLoad' | 'stepMs'
@@ -41,20 +41,21 @@ export interface PlaceReport extends FoundPlacement {
     readonly draws: number;
   };
   readonly placed: Assessment;
-  /** Consecutive experts less placed ones. */
+  /** Difference between consecutive and placed experts. */
   readonly saved: Saved;
   /**
-   * What a placement found with one half of the sequences saves on the other half, mean of both ways: the rest of `saved` is fitted
-   * to what was recorded by chance. Null with too few sequences.
+   * What a placement found with one half of the sequences saves on the other half, averaged over both
+   * directions. The rest of `saved` is overfitting to the recorded sequences. Null with too few sequences.
    */
   readonly savedOnOthers: Saved | null;
-  /** Cost over its lower bound, less one. */
+  /** Cost divided by its lower bound, minus one. */
   readonly gap: number;
   readonly replicas: ReplicaEstimate;
 }
 
 /**
- * `locmoe routes place`: finds the placement of experts that moves the least bytes, says what it would save, and writes it.
+ * `locmoe routes place`: finds the placement of experts that moves the fewest bytes, prints what it would
+ * save, and writes it.
  *
  * @throws TrainerError `BAD_INPUT` or `BAD_CONFIG` for invalid options or routes
  */
@@ -71,7 +72,7 @@ export async function placeExperts(options: PlaceOptions): Promise<void> {
 
 type PlacesOptions = Pick<PlaceOptions, 'places' | 'from' | 'to' | 'maxLoad'>;
 
-/** @throws TrainerError `BAD_INPUT` if the routes cannot be read or are of another configuration */
+/** @throws TrainerError `BAD_INPUT` if the routes cannot be read or belong to another configuration */
 export async function placeReport(
   input: PlanInput,
   { places, from, to, maxLoad }: PlacesOptions,
@@ -152,7 +153,7 @@ function savedOnOthers(input: PlanInput, halves: readonly RouteCounts[], maxLoad
 /** The configuration that trained the routes, with the layout to place for. */
 function inputOf({ places, config, set, ...options }: PlaceOptions): PlanInput {
   const file = config ?? configOfRuns(places);
-  // A run may have been placed; it is placed anew.
+  // The placement of the run, if it had one, is ignored.
   const input = planInput({ ...options, config: file, set: ['moe.placement=null', ...set], json: false });
   const { moe, model, cluster } = input.config;
   const refuse = (message: string) => new TrainerError('BAD_CONFIG', message);
@@ -167,7 +168,7 @@ function inputOf({ places, config, set, ...options }: PlaceOptions): PlanInput {
   return input;
 }
 
-/** The configuration of the run whose routes are given; of several runs, all have to be alike. */
+/** The configuration of the run whose routes are given; several runs must have equivalent configurations. */
 function configOfRuns(places: readonly string[]): string {
   const missing = places.find((place) => !existsSync(place));
   if (missing !== undefined) throw new TrainerError('BAD_INPUT', `${missing}: there is no such file or run`);

@@ -19,7 +19,7 @@ type CheckedLayout = (typeof CHECKED_LAYOUTS)[number];
 
 export interface LayoutCheck {
   readonly layout: CheckedLayout;
-  /** Choices that 1x1 kept for a token of a sparse layer. */
+  /** Kept choices per token of a sparse layer in the 1x1 run. */
   readonly keptPerToken: number;
   readonly predictedMs: number;
   /** Median over runs of the median step, and its range over runs. */
@@ -51,8 +51,9 @@ interface Measured {
 }
 
 /**
- * Trains every layout and compares. All nodes are processes of this machine and share its cores. What a router keeps
- * follows from text and weights, which a plan does not know, and is the same in every layout: 1x1 tells it.
+ * Trains every layout and compares. All nodes are processes of this machine and share its cores. How many
+ * choices a router keeps depends on text and weights, which a plan does not know, but is the same in every
+ * layout, so it is taken from 1x1.
  *
  * @throws TrainerError `INTERNAL` if a run failed; `INTERRUPTED`
  */
@@ -132,7 +133,7 @@ export interface BenchPlanOptions extends BenchFolders {
   /** Recipe or config file of the check runs. */
   readonly config: string;
   readonly set: readonly string[];
-  /** Only calibrates. */
+  /** Whether to calibrate only, without checks. */
   readonly calibrate: boolean;
   /** A calibration to check instead of a new one. */
   readonly calibration?: string;
@@ -154,8 +155,8 @@ interface PlanFigures {
 }
 
 /**
- * `locmoe bench plan`: calibrates the cost model on this machine, compares its predictions with real runs, prints both
- * and writes `plan.json`.
+ * `locmoe bench plan`: calibrates the cost model on this machine, compares its predictions with real runs,
+ * prints both and writes `plan.json`.
  *
  * @returns the exit code of the command
  * @throws TrainerError as `measurePlan`
@@ -169,7 +170,7 @@ export async function benchPlan(options: BenchPlanOptions): Promise<number> {
 }
 
 /**
- * @returns no figures where it only calibrates
+ * @returns no figures if it only calibrates
  * @throws TrainerError `BAD_CONFIG` or `BAD_INPUT` before anything runs, `INTERNAL` if a run failed
  */
 export async function measurePlan(

@@ -20,13 +20,13 @@ export function computeS({ flops, touched, operations }: Work, profile: ComputeP
   );
 }
 
-/** Share of a core for each of so many busy processes of a node. */
+/** Share of a core for each of `processes` busy processes of a node. */
 export function coreShare({ coresPerNode }: Machines, processes: number): number {
   return Math.min(1, coresPerNode / processes);
 }
 
 /**
- * Slowdown of running all workers at once, beyond the sharing of cores; linear between measured occupancies.
+ * Slowdown of running all workers at once, on top of sharing the cores; linear between measured occupancies.
  */
 export function slowdownOf({ slowdown }: ComputeProfile, { workersPerNode, coresPerNode }: Machines): number {
   const occupancy = workersPerNode / coresPerNode;
@@ -55,8 +55,8 @@ export function countsInNode({ localMessages, localBytes }: Exchange, machines: 
 }
 
 /**
- * Between nodes: the same through the rings of the agent, which sends and receives for all workers of its
- * node.
+ * Between nodes: as inside a node, but through the rings of the agent, which sends and receives for all
+ * workers of its node.
  */
 export function countsBetweenNodes(exchange: Exchange, machines: Machines): ExchangeCounts {
   const { remoteMessages, remoteBytes } = exchange;

@@ -66,7 +66,9 @@ function isMeasured({ config, profile }: PlanInput): boolean {
   return workingRouter(config) in profile.compute.routerTokenNs;
 }
 
-/** Says in which respects a plan goes beyond what its calibration has measured; nothing if it does not. */
+/**
+ * Lists the respects in which a plan goes beyond what its calibration has measured; empty if there are none.
+ */
 function extrapolations({ config, profile, coresPerNode }: PlanInput): string[] {
   const { nodes, workersPerNode } = config.cluster;
   const numRanks = nodes * workersPerNode;

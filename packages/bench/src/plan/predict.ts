@@ -75,10 +75,10 @@ export interface Plan {
 }
 
 /**
- * Predicts a training step. Compute is work over measured speed, with cores shared if a node has more workers
- * than cores. A collective step starts when the last rank arrives; it costs latency, messages and bytes
- * inside the node and between nodes, plus the time on the link. Micro-batches take their passes one after the
- * other, and an update together.
+ * Predicts a training step. Compute is work divided by measured speed, with cores shared if a node has more
+ * workers than cores. A collective step starts when the last rank arrives; it costs latency, messages and
+ * bytes inside the node and between nodes, plus the time on the link. Micro-batches run their passes one
+ * after the other, and share one update.
  */
 export function predict(input: PlanInput): Plan {
   const { config } = input;
@@ -88,7 +88,7 @@ export function predict(input: PlanInput): Plan {
   return repeated(predictOne({ ...input, config: { ...config, train } }, movedShare), microBatches);
 }
 
-/** Parts of a step that every micro-batch takes. */
+/** Parts of a step that every micro-batch repeats. */
 const OF_PASSES: readonly TimePart[] = [
   'forward',
   'backward',
@@ -97,14 +97,14 @@ const OF_PASSES: readonly TimePart[] = [
   'waiting',
 ];
 
-/** A step of `numPasses` micro-batches, by that of one. */
+/** A step of `numPasses` micro-batches, derived from a step with one. */
 function repeated(one: Plan, numPasses: number): Plan {
   if (numPasses === 1) return one;
   const partsMs = Object.fromEntries(
     TIME_PARTS.map((part) => [part, one.partsMs[part] * (OF_PASSES.includes(part) ? numPasses : 1)]),
   ) as Plan['partsMs'];
   const stepMs = sumOf(partsMs);
-  // Of what the passes do in a step.
+  // Growth of the quantities that the passes contribute to a step.
   const growth = (numPasses * one.stepMs) / stepMs;
   return {
     ...one,
@@ -124,7 +124,7 @@ function sumOf(partsMs: Plan['partsMs']): number {
   return TIME_PARTS.reduce((sum, part) => sum + partsMs[part], 0);
 }
 
-/** @param movedShare of the parameters of experts that an update moves */
+/** @param movedShare share of the experts' parameters that an update changes */
 function predictOne(input: PlanInput, movedShare: number): Plan {
   const { config, profile, routing } = input;
   const { nodes, workersPerNode } = config.cluster;
@@ -199,7 +199,10 @@ function gateS(config: RunConfig, compute: MachineProfile['compute'], sequences:
   return model.numSparseLayers * (ofTokens + ofCandidates) * 1e-9;
 }
 
-/** Time of the rank with the busiest experts; while it works, others may use the cores that they share. */
+/**
+ * Time spent waiting for the rank with the busiest experts; while it works, others may use the cores that
+ * they share.
+ */
 function waitingS(
   config: RunConfig,
   compute: MachineProfile['compute'],
@@ -241,7 +244,7 @@ function exchangesMs(
 
 const PROBE_BYTES = 2 ** 26;
 
-/** Returns the seconds that each byte takes which a mean rank sends in an exchange of rows, by where it goes. */
+/** Returns the seconds per byte that a mean rank sends in an exchange of rows, by destination. */
 export function bytePrices(input: PlanInput): { readonly sameNode: number; readonly otherNode: number } {
   const { nodes, workersPerNode } = input.config.cluster;
   const machines = { nodes, workersPerNode, coresPerNode: input.coresPerNode };

@@ -62,7 +62,8 @@ const DEFAULT_WORK_DIR = 'runs/plan';
 const measure = () => `measure one with: ${locmoeCommand(['bench', 'plan', '--calibrate'])}`;
 
 /**
- * Reads a calibration: the given one, else that of the last `locmoe bench plan` here, else the shipped one.
+ * Reads a calibration: the given one, otherwise that of the last `locmoe bench plan` here, otherwise the
+ * shipped one.
  *
  * @throws TrainerError `BAD_INPUT` if it is missing or malformed
  */

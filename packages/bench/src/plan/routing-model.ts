@@ -11,11 +11,11 @@ export interface RoutingAssumption {
   readonly keptPerToken: number;
   /** Share of rows bound for another node that the router redirects to an expert on the token's own node. */
   readonly localGain: number;
-  /** Rows of the busiest rank over those of the mean rank, before drops. */
+  /** Rows of the busiest rank divided by those of the mean rank, before drops. */
   readonly imbalance: number;
-  /** Destinations of the kept choices, where they are known; else they follow from the layout. */
+  /** Destinations of the kept choices if known; otherwise they follow from the layout. */
   readonly tiers?: TierShares;
-  /** Source of the figures, for readers. */
+  /** Where the figures come from, for readers. */
   readonly source: string;
 }
 
@@ -37,7 +37,7 @@ export const UNIFORM: RoutingAssumption = {
   source: 'assumed: an even load, every choice kept',
 };
 
-/** The router that does the work of most steps: where choices become a table, hash is such a table. */
+/** The router that does the work of most steps: once choices become a table, the router is a `hash`. */
 export function workingRouter({ moe, train }: RunConfig): string {
   return moe.tableAfter > 0 && 2 * moe.tableAfter < train.steps ? 'hash' : moe.router;
 }
@@ -70,22 +70,24 @@ export function tokensPerRank({ train, model, cluster }: RunConfig): number {
   return (train.globalBatch * model.seqLen) / (cluster.nodes * cluster.workersPerNode);
 }
 
-/** The even load; routers that drop choices by design give the share that they keep. */
+/** Assumes an even load; routers that drop choices by design state the share that they keep. */
 export function assumptionOf(config: RunConfig): RoutingAssumption {
   const { choicesPerToken, kept } = routerPrice(config, tokensPerRank(config));
   if (kept === undefined) return { ...UNIFORM, keptPerToken: choicesPerToken };
   return { ...UNIFORM, keptPerToken: kept.perToken, source: `${kept.source}; an even load` };
 }
 
-/** Rows of the busiest rank over those of the mean rank, limited by the classic capacity of an expert. */
+/**
+ * Rows of the busiest rank divided by those of the mean rank, limited by the classic capacity of an expert.
+ */
 export function busiestLoad({ moe }: RunConfig, { imbalance, keptPerToken }: RoutingAssumption): number {
   if (moe.capacityFactor === null) return imbalance;
   return Math.max(1, Math.min(imbalance, moe.capacityFactor / keptPerToken));
 }
 
 /**
- * Destinations of tokens: those that are known, or if all experts of a domain's group are equally likely, mean over domains,
- * ranks and sparse layers.
+ * Destinations of tokens: the known ones or, assuming that all experts of a domain's group are equally
+ * likely, the mean over domains, ranks and sparse layers.
  */
 export function tierShares(config: RunConfig, { localGain, tiers }: RoutingAssumption): TierShares {
   if (tiers !== undefined) return tiers;
@@ -116,7 +118,7 @@ export function tierShares(config: RunConfig, { localGain, tiers }: RoutingAssum
   return stayingLocal(shares, localGain);
 }
 
-/** Rows kept on the node spread over its ranks like the others. */
+/** Distributes the rows kept on the node over its ranks in proportion to the other local rows. */
 function stayingLocal({ sameWorker, sameNode, otherNode }: TierShares, localGain: number): TierShares {
   const local = sameWorker + sameNode;
   const factor = local === 0 ? 1 : 1 + (localGain * otherNode) / local;
@@ -128,8 +130,8 @@ function stayingLocal({ sameWorker, sameNode, otherNode }: TierShares, localGain
 }
 
 /**
- * Share of the experts that an update moves: all, or with `train.expertUpdate: touched` those with tokens. Every expert of a
- * domain's group is equally likely for a choice, whatever the others are.
+ * Share of the experts that an update changes: all or, with `train.expertUpdate: touched`, those with tokens.
+ * Every expert of a domain's group is equally likely for a choice, independently of the other choices.
  */
 export function touchedShare(config: RunConfig, { keptPerToken }: RoutingAssumption): number {
   const { train, data, model, moe } = config;

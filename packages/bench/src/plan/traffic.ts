@@ -22,7 +22,7 @@ export interface Exchange {
   readonly remoteBytes: number;
   /** Whether one node sends to another in a single message. */
   readonly aggregate: boolean;
-  /** Elements summed. */
+  /** Number of elements summed. */
   readonly summed: number;
 }
 
@@ -65,7 +65,7 @@ export function exchangesOf(
 
 type Transfer = Omit<Exchange, 'phase' | 'count'>;
 
-/** Counts the other ranks, by where they are, of a rank that sends to all of them. */
+/** Counts the destinations, by location, of a rank that sends to all other ranks. */
 function everyone({ worldSize, workersPerNode }: Topology) {
   return { localMessages: workersPerNode - 1, remoteMessages: worldSize - workersPerNode };
 }
@@ -98,7 +98,7 @@ function allGather(config: RunConfig, topology: Topology): Transfer {
   };
 }
 
-/** @param remoteFloatBytes of a number on its way to another node */
+/** @param remoteFloatBytes size of a number sent to another node */
 function allReduce(
   purpose: string,
   numSummed: number,
@@ -151,7 +151,7 @@ const NO_TRANSFER = {
   summed: 0,
 } as const;
 
-/** Gradients of experts, over the ranks with replicas: r, r + n, r + 2 n, ... for n experts. */
+/** The all-reduce of expert gradients among the ranks with replicas: r, r + n, r + 2 n, ... for n experts. */
 function replicaReduce(config: RunConfig, numSummed: number, topology: Topology): Exchange[] {
   const replicas = numReplicas(config);
   if (replicas === 1 || numSummed === 0) return [];

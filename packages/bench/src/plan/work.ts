@@ -4,8 +4,8 @@ import { numScores } from 'locmoe/internal/ops/kernels/tensorflow/attention-bloc
 import type { Work } from 'locmoe/internal/routing/index';
 import { routerPrice } from './routing-model.js';
 
-// Shapes: T tokens, B sequences of S positions, d hidden size, F feed-forward size, H heads, C width of queries, keys and values
-// together, V vocabulary, E experts, R rows of a rank's experts in a layer.
+// Shapes: T tokens, B sequences of S positions, d hidden size, F feed-forward size, H heads, C width of
+// queries, keys and values together, V vocabulary, E experts, R rows of a rank's experts in a layer.
 
 export interface PassWork {
   readonly forward: Work;
@@ -118,7 +118,11 @@ function product(T: number, a: number, b: number): PassWork {
   return { forward: work(2 * T * a * b, 0, 2), backward: work(4 * T * a * b, 0, 2) };
 }
 
-/** Scores, softmax and weighted sum of all heads; the backward recomputes the scores. @param d of all queries */
+/**
+ * Scores, softmax and weighted sum of all heads; the backward pass recomputes the scores.
+ *
+ * @param d total width of all queries
+ */
 function attentionCore({ T, S, H }: Sizes, C: number, d: number): PassWork {
   const product = 2 * (T / S) * numScores(S) * d;
   return {
@@ -127,7 +131,7 @@ function attentionCore({ T, S, H }: Sizes, C: number, d: number): PassWork {
   };
 }
 
-/** x + y; the backward adds the gradients of both branches. */
+/** x + y; the backward pass adds the gradients of both branches. */
 function residual({ T, d }: Sizes): PassWork {
   return { forward: work(0, 3 * T * d, 1), backward: work(0, 3 * T * d, 2) };
 }
@@ -144,7 +148,10 @@ function attentionHalf(size: Sizes): PassWork {
   );
 }
 
-/** Queries, keys and values. Those of several matrices are laid out beside each other, and their gradients of x are summed. */
+/**
+ * Queries, keys and values. The outputs of several matrices are concatenated, and their gradients of x are
+ * summed.
+ */
 function projections({ T, d, family }: Sizes) {
   const { matrices: widths, biased, normed, attended } = family.projection.widths(d);
   const columns = widths.reduce((sum, width) => sum + width, 0);
@@ -162,7 +169,7 @@ function projections({ T, d, family }: Sizes) {
   return { columns, attended, matrices: plus(...products, ...onRows, ...(others === 0 ? [] : [moves])) };
 }
 
-/** A network on all tokens, its activation compiled; the backward recomputes that. */
+/** A network on all tokens with a compiled activation, which the backward pass recomputes. */
 function feedForward({ T, d, F, family }: Sizes): PassWork {
   const matrices = family.feedForward.length;
   const others = matrices - 2;
@@ -172,14 +179,14 @@ function feedForward({ T, d, F, family }: Sizes): PassWork {
   };
 }
 
-/** The same on `rows` rows by `experts` networks, not compiled. */
+/** The networks of `experts` experts on `rows` rows, not compiled. */
 function expertNetworks(
   { d, F, family }: Pick<Sizes, 'd' | 'F' | 'family'>,
   rows: number,
   experts: number,
 ): PassWork {
   const matrices = family.feedForward.length;
-  // Numbers that operations touch for each hidden unit, and operations.
+  // Numbers that operations touch for each hidden unit, and numbers of operations.
   const [forward, backward] =
     matrices === 2 ? [work(0, 14, 16), work(0, 32, 20)] : [work(0, 8, 12), work(0, 23 + (3 * d) / F, 22)];
   return {

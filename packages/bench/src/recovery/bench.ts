@@ -16,8 +16,8 @@ export interface BenchRecoveryOptions extends BenchFolders {
 }
 
 /**
- * `locmoe bench recovery`: injects faults, prints what each cost and writes `recovery.json`, after each part; figures of
- * parts that are not measured stay as they were.
+ * `locmoe bench recovery`: injects faults, prints what each cost and writes `recovery.json` after each part.
+ * Figures of parts that are not measured stay as they were.
  *
  * @returns as `measureRecovery`
  * @throws as `measureParts`
@@ -38,8 +38,8 @@ export async function benchRecovery(options: BenchRecoveryOptions, parts: Parts)
 type Parts = Readonly<Record<string, () => Promise<Part>>>;
 
 /**
- * @param found is told what each part came to
- * @returns as `measureParts`; the exit code of a failed run also if an invariant was broken
+ * @param found called with the result of each part
+ * @returns as `measureParts`; the exit code of a failed run also if an invariant was violated
  * @throws as `measureParts`
  */
 export function measureRecovery(

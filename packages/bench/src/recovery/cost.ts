@@ -7,21 +7,24 @@ import type { Part, PartContext } from './part.js';
 
 const CONFIG = 'tiny';
 const STEPS = 400;
-/** TensorFlow and the trials of forms are slow at first. */
+/** The first steps are slow because of TensorFlow and because alternative implementations are tried. */
 const WARM_UP_STEPS = 20;
 const PAIRS = 7;
-/** A trial chooses differently from run to run, which makes more difference than what is measured. */
+/** Automatic trials choose differently from run to run, which has more effect than what is measured here. */
 const FIXED = ['cluster.overlapDegree=1'];
 /** The default, which `runTraining` turns off. */
 const ON = ['cluster.maxRestarts=3'];
 const OFF = ['cluster.maxRestarts=0', 'train.snapshotEvery=0'];
 
-/** How much longer a step takes with all that survives faults than without, with no fault: pairs of runs, in turns. */
+/**
+ * Measures how much longer a step takes with all fault tolerance than without, when there is no fault: pairs
+ * of runs in alternating order.
+ */
 export const costPart: Part = async (context) => {
   const pairs = context.quick ? 1 : (context.runs ?? PAIRS);
   const costs: number[] = [];
   for (let pair = 0; pair < pairs; pair++) {
-    // Alternately first: a machine gets warm.
+    // The order alternates because the machine heats up.
     const order = pair % 2 === 0 ? [ON, OFF] : [OFF, ON];
     const [first, second] = [await stepMs(context, order[0]!), await stepMs(context, order[1]!)];
     const [on, off] = pair % 2 === 0 ? [first, second] : [second, first];
@@ -34,7 +37,9 @@ export const costPart: Part = async (context) => {
   };
 };
 
-/** Mean time from step to step by the wall clock: a median would hide the steps that a snapshot makes longer. */
+/**
+ * Mean time from step to step by the wall clock: a median would hide the steps that a snapshot makes longer.
+ */
 async function stepMs({ workDir, dataDir }: PartContext, sets: readonly string[]): Promise<number> {
   const lengths = [`train.steps=${STEPS}`, 'train.validateEvery=1000', 'train.checkpointEvery=1000'];
   const folder = path.join(workDir, 'run');

@@ -13,7 +13,7 @@ const outageSchema = z.object({
 
 const rowSchema = z.object({
   runs: z.number(),
-  /** Medians; null for a fault that a run goes through. */
+  /** Medians; null for a fault that a run survives without a restart. */
   detectedS: z.number().nullable(),
   recoveredS: z.number(),
   lostSteps: z.number(),
@@ -22,7 +22,7 @@ const rowSchema = z.object({
 
 const figuresSchema = z.object({
   faults: z.record(z.string(), rowSchema),
-  /** Null where not measured yet. */
+  /** Null if not measured yet. */
   soak: z
     .object({
       minutes: z.number(),
@@ -53,8 +53,8 @@ export const NO_FIGURES: RecoveryFigures = {
 const FILE = 'recovery.json';
 
 /**
- * The figures in a folder, to be added to; empty if there are none, or none of this machine: those of two machines do
- * not stand side by side.
+ * The figures in a folder, to be extended; empty if there are none or if they are from another machine, as
+ * figures of two machines are not comparable.
  *
  * @throws TrainerError `BAD_INPUT` if the file holds something else
  */
@@ -78,7 +78,7 @@ export function writeRecovery(figures: RecoveryFigures, machine: string, out: st
   writeFileSync(path.join(out, FILE), `${JSON.stringify({ ...figures, machine }, null, 1)}\n`);
 }
 
-/** The same with the figures of a part in place of its earlier ones. */
+/** Replaces the figures of a part. */
 export function addResult(
   figures: RecoveryFigures,
   part: string,

@@ -13,7 +13,7 @@ import { type SeenStep, TrainingProcess } from './training-process.js';
 
 const CONFIG = 'tiny';
 const NUM_NODES = 2;
-/** Also by what is lost if there is no newer snapshot in memory. */
+/** Steps between checkpoints; without a newer snapshot in memory, a restart loses up to this many. */
 const CHECKPOINT_EVERY = 20;
 const SETS = [
   'train.steps=1000000',
@@ -22,13 +22,16 @@ const SETS = [
   'train.keepCheckpoints=3',
   'cluster.maxRestarts=1000000',
 ];
-/** Longest outage that is waited for. */
+/** Longest outage to wait for. */
 const OUTAGE_MS = 120_000;
-/** A run may not train again for longer. */
+/** Longest time until a run trains again. */
 const TRAINING_MS = 180_000;
-/** Up to so many new steps between an outage and the next fault: faults strike anywhere between two checkpoints. */
+/**
+ * Maximum number of new steps between an outage and the next fault, so that faults strike anywhere between
+ * two checkpoints.
+ */
 const PAUSE_STEPS = CHECKPOINT_EVERY;
-/** And up to so long: they strike anywhere in a step. */
+/** Maximum additional pause, so that faults strike anywhere in a step. */
 const PAUSE_MS = 300;
 const RETRY_MS = 1_000;
 
@@ -99,7 +102,7 @@ async function disturb(disturbance: Disturbance): Promise<Outage> {
   if (found === null) throw new TrainerError('INTERRUPTED', 'ended during a run');
   await training.look();
   const planned = row.plan({ run, processes: found.processes, draw });
-  // Such as the second checkpoint, which comes.
+  // A string says what is missing, such as the second checkpoint; it will come.
   const begun =
     typeof planned === 'string'
       ? null
@@ -108,7 +111,7 @@ async function disturb(disturbance: Disturbance): Promise<Outage> {
     await sleep(RETRY_MS, undefined, { signal });
     return disturb(disturbance);
   }
-  // A long fault is measured while it lasts.
+  // A long fault is measured while it is still active.
   const { time, pid } = begun.record;
   const struckMs = row.endsVictimLater ? await endOf(pid ?? 0, training) : time;
   const outage = await outageOf(disturbance, time, struckMs);
@@ -116,12 +119,12 @@ async function disturb(disturbance: Disturbance): Promise<Outage> {
   return outage;
 }
 
-/** When a process had ended; wall clock in ms. */
+/** Wall-clock time in ms when a process had ended. */
 function endOf(pid: number, training: TrainingProcess): Promise<number> {
   return training.until('an end of its worker', OUTAGE_MS, () => (isRunning(pid) ? undefined : Date.now()));
 }
 
-/** @param struckMs when it struck, which is looked for since `faultMs`, when it was injected */
+/** @param faultMs when the fault was injected @param struckMs when it took effect */
 async function outageOf({ row, training }: Disturbance, faultMs: number, struckMs: number): Promise<Outage> {
   const find = <T>(what: string, look: () => T | undefined) => training.until(what, OUTAGE_MS, look);
   const since = <Type extends JournalEntry['type']>(type: Type, timeMs: number) =>
@@ -162,7 +165,7 @@ async function outageOf({ row, training }: Disturbance, faultMs: number, struckM
   return { detectedS: null, recoveredS: (sign.time - faultMs) / 1000, lostSteps: 0 };
 }
 
-/** How many steps of a span of time had been done before it. */
+/** Number of steps in a time span that had been done before it. */
 function numStepsAgain(steps: readonly SeenStep[], fromMs: number, toMs: number): number {
   const before = new Set(steps.filter(({ time }) => time <= fromMs).map(({ step }) => step));
   return steps.filter(({ step, time }) => time > fromMs && time <= toMs && before.has(step)).length;

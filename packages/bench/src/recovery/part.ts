@@ -20,9 +20,9 @@ export interface SoakFigures {
   readonly minutes: number;
   readonly faults: number;
   readonly violations: readonly string[];
-  /** Difference of the final loss and that of a run without faults. */
+  /** Difference between the final loss and that of a run without faults. */
   readonly lossDifference: number;
-  /** Share of the time that the committed steps take without faults. */
+  /** Time that the committed steps take without faults, as a share of the elapsed time. */
   readonly effectiveShare: number;
 }
 
@@ -33,7 +33,7 @@ export interface FuzzFigures {
 }
 
 export interface PartContext extends MeasuredPart {
-  /** Injections of a fault; each has a number of its own otherwise. */
+  /** Number of injections of each fault; by default, each fault has its own number. */
   readonly runs: number | undefined;
   readonly quick: boolean;
   readonly seed: number;
@@ -45,11 +45,11 @@ export interface PartResult {
   readonly fault?: FaultFigures;
   readonly soak?: SoakFigures;
   readonly fuzz?: FuzzFigures;
-  /** Share by which a step takes longer. */
+  /** Share by which a step takes longer with fault tolerance. */
   readonly costOfFaultFree?: number;
   /** Settings that the figures depend on, in one or two sentences of Markdown. */
   readonly notes: string;
 }
 
-/** Measures some of the figures. @throws if it cannot: its figures then stay as they were */
+/** Measures some of the figures. @throws if it cannot; its figures then stay as they were */
 export type Part = (context: PartContext) => Promise<PartResult>;

@@ -14,15 +14,21 @@ import {
 } from 'locmoe/internal/chaos/faults';
 import { send } from 'locmoe/internal/chaos/run-process';
 
-/** How a fault is over: the run has restarted, was taken over, has gone on as if nothing was, or has saved a checkpoint. */
+/**
+ * How a fault ends: the run restarts, another coordinator takes over, training continues undisturbed, or a
+ * checkpoint is saved.
+ */
 export type Outcome = 'restart' | 'takeover' | 'none' | 'saved';
 
 export interface Row {
   readonly plan: PlanFault;
-  /** How often; 20 times where nothing else is said. */
+  /** Number of injections; 20 by default. */
   readonly runs?: number;
   readonly outcome: Outcome;
-  /** It strikes later than it is injected, and ends its victim: the outage begins with that end. */
+  /**
+   * Whether the fault takes effect later than it is injected, by ending its victim; the outage begins with
+   * that end.
+   */
   readonly endsVictimLater?: true;
   readonly what: string;
 }
@@ -32,7 +38,7 @@ const stopWorker = onWorker((worker) => ({
   begin: () => send(worker, 'SIGSTOP'),
 }));
 
-/** Longer than it takes to give up on it. */
+/** Longer than the run waits before it gives up on the agent. */
 const FROZEN_S = 12;
 
 const freezeAgent = onAgent((agent) => ({
@@ -43,7 +49,7 @@ const freezeAgent = onAgent((agent) => ({
     try {
       send(agent, 'SIGCONT');
     } catch {
-      // It was killed and replaced.
+      // The agent has been killed and replaced.
     }
   },
 }));

@@ -12,7 +12,7 @@ import { median } from '../statistics.js';
 import type { Part } from './part.js';
 import { type TrainingArguments, TrainingProcess } from './training-process.js';
 
-/** All that a run of `locmoe train` can survive. */
+/** All faults that a run of `locmoe train` can survive. */
 const FAULTS = [
   'worker-kill',
   'agent-kill',
@@ -34,14 +34,17 @@ data: { domains: [en, code], maxBytesPerDomain: 100000 }
 train: { steps: 1000000, globalBatch: 8, learningRate: 0.01, warmupSteps: 5, validateEvery: 1000000, checkpointEvery: 20, keepCheckpoints: 3 }
 cluster: { nodes: 2, workersPerNode: 2, maxRestarts: 1000000 }
 `;
-/** Steps of a run that computes little take their time, which the run without faults, on a fast link, does not need. */
+/**
+ * Makes the steps of a small model take some time; the run without faults does not need that and has a fast
+ * link.
+ */
 const slowLink = (latencyMs: number) => `cluster.interNodeLink={ gbps: 1, latencyMs: ${latencyMs} }`;
 
 /** Time for the longest recovery and then the next checkpoint. */
 const CALM_MS = 180_000;
 const TWIN_MS = 3_600_000;
 
-/** A run under seeded faults, held against the same run without. */
+/** Compares a run under seeded faults with the same run without faults. */
 export const soakPart: Part = async (context) => {
   const { quick, seed, signal, workDir, dataDir, log } = context;
   const [minutes, everyS, latencyMs] = quick ? [1, 8, 4] : [30, 20, 2];
@@ -99,7 +102,7 @@ function stepsIn(directory: string): Step[] {
   return stepsOf(readRecords(new RunFolder(directory).metrics));
 }
 
-/** Stops the run once no injected fault is left that could strike its last save. */
+/** Stops the run when no injected fault remains that could strike its last save. */
 async function stopInCalm(
   training: TrainingProcess,
   run: LiveRun,
@@ -113,7 +116,7 @@ async function stopInCalm(
   return training.stop();
 }
 
-/** The folder of the same run without faults, as far as the last of `steps`. Steps that were skipped are skipped too. */
+/** Returns the folder of the same run without faults, up to the last of `steps`. It skips the same steps. */
 async function twinOf(steps: readonly Step[], training: TrainingArguments): Promise<string> {
   const skipped = steps.filter(({ loss }) => loss === null).map(({ step }) => `step.gradients:${step}:nan`);
   const twin = await TrainingProcess.start({ ...training, env: { LOCMOE_FAIL: skipped.join(',') } });
@@ -132,7 +135,7 @@ function lossDifference(steps: readonly Step[], twin: readonly Step[]): number {
   return Math.abs((last?.loss ?? Number.NaN) - (other?.loss ?? Number.NaN));
 }
 
-/** Returns the time that the steps that counted take without disturbance, over the time that passed. */
+/** Returns the time that the committed steps take without disturbance, divided by the elapsed time. */
 function effectiveShare(steps: readonly Step[]): number {
   const [first, last] = [steps[0]!, steps.at(-1)!];
   const usualMs = median(steps.map(({ stepMs }) => stepMs));

@@ -6,10 +6,10 @@ import { freePort } from '@locmoe/test-kit';
 import { TrainerError } from 'locmoe/internal/errors';
 import { type Leader, LocmoeProcess } from '../training.js';
 
-/** Time for the nodes to leave after their coordinator has. */
+/** Time for the nodes to exit after their coordinator. */
 const LEAVE_MS = 15_000;
 
-/** `locmoe serve`, started anew whenever it was killed, and its nodes. */
+/** `locmoe serve`, restarted whenever it is killed, and its nodes. */
 class SupervisedCluster implements Leader {
   readonly #start: () => LocmoeProcess;
   readonly #nodes: readonly LocmoeProcess[];
@@ -18,10 +18,7 @@ class SupervisedCluster implements Leader {
   isAlive = true;
   readonly exited: Promise<number | null>;
 
-  /**
-   * @param training options of a training
-   * @param output receives what all of them say
-   */
+  /** @param training options of the training @param output file that receives the output of all processes */
   static async start(
     training: readonly string[],
     numNodes: number,
@@ -63,7 +60,7 @@ class SupervisedCluster implements Leader {
   }
 }
 
-/** A step that was done, whether or not a failure made it undone. */
+/** A step that was done, even if a failure has undone it since. */
 export interface SeenStep {
   readonly step: number;
   /** Wall clock, ms since 1970. */
@@ -86,7 +83,7 @@ const START_MS = 120_000;
 const END_MS = 60_000;
 const POLL_MS = 20;
 
-/** A training in processes of its own, followed by its folder while it goes on. */
+/** A training in separate processes, whose folder is followed while it runs. */
 export class TrainingProcess {
   readonly #leader: Leader;
   readonly #reader: MetricsReader;
@@ -96,14 +93,14 @@ export class TrainingProcess {
   /**
    * Starts `locmoe train`. Resolves once it trains.
    *
-   * @throws TrainerError `INTERNAL` if it ends before, or does not begin; the reason of its signal
+   * @throws TrainerError `INTERNAL` if it ends before or does not start to train; the reason of its signal
    */
   static start(training: TrainingArguments): Promise<TrainingProcess> {
     const leader = new LocmoeProcess(['train', ...optionsOf(training)], outputOf(training), training.env);
     return TrainingProcess.#follow(leader, training);
   }
 
-  /** Starts `locmoe serve` under a supervisor, with its nodes; as `start` otherwise. */
+  /** Starts `locmoe serve` under a supervisor, with its nodes; otherwise like `start`. */
   static async startSupervised(training: TrainingArguments, numNodes: number): Promise<TrainingProcess> {
     const leader = await SupervisedCluster.start(optionsOf(training), numNodes, outputOf(training));
     return TrainingProcess.#follow(leader, training);
@@ -129,7 +126,7 @@ export class TrainingProcess {
   ) {
     this.#leader = leader;
     this.#reader = new MetricsReader(folder.metrics, {
-      // Earlier records are told again, with the same times.
+      // Earlier records are reported again, with the same times.
       begin: () => 0,
       add: (record) => this.#add(record),
     });
@@ -144,9 +141,10 @@ export class TrainingProcess {
   }
 
   /**
-   * Waits until `find` finds something.
+   * Waits until `find` returns something.
    *
-   * @throws TrainerError `INTERNAL` if the training ends before, or after `timeoutMs`; the reason of its signal
+   * @throws TrainerError `INTERNAL` if the training ends before, or after `timeoutMs`; the reason of its
+   *   signal
    */
   async until<T>(what: string, timeoutMs: number, find: () => T | undefined): Promise<T> {
     const deadline = performance.now() + timeoutMs;
@@ -165,7 +163,7 @@ export class TrainingProcess {
   }
 
   /**
-   * Asks for a final checkpoint and the end, and forces the end where it does not come.
+   * Requests a final checkpoint and the end, and forces the end if necessary.
    *
    * @returns its exit code; null if it had to be killed
    */
@@ -176,7 +174,7 @@ export class TrainingProcess {
   }
 }
 
-/** Asks for the end and forces it where it does not come. */
+/** Requests the end, and forces it if necessary. */
 async function endOf(leader: Leader): Promise<number | null> {
   if (leader.isAlive) leader.kill('SIGINT');
   const timer = setTimeout(() => leader.kill('SIGKILL'), END_MS);

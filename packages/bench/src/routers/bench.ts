@@ -13,7 +13,7 @@ export interface BenchRoutersOptions extends BenchFolders {
   readonly set: readonly string[];
   /** Values of `moe.router`. */
   readonly routers: readonly string[];
-  /** Runs of each router, with seeds 1, 2, ... */
+  /** Number of runs of each router, with seeds 1, 2, ... */
   readonly seeds: number;
   /** Training steps; those of the recipe if undefined. */
   readonly steps?: number;
@@ -27,8 +27,9 @@ interface RouterRun {
 }
 
 /**
- * `locmoe bench routers`: trains a configuration with each router, from the same weights on the same data, prints loss,
- * time, traffic and balance side by side and writes `routers.json`. Finished runs are kept in the work folder.
+ * `locmoe bench routers`: trains a configuration with each router, from the same weights on the same data,
+ * prints loss, time, traffic and balance side by side and writes `routers.json`. Finished runs are kept in
+ * the work folder.
  *
  * @returns the exit code of the command
  * @throws TrainerError `BAD_CONFIG` before anything runs, `INTERNAL` if a run failed, `INTERRUPTED`
@@ -60,7 +61,7 @@ function settingsOf({ set, steps }: BenchRoutersOptions, router: string, seed: n
   return [...set, ...length, `moe.router=${router}`, `seed=${seed}`];
 }
 
-/** The figures of a run, which is made unless the same is in the work folder. */
+/** The figures of a run, which is trained unless the work folder has the same run already. */
 async function figuresOf(
   { config, workDir, dataDir }: BenchRoutersOptions,
   name: string,
@@ -114,7 +115,10 @@ function table(runs: readonly RouterRun[]): string {
   ]);
 }
 
-/** Kept choices of the busiest expert over those of the mean one, in the layer where that is greatest. */
+/**
+ * Kept choices of the busiest expert divided by those of the mean expert, in the layer where this is
+ * greatest.
+ */
 function imbalanceOf({ loadByLayer }: RunFigures): number {
   return Math.max(
     ...loadByLayer.map(

@@ -5,7 +5,7 @@ import { mean, median, quantile, sum } from '../statistics.js';
 const WARM_UP_STEPS = 20;
 /** An expert is in use if it gets at least this fraction of an even share of tokens. */
 const USED_SHARE = 0.1;
-/** Fraction at the end of training over which load is taken. */
+/** Fraction at the end of training over which the load is averaged. */
 const TAIL_SHARE = 0.25;
 
 interface ValidationPoint {
@@ -19,7 +19,7 @@ export interface RunFigures {
   readonly tokensPerStep: number;
   /** Times of the slowest rank in each step. */
   readonly stepMs: { readonly median: number; readonly p10: number; readonly p90: number };
-  /** Median share of a step spent in all-to-all, waiting included. */
+  /** Median share of a step spent in all-to-all, including waiting. */
   readonly allToAllShare: number;
   /** Tokens per expert and layer in a step, over all ranks. */
   readonly tokensPerExpert: number;
@@ -31,7 +31,7 @@ export interface RunFigures {
   readonly notChosenShare: number;
   /** Kept choices by layer and expert at the end of training. */
   readonly loadByLayer: readonly (readonly number[])[];
-  /** Experts in use, in the layer that uses fewest. */
+  /** Number of experts in use, in the layer that uses the fewest. */
   readonly expertsUsed: number;
   /** Perplexity at the last validation, over the tokens of all domains. */
   readonly perplexity: number;
@@ -41,7 +41,7 @@ export interface RunFigures {
 export function readRunFigures(metricsFile: string): RunFigures {
   const records = readRecords(metricsFile);
   return runFigures(
-    // Without those that were skipped.
+    // Skipped steps are left out.
     records.filter((record) => record.type === 'step').filter(({ loss }) => loss !== null),
     records.filter((record) => record.type === 'validation'),
   );

@@ -25,8 +25,9 @@ export interface BenchStepOptions extends BenchFolders {
 }
 
 /**
- * `locmoe bench step`: trains each recipe, prints its step time by part and writes `step.json`. With a peer, trains the
- * same with PyTorch and Gloo, in alternating turns, in float32 and in bfloat16; every turn compares the losses.
+ * `locmoe bench step`: trains each recipe, prints its step time by part and writes `step.json`. With a peer,
+ * trains the same with PyTorch and Gloo, in alternating turns, in float32 and in bfloat16; every turn
+ * compares the losses.
  *
  * @returns the exit code of the command; that of a failed run if the losses differ
  * @throws TrainerError as `runTurns`; `NO_RESOURCE` without PyTorch
@@ -52,7 +53,8 @@ export function programsHere(peer: TorchPeer): Program[] {
     'own',
     ...(elementTypeOf('auto') === 'bfloat16' ? (['own-bfloat16'] as const) : []),
     'peer',
-    // Only in hardware: elsewhere ours is refused, and PyTorch takes twenty times as long as in float32.
+    // Only with bfloat16 in hardware: otherwise ours is refused, and PyTorch takes twenty times as long as in
+    // float32.
     ...(multipliesBfloat16() ? (['peer-bfloat16'] as const) : []),
     ...(canCompile(peer) ? (['peer-compiled'] as const) : []),
   ];
@@ -80,7 +82,7 @@ function planTurns(
         config,
         sets: [...set, ...PEER_SETTINGS, ...lengthSettings(length)],
         steps: length,
-        // A machine gets warm: each program is first now and then.
+        // The order alternates because the machine heats up.
         programs: round % 2 === 0 ? programs : [...programs].reverse(),
         isVerification: round === 0,
       };
@@ -88,7 +90,7 @@ function planTurns(
   ).flat();
 }
 
-/** One table a recipe. */
+/** One table per recipe. */
 function tables(turns: readonly TurnResult[]): string {
   return [...new Set(turns.map(({ name }) => name))]
     .map((name) =>

@@ -6,7 +6,7 @@ import { mean, sum } from '../statistics.js';
 import { runTraining, type TrainingOptions } from '../training.js';
 import { countedSteps, type StepRun, summarize, withPeakMemory } from './step-run.js';
 
-/** The built one, as the command that it is loaded into. */
+/** The built module, like the command that it is loaded into. */
 const GC_PROBE = new URL('./gc-probe.js', import.meta.url).href.replace('/bench/src/', '/bench/dist/');
 
 /**

@@ -4,10 +4,10 @@ import { median } from '../statistics.js';
 
 /** Warm-up steps (caches, JIT), excluded from times. */
 const WARM_UP_STEPS = 3;
-/** Fewer steps would leave none to time. */
+/** With fewer steps, there would be none to time. */
 export const LEAST_STEPS = 4;
 
-/** Ours and PyTorch in their ways to run, and ours with another router. */
+/** The ways to run ours and PyTorch, and ours with another router. */
 export const PROGRAMS = [
   ...(['own', 'own-bfloat16'] as const),
   ...(['peer', 'peer-bfloat16', 'peer-compiled'] as const),
@@ -29,7 +29,7 @@ export const PROGRAM_LABELS: Readonly<Record<Program, string>> = {
   'locmoe-plus': 'locmoe (locmoe-plus)',
 };
 
-/** The way to run PyTorch with the most tokens a second, by its median over turns; null if none ran. */
+/** The way to run PyTorch with the most tokens per second, by its median over turns; null if none ran. */
 export function fastestPeer(
   turns: readonly { readonly runs: Readonly<Partial<Record<Program, StepRun>>> }[],
 ): PeerProgram | null {
@@ -107,9 +107,12 @@ export function summarize(
   };
 }
 
-/** A pause between two samples is at least this long. */
+/** Minimum pause between two samples. */
 const SAMPLE_MS = 500;
-/** Share of a core that sampling may take from the processes that it looks at: a sample reads all their page tables, 80 ms for 2 GB. */
+/**
+ * Share of a core that sampling may take from the sampled processes: a sample reads all their page tables, 80
+ * ms for 2 GB.
+ */
 const SAMPLING_SHARE = 0.05;
 
 /**

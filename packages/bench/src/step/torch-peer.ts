@@ -11,7 +11,7 @@ import type { PeerInputs } from './inputs.js';
 import { type PeerProgram, type StepRun, summarize, type TimedStep, withPeakMemory } from './step-run.js';
 
 const PROGRAM = fileURLToPath(new URL('../../peers/step_torch/main.py', import.meta.url));
-/** The first with PyTorch is used; the one on PATH may not be Debian's. */
+/** The first interpreter with PyTorch is used; the one on PATH may not be Debian's. */
 const INTERPRETERS = ['python3', '/usr/bin/python3'];
 
 /**
@@ -28,7 +28,7 @@ export const TORCH_SETTINGS: Readonly<Record<string, string>> = {
   GLOO_SOCKET_IFNAME: 'lo',
 };
 
-/** Not passed on: with them OpenBLAS takes other kernels than those of this processor. */
+/** Not passed on, because they make OpenBLAS choose other kernels than those for this processor. */
 export const KERNEL_SETTINGS = { OPENBLAS_CORETYPE: undefined, OPENBLAS_L2_SIZE: undefined } as const;
 
 const environment = () => ({ ...process.env, ...TORCH_SETTINGS, ...KERNEL_SETTINGS });
@@ -36,7 +36,10 @@ const environment = () => ({ ...process.env, ...TORCH_SETTINGS, ...KERNEL_SETTIN
 export interface TorchPeer {
   readonly python: string;
   readonly version: string;
-  /** What OpenBLAS multiplies with, by its name of the processor; null where another library does, or it is not known. */
+  /**
+   * OpenBLAS's name for the processor whose kernels it uses; null if another library is used or the name is
+   * unknown.
+   */
   readonly kernels: string | null;
 }
 
@@ -47,7 +50,10 @@ interface RankStep {
   readonly partsMs: Partial<Record<StepPart, number>>;
 }
 
-/** Prints the version, OpenBLAS's name of its kernels, then the libraries loaded by the process, among them its BLAS. */
+/**
+ * Prints the version, OpenBLAS's name of its kernels, then the libraries loaded by the process, among them
+ * its BLAS.
+ */
 const LOOK = `
 import ctypes, torch
 maps = open("/proc/self/maps").read()
@@ -65,8 +71,8 @@ const REFERENCE_BLAS = /\/blas\/libblas\.so/;
 
 /**
  * @param interpreters tried in order
- * @throws TrainerError `NO_RESOURCE` if none has PyTorch, or the one that does has only the reference BLAS:
- *   such a peer would be slow for no fault of its own
+ * @throws TrainerError `NO_RESOURCE` if none has PyTorch, or the one that does has only the reference BLAS,
+ *   with which the peer would be slow through no fault of its own
  */
 export function findTorch(interpreters: readonly string[] = INTERPRETERS): TorchPeer {
   for (const python of interpreters) {
@@ -93,7 +99,7 @@ export function describePeer({ python, version, kernels }: TorchPeer): string {
   return `PyTorch ${version} of ${python}, ${kernels === null ? 'not with OpenBLAS' : `OpenBLAS's kernels ${kernels}`}`;
 }
 
-/** Compiles a function as small as can be. */
+/** Compiles a minimal function. */
 const COMPILE = 'import torch; print(torch.compile(lambda x: torch.tanh(x) + 1)(torch.ones(64)).sum())';
 const COMPILE_MS = 120_000;
 
@@ -142,7 +148,7 @@ export async function runTorch(options: PeerRunOptions): Promise<StepRun> {
   return summarize(putTogether(ranks), tokensPerStep, { peakBytes, gcMs: null, keptPerToken: null });
 }
 
-/** @returns the first rank that failed, null for none; all have ended by then */
+/** @returns the first rank that failed, or null; all ranks have ended by then */
 async function runRanks(options: PeerRunOptions, watch: (pid: number) => void): Promise<number | null> {
   const children = Array.from({ length: options.worldSize }, (_, rank) => startRank(options, rank));
   const killAll = () => {
@@ -185,7 +191,7 @@ function startRank({ peer, program, inputs, worldSize, folder }: PeerRunOptions,
     [PROGRAM, ...Object.entries(args).flatMap(([name, value]) => [`--${name}`, String(value)])],
     {
       stdio: ['ignore', output, output],
-      // Ctrl-C is for this command alone, which then ends the ranks.
+      // Ctrl-C should reach only this command, which then ends the ranks.
       detached: true,
       env: { ...environment(), PYTHONDONTWRITEBYTECODE: '1' },
     },

@@ -15,16 +15,16 @@ import { isPeer, PROGRAM_LABELS, type Program, type StepRun, stepMsOf } from './
 import { runTorch, type TorchPeer } from './torch-peer.js';
 import { assertSameLosses, TOLERANCE } from './verify.js';
 
-/** Programs that train the same, run one after the other. */
+/** Programs that do the same training, run one after the other. */
 export interface Turn {
   readonly name: string;
   readonly config: string;
-  /** Overrides; with a peer among them `PEER_SETTINGS`. */
+  /** Overrides; if the turn includes a peer, `PEER_SETTINGS` are among them. */
   readonly sets: readonly string[];
   readonly steps: number;
-  /** Turns in order of execution. */
+  /** Programs in order of execution. */
   readonly programs: readonly Program[];
-  /** Long enough to compare the losses; nothing is timed before. */
+  /** Whether this turn only compares the losses, before anything is timed. */
   readonly isVerification: boolean;
 }
 
@@ -32,12 +32,12 @@ export interface TurnResult extends Pick<Turn, 'name' | 'steps'> {
   readonly runs: Readonly<Partial<Record<Program, StepRun>>>;
   /** Maximum difference between our losses and those of the peer, in nats. */
   readonly greatestDifference: number;
-  /** The same for programs in bfloat16, against the peer in float32; 0 if none ran. */
+  /** The same for programs in bfloat16, compared with the peer in float32; 0 if none ran. */
   readonly greatestDifferenceBfloat16: number;
 }
 
 export interface TurnsOptions extends BenchFolders {
-  /** Null if no turn has a program of it. */
+  /** Null if no turn includes a peer program. */
   readonly peer: TorchPeer | null;
   readonly dataDir: string;
 }
@@ -45,8 +45,8 @@ export interface TurnsOptions extends BenchFolders {
 /**
  * Runs turn after turn.
  *
- * @throws NotTheSame if losses differ; TrainerError `BAD_CONFIG` before anything runs, `INTERNAL` if a run failed,
- *   `INTERRUPTED`
+ * @throws NotTheSame if losses differ; TrainerError `BAD_CONFIG` before anything runs, `INTERNAL` if a run
+ *   failed, `INTERRUPTED`
  */
 export async function runTurns(turns: readonly Turn[], options: TurnsOptions): Promise<TurnResult[]> {
   for (const turn of turns) for (const program of turn.programs) configOf(turn, program);
@@ -73,7 +73,7 @@ export async function runTurns(turns: readonly Turn[], options: TurnsOptions): P
 }
 
 interface Place extends TurnsOptions {
-  /** Folder for what the peer reads. */
+  /** Folder for the inputs of the peer. */
   readonly inputs: string;
   readonly signal: AbortSignal;
 }
@@ -125,7 +125,7 @@ async function runProgram(program: Program, turn: Turn, place: Place): Promise<S
   });
 }
 
-/** Prepares the dataset of a configuration, or opens it if it is there. */
+/** Prepares the dataset of a configuration, or opens it if it exists. */
 export function datasetOf({ data, model }: RunConfig, dataDir: string): Promise<Dataset> {
   return prepareDataset({
     ...data,
@@ -144,7 +144,7 @@ function settingsOf({ sets }: Turn, program: Program): string[] {
   ];
 }
 
-/** @throws TrainerError `BAD_CONFIG` if it is invalid, or the peer cannot train it */
+/** @throws TrainerError `BAD_CONFIG` if the configuration is invalid, or the peer cannot train it */
 function configOf(turn: Turn, program: Program): RunConfig {
   const config = loadConfig(turn.config, { sets: settingsOf(turn, program) });
   const { nodes, workersPerNode } = config.cluster;

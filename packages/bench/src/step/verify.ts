@@ -1,10 +1,10 @@
 /**
- * Tolerance of losses in nats, by precision: another order of float32 sums causes about 1e-6, bfloat16 rounds operands to
- * eight bits.
+ * Tolerance of losses in nats, by precision: another order of float32 sums causes about 1e-6; bfloat16 rounds
+ * operands to eight bits.
  */
 export const TOLERANCE = { float32: 1e-3, bfloat16: 3e-2 } as const;
 
-/** Two programs differ that should do the same training; the message says where. */
+/** Two programs that should do the same training differ; the message says where. */
 export class NotTheSame extends Error {
   override readonly name = 'NotTheSame';
 }
@@ -32,8 +32,9 @@ export function assertSameLosses(
 }
 
 /**
- * Overrides without which the peer cannot train the same: it implements plain `switch`, and no query layer or level 1. The last
- * ones, which `switch` does not read, are those of `locmoe-plus` as its paper has it, which runs beside both.
+ * Overrides without which the peer cannot do the same training: it implements plain `switch`, and neither a
+ * query layer nor level 1. The last ones, which `switch` does not read, are those of `locmoe-plus` as in its
+ * paper, which runs beside both.
  */
 export const PEER_SETTINGS = [
   'model.queryLayer=false',
@@ -64,7 +65,7 @@ export function lengthSettings(steps: number): string[] {
     `train.validateEvery=${steps}`,
     'train.validationSequences=1',
     `train.checkpointEvery=${steps}`,
-    // A snapshot would weigh as much here as in a hundred steps of a long run.
+    // In such a short run a snapshot would weigh as much as in a hundred steps of a long one.
     'train.snapshotEvery=0',
     'train.keepCheckpoints=1',
   ];

@@ -23,7 +23,7 @@ export async function calibrate(options: CalibrateOptions): Promise<MachineProfi
   return { machine, date, command, cores, compute: { ...compute, slowdown }, exchange, processBytes };
 }
 
-/** Workers per core whose lockstep is measured. */
+/** Numbers of workers per core for which lockstep is measured. */
 const CROWDS = [1, 2] as const;
 
 /** Steps of workers that meet as often as in a run but exchange nothing, relative to one worker alone. */
@@ -33,7 +33,8 @@ async function measureSlowdown(
   cores: number,
   exchange: ExchangeProfile,
 ): Promise<ComputeProfile['slowdown']> {
-  // These last as long as steps of a run: in shorter ones, waiting for the last rank outweighs sharing the machine.
+  // These steps are as long as those of a run: in shorter ones, waiting for the last rank outweighs sharing
+  // the machine.
   const configs = (quick ? [SIZES[3]] : SIZES.slice(4)).map((size) => configOf(size, 'hash'));
   const stepsOf = async (workersPerNode: number): Promise<StepResult[]> => {
     log(`${workersPerNode} ${workersPerNode === 1 ? 'worker' : 'workers'} in lockstep`);

@@ -17,7 +17,7 @@ import { configOf, runProbe, SIZES } from './probe.js';
 const QUICK_SIZES = 4;
 const ROUNDS = 2;
 
-/** The matrix products of those steps alone, each with its two gradients. */
+/** The matrix products of the probed steps on their own, each with its two gradients. */
 const PRODUCTS = [
   { kind: 'product', rows: 512, inner: 64, columns: 256 },
   { kind: 'product', rows: 512, inner: 128, columns: 512 },
@@ -88,7 +88,7 @@ async function measureCompute({ log, quick }: CalibrateOptions, steps: number): 
   return { compute, processBytes: processBytesOf(configs[0]!, residentBytes) };
 }
 
-/** The minimum of each time: other load only adds. */
+/** The minimum of each time, as other load on the machine can only add to it. */
 function leastOf(repeated: readonly StepResult[]): StepResult {
   const times = (['stepMs', 'forwardMs', 'backwardMs', 'updateMs'] as const).map((name) => [
     name,
@@ -97,7 +97,7 @@ function leastOf(repeated: readonly StepResult[]): StepResult {
   return { ...repeated[0]!, ...Object.fromEntries(times) };
 }
 
-/** Memory of a worker beyond its model. */
+/** Memory of a worker in addition to that of its model. */
 function processBytesOf(config: RunConfig, residentBytes: number): number {
   const tokens = config.train.globalBatch * config.model.seqLen;
   return Math.max(0, residentBytes - rankMemory(config, parameterCounts(config), tokens, 0).total);
@@ -146,7 +146,7 @@ function parameterNs({ config, result }: Measured): number {
   return (1e6 * result.updateMs) / numParameters(config);
 }
 
-/** A single worker holds all. */
+/** A single worker holds all parameters. */
 function numParameters(config: RunConfig): number {
   return parameterCounts(config).model;
 }
@@ -159,7 +159,7 @@ function measureCandidateNs(): number {
   const expertsN = Int32Array.from({ length: numCandidates }, (_, i) => i % numExperts);
   const affinitiesN = Float32Array.from({ length: numCandidates }, (_, i) => random.uniform(i));
   const capacityE = new Float64Array(numExperts).fill(numCandidates / numExperts / 2);
-  // Twice: for the current capacity and for the classic one.
+  // Selection runs twice: for the current capacity and for the classic one.
   return nsOfEach(numCandidates, () => {
     const positionsE = candidatesByExpert(expertsN, numExperts);
     const risingE = risingAffinities(positionsE, affinitiesN);

@@ -14,7 +14,7 @@ const LAYOUTS = [
   [2, 2],
   [4, 1],
 ] as const;
-/** Ranks of the largest layout that costs are fitted on. */
+/** Number of ranks of the largest layout used to fit the costs. */
 export const MOST_RANKS = Math.max(...LAYOUTS.map(([nodes, workersPerNode]) => nodes * workersPerNode));
 /** Work intervals per case. */
 const REPETITIONS = 30;
@@ -24,7 +24,10 @@ export function calibrateExchange(options: CalibrateOptions, cores: number): Pro
   return measureVisible(() => measureExchange(options, cores), freeOf, options.log);
 }
 
-/** Names what is free and cannot be; null if nothing is. One cost alone may be 0, as the fit cannot separate them all. */
+/**
+ * Names a cost that the fit puts at 0 although it cannot be; null if there is none. A single cost may be 0,
+ * as the fit cannot separate them all.
+ */
 export function freeOf({
   wakeUs,
   messageUs,
@@ -40,7 +43,7 @@ export function freeOf({
 
 async function measureExchange({ log, quick }: CalibrateOptions, cores: number): Promise<ExchangeProfile> {
   const repetitions = quick ? REPETITIONS / 5 : REPETITIONS;
-  // The largest takes most of the time.
+  // The largest size takes most of the time.
   const pairBytes = quick ? PAIR_BYTES.slice(0, -1) : PAIR_BYTES;
   const observations: Observation[] = [];
   for (const [numNodes, workersPerNode] of LAYOUTS) {
@@ -54,7 +57,7 @@ async function measureExchange({ log, quick }: CalibrateOptions, cores: number):
     const times = results.map((result) => (result as Extract<ProbeResult, { kind: 'exchange' }>).ms / 1000);
     const machines = { nodes: numNodes, workersPerNode, coresPerNode: cores / numNodes };
     sizes.forEach((size, i) => {
-      // The work before it and after it: other load may come and go meanwhile.
+      // The intervals before and after are averaged, as other load may come and go meanwhile.
       const [before, unit, after] = times.slice(2 * i, 2 * i + 3) as [number, number, number];
       observations.push({ counts: gatherCounts(size, machines), value: unit - (before + after) / 2, unit });
     });

@@ -6,7 +6,7 @@ export interface CalibrateOptions {
   readonly machine: string;
   readonly date: string;
   readonly command: string;
-  /** A tenth of the time, for a trial. */
+  /** Takes a tenth of the time, for a trial. */
   readonly quick: boolean;
   readonly log: (line: string) => void;
 }
@@ -72,11 +72,11 @@ export function describeErrors(errors: readonly number[]): string {
 const MAX_TRIES = 3;
 
 /**
- * Measures again what other work on the machine has hidden: the fit then puts a cost at 0, and a plan would take for free
- * what is not.
+ * Repeats a measurement in which other work on the machine has hidden a cost: the fit then puts that cost at
+ * 0, and a plan would count it as free.
  *
- * @param hidden what costs nothing by a result; null if there is no such thing
- * @throws TrainerError `NO_RESOURCE` if something is hidden in every try
+ * @param hidden names a cost that is 0 in a result; null if there is none
+ * @throws TrainerError `NO_RESOURCE` if a cost is hidden in every try
  */
 export async function measureVisible<T>(
   measure: () => Promise<T>,

@@ -57,8 +57,8 @@ function timeProduct(rows: number, inner: number, columns: number): ProbeResult 
 }
 
 /**
- * Times training steps of a separate model per rank, which meets the others wherever a real run would
- * exchange.
+ * Times training steps of a separate model per rank, which synchronizes with the other ranks wherever a real
+ * run would exchange.
  */
 function timeSteps(real: Transport, config: RunConfig, steps: number): ProbeResult {
   let meetings = 0;
@@ -114,8 +114,8 @@ function randomBatch({ model, train, data }: RunConfig): Batch {
 
 const WARM_UP = 5;
 /**
- * Passes through a small feed-forward network between two exchanges, of about 1.5 ms each. As many in every case: what an
- * exchange takes is a difference of two.
+ * Passes through a small feed-forward network between two exchanges, about 1.5 ms each. Every case has
+ * equally many, because the time of an exchange is the difference between two cases.
  */
 const PASSES = 6;
 
@@ -134,7 +134,7 @@ function timeExchange(
       work();
       if (bytes !== null) exchange();
     };
-    // A common start.
+    // The exchange gives all ranks a common start.
     exchange();
     for (let i = 0; i < WARM_UP; i++) once();
     return { kind: 'exchange', ms: median(Array.from({ length: repetitions }, () => timeOf(once))) };

@@ -20,8 +20,8 @@ export async function runProbe(layout: Layout, cases: readonly ProbeCase[]): Pro
 /** A case that all ranks of a probe run together and rank 0 times. */
 export type ProbeCase =
   /**
-   * Repeated: an interval of work, then one collective step with this many bytes per pair of ranks. Null:
-   * work alone, without an exchange.
+   * Repeats an interval of work followed by one collective step with this many bytes per pair of ranks; null
+   * for work without an exchange.
    */
   | {
       readonly kind: 'exchange';
@@ -73,7 +73,10 @@ export const SIZES = [
   [256, 512, 2048, 2, 8, 16],
 ] as const;
 
-/** The configuration of a single worker of a probe; nothing is dropped, and expert choice has an expert for each token. */
+/**
+ * The configuration of a single worker of a probe. Nothing is dropped, and with expert choice every token has
+ * an expert.
+ */
 export function configOf(size: (typeof SIZES)[number], router: RouterName): RunConfig {
   const [dModel, dFeedForward, vocabSize, layers, numExperts, globalBatch] = size;
   return resolveConfig(

@@ -26,7 +26,7 @@ export interface BillArgs {
   readonly steps: number;
 }
 
-/** Rates that a rank reaches while all others measure the same. */
+/** Rates that a rank reaches while all other ranks measure the same. */
 export interface Limits {
   /** Products of [1024, 1024] by [1024, 1024], forward. */
   readonly flopPerS: number;
@@ -60,7 +60,7 @@ rankProgram(async (transport, args: BillArgs): Promise<RankBill> => {
   recorder.take();
   const reports = Array.from({ length: steps }, (_, i) => train(warmUps + 1 + i));
   const rows = recorder.take();
-  // Collections are told of when the event loop turns.
+  // Garbage collections are reported only when the event loop turns.
   await setImmediate();
   const gcMs = observer.takeRecords().reduce((sum, { duration }) => sum + duration, 0);
   const meanOf = (of: (report: (typeof reports)[number]) => number) => mean(reports.map(of));
@@ -100,7 +100,7 @@ function openBatches(config: RunConfig, { topology }: Transport, datasetDir: str
     Array.from({ length: microBatches }, (_, i) => loader.batchForStep((step - 1) * microBatches + i));
 }
 
-/** Times the operations of TensorFlow's own by name: gates, losses, what no kernel of ours does. */
+/** Times TensorFlow's own operations by name: gates, losses, and whatever no kernel of ours does. */
 function recordTensorFlow(recorder: Recorder): void {
   type Kernel = { readonly kernelName?: string };
   const engine = tf.engine() as unknown as { runKernelFunc(kernel: Kernel): unknown };
@@ -119,7 +119,7 @@ const SIDE = 1024;
 const FLOATS = 8 << 20;
 const REPETITIONS = 9;
 
-/** Measures what bounds operations, on all ranks at once, as they compute in a step. */
+/** Measures the hardware limits of operations, on all ranks at once, as in a training step. */
 function limitsOf(transport: Transport): Limits {
   return tf.tidy(() => {
     const square = tf.ones([SIDE, SIDE]) as tf.Tensor2D;

@@ -16,9 +16,9 @@ import type { BillRow } from './recorder.js';
 
 const WARM_UPS = 10;
 
-/** A line of a bill: an operation, or what a rank does beside them. */
+/** A line of a bill: an operation, or the time that a rank spends outside operations. */
 export interface BillLine extends BillRow {
-  /** The least time that its products or its bytes need on this machine; null for what has no such limit. */
+  /** The minimum time that its products or its bytes need on this machine; null if there is no such limit. */
   readonly limitMs: number | null;
 }
 
@@ -27,7 +27,7 @@ export interface Bill {
   readonly stepMs: number;
   /** Means over ranks, which add up to the step; the longest first. */
   readonly lines: readonly BillLine[];
-  /** Lies inside the lines. */
+  /** Garbage collection, which is contained in the lines. */
   readonly gcMs: number;
   readonly limits: Limits;
   readonly ranks: readonly RankBill[];
@@ -75,7 +75,7 @@ export async function billStep(
   return EXIT.done;
 }
 
-/** Adds what the ranks did beside operations, and takes means over them. */
+/** Adds the time that the ranks spent outside operations, and averages over the ranks. */
 export function billOf(name: string, ranks: readonly RankBill[]): Bill {
   const meanOf = (of: (rank: RankBill) => number) => mean(ranks.map(of));
   const limits = {

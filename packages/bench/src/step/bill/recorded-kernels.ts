@@ -12,9 +12,12 @@ import type { Recorder } from './recorder.js';
 // Shapes as in ops/kernels/kernels.ts.
 
 interface Described {
-  /** It tells calls of a kernel with other shapes apart. */
+  /** Distinguishes calls of a kernel with different shapes. */
   readonly detail?: string;
-  /** Multiplications and additions of the products that a forward cannot do without; a backward has twice as many. */
+  /**
+   * Multiplications and additions of the products that a forward pass requires; a backward pass has twice as
+   * many.
+   */
   readonly flops: number;
 }
 
@@ -30,7 +33,7 @@ const DESCRIBE: Readonly<Partial<Record<keyof Kernels, (...args: never[]) => Des
     detail: `over ${embedding.shape[0]}`,
     flops: 2 * x.size * embedding.shape[0],
   }),
-  // A query looks at half of the keys and at its own.
+  // On average, a query attends to half of the keys and to its own.
   causalAttention: (qkv: tf.Tensor2D, shape: AttentionShape) => ({
     detail: `over ${shape.seqLen}`,
     flops:
@@ -43,7 +46,7 @@ export function recordedKernels(kernels: Kernels, recorder: Recorder): Kernels {
   return new Proxy(kernels, {
     get(target, name: keyof Kernels) {
       const member = target[name] as unknown;
-      // Memory alone: it moves no bytes.
+      // `create` only allocates memory and moves no bytes.
       if (typeof member !== 'function' || name === 'create') return member;
       if (name === 'network')
         return (rows: Parameters<Kernels['network']>[0]) =>

@@ -1,4 +1,4 @@
-/** The least work by which an operation can be done. */
+/** The minimum work of an operation. */
 export interface Work {
   readonly flops: number;
   /** Bytes of its inputs and outputs. */
@@ -9,17 +9,17 @@ export interface Work {
 export interface BillRow extends Work {
   readonly operation: string;
   readonly calls: number;
-  /** Without what other operations took inside it. */
+  /** Time without that of other operations inside this one. */
   readonly ms: number;
 }
 
 /** Adds up the time of operations that may call each other. */
 export class Recorder {
   #rows = new Map<string, { calls: number; ms: number; flops: number; bytes: number }>();
-  /** Time of operations inside the one that runs. */
+  /** Time of operations inside the current one. */
   #innerMs = 0;
 
-  /** @param workOf is asked when the call has returned, with what it returned */
+  /** @param workOf called after the call has returned, with its result */
   time<T>(operation: string, workOf: (result: T) => Work, call: () => T): T {
     const outerMs = this.#innerMs;
     this.#innerMs = 0;
@@ -38,7 +38,7 @@ export class Recorder {
     return result;
   }
 
-  /** Takes the rows, and begins anew. */
+  /** Returns the rows and starts again from none. */
   take(): BillRow[] {
     const rows = [...this.#rows].map(
       ([operation, { calls, ms, flops, bytes }]): BillRow => ({
