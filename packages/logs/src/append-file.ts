@@ -5,10 +5,10 @@ const NEWLINE = 0x0a;
 /** An append-only text file. */
 export class AppendFile {
   readonly #fd: number;
-  /** Bytes. */
+  /** In bytes. */
   #size: number;
 
-  /** Opens or creates the file. Ends a last line that a kill or a power failure cut short. */
+  /** Opens or creates the file, and ends a last line that was cut short by a kill or a power failure. */
   constructor(path: string) {
     this.#fd = openSync(path, 'a+');
     this.#size = fstatSync(this.#fd).size;
@@ -26,14 +26,17 @@ export class AppendFile {
     return this.#size;
   }
 
-  /** Appends text that ends with a newline, all or nothing. It then survives a kill of this process. */
+  /**
+   * Appends text that ends with a newline, all or nothing. Once appended, the text survives a kill of this
+   * process.
+   */
   append(text: string): void {
     const bytes = Buffer.from(text);
     let done = 0;
     try {
       while (done < bytes.length) done += writeSync(this.#fd, bytes, done);
     } catch (error) {
-      // A full disk may have taken a part.
+      // Part of the text may have been written before the disk was full.
       if (done > 0) ftruncateSync(this.#fd, this.#size);
       throw error;
     }
@@ -45,7 +48,10 @@ export class AppendFile {
   }
 }
 
-/** Whether a write failed because the disk or a quota is full, or the file too large for the file system. */
+/**
+ * Whether a write failed because the disk or a quota is full, or because the file is too large for the file
+ * system.
+ */
 export function isDiskFull(error: unknown): error is Error {
   return (
     error instanceof Error && 'code' in error && ['ENOSPC', 'EDQUOT', 'EFBIG'].includes(String(error.code))

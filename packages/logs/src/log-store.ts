@@ -9,8 +9,8 @@ export class LogStore {
   readonly #listeners = new Set<(line: string, source: string) => void>();
 
   /**
-   * @param onError called when lines cannot be written. After a full disk the next ones are
-   *   tried again; after any other error all are dropped silently
+   * @param onError called when lines cannot be written. After a full disk, later lines are tried again; after
+   *   any other error, all are dropped silently
    */
   constructor(
     readonly directory: string,
@@ -19,12 +19,12 @@ export class LogStore {
     mkdirSync(directory, { recursive: true });
   }
 
-  /** Appends one line to the file of `source`, synchronously: it survives a kill of this process. */
+  /** Appends one line to the file of `source`, synchronously, so that it survives a kill of this process. */
   append(source: string, line: string): void {
     this.appendAll(source, [line]);
   }
 
-  /** Appends lines with one write, as `append`. */
+  /** Like `append`, for several lines with one write. */
   appendAll(source: string, lines: readonly string[]): void {
     if (lines.length === 0) return;
     if (!this.#broken) this.#write(source, `${lines.join('\n')}\n`);
@@ -47,10 +47,10 @@ export class LogStore {
   }
 
   /**
-   * Calls `listener` for every line that this store appends, also one that could not be written. To follow a
-   * log that other processes write, use `RunLogReader` with `follow`.
+   * Calls `listener` for every line that this store appends, even if the line could not be written. To follow
+   * a log that other processes write, use `RunLogReader` with `follow`.
    *
-   * @returns removes the listener
+   * @returns a function that removes the listener
    */
   onAppend(listener: (line: string, source: string) => void): () => void {
     this.#listeners.add(listener);

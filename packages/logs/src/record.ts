@@ -1,6 +1,8 @@
 import { LOG_LEVELS, type LogLevel } from './levels.js';
 
-/** A line as the store indexes it: JSON with a message, the level as a word and the time in ms since 1970. */
+/**
+ * A line as the store indexes it: JSON with a message, the level as a word, and the time in ms since 1970.
+ */
 export interface LogRecord {
   readonly level: LogLevel;
   readonly time: number;
@@ -14,10 +16,10 @@ export interface LogRecord {
 }
 
 /**
- * Parses a line of pino, bunyan or winston: the level a word or a number, the time a number or ISO 8601, the
- * message `msg` or `message`.
+ * Parses a line of pino, bunyan or winston: the level is a word or a number, the time a number or ISO 8601,
+ * the message `msg` or `message`.
  *
- * @returns null for any other text: output of a native library, say, or a line cut short by a kill
+ * @returns null for any other text, such as output of a native library or a line cut short by a kill
  */
 export function parseRecord(text: string): LogRecord | null {
   if (!text.startsWith('{')) return null;
@@ -34,7 +36,7 @@ export function parseRecord(text: string): LogRecord | null {
   return { ...fields, level, time, msg };
 }
 
-/** A word, or a number as pino and bunyan have it: 10 for trace to 60 for fatal. */
+/** Parses a word, or a number as in pino and bunyan: 10 for trace to 60 for fatal. */
 function levelOf(level: unknown): LogLevel | undefined {
   return typeof level === 'number' ? LOG_LEVELS[level / 10 - 1] : LOG_LEVELS.find((word) => word === level);
 }

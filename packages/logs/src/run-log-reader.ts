@@ -46,7 +46,7 @@ interface ResultSeries {
 }
 
 interface LogEnd {
-  /** Aborted when the reader has left. */
+  /** Aborted when the reader has disconnected. */
   readonly signal: AbortSignal;
   /** Resolves when nothing more will be written: `follow` then reads the rest and ends. */
   readonly complete: Promise<void>;
@@ -61,7 +61,7 @@ export interface LogListener {
 /** Grid points of a metric query. */
 const NUM_POINTS = 60;
 const MIN_STEP_MS = 1_000;
-/** Context of the first match goes back this far. */
+/** The context of the first match goes back this far. */
 const CONTEXT_LEAD_MS = 600_000;
 const END = instantOfMs(Number.MAX_SAFE_INTEGER);
 
@@ -74,7 +74,7 @@ export class RunLogReader {
   }
 
   /**
-   * Passes lines in time order, or the series of a metric query, to the listener. With `follow` it goes on
+   * Passes lines in time order, or the series of a metric query, to the listener. With `follow`, it continues
    * until `end`.
    *
    * @throws LogsError `BAD_INPUT` for an invalid query or level
@@ -206,7 +206,7 @@ function optionsOf({ signal }: LogEnd): { limitMs: number; signal: AbortSignal }
   return { limitMs: Number.POSITIVE_INFINITY, signal };
 }
 
-/** Parses a query that may lack a selector; errors give positions in it as it was written. */
+/** Parses a query that may lack a selector; positions in errors refer to the query as it was written. */
 function parseRunQuery(query: string, run: string): Query {
   if (!/^\s*($|[|!])/.test(query)) return parseQuery(query);
   const selector = `{run=${JSON.stringify(run)}} `;
@@ -223,7 +223,7 @@ function toResultLine({ text, labels, timeMs }: LogEntry, isContext: boolean, gr
   return { text, labels: Object.fromEntries(labels), timeMs, isContext, group };
 }
 
-/** Applies a query to an entry; null if it does not match. */
+/** Returns a function that applies a query to an entry; null if the entry does not match. */
 function matcherOf({ matchers, stages }: LogQuery): (entry: LogEntry) => LogEntry | null {
   const isSelected = compileMatchers(matchers);
   const { test, run } = compilePipeline(stages);

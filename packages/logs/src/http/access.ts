@@ -10,18 +10,18 @@ export interface Refusal {
 type Credentials = Pick<IncomingMessage, 'headers' | 'url'>;
 
 /**
- * Access control. With a token: requests that carry it as `Authorization: Bearer`, as the password of basic
- * authentication (as Grafana's data sources can), as `?token=`, or that have the cookie. Without one, on loopback
- * only: requests whose `Host` is a loopback name, which stops DNS rebinding. Requests of pages of another
- * origin are refused.
+ * Access control. With a token, requests are allowed if they carry it as `Authorization: Bearer`, as the
+ * password of basic authentication (as Grafana's data sources can), as `?token=`, or if they have the cookie.
+ * Without a token, which is possible on loopback only, requests are allowed if their `Host` is a loopback
+ * name, which stops DNS rebinding. Requests of pages of another origin are refused.
  */
 export class AccessRule {
   readonly #expected: Buffer | null;
   readonly #cookie: Cookie | null;
 
   /**
-   * @param name of the program, which begins the name of its cookies
-   * @param tokenName what users know the token as
+   * @param name name of the program, with which the names of its cookies begin
+   * @param tokenName how users know the token
    */
   constructor(
     name: string,
@@ -32,7 +32,7 @@ export class AccessRule {
     this.#cookie = token === null ? null : cookieOf(name, token);
   }
 
-  /** Never throws, whatever the request holds. @returns null if the request is allowed */
+  /** Never throws, whatever the request contains. @returns null if the request is allowed */
   check(request: Credentials): Refusal | null {
     if (this.#expected === null && !isLocalName(request)) return { status: 403, reason: NOT_LOCAL };
     if (this.#expected !== null && !this.#isKnown(request))
@@ -43,7 +43,10 @@ export class AccessRule {
     return isOfOrigin(request, hosts) ? null : { status: 403, reason: FOREIGN_ORIGIN };
   }
 
-  /** The `Set-Cookie` by which a page that was opened with `?token=` loads the rest; null without need. */
+  /**
+   * The `Set-Cookie` header with which a page that was opened with `?token=` can load the rest; null if it is
+   * not needed.
+   */
   setCookie({ url = '' }: Credentials): string | null {
     const given = tokenIn(url);
     if (given === null || this.#cookie === null || !this.#isExpected(given)) return null;
@@ -71,8 +74,8 @@ interface Cookie {
 }
 
 /**
- * Browsers send the cookies of a host to all its ports. So each token has a cookie of its own name, and its value opens
- * this server alone: it does not tell the token.
+ * Browsers send the cookies of a host to all its ports. So each token has a cookie with a name of its own,
+ * and the cookie's value opens only this server and does not reveal the token.
  */
 function cookieOf(name: string, token: string): Cookie {
   const derive = (what: string) => createHmac('sha256', token).update(what).digest('base64url');

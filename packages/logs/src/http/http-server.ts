@@ -10,8 +10,8 @@ import { AccessRule, type Refusal } from './access.js';
 import { isLoopback } from './loopback.js';
 
 /**
- * Checks the request for a WebSocket, and returns what takes the open socket. A LogsError refuses the handshake
- * with status 400 and its message.
+ * Checks the request for a WebSocket, and returns the handler of the open socket. A LogsError refuses the
+ * handshake with status 400 and its message.
  */
 export type SocketHandler = (request: IncomingMessage) => (socket: WebSocket) => void;
 
@@ -21,11 +21,11 @@ export interface HttpFeature {
   /** Mounted at `/` without access control, as `/ready` is. */
   readonly open?: Hono;
   readonly sockets?: ReadonlyMap<string, SocketHandler>;
-  /** Sends what open sockets have still to get, and closes them. */
+  /** Sends what is still due on open sockets, and closes them. */
   close?(): Promise<void>;
 }
 
-/** Port 0 binds a free one. */
+/** Port 0 binds a free port. */
 export interface HttpAddress {
   readonly host: string;
   readonly port: number;
@@ -41,16 +41,16 @@ export interface HttpServerOptions {
   /** Name of the program: the realm of basic authentication. */
   readonly name: string;
   readonly address: HttpAddress;
-  /** Named in errors: the user's option that chose the address. */
+  /** The user's option that chose the address, for error messages. */
   readonly option: string;
   /** Null for none; required beyond loopback. */
   readonly token: string | null;
   /** Name of the token in messages; `a token` by default. */
   readonly tokenName?: string;
   readonly features: readonly HttpFeature[];
-  /** Answer to a request that is not allowed; the reason as text if not given. */
+  /** Answer to a request that is not allowed; by default, the reason as text. */
   readonly refuse?: (refusal: Refusal) => Response;
-  /** Told of every request but those for WebSockets. */
+  /** Called for every request except those for WebSockets. */
   readonly onAnswer?: (answer: Answer) => void;
 }
 
@@ -59,7 +59,7 @@ export interface HttpServer {
   readonly address: HttpAddress;
   /** Stops listening, gives the features two seconds to close, then ends all connections. */
   close(): Promise<void>;
-  /** Closes as soon as no answer is on its way, or after `withinMs`. */
+  /** Closes as soon as all answers have been sent, or after `withinMs`. */
   drain(withinMs: number): Promise<void>;
 }
 
@@ -107,8 +107,8 @@ async function within(ms: number, promise: Promise<unknown>): Promise<void> {
 }
 
 /**
- * Counts answers that have not yet left the process. Node's own count leaves out those that are written but
- * not yet taken by the operating system: `server.close()` would cut them off.
+ * Counts answers that have not yet left the process. Node's own count excludes those that are written but not
+ * yet accepted by the operating system: `server.close()` would cut them off.
  */
 function unfinishedAnswers(server: Server): { none(): Promise<void> } {
   let count = 0;
@@ -181,7 +181,7 @@ function serveSockets(server: Server, features: readonly HttpFeature[], rule: Ac
       });
     } catch (error) {
       if (error instanceof LogsError) return refuse(socket, 400, error.message);
-      // Uncaught, it would end the process.
+      // An uncaught error would end the process.
       socket.destroy();
     }
   });
@@ -196,7 +196,7 @@ function pathOf({ url = '' }: IncomingMessage): string | null {
 const BASE = 'http://localhost';
 
 function refuse(socket: Duplex, status: 400 | 401 | 403 | 404, reason = ''): void {
-  // A client that keeps its side open must not keep the socket.
+  // A client that keeps its end open must not keep the socket open.
   socket.once('finish', () => socket.destroy());
   const head = [
     `HTTP/1.1 ${status} ${STATUS_CODES[status]}`,
@@ -209,7 +209,7 @@ function refuse(socket: Duplex, status: 400 | 401 | 403 | 404, reason = ''): voi
 
 function bind(server: Server, { address, option }: HttpServerOptions): Promise<number> {
   return new Promise((resolve, reject) => {
-    // Kept after the start, for errors of accept; the promise ignores them.
+    // The listener stays after the start, for errors of accept; the promise ignores them.
     server.on('error', (error) =>
       reject(
         new LogsError(

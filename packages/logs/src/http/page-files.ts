@@ -25,8 +25,8 @@ const CONTENT_SECURITY_POLICY = [
 export type SendFile = (c: Context, name: string) => Promise<Response>;
 
 /**
- * Serves the files of a page, under a policy by which it loads nothing from elsewhere. Names with `..` or a leading `/`
- * never match.
+ * Serves the files of a page, with a policy that forbids loading anything from elsewhere. Names with `..` or
+ * a leading `/` never match.
  *
  * @param others paths on disk of files that are not in `folder`, by name
  */

@@ -8,7 +8,7 @@ type Order = (a: number, b: number) => number;
 const ASCENDING: Order = (a, b) => Number(a > b) - Number(a < b);
 const DESCENDING: Order = (a, b) => ASCENDING(b, a);
 
-/** Vector aggregation at every point of the grid; without a grouping over all series. */
+/** Aggregates vectors at every point of the grid; without a grouping, over all series. */
 export function aggregate(
   op: AggregationOp,
   parameter: number,
@@ -37,7 +37,7 @@ export function aggregate(
   });
 }
 
-/** Sorts by the value at a point, for an instant query its only one; NaN comes last. */
+/** Sorts by the value at a point, which is the only one of an instant query; NaN comes last. */
 function byValue(series: readonly Series[], point: number, order: Order): Series[] {
   const value = ({ values }: Series) => values[point]!;
   const isNaNAt = (each: Series) => Number(Number.isNaN(value(each)));

@@ -7,7 +7,9 @@ export interface Matcher {
   readonly value: string;
 }
 
-/** `|= "a" or ip("10.0.0.0/8")`: a line passes if it has one of the texts or addresses; negated, none of them. */
+/**
+ * `|= "a" or ip("10.0.0.0/8")`: a line passes if it has one of the texts or addresses; negated, none of them.
+ */
 export interface LineFilter {
   readonly kind: 'line-filter';
   readonly op: '|=' | '!=' | '|~' | '!~' | '|>' | '!>';
@@ -78,7 +80,10 @@ export interface Unwrap {
   readonly filters: readonly LabelCondition[];
 }
 
-/** A range aggregation reads lines, unwrapped values, or both; `grouped` ones read values, by series or by a grouping. */
+/**
+ * What a range aggregation reads: lines, unwrapped values, or both. `grouped` ones read values, by series or
+ * by a grouping.
+ */
 export const RANGE_OPS = {
   count_over_time: 'lines',
   bytes_over_time: 'lines',
@@ -133,7 +138,7 @@ export type BinaryOp =
 export interface Matching {
   readonly on: boolean;
   readonly labels: readonly string[];
-  /** The side of which several series may match one of the other: its labels are kept. */
+  /** The side on which several series may match one of the other side; its labels are kept. */
   readonly many: 'left' | 'right' | null;
   /** Labels that the result takes from the other side. */
   readonly include: readonly string[];

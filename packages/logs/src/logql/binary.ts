@@ -17,7 +17,7 @@ export function combine(query: Binary, left: Value, right: Value, grid: TimeGrid
   const apply = combiner(op, bool);
   if (typeof right === 'number') return map(left as readonly Series[], grid, (value) => apply(value, right));
   if (typeof left === 'number') {
-    // A filtering comparison returns the value of the vector, on whichever side it stands.
+    // A filtering comparison returns the value of the vector, even if the vector is on the right.
     const keep = !isArithmetic(op) && !bool;
     return map(right, grid, (value) => {
       const result = apply(left, value);
@@ -60,12 +60,15 @@ const ARITHMETIC: Readonly<Record<string, (a: number, b: number) => number>> = {
   '^': power,
 };
 
-/** A comparison gives 0 or 1. */
+/** A comparison returns 0 or 1. */
 function calculate(op: BinaryOp, a: number, b: number): number {
   return ARITHMETIC[op]?.(a, b) ?? Number(COMPARE[(op === '==' ? '=' : op) as Comparison](a, b));
 }
 
-/** IEEE's, as in Go: 1 to the power of anything is 1, also of NaN; so is -1 to the power of an infinity. */
+/**
+ * Follows IEEE, as in Go: 1 to the power of anything is 1, even of NaN, and -1 to the power of an infinity is
+ * 1.
+ */
 function power(a: number, b: number): number {
   return a === 1 || (a === -1 && Math.abs(b) === Number.POSITIVE_INFINITY) ? 1 : a ** b;
 }
@@ -162,7 +165,7 @@ function matchVectors(
   const isRightMany = matching.many === 'right';
   const ones = groupOnes(isRightMany ? left : right, matching, isRightMany ? 'left' : 'right', grid);
   const results = new ByLabels((labels) => emptySeries(labels, grid), grid);
-  /** The points of a result that two series have matched already. */
+  /** The points of a result at which two series have been matched already. */
   const taken = new ByLabels((labels) => emptySeries(labels, grid).present, grid);
   for (const many of isRightMany ? right : left)
     for (const one of ones.get(keyOf(many)) ?? []) {

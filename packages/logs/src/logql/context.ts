@@ -4,7 +4,7 @@ import type { LogEntry } from './log-entries.js';
 export interface ContextLine {
   readonly entry: LogEntry;
   readonly isMatch: boolean;
-  /** Consecutive lines of a source share it; grep prints `--` between groups. */
+  /** Shared by consecutive lines of a source; grep prints `--` between groups. */
   readonly group: number;
 }
 
@@ -18,7 +18,7 @@ export interface ContextOptions {
 
 /** State of one source: the lines of one process, at all levels. */
 interface Source {
-  /** The last lines not emitted. */
+  /** The last lines that have not been emitted. */
   held: LogEntry[];
   afterLeft: number;
   group: ContextLine[] | null;
@@ -27,7 +27,7 @@ interface Source {
 
 /**
  * `grep -C` for a time-ordered mix of sources: the context of a match comes from its own source. A group is
- * emitted once it is complete; after `live()`, every line at once.
+ * emitted when it is complete; after `live()`, every line is emitted at once.
  */
 export class ContextGrep {
   readonly #sources = new Map<string, Source>();
@@ -60,7 +60,7 @@ export class ContextGrep {
     }
   }
 
-  /** Emits the open groups, and from now on every line at once. */
+  /** Emits the open groups, and every later line at once. */
   live(): void {
     this.#isLive = true;
     const open = [...this.#sources.values()].filter(({ group }) => group !== null);

@@ -11,7 +11,7 @@ import { ByLabels, emptySeries, projection, type Series, type TimeGrid } from '.
 /** Difference arrays: adds a line to a run of points in constant time. */
 class Counter {
   readonly #lines: Float64Array;
-  /** Amounts that are counted; the same array if these are lines. */
+  /** The counted amounts; the same array as `#lines` if lines are counted. */
   readonly #amounts: Float64Array;
 
   constructor(

@@ -1,6 +1,9 @@
 import type { Labels, LogStream } from '../store/streams.js';
 
-/** The label that every entry has besides those of its stream, as structured metadata in Loki's sense: its level. */
+/**
+ * The label with the level of an entry, which every entry has in addition to those of its stream, as
+ * structured metadata in Loki's sense.
+ */
 export const DETECTED_LEVEL = 'detected_level';
 
 const BY_STREAM = new WeakMap<LogStream, Labels>();

@@ -8,15 +8,15 @@ import { compareEntries, type LogEntry, toEntry, toPipelineLine } from './log-en
 import { compilePipeline, type Pipeline } from './pipeline.js';
 
 const POLL_MS = 100;
-/** Between two looks for new files and runs, at most. */
+/** Maximum interval between two searches for new files and runs. */
 const LIST_MS = 500;
-/** Read from a file in one poll, at most. */
+/** Maximum number of bytes read from a file in one poll. */
 const MAX_BYTES_PER_POLL = 4 << 20;
 
 export interface FollowerListener {
   /** The new lines of a poll, in time order; never empty. The next poll waits for the promise. */
   lines(entries: readonly LogEntry[]): void | Promise<void>;
-  /** Called once; following has ended. */
+  /** Called at most once; following has ended then. */
   failed(error: unknown): void;
 }
 
@@ -34,7 +34,7 @@ export class Follower {
   /** Ends of all files that may have lines of the query, at the last read. */
   #ends = new Map<LogFile, number>();
   #readMs = Number.NEGATIVE_INFINITY;
-  /** The last read stopped at its limit, before the end of a file. */
+  /** Whether the last read stopped at its limit, before the end of a file. */
   #hasMore = false;
 
   /** @param seen snapshots whose lines the caller has read already */
@@ -54,7 +54,7 @@ export class Follower {
     if (this.#timer !== null) clearTimeout(this.#timer);
   }
 
-  /** Reads what was written until now, then closes. */
+  /** Reads what has been written so far, then closes. */
   async finish(): Promise<void> {
     this.close();
     await this.#polling;
@@ -81,7 +81,7 @@ export class Follower {
     }
   }
 
-  /** Quick: most polls find nothing, and the process that answers may lead a run. */
+  /** Fast, because most polls find nothing, and the process that answers may also coordinate a run. */
   #mayHaveNew(): boolean {
     if (this.#hasMore || performance.now() - this.#readMs >= LIST_MS) return true;
     const files = this.engine.knownFiles(this.query.matchers);

@@ -1,6 +1,6 @@
 import { BlockList, isIP, isIPv4, isIPv6 } from 'node:net';
 
-/** Longer runs of the characters of an address are none. */
+/** Longer runs of address characters are not addresses. */
 const MAX_ADDRESS_CHARACTERS = 45;
 
 /** The addresses of `ip("...")`: one, a range `a-b`, or a block `a/bits`, of IPv4 or IPv6. */
@@ -9,7 +9,7 @@ export class AddressSet {
 
   private constructor() {}
 
-  /** Null for anything else. */
+  /** Returns null for anything else. */
   static parse(text: string): AddressSet | null {
     const set = new AddressSet();
     const [first = '', second = ''] = text.split(/[/-]/).map((part) => part.trim());
@@ -21,7 +21,7 @@ export class AddressSet {
       else if (isIP(second) === isIP(first)) set.#addresses.addRange(first, second, family);
       else return null;
     } catch {
-      // Bits or an end out of range.
+      // The number of bits or the end of the range is invalid.
       return null;
     }
     return set;

@@ -38,7 +38,9 @@ export function compileJsonPaths(extractions: readonly Extraction[]): (line: Pip
   };
 }
 
-/** Null if there is no such value. A line is read as far as needed, whatever comes after it. */
+/**
+ * Returns null if there is no such value. A line is parsed only as far as needed, whatever comes after it.
+ */
 function valueAt(text: string, keys: readonly (string | number)[]): string | null {
   const json = new JsonScanner(text);
   let found: string | null = null;
@@ -66,7 +68,7 @@ function valueAt(text: string, keys: readonly (string | number)[]): string | nul
   return found;
 }
 
-/** The stage `unpack`: the string fields of a line that was packed, which had the text `_entry`. */
+/** The stage `unpack`: the string fields of a packed line, whose original text is `_entry`. */
 export function unpack(line: PipelineLine): void {
   if (line.text === '') return;
   if (!line.text.startsWith('{')) {
@@ -88,7 +90,7 @@ export function unpack(line: PipelineLine): void {
   line.text = entry;
 }
 
-/** Sets an error if the line is not an object of JSON, and returns whether it is one. */
+/** Returns whether the line is a JSON object, and sets an error if it is not. */
 function scan(line: PipelineLine, read: (json: JsonScanner) => void): boolean {
   try {
     read(new JsonScanner(line.text));

@@ -6,8 +6,8 @@ const SPACE = 0x20;
 export class JsonError extends Error {}
 
 /**
- * Reads JSON from left to right. Unlike `JSON.parse` it gives numbers as they are written, duplicate keys in
- * order, and what comes before a mistake.
+ * Reads JSON from left to right. Unlike `JSON.parse`, it returns numbers as they are written, duplicate keys
+ * in order, and what precedes an error.
  */
 export class JsonScanner {
   #at = 0;
@@ -57,7 +57,7 @@ export class JsonScanner {
     }
   }
 
-  /** Reads any value and gives its text: a string's content, everything else as written. @throws JsonError */
+  /** Reads any value and returns its text: a string's content, anything else as written. @throws JsonError */
   value(): string {
     const { next } = this;
     if (next === '"') return this.string();

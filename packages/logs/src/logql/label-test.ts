@@ -6,9 +6,9 @@ import { Regex, RegexGroup } from './regex.js';
 import { parseBytes, parseLineDurationS, parseNumber } from './units.js';
 
 /**
- * An absent label is an empty one.
+ * Compiles a matcher, for which an absent label equals an empty one.
  *
- * @param regexes those of the same line
+ * @param regexes all regular expressions of the same line
  */
 export function compileMatcher(
   { name, op, value }: Matcher,
@@ -48,8 +48,8 @@ export function labelParser(kind: 'number' | 'duration' | 'bytes'): (text: strin
 }
 
 /**
- * A label filter. As in Loki, a comparison of numbers fails without the label, and a value that cannot be
- * parsed sets an error and passes.
+ * A label filter. As in Loki, a numeric comparison fails without the label; a value that cannot be parsed
+ * sets an error, and the line passes.
  */
 export function compileCondition(
   condition: LabelCondition,
@@ -70,7 +70,7 @@ export function compileCondition(
   const { name, op, value, kind } = condition;
   const parse = labelParser(kind);
   return (line) => {
-    // Loki does not count it as a label.
+    // Loki does not count the error label as a label.
     if (name === ERROR_LABEL) return false;
     const text = line.labels.get(name);
     if (text === undefined) return false;

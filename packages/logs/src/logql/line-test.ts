@@ -48,7 +48,7 @@ export interface LineTest extends LineSieve {
   passes(from: number, to: number): boolean;
 }
 
-/** A test that looks at a line of the buffer with which it began. */
+/** A test of lines in the buffer passed to `begin`. */
 function lineTest(
   passes: (bytes: Buffer, from: number, to: number) => boolean,
   mayPass: (bytes: Buffer) => boolean = () => true,
@@ -66,8 +66,8 @@ function lineTest(
 
 function regexTest(pattern: string, ofLine: RegexGroup, ofBuffer: RegexGroup): LineTest {
   const line = new Regex(pattern, ofLine);
-  // Matches a buffer if any of its lines matches: (?m) lets ^ and $ match at each line, but not \A and \z, nor ^ and $ after
-  // (?-m).
+  // A buffer is tested as a whole, with (?m) so that ^ and $ match at each line. That is not possible with \A
+  // and \z, nor with ^ and $ after (?-m).
   const buffer = /\\[Az]|\(\?\w*-/.test(pattern) ? null : new Regex(`(?m)${pattern}`, ofBuffer);
   return lineTest(
     (bytes, from, to) => line.test(bytes.toString('utf8', from, to)),
@@ -80,7 +80,7 @@ function addressTest(range: string): LineTest {
   return lineTest((bytes, from, to) => addresses.isIn(bytes.toString('latin1', from, to)));
 }
 
-/** Keeps the next occurrence, so that a buffer is searched once for all its lines. */
+/** Stores the position of the next occurrence, so that a buffer is searched only once for all its lines. */
 function textTest(text: string): LineTest {
   const needle = Buffer.from(text);
   let bytes: Buffer = Buffer.alloc(0);
@@ -104,9 +104,9 @@ function textTest(text: string): LineTest {
 }
 
 /**
- * `|> "<_> 200"`: the texts of a pattern follow each other in the line, with something between them for each
- * `<_>`. As in Loki anything may come before a text at the start of the pattern, and nothing after one at its
- * end.
+ * `|> "<_> 200"`: the texts of a pattern follow each other in the line, with something in between for each
+ * `<_>`. As in Loki, anything may come before a text at the start of the pattern, and nothing after one at
+ * its end.
  */
 function linePatternTest(pattern: string): LineTest {
   const parts = parseLinePattern(pattern, (message) => {

@@ -13,7 +13,7 @@ import { compilePipeline } from './pipeline.js';
 import type { TimeGrid, Value } from './series.js';
 
 export const QUERY_LIMIT_MS = 30_000;
-/** Times in lines may differ by this much from file modification times: clocks of nodes differ. */
+/** Times in lines may differ by this much from file modification times, as the clocks of nodes differ. */
 const CLOCK_SLACK_MS = 3_600_000;
 /** How long the list of runs is cached. */
 const CATALOG_MS = 500;
@@ -23,17 +23,20 @@ interface Selector {
   readonly isSelected: (stream: LogStream) => boolean;
 }
 
-/** Evaluates LogQL over a catalog. Indexes are kept between queries. */
+/** Evaluates LogQL over a catalog. Indexes are cached between queries. */
 export class LogEngine {
   readonly #runs = new Map<string, RunLogs>();
-  /** A follower asks with the same matchers at every poll, and regular expressions take longer to compile than to test. */
+  /**
+   * Compiled selectors: a follower queries with the same matchers at every poll, and compiling a regular
+   * expression takes longer than testing it.
+   */
   readonly #selectors = new WeakMap<readonly Matcher[], Selector>();
   #listedMs = Number.NEGATIVE_INFINITY;
 
   constructor(private readonly catalog: LogCatalog) {}
 
   /**
-   * The lines of a log query in time order, in batches. Files are read as batches are asked for.
+   * Yields the lines of a log query in time order, in batches. Files are read as batches are requested.
    *
    * @throws LogsError `BAD_INPUT` past the time limit
    */
@@ -95,7 +98,7 @@ export class LogEngine {
     for (const file of files) {
       const view = viewOf(file, isSelected);
       let isNeeded = false;
-      // All of them, so that a block never has to test many at once.
+      // All streams are tested here, so that a block never has to test many at once.
       for (const stream of file.streams.all) {
         if (pacer.isDue) await pacer.rest();
         if (view.isSelected(stream)) isNeeded = true;
@@ -105,7 +108,7 @@ export class LogEngine {
     return views;
   }
 
-  /** The files of runs that the matchers leave, as far as they are known since the last `open`. */
+  /** The files of runs that match, as known since the last `open`. */
   knownFiles(matchers: readonly Matcher[]): LogFile[] {
     const { matchesRun } = this.#selectorOf(matchers);
     return [...this.#runs.values()].filter(matchesRun).flatMap(({ files }) => files);
@@ -125,7 +128,7 @@ export class LogEngine {
     return selector;
   }
 
-  /** @param matchesRun whether the matchers of the label `run` leave a run */
+  /** @param matchesRun whether the matchers of the label `run` select a run */
   async #candidates(matchesRun: Selector['matchesRun'], pacer: Pacer): Promise<RunLogs[]> {
     const now = performance.now();
     if (now - this.#listedMs > CATALOG_MS) {

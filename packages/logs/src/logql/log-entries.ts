@@ -11,7 +11,7 @@ export type Direction = 'forward' | 'backward';
 
 /** A line after the pipeline. */
 export interface LogEntry extends Instant {
-  /** All of them; `splitLabels` tells where each comes from. */
+  /** All labels; `splitLabels` says where each comes from. */
   readonly labels: Labels;
   /** Names of the labels that the pipeline extracted or formatted. */
   readonly parsed: ReadonlySet<string>;
@@ -21,11 +21,9 @@ export interface LogEntry extends Instant {
 }
 
 /**
- * Merges the lines of files that pass a pipeline, by time, then file and offset.
- *
- * Files are only roughly in time order. Blocks are read by the start of their time range (backward: its end),
- * and a line is yielded once no unread block can hold an earlier one. Blocks after the last batch asked for
- * are never read.
+ * Merges the lines of files that pass a pipeline, by time, then file and offset. Files are only roughly in
+ * time order. Blocks are read by the start of their time range (backward: its end), and a line is yielded
+ * once no unread block can contain an earlier one. Blocks after the last requested batch are never read.
  */
 export async function* readEntries(
   views: readonly FileView[],
@@ -77,7 +75,7 @@ export interface SplitLabels {
   readonly parsed: Labels;
 }
 
-/** Sorts the labels of an entry by where they come from, as Loki categorizes them. */
+/** Groups the labels of an entry by origin, in Loki's categories. */
 export function splitLabels({ labels, parsed }: Pick<LogEntry, 'labels' | 'parsed'>): SplitLabels {
   const split = { stream: new Map(), structuredMetadata: new Map(), parsed: new Map() };
   for (const [name, value] of labels) {
@@ -109,7 +107,7 @@ export function compareEntries(a: LogEntry, b: LogEntry): number {
 interface Work {
   readonly view: FileView;
   readonly block: Block;
-  /** Start of its time range; backward, the end. */
+  /** Start of the block's time range; its end if reading backward. */
   readonly edgeMs: number;
 }
 

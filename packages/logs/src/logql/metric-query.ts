@@ -14,8 +14,8 @@ export interface MetricSource {
 }
 
 /**
- * Evaluates a metric query at every point of a grid. Series are in the order of their labels, but those of an
- * instant query by their values if it asks for it.
+ * Evaluates a metric query at every point of a grid. Series are sorted by their labels, except for an instant
+ * query that sorts by value.
  */
 export async function evaluateMetric(
   query: MetricQuery,
@@ -28,7 +28,7 @@ export async function evaluateMetric(
   return keyed.sort((a, b) => (a.key < b.key ? -1 : 1)).map(({ series }) => series);
 }
 
-/** Whether the values of a query have an order of their own. */
+/** Whether a query determines the order of its values. */
 function isOrdered(query: MetricQuery): boolean {
   if (query.kind === 'aggregate') return ['topk', 'bottomk', 'sort', 'sort_desc'].includes(query.op);
   if (query.kind === 'binary') return isOrdered(query.left) || isOrdered(query.right);
@@ -88,8 +88,8 @@ async function evaluateRangeOf(
 const LABEL_STAGES: readonly string[] = ['json', 'logfmt', 'regexp', 'pattern', 'drop', 'keep'];
 
 /**
- * Leaves out parsers whose labels nothing reads, in a sum of all lines. As in Loki their errors do not matter
- * then.
+ * Removes parsers whose labels are not read, in a sum of all lines. As in Loki, their errors do not matter in
+ * that case.
  */
 function withoutParsers(query: RangeQuery): RangeQuery {
   const { stages } = query.log;
@@ -102,7 +102,7 @@ function withoutParsers(query: RangeQuery): RangeQuery {
   };
 }
 
-/** Sets a label where another one matches; an empty value removes it. */
+/** Sets a label if another one matches; an empty value removes it. */
 function replaceLabels(
   { target, replacement, source, pattern }: Extract<MetricQuery, { kind: 'label-replace' }>,
   series: readonly Series[],

@@ -124,7 +124,7 @@ function readMatchers(tokens: Tokens): Matcher[] {
 export function readMatcher(tokens: Tokens, name: string): Matcher {
   const op = tokens.expect('=', '!=', '=~', '!~').text as Matcher['op'];
   const value = tokens.string();
-  // Refused here rather than at the first line.
+  // An invalid expression is refused here rather than at the first line.
   if (op === '=~' || op === '!~') new Regex(value, tokens.regexes);
   return { name, op, value };
 }

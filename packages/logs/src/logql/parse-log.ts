@@ -23,7 +23,7 @@ export function isStage(tokens: Tokens): boolean {
   return tokens.is('|', '|=', '!=', '|~', '!~', '|>', '!>');
 }
 
-/** Readers of stages by their first word, which is taken already. */
+/** Readers of stages by their first word, which has been consumed already. */
 const STAGES: Readonly<Record<string, (tokens: Tokens, word: Token) => Stage>> = {
   json: (tokens) => ({ kind: 'json', extractions: readExtractions(tokens, parseJsonPath) }),
   logfmt: readLogfmt,
@@ -62,7 +62,7 @@ function readLogfmt(tokens: Tokens): Stage {
   };
 }
 
-/** @param parse null for a path that is none */
+/** @param parse returns null for an invalid path */
 function readExtractions<T>(tokens: Tokens, parse: (path: string) => T | null): Extraction[] {
   if (!tokens.isKind('word')) return [];
   return tokens.list(() => {

@@ -61,7 +61,7 @@ interface LogRange {
   offsetMs: number;
 }
 
-/** Range and offset may stand before or behind the pipeline, and parentheses around any beginning. */
+/** Range and offset may precede or follow the pipeline, and any prefix may be in parentheses. */
 function readLogRange(tokens: Tokens): LogRange {
   let log: LogRange;
   if (tokens.accept('(') !== null) {
@@ -117,7 +117,7 @@ function readFilterOf(unwrap: Unwrap, tokens: Tokens): Unwrap {
   return { ...unwrap, filters: [...unwrap.filters, readCondition(tokens)] };
 }
 
-/** Reads `by (a, b)` or `without (a)`, if it is there. */
+/** Reads `by (a, b)` or `without (a)`, if present. */
 export function readGrouping(tokens: Tokens): Grouping | null {
   const word = tokens.accept('by', 'without');
   return word === null ? null : { without: word.text === 'without', labels: tokens.names() };

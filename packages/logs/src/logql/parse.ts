@@ -22,7 +22,7 @@ const MAX_QUERY_CHARACTERS = 5_000;
 /**
  * Parses a LogQL query.
  *
- * @throws LogsError `BAD_INPUT` with the position of the mistake or of the unsupported part
+ * @throws LogsError `BAD_INPUT` with the position of the error or of the unsupported part
  */
 export function parseQuery(query: string): Query {
   if (query.length > MAX_QUERY_CHARACTERS)

@@ -38,8 +38,8 @@ function assertApart(parts: readonly PatternPart[], fail: Fail): void {
 }
 
 /**
- * Extracts the captures of a line that begins as the pattern does. Where a text of the pattern does not occur,
- * the capture before it takes the rest of the line.
+ * Extracts the captures of a line that begins like the pattern. If a text of the pattern does not occur, the
+ * capture before it takes the rest of the line.
  */
 export function extractPattern(line: PipelineLine, parts: readonly PatternPart[]): void {
   let rest = line.text;

@@ -41,8 +41,8 @@ export class PipelineLine {
   }
 
   /**
-   * Adds an extracted label. As in Loki it gets the suffix `_extracted` if the line had a label of this name
-   * before any stage, and the first value of a name stays.
+   * Adds an extracted label. As in Loki, it gets the suffix `_extracted` if the line had a label of this name
+   * before any stage, and only the first value of a name counts.
    */
   extract(name: string, value: string): void {
     const key = this.base.has(name) ? `${name}_extracted` : name;
@@ -54,7 +54,7 @@ export class PipelineLine {
     if (!this.labels.has(name)) this.set(name, '');
   }
 
-  /** Sets `__error__`, unless it is set. */
+  /** Sets `__error__` if it is not set yet. */
   fail(error: string, details: string): void {
     if (this.labels.has(ERROR_LABEL)) return;
     this.#edit().set(ERROR_LABEL, error).set(ERROR_DETAILS_LABEL, details);

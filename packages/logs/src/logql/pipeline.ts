@@ -15,7 +15,7 @@ import { TemplateError } from './template/values.js';
 export interface Pipeline {
   /** The leading line filters, which need only bytes. */
   readonly test: LineTest;
-  /** No stage needs the line, only its labels. */
+  /** Whether no stage needs the line itself, only its labels. */
   readonly readsNothing: boolean;
   /** The other stages; null if there are none. Returns whether the line passes. */
   readonly run: ((line: PipelineLine) => boolean) | null;
@@ -100,7 +100,7 @@ function compilePicks(
   return (line, name) => byName.get(name)?.some((test) => test(line)) ?? false;
 }
 
-/** `drop` and `keep`, which does not remove an error. */
+/** The stages `drop` and `keep`; `keep` does not remove an error. */
 function compileRemoval(
   { kind, picks }: Extract<Stage, { kind: 'drop' | 'keep' }>,
   regexes: RegexGroup,
@@ -116,7 +116,7 @@ function compileRemoval(
   };
 }
 
-/** The stage `line_format`. If the template fails, the line stays as it is and has an error. */
+/** The stage `line_format`. If the template fails, the line is unchanged and has an error. */
 function compileLineFormat(template: Template, regexes: RegexGroup): (line: PipelineLine) => void {
   const runner = new TemplateRunner(template, regexes);
   if (isErrorAlone(template))
@@ -129,7 +129,7 @@ function compileLineFormat(template: Template, regexes: RegexGroup): (line: Pipe
   };
 }
 
-/** Whether a template is one label alone; like in Loki, such a template does not see errors. */
+/** Whether a template consists of a single label; as in Loki, such a template does not see errors. */
 function isErrorAlone(template: Template): boolean {
   const [node] = template;
   if (template.length !== 1 || node?.kind !== 'action') return false;
@@ -139,7 +139,7 @@ function isErrorAlone(template: Template): boolean {
   return operand.path.length === 1 && [ERROR_LABEL, ERROR_DETAILS_LABEL].includes(operand.path[0]!);
 }
 
-/** The stage `label_format`. All templates see the labels as they were at the first of them. */
+/** The stage `label_format`. All templates see the labels as they were before the stage. */
 function compileLabelFormat(
   formats: readonly LabelFormat[],
   regexes: RegexGroup,
@@ -168,7 +168,7 @@ function rename(line: PipelineLine, from: string, to: string): void {
   if (from !== to) line.delete(from);
 }
 
-/** Null if the template fails. */
+/** Returns null if the template fails. */
 function run(runner: TemplateRunner, line: PipelineLine, labels: ReadonlyMap<string, string>): string | null {
   try {
     return runner.run({ labels, text: line.text });

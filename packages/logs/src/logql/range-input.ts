@@ -11,8 +11,8 @@ export interface RangeInput {
   readonly reader: BlockReader;
   readonly grid: TimeGrid;
   /**
-   * The grouping of a `sum` around the query, evaluated here: extracted labels would make a series for each
-   * line.
+   * The grouping of a `sum` around the query, which is evaluated here because extracted labels would make a
+   * series for each line.
    */
   readonly sumBy: Grouping | null;
 }
@@ -24,7 +24,7 @@ export function unreadBlocks(view: FileView, points: PointRange): Block[] {
   );
 }
 
-/** A line with a pipeline error must not silently change a result, unless the result is grouped by errors. */
+/** A line with a pipeline error must not silently change a result, unless the result is grouped by error. */
 export function assertNoError(labels: Labels, grouping: Grouping | null): void {
   const error = labels.get(ERROR_LABEL);
   if (error === undefined) return;
@@ -37,7 +37,7 @@ export function assertNoError(labels: Labels, grouping: Grouping | null): void {
 
 const NS_PER_MS = 1e6;
 
-/** ms from the start of a grid, to the ns: a double cannot hold ns since 1970. */
+/** ms since the start of a grid, with ns precision, which a double with ns since 1970 would lack. */
 export function sinceStart(timeMs: number, grid: TimeGrid): number {
   return timeMs - grid.startMs - (grid.startNanos ?? 0) / NS_PER_MS;
 }

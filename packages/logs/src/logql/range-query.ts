@@ -58,7 +58,7 @@ async function evaluateSamples(query: RangeQuery, pipeline: Pipeline, input: Ran
   return evaluated;
 }
 
-/** 1 wherever no line or sample is in the window. */
+/** Evaluates to 1 wherever no line or sample is in the window. */
 async function evaluateAbsence(query: RangeQuery, pipeline: Pipeline, input: RangeInput): Promise<Series[]> {
   const [found] = await seriesOf(query, pipeline, { ...input, sumBy: NO_LABELS });
   const absent = emptySeries(selectedLabels(query.log), input.grid);
@@ -77,7 +77,7 @@ function selectedLabels({ matchers }: LogQuery): Map<string, string> {
 }
 
 /**
- * Unwraps a label: its value becomes the sample, and the label is removed. As in Loki a line without the
+ * Unwraps a label: its value becomes the sample, and the label is removed. As in Loki, a line without the
  * label has no sample, and a value that cannot be parsed sets an error.
  *
  * @returns a function that returns null if a line has no sample or fails the filters after `unwrap`

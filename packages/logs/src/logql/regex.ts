@@ -1,22 +1,36 @@
 import { RE2JS } from 're2js';
 import { LogsError, messageOf } from '../errors.js';
 
-/** Limit of a group. RE2 allows larger programs, which are slow to compile for every query. */
+/**
+ * Maximum number of instructions of a group. RE2 allows larger programs, which are slow to compile for every
+ * query.
+ */
 const MAX_INSTRUCTIONS = 20_000;
-/** Limit of a pattern with its counted repetitions expanded; RE2 compiles it before it tells the size. */
+/**
+ * Maximum length of a pattern with its counted repetitions expanded; RE2 compiles the pattern before it knows
+ * the size.
+ */
 const MAX_EXPANDED_CHARACTERS = 100_000;
-/** Product of nested repeat counts; RE2 refuses more. */
+/** Maximum product of nested repeat counts; RE2 refuses more. */
 const MAX_REPEAT = 1_000;
-/** Steps of a group on one line, which nothing interrupts; a step takes 20 ns at worst. */
+/**
+ * Maximum number of steps of a group on one line, which cannot be interrupted; a step takes 20 ns at worst.
+ */
 const MAX_STEPS = 10_000_000;
-/** Steps of a match that finds its groups, in those of one that does not. */
+/** Cost of a match that finds its groups, relative to one that does not. */
 const GROUPS_COST = 5;
-/** Processor time for all matches on one line. */
+/** Maximum processor time for all matches on one line. */
 const MAX_MATCHES_MS = 200;
-/** DFA states of a group. With more, hostile patterns are slower: building a state costs more than it saves. */
+/**
+ * Maximum size of the DFA states of a group. With more, hostile patterns are slower: building a state costs
+ * more than it saves.
+ */
 const MAX_CACHE_BYTES = 2 << 20;
 
-/** Regular expressions tested on the same line, without a turn of the event loop: bounded in sum. */
+/**
+ * Regular expressions that are tested on the same line without yielding to the event loop; their total size
+ * is limited.
+ */
 export class RegexGroup {
   #numRegexes = 0;
   #numInstructions = 0;
@@ -28,20 +42,23 @@ export class RegexGroup {
     if (this.#numInstructions > MAX_INSTRUCTIONS) throw tooLarge();
   }
 
-  /** DFA states of one expression, in bytes. */
+  /** Maximum size of the DFA states of one expression, in bytes. */
   get cacheBytes(): number {
     return Math.floor(MAX_CACHE_BYTES / this.#numRegexes);
   }
 
-  /** Whether all are quick on a text of so many characters: at worst each instruction meets each character. */
+  /**
+   * Whether all expressions are fast on a text of `length` characters: at worst, each instruction processes
+   * each character.
+   */
   isQuick(length: number): boolean {
     return this.#numInstructions * length <= MAX_STEPS;
   }
 }
 
 /**
- * An RE2 regular expression, as in Loki. Matching takes time linear in the text; a text that could take too
- * long even so is refused.
+ * An RE2 regular expression, as in Loki. The time for matching is linear in the text; a text for which that
+ * could still be too long is refused.
  */
 export class Regex {
   readonly #regex: RE2JS;
@@ -49,7 +66,7 @@ export class Regex {
   #isTested = false;
 
   /**
-   * @param group which this expression joins
+   * @param group the group that this expression joins
    * @throws LogsError `BAD_INPUT` with RE2's message if it is invalid or too large
    */
   constructor(pattern: string, group: RegexGroup) {
@@ -83,7 +100,7 @@ export class Regex {
     return this.#regex.testExact(text);
   }
 
-  /** Returns the most steps that finding all matches in a text may take. */
+  /** Returns the maximum number of steps for finding all matches in a text. */
   stepsOn({ length }: string): number {
     return this.#regex.programSize() * length * GROUPS_COST;
   }
@@ -93,7 +110,8 @@ export class Regex {
   }
 
   /**
-   * The named groups of the first match, an empty text for one that takes no part; null if nothing matches.
+   * The named groups of the first match, with an empty text for a group that does not participate; null if
+   * nothing matches.
    *
    * @throws LogsError as `test`
    */
@@ -105,8 +123,8 @@ export class Regex {
   }
 
   /**
-   * A match of the whole text written into a template, in which `$1`, `${1}` and `${name}` stand for groups;
-   * null if it does not match.
+   * Inserts the groups of a match of the whole text into a template, for `$1`, `${1}` and `${name}`; null if
+   * the text does not match.
    *
    * @throws LogsError as `test`
    */
@@ -119,7 +137,7 @@ export class Regex {
   }
 
   /**
-   * Replaces all matches: by a template as of `expandWhole` or, if `isLiteral`, by the text itself.
+   * Replaces all matches by a template as in `expandWhole` or, if `isLiteral`, by the template as it is.
    *
    * @throws LogsError as `test`
    */
@@ -154,7 +172,7 @@ export class Regex {
     if (!this.#group.isQuick(text.length * cost)) throw tooExpensive(text);
     if (this.#isTested) return;
     this.#isTested = true;
-    // RE2JS has no option for this; its default is 8 MiB for each expression.
+    // RE2JS has no option for this limit; its default is 8 MiB for each expression.
     const { dfa } = this.#regex.re2Input;
     dfa.stateBudget = this.#group.cacheBytes;
     dfa.memBudget = this.#group.cacheBytes;

@@ -22,7 +22,7 @@ export interface Series {
 export type Value = number | readonly Series[];
 
 export const MAX_SERIES = 2_000;
-/** Most values of all series together, which bounds the JSON answer. */
+/** Maximum number of values of all series together, which bounds the JSON answer. */
 const MAX_VALUES = 1_000_000;
 
 export function emptySeries(labels: Labels, { numPoints }: TimeGrid): Series {

@@ -10,7 +10,7 @@ export interface Token {
   readonly at: number;
 }
 
-/** The first alternative that fits is taken. */
+/** The first alternative that matches is used. */
 const TOKEN = new RegExp(
   [
     '(?<space>(?:\\s|#[^\\n]*)+)',
@@ -63,7 +63,7 @@ const ESCAPES: Readonly<Record<string, string>> = {
 /**
  * The value of a string literal, quoted (with Go's escapes) or in backticks.
  *
- * @returns null if it has an escape that Go does not know
+ * @returns null if it contains an escape that Go does not know
  */
 export function unquote(literal: string): string | null {
   if (literal.startsWith('`')) return literal.slice(1, -1);
@@ -202,7 +202,7 @@ export class Tokens {
     return result;
   }
 
-  /** Error for a token that cannot stand where it does. */
+  /** The error for a token that is not allowed at its place. */
   unexpected(expecting?: string): LogsError {
     const { kind, text } = this.next;
     const found = kind === 'end' ? 'end of the query' : text;

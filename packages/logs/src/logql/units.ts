@@ -14,14 +14,14 @@ const NANOSECONDS: Readonly<Record<string, number>> = {
 const MAX_CHARACTERS = 100;
 
 /**
- * Parses a duration in a query, such as `1h30m`, `1.5s`, `2d` or 0, to seconds; NaN for anything else, also for
- * a bare number.
+ * Parses a duration in a query, such as `1h30m`, `1.5s`, `2d` or 0, to seconds; NaN for anything else,
+ * including other numbers without a unit.
  */
 export function parseDurationS(text: string): number {
   return parseUnits(text, /(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|μs|ms|[smhdwy])/g);
 }
 
-/** Parses a duration in a line to seconds. As in Go there are no days, weeks and years. */
+/** Parses a duration in a line to seconds. As in Go, there are no days, weeks and years. */
 export function parseLineDurationS(text: string): number {
   return parseUnits(text, /(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|μs|ms|[smh])/g);
 }
@@ -31,7 +31,7 @@ function parseUnits(text: string, part: RegExp): number {
   if (unsigned === '0') return 0;
   if (unsigned === '' || unsigned.length > MAX_CHARACTERS || unsigned.replace(part, '') !== '')
     return Number.NaN;
-  // Whole nanoseconds first, as in Go: 21.5ms is 0.0215 s, not 0.021500000000000002.
+  // Sums whole nanoseconds first, as in Go: 21.5ms is 0.0215 s, not 0.021500000000000002.
   let ns = 0;
   for (const [, amount, unit] of unsigned.matchAll(part)) ns += Number(amount) * NANOSECONDS[unit!]!;
   const whole = Math.round(ns);

@@ -60,7 +60,7 @@ function reduce(
 type Values = Pick<Float64Array, 'length'> & Iterable<number>;
 export type Reducer = 'sum' | 'avg' | 'min' | 'max' | 'count' | 'stdvar' | 'stddev';
 
-/** Aggregations of the values of a window, or of a vector at a point. */
+/** Aggregations of the values in a window, or in a vector at a point. */
 export const REDUCERS: Readonly<Record<Reducer, (values: Values) => number>> = {
   sum,
   avg: (values) => sum(values) / values.length,
@@ -84,7 +84,7 @@ function extreme(values: Values, isBetter: (a: number, b: number) => boolean): n
   return best;
 }
 
-/** Linear interpolation between the nearest ranks, as in Prometheus: NaN is below all numbers. */
+/** Linear interpolation between the nearest ranks. As in Prometheus, NaN is below all numbers. */
 function quantile(share: number, values: Float64Array): number {
   if (share > 1) return Number.POSITIVE_INFINITY;
   const numbers = values.filter((value) => !Number.isNaN(value)).sort();
@@ -108,15 +108,18 @@ function variance(values: Values): number {
   return squares / values.length;
 }
 
-/** Farther than this many mean distances from the edge of a window, a counter may have begun inside it. */
+/**
+ * If the first sample is farther than this many mean distances from the edge of a window, the counter may
+ * have started inside it.
+ */
 const FAR = 1.1;
 
 /**
- * The rate of a counter in a window of ascending times: its increase with resets made good, extrapolated to the
- * edges of the window as Prometheus does it.
+ * The rate of a counter in a window of ascending times: its increase, corrected for resets and extrapolated
+ * to the edges of the window as in Prometheus.
  *
- * @param timesMs as `startMs`, from any origin
- * @returns per second; 0 for a single sample
+ * @param timesMs from the same origin as `startMs`
+ * @returns rate per second; 0 for a single sample
  */
 function rateOfCounter(
   timesMs: Float64Array,

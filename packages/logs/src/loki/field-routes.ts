@@ -17,7 +17,7 @@ type Parser = 'json' | 'logfmt';
 
 interface Field {
   readonly values: Set<string>;
-  /** None for structured metadata. */
+  /** Empty for structured metadata. */
   readonly parsers: Set<Parser>;
 }
 
@@ -70,7 +70,10 @@ async function detect(
   return fields;
 }
 
-/** Its structured metadata, what the query has extracted, and what `json` or `logfmt` would. */
+/**
+ * The structured metadata of an entry, the fields that the query has extracted, and those that `json` or
+ * `logfmt` would extract.
+ */
 function* fieldsOf(entry: LogEntry): Generator<[string, string, Parser | null]> {
   const { stream, structuredMetadata, parsed } = splitLabels(entry);
   const parser = entry.text.startsWith('{') ? 'json' : 'logfmt';

@@ -9,18 +9,18 @@ const MAX_RUNNING = 16;
 const MAX_WAITING = 2_048;
 const MAX_WAIT_MS = 30_000;
 
-/** A request that has its turn. */
+/** A request whose turn has come. */
 export interface LokiRequest {
   readonly parameters: Parameters;
   /** Value of `:name` in the path; empty elsewhere. */
   readonly name: string;
-  /** `X-Loki-Response-Encoding-Flags` asks for labels by category. */
+  /** Whether `X-Loki-Response-Encoding-Flags` requests labels by category. */
   readonly isCategorized: boolean;
-  /** Options for its queries, which end when the client has gone and count what they read. */
+  /** Options for the request's queries, which end when the client disconnects and count what they read. */
   readonly options: Required<Pick<QueryOptions, 'signal' | 'totals'>>;
-  /** How long it waited. */
+  /** How long the request waited. */
   readonly queueMs: number;
-  /** When its turn came. */
+  /** When the request's turn came. */
   readonly startedMs: number;
 }
 
@@ -29,13 +29,16 @@ interface Refusal {
   readonly reason: string;
 }
 
-/** Nobody reads it where the client has gone. */
+/** Not read by anyone if the client has disconnected. */
 const TOO_LATE: Refusal = {
   status: 504,
   reason: `the request waited ${MAX_WAIT_MS / 1000} s for others: ask for less at once`,
 };
 
-/** Limits concurrent requests, lets others wait, and turns errors into Loki's answers: a status and plain text. */
+/**
+ * Limits concurrent requests, makes others wait, and turns errors into Loki's answers: a status and plain
+ * text.
+ */
 export class RequestGate {
   #numRunning = 0;
   /** Callbacks in order of arrival, each called at its turn. */
@@ -78,8 +81,8 @@ export class RequestGate {
   /**
    * Waits for a turn.
    *
-   * @param gone aborted when the client has gone, which then never sees the answer
-   * @returns why there is none
+   * @param gone aborted when the client disconnects, which then never sees the answer
+   * @returns why the request gets no turn; null if it has its turn
    */
   async #turn(gone: AbortSignal): Promise<Refusal | null> {
     if (gone.aborted) return TOO_LATE;

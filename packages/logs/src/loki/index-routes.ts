@@ -41,7 +41,7 @@ async function labelValues(request: IndexRequest): Promise<object> {
 
 async function series({ engine, parameters }: IndexRequest): Promise<object> {
   const matches = parameters.all('match');
-  // Loki lets `{}` alone stand for all here, though no other route takes it.
+  // As in Loki, `{}` alone stands for all streams here, though no other route accepts it.
   const isAll = matches.every((text) => /^\s*\{\s*\}\s*$/.test(text));
   const found = new Map<string, Labels>();
   for (const matchers of isAll ? [[]] : matches.map(selectorOf))
@@ -81,8 +81,8 @@ async function volume(request: IndexRequest): Promise<object> {
 }
 
 /**
- * Bytes by the labels of the parameter `targetLabels`, of streams that have them; by default by those that the
- * selector names.
+ * Counts bytes by the labels in the parameter `targetLabels`, for streams that have them; by default, by the
+ * labels that the selector names.
  */
 function volumeQuery({ parameters }: IndexRequest): VolumeQuery {
   const matchers = selectorOf(parameters.query);
@@ -120,7 +120,7 @@ async function volumeRange(request: IndexRequest): Promise<object> {
   const total = ({ values }: (typeof volumes)[number]) =>
     values.reduce((sum, [, bytes]) => sum + Number(bytes), 0);
   const result = volumes.sort((a, b) => total(b) - total(a)).slice(0, limit);
-  // Loki's type for series of one point each.
+  // Loki returns this type for series of one point each.
   if (result.every(({ values }) => values.length === 1))
     return queryAnswer(
       request,
@@ -140,7 +140,7 @@ async function detectedLabels(request: IndexRequest): Promise<object> {
   };
 }
 
-/** The streams of the parameter `query`; without one, all. */
+/** The streams of the parameter `query`; all streams without it. */
 function queriedStreams({ engine, parameters }: IndexRequest): Promise<Labels[]> {
   const query = parameters.get('query');
   return streamsIn(engine, query === undefined ? [] : selectorOf(query), parameters.range);
@@ -182,7 +182,7 @@ function distinct(texts: readonly string[]): string[] {
 
 type VolumeOp = 'count_over_time' | 'bytes_over_time';
 
-/** A selector, what to count of its lines, and the labels to sum by. */
+/** A selector, what to count in its lines, and the labels to group by. */
 interface VolumeQuery {
   readonly matchers: LogQuery['matchers'];
   readonly op: VolumeOp;
@@ -201,8 +201,8 @@ function totalVolume(
 }
 
 /**
- * Lines or bytes between multiples of the step, in whole or in part. As in Loki a point is stamped with the last
- * ms of its span, the last one with the end of the range.
+ * Counts lines or bytes between multiples of the step; the first and last span may be partial. As in Loki,
+ * the timestamp of a point is the last ms of its span, and that of the last point is the end of the range.
  */
 async function volumePerStep(
   engine: LogEngine,
@@ -239,7 +239,7 @@ async function volumePerStep(
   return [...byLabels.values()];
 }
 
-/** A range vector covers (t - range, t], a time range [start, end): both ends are moved by 1 ns. */
+/** A range vector covers (t - range, t] and a time range [start, end), so both ends are moved by 1 ns. */
 function justBefore({ timeMs, nanos }: Instant): Pick<TimeGrid, 'startMs' | 'startNanos'> {
   return nanos > 0
     ? { startMs: timeMs, startNanos: nanos - 1 }

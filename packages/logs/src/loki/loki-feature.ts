@@ -48,7 +48,7 @@ function addQueryRoutes(routes: Hono, engine: LogEngine, gate: RequestGate): voi
     gate.guard(async (c) => {
       const { query } = await Parameters.of(c);
       try {
-        // Checked, but not reformatted.
+        // The query is checked but not reformatted.
         parseQuery(query);
       } catch (error) {
         return c.json({ status: 'invalid-query', error: messageOf(error) }, 400);
@@ -58,12 +58,12 @@ function addQueryRoutes(routes: Hono, engine: LogEngine, gate: RequestGate): voi
   );
 }
 
-/** Activity of clients of the API, and lines they have missed. */
+/** Activity of the API's clients, and lines that they have missed. */
 export interface LokiActivity {
   readonly tails: number;
-  /** Lines that slow tails did not get. */
+  /** Lines that slow tails did not receive. */
   readonly droppedLines: number;
-  /** Requests that wait for others to be answered. */
+  /** Requests that are waiting for their turn. */
   readonly waitingRequests: number;
 }
 
@@ -75,7 +75,7 @@ interface LokiFeature extends HttpFeature {
  * Loki's HTTP API over a catalog, for Grafana, logcli and web pages; docs/observability.md lists the
  * endpoints.
  *
- * @param version of the program, for `status/buildinfo`
+ * @param version version of the program, for `status/buildinfo`
  */
 export function lokiFeature(catalog: LogCatalog, version: string): LokiFeature {
   const engine = new LogEngine(catalog);
@@ -90,7 +90,7 @@ export function lokiFeature(catalog: LogCatalog, version: string): LokiFeature {
   routes.get('/loki/api/v1/status/buildinfo', (c) =>
     c.json({ version, revision: '', branch: '', buildUser: '', buildDate: '', goVersion: '' }),
   );
-  // A WebSocket does not come here.
+  // Requests for a WebSocket do not reach this route.
   routes.get('/loki/api/v1/tail', (c) => c.text('Bad Request: a tail is a WebSocket', 400));
   return {
     routes,
@@ -104,7 +104,7 @@ export function lokiFeature(catalog: LogCatalog, version: string): LokiFeature {
   };
 }
 
-/** `drilldown-limits`: what Logs Drilldown may ask for. As in Loki 0 is no limit. */
+/** `drilldown-limits`: the limits that Logs Drilldown must respect. As in Loki, 0 means no limit. */
 function addLimitsRoute(routes: Hono, version: string): void {
   routes.get('/loki/api/v1/drilldown-limits', (c) =>
     c.json({

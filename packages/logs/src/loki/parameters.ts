@@ -13,7 +13,7 @@ const DEFAULT_SINCE_S = 3600;
 const MAX_FORM_BYTES = 1 << 16;
 const MAX_STEPS = 11_000;
 const NS_PER_S = 1e9;
-/** The largest int64, as which clients hold times. */
+/** The largest int64, the type in which clients hold times. */
 const MAX_NS = 2n ** 63n - 1n;
 
 /** Parameters of a request, from its query string and, for POST, its form. */
@@ -71,7 +71,7 @@ export class Parameters {
     return instantOfNs(this.#ns('time') ?? nowNs());
   }
 
-  /** `start` to `end`; by default the hour (or `since`) before now. */
+  /** The range from `start` to `end`; by default the last hour (or `since`). */
   get range(): TimeRange {
     const now = nowNs();
     const end = this.#ns('end') ?? now;
@@ -87,7 +87,7 @@ export class Parameters {
   get stepMs(): number {
     const { start, end } = this.range;
     const spanMs = end.timeMs - start.timeMs;
-    // A product of decimals may be just below a whole number.
+    // A product of decimals may be slightly below an integer.
     const stepMs = Math.floor(
       1000 * (this.#durationS('step') ?? Math.max(Math.floor(spanMs / 250_000), 1)) + 1e-6,
     );
@@ -100,7 +100,10 @@ export class Parameters {
     return stepMs;
   }
 
-  /** The grid of a range query: as in Loki multiples of the step, from the last before `start` to the first after `end`. */
+  /**
+   * The grid of a range query. As in Loki, its points are multiples of the step, from the last one before
+   * `start` to the first one after `end`.
+   */
   get grid(): TimeGrid {
     const { range, stepMs } = this;
     const { start, end } = range;
@@ -109,7 +112,10 @@ export class Parameters {
     return { startMs: first * stepMs, stepMs, numPoints: last - first + 1 };
   }
 
-  /** Reads a time in the forms of Loki: nanoseconds, seconds (up to 10 digits, or with a decimal point), or RFC 3339. */
+  /**
+   * Parses a time in Loki's formats: nanoseconds, seconds (up to 10 digits, or with a decimal point), or RFC
+   * 3339.
+   */
   #ns(name: string): bigint | undefined {
     const text = this.get(name);
     if (text === undefined) return undefined;
@@ -141,13 +147,13 @@ export class Parameters {
   }
 }
 
-/** JavaScript would take the 31st of February for the 2nd of March. */
+/** JavaScript would parse the 31st of February as the 2nd of March. */
 function isInCalendar(date: string): boolean {
   const ms = Date.parse(`${date}Z`);
   return !Number.isNaN(ms) && new Date(ms).toISOString().startsWith(date.toUpperCase());
 }
 
-/** Decimal: a double cannot hold ns since 1970. */
+/** Computes with decimal digits, as a double cannot represent ns since 1970 exactly. */
 function secondsToNs(text: string): bigint {
   if (/e/i.test(text)) return BigInt(Math.round(Number(text) * NS_PER_S));
   const [whole = '', fraction = ''] = text.split('.');
@@ -162,7 +168,7 @@ export function invalid(message: string): LogsError {
   return new LogsError('BAD_INPUT', message);
 }
 
-/** Reads the body of a request. @throws LogsError `BAD_INPUT` as soon as the limit is passed */
+/** Reads the body of a request. @throws LogsError `BAD_INPUT` as soon as the limit is exceeded */
 async function readBody(c: Context, maxBytes: number): Promise<Buffer> {
   const chunks: Uint8Array[] = [];
   let size = 0;
@@ -174,9 +180,9 @@ async function readBody(c: Context, maxBytes: number): Promise<Buffer> {
   return Buffer.concat(chunks);
 }
 
-/** The request header in which a client asks for another form of the answer. */
+/** The request header in which a client requests another format of the answer. */
 export const ENCODING_FLAGS = 'x-loki-response-encoding-flags';
-/** Its value for labels by category: of the stream, structured metadata, parsed. */
+/** The flag for labels by category: stream labels, structured metadata, parsed labels. */
 export const CATEGORIZE_LABELS = 'categorize-labels';
 
 export function isCategorized(flags: string | undefined): boolean {

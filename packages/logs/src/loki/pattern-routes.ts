@@ -6,7 +6,7 @@ import { Pacer } from '../store/pacer.js';
 import type { RequestGate } from './gate.js';
 import { selectorOf } from './parameters.js';
 
-/** Counted from the newest on. */
+/** Maximum number of counted lines, starting with the newest. */
 const MAX_LINES = 100_000;
 const MAX_PATTERNS = 300;
 
@@ -87,7 +87,7 @@ class PatternFinder {
   }
 }
 
-/** Sorts by time and puts a zero at each end of a gap, so that a line drawn between the points is true. */
+/** Sorts by time and adds a zero at each end of a gap, so that a line drawn through the points is correct. */
 function withZeros(counts: ReadonlyMap<number, number>, stepS: number): [number, number][] {
   const samples: [number, number][] = [];
   let next = Number.POSITIVE_INFINITY;

@@ -5,7 +5,7 @@ import { type Labels, labelsKey } from '../store/streams.js';
 import type { LokiRequest } from './gate.js';
 import { CATEGORIZE_LABELS } from './parameters.js';
 
-/** Labels of an entry that are not of its stream. */
+/** Labels of an entry that are not labels of its stream. */
 interface Others {
   readonly structuredMetadata?: Readonly<Record<string, string>>;
   readonly parsed?: Readonly<Record<string, string>>;
@@ -13,14 +13,14 @@ interface Others {
 
 interface StreamJson {
   readonly stream: Readonly<Record<string, string>>;
-  /** Time in ns and line, with labels by category also the others. */
+  /** Time in ns, the line, and its other labels if labels are separated by category. */
   readonly values: (readonly [string, string] | readonly [string, string, Others])[];
 }
 
 /**
- * Groups entries by label set; a stream keeps their order.
+ * Groups entries by label set; their order is kept within a stream.
  *
- * @param isCategorized labels that are not of the stream go with each entry
+ * @param isCategorized whether labels that are not of the stream are returned with each entry
  */
 export function toStreams(entries: readonly LogEntry[], isCategorized: boolean): StreamJson[] {
   const byKey = new Map<string, StreamJson>();

@@ -13,9 +13,9 @@ import { CATEGORIZE_LABELS, ENCODING_FLAGS, invalid, isCategorized, Parameters }
 import { toStreams } from './shapes.js';
 
 const PING_INTERVAL_MS = 1_000;
-/** A client without a pong for this long is disconnected. */
+/** A client that has sent no pong for this long is disconnected. */
 const PONG_TIMEOUT_MS = 30_000;
-/** Send buffer of a client. */
+/** Size limit of a client's send buffer. */
 const MAX_UNSENT_BYTES = 1 << 20;
 /** How long a full buffer may take to drain before lines are dropped. */
 const DRAIN_MS = 500;
@@ -23,7 +23,7 @@ const DRAIN_POLL_MS = 10;
 /** A client whose lines are dropped for this long is disconnected. */
 const LAG_TIMEOUT_MS = 10_000;
 const MAX_ENTRIES_PER_MESSAGE = 500;
-/** Most `dropped_entries` of a message. */
+/** Maximum number of `dropped_entries` in a message. */
 const MAX_DROPPED_ENTRIES = 1_000;
 const MAX_TAILS = 32;
 const MAX_DELAY_S = 5;
@@ -60,7 +60,7 @@ export class Tails {
     return this.#open.size;
   }
 
-  /** Lines that slow clients did not get. */
+  /** Lines that slow clients did not receive. */
   get numDropped(): number {
     return this.#numDropped;
   }
@@ -82,7 +82,7 @@ export class Tails {
     };
   };
 
-  /** Sends every client what was written until now, then closes its socket. */
+  /** Sends every client what has been written so far, then closes its socket. */
   async close(): Promise<void> {
     await Promise.all([...this.#open].map((tail) => tail.finish()));
   }
@@ -91,7 +91,7 @@ export class Tails {
 /** @throws LogsError `BAD_INPUT` */
 function readRequest({ url = '/', headers }: IncomingMessage): TailRequest {
   const parameters = new Parameters(new URL(url, 'http://localhost').searchParams);
-  // Checked but unused: lines are sent in the order in which they arrive.
+  // The parameter is checked but not used: lines are sent in the order in which they arrive.
   const delay = parameters.get('delay_for') ?? '0';
   if (!/^\d+$/.test(delay)) throw invalid(`delay_for: ${delay.slice(0, 100)} is not a number of seconds`);
   if (Number(delay) > MAX_DELAY_S) throw invalid(`delay_for can't be greater than ${MAX_DELAY_S}`);
@@ -100,12 +100,12 @@ function readRequest({ url = '/', headers }: IncomingMessage): TailRequest {
     query: parseLogQuery(parameters.query),
     start: range.start,
     limit,
-    // A WebSocket of a browser has no headers, so the flags may stand in the address.
+    // A browser cannot set headers for a WebSocket, so the flags may be in the address.
     isCategorized: isCategorized([headers[ENCODING_FLAGS] ?? parameters.get(ENCODING_FLAGS)].flat().join()),
   };
 }
 
-/** One client. The log is never held up for it: a slow client loses lines. */
+/** One client. The log never waits for a client: a slow one loses lines. */
 class Tail {
   #follower: Follower | null = null;
   #dropped: Dropped[] = [];
@@ -134,7 +134,7 @@ class Tail {
     const past = this.engine.linesOf(
       views,
       query,
-      // Open-ended: another node's clock may be ahead.
+      // The range has no end, as another node's clock may be ahead.
       { start, end: instantOfMs(Number.MAX_SAFE_INTEGER) },
       'backward',
       { signal: this.#cancelled.signal },
@@ -148,7 +148,7 @@ class Tail {
     });
   }
 
-  /** Sends what was written until now, then closes the socket. Never rejects. */
+  /** Sends what has been written so far, then closes the socket. Never rejects. */
   async finish(): Promise<void> {
     await this.#begun;
     await this.#follower?.finish().catch((error) => this.#fail(error));
@@ -170,7 +170,7 @@ class Tail {
   #fail(error: unknown): void {
     if (this.#cancelled.signal.aborted) return;
     const reason = Buffer.from(messageOf(error)).subarray(0, MAX_REASON_BYTES).toString();
-    // A character cut in half decodes to U+FFFD, which is longer.
+    // A truncated character decodes to U+FFFD, which is longer.
     this.socket.close(INTERNAL_ERROR, reason.replace(/\ufffd+$/, ''));
     this.#end();
   }
@@ -178,7 +178,7 @@ class Tail {
   async #send(entries: readonly LogEntry[]): Promise<void> {
     for (let at = 0; at < entries.length; at += MAX_ENTRIES_PER_MESSAGE) {
       const batch = entries.slice(at, at + MAX_ENTRIES_PER_MESSAGE);
-      // A client that already loses lines is not waited for again.
+      // A client that is already losing lines is not waited for again.
       if (this.#isFull && this.#laggingSinceMs === null) await this.#drained();
       if (this.#cancelled.signal.aborted) return;
       if (this.#isFull) this.#drop(batch);

@@ -1,20 +1,20 @@
-/** Stands for a word that varies; as in LogQL's pattern filters. */
+/** Placeholder for a variable word, as in LogQL's pattern filters. */
 const VARIABLE = '<_>';
-/** A word lies between brackets, quotes, commas, `=` and white space. */
+/** Words are separated by brackets, quotes, commas, `=` and white space. */
 const WORD = /[^\s"'`(),;=[\]{}|]+/g;
-/** Words with a digit are values. Those with `<` would read as a name in a pattern filter. */
+/** Words with a digit are values. Words with `<` would be parsed as names in a pattern filter. */
 const VALUE = /[\d<]/;
-/** If one shape has more templates than this, its texts differ in words that vary. */
+/** If a shape has more templates than this, its texts differ in variable words. */
 const MAX_VARIANTS = 15;
-/** Least share of equal words, among those not yet variable, for two texts to have one template. */
+/** Minimum share of equal words, among those not yet variable, for two texts to share a template. */
 const MIN_SIMILARITY = 0.5;
 const MAX_TEMPLATES = 1_000;
 const MAX_KNOWN_TEXTS = 5_000;
 const MAX_CHARACTERS = 1_000;
 
-/** Words that texts have in common, in order, with `<_>` where they differ. */
+/** The words that texts have in common, in order, with `<_>` where they differ. */
 export class Template {
-  /** The template that this one became a part of. */
+  /** The template into which this one was merged. */
   into: Template | null = null;
 
   /** @param shape the text with `w` for each word */
@@ -28,7 +28,7 @@ export class Template {
     return this.shape.replaceAll('w', () => this.words[next++]!);
   }
 
-  /** Share of the words that are equal, of those that are variable in neither. */
+  /** Share of equal words among those that are not variable in either. */
   similarityTo(words: readonly string[]): number {
     let numEqual = 0;
     let numFixed = 0;
@@ -47,15 +47,15 @@ export class Template {
 
 interface Group {
   templates: Template[];
-  /** It had more than MAX_VARIANTS: similar ones are one from then on. */
+  /** Whether the group has exceeded MAX_VARIANTS, after which similar templates are merged. */
   isCrowded: boolean;
 }
 
 /**
- * Finds the templates of log messages, in the manner of Drain (He et al., ICWS 2017): texts are grouped by their
- * shape, the separators between their words, then by the similarity of the words. A word with a digit is variable
- * at once; other words only where a shape has so many templates that they cannot all be messages of their own.
- * Bounded in memory: what is beyond MAX_TEMPLATES has none.
+ * Finds the templates of log messages, in the manner of Drain (He et al., ICWS 2017): texts are grouped by
+ * their shape, which is the separators between their words, then by the similarity of the words. A word with
+ * a digit is variable at once; other words only if a shape has so many templates that they cannot all be
+ * different messages. Memory is bounded: texts beyond MAX_TEMPLATES have no template.
  */
 export class TemplateMiner {
   readonly #groups = new Map<string, Group>();
@@ -64,8 +64,8 @@ export class TemplateMiner {
   #numTemplates = 0;
 
   /**
-   * The template of a text, which later texts may generalize or merge into another (`current`); null for one that is
-   * too long or beyond the limit.
+   * Returns the template of a text, which later texts may generalize or merge into another (`current`); null
+   * if the text is too long or beyond the limit of templates.
    */
   add(text: string): Template | null {
     if (text.length > MAX_CHARACTERS) return null;
@@ -93,7 +93,7 @@ export class TemplateMiner {
     return template;
   }
 
-  /** Makes similar templates of a group one. */
+  /** Merges similar templates of a group. */
   #crowd(group: Group): void {
     const merged: Template[] = [];
     for (const template of group.templates) {
@@ -110,7 +110,7 @@ export class TemplateMiner {
   }
 }
 
-/** The template that this one is, or has become a part of. */
+/** This template, or the one into which it has been merged. */
 export function current(template: Template): Template {
   let found = template;
   while (found.into !== null) found = found.into;
@@ -133,7 +133,7 @@ function mostSimilar(templates: readonly Template[], words: readonly string[]): 
   return best;
 }
 
-/** The part of a line that its template is made of, and what a pattern filter needs around it. */
+/** The part of a line from which its template is made, and what a pattern filter needs around it. */
 interface LineMessage {
   readonly before: string;
   readonly text: string;
@@ -143,13 +143,13 @@ interface LineMessage {
 const KEYS = ['"msg":"', '"message":"'];
 
 /**
- * The message of a line of JSON, as it is written there; of any other line all of it. The fields beside the message
- * would make a template for each step.
+ * The message of a JSON line, as it is written there, or the whole of any other line. The other fields of a
+ * JSON line would make a template for each step.
  */
 export function messageOfLine(line: string): LineMessage {
   if (line.startsWith('{'))
     for (const key of KEYS) {
-      // pino writes it last; one further ahead may be that of a nested error.
+      // pino writes the message last; an earlier key may belong to a nested error.
       const at = line.lastIndexOf(key);
       const from = at + key.length;
       const to = at < 0 ? -1 : endOfString(line, from);

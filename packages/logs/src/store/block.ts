@@ -18,16 +18,16 @@ export class Block {
   numLines = 0;
   minMs = Number.POSITIVE_INFINITY;
   maxMs = Number.NEGATIVE_INFINITY;
-  /** Time of the last record so far, here or in an earlier block. */
+  /** Time of the last record so far, in this or an earlier block. */
   lastMs: number | null;
-  /** Some lines are not records; they take the time of the record before them. */
+  /** Whether some lines are not records; these have the time of the record before them. */
   hasForeign = false;
   readonly counts = new Map<number, StreamCount>();
 
   /**
    * @param offset start in the file
    * @param timeBeforeMs time of the record before the block, which foreign lines at its start take; null if
-   *   none
+   *   there is none
    */
   constructor(
     readonly offset: number,

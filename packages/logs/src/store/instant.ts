@@ -1,4 +1,4 @@
-/** A point in time since 1970. One double cannot hold ns. */
+/** A point in time since 1970. A single double cannot represent ns. */
 export interface Instant {
   /** Whole ms. */
   readonly timeMs: number;
@@ -6,7 +6,7 @@ export interface Instant {
   readonly nanos: number;
 }
 
-/** `start` is included, `end` is not. */
+/** `start` is inclusive, `end` exclusive. */
 export interface TimeRange {
   readonly start: Instant;
   readonly end: Instant;

@@ -9,7 +9,7 @@ const CLOSE_BRACE = 0x7d;
 const LEVEL_KEY = Buffer.from('{"level":"');
 const TIME_KEY = Buffer.from('","time":');
 const LEVEL_WORDS = LOG_LEVELS.map((level) => Buffer.from(level));
-/** The level words differ in their first letters. */
+/** Level words differ in their first letter. */
 const LEVEL_BY_LETTER = new Map(LEVEL_WORDS.map((word, level) => [word[0], level]));
 const NUMBER_KEYS = ['generation', 'node', 'rank'] as const;
 const NUMBER_KEY_BYTES = NUMBER_KEYS.map((key) => Buffer.from(`"${key}":`));
@@ -17,12 +17,10 @@ const RUN_KEY = Buffer.from('"run":"');
 const WARN = LOG_LEVELS.indexOf('warn');
 
 /**
- * The fields of a record that become labels, and its time. pino writes them first, in the order level, time,
+ * The time of a record and its fields that become labels. pino writes them first, in the order level, time,
  * run, generation, node, rank; from such a line they are read as bytes, because parsing a million lines as
- * JSON takes seconds. There a field further back does not count. A record with its fields in another order
- * goes through `parseRecord`.
- *
- * Reused for every line; absent numbers are -1.
+ * JSON takes seconds. A field that comes later in such a line does not count. A record with its fields in
+ * another order is parsed by `parseRecord`. An instance is reused for every line; absent numbers are -1.
  */
 export class LineHead {
   timeMs = 0;
@@ -33,9 +31,9 @@ export class LineHead {
   rank = -1;
 
   /**
-   * Reads the line at `from` (inclusive) to `to` (exclusive, its newline).
+   * Reads the line from `from` (inclusive) to `to` (exclusive, its newline).
    *
-   * @returns false if it is not a record: its level is then `warn`, and `timeMs` is unchanged
+   * @returns false if it is not a record; its level is then `warn`, and `timeMs` is unchanged
    */
   read(bytes: Buffer, from: number, to: number): boolean {
     this.level = WARN;

@@ -1,6 +1,6 @@
 export interface LogFolder {
   readonly run: string;
-  /** Holds an NDJSON file for each source. */
+  /** Folder with an NDJSON file for each source. */
   readonly directory: string;
   /** The label `service_name` of every line. */
   readonly service: string;

@@ -8,10 +8,10 @@ import { type LogStream, StreamTable } from './streams.js';
 
 const NEWLINE = 0x0a;
 const CHUNK_BYTES = 1 << 20;
-/** Longer lines are split; a message of the control plane is at most as long. */
+/** Longer lines are split; messages of the control plane are no longer than this. */
 const MAX_LINE_BYTES = 16 << 20;
 
-/** A line found by a scan. Reused: valid until the next one. */
+/** A line found by a scan. The object is reused and valid only until the next line. */
 export interface ScannedLine {
   /** Holds the line from `from` (inclusive) to `to` (exclusive, without newline). */
   bytes: Buffer;
@@ -35,7 +35,7 @@ export class LogFile {
   #refreshing: Promise<void> = Promise.resolve();
   readonly #head = new LineHead();
 
-  /** @param labels of every line */
+  /** @param labels labels of every line */
   constructor(
     readonly path: string,
     labels: Pick<LogFolder, 'run' | 'service'>,
@@ -44,17 +44,17 @@ export class LogFile {
     this.streams = new StreamTable(labels, source);
   }
 
-  /** Whether the file is not as it was indexed: longer, shorter or gone. */
+  /** Whether the file has changed since it was indexed: it is longer, shorter or gone. */
   get hasChanged(): boolean {
     return statSync(this.path, { throwIfNoEntry: false })?.size !== this.end;
   }
 
   /**
-   * Indexes what any process has appended before this call, but for a last line without its newline. A
-   * truncated or replaced file is indexed anew.
+   * Indexes what any process has appended before this call, except for a last line without a newline. A
+   * truncated or replaced file is indexed again.
    */
   refresh(): Promise<void> {
-    // One under way may have looked at the file too early.
+    // A refresh in progress may have looked at the file too early.
     this.#refreshing = this.#refreshing.catch(() => undefined).then(() => this.#refresh());
     return this.#refreshing;
   }
@@ -81,7 +81,7 @@ export class LogFile {
     try {
       return statSync(this.path);
     } catch {
-      // Removed since it was listed.
+      // The file has been removed since it was listed.
       this.blocks = [];
       this.end = 0;
       return null;
@@ -132,7 +132,7 @@ export class LogFile {
     this.end = block.end;
   }
 
-  /** Lines before the first record take its time or, without any, the file's. */
+  /** Gives lines before the first record its time or, without any record, the file's. */
   #setFirstTime(timeMs: number): void {
     for (const block of this.blocks) {
       if (block.timeBeforeMs !== null) continue;
@@ -143,10 +143,11 @@ export class LogFile {
   }
 
   /**
-   * The lines of the selected streams in a block, in file order.
+   * Iterates over the lines of the selected streams in a block, in file order.
    *
-   * @param offset of `bytes` in the file: that of the block, or if it has no foreign lines a later one
-   * @param bytes those of the block from there on
+   * @param offset offset of `bytes` in the file: that of the block or, if it has no foreign lines, a later
+   *   one
+   * @param bytes the bytes of the block from `offset` on
    * @param needle if not null, lines without it may be skipped
    */
   scan(

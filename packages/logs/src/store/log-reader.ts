@@ -6,16 +6,16 @@ import type { LogStream } from './streams.js';
 
 const NEWLINE = 0x0a;
 
-/** A snapshot of a file for one query: later appends are not in the answer. */
+/** A snapshot of a file for one query; later appends are not included. */
 export interface FileView {
   readonly file: LogFile;
-  /** The last one may have grown past `end` since. */
+  /** The last block may have grown past `end` since. */
   readonly blocks: readonly Block[];
   readonly end: number;
   readonly isSelected: (stream: LogStream) => boolean;
 }
 
-/** @param isSelected whether the query selects a stream; asked once for each */
+/** @param isSelected whether the query selects a stream; called once for each stream */
 export function viewOf(file: LogFile, isSelected: (stream: LogStream) => boolean): FileView {
   const known: boolean[] = [];
   return {
@@ -41,13 +41,13 @@ export function hasSelected({ file, isSelected }: FileView, block: Block): boole
   return false;
 }
 
-/** Rules out lines before they are visited. */
+/** Excludes lines before they are visited. */
 export interface LineSieve {
   /** A text that every matching line contains; null if none is known. */
   readonly needle: Buffer | null;
   /** Called with each buffer, before its lines are visited. */
   begin(bytes: Buffer): void;
-  /** False only if no line of the buffer matches. */
+  /** Whether any line of the buffer may match; false only if none does. */
   mayPass(): boolean;
 }
 
@@ -64,7 +64,7 @@ export interface QueryOptions extends PacerOptions {
 /** Reads blocks for one query. Files stay open until `close`. */
 export class BlockReader {
   readonly #open = new Map<LogFile, number>();
-  /** The buffer grows with what is read: a follower makes a reader at every poll for a few lines. */
+  /** The buffer grows as needed, because a follower makes a reader at every poll for a few lines. */
   #buffer = Buffer.alloc(0);
 
   constructor(
@@ -73,7 +73,7 @@ export class BlockReader {
   ) {}
 
   /**
-   * Calls `visit` for the selected lines of a block, except lines that `sieve` rules out.
+   * Calls `visit` for the selected lines of a block, except those that `sieve` excludes.
    *
    * @param from offset in the file of the first line that is needed; earlier ones may be visited
    */
@@ -95,14 +95,17 @@ export class BlockReader {
     }
     sieve.begin(bytes);
     if (!sieve.mayPass()) return;
-    // A single line may take a slice: the pacer is asked at each.
+    // A single line may use up a slice, so the pacer is asked at each line.
     for (const line of file.scan(block, offset, bytes, isSelected, sieve.needle)) {
       if (this.pacer.isDue) await this.pacer.rest();
       visit(line);
     }
   }
 
-  /** False where a foreign line may take its time from a record before, and if the file was replaced meanwhile. */
+  /**
+   * Whether reading can start at `at`: not if a foreign line may need the time of a record before, or if the
+   * file has been replaced.
+   */
   #canBeginAt(file: LogFile, block: Block, at: number): boolean {
     return at > block.offset && !block.hasForeign && this.bytes(file, at - 1, at)[0] === NEWLINE;
   }

@@ -1,12 +1,14 @@
 import { setImmediate as immediate } from 'node:timers/promises';
 import { LogsError } from '../errors.js';
 
-/** Longest time without yielding: the process that answers queries may also lead a run. */
+/** Longest time without yielding, because the process that answers queries may also coordinate a run. */
 const SLICE_MS = 8;
 
 let lastTurn: Promise<void> = Promise.resolve();
 
-/** One slice of one query in each turn of the event loop, however many queries there are. */
+/**
+ * Waits for a turn: each turn of the event loop runs one slice of one query, however many queries there are.
+ */
 function nextTurn(): Promise<void> {
   lastTurn = lastTurn.then(() => immediate());
   return lastTurn;
@@ -30,7 +32,7 @@ export class QueryTimeout extends LogsError {
 
 /** Cooperative scheduling: splits a query into slices, between which the event loop runs. */
 export class Pacer {
-  /** The first slice waits for its turn as well: many queries may arrive at once. */
+  /** The initial value makes even the first slice wait for its turn, as many queries may arrive at once. */
   #sliceEndMs = 0;
   readonly #deadlineMs: number;
   readonly #limitMs: number;
@@ -42,7 +44,7 @@ export class Pacer {
     this.#signal = signal;
   }
 
-  /** True once the slice is used up: call `rest`. */
+  /** Whether the slice is used up, so that `rest` must be called. */
   get isDue(): boolean {
     return performance.now() > this.#sliceEndMs;
   }

@@ -7,12 +7,12 @@ export type Labels = ReadonlyMap<string, string>;
 
 /** A stream in Loki's sense: the lines with one label set. */
 export interface LogStream {
-  /** Within its file. */
+  /** Unique within the stream's file. */
   readonly id: number;
   readonly labels: Labels;
 }
 
-/** A canonical key: equal exactly for equal label sets. */
+/** A canonical key, which is equal if and only if the label sets are equal. */
 export function labelsKey(labels: Labels): string {
   return JSON.stringify([...labels].sort(([a], [b]) => (a < b ? -1 : 1)));
 }
@@ -23,7 +23,7 @@ export class StreamTable {
   readonly #byLabels = new Map<string, LogStream>();
   readonly #fileNode: number;
 
-  /** @param source the name of the file without its ending: `coordinator`, `node-0` */
+  /** @param source name of the file without its extension: `coordinator`, `node-0` */
   constructor(
     private readonly folder: Pick<LogFolder, 'run' | 'service'>,
     private readonly source: string,
@@ -34,7 +34,7 @@ export class StreamTable {
 
   ofHead(head: LineHead): LogStream {
     const { level, generation, node, rank } = head;
-    // The key must be an exact integer; larger numbers go by their label set.
+    // The key must be an exact integer; streams with larger numbers are looked up by their label set.
     const isSmall = generation < 0xffff && node < 0xfff && rank < 0xffff;
     if (!isSmall) return this.#ofLabels(this.#labelsOf(head));
     const key = (((generation + 1) * 0x1000 + node + 1) * 0x10000 + rank + 1) * LOG_LEVELS.length + level;

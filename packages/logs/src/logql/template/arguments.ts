@@ -2,7 +2,7 @@ import type { Regex } from '../regex.js';
 import { parseNumber } from '../units.js';
 import { TemplateError, typeName, type Value } from './values.js';
 
-/** Arguments of a function, checked as Go checks their types. */
+/** Arguments of a function, whose types are checked as in Go. */
 export class Arguments {
   constructor(
     private readonly name: string,
@@ -38,7 +38,7 @@ export class Arguments {
   }
 }
 
-/** A text that is no whole number is 0. */
+/** A text that is not an integer is 0. */
 export function toInt(value: Value): bigint {
   if (typeof value === 'bigint') return value;
   if (typeof value === 'number')
@@ -52,7 +52,7 @@ export function toInt(value: Value): bigint {
   return BigInt.asIntN(64, sign === '-' ? -magnitude : magnitude);
 }
 
-/** A text that is no number is 0. */
+/** A text that is not a number is 0. */
 export function toFloat(value: Value): number {
   if (typeof value === 'string') return parseNumber(value) ?? 0;
   return typeof value === 'number' || typeof value === 'bigint' || typeof value === 'boolean'
@@ -70,7 +70,7 @@ export interface TemplateData {
 export interface CallContext {
   readonly data: TemplateData;
   regex(pattern: string): Regex;
-  /** Counts work. @throws TemplateError beyond the limit of a line */
+  /** Counts work. @throws TemplateError beyond the limit per line */
   spend(steps: number): void;
 }
 

@@ -13,11 +13,11 @@ export type TemplateNode =
       readonly else: Template;
     };
 
-/** Commands, each of which gets the value of the one before as its last argument. */
+/** Commands, each of which gets the value of the previous one as its last argument. */
 export interface Pipe {
-  /** The `$x` of `$x := ...`; null if it sets none. */
+  /** The `$x` of `$x := ...`; null if no variable is set. */
   readonly variable: string | null;
-  /** `$x = ...`: sets a variable that is declared already. */
+  /** Whether it is `$x = ...`, which sets a variable that has been declared before. */
   readonly isAssignment: boolean;
   readonly commands: readonly Command[];
 }

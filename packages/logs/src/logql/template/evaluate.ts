@@ -4,11 +4,14 @@ import type { Command, Operand, Pipe, Template, TemplateNode } from './ast.js';
 import { callFunction } from './functions.js';
 import { isTrue, TemplateError, textOf, typeName, type Value } from './values.js';
 
-/** Bounds formats that repeat the line, which grows exponentially with each stage. */
+/** Limits the output of formats that repeat the line, which grows exponentially with the number of stages. */
 const MAX_CHARACTERS = 1 << 20;
-/** Steps for one line: nodes and calls, characters that functions take and make, and regular expressions. */
+/**
+ * Maximum number of steps for one line: nodes and calls, characters that functions read and write, and
+ * regular expressions.
+ */
 const MAX_STEPS = 1 << 22;
-/** A node or a call, beside a character. */
+/** Cost of a node or a call, where a character costs 1. */
 const NODE_STEPS = 8;
 const MAX_PATTERNS = 100;
 
@@ -24,7 +27,7 @@ export class TemplateRunner implements CallContext {
     private readonly group: RegexGroup,
   ) {}
 
-  /** @throws TemplateError if it fails on this line */
+  /** @throws TemplateError if the template fails on this line */
   run(data: TemplateData): string {
     this.data = data;
     this.#output = '';
@@ -113,7 +116,7 @@ export class TemplateRunner implements CallContext {
     const args: Value[] = [];
     for (const operand of operands) {
       args.push(this.#operand(operand, dot));
-      // `and` and `or` stop where their value is known.
+      // `and` and `or` stop as soon as their value is known.
       if ((name === 'and' || name === 'or') && isTrue(args.at(-1)!) === (name === 'or')) return args.at(-1)!;
     }
     if (piped !== undefined) args.push(piped);
@@ -149,7 +152,7 @@ export class TemplateRunner implements CallContext {
     let at = value;
     for (const name of path) {
       if (!(at instanceof Map)) throw new TemplateError(`no field ${name} in ${typeName(at)}`);
-      // A label that is not there is empty.
+      // A missing label is empty.
       at = at.get(name) ?? '';
     }
     return at;

@@ -61,7 +61,7 @@ function ascending(args: Arguments): bigint[] {
   return args.ints().sort((a, b) => (a < b ? -1 : 1));
 }
 
-/** Loki adds and multiplies in decimal: 0.1 and 0.2 are 0.3. */
+/** Loki adds and multiplies decimal numbers, so that 0.1 + 0.2 is 0.3. */
 function decimal(value: number): number {
   return Number(value.toPrecision(15));
 }
@@ -93,7 +93,7 @@ const FUNCTIONS: ReadonlyMap<string, TemplateFunction> = new Map(
 
 export const FUNCTION_NAMES: ReadonlySet<string> = new Set(FUNCTIONS.keys());
 
-/** @throws TemplateError for arguments that the function does not take */
+/** @throws TemplateError for arguments that the function does not accept */
 export function callFunction(name: string, args: readonly Value[], context: CallContext): Value {
   const { least, most, call } = FUNCTIONS.get(name)!;
   if (args.length < least || args.length > most)

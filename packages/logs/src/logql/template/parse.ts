@@ -10,7 +10,7 @@ type Fail = (message: string) => Error;
 const UNSUPPORTED: readonly string[] = ['range', 'break', 'continue', 'define', 'template', 'block'];
 const MAX_DEPTH = 50;
 
-/** Parses a template. @param fail makes the error of a mistake */
+/** Parses a template. @param fail creates the error for a mistake */
 export function parseTemplate(text: string, fail: Fail): Template {
   return new TemplateParser(splitTemplate(text, fail), fail).parse();
 }
@@ -31,7 +31,7 @@ class TemplateParser {
     return nodes;
   }
 
-  /** Up to the end or an action `end` or `else`, which it leaves. */
+  /** Reads nodes up to the end or to an action `end` or `else`, which is not consumed. */
   #nodes(): TemplateNode[] {
     const nodes: TemplateNode[] = [];
     for (; this.#next < this.sections.length; ) {
@@ -53,7 +53,7 @@ class TemplateParser {
     return { kind: 'action', pipe: this.#wholePipe(all) };
   }
 
-  /** Leaves the action `end`. */
+  /** Reads a branch up to and including the action `end`. */
   #branch(kind: 'if' | 'with', tokens: readonly string[]): TemplateNode {
     if (++this.#depth > MAX_DEPTH) throw this.fail('template: nested too deeply');
     const numVariables = this.#variables.length;
@@ -66,7 +66,7 @@ class TemplateParser {
     return { kind, pipe, then, else: otherwise };
   }
 
-  /** Reads from an action `else` or `end` to the `end`. */
+  /** Reads from an action `else` or `end` to the matching `end`. */
   #otherwise(): TemplateNode[] {
     const section = this.sections[this.#next];
     if (section === undefined || 'text' in section) throw this.fail('template: missing {{end}}');
@@ -156,7 +156,7 @@ function pathOf(text: string): string[] {
   return text.split('.').filter((name) => name !== '');
 }
 
-/** Undefined for what is none. */
+/** Returns undefined if the token is not a literal. */
 function literal(token: string): Value | undefined {
   if (token === 'true' || token === 'false') return token === 'true';
   if (/^["`]/.test(token)) return unquote(token) ?? undefined;

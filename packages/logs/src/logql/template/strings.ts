@@ -100,10 +100,10 @@ function regexReplaced(args: Arguments, context: CallContext, isLiteral: boolean
   return regexOf(args, 0, text, context).replaceAll(text, args.string(2), isLiteral);
 }
 
-/** A precision goes with `%f` alone. */
+/** Only `%f` takes a precision. */
 const VERB = /%(?:\.(\d{1,2})(?=f))?([svqdtf%])|%.{0,3}/gs;
 
-/** The first verb of a format that is not supported; null if there is none. */
+/** The first unsupported verb of a format; null if there is none. */
 export function unsupportedVerb(format: string): string | null {
   return [...format.matchAll(VERB)].find(([, , verb]) => verb === undefined)?.[0] ?? null;
 }
@@ -130,14 +130,14 @@ const TYPES: Readonly<Record<string, string>> = {
   f: 'number',
 };
 
-/** Null for a verb that the value does not take. */
+/** Returns null if the verb does not fit the type of the value. */
 function formatted(verb: string, digits: number, value: Value): string | null {
   if (verb !== 'v' && typeof value !== TYPES[verb]) return null;
   if (verb === 'q') return JSON.stringify(value);
   return verb === 'f' && Number.isFinite(value) ? toFixed(value as number, digits) : textOf(value);
 }
 
-/** A value half way between two goes to the even one. */
+/** Rounds a tie to the even digit. */
 function toFixed(value: number, digits: number): string {
   const scaled = Math.abs(value) * 10 ** digits;
   const below = Math.floor(scaled);

@@ -1,4 +1,4 @@
-/** Go's int is a bigint, its float64 a number; the map has the labels. */
+/** Go's int is a bigint, its float64 a number; the map contains the labels. */
 export type Value = string | bigint | number | boolean | ReadonlyMap<string, string>;
 
 /** Why a template cannot be applied to a line. */
@@ -13,7 +13,7 @@ export function typeName(value: Value): string {
   return 'map[string]string';
 }
 
-/** False, 0 and whatever is empty are false. */
+/** False, 0 and empty values are false. */
 export function isTrue(value: Value): boolean {
   if (value instanceof Map) return value.size > 0;
   return Boolean(value);
@@ -29,7 +29,7 @@ export function textOf(value: Value): string {
   return String(value);
 }
 
-/** The shortest digits, with an exponent below 1e-4 and from 1e+06 on. */
+/** The shortest representation, with an exponent below 1e-4 and from 1e+06 on. */
 function floatText(value: number): string {
   if (Number.isNaN(value)) return 'NaN';
   if (!Number.isFinite(value)) return value > 0 ? '+Inf' : '-Inf';
