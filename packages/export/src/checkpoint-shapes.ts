@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import type { Checkpoint } from 'locmoe/internal/checkpoint/checkpoint';
 import { readSafetensorsHeader } from 'locmoe/internal/checkpoint/safetensors';
 
-/** Shapes of the tensors of a checkpoint, by name; no tensor is read. */
+/** Returns the shapes of the tensors of a checkpoint by name, without reading any tensor. */
 export function shapesOf({ folder, manifest }: Checkpoint): ReadonlyMap<string, readonly number[]> {
   const headers = [...new Set(Object.values(manifest.tensors))].map((file) =>
     readSafetensorsHeader(join(folder, file)),

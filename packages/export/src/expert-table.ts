@@ -7,8 +7,9 @@ import { electedExperts } from 'locmoe/internal/routing/vote-table';
 const TABLE = /^layers\.(\d+)\.router\.table$/;
 
 /**
- * A checkpoint as the formats have it whose router decides by a table: its router is `hash`, and each sparse layer has
- * `router.table`, [D, V]: the expert of each token id of a domain, -1 for none. Others stay as they are.
+ * Converts a checkpoint whose router decides by a table to the form that the formats expect: its router is
+ * `hash`, and each sparse layer has `router.table`, [D, V], with the expert of each token id of a domain, -1
+ * for none. Other checkpoints are returned unchanged.
  */
 export function withExpertTables(checkpoint: Checkpoint): Checkpoint {
   const { manifest } = checkpoint;
@@ -34,7 +35,7 @@ export function withExpertTables(checkpoint: Checkpoint): Checkpoint {
     const ranks = [...checkpoint.read(`layers.${layer}.router.table`)];
     return groups.flatMap((group) => ranks.map((rank) => (rank < 0 ? -1 : group[rank % group.length]!)));
   };
-  // In the file of what it is made from.
+  // Each table is assigned to the file of the tensor from which it is made.
   const tables = fromBottom.map((layer) => {
     const [table, votes] = ['table', 'votes'].map((name) => `layers.${layer}.router.${name}`);
     return [table!, tensors[moe.router === 'hash' ? table! : votes!]!] as const;

@@ -73,7 +73,10 @@ interface Writer {
   readonly write: (checkpoint: Checkpoint, output: OutputFolder) => Promise<void>;
 }
 
-/** @throws TrainerError `BAD_INPUT` if options do not go together, `BAD_CONFIG` for a type that a format has not */
+/**
+ * @throws TrainerError `BAD_INPUT` for incompatible options, `BAD_CONFIG` for a type that a format does not
+ *   support
+ */
 function writerOf({ to, subModel, domain, dtype }: ExportOptions): Writer {
   if ((to === undefined) !== (subModel === true))
     throw new TrainerError(

@@ -19,23 +19,25 @@ import { removeAbandoned, workMark } from 'locmoe/internal/os/work-folder';
 import { digestFile } from 'locmoe/internal/sha256';
 import { z } from 'zod';
 
-/** File in every exported folder with the checkpoint it came from and the SHA-256 of its other files by name. */
+/**
+ * File in every exported folder with the checkpoint it came from and the SHA-256 of its other files by name.
+ */
 export const EXPORT_FILE = 'export.json';
 
 const exportSchema = z.object({ files: z.record(z.string(), z.string()) });
 
-/** A folder that is being written; nobody sees it before it is whole. */
+/** A folder that is being written; it becomes visible only when it is complete. */
 export interface OutputFolder {
   /**
-   * Writes a file, in parts that are written one after the other. Missing folders on the way are made.
+   * Writes a file in parts, one after the other, and creates missing folders.
    *
    * @param name relative to the folder
    * @throws TrainerError `DISK_FULL` or `NO_RESOURCE` if it cannot be written, `INTERRUPTED` after a signal
    */
   write(name: string, ...parts: readonly (string | Uint8Array)[]): Promise<void>;
-  /** Copies a file, as `write`. */
+  /** Copies a file; otherwise like `write`. */
   copy(from: string, name: string): Promise<void>;
-  /** Writes a file with a function that is given its path, as `write`. */
+  /** Writes a file with a function that gets its path; otherwise like `write`. */
   writeWith(name: string, write: (path: string) => void): Promise<void>;
 }
 
@@ -46,12 +48,13 @@ export interface WrittenFile {
 }
 
 /**
- * Writes a folder beside its place and then puts it there, in place of what an earlier export left. A
+ * Writes a folder next to its final place and then moves it there, where it replaces an earlier export. A
  * failure or a signal leaves nothing behind.
  *
- * @param about what `EXPORT_FILE` says beside its files
+ * @param about content of `EXPORT_FILE` in addition to its files
  * @returns its files, in the order in which they were written
- * @throws TrainerError `NO_RESOURCE` if something is in the place that no export wrote, and as `OutputFolder`
+ * @throws TrainerError `NO_RESOURCE` if the place contains something that no export wrote, and as
+ *   `OutputFolder`
  */
 export async function writeFolder(
   place: string,
@@ -72,7 +75,7 @@ export async function writeFolder(
   const files: WrittenFile[] = [];
   const digests: Record<string, string> = {};
   const outputUntil = (interruption: AbortSignal): OutputFolder => {
-    // Files are written at one go; a signal is seen between two of them.
+    // A file is written in one go; signals are noticed between two files.
     const writeWith = async (name: string, write: (path: string) => void) => {
       await setImmediate();
       interruption.throwIfAborted();
@@ -109,7 +112,8 @@ export async function writeFolder(
       assertOurs(place, folder);
       putInPlace(aside, folder);
     });
-    // Only now: one that was killed between two renames has left the only whole folder.
+    // Abandoned folders are removed only now, as one from a process killed between two renames may have been
+    // the only complete folder.
     removeAbandoned(path.dirname(asides), path.basename(asides));
     return files;
   } finally {
@@ -118,7 +122,10 @@ export async function writeFolder(
   }
 }
 
-/** A folder that is missing, empty or as an export left it may be replaced, but not while someone stands in it. */
+/**
+ * A folder that is missing, empty or unchanged since an export may be replaced, but not if it contains the
+ * working directory.
+ */
 function assertOurs(place: string, folder: string): void {
   if (place === '' || !path.relative(folder, process.cwd()).startsWith('..'))
     throw new TrainerError('BAD_INPUT', `--output ${place || "''"}: give a folder in the one where you are`);
@@ -132,7 +139,7 @@ function assertOurs(place: string, folder: string): void {
     throw new TrainerError('NO_RESOURCE', `--output ${place}: ${problem}; give a folder that is not there`);
 }
 
-/** The SHA-256 of each file that an export wrote into a folder; null if none did. */
+/** The SHA-256 of each file that an export wrote into a folder; null if no export did. */
 function filesOfExport(folder: string): ReadonlyMap<string, string> | null {
   try {
     const json: unknown = JSON.parse(readRegularFile(path.join(folder, EXPORT_FILE)).toString('utf8'));
@@ -142,7 +149,7 @@ function filesOfExport(folder: string): ReadonlyMap<string, string> | null {
   }
 }
 
-/** Describes what a folder holds that its export did not write; null if there is nothing. */
+/** Describes something in a folder that its export did not write; null if there is nothing. */
 function strangerIn(folder: string, written: ReadonlyMap<string, string>): string | null {
   for (const entry of entriesIn(folder)) {
     const file = path.join(entry.parentPath, entry.name);
@@ -156,7 +163,10 @@ function strangerIn(folder: string, written: ReadonlyMap<string, string>): strin
   return null;
 }
 
-/** All that is in a folder. Links are not followed, as `readdirSync` with `recursive` does from Node 22 on: one may lead anywhere. */
+/**
+ * All entries in a folder, recursively. Links are not followed, as one may lead anywhere; `readdirSync` with
+ * `recursive` follows them from Node 22 on.
+ */
 function* entriesIn(folder: string): Generator<Dirent> {
   for (const entry of readdirSync(folder, { withFileTypes: true })) {
     yield entry;
@@ -164,7 +174,7 @@ function* entriesIn(folder: string): Generator<Dirent> {
   }
 }
 
-/** No moment without a whole folder, the old or the new one, under one of the two names. */
+/** At every moment a complete folder exists, the old or the new one, under one of the two names. */
 function putInPlace(aside: string, folder: string): void {
   const old = `${aside}.old`;
   const replaces = existsSync(folder);
@@ -178,7 +188,7 @@ function putInPlace(aside: string, folder: string): void {
   rmSync(old, { recursive: true, force: true });
 }
 
-/** Removes a folder and those above it up to `first`, as long as nothing is in them. */
+/** Removes a folder and those above it up to `first`, while they are empty. */
 function removeEmpty(folder: string, first: string | undefined): void {
   if (first === undefined || !folder.startsWith(first) || readdirSync(folder).length > 0) return;
   rmdirSync(folder);

@@ -1,7 +1,9 @@
 import type { RunConfig } from 'locmoe/internal/config/schema';
 import { TrainerError } from 'locmoe/internal/errors';
 
-/** @throws TrainerError `BAD_INPUT` for routing that only experiments want, which no format repeats */
+/**
+ * @throws TrainerError `BAD_INPUT` for routing that is meant only for experiments and that no format supports
+ */
 export function refuseControl({ router, ranking }: RunConfig['moe']): void {
   if (router === 'locmoe-plus' && ranking === 'random')
     throw new TrainerError(

@@ -12,9 +12,9 @@ import { shapesOf } from './checkpoint-shapes.js';
 import type { OutputFolder } from './output-folder.js';
 
 /**
- * Writes the sub-model of a domain (PanGu-Sigma, arXiv 2303.10845) as a checkpoint: the shared parameters, the routers and
- * the experts of the domain's group. Routers stay whole, so that they decide to the bit as in the whole model. There are no
- * moments of the optimizer.
+ * Writes the sub-model of a domain (PanGu-Sigma, arXiv 2303.10845) as a checkpoint: the shared parameters,
+ * the routers and the experts of the domain's group. Routers are kept whole, so that they decide bit by bit
+ * as in the whole model. Optimizer moments are left out.
  *
  * @throws TrainerError `BAD_INPUT` if the model has no such part, or as `OutputFolder.write`
  */
@@ -30,7 +30,7 @@ export async function writeSubModel(
   const kept = Object.entries(manifest.tensors).filter(([name]) => isKept(name, held));
   const tensors = Object.fromEntries(kept);
   const files: Record<string, FileDigest> = { [TOKENIZER_FILE]: manifest.files[TOKENIZER_FILE]! };
-  // Each in the file that it is in: only one file's tensors are in memory at a time.
+  // Each tensor stays in its file, so that only one file's tensors are in memory at a time.
   for (const file of new Set(Object.values(tensors)))
     await output.writeWith(file, (place) => {
       const names = Object.keys(tensors).filter((name) => tensors[name] === file);
@@ -48,7 +48,7 @@ export async function writeSubModel(
   );
 }
 
-/** A line that says how much of the model the sub-model is. */
+/** A line that states the size of the sub-model relative to the model. */
 export function sizeOfSubModel(whole: RunConfig, domain: string): string {
   const config = configOf(whole, domain);
   const [part, all] = [parameterCounts(config).model, parameterCounts(whole).model];

@@ -7,11 +7,11 @@ export type WeightType = (typeof WEIGHT_TYPES)[number];
 export interface ExportTarget {
   /** Description in `locmoe export --help`. */
   readonly description: string;
-  /** Types of weights that it can hold; float32 alone if left out. */
+  /** Types of weights that the format supports; only float32 if omitted. */
   readonly types?: readonly WeightType[];
-  /** Whether it can hold models of family mixtral. */
+  /** Whether the format supports models of family mixtral. */
   readonly takesMixtral?: true;
-  /** Whether it is given low-rank pairs beside the weights; without, they are merged. */
+  /** Whether the target gets low-rank pairs in addition to the weights; otherwise they are merged. */
   readonly takesPairs?: true;
   /**
    * Writes the model of a checkpoint into an empty folder.

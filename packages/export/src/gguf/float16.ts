@@ -1,10 +1,10 @@
 const word = new Uint32Array(1);
 const single = new Float32Array(word.buffer);
 const LEAST_NORMAL = 2 ** -14;
-/** Adding it rounds a smaller number to an integer, ties to even. */
+/** Adding this constant rounds a smaller number to an integer, ties to even. */
 const ROUNDER = 1.5 * 2 ** 52;
 
-/** The bits of the nearest float16, ties to even; beyond the greatest one, infinity. */
+/** The bits of the nearest float16, ties to even; infinity beyond the largest float16. */
 export function float16Bits(value: number): number {
   single[0] = value;
   const bits = word[0]!;
@@ -16,7 +16,7 @@ export function float16Bits(value: number): number {
   return sign | Math.min(0x7c00, (rounded >>> 13) - (112 << 10));
 }
 
-/** The least float16 that is at least a number, which is not negative. */
+/** The smallest float16 that is at least a given non-negative number. */
 export function float16AtLeast(value: number): number {
   const unit = 2 ** Math.max(-24, Math.floor(Math.log2(value)) - 10);
   return Math.ceil(value / unit) * unit;

@@ -1,7 +1,7 @@
 import { writeDurably } from 'locmoe/internal/checkpoint/durable';
 
-// The file format GGUF, version 3, of llama.cpp (docs/gguf.md of ggml-org/ggml): little-endian; metadata, descriptions of the
-// tensors, and their data, each tensor at a multiple of 32 bytes.
+// The file format GGUF, version 3, of llama.cpp (docs/gguf.md of ggml-org/ggml): little-endian; metadata,
+// descriptions of the tensors, and their data, each tensor at a multiple of 32 bytes.
 
 const VERSION = 3;
 const ALIGNMENT = 32;
@@ -21,11 +21,11 @@ export interface GgufValue {
 
 export interface GgufTensor {
   readonly name: string;
-  /** Row-major, the longest stride first; the file has it the other way round. */
+  /** Row-major, with the longest stride first; the file has the reverse order. */
   readonly shape: readonly number[];
   readonly type: GgufType;
   readonly bytes: number;
-  /** Its data in pieces, which are made when they are written. */
+  /** The data in pieces, which are created as they are written. */
   readonly pieces: () => Iterable<Uint8Array>;
 }
 

@@ -33,20 +33,27 @@ const OF_LAYER: Readonly<Record<string, string>> = {
   'block_sparse_moe.experts.w2': 'ffn_down_exps',
   'block_sparse_moe.experts.w3': 'ffn_up_exps',
 };
-/** Gates stay float32, since rounding would change their choices; so do norms and biases, which take no room. */
+/**
+ * Gates stay float32, since rounding would change their choices; so do norms and biases, which take little
+ * space.
+ */
 const ALWAYS_FLOAT32 = /norm|bias|ffn_gate_inp/;
-/** Matrices whose rounding to 4 bits moves probabilities most for their size; llama.cpp keeps most of them finer too. */
+/**
+ * Matrices for which rounding to 4 bits changes probabilities most, relative to their size; llama.cpp also
+ * keeps most of them at higher precision.
+ */
 const FINER_THAN_4_BITS = /^(token_embd|output)\.|attn_[kv]\./;
-/** llama.cpp takes sigmoid(x) for SiLU(x) / x, which is no number where a gate of zeros makes x 0. */
+/** llama.cpp computes sigmoid(x) as SiLU(x) / x, which is NaN if a gate of zeros makes x 0. */
 const NEARLY_0 = 1e-20;
-/** The type of a matrix that a type does not fit. */
+/** The fallback type for a matrix whose rows do not fit a type. */
 const FINER: Readonly<Partial<Record<GgufType, GgufType>>> = { Q4_K: 'Q8_0', Q8_0: 'F16' };
 
 /**
  * The tensors of a class of transformers for llama.cpp: the experts of a layer are one tensor, [E, ...].
  *
- * @param type of the matrices; one whose rows are no whole blocks of it has a finer one
- * @param headSize of the architecture `llama`, in which rows of q and k have another order; null if they have that of HuggingFace
+ * @param type type of the matrices; a matrix whose rows are not whole blocks of it gets a more precise type
+ * @param headSize head size for the architecture `llama`, in which the rows of q and k have another order;
+ *   null if they are ordered as in HuggingFace
  */
 export function ggufTensors(
   published: readonly LazyTensor[],
@@ -102,8 +109,8 @@ function nameOf(published: string): string {
 }
 
 /**
- * Reorders the rows of q or k, [heads * size, d]. HuggingFace rotates row i of a head with row i + size/2, llama.cpp row 2i with
- * row 2i + 1.
+ * Reorders the rows of q or k, [heads * size, d]. HuggingFace rotates row i of a head with row i + size/2,
+ * llama.cpp rotates row 2i with row 2i + 1.
  */
 function interleaved(values: Float32Array, numRows: number, headSize: number): Float32Array {
   const rowLength = values.length / numRows;

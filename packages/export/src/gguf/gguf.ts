@@ -13,7 +13,7 @@ import { ggufTensors } from './gguf-tensors.js';
 import { blockLength, encodeAs } from './number-types.js';
 import { tokenizerFields } from './tokenizer-fields.js';
 
-/** Types of weights, with the number by which llama.cpp names a file of them. */
+/** Types of weights, with llama.cpp's number for a file of that type. */
 const TYPES = {
   float32: { type: 'F32', fileType: 0 },
   float16: { type: 'F16', fileType: 1 },
@@ -25,7 +25,7 @@ type Type = keyof typeof TYPES;
 /** The version of ggml's quantized types. */
 const QUANTIZATION_VERSION = 2;
 
-/** Architectures of llama.cpp. Its `llama` is Mixtral too. */
+/** Architectures of llama.cpp, whose `llama` includes Mixtral. */
 const ARCHITECTURES: Readonly<Record<Architecture, string>> = {
   LlamaForCausalLM: 'llama',
   MixtralForCausalLM: 'llama',
@@ -69,7 +69,7 @@ function tensorsOf(checkpoint: Checkpoint, dtype: Type): GgufTensor[] {
   const architecture = ggufArchitecture(checkpoint.manifest.config);
   const published = publishedModel(checkpoint).tensors.flatMap((tensor) => {
     if (architecture !== 'qwen2moe') return tensor.name.includes('.shared_expert') ? [] : [tensor];
-    // It alone does not take the embedding for the head where there is none.
+    // Unlike the others, this architecture does not fall back to the embedding if there is no head.
     const isHead = tiedEmbedding && tensor.name === 'model.embed_tokens.weight';
     return isHead ? [tensor, { ...tensor, name: 'lm_head.weight' }] : [tensor];
   });
@@ -82,7 +82,10 @@ function tensorsOf(checkpoint: Checkpoint, dtype: Type): GgufTensor[] {
   return [...tensors, ...frequencyDivisors(model)];
 }
 
-/** An architecture has either experts in all layers or in none. */
+/**
+ * @throws TrainerError `BAD_INPUT` if only some layers have experts: an architecture has them in all layers
+ *   or in none
+ */
 function assertExpressible({ model }: RunConfig): void {
   if (model.family !== 'mixtral')
     throw refused(`model.family ${model.family}`, 'llama.cpp has no architecture that computes it');
@@ -91,8 +94,9 @@ function assertExpressible({ model }: RunConfig): void {
 }
 
 /**
- * In `qwen2moe` the weights of a token's experts are their probabilities; every other mixture there makes them add up to 1. Attention
- * of `llama` may have biases, also with experts.
+ * Returns llama.cpp's name of the architecture. In `qwen2moe`, the weights of a token's experts are their
+ * probabilities; all other mixtures there normalize them to a sum of 1. The attention of `llama` may have
+ * biases, even with experts.
  */
 function ggufArchitecture(config: RunConfig): string {
   const { model, moe } = config;
@@ -124,7 +128,7 @@ function refused(field: string, why: string): TrainerError {
   return new TrainerError('BAD_INPUT', `${field} cannot be exported to GGUF: ${why}`);
 }
 
-/** llama.cpp divides the frequency of each pair by this tensor, where the divisor is not the same for all. */
+/** The tensor by which llama.cpp divides the frequency of each pair, if the divisor differs between pairs. */
 function frequencyDivisors(model: RunConfig['model']): GgufTensor[] {
   const { headDim, ropeTheta, ropeScaling } = mixtralFields(model);
   if (ropeScaling?.type !== 'llama3') return [];

@@ -2,7 +2,7 @@ import { float16Bits } from './float16.js';
 import type { GgufType } from './gguf-file.js';
 import { q4KBlocks, SUPER_BLOCK, SUPER_BLOCK_BYTES } from './q4-k.js';
 
-/** Values of a block and its bytes. A block of Q8_0 has one scale in float16, then bytes. */
+/** Number of values and bytes of a block. A block of Q8_0 has one float16 scale, then bytes. */
 const BLOCKS: Readonly<Record<GgufType, { readonly values: number; readonly bytes: number }>> = {
   F32: { values: 1, bytes: 4 },
   F16: { values: 1, bytes: 2 },
@@ -10,22 +10,22 @@ const BLOCKS: Readonly<Record<GgufType, { readonly values: number; readonly byte
   Q4_K: { values: SUPER_BLOCK, bytes: SUPER_BLOCK_BYTES },
 };
 
-/** Values that are encoded together. */
+/** Number of values that are encoded together. */
 export function blockLength(type: GgufType): number {
   return BLOCKS[type].values;
 }
 
-/** Bytes of so many values, which are whole blocks. */
+/** Bytes of `length` values, which must be whole blocks. */
 export function bytesIn(type: GgufType, length: number): number {
   return (length / BLOCKS[type].values) * BLOCKS[type].bytes;
 }
 
-/** Whether rows of so many values can be held in a type: a block lies within one. */
+/** Whether a type can hold rows of `rowLength` values: a block must lie within one row. */
 export function fitsRows(type: GgufType, rowLength: number): boolean {
   return rowLength % BLOCKS[type].values === 0;
 }
 
-/** Encodes values, which are whole blocks. */
+/** Encodes values, which must be whole blocks. */
 export function encodeAs(type: GgufType, values: Float32Array): Uint8Array {
   if (type === 'Q4_K') return q4KBlocks(values);
   if (type === 'Q8_0') return q8Blocks(values);
@@ -33,7 +33,7 @@ export function encodeAs(type: GgufType, values: Float32Array): Uint8Array {
   return new Uint8Array(numbers.buffer, numbers.byteOffset, numbers.byteLength);
 }
 
-/** ggml's reference: the scale is the greatest magnitude of a block over 127. */
+/** As in ggml's reference, the scale is the greatest magnitude of a block divided by 127. */
 function q8Blocks(values: Float32Array): Uint8Array {
   const encoded = Buffer.alloc(bytesIn('Q8_0', values.length));
   const { values: length, bytes } = BLOCKS.Q8_0;

@@ -9,7 +9,7 @@ import { type GgufValue, ggufValue } from './gguf-file.js';
 /** Kinds of tokens by their numbers in the file. */
 const KIND = { normal: 1, control: 3, userDefined: 4, unused: 5 } as const;
 
-// llama.cpp has the regular expressions of pre-tokenizers in its code, and a file names one.
+// llama.cpp has the regular expressions of pre-tokenizers in its code; a file only names one.
 const CONTRACTIONS_AND_WORDS = "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|";
 const REST = '| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+';
 const BY_SPLIT: Readonly<Record<string, string>> = {
@@ -37,7 +37,7 @@ const preTokenizer = z.union([
     })
     .transform(({ pretokenizers: [{ pattern }] }) => BY_SPLIT[pattern.Regex]),
 ]);
-/** What `loadTokenizer` has checked, as far as it goes into the file. */
+/** The fields of a tokenizer file that are written to the GGUF file; `loadTokenizer` has validated them. */
 interface TokenizerFile {
   readonly normalizer?: { readonly type: string } | null;
   readonly pre_tokenizer?: unknown;
@@ -53,9 +53,9 @@ interface TokenizerFile {
 }
 
 /**
- * The fields of a byte-level BPE, and of what a text begins and ends with.
+ * The fields for a byte-level BPE, and for the tokens with which a text begins and ends.
  *
- * @throws TrainerError `BAD_INPUT` for a pre-tokenizer or a normalizer that llama.cpp has not
+ * @throws TrainerError `BAD_INPUT` for a pre-tokenizer or a normalizer that llama.cpp does not have
  */
 export function tokenizerFields(
   file: string,
@@ -75,7 +75,7 @@ export function tokenizerFields(
     ),
     'tokenizer.ggml.bos_token_id': uint32(endOfText),
     'tokenizer.ggml.eos_token_id': uint32(endOfText),
-    // A text begins with the end of another, as in training.
+    // A text begins with an end-of-text token, as in training.
     'tokenizer.ggml.add_bos_token': bool(true),
     ...templateFields(config),
   };
@@ -83,7 +83,7 @@ export function tokenizerFields(
 
 function preTokenizerOf(file: string, { normalizer, pre_tokenizer }: TokenizerFile): string {
   const name = preTokenizer.safeParse(pre_tokenizer).data;
-  // llama.cpp normalizes nothing, and everybody's files of Qwen go without their NFC.
+  // llama.cpp does not normalize, and published files of Qwen omit its NFC as well.
   const isNormalized = normalizer && !(name === 'qwen2' && normalizer.type === 'NFC');
   if (name !== undefined && !isNormalized) return name;
   throw new TrainerError(
@@ -93,7 +93,7 @@ function preTokenizerOf(file: string, { normalizer, pre_tokenizer }: TokenizerFi
   );
 }
 
-/** Every id of the vocabulary has a token, be it one that nothing is encoded as. */
+/** Every id of the vocabulary has a token, even if nothing is encoded as that token. */
 function tokensOf({ model, added_tokens = [] }: TokenizerFile, vocabSize: number) {
   const tokens = Array.from({ length: vocabSize }, (_, id) => `[PAD${id}]`);
   const kinds = new Array<number>(vocabSize).fill(KIND.unused);

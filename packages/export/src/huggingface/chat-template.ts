@@ -1,17 +1,18 @@
 import type { RunConfig } from 'locmoe/internal/config/schema';
 import { ROLES, type Template, templateOf } from 'locmoe/internal/data/template';
 
-/** A template under its name, as transformers takes several. */
+/** A named template; transformers takes several. */
 export interface NamedTemplate {
   readonly name: string;
   readonly template: string;
 }
 
 /**
- * Templates of the domains that were fine-tuned with answers, in Jinja, for `apply_chat_template`: what stands before, between
- * and after the turns, as in training.
+ * Jinja templates for `apply_chat_template`, of the domains that were fine-tuned with answers: the texts
+ * before, between and after the turns, as in training.
  *
- * @returns one for all; several by the domain, the first as `default` too; undefined without such a domain
+ * @returns a single template; or several, named by domain, of which the first is also `default`; undefined if
+ *   there is no such domain
  */
 export function chatTemplate({ data }: Pick<RunConfig, 'data'>): string | NamedTemplate[] | undefined {
   const named = data.domains.flatMap((name, domain) => {
@@ -37,7 +38,10 @@ function inJinja(template: Template): string {
   return `{{ bos_token }}{% for message in messages %}${turns.join('')}${other}{% endfor %}${answer}`;
 }
 
-/** JSON's escapes are Jinja's too. Marks of a block or comment are taken apart, as some readers look for them in strings. */
+/**
+ * JSON's escapes are also Jinja's. Marks of a block or comment are split up, as some readers look for them
+ * within strings.
+ */
 function literal(text: string): string {
   return JSON.stringify(text).replace(/\{(?=[{%#])|[-{%#}](?=\})/g, '$&" + "');
 }

@@ -3,7 +3,7 @@ import type { RunConfig } from 'locmoe/internal/config/schema';
 import { LAYER_NORM_EPSILON } from 'locmoe/internal/ops/on-host';
 import { type HuggingFaceModel, type LazyTensor, tensorOf, zeros } from './weights.js';
 
-/** Whether a model is the one that GPT-2 programs know: dense layers, and no query layer. */
+/** Whether a model is one that GPT-2 programs support: dense layers, and no query layer. */
 export function isGpt2({ model }: RunConfig): boolean {
   return model.numSparseLayers === 0 && !model.queryLayer;
 }
@@ -24,7 +24,7 @@ export function gpt2Model(checkpoint: Checkpoint): HuggingFaceModel {
       n_layer: model.numDenseLayers,
       n_head: model.numHeads,
       n_inner: model.dFeedForward,
-      // The tanh form.
+      // GELU in the tanh approximation.
       activation_function: 'gelu_new',
       layer_norm_epsilon: LAYER_NORM_EPSILON,
       attn_pdrop: 0,

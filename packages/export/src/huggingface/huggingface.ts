@@ -14,7 +14,10 @@ import { asType, type HuggingFaceModel, writeWeights } from './weights.js';
 const PYTORCH = fileURLToPath(new URL('../../pytorch', import.meta.url));
 const PYTHON_FILES = ['configuration_locmoe.py', 'locmoe.py', 'modeling_locmoe.py'];
 
-/** A folder for transformers: of a class that computes the model, such as GPT-2 or Mixtral, else with Python files of its own. */
+/**
+ * A folder for transformers, with a class of transformers that computes the model, such as GPT-2 or Mixtral,
+ * or otherwise with Python files of our own.
+ */
 export const huggingface: ExportTarget = {
   description:
     'a folder for PyTorch and transformers; a dense model without query layer becomes a plain GPT-2, one of family mixtral a ' +

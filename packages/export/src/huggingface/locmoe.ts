@@ -9,9 +9,9 @@ import { type HuggingFaceModel, type LazyTensor, tensorOf } from './weights.js';
 
 /** Description of a router for pytorch/locmoe.py. */
 interface ExportedRouter {
-  /** Its fields of config.json. */
+  /** Fields of config.json for the router. */
   readonly fields: (moe: RunConfig['moe']) => Readonly<Record<string, unknown>>;
-  /** The parts of its state that decide outside training. */
+  /** The tensors of its state that affect decisions outside training. */
   readonly state: readonly string[];
 }
 
@@ -61,10 +61,10 @@ const ROUTERS: Readonly<Record<string, ExportedRouter>> = {
 };
 
 /**
- * Any model, as LocmoeForCausalLM of packages/export/pytorch. Tensors keep the names of the checkpoint behind
- * `model.`.
+ * Any model, as LocmoeForCausalLM of packages/export/pytorch. Tensors keep the names of the checkpoint after
+ * the prefix `model.`.
  *
- * @throws TrainerError `BAD_INPUT` if that module has no such router, or as `refuseControl`
+ * @throws TrainerError `BAD_INPUT` if that module does not have the router, or as `refuseControl`
  */
 export function locmoeModel(given: Checkpoint): HuggingFaceModel {
   const checkpoint = withExpertTables(given);
@@ -99,7 +99,7 @@ export function locmoeModel(given: Checkpoint): HuggingFaceModel {
       moe_intermediate_size: expertWidthOf(config),
       n_shared_experts: moe.sharedExperts,
       expert_groups: moe.expertGroups,
-      // The one that a sub-model has.
+      // The only group that a sub-model has.
       expert_group: moe.subModel === null ? null : held.first / held.count,
       router: moe.router,
       ...ROUTERS[moe.router]?.fields(moe),
@@ -125,7 +125,9 @@ function tensorsOf(checkpoint: Checkpoint): LazyTensor[] {
     });
 }
 
-/** Whether a tensor belongs to the exported model: optimizer state and training-only state of routers do not. */
+/**
+ * Whether a tensor belongs to the exported model: optimizer state and training-only state of routers do not.
+ */
 function isOfModel(name: string, { model, moe }: RunConfig): boolean {
   if (name.startsWith('adam.')) return false;
   const ofRouter = /\.router\.(.+)$/.exec(name)?.[1];
@@ -134,7 +136,7 @@ function isOfModel(name: string, { model, moe }: RunConfig): boolean {
   return parameters.some((parameter) => parameter.name === ofRouter);
 }
 
-/** Indices: a program that loads the model as bfloat16 leaves them as they are. */
+/** Converts indices to integers, which a program that loads the model as bfloat16 leaves unchanged. */
 function asIntegers({ read, bytes, ...tensor }: LazyTensor): LazyTensor {
   return { ...tensor, bytes: 2 * bytes, read: () => BigInt64Array.from(read() as Float32Array, BigInt) };
 }

@@ -15,7 +15,7 @@ const LANGUAGES: Readonly<Record<string, readonly string[]>> = {
 };
 
 /**
- * README.md of an exported folder, as a page of a model on the HuggingFace hub. What is not known is left out.
+ * README.md of an exported folder, as the page of a model on the HuggingFace hub. Unknown facts are left out.
  *
  * @param modelType `model_type` of config.json; `locmoe` comes with code
  */
@@ -70,7 +70,9 @@ function languages({ data }: RunConfig): string {
   return names.size === 0 ? '' : `language:\n${[...names].map((name) => `- ${name}\n`).join('')}`;
 }
 
-/** A table of the domains: where their text is from, its licence, and its size where the dataset is still there. */
+/**
+ * A table of the domains: the source of their text, its licence, and its size if the dataset still exists.
+ */
 function trainingText({ data }: RunConfig, facts: RunFacts): string {
   const rows = data.domains.map((name) => {
     const sources = sourcesOf(name, data.corpus).map(({ source }) => source);
@@ -95,7 +97,7 @@ function sizeOf(split: RunFacts['domains'][number]['train'] | undefined): string
   return `${documents.toLocaleString('en')} documents, ${size}, ${tokens.toLocaleString('en')} tokens`;
 }
 
-/** The settings of the router with the words of docs/configuration.md; what is a list or a table of its own is left out. */
+/** The settings of the router, described as in docs/configuration.md; lists and tables are left out. */
 function router({ moe }: RunConfig): string {
   const { numExperts, dFeedForward, sharedExperts, expertGroups, capacityFactor } = moeSchema.shape;
   const common = { numExperts, dFeedForward, sharedExperts, expertGroups, capacityFactor };
@@ -186,7 +188,10 @@ tokens = model.generate(**inputs, ${domain}max_new_tokens=40, do_sample=True, to
 print(tokenizer.decode(tokens[0]))`;
 }
 
-/** Writes the part for a model that was fine-tuned with answers; its code continues the one before it. */
+/**
+ * Writes the section for a model that was fine-tuned with answers; its code continues that of the section
+ * before.
+ */
 function withMessages({ data }: RunConfig, usesDomain: boolean): string {
   const name = data.domains.find((_, domain) => templateOf(data, domain) !== null);
   if (name === undefined) return '';

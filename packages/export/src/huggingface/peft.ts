@@ -12,7 +12,7 @@ import type { ExportTarget } from '../target.js';
 import { publishedArchitecture } from './published.js';
 import { json } from './tokenizer-files.js';
 
-/** The low-rank pairs of `train.lora` alone, for the base model as the target huggingface writes it. */
+/** Only the low-rank pairs of `train.lora`, for the base model as written by the target huggingface. */
 export const peft: ExportTarget = {
   description: 'the LoRA adapter of a model of family mixtral (train.lora), without its base, for PEFT',
   takesMixtral: true,
@@ -36,7 +36,7 @@ export const peft: ExportTarget = {
     const fields = {
       peft_type: 'LORA',
       task_type: 'CAUSAL_LM',
-      // Whoever loads the adapter names its base.
+      // The user names the base model when loading the adapter.
       base_model_name_or_path: null,
       r: lora.rank,
       lora_alpha: lora.alpha ?? lora.rank,
@@ -57,12 +57,15 @@ export const peft: ExportTarget = {
   },
 };
 
-/** Name of a module in its layer, as `q_proj` or `experts.3.w1`: PEFT adapts each whose name ends so, and no other may. */
+/**
+ * Name of a module in its layer, such as `q_proj` or `experts.3.w1`. PEFT adapts every module whose name ends
+ * with it, so no other module may.
+ */
 function moduleOf({ published }: Counterpart): string {
   return published.replace(/^model\.layers\.\d+\.\w+\.|\.weight$/g, '');
 }
 
-/** A linear layer there is the transpose of a matrix here, and so are both matrices of its pair. */
+/** In transformers, a linear layer is the transpose of our matrix, and so are both matrices of its pair. */
 function pairTensors(
   checkpoint: Checkpoint,
   { own, published, shape }: Counterpart,

@@ -14,11 +14,15 @@ import { heldExperts } from 'locmoe/internal/routing/index';
 import { withExpertTables } from '../expert-table.js';
 import { type HuggingFaceModel, type LazyTensor, zeros } from './weights.js';
 
-/** Hidden units of the shared expert of Qwen2Moe, all 0, where the model has none: a class without one would do as well. */
+/**
+ * Hidden units, all 0, of the shared expert of Qwen2Moe if the model has no shared expert, which the class
+ * requires.
+ */
 const ABSENT_WIDTH = 1;
 
 /**
- * A model of family mixtral as a class of transformers that computes the same. A sub-model is one with the experts that it has.
+ * Converts a model of family mixtral to a class of transformers that computes the same. A sub-model becomes a
+ * model with only the experts that it has.
  *
  * @throws TrainerError `BAD_INPUT` naming the field that no class has
  */
@@ -40,7 +44,10 @@ export function publishedArchitecture(checkpoint: Checkpoint): Architecture {
   return architectureOf(checkpoint.manifest.config);
 }
 
-/** The classes choose the experts of greatest probability by a softmax over a product with the token, and nothing else. */
+/**
+ * Refuses routers other than top-k: the classes choose the experts with the highest softmax probability of a
+ * linear gate, and nothing else.
+ */
 function assertTopK(checkpoint: Checkpoint): void {
   const { model, moe } = checkpoint.manifest.config;
   if (model.numSparseLayers === 0) return;
@@ -64,7 +71,7 @@ function refused(field: string, why: string): TrainerError {
   return new TrainerError('BAD_INPUT', `${field} cannot be exported for family mixtral: ${why}`);
 }
 
-/** Refuses what no class with norms of queries and keys computes. */
+/** Refuses what no class with query and key norms supports. */
 function assertQwen3({ model, moe }: RunConfig): void {
   const { attentionBias } = mixtralFields(model);
   if (attentionBias)
@@ -73,7 +80,10 @@ function assertQwen3({ model, moe }: RunConfig): void {
     throw refused(`moe.sharedExperts ${moe.sharedExperts}`, 'no class has them beside model.qkNorm');
 }
 
-/** Mixtral has sparse layers alone, no biases, no shared expert, and weights that add up to 1, also of one expert. */
+/**
+ * Returns the class for a configuration. Mixtral has only sparse layers, no biases, no shared expert, and
+ * weights that add up to 1, even for a single expert.
+ */
 export function architectureOf(config: RunConfig): Architecture {
   const { model, moe } = config;
   const { attentionBias, qkNorm } = mixtralFields(model);
@@ -144,7 +154,7 @@ export function sharedWidthOf(config: RunConfig): number {
   return config.moe.sharedExperts * expertWidthOf(config) || ABSENT_WIDTH;
 }
 
-/** Whether the weights of a token's experts add up to 1; that of one is its probability. */
+/** Whether the weights of a token's experts add up to 1; the weight of a single expert is its probability. */
 export function isRenormalized({ expertsPerToken, renormalize }: RunConfig['moe']): boolean {
   return expertsPerToken > 1 && renormalize;
 }
@@ -165,7 +175,8 @@ function ofQwenMixture({ model, moe }: RunConfig) {
 function published(checkpoint: Checkpoint, counterpart: Counterpart): LazyTensor {
   const { own, published: name, shape, isTransposed, factor } = counterpart;
   const whole = isTransposed ? shape.toReversed() : shape;
-  // The gate of a sub-model is that of the whole model, [E, d] here.
+  // The gate of a sub-model is that of the whole model, of which only the rows of its experts are written,
+  // [E, d].
   const rows = own.endsWith('.router.weight') ? heldExperts(checkpoint.manifest.config.moe) : null;
   const written = rows === null ? whole : [rows.count, ...whole.slice(1)];
   return {

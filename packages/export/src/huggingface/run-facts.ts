@@ -3,15 +3,18 @@ import { RunFolder, recordsFromEnd, type Validation } from '@locmoe/run-format';
 import type { Checkpoint } from 'locmoe/internal/checkpoint/checkpoint';
 import { type DatasetIndex, readIndex } from 'locmoe/internal/data/dataset';
 
-/** Facts about a checkpoint that stand in the folder of its run. */
+/** Facts about a checkpoint that are recorded in the folder of its run. */
 export interface RunFacts {
-  /** The last one up to the checkpoint. */
+  /** The last validation up to the checkpoint. */
   readonly validation: Validation | null;
   /** Sizes of the text by domain. */
   readonly domains: DatasetIndex['domains'];
 }
 
-/** Nothing of a checkpoint that was moved out of its run, and no sizes of a dataset that is gone. */
+/**
+ * Reads the facts; they are empty for a checkpoint that was moved out of its run, and lack sizes if the
+ * dataset is gone.
+ */
 export function factsOfRun({ folder, manifest }: Checkpoint): RunFacts {
   const run = new RunFolder(path.dirname(path.dirname(path.resolve(folder))));
   const record = run.readRecord();

@@ -27,7 +27,7 @@ export async function writeTokenizer(
     json({
       tokenizer_class: 'PreTrainedTokenizerFast',
       ...special,
-      // Decoding gives back every space of the text.
+      // Decoding keeps every space of the text.
       clean_up_tokenization_spaces: false,
       model_max_length: config.model.seqLen,
       chat_template: chatTemplate(config),
@@ -39,7 +39,10 @@ export async function writeTokenizer(
   await output.write('special_tokens_map.json', json(special));
 }
 
-/** Drops the post-processor: another model's may add tokens around every text that training did not have. */
+/**
+ * Removes the post-processor: that of another model may add tokens to every text that were not there in
+ * training.
+ */
 function withoutTemplate(tokenizerJson: string): string {
   const tokenizer = JSON.parse(tokenizerJson);
   const addsTokens = JSON.stringify(tokenizer.post_processor ?? null).includes('"TemplateProcessing"');

@@ -3,7 +3,7 @@ import { type StoredTensor, type TensorData, writeSafetensors } from 'locmoe/int
 import type { OutputFolder } from '../output-folder.js';
 import type { WeightType } from '../target.js';
 
-/** A tensor that is read when it is written: only one file's tensors are in memory at a time. */
+/** A tensor that is read only when it is written, so that only one file's tensors are in memory at a time. */
 export interface LazyTensor {
   readonly name: string;
   readonly shape: readonly number[];
@@ -17,10 +17,10 @@ export interface HuggingFaceModel {
   readonly tensors: readonly LazyTensor[];
 }
 
-/** The size of a file from which HuggingFace's programs split weights. */
+/** The file size above which HuggingFace's programs split weights. */
 const SHARD_BYTES = 5e9;
 
-/** In locmoe.py, and in classes of transformers. */
+/** Names of the routers' tensors in locmoe.py and in classes of transformers. */
 const OF_ROUTER = /\.router\.|\.gate\.weight$/;
 
 const METADATA = { format: 'pt' };
@@ -51,7 +51,7 @@ export async function writeWeights(
   await output.write('model.safetensors.index.json', `${JSON.stringify(index, null, 2)}\n`);
 }
 
-/** A tensor of a checkpoint under another name, float32. */
+/** A float32 tensor of a checkpoint under another name. */
 export function tensorOf(
   checkpoint: Checkpoint,
   from: string,
@@ -67,13 +67,13 @@ export function zeros(name: string, shape: readonly number[]): LazyTensor {
   return { name, shape, bytes: 4 * length, read: () => new Float32Array(length) };
 }
 
-/** Rounded to the type; what routers decide by stays as it is. */
+/** Rounds a tensor to a type; the tensors of routers stay float32. */
 export function asType(tensor: LazyTensor, dtype: WeightType): LazyTensor {
   if (dtype === 'float32' || OF_ROUTER.test(tensor.name)) return tensor;
   return { ...tensor, bytes: tensor.bytes / 2, read: () => bfloat16(tensor.read() as Float32Array) };
 }
 
-/** The upper halves of float32, rounded to the nearest, ties to even. */
+/** Rounds to the upper halves of float32, to nearest, ties to even. */
 function bfloat16(values: Float32Array): Uint16Array {
   const bits = new Uint32Array(values.buffer, values.byteOffset, values.length);
   return Uint16Array.from(bits, (word) => (word + 0x7fff + ((word >>> 16) & 1)) >>> 16);

@@ -3,15 +3,16 @@ import { heldExperts } from 'locmoe/internal/routing/domain-groups';
 import { type Graph, INT64, type Value } from './graph.js';
 import type { Routing } from './routing.js';
 
-// Shapes: B sequences, S positions, T = B S tokens, E experts, N kept choices of all tokens, R of them for one expert.
+// Shapes: B sequences, S positions, T = B S tokens, E experts, N kept choices of all tokens, R of them for
+// one expert.
 
-/** Tokens that an expert takes, and their weights, both [R, 1]. */
+/** Tokens that an expert takes and their weights, both [R, 1]. */
 interface DispatchedRows {
   readonly tokenR1: Value;
   readonly weightR1: Value;
 }
 
-/** Adds what each expert of the model takes, in the order of their ids. */
+/** Adds the nodes that select the tokens of each expert of the model, in the order of expert ids. */
 export function dispatchedRows(
   graph: Graph,
   { moe }: Pick<RunConfig, 'moe'>,

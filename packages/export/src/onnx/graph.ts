@@ -11,11 +11,11 @@ type Values<N extends number> = N extends 1
 
 export type ElementType = 'FLOAT' | 'INT64';
 
-// Numbers of the types, as attributes of nodes name them.
+// Numbers of the element types in attributes of nodes.
 export const FLOAT = 1;
 export const INT64 = 7;
 
-/** A number is an integer attribute. */
+/** A plain number is an integer attribute. */
 export type Attribute = number | string | readonly number[] | { readonly float: number };
 
 export interface GraphNode {
@@ -36,11 +36,13 @@ export interface Initializer {
 export interface ValueInfo {
   readonly name: Value;
   readonly type: ElementType;
-  /** A word is a size that the caller chooses; the same word is the same size everywhere. */
+  /** A string is the name of a size that the caller chooses; equal names are equal sizes. */
   readonly shape: readonly (number | string)[];
 }
 
-/** Builds a graph of ONNX operators. Nodes are added in the order of execution, as the format asks. */
+/**
+ * Builds a graph of ONNX operators. Nodes must be added in the order of execution, as the format requires.
+ */
 export class Graph {
   readonly nodes: GraphNode[] = [];
   readonly inputs: ValueInfo[] = [];
@@ -63,7 +65,7 @@ export class Graph {
     this.outputs.push(info);
   }
 
-  /** Adds a node with one output, and returns that. An empty name leaves an optional input out. */
+  /** Adds a node with one output, which is returned. An empty name omits an optional input. */
   node(
     operator: string,
     inputs: readonly Value[],
@@ -102,7 +104,7 @@ export class Graph {
     return name;
   }
 
-  /** A list of int64, [n]; equal lists are one constant. */
+  /** A list of int64, [n]; equal lists share one constant. */
   integers(...values: readonly number[]): Value {
     return this.initializer(`[${values}]`, [values.length], BigInt64Array.from(values, BigInt));
   }

@@ -6,11 +6,14 @@ import { loadProto } from 'locmoe/internal/rpc/load-proto';
 import { VERSION } from 'locmoe/internal/rpc/version';
 import type { Attribute, Graph, GraphNode, Initializer, ValueInfo } from './graph.js';
 
-/** The operators that the graphs use are all in this set; IR_VERSION is the file format that goes with it. */
+/**
+ * The operator set that has all operators of the graphs; IR_VERSION is the matching version of the file
+ * format.
+ */
 const OPERATOR_SET = 20;
 const IR_VERSION = 9;
 
-/** A protobuf file has at most 2 GB; from here on the weights are in a file of their own. */
+/** A protobuf file has at most 2 GB; beyond this size, the weights are in a separate file. */
 const MAX_BYTES_INSIDE = 1.5e9;
 
 /** Readers need small constants, such as shapes, in the model itself. */

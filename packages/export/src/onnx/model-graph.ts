@@ -6,8 +6,8 @@ import { dispatchedRows } from './dispatched-rows.js';
 import { Graph, type Value } from './graph.js';
 import { domainInput, ROUTINGS, type Routing } from './routing.js';
 
-// Shapes: B sequences, S positions, C positions in the cache, K = C + S keys, T = B S tokens, d hidden size, F
-// hidden size of a feed-forward network, H heads, h = d / H, E experts, R kept choices of one expert, V
+// Shapes: B sequences, S positions, C positions in the cache, K = C + S keys, T = B S tokens, d hidden size,
+// F hidden size of a feed-forward network, H heads, h = d / H, E experts, R kept choices of one expert, V
 // vocabulary.
 
 const QUERY = 'query';
@@ -16,10 +16,11 @@ const QUERY = 'query';
 type ReadTensor = (name: string, shape: readonly number[]) => Float32Array;
 
 /**
- * The whole model as one graph: token ids and domains in, logits out, and for each sparse layer what its
- * router decided. Keys and values of the C tokens before come in, and go out with those of the S tokens. The tensors of
- * the checkpoint keep their names; inputs and outputs have those that Optimum gives to a decoder, which transformers.js asks
- * for, also for the symbols in their shapes. See docs/export.md for both.
+ * The whole model as one graph. Inputs are token ids and domains, and the keys and values of the C previous
+ * tokens; outputs are logits, the router's decisions for each sparse layer, and the keys and values including
+ * those of the S tokens. The tensors of the checkpoint keep their names; inputs and outputs, and the symbols
+ * in their shapes, are named as in Optimum's decoders, which transformers.js expects. See docs/export.md for
+ * both.
  *
  * @throws TrainerError `BAD_INPUT` if there is no graph for the router
  */
@@ -27,7 +28,7 @@ export function modelGraph(config: RunConfig, read: ReadTensor): Graph {
   return new ModelGraph(config, read).build();
 }
 
-/** Prefixes of the tensors of each layer that attends, from the bottom. */
+/** Prefixes of the tensors of each attention layer, from the bottom. */
 export function attentionPrefixes({ model }: RunConfig): string[] {
   const numLayers = model.numDenseLayers + model.numSparseLayers;
   const layers = Array.from({ length: numLayers }, (_, layer) => `layers.${layer}`);
@@ -40,7 +41,7 @@ class ModelGraph {
   /** 1 for a token, 0 for padding before a text. */
   readonly #maskBK: Value;
   readonly #domainB: Value;
-  /** The S tokens are from the first to below the second of the K, [1] each. */
+  /** The range of the S tokens among the K positions: the first, and the one after the last, [1] each. */
   readonly #span: readonly [Value, Value];
   readonly #presents: { readonly value: Value; readonly name: string }[] = [];
   readonly #routings: { readonly prefix: string; readonly routing: Routing }[] = [];
@@ -103,9 +104,9 @@ class ModelGraph {
   }
 
   /**
-   * The rows of an embedding of positions that belong to the tokens, [B, S, d]; a text is counted from its first token that is
-   * no padding. Unlike Slice, Gather refuses a sequence that is too long, in an error that has the name of its node: the one
-   * thing that a caller reads.
+   * The rows of a position embedding for the tokens, [B, S, d]; positions are counted from the first token
+   * that is not padding. Unlike Slice, Gather refuses a sequence that is too long; its error contains the
+   * name of the node, which is all that a caller sees.
    */
   #positions(name: string): Value {
     const { model } = this.config;
@@ -122,7 +123,7 @@ class ModelGraph {
     });
   }
 
-  /** -1e9 for keys after the query and for padding, else 0, [B, 1, S, K]. */
+  /** -1e9 for keys after the query and for padding, otherwise 0, [B, 1, S, K]. */
   #mask(): Value {
     const graph = this.#graph;
     const [first, end] = this.#span;
@@ -141,7 +142,7 @@ class ModelGraph {
     });
   }
 
-  /** The queries of the query layer are of the next position (src/model/query-layer.ts). */
+  /** In the query layer, the queries are those of the next position (src/model/query-layer.ts). */
   #attentionHalf(prefix: string, xBSD: Value, mask: Value): Value {
     const graph = this.#graph;
     const { dModel } = this.config.model;
@@ -179,7 +180,7 @@ class ModelGraph {
     return graph.node('Add', [xBSD, this.#linear(joinedBSD, `${prefix}.attn.out`, [dModel, dModel])]);
   }
 
-  /** Keys or values of the S tokens behind those of the cache: [B, H, S, h] -> [B, H, K, h]. */
+  /** Appends keys or values of the S tokens to those of the cache: [B, H, S, h] -> [B, H, K, h]. */
   #withPast(name: string, xBHSh: Value): Value {
     const value = this.#graph.node('Concat', [`past_key_values.${name}`, xBHSh], { axis: 2 });
     this.#presents.push({ value, name: `present.${name}` });
@@ -206,7 +207,10 @@ class ModelGraph {
     return this.#linear(hidden, `${prefix}.w_out`, [width, dModel]);
   }
 
-  /** x plus the weighted outputs of the experts that take the token, each on its own tokens alone, and of shared experts. */
+  /**
+   * x plus the weighted outputs of the experts that take the token, each computed only on its own tokens, and
+   * of shared experts.
+   */
   #expertsHalf(prefix: string, xBSD: Value): Value {
     const graph = this.#graph;
     const { dModel } = this.config.model;
@@ -221,8 +225,8 @@ class ModelGraph {
     return graph.within(`${prefix}.experts`, () => {
       const rows = (x: Value) => graph.node('Reshape', [x, graph.integers(-1, dModel)]);
       const normalTD = rows(normalBSD);
-      // A scatter for each expert: within one, ONNX Runtime adds on several threads, and two rows for the same
-      // token would race (github.com/microsoft/onnxruntime/issues/18048).
+      // There is a scatter for each expert: within one scatter, ONNX Runtime adds on several threads, and two
+      // rows for the same token would race (github.com/microsoft/onnxruntime/issues/18048).
       const { first } = heldExperts(this.config.moe);
       const sumTD = dispatchedRows(graph, this.config, routing).reduce((sumTD, { tokenR1, weightR1 }, i) => {
         const rowsRD = graph.node('GatherND', [normalTD, tokenR1]);
@@ -265,7 +269,7 @@ class ModelGraph {
     graph.output(affinitiesBSE, { name: `${prefix}.affinities`, type: 'FLOAT', shape });
   }
 
-  /** The softmax's argument, with the token embedding as its matrix, [B, S, V]. */
+  /** Logits, with the token embedding as the output matrix, [B, S, V]. */
   #logits(xBSD: Value): Value {
     const graph = this.#graph;
     const { dModel, vocabSize } = this.config.model;

@@ -1,11 +1,11 @@
-/** config.json of an ONNX export: facts that a program needs beside graph and tokenizer. */
+/** config.json of an ONNX export: facts that a program needs in addition to graph and tokenizer. */
 export interface OnnxConfig {
-  /** Position is the domain id, input `domain` of the graph. */
+  /** Domains by id, which is the input `domain` of the graph. */
   readonly domains: readonly string[];
   /** Longest sequence. */
   readonly seqLen: number;
   readonly vocabSize: number;
-  /** Id of the token that every document begins after, and ends with. */
+  /** Id of the token that precedes every document and ends it. */
   readonly endOfText: number;
   readonly router: string;
   readonly numExperts: number;

@@ -31,18 +31,21 @@ export const onnx: ExportTarget = {
   },
 };
 
-/** The fields of config.json by which transformers.js calls the graph. It knows no layers, only how a type is called. */
+/**
+ * The fields of config.json with which transformers.js calls the graph. It only needs to know how to call a
+ * type, not its layers.
+ */
 function callerConfig(config: RunConfig, isInOneFile: boolean) {
   const { model } = config;
   return {
-    // A decoder with a cache.
+    // The type stands for any decoder with a cache.
     model_type: 'gpt2',
     architectures: ['GPT2LMHeadModel'],
     n_embd: model.dModel,
     n_head: model.numHeads,
     n_layer: attentionPrefixes(config).length,
     vocab_size: model.vocabSize,
-    // In a browser it looks for 8-bit weights otherwise.
+    // Without this, transformers.js looks for 8-bit weights in a browser.
     'transformers.js_config': { dtype: 'fp32', use_external_data_format: !isInOneFile },
   };
 }
@@ -50,7 +53,7 @@ function callerConfig(config: RunConfig, isInOneFile: boolean) {
 /**
  * Writes the graph.
  *
- * @param inOneFile refuses a model whose weights do not fit into the graph's own file
+ * @param inOneFile whether to refuse a model whose weights do not fit into the graph's own file
  * @throws TrainerError `BAD_INPUT`
  */
 export async function writeGraph(

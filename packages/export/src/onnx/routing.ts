@@ -4,15 +4,16 @@ import { LEAST_SQUARED_NORM } from 'locmoe/internal/routing/grap';
 import { refuseControl } from '../refuse-control.js';
 import { FLOAT, type Graph, INT64, type Value } from './graph.js';
 
-// Shapes: B sequences, S positions, d hidden size, E experts, K candidates of a token, D domains, V vocabulary.
+// Shapes: B sequences, S positions, d hidden size, E experts, K candidates of a token, D domains, V
+// vocabulary.
 
 /** Experts that take each token, and their weights. */
 export interface Routing {
   /** Whether the expert takes the token, bool [B, S, E]. */
   readonly keptBSE: Value;
-  /** Weight of its output, [B, S, E]; without meaning where it does not take the token. */
+  /** Weight of its output, [B, S, E]; undefined where the expert does not take the token. */
   readonly weightsBSE: Value;
-  /** How much the router likes the expert for the token, [B, S, E]. */
+  /** Affinity of the router between the token and the expert, [B, S, E]. */
   readonly affinitiesBSE: Value;
 }
 
@@ -30,14 +31,19 @@ export interface RoutingInput {
   parameter(name: string, shape: readonly number[]): Value;
 }
 
-/** Adds the input `domain`. A negative one becomes too high, which Gather refuses: it takes -1 for the last. */
+/**
+ * Adds the input `domain`. A negative id is replaced by one that is too high, which Gather refuses; Gather
+ * would take -1 for the last domain.
+ */
 export function domainInput(graph: Graph, { data }: RunConfig): Value {
   const domainB = graph.input({ name: 'domain', type: 'INT64', shape: ['batch_size'] });
   const isNegativeB = graph.node('Less', [domainB, graph.integer(0)]);
   return graph.node('Where', [isNegativeB, graph.integer(data.domains.length), domainB]);
 }
 
-/** Builds the routing of one layer outside training: nothing depends on the tokens behind, or on the batch. */
+/**
+ * Builds the routing of one layer outside training, which does not depend on later tokens or on the batch.
+ */
 export type RoutingBuilder = (input: RoutingInput) => Routing;
 
 /** Builders by router name; each repeats the rule of src/routing in ONNX operators. */
@@ -63,13 +69,16 @@ function hashRouting({ graph, config, tokenIdsBS, domainB, parameter }: RoutingI
   return { keptBSE, weightsBSE, affinitiesBSE: weightsBSE };
 }
 
-/** softmax(x W_g) over the group; the likeliest experts take the token. */
+/** softmax(x W_g) over the group; the experts with the highest probability take the token. */
 function switchRouting(input: RoutingInput): Routing {
   const probsBSE = softmaxOfDenseGate(input);
   return topRouting(input, probsBSE, probsBSE);
 }
 
-/** softmax(x W_g) over the group; of its candidates an expert takes those whose probability reaches its running threshold. */
+/**
+ * softmax(x W_g) over the group; of its candidates, an expert takes those whose probability reaches its
+ * running threshold.
+ */
 function expertChoiceRouting(input: RoutingInput): Routing {
   const { graph, config, parameter } = input;
   const { numExperts, candidatesPerToken } = config.moe;
@@ -80,7 +89,10 @@ function expertChoiceRouting(input: RoutingInput): Routing {
   return { keptBSE, weightsBSE: probsBSE, affinitiesBSE: probsBSE };
 }
 
-/** softmax(ReLU(w_i . x + e_i) + preference) over the group; the greatest arguments take the token. */
+/**
+ * softmax(ReLU(w_i . x + e_i) + preference) over the group; the experts with the greatest arguments take the
+ * token.
+ */
 function locmoeRouting(input: RoutingInput): Routing {
   const { graph, config, parameter } = input;
   const { moe } = config;
@@ -90,7 +102,10 @@ function locmoeRouting(input: RoutingInput): Routing {
   return topRouting(input, withPreference(input, argumentBSE), probsBSE);
 }
 
-/** The K experts of greatest score take the token, weighted by their probabilities, or with K > 1 by their shares of these. */
+/**
+ * The K experts with the highest score take the token, weighted by their probabilities or, with K > 1, by
+ * their shares of the sum of these.
+ */
 function topRouting(input: RoutingInput, scoresBSE: Value, probsBSE: Value): Routing {
   const { graph, config } = input;
   const K = config.moe.expertsPerToken;
@@ -101,7 +116,7 @@ function topRouting(input: RoutingInput, scoresBSE: Value, probsBSE: Value): Rou
   return { keptBSE, weightsBSE, affinitiesBSE: probsBSE };
 }
 
-/** Whether each expert is among the chosen ones that are taken, bool in the shape of `scores`. */
+/** Whether each expert is among `chosen` with `isTaken` true, bool in the shape of `scores`. */
 function taken(graph: Graph, scores: Value, chosen: Value, isTaken: Value, axis: number): Value {
   const zeros = graph.node('Mul', [scores, graph.float(0)]);
   const ones = graph.node('ScatterElements', [zeros, chosen, isTaken], { axis });
@@ -109,9 +124,9 @@ function taken(graph: Graph, scores: Value, chosen: Value, isTaken: Value, axis:
 }
 
 /**
- * Each token has as candidates its best experts until their probabilities reach the threshold, at most K; of
- * these an expert keeps the tokens whose affinity reaches its running threshold. Weights are relative to all
- * candidates, kept or not; or tell how far the affinity is above the threshold.
+ * The candidates of a token are its best experts until their probabilities add up to the threshold, at most
+ * K. Of these, an expert keeps the tokens whose affinity reaches its running threshold. Weights are relative
+ * to all candidates, kept or not, or express how far the affinity is above the threshold.
  */
 function locmoePlusRouting(input: RoutingInput): Routing {
   const { graph, config, parameter } = input;
@@ -134,19 +149,22 @@ function locmoePlusRouting(input: RoutingInput): Routing {
   return { keptBSE, weightsBSE: moe.choiceWeights === 'margin' ? margins() : shares(), affinitiesBSE };
 }
 
-/** Probabilities over those of all candidates, [B, S, E]. */
+/** Probabilities divided by the sum over all candidates, [B, S, E]. */
 function shareOfCandidates(graph: Graph, probsBSE: Value, candidatesBSE: Value): Value {
   const ofCandidatesBSE = graph.node('Mul', [probsBSE, asFloat(graph, candidatesBSE)]);
   const sumBS1 = graph.node('ReduceSum', [ofCandidatesBSE, graph.integers(-1)], { keepdims: 1 });
   return graph.node('Div', [ofCandidatesBSE, sumBS1]);
 }
 
-/** softmax(x W_g) over the group; the likeliest experts of each of its device groups take the token. */
+/**
+ * softmax(x W_g) over the group; in each of its device groups, the experts with the highest probability take
+ * the token.
+ */
 function mogeRouting(input: RoutingInput): Routing {
   const { graph, config } = input;
   const { numExperts, expertGroups, deviceGroups, choicesPerDeviceGroup } = config.moe;
   const probsBSE = softmaxOfDenseGate(input);
-  // There are P parts over all domains; level 1 leaves those of the sequence's domain.
+  // There are P parts over all domains; level 1 keeps those of the sequence's domain.
   const numParts = expertGroups * deviceGroups;
   const partsBSPN = graph.node('Reshape', [probsBSE, graph.integers(0, 0, numParts, numExperts / numParts)]);
   const [bestBSPK, expertsBSPK] = graph.nodeWith(2, 'TopK', [
@@ -160,7 +178,10 @@ function mogeRouting(input: RoutingInput): Routing {
   return { keptBSE, weightsBSE: probsBSE, affinitiesBSE: probsBSE };
 }
 
-/** sigmoid(x W_g); the experts of the group with the highest score and bias take the token, weighted by their scores. */
+/**
+ * sigmoid(x W_g); the experts of the group with the highest sum of score and bias take the token, weighted by
+ * their scores.
+ */
 function deepseekRouting(input: RoutingInput): Routing {
   const { graph, config, parameter } = input;
   const sigmoidBSE = graph.node('Sigmoid', [keepToGroup(input, denseGate(input))]);
@@ -169,12 +190,12 @@ function deepseekRouting(input: RoutingInput): Routing {
   return topRouting(input, limitToDeviceGroups(input, scoresBSE), sigmoidBSE);
 }
 
-/** Adds -1e9 to the scores of experts outside of the best device groups of a token. */
+/** Adds -1e9 to the scores of experts outside the best device groups of a token. */
 function limitToDeviceGroups(input: RoutingInput, scoresBSE: Value): Value {
   const { graph, config } = input;
   const { numExperts, expertGroups, expertsPerToken, deviceGroups, maxDeviceGroups } = config.moe;
   if (maxDeviceGroups === null) return scoresBSE;
-  // There are P groups over all domains; level 1 leaves those of the sequence's domain.
+  // There are P groups over all domains; level 1 keeps those of the sequence's domain.
   const numParts = expertGroups * deviceGroups;
   const shape = graph.integers(0, 0, numParts, numExperts / numParts);
   const partsBSPN = graph.node('Reshape', [keepToGroup(input, scoresBSE), shape]);
@@ -190,7 +211,9 @@ function limitToDeviceGroups(input: RoutingInput, scoresBSE: Value): Value {
   return graph.node('Reshape', [limitedBSPN, graph.integers(0, 0, numExperts)]);
 }
 
-/** The likeliest experts of each token until their probabilities reach the threshold, bool [B, S, E]. */
+/**
+ * The most probable experts of each token until their probabilities add up to the threshold, bool [B, S, E].
+ */
 function tokenChoice(
   { graph, config }: RoutingInput,
   probsBSE: Value,
@@ -249,7 +272,7 @@ function denseGate({ graph, config, xBSD, parameter }: RoutingInput): Value {
   return graph.node('MatMul', [xBSD, parameter('weight', [config.model.dModel, config.moe.numExperts])]);
 }
 
-/** Adds the preference of the token ids, where there is one (src/routing/token-preference.ts). */
+/** Adds the preference of the token ids, if the model has one (src/routing/token-preference.ts). */
 function withPreference({ graph, config, tokenIdsBS, parameter }: RoutingInput, scoresBSE: Value): Value {
   const { moe, model } = config;
   if (moe.tokenPreference === 0) return scoresBSE;
@@ -275,7 +298,7 @@ function groupsOf({ data, moe }: RunConfig): Int32Array[] {
   return expertsOfDomain(data.domains.length, moe);
 }
 
-/** Whether each expert is the one that is given, bool [B, S, E]. */
+/** Whether each expert equals the given one, bool [B, S, E]. */
 function isExpert(graph: Graph, { moe }: RunConfig, expertBS1: Value): Value {
   return graph.node('Equal', [expertBS1, graph.integers(...Array(moe.numExperts).keys())]);
 }

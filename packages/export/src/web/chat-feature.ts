@@ -3,12 +3,15 @@ import { pageFiles } from '@locmoe/logs/http';
 import { Hono } from 'hono';
 import type { ExportPackage } from 'locmoe/internal/cli/packages';
 
-/** Output of the build; the same path from `src` and from `dist`. The chat page shares parts of the exported one. */
+/**
+ * Output of the build; the path is the same from `src` and from `dist`. The chat page shares parts of the
+ * exported one.
+ */
 const WEB_DIR = fileURLToPath(new URL('../../dist/web/', import.meta.url));
 
 /**
- * The page of `locmoe api`, at `/`, whose files are at `/page/`. They are for anyone, as a browser cannot give a token before it
- * has a page that asks for it.
+ * The page of `locmoe api`, at `/`, whose files are at `/page/`. They need no token, as a browser cannot send
+ * one before it has a page that asks for it.
  */
 export const chatFeature: ExportPackage['chatFeature'] = () => {
   const send = pageFiles(WEB_DIR);

@@ -6,10 +6,10 @@ import { onnxConfig, writeGraph } from '../onnx/onnx.js';
 import type { ExportTarget } from '../target.js';
 import type { ModelConfig } from './browser/messages.js';
 
-/** Output of the build; the same path from `src` and from `dist`. */
+/** Output of the build; the path is the same from `src` and from `dist`. */
 const PAGE_DIR = fileURLToPath(new URL('../../dist/web/browser/', import.meta.url));
 
-/** Source maps and types, for the compiler. */
+/** Source maps and types, which only the compiler needs. */
 const NOT_OF_THE_PAGE = /\.(map|d\.ts)$/;
 
 export const web: ExportTarget = {

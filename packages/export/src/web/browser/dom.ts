@@ -1,8 +1,8 @@
 export type Child = Node | string;
 
 /**
- * Creates an element (hyperscript). Strings become text nodes, never HTML; an empty attribute is left out.
- * A style is set as a property, as policies that forbid inline styles allow that alone.
+ * Creates an element (hyperscript). Strings become text nodes, never HTML; an empty attribute is omitted. A
+ * style is set as a property, which is the only way under policies that forbid inline styles.
  */
 export function h<K extends keyof HTMLElementTagNameMap>(
   tag: K,

@@ -10,7 +10,9 @@ const PALEST = 0.42;
 /** Share above which text on the hue needs the opposite colour. */
 const FULL = 0.7;
 
-/** Groups of experts, each with the domains that use it; without level 1 there is one of all. */
+/**
+ * Groups of experts, each with the domains that use it; without level 1, there is one group of all experts.
+ */
 export function groupsOf({ expertsOfDomain, domains }: Groups) {
   const groups = new Map<string, { readonly experts: readonly number[]; readonly domains: string[] }>();
   expertsOfDomain.forEach((experts, domain) => {
@@ -22,8 +24,9 @@ export function groupsOf({ expertsOfDomain, domains }: Groups) {
 }
 
 /**
- * Colours experts: a hue for each group, a shade for each expert in it; with one group alone a hue for each
- * expert. Hues are told apart with any colour vision, and every expert is also named by its number.
+ * Colours experts: a hue for each group and a shade for each expert in it; with only one group, a hue for
+ * each expert. Hues are distinguishable with any colour vision, and every expert is also labelled with its
+ * number.
  *
  * @returns styles of an element that stands for an expert
  */

@@ -2,13 +2,13 @@ import { h, percent } from './dom.js';
 import { groupsOf } from './expert-color.js';
 import type { ModelConfig, RoutedToken } from './messages.js';
 
-/** An expert of a sparse layer, whose place among them is `layer`. */
+/** An expert of a sparse layer; `layer` is its index among the sparse layers. */
 export interface ChosenExpert {
   readonly layer: number;
   readonly expert: number;
 }
 
-/** Called with null if none is chosen any more. */
+/** Called with null when no expert is chosen any more. */
 type OnExpert = (chosen: ChosenExpert | null) => void;
 
 interface Strip {
@@ -21,8 +21,8 @@ interface Strip {
 }
 
 /**
- * For each sparse layer a strip of all experts, each as wide as its share of what is taken. An expert is a
- * button that picks it.
+ * A strip of all experts for each sparse layer, in which the width of an expert is its share of the taken
+ * tokens. Each expert is a button that selects it.
  */
 export class ExpertLoad {
   readonly element = h('div', { class: 'load' });
@@ -80,7 +80,7 @@ function draw({ note, groups, buttons, taken, routed, passed }: Strip): void {
   buttons.forEach((button, expert) => {
     const count = taken[expert]!;
     button.style.flexGrow = String(sum > 0 ? count : 1);
-    // A number does not fit into less.
+    // A number does not fit into a narrower strip.
     button.textContent = sum === 0 || count / sum > MIN_SHARE ? String(expert) : '';
     const label = `expert ${expert}: ${count} tokens${sum > 0 ? `, ${percent(count / sum)}` : ''}`;
     button.title = label;

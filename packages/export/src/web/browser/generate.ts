@@ -1,7 +1,7 @@
 import type { Ending, GenerateRequest, ModelConfig, RoutedToken } from './messages.js';
 import type { RoutedModel } from './routed-model.js';
 
-/** Text to token ids, and a token id to its bytes. */
+/** Converts text to token ids, and a token id to its bytes. */
 export interface Codec {
   encode(text: string): readonly number[];
   bytesOf(id: number): Uint8Array;
@@ -12,13 +12,13 @@ const TOP_K = 40;
 /** Tokens that the model has routed. */
 export interface Routed {
   readonly tokens: readonly RoutedToken[];
-  /** Null while the text goes on. */
+  /** Null while the text continues. */
   readonly ending: Exclude<Ending, 'stopped'> | null;
 }
 
 /**
- * Continues a prompt, or answers a question, as `locmoe generate` does, over the last `seqLen` tokens each time. A
- * token is yielded once the model has routed it.
+ * Continues a prompt or answers a question, as `locmoe generate` does, always over the last `seqLen` tokens.
+ * A token is yielded once the model has routed it.
  */
 export async function* generate(
   model: RoutedModel,
@@ -26,14 +26,14 @@ export async function* generate(
   { prompt, domain, maxTokens, temperature }: GenerateRequest,
 ): AsyncGenerator<Routed> {
   const { seqLen, endOfText } = model.config;
-  // A text follows an end-of-text token, as every text does in training.
+  // A text begins with an end-of-text token, as every text does in training.
   const ids = [endOfText, ...encode(inForm(model.config, domain, prompt))];
   const numGiven = ids.length;
   const utf8 = new TextDecoder('utf-8', { ignoreBOM: true });
   let numRouted = 0;
   let cache = model.emptyCache;
   while (true) {
-    // Once the window slides all positions change, and nothing that was computed is of use.
+    // Once the window slides, all positions change, and cached values are useless.
     const hasSlid = ids.length > seqLen;
     const first = hasSlid ? ids.length - seqLen : numRouted;
     const pass = await model.run(ids.slice(first), domain, hasSlid ? model.emptyCache : cache);
@@ -48,7 +48,7 @@ export async function* generate(
         id,
         kind,
         text: kind === 'start' ? '' : utf8.decode(bytesOf(id), { stream: true }),
-        // The model does not see the beginning of a prompt that is longer than a sequence.
+        // The model does not see the beginning of a prompt that exceeds a sequence.
         layers: place < first ? [] : pass.routing(place - first),
       };
     });
@@ -63,14 +63,14 @@ export async function* generate(
   }
 }
 
-/** The prompt as it was given, or the question up to where its answer begins. */
+/** The prompt as given, or the question with its template up to the beginning of the answer. */
 function inForm({ templates }: ModelConfig, domain: number, prompt: string): string {
   const template = templates[domain]!;
   if (template === null) return prompt;
   return template.user.prefix + prompt + template.user.suffix + template.assistant.prefix;
 }
 
-/** The k ids of the greatest logits, best first: kept in order by insertion, since k is small. */
+/** The k ids with the greatest logits, best first; sorted by insertion, as k is small. */
 function likeliest(logits: Float32Array, k: number): number[] {
   const best: number[] = [];
   logits.forEach((logit, id) => {

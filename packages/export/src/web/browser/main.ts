@@ -116,13 +116,13 @@ function chosenDomain(): number {
   return Number((form.elements.namedItem('domain') as RadioNodeList).value);
 }
 
-/** The domains that take a question if the chosen one does, else those that continue a text. */
+/** If the chosen domain takes questions, the domains that do; otherwise those that continue a text. */
 function domainsLikeChosen({ templates }: ModelConfig): number[] {
   const asks = templates[chosenDomain()] !== null;
   return [...templates.keys()].filter((domain) => (templates[domain] !== null) === asks);
 }
 
-/** Words the form for a question or for a text, as the chosen domain takes it. */
+/** Sets the labels of the form for a question or for a text, depending on the chosen domain. */
 function showForm(config: ModelConfig): void {
   const asks = config.templates[chosenDomain()] !== null;
   byId('prompt-name', HTMLElement).textContent = asks ? 'Question' : 'Begin with';
@@ -150,7 +150,7 @@ function rounded(count: number): string {
   return `${(count / unit).toFixed(count < 1e6 ? 0 : 1)} ${name}`;
 }
 
-/** Writes a text of each of these domains, on top of those that are there. */
+/** Writes a text for each of the domains, above the existing texts. */
 function write(config: ModelConfig, styleOf: (expert: number) => string, domains: readonly number[]): void {
   const values = new FormData(form);
   const added = domains.map((domain) => {
@@ -178,7 +178,7 @@ function showBusy(): void {
   stop.disabled = numDone === cards.length;
 }
 
-/** Pales the tokens that the chosen expert did not take; shows all again without one. */
+/** Dims the tokens that the chosen expert did not take; without a chosen expert, shows all normally. */
 function dimOthers(): void {
   for (const token of texts.querySelectorAll('.token')) {
     const row = chosen && token.querySelectorAll('.takers')[chosen.layer];

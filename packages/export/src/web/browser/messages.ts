@@ -10,11 +10,11 @@ interface Turn {
 export interface ModelConfig extends OnnxConfig {
   readonly name: string;
   readonly numParameters: number;
-  /** Score below which an expert refuses a token, by sparse layer; null where none does. */
+  /** Score below which an expert refuses a token, by sparse layer; null if no expert refuses tokens. */
   readonly thresholds: readonly (readonly number[])[] | null;
   readonly numHeads: number;
   readonly headSize: number;
-  /** Form of a question by domain id; null for a domain of text. */
+  /** Template of a question by domain id; null for a domain of text. */
   readonly templates: readonly ({ readonly user: Turn; readonly assistant: Turn } | null)[];
 }
 
@@ -27,10 +27,12 @@ export interface LayerRouting {
 
 /** A token as a list shows it. */
 export interface ShownToken {
-  /** The characters that its bytes complete; empty in the middle of one, and for the start of the text. */
+  /**
+   * The characters completed by its bytes; empty in the middle of a character, and for the start of the text.
+   */
   readonly text: string;
   readonly kind: 'start' | 'prompt' | 'generated';
-  /** By sparse layer, from the bottom: a weight for each expert, 0 where it does not take the token. */
+  /** By sparse layer, from the bottom: a weight for each expert, 0 if the expert does not take the token. */
   readonly layers: readonly { readonly weights: readonly number[] }[];
 }
 
@@ -40,22 +42,24 @@ export interface RoutedToken extends ShownToken {
 }
 
 export interface GenerateRequest {
-  /** Names the text in the answers; later ones have greater numbers. */
+  /** Identifies the text in the answers; later texts have greater numbers. */
   readonly text: number;
   /** The text to continue, or the question in a domain with a template. */
   readonly prompt: string;
   readonly domain: number;
   readonly maxTokens: number;
-  /** 0 takes the likeliest token. */
+  /** 0 always takes the most probable token. */
   readonly temperature: number;
 }
 
-/** Why a text ended: the model drew the end-of-text token, the text has `maxTokens`, or a person stopped it. */
+/**
+ * Why a text ended: the model drew the end-of-text token, the text has `maxTokens`, or a person stopped it.
+ */
 export type Ending = 'end-of-text' | 'length' | 'stopped';
 
 export type ToWorker =
   | { readonly kind: 'generate'; readonly request: GenerateRequest }
-  /** Stops the texts up to this one. */
+  /** Stops this text and all earlier ones. */
   | { readonly kind: 'stop'; readonly upTo: number };
 
 export type FromWorker =
@@ -63,5 +67,5 @@ export type FromWorker =
   | { readonly kind: 'ready'; readonly config: ModelConfig }
   | { readonly kind: 'tokens'; readonly text: number; readonly tokens: readonly RoutedToken[] }
   | { readonly kind: 'done'; readonly text: number; readonly ending: Ending; readonly tokensPerS: number }
-  /** Null: nothing can be generated. */
+  /** `text` is null if nothing can be generated at all. */
   | { readonly kind: 'failed'; readonly text: number | null; readonly message: string };

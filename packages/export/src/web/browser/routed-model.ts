@@ -8,13 +8,13 @@ const PAST = 'past_key_values.';
 /** Keys and values of the tokens so far, by name, [1, H, S, head size]. */
 export type Cache = Readonly<Record<string, Tensor>>;
 
-/** A pass over a sequence, or what is new of it. */
+/** A pass over a sequence, or over its new tokens. */
 export interface Pass {
   /** Logits of the token after the last one, [V]. */
   readonly logits: Float32Array;
   /** Routing of a new token, by sparse layer. */
   routing(index: number): LayerRouting[];
-  /** Keys and values, those of the new tokens included. */
+  /** Keys and values, including those of the new tokens. */
   readonly cache: Cache;
 }
 
@@ -35,13 +35,13 @@ export class RoutedModel {
   }
 
   static async open(wasm: ArrayBuffer, model: ArrayBuffer, config: ModelConfig): Promise<RoutedModel> {
-    // More threads would need headers that a plain static server does not send.
+    // More threads would require headers that a plain static server does not send.
     env.wasm.numThreads = 1;
     env.wasm.wasmBinary = wasm;
     return new RoutedModel(await InferenceSession.create(new Uint8Array(model)), config);
   }
 
-  /** @param tokenIds the new tokens; with those of the cache at most `seqLen` */
+  /** @param tokenIds the new tokens; together with those of the cache at most `seqLen` */
   async run(tokenIds: readonly number[], domain: number, cache: Cache): Promise<Pass> {
     const { vocabSize, numExperts, sparseLayers } = this.config;
     const past = this.#names.map((name) => [`${PAST}${name}`, cache[name]]);

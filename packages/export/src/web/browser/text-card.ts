@@ -17,7 +17,7 @@ const ENDINGS: Readonly<Record<Ending, string>> = {
 export class TextCard {
   readonly element: HTMLElement;
   readonly #list: TokenList<RoutedToken>;
-  /** The answer to a question as it reads; empty where a text is continued. */
+  /** The answer to a question as plain text; empty if a text is continued. */
   readonly #answer = h('p', { class: 'answer' });
   readonly #state = h('span', { class: 'state' }, 'waiting');
   readonly #asks: boolean;
@@ -40,7 +40,7 @@ export class TextCard {
     this.#state.textContent = 'writing';
     this.#list.add(tokens);
     const generated = tokens.flatMap(({ kind, text }) => (kind === 'generated' ? [text] : [])).join('');
-    // Programs that read the page find the unformatted text here.
+    // Programs that read the page find the plain text here.
     const { dataset } = this.#list.element;
     dataset.text = (dataset.text ?? '') + generated;
     if (this.#asks) this.#answer.append(generated);

@@ -1,6 +1,6 @@
 const KEY = 'locmoe-theme';
 
-/** Takes the system's theme, or the one that the button was last set to. */
+/** Uses the system's theme, or the one that the button last selected. */
 export function startTheme(button: HTMLButtonElement): void {
   const dark = matchMedia('(prefers-color-scheme: dark)');
   const current = () => localStorage.getItem(KEY) ?? (dark.matches ? 'dark' : 'light');

@@ -45,8 +45,8 @@ function layerDetail(
   const thresholds = config.thresholds?.[i];
   const values = open.map((expert) => affinities[expert]!);
   const isCosine = config.router === 'locmoe-plus';
-  // Cosines with gates are small; bars are relative to the greatest value there is.
-  // An expert that never refused one has no threshold: it is below every cosine.
+  // Cosines with gates are small, so bars are relative to the greatest value. An expert that has never
+  // refused a token has no threshold, which is represented by a value below every cosine.
   const marks = thresholds ? open.map((expert) => thresholds[expert]!).filter((mark) => mark >= -1) : [];
   const greatest = 1.05 * Math.max(1e-6, ...[...values, ...marks].map(Math.abs));
   const least = isCosine ? -greatest : 0;

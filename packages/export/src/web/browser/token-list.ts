@@ -7,7 +7,7 @@ export interface TokenListOptions<Token> {
   /** Indices of the layers with experts. */
   readonly sparseLayers: readonly number[];
   readonly styleOf: (expert: number) => string;
-  /** Called with the token that a person points at or goes to. */
+  /** Called with the token that the user points at or moves to. */
   readonly onToken: (token: Token) => void;
 }
 
@@ -32,7 +32,7 @@ export class TokenList<Token extends ShownToken> {
   add(tokens: readonly Token[]): void {
     for (const token of tokens) {
       const element = this.#elementOf(token, this.tokens.length);
-      // One stop of the Tab key for the whole text; arrows go on from there.
+      // The whole text is one stop of the Tab key; arrow keys move on from there.
       element.tabIndex = this.tokens.length === 0 ? 0 : -1;
       this.tokens.push(token);
       this.element.append(element);
@@ -53,7 +53,7 @@ export class TokenList<Token extends ShownToken> {
 
   /** The experts of a layer that took the token, each as wide as its weight. */
   #takersOf(weights: readonly number[]): HTMLElement {
-    // The token's description names them.
+    // The token's description names the experts.
     const row = h('span', { class: 'takers', 'aria-hidden': 'true' });
     weights.forEach((weight, expert) => {
       if (weight === 0) return;

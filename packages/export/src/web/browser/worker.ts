@@ -3,16 +3,16 @@ import type { Ending, FromWorker, GenerateRequest, ModelConfig, ToWorker } from 
 import { RoutedModel } from './routed-model.js';
 import loadKitoken, { Kitoken } from './vendor/kitoken.js';
 
-// Computes beside the page, so that it can be looked at and stopped meanwhile.
+// Computes in a worker, so that the page stays responsive and texts can be stopped.
 
-/** Texts up to this one are to be stopped. */
+/** Texts up to this one must be stopped. */
 let stoppedUpTo = -1;
 
 function tell(message: FromWorker): void {
   postMessage(message);
 }
 
-/** Downloads files and tells how far it is. */
+/** Downloads files and reports progress. */
 async function download(names: readonly string[]): Promise<ArrayBuffer[]> {
   const responses = await Promise.all(
     names.map(async (name) => {
@@ -21,7 +21,7 @@ async function download(names: readonly string[]): Promise<ArrayBuffer[]> {
       return response;
     }),
   );
-  // 0 from a server that does not say, and too little from one that compresses.
+  // The total is 0 from a server that does not state it, and too small from one that compresses.
   const totalBytes = responses.reduce((sum, { headers }) => sum + Number(headers.get('content-length')), 0);
   let bytes = 0;
   return Promise.all(
@@ -56,7 +56,7 @@ async function open(): Promise<{ model: RoutedModel; codec: Codec }> {
       try {
         return kitoken.decode(Uint32Array.of(id), false);
       } catch {
-        // Ids of the model may be without a token.
+        // Some ids of the model may have no token.
         return new Uint8Array();
       }
     },
@@ -66,7 +66,9 @@ async function open(): Promise<{ model: RoutedModel; codec: Codec }> {
 
 const { port1, port2 } = new MessageChannel();
 
-/** A message to oneself comes after those that wait; a timer would take 4 ms. */
+/**
+ * Resolves after all waiting messages have been processed, by a message to itself; a timer would take 4 ms.
+ */
 function letMessagesIn(): Promise<void> {
   return new Promise((resolve) => {
     port1.onmessage = () => resolve();

@@ -5,9 +5,9 @@ import { type ReadToken, TokenReader } from './read-tokens.js';
 
 export interface AnswerCardOptions extends Pick<TokenListOptions<ReadToken>, 'styleOf' | 'onToken'> {
   readonly model: Model;
-  /** Text in front of what the model writes. */
+  /** Text that precedes what the model writes. */
   readonly given: string;
-  /** Ids of the tokens that were read before; null if no experts are wanted. */
+  /** Ids of the tokens that were read before; null if experts are not requested. */
   readonly known: readonly number[] | null;
   readonly numExperts: number;
   readonly endOfText: string;
@@ -15,7 +15,7 @@ export interface AnswerCardOptions extends Pick<TokenListOptions<ReadToken>, 'st
 
 const ENDINGS = { stop: 'the model ended it', length: 'as long as asked' } as const;
 
-/** An answer as it comes: its text, and below it each token above the experts that took it. */
+/** An answer as it arrives: its text, and below it each token above the experts that took it. */
 export class AnswerCard {
   readonly element: HTMLElement;
   readonly #text = h('p', { class: 'answer' });
@@ -51,7 +51,7 @@ export class AnswerCard {
     return this.#written;
   }
 
-  /** Ids of the tokens that the model has read; empty if no experts are wanted. */
+  /** Ids of the tokens that the model has read; empty if experts are not requested. */
   get ids(): readonly number[] {
     return this.#reader?.ids ?? [];
   }
@@ -72,7 +72,7 @@ export class AnswerCard {
     this.#list.add(tokens);
   }
 
-  /** Ends the answer; it was stopped if its last part has not come. */
+  /** Ends the answer, which was stopped if its last part has not arrived. */
   end(): void {
     const unread = this.#reader === null ? '' : this.#written.slice(this.#readLength);
     if (unread !== '') this.#list.add([{ id: null, kind: 'generated', text: unread, layers: [] }]);
@@ -86,7 +86,7 @@ export class AnswerCard {
 
   #show(state: string): void {
     this.#state.textContent = state;
-    // Programs that read the page find the answer here once it is whole.
+    // Programs that read the page find the complete answer here.
     this.element.dataset.text = this.#written;
   }
 }

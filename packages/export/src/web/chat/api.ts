@@ -4,7 +4,7 @@
 export interface Model {
   readonly id: string;
   readonly domain: string;
-  /** Whether it takes a conversation; otherwise it continues a text. */
+  /** Whether the model takes a conversation; otherwise it continues a text. */
   readonly chat: boolean;
   /** Experts that the domain may use. */
   readonly experts: readonly number[];
@@ -18,7 +18,7 @@ export interface Message {
   readonly content: string;
 }
 
-/** The model reads a text to continue, or the turns of a conversation. */
+/** What the model reads: a text to continue, or the turns of a conversation. */
 export type Context = string | readonly Message[];
 
 /** A choice of an expert in `routes`. */
@@ -42,7 +42,7 @@ export interface Part {
   readonly routes: readonly RouteToken[];
   readonly finishReason: 'stop' | 'length' | null;
   readonly warnings: readonly string[];
-  /** Tokens of the whole answer, in its last part. */
+  /** Number of tokens of the whole answer, in its last part; null in earlier parts. */
   readonly numTokens: number | null;
 }
 
@@ -54,7 +54,7 @@ export interface Asked {
   readonly routes: boolean;
 }
 
-/** The server wants its token, or another one. */
+/** The server requires a token, or rejects the given one. */
 export class TokenNeeded extends Error {}
 
 const TOKEN_KEY = 'locmoe-token';
@@ -81,9 +81,9 @@ export async function endOfTextName(): Promise<string> {
 }
 
 /**
- * Asks for an answer, part by part as it is generated.
+ * Requests an answer, and yields its parts as they are generated.
  *
- * @param signal ends it; the server then frees its place
+ * @param signal ends the request; the server then frees its place
  */
 export async function* answer(asked: Asked, signal: AbortSignal): AsyncGenerator<Part> {
   const { model, context, maxTokens, temperature, routes } = asked;
@@ -134,7 +134,7 @@ interface AnswerEvent {
   readonly error?: { readonly message: string };
 }
 
-/** Server-sent events, up to `[DONE]`. @throws Error if the connection ends before it */
+/** Yields server-sent events up to `[DONE]`. @throws Error if the connection ends before */
 async function* eventsOf(body: ReadableStream<Uint8Array>): AsyncGenerator<AnswerEvent> {
   const reader = body.getReader();
   const utf8 = new TextDecoder();

@@ -30,17 +30,17 @@ const main = document.querySelector('main')!;
 const aside = document.querySelector('aside')!;
 const isNarrow = matchMedia('(max-width: 900px)');
 
-/** Answers up to half a thousand tokens long by default, or one window of the model. */
+/** Default maximum length of an answer in tokens, or the model's window if that is shorter. */
 const DEFAULT_TOKENS = 512;
 
 let served: readonly Model[] = [];
 let endOfText = '';
 let styleOf: (expert: number) => string = () => '';
-/** The model reads it before the next message; null at the beginning. */
+/** What the model reads before the next message; null at the beginning. */
 let context: Context | null = null;
-/** Ids of the tokens that the model has read for it. */
+/** Ids of the tokens that the model has read for this context. */
 let known: readonly number[] = [];
-/** Stops the answer that is being written. */
+/** Stops the current answer. */
 let running: AbortController | null = null;
 
 startTheme(byId('theme', HTMLButtonElement));
@@ -65,7 +65,7 @@ stop.addEventListener('click', () => running?.abort());
 startAnew.addEventListener('click', () => {
   running?.abort();
   forget();
-  // The card of the token is back in its place before its answer goes.
+  // The card of the token is moved back before the answer that contains it is removed.
   aside.prepend(detail);
   turns.replaceChildren();
   startAnew.disabled = true;
@@ -74,7 +74,7 @@ startAnew.addEventListener('click', () => {
 for (const input of [domain, experts]) input.addEventListener('change', showForm);
 void open();
 
-/** Asks the server for its models, and for its token first where it wants one. */
+/** Requests the server's models, after asking for its token if needed. */
 async function open(): Promise<void> {
   try {
     [served, endOfText] = await Promise.all([models(), endOfTextName()]);
@@ -150,7 +150,7 @@ function forget(): void {
   known = [];
 }
 
-/** The context with what the person says, as `locmoe generate --interactive` adds it. */
+/** The context with the user's text added, as `locmoe generate --interactive` adds it. */
 function said(before: Context | null, text: string, chat: boolean): Context {
   if (chat) return [...(typeof before === 'string' ? [] : (before ?? [])), { role: 'user', content: text }];
   if (typeof before !== 'string' || before === '') return text;
@@ -161,7 +161,7 @@ async function ask(): Promise<void> {
   const model = chosen();
   const text = prompt.value;
   if (model.chat && text.trim() === '') return;
-  // A conversation does not go on as a text, nor a text as a conversation.
+  // A conversation cannot continue as a text, nor a text as a conversation.
   if (context !== null && model.chat !== (typeof context !== 'string')) forget();
   const asked = said(context, text, model.chat);
   const given =
@@ -175,7 +175,7 @@ async function ask(): Promise<void> {
     styleOf,
     onToken(token) {
       byId('detail', HTMLElement).replaceChildren(readDetail(token, styleOf));
-      // Beside the answers there is no room for it on a narrow screen.
+      // On a narrow screen, there is no room for it beside the answers.
       if (isNarrow.matches) card.element.append(detail);
       else if (detail.parentElement !== aside) aside.prepend(detail);
     },
@@ -208,7 +208,7 @@ async function ask(): Promise<void> {
 
   function finish(): void {
     card.end();
-    // A new conversation has begun meanwhile.
+    // A new conversation has started meanwhile.
     if (!card.element.isConnected) return;
     context =
       typeof asked === 'string' ? asked + card.text : [...asked, { role: 'assistant', content: card.text }];
@@ -228,11 +228,11 @@ function showBusy(): void {
   send.disabled = isBusy;
   stop.disabled = !isBusy;
   startAnew.disabled = turns.childElementCount === 0;
-  // Screen readers are told an answer once it is whole.
+  // Screen readers announce an answer once it is complete.
   turns.setAttribute('aria-busy', String(isBusy));
 }
 
-/** Keeps the end of the conversation in view, unless the person has scrolled up. */
+/** Keeps the end of the conversation visible, unless the user has scrolled up. */
 function follow(): void {
   const { scrollHeight, clientHeight, scrollTop } = document.documentElement;
   if (scrollHeight - clientHeight - scrollTop < NEAR_END_PX) scrollTo({ top: scrollHeight });

@@ -12,15 +12,15 @@ export interface ReadToken extends ShownToken {
   }[];
 }
 
-/** Makes what is shown of the tokens that the model reads for one answer. */
+/** Prepares for display the tokens that the model reads for one answer. */
 export class TokenReader {
   /** Ids of all tokens so far. */
   readonly ids: number[] = [];
   readonly #utf8 = new TextDecoder('utf-8', { ignoreBOM: true });
 
   /**
-   * @param known ids that the model has read for earlier answers; the prompt is shown from where it goes on from them
-   * @param endOfText name of the token that texts begin with
+   * @param known ids that the model has read for earlier answers; only the rest of the prompt is shown
+   * @param endOfText name of the token with which texts begin
    */
   constructor(
     private readonly known: readonly number[],
@@ -28,7 +28,7 @@ export class TokenReader {
     private readonly endOfText: string,
   ) {}
 
-  /** @param routes the next tokens, the prompt's all at once */
+  /** @param routes the next tokens; those of the prompt come all at once */
   add(routes: readonly RouteToken[]): ReadToken[] {
     const isPrompt = this.ids.length === 0;
     this.ids.push(...routes.map(({ id }) => id));
@@ -48,7 +48,7 @@ export class TokenReader {
   }
 }
 
-/** Number of ids at the end of `before` that `after` begins with. */
+/** Number of ids at the end of `before` with which `after` begins. */
 function overlap(before: readonly number[], after: readonly number[]): number {
   for (let start = 0; start < before.length; start++) {
     const length = before.length - start;
@@ -58,7 +58,7 @@ function overlap(before: readonly number[], after: readonly number[]): number {
   return 0;
 }
 
-/** Bytes of a token by its name, which for a part of a character is like `bytes:\xe4\xb8`. */
+/** Bytes of a token by its name, which is like `bytes:\xe4\xb8` for a part of a character. */
 function bytesOf(token: string): Uint8Array {
   const [, parts] = /^bytes:((?:\\x[\da-f]{2})+)$/.exec(token) ?? [];
   if (parts === undefined) return new TextEncoder().encode(token);

@@ -1,2 +1,2 @@
-// The build puts ONNX Runtime's own module here: a worker has no import map.
+// The build puts ONNX Runtime's own module here, as a worker has no import map.
 export { env, InferenceSession, Tensor } from 'onnxruntime-web/wasm';
