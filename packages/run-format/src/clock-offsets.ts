@@ -8,17 +8,17 @@ export interface RankSpans extends Pick<TraceHead, 'node' | 'machine' | 'monoton
   readonly spans: readonly RecordedSpan[];
 }
 
-/** Times of an operation on one node by which all its ranks had begun, and the first had ended. */
+/** On one node, when all its ranks had begun an operation, and when the first had ended it. */
 interface Bounds {
   lastStart: number;
   firstEnd: number;
 }
 
 /**
- * Compares the clocks of the nodes with that of the first. Nodes of one machine share its monotonic clock. Others are
- * compared by what they exchanged: an operation in which every rank hears from all others ends nowhere before it has
- * begun everywhere, which bounds the offset of a node from above and below. Of many operations the narrowest bounds
- * hold, and the offset is taken to be in their middle.
+ * Compares the clocks of the nodes with that of the first. Nodes of one machine share its monotonic clock.
+ * Others are compared by their exchanges: an operation in which every rank receives from all others cannot
+ * end anywhere before it has begun everywhere, which bounds the offset of a node from above and below. The
+ * tightest bounds of many operations are used, and the offset is assumed to be in their middle.
  */
 export function clockOffsets(ranks: readonly RankSpans[], worldSize: number): ClockOffset[] {
   const nodes = new Map<number, RankSpans[]>();

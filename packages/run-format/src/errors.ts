@@ -13,20 +13,20 @@ export interface ErrorContext {
  * Every way a run can fail.
  *
  * - `BAD_CONFIG`, `BAD_INPUT`: the user's configuration, corpus, tokenizer or arguments (exit code 2)
- * - `BAD_CHECKPOINT`: a checkpoint that is damaged, or has not the tensors of the model (exit code 4)
+ * - `BAD_CHECKPOINT`: a checkpoint that is damaged or lacks tensors of the model (exit code 4)
  * - `NO_RESOURCE`: a port in use, /dev/shm or the disk too small, an unusable file or folder (exit code 2)
  * - `BAD_MESSAGE`: another process sent what the protocol does not allow
  * - `DISK_FULL`: no room for a checkpoint (exit code 2)
  * - `COLLECTIVE_TIMEOUT`: a peer did not arrive in a collective before its deadline
  * - `COLLECTIVE_MISMATCH`: two ranks were in different collectives, or disagreed on a size
  * - `WORKER_DIED`, `NODE_LOST`: a process ended, hung or could not be reached
- * - `WORKER_HUNG`: a worker's process lives, but is stopped or makes no progress while others wait for it
+ * - `WORKER_HUNG`: a worker's process is alive, but is stopped or makes no progress while others wait for it
  * - `NOT_FINITE`: loss or gradient norm became NaN or infinite
  * - `INTERRUPTED`: a signal ended a command before there was a run (exit code 130)
- * - `SUPERSEDED`: a later generation of the run was started while this one stood still
+ * - `SUPERSEDED`: a later generation of the run was started while this one was suspended
  * - `ABORTED`: another rank failed first; never the root cause
- * - `UNAVAILABLE`: no coordinator at the address that was given (exit code 2)
- * - `UNAUTHENTICATED`: a certificate or a join token was refused, or does not fit (exit code 2)
+ * - `UNAVAILABLE`: no coordinator at the given address (exit code 2)
+ * - `UNAUTHENTICATED`: a certificate or a join token was refused or does not match (exit code 2)
  * - `RUN_FULL`: the run has all its nodes, or has begun (exit code 2)
  * - `INTERNAL`: a bug
  */
@@ -80,7 +80,7 @@ export class TrainerError extends Error {
   }
 }
 
-/** Files that a process may need to have open. */
+/** Number of files that a process may need to have open. */
 export const LEAST_OPEN_FILES = 1024;
 
 /** Converts anything thrown; an error of a failed system call becomes `NO_RESOURCE`, any other `INTERNAL`. */

@@ -8,20 +8,20 @@ const rankAtFailure = z.object({
   phase: z.string().catch(''),
   operation: z.string().catch(''),
   processState: z.string().catch(''),
-  /** Time from its last sign of life to the failure. */
+  /** Time from the rank's last sign of life to the failure. */
   lastHeardMs: z.number().catch(0),
 });
 /** A rank when the run failed. */
 export type RankAtFailure = DeepReadonly<z.output<typeof rankAtFailure>>;
 
-/** Schema in which a field that an earlier version left out, or that is damaged, reads as unknown. */
+/** In this schema, a field that is damaged or that an earlier version omitted reads as unknown. */
 export const failureSchema = z.object({
   /** Wall clock, ms since 1970. */
   time: z.number().catch(0),
   generation: z.int().catch(0),
   code: z.string().catch('INTERNAL'),
   message: z.string().catch('its record does not say why'),
-  /** The process to blame: a worker, or without a rank the agent of `node`. */
+  /** The process to blame: a worker or, if `rank` is null, the agent of `node`. */
   rank: z.number().nullable().catch(null),
   node: z.number().nullable().catch(null),
   host: z.string().nullable().catch(null),
@@ -34,20 +34,23 @@ export const failureSchema = z.object({
   operation: z.string().nullable().catch(null),
   /** Folder of the checkpoint to resume from. */
   checkpoint: z.string().nullable().catch(null),
-  /** Folder of a checkpoint that is passed over because it would lead to this failure again. */
+  /** Folder of a checkpoint that is skipped because it would lead to this failure again. */
   suspectCheckpoint: z.string().nullable().catch(null),
   resumeCommand: z.string().nullable().catch(null),
   /** Why the run was not restarted, if restarts were allowed. */
   notRestarted: z.string().nullable().catch(null),
   logsCommand: z.string().catch(''),
-  /** ms of silence of a rank that others blame; null if it reported the failure itself. */
+  /** Silence in ms of a rank that others blame; null if the rank reported the failure itself. */
   silentMs: z.number().nullable().catch(null),
   ranks: z.array(rankAtFailure).catch([]),
 });
-/** `failure.json`: why a generation of a run failed, and how to resume. Fields are null where they do not apply. */
+/**
+ * `failure.json`: why a generation of a run failed, and how to resume. Fields are null where they do not
+ * apply.
+ */
 export type FailureReport = DeepReadonly<z.output<typeof failureSchema>>;
 
-/** The fields of a failure report that a resumed run needs; a file without the first two is no report. */
+/** The fields of a failure report that a resumed run needs; a file without the first two is not a report. */
 export const pastFailureSchema = z.object({
   generation: z.int(),
   code: z.string(),

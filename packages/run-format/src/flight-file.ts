@@ -19,7 +19,7 @@ const rankSchema = z.object({
   pid: count,
   /** The error that the rank had reported or met by then; null if none. */
   failure: z.enum(ERROR_CODES).nullable(),
-  /** Letter of /proc/PID/stat: R, S, D, T (stopped), Z; X once it is gone. */
+  /** Letter of /proc/PID/stat: R, S, D, T (stopped), Z; X after the process has ended. */
   processState: z.string(),
   step: count,
   phase: z.enum(PHASES),
@@ -39,7 +39,7 @@ const fileSchema = z.object({
   node: count,
   numNodes: count,
   workersPerNode: count,
-  /** Why it was written. */
+  /** Why the file was written. */
   reason: z.string(),
   /** ms since 1970, by the node's clock. */
   writtenMs: z.number().nonnegative(),
@@ -53,8 +53,8 @@ function flightFileName({ generation, node }: Pick<FlightFile, 'generation' | 'n
 }
 
 /**
- * Writes the file into `directory`, created if missing. It is renamed into place, so a reader finds all or
- * nothing.
+ * Writes the file into `directory`, which is created if missing. The file is renamed into place, so that a
+ * reader finds either the complete file or none.
  */
 export async function writeFlightFile(directory: string, file: FlightFile): Promise<void> {
   const target = path.join(directory, flightFileName(file));
@@ -74,7 +74,7 @@ export async function writeFlightFile(directory: string, file: FlightFile): Prom
 /**
  * Reads the file of one node.
  *
- * @throws TrainerError `BAD_INPUT` if it is no flight file, was cut short, or is of another version
+ * @throws TrainerError `BAD_INPUT` if it is not a flight file, was cut short, or is of another version
  */
 function readFlightFile(file: string): FlightFile {
   const bad = (what: string) => new TrainerError('BAD_INPUT', `${file}: ${what}`);
@@ -98,7 +98,7 @@ export interface FlightQuery {
   /** A file, a folder of files, or a run folder or id; the newest run if absent. */
   readonly place: string | undefined;
   readonly runsDir: string;
-  /** The newest with a file if absent. */
+  /** If absent, the newest generation with a file. */
   readonly generation: number | undefined;
 }
 

@@ -5,17 +5,20 @@ import type { RecordedOperation } from './flight-span.js';
 /** State of a rank from the file of its node. */
 export interface FlightRank extends RankFlight {
   readonly node: number;
-  /** Time at which its file was written, ms since 1970. */
+  /** When the file of its node was written, ms since 1970. */
   readonly writtenMs: number;
   /** Its last operation; null before the first. */
   readonly last: RecordedOperation | null;
   /** The rank's own fault, such as "its process 12 has died"; null if none is known. */
   readonly trouble: string | null;
-  /** The rank that it waits for, then the one that this rank waits for, and so on; empty if it waits for none. */
+  /**
+   * The rank that this one waits for, then the rank that it waits for in turn, and so on; empty if this rank
+   * does not wait.
+   */
   readonly waitChain: readonly number[];
 }
 
-/** State of a rank before the waits are resolved. */
+/** A rank's state before waits are resolved. */
 type LoneRank = Omit<FlightRank, 'waitChain'>;
 
 /** One operation, merged from all ranks whose files were read. */
@@ -25,13 +28,13 @@ export interface MergedOperation {
   readonly operation: RecordedOperation;
   readonly entered: readonly number[];
   readonly left: readonly number[];
-  /** Ranks that had not entered it. */
+  /** Ranks that had not entered the operation. */
   readonly missing: readonly number[];
   /** Ranks whose operation, step, layer or counts under this number differ from those of the majority. */
   readonly differing: readonly number[];
   /** The rank that entered last, and how long after the first; null if not all entered. */
   readonly last: { readonly rank: number; readonly lateMs: number } | null;
-  /** Time from the last entry to the last exit; null if a rank is still in it or missing. */
+  /** Time from the last entry to the last exit; null if a rank is still inside or missing. */
   readonly tookMs: number | null;
 }
 
@@ -56,7 +59,7 @@ const STOPPED: Readonly<Record<string, string>> = {
   T: 'is stopped (SIGSTOP)',
   t: 'is stopped by a debugger',
 };
-/** Errors that another failure causes. */
+/** Errors that are consequences of another failure. */
 const CONSEQUENCES: readonly ErrorCode[] = [
   'COLLECTIVE_TIMEOUT',
   'COLLECTIVE_MISMATCH',
@@ -143,7 +146,7 @@ function differing(entries: readonly (readonly [number, RecordedOperation])[]): 
   return others.flat().sort((a, b) => a - b);
 }
 
-/** Returns the sequence of the operation that the rank has to finish next. */
+/** Returns the sequence number of the operation that the rank has to finish next. */
 function frontierOf({ last }: LoneRank): number {
   if (last === null) return 1;
   return last.endMs === null ? last.sequence : last.sequence + 1;
@@ -154,9 +157,10 @@ function isInside({ last }: LoneRank): boolean {
 }
 
 /**
- * Finds the ranks that delayed the others: first those in another operation than most; else those that failed by
- * themselves or are stopped; else, of the ranks furthest behind, those not inside an operation, or the one that most
- * wait for. A rank without a file is found by those that wait for it.
+ * Finds the ranks that delayed the others. These are the ranks in another operation than most; if there are
+ * none, those that failed by themselves or are stopped; otherwise, among the ranks furthest behind, those
+ * outside an operation, or the one that most others wait for. A rank without a file is found through those
+ * that wait for it.
  */
 function findOddRanks(ranks: readonly LoneRank[], operations: readonly MergedOperation[]): number[] {
   const split = operations.find((operation) => operation.differing.length > 0);
@@ -188,8 +192,8 @@ function troubleOf({ failure, processState, pid, stack }: RankFlight): string | 
 }
 
 /**
- * Follows the waits from a rank to the one that delays the others. A rank that cannot run waits for nobody: its control
- * block shows an earlier state.
+ * Follows the waits from a rank to the one that delays the others. A rank that cannot run does not wait for
+ * any: its control block shows an earlier state.
  */
 function waitChainOf(from: LoneRank, ranks: readonly LoneRank[], oddRanks: readonly number[]): number[] {
   const chain: number[] = [];

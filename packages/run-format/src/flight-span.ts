@@ -2,22 +2,22 @@ import { z } from 'zod';
 import type { DeepReadonly } from './deep-readonly.js';
 import { KIND_OF_CODE, OPERATION_KINDS } from './operations.js';
 
-/** Word indices in a slot of a flight ring; fields of two words at even indices are float64. */
+/** Word indices in a slot of a flight ring; fields of two words start at even indices and are float64. */
 export const FLIGHT = {
-  /** 0: empty, or being rewritten. */
+  /** 0 if the slot is empty or being rewritten. */
   ticket: 0,
-  /** Index of its name. */
+  /** Index of the span's name. */
   name: 1,
   kind: 2,
   /** -1 outside a layer. */
   layer: 3,
   step: 4,
-  /** The words from here on are 0 in a span that is no operation, except start and end. */
+  /** In a span that is not an operation, the words from here on are 0, except start and end. */
   sequence: 5,
   numSends: 6,
   numReceives: 7,
   countsHash: 8,
-  /** The rank that was waited for alone in the last wait, 1 added; 0 for several, or without a wait. */
+  /** The only rank that was waited for in the last wait, plus 1; 0 for several ranks, or without a wait. */
   waitedFor: 9,
   startMs: 10,
   endMs: 12,
@@ -30,19 +30,22 @@ export const FLIGHT = {
   words: 26,
 } as const;
 
-/** The kind of a span that is no operation; no operation has this code. */
+/** The kind of a span that is not an operation, whose code no operation has. */
 export const PART_CODE = 16;
 
 const NO_LAYER = -1;
 
-/** A part of a step, as the worker named it: `forward`, `experts` of a layer. Times as in RecordedOperation. */
+/**
+ * A part of a step, as named by the worker: `forward`, or `experts` of a layer. Times are as in
+ * RecordedOperation.
+ */
 export interface RecordedPart {
   readonly kind: 'part';
   readonly purpose: string;
   readonly layer: number | undefined;
   readonly step: number;
   readonly startMs: number;
-  /** Null while it is under way. */
+  /** Null while the part is in progress. */
   readonly endMs: number | null;
 }
 
@@ -63,26 +66,31 @@ export const operationSchema = z.object({
   bytesOut: count,
   bytesIn: count,
   startMs: time,
-  /** Arrival of the first byte of another rank; null before. */
+  /** When the first byte of another rank arrived; null before. */
   firstByteMs: time.nullable(),
-  /** Null while it is under way. */
+  /** Null while the operation is in progress. */
   endMs: time.nullable(),
 });
-/** A collective call of a rank, as recorded in its flight ring. Times in ms since 1970, by the clock of the node. */
+/**
+ * A collective call of a rank, as recorded in its flight ring. Times in ms since 1970 by the node's clock.
+ */
 export type RecordedOperation = DeepReadonly<z.output<typeof operationSchema>>;
 
-/** An operation with what it cost its caller. */
+/** An operation together with its cost for the caller. */
 export interface OperationSpan extends RecordedOperation {
   /**
-   * When the rank came to wait for its end: `startMs` if it did nothing in between, later if it computed meanwhile;
-   * null if the operation was over before.
+   * When the rank started to wait for the end of the operation: `startMs` if it did nothing in between, later
+   * if it computed in the meantime; null if the operation had ended before.
    */
   readonly enteredMs: number | null;
-  /** Time in it in which the rank slept, or yielded its core, since nothing moved. */
+  /** Time within the operation in which the rank slept or yielded its core because no data moved. */
   readonly waitMs: number;
   /** End of the last such time; null if there was none. */
   readonly waitEndMs: number | null;
-  /** The rank whose bytes came last; null if several came after the last wait, or there was none. */
+  /**
+   * The rank whose bytes arrived last; null if several ranks' bytes arrived after the last wait, or without a
+   * wait.
+   */
   readonly waitedFor: number | null;
 }
 
@@ -122,7 +130,7 @@ export function readSlot(
   };
 }
 
-/** The operations among spans, without what they cost their caller. */
+/** The operations among spans, without their costs for the caller. */
 export function operationsOf(spans: readonly RecordedSpan[]): RecordedOperation[] {
   return spans.flatMap((span) => {
     if (span.kind === 'part') return [];

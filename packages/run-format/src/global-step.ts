@@ -3,7 +3,7 @@ import type { DeepReadonly } from './deep-readonly.js';
 import { linkBytes } from './row-traffic.js';
 import { stepMeasures } from './step-measures.js';
 
-/** Parts of a step's time; their sum is the step's but for gaps between them. */
+/** Parts of a step's time, which add up to the step except for gaps between them. */
 export const STEP_PARTS = ['forward', 'backward', 'exchange', 'allReduce', 'optimizer', 'waiting'] as const;
 export type StepPart = (typeof STEP_PARTS)[number];
 
@@ -20,16 +20,18 @@ const globalLayer = z.object({
   sameWorker: count,
   sameNode: count,
   otherNode: count,
-  /** Bytes of activations by how far they travelled in the forward pass: there and back. */
+  /** Bytes of activations by the distance that they travelled in the forward pass, in both directions. */
   bytes: z.object({ sameWorker: count, sameNode: count, otherNode: count }),
-  /** Capacity by expert; 0 where nothing limits it. */
+  /** Capacity by expert; 0 if it is unlimited. */
   capacity: z.array(z.number()),
-  /** Mean capacity over that of Switch with the run's capacity factor; null where nothing limits it. */
+  /**
+   * Mean capacity divided by that of Switch with the run's capacity factor; null if capacity is unlimited.
+   */
   capacityRatio: z.number().nullable(),
-  /** Mean cosine between tokens and the gates of their experts; null where experts have no gate vector. */
+  /** Mean cosine between tokens and the gates of their experts; null if experts have no gate vector. */
   gateCosine: z.number().nullable(),
 });
-/** A sparse layer in one step, summed over ranks: tokens' choices by expert, or by how far they travelled. */
+/** A sparse layer in one step, summed over ranks: the choices of tokens by expert, or by distance. */
 export type GlobalLayer = DeepReadonly<z.output<typeof globalLayer>>;
 
 export const globalStep = z.object({
@@ -37,7 +39,7 @@ export const globalStep = z.object({
   ...stepMeasures.shape,
   /** Mean over ranks. */
   partsMs: z.record(z.enum(STEP_PARTS), z.number()),
-  /** None of a step that was skipped. */
+  /** Empty for a skipped step. */
   layers: z.array(globalLayer),
   /** Absent with one rank, without sparse layers, and in runs of version 0.1.0. */
   links: linkBytes.exactOptional(),
@@ -45,7 +47,7 @@ export const globalStep = z.object({
 /** One step of the whole run, combined from the reports of all ranks. */
 export type GlobalStep = DeepReadonly<z.output<typeof globalStep>>;
 
-/** Shares of the kept tokens by how far they travelled, over all layers; null if none were kept. */
+/** Shares of the kept tokens by the distance that they travelled, over all layers; null if none were kept. */
 export function locality(
   layers: readonly GlobalLayer[],
 ): { sameWorker: number; sameNode: number; otherNode: number } | null {
@@ -59,7 +61,10 @@ export function locality(
   };
 }
 
-/** Experts that compute a token, the mean over the tokens and the sparse layers; null without layers. */
+/**
+ * Mean number of experts that compute a token, over the tokens and the sparse layers; null without sparse
+ * layers.
+ */
 export function expertsPerToken({ layers, tokens }: Pick<GlobalStep, 'layers' | 'tokens'>): number | null {
   if (layers.length === 0) return null;
   const kept = layers.flatMap((layer) => layer.kept).reduce((total, each) => total + each, 0);

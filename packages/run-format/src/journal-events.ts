@@ -7,7 +7,7 @@ const member = z.object({
   node: count,
   host: z.string(),
   pid: count,
-  /** Address at which it serves its peers, host:port. */
+  /** Address at which the node serves its peers, host:port. */
   dataAddress: z.string(),
 });
 /** A node of a generation. */
@@ -15,25 +15,25 @@ export type JournalMember = DeepReadonly<z.output<typeof member>>;
 
 const start = z.object({
   kind: z.enum(['nothing', 'checkpoint', 'snapshot']),
-  /** Updates done there. */
+  /** Number of updates done at that point. */
   step: count,
 });
 /** State that a generation starts from. */
 export type JournalStart = DeepReadonly<z.output<typeof start>>;
 
 const account = z.object({
-  /** Time from the culprit's last sign of life, or the last step that all had done, to the failure. */
+  /** Time from the culprit's last sign of life, or from the last step that all had done, to the failure. */
   detectedS: z.number(),
   /** Time from the failure to the start of training in the next generation. */
   restartedS: z.number(),
-  /** Steps that were done and are done again, and the time that they had taken. */
+  /** Steps that were done and have to be repeated, and the time that they had taken. */
   lostSteps: count,
   lostS: z.number(),
 });
 /** How a run came back after a failure; times in seconds. */
 export type RecoveryAccount = DeepReadonly<z.output<typeof account>>;
 
-/** Time that a failure cost: without it the run would be as far as it is by so many seconds earlier. */
+/** Seconds lost to a failure. */
 export function lostSecondsOf({ detectedS, restartedS, lostS }: RecoveryAccount): number {
   return detectedS + restartedS + lostS;
 }
@@ -42,7 +42,7 @@ const generation = count;
 
 /** An event in the life of a run that a coordinator must know to take the run over. */
 export const journalEvent = z.discriminatedUnion('type', [
-  /** A coordinator process leads the run from here on; `term` counts such processes. */
+  /** A coordinator process leads the run from here on; `term` numbers these processes. */
   z.object({ type: z.literal('lead'), term: count, pid: count, host: z.string() }),
   z.object({ type: z.literal('generation'), generation, from: start, nodes: count, workersPerNode: count }),
   z.object({ type: z.literal('members'), generation, members: z.array(member) }),

@@ -4,15 +4,16 @@ import type { JournalEntry, JournalEvent } from './journal-events.js';
 import { readRegularFile } from './regular-file.js';
 
 /**
- * The journal of a run, `journal.ndjson` in its folder: an event a line, behind the CRC-32 of its text, synced before
- * `append` returns. A line that a crash cut short is removed when the journal is opened again.
+ * The journal of a run, `journal.ndjson` in its folder. Each line is the CRC-32 of an event's text followed
+ * by the text, and is synced before `append` returns. A line that a crash cut short is removed when the
+ * journal is opened again.
  */
 export class Journal {
   readonly #fd: number;
-  /** Bytes of its complete lines. */
+  /** Number of bytes of complete lines. */
   #bytes: number;
 
-  /** @param reached is called at the points of `append` at which a test injects failures */
+  /** @param reached called at the points of `append` at which a test injects failures */
   constructor(
     readonly file: string,
     private readonly reached: (point: `journal.${'append' | 'written' | 'synced'}`) => void = () => undefined,
@@ -22,7 +23,7 @@ export class Journal {
     ftruncateSync(this.#fd, this.#bytes);
   }
 
-  /** @throws the file system's error; the journal is then as it was before */
+  /** @throws the file system's error; the journal is then unchanged */
   append(event: JournalEvent): void {
     const line = Buffer.from(lineOf({ time: Date.now(), ...event }));
     this.reached('journal.append');
@@ -39,7 +40,7 @@ export class Journal {
     this.reached('journal.synced');
   }
 
-  /** False once another process has written to it: that one leads the run. */
+  /** False once another process has written to the journal; that process leads the run then. */
   get isOurs(): boolean {
     return fstatSync(this.#fd).size === this.#bytes;
   }
@@ -49,7 +50,7 @@ export class Journal {
   }
 }
 
-/** All events of a run, oldest first, up to the first line that is damaged; none if it has no journal. */
+/** All events of a run, oldest first, up to the first damaged line; empty if the run has no journal. */
 export function readJournal(file: string): JournalEntry[] {
   return soundPart(file)
     .toString()

@@ -10,7 +10,7 @@ export const TOKENIZER_FILE = 'tokenizer.json';
 
 const count = z.number().int().min(0);
 const sha256Hex = z.string().regex(/^[0-9a-f]{64}$/, 'a SHA-256 in hex');
-// A plain name: a manifest must not lead a reader out of its folder.
+// Only a plain name is allowed: a manifest must not lead a reader out of its folder.
 const fileName = z.string().regex(/^[a-z0-9][a-z0-9.-]*$/, 'a plain file name');
 
 const shape = z.strictObject({
@@ -22,7 +22,7 @@ const shape = z.strictObject({
   generation: count,
   /** The trainer's configuration, whose schema is not known here. */
   config: z.unknown(),
-  /** Layout of the ranks that wrote it; any other can read it. */
+  /** Layout of the ranks that wrote the checkpoint; ranks of any other layout can read it. */
   world: z.strictObject({ nodes: count.min(1), workersPerNode: count.min(1) }),
   tokenizerSha256: sha256Hex,
   data: z.strictObject({ nextStep: count }),
@@ -52,7 +52,7 @@ function check<Config>(manifest: unknown, config: z.ZodType<Config>) {
 }
 
 /**
- * The text of a manifest, with a checksum of its own.
+ * Returns the text of a manifest, including a checksum of the manifest itself.
  *
  * @throws TrainerError `INTERNAL` if `readManifest` would not accept it (e.g. a metric is NaN)
  */
@@ -89,7 +89,7 @@ export function readManifest<Config>(folder: string, config: z.ZodType<Config>):
   return checked.data;
 }
 
-/** The generation in a folder's manifest, of which nothing else is checked; null if it cannot be read. */
+/** The generation in a folder's manifest, without any other check; null if it cannot be read. */
 export function generationOf(folder: string): number | null {
   try {
     const { generation } = Object(JSON.parse(readRegularFile(join(folder, MANIFEST_FILE)).toString()));
@@ -107,7 +107,7 @@ function issuesOf(error: z.ZodError): string {
   return error.issues.map(({ path, message }) => `${path.join('.')}: ${message}`).join('; ');
 }
 
-/** The name of a committed checkpoint, with that of one which is about to be removed or replaced. */
+/** The name of a committed checkpoint, or of one that is about to be removed or replaced. */
 const COMMITTED = /^step-(\d{6,})(?:\.replaced-\d+)?$/;
 
 /** @param root folder of the run's checkpoints */

@@ -3,7 +3,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { type MetricsRecord, parseRecord } from './metrics-record.js';
 import { assertRegular } from './regular-file.js';
 
-/** Bytes read at a time; the event loop, which in a coordinator leads a run, gets its turn in between. */
+/** Bytes read at a time; in between, the event loop, which in a coordinator leads a run, gets its turn. */
 const PIECE_BYTES = 1 << 18;
 const NEWLINE = 0x0a;
 
@@ -16,14 +16,15 @@ export interface OpenMetrics {
 /** Receives a run's metrics, record by record. */
 export interface RecordSink {
   /**
-   * The file is opened for the first time, or was rewritten: forgets all records so far.
+   * Called when the file is opened for the first time or was rewritten; the sink must forget all records so
+   * far.
    *
-   * @returns the byte from which on records are wanted: 0, or the end of what the sink knows already
+   * @returns the byte from which records are needed: 0, or the end of what the sink knows already
    */
   begin(file: OpenMetrics): number | Promise<number>;
   /** @param offset byte at which the record's line begins */
   add(record: MetricsRecord, offset: number): void;
-  /** All records before the byte `offset` have been added. */
+  /** Called when all records before the byte `offset` have been added. */
   endPiece?(file: OpenMetrics, offset: number): Promise<void>;
 }
 
@@ -39,15 +40,15 @@ export class MetricsReader {
     private readonly sink: RecordSink,
   ) {}
 
-  /** Bytes read, of those that the file had when it was last opened; none until the sink has begun. */
+  /** Bytes read, out of the file's size when it was last opened; 0 until the sink has begun. */
   get progress(): { readonly bytes: number; readonly ofBytes: number } {
     return { bytes: this.#offset, ofBytes: this.#size };
   }
 
   /**
-   * Reads what is new; concurrent calls share one read. A missing file is empty.
+   * Reads what is new; concurrent calls share one read. A missing file counts as empty.
    *
-   * @throws TrainerError `BAD_INPUT` if it is no regular file
+   * @throws TrainerError `BAD_INPUT` if it is not a regular file
    */
   update(): Promise<void> {
     this.#reading ??= this.#read().finally(() => {
@@ -56,7 +57,7 @@ export class MetricsReader {
     return this.#reading;
   }
 
-  /** The next update begins with the file as if it were opened for the first time. */
+  /** Makes the next update treat the file as if it were opened for the first time. */
   beginAnew(): void {
     this.#inode = null;
   }

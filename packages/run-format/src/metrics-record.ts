@@ -15,9 +15,9 @@ const rankBeat = z.object({
   operation: z.string(),
   processState: z.string(),
   residentBytes: count,
-  /** Median of what it spent on a step itself, in ms; none before the first step. */
+  /** Median of the rank's own time in a step, in ms; absent before the first step. */
   ownMs: z.number().optional(),
-  /** Share of the steps' time that would be saved if it were as fast as the next slowest. */
+  /** Share of the steps' time that would be saved if the rank were as fast as the next slowest. */
   lostShare: z.number().optional(),
 });
 /** Activity of a rank at a heartbeat. */
@@ -33,9 +33,9 @@ export type Validation = DeepReadonly<z.output<typeof validation>>;
 const checkpoint = z.object({
   step: count,
   directory: z.string(),
-  /** The sum over the files of all ranks; absent, as is `seconds`, if another process saved it. */
+  /** Sum over the files of all ranks; absent, like `seconds`, if another process saved the checkpoint. */
   bytes: count.optional(),
-  /** The time from the first rank with its part ready to the commit. */
+  /** Time from when the first rank had its part ready to the commit. */
   seconds: z.number().optional(),
 });
 /** A committed checkpoint. */
@@ -51,7 +51,7 @@ export type GenerationStart = DeepReadonly<z.output<typeof generation>>;
 /** Wall clock, ms since 1970; NaN where an earlier version wrote none. */
 const time = z.number().or(z.nan());
 
-/** One line of `metrics.ndjson`. It is not applied when lines are read, which are many. */
+/** The schema of a line of `metrics.ndjson`. It is not applied when lines are read, as there are too many. */
 export const metricsRecord = z.discriminatedUnion('type', [
   z.object({ type: z.literal('generation'), time, ...generation.shape }),
   z.object({ type: z.literal('step'), time, ...globalStep.shape }),
@@ -63,7 +63,7 @@ export type MetricsRecord = DeepReadonly<z.output<typeof metricsRecord>>;
 
 export type MetricsRecordOf<Type extends MetricsRecord['type']> = Extract<MetricsRecord, { type: Type }>;
 
-/** A field that every record of a type has. */
+/** For each type, a field that all its records have. */
 const FIELD_OF_TYPE: Readonly<Record<string, string>> = {
   generation: 'generation',
   step: 'stepMs',
@@ -72,7 +72,10 @@ const FIELD_OF_TYPE: Readonly<Record<string, string>> = {
   heartbeat: 'ranks',
 } satisfies Record<MetricsRecord['type'], string>;
 
-/** Null for a line that is no record: cut short by a kill or a full disk, or of another version. */
+/**
+ * Returns null for a line that is not a record: it was cut short by a kill or a full disk, or is of another
+ * version.
+ */
 export function parseRecord(line: string): MetricsRecord | null {
   try {
     const record = JSON.parse(line);
@@ -89,9 +92,9 @@ export function stepOfRecord(record: MetricsRecord): number {
 }
 
 /**
- * All records of a run, oldest first; none if it has no file yet.
+ * All records of a run, oldest first; empty if the run has no file yet.
  *
- * @throws TrainerError `NO_RESOURCE` if the file cannot be read, `BAD_INPUT` if it is no regular one
+ * @throws TrainerError `NO_RESOURCE` if the file cannot be read, `BAD_INPUT` if it is not a regular file
  */
 export function readRecords(file: string): MetricsRecord[] {
   if (!existsSync(file)) return [];
@@ -107,7 +110,7 @@ export function readRecords(file: string): MetricsRecord[] {
 const PIECE_BYTES = 1 << 20;
 const NEWLINE = 0x0a;
 
-/** A record, and the bytes of the file where its line begins and ends. */
+/** A record, and the byte offsets at which its line begins and ends. */
 export interface PlacedRecord {
   readonly record: MetricsRecord;
   readonly begin: number;
@@ -115,17 +118,17 @@ export interface PlacedRecord {
 }
 
 /**
- * The records of a run, the last one first, in bounded memory: for what is found near the end of metrics of any length.
- * None if it has no file yet.
+ * Yields the records of a run from last to first, in bounded memory, for data near the end of metrics of any
+ * length. Yields nothing if the run has no file yet.
  *
- * @throws TrainerError `BAD_INPUT` if it is no regular file
+ * @throws TrainerError `BAD_INPUT` if it is not a regular file
  */
 export function* recordsFromEnd(file: string): Generator<PlacedRecord> {
   if (!existsSync(file)) return;
   assertRegular(file);
   const fd = openSync(file, 'r');
   try {
-    // Bytes from `start` on that are read, and not yet told: the end of a line that began before.
+    // Bytes from `start` on that have been read but not yielded: the end of a line that begins earlier.
     let rest = Buffer.alloc(0);
     for (let start = fstatSync(fd).size; start > 0; ) {
       const piece = Buffer.alloc(Math.min(start, PIECE_BYTES));
@@ -147,7 +150,7 @@ export function* recordsFromEnd(file: string): Generator<PlacedRecord> {
   }
 }
 
-/** The first and the last step after `step` that something is recorded of; null if there is none. */
+/** The first and the last step after `step` that have any record; null if there are none. */
 export function recordedStepsAfter(
   file: string,
   step: number,
@@ -165,14 +168,14 @@ export function recordedStepsAfter(
   );
 }
 
-/** Enough for the last step of a model with many experts. */
+/** Large enough for the last step of a model with many experts. */
 const TAIL_BYTES = 1 << 17;
 
 /**
- * The last records of a run, oldest first, read from the end of its file: quick also for a long run. None if the file
- * cannot be read.
+ * The last records of a run, oldest first, read from the end of its file, which is fast even for a long run.
+ * Empty if the file cannot be read.
  *
- * @throws TrainerError `BAD_INPUT` if it is no regular file
+ * @throws TrainerError `BAD_INPUT` if it is not a regular file
  */
 export function lastRecords(file: string): MetricsRecord[] {
   let fd: number;
@@ -193,7 +196,7 @@ export function lastRecords(file: string): MetricsRecord[] {
   }
 }
 
-/** The records of some lines; the first and last may be cut off. */
+/** Parses lines, of which the first and last may be cut off. */
 function recordsOf(lines: string): MetricsRecord[] {
   return lines.split('\n').flatMap((line) => parseRecord(line) ?? []);
 }

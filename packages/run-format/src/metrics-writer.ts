@@ -26,8 +26,9 @@ function lineOf({ type, ...record }: MetricsRecord): string {
 }
 
 /**
- * Removes the records of steps after `step`, which a run resumed there repeats. Records of no step
- * (heartbeats, generations) stay. Only what follows the record of `step` is parsed, however long the file is.
+ * Removes the records of steps after `step`, which a run that resumes from there repeats. Records that belong
+ * to no step (heartbeats, generations) are kept. Only what follows the record of `step` is parsed, however
+ * long the file is.
  */
 export function dropRecordsAfter(metrics: string, step: number): void {
   if (!existsSync(metrics)) return;

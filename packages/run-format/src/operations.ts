@@ -1,6 +1,6 @@
 /**
- * The code of each kind of operation in shared memory and on the wire. A code is never given to another kind
- * (3 was broadcast): nodes of different builds may meet.
+ * The code of each kind of operation in shared memory and on the wire. A code is never reused for another
+ * kind (3 was broadcast), as nodes of different builds may meet.
  */
 export const OPERATION_CODES = {
   'all-to-all': 0,
@@ -12,7 +12,7 @@ export type OperationKind = keyof typeof OPERATION_CODES;
 
 export const OPERATION_KINDS = Object.keys(OPERATION_CODES) as OperationKind[];
 
-/** The kinds by their codes; a code that is no kind's has none. */
+/** The kinds by code; other codes have none. */
 export const KIND_OF_CODE: readonly OperationKind[] = OPERATION_KINDS.reduce<OperationKind[]>(
   (kinds, kind) => {
     kinds[OPERATION_CODES[kind]] = kind;
@@ -21,7 +21,7 @@ export const KIND_OF_CODE: readonly OperationKind[] = OPERATION_KINDS.reduce<Ope
   [],
 );
 
-/** Identifies a collective call: in errors, and for peers to check that they are in the same one. */
+/** Identifies a collective call, for error messages and for peers to check that they are in the same call. */
 export interface Operation {
   readonly kind: OperationKind;
   /** Purpose of the caller, e.g. `dispatch`, `combine`, `gradients`. */

@@ -2,7 +2,7 @@ import { readFileSync, readlinkSync } from 'node:fs';
 import { hostname } from 'node:os';
 
 /**
- * The scope of process ids: host and pid namespace. Containers that share a volume have the same ids for
+ * The scope of process ids: host and pid namespace. Containers that share a volume use the same ids for
  * different processes.
  */
 export function machineIdentity(): string {
@@ -10,14 +10,14 @@ export function machineIdentity(): string {
 }
 
 /**
- * True if a record was written in this process's scope of ids; records of earlier versions do not name
- * theirs.
+ * Whether a record was written in this process's scope of ids; records of earlier versions do not contain
+ * their scope.
  */
 export function isOfThisMachine({ machine }: { readonly machine?: string | undefined }): boolean {
   return machine === undefined || machine === machineIdentity();
 }
 
-/** The machine since it was started, with all its containers. */
+/** Identifies the machine since its last boot, including all its containers. */
 export function bootIdentity(): string {
   return readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();
 }

@@ -23,11 +23,11 @@ export interface Trace extends Pick<TraceHead, 'runId' | 'generation' | 'numNode
 export interface TraceQuery {
   readonly from: number;
   readonly to: number;
-  /** The newest that has these steps if absent. */
+  /** If absent, the newest generation that has these steps. */
   readonly generation?: number | undefined;
 }
 
-/** Steps with traces, by generation; none if the run has no traces. */
+/** Steps with traces, by generation; empty if the run has no traces. */
 export function tracedSteps(directory: string): TracedSteps[] {
   const all = generationsIn(filesIn(directory)).map(({ generation, files }) => {
     const ofNode = [...filesByNode(files).values()];
@@ -41,7 +41,10 @@ export function tracedSteps(directory: string): TracedSteps[] {
   return all.filter(({ first, last }) => first <= last);
 }
 
-/** The last step of each rank of a node. A new file does not have all ranks at once: the others end in an older one. */
+/**
+ * The last step of each rank of a node. A new file gets the ranks one by one; the last steps of the others
+ * are in an older file.
+ */
 function lastStepsOf(directory: string, files: readonly TraceFileName[]): number[] {
   const lastSteps = new Map<number, number>();
   for (const file of files.toReversed()) {
@@ -81,7 +84,7 @@ export function readTrace(directory: string, { from, to, generation }: TraceQuer
       .flatMap((file) => contentOf(directory, file, (step) => from <= step && step <= to) ?? []),
   );
   const ranks = byRank(contents);
-  // A live run removes its oldest; what a slow disk does not take is lost.
+  // A live run removes its oldest traces, and traces that a slow disk cannot take are lost.
   if (!ranks.some(({ spans }) => spans.length > 0))
     throw new TrainerError('BAD_INPUT', `${directory}: the traces of ${describeSteps(from, to)} are gone`);
   const { runId, numNodes, workersPerNode } = contents[0]!.head;
@@ -121,7 +124,9 @@ function filesByNode(files: readonly TraceFileName[]): Map<number, TraceFileName
   return byNode;
 }
 
-/** Null if the file is gone, as a live run removes its oldest, or has nothing in it, after a full disk. */
+/**
+ * Returns null if the file is gone, as a live run removes its oldest, or if it is empty after a full disk.
+ */
 function contentOf(
   directory: string,
   name: TraceFileName,

@@ -38,23 +38,23 @@ export { parseRoutesFileName, routesFileName } from './routes-file-name.js';
 /** The version of the columns, in the file's key-value metadata as `locmoe.routes`. */
 const ROUTES_VERSION = 1;
 const VERSION_KEY = 'locmoe.routes';
-/** The number of experts of a sparse layer of the model that made the choices. */
+/** Key of the number of experts in a sparse layer of the model that made the choices. */
 const EXPERTS_KEY = 'locmoe.experts';
-/** What the rank sent in the step, as JSON. */
+/** Key of what the rank sent in the step, as JSON. */
 const SENT_KEY = 'locmoe.sent';
-/** A file holds one step of one rank: some hundred bytes a choice before compression. */
+/** A file holds one step of one rank, with some hundred bytes per choice before compression. */
 const MAX_BYTES = 2 ** 31;
-/** Some 2 GB of memory as rows. */
+/** Maximum number of choices, which take some 2 GB of memory as rows. */
 export const MAX_CHOICES = 4_000_000;
 
-/** Writes a file of routes, which has its name when it is whole. */
+/** Writes a file of routes, which gets its name when it is complete. */
 export class RoutesWriter {
   readonly #file: string;
   readonly #writer: ParquetWriter;
 
   /**
-   * @param numExperts of a sparse layer of the model that makes the choices
-   * @param sent what the rank sent in the step; left out for text that is routed with a checkpoint
+   * @param numExperts number of experts in a sparse layer of the model that makes the choices
+   * @param sent what the rank sent in the step; omitted for text that is routed with a checkpoint
    */
   constructor(file: string, numExperts: number, sent?: SentRows) {
     this.#file = file;
@@ -71,7 +71,7 @@ export class RoutesWriter {
 
   write(table: RouteTable): void {
     const columnData = columnsOf(table).map(({ name, data }) => ({ name, data }));
-    // A writer of files writes at once.
+    // A writer of files writes synchronously.
     void this.#writer.write({ columnData });
   }
 
@@ -99,7 +99,10 @@ function columnsOf(table: RouteTable) {
 /** Some rows of a file, by column. */
 export type RouteColumns = { readonly [Name in RouteColumn]: ArrayLike<RouteRow[Name]> };
 
-/** @throws TrainerError `BAD_INPUT` if the file is none of recorded routes, or damaged; the file system's error */
+/**
+ * @throws TrainerError `BAD_INPUT` if it is not a file of recorded routes, or damaged; the file system's
+ *   error
+ */
 export async function readRoutes(file: string): Promise<RouteRow[]> {
   const rows: RouteRow[] = [];
   for await (const columns of readRowGroups(file))
@@ -112,7 +115,7 @@ export async function readRoutes(file: string): Promise<RouteRow[]> {
 }
 
 /**
- * Reads a file a row group at a time, so that its values need not be in memory all at once.
+ * Reads a file one row group at a time, so that its values need not be in memory all at once.
  *
  * @throws TrainerError as `readRoutes`
  */
@@ -150,14 +153,17 @@ async function columnsBetween(
   return Object.fromEntries(columns) as unknown as RouteColumns;
 }
 
-/** Facts about a file of recorded routes that stand in its footer. */
+/** Facts about a file of recorded routes that are stored in its footer. */
 export interface RoutesFacts {
   readonly numRows: number;
-  /** Experts of a sparse layer of the model that made the choices; null in a file that does not say. */
+  /**
+   * Number of experts in a sparse layer of the model that made the choices; null if the file does not contain
+   * it.
+   */
   readonly numExperts: number | null;
-  /** What the rank sent in the step; null in a file that does not say. */
+  /** What the rank sent in the step; null if the file does not contain it. */
   readonly sent: SentRows | null;
-  /** Least and greatest value of each column that is asked for; null in a file that does not say. */
+  /** Minimum and maximum of a requested column; null if the file does not contain them. */
   readonly rangeOf: (column: RouteColumn) => readonly [least: number, greatest: number] | null;
 }
 
@@ -198,7 +204,7 @@ export async function readRouteColumns<Name extends RouteColumn>(
       file: bytes,
       metadata,
       columns: [...names],
-      // Chunks may come in any order.
+      // Chunks may arrive in any order.
       onChunk: ({ columnName, columnData, rowStart }) => {
         const column = table[columnName]!;
         for (let i = 0; i < columnData.length; i++) column[rowStart + i] = columnData[i];
@@ -230,7 +236,10 @@ async function reading<T>(
   throw unsupported(file, Number(version), ROUTES_VERSION);
 }
 
-/** A run of equal values takes some ten bytes, and memory for as many as it counts. */
+/**
+ * Limits the number of rows: a run of equal values takes some ten bytes in the file, but memory for all its
+ * values.
+ */
 function assertCounts(file: string, { row_groups: groups }: FileMetaData): void {
   let [rows, most] = [0, 0];
   for (const { num_rows, columns } of groups) {

@@ -8,14 +8,15 @@ import { type FailureReport, failureSchema, type PastFailure, pastFailureSchema 
 import { readRegularFile } from './regular-file.js';
 
 /**
- * The version of what is in a run's folder as JSON: `run.json`, which names it, `config.json`, `metrics.ndjson`,
- * `journal.ndjson` and `failure.json`. Flight files, traces and manifests, which are copied alone, each have their own.
+ * The version of the JSON files in a run's folder: `run.json`, which contains it, `config.json`,
+ * `metrics.ndjson`, `journal.ndjson` and `failure.json`. Flight files, traces and manifests may be copied
+ * separately, so each has a version of its own.
  */
 const RUN_VERSION = 1;
-/** Runs of 0.1.0 named none. */
+/** Runs of 0.1.0 contain no version. */
 const headSchema = z.looseObject({ formatVersion: z.int().default(1), version: z.string().optional() });
 
-/** Schema of `run.json`: enough for other commands to find a live run, or to tell that it is over. */
+/** Schema of `run.json`: enough for other commands to find a live run, or to see that it is over. */
 const recordSchema = z.object({
   runId: z.string(),
   generation: z.number().int(),
@@ -25,35 +26,35 @@ const recordSchema = z.object({
   localAddress: z.string().optional(),
   /** Address of the HTTP server, host:port. */
   http: z.string().optional(),
-  /** Calls need its certificates or token. */
+  /** Whether calls need the run's certificates or token. */
   isSecured: z.boolean().default(false),
-  /** The machine on which `pid` is valid (machineIdentity). */
+  /** The machine on which `pid` is valid (`machineIdentity`). */
   machine: z.string().optional(),
   pid: z.number().int(),
-  /** Tells the coordinator's process from a later one with the same pid (processIdentity). */
+  /** Distinguishes the coordinator's process from a later one with the same pid (`processIdentity`). */
   process: z.string(),
   state: z.string(),
-  /** Who ended it before its time, such as `SIGINT` or `locmoe stop`. */
+  /** Who ended the run early, such as `SIGINT` or `locmoe stop`. */
   stopped: z.string().optional(),
-  /** It is over, and its process still serves it over HTTP. */
+  /** Whether the run is over but its process still serves it over HTTP. */
   lingers: z.boolean().optional(),
-  /** When its first generation began. */
+  /** When the run's first generation began. */
   startedAt: z.string(),
-  /** When the process that leads it, or led it last, began. */
+  /** When the current or last coordinator process began. */
   ledSince: z.string().optional(),
   /** Version of that process. */
   version: z.string().optional(),
-  /** The command that goes on from the last checkpoint if that process is lost. */
+  /** The command that resumes from the last checkpoint if that process is lost. */
   resumeCommand: z.string().optional(),
   datasetDir: z.string(),
   /** Run and step of the checkpoint that the run began with; null if it began from nothing. */
   forkedFrom: z.object({ runId: z.string(), step: z.number().int() }).nullable().default(null),
-  /** The same of the checkpoint whose weights alone the run began with. */
+  /** Run and step of the checkpoint of which the run took only the weights. */
   initFrom: z
     .object({
       runId: z.string(),
       step: z.number().int(),
-      /** How the run's model grew from that one (`--inherit`); left out where both are the same model. */
+      /** How the run's model was grown from that one (`--inherit`); omitted if both are the same model. */
       inheritance: z.object({ noise: z.number(), seed: z.number() }).optional(),
     })
     .nullable()
@@ -62,9 +63,10 @@ const recordSchema = z.object({
 export type RunRecord = DeepReadonly<z.output<typeof recordSchema>>;
 
 /**
- * A run's folder: `run.json`, `run.lock` (run-lock.ts), `token` (run-token.ts), `journal.ndjson` (journal.ts), `config.json`,
- * `metrics.ndjson`, `metrics-index/`, `summary.json`, `logs/`, `checkpoints/`, `trace/`, `routes/` (routes-file.ts); after a failure `flight/`, `failure.json` if the last generation failed, and
- * `failure-<generation>.json` of earlier ones.
+ * A run's folder: `run.json`, `run.lock` (run-lock.ts), `token` (run-token.ts), `journal.ndjson`
+ * (journal.ts), `config.json`, `metrics.ndjson`, `metrics-index/`, `summary.json`, `logs/`, `checkpoints/`,
+ * `trace/`, `routes/` (routes-file.ts); after a failure `flight/`, `failure.json` if the last generation
+ * failed, and `failure-<generation>.json` for earlier generations.
  */
 export class RunFolder {
   readonly logs: string;
@@ -101,7 +103,7 @@ export class RunFolder {
   }
 
   /**
-   * Null if the folder has no `run.json`, or one that is not a run's.
+   * Returns null if the folder has no valid `run.json`.
    *
    * @throws TrainerError `BAD_INPUT` if it is of a later format version
    */
@@ -118,9 +120,9 @@ export class RunFolder {
   }
 
   /**
-   * The configuration that the run trained with last; null if there is none that can be read.
+   * The configuration with which the run trained last; null if there is no readable one.
    *
-   * @param schema that of the trainer, or of what a reader needs
+   * @param schema the trainer's schema, or one with the fields that a reader needs
    */
   readConfig<Config>(schema: z.ZodType<Config>): Config | null {
     return readJson(this.#file('config.json'), schema);
@@ -136,7 +138,10 @@ export class RunFolder {
     this.#writeJson('failure.json', report);
   }
 
-  /** Renames the failure of an earlier generation after its number: the next one may end otherwise. */
+  /**
+   * Renames the failure report of an earlier generation after its number, as the next generation may end
+   * differently.
+   */
   archiveFailure(): void {
     const file = this.#file('failure.json');
     const failure = readJson(file, pastFailureSchema);
@@ -170,14 +175,14 @@ export class RunFolder {
     } catch (error) {
       rmSync(`${file}.tmp`, { force: true });
       if (!isDiskFull(error) || !existsSync(file)) throw error;
-      // The disk has no room for a new file, but the old one has its block.
+      // The disk has no room for a new file, but the old file's block can be overwritten.
       writeFileSync(file, text, { flag: 'r+' });
       truncateSync(file, Buffer.byteLength(text));
     }
   }
 }
 
-/** Null if there is no such file, or it does not fit. */
+/** Returns null if the file does not exist or does not match the schema. */
 function readJson<T>(file: string, schema: z.ZodType<T>): T | null {
   try {
     return schema.parse(JSON.parse(readRegularFile(file).toString()));
@@ -197,7 +202,7 @@ function namesIn(runsDir: string): string[] {
 }
 
 /**
- * The run of that id, which must be the name of a folder in `runsDir`; null if there is none.
+ * The run with the given id, which must be the name of a folder in `runsDir`; null if there is none.
  *
  * @throws TrainerError as `readRecord`
  */
@@ -208,7 +213,9 @@ export function runOf(runsDir: string, runId: string): { folder: RunFolder; reco
   return record === null ? null : { folder, record };
 }
 
-/** All runs under `runsDir` that this version can read, the one that was started or resumed last first. */
+/**
+ * All runs under `runsDir` that this version can read, ordered by the last start or resumption, newest first.
+ */
 export function listRuns(runsDir: string): { folder: RunFolder; record: RunRecord }[] {
   if (!existsSync(runsDir)) return [];
   return namesIn(runsDir)
@@ -228,7 +235,7 @@ function lastStartOf({ ledSince, startedAt }: RunRecord): string {
   return ledSince ?? startedAt;
 }
 
-/** Whether the run in a folder, should there be one, must not be looked at. */
+/** Whether access to a folder is denied, so that a run in it cannot be read. */
 function isForeign(directory: string): boolean {
   try {
     statSync(path.join(directory, 'run.json'));
@@ -243,7 +250,7 @@ function ofAnotherUser(runId: string, directory: string): TrainerError {
 }
 
 /**
- * The run that a command means: the named folder or id, else the newest.
+ * The run that a command refers to: the named folder or id, otherwise the newest run.
  *
  * @throws TrainerError `BAD_INPUT` if there is none, or it is of a later format version
  */

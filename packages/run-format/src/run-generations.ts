@@ -5,7 +5,7 @@ import {
   type RecoveryAccount,
 } from './journal-events.js';
 
-/** A generation of a run, as its journal tells it. */
+/** A generation of a run, reconstructed from its journal. */
 export interface RunGeneration {
   readonly generation: number;
   readonly from: JournalStart;
@@ -13,20 +13,23 @@ export interface RunGeneration {
   readonly workersPerNode: number;
   /** Wall clock, ms since 1970. */
   readonly beganAtMs: number;
-  /** null if it has not trained. */
+  /** Null if the generation has not trained. */
   readonly trainedAtMs: number | null;
-  /** null while it goes on, or if its coordinator left without a word. */
+  /** Null while the generation is running, or if its coordinator died unexpectedly. */
   readonly endedAtMs: number | null;
-  /** Its last step that all ranks had done, where a later generation went on behind it; else null. */
+  /** The last step that all ranks had done, if a later generation resumed; otherwise null. */
   readonly lastStep: number | null;
-  /** `open`: it goes on, or its coordinator left without a word; `lost`: it did, and a later generation went on. */
+  /**
+   * `open`: the generation is running, or its coordinator died unexpectedly; `lost`: the coordinator died,
+   * and a later generation resumed.
+   */
   readonly end: 'open' | 'lost' | 'restarted' | 'failed' | 'finished' | 'stopped';
-  /** Why it failed. */
+  /** Why the generation failed; null if it did not. */
   readonly failure: Pick<
     JournalEntry & { type: 'failure' },
     'time' | 'code' | 'message' | 'rank' | 'node' | 'step'
   > | null;
-  /** How the run came back with it, after earlier ones had failed; null if it did not. */
+  /** How the run recovered with this generation after earlier ones had failed; null if it did not. */
   readonly recovery: RecoveryAccount | null;
 }
 
@@ -35,7 +38,7 @@ type Mutable<T> = { -readonly [Field in keyof T]: T[Field] };
 /** The generations of a run, oldest first. */
 export function generationsOf(journal: readonly JournalEntry[]): RunGeneration[] {
   const generations: Mutable<RunGeneration>[] = [];
-  /** The last one that trained. */
+  /** The last generation that trained. */
   let trained: Mutable<RunGeneration> | null = null;
   for (const entry of journal) {
     const last = generations.at(-1);

@@ -1,13 +1,16 @@
 import { z } from 'zod';
 
-/** How a number that each rank measures in a step becomes one of the whole run, and where that is shown. */
+/** How a number that each rank measures in a step is combined over ranks, and where the result is shown. */
 interface Measure {
   readonly overRanks: 'mean' | 'sum' | 'max' | 'same' | 'max over mean';
   /** Description, with its unit. */
   readonly help: string;
-  /** Name of its gauge for Prometheus, which has the value of the last step. */
+  /** Name of its Prometheus gauge, which has the value of the last step. */
   readonly prometheus?: string;
-  /** Tag of its scalar for TensorBoard; it is then also a column of the page, and in the record of a step there. */
+  /**
+   * Tag of its TensorBoard scalar; such a number is also a column of the page, and part of its record of a
+   * step.
+   */
   readonly tensorboard?: string;
 }
 
@@ -17,8 +20,8 @@ const count = z.int().nonnegative();
 const amount = z.number().nonnegative();
 
 /**
- * Numbers of a step that are only recorded and shown: a rank reports them by name (`StepReport.measures`). They are optional,
- * as earlier runs, or some runs, do not have them.
+ * Numbers of a step that are only recorded and shown; a rank reports them by name (`StepReport.measures`).
+ * They are optional, as earlier runs and some current ones lack them.
  */
 export const rankMeasures = z.strictObject({
   answerTokens: count.exactOptional().register(about, {
@@ -94,7 +97,10 @@ export const rankMeasures = z.strictObject({
 });
 export type RankMeasures = Readonly<z.output<typeof rankMeasures>>;
 
-/** All numbers of a step. One is nullable if it is null in a step that was skipped because something was not finite. */
+/**
+ * All numbers of a step. A number is nullable if it is null in a step that was skipped because a value was
+ * not finite.
+ */
 export const stepMeasures = z.object({
   loss: z.number().nullable().register(about, {
     overRanks: 'mean',

@@ -1,11 +1,14 @@
 const WINDOW_STEPS = 50;
 
-/** Tokens per second and remaining time, over the last steps by wall clock (validations and checkpoints included). */
+/**
+ * Tokens per second and remaining time, from the wall-clock time of the last steps, including validations and
+ * checkpoints.
+ */
 export class Throughput {
   #begunMs: number | null = null;
   readonly #steps: { readonly step: number; readonly tokens: number; readonly atMs: number }[] = [];
 
-  /** @param maxSeconds limit on the training time, from the first step on; Infinity for no limit */
+  /** @param maxSeconds limit on the training time, counted from the first step; Infinity for no limit */
   constructor(
     readonly totalSteps: number,
     private readonly maxSeconds: number,
@@ -19,7 +22,7 @@ export class Throughput {
     if (this.#steps.length > WINDOW_STEPS) this.#steps.shift();
   }
 
-  /** Tokens per second; 0 (unknown) before the second step, as is `secondsLeft`. */
+  /** Tokens per second; 0 (unknown) before the second step, like `secondsLeft`. */
   get tokensPerS(): number {
     const seconds = this.#windowS();
     return seconds === 0 ? 0 : this.#steps.slice(1).reduce((sum, { tokens }) => sum + tokens, 0) / seconds;

@@ -1,6 +1,6 @@
 import type { OperationKind } from './operations.js';
 
-/** The steps of a generation that traces are kept of. */
+/** The steps of a generation whose traces are kept. */
 export interface TracedSteps {
   readonly generation: number;
   readonly first: number;
@@ -12,19 +12,19 @@ export interface TracedSteps {
 /** The clock of a node, compared with that of the first. */
 export interface ClockOffset {
   readonly node: number;
-  /** Offset to subtract from its times. */
+  /** Offset to subtract from the node's times. */
   readonly offsetMs: number;
-  /** How far the offset may be off; null if nothing says. */
+  /** Maximum error of the offset; null if it is unknown. */
   readonly uncertaintyMs: number | null;
 }
 
-/** Time in which nothing moved in an operation of a rank. */
+/** Time in which no data moved in an operation of a rank. */
 export interface TimelineWait {
   readonly startMs: number;
   readonly endMs: number;
-  /** The rank whose bytes came last; null if that is not known. */
+  /** The rank whose bytes arrived last; null if unknown. */
   readonly rank: number | null;
-  /** When that rank began the operation; null if that is not known. */
+  /** When that rank began the operation; null if unknown. */
   readonly rankStartMs: number | null;
 }
 
@@ -38,7 +38,7 @@ export interface TimelineSpan {
   readonly step: number;
   readonly startMs: number;
   readonly endMs: number;
-  /** It was still under way when the trace ended. */
+  /** Whether the span was still in progress when the trace ended. */
   readonly isOpen: boolean;
   /** Details of an operation. */
   readonly operation: {
@@ -54,8 +54,11 @@ export interface TimelineSpan {
 export interface TimelineLane {
   readonly rank: number;
   readonly node: number;
-  /** Spans of its thread in order of start; they nest, but do not overlap otherwise. An overlapped operation is shown by its wait. */
+  /**
+   * Spans of the rank's thread in order of start, which nest but do not overlap otherwise. For an overlapped
+   * operation, only its wait is included.
+   */
   readonly spans: readonly TimelineSpan[];
-  /** Operations that travelled while the rank did other things, from their start to their end. */
+  /** Operations that were in flight while the rank did other things, from their start to their end. */
   readonly inFlight: readonly TimelineSpan[];
 }

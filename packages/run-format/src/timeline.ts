@@ -3,7 +3,7 @@ import type { OperationSpan, RecordedSpan } from './flight-span.js';
 import type { Trace } from './read-trace.js';
 import type { ClockOffset, TimelineLane, TimelineSpan, TimelineWait } from './timeline-data.js';
 
-/** Shorter waits are not blamed on a rank that was not recorded. */
+/** Shorter waits are not attributed to a rank if none was recorded. */
 const LEAST_WAIT_MS = 0.05;
 
 export interface Timeline extends Pick<Trace, 'runId' | 'generation' | 'numNodes' | 'workersPerNode'> {
@@ -11,7 +11,7 @@ export interface Timeline extends Pick<Trace, 'runId' | 'generation' | 'numNodes
   readonly clocks: readonly ClockOffset[];
 }
 
-/** Puts the spans of all ranks on one clock, and says who waited for whom. */
+/** Converts the spans of all ranks to one clock, and determines who waited for whom. */
 export function timelineOf(trace: Trace): Timeline {
   const { runId, generation, numNodes, workersPerNode, ranks } = trace;
   const worldSize = numNodes * workersPerNode;
@@ -98,7 +98,8 @@ function waitOf(span: OperationSpan, { rank, worldSize, startsOf }: Context): Ti
   if (waitEndMs === null) return null;
   const starts = startsOf.get(sequence)!;
   let last = waitedFor;
-  // Several came at once. Where all ranks send to each other, the last to begin was the last to send.
+  // Bytes of several ranks arrived at once. If all ranks send to each other, the last to begin was the last
+  // to send.
   if (last === null && waitMs >= LEAST_WAIT_MS && numReceives === worldSize - 1)
     for (const [other, start] of starts)
       if (other !== rank && start > (last === null ? startMs : starts.get(last)!)) last = other;

@@ -8,9 +8,10 @@ const TRACE_FORMAT = 'locmoe-trace';
 const TRACE_VERSION = 1;
 
 /**
- * A trace file holds spans of the ranks of one node, as in their flight rings: a line of JSON (TraceHead) filled up
- * with spaces to a multiple of 8 bytes; then chunks of one rank each: their magic number, the rank, the length of the
- * names, the number of words; the names, by code, a line each, filled up alike; the slots.
+ * Layout of a trace file with spans of the ranks of one node, as in their flight rings: a line of JSON
+ * (TraceHead), padded with spaces to a multiple of 8 bytes; then chunks of one rank each, consisting of a
+ * magic number, the rank, the length of the names, and the number of words; the names, one per line in order
+ * of code, padded in the same way; and the slots.
  */
 const headSchema = z.object({
   runId: z.string(),
@@ -18,7 +19,7 @@ const headSchema = z.object({
   node: z.number(),
   numNodes: z.number(),
   workersPerNode: z.number(),
-  /** The machine whose monotonic clock, added to `monotonicEpochMs`, gave the times (bootIdentity). */
+  /** The machine whose monotonic clock plus `monotonicEpochMs` gave the times (`bootIdentity`). */
   machine: z.string(),
   monotonicEpochMs: z.number(),
 });
@@ -30,7 +31,7 @@ const CHUNK_MAGIC = 0x6b6e_6863; // "chnk"
 const CHUNK_HEAD_WORDS = 4;
 const ALIGNMENT = 8;
 
-/** Parts of the name of a file, which has no span of an earlier step. */
+/** Parts of the name of a trace file; `step` is the earliest step in it. */
 export interface TraceFileName extends Pick<TraceHead, 'generation' | 'node'> {
   readonly step: number;
 }
@@ -39,7 +40,7 @@ export function traceFileName({ generation, node, step }: TraceFileName): string
   return `generation-${generation}-node-${node}-step-${step}.trace`;
 }
 
-/** Null if the name is no trace file's. */
+/** Returns null if the name is not that of a trace file. */
 export function parseTraceFileName(name: string): TraceFileName | null {
   const match = /^generation-(\d+)-node-(\d+)-step-(\d+)\.trace$/.exec(name);
   if (match === null) return null;
@@ -62,7 +63,7 @@ function bytesOf(words: Int32Array): Uint8Array {
   return new Uint8Array(words.buffer, words.byteOffset, words.byteLength);
 }
 
-/** The text and the end of its last line, filled up with spaces. */
+/** Pads the text with spaces and ends its last line. */
 function padded(text: string): Buffer {
   const bytes = Buffer.byteLength(text) + 1;
   return Buffer.from(`${text}${' '.repeat((ALIGNMENT - (bytes % ALIGNMENT)) % ALIGNMENT)}\n`);
@@ -74,7 +75,7 @@ export interface TraceChunk {
   readonly spans: readonly RecordedSpan[];
 }
 
-/** The content of a file, with spans of these steps. */
+/** The content of a file, restricted to the requested steps. */
 export interface TraceContent {
   readonly head: TraceHead;
   readonly chunks: readonly TraceChunk[];
@@ -85,8 +86,8 @@ export interface TraceContent {
 /**
  * Reads a file. A chunk that was cut short by a kill is left out.
  *
- * @param file for errors
- * @throws TrainerError `BAD_INPUT` if it is no trace file, is damaged, or is of another version
+ * @param file name for error messages
+ * @throws TrainerError `BAD_INPUT` if it is not a trace file, is damaged, or is of another version
  */
 export function decodeTrace(
   file: string,
@@ -115,7 +116,7 @@ export function decodeTrace(
   return { head, chunks, lastSteps };
 }
 
-/** A copy, since a file's words need not be aligned in a buffer. */
+/** Copies the words, since those of a file need not be aligned in a buffer. */
 function wordsAt(bytes: Buffer, offset: number, length: number): Int32Array {
   const words = new Int32Array(length);
   new Uint8Array(words.buffer).set(bytes.subarray(offset, offset + length * 4));
