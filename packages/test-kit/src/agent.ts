@@ -1,4 +1,4 @@
-// A bare node agent, for ranks without a training: a gRPC server, a data plane and forked workers.
+// A bare node agent, for ranks that do not train: a gRPC server, a data plane and forked workers.
 import type { ChildProcess } from 'node:child_process';
 import { DataPlane } from 'locmoe/internal/agent/data-plane';
 import { formatAddress } from 'locmoe/internal/rpc/address';

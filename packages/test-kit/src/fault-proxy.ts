@@ -1,12 +1,15 @@
 import { once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
 
-/** Most bytes that wait in the proxy for each direction of a connection; beyond it, it does not read on. */
+/**
+ * Maximum number of bytes queued in the proxy for each direction of a connection; beyond it, the proxy stops
+ * reading.
+ */
 const QUEUE_BYTES = 4 << 20;
-/** A throttled direction passes pieces that take this long. */
+/** A throttled direction sends in pieces that take this long. */
 const PIECE_MS = 20;
 
-/** `toTarget`: from those who connect to where the proxy leads; `fromTarget`: back. */
+/** `toTarget`: from the clients to the target of the proxy; `fromTarget`: back. */
 export type Direction = 'toTarget' | 'fromTarget';
 
 /** Faults of one direction of all connections. */
@@ -15,15 +18,15 @@ class Lane {
   bytesPerS = Number.POSITIVE_INFINITY;
   isDropping = false;
   corruptsNext = false;
-  /** When the link has sent what passed, on the clock of `performance.now()`. */
+  /** When the throttled link will be free, on the clock of `performance.now()`. */
   #freeMs = 0;
 
-  /** How long bytes that arrived at `arrivedMs` still wait. */
+  /** How much longer bytes that arrived at `arrivedMs` have to wait. */
   waitMs(arrivedMs: number): number {
     return Math.max(arrivedMs + this.delayMs, this.#freeMs) - performance.now();
   }
 
-  /** The front of `bytes` that may pass now, corrupted if that was asked for. */
+  /** Returns the first bytes that may pass now, corrupted if requested. */
   take(bytes: Buffer): Buffer {
     const most = Math.max(1, Math.floor((this.bytesPerS * PIECE_MS) / 1000));
     const piece = bytes.subarray(0, Math.min(most, bytes.length));
@@ -74,7 +77,7 @@ class Pipe {
     this.pump();
   }
 
-  /** Passes on what may pass by now; called again whenever that can have changed. */
+  /** Forwards what may pass by now; called again whenever that may have changed. */
   pump(): void {
     clearTimeout(this.#timer);
     const { from, to, lane } = this;
@@ -102,8 +105,8 @@ class Pipe {
 }
 
 /**
- * A TCP proxy to a port of this machine that does to its connections what networks do. What is set holds for connections
- * that are there and those to come, in one direction or both, until `heal`.
+ * A TCP proxy to a port of this machine that disturbs its connections as networks do. Settings apply to
+ * existing and new connections, in one direction or both, until `heal`.
  */
 export class FaultProxy {
   readonly #lanes: Readonly<Record<Direction, Lane>> = { toTarget: new Lane(), fromTarget: new Lane() };
@@ -118,7 +121,7 @@ export class FaultProxy {
     server.on('connection', (socket) => this.#join(socket, target));
   }
 
-  /** @param port taken by the proxy; a free one by default */
+  /** @param port port of the proxy; a free one by default */
   static async to(target: number, port = 0): Promise<FaultProxy> {
     const server = createServer({ allowHalfOpen: true });
     server.listen(port, '127.0.0.1');
@@ -126,14 +129,14 @@ export class FaultProxy {
     return new FaultProxy(server, target);
   }
 
-  /** Every byte arrives this much later. */
+  /** Delays every byte by `ms`. */
   delay(ms: number, direction?: Direction): void {
     this.#set(direction, (lane) => {
       lane.delayMs = ms;
     });
   }
 
-  /** All connections together pass no more than this. */
+  /** Limits the rate of all connections together. */
   throttle(bytesPerS: number, direction?: Direction): void {
     this.#set(direction, (lane) => {
       lane.bytesPerS = bytesPerS;
@@ -141,8 +144,8 @@ export class FaultProxy {
   }
 
   /**
-   * Nothing passes, not even the end of a connection, and neither side is told. What TCP would send again arrives after
-   * `heal`.
+   * Lets nothing pass, not even the end of a connection, without notifying either side. What TCP would
+   * retransmit arrives after `heal`.
    */
   drop(direction?: Direction): void {
     this.#set(direction, (lane) => {
@@ -162,7 +165,7 @@ export class FaultProxy {
     for (const { from } of this.#pipes) if (!from.destroyed) from.resetAndDestroy();
   }
 
-  /** Lets everything pass at once again. */
+  /** Lets everything pass undisturbed again. */
   heal(): void {
     this.#set(undefined, (lane) => lane.heal());
   }

@@ -5,8 +5,8 @@ import { fileURLToPath } from 'node:url';
 import { runnable } from 'locmoe/internal/os/start-thread';
 
 /**
- * Path of the program `name` beside the module at `url`, with the same extension: .ts from sources, .js when
- * built.
+ * Path of the program `name` beside the module at `url`, with the same extension: .ts from sources, .js from
+ * the build.
  */
 export function programBeside(url: string, name: string): string {
   const file = fileURLToPath(url);
@@ -14,8 +14,9 @@ export function programBeside(url: string, name: string): string {
 }
 
 /**
- * Forks a program. It gets a process group of its own: Ctrl-C in a terminal, which could meet it before it listens to
- * signals, is for this process, whose channel it ends with.
+ * Forks a program in a process group of its own. Ctrl-C in a terminal, which could otherwise reach the
+ * program before it listens for signals, reaches only this process, and the program ends when the channel
+ * closes.
  *
  * @param env added to the environment of this process
  */

@@ -1,6 +1,9 @@
 import { createServer } from 'node:net';
 
-/** A port of 127.0.0.1 that was free a moment ago, for what must know it before it is listened at. */
+/**
+ * Returns a port of 127.0.0.1 that was free a moment ago, for programs that must know the port before
+ * listening.
+ */
 export function freePort(): Promise<number> {
   return new Promise((resolve, reject) => {
     const server = createServer();

@@ -19,7 +19,7 @@ export interface SpawnOptions {
   /** Passed to `body` of every rank; must survive structured cloning. */
   readonly args?: unknown;
   readonly ringBytes?: number;
-  /** Deadline of a collective without progress. */
+  /** Deadline for a collective that makes no progress. */
   readonly timeoutMs?: number;
   /** Deadline of the whole call. */
   readonly deadlineMs?: number;
@@ -35,7 +35,7 @@ export interface SpawnOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
-/** Handle on the running processes, for tests that disturb them. */
+/** Handle to the running processes, for tests that disturb them. */
 export interface Cluster {
   readonly agentPids: readonly number[];
   readonly workerPids: readonly number[];
