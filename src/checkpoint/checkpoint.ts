@@ -163,7 +163,7 @@ export async function newestValid(
   throw passedOver.all;
 }
 
-/** Why checkpoints were passed over. */
+/** Collects why checkpoints were skipped. */
 class PassedOver {
   readonly #problems: string[] = [];
 

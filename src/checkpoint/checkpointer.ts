@@ -36,7 +36,7 @@ export interface SaveOptions extends Place {
 const ROOM = 1.2;
 
 /**
- * Makes the temporary folder of a save.
+ * Creates the temporary folder of a save.
  *
  * @param bytes size of all ranks' files
  * @throws TrainerError `DISK_FULL` if there is no room; `NO_RESOURCE` if the disk fails otherwise;
@@ -52,7 +52,7 @@ export function beginCheckpoint(place: Place, bytes: number): void {
 }
 
 /**
- * Commits a checkpoint of which all files are written and synced.
+ * Commits a checkpoint whose files have all been written and synced.
  *
  * @param warn told what failed after the checkpoint was committed
  * @returns the checkpoint's folder
@@ -85,7 +85,7 @@ export function discardCheckpoint(place: Place): void {
 }
 
 /**
- * Saves a checkpoint of a world of one rank, all in this process.
+ * Saves a checkpoint of a world of one rank, entirely in this process.
  *
  * @returns the checkpoint's folder
  * @throws as `writeShards` and `commitCheckpoint`
@@ -108,7 +108,7 @@ export function saveCheckpoint({
   }
 }
 
-/** A rank on a machine without the shared disk may have written elsewhere. */
+/** A rank on a machine without the shared disk may have written to another one. */
 function assertSeen(folder: string, { file, bytes }: ShardFile): void {
   const size = statSync(join(folder, file), { throwIfNoEntry: false })?.size;
   if (size === bytes) return;

@@ -74,7 +74,7 @@ export class ExpertFile implements ExpertStorage {
     for (const expert of experts) willRead(this.#fd, this.#positionOf(expert, 0), this.#recordBytes);
   }
 
-  /** Elements of the values (0), or of the moments m (1) and v (2), of an expert as they are stored now. */
+  /** The stored values (0), first moments m (1) or second moments v (2) of an expert. */
   floatsOf(
     expert: number,
     array: number,

@@ -31,7 +31,7 @@ export function assertNotSuperseded(root: string, generation: number): void {
 }
 
 /**
- * The operation that errors name if a save refuses to write something, such as a tensor that is not finite.
+ * The operation that errors name if a save refuses to write something, such as a tensor with NaN or infinity.
  */
 export const SAVE_OPERATION = 'checkpoint write';
 

@@ -34,8 +34,8 @@ export function temporaryFolder({ root, step, generation }: Place): string {
 }
 
 /**
- * Committed folders under `root`, newest first: by generation, then by step. Those with an unreadable
- * manifest count as of generation `unreadable`.
+ * Committed folders under `root`, newest first: by generation, then by step. Folders with an unreadable
+ * manifest count as written by generation `unreadable`.
  */
 export function committedFolders(root: string, unreadable = 0): string[] {
   if (!existsSync(root) || !statSync(root).isDirectory()) return [];
@@ -85,7 +85,8 @@ export function prepareFolder(place: Place): void {
  * checkpoints and that of step `keepStep`. Checkpoints of later steps are deleted, too: the run was resumed
  * from an earlier one, so they are no longer part of it.
  *
- * @param warn told what failed after the rename: the checkpoint is committed, and the next one tidies up
+ * @param warn called with what failed after the rename: the checkpoint is committed, and the next save tidies
+ *   up
  * @throws TrainerError `SUPERSEDED` if a later generation was started
  */
 export function commitFolder(

@@ -16,7 +16,7 @@ const OF_EXPERT = /\.(?:shared|experts\.(\d+))\./;
  * outputs add up: the shared experts have the first units, the routed ones have slices of the others in turn.
  * Null for the parameters of routers, which have no counterpart.
  *
- * @param sharedWidth hidden units of the shared experts together
+ * @param sharedWidth total number of hidden units of the shared experts
  * @throws TrainerError `BAD_CHECKPOINT` if a tensor is missing or damaged, or its shape differs
  */
 export function inheritedValues(

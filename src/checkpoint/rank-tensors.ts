@@ -27,7 +27,7 @@ export interface RankTensors {
   readonly optimizerShared: readonly SavedTensor[];
   /** Other state that is equal on all ranks, such as the routers', on rank 0; empty on all others. */
   readonly state: readonly SavedTensor[];
-  /** Expert parameters and their moments; of a replicated expert on its lowest owner only. */
+  /** Expert parameters and their moments; those of a replicated expert only on its lowest owner. */
   readonly experts: readonly SavedTensor[];
   readonly optimizerExperts: readonly SavedTensor[];
 }

@@ -25,7 +25,7 @@ export function atShard(): void {
 }
 
 /**
- * Writes and syncs one rank's files of a checkpoint into a folder that the coordinator has made.
+ * Writes and syncs one rank's files of a checkpoint into a folder that the coordinator has created.
  *
  * @param onFile called after each file
  * @throws TrainerError `DISK_FULL`; `NO_RESOURCE` if the disk fails otherwise or is not the coordinator's;

@@ -7,8 +7,8 @@ import { addProduct } from '../../parameters/low-rank-pair.js';
 import { CONFIG_FILE, MAX_CONFIG_BYTES } from './published-config.js';
 import { PublishedTensors } from './published-tensors.js';
 
-// The form of HuggingFace's PEFT: the pair of a linear layer W [outputs, inputs] is lora_A [r, inputs] and lora_B [outputs, r], and
-// W + scale lora_B lora_A takes the place of W.
+// The form of HuggingFace's PEFT: the pair of a linear layer W [outputs, inputs] is lora_A [r, inputs] and
+// lora_B [outputs, r], and W + scale lora_B lora_A replaces W.
 
 export const ADAPTER_CONFIG = 'adapter_config.json';
 export const ADAPTER_WEIGHTS = 'adapter_model.safetensors';
@@ -35,7 +35,7 @@ export function adapterPair(published: string): { readonly a: string; readonly b
   return { a: `${module}.lora_A.weight`, b: `${module}.lora_B.weight` };
 }
 
-/** A LoRA adapter beside the weights of its base model. */
+/** A LoRA adapter to be added to the weights of its base model. */
 export interface Adapter {
   /** Folder of the base model. */
   readonly base: string;

@@ -24,14 +24,14 @@ export interface Published {
   readonly architecture: Architecture;
   /** Includes placeholder settings of data and training, which are to be replaced. */
   readonly config: RunConfig;
-  /** Hidden units of the shared expert, which the model may have without using it; 0 for none. */
+  /** Hidden units of the shared expert, which may exist without being used; 0 for none. */
   readonly sharedWidth: number;
 }
 
 const ARCHITECTURES = Object.keys(MODEL_TYPES) as Architecture[];
 
 const count = z.number().int().positive();
-/** Fields that may be left out have the defaults of transformers. */
+/** Omitted fields have the defaults of transformers. */
 const fieldsSchema = z.object({
   architectures: z.tuple([
     z.enum(ARCHITECTURES, {
@@ -186,7 +186,7 @@ function unsupportedMixture(fields: Fields): string | undefined {
   return undefined;
 }
 
-/** Tells whether biases are added to queries, keys and values. */
+/** Whether biases are added to queries, keys and values. */
 function hasBias({ architectures: [architecture], qkv_bias }: Fields): boolean {
   return architecture === 'Qwen2ForCausalLM' || (architecture === 'Qwen2MoeForCausalLM' && qkv_bias);
 }
