@@ -17,7 +17,7 @@ export function fusedOp<T extends tf.Tensor, const Saved extends readonly tf.Ten
     const gradFunc = (dy: tf.Tensor, kept: tf.Tensor[]) => {
       const gradients = tf.tidy(() => backward(dy, kept as unknown as Saved));
       for (const tensor of [dy, ...kept]) if (!gradients.includes(tensor)) tensor.dispose();
-      // Autograd asks for a tensor in place of a gradient that it does not look at.
+      // Autograd requires some tensor even for a gradient that it does not use.
       return gradients.map((gradient) => gradient ?? dy);
     };
     return { value, gradFunc };
@@ -27,8 +27,8 @@ export function fusedOp<T extends tf.Tensor, const Saved extends readonly tf.Ten
 
 /**
  * The identity, [...] -> [...]. The backward pass calls `callback` with the gradient of the result once it is
- * final, i.e. after every use of the result was differentiated: on every rank at the same place between the
- * collectives.
+ * final, i.e. after every use of the result has been differentiated, which is at the same place between the
+ * collectives on every rank.
  */
 export function onGradient<T extends tf.Tensor>(x: T, callback: (gradient: tf.Tensor) => void): T {
   return fusedOp([x], () => ({
@@ -42,18 +42,18 @@ export function onGradient<T extends tf.Tensor>(x: T, callback: (gradient: tf.Te
 }
 
 /**
- * Frees the inputs of an operation that is the last to read them: `consume([x, y], residual(x, y))`. What the operation
- * saved for its backward stays, since autograd saves clones. Without this, autograd would keep the inputs until the end
- * of the forward pass.
+ * Frees the inputs of an operation that is the last to read them: `consume([x, y], residual(x, y))`. What the
+ * operation saved for its backward pass remains, since autograd saves clones. Without this, autograd would
+ * keep the inputs until the end of the forward pass.
  *
- * @param result of the operation; an input that is the result stays
+ * @param result result of the operation; an input that is also the result is not freed
  */
 export function consume<Result>(inputs: readonly tf.Tensor[], result: Result): Result {
   for (const input of inputs) if (input !== result) input.dispose();
   return result;
 }
 
-/** Whether a gradient is recorded: operations keep what their backward needs. */
+/** Whether a gradient is being recorded, so that operations must keep what their backward pass needs. */
 export function isRecording(): boolean {
   return tf.engine().state.gradientDepth > 0;
 }

@@ -9,7 +9,7 @@ export function narrow(
   const bits = new Uint32Array(values.buffer, values.byteOffset, values.length);
   for (let i = 0; i < bits.length; i++) {
     const x = bits[i]!;
-    // Rounding could carry a NaN over to infinity.
+    // Rounding could turn a NaN into infinity.
     into[i] = (x & 0x7fffffff) > NOT_FINITE ? (x >>> 16) | QUIET_NAN : (x + 0x7fff + ((x >>> 16) & 1)) >>> 16;
   }
   return into;

@@ -3,7 +3,7 @@ import { fusedOp } from './autograd.js';
 import { kernels } from './kernels/choose-kernels.js';
 import type { tf } from './tensorflow.js';
 
-/** Adds a bias to each row of the host, in place: [T, d]. */
+/** Adds a bias to each row on the host, in place: [T, d]. */
 export function addBiasOnHost(xTD: Float32Array, biasD: Float32Array): void {
   for (let begin = 0; begin < xTD.length; begin += biasD.length)
     for (let i = 0; i < biasD.length; i++) xTD[begin + i]! += biasD[i]!;

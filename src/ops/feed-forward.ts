@@ -6,9 +6,9 @@ import { tf } from './tensorflow.js';
 // Shapes: T rows, d hidden size.
 
 /**
- * The network of `FeedForwardWeights`; no biases, so that a dense network can be copied into experts.
+ * The network of `FeedForwardWeights`; it has no biases, so that a dense network can be copied into experts.
  *
- * @param xTD [T, d], as many rows at every step
+ * @param xTD [T, d], with the same T at every step
  * @returns [T, d]
  */
 export function feedForward(xTD: tf.Tensor2D, weights: FeedForwardWeights): tf.Tensor2D {
@@ -16,11 +16,12 @@ export function feedForward(xTD: tf.Tensor2D, weights: FeedForwardWeights): tf.T
 }
 
 /**
- * `feedForward` of one network after another, each on its own consecutive rows, which vary from step to step.
+ * `feedForward` for several networks, each on its own consecutive rows, whose number varies from step to
+ * step.
  *
  * @param xTD [T, d]
- * @param weights of each network
- * @param numRows of each, at least one; they add up to T
+ * @param weights weights of each network
+ * @param numRows number of rows of each network, at least one; they add up to T
  * @returns [T, d]
  */
 export function feedForwards(
@@ -67,7 +68,7 @@ export function feedForwards(
   });
 }
 
-/** Splits saved tensors as the lists in which they were, one after the other. */
+/** Splits concatenated saved tensors into lists as long as the given ones. */
 export function splitAs(
   lists: readonly (readonly tf.Tensor[])[],
   allSaved: readonly tf.Tensor[],

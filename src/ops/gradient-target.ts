@@ -4,7 +4,7 @@ import type * as tf from '@tensorflow/tfjs-node';
 export interface GradientTarget {
   /** Values of the gradient, as many as the matrix has elements. */
   readonly values: Float32Array;
-  /** Add to what is there. */
+  /** Whether to add to the existing values. */
   readonly accumulates: boolean;
 }
 
@@ -12,15 +12,15 @@ export interface GradientTarget {
 const targets = new WeakMap<object, GradientTarget | 'unwanted'>();
 
 /**
- * @param target null where a matrix is used several times: autograd then adds its gradients; `unwanted` if it has none, as
- *   no variable that is differentiated leads to it
+ * @param target null if a matrix is used several times, in which case autograd adds its gradients; `unwanted`
+ *   if it has no gradient, because no differentiated variable leads to it
  */
 export function setGradientTarget(matrix: tf.Tensor, target: GradientTarget | 'unwanted' | null): void {
   if (target === null) targets.delete(matrix.dataId);
   else targets.set(matrix.dataId, target);
 }
 
-/** Kernels may write a gradient there, once, and give a tensor of that memory for it. */
+/** A kernel may write a gradient there, once, and return a tensor of that memory for it. */
 export function gradientTargetOf(matrix: tf.Tensor): GradientTarget | undefined {
   const target = targets.get(matrix.dataId);
   return target === 'unwanted' ? undefined : target;

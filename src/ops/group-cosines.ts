@@ -4,12 +4,12 @@ import { fusedOp } from './autograd.js';
 import { kernels } from './kernels/choose-kernels.js';
 
 /**
- * Cosines of each row with the vectors that are one on a block of d / E coordinates and zero elsewhere: the sum of a block
- * of x_t over sqrt(d / E) sqrt(|x_t|^2 + least).
+ * Cosines of each row with the vectors that are one on a block of d / E coordinates and zero elsewhere: the
+ * sum of a block of x_t divided by sqrt(d / E) sqrt(|x_t|^2 + least).
  *
  * @param xTD [T, d]
  * @param numGroups E, divides d
- * @param least keeps a row of zeros finite
+ * @param least keeps the result finite for a row of zeros
  * @returns [T, E]
  */
 export function groupCosines(xTD: tf.Tensor2D, numGroups: number, least: number): tf.Tensor2D {

@@ -31,7 +31,7 @@ export interface NodeBinding {
   createTensor(shape: readonly number[], dtype: number, values: Float32Array | Int32Array): number;
   /** @returns the id of a session */
   loadSavedModel(folder: string, tags: string): number;
-  /** @param inputs names of the tensors to feed, separated by commas; `outputs` those to fetch */
+  /** @param inputs comma-separated names of the tensors to feed; `outputs` those to fetch */
   runSavedModel(
     session: number,
     inputIds: readonly number[],
@@ -43,7 +43,7 @@ export interface NodeBinding {
 /** The undeclared part of @tensorflow/tfjs-node's backend that is used here. */
 export interface NodeBackend {
   binding: NodeBinding;
-  /** @returns whether its memory is free now: nothing else refers to it */
+  /** @returns whether its memory has been freed, because nothing else refers to it */
   disposeData(dataId: object, force?: boolean): boolean;
   getInputTensorIds(tensors: readonly tf.Tensor[]): number[];
   createOutputTensor(tensor: NativeTensor): tf.Tensor;

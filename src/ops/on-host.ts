@@ -1,7 +1,8 @@
 import { CUBIC, SLOPE } from './kernels/tensorflow/gelu.js';
 
-// Operations on rows of the host, for a few rows, where calls of TensorFlow would take longer. Shapes: T rows, C positions that a
-// cache has room for, d hidden size, H heads of queries, K of keys and values, h = d / H size of a head.
+// Operations on the host, for so few rows that calls of TensorFlow would take longer. Shapes: T rows, C
+// positions for which a cache has room, d hidden size, H heads of queries, K of keys and values, h = d / H
+// size of a head.
 
 /** `gelu`, in place. */
 export function geluOnHost(values: Float32Array): void {
@@ -11,7 +12,7 @@ export function geluOnHost(values: Float32Array): void {
   }
 }
 
-/** SiLU of each gate times the value beside it, into `values`. */
+/** SiLU of each gate times the value at the same index, written to `values`. */
 export function swigluOnHost(gates: Float32Array, values: Float32Array): void {
   for (let i = 0; i < values.length; i++) values[i]! *= gates[i]! / (1 + Math.exp(-gates[i]!));
 }
@@ -36,15 +37,15 @@ export function layerNormOnHost(xTD: Float32Array, gainD: Float32Array, biasD: F
 }
 
 /**
- * Keys and values of one layer for the positions of one sequence, row-major [C, K h]; C is a multiple of `BLOCK_OF_CACHE`.
- * Rows of positions that are still to come hold any finite numbers.
+ * Keys and values of one layer for the positions of one sequence, row-major [C, K h]; C is a multiple of
+ * `BLOCK_OF_CACHE`. Rows of future positions contain arbitrary finite numbers.
  */
 export interface KeyValueCache {
   readonly keys: Float32Array;
   readonly values: Float32Array;
 }
 
-/** Positions that are computed at a time: their sums do not wait for each other. */
+/** Positions that are computed at a time, as their sums are independent of each other. */
 export const BLOCK_OF_CACHE = 4;
 
 /**

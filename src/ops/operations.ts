@@ -5,15 +5,18 @@ import { tf } from './tensorflow.js';
 
 export type { AttentionShape, RowScatter };
 
-// The operations of the kernels, made differentiable. Shapes: B sequences, S positions, T = B S tokens or rows, K choices of a
-// token, N chosen rows, d hidden size, V vocabulary, P longest sequence.
+// The operations of the kernels, made differentiable. Shapes: B sequences, S positions, T = B S tokens or
+// rows, K choices of a token, N chosen rows, d hidden size, V vocabulary, P longest sequence.
 
 /** x W with gradients of both: [T, a] x [a, b] -> [T, b]. */
 export function matMul(xTA: tf.Tensor2D, wAB: tf.Tensor2D): tf.Tensor2D {
   return fusedOp([xTA, wAB], () => kernels().matMul(xTA, wAB, false));
 }
 
-/** `matMul` in float32 whatever the precision, for gates: a choice of experts hangs on small differences. */
+/**
+ * `matMul` in float32 regardless of the precision, for gates: a choice of experts may depend on small
+ * differences.
+ */
 export function exactMatMul(xTA: tf.Tensor2D, wAB: tf.Tensor2D): tf.Tensor2D {
   return fusedOp([xTA, wAB], () => kernels().matMul(xTA, wAB, true));
 }
@@ -36,8 +39,8 @@ export function layerNorm(xTD: tf.Tensor, gainD: tf.Tensor, biasD: tf.Tensor): t
 }
 
 /**
- * softmax(q k^T / sqrt(h) + causal mask) v for every head (Vaswani et al., arXiv 1706.03762, eq. 1). The backward
- * computes the probabilities again, as FlashAttention does (arXiv 2205.14135, B.2).
+ * softmax(q k^T / sqrt(h) + causal mask) v for every head (Vaswani et al., arXiv 1706.03762, eq. 1). The
+ * backward pass recomputes the probabilities, as in FlashAttention (arXiv 2205.14135, B.2).
  *
  * @param qkvTC [T, (H + 2 K) h]: H heads of queries, K of keys and K of values
  * @returns [T, d]
@@ -51,7 +54,7 @@ export function causalAttention(qkvTC: tf.Tensor2D, shape: AttentionShape): tf.T
  *
  * @param positionsPD [P, d], P >= S
  * @param tokenIdsT length T, row-major [B, S]
- * @param positionsT position of each token, length T; without it that in its sequence
+ * @param positionsT position of each token, length T; by default, the position in its sequence
  * @returns [T, d]
  */
 export function embedding(
@@ -67,9 +70,9 @@ export function embedding(
 }
 
 /**
- * Cross-entropy of each token under softmax(x E^T), E the tied embedding: both matrix products, softmax and
- * loss in one operation. It needs no one-hot of size [T, V], and applies normaliser and loss gradient to the
- * narrow matrices on either side of exp(logits) instead of to it.
+ * Cross-entropy of each token under softmax(x E^T), where E is the tied embedding: both matrix products,
+ * softmax and loss in one operation. It needs no one-hot matrix of size [T, V], and applies normaliser and
+ * loss gradient to the narrow matrices on either side of exp(logits) instead of to exp(logits).
  *
  * @param targetsT vocabulary ids, length T
  * @returns [T] in nats
@@ -108,7 +111,9 @@ export function scatterRows(
   return fusedOp(inputs, () => kernels().scatterRows(rowsND, weightsTK, scatter));
 }
 
-/** TensorFlow refuses empty indices; inputs stay connected so that the backward all-to-all runs on every rank. */
+/**
+ * TensorFlow refuses empty indices; inputs stay connected so that the backward all-to-all runs on every rank.
+ */
 function nothingOf(inputs: readonly tf.Tensor[], shape: [number, number]): tf.Tensor2D {
   return fusedOp(inputs, () => ({
     value: tf.zeros(shape),

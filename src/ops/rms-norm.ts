@@ -3,13 +3,14 @@ import { fusedOp } from './autograd.js';
 import { kernels } from './kernels/choose-kernels.js';
 import type { tf } from './tensorflow.js';
 
-// Shapes: T rows, d length of the gain. Loops for either kernels: oneDNN has this norm from version 3.8, and distributions are older.
+// Shapes: T rows, d length of the gain. The same loops serve all kernels: oneDNN has this norm from version
+// 3.8, but distributions ship older versions.
 
 /**
- * `rmsNorm` on rows of the host, row-major: [T, d] -> [T, d].
+ * `rmsNorm` on rows on the host, row-major: [T, d] -> [T, d].
  *
- * @param yTD is written
- * @param inverseT gets one over the root mean square of each row, length T
+ * @param yTD output
+ * @param inverseT output: the inverse root mean square of each row, length T
  */
 export function rmsNormOnHost(
   xTD: Float32Array,
@@ -30,8 +31,9 @@ export function rmsNormOnHost(
 }
 
 /**
- * Each row over its root mean square, times a gain (Zhang and Sennrich, arXiv 1910.07467, eq. 4); epsilon inside the root
- * as in Llama. [T, d] -> [T, d]. In a wider x each d coordinates are a row, as the heads of queries: [T, H d] -> [T, H d].
+ * Each row divided by its root mean square, times a gain (Zhang and Sennrich, arXiv 1910.07467, eq. 4);
+ * epsilon is inside the root as in Llama. [T, d] -> [T, d]. In a wider x, each d coordinates are a row, such
+ * as the heads of queries: [T, H d] -> [T, H d].
  */
 export function rmsNorm(xTD: tf.Tensor2D, gainD: tf.Tensor, epsilon: number): tf.Tensor2D {
   const d = gainD.size;

@@ -1,4 +1,4 @@
-/** How a model stretches its rotary positions to longer texts, named as `rope_scaling` of transformers. */
+/** How a model stretches its rotary positions to longer texts, named as in `rope_scaling` of transformers. */
 export type RopeScaling =
   | { readonly type: 'linear'; readonly factor: number }
   | {
@@ -6,12 +6,13 @@ export type RopeScaling =
       readonly factor: number;
       readonly lowFreqFactor: number;
       readonly highFreqFactor: number;
-      /** Tokens of a sequence before the stretching. */
+      /** Sequence length in tokens before the stretching. */
       readonly originalSeqLen: number;
     };
 
 /**
- * Radians by which each pair of a head's coordinates turns from one position to the next: theta^(-2 i / h), scaled.
+ * Angles in radians by which each pair of a head's coordinates is rotated from one position to the next:
+ * theta^(-2 i / h), scaled.
  *
  * @param size h, even
  * @returns length h / 2
@@ -28,8 +29,9 @@ export function rotaryFrequencies(
 }
 
 /**
- * `linear` divides all frequencies (Chen et al., arXiv 2306.15595, eq. 4). `llama3` divides those that turn at most `lowFreqFactor`
- * times in `originalSeqLen` tokens, leaves those that turn `highFreqFactor` times, and interpolates between them, as Llama 3.1 does.
+ * `linear` divides all frequencies (Chen et al., arXiv 2306.15595, eq. 4). `llama3` divides those with at
+ * most `lowFreqFactor` turns in `originalSeqLen` tokens, keeps those with at least `highFreqFactor` turns,
+ * and interpolates between them, as in Llama 3.1.
  */
 function divisorOf(frequency: number, scaling: RopeScaling): number {
   if (scaling.type === 'linear') return scaling.factor;

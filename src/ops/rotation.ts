@@ -7,8 +7,9 @@ import type { tf } from './tensorflow.js';
 // Shapes: T tokens, H heads of queries, K of keys and values, h size of a head.
 
 /**
- * Rotary position embedding (RoFormer, arXiv 2104.09864, section 3.2.2). Coordinate i of a head forms a pair with i + h / 2, as
- * in Llama's `rotate_half`, and turns by position * frequency of the pair.
+ * Rotary position embedding (RoFormer, arXiv 2104.09864, section 3.2.2). Coordinate i of a head forms a pair
+ * with i + h / 2, as in Llama's `rotate_half`, and is rotated by the position times the frequency of the
+ * pair.
  */
 export class Rotation {
   /** Cosines and then sines of the pairs, by position. */
@@ -26,7 +27,7 @@ export class Rotation {
    * Rotates heads of a row in place.
    *
    * @param begin index of the first coordinate
-   * @param direction -1 rotates back
+   * @param direction -1 for the inverse rotation
    */
   rotate(values: Float32Array, begin: number, numHeads: number, position: number, direction: 1 | -1): void {
     const half = this.size / 2;
@@ -45,10 +46,10 @@ export class Rotation {
   }
 
   /**
-   * Rotated queries and keys beside the values, for `causalAttention`.
+   * Concatenates rotated queries and keys with the values, for `causalAttention`.
    *
    * @param qTC [T, H h]
-   * @param kTC [T, K h], as `vTC`
+   * @param kTC [T, K h], like `vTC`
    * @returns [T, (H + 2 K) h]
    */
   queriesKeysValues(
@@ -61,7 +62,7 @@ export class Rotation {
     const numRows = qTC.shape[0];
     const widths = parts.map(({ shape }) => shape[1]);
     const width = widths[0]! + widths[1]! + widths[2]!;
-    /** Visits the places of each row's three parts: beside each other, and in an array of its own. */
+    /** Visits the places of each row's three parts, in the concatenation and in the part's own array. */
     const eachPart = (visit: (part: number, beside: number, own: number, position: number) => void) => {
       for (let row = 0, beside = 0; row < numRows; row++)
         for (let part = 0; part < 3; beside += widths[part++]!)

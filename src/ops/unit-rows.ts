@@ -4,10 +4,10 @@ import { kernels } from './kernels/choose-kernels.js';
 import { tf } from './tensorflow.js';
 
 /**
- * Each row over its length: x_t / sqrt(|x_t|^2 + least).
+ * Each row divided by its length: x_t / sqrt(|x_t|^2 + least).
  *
  * @param xTD [T, d]
- * @param least keeps a row of zeros finite
+ * @param least keeps the result finite for a row of zeros
  * @returns [T, d]
  */
 export function unitRows(xTD: tf.Tensor2D, least: number): tf.Tensor2D {
@@ -44,7 +44,10 @@ export function unitRows(xTD: tf.Tensor2D, least: number): tf.Tensor2D {
   });
 }
 
-/** |x_t| of each row, [T, 1], without a gradient. On the host: TensorFlow would first copy what other kernels computed. */
+/**
+ * |x_t| of each row, [T, 1], without a gradient. Computed on the host, as TensorFlow would first copy the
+ * results of other kernels.
+ */
 export function rowNorms(xTD: tf.Tensor2D): tf.Tensor2D {
   const [numRows, dModel] = xTD.shape;
   const x = xTD.dataSync<'float32'>();

@@ -21,8 +21,8 @@ let chosen: Kernels | undefined;
 let library: { readonly path: string; readonly loaded: OneDnn } | undefined;
 
 /**
- * What computes in this process: oneDNN where it is found, else TensorFlow, or what LOCMOE_KERNELS says. Chosen at the
- * first call, for the life of the process.
+ * The kernels of this process: those of oneDNN if it is found, otherwise TensorFlow's, or the ones that
+ * LOCMOE_KERNELS names. They are chosen at the first call, for the lifetime of the process.
  *
  * @throws TrainerError as `assertComputes`
  */
@@ -31,15 +31,15 @@ export function kernels(): Kernels {
   return chosen;
 }
 
-/** Puts `wrap` around what computes in this process, to measure each of its operations in its place. */
+/** Wraps the kernels of this process, so that each of their operations can be measured where it runs. */
 export function wrapKernels(wrap: (chosen: Kernels) => Kernels): void {
   chosen = wrap(kernels());
 }
 
 /**
- * The library that computes here; null if TensorFlow does.
+ * Path of the oneDNN library to use; null if TensorFlow computes.
  *
- * @throws TrainerError `BAD_INPUT` if LOCMOE_KERNELS or LOCMOE_ONEDNN is none that can be had
+ * @throws TrainerError `BAD_INPUT` if LOCMOE_KERNELS or LOCMOE_ONEDNN names something unavailable
  */
 export function oneDnnPath(): string | null {
   const choice = process.env.LOCMOE_KERNELS || 'auto';
@@ -59,7 +59,11 @@ export function oneDnnPath(): string | null {
   return path;
 }
 
-/** Why bfloat16 cannot be had here; null if it can. @throws TrainerError as `oneDnnPath` and `loadOneDnn` */
+/**
+ * Why bfloat16 is not available here; null if it is.
+ *
+ * @throws TrainerError as `oneDnnPath` and `loadOneDnn`
+ */
 export function whyNoBfloat16(): string | null {
   const path = oneDnnPath();
   if (path !== null)
@@ -72,8 +76,8 @@ export function whyNoBfloat16(): string | null {
 }
 
 /**
- * @throws TrainerError `BAD_CONFIG` if there is nothing here that computes in this precision; as `oneDnnPath` and
- *   `loadOneDnn`
+ * @throws TrainerError `BAD_CONFIG` if nothing on this machine computes in this precision; as `oneDnnPath`
+ *   and `loadOneDnn`
  */
 export function assertComputes(wanted: Precision): void {
   oneDnnPath();
@@ -93,7 +97,7 @@ export function usesOneDnn(): boolean {
   return oneDnnPath() !== null;
 }
 
-/** Sets the precision of training; it is float32 otherwise. Call it before `kernels`. */
+/** Sets the precision of training, which is float32 by default. Must be called before `kernels`. */
 export function usePrecision(wanted: Precision): void {
   if (chosen !== undefined && precision !== wanted)
     throw new TrainerError('INTERNAL', `the kernels compute in ${precision} already`);
@@ -107,7 +111,7 @@ function choose(): Kernels {
   return oneDnnKernels(load(path), elementTypeOf(precision));
 }
 
-/** Once: each has an engine and a stream. */
+/** Loads the library only once, as each instance has an engine and a stream. */
 function load(path: string): OneDnn {
   if (library?.path !== path) library = { path, loaded: loadOneDnn(path, findThreads()) };
   return library.loaded;

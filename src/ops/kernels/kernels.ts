@@ -1,11 +1,11 @@
 import type { tf } from '../tensorflow.js';
 
-// Shapes: T rows or tokens, N chosen rows, a and b widths, d hidden size, F hidden size of a feed-forward network,
-// V vocabulary, P longest sequence.
+// Shapes: T rows or tokens, N chosen rows, a and b widths, d hidden size, F hidden size of a feed-forward
+// network, V vocabulary, P longest sequence.
 
 export interface FusedForward<Saved extends readonly tf.Tensor[] = readonly tf.Tensor[]> {
   readonly value: tf.Tensor;
-  /** Kept for `backward` if a gradient is recorded, else freed. */
+  /** Kept for `backward` if a gradient is recorded, otherwise freed. */
   readonly saved: Saved;
   /**
    * Gradients of the inputs, in their order, from the gradient of the value and the saved tensors: distinct
@@ -19,11 +19,11 @@ export interface AttentionShape {
   readonly seqLen: number;
   /** Heads of queries. */
   readonly numHeads: number;
-  /** Heads of keys and values, each of which as many heads of queries share; `numHeads` if not given. */
+  /** Heads of keys and values, each shared by equally many heads of queries; `numHeads` by default. */
   readonly numKeyValueHeads?: number;
   /**
-   * Length T: the position of each token in its segment, counted from 0, which begins one; no query sees a key of
-   * another. Without it every sequence is one segment.
+   * Length T: the position of each token in its segment. A position of 0 starts a segment; no query attends
+   * to a key of another segment. Without it, every sequence is one segment.
    */
   readonly positionsT?: Int32Array | undefined;
 }
@@ -37,32 +37,35 @@ export function keyValueHeadsOf({
 
 export interface RowScatter {
   readonly numTokens: number;
-  /** The token that each row goes to, length N. */
+  /** The token to which each row is added, length N. */
   readonly tokensN: Int32Array;
   /** The element of the flattened [T, K] weights that scales each row, length N. */
   readonly choicesN: Int32Array;
 }
 
 /**
- * The matrices of a feed-forward network: W_in [d, F] and W_out [F, d] of W_out GELU(W_in x); or W_gate, W_in and W_out of
- * SwiGLU (Shazeer, arXiv 2002.05202, eq. 6), W_out (SiLU(W_gate x) * (W_in x)).
+ * The matrices of a feed-forward network: W_in [d, F] and W_out [F, d] of W_out GELU(W_in x); or W_gate, W_in
+ * and W_out of SwiGLU (Shazeer, arXiv 2002.05202, eq. 6), W_out (SiLU(W_gate x) * (W_in x)).
  */
 export type FeedForwardWeights = readonly tf.Tensor2D[];
 
-/** Tells W_out from the matrices into the hidden units. */
+/** Separates W_out from the matrices that compute the hidden units. */
 export function partsOf<T>(matrices: readonly T[]): { readonly wIns: readonly T[]; readonly wOut: T } {
   return { wIns: matrices.slice(0, -1), wOut: matrices.at(-1)! };
 }
 
-/** How the rows of a network come: as many at every step, more or fewer, or so and in pieces. */
+/**
+ * How many rows a network gets: the same number at every step, a varying number, or a varying number in
+ * several pieces.
+ */
 export type FeedForwardRows = 'fixed' | 'varying' | 'in pieces';
 
 /**
- * A feed-forward network on rows that may come in pieces: forward and backward of each piece, then the gradients of the
- * matrices from all of them. A row's bits do not depend on its piece.
+ * A feed-forward network on rows that may come in several pieces: forward and backward pass of each piece,
+ * then the gradients of the matrices from all of them. The bits of a row do not depend on its piece.
  */
 export interface FeedForwardNetwork {
-  /** @returns y [T, d], and what the backward needs */
+  /** @returns y [T, d], and what the backward pass needs */
   forward(
     xTD: tf.Tensor2D,
     weights: FeedForwardWeights,
@@ -88,16 +91,19 @@ export interface FeedForwardPiece {
 }
 
 /**
- * The operations of a step that take time. Those of ops/ are these made differentiable, and say what each computes;
- * what is kept for a backward is for the same kernels alone.
+ * The time-consuming operations of a step. The operations of ops/ make them differentiable and document what
+ * each computes; what is kept for a backward pass can only be used by the same kernels.
  */
 export interface Kernels {
   readonly name: 'onednn' | 'tensorflow';
   /** Name with version and precision, for people. */
   readonly description: string;
-  /** A tensor in memory that is quick to get; write its elements, which are arbitrary, before it is used. */
+  /**
+   * Allocates a tensor in memory that is fast to get. Its elements are arbitrary and must be written before
+   * it is used.
+   */
   create(shape: readonly number[]): { readonly tensor: tf.Tensor; readonly values: Float32Array };
-  /** @param exact whether operands stay float32 whatever the precision */
+  /** @param exact whether operands stay float32 regardless of the precision */
   matMul(xTA: tf.Tensor2D, wAB: tf.Tensor2D, exact: boolean): FusedForward;
   network(rows: FeedForwardRows): FeedForwardNetwork;
   layerNorm(xTD: tf.Tensor, gainD: tf.Tensor, biasD: tf.Tensor): FusedForward;
@@ -111,22 +117,22 @@ export interface Kernels {
     seqLen: number,
     positionsT?: Int32Array,
   ): FusedForward;
-  /** Sum of two tensors of a shape. */
+  /** Sum of two tensors of equal shape. */
   add(x: tf.Tensor, y: tf.Tensor): tf.Tensor;
-  /** At least one row. */
+  /** Requires at least one row. */
   gatherRows(xTD: tf.Tensor2D, indicesN: Int32Array): FusedForward;
-  /** At least one row. */
+  /** Requires at least one row. */
   scatterRows(rowsND: tf.Tensor2D, weightsTK: tf.Tensor2D | null, scatter: RowScatter): FusedForward;
   /** Consecutive rows of a matrix. */
   sliceRows(xTD: tf.Tensor2D, begin: number, count: number): tf.Tensor2D;
-  /** One matrix below another; at least one. */
+  /** Concatenates one or more matrices vertically. */
   concatRows(parts: readonly tf.Tensor2D[]): tf.Tensor2D;
-  /** Rounds to bfloat16, as ops/bfloat16.ts. @param to as long as `from` */
+  /** Rounds to bfloat16, as in ops/bfloat16.ts. @param to as long as `from` */
   narrow(from: Float32Array, to: Uint16Array): void;
-  /** The reverse. */
+  /** The inverse of `narrow`, which is exact. */
   widen(from: Uint16Array, to: Float32Array): void;
   /**
-   * x W on the host, row-major: [T, a] x [a, b] -> [T, b]. A row's bits are those of `matMul`.
+   * x W on the host, row-major: [T, a] x [a, b] -> [T, b]. The bits of a row are the same as from `matMul`.
    *
    * @param numRows T
    */

@@ -3,9 +3,10 @@ import { add, linear, logistic, multiply } from './post-ops.js';
 import type { Primitives } from './primitives.js';
 
 /**
- * Hidden units from the products of the matrices before them: GELU of one, or SiLU of the first times the second.
+ * Computes hidden units from the products of the input matrices: GELU of one product, or SiLU of the first
+ * times the second.
  *
- * @param hidden is written
+ * @param hidden output
  */
 export function activation(
   primitives: Primitives,
@@ -20,9 +21,9 @@ export function activation(
 }
 
 /**
- * The hidden units, and the gradients of the products before them.
+ * Computes the hidden units and the gradients of the products before them.
  *
- * @param gradients the last holds the gradient of the hidden units; all are written
+ * @param gradients outputs; on entry, the last holds the gradient of the hidden units
  */
 export function activationBackward(
   primitives: Primitives,

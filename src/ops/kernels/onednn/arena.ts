@@ -1,6 +1,6 @@
 import { mapPrivate } from '../../../os/libc.js';
 
-/** Memory of the arena; must be given back. */
+/** Memory of the arena, which must be given back. */
 export interface Block {
   readonly buffer: ArrayBuffer;
   /** Start in the buffer, in bytes. */
@@ -10,18 +10,18 @@ export interface Block {
 
 interface Slab {
   readonly buffer: ArrayBuffer;
-  /** Free ranges in their order, none next to another. */
+  /** Free ranges in ascending order, no two of them adjacent. */
   readonly free: { begin: number; end: number }[];
 }
 
 const SLAB_BYTES = 32 << 20;
 const HUGE_PAGE_BYTES = 2 << 20;
-/** A cache line, and the widest vector. */
+/** Size of a cache line and of the widest vector. */
 const ALIGNMENT = 64;
 
 /**
- * Memory for tensors outside of V8's heap: arrays of V8 are zeroed when they are made, and stay until a collection.
- * What was given back is used again, and stays with the process.
+ * Memory for tensors outside V8's heap: V8 zeroes arrays when it creates them, and frees them only at a
+ * collection. Memory that was given back is reused, and stays with the process.
  */
 export class Arena {
   readonly #slabs: Slab[] = [];
@@ -32,7 +32,7 @@ export class Arena {
     return this.#used;
   }
 
-  /** @returns the smallest free range that has room, whose content is arbitrary */
+  /** @returns the smallest free range that is large enough, with arbitrary content */
   take(bytes: number): Block {
     const size = Math.max(ALIGNMENT, Math.ceil(bytes / ALIGNMENT) * ALIGNMENT);
     this.#used += size;

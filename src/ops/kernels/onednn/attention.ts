@@ -4,10 +4,11 @@ import type { Context } from './context.js';
 import type { Operand } from './operand.js';
 import type { Primitives } from './primitives.js';
 
-// Shapes: B sequences, S positions, H heads of queries, K of keys and values, h = d / H size of a head, Q queries of a block, L
-// keys that they see. Of the heads of queries that share keys and values one each is computed at a time: a phase has K heads.
+// Shapes: B sequences, S positions, H heads of queries, K of keys and values, h = d / H size of a head, Q
+// queries of a block, L keys that they attend to. Among the heads of queries that share keys and values, one
+// is computed at a time: a phase has K heads.
 
-/** Queries of a block; fewer would make products too small. */
+/** Queries per block; with fewer, products would be too small. */
 const BLOCK = 64;
 
 interface Block {
@@ -16,11 +17,14 @@ interface Block {
   readonly end: number;
 }
 
-/** The keys that the queries of a block may see in one sequence: those from `first` to the block's end, but for a mask. */
+/**
+ * The keys that the queries of a block may attend to in one sequence: from `first` to the end of the block,
+ * except masked ones.
+ */
 interface Sight {
   readonly sequence: number;
   readonly first: number;
-  /** -1e9 where a query does not see a key: [1, Q, L] */
+  /** -1e9 where a query must not attend to a key: [1, Q, L] */
   readonly mask: Operand;
 }
 
@@ -31,7 +35,7 @@ function blocksOf(seqLen: number): Block[] {
   }));
 }
 
-/** Masks by block for sequences of one segment: -1e9 where a query would see a later key. */
+/** Masks by block for sequences with a single segment: -1e9 for keys after the query. */
 const masks = new Map<string, Operand>();
 
 function maskOf({ begin, end }: Block): Operand {
@@ -48,8 +52,9 @@ function maskOf({ begin, end }: Block): Operand {
 }
 
 /**
- * What a block sees in each sequence. Segments before the first query's are left out, up to a block's boundary: few
- * shapes, and the work of long sequences of short segments grows with their length alone.
+ * Visits what a block attends to in each sequence. The range starts at the first query's segment, rounded
+ * down to a block boundary, so that there are few shapes to compile, and the work for long sequences of short
+ * segments grows only linearly.
  */
 function eachSight(
   { memory }: Context,
@@ -76,7 +81,10 @@ function eachSight(
   }
 }
 
-/** The matrices of one sequence's heads in an array [T, width]: K of them, from `column` on, `apart` columns from each other. */
+/**
+ * The matrices of K heads of one sequence in an array [T, width], the first at `column`, at a distance of
+ * `apart` columns.
+ */
 class Heads {
   constructor(
     private readonly array: Operand,
@@ -104,10 +112,10 @@ function swap({ values, dims: [groups, rows, columns] }: Operand): Operand {
 }
 
 /**
- * softmax(q k^T / sqrt(h) + causal mask) v for every head, a sequence and a block of queries at a time: scores stay in
- * the caches.
+ * softmax(q k^T / sqrt(h) + causal mask) v for every head, one sequence and one block of queries at a time,
+ * so that scores stay in the caches.
  *
- * @param qkv [T, (H + 2 K) h], of the type of operands
+ * @param qkv [T, (H + 2 K) h], of the operand type
  * @param y [T, d]
  */
 export function attentionForward(context: Context, qkv: Operand, y: Operand, shape: AttentionShape): void {
@@ -129,12 +137,12 @@ export function attentionForward(context: Context, qkv: Operand, y: Operand, sha
 }
 
 /**
- * The gradient, with the probabilities computed again: dS = P (dP - D), where D, the row sums of dP P, are those of dy y
- * (FlashAttention, arXiv 2205.14135, appendix B.2).
+ * The gradient, with recomputed probabilities: dS = P (dP - D), where D, the row sums of dP P, equals the row
+ * sums of dy y (FlashAttention, arXiv 2205.14135, appendix B.2).
  *
- * @param dy [T, d], of the type of operands
+ * @param dy [T, d], of the operand type
  * @param rows y and dy in float32
- * @param qkv as in the forward
+ * @param qkv as in the forward pass
  * @param dQkv [T, (H + 2 K) h]
  */
 export function attentionBackward(
@@ -148,7 +156,8 @@ export function attentionBackward(
   const { primitives } = context;
   const h = dy.dims[1]! / shape.numHeads;
   const [phases, gradients, dResults] = mapTuple([qkv, dQkv, dy], (each) => phasesOf(each, shape, h));
-  // Blocks are visited from the last one, which sees all keys, unless there are segments; the others add to its sums.
+  // Blocks are visited from the last one, which attends to all keys and therefore initializes the sums,
+  // unless there are segments; the other blocks add to its sums.
   const isWhole = shape.positionsT === undefined;
   if (!isWhole) dQkv.values.fill(0);
   for (const block of blocksOf(shape.seqLen).reverse()) {
@@ -181,7 +190,11 @@ export function attentionBackward(
   }
 }
 
-/** Every row of [K, Q, L] with its -D. @param from row of the first query in `y` and `dy`; `column` of the first head */
+/**
+ * Fills every row of [K, Q, L] with its -D.
+ *
+ * @param from row of the first query in `y` and `dy`; `column` is that of the first head
+ */
 function fillWithMinusD(
   into: Operand,
   { y, dy }: { readonly y: Operand; readonly dy: Operand },
@@ -202,14 +215,14 @@ function fillWithMinusD(
     }
 }
 
-/** The heads of a phase: those of queries lie H / K heads apart. */
+/** The heads of a phase; its query heads are H / K heads apart. */
 interface Phase {
   readonly q: Heads;
   readonly k: Heads;
   readonly v: Heads;
 }
 
-/** @param array [T, (H + 2 K) h], or [T, d] of which `q` alone is used */
+/** @param array [T, (H + 2 K) h], or [T, d] if only `q` is used */
 function phasesOf(array: Operand, shape: AttentionShape, h: number): Phase[] {
   const numKeyValueHeads = keyValueHeadsOf(shape);
   const numPhases = shape.numHeads / numKeyValueHeads;
@@ -234,7 +247,7 @@ function probabilities(
   primitives.softmax(into, into);
 }
 
-/** Scratch for [K, Q, L], and a function that makes an operand of products of it. */
+/** Provides scratch memory for [K, Q, L], and a function that converts it to an operand of products. */
 function withScores(
   { primitives, memory, type }: Context,
   { begin, end }: Block,

@@ -1,12 +1,12 @@
 import { tf } from '../../tensorflow.js';
 import type { Context } from './context.js';
 
-/** TensorFlow's own addition takes less time for fewer elements. */
+/** For fewer elements, TensorFlow's own addition takes less time. */
 const LEAST_ELEMENTS = 1 << 14;
 
 /**
- * Makes autograd add gradients where they are. It adds those of a tensor that was used several times, and offers no other
- * place to do it; TensorFlow would copy both to its memory first.
+ * Makes autograd add gradients in place. It adds the gradients of a tensor that was used several times, and
+ * this kernel is the only place to intervene; TensorFlow would first copy both to its own memory.
  */
 export function addWith({ primitives, memory }: Context): void {
   const kernel = tf.getKernel('Add', 'tensorflow');

@@ -9,12 +9,12 @@ import { type ElementType, TensorMemory } from './tensor-memory.js';
 /** Rows of a gradient that are summed at a time; with more, products without AVX-512 are slower. */
 const ROWS_OF_A_SUM = 512;
 
-/** Engine, stream and memory that the operations of this folder share. */
+/** Engine, stream and memory that the operations in this folder share. */
 export class Context {
   readonly primitives: Primitives;
   readonly memory = new TensorMemory();
 
-  /** @param type of the operands of products, and of activations that are kept for the backward */
+  /** @param type type of the operands of products, and of activations that are kept for the backward pass */
   constructor(
     library: OneDnn,
     readonly type: ElementType,
@@ -31,7 +31,7 @@ export class Context {
     return { tensor: kept.tensor, operand: kept };
   }
 
-  /** The gradient x^T dy of a matrix, written to where it is wanted. */
+  /** The gradient x^T dy of a matrix, written to its target if it has one. */
   gradient(matrix: tf.Tensor, xTA: Operand, dyTB: Operand): tf.Tensor {
     const target = gradientTargetOf(matrix);
     const gradient = target
@@ -44,7 +44,7 @@ export class Context {
     return gradient.tensor;
   }
 
-  /** A tensor as an operand of products, for the time of a call. */
+  /** Passes a tensor as an operand of products to `use`; the operand is valid only during the call. */
   with<T>(tensor: tf.Tensor, use: (operand: Operand) => T, type = this.type): T {
     const given = this.memory.operandOf(tensor);
     if (type === 'float32') return use(given);

@@ -7,10 +7,10 @@ import { chunksOf, rowsOf, transposed } from './operand.js';
 
 // Shapes: T tokens, d hidden size, V vocabulary.
 
-/** Logits of so many rows at a time stay in the caches. */
+/** Number of logits that are computed at a time, so that they stay in the caches. */
 const LOGIT_ELEMENTS = 1 << 19;
 
-/** `Kernels.tiedCrossEntropy`. Keeps softmax - one-hot, from which both gradients are one product each. */
+/** `Kernels.tiedCrossEntropy`. Keeps softmax - one-hot, with which each of both gradients is one product. */
 export function tiedCrossEntropy(
   context: Context,
   xTD: tf.Tensor2D,
@@ -64,10 +64,10 @@ export function tiedCrossEntropy(
   };
 }
 
-/** A probability below this has lost digits, or is zero. */
+/** A probability below this has lost precision, or is zero. */
 const LEAST_PROBABILITY = 2 ** -100;
 
-/** Takes the losses from probabilities, and one from those of the targets. */
+/** Computes the losses from the probabilities, then subtracts one from the probabilities of the targets. */
 function takeLosses(
   probabilities: Operand,
   x: Operand,
@@ -93,7 +93,7 @@ function takeLosses(
   }
 }
 
-/** Computes the loss from the logits of the target and of the likeliest token. */
+/** Computes the loss from the logits of the target and of the most probable token. */
 function lossOfUnlikely(
   probabilitiesV: Values,
   x: Operand,

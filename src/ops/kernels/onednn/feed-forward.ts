@@ -15,12 +15,21 @@ import type { OwnTensor } from './tensor-memory.js';
 
 // Shapes: R rows, P rows with padding, d hidden size, F hidden size of the network.
 
-/** Numbers of rows vary, and each is compiled for, which takes time and memory: they are rounded up to this. */
+/**
+ * Numbers of rows vary, and compiling for each would take time and memory, so they are rounded up to a
+ * multiple of this.
+ */
 const ROWS_ROUNDED_TO = 32;
-/** Rows at a time: intermediate results stay in the caches, and products are compiled for few numbers of rows. */
+/**
+ * Rows processed at a time, so that intermediate results stay in the caches, and products are compiled for
+ * few numbers of rows.
+ */
 const ROWS_AT_A_TIME = 128;
 
-/** Padding is of zeros, which stay zeros through all products and activations, and add nothing to the gradients. */
+/**
+ * Rows are padded with zeros, which stay zeros through all products and activations, and add nothing to the
+ * gradients.
+ */
 export class OneDnnNetwork implements FeedForwardNetwork {
   constructor(private readonly context: Context) {}
 
@@ -64,7 +73,7 @@ export class OneDnnNetwork implements FeedForwardNetwork {
           const [ofBefore, gradients] = mapTuple([before, dBefore], (all) =>
             all.map((each) => rowsOf(each, place)),
           );
-          // The gradient of the hidden units lies where that of the last matrix's products will.
+          // The gradient of the hidden units is stored where that of the last product will be.
           primitives.product(rowsOf(dy, place), transposed(wOut), gradients.at(-1)!);
           activationBackward(primitives, ofBefore, rowsOf(hidden, place), gradients);
           for (const [i, wIn] of wIns.entries())
@@ -94,7 +103,7 @@ export class OneDnnNetwork implements FeedForwardNetwork {
     ];
   }
 
-  /** Matrices as operands of products, for the time of a call. */
+  /** Passes matrices as operands of products to `use`; they are valid only during the call. */
   #withAll<T>(matrices: readonly tf.Tensor[], use: (operands: readonly Operand[]) => T): T {
     const [first, ...others] = matrices;
     if (first === undefined) return use([]);
@@ -113,7 +122,7 @@ export class OneDnnNetwork implements FeedForwardNetwork {
     return padded;
   }
 
-  /** Computes [P, d], of which [R, d] stay. */
+  /** Computes [P, d] and returns the first R rows, [R, d]. */
   #firstRows(numRows: number, d: number, compute: (into: Operand) => void): tf.Tensor2D {
     const { memory } = this.context;
     const y = memory.create([numRows, d]);
@@ -126,7 +135,7 @@ export class OneDnnNetwork implements FeedForwardNetwork {
     return y.tensor as tf.Tensor2D;
   }
 
-  /** The rows of all pieces as of one: the sum over them has the same bits. */
+  /** Concatenates the rows of all pieces; the sum over them then has the same bits as without pieces. */
   #join(pieces: readonly tf.Tensor[], counts: readonly number[]): Operand {
     const { memory, type } = this.context;
     if (pieces.length === 1) return memory.operandOf(pieces[0]!);

@@ -2,7 +2,7 @@ import koffi from 'koffi';
 import { TrainerError } from '../../../errors.js';
 import { type CFunction, cFunction, type Handle } from '../../../os/c-function.js';
 
-// oneDNN's C API (https://uxlfoundation.github.io/oneDNN, version 3), as much of it as is used here.
+// The part of oneDNN's C API (https://uxlfoundation.github.io/oneDNN, version 3) that is used here.
 
 export type Engine = Handle<'dnnl_engine_t'>;
 export type Stream = Handle<'dnnl_stream_t'>;
@@ -10,7 +10,7 @@ export type Memory = Handle<'dnnl_memory_t'>;
 /** Type, dimensions and strides of an operand. */
 export type MemoryDesc = Handle<'dnnl_memory_desc_t'>;
 export type Attr = Handle<'dnnl_primitive_attr_t'>;
-/** An operation that is chosen, but not compiled. */
+/** A selected but not yet compiled operation. */
 export type PrimitiveDesc = Handle<'dnnl_primitive_desc_t'>;
 /** A compiled operation. */
 export type Primitive = Handle<'dnnl_primitive_t'>;
@@ -25,7 +25,7 @@ export const ALGORITHM = {
   linear: 0x26,
   logistic: 0x29,
   geluTanh: 0x2b,
-  /** x logistic(alpha x), in the library's words swish */
+  /** x logistic(alpha x), which the library calls swish */
   silu: 0x2c,
   add: 0x1fff0,
   multiply: 0x1fff1,
@@ -108,23 +108,25 @@ const SIGNATURES = {
 type Name = keyof typeof SIGNATURES;
 export type Calls = { readonly [N in Name]: CFunction<(typeof SIGNATURES)[N]> };
 
-/** The library with an engine of the processor and a stream, on which calls return when their work is done. */
+/** The library with a CPU engine and a stream, whose calls return when their work is done. */
 export interface OneDnn {
   readonly version: string;
   readonly calls: Calls;
   readonly engine: Engine;
   readonly stream: Stream;
-  /** Whether it multiplies bfloat16 on this processor, be it slowly. */
+  /** Whether it multiplies bfloat16 on this processor, even if slowly. */
   readonly hasBfloat16: boolean;
 }
 
 /**
- * @param path of libdnnl.so
- * @param threadsPath of libgomp.so, where the system may have none
- * @throws TrainerError `BAD_INPUT` if it cannot be loaded or is older than 3.0: another try would not help
+ * @param path path of libdnnl.so
+ * @param threadsPath path of libgomp.so, if the system may have none
+ * @throws TrainerError `BAD_INPUT` if it cannot be loaded or is older than 3.0, so that another try would not
+ *   help
  */
 export function loadOneDnn(path: string, threadsPath: string | null): OneDnn {
-  // It reads this when it loads. Threads would wait for work of a few rows by turning over.
+  // The library reads this variable when it is loaded. With more threads, they would busy-wait for work on
+  // few rows.
   process.env.OMP_NUM_THREADS ??= '1';
   try {
     if (threadsPath !== null) koffi.load(threadsPath);
@@ -165,14 +167,15 @@ function multiplies(calls: Calls, engine: Engine, type: number): boolean {
 }
 
 /**
- * Koffi closes a library at the end of the process, while threads of it may still turn over for work: without its code that
- * is a segmentation fault. With one more handle, which nobody closes, the library stays, and that of the threads with it.
+ * Koffi closes a library at the end of the process, while its threads may still be busy-waiting; without the
+ * library's code, that would be a segmentation fault. One more handle, which is never closed, keeps the
+ * library and that of its threads loaded.
  */
 function keepUntilTheEnd(path: string): void {
   cFunction(koffi.load(null), 'void *dlopen(const char *file, int flags)')(path, RTLD_NOW);
 }
 
-/** Object that a function creates, and its arguments after the first, to which it writes that object. */
+/** The type of the created object, and of the arguments after the first, which receives that object. */
 type Creation<N extends Name> =
   Parameters<Calls[N]> extends [[infer Created], ...infer Rest]
     ? { args: Rest; created: NonNullable<Created> }
@@ -193,7 +196,7 @@ export function create<N extends Name>(
   return out[0]!;
 }
 
-/** @throws TrainerError `INTERNAL` if `status` is not that of success */
+/** @throws TrainerError `INTERNAL` unless `status` is success */
 export function check(name: string, status: number): void {
   if (status !== 0) throw new TrainerError('INTERNAL', `oneDNN: ${name} failed with status ${status}`);
 }

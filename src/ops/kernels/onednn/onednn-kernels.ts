@@ -15,7 +15,7 @@ import { transposed } from './operand.js';
 import { embedding, gatherRows, scatterRows } from './rows.js';
 import type { ElementType } from './tensor-memory.js';
 
-/** @param type of the operands of products, and of activations that are kept for the backward */
+/** @param type type of the operands of products, and of activations that are kept for the backward pass */
 export function oneDnnKernels(library: OneDnn, type: ElementType): Kernels {
   const context = new Context(library, type);
   addWith(context);
@@ -91,7 +91,10 @@ export function oneDnnKernels(library: OneDnn, type: ElementType): Kernels {
   };
 }
 
-/** Rows that are exchanged differ in number, and each number would be compiled for. */
+/**
+ * Number of elements converted at a time. The number of exchanged rows varies, and each number would be
+ * compiled for.
+ */
 const CONVERTED_AT_A_TIME = 1 << 14;
 
 function convert<From extends Values, To extends Values>(
@@ -107,7 +110,7 @@ function convert<From extends Values, To extends Values>(
   rest(from.subarray(at) as From, to.subarray(at) as To);
 }
 
-/** A single row is computed otherwise, with other bits. */
+/** A single row is computed by another kernel, with other bits. */
 const FEWEST_ROWS = 2;
 
 function matMul(

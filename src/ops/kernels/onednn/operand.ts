@@ -1,7 +1,7 @@
-/** Numbers in memory that stays where it is: of the arena, of TensorFlow, or of a WebAssembly memory. */
+/** Numbers in memory that does not move: of the arena, of TensorFlow, or of a WebAssembly memory. */
 export type Values = Float32Array | Uint16Array;
 
-/** An array: bfloat16 if its values are 16 bits wide, else float32. */
+/** An array; its type is bfloat16 if its values are 16 bits wide, otherwise float32. */
 export interface Operand {
   readonly values: Values;
   readonly dims: readonly number[];
@@ -9,7 +9,7 @@ export interface Operand {
   readonly strides?: readonly number[];
 }
 
-/** Returns the key of the shape that a primitive is compiled for. */
+/** Returns the key of an operand's shape, for which primitives are compiled. */
 export function keyOf({ dims, strides, values }: Operand): string {
   return `${values.BYTES_PER_ELEMENT}:${dims}${strides === undefined ? '' : `/${strides}`}`;
 }
@@ -26,7 +26,7 @@ export function rowsOf({ values, dims }: Operand, { begin, count }: Place): Oper
   return { values: values.subarray(begin * width, (begin + count) * width), dims: [count, width] };
 }
 
-/** All rows in their order, at most `most` at a time. */
+/** Splits rows into consecutive ranges of at most `most` rows. */
 export function chunksOf(numRows: number, most: number): Place[] {
   return Array.from({ length: Math.ceil(numRows / most) }, (_, i) => ({
     begin: i * most,
@@ -34,7 +34,7 @@ export function chunksOf(numRows: number, most: number): Place[] {
   }));
 }
 
-/** The same elements as a matrix with rows for columns. */
+/** The transpose of a matrix, as a view of the same elements. */
 export function transposed({ values, dims }: Operand): Operand {
   const [rows, columns] = dims as [number, number];
   return { values, dims: [columns, rows], strides: [1, columns] };

@@ -9,7 +9,7 @@ import {
 } from './library.js';
 import { keyOf, type Operand } from './operand.js';
 
-/** Function that an operation applies at its end to each element x of its result. */
+/** A function that an operation finally applies to each element x of its result. */
 export type PostOp =
   | { readonly kind: 'linear'; readonly alpha: number; readonly beta: number }
   | { readonly kind: 'logistic' }
@@ -19,7 +19,7 @@ export type PostOp =
 /** alpha x + beta */
 export const linear = (alpha: number, beta: number): PostOp => ({ kind: 'linear', alpha, beta });
 export const logistic: PostOp = { kind: 'logistic' };
-/** Adds to what the result holds. */
+/** Adds to the existing content of the result. */
 export const addToResult: PostOp = { kind: 'accumulate' };
 export const add = (operand: Operand): PostOp => ({ kind: 'add', operand });
 export const multiply = (operand: Operand): PostOp => ({ kind: 'multiply', operand });
@@ -29,7 +29,7 @@ export function keyOfPostOp(op: PostOp): string {
   return 'operand' in op ? `${op.kind} ${keyOf(op.operand)}` : op.kind;
 }
 
-/** The operands of those that have one, with their places in the list. */
+/** The operands of the post-ops that have one, with their indices in the list. */
 export function operandsOf(
   postOps: readonly PostOp[],
 ): { readonly operand: Operand; readonly index: number }[] {
@@ -37,9 +37,10 @@ export function operandsOf(
 }
 
 /**
- * The attribute of an operation with these, for the time of a call; null without any.
+ * Passes the attribute with the post-ops of an operation to `use`, valid only during the call; null if there
+ * are none.
  *
- * @param descs of `operandsOf`
+ * @param descs descriptors of `operandsOf`
  * @throws TrainerError `INTERNAL` with the library's status
  */
 export function withPostOps(

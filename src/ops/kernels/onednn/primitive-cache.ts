@@ -22,25 +22,25 @@ interface Compiled {
 }
 
 const EXEC_ARG_BYTES = 16;
-/** More would hold too much compiled code. */
+/** With more, compiled code would take too much memory. */
 const MOST_PRIMITIVES = 512;
 
-/** Compiled operations by what they are compiled for. */
+/** Caches compiled operations by key. */
 export class PrimitiveCache {
   /** Primitives in order of first use. */
   readonly #primitives = new Map<string, Compiled>();
 
-  /** @param most primitives that are kept */
+  /** @param most maximum number of primitives that are kept */
   constructor(
     private readonly library: OneDnn,
     private readonly most = MOST_PRIMITIVES,
   ) {}
 
   /**
-   * Runs an operation, compiled at its first call.
+   * Runs an operation, which is compiled at its first call.
    *
-   * @param names of its operands, `DNNL_ARG_*`
-   * @param describe makes the descriptor of the operation from those of its operands
+   * @param names `DNNL_ARG_*` of its operands
+   * @param describe creates the descriptor of the operation from those of its operands
    * @throws TrainerError `INTERNAL` with the library's status
    */
   run<const Operands extends readonly Operand[]>(

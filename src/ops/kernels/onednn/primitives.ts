@@ -26,20 +26,20 @@ import {
 } from './post-ops.js';
 import { type DescsOf, PrimitiveCache } from './primitive-cache.js';
 
-/** Products in blocks. */
+/** Prefix of the implementations that compute products in blocks. */
 const ROWWISE = 'brg_matmul';
 
 type Activation = 'geluTanh' | 'silu';
 
-/** Steps that a product applies to its result, in this order. */
+/** Steps that are applied to the result of a product, in this order. */
 export interface ProductOptions {
   /** Factor on the product. */
   readonly scale?: number;
-  /** Adds to what the result holds. */
+  /** Whether to add to the existing content of the result. */
   readonly accumulate?: boolean;
-  /** Float32, 1 long in dimensions along which it is repeated. */
+  /** Float32 operand, of size 1 in dimensions along which it is repeated. */
   readonly addend?: Operand;
-  /** Float32, of each element of the result. */
+  /** Float32 factor of each element of the result. */
   readonly factor?: Operand;
 }
 
@@ -49,7 +49,7 @@ interface RowStatistics {
   readonly variance: Operand;
 }
 
-/** Operations of oneDNN on arrays in memory. Each is compiled for its shapes at its first call. */
+/** Operations of oneDNN on arrays in memory. Each is compiled for its shapes when it is first called. */
 export class Primitives {
   readonly #cache: PrimitiveCache;
 
@@ -77,8 +77,8 @@ export class Primitives {
   }
 
   /**
-   * The first implementation that gives a row the same bits however many rows there are. Without AVX-512 it is not the
-   * library's first choice, whose last few rows are summed in another order.
+   * The first implementation whose bits for a row do not depend on the number of rows. Without AVX-512, the
+   * library's first choice sums the last few rows in another order.
    */
   #matmul(source: MemoryDesc, weights: MemoryDesc, target: MemoryDesc, attr: Attr | null): PrimitiveDesc {
     const { calls, engine } = this.library;
@@ -104,7 +104,7 @@ export class Primitives {
     );
   }
 
-  /** result = a + b or a b, element by element; b is 1 long in dimensions along which it is repeated. */
+  /** result = a + b or a b, element by element; b has size 1 in dimensions along which it is repeated. */
   combine(
     operation: 'add' | 'multiply',
     a: Operand,
@@ -119,7 +119,7 @@ export class Primitives {
     );
   }
 
-  /** A function of each element; GELU in its tanh form. */
+  /** Applies a function to each element; GELU is in its tanh form. */
   eltwise(name: Activation, x: Operand, y: Operand): void {
     this.#cache.run(`${name} ${keyOf(x)} ${keyOf(y)}`, [ARGUMENT.source, ARGUMENT.result], [x, y], (descs) =>
       this.#eltwise(name, descs),
@@ -146,7 +146,7 @@ export class Primitives {
     return create(calls, 'eltwise', engine, TRAINING, ALGORITHM[name], source, result, 1, 0, null);
   }
 
-  /** Along the last dimension; `y` may be `x`. */
+  /** Softmax along the last dimension; `y` may be `x`. */
   softmax(x: Operand, y: Operand): void {
     this.#cache.run(`softmax ${keyOf(x)} ${keyOf(y)}`, [ARGUMENT.source, ARGUMENT.result], [x, y], (descs) =>
       this.#softmax(descs, x.dims.length - 1),
@@ -158,7 +158,7 @@ export class Primitives {
     return create(calls, 'softmax', engine, TRAINING, ALGORITHM.softmax, source, result, axis, null);
   }
 
-  /** Over the last dimension. @param statistics are written */
+  /** Layer norm over the last dimension. @param statistics output */
   layerNorm(
     x: Operand,
     gain: Operand,
@@ -175,7 +175,7 @@ export class Primitives {
     );
   }
 
-  /** Gradients of x, gain and bias. */
+  /** Computes the gradients of x, gain and bias. */
   layerNormBackward(
     x: Operand,
     gain: Operand,
@@ -224,7 +224,7 @@ export class Primitives {
     return create(calls, 'layerNorm', engine, TRAINING, source, result, rows, epsilon, SCALE_AND_SHIFT, null);
   }
 
-  /** Runs an operation whose result goes through `postOps`. */
+  /** Runs an operation whose result is passed through `postOps`. */
   #runWith<const Operands extends readonly Operand[]>(
     name: string,
     names: { readonly [I in keyof Operands]: number },
@@ -243,7 +243,7 @@ export class Primitives {
     );
   }
 
-  /** A backward operation needs the descriptor of its forward. */
+  /** Creates the descriptor of a backward operation, which requires that of its forward operation. */
   #hinted(forward: PrimitiveDesc, use: (hint: PrimitiveDesc) => PrimitiveDesc): PrimitiveDesc {
     try {
       return use(forward);

@@ -3,7 +3,10 @@ import { tf } from '../../tensorflow.js';
 import { Arena, type Block } from './arena.js';
 import type { Operand, Values } from './operand.js';
 
-/** A tensor of TensorFlow's engine whose elements lie in the arena, until an operation of TensorFlow's own reads it. */
+/**
+ * A tensor of TensorFlow's engine whose elements stay in the arena until one of TensorFlow's own operations
+ * reads it.
+ */
 export interface OwnTensor extends Operand {
   readonly tensor: tf.Tensor;
 }
@@ -32,12 +35,15 @@ export class TensorMemory {
     };
   }
 
-  /** Bytes of all tensors and scratch that live now. */
+  /** Bytes of all live tensors and scratch memory. */
   get usedBytes(): number {
     return this.#arena.usedBytes;
   }
 
-  /** Creates a tensor with arbitrary elements; one of bfloat16 is for the functions of this folder alone. */
+  /**
+   * Creates a tensor with arbitrary elements; a bfloat16 tensor can be used only by the functions in this
+   * folder.
+   */
   create(dims: readonly number[], type: ElementType = 'float32'): OwnTensor {
     const { block, values } = this.#take(dims, type);
     const tensor = tf
@@ -47,7 +53,7 @@ export class TensorMemory {
     return { tensor, values, dims };
   }
 
-  /** A tensor of memory that is not the arena's, and outlives it. */
+  /** Creates a tensor over memory that does not belong to the arena and outlives the tensor. */
   over(values: Float32Array, dims: readonly number[]): OwnTensor {
     return { tensor: tf.engine().makeTensor(values, [...dims], 'float32'), values, dims };
   }
@@ -58,7 +64,7 @@ export class TensorMemory {
     return { values, dims: tensor.shape };
   }
 
-  /** Scratch memory with arbitrary elements for the time of a call. */
+  /** Provides scratch memory with arbitrary elements, valid only during the call. */
   borrow<T>(dims: readonly number[], type: ElementType, use: (scratch: Operand) => T): T {
     const { block, values } = this.#take(dims, type);
     try {

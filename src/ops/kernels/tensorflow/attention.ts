@@ -42,7 +42,7 @@ export function attentionParts(shape: AttentionShape): AttentionParts {
   return parts;
 }
 
-/** The number of each position's segment, [G, S, 1]; none where sequences have one. */
+/** The segment number of each position, [G, S, 1]; empty if every sequence is a single segment. */
 export function segmentsOf({ numSequences, seqLen, numHeads, positionsT }: AttentionShape): tf.Tensor[] {
   if (positionsT === undefined) return [];
   const segmentsGS = new Float32Array(numSequences * numHeads * seqLen);
@@ -112,12 +112,12 @@ function backward(
   return sumOfShared(joinHeads([swap(dqSwapped!), concat(dks, 1), concat(dvs, 1)], shape), shape);
 }
 
-/** Products / sqrt(h), minus 1e9 where the mask hides a key. */
+/** Products divided by sqrt(h), minus 1e9 where the mask hides a key. */
 function scores(products: tf.Tensor, q: tf.Tensor, maskOfBlock: tf.Tensor): tf.Tensor {
   return tf.add(tf.mul(products, scaleOf(q)), maskOfBlock);
 }
 
-/** Scores of the positions of rows and columns, minus at least 1e9 where these are of two segments. */
+/** Scores between row and column positions, minus at least 1e9 where they are in different segments. */
 function betweenSegments(
   scoresOfBlock: tf.Tensor,
   segmentsGS1: tf.Tensor | undefined,
@@ -228,7 +228,8 @@ function joinHeads(
   { numSequences, seqLen, numHeads }: AttentionShape,
 ): tf.Tensor {
   const numTokens = numSequences * seqLen;
-  // Concatenated along an axis outside of the heads, else XLA tests for each element which part it is of.
+  // Concatenation is along an axis outside the heads; otherwise XLA tests for each element which part it
+  // belongs to.
   const byToken = parts.map((x) => {
     const byHead = tf.reshape(x, [numSequences, numHeads, seqLen, x.shape[2]!]);
     return tf.reshape(tf.transpose(byHead, [0, 2, 1, 3]), [numTokens, 1, numHeads, x.shape[2]!]);

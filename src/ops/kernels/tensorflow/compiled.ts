@@ -21,13 +21,16 @@ export type Compute = (...inputs: tf.Tensor[]) => readonly tf.Tensor[];
 
 type Run = (inputs: readonly tf.Tensor[]) => tf.Tensor[];
 
-/** Runs a part of an operation. `name` is for errors. */
+/** Runs a part of an operation. `name` is used in errors. */
 export type RunPart = (name: string, inputs: readonly tf.Tensor[], compute: Compute) => tf.Tensor[];
 
 /** Runs a part without compilation, as its shapes depend on the data. */
 export const uncompiled: RunPart = (_, inputs, compute) => [...compute(...inputs)];
 
-/** Compiled if a gradient is recorded: training has the same shapes at every step, inference new ones with every token. */
+/**
+ * Compiles if a gradient is recorded: training has the same shapes at every step, while inference has new
+ * ones with every token.
+ */
 export function fixedShapes(): RunPart {
   return isRecording() ? compiled : uncompiled;
 }
@@ -40,9 +43,9 @@ const sessions = new Map<string, Run>();
 /**
  * Runs a function of tensors compiled by TensorFlow's XLA, which fuses element-wise operations, reductions
  * and small products into a few loops with the widest vectors of this processor. The first call with inputs
- * of new shapes records the function's operations; a graph that was not seen before is then compiled, which
- * takes some 0.1 s and lasts for the life of the process. So call it with shapes that recur, and with the
- * same function object: a new one is recorded again.
+ * of new shapes records the function's operations; a graph that has not been seen before is then compiled,
+ * which takes some 0.1 s and lasts for the lifetime of the process. So call it with shapes that recur, and
+ * with the same function object: a new one is recorded again.
  *
  * @param name for errors
  * @param compute operations on its inputs and on constants that it creates, the same at every call; it must
@@ -78,8 +81,8 @@ function record(name: string, inputs: readonly tf.Tensor[], compute: Compute): G
     attr: Record<string, AttrValueInput>,
     outputIds: readonly number[],
   ) => {
-    // Short, because the addon for TensorFlow 1.15 never frees the names that a run feeds and fetches; with a
-    // leading letter, because it takes a leading digit for an index.
+    // Names are short, because the addon for TensorFlow 1.15 never frees the names that a run feeds and
+    // fetches. They begin with a letter, because it takes a leading digit for an index.
     const node = `n${nodes.length.toString(36)}`;
     nodes.push({ name: node, op, input, attr });
     for (const [i, id] of outputIds.entries()) nodeOutputs.set(id, i === 0 ? node : `${node}:${i}`);
@@ -123,7 +126,7 @@ function record(name: string, inputs: readonly tf.Tensor[], compute: Compute): G
   });
 }
 
-/** Marks operations for XLA to compile together, whatever its flags. */
+/** Marks operations for XLA to compile together, regardless of its flags. */
 const COMPILE = { _XlaCompile: { b: true }, _XlaScope: { s: Buffer.from('compiled') } };
 
 function graphAttributes(
@@ -163,7 +166,10 @@ function serialize({ nodes }: Graph): Buffer {
   });
 }
 
-/** Opens a session of the graph. The addon loads graphs only from a folder, which is removed at once. */
+/**
+ * Opens a session of the graph. The addon loads graphs only from a folder, which is removed immediately
+ * afterwards.
+ */
 function load(bytes: Buffer, { inputs, outputs }: Graph): Run {
   const backend = nodeBackend();
   const folder = mkdtempSync(path.join(tmpdir(), 'locmoe-graph-'));

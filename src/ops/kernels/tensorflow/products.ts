@@ -2,19 +2,19 @@ import { tf } from '../../tensorflow.js';
 import { rawOp } from './raw-op.js';
 
 /**
- * MatMul with optional transposes. `tf.matMul` calls BatchMatMul with two reshapes, which gives the same bits and takes a
- * tenth longer.
+ * MatMul with optional transposes. `tf.matMul` calls BatchMatMul with two reshapes, which gives the same bits
+ * and takes 10 % longer.
  */
 export function product(a: tf.Tensor, b: tf.Tensor, transposeA = false, transposeB = false): tf.Tensor2D {
   return rawOp('MatMul', [a, b], { transpose_a: transposeA, transpose_b: transposeB }) as tf.Tensor2D;
 }
 
-/** TensorFlow uses another kernel, with other bits, for fewer rows. */
+/** For fewer rows, TensorFlow uses another kernel, with other bits. */
 const FEWEST_ROWS = 3;
 
 /**
- * `product` in which a row's bits do not depend on the number of rows: [T, a] x [a, b] -> [T, b], or with the
- * second matrix transposed.
+ * `product` in which the bits of a row do not depend on the number of rows: [T, a] x [a, b] -> [T, b], or
+ * with the second matrix transposed.
  */
 export function rowsProduct(xTA: tf.Tensor, wAB: tf.Tensor, transposed = false): tf.Tensor2D {
   const numRows = xTA.shape[0];
@@ -71,7 +71,7 @@ const MANY_ROWS = 512;
 const LARGE = 1 << 20;
 const BLOCK = 32;
 
-/** W^T: [b, a] -> [a, b]; a large one in two steps that each fit the caches. */
+/** W^T: [b, a] -> [a, b]. A large matrix is transposed in two steps, each of which fits the caches. */
 export function transposedMatrix(wBA: tf.Tensor): tf.Tensor2D {
   const [b, a] = wBA.shape as [number, number];
   if (a * b < LARGE || b % BLOCK !== 0) return tf.transpose(wBA as tf.Tensor2D);

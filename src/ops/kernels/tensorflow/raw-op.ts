@@ -3,9 +3,10 @@ import { nodeBackend } from '../../node-backend.js';
 
 /**
  * Runs a TensorFlow operation that the JavaScript library does not expose, on float32 tensors, with no
- * attributes but their type and booleans. It has no gradient: call it inside a fused operation.
+ * attributes except their type and booleans. It has no gradient, so it must be called inside a fused
+ * operation.
  *
- * @param name of an operation in both TensorFlow 1.15 and 2.9
+ * @param name name of an operation in both TensorFlow 1.15 and 2.9
  */
 export function rawOp(
   name: string,

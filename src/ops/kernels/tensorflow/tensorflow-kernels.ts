@@ -26,7 +26,7 @@ import {
   transposedProduct,
 } from './products.js';
 
-/** Products of TensorFlow; what lies between them is compiled by its XLA where shapes recur. */
+/** Products are TensorFlow's; the operations between them are compiled by its XLA if shapes recur. */
 export const tensorflowKernels: Kernels = {
   name: 'tensorflow',
   description: 'TensorFlow, float32',
@@ -135,7 +135,7 @@ export const tensorflowKernels: Kernels = {
 
 class TensorflowNetwork implements FeedForwardNetwork {
   readonly #run: RunPart;
-  /** Transposes of matrices that several pieces are multiplied with. */
+  /** Transposes of matrices by which several pieces are multiplied. */
   readonly #transposes = new Map<tf.Tensor, tf.Tensor>();
 
   constructor(private readonly rows: FeedForwardRows) {
@@ -180,8 +180,8 @@ class TensorflowNetwork implements FeedForwardNetwork {
   }
 
   /**
-   * TensorFlow would repack a transposed operand for each piece, which takes longer than the product with its few rows.
-   * Same bits.
+   * TensorFlow would repack a transposed operand for each piece, which takes longer than the product with its
+   * few rows. The bits are the same.
    */
   #timesTransposed(xTA: tf.Tensor, wBA: tf.Tensor): tf.Tensor2D {
     if (this.rows !== 'in pieces') return rowsProduct(xTA, wBA, true);
