@@ -14,16 +14,16 @@ export const balancingBiasField = {
 };
 
 /**
- * Balance without an auxiliary loss (arXiv 2408.15664, algorithm 1; DeepSeek-V3, arXiv 2412.19437, section 2.1.2): the choice of
- * experts adds a bias to their scores, which falls by gamma after a step in which the expert had more than the mean of
- * choices, before drops, and rises by gamma after one in which it had fewer. The mean is that of the experts of the same domains
- * (level 1), since a bias cannot send a token elsewhere. Biases move by a mean of 0 among these, as what they have in common
- * decides nothing.
+ * Balance without an auxiliary loss (arXiv 2408.15664, algorithm 1; DeepSeek-V3, arXiv 2412.19437, section
+ * 2.1.2): the choice of experts adds a bias to their scores, which falls by gamma after a step in which the
+ * expert had more choices than the mean, before drops, and rises by gamma after one in which it had fewer.
+ * The mean is over the experts of the same domains (level 1), since a bias cannot send a token elsewhere. The
+ * changes among these have a mean of 0, as a common offset of biases has no effect.
  */
 export class BalancingBias {
   /** Bias of each expert, equal on all ranks, length E. */
   readonly biasE: Float32Array;
-  /** Choices of all ranks in the batches of the step under way. */
+  /** Choices of all ranks in the batches of the current step. */
   readonly #loadE: Float64Array;
   readonly #groups: readonly Int32Array[];
   readonly #rate: number;
@@ -54,7 +54,7 @@ export class BalancingBias {
     this.skipStep();
   }
 
-  /** Forgets the batches of the step. */
+  /** Discards the batches of the step. */
   skipStep(): void {
     this.#loadE.fill(0);
   }

@@ -8,7 +8,7 @@ import type { Candidates } from './token-choice.js';
 
 // Shapes: T tokens of this rank, E experts, K choices of a token, N candidates of all ranks.
 //
-// The forms that the selection of `locmoe-plus` has by its fields.
+// The variants of the selection of `locmoe-plus`, by its fields.
 
 export const candidateSelectionFields = {
   selection: z.enum(['tcr', 'ecr', 'both']).default('both').describe('token choice, expert choice, or both'),
@@ -49,7 +49,10 @@ export const candidateSelectionRules: readonly MoeRule<SelectingMoe>[] = [
     ),
 ];
 
-/** Experts choose among the candidates of all ranks, as the fields say, and their thresholds learn of it. */
+/**
+ * Experts choose among the candidates of all ranks, depending on the fields, and their thresholds are
+ * updated.
+ */
 export function selectInTraining(
   context: RouterContext<SelectingMoe>,
   carried: ExpertChoiceState,
@@ -77,7 +80,10 @@ export function selectInTraining(
   return selectTogether(context, candidates, rule);
 }
 
-/** A token is kept if its score reaches the expert's running threshold; with `selection: tcr` always. */
+/**
+ * A token is kept if its score reaches the expert's running threshold; with `selection: tcr`, it is always
+ * kept.
+ */
 export function selectOutsideTraining(
   context: RouterContext<SelectingMoe>,
   { thresholds }: ExpertChoiceState,
@@ -86,7 +92,7 @@ export function selectOutsideTraining(
 ): ReturnType<typeof selectCausally> {
   const { moe, layer, seed } = context;
   const { expertsTK, numChoices } = candidates;
-  // Scores depend on the token id, as a decoder that takes tokens one by one has no index of them.
+  // Scores depend on the token id, as a decoder that processes tokens one by one has no global token index.
   const scoresTK =
     moe.ranking === 'random'
       ? randomScores(
@@ -111,11 +117,11 @@ function expertShare({ selection, selectionSchedule }: SelectingMoe, progress: n
 }
 
 /**
- * Scores in (0, 1) by which experts rank candidates at random: each is a function of the random numbers' name,
- * the token and the expert alone, so it does not depend on the layout or on other candidates.
+ * Scores in (0, 1) by which experts rank candidates at random. Each depends only on the name of the random
+ * numbers, the token and the expert, and so not on the layout or on other candidates.
  *
  * @param expertsN expert of each candidate, length N
- * @param tokenOf what a candidate's token is known by: an integer from 0
+ * @param tokenOf returns an integer from 0 that identifies a candidate's token
  */
 function randomScores(
   random: CounterRandom,

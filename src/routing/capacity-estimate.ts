@@ -25,7 +25,7 @@ export class CapacityEstimate {
   /** [steps observed, sum of delta, sum of head sizes as shares of the choices]. */
   readonly #sums = new Float32Array(3);
   readonly state: ReadonlyMap<string, Float32Array> = new Map([['capacity', this.#sums]]);
-  /** The same of the batches of the step under way. */
+  /** The same sums for the batches of the current step. */
   readonly #ofStep = new Float64Array(3);
 
   constructor(
@@ -38,7 +38,10 @@ export class CapacityEstimate {
     return this.moe.capacityFactor !== null && this.#sums[0]! < this.moe.capacityBatches;
   }
 
-  /** Capacity per expert for `numChoices` choices of all ranks; the classic one while observing. */
+  /**
+   * Capacity per expert for `numChoices` choices of all ranks; the classic capacity while the estimate is
+   * being made.
+   */
   capacity(classic: number, numChoices: number): number {
     const [watched, deltas, shares] = threeOf(this.#sums);
     if (classic === Infinity || this.isWatching) return classic;
@@ -76,7 +79,7 @@ export class CapacityEstimate {
     this.skipStep();
   }
 
-  /** Forgets the step's batches. */
+  /** Discards the step's batches. */
   skipStep(): void {
     this.#ofStep.fill(0);
   }

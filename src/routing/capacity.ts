@@ -15,7 +15,7 @@ export function classicCapacity(
   numExperts: number,
 ): number {
   if (factor === null) return Infinity;
-  // Binary fractions: 1.1 * 3200 / 2 is a little more than 1760.
+  // Compensates for binary fractions: 1.1 * 3200 / 2 is slightly more than 1760.
   return Math.ceil(((factor * numTokens * numChoices) / numExperts) * (1 - 1e-12));
 }
 
@@ -64,7 +64,7 @@ export interface AffinityHead {
 export function affinityHead(rising: Float32Array, share: number, sharpness: number): AffinityHead {
   const numCandidates = rising.length;
   if (numCandidates === 0) return { count: 0, leastCosine: 0 };
-  // Relative to the best, against overflow.
+  // Masses are relative to the best candidate, to avoid overflow.
   const masses = new Float64Array(numCandidates);
   let total = 0;
   for (let i = 0; i < numCandidates; i++) {

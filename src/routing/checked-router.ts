@@ -4,7 +4,8 @@ import { type ExpertRange, heldExperts } from './domain-groups.js';
 import type { RouterPolicy, RouterPrice } from './policy.js';
 import type { RouterContext, RouterInput, RoutingDecision } from './router.js';
 
-// Every result of a router by file is checked before it is used: a wrong one would corrupt the training without an error.
+// Every result of a router from a file is checked before it is used, as a wrong one would silently corrupt
+// the training.
 // Shapes: T tokens of this rank, E experts of the layer, K choices of a token.
 
 const figure = z.number().nonnegative();
@@ -20,14 +21,16 @@ const priceSchema = z.object({
   weighted: z.boolean(),
 });
 
-/** Creates the error of a router from what is wrong with it. */
+/** Creates the error of a router from a description of the problem. */
 type Blame = (why: string) => TrainerError;
 
-/** Begins the name of the folder from which a router is loaded. */
+/** Prefix of the name of the folder from which a router is loaded. */
 export const COPY = 'locmoe-router-';
 const LINE = new RegExp(String.raw`${COPY}[^/\s]+/([^/\n]+?:\d+)`);
 
-/** An object of a router, whose functions throw errors that name the router, the function and the line. */
+/**
+ * Wraps an object of a router, so that errors of its functions name the router, the function and the line.
+ */
 export function guarded<T extends object>(its: T, blame: Blame): T {
   const guard =
     (name: string, call: (...args: unknown[]) => unknown) =>
@@ -35,7 +38,7 @@ export function guarded<T extends object>(its: T, blame: Blame): T {
       try {
         return call.apply(its, args);
       } catch (error) {
-        // A rule that reads a faulty field is left by a symbol.
+        // A rule that reads a faulty field is aborted by throwing a symbol.
         if (error instanceof TrainerError || typeof error === 'symbol') throw error;
         const [, line] = (error instanceof Error && LINE.exec(error.stack ?? '')) || [];
         const [why] = String(error).split('\n');
@@ -54,14 +57,14 @@ export function guarded<T extends object>(its: T, blame: Blame): T {
   return guards as T;
 }
 
-/** The names of an object's members, those of its classes included. */
+/** The names of an object's members, including inherited ones. */
 function membersOf(its: object): string[] {
   const above = Object.getPrototypeOf(its);
   const inherited = above === null || above === Object.prototype ? [] : membersOf(above);
   return [...inherited, ...Object.getOwnPropertyNames(its)].filter((name) => name !== 'constructor');
 }
 
-/** @throws TrainerError `BAD_CONFIG` if a price is not complete, or not of numbers */
+/** @throws TrainerError `BAD_CONFIG` if a price is incomplete or contains something other than numbers */
 export function checkedPrice(price: RouterPrice, blame: Blame): RouterPrice {
   const { error } = priceSchema.safeParse(price);
   if (error === undefined) return price;
@@ -70,9 +73,10 @@ export function checkedPrice(price: RouterPrice, blame: Blame): RouterPrice {
 }
 
 /**
- * A router whose decisions are checked, one by one.
+ * A router whose decisions are checked one by one.
  *
- * @throws TrainerError `BAD_CONFIG` for a wrong decision, `BAD_INPUT` for one that leaves a wanted control of its gate out
+ * @throws TrainerError `BAD_CONFIG` for a wrong decision, `BAD_INPUT` for one that ignores a requested
+ *   control of its gate
  */
 export function checkedRouter(
   its: ReturnType<RouterPolicy['create']>,
@@ -106,7 +110,7 @@ export function checkedRouter(
 const NOTHING_TO_CONTROL =
   'has no gate to silence, or does not pass its scores through controlled(scores, input.gateControl) of locmoe/routing';
 
-/** Says which field of a decision is missing or has the wrong shape; returns null if none. */
+/** Returns which field of a decision is missing or has the wrong shape; null if none. */
 function shapeProblem(decision: RoutingDecision, T: number, E: number, worldSize: number): string | null {
   const K = decision?.numChoices;
   if (!(Number.isInteger(K) && K > 0))
@@ -138,7 +142,10 @@ function shapeProblem(decision: RoutingDecision, T: number, E: number, worldSize
     : 'gateCosine is neither null nor has numbers sum and count';
 }
 
-/** A choice of an expert that is not there, or counts that are not those of the choices; null if all is well. */
+/**
+ * Describes a choice of an expert that does not exist, or counts that do not match the choices; null if there
+ * is no problem.
+ */
 function choiceProblem(
   decision: RoutingDecision,
   rank: number,

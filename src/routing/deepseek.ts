@@ -11,8 +11,8 @@ import { nextBest } from './token-choice.js';
 import { TokenPreference } from './token-preference.js';
 import { bestOfGroups, LEAST_SUM, topKField, topKFits, topWeights } from './top-choices.js';
 
-// Shapes: T tokens of this rank, d hidden size, E experts, K choices of a token, D device groups, of which a token uses M
-// at most.
+// Shapes: T tokens of this rank, d hidden size, E experts, K choices of a token, D device groups, of which a
+// token uses at most M.
 
 const fields = {
   ...denseRouterFields,
@@ -54,20 +54,24 @@ const nodeLimitFits: MoeRule<DeepseekMoe> = (moe) => {
 };
 
 /**
- * Routing of DeepSeek-V3 (arXiv 2412.19437, section 2.1.2): scores are the sigmoid of a learned dense gate (eq. 15); a token takes
- * the K experts of its domain's group with the highest score + bias (eq. 16), weighted by their scores without bias over
- * the sum of these (eq. 13). The bias balances the load (BalancingBias). With K = 1 the weight is the score itself: over
- * its own sum it would be 1, and the gate would have no gradient.
+ * Routing of DeepSeek-V3 (arXiv 2412.19437, section 2.1.2): scores are the sigmoid of a learned dense gate
+ * (eq. 15); a token takes the K experts of its domain's group with the highest score + bias (eq. 16),
+ * weighted by their scores without bias divided by the sum of these (eq. 13). The bias balances the load
+ * (BalancingBias). With K = 1 the weight is the score itself: divided by its own sum it would be 1, and the
+ * gate would have no gradient.
  *
- * The complementary balance loss (eq. 17 to 20) is that of the batch, not of each sequence, with the alpha of all routers,
- * `auxiliaryLossWeight`. The paper's alpha is 0.0001: with the default of 0.01 the loss balances more than the bias.
+ * The complementary balance loss (eq. 17 to 20) is computed per batch, not per sequence, with the alpha of
+ * all routers, `auxiliaryLossWeight`. The paper's alpha is 0.0001: with the default of 0.01, the loss
+ * balances more than the bias.
  *
- * Node-limited routing: with `maxDeviceGroups` M the experts of a domain are cut into D device groups, and a token takes its
- * experts from the M groups with the highest sum of their K/M best scores. As in DeepSeek's own code the bias is part of
- * these. In the paper a group is a node; here D is a field, as routing may not depend on the layout.
+ * Node-limited routing: with `maxDeviceGroups` M, the experts of a domain are divided into D device groups,
+ * and a token takes its experts from the M groups with the highest sum of their K/M best scores. As in
+ * DeepSeek's own code, these include the bias. In the paper a group is a node; here D is a field, as routing
+ * must not depend on the layout.
  *
- * The paper has no level 1, no capacity and no preferences of token ids; these are added beside the bias, as a sigmoid would
- * flatten them. Its shared experts are no part of a router (`moe.sharedExperts`).
+ * The paper has no level 1, no capacity and no preferences of token ids; preferences are added after the
+ * sigmoid, like the bias, as the sigmoid would flatten them. Its shared experts are not part of a router
+ * (`moe.sharedExperts`).
  *
  * Evaluation drops nothing, so a token's output does not depend on the rest of its batch.
  */
@@ -115,7 +119,9 @@ export const deepseekRouter = defineRouter({
   },
 });
 
-/** Returns what chooses the K experts of each token by their scores, [T, E] -> row-major [T, K]. */
+/**
+ * Returns a function that chooses the K experts of each token by their scores, [T, E] -> row-major [T, K].
+ */
 function chooserOf(moe: DeepseekMoe, expertsOfDomain: readonly Int32Array[]) {
   const { numExperts, expertsPerToken, deviceGroups, maxDeviceGroups: most } = moe;
   const groupsOfDomain = expertsOfDomain.map((experts) =>
@@ -134,7 +140,8 @@ function chooserOf(moe: DeepseekMoe, expertsOfDomain: readonly Int32Array[]) {
 }
 
 /**
- * The experts, by ascending id, of the `most` groups with the highest sum of their `numBest` best scores; ties go to the lower id.
+ * The experts, by ascending id, of the `most` groups with the highest sum of their `numBest` best scores;
+ * ties go to the lower id.
  *
  * @param row index of the token's first score
  */

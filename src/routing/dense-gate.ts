@@ -30,7 +30,7 @@ export function denseGateSpread(dModel: number): number {
   return initStd(dModel) * Math.sqrt(dModel);
 }
 
-/** x W_g, [T, d] -> [T, E], or the control of these scores that the input asks for. */
+/** x W_g, [T, d] -> [T, E], or the control of these scores that the input requests. */
 export function denseGateLogits(input: GateInput): tf.Tensor2D {
   return controlled(exactMatMul(input.xTD, weightOf(input)), input.gateControl);
 }

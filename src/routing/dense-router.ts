@@ -17,7 +17,7 @@ export const denseRouterFields = { ...tokenPreferenceField, ...zLossField };
 
 export type DenseContext = RouterContext<MoeWith<typeof denseRouterFields>>;
 
-/** How the logits of a dense gate decide. */
+/** The choice of experts from the logits of a dense gate. */
 export interface DenseChoice {
   /** Expert of each choice, row-major [T, K]. */
   readonly chosenTK: Int32Array;
@@ -25,7 +25,7 @@ export interface DenseChoice {
   readonly weightsTK: tf.Tensor2D;
   /** Probabilities for the load-balance loss, [T, E]; a token's sum to 1 over the experts of its domain. */
   readonly probsTE: tf.Tensor2D;
-  /** Scores of the gate, [T, E], and biases, length E, that rank experts beside preferences. */
+  /** Scores of the gate, [T, E], and biases, length E, that rank experts in addition to preferences. */
   readonly gateTE: tf.Tensor2D;
   readonly biasE: tf.Tensor1D | null;
 }
@@ -34,7 +34,7 @@ export interface DenseChoice {
 export type DenseRule = (logitsTE: tf.Tensor2D, input: RouterInput) => DenseChoice;
 
 /**
- * Routes by a dense gate over the experts of the domain's group. Choices have a capacity in training alone.
+ * Routes by a dense gate over the experts of the domain's group. Choices have a capacity only in training.
  *
  * @param numChoices K
  * @param onRouted called in training with the choices per expert of all ranks, length E
@@ -73,10 +73,10 @@ export function denseRouter(
 }
 
 /**
- * A dense router by the softmax over the experts of the domain's group.
+ * A dense router that uses the softmax over the experts of the domain's group.
  *
  * @param choose chooses the experts of each token by their probabilities, [T, E] -> row-major [T, K]
- * @param weigh weights of the choices, [T, K]; by default their probabilities as they are
+ * @param weigh weights of the choices, [T, K]; by default their unchanged probabilities
  */
 export function softmaxRouter(
   context: DenseContext,

@@ -2,7 +2,7 @@ import type { CommonMoe } from './common-fields.js';
 import { positive } from './numeric-fields.js';
 import { type MoeProblem, unless } from './policy.js';
 
-// Shapes: M device groups of consecutive experts among those of a domain, of equal size.
+// Shapes: M device groups of equal size, each of consecutive experts of a domain.
 
 export const deviceGroupsField = {
   deviceGroups: positive
@@ -14,13 +14,13 @@ export const deviceGroupsField = {
 
 type Grouped = Pick<CommonMoe, 'numExperts' | 'expertGroups'> & { readonly deviceGroups: number };
 
-/** The rule of the sizes of device groups, then that of `fit` for groups of this size. */
+/** Checks the sizes of device groups, then applies `fit` to groups of this size. */
 export function deviceGroupsFit(
   { numExperts, expertGroups, deviceGroups }: Grouped,
   fit: (size: number, numOpen: number) => MoeProblem | undefined,
 ): MoeProblem | undefined {
   const numOpen = numExperts / expertGroups;
-  // A rule of its own refuses groups that do not divide the experts.
+  // Another rule rejects groups that do not divide the experts.
   if (!Number.isInteger(numOpen)) return undefined;
   const size = numOpen / deviceGroups;
   const divides = unless(

@@ -16,8 +16,8 @@ export interface DrawnBatch {
 }
 
 /**
- * Experts drawn uniformly among those open to a token, without one of them twice. A draw depends on the seed, step, layer,
- * sequence, position and choice alone, so that it is the same in every layout.
+ * Distinct experts drawn uniformly among those open to a token. A draw depends only on the seed, step, layer,
+ * sequence, position and choice, so that it is the same in every layout.
  */
 export function randomChoices(batch: DrawnBatch, numChoices: number, seed: number): GivenChoices {
   const random = new CounterRandom(seed, `routes.${batch.layer}.${batch.step}`);
@@ -32,10 +32,10 @@ export function randomChoices(batch: DrawnBatch, numChoices: number, seed: numbe
 }
 
 /**
- * Experts in turn, by the position of a token among those to which the same experts are open: each of these gets the same
- * number of the global batch's tokens, or one more than another.
+ * Experts in turn, by the position of a token among the tokens with the same open experts: each of these
+ * experts gets the same number of the global batch's tokens, up to one.
  *
- * @param turns position of each sequence among those to which the same experts are open, length B
+ * @param turns position of each sequence among those with the same open experts, length B
  */
 export function balancedChoices(
   batch: DrawnBatch,
@@ -47,7 +47,10 @@ export function balancedChoices(
   });
 }
 
-/** @param choose fills the choices of a token, which is known by its index among the tokens of all sequences */
+/**
+ * @param choose fills the choices of a token, which is identified by its index among the tokens of all
+ *   sequences
+ */
 function choicesOf(
   { sequences, seqLen, openExperts }: DrawnBatch,
   numChoices: number,
@@ -70,7 +73,7 @@ function choicesOf(
   };
 }
 
-/** Each of the choices of a token has the same weight, in sum 1. */
+/** Gives all choices of a token the same weight, which add up to 1. */
 function weightsOf(
   chosenTK: Int32Array,
   numChoices: number,

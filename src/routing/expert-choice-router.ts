@@ -27,18 +27,19 @@ const fields = {
 type ExpertChoiceMoe = MoeWith<typeof fields>;
 
 /**
- * Expert choice (Zhou et al., arXiv 2202.09368, section 3.2): S = softmax(X W_g) with a learned dense gate over the experts of
- * the domain's group, and each expert takes the C = ceil(capacityFactor T / n) tokens of the greatest S, T over all ranks;
- * its output is weighted by S. A token has as many experts as take it, none at all too, and `capacityFactor` on average. Experts
- * are equally loaded by construction, so there is no balance loss.
+ * Expert choice (Zhou et al., arXiv 2202.09368, section 3.2): S = softmax(X W_g) with a learned dense gate
+ * over the experts of the domain's group, and each expert takes the C = ceil(capacityFactor T / n) tokens
+ * with the greatest S, with T over all ranks; its output is weighted by S. A token has as many experts as
+ * take it, possibly none, and `capacityFactor` on average. Experts are equally loaded by construction, so
+ * there is no balance loss.
  *
- * `candidatesPerToken` bounds the experts of a token, in place of the linear program of section 3.3: experts choose among the
- * tokens that have them among their likeliest. It also bounds what the ranks exchange, 6 bytes a candidate; an expert that is
- * liked by fewer than C tokens then has room left.
+ * `candidatesPerToken` limits the experts of a token, instead of the linear program of section 3.3: experts
+ * choose among the tokens that have them among their most probable experts. It also limits what the ranks
+ * exchange, 6 bytes per candidate; an expert that is a candidate of fewer than C tokens is then not full.
  *
- * The paper has no level 1 and one device. Here S is all-gathered before the dispatch, and each rank computes the same choice.
- * Outside training the choice would depend on later tokens, so there an expert takes the tokens whose S reaches its running
- * threshold: its S of the C-th token, averaged over training steps.
+ * The paper has no level 1 and one device. Here S is all-gathered before the dispatch, and each rank computes
+ * the same choice. Outside training the choice would depend on later tokens, so there an expert takes the
+ * tokens whose S reaches its running threshold: its S of the C-th token, averaged over training steps.
  */
 export const expertChoiceRouter = defineRouter({
   fields,

@@ -21,11 +21,11 @@ export const expertChoiceFields = {
  */
 export class ExpertChoiceState {
   readonly #step = new Float32Array(1);
-  /** Capacity of each expert as a share of the classic one: batches differ in size. */
+  /** Capacity of each expert as a share of the classic one, as batches differ in size. */
   readonly #shareE: Float32Array;
   readonly thresholds: RunningThresholds;
   readonly state: ReadonlyMap<string, Float32Array>;
-  /** Shares estimated from the last batch of the step under way; null without an estimate. */
+  /** Shares estimated from the last batch of the current step; null without an estimate. */
   #estimatedE: Float32Array | null = null;
 
   constructor(
@@ -45,8 +45,8 @@ export class ExpertChoiceState {
 
   /**
    * C_i = min(classic, max(C_min, head)) per expert (see workingCapacity); delta is the least affinity in the
-   * head. In a step with an estimate every batch gets its own; until the next estimate the last one's share of the
-   * classic capacity holds.
+   * head. In a step with an estimate, every batch gets its own; until the next estimate, the last one's share
+   * of the classic capacity applies.
    *
    * @param risingE affinities of each expert's candidates, ascending
    * @param classic classic capacity over all ranks; Infinity for no limit
@@ -63,11 +63,11 @@ export class ExpertChoiceState {
 
   #estimate(rising: Float32Array, classic: number): number {
     const { numExperts, affinityShare, temperature } = this.moe;
-    // No candidate to estimate from, but tokens may come before the next estimate.
+    // There is no candidate to estimate from, but tokens may come before the next estimate.
     if (rising.length === 0) return classic;
     const { dModel } = this;
     const { count, leastCosine } = affinityHead(rising, affinityShare, Math.sqrt(dModel) / temperature);
-    // The bound is that of cosines with a random direction, whose spread a preference adds to.
+    // The bound is for cosines with a random direction, whose spread a preference increases.
     const delta = leastCosine / spreadWithPreference(this.moe);
     return workingCapacity({ classic, count, delta, numExperts, dModel });
   }
@@ -80,7 +80,10 @@ export class ExpertChoiceState {
     this.skipStep();
   }
 
-  /** Forgets the batches of the step; alone it ends one that is not applied, and all is as before it. */
+  /**
+   * Discards the batches of the step. If it is called without `endStep`, the step is not applied, and the
+   * state is unchanged.
+   */
   skipStep(): void {
     this.#estimatedE = null;
     this.thresholds.skipStep();

@@ -37,8 +37,8 @@ export function risingAffinities(
 
 /**
  * Expert choice (ECR; ETR, arXiv 2406.00023, eq. 6): each expert keeps the C candidates of highest affinity.
- * (Eq. 6 says "Bottom-C" of the sorted list, the text highest.) It depends on affinities and the global token
- * order alone, so all ranks compute the same choice.
+ * (Eq. 6 says "Bottom-C" of the sorted list, the text highest.) It depends only on affinities and the global
+ * token order, so all ranks compute the same choice.
  *
  * @param positionsE candidates of each expert (candidatesByExpert)
  * @param affinitiesN affinity of each candidate

@@ -2,8 +2,9 @@ import { TrainerError } from '../errors.js';
 import type { CommonMoe } from './common-fields.js';
 import { heldExperts } from './domain-groups.js';
 
-// n experts, numbered from the first that the model has, W ranks. n >= W: rank r owns experts [r n/W, (r+1) n/W).
-// n < W: rank r holds a replica of expert r mod n, and sources send to the replica in their own block of n ranks.
+// n experts, numbered from the first that the model has, W ranks. n >= W: rank r owns experts [r n/W, (r+1)
+// n/W). n < W: rank r holds a replica of expert r mod n, and sources send to the replica in their own block
+// of n ranks.
 
 /** The ranks that hold the experts of one sparse layer, numbered from the first that the model has. */
 export interface Placement {
@@ -14,8 +15,9 @@ export interface Placement {
 }
 
 /**
- * The placement of a sparse layer: that of `moe.placement` if it is for as many ranks, else consecutive experts. A run that
- * goes on with fewer nodes, or a model that is evaluated on one rank, has no use for the placement of a cluster.
+ * The placement of a sparse layer: `moe.placement` if it is for the same number of ranks, otherwise
+ * consecutive experts. A run that continues with fewer nodes, or a model that is evaluated on one rank,
+ * cannot use the placement of a cluster.
  *
  * @param layer index among all layers of the model
  */

@@ -13,7 +13,7 @@ export interface FirstFit extends Selection, Pick<RoutingDecision, 'numChoices'>
 export interface FirstFitOptions {
   /** K; 1 by default. */
   readonly numChoices?: number;
-  /** Values that are gathered with the counts (`gatherCounts`). */
+  /** Values that are all-gathered together with the counts (`gatherCounts`). */
   readonly shared?: Float32Array | undefined;
 }
 

@@ -4,12 +4,13 @@ import { CounterRandom } from '../parameters/counter-random.js';
 
 // Shapes: T tokens of this rank, E experts.
 
-/** Scores that stand in for those of a gate, to see how far a model depends on it. */
+/** Scores that replace those of a gate, to measure how much a model depends on it. */
 export type GateControl = 'zero' | 'shuffled';
 
 /**
- * The scores of a gate, or of its control: all zero, or those of another token of the batch, drawn without replacement.
- * What is added to them, such as the preference of a token's id, stays.
+ * Returns the scores of a gate, or of its control: all zero, or those of another token of the batch, drawn
+ * without replacement. What is added to the scores afterwards, such as the preference of a token's id, is not
+ * affected.
  */
 export function controlled(gateTE: tf.Tensor2D, control: GateControl | undefined): tf.Tensor2D {
   if (control === undefined) return gateTE;

@@ -4,7 +4,7 @@ export const KEPT = 0;
 export const OVER_CAPACITY = 1;
 export const NOT_CHOSEN = 2;
 
-/** Choices that stand in for those of a router, for the tokens of a batch of one rank. */
+/** Choices that replace those of a router, for the tokens of a batch of one rank. */
 export interface GivenChoices {
   /** K; equal on all ranks, as is whether there are weights. */
   readonly numChoices: number;
@@ -15,8 +15,9 @@ export interface GivenChoices {
   /** Weight of each choice, [T, K]; null means 1 for every choice. */
   readonly weightsTK: Float32Array | null;
   /**
-   * True if choices were recorded, perhaps of this router: a token whose choices are those of the router has the router's
-   * weights, and the router's losses stay. False if nothing of the router shall count.
+   * Whether the choices were recorded, perhaps from this router: a token with the same choices as the
+   * router's then has the router's weights, and the router's losses are kept. If false, nothing of the router
+   * counts.
    */
   readonly areRecorded: boolean;
 }

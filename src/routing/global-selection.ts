@@ -9,9 +9,10 @@ import type { Candidates } from './token-choice.js';
 
 // Shapes: T tokens of this rank, E experts, K choices of a token, N candidates of all ranks.
 //
-// Which candidates are kept where experts choose: by the batch rule in training, by the causal rule outside.
+// Selects the candidates to keep where experts choose: by the batch rule in training, and by the causal rule
+// otherwise.
 
-/** The batch rule of a router, where it is not its plain form. */
+/** Deviations of a router's batch rule from the plain form. */
 export interface BatchRule {
   /** Numbers of this rank to all-gather with the scores, of equal length on all ranks. */
   readonly shared?: Float32Array;
@@ -24,7 +25,10 @@ export interface BatchRule {
    * @param classic classic capacity over all ranks; Infinity for no limit
    */
   readonly capacities?: (risingE: readonly Float32Array[], classic: number) => Float64Array;
-  /** Scores that rank the candidates, from the expert of each, length N; their affinities by default. */
+  /**
+   * Computes the scores that rank the candidates from the expert of each, length N; their affinities by
+   * default.
+   */
   readonly scoresOf?: ((expertsN: Int32Array) => Float32Array) | undefined;
   /** Share of an expert's capacity that is filled by score, the rest in token order; 1 by default. */
   readonly expertShare?: number;
@@ -48,7 +52,7 @@ export function selectTogether(
   const scoresN = scoresOf?.(all.expertsN) ?? all.affinitiesN;
   const risingE = scoresN === all.affinitiesN ? risingAffinityE : risingAffinities(positionsE, scoresN);
   const { keptN, cutE } = expertChoice(positionsE, scoresN, risingE, capacityE, expertShare);
-  // A choice that the classic capacity would also drop counts as over capacity.
+  // A choice that the classic capacity would drop as well counts as over capacity.
   const fits = capacities ? expertChoice(positionsE, scoresN, risingE, classicE, expertShare).keptN : keptN;
   thresholds?.observe(cutE);
 
@@ -103,7 +107,7 @@ export function selectCausally(
  * Counts this rank's candidates by outcome.
  *
  * @param kept 1 for a kept candidate, length T K
- * @param fits 1 for one that the classic capacity would keep, length T K
+ * @param fits 1 for a candidate that the classic capacity would keep, length T K
  */
 function account(
   { expertsTK }: Candidates,

@@ -32,7 +32,7 @@ export const groupsDivide: MoeRule<CommonMoe> = ({ numExperts }, { dModel, numHe
       `model.dModel ${multiplesAround(dModel, leastCommonMultiple(numExperts, numHeads))} would do`,
   );
 
-/** Keeps the cosine of a zero vector finite; far below the norm of a normalised activation. */
+/** Keeps the cosine of a zero vector finite; far less than the norm of a normalised activation. */
 export const LEAST_SQUARED_NORM = 1e-12;
 const LEAST_NORM = Math.sqrt(LEAST_SQUARED_NORM);
 
@@ -67,7 +67,7 @@ export function groupProjection(
   return exactMatMul(xTD, gates(xTD.shape[1], numExperts, blocksD));
 }
 
-/** The gates w_i / |w_i|, or those of GrAP times the learned factors: [d, E]. */
+/** The gates w_i / |w_i|, or the gates of GrAP times the learned factors: [d, E]. */
 function gates(dModel: number, numExperts: number, blocksD: tf.Tensor1D | null): tf.Tensor2D {
   const width = dModel / numExperts;
   const values = new Float32Array(dModel * numExperts);
@@ -86,7 +86,7 @@ export function cosineAffinity(
   return ofUnitGates(groupProjection(unitRows(xTD, LEAST_SQUARED_NORM), numExperts, blocksD), blocksD);
 }
 
-/** The cosines of which `groupProjection` has made the products, without a gradient. */
+/** The cosines that belong to products computed by `groupProjection`, without a gradient. */
 export function cosinesOfProjection(
   projectionTE: tf.Tensor2D,
   xTD: tf.Tensor2D,
@@ -96,7 +96,7 @@ export function cosinesOfProjection(
   return blocksD === null ? cosinesTE : ofUnitGates(cosinesTE, blocksD);
 }
 
-/** Products with learned gates, by the norms of these. */
+/** Divides products with learned gates by the norms of the gates. */
 function ofUnitGates(productsTE: tf.Tensor2D, blocksD: tf.Tensor1D): tf.Tensor2D {
   const squaresE = tf.mean(tf.square(tf.reshape(blocksD, [productsTE.shape[1], -1])), 1);
   return tf.div(productsTE, tf.sqrt(tf.add(squaresE, LEAST_SQUARED_NORM)));

@@ -56,7 +56,10 @@ const oneCandidateVotes: MoeRule<PlusMoe> = ({ tableAfter, maxExpertsPerToken, s
     'is for one expert a token: set maxExpertsPerToken 1 and selection both or tcr, or tableAfter 0',
   );
 
-/** Experts of a token with an adaptive capacity, as measured over a training (docs/results/routers.md, "Routers that learn"). */
+/**
+ * Experts per token with an adaptive capacity, measured over a training (docs/results/routers.md, "Routers
+ * that learn").
+ */
 const MEASURED_EXPERTS_PER_TOKEN = 0.53;
 
 /**
@@ -65,17 +68,18 @@ const MEASURED_EXPERTS_PER_TOKEN = 0.53;
  * capacity. Weights are the softmax of the affinities over the token's experts; load-balance and locality
  * loss as in LocMoE.
  *
- * `choiceWeights: margin` is not of the paper. A softmax over a token's experts tells how they compare, not whether the token
- * needs any; the margin above the threshold has a gradient in the affinity by which the expert chooses, as the
- * router weight of Mixture-of-Depths (arXiv 2404.02258, section 3.3) has, and is 0 where keeping and dropping meet.
+ * `choiceWeights: margin` is not in the paper. A softmax over a token's experts expresses how they compare,
+ * not whether the token needs any. The margin above the threshold has a gradient in the affinity by which the
+ * expert chooses, like the router weight of Mixture-of-Depths (arXiv 2404.02258, section 3.3), and is 0 at
+ * the boundary between keeping and dropping.
  *
  * `selection` tcr: tokens choose, capacity is first-fit. ecr: a token is a candidate of all experts of its
  * group, experts choose. both: experts choose among the tokens that chose them.
  *
- * `ranking: random` is the control that tells what ranking by affinity is worth: candidates, weights, losses and
- * capacities are the same, but which candidates an expert keeps is drawn anew for each step, token and expert
- * (random-ranking.ts). Its running threshold is then one of these scores, so it keeps as many outside training
- * too, where the score is that of the token id.
+ * `ranking: random` is the control that shows what ranking by affinity is worth: candidates, weights, losses
+ * and capacities are the same, but which candidates an expert keeps is drawn anew for each step, token and
+ * expert (candidate-selection.ts). The running threshold is then a threshold of these scores, so that an
+ * expert keeps equally many tokens outside training too, where the score is that of the token id.
  *
  * Expert choice is global: affinities are all-gathered before the dispatch, and each rank computes the same
  * selection. As it depends on the whole batch, outside training an expert keeps the tokens that reach its
@@ -90,12 +94,12 @@ export const locmoePlusRouter = defineRouter({
     oneCandidateVotes,
     ...candidateSelectionRules,
   ],
-  // Thresholds are in units of the ranking.
+  // Thresholds are in the units of the ranking scores.
   shapedBy: ['learnedGroups', 'ranking', 'tokenPreference', 'tableAfter'],
   parameters: grapSpecs,
   price(moe, { numTokens: T, dModel: d }) {
     const E = moe.numExperts;
-    // Cosines with fixed groups are no matrix product.
+    // Cosines with fixed groups need no matrix product.
     const flops = moe.learnedGroups ? 2 * T * d * E : 0;
     const choices = choicesPerToken(moe);
     return {
@@ -183,7 +187,10 @@ function weightsOfChoices(probsTE: tf.Tensor2D, { expertsTK, numChoices }: Candi
   return tf.div(probsTK, tf.sum(probsTK, 1, true));
 }
 
-/** How far the affinities of a token's candidates are above the experts' thresholds, [T, K]; far below 0 in empty places. */
+/**
+ * Differences between the affinities of a token's candidates and the experts' thresholds, [T, K]; far below 0
+ * in empty places.
+ */
 function marginsOfChoices(
   affinityTE: tf.Tensor2D,
   { expertsTK, numChoices }: Candidates,
@@ -197,7 +204,10 @@ function marginsOfChoices(
   return tf.mul(tf.sub(valuesOfChoices(affinityTE, expertsTK, numChoices), thresholdTK), sharpness);
 }
 
-/** Experts are filled to their capacity where it is the classic one; by how much it is less depends on the text. */
+/**
+ * With the classic capacity, experts are assumed to be full; how much smaller an adaptive capacity is depends
+ * on the text.
+ */
 function keptOf(
   capacityFactor: number,
   choices: number,

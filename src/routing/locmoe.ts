@@ -46,8 +46,8 @@ const fields = {
  * zeroes a whole group, the greatest argument wins: such tokens, a quarter of them with two experts per
  * group, would otherwise all go to the group's first expert.
  *
- * The paper has K = 1. With more a token takes the K greatest arguments, weighted as in Mixtral (see topWeights), and both
- * losses and the capacity count choices.
+ * The paper has K = 1. With K > 1 a token takes the experts with the K greatest arguments, weighted as in
+ * Mixtral (see topWeights), and both losses and the capacity count choices.
  *
  * Evaluation drops nothing, so a token's output does not depend on the rest of its batch.
  */
@@ -104,7 +104,8 @@ export const locmoeRouter = defineRouter({
         const argumentTE: tf.Tensor2D = tf.add(gateTE, biasE);
         const noneTE: tf.Tensor2D = tf.zeros([tokenIdsT.length, numExperts]);
         const preferredTE = keepToGroup(preference.addTo(noneTE, tokenIdsT), domainsT, expertsOfDomain);
-        // Preferences are added after the ReLU, which would take the preferred expert's weight from a token that prefers none much.
+        // Preferences are added after the ReLU; before it, a token without a strong preference would lose the
+        // weight of its preferred expert.
         const logitsTE: tf.Tensor2D = tf.relu(argumentTE);
         const probsTE: tf.Tensor2D = tf.softmax(tf.add(logitsTE, preferredTE));
         const likedTE: tf.Tensor2D = tf.add(argumentTE, preferredTE);

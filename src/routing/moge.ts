@@ -27,20 +27,21 @@ const groupsFit: MoeRule<MogeMoe> = (moe) =>
   );
 
 /**
- * Mixture of Grouped Experts (MoGE; Pangu Pro MoE, arXiv 2505.21411, section 2.2): a softmax over all experts with a
- * learned dense gate (eq. 5), then the top K' of each device group (eq. 6), weighted by their probabilities as they
- * are (eq. 7). The load-balance loss (eq. 8) is that of the batch: the share of choices of each expert times its mean
- * probability before the choice, over all experts together.
+ * Mixture of Grouped Experts (MoGE; Pangu Pro MoE, arXiv 2505.21411, section 2.2): a softmax over all experts
+ * with a learned dense gate (eq. 5), then the top K' of each device group (eq. 6), weighted by their
+ * unchanged probabilities (eq. 7). The load-balance loss (eq. 8) is computed per batch: the share of choices
+ * of each expert times its mean probability before the choice, over all experts together.
  *
- * The paper has no level 1 and no capacity, and its M is the number of devices. Its shared experts are `moe.sharedExperts`.
+ * The paper has no level 1 and no capacity, and its M is the number of devices. Its shared experts are
+ * `moe.sharedExperts`.
  *
- * The paper puts each of M groups on a device. As routing may not depend on the layout, M is a field here.
- * Ranks hold consecutive experts, so where the ranks (or nodes) divide M each has whole groups: before drops
- * all have the same number of choices, an imbalance score (eq. 3) of 0, whatever the gate learns. With any
- * other layout, or moe.placement, the decision is the same and only the balance is lost.
+ * The paper puts each of M groups on a device. As routing must not depend on the layout, M is a field here.
+ * Ranks hold consecutive experts, so if the number of ranks (or nodes) divides M, each has whole groups:
+ * before drops all have the same number of choices, an imbalance score (eq. 3) of 0, whatever the gate
+ * learns. With any other layout, or moe.placement, the decision is the same and only the balance is lost.
  *
- * Level 1 comes first: "all experts" are those of the domain's group, and each domain's group is cut into M.
- * The load is then equal over the ranks that share a group; over all ranks it is that of the domains.
+ * Level 1 comes first: "all experts" are those of the domain's group, and each domain's group is divided into
+ * M. The load is then equal over the ranks that share a group; over all ranks it is that of the domains.
  *
  * Evaluation drops nothing, so a token's output does not depend on the rest of its batch.
  */

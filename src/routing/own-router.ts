@@ -15,9 +15,10 @@ import type { CommonMoe } from './common-fields.js';
 import { defineRouter, type MoeRule, type RouterPolicy } from './policy.js';
 import { isTrusted, trust } from './trusted-routers.js';
 
-// A router of one's own is a file outside of this package. Configurations, checkpoints and the processes of a run know it by
-// its path and the hash of its bytes, FILE#sha256=HASH; its code is never sent. As a checkpoint, a recipe or a coordinator may
-// name a file of a stranger's choice, only bytes that the user has named are run.
+// A router of one's own is a file outside this package. Configurations, checkpoints and the processes of a
+// run refer to it by its path and the hash of its bytes, FILE#sha256=HASH; its code is never sent. As a
+// checkpoint, a recipe or a coordinator may name a file of a stranger's choice, only bytes that the user has
+// named are run.
 
 const MAX_BYTES = 2 ** 24;
 const NAME = /^(.+)#sha256=([0-9a-f]{64})$/;
@@ -30,9 +31,10 @@ type Moe = CommonMoe & { readonly routerOptions: Readonly<Record<string, unknown
 const loaded = new Map<string, RouterPolicy<Moe>>();
 
 /**
- * Finds the file that `moe.router` means: a path from `base`, a package's name, or a name that this function has returned.
+ * Finds the file that `moe.router` refers to: a path relative to `base`, a package's name, or a name that
+ * this function has returned.
  *
- * @returns FILE#sha256=HASH; null if it looks like no path and there is no such package
+ * @returns FILE#sha256=HASH; null if it does not look like a path and there is no such package
  * @throws TrainerError `BAD_CONFIG` if the file cannot be read
  */
 export function ownRouterName(router: string, base: string): string | null {
@@ -48,9 +50,9 @@ export function ownRouterName(router: string, base: string): string | null {
 }
 
 /**
- * Loads a router by the name that `ownRouterName` gave it, if the file has the bytes that it had then.
+ * Loads a router by the name from `ownRouterName`, if the file still has the same bytes.
  *
- * @throws TrainerError `BAD_CONFIG` as `assertMayRun`, or if it cannot be loaded or is no router
+ * @throws TrainerError `BAD_CONFIG` as `assertMayRun`, or if it cannot be loaded or is not a router
  */
 export function ownRouterPolicy(name: string): RouterPolicy<Moe> {
   const known = loaded.get(name);
@@ -70,7 +72,7 @@ export function ownRouterPolicy(name: string): RouterPolicy<Moe> {
 }
 
 /**
- * Remembers that a router may run, as the user has named it.
+ * Records that a router may run, because the user has named it.
  *
  * @throws TrainerError `BAD_CONFIG` if `ownRouterName` has not returned the name; as `trust`
  */
@@ -83,7 +85,8 @@ export function trustRouter(name: string): void {
 /**
  * Returns the bytes of a router, or null for a built-in one.
  *
- * @throws TrainerError `BAD_CONFIG` if the file is missing or has other bytes than the run, or its user has never named them
+ * @throws TrainerError `BAD_CONFIG` if the file is missing or its bytes differ from those of the run, or if
+ *   its user has never named them
  */
 export function assertMayRun(name: string): Buffer | null {
   const [, file, expected] = NAME.exec(name) ?? [];
@@ -100,8 +103,8 @@ export function assertMayRun(name: string): Buffer | null {
 }
 
 /**
- * Loads the bytes from a private copy, as the file may be another one since they were hashed. What it imports from locmoe is this
- * package, and not what lies beside the file.
+ * Loads the bytes from a private copy, as the file may have changed since they were hashed. Its imports from
+ * locmoe resolve to this package, and not to what is beside the file.
  */
 function policyIn(file: string, bytes: Buffer): RouterPolicy<CommonMoe> {
   const folder = path.join(tmpdir(), COPY + workMark());
@@ -111,7 +114,8 @@ function policyIn(file: string, bytes: Buffer): RouterPolicy<CommonMoe> {
     removeAbandoned(tmpdir(), COPY);
     mkdirSync(path.join(folder, 'node_modules'), { recursive: true, mode: PRIVATE_FOLDER });
     symlinkSync(PACKAGE, path.join(folder, 'node_modules/locmoe'));
-    // Without it Node reads the package.json of a parent folder, in which another user may call that folder locmoe.
+    // Without this file, Node would read the package.json of a parent folder, which another user may have
+    // named locmoe.
     writeFileSync(path.join(folder, 'package.json'), '{}');
     writeFileSync(copy, bytes);
     exported = endable(() => createRequire(copy)(copy) as unknown);
@@ -128,8 +132,9 @@ function policyIn(file: string, bytes: Buffer): RouterPolicy<CommonMoe> {
 }
 
 /**
- * Gives the policy its own fields, which stand in `moe.routerOptions`, beside the common ones, and checks what it returns. Its
- * price is asked for with the rules, so that a wrong one ends a command before anything is trained.
+ * Passes the policy its own fields, which are in `moe.routerOptions`, together with the common ones, and
+ * checks what it returns. Its price is computed with the rules, so that a wrong one ends a command before
+ * anything is trained.
  */
 function checkedPolicy(its: RouterPolicy, blame: (why: string) => TrainerError): RouterPolicy<Moe> {
   const policy = guarded(its, blame);
@@ -142,7 +147,7 @@ function checkedPolicy(its: RouterPolicy, blame: (why: string) => TrainerError):
     ...policy,
     rules: [...policy.rules.map((rule) => guarded({ rule }, blame).rule), isPriced].map(
       (rule) => (moe, model) => {
-        // Rules are given getters, which a spread would leave out: reading a faulty field throws.
+        // Rules get an object with getters, which a spread would lose: reading a faulty field throws.
         const seen: Moe = Object.assign(Object.create(moe), moe.routerOptions);
         const problem = rule(seen, model);
         return problem && problem.field in policy.fields

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { count, positive } from './numeric-fields.js';
 
-/** Which rank holds each expert: `moe.placement`, and the file that `locmoe routes place` writes. */
+/** The rank that holds each expert: `moe.placement`, and the file that `locmoe routes place` writes. */
 export const placementSchema = z.strictObject({
   version: z.literal(1),
   numExperts: positive,
@@ -23,7 +23,7 @@ interface PlacedRun {
   readonly sparseLayers: readonly number[];
 }
 
-/** Says why a run cannot have a placement; null if it can. */
+/** Describes why a run cannot use a placement; null if it can. */
 export function placementProblem(
   { numExperts, nodes, workersPerNode, layers }: PlacementFile,
   run: PlacedRun,

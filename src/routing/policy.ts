@@ -21,20 +21,20 @@ export interface RouterPrice {
   /** The gate and the auxiliary losses in TensorFlow. */
   readonly forward: Work;
   readonly backward: Work;
-  /** Gate time outside TensorFlow, ns per token; used where the calibration has not measured this router. */
+  /** Gate time outside TensorFlow, in ns per token; used if the calibration has not measured this router. */
   readonly hostNs: number;
   /** Bytes that a rank sends to each other rank before the dispatch. */
   readonly gathered: { readonly purpose: 'counts' | 'scores'; readonly bytes: number };
-  /** Most choices of a token. */
+  /** Maximum number of choices of a token. */
   readonly choicesPerToken: number;
-  /** Expected kept choices per token and the source of the figure; absent where all choices are kept. */
+  /** Expected kept choices per token and the source of the figure; absent if all choices are kept. */
   readonly kept?: {
     readonly perToken: number;
     readonly source: string;
   };
   /**
    * Candidates per token in an expert choice, which every rank computes over the tokens of all ranks; 0
-   * without.
+   * without expert choice.
    */
   readonly candidatesPerToken: number;
   /** Whether rows are multiplied by routing weights, which have gradients. */
@@ -47,7 +47,7 @@ export interface MoeProblem {
   readonly message: string;
 }
 
-/** The problem of a field, unless all is well with it. */
+/** The problem of a field if `ok` is false. */
 export function unless(ok: boolean, field: string, message: string): MoeProblem | undefined {
   return ok ? undefined : { field, message };
 }
@@ -60,17 +60,20 @@ export type MoeRule<Moe> = (
 
 /** A routing policy (level 2): its config fields, checks, parameters, cost and the router of a layer. */
 export interface RouterPolicy<Moe extends CommonMoe = CommonMoe> {
-  /** Its own fields of `moe:`, each with a default. */
+  /** The policy's own fields of `moe:`, each with a default. */
   readonly fields: z.ZodRawShape;
   readonly rules: readonly MoeRule<Moe>[];
-  /** Own fields that determine the parameters or what the state means; a checkpoint must have the same values. */
+  /**
+   * The policy's own fields that determine the parameters or the meaning of the state; a checkpoint must have
+   * the same values.
+   */
   readonly shapedBy: readonly string[];
   /** Parameters of one layer; names are relative to the router. */
   parameters(moe: Moe, dModel: number): readonly ParameterSpec[];
   price(moe: Moe, size: { readonly numTokens: number; readonly dModel: number }): RouterPrice;
   /** Cosines between tokens and gate vectors, [T, E]; null if the policy has no gate vectors. */
   readonly gateCosines: ((moe: Moe, input: Pick<RouterInput, 'xTD' | 'parameters'>) => tf.Tensor2D) | null;
-  /** The router of one layer; leave out `state`, `endStep` and `skipStep` if it is stateless. */
+  /** The router of one layer. Omit `state`, `endStep` and `skipStep` if it is stateless. */
   create(
     context: RouterContext<Moe>,
   ): Pick<Router, 'route' | 'foresee' | 'table'> & Partial<Pick<Router, 'state' | 'endStep' | 'skipStep'>>;

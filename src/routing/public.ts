@@ -1,6 +1,6 @@
 /**
- * What a router of one's own computes with: `moe.router: ./my-router.mjs`. Such a file imports from here alone and exports
- * by default what `defineRouter` returns; docs/extending.md has one.
+ * What a router of one's own (`moe.router: ./my-router.mjs`) can compute with. Such a file imports only from
+ * here, and its default export is what `defineRouter` returns; docs/extending.md has an example.
  *
  * @module locmoe/routing
  */
@@ -19,5 +19,5 @@ export { countBytes, gatherCounts } from './gather-counts.js';
 export { argmaxOfRows, cosineOfChoices, keepToGroup } from './group-choice.js';
 export { defineRouter, type RouterPolicy, type RouterPrice, type Work } from './policy.js';
 export type { Router, RouterContext, RouterInput, RoutingDecision } from './router.js';
-/** The built-in routers, for one that wraps another. */
+/** The built-in routers, for routers that wrap one of them. */
 export * as routers from './routers.js';

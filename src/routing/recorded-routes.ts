@@ -17,7 +17,7 @@ export interface RouteSequence {
   readonly domain: string;
   /** Global ids of the experts that are open to its domain. */
   readonly openExperts: Int32Array;
-  /** Tokens to record: the first of the sequence; the others are padding. */
+  /** Number of tokens to record, from the first of the sequence; the others are padding. */
   readonly length: number;
   /** Index of the document of each token, length S. */
   readonly documents: ArrayLike<number>;
@@ -32,9 +32,9 @@ export interface RoutedBatch {
   readonly seqLen: number;
   /** Vocabulary id of each token of the batch, length T. */
   readonly tokenIdsT: Int32Array;
-  /** Position of each token in its sample, length T; undefined where a sequence is one text. */
+  /** Position of each token in its sample, length T; undefined if each sequence is one text. */
   readonly positionsT: Int32Array | undefined;
-  /** Bytes of the activations of a token on their way to another rank. */
+  /** Bytes of a token's activations when they are sent to another rank. */
   readonly rowBytes: number;
 }
 
@@ -87,7 +87,7 @@ interface Place {
   readonly link: RouteLink;
 }
 
-/** The place of an expert, numbered from the first that the model has, as seen from this rank. */
+/** The place of an expert as seen from this rank; experts are numbered from the first that the model has. */
 function placeOf(expert: number, placement: Placement, topology: Topology): Place {
   const rank = placement.rankOfExpert(topology.rank, expert);
   const node = nodeOf(topology, rank);

@@ -6,8 +6,8 @@ import type { RouterContext, RoutingDecision } from './router.js';
 // Shapes: T tokens of this rank, E experts, K choices of a token.
 
 /**
- * A router's decision with other choices. Weights that do not belong to the router's own choices are constants: they have no
- * gradient. A collective call, as the ranks exchange counts.
+ * Replaces the choices in a router's decision. Weights that do not belong to the router's own choices are
+ * constants without a gradient. A collective call, as the ranks exchange counts.
  *
  * @throws TrainerError as `Transport.transfer`
  */
@@ -52,7 +52,10 @@ export function replaceChoices(
   };
 }
 
-/** The router's weights where a token has the router's choices, and the given ones as constants where it has others. */
+/**
+ * The router's weights for tokens with the router's choices, and the given ones as constants for other
+ * tokens.
+ */
 function recordedWeights(
   own: RoutingDecision,
   given: GivenChoices,
@@ -93,7 +96,7 @@ function weightsOfRouter(
       ]);
 }
 
-/** The rows of [T, from] with more columns, [T, to]. */
+/** Extends the rows of [T, from] to [T, to]. */
 function widened<A extends Int32Array | Float32Array | Uint8Array>(
   values: A,
   from: number,

@@ -6,7 +6,7 @@ import type { GateScores, RoutingDecision } from './router.js';
 /** Score by which an expert is ranked: gate + bias + preference. */
 export interface ChoiceScore {
   readonly gate: number;
-  /** Null for a gate without. */
+  /** Null for a gate without biases. */
   readonly bias: number | null;
   readonly preference: number | null;
   readonly sum: number;
@@ -25,7 +25,10 @@ export interface RoutedChoice {
   readonly score: ChoiceScore | null;
 }
 
-/** Returns what reads the choices of a token, by its index in the batch, from a decision whose tensors live. */
+/**
+ * Returns a function that reads the choices of a token, by its index in the batch, from a decision whose
+ * tensors have not been disposed of.
+ */
 export function choiceReader(decision: RoutingDecision): (t: number) => RoutedChoice[] {
   const { numChoices, chosenTK, expertsTK, notChosenTK, scores } = decision;
   const weights = decision.weightsTK?.dataSync<'float32'>();

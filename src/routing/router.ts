@@ -5,7 +5,8 @@ import type { ParameterSpec } from '../parameters/parameters.js';
 import type { CommonMoe } from './common-fields.js';
 import type { GateControl } from './gate-control.js';
 
-// Shapes: T tokens of this rank, d hidden size, E experts of the layer, K choices a token has at most.
+// Shapes: T tokens of this rank, d hidden size, E experts of the layer, K maximum number of choices of a
+// token.
 
 export interface RouterInput {
   /** Activations after the layer norm, [T, d]. */
@@ -15,9 +16,15 @@ export interface RouterInput {
   /** Domain id of each token, length T. */
   readonly domainsT: Int32Array;
   readonly training: boolean;
-  /** True if the decision has to hold the scores of the gate, for a recording; without them their columns stay empty. */
+  /**
+   * Whether the decision must contain the scores of the gate, for a recording; if it does not, their columns
+   * stay empty.
+   */
   readonly wantsScores?: boolean | undefined;
-  /** What `locmoe eval --ablate` puts in the place of the gate's scores: a router passes them through `controlled`. */
+  /**
+   * The replacement of the gate's scores that `locmoe eval --ablate` requests; a router passes its scores
+   * through `controlled`.
+   */
   readonly gateControl?: GateControl | undefined;
   /** The router's own parameters by their short name (the `name` of its specs). */
   readonly parameters: ReadonlyMap<string, tf.Tensor>;
@@ -33,9 +40,9 @@ export interface GateCosine {
 export interface GateScores {
   /** Score of the gate alone, row-major [T, E]. */
   readonly gateTE: Float32Array;
-  /** Bias of each expert, length E; null for a gate without. */
+  /** Bias of each expert, length E; null for a gate without biases. */
   readonly biasE: Float32Array | null;
-  /** Preference of each token's id (TokenPreference), row-major [T, E]; null without. */
+  /** Preference of each token's id (TokenPreference), row-major [T, E]; null without preferences. */
   readonly preferenceTE: Float32Array | null;
 }
 
@@ -48,7 +55,7 @@ export interface RoutingDecision {
   readonly chosenTK: Int32Array;
   /** 1 for a choice that its expert did not choose, [T, K]; null if every dropped choice is over capacity. */
   readonly notChosenTK: Uint8Array | null;
-  /** Left out if they are not wanted, and by a router without a gate. */
+  /** Omitted if not requested, and by a router without a gate. */
   readonly scores?: GateScores | undefined;
   /** Weight R of each choice, [T, K], differentiable; null means 1 for every choice. */
   readonly weightsTK: tf.Tensor2D | null;
@@ -113,23 +120,29 @@ export interface Router {
    */
   readonly state: ReadonlyMap<string, Float32Array>;
   /**
-   * Routes the tokens of this rank. A collective call: the ranks exchange counts or scores.
+   * Routes the tokens of this rank. This is a collective call: the ranks exchange counts or scores.
    *
    * @throws TrainerError as `Transport.transfer`
    */
   route(input: RouterInput): RoutingDecision;
   /**
-   * The expert that each token is sent to in training, or dropped at, where token id and domain alone decide; undefined
-   * where activations do.
+   * The expert to which each token is sent in training, or at which it is dropped, if only token id and
+   * domain decide; undefined if activations do.
    */
   readonly foresee?: (tokenIdsT: Int32Array, domainsT: Int32Array) => Int32Array;
-  /** Expert of each id of each domain, row-major [D, V], -1 for none, once votes have made a table; null before. */
+  /**
+   * Expert of each id of each domain, row-major [D, V], -1 for none, once votes have formed a table; null
+   * before.
+   */
   readonly table?: () => Int32Array | null;
   /**
-   * Ends a training step, which has routed one batch with `training` for each micro-batch. The state advances
-   * here, by one step however many batches there were.
+   * Ends a training step, in which one batch was routed with `training` for each micro-batch. The state
+   * advances here, by one step however many batches there were.
    */
   endStep(): void;
-  /** Ends a training step that is not applied: what `route` saw in it is forgotten, the state stays as it was. */
+  /**
+   * Ends a training step that is not applied: what `route` has seen in it is discarded, and the state is
+   * unchanged.
+   */
   skipStep(): void;
 }

@@ -7,15 +7,16 @@ const THRESHOLD_STEPS = 100;
 const NO_THRESHOLD = -1e9;
 
 /**
- * Least score at which each expert of a layer keeps a token outside training: a running average over the training steps of
- * its cut, the score of its C-th candidate. Equal on all ranks. An expert without a cut so far keeps all tokens.
+ * Least score at which each expert of a layer keeps a token outside training: a running average over training
+ * steps of its cut, which is the score of its C-th candidate. Equal on all ranks. An expert that has had no
+ * cut yet keeps all tokens.
  */
 export class RunningThresholds {
   readonly thresholdE: Float32Array;
   /** Number of steps in each threshold. */
   readonly #seenE: Float32Array;
   readonly state: ReadonlyMap<string, Float32Array>;
-  /** Sum and number of each expert's cuts in the batches of the step under way. */
+  /** Sum and number of each expert's cuts in the batches of the current step. */
   readonly #cutSumE: Float64Array;
   readonly #numCutsE: Int32Array;
 
@@ -45,8 +46,8 @@ export class RunningThresholds {
   }
 
   /**
-   * Moves the thresholds of experts with cuts towards the mean cut of the step's batches. Without a limit there are no cuts,
-   * and those of a training with one are of the past.
+   * Moves the thresholds of experts with cuts towards the mean cut of the step's batches. Without a limit
+   * there are no cuts, and thresholds from a training with a limit are obsolete.
    */
   endStep(): void {
     if (!this.isLimited) {
@@ -64,7 +65,10 @@ export class RunningThresholds {
     this.skipStep();
   }
 
-  /** Forgets the batches of the step; alone it ends one that is not applied, and all is as before it. */
+  /**
+   * Discards the batches of the step. If it is called without `endStep`, the step is not applied, and the
+   * state is unchanged.
+   */
   skipStep(): void {
     this.#cutSumE.fill(0);
     this.#numCutsE.fill(0);

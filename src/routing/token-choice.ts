@@ -6,7 +6,7 @@ export interface Candidates {
   readonly numChoices: number;
   /** Row-major [T, K]; -1 for an empty place. */
   readonly expertsTK: Int32Array;
-  /** Affinity (cosine) of each, [T, K]; 0 in empty places. */
+  /** Affinity (cosine) of each candidate, [T, K]; 0 in empty places. */
   readonly affinitiesTK: Float32Array;
 }
 
@@ -15,7 +15,7 @@ export interface TokenChoiceOptions {
   /** Expert ids that a domain may use, by domain id. */
   readonly expertsOfDomain: readonly Int32Array[];
   readonly domainsT: Int32Array;
-  /** Softmaxed affinity that a token's experts must reach in sum; Infinity takes `maxChoices`. */
+  /** Minimum sum of the softmaxed affinities of a token's experts; Infinity takes `maxChoices` experts. */
   readonly threshold: number;
   /** l_max; also limited by the size of the domain's group. */
   readonly maxChoices: number;
@@ -27,8 +27,8 @@ function isBefore(probsTE: Float32Array, row: number, a: number, b: number): boo
 }
 
 /**
- * The best expert of a group after `last`, by probability, then lower id; after -1 the best of all, -1 if there
- * is no other.
+ * The best expert of a group after `last`, by probability, then lower id. If `last` is -1, the best of all;
+ * -1 if there is no other.
  *
  * @param row index of the token's first probability
  */
@@ -62,7 +62,7 @@ export function tokenChoice(
     const row = t * numExperts;
     const group = expertsOfDomain[domain]!;
     const most = Math.min(numChoices, group.length);
-    // Sorted, where a search for each place would take the square of the group's size.
+    // Sorting avoids a search for each place, which would be quadratic in the group's size.
     const sorted =
       threshold === Infinity && most === group.length
         ? group.toSorted((a, b) => (isBefore(probsTE, row, a, b) ? -1 : 1))

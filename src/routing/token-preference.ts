@@ -18,9 +18,10 @@ export const tokenPreferenceField = {
 type PreferringMoe = MoeWith<typeof tokenPreferenceField>;
 
 /**
- * A fixed preference of each token id for experts, which is added to the scores of a learned gate: independent normal
- * numbers for each layer, token id and expert. What a table of token ids (RRE; PanGu-Sigma, arXiv 2303.10845) decides
- * alone has a say here, from which the gate learns to move.
+ * A fixed preference of each token id for experts, which is added to the scores of a learned gate:
+ * independent normal numbers for each layer, token id and expert. In RRE (PanGu-Sigma, arXiv 2303.10845), a
+ * table of token ids alone decides; here the preference contributes, and is what the gate starts from in
+ * learning.
  */
 export class TokenPreference {
   /** Empty without a preference. */
@@ -48,10 +49,10 @@ export class TokenPreference {
   }
 
   /**
-   * Scores of a decision for a recording; undefined where none is taken.
+   * The scores in a decision for a recording; undefined if nothing is recorded.
    *
    * @param gateTE scores of the gate alone, [T, E]
-   * @param biasE bias of each expert, length E; null without
+   * @param biasE bias of each expert, length E; null without biases
    */
   scores(
     { tokenIdsT, wantsScores }: Pick<RouterInput, 'tokenIdsT' | 'wantsScores'>,
@@ -66,7 +67,7 @@ export class TokenPreference {
     };
   }
 
-  /** Preference of each token, row-major [T, E]; null without. */
+  /** Preference of each token, row-major [T, E]; null without preferences. */
   of(tokenIdsT: Int32Array): Float32Array | null {
     const preferenceVE = this.state.get('preference');
     if (preferenceVE === undefined) return null;
@@ -79,7 +80,7 @@ export class TokenPreference {
   }
 }
 
-/** How much further the scores spread with a preference than without. */
+/** Factor by which a preference increases the spread of the scores. */
 export function spreadWithPreference({ tokenPreference }: PreferringMoe): number {
   return Math.hypot(1, tokenPreference);
 }

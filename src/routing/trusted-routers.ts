@@ -5,7 +5,7 @@ import { asTrainerError, TrainerError } from '../errors.js';
 import { makeFolders, PRIVATE_FOLDER } from '../os/make-folder.js';
 
 /**
- * Remembers for all processes of this user that code may run.
+ * Records for all processes of this user that certain code may run.
  *
  * @param hash SHA-256 of its bytes
  * @param file where the user found it, for readers of the list
@@ -16,7 +16,7 @@ export function trust(hash: string, file: string): void {
   const list = listOfUser();
   try {
     makeFolders(path.dirname(list), PRIVATE_FOLDER);
-    // JSON keeps the path on its line, whatever is in it.
+    // JSON keeps the path on a single line, whatever characters it contains.
     appendFileSync(list, `${hash} ${JSON.stringify(file)}\n`, { mode: 0o600 });
   } catch (error) {
     const { message } = asTrainerError(error);

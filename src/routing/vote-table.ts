@@ -31,13 +31,15 @@ export const oneExpertVotes: MoeRule<VotingMoe & MoeWith<typeof topKField>> = ({
   );
 
 /**
- * A learned router whose choices become a table, in the two stages of StableMoE (arXiv 2204.08396): a gate that goes on learning
- * changes the experts of a token until the end of training, and what an expert has learned of it is lost. StableMoE distils the
- * gate into a word embedding; here the tokens of an id and domain vote in the last third of the first stage. In the second stage
- * the gate has no work, and the weight is 1.
+ * A learned router whose choices become a table, in the two stages of StableMoE (arXiv 2204.08396): a gate
+ * that keeps learning changes the experts of a token until the end of training, and what the previous expert
+ * has learned about the token is lost. StableMoE distils the gate into a word embedding; here the tokens of
+ * each id and domain vote in the last third of the first stage. In the second stage the gate is not used, and
+ * the weight is 1.
  *
- * @param expertsChoose whether tokens that no expert keeps vote for having none; else capacity drops tokens as before
- * @returns `learned` as it is without a second stage
+ * @param expertsChoose whether tokens that no expert keeps vote for having none; otherwise capacity drops
+ *   tokens as before
+ * @returns `learned` itself if there is no second stage
  */
 export function withVoteTable(
   context: RouterContext<VotingMoe>,
@@ -58,13 +60,13 @@ export function withVoteTable(
 class VotingRouter {
   readonly #step = new Float32Array(1);
   /**
-   * Votes of the ids of each domain, row-major [D, V, E]; where experts choose, [D, V, E + 1] with those of tokens that none has
-   * kept last. Exact up to 2^24.
+   * Votes of the ids of each domain, row-major [D, V, E]. If experts choose, [D, V, E + 1], where the last
+   * column counts tokens that no expert has kept. Exact up to 2^24.
    */
   readonly #votes: Float32Array;
   readonly #columns: number;
   readonly state: ReadonlyMap<string, Float32Array>;
-  /** Indices of the votes of the step under way. */
+  /** Indices of the votes of the current step. */
   #ofStep: number[] = [];
   /** Expert of each id of each domain, row-major [D, V]; null in the first stage. */
   #table: Int32Array | null = null;
@@ -112,7 +114,7 @@ class VotingRouter {
     this.#ofStep = [];
   }
 
-  /** Takes the choices of all ranks, so that their votes are equal. */
+  /** Counts the choices of all ranks, so that their votes are equal. */
   #vote({ tokenIdsT, domainsT }: RouterInput, { chosenTK, expertsTK }: RoutingDecision): void {
     const { transport, layer, vocabSize } = this.context;
     const votesT = this.expertsChoose ? expertsTK : chosenTK;
@@ -127,7 +129,7 @@ class VotingRouter {
   #routeBy(table: Int32Array, { tokenIdsT, domainsT, training }: RouterInput): RoutingDecision {
     const { moe, vocabSize, topology } = this.context;
     const chosenT = tokenIdsT.map((id, t) => table[domainsT[t]! * vocabSize + id]!);
-    // Where experts choose, the table has dropped what they would.
+    // If experts choose, the table already leaves out the tokens that they would drop.
     const factor = training && !this.expertsChoose ? moe.capacityFactor : null;
     const capacity = classicCapacity(factor, chosenT.length * topology.worldSize, 1, heldExperts(moe).count);
     const fitted = firstFit(this.context, chosenT, capacity);
@@ -136,13 +138,14 @@ class VotingRouter {
 }
 
 /**
- * The expert with the most votes, the lower id of equals; ids without a vote are dealt over the group of the domain. Where tokens
- * voted for having none, as many ids have experts as hold the share of the tokens that was kept: first the ids that have had the
- * fewest experts in the layers below, and of these the ones of which the greatest part was kept. Experts of all layers would else
- * leave the same ids out, as a token has much of its activations from the layers below.
+ * The expert with the most votes; ties go to the lower id. Ids without a vote are distributed over the group
+ * of the domain. If tokens voted for having none, the number of ids with experts is chosen so that they hold
+ * the share of tokens that was kept: first the ids that have the fewest experts in the layers below, and
+ * among these the ones with the largest kept share. Otherwise the experts of all layers would leave out the
+ * same ids, as much of a token's activations comes from the layers below.
  *
  * @param votes row-major [D, V, E], or [D, V, E + 1]
- * @param tablesBelow of the sparse layers below
+ * @param tablesBelow tables of the sparse layers below
  * @returns row-major [D, V]; -1 for none
  */
 export function electedExperts(
