@@ -12,7 +12,7 @@ import { type FeedForwardSize, feedForwardSpecs, feedForwardWeights } from './tr
 export interface SparseSize extends FeedForwardSize {
   /** Experts that every token passes through. */
   readonly sharedExperts: number;
-  /** Whether a gate weighs their sum. */
+  /** Whether a gate scales the sum of the shared experts. */
   readonly sharedExpertGate: boolean;
 }
 
@@ -30,8 +30,8 @@ export function sharedSpecs(prefix: string, size: SparseSize): ParameterSpec[] {
 }
 
 /**
- * Sum of the shared experts of a layer (DeepSeekMoE, arXiv 2401.06066, eq. 9), times sigmoid(x w) if they have a gate (the class
- * Qwen2Moe of transformers): [T, d] -> [T, d].
+ * Sum of the shared experts of a layer (DeepSeekMoE, arXiv 2401.06066, eq. 9), times sigmoid(x w) if they
+ * have a gate (as in the class Qwen2Moe of transformers): [T, d] -> [T, d].
  */
 export function sharedExperts(
   { family, sharedExpertGate }: SparseSize,

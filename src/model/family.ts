@@ -5,8 +5,8 @@ import { layerNorms, type Norm, rmsNorms } from './norms.js';
 import { fusedProjection, type Projection, rotaryProjections } from './projections.js';
 
 /**
- * The parts by which families of models differ (docs/models.md). Parameters, their numbers, forward pass, decoder and the
- * planner's work follow from it.
+ * The parts in which families of models differ (docs/models.md). Parameters, their numbers, forward pass,
+ * decoder and the planner's work are derived from it.
  */
 export interface Family {
   readonly norm: Norm;
@@ -19,7 +19,7 @@ export interface Family {
   readonly feedForward: readonly string[];
   /** Whether a learned embedding of each position is added to that of its token. */
   readonly hasPositions: boolean;
-  /** Name of the matrix [V, d] by which logits are computed. */
+  /** Name of the matrix [V, d] with which logits are computed. */
   readonly head: string;
 }
 

@@ -44,7 +44,7 @@ export interface LossOptions {
   readonly meanOver?: number | undefined;
   /** Called for each sparse layer, bottom to top. */
   readonly inspect?: RoutingInspector | undefined;
-  /** True if the decisions that `inspect` is given have to hold the scores of the gates. */
+  /** Whether the decisions passed to `inspect` must contain the scores of the gates. */
   readonly wantsScores?: boolean | undefined;
   /** Replaces the scores of the gates, in an experiment. */
   readonly gateControl?: GateControl | undefined;
@@ -70,10 +70,11 @@ export interface HiddenOutput {
 }
 
 /**
- * One rank's share of a language model: dense layers, sparse layers, PanGu's query layer (PanGu-Sigma, arXiv 2303.10845) if
- * there is one, a final norm and the softmax. The parts of its layers are those of its family.
+ * One rank's share of a language model: dense layers, sparse layers, optionally PanGu's query layer
+ * (PanGu-Sigma, arXiv 2303.10845), a final norm and the softmax. The parts of its layers are those of its
+ * family.
  *
- * `loss` and `logits` make collective calls: every rank of the world calls them alike.
+ * `loss` and `logits` make collective calls, so every rank of the world must call them in the same order.
  */
 export class LanguageModel {
   readonly parameters: ParameterStore;
@@ -137,7 +138,9 @@ export class LanguageModel {
     return ofLayers.includes(null) ? null : ofLayers.flatMap((experts) => experts ?? []);
   }
 
-  /** Updates of the experts of each sparse layer under `train.expertUpdate: touched`; not copies. */
+  /**
+   * Numbers of updates of the experts of each sparse layer under `train.expertUpdate: touched`; not copies.
+   */
   get expertUpdates(): ReadonlyMap<string, Float32Array> {
     return new Map(this.sparseLayers.map((layer) => layer.expertUpdates));
   }
@@ -189,7 +192,7 @@ export class LanguageModel {
     });
   }
 
-  /** The matrix by which logits are computed, [V, d]. */
+  /** The matrix with which logits are computed, [V, d]. */
   get head(): tf.Tensor2D {
     return matrix(this.parameters, this.family.head);
   }

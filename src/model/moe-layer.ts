@@ -73,7 +73,10 @@ export interface LayerStatistics extends Locality, TokenAccount {
 }
 
 export interface MoeOutput {
-  /** Weighted sum of expert outputs, zero for tokens that were dropped, plus that of the shared experts, [T, d]. */
+  /**
+   * Weighted sum of expert outputs, zero for tokens that were dropped, plus that of the shared experts, [T,
+   * d].
+   */
   readonly yTD: tf.Tensor2D;
   readonly auxiliaryLoss: tf.Scalar | null;
   readonly statistics: LayerStatistics;
@@ -98,8 +101,8 @@ export function moeLayerSpecs(
 }
 
 /**
- * A mixture-of-experts feed-forward (LocMoE eq. 1): route, which gathers counts; dispatch; experts; combine. Shared experts
- * (DeepSeekMoE, arXiv 2401.06066, eq. 9) come first, on the rank of the token.
+ * A mixture-of-experts feed-forward (LocMoE eq. 1): routing, which gathers counts; dispatch; experts;
+ * combine. Shared experts (DeepSeekMoE, arXiv 2401.06066, eq. 9) run first, on the rank of the token.
  */
 export class MoeLayer {
   readonly parameterSpecs: readonly ParameterSpec[];
@@ -171,7 +174,7 @@ export class MoeLayer {
     return consume([yTD], backwardSpan(communicator, yTD, 'feed-forward', layer, onBackward));
   }
 
-  /** The router's decision alone. A collective, as `Router.route`. */
+  /** The router's decision alone. A collective, like `Router.route`. */
   route(parameters: ParameterSource, input: Omit<RouterInput, 'parameters'>): RoutingDecision {
     const { router } = this.options;
     const decision = router.route({
@@ -245,7 +248,7 @@ export class MoeLayer {
     return `${this.#prefix}.experts.${expert}`;
   }
 
-  /** Updates of each expert under `train.expertUpdate: touched`, by global name; not a copy. */
+  /** Numbers of updates of each expert under `train.expertUpdate: touched`, by global name; not a copy. */
   get expertUpdates(): readonly [name: string, updatesE: Float32Array] {
     return [`${this.#prefix}.experts`, this.#touched.updatesE];
   }
@@ -291,7 +294,8 @@ function routerName(layer: number, name: string): string {
 }
 
 /**
- * Every choice is kept or dropped for a reason; a router that loses some would silently train on less data.
+ * Checks that every choice is either kept or dropped for a reason; a router that loses some would silently
+ * train on less data.
  */
 function assertNothingLost({ routedE, keptE, overCapacityE, notChosenE }: RoutingDecision): void {
   routedE.forEach((routed, expert) => {

@@ -5,12 +5,12 @@ import type { tf } from '../ops/tensorflow.js';
 import { vectorSpec } from '../parameters/matrix.js';
 import type { ParameterSource, ParameterSpec, ParameterStore } from '../parameters/parameters.js';
 
-/** A norm of rows with parameters under a prefix. */
+/** A norm of rows, whose parameters have names with a given prefix. */
 export interface Norm {
   specs(prefix: string, dModel: number): ParameterSpec[];
   /** Normalises rows: [T, d] -> [T, d]. */
   run(parameters: ParameterSource, prefix: string, xTD: tf.Tensor2D): tf.Tensor2D;
-  /** `run` on rows of the host, row-major. */
+  /** `run` for rows on the host, row-major. */
   onHost(parameters: ParameterStore, prefix: string): (xTD: Float32Array) => Float32Array;
 }
 

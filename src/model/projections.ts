@@ -9,8 +9,8 @@ import type { ParameterSource, ParameterSpec, ParameterStore } from '../paramete
 import { project } from './lora.js';
 import type { Norm } from './norms.js';
 
-// Shapes: T tokens, B rows, one of each sequence, d hidden size, H heads of queries, K of keys and values, h size of a head,
-// C = (H + 2 K) h.
+// Shapes: T tokens, B rows, one of each sequence, d hidden size, H heads of queries, K of keys and values, h
+// size of a head, C = (H + 2 K) h.
 
 export interface ProjectionWidths {
   /** Columns of each matrix. */
@@ -23,12 +23,15 @@ export interface ProjectionWidths {
   readonly attended: number;
 }
 
-/** Projections of a layer's attention, with matrices under a prefix. */
+/** Projections of a layer's attention, whose matrices have names with a given prefix. */
 export interface Projection {
   specs(prefix: string, dModel: number): ParameterSpec[];
   /** Queries, keys and values, for `causalAttention`: [T, d] -> [T, C]. */
   run(parameters: ParameterSource, prefix: string, xTD: tf.Tensor2D, shape: AttentionShape): tf.Tensor2D;
-  /** `run` on rows of the host, row-major, without low-rank pairs, which inference has merged: [B, d] -> [B, C]. */
+  /**
+   * `run` for rows on the host, row-major, without low-rank pairs, which are merged for inference: [B, d] ->
+   * [B, C].
+   */
   onHost(
     parameters: ParameterStore,
     prefix: string,
@@ -54,7 +57,7 @@ interface RotaryOptions {
   readonly frequencies: Float64Array;
   /** Whether a bias is added to queries, keys and values. */
   readonly hasBias: boolean;
-  /** Norms each head of queries and keys; null if none is normed. */
+  /** Normalises each head of queries and keys; null for no norm. */
   readonly headNorm: Norm | null;
 }
 

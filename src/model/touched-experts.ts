@@ -11,7 +11,7 @@ export interface TouchedExpert {
  * knows this of all experts, from the counts that the router gathers, so the replicas of an expert agree.
  */
 export class TouchedExperts {
-  /** Updates of each expert by global id, whole numbers; not a copy: loading a checkpoint writes into it. */
+  /** Number of updates of each expert by global id; not a copy: loading a checkpoint writes into it. */
   readonly updatesE: Float32Array;
   readonly #touchedE: Uint8Array;
 

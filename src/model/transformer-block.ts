@@ -29,7 +29,7 @@ export function feedForwardSpecs(
   ];
 }
 
-/** The matrices named `prefix`, with their low-rank pairs added. */
+/** The matrices with the prefix `prefix`, with their low-rank pairs added. */
 export function feedForwardWeights(
   parameters: ParameterSource,
   prefix: string,

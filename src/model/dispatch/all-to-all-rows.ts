@@ -36,7 +36,7 @@ export interface AllToAllRowsOptions extends LayerContext, Pick<AllToAllOptions,
 
 /**
  * Moves rows between ranks (all-to-all-v, no padding); the gradient is the reverse all-to-all. Every rank of
- * the world must take part in the forward and in the backward, also without rows.
+ * the world must take part in the forward and in the backward pass, even without rows.
  *
  * @param rowsND [N, d], laid out by `from`
  * @returns [R, d], laid out by `to`

@@ -8,7 +8,7 @@ export interface ExpertRows extends RowRange {
   readonly expert: number;
 }
 
-/** Rows that travel together, in dispatch and combine; the experts run on them as soon as they arrive. */
+/** Rows that are sent together, in dispatch and combine; the experts run on them as soon as they arrive. */
 export interface Chunk {
   readonly sent: RowLayout;
   readonly received: RowLayout;

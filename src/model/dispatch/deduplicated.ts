@@ -69,7 +69,7 @@ export function deduplicated(context: DispatchContext): Dispatcher {
 }
 
 interface Crossing {
-  /** Tokens that go to other nodes, by node; a token that goes to two nodes is there twice. */
+  /** Tokens that are sent to other nodes, grouped by node; a token that is sent to two nodes occurs twice. */
   readonly tokensN: Int32Array;
   readonly sent: RowLayout;
   readonly received: RowLayout;
@@ -78,7 +78,7 @@ interface Crossing {
   readonly countsHash: number;
 }
 
-/** Tells the other nodes which tokens they will receive, with their choices. */
+/** Sends the other nodes the list of tokens that they will receive, with their choices. */
 function announceCrossing(
   { expertsTK, numChoices, keptE }: Pick<RoutingDecision, 'expertsTK' | 'numChoices' | 'keptE'>,
   { communicator, layer, placement }: DispatchContext,

@@ -31,7 +31,7 @@ export interface Locality {
   readonly otherNode: number;
 }
 
-/** The part of a decision that the layout follows from. */
+/** The part of a decision that determines the layout. */
 export type KeptChoices = Pick<RoutingDecision, 'expertsTK' | 'numChoices' | 'keptE'>;
 
 /**
@@ -88,7 +88,7 @@ function sortByExpert({ expertsTK, numChoices, keptE }: KeptChoices): RowScatter
   return { numTokens: expertsTK.length / numChoices, tokensN, choicesN };
 }
 
-/** @param keptE choices of this rank that were kept, by expert */
+/** @param keptE kept choices of this rank, by expert */
 export function localityOf(keptE: Int32Array, topology: Topology, placement: Placement): Locality {
   const { rank, node } = topology;
   const locality = { sameWorker: 0, sameNode: 0, otherNode: 0 };

@@ -46,7 +46,7 @@ export interface OverlappedExpertsOptions extends LayerContext {
   /** Rows that this rank sends (N) and receives (R). */
   readonly sent: RowLayout;
   readonly received: RowLayout;
-  /** Weights in the order of the schedule's experts; null for those without rows. */
+  /** Weights in the order of the schedule's experts; null for experts without rows. */
   readonly weights: readonly (FeedForwardWeights | null)[];
   readonly countsHash: number;
 }
@@ -110,7 +110,7 @@ function backward(
     pieces.set(begin, { dyTD, saved, kept });
     return dx;
   });
-  // The weights' gradients are computed while the last rows travel.
+  // The weights' gradients are computed while the last rows are in flight.
   const inOrder = [...forward].sort((a, b) => a.begin - b.begin);
   const gradients = options.weights.flatMap((weights, expert) => {
     if (weights === null) return [];
