@@ -10,7 +10,7 @@ function mix32(value: number): number {
 
 /**
  * Counter-based random numbers: draw i is a pure function of (seed, name, i), so a parameter's initial values
- * do not depend on its rank or on the other parameters there.
+ * depend neither on its rank nor on the rank's other parameters.
  */
 export class CounterRandom {
   readonly #key0: number;

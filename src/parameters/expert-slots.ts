@@ -36,7 +36,7 @@ export interface SlotOptions {
 
 /** Counts since the start. */
 export interface SlotStatistics {
-  /** Experts with tokens, over all steps. */
+  /** Number of experts with tokens, summed over all steps. */
   touched: number;
   /** Number of times that an expert was read. */
   reads: number;

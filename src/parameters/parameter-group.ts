@@ -2,8 +2,8 @@ import { FlatArrays } from '../simd/index.js';
 import { CounterRandom } from './counter-random.js';
 
 /**
- * Initial values; normal ones come from a generator seeded by (seed, name), so they are equal in every
- * layout.
+ * Initial values. Normally distributed ones come from a generator seeded by (seed, name), so they are equal
+ * in every layout.
  */
 export type Initializer =
   | { readonly kind: 'normal'; readonly std: number }
@@ -53,7 +53,9 @@ export interface ParameterGroup {
   readonly flat: FlatArrays<StateArrays>;
 }
 
-/** Keeps the order of the specs, but puts frozen ones at the end, so that the exchanged part is contiguous. */
+/**
+ * Keeps the order of the specs, but puts frozen ones at the end, so that the exchanged part is contiguous.
+ */
 export function makeGroup(specs: readonly ParameterSpec[], isFrozen: IsFrozen): ParameterGroup {
   const ranges = inOrder([...specs.filter((spec) => !isFrozen(spec)), ...specs.filter(isFrozen)], isFrozen);
   const trained = ranges.filter(({ frozen }) => !frozen);

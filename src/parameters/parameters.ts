@@ -58,7 +58,7 @@ export class ParameterStore implements ParameterSource {
   readonly #variables = new Map<string, tf.Variable>();
   /** Variables of the parameters whose gradients are computed. */
   readonly #differentiated = new Map<string, tf.Variable>();
-  /** Places of parameters that are never moved. */
+  /** Places of parameters that never move. */
   readonly #fixed = new Map<string, Place>();
   readonly #pairScales: ReadonlyMap<string, number | undefined>;
   /**
@@ -66,7 +66,7 @@ export class ParameterStore implements ParameterSource {
    * or the variable itself if it is not differentiated.
    */
   #recorded: Map<string, tf.Tensor> | null = null;
-  /** Whether the gradient that is recorded adds to the one in the flat arrays. */
+  /** Whether the recorded gradient is added to that in the flat arrays. */
   #accumulates = false;
   /** Parameters with gradients still pending. */
   readonly #unfinished = new Map<ParameterRange, ParameterGroup>();
@@ -203,7 +203,7 @@ export class ParameterStore implements ParameterSource {
     }
   }
 
-  /** `shared.gradients` is final from this index on; it falls from the end to 0 during the backward pass. */
+  /** Index from which `shared.gradients` is final; it falls from the end to 0 during the backward pass. */
   get gradientsWholeFrom(): number {
     let end = 0;
     for (const [range, group] of this.#unfinished) if (group === this.shared) end = Math.max(end, range.end);
