@@ -18,9 +18,9 @@ const L2_PERIOD_BYTES = 128 << 10;
  */
 export class FlatArrays<Arrays extends readonly Float32Array[] = readonly Float32Array[]> {
   readonly memory: WebAssembly.Memory;
-  /** The bytes between two arrays are zero and stay so. */
+  /** The bytes between two arrays are zero and must stay so. */
   readonly arrays: Arrays;
-  /** One more vector for each array, for remainders that fill no whole vector. */
+  /** One more vector for each array, for remainders that do not fill a vector. */
   readonly spares: Arrays;
 
   /**

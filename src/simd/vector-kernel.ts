@@ -51,7 +51,7 @@ export const equal = binary(0x41);
 /** Bitwise operations. */
 export const and = binary(0x4e);
 export const or = binary(0x50);
-/** The bits of a where the mask has ones, else those of b. */
+/** The bits of a where the mask has ones, otherwise those of b. */
 export const select = (a: Vector, b: Vector, mask: Vector): Vector => [...a, ...b, ...mask, ...simd(0x52)];
 
 /** Operations on the lanes as unsigned 32-bit integers. */
