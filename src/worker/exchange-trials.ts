@@ -45,7 +45,10 @@ const FIRST = 2;
 /** Timed steps of each degree. */
 const REPETITIONS = 9;
 const OVERLAPPED = 2;
-/** Overlap must be faster by this factor: at equal speed fewer, larger products leave cores to others. */
+/**
+ * Overlap must be faster by this factor: at equal speed, fewer but larger products leave more of the cores to
+ * others.
+ */
 const FASTER = 0.97;
 /**
  * With sizes that are multiples of this, a row's bits do not depend on its batch (docs/architecture.md, step

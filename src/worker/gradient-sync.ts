@@ -12,7 +12,7 @@ export interface SyncedGradients {
   readonly numBadLosses: number;
   /** True if any rank was asked to stop. */
   readonly stopAsked: boolean;
-  /** Share of train.maxHours that has passed by the one clock of the run; 0 without such a limit. */
+  /** Share of train.maxHours that has passed by the run's single clock; 0 without such a limit. */
   readonly timeUsed: number;
   /** Sum of the votes of all ranks. */
   readonly snapshot: SnapshotVote;
@@ -31,7 +31,10 @@ export interface GradientSyncOptions {
   readonly parameters: Pick<ParameterStore, 'shared' | 'expert'>;
   /** Ranks that hold the same experts, this one included. */
   readonly replicas: readonly number[];
-  /** Ranges of the experts that have gradients and are not frozen, equal on all replicas; null for all experts. */
+  /**
+   * Ranges of the experts that have gradients and are not frozen, equal on all replicas; null for all
+   * experts.
+   */
   readonly touched: readonly ParameterRange[] | null;
   /** All-reduce of the shared gradients, begun during the backward pass. */
   readonly sharedSum: GradualAllReduce;
@@ -65,7 +68,7 @@ export function syncGradients(options: GradientSyncOptions): SyncedGradients {
     inOneArray(expert, touched, (data) =>
       allReduce(transport, { data, group: replicas, purpose: 'expert gradients', wirePrecision }),
     );
-  // The experts' norm and the flags share one small message a step.
+  // The experts' norm and the flags share one small message per step.
   const totals = Float32Array.of(
     squaredNorm(expert, touched) / replicas.length,
     transport.stopRequested ? 1 : 0,

@@ -21,7 +21,7 @@ function emit(event: WorkerEvent): void {
   process.send?.(event);
 }
 
-/** Sends the last event, then exits once it is sent. */
+/** Sends the last event, then exits when it has been sent. */
 function leave(event: WorkerEvent, code: number): void {
   if (process.send === undefined) process.exit(code);
   process.send(event, () => process.exit(code));

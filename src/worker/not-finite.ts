@@ -14,7 +14,7 @@ import type { TrainState } from './train-step.js';
  */
 const KINDS = ['parameter', 'activation', 'gradient'] as const;
 
-/** A tensor of this rank that is not finite. */
+/** A tensor of this rank that contains NaN or infinity. */
 interface BadTensor {
   readonly kind: (typeof KINDS)[number];
   /** Place among the tensors of its kind, in the order in which they are computed. */
@@ -27,7 +27,7 @@ interface BadTensor {
 
 export interface NotFiniteAccount {
   readonly text: string;
-  /** Layer of the first bad tensor; undefined if it is in none. */
+  /** Layer of the first bad tensor; undefined if it is not in a layer. */
   readonly layer: number | undefined;
 }
 

@@ -34,7 +34,7 @@ export interface AdamWOptions {
   readonly beta2: number;
   readonly epsilon: number;
   readonly weightDecay: number;
-  /** Factor on every gradient: clipping without a pass of its own. */
+  /** Factor on every gradient, which allows clipping without a separate pass. */
   readonly gradientScale: number;
 }
 
@@ -45,8 +45,8 @@ const update = vectorKernel(
   ['gradientScale', 'gain1', 'gain2', 'decay', 'stepSize', 'vScale', 'epsilon'],
   (loop) => {
     const least = loop.constant(LEAST_NORMAL);
-    // Flushes moments to zero that would decay into denormals, as those of an expert without tokens do: CPUs
-    // are a hundred times slower on denormals.
+    // Flushes moments to zero that would decay into denormals, such as those of an expert without tokens:
+    // CPUs are a hundred times slower on denormals.
     const normal = (x: Vector) => and(x, notLess(abs(x), least));
     // old + gain (new - old) needs one constant; two would have to sum to one after rounding.
     const towards = (old: Vector, gain: Vector, next: Vector) => add(old, mul(gain, sub(next, old)));

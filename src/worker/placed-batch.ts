@@ -6,17 +6,17 @@ import { expertsOfDomain } from '../routing/index.js';
 
 // Shapes: B sequences of a rank's micro-batch.
 
-/** A rank's micro-batch, and where its sequences are among those of all ranks. */
+/** A rank's micro-batch, and the places of its sequences among those of all ranks. */
 export interface PlacedBatch {
   readonly batch: Tokens;
   /** Index of each sequence in the global batch, or in a validation, length B. */
   readonly sequences: ArrayLike<number>;
-  /** Position of each sequence among those to which the same experts are open, length B. */
+  /** Position of each sequence among those with the same open experts, length B. */
   readonly turns: ArrayLike<number>;
 }
 
 /**
- * Places the sequences of a step.
+ * Determines the places of the sequences of a step.
  *
  * @param microBatches numbers of the step's micro-batches, counted over the whole run
  */

@@ -35,7 +35,7 @@ interface StepFile {
   readonly facts: RoutesFacts;
 }
 
-/** Replays recorded routes. The choices of one step are in memory at a time. */
+/** Replays recorded routes. Only the choices of one step are in memory at a time. */
 export class RecordedRoutes {
   /** @param filesOfStep files by step; those under null belong to every step that has none of its own */
   constructor(

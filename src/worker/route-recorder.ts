@@ -45,7 +45,7 @@ class RouteRecorder {
   readonly #endsOfDomain: ReadonlyMap<string, Float64Array>;
   readonly #expertsOfDomain: readonly Int32Array[];
   #bytes: number;
-  /** The step that is recorded now; null for none. */
+  /** The step that is being recorded; null for none. */
   #step: number | null = null;
   #table: RouteTable = emptyRouteTable();
   /** Number of weights that are sent with a token's choices; 0 for a router without weights. */
@@ -109,7 +109,9 @@ class RouteRecorder {
     };
   }
 
-  /** Sequences are drawn by their index in the global batch, so that all layouts record the same ones. */
+  /**
+   * Sequences are drawn by their index in the global batch, so that all layouts record the same sequences.
+   */
   #sequencesOf(
     step: number,
     microBatch: number,

@@ -54,7 +54,7 @@ export class ShardWriter {
   readonly #thread: Worker = startThread(new URL('./shard-writer-thread.js', import.meta.url));
   #memory = new SharedArrayBuffer(0);
   #isBusy = false;
-  /** Whether the thread reads the tensors themselves. */
+  /** Whether the thread reads the tensors themselves instead of a copy. */
   #lent = false;
   readonly #done: DoneCount = new Int32Array(new SharedArrayBuffer(4));
   #numJobs = 0;
@@ -137,7 +137,7 @@ export class ShardWriter {
     this.#thread.postMessage({ failpoint: specification } satisfies ShardRequest);
   }
 
-  /** Has the thread answer the agent through a descriptor; see `answerForStack`. */
+  /** Makes the thread answer the agent through a descriptor; see `answerForStack`. */
   answerForStack(stackFd: number): void {
     this.#thread.postMessage({ stackFd } satisfies ShardRequest);
   }

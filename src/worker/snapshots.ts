@@ -29,7 +29,7 @@ export interface SnapshotsOptions {
   readonly writer: ShardWriter;
   readonly emit: (event: WorkerEvent) => void;
   readonly logger: Pick<Logger, 'info' | 'warn'>;
-  /** Updates done when the generation begins. */
+  /** Number of updates done when the generation begins. */
   readonly step: number;
 }
 

@@ -102,7 +102,10 @@ export function inheritModel(
   parameters.pushValues();
 }
 
-/** An extra tensor means that the weights belong to another model than the configured one. */
+/**
+ * Checks that the model has all tensors of the checkpoint: an extra one means that the weights belong to
+ * another model.
+ */
 function assertAllHavePlaces(model: LanguageModel, { manifest, folder }: Checkpoint): void {
   const { numExperts } = manifest.config.moe;
   // A rank knows only its own experts; all experts have tensors of the same names.
@@ -238,7 +241,7 @@ function moments(ranges: readonly ParameterRange[], { m, v }: ParameterGroup): N
   ];
 }
 
-/** Checksum of the parameters that every rank holds, and that must be equal on all. */
+/** Checksum of the shared parameters, which must be equal on all ranks. */
 export function crc32OfShared({ model }: TrainState): number {
   const { values } = model.parameters.shared;
   return crc32(Buffer.from(values.buffer, values.byteOffset, values.byteLength));

@@ -15,7 +15,7 @@ const SPARSE_LAYER_KINDS = OPERATION_KINDS.filter((kind) => kind !== 'all-reduce
 
 const runQueue = new RunQueue();
 
-/** The results of a step, equal on all ranks but for the passes. */
+/** The results of a step, equal on all ranks except for the passes. */
 export interface TrainedStep {
   readonly step: number;
   readonly batches: readonly Batch[];
@@ -76,7 +76,7 @@ export class StepMeter {
       step: trained.step,
       rank: this.transport.topology.rank,
       skipped,
-      // JSON has no NaN.
+      // JSON cannot express NaN.
       loss: skipped ? 0 : trained.loss,
       auxiliaryLoss: skipped ? 0 : trained.auxiliaryLoss,
       gradientNorm: skipped ? 0 : trained.norm,
@@ -130,7 +130,7 @@ function layerReport(batches: readonly LayerStatistics[]): LayerReport {
     kept: byExpert(({ keptE }) => keptE),
     overCapacity: byExpert(({ overCapacityE }) => overCapacityE),
     notChosen: byExpert(({ notChosenE }) => notChosenE),
-    // Reports travel as JSON, which has no infinity.
+    // Reports are sent as JSON, which cannot express infinity.
     capacity: byExpert(({ capacityE }) => capacityE).map((capacity) =>
       capacity === Infinity ? 0 : capacity,
     ),

@@ -26,7 +26,7 @@ export interface TrainState {
   readonly config: RunConfig;
   readonly transport: Transport;
   readonly model: LanguageModel;
-  /** File of the experts with `moe.expertStorage.kind: file`; else null. */
+  /** File of the experts with `moe.expertStorage.kind: file`; otherwise null. */
   readonly expertFile: ExpertFile | null;
   /** Ranks that hold the same experts, this one included. */
   readonly replicas: readonly number[];

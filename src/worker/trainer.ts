@@ -51,7 +51,7 @@ export interface TrainerOptions {
   readonly emit: (event: WorkerEvent) => void;
 }
 
-/** Facts about a step when its update is done. */
+/** Facts about a step after its update. */
 interface StepEnd {
   readonly isLast: boolean;
   readonly stopAsked: boolean;
@@ -243,7 +243,7 @@ export class Trainer {
   async #record(loss: number, { isLast, stopAsked, validation }: StepEnd): Promise<boolean> {
     const { validateEvery, checkpointEvery, earlyStop } = this.options.assignment.config.train;
     const bestBefore = this.#best;
-    // A stop is urgent: no validation before its checkpoint.
+    // A stop is urgent, so there is no validation before its checkpoint.
     if (isLast || (!stopAsked && this.#step % validateEvery === 0)) {
       const validated = { step: this.#step, loss: meanLoss(this.#validate(validation)) };
       if (earlyStop !== null) this.#best = bestAfter(bestBefore, validated, earlyStop.minDelta);
