@@ -164,10 +164,7 @@ function setAside({ root, generation }: Place, folder: string): string {
   return aside;
 }
 
-/**
- * Deletes a folder that was set aside; renames it first, so that a half-deleted one never counts as
- * committed.
- */
+/** Deletes a folder that was set aside, renaming it first: a half-deleted one must not count as committed. */
 function remove(aside: string, folder: string, generation: number): void {
   const discarded = `${folder}.tmp-${generation}-discarded`;
   renameSync(aside, discarded);

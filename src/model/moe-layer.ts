@@ -74,8 +74,8 @@ export interface LayerStatistics extends Locality, TokenAccount {
 
 export interface MoeOutput {
   /**
-   * Weighted sum of expert outputs, zero for tokens that were dropped, plus that of the shared experts, [T,
-   * d].
+   * Weighted sum of expert outputs, zero for tokens that were dropped, plus that of the shared experts,
+   * [T, d].
    */
   readonly yTD: tf.Tensor2D;
   readonly auxiliaryLoss: tf.Scalar | null;

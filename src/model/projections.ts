@@ -29,7 +29,7 @@ export interface Projection {
   /** Queries, keys and values, for `causalAttention`: [T, d] -> [T, C]. */
   run(parameters: ParameterSource, prefix: string, xTD: tf.Tensor2D, shape: AttentionShape): tf.Tensor2D;
   /**
-   * `run` for rows on the host, row-major, without low-rank pairs, which are merged for inference: [B, d] ->
+   * `run` for rows on the host, row-major, without low-rank pairs (inference has merged them): [B, d] ->
    * [B, C].
    */
   onHost(

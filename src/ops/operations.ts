@@ -13,10 +13,7 @@ export function matMul(xTA: tf.Tensor2D, wAB: tf.Tensor2D): tf.Tensor2D {
   return fusedOp([xTA, wAB], () => kernels().matMul(xTA, wAB, false));
 }
 
-/**
- * `matMul` in float32 regardless of the precision, for gates: a choice of experts may depend on small
- * differences.
- */
+/** `matMul` in float32 at any precision, for gates: a choice of experts may depend on small differences. */
 export function exactMatMul(xTA: tf.Tensor2D, wAB: tf.Tensor2D): tf.Tensor2D {
   return fusedOp([xTA, wAB], () => kernels().matMul(xTA, wAB, true));
 }

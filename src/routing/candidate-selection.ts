@@ -49,10 +49,7 @@ export const candidateSelectionRules: readonly MoeRule<SelectingMoe>[] = [
     ),
 ];
 
-/**
- * Experts choose among the candidates of all ranks, depending on the fields, and their thresholds are
- * updated.
- */
+/** Experts choose among the candidates of all ranks, as the fields specify; thresholds are updated. */
 export function selectInTraining(
   context: RouterContext<SelectingMoe>,
   carried: ExpertChoiceState,
@@ -80,10 +77,7 @@ export function selectInTraining(
   return selectTogether(context, candidates, rule);
 }
 
-/**
- * A token is kept if its score reaches the expert's running threshold; with `selection: tcr`, it is always
- * kept.
- */
+/** A token is kept if its score reaches the expert's running threshold, or always with `selection: tcr`. */
 export function selectOutsideTraining(
   context: RouterContext<SelectingMoe>,
   { thresholds }: ExpertChoiceState,

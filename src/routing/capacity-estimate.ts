@@ -39,8 +39,8 @@ export class CapacityEstimate {
   }
 
   /**
-   * Capacity per expert for `numChoices` choices of all ranks; the classic capacity while the estimate is
-   * being made.
+   * Capacity per expert for `numChoices` choices of all ranks; the classic one while the estimate is being
+   * made.
    */
   capacity(classic: number, numChoices: number): number {
     const [watched, deltas, shares] = threeOf(this.#sums);

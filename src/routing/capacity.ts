@@ -48,7 +48,7 @@ export const affinityShareField = {
 /** The top candidates of an expert that hold a share of its affinity mass. */
 export interface AffinityHead {
   readonly count: number;
-  /** Least cosine in the head: the estimate of delta (capacity-bound.ts). */
+  /** Least cosine in the head: the estimate of delta (see capacityBound). */
   readonly leastCosine: number;
 }
 

@@ -142,10 +142,7 @@ function shapeProblem(decision: RoutingDecision, T: number, E: number, worldSize
     : 'gateCosine is neither null nor has numbers sum and count';
 }
 
-/**
- * Describes a choice of an expert that does not exist, or counts that do not match the choices; null if there
- * is no problem.
- */
+/** Describes a choice of a nonexistent expert, or counts that do not match the choices; null if none. */
 function choiceProblem(
   decision: RoutingDecision,
   rank: number,

@@ -25,10 +25,7 @@ export interface BatchRule {
    * @param classic classic capacity over all ranks; Infinity for no limit
    */
   readonly capacities?: (risingE: readonly Float32Array[], classic: number) => Float64Array;
-  /**
-   * Computes the scores that rank the candidates from the expert of each, length N; their affinities by
-   * default.
-   */
+  /** Scores that rank the candidates, given the expert of each, length N; their affinities by default. */
   readonly scoresOf?: ((expertsN: Int32Array) => Float32Array) | undefined;
   /** Share of an expert's capacity that is filled by score, the rest in token order; 1 by default. */
   readonly expertShare?: number;

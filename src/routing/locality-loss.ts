@@ -9,8 +9,8 @@ import type { Placement } from './expert-placement.js';
 const LEAST_PROBABILITY = 1e-9;
 
 /**
- * Whether an expert's tokens from this rank stay on the node, length E; false for an expert that the model
- * does not have.
+ * Whether an expert's tokens from this rank stay on the node, length E; false for an expert outside the
+ * model.
  */
 export function expertsOnNode(moe: Groups, topology: Topology, placement: Placement): boolean[] {
   const { rank, node } = topology;

@@ -187,10 +187,7 @@ function weightsOfChoices(probsTE: tf.Tensor2D, { expertsTK, numChoices }: Candi
   return tf.div(probsTK, tf.sum(probsTK, 1, true));
 }
 
-/**
- * Differences between the affinities of a token's candidates and the experts' thresholds, [T, K]; far below 0
- * in empty places.
- */
+/** Affinities of a token's candidates minus the experts' thresholds, [T, K]; far below 0 in empty places. */
 function marginsOfChoices(
   affinityTE: tf.Tensor2D,
   { expertsTK, numChoices }: Candidates,
@@ -205,8 +202,7 @@ function marginsOfChoices(
 }
 
 /**
- * With the classic capacity, experts are assumed to be full; how much smaller an adaptive capacity is depends
- * on the text.
+ * With the classic capacity, experts are assumed full; how much less an adaptive one is depends on the text.
  */
 function keptOf(
   capacityFactor: number,

@@ -114,8 +114,8 @@ function policyIn(file: string, bytes: Buffer): RouterPolicy<CommonMoe> {
     removeAbandoned(tmpdir(), COPY);
     mkdirSync(path.join(folder, 'node_modules'), { recursive: true, mode: PRIVATE_FOLDER });
     symlinkSync(PACKAGE, path.join(folder, 'node_modules/locmoe'));
-    // Without this file, Node would read the package.json of a parent folder, which another user may have
-    // named locmoe.
+    // Without it, Node would read the package.json of a parent folder, which another user may have named
+    // locmoe.
     writeFileSync(path.join(folder, 'package.json'), '{}');
     writeFileSync(copy, bytes);
     exported = endable(() => createRequire(copy)(copy) as unknown);

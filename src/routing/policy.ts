@@ -64,8 +64,8 @@ export interface RouterPolicy<Moe extends CommonMoe = CommonMoe> {
   readonly fields: z.ZodRawShape;
   readonly rules: readonly MoeRule<Moe>[];
   /**
-   * The policy's own fields that determine the parameters or the meaning of the state; a checkpoint must have
-   * the same values.
+   * Own fields that determine the parameters or the meaning of the state; a checkpoint must have the same
+   * values.
    */
   readonly shapedBy: readonly string[];
   /** Parameters of one layer; names are relative to the router. */

@@ -52,10 +52,7 @@ export function replaceChoices(
   };
 }
 
-/**
- * The router's weights for tokens with the router's choices, and the given ones as constants for other
- * tokens.
- */
+/** The router's weights for tokens with the router's choices; for others the given ones, as constants. */
 function recordedWeights(
   own: RoutingDecision,
   given: GivenChoices,

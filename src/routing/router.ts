@@ -5,8 +5,7 @@ import type { ParameterSpec } from '../parameters/parameters.js';
 import type { CommonMoe } from './common-fields.js';
 import type { GateControl } from './gate-control.js';
 
-// Shapes: T tokens of this rank, d hidden size, E experts of the layer, K maximum number of choices of a
-// token.
+// Shapes: T tokens of this rank, d hidden size, E experts of the layer, K maximum choices per token.
 
 export interface RouterInput {
   /** Activations after the layer norm, [T, d]. */
@@ -17,8 +16,8 @@ export interface RouterInput {
   readonly domainsT: Int32Array;
   readonly training: boolean;
   /**
-   * Whether the decision must contain the scores of the gate, for a recording; if it does not, their columns
-   * stay empty.
+   * Whether the decision must contain the gate's scores, for a recording, whose score columns otherwise stay
+   * empty.
    */
   readonly wantsScores?: boolean | undefined;
   /**
@@ -131,8 +130,7 @@ export interface Router {
    */
   readonly foresee?: (tokenIdsT: Int32Array, domainsT: Int32Array) => Int32Array;
   /**
-   * Expert of each id of each domain, row-major [D, V], -1 for none, once votes have formed a table; null
-   * before.
+   * Expert of each id of each domain, row-major [D, V], -1 for none; null until votes have formed a table.
    */
   readonly table?: () => Int32Array | null;
   /**
@@ -141,8 +139,7 @@ export interface Router {
    */
   endStep(): void;
   /**
-   * Ends a training step that is not applied: what `route` has seen in it is discarded, and the state is
-   * unchanged.
+   * Ends a training step that is not applied: discards what `route` has seen in it; the state is unchanged.
    */
   skipStep(): void;
 }

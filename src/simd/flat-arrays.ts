@@ -6,10 +6,7 @@ const PAGE_BYTES = 65536;
 const LINE_BYTES = 64;
 /** Addresses at this distance share a set of the L1 cache. */
 const L1_PERIOD_BYTES = 4 << 10;
-/**
- * Addresses at this distance share a set of the L2 cache, which has 2,048 sets of a line on Zen 4 and on
- * Sapphire Rapids.
- */
+/** Likewise for the L2 cache, which has 2,048 sets of a line on Zen 4 and on Sapphire Rapids. */
 const L2_PERIOD_BYTES = 128 << 10;
 
 /**

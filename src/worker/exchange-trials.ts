@@ -46,8 +46,7 @@ const FIRST = 2;
 const REPETITIONS = 9;
 const OVERLAPPED = 2;
 /**
- * Overlap must be faster by this factor: at equal speed, fewer but larger products leave more of the cores to
- * others.
+ * Overlap must be faster by this factor: at equal speed, fewer, larger products leave more cores to others.
  */
 const FASTER = 0.97;
 /**

@@ -31,10 +31,7 @@ export interface GradientSyncOptions {
   readonly parameters: Pick<ParameterStore, 'shared' | 'expert'>;
   /** Ranks that hold the same experts, this one included. */
   readonly replicas: readonly number[];
-  /**
-   * Ranges of the experts that have gradients and are not frozen, equal on all replicas; null for all
-   * experts.
-   */
+  /** Ranges of the unfrozen experts that have gradients, equal on all replicas; null for all experts. */
   readonly touched: readonly ParameterRange[] | null;
   /** All-reduce of the shared gradients, begun during the backward pass. */
   readonly sharedSum: GradualAllReduce;

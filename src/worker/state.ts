@@ -102,10 +102,7 @@ export function inheritModel(
   parameters.pushValues();
 }
 
-/**
- * Checks that the model has all tensors of the checkpoint: an extra one means that the weights belong to
- * another model.
- */
+/** Checks that the model has all tensors of the checkpoint; an extra one would belong to another model. */
 function assertAllHavePlaces(model: LanguageModel, { manifest, folder }: Checkpoint): void {
   const { numExperts } = manifest.config.moe;
   // A rank knows only its own experts; all experts have tensors of the same names.

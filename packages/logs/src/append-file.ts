@@ -26,10 +26,7 @@ export class AppendFile {
     return this.#size;
   }
 
-  /**
-   * Appends text that ends with a newline, all or nothing. Once appended, the text survives a kill of this
-   * process.
-   */
+  /** Appends text that ends with a newline, all or nothing. It then survives a kill of this process. */
   append(text: string): void {
     const bytes = Buffer.from(text);
     let done = 0;
@@ -49,8 +46,7 @@ export class AppendFile {
 }
 
 /**
- * Whether a write failed because the disk or a quota is full, or because the file is too large for the file
- * system.
+ * Whether a write failed because the disk or a quota is full, or the file is too large for the file system.
  */
 export function isDiskFull(error: unknown): error is Error {
   return (

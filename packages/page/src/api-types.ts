@@ -18,8 +18,7 @@ export interface RunListItem {
   readonly notRecordingSince: number | null;
   readonly startedAt: string;
   /**
-   * When the last generation ended; null while the run is live. The run took the time from `startedAt` to
-   * `endedAt`.
+   * When the last generation ended; null while the run is live. The run took from `startedAt` to `endedAt`.
    */
   readonly endedAt: number | null;
   readonly generation: number;
@@ -36,10 +35,7 @@ export interface RunListItem {
 export interface RunList {
   /** Ordered by the time of the last start or resumption, newest first. */
   readonly runs: readonly RunListItem[];
-  /**
-   * The run that this server coordinates or was started to show, which the page shows by default; null for
-   * none.
-   */
+  /** The run that this server coordinates or was started to show: the page's default; null for none. */
   readonly own: string | null;
 }
 
@@ -89,8 +85,7 @@ export interface MetricsReply {
   /** Whether the rows, validations and checkpoints replace the caller's; else they are appended. */
   readonly replaces: boolean;
   /**
-   * Progress of reading the metrics, if that takes long, as it does once without an index; null when all are
-   * read.
+   * Progress of reading the metrics, which takes long only once, without an index; null when all are read.
    */
   readonly reading: { readonly bytes: number; readonly ofBytes: number } | null;
   readonly numRows: number;
@@ -99,7 +94,7 @@ export interface MetricsReply {
   readonly firstStep: number | null;
   readonly lastStep: number | null;
   /**
-   * Wall-clock speed over the last steps of the generation, as the trainer reports it; null before the second
+   * Wall-clock speed over the generation's last steps, as the trainer reports it; null before the second
    * step.
    */
   readonly speed: { readonly tokensPerS: number; readonly secondsPerStep: number } | null;
@@ -145,10 +140,7 @@ export interface ExpertsReply {
   readonly mostRouted: readonly (readonly number[])[];
   /** Share of the choices that were dropped, shape [layers, buckets]. */
   readonly dropped: readonly (readonly number[])[];
-  /**
-   * The layers that are reported per expert: the requested ones or, if none was requested, all of a small
-   * model.
-   */
+  /** Layers reported per expert: the requested ones or, if none was requested, all of a small model. */
   readonly openLayers: readonly number[];
   /** Kept choices, shape [open layers, buckets, experts]. */
   readonly kept: readonly (readonly (readonly number[])[])[];
@@ -162,10 +154,7 @@ export interface ExpertsReply {
 export interface LinksReply {
   readonly between: 'ranks' | 'nodes';
   readonly numNodes: number;
-  /**
-   * Mean over the steps of each bucket, shape [buckets, from, to]; null for a bucket where nothing was
-   * recorded.
-   */
+  /** Mean over the steps of each bucket, shape [buckets, from, to]; null for a bucket without records. */
   readonly bytes: readonly (readonly (readonly number[])[] | null)[];
 }
 

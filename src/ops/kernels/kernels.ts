@@ -54,10 +54,7 @@ export function partsOf<T>(matrices: readonly T[]): { readonly wIns: readonly T[
   return { wIns: matrices.slice(0, -1), wOut: matrices.at(-1)! };
 }
 
-/**
- * How many rows a network gets: the same number at every step, a varying number, or a varying number in
- * several pieces.
- */
+/** Rows of a network: as many at every step, a varying number, or a varying number in several pieces. */
 export type FeedForwardRows = 'fixed' | 'varying' | 'in pieces';
 
 /**
@@ -98,10 +95,7 @@ export interface Kernels {
   readonly name: 'onednn' | 'tensorflow';
   /** Name with version and precision, for people. */
   readonly description: string;
-  /**
-   * Allocates a tensor in memory that is fast to get. Its elements are arbitrary and must be written before
-   * it is used.
-   */
+  /** Allocates a tensor quickly; its elements are arbitrary and must be written before it is used. */
   create(shape: readonly number[]): { readonly tensor: tf.Tensor; readonly values: Float32Array };
   /** @param exact whether operands stay float32 regardless of the precision */
   matMul(xTA: tf.Tensor2D, wAB: tf.Tensor2D, exact: boolean): FusedForward;

@@ -21,8 +21,8 @@ export interface Assessment {
   readonly bytesOtherNode: number;
   readonly tiers: TierShares;
   /**
-   * Kept choices of the fullest rank divided by those of the mean rank: the mean over the sparse layers, and
-   * their maximum.
+   * Kept choices of the fullest rank divided by those of the mean rank: mean and maximum over the sparse
+   * layers.
    */
   readonly load: number;
   readonly mostLoad: number;
@@ -111,10 +111,7 @@ export function layersOf(config: RunConfig, counts: RouteCounts): PlacedLayer[] 
 
 /** Savings that copies of experts on other nodes would bring; training makes no copies. */
 export interface ReplicaEstimate {
-  /**
-   * Number of copies that save more bytes of rows than they cost for summing their gradients, out of
-   * `ofCopies`.
-   */
+  /** Copies that save more bytes of rows than the sum of their gradients costs, out of `ofCopies`. */
   readonly copies: number;
   readonly ofCopies: number;
   /** Bytes between nodes saved in a step: those of rows that stay, minus those of gradients. */

@@ -22,10 +22,7 @@ export function cheapestAssignment({ numExperts, numRanks, costEW }: AssignmentC
   const costOf = (expert: number, rank: number) => costEW[expert * numRanks + rank]!;
   // Rounding errors must not make a cycle of moves look like a gain.
   const least = 1e-12 * costEW.reduce((most, each) => Math.max(most, Math.abs(each)), 0);
-  /**
-   * Cheapest move from one rank to another, row-major [W, W], and its expert; Infinity from a rank without
-   * experts.
-   */
+  /** Cheapest move between ranks, row-major [W, W], and its expert; Infinity from a rank without experts. */
   const moveWW = new Float64Array(numRanks * numRanks).fill(Number.POSITIVE_INFINITY);
   const moverWW = new Int32Array(numRanks * numRanks);
   const updateMovesFrom = (from: number) => {

@@ -23,10 +23,7 @@ export interface BenchPlaceOptions extends BenchFolders {
   readonly json?: true;
 }
 
-/**
- * Sequences are on the ranks of their domain's experts: with mixed text, all placements send equally many
- * bytes.
- */
+/** Sequences are on the ranks of their experts: with mixed text, all placements send equally many bytes. */
 const SETS = [
   'data.placement=domain',
   'moe.expertGroups=1',

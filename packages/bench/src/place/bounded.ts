@@ -31,10 +31,7 @@ const LARGE = 128;
 /** Number of random exchanges before each new search, and number of searches times the number of experts. */
 const KICK = 3;
 const KICKED = 10_000;
-/**
- * If no placement keeps the limit, a little more than the most even load is allowed, so that there is a
- * choice.
- */
+/** If no placement keeps the limit, a little more than the most even load is allowed, to have a choice. */
 const SLACK = 1.02;
 const CLOSE = 1e-9;
 

@@ -11,10 +11,7 @@ import { sum } from '../statistics.js';
 export interface RouteCounts {
   readonly numSteps: number;
   readonly numSequences: number;
-  /**
-   * Mean number of kept choices of each expert by a sequence of each domain, row-major [D, E], by sparse
-   * layer.
-   */
+  /** Mean kept choices of each expert by a sequence of each domain, row-major [D, E], by sparse layer. */
   readonly keptDE: readonly Float64Array[];
   /** Destinations of the kept choices on the ranks that they were recorded on. */
   readonly tiers: TierShares;

@@ -200,8 +200,7 @@ function gateS(config: RunConfig, compute: MachineProfile['compute'], sequences:
 }
 
 /**
- * Time spent waiting for the rank with the busiest experts; while it works, others may use the cores that
- * they share.
+ * Time of waiting for the rank with the busiest experts, to which the waiting ranks may leave their cores.
  */
 function waitingS(
   config: RunConfig,

@@ -149,8 +149,7 @@ function attentionHalf(size: Sizes): PassWork {
 }
 
 /**
- * Queries, keys and values. The outputs of several matrices are concatenated, and their gradients of x are
- * summed.
+ * Queries, keys and values. Outputs of several matrices are concatenated, and their gradients of x summed.
  */
 function projections({ T, d, family }: Sizes) {
   const { matrices: widths, biased, normed, attended } = family.projection.widths(d);

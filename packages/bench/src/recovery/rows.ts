@@ -25,10 +25,7 @@ export interface Row {
   /** Number of injections; 20 by default. */
   readonly runs?: number;
   readonly outcome: Outcome;
-  /**
-   * Whether the fault takes effect later than it is injected, by ending its victim; the outage begins with
-   * that end.
-   */
+  /** Whether the fault ends its victim some time after the injection; the outage begins with that end. */
   readonly endsVictimLater?: true;
   readonly what: string;
 }

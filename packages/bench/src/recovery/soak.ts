@@ -34,10 +34,7 @@ data: { domains: [en, code], maxBytesPerDomain: 100000 }
 train: { steps: 1000000, globalBatch: 8, learningRate: 0.01, warmupSteps: 5, validateEvery: 1000000, checkpointEvery: 20, keepCheckpoints: 3 }
 cluster: { nodes: 2, workersPerNode: 2, maxRestarts: 1000000 }
 `;
-/**
- * Makes the steps of a small model take some time; the run without faults does not need that and has a fast
- * link.
- */
+/** Makes the steps of a small model take some time, which the run without faults does not need. */
 const slowLink = (latencyMs: number) => `cluster.interNodeLink={ gbps: 1, latencyMs: ${latencyMs} }`;
 
 /** Time for the longest recovery and then the next checkpoint. */

@@ -115,10 +115,7 @@ function table(runs: readonly RouterRun[]): string {
   ]);
 }
 
-/**
- * Kept choices of the busiest expert divided by those of the mean expert, in the layer where this is
- * greatest.
- */
+/** Kept choices of the busiest expert divided by those of the mean expert: the maximum over the layers. */
 function imbalanceOf({ loadByLayer }: RunFigures): number {
   return Math.max(
     ...loadByLayer.map(

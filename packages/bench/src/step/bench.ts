@@ -53,7 +53,7 @@ export function programsHere(peer: TorchPeer): Program[] {
     'own',
     ...(elementTypeOf('auto') === 'bfloat16' ? (['own-bfloat16'] as const) : []),
     'peer',
-    // Only with bfloat16 in hardware: otherwise ours is refused, and PyTorch takes twenty times as long as in
+    // Only with bfloat16 in hardware: without, ours is refused, and PyTorch is twenty times slower than in
     // float32.
     ...(multipliesBfloat16() ? (['peer-bfloat16'] as const) : []),
     ...(canCompile(peer) ? (['peer-compiled'] as const) : []),

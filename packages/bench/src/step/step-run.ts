@@ -110,8 +110,8 @@ export function summarize(
 /** Minimum pause between two samples. */
 const SAMPLE_MS = 500;
 /**
- * Share of a core that sampling may take from the sampled processes: a sample reads all their page tables, 80
- * ms for 2 GB.
+ * Share of a core that sampling may take from the sampled processes: a sample reads all their page tables,
+ * 80 ms for 2 GB.
  */
 const SAMPLING_SHARE = 0.05;
 

@@ -37,8 +37,7 @@ export interface TorchPeer {
   readonly python: string;
   readonly version: string;
   /**
-   * OpenBLAS's name for the processor whose kernels it uses; null if another library is used or the name is
-   * unknown.
+   * OpenBLAS's name for the processor whose kernels it uses; null if unknown or if another library is used.
    */
   readonly kernels: string | null;
 }

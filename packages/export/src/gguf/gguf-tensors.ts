@@ -34,8 +34,7 @@ const OF_LAYER: Readonly<Record<string, string>> = {
   'block_sparse_moe.experts.w3': 'ffn_up_exps',
 };
 /**
- * Gates stay float32, since rounding would change their choices; so do norms and biases, which take little
- * space.
+ * Gates stay float32, since rounding would change choices; so do norms and biases, which take little space.
  */
 const ALWAYS_FLOAT32 = /norm|bias|ffn_gate_inp/;
 /**

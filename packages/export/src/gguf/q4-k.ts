@@ -11,10 +11,7 @@ const BLOCK = 32;
 const BLOCKS = SUPER_BLOCK / BLOCK;
 const MOST_LEVEL = 15;
 const MOST_6_BITS = 63;
-/**
- * Numbers of levels between the minimum and the maximum that are tried; more than 15 clip the outermost
- * values.
- */
+/** Tried numbers of levels between minimum and maximum; more than 15 clip the outermost values. */
 const SPANS = Array.from({ length: 13 }, (_, i) => 13.5 + i / 4);
 
 /** Encodes values, which must be whole super-blocks. */

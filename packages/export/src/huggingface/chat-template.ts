@@ -39,8 +39,8 @@ function inJinja(template: Template): string {
 }
 
 /**
- * JSON's escapes are also Jinja's. Marks of a block or comment are split up, as some readers look for them
- * within strings.
+ * JSON's escapes are also Jinja's. Block and comment marks are split up: some readers look for them in
+ * strings.
  */
 function literal(text: string): string {
   return JSON.stringify(text).replace(/\{(?=[{%#])|[-{%#}](?=\})/g, '$&" + "');

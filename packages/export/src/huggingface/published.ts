@@ -14,10 +14,7 @@ import { heldExperts } from 'locmoe/internal/routing/index';
 import { withExpertTables } from '../expert-table.js';
 import { type HuggingFaceModel, type LazyTensor, zeros } from './weights.js';
 
-/**
- * Hidden units, all 0, of the shared expert of Qwen2Moe if the model has no shared expert, which the class
- * requires.
- */
+/** Hidden units, all 0, of the shared expert that Qwen2Moe requires, if the model has none. */
 const ABSENT_WIDTH = 1;
 
 /**
@@ -175,8 +172,7 @@ function ofQwenMixture({ model, moe }: RunConfig) {
 function published(checkpoint: Checkpoint, counterpart: Counterpart): LazyTensor {
   const { own, published: name, shape, isTransposed, factor } = counterpart;
   const whole = isTransposed ? shape.toReversed() : shape;
-  // The gate of a sub-model is that of the whole model, of which only the rows of its experts are written,
-  // [E, d].
+  // A sub-model has the gate of the whole model, of which only the rows of its experts are written, [E, d].
   const rows = own.endsWith('.router.weight') ? heldExperts(checkpoint.manifest.config.moe) : null;
   const written = rows === null ? whole : [rows.count, ...whole.slice(1)];
   return {

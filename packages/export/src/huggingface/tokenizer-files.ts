@@ -39,10 +39,7 @@ export async function writeTokenizer(
   await output.write('special_tokens_map.json', json(special));
 }
 
-/**
- * Removes the post-processor: that of another model may add tokens to every text that were not there in
- * training.
- */
+/** Removes the post-processor: that of another model may add tokens that texts did not have in training. */
 function withoutTemplate(tokenizerJson: string): string {
   const tokenizer = JSON.parse(tokenizerJson);
   const addsTokens = JSON.stringify(tokenizer.post_processor ?? null).includes('"TemplateProcessing"');

@@ -6,10 +6,7 @@ import { loadProto } from 'locmoe/internal/rpc/load-proto';
 import { VERSION } from 'locmoe/internal/rpc/version';
 import type { Attribute, Graph, GraphNode, Initializer, ValueInfo } from './graph.js';
 
-/**
- * The operator set that has all operators of the graphs; IR_VERSION is the matching version of the file
- * format.
- */
+/** The operator set of the graphs; IR_VERSION is the matching version of the file format. */
 const OPERATOR_SET = 20;
 const IR_VERSION = 9;
 

@@ -44,8 +44,8 @@ export class AccessRule {
   }
 
   /**
-   * The `Set-Cookie` header with which a page that was opened with `?token=` can load the rest; null if it is
-   * not needed.
+   * The `Set-Cookie` header for a page opened with `?token=`, so that it can load the rest; null if not
+   * needed.
    */
   setCookie({ url = '' }: Credentials): string | null {
     const given = tokenIn(url);

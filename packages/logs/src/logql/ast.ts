@@ -81,8 +81,8 @@ export interface Unwrap {
 }
 
 /**
- * What a range aggregation reads: lines, unwrapped values, or both. `grouped` ones read values, by series or
- * by a grouping.
+ * What a range aggregation reads: lines, unwrapped values, or both; `grouped` ones read values, with a
+ * grouping.
  */
 export const RANGE_OPS = {
   count_over_time: 'lines',

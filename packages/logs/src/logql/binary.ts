@@ -66,8 +66,8 @@ function calculate(op: BinaryOp, a: number, b: number): number {
 }
 
 /**
- * Follows IEEE, as in Go: 1 to the power of anything is 1, even of NaN, and -1 to the power of an infinity is
- * 1.
+ * Follows IEEE, as in Go: 1 to the power of anything (even NaN) is 1, and so is -1 to the power of an
+ * infinity.
  */
 function power(a: number, b: number): number {
   return a === 1 || (a === -1 && Math.abs(b) === Number.POSITIVE_INFINITY) ? 1 : a ** b;

@@ -88,8 +88,8 @@ async function evaluateRangeOf(
 const LABEL_STAGES: readonly string[] = ['json', 'logfmt', 'regexp', 'pattern', 'drop', 'keep'];
 
 /**
- * Removes parsers whose labels are not read, in a sum of all lines. As in Loki, their errors do not matter in
- * that case.
+ * Removes parsers whose labels are not read, in a sum of all lines. As in Loki, their errors do not matter
+ * then.
  */
 function withoutParsers(query: RangeQuery): RangeQuery {
   const { stages } = query.log;

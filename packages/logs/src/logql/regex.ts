@@ -1,14 +1,10 @@
 import { RE2JS } from 're2js';
 import { LogsError, messageOf } from '../errors.js';
 
-/**
- * Maximum number of instructions of a group. RE2 allows larger programs, which are slow to compile for every
- * query.
- */
+/** Maximum instructions of a group. RE2 allows larger programs, which are slow to compile for every query. */
 const MAX_INSTRUCTIONS = 20_000;
 /**
- * Maximum length of a pattern with its counted repetitions expanded; RE2 compiles the pattern before it knows
- * the size.
+ * Maximum length of a pattern with counted repetitions expanded; RE2 compiles it before it knows the size.
  */
 const MAX_EXPANDED_CHARACTERS = 100_000;
 /** Maximum product of nested repeat counts; RE2 refuses more. */
@@ -28,8 +24,8 @@ const MAX_MATCHES_MS = 200;
 const MAX_CACHE_BYTES = 2 << 20;
 
 /**
- * Regular expressions that are tested on the same line without yielding to the event loop; their total size
- * is limited.
+ * Regular expressions tested on the same line without yielding to the event loop; their total size is
+ * limited.
  */
 export class RegexGroup {
   #numRegexes = 0;
@@ -48,8 +44,8 @@ export class RegexGroup {
   }
 
   /**
-   * Whether all expressions are fast on a text of `length` characters: at worst, each instruction processes
-   * each character.
+   * Whether all are fast on a text of `length` characters: at worst, each instruction processes each
+   * character.
    */
   isQuick(length: number): boolean {
     return this.#numInstructions * length <= MAX_STEPS;

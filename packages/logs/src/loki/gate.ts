@@ -36,8 +36,7 @@ const TOO_LATE: Refusal = {
 };
 
 /**
- * Limits concurrent requests, makes others wait, and turns errors into Loki's answers: a status and plain
- * text.
+ * Limits concurrent requests, queues others, and turns errors into Loki's answers: a status and plain text.
  */
 export class RequestGate {
   #numRunning = 0;

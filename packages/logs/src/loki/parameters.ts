@@ -113,8 +113,7 @@ export class Parameters {
   }
 
   /**
-   * Parses a time in Loki's formats: nanoseconds, seconds (up to 10 digits, or with a decimal point), or RFC
-   * 3339.
+   * Parses a time as Loki does: nanoseconds, seconds (up to 10 digits, or with a decimal point), or RFC 3339.
    */
   #ns(name: string): bigint | undefined {
     const text = this.get(name);

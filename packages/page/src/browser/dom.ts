@@ -119,7 +119,7 @@ export function picker<V extends string>(
 }
 
 /**
- * A menu below its summary. Escape or a click elsewhere closes it; Escape also returns the focus to the
+ * A menu below its summary. A click elsewhere closes it, as does Escape, which returns the focus to the
  * summary.
  */
 export function menu(name: string, summary: HTMLElement, body: HTMLElement): HTMLDetailsElement {

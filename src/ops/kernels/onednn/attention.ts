@@ -82,8 +82,8 @@ function eachSight(
 }
 
 /**
- * The matrices of K heads of one sequence in an array [T, width], the first at `column`, at a distance of
- * `apart` columns.
+ * The matrices of a sequence's K heads in an array [T, width]: the first at `column`, the others `apart`
+ * apart.
  */
 class Heads {
   constructor(

@@ -125,8 +125,7 @@ export interface OneDnn {
  *   help
  */
 export function loadOneDnn(path: string, threadsPath: string | null): OneDnn {
-  // The library reads this variable when it is loaded. With more threads, they would busy-wait for work on
-  // few rows.
+  // The library reads this variable when loaded. More threads would busy-wait for work on few rows.
   process.env.OMP_NUM_THREADS ??= '1';
   try {
     if (threadsPath !== null) koffi.load(threadsPath);

@@ -91,10 +91,7 @@ export function oneDnnKernels(library: OneDnn, type: ElementType): Kernels {
   };
 }
 
-/**
- * Number of elements converted at a time. The number of exchanged rows varies, and each number would be
- * compiled for.
- */
+/** Elements converted at a time: numbers of exchanged rows vary, and each would be compiled for. */
 const CONVERTED_AT_A_TIME = 1 << 14;
 
 function convert<From extends Values, To extends Values>(

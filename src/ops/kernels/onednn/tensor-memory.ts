@@ -4,8 +4,7 @@ import { Arena, type Block } from './arena.js';
 import type { Operand, Values } from './operand.js';
 
 /**
- * A tensor of TensorFlow's engine whose elements stay in the arena until one of TensorFlow's own operations
- * reads it.
+ * A tensor of TensorFlow's engine whose elements stay in the arena until TensorFlow's own operations read it.
  */
 export interface OwnTensor extends Operand {
   readonly tensor: tf.Tensor;
@@ -40,10 +39,7 @@ export class TensorMemory {
     return this.#arena.usedBytes;
   }
 
-  /**
-   * Creates a tensor with arbitrary elements; a bfloat16 tensor can be used only by the functions in this
-   * folder.
-   */
+  /** Creates a tensor with arbitrary elements. Only the functions in this folder can use bfloat16 tensors. */
   create(dims: readonly number[], type: ElementType = 'float32'): OwnTensor {
     const { block, values } = this.#take(dims, type);
     const tensor = tf

@@ -228,8 +228,8 @@ function joinHeads(
   { numSequences, seqLen, numHeads }: AttentionShape,
 ): tf.Tensor {
   const numTokens = numSequences * seqLen;
-  // Concatenation is along an axis outside the heads; otherwise XLA tests for each element which part it
-  // belongs to.
+  // Concatenated along an axis outside the heads, or XLA would test for each element which part it belongs
+  // to.
   const byToken = parts.map((x) => {
     const byHead = tf.reshape(x, [numSequences, numHeads, seqLen, x.shape[2]!]);
     return tf.reshape(tf.transpose(byHead, [0, 2, 1, 3]), [numTokens, 1, numHeads, x.shape[2]!]);

@@ -166,10 +166,7 @@ function serialize({ nodes }: Graph): Buffer {
   });
 }
 
-/**
- * Opens a session of the graph. The addon loads graphs only from a folder, which is removed immediately
- * afterwards.
- */
+/** Opens a session of the graph. The addon loads graphs only from a folder, which is then removed. */
 function load(bytes: Buffer, { inputs, outputs }: Graph): Run {
   const backend = nodeBackend();
   const folder = mkdtempSync(path.join(tmpdir(), 'locmoe-graph-'));

@@ -33,8 +33,7 @@ async function measureSlowdown(
   cores: number,
   exchange: ExchangeProfile,
 ): Promise<ComputeProfile['slowdown']> {
-  // These steps are as long as those of a run: in shorter ones, waiting for the last rank outweighs sharing
-  // the machine.
+  // Steps are as long as in a run: in shorter ones, waiting for the last rank outweighs sharing the machine.
   const configs = (quick ? [SIZES[3]] : SIZES.slice(4)).map((size) => configOf(size, 'hash'));
   const stepsOf = async (workersPerNode: number): Promise<StepResult[]> => {
     log(`${workersPerNode} ${workersPerNode === 1 ? 'worker' : 'workers'} in lockstep`);

@@ -74,8 +74,7 @@ export const SIZES = [
 ] as const;
 
 /**
- * The configuration of a single worker of a probe. Nothing is dropped, and with expert choice every token has
- * an expert.
+ * The configuration of a probe's worker. Nothing is dropped; with expert choice every token has an expert.
  */
 export function configOf(size: (typeof SIZES)[number], router: RouterName): RunConfig {
   const [dModel, dFeedForward, vocabSize, layers, numExperts, globalBatch] = size;

@@ -14,10 +14,7 @@ import type { Recorder } from './recorder.js';
 interface Described {
   /** Distinguishes calls of a kernel with different shapes. */
   readonly detail?: string;
-  /**
-   * Multiplications and additions of the products that a forward pass requires; a backward pass has twice as
-   * many.
-   */
+  /** Multiplications and additions in the products of a forward pass; a backward pass has twice as many. */
   readonly flops: number;
 }
 

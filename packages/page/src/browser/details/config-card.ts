@@ -4,10 +4,7 @@ import type { RunData } from '../overview/run-data.js';
 import { seriesColor } from '../theme.js';
 import { type ComparedSetting, compareSettings } from './config-values.js';
 
-/**
- * The full configuration of the shown runs, searchable, by section; settings that differ between runs are
- * marked.
- */
+/** The full, searchable configuration of the shown runs, by section; settings that differ are marked. */
 export class ConfigCard {
   readonly #search = h.input({
     type: 'search',

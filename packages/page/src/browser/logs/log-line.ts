@@ -84,8 +84,7 @@ const MAX_EXTRAS = 1_000;
 const MAX_EXTRA = 200;
 
 /**
- * Shortens a value: a number to five digits, a list of records to their fields, and any text to `MAX_EXTRA`
- * characters.
+ * Shortens a value: a number to five digits, a list of records to fields, any text to `MAX_EXTRA` characters.
  */
 export function abridged(value: string): string {
   const number = Number(value);

@@ -18,10 +18,7 @@ const NONE: PatternCounts = { request: null, patterns: [] };
 const [WIDTH, HEIGHT] = [120, 20];
 const VARIABLE = '<_>';
 
-/**
- * The patterns of the log: how many lines match each over time. Buttons include or exclude a pattern in the
- * query.
- */
+/** The patterns of the log, with the lines that match over time. Buttons filter the query by a pattern. */
 export class PatternsView {
   readonly element = h.div({ class: 'patterns' });
   #counts = NONE;

@@ -49,7 +49,7 @@ export function listenToPlot(plot: uPlot, { xAtCursor, onClick, onLeave }: PlotL
 const NEAR_PX = 14;
 
 /**
- * The row of the point nearest to the pointer; null if none is near. Points beyond the scale count as on its
+ * The row of the point nearest to the pointer; null if none is near. Points off the scale count as on its
  * edge.
  */
 export function nearestPoint(plot: uPlot, nearestRow: number): number | null {

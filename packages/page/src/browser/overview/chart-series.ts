@@ -86,8 +86,7 @@ export function choiceSeries(input: ChartsInput): ChartSeries[] {
 }
 
 /**
- * A line for each rank; for many ranks, their minimum, median and maximum; for several runs, the maximum of
- * each.
+ * A line for each rank; for many ranks, minimum, median and maximum; for several runs, the maximum of each.
  */
 export function memorySeries(input: ChartsInput): ChartSeries[] {
   if (input.runs.length > 1)
@@ -141,10 +140,7 @@ function memoryX(run: RunData, axis: ChartsInput['axis']): Values {
   });
 }
 
-/**
- * For one run, a series for each domain; for several, the token-weighted mean of each run, in the run's
- * colour.
- */
+/** For one run, a series for each domain; for several, the token-weighted mean of each, in its colour. */
 function validationSeries(input: ChartsInput): ChartSeries[] {
   return input.runs.flatMap((run, runIndex) => {
     const points = run.metrics?.validations ?? [];

@@ -276,10 +276,7 @@ export class Chart {
     return endPlace === place ? '' : `, ${endPlace}`;
   }
 
-  /**
-   * Shows the values at a row, or the last ones. Columns have fixed widths, so that nothing moves as values
-   * change.
-   */
+  /** Shows the values at a row, or the last ones, in columns of fixed width, so that nothing moves. */
   #showLegend(index: number | null = null): void {
     const at = index === null ? null : this.#data[0][index];
     const x = at ?? this.#data[0].at(-1);

@@ -48,10 +48,7 @@ export function valuesOf(
   return overFair(load === 'demand' ? asked : taken);
 }
 
-/**
- * The value of a layer as a whole: the load of its most loaded expert, or the share that all its experts
- * dropped.
- */
+/** The value of a whole layer: the load of its most loaded expert, or the share that all experts dropped. */
 export function valueOfLayer(
   data: ExpertsReply,
   load: PageState['load'],

@@ -46,10 +46,7 @@ interface TimedRun {
   readonly generationSpans: readonly GenerationSpan[];
 }
 
-/**
- * The total duration of a run, as in the list of runs, and the time during which a generation was running, in
- * ms.
- */
+/** Total duration of a run, as in the list of runs, and the time in which a generation was running, in ms. */
 export function timesOf(
   { detail, generationSpans: spans }: TimedRun,
   now: number,

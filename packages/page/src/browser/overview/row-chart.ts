@@ -54,8 +54,8 @@ interface Place {
 const limited = (value: number, least: number, most: number) => Math.max(least, Math.min(most, value));
 
 /**
- * Rows of strips over a common axis. A mouse, a finger or the arrow keys move a cursor; a tooltip describes
- * its position.
+ * Rows of strips over a common axis. Mouse, finger or arrow keys move a cursor; a tooltip describes its
+ * place.
  */
 export class RowChart<Row extends ChartRow> {
   readonly element: HTMLElement;

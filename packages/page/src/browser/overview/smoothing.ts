@@ -76,10 +76,7 @@ function decayingSums(
 /** Maximum number of values of a sparse series whose values are marked. */
 const MAX_MARKED = 60;
 
-/**
- * A sparse series is dashed and marked. One with many values is neither, and thin so as not to cover the
- * others.
- */
+/** A sparse series is dashed and marked; one with many values is only thin, so as not to cover the others. */
 export function sparseStyle(
   numValues: number,
 ): Pick<ChartSeries, 'isSparse' | 'hasPoints' | 'dash' | 'width'> {

@@ -1,7 +1,4 @@
-/**
- * Converts steps to wall-clock times (ms since 1970) or to numbers of tokens, and back, by linear
- * interpolation.
- */
+/** Converts steps to wall-clock times (ms since 1970) or token counts, and back, by linear interpolation. */
 export class StepClock {
   readonly #steps: readonly number[];
   readonly #times: readonly number[];

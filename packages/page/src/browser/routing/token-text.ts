@@ -8,10 +8,7 @@ const LEAST_WIDTH = 0.15;
 /** Free pixels below a token that was scrolled to. */
 const CLEARANCE = 12;
 
-/**
- * A text: each token above its experts, layer by layer. It is one stop of the Tab key; arrow keys move from
- * token to token.
- */
+/** A text: each token above its experts, by layer. It is one Tab stop; arrow keys move between tokens. */
 export class TokenText {
   readonly element = h.div({ class: 'tokens', role: 'listbox', 'aria-label': 'tokens' });
   #elements: readonly HTMLElement[] = [];
