@@ -123,18 +123,11 @@ it('the code of docs/extending.md works as it stands', async () => {
   expect(spans.work.router.forward.operations).toBe(2 * 2);
   expect(spans.work.experts.forward.touched).toBeGreaterThan(hash.work.experts.forward.touched);
 
-  for (const [set, answer] of [
-    [
-      'moe.router=span',
-      'moe.router: must be one of deepseek, expert-choice, hash, locmoe, locmoe-plus, moge, spans, switch; did you mean spans?',
-    ],
-    ['moe.span=0', 'moe.span: must be more than 0'],
-    ['train.clipFrom=31', 'train.clipFrom: 31 is after the last step, 30'],
-  ]) {
-    const { code, stderr } = await locmoe(['plan', ...config, '--set', set]);
-    expect(stderr).toBe(`locmoe: --set ${set}: ${answer}\n`);
-    expect(code).toBe(2);
-  }
+  const clipped = 'train.clipFrom=31';
+  const refused = await locmoe(['plan', ...config, '--set', 'moe.span=0', '--set', clipped]);
+  expect(refused.stderr).toContain('--set moe.span=0: moe.span: must be more than 0\n');
+  expect(refused.stderr).toContain(`--set ${clipped}: train.clipFrom: 31 is after the last step, 30\n`);
+  expect(refused.code).toBe(2);
 
   const tests = files.filter((name) => name.endsWith('.test.ts'));
   node('node_modules/vitest/vitest.mjs', 'run', ...tests);

@@ -3,14 +3,18 @@ import { cpSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { freePort } from '@locmoe/test-kit';
 import { expect, it } from 'vitest';
+import { runCommand } from '../run-command.js';
 import { serve } from './nodes.js';
 import {
+  DATA_DIR,
+  type Finished,
   Locmoe,
+  locmoe,
   MICRO,
   newestRun,
   ROOT,
+  startTraining,
   temporaryFolder,
-  locmoe as toTheEnd,
   trainArguments,
 } from './support.js';
 
@@ -30,84 +34,58 @@ function folderWithRouter(): { readonly folder: string; readonly router: string 
 }
 
 const NAME = String.raw`\S+my-router\.mjs#sha256=[0-9a-f]{64}`;
+const OTHER_BYTES = /router \S+my-router\.mjs has SHA-256 [0-9a-f]{64} here, and [0-9a-f]{64} in the run$/m;
+const ONE_RANK = { nodes: 1, workersPerNode: 1 };
+
+/** Runs a command, which must end well. */
+async function succeeding(...args: string[]): Promise<Finished> {
+  const finished = await locmoe(...args);
+  expect(finished.code, finished.stdout + finished.stderr).toBe(0);
+  return finished;
+}
+
+function addByte(router: string): void {
+  writeFileSync(router, `${readFileSync(router, 'utf8')}// another byte\n`);
+}
 
 it('a router of one’s own plans, trains, resumes, evaluates and generates, and is not exported', async () => {
   const { folder, router } = folderWithRouter();
-  const locmoe = async (...args: string[]) => {
-    const { code, stdout, stderr } = await new Locmoe(args).finished;
-    return { code, stdout, stderr };
-  };
-  const sets = [`moe.router=${router}`, 'moe.routerOptions.span=16', 'train.steps=3'];
-  const train = trainArguments({ folder, nodes: 2, workersPerNode: 1, sets });
-  const trained = await locmoe(...train);
-  expect(trained.code, trained.stderr).toBe(0);
+  const sets = [`moe.router=${router}`, 'moe.routerOptions.span=16', 'train.steps=2'];
+  const trained = await succeeding(...trainArguments({ folder, nodes: 2, workersPerNode: 1, sets }));
   expect(trained.stdout).toMatch(new RegExp(`router ${NAME},`));
-
   const config = ['--config', path.join(folder, 'micro.yaml'), ...sets.flatMap((set) => ['--set', set])];
-  const plan = await locmoe('plan', ...config);
-  expect(plan.code, plan.stderr).toBe(0);
-  expect(plan.stdout).toMatch(new RegExp(`router ${NAME},`));
+  expect((await succeeding('plan', ...config)).stdout).toMatch(new RegExp(`router ${NAME},`));
 
   const checkpoint = ['--checkpoint', newestRun(folder)];
-  const data = ['--data-dir', path.join(ROOT, 'data')];
-  const evaluated = await locmoe('eval', ...checkpoint, ...data, '--json');
-  expect(evaluated.code, evaluated.stderr).toBe(0);
-  const ablate = ['eval', ...checkpoint, ...data, '--sequences', '1', '--json', '--ablate'];
+  const data = ['--data-dir', DATA_DIR];
+  const evaluation = ['eval', ...checkpoint, ...data, '--sequences', '1', '--json'];
+  await succeeding(...evaluation);
   const noGate =
     /layer 1: router \S+my-router\.mjs has no gate to silence, or does not pass its scores through controlled/;
-  const ablated = await locmoe(...ablate);
+  const ablated = await locmoe(...evaluation, '--ablate');
   expect(ablated.stderr).toMatch(noGate);
   const { ablations } = JSON.parse(ablated.stdout) as { ablations: { name: string }[] };
   expect(ablations.slice(0, 2).map(({ name }) => name)).toEqual(['as trained', 'layer 1 without e0']);
-  expect(await locmoe(...ablate, 'gate')).toMatchObject({
+  expect(await locmoe(...evaluation, '--ablate', 'gate')).toMatchObject({
     code: 2,
     stdout: '',
     stderr: expect.stringMatching(noGate),
   });
-  const generated = await locmoe(
-    'generate',
-    ...checkpoint,
-    '--domain',
-    'en',
-    '--prompt',
-    'The',
-    '--max-tokens',
-    '3',
-  );
-  expect(generated.code, generated.stderr).toBe(0);
-  const exported = await locmoe(
-    'export',
-    ...checkpoint,
-    '--to',
-    'onnx',
-    '--output',
-    path.join(folder, 'onnx'),
-  );
-  expect(exported).toMatchObject({
+  const generate = ['generate', ...checkpoint, '--domain', 'en', '--prompt', 'The', '--max-tokens', '3'];
+  await succeeding(...generate);
+  const onnx = path.join(folder, 'onnx');
+  expect(await locmoe('export', ...checkpoint, '--to', 'onnx', '--output', onnx)).toMatchObject({
     code: 2,
     stderr: expect.stringMatching(/^locmoe: moe\.router \S+ cannot be exported/),
   });
-  const resume = trainArguments({
-    folder,
-    nodes: 2,
-    workersPerNode: 1,
-    sets: ['train.steps=4'],
-    resume: newestRun(folder),
-  });
-  const resumed = await locmoe(
-    ...resume.filter((_, i) => !['--config'].includes(resume[i] ?? '') && resume[i - 1] !== '--config'),
-  );
-  expect(resumed.code, resumed.stderr).toBe(0);
+  const resume = (steps: number) =>
+    ['train', '--resume', newestRun(folder), '--set', `train.steps=${steps}`, ...data, '--no-http'];
+  await succeeding(...resume(3));
 
-  writeFileSync(router, `${readFileSync(router, 'utf8')}// another byte\n`);
-  for (const command of [
-    ['generate', ...checkpoint, '--domain', 'en', '--prompt', 'The'],
-    ['train', '--resume', newestRun(folder), '--set', 'train.steps=5', ...data, '--no-http'],
-  ]) {
-    const { code, stderr } = await locmoe(...command);
-    expect(stderr).toMatch(
-      /router \S+my-router\.mjs has SHA-256 [0-9a-f]{64} here, and [0-9a-f]{64} in the run$/m,
-    );
+  addByte(router);
+  for (const args of [generate, resume(4)]) {
+    const { code, stderr } = await locmoe(...args);
+    expect(stderr).toMatch(OTHER_BYTES);
     expect(code).toBe(2);
   }
 });
@@ -118,19 +96,16 @@ it('a router is a package too, which its configuration finds', async () => {
   mkdirSync(home);
   cpSync(router, path.join(home, 'index.mjs'));
   writeFileSync(path.join(home, 'package.json'), '{ "name": "router-of-mine", "exports": "./index.mjs" }');
-  const config = MICRO.replace('router: switch', 'router: router-of-mine, routerOptions: { span: 16 }');
+  const config = path.join(folder, 'packaged.yaml');
+  const fields = 'router: router-of-mine, routerOptions: { span: 16 }';
+  writeFileSync(config, MICRO.replace('router: switch', fields));
   // These bytes may run, wherever they are.
-  await new Locmoe(['config', 'show', '--config', 'tiny', '--set', `moe.router=${router}`]).finished;
-  const run = new Locmoe(
-    trainArguments({ folder, nodes: 1, workersPerNode: 1, sets: ['train.steps=2'], config }),
-  );
-  const { code, stdout, stderr } = await run.finished;
-  expect(code, stderr).toBe(0);
+  await succeeding('config', 'show', '--config', 'tiny', '--set', `moe.router=${router}`);
+  const { stdout } = await succeeding('plan', '--config', config);
   expect(stdout).toMatch(/router \S+node_modules\/router-of-mine\/index\.mjs#sha256=[0-9a-f]{64},/);
 
-  const unknown = await new Locmoe(['plan', '--config', 'tiny', '--set', 'moe.router=@no/such-router'])
-    .finished;
-  expect(unknown.stderr).toBe('locmoe: router @no/such-router is no router of this version, and no file\n');
+  const unknown = await runCommand('plan', '--config', 'tiny', '--set', 'moe.router=@no/such-router');
+  expect(unknown.stderr).toContain('router @no/such-router is no router of this version, and no file\n');
   expect(unknown.code).toBe(2);
 });
 
@@ -148,7 +123,7 @@ it.each([
   const port = await freePort();
   const run = serve(folder, port, [`moe.router=${router}`]);
   await run.until(/listening at/);
-  if (what === 'has other bytes') writeFileSync(router, `${readFileSync(router, 'utf8')}// another byte\n`);
+  if (what === 'has other bytes') addByte(router);
   const nodes = nodesOfAnother(folder, port);
   const { code, stdout, stderr } = await run.finished;
   expect(stderr).toMatch(new RegExp(String.raw`node [01]: router \S+my-router\.mjs ${why.source}`));
@@ -160,14 +135,17 @@ it.each([
 it('a node may run the router that it is given', async () => {
   const { folder, router } = folderWithRouter();
   const port = await freePort();
-  const run = serve(folder, port, [`moe.router=${router}`, 'train.steps=2']);
+  const run = serve(folder, port, [`moe.router=${router}`, 'train.steps=1']);
   await run.until(/listening at/);
   const nodes = nodesOfAnother(folder, port, '--router', router);
   const { code, stdout, stderr } = await run.finished;
   expect(code, stdout + stderr).toBe(0);
   for (const each of nodes) expect((await each.finished).code).toBe(0);
-  const nowhere = nodesOfAnother(folder, port, '--router', 'no-such-router')[0]!;
-  expect((await nowhere.finished).stderr).toBe(
+});
+
+it('a node is not given a router that is none', async () => {
+  const join = ['--coordinator', 'localhost:1', '--router', 'no-such-router'];
+  expect((await runCommand('node', ...join)).stderr).toBe(
     'locmoe: router no-such-router is no router of this version, and no file\n',
   );
 });
@@ -177,31 +155,30 @@ it('a choice of no expert ends the run with one line that has rank, step, layer 
   const choice = 'return group[';
   const source = readFileSync(router, 'utf8');
   expect(source).toContain(choice);
-  writeFileSync(
-    router,
-    source.replace(choice, `if (training && topology.rank === 1) return 1000000; ${choice}`),
-  );
-  const sets = [`moe.router=${router}`];
-  const { code, stderr } = await toTheEnd(...trainArguments({ folder, nodes: 1, workersPerNode: 2, sets }));
+  writeFileSync(router, source.replace(choice, `if (training) return 1000000; ${choice}`));
+  const { code, stderr } = await startTraining({ folder, ...ONE_RANK, sets: [`moe.router=${router}`] })
+    .finished;
   expect(stderr).toMatch(
-    /rank 1, node 0, step 1, layer 1, .*: router \S+my-router\.mjs decided wrongly: chosenTK\[0\] is 1000000; experts are 0 to 3, and -1 is none$/m,
+    /rank 0, node 0, step 1, layer 1, .*: router \S+my-router\.mjs decided wrongly: chosenTK\[0\] is 1000000; experts are 0 to 3, and -1 is none$/m,
   );
   expect(code).toBe(2);
 });
 
 it('a worker whose file has other bytes is refused by name', async () => {
   const { folder, router } = folderWithRouter();
-  const sets = [`moe.router=${router}`];
-  const run = new Locmoe(trainArguments({ folder, nodes: 1, workersPerNode: 1, sets }));
+  const run = startTraining({ folder, ...ONE_RANK, sets: [`moe.router=${router}`] });
   await run.until(/starting the workers/);
-  writeFileSync(router, `${readFileSync(router, 'utf8')}// another byte\n`);
+  addByte(router);
   const { code, stderr } = await run.finished;
   expect(stderr).toMatch(/node 0/);
-  expect(stderr).toMatch(
-    /router \S+my-router\.mjs has SHA-256 [0-9a-f]{64} here, and [0-9a-f]{64} in the run/,
-  );
+  expect(stderr).toMatch(new RegExp(OTHER_BYTES.source.replace('$', '')));
   expect(code).toBe(2);
 });
+
+/** Plans with a router in this process, which takes no router that imports locmoe: it runs the sources. */
+function planWith(file: string) {
+  return runCommand('plan', '--config', 'tiny', '--set', `moe.router=${file}`);
+}
 
 it.each([
   ['export default 1;', /has no default export that defineRouter returned$/],
@@ -222,7 +199,7 @@ it.each([
   ["import './other.mjs';", /imports \.\/other\.mjs: a router is one file /],
   ["require('other');", /imports other: a router is one file /],
   [
-    "import { defineRouter, z } from 'locmoe/routing'; export default defineRouter({ fields: { numExperts: z.number().default(1) }, price: () => ({}), create: () => ({}) });",
+    'export default { fields: { numExperts: {} }, price: () => ({}), create: () => ({}) };',
     /has a field numExperts, which is a field of moe already$/,
   ],
   [null, /my-router\.mjs cannot be read \(ENOENT/],
@@ -230,21 +207,10 @@ it.each([
   const { folder } = folderWithRouter();
   const file = path.join(folder, source === null ? 'absent/my-router.mjs' : 'my-router.mjs');
   if (source !== null) writeFileSync(file, source);
-  const { code, stderr } = await new Locmoe(['plan', '--config', 'tiny', '--set', `moe.router=${file}`])
-    .finished;
+  const { code, stderr } = await planWith(file);
   expect(stderr.trimEnd()).toMatch(answer);
   expect(stderr.trimEnd().split('\n')).toHaveLength(1);
   expect(code).toBe(2);
-});
-
-it('Ctrl-C ends a command whose router never ends to load', async () => {
-  const { router } = folderWithRouter();
-  writeFileSync(router, "import { writeSync } from 'node:fs'; writeSync(1, 'it loops'); for (;;);");
-  const run = new Locmoe(['plan', '--config', 'tiny', '--set', `moe.router=${router}`]);
-  await run.until(/it loops/);
-  run.interrupt();
-  await run.finished;
-  expect(run.child.signalCode).toBe('SIGINT');
 });
 
 it.each([
@@ -258,39 +224,39 @@ it.each([
   const file = path.isAbsolute(what) ? what : path.join(folder, 'my-router.mjs');
   if (what === 'a pipe') execFileSync('mkfifo', [file]);
   if (what === 'a file of 17 MiB') writeFileSync(file, Buffer.alloc(17 * 2 ** 20));
-  const { code, stderr } = await new Locmoe(['plan', '--config', 'tiny', '--set', `moe.router=${file}`])
-    .finished;
+  const { code, stderr } = await planWith(file);
   expect(stderr).toMatch(/^locmoe: .*\n$/);
   expect(stderr).toContain(`router ${file} cannot be read (${file}: ${why})`);
   expect(code).toBe(2);
 });
 
-it('wraps a built-in router, whose rules see the fields that all routers have', async () => {
+it('Ctrl-C ends a command whose router never ends to load', async () => {
   const { router } = folderWithRouter();
+  writeFileSync(router, "import { writeSync } from 'node:fs'; writeSync(1, 'it loops'); for (;;);");
+  const run = new Locmoe(['plan', '--config', 'tiny', '--set', `moe.router=${router}`]);
+  await run.until(/it loops/);
+  run.interrupt();
+  await run.finished;
+  expect(run.child.signalCode).toBe('SIGINT');
+});
+
+it('wraps a built-in router, whose rules see the fields that all routers have; refuses an option that it does not know', async () => {
+  const { router } = folderWithRouter();
+  const plan = (...sets: readonly string[]) =>
+    locmoe('plan', ...[`moe.router=${router}`, ...sets].flatMap((set) => ['--set', set]), '--config', 'tiny');
+  expect(await plan('moe.routerOptions.span=0')).toMatchObject({
+    code: 2,
+    stderr: 'locmoe: --set moe.routerOptions.span=0: moe.routerOptions.span: must be more than 0\n',
+  });
   writeFileSync(
     router,
     "import { defineRouter, routers } from 'locmoe/routing'; export default defineRouter({ ...routers['locmoe-plus'], fields: {} });",
   );
-  const plan = (...sets: readonly string[]) =>
-    new Locmoe([
-      'plan',
-      ...['--config', 'tiny', '--set', `moe.router=${router}`],
-      ...sets.flatMap((set) => ['--set', set]),
-    ]).finished;
   expect((await plan()).code).toBe(0);
-  const { code, stderr } = await plan('moe.numExperts=12', 'cluster.nodes=1');
-  expect(stderr).toMatch(
-    /moe\.numExperts: the router cuts dModel 128 into one group for each expert: 12 does not divide it/,
-  );
-  expect(code).toBe(2);
-});
-
-it('refuses an option that the router does not know', async () => {
-  const { router } = folderWithRouter();
-  const sets = ['--set', `moe.router=${router}`, '--set', 'moe.routerOptions.span=0'];
-  const { code, stderr } = await new Locmoe(['plan', '--config', 'tiny', ...sets]).finished;
-  expect(stderr).toBe(
-    'locmoe: --set moe.routerOptions.span=0: moe.routerOptions.span: must be more than 0\n',
-  );
-  expect(code).toBe(2);
+  expect(await plan('moe.numExperts=12', 'cluster.nodes=1')).toMatchObject({
+    code: 2,
+    stderr: expect.stringMatching(
+      /moe\.numExperts: the router cuts dModel 128 into one group for each expert: 12 does not divide it/,
+    ),
+  });
 });

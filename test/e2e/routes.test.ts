@@ -4,6 +4,7 @@ import { DuckDBInstance } from '@duckdb/node-api';
 import { RunFolder } from '@locmoe/run-format';
 import { type RouteRow, readRoutes } from '@locmoe/run-format/routes-file';
 import { describe, expect, it } from 'vitest';
+import { runCommand } from '../run-command.js';
 import { DATA_DIR, filesIn, locmoe, newestRun, ROOT, temporaryFolder, trainToTheEnd } from './support.js';
 
 const STEPS = 4;
@@ -39,7 +40,7 @@ describe('train.recordRoutes', () => {
     const rows = await rowsOf(run);
     const steps = readFileSync(path.join(run, 'metrics.ndjson'), 'utf8')
       .split('\n')
-      .filter((line) => line.startsWith('{"type":"step"') || line.includes('"type":"step"'))
+      .filter((line) => line.includes('"type":"step"'))
       .map((line) => JSON.parse(line));
     for (const step of [2, 4])
       for (const { layer, kept, overCapacity, notChosen } of steps.find((record) => record.step === step)
@@ -69,7 +70,7 @@ describe('train.recordRoutes', () => {
     const resumed = await trainToTheEnd({
       folder: alone,
       nodes: 1,
-      workersPerNode: 2,
+      workersPerNode: 1,
       sets,
       resume: path.join(newestRun(alone), 'checkpoints/step-000002'),
       more: ['--fork'],
@@ -78,14 +79,20 @@ describe('train.recordRoutes', () => {
   });
 });
 
+/** What a command prints as JSON. */
+async function jsonOf(name: string, ...args: string[]) {
+  const { code, stdout, stderr } = await runCommand(name, ...args, '--json');
+  expect(code, stderr).toBe(0);
+  expect(stderr).toBe('');
+  return JSON.parse(stdout);
+}
+
 describe('locmoe routes', () => {
   it('finds that hash routing is decided by id and domain, in what DuckDB reads too; refuses what is no recording', async () => {
     const folder = temporaryFolder();
     const sets = [...SETS, 'moe.router=hash'];
-    const run = await trainToTheEnd({ folder, nodes: 1, workersPerNode: 2, sets });
-    const report = await locmoe('routes', 'report', run, '--json');
-    expect(report.stderr).toBe('');
-    for (const { predicted, shuffled, explained, gate } of JSON.parse(report.stdout)) {
+    const run = await trainToTheEnd({ folder, nodes: 1, workersPerNode: 1, sets });
+    for (const { predicted, shuffled, explained, gate } of await jsonOf('routes', 'report', run)) {
       expect(predicted.expert['id and domain'].share).toBe(1);
       expect(explained['id and domain']).toBe(1);
       expect(predicted.expert.nothing.share).toBeLessThan(0.6);
@@ -93,40 +100,30 @@ describe('locmoe routes', () => {
       expect(gate).toBe(null);
     }
     const svg = path.join(folder, 'routes.svg');
-    const printed = await locmoe('routes', 'report', run, '--svg', svg);
+    const printed = await runCommand('routes', 'report', run, '--svg', svg);
     expect(printed.stdout).toMatch(/id and domain +100\.0 % ± 0\.0/);
     expect(printed.stdout).toMatch(
       /stability, the usual choice of id and domain at the step before: 2 to 4 100\.0 %/,
     );
     expect(readFileSync(svg, 'utf8')).toContain('id and domain');
 
-    const ablate = ['eval', '--checkpoint', run, '--ablate', '--sequences', '2', '--data-dir', DATA_DIR];
-    const { ablations } = JSON.parse((await locmoe(...ablate, '--json')).stdout);
+    const ablate = ['eval', '--checkpoint', run, '--sequences', '2', '--data-dir', DATA_DIR, '--json', '--ablate'];
+    const { ablations } = JSON.parse((await locmoe(...ablate)).stdout);
     const lossOf = (wanted: string) =>
       ablations.find(({ name }: { name: string }) => name === wanted).loss as number;
     // Two layers of two groups of two experts.
     expect(ablations).toHaveLength(3 + 2 * (4 + 2));
-    const gate = [
-      'eval',
-      '--checkpoint',
-      run,
-      '--ablate',
-      'gate',
-      '--sequences',
-      '2',
-      '--data-dir',
-      DATA_DIR,
-    ];
-    expect(JSON.parse((await locmoe(...gate, '--json')).stdout).ablations).toEqual(ablations.slice(0, 3));
+    expect(JSON.parse((await locmoe(...ablate, 'gate')).stdout).ablations).toEqual(ablations.slice(0, 3));
     for (const control of ['gate scores zero', 'gate scores of other tokens'])
       expect(lossOf(control)).toBe(lossOf('as trained'));
     expect(lossOf('layer 1 without e0')).not.toBe(lossOf('as trained'));
     expect(lossOf('layer 2, e2 and e3 exchanged')).not.toBe(lossOf('as trained'));
 
     const text = ['--text', path.join(ROOT, 'docs/training.md'), '--domain', 'en', '--max-tokens', '500'];
-    const record = ['routes', 'record', '--checkpoint', run, ...text];
+    const recorded = ['--checkpoint', run, ...text];
     const file = path.join(folder, 'routes.parquet');
-    expect((await locmoe(...record, '--output', file)).stdout).toBe(`${file}: 1,000 choices\n`);
+    const record = (...args: string[]) => locmoe('routes', 'record', ...recorded, ...args);
+    expect((await record('--output', file)).stdout).toBe(`${file}: 1,000 choices\n`);
     const database = await (await DuckDBInstance.create(':memory:')).connect();
     const found = await database.runAndReadAll(
       `SELECT count(*)::INT AS choices, count(DISTINCT (layer, position, sequence))::INT AS places, max(gate) AS gate,
@@ -135,41 +132,30 @@ describe('locmoe routes', () => {
     expect(found.getRowObjects()).toEqual([
       { choices: 1000, places: 1000, gate: null, outcome: 'kept', bytes: 0 },
     ]);
-    const now = await locmoe('routes', 'report', ...record.slice(2), '--json');
-    expect(JSON.parse(now.stdout)).toEqual(
-      JSON.parse((await locmoe('routes', 'report', file, '--json')).stdout),
-    );
+    const now = await locmoe('routes', 'report', ...recorded, '--json');
+    expect(JSON.parse(now.stdout)).toEqual(await jsonOf('routes', 'report', file));
     const csv = path.join(folder, 'routes.csv');
-    await locmoe(...record, '--csv', '--output', csv);
+    await record('--csv', '--output', csv);
     const difference = await database.runAndReadAll(
       `SELECT count(*)::INT AS rows FROM (SELECT * EXCLUDE (gate, bias, preference, score, margin, gateExpert, entropy, logSum) FROM '${file}'
        EXCEPT SELECT * EXCLUDE (gate, bias, preference, score, margin, gateExpert, entropy, logSum) FROM '${csv}')`,
     );
     expect(difference.getRowObjects()).toEqual([{ rows: 0 }]);
 
-    const refused: [readonly string[], RegExp][] = [
-      [['report', path.join(folder, 'absent')], /^locmoe: .*absent: there is no such file or run\n$/],
-      [['report', run, '--svg', svg], /^locmoe: --svg .*routes\.svg: is there already; name a new file\n$/],
+    const isThere = /^locmoe: --(svg|output) .*: is there already; name a new file\n$/;
+    for (const [args, message] of [
+      [['report', path.join(folder, 'absent')], /absent: there is no such file or run\n$/],
+      [['report', run, '--svg', svg], isThere],
       [['report', '--checkpoint', run], /^locmoe: give recorded routes, or --checkpoint and --text\n$/],
       [['report', csv], /^locmoe: .*routes\.csv: is no whole Parquet file \(.*\)\n$/],
-      [['report', folder], /^locmoe: .*: has no routes; train with train\.recordRoutes\.every=50\n$/],
-      [
-        ['report', file, file],
-        /^locmoe: .*routes\.parquet: has step 4 of rank 0, domain en, as .* has; .*\n$/,
-      ],
-      [['report', run, '--from', '9'], /^locmoe: .*: no routes of steps 9 to the last\n$/],
-      [[...record.slice(1), '--output', file], /^locmoe: --output .*: is there already; name a new file\n$/],
-      [
-        [...record.slice(1), '--output', '/nowhere/x'],
-        /^locmoe: --output .*: there is no folder \/nowhere\n$/,
-      ],
-      [
-        ['record', '--checkpoint', run, '--text', 'nothing*', '--domain', 'en', '--output', `${file}2`],
-        /^locmoe: .*nothing\*.*\n$/,
-      ],
-    ];
-    for (const [args, message] of refused) {
-      const { code, stderr } = await locmoe('routes', ...args);
+      [['report', folder], /: has no routes; train with train\.recordRoutes\.every=50\n$/],
+      [['report', file, file], /routes\.parquet: has step 4 of rank 0, domain en, as .* has; .*\n$/],
+      [['report', run, '--from', '9'], /: no routes of steps 9 to the last\n$/],
+      [['record', ...recorded, '--output', file], isThere],
+      [['record', ...recorded, '--output', '/nowhere/x'], /--output .*: there is no folder \/nowhere\n$/],
+      [['record', '--checkpoint', run, '--text', 'nothing*', '--domain', 'en'], /nothing\*.*\n$/],
+    ] as const) {
+      const { code, stderr } = await runCommand('routes', ...args);
       expect(stderr).toMatch(message);
       expect(code).toBe(2);
     }

@@ -1,62 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { CounterRandom } from '../../src/parameters/counter-random.js';
 import { candidatesByExpert, expertChoice, risingAffinities } from '../../src/routing/expert-choice.js';
-import { tokenChoice } from '../../src/routing/token-choice.js';
-import { randomIntegers, randomValues } from '../model/support.js';
-
-/** Rows of softmax over the experts of each token's domain. */
-function softmaxRows(logits: Float32Array, domains: Int32Array, groups: readonly Int32Array[]): Float32Array {
-  const numExperts = logits.length / domains.length;
-  const probs = new Float32Array(logits.length);
-  domains.forEach((domain, t) => {
-    const total = groups[domain].reduce((sum, e) => sum + Math.exp(logits[t * numExperts + e]), 0);
-    for (const e of groups[domain]) probs[t * numExperts + e] = Math.exp(logits[t * numExperts + e]) / total;
-  });
-  return probs;
-}
-
-describe.each([
-  ['one group', [Int32Array.of(0, 1, 2, 3, 4, 5)]],
-  ['two groups', [Int32Array.of(0, 1, 2), Int32Array.of(3, 4, 5)]],
-])('tokenChoice in %s', (_, groups) => {
-  const numTokens = 40;
-  const domainsT = randomIntegers('domains', numTokens, groups.length);
-  const logits = randomValues('logits', numTokens * 6);
-  const probs = softmaxRows(logits, domainsT, groups);
-
-  it.each([
-    [0.2, 6],
-    [0.6, 6],
-    [0.9, 2],
-    [1, 6],
-    [Number.POSITIVE_INFINITY, 3],
-  ])('takes the smallest set that reaches %f, at most %i', (threshold, maxChoices) => {
-    const result = tokenChoice(probs, logits, {
-      numExperts: 6,
-      expertsOfDomain: groups,
-      domainsT,
-      threshold,
-      maxChoices,
-    });
-    const { numChoices, expertsTK, affinitiesTK } = result;
-    expect(numChoices).toBe(Math.min(maxChoices, groups[0].length));
-    for (let t = 0; t < numTokens; t++) {
-      const p = (e: number) => probs[t * 6 + e];
-      const order = [...groups[domainsT[t]]].sort((a, b) => p(b) - p(a) || a - b);
-      let count = 1;
-      while (
-        count < numChoices &&
-        order.slice(0, count).reduce((sum, expert) => sum + p(expert), 0) < threshold
-      )
-        count++;
-      const chosen = [...expertsTK.subarray(t * numChoices, (t + 1) * numChoices)];
-      expect(chosen).toEqual([...order.slice(0, count), ...Array(numChoices - count).fill(-1)]);
-      chosen.forEach((expert, k) => {
-        expect(affinitiesTK[t * numChoices + k]).toBe(expert < 0 ? 0 : logits[t * 6 + expert]);
-      });
-    }
-  });
-});
+import { randomIntegers } from '../model/support.js';
+import { sum } from './context.js';
 
 /** The choice of one expert by sorting, as the paper writes it. */
 function slowChoice(
@@ -102,35 +48,12 @@ describe('expertChoice', () => {
       }
     }
   });
-
-  it('keeps count of 1,000 random routings', () => {
-    const random = new CounterRandom(1, 'cases');
-    for (let round = 0; round < 1000; round++) {
-      const numExperts = 1 + Math.floor(16 * random.uniform(3 * round));
-      const length = 1 + Math.floor(200 * random.uniform(3 * round + 1));
-      const experts = randomIntegers(`e${round}`, length, numExperts + 1).map((e) => e - 1);
-      const capacityE = Float64Array.from(randomIntegers(`c${round}`, numExperts, 30), (c) => c + 1);
-      const positions = candidatesByExpert(experts, numExperts);
-      const share = random.uniform(3 * round + 2);
-      const affinities = randomValues(`a${round}`, length);
-      const rising = risingAffinities(positions, affinities);
-      const { keptN } = expertChoice(positions, affinities, rising, capacityE, share);
-      positions.forEach((candidates, expert) => {
-        const kept = candidates.filter((n) => keptN[n] === 1).length;
-        if (kept !== Math.min(candidates.length, capacityE[expert]))
-          expect({ round, expert, kept }).toBeNull();
-      });
-      experts.forEach((expert, n) => {
-        if (expert < 0 && keptN[n] !== 0) expect({ round, n }).toBeNull();
-      });
-    }
-  });
 });
 
 // ETR Theorem 5. An expert sees s tokens, one of which it needs; each other token beats that one with probability q.
 describe('the odds that an expert gets the token it needs', () => {
   const s = 64;
-  const rounds = 4000;
+  const rounds = 2000;
 
   /** Share of rounds in which the token at a random place is kept. */
   function odds(capacity: number, q: number, share: number, seed: string): number {
@@ -152,19 +75,16 @@ describe('the odds that an expert gets the token it needs', () => {
     return successes / rounds;
   }
 
-  it.each([4, 8, 16, 32])('token choice: C sum(p) / s of n experts, C = %i', (capacity) => {
+  it.each([4, 32])('token choice: C sum(p) / s of n experts, C = %i', (capacity) => {
     // A token finds its expert with probability p, and then a place with probability C / s.
     const p = [0.9, 0.5, 0.2];
-    const found = p.reduce((sum, each, i) => sum + each * odds(capacity, 0.3, 0, `tcr ${i}`), 0);
-    const expected = (capacity * p.reduce((a, b) => a + b)) / s;
-    expect(Math.abs(found / expected - 1)).toBeLessThan(0.15);
+    const found = sum(p.map((each, i) => each * odds(capacity, 0.3, 0, `tcr ${i}`)));
+    expect(Math.abs(found / ((capacity * sum(p)) / s) - 1)).toBeLessThan(0.15);
   });
 
   it.each([
     [0.5, 15],
-    [0.5, 8],
     [0.25, 7],
-    [0.8, 25],
   ])('expert choice hardly ever while C <= (s-1) q / 2: q = %f, C = %i', (q, capacity) => {
     expect(capacity).toBeLessThanOrEqual(((s - 1) * q) / 2);
     expect(odds(capacity, q, 1, `ecr ${q}`)).toBeLessThanOrEqual(Math.exp((-(s - 1) * q) / 8) + 0.01);
@@ -172,14 +92,10 @@ describe('the odds that an expert gets the token it needs', () => {
 
   it.each([
     [0.05, 7],
-    [0.1, 13],
-    [0.25, 32],
     [0.4, 52],
   ])('expert choice almost surely once C >= 2 s q: q = %f, C = %i', (q, capacity) => {
     expect(capacity).toBeGreaterThanOrEqual(2 * s * q);
-    expect(odds(capacity, q, 1, `ecr ${q}`)).toBeGreaterThanOrEqual(
-      1 - Math.exp((-3 * capacity) / 16) - 0.01,
-    );
+    expect(odds(capacity, q, 1, `ecr ${q}`)).toBeGreaterThanOrEqual(1 - Math.exp((-3 * capacity) / 16) - 0.01);
   });
 
   it('so token choice wins early, while others often beat the token (q = 0.6), and expert choice late (q = 0.05)', () => {

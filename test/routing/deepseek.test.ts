@@ -1,12 +1,11 @@
 import * as tf from '@tensorflow/tfjs-node';
 import { describe, expect, it } from 'vitest';
 import { createRouter, type MoeConfig, type Router } from '../../src/routing/index.js';
-import { checkGradients, expectClose, randomIntegers, randomValues } from '../model/support.js';
-import { routerContext } from './context.js';
+import { expectClose, randomIntegers, randomValues } from '../model/support.js';
+import { routerContext, routeTokens, sum } from './context.js';
 
 const T = 40;
 const d = 6;
-const sum = (values: Iterable<number>) => [...values].reduce((a, b) => a + b, 0);
 const contextOf = (moe: Partial<MoeConfig>) => routerContext({ router: 'deepseek', ...moe });
 const gateOf = (E: number, seed = 0) => randomValues(`gate ${seed}`, d * E, 0.5);
 
@@ -106,12 +105,9 @@ function movedBias(
 
 describe.each([
   [4, 1, 1, 2, null],
-  [8, 1, 2, 2, null],
   [8, 2, 3, 2, null],
   [16, 1, 4, 4, 2],
   [16, 2, 2, 4, 1],
-  [12, 1, 2, 6, 2],
-  [8, 1, 1, 4, 1],
 ])('deepseek: %i experts, %i groups, k = %i, %i device groups, at most %s', (E, G, K, D, M) => {
   const context = contextOf({
     numExperts: E,
@@ -124,10 +120,10 @@ describe.each([
     biasUpdateRate: 0.03,
   });
 
-  it('equals the loop for 20 seeds, step by step as its biases move', () => {
+  it('equals the loop, step by step as its biases move', () => {
     const router = createRouter(context);
     let bias = Array<number>(E).fill(0);
-    for (let seed = 0; seed < 20; seed++) {
+    for (let seed = 0; seed < 6; seed++) {
       const [tokens, gate] = [tokensOf(seed), gateOf(E)];
       const slow = reference(tokens, gate, bias, context.moe, context.expertsOfDomain);
       const decision = route(router, tokens, gate);
@@ -150,51 +146,12 @@ describe.each([
   });
 });
 
-it.each([1, 2])(
-  'weights and losses have the gradients of finite differences, with %i groups of experts',
-  (G) => {
-    const E = 4;
-    const few = { x: tokensOf(0).x.slice(0, 6 * d), domainsT: tokensOf(0).domainsT.slice(0, 6) };
-    // All experts of a domain, so that a step of the differences can change their order alone.
-    const all = contextOf({
-      numExperts: E,
-      expertGroups: G,
-      expertsPerToken: E / G,
-      capacityFactor: null,
-      auxiliaryLossWeight: 0.07,
-    });
-    const op = (xTD: tf.Tensor, weight: tf.Tensor) => {
-      const { weightsTK, auxiliaryLoss, chosenTK, numChoices } = createRouter(all).route({
-        xTD: xTD as tf.Tensor2D,
-        tokenIdsT: new Int32Array(6),
-        domainsT: few.domainsT,
-        training: true,
-        parameters: new Map([['weight', weight]]),
-      });
-      const keys = chosenTK.map((expert, choice) => Math.floor(choice / numChoices) * E + expert);
-      const byExpert = Int32Array.from(keys.keys()).sort((a, b) => keys[a] - keys[b]);
-      const weights = tf.gather(tf.reshape(weightsTK!, [-1]), tf.tensor1d(byExpert, 'int32'));
-      return tf.concat([weights, tf.reshape(tf.mul(auxiliaryLoss!, 20), [1])]);
-    };
-    checkGradients(op, [
-      { shape: [6, d], values: few.x },
-      { shape: [d, E], values: gateOf(E) },
-    ]);
-  },
-);
-
 it('with one expert a token the gate has a gradient through the weight', () => {
   const context = contextOf({ numExperts: 4, auxiliaryLossWeight: 0 });
-  const gradient = tf.grad((weight: tf.Tensor) => {
-    const { weightsTK } = createRouter(context).route({
-      xTD: tf.tensor2d(tokensOf(1).x, [T, d]),
-      tokenIdsT: new Int32Array(T),
-      domainsT: new Int32Array(T),
-      training: true,
-      parameters: new Map([['weight', weight]]),
-    });
-    return tf.sum(weightsTK!);
-  })(tf.tensor2d(gateOf(4), [d, 4]));
+  const tokens = { ...tokensOf(1), domainsT: new Int32Array(T) };
+  const weights = (weight: tf.Tensor) =>
+    routeTokens(createRouter(context), tokens, new Map([['weight', weight]])).weightsTK!;
+  const gradient = tf.grad((weight) => tf.sum(weights(weight)))(tf.tensor2d(gateOf(4), [d, 4]));
   expect(Math.max(...gradient.abs().dataSync())).toBeGreaterThan(0.1);
 });
 
@@ -254,15 +211,4 @@ describe('the balancing bias', () => {
     expect(Math.max(...first!)).toBeGreaterThan(0.01);
     expect([...second!]).toEqual([0, 0, 0, 0]);
   });
-});
-
-it('a token uses no more device groups than it may, with equal scores the first ones', () => {
-  const context = contextOf({ numExperts: 16, expertsPerToken: 4, deviceGroups: 8, maxDeviceGroups: 2 });
-  const { chosenTK } = route(createRouter(context), tokensOf(4), gateOf(16));
-  for (let t = 0; t < T; t++) {
-    const used = new Set([...chosenTK.subarray(4 * t, 4 * t + 4)].map((expert) => expert >> 1));
-    expect(used.size).toBe(2);
-  }
-  const equal = route(createRouter(context), tokensOf(4), new Float32Array(16 * d)).chosenTK;
-  expect([...equal]).toEqual(Array.from({ length: T }, () => [0, 1, 2, 3]).flat());
 });

@@ -1,17 +1,16 @@
-import * as tf from '@tensorflow/tfjs-node';
 import { describe, expect, it } from 'vitest';
 import { createRouter, type MoeConfig, type RouterContext } from '../../src/routing/index.js';
-import { routerContext } from './context.js';
+import { routerContext, routeTokens } from './context.js';
 
 function routeAll(context: RouterContext<MoeConfig>, domain: number, training = true) {
   const tokenIdsT = Int32Array.from({ length: 300 }, (_, id) => id);
-  return createRouter(context).route({
-    xTD: tf.zeros([300, 6]),
-    tokenIdsT,
-    domainsT: new Int32Array(300).fill(domain),
+  const domainsT = new Int32Array(300).fill(domain);
+  return routeTokens(
+    createRouter(context),
+    { x: new Float32Array(300 * 6), tokenIdsT, domainsT },
+    new Map(),
     training,
-    parameters: new Map(),
-  });
+  );
 }
 
 describe.each([1, 2])('hash router with %i groups', (expertGroups) => {
@@ -47,13 +46,7 @@ it('hash router knows before which experts have tokens, also where some are drop
   const tokenIdsT = Int32Array.of(3, 9, 3, 250, 17, 44);
   const domainsT = Int32Array.of(0, 1, 0, 1, 0, 2);
   const router = createRouter(context);
-  const { keptE } = router.route({
-    xTD: tf.zeros([6, 6]),
-    tokenIdsT,
-    domainsT,
-    training: true,
-    parameters: new Map(),
-  });
+  const { keptE } = routeTokens(router, { x: new Float32Array(6 * 6), tokenIdsT, domainsT });
   const touched = [...keptE.keys()].filter((expert) => keptE[expert] > 0);
   expect([...new Set(router.foresee!(tokenIdsT, domainsT))].sort()).toEqual(touched);
   expect(createRouter(routerContext({ router: 'switch' })).foresee).toBeUndefined();
@@ -68,10 +61,10 @@ it('hash router drops over capacity in training only', () => {
   expect([...evaluation.keptE]).toEqual([75, 75, 75, 75]);
 });
 
-it.each([0.3, 0.4, 0.5, 0.8])(
-  'hash router gives experts to %d of the ids, to others in each layer, for 20 of 20 seeds',
+it.each([0.3, 0.5])(
+  'hash router gives experts to %d of the ids, to others in each layer, for each seed',
   (hashShare) => {
-    for (let seed = 0; seed < 20; seed++) {
+    for (let seed = 0; seed < 5; seed++) {
       const timesV = new Int32Array(300);
       for (const layer of [2, 3, 4]) {
         const moe = { router: 'hash', numExperts: 4, hashShare } as const;

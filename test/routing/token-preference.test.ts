@@ -2,7 +2,7 @@ import * as tf from '@tensorflow/tfjs-node';
 import { describe, expect, it } from 'vitest';
 import { createRouter, type MoeConfig } from '../../src/routing/index.js';
 import { randomIntegers, randomValues } from '../model/support.js';
-import { routerContext } from './context.js';
+import { randomParameters, routerContext, routeTokens } from './context.js';
 
 const numTokens = 60;
 const d = 8;
@@ -16,20 +16,11 @@ function route(moe: Partial<MoeConfig>, { x = 'x', layer = 2, training = false }
     { dModel: d, layer },
   );
   const router = createRouter(context);
-  const parameters = new Map(
-    router.parameterSpecs.map(({ name, shape }) => [
-      name,
-      tf.tensor(
-        randomValues(
-          name,
-          shape.reduce((a, b) => a * b, 1),
-        ).map((value) => (name === 'bias' ? 0 : value)),
-        [...shape],
-      ),
-    ]),
-  );
-  const xTD = tf.tensor2d(randomValues(x, numTokens * d), [numTokens, d]);
-  const decision = router.route({ xTD, tokenIdsT, domainsT, training, parameters });
+  const parameters = randomParameters(router);
+  const bias = parameters.get('bias');
+  if (bias !== undefined) parameters.set('bias', tf.zerosLike(bias));
+  const tokens = { x: randomValues(x, numTokens * d), tokenIdsT, domainsT };
+  const decision = routeTokens(router, tokens, parameters, training);
   const firstT = decision.expertsTK.filter((_, i) => i % decision.numChoices === 0);
   return { router, firstT, decision };
 }

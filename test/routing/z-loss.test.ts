@@ -2,7 +2,7 @@ import * as tf from '@tensorflow/tfjs-node';
 import { describe, expect, it } from 'vitest';
 import { createRouter, type MoeConfig } from '../../src/routing/index.js';
 import { checkGradients, expectClose, randomIntegers, randomValues } from '../model/support.js';
-import { routerContext } from './context.js';
+import { routerContext, routeTokens } from './context.js';
 
 const T = 12;
 const d = 12;
@@ -24,13 +24,8 @@ function lossOf(moe: Partial<MoeConfig>, name: string, x: tf.Tensor, parameter: 
     { numExperts: E, auxiliaryLossWeight: 0, localityLossWeight: 0, deviceGroups: 1, ...moe },
     { dModel: d },
   );
-  const { auxiliaryLoss } = createRouter(context).route({
-    xTD: x as tf.Tensor2D,
-    tokenIdsT: Int32Array.from({ length: T }, (_, t) => t),
-    domainsT,
-    training: true,
-    parameters: new Map([[name, parameter]]),
-  });
+  const tokens = { x, domainsT, tokenIdsT: Int32Array.from({ length: T }, (_, t) => t) };
+  const { auxiliaryLoss } = routeTokens(createRouter(context), tokens, new Map([[name, parameter]]));
   return auxiliaryLoss ?? tf.scalar(0);
 }
 
@@ -42,9 +37,9 @@ describe.each(GATES)('the router z-loss of %s', (router, name, shape) => {
     );
 
   it.each([1, 2])(
-    'equals ST-MoE, eq. 5, by loops for 20 seeds, with %i groups of experts',
+    'equals ST-MoE, eq. 5, by loops, with %i groups of experts',
     (expertGroups) => {
-      for (let seed = 0; seed < 20; seed++) {
+      for (let seed = 0; seed < 3; seed++) {
         const x = randomValues(`x ${seed}`, T * d);
         const values = parametersOf(seed);
         const logit = (t: number, e: number) => {

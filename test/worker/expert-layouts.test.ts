@@ -25,7 +25,6 @@ const FROZEN = [
 
 const CASES: readonly ExpertCase[] = [
   { moe: SPREAD, cluster: OVERLAPPED },
-  { moe: SPREAD, cluster: { exchange: 'flat', overlapDegree: 1 } },
   { moe: { ...SPREAD, router: 'switch' }, cluster: { deduplicate: true } },
   { moe: REPLICATED, cluster: OVERLAPPED },
   { moe: SPREAD, cluster: { exchange: 'flat', overlapDegree: 1 }, train: { freeze: FROZEN } },
@@ -42,14 +41,13 @@ it('on 2x2 ranks a file gives the bits of memory, replicas agree, and losses are
   const results = ranks.map(({ result, error }) => result ?? expect.fail(error?.message));
   for (const ofRank of results)
     for (const [memory, file] of ofRank) expect({ ...file, reads: 0 }).toEqual(memory);
-  for (const [overlapped, inTurn] of results) expect(inTurn[1].experts).toBe(overlapped[1].experts);
   // More than the first ones of all 16.
   expect(results[0][0][1].reads).toBeGreaterThan(2 * 16);
 
-  const replicas = results.map((ofRank) => ofRank[3][1].experts);
+  const replicas = results.map((ofRank) => ofRank[2][1].experts);
   expect([replicas[2], replicas[3]]).toEqual([replicas[0], replicas[1]]);
   expect(replicas[1]).not.toBe(replicas[0]);
-  expect(results[0][3][1].updates).toEqual([4, 3, 4, 3]);
+  expect(results[0][2][1].updates).toEqual([4, 3, 4, 3]);
 
   CASES.forEach(({ moe, train }, i) => {
     // One rank has all experts.

@@ -1,9 +1,8 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { beforeAll, describe, expect, it, onTestFinished } from 'vitest';
-import { type Checkpoint, openCheckpoint } from '../../src/checkpoint/checkpoint.js';
-import { saveCheckpoint } from '../../src/checkpoint/checkpointer.js';
+import type { Checkpoint } from '../../src/checkpoint/checkpoint.js';
 import type { RankTensors, SavedTensor } from '../../src/checkpoint/rank-tensors.js';
 import { soloTransport } from '../../src/collectives/solo-transport.js';
 import type { RunConfig } from '../../src/config/schema.js';
@@ -16,6 +15,7 @@ import { createTrainState, tensorsToSave } from '../../src/worker/state.js';
 import { type TrainState, trainStep } from '../../src/worker/train-step.js';
 import { tinyConfig } from '../model/support.js';
 import { NIGHTLY } from '../nightly.js';
+import { savedState } from './saved-state.js';
 import { batchesOf } from './step-batches.js';
 
 const NUM_EXPERTS = 16;
@@ -65,21 +65,10 @@ function ofOneDomain(step: number, parts = 1): Batch[] {
   return batchesOf(step, parts).map((batch) => ({ ...batch, domains: batch.domains.map(() => step % 2) }));
 }
 
-function save(state: TrainState, step: number, tensors: RankTensors = tensorsToSave(state)): Checkpoint {
-  const folder = newFolder();
-  const tokenizerFile = path.join(folder, 'tokenizer.json');
-  writeFileSync(tokenizerFile, '{}');
-  const place = { root: path.join(folder, 'checkpoints'), step, generation: 1, keep: 1 };
-  const saved = saveCheckpoint({
-    ...place,
-    runId: 'r',
-    config: state.config,
-    tokenizerFile,
-    metrics: {},
-    tensors,
-  });
+function save(state: TrainState, step: number, tensors?: RankTensors): Checkpoint {
+  const checkpoint = savedState(state, newFolder(), step, tensors);
   state.expertFile?.release();
-  return openCheckpoint(saved);
+  return checkpoint;
 }
 
 /** A copy of what is in memory, as a worker makes before it saves. */

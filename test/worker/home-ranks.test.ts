@@ -11,47 +11,17 @@ const config = (numExperts: number, expertGroups: number, placement: RunConfig['
     data: { domains: ['a', 'b', 'c', 'd'], placement: 'domain' },
   });
 
+const [LEFT, RIGHT, ALL] = [
+  [0, 1],
+  [2, 3],
+  [0, 1, 2, 3],
+];
+
 it.each([
-  [
-    'two groups a node',
-    8,
-    4,
-    2,
-    2,
-    [
-      [0, 1],
-      [0, 1],
-      [2, 3],
-      [2, 3],
-    ],
-  ],
+  ['two groups a node', 8, 4, 2, 2, [LEFT, LEFT, RIGHT, RIGHT]],
   ['one group for all: domains are dealt', 8, 1, 2, 1, [[0], [0], [1], [1]]],
-  [
-    'a group over half the nodes',
-    4,
-    2,
-    4,
-    1,
-    [
-      [0, 1],
-      [2, 3],
-      [0, 1],
-      [2, 3],
-    ],
-  ],
-  [
-    'replicas on every node',
-    2,
-    2,
-    2,
-    2,
-    [
-      [0, 1, 2, 3],
-      [0, 1, 2, 3],
-      [0, 1, 2, 3],
-      [0, 1, 2, 3],
-    ],
-  ],
+  ['a group over half the nodes', 4, 2, 4, 1, [LEFT, RIGHT, LEFT, RIGHT]],
+  ['replicas on every node', 2, 2, 2, 2, [ALL, ALL, ALL, ALL]],
 ] as const)('%s', (_, numExperts, groups, nodes, workers, expected) => {
   const homes = homeRanksOfDomain(config(numExperts, groups), topologyOf(0, nodes, workers));
   expect(homes).toEqual(expected);

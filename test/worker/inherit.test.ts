@@ -1,49 +1,32 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { type Checkpoint, openCheckpoint } from '../../src/checkpoint/checkpoint.js';
-import { saveCheckpoint } from '../../src/checkpoint/checkpointer.js';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import type { Checkpoint } from '../../src/checkpoint/checkpoint.js';
 import { soloTransport } from '../../src/collectives/solo-transport.js';
 import type { RunConfig } from '../../src/config/schema.js';
+import type { Batch } from '../../src/data/batch.js';
 import { LanguageModel } from '../../src/model/language-model.js';
 import { tf } from '../../src/ops/tensorflow.js';
 import { ROUTER_NAMES } from '../../src/routing/index.js';
-import { createTrainState, inheritModel, tensorsToSave } from '../../src/worker/state.js';
+import { createTrainState, inheritModel } from '../../src/worker/state.js';
 import { trainStep } from '../../src/worker/train-step.js';
-import { randomIntegers, tinyConfig } from '../model/support.js';
+import { tinyConfig } from '../model/support.js';
+import { savedState } from './saved-state.js';
+import { batchesOf } from './step-batches.js';
 
 const NUM_LAYERS = 3;
 const folder = mkdtempSync(path.join(tmpdir(), 'locmoe-inherit-'));
 let dense: Checkpoint;
 let denseLoss: number;
 
-const batch = {
-  numSequences: 4,
-  seqLen: 6,
-  tokenIds: randomIntegers('tokens', 24, 257),
-  targets: randomIntegers('targets', 24, 257),
-  domains: Int32Array.of(0, 1, 0, 1),
-};
+const [batch] = batchesOf(1) as [Batch];
 
 beforeAll(() => {
   const config = tinyConfig({ model: { numDenseLayers: NUM_LAYERS, numSparseLayers: 0 } });
   const state = createTrainState(config, soloTransport(), null);
   for (let step = 1; step <= 20; step++) trainStep(state, { step, batches: [batch] });
-  const tokenizerFile = path.join(folder, 'tokenizer.json');
-  writeFileSync(tokenizerFile, '{}');
-  const saved = saveCheckpoint({
-    root: path.join(folder, 'checkpoints'),
-    step: 20,
-    generation: 1,
-    keep: 1,
-    runId: 'dense',
-    config,
-    tokenizerFile,
-    metrics: {},
-    tensors: tensorsToSave(state),
-  });
-  dense = openCheckpoint(saved);
+  dense = savedState(state, folder, 20);
   denseLoss = lossOf(state.model, false);
 });
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
@@ -65,19 +48,14 @@ function losses(moe: Partial<RunConfig['moe']>, noise = 0): number[] {
 
 const asDense = () => Array.from({ length: 2 }, () => expect.closeTo(denseLoss, 5));
 
-describe.each(ROUTER_NAMES)('a model with router %s that inherits from a dense one', (router) => {
+it.each(ROUTER_NAMES)('a model with router %s that inherits from a dense one begins with its loss', (router) => {
   // The softmax over the one expert of a group is one, whatever the gate.
   const weightOne = { router, numExperts: 2, expertGroups: 2, deviceGroups: 1 };
   // The weight of one expert is its sigmoid; those of two sum to one.
   if (router === 'deepseek') Object.assign(weightOne, { numExperts: 4, expertsPerToken: 2 });
-
-  it('begins with its loss where gate weights are one and nothing is dropped', () => {
-    expect(losses(weightOne)).toEqual(asDense());
-  });
-
-  it('begins with another one if experts differ', () => {
-    expect(losses(weightOne, 0.5)).not.toEqual(asDense());
-  });
+  expect(losses(weightOne)).toEqual(asDense());
+  // Experts that differ give another one.
+  expect(losses(weightOne, 0.5)).not.toEqual(asDense());
 });
 
 it.each([

@@ -9,11 +9,12 @@ import { trainStep } from '../../src/worker/train-step.js';
 import { randomIntegers, tinyConfig } from '../model/support.js';
 
 const microBatches = Number(process.argv[2]);
-const numSequences = 32 / microBatches;
+const GLOBAL_BATCH = 16;
+const numSequences = GLOBAL_BATCH / microBatches;
 const seqLen = 128;
 const vocabSize = 16_384;
 const tiny = tinyConfig({ model: { seqLen, vocabSize }, moe: { router: 'hash' } });
-const config = runSchema.parse({ ...tiny, train: { ...tiny.train, globalBatch: 32, microBatches } });
+const config = runSchema.parse({ ...tiny, train: { ...tiny.train, globalBatch: GLOBAL_BATCH, microBatches } });
 let peak = 0;
 const transport = {
   ...soloTransport(),

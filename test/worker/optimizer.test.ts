@@ -33,26 +33,12 @@ function withGradients(gradients: ArrayLike<number>) {
   return group;
 }
 
-test("PyTorch's documented algorithm on one parameter, worked by hand", () => {
-  const group = groupOf([1]);
-  group.gradients[0] = 0.5;
-  // Step 1: mHat = g and vHat = g^2, so the update is the learning rate itself.
-  adamW(group, options);
-  expect(group.values[0]).toBeCloseTo(1 - 0.01 * 0.1 - 0.01, 6);
-  expect(group.m[0]).toBeCloseTo(0.05, 7);
-  expect(group.v[0]).toBeCloseTo(0.0125, 7);
-  // Step 2, g = -0.25: m = 0.02, v = 0.015, mHat = 0.02 / 0.19, vHat = 0.015 / 0.0975.
-  group.gradients[0] = -0.25;
-  adamW(group, { ...options, step: 2 });
-  expect(group.values[0]).toBeCloseTo(0.989 * 0.999 - (0.01 * (0.02 / 0.19)) / Math.sqrt(0.015 / 0.0975), 6);
-});
-
-test('200 updates agree with a slow double-precision loop, with and without decay, scaled gradients', () => {
+test('200 updates agree with a slow double-precision loop of PyTorch\'s algorithm; what is outside the ranges stays', () => {
   const length = 37;
   const start = Array.from({ length }, (_, i) => Math.sin(i));
   const group = groupOf(start, [
     { begin: 0, end: 20, decay: true },
-    { begin: 20, end: length, decay: false },
+    { begin: 20, end: length - 1, decay: false },
   ]);
   const slow = start.map((value) => ({ value, m: 0, v: 0 }));
   for (let step = 1; step <= 200; step++) {
@@ -61,6 +47,8 @@ test('200 updates agree with a slow double-precision loop, with and without deca
     adamW(group, setting);
     for (const [i, p] of slow.entries()) slowAdamW(p, group.gradients[i], i < 20, setting);
   }
+  slow.pop();
+  expect([group.values.at(-1), group.m.at(-1)]).toEqual([Math.fround(start.at(-1)!), 0]);
   for (const [i, p] of slow.entries()) {
     expect(group.values[i], `value ${i}`).toBeCloseTo(p.value, 5);
     expect(Math.abs(group.m[i] - p.m)).toBeLessThan(1e-6 * 10 ** -(i % 5));
@@ -83,42 +71,16 @@ function slowAdamW(
   p.value -= (o.learningRate * mHat) / (Math.sqrt(vHat) + o.epsilon);
 }
 
-test('an expert that never had a token does not move, even with epsilon 1e-20', () => {
-  const group = groupOf([0.5, -2], [{ begin: 0, end: 2, decay: false }]);
-  for (let step = 1; step <= 100; step++) adamW(group, { ...options, step, epsilon: 1e-20 });
-  expect([...group.values]).toEqual([0.5, -2]);
-  expect([...group.m, ...group.v]).toEqual([0, 0, 0, 0]);
-});
-
-test('gradients of 1e-15 get full-size updates with epsilon 1e-20 and none with 1e-8', () => {
-  const rare = groupOf([0], [{ begin: 0, end: 1, decay: false }]);
-  rare.gradients[0] = 1e-15;
-  adamW(rare, { ...options, epsilon: 1e-20 });
-  expect(rare.values[0]).toBeCloseTo(-0.01, 6);
-  const common = groupOf([0], [{ begin: 0, end: 1, decay: false }]);
-  common.gradients[0] = 1e-15;
-  adamW(common, options);
-  expect(Math.abs(common.values[0])).toBeLessThan(1e-8);
-});
-
-test('an expert that gets no more tokens comes to rest: 5,000 updates stay finite and settle', () => {
-  const group = groupOf([1], [{ begin: 0, end: 1, decay: false }]);
-  group.gradients[0] = 1e-6;
-  adamW(group, { ...options, epsilon: 1e-20 });
-  group.gradients[0] = 0;
-  for (let step = 2; step <= 3000; step++) adamW(group, { ...options, step, epsilon: 1e-20 });
-  const settled = group.values[0];
-  expect(settled).toBeGreaterThan(0.8);
-  for (let step = 3001; step <= 5000; step++) adamW(group, { ...options, step, epsilon: 1e-20 });
-  expect(group.values[0]).toBe(settled);
-});
-
-test('elements outside the ranges stay as they are', () => {
-  const group = groupOf([1, 2, 3], [{ begin: 1, end: 2, decay: true }]);
-  group.gradients.fill(1);
-  adamW(group, options);
-  expect([group.values[0], group.values[2], group.m[0], group.v[2]]).toEqual([1, 3, 0, 0]);
-  expect(group.values[1]).not.toBe(2);
+test('gradients of 1e-15 get full-size updates with epsilon 1e-20 and none with 1e-8, and none move nothing', () => {
+  const moved = [1e-20, 1e-8].map((epsilon) => {
+    const group = groupOf([0, 0.5], [{ begin: 0, end: 2, decay: false }]);
+    group.gradients[0] = 1e-15;
+    adamW(group, { ...options, epsilon });
+    expect([group.values[1], group.m[1], group.v[1]]).toEqual([0.5, 0, 0]);
+    return group.values[0]!;
+  });
+  expect(moved[0]).toBeCloseTo(-0.01, 6);
+  expect(Math.abs(moved[1]!)).toBeLessThan(1e-8);
 });
 
 test.each([0, 1, 3, 4, 5, 1023])('the squared norm of %i elements is that of a plain loop', (length) => {

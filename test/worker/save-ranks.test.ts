@@ -88,21 +88,21 @@ function expectNewest(step: number): void {
   expect(checkpoint.manifest).toMatchObject({ step, metrics: { loss: step } });
 }
 
-it('four ranks write one checkpoint that a single reader loads, of the values at its step', async () => {
-  const { said, ends } = await saveInRanks([{}, {}, {}, {}]);
+it('two ranks write one checkpoint that a single reader loads, of the values at its step', async () => {
+  const { said, ends } = await saveInRanks([{}, {}]);
   expect(said).toEqual([1, 2, 3, 4].map((step) => `committed ${step}`));
   for (const end of ends) expect(end).toMatchObject({ committed: true, signal: null });
   expect(readdirSync(root).sort()).toEqual(['latest', 'step-000003', 'step-000004']);
   expect(readdirSync(join(root, 'step-000004')).filter((file) => file.startsWith('experts'))).toEqual(
-    [0, 1, 2, 3].map((rank) => `experts-${rank}-of-4.safetensors`),
+    [0, 1].map((rank) => `experts-${rank}-of-2.safetensors`),
   );
   expectNewest(4);
 });
 
 it('a tensor that is not finite ends its rank with its name, and the checkpoint before stays', async () => {
-  const { said, ends } = await saveInRanks([{}, {}, {}, { nanAt: 3 }]);
-  expect(ends[3].error).toMatch(
-    /^NOT_FINITE rank 3, step 3, checkpoint write: tensor layers\.1\.experts\.3\.w_in holds NaN at element 5/,
+  const { said, ends } = await saveInRanks([{}, { nanAt: 3 }]);
+  expect(ends[1].error).toMatch(
+    /^NOT_FINITE rank 1, step 3, checkpoint write: tensor layers\.1\.experts\.2\.w_in holds NaN at element 5/,
   );
   expect(said).toEqual(['committed 1', 'committed 2']);
   expect(readdirSync(root).sort()).toEqual(['latest', 'step-000001', 'step-000002']);

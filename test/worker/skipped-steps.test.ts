@@ -8,7 +8,7 @@ import { SkippedSteps } from '../../src/worker/skipped-steps.js';
 import { createTrainState } from '../../src/worker/state.js';
 import { type TrainState, trainStep } from '../../src/worker/train-step.js';
 import { expectClose, tinyConfig } from '../model/support.js';
-import type { SkippingRank, SkippingTask } from './skipped-steps.program.js';
+import { type SkippingRank, type SkippingTask, trainSkipping } from './skipping.js';
 import { batchesOf } from './step-batches.js';
 
 /** Everything that a checkpoint holds, as bits. */
@@ -49,7 +49,8 @@ function failureOf(state: TrainState): unknown {
 describe.each(ROUTER_NAMES)('a step that is not finite, router %s', (router) => {
   const moe = { router, capacityFactor: 1, capacityInterval: 2, capacityBatches: 3 } as const;
 
-  it.each([1, 2])('leaves no trace, in %i micro-batches', (parts) => {
+  it('leaves no trace, in micro-batches', () => {
+    const parts = 2;
     const [state, without] = [newState({ moe }), newState({ moe })];
     for (const step of [1, 2, 3, 4, 5]) {
       const before = contentsOf(state);
@@ -144,16 +145,16 @@ it('a checkpoint that is due after a skipped step is saved after the next that i
 });
 
 describe('a NaN in the gradient of one rank', () => {
-  const run = (numNodes: number, workersPerNode: number, task: SkippingTask) =>
+  const run = (task: SkippingTask) =>
     spawnRanks<SkippingRank>(
-      { numNodes, workersPerNode },
+      { numNodes: 2, workersPerNode: 1 },
       new URL('./skipped-steps.program.ts', import.meta.url),
       { args: task, abortOnFailure: true, deadlineMs: 60_000 },
     );
 
   it('makes all skip the step, which keeps them equal; one rank alone has the same losses', async () => {
-    const task = { steps: 5, fail: 'step.gradients:3:nan', rank: 2 };
-    const { ranks } = await run(2, 2, task);
+    const task = { steps: 5, fail: 'step.gradients:3:nan', rank: 1 };
+    const { ranks } = await run(task);
     const results = ranks.map(({ result }) => result!);
     for (const { losses, hashes } of results) {
       expect(losses.map((loss) => loss === null)).toEqual([false, false, true, false, false]);
@@ -163,10 +164,10 @@ describe('a NaN in the gradient of one rank', () => {
     }
     expect(results.map(({ warnings }) => warnings)).toEqual([
       ['step 3 is skipped: the gradient norm is NaN (1 in a row; 3 end the generation)'],
-      ...[[], [], []],
+      [],
     ]);
-    const alone = (await run(1, 1, { ...task, rank: 0 })).ranks[0].result!;
-    const mean = (step: number) => results.reduce((sum, { losses }) => sum + losses[step]! / 4, 0);
+    const alone = trainSkipping(soloTransport(), { ...task, rank: 0 });
+    const mean = (step: number) => results.reduce((sum, { losses }) => sum + losses[step]! / 2, 0);
     expectClose(
       [0, 1, 3, 4].map(mean),
       [0, 1, 3, 4].map((step) => alone.losses[step]!),
@@ -175,7 +176,7 @@ describe('a NaN in the gradient of one rank', () => {
   });
 
   it('three times ends that rank with the account, and the wait of the other', async () => {
-    const { ranks } = await run(2, 1, { steps: 9, fail: 'step.gradients:4-6:nan', rank: 1 });
+    const { ranks } = await run({ steps: 9, fail: 'step.gradients:4-6:nan', rank: 1 });
     expect(ranks.map(({ error }) => error?.code)).toEqual(['ABORTED', 'NOT_FINITE']);
     expect(ranks[1].error!.message).toMatch(
       /^steps 4 to 6 were not finite: lower train\.learningRate .*; .* of layers\.1\.experts\.2\.w_in \(layer 1, expert 2\)[^:]*$/,

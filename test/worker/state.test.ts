@@ -1,28 +1,19 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
-import { type Checkpoint, openCheckpoint } from '../../src/checkpoint/checkpoint.js';
-import { saveCheckpoint } from '../../src/checkpoint/checkpointer.js';
 import { soloTransport } from '../../src/collectives/solo-transport.js';
 import { evaluate } from '../../src/inference/inference.js';
 import { LanguageModel } from '../../src/model/language-model.js';
 import { ROUTER_NAMES } from '../../src/routing/index.js';
-import { createTrainState, loadModel, tensorsToSave } from '../../src/worker/state.js';
+import { createTrainState, loadModel } from '../../src/worker/state.js';
 import { type TrainState, trainStep } from '../../src/worker/train-step.js';
-import { randomIntegers, tinyConfig } from '../model/support.js';
-import { validationBatchOf } from './step-batches.js';
+import { tinyConfig } from '../model/support.js';
+import { savedState } from './saved-state.js';
+import { batchesOf, validationBatchOf } from './step-batches.js';
 
 const folder = mkdtempSync(path.join(tmpdir(), 'locmoe-state-'));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
-
-const batch = (step: number) => ({
-  numSequences: 4,
-  seqLen: 6,
-  tokenIds: randomIntegers(`tokens ${step}`, 24, 257),
-  targets: randomIntegers(`targets ${step}`, 24, 257),
-  domains: Int32Array.of(0, 1, 0, 1),
-});
 
 function bits({ model }: TrainState): Uint32Array[] {
   const { shared, expert } = model.parameters;
@@ -32,22 +23,7 @@ function bits({ model }: TrainState): Uint32Array[] {
   ].map((values) => new Uint32Array(values.slice().buffer));
 }
 
-function save(state: TrainState, root: string, step = 4): Checkpoint {
-  const tokenizerFile = path.join(folder, 'tokenizer.json');
-  writeFileSync(tokenizerFile, '{}');
-  const saved = saveCheckpoint({
-    root: path.join(folder, root),
-    step,
-    generation: 1,
-    keep: 1,
-    runId: 'r',
-    config: state.config,
-    tokenizerFile,
-    metrics: {},
-    tensors: tensorsToSave(state),
-  });
-  return openCheckpoint(saved);
-}
+const save = (state: TrainState) => savedState(state, folder, 4);
 
 const MIXTRAL = {
   family: 'mixtral',
@@ -69,14 +45,14 @@ describe.each([...ROUTER_NAMES.map((router) => [router, {}] as const), ['switch'
       const transport = soloTransport();
       const first = createTrainState(config, transport, null);
       let step = 1;
-      for (; step <= 4; step++) trainStep(first, { step, batches: [batch(step)] });
-      const checkpoint = save(first, router);
+      for (; step <= 4; step++) trainStep(first, { step, batches: batchesOf(step) });
+      const checkpoint = save(first);
       const second = createTrainState(config, transport, checkpoint);
       expect(bits(second)).toEqual(bits(first));
       if (router === 'locmoe-plus') expect(checkpoint.has('layers.1.router.threshold')).toBe(true);
       for (; step <= 8; step++) {
         const [a, b] = [first, second].map(
-          (state) => trainStep(state, { step, batches: [batch(step)] }).report,
+          (state) => trainStep(state, { step, batches: batchesOf(step) }).report,
         );
         expect(b.loss).toBe(a.loss);
         expect(b.layers).toEqual(a.layers);
@@ -89,18 +65,18 @@ describe.each([...ROUTER_NAMES.map((router) => [router, {}] as const), ['switch'
 it('the table of a hash router comes from the checkpoint, whatever the seed of the run', () => {
   const config = tinyConfig({ moe: { router: 'hash' } });
   const first = createTrainState(config, soloTransport(), null);
-  const checkpoint = save(first, 'table');
+  const checkpoint = save(first);
   const table = checkpoint.read('layers.1.router.table', [config.model.vocabSize]);
   expect([...table].sort((a, b) => a - b)).toEqual([...table.keys()]);
   const second = createTrainState({ ...config, seed: config.seed + 1 }, soloTransport(), checkpoint);
   const loss = ({ model }: TrainState) =>
-    model.loss(batch(1), { training: false }).crossEntropy.dataSync()[0];
+    model.loss(batchesOf(1)[0]!, { training: false }).crossEntropy.dataSync()[0];
   expect(loss(second)).toBe(loss(first));
 });
 
 it('a checkpoint with tensors that the model has no place for is refused', () => {
   const state = createTrainState(tinyConfig({ model: { numSparseLayers: 2 } }), soloTransport(), null);
-  const checkpoint = save(state, 'layers');
+  const checkpoint = save(state);
   const shallower = new LanguageModel(tinyConfig(), soloTransport());
   expect(() => loadModel(shallower, checkpoint)).toThrow(
     expect.objectContaining({
@@ -115,12 +91,12 @@ it('a checkpoint with tensors that the model has no place for is refused', () =>
 it('an evaluation whose loss is not finite says which domain and checkpoint', () => {
   const state = createTrainState(tinyConfig(), soloTransport(), null);
   state.model.parameters.shared.values.fill(1e30);
-  const checkpoint = save(state, 'overflown');
+  const checkpoint = save(state);
   const { config } = state;
   const model = new LanguageModel(config, soloTransport());
   loadModel(model, checkpoint);
   const inference = { checkpoint, config, model };
-  expect(() => evaluate(inference, [validationBatchOf(batch(1))])).toThrow(
+  expect(() => evaluate(inference, [validationBatchOf(batchesOf(1)[0]!)])).toThrow(
     expect.objectContaining({
       code: 'NOT_FINITE',
       message: expect.stringMatching(

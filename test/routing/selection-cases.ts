@@ -1,0 +1,103 @@
+import * as tf from '@tensorflow/tfjs-node';
+import { Communicator } from '../../src/collectives/communicator.js';
+import type { Transport } from '../../src/collectives/transport.js';
+import type { RunConfig } from '../../src/config/schema.js';
+import { familyOf } from '../../src/model/family.js';
+import { MoeLayer } from '../../src/model/moe-layer.js';
+import { ParameterStore } from '../../src/parameters/parameters.js';
+import { placementOf } from '../../src/routing/expert-placement.js';
+import { createRouter, expertsOfDomain, heldExperts } from '../../src/routing/index.js';
+import { randomIntegers, randomValues, tinyConfig } from '../model/support.js';
+
+const TOKENS_OF_WORLD = 96;
+const D = 8;
+const STEPS = 4;
+
+/** What the ranks of a world are to route. */
+export interface SelectionCase {
+  readonly moe: Partial<RunConfig['moe']>;
+  readonly numDomains: number;
+}
+
+export interface SelectionResult {
+  readonly steps: readonly {
+    readonly chosen: Int32Array;
+    readonly capacityE: Float64Array;
+    readonly routed: number;
+    readonly kept: number;
+    readonly auxiliaryLoss: number;
+    readonly y: Float32Array;
+  }[];
+  readonly state: readonly Float32Array[];
+}
+
+/** Routes and trains nothing, as one rank. */
+export function select(transport: Transport, { moe: change, numDomains }: SelectionCase): SelectionResult {
+  const { topology } = transport;
+  const { moe } = tinyConfig({ moe: change });
+  const router = createRouter({
+    moe,
+    layer: 1,
+    dModel: D,
+    vocabSize: 257,
+    expertsOfDomain: expertsOfDomain(numDomains, moe),
+    topology,
+    transport,
+    seed: 1,
+    numSteps: 2 * STEPS,
+    below: [],
+  });
+  const chosen: Int32Array[] = [];
+  const layer = new MoeLayer({
+    layer: 1,
+    held: heldExperts(moe),
+    placement: placementOf(moe, topology.worldSize, 1),
+    size: {
+      dModel: D,
+      dFeedForward: 4,
+      numLayers: 1,
+      sharedExperts: 0,
+      sharedExpertGate: false,
+      family: familyOf(tinyConfig()),
+    },
+    router: {
+      ...router,
+      route(input) {
+        const decision = router.route(input);
+        chosen.push(decision.expertsTK);
+        return decision;
+      },
+    },
+    communicator: new Communicator(transport, 'flat'),
+    overlapDegree: 1,
+    deduplicate: false,
+  });
+  const store = new ParameterStore(layer.parameterSpecs, 1);
+  const T = TOKENS_OF_WORLD / topology.worldSize;
+  const first = topology.rank * T;
+  const domainsT = randomIntegers('domains', TOKENS_OF_WORLD, numDomains).slice(first, first + T);
+  const steps = Array.from({ length: STEPS }, (_, step) => {
+    // Rounded, so that some affinities are equal; a shift that grows concentrates them.
+    const xWorld = randomValues(`x ${step}`, TOKENS_OF_WORLD * D).map((v, i) =>
+      Math.round(v + (i % D < 2 ? 0.5 * step : 0)),
+    );
+    // No token without a direction.
+    for (let t = 0; t < TOKENS_OF_WORLD; t++) xWorld[t * D + (t % D)] += 0.5;
+    const { yTD, statistics, auxiliaryLoss } = layer.forward(store, {
+      xTD: tf.tensor2d(xWorld.slice(first * D, (first + T) * D), [T, D]),
+      tokenIdsT: randomIntegers(`ids ${step}`, TOKENS_OF_WORLD, 257).slice(first, first + T),
+      domainsT,
+      training: step < STEPS - 1,
+    });
+    if (step < STEPS - 1) layer.endStep();
+    return {
+      chosen: chosen[step],
+      capacityE: statistics.capacityE,
+      routed: statistics.routedE.reduce((sum, count) => sum + count, 0),
+      kept: statistics.keptE.reduce((sum, count) => sum + count, 0),
+      auxiliaryLoss: auxiliaryLoss?.dataSync()[0] ?? 0,
+      y: yTD.dataSync<'float32'>().slice(),
+    };
+  });
+  return { steps, state: [...router.state].map(([, values]) => values) };
+}
