@@ -78,8 +78,15 @@ it('a router of one’s own plans, trains, resumes, evaluates and generates, and
     code: 2,
     stderr: expect.stringMatching(/^locmoe: moe\.router \S+ cannot be exported/),
   });
-  const resume = (steps: number) =>
-    ['train', '--resume', newestRun(folder), '--set', `train.steps=${steps}`, ...data, '--no-http'];
+  const resume = (steps: number) => [
+    'train',
+    '--resume',
+    newestRun(folder),
+    '--set',
+    `train.steps=${steps}`,
+    ...data,
+    '--no-http',
+  ];
   await succeeding(...resume(3));
 
   addByte(router);

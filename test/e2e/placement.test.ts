@@ -5,14 +5,7 @@ import { expect, it } from 'vitest';
 import { openCheckpoint } from '../../src/checkpoint/checkpoint.js';
 import { NIGHTLY } from '../nightly.js';
 import { runCommand } from '../run-command.js';
-import {
-  lossCurve,
-  newestRun,
-  startTraining,
-  temporaryFolder,
-  trainToTheEnd,
-  UNHURRIED,
-} from './support.js';
+import { lossCurve, newestRun, startTraining, temporaryFolder, trainToTheEnd, UNHURRIED } from './support.js';
 
 const STEPS = 8;
 // By day worker/placed-experts.test.ts stands for two workers on each of two nodes.
@@ -51,7 +44,13 @@ it('consecutive and placed experts go on from each other, and after a worker was
   expect(reference.size).toBe(STEPS);
   const goesOnFrom = async (run: string, step: number, ...sets: string[]) => {
     const resume = path.join(run, `checkpoints/step-00000${step}`);
-    const next = await trainToTheEnd({ folder, ...LAYOUT, sets: [...SETS, ...sets], resume, more: ['--fork'] });
+    const next = await trainToTheEnd({
+      folder,
+      ...LAYOUT,
+      sets: [...SETS, ...sets],
+      resume,
+      more: ['--fork'],
+    });
     expect([...lossCurve(next)]).toEqual([...reference].slice(step));
     expect(tensorsOf(next)).toEqual(tensors);
     return next;

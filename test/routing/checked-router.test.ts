@@ -39,13 +39,33 @@ function first(list: Int32Array, value: number): Int32Array {
 }
 
 it.each<[string, (decision: RoutingDecision) => object, string]>([
-  ['no expert', (its) => ({ chosenTK: first(its.chosenTK, 9) }), 'chosenTK[0] is 9; experts are 0 to 3, and -1'],
-  ['an expert below all', (its) => ({ chosenTK: first(its.chosenTK, -7) }), 'chosenTK[0] is -7; experts are 0'],
+  [
+    'no expert',
+    (its) => ({ chosenTK: first(its.chosenTK, 9) }),
+    'chosenTK[0] is 9; experts are 0 to 3, and -1',
+  ],
+  [
+    'an expert below all',
+    (its) => ({ chosenTK: first(its.chosenTK, -7) }),
+    'chosenTK[0] is -7; experts are 0',
+  ],
   ['half an expert', () => ({ expertsTK: [0.5] }), 'expertsTK is no Int32Array of length 6'],
-  ['another expert than it chose', () => ({ expertsTK: Int32Array.of(3, 3, 3, 3, 3, 3) }), '; it is chosenTK['],
+  [
+    'another expert than it chose',
+    () => ({ expertsTK: Int32Array.of(3, 3, 3, 3, 3, 3) }),
+    '; it is chosenTK[',
+  ],
   ['counts of other choices', (its) => ({ keptE: first(its.keptE, 5) }), '[0] is '],
-  ['uncounted choices', (its) => ({ routedE: first(its.routedE, 5) }), 'routedE[0] is 5, and chosenTK has it '],
-  ['other counts for its rank', (its) => ({ keptOfRank: [first(its.keptE, 5)] }), '[0][0] is 5, and keptE[0] '],
+  [
+    'uncounted choices',
+    (its) => ({ routedE: first(its.routedE, 5) }),
+    'routedE[0] is 5, and chosenTK has it ',
+  ],
+  [
+    'other counts for its rank',
+    (its) => ({ keptOfRank: [first(its.keptE, 5)] }),
+    '[0][0] is 5, and keptE[0] ',
+  ],
   ['counts of too few ranks', () => ({ keptOfRank: [] }), 'is no list of 1 Int32Arrays of length 4'],
   ['no number of choices', () => ({ numChoices: undefined }), 'numChoices is undefined'],
   ['other weights', () => ({ weightsTK: tf.ones([2, 2]) }), 'neither null nor a tensor of shape [6, 1]'],
@@ -137,7 +157,11 @@ it.each<[string, () => unknown, string]>([
   ['an error', throwing(new TypeError('a\nb')), 'failed in route: TypeError: a'],
   ['null', throwing(null), 'failed in route: null'],
   ['an error of its own code', throwing(ofItsCode), 'failed in route (mine.mjs:12): Error: x'],
-  ['nothing', () => undefined, 'decided wrongly: numChoices is undefined; it is how many choices a token has'],
+  [
+    'nothing',
+    () => undefined,
+    'decided wrongly: numChoices is undefined; it is how many choices a token has',
+  ],
 ])('a router that gives %s is named in one line', (_, route, why) => {
   const router = checkedRouter({ route: route as () => RoutingDecision }, CONTEXT, blame);
   expect(() => router.route(input)).toThrow(`router mine.mjs ${why}`);

@@ -95,7 +95,9 @@ describe('the odds that an expert gets the token it needs', () => {
     [0.4, 52],
   ])('expert choice almost surely once C >= 2 s q: q = %f, C = %i', (q, capacity) => {
     expect(capacity).toBeGreaterThanOrEqual(2 * s * q);
-    expect(odds(capacity, q, 1, `ecr ${q}`)).toBeGreaterThanOrEqual(1 - Math.exp((-3 * capacity) / 16) - 0.01);
+    expect(odds(capacity, q, 1, `ecr ${q}`)).toBeGreaterThanOrEqual(
+      1 - Math.exp((-3 * capacity) / 16) - 0.01,
+    );
   });
 
   it('so token choice wins early, while others often beat the token (q = 0.6), and expert choice late (q = 0.05)', () => {

@@ -281,7 +281,12 @@ describe('locmoe-plus with random tokens', () => {
     const text = randomValues('text', 900 * d);
     const routeText = (tokenIdsT: Int32Array) => {
       const x = text.subarray(0, tokenIdsT.length * d);
-      return routeTokens(router, { x, tokenIdsT, domainsT: new Int32Array(tokenIdsT.length) }, new Map(), false);
+      return routeTokens(
+        router,
+        { x, tokenIdsT, domainsT: new Int32Array(tokenIdsT.length) },
+        new Map(),
+        false,
+      );
     };
     const ids = Int32Array.from({ length: 900 }, (_, t) => t % 300);
     const { routedE, keptE, expertsTK, numChoices } = routeText(ids);

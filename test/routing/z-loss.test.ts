@@ -36,41 +36,38 @@ describe.each(GATES)('the router z-loss of %s', (router, name, shape) => {
       shape.reduce<number>((a, b) => a * b, 1),
     );
 
-  it.each([1, 2])(
-    'equals ST-MoE, eq. 5, by loops, with %i groups of experts',
-    (expertGroups) => {
-      for (let seed = 0; seed < 3; seed++) {
-        const x = randomValues(`x ${seed}`, T * d);
-        const values = parametersOf(seed);
-        const logit = (t: number, e: number) => {
-          let sum = 0;
-          if (router === 'locmoe') {
-            // The mean of the three coordinates of an expert, at scale 0.5 and unit variance.
-            for (let i = 3 * e; i < 3 * e + 3; i++) sum += x[t * d + i] / Math.sqrt(3);
-            return Math.max(0, 0.5 * sum + values[e]);
-          }
-          for (let i = 0; i < d; i++) sum += x[t * d + i] * values[i * E + e];
-          return sum;
-        };
-        let expected = 0;
-        for (let t = 0; t < T; t++) {
-          let sum = 0;
-          for (let e = 0; e < E; e++)
-            if (expertGroups === 1 || Math.floor(e / 2) === domainsT[t] % 2) sum += Math.exp(logit(t, e));
-          expected += (WEIGHT * Math.log(sum) ** 2) / T;
+  it.each([1, 2])('equals ST-MoE, eq. 5, by loops, with %i groups of experts', (expertGroups) => {
+    for (let seed = 0; seed < 3; seed++) {
+      const x = randomValues(`x ${seed}`, T * d);
+      const values = parametersOf(seed);
+      const logit = (t: number, e: number) => {
+        let sum = 0;
+        if (router === 'locmoe') {
+          // The mean of the three coordinates of an expert, at scale 0.5 and unit variance.
+          for (let i = 3 * e; i < 3 * e + 3; i++) sum += x[t * d + i] / Math.sqrt(3);
+          return Math.max(0, 0.5 * sum + values[e]);
         }
-        const loss = (zLossWeight: number, tokenPreference = 0) =>
-          tf.tidy(() => {
-            const moe = { router, expertGroups, zLossWeight, tokenPreference };
-            return lossOf(moe, name, tf.tensor(x, [T, d]), tf.tensor(values, [...shape])).dataSync();
-          });
-        expectClose(loss(WEIGHT), [expected], 1e-5);
-        expect(loss(0)[0]).toBe(0);
-        // Preferences of token ids are not of the gate.
-        expectClose(loss(WEIGHT, 4), [expected], 1e-5);
+        for (let i = 0; i < d; i++) sum += x[t * d + i] * values[i * E + e];
+        return sum;
+      };
+      let expected = 0;
+      for (let t = 0; t < T; t++) {
+        let sum = 0;
+        for (let e = 0; e < E; e++)
+          if (expertGroups === 1 || Math.floor(e / 2) === domainsT[t] % 2) sum += Math.exp(logit(t, e));
+        expected += (WEIGHT * Math.log(sum) ** 2) / T;
       }
-    },
-  );
+      const loss = (zLossWeight: number, tokenPreference = 0) =>
+        tf.tidy(() => {
+          const moe = { router, expertGroups, zLossWeight, tokenPreference };
+          return lossOf(moe, name, tf.tensor(x, [T, d]), tf.tensor(values, [...shape])).dataSync();
+        });
+      expectClose(loss(WEIGHT), [expected], 1e-5);
+      expect(loss(0)[0]).toBe(0);
+      // Preferences of token ids are not of the gate.
+      expectClose(loss(WEIGHT, 4), [expected], 1e-5);
+    }
+  });
 
   it('has the gradients of finite differences', () => {
     // Biases of 2 keep the arguments of the ReLU on one side.

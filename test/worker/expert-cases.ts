@@ -65,3 +65,15 @@ export function trainCase(
   state.model.dispose();
   return { losses, experts: hash.digest('hex'), reads, updates };
 }
+
+/** The same case with experts in memory, and in a file. */
+export function trainInMemoryAndFile(
+  transport: Transport,
+  { moe, cluster, train }: ExpertCase,
+  folder: string,
+): ExpertResult[] {
+  return (['memory', 'file'] as const).map((kind) => {
+    const expertStorage = { ...moe.expertStorage, kind };
+    return trainCase(transport, { moe: { ...moe, expertStorage }, cluster, train }, folder);
+  });
+}

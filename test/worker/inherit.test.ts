@@ -48,15 +48,18 @@ function losses(moe: Partial<RunConfig['moe']>, noise = 0): number[] {
 
 const asDense = () => Array.from({ length: 2 }, () => expect.closeTo(denseLoss, 5));
 
-it.each(ROUTER_NAMES)('a model with router %s that inherits from a dense one begins with its loss', (router) => {
-  // The softmax over the one expert of a group is one, whatever the gate.
-  const weightOne = { router, numExperts: 2, expertGroups: 2, deviceGroups: 1 };
-  // The weight of one expert is its sigmoid; those of two sum to one.
-  if (router === 'deepseek') Object.assign(weightOne, { numExperts: 4, expertsPerToken: 2 });
-  expect(losses(weightOne)).toEqual(asDense());
-  // Experts that differ give another one.
-  expect(losses(weightOne, 0.5)).not.toEqual(asDense());
-});
+it.each(ROUTER_NAMES)(
+  'a model with router %s that inherits from a dense one begins with its loss',
+  (router) => {
+    // The softmax over the one expert of a group is one, whatever the gate.
+    const weightOne = { router, numExperts: 2, expertGroups: 2, deviceGroups: 1 };
+    // The weight of one expert is its sigmoid; those of two sum to one.
+    if (router === 'deepseek') Object.assign(weightOne, { numExperts: 4, expertsPerToken: 2 });
+    expect(losses(weightOne)).toEqual(asDense());
+    // Experts that differ give another one.
+    expect(losses(weightOne, 0.5)).not.toEqual(asDense());
+  },
+);
 
 it.each([
   ['hash', true],

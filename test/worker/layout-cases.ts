@@ -14,7 +14,7 @@ export interface LayoutCase {
   readonly lora?: RunConfig['train']['lora'] | undefined;
 }
 
-export const STEPS = 8;
+const STEPS = 8;
 /** Two of them for each micro-batch of four ranks. */
 const NUM_SEQUENCES = 8;
 

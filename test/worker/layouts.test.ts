@@ -1,18 +1,31 @@
-import { spawnRanks } from '@locmoe/test-kit';
-import { beforeAll, describe, expect, it } from 'vitest';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { type Layout, spawnRanks } from '@locmoe/test-kit';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { soloTransport } from '../../src/collectives/solo-transport.js';
 import { ROUTER_NAMES } from '../../src/routing/index.js';
 import { NIGHTLY } from '../nightly.js';
+import { sum } from '../routing/context.js';
 import { withBfloat16 } from '../with-onednn.js';
-import { type LayoutCase, STEPS, trainLayout } from './layout-cases.js';
+import { EXPERTS, expertLaws } from './expert-laws.js';
+import { type LayoutCase, trainLayout } from './layout-cases.js';
+import { PLACED, placedLaws } from './placed-laws.js';
+import { SELECTIONS, selectionLaws } from './selection-laws.js';
+import { trafficIn, trafficLaws } from './traffic-laws.js';
+import type { WorldResult, WorldTask } from './worlds.program.js';
 
-/** Beside one rank: ranks in a node, nodes and fewer experts on a rank at once; by night nodes alone, too. */
-const LAYOUTS = NIGHTLY
+/** Ranks in a node, nodes, and fewer experts on a rank at once. */
+const WHOLE: Layout = { numNodes: 2, workersPerNode: 2 };
+/** Beside one rank; by night nodes alone and workers alone, too. */
+const LAYOUTS: readonly Layout[] = NIGHTLY
   ? [
-      [2, 1],
-      [2, 2],
+      { numNodes: 1, workersPerNode: 2 },
+      { numNodes: 1, workersPerNode: 4 },
+      { numNodes: 2, workersPerNode: 1 },
+      WHOLE,
     ]
-  : [[2, 2]];
+  : [WHOLE];
 const TOLERANCE = 1e-4;
 const OVERLAPPED = { exchange: 'hierarchical', overlapDegree: 2 } as const;
 const IN_TURN = { exchange: 'flat', overlapDegree: 1 } as const;
@@ -78,38 +91,52 @@ const IN_BFLOAT16 = HASH.flatMap((i) =>
   [OVERLAPPED, IN_TURN].map((cluster): LayoutCase => ({ ...ALONE[i], cluster, precision: 'bfloat16' })),
 );
 
-/** The loss curve of each case in a layout, over all ranks. The processes of a layout start once and do all cases. */
-async function curvesOf(
-  cases: readonly LayoutCase[],
-  numNodes: number,
-  workersPerNode: number,
-): Promise<number[][]> {
-  const { ranks } = await spawnRanks<number[][]>(
-    { numNodes, workersPerNode },
-    new URL('./layouts.program.ts', import.meta.url),
-    { args: cases, abortOnFailure: true },
-  );
-  const results = ranks.map(({ result, error }) => result ?? expect.fail(error?.message));
-  return cases.map((_, k) =>
-    Array.from(
-      { length: STEPS },
-      (_, step) => results.reduce((sum, curves) => sum + curves[k][step], 0) / results.length,
-    ),
-  );
-}
-
 it('every router has a case by day', () => {
   expect(BY_DAY.map(([, { router }]) => router).sort()).toEqual([...ROUTER_NAMES].sort());
 });
 
+const folder = mkdtempSync(path.join(tmpdir(), 'locmoe-layouts-'));
+afterAll(() => rmSync(folder, { recursive: true }));
+
+async function worldOf(layout: Layout, task: Partial<WorldTask>): Promise<WorldResult[]> {
+  const none = { layouts: [], selections: [], traffic: [], placed: [], experts: [], folder };
+  const program = new URL('./worlds.program.ts', import.meta.url);
+  const { ranks } = await spawnRanks<WorldResult>(layout, program, {
+    args: { ...none, ...task },
+    abortOnFailure: true,
+    deadlineMs: 290_000,
+  });
+  return ranks.map(({ result, error }) => result ?? expect.fail(error?.message));
+}
+
+/** The mean loss curve of each case over the ranks of a layout. */
+function curvesOf(ranks: readonly WorldResult[]): number[][] {
+  return ranks[0]!.layouts.map((losses, k) =>
+    losses.map((_, step) => sum(ranks.map(({ layouts }) => layouts[k]![step]!)) / ranks.length),
+  );
+}
+
+/** What each rank of each layout returned. The processes of a layout start once for all cases. */
+const worlds = new Map<string, WorldResult[]>();
+const nameOf = ({ numNodes, workersPerNode }: Layout) => `${numNodes}x${workersPerNode}`;
+
+beforeAll(async () => {
+  for (const layout of LAYOUTS) {
+    const traffic = trafficIn(layout.numNodes * layout.workersPerNode);
+    const ofWhole = layout === WHOLE ? { placed: PLACED, experts: EXPERTS } : {};
+    const task = { layouts: CASES, selections: SELECTIONS, traffic, ...ofWhole };
+    worlds.set(nameOf(layout), await worldOf(layout, task));
+  }
+});
+
 describe('the result does not depend on the layout', () => {
   let alone: number[][];
+  /** The loss curve of each case in each layout, over all ranks. */
   const spread = new Map<string, number[][]>();
 
-  beforeAll(async () => {
+  beforeAll(() => {
     alone = ALONE.map((each) => trainLayout(soloTransport(), each));
-    for (const [nodes, workers] of LAYOUTS)
-      spread.set(`${nodes}x${workers}`, await curvesOf(CASES, nodes, workers));
+    for (const [layout, ranks] of worlds) spread.set(layout, curvesOf(ranks));
   });
 
   describe.each(ROUTERS.map(([name], i) => [name, i] as const))('%s', (_, i) => {
@@ -135,8 +162,9 @@ describe('the result does not depend on the layout', () => {
   });
 
   withBfloat16('in bfloat16', () => {
+    // A process computes in one precision, so these cases have ranks of their own.
     it('the forms give the same bits, and nearly the curve of float32', async () => {
-      const curves = await curvesOf(IN_BFLOAT16, 2, 1);
+      const curves = curvesOf(await worldOf({ numNodes: 2, workersPerNode: 1 }, { layouts: IN_BFLOAT16 }));
       for (const [k, i] of HASH.entries()) {
         const [overlapped, inTurn] = curves.slice(2 * k);
         expect(inTurn).toEqual(overlapped);
@@ -147,4 +175,21 @@ describe('the result does not depend on the layout', () => {
       }
     });
   });
+});
+
+describe('in each layout', () => {
+  selectionLaws(
+    () => new Map([...worlds].map(([name, ranks]) => [name, ranks.map((rank) => rank.selections)])),
+  );
+
+  for (const layout of LAYOUTS)
+    describe(nameOf(layout), () =>
+      trafficLaws(layout, () => worlds.get(nameOf(layout))!.map(({ traffic }) => traffic)),
+    );
+});
+
+describe('on two nodes of two workers', () => {
+  const whole = () => worlds.get(nameOf(WHOLE))!;
+  placedLaws(() => whole().map(({ placed }) => placed));
+  expertLaws(folder, () => whole().map(({ experts }) => experts));
 });

@@ -14,7 +14,10 @@ const numSequences = GLOBAL_BATCH / microBatches;
 const seqLen = 128;
 const vocabSize = 16_384;
 const tiny = tinyConfig({ model: { seqLen, vocabSize }, moe: { router: 'hash' } });
-const config = runSchema.parse({ ...tiny, train: { ...tiny.train, globalBatch: GLOBAL_BATCH, microBatches } });
+const config = runSchema.parse({
+  ...tiny,
+  train: { ...tiny.train, globalBatch: GLOBAL_BATCH, microBatches },
+});
 let peak = 0;
 const transport = {
   ...soloTransport(),

@@ -33,7 +33,7 @@ function withGradients(gradients: ArrayLike<number>) {
   return group;
 }
 
-test('200 updates agree with a slow double-precision loop of PyTorch\'s algorithm; what is outside the ranges stays', () => {
+test("200 updates agree with a slow double-precision loop of PyTorch's algorithm; what is outside the ranges stays", () => {
   const length = 37;
   const start = Array.from({ length }, (_, i) => Math.sin(i));
   const group = groupOf(start, [

@@ -65,15 +65,11 @@ describe('a command', () => {
   const run = (script: string, deadlineMs = 20_000, stop = signal) =>
     runCommand('sh', { args: ['-c', script], deadlineMs, signal: stop });
 
-  it('returns what it prints', async () => {
+  it('returns what it prints, and where it fails says why', async () => {
     expect(await run('echo good')).toBe('good\n');
-  });
-
-  it('that fails says why', async () => {
     await expect(run('echo bad >&2; exit 3')).rejects.toThrow('sh failed (code 3): bad');
-    await expect(runCommand('no-such-command', { args: [], deadlineMs: 1000, signal })).rejects.toThrow(
-      'ENOENT',
-    );
+    const missing = runCommand('no-such-command', { args: [], deadlineMs: 1000, signal });
+    await expect(missing).rejects.toThrow('ENOENT');
   });
 
   it('that hangs is ended at its deadline, and when it is stopped', async () => {

@@ -27,18 +27,15 @@ describe('what is measured', () => {
     expect(scope(['2x2', 'streams', 'layouts']).parts).toEqual(['layouts', 'streams']);
   });
 
-  it('still has typical layouts and sizes if it is quick', () => {
-    const { layouts, cases } = scope([], true);
+  it('still has typical layouts and sizes if it is quick, and no peers if none are wanted', () => {
+    const { layouts, cases, peers } = scope([], true, false);
+    expect(peers).toEqual([]);
     expect(layouts).toEqual(['1x4', '2x2']);
     for (const bytes of [1 << 18, 1 << 20, 1 << 22])
       expect(cases).toContainEqual({ collective: 'all-to-all', bytes });
     for (const bytes of [1 << 22, 1 << 24, 1 << 26])
       expect(cases).toContainEqual({ collective: 'all-reduce', bytes });
     expect(scope(['1x2'], true).layouts).toEqual(['1x2']);
-  });
-
-  it('has no peers if none are wanted', () => {
-    expect(scope([], false, false).peers).toEqual([]);
   });
 
   it('names a word that is nothing', () => {

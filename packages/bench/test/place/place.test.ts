@@ -75,34 +75,15 @@ function runWith(name: string, config: RunConfig, steps = 3): string {
       const rank = ranks[sequence];
       for (let position = 0; position < SEQ_LEN; position++)
         for (const layer of [1, 2]) {
-          const expert = expertOf(
-            domain,
-            layer,
-            draw.uniform(2 * (SEQ_LEN * (BATCH * step + sequence) + position) + layer),
-          );
+          const place = SEQ_LEN * (BATCH * step + sequence) + position;
+          const expert = expertOf(domain, layer, draw.uniform(2 * place + layer));
           const expertRank = Math.floor((expert * worldSize) / NUM_EXPERTS);
           const node = nodeOf(topology, rank);
           const expertNode = nodeOf(topology, expertRank);
           const link = rank === expertRank ? 'rank' : node === expertNode ? 'node' : 'network';
-          const row: Partial<RouteRow> = {
-            step,
-            rank,
-            node,
-            layer,
-            sequence,
-            position,
-            expert,
-            expertRank,
-            expertNode,
-            link,
-            domain: DOMAINS[domain],
-            document: 0,
-            token: 1,
-            choice: 0,
-            bytes: 0,
-            outcome: 'kept',
-            weight: 1,
-          };
+          const where = { step, rank, node, layer, sequence, position, domain: DOMAINS[domain] };
+          const given = { document: 0, token: 1, choice: 0, bytes: 0, outcome: 'kept', weight: 1 } as const;
+          const row: Partial<RouteRow> = { ...where, ...given, expert, expertRank, expertNode, link };
           const columns = tables[rank] as unknown as Record<string, unknown[]>;
           for (const column of Object.keys(columns)) columns[column].push(Reflect.get(row, column) ?? null);
         }
@@ -185,32 +166,20 @@ describe('locmoe routes place', () => {
     ['a step that was not recorded', [run, '--from', '7'], /no routes of steps 7 to the last/],
     ['a place that is not there', [path.join(folder, 'nothing')], /there is no such file or run/],
     ['a device', ['/dev/zero', '--config', 'tiny'], /is no regular file but a device/],
-    [
-      'more ranks than experts',
-      [run, '--nodes', '8'],
-      /at least as many experts as ranks, and there are 8 for 16/,
-    ],
-    [
-      'a layout that experts do not divide',
-      [run, '--nodes', '3'],
-      /8 experts cannot be spread evenly over 6 workers/,
-    ],
+    ['more ranks than experts', [run, '--nodes', '8'], /as many experts as ranks, and there are 8 for 16/],
+    ['an uneven layout', [run, '--nodes', '3'], /8 experts cannot be spread evenly over 6 workers/],
     ['an output in no folder', [run, '--output', '/nowhere/p.json'], /there is no folder \/nowhere/],
     ['a load below the mean', [run, '--max-load', '0.9'], /expected a number of at least 1/],
     [
-      'a configuration with other layers',
+      'other layers',
       [run, '--config', 'tiny', '--nodes', '2'],
-      /are of another configuration: layer 1 is none of the sparse layers 2, 3; name theirs with --config/,
+      /layer 1 is none of the sparse layers 2, 3; name/,
     ],
+    ['a dense model', [run, '--set', 'model.numSparseLayers=0'], /a dense model has no experts to place/],
     [
-      'a dense model',
-      [run, '--set', 'model.numSparseLayers=0'],
-      /model\.numSparseLayers is 0: a dense model has no experts to place/,
-    ],
-    [
-      'other experts than were recorded',
+      'other experts',
       [run, '--set', 'moe.numExperts=16'],
-      /step-000001-rank-000\.parquet: has routes to 8 experts, and moe\.numExperts is 16/,
+      /has routes to 8 experts, and moe\.numExperts is 16/,
     ],
   ])('refuses %s in one line', async (_, args, message) => {
     const { code, stderr, stdout } = await place(...args);

@@ -15,12 +15,6 @@ function expectRising(values: readonly number[]): void {
 }
 
 describe('predict', () => {
-  it('adds its parts up to the step', () => {
-    const { partsMs, stepMs: total } = predict(inputOf(configOf([], 2, 2)));
-    expect(TIME_PARTS.reduce((sum, part) => sum + partsMs[part], 0)).toBeCloseTo(total, 9);
-    for (const part of TIME_PARTS) expect(partsMs[part], part).toBeGreaterThanOrEqual(0);
-  });
-
   it('works one worker out as a hand does', () => {
     const plan = predict(inputOf(configOf()));
     const { flopsPerS, touchedNs, operationUs, parameterNs, routerTokenNs } = PROFILE.compute;
@@ -116,17 +110,11 @@ describe('predict', () => {
     const switched = ['moe.router=switch', 'train.steps=400'];
     expectRising([stepMs([...switched, 'moe.tableAfter=40']), stepMs([...switched, 'moe.tableAfter=390'])]);
     expectRising([8, 16, 32].map((experts) => stepMs([`moe.numExperts=${experts}`])));
-    expectRising(
-      [0.5, 1, 2].map((keptPerToken) => stepMs([], 2, 2, { routing: { ...UNIFORM, keptPerToken } })),
-    );
-  });
-
-  it('gains by what the router keeps on the node', () => {
-    const link = parseLink('1gbps,5us');
-    const gaining = [0.5, 0.1, 0].map((localGain) =>
-      stepMs([], 2, 2, { link, routing: { ...UNIFORM, localGain } }),
-    );
-    expectRising(gaining);
+    const routed = (routing: Partial<typeof UNIFORM>) =>
+      stepMs([], 2, 2, { link: parseLink('1gbps,5us'), routing: { ...UNIFORM, ...routing } });
+    expectRising([0.5, 1, 2].map((keptPerToken) => routed({ keptPerToken })));
+    // The router keeps less and less on the node.
+    expectRising([0.5, 0.1, 0].map((localGain) => routed({ localGain })));
   });
 
   it('waits for the busiest expert, up to its capacity, unless others use the core meanwhile', () => {
@@ -147,19 +135,14 @@ describe('predict', () => {
   });
 
   it("charges LocMoE+ for the candidates of all ranks, which grow with the cluster while a rank's tokens do not", () => {
+    const sets = ['moe.router=locmoe-plus', 'moe.maxExpertsPerToken=2'];
+    const profile = { ...PROFILE, compute: { ...PROFILE.compute, operationUs: 0 } };
     const forward = (workers: number) =>
       predict(
-        inputOf(
-          configOf(
-            ['moe.router=locmoe-plus', 'moe.maxExpertsPerToken=2', `train.globalBatch=${8 * workers}`],
-            1,
-            workers,
-          ),
-          {
-            coresPerNode: 32,
-            profile: { ...PROFILE, compute: { ...PROFILE.compute, operationUs: 0 } },
-          },
-        ),
+        inputOf(configOf([...sets, `train.globalBatch=${8 * workers}`], 1, workers), {
+          coresPerNode: 32,
+          profile,
+        }),
       ).partsMs.forward;
     const added = forward(8) - forward(4);
     // Two layers, four more ranks of 8 x 16 tokens with two choices each; a rank has fewer experts but as

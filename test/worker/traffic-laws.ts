@@ -1,24 +1,9 @@
 import type { RouteRow, RouteTable } from '@locmoe/run-format/routes-file';
-import type { SentRows } from '@locmoe/run-format/row-traffic';
-import { spawnRanks } from '@locmoe/test-kit';
-import { describe, expect, it } from 'vitest';
-import type { RunConfig } from '../../src/config/schema.js';
+import type { Layout } from '@locmoe/test-kit';
+import { expect, it } from 'vitest';
 import { measuredTraffic, predictedTraffic } from '../../src/evaluation/route-traffic.js';
 import { NIGHTLY } from '../nightly.js';
-
-export interface TrafficCase {
-  readonly moe: Partial<RunConfig['moe']>;
-  readonly cluster: Partial<RunConfig['cluster']>;
-  readonly precision?: RunConfig['train']['precision'];
-  readonly microBatches?: number;
-}
-
-export interface RankTraffic {
-  readonly table: RouteTable;
-  readonly sent: SentRows['sent'];
-  readonly rowBytesTo: readonly number[];
-  readonly allBytes: number;
-}
+import type { RankTraffic, TrafficCase } from './traffic-cases.js';
 
 const D_MODEL = 8;
 const FLAT = { exchange: 'flat', overlapDegree: 1 } as const;
@@ -77,16 +62,7 @@ const BY_NIGHT: readonly Case[] = [
   { moe: { ...PLUS, placement: PLACEMENT }, cluster: OVERLAPPED, numWeights: 3 },
   { moe: { router: 'hash' }, cluster: DEDUPLICATED, numWeights: 0 },
 ];
-const CASES = NIGHTLY ? [...BY_DAY, ...BY_NIGHT] : BY_DAY;
-/** By day nodes of several workers stand for nodes alone and workers alone. */
-const LAYOUTS = NIGHTLY
-  ? [
-      [2, 2],
-      [2, 1],
-      [1, 4],
-    ]
-  : [[2, 2]];
-
+export const TRAFFIC = NIGHTLY ? [...BY_DAY, ...BY_NIGHT] : BY_DAY;
 function rowsOf(table: RouteTable): RouteRow[] {
   return table.step.map(
     (_, row) =>
@@ -96,18 +72,21 @@ function rowsOf(table: RouteTable): RouteRow[] {
   );
 }
 
-describe('what the ranks send is what their routes say, to the byte', () => {
-  it.each(LAYOUTS)('%d nodes of %d workers', async (numNodes, workersPerNode) => {
-    const worldSize = numNodes * workersPerNode;
-    const cases = CASES.filter(
-      ({ moe, cluster }) => !('deduplicate' in cluster) || (moe.numExperts ?? 4) >= worldSize,
-    );
-    const { ranks } = await spawnRanks<RankTraffic[]>(
-      { numNodes, workersPerNode },
-      new URL('./route-traffic.program.ts', import.meta.url),
-      { args: cases, abortOnFailure: true },
-    );
-    const results = ranks.map(({ result, error }) => result ?? expect.fail(error?.message));
+/** Cases that a layout can have. */
+export function trafficIn(worldSize: number): readonly Case[] {
+  return TRAFFIC.filter(
+    ({ moe, cluster }) => !('deduplicate' in cluster) || (moe.numExperts ?? 4) >= worldSize,
+  );
+}
+
+/** @param resultsOf what each rank returned, case by case */
+export function trafficLaws(
+  { numNodes, workersPerNode }: Layout,
+  resultsOf: () => readonly (readonly RankTraffic[])[],
+): void {
+  it('what the ranks send is what their routes say, to the byte', () => {
+    const results = resultsOf();
+    const cases = trafficIn(numNodes * workersPerNode);
     cases.forEach(({ cluster, numWeights, moe }, index) => {
       const about = JSON.stringify({ moe, cluster });
       const ofRanks = results.map((result) => result[index]);
@@ -143,4 +122,4 @@ describe('what the ranks send is what their routes say, to the byte', () => {
       ).toBe(true);
     });
   });
-});
+}

@@ -1,0 +1,39 @@
+// Does on this rank whatever a test asks for, so that the ranks of a layout start once for all laws about them.
+
+import { rankProgram } from '@locmoe/test-kit';
+import { type ExpertCase, type ExpertResult, trainInMemoryAndFile } from './expert-cases.js';
+import { type LayoutCase, trainLayout } from './layout-cases.js';
+import { type PlacedCase, type PlacedResult, trainPlaced } from './placed-cases.js';
+import { type SelectionCase, type SelectionResult, select } from './selection-cases.js';
+import { type RankTraffic, type TrafficCase, trafficOf } from './traffic-cases.js';
+
+export interface WorldTask {
+  readonly layouts: readonly LayoutCase[];
+  readonly selections: readonly SelectionCase[];
+  readonly traffic: readonly TrafficCase[];
+  readonly placed: readonly PlacedCase[];
+  readonly experts: readonly ExpertCase[];
+  /** For files of experts. */
+  readonly folder: string;
+}
+
+/** What comes of each case. */
+export interface WorldResult {
+  readonly layouts: readonly (readonly number[])[];
+  readonly selections: readonly SelectionResult[];
+  readonly traffic: readonly RankTraffic[];
+  /** With consecutive experts, and with placed ones. */
+  readonly placed: readonly (readonly PlacedResult[])[];
+  /** With experts in memory, and in a file. */
+  readonly experts: readonly (readonly ExpertResult[])[];
+}
+
+rankProgram(
+  (transport, { layouts, selections, traffic, placed, experts, folder }: WorldTask): WorldResult => ({
+    layouts: layouts.map((each) => trainLayout(transport, each)),
+    selections: selections.map((each) => select(transport, each)),
+    traffic: traffic.map((each) => trafficOf(transport, each)),
+    placed: placed.map((each) => [trainPlaced(transport, each, false), trainPlaced(transport, each, true)]),
+    experts: experts.map((each) => trainInMemoryAndFile(transport, each, folder)),
+  }),
+);
