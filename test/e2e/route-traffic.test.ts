@@ -64,19 +64,15 @@ it('says what was sent by link, and that the recorded routes say the same to the
   });
 });
 
-it('compares nothing where the routes are a sample, and has no link of a single rank', async () => {
-  const folder = temporaryFolder();
+it('compares nothing where the routes are a sample', async () => {
   const sets = ['train.steps=1', ...RECORDED, 'train.recordRoutes.share=0.5'];
-  const run = await trainToTheEnd({ folder, nodes: 1, workersPerNode: 2, sets });
+  const run = await trainToTheEnd({ folder: temporaryFolder(), nodes: 1, workersPerNode: 2, sets });
   const { recorded } = await trafficOf(run);
   expect(recorded).toMatchObject({
     share: 0.5,
     layers: [{ fromRoutes: null, difference: null }, {}, {}, {}, {}, {}, {}, {}],
   });
   expect((await traffic(run)).stdout).toMatch(/ 50 % sample .* nothing to compare\n$/);
-
-  const alone = await trainToTheEnd({ folder, nodes: 1, workersPerNode: 1, sets: ['train.steps=1'] });
-  expect((await traffic(alone)).code).toBe(2);
 });
 
 it('expects no gradients of a layer below which nothing is trained', async () => {

@@ -145,6 +145,8 @@ describe('locmoe routes', () => {
       [['report', csv], /^locmoe: .*routes\.csv: is no whole Parquet file \(.*\)\n$/],
       [['report', folder], /: has no routes; train with train\.recordRoutes\.every=50\n$/],
       [['report', file, file], /routes\.parquet: has step 4 of rank 0, domain en, as .* has; .*\n$/],
+      // A single rank sends nothing.
+      [['traffic', run], /: no step from \d+ to the last has bytes by link; .*\n$/],
       [['report', run, '--from', '9'], /: no routes of steps 9 to the last\n$/],
       [['record', ...recorded, '--output', file], isThere],
       [['record', ...recorded, '--output', '/nowhere/x'], /--output .*: there is no folder \/nowhere\n$/],

@@ -6,7 +6,6 @@ import {
   discriminativeShare,
   workingCapacity,
 } from '../../src/routing/capacity.js';
-import { logGamma, regularizedIncompleteBeta } from '../../src/routing/special-functions.js';
 import { randomValues } from '../model/support.js';
 
 describe('classicCapacity', () => {
@@ -25,25 +24,6 @@ describe('classicCapacity', () => {
 });
 
 const relative = (actual: number, expected: number) => Math.abs(actual / expected - 1);
-
-describe('special functions', () => {
-  it.each([
-    [0.5, Math.log(Math.sqrt(Math.PI))],
-    [1, 0],
-    [5, Math.log(24)],
-    [101, 363.7393755555635],
-  ])('logGamma(%f)', (x, expected) => {
-    expect(Math.abs(logGamma(x) - expected)).toBeLessThan(1e-12 * (1 + Math.abs(expected)));
-  });
-
-  it.each([0.01, 0.3, 0.5, 0.9, 0.999])('incomplete beta in closed form at %f', (x) => {
-    expect(relative(regularizedIncompleteBeta(x, 1, 4), 1 - (1 - x) ** 4)).toBeLessThan(1e-12);
-    expect(relative(regularizedIncompleteBeta(x, 3, 1), x ** 3)).toBeLessThan(1e-12);
-    expect(
-      relative(regularizedIncompleteBeta(x, 0.5, 0.5), (2 / Math.PI) * Math.asin(Math.sqrt(x))),
-    ).toBeLessThan(1e-11);
-  });
-});
 
 describe('the capacity bound', () => {
   it('p_delta at delta = 1 / sqrt(d) is about 0.32 for large d', () => {

@@ -52,15 +52,6 @@ it('hash router knows before which experts have tokens, also where some are drop
   expect(createRouter(routerContext({ router: 'switch' })).foresee).toBeUndefined();
 });
 
-it('hash router drops over capacity in training only', () => {
-  const context = routerContext({ router: 'hash', numExperts: 4, capacityFactor: 0.5 });
-  const training = routeAll(context, 0);
-  expect([...training.capacityE]).toEqual([38, 38, 38, 38]);
-  expect([...training.keptE]).toEqual([38, 38, 38, 38]);
-  const evaluation = routeAll(context, 0, false);
-  expect([...evaluation.keptE]).toEqual([75, 75, 75, 75]);
-});
-
 it.each([0.3, 0.5])(
   'hash router gives experts to %d of the ids, to others in each layer, for each seed',
   (hashShare) => {

@@ -89,23 +89,13 @@ test.each([0, 1, 3, 4, 5, 1023])('the squared norm of %i elements is that of a p
   expect(Math.abs(squaredNorm(withGradients(gradients)) - expected)).toBeLessThanOrEqual(1e-12 * expected);
 });
 
-test('the squared norm of ranges leaves out what lies between them', () => {
-  const gradients = Float32Array.from({ length: 50 }, (_, i) => Math.sin(i * 12.9898));
+test('the squared norm leaves out what lies between ranges, and does not overflow or vanish as float32 would', () => {
+  const gradients = Float32Array.from({ length: 10 }, (_, i) => i);
   const ranges = [
-    { begin: 0, end: 5 },
+    { begin: 1, end: 3 },
     { begin: 7, end: 8 },
-    { begin: 20, end: 50 },
   ];
-  const expected = ranges.flatMap(({ begin, end }) => [...gradients.subarray(begin, end)]);
-  const found = squaredNorm(withGradients(gradients), ranges);
-  expect(found).toBeCloseTo(
-    expected.reduce((sum, g) => sum + g * g, 0),
-    12,
-  );
-  expect(squaredNorm(withGradients(gradients), [])).toBe(0);
-});
-
-test('the squared norm does not overflow or vanish where float32 would', () => {
+  expect(squaredNorm(withGradients(gradients), ranges)).toBe(1 + 4 + 49);
   expect(squaredNorm(withGradients(new Float32Array(8).fill(1e30))) / 8e60).toBeCloseTo(1, 6);
   expect(squaredNorm(withGradients(new Float32Array(8).fill(1e-30))) / 8e-60).toBeCloseTo(1, 6);
   expect(squaredNorm(withGradients([1, Number.NaN]))).toBeNaN();

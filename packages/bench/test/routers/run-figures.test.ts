@@ -17,30 +17,19 @@ describe('runFigures', () => {
     },
   ];
 
-  it('times the steps after the warm-up', () => {
-    const { stepMs, allToAllShare } = runFigures(steps, validations);
-    expect(stepMs).toEqual({ median: 100.5, p10: 100, p90: 101 });
-    expect(allToAllShare).toBeCloseTo((20 / 100 + 20 / 101) / 2, 12);
-  });
-
-  it('weighs domains by their tokens', () => {
-    expect(runFigures(steps, validations).perplexity).toBeCloseTo(10 ** 1.5, 9);
-  });
-
-  it('accounts for the tokens', () => {
+  it('times the steps after the warm-up, weighs domains by their tokens, and accounts for the tokens', () => {
     const figures = runFigures(steps, validations);
+    expect(figures.stepMs).toEqual({ median: 100.5, p10: 100, p90: 101 });
+    expect(figures.allToAllShare).toBeCloseTo((20 / 100 + 20 / 101) / 2, 12);
+    expect(figures.perplexity).toBeCloseTo(10 ** 1.5, 9);
     // Two layers of four experts: 40 and 24 kept choices of 50 and 30.
     expect(figures.tokensPerExpert).toBe(8);
     expect(figures.overCapacityShare).toBeCloseTo(12 / 80, 12);
     expect(figures.notChosenShare).toBeCloseTo(4 / 80, 12);
     expect(figures.localShare).toBe(0.75);
     expect(figures.bytesOtherNode).toBe(5000);
-  });
-
-  it('counts the experts that get at least a tenth of an even share, in the layer that uses fewest', () => {
-    const figures = runFigures(steps, validations);
     expect(figures.loadByLayer[1]).toEqual([120, 110, 10, 0]);
-    // An even share of 240 is 60: 10 is used, 0 is not.
+    // An even share of the layer that uses fewest is 60, and experts with a tenth of it are used: 10 is, 0 is not.
     expect(figures.expertsUsed).toBe(3);
   });
 });
