@@ -48,18 +48,15 @@ function addByte(router: string): void {
   writeFileSync(router, `${readFileSync(router, 'utf8')}// another byte\n`);
 }
 
-it('a router of one’s own plans, trains, resumes, evaluates and generates, and is not exported', async () => {
+it('a router of one’s own trains, resumes, evaluates and generates, and is not exported', async () => {
   const { folder, router } = folderWithRouter();
   const sets = [`moe.router=${router}`, 'moe.routerOptions.span=16', 'train.steps=2'];
-  const trained = await succeeding(...trainArguments({ folder, nodes: 2, workersPerNode: 1, sets }));
+  const trained = await succeeding(...trainArguments({ folder, ...ONE_RANK, sets }));
   expect(trained.stdout).toMatch(new RegExp(`router ${NAME},`));
-  const config = ['--config', path.join(folder, 'micro.yaml'), ...sets.flatMap((set) => ['--set', set])];
-  expect((await succeeding('plan', ...config)).stdout).toMatch(new RegExp(`router ${NAME},`));
 
   const checkpoint = ['--checkpoint', newestRun(folder)];
   const data = ['--data-dir', DATA_DIR];
   const evaluation = ['eval', ...checkpoint, ...data, '--sequences', '1', '--json'];
-  await succeeding(...evaluation);
   const noGate =
     /layer 1: router \S+my-router\.mjs has no gate to silence, or does not pass its scores through controlled/;
   const ablated = await locmoe(...evaluation, '--ablate');
@@ -97,7 +94,7 @@ it('a router of one’s own plans, trains, resumes, evaluates and generates, and
   }
 });
 
-it('a router is a package too, which its configuration finds', async () => {
+it('a router is a package too, which its configuration finds and a plan prices', async () => {
   const { folder, router } = folderWithRouter();
   const home = path.join(folder, 'node_modules/router-of-mine');
   mkdirSync(home);

@@ -8,7 +8,7 @@ import { runCommand } from '../run-command.js';
 import { lossCurve, newestRun, startTraining, temporaryFolder, trainToTheEnd, UNHURRIED } from './support.js';
 
 const STEPS = 8;
-// By day worker/placed-experts.test.ts stands for two workers on each of two nodes.
+// By day worker/layouts.test.ts stands for two workers on each of two nodes.
 const LAYOUT = { nodes: 2, workersPerNode: NIGHTLY ? 2 : 1 };
 /** The norm of the gradient is summed rank by rank: one that is clipped moves the last bits with the experts. */
 const SETS = [

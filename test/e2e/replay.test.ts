@@ -100,7 +100,7 @@ describe.each(NIGHTLY ? ROUTER_NAMES : (['locmoe-plus'] as const))(
     });
 
     // By day the recorded run of hash below stands for it.
-  it.runIf(NIGHTLY)('makes its choices in another layout', async () => {
+    it.runIf(NIGHTLY)('makes its choices in another layout', async () => {
       const more = ['--routes', run];
       const alone = await trainToTheEnd({ folder, ...ONE_RANK, sets: [...sets, ...RECORDED], more });
       await expectSameInOneRank(run, alone);

@@ -12,7 +12,7 @@ import { batchesOf } from '../worker/step-batches.js';
 import { randomParameters, routerContext, routeTokens, sum } from './context.js';
 
 // What every router has to keep. That their decisions are whole, checked-router.test.ts holds; that they go on from a
-// checkpoint, test/worker/state.test.ts; that the layout does not matter, global-selection.test.ts.
+// checkpoint, test/worker/state.test.ts; that the layout does not matter, test/worker/layouts.test.ts.
 
 const T = 40;
 const d = 24;

@@ -73,7 +73,11 @@ const BY_NIGHT: readonly Named[] = [
   ['mixtral, switch, top 2', { router: 'switch', numExperts: 8, expertsPerToken: 2, ...FREE }, MIXTRAL],
   ['mixtral, locmoe-plus', { router: 'locmoe-plus', ...FREE }, MIXTRAL],
 ];
-const ROUTERS = NIGHTLY ? [...BY_DAY, ...BY_NIGHT] : BY_DAY;
+/** A router that is new needs no line above. */
+const OTHERS = ROUTER_NAMES.filter((name) => BY_DAY.every(([, { router }]) => router !== name)).map(
+  (router): Named => [router, { router, ...FREE }],
+);
+const ROUTERS = [...BY_DAY, ...OTHERS, ...(NIGHTLY ? BY_NIGHT : [])];
 /**
  * One rank has the whole batch; others have it overlapped and in turn, in micro-batches, and by night whole too. What is dropped
  * depends on the micro-batches, so then one rank has those as well.
@@ -90,10 +94,6 @@ const HASH = [...ROUTERS.keys()].filter((i) => ROUTERS[i]![1].router === 'hash')
 const IN_BFLOAT16 = HASH.flatMap((i) =>
   [OVERLAPPED, IN_TURN].map((cluster): LayoutCase => ({ ...ALONE[i], cluster, precision: 'bfloat16' })),
 );
-
-it('every router has a case by day', () => {
-  expect(BY_DAY.map(([, { router }]) => router).sort()).toEqual([...ROUTER_NAMES].sort());
-});
 
 const folder = mkdtempSync(path.join(tmpdir(), 'locmoe-layouts-'));
 afterAll(() => rmSync(folder, { recursive: true }));

@@ -62,7 +62,7 @@ const BY_NIGHT: readonly Case[] = [
   { moe: { ...PLUS, placement: PLACEMENT }, cluster: OVERLAPPED, numWeights: 3 },
   { moe: { router: 'hash' }, cluster: DEDUPLICATED, numWeights: 0 },
 ];
-export const TRAFFIC = NIGHTLY ? [...BY_DAY, ...BY_NIGHT] : BY_DAY;
+const TRAFFIC = NIGHTLY ? [...BY_DAY, ...BY_NIGHT] : BY_DAY;
 function rowsOf(table: RouteTable): RouteRow[] {
   return table.step.map(
     (_, row) =>
