@@ -40,7 +40,8 @@ export async function leadHere(
     say: (text) => tell({ type: 'message', text }),
     progress: () => undefined,
     warn: (text) => tell({ type: 'warning', text }),
-    ...(signal && { signal }),
+    // With a signal of its own, the preparation does not listen for those of this process.
+    signal: signal ?? new AbortController().signal,
   });
   try {
     await ensureTensorFlow();

@@ -114,7 +114,7 @@ function modelOf(inference: Inference): Model {
         signal?.throwIfAborted();
       }
     },
-    async evaluate({ sequences, dataDir = 'data', signal } = {}) {
+    async evaluate({ sequences, dataDir = 'data', signal = new AbortController().signal } = {}) {
       const { openText } = await import('../cli/prepare-text.js');
       const { validationLosses } = await import('../cli/eval/loss.js');
       const quiet = () => undefined;

@@ -39,8 +39,10 @@ export interface PreparedText {
  * ```
  */
 export async function prepareText(options: PrepareOptions): Promise<PreparedText> {
-  const { config, text, set = {}, dataDir = 'data', signal, onProgress = () => undefined } = options;
-  signal?.throwIfAborted();
+  const { config, text, set = {}, dataDir = 'data', onProgress = () => undefined } = options;
+  // With a signal of its own, the preparation does not listen for those of this process.
+  const { signal = new AbortController().signal } = options;
+  signal.throwIfAborted();
   const { prepareData, prepareText: prepareFiles } = await import('../cli/prepare-text.js');
   const { loadConfig } = await import('../config/resolve.js');
   const { TrainerError } = await import('../errors.js');

@@ -1,7 +1,7 @@
 import { existsSync, rmSync } from 'node:fs';
-import { Worker } from 'node:worker_threads';
 import { type ErrorCode, TrainerError } from '../../errors.js';
 import { interruptible } from '../../os/on-signals.js';
+import { startThread } from '../../os/start-thread.js';
 import { sha256 } from '../../sha256.js';
 import { type Dataset, readIndex, TOKENIZER_FILE } from '../dataset.js';
 import { readTokenizerFile } from '../tokenizer/tokenizer-file.js';
@@ -74,9 +74,8 @@ function prepareOnThread(
   signal: AbortSignal,
 ): Promise<void> {
   return new Promise((resolve, reject) => {
-    const worker = new Worker(new URL('./prepare-thread.js', import.meta.url), {
-      workerData: { options, preparation } satisfies PrepareWork,
-    });
+    const work: PrepareWork = { options, preparation };
+    const worker = startThread(new URL('./prepare-thread.js', import.meta.url), work);
     let failure: Error | null = null;
     signal.addEventListener('abort', () => void worker.terminate());
     worker.on('message', (message: PrepareMessage) => {
