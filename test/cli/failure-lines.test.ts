@@ -114,13 +114,6 @@ describe('failureLines', () => {
     expect(resumeLine(null, null)).toMatch(/would fail again: start a run with a lower train\.learningRate$/);
   });
 
-  it('stay few with many ranks that all did something else', () => {
-    const ranks = Array.from({ length: 64 }, (_, i) => rank(i, { step: i }));
-    const lines = failureLines(report(ranks, CULPRIT));
-    expect(lines).toHaveLength(10);
-    expect(lines).toContain("  and 59 other ranks elsewhere: failure.json in the run's folder");
-  });
-
   it('name a node agent by its exit code, and a worker that went silent by for how long', () => {
     const agent = { ...CULPRIT, rank: null, exitCode: 3, signal: null };
     const lines = failureLines(report([rank(0), rank(2), rank(3)], agent));

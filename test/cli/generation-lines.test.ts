@@ -56,12 +56,6 @@ it("a run's generations are told from its journal: what each began with, how far
   ]);
 });
 
-it('of a run that goes on, and of one without a journal', () => {
-  expect(generationsOf(JOURNAL.slice(0, 4)).map(({ end }) => end)).toEqual(['open']);
-  expect(generationsOf([])).toEqual([]);
-  expect(generationLines(generationsOf(JOURNAL.slice(0, 3)), 5)).toEqual([]);
-});
-
 it('of a run whose coordinator was killed and which was resumed', () => {
   const events = [begins(1, null), trains(1), begins(2, 40), trains(2)];
   const generations = generationsOf(events.map((event, index) => ({ ...event, time: 1000 * index })));

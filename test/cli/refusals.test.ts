@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { trainedCheckpoint } from '../../packages/export/test/trained.js';
+import { writeManifest } from '../../src/checkpoint/manifest.js';
 import { MICRO, temporaryFolder, trainArguments } from '../e2e/support.js';
 import { runCommand } from '../run-command.js';
 
@@ -34,50 +35,15 @@ it.each(['--data-dir', '--runs-dir'])('a %s that cannot be leaves no other folde
 
 describe('a configuration is refused before anything starts', () => {
   it.each([
-    ['an unknown key', 'model.depth=3', /--set model\.depth=3: model\.depth: unknown key/],
-    [
-      'heads that do not divide d',
-      'model.numHeads=3',
-      /model\.numHeads: dModel 32 is not divisible by numHeads 3/,
-    ],
-    [
-      'experts not spread evenly',
-      'moe.numExperts=5',
-      /moe\.numExperts: 5 experts cannot be spread evenly over 2 workers/,
-    ],
-    [
-      'a router that does not exist',
-      'moe.router=best',
-      /--set moe\.router=best: moe\.router: must be one of deepseek, expert-choice, hash, /,
-    ],
-    ['pairs of no rank', 'train.lora.rank=0', /--set train\.lora\.rank=0: train\.lora\.rank: must be /],
-    [
-      'pairs beside unknown matrices',
-      'train.lora={rank: 2, on: [mlp]}',
-      /: train\.lora\.on\.0: must be one of attention, experts/,
-    ],
-    [
-      'pairs beside random weights',
-      'train.lora.rank=2',
-      /^locmoe: train\.lora: trains low-rank pairs beside the weights of another run; say of which with --init RUN$/m,
-    ],
-    [
-      'a model that no machine holds',
-      'moe.numExperts=100000000',
-      /a rank would hold [\d,]+ parameters .* this machine .* has [\d.]+ GB/,
-    ],
-    [
-      'a domain that does not exist',
-      'data.domains=[en, klingon]',
-      /^locmoe: --set .*unknown domain "klingon"; known domains are en/,
-    ],
-  ])('%s', (_, set, pattern) => refused(withSet(set), pattern));
-
-  it('no workers', () =>
-    refused(
-      trainArguments({ folder: temporaryFolder(), nodes: 1, workersPerNode: 0 }),
-      /--workers-per-node 0: cluster\.workersPerNode: /,
-    ));
+    ['model.numHeads=3', /model\.numHeads: dModel 32 is not divisible by numHeads 3/],
+    ['moe.numExperts=5', /moe\.numExperts: 5 experts cannot be spread evenly over 2 workers/],
+    ['moe.router=best', /--set moe\.router=best: moe\.router: must be one of deepseek, expert-choice, hash, /],
+    ['train.lora.rank=0', /--set train\.lora\.rank=0: train\.lora\.rank: must be /],
+    ['train.lora={rank: 2, on: [mlp]}', /: train\.lora\.on\.0: must be one of attention, experts/],
+    ['train.lora.rank=2', /^locmoe: train\.lora: .* the weights of another run; say of which with --init RUN$/m],
+    ['moe.numExperts=100000000', /a rank would hold [\d,]+ parameters .* this machine .* has [\d.]+ GB/],
+    ['data.domains=[en, klingon]', /^locmoe: --set .*unknown domain "klingon"; known domains are en/],
+  ])('with %s', (set, pattern) => refused(withSet(set), pattern));
 
   it('more processes than a machine can hold', () =>
     refused(
@@ -124,7 +90,7 @@ describe('a configuration is refused before anything starts', () => {
   });
 });
 
-it('a pipe is refused in the place of a file', async () => {
+it('what is no regular file is refused in its place', async () => {
   const folder = temporaryFolder();
   const pipe = path.join(folder, 'pipe');
   execFileSync('mkfifo', [pipe]);
@@ -136,6 +102,8 @@ it('a pipe is refused in the place of a file', async () => {
   await refused(['data', 'inspect', '--text', pipe], isPipe);
   await refused(['eval', '--checkpoint', folder, '--task', pipe], isPipe);
   await refused(['status', '--coordinator', '127.0.0.1:1', '--token-file', pipe], isPipe);
+  await refused([...train, '--config', '/proc/kmsg'], /kmsg:? is no regular file but one of the kernel's/);
+  await refused([...train, '--text', '/proc/**'], /"\/proc\/\*\*" is of files that the kernel makes/);
   expect(readdirSync(folder)).toEqual(['pipe']);
 });
 
@@ -182,6 +150,26 @@ describe('a checkpoint is refused', () => {
       ['train', '--config', 'tiny', '--init', '/tmp'],
       /^locmoe: there is no checkpoint in \/tmp: give a step folder, /,
     );
+  });
+
+  it.each<[part: string, sets: string[], why: RegExp]>([
+    ['another width', ['model.dModel=64'], /does not fit .*: model\.dModel is \d+ there and 64 in this run/],
+    ['another router', ['moe.router=hash'], /does not fit .*: moe\.router is switch there and hash in this run/],
+    ['domains in another order', ['data.domains=[code, en]'], /is \[en, code\] there and \[code, en\] in this/],
+    ['other domains', ['data.domains=[en, zh]'], /data\.domains is \[en, code\] there and \[en, zh\] in this run\n/],
+    // This is known once its text is prepared.
+    ['another tokenizer', ['data.maxBytesPerDomain=30000'], /does not fit .*: tokenizer SHA-256 is /],
+    ['no step to do', ['train.steps=15'], /has done 15 steps, and train\.steps is 15; .*train\.steps=30/],
+  ])('for a run with %s', async (_, sets, why) => {
+    const folder = copy();
+    const manifest = JSON.parse(readFileSync(path.join(folder, 'manifest.json'), 'utf8'));
+    manifest.config.data.domains = ['en', 'code'];
+    delete manifest.checksum;
+    writeManifest(folder, manifest);
+    const places = ['--runs-dir', path.join(folder, 'runs'), '--data-dir', path.join(folder, 'data')];
+    const changes = ['train.steps=30', ...sets].flatMap((set) => ['--set', set]);
+    const { code, stderr } = await runCommand('train', '--resume', folder, ...places, ...changes);
+    expect([code, stderr]).toEqual([2, expect.stringMatching(why)]);
   });
 
   it.each([

@@ -39,51 +39,24 @@ describe('recipes', () => {
 });
 
 it.each([
+  ['tiny', 'model.numKeyValueHeads=2', 'model.numKeyValueHeads: is for model.family mixtral alone'],
+  ['tiny', 'model.ropeScaling={type: linear, factor: 2}', 'model.ropeScaling: is for model.family mixtral alone'],
+  ['tiny', 'moe.renormalize=false', 'moe.renormalize: is for model.family mixtral alone'],
+  ['tiny', 'model.family=mixtrl', 'must be one of pangu-sigma, mixtral; did you mean mixtral?'],
+  ['mixtral-tiny', 'model.queryLayer=true', 'model.queryLayer: is for model.family pangu-sigma alone'],
+  ['mixtral-tiny', 'model.ropeScaling={type: yarn}', 'model.ropeScaling.type: must have the type linear or llama3'],
+  ['mixtral-tiny', 'model.ropeScaling={type: linear}', 'model.ropeScaling.factor: is missing'],
   [
-    'numKeyValueHeads: 2',
-    'model.numKeyValueHeads: is for model.family mixtral alone, and this is pangu-sigma',
-  ],
-  ['ropeTheta: 10000', 'model.ropeTheta: is for model.family mixtral alone'],
-  ['ropeScaling: {type: linear,factor: 2}', 'model.ropeScaling: is for model.family mixtral alone'],
-  [
-    'family: mixtral, ropeScaling: {type: yarn}',
-    'model.ropeScaling.type: must have the type linear or llama3',
-  ],
-  ['family: mixtral, ropeScaling: {type: linear}', 'model.ropeScaling.factor: is missing'],
-  [
-    'family: mixtral, ropeScaling: {type: llama3,factor: 8,lowFreqFactor: 4,highFreqFactor: 4,originalSeqLen: 9}',
+    'mixtral-tiny',
+    'model.ropeScaling={type: llama3, factor: 8, lowFreqFactor: 4, highFreqFactor: 4, originalSeqLen: 9}',
     'model.ropeScaling.highFreqFactor: must be more than lowFreqFactor',
   ],
-  ['attentionBias: true', 'model.attentionBias: is for model.family mixtral alone'],
-  ['qkNorm: true', 'model.qkNorm: is for model.family mixtral alone'],
-  ['headDim: 8', 'model.headDim: is for model.family mixtral alone'],
-  ['family: mixtral, headDim: 7', 'model.headDim: heads of 7 coordinates cannot be rotated in pairs'],
-  ['normEpsilon: 1e-6', 'model.normEpsilon: is for model.family mixtral alone'],
-  ['tiedEmbedding: false', 'model.tiedEmbedding: is for model.family mixtral alone'],
-  ['family: mixtral, queryLayer: true', 'model.queryLayer: is for model.family pangu-sigma alone'],
-  ['family: mixtral, numKeyValueHeads: 3', 'numHeads 4 is not divisible by numKeyValueHeads 3'],
-  ['family: mixtral, numHeads: 128', 'heads of 1 coordinates cannot be rotated in pairs'],
-  ['family: mixtrl', 'model.family: must be one of pangu-sigma, mixtral; did you mean mixtral?'],
-])('a field of another family is refused: %s', (fields, why) => {
-  const sets = fields.split(', ').map((field) => `model.${field.replace(': ', '=')}`);
-  expect(() => loadConfig('tiny', { sets })).toThrow(why);
-});
-
-it.each([
-  [
-    'tiny',
-    ['moe.sharedExperts=1', 'moe.sharedExpertGate=true'],
-    'moe.sharedExpertGate: is for model.family mixtral alone',
-  ],
-  [
-    'tiny',
-    ['moe.router=switch', 'moe.renormalize=false'],
-    'moe.renormalize: is for model.family mixtral alone',
-  ],
-  ['mixtral-tiny', ['moe.sharedExpertGate=true'], 'moe.sharedExpertGate: is the gate of shared experts, and'],
-  ['mixtral-tiny', ['model.numDenseLayers=10001'], 'model.numDenseLayers: must be at most 10000'],
-])('%s with %s is refused', (recipe, sets, why) => {
-  expect(() => loadConfig(recipe, { sets })).toThrow(why);
+  ['mixtral-tiny', 'model.headDim=7', 'model.headDim: heads of 7 coordinates cannot be rotated in pairs'],
+  ['mixtral-tiny', 'model.numKeyValueHeads=3', 'is not divisible by numKeyValueHeads 3'],
+  ['mixtral-tiny', 'moe.sharedExpertGate=true', 'moe.sharedExpertGate: is the gate of shared experts, and'],
+  ['mixtral-tiny', 'model.numDenseLayers=10001', 'model.numDenseLayers: must be at most 10000'],
+])('%s is refused with a field of another family or a bad one: %s', (recipe, set, why) => {
+  expect(() => loadConfig(recipe, { sets: ['moe.router=switch', set] })).toThrow(why);
 });
 
 it('other families than pangu-sigma have no query layer', () => {
@@ -94,26 +67,12 @@ it('other families than pangu-sigma have no query layer', () => {
 describe('bad configurations name the field and where it stands', () => {
   it.each([
     ['model.numHeads', 'numHeads: 4', 'numHeads: 3', 'not divisible'],
-    ['moe.numExperts', 'numExperts: 8', 'numExperts: 6', 'cannot be spread evenly over 4 workers'],
-    ['moe.expertGroups', 'expertGroups: 4', 'expertGroups: 3', 'equal groups'],
     ['moe.expertGroups', 'expertGroups: 4', 'expertGroups: 8', 'without a domain'],
     ['train.globalBatch', 'globalBatch: 32', 'globalBatch: 30', 'split evenly over 4 workers'],
     ['train.endLearningRate', 'endLearningRate: 0.0003', 'endLearningRate: 1', 'must not exceed'],
     ['cluster.workersPerNode', 'workersPerNode: 2', 'workersPerNode: 0', 'more than 0'],
     ['model.dModel', 'dModel: 128', 'dModel: wide', 'must be a number'],
-    [
-      'moe.numExperts',
-      'numExperts: 8\n  router: locmoe-plus',
-      'numExperts: 48\n  router: locmoe',
-      'divide it',
-    ],
     ['moe.router', 'router: locmoe-plus', 'router: best', `must be one of ${ROUTER_NAMES.join(', ')}`],
-    [
-      'data.domains',
-      'domains: [en,',
-      'domains: [klingon,',
-      'unknown domain "klingon"; known domains are en, zh',
-    ],
     ['train.steps', 'steps: 400', 'steps: 1.5', 'must be an integer'],
     ['train.learningRate', 'learningRate: 0.003', 'learningRate: .inf', 'must be a finite number'],
     ['data.domains', 'domains: [en, zh, code, telecom]', 'domains: en', 'must be a list'],
@@ -126,27 +85,60 @@ describe('bad configurations name the field and where it stands', () => {
     expect(own).toMatch(new RegExp(`^run\\.yaml:${lineOf(`${name}:`)}:\\d+ ${section}`));
   });
 
+  // Each is the only problem.
   it.each([
-    ['moe.routerOptions.span=3', 'moe.routerOptions.span', "only a router of one's own has options"],
-    ['moe.affinityThreshold=0', 'moe.affinityThreshold', 'more than 0'],
-    ['moe.affinityThreshold=1.5', 'moe.affinityThreshold', 'at most 1'],
-    ['moe.selection=all', 'moe.selection', 'one of tcr, ecr, both'],
-    ['moe.localityFloor=1', 'moe.localityFloor', 'below 1'],
-    ['cluster.overlapDegree=3', 'cluster.overlapDegree', 'one of 1, 2, 4, auto'],
-    ['cluster.deduplicate=yes', 'cluster.deduplicate', 'must be true or false'],
-    ['data.placement=near', 'data.placement', 'one of mixed, domain'],
-    ['train.schedule=cos', 'train.schedule', 'one of cosine, linear, constant, wsd'],
+    ['moe.routerOptions.span=3', "only a router of one's own has options"],
+    ['moe.numExperts=48 moe.router=locmoe', 'divide it'],
+    ['moe.affinityThreshold=0', 'more than 0'],
+    ['moe.affinityThreshold=1.5', 'at most 1'],
+    ['moe.selection=all', 'one of tcr, ecr, both'],
+    ['moe.localityFloor=1', 'below 1'],
+    ['cluster.overlapDegree=3', 'one of 1, 2, 4, auto'],
+    ['cluster.deduplicate=yes', 'must be true or false'],
+    ['train.microBatches=3', 'the 8 sequences of a worker cannot be split evenly into 3'],
+    ['train.maxTokens=2047', 'one step alone takes 2048 tokens'],
+    ['moe.sharedExperts=9', '9 shared experts beside 8 routed ones (moe.numExperts); at most as many'],
+    ['moe.sharedExperts=-1', 'must be at least 0'],
+    ['moe.dFeedForward=0', 'must be more than 0'],
+    ['moe.expertsPerToken=3 moe.router=switch', '3, but a domain has 2 experts: numExperts over expertGroups'],
+    ['moe.expertsPerToken=3 moe.router=deepseek', '3, but a domain has 2 experts: numExperts over expertGroups'],
+    ['moe.deviceGroups=4 moe.router=moge', '4 does not divide the experts of a domain: 2, numExperts over expertGroups'],
+    ['moe.choicesPerDeviceGroup=2 moe.router=moge', '2, but a device group has 1 of the 2 experts of a domain'],
     [
-      'train.microBatches=3',
-      'train.microBatches',
-      'the 8 sequences of a worker cannot be split evenly into 3',
+      'moe.tableAfter=9 moe.router=switch moe.expertsPerToken=2',
+      'is for one expert a token: set expertsPerToken 1, or tableAfter 0',
     ],
-    ['train.maxTokens=2047', 'train.maxTokens', 'one step alone takes 2048 tokens'],
-  ])('--set %s', (set, field, why) => {
-    const problems = problemsOf(TINY, { sets: ['moe.router=locmoe-plus', set] });
-    expect(problems).toHaveLength(1);
-    expect(problems[0]).toContain(`--set ${set}: ${field}: `);
-    expect(problems[0]).toContain(why);
+    ['moe.maxDeviceGroups=1 moe.router=deepseek moe.expertsPerToken=2', '1 of 1 experts each have fewer than'],
+    ['moe.deviceGroups=3 moe.router=deepseek moe.maxDeviceGroups=1', '3 does not divide'],
+    ['moe.maxDeviceGroups=2 moe.router=deepseek', '2 does not divide expertsPerToken 1, of which'],
+    ['moe.maxDeviceGroups=3 moe.router=deepseek moe.deviceGroups=2', '3, but there are 2 deviceGroups'],
+    ['moe.capacityFactor=null moe.router=expert-choice', 'null with router expert-choice would send'],
+    ['moe.capacityFactor=null moe.choiceWeights=softmax moe.selection=ecr', 'null with selection ecr'],
+    ['moe.selectionSchedule=linear moe.choiceWeights=softmax moe.selection=tcr', 'linear moves'],
+    ['moe.ranking=random moe.choiceWeights=softmax moe.selection=tcr', 'random is for experts that choose'],
+    ['moe.choiceWeights=margin moe.ranking=random', 'margin is above the threshold'],
+    ['cluster.deduplicate=true moe.numExperts=2 moe.expertGroups=2', '2 experts, 4 workers'],
+    ['cluster.collectiveTimeoutS=0.3', '0.3 s is too short: the report of a stuck worker'],
+    ['train.steps.more=1', 'train.steps is a value, not a section'],
+    ['data.domains=[/texts/mine.txt] moe.expertGroups=1', 'your own are a domain with a name: [docs: '],
+  ])('--set %s', (sets, why) => {
+    const [set = ''] = sets.split(/ (?=\w+\.)/);
+    const problems = problemsOf(TINY, { sets: ['moe.router=locmoe-plus', ...sets.split(/ (?=\w+\.)/)] });
+    const [field = ''] = set.split('=');
+    const own = problems.filter((problem) => problem.startsWith(`--set ${set}: `));
+    expect(own, problems.join('\n')).toHaveLength(1);
+    expect(own[0]).toContain(why);
+    expect(own[0]).toContain(field.split('.')[0]);
+  });
+
+  it.each([
+    ['moe.router=expert-choice', 'moe.capacityFactor=null', 'moe.candidatesPerToken=1'],
+    ['moe.router=moge'],
+    ['moe.router=switch', 'moe.tableAfter=9'],
+    ['moe.router=deepseek', 'moe.maxDeviceGroups=1'],
+    ['cluster.collectiveTimeoutS=0.5'],
+  ])('%s is fine', (...sets) => {
+    expect(problemsOf(TINY, { sets })).toEqual([]);
   });
 
   it('sizes that do not fit a layout suggest numbers that do', () => {
@@ -161,103 +153,6 @@ describe('bad configurations name the field and where it stands', () => {
       sets.push(remedy);
     }
     expect(problemsOf(TINY, { sets, ...layout })).toEqual([]);
-  });
-
-  it('deduplication where experts have several owners', () => {
-    const sets = ['cluster.deduplicate=true', 'moe.numExperts=2', 'moe.expertGroups=2'];
-    expect(problemsOf(TINY, { sets })[0]).toMatch(/cluster\.deduplicate: .* 2 experts, 4 workers/);
-  });
-
-  it('locmoe-plus with settings that contradict each other', () => {
-    const problemOf = (...sets: string[]) =>
-      problemsOf(TINY, { sets: ['moe.choiceWeights=softmax', ...sets] })[0];
-    expect(problemOf('moe.selection=ecr', 'moe.capacityFactor=null')).toMatch(
-      /moe\.capacityFactor: null with selection ecr/,
-    );
-    expect(problemOf('moe.selection=tcr', 'moe.selectionSchedule=linear')).toMatch(
-      /moe\.selectionSchedule: linear moves/,
-    );
-    expect(problemOf('moe.selection=tcr', 'moe.ranking=random')).toMatch(
-      /moe\.ranking: random is for experts that choose/,
-    );
-  });
-
-  it('locmoe-plus with margins where experts have no thresholds', () => {
-    for (const without of ['moe.selection=tcr', 'moe.ranking=random', 'moe.capacityFactor=null'])
-      expect(
-        problemsOf(TINY, { sets: ['moe.router=locmoe-plus', 'moe.choiceWeights=margin', without] })[0],
-      ).toMatch(/moe\.choiceWeights: margin is above the threshold/);
-  });
-
-  it('expert choice without any limit', () => {
-    const problemsWith = (...sets: string[]) =>
-      problemsOf(TINY, { sets: ['moe.router=expert-choice', 'moe.capacityFactor=null', ...sets] });
-    // A domain has two experts.
-    for (const sets of [[], ['moe.candidatesPerToken=2']])
-      expect(problemsWith(...sets)[0]).toMatch(
-        /moe\.capacityFactor: null with router expert-choice would send/,
-      );
-    expect(problemsWith('moe.candidatesPerToken=1')).toEqual([]);
-  });
-
-  it('device groups of moge that do not fit the experts of a domain', () => {
-    // 8 experts in 4 groups.
-    const problemsWith = (...sets: string[]) => problemsOf(TINY, { sets: ['moe.router=moge', ...sets] });
-    expect(problemsWith()).toEqual([]);
-    expect(problemsWith('moe.deviceGroups=4')).toEqual([
-      '--set moe.deviceGroups=4: moe.deviceGroups: 4 does not divide the experts of a domain: 2, numExperts over expertGroups',
-    ]);
-    expect(problemsWith('moe.choicesPerDeviceGroup=2')).toEqual([
-      '--set moe.choicesPerDeviceGroup=2: moe.choicesPerDeviceGroup: 2, but a device group has 1 of the 2 experts of a domain',
-    ]);
-    expect(problemsWith('moe.expertGroups=3')).toHaveLength(1);
-  });
-
-  it.each(['switch', 'locmoe', 'deepseek'])(
-    'more experts a token than its domain has, router %s',
-    (router) => {
-      const problemsWith = (k: number) =>
-        problemsOf(TINY, { sets: [`moe.router=${router}`, `moe.expertsPerToken=${k}`] });
-      expect(problemsWith(2)).toEqual([]);
-      expect(problemsWith(3)).toEqual([
-        '--set moe.expertsPerToken=3: moe.expertsPerToken: 3, but a domain has 2 experts: numExperts over expertGroups',
-      ]);
-    },
-  );
-
-  it('a table of one expert after choices of two', () => {
-    const sets = ['moe.router=switch', 'moe.tableAfter=9'];
-    expect(problemsOf(TINY, { sets })).toEqual([]);
-    expect(problemsOf(TINY, { sets: [...sets, 'moe.expertsPerToken=2'] })).toEqual([
-      '--set moe.tableAfter=9: moe.tableAfter: is for one expert a token: set expertsPerToken 1, or tableAfter 0',
-    ]);
-  });
-
-  it('device groups that cannot give a token of deepseek its experts', () => {
-    const problemsWith = (...sets: string[]) =>
-      problemsOf(TINY, { sets: ['moe.router=deepseek', 'moe.maxDeviceGroups=1', ...sets] });
-    expect(problemsWith()).toEqual([]);
-    expect(problemsWith('moe.expertsPerToken=2')[0]).toMatch(
-      /moe\.maxDeviceGroups: 1 of 1 experts each have fewer than expertsPerToken 2$/,
-    );
-    expect(problemsWith('moe.deviceGroups=3')[0]).toMatch(/moe\.deviceGroups: 3 does not divide/);
-    expect(problemsWith('moe.maxDeviceGroups=2')[0]).toMatch(
-      /moe\.maxDeviceGroups: 2 does not divide expertsPerToken 1, of which/,
-    );
-    expect(problemsWith('moe.maxDeviceGroups=3', 'moe.deviceGroups=2')[0]).toMatch(
-      /moe\.maxDeviceGroups: 3, but there are 2 deviceGroups$/,
-    );
-    expect(problemsWith('moe.maxDeviceGroups=null', 'moe.deviceGroups=3')).toEqual([]);
-  });
-
-  it.each([
-    ['moe.sharedExperts=9', '9 shared experts beside 8 routed ones (moe.numExperts); at most as many'],
-    ['moe.sharedExperts=-1', 'must be at least 0'],
-    ['moe.sharedExperts=1.5', 'must be an integer'],
-    ['moe.dFeedForward=0', 'must be more than 0'],
-    ['moe.dFeedForward=half', 'must be a number'],
-  ])('experts of a number or width that cannot be: %s', (set, why) => {
-    expect(problemsOf(TINY, { sets: [set] })).toEqual([`--set ${set}: ${set.split('=')[0]}: ${why}`]);
   });
 
   it('an unknown key', () => {
@@ -294,13 +189,6 @@ describe('bad configurations name the field and where it stands', () => {
     ]);
   });
 
-  it('a deadline too short for those that must come before it', () => {
-    expect(problemsOf(TINY, { sets: ['cluster.collectiveTimeoutS=0.3'] })[0]).toMatch(
-      /cluster\.collectiveTimeoutS: 0\.3 s is too short: the report of a stuck worker .* before the deadline/,
-    );
-    expect(problemsOf(TINY, { sets: ['cluster.collectiveTimeoutS=0.5'] })).toEqual([]);
-  });
-
   it('a link over which no collective can meet its deadline', () => {
     const link = (gbps: number, latencyMs: number) => ({
       sets: [`cluster.interNodeLink={gbps: ${gbps}, latencyMs: ${latencyMs}}`],
@@ -313,24 +201,13 @@ describe('bad configurations name the field and where it stands', () => {
     expect(problemsOf(TINY, { ...link(1e-9, 0), nodes: 1 })).toEqual([]);
   });
 
-  it('a field of what is no section; null is one that is not there', () => {
-    expect(problemsOf(TINY, { sets: ['train.steps.more=1'] })).toEqual([
-      '--set train.steps.more=1: train.steps is a value, not a section',
-    ]);
+  it('null, in whose place fields may be set', () => {
     const sets = ['cluster.interNodeLink.gbps=1', 'cluster.interNodeLink.latencyMs=0'];
     // As a checkpoint writes what is not set.
     const text = JSON.stringify(resolveConfig(TINY, 'run.yaml'));
     expect(text).toContain('"interNodeLink":null');
     const { interNodeLink } = resolveConfig(text, 'run.yaml', { sets }).cluster;
     expect(interNodeLink).toEqual({ gbps: 1, latencyMs: 0 });
-  });
-
-  it('a path where a domain is expected', () => {
-    expect(problemsOf(TINY, { sets: ['data.domains=[/texts/mine.txt]', 'moe.expertGroups=1'] })).toEqual([
-      expect.stringMatching(
-        /unknown domain "\/texts\/mine\.txt".*your own are a domain with a name: \[docs: /,
-      ),
-    ]);
   });
 
   it('no end of problems, by the first twenty', () => {
@@ -408,9 +285,6 @@ describe('overrides', () => {
   });
 
   it('are named when they are at fault', () => {
-    expect(problemsOf(TINY, { sets: ['train.steps=-1'] })[0]).toMatch(
-      /^--set train\.steps=-1: train\.steps: /,
-    );
     expect(problemsOf(TINY, { workersPerNode: 0 })[0]).toMatch(
       /^--workers-per-node 0: cluster\.workersPerNode: /,
     );
@@ -419,6 +293,5 @@ describe('overrides', () => {
     );
     expect(problemsOf(TINY, { sets: ['train..steps=4'] })[0]).toMatch(/^--set train\.\.steps=4: /);
     expect(problemsOf(TINY, { sets: ['steps'] })[0]).toMatch(/expected key=value/);
-    expect(problemsOf(TINY, { sets: ['seed.deep=1'] })[0]).toMatch(/seed is a value/);
   });
 });

@@ -1,11 +1,11 @@
 import { mkdirSync, readFileSync, symlinkSync } from 'node:fs';
 import path from 'node:path';
-import { describe, expect, it } from 'vitest';
+import { expect, it } from 'vitest';
+import { COMMANDS } from '../../src/cli/commands.js';
 import {
   CLI,
   Locmoe,
   locmoe,
-  newestRun,
   ROOT,
   startTraining,
   temporaryFolder,
@@ -21,47 +21,23 @@ const TELLS = `--import=data:text/javascript,${encodeURIComponent(
   });`,
 )}`;
 
-describe('--help', () => {
-  it('lists every command and the exit codes', async () => {
-    const { code, stdout } = await locmoe('--help');
-    expect(code).toBe(0);
-    for (const command of [
-      'train',
-      'serve',
-      'node',
-      'status',
-      'logs',
-      'inspect',
-      'flight',
-      'stop',
-      'health',
-      'certs',
-      'generate',
-      'api',
-      'eval',
-      'bench',
-      'plan',
-    ])
-      expect(stdout).toContain(`  ${command}`);
-    expect(stdout).toContain('130 interrupted');
-  });
+it('--help lists every command and the exit codes', async () => {
+  const { code, stdout } = await locmoe('--help');
+  expect(code).toBe(0);
+  for (const command of Object.keys(COMMANDS)) expect(stdout).toContain(`  ${command}`);
+  expect(stdout).toContain('130 interrupted');
+});
 
-  it('explains a command, without TensorFlow', async () => {
-    const { code, stdout, stderr } = await new Locmoe(['train', '--help'], { NODE_OPTIONS: TELLS }).finished;
-    expect([code, stderr]).toEqual([0, '']);
-    expect(stdout).toMatch(/--workers-per-node <n> +\S{3}/);
-  });
-
-  it('is ready without TensorFlow, whatever the command', async () => {
-    const load = `const { COMMANDS } = await import('${ROOT}/dist/cli/commands.js');
-      for (const { load } of Object.values(COMMANDS)) await load();
-      await import('@locmoe/bench');
-      console.log('loaded', Object.keys(COMMANDS).length);`;
-    const node = [process.execPath, '--input-type=module', '--eval', load];
-    const { code, stdout, stderr } = await new Locmoe([], { NODE_OPTIONS: TELLS }, node).finished;
-    expect([code, stderr]).toEqual([0, '']);
-    expect(stdout).toMatch(/^loaded \d+\n$/);
-  });
+it('no command loads TensorFlow before it is run, nor does --help', async () => {
+  const load = `const { COMMANDS } = await import('${ROOT}/dist/cli/commands.js');
+    for (const { load } of Object.values(COMMANDS)) await load();
+    await import('@locmoe/bench');
+    process.argv = [process.execPath, '${CLI}', 'train', '--help'];
+    await import('${CLI}');`;
+  const node = [process.execPath, '--input-type=module', '--eval', load];
+  const { code, stdout, stderr } = await new Locmoe([], { NODE_OPTIONS: TELLS }, node).finished;
+  expect([code, stderr]).toEqual([0, '']);
+  expect(stdout).toMatch(/--workers-per-node <n> +\S{3}/);
 });
 
 it('commands are printed as the one that prints them was typed, and npx is kept from fetching a package', async () => {
@@ -86,83 +62,60 @@ it('commands are printed as the one that prints them was typed, and npx is kept 
   expect(await printed(byNpx!.split(' '))).toBe(byNpx);
 });
 
-describe('a live run', () => {
-  it('answers status and logs, and is followed to its end', async () => {
-    const folder = temporaryFolder();
-    const run = startTraining({
-      folder,
-      nodes: 1,
-      workersPerNode: 2,
-      sets: ['train.steps=100000', 'logLevel=debug'],
-      env: UNHURRIED,
-    });
-    await run.until(/step +\d+\/100000/);
-    const runs = ['--runs-dir', `${folder}/runs`];
-    const status = await locmoe('status', '--json', ...runs);
-    expect(JSON.parse(status.stdout)).toMatchObject({
-      state: 'running',
-      generation: 1,
-      steps: 100000,
-      workers: [
-        { rank: 0, phase: expect.any(String), pid: run.pidsOf('worker')[0] },
-        { rank: 1, phase: expect.any(String), pid: run.pidsOf('worker')[1] },
-      ],
-    });
-    expect((await locmoe('status', ...runs)).stdout).toMatch(
-      /running, generation 1\n {2}step \d+\/100000 .*\n.*\n {2}a restart would .*\n.*\n {2}rank 0.*\n {2}rank 1.*\n {2}state: .*\b[RS] (runs|sleeps)/,
-    );
-
-    const follower = new Locmoe(['logs', '--follow', '--json', '--rank', '1', '--since', '1s', ...runs]);
-    await follower.until(/"step":\d+.*"msg":"step"/);
-    expect((await locmoe('stop', ...runs)).code).toBe(0);
-    expect((await run.finished).code).toBe(130);
-    const { stdout } = await follower.finished;
-    const records = stdout
-      .trim()
-      .split('\n')
-      .map((line) => JSON.parse(line));
-    expect(new Set(records.map(({ rank }) => rank))).toEqual(new Set([1]));
-
-    const over = await locmoe('status', '--json', ...runs);
-    expect(over.code).toBe(0);
-    expect(JSON.parse(over.stdout)).toMatchObject({
-      state: 'stopped',
-      stopped: 'locmoe stop',
-      loss: expect.any(Number),
-      failure: null,
-    });
-    expect(await locmoe('stop', ...runs)).toMatchObject({
-      code: 2,
-      stderr: expect.stringContaining('is not going on'),
-    });
-    const human = await locmoe('logs', '--level', 'info', '--rank', '0', ...runs);
-    expect(human.stdout).toMatch(/INFO.*node 0 rank 0.*training from step 1 to 100000/);
-    expect(human.stdout).not.toMatch(/rank 1/);
+it('a live run answers status and logs, and is followed to its end', async () => {
+  const folder = temporaryFolder();
+  const run = startTraining({
+    folder,
+    nodes: 1,
+    workersPerNode: 2,
+    sets: ['train.steps=100000', 'logLevel=debug'],
+    env: UNHURRIED,
   });
+  await run.until(/step +\d+\/100000/);
+  const runs = ['--runs-dir', `${folder}/runs`];
+  const status = await locmoe('status', '--json', ...runs);
+  expect(JSON.parse(status.stdout)).toMatchObject({
+    state: 'running',
+    generation: 1,
+    steps: 100000,
+    workers: [0, 1].map((rank) => ({ rank, phase: expect.any(String), pid: run.pidsOf('worker')[rank] })),
+  });
+  expect((await locmoe('status', ...runs)).stdout).toMatch(
+    /running, generation 1\n {2}step \d+\/100000 .*\n.*\n {2}a restart would .*\n.*\n {2}rank 0.*\n {2}rank 1.*\n {2}state: .*\b[RS] (runs|sleeps)/,
+  );
+
+  const follower = new Locmoe(['logs', '--follow', '--json', '--rank', '1', '--since', '1s', ...runs]);
+  await follower.until(/"step":\d+.*"msg":"step"/);
+  expect((await locmoe('stop', ...runs)).code).toBe(0);
+  expect((await run.finished).code).toBe(130);
+  const records = (await follower.finished).stdout.trim().split('\n');
+  expect(new Set(records.map((line) => JSON.parse(line).rank))).toEqual(new Set([1]));
+
+  const over = await locmoe('status', '--json', ...runs);
+  expect(over.code).toBe(0);
+  expect(JSON.parse(over.stdout)).toMatchObject({ state: 'stopped', stopped: 'locmoe stop', failure: null });
+  expect(await locmoe('stop', ...runs)).toMatchObject({
+    code: 2,
+    stderr: expect.stringContaining('is not going on'),
+  });
+  const human = await locmoe('logs', '--level', 'info', '--rank', '0', ...runs);
+  expect(human.stdout).toMatch(/INFO.*node 0 rank 0.*training from step 1 to 100000/);
+  expect(human.stdout).not.toMatch(/rank 1/);
 });
 
-describe('a finished run', () => {
-  it('is evaluated by domain, as it was while it was trained', async () => {
-    const folder = temporaryFolder();
-    const run = await trainToTheEnd({
-      folder,
-      nodes: 2,
-      workersPerNode: 1,
-      sets: ['train.validationSequences=8', 'train.steps=6'],
-    });
-    expect(run).toBe(newestRun(folder));
-    const { code, stdout } = await locmoe('eval', '--checkpoint', run, '--json');
-    expect(code).toBe(0);
-    const { step, sameAsTraining, domains } = JSON.parse(stdout);
-    expect({ step, sameAsTraining }).toEqual({ step: 6, sameAsTraining: true });
-    const summary = JSON.parse(readFileSync(`${run}/summary.json`, 'utf8'));
-    // The run's own last validation was done by two ranks; one process finds the same.
-    for (const [i, { domain, loss, tokens }] of domains.entries()) {
-      expect(domain).toBe(summary.validation.domains[i].domain);
-      expect(tokens).toBe(summary.validation.domains[i].tokens);
-      expect(loss).toBeCloseTo(summary.validation.domains[i].loss, 4);
-    }
-    const fewer = await locmoe('eval', '--checkpoint', run, '--sequences', '3');
-    expect(fewer.stdout).toContain('read other tokens: up to 8 sequences of each domain.\n');
-  });
+it('a finished run is evaluated by one process as two ranks did while it was trained', async () => {
+  const sets = ['train.validationSequences=8', 'train.steps=1'];
+  const run = await trainToTheEnd({ folder: temporaryFolder(), nodes: 1, workersPerNode: 2, sets });
+  const { code, stdout } = await locmoe('eval', '--checkpoint', run, '--json');
+  expect(code).toBe(0);
+  const { step, sameAsTraining, domains } = JSON.parse(stdout);
+  expect({ step, sameAsTraining }).toEqual({ step: 1, sameAsTraining: true });
+  const summary = JSON.parse(readFileSync(`${run}/summary.json`, 'utf8'));
+  for (const [i, { domain, loss, tokens }] of domains.entries()) {
+    const trained = summary.validation.domains[i];
+    expect({ domain, tokens }).toEqual({ domain: trained.domain, tokens: trained.tokens });
+    expect(loss).toBeCloseTo(trained.loss, 4);
+  }
+  const fewer = await locmoe('eval', '--checkpoint', run, '--sequences', '3');
+  expect(fewer.stdout).toContain('read other tokens: up to 8 sequences of each domain.\n');
 });

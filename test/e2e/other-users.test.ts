@@ -30,8 +30,11 @@ const STRANGER = fileURLToPath(new URL('./stranger.program.mjs', import.meta.url
 const GUESSES = ['a-token-of-sixteen-characters', 'x'.repeat(43)];
 /** It runs until it is stopped, with snapshots in shared memory, and survives what happens to it here. */
 const SETS = [
-  ...['train.steps=100000', 'train.checkpointEvery=20', 'train.snapshotEvery=5'],
-  ...['cluster.maxRestarts=5', 'cluster.collectiveTimeoutS=5'],
+  'train.steps=100000',
+  'train.checkpointEvery=20',
+  'train.snapshotEvery=5',
+  'cluster.maxRestarts=5',
+  'cluster.collectiveTimeoutS=5',
 ];
 /** Slow steps; and after the first restart a worker hangs once, to be asked for its stack. */
 const HANGS_ONCE = 'step.begun:*:sleep=100,step.begun:10:sleep=60000:rank=1:generation=2';
@@ -155,25 +158,27 @@ it('no other user of the machine joins, stops, reads or enters a run, in twelve 
   };
   const at = ['--coordinator', coordinator];
   const of = ['--run', runDir];
+  const guessed = [...at, '--token-file', guess];
   const nodes = [
-    type('node', ...at, '--forever', '--join-timeout', '20', '--token-file', guess),
+    type('node', ...guessed, '--forever', '--join-timeout', '20'),
     type('node', ...at, '--join-timeout', '20'),
   ];
   // A place is free for a while.
-  process.kill(run.pidsOf('agent')[0], 'SIGKILL');
+  process.kill(run.pidsOf('agent')[0]!, 'SIGKILL');
   await run.until(/^recovered: /m, 120_000);
   await run.until(/generation 2 failed: /, 240_000);
   await run.until(/recovered: [\s\S]*\nrecovered: /, 240_000);
 
   stranger.child.stdin!.end();
-  const { join } = JSON.parse((await stranger.lines(2))[1]) as Record<string, Found>;
+  const { join } = JSON.parse((await stranger.lines(2))[1]!) as Record<string, Found>;
+  // Each of the commands that read the folder of a run would fail alike, as the stranger has tried that folder.
   const command = {
     stop: (await type('stop', ...of)) ?? (await type('stop', ...at)),
-    status: (await type('status', ...of)) ?? (await type('status', ...at, '--token-file', guess)),
-    logs: await type('logs', ...of),
-    inspect: await type('inspect', ...of),
-    chaos: await type('chaos', ...of, '--for', '5s'),
-    read: (await type('trace', runDir)) ?? (await type('generate', '--checkpoint', runDir, '--prompt', 'a')),
+    status: await type('status', ...guessed),
+    inspect: NIGHTLY ? await type('inspect', ...of) : null,
+    logs: NIGHTLY ? await type('logs', ...of) : null,
+    chaos: NIGHTLY ? await type('chaos', ...of, '--for', '5s') : null,
+    read: NIGHTLY ? await type('trace', runDir) : null,
   };
   const found: readonly (readonly [string, readonly Found[]])[] = [
     ['join in place of a killed agent', [join, ...(await Promise.all(nodes))]],

@@ -95,136 +95,76 @@ export const BENCHES: readonly Printing[] = [
 /** Says what to install where there is no PyTorch. */
 export const AGAINST_TORCH = 'npx locmoe bench step --peer torch';
 
+const PRINTING = [STATUS, [OWN_PROMPT], AFTERWARDS, DOCTOR, CONFIG, PLANS, PAGES, BENCHES].flat();
+const TRAININGS = [TRAIN, OWN_TEXT, RESUME, FORK, ONE_NODE, HTTP, TENSORBOARD];
+const OTHERS = [STOP, FLIGHT, JQ, AGAINST_TORCH];
+
 export const HERE: readonly string[] = [
-  ...[TRAIN, OWN_TEXT, RESUME, FORK, ONE_NODE, HTTP, TENSORBOARD, STOP, FLIGHT, JQ],
-  ...[...FOLLOWING, ...CERTS, AGAINST_TORCH],
-  ...[...STATUS, OWN_PROMPT, ...AFTERWARDS, ...DOCTOR, ...CONFIG, ...PLANS, ...PAGES, ...BENCHES].map(
-    ([command]) => command,
-  ),
+  ...PRINTING.map(([command]) => command),
+  ...TRAININGS,
+  ...FOLLOWING,
+  ...CERTS,
+  ...OTHERS,
 ];
-/** What is not run here, and why. */
+/** What is not run here, by where it is run, or why it is not. */
 export const ELSEWHERE: readonly (readonly [RegExp, string])[] = [
-  [/^npx (--no-install )?locmoe$/, 'cli.test.ts types both'],
-  [/^npm (run (setup|build|check|check:fast|lint)|test)$/, 'CI runs `npm test`, which is these'],
-  [/^npm run format$|^npx vitest run test\/routing$/, 'CI runs the lint and the tests of all files'],
-  [/^npm run proto$/, 'generated-types.test.ts holds what it writes to proto/'],
-  [/^npm run docs:api$/, 'package.test.ts makes the reference'],
-  [
-    /^npm run docs:site$|^npx locmoe train --config docs\/model\.yaml$/,
-    'site.test.ts makes the site, and trains its model',
-  ],
-  [/^npx locmoe config show .*my-router\.mjs$/, 'stranger-router.test.ts names a router so'],
-  [
-    /my-router\.mjs|^python3 -m http\.server /,
-    'tutorials.test.ts follows the tutorials of documents and routers',
-  ],
-  [/^docker kill locmoe-node-2$|^curl .* http:\/\/127\.0\.0\.1:8080\/metrics$/, 'test/cluster/compose.ts'],
-  [/^npx locmoe config docs > docs/, 'test/config/reference.test.ts holds the page to what it prints'],
-  [/^npm run quickstart$/, 'set-up and build, which CI runs, then the training with which this file begins'],
-  [
-    /^npm run package$|^npm install .*locmoe-0\.1\.0\.tgz$/,
-    'builds, which CI has done; package.test.ts packs and installs',
-  ],
-  [/^npx locmoe setup --corpus$/, 'package.test.ts and CI install what it installs'],
-  [/^(npx )?locmoe setup --corpus large$/, 'downloads 150 MB; large-corpus.test.ts reads its kinds of files'],
-  [
-    /^npx locmoe train --config routers-large$/,
-    'takes the large corpus; resolve.test.ts resolves every recipe',
-  ],
-  [
-    /^npx locmoe export .*--to gguf /,
-    'gguf.test.ts exports models of family mixtral, which the run here is not',
-  ],
-  [/^npx locmoe export .*my-(base|adapter)$/, 'published.test.ts exports both of family mixtral'],
-  [/^npx locmoe train --config mixtral-tiny$/, 'mixtral.test.ts trains a smaller model of the family'],
-  [
-    /^npx locmoe .*\bsmollm\b/,
-    'takes a model of the Hub; mixtral.test.ts and checkpoint/huggingface.test.ts do it with smaller folders',
-  ],
-  [/^npx locmoe train --config tiny --init /, 'init.test.ts trains so, from runs with other routers too'],
-  [/^npx locmoe train --config tiny --(set model\.numDenseLayers|inherit)/, 'inherit.test.ts trains both'],
-  [/^npx locmoe train --init my-telecom$/, 'sub-model.test.ts trains so'],
-  [
-    /^npx locmoe train --text .* --print-config/,
-    'train-text.test.ts trains so, and goes on with what --print-config prints',
-  ],
-  [
-    /^npx locmoe train --instruct |"What is the capital of Brellin\?"$/,
-    'fine-tune.test.ts trains and asks so',
-  ],
-  [/^(npx )?locmoe data inspect /, 'data-inspect.test.ts'],
-  [/^npx locmoe eval .*--(cloze|task|compare)\b/, 'eval.test.ts evaluates so, with less to do'],
-  [/^npx locmoe doctor --config tiny$/, 'doctor.test.ts tries a smaller configuration so'],
-  [/^npx locmoe bench step --peer torch --quick$/, 'bench-step.test.ts runs it with less to do'],
-  [/^npx locmoe (train|eval) .*--routes /, 'replay.test.ts replays so'],
-  [
-    /^npx locmoe bench place$|^npx locmoe train .*moe\.placement=|^npx locmoe routes place /,
-    'bench-place.test.ts places and trains so, with less to do',
-  ],
-  [
-    /^npx locmoe routes |^npx locmoe eval .*--ablate|^npx locmoe train .*train\.recordRoutes/,
-    'routes.test.ts records and reports so',
-  ],
-  [/^npx locmoe trace .*--steps /, 'trace.test.ts asks for ranges of steps'],
-  [/^npm run bench:all/, 'takes hours; it is typechecked'],
-  [/^npx locmoe bench routers$/, 'takes hours; bench-routers.test.ts runs it with less to do'],
-  [
-    /^node scripts\/(chromium|base-image)\.mjs$/,
-    'installs Debian packages; CI runs it where there are containers',
-  ],
-  [/^packages\/bench\/peers\/install\.sh$/, 'installs Debian packages'],
-  [/^npx locmoe bench kernels$/, 'bench-kernels.test.ts runs it with less to do'],
-  [/^npm run study -- /, 'studies/test/e2e runs them with less to do'],
-  [/^npx locmoe bench recovery$/, 'takes two hours; soak.test.ts runs a part of it'],
-  [/^npx locmoe chaos /, 'chaos.test.ts injects faults into runs of its own'],
-  [
-    /^(locmoe (serve|node) --c|locmoe (status|logs|stop) --runs-dir|locmoe generate --checkpoint \/shared)|^export LOCMOE_TLS_DIR/,
-    'test/cluster/machines.test.ts',
-  ],
-  [
-    /^scp |^export PATH=\/opt|^locmoe setup$|^locmoe doctor$/,
-    'package.test.ts installs and sets up; npx locmoe doctor is run here',
-  ],
-  [
-    /^(sbatch|scancel) |^locmoe certs --out ~|^locmoe inspect --runs-dir runs\/JOB/,
-    'test/cluster/slurm.test.ts',
-  ],
-  [/^mpirun |^locmoe launch /, 'test/e2e/launch.test.ts'],
-  [/docker compose /, 'test/cluster/compose.ts and configuration.test.ts'],
-  [/^docker (stop|kill)$/, 'named in a sentence; test/cluster/compose.ts does both'],
-  [/^docker (swarm|stack|service) |^export LOCMOE_IMAGE|^export VOLUME_TYPE/, 'test/cluster/swarm.ts'],
-  [/^kubectl /, 'there is no cluster; test/cluster/configuration.test.ts validates the manifests'],
-  [/^logcli |^export LOKI_/, 'foreign; packages/logs/test/loki asks what it asks'],
-  [/^curl http:\/\/127\.0\.0\.1:8000\/v1\//, 'api.test.ts and test/api ask the same'],
-  [/^lm_eval /, 'foreign; api.test.ts and test/api ask what it asks'],
-  [/^tensorboard /, 'foreign; test/metrics/tensorboard reads the files back'],
+  [/^npx (--no-install )?locmoe$/, 'e2e/cli'],
+  [/^npm (run (setup|build|check|check:fast|lint|quickstart)|test)$/, 'CI runs these, or what they consist of'],
+  [/^npm run format$|^npx vitest run test\/routing$/, 'CI lints and tests all files'],
+  [/^npm run proto$/, 'rpc/generated-types'],
+  [/^npm run docs:api$|^npm run package$|^npm install .*locmoe-0\.1\.0\.tgz$/, 'e2e/package'],
+  [/^npm run docs:site$|^npx locmoe train --config docs\/model\.yaml$/, 'e2e/site'],
+  [/^npx locmoe config show .*my-router\.mjs$/, 'cli/stranger-router'],
+  [/my-router\.mjs|^python3 -m http\.server /, 'e2e/tutorials'],
+  [/^npx locmoe config docs > docs/, 'config/reference'],
+  [/^npx locmoe setup --corpus$|^scp |^export PATH=\/opt|^locmoe (setup|doctor)$/, 'e2e/package'],
+  [/^(npx )?locmoe setup --corpus large$/, 'It downloads 150 MB.'],
+  [/^npx locmoe train --config routers-large$/, 'It takes the large corpus.'],
+  [/^npx locmoe export .*(--to gguf |my-(base|adapter)$)/, 'a model of the family mixtral, which the run here is not'],
+  [/^npx locmoe train --config mixtral-tiny$|^npx locmoe .*\bsmollm\b/, 'e2e/mixtral'],
+  [/^npx locmoe train --config tiny --init /, 'e2e/init'],
+  [/^npx locmoe train --config tiny --(set model\.numDenseLayers|inherit)/, 'e2e/inherit'],
+  [/^npx locmoe train --init my-telecom$/, 'e2e/sub-model'],
+  [/^npx locmoe train --text .* --print-config/, 'e2e/train-text'],
+  [/^npx locmoe train --instruct |"What is the capital of Brellin\?"$/, 'e2e/fine-tune'],
+  [/^(npx )?locmoe data inspect /, 'cli/data-inspect'],
+  [/^npx locmoe eval .*--(cloze|task|compare)\b/, 'e2e/eval'],
+  [/^npx locmoe doctor --config tiny$/, 'e2e/doctor'],
+  [/^npx locmoe bench step --peer torch --quick$/, 'e2e/bench-step'],
+  [/^npx locmoe (train|eval) .*--routes /, 'e2e/replay'],
+  [/^npx locmoe (bench place$|train .*moe\.placement=|routes place )/, 'e2e/bench-place'],
+  [/^npx locmoe (routes |eval .*--ablate|train .*train\.recordRoutes)/, 'e2e/routes'],
+  [/^npx locmoe trace .*--steps /, 'e2e/trace'],
+  [/^npx locmoe bench routers$/, 'e2e/bench-routers'],
+  [/^npx locmoe bench kernels$/, 'e2e/bench-kernels'],
+  [/^npx locmoe bench recovery$/, 'e2e/soak'],
+  [/^npx locmoe chaos /, 'e2e/chaos'],
+  [/^npm run (study -- |bench:all)/, 'They take hours; studies/test/e2e runs them with less to do.'],
+  [/^node scripts\/(chromium|base-image)\.mjs$|^packages\/bench\/peers\/install\.sh$/, 'They install Debian packages.'],
+  [/^locmoe (serve|node) --c|^locmoe (status|logs|stop) --runs-dir|^export LOCMOE_TLS_DIR/, 'cluster/machines'],
+  [/^locmoe generate --checkpoint \/shared/, 'cluster/machines'],
+  [/^(sbatch|scancel) |^locmoe certs --out ~|^locmoe inspect --runs-dir runs\/JOB/, 'cluster/slurm'],
+  [/^mpirun |^locmoe launch /, 'e2e/launch'],
+  [/^docker (stop|kill)|docker compose |^curl .* http:\/\/127\.0\.0\.1:8080\/metrics$/, 'cluster/containers'],
+  [/^docker (swarm|stack|service) |^export (LOCMOE_IMAGE|VOLUME_TYPE)/, 'cluster/containers'],
+  [/^kubectl /, 'cluster/configuration'],
+  [/^(logcli|lm_eval|tensorboard) |^export LOKI_|^curl http:\/\/127\.0\.0\.1:8000\/v1\//, 'These are programs of others.'],
 ];
 
-/** What is typed here by night alone, and what stands for it by day. */
-const BY_NIGHT: ReadonlyMap<string, string> = new Map([
-  [RESUME, 'resume.test.ts and recovery.test.ts go on'],
-  [FLIGHT, 'stopped-worker.test.ts asks so'],
-  [FORK, 'going-on.test.ts branches a run'],
-  [HTTP, 'linger.test.ts asks for the metrics at a port of its own'],
-  [TENSORBOARD, 'metrics.test.ts reads the events'],
-  [ONE_NODE, 'the layout law has 1x2'],
-  [OWN_TEXT, 'train-text.test.ts trains so'],
-  [OWN_PROMPT[0], 'train-text.test.ts continues a text'],
-  [AGAINST_TORCH, 'bench-step.test.ts runs it with less to do'],
-  ...BENCHES.map(([command]) => [command, 'tests of each bench run it with less to do'] as const),
-  ...AFTERWARDS.flatMap(([command]) =>
-    /logs .*(-C|--level|step=)/.test(command) ? [[command, 'tests of the logs ask so'] as const] : [],
-  ),
-  ...AFTERWARDS.flatMap(([command]) =>
-    /--(top-p|stop|to) /.test(command) ? [[command, 'tests of generate and export do so'] as const] : [],
-  ),
-  ...PLANS.slice(1).map(([command]) => [command, 'the first of them'] as const),
-  ...[PAGES[1], PAGES[2], PAGES[4]].map(([command]) => [command, 'the others of them'] as const),
-]);
+/** What is typed here by day: a reader's first hour. Tests of the other commands run those with less to do. */
+const BY_DAY: readonly string[] = [
+  'npx locmoe logs',
+  'npx locmoe generate --checkpoint runs/RUN --prompt "The" --domain en',
+  'npx locmoe generate --checkpoint runs/RUN --interactive --domain en',
+  'npx locmoe doctor',
+  'npx locmoe config show --config tiny',
+  'locmoe inspect',
+  'npx locmoe api --checkpoint runs/RUN',
+];
 
 /** The commands of a list that are typed now. */
 export function now<T extends readonly [command: string, ...rest: readonly unknown[]]>(
   list: readonly T[],
 ): readonly T[] {
-  return list.filter(([command]) => NIGHTLY || !BY_NIGHT.has(command));
+  return list.filter(([command]) => NIGHTLY || BY_DAY.includes(command));
 }
