@@ -61,42 +61,12 @@ describe('what a clone brings along', () => {
     }
   });
 
-  it('puts into a package the jobs and units that docs/cluster.md uses there', () => {
-    expect(files).toContain('deploy');
-    for (const file of ['slurm/locmoe.sbatch', 'systemd/locmoe-node.service'])
-      expect(existsSync(path.join(ROOT, 'deploy', file)), file).toBe(true);
-  });
-
   it('sets up in a package the TensorFlow that the tests run on', () => {
     const versions = ['package.json', 'tensorflow/package.json'].map((file) => {
       const { dependencies, devDependencies } = JSON.parse(read(file));
       return { ...dependencies, ...devDependencies }['@tensorflow/tfjs-node'];
     });
     expect(versions[1]).toBe(versions[0]);
-  });
-
-  it("puts back only functions that TensorFlow's package calls", () => {
-    const backend = read('node_modules/@tensorflow/tfjs-node/dist/nodejs_kernel_backend.js');
-    for (const [, name] of read('scripts/removed-util.mjs').matchAll(/^util\.(\w+) =/gm))
-      expect(backend, 'scripts/removed-util.mjs can go').toContain(`util_1.${name})`);
-  });
-
-  it('asks in issues for what each form says', () => {
-    const folder = '.github/ISSUE_TEMPLATE';
-    const forms = readdirSync(path.join(ROOT, folder)).filter((file) => file !== 'config.yml');
-    expect(forms.length).toBeGreaterThan(0);
-    for (const file of forms) {
-      const { name, description, body } = parse(read(path.join(folder, file)));
-      expect(
-        [name, description].every((text) => typeof text === 'string'),
-        file,
-      ).toBe(true);
-      for (const { type, id, attributes } of body) {
-        expect(['textarea', 'input', 'dropdown', 'checkboxes'], file).toContain(type);
-        expect(id, file).toMatch(/^[a-z]+$/);
-        expect(attributes.label, file).toBeTruthy();
-      }
-    }
   });
 
   // A template of a study is written into docs/results, from where its links lead.
@@ -108,12 +78,6 @@ describe('what a clone brings along', () => {
   it.each(pages)('links in %s lead to files', (file) => {
     const links = [...read(file).matchAll(/\]\((?!\w+:|#)([^)#\s]+)/g)].map(([, target]) => target!);
     expect(links.filter((link) => !existsSync(path.join(ROOT, path.dirname(file), link)))).toEqual([]);
-  });
-
-  it('knows its pages', () => {
-    expect(pages).toEqual(
-      expect.arrayContaining(['README.md', 'SECURITY.md', 'docs/architecture.md', 'docs/results/step.md']),
-    );
   });
 });
 

@@ -71,7 +71,8 @@ data: { validationShare: 0.2, domains: [notes: { files: notes/*.txt }, lines: { 
 
 it('counts the steps of --text by what is left of it without duplicates', async () => {
   mkdirSync(path.join(folder, 'same'));
-  for (const name of ['a', 'b', 'c']) writeFileSync(path.join(folder, `same/${name}.txt`), sentences(0, 4000));
+  for (const name of ['a', 'b', 'c'])
+    writeFileSync(path.join(folder, `same/${name}.txt`), sentences(0, 4000));
   const report = await inspect('--text', path.join(folder, 'same/*.txt'), '--json');
   const [{ duplicates, train, validation, passes }] = JSON.parse(report).domains;
   expect(duplicates).toBeGreaterThan(train.documents + validation.documents);

@@ -14,45 +14,39 @@ const FIXED_PORT = '127.0.0.1:9464';
 const FAILED = { kind: 'failed', isSignalled: false } as const;
 const FINISHED = { kind: 'finished', isSignalled: false } as const;
 
-describe('a process serves how its run ended', () => {
-  it('to Prometheus, where that asks or may ask', () => {
-    const [onTerminal, scraped] = [true, true];
-    expect(lingerSeconds({ http: FIXED_PORT }, FAILED, !scraped, !onTerminal)).toBe(120);
-    expect(lingerSeconds({ http: FIXED_PORT }, FINISHED, !scraped, !onTerminal)).toBe(120);
-    expect(lingerSeconds({ http: FREE_PORT }, FAILED, !scraped, !onTerminal)).toBe(0);
-    expect(lingerSeconds({ http: FREE_PORT }, FAILED, scraped, !onTerminal)).toBe(120);
-    expect(lingerSeconds({ http: FIXED_PORT }, FAILED, !scraped, onTerminal)).toBe(0);
-    expect(lingerSeconds({ http: FIXED_PORT }, FAILED, scraped, onTerminal)).toBe(120);
-  });
+const STOPPED = { kind: 'finished', isSignalled: true } as const;
 
-  it('to the next scrape after a signal, where there were some, but not after two signals', () => {
-    const stopped = { ...FINISHED, isSignalled: true };
-    expect(lingerSeconds({ http: FIXED_PORT }, stopped, true, false)).toBe(30);
-    expect(lingerSeconds({ http: FIXED_PORT, resumeOrStart: true }, stopped, true, false)).toBe(30);
-    expect(lingerSeconds({ http: FIXED_PORT }, stopped, false, false)).toBe(0);
-    for (const [linger, seconds] of [
-      [0, 0],
-      [7, 7],
-      [60, 30],
-      [true, 30],
-    ] as const)
-      expect(lingerSeconds({ http: FIXED_PORT, linger }, stopped, true, false)).toBe(seconds);
-    expect(lingerSeconds({ http: FIXED_PORT }, { ...FAILED, isSignalled: true }, true, false)).toBe(0);
-  });
-
-  it('for as long as it is told', () => {
-    expect(lingerSeconds({ http: FREE_PORT, linger: 7 }, FINISHED, false, true)).toBe(7);
-    expect(lingerSeconds({ http: FIXED_PORT, linger: 0 }, FAILED, true, false)).toBe(0);
-    expect(lingerSeconds({ http: FREE_PORT, linger: true }, FAILED, false, true)).toBe(Infinity);
-    expect(lingerSeconds({ http: false, linger: 7 }, FAILED, false, false)).toBe(0);
-  });
-
-  it('but not where another process takes over: a failed run goes on at once', () => {
-    const supervised = { http: FIXED_PORT, linger: 20, resumeOrStart: true };
-    expect(lingerSeconds(supervised, FAILED, true, false)).toBe(0);
-    expect(lingerSeconds(supervised, FINISHED, true, false)).toBe(20);
-  });
-});
+it.each<[why: string, ...args: Parameters<typeof lingerSeconds>, seconds: number]>([
+  ['Prometheus may scrape a fixed port', { http: FIXED_PORT }, FAILED, false, false, 120],
+  ['Prometheus may scrape a fixed port', { http: FIXED_PORT }, FINISHED, false, false, 120],
+  ['nobody scrapes a free port', { http: FREE_PORT }, FAILED, false, false, 0],
+  ['somebody has scraped', { http: FREE_PORT }, FAILED, true, false, 120],
+  ['somebody waits at a terminal', { http: FIXED_PORT }, FAILED, false, true, 0],
+  ['somebody has scraped', { http: FIXED_PORT }, FAILED, true, true, 120],
+  ['a signal asked for the end, and the next scrape comes', { http: FIXED_PORT }, STOPPED, true, false, 30],
+  ['a signal asked for the end, and nobody scrapes', { http: FIXED_PORT }, STOPPED, false, false, 0],
+  ['it is told so', { http: FIXED_PORT, linger: 7 }, STOPPED, true, false, 7],
+  ['a signal leaves half a minute at most', { http: FIXED_PORT, linger: true }, STOPPED, true, false, 30],
+  ['two signals leave nothing', { http: FIXED_PORT }, { kind: 'failed', isSignalled: true }, true, false, 0],
+  ['it is told so', { http: FREE_PORT, linger: 7 }, FINISHED, false, true, 7],
+  ['it is told so', { http: FIXED_PORT, linger: 0 }, FAILED, true, false, 0],
+  ['it is told so', { http: FREE_PORT, linger: true }, FAILED, false, true, Infinity],
+  ['nothing is served', { http: false, linger: 7 }, FAILED, false, false, 0],
+  [
+    'another process takes over',
+    { http: FIXED_PORT, linger: 20, resumeOrStart: true },
+    FAILED,
+    true,
+    false,
+    0,
+  ],
+  ['the run is over', { http: FIXED_PORT, linger: 20, resumeOrStart: true }, FINISHED, true, false, 20],
+])(
+  'a process serves how its run ended as long as %s: %j',
+  (_, options, outcome, wasScraped, isTTY, seconds) => {
+    expect(lingerSeconds(options, outcome, wasScraped, isTTY)).toBe(seconds);
+  },
+);
 
 describe('a process that wants the port', () => {
   const PORT = 9464;

@@ -37,10 +37,16 @@ describe('a configuration is refused before anything starts', () => {
   it.each([
     ['model.numHeads=3', /model\.numHeads: dModel 32 is not divisible by numHeads 3/],
     ['moe.numExperts=5', /moe\.numExperts: 5 experts cannot be spread evenly over 2 workers/],
-    ['moe.router=best', /--set moe\.router=best: moe\.router: must be one of deepseek, expert-choice, hash, /],
+    [
+      'moe.router=best',
+      /--set moe\.router=best: moe\.router: must be one of deepseek, expert-choice, hash, /,
+    ],
     ['train.lora.rank=0', /--set train\.lora\.rank=0: train\.lora\.rank: must be /],
     ['train.lora={rank: 2, on: [mlp]}', /: train\.lora\.on\.0: must be one of attention, experts/],
-    ['train.lora.rank=2', /^locmoe: train\.lora: .* the weights of another run; say of which with --init RUN$/m],
+    [
+      'train.lora.rank=2',
+      /^locmoe: train\.lora: .* the weights of another run; say of which with --init RUN$/m,
+    ],
     ['moe.numExperts=100000000', /a rank would hold [\d,]+ parameters .* this machine .* has [\d.]+ GB/],
     ['data.domains=[en, klingon]', /^locmoe: --set .*unknown domain "klingon"; known domains are en/],
   ])('with %s', (set, pattern) => refused(withSet(set), pattern));
@@ -154,9 +160,21 @@ describe('a checkpoint is refused', () => {
 
   it.each<[part: string, sets: string[], why: RegExp]>([
     ['another width', ['model.dModel=64'], /does not fit .*: model\.dModel is \d+ there and 64 in this run/],
-    ['another router', ['moe.router=hash'], /does not fit .*: moe\.router is switch there and hash in this run/],
-    ['domains in another order', ['data.domains=[code, en]'], /is \[en, code\] there and \[code, en\] in this/],
-    ['other domains', ['data.domains=[en, zh]'], /data\.domains is \[en, code\] there and \[en, zh\] in this run\n/],
+    [
+      'another router',
+      ['moe.router=hash'],
+      /does not fit .*: moe\.router is switch there and hash in this run/,
+    ],
+    [
+      'domains in another order',
+      ['data.domains=[code, en]'],
+      /is \[en, code\] there and \[code, en\] in this/,
+    ],
+    [
+      'other domains',
+      ['data.domains=[en, zh]'],
+      /data\.domains is \[en, code\] there and \[en, zh\] in this run\n/,
+    ],
     // This is known once its text is prepared.
     ['another tokenizer', ['data.maxBytesPerDomain=30000'], /does not fit .*: tokenizer SHA-256 is /],
     ['no step to do', ['train.steps=15'], /has done 15 steps, and train\.steps is 15; .*train\.steps=30/],

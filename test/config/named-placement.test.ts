@@ -59,50 +59,27 @@ describe('moe.placement', () => {
     );
   });
 
-  it.each([
+  it.each<[change: object, message: string]>([
+    [{ layers: { 1: [1, 0, 1], 2: [0, 1, 0, 1] } }, 'layer 1 has 3 places for 4 experts'],
     [
-      'leaves an expert out',
-      { layers: { 1: [1, 0, 1], 2: [0, 1, 0, 1] } },
-      'layer 1 has 3 places for 4 experts',
-    ],
-    [
-      'names an expert twice',
       { layers: { 1: [1, 0, 0, 1], 2: [0, 1, 0, 1, 1] } },
       'layer 2 has 5 places for 4 experts; each expert has one',
     ],
     [
-      'is uneven',
       { layers: { 1: [1, 0, 0, 0], 2: [0, 1, 0, 1] } },
       'layer 1 gives rank 0 3 experts; each of 2 ranks holds 2 of 4',
     ],
+    [{ layers: { 1: [1, 0, 0, 2], 2: [0, 1, 0, 1] } }, 'layer 1 names rank 2'],
+    [{ layers: { 1: [1, 0, 0, 1] } }, 'leaves out layer 2; the sparse layers are 1, 2'],
+    [{ layers: { ...PLACEMENT.layers, 3: [1, 0, 0, 1] } }, 'names layer 3; the sparse layers are 1, 2'],
+    [{ numExperts: 8 }, 'is for 8 experts in a layer, and the model has 4 (moe.numExperts)'],
     [
-      'names a rank that is not there',
-      { layers: { 1: [1, 0, 0, 2], 2: [0, 1, 0, 1] } },
-      'layer 1 names rank 2',
-    ],
-    ['leaves a layer out', { layers: { 1: [1, 0, 0, 1] } }, 'leaves out layer 2; the sparse layers are 1, 2'],
-    [
-      'has another layer',
-      { layers: { ...PLACEMENT.layers, 3: [1, 0, 0, 1] } },
-      'names layer 3; the sparse layers are 1, 2',
-    ],
-    [
-      'is for other experts',
-      { numExperts: 8 },
-      'is for 8 experts in a layer, and the model has 4 (moe.numExperts)',
-    ],
-    [
-      'is for other ranks',
       { workersPerNode: 2 },
-      'is for 2 x 2 ranks (nodes x workers), and this run has 2 x 1; make another with locmoe routes place',
+      'is for 2 x 2 ranks (nodes x workers), and this run has 2 x 1; make another with locmoe',
     ],
-    [
-      'has a later version',
-      { version: 2 },
-      'is no placement of experts (version: Invalid input: expected 1)',
-    ],
-    ['has ranks that are no numbers', { layers: { 1: ['0'] } }, 'is no placement of experts'],
-  ])('that %s is refused in one line', (_, change, message) => {
+    [{ version: 2 }, 'is no placement of experts (version: Invalid input: expected 1)'],
+    [{ layers: { 1: ['0'] } }, 'is no placement of experts'],
+  ])('with %j is refused in one line', (change, message) => {
     written({ ...PLACEMENT, ...change });
     const refused = () => resolve('placement.json');
     expect(refused).toThrow(message);
@@ -124,30 +101,16 @@ describe('moe.placement', () => {
     ).toThrow('moe.placement: is for a whole model');
   });
 
-  it.each([
-    ['no JSON', () => written('{ "version": 1,', 'broken.json'), /broken\.json: is no JSON/],
-    ['a folder', () => mkdtempSync(path.join(folder, 'sub-')), /no regular file but a folder/],
-    ['a device', () => '/dev/zero', /\/dev\/zero: is no regular file but a device/],
-    [
-      'a pipe',
-      () => {
-        execFileSync('mkfifo', [path.join(folder, 'pipe')]);
-        return path.join(folder, 'pipe');
-      },
-      /no regular file but a pipe/,
-    ],
-    [
-      'a huge file',
-      () => written(' '.repeat(2 ** 20 + 1), 'huge.json'),
-      /has 1048577 bytes; at most 1048576 are read/,
-    ],
-    [
-      'more places than a configuration holds',
-      () => written({ ...PLACEMENT, layers: { 1: new Array(90_000).fill(0) } }, 'large.json'),
-      /large\.json: has 180\d{3} characters without spaces; a placement has at most 150000/,
-    ],
-  ])('%s is refused in one line', (_, file, message) => {
-    const refused = () => resolve(file());
-    expect(refused).toThrow(message);
+  it('in a file that cannot be one is refused in one line', () => {
+    execFileSync('mkfifo', [path.join(folder, 'pipe')]);
+    const many = { ...PLACEMENT, layers: { 1: new Array(90_000).fill(0) } };
+    for (const [file, message] of [
+      [written('{ "version": 1,', 'broken.json'), /^[^\n]*broken\.json: is no JSON/],
+      [mkdtempSync(path.join(folder, 'sub-')), /no regular file but a folder/],
+      [path.join(folder, 'pipe'), /no regular file but a pipe/],
+      [written(' '.repeat(2 ** 20 + 1), 'huge.json'), /has 1048577 bytes; at most 1048576 are read/],
+      [written(many, 'large.json'), /180\d{3} characters without spaces; a placement has at most 150000/],
+    ] as const)
+      expect(() => resolve(file), file).toThrow(message);
   });
 });

@@ -40,11 +40,19 @@ describe('recipes', () => {
 
 it.each([
   ['tiny', 'model.numKeyValueHeads=2', 'model.numKeyValueHeads: is for model.family mixtral alone'],
-  ['tiny', 'model.ropeScaling={type: linear, factor: 2}', 'model.ropeScaling: is for model.family mixtral alone'],
+  [
+    'tiny',
+    'model.ropeScaling={type: linear, factor: 2}',
+    'model.ropeScaling: is for model.family mixtral alone',
+  ],
   ['tiny', 'moe.renormalize=false', 'moe.renormalize: is for model.family mixtral alone'],
   ['tiny', 'model.family=mixtrl', 'must be one of pangu-sigma, mixtral; did you mean mixtral?'],
   ['mixtral-tiny', 'model.queryLayer=true', 'model.queryLayer: is for model.family pangu-sigma alone'],
-  ['mixtral-tiny', 'model.ropeScaling={type: yarn}', 'model.ropeScaling.type: must have the type linear or llama3'],
+  [
+    'mixtral-tiny',
+    'model.ropeScaling={type: yarn}',
+    'model.ropeScaling.type: must have the type linear or llama3',
+  ],
   ['mixtral-tiny', 'model.ropeScaling={type: linear}', 'model.ropeScaling.factor: is missing'],
   [
     'mixtral-tiny',
@@ -100,15 +108,30 @@ describe('bad configurations name the field and where it stands', () => {
     ['moe.sharedExperts=9', '9 shared experts beside 8 routed ones (moe.numExperts); at most as many'],
     ['moe.sharedExperts=-1', 'must be at least 0'],
     ['moe.dFeedForward=0', 'must be more than 0'],
-    ['moe.expertsPerToken=3 moe.router=switch', '3, but a domain has 2 experts: numExperts over expertGroups'],
-    ['moe.expertsPerToken=3 moe.router=deepseek', '3, but a domain has 2 experts: numExperts over expertGroups'],
-    ['moe.deviceGroups=4 moe.router=moge', '4 does not divide the experts of a domain: 2, numExperts over expertGroups'],
-    ['moe.choicesPerDeviceGroup=2 moe.router=moge', '2, but a device group has 1 of the 2 experts of a domain'],
+    [
+      'moe.expertsPerToken=3 moe.router=switch',
+      '3, but a domain has 2 experts: numExperts over expertGroups',
+    ],
+    [
+      'moe.expertsPerToken=3 moe.router=deepseek',
+      '3, but a domain has 2 experts: numExperts over expertGroups',
+    ],
+    [
+      'moe.deviceGroups=4 moe.router=moge',
+      '4 does not divide the experts of a domain: 2, numExperts over expertGroups',
+    ],
+    [
+      'moe.choicesPerDeviceGroup=2 moe.router=moge',
+      '2, but a device group has 1 of the 2 experts of a domain',
+    ],
     [
       'moe.tableAfter=9 moe.router=switch moe.expertsPerToken=2',
       'is for one expert a token: set expertsPerToken 1, or tableAfter 0',
     ],
-    ['moe.maxDeviceGroups=1 moe.router=deepseek moe.expertsPerToken=2', '1 of 1 experts each have fewer than'],
+    [
+      'moe.maxDeviceGroups=1 moe.router=deepseek moe.expertsPerToken=2',
+      '1 of 1 experts each have fewer than',
+    ],
     ['moe.deviceGroups=3 moe.router=deepseek moe.maxDeviceGroups=1', '3 does not divide'],
     ['moe.maxDeviceGroups=2 moe.router=deepseek', '2 does not divide expertsPerToken 1, of which'],
     ['moe.maxDeviceGroups=3 moe.router=deepseek moe.deviceGroups=2', '3, but there are 2 deviceGroups'],
@@ -211,10 +234,10 @@ describe('bad configurations name the field and where it stands', () => {
   });
 
   it('no end of problems, by the first twenty', () => {
-    const keys = Array.from({ length: 5_000 }, (_, i) => `  more${i}: 1`).join('\n');
+    const keys = Array.from({ length: 500 }, (_, i) => `  more${i}: 1`).join('\n');
     const problems = problemsOf(TINY.replace('train:\n', `train:\n${keys}\n`));
     expect(problems).toHaveLength(21);
-    expect(problems[20]).toBe('and 4980 more problems');
+    expect(problems[20]).toBe('and 480 more problems');
   });
 
   it('text that is not YAML', () => {

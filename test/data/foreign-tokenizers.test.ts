@@ -81,28 +81,25 @@ const REAL = [
 ];
 
 const HARD = [
-  ...[
-    '',
-    ' ',
-    ' leading',
-    'trailing  ',
-    'a\r\nb\r\n\r\n  c',
-    '   \n   \n',
-    'tab\t\ttab',
-    '\u0085x\u000b\u000c',
-  ],
-  ...['\ufeffBOM', 'Ünïcode café', 'cafe\u0301', 'e\u0301\u0302', '\u1100\u1161\u11a8각', '\u2126 \u212b ﬁ'],
-  ...['中文测试，标点。', '日本語テスト', 'नमस्ते दुनिया', 'สวัสดี', 'العربية', '٣٤٥ ⅷ ²', 'ǅ ǆ', 'İstanbul ıI'],
-  ...[
-    '🙂👩‍👩‍👧‍👦🏳️‍🌈',
-    '𠀀𠀁',
-    "DON'T don't I'LL 'S x'ſ",
-    '1234567890 12 3.14',
-    '\u00a0nbsp\u00a0\u3000',
-    'a\u200db',
-  ],
-  ...['\u0000\u0001\u001f', '\u2028\u2029', '!!!???...', 'foo_bar-baz', 'if (a){\n\t\treturn b;\n}\n'],
-  ...['x'.repeat(3000), ' '.repeat(300), '\n'.repeat(300), '<think>a</think>', '<|not a token|>'],
+  '',
+  ' ',
+  ' leading',
+  'trailing  ',
+  'a\r\nb\r\n\r\n  c   \n   \n',
+  'tab\t\ttab\u0085x\u000b\u000c\u00a0nbsp\u00a0\u3000\u2028\u2029',
+  '\ufeffBOM',
+  'Ünïcode café cafe\u0301 e\u0301\u0302 \u1100\u1161\u11a8각 \u2126 \u212b ﬁ',
+  '中文测试，标点。日本語テスト नमस्ते दुनिया สวัสดี العربية ٣٤٥ ⅷ ² ǅ ǆ İstanbul ıI',
+  '🙂👩‍👩‍👧‍👦🏳️‍🌈 𠀀𠀁 a\u200db',
+  "DON'T don't I'LL 'S x'ſ",
+  '1234567890 12 3.14 !!!???... foo_bar-baz',
+  '\u0000\u0001\u001f',
+  'if (a){\n\t\treturn b;\n}\n',
+  'x'.repeat(3000),
+  ' '.repeat(300),
+  '\n'.repeat(300),
+  '<think>a</think>',
+  '<|not a token|>',
 ];
 
 const extracted = await Promise.all(
@@ -110,7 +107,7 @@ const extracted = await Promise.all(
     extractDomain(domain, {
       corpusDir: CORPUS_DIR,
       corpus: 'standard' as const,
-      maxBytes: 20_000,
+      maxBytes: 6_000,
       validationShare: 0.1,
     }),
   ),
@@ -134,7 +131,7 @@ describe.each(REAL)('the tokenizer of $name', ({ file, vocabSize, endOfText, id 
     }
   });
 
-  it('refuses a word that is too long, and goes on', () => {
+  it.runIf(endOfText === '<|end_of_text|>')('refuses a word that is too long, and goes on', () => {
     const word = 'x'.repeat(1_000_000);
     try {
       expect(tokenizer.encode(word).length).toBeLessThan(word.length);

@@ -85,7 +85,8 @@ describe('what a run needs is missing', () => {
       '-v 48000000',
       args(),
       /^locmoe: the address space of a process is limited to 49 GB, .*: ulimit -v unlimited$/m,
-    ));
+    ),
+  );
 
   it('address space for the command itself', () =>
     refusedUnder(

@@ -32,12 +32,12 @@ it('no command loads TensorFlow before it is run, nor does --help', async () => 
   const load = `const { COMMANDS } = await import('${ROOT}/dist/cli/commands.js');
     for (const { load } of Object.values(COMMANDS)) await load();
     await import('@locmoe/bench');
-    process.argv = [process.execPath, '${CLI}', 'train', '--help'];
+    process.argv = [process.execPath, 'train', '--help'];
     await import('${CLI}');`;
   const node = [process.execPath, '--input-type=module', '--eval', load];
   const { code, stdout, stderr } = await new Locmoe([], { NODE_OPTIONS: TELLS }, node).finished;
   expect([code, stderr]).toEqual([0, '']);
-  expect(stdout).toMatch(/--workers-per-node <n> +\S{3}/);
+  expect(stdout).toContain('--workers-per-node <n>');
 });
 
 it('commands are printed as the one that prints them was typed, and npx is kept from fetching a package', async () => {

@@ -135,7 +135,9 @@ describe('README.md and docs', () => {
     ).toEqual([]);
     const unused = ELSEWHERE.filter(([pattern]) => ![...commands].some((command) => pattern.test(command)));
     expect(unused, 'not documented any more').toEqual([]);
-    const tests = ELSEWHERE.flatMap(([, where]) => (/^[\w-]+\/[\w-]+$/.test(where) ? `test/${where}.test.ts` : []));
+    const tests = ELSEWHERE.flatMap(([, where]) =>
+      /^[\w-]+\/[\w-]+$/.test(where) ? `test/${where}.test.ts` : [],
+    );
     expect(tests.filter((file) => !existsSync(path.join(ROOT, file)))).toEqual([]);
   });
 

@@ -54,9 +54,7 @@ it('generate.mjs continues a text', () => {
 });
 
 it('evaluate.mjs computes the losses of each checkpoint', () => {
-  expect(run(['evaluate.mjs'])).toMatch(
-    /^step 4, en: loss \d\.\d{4}, perplexity \d+\.\d on \d+ tokens$/m,
-  );
+  expect(run(['evaluate.mjs'])).toMatch(/^step 4, en: loss \d\.\d{4}, perplexity \d+\.\d on \d+ tokens$/m);
 });
 
 it('metrics.mjs reads the runs so far', () => {
@@ -108,8 +106,6 @@ describe.runIf(NIGHTLY)('by night', () => {
   it('own-router.mjs trains with a router of its own', () => {
     const out = run(['own-router.mjs', '2']);
     expect(out).toMatch(/^step 2: loss \d\.\d{3}$/m);
-    expect(out).toMatch(
-      /^the checkpoint knows its router: \S+my-router\.mjs#sha256=[0-9a-f]{64}, span 16$/m,
-    );
+    expect(out).toMatch(/^the checkpoint knows its router: \S+my-router\.mjs#sha256=[0-9a-f]{64}, span 16$/m);
   });
 });

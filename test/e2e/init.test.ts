@@ -42,7 +42,10 @@ it('--init starts a new run, on any layout, with the weights of a checkpoint and
   // What does not fit is refused before any text is prepared.
   const data = path.join(folder, 'data');
   for (const [given, line] of [
-    [['--set', 'model.dModel=64'], /^locmoe: checkpoint \S+ does not fit .*: model\.dModel is 32 there and 64/],
+    [
+      ['--set', 'model.dModel=64'],
+      /^locmoe: checkpoint \S+ does not fit .*: model\.dModel is 32 there and 64/,
+    ],
     [['--resume'], /^locmoe: --init starts a new run .*, --resume goes on from one: give one of the two/],
   ] as const) {
     const args = ['--config', path.join(folder, 'micro.yaml'), '--data-dir', data, '--init', origin];

@@ -55,7 +55,8 @@ it('Ctrl-C ends the preparation of a large text at once, and keeps what is done'
   const dataDir = path.join(folder, 'data');
   const run = new Locmoe(trainArguments({ folder, config, dataDir, ...layout }));
   const shards = path.join(dataDir, 'shards');
-  const done = () => (existsSync(shards) ? readdirSync(shards).filter((name) => name.endsWith('.shard')) : []);
+  const done = () =>
+    existsSync(shards) ? readdirSync(shards).filter((name) => name.endsWith('.shard')) : [];
   await expect.poll(done, { interval: 20 }).toHaveLength(1);
   run.interrupt();
   const { code, stderr } = await run.finished;

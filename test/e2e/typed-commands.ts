@@ -109,7 +109,10 @@ export const HERE: readonly string[] = [
 /** What is not run here, by where it is run, or why it is not. */
 export const ELSEWHERE: readonly (readonly [RegExp, string])[] = [
   [/^npx (--no-install )?locmoe$/, 'e2e/cli'],
-  [/^npm (run (setup|build|check|check:fast|lint|quickstart)|test)$/, 'CI runs these, or what they consist of'],
+  [
+    /^npm (run (setup|build|check|check:fast|lint|quickstart)|test)$/,
+    'CI runs these, or what they consist of',
+  ],
   [/^npm run format$|^npx vitest run test\/routing$/, 'CI lints and tests all files'],
   [/^npm run proto$/, 'rpc/generated-types'],
   [/^npm run docs:api$|^npm run package$|^npm install .*locmoe-0\.1\.0\.tgz$/, 'e2e/package'],
@@ -120,7 +123,10 @@ export const ELSEWHERE: readonly (readonly [RegExp, string])[] = [
   [/^npx locmoe setup --corpus$|^scp |^export PATH=\/opt|^locmoe (setup|doctor)$/, 'e2e/package'],
   [/^(npx )?locmoe setup --corpus large$/, 'It downloads 150 MB.'],
   [/^npx locmoe train --config routers-large$/, 'It takes the large corpus.'],
-  [/^npx locmoe export .*(--to gguf |my-(base|adapter)$)/, 'a model of the family mixtral, which the run here is not'],
+  [
+    /^npx locmoe export .*(--to gguf |my-(base|adapter)$)/,
+    'a model of the family mixtral, which the run here is not',
+  ],
   [/^npx locmoe train --config mixtral-tiny$|^npx locmoe .*\bsmollm\b/, 'e2e/mixtral'],
   [/^npx locmoe train --config tiny --init /, 'e2e/init'],
   [/^npx locmoe train --config tiny --(set model\.numDenseLayers|inherit)/, 'e2e/inherit'],
@@ -140,15 +146,24 @@ export const ELSEWHERE: readonly (readonly [RegExp, string])[] = [
   [/^npx locmoe bench recovery$/, 'e2e/soak'],
   [/^npx locmoe chaos /, 'e2e/chaos'],
   [/^npm run (study -- |bench:all)/, 'They take hours; studies/test/e2e runs them with less to do.'],
-  [/^node scripts\/(chromium|base-image)\.mjs$|^packages\/bench\/peers\/install\.sh$/, 'They install Debian packages.'],
-  [/^locmoe (serve|node) --c|^locmoe (status|logs|stop) --runs-dir|^export LOCMOE_TLS_DIR/, 'cluster/machines'],
+  [
+    /^node scripts\/(chromium|base-image)\.mjs$|^packages\/bench\/peers\/install\.sh$/,
+    'They install Debian packages.',
+  ],
+  [
+    /^locmoe (serve|node) --c|^locmoe (status|logs|stop) --runs-dir|^export LOCMOE_TLS_DIR/,
+    'cluster/machines',
+  ],
   [/^locmoe generate --checkpoint \/shared/, 'cluster/machines'],
   [/^(sbatch|scancel) |^locmoe certs --out ~|^locmoe inspect --runs-dir runs\/JOB/, 'cluster/slurm'],
   [/^mpirun |^locmoe launch /, 'e2e/launch'],
   [/^docker (stop|kill)|docker compose |^curl .* http:\/\/127\.0\.0\.1:8080\/metrics$/, 'cluster/containers'],
   [/^docker (swarm|stack|service) |^export (LOCMOE_IMAGE|VOLUME_TYPE)/, 'cluster/containers'],
   [/^kubectl /, 'cluster/configuration'],
-  [/^(logcli|lm_eval|tensorboard) |^export LOKI_|^curl http:\/\/127\.0\.0\.1:8000\/v1\//, 'These are programs of others.'],
+  [
+    /^(logcli|lm_eval|tensorboard) |^export LOKI_|^curl http:\/\/127\.0\.0\.1:8000\/v1\//,
+    'These are programs of others.',
+  ],
 ];
 
 /** What is typed here by day: a reader's first hour. Tests of the other commands run those with less to do. */
