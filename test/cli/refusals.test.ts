@@ -131,7 +131,14 @@ describe('a checkpoint is refused', () => {
   }
 
   const generate = (checkpoint: string, ...more: string[]) => [
-    ...['generate', '--checkpoint', checkpoint, '--prompt', 'a', '--domain', 'code', ...more],
+    'generate',
+    '--checkpoint',
+    checkpoint,
+    '--prompt',
+    'a',
+    '--domain',
+    'code',
+    ...more,
   ];
   const cannotLoad = (args: readonly string[], pattern: RegExp) => expectRefusal(4, args, pattern);
 

@@ -293,57 +293,29 @@ it('finds an end of text of another name in tokenizer_config.json, or where it i
   expect(loadTokenizer(tokenizerFileAt(place)).endOfTextName).toBe('<|return|>');
 });
 
+const model = (fields: object) => (json: Json) => Object.assign(json.model, fields);
+const top = (fields: object) => (json: Json) => Object.assign(json, fields);
+const token = (name: string, id: number) => (json: Json) => Object.assign(json.model.vocab, { [name]: id });
+
 it.each<[string, (json: Json) => void, RegExp]>([
-  [
-    'two tokens of one id',
-    (json) => Object.assign(json.model.vocab, { twin: 97 }),
-    /"\w+" and "twin" have the same id 97/,
-  ],
-  [
-    'an added token with the id of another',
-    added({ id: 97, content: '<x>' }),
-    /and "<x>" have the same id 97/,
-  ],
-  [
-    'a merge of what is no token',
-    (json) => json.model.merges.push('a bb'),
-    /merge "a bb" is of what is no token/,
-  ],
-  [
-    'a merge that makes no token',
-    (json) => json.model.merges.push(['a', 'b']),
-    /merge \["a","b"\] is of what/,
-  ],
-  [
-    'Unigram',
-    (json) => Object.assign(json.model, { type: 'Unigram', vocab: [['a', 0]] }),
-    /model type Unigram/,
-  ],
-  [
-    'bytes of no SentencePiece',
-    (json) => Object.assign(json.model, { byte_fallback: true }),
-    /byte_fallback with such a normalizer/,
-  ],
-  [
-    'a suffix',
-    (json) => Object.assign(json.model, { end_of_word_suffix: '</w>' }),
-    /end_of_word_suffix "<\/w>"/,
-  ],
-  ['dropout', (json) => Object.assign(json.model, { dropout: 0.1 }), /dropout 0.1/],
-  [
-    'a normalizer',
-    (json) => Object.assign(json, { normalizer: { type: 'Prepend', prepend: '_' } }),
-    /Prepend/,
-  ],
+  ['two tokens of one id', token('twin', 97), /"\w+" and "twin" have the same id 97/],
+  ['an added token of the id of another', added({ id: 97, content: '<x>' }), /and "<x>" have the same id 97/],
+  ['a merge of no token', (json) => json.model.merges.push('a bb'), /merge "a bb" is of what is no token/],
+  ['a merge into no token', (json) => json.model.merges.push(['a', 'b']), /merge \["a","b"\] is of what/],
+  ['Unigram', model({ type: 'Unigram', vocab: [['a', 0]] }), /model type Unigram/],
+  ['bytes of no SentencePiece', model({ byte_fallback: true }), /byte_fallback with such a normalizer/],
+  ['a suffix', model({ end_of_word_suffix: '</w>' }), /end_of_word_suffix "<\/w>"/],
+  ['dropout', model({ dropout: 0.1 }), /dropout 0.1/],
+  ['a normalizer', top({ normalizer: { type: 'Prepend', prepend: '_' } }), /Prepend/],
   [
     'a normalizer in a sequence',
-    (json) => Object.assign(json, { normalizer: { type: 'Sequence', normalizers: [{ type: 'Replace' }] } }),
+    top({ normalizer: { type: 'Sequence', normalizers: [{ type: 'Replace' }] } }),
     /normalizer Replace/,
   ],
-  ['a pre-tokenizer', (json) => Object.assign(json, { pre_tokenizer: { type: 'Metaspace' } }), /Metaspace/],
-  ['no pre-tokenizer', (json) => Object.assign(json, { pre_tokenizer: null }), /pre-tokenizer none/],
+  ['a pre-tokenizer', top({ pre_tokenizer: { type: 'Metaspace' } }), /Metaspace/],
+  ['no pre-tokenizer', top({ pre_tokenizer: null }), /pre-tokenizer none/],
   ['a missing byte', (json) => delete json.model.vocab.a, /no token for byte 0x61/],
-  ['an id that is none', (json) => Object.assign(json.model.vocab, { x: -1 }), /id of token "x" is -1/],
+  ['an id that is none', token('x', -1), /id of token "x" is -1/],
   ['a far id', added({ id: 2 ** 31, content: 'x', special: true }), /id 2147483648 is out of reach/],
   ['white space around', added({ id: 257, content: 'x', lstrip: true }), /added token "x".*lstrip/],
 ])('refuses %s by name', (_, change, message) => {

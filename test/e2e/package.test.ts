@@ -121,7 +121,12 @@ describe('the packed package', () => {
     expect(training.stderr).toMatch(/^\[tensorflow\] installed 1\.15\.0$/m);
     expect(training.stdout).toMatch(/^page: http/m);
     expect(readdirSync(folder).sort()).toEqual([
-      ...['data', 'node_modules', 'notes', 'package-lock.json', 'package.json', 'runs'],
+      'data',
+      'node_modules',
+      'notes',
+      'package-lock.json',
+      'package.json',
+      'runs',
     ]);
 
     const toWeb = ['export', '--checkpoint', newestRun(folder), '--to', 'web', '--output', 'my-page'];

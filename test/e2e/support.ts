@@ -214,10 +214,13 @@ export function trainArguments({
 }: TrainArguments): string[] {
   const file = path.join(folder, 'micro.yaml');
   if (!existsSync(file)) writeFileSync(file, config);
+  const places = ['--config', file, '--runs-dir', path.join(folder, 'runs'), '--data-dir', dataDir];
+  const size = ['--nodes', String(nodes), '--workers-per-node', String(workersPerNode)];
   return [
     'train',
-    ...['--config', file, '--runs-dir', path.join(folder, 'runs'), '--data-dir', dataDir, '--no-samples'],
-    ...['--nodes', String(nodes), '--workers-per-node', String(workersPerNode)],
+    ...places,
+    '--no-samples',
+    ...size,
     ...sets.flatMap((set) => ['--set', set]),
     ...(resume === undefined ? [] : ['--resume', resume]),
     ...more,

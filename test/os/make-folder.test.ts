@@ -10,8 +10,10 @@ const SOURCE = fileURLToPath(new URL('../../src/os/make-folder.ts', import.meta.
 /** Arguments of Node before a script of TypeScript. */
 const TSX = [
   '--conditions=source',
-  ...['--import', fileURLToPath(import.meta.resolve('tsx'))],
-  ...['--input-type=module', '-e'],
+  '--import',
+  fileURLToPath(import.meta.resolve('tsx')),
+  '--input-type=module',
+  '-e',
 ];
 
 let folder: string;
