@@ -25,15 +25,14 @@ const WITH_PROCESSES = [
     'coordinator/lead-run',
     // Looks at what was built, which units do without.
     'coordinator/without-tensorflow',
-    'data/{own-text,prepare}',
+    'data/own-text',
     'model/dispatch/dispatchers',
     'ops/kernels/{onednn/process-end,tensorflow/compiled}',
     'plan/command',
     'routes/agreement',
-    'routing/global-selection',
     'run/run-lock',
     'web',
-    'worker/{expert-layouts,layouts,long-run,micro-batch-memory,placed-experts,route-traffic,save-ranks,skipped-steps}',
+    'worker/{layouts,long-run,micro-batch-memory,save-ranks,skipped-steps}',
   ),
 ];
 
@@ -61,9 +60,6 @@ export default defineConfig({
     pool: 'forks',
     setupFiles: ['./test/fast-equality.ts', './scripts/removed-util.mjs'],
     reporters: ['default', './test/closing-line-reporter.ts'],
-    // CI's machines make real processes late now and then. A test that needs its second try still hides a fault, of its own
-    // or of what it tests: look for it.
-    retry: process.env.CI ? 1 : 0,
     // The deadline suits a machine that is ten times as slow: a command that hangs is found all the same, only later.
     testTimeout: 300_000,
     hookTimeout: 300_000,
