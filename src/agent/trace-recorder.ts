@@ -140,7 +140,7 @@ export class TraceRecorder {
  *
  * @param files oldest first
  */
-export function filesToRemove(files: readonly TraceFileName[]): TraceFileName[] {
+function filesToRemove(files: readonly TraceFileName[]): TraceFileName[] {
   const newest = files.at(-1)?.generation ?? 0;
   const isLast = ({ generation }: TraceFileName, index: number) =>
     generation > newest - KEPT_GENERATIONS && files[index + LAST_FILES]?.generation !== generation;

@@ -113,14 +113,6 @@ it('a node starts from what its ranks wrote; what is later than that goes', asyn
   expect(existsSync(path.join(nodes[0].directory, 'generation-1-step-4'))).toBe(false);
 });
 
-it('a node that has lost its memory gets it back from its neighbour', async () => {
-  await writeAll(4);
-  nodes[1].snapshots.clear();
-  restartAll();
-  const chosen = { generation: 1, step: 4 };
-  for (const node of [0, 1]) expectState(await nodes[node].snapshots.restore(chosen), node, chosen);
-});
-
 it('files that are gone from memory come from the neighbour, or are lost with those of the neighbour', async () => {
   await writeAll(4);
   restartAll();

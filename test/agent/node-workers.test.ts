@@ -131,15 +131,6 @@ describe('a worker fails', () => {
     expect(finished).toEqual([]);
   });
 
-  it('that cannot be started, with the reason', async () => {
-    const { execPath } = process;
-    process.execPath = '/nowhere/node';
-    void start();
-    process.execPath = execPath;
-    await until(() => faults.length === 2);
-    expect(faults[0].error.message).toMatch(/^the worker cannot be started: .*ENOENT/);
-  });
-
   it('but not one that was killed because the node leaves', async () => {
     scriptWorkers([READY, 'hang']);
     await start();

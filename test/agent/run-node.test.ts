@@ -72,16 +72,6 @@ describe('a node', () => {
     ]);
   });
 
-  it('whose run fails returns 3', async () => {
-    captureLog();
-    const { coordinator, address } = await coordinatorWithPlace();
-    const ended = node(address);
-    await until(() => coordinator.sessions.length === 1);
-    coordinator.command({ command: 'abort', abort: { reason: 'rank 7 failed' } });
-    coordinator.command({ command: 'farewell', farewell: {} });
-    expect(await ended).toBe(3);
-  });
-
   it('joins the next generation of a run that goes on, in its former place', async () => {
     captureLog();
     const { coordinator, address } = await coordinatorWithPlace();
@@ -95,20 +85,6 @@ describe('a node', () => {
     expect(coordinator.joins.map(({ formerNode }) => formerNode)).toEqual([undefined, REPLY.node]);
     coordinator.command({ command: 'farewell', farewell: {} });
     expect(await ended).toBe(0);
-  });
-
-  it('that stays for ever joins the next run after a failed one, until a signal', async () => {
-    captureLog();
-    const { coordinator, address } = await coordinatorWithPlace();
-    const ended = node(address, { forever: true });
-    await until(() => coordinator.sessions.length === 1);
-    coordinator.command({ command: 'abort', abort: { reason: 'rank 7 failed' } });
-    coordinator.command({ command: 'farewell', farewell: {} });
-    await until(() => coordinator.sessions.length === 2);
-    expect(coordinator.joins[1].dataAddress).toBe(coordinator.joins[0].dataAddress);
-    process.emit('SIGTERM', 'SIGTERM');
-    expect(await ended).toBe(0);
-    expect(coordinator.all('leaving')).toHaveLength(2);
   });
 
   it('that is asked to end before its run starts gives its place back, as interrupted', async () => {

@@ -38,16 +38,6 @@ describe('a session', () => {
     ]);
   });
 
-  it('carries events up and commands down, each in order', async () => {
-    for (let i = 0; i < 50; i++) session.send({ event: 'stop', stop: { reason: `${i}` } });
-    coordinator.command({ command: 'start', start: { peers: [], snapshot: null } });
-    coordinator.command({ command: 'begin', begin: {} });
-    coordinator.command({ command: 'begin', begin: {} });
-    await until(() => coordinator.events.length === 50 && commands.length === 3);
-    expect(coordinator.all('stop').map(({ reason }) => Number(reason))).toEqual([...Array(50).keys()]);
-    expect(commands.map(({ command }) => command)).toEqual(['start', 'begin', 'begin']);
-  });
-
   it('is not ready while the coordinator does not read, and is again once it does', async () => {
     coordinator.sessions[0].pause();
     const line = 'x'.repeat(1 << 16);

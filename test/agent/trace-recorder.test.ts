@@ -1,9 +1,9 @@
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { parseTraceFileName, type TraceFileName, traceFileName } from '@locmoe/run-format';
+import { parseTraceFileName, traceFileName } from '@locmoe/run-format';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { decodeTrace } from '../../packages/run-format/src/trace-file.js';
-import { filesToRemove, TraceRecorder } from '../../src/agent/trace-recorder.js';
+import { TraceRecorder } from '../../src/agent/trace-recorder.js';
 import { FlightRing } from '../../src/collectives/flight-ring.js';
 import { FLIGHT_WORDS } from '../../src/collectives/shm-layout.js';
 import { temporaryFolder } from './support.js';
@@ -183,17 +183,4 @@ describe('the traces of a node', () => {
     await recorder.settle(5_000);
     expect(errors).toMatchObject([{ code: 'EEXIST' }]);
   });
-});
-
-it('of several generations the last files stay longest', () => {
-  const files = (generation: number, count: number): TraceFileName[] =>
-    Array.from({ length: count }, (_, i) => ({ generation, node: 0, step: 10 * i + 1 }));
-  const names = (list: readonly TraceFileName[]) =>
-    list.map(({ generation, step }) => `${generation}:${step}`);
-  expect(filesToRemove(files(1, 32))).toEqual([]);
-  expect(names(filesToRemove(files(1, 34)))).toEqual(['1:1', '1:11']);
-  expect(names(filesToRemove([...files(1, 4), ...files(2, 30)]))).toEqual(['1:1', '1:11']);
-  expect(names(filesToRemove([...files(1, 4), ...files(2, 32)]))).toEqual(['1:1', '1:11', '2:1', '2:11']);
-  // Long past.
-  expect(names(filesToRemove([...files(1, 2), ...files(7, 31)]))).toEqual(['1:1']);
 });

@@ -264,6 +264,10 @@ it.each([
     ['serve', '--config', 'tiny', '--data-dir', '/dev/null/x', '--http', '0.0.0.0:0'],
     /--http 0\.0\.0\.0:0 can be reached from other machines: give --token-file FILE/,
   ],
+  [
+    ['serve', '--config', 'tiny', '--listen', '0.0.0.0:0'],
+    /can be reached from other machines: give --tls DIR \(locmoe certs --out DIR/,
+  ],
   [['logs', '--level', 'loud'], /--level/],
   [['logs', '--since', 'yesterday-ish'], /--since.*duration/],
   [['generate'], /required option/],

@@ -8,7 +8,6 @@ import { VERSION } from '../../src/rpc/version.js';
 import { coordinatorOf } from './coordinator-of.js';
 
 const error = new TrainerError('INTERNAL', 'unforeseen');
-const later = new TrainerError('NODE_LOST', 'a consequence');
 
 let coordinator: Coordinator;
 let commands: CoordinatorCommand[];
@@ -38,33 +37,10 @@ function train(): void {
   expect(coordinator.lifecycle.state.kind).toBe('running');
 }
 
-const lastCommand = () => commands.at(-1)?.command;
-
 describe('an unforeseen error of the coordinator', () => {
   it('ends a run that does not train yet at once', () => {
     coordinator.crash(error);
     expect(coordinator.lifecycle.state).toEqual({ kind: 'failed', error });
-  });
-
-  it('fails a run that trains once its last checkpoint is saved', () => {
-    train();
-    coordinator.crash(error);
-    expect([coordinator.lifecycle.state.kind, lastCommand()]).toEqual(['stopping', 'stop']);
-    coordinator.receive(0, { event: 'finished', finished: { stoppedEarly: true } });
-    expect(coordinator.lifecycle.state).toEqual({ kind: 'failed', error });
-    expect(coordinator.lifecycle.failure).toMatchObject({ error, culprit: null });
-    expect(lastCommand()).toBe('farewell');
-  });
-
-  it('is what the run failed for, also when something else fails after it', () => {
-    train();
-    coordinator.crash(error);
-    coordinator.crash(later);
-    expect(coordinator.lifecycle.failure).toMatchObject({ error, culprit: null });
-    expect(commands.slice(-2)).toEqual([
-      { command: 'abort', abort: { reason: expect.any(String) } },
-      { command: 'farewell', farewell: {} },
-    ]);
   });
 
   it('does not wait for the last checkpoint for ever', () => {

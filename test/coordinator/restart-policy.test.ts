@@ -57,14 +57,6 @@ describe('a run is restarted', () => {
     ]);
     expect(strict.decide(lost, 'starting', 'checkpoint')).toBe(false);
   });
-
-  it('after a worker hung', () => {
-    expect(policy(1).decide(failure('WORKER_HUNG', 'stuck', { rank: 1 }), 'running')).toBe(true);
-  });
-
-  it('but not when it may not be', () => {
-    expect(policy(0).decide(KILLED, 'running')).toBe(false);
-  });
 });
 
 it('a run that comes no further in more generations than it may restart ends, however slowly it fails', () => {
