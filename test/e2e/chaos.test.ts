@@ -6,7 +6,7 @@ import { type Locmoe, locmoe, newestRun, startTraining, temporaryFolder, UNHURRI
 const SETS = ['train.steps=100000', 'train.checkpointEvery=5'];
 
 async function trainingRun(folder: string, ...more: readonly string[]): Promise<Locmoe> {
-  const run = startTraining({ folder, nodes: 2, workersPerNode: 1, sets: SETS, more, env: UNHURRIED });
+  const run = startTraining({ folder, nodes: 1, workersPerNode: 1, sets: SETS, more, env: UNHURRIED });
   await run.until(/step +\d+\/100000/);
   return run;
 }
@@ -17,7 +17,7 @@ const chaos = (folder: string, ...args: string[]) =>
 it('injects what a run takes, the same faults for the same seed, and leaves the run as it was', async () => {
   const folder = temporaryFolder();
   const run = await trainingRun(folder, '--allow-faults');
-  const seeded = ['--seed', '5', '--faults', 'disk-full', '--every', '0.5s', '--for', '3s'];
+  const seeded = ['--seed', '5', '--faults', 'disk-full', '--every', '0.3s', '--for', '1.5s'];
   const first = await chaos(folder, ...seeded);
   expect(first.code, first.stdout + first.stderr).toBe(0);
   expect(first.stdout).toMatch(
@@ -34,7 +34,7 @@ it('injects what a run takes, the same faults for the same seed, and leaves the 
   expect(again.slice(0, common)).toEqual(untimed.slice(0, common));
 
   await run.until(/no checkpoint of step \d+: .*ENOSPC/);
-  // Once every rank has saved, none has a fault left for the last save.
+  // Once a save has succeeded, no fault is left for the last one.
   const numSaved = () => run.output.match(/checkpoint at step/g)?.length ?? 0;
   const before = numSaved();
   await expect.poll(numSaved, { timeout: 60_000 }).toBeGreaterThan(before);

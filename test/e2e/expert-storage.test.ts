@@ -1,13 +1,27 @@
-import { readdirSync, readFileSync } from 'node:fs';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { expect, it } from 'vitest';
-import { filesIn, lossCurve, newestRun, startTraining, temporaryFolder, trainToTheEnd } from './support.js';
+import { loadConfig } from '../../src/config/resolve.js';
+import {
+  filesIn,
+  lossCurve,
+  MICRO,
+  newestRun,
+  startTraining,
+  temporaryFolder,
+  trainToTheEnd,
+} from './support.js';
 
 const LAYOUT = { nodes: 1, workersPerNode: 1 };
-const STEPS = ['train.steps=20', 'train.checkpointEvery=8', 'train.validateEvery=6'];
-/** 32 tokens a step: about half of its 32 experts have some. */
+/** A step has 32 tokens: about half of its 32 experts have some. */
 const TOUCHED = [
-  ...['moe.router=hash', 'moe.numExperts=32', 'train.globalBatch=1', 'train.expertUpdate=touched', ...STEPS],
+  'moe.router=hash',
+  'moe.numExperts=32',
+  'train.globalBatch=1',
+  'train.expertUpdate=touched',
+  'train.steps=20',
+  'train.checkpointEvery=8',
+  'train.validateEvery=6',
 ];
 const IN_FILE = [...TOUCHED, 'moe.expertStorage.kind=file'];
 
@@ -37,29 +51,24 @@ it('a worker with experts in a file that is killed leaves nothing, and its run e
 });
 
 it('settings that cannot be are answered in one line', async () => {
-  const failure = async (...more: readonly string[]) => {
-    const folder = temporaryFolder();
-    const run = startTraining({ folder, ...LAYOUT, sets: [...IN_FILE, ...more] });
-    const { code, stderr } = await run.finished;
-    await run.expectNothingLeft();
-    return { code, stderr, folder };
-  };
-  const [dense, tiny, small] = await Promise.all([
-    failure('train.expertUpdate=dense'),
-    failure('moe.expertStorage.budgetMB=0.06'),
-    failure('moe.expertStorage.budgetMB=0.2'),
-  ]);
-  expect(dense.code).toBe(2);
-  expect(dense.stderr).toMatch(
-    /moe\.expertStorage\.kind: file needs train\.expertUpdate touched: with dense every step moves every expert\n/,
-  );
-  expect(tiny.code).toBe(2);
-  expect(tiny.stderr).toMatch(
-    /moe\.expertStorage\.budgetMB: 0\.06 has no room for an expert, which takes 0\.07 MB\n/,
-  );
-  expect(small.code).toBe(2);
-  expect(small.stderr).toMatch(
+  const recipe = path.join(temporaryFolder(), 'micro.yaml');
+  writeFileSync(recipe, MICRO);
+  for (const [set, line] of [
+    ['train.expertUpdate=dense', /file needs train\.expertUpdate touched: with dense every step moves every/],
+    ['moe.expertStorage.budgetMB=0.06', /budgetMB: 0\.06 has no room for an expert, which takes 0\.07 MB$/],
+  ] as const)
+    expect(() => loadConfig(recipe, { ...LAYOUT, sets: [...IN_FILE, set] })).toThrow(line);
+});
+
+it('a memory budget below what a step needs fails the run in one line, and leaves no file of experts', async () => {
+  const folder = temporaryFolder();
+  const sets = [...IN_FILE, 'moe.expertStorage.budgetMB=0.2'];
+  const run = startTraining({ folder, ...LAYOUT, sets });
+  const { code, stderr } = await run.finished;
+  await run.expectNothingLeft();
+  expect(code).toBe(2);
+  expect(stderr).toMatch(
     /run failed: rank \d, node 0, step 1, .*: moe\.expertStorage\.budgetMB has room for 3 \(0\.2 MB\) of this rank's experts, and a step needs at least \d+ \(\d+\.\d MB\)/,
   );
-  expect(readdirSync(newestRun(small.folder)).filter((file) => file.includes('expert'))).toEqual([]);
+  expect(readdirSync(newestRun(folder)).filter((file) => file.includes('expert'))).toEqual([]);
 });

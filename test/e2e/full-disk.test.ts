@@ -3,28 +3,36 @@ import path from 'node:path';
 import { expect, it } from 'vitest';
 import { NO_SMALL_DISK, smallDisk } from '../../packages/logs/test/small-disk.js';
 import {
-  Locmoe,
+  type Locmoe,
   locmoe,
   lossCurve,
   newestRun,
   startTraining,
   temporaryFolder,
-  trainArguments,
+  UNHURRIED,
 } from './support.js';
 
-/** Trains 30 steps; the first save finds the disk full. */
+/** Trains three steps; the first save finds the disk full. */
 async function trainOnFullDisk(checkpointEvery: number) {
   const folder = temporaryFolder();
-  const args = trainArguments({
-    folder,
-    nodes: 1,
-    workersPerNode: 1,
-    sets: [`train.checkpointEvery=${checkpointEvery}`],
-  });
-  const run = new Locmoe(args, { LOCMOE_FAIL: 'checkpoint.shard:full:generation=1' });
+  const sets = ['train.steps=3', `train.checkpointEvery=${checkpointEvery}`];
+  const env = { LOCMOE_FAIL: 'checkpoint.shard:full:generation=1' };
+  const run = startTraining({ folder, nodes: 1, workersPerNode: 1, sets, env });
   const end = await run.finished;
   await run.expectNothingLeft();
   return { ...end, checkpoints: readdirSync(path.join(newestRun(folder), 'checkpoints')).sort() };
+}
+
+/** Trains on a disk that is then filled, until the run says so. */
+async function trainUntilFull(disk: string) {
+  const sets = ['train.steps=100000', 'train.checkpointEvery=100000', 'train.validateEvery=100000'];
+  const more = ['--linger', '0'];
+  const run = startTraining({ folder: disk, nodes: 1, workersPerNode: 1, sets, more, env: UNHURRIED });
+  await run.until(/step +\d+\/100000/);
+  const filler = path.join(disk, 'filler');
+  expect(() => writeFileSync(filler, Buffer.alloc(32 << 20))).toThrow(/ENOSPC/);
+  await run.until(/warning: cannot write /);
+  return { run, filler };
 }
 
 /** Expects that whoever looks at a run learns that its disk is full, and how far it is. */
@@ -43,10 +51,10 @@ async function expectTold(run: Locmoe, directory: string): Promise<void> {
 }
 
 it('a full disk costs a checkpoint on the way, not the run', async () => {
-  const { code, stdout, stderr, checkpoints } = await trainOnFullDisk(10);
+  const { code, stdout, stderr, checkpoints } = await trainOnFullDisk(1);
   expect(code, stderr).toBe(0);
-  expect(stdout).toMatch(/warning: no checkpoint of step 10: .*ENOSPC.*free some space; the run goes on/);
-  expect(checkpoints).toEqual(['latest', 'step-000020', 'step-000030']);
+  expect(stdout).toMatch(/warning: no checkpoint of step 1: .*ENOSPC.*free some space; the run goes on/);
+  expect(checkpoints).toEqual(['latest', 'step-000002', 'step-000003']);
 });
 
 it('a full disk fails a run that cannot save its end', async () => {
@@ -59,13 +67,7 @@ it('a full disk fails a run that cannot save its end', async () => {
 it('a disk that is really full costs a run what it would have recorded, and each that records says so once', async (context) => {
   const disk = smallDisk(16 << 20);
   if (disk === null) return context.skip(NO_SMALL_DISK);
-  const sets = ['train.steps=100000', 'train.checkpointEvery=100000', 'train.validateEvery=100000'];
-  const more = ['--linger', '0'];
-  const run = startTraining({ folder: disk, nodes: 1, workersPerNode: 1, sets, more });
-  await run.until(/step +\d+\/100000/);
-  const filler = path.join(disk, 'filler');
-  expect(() => writeFileSync(filler, Buffer.alloc(32 << 20))).toThrow(/ENOSPC/);
-  await run.until(/warning: cannot write /);
+  const { run, filler } = await trainUntilFull(disk);
   await run.until(/warning: no further timelines /);
   await expectTold(run, newestRun(disk));
   rmSync(filler);
@@ -90,11 +92,7 @@ it('a disk that is really full costs a run what it would have recorded, and each
 it('a run that ends on a full disk is recorded as one that failed', async (context) => {
   const disk = smallDisk(16 << 20);
   if (disk === null) return context.skip(NO_SMALL_DISK);
-  const sets = ['train.steps=100000', 'train.checkpointEvery=100000', 'train.validateEvery=100000'];
-  const run = startTraining({ folder: disk, nodes: 1, workersPerNode: 1, sets });
-  await run.until(/step +\d+\/100000/);
-  expect(() => writeFileSync(path.join(disk, 'filler'), Buffer.alloc(32 << 20))).toThrow(/ENOSPC/);
-  await run.until(/warning: cannot write /);
+  const { run } = await trainUntilFull(disk);
   run.interrupt();
   const { code, stdout, stderr } = await run.finished;
   expect(code, stdout + stderr).toBe(3);

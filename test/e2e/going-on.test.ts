@@ -1,4 +1,4 @@
-import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import type { FailureReport } from '@locmoe/run-format';
@@ -13,9 +13,10 @@ import {
   startTraining,
   temporaryFolder,
   trainToTheEnd,
+  UNHURRIED,
 } from './support.js';
 
-const LAYOUT = { nodes: 1, workersPerNode: 1 };
+const LAYOUT = { nodes: 1, workersPerNode: 1, env: UNHURRIED };
 
 /** Its name is one that a shell takes apart. */
 const folder = path.join(mkdtempSync(path.join(tmpdir(), 'locmoe-going-on-')), "it's one");
@@ -58,7 +59,7 @@ it('a fork starts a new run and leaves the other alone, as does a start that fai
 
   const sets = ['train.steps=8'];
   const env = { LOCMOE_FAIL: 'journal.append:throw' };
-  const failed = await startTraining({ ...LAYOUT, workersPerNode: 2, folder, sets, resume, env }).finished;
+  const failed = await startTraining({ ...LAYOUT, folder, sets, resume, env }).finished;
   expect(failed.code, failed.stderr).toBe(3);
   expect(failed.stderr).toMatch(
     /^locmoe: run \S+ goes back to step 2; it loses the metrics of steps 3 to 4 when .*, step-000004 at .*--fork$/m,
@@ -85,6 +86,11 @@ it('the line that a failed run prints goes on with its options, pasted as it is'
   await again.until(/step +\d+\/1000000/);
   const config = JSON.parse(readFileSync(path.join(run, 'config.json'), 'utf8'));
   expect(config).toMatchObject({ train: { steps: 1_000_000, learningRate: 0.0005 } });
+  // The run goes on, and its failure is history.
+  expect(existsSync(path.join(run, 'failure.json'))).toBe(false);
+  expect(JSON.parse(readFileSync(path.join(run, `failure-${report.generation}.json`), 'utf8'))).toEqual(
+    report,
+  );
   expect((await locmoe('stop', '--run', run)).code).toBe(0);
   const { code, stdout, stderr } = await again.finished;
   expect(code, stdout + stderr).toBe(130);

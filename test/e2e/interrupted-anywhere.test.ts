@@ -6,22 +6,13 @@ import { RunFolder, type RunRecord } from '@locmoe/run-format';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { CounterRandom } from '../../src/parameters/counter-random.js';
 import { NIGHTLY } from '../nightly.js';
-import {
-  DATA_DIR,
-  Locmoe,
-  MICRO,
-  newestRun,
-  ROOT,
-  startTraining,
-  trainArguments,
-  UNHURRIED,
-} from './support.js';
+import { Locmoe, MICRO, newestRun, ROOT, startTraining, trainArguments, UNHURRIED } from './support.js';
 
-/** How often each command is interrupted; more for a search. */
+/** A search interrupts each command more often than once. */
 const ROUNDS = Number(process.env.LOCMOE_INTERRUPT_ROUNDS ?? 1);
 /** The moments follow from it. Each night has another one. */
 const SEED = Number(process.env.LOCMOE_INTERRUPT_SEED ?? 1);
-/** One of the commands by its first words, for a search. */
+/** Only the commands that begin with these words are interrupted, for a search. */
 const ONLY = process.env.LOCMOE_INTERRUPT_ONLY ?? '';
 /**
  * Commands that other tests interrupt by day: interruption, separate-nodes, generate, api, eval, doctor, inspect and
@@ -31,25 +22,25 @@ const ELSEWHERE = /^(?:train|serve|generate|api|eval|doctor|inspect|bench)\b/;
 /** These prepare text, which no other test interrupts. */
 const PREPARES = ['train with data to prepare', 'doctor --config'];
 
-/** In which a program is loaded, on a machine that is not too slow. */
+/** A program is loaded within this time, on a machine that is not too slow. */
 const START_S = 1.5;
 /** A command that prints nothing for longer works by then. */
 const SILENCE_MS = 10_000;
 /** A generous deadline for a loaded machine; a command that is interrupted takes a second or two. */
 const END_MS = 90_000;
-/** In the name of each run, and so of its shared memory. */
+/** The name of each run, and so of its shared memory, has this in it. */
 const NAME = `interrupted${process.pid}`;
 const CONFIG = MICRO.replace('name: micro', `name: ${NAME}`).replace('maxRestarts: 0', 'maxRestarts: 9');
-const ENDLESS = ['train.steps=1000000'];
-/** Lines on standard error that are no report of the end. */
+const ENDLESS = 'train.steps=1000000';
+/** These lines on standard error are no report of the end. */
 const PROGRESS = /^(?:(?:eval|data): |\[\w+\] )/;
 
 interface Interrupted {
-  /** Arguments of the command; `folder` is one of its own. */
+  /** The command's words; `folder` is one of its own. */
   readonly args: (folder: string) => readonly string[];
-  /** The moment is drawn from the start, or from the first output, to so many s later. */
+  /** The moment is drawn from the start, or from the first output, to so many seconds later. */
   readonly withinS: number;
-  /** It may end with 0 once it has printed this: it is done then, or documented to. */
+  /** The command may end with 0 once it has printed this: it is done then, or documented to end so. */
   readonly endsWell?: RegExp;
 }
 
@@ -59,31 +50,29 @@ let trained: string;
 /** A run that goes on. */
 let live: Locmoe;
 
-const folders = (folder: string) => ['--work-dir', path.join(folder, 'work'), '--out', folder];
-const micro = (folder: string) => [path.join(shared, 'micro.yaml'), '--data-dir', path.join(folder, 'data')];
+const words = (line: string) => line.split(' ');
+const out = (folder: string) => `--work-dir ${folder}/work --out ${folder}`;
+const places = (folder: string) => `--runs-dir ${folder}/runs --data-dir ${folder}/data`;
+const recipe = () => `--config ${shared}/micro.yaml`;
 const training = (folder: string, ...more: string[]) =>
-  trainArguments({ folder, nodes: 2, workersPerNode: 2, sets: ENDLESS, config: CONFIG, more });
-const ofLive = () => ['--runs-dir', path.join(shared, 'runs')];
+  trainArguments({ folder, nodes: 1, workersPerNode: 2, sets: [ENDLESS], config: CONFIG, more });
 
-/** One that ends by itself is interrupted while it works, or has ended well before. */
+/** Commands that end by themselves are interrupted while they work, or have ended well before. */
 const COMMANDS: Readonly<Record<string, Interrupted>> = {
-  train: { args: (folder) => training(folder), withinS: 5 },
+  train: { args: training, withinS: 5 },
   'train with data to prepare': {
     args: (folder) => training(folder, '--data-dir', path.join(folder, 'data')),
     withinS: 4,
   },
   'train --text': {
-    args: (folder) => [
-      ...['train', '--text', 'docs/**/*.md', '--set', `name=${NAME}`, '--set', 'train.steps=1000000'],
-      ...['--runs-dir', path.join(folder, 'runs'), '--data-dir', path.join(folder, 'data'), '--no-samples'],
-    ],
+    args: (folder) =>
+      words(`train --text docs/**/*.md --set name=${NAME} --set ${ENDLESS} ${places(folder)} --no-samples`),
     withinS: 5,
   },
   'train --resume': {
     args: (folder) => {
-      const runs = path.join(folder, 'runs');
-      cpSync(trained, path.join(runs, path.basename(trained)), { recursive: true });
-      return ['train', '--resume', '--runs-dir', runs, '--data-dir', DATA_DIR, '--set', ENDLESS[0]];
+      cpSync(trained, path.join(folder, 'runs', path.basename(trained)), { recursive: true });
+      return words(`train --resume --runs-dir ${folder}/runs --data-dir data --set ${ENDLESS}`);
     },
     withinS: 4,
   },
@@ -97,93 +86,64 @@ const COMMANDS: Readonly<Record<string, Interrupted>> = {
     args: (folder) => ['serve', ...training(folder).slice(1), '--listen', '127.0.0.1:0'],
     withinS: 4,
   },
-  node: { args: () => ['node', '--coordinator', '127.0.0.1:1'], withinS: 2 },
+  node: { args: () => words('node --coordinator 127.0.0.1:1'), withinS: 2 },
   generate: {
-    args: () => [
-      'generate',
-      '--checkpoint',
-      trained,
-      '--domain',
-      'en',
-      '--prompt',
-      'The',
-      '--max-tokens',
-      '9999',
-    ],
+    args: () => words(`generate --checkpoint ${trained} --domain en --prompt The --max-tokens 9999`),
     withinS: 4,
   },
-  api: { args: () => ['api', '--checkpoint', trained, '--port', '0'], withinS: 4, endsWell: /^api: /m },
-  eval: { args: () => ['eval', '--checkpoint', trained, '--sequences', '100000'], withinS: 5 },
+  api: { args: () => words(`api --checkpoint ${trained} --port 0`), withinS: 4, endsWell: /^api: /m },
+  eval: { args: () => words(`eval --checkpoint ${trained} --sequences 100000`), withinS: 5 },
   'eval --cloze': {
-    args: () => ['eval', '--checkpoint', trained, '--cloze', '--sequences', '100000'],
+    args: () => words(`eval --checkpoint ${trained} --cloze --sequences 100000`),
     withinS: 5,
   },
   export: {
-    args: (folder) => [
-      'export',
-      '--checkpoint',
-      trained,
-      '--to',
-      'web',
-      '--output',
-      path.join(folder, 'page'),
-    ],
+    args: (folder) => words(`export --checkpoint ${trained} --to web --output ${folder}/page`),
     withinS: 2,
     endsWell: /^ {2}export\.json /m,
   },
   'data inspect': {
-    args: (folder) => ['data', 'inspect', '--config', ...micro(folder)],
+    args: (folder) => words(`data inspect ${recipe()} --data-dir ${folder}/data`),
     withinS: 4,
     endsWell: /^ +\| /m,
   },
   doctor: { args: () => ['doctor'], withinS: 4, endsWell: /^\w+ +python/m },
   'doctor --config': {
-    args: (folder) => ['doctor', '--config', ...micro(folder)],
+    args: (folder) => words(`doctor ${recipe()} --data-dir ${folder}/data`),
     withinS: 8,
     endsWell: /^all \d+ steps take about/m,
   },
-  plan: { args: () => ['plan', '--config', 'tiny'], withinS: 2, endsWell: /^routing: /m },
+  plan: { args: () => words('plan --config tiny'), withinS: 2, endsWell: /^routing: /m },
   inspect: {
-    args: () => ['inspect', '--run', trained, '--http', '127.0.0.1:0'],
+    args: () => words(`inspect --run ${trained} --http 127.0.0.1:0`),
     withinS: 2,
     endsWell: /^page: /m,
   },
-  'bench collectives': {
-    args: (folder) => ['bench', 'collectives', '--quick', ...folders(folder)],
-    withinS: 6,
-  },
-  'bench step': { args: () => ['bench', 'step', '--data-dir', DATA_DIR], withinS: 6 },
+  'bench collectives': { args: (folder) => words(`bench collectives --quick ${out(folder)}`), withinS: 6 },
+  'bench step': { args: () => words(`bench step --data-dir data`), withinS: 6 },
   'bench step --peer torch': {
-    args: (folder) => [
-      ...['bench', 'step', '--peer', 'torch', '--quick', '--config', path.join(shared, 'micro.yaml')],
-      ...['--data-dir', DATA_DIR, ...folders(folder)],
-    ],
+    args: (folder) => words(`bench step --peer torch --quick ${recipe()} --data-dir data ${out(folder)}`),
     withinS: 12,
   },
   'bench routers': {
-    args: (folder) => [
-      ...['bench', 'routers', '--quick', '--config', path.join(shared, 'micro.yaml')],
-      ...['--set', 'moe.capacityFactor=1.1', '--data-dir', DATA_DIR, ...folders(folder)],
-    ],
+    args: (folder) =>
+      words(`bench routers --quick ${recipe()} --set moe.capacityFactor=1.1 --data-dir data ${out(folder)}`),
     withinS: 8,
   },
   'bench plan': {
-    args: (folder) => ['bench', 'plan', '--quick', '--data-dir', DATA_DIR, ...folders(folder)],
+    args: (folder) => words(`bench plan --quick --data-dir data ${out(folder)}`),
     withinS: 6,
   },
   'bench recovery': {
-    args: (folder) => [
-      ...['bench', 'recovery', '--quick', '--only', 'worker-kill', '--data-dir', DATA_DIR],
-      ...folders(folder),
-    ],
+    args: (folder) => words(`bench recovery --quick --only worker-kill --data-dir data ${out(folder)}`),
     withinS: 8,
   },
-  'bench kernels': { args: () => ['bench', 'kernels'], withinS: 6 },
-  status: { args: () => ['status', ...ofLive()], withinS: 0.7 },
-  'logs --follow': { args: () => ['logs', '--follow', ...ofLive()], withinS: 2 },
-  trace: { args: () => ['trace', ...ofLive()], withinS: 1 },
+  'bench kernels': { args: () => words('bench kernels'), withinS: 6 },
+  status: { args: () => words(`status --runs-dir ${shared}/runs`), withinS: 0.7 },
+  'logs --follow': { args: () => words(`logs --follow --runs-dir ${shared}/runs`), withinS: 2 },
+  trace: { args: () => words(`trace --runs-dir ${shared}/runs`), withinS: 1 },
   chaos: {
-    args: () => ['chaos', '--every', '2s', ...ofLive()],
+    args: () => words(`chaos --every 2s --runs-dir ${shared}/runs`),
     withinS: 8,
     endsWell: /^\d+ faults?\b/m,
   },
@@ -285,7 +245,7 @@ describe(`Ctrl-C at a moment drawn from seed ${SEED}`, () => {
     const { code, stdout, stderr } = await begin(1, ['train.steps=5']).finished;
     expect(code, stdout + stderr).toBe(0);
     trained = newestRun(shared);
-    live = begin(1, [...ENDLESS, 'cluster.maxRestarts=1000'], UNHURRIED);
+    live = begin(1, [ENDLESS, 'cluster.maxRestarts=1000'], UNHURRIED);
     await live.until(/step +\d+\/1/);
   });
 

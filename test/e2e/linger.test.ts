@@ -10,15 +10,9 @@ async function metricsOf(run: Locmoe): Promise<string> {
 it('a failed run is served on, and gives way to the command that resumes it', async () => {
   const folder = temporaryFolder();
   const address = `127.0.0.1:${await freePort()}`;
-  const sets = ['train.steps=100000', 'train.checkpointEvery=10'];
-  const run = startTraining({
-    folder,
-    nodes: 1,
-    workersPerNode: 1,
-    sets,
-    more: ['--http', address],
-    env: UNHURRIED,
-  });
+  const sets = ['train.steps=100000', 'train.checkpointEvery=3'];
+  const layout = { nodes: 1, workersPerNode: 1 };
+  const run = startTraining({ folder, ...layout, sets, more: ['--http', address], env: UNHURRIED });
   await run.until(/checkpoint at step/);
   process.kill(run.pidsOf('worker')[0], 'SIGKILL');
   await run.until(/^the run is over; how it ended is served at http:\/\/\S+ for 2m00s/m);
@@ -28,7 +22,7 @@ it('a failed run is served on, and gives way to the command that resumes it', as
   expect(run.output).toMatch(/look: \S+cli\.js inspect --run \S+/);
 
   const [, command] = /^ {2}resume: \S+cli\.js (.*) {2}# from step-\d+$/m.exec(run.output)!;
-  const resumed = new Locmoe(command.split(' '));
+  const resumed = new Locmoe(command.split(' '), UNHURRIED);
   await resumed.until(/^step +\d+\//m);
   expect((await run.finished).code).toBe(3);
   expect(await metricsOf(resumed)).toMatch(/^locmoe_generation\{run="\S+"\} 2$/m);

@@ -1,7 +1,8 @@
 import { writeFileSync } from 'node:fs';
 import path from 'node:path';
+import { expect } from 'vitest';
 import { randomToken } from '../../src/rpc/security.js';
-import { Locmoe, trainArguments } from './support.js';
+import { Locmoe, trainArguments, UNHURRIED } from './support.js';
 
 /** The option of a token that all members are given: where a proxy stands between them, they cannot find it. */
 export function withToken(folder: string): string[] {
@@ -12,11 +13,32 @@ export function withToken(folder: string): string[] {
 
 /** `locmoe serve` of the micro model, for two nodes of a worker each. */
 export function serve(folder: string, port: number, sets: readonly string[], ...flags: string[]): Locmoe {
-  const [, ...training] = trainArguments({ folder, nodes: 2, workersPerNode: 1, sets });
-  return new Locmoe(['serve', ...training, '--listen', `127.0.0.1:${port}`, ...flags]);
+  return serveWith({}, folder, port, sets, ...flags);
 }
 
-/** `locmoe node` for that coordinator. */
+/** The same, with an environment of its own. */
+export function serveWith(
+  env: Readonly<Record<string, string>>,
+  folder: string,
+  port: number,
+  sets: readonly string[],
+  ...flags: string[]
+): Locmoe {
+  const [, ...training] = trainArguments({ folder, nodes: 2, workersPerNode: 1, sets });
+  return new Locmoe(['serve', ...training, '--listen', `127.0.0.1:${port}`, ...flags], env);
+}
+
+/** `locmoe node` for that coordinator, whose worker pauses between its steps. */
 export function node(port: number, ...flags: string[]): Locmoe {
-  return new Locmoe(['node', '--coordinator', `localhost:${port}`, '--join-timeout', '30', ...flags]);
+  const args = ['node', '--coordinator', `localhost:${port}`, '--join-timeout', '30', ...flags];
+  return new Locmoe(args, UNHURRIED);
+}
+
+/** Waits for the ends of all, which must be good ones and leave nothing. */
+export async function expectGoodEnds(...all: readonly Locmoe[]): Promise<void> {
+  for (const each of all) {
+    const { code, stdout, stderr } = await each.finished;
+    expect(code, stdout + stderr).toBe(0);
+    await each.expectNothingLeft();
+  }
 }

@@ -3,30 +3,34 @@ import path from 'node:path';
 import { expect, it } from 'vitest';
 import { lossCurve, newestRun, startTraining, temporaryFolder, trainToTheEnd, UNHURRIED } from './support.js';
 
-const HALF = 15;
-const STEPS = 30;
+const HALF = 6;
+const STEPS = 12;
 
 it('an interrupted run saves a last checkpoint, ends with 130, and resumes to the same curve, bit for bit', async () => {
   const folder = temporaryFolder();
-  const layout = { nodes: 2, workersPerNode: 1 };
-  const sets = [`train.checkpointEvery=${HALF}`, 'moe.dFeedForward=32', 'moe.sharedExperts=1'];
+  const layout = { nodes: 1, workersPerNode: 2 };
+  const sets = [
+    `train.steps=${STEPS}`,
+    `train.checkpointEvery=${HALF}`,
+    'moe.dFeedForward=32',
+    'moe.sharedExperts=1',
+  ];
   const reference = lossCurve(await trainToTheEnd({ folder: temporaryFolder(), ...layout, sets }));
 
-  // Its steps pause, or it may be over before it is interrupted.
   const run = startTraining({ folder, ...layout, sets, env: UNHURRIED });
-  await run.until(/checkpoint at step 15/);
+  await run.until(/checkpoint at step 6:/);
   run.interrupt();
   const { code, stdout, stderr } = await run.finished;
   expect(code, stdout + stderr).toBe(130);
-  expect(stdout).toMatch(/checkpoint at step (?!15)\d+/);
+  expect(stdout).toMatch(/checkpoint at step (?!6:)\d+/);
   await run.expectNothingLeft();
 
   const interrupted = newestRun(folder);
   const stoppedAt = Math.max(...lossCurve(interrupted).keys());
   expect(stoppedAt).toBeLessThan(STEPS);
   // A step folder outside any run starts a run of its own.
-  const outside = path.join(folder, 'step-000015');
-  cpSync(path.join(interrupted, 'checkpoints/step-000015'), outside, { recursive: true });
+  const outside = path.join(folder, 'step-000006');
+  cpSync(path.join(interrupted, 'checkpoints/step-000006'), outside, { recursive: true });
   // As a power cut leaves it.
   appendFileSync(path.join(interrupted, 'metrics.ndjson'), '{"type":"st');
   const resumed = await trainToTheEnd({ folder, ...layout, sets, resume: interrupted });

