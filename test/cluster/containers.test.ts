@@ -9,7 +9,7 @@ const BUILD_TIMEOUT_MS = 600_000;
 
 const engine = await openEngine();
 
-// One file: files run side by side, and these share an image and an engine that may belong to one swarm only.
+// All are in one file, since files run side by side, and an engine may belong to one swarm only.
 describe.skipIf(engine === null)('in containers', () => {
   beforeAll(() => buildTestImage((line) => console.log(line)), BUILD_TIMEOUT_MS);
   afterAll(async () => await engine?.close());

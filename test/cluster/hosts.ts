@@ -36,7 +36,7 @@ export class Hosts {
     }
   }
 
-  /** The program and first arguments that run a line of shell on a host. */
+  /** Returns the program and first arguments that run a line of shell on a host. */
   shellOn(name: string): string[] {
     // The line is the script's first argument. Like an interactive shell, this one outlives Ctrl-C.
     const script = `hostname '${name}'; trap : INT; eval "$0"`;
@@ -55,7 +55,7 @@ export class Hosts {
   }
 }
 
-/** Why such hosts cannot be made here; null if they can. */
+/** Says why such hosts cannot be made here; null if they can. */
 export function whyNoHosts(): string | null {
   const probe = `lm${process.pid}-probe`;
   const { error, status, stderr } = spawnSync('ip', ['netns', 'add', probe], { encoding: 'utf8' });

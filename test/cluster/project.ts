@@ -4,10 +4,9 @@ import path from 'node:path';
 import { TEST_IMAGE } from '../../scripts/test-image.mjs';
 import { type Finished, must, run, until } from './support.js';
 
-/** What some versions of docker compose put in front of every line, terminal or not. */
+/** Some versions of docker compose put this in front of every line, terminal or not. */
 const ERASE_LINE = '\u001b[2K';
 
-/** A line of a container's log. */
 export interface Line {
   readonly run?: string;
   readonly generation?: number;
@@ -17,7 +16,7 @@ export interface Line {
   readonly msg: string;
 }
 
-/** The cluster of docker-compose.yml under a name of its own, with recipes of the test. */
+/** This is the cluster of docker-compose.yml under a name of its own, with recipes of the test. */
 export class Project {
   readonly name = `locmoe-test-${process.pid}`;
   /** Holds recipes and other files of the test, at /test in the containers. */
@@ -32,7 +31,7 @@ export class Project {
     writeFileSync(path.join(this.folder, 'override.yml'), JSON.stringify({ services }));
   }
 
-  /** The volume with data and runs. */
+  /** The volume has data and runs. */
   get volume(): string {
     return `${this.name}_work`;
   }
@@ -42,7 +41,7 @@ export class Project {
     const files = ['docker-compose.yml', path.join(this.folder, 'override.yml')].join(':');
     const compose = { COMPOSE_ANSI: 'never', COMPOSE_PROJECT_NAME: this.name, COMPOSE_FILE: files };
     const ports = { PORT: '0', HTTP_PORT: '0', LINGER: '0' };
-    const size = { NODES: '2', WORKERS: '2', CONFIG: `/test/${recipe}` };
+    const size = { NODES: '2', WORKERS: '1', CONFIG: `/test/${recipe}` };
     return Object.assign(compose, ports, size, { LOCMOE_IMAGE: TEST_IMAGE });
   }
 
@@ -62,7 +61,7 @@ export class Project {
     return this.compose(['run', '--rm', '--no-deps', '--no-TTY', ...flags, service, ...args]);
   }
 
-  /** What a service has logged so far, line by line; fails the test at a line that is not JSON. */
+  /** Returns what a service has logged so far, line by line; fails the test at a line that is not JSON. */
   async lines(service: string): Promise<Line[]> {
     const { stdout } = await this.compose(['logs', '--no-color', '--no-log-prefix', service]);
     return stdout
@@ -77,6 +76,7 @@ export class Project {
     return until(what, async () => (await this.lines('coordinator')).findLast(matches) ?? null, 90_000);
   }
 
+  /** Returns the ids of a service's containers, ended ones too. */
   async containers(service: string): Promise<string[]> {
     const { stdout } = await this.compose(['ps', '--all', '--quiet', service]);
     return stdout.split('\n').filter(Boolean);
@@ -101,7 +101,7 @@ export class Project {
 
 type Kind = 'ps' | 'network' | 'volume';
 
-/** Containers, networks and volumes with a label. */
+/** Returns the containers, networks and volumes with a label. */
 export async function leftOf(label: string, ...kinds: readonly Kind[]): Promise<string> {
   const of = kinds.length > 0 ? kinds : (['ps', 'network', 'volume'] as const);
   const listed = of.map((kind) => {

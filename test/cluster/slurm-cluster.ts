@@ -11,9 +11,9 @@ import { randomToken } from '../../src/rpc/security.js';
 const CREDENTIAL_S = 5;
 const START_TIMEOUT_MS = 30_000;
 
-/** A Slurm cluster on loopback with its own munged, slurmctld and one slurmd for each node. */
+/** The cluster is on loopback, with its own munged and slurmctld, and one slurmd for each node. */
 export class SlurmCluster {
-  /** Environment of Slurm's commands. */
+  /** Slurm's commands need this environment. */
   readonly env: Readonly<Record<string, string>>;
   readonly #daemons = new Map<string, ChildProcess>();
 
@@ -24,7 +24,7 @@ export class SlurmCluster {
   /** @param folder for configuration, state and logs */
   static async start(folder: string, nodes: readonly string[]): Promise<SlurmCluster> {
     const cluster = new SlurmCluster(folder);
-    // No more of it than 108 characters fits into the name of a socket.
+    // The name of a socket has at most 108 characters.
     const munge = path.join(folder, 'munge');
     mkdirSync(munge, { mode: 0o700 });
     const file = (name: string) => path.join(munge, name);

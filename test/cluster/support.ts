@@ -7,7 +7,7 @@ import { TEST_IMAGE } from '../../scripts/test-image.mjs';
 
 export const ROOT = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../..');
 
-/** A model small enough for a run to take seconds; nothing is dropped, so every layout computes the same. */
+/** A run of this model takes seconds; nothing is dropped, so every layout computes the same. */
 export const micro = (steps: number, checkpointEvery: number) => `
 name: micro
 seed: 7
@@ -22,7 +22,7 @@ export interface Engine {
   readonly close: () => Promise<void>;
 }
 
-/** A container engine for a test file, or null, after saying why, if there is none. */
+/** Finds a container engine for a test file, or returns null, after saying why, if there is none. */
 export async function openEngine(): Promise<Engine | null> {
   const log = (line: string) => console.log(`[engine] ${line}`);
   const isOurs = runningEngine() === null;
@@ -94,7 +94,7 @@ export interface Step {
   readonly stepMs: number;
 }
 
-/** The steps of a run, from its metrics on a volume or in a folder. */
+/** Returns the steps of a run, from its metrics on a volume or in a folder. */
 export async function stepsOf(source: string, runId: string): Promise<Step[]> {
   const read = [
     'run',
@@ -113,7 +113,7 @@ export async function stepsOf(source: string, runId: string): Promise<Step[]> {
     .filter(({ type }) => type === 'step');
 }
 
-/** Greatest relative difference of the losses; fails if the steps are not the same. */
+/** Returns the greatest relative difference of the losses; fails if the steps are not the same. */
 export function difference(a: readonly Step[], b: readonly Step[]): number {
   const steps = (of: readonly Step[]) => of.map(({ step }) => step).join(' ');
   if (a.length === 0 || steps(a) !== steps(b)) throw new Error(`steps ${steps(a)} against ${steps(b)}`);

@@ -9,7 +9,7 @@ import { micro, must, run, stepsOf, until } from './support.js';
 
 const STEPS = 4;
 const STACK = `locmoe-test-${process.pid}`;
-/** The user of the image. */
+/** The image runs as this user. */
 const UID = 10001;
 
 export function swarmTests(): void {
