@@ -106,7 +106,7 @@ it('delivers nothing while something is passed on, whose sender is not done', ()
   const other = link.connection();
   link.inflict({ seconds: 1, bytesPerS: 0 });
   other.pass(100, () => pass('answer'));
-  // A timer that is late.
+  // The timer is late.
   vi.spyOn(performance, 'now').mockReturnValue(performance.now() + 2_000);
   passOn(link.connection())('other', 0);
   expect(passed).toEqual(['other']);

@@ -7,7 +7,6 @@ import type { JoinReply } from '../../src/rpc/generated/messages.js';
 import { loadProto } from '../../src/rpc/load-proto.js';
 import { NO_SECURITY, randomToken, withOwnToken } from '../../src/rpc/security.js';
 import { createRpcServer, listen } from '../../src/rpc/server.js';
-import { VERSION } from '../../src/rpc/version.js';
 import { foreignPort, IS_ROOT } from '../foreign-port.js';
 import { ScriptedCoordinator, until } from './support.js';
 
@@ -52,18 +51,6 @@ async function find(address: string, changes: Partial<PlaceOptions> = {}): Promi
 }
 
 describe('a node that looks for its place', () => {
-  it('gets it at once, and the client stays open', async () => {
-    const { coordinator, address } = await ScriptedCoordinator.start();
-    coordinator.answerJoins(REPLY);
-    const { join, dataAddress, client } = await find(address);
-    expect([join, dataAddress]).toEqual([REPLY, '127.0.0.1:4000']);
-    expect(coordinator.joins).toMatchObject([{ pid: process.pid, dataAddress, version: VERSION }]);
-    const session = client.session({ runId: 'run-a', generation: 1, node: 2, dataAddress });
-    session.on('error', () => undefined);
-    await until(() => coordinator.sessions.length === 1);
-    expect(waits).toEqual([]);
-  });
-
   it.each([
     ['--advertise', '10.1.2.3:99', BOUND, '10.1.2.3:99'],
     ['--advertise without a port', 'node-7', BOUND, 'node-7:4000'],
@@ -78,20 +65,6 @@ describe('a node that looks for its place', () => {
     coordinator.answerJoins(REPLY);
     expect(await find(address, { advertise, bound })).toMatchObject({ dataAddress });
     expect(coordinator.joins).toMatchObject([{ dataAddress }]);
-  });
-
-  it('waits for a coordinator that comes later, and says so once', async () => {
-    const first = await ScriptedCoordinator.start();
-    first.coordinator.vanish();
-    const finding = find(first.address);
-    await until(() => waits.length > 0);
-    const port = Number(first.address.split(':')[1]);
-    const { coordinator } = await ScriptedCoordinator.start(port);
-    coordinator.answerJoins(REPLY);
-    expect((await finding).join).toEqual(REPLY);
-    expect(waits).toEqual([
-      expect.stringMatching(/^no coordinator answers at .*nothing listens on that port/),
-    ]);
   });
 
   it('waits for a coordinator that has its port but no run yet', async () => {
@@ -119,22 +92,6 @@ describe('a node that looks for its place', () => {
       code: 'UNAVAILABLE',
       message: expect.stringMatching(/ Gave up after 0.15 s \(--join-timeout\)$/),
     });
-  });
-
-  it('does not ask a full run again', async () => {
-    const { coordinator, address } = await ScriptedCoordinator.start();
-    coordinator.answerJoins(status.RESOURCE_EXHAUSTED);
-    await expect(find(address)).rejects.toMatchObject({ code: 'RUN_FULL' });
-    expect(coordinator.joins).toHaveLength(1);
-  });
-
-  it('waits beside a full run if it is patient, longer than for one that does not answer', async () => {
-    const { coordinator, address } = await ScriptedCoordinator.start();
-    coordinator.answerJoins(status.RESOURCE_EXHAUSTED, status.RESOURCE_EXHAUSTED, REPLY);
-    // The pauses of 100 and 200 ms together are longer than the time-out; each answer starts it anew.
-    expect((await find(address, { patient: true, timeoutMs: 250 })).join).toEqual(REPLY);
-    expect(waits).toHaveLength(1);
-    expect(coordinator.joins).toHaveLength(3);
   });
 
   it.each([

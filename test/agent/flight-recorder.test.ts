@@ -6,7 +6,7 @@ import { FlightRecorder } from '../../src/agent/flight-recorder.js';
 import { ShmSegment } from '../../src/collectives/shm-segment.js';
 import { temporaryFolder } from './support.js';
 
-// Node 1 of two nodes of two workers: ranks 2 and 3.
+// Node 1 of two nodes of two workers has ranks 2 and 3.
 const OPERATION = { kind: 'all-to-all', purpose: 'dispatch', layer: 1 } as const;
 const NONE = new Map();
 

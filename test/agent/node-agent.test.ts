@@ -46,7 +46,7 @@ afterEach(async () => {
   expect(readdirSync(SHM_DIR).filter((name) => name.includes(runId))).toEqual([]);
 });
 
-/** Node 0 of a run, with a session; returns where its peers find it. */
+/** Joins a run as node 0 and opens a session; returns where its peers find it. */
 async function joinRun(numNodes = 1, workersPerNode = 2, reply: Partial<JoinReply> = {}): Promise<string> {
   const started = await ScriptedCoordinator.start();
   coordinator = started.coordinator;

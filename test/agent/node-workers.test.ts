@@ -29,7 +29,7 @@ beforeEach(() => {
 
 afterEach(() => workers.end(0));
 
-/** Ranks 2 and 3. */
+/** Starts ranks 2 and 3. */
 function start(): Promise<void> {
   return workers.start(
     [2, 3].map((rank, localRank) => ({ topology: { rank, localRank } }) as WorkerAssignment),

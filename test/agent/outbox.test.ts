@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { Outbox } from '../../src/agent/outbox.js';
 import type { AgentEvent } from '../../src/rpc/generated/messages.js';
 
-/** Only what an outbox looks at. */
+/** The event has only what an outbox looks at. */
 const event = (kind: string, step = 0) => ({ event: kind, [kind]: { step } }) as unknown as AgentEvent;
 const named = (outbox: Outbox) =>
   outbox.events.map(

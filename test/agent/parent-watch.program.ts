@@ -1,4 +1,4 @@
-// Watches the process of the pid it is given, and says when it does.
+// This program watches the process whose pid it is given, and says when it does.
 import { ParentWatch } from '../../src/agent/parent-watch.js';
 
 new ParentWatch(Number(process.argv[2]));

@@ -5,7 +5,7 @@ import { ShmSegment } from '../../src/collectives/shm-segment.js';
 import { decodeFrame } from '../../src/rpc/frame-codec.js';
 import type { Frame } from '../../src/rpc/generated/messages.js';
 
-// Node 0 of two nodes of two workers: ranks 0 and 1 here, 2 and 3 there.
+// The relay is that of node 0 of two nodes of two workers: it has ranks 0 and 1, the other node has 2 and 3.
 const RING = 4096;
 let here: ShmSegment;
 let there: ShmSegment;

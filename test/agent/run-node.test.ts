@@ -39,7 +39,7 @@ function node(address: string, changes: Partial<NodeOptions> = {}): Promise<numb
   });
 }
 
-/** What the node prints, one line an entry. */
+/** Returns what the node prints, one line an entry. */
 function captureLog(): string[] {
   const lines: string[] = [];
   vi.spyOn(process.stdout, 'write').mockImplementation((text) => {
@@ -57,21 +57,6 @@ async function coordinatorWithPlace() {
 }
 
 describe('a node', () => {
-  it('takes part in one run and returns its exit code', async () => {
-    const log = captureLog();
-    const { coordinator, address } = await coordinatorWithPlace();
-    const ended = node(address);
-    await until(() => coordinator.sessions.length === 1);
-    expect(parent.pause).toHaveBeenCalled();
-    expect(parent.resume).not.toHaveBeenCalled();
-    coordinator.command({ command: 'farewell', farewell: {} });
-    expect(await ended).toBe(0);
-    expect(log.map((line) => JSON.parse(line).msg)).toEqual([
-      expect.stringMatching(/^node listens at 127\.0\.0\.1:\d+$/),
-      'node leaves',
-    ]);
-  });
-
   it('joins the next generation of a run that goes on, in its former place', async () => {
     captureLog();
     const { coordinator, address } = await coordinatorWithPlace();

@@ -13,7 +13,7 @@ import { loadProto } from '../../src/rpc/load-proto.js';
 
 export const WORKER_PROGRAM = new URL('./worker.program.mjs', import.meta.url);
 
-/** What a worker of a test does next. */
+/** A worker of a test does this next. */
 export type WorkerAction =
   /** Sends a message to the agent as it is. */
   | { readonly emit: object }
@@ -26,13 +26,13 @@ export type WorkerAction =
   | 'await begin'
   /** Waits until the segment says that the run is to stop. */
   | 'await stop'
-  /** A barrier with all other ranks; an error is reported and ends the process as a trainer's does. */
+  /** Meets all other ranks at a barrier; an error is reported and ends the process as a trainer's does. */
   | 'barrier'
   | 'hang'
   | { readonly kill: NodeJS.Signals }
   | { readonly exit: number };
 
-/** What the workers started from now on in this test do, by local rank; the last script holds for all further ones. */
+/** Says what workers started from now on in this test do, by local rank; the last script holds for all further ones. */
 export function scriptWorkers(...scripts: readonly (readonly WorkerAction[])[]): void {
   vi.stubEnv('LOCMOE_TEST_WORKER', JSON.stringify(scripts));
 }
@@ -44,7 +44,7 @@ export async function until(condition: () => boolean, what = 'what the test wait
   });
 }
 
-/** A folder for one test, removed after it. */
+/** Makes a folder that is removed after the test. */
 export function temporaryFolder(): string {
   const folder = mkdtempSync(path.join(tmpdir(), 'locmoe-agent-'));
   onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
@@ -81,7 +81,7 @@ export class ScriptedCoordinator {
     return { coordinator, address };
   }
 
-  /** What the next joins get, in order; the last answer for all that follow. A status refuses. */
+  /** Says what the next joins get, in order; the last answer is for all that follow. A status refuses. */
   answerJoins(...answers: readonly Answer[]): void {
     this.#answers = [...answers];
   }
@@ -91,25 +91,24 @@ export class ScriptedCoordinator {
     this.sessions.at(-1)!.write(command);
   }
 
-  /** All events of one kind so far. */
+  /** Returns all events of one kind so far. */
   all<K extends EventKind>(kind: K): EventOf<K>[K][] {
     return this.events
       .filter((event): event is EventOf<K> => event.event === kind)
       .map((event) => event[kind]);
   }
 
-  /** The first event of one kind, once there is one. */
+  /** Returns the first event of one kind, once there is one. */
   async first<K extends EventKind>(kind: K): Promise<EventOf<K>[K]> {
     await until(() => this.all(kind).length > 0, `an event ${kind}`);
     return this.all(kind)[0];
   }
 
-  /** Log lines of the agents, as objects. */
   get logged(): Record<string, unknown>[] {
     return this.all('logs').flatMap(({ lines }) => lines.map((line) => JSON.parse(line)));
   }
 
-  /** Gone, as a process that was killed. */
+  /** Goes as a process does that is killed. */
   vanish(): void {
     this.#server.forceShutdown();
   }

@@ -8,7 +8,7 @@ import { FlightRing } from '../../src/collectives/flight-ring.js';
 import { FLIGHT_WORDS } from '../../src/collectives/shm-layout.js';
 import { temporaryFolder } from './support.js';
 
-// Node 1 of two nodes of two workers: ranks 2 and 3.
+// Node 1 of two nodes of two workers has ranks 2 and 3.
 const PLACE = { runId: 'run-a', generation: 3, node: 1, numNodes: 2, workersPerNode: 2 };
 
 let rings: FlightRing[];
@@ -27,7 +27,7 @@ function newRecorder(): TraceRecorder {
   return recorder;
 }
 
-/** A whole step on all ranks, with so many parts. */
+/** Does a whole step on all ranks, with so many parts. */
 function doStep(step: number, numParts = 3): void {
   for (const ring of rings) {
     const whole = ring.beginPart('step', -1, step, step);
@@ -96,7 +96,7 @@ describe('the traces of a node', () => {
       files.flatMap(({ chunks }) => chunks.flatMap(({ spans }) => spans.map(({ step }) => step))),
     );
     expect(Math.max(...steps)).toBe(180);
-    // No gap between the first and the last that are kept.
+    // There is no gap between the first and the last that are kept.
     expect(steps.size).toBe(180 - Math.min(...steps) + 1);
     const bytes = readdirSync(directory).map((name) => readFileSync(path.join(directory, name)).length);
     expect(Math.max(...bytes)).toBeLessThanOrEqual(1 << 20);
@@ -106,7 +106,7 @@ describe('the traces of a node', () => {
     mkdirSync(directory);
     const write = (generation: number, node: number, step: number) =>
       writeFileSync(path.join(directory, traceFileName({ generation, node, step })), '');
-    // A run that went back to an earlier step.
+    // The run went back to an earlier step.
     for (let i = 0; i < 20; i++) {
       write(1, 1, 1_000 + i);
       write(2, 1, 500 + i);

@@ -6,7 +6,7 @@ import { isRunning } from '../../src/os/process-info.js';
 import type { WorkerAssignment, WorkerEvent } from '../../src/worker/messages.js';
 import { scriptWorkers, until, WORKER_PROGRAM } from './support.js';
 
-/** If set, what `fork` gives instead of a process. */
+/** If it is set, `fork` gives this instead of a process. */
 const stand = vi.hoisted(() => ({ in: null as object | null }));
 vi.mock('node:child_process', async (importOriginal) => {
   const original = await importOriginal<typeof import('node:child_process')>();
@@ -51,36 +51,6 @@ describe('workers', () => {
     expect(exits[0]).toMatchObject({ code: 0, signal: null });
   });
 
-  it('get their assignment and commands, and their events, lines and ends are told by rank', async () => {
-    scriptWorkers(
-      [
-        { emit: { type: 'ready' } },
-        'await begin',
-        { print: 'out' },
-        { print: 'err', to: 'stderr' },
-        { exit: 0 },
-      ],
-      [{ emit: { type: 'ready' } }, 'await begin', { exit: 5 }],
-    );
-    start(4, 5);
-    const pids = [pool.pidOf(4), pool.pidOf(5)];
-    await until(() => events.length === 2);
-    expect(exits).toEqual([]);
-    pool.send({ type: 'begin' });
-    await until(() => exits.length === 2);
-    expect(events.map(([rank]) => rank).sort()).toEqual([4, 5]);
-    expect(lines.sort()).toEqual([
-      [4, 'err', 'stderr'],
-      [4, 'out', 'stdout'],
-    ]);
-    expect(exits.sort((a, b) => a.rank - b.rank)).toEqual([
-      { rank: 4, pid: pids[0], code: 0, signal: null, killedByUs: false },
-      { rank: 5, pid: pids[1], code: 5, signal: null, killedByUs: false },
-    ]);
-    // Late: nobody is left to hear it.
-    pool.send({ type: 'begin' });
-  });
-
   it('that a signal ends are told with it, after their last line', async () => {
     scriptWorkers([{ print: 'last words' }, { kill: 'SIGSEGV' }]);
     pool = new WorkerPool(
@@ -104,7 +74,7 @@ describe('workers', () => {
     start(0);
     await until(() => lines.length === 2);
     expect(lines.map(([, line]) => line)).toEqual(['1', '1']);
-    // A signal to a group that the worker leads: it fails where there is none.
+    // The worker leads a group: otherwise the signal to it fails.
     expect(process.kill(-pool.pidOf(0), 0)).toBe(true);
   });
 
@@ -121,16 +91,6 @@ describe('workers', () => {
 });
 
 describe('the end', () => {
-  it('waits for workers that end by themselves', async () => {
-    scriptWorkers([{ emit: { type: 'ready' } }, 'await begin', { exit: 0 }]);
-    start(0);
-    await until(() => events.length === 1);
-    const ended = pool.end(60_000);
-    pool.send({ type: 'begin' });
-    expect(await ended).toEqual([]);
-    expect(exits).toMatchObject([{ code: 0, killedByUs: false }]);
-  });
-
   it('kills those that are still there after their grace', async () => {
     scriptWorkers([{ emit: { type: 'ready' } }, 'hang']);
     start(0, 1);

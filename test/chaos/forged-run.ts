@@ -15,12 +15,12 @@ import { createRunFolder } from '../../src/run/create-run-folder.js';
 import { config } from '../checkpoint/fixture.js';
 import { saveStep } from '../coordinator/saved-run.js';
 
-/** What a run's folder tells; times in ms. */
+/** A run's folder tells this; times are in ms. */
 export interface Story {
   journal: JournalEntry[];
   records: MetricsRecord[];
   faults: ChaosRecord[];
-  /** By step: the generation that saved it. */
+  /** The keys are steps, the values the generations that saved them. */
   checkpoints: Map<number, number>;
 }
 
@@ -41,7 +41,7 @@ export function stepRecord(step: number): Extract<MetricsRecord, { type: 'step' 
   return { type: 'step', time: step, ...globalStep(step, [layer]) };
 }
 
-/** A run of two nodes with two workers that lost rank 2 in step 7, went on from step 4, and finished with step 8. */
+/** Two nodes with two workers lost rank 2 in step 7, went on from step 4, and finished with step 8. */
 export function soundStory(): Story {
   const layout = { nodes: 2, workersPerNode: 2 };
   const generation = (number: number, resumedFrom: number | null): MetricsRecord => ({
@@ -91,7 +91,7 @@ export function soundStory(): Story {
   };
 }
 
-/** The folder that tells a story; removed after the test. */
+/** Makes a folder that tells a story; it is removed after the test. */
 export function forgedRun({ journal, records, faults, checkpoints }: Story): RunFolder {
   const parent = mkdtempSync(path.join(tmpdir(), 'locmoe-forged-'));
   onTestFinished(() => rmSync(parent, { recursive: true }));

@@ -14,7 +14,7 @@ function verdictOn(folder: RunFolder, known: Partial<Circumstances> = {}) {
   return checkInvariants(readEvidence(folder.directory, { ...UNKNOWN, ...known }));
 }
 
-/** The invariants that a story breaks. */
+/** Returns the invariants that a story breaks. */
 function brokenBy(change: (story: Story) => void, known: Partial<Circumstances> = {}): string[] {
   const story = soundStory();
   change(story);

@@ -6,7 +6,7 @@ import { coordinatorProcess, processesOf, send } from '../../src/chaos/run-proce
 import type { StatusReply, WorkerProgress } from '../../src/rpc/generated/messages.js';
 import { OVER } from '../coordinator/saved-run.js';
 
-/** A record of a run that this process leads at port 7000. */
+/** This process leads the record's run at port 7000. */
 const RECORD = {
   ...OVER,
   state: 'running',
@@ -16,7 +16,7 @@ const RECORD = {
   process: processIdentity(process.pid),
 };
 
-/** A process that does nothing, with a command line of its own; ends with the test. */
+/** Starts a process that does nothing, with a command line of its own; it ends with the test. */
 function idle(...words: string[]): ChildProcess {
   const child = spawn(process.execPath, ['-e', 'setInterval(() => 0, 1e6)', ...words], { stdio: 'ignore' });
   onTestFinished(() => {

@@ -12,7 +12,6 @@ import { saveOptions, tensorsOf } from '../checkpoint/fixture.js';
 
 let root: string;
 let said: unknown[];
-/** Of a checkpoint that is committed. */
 const COST = { bytes: expect.any(Number), seconds: expect.any(Number) };
 let committer: CheckpointCommitter;
 beforeEach(() => {

@@ -16,7 +16,7 @@ interface Place extends Partial<CoordinatorOptions> {
   readonly onLine?: (line: string, logs: LogStore) => void;
 }
 
-/** The coordinator of a run in a folder of its own, which ends with the test, and the store of the run's log. */
+/** Makes the coordinator of a run in a folder of its own, which ends with the test, and the store of the run's log. */
 export function coordinatorOf(config: RunConfig, place: Place = {}) {
   const { generation = 1, level = 'warn', onLine, ...options } = place;
   const folder = mkdtempSync(path.join(tmpdir(), 'locmoe-coordinator-'));

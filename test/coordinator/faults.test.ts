@@ -4,7 +4,7 @@ import type { CoordinatorCommand, Fault } from '../../src/rpc/generated/messages
 import { VERSION } from '../../src/rpc/version.js';
 import { coordinatorOf } from './coordinator-of.js';
 
-/** A run of two nodes with two workers each, of which the second node has a session. */
+/** Starts a run of two nodes with two workers each, of which the second node has a session. */
 function runWithNode(allowsFaults: boolean) {
   const config = loadConfig('tiny', { nodes: 2, workersPerNode: 2 });
   const { coordinator } = coordinatorOf(config, { allowsFaults });

@@ -55,7 +55,7 @@ afterEach(() => {
   rmSync(runsDir, { recursive: true });
 });
 
-/** A run of one rank; `start` plays its node. */
+/** Describes a run of one rank, whose node `start` plays. */
 function lead(start: (coordinator: Coordinator, folder: RunFolder) => void): RunLaunch {
   const config = loadConfig('tiny', { nodes: 1, workersPerNode: 1 });
   const dataset = {
@@ -109,14 +109,14 @@ function lead(start: (coordinator: Coordinator, folder: RunFolder) => void): Run
   };
 }
 
-/** Files of the runs that this process holds open. */
+/** Returns the files of the runs that this process holds open. */
 function openFiles(): string[] {
   return readdirSync('/proc/self/fd').flatMap((fd) => {
     try {
       const file = readlinkSync(`/proc/self/fd/${fd}`);
       return file.startsWith(runsDir) ? [file] : [];
     } catch {
-      // The descriptor of the listing itself.
+      // This was the descriptor of the listing itself.
       return [];
     }
   });

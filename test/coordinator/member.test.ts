@@ -2,7 +2,7 @@ import { expect, it } from 'vitest';
 import { Member, type MemberStatus } from '../../src/coordinator/member.js';
 import { VERSION } from '../../src/rpc/version.js';
 
-/** A member after these statuses. */
+/** Returns a member after these statuses. */
 function memberAfter(...statuses: MemberStatus[]): Member {
   const member = new Member(3, { host: 'a', pid: 7, dataAddress: 'a:1', version: VERSION });
   for (const status of statuses) member.become(status);

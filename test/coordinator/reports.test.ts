@@ -33,7 +33,7 @@ const reportWith = (capacity: number) =>
     rowBytesTo: [0],
   });
 
-// 24 tokens a step, 4 experts of one group: ceil(0.6 * 24 / 4) in one batch, and three times ceil(0.6 * 8 / 4) in three.
+// A step has 24 tokens for 4 experts of one group: the capacity is ceil(0.6 * 24 / 4), or three times ceil(0.6 * 8 / 4).
 it.each([
   [1, 4],
   [3, 6],

@@ -53,7 +53,7 @@ afterEach(() => {
 const join = (pid: number, version = VERSION) =>
   client.join({ host: 'h', pid, dataAddress: `127.0.0.1:${pid}`, version });
 
-/** An open session that keeps what it is told. */
+/** Opens a session that keeps what it is told. */
 function open(node: number, generation = 3, runId = 'r1', dataAddress = `127.0.0.1:${11 + node}`) {
   const commands: CoordinatorCommand[] = [];
   const stream = client.session({ runId, generation, node, dataAddress });
@@ -154,7 +154,7 @@ describe('the coordinator over gRPC', () => {
     const stream = raw.Session(metadata);
     const failed = once(stream, 'error');
     stream.resume();
-    // A field that is longer than its message.
+    // The field is longer than its message.
     stream.write(Buffer.from('1a7f', 'hex'));
     const [error] = await failed;
     expect(error.message).toMatch(
@@ -164,13 +164,6 @@ describe('the coordinator over gRPC', () => {
     expect(state.kind === 'failed' && state.error.line).toMatch(
       /^node 0: node agent on h \(pid 11\) was lost: .*a message cannot be decoded/,
     );
-  });
-
-  it('does not take the end of a run that has not begun', async () => {
-    await join(11);
-    const session = open(0);
-    session.send({ event: 'finished', finished: { stoppedEarly: false } });
-    expect(await session.failed).toBe('3 INVALID_ARGUMENT: it sent `finished` while the run is waiting');
   });
 
   it('loses a node that leaves in the middle', async () => {

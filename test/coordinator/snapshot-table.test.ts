@@ -6,7 +6,7 @@ beforeEach(() => {
   table = new SnapshotTable();
 });
 
-/** The nodes that hold step `step` of generation 1. */
+/** Says that these nodes hold a step of generation 1. */
 function holds(step: number, ...nodes: number[]): void {
   for (const node of nodes) table.add(node, { generation: 1, step });
 }

@@ -11,7 +11,7 @@ import { coordinatorOf } from './coordinator-of.js';
 let coordinator: Coordinator;
 let warnings: string[];
 
-/** What the clock is ahead of the real one: a process that stands still sees it jump. */
+/** The clock is ahead of the real one by this: a process that stands still sees it jump. */
 let aheadMs: number;
 
 beforeEach(() => {

@@ -30,11 +30,11 @@ const validation = (step: number): AgentEvent => ({
   validation: { step, domains: [{ domain: config.data.domains[0], loss: 1, tokens: 8 }] },
 });
 
-/** What the nodes say, in the order in which it arrives: now one is ahead, now the other. */
+/** The nodes say this, in the order in which it arrives: now one is ahead, now the other. */
 const SAID: readonly (readonly [node: number, event: AgentEvent])[] = [
   [0, step(0, 1)],
   [1, step(1, 1)],
-  // A validation before the last report of its step.
+  // This validation comes before the last report of its step.
   [0, step(0, 2)],
   [0, validation(2)],
   [1, step(1, 2)],
@@ -42,7 +42,7 @@ const SAID: readonly (readonly [node: number, event: AgentEvent])[] = [
   [1, step(1, 4)],
   [0, step(0, 3)],
   [0, step(0, 4)],
-  // And one after it.
+  // This one comes after it.
   [0, validation(4)],
   [0, step(0, 5)],
   [1, step(1, 5)],
@@ -106,7 +106,7 @@ function connect(coordinator: Coordinator, node: number): void {
   });
 }
 
-/** A new run of two nodes, which trains. */
+/** Begins a new run of two nodes, which trains. */
 function begin(): ReturnType<typeof lead> {
   folder = createRunFolder(parent, 'r');
   const led = lead();

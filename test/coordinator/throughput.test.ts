@@ -1,6 +1,6 @@
 import { Throughput } from '@locmoe/run-format';
 import { describe, expect, it } from 'vitest';
-import { formatCount, formatDuration, formatNumberOf, formatShare, formatTable } from '../../src/format.js';
+import { formatCount, formatDuration, formatNumberOf, formatShare } from '../../src/format.js';
 
 describe('Throughput', () => {
   it('is the tokens of the last steps over their time, and how long the rest takes', () => {
@@ -50,11 +50,5 @@ describe('formats', () => {
       '23h59m',
     ]);
     expect([formatNumberOf(1, 'node'), formatNumberOf(2, 'node')]).toEqual(['1 node', '2 nodes']);
-    const rows = [
-      ['a', '10', 'x'],
-      ['long', '9', 'yy'],
-    ];
-    expect(formatTable(rows, { indent: '' })).toBe('a     10   x\nlong   9  yy');
-    expect(formatTable(rows, { indent: '', textColumns: [2] })).toBe('a     10  x\nlong   9  yy');
   });
 });

@@ -41,14 +41,14 @@ export function dashboards(): Dashboard[] {
     .map((file) => ({ file, ...JSON.parse(readFileSync(path.join(FOLDER, file), 'utf8')) }));
 }
 
-/** A query of a dashboard as Grafana would send it, with all runs, layers and levels selected. */
+/** Grafana would send such a query, with all runs, layers and levels selected. */
 export interface DashboardQuery {
-  /** Dashboard and panel. */
+  /** This names the dashboard and the panel. */
   readonly where: string;
   readonly expr: string;
 }
 
-/** What Grafana puts in place of its variables. */
+/** Grafana puts these in place of its variables. */
 const SUBSTITUTES: readonly (readonly [RegExp, string])[] = [
   [/\$__rate_interval/g, '20s'],
   [/\$__auto/g, '5m'],
@@ -56,7 +56,7 @@ const SUBSTITUTES: readonly (readonly [RegExp, string])[] = [
   [/\$search\b/g, ''],
 ];
 
-/** All queries of the dashboards for one kind of data source. */
+/** Returns all queries of the dashboards for one kind of data source. */
 export function dashboardQueries(type: 'prometheus' | 'loki'): DashboardQuery[] {
   return dashboards().flatMap(({ title, panels }) =>
     panels.flatMap((panel) =>

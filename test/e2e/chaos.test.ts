@@ -57,7 +57,7 @@ it('touches only runs of its own that take the fault', async () => {
     expect(stderr).toMatch(words);
     expect(code).toBe(2);
   }
-  // One that ends with its worker: the kill is noticed, and nothing of the run is left.
+  // The run ends with its worker: the kill is noticed, and nothing of the run is left.
   const { code, stdout } = await chaos(folder, '--every', '1s');
   expect(stdout).toMatch(/^[\d:.]+ worker-kill: SIGKILL of rank \d \(pid \d+\)\n1 fault: 1 worker-kill\n/m);
   expect(stdout).toContain('I8 nothing is left behind');

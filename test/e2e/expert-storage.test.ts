@@ -25,7 +25,7 @@ const TOUCHED = [
 ];
 const IN_FILE = [...TOUCHED, 'moe.expertStorage.kind=file'];
 
-/** Bytes of the tensors of the last checkpoint. */
+/** Returns the bytes of the tensors of the last checkpoint by file. */
 function lastTensors(run: string): Record<string, string> {
   const files = filesIn(path.join(run, 'checkpoints', 'step-000020'));
   return Object.fromEntries(Object.entries(files).filter(([file]) => file.endsWith('.safetensors')));
@@ -44,9 +44,9 @@ it('a worker with experts in a file that is killed leaves nothing, and its run e
   const [, touched, reads] = /experts had tokens (\d+) times, and were read from the disk (\d+) times/.exec(
     log,
   )!;
-  // In two layers, of twelve steps after the restart.
+  // Twelve steps after the restart touch experts of two layers.
   expect(Number(touched)).toBeGreaterThan(2 * 12 * 10);
-  // More than once each to begin with, and for a validation.
+  // Each is read to begin with and for a validation, and some again.
   expect(Number(reads)).toBeGreaterThan(3 * 64);
 });
 

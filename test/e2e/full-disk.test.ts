@@ -75,7 +75,7 @@ it('a disk that is really full costs a run what it would have recorded, and each
   const { code, stdout, stderr } = await run.finished;
   expect(code, stdout + stderr).toBe(130);
   const directory = newestRun(disk);
-  // The coordinator, and the agent.
+  // The coordinator has warned once, and so has the agent.
   expect(stdout.match(/warning: .*/g)?.sort()).toEqual([
     expect.stringMatching(
       new RegExp(`^warning: cannot write ${directory}/(metrics|logs/.*)\\.ndjson: ENOSPC.*the run goes on`),

@@ -18,9 +18,9 @@ import {
 
 const LAYOUT = { nodes: 1, workersPerNode: 1, env: UNHURRIED };
 
-/** Its name is one that a shell takes apart. */
+/** A shell takes its name apart unless it is quoted. */
 const folder = path.join(mkdtempSync(path.join(tmpdir(), 'locmoe-going-on-')), "it's one");
-/** With checkpoints at steps 2 and 4. */
+/** This run has checkpoints at steps 2 and 4. */
 let run = '';
 
 beforeAll(async () => {
@@ -46,7 +46,7 @@ async function killedAtWork(atWork: Locmoe): Promise<{ report: FailureReport; li
   };
 }
 
-// First, since the other goes on with the run.
+// This test comes first, since the other goes on with the run.
 it('a fork starts a new run and leaves the other alone, as does a start that fails', async () => {
   const resume = path.join(run, 'checkpoints/step-000002');
   const kept = path.join(temporaryFolder(), 'kept');

@@ -26,7 +26,7 @@ const PREPARES = ['train with data to prepare', 'doctor --config'];
 const START_S = 1.5;
 /** A command that prints nothing for longer works by then. */
 const SILENCE_MS = 10_000;
-/** A generous deadline for a loaded machine; a command that is interrupted takes a second or two. */
+/** A command that is interrupted takes a second or two, but on a loaded machine. */
 const END_MS = 90_000;
 /** The name of each run, and so of its shared memory, has this in it. */
 const NAME = `interrupted${process.pid}`;
@@ -36,7 +36,7 @@ const ENDLESS = 'train.steps=1000000';
 const PROGRESS = /^(?:(?:eval|data): |\[\w+\] )/;
 
 interface Interrupted {
-  /** The command's words; `folder` is one of its own. */
+  /** Returns the command's words; `folder` is one of its own. */
   readonly args: (folder: string) => readonly string[];
   /** The moment is drawn from the start, or from the first output, to so many seconds later. */
   readonly withinS: number;
@@ -45,9 +45,7 @@ interface Interrupted {
 }
 
 let shared: string;
-/** A finished run of the micro model. */
 let trained: string;
-/** A run that goes on. */
 let live: Locmoe;
 
 const words = (line: string) => line.split(' ');
@@ -149,7 +147,7 @@ const COMMANDS: Readonly<Record<string, Interrupted>> = {
   },
 };
 
-/** A folder and an environment in which all that a command makes for itself can be seen. */
+/** Makes a folder in which all that a command makes for itself can be seen. */
 function place() {
   const folder = mkdtempSync(path.join(shared, 'place-'));
   const own = path.join(folder, 'tmp');
@@ -174,7 +172,6 @@ function unfinished(folder: string): string[] {
   );
 }
 
-/** A moment of a command's life: in its start, or while it works. */
 interface Moment {
   readonly after: 'the start' | 'the first output';
   readonly ms: number;
@@ -200,7 +197,7 @@ async function expectCleanEnd(name: string, { after, ms }: Moment): Promise<void
     await sleep(20);
   }
   if ((await Promise.race([ended, sleep(ms, 'late')])) === 'ended') {
-    // By itself, before its moment.
+    // It ended by itself, before its moment.
     expect((await run.finished).code, run.output).toBe(0);
     return;
   }
@@ -232,7 +229,6 @@ async function expectCleanEnd(name: string, { after, ms }: Moment): Promise<void
   rmSync(folder, { recursive: true });
 }
 
-/** The record of the newest run. */
 function recordOf(folder: string): RunRecord | null {
   return new RunFolder(newestRun(folder)).readRecord();
 }

@@ -38,7 +38,7 @@ it('a step that is not finite on one rank is skipped; three in a row end the gen
   expect(report.message).toMatch(
     /^rank 1, .*: steps 8 to 10 were not finite: lower .*train\.learningRate.* gradient of layers\.1\.experts\.2\.w_in \(layer 1, expert 2\), which holds NaN; the text of this rank's batch is in its log$/,
   );
-  // Half the learning rate that it had.
+  // This is half the learning rate that it had.
   expect(stderr).toMatch(/resume: .*step-00000[56] .*--set train\.learningRate=0\.005/);
   expect(readFileSync(path.join(directory, 'logs/node-1.ndjson'), 'utf8')).toMatch(
     /"batch of step 10: en tokens \d+ to \d+ .+, code tokens \d+ to \d+ .+"/,

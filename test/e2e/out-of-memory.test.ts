@@ -12,7 +12,7 @@ const TAKE_MEMORY = `
   }
 `;
 
-/** A memory cgroup with a limit, version 1 or 2, removed after the test; null where none can be made. */
+/** Makes a memory cgroup of version 1 or 2 with a limit, which is removed after the test; null where that cannot be. */
 function memoryCgroup(): string | null {
   const own = readFileSync('/proc/self/cgroup', 'utf8');
   const v1 = /^\d+:memory:(.*)$/m.exec(own)?.[1];

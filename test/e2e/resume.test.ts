@@ -31,7 +31,7 @@ it('an interrupted run saves a last checkpoint, ends with 130, and resumes to th
   // A step folder outside any run starts a run of its own.
   const outside = path.join(folder, 'step-000006');
   cpSync(path.join(interrupted, 'checkpoints/step-000006'), outside, { recursive: true });
-  // As a power cut leaves it.
+  // A power cut leaves such a line.
   appendFileSync(path.join(interrupted, 'metrics.ndjson'), '{"type":"st');
   const resumed = await trainToTheEnd({ folder, ...layout, sets, resume: interrupted });
   // The run goes on in its own folder, so its curve is whole.

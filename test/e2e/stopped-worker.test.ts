@@ -10,7 +10,6 @@ import { CLI, type Finished, locmoe, newestRun, startTraining, temporaryFolder }
 const base = mkdtempSync(path.join(tmpdir(), 'locmoe-stopped-'));
 let victim = 0;
 let end: Finished;
-/** Folder of the run. */
 let folder = '';
 let report: FailureReport;
 

@@ -6,12 +6,11 @@ import { NIGHTLY } from '../nightly.js';
 import { type Locmoe, newestRun, startTraining, temporaryFolder, UNHURRIED } from './support.js';
 
 interface Tail {
-  /** Resolves with the code of its close. */
   readonly closed: Promise<number>;
   readonly lines: string[];
 }
 
-/** A tail of all lines of a run, from the first one on. */
+/** Follows all lines of a run, from the first one on. */
 async function tailOf(run: Locmoe): Promise<Tail> {
   const { address, headers } = await run.http();
   const query = new URLSearchParams({ query: '{run=~".+"}', limit: '5000', start: '0' });

@@ -8,7 +8,7 @@ const HOOK = fileURLToPath(new URL('./throw-on-signal.mjs', import.meta.url));
 
 const EVERY = 5;
 
-/** A run that trains until its coordinator throws. */
+/** Trains until the coordinator throws. */
 async function crash(throws: string): Promise<Finished & { readonly directory: string }> {
   const folder = temporaryFolder();
   const sets = ['train.steps=100000', `train.checkpointEvery=${EVERY}`];

@@ -1,10 +1,10 @@
 import { numStepsOf } from '@locmoe/run-format';
-import { describe, expect, it } from 'vitest';
+import { expect, it } from 'vitest';
 import { loadConfig } from '../../src/config/resolve.js';
 import { endOf } from '../../src/run/run-end.js';
 import { bestAfter, metricsOfProgress, progressOfMetrics } from '../../src/run/run-progress.js';
 
-// 2048 tokens a step.
+// A step has 2048 tokens.
 const config = (...sets: string[]) => loadConfig('tiny', { sets });
 const at = (step: number, metrics: Record<string, number> = {}) => ({ step, metrics });
 
@@ -15,50 +15,43 @@ it('a run is as long as steps and tokens allow, whichever is less', () => {
   expect(numStepsOf(config('train.maxTokens=20480', 'train.steps=3'))).toBe(3);
 });
 
-describe('a run that is done says what allows no more, and what to raise', () => {
-  it('steps', () => {
-    expect(endOf(config(), at(399))).toBeNull();
-    expect(endOf(config(), at(400))).toEqual({
-      reason: 'has done 400 steps, and train.steps is 400',
-      remedy: 'train.steps=800',
-    });
-  });
+const metrics = (validationsSinceBest: number) => ({
+  bestStep: 20,
+  bestValidationLoss: 4.5,
+  validationsSinceBest,
+});
 
-  it('tokens', () => {
-    const short = config('train.maxTokens=20480');
-    expect(endOf(short, at(9))).toBeNull();
-    expect(endOf(short, at(10))).toEqual({
+it.each([
+  [[], at(399), at(400), { reason: 'has done 400 steps, and train.steps is 400', remedy: 'train.steps=800' }],
+  [
+    ['train.maxTokens=20480'],
+    at(9),
+    at(10),
+    {
       reason: 'has trained on 20480 tokens, and train.maxTokens is 20480',
       remedy: 'train.maxTokens=40960',
-    });
-  });
-
-  it('hours', () => {
-    const short = config('train.maxHours=1.5');
-    expect(endOf(short, at(9, { trainingSeconds: 5399 }))).toBeNull();
-    expect(endOf(config(), at(9, { trainingSeconds: 5401 }))).toBeNull();
-    expect(endOf(short, at(9, { trainingSeconds: 5401 }))).toEqual({
-      reason: 'has trained for 1.5 h, and train.maxHours is 1.5',
-      remedy: 'train.maxHours=3',
-    });
-  });
-
-  it('validations without a better one', () => {
-    const patient = config('train.earlyStop={patience: 3}');
-    const metrics = (since: number) => ({
-      bestStep: 20,
-      bestValidationLoss: 4.5,
-      validationsSinceBest: since,
-    });
-    expect(endOf(patient, at(40, metrics(2)))).toBeNull();
-    expect(endOf(config(), at(50, metrics(3)))).toBeNull();
-    expect(endOf(patient, at(50, metrics(3)))).toEqual({
+    },
+  ],
+  [
+    ['train.maxHours=1.5'],
+    at(9, { trainingSeconds: 5399 }),
+    at(9, { trainingSeconds: 5401 }),
+    { reason: 'has trained for 1.5 h, and train.maxHours is 1.5', remedy: 'train.maxHours=3' },
+  ],
+  [
+    ['train.earlyStop={patience: 3}'],
+    at(40, metrics(2)),
+    at(50, metrics(3)),
+    {
       reason:
-        'has not lowered its validation loss of 4.500 at step 20 for 3 validations, and ' +
-        'train.earlyStop.patience is 3',
+        'has not lowered its validation loss of 4.500 at step 20 for 3 validations, and train.earlyStop.patience is 3',
       remedy: 'train.earlyStop.patience=6',
-    });
-  });
+    },
+  ],
+])('a run with %j that is done says what allows no more, and what to raise', (sets, before, after, end) => {
+  expect(endOf(config(...sets), before)).toBeNull();
+  expect(endOf(config(...sets), after)).toEqual(end);
+  if (sets.length > 0) expect(endOf(config(), after)).toBeNull();
 });
 
 it('the best validation is one that is lower by more than minDelta', () => {

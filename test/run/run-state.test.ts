@@ -28,7 +28,7 @@ describe('transition', () => {
       ...EVENTS.map((event) => transition(state, event).kind),
     ]);
     expect(table).toEqual([
-      // state, nodes-complete, workers-ready, stop, all-finished, failure, failure with a restart
+      // The columns are: state, nodes-complete, workers-ready, stop, all-finished, failure, failure with a restart.
       ['waiting', 'starting', 'waiting', 'waiting', 'finished', 'failed', 'restarting'],
       ['starting', 'starting', 'running', 'starting', 'finished', 'failed', 'restarting'],
       ['running', 'running', 'running', 'stopping', 'finished', 'failed', 'restarting'],

@@ -28,7 +28,7 @@ const FAILURE: JournalEvent = {
   step: 3,
 };
 
-/** A run of 4 steps, with a checkpoint of step 3, and this journal. */
+/** Makes a run of 4 steps, with a checkpoint of step 3, and this journal. */
 function runWith(events: readonly JournalEvent[]): RunFolder {
   const folder = savedRun([3]);
   appendRecord(folder.metrics, { type: 'step', time: 4, ...globalStep(4) });

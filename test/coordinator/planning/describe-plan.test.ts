@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
 import { resolveConfig } from '../../../src/config/resolve.js';
-import { describeLength, describeRecipe } from '../../../src/coordinator/planning/describe-plan.js';
+import { describeLength } from '../../../src/coordinator/planning/describe-plan.js';
 
 const YAML = `
 name: notes
@@ -11,13 +11,6 @@ data: { validationShare: 0.1, domains: [{ notes: { files: notes.txt } }] }
 `;
 
 const configWith = (...sets: string[]) => resolveConfig(YAML, '/here/notes.yaml', { sets });
-
-it('a recipe is told of before its text is read', () => {
-  expect(describeRecipe({ numFiles: 2, bytes: 330_000 }, configWith())).toEqual([
-    'text: 2 files, 330 kB, as domain notes',
-    'recipe: vocabulary 1,024, d = 8, 1 + 1 layers, 2 experts (--print-config shows it, --set changes it)',
-  ]);
-});
 
 it.each([
   [[], 'length: 1,000 steps of 1,024 tokens, 11 passes over 92,800 tokens of text'],

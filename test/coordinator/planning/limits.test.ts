@@ -9,7 +9,7 @@ import {
   unusedTopK,
 } from '../../../src/coordinator/planning/limits.js';
 
-/** The least that the README says a recipe trains on. */
+/** The README says that this is the least that a recipe trains on. */
 const LAPTOP = { cores: 2, memoryBytes: 4e9, freeBytes: 3e9, freeSharedBytes: 2e9 };
 
 function refusal(check: () => void): string {
@@ -39,8 +39,6 @@ describe('a run on this machine', () => {
       /^train\.globalBatch, .* the activations of 250,000 sequences, at least \d+ GB/,
     ],
     ['model.numDenseLayers=10000', /^(model|train)\.\w+, .*model\.numDenseLayers/],
-    ['model.dModel=1000000', /parameters/],
-    ['model.dFeedForward=1000000000', /parameters/],
     ['model.dModel=2147483644', /\d\.\d\de\+\d+ parameters/],
     ['model.vocabSize=2000000000', /model\.vocabSize/],
     ['model.seqLen=1000000000', /model\.seqLen/],
@@ -85,13 +83,6 @@ describe('a run on this machine', () => {
     const busy = { ...LAPTOP, freeBytes: 1e6 };
     assertMachineCanHold(loadConfig('tiny'), busy, (line) => warnings.push(line));
     expect(warnings).toEqual([expect.stringMatching(/would need 0\.\d+ GB, and 0\.0010 GB are free/)]);
-  });
-
-  it('what the machine has is known', () => {
-    const { memoryBytes, freeBytes } = thisMachine();
-    expect(memoryBytes).toBeGreaterThan(5e8);
-    expect(memoryBytes).toBeLessThan(1e14);
-    expect(freeBytes).toBeLessThanOrEqual(memoryBytes);
   });
 
   it('a Slurm job has the memory that it asked for', () => {
