@@ -45,7 +45,8 @@ export function composeTests(): void {
       expect(oneMachine.length).toBe(STEPS);
       expect(oneMachine.at(-1)!.loss).toBeLessThan(oneMachine[0].loss - 0.1);
 
-      const { code, stderr } = await project.compose(['up', '--exit-code-from', 'coordinator'], 'short.yaml');
+      const up = ['up', '--exit-code-from', 'coordinator'];
+      const { code, stderr } = await project.compose(up, 'short.yaml', 240_000);
       expect(code, stderr).toBe(0);
       const steps = await stepsOf(project.volume, await runOf(project));
       expect(difference(oneMachine, steps)).toBeLessThan(TOLERANCE);
