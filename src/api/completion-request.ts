@@ -133,7 +133,7 @@ export function assertRoutesFit(request: CompletionRequest, seqLen: number): voi
   if (numChoices * read > most)
     throw invalid(
       'routes',
-      `the request may read ${numChoices * read} tokens, and routes of at most ${most} are told: ask for fewer tokens or choices`,
+      `routes are returned for at most ${most} tokens, and this request may read ${numChoices * read}: ask for fewer tokens or choices`,
     );
 }
 

@@ -112,7 +112,7 @@ function unitsProblem({ model, moe }: Pick<RunConfig, 'model' | 'moe'>): string 
   const units = model.dFeedForward;
   const width = expertWidthOf({ model, moe });
   if (moe.sharedExpertGate)
-    return 'moe.sharedExpertGate: a gate that has learned nothing would halve what shared experts take of the dense model; train without it';
+    return 'moe.sharedExpertGate: an untrained gate would halve the output that shared experts inherit from the dense model; set it to false';
   if (units % width !== 0)
     return `moe.dFeedForward ${width} does not divide model.dFeedForward ${units}: experts take equal slices of a dense feed-forward`;
   return moe.sharedExperts * width < units

@@ -86,7 +86,7 @@ export const COMMANDS: Readonly<Record<string, CommandEntry>> = {
     load: async () => (await import('./commands/health.js')).healthCommand,
   },
   certs: {
-    description: 'make what the members of a cluster trust each other by: ca.pem, cert.pem, key.pem, token',
+    description: 'create the certificates and the join token of a cluster: ca.pem, cert.pem, key.pem, token',
     load: async () => (await import('./commands/certs.js')).certsCommand,
   },
   generate: {

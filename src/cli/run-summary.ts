@@ -76,7 +76,7 @@ export async function summarize(
   if (layers.length > 0) {
     show(`\nexpert load (share of the kept tokens)\n${loadTable(layers)}`);
     show(
-      `\nrouting (all steps; share of the classic capacity, and cosine, of the last one)\n${routingTable(layers)}`,
+      `\nrouting (totals of all steps; the share of the classic capacity and the cosine are of the last step)\n${routingTable(layers)}`,
     );
     const idle = idleGate(lastChoices);
     if (idle !== null)

@@ -25,8 +25,7 @@ export function nameRouter(value: unknown, source: ConfigSource, base: string): 
   if (router === undefined || (typeof router === 'string' && isBuiltInRouter(router))) {
     const [option] = Object.keys(fieldOf(moe, 'routerOptions') ?? {});
     if (option === undefined) return asWritten;
-    const message =
-      "only a router of one's own has options; the fields of the routers of locmoe stand in moe";
+    const message = 'only a router by file has options; those of the built-in routers are fields of moe';
     return {
       value: filled({ routerOptions: {} }),
       problems: [{ path: ['moe', 'routerOptions', option], message }],

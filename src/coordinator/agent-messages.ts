@@ -199,7 +199,7 @@ function assertFits(schema: z.ZodType | undefined, message: object, what: string
   const issue = findNotFinite(message) ?? schema?.safeParse(message).error?.issues[0];
   if (issue === undefined) return;
   const place = issue.path.length === 0 ? '' : `${issue.path.join('.')}: `;
-  throw badMessage(`${what} that it must not: ${place}${issue.message}`);
+  throw badMessage(`${what} that is invalid: ${place}${issue.message}`);
 }
 
 /** Finds the first number that is not finite, since workers report in JSON, which has no others. */

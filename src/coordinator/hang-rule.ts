@@ -40,7 +40,7 @@ function waitsFor(waiting: RankView, { rank, sequence }: RankView): boolean {
 function describeMissing({ operation, sequence, waitingFor }: RankView, ranks: readonly RankView[]): string {
   const missing = ranks.filter((each) => each.sequence < sequence).map(({ rank }) => rank);
   return missing.length === 0
-    ? `${operation}: rank ${waitingFor} has come, but does not go on`
+    ? `${operation}: rank ${waitingFor} entered it, but makes no progress`
     : `${operation}: missing ranks {${missing.join(', ')}}`;
 }
 

@@ -78,7 +78,7 @@ export class Membership {
   connect(node: number, dataAddress: string, session: SessionLink): void {
     const member = this.get(node);
     if (member.request.dataAddress !== dataAddress)
-      throw new TrainerError('BAD_INPUT', `node ${node} is another one by now; join again`);
+      throw new TrainerError('BAD_INPUT', `node ${node} was replaced by another node agent; join again`);
     if (member.isAwaited) member.hasReturned = true;
     else if (member.status === 'joined') member.become('connected');
     else throw new TrainerError('BAD_INPUT', `node ${node} already has a session`);

@@ -60,9 +60,9 @@ export class RestartPolicy {
     const before = this.#last;
     this.#last = signatureOf(failure);
     if (this.#last !== null && this.#last === before)
-      this.#whyNot = 'the same failure came twice in a row, and so it would again';
+      this.#whyNot = 'the same failure occurred twice in a row, so another restart would fail, too';
     else if (this.#numInVain > max + 1)
-      this.#whyNot = `it came no further than step ${this.#furthestStep} in ${this.#numInVain} generations (cluster.maxRestarts)`;
+      this.#whyNot = `${this.#numInVain} generations did not get past step ${this.#furthestStep} (cluster.maxRestarts)`;
     else if (this.budget.left <= 0)
       this.#whyNot = `${formatNumberOf(max, 'restart')} within ${windowS} s are used up (cluster.maxRestarts, cluster.restartWindow)`;
     else this.budget.spend();

@@ -57,7 +57,7 @@ export class RunJournal implements RunListener {
         ? 'another process'
         : `process ${next.pid} on ${next.host}, which leads it in term ${next.term}`;
     this.onSuperseded(
-      `run ${this.folder.runId} was taken over by ${who} while this one (pid ${process.pid}, term ${this.term}) stood still: it ends`,
+      `run ${this.folder.runId} was taken over by ${who} while this coordinator (pid ${process.pid}, term ${this.term}) was suspended: it ends`,
     );
   }
 

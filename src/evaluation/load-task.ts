@@ -64,10 +64,7 @@ function answersOf(answer: unknown, place: string): number[] {
 export function loadShots(file: string, count: number, dev: string): readonly Question[] {
   const { questions } = loadTask(dev);
   if (realpathSync(dev) === realpathSync(file))
-    throw refusal(
-      dev,
-      'is what is asked: with --dev of the same file a question would have its answer in front of it',
-    );
+    throw refusal(dev, 'is also the task: name another file, or prompts would contain the answers');
   if (questions.length < count)
     throw refusal(
       dev,

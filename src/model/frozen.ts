@@ -80,7 +80,7 @@ function assertPairs({ rank, on }: NonNullable<Freezing['lora']>, specs: readonl
   const narrow = adapted.find(({ shape }) => Math.min(...shape) < rank);
   if (narrow !== undefined)
     throw refusal(
-      `train.lora.rank: ${rank} is more than a side of ${narrow.name}, which is ${narrow.shape.join(' x ')}; ` +
+      `train.lora.rank: ${rank} exceeds the smaller dimension of ${narrow.name}, which is ${narrow.shape.join(' x ')}; ` +
         `at most ${Math.min(...narrow.shape)}`,
     );
 }

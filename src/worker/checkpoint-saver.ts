@@ -124,7 +124,7 @@ export class CheckpointSaver {
     const whose = !writer.isBusy ? 'another rank or the coordinator' : 'this rank';
     return new TrainerError(
       'COLLECTIVE_TIMEOUT',
-      `the checkpoint or snapshot before was not saved within ${limitMs / 1000} s: ${whose} still has to write`,
+      `the previous checkpoint or snapshot was not saved within ${limitMs / 1000} s: ${whose} still has to write`,
       { rank, step, operation: 'checkpoint' },
     );
   }

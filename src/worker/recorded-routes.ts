@@ -104,7 +104,7 @@ export class RecordedRoutes {
     const names = this.filesOfStep.get(step) ?? this.filesOfStep.get(null);
     if (names === undefined) {
       const [[some]] = this.filesOfStep.values() as unknown as [string[]];
-      throw bad(some!, `beside it there are no routes of step ${step}; ${HOW_TO_RECORD}`);
+      throw bad(some!, `its folder has no recorded routes of step ${step}; ${HOW_TO_RECORD}`);
     }
     const files: StepFile[] = [];
     for (const file of names) {
@@ -131,7 +131,7 @@ export class RecordedRoutes {
     if (!Number.isInteger(lastChoice) || firstChoice < 0 || lastChoice >= numExperts)
       throw bad(
         file,
-        `has choices ${firstChoice} to ${lastChoice} of a token, and they count from 0 to below moe.numExperts, ${numExperts}`,
+        `numbers the choices of a token ${firstChoice} to ${lastChoice}, where moe.numExperts, ${numExperts}, allows 0 to ${numExperts - 1}`,
       );
     const [firstLayer, lastLayer] = rangeOf(file, facts, 'layer');
     const end = model.numDenseLayers + model.numSparseLayers;
@@ -200,7 +200,7 @@ export class RecordedRoutes {
         if (!(choice < numChoices && table.expert[i]! < this.config.moe.numExperts))
           throw bad(
             file,
-            `${nameOf(step)}, sequence ${sequence}: a row is not in the range that the file states`,
+            `${nameOf(step)}, sequence ${sequence}: a row is outside the statistics of its file, which is damaged`,
           );
         const at = (target.row * target.batch.seqLen + s) * numChoices + choice;
         chosenTK[at] = table.expert[i]!;
@@ -260,7 +260,10 @@ function rangeOf(
 ): readonly [number, number] {
   const range = rangeOf(column);
   if (range === null)
-    throw bad(file, `has no statistics of column ${column}, as Parquet files of locmoe have`);
+    throw bad(
+      file,
+      `has no min and max statistics of column ${column}, which files that locmoe recorded have`,
+    );
   return range;
 }
 

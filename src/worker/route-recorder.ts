@@ -157,11 +157,13 @@ class RouteRecorder {
       writer?.abandon();
       if (!isDiskFull(error)) throw error;
       this.#bytes = Number.POSITIVE_INFINITY;
-      logger.warn(`no more routes are recorded: no space is left for ${folder}`);
+      logger.warn(`the recording of routes ends: no space is left for ${folder}`);
       return;
     }
     if (this.#bytes >= this.#mostBytes)
-      logger.warn(`no more routes are recorded: they fill train.recordRoutes.maxMB, ${recording.maxMB} MB`);
+      logger.warn(
+        `the recording of routes ends: train.recordRoutes.maxMB, ${recording.maxMB} MB, is reached`,
+      );
   }
 
   #withExchange(sent: SentRows['sent']): SentRows {

@@ -128,10 +128,7 @@ it.each([
   [{ sharedExperts: 1 }, 'moe.sharedExperts: 1 of width 16 take all 16 hidden units of a dense feed-forward'],
   [{ dFeedForward: 4, sharedExperts: 4 }, 'moe.sharedExperts: 4 of width 4 take all 16 hidden units'],
   [{ dFeedForward: 4, sharedExperts: 3 }, null],
-  [
-    { dFeedForward: 4, sharedExperts: 3, sharedExpertGate: true },
-    'moe.sharedExpertGate: a gate that has learned nothing',
-  ],
+  [{ dFeedForward: 4, sharedExperts: 3, sharedExpertGate: true }, 'moe.sharedExpertGate: an untrained gate'],
 ])('hidden units that cannot be shared out are refused: %j', (moe, refusal) => {
   const check = () => assertInheritable(dense, { ...config, moe: { ...config.moe, ...moe } });
   if (refusal === null) expect(check).not.toThrow();

@@ -210,7 +210,7 @@ describe('a checkpoint is refused', () => {
 
   it.each([
     [['--task', 'no\x1b[2Jwhere.csv'], /^locmoe: no.*where\.csv cannot be read .*ENOENT/],
-    [['--task', 'own.jsonl', '--shots', '2'], /^locmoe: --shots and --dev go together/],
+    [['--task', 'own.jsonl', '--shots', '2'], /^locmoe: --shots and --dev are given together/],
     [['--cloze', '--shots', '2'], /^locmoe: --shots does not go with --cloze/],
     [['--limit', '2'], /^locmoe: --limit goes with --task/],
     [['--compare', 'one'], /^locmoe: --checkpoint does not go with --compare/],

@@ -95,7 +95,7 @@ describe('bad configurations name the field and where it stands', () => {
 
   // Each is the only problem.
   it.each([
-    ['moe.routerOptions.span=3', "only a router of one's own has options"],
+    ['moe.routerOptions.span=3', 'only a router by file has options'],
     ['moe.numExperts=48 moe.router=locmoe', 'divide it'],
     ['moe.affinityThreshold=0', 'more than 0'],
     ['moe.affinityThreshold=1.5', 'at most 1'],

@@ -101,7 +101,7 @@ describe('what a node agent sends', () => {
 describe('refused is', () => {
   it.each([
     ['an empty event', {}, /^it sent an empty event$/],
-    ['the step of another node', { step: { ...step, rank: 1 } }, /^it sent `step` that it must not: rank: /],
+    ['the step of another node', { step: { ...step, rank: 1 } }, /^it sent `step` that is invalid: rank: /],
     ['a loss that is no number', { step: { ...step, loss: Number.NaN } }, /: loss: /],
     ['negative bytes', { step: { ...step, bytesOtherNode: -1 } }, /: bytesOtherNode: /],
     ['a number of no measure', { step: { ...step, measures: { lunch: 1 } } }, /: measures: /],
@@ -122,7 +122,7 @@ describe('refused is', () => {
     [
       'a foreign failure',
       { failure: { ...failure, rank: 77 } },
-      /^it sent `failure` that it must not: rank: /,
+      /^it sent `failure` that is invalid: rank: /,
     ],
     ['part of a save of another generation', { saving: { ...saving, generation: 2 } }, /: generation: /],
     ['shards of another node', { shards: { ...shards, rank: 1 } }, /: rank: /],

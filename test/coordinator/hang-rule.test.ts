@@ -44,7 +44,10 @@ describe('a rank hangs', () => {
 
   it('that has come to the collective and does not go on in it', () => {
     expect(hangs(waiting(0, 1, 8_000), rank(1, { idleMs: 8_000 }))).toMatchObject([
-      { rank: 1, reason: expect.stringMatching(/operation 812\): rank 1 has come, but does not go on$/) },
+      {
+        rank: 1,
+        reason: expect.stringMatching(/operation 812\): rank 1 entered it, but makes no progress$/),
+      },
     ]);
   });
 

@@ -28,7 +28,7 @@ describe('the nodes of a run', () => {
     members.join(request('a'));
     members.remove(0);
     members.join(request('b'));
-    expect(() => members.connect(0, 'a:50052', link())).toThrow(/node 0 is another one by now/);
+    expect(() => members.connect(0, 'a:50052', link())).toThrow(/node 0 was replaced by another node agent/);
     members.connect(0, 'b:50052', link());
     expect(members.allAre('connected')).toBe(true);
   });

@@ -67,7 +67,7 @@ it('a run that comes no further in more generations than it may restart ends, ho
     return strict.decide({ ...KILLED, ranks: [{ step }] as unknown as RunFailure['ranks'] }, 'running');
   });
   expect(decisions).toEqual([true, true, true, true, false]);
-  expect(strict.whyNot).toMatch(/^it came no further than step 9 in 4 generations/);
+  expect(strict.whyNot).toMatch(/^4 generations did not get past step 9/);
 });
 
 describe('the same failure twice in a row', () => {
@@ -75,7 +75,7 @@ describe('the same failure twice in a row', () => {
     const strict = policy(9);
     expect(strict.decide(thrown(3, 10), 'running')).toBe(true);
     expect(strict.decide(thrown(3, 11), 'running')).toBe(false);
-    expect(strict.whyNot).toMatch(/same failure came twice in a row/);
+    expect(strict.whyNot).toMatch(/same failure occurred twice in a row/);
   });
 
   it('is not what came at another step, or from outside, or with another in between', () => {

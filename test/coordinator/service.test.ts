@@ -108,7 +108,9 @@ describe('the coordinator over gRPC', () => {
     expect(await open(0, 2).failed).toMatch(/generation 2 is over; the run is at 3/);
     expect(await open(0, 3, 'other').failed).toMatch(/this is run r1, not other/);
     expect(await open(7).failed).toMatch(/node 7 has not joined/);
-    expect(await open(0, 3, 'r1', '127.0.0.1:99').failed).toMatch(/node 0 is another one by now/);
+    expect(await open(0, 3, 'r1', '127.0.0.1:99').failed).toMatch(
+      /node 0 was replaced by another node agent/,
+    );
     open(0);
     await expect.poll(() => open(0).failed).toMatch(/already has a session/);
   });
@@ -137,7 +139,7 @@ describe('the coordinator over gRPC', () => {
     expect(await sessions[0].failed).toMatch(/^3 INVALID_ARGUMENT: /);
     const state = await coordinator.lifecycle.settled;
     expect(state.kind === 'failed' && state.error.line).toMatch(
-      /^node 0: node agent on h \(pid 11\) was lost: it sent `step` that it must not: rank: /,
+      /^node 0: node agent on h \(pid 11\) was lost: it sent `step` that is invalid: rank: /,
     );
   });
 

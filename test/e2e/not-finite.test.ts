@@ -80,5 +80,5 @@ it('a run that fails of its weights once more ends with 3 and says so', async ()
   expect(code, stderr).toBe(3);
   expect(stdout).toMatch(/generation 1 failed: .*; restarting/);
   expect(stderr).toMatch(/step 4, .* steps 2 to 4 were not finite/);
-  expect(stderr).toContain('the same failure came twice in a row');
+  expect(stderr).toContain('the same failure occurred twice in a row');
 });

@@ -100,8 +100,6 @@ it('takes shots from another file than what is asked, which has enough of them',
   const asked = write('asked.jsonl', line({ question: 'asked' }));
   const dev = write('dev.jsonl', line({ question: 'first' }) + line({ question: 'second' }));
   expect(loadShots(asked, 1, dev).map(({ text }) => text)).toEqual(['first']);
-  expect(() => loadShots(asked, 1, asked)).toThrow(
-    /asked\.jsonl is what is asked: with --dev of the same file/,
-  );
+  expect(() => loadShots(asked, 1, asked)).toThrow(/asked\.jsonl is also the task: name another file/);
   expect(() => loadShots(asked, 3, dev)).toThrow(/dev\.jsonl has 2 questions .*--shots 3/);
 });

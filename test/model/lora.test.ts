@@ -135,12 +135,12 @@ it.each([
   [
     { ...LORA, rank: 9 },
     {},
-    'train.lora.rank: 9 is more than a side of layers.0.attn.qkv, which is 8 x 24; at most 8',
+    'train.lora.rank: 9 exceeds the smaller dimension of layers.0.attn.qkv, which is 8 x 24; at most 8',
   ],
   [
     { ...LORA, rank: 5 },
     MIXTRAL,
-    'train.lora.rank: 5 is more than a side of layers.0.attn.k, which is 8 x 4; at most 4',
+    'train.lora.rank: 5 exceeds the smaller dimension of layers.0.attn.k, which is 8 x 4; at most 4',
   ],
   [
     { ...LORA, on: ['experts' as const] },

@@ -78,9 +78,7 @@ it('goes on behind a checkpoint: later files and unfinished ones are removed, ea
 });
 
 it('stops at its limit, which counts what was recorded before', () => {
-  expect(record(1e-6)).toEqual([
-    expect.stringMatching(/no more routes are recorded: they fill train\.recordRoutes/),
-  ]);
+  expect(record(1e-6)).toEqual([expect.stringMatching(/the recording of routes ends: train\.recordRoutes/)]);
   expect(recorded()).toEqual(FILES.slice(0, 1));
   expect(record(1e-6, 4)).toEqual([]);
   expect(recorded()).toEqual(FILES.slice(0, 1));
@@ -94,7 +92,7 @@ it('stops at a full disk, and leaves no part of a file', (context) => {
   mkdirSync(path.join(run, 'routes'), { recursive: true });
   expect(() => writeFileSync(path.join(disk, 'filler'), Buffer.alloc(1 << 17))).toThrow(/ENOSPC/);
   expect(record(1)).toEqual([
-    expect.stringMatching(/^no more routes are recorded: no space is left for .*routes$/),
+    expect.stringMatching(/^the recording of routes ends: no space is left for .*routes$/),
   ]);
   expect(recorded()).toEqual([]);
 });

@@ -86,7 +86,7 @@ export function builtCommand(): string {
  */
 export function goesOnFromHere(error: unknown): never {
   if (!(error instanceof TrainerError && error.code === 'INTERRUPTED')) throw error;
-  throw new TrainerError('INTERRUPTED', `${error.message}; the same command goes on from here`);
+  throw new TrainerError('INTERRUPTED', `${error.message}; run the same command again to continue`);
 }
 
 /**

@@ -128,7 +128,7 @@ export async function writeFolder(
  */
 function assertOurs(place: string, folder: string): void {
   if (place === '' || !path.relative(folder, process.cwd()).startsWith('..'))
-    throw new TrainerError('BAD_INPUT', `--output ${place || "''"}: give a folder in the one where you are`);
+    throw new TrainerError('BAD_INPUT', `--output ${place || "''"}: give a folder below the current one`);
   const taken = lstatSync(folder, { throwIfNoEntry: false });
   if (taken === undefined) return;
   if (taken.isDirectory() && readdirSync(folder).length === 0) return;
@@ -136,7 +136,10 @@ function assertOurs(place: string, folder: string): void {
   const problem =
     written === null ? 'it exists and `locmoe export` did not write it' : strangerIn(folder, written);
   if (problem !== null)
-    throw new TrainerError('NO_RESOURCE', `--output ${place}: ${problem}; give a folder that is not there`);
+    throw new TrainerError(
+      'NO_RESOURCE',
+      `--output ${place}: ${problem}; give the path of a folder that does not exist yet`,
+    );
 }
 
 /** The SHA-256 of each file that an export wrote into a folder; null if no export did. */

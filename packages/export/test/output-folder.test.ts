@@ -121,7 +121,7 @@ describe('what an export did not write is not touched', () => {
   });
 
   it('the folder where one is, and those that it is in', async () => {
-    const here = refusal('BAD_INPUT', /give a folder in the one where you are$/);
+    const here = refusal('BAD_INPUT', /give a folder below the current one$/);
     for (const place of ['', '.', '..', process.cwd(), '/'])
       await expect(write(place, ''), place).rejects.toThrow(here);
   });

@@ -46,7 +46,7 @@ export function openHuggingFace(folder: string) {
   adapter?.check(matricesOf([...known.values()]));
   const counterpart = (name: string): Counterpart => {
     const found = known.get(name);
-    if (found === undefined) throw bad(`${folder} has no counterpart of ${name}`);
+    if (found === undefined) throw bad(`${folder} has no tensor for parameter ${name}`);
     return found;
   };
   return {
@@ -55,7 +55,9 @@ export function openHuggingFace(folder: string) {
     tokenizerFile: path.join(base, TOKENIZER_FILE),
     has: (name: string) => known.has(name),
     locate(name: string): never {
-      throw bad(`${folder}: tensor ${name} is not in the form of a checkpoint; train or export one first`);
+      throw bad(
+        `${folder}: tensor ${name} of a HuggingFace folder cannot be read in place: make a checkpoint of it first (train --init)`,
+      );
     },
     read(name: string, shape?: readonly number[]): Float32Array {
       const { shape: own, published: theirs, isTransposed, factor } = counterpart(name);

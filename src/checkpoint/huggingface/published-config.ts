@@ -150,7 +150,7 @@ function unsupported(fields: Fields): string | undefined {
     return 'quantization_config: weights must be of type F32, F16 or BF16';
   if (fields.hidden_act !== 'silu') return `hidden_act ${fields.hidden_act} is not supported, only silu`;
   for (const bias of ['attention_bias', 'mlp_bias'] as const)
-    if (fields[bias]) return `${bias} true is not supported: queries, keys and values alone have biases here`;
+    if (fields[bias]) return `${bias} true is not supported: only queries, keys and values may have biases`;
   const scaling = unsupportedScaling(scalingOf(fields));
   if (scaling !== undefined) return scaling;
   if (fields.partial_rotary_factor !== 1)
@@ -173,16 +173,16 @@ function unsupportedMixture(fields: Fields): string | undefined {
   const missing = needed.find((field) => fields[field] === undefined);
   if (missing !== undefined) return `${missing} is missing`;
   if (isMixtral && numChoices === 1)
-    return 'num_experts_per_tok 1 is not supported in Mixtral: one expert has its probability as its weight here, not 1';
+    return 'num_experts_per_tok 1 is not supported in Mixtral: locmoe weighs a single expert by its probability, not by 1';
   if (!isMixtral && fields.norm_topk_prob && numChoices === 1)
-    return 'norm_topk_prob true is not supported with num_experts_per_tok 1: one expert has its probability as its weight here, not 1';
+    return 'norm_topk_prob true is not supported with num_experts_per_tok 1: locmoe weighs a single expert by its probability, not by 1';
   const sparse = sparseLayersOf(fields);
   const numExperts = fields[needed[0]]!;
   if (numExperts * sparse.length > MAX_EXPERTS)
     return `${needed[0]} ${numExperts} in ${sparse.length} layers is not supported, only ${MAX_EXPERTS} experts together`;
   const first = sparse.indexOf(true);
   if (sparse.lastIndexOf(false) > first)
-    return 'mlp_only_layers and decoder_sparse_step must leave dense layers at the bottom alone';
+    return 'dense layers are supported only below all sparse layers (mlp_only_layers, decoder_sparse_step)';
   return undefined;
 }
 

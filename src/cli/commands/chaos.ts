@@ -30,7 +30,7 @@ export function chaosCommand(command: Command): void {
     .option('--runs-dir <dir>', 'folder that holds the runs', 'runs')
     .option(
       '--seed <n>',
-      'which faults strike whom and when follows from it',
+      'decides the faults, their targets and their times',
       wholeNumber(0, Number.MAX_SAFE_INTEGER),
       1,
     )

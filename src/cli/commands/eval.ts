@@ -42,8 +42,13 @@ export function evalCommand(command: Command): void {
       wholeNumber(1),
     )
     .option('--task <files...>', 'ask the multiple-choice questions of files of JSON lines')
-    .option('--shots <n>', 'questions of --dev with answers in front, the first ones', wholeNumber(0, 100), 0)
-    .option('--dev <file>', 'the questions that --shots takes, in JSON lines')
+    .option(
+      '--shots <n>',
+      'the first N questions of --dev stand with their answers in each prompt',
+      wholeNumber(0, 100),
+      0,
+    )
+    .option('--dev <file>', 'the file of example questions that --shots takes, in JSON lines')
     .option(
       '--domain <name>',
       "the questions' domain: it decides which experts may be used (default: the only one)",
@@ -62,7 +67,7 @@ export function evalCommand(command: Command): void {
     .addOption(
       new Option(
         '--ablate [part]',
-        'what the loss becomes with the gate silenced, or with experts left out or exchanged, one after the other; gate: the gate alone',
+        'the loss with the gate disabled, and with each expert removed or swapped in turn; gate: with the gate disabled only',
       )
         .choices(['all', 'gate'] satisfies AblatedPart[])
         .preset('all'),
@@ -96,7 +101,7 @@ async function evaluate(options: EvalOptions, given: readonly (keyof EvalOptions
   if ((options.dev === undefined) !== (options.shots === 0))
     throw new TrainerError(
       'BAD_INPUT',
-      '--shots and --dev go together: how many questions of which file stand in front',
+      '--shots and --dev are given together: --shots N questions with answers come from the file --dev',
     );
   const { checkpoint, sequences, task, compare, ablate, shots, seed, dataDir, json = false } = options;
   if (compare !== undefined) {

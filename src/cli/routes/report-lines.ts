@@ -35,7 +35,7 @@ function predictionTable({ predicted, shuffled }: LayerRoutes): string {
       percent(coverage),
     ];
   });
-  const floor = ['id and domain, experts dealt anew', percent(shuffled), '', ''];
+  const floor = ['id and domain, experts shuffled', percent(shuffled), '', ''];
   return formatTable([['what is known', 'expert', 'and outcome', 'of held-out'], ...rows, floor]);
 }
 
@@ -47,7 +47,7 @@ function informationLine({ entropy, explained }: LayerRoutes): string {
     `information: the expert has ${entropy.toFixed(2)} bits; explained by ${shares.join('; ')}; ` +
     (before === null
       ? 'these leave none'
-      : `the id before explains ${percent(before)} of the ${left.toFixed(2)} bits that these leave`)
+      : `the preceding id explains ${percent(before)} of the remaining ${left.toFixed(2)} bits`)
   );
 }
 

@@ -89,7 +89,7 @@ export function slowLink({ nodes, interNodeLink, collectiveTimeoutS }: ClusterCo
   const { gbps, latencyMs } = interNodeLink;
   const bytes = Math.max(0, Math.floor(((collectiveTimeoutS - latencyMs / 1000) * gbps * 1e9) / 8));
   if (bytes >= MAX_FRAME_PAYLOAD_BYTES) return null;
-  return `cluster.interNodeLink lets ${formatCount(bytes)} bytes pass in ${collectiveTimeoutS} s, and a collective fails in which nothing arrives for that long: raise it or cluster.collectiveTimeoutS`;
+  return `cluster.interNodeLink carries only ${formatCount(bytes)} bytes in cluster.collectiveTimeoutS (${collectiveTimeoutS} s), so collectives would time out: raise either`;
 }
 
 /** Warns of a run that ends during its learning-rate warm-up; returns null for any other. */

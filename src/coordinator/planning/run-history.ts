@@ -31,7 +31,7 @@ export function warnOfLosses(
   const last = changedFields(folder.readConfig(runSchema) ?? before, config);
   if (last.length > 0 && String(last) !== String(changes))
     say(
-      `run ${folder.runId} trained with another configuration last, give it again to keep it: ${last.join(', ')}`,
+      `run ${folder.runId} last trained with ${last.join(', ')}, which its checkpoint does not have: give it again to keep it`,
     );
   const later = committedFolders(folder.checkpoints)
     .map((each) => path.basename(each))

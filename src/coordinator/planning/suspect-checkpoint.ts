@@ -61,7 +61,7 @@ export function whySuspect(checkpoint: string, failures: readonly PastFailure[])
   const failure = failureAfter(checkpoint, failures);
   return failure === undefined
     ? null
-    : `checkpoint ${checkpoint}: from its weights step ${failure.step} was not finite and would be again, at any learning rate (to use it all the same, name its folder)`;
+    : `checkpoint ${checkpoint} is skipped: step ${failure.step} from its weights was NaN or infinite and would be again at any learning rate (name its folder to use it anyway)`;
 }
 
 /** Refuses a third try: runs are deterministic, so after two failures at the same step only other settings can help. */

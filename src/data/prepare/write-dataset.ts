@@ -162,7 +162,7 @@ function heldOutText(
     Array.from(domains, ({ validation }) => validation.length).reduce((sum, each) => sum + each, 0);
   const before = count(extracted.values());
   log(
-    `data: left out ${before - count(left.values())} of ${before} validation documents that training text has`,
+    `data: removed ${before - count(left.values())} of ${before} validation documents that also occur in the training text`,
   );
   return left;
 }

@@ -45,7 +45,7 @@ export async function writeSamples(
   const both = heldOut.find(({ file }) => files.some((other) => other.file === file));
   if (both !== undefined)
     log(
-      `data: ${both.file} is to train on and held out too: validation of ${name} is of answers that were seen`,
+      `data: ${both.file} is listed both for training and for validation: the validation loss of ${name} is of answers the model has seen`,
     );
   const longest = new LongDocuments();
   const add = (split: Split, sample: Sample) => {

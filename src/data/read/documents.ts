@@ -22,7 +22,11 @@ export async function* readDocuments(
 ): AsyncGenerator<string[]> {
   const { format, compression } = layoutOf(span.file, options);
   if (format === 'parquet') {
-    if (compression !== null) throw refusal(span.file, 'is compressed as a whole; Parquet is so inside');
+    if (compression !== null)
+      throw refusal(
+        span.file,
+        'is a compressed Parquet file: decompress it, as Parquet compresses its own data',
+      );
     yield* parquetTexts(span, options.field, reading);
     return;
   }

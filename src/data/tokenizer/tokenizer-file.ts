@@ -190,7 +190,7 @@ function badVocabulary({
     const parts: unknown[] = typeof merge === 'string' ? merge.split(' ') : Array.isArray(merge) ? merge : [];
     const unknown = [...parts, parts.join('')].find((part) => !Object.hasOwn(vocab, String(part)));
     if (parts.length !== 2 || unknown !== undefined)
-      return `merge ${JSON.stringify(merge)} is of what is no token in vocab`;
+      return `merge ${JSON.stringify(merge)} uses a token that is not in vocab`;
   }
   return undefined;
 }

@@ -52,7 +52,7 @@ function drawLayer(
     ...predicted.expert[known],
     colour: FACTS,
   }));
-  rows.push({ name: 'experts dealt anew', share: shuffled, error: 0, coverage: 1, colour: '#bbb' });
+  rows.push({ name: 'experts shuffled', share: shuffled, error: 0, coverage: 1, colour: '#bbb' });
   const facts = rows.map(({ name, share, error, colour }, i) => {
     const y = 30 + i * ROW;
     const line = error > 0 ? drawInterval(share, error, y + 7) : '';

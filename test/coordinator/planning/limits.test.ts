@@ -118,7 +118,7 @@ const linkOf = (gbps: number, latencyMs: number, nodes = 2) =>
 
 it('says what a link lets pass before a collective fails, if that is less than a frame', () => {
   expect(linkOf(1e-6, 2000)).toBe(
-    'cluster.interNodeLink lets 1,000 bytes pass in 10 s, and a collective fails in which nothing arrives for that long: raise it or cluster.collectiveTimeoutS',
+    'cluster.interNodeLink carries only 1,000 bytes in cluster.collectiveTimeoutS (10 s), so collectives would time out: raise either',
   );
   expect(linkOf(1e-3, 0)).toBeNull();
   expect(linkOf(1e-6, 0, 1)).toBeNull();

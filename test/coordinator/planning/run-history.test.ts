@@ -71,7 +71,7 @@ it('a configuration that no checkpoint has yet is not taken back in silence', ()
   appendRecord(folder.metrics, { type: 'step', time: 1, ...globalStep(3) });
   const { said, warned } = told(plan);
   expect(said).toEqual([
-    `run ${folder.runId} trained with another configuration last, give it again to keep it: train.learningRate 0.0001 -> 0.001`,
+    `run ${folder.runId} last trained with train.learningRate 0.0001 -> 0.001, which its checkpoint does not have: give it again to keep it`,
   ]);
   expect(warned).toEqual([expect.stringContaining('loses the metrics of step 3 ')]);
   expect(told(planOf(folder, 'step-000002', slower)).said).toHaveLength(1);

@@ -90,7 +90,7 @@ function addPlan(bench: Command): void {
   const command = bench
     .command('plan')
     .description(
-      'measure what this machine can do, and hold the predictions of `locmoe plan` against real trainings',
+      'measure what this machine can do, and compare the predictions of `locmoe plan` with real trainings',
     )
     .option('--config <file|recipe>', 'what the trainings of the check train', 'tiny')
     .option(SET[0], 'override a field in every training; repeat for several', collect, [])
@@ -114,7 +114,9 @@ function addStep(bench: Command): void {
     .description(
       'where the time of a training step goes, by recipe; with --peer the same training in another program in turns with ours, verified to do the same',
     )
-    .addOption(new Option('--peer <program>', 'what to hold our trainer against').choices(['torch']))
+    .addOption(
+      new Option('--peer <program>', 'the program that our trainer is compared with').choices(['torch']),
+    )
     .option(
       '--config <file|recipe>',
       `what to time; repeat for several (${ALONE.configs.join(', ')}; with --peer ${WITH_PEER.configs})`,
@@ -227,7 +229,7 @@ function addRecovery(bench: Command): void {
     .option('--quick', 'each fault twice, a soak of a minute', false)
     .option(
       '--seed <n>',
-      'faults, victims and times follow from it',
+      'decides the faults, their targets and their times',
       wholeNumber(0, Number.MAX_SAFE_INTEGER),
       1,
     );

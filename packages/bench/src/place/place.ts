@@ -229,8 +229,8 @@ function reportLines({ config }: PlanInput, report: PlaceReport): string[] {
     'bytes of a step; load of the fullest rank over the mean, over the layers (and in the most uneven one); step as planned',
     `placing saves ${mega(saved.bytesOtherNode)} MB${share(saved.bytesOtherNode, contiguous.bytesOtherNode)} between nodes, ${mega(saved.bytesSameNode)} MB in nodes, ${saved.stepMs.toFixed(1)} ms${share(saved.stepMs, contiguous.stepMs)} of a step`,
     savedOnOthers === null
-      ? 'too few sequences to tell how much of it is chance'
-      : `on sequences that a placement was not found with, in halves: ${mega(savedOnOthers.bytesOtherNode)} MB between nodes`,
+      ? 'too few recorded sequences to tell how much of it is overfitting'
+      : `cross-validated on the other half of the sequences: ${mega(savedOnOthers.bytesOtherNode)} MB between nodes`,
     `rows cost ${report.costMs.toFixed(3)} ms; no placement with a load of at most ${report.limit.toFixed(2)} costs less than ${report.boundMs.toFixed(3)} ms: a gap of ${percent(report.gap)}`,
     replicas.copies === 0
       ? 'copies of experts on other nodes would save nothing: their gradients cost more than their rows'

@@ -90,7 +90,10 @@ function assertExpressible({ model }: RunConfig): void {
   if (model.family !== 'mixtral')
     throw refused(`model.family ${model.family}`, 'llama.cpp has no architecture that computes it');
   if (model.numSparseLayers > 0 && model.numDenseLayers > 0)
-    throw refused(`model.numDenseLayers ${model.numDenseLayers}`, 'there all layers have experts, or none');
+    throw refused(
+      `model.numDenseLayers ${model.numDenseLayers}`,
+      'in llama.cpp either all layers have experts, or none has',
+    );
 }
 
 /**
@@ -107,7 +110,7 @@ function ggufArchitecture(config: RunConfig): string {
   if (isLlama && moe.sharedExperts > 0)
     throw refused(
       `moe.sharedExperts ${moe.sharedExperts}`,
-      'there a mixture whose weights add up to 1 has none (moe.renormalize)',
+      'a mixture of llama.cpp with normalised weights has no shared experts (moe.renormalize)',
     );
   if ((attentionBias || architecture === 'qwen2moe') && model.numHeads * headDim !== model.dModel)
     throw refused(

@@ -61,7 +61,10 @@ function assertTopK(checkpoint: Checkpoint): void {
       'their router knows no preferences of token ids',
     );
   if (withExpertTables(checkpoint) !== checkpoint)
-    throw refused(`moe.tableAfter ${moe.tableAfter}`, 'the choices are a table of token ids by now');
+    throw refused(
+      `moe.tableAfter ${moe.tableAfter}`,
+      'the router has become a table of token ids (moe.tableAfter)',
+    );
 }
 
 function refused(field: string, why: string): TrainerError {

@@ -52,7 +52,9 @@ function layerDetail(
   const least = isCosine ? -greatest : 0;
   const share = (value: number) =>
     (100 * (Math.max(least, Math.min(greatest, value)) - least)) / (greatest - least);
-  const note = weights.every((weight) => weight <= 0) ? 'no expert took it: it passes by' : '';
+  const note = weights.every((weight) => weight <= 0)
+    ? 'no expert took this token: it skips the experts'
+    : '';
   return h(
     'section',
     {},

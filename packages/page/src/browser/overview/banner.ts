@@ -136,7 +136,7 @@ function textOf(
         title: `The coordinator of this run is gone${failure?.code == null ? '' : `: ${failure.code}`}`,
         cause:
           (failure && causeOf(failure)) ??
-          `It left without a word (killed, or out of memory), at ${at}; its last record is of ${endedAt === null ? DASH : formatDate(endedAt)}.`,
+          `The process ended without recording why (killed, or out of memory), at ${at}; its last record is of ${endedAt === null ? DASH : formatDate(endedAt)}.`,
       };
     case 'failed':
       return {

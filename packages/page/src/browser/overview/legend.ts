@@ -43,7 +43,7 @@ export class Legend {
       {
         type: 'button',
         class: label.length > SHORT_LABEL ? 'bare entry is-long' : 'bare entry',
-        title: `${label}: a click hides or shows it, with Shift it alone`,
+        title: `${label}: click to hide or show it, Shift-click to show it alone`,
         on: { click: (event: Event) => this.#toggle(label, event instanceof MouseEvent && event.shiftKey) },
       },
       swatch(color, dash === undefined ? 'swatch' : 'swatch dashed'),

@@ -183,7 +183,7 @@ function formatScore(value: number | null): string {
 /** "2 choices: 1 kept, 1 over the network, 512 B one way" */
 export function wayInWords({ choices }: ShownToken): string {
   const kept = choices.filter(({ outcome }) => outcome === 'kept');
-  if (choices.length === 0) return 'no expert chose it in any layer: it passes by';
+  if (choices.length === 0) return 'no expert took this token in any layer: it skips the experts';
   const away = kept.filter(({ link }) => link !== 'rank');
   const far = kept.filter(({ link }) => link === 'network').length;
   const bytes = away.reduce((sum, choice) => sum + choice.bytes, 0);
