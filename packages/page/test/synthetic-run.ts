@@ -14,6 +14,8 @@ export interface SyntheticRun {
   readonly spikeStep?: number;
   /** Steps whose update was skipped: something was not finite. */
   readonly skippedSteps?: readonly number[];
+  /** Bytes of a field that nobody reads, in the record of each step: makes a long file of few steps. */
+  readonly paddingBytes?: number;
 }
 
 /** Two nodes of two ranks. */
@@ -104,11 +106,8 @@ function noiseOf(number: number): number {
   return Math.abs(Math.sin(number * 12.9898) * 43758.5453) % 1;
 }
 
-function stepRecord(
-  { numRanks, ranksPerNode, numLayers, numExperts, stepMs, spikeStep, skippedSteps = [] }: SyntheticRun,
-  step: number,
-  time: number,
-): object {
+function stepRecord(run: SyntheticRun, step: number, time: number): object {
+  const { numRanks, ranksPerNode, numLayers, numExperts, stepMs, spikeStep, skippedSteps = [] } = run;
   const noise = noiseOf(step);
   const byExpert = (value: (expert: number) => number) =>
     Array.from({ length: numExperts }, (_, e) => value(e));
@@ -156,6 +155,7 @@ function stepRecord(
     allToAllWaitMs: 140 * noise,
     timeImbalance: 1.05 + 0.1 * noise,
     bytesImbalance: 1.02 + 0.05 * noise,
+    ...(run.paddingBytes && { padding: ' '.repeat(run.paddingBytes) }),
     ...(!isSkipped && {
       idShare: 0.6 + 0.1 * noise,
       gateShare: 0.8 - 0.1 * noise,
