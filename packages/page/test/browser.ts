@@ -3,14 +3,20 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { type BrowserContext, chromium, type Locator, type Page } from 'playwright-core';
 import { chromiumPath } from '../../../scripts/chromium.mjs';
+import { NIGHTLY } from '../../../test/nightly.js';
 
-/** Screenshots, to be looked at. */
+/** The folder of the screenshots. */
 const ARTIFACTS = path.join(import.meta.dirname, '../../../artifacts/page');
 /** A small laptop. */
 const VIEWPORT = { width: 1366, height: 768 };
 const ARGS = [
-  ...['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking'],
-  ...['--disable-component-update', '--disable-sync'],
+  '--no-sandbox',
+  '--disable-gpu',
+  '--disable-quic',
+  '--no-first-run',
+  '--disable-background-networking',
+  '--disable-component-update',
+  '--disable-sync',
 ];
 
 /** Error of Chromium when addresses of the machine change, as containers beside the tests change them. */
@@ -99,7 +105,9 @@ export async function openAnew(page: Page, url: string): Promise<void> {
   await page.goto(url);
 }
 
+/** Takes a picture that is there to be looked at, by night alone: nobody looks at those of every run by day. */
 export async function screenshot(page: Page, name: string): Promise<void> {
+  if (!NIGHTLY) return;
   mkdirSync(ARTIFACTS, { recursive: true });
   await page.screenshot({ path: path.join(ARTIFACTS, `${name}.png`) });
 }

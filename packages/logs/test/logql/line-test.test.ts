@@ -5,23 +5,10 @@ import { Regex, RegexGroup } from '../../src/logql/regex.js';
 import { randomNumbers } from '../support.js';
 
 const PATTERNS = [
-  ...[
-    'a',
-    'a|b',
-    '^a',
-    'a$',
-    '^$',
-    '',
-    '\\Aa',
-    'a\\z',
-    '\\Aa\\z',
-    '\\\\A',
-    '(?-m)^a',
-    '(?-m:a$)',
-    '(?s-m:^a.b)',
-  ],
-  ...['(?m)^a', 'a.b', '[^a]b', 'a\\sb', '\\bab\\b', '\\Bb', '(?i)AB', 'é$', '^(?:a|b)*$', 'a\nb', '.{90}b'],
-];
+  String.raw`a a|b ^a a$ ^$ \Aa a\z \Aa\z \\A (?-m)^a (?-m:a$) (?s-m:^a.b)`.split(' '),
+  String.raw`(?m)^a a.b [^a]b a\sb \bab\b \Bb (?i)AB é$ ^(?:a|b)*$ .{90}b`.split(' '),
+  ['', 'a\nb'],
+].flat();
 
 /** A buffer of lines, and where each begins and ends. */
 function bufferOf(lines: readonly string[]): { bytes: Buffer; spans: (readonly [number, number])[] } {
@@ -42,7 +29,7 @@ it.each(PATTERNS)('a buffer that may not pass has no line that matches %s', (pat
   for (const op of ['|~', '!~'] as const) {
     const filter: LineFilter = { kind: 'line-filter', op, texts: [pattern], ips: [] };
     const test = compileLineTest([filter], new RegexGroup());
-    for (let i = 0; i < 200; i++) {
+    for (let i = 0; i < 60; i++) {
       const lines = Array.from({ length: 1 + Math.floor(random() * 4) }, () =>
         Array.from({ length: Math.floor(random() * 4) }, () => 'abAé \\'[Math.floor(random() * 6)]).join(''),
       );

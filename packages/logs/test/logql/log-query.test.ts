@@ -14,23 +14,19 @@ describe('a pipeline', () => {
 
   it.each<[string, Record<string, string>]>([
     [
-      '| json',
+      '| json | drop time',
       {
         step: '12',
         loss: '2.5',
         deep_er_x: 'true',
         took: '1.5s',
         msg: 'step',
-        time: '1700000000000',
         level_extracted: 'warn',
         run_extracted: 'r1',
         generation_extracted: '1',
       },
     ],
-    [
-      '| json s="step", x="deep.er.x", d="deep", first="list[0]"',
-      { s: '12', x: 'true', d: '{"er":{"x":true}}', first: '1' },
-    ],
+    ['| json s="step", d="deep", first="list[0]"', { s: '12', d: '{"er":{"x":true}}', first: '1' }],
     ['| json step, nothing', { step: '12', nothing: '' }],
     ['| json step | drop step', {}],
     ['| json step, loss | keep loss', { loss: '2.5' }],
@@ -100,14 +96,14 @@ describe('line filters', () => {
     const words = ['alpha', 'beta', 'gamma', 'NaN', 'loss'];
     const word = () => words[Math.floor(random() * words.length)];
     const runs = new TestRuns();
-    const lines = Array.from({ length: 3_000 }, (_, atMs) =>
+    const lines = Array.from({ length: 1_000 }, (_, atMs) =>
       random() < 0.02
         ? `${word()} ${word()} no json ${atMs}`
         : logLine({ atMs, node: 0, rank: Math.floor(random() * 3), msg: `${word()} ${word()}` }),
     );
     runs.write('node-0', lines);
     const engine = new LogEngine(runs.catalog);
-    for (let i = 0; i < 25; i++) {
+    for (let i = 0; i < 10; i++) {
       const filters = Array.from({ length: 3 }, () => {
         const [op, text] = [['|=', '!=', '|~', '!~'][Math.floor(random() * 4)], word()];
         const pattern = op.endsWith('~') ? `${text.slice(0, 2)}.${text.slice(3)}` : text;
@@ -116,7 +112,7 @@ describe('line filters', () => {
       const expected = lines.filter((line) =>
         filters.every(({ op, pattern }) => new RegExp(pattern).test(line) === !op.startsWith('!')),
       );
-      for (const order of [filters, filters.toReversed(), [filters[1], filters[0], filters[2]]]) {
+      for (const order of [filters, filters.toReversed()]) {
         const query = order.map(({ op, pattern }) => `${op} "${pattern}"`).join(' ');
         expect(await select(engine, `{run="r1"} ${query}`), query).toEqual(expected);
       }

@@ -1,16 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { LogEngine } from '../../src/logql/log-engine.js';
-import {
-  evaluate,
-  gridOf,
-  logLine,
-  randomNumbers,
-  rangeOf,
-  select,
-  T0,
-  type Table,
-  TestRuns,
-} from '../support.js';
+import { evaluate, gridOf, logLine, randomNumbers, rangeOf, select, T0, TestRuns } from '../support.js';
 
 /**
  * Two ranks, a line each second: loss 1, 2, 3 ... of rank 0, ten times as much of rank 1; at 4 s a warning of
@@ -31,204 +21,134 @@ function engineOfTen(): LogEngine {
 const R = '{run="r1"}';
 const BYTES = Buffer.byteLength(logLine({ atMs: 1000, node: 0, rank: 1, loss: 10 }));
 
+/** Parts of the queries below. */
+const PARTS: Readonly<Record<string, string>> = {
+  R,
+  ONE: '{run="r1", rank="1"}',
+  LOSS: `${R} | json | unwrap loss`,
+  COUNTS: `count_over_time(${R}[2s])`,
+  BY_RANK: `sum by (rank) (count_over_time(${R}[2s]))`,
+  OF_ONE: 'sum by (rank) (count_over_time({run="r1", rank="1"}[2s]))',
+  SUMS: `sum by (rank) (sum_over_time(${R} | json | unwrap loss [2s]))`,
+};
+const written = (query: string) => query.replace(/\b[A-Z_]+\b/g, (name) => PARTS[name] ?? name);
+/** The labels of a stream, which are shown as its level and its rank. */
+const STREAM =
+  /detected_level=(\w+),generation=1,level=\1,node=0,rank=(\d),run=r1,service_name=locmoe,source=worker/;
+
+/** The series of a query at 2, 4 and 6 s as `labels: values`, with `-` where there is none; or its number. */
+async function shown(query: string): Promise<string> {
+  const value = await evaluate(engineOfTen(), written(query), gridOf(2, 2, 3));
+  if (typeof value === 'number') return String(value);
+  const series = Object.entries(value).map(([labels, values]) => {
+    const name = labels.replace(STREAM, '$1 of $2') || 'all';
+    return `${name}: ${values.map((each) => each ?? '-').join(' ')}`;
+  });
+  return series.sort().join('; ');
+}
+
 describe('a metric query', () => {
-  // Points at 2, 4 and 6 s.
-  it.each<[string, Table | number]>([
-    [`count_over_time({run="r1", rank="1"}[2s])`, { 'X,rank=1': [2, 1, null] }],
-    [`sum(count_over_time(${R}[2s]))`, { '': [4, 3, 2] }],
-    [`sum by (rank) (count_over_time(${R}[2s]))`, { 'rank=0': [2, 2, 2], 'rank=1': [2, 1, null] }],
-    [`sum by (level) (count_over_time(${R}[10s]))`, { 'level=info': [4, 6, 8], 'level=warn': [null, 1, 1] }],
-    [`sum(rate(${R}[2s]))`, { '': [2, 1.5, 1] }],
-    [`sum(count_over_time(${R}[2s] offset 2s))`, { '': [null, 4, 3] }],
-    [`sum(bytes_over_time({run="r1", rank="1"}[2s]))`, { '': [2 * BYTES, BYTES, null] }],
-    [`sum(bytes_rate({run="r1", rank="1"}[2s]))`, { '': [BYTES, BYTES / 2, null] }],
-    [`sum(bytes_over_time({run="r1", rank="1"} | line_format "ab" [2s]))`, { '': [4, 2, null] }],
-    [`sum(count_over_time(${R} | json | loss > 2 [2s]))`, { '': [2, 3, 2] }],
+  it.each([
+    ['count_over_time(ONE[2s])', 'info of 1: 2 1 -'],
+    ['sum(COUNTS)', 'all: 4 3 2'],
+    ['BY_RANK', 'rank=0: 2 2 2; rank=1: 2 1 -'],
+    ['sum by (level) (count_over_time(R[10s]))', 'level=info: 4 6 8; level=warn: - 1 1'],
+    ['sum(rate(R[2s]))', 'all: 2 1.5 1'],
+    ['sum(count_over_time(R[2s] offset 2s))', 'all: - 4 3'],
+    ['sum(bytes_over_time(ONE[2s]))', `all: ${2 * BYTES} ${BYTES} -`],
+    ['sum(bytes_rate(ONE[2s]))', `all: ${BYTES} ${BYTES / 2} -`],
+    ['sum(bytes_over_time(ONE | line_format "ab" [2s]))', 'all: 4 2 -'],
+    ['sum(bytes_over_time(R | line_format "" [2s]))', 'all: 0 0 0'],
+    ['sum(count_over_time(R | json | loss > 2 [2s]))', 'all: 2 3 2'],
+    ['sum(count_over_time(R | json | msg > 1 and loss > 100 [2s]))', ''],
+    ['sum by (loss) (count_over_time(ONE | json [2s]))', 'loss=10: 1 - -; loss=20: 1 - -; loss=30: - 1 -'],
     [
-      `sum by (loss) (count_over_time({run="r1", rank="1"} | json [2s]))`,
-      {
-        'loss=10': [1, null, null],
-        'loss=20': [1, null, null],
-        'loss=30': [null, 1, null],
-      },
+      'sum_over_time(R | json loss | unwrap loss [2s])',
+      'info of 0: 3 3 11; info of 1: 30 30 -; warn of 0: - 4 -',
     ],
+    ['sum_over_time(ONE | json loss | unwrap loss [2s] offset 2s)', 'info of 1: - 30 30'],
+    ['avg_over_time(LOSS [4s]) by (rank)', 'rank=0: 1.5 2.5 4.5; rank=1: 15 20 30'],
+    ['min_over_time(LOSS [4s]) by (rank)', 'rank=0: 1 1 3; rank=1: 10 10 30'],
+    ['max_over_time(LOSS [4s]) by (rank)', 'rank=0: 2 4 6; rank=1: 20 30 30'],
+    ['max_over_time(LOSS | loss > 1 [2s]) by ()', 'all: 20 30 6'],
+    ['quantile_over_time(0.5, LOSS [4s]) by (rank)', 'rank=0: 1.5 2.5 4.5; rank=1: 15 20 30'],
+    ['first_over_time(LOSS [4s]) by (rank)', 'rank=0: 1 1 3; rank=1: 10 10 30'],
+    ['last_over_time(LOSS [4s]) by (rank)', 'rank=0: 2 4 6; rank=1: 20 30 30'],
+    ['stddev_over_time(LOSS [2s]) by (rank)', 'rank=0: 0.5 0.5 0.5; rank=1: 5 0 -'],
+    ['stdvar_over_time(LOSS [2s]) by (rank)', 'rank=0: 0.25 0.25 0.25; rank=1: 25 0 -'],
+    ['sum(rate(LOSS [2s]))', 'all: 16.5 18.5 5.5'],
+    ['sum by (rank) (rate((ONE | json | unwrap loss)[2s]))', 'rank=1: 15 15 -'],
+    // It is extrapolated by half a second to the left, then by a second on both sides.
+    ['rate_counter(ONE | json loss | unwrap loss [4s])', 'info of 1: 3.75 10 0'],
+    ['absent_over_time(ONE[2s])', 'rank=1,run=r1: - - 1'],
+    ['absent_over_time({run="r1", rank=~"1"} | json | unwrap none [2s])', 'run=r1: 1 1 1'],
+    ['absent_over_time(R[2s])', ''],
+    ['avg(BY_RANK)', 'all: 2 1.5 2'],
+    ['min(BY_RANK)', 'all: 2 1 2'],
+    ['max(BY_RANK)', 'all: 2 2 2'],
+    ['count(BY_RANK)', 'all: 2 2 1'],
+    ['stddev(SUMS)', 'all: 13.5 11.5 0'],
+    ['stdvar(SUMS)', 'all: 182.25 132.25 0'],
+    ['topk(1, SUMS)', 'rank=0: - - 11; rank=1: 30 30 -'],
+    ['bottomk(1, SUMS)', 'rank=0: 3 7 11'],
     [
-      `sum_over_time(${R} | json loss | unwrap loss [2s])`,
-      {
-        'X,rank=0': [3, 3, 11],
-        'X,level=warn,rank=0': [null, 4, null],
-        'X,rank=1': [30, 30, null],
-      },
+      'sum without (run, source, node, level, detected_level, generation, service_name) (COUNTS)',
+      'rank=0: 2 2 2; rank=1: 2 1 -',
     ],
+    ['label_replace(BY_RANK, "r", "<$1>", "rank", "([1-9])")', 'r=<1>,rank=1: 2 1 -; rank=0: 2 2 2'],
+    ['label_replace(OF_ONE, "rank", "", "rank", ".*")', 'all: 2 1 -'],
+    ['BY_RANK / on () group_left sum(COUNTS)', `rank=0: 0.5 ${2 / 3} 1; rank=1: 0.5 ${1 / 3} -`],
+    ['sum(COUNTS) / ignoring (rank) group_right () BY_RANK', 'rank=0: 2 1.5 1; rank=1: 2 3 -'],
     [
-      `avg_over_time(${R} | json | unwrap loss [4s]) by (rank)`,
-      { 'rank=0': [1.5, 2.5, 4.5], 'rank=1': [15, 20, 30] },
+      'BY_RANK * on () group_left (app) label_replace(vector(10), "app", "x", "", "")',
+      'app=x,rank=0: 20 20 20; app=x,rank=1: 20 10 -',
     ],
-    [
-      `min_over_time(${R} | json | unwrap loss [4s]) by (rank)`,
-      { 'rank=0': [1, 1, 3], 'rank=1': [10, 10, 30] },
-    ],
-    [
-      `max_over_time(${R} | json | unwrap loss [4s]) by (rank)`,
-      { 'rank=0': [2, 4, 6], 'rank=1': [20, 30, 30] },
-    ],
-    [
-      `quantile_over_time(0.5, ${R} | json | unwrap loss [4s]) by (rank)`,
-      {
-        'rank=0': [1.5, 2.5, 4.5],
-        'rank=1': [15, 20, 30],
-      },
-    ],
-    [`max_over_time(${R} | json | unwrap loss | loss > 1 [2s]) by ()`, { '': [20, 30, 6] }],
-    [`sum(rate(${R} | json | unwrap loss [2s]))`, { '': [16.5, 18.5, 5.5] }],
-    [`avg(sum by (rank) (count_over_time(${R}[2s])))`, { '': [2, 1.5, 2] }],
-    [`min(sum by (rank) (count_over_time(${R}[2s])))`, { '': [2, 1, 2] }],
-    [`max(sum by (rank) (count_over_time(${R}[2s])))`, { '': [2, 2, 2] }],
-    [`count(sum by (rank) (count_over_time(${R}[2s])))`, { '': [2, 2, 1] }],
-    [
-      `sum without (run, source, node, level, detected_level, generation, service_name) (count_over_time(${R}[2s]))`,
-      {
-        'rank=0': [2, 2, 2],
-        'rank=1': [2, 1, null],
-      },
-    ],
-    [
-      `topk(1, sum by (rank) (sum_over_time(${R} | json | unwrap loss [2s])))`,
-      {
-        'rank=1': [30, 30, null],
-        'rank=0': [null, null, 11],
-      },
-    ],
-    [`bottomk(1, sum by (rank) (sum_over_time(${R} | json | unwrap loss [2s])))`, { 'rank=0': [3, 7, 11] }],
-    [
-      `first_over_time(${R} | json | unwrap loss [4s]) by (rank)`,
-      { 'rank=0': [1, 1, 3], 'rank=1': [10, 10, 30] },
-    ],
-    [
-      `last_over_time(${R} | json | unwrap loss [4s]) by (rank)`,
-      { 'rank=0': [2, 4, 6], 'rank=1': [20, 30, 30] },
-    ],
-    [
-      `stddev_over_time(${R} | json | unwrap loss [2s]) by (rank)`,
-      { 'rank=0': [0.5, 0.5, 0.5], 'rank=1': [5, 0, null] },
-    ],
-    [
-      `stdvar_over_time(${R} | json | unwrap loss [2s]) by (rank)`,
-      { 'rank=0': [0.25, 0.25, 0.25], 'rank=1': [25, 0, null] },
-    ],
-    // Extrapolated by half a second to the left, then by a second on both sides.
-    [`rate_counter({rank="1"} | json loss | unwrap loss [4s])`, { 'X,rank=1': [3.75, 10, 0] }],
-    [`absent_over_time({run="r1", rank="1"}[2s])`, { 'rank=1,run=r1': [null, null, 1] }],
-    [`absent_over_time({run="r1", rank=~"1"} | json | unwrap none [2s])`, { 'run=r1': [1, 1, 1] }],
-    [`absent_over_time(${R}[2s])`, {}],
-    [`sum_over_time({rank="1"} | json loss | unwrap loss [2s] offset 2s)`, { 'X,rank=1': [null, 30, 30] }],
-    [`sum by (rank) (rate(({rank="1"} | json | unwrap loss)[2s]))`, { 'rank=1': [15, 15, null] }],
-    [`stddev(sum by (rank) (sum_over_time(${R} | json | unwrap loss [2s])))`, { '': [13.5, 11.5, 0] }],
-    [`stdvar(sum by (rank) (sum_over_time(${R} | json | unwrap loss [2s])))`, { '': [182.25, 132.25, 0] }],
-    [
-      `label_replace(sum by (rank) (count_over_time(${R}[2s])), "r", "<$1>", "rank", "([1-9])")`,
-      { 'rank=0': [2, 2, 2], 'r=<1>,rank=1': [2, 1, null] },
-    ],
-    [
-      `label_replace(sum by (rank) (count_over_time({rank="1"}[2s])), "rank", "", "rank", ".*")`,
-      { '': [2, 1, null] },
-    ],
-    [
-      `sum by (rank) (count_over_time(${R}[2s])) / on () group_left sum(count_over_time(${R}[2s]))`,
-      { 'rank=0': [0.5, 2 / 3, 1], 'rank=1': [0.5, 1 / 3, null] },
-    ],
-    [
-      `sum(count_over_time(${R}[2s])) / ignoring (rank) group_right () sum by (rank) (count_over_time(${R}[2s]))`,
-      { 'rank=0': [2, 1.5, 1], 'rank=1': [2, 3, null] },
-    ],
-    [
-      `sum by (rank) (count_over_time(${R}[2s])) * on () group_left (app) label_replace(vector(10), "app", "x", "", "")`,
-      { 'app=x,rank=0': [20, 20, 20], 'app=x,rank=1': [20, 10, null] },
-    ],
-    [
-      `sum by (rank) (count_over_time(${R}[2s])) > on () group_left sum(count_over_time({rank="1"}[2s]))`,
-      { 'rank=0': [null, 2, null] },
-    ],
-    [
-      `sum by (__error__) (count_over_time(${R} | logfmt --strict [2s]))`,
-      { '__error__=LogfmtParserErr': [4, 3, 2] },
-    ],
-    [`sum(count_over_time(${R} | json | msg > 1 and loss > 100 [2s]))`, {}],
+    ['BY_RANK > on () group_left sum(OF_ONE)', 'rank=0: - 2 -'],
+    ['sum by (__error__) (count_over_time(R | logfmt --strict [2s]))', '__error__=LogfmtParserErr: 4 3 2'],
     // Nothing reads what the parser extracts.
-    [`sum(count_over_time(${R} | logfmt --strict [2s]))`, { '': [4, 3, 2] }],
-    [`sum(bytes_over_time(${R} | line_format "" [2s]))`, { '': [0, 0, 0] }],
-    ['1 / 0', Number.NaN],
-    ['-1 % 0', Number.NaN],
-    ['vector(1) / 0', { '': [Number.NaN, Number.NaN, Number.NaN] }],
-    ['1 ^ (vector(1) / vector(0))', { '': [1, 1, 1] }],
-    ['0x1.8p3 - -2^2', 8],
-    ['vector(1)+vector(1)', { '': [2, 2, 2] }],
-    ['2 * 3 ^ 2', 18],
-    ['(2 * 3) ^ 2', 36],
-    ['2 ^ 3 ^ 2', 512],
-    ['7 % 4 - 1', 2],
-    ['10 - 4 - 3', 3],
-    ['10 - (4 - 3)', 9],
-    ['1 + 2 * 3 - 4 / 2', 5],
-    ['2 > bool 1 + 3', 0],
-    [`sum(count_over_time(${R}[2s])) / 2`, { '': [2, 1.5, 1] }],
-    [`10 - sum(count_over_time(${R}[2s]))`, { '': [6, 7, 8] }],
-    [
-      `sum by (rank) (sum_over_time(${R} | json | unwrap loss [2s])) / sum by (rank) (count_over_time(${R}[2s]))`,
-      { 'rank=0': [1.5, 3.5, 5.5], 'rank=1': [15, 30, null] },
-    ],
-    [
-      `sum by (rank, node) (count_over_time(${R}[2s])) * on (rank) sum by (rank) (count_over_time(${R}[2s]))`,
-      { 'rank=0': [4, 4, 4], 'rank=1': [4, 1, null] },
-    ],
-    [`sum by (rank) (count_over_time(${R}[2s])) > 1`, { 'rank=0': [2, 2, 2], 'rank=1': [2, null, null] }],
-    [`sum by (rank) (count_over_time(${R}[2s])) > bool 1`, { 'rank=0': [1, 1, 1], 'rank=1': [1, 0, null] }],
-    [`1 < sum by (rank) (count_over_time({run="r1", rank="1"}[2s]))`, { 'rank=1': [2, null, null] }],
-    [`sum(count_over_time({run="r1", rank="1"}[2s])) or vector(0)`, { '': [2, 1, 0] }],
-    [
-      `sum by (rank) (count_over_time(${R}[2s])) unless sum by (rank) (count_over_time({run="r1", rank="1"}[2s]))`,
-      {
-        'rank=0': [2, 2, 2],
-      },
-    ],
-    [
-      `sum by (rank) (count_over_time(${R}[2s])) and sum by (rank) (count_over_time({run="r1", level="warn"}[2s]))`,
-      {
-        'rank=0': [null, 2, null],
-      },
-    ],
+    ['sum(count_over_time(R | logfmt --strict [2s]))', 'all: 4 3 2'],
+    ['1 / 0', 'NaN'],
+    ['-1 % 0', 'NaN'],
+    ['vector(1) / 0', 'all: NaN NaN NaN'],
+    ['1 ^ (vector(1) / vector(0))', 'all: 1 1 1'],
+    ['0x1.8p3 - -2^2', '8'],
+    ['vector(1)+vector(1)', 'all: 2 2 2'],
+    ['2 * 3 ^ 2', '18'],
+    ['(2 * 3) ^ 2', '36'],
+    ['2 ^ 3 ^ 2', '512'],
+    ['7 % 4 - 1', '2'],
+    ['10 - 4 - 3', '3'],
+    ['10 - (4 - 3)', '9'],
+    ['1 + 2 * 3 - 4 / 2', '5'],
+    ['2 > bool 1 + 3', '0'],
+    ['sum(COUNTS) / 2', 'all: 2 1.5 1'],
+    ['10 - sum(COUNTS)', 'all: 6 7 8'],
+    ['SUMS / BY_RANK', 'rank=0: 1.5 3.5 5.5; rank=1: 15 30 -'],
+    ['sum by (rank, node) (COUNTS) * on (rank) BY_RANK', 'rank=0: 4 4 4; rank=1: 4 1 -'],
+    ['BY_RANK > 1', 'rank=0: 2 2 2; rank=1: 2 - -'],
+    ['BY_RANK > bool 1', 'rank=0: 1 1 1; rank=1: 1 0 -'],
+    ['1 < OF_ONE', 'rank=1: 2 - -'],
+    ['sum(OF_ONE) or vector(0)', 'all: 2 1 0'],
+    ['BY_RANK unless OF_ONE', 'rank=0: 2 2 2'],
+    ['BY_RANK and sum by (rank) (count_over_time({level="warn"}[2s]))', 'rank=0: - 2 -'],
   ])('%s', async (query, expected) => {
-    const actual = await evaluate(engineOfTen(), query, gridOf(2, 2, 3));
-    const full =
-      typeof expected === 'number'
-        ? expected
-        : Object.fromEntries(
-            Object.entries(expected).map(([labels, values]) => [withStream(labels), values]),
-          );
-    expect(actual).toEqual(full);
+    expect(await shown(query)).toBe(expected);
   });
 
   it.each([
-    [
-      `sum by (rank) (count_over_time(${R}[2s])) / on () sum by (rank) (count_over_time(${R}[2s]))`,
-      'found duplicate series on the right hand-side',
-    ],
-    [`sum by (rank) (count_over_time(${R}[2s])) / on () vector(1)`, 'many-to-one matching must be explicit'],
-    [
-      `vector(1) / on () group_right (rank) sum by (rank) (count_over_time(${R}[2s]))`,
-      'grouping labels must ensure unique matches',
-    ],
-    [`sum(sum_over_time(${R} | json | unwrap msg [2s]))`, "pipeline error: 'SampleExtractionErr'"],
-    [`count_over_time(${R} | logfmt --strict [2s])`, "pipeline error: 'LogfmtParserErr'"],
-    [`sum by (rank) (count_over_time(${R} | logfmt --strict [2s]))`, "pipeline error: 'LogfmtParserErr'"],
-    [`sum(count_over_time(${R} | logfmt --strict | a != "b" [2s]))`, "pipeline error: 'LogfmtParserErr'"],
+    ['BY_RANK / on () BY_RANK', 'found duplicate series on the right hand-side'],
+    ['BY_RANK / on () vector(1)', 'many-to-one matching must be explicit'],
+    ['vector(1) / on () group_right (rank) BY_RANK', 'grouping labels must ensure unique matches'],
+    ['sum(sum_over_time(R | json | unwrap msg [2s]))', "pipeline error: 'SampleExtractionErr'"],
+    ['count_over_time(R | logfmt --strict [2s])', "pipeline error: 'LogfmtParserErr'"],
+    ['sum by (rank) (count_over_time(R | logfmt --strict [2s]))', "pipeline error: 'LogfmtParserErr'"],
+    ['sum(count_over_time(R | logfmt --strict | a != "b" [2s]))', "pipeline error: 'LogfmtParserErr'"],
   ])('refuses %s: %s', async (query, message) => {
-    await expect(evaluate(engineOfTen(), query, gridOf(2, 2, 3))).rejects.toThrow(message);
+    await expect(shown(query)).rejects.toThrow(message);
   });
 
   it('takes errors away where a filter asks for it', async () => {
-    const query = `sum(sum_over_time(${R} | json | unwrap msg | __error__="" [2s]))`;
-    expect(await evaluate(engineOfTen(), query, gridOf(2, 2, 3))).toEqual({});
+    expect(await shown('sum(sum_over_time(R | json | unwrap msg | __error__="" [2s]))')).toBe('');
   });
 
   it('orders the series of an instant query by value where it says so, else by label', async () => {
@@ -281,31 +201,6 @@ describe('a metric query', () => {
   });
 });
 
-/** Writes out the labels of a stream, for which the table says X. */
-function withStream(labels: string): string {
-  if (!labels.startsWith('X,')) return labels;
-  const own = Object.fromEntries(
-    labels
-      .slice(2)
-      .split(',')
-      .map((pair) => pair.split('=')),
-  );
-  const all = {
-    generation: 1,
-    level: 'info',
-    node: 0,
-    run: 'r1',
-    service_name: 'locmoe',
-    source: 'worker',
-    detected_level: own.level ?? 'info',
-    ...own,
-  };
-  return Object.entries(all)
-    .map((pair) => pair.join('='))
-    .sort()
-    .join();
-}
-
 describe('counting with the index', () => {
   const LEVELS = ['info', 'warn', 'debug'];
 
@@ -317,7 +212,7 @@ describe('counting with the index', () => {
       let atMs = 0;
       runs.write(
         `node-${node}`,
-        Array.from({ length: 6_000 }, () => {
+        Array.from({ length: 3_000 }, () => {
           atMs += Math.floor(random() * 6) - 1 + (random() < 0.001 ? 20_000 : 0);
           if (random() < 0.001) return 'Segmentation fault';
           const level = LEVELS[Math.floor(random() * random() * 3)];
@@ -329,14 +224,12 @@ describe('counting with the index', () => {
   }
 
   it.each([
-    [1, 5, 5],
     [2, 0.1, 0.1],
     [3, 10, 1],
     [4, 1, 7],
-    [5, 100, 100],
   ])('equals a loop over the lines: seed %i, range %d s, step %d s', async (seed, rangeS, stepS) => {
     const engine = new LogEngine(randomRuns(seed).catalog);
-    const grid = gridOf(3, stepS, 40);
+    const grid = gridOf(3, stepS, 20);
     const query = (pipeline: string) =>
       `sum by (level, detected_level) (count_over_time(${R} ${pipeline} [${rangeS * 1000}ms]))`;
     const indexed = await evaluate(engine, query('| drop __error__'), grid);

@@ -43,14 +43,15 @@ async function startGated() {
     await server.close();
   });
   await expect.poll(() => begun.length).toBe(NUM_RUNNING);
-  return { gate, routes, get, begun, release, running };
+  const waiting = (count: number) => expect.poll(() => gate.numWaiting).toBe(count);
+  return { routes, get, begun, release, running, waiting };
 }
 
 it('answers all of 60 queries at once', async () => {
   const loki = await TestLoki.start();
   loki.runs.write(
     'node-0',
-    Array.from({ length: 2_000 }, (_, i) => logLine({ atMs: i, node: 0, rank: 0 })),
+    Array.from({ length: 300 }, (_, i) => logLine({ atMs: i, node: 0, rank: 0 })),
   );
   const query = { query: '{run="r1"} |~ "st[e]p"', start: ns(0), end: ns(10_000), limit: 5_000 };
   const answers = await Promise.all(
@@ -65,11 +66,11 @@ it('answers all of 60 queries at once', async () => {
 
 describe('a request beyond those that run at once', () => {
   it('waits for its turn, in order of arrival', async () => {
-    const { get, begun, release, running } = await startGated();
+    const { get, begun, release, running, waiting } = await startGated();
     const first = get('w1');
-    await new Promise((resolve) => setTimeout(resolve, 50));
+    await waiting(1);
     const second = get('w2');
-    await new Promise((resolve) => setTimeout(resolve, 50));
+    await waiting(2);
     expect(begun).toHaveLength(NUM_RUNNING);
     release();
     expect(await Promise.all([...running, first, second])).toEqual(Array(NUM_RUNNING + 2).fill('200 done'));
@@ -77,14 +78,15 @@ describe('a request beyond those that run at once', () => {
   });
 
   it('leaves the queue when its client goes away', async () => {
-    const { get, begun, release, running } = await startGated();
+    const { get, begun, release, running, waiting } = await startGated();
     const leaving = new AbortController();
     const gone = get('gone', { signal: leaving.signal });
-    await new Promise((resolve) => setTimeout(resolve, 50));
+    await waiting(1);
     leaving.abort();
     await expect(gone).rejects.toThrow();
+    await waiting(0);
     const waits = get('waits');
-    await new Promise((resolve) => setTimeout(resolve, 50));
+    await waiting(1);
     release();
     await Promise.all(running);
     expect(await waits).toBe('200 done');
@@ -92,11 +94,9 @@ describe('a request beyond those that run at once', () => {
   });
 
   it('takes no place if its client went away before it came', async () => {
-    const { gate, routes, begun } = await startGated();
-    const answer = Promise.resolve(routes.request('/gone', { signal: AbortSignal.abort() }));
-    await new Promise((resolve) => setTimeout(resolve, 50));
-    expect(gate.numWaiting).toBe(0);
-    expect((await answer).status).toBe(504);
+    const { routes, begun, waiting } = await startGated();
+    expect((await routes.request('/gone', { signal: AbortSignal.abort() })).status).toBe(504);
+    await waiting(0);
     expect(begun).not.toContain('gone');
   });
 
