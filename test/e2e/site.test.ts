@@ -6,16 +6,13 @@ import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { serveFolder } from '../../packages/export/test/serve-folder.js';
 import { screenshot, TestBrowser, whyNoBrowser } from '../../packages/page/test/browser.js';
-import { NIGHTLY } from '../nightly.js';
 import { ROOT } from './support.js';
 
 const SITE = path.join(ROOT, 'docs/.vitepress/dist');
-/** By day a model that has hardly learned: what it does with tokens is looked at, not what it writes. */
-const SHORT = NIGHTLY ? [] : ['--set', 'train.steps=4', '--set', 'train.warmupSteps=1'];
 let printed = '';
 
 beforeAll(() => {
-  printed = execFileSync(process.execPath, ['docs/site.mjs', ...SHORT], { cwd: ROOT, encoding: 'utf8' });
+  printed = execFileSync(process.execPath, ['docs/site.mjs'], { cwd: ROOT, encoding: 'utf8' });
   console.log(printed);
 }, 600_000);
 
