@@ -2,40 +2,69 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { readRoutes } from '@locmoe/run-format/routes-file';
+import { freePort } from '@locmoe/test-kit';
 import OpenAI from 'openai';
+import type { Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { seriousViolations, THEMES } from '../../packages/page/test/accessibility.js';
+import { seriousViolations } from '../../packages/page/test/accessibility.js';
 import { screenshot, TestBrowser, whyNoBrowser } from '../../packages/page/test/browser.js';
 import type { TokenRoutes } from '../../src/api/token-routes.js';
 import { resolveCheckpoint } from '../../src/checkpoint/checkpoint.js';
 import { CORPUS_DIR } from '../../src/data/built-in/corpora.js';
 import { createLoader } from '../../src/data/loader.js';
 import { prepareDataset } from '../../src/data/prepare/prepare.js';
+import { CHATML, writePublishedChat } from '../api/published-chat.js';
 import { runningAt, shownTakers, toldTakers } from './chat-page.js';
-import { DATA_DIR, Locmoe, locmoe, newestRun, pasted, trainArguments } from './support.js';
+import { DATA_DIR, Locmoe, locmoe, newestRun, trainArguments } from './support.js';
 
 const NUM_SEQUENCES = 8;
-const NUM_AT_ONCE = 40;
+const NUM_AT_ONCE = 12;
+const TOKEN = 'sesame-sesame-sesame';
 const folder = mkdtempSync(path.join(tmpdir(), 'locmoe-api-'));
-let run: string;
-beforeAll(async () => {
-  const sets = ['moe.router=locmoe-plus', 'train.steps=8'];
-  const { code, stderr } = await new Locmoe(trainArguments({ folder, nodes: 1, workersPerNode: 1, sets }))
-    .finished;
-  expect(code, stderr).toBe(0);
-  run = newestRun(folder);
-});
-afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+interface Choice {
+  readonly text: string;
+  readonly message: { readonly content: string };
+  readonly routes: readonly TokenRoutes[];
+}
+
+interface Asked {
+  readonly messages: readonly { readonly role: string; readonly content: string }[];
+}
 
 /** Starts `locmoe api` on a free port. */
-async function start(...args: string[]) {
-  const api = new Locmoe(['api', '--checkpoint', run, '--port', '0', ...args]);
+async function start(checkpoint: string, ...args: string[]) {
+  const api = new Locmoe(['api', '--checkpoint', checkpoint, '--port', '0', ...args]);
   const [, port] = await api.until(/^api: http:\/\/[\d.]+:(\d+)\/v1$/m);
   return { api, url: `http://127.0.0.1:${port}` };
 }
 
+let run: string;
+/** Serves the trained model for all tests but those of a token and of a conversation. */
+let api: Locmoe;
+let url: string;
+beforeAll(async () => {
+  const sets = ['moe.router=locmoe-plus', 'train.steps=4'];
+  const { code, stderr } = await new Locmoe(trainArguments({ folder, nodes: 1, workersPerNode: 1, sets }))
+    .finished;
+  expect(code, stderr).toBe(0);
+  run = newestRun(folder);
+  ({ api, url } = await start(run));
+});
+afterAll(async () => {
+  // The last test has ended it if all went well.
+  if (api?.child.exitCode === null) api.interrupt();
+  await api?.finished;
+  rmSync(folder, { recursive: true, force: true });
+});
+
+/** The first choice of an answer. */
+async function choiceOf(place: string, body: object, root = url): Promise<Choice> {
+  const response = await fetch(`${root}/v1/${place}`, { method: 'POST', body: JSON.stringify(body) });
+  return ((await response.json()) as { choices: Choice[] }).choices[0]!;
+}
+
 it("gives lm-evaluation-harness the log-likelihoods of locmoe eval, and locmoe generate's text", async () => {
-  const { api, url } = await start();
   const { manifest } = resolveCheckpoint(run, () => undefined);
   const { config } = manifest;
   const dataset = await prepareDataset({
@@ -65,20 +94,10 @@ it("gives lm-evaluation-harness the log-likelihoods of locmoe eval, and locmoe g
       // What a rolling log-likelihood asks for: a token of context, then a window.
       const prompt = [...batch.tokenIds.subarray(begin, end), batch.targets[end - 1]];
       const model = `${manifest.runId}:${config.data.domains[batch.domains[i]]}`;
-      const response = await fetch(`${url}/v1/completions`, {
-        method: 'POST',
-        body: JSON.stringify({
-          model,
-          prompt: [prompt],
-          temperature: 0,
-          max_tokens: 1,
-          logprobs: 1,
-          seed: 1234,
-          echo: true,
-        }),
-      });
-      const { choices } = (await response.json()) as OpenAI.Completion;
-      const own = choices[0].logprobs!.token_logprobs!.slice(1, -1);
+      const asked = { model, prompt: [prompt], temperature: 0, max_tokens: 1, logprobs: 1, echo: true };
+      const { logprobs } = (await choiceOf('completions', { ...asked, seed: 1234 })) as Choice &
+        OpenAI.CompletionChoice;
+      const own = logprobs!.token_logprobs!.slice(1, -1);
       const sum = sums.get(batch.domains[i]) ?? { logLikelihood: 0, tokens: 0 };
       sum.logLikelihood += own.reduce((total, logProb) => total + logProb, 0);
       sum.tokens += own.length;
@@ -103,113 +122,34 @@ it("gives lm-evaluation-harness the log-likelihoods of locmoe eval, and locmoe g
   const generated = await locmoe('generate', '--checkpoint', run, ...options);
   expect(`The state${choices[0].text}\n`).toBe(generated.stdout);
 
-  // Many at once, while it still answers whether it is well.
-  const slowest: number[] = [];
-  const watch = setInterval(async () => {
-    const asked = performance.now();
-    await fetch(`${url}/health`);
-    slowest.push(performance.now() - asked);
-  }, 100);
-  const answers = await Promise.all(
-    Array.from({ length: NUM_AT_ONCE }, (_, i) =>
-      client.completions.create({
-        model: `${manifest.runId}:code`,
-        prompt: `const x${i}`,
-        max_tokens: 30,
-        temperature: 0,
-      }),
-    ),
+  // While it answers many at once, it says that it is well.
+  const answers = Promise.all(
+    Array.from({ length: NUM_AT_ONCE }, (_, i) => {
+      const prompt = `const x${i}`;
+      return client.completions.create({ model: `${manifest.runId}:code`, prompt, max_tokens: 30 });
+    }),
   );
-  clearInterval(watch);
-  expect(answers).toHaveLength(NUM_AT_ONCE);
-  expect(Math.max(...slowest)).toBeLessThan(20_000);
-
-  // Ctrl-C: what has begun is answered.
-  const last = await client.completions.create({
-    model: `${manifest.runId}:en`,
-    prompt: 'The',
-    max_tokens: 400,
-    temperature: 0,
-    stream: true,
-  });
-  const reasons: string[] = [];
-  let isFirst = true;
-  for await (const { choices } of last) {
-    if (isFirst) api.interrupt();
-    isFirst = false;
-    reasons.push(...choices.flatMap(({ finish_reason }) => finish_reason ?? []));
-  }
-  expect(reasons).toHaveLength(1);
-  expect((await api.finished).code).toBe(0);
-  await api.expectNothingLeft();
-});
-
-it('serves on when nobody reads what it prints', async () => {
-  const api = pasted(`locmoe api --checkpoint ${run} --port 0 | head -1`);
-  const [, port] = await api.until(/^api: http:\/\/[\d.]+:(\d+)\/v1$/m);
-  await new Promise((resolve) => setTimeout(resolve, 500));
-  expect((await fetch(`http://127.0.0.1:${port}/health`)).status).toBe(200);
-  api.interrupt();
-  await api.finished;
-  await api.expectNothingLeft();
-});
-
-it('is open to other machines with a token alone', async () => {
-  const refused = await locmoe('api', '--checkpoint', run, '--host', '0.0.0.0', '--port', '0');
-  expect(refused).toMatchObject({ code: 2, stdout: '' });
-  expect(refused.stderr).toMatch(/^locmoe: --host 0\.0\.0\.0 can be reached.*--token-file FILE.*\n$/);
-  const token = path.join(folder, 'token');
-  writeFileSync(token, 'sesame-sesame-sesame\n');
-  const { api, url } = await start('--host', '0.0.0.0', '--token-file', token);
-  const models = (apiKey: string) =>
-    new OpenAI({ baseURL: `${url}/v1`, apiKey, maxRetries: 0 }).models.list();
-  expect((await models('sesame-sesame-sesame')).data.map(({ id }) => id.split(':')[1])).toEqual([
-    'en',
-    'code',
-  ]);
-  await expect(models('wrong')).rejects.toMatchObject({ status: 401 });
-  const taken = await locmoe('api', '--checkpoint', run, '--port', new URL(url).port);
-  expect(taken.code).toBe(2);
-  expect(taken.stderr).toMatch(/^locmoe: port \d+ on 127\.0\.0\.1 cannot be used.*--port.*\n$/);
-  api.interrupt();
-  expect((await api.finished).code).toBe(0);
+  await expect.poll(() => runningAt(url)).toBeGreaterThan(0);
+  expect(await answers).toHaveLength(NUM_AT_ONCE);
 });
 
 it('tells the experts of a prompt that locmoe routes record writes for the same text', async () => {
-  const { api, url } = await start();
   const text = path.join(folder, 'text.txt');
   writeFileSync(text, 'The router looks at a token and at what stands before it.');
   const file = path.join(folder, 'text.parquet');
-  const recorded = await locmoe(
-    'routes',
-    'record',
-    '--checkpoint',
-    run,
-    '--text',
-    text,
-    '--domain',
-    'en',
-    '--output',
-    file,
-  );
+  const output = ['--domain', 'en', '--output', file];
+  const recorded = await locmoe('routes', 'record', '--checkpoint', run, '--text', text, ...output);
   expect(recorded.code, recorded.stderr).toBe(0);
   const rows = (await readRoutes(file)).filter(({ sequence }) => sequence === 0);
   const ids = rows.filter(({ layer, choice }) => layer === 1 && choice === 0).map(({ token }) => token);
   const { manifest } = resolveCheckpoint(run, () => undefined);
   const body = { model: `${manifest.runId}:en`, prompt: ids, max_tokens: 1, routes: true };
-  const response = await fetch(`${url}/v1/completions`, { method: 'POST', body: JSON.stringify(body) });
-  const { choices } = (await response.json()) as { choices: { routes: TokenRoutes[] }[] };
-  const told = choices[0]!.routes.flatMap(({ id, layers }, position) =>
+  const answer = await choiceOf('completions', body);
+  const told = answer.routes.flatMap(({ id: token, layers }, position) =>
     layers.flatMap(({ layer, choices }) =>
-      choices.map(({ expert, outcome, weight, score }) => ({
-        layer,
-        position,
-        token: id,
-        expert,
-        outcome,
-        weight,
-        score,
-      })),
+      choices.map(({ expert, outcome, weight, score }) => {
+        return { layer, position, token, expert, outcome, weight, score };
+      }),
     ),
   );
   const inOrder = (a: { position: number; layer: number }, b: typeof a) =>
@@ -227,8 +167,6 @@ it('tells the experts of a prompt that locmoe routes record writes for the same 
       }))
       .sort(inOrder),
   );
-  api.interrupt();
-  await api.finished;
 });
 
 const noBrowser = whyNoBrowser();
@@ -241,46 +179,42 @@ describe.skipIf(noBrowser !== null)('its page', () => {
   });
   afterAll(() => browser?.close());
 
+  /** Asks for a continuation or an answer with the fields of the page, as long as so many tokens. */
+  const ask = async (page: Page, text: string, tokens: number) => {
+    await page.getByLabel('tokens', { exact: true }).fill(String(tokens));
+    await page.getByLabel('Message').fill(text);
+    await page.getByLabel('Message').press('Enter');
+  };
+  const finished = (page: Page, card: number) =>
+    page
+      .locator('article')
+      .nth(card)
+      .getByText(/tokens\/s/)
+      .waitFor();
+
   it('continues a text as the API does, shows the experts of each token, and frees its place when it stops or goes', async () => {
-    const { api, url } = await start();
     const [, own] = await api.until(/^page: (http:\S+)$/m);
     const page = await browser.page(own!);
     const asked: string[] = [];
     page.on('request', (request) => asked.push(request.url()));
     await page.reload();
     await page.getByText('This model was not trained on conversations: it continues your text.').waitFor();
-    const message = page.getByLabel('Message');
     const cards = page.locator('article');
-    const ask = async (text: string, tokens: number) => {
-      await page.getByLabel('tokens', { exact: true }).fill(String(tokens));
-      await message.fill(text);
-      await message.press('Enter');
-    };
     await page.getByLabel('temperature').fill('0');
-    await ask('The state', 20);
+    await ask(page, 'The state', 20);
+    await finished(page, 0);
     const first = cards.first();
-    await first.getByText(/tokens\/s/).waitFor();
-    const answerOf = async (prompt: string) => {
-      const body = {
-        model: `${path.basename(run)}:en`,
-        prompt,
-        max_tokens: 20,
-        temperature: 0,
-        routes: true,
-      };
-      const response = await fetch(`${url}/v1/completions`, { method: 'POST', body: JSON.stringify(body) });
-      const { choices } = (await response.json()) as { choices: { text: string; routes: TokenRoutes[] }[] };
-      return choices[0];
-    };
+    const fields = { model: `${path.basename(run)}:en`, max_tokens: 20, temperature: 0, routes: true };
+    const answerOf = (prompt: string) => choiceOf('completions', { ...fields, prompt });
     const { text } = await answerOf('The state');
     expect(await first.getAttribute('data-text')).toBe(text);
     expect(await first.locator('.token').count()).toBe(0);
 
     // From now on with experts; what was said before is read again.
     await page.getByLabel('experts').check();
-    await ask('and', 20);
+    await ask(page, 'and', 20);
+    await finished(page, 1);
     const second = cards.nth(1);
-    await second.getByText(/tokens\/s/).waitFor();
     const more = await answerOf(`The state${text}\nand`);
     expect(await second.getAttribute('data-text')).toBe(more.text);
     const shown = await shownTakers(second);
@@ -290,37 +224,115 @@ describe.skipIf(noBrowser !== null)('its page', () => {
     await page.keyboard.press('ArrowRight');
     await expect.poll(() => page.locator('#detail').textContent()).toContain(`token ${more.routes[1]!.id},`);
 
-    for (const theme of THEMES)
-      for (const width of [1440, 390]) {
-        await page.emulateMedia({ colorScheme: theme });
-        await page.setViewportSize({ width, height: 844 });
-        expect(await page.evaluate('document.documentElement.scrollWidth')).toBeLessThanOrEqual(width);
-        expect(await seriousViolations(page), `${theme} ${width}`).toEqual([]);
-        await screenshot(page, `chat-${theme}-${width}`);
-      }
+    for (const [colorScheme, width] of [
+      ['light', 1440],
+      ['dark', 390],
+    ] as const) {
+      await page.emulateMedia({ colorScheme });
+      await page.setViewportSize({ width, height: 844 });
+      expect(await page.evaluate('document.documentElement.scrollWidth')).toBeLessThanOrEqual(width);
+      expect(await seriousViolations(page), colorScheme).toEqual([]);
+      await screenshot(page, `chat-${colorScheme}-${width}`);
+    }
 
     const running = () => runningAt(url);
     await page.getByLabel('experts').uncheck();
-    await ask('', 30_000);
+    await ask(page, '', 30_000);
     await expect.poll(running).toBe(1);
     await page.keyboard.press('Escape');
     await expect.poll(running).toBe(0);
     await cards.nth(2).getByText('stopped').waitFor();
-    await ask('', 30_000);
+    await ask(page, '', 30_000);
     await expect.poll(running).toBe(1);
     const requests = asked.filter((each) => !each.startsWith(own!));
     await page.goto('about:blank');
     await expect.poll(running).toBe(0);
     expect(requests).toEqual([]);
     expect(browser.problems.splice(0)).toEqual([]);
+  });
+
+  it('holds a conversation in the form of the model, as a stream with the experts of each token, until it is stopped', async () => {
+    const place = path.join(folder, 'published');
+    writePublishedChat(place, CHATML);
+    const { api, url } = await start(place);
+    const page = await browser.page(url);
+    const asked: Asked[] = [];
+    page.on('request', (request) => {
+      if (request.url().endsWith('/v1/chat/completions')) asked.push(request.postDataJSON());
+    });
+    await page.getByText('The model answers, and reads the whole conversation each time.').waitFor();
+    const cards = page.locator('article');
+    await page.getByLabel('temperature').fill('0');
+    await page.getByLabel('experts').check();
+    const said: Asked['messages'][number][] = [];
+    for (const [i, question] of ['who sat on the mat?', 'and on the cat?'].entries()) {
+      await ask(page, question, 12);
+      await finished(page, i);
+      said.push({ role: 'user', content: question });
+      const body = { model: 'published', messages: said, max_tokens: 12, temperature: 0, routes: true };
+      const choice = await choiceOf('chat/completions', body, url);
+      const { content } = choice.message;
+      expect(content).not.toBe('');
+      expect(await cards.nth(i).getAttribute('data-text')).toBe(content);
+      // The page does not show again what the model had read before.
+      const shown = await shownTakers(cards.nth(i));
+      expect(shown).toEqual(toldTakers(choice.routes).slice(-shown.length));
+      expect(shown.length).toBeGreaterThan(12);
+      said.push({ role: 'assistant', content });
+    }
+    await page.getByLabel('experts').uncheck();
+    await ask(page, 'and then?', 30_000);
+    const written = async () => (await cards.nth(2).locator('.answer').textContent())!.length;
+    await expect.poll(written).toBeGreaterThan(0);
+    const before = await written();
+    await expect.poll(written).toBeGreaterThan(before);
+    expect(await runningAt(url)).toBe(1);
+    await page.keyboard.press('Escape');
+    await cards.nth(2).getByText('stopped').waitFor();
+    await expect.poll(() => runningAt(url)).toBe(0);
+    const cut = (await cards.nth(2).getAttribute('data-text'))!;
+    expect(cut.length).toBeGreaterThan(before);
+    await ask(page, 'go on', 4);
+    await finished(page, 3);
+    said.push({ role: 'user', content: 'and then?' }, { role: 'assistant', content: cut });
+    const turns = [1, 3, 5].map((length) => said.slice(0, length));
+    const last = [...said, { role: 'user', content: 'go on' }];
+    expect(asked.map(({ messages }) => messages)).toEqual([...turns, last]);
+    expect(await page.locator('#turns > .turn').allTextContents()).toEqual(
+      said.flatMap(({ role, content }) => (role === 'user' ? [content] : [])).concat('go on'),
+    );
+    await page.getByRole('button', { name: 'New' }).click();
+    expect(await cards.count()).toBe(0);
+    expect(browser.problems.splice(0)).toEqual([]);
     api.interrupt();
     expect((await api.finished).code).toBe(0);
   });
 
-  it('asks for the token of the server, which stands in no address', async () => {
-    const token = path.join(folder, 'token');
-    writeFileSync(token, 'sesame-sesame-sesame\n');
-    const { api, url } = await start('--token-file', token);
+  it('asks for the token of a server, which stands in no address and serves on though nobody reads its output', async () => {
+    const refused = await locmoe('api', '--checkpoint', run, '--host', '0.0.0.0', '--port', '0');
+    expect(refused).toMatchObject({ code: 2, stdout: '' });
+    expect(refused.stderr).toMatch(/^locmoe: --host 0\.0\.0\.0 can be reached.*--token-file FILE.*\n$/);
+    const file = path.join(folder, 'token');
+    writeFileSync(file, `${TOKEN}\n`);
+    const port = String(await freePort());
+    const options = ['--host', '0.0.0.0', '--port', port, '--token-file', file];
+    const api = new Locmoe(['api', '--checkpoint', run, ...options]);
+    api.child.stdout!.destroy();
+    const url = `http://127.0.0.1:${port}`;
+    const health = () =>
+      fetch(`${url}/health`).then(
+        ({ status }) => status,
+        () => 0,
+      );
+    await expect.poll(health).toBe(200);
+    const models = (apiKey: string) =>
+      new OpenAI({ baseURL: `${url}/v1`, apiKey, maxRetries: 0 }).models.list();
+    expect((await models(TOKEN)).data.map(({ id }) => id.split(':')[1])).toEqual(['en', 'code']);
+    await expect(models('wrong')).rejects.toMatchObject({ status: 401 });
+    const taken = await locmoe('api', '--checkpoint', run, '--port', port);
+    expect(taken.code).toBe(2);
+    expect(taken.stderr).toMatch(/^locmoe: port \d+ on 127\.0\.0\.1 cannot be used.*--port.*\n$/);
+
     const page = await browser.page(url);
     const asked: string[] = [];
     page.on('request', (request) => asked.push(request.url()));
@@ -331,7 +343,7 @@ describe.skipIf(noBrowser !== null)('its page', () => {
     await give('open');
     await page.getByText('The server does not take this token.').waitFor();
     expect(await page.locator('#composer').isVisible()).toBe(false);
-    await give('sesame-sesame-sesame');
+    await give(TOKEN);
     await page.locator('#composer').waitFor();
     await page.reload();
     await page.locator('#composer').waitFor();
@@ -340,4 +352,19 @@ describe.skipIf(noBrowser !== null)('its page', () => {
     api.interrupt();
     await api.finished;
   });
+});
+
+it('answers at Ctrl-C what has begun, and leaves nothing', async () => {
+  const client = new OpenAI({ baseURL: `${url}/v1`, apiKey: 'none', maxRetries: 0 });
+  const asked = { model: `${path.basename(run)}:en`, prompt: 'The', max_tokens: 200 };
+  const reasons: string[] = [];
+  let isFirst = true;
+  for await (const { choices } of await client.completions.create({ ...asked, stream: true })) {
+    if (isFirst) api.interrupt();
+    isFirst = false;
+    reasons.push(...choices.flatMap(({ finish_reason }) => finish_reason ?? []));
+  }
+  expect(reasons).toHaveLength(1);
+  expect((await api.finished).code).toBe(0);
+  await api.expectNothingLeft();
 });
