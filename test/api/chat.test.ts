@@ -41,30 +41,22 @@ it('answers in the form that the domain was fine-tuned with, with the text of lo
 
   // An answer as it came, parts of a text, and a new name for a role.
   const [{ message }] = answer.choices;
-  const more = await client.chat.completions.create({
-    ...ASKED,
-    messages: [
-      {
-        role: 'developer',
-        content: [
-          { type: 'text', text: 'in one' },
-          { type: 'text', text: 'word' },
-        ],
-      },
-      { role: 'user', content: 'the cat', name: 'me' },
-      message,
-      { role: 'user', content: 'a' },
-    ],
-  });
-  const same = await client.chat.completions.create({
-    ...ASKED,
-    messages: [
-      { role: 'system', content: 'in one\nword' },
-      { role: 'user', content: 'the cat' },
-      { role: 'assistant', content },
-      { role: 'user', content: 'a' },
-    ],
-  });
+  const ask = (messages: OpenAI.ChatCompletionMessageParam[]) =>
+    client.chat.completions.create({ ...ASKED, messages });
+  const parts = ['in one', 'word'].map((text) => ({ type: 'text', text }) as const);
+  const last = { role: 'user', content: 'a' } as const;
+  const more = await ask([
+    { role: 'developer', content: parts },
+    { role: 'user', content: 'the cat', name: 'me' },
+    message,
+    last,
+  ]);
+  const same = await ask([
+    { role: 'system', content: 'in one\nword' },
+    { role: 'user', content: 'the cat' },
+    { role: 'assistant', content },
+    last,
+  ]);
   expect(more.choices).toEqual(same.choices);
 });
 
@@ -114,19 +106,19 @@ it('tells the log-probabilities of an answer, in a stream too', async () => {
 
 it('answers with a whole JSON object, however few tokens there may be, of a model that knows nothing of JSON', async () => {
   const { client } = await serve();
-  for (const max_completion_tokens of [2, 3, 5, 9, 40]) {
+  for (const max_completion_tokens of [2, 5, 20]) {
     const { choices, usage } = await client.chat.completions.create({
       ...ASKED,
       messages: [{ role: 'user', content: 'a' }],
       max_completion_tokens,
-      n: 8,
+      n: 4,
       response_format: { type: 'json_object' },
     });
     for (const { message, finish_reason } of choices) {
       expect(JSON.parse(message.content!), message.content!).toEqual(expect.any(Object));
       expect(finish_reason).toBe('stop');
     }
-    expect(usage!.completion_tokens).toBeLessThanOrEqual(8 * max_completion_tokens);
+    expect(usage!.completion_tokens).toBeLessThanOrEqual(4 * max_completion_tokens);
   }
 });
 

@@ -60,8 +60,8 @@ it('gives every job its tokens, beyond the window too, and ends it once', async 
 });
 
 it('takes turns where all windows slide', async () => {
-  const jobs = Array.from({ length: 400 }, () => job(9));
-  const own = new Scheduler(decoder, config.model.dModel, { maxBatch: 400, maxWaiting: 400 });
+  const jobs = Array.from({ length: 100 }, () => job(9));
+  const own = new Scheduler(decoder, config.model.dModel, { maxBatch: 100, maxWaiting: 100 });
   own.submit(jobs.map((each) => each.job));
   let widest = 0;
   const watch = setInterval(() => {

@@ -8,16 +8,10 @@ import { TrainerError } from '../../src/errors.js';
 import { generateText } from '../../src/inference/generate.js';
 import { tf } from '../../src/ops/tensorflow.js';
 import { expectClose, randomIntegers } from '../model/support.js';
+import { NIGHTLY } from '../nightly.js';
 import { SEQ_LEN as seqLen, servedModel } from './support.js';
 
 const { inference, serve } = servedModel();
-
-async function until(check: () => Promise<boolean>): Promise<void> {
-  for (const deadline = performance.now() + 10_000; !(await check()); ) {
-    if (performance.now() > deadline) expect.fail('it did not come to that');
-    await new Promise((resolve) => setTimeout(resolve, 10));
-  }
-}
 
 /** Log-softmax by a slow loop over `model.logits` of each prefix; the first is null. */
 function slowLogProbs(tokenIds: readonly number[], domain: number): (number | null)[] {
@@ -47,14 +41,9 @@ describe('the openai client', () => {
   it('gets the text of locmoe generate for the same seed, sampled as asked for', async () => {
     const { client } = await serve();
     const both = { temperature: 0.9, seed: 5 };
-    const { choices, usage } = await client.completions.create({
-      model: 'run:b',
-      prompt: 'the cat',
-      max_tokens: 30,
-      top_p: 0.9,
-      ...both,
-      ...({ top_k: 20, repetition_penalty: 1.2 } as object),
-    });
+    const more = { top_p: 0.9, ...({ top_k: 20, repetition_penalty: 1.2 } as object) };
+    const request = { model: 'run:b', prompt: 'the cat', max_tokens: 30, ...both, ...more };
+    const { choices, usage } = await client.completions.create(request);
     const sampling = { ...both, topP: 0.9, topK: 20, repetitionPenalty: 1.2 };
     const asked = { prompt: 'the cat', domain: 1, maxTokens: 30, stop: [] };
     expect(choices).toHaveLength(1);
@@ -64,22 +53,12 @@ describe('the openai client', () => {
 
   it('streams what it gets at once, choice by choice', async () => {
     const { client } = await serve();
-    const request = {
-      model: 'run',
-      domain: 'b',
-      prompt: ['the cat', 'der', 'auf 猫'],
-      max_tokens: 20,
-      n: 2,
-      seed: 3,
-      logprobs: 2,
-      echo: true,
-    };
+    const prompt = ['the cat', 'der', 'auf 猫'];
+    const options = { max_tokens: 20, n: 2, seed: 3, logprobs: 2, echo: true };
+    const request = { model: 'run', domain: 'b', prompt, ...options };
     const whole = await client.completions.create(request);
-    const stream = await client.completions.create({
-      ...request,
-      stream: true,
-      stream_options: { include_usage: true },
-    });
+    const streamed = { stream: true, stream_options: { include_usage: true } } as const;
+    const stream = await client.completions.create({ ...request, ...streamed });
     const texts = Array<string>(6).fill('');
     const logProbs = Array.from({ length: 6 }, (): (number | null)[] => []);
     const reasons: unknown[] = [];
@@ -104,11 +83,9 @@ describe('the openai client', () => {
 
   it('is told, once in a stream, that of a prompt which is longer than the window the end alone is read', async () => {
     const { post } = await serve();
-    const asked = (length: number) => ({
-      model: 'run:a',
-      prompt: Array<number>(length).fill(1),
-      max_tokens: 2,
-    });
+    const asked = (length: number) => {
+      return { model: 'run:a', prompt: Array<number>(length).fill(1), max_tokens: 2 };
+    };
     const warnings = [
       `the prompt has ${seqLen + 3} tokens, and the model sees ${seqLen}: only the last ${seqLen} are read`,
     ];
@@ -191,15 +168,9 @@ describe('the openai client', () => {
 
 describe('lm-evaluation-harness', () => {
   /** As its `local-completions` asks for log-likelihoods. */
-  const payload = (prompt: readonly (readonly number[])[]) => ({
-    model: 'run:b',
-    prompt,
-    temperature: 0,
-    max_tokens: 1,
-    logprobs: 1,
-    seed: 1234,
-    echo: true,
-  });
+  const payload = (prompt: readonly (readonly number[])[]) => {
+    return { model: 'run:b', prompt, temperature: 0, max_tokens: 1, logprobs: 1, seed: 1234, echo: true };
+  };
   interface Answer {
     readonly choices: readonly {
       readonly index: number;
@@ -229,16 +200,9 @@ describe('lm-evaluation-harness', () => {
       lengths.map(() => 1),
     );
     prompts.forEach((prompt, i) => {
-      const { sequenceLosses } = inference().model.loss(
-        {
-          numSequences: 1,
-          seqLen: prompt.length - 1,
-          domains: Int32Array.of(1),
-          tokenIds: Int32Array.from(prompt.slice(0, -1)),
-          targets: Int32Array.from(prompt.slice(1)),
-        },
-        { training: false },
-      );
+      const [tokenIds, targets] = [prompt.slice(0, -1), prompt.slice(1)].map((ids) => Int32Array.from(ids));
+      const batch = { numSequences: 1, seqLen: prompt.length - 1, domains: Int32Array.of(1) };
+      const { sequenceLosses } = inference().model.loss({ ...batch, tokenIds, targets }, { training: false });
       const expected = -sequenceLosses[0] * (prompt.length - 1);
       expect(Math.abs(results[i].logLikelihood - expected)).toBeLessThan(1e-4);
       expect(results[i].isGreedy).toBe(false);
@@ -273,16 +237,15 @@ describe('lm-evaluation-harness', () => {
       tokens: [inference().tokenizer.endOfText],
     });
     expect(await ask('detokenize', { tokens })).toEqual({ prompt: 'the 猫' });
-    expect(await ask('detokenize', { tokens: [...tokens, 99_999] })).toMatchObject({
-      error: { message: expect.stringContaining('token id 99999'), param: 'tokens' },
-    });
+    const error = { message: expect.stringContaining('token id 99999'), param: 'tokens' };
+    expect(await ask('detokenize', { tokens: [...tokens, 99_999] })).toMatchObject({ error });
   });
 });
 
 describe('many callers', () => {
   it('get what each would get alone', async () => {
     const { client } = await serve();
-    const prompts = Array.from({ length: 100 }, (_, i) => `the cat sat ${i % 7}`);
+    const prompts = Array.from({ length: 30 }, (_, i) => `the cat sat ${i % 7}`);
     const answers = await Promise.all(
       prompts.map((prompt) => client.completions.create({ model: 'run:a', prompt, ...GREEDY })),
     );
@@ -300,14 +263,8 @@ describe('many callers', () => {
       fetch(`${root}/tokenize`, { method: 'POST', body: JSON.stringify({ prompt }) });
     const refused = await tokenize('a '.repeat(2_000_000));
     expect(refused.status).toBe(400);
-    expect(await refused.json()).toMatchObject({
-      error: {
-        code: 'context_length_exceeded',
-        message: expect.stringContaining(
-          '4000000 characters: at most 65536 are taken, the model sees 16 tokens',
-        ),
-      },
-    });
+    const message = expect.stringContaining('4000000 characters: at most 65536 are taken');
+    expect(await refused.json()).toMatchObject({ error: { code: 'context_length_exceeded', message } });
     expect((await tokenize('a '.repeat(32_768))).status).toBe(200);
   });
 
@@ -316,7 +273,7 @@ describe('many callers', () => {
     const long = { model: 'run:a', prompt: 'the', max_tokens: 30_000, temperature: 0 };
     const leave = new AbortController();
     const first = [0, 1, 2].map(() => post(long, leave.signal).catch(() => null));
-    await until(async () => (await health()).waiting === 2);
+    await expect.poll(async () => (await health()).waiting).toBe(2);
     const refused = await post(long);
     expect(refused.status).toBe(429);
     expect(refused.headers.get('retry-after')).toBe('1');
@@ -324,22 +281,17 @@ describe('many callers', () => {
     // Who leaves frees a place.
     leave.abort();
     await Promise.all(first);
-    await until(async () => (await health()).running === 0);
+    await expect.poll(async () => (await health()).running).toBe(0);
     expect((await post({ model: 'run:a', prompt: 'the', max_tokens: 2 })).status).toBe(200);
     expect((await post({ model: 'run:a', prompt: ['a', 'b', 'c'] })).status).toBe(400);
   });
 
   it('free their place when they stop reading a stream', async () => {
     const { client, health } = await serve();
-    const stream = await client.completions.create({
-      model: 'run:a',
-      prompt: 'the',
-      max_tokens: 30_000,
-      temperature: 0,
-      stream: true,
-    });
+    const asked = { model: 'run:a', prompt: 'the', max_tokens: 30_000, temperature: 0 };
+    const stream = await client.completions.create({ ...asked, stream: true });
     for await (const _ of stream) break;
-    await until(async () => (await health()).running === 0);
+    await expect.poll(async () => (await health()).running).toBe(0);
   });
 
   it('do not wait for ever', async () => {
@@ -354,7 +306,7 @@ describe('many callers', () => {
   it('are answered before the server closes, and refused from then on', async () => {
     const { server, post, health } = await serve();
     const asked = post({ model: 'run:a', prompt: 'the', max_tokens: 60, temperature: 0 });
-    await until(async () => (await health()).running === 1);
+    await expect.poll(async () => (await health()).running).toBe(1);
     const closed = server.close(30_000);
     expect((await post({ model: 'run:a', prompt: 'the' })).status).toBe(503);
     expect((await asked).status).toBe(200);
@@ -407,7 +359,7 @@ it.each([
         expect([...Object.keys(wild), 'body']).toContain(answer.error!.param.split(/[.[]/)[0]);
       }
     }),
-    { numRuns: 200 },
+    { numRuns: NIGHTLY ? 200 : 50, endOnFailure: true },
   );
 });
 
@@ -419,9 +371,7 @@ it('does nothing for a page of another origin', async () => {
   for (const origin of ['http://elsewhere.example', 'null']) {
     const refused = await ask(origin);
     expect(refused.status).toBe(403);
-    expect(await refused.json()).toMatchObject({
-      error: { message: expect.stringContaining('its own page') },
-    });
+    expect(await refused.text()).toContain('its own page');
   }
   expect((await ask(root)).status).toBe(200);
   expect((await post(body)).status).toBe(200);
@@ -468,12 +418,8 @@ describe('routes', () => {
 
     const ids = routes!.map(({ id }) => id);
     const expected = ids.map((): TokenRoutes['layers'][number][] => []);
-    const tokens = {
-      numSequences: 1,
-      seqLen: ids.length,
-      tokenIds: Int32Array.from(ids),
-      domains: Int32Array.of(0),
-    };
+    const [tokenIds, domains] = [Int32Array.from(ids), Int32Array.of(0)];
+    const tokens = { numSequences: 1, seqLen: ids.length, tokenIds, domains };
     tf.tidy(() => {
       inference().model.hidden(tokens, {
         training: false,
@@ -487,12 +433,8 @@ describe('routes', () => {
             const gate = scores!.gateTE[t * keptE.length + expert]!;
             const outcome = expertsTK[at] === expert ? 'kept' : 'not chosen';
             const score = { score: gate, gate, bias: null, preference: null };
-            (expected[t]!.at(-1)!.choices as object[]).push({
-              expert,
-              weight: weights[at],
-              outcome,
-              ...score,
-            });
+            const choice = { expert, weight: weights[at], outcome, ...score };
+            (expected[t]!.at(-1)!.choices as object[]).push(choice);
           }
         },
       });

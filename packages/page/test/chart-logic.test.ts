@@ -100,6 +100,9 @@ describe('smoothing', () => {
   });
 });
 
+/** The numbers of a text with a row for each `;`. */
+const rowsOf = (text: string) => text.split('; ').map((row) => row.split(' ').map(Number));
+
 describe('answers in pieces', () => {
   const experts: ExpertsReply = {
     cursor: '0.4.3',
@@ -109,33 +112,12 @@ describe('answers in pieces', () => {
     lastStep: 10,
     stepsPerBucket: 4,
     firstBucket: 0,
-    most: [
-      [1, 1.2, 1.4],
-      [2, 2, 2],
-    ],
-    mostRouted: [
-      [1, 1, 1],
-      [2, 2, 2],
-    ],
-    dropped: [
-      [0, 0.1, 0.2],
-      [0, 0, 0],
-    ],
+    most: rowsOf('1 1.2 1.4; 2 2 2'),
+    mostRouted: rowsOf('1 1 1; 2 2 2'),
+    dropped: rowsOf('0 0.1 0.2; 0 0 0'),
     openLayers: [3],
-    kept: [
-      [
-        [5, 5],
-        [6, 4],
-        [1, 0],
-      ],
-    ],
-    routed: [
-      [
-        [9, 5],
-        [8, 4],
-        [1, 1],
-      ],
-    ],
+    kept: [rowsOf('5 5; 6 4; 1 0')],
+    routed: [rowsOf('9 5; 8 4; 1 1')],
     links: { between: 'ranks', numNodes: 2, bytes: [[[0, 1]], null, [[0, 3]]] },
   };
 
@@ -144,50 +126,18 @@ describe('answers in pieces', () => {
       ...experts,
       lastStep: 14,
       firstBucket: 2,
-      most: [
-        [1.5, 1.6],
-        [2, 2],
-      ],
-      mostRouted: [
-        [1.7, 1.8],
-        [2, 2],
-      ],
-      dropped: [
-        [0.3, 0.4],
-        [0, 0],
-      ],
-      kept: [
-        [
-          [7, 3],
-          [8, 2],
-        ],
-      ],
-      routed: [
-        [
-          [9, 3],
-          [8, 2],
-        ],
-      ],
+      most: rowsOf('1.5 1.6; 2 2'),
+      mostRouted: rowsOf('1.7 1.8; 2 2'),
+      dropped: rowsOf('0.3 0.4; 0 0'),
+      kept: [rowsOf('7 3; 8 2')],
+      routed: [rowsOf('9 3; 8 2')],
       links: { between: 'ranks' as const, numNodes: 2, bytes: [[[0, 4]], [[0, 5]]] },
     };
     const merged = mergedExperts(experts, more);
     expect(merged.most[0]).toEqual([1, 1.2, 1.5, 1.6]);
-    expect(merged.kept[0]).toEqual([
-      [5, 5],
-      [6, 4],
-      [7, 3],
-      [8, 2],
-    ]);
-    expect(merged.routed[0]).toEqual([
-      [9, 5],
-      [8, 4],
-      [9, 3],
-      [8, 2],
-    ]);
-    expect([merged.mostRouted[0], merged.dropped[0]]).toEqual([
-      [1, 1, 1.7, 1.8],
-      [0, 0.1, 0.3, 0.4],
-    ]);
+    expect(merged.kept[0]).toEqual(rowsOf('5 5; 6 4; 7 3; 8 2'));
+    expect(merged.routed[0]).toEqual(rowsOf('9 5; 8 4; 9 3; 8 2'));
+    expect([merged.mostRouted[0], merged.dropped[0]]).toEqual(rowsOf('1 1 1.7 1.8; 0 0.1 0.3 0.4'));
     expect(merged.links?.bytes).toEqual([[[0, 1]], null, [[0, 4]], [[0, 5]]]);
     expect(mergedExperts(experts, { ...more, firstBucket: 0 }).most[0]).toEqual([1.5, 1.6]);
     expect(stepsOf(merged, 3)).toEqual([13, 14]);

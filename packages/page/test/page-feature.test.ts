@@ -27,6 +27,16 @@ function pageOver(runsDir: string) {
   return { ask, json };
 }
 
+/** A run in a folder of its own, and requests about it. */
+function newRun(runId = 'run', record: object = {}) {
+  const runs = temporaryRuns();
+  return { runs, folder: writeRun(runs, runId, record), ...pageOver(runs) };
+}
+
+/** Steps from `first` to `last`. */
+const steps = (first: number, last: number, of: (step: number) => object = (step) => stepRecord(step)) =>
+  Array.from({ length: last - first + 1 }, (_, index) => of(first + index));
+
 describe('runs', () => {
   it('lists them newest first, with step and loss from the end of the metrics', async () => {
     const runs = temporaryRuns();
@@ -43,8 +53,7 @@ describe('runs', () => {
   });
 
   it('lists a generation that has done no step yet where it starts, whatever an earlier one had done', async () => {
-    const runs = temporaryRuns();
-    const folder = writeRun(runs, 'again', { state: 'starting', machine: 'another', generation: 2 });
+    const { folder, json } = newRun('again', { state: 'starting', machine: 'another', generation: 2 });
     const journal = new Journal(path.join(folder, 'journal.ndjson'));
     const begin = (generation: number, step: number, time: number) => {
       const from = { kind: 'snapshot', step } as const;
@@ -55,7 +64,6 @@ describe('runs', () => {
     addMetrics(folder, stepRecord(466, { time: STARTED_AT + 1_000 }));
     begin(2, 400, STARTED_AT + 2_000);
     journal.close();
-    const { json } = pageOver(runs);
     const listed = async () => (await json<RunList>('/api/runs')).runs;
     expect(await listed()).toMatchObject([{ step: 400, loss: null }]);
     addMetrics(folder, stepRecord(401, { time: STARTED_AT + 3_000, loss: 2 }));
@@ -131,9 +139,7 @@ describe('runs', () => {
   });
 
   it('tells of one run what its folder holds, and copes with what is not there', async () => {
-    const runs = temporaryRuns();
-    const folder = writeRun(runs, 'failed', { state: 'failed' });
-    const { json } = pageOver(runs);
+    const { folder, json } = newRun('failed', { state: 'failed' });
     expect(await json<RunDetail>('/api/runs/failed')).toMatchObject({
       state: 'failed',
       failure: null,
@@ -152,8 +158,11 @@ describe('runs', () => {
   });
 
   it('tells the generations of a run, what restarts cost, and that one which restarts has not failed', async () => {
-    const runs = temporaryRuns();
-    const folder = writeRun(runs, 'restarted', { state: 'restarting', machine: 'another', generation: 2 });
+    const { folder, runs } = newRun('restarted', {
+      state: 'restarting',
+      machine: 'another',
+      generation: 2,
+    });
     writeFileSync(
       path.join(folder, 'config.json'),
       JSON.stringify({ cluster: { maxRestarts: 3, restartWindow: 3600 } }),
@@ -203,25 +212,16 @@ describe('runs', () => {
       writeRun(path.join(runs, 'inside'), 'run');
       writeRun(runs, 'outside');
       const { ask } = pageOver(path.join(runs, 'inside'));
-      for (const tail of ['', '/metrics', '/experts', '/ranks', '/speeds', '/checkpoints', '/flight']) {
-        const { status } = await ask(`/api/runs/${id}${tail}`);
-        expect(status).toBe(404);
-      }
+      for (const tail of ['', '/metrics', '/experts', '/ranks', '/speeds', '/checkpoints', '/flight'])
+        expect((await ask(`/api/runs/${id}${tail}`)).status).toBe(404);
     },
   );
 });
 
 describe('metrics', () => {
   it('keeps a spike of a long run, and brings its rows whole', async () => {
-    const runs = temporaryRuns();
-    const folder = writeRun(runs, 'long');
-    addMetrics(
-      folder,
-      ...Array.from({ length: 5_000 }, (_, index) =>
-        stepRecord(index + 1, { loss: index === 3_210 ? 99 : 5 }),
-      ),
-    );
-    const { json } = pageOver(runs);
+    const { folder, json } = newRun('long');
+    addMetrics(folder, ...steps(1, 5_000, (step) => stepRecord(step, { loss: step === 3_211 ? 99 : 5 })));
     const reply = await json<MetricsReply>('/api/runs/long/metrics?points=200');
     const { step, loss } = reply.groups.loss;
     expect(step.length).toBeLessThanOrEqual(202);
@@ -232,15 +232,14 @@ describe('metrics', () => {
   });
 
   it('averages what is stacked, and keeps the longest step of each bucket', async () => {
-    const runs = temporaryRuns();
-    const folder = writeRun(runs, 'long');
-    const steps = Array.from({ length: 4_000 }, (_, index) => ({
-      ...stepRecord(index + 1),
-      stepMs: index === 1_234 ? 9_000 : 500,
-      partsMs: { forward: index % 2 === 0 ? 100 : 300, waiting: 50 },
-    }));
-    addMetrics(folder, ...steps);
-    const { groups } = await pageOver(runs).json<MetricsReply>('/api/runs/long/metrics?points=600');
+    const { folder, json } = newRun('long');
+    const recordOf = (step: number) => ({
+      ...stepRecord(step),
+      stepMs: step === 1_235 ? 9_000 : 500,
+      partsMs: { forward: step % 2 === 1 ? 100 : 300, waiting: 50 },
+    });
+    addMetrics(folder, ...steps(1, 4_000, recordOf));
+    const { groups } = await json<MetricsReply>('/api/runs/long/metrics?points=600');
     const { step, forward, longestMs, longestStep } = groups.parts;
     expect(step.length).toBe(200);
     expect(new Set(forward)).toEqual(new Set([200]));
@@ -275,15 +274,13 @@ describe('metrics', () => {
   });
 
   it('brings validations once', async () => {
-    const runs = temporaryRuns();
-    const folder = writeRun(runs, 'run');
+    const { folder, json } = newRun();
     const validation = (step: number) => ({
       type: 'validation',
       step,
       domains: [{ domain: 'en', loss: 4, tokens: 1 }],
     });
     addMetrics(folder, stepRecord(1), validation(1));
-    const { json } = pageOver(runs);
     const { cursor, validations } = await json<MetricsReply>('/api/runs/run/metrics');
     expect(validations.length).toBe(1);
     addMetrics(folder, validation(2));
@@ -292,10 +289,8 @@ describe('metrics', () => {
   });
 
   it('brings only what is new after a cursor, without reading the file again', async () => {
-    const runs = temporaryRuns();
-    const folder = writeRun(runs, 'growing');
+    const { folder, json } = newRun('growing');
     addMetrics(folder, stepRecord(1), stepRecord(2), heartbeat(STARTED_AT, 2));
-    const { json } = pageOver(runs);
     const first = await json<MetricsReply>('/api/runs/growing/metrics');
     expect(first.replaces).toBe(true);
     // A line written in two parts.
@@ -312,10 +307,8 @@ describe('metrics', () => {
   });
 
   it('begins anew when a resumed run has rewritten the file', async () => {
-    const runs = temporaryRuns();
-    const folder = writeRun(runs, 'resumed');
+    const { folder, json } = newRun('resumed');
     addMetrics(folder, stepRecord(1), stepRecord(2), stepRecord(3));
-    const { json } = pageOver(runs);
     const { cursor } = await json<MetricsReply>('/api/runs/resumed/metrics');
     writeFileSync(path.join(folder, 'metrics.ndjson'), '');
     addMetrics(folder, stepRecord(1), { type: 'generation', time: 5, generation: 2, resumedFrom: 1 });
@@ -329,15 +322,13 @@ describe('metrics', () => {
   });
 
   it('has shares of routing by layer, parts of a step, validations, and times even where none were recorded', async () => {
-    const runs = temporaryRuns();
-    const folder = writeRun(runs, 'run');
+    const { folder, json } = newRun();
     const domains = [
       { domain: 'en', loss: 4, tokens: 10 },
       { domain: 'zh', loss: 3, tokens: 10 },
     ];
     const validation = { type: 'validation', step: 5, domains };
     addMetrics(folder, stepRecord(4), stepRecord(5, { time: STARTED_AT + 9_000 }), validation);
-    const { json } = pageOver(runs);
     const { groups, validations } = await json<MetricsReply>('/api/runs/run/metrics?layer=2');
     expect(groups.routing.otherNode).toEqual([0.25, 0.25]);
     expect(groups.routing.dropped).toEqual([0.3, 0.275]);
@@ -349,27 +340,21 @@ describe('metrics', () => {
   });
 
   it('has the speed over the last 50 steps of the last generation, by wall clock, as the trainer tells it', async () => {
-    const runs = temporaryRuns();
-    const folder = writeRun(runs, 'run');
-    const { json } = pageOver(runs);
+    const { folder, json } = newRun();
     const speedNow = async () => (await json<MetricsReply>('/api/runs/run/metrics')).speed;
-    const steps = (first: number, last: number, atMs: number, everyMs: number) =>
-      Array.from({ length: last - first + 1 }, (_, i) =>
-        stepRecord(first + i, { time: STARTED_AT + atMs + i * everyMs }),
-      );
-    addMetrics(folder, ...steps(1, 1, 0, 0));
+    const timed = (first: number, last: number, atMs: number, everyMs: number) =>
+      steps(first, last, (step) => stepRecord(step, { time: STARTED_AT + atMs + (step - first) * everyMs }));
+    addMetrics(folder, ...timed(1, 1, 0, 0));
     expect(await speedNow()).toBeNull();
-    addMetrics(folder, ...steps(2, 60, 90_000, 2_000));
+    addMetrics(folder, ...timed(2, 60, 90_000, 2_000));
     expect(await speedNow()).toEqual({ tokensPerS: 500, secondsPerStep: 2 });
     const restart = { type: 'generation', time: STARTED_AT + 300_000, generation: 2, resumedFrom: 60 };
-    addMetrics(folder, restart, ...steps(61, 63, 310_000, 500));
+    addMetrics(folder, restart, ...timed(61, 63, 310_000, 500));
     expect(await speedNow()).toEqual({ tokensPerS: 2_000, secondsPerStep: 0.5 });
   });
 
   it('is empty for a run without metrics, and ignores damaged lines', async () => {
-    const runs = temporaryRuns();
-    const folder = writeRun(runs, 'run');
-    const { json } = pageOver(runs);
+    const { folder, json } = newRun();
     expect((await json<MetricsReply>('/api/runs/run/metrics')).numRows).toBe(0);
     writeFileSync(
       path.join(folder, 'metrics.ndjson'),
@@ -383,10 +368,8 @@ describe('metrics', () => {
 
 describe('experts and ranks', () => {
   it('sums the load of each expert over buckets of steps', async () => {
-    const runs = temporaryRuns();
-    const folder = writeRun(runs, 'run');
-    addMetrics(folder, ...Array.from({ length: 1_000 }, (_, index) => stepRecord(index + 1)));
-    const { json } = pageOver(runs);
+    const { folder, json } = newRun();
+    addMetrics(folder, ...steps(1, 1_000));
     const { kept, ...reply } = await json<ExpertsReply>('/api/runs/run/experts');
     expect(reply).toMatchObject({ layers: [2, 3], openLayers: [2, 3], numExperts: 4, firstBucket: 0 });
     expect(reply).toMatchObject({ firstStep: 1, lastStep: 1_000, stepsPerBucket: 4 });
@@ -396,46 +379,26 @@ describe('experts and ranks', () => {
   });
 
   it('has the mean bytes of a step by link in each bucket, of the last layout', async () => {
-    const runs = temporaryRuns();
-    const folder = writeRun(runs, 'run');
+    const { folder, json } = newRun();
     const withLinks = (step: number, between: string, bytes: number[][]) => ({
       ...stepRecord(step),
       links: { numNodes: 1, between, bytes },
     });
-    const { json } = pageOver(runs);
     const linksOf = async () => (await json<ExpertsReply>('/api/runs/run/experts')).links;
     addMetrics(folder, stepRecord(1));
     expect(await linksOf()).toBeNull();
+    const bytesOf = (sent: number) => [0, 7].map((first) => [first, first === 0 ? sent : 0]);
     addMetrics(folder, withLinks(2, 'ranks', [[0]]));
-    addMetrics(
-      folder,
-      ...Array.from({ length: 300 }, (_, index) =>
-        withLinks(index + 3, 'ranks', [
-          [0, index + 3],
-          [7, 0],
-        ]),
-      ),
-    );
+    addMetrics(folder, ...steps(3, 302, (step) => withLinks(step, 'ranks', bytesOf(step))));
     const links = await linksOf();
     expect(links).toMatchObject({ numNodes: 1, between: 'ranks' });
     // Buckets of two steps: 1 and 2 have none of this layout.
     expect(links!.bytes[0]).toBeNull();
-    expect(links!.bytes.slice(1, 3)).toEqual([
-      [
-        [0, 4],
-        [7, 0],
-      ],
-      [
-        [0, 6],
-        [7, 0],
-      ],
-    ]);
+    expect(links!.bytes.slice(1, 3)).toEqual([bytesOf(4), bytesOf(6)]);
   });
 
   it('brings the buckets of experts that have changed, and the experts of the layers that are wanted', async () => {
-    const runs = temporaryRuns();
-    const folder = writeRun(runs, 'run');
-    const { json } = pageOver(runs);
+    const { folder, json } = newRun();
     const experts = (query: string) => json<ExpertsReply>(`/api/runs/run/experts?${query}`);
     addMetrics(folder, stepRecord(1), stepRecord(2));
     const { cursor, most } = await experts('layers=3');
@@ -458,15 +421,13 @@ describe('experts and ranks', () => {
     });
     expect(more.most[0].length).toBe(2);
     expect(await experts('layers=none')).toMatchObject({ firstBucket: 0, openLayers: [], kept: [] });
-    addMetrics(folder, ...Array.from({ length: 300 }, (_, index) => stepRecord(index + 4)));
+    addMetrics(folder, ...steps(4, 303));
     // Buckets are wider now: all come again.
     expect(await experts(`after=${more.cursor}`)).toMatchObject({ firstBucket: 0, stepsPerBucket: 2 });
   });
 
   it('brings of the ranks what is new after a cursor', async () => {
-    const runs = temporaryRuns();
-    const folder = writeRun(runs, 'run');
-    const { json } = pageOver(runs);
+    const { folder, json } = newRun();
     const ranks = (query = '') => json<RanksReply>(`/api/runs/run/ranks${query}`);
     const stopped = { step: 1, processState: 'T' };
     addMetrics(folder, heartbeat(STARTED_AT, 0, 0), heartbeat(STARTED_AT + 2_000, 1, 1));
@@ -483,8 +444,7 @@ describe('experts and ranks', () => {
   });
 
   it('begins each generation anew, at its own time', async () => {
-    const runs = temporaryRuns();
-    const folder = writeRun(runs, 'run');
+    const { folder, json } = newRun();
     const at = (ms: number) => STARTED_AT + ms;
     addMetrics(
       folder,
@@ -496,7 +456,7 @@ describe('experts and ranks', () => {
       { type: 'generation', time: at(7_500), generation: 3, resumedFrom: 1 },
       heartbeat(at(9_000), 4),
     );
-    const { ranks } = await pageOver(runs).json<RanksReply>('/api/runs/run/ranks');
+    const { ranks } = await json<RanksReply>('/api/runs/run/ranks');
     expect(
       ranks[0].spans.map(({ from, to, activity }) => [activity, from - STARTED_AT, to - STARTED_AT]),
     ).toEqual([
@@ -508,8 +468,7 @@ describe('experts and ranks', () => {
   });
 
   it('tells who made no progress since when', async () => {
-    const runs = temporaryRuns();
-    const folder = writeRun(runs, 'run');
+    const { folder, json } = newRun();
     const beats = [0, 1, 2, 3].map((index) =>
       heartbeat(
         STARTED_AT + 2_000 * index,
@@ -518,7 +477,7 @@ describe('experts and ranks', () => {
       ),
     );
     addMetrics(folder, ...beats);
-    const { ranks } = await pageOver(runs).json<RanksReply>('/api/runs/run/ranks');
+    const { ranks } = await json<RanksReply>('/api/runs/run/ranks');
     expect(ranks.map(({ lastProgress }) => lastProgress)).toEqual([STARTED_AT + 4_000, STARTED_AT + 2_000]);
     expect(ranks.map(({ spans }) => spans.map(({ activity }) => activity))).toEqual([
       ['starting', 'training', 'waiting'],
@@ -530,14 +489,12 @@ describe('experts and ranks', () => {
 
 describe('what a run is', () => {
   it('is listed with its recipe and layout, and read again once its files have changed', async () => {
-    const runs = temporaryRuns();
-    const folder = writeRun(runs, 'run', { state: 'running', machine: 'another/1' });
+    const { folder, json, runs } = newRun('run', { state: 'running', machine: 'another/1' });
     const cluster = { nodes: 2, workersPerNode: 4 };
     writeFileSync(
       path.join(folder, 'config.json'),
       JSON.stringify({ name: 'tiny', moe: { router: 'hash' }, cluster }),
     );
-    const { json } = pageOver(runs);
     const listed = async () => (await json<RunList>('/api/runs')).runs[0];
     expect(await listed()).toMatchObject({ recipe: 'tiny', router: 'hash', layout: '2 x 4', endedAt: null });
     addMetrics(folder, stepRecord(7));
@@ -547,19 +504,16 @@ describe('what a run is', () => {
   });
 
   it('begins with its first generation, also where an earlier version overwrote that', async () => {
-    const runs = temporaryRuns();
-    const folder = writeRun(runs, 'run', { startedAt: '2999-01-01T00:00:00Z' });
+    const { folder, json } = newRun('run', { startedAt: '2999-01-01T00:00:00Z' });
     const journal = new Journal(path.join(folder, 'journal.ndjson'));
     journal.append({ type: 'lead', term: 1, pid: 1, host: 'a' });
     journal.close();
-    const { startedAt } = await pageOver(runs).json<RunDetail>('/api/runs/run');
+    const { startedAt } = await json<RunDetail>('/api/runs/run');
     expect(Math.abs(Date.now() - Date.parse(startedAt))).toBeLessThan(60_000);
   });
 
   it('comes with commands: the resume that its record or failure names, and none without a checkpoint', async () => {
-    const runs = temporaryRuns();
-    const folder = writeRun(runs, 'run', { state: 'running', resumeCommand: 'locmoe serve --resume run' });
-    const { json } = pageOver(runs);
+    const { folder, json } = newRun('run', { state: 'running', resumeCommand: 'locmoe serve --resume run' });
     const commands = async () => (await json<RunDetail>('/api/runs/run')).commands;
     expect((await commands()).resume).toBeNull();
     expect((await commands()).inspect).toMatch(/^\S+\/cli\.ts inspect --run \S+\/run$/);
@@ -599,9 +553,7 @@ describe('what a run is', () => {
   });
 
   it('has a flight record if its files can be read, and tells which ranks are slow', async () => {
-    const runs = temporaryRuns();
-    const folder = writeRun(runs, 'run');
-    const { json } = pageOver(runs);
+    const { folder, json } = newRun();
     const flight = () => json<FlightReply>('/api/runs/run/flight');
     expect(await flight()).toMatchObject({ problem: null, generation: null, ranks: [] });
     mkdirSync(path.join(folder, 'flight'));

@@ -28,25 +28,14 @@ const withoutText = () => null;
 
 describe('the tokens of a recorded sequence', () => {
   it('are in order in every layer, though a layer lacks some and packed samples begin anew', () => {
-    const packed = [
-      [0, 5],
-      [0, 6],
-      [3, 0],
-      [3, 1],
-      [4, 0],
-    ] as const;
+    const packed = '0 5, 0 6, 3 0, 3 1, 4 0'.split(', ').map((each) => each.split(' ').map(Number));
     const layer = (number: number, lacks: readonly number[]) =>
       packed.flatMap(([document, position], at) =>
         lacks.includes(at)
           ? []
-          : [0, 1].map((choice) => ({
-              layer: number,
-              document,
-              position,
-              token: 10 + at,
-              choice,
-              expert: at + choice,
-            })),
+          : [0, 1].map((choice) => {
+              return { layer: number, document, position, token: 10 + at, choice, expert: at + choice };
+            }),
       );
     const index = indexOf([...layer(1, [0, 2]), ...layer(3, [1, 4])]);
     const reply = sequenceRoutes(index, { sequence: 0, from: 0 }, (ids) => ids.map((id) => `t${id}`))!;
@@ -90,21 +79,15 @@ describe('the tokens of a recorded sequence', () => {
 });
 
 describe('a recorded step', () => {
+  const afar = { expertRank: 2, expertNode: 1 };
+  const zh = { rank: 2, node: 1, sequence: 4, domain: 'zh' };
   const rows: Partial<RouteRow>[] = [
     { token: 1, expert: 0 },
     { token: 1, expert: 1, position: 1, expertRank: 1, link: 'node', bytes: 64 },
-    { token: 2, expert: 2, position: 2, expertRank: 2, expertNode: 1, link: 'network', bytes: 64 },
-    {
-      token: 1,
-      expert: 2,
-      position: 3,
-      expertRank: 2,
-      expertNode: 1,
-      link: 'network',
-      outcome: 'over capacity',
-    },
-    { rank: 2, node: 1, sequence: 4, domain: 'zh', token: 1, expert: 2, expertRank: 2, expertNode: 1 },
-    { rank: 2, node: 1, sequence: 4, domain: 'zh', position: 1, expert: 0, link: 'network', bytes: 64 },
+    { token: 2, expert: 2, position: 2, ...afar, link: 'network', bytes: 64 },
+    { token: 1, expert: 2, position: 3, ...afar, link: 'network', outcome: 'over capacity' },
+    { ...zh, token: 1, expert: 2, ...afar },
+    { ...zh, position: 1, expert: 0, link: 'network', bytes: 64 },
   ];
 
   it('has the load of its experts, and the bytes of kept choices between ranks and nodes', () => {
@@ -113,40 +96,22 @@ describe('a recorded step', () => {
     expect(reply).toMatchObject({ step: 2, choices: 6, layers: [1], ...model });
     expect(reply.sequences).toEqual({ sequence: [0, 4], domain: ['en', 'zh'], rank: [0, 2], node: [0, 1] });
     expect([reply.routed, reply.kept]).toEqual([[[2, 1, 3, 0]], [[2, 1, 2, 0]]]);
+    const matrix = (text: string) => text.split('; ').map((row) => row.split(' ').map(Number));
     expect(reply.ranks).toEqual({
       places: [0, 1, 2],
       nodes: [0, 0, 1],
-      bytes: [
-        [0, 64, 64],
-        [0, 0, 0],
-        [64, 0, 0],
-      ],
-      choices: [
-        [1, 1, 1],
-        [0, 0, 0],
-        [1, 0, 1],
-      ],
+      bytes: matrix('0 64 64; 0 0 0; 64 0 0'),
+      choices: matrix('1 1 1; 0 0 0; 1 0 1'),
     });
-    expect(reply.nodes).toMatchObject({
-      places: [0, 1],
-      bytes: [
-        [64, 64],
-        [64, 0],
-      ],
-    });
+    expect(reply.nodes).toMatchObject({ places: [0, 1], bytes: matrix('64 64; 64 0') });
     const many = Array.from({ length: 65 }, (_, rank) => ({ rank, expertRank: rank, sequence: rank }));
     expect(summaryOf(indexOf(many), model).ranks).toBe(null);
   });
 
   it('tells of an expert which ids, domains and sequences it has, and where it is', () => {
-    const often = Array.from({ length: 5 }, (_, position) => ({
-      sequence: 6,
-      position,
-      token: 9,
-      expert: position === 0 ? 0 : 2,
-      expertRank: 2,
-      expertNode: 1,
-    }));
+    const often = Array.from({ length: 5 }, (_, position) => {
+      return { sequence: 6, position, token: 9, expert: position === 0 ? 0 : 2, ...afar };
+    });
     const reply = expertRoutes(indexOf([...rows, ...often]), { layer: 1, expert: 2 }, (id) => `t${id}`);
     expect(reply).toEqual({
       step: 2,

@@ -61,29 +61,27 @@ describe('the state that is shown of a run', () => {
   });
 
   it('is never live without contact, nor good while nothing is recorded, but stays as it ended', () => {
+    const live = { isLive: true, isTraining: false, ending: null };
     expect(statusOf(run('running'), 'ok')).toEqual({
+      ...live,
       kind: 'running',
       word: 'running',
-      isLive: true,
       isTraining: true,
-      ending: null,
     });
     for (const state of ['waiting', 'starting', 'restarting'])
-      expect(statusOf(run(state), 'ok')).toMatchObject({ isLive: true, isTraining: false });
+      expect(statusOf(run(state), 'ok')).toMatchObject(live);
     const since = new Date(2026, 0, 2, 3, 4, 5).getTime();
     expect(statusOf(run('running', { notRecordingSince: since }), 'ok')).toEqual({
+      ...live,
       kind: 'not-recording',
       word: 'not recording since 03:04:05',
-      isLive: true,
-      isTraining: false,
-      ending: null,
     });
     for (const contact of ['silent', 'gone'] as const)
       expect(statusOf(run('restarting', { generation: 2 }), contact)).toEqual({
+        ...live,
         kind: 'no-contact',
         word: 'no contact',
         isLive: false,
-        isTraining: false,
         ending: 'no-contact',
       });
     expect(statusOf(run('failed', { generation: 2 }), 'gone')).toMatchObject({

@@ -75,15 +75,7 @@ describe('the summary of a failure', () => {
       'all-to-all 812, step 203, layer 3, dispatch: waiting for rank 2 on node 1 for 10.0 s; rank 2 is in all-reduce 811',
     );
     expect(oddRanks).toEqual([2]);
-    expect(
-      operations.map(({ sequence, entered, left, missing, last }) => ({
-        sequence,
-        entered,
-        left,
-        missing,
-        last,
-      })),
-    ).toEqual([
+    expect(operations).toMatchObject([
       { sequence: 811, entered: [0, 1, 2, 3], left: [0, 1, 3], missing: [], last: { rank: 2, lateMs: 7 } },
       { sequence: 812, entered: [0, 1, 3], left: [], missing: [2], last: null },
     ]);

@@ -66,21 +66,15 @@ describe('the traces of a run', () => {
     write(1, 1, [1, 2, 3, 4]);
     expect(tracedSteps(directory)).toEqual([{ generation: 1, first: 1, last: 5, complete: 4 }]);
     // The newest file of a node may lack one of its ranks.
-    const file = path.join(directory, traceFileName({ generation: 2, node: 0, step: 1 }));
     const head = { runId: 'r', generation: 2, node: 0, numNodes: 1, workersPerNode: 2 };
-    writeFileSync(
-      file,
-      Buffer.concat([
-        encodeHead({ ...head, machine: 'a', monotonicEpochMs: 0 }),
-        chunkOf(0, [1, 2]),
-        chunkOf(1, [1]),
-      ]),
-    );
-    const next = path.join(directory, traceFileName({ generation: 2, node: 0, step: 3 }));
-    writeFileSync(
-      next,
-      Buffer.concat([encodeHead({ ...head, machine: 'a', monotonicEpochMs: 0 }), chunkOf(0, [3])]),
-    );
+    const start = encodeHead({ ...head, machine: 'a', monotonicEpochMs: 0 });
+    for (const [step, ...chunks] of [
+      [1, chunkOf(0, [1, 2]), chunkOf(1, [1])],
+      [3, chunkOf(0, [3])],
+    ] as const) {
+      const file = path.join(directory, traceFileName({ generation: 2, node: 0, step }));
+      writeFileSync(file, Buffer.concat([start, ...chunks]));
+    }
     expect(tracedSteps(directory).at(-1)).toEqual({ generation: 2, first: 1, last: 3, complete: 1 });
   });
 

@@ -64,26 +64,6 @@ describe('a pipeline', () => {
     expect((await transform(line, pipeline)) !== null).toBe(passes);
   });
 
-  it.each<[string, string, Record<string, string>, string]>([
-    ['a=1 b="two words" c= d="say \\"hi\\""', '| logfmt', { a: '1', b: 'two words', d: 'say "hi"' }, ''],
-    ['a=1 c= e', '| logfmt --keep-empty', { a: '1', c: '', e: '' }, ''],
-    ['a=1 b=2', '| logfmt x="b"', { x: '2' }, ''],
-    ['a=1 "oops', '| logfmt', { a: '1' }, ''],
-    ['a=1 "oops', '| logfmt --strict | drop __error_details__', { a: '1', __error__: 'LogfmtParserErr' }, ''],
-    ['size=3KiB', '| logfmt | size > 3KB', { size: '3KiB' }, ''],
-    ['no json', '| json | drop __error_details__', { __error__: 'JSONParserErr' }, ''],
-    ['no json', '| json | drop __error__, __error_details__', {}, ''],
-    ['a=x', '| logfmt | a > 1 | drop __error_details__', { a: 'x', __error__: 'LabelFilterErr' }, ''],
-    [
-      'a=1 b=2',
-      '| logfmt | line_format "<{{ .b }}{{.none}}> {{__line__}}"',
-      { a: '1', b: '2' },
-      '<2> a=1 b=2',
-    ],
-  ])('%s %s', async (text, pipeline, labels, formatted) => {
-    expect(await transform(text, pipeline)).toEqual([labels, formatted || text]);
-  });
-
   it('keeps formats that multiply lines small', async () => {
     const pipeline = `| line_format "${'{{__line__}}'.repeat(15)}"`.repeat(20);
     expect((await transform('x'.repeat(1000), pipeline))?.[1].length).toBeLessThanOrEqual(1 << 20);
@@ -127,6 +107,9 @@ describe('a selector', () => {
     const engine = new LogEngine(runs.catalog);
     expect(await messages(engine, '{run=~"r."}')).toEqual(['r1', 'r2']);
     expect(await messages(engine, '{service_name="locmoe", run!="r1"}')).toEqual(['r2', 'x1']);
+    // The detected level of a line is no label of its stream.
+    expect(await messages(engine, '{run="r1", detected_level="info"}')).toEqual([]);
+    expect(await messages(engine, '{run="r1"} | detected_level="info"')).toEqual(['r1']);
     // A regular expression of a label matches the whole value.
     expect(await messages(engine, '{run=~"r"}')).toEqual([]);
   });

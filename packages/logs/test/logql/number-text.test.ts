@@ -16,16 +16,14 @@ it.each([
   expect(sampleText(value)).toBe(text);
 });
 
+// What a filter makes of numbers in a line is a part of the table of stages.test.ts; these are the ends of the notations.
 it.each<[string, number]>([
   ['1h30m', 5400],
   ['-1.5s', -1.5],
-  ['200ms', 0.2],
   ['.5s', 0.5],
   ['0', 0],
-  ['90', Number.NaN],
   ['1x', Number.NaN],
   ['', Number.NaN],
-  ['1d', Number.NaN],
 ])('in a line the duration %s is %d s', (text, seconds) => {
   expect(parseLineDurationS(text)).toBe(seconds);
 });
@@ -36,10 +34,7 @@ it('in a query a duration may have days, weeks and years', () => {
 
 it.each<[string, number]>([
   ['512', 512],
-  ['2KB', 2000],
   ['2 kib', 2048],
-  ['2,048', 2048],
-  ['1.5B', 1],
   ['1XB', Number.NaN],
   [',', Number.NaN],
   ['', Number.NaN],
@@ -48,17 +43,13 @@ it.each<[string, number]>([
 });
 
 it.each<[string, number | null]>([
-  ['1e3', 1000],
   ['.5', 0.5],
-  ['0x1.8p3', 12],
   ['-0X1P-1', -0.5],
-  ['+inf', Number.POSITIVE_INFINITY],
   ['NaN', Number.NaN],
   ['0x10', null],
   ['0b1', null],
   [' 1', null],
   ['', null],
-  ['1_000', 1000],
   ['_1', null],
 ])('the number %j is %d', (text, value) => {
   expect(parseNumber(text)).toBe(value);

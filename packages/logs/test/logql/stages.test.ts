@@ -35,6 +35,12 @@ describe('labels that a stage extracts', () => {
     ['plain', `| json x="a" ${DROP}`, { __error__: 'JSONParserErr' }],
     ['a=1 a=2 b="x y" c= d', '| logfmt', { a: '1', b: 'x y' }],
     ['a=1', '| logfmt a, x="b"', { a: '1', x: '' }],
+    ['a=1 c= e', '| logfmt --keep-empty', { a: '1', c: '', e: '' }],
+    ['a=1 d="say \\"hi\\""', '| logfmt', { a: '1', d: 'say "hi"' }],
+    ['a=1 "oops', '| logfmt', { a: '1' }],
+    ['a=1 "oops', `| logfmt --strict ${DROP}`, { a: '1', __error__: 'LogfmtParserErr' }],
+    ['no json', '| json | drop __error__, __error_details__', {}],
+    ['a=x', `| logfmt | a > 1 ${DROP}`, { a: 'x', __error__: 'LabelFilterErr' }],
     ['a==1 b=x=y c=3', '| logfmt', { c: '3' }],
     ['{"a":1} b=2', '| json | logfmt', { a: '1', b: '2' }],
     [

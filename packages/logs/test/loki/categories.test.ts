@@ -70,12 +70,8 @@ describe('the detected level', () => {
     const loki = await lokiOfFour();
     const query = { query: '{run="r1"}', ...ALL };
     const { fields } = await loki.get('detected_fields', query);
-    expect(fields).toContainEqual({
-      label: 'detected_level',
-      type: 'string',
-      cardinality: 2,
-      parsers: null,
-    });
+    const level = { label: 'detected_level', type: 'string', cardinality: 2, parsers: null };
+    expect(fields).toContainEqual(level);
     expect((await loki.get('detected_field/detected_level/values', query)).values).toEqual(['error', 'info']);
     expect((await loki.get('labels', ALL)).data).not.toContain('detected_level');
     expect((await loki.get('series', ALL)).data).toContainEqual(stream(1));
@@ -90,11 +86,9 @@ describe('the detected level', () => {
     const query =
       'sum by (detected_level) (count_over_time({run="r1"} | detected_level=~"error|info" [10s]))';
     const { data } = await loki.get('query', { query, time: ns(5000) });
-    expect(
-      data.result.map(({ metric, value }: { metric: object; value: [number, string] }) => [metric, value[1]]),
-    ).toEqual([
-      [{ detected_level: 'error' }, '1'],
-      [{ detected_level: 'info' }, '3'],
+    expect(data.result).toMatchObject([
+      { metric: { detected_level: 'error' }, value: [expect.any(Number), '1'] },
+      { metric: { detected_level: 'info' }, value: [expect.any(Number), '3'] },
     ]);
   });
 });

@@ -1,13 +1,18 @@
-import { describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it } from 'vitest';
 import { randomNumbers, T0 } from '../support.js';
 import { ALL, labels, line, lokiOfFour, stream } from './four-lines.js';
-import { ns, TestLoki } from './server.js';
+import { ns, type Query, TestLoki } from './server.js';
 
 const S = T0 / 1000;
+/** Serves four lines. */
+let loki: TestLoki;
+beforeEach(async () => {
+  loki = await lokiOfFour();
+});
+const queryRange = async (query: object) => (await loki.get('query_range', query as Query)).data;
 
 describe('query_range', () => {
   it('gives streams, newest first, start included and end not', async () => {
-    const loki = await lokiOfFour();
     const query = { query: '{run="r1"}', start: ns(0), end: ns(2000) };
     const { status, data } = await loki.get('query_range', query);
     expect(status).toBe('success');
@@ -25,19 +30,15 @@ describe('query_range', () => {
     expect(data.stats.summary.totalEntriesReturned).toBe(3);
   });
 
-  it.each([
-    ['forward', [ns(0), ns(1000)]],
-    ['FORWARD', [ns(0), ns(1000)]],
-    ['backward', [ns(1000), ns(0)]],
-    ['BACKWARD', [ns(1000), ns(0)]],
-  ])('direction %s', async (direction, times) => {
-    const loki = await lokiOfFour();
-    const { data } = await loki.get('query_range', { query: '{rank="0",level="info"}', direction, ...ALL });
-    expect(data.result[0].values.map(([at]: [string]) => at)).toEqual(times);
+  it.each(['forward', 'FORWARD', 'backward', 'BACKWARD'])('direction %s', async (direction) => {
+    const { result } = await queryRange({ query: '{rank="0",level="info"}', direction, ...ALL });
+    const times = [ns(0), ns(1000)];
+    expect(result[0].values.map(([at]: [string]) => at)).toEqual(
+      /forward/i.test(direction) ? times : times.reverse(),
+    );
   });
 
   it('takes a form in a POST, and times in every notation', async () => {
-    const loki = await lokiOfFour();
     const iso = (atMs: number) => new Date(T0 + atMs).toISOString();
     for (const [start, end] of [
       [ns(0), ns(1001)],
@@ -51,43 +52,23 @@ describe('query_range', () => {
   });
 
   it('gives a matrix, oldest first, at start, start + step ... end', async () => {
-    const loki = await lokiOfFour();
     const query = 'sum by (rank) (count_over_time({run="r1"}[1s]))';
-    const expected = [
-      {
-        metric: { rank: '0' },
-        values: [
-          [S, '1'],
-          [S + 1, '1'],
-          [S + 2, '1'],
-        ],
-      },
-      { metric: { rank: '1' }, values: [[S + 1, '1']] },
-    ];
     for (const step of ['1000ms', '1', '1s', '1.0']) {
-      const { data } = await loki.get('query_range', { query, start: ns(0), end: ns(3000), step });
-      expect(data.resultType).toBe('matrix');
-      expect(data.result).toEqual(expected);
+      const { resultType, result } = await queryRange({ query, start: ns(0), end: ns(3000), step });
+      expect(resultType).toBe('matrix');
+      expect(result).toEqual([
+        { metric: { rank: '0' }, values: [0, 1, 2].map((at) => [S + at, '1']) },
+        { metric: { rank: '1' }, values: [[S + 1, '1']] },
+      ]);
     }
-    const { data } = await loki.get('query_range', { query: '2 * 3', start: ns(0), end: ns(2000), step: 1 });
-    expect(data.result).toEqual([
-      {
-        metric: {},
-        values: [
-          [S, '6'],
-          [S + 1, '6'],
-          [S + 2, '6'],
-        ],
-      },
-    ]);
+    const { result } = await queryRange({ query: '2 * 3', start: ns(0), end: ns(2000), step: 1 });
+    expect(result).toEqual([{ metric: {}, values: [0, 1, 2].map((at) => [S + at, '6']) }]);
   });
 
   it('has its points at multiples of the step, around the range', async () => {
-    const loki = await lokiOfFour();
     const timesOf = async (start: number, end: number, step: string) => {
-      const range = { start: ns(start), end: ns(end), step };
-      const { data } = await loki.get('query_range', { query: 'vector(1)', ...range });
-      return data.result[0].values.map(([at]: [number]) => at - S);
+      const { result } = await queryRange({ query: 'vector(1)', start: ns(start), end: ns(end), step });
+      return result[0].values.map(([at]: [number]) => at - S);
     };
     expect(await timesOf(500, 2500, '1s')).toEqual([0, 1, 2, 3]);
     expect(await timesOf(0, 2000, '1s')).toEqual([0, 1, 2]);
@@ -96,32 +77,21 @@ describe('query_range', () => {
   });
 
   it('takes a step of a 250th of the range, but a second at least', async () => {
-    const loki = await lokiOfFour();
     const count = async (spanS: number) => {
-      const { data } = await loki.get('query_range', {
-        query: 'vector(1)',
-        start: ns(0),
-        end: ns(spanS * 1000),
-      });
-      return data.result[0].values.length;
+      const { result } = await queryRange({ query: 'vector(1)', start: ns(0), end: ns(spanS * 1000) });
+      return result[0].values.length;
     };
     expect(await count(100)).toBe(101);
     expect(await count(1000)).toBe(251);
   });
 
   it('answers the log volume query of Explore', async () => {
-    const loki = await lokiOfFour();
     const query = 'sum by (level, detected_level) (count_over_time({run="r1"} | drop __error__[2s]))';
-    const { data } = await loki.get('query_range', { query, start: ns(0), end: ns(2000), step: '2000ms' });
-    expect(data.result).toEqual([
-      { metric: { level: 'error', detected_level: 'error' }, values: [[S + 2, '1']] },
-      {
-        metric: { level: 'info', detected_level: 'info' },
-        values: [
-          [S, '1'],
-          [S + 2, '2'],
-        ],
-      },
+    const { result } = await queryRange({ query, start: ns(0), end: ns(2000), step: '2000ms' });
+    const levels = (level: string) => ({ level, detected_level: level });
+    expect(result).toEqual([
+      { metric: levels('error'), values: [[S + 2, '1']] },
+      { metric: levels('info'), values: [0, 2].map((at) => [S + at, at === 0 ? '1' : '2']) },
     ]);
   });
 
@@ -143,7 +113,7 @@ describe('query_range', () => {
   it('is paged to the end as logcli does it, without a loop', async () => {
     const loki = await TestLoki.start();
     const random = randomNumbers(4);
-    const lines = Array.from({ length: 3_000 }, (_, i) =>
+    const lines = Array.from({ length: 1_000 }, (_, i) =>
       line(Math.floor(i / 3 + random() * 5), 0, 'info', { i }),
     );
     loki.runs.write('node-0', lines);
@@ -153,12 +123,8 @@ describe('query_range', () => {
     for (let pages = 0; ; pages++) {
       expect(pages).toBeLessThan(100);
       const limit = 100 + oldest.length;
-      const { data } = await loki.get('query_range', {
-        query: '{run="r1"}',
-        start: ns(0),
-        end: String(end),
-        limit,
-      });
+      const range = { start: ns(0), end: String(end) };
+      const { data } = await loki.get('query_range', { query: '{run="r1"}', ...range, limit });
       const values: [string, string][] = data.result.flatMap(({ values }: { values: object[] }) => values);
       const fresh = values.filter(([, text]) => !oldest.includes(text));
       for (const [, text] of fresh) {
@@ -170,7 +136,7 @@ describe('query_range', () => {
       oldest = values.filter(([at]) => at === last).map(([, text]) => text);
       end = BigInt(last) + 1n;
     }
-    expect(seen.size).toBe(3_000);
+    expect(seen.size).toBe(1_000);
   });
 
   it('limits', async () => {
@@ -209,7 +175,6 @@ describe('query_range', () => {
     ['a long query', { query: `{a="${'b'.repeat(9_994)}"}` }, 'more than the 5000'],
     ['a regex bomb', { query: '{run="r1"} |~ "((a{900}){900}){900}"' }, 'invalid repeat count'],
   ])('refuses %s with 400 and a plain reason', async (_, parameters, message) => {
-    const loki = await lokiOfFour();
     const query = { query: '{run="r1"}', ...ALL, ...parameters };
     const response = await fetch(loki.address('query_range', query));
     expect(response.status).toBe(400);
@@ -221,18 +186,13 @@ describe('query_range', () => {
 
 describe('query', () => {
   it('answers the health check of a Grafana data source', async () => {
-    const loki = await lokiOfFour();
-    const { data } = await loki.get('query', {
-      query: 'vector(1)+vector(1)',
-      time: '4000000000',
-      direction: 'backward',
-    });
+    const asked = { query: 'vector(1)+vector(1)', time: '4000000000', direction: 'backward' };
+    const { data } = await loki.get('query', asked);
     expect(data.resultType).toBe('vector');
     expect(data.result).toEqual([{ metric: {}, value: [4_000_000_000, '2'] }]);
   });
 
   it('gives a vector or a scalar, and refuses to select lines', async () => {
-    const loki = await lokiOfFour();
     const query = 'sum by (level) (count_over_time({run="r1"}[5s]))';
     expect((await loki.get('query', { query, time: ns(3000) })).data.result).toEqual([
       { metric: { level: 'error' }, value: [S + 3, '1'] },
@@ -248,7 +208,6 @@ describe('query', () => {
 
 describe('what the index knows', () => {
   it('labels, their values, and series by both spellings of match', async () => {
-    const loki = await lokiOfFour();
     expect(await loki.get('labels', ALL)).toEqual({
       status: 'success',
       data: ['generation', 'level', 'node', 'rank', 'run', 'service_name', 'source'],
@@ -257,22 +216,16 @@ describe('what the index knows', () => {
     expect((await loki.get('label/rank/values', { ...ALL, query: '{level="error"}' })).data).toEqual(['0']);
     expect((await loki.get('label/rank/values', { start: ns(50_000), end: ns(60_000) })).data).toEqual([]);
     for (const name of ['match', 'match[]']) {
-      const query = new URLSearchParams([
-        ...Object.entries(ALL),
-        [name, '{level="error"}'],
-        [name, '{rank="1"}'],
-      ]);
+      const query = new URLSearchParams(ALL);
+      for (const match of ['{level="error"}', '{rank="1"}']) query.append(name, match);
       expect((await loki.get('series', query)).data).toEqual([stream(0, 'error'), stream(1)]);
       expect((await loki.get('series', {}, { method: 'POST', body: query })).data).toHaveLength(2);
     }
-    expect((await loki.get('detected_labels', ALL)).detectedLabels).toContainEqual({
-      label: 'rank',
-      cardinality: 2,
-    });
+    const { detectedLabels } = await loki.get('detected_labels', ALL);
+    expect(detectedLabels).toContainEqual({ label: 'rank', cardinality: 2 });
   });
 
   it('all series for {} alone, and names and values by POST, with a form or without', async () => {
-    const loki = await lokiOfFour();
     for (const match of ['{}', '{ }']) {
       expect((await loki.get('series', { match, ...ALL })).data).toHaveLength(3);
       const body = new URLSearchParams({ 'match[]': match, ...ALL });
@@ -295,14 +248,12 @@ describe('what the index knows', () => {
     ['index/volume', 'query'],
     ['patterns', 'query'],
   ])('%s takes a selector and no stages', async (path, name) => {
-    const loki = await lokiOfFour();
     await expect(loki.get(path, { [name]: '{run="r1"} |= "x"', ...ALL })).rejects.toThrow(
       '400 only label matchers are supported',
     );
   });
 
   it('stats without a wrapper', async () => {
-    const loki = await lokiOfFour();
     const bytes = [line(0, 0), line(1000, 0)].reduce((sum, text) => sum + text.length, 0);
     const query = { query: '{rank="0",level="info"}', start: ns(0), end: ns(1001) };
     expect(await loki.get('index/stats', query)).toEqual({ streams: 1, chunks: 1, entries: 2, bytes });
@@ -310,64 +261,34 @@ describe('what the index knows', () => {
   });
 
   it('volumes', async () => {
-    const loki = await lokiOfFour();
     const size = line(0, 0).length;
-    const { data } = await loki.get('index/volume', {
-      query: '{level="info"}',
-      ...ALL,
-      targetLabels: 'rank',
-    });
+    const asked = { query: '{level="info"}', ...ALL, targetLabels: 'rank' };
+    const { data } = await loki.get('index/volume', asked);
     expect(data.resultType).toBe('vector');
     expect(data.result).toEqual([
       { metric: { rank: '0' }, value: [S + 10, String(2 * size)] },
       { metric: { rank: '1' }, value: [S + 10, String(size)] },
     ]);
-    const limited = await loki.get('index/volume', {
-      query: '{level="info"}',
-      ...ALL,
-      targetLabels: 'rank',
-      limit: 1,
-    });
+    const limited = await loki.get('index/volume', { ...asked, limit: 1 });
     expect(limited.data.result).toHaveLength(1);
     const byLabel = await loki.get('index/volume', { query: '{rank="1"}', ...ALL, aggregateBy: 'labels' });
     expect(byLabel.data.result).toContainEqual({ metric: { node: '' }, value: [S + 10, String(size)] });
   });
 
   it('volumes between multiples of the step', async () => {
-    const loki = await lokiOfFour();
     const size = String(line(0, 0).length);
-    const volumes = async (start: number, end: number, step: string) =>
-      (
-        await loki.get('index/volume_range', {
-          query: '{rank="0",level="info"}',
-          start: ns(start),
-          end: ns(end),
-          step,
-        })
-      ).data;
+    const volumes = async (start: number, end: number, step: string) => {
+      const asked = { query: '{rank="0",level="info"}', start: ns(start), end: ns(end), step };
+      return (await loki.get('index/volume_range', asked)).data;
+    };
     const metric = { level: 'info', rank: '0' };
+    const valuesAt = (...seconds: number[]) => seconds.map((at) => [S + at, size]);
     expect(await volumes(0, 3000, '1s')).toMatchObject({
       resultType: 'matrix',
-      result: [
-        {
-          metric,
-          values: [
-            [S + 0.999, size],
-            [S + 1.999, size],
-          ],
-        },
-      ],
+      result: [{ metric, values: valuesAt(0.999, 1.999) }],
     });
-    // The first and the last step in part.
-    expect((await volumes(-300, 1001, '500ms')).result).toEqual([
-      {
-        metric,
-        values: [
-          [S + 0.499, size],
-          [S + 1.001, size],
-        ],
-      },
-    ]);
+    // The first and the last step are in the range in part.
+    expect((await volumes(-300, 1001, '500ms')).result).toEqual([{ metric, values: valuesAt(0.499, 1.001) }]);
     expect(await volumes(1, 1000, '1s')).toMatchObject({ resultType: 'vector', result: [] });
     expect(await volumes(0, 1000, '1h')).toMatchObject({
       resultType: 'vector',
@@ -398,7 +319,6 @@ describe('what the index knows', () => {
   });
 
   it('says that it is ready, who it is, and formats a query', async () => {
-    const loki = await lokiOfFour();
     expect(await (await fetch(`${loki.url}/ready`)).text()).toBe('ready\n');
     expect((await loki.get('status/buildinfo')).version).toMatch(/^\d+\.\d+\.\d+/);
     const query = ' {run="r1"} |= "x"';
