@@ -4,11 +4,12 @@ import path from 'node:path';
 import { readRecords } from '@locmoe/run-format';
 import { describe, expect, it } from 'vitest';
 import type { ChromeTrace, TraceEvent } from '../../src/cli/chrome-trace.js';
+import { runCommand } from '../run-command.js';
 import { CLI, locmoe, temporaryFolder, trainToTheEnd } from './support.js';
 
 type Slice = Extract<TraceEvent, { ph: 'X' }>;
 
-const STEPS = 30;
+const STEPS = 12;
 /** Of the micro model. */
 const SPARSE_LAYERS = [1, 2];
 /** How much of a step its parts are, in the median: a machine that does other things may take a core between two. */
@@ -130,7 +131,7 @@ describe('locmoe trace', () => {
     await refuses(
       folder,
       ['--steps', '31'],
-      /step 31 is not kept: there are steps 1\.\.30 of generation 1/,
+      /step 31 is not kept: there are steps 1\.\.12 of generation 1/,
       2,
     );
     await refuses(
@@ -140,10 +141,10 @@ describe('locmoe trace', () => {
       2,
     );
     await refuses(folder, ['--generation', '2'], /of generation 2 is not kept/, 2);
-    // A limit of the shell's is a full disk that a test can have: 64 KiB.
+    // A limit of the shell stands for a full disk: 16 KiB.
     const target = path.join(base, 'too-large.json');
-    const script = 'ulimit -f 64 && exec "$0" "$@"';
-    const words = [process.execPath, CLI, 'trace', folder, '--steps', '1..30', '--out', target];
+    const script = 'ulimit -f 16 && exec "$0" "$@"';
+    const words = [process.execPath, CLI, 'trace', folder, '--steps', `1..${STEPS}`, '--out', target];
     expect(spawnSync('bash', ['-c', script, ...words], { encoding: 'utf8' })).toMatchObject({
       status: 2,
       stderr: expect.stringMatching(/^locmoe: --out \S+: EFBIG/),
@@ -157,7 +158,7 @@ describe('locmoe trace', () => {
 });
 
 async function refuses(folder: string, options: string[], message: RegExp, exitCode: number): Promise<void> {
-  const { code, stdout, stderr } = await locmoe('trace', folder, ...options);
+  const { code, stdout, stderr } = await runCommand('trace', folder, ...options);
   expect(stderr).toMatch(message);
   const said = stderr.replace('(add --help for what it takes)', '').trim();
   expect({ code, stdout, lines: said.split('\n').length }).toEqual({
