@@ -504,6 +504,7 @@ describe.skipIf(reason !== null)('the page of runs', () => {
     await eventually(() => panel.locator('.findings').count()).toBe(0);
     await open('run=failed&record=201');
     await eventually(() => panel.textContent()).toContain('nothing is recorded of step 201');
+    expect(browser.problems.splice(0).every((problem) => problem.includes('404'))).toBe(true);
     await panel.press('Escape');
     await eventually(() => panel.isVisible()).toBe(false);
   });
