@@ -19,7 +19,6 @@ const REPORTS: Readonly<Record<string, readonly string[]>> = {
   collectives: study('collectives'),
   plan: study('plan'),
   step: study('step', '--turns', '2'),
-  families: study('families'),
   recovery: study('recovery'),
 };
 

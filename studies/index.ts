@@ -3,10 +3,8 @@ import type { Command } from 'commander';
 /** The studies by name, in the order of the help; loaded on demand, since some load TensorFlow. */
 export const STUDIES: Readonly<Record<string, () => Promise<{ readonly default: Command }>>> = {
   collectives: () => import('./collectives/study.js'),
-  families: () => import('./families/study.js'),
   plan: () => import('./plan/study.js'),
   recovery: () => import('./recovery/study.js'),
   routers: () => import('./routers/study.js'),
-  routes: () => import('./routes/study.js'),
   step: () => import('./step/study.js'),
 };

@@ -156,11 +156,6 @@ export function trainedModel(folder: string, { model, moe, lora }: Variant): Che
   );
 }
 
-/** The text of each domain. */
-export function textOfDomains(): string[] {
-  return Object.values(TEXTS);
-}
-
 /** All that the fine-tuned model was trained on. */
 export const QUESTION = 'Which rank is the leader?';
 export const ANSWER = 'Rank 0.';
