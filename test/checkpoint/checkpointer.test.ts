@@ -2,6 +2,7 @@ import { spawn, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import {
+  cpSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
@@ -20,8 +21,8 @@ import { type Checkpoint, openCheckpoint, resolveCheckpoint } from '../../src/ch
 import { saveCheckpoint } from '../../src/checkpoint/checkpointer.js';
 import { claimCheckpoints, committedFolders } from '../../src/checkpoint/folders.js';
 import { EXIT } from '../../src/errors.js';
+import { armFailpoint } from '../../src/failpoint.js';
 import { runnable } from '../../src/os/start-thread.js';
-import { NIGHTLY } from '../nightly.js';
 import { allNames, config, expectedValue, saveOptions, TOKENIZER, tensorsOf } from './fixture.js';
 
 let run: string;
@@ -39,17 +40,62 @@ function save(step: number, from = step, generation = 1): string {
   return saveCheckpoint({ ...options, generation });
 }
 
+/**
+ * Generation 1 saves steps 1 and 2, then generation 2 starts, saves `step` and the one after it, with values one hundred higher,
+ * and is sent a signal at a failpoint; test/checkpoint/cut-short-save.ts does the same in a process of its own.
+ */
+function interruptedSave(step: number, failpoint: string, onSignal: (signal: unknown) => void): void {
+  for (const each of [1, 2]) save(each);
+  armFailpoint(`checkpoint.${failpoint}`);
+  const kill = vi.spyOn(process, 'kill').mockImplementationOnce((_, signal) => {
+    onSignal(signal);
+    return true;
+  });
+  try {
+    claimCheckpoints(root, 2);
+    for (const each of [step, step + 1]) save(each, each + 100, 2);
+  } finally {
+    expect(kill).toHaveBeenCalledOnce();
+    kill.mockRestore();
+  }
+}
+
+/** Leaves the files that a process leaves which is killed at this point: whatever would run after it does not count. */
+function killedSave(step: number, point: string): void {
+  const image = join(run, 'image');
+  const killed = new Error('killed');
+  const save = () =>
+    interruptedSave(step, point, (signal) => {
+      expect(signal).toBe('SIGKILL');
+      cpSync(root, image, { recursive: true });
+      throw killed;
+    });
+  expect(save).toThrow();
+  rmSync(root, { recursive: true });
+  renameSync(image, root);
+}
+
+/** Does `meanwhile` as generation 3 while generation 2 is frozen at a point, which then goes on and finds that it has to end. */
+function frozenSave(step: number, point: string, meanwhile: () => void): void {
+  const save = () =>
+    interruptedSave(step, `${point}:stop`, (signal) => {
+      expect(signal).toBe('SIGSTOP');
+      claimCheckpoints(root, 3);
+      meanwhile();
+    });
+  expect(save).toThrow(
+    expect.objectContaining({
+      code: 'SUPERSEDED',
+      message: expect.stringMatching(
+        /this process is of generation 2 of the run, .* took over as generation 3: it ends/,
+      ),
+    }),
+  );
+}
+
 function cutShortSave(step: number, failpoint: string): string[] {
   const program = runnable(fileURLToPath(new URL('cut-short-save.ts', import.meta.url)));
   return [program, root, String(step), `checkpoint.${failpoint}`];
-}
-
-/** Waits until a process was stopped by a signal. */
-async function stopped(pid: number): Promise<void> {
-  await vi.waitUntil(() => /^\d+ \(.*\) T /.test(readFileSync(`/proc/${pid}/stat`, 'latin1')), {
-    timeout: 20_000,
-    interval: 10,
-  });
 }
 
 function expectValuesOf(checkpoint: Checkpoint, step: number): void {
@@ -159,97 +205,85 @@ test('a root that cannot be made is a clear error', () => {
 });
 
 /** The point, the step being saved, and the step and the values that are found afterwards. */
-type Killed = readonly [point: string, step: number, expected: number];
-const KILLED: readonly Killed[] = [
-  ['shard', 3, 2],
-  ['checked', 3, 2],
-  ['renamed', 3, 103],
-  ['latest-written', 3, 103],
-  ['discarding', 3, 103],
-  ['aside', 2, 2],
-  ['renamed', 2, 102],
-  // Step 2 is not part of the run any more once step 1 is saved anew.
-  ['renamed', 1, 101],
-];
-const KILLED_BY_NIGHT: readonly Killed[] = [
+const KILLED: readonly (readonly [point: string, step: number, expected: number])[] = [
   ['marked', 3, 2],
   ['tidied', 3, 2],
   ['prepared', 3, 2],
+  ['shard', 3, 2],
   ['written', 3, 2],
   ['manifest', 3, 2],
+  ['checked', 3, 2],
+  ['renamed', 3, 103],
+  ['latest-written', 3, 103],
   ['latest', 3, 103],
   ['aside', 3, 103],
+  ['discarding', 3, 103],
+  ['aside', 2, 2],
+  ['renamed', 2, 102],
   ['latest', 2, 102],
   ['discarding', 2, 102],
   ['aside', 1, 2],
+  // Step 2 is not part of the run any more once step 1 is saved anew.
+  ['renamed', 1, 101],
   ['latest', 1, 101],
   ['discarding', 1, 101],
 ];
 
-test.each(NIGHTLY ? [...KILLED, ...KILLED_BY_NIGHT] : KILLED)(
+function expectGoingOn(expected: number): void {
+  expectValuesOf(resolveCheckpoint(run, noWarning), expected);
+  // The next generation finds the same, saves, and clears what the killed one left.
+  claimCheckpoints(root, 3);
+  expectValuesOf(resolveCheckpoint(run, noWarning), expected);
+  save(4, 4, 3);
+  expectValuesOf(resolveCheckpoint(run, noWarning), 4);
+  expect(readdirSync(root).filter((name) => !/^(latest|step-\d{6})$/.test(name))).toEqual(['generation-3']);
+}
+
+test.each(KILLED)(
   'killed at %s while saving step %i: the newest committed checkpoint loads',
   (point, step, expected) => {
-    const child = spawnSync(process.execPath, cutShortSave(step, point), { encoding: 'utf8' });
-    expect(child.signal, child.stderr).toBe('SIGKILL');
-    expectValuesOf(resolveCheckpoint(run, noWarning), expected);
-    // The next generation finds the same, saves, and clears what the killed one left.
-    claimCheckpoints(root, 3);
-    expectValuesOf(resolveCheckpoint(run, noWarning), expected);
-    save(4, 4, 3);
-    expectValuesOf(resolveCheckpoint(run, noWarning), 4);
-    expect(readdirSync(root).filter((name) => !/^(latest|step-\d{6})$/.test(name))).toEqual(['generation-3']);
+    killedSave(step, point);
+    expectGoingOn(expected);
   },
 );
 
+test('a process that is killed leaves the same as the copy of its files at that moment', () => {
+  const child = spawnSync(process.execPath, cutShortSave(3, 'renamed'), { encoding: 'utf8' });
+  expect(child.signal, child.stderr).toBe('SIGKILL');
+  expectGoingOn(103);
+});
+
 const frozenAt = (step: number, ...points: string[]) => points.map((point) => ({ point, step }));
 
-/** Freezes a save of generation 2, does `meanwhile` as generation 3, and lets the frozen process go on to its end. */
-async function frozenSave(step: number, point: string, meanwhile: () => void): Promise<void> {
-  const child = spawn(process.execPath, cutShortSave(step, `${point}:stop`));
-  let stderr = '';
-  child.stderr.on('data', (chunk) => {
-    stderr += chunk;
-  });
-  const ended = once(child, 'close');
-  await stopped(child.pid!);
-  claimCheckpoints(root, 3);
-  meanwhile();
-  child.kill('SIGCONT');
-  expect(await ended, stderr).toEqual([EXIT.failedRun, null]);
-  expect(stderr).toMatch(
-    /^SUPERSEDED (.*: )?this process is of generation 2 of the run, .* took over as generation 3: it ends/,
-  );
-  expect(stderr.trim().split('\n')).toHaveLength(1);
+function saveMeanwhile(steps: readonly number[]): void {
+  for (const each of steps) save(each, each + 1000, 3);
 }
 
-const FROZEN = [
-  ...frozenAt(3, 'allowed', 'shard', 'checked', 'latest-checked', 'aside-checked'),
-  ...frozenAt(2, 'replaced', 'renamed'),
-  ...frozenAt(1, 'listed'),
-];
-const FROZEN_BY_NIGHT = [
-  ...frozenAt(3, 'marked', 'tidied', 'prepared', 'written', 'manifest'),
-  ...frozenAt(3, 'renamed', 'latest-written', 'listed', 'aside'),
-  ...frozenAt(2, 'checked', 'aside', 'discarding'),
-  ...frozenAt(1, 'checked', 'renamed'),
-];
+function expectSavedMeanwhile(steps: readonly number[]): void {
+  for (const each of steps.slice(-2)) {
+    const checkpoint = openCheckpoint(join(root, `step-00000${each}`));
+    checkpoint.verify();
+    expectValuesOf(checkpoint, each + 1000);
+  }
+  expect(resolveCheckpoint(run, noWarning).manifest.step).toBe(steps.at(-1));
+  expect(readFileSync(join(root, 'latest'), 'utf8')).toBe(`step-00000${steps.at(-1)}\n`);
+}
 
-test.each(NIGHTLY ? [...FROZEN, ...FROZEN_BY_NIGHT] : FROZEN)(
+test.each([
+  ...frozenAt(3, 'marked', 'allowed', 'tidied', 'prepared', 'shard', 'written', 'manifest', 'checked'),
+  ...frozenAt(3, 'renamed', 'latest-written', 'latest-checked', 'listed', 'aside', 'aside-checked'),
+  ...frozenAt(2, 'checked', 'aside', 'replaced', 'renamed', 'discarding'),
+  ...frozenAt(1, 'checked', 'renamed', 'listed'),
+])(
   'frozen at $point while saving step $step: it leaves what a later generation saved meanwhile, and ends',
-  async ({ point, step }) => {
+  ({ point, step }) => {
     const beingWritten = 'step-000099.tmp-3';
-    const saved = [step, step + 1, step + 2];
-    await frozenSave(step, point, () => {
-      for (const each of saved) save(each, each + 1000, 3);
+    const steps = [step, step + 1, step + 2];
+    frozenSave(step, point, () => {
+      saveMeanwhile(steps);
       mkdirSync(join(root, beingWritten));
     });
-    for (const each of saved.slice(-2)) {
-      const checkpoint = openCheckpoint(join(root, `step-00000${each}`));
-      checkpoint.verify();
-      expectValuesOf(checkpoint, each + 1000);
-    }
-    expect(resolveCheckpoint(run, noWarning).manifest.step).toBe(step + 2);
-    expect(readFileSync(join(root, 'latest'), 'utf8')).toBe(`step-00000${step + 2}\n`);
+    expectSavedMeanwhile(steps);
     expect(readdirSync(root).filter((name) => /^step.*tmp/.test(name))).toEqual([beingWritten]);
     save(9, 9, 3);
     expect(readdirSync(root).sort()).toEqual([
@@ -261,19 +295,33 @@ test.each(NIGHTLY ? [...FROZEN, ...FROZEN_BY_NIGHT] : FROZEN)(
   },
 );
 
-const FROZEN_BEFORE_START = [...frozenAt(3, 'latest-checked'), ...frozenAt(1, 'aside-checked', 'listed')];
-const FROZEN_BEFORE_START_BY_NIGHT = [
-  ...frozenAt(3, 'checked', 'listed'),
-  ...frozenAt(1, 'checked', 'aside', 'discarding'),
-];
+test('a process that was frozen ends with one line, and leaves what was saved meanwhile', async () => {
+  const child = spawn(process.execPath, cutShortSave(2, 'replaced:stop'));
+  let stderr = '';
+  child.stderr.on('data', (chunk) => {
+    stderr += chunk;
+  });
+  const ended = once(child, 'close');
+  const stat = () => readFileSync(`/proc/${child.pid}/stat`, 'latin1');
+  await vi.waitUntil(() => /^\d+ \(.*\) T /.test(stat()), { timeout: 60_000, interval: 10 });
+  claimCheckpoints(root, 3);
+  saveMeanwhile([2, 3]);
+  child.kill('SIGCONT');
+  expect(await ended, stderr).toEqual([EXIT.failedRun, null]);
+  expect(stderr).toMatch(/^SUPERSEDED .*as generation 3: it ends.*\n$/);
+  expectSavedMeanwhile([2, 3]);
+});
 
-test.each(NIGHTLY ? [...FROZEN_BEFORE_START, ...FROZEN_BEFORE_START_BY_NIGHT] : FROZEN_BEFORE_START)(
+test.each([
+  ...frozenAt(3, 'checked', 'latest-checked', 'listed'),
+  ...frozenAt(1, 'checked', 'aside', 'aside-checked', 'listed', 'discarding'),
+])(
   'frozen at $point while saving step $step: it leaves what a later generation found when it started, and ends',
-  async ({ point, step }) => {
+  ({ point, step }) => {
     const content = () =>
       [...committedFolders(root), join(root, 'latest')].map((path) => [path, statSync(path).ino]);
     let found: unknown;
-    await frozenSave(step, point, () => {
+    frozenSave(step, point, () => {
       found = content();
     });
     expect(content()).toEqual(found);

@@ -150,8 +150,7 @@ it('a mixture that grows from a dense folder has its logits at the beginning, wh
     return differenceOf(model, 'llama');
   };
   expect(grown([])).toBeLessThan(1e-4);
-  for (const router of ['locmoe-plus', 'hash', 'deepseek'])
-    expect(grown([`moe.router=${router}`])).toBeLessThan(1e-4);
+  expect(grown(['moe.router=locmoe-plus'])).toBeLessThan(1e-4);
   expect(grown(['moe.expertsPerToken=1'])).toBeGreaterThan(0.01);
 });
 
