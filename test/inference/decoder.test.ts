@@ -10,11 +10,9 @@ import { expectClose, randomIntegers, tinyConfig } from '../model/support.js';
 
 const seqLen = 16;
 const vocabSize = 257;
-/** Ids that texts are made of. */
-const numIds = 60;
 const dModel = 16;
 
-/** Trained on texts in which the next token follows from the last one, for greedy decoding to be sure of it. */
+/** Trained for a moment, so that experts have thresholds by which they refuse tokens. */
 function trained(
   router: (typeof ROUTER_NAMES)[number],
   queryLayer: boolean,
@@ -34,26 +32,14 @@ function trained(
     },
   });
   const state = createTrainState(
-    { ...config, train: { ...config.train, steps: 50, learningRate: 0.01, warmupSteps: 2 } },
+    { ...config, train: { ...config.train, steps: 6, learningRate: 0.01, warmupSteps: 2 } },
     soloTransport(),
     null,
   );
-  const next = (token: number, domain: number) => (token * 7 + 3 + 20 * domain) % numIds;
-  for (let step = 1; step <= 50; step++) {
+  for (let step = 1; step <= 6; step++) {
+    const ids = (name: string) => randomIntegers(`${name} ${step}`, 4 * seqLen, vocabSize);
     const domains = Int32Array.of(0, 1, 0, 1);
-    const starts = randomIntegers(`starts ${step}`, 4, numIds);
-    const rows = Array.from(domains, (domain, i) => {
-      const row = [starts[i]];
-      while (row.length <= seqLen) row.push(next(row.at(-1)!, domain));
-      return row;
-    });
-    const batch = {
-      numSequences: 4,
-      seqLen,
-      tokenIds: Int32Array.from(rows.flatMap((row) => row.slice(0, seqLen))),
-      targets: Int32Array.from(rows.flatMap((row) => row.slice(1))),
-      domains,
-    };
+    const batch = { numSequences: 4, seqLen, tokenIds: ids('tokens'), targets: ids('targets'), domains };
     trainStep(state, { step, batches: [batch] });
   }
   return state.model;
@@ -98,15 +84,14 @@ describe.each(cases)(
     const slow = (tokenIds: readonly number[], domain: number) =>
       model.logits(Int32Array.from(tokenIds.slice(-seqLen)), domain);
 
-    it('gives the logits and the greedy text of the whole window, also when it slides', () => {
+    it('gives the logits of the whole window, also when it slides', () => {
       for (const domain of [0, 1]) {
         const tokenIds = [...randomIntegers(`prompt ${domain}`, 5, vocabSize)];
-        const [{ sequence, hiddenSD }] = decoder.begin([{ tokenIds, domain, maxTokens: 30 }]);
+        const [{ sequence, hiddenSD }] = decoder.begin([{ tokenIds, domain, maxTokens: 14 }]);
         let logits = last(hiddenSD);
-        for (let i = 0; i < 30; i++) {
+        for (let i = 0; i < 14; i++) {
           const expected = slow(sequence.tokenIds, domain);
           expectClose(logits, expected, 1e-5);
-          expect(best(logits)).toBe(best(expected));
           [logits] = decoder.extend([sequence], [best(expected)]);
         }
       }

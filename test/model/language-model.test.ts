@@ -59,37 +59,49 @@ function evaluate(model: LanguageModel): { objective: number; routed: string } {
 }
 
 /**
- * Slope of the objective by central differences along a direction of unit length in one parameter. The loss jumps where a
- * token changes its expert, so the step is halved until all its points route alike.
+ * Whether the slope of the objective along a direction of unit length in one parameter is `analytic`, by central differences.
+ * The loss jumps where a token changes its expert, so the step is halved until all its points route alike.
+ *
+ * @returns null, or the slope that was found instead
  */
-function slope(model: LanguageModel, group: ParameterGroup, range: ParameterRange, direction: Float64Array) {
-  const values = group.values.subarray(range.begin, range.end);
+function otherSlope(
+  model: LanguageModel,
+  group: ParameterGroup,
+  { name, begin, end }: ParameterRange,
+  direction: Float64Array,
+  analytic: number,
+): number | null {
+  const values = group.values.subarray(begin, end);
   const start = values.slice();
   const move = (distance: number) => {
     values.set(start.map((value, i) => value + distance * direction[i]));
     model.parameters.pushValues();
   };
-  const at = (distance: number) => {
-    move(distance);
-    return evaluate(model);
-  };
-  for (let step = 0.02; step > 0.002; step /= 2) {
-    const ends = [step, -step, step / 2, -step / 2].map(at);
+  const quotient = (step: number) => {
+    const [above, below] = [step, -step].map((distance) => {
+      move(distance);
+      return evaluate(model);
+    });
     move(0);
-    if (ends.some(({ routed }) => routed !== ends[0].routed)) continue;
-    const [above, below, nearAbove, nearBelow] = ends.map(({ objective }) => objective);
+    return { slope: (above.objective - below.objective) / (2 * step), routed: [above.routed, below.routed] };
+  };
+  const isClose = (slope: number) => Math.abs(analytic - slope) <= 1e-4 + 0.01 * Math.abs(analytic);
+  for (let step = 0.02; step > 0.002; step /= 2) {
+    const wide = quotient(step);
+    if (wide.routed[0] !== wide.routed[1]) continue;
+    if (isClose(wide.slope)) return null;
+    const near = quotient(step / 2);
+    if (near.routed.some((routed) => routed !== wide.routed[0])) continue;
     // Where two tokens swap places at an expert the counts stay, but the loss jumps: the quotients then disagree.
-    const [wide, near] = [(above - below) / (2 * step), (nearAbove - nearBelow) / step];
-    if (Math.abs(wide - near) > 2e-3 + 0.05 * Math.abs(near)) continue;
-    // Richardson: the error of second order in the step cancels.
-    return (4 * near - wide) / 3;
+    if (Math.abs(wide.slope - near.slope) > 2e-3 + 0.05 * Math.abs(near.slope)) continue;
+    // By Richardson's extrapolation the error of second order in the step cancels.
+    const slope = (4 * near.slope - wide.slope) / 3;
+    return isClose(slope) ? null : slope;
   }
-  return expect.fail(`${range.name}: a token sits on the border of two experts`);
+  return expect.fail(`${name}: a token sits on the border of two experts`);
 }
 
-/** How gradients go through the model is the same with either kernels; TensorFlow's are the slower ones. */
 const RANDOM_DIRECTIONS = NIGHTLY && usesOneDnn() ? 4 : 1;
-const isTried = (name: string) => NIGHTLY || usesOneDnn() || /, (?:query layer|learned groups)/.test(name);
 
 /**
  * For every parameter that is not frozen, the derivative along its own gradient, which must be the gradient's length, and along
@@ -113,9 +125,8 @@ function checkAllGradients(model: LanguageModel): void {
       );
       for (const direction of [own, ...random]) {
         const analytic = gradient.reduce((sum, value, i) => sum + value * direction[i], 0);
-        const numeric = slope(model, group, range, direction);
-        if (Math.abs(analytic - numeric) > 1e-4 + 0.01 * Math.abs(analytic))
-          expect.fail(`${range.name}: slope ${numeric}, by its gradient ${analytic}`);
+        const numeric = otherSlope(model, group, range, direction, analytic);
+        if (numeric !== null) expect.fail(`${range.name}: slope ${numeric}, by its gradient ${analytic}`);
       }
     }
 }
@@ -128,104 +139,65 @@ function unit(direction: Float64Array): Float64Array {
 /** Capacities that do not change after the first step. */
 const FIXED = { capacityBatches: 1_000_000, capacityInterval: 1_000_000 };
 
+/** Tokens are dropped, and both losses that a router may add count. */
+const LOSSES = { capacityFactor: 0.8, auxiliaryLossWeight: 0.2, localityLossWeight: 0.2, ...FIXED };
+const NARROW = { dFeedForward: 6, sharedExperts: 2 };
+
 describe('gradients of the whole model against finite differences', () => {
-  const MODELS: readonly (readonly [string, RunConfig])[] = [
-    ['switch, query layer', tinyConfig({ moe: { auxiliaryLossWeight: 0.2 } })],
-    ['switch, no query layer', tinyConfig({ model: { queryLayer: false } })],
-    ['switch, groups', tinyConfig({ moe: { expertGroups: 2, auxiliaryLossWeight: 0.2 } })],
-    [
-      'switch, tokens dropped, flat',
-      tinyConfig({ moe: { capacityFactor: 0.5 }, cluster: { exchange: 'flat' } }),
-    ],
-    ['hash', tinyConfig({ moe: { router: 'hash', expertGroups: 2 } })],
-    [
-      'locmoe, both losses, groups',
-      tinyConfig({
-        moe: {
-          router: 'locmoe',
-          expertGroups: 2,
-          auxiliaryLossWeight: 0.2,
-          localityLossWeight: 0.2,
-          ...FIXED,
-        },
-      }),
-    ],
-    [
-      'locmoe, learned groups, tokens dropped',
-      tinyConfig({
-        model: { dModel: 16 },
-        moe: { router: 'locmoe', learnedGroups: true, capacityFactor: 0.6, ...FIXED },
-      }),
-    ],
-    [
-      'switch, top 2, tokens dropped',
-      tinyConfig({ moe: { expertsPerToken: 2, capacityFactor: 0.8, auxiliaryLossWeight: 0.2, ...FIXED } }),
-    ],
-    [
-      'deepseek, top 2, tokens dropped',
-      tinyConfig({
-        moe: {
-          router: 'deepseek',
-          expertsPerToken: 2,
-          capacityFactor: 0.8,
-          auxiliaryLossWeight: 0.2,
-          ...FIXED,
-        },
-      }),
-    ],
-    [
-      'expert-choice',
-      tinyConfig({ moe: { router: 'expert-choice', expertGroups: 2, capacityFactor: 1.1, ...FIXED } }),
-    ],
-    [
-      'moge, tokens dropped',
-      tinyConfig({ moe: { router: 'moge', capacityFactor: 0.8, auxiliaryLossWeight: 0.2, ...FIXED } }),
-    ],
-    [
-      'moge, narrow and shared experts',
-      tinyConfig({ moe: { router: 'moge', dFeedForward: 6, sharedExperts: 2 } }),
-    ],
-    [
-      'mixtral, switch, top 2',
-      mixtral({ moe: { expertsPerToken: 2, auxiliaryLossWeight: 0.2, sharedExperts: 1, dFeedForward: 6 } }),
-    ],
-    ['pangu-sigma, pairs', tinyConfig({ moe: { sharedExperts: 1 }, train: { lora: LORA } })],
-    ['mixtral, biases', mixtral({ model: { attentionBias: true } })],
-    ['mixtral, norms of heads', mixtral({ model: { qkNorm: true, headDim: 6 } })],
-    ['mixtral, pairs', mixtral({ moe: { expertsPerToken: 2 }, train: { lora: LORA } })],
-    ['mixtral, tied embedding', mixtral({ model: { tiedEmbedding: true, numKeyValueHeads: 2 } })],
-    [
-      'locmoe-plus, both losses, tokens dropped',
-      tinyConfig({
-        model: { dModel: 16 },
-        moe: {
-          router: 'locmoe-plus',
-          capacityFactor: 0.8,
-          affinityThreshold: 0.7,
-          maxExpertsPerToken: 2,
-          affinityShare: 0.8,
-          ...FIXED,
-          auxiliaryLossWeight: 0.2,
-          localityLossWeight: 0.2,
-        },
-      }),
-    ],
-    [
-      'locmoe-plus, learned groups, expert choice',
-      tinyConfig({
-        moe: {
-          router: 'locmoe-plus',
-          selection: 'ecr',
-          learnedGroups: true,
-          expertGroups: 2,
-          capacityFactor: 1.1,
-          temperature: 0.5,
-          ...FIXED,
-        },
-      }),
-    ],
-  ];
-  it.each(MODELS.filter(([name]) => isTried(name)))('%s', (_, config) => {
+  const MODELS: Readonly<Record<string, RunConfig>> = {
+    'switch, groups': tinyConfig({ moe: { expertGroups: 2, auxiliaryLossWeight: 0.2 } }),
+    'mixtral, top 2, shared experts, biases': mixtral({
+      model: { attentionBias: true },
+      moe: { expertsPerToken: 2, auxiliaryLossWeight: 0.2, ...NARROW },
+    }),
+    'switch, top 2, tokens dropped, no query layer, flat': tinyConfig({
+      model: { queryLayer: false },
+      moe: { expertsPerToken: 2, ...LOSSES },
+      cluster: { exchange: 'flat' },
+    }),
+    'hash, pairs': tinyConfig({
+      moe: { router: 'hash', expertGroups: 2, sharedExperts: 1 },
+      train: { lora: LORA },
+    }),
+    'locmoe, learned groups': tinyConfig({
+      model: { dModel: 16 },
+      moe: { router: 'locmoe', learnedGroups: true, ...LOSSES },
+    }),
+    'deepseek, top 2': tinyConfig({ moe: { router: 'deepseek', expertsPerToken: 2, ...LOSSES } }),
+    'expert-choice': tinyConfig({
+      moe: { router: 'expert-choice', expertGroups: 2, capacityFactor: 1.1, ...FIXED },
+    }),
+    'moge, narrow and shared experts': tinyConfig({ moe: { router: 'moge', ...LOSSES, ...NARROW } }),
+    'mixtral, norms of heads, tied embedding': mixtral({
+      model: { qkNorm: true, headDim: 6, tiedEmbedding: true },
+    }),
+    'mixtral, pairs': mixtral({ moe: { expertsPerToken: 2 }, train: { lora: LORA } }),
+    'locmoe-plus': tinyConfig({
+      model: { dModel: 16 },
+      moe: {
+        router: 'locmoe-plus',
+        affinityThreshold: 0.7,
+        maxExpertsPerToken: 2,
+        affinityShare: 0.8,
+        ...LOSSES,
+      },
+    }),
+    'locmoe-plus, learned groups, expert choice': tinyConfig({
+      moe: {
+        router: 'locmoe-plus',
+        selection: 'ecr',
+        learnedGroups: true,
+        expertGroups: 2,
+        temperature: 0.5,
+        ...FIXED,
+        capacityFactor: 1.1,
+      },
+    }),
+  };
+  // How gradients go through the model does not depend on the kernels: those of TensorFlow compute one model of each family.
+  const tried = Object.entries(MODELS).slice(0, NIGHTLY || usesOneDnn() ? undefined : 2);
+
+  it.each(tried)('%s', (_, config) => {
     const model = build(config);
     checkAllGradients(model);
     model.dispose();
@@ -326,7 +298,7 @@ it('in the backward pass gradients are whole from where the store says', () => {
 it.each([
   ['of all parameters', tinyConfig()],
   ['of low-rank pairs', mixtral({ train: { lora: LORA } })],
-])('twenty training steps %s leave no tensor behind', (_, config) => {
+])('training steps %s leave no tensor behind', (_, config) => {
   const model = build(config);
   const step = () => {
     model.parameters.computeGradients(() => {
@@ -338,7 +310,7 @@ it.each([
   };
   step();
   const { numTensors, numBytes } = tf.memory();
-  for (let i = 0; i < 20; i++) step();
+  for (let i = 0; i < 3; i++) step();
   expect(tf.memory()).toMatchObject({ numTensors, numBytes });
   model.dispose();
 });

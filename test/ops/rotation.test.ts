@@ -1,8 +1,8 @@
-import * as tf from '@tensorflow/tfjs-node';
-import { describe, expect, it } from 'vitest';
+import type * as tf from '@tensorflow/tfjs-node';
+import { expect, it } from 'vitest';
 import { rotaryFrequencies } from '../../src/ops/rotary-frequencies.js';
 import { Rotation } from '../../src/ops/rotation.js';
-import { checkGradients, expectClose, positionsOf, randomValues } from '../model/support.js';
+import { checkOperation, input, positionsOf, randomValues } from '../model/support.js';
 
 const theta = 100;
 const cases = [
@@ -28,42 +28,29 @@ function rotated(head: readonly number[], position: number): number[] {
   });
 }
 
-describe.each(cases)(
-  'Rotation with $numHeads and $numKeyValueHeads heads of $size, positions $positionsT',
+it.each(cases)(
+  'Rotation with $numHeads and $numKeyValueHeads heads of $size is that of a loop, positions $positionsT',
   (shape) => {
     const { numSequences, seqLen, numHeads, numKeyValueHeads, size, positionsT } = shape;
     const rows = numSequences * seqLen;
-    const inputs = [numHeads, numKeyValueHeads, numKeyValueHeads].map((heads, i) => ({
-      shape: [rows, heads * size],
-      values: randomValues(`part ${i}`, rows * heads * size),
-    }));
+    const inputs = [numHeads, numKeyValueHeads, numKeyValueHeads].map((heads, i) =>
+      input(`part ${i}`, [rows, heads * size]),
+    );
+    const expected = Array.from({ length: rows }, (_, row) =>
+      inputs.map(({ values, shape: [, width] }, part) =>
+        Array.from({ length: width / size }, (_, head) => {
+          const at = row * width + head * size;
+          const own = [...values.subarray(at, at + size)];
+          return part === 2 ? own : rotated(own, positionsT?.[row] ?? row % seqLen);
+        }),
+      ),
+    ).flat(3);
     const rotation = new Rotation(rotaryFrequencies(size, theta));
     const op = (...parts: tf.Tensor[]) => {
       const [q, k, v] = parts as tf.Tensor2D[];
       return rotation.queriesKeysValues(q, k, v, shape);
     };
-
-    it('equals the loop', () => {
-      const expected = Array.from({ length: rows }, (_, row) =>
-        inputs.map(({ values, shape: [, width] }, part) =>
-          Array.from({ length: width / size }, (_, head) => {
-            const at = row * width + head * size;
-            const own = [...values.subarray(at, at + size)];
-            return part === 2 ? own : rotated(own, positionsT?.[row] ?? row % seqLen);
-          }),
-        ),
-      ).flat(3);
-      const actual = tf.tidy(() =>
-        op(...inputs.map(({ values, shape }) => tf.tensor(values, shape)))
-          .dataSync()
-          .slice(),
-      );
-      expectClose(actual, Float64Array.from(expected), 1e-6);
-    });
-
-    it('has the gradients of finite differences', () => {
-      checkGradients(op, inputs);
-    });
+    checkOperation(op, inputs, expected);
   },
 );
 

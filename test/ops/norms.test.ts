@@ -1,0 +1,76 @@
+import * as tf from '@tensorflow/tfjs-node';
+import { expect, it } from 'vitest';
+import { addBias } from '../../src/ops/bias.js';
+import { groupCosines } from '../../src/ops/group-cosines.js';
+import { layerNormOnHost } from '../../src/ops/on-host.js';
+import { layerNorm } from '../../src/ops/operations.js';
+import { rmsNorm, rmsNormOnHost } from '../../src/ops/rms-norm.js';
+import { unitRows } from '../../src/ops/unit-rows.js';
+import { checkOperation, expectClose, input } from '../model/support.js';
+
+/** Rows of `width` values. */
+function rowsOf(values: Float32Array, width: number): number[][] {
+  return Array.from({ length: values.length / width }, (_, r) => [
+    ...values.subarray(r * width, (r + 1) * width),
+  ]);
+}
+
+const sumOf = (row: readonly number[], of: (value: number) => number) =>
+  row.reduce((sum, value) => sum + of(value), 0);
+const square = (value: number) => value ** 2;
+
+it.each([
+  [1, 4],
+  [7, 16],
+])('layerNorm of [%i, %i] is that of a loop, also on the host', (rows, width) => {
+  const [x, gain, bias] = [input('x', [rows, width], 2), input('gain', [width]), input('bias', [width])];
+  const expected = rowsOf(x.values, width).flatMap((row) => {
+    const mean = sumOf(row, (value) => value) / width;
+    const variance = sumOf(row, (value) => (value - mean) ** 2) / width;
+    return row.map(
+      (value, i) => ((value - mean) / Math.sqrt(variance + 1e-5)) * gain.values[i] + bias.values[i],
+    );
+  });
+  checkOperation((...args) => layerNorm(args[0], args[1], args[2]), [x, gain, bias], expected);
+  expectClose(layerNormOnHost(x.values, gain.values, bias.values), expected, 1e-5);
+});
+
+it.each([
+  [7, 16, 1],
+  [3, 4, 2],
+])('rmsNorm of [%i, %i], by each of %i heads, is that of a loop, also on the host', (rows, width, heads) => {
+  // Large enough for the result to tell it from no epsilon.
+  const epsilon = 0.1;
+  const [x, gain] = [input('x', [rows, heads * width], 2), input('gain', [width])];
+  const expected = rowsOf(x.values, width).flatMap((row) =>
+    row.map((value, i) => (gain.values[i] * value) / Math.sqrt(sumOf(row, square) / width + epsilon)),
+  );
+  checkOperation((...args) => rmsNorm(args[0] as tf.Tensor2D, args[1], epsilon), [x, gain], expected);
+  expectClose(rmsNormOnHost(x.values, gain.values, epsilon), expected, 1e-6);
+});
+
+it('unitRows divides each row by its length, and leaves a row of zeros', () => {
+  const op = (rows: tf.Tensor) => unitRows(rows as tf.Tensor2D, 0.01);
+  const x = input('x', [5, 4]);
+  const expected = rowsOf(x.values, 4).flatMap((row) =>
+    row.map((value) => value / Math.sqrt(sumOf(row, square) + 0.01)),
+  );
+  checkOperation(op, [x], expected);
+  expect([...tf.tidy(() => op(tf.zeros([1, 4])).dataSync())]).toEqual([0, 0, 0, 0]);
+});
+
+it('groupCosines are those of each row with each block of ones, and 0 of a row of zeros', () => {
+  const op = (rows: tf.Tensor) => groupCosines(rows as tf.Tensor2D, 3, 0.01);
+  const x = input('x', [5, 6]);
+  const expected = rowsOf(x.values, 6).flatMap((row) =>
+    [0, 2, 4].map((i) => (row[i] + row[i + 1]) / (Math.sqrt(2) * Math.sqrt(sumOf(row, square) + 0.01))),
+  );
+  checkOperation(op, [x], expected);
+  expect([...tf.tidy(() => op(tf.zeros([1, 6])).dataSync())]).toEqual([0, 0, 0]);
+});
+
+it('addBias adds to every row', () => {
+  const [x, bias] = [input('x', [3, 5]), input('bias', [5])];
+  const expected = x.values.map((value, i) => value + bias.values[i % 5]);
+  checkOperation((...args) => addBias(args[0] as tf.Tensor2D, args[1]), [x, bias], expected);
+});
