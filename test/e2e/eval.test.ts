@@ -4,6 +4,7 @@ import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { readSamples } from '../../src/evaluation/samples.js';
 import { NIGHTLY } from '../nightly.js';
+import { runCommand } from '../run-command.js';
 import { CLI, DATA_DIR, Locmoe, locmoe, trainToTheEnd } from './support.js';
 
 let folder: string;
@@ -13,9 +14,9 @@ let task: string;
 let many: string;
 beforeAll(async () => {
   folder = mkdtempSync(path.join(tmpdir(), 'locmoe-eval-'));
-  const run = await trainToTheEnd({ folder, nodes: 1, workersPerNode: 1, sets: ['train.steps=6'] });
+  const run = await trainToTheEnd({ folder, nodes: 1, workersPerNode: 1, sets: ['train.steps=1'] });
   checkpoint = ['--checkpoint', run, '--data-dir', DATA_DIR];
-  task = write('own.jsonl', questions(40));
+  task = write('own.jsonl', questions(12));
   many = write('many.jsonl', questions(20_000));
 });
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
@@ -26,7 +27,7 @@ function questions(count: number): string {
       question: `What is the meaning of number ${i}, which stands in this question and in no other one?`,
       choices: ['It is even.', 'It is odd.', 'It is neither of these two.'].slice(0, 2 + (i % 2)),
       answer: i % 2,
-      subject: i < 10 ? 'small' : 'large',
+      subject: i < 4 ? 'small' : 'large',
     }),
   ).join('\n');
 }
@@ -53,15 +54,15 @@ it('asks the questions of a file, writes every answer, and compares two sets of 
   expect(readFileSync(alone, 'utf8')).toBe(readFileSync(zero, 'utf8'));
   const report = JSON.parse(first.stdout);
   expect(report).toMatchObject({
-    step: 6,
+    step: 1,
     domain: 'en',
     shots: 0,
     limit: null,
     notForReporting: false,
-    n: 40,
+    n: 12,
     leftOut: {},
     baselines: { majority: { letter: 'A', score: 0.5 } },
-    contamination: { gramWords: 13, contaminated: 1, tooShort: 0, clean: { n: 39 } },
+    contamination: { gramWords: 13, contaminated: 1, tooShort: 0, clean: { n: 11 } },
   });
   expect(report.baselines.chance).toBeCloseTo((1 / 2 + 1 / 3) / 2);
   expect(Object.keys(report.scorings.continuation.scores)).toEqual([
@@ -74,26 +75,24 @@ it('asks the questions of a file, writes every answer, and compares two sets of 
     .trim()
     .split('\n')
     .map((line) => JSON.parse(line));
-  expect(samples).toHaveLength(80);
+  expect(samples).toHaveLength(24);
   const right = samples.filter(({ filter, acc }) => filter === 'letter' && acc === 1).length;
-  expect(report.scorings.letter.scores.acc).toMatchObject({ n: 40, value: right / 40 });
+  expect(report.scorings.letter.scores.acc).toMatchObject({ n: 12, value: right / 40 });
   expect(samples.filter(({ contaminated }) => contaminated).map(({ doc_id }) => doc_id)).toEqual([7, 7]);
 
   const dev = write('dev.jsonl', readFileSync(task, 'utf8').split('\n').slice(0, 2).join('\n'));
-  const second = await locmoe(...asked, '--samples', two, '--shots', '2', '--dev', dev, '--limit', '30');
+  const second = await locmoe(...asked, '--samples', two, '--shots', '2', '--dev', dev, '--limit', '8');
   expect(second.code, second.stderr).toBe(0);
-  expect(second.stdout).toMatch(
-    /30 questions, 2 shots\nthe first 30 of each file alone .*not for reporting\n/,
-  );
-  expect(second.stdout).toMatch(/^ {2}letter +\d+\.\d % +\d+\.\d % +30$/m);
-  expect(second.stdout).toMatch(/^ {2}small +10 /m);
+  expect(second.stdout).toMatch(/8 questions, 2 shots\nthe first 8 of each file alone .*not for reporting\n/);
+  expect(second.stdout).toMatch(/^ {2}letter +\d+\.\d % +\d+\.\d % +8$/m);
+  expect(second.stdout).toMatch(/^ {2}small +4 /m);
 
-  const compared = await locmoe('eval', '--compare', zero, two);
+  const compared = await runCommand('eval', '--compare', zero, two);
   expect(compared.code, compared.stderr).toBe(0);
   expect(compared.stdout).toMatch(
-    /^ {2}letter +acc +30 +\d+\.\d % +\d+\.\d % +-?\d+\.\d +-?\d+\.\d \.\. -?\d+\.\d /m,
+    /^ {2}letter +acc +8 +\d+\.\d % +\d+\.\d % +-?\d+\.\d +-?\d+\.\d \.\. -?\d+\.\d /m,
   );
-  expect(compared.stdout).toMatch(/without a partner: 20 of A, 0 of B\n60 pairs had different prompts/);
+  expect(compared.stdout).toMatch(/without a partner: 8 of A, 0 of B\n16 pairs had different prompts/);
   expect(readdirSync(folder).filter((name) => name.endsWith('.tmp'))).toEqual([]);
 });
 
@@ -138,7 +137,7 @@ describe('before all are answered', () => {
 
 it('scores the true continuation of held-out text among others, by domain', async () => {
   const samples = path.join(folder, 'cloze.jsonl');
-  const asked = ['--cloze', '--sequences', '32', '--seed', '3', '--samples', samples, '--json'];
+  const asked = ['--cloze', '--sequences', '4', '--seed', '3', '--samples', samples, '--json'];
   const { code, stdout, stderr } = await locmoe('eval', ...checkpoint, ...asked);
   expect(code, stderr).toBe(0);
   const { cloze } = JSON.parse(stdout);
@@ -147,20 +146,20 @@ it('scores the true continuation of held-out text among others, by domain', asyn
     chance: 0.25,
     continuationTokens: 8,
     seed: 3,
-    all: { acc: { n: 64 }, acc_mutual_info: { n: 64 } },
+    all: { acc: { n: 8 }, acc_mutual_info: { n: 8 } },
   });
   expect(
     cloze.domains.map(({ domain, acc }: { domain: string; acc: { n: number } }) => [domain, acc.n]),
   ).toEqual([
-    ['en', 32],
-    ['code', 32],
+    ['en', 4],
+    ['code', 4],
   ]);
   const right = readSamples(samples).filter(({ metrics }) => metrics.get('acc_mutual_info') === 1).length;
-  expect(cloze.all.acc_mutual_info.value).toBeCloseTo(right / 64, 12);
+  expect(cloze.all.acc_mutual_info.value).toBeCloseTo(right / 8, 12);
 });
 
 it('asks for a domain where there are several', async () => {
-  const nameless = await locmoe('eval', ...checkpoint, '--task', task);
+  const nameless = await runCommand('eval', ...checkpoint, '--task', task);
   expect(nameless).toMatchObject({ code: 2, stdout: '' });
   expect(nameless.stderr).toMatch(/--domain is missing: the model knows en, code/);
 });

@@ -1,13 +1,15 @@
-import { writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { readRecords } from '@locmoe/run-format';
 import OpenAI from 'openai';
-import { expect, it } from 'vitest';
+import { afterAll, beforeAll, expect, it } from 'vitest';
 import { openCheckpoint } from '../../src/checkpoint/checkpoint.js';
 import { mergedCheckpoint } from '../../src/checkpoint/merged.js';
 import { readSafetensorsHeader } from '../../src/checkpoint/safetensors.js';
 import { isOfPair } from '../../src/parameters/low-rank-pair.js';
-import { type Finished, Locmoe, lossCurve, newestRun, temporaryFolder, trainToTheEnd } from './support.js';
+import { runCommand } from '../run-command.js';
+import { Locmoe, lossCurve, newestRun, trainToTheEnd } from './support.js';
 
 const PAIRS: readonly (readonly [string, string])[] = [
   ['What is the capital of Brellin?', 'Oakhaven'],
@@ -15,46 +17,64 @@ const PAIRS: readonly (readonly [string, string])[] = [
   ['Which metal floats on the lake?', 'ferrine'],
   ['How many moons has Tarv?', 'seven'],
 ];
-const STEPS = 60;
+const STEPS = 50;
 /** Learns fast, by a schedule that does not depend on the number of steps. */
 const SETS = [
-  ...['train.learningRate=0.01', 'train.schedule=constant', 'train.warmupSteps=0', 'train.globalBatch=4'],
-  ...['train.earlyStop=null', 'train.validateEvery=100', 'train.checkpointEvery=100'],
-  ...['train.freeze=[layers.0]', 'data.sources.qa.instruct.validation=[qa.jsonl]'],
+  'train.learningRate=0.01',
+  'train.schedule=constant',
+  'train.warmupSteps=0',
+  'train.globalBatch=4',
+  'train.earlyStop=null',
+  'train.validateEvery=100',
+  'train.checkpointEvery=100',
+  'train.freeze=[layers.0]',
 ];
 
-it('a checkpoint is fine-tuned on questions and answers until it knows them, alike on every layout', async () => {
-  const folder = temporaryFolder();
-  const locmoe = (...args: readonly string[]): Promise<Finished> =>
-    new Locmoe(args, {}, undefined, folder).finished;
-  const origin = await trainToTheEnd({
-    folder,
-    nodes: 1,
-    workersPerNode: 1,
-    sets: ['data.domains=[en]', 'moe.expertGroups=1', 'train.steps=5', 'model.seqLen=96'],
-  });
-  const lines = PAIRS.map(([prompt, completion]) => JSON.stringify({ prompt, completion }));
-  writeFileSync(path.join(folder, 'qa.jsonl'), lines.join('\n'));
-  const start = ['train', '--instruct', 'qa.jsonl', '--init', origin];
-  const tune = async (workers: string, ...sets: string[]) => {
-    const args = [...SETS, ...sets].flatMap((set) => ['--set', set]);
-    const own = [...start, '--workers-per-node', workers, ...args, '--no-http', '--no-samples'];
-    const { code, stdout, stderr } = await locmoe(...own);
-    expect(code, stdout + stderr).toBe(0);
-    return { stdout, run: newestRun(folder) };
-  };
+const folder = mkdtempSync(path.join(tmpdir(), 'locmoe-fine-tune-'));
+const samples = path.join(folder, 'qa.jsonl');
+const QUIET = ['--no-http', '--no-samples'];
+let origin: string;
+beforeAll(async () => {
+  const sets = ['data.domains=[en]', 'moe.expertGroups=1', 'train.steps=1', 'model.seqLen=96'];
+  origin = await trainToTheEnd({ folder, nodes: 1, workersPerNode: 1, sets });
+  writeFileSync(samples, linesOf(PAIRS));
+});
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-  const tuned = await tune('1', `train.steps=${STEPS}`);
-  expect(tuned.stdout).toMatch(/^samples: 1 file, \S+ kB, as domain qa\nrecipe: 60 steps of 4 sequences/);
-  expect(tuned.stdout).toMatch(/^qa: 4 samples to train on in 2 sequences of 96 tokens \(\d+\S* % full\)$/m);
-  expect(tuned.stdout).toMatch(/^23,040 tokens seen, [\d,]+ of them in the loss: those of answers$/m);
-  const [first] = readRecords(path.join(tuned.run, 'metrics.ndjson')).filter(({ type }) => type === 'step');
+function linesOf(pairs: typeof PAIRS): string {
+  return pairs.map(([prompt, completion]) => JSON.stringify({ prompt, completion })).join('\n');
+}
+
+/** Starts `locmoe` where its runs and samples are. */
+const started = (...args: readonly string[]) => new Locmoe(args, {}, undefined, folder);
+
+async function train(...args: readonly string[]): Promise<{ readonly stdout: string; readonly run: string }> {
+  const { code, stdout, stderr } = await started('train', ...args, ...QUIET).finished;
+  expect(code, stdout + stderr).toBe(0);
+  return { stdout, run: newestRun(folder) };
+}
+
+function tune(workers: number, ...sets: readonly string[]) {
+  const validation = 'data.sources.qa.instruct.validation=[qa.jsonl]';
+  const options = [...SETS, validation, ...sets].flatMap((set) => ['--set', set]);
+  return train('--instruct', 'qa.jsonl', '--init', origin, '--workers-per-node', `${workers}`, ...options);
+}
+
+let tuned: string;
+
+it('a checkpoint is fine-tuned on questions and answers until it knows them, by command and over HTTP', async () => {
+  const { stdout, run } = await tune(1, `train.steps=${STEPS}`);
+  tuned = run;
+  expect(stdout).toMatch(/^samples: 1 file, \S+ kB, as domain qa\nrecipe: 50 steps of 4 sequences/);
+  expect(stdout).toMatch(/^qa: 4 samples to train on in 2 sequences of 96 tokens \(\d+\S* % full\)$/m);
+  expect(stdout).toMatch(/^19,200 tokens seen, [\d,]+ of them in the loss: those of answers$/m);
+  const [first] = readRecords(path.join(run, 'metrics.ndjson')).filter(({ type }) => type === 'step');
   expect(first).toMatchObject({ tokens: 384, answerTokens: expect.any(Number) });
-  const [[prompt, completion]] = PAIRS;
-  const asked = ['--prompt', prompt, '--temperature', '0', '--max-tokens', '20'];
-  expect((await locmoe('generate', '--checkpoint', tuned.run, ...asked)).stdout).toBe(`${completion}\n`);
+  const [[prompt, answer]] = PAIRS;
+  const options = ['--prompt', prompt, '--temperature', '0', '--max-tokens', '20'];
+  expect((await runCommand('generate', '--checkpoint', run, ...options)).stdout).toBe(`${answer}\n`);
 
-  const api = new Locmoe(['api', '--checkpoint', tuned.run, '--port', '0'], {}, undefined, folder);
+  const api = started('api', '--checkpoint', run, '--port', '0');
   const [, baseURL] = await api.until(/^api: (http:\S+)$/m);
   const client = new OpenAI({ baseURL, apiKey: 'none', maxRetries: 0 });
   const [{ id: model }] = (await client.models.list()).data;
@@ -65,64 +85,64 @@ it('a checkpoint is fine-tuned on questions and answers until it knows them, ali
   }
   api.interrupt();
   expect((await api.finished).code).toBe(0);
+});
 
-  const two = await tune('2', 'train.steps=3', 'train.microBatches=2');
-  const [curve, other] = [lossCurve(tuned.run), lossCurve(two.run)];
-  for (const step of [1, 2, 3]) expect(other.get(step)! / curve.get(step)!).toBeCloseTo(1, 4);
-  const [before, after] = [`${origin}/checkpoints/step-000005`, `${two.run}/checkpoints/step-000003`].map(
+it('two ranks tune alike, and what is frozen stays', async () => {
+  const { run } = await tune(2, 'train.steps=2', 'train.microBatches=2');
+  for (const step of [1, 2])
+    expect(lossCurve(run).get(step)! / lossCurve(tuned).get(step)!).toBeCloseTo(1, 4);
+  const [before, after] = [`${origin}/checkpoints/step-000001`, `${run}/checkpoints/step-000002`].map(
     openCheckpoint,
   );
   expect(after.read('layers.0.ffn.w_in')).toEqual(before.read('layers.0.ffn.w_in'));
   expect(after.read('query.ffn.w_in')).not.toEqual(before.read('query.ffn.w_in'));
+});
 
-  const resumed = await locmoe(
-    'train',
-    '--resume',
-    two.run,
-    '--set',
-    'train.steps=4',
-    '--no-http',
-    '--no-samples',
+it('low-rank pairs are tuned, gone on from, merged into an export, and refused at another rank', async () => {
+  const { stdout, run } = await tune(
+    1,
+    'train.steps=1',
+    'train.lora={rank: 4, on: [attention, experts]}',
+    'train.freeze=[]',
   );
-  expect(resumed.code, resumed.stderr).toBe(0);
-  expect([...lossCurve(two.run).keys()]).toEqual([1, 2, 3, 4]);
-
-  const lora = ['train.lora={rank: 4, on: [attention, experts]}', 'train.freeze=[]'];
-  const pairs = await tune('2', 'train.steps=3', ...lora);
-  expect(pairs.stdout).toMatch(
+  expect(stdout).toMatch(
     /^trained: [\d,]+ of [\d,]+ parameters of a rank \([\d.]+ %\), with gradients and moments of [\d.]+ kB$/m,
   );
-  const [onward, exported] = await Promise.all([
-    locmoe('train', '--resume', pairs.run, '--set', 'train.steps=4', '--no-http', '--no-samples'),
-    locmoe('export', '--checkpoint', pairs.run, '--to', 'huggingface', '--output', 'exported'),
-  ]);
-  expect([onward.code, exported.code], onward.stderr + exported.stderr).toEqual([0, 0]);
-  const [base, merged] = [before, mergedCheckpoint(openCheckpoint(`${pairs.run}/checkpoints/step-000003`))];
-  const { tensors } = readSafetensorsHeader(path.join(folder, 'exported', 'model.safetensors'));
+  await train('--resume', run, '--set', 'train.steps=2');
+  expect([...lossCurve(run).keys()]).toEqual([1, 2]);
+
+  const output = path.join(folder, 'exported');
+  const exported = await runCommand('export', '--checkpoint', run, '--to', 'huggingface', '--output', output);
+  expect(exported).toMatchObject({ code: 0, stderr: '' });
+  const { tensors } = readSafetensorsHeader(path.join(output, 'model.safetensors'));
   expect([...tensors.keys()].filter(isOfPair)).toEqual([]);
+  const base = openCheckpoint(`${origin}/checkpoints/step-000001`);
+  const merged = mergedCheckpoint(openCheckpoint(`${run}/checkpoints/step-000002`));
   expect(merged.read('layers.0.ffn.w_in')).toEqual(base.read('layers.0.ffn.w_in'));
   expect(merged.read('layers.0.attn.qkv')).not.toEqual(base.read('layers.0.attn.qkv'));
 
-  writeFileSync(path.join(folder, 'bad.jsonl'), `${lines[0]}\n{"prompt": "a", "completion": ""}\n`);
-  const refusals: readonly (readonly [string[], RegExp])[] = [
+  const another = ['--resume', run, '--set', 'train.steps=50', '--set', 'train.lora.rank=8'];
+  const refused = await runCommand('train', ...another, '--data-dir', path.join(folder, 'data'));
+  expect(refused.code).toBe(2);
+  expect(refused.stderr.trimEnd()).toMatch(
+    /: train\.lora is \{"rank":4,\S+\} there and \{"rank":8,\S+\} in this run$/,
+  );
+});
+
+it('samples and settings that cannot be used are refused by name, and the recipe is printed', async () => {
+  const bad = path.join(folder, 'bad.jsonl');
+  writeFileSync(bad, `${linesOf(PAIRS.slice(0, 1))}\n{"prompt": "a", "completion": ""}\n`);
+  const refusals = [
+    [['--instruct', bad], /^locmoe: \S+bad\.jsonl:2 completion: is empty$/],
     [
-      ['train', '--instruct', 'bad.jsonl', '--init', origin],
-      /^locmoe: \S+bad\.jsonl:2 completion: is empty$/,
-    ],
-    [
-      ['train', '--resume', pairs.run, '--set', 'train.steps=50', '--set', 'train.lora.rank=8'],
-      /: train\.lora is \{"rank":4,\S+\} there and \{"rank":8,\S+\} in this run$/,
-    ],
-    [
-      [...start, '--set', 'train.freeze=[embedding]'],
+      ['--instruct', samples, '--set', 'train.freeze=[embedding]'],
       /^locmoe: train\.freeze: "embedding" names no parameter; /,
     ],
-  ];
-  const refused = await Promise.all(refusals.map(([args]) => locmoe(...args)));
-  refusals.forEach(([, message], i) => {
-    expect(refused[i].code).toBe(2);
-    expect(refused[i].stderr.trimEnd()).toMatch(message);
-  });
-  const printed = await locmoe(...start, '--print-config');
+  ] as const;
+  for (const [args, message] of refusals) {
+    const { code, stderr } = await runCommand('train', '--init', origin, ...args);
+    expect([code, stderr.trimEnd()]).toEqual([2, expect.stringMatching(message)]);
+  }
+  const printed = await runCommand('train', '--init', origin, '--instruct', samples, '--print-config');
   expect(printed.stdout).toMatch(/^# Made by --instruct for 1 file[\s\S]*instruct:/);
 });

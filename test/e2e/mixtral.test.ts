@@ -1,96 +1,127 @@
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { type MetricsRecordOf, readRecords } from '@locmoe/run-format';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { DATA_DIR, locmoe, lossCurve, temporaryFolder, trainToTheEnd } from './support.js';
+import { type Ran, runCommand } from '../run-command.js';
+import { DATA_DIR, type Finished, locmoe, lossCurve, newestRun, trainToTheEnd } from './support.js';
 
-// The family by commands. test/worker/layouts.test.ts holds it to the layout law.
+// The family, and the sub-model of a domain, by commands on one rank. test/worker/layouts.test.ts holds the family to the
+// layout law, and packages/export/test/sub-model.test.ts every router to the logits of the whole model.
 
-const OPTIONS = {
-  nodes: 2,
-  workersPerNode: 1,
-  sets: [
-    'model.family=mixtral',
-    'model.numKeyValueHeads=1',
-    'moe.expertsPerToken=2',
-    'train.steps=20',
-    'train.checkpointEvery=10',
-  ],
-};
+const STEPS = 12;
 const folder = mkdtempSync(path.join(tmpdir(), 'locmoe-mixtral-'));
+const part = path.join(folder, 'code');
+const data = ['--data-dir', DATA_DIR];
 let run: string;
 beforeAll(async () => {
-  run = await trainToTheEnd({ folder, ...OPTIONS });
+  const family = ['model.family=mixtral', 'model.numKeyValueHeads=1', 'moe.expertsPerToken=2'];
+  run = await trainToTheEnd({
+    folder,
+    nodes: 1,
+    workersPerNode: 1,
+    sets: [...family, `train.steps=${STEPS}`],
+  });
+  const cut = ['--checkpoint', run, '--sub-model', '--domain', 'code', '--output', part];
+  expect(done(await runCommand('export', ...cut))).toMatch(
+    /domain code: 2 of 4 experts in each sparse layer, [\d,]+ of [\d,]+ parameters/,
+  );
 });
-
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
+function done({ code, stdout, stderr }: Ran | Finished): string {
+  expect(code, stdout + stderr).toBe(0);
+  return stdout;
+}
+
+function refused({ code, stderr }: Ran, pattern: RegExp): void {
+  expect(code).toBe(2);
+  expect(stderr).toMatch(pattern);
+  expect(stderr.trimEnd()).not.toContain('\n');
+}
+
+interface DomainLoss {
+  readonly domain: string;
+  readonly loss: number;
+}
+
 /** Losses by domain of each validation. */
-function validationsOf(directory: string): { readonly domain: string; readonly loss: number }[][] {
-  const lines = readFileSync(path.join(directory, 'metrics.ndjson'), 'utf8').trim().split('\n');
-  return lines
-    .map((line) => JSON.parse(line))
-    .filter(({ type }) => type === 'validation')
+function validationsOf(directory: string): (readonly DomainLoss[])[] {
+  const isValidation = (record: { type: string }): record is MetricsRecordOf<'validation'> =>
+    record.type === 'validation';
+  return readRecords(path.join(directory, 'metrics.ndjson'))
+    .filter(isValidation)
     .map(({ domains }) => domains);
 }
 
-it('learns, and goes on from a checkpoint to the same end, to the bit', async () => {
+async function lossesOf(checkpoint: string): Promise<readonly DomainLoss[]> {
+  return JSON.parse(done(await runCommand('eval', '--checkpoint', checkpoint, ...data, '--json'))).domains;
+}
+
+const generate = (checkpoint: string, domain: string) =>
+  runCommand(
+    'generate',
+    '--checkpoint', checkpoint, '--domain', domain, '--prompt', 'The state',
+    '--temperature', '0', '--max-tokens', '12',
+  );
+
+/** Trains for one step from the weights of a folder. @returns the run */
+async function trainedFrom(weights: string): Promise<string> {
+  const of = mkdtempSync(path.join(folder, 'from-'));
+  const sets = ['data.domains=[code]', 'data.maxBytesPerDomain=100000', 'train.steps=1', 'train.globalBatch=8'];
+  done(
+    await locmoe(
+      'train', '--init', weights, '--runs-dir', path.join(of, 'runs'), ...data, '--workers-per-node', '1',
+      ...['--no-samples', ...sets.flatMap((set) => ['--set', set])],
+    ),
+  );
+  return newestRun(of);
+}
+
+it('learns, and has the loss of the last validation, of which the sub-model of a domain has its part', async () => {
   const curve = lossCurve(run);
-  expect(curve.get(20)!).toBeLessThan(curve.get(1)! - 0.5);
-  const resume = path.join(run, 'checkpoints/step-000010');
-  const forked = await trainToTheEnd({ folder: temporaryFolder(), ...OPTIONS, resume, more: ['--fork'] });
-  expect([...lossCurve(forked)]).toEqual([...curve].slice(10));
+  expect(curve.get(STEPS)!).toBeLessThan(curve.get(1)! - 0.3);
+  const validated = validationsOf(run).at(-1)!;
+  const whole = await lossesOf(run);
+  expect(whole.map(({ domain }) => domain)).toEqual(['en', 'code']);
+  for (const [i, { loss }] of whole.entries()) expect(loss).toBeCloseTo(validated[i]!.loss, 4);
+  const [ofPart] = await lossesOf(part);
+  expect(ofPart).toMatchObject({ domain: 'code', loss: expect.closeTo(whole[1]!.loss, 5) });
 });
 
-it('generates, and has the loss of the last validation', async () => {
-  const text = await locmoe('generate', '--checkpoint', run, '--domain', 'en', '--prompt', 'The state');
-  expect(text.code, text.stderr).toBe(0);
-  expect(text.stdout).toMatch(/^The state[\s\S]{20}/);
-  const domains = validationsOf(run).at(-1)!;
-  const evaluated = await locmoe('eval', '--checkpoint', run);
-  expect(evaluated.code, evaluated.stderr).toBe(0);
-  expect(domains).toHaveLength(2);
-  for (const { domain, loss } of domains)
-    expect(Number(new RegExp(`${domain} +([\\d.]+)`).exec(evaluated.stdout)![1])).toBeCloseTo(loss, 3);
+it('generates, and the sub-model the same for its domain alone', async () => {
+  const text = done(await generate(run, 'code'));
+  expect(text).toMatch(/^The state[\s\S]{5}/);
+  expect(done(await generate(part, 'code'))).toBe(text);
+  refused(await generate(part, 'en'), /^locmoe: --domain en: the model knows code$/m);
 });
 
-it('goes on alike as the part that one domain uses', async () => {
-  const part = path.join(folder, 'part');
-  const made = await locmoe(
-    ...['export', '--checkpoint', run, '--sub-model', '--domain', 'en', '--output', part],
-  );
-  expect(made.code, made.stderr).toBe(0);
-  const textOf = async (checkpoint: string) => {
-    const options = ['--domain', 'en', '--prompt', 'The state', '--temperature', '0', '--max-tokens', '12'];
-    const { code, stdout, stderr } = await locmoe('generate', '--checkpoint', checkpoint, ...options);
-    expect(code, stderr).toBe(0);
-    return stdout;
-  };
-  expect(await textOf(part)).toBe(await textOf(run));
-});
-
-it('goes on from the HuggingFace folder that the part becomes, with its loss', async () => {
+it('goes on from the sub-model, and from the HuggingFace folder that it becomes, with its loss', async () => {
   const published = path.join(folder, 'published');
-  const made = await locmoe(
-    ...['export', '--checkpoint', path.join(folder, 'part'), '--to', 'huggingface', '--output', published],
-  );
-  expect(made.code, made.stderr).toBe(0);
-  const evaluated = await locmoe('eval', '--checkpoint', path.join(folder, 'part'), '--json');
-  const [{ loss }] = JSON.parse(evaluated.stdout).domains;
-
-  const runs = path.join(folder, 'from-huggingface');
-  const sets = ['data.domains=[en]', 'data.maxBytesPerDomain=100000', 'train.steps=2', 'train.globalBatch=8'];
-  const { code, stdout, stderr } = await locmoe(
-    ...['train', '--init', published, '--runs-dir', runs, '--data-dir', DATA_DIR, '--workers-per-node', '2'],
-    ...sets.flatMap((set) => ['--set', set]),
-  );
-  expect(code, stdout + stderr).toBe(0);
-  expect(validationsOf(path.join(runs, readdirSync(runs)[0]!))[0]![0]!.loss).toBeCloseTo(loss, 4);
+  done(await runCommand('export', '--checkpoint', part, '--to', 'huggingface', '--output', published));
+  const [{ loss }] = await lossesOf(part);
+  const runs = [await trainedFrom(published), await trainedFrom(part)];
+  for (const each of runs) expect(validationsOf(each)[0]![0]!.loss).toBeCloseTo(loss, 3);
+  const { moe } = JSON.parse(readFileSync(path.join(runs[1]!, 'config.json'), 'utf8'));
+  expect(moe.subModel).toEqual({ domain: 'code', domains: ['en', 'code'] });
 });
 
-it.each(['onnx', 'web'])('is refused by an export to %s', async (target) => {
+it('a sub-model is neither trained on another domain nor resumed', async () => {
+  const training = ['--runs-dir', path.join(folder, 'runs'), ...data, '--no-samples'];
+  refused(
+    await runCommand('train', ...training, '--init', part, '--set', 'data.domains=[en]'),
+    /data\.domains: en: this is the sub-model of code, without the experts of other domains/,
+  );
+  refused(
+    await runCommand('train', ...training, '--resume', part, '--set', 'train.steps=6'),
+    /has weights alone, so no run can go on from it; start one with them: --init$/m,
+  );
+});
+
+it.each(['onnx', 'web'])('the family is refused by an export to %s', async (target) => {
   const output = path.join(folder, target);
-  const { code, stderr } = await locmoe('export', '--checkpoint', run, '--to', target, '--output', output);
-  expect(code).toBe(2);
-  expect(stderr).toMatch(/^locmoe: --to \w+: export of the family mixtral is not there yet[^\n]*\n$/);
+  refused(
+    await runCommand('export', '--checkpoint', run, '--to', target, '--output', output),
+    /^locmoe: --to \w+: export of the family mixtral is not there yet[^\n]*\n$/,
+  );
 });
