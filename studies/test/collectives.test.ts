@@ -9,7 +9,6 @@ import {
   spreadOf,
 } from '../../packages/bench/src/collectives/measurements.js';
 import { figuresOf, geometricMean } from '../collectives/figures.js';
-import { pageOf } from './support.js';
 
 /** A measurement with an invented time. */
 function row(system: System, collective: Collective, layout: string, bytes: number, ms: number): ExchangeRow {
@@ -71,8 +70,8 @@ const MEASURED: Measurements = {
     row('locmoe', 'all-to-all', '4x4', bytes, [1, 1][i]!),
   ]),
   streams: [
-    ...[stream('memcpy', 9000), stream('tcp-onread', 3000), stream('http2-4', 800), stream('http2-16', 1000)],
-    ...[stream('grpc', 2100), stream('grpc-tls', 1050)],
+    stream('memcpy', 9000), stream('tcp-onread', 3000), stream('http2-4', 800), stream('http2-16', 1000),
+    stream('grpc', 2100), stream('grpc-tls', 1050),
   ],
   overlap: [
     ['experts alone', 10],
@@ -113,23 +112,4 @@ it('has a geometric mean only if all are known', () => {
   expect(geometricMean([2, 8])).toBeCloseTo(4);
   expect(geometricMean([2, null])).toBeNull();
   expect(geometricMean([])).toBeNull();
-});
-
-describe('collectives.md', () => {
-  it('shows every system, and how a peer was started', async () => {
-    const text = await pageOf('collectives', figuresOf(MEASURED));
-    expect(text).toContain('| **locmoe 1x4** | 4 | 256 KiB | 2 (1.8 to 2.2) |');
-    expect(text).toMatch(/\| OpenMPI, shared memory \| 4 \| 1 MiB \| 2 .* \| `--bind-to none` \|/);
-    expect(text).toContain('by bytes | 4 MiB: 1, 16 MiB: 2, 64 MiB: 4 |');
-    expect(text).toContain('| 1 KiB | 4 (3.6 to 4.4) | 1 (0.9 to 1.1) | 4 |');
-    expect(text).toContain('| 2x2 | 1 MiB | 0.5 | 8 | 8 | 200 | 80 |');
-    expect(text).toContain('- gloo: PyTorch 2.6');
-  });
-
-  it('leaves out what was not measured', async () => {
-    const text = await pageOf('collectives', figuresOf(NOTHING));
-    expect(text).not.toContain('## All-to-all');
-    expect(text).not.toContain('## Hierarchical');
-    expect(text).not.toContain('## Pictures');
-  });
 });

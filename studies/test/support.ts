@@ -1,4 +1,4 @@
-import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -29,13 +29,6 @@ export async function callStudy(name: string, ...args: readonly string[]): Promi
     log.mockRestore();
     process.exitCode = undefined;
   }
-}
-
-/** Writes page and pictures of these figures into `out`, from JSON as a user does. @returns the page */
-export async function pageOf(name: string, figures: object, out = temporaryFolder()): Promise<string> {
-  writeFileSync(path.join(out, `${name}.json`), JSON.stringify({ ...figures, ...MADE }));
-  await callStudy(name, '--report', '--out', out);
-  return readFileSync(path.join(out, `${name}.md`), 'utf8');
 }
 
 /** Copies what a study has in docs/results that its page is made of: the JSON or its runs, and the section that people wrote. */

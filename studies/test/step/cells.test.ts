@@ -9,22 +9,6 @@ describe('settingsOf', () => {
   const configOf = (cell: Cell, steps: number, sets: readonly string[]) =>
     loadConfig('small', { sets: [...settingsOf(cell, 'small', sets), ...lengthSettings(steps)] });
 
-  it('is the recipe without what the peer has no counterpart of', () => {
-    const { model, moe, train, cluster, data } = configOf(SMALL, 20, []);
-    expect(model).toMatchObject({
-      dModel: 256,
-      numHeads: 8,
-      dFeedForward: 1024,
-      seqLen: 128,
-      vocabSize: 4096,
-    });
-    expect(model).toMatchObject({ numDenseLayers: 2, numSparseLayers: 2, queryLayer: false });
-    expect(moe).toMatchObject({ numExperts: 8, router: 'switch', expertGroups: 1, capacityFactor: 1.25 });
-    expect(train).toMatchObject({ steps: 20, globalBatch: 32 });
-    expect(cluster).toMatchObject({ nodes: 2, workersPerNode: 2 });
-    expect(data.placement).toBe('mixed');
-  });
-
   it('keeps the batch of a rank on every layout, and doubles the width of medium', () => {
     const cell: Cell = { model: 'medium', layout: '2x1', sweep: null };
     const { model, train } = configOf(cell, 8, ['train.clipNorm=0.5']);

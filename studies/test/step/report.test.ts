@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { loadConfig } from 'locmoe/internal/config/resolve';
 import { describe, expect, it } from 'vitest';
@@ -38,7 +38,7 @@ const measured = {
   peer: { python: '/usr/bin/python3', version: '2.6.0', kernels: 'SkylakeX' },
 };
 
-it('writes figures, tables and pictures, and keeps what people wrote', async () => {
+it('writes figures and tables, and keeps what people wrote', async () => {
   const figures = figuresOf(measured);
   const float32 = {
     tokensPerS: 9091,
@@ -75,21 +75,8 @@ it('writes figures, tables and pictures, and keeps what people wrote', async () 
   expect(markdown).toMatch(
     /\| EPYC 1-2-3 \| 2026-11-29 \| avx2 \| L2 512K \| SkylakeX \| 200 \| 1\.50x, 3\.00x \|.*\n\| EPYC \| 2026-11-28 \|.*\| 100 \|/,
   );
-  expect(markdown).toContain('**200 GFLOP/s**');
   expect(markdown).toContain('| 2x2 | locmoe | 9,091 (7,692 to 10,000) | 1.50x | 110 (100 to 130) | 0.75 |');
-  expect(markdown).toContain('| 2x2 | locmoe (locmoe-plus) |');
   expect(markdown).toContain('| small-2x2 | 3 | 30 | 2.0e-6 | 4.0e-3 |');
-  expect(markdown).toContain('| sequence | 256 | 110 (100 to 130) | 165 (150 to 195) | 1.50x |');
-  expect(markdown).toContain('PyTorch 2.6.0 with Gloo');
-
-  const pictures = readdirSync(out).filter((name) => name.endsWith('.svg'));
-  expect(pictures).toEqual(['step-parts.svg', 'step-ranks.svg', 'step-sizes.svg']);
-  for (const picture of pictures) {
-    expect(markdown).toContain(`](${picture})`);
-    const svg = readFileSync(path.join(out, picture), 'utf8');
-    expect(svg).toMatch(/^<svg [\s\S]*PyTorch[\s\S]*<\/svg>\n$/);
-    expect(svg).not.toMatch(/NaN|undefined|Infinity/);
-  }
 
   writeFileSync(path.join(out, 'step.md'), markdown.replace('_Nothing written yet._', 'Two cores bound it.'));
   expect(await page()).toContain('Two cores bound it.');
