@@ -7,8 +7,13 @@ import { EXIT } from 'locmoe/internal/errors';
 import { measureParts } from '../packages/bench/src/measure-parts.js';
 
 const study = (name: string, ...more: readonly string[]) => [
-  '--conditions=source', '--import', 'tsx', fileURLToPath(new URL('run.ts', import.meta.url)),
-  name, '--anew', ...more,
+  '--conditions=source',
+  '--import',
+  'tsx',
+  fileURLToPath(new URL('run.ts', import.meta.url)),
+  name,
+  '--anew',
+  ...more,
 ];
 
 /**

@@ -106,8 +106,13 @@ function agentTable(all: readonly ExchangeRow[]): string {
   const mib = (bytes: number) => digits(bytes / 2 ** 20);
   return tableOf(
     [
-      'layout', 'bytes a pair', 'CPU (s/GB)', 'between nodes (MiB)', 'segments (MiB)',
-      'agents at most (MiB)', 'at the start (MiB)',
+      'layout',
+      'bytes a pair',
+      'CPU (s/GB)',
+      'between nodes (MiB)',
+      'segments (MiB)',
+      'agents at most (MiB)',
+      'at the start (MiB)',
     ],
     all.flatMap(({ collective, layout, bytes, agents }) =>
       collective !== 'all-to-all' || agents === null || layoutOf(layout).numNodes === 1

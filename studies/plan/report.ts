@@ -49,8 +49,12 @@ export function reportOf({ config, steps, rounds, checks, profile, device }: Fig
       cores: profile.cores,
       checks: table([
         [
-          'layout', 'predicted (ms)', 'measured (ms)', 'error',
-          'to other nodes, predicted (MB)', 'measured (MB)',
+          'layout',
+          'predicted (ms)',
+          'measured (ms)',
+          'error',
+          'to other nodes, predicted (MB)',
+          'measured (MB)',
         ],
         ...checks.map((row) => [
           row.layout,

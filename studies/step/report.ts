@@ -93,8 +93,15 @@ function processorTable(machines: readonly MachineFigures[]): string {
 function speedTable(cells: readonly CellFigures[]): string {
   return table([
     [
-      'nodes x workers', 'program', 'tokens/s', 'of PyTorch', 'step (ms)', 'choices kept',
-      'share of the limit', 'peak memory (MB)', 'of PyTorch',
+      'nodes x workers',
+      'program',
+      'tokens/s',
+      'of PyTorch',
+      'step (ms)',
+      'choices kept',
+      'share of the limit',
+      'peak memory (MB)',
+      'of PyTorch',
     ],
     ...cells.flatMap((figures) =>
       programsIn(figures).map(([program, of]) => [
@@ -117,7 +124,9 @@ function partsTable(figures: CellFigures): string {
     [
       'program',
       ...PARTS.map(labelOfPart),
-      'garbage collection', 'share of the optimizer', 'share of communication',
+      'garbage collection',
+      'share of the optimizer',
+      'share of communication',
     ],
     ...programsIn(figures).map(([program, of]) => [
       PROGRAM_LABELS[program],

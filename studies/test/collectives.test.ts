@@ -70,8 +70,12 @@ const MEASURED: Measurements = {
     row('locmoe', 'all-to-all', '4x4', bytes, [1, 1][i]!),
   ]),
   streams: [
-    stream('memcpy', 9000), stream('tcp-onread', 3000), stream('http2-4', 800), stream('http2-16', 1000),
-    stream('grpc', 2100), stream('grpc-tls', 1050),
+    stream('memcpy', 9000),
+    stream('tcp-onread', 3000),
+    stream('http2-4', 800),
+    stream('http2-16', 1000),
+    stream('grpc', 2100),
+    stream('grpc-tls', 1050),
   ],
   overlap: [
     ['experts alone', 10],

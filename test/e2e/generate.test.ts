@@ -71,8 +71,17 @@ it('a training with the tokenizer of another model is judged and gone on with by
   const evaluated = await locmoe('eval', '--checkpoint', run, '--data-dir', dataDir, '--json');
   expect(evaluated.code, evaluated.stderr).toBe(0);
   const resumed = await locmoe(
-    'train', '--resume', first, '--fork', '--set', 'train.steps=6', '--no-samples',
-    '--runs-dir', path.join(folder, 'forks'), '--data-dir', dataDir,
+    'train',
+    '--resume',
+    first,
+    '--fork',
+    '--set',
+    'train.steps=6',
+    '--no-samples',
+    '--runs-dir',
+    path.join(folder, 'forks'),
+    '--data-dir',
+    dataDir,
   );
   expect(resumed.code, resumed.stderr).toBe(0);
 });

@@ -61,17 +61,37 @@ async function lossesOf(checkpoint: string): Promise<readonly DomainLoss[]> {
 const generate = (checkpoint: string, domain: string) =>
   runCommand(
     'generate',
-    '--checkpoint', checkpoint, '--domain', domain, '--prompt', 'The state',
-    '--temperature', '0', '--max-tokens', '12',
+    '--checkpoint',
+    checkpoint,
+    '--domain',
+    domain,
+    '--prompt',
+    'The state',
+    '--temperature',
+    '0',
+    '--max-tokens',
+    '12',
   );
 
 /** Trains for one step from the weights of a folder. @returns the run */
 async function trainedFrom(weights: string): Promise<string> {
   const of = mkdtempSync(path.join(folder, 'from-'));
-  const sets = ['data.domains=[code]', 'data.maxBytesPerDomain=100000', 'train.steps=1', 'train.globalBatch=8'];
+  const sets = [
+    'data.domains=[code]',
+    'data.maxBytesPerDomain=100000',
+    'train.steps=1',
+    'train.globalBatch=8',
+  ];
   done(
     await locmoe(
-      'train', '--init', weights, '--runs-dir', path.join(of, 'runs'), ...data, '--workers-per-node', '1',
+      'train',
+      '--init',
+      weights,
+      '--runs-dir',
+      path.join(of, 'runs'),
+      ...data,
+      '--workers-per-node',
+      '1',
       ...['--no-samples', ...sets.flatMap((set) => ['--set', set])],
     ),
   );

@@ -30,8 +30,12 @@ it('trains every run once, whatever is done at once, and looks at the test text 
   const runs = [...readRuns(folder).values()];
   const shown = runs.map(({ arm, kind, seed, test }) => `${arm} ${kind} ${seed} ${test !== null}`);
   expect(shown.sort()).toEqual([
-    'dense quality 1 false', 'hash quality 11 true', 'hash time 11 false',
-    'own quality 11 true', 'own time 11 false', 'switch quality 1 false',
+    'dense quality 1 false',
+    'hash quality 11 true',
+    'hash time 11 false',
+    'own quality 11 true',
+    'own time 11 false',
+    'switch quality 1 false',
   ]);
   const { test, curve, tokensPerExpert } = runs.find(({ arm, test }) => arm === 'own' && test !== null)!;
   // Two domains of three sequences of 32 tokens, and other ones than the validation's.

@@ -15,9 +15,18 @@ const names = (jobs: ReturnType<typeof jobsOf>) =>
 describe('jobsOf', () => {
   it('makes quality before time, arms in turn, and the arm that begins rotates', () => {
     expect(names(jobsOf(cells, EVERYTHING))).toEqual([
-      'quality dense 1', 'quality switch 1', 'quality switch 2', 'quality dense 2',
-      'quality hash 11', 'quality own 11', 'quality own 12', 'quality hash 12',
-      'time hash 11', 'time own 11', 'time own 12', 'time hash 12',
+      'quality dense 1',
+      'quality switch 1',
+      'quality switch 2',
+      'quality dense 2',
+      'quality hash 11',
+      'quality own 11',
+      'quality own 12',
+      'quality hash 12',
+      'time hash 11',
+      'time own 11',
+      'time own 12',
+      'time hash 12',
     ]);
   });
 

@@ -82,7 +82,11 @@ describe('contrastsOf', () => {
 it('stepsToReach goes between validations by the straight line of the loss', () => {
   const curve = [4, 3, 2].map((loss, i) => ({ step: 10 * (i + 1), loss, domains: {} }));
   expect([5, 4, 3.25, 2, 1.9].map((loss) => stepsToReach(curve, loss))).toEqual([
-    10, 10, 17.5, 30, Number.POSITIVE_INFINITY,
+    10,
+    10,
+    17.5,
+    30,
+    Number.POSITIVE_INFINITY,
   ]);
 });
 

@@ -12,9 +12,19 @@ describe('scopeOf', () => {
   it('has everything if nothing is named, the cells of step.json first', () => {
     const { cells, withLocmoePlus } = scopeOf([]);
     expect(cells.map(cellId)).toEqual([
-      'small-2x2', 'medium-2x2', 'small-2x1', 'medium-2x1', 'small-1x1', 'medium-1x1',
-      'small-2x2-width-x0.5', 'small-2x2-experts-x0.5', 'small-2x2-experts-x2',
-      'small-2x2-sequence-x0.5', 'small-2x2-sequence-x2', 'small-2x2-batch-x0.5', 'small-2x2-batch-x2',
+      'small-2x2',
+      'medium-2x2',
+      'small-2x1',
+      'medium-2x1',
+      'small-1x1',
+      'medium-1x1',
+      'small-2x2-width-x0.5',
+      'small-2x2-experts-x0.5',
+      'small-2x2-experts-x2',
+      'small-2x2-sequence-x0.5',
+      'small-2x2-sequence-x2',
+      'small-2x2-batch-x0.5',
+      'small-2x2-batch-x2',
     ]);
     expect(withLocmoePlus).toBe(true);
   });
