@@ -213,9 +213,9 @@ describe('what no class computes is refused by its field', () => {
     );
   });
 
-  it('moe.tableAfter 9', () => {
+  it('moe.tableAfter 4', () => {
     const voted = trained({ moe: { ...TOP_2, expertsPerToken: 1, tableAfter: 4 } });
-    expect(() => publishedModel(voted)).toThrow('moe.tableAfter 9 cannot be exported');
+    expect(() => publishedModel(voted)).toThrow('moe.tableAfter 4 cannot be exported');
   });
 });
 
