@@ -29,7 +29,6 @@ const WITH_PROCESSES = [
     'model/dispatch/dispatchers',
     'ops/kernels/{onednn/process-end,tensorflow/compiled}',
     'plan/command',
-    'routes/agreement',
     'run/run-lock',
     'web',
     'worker/{layouts,long-run,micro-batch-memory,save-ranks,skipped-steps}',
@@ -41,13 +40,18 @@ const WITH_PROCESSES = [
  * studies.
  */
 const LONG = [
-  ...files('collectives/overlap', 'e2e/{package,soak,tutorials}', 'plan/calibrate', 'worker/long-run'),
+  ...files('collectives/overlap', 'e2e/{package,site,soak,tutorials}', 'plan/calibrate', 'worker/long-run'),
   'studies/test/e2e/*.test.ts',
 ];
 const LEFT_OUT = NIGHTLY ? [] : LONG;
 
 /** What is tested with TensorFlow's kernels too, or alone: what the planner counts are its operations. */
-const ON_TENSORFLOW = files('ops/*', 'ops/kernels/tensorflow/*', 'model/*', 'plan/work');
+const ON_TENSORFLOW = files(
+  'ops/*',
+  'ops/kernels/tensorflow/*',
+  'model/{language-model,moe-layer}',
+  'plan/work',
+);
 const ON_TENSORFLOW_ALONE = files('plan/work');
 
 /** What computes otherwise without AVX-512. */

@@ -34,7 +34,10 @@ describe('a session', () => {
   it('says which member of which run it speaks for', () => {
     const { metadata } = coordinator.sessions[0];
     expect(['run-id', 'generation', 'node', 'data-address'].map((name) => metadata.get(name)[0])).toEqual([
-      ...['run-a', '3', '1', '127.0.0.1:9'],
+      'run-a',
+      '3',
+      '1',
+      '127.0.0.1:9',
     ]);
   });
 

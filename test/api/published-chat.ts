@@ -32,8 +32,12 @@ export const LLAMA_3 = {
 {% if add_generation_prompt %}{{ '<|start_header_id|>assistant<|end_header_id|>\n\n' }}{% endif %}`,
 };
 const SPECIAL = [
-  ...['<|im_start|>', '<|im_end|>', '<|begin_of_text|>'],
-  ...['<|start_header_id|>', '<|end_header_id|>', '<|eot_id|>'],
+  '<|im_start|>',
+  '<|im_end|>',
+  '<|begin_of_text|>',
+  '<|start_header_id|>',
+  '<|end_header_id|>',
+  '<|eot_id|>',
 ];
 const NUM_ORDINARY = 280;
 const VOCABULARY = NUM_ORDINARY + SPECIAL.length;

@@ -9,8 +9,22 @@ it('bench place trains, places and goes on: bytes are as predicted, and fewer wh
   writeFileSync(config, MICRO.replace('globalBatch: 8', 'globalBatch: 16'));
   const work = path.join(folder, 'work');
   const { code, stdout, stderr } = await locmoe(
-    ...['bench', 'place', '--config', config, '--layouts', '2x1', '--only', 'hash', '--steps', '12'],
-    ...['--set', 'moe.numExperts=8', '--work-dir', work, '--data-dir', DATA_DIR],
+    'bench',
+    'place',
+    '--config',
+    config,
+    '--layouts',
+    '2x1',
+    '--only',
+    'hash',
+    '--steps',
+    '12',
+    '--set',
+    'moe.numExperts=8',
+    '--work-dir',
+    work,
+    '--data-dir',
+    DATA_DIR,
   );
   expect(code, stdout + stderr).toBe(0);
   expect(stdout).toMatch(/^\[1\/1\] 2x1, hash$/m);

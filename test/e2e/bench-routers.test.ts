@@ -11,9 +11,23 @@ describe('bench routers', () => {
     const work = path.join(folder, 'work');
     const bench = (...more: readonly string[]) =>
       locmoe(
-        ...['bench', 'routers', '--config', config, '--set', 'moe.capacityFactor=1.1', '--steps', '2'],
-        ...['--set', 'cluster.nodes=2', '--set', 'cluster.workersPerNode=1'],
-        ...['--work-dir', work, '--data-dir', DATA_DIR, ...more],
+        'bench',
+        'routers',
+        '--config',
+        config,
+        '--set',
+        'moe.capacityFactor=1.1',
+        '--steps',
+        '2',
+        '--set',
+        'cluster.nodes=2',
+        '--set',
+        'cluster.workersPerNode=1',
+        '--work-dir',
+        work,
+        '--data-dir',
+        DATA_DIR,
+        ...more,
       );
     const first = await bench('--seeds', '1', '--only', 'switch,locmoe-plus');
     expect(first.code, first.stdout + first.stderr).toBe(0);

@@ -34,8 +34,17 @@ function microRecipe(folder: string): string {
 
 function benchArguments(folder: string, ...rest: string[]): string[] {
   return [
-    ...['bench', 'step', '--peer', 'torch', '--config', microRecipe(folder), '--data-dir', DATA_DIR],
-    ...['--work-dir', path.join(folder, 'work'), ...rest],
+    'bench',
+    'step',
+    '--peer',
+    'torch',
+    '--config',
+    microRecipe(folder),
+    '--data-dir',
+    DATA_DIR,
+    '--work-dir',
+    path.join(folder, 'work'),
+    ...rest,
   ];
 }
 

@@ -12,9 +12,19 @@ function launchArguments(folder: string, set = 'train.steps=100000'): string[] {
   writeFileSync(path.join(folder, 'micro.yaml'), MICRO);
   return [
     'launch',
-    ...['--config', path.join(folder, 'micro.yaml'), '--workers-per-node', '1', '--no-samples'],
-    ...['--listen', '127.0.0.1:0', '--runs-dir', path.join(folder, 'runs'), '--data-dir', DATA_DIR],
-    ...['--set', set],
+    '--config',
+    path.join(folder, 'micro.yaml'),
+    '--workers-per-node',
+    '1',
+    '--no-samples',
+    '--listen',
+    '127.0.0.1:0',
+    '--runs-dir',
+    path.join(folder, 'runs'),
+    '--data-dir',
+    DATA_DIR,
+    '--set',
+    set,
   ];
 }
 

@@ -95,7 +95,8 @@ async function trainedFrom(weights: string): Promise<string> {
       ...data,
       '--workers-per-node',
       '1',
-      ...['--no-samples', ...sets.flatMap((set) => ['--set', set])],
+      '--no-samples',
+      ...sets.flatMap((set) => ['--set', set]),
     ),
   );
   return newestRun(of);

@@ -9,8 +9,17 @@ const SEED = process.env.LOCMOE_SOAK_SEED ?? '1915';
 it('a run under random faults for a minute breaks no promise and ends with the loss of one without', async () => {
   const folder = temporaryFolder();
   const { code, stdout, stderr } = await locmoe(
-    ...['bench', 'recovery', '--only', 'soak', '--quick', '--seed', SEED],
-    ...['--work-dir', folder, '--data-dir', DATA_DIR],
+    'bench',
+    'recovery',
+    '--only',
+    'soak',
+    '--quick',
+    '--seed',
+    SEED,
+    '--work-dir',
+    folder,
+    '--data-dir',
+    DATA_DIR,
   );
   expect(code, `seed ${SEED}\n${stdout}${stderr}`).toBe(0);
   const { soak } = JSON.parse(readFileSync(path.join(folder, 'recovery.json'), 'utf8'));

@@ -13,7 +13,11 @@ const OVERLAPPED = { exchange: 'hierarchical', overlapDegree: 2 } as const;
 
 /** All but the experts of rank 1 in the lower of both layers. */
 const FROZEN = [
-  ...['embed', 'layers.0', 'layers.2', 'query', 'ln_final'],
+  'embed',
+  'layers.0',
+  'layers.2',
+  'query',
+  'ln_final',
   ...['ln_attn', 'attn', 'ln_ffn'].map((part) => `layers.1.${part}`),
   ...[...Array(32).keys()].filter((id) => id < 8 || id >= 16).map((id) => `layers.1.experts.${id}`),
 ];

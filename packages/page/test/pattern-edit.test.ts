@@ -13,7 +13,9 @@ it('takes patterns into a query, out of it, and away again', () => {
     '{run="a|>b"} !> `lost <_>` |> `say "<_>"` or `step <_>` |= "x" | json',
   );
   expect(['step <_>', 'lost <_>', 'x'].map((each) => patternUse(query, each))).toEqual([
-    ...['include', 'exclude', null],
+    'include',
+    'exclude',
+    null,
   ]);
   expect(change('step <_>', 'exclude')).toBe(
     '{run="a|>b"} !> `step <_>` !> `lost <_>` |> `say "<_>"` |= "x" | json',

@@ -66,10 +66,22 @@ describe('locmoe bench plan', () => {
     const { folder, file, calibration } = setUp();
     const out = path.join(folder, 'report');
     const { code, stdout, stderr } = await locmoe(
-      ...['bench', 'plan', '--quick', '--config', file, '--calibration', calibration],
+      'bench',
+      'plan',
+      '--quick',
+      '--config',
+      file,
+      '--calibration',
+      calibration,
       // What it keeps no plan can know.
-      ...['--set', 'moe.router=locmoe-plus'],
-      ...['--work-dir', path.join(folder, 'work'), '--out', out, '--data-dir', DATA_DIR],
+      '--set',
+      'moe.router=locmoe-plus',
+      '--work-dir',
+      path.join(folder, 'work'),
+      '--out',
+      out,
+      '--data-dir',
+      DATA_DIR,
     );
     expect(code, stdout + stderr).toBe(0);
     const { stepTimeErrorByLayout, machine, command } = JSON.parse(

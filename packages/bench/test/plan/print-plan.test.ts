@@ -35,8 +35,15 @@ describe('locmoe plan', () => {
     expect(text.stdout).not.toContain('extrapolation');
 
     const beyond = [
-      ...['--nodes', '8', '--workers-per-node', '2', '--shared-machine'],
-      ...['--set', 'moe.numExperts=16', '--set', 'train.globalBatch=16'],
+      '--nodes',
+      '8',
+      '--workers-per-node',
+      '2',
+      '--shared-machine',
+      '--set',
+      'moe.numExperts=16',
+      '--set',
+      'train.globalBatch=16',
     ];
     const notes = [
       'costs of messages are fitted on up to 4 ranks; 16 is an extrapolation',
