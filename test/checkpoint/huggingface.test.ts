@@ -182,7 +182,7 @@ describe('what cannot be the same model is refused in a line that names it', () 
     ['num_local_experts is missing', { ...MIXTRAL, num_local_experts: undefined }],
     ['use_sliding_window true', { ...QWEN2_MOE, use_sliding_window: true }],
     ['norm_topk_prob true', { ...QWEN2_MOE, num_experts_per_tok: 1, norm_topk_prob: true }],
-    ['mlp_only_layers', { ...QWEN2_MOE, mlp_only_layers: [1] }],
+    ['dense layers are supported only below', { ...QWEN2_MOE, mlp_only_layers: [1] }],
   ])('%s', async (message, fields) => {
     const folder = write('refused', { ...LLAMA, ...fields });
     const { code, stderr } = await runCommand('train', '--init', folder);

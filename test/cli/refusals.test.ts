@@ -184,7 +184,7 @@ describe('a checkpoint is refused', () => {
     ],
     // This is known once its text is prepared.
     ['another tokenizer', ['data.maxBytesPerDomain=30000'], /does not fit .*: tokenizer SHA-256 is /],
-    ['no step to do', ['train.steps=15'], /has done 15 steps, and train\.steps is 15; .*train\.steps=30/],
+    ['no step to do', ['train.steps=6'], /has done 6 steps, and train\.steps is 6; .*train\.steps=12/],
   ])('for a run with %s', async (_, sets, why) => {
     const folder = copy();
     const manifest = JSON.parse(readFileSync(path.join(folder, 'manifest.json'), 'utf8'));

@@ -87,7 +87,7 @@ it('a follower of the log that does not read keeps nobody waiting, and its lines
     after: 0,
   });
   stream.on('error', () => undefined);
-  const text = JSON.stringify({ level: 30, time: 1, rank: 0, msg: 'x'.repeat(2_000) });
+  const text = JSON.stringify({ level: 30, time: 1, rank: 0, msg: 'x'.repeat(8_000) });
   logs.append('node-0', text);
   await new Promise((resolve) => stream.once('data', resolve));
   stream.pause();

@@ -167,7 +167,7 @@ describe('the large corpus', () => {
     expect(standard.copied).toBeGreaterThan(0);
     expect(standard.all).toHaveLength(60);
     expect(large.copied).toBe(0);
-    expect(large.said).toContain(`left out ${61 - large.all.length} of `);
+    expect(large.said).toContain(`removed ${61 - large.all.length} of `);
     expect(large.all).toContain('fear: an emotion');
   });
 

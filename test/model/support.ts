@@ -40,7 +40,7 @@ export function input(name: string, shape: readonly number[], std = 1): OpInput 
   return { shape, values: randomValues(name, sizeOf(shape), std) };
 }
 
-export function sizeOf(shape: readonly number[]): number {
+function sizeOf(shape: readonly number[]): number {
   return shape.reduce((product, length) => product * length, 1);
 }
 

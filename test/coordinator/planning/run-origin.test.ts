@@ -93,7 +93,7 @@ describe('a new run starts', () => {
     const warned: string[] = [];
     const { checkpoint } = await originOf(folder.directory, true, (line) => warned.push(line));
     expect(checkpoint?.manifest.step).toBe(2);
-    expect(warned).toEqual([expect.stringContaining('step 7 was not finite')]);
+    expect(warned).toEqual([expect.stringContaining('step 7 from its weights was NaN')]);
   });
 
   it('but --fork needs to know from where', async () => {
