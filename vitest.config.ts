@@ -115,8 +115,8 @@ export default defineConfig({
           name: 'processes',
           include: WITH_PROCESSES,
           exclude: [...ALONE, ...LEFT_OUT],
-          // What two files compute fills the waits of a third.
-          maxWorkers: 3,
+          // What files compute fills the waits of others.
+          maxWorkers: 4,
           sequence: { groupOrder: 1 },
         },
       },
