@@ -43,9 +43,7 @@ interface Armed {
   calls: number;
 }
 
-/**
- * Actions that `failpoint` carries out itself, as it does `sleep=MS`, and those that it leaves to its caller.
- */
+/** Actions that `failpoint` carries out itself, as it does `sleep=MS`, and those that it leaves to its caller. */
 const STRIKING = ['kill', 'exit', 'stop', 'throw', 'full'];
 const FOR_THE_CALLER = ['nan'] as const;
 export type CallersAction = (typeof FOR_THE_CALLER)[number];

@@ -2,10 +2,9 @@ import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 
 /**
- * How far the heap may grow between two full collections, in percent of the live heap. Typed arrays and
- * buffers are external memory that V8 counts as heap growth: with its default a few MB of them trigger a full
- * mark at every step, which cost an agent more time than moving the bytes and a worker a twelfth of its CPU
- * time.
+ * How far the heap may grow between two full collections, in percent of the live heap. Typed arrays and buffers are
+ * external memory that V8 counts as heap growth: with its default a few MB of them trigger a full mark at every step,
+ * which cost an agent more time than moving the bytes and a worker a twelfth of its CPU time.
  */
 const HEAP_GROWTH_PERCENT = 400;
 

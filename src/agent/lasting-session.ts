@@ -38,9 +38,7 @@ export interface LastingSessionListener {
  */
 export class LastingSession {
   readonly #outbox = new Outbox();
-  /**
-   * Highest term seen; a coordinator of an earlier term was suspended in the meantime, and no longer leads.
-   */
+  /** Highest term seen; a coordinator of an earlier term was suspended in the meantime, and no longer leads. */
   #term: number;
   /** Open session; null while there is no coordinator. */
   #session: Session | null;

@@ -1,8 +1,5 @@
 const FLUSH_INTERVAL_MS = 100;
-/**
- * Matches lines below level info, one or more a step: sending each in a message of its own would slow the
- * run.
- */
+/** Matches lines below level info, one or more a step: sending each in a message of its own would slow the run. */
 const IS_PATIENT = /^\{"level":"(?:trace|debug)"/;
 /** Number of intervals after which such lines are sent without a line of another level. */
 const PATIENT_INTERVALS = 5;

@@ -5,9 +5,8 @@ export const ALLOCATOR_ENV = {
   MALLOC_TRIM_THRESHOLD_: String(2 ** 32),
   // Threads that run compiled graphs would otherwise use arenas that go back to the kernel at once.
   MALLOC_ARENA_MAX: '1',
-  // Huge pages for tensors where the kernel lets programs ask for them (glibc from 2.35 on; older ones ignore
-  // the setting). No caches of small blocks: freed blocks that are not merged fragment the space between
-  // tensors.
+  // Huge pages for tensors where the kernel lets programs ask for them (glibc from 2.35 on; older ones ignore the
+  // setting). No caches of small blocks: freed blocks that are not merged fragment the space between tensors.
   GLIBC_TUNABLES: 'glibc.malloc.hugetlb=1:glibc.malloc.tcache_count=0:glibc.malloc.mxfast=0',
 };
 

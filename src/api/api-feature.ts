@@ -64,10 +64,7 @@ type Read = (body: unknown, options: ApiOptions) => CompletionRequest | Promise<
 
 const EVENT_STREAM = /^text\/event-stream/;
 
-/**
- * Counts a request by the status of its answer; streams count themselves, as their status is sent before
- * their end.
- */
+/** Counts a request by the status of its answer; streams count themselves, as their status is sent before their end. */
 function counted(metrics: ApiMetrics, endpoint: Endpoint): MiddlewareHandler {
   return async (c, next) => {
     await next();

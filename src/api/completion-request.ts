@@ -137,9 +137,7 @@ export function assertRoutesFit(request: CompletionRequest, seqLen: number): voi
     );
 }
 
-/**
- * @throws ApiError 400 for a text far longer than the window: encoding it would keep other requests waiting
- */
+/** @throws ApiError 400 for a text far longer than the window: encoding it would keep other requests waiting */
 export function assertTextFits({ length }: string, seqLen: number, field: string): void {
   const most = Math.max(LEAST_CHARS, CHARS_PER_TOKEN * seqLen);
   if (length > most)

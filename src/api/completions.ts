@@ -39,8 +39,7 @@ export async function complete(
 }
 
 /**
- * Answers a completion request by server-sent events, which end with `[DONE]`; an error is sent as an event,
- * too.
+ * Answers a completion request by server-sent events, which end with `[DONE]`; an error is sent as an event, too.
  *
  * @param onGone called if the caller disconnects before the end
  * @param onEnd called at the end in any case, with the error that ended it early
@@ -137,10 +136,7 @@ function headOf({ model, form }: CompletionRequest, object: string): object {
   };
 }
 
-/**
- * Warnings about prompts that are read only in part. Clients of OpenAI's API ignore fields that they do not
- * know.
- */
+/** Warnings about prompts that are read only in part. Clients of OpenAI's API ignore fields that they do not know. */
 function warningsOf(
   { prompts, echo, logprobs }: CompletionRequest,
   { seqLen }: Pick<CompletionContext, 'seqLen'>,

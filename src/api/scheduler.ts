@@ -139,10 +139,7 @@ export class Scheduler {
     });
   }
 
-  /**
-   * Adds one token to every running sequence, or to as many as `ROWS_AT_ONCE` allows, the others following in
-   * turn.
-   */
+  /** Adds one token to every running sequence, or to as many as `ROWS_AT_ONCE` allows, the others following in turn. */
   #step(): void {
     let rows = 0;
     const running: Running[] = [];

@@ -44,9 +44,8 @@ export function coordinatorProcess(record: RunRecord): RunProcess {
 }
 
 /**
- * Finds the processes that a run's status names, leaving out those of other users, machines and runs. An
- * agent is known by its command line with the coordinator's port, a worker by its command line and its agent
- * as parent.
+ * Finds the processes that a run's status names, leaving out those of other users, machines and runs. An agent is known
+ * by its command line with the coordinator's port, a worker by its command line and its agent as parent.
  */
 export function processesOf(record: RunRecord, { nodes, workers }: StatusReply): RunProcesses {
   const agents = nodes.flatMap((node) => agentProcess(record, node) ?? []).sort((a, b) => a.node - b.node);

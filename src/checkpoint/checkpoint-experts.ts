@@ -36,10 +36,7 @@ export class CheckpointExperts implements ExpertStorage {
     this.#experts = [...tensorsOf];
   }
 
-  /**
-   * @throws TrainerError `BAD_CHECKPOINT` if the expert holds NaN or infinity; `NO_RESOURCE` if the disk
-   *   fails
-   */
+  /** @throws TrainerError `BAD_CHECKPOINT` if the expert holds NaN or infinity; `NO_RESOURCE` if the disk fails */
   read(expert: number, [values]: StoredArrays): void {
     const [name, tensors] = this.#experts[expert]!;
     let begin = 0;

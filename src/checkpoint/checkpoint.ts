@@ -31,8 +31,7 @@ export interface Checkpoint {
    */
   locate(name: string, shape?: readonly number[]): TensorEntry & { readonly path: string };
   /**
-   * Reads a tensor, row-major, and checks its shape if given. The first read from a file checks the file's
-   * hash.
+   * Reads a tensor, row-major, and checks its shape if given. The first read from a file checks the file's hash.
    *
    * @throws TrainerError `BAD_CHECKPOINT` if there is no such tensor, its file is damaged, its shape differs
    *   or it holds NaN or infinity.
@@ -144,8 +143,7 @@ export function resolveCheckpoint(
 }
 
 /**
- * As `resolveCheckpoint`, for at least one step folder, newest first; files are hashed without blocking the
- * event loop.
+ * As `resolveCheckpoint`, for at least one step folder, newest first; files are hashed without blocking the event loop.
  */
 export async function newestValid(
   folders: readonly string[],

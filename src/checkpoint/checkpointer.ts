@@ -12,10 +12,9 @@ import { writeManifest } from './manifest.js';
 import { bytesOfTensors, type RankTensors } from './rank-tensors.js';
 import { atShard, writeShards } from './shards.js';
 
-// A save has two phases. One process, the coordinator of the run, makes a temporary folder, to which the
-// ranks write and sync their files (shards.ts). When the coordinator has the digests of all files, it writes
-// the manifest and renames the folder, which commits the checkpoint. No other process ever commits, not even
-// one that was suspended.
+// A save has two phases. One process, the coordinator of the run, makes a temporary folder, to which the ranks write
+// and sync their files (shards.ts). When the coordinator has the digests of all files, it writes the manifest and
+// renames the folder, which commits the checkpoint. No other process ever commits, not even one that was suspended.
 
 /** Options of a save; `root` is on a disk shared by all ranks, `step` is the number of updates done. */
 export interface SaveOptions extends Place {

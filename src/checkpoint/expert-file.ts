@@ -20,10 +20,9 @@ const NUM_PLACES = 2;
 const FLOAT_BYTES = 4;
 
 /**
- * The experts of a rank on a disk, for the lifetime of a process: an unlinked file, which the kernel removes
- * when the process ends for whatever reason. Checkpoints, which last, are written from this file while
- * training goes on: `hold` keeps the current contents, and later writes go to the second place that each
- * expert has.
+ * The experts of a rank on a disk, for the lifetime of a process: an unlinked file, which the kernel removes when the
+ * process ends for whatever reason. Checkpoints, which last, are written from this file while training goes on: `hold`
+ * keeps the current contents, and later writes go to the second place that each expert has.
  */
 export class ExpertFile implements ExpertStorage {
   readonly isFilled = false;

@@ -30,9 +30,7 @@ export function assertNotSuperseded(root: string, generation: number): void {
   if (newest > generation) throw superseded(generation, newest);
 }
 
-/**
- * The operation that errors name if a save refuses to write something, such as a tensor with NaN or infinity.
- */
+/** The operation that errors name if a save refuses to write something, such as a tensor with NaN or infinity. */
 export const SAVE_OPERATION = 'checkpoint write';
 
 /**

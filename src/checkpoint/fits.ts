@@ -11,8 +11,7 @@ type Fields = Record<string, unknown>;
 /**
  * Checks that a checkpoint's parameters have the names, shapes and meaning that a run needs.
  *
- * @param use `resume` also requires the same domains and low-rank pairs; weights alone may be used with
- *   others
+ * @param use `resume` also requires the same domains and low-rank pairs; weights alone may be used with others
  * @param tokenizerSha256 hash of the run's tokenizer; left out before its data are prepared
  * @throws TrainerError `BAD_CONFIG` naming each field that differs, with both values
  */
@@ -105,9 +104,7 @@ export function assertInheritable(
   if (problem !== null) throw new TrainerError('BAD_CONFIG', `--inherit: ${problem}`);
 }
 
-/**
- * Tells why the hidden units of a dense feed-forward cannot be divided among the experts; null if they can.
- */
+/** Tells why the hidden units of a dense feed-forward cannot be divided among the experts; null if they can. */
 function unitsProblem({ model, moe }: Pick<RunConfig, 'model' | 'moe'>): string | null {
   const units = model.dFeedForward;
   const width = expertWidthOf({ model, moe });

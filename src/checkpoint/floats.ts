@@ -1,9 +1,6 @@
 import { readSync } from 'node:fs';
 
-/**
- * Float32 numbers in an open file, readable by any thread of the process; they must stay there until they are
- * read.
- */
+/** Float32 numbers in an open file, readable by any thread of the process; they must stay there until they are read. */
 export interface FileFloats {
   readonly fd: number;
   /** Position in the file in bytes. */

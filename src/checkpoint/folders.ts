@@ -85,8 +85,7 @@ export function prepareFolder(place: Place): void {
  * checkpoints and that of step `keepStep`. Checkpoints of later steps are deleted, too: the run was resumed
  * from an earlier one, so they are no longer part of it.
  *
- * @param warn called with what failed after the rename: the checkpoint is committed, and the next save tidies
- *   up
+ * @param warn called with what failed after the rename: the checkpoint is committed, and the next save tidies up
  * @throws TrainerError `SUPERSEDED` if a later generation was started
  */
 export function commitFolder(

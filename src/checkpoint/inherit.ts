@@ -3,10 +3,7 @@ import type { ParameterSpec } from '../parameters/parameters.js';
 import type { Inheritance } from '../rpc/generated/messages.js';
 import type { Checkpoint } from './checkpoint.js';
 
-/**
- * Matches the name of a matrix of the shared experts or of a routed expert; the group is the routed expert's
- * id.
- */
+/** Matches the name of a matrix of the shared experts or of a routed expert; the group is the routed expert's id. */
 const OF_EXPERT = /\.(?:shared|experts\.(\d+))\./;
 
 /**

@@ -9,8 +9,7 @@ import { type FileFloats, readFloats } from './floats.js';
 // JSON {"name": {"dtype", "shape", "data_offsets": [begin, end]}} padded with spaces, then the tensors,
 // row-major and little-endian, at offsets counted from the end of the header.
 
-// Node 20 has no arrays of half floats, so Uint16Array holds their bits. Of BF16 and F16, only BF16 is
-// written.
+// Node 20 has no arrays of half floats, so Uint16Array holds their bits. Of BF16 and F16, only BF16 is written.
 const ARRAYS = {
   F32: Float32Array,
   I32: Int32Array,
@@ -104,9 +103,8 @@ function headerJson(
 }
 
 /**
- * Reads and checks the header of a safetensors file; never allocates more than the file's size. Accepted:
- * known types, unique names, sizes that agree with type and shape, tensors that cover the buffer without
- * overlap or hole.
+ * Reads and checks the header of a safetensors file; never allocates more than the file's size. Accepted: known types,
+ * unique names, sizes that agree with type and shape, tensors that cover the buffer without overlap or hole.
  *
  * @throws TrainerError `BAD_CHECKPOINT` naming the file, the tensor, what was expected and what was found
  */
@@ -179,9 +177,7 @@ function parseHeader(path: string, text: string): Record<string, unknown> {
   return header as Record<string, unknown>;
 }
 
-/**
- * Finds the first duplicate key of an object of valid JSON; `JSON.parse` would silently keep the last value.
- */
+/** Finds the first duplicate key of an object of valid JSON; `JSON.parse` would silently keep the last value. */
 function duplicateKey(json: string): string | undefined {
   const keysByDepth: Set<string>[] = [];
   const colon = /\s*:/y;

@@ -184,9 +184,7 @@ class MeetingPlace {
     });
   }
 
-  /**
-   * @param coordinator its address or, until it has one, a changing text without a colon, as a sign of life
-   */
+  /** @param coordinator its address or, until it has one, a changing text without a colon, as a sign of life */
   tell(coordinator: string): void {
     this.#write('coordinator', coordinator);
   }

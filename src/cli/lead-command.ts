@@ -22,9 +22,7 @@ const LAST_ANSWER_MS = 1_000;
 
 export interface LedCommand extends Pick<RunLaunch, 'command' | 'resumeOptions' | 'plan' | 'token'> {
   readonly options: RunOptions & LingerOptions;
-  /**
-   * Credentials of the coordinator's server; its address and the option that sets it; the address for others.
-   */
+  /** Credentials of the coordinator's server; its address and the option that sets it; the address for others. */
   readonly security: Security;
   readonly listenAt: Address;
   readonly listenOption: string;

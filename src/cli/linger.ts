@@ -36,8 +36,7 @@ export function lingerSeconds(
   isTerminal = process.stdout.isTTY === true,
 ): number {
   if (http === false) return 0;
-  // A last scrape shows that the run was stopped and did not fail; a user who sends two signals does not want
-  // to wait.
+  // A last scrape shows that the run was stopped and did not fail; a user who sends two signals does not want to wait.
   if (isSignalled && !(wasScraped && kind === 'finished')) return 0;
   if (isSignalled) return typeof linger === 'number' ? Math.min(linger, AFTER_SIGNAL_S) : AFTER_SIGNAL_S;
   // The next process resumes the run, and its metrics count the failures.

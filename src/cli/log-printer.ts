@@ -109,10 +109,7 @@ export class LogPrinter {
   }
 }
 
-/**
- * Returns a function that prints lines of a node's log: formatted for a person at a terminal, unchanged
- * elsewhere.
- */
+/** Returns a function that prints lines of a node's log: formatted for a person at a terminal, unchanged elsewhere. */
 export function nodeOutput(
   stdout: Pick<NodeJS.WriteStream, 'isTTY' | 'columns'> & { write(text: string): void },
 ): (text: string) => void {

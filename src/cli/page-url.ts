@@ -22,8 +22,7 @@ export function httpUrl(address: string, token: string | null): string {
 }
 
 /**
- * Says where to find the token that an address was printed without: in a file of the run, or (null) in
- * --token-file.
+ * Says where to find the token that an address was printed without: in a file of the run, or (null) in --token-file.
  */
 export function tokenLine(file: string | null): string {
   return `it asks for the token ${file === null ? 'of --token-file' : `in ${fromHere(file)}`}`;

@@ -59,8 +59,7 @@ export async function pageOf(
 }
 
 /**
- * Serves logs, metrics and the page of runs over HTTP. If a process only lingers at the port, ends that
- * process.
+ * Serves logs, metrics and the page of runs over HTTP. If a process only lingers at the port, ends that process.
  *
  * @returns null if HTTP is off
  * @throws TrainerError `BAD_INPUT` beyond loopback without a token, `NO_RESOURCE` if the port cannot be bound

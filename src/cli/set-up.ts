@@ -1,16 +1,13 @@
 import { hasTensorFlow, setupTensorFlow } from '../../scripts/tensorflow.mjs';
 import { TrainerError } from '../errors.js';
 
-/**
- * Older versions lack functions that the code calls; newer ones are accepted (`locmoe doctor` tries them).
- */
+/** Older versions lack functions that the code calls; newer ones are accepted (`locmoe doctor` tries them). */
 export function isSupportedNode(): boolean {
   return Number(process.versions.node.split('.')[0]) >= 20;
 }
 
 /**
- * Installs TensorFlow if it is missing: `npm install` does not, as that would run the vendor's install
- * script.
+ * Installs TensorFlow if it is missing: `npm install` does not, as that would run the vendor's install script.
  *
  * @throws TrainerError as `setUpTensorFlow`, and for a version of Node that is too old
  */

@@ -27,9 +27,7 @@ type Rule = (sections: Sections) => { readonly field: string; readonly message: 
 /** Thrown when a rule reads a field that has an error of its own. */
 const FAULTY_FIELD = Symbol('faulty field');
 
-/**
- * Checks that involve more than one field; a rule is skipped if it reads a field with an error of its own.
- */
+/** Checks that involve more than one field; a rule is skipped if it reads a field with an error of its own. */
 export function crossFieldProblems(written: unknown): Problem[] {
   const sections = soundFields(written);
   const hasQueryLayer = ownValue(ownValue(written, 'model'), 'queryLayer') === true;

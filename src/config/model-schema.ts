@@ -29,10 +29,7 @@ const ropeScaling = z.discriminatedUnion(
   'must have the type linear or llama3',
 );
 
-/**
- * Limit on layers: every layer's parameters are listed before a run, which would take seconds for more of
- * them.
- */
+/** Limit on layers: every layer's parameters are listed before a run, which would take seconds for more of them. */
 export const MAX_LAYERS = 10_000;
 
 export const modelSchema = z.strictObject({

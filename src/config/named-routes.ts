@@ -5,8 +5,7 @@ import { asTrainerError, TrainerError } from '../errors.js';
 import { digestFile, sha256 } from '../sha256.js';
 import { type ConfigSource, fieldOf, type Problem, withFields } from './document.js';
 
-// Recorded routes are identified by their folder and a hash of their files, FOLDER#sha256=HASH, like a
-// router's file.
+// Recorded routes are identified by their folder and a hash of their files, FOLDER#sha256=HASH, like a router's file.
 
 /** Values of `train.routes` that are rules, not recorded routes. */
 export const CHOICE_RULES = ['router', 'balanced', 'random'] as const;

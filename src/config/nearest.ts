@@ -14,9 +14,7 @@ export function didYouMean(word: string, candidates: readonly string[]): string 
   return meant === undefined ? '' : `; did you mean ${meant}?`;
 }
 
-/**
- * Number of inserted, removed, changed and swapped characters between the words (optimal string alignment).
- */
+/** Number of inserted, removed, changed and swapped characters between the words (optimal string alignment). */
 function distanceOf(a: string, b: string): number {
   // A value from a file may have any length, far beyond that of any name.
   if (Math.abs(a.length - b.length) > b.length) return Number.POSITIVE_INFINITY;

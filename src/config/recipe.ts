@@ -32,8 +32,7 @@ export function yamlOf(config: unknown): string {
 }
 
 /**
- * @param weights configuration of a checkpoint whose weights the run starts with; its model replaces the
- *   recipe's
+ * @param weights configuration of a checkpoint whose weights the run starts with; its model replaces the recipe's
  * @throws TrainerError `BAD_CONFIG` if overrides, or the model of the weights, do not fit
  */
 export function resolveRecipe(

@@ -30,8 +30,7 @@ const MAX_CONFIG_BYTES = 16 << 20;
 /**
  * Loads a recipe by name or a YAML (or JSON) file by path: applies overrides, fills in defaults, validates.
  *
- * @throws TrainerError `BAD_CONFIG` listing every problem, each with file:line:column or the
- *   `--set` that caused it.
+ * @throws TrainerError `BAD_CONFIG` listing every problem, each with file:line:column or the `--set` that caused it.
  */
 export function loadConfig(source: string, overrides: ConfigOverrides = {}): RunConfig {
   const recipe = path.join(RECIPES_DIR, `${source}.yaml`);
@@ -51,9 +50,7 @@ export function loadConfig(source: string, overrides: ConfigOverrides = {}): Run
   return resolveConfig(text, path.relative(process.cwd(), file) || file, overrides);
 }
 
-/**
- * Like `loadConfig`, from a text; `label` names the file in messages, and relative paths start at its folder.
- */
+/** Like `loadConfig`, from a text; `label` names the file in messages, and relative paths start at its folder. */
 export function resolveConfig(text: string, label: string, overrides: ConfigOverrides = {}): RunConfig {
   const source = readSource(text, label, overrides);
   const base = path.dirname(path.resolve(label));

@@ -163,9 +163,7 @@ export const runSchema = z.strictObject({
     .describe('least level that is logged'),
 });
 
-/**
- * A validated run configuration with every default filled in: below the command line no field is optional.
- */
+/** A validated run configuration with every default filled in: below the command line no field is optional. */
 export type RunConfig = DeepReadonly<z.output<typeof runSchema>>;
 
 /** Indices of the sparse layers among all layers of the model. */

@@ -68,9 +68,7 @@ const MODELS = {
   },
 } as const;
 
-/**
- * Training on small text takes minutes on two cores; from about 20 MB on, one pass over the text takes hours.
- */
+/** Training on small text takes minutes on two cores; from about 20 MB on, one pass over the text takes hours. */
 const SIZES: readonly Size[] = [
   { from: 0, vocabSize: 320, bytesPerToken: 2, epochs: 16, validationShare: 0.15, model: 'small' },
   { from: 2e4, vocabSize: 384, bytesPerToken: 2.1, epochs: 16, validationShare: 0.1, model: 'small' },
@@ -86,8 +84,7 @@ const SIZES: readonly Size[] = [
  * Makes a recipe with one domain whose model, vocabulary and steps depend on the size of the text.
  *
  * @param patterns names or glob patterns, relative to the working folder
- * @param countedTokens tokens to train on, without duplicates; null to estimate them before the text is
- *   prepared
+ * @param countedTokens tokens to train on, without duplicates; null to estimate them before the text is prepared
  * @throws TrainerError `BAD_INPUT` if a pattern matches nothing, or there is too little text
  */
 export function textRecipe(patterns: readonly string[], countedTokens: number | null = null): Recipe {

@@ -55,10 +55,7 @@ export const GRACE = {
   lostExitMs: 500,
   /** Workers may report and exit for this long after an abort, before they are killed. */
   abortMs: 1_500,
-  /**
-   * An agent awaits the coordinator's decision for this long after an abort; it comes once other nodes have
-   * ended.
-   */
+  /** An agent awaits the coordinator's decision for this long after an abort; it comes once other nodes have ended. */
   decisionMs: 20_000,
   /** Workers have this long for their exit handlers after a successful run. */
   exitMs: 5_000,

@@ -29,9 +29,7 @@ export interface CommitterOptions {
 
 /** A save, from the first rank's intent until it is committed or discarded. */
 interface OpenSave {
-  /**
-   * Intent of rank 0, or of the first rank until rank 0's has arrived. Loss and time differ between ranks.
-   */
+  /** Intent of rank 0, or of the first rank until rank 0's has arrived. Loss and time differ between ranks. */
   about: SaveIntent;
   readonly begunMs: number;
   readonly bytes: Map<number, number>;
@@ -91,8 +89,7 @@ export class CheckpointCommitter {
 
   /**
    * @param mayRepeat true if this or an earlier coordinator may have received the report already
-   * @throws TrainerError `BAD_MESSAGE` if no rank is to write, or not this step, or this rank has written
-   *   already
+   * @throws TrainerError `BAD_MESSAGE` if no rank is to write, or not this step, or this rank has written already
    */
   receive(report: ShardReport, mayRepeat = false): void {
     const { step, rank, files, noRoom } = report;

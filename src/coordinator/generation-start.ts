@@ -49,9 +49,7 @@ export async function nextIdentity(
   }
 }
 
-/**
- * Chooses the snapshot to start from; null to start from the checkpoint, which other layouts can also load.
- */
+/** Chooses the snapshot to start from; null to start from the checkpoint, which other layouts can also load. */
 function snapshotAfterFailure(
   snapshots: SnapshotTable,
   { cluster }: RunConfig,

@@ -250,10 +250,7 @@ function failedRun(context: RunContext, coordinator: Coordinator, failure: RunFa
   return { kind: 'failed', exitCode, report };
 }
 
-/**
- * @param isDone true if a stop completes the run: a supervisor restarts a coordinator with any other exit
- *   code
- */
+/** @param isDone true if a stop completes the run: a supervisor restarts a coordinator with any other exit code */
 function finishedRun(state: RunState, isDone: boolean): FinishedRun {
   const stopped = state.kind === 'finished' ? state.stopped : null;
   return {

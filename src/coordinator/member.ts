@@ -63,10 +63,7 @@ export class Member {
     return host === hostname() && processInfo(pid).state === 'T';
   }
 
-  /**
-   * @throws TrainerError `BAD_MESSAGE` if the transition is not allowed, which only a message of the node can
-   *   cause
-   */
+  /** @throws TrainerError `BAD_MESSAGE` if the transition is not allowed, which only a message of the node can cause */
   become(status: MemberStatus): void {
     if (!NEXT[this.#status].includes(status))
       throw new TrainerError(

@@ -70,8 +70,7 @@ export class Membership {
   }
 
   /**
-   * Opens the session of a member: the first one, or another one after a session broke while its workers
-   * train.
+   * Opens the session of a member: the first one, or another one after a session broke while its workers train.
    *
    * @throws TrainerError `BAD_INPUT` if the node has not joined from that address, or has a session
    */

@@ -13,9 +13,7 @@ export interface Nodes {
   /** Join timeout of the first generation; later ones wait `cluster.rejoinTimeoutS`. */
   readonly joinTimeoutMs: number;
   start(leader: RunLeader, folder: RunFolder): void;
-  /**
-   * Restarts the agents whose pids are not in `present`, if it can; those in `present` rejoin by themselves.
-   */
+  /** Restarts the agents whose pids are not in `present`, if it can; those in `present` rejoin by themselves. */
   restart(present: readonly number[]): void;
   /** Waits up to `graceMs` for all agents to leave, then ends those that it can. */
   end(leader: RunLeader, graceMs: number): Promise<void>;
@@ -36,8 +34,7 @@ export interface RunLaunch {
   readonly rpc: RpcServer;
   readonly place: Pick<RunRecord, 'address' | 'localAddress' | 'http' | 'isSecured'>;
   /**
-   * Token to keep in the run's folder for agents and commands of this user; null if the user passes it to
-   * each of them.
+   * Token to keep in the run's folder for agents and commands of this user; null if the user passes it to each of them.
    */
   readonly token: string | null;
   readonly nodes: Nodes;

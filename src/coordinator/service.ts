@@ -120,9 +120,7 @@ function openSession(coordinator: Coordinator, call: SessionCall): void {
   call.on('error', (error) => end(error.message));
 }
 
-/**
- * Time to send the last bytes of a call: grpc-js reports when it has accepted them, not when they were sent.
- */
+/** Time to send the last bytes of a call: grpc-js reports when it has accepted them, not when they were sent. */
 const LAST_BYTES_MS = 50;
 
 /** Serves StreamLogs, and ends followers when the log is complete. */
@@ -192,9 +190,7 @@ function listenerOf(
   };
 }
 
-/**
- * Size of a batch, of which several wait in memory for a slow reader; a longer line has a batch of its own.
- */
+/** Size of a batch, of which several wait in memory for a slow reader; a longer line has a batch of its own. */
 const MAX_BATCH_CHARS = 1 << 16;
 
 function* batchesOf(lines: readonly ResultLine[]): Generator<readonly ResultLine[]> {

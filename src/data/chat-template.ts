@@ -8,8 +8,7 @@ import { TrainerError } from '../errors.js';
 import type { Message } from './template.js';
 import type { Tokenizer } from './tokenizer/tokenizer.js';
 
-// A transformers model may have a Jinja template that renders a conversation as one text, with special tokens
-// by name.
+// A transformers model may have a Jinja template that renders a conversation as one text, with special tokens by name.
 
 const JINJA_FILE = 'chat_template.jinja';
 const SETTINGS_FILE = 'tokenizer_config.json';
@@ -53,9 +52,8 @@ export interface ChatTemplate {
 }
 
 /**
- * Reads the chat template of a folder: chat_template.jinja, or the field of tokenizer_config.json, which may
- * have several, of which `default` is used. Answers end with `eos_token_id` of generation_config.json, else
- * of config.json.
+ * Reads the chat template of a folder: chat_template.jinja, or the field of tokenizer_config.json, which may have
+ * several, of which `default` is used. Answers end with `eos_token_id` of generation_config.json, else of config.json.
  *
  * @returns null if the folder has no template
  * @throws TrainerError `BAD_INPUT` naming the invalid file
@@ -87,8 +85,7 @@ function parse(file: string, source: string): Template {
 }
 
 /**
- * A noncharacter, which Unicode keeps out of texts: within the name of a special token it makes the name
- * ordinary text.
+ * A noncharacter, which Unicode keeps out of texts: within the name of a special token it makes the name ordinary text.
  */
 const BREAK = '\uFDD0';
 

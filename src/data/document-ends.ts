@@ -4,9 +4,7 @@ import type { TokenRange } from './sequences.js';
 
 const CHUNK = 2 ** 20;
 
-/**
- * Offsets just after each end-of-text token, ascending: document i has the tokens from end i - 1 to end i.
- */
+/** Offsets just after each end-of-text token, ascending: document i has the tokens from end i - 1 to end i. */
 export function documentEnds(ids: TokenIds, endOfText: number): Float64Array {
   const ends: number[] = [];
   for (let begin = 0; begin < ids.length; begin += CHUNK) {
@@ -18,8 +16,7 @@ export function documentEnds(ids: TokenIds, endOfText: number): Float64Array {
 }
 
 /**
- * Index of the document at each position of a sequence; padding after packed samples counts to the last
- * document.
+ * Index of the document at each position of a sequence; padding after packed samples counts to the last document.
  *
  * @param ends ends of the documents of the sequence's text (documentEnds)
  * @param row index of the sequence in the batch

@@ -18,9 +18,7 @@ export interface LoaderOptions {
   readonly seqLen: number;
   readonly rank: number;
   readonly worldSize: number;
-  /**
-   * Preferred ranks of each domain's sequences, by domain id; null assigns sequences regardless of domain.
-   */
+  /** Preferred ranks of each domain's sequences, by domain id; null assigns sequences regardless of domain. */
   readonly homeRanksOfDomain?: HomeRanks | null;
 }
 
@@ -38,9 +36,7 @@ export interface Loader {
   globalBatchForStep(step: number): Batch;
   /** Domain id of each sequence of the training batch of a step of all ranks. */
   domainsForStep(step: number): Int32Array;
-  /**
-   * Returns the tokens of this rank's sequences, or of each of their packed samples, in the training text.
-   */
+  /** Returns the tokens of this rank's sequences, or of each of their packed samples, in the training text. */
   placesForStep(step: number): SequencePlace[];
   /**
    * The same batches at every call: up to `numSequences` sequences of each domain, evenly spaced over its

@@ -67,10 +67,7 @@ function samplesIn(marks: Uint8Array): PackedSample[] {
   return samples;
 }
 
-/**
- * The last part of a sample that fits a sequence; null if it has less than the last answer and a token before
- * it.
- */
+/** The last part of a sample that fits a sequence; null if it has less than the last answer and a token before it. */
 function fitted(sample: PackedSample, marks: Uint8Array, seqLen: number): PackedSample | null {
   if (positionsOf(sample) <= seqLen) return sample;
   const begin = sample.end - 1 - seqLen;

@@ -37,8 +37,7 @@ export function sequencesOf(split: TokenSplit, endOfText: number, seqLen: number
 }
 
 /**
- * Windows of seqLen + 1 tokens, one every seqLen tokens, so that every token but the first is predicted
- * exactly once.
+ * Windows of seqLen + 1 tokens, one every seqLen tokens, so that every token but the first is predicted exactly once.
  */
 function textSequences({ ids }: TokenSplit, seqLen: number): Sequences {
   return {

@@ -1,8 +1,6 @@
 import { createHash } from 'node:crypto';
 
-/**
- * A permutation of up to this many elements is stored as a list, of at most 16 MB; a longer one is computed.
- */
+/** A permutation of up to this many elements is stored as a list, of at most 16 MB; a longer one is computed. */
 const MAX_LIST = 2 ** 22;
 const ROUNDS = 6;
 
@@ -14,9 +12,8 @@ export function permutation(n: number, key: string): (index: number) => number {
 }
 
 /**
- * A Feistel network over the least even number of bits that hold n; results outside the range are fed back
- * until they are inside (cycle walking; Black and Rogaway 2002, "Ciphers with arbitrary finite domains"),
- * about 4 times at most.
+ * A Feistel network over the least even number of bits that hold n; results outside the range are fed back until they
+ * are inside (cycle walking; Black and Rogaway 2002, "Ciphers with arbitrary finite domains"), about 4 times at most.
  */
 function cipherPermutation(n: number, key: string): (index: number) => number {
   const halfBits = Math.ceil(Math.log2(n) / 2);

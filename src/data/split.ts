@@ -14,9 +14,8 @@ export const SPLITS: readonly Split[] = ['train', 'validation'];
 const DRAW_STEP = 2 ** -32;
 
 /**
- * The share below which a draw sends a document to validation: the requested one, adjusted as little as
- * necessary to give each split a document if there are two or more, as chance may leave one split of a few
- * documents empty.
+ * The share below which a draw sends a document to validation: the requested one, adjusted as little as necessary to
+ * give each split a document if there are two or more, as chance may leave one split of a few documents empty.
  */
 export function splitShare(draws: Iterable<number>, share: number): number {
   let count = 0;

@@ -32,9 +32,7 @@ export interface ClozeAnswer extends ClozeItem {
   readonly logLikelihoods: readonly LogLikelihood[];
   /** Log-likelihood of each option without a context. */
   readonly unconditional: readonly LogLikelihood[];
-  /**
-   * 1, else 0, if the true continuation is the likeliest, and if the context raises its likelihood the most.
-   */
+  /** 1, else 0, if the true continuation is the likeliest, and if the context raises its likelihood the most. */
   readonly metrics: { readonly acc: number; readonly acc_mutual_info: number };
 }
 

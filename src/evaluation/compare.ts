@@ -58,10 +58,7 @@ export function compareSamples(fileA: string, fileB: string, seed: number): Comp
   };
 }
 
-/**
- * Pairs the samples of a question; the k-th of equal questions in one file is paired with the k-th in the
- * other.
- */
+/** Pairs the samples of a question; the k-th of equal questions in one file is paired with the k-th in the other. */
 function pairsOf(a: readonly StoredSample[], b: readonly StoredSample[]): Pair[] {
   const keyOf = ({ filter, docHash, targetHash }: StoredSample) => `${filter} ${docHash} ${targetHash}`;
   const others = groupBy(b, keyOf);

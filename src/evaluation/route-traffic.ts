@@ -90,10 +90,7 @@ function tripOf(layer: number, from: number, to: number, rowBytes: number): Trip
   return { layer, from, to, out: rowBytes, back: rowBytes };
 }
 
-/**
- * Tells whether a row is a further choice of the same token as the row before it; packed samples repeat
- * positions.
- */
+/** Tells whether a row is a further choice of the same token as the row before it; packed samples repeat positions. */
 function isSameToken(before: RouteRow, row: RouteRow): boolean {
   return (
     row.rank === before.rank &&

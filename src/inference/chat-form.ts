@@ -19,8 +19,7 @@ export interface Reading {
 export type ChatForm = (messages: readonly Message[], tokenizer: Tokenizer) => Reading;
 
 /**
- * The form of a domain that was fine-tuned with answers, or of a HuggingFace folder with a chat template;
- * else null.
+ * The form of a domain that was fine-tuned with answers, or of a HuggingFace folder with a chat template; else null.
  *
  * @throws TrainerError `BAD_INPUT` if a template is broken
  */

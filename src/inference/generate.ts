@@ -38,8 +38,7 @@ export function* generate(inference: Inference, options: GenerateOptions): Gener
 /**
  * Encodes the prompt for the model.
  *
- * @throws TrainerError `BAD_INPUT` for a conversation in a domain without a chat form, or one that its
- *   template rejects
+ * @throws TrainerError `BAD_INPUT` for a conversation in a domain without a chat form, or one that its template rejects
  */
 export function asRead(
   { checkpoint, config, tokenizer }: Inference,

@@ -1,6 +1,5 @@
-// Recognizes a JSON object byte by byte (RFC 8259, UTF-8), with limited white space, as a model could
-// otherwise fill its answer with it. States are immutable values, so that a token can be tried without being
-// taken.
+// Recognizes a JSON object byte by byte (RFC 8259, UTF-8), with limited white space, as a model could otherwise fill
+// its answer with it. States are immutable values, so that a token can be tried without being taken.
 
 /** Position of the next byte in the grammar; the parts of a number have their own. */
 type Place =
@@ -163,10 +162,7 @@ const NEEDS: Readonly<Partial<Record<Place, number>>> = {
 };
 const IN_STRING: ReadonlySet<Place> = new Set(['string', 'escape', 'hex']);
 
-/**
- * Fewest bytes to the end of the object. In every state, some byte that `nextJson` accepts reduces them by
- * one.
- */
+/** Fewest bytes to the end of the object. In every state, some byte that `nextJson` accepts reduces them by one. */
 export function bytesToEnd({ place, open, isKey, rest, hex }: JsonState): number {
   // A key is followed by a colon and a value.
   const string = IN_STRING.has(place) ? (isKey ? 3 : 1) : 0;

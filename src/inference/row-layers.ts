@@ -19,10 +19,7 @@ export type RowNorm = ReturnType<Norm['onHost']>;
 interface Tokens {
   readonly tokenIdsT: Int32Array;
   readonly domainsT: Int32Array;
-  /**
-   * Called with the decision of each sparse layer and the scores of its gate; the tensors live until it
-   * returns.
-   */
+  /** Called with the decision of each sparse layer and the scores of its gate; the tensors live until it returns. */
   readonly onDecision?: ((layer: number, decision: RoutingDecision) => void) | undefined;
 }
 

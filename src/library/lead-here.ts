@@ -15,10 +15,7 @@ import { NO_SECURITY, randomToken, withOwnToken } from '../rpc/security.js';
 import { createRpcServer, listen } from '../rpc/server.js';
 import { assignments, type TrainingEvent, type TrainingResult, type TrainOptions } from './training.js';
 
-/**
- * Does what `train` promises. `train` imports this file lazily, as it loads gRPC and all else that a run
- * needs.
- */
+/** Does what `train` promises. `train` imports this file lazily, as it loads gRPC and all else that a run needs. */
 export async function leadHere(
   { set = {}, signal, ...asked }: TrainOptions,
   tell: (event: TrainingEvent) => void,

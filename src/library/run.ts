@@ -1,10 +1,7 @@
 import type { MetricsRecordOf, PastFailure, RunFolder, RunRecord } from '@locmoe/run-format';
 import type { RunConfig } from '../config/schema.js';
 
-/**
- * A run on disk. Each call reads the files again, so that a run which still trains has more to say at the
- * next one.
- */
+/** A run on disk. Each call reads the files again, so that a run which still trains has more to say at the next one. */
 export interface Run {
   readonly runId: string;
   readonly directory: string;

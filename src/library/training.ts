@@ -26,10 +26,7 @@ export interface TrainOptions {
   readonly runsDir?: string;
   /** Folder of prepared datasets; `data` by default. */
   readonly dataDir?: string;
-  /**
-   * Stops the training after a final checkpoint; before the first step, ends it without one, and `result`
-   * rejects.
-   */
+  /** Stops the training after a final checkpoint; before the first step, ends it without one, and `result` rejects. */
   readonly signal?: AbortSignal;
 }
 

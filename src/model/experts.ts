@@ -16,10 +16,7 @@ export interface SparseSize extends FeedForwardSize {
   readonly sharedExpertGate: boolean;
 }
 
-/**
- * Parameter specs of the shared experts: one network, `sharedExperts` times as wide, which computes their
- * sum.
- */
+/** Parameter specs of the shared experts: one network, `sharedExperts` times as wide, which computes their sum. */
 export function sharedSpecs(prefix: string, size: SparseSize): ParameterSpec[] {
   const { sharedExperts, sharedExpertGate, dFeedForward, dModel } = size;
   if (sharedExperts === 0) return [];

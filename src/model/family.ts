@@ -12,10 +12,7 @@ export interface Family {
   readonly norm: Norm;
   /** Computes queries, keys and values of the normalised input. */
   readonly projection: Projection;
-  /**
-   * Names of the matrices of a feed-forward network (dense, shared or of an expert), as in
-   * `FeedForwardWeights`.
-   */
+  /** Names of the matrices of a feed-forward network (dense, shared or of an expert), as in `FeedForwardWeights`. */
   readonly feedForward: readonly string[];
   /** Whether a learned embedding of each position is added to that of its token. */
   readonly hasPositions: boolean;

@@ -70,9 +70,8 @@ export interface HiddenOutput {
 }
 
 /**
- * One rank's share of a language model: dense layers, sparse layers, optionally PanGu's query layer
- * (PanGu-Sigma, arXiv 2303.10845), a final norm and the softmax. The parts of its layers are those of its
- * family.
+ * One rank's share of a language model: dense layers, sparse layers, optionally PanGu's query layer (PanGu-Sigma, arXiv
+ * 2303.10845), a final norm and the softmax. The parts of its layers are those of its family.
  *
  * `loss` and `logits` make collective calls, so every rank of the world must call them in the same order.
  */
@@ -129,8 +128,7 @@ export class LanguageModel {
   }
 
   /**
-   * Experts of this rank that a step touches with these tokens of all ranks; null if a router cannot tell in
-   * advance.
+   * Experts of this rank that a step touches with these tokens of all ranks; null if a router cannot tell in advance.
    */
   foresee(tokens: Tokens): readonly string[] | null {
     const domainsT = domainsOfTokens(tokens);
@@ -138,9 +136,7 @@ export class LanguageModel {
     return ofLayers.includes(null) ? null : ofLayers.flatMap((experts) => experts ?? []);
   }
 
-  /**
-   * Numbers of updates of the experts of each sparse layer under `train.expertUpdate: touched`; not copies.
-   */
+  /** Numbers of updates of the experts of each sparse layer under `train.expertUpdate: touched`; not copies. */
   get expertUpdates(): ReadonlyMap<string, Float32Array> {
     return new Map(this.sparseLayers.map((layer) => layer.expertUpdates));
   }

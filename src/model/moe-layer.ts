@@ -43,10 +43,7 @@ export interface MoeInput {
   /** See RouterInput. */
   readonly wantsScores?: boolean | undefined;
   readonly gateControl?: GateControl | undefined;
-  /**
-   * Called in the backward pass after the combine's all-to-all, before the experts, unless the two are
-   * overlapped.
-   */
+  /** Called in the backward pass after the combine's all-to-all, before the experts, unless the two are overlapped. */
   readonly onBackward?: (() => void) | undefined;
 }
 
@@ -65,18 +62,12 @@ type TokenAccount = Pick<
 /** Routing statistics of one sparse layer for this rank's tokens in one forward pass. */
 export interface LayerStatistics extends Locality, TokenAccount {
   readonly layer: number;
-  /**
-   * Bytes of a token's activations: a kept choice sends them in the dispatch and receives them in the
-   * combine.
-   */
+  /** Bytes of a token's activations: a kept choice sends them in the dispatch and receives them in the combine. */
   readonly rowBytes: number;
 }
 
 export interface MoeOutput {
-  /**
-   * Weighted sum of expert outputs, zero for tokens that were dropped, plus that of the shared experts,
-   * [T, d].
-   */
+  /** Weighted sum of expert outputs, zero for tokens that were dropped, plus that of the shared experts, [T, d]. */
   readonly yTD: tf.Tensor2D;
   readonly auxiliaryLoss: tf.Scalar | null;
   readonly statistics: LayerStatistics;
@@ -188,8 +179,7 @@ export class MoeLayer {
   }
 
   /**
-   * Experts of this rank that a step touches with these tokens of all ranks; null if the router cannot tell
-   * in advance.
+   * Experts of this rank that a step touches with these tokens of all ranks; null if the router cannot tell in advance.
    */
   foresee(tokenIdsT: Int32Array, domainsT: Int32Array): readonly string[] | null {
     const chosen = this.options.router.foresee?.(tokenIdsT, domainsT);
@@ -271,8 +261,7 @@ export class MoeLayer {
 }
 
 /**
- * Restricts a decision's lists to the experts that the model holds, numbered from 0; no token goes to any
- * other expert.
+ * Restricts a decision's lists to the experts that the model holds, numbered from 0; no token goes to any other expert.
  */
 function numberedAsHeld(decision: RoutingDecision, { first, count }: ExpertRange): RoutingDecision {
   if (count === decision.keptE.length) return decision;

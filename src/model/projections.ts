@@ -28,10 +28,7 @@ export interface Projection {
   specs(prefix: string, dModel: number): ParameterSpec[];
   /** Queries, keys and values, for `causalAttention`: [T, d] -> [T, C]. */
   run(parameters: ParameterSource, prefix: string, xTD: tf.Tensor2D, shape: AttentionShape): tf.Tensor2D;
-  /**
-   * `run` for rows on the host, row-major, without low-rank pairs (inference has merged them): [B, d] ->
-   * [B, C].
-   */
+  /** `run` for rows on the host, row-major, without low-rank pairs (inference has merged them): [B, d] -> [B, C]. */
   onHost(
     parameters: ParameterStore,
     prefix: string,
@@ -62,8 +59,7 @@ interface RotaryOptions {
 }
 
 /**
- * Three matrices, for queries, keys and values; queries and keys are rotated by their positions, after bias
- * and norm.
+ * Three matrices, for queries, keys and values; queries and keys are rotated by their positions, after bias and norm.
  */
 export function rotaryProjections(options: RotaryOptions): Projection {
   const { numHeads, numKeyValueHeads, frequencies, hasBias, headNorm } = options;

@@ -16,8 +16,7 @@ export function feedForward(xTD: tf.Tensor2D, weights: FeedForwardWeights): tf.T
 }
 
 /**
- * `feedForward` for several networks, each on its own consecutive rows, whose number varies from step to
- * step.
+ * `feedForward` for several networks, each on its own consecutive rows, whose number varies from step to step.
  *
  * @param xTD [T, d]
  * @param weights weights of each network

@@ -1,8 +1,7 @@
 import { CUBIC, SLOPE } from './kernels/tensorflow/gelu.js';
 
-// Operations on the host, for so few rows that calls of TensorFlow would take longer. Shapes: T rows, C
-// positions for which a cache has room, d hidden size, H heads of queries, K of keys and values, h = d / H
-// size of a head.
+// Operations on the host, for so few rows that calls of TensorFlow would take longer. Shapes: T rows, C positions for
+// which a cache has room, d hidden size, H heads of queries, K of keys and values, h = d / H size of a head.
 
 /** `gelu`, in place. */
 export function geluOnHost(values: Float32Array): void {

@@ -108,9 +108,7 @@ export function scatterRows(
   return fusedOp(inputs, () => kernels().scatterRows(rowsND, weightsTK, scatter));
 }
 
-/**
- * TensorFlow refuses empty indices; inputs stay connected so that the backward all-to-all runs on every rank.
- */
+/** TensorFlow refuses empty indices; inputs stay connected so that the backward all-to-all runs on every rank. */
 function nothingOf(inputs: readonly tf.Tensor[], shape: [number, number]): tf.Tensor2D {
   return fusedOp(inputs, () => ({
     value: tf.zeros(shape),

@@ -7,9 +7,8 @@ import type { tf } from './tensorflow.js';
 // Shapes: T tokens, H heads of queries, K of keys and values, h size of a head.
 
 /**
- * Rotary position embedding (RoFormer, arXiv 2104.09864, section 3.2.2). Coordinate i of a head forms a pair
- * with i + h / 2, as in Llama's `rotate_half`, and is rotated by the position times the frequency of the
- * pair.
+ * Rotary position embedding (RoFormer, arXiv 2104.09864, section 3.2.2). Coordinate i of a head forms a pair with i + h
+ * / 2, as in Llama's `rotate_half`, and is rotated by the position times the frequency of the pair.
  */
 export class Rotation {
   /** Cosines and then sines of the pairs, by position. */

@@ -43,8 +43,7 @@ export function recordedCommand(recorded: string): string | null {
 function starterOf({ env, argv, pid }: Pick<NodeJS.Process, 'env' | 'argv' | 'pid'>): readonly string[] {
   // With --no-install npx does not look in its cache, so a package that it fetched is started by its path.
   if (npxOf(pid) !== null && !CLI.includes('/_npx/')) return ['npx', '--no-install', 'locmoe'];
-  // npm adds node_modules/.bin folders to the PATH of the commands that it runs; the user's shell does not
-  // have them.
+  // npm adds node_modules/.bin folders to the PATH of the commands that it runs; the user's shell does not have them.
   const isNpms = (folder: string) => Boolean(env.npm_command) && folder.endsWith(LOCAL_BIN);
   const folders = (env.PATH ?? '').split(path.delimiter).filter((folder) => folder !== '' && !isNpms(folder));
   if (folders.some((folder) => isCli(path.join(folder, 'locmoe')))) return ['locmoe'];

@@ -42,9 +42,7 @@ export interface Mapping {
   readonly address: bigint;
 }
 
-/**
- * Allocates `bytes` bytes for an open file, so that writes to its mapping cannot fail; returns an errno or 0.
- */
+/** Allocates `bytes` bytes for an open file, so that writes to its mapping cannot fail; returns an errno or 0. */
 export function reserve(fd: number, bytes: number): number {
   return posixFallocateC(fd, 0, bytes);
 }
@@ -123,8 +121,7 @@ export function futexWaitAsync(address: bigint, expected: number, timeoutMs: num
 }
 
 /**
- * Maps zeroed memory of this process alone, in huge pages where the kernel has them; it stays until the
- * process ends.
+ * Maps zeroed memory of this process alone, in huge pages where the kernel has them; it stays until the process ends.
  *
  * @throws TrainerError `NO_RESOURCE` if the kernel refuses
  */

@@ -27,8 +27,7 @@ export class OomKills {
   readonly #counter: string;
   readonly #limits: readonly string[];
   /**
-   * Counts at the last two calls of `look`: a kill may be counted before the last one and its victim reaped
-   * after it.
+   * Counts at the last two calls of `look`: a kill may be counted before the last one and its victim reaped after it.
    */
   #before: number;
   #last: number;

@@ -9,8 +9,7 @@ export function workMark(): string {
 }
 
 /**
- * Whether the process of a mark has ended; false for a mark of another machine, whose process ids mean
- * nothing here.
+ * Whether the process of a mark has ended; false for a mark of another machine, whose process ids mean nothing here.
  */
 export function isAbandoned(mark: string): boolean {
   const [, machine, pid] = /^([0-9a-f]{16})-(\d+)-/.exec(mark) ?? [];

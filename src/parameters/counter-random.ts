@@ -35,10 +35,7 @@ export class CounterRandom {
     return (word + 0.5) / 2 ** 32;
   }
 
-  /**
-   * Fills `target` with normal(0, std) by the Box-Muller transform; each pair of elements has its own two
-   * draws.
-   */
+  /** Fills `target` with normal(0, std) by the Box-Muller transform; each pair of elements has its own two draws. */
   fillNormal(target: Float32Array, std: number): void {
     for (let i = 0; i < target.length; i += 2) {
       const radius = std * Math.sqrt(-2 * Math.log(this.uniform(i)));

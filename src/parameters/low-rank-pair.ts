@@ -1,9 +1,8 @@
 import { initStd, matrixSpec } from './matrix.js';
 import type { ParameterSpec } from './parameter-group.js';
 
-// Low-rank adaptation (LoRA, Hu et al., arXiv 2106.09685, section 4.1): a pair A [a, R], B [R, b] is trained
-// beside a frozen W [a, b], and W + scale A B is used in place of W. B is zero at first, so that a new pair
-// changes nothing.
+// Low-rank adaptation (LoRA, Hu et al., arXiv 2106.09685, section 4.1): a pair A [a, R], B [R, b] is trained beside a
+// frozen W [a, b], and W + scale A B is used in place of W. B is zero at first, so that a new pair changes nothing.
 
 /** Names of A and B of a matrix. The part before the last dot still names the matrix's expert. */
 export function pairOf(matrix: string): { readonly a: string; readonly b: string } {

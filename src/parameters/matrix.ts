@@ -9,10 +9,7 @@ export function initStd(dModel: number): number {
   return Math.sqrt(2 / (5 * dModel));
 }
 
-/**
- * Standard deviation of matrices that write into the residual stream: `initStd` / sqrt(2 layers), as in
- * GPT-2.
- */
+/** Standard deviation of matrices that write into the residual stream: `initStd` / sqrt(2 layers), as in GPT-2. */
 export function residualStd(dModel: number, numLayers: number): number {
   return initStd(dModel) / Math.sqrt(2 * numLayers);
 }

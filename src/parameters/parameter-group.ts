@@ -53,9 +53,7 @@ export interface ParameterGroup {
   readonly flat: FlatArrays<StateArrays>;
 }
 
-/**
- * Keeps the order of the specs, but puts frozen ones at the end, so that the exchanged part is contiguous.
- */
+/** Keeps the order of the specs, but puts frozen ones at the end, so that the exchanged part is contiguous. */
 export function makeGroup(specs: readonly ParameterSpec[], isFrozen: IsFrozen): ParameterGroup {
   const ranges = inOrder([...specs.filter((spec) => !isFrozen(spec)), ...specs.filter(isFrozen)], isFrozen);
   const trained = ranges.filter(({ frozen }) => !frozen);

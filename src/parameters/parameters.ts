@@ -31,8 +31,7 @@ interface Place {
 /** The interface through which layers read parameters. */
 export interface ParameterSource {
   /**
-   * Outside of a recorded gradient, the elements of an expert's parameter are valid until the next expert is
-   * read.
+   * Outside of a recorded gradient, the elements of an expert's parameter are valid until the next expert is read.
    *
    * @throws TrainerError `INTERNAL` if this rank holds no parameter of that name.
    */
@@ -211,9 +210,8 @@ export class ParameterStore implements ParameterSource {
   }
 
   /**
-   * Differentiates the scalar that `loss` returns and writes the gradients of all parameters to the flat
-   * arrays, each as soon as it is final; zeros for parameters that the loss does not depend on, or that are
-   * frozen.
+   * Differentiates the scalar that `loss` returns and writes the gradients of all parameters to the flat arrays, each
+   * as soon as it is final; zeros for parameters that the loss does not depend on, or that are frozen.
    *
    * @param accumulates true to add to what the flat arrays hold; false to begin a step
    * @returns the value of the scalar

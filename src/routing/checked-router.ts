@@ -4,9 +4,8 @@ import { type ExpertRange, heldExperts } from './domain-groups.js';
 import type { RouterPolicy, RouterPrice } from './policy.js';
 import type { RouterContext, RouterInput, RoutingDecision } from './router.js';
 
-// Every result of a router from a file is checked before it is used, as a wrong one would silently corrupt
-// the training.
-// Shapes: T tokens of this rank, E experts of the layer, K choices of a token.
+// Every result of a router from a file is checked before it is used, as a wrong one would silently corrupt the
+// training. Shapes: T tokens of this rank, E experts of the layer, K choices of a token.
 
 const figure = z.number().nonnegative();
 const work = z.object({ flops: figure, touched: figure, operations: figure });
@@ -28,9 +27,7 @@ type Blame = (why: string) => TrainerError;
 export const COPY = 'locmoe-router-';
 const LINE = new RegExp(String.raw`${COPY}[^/\s]+/([^/\n]+?:\d+)`);
 
-/**
- * Wraps an object of a router, so that errors of its functions name the router, the function and the line.
- */
+/** Wraps an object of a router, so that errors of its functions name the router, the function and the line. */
 export function guarded<T extends object>(its: T, blame: Blame): T {
   const guard =
     (name: string, call: (...args: unknown[]) => unknown) =>

@@ -54,24 +54,20 @@ const nodeLimitFits: MoeRule<DeepseekMoe> = (moe) => {
 };
 
 /**
- * Routing of DeepSeek-V3 (arXiv 2412.19437, section 2.1.2): scores are the sigmoid of a learned dense gate
- * (eq. 15); a token takes the K experts of its domain's group with the highest score + bias (eq. 16),
- * weighted by their scores without bias divided by the sum of these (eq. 13). The bias balances the load
- * (BalancingBias). With K = 1 the weight is the score itself: divided by its own sum it would be 1, and the
- * gate would have no gradient.
+ * Routing of DeepSeek-V3 (arXiv 2412.19437, section 2.1.2): scores are the sigmoid of a learned dense gate (eq. 15); a
+ * token takes the K experts of its domain's group with the highest score + bias (eq. 16), weighted by their scores
+ * without bias divided by the sum of these (eq. 13). The bias balances the load (BalancingBias). With K = 1 the weight
+ * is the score itself: divided by its own sum it would be 1, and the gate would have no gradient.
  *
- * The complementary balance loss (eq. 17 to 20) is computed per batch, not per sequence, with the alpha of
- * all routers, `auxiliaryLossWeight`. The paper's alpha is 0.0001: with the default of 0.01, the loss
- * balances more than the bias.
+ * The complementary balance loss (eq. 17 to 20) is computed per batch, not per sequence, with the alpha of all routers,
+ * `auxiliaryLossWeight`. The paper's alpha is 0.0001: with the default of 0.01, the loss balances more than the bias.
  *
- * Node-limited routing: with `maxDeviceGroups` M, the experts of a domain are divided into D device groups,
- * and a token takes its experts from the M groups with the highest sum of their K/M best scores. As in
- * DeepSeek's own code, these include the bias. In the paper a group is a node; here D is a field, as routing
- * must not depend on the layout.
+ * Node-limited routing: with `maxDeviceGroups` M, the experts of a domain are divided into D device groups, and a token
+ * takes its experts from the M groups with the highest sum of their K/M best scores. As in DeepSeek's own code, these
+ * include the bias. In the paper a group is a node; here D is a field, as routing must not depend on the layout.
  *
- * The paper has no level 1, no capacity and no preferences of token ids; preferences are added after the
- * sigmoid, like the bias, as the sigmoid would flatten them. Its shared experts are not part of a router
- * (`moe.sharedExperts`).
+ * The paper has no level 1, no capacity and no preferences of token ids; preferences are added after the sigmoid, like
+ * the bias, as the sigmoid would flatten them. Its shared experts are not part of a router (`moe.sharedExperts`).
  *
  * Evaluation drops nothing, so a token's output does not depend on the rest of its batch.
  */
@@ -119,9 +115,7 @@ export const deepseekRouter = defineRouter({
   },
 });
 
-/**
- * Returns a function that chooses the K experts of each token by their scores, [T, E] -> row-major [T, K].
- */
+/** Returns a function that chooses the K experts of each token by their scores, [T, E] -> row-major [T, K]. */
 function chooserOf(moe: DeepseekMoe, expertsOfDomain: readonly Int32Array[]) {
   const { numExperts, expertsPerToken, deviceGroups, maxDeviceGroups: most } = moe;
   const groupsOfDomain = expertsOfDomain.map((experts) =>

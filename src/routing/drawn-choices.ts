@@ -47,10 +47,7 @@ export function balancedChoices(
   });
 }
 
-/**
- * @param choose fills the choices of a token, which is identified by its index among the tokens of all
- *   sequences
- */
+/** @param choose fills the choices of a token, which is identified by its index among the tokens of all sequences */
 function choicesOf(
   { sequences, seqLen, openExperts }: DrawnBatch,
   numChoices: number,

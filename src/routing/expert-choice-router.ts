@@ -27,11 +27,10 @@ const fields = {
 type ExpertChoiceMoe = MoeWith<typeof fields>;
 
 /**
- * Expert choice (Zhou et al., arXiv 2202.09368, section 3.2): S = softmax(X W_g) with a learned dense gate
- * over the experts of the domain's group, and each expert takes the C = ceil(capacityFactor T / n) tokens
- * with the greatest S, with T over all ranks; its output is weighted by S. A token has as many experts as
- * take it, possibly none, and `capacityFactor` on average. Experts are equally loaded by construction, so
- * there is no balance loss.
+ * Expert choice (Zhou et al., arXiv 2202.09368, section 3.2): S = softmax(X W_g) with a learned dense gate over the
+ * experts of the domain's group, and each expert takes the C = ceil(capacityFactor T / n) tokens with the greatest S,
+ * with T over all ranks; its output is weighted by S. A token has as many experts as take it, possibly none, and
+ * `capacityFactor` on average. Experts are equally loaded by construction, so there is no balance loss.
  *
  * `candidatesPerToken` limits the experts of a token, instead of the linear program of section 3.3: experts
  * choose among the tokens that have them among their most probable experts. It also limits what the ranks

@@ -2,9 +2,8 @@ import { TrainerError } from '../errors.js';
 import type { CommonMoe } from './common-fields.js';
 import { heldExperts } from './domain-groups.js';
 
-// n experts, numbered from the first that the model has, W ranks. n >= W: rank r owns experts [r n/W, (r+1)
-// n/W). n < W: rank r holds a replica of expert r mod n, and sources send to the replica in their own block
-// of n ranks.
+// n experts, numbered from the first that the model has, W ranks. n >= W: rank r owns experts [r n/W, (r+1) n/W). n <
+// W: rank r holds a replica of expert r mod n, and sources send to the replica in their own block of n ranks.
 
 /** The ranks that hold the experts of one sparse layer, numbered from the first that the model has. */
 export interface Placement {
@@ -72,9 +71,7 @@ export function rankOfExpert(numExperts: number, worldSize: number, source: numb
   return Math.floor((expert * worldSize) / numExperts);
 }
 
-/**
- * Ranks with the same experts as `rank`, itself included, ascending; their expert gradients are all-reduced.
- */
+/** Ranks with the same experts as `rank`, itself included, ascending; their expert gradients are all-reduced. */
 export function replicasOfRank(numExperts: number, worldSize: number, rank: number): number[] {
   checkEven(numExperts, worldSize);
   if (numExperts >= worldSize) return [rank];

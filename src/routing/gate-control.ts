@@ -8,9 +8,8 @@ import { CounterRandom } from '../parameters/counter-random.js';
 export type GateControl = 'zero' | 'shuffled';
 
 /**
- * Returns the scores of a gate, or of its control: all zero, or those of another token of the batch, drawn
- * without replacement. What is added to the scores afterwards, such as the preference of a token's id, is not
- * affected.
+ * Returns the scores of a gate, or of its control: all zero, or those of another token of the batch, drawn without
+ * replacement. What is added to the scores afterwards, such as the preference of a token's id, is not affected.
  */
 export function controlled(gateTE: tf.Tensor2D, control: GateControl | undefined): tf.Tensor2D {
   if (control === undefined) return gateTE;

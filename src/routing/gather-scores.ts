@@ -15,10 +15,7 @@ export interface WorldCandidates {
 
 const NO_EXPERT = 0xffff;
 
-/**
- * Bytes that a rank sends to each other rank in `gatherScores`; at K = 2, d = 128 about 1/40 of its tokens'
- * bytes.
- */
+/** Bytes that a rank sends to each other rank in `gatherScores`; at K = 2, d = 128 about 1/40 of its tokens' bytes. */
 export function scoreBytes(numCandidates: number, numShared = 0): number {
   return 6 * numCandidates + 4 * numShared;
 }

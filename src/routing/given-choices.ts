@@ -15,9 +15,8 @@ export interface GivenChoices {
   /** Weight of each choice, [T, K]; null means 1 for every choice. */
   readonly weightsTK: Float32Array | null;
   /**
-   * Whether the choices were recorded, perhaps from this router: a token with the same choices as the
-   * router's then has the router's weights, and the router's losses are kept. If false, nothing of the router
-   * counts.
+   * Whether the choices were recorded, perhaps from this router: a token with the same choices as the router's then has
+   * the router's weights, and the router's losses are kept. If false, nothing of the router counts.
    */
   readonly areRecorded: boolean;
 }

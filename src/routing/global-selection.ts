@@ -9,8 +9,7 @@ import type { Candidates } from './token-choice.js';
 
 // Shapes: T tokens of this rank, E experts, K choices of a token, N candidates of all ranks.
 //
-// Selects the candidates to keep where experts choose: by the batch rule in training, and by the causal rule
-// otherwise.
+// Selects the candidates to keep where experts choose: by the batch rule in training, and by the causal rule otherwise.
 
 /** Deviations of a router's batch rule from the plain form. */
 export interface BatchRule {

@@ -11,10 +11,9 @@ import type { RouterInput } from './router.js';
 
 // Shapes: T tokens, d hidden size, E experts, m = d / E coordinates of a group.
 //
-// Grouped average pooling (GrAP; LocMoE, arXiv 2401.13920, eq. 4; ETR, arXiv 2406.00023, eq. 3): gate w_i is
-// E/d on the i-th group of coordinates and 0 elsewhere, so w_i . x is the mean of the group. There is no [d,
-// E] weight; the cost is O(d) per token. Learned groups (ETR eq. 2) train one factor per coordinate: w_i is
-// E/d times those of its group.
+// Grouped average pooling (GrAP; LocMoE, arXiv 2401.13920, eq. 4; ETR, arXiv 2406.00023, eq. 3): gate w_i is E/d on the
+// i-th group of coordinates and 0 elsewhere, so w_i . x is the mean of the group. There is no [d, E] weight; the cost
+// is O(d) per token. Learned groups (ETR eq. 2) train one factor per coordinate: w_i is E/d times those of its group.
 
 export const grapFields = {
   learnedGroups: z

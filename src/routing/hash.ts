@@ -17,10 +17,9 @@ const fields = {
 };
 
 /**
- * Random routed experts (RRE; PanGu-Sigma, arXiv 2303.10845, section 3): a fixed table per layer maps a token
- * id to expert `group[table[token] mod group.length]` of the domain's group. The table is a random
- * permutation of the vocabulary, so the experts of a group get equally many token ids (+-1). Nothing is
- * learned; the weight is 1.
+ * Random routed experts (RRE; PanGu-Sigma, arXiv 2303.10845, section 3): a fixed table per layer maps a token id to
+ * expert `group[table[token] mod group.length]` of the domain's group. The table is a random permutation of the
+ * vocabulary, so the experts of a group get equally many token ids (+-1). Nothing is learned; the weight is 1.
  *
  * `hashShare` is not in the paper: with less than 1, tokens of the remaining ids bypass the layer on the
  * residual, so that experts have fewer tokens, always of the same ids. Layers take turns through one random

@@ -8,10 +8,7 @@ import type { Placement } from './expert-placement.js';
 /** Keeps logarithms finite for experts without probability. */
 const LEAST_PROBABILITY = 1e-9;
 
-/**
- * Whether an expert's tokens from this rank stay on the node, length E; false for an expert outside the
- * model.
- */
+/** Whether an expert's tokens from this rank stay on the node, length E; false for an expert outside the model. */
 export function expertsOnNode(moe: Groups, topology: Topology, placement: Placement): boolean[] {
   const { rank, node } = topology;
   const { first, count } = heldExperts(moe);

@@ -63,10 +63,9 @@ const oneCandidateVotes: MoeRule<PlusMoe> = ({ tableAfter, maxExpertsPerToken, s
 const MEASURED_EXPERTS_PER_TOKEN = 0.53;
 
 /**
- * LocMoE+ routing, also Expert-Token Resonance (ETR, arXiv 2406.00023): affinities are cosines with GrAP
- * gates (eq. 4); tokens choose experts (eq. 5), experts choose among those tokens (eq. 6) up to an adaptive
- * capacity. Weights are the softmax of the affinities over the token's experts; load-balance and locality
- * loss as in LocMoE.
+ * LocMoE+ routing, also Expert-Token Resonance (ETR, arXiv 2406.00023): affinities are cosines with GrAP gates (eq. 4);
+ * tokens choose experts (eq. 5), experts choose among those tokens (eq. 6) up to an adaptive capacity. Weights are the
+ * softmax of the affinities over the token's experts; load-balance and locality loss as in LocMoE.
  *
  * `choiceWeights: margin` is not in the paper. A softmax over a token's experts expresses how they compare,
  * not whether the token needs any. The margin above the threshold has a gradient in the affinity by which the
@@ -201,9 +200,7 @@ function marginsOfChoices(
   return tf.mul(tf.sub(valuesOfChoices(affinityTE, expertsTK, numChoices), thresholdTK), sharpness);
 }
 
-/**
- * With the classic capacity, experts are assumed full; how much less an adaptive one is depends on the text.
- */
+/** With the classic capacity, experts are assumed full; how much less an adaptive one is depends on the text. */
 function keptOf(
   capacityFactor: number,
   choices: number,

@@ -37,10 +37,9 @@ const fields = {
 };
 
 /**
- * LocMoE routing (arXiv 2401.13920): softmax(ReLU(w_i . x + e_i)) over the experts of the domain's group with
- * GrAP weights w_i (eq. 4), top-1 weighted by its probability; load-balance and locality loss (eq. 5, 6). The
- * capacity is classic for the first `capacityBatches` steps, then constant by Theorem 1 (see
- * CapacityEstimate).
+ * LocMoE routing (arXiv 2401.13920): softmax(ReLU(w_i . x + e_i)) over the experts of the domain's group with GrAP
+ * weights w_i (eq. 4), top-1 weighted by its probability; load-balance and locality loss (eq. 5, 6). The capacity is
+ * classic for the first `capacityBatches` steps, then constant by Theorem 1 (see CapacityEstimate).
  *
  * w_i . x is scaled to a variance of about gateScale^2 for a normalised token, whatever d and E. Where ReLU
  * zeroes a whole group, the greatest argument wins: such tokens, a quarter of them with two experts per

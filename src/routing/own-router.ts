@@ -15,10 +15,9 @@ import type { CommonMoe } from './common-fields.js';
 import { defineRouter, type MoeRule, type RouterPolicy } from './policy.js';
 import { isTrusted, trust } from './trusted-routers.js';
 
-// A router of one's own is a file outside this package. Configurations, checkpoints and the processes of a
-// run refer to it by its path and the hash of its bytes, FILE#sha256=HASH; its code is never sent. As a
-// checkpoint, a recipe or a coordinator may name a file of a stranger's choice, only bytes that the user has
-// named are run.
+// A router of one's own is a file outside this package. Configurations, checkpoints and the processes of a run refer to
+// it by its path and the hash of its bytes, FILE#sha256=HASH; its code is never sent. As a checkpoint, a recipe or a
+// coordinator may name a file of a stranger's choice, only bytes that the user has named are run.
 
 const MAX_BYTES = 2 ** 24;
 const NAME = /^(.+)#sha256=([0-9a-f]{64})$/;
@@ -114,8 +113,7 @@ function policyIn(file: string, bytes: Buffer): RouterPolicy<CommonMoe> {
     removeAbandoned(tmpdir(), COPY);
     mkdirSync(path.join(folder, 'node_modules'), { recursive: true, mode: PRIVATE_FOLDER });
     symlinkSync(PACKAGE, path.join(folder, 'node_modules/locmoe'));
-    // Without it, Node would read the package.json of a parent folder, which another user may have named
-    // locmoe.
+    // Without it, Node would read the package.json of a parent folder, which another user may have named locmoe.
     writeFileSync(path.join(folder, 'package.json'), '{}');
     writeFileSync(copy, bytes);
     exported = endable(() => createRequire(copy)(copy) as unknown);
@@ -132,9 +130,8 @@ function policyIn(file: string, bytes: Buffer): RouterPolicy<CommonMoe> {
 }
 
 /**
- * Passes the policy its own fields, which are in `moe.routerOptions`, together with the common ones, and
- * checks what it returns. Its price is computed with the rules, so that a wrong one ends a command before
- * anything is trained.
+ * Passes the policy its own fields, which are in `moe.routerOptions`, together with the common ones, and checks what it
+ * returns. Its price is computed with the rules, so that a wrong one ends a command before anything is trained.
  */
 function checkedPolicy(its: RouterPolicy, blame: (why: string) => TrainerError): RouterPolicy<Moe> {
   const policy = guarded(its, blame);

@@ -63,10 +63,7 @@ export interface RouterPolicy<Moe extends CommonMoe = CommonMoe> {
   /** The policy's own fields of `moe:`, each with a default. */
   readonly fields: z.ZodRawShape;
   readonly rules: readonly MoeRule<Moe>[];
-  /**
-   * Own fields that determine the parameters or the meaning of the state; a checkpoint must have the same
-   * values.
-   */
+  /** Own fields that determine the parameters or the meaning of the state; a checkpoint must have the same values. */
   readonly shapedBy: readonly string[];
   /** Parameters of one layer; names are relative to the router. */
   parameters(moe: Moe, dModel: number): readonly ParameterSpec[];

@@ -15,10 +15,7 @@ export interface RouterInput {
   /** Domain id of each token, length T. */
   readonly domainsT: Int32Array;
   readonly training: boolean;
-  /**
-   * Whether the decision must contain the gate's scores, for a recording, whose score columns otherwise stay
-   * empty.
-   */
+  /** Whether the decision must contain the gate's scores, for a recording, whose score columns otherwise stay empty. */
   readonly wantsScores?: boolean | undefined;
   /**
    * The replacement of the gate's scores that `locmoe eval --ablate` requests; a router passes its scores
@@ -129,17 +126,13 @@ export interface Router {
    * domain decide; undefined if activations do.
    */
   readonly foresee?: (tokenIdsT: Int32Array, domainsT: Int32Array) => Int32Array;
-  /**
-   * Expert of each id of each domain, row-major [D, V], -1 for none; null until votes have formed a table.
-   */
+  /** Expert of each id of each domain, row-major [D, V], -1 for none; null until votes have formed a table. */
   readonly table?: () => Int32Array | null;
   /**
    * Ends a training step, in which one batch was routed with `training` for each micro-batch. The state
    * advances here, by one step however many batches there were.
    */
   endStep(): void;
-  /**
-   * Ends a training step that is not applied: discards what `route` has seen in it; the state is unchanged.
-   */
+  /** Ends a training step that is not applied: discards what `route` has seen in it; the state is unchanged. */
   skipStep(): void;
 }

@@ -19,10 +19,7 @@ function logGamma(x: number): number {
   return 0.5 * Math.log(2 * Math.PI) + (z + 0.5) * Math.log(t) - t + Math.log(series);
 }
 
-/**
- * Continued fraction 1 / (1 + a_1 / (1 + a_2 / (1 + ...))) by the modified Lentz method (Thompson and
- * Barnett).
- */
+/** Continued fraction 1 / (1 + a_1 / (1 + a_2 / (1 + ...))) by the modified Lentz method (Thompson and Barnett). */
 function continuedFraction(coefficient: (term: number) => number): number {
   let c = 1;
   let d = 0;

@@ -18,10 +18,9 @@ export const tokenPreferenceField = {
 type PreferringMoe = MoeWith<typeof tokenPreferenceField>;
 
 /**
- * A fixed preference of each token id for experts, which is added to the scores of a learned gate:
- * independent normal numbers for each layer, token id and expert. In RRE (PanGu-Sigma, arXiv 2303.10845), a
- * table of token ids alone decides; here the preference contributes, and is what the gate starts from in
- * learning.
+ * A fixed preference of each token id for experts, which is added to the scores of a learned gate: independent normal
+ * numbers for each layer, token id and expert. In RRE (PanGu-Sigma, arXiv 2303.10845), a table of token ids alone
+ * decides; here the preference contributes, and is what the gate starts from in learning.
  */
 export class TokenPreference {
   /** Empty without a preference. */

@@ -31,11 +31,10 @@ export const oneExpertVotes: MoeRule<VotingMoe & MoeWith<typeof topKField>> = ({
   );
 
 /**
- * A learned router whose choices become a table, in the two stages of StableMoE (arXiv 2204.08396): a gate
- * that keeps learning changes the experts of a token until the end of training, and what the previous expert
- * has learned about the token is lost. StableMoE distils the gate into a word embedding; here the tokens of
- * each id and domain vote in the last third of the first stage. In the second stage the gate is not used, and
- * the weight is 1.
+ * A learned router whose choices become a table, in the two stages of StableMoE (arXiv 2204.08396): a gate that keeps
+ * learning changes the experts of a token until the end of training, and what the previous expert has learned about the
+ * token is lost. StableMoE distils the gate into a word embedding; here the tokens of each id and domain vote in the
+ * last third of the first stage. In the second stage the gate is not used, and the weight is 1.
  *
  * @param expertsChoose whether tokens that no expert keeps vote for having none; otherwise capacity drops
  *   tokens as before

@@ -3,9 +3,7 @@ import { isDiskFull } from '@locmoe/logs/append-file';
 /** Recording has resumed after this time without a loss: a short record may fit where a long one does not. */
 const RECOVERED_MS = 10_000;
 
-/**
- * Lets a run go on without its logs and metrics while the disk is full, and counts the records that are lost.
- */
+/** Lets a run go on without its logs and metrics while the disk is full, and counts the records that are lost. */
 export class DiskTolerance {
   /** Number of writes that the disk had no room for. */
   numLost = 0;

@@ -22,8 +22,7 @@ export class FlatArrays<Arrays extends readonly Float32Array[] = readonly Float3
 
   /**
    * @param length length of each array
-   * @param isShared whether other threads can read the arrays; copying them then takes twice as long while in
-   *   cache
+   * @param isShared whether other threads can read the arrays; copying them then takes twice as long while in cache
    * @throws TrainerError `BAD_CONFIG` if the arrays exceed the largest WebAssembly memory
    */
   constructor(length: number, count: Arrays['length'], isShared = false) {

@@ -29,11 +29,10 @@ export interface CheckpointSaverOptions {
 }
 
 /**
- * One rank's part in saving checkpoints. `begin` keeps the rank's tensors (a copy, but after the last step
- * the tensors themselves) and announces them. Once all ranks have done so, the coordinator sends
- * `write-shards`, a thread writes the tensors during the next steps, and their digests are reported. Once all
- * ranks have reported, the coordinator commits or gives up, and sends `save-ended`. There is one save at a
- * time.
+ * One rank's part in saving checkpoints. `begin` keeps the rank's tensors (a copy, but after the last step the tensors
+ * themselves) and announces them. Once all ranks have done so, the coordinator sends `write-shards`, a thread writes
+ * the tensors during the next steps, and their digests are reported. Once all ranks have reported, the coordinator
+ * commits or gives up, and sends `save-ended`. There is one save at a time.
  */
 export class CheckpointSaver {
   #save: OpenSave | null = null;
@@ -68,8 +67,7 @@ export class CheckpointSaver {
   }
 
   /**
-   * @throws TrainerError the error that has stopped this rank from writing since the last call; none for a
-   *   full disk
+   * @throws TrainerError the error that has stopped this rank from writing since the last call; none for a full disk
    */
   check(): void {
     if (this.#failure !== null) throw this.#failure;
@@ -79,8 +77,7 @@ export class CheckpointSaver {
    * Waits until the last save has ended, and any snapshot that is being written.
    *
    * @returns whether the save was committed; true if there was none
-   * @throws TrainerError as `check`; `ABORTED` if the run ends; `COLLECTIVE_TIMEOUT` after `saveMs` of the
-   *   timeouts
+   * @throws TrainerError as `check`; `ABORTED` if the run ends; `COLLECTIVE_TIMEOUT` after `saveMs` of the timeouts
    */
   async settle(): Promise<boolean> {
     const save = this.#save;

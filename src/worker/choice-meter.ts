@@ -12,8 +12,7 @@ import type { RoutingDecision } from '../routing/router.js';
 /** Pairs of token id and domain that a layer remembers at a time; a new pair replaces an older one. */
 const MOST_REMEMBERED = 1 << 16;
 /**
- * Tokens of a layer and micro-batch whose scores are measured, evenly spaced: the cost does not grow with the
- * batch.
+ * Tokens of a layer and micro-batch whose scores are measured, evenly spaced: the cost does not grow with the batch.
  */
 const MOST_SCORED = 128;
 

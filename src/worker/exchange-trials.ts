@@ -12,10 +12,7 @@ export interface TrialOptions {
   readonly logger: Pick<Logger, 'info'>;
 }
 
-/**
- * Times both forms of the all-to-all with the bytes per pair of ranks under balanced routing, and uses the
- * faster.
- */
+/** Times both forms of the all-to-all with the bytes per pair of ranks under balanced routing, and uses the faster. */
 export function useFasterForm(model: LanguageModel, { assignment, transport, logger }: TrialOptions): void {
   const { config, topology } = assignment;
   const { worldSize, numNodes, rank } = topology;
@@ -35,24 +32,16 @@ export function useFasterForm(model: LanguageModel, { assignment, transport, log
   );
 }
 
-/**
- * Steps before the trial, without overlap: in a process that still compiles, overlap looks faster than it
- * stays.
- */
+/** Steps before the trial, without overlap: in a process that still compiles, overlap looks faster than it stays. */
 const WARM_UPS = 30;
 /** Untimed steps after the warm-up, one of each degree, in which the code that they need is compiled. */
 const FIRST = 2;
 /** Timed steps of each degree. */
 const REPETITIONS = 9;
 const OVERLAPPED = 2;
-/**
- * Overlap must be faster by this factor: at equal speed, fewer, larger products leave more cores to others.
- */
+/** Overlap must be faster by this factor: at equal speed, fewer, larger products leave more cores to others. */
 const FASTER = 0.97;
-/**
- * With sizes that are multiples of this, a row's bits do not depend on its batch (docs/architecture.md, step
- * 10).
- */
+/** With sizes that are multiples of this, a row's bits do not depend on its batch (docs/architecture.md, step 10). */
 const EVEN_SIZE = 16;
 
 /**

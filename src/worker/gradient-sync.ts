@@ -84,9 +84,7 @@ export function syncGradients(options: GradientSyncOptions): SyncedGradients {
   };
 }
 
-/**
- * Applies `change` to the gradients in these ranges, joined in one array; null for all that are not frozen.
- */
+/** Applies `change` to the gradients in these ranges, joined in one array; null for all that are not frozen. */
 function inOneArray(
   group: ParameterGroup,
   ranges: readonly ParameterRange[] | null,

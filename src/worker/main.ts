@@ -1,5 +1,4 @@
-// A worker process: receives its assignment from the node agent, trains, and reports. Started by
-// agent/worker-pool.ts.
+// A worker process: receives its assignment from the node agent, trains, and reports. Started by agent/worker-pool.ts.
 import { rmSync } from 'node:fs';
 import { ShmTransport } from '../collectives/shm-transport.js';
 import { timeoutsOf } from '../config/timeouts.js';

@@ -50,8 +50,7 @@ export function explainNotFinite(
   loss: number,
 ): NotFiniteAccount {
   const { transport } = state;
-  // Gradients are inspected first: an expert that is loaded into memory later may evict one that has
-  // gradients.
+  // Gradients are inspected first: an expert that is loaded into memory later may evict one that has gradients.
   const gradient = firstGradient(state);
   const activation = firstActivation(state, batches);
   const bad = firstParameter(state) ?? activation ?? gradient;
@@ -68,10 +67,7 @@ export function explainNotFinite(
   throw new TrainerError('INTERNAL', `rank ${culprit} went on although its step was not finite`);
 }
 
-/**
- * The error of a validation whose loss, equal on all ranks, is not finite. A collective, as
- * `explainNotFinite`.
- */
+/** The error of a validation whose loss, equal on all ranks, is not finite. A collective, as `explainNotFinite`. */
 export function validationNotFinite(
   state: TrainState,
   batches: readonly Batch[],

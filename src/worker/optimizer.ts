@@ -68,9 +68,8 @@ const update = vectorKernel(
  * One AdamW update in place (Loshchilov & Hutter, arXiv 1711.05101, algorithm 2): decoupled weight decay and
  * value -= rate * mHat / (sqrt(vHat) + epsilon).
  *
- * Arithmetic is float32. An epsilon of 1e-20 works for gradients down to 1e-18, whose squares float32 still
- * represents; a parameter that never had a gradient does not move. An element's result does not depend on its
- * range.
+ * Arithmetic is float32. An epsilon of 1e-20 works for gradients down to 1e-18, whose squares float32 still represents;
+ * a parameter that never had a gradient does not move. An element's result does not depend on its range.
  */
 export function adamW({ flat, ranges }: OptimizerGroup, options: AdamWOptions): void {
   const { step, learningRate, beta1, beta2, epsilon, weightDecay, gradientScale } = options;
@@ -106,11 +105,9 @@ function startsOf(arrays: StateArrays, begin: number) {
 const squares = vectorKernel(['gradients'], [], (loop) => loop.sumSquares(loop.let(loop.load('gradients'))));
 
 /**
- * Sum of squares of a group's gradients in double precision; the order of summation depends only on their
- * number.
+ * Sum of squares of a group's gradients in double precision; the order of summation depends only on their number.
  *
- * @param ranges ranges of all gradients that are not zero, summed one after the other; null for the whole
- *   group
+ * @param ranges ranges of all gradients that are not zero, summed one after the other; null for the whole group
  */
 export function squaredNorm(
   { flat }: Pick<OptimizerGroup, 'flat'>,

@@ -42,8 +42,7 @@ export function updateParameters(
   adamW({ flat: shared.flat, ranges: shared.trained }, options);
   const ofExperts = { ...options, epsilon: train.expertEpsilon };
   if (touched === null) adamW({ flat: expert.flat, ranges: expert.trained }, ofExperts);
-  // An expert's moments have decayed only in the steps that updated it, so only these count for bias
-  // correction.
+  // An expert's moments have decayed only in the steps that updated it, so only these count for bias correction.
   for (const { name, ranges, updates } of touched ?? []) {
     slots!.willChange(name);
     adamW({ flat: expert.flat, ranges }, { ...ofExperts, step: updates + 1 });

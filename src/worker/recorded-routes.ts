@@ -22,10 +22,7 @@ interface Target {
   readonly row: number;
   /** Choices of each sparse layer for the batch. */
   readonly givenOfLayer: readonly GivenChoices[];
-  /**
-   * By sparse layer: index in the sequence of the last row's token, -1 before the first row; that row's
-   * choice.
-   */
+  /** By sparse layer: index in the sequence of the last row's token, -1 before the first row; that row's choice. */
   readonly tokenOfLayer: Int32Array;
   readonly choiceOfLayer: Int32Array;
 }
@@ -154,9 +151,7 @@ export class RecordedRoutes {
     }));
   }
 
-  /**
-   * The rows of all batches by sequence; padding repeats a sequence of a validation batch in several rows.
-   */
+  /** The rows of all batches by sequence; padding repeats a sequence of a validation batch in several rows. */
   #targetsOf(
     batches: readonly PlacedBatch[],
     givenOfBatch: readonly (readonly GivenChoices[])[],
@@ -212,8 +207,7 @@ export class RecordedRoutes {
 }
 
 /**
- * Checks that all steps from `first` on were recorded completely, and that the first has the text of this
- * run.
+ * Checks that all steps from `first` on were recorded completely, and that the first has the text of this run.
  *
  * @param loader loader of whole global batches
  * @throws TrainerError `BAD_CONFIG` or `BAD_INPUT`
@@ -229,8 +223,7 @@ export async function assertReplayable(config: RunConfig, loader: Loader, first:
 }
 
 /**
- * Advances to the token of a row: rows are in the order of the tokens, and positions count within a packed
- * sample.
+ * Advances to the token of a row: rows are in the order of the tokens, and positions count within a packed sample.
  *
  * @returns the token's index in the sequence; seqLen if there is no such token
  */

@@ -76,8 +76,7 @@ class RouteRecorder {
    * Begins a step.
    *
    * @param places where each micro-batch's sequences are in the training text
-   * @returns function from a micro-batch to the inspector of its forward pass; undefined if the step is not
-   *   recorded
+   * @returns function from a micro-batch to the inspector of its forward pass; undefined if the step is not recorded
    */
   begin(
     step: number,
@@ -109,9 +108,7 @@ class RouteRecorder {
     };
   }
 
-  /**
-   * Sequences are drawn by their index in the global batch, so that all layouts record the same sequences.
-   */
+  /** Sequences are drawn by their index in the global batch, so that all layouts record the same sequences. */
   #sequencesOf(
     step: number,
     microBatch: number,

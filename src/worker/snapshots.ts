@@ -7,10 +7,7 @@ import type { SnapshotVote } from './gradient-sync.js';
 import type { SnapshotKept, WorkerAssignment, WorkerEvent } from './messages.js';
 import type { ShardWriter } from './shard-writer.js';
 
-/**
- * Share of the time that snapshots may take with `train.snapshotEvery: auto`: normally, and when much is at
- * risk.
- */
+/** Share of the time that snapshots may take with `train.snapshotEvery: auto`: normally, and when much is at risk. */
 const SHARE = 0.01;
 const MOST_SHARE = 0.1;
 /**
@@ -18,10 +15,7 @@ const MOST_SHARE = 0.1;
  * alone would allow ever fewer snapshots.
  */
 const AT_RISK_MS = 30_000;
-/**
- * Steps before the first snapshot, whose cost is measured. A run's first steps are slower than the later
- * ones.
- */
+/** Steps before the first snapshot, whose cost is measured. A run's first steps are slower than the later ones. */
 const FIRST_AFTER = 5;
 
 export interface SnapshotsOptions {

@@ -1,9 +1,7 @@
 import { Session } from 'node:inspector';
 import { Socket } from 'node:net';
 
-/**
- * Descriptor through which the agent asks its worker for the main thread's stack; each byte is one request.
- */
+/** Descriptor through which the agent asks its worker for the main thread's stack; each byte is one request. */
 export const STACK_FD = 4;
 
 /** Expression that is evaluated on top of whatever JavaScript the main thread runs. */

@@ -120,10 +120,7 @@ function assertAllHavePlaces(model: LanguageModel, { manifest, folder }: Checkpo
       );
 }
 
-/**
- * Yields all parameters with their places in flat arrays; those of an expert are valid until the next is
- * yielded.
- */
+/** Yields all parameters with their places in flat arrays; those of an expert are valid until the next is yielded. */
 function* toLoad({ shared, expert, slots }: ParameterStore) {
   yield { group: shared, ranges: shared.ranges };
   if (slots === null) yield { group: expert, ranges: expert.ranges };

@@ -34,8 +34,7 @@ export interface TrainState {
 
 export interface StepOutcome extends MeasuredStep {
   /**
-   * Values as computed, finite or not: this rank's loss, including the auxiliary loss, and values equal on
-   * all ranks.
+   * Values as computed, finite or not: this rank's loss, including the auxiliary loss, and values equal on all ranks.
    */
   readonly found: { readonly loss: number } & Pick<SyncedGradients, 'norm' | 'numBadLosses'>;
   /** True if any rank was asked to stop; equal on all ranks, as is `isTimeUp`. */

@@ -39,8 +39,7 @@ import { type StepOutcome, type TrainState, trainStep } from './train-step.js';
 import { type ValidationOptions, validate } from './validation.js';
 
 /**
- * Steps between two full garbage collections. Only these free what survives the young generation, about 0.3
- * MB a step.
+ * Steps between two full garbage collections. Only these free what survives the young generation, about 0.3 MB a step.
  */
 const COLLECT_EVERY = 50;
 
@@ -209,9 +208,7 @@ export class Trainer {
     return slots?.isStored ? slots.statistics : undefined;
   }
 
-  /**
-   * Takes a snapshot if all ranks can, the step was not skipped, and no checkpoint of it is being written.
-   */
+  /** Takes a snapshot if all ranks can, the step was not skipped, and no checkpoint of it is being written. */
   #takeSnapshot({ snapshot, report }: StepOutcome): void {
     if (!this.snapshots.agree(snapshot) || report.skipped || this.#lastSaved === this.#step) return;
     const metrics = this.#metrics(this.#skipped.loss);

@@ -4,10 +4,7 @@ import { type RunEvidence, stepsOf } from './evidence.js';
 /** Tolerance of a loss where the layout of the ranks changed. */
 const RELATIVE_DIFFERENCE = 1e-5;
 
-/**
- * I3: every step of the final lineage is recorded once, in order, and every generation starts at a completed
- * step.
- */
+/** I3: every step of the final lineage is recorded once, in order, and every generation starts at a completed step. */
 export function stepsAreContiguous({ journal, records }: RunEvidence): string[] {
   const violations: string[] = [];
   const steps = stepsOf(records).map(({ step }) => step);

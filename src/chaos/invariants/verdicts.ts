@@ -11,9 +11,7 @@ const HARMLESS = ['slow-link', 'disk-full'];
 /** A run that ends within this time after a fault may not have noticed it. */
 const LAST_MS = 10_000;
 
-/**
- * I9: every failure is blamed on the victim of the fault before it, and every fault that must be noticed is.
- */
+/** I9: every failure is blamed on the victim of the fault before it, and every fault that must be noticed is. */
 export function culpritsAreNamed({ faults, journal }: RunEvidence): string[] {
   const failures = journal.filter((entry) => entry.type === 'failure');
   const endMs = journal.findLast(({ type }) => type === 'end')?.time ?? Number.POSITIVE_INFINITY;

@@ -42,13 +42,10 @@ export interface Adapter {
   /**
    * Checks that the adapter has pairs of these matrices only, each matrix being [outputs, inputs].
    *
-   * @throws TrainerError `BAD_INPUT` naming a tensor that is missing, of another shape, or of none of these
-   *   matrices
+   * @throws TrainerError `BAD_INPUT` naming a tensor that is missing, of another shape, or of none of these matrices
    */
   check(shapes: ReadonlyMap<string, readonly number[]>): void;
-  /**
-   * Adds the product of the pair of a matrix to the matrix's values, [outputs, inputs], if there is a pair.
-   */
+  /** Adds the product of the pair of a matrix to the matrix's values, [outputs, inputs], if there is a pair. */
   addTo(values: Float32Array, published: string, shape: readonly number[]): void;
 }
 

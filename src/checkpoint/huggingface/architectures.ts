@@ -1,7 +1,4 @@
-/**
- * Classes of transformers that can compute models of family mixtral, with the `model_type` of their
- * config.json.
- */
+/** Classes of transformers that can compute models of family mixtral, with the `model_type` of their config.json. */
 export const MODEL_TYPES = {
   LlamaForCausalLM: 'llama',
   Qwen2ForCausalLM: 'qwen2',

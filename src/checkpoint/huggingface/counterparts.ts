@@ -29,10 +29,7 @@ const BLOCK_SPARSE_MOE = { w_gate: 'w1', w_in: 'w3', w_out: 'w2' } as const;
  */
 const HALF_OPEN_GATE = 2;
 
-/**
- * The counterparts of all parameters of a model except its router's state. Experts are numbered as in the
- * model.
- */
+/** The counterparts of all parameters of a model except its router's state. Experts are numbered as in the model. */
 export function counterparts(config: Sections, architecture: Architecture): Counterpart[] {
   const { model } = config;
   const { dModel: d, vocabSize } = model;

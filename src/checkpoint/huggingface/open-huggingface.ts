@@ -17,8 +17,7 @@ const DERIVED = /\.rotary_emb\.inv_freq$/;
 const OF_OURS = [MANIFEST_FILE, 'run.json', 'metrics.ndjson', 'checkpoints'];
 
 /**
- * True for a folder of a model for transformers or of an adapter to one; false for a folder of locmoe, or any
- * other.
+ * True for a folder of a model for transformers or of an adapter to one; false for a folder of locmoe, or any other.
  */
 export function isHuggingFace(folder: string): boolean {
   const has = (name: string) => existsSync(path.join(folder, name));

@@ -11,10 +11,7 @@ import { ropeScalingOf, ropeSchema, unsupportedScaling } from './rope-scaling.js
 
 export const CONFIG_FILE = 'config.json';
 
-/**
- * Limit on the experts of all layers together, since the tensors of each are listed; published models have
- * fewer.
- */
+/** Limit on the experts of all layers together, since the tensors of each are listed; published models have fewer. */
 const MAX_EXPERTS = 100_000;
 /** Limit on the size of a config.json; known ones have a few kB. */
 export const MAX_CONFIG_BYTES = 2 ** 20;
@@ -79,9 +76,7 @@ const TRAIN = {
   endLearningRate: 3e-6,
   warmupSteps: 50,
 };
-/**
- * Settings for a mixture grown from a dense model. Its weights add up to 1, so it computes the same at first.
- */
+/** Settings for a mixture grown from a dense model. Its weights add up to 1, so it computes the same at first. */
 const GROWN = { numExperts: 8, router: 'switch', expertsPerToken: 2, capacityFactor: null };
 
 /**

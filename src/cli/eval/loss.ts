@@ -78,8 +78,7 @@ function tokensText(sameAsTraining: boolean, inTraining: number): string {
 }
 
 /**
- * Computes the loss of each domain on the sequences that the training validates with, or on the requested
- * number.
+ * Computes the loss of each domain on the sequences that the training validates with, or on the requested number.
  *
  * @throws TrainerError as `evaluate`
  */

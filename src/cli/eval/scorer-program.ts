@@ -1,5 +1,4 @@
-// Scores texts by a model. scorer-pool.ts starts this program, which ends when the channel to the parent
-// closes.
+// Scores texts by a model. scorer-pool.ts starts this program, which ends when the channel to the parent closes.
 import { openCheckpoint } from '../../checkpoint/checkpoint.js';
 import { asTrainerError, type ErrorCode, type ErrorContext } from '../../errors.js';
 import { type Inference, openInference } from '../../inference/inference.js';

@@ -5,8 +5,7 @@ import { formatLeft, ProgressLine, screenOf } from '../progress-line.js';
 import type { ScorerPool } from './scorer-pool.js';
 
 /**
- * Asks questions and shows progress until all are answered or Ctrl-C is pressed; then ends the processes of
- * `scorer`.
+ * Asks questions and shows progress until all are answered or Ctrl-C is pressed; then ends the processes of `scorer`.
  *
  * @throws TrainerError `INTERRUPTED`
  */

@@ -101,10 +101,7 @@ export function longWarmUp(config: RunConfig): string | null {
   return `train.warmupSteps is ${warmupSteps}, and the run has ${formatNumberOf(numSteps, 'step')}: its learning rate rises to ${last} only, not to train.learningRate ${learningRate}`;
 }
 
-/**
- * Warns of several experts per token with a router that does not have the field; returns null for any other
- * run.
- */
+/** Warns of several experts per token with a router that does not have the field; returns null for any other run. */
 export function unusedTopK({ moe: { expertsPerToken, router } }: RunConfig): string | null {
   if (expertsPerToken === 1 || 'expertsPerToken' in routerPolicy(router).fields) return null;
   return `moe.expertsPerToken ${expertsPerToken} changes nothing: router ${router} does not have this field`;

@@ -12,8 +12,7 @@ const HAN = /\p{Script=Han}/gu;
 const MIN_HAN_CHARS = 8;
 
 /**
- * The Chinese prose of every documentation comment in a TypeScript file, without tags, examples, markup and
- * addresses.
+ * The Chinese prose of every documentation comment in a TypeScript file, without tags, examples, markup and addresses.
  */
 export function docComments(source: string): string[] {
   return [...source.matchAll(COMMENT)]
@@ -21,9 +20,7 @@ export function docComments(source: string): string[] {
     .filter((text) => (text.match(HAN)?.length ?? 0) >= MIN_HAN_CHARS);
 }
 
-/**
- * Comments that have both an English (`@en`) and a Chinese (`@zh`) text: one text per pair, English first.
- */
+/** Comments that have both an English (`@en`) and a Chinese (`@zh`) text: one text per pair, English first. */
 export function pairedDocComments(source: string): string[] {
   return [...source.matchAll(COMMENT)].flatMap(([, body]) => {
     const pair = /@en\b([\s\S]*?)@zh\b([\s\S]*?)(?=\n\s*@\w|$(?![\s\S]))/.exec(withoutStars(body!));
@@ -35,8 +32,7 @@ export function pairedDocComments(source: string): string[] {
 
 /**
  * The compiler's messages in English and Chinese, joined by key.
- * @param compiler text of typescript.js, which holds the English messages as `diag(code, category, key,
- *   message)`
+ * @param compiler text of typescript.js, which holds the English messages as `diag(code, category, key, message)`
  * @param translations text of a diagnosticMessages.generated.json: key -> message
  */
 export function diagnosticPairs(compiler: string, translations: string): string[] {

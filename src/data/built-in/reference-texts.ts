@@ -29,8 +29,7 @@ interface Poem {
 }
 
 /**
- * The poems of a JSON file, each with its title (or tune, or chapter) and author. Entries without lines are
- * left out.
+ * The poems of a JSON file, each with its title (or tune, or chapter) and author. Entries without lines are left out.
  */
 export function poems(json: string): string[] {
   const parsed = JSON.parse(json) as Poem | readonly Poem[];

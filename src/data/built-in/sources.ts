@@ -188,9 +188,7 @@ function endsParagraph(text: string, offset: number): boolean {
 const POETRY =
   /\/(?:caocaoshiji|chuci|lunyu|mengxue|nalanxingde|quantangshi\/poet\.(?:tang|song)\.\d{1,5}(?=\.)|shijing|sishuwujing|songci\/ci|wudaishici|youmengying|yuanqu)[^\n]*\.json$/;
 
-/**
- * The comments of each file that no earlier file has, as one text, since most comments are a single sentence.
- */
+/** The comments of each file that no earlier file has, as one text, since most comments are a single sentence. */
 function technicalChinese(folder: string): SourceText[] {
   const seen = new Set<string>();
   return filesOf(folder, 'tencentcloud/services', /_models\.d\.ts$/).map(({ text, file }) => {

@@ -38,8 +38,7 @@ const partSchema = z.object({
 export type PartShards = DeepReadonly<z.output<typeof partSchema>>;
 
 /**
- * Prepares a part unless an earlier preparation did: it is recognised by files, sizes and times, else by its
- * contents.
+ * Prepares a part unless an earlier preparation did: it is recognised by files, sizes and times, else by its contents.
  *
  * @param onBytes called with stored bytes that were prepared now, or were found to be prepared
  * @throws TrainerError `BAD_INPUT` naming the file that cannot be read, `NO_RESOURCE` if the disk is full

@@ -8,10 +8,7 @@ import type { ShardWork } from './make-shards.js';
 import { type Part, partsOf } from './parts.js';
 import { selectDocuments } from './select-documents.js';
 
-/**
- * Text from which a tokenizer is trained: all of it up to this size, else a sample of this size from all over
- * it.
- */
+/** Text from which a tokenizer is trained: all of it up to this size, else a sample of this size from all over it. */
 export const TRAINING_BYTES = 16 << 20;
 /** Number of places from which longer text is sampled. */
 const MAX_PLACES = 64;

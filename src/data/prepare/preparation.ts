@@ -105,10 +105,7 @@ export function hasOwnText({ domains, sources }: Pick<DataOptions, 'domains' | '
   return domains.some((domain) => Object.hasOwn(sources, domain));
 }
 
-/**
- * Opens a prepared dataset; one with a user's own text is made private, as earlier versions may have not done
- * so.
- */
+/** Opens a prepared dataset; one with a user's own text is made private, as earlier versions may have not done so. */
 export function openPrepared({ dir }: Preparation, options: DataOptions, isNew: boolean): Dataset {
   if (hasOwnText(options)) makePrivate(dir);
   return openDataset(dir, { verify: !isNew });
@@ -119,8 +116,7 @@ export function publish({ work, dir }: Preparation): void {
   try {
     renameSync(work, dir);
   } catch (error) {
-    // Renaming onto a folder that is not empty fails: another process has finished first, with the same
-    // contents.
+    // Renaming onto a folder that is not empty fails: another process has finished first, with the same contents.
     if (!existsSync(path.join(dir, INDEX_FILE))) throw error;
   }
 }

@@ -42,8 +42,7 @@ interface AsideOptions extends PrepareOptions {
  */
 export async function prepareAside({ modelTokenizer, signal, ...asked }: AsideOptions): Promise<Dataset> {
   const planned = planPreparation(asked);
-  // A tokenizer that is trained on the user's text may differ from the model's, as the text may have changed
-  // since.
+  // A tokenizer that is trained on the user's text may differ from the model's, as the text may have changed since.
   const isFixed = modelTokenizer !== undefined && asked.tokenizer === 'train' && hasOwnText(asked);
   const options = isFixed ? { ...asked, tokenizer: modelTokenizer } : asked;
   const preparation =

@@ -34,10 +34,9 @@ export async function prepareDataset(options: PrepareOptions): Promise<Dataset> 
 }
 
 /**
- * Makes a dataset in a temporary folder and renames it, so that it is complete or absent; of several
- * processes that prepare the same one, the first to finish wins and the others use its result. Shards of a
- * user's text are kept beside it: an interrupted preparation continues from them, and other datasets of the
- * same text use them.
+ * Makes a dataset in a temporary folder and renames it, so that it is complete or absent; of several processes that
+ * prepare the same one, the first to finish wins and the others use its result. Shards of a user's text are kept beside
+ * it: an interrupted preparation continues from them, and other datasets of the same text use them.
  */
 export async function makeDataset(
   preparation: Preparation,

@@ -73,10 +73,7 @@ export function writeShard(
   writeWhole(file, Buffer.concat([...words, encodeTokens(tokens.all(), tokenizer.vocabSize)]));
 }
 
-/**
- * Writes a file under a temporary name and renames it: others, who may write the same file, never see a part
- * of it.
- */
+/** Writes a file under a temporary name and renames it: others, who may write the same file, never see a part of it. */
 export function writeWhole(file: string, contents: string | Uint8Array): void {
   const work = `${file}${UNFINISHED}${randomUUID()}`;
   try {

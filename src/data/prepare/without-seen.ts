@@ -16,8 +16,7 @@ export function withoutSeen(domains: ReadonlyMap<string, DomainDocuments>): Map<
       validation.map(({ text }) => signatureOf(text, EVERY)),
     ]),
   );
-  // Training text has many times as many shingles as validation text, so only shingles of the latter are
-  // looked for.
+  // Training text has many times as many shingles as validation text, so only shingles of the latter are looked for.
   const wanted = new Set<number>();
   for (const signature of [...heldOut.values()].flat()) for (const key of keysOf(signature)) wanted.add(key);
   const seen = new Set<number>();

@@ -135,10 +135,7 @@ async function tokenizerBytes(
   }
 }
 
-/**
- * The training text, or equal parts of the domains of a large corpus; documents are in the order of their
- * hashes.
- */
+/** The training text, or equal parts of the domains of a large corpus; documents are in the order of their hashes. */
 function builtInTexts(builtIn: readonly DomainDocuments[]): string[] {
   const texts = builtIn.map(({ train }) => train.map(({ text }) => text));
   const total = texts.flat().reduce((sum, text) => sum + Buffer.byteLength(text), 0);

@@ -18,8 +18,7 @@ const LOOK_BYTES = 8000;
 /**
  * The bytes of a span, decompressed, in windows of about a megabyte.
  *
- * @throws TrainerError `BAD_INPUT` if the file vanished, was truncated, cannot be read or decompressed, or is
- *   not text
+ * @throws TrainerError `BAD_INPUT` if the file vanished, was truncated, cannot be read or decompressed, or is not text
  */
 export async function* bytesOf(
   span: Span,

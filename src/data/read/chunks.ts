@@ -11,10 +11,7 @@ const CUTS: readonly (readonly Buffer[])[] = [
   [' '],
 ].map((separators) => separators.map((separator) => Buffer.from(separator)));
 
-/**
- * Unix line ends, no byte order marks or control characters, no trailing blanks, at most one empty line in a
- * row.
- */
+/** Unix line ends, no byte order marks or control characters, no trailing blanks, at most one empty line in a row. */
 export function cleanText(text: string): string {
   return (
     text

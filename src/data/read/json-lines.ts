@@ -4,8 +4,7 @@ import { Decoder, type Reading, refusal, type Span } from './span.js';
 /**
  * The text in one field of each line of JSON; skips empty lines, and lines where the field is null.
  *
- * @throws TrainerError `BAD_INPUT` with file and line if a line is not JSON, has no text in the field, or is
- *   too long
+ * @throws TrainerError `BAD_INPUT` with file and line if a line is not JSON, has no text in the field, or is too long
  */
 export async function* jsonLines(
   windows: AsyncIterable<Buffer>,

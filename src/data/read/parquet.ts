@@ -61,10 +61,7 @@ export async function* parquetTexts(
   }
 }
 
-/**
- * The library's compressors, which throw if all pages together unpack to more bytes, whatever the metadata
- * declare.
- */
+/** The library's compressors, which throw if all pages together unpack to more bytes, whatever the metadata declare. */
 function compressorsUpTo(mostBytes: number): Compressors {
   let left = mostBytes;
   return Object.fromEntries(

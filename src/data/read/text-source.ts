@@ -68,9 +68,7 @@ export function layoutOf(
   return { format: format ?? FORMAT_OF[extension] ?? 'text', compression };
 }
 
-/**
- * Bytes of text in a file: its stored bytes, or an estimate if it is compressed, as Parquet is internally.
- */
+/** Bytes of text in a file: its stored bytes, or an estimate if it is compressed, as Parquet is internally. */
 export function textBytes(
   { file, bytes }: { readonly file: string; readonly bytes: number },
   source: Pick<TextSource, 'format'>,

@@ -33,8 +33,7 @@ interface Pair {
  *
  * @param texts texts, each of which is pre-tokenized on its own
  * @param vocabSize 256 bytes, merges and one special token
- * @throws TrainerError `BAD_CONFIG` if vocabSize is below 257, `BAD_INPUT` if the text has too few repeated
- *   pairs
+ * @throws TrainerError `BAD_CONFIG` if vocabSize is below 257, `BAD_INPUT` if the text has too few repeated pairs
  */
 export function trainBpe(texts: Iterable<string>, vocabSize: number): BpeVocabulary {
   if (vocabSize < 256 + NUM_SPECIAL)
@@ -111,9 +110,7 @@ function popCurrent(
   }
 }
 
-/**
- * Replaces (left, right) by `id` in the words, left to right, and updates the counts of the pairs around it.
- */
+/** Replaces (left, right) by `id` in the words, left to right, and updates the counts of the pairs around it. */
 function applyMerge(
   words: readonly Word[],
   left: number,

@@ -21,10 +21,7 @@ function precedes(a: Entry, b: Entry): boolean {
   return a.count > b.count || (a.count === b.count && a.key < b.key);
 }
 
-/**
- * A binary heap of pairs by count. Entries keep the count they were pushed with; the owner checks for stale
- * ones.
- */
+/** A binary heap of pairs by count. Entries keep the count they were pushed with; the owner checks for stale ones. */
 export class PairHeap {
   readonly #entries: Entry[] = [];
 

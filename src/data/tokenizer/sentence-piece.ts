@@ -4,9 +4,7 @@ import { z } from 'zod';
 // without a token is encoded as its bytes, each a token such as `<0x0A>`.
 
 export const SPACE = '▁';
-/**
- * Bytes of `▁` in UTF-8. A `▁` in a text is encoded as these, as its own token would be decoded to a space.
- */
+/** Bytes of `▁` in UTF-8. A `▁` in a text is encoded as these, as its own token would be decoded to a space. */
 const SPACE_BYTES = [0xe2, 0x96, 0x81];
 
 const STEPS = {
@@ -50,8 +48,7 @@ function stepsOf(part: Part, value: unknown): readonly unknown[] {
 }
 
 /**
- * Names the part of a byte_fallback file that would be encoded or decoded differently here; undefined if
- * there is none.
+ * Names the part of a byte_fallback file that would be encoded or decoded differently here; undefined if there is none.
  */
 export function unlikeSentencePiece(file: Readonly<Partial<Record<Part | 'pre_tokenizer', unknown>>>) {
   const part = (['normalizer', 'decoder'] as const).find(
@@ -74,9 +71,8 @@ export function spaceIds(vocab: Readonly<Record<string, number>>): number[] {
 }
 
 /**
- * The same tokenizer without the space that SentencePiece adds before a text and removes from decoded text:
- * here, texts come in pieces, from a template or token by token, which must concatenate to the text. Other
- * files are unchanged.
+ * The same tokenizer without the space that SentencePiece adds before a text and removes from decoded text: here, texts
+ * come in pieces, from a template or token by token, which must concatenate to the text. Other files are unchanged.
  */
 export function withoutDummyPrefix(tokenizerJson: string): string {
   const file = JSON.parse(tokenizerJson);

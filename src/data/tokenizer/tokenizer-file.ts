@@ -67,9 +67,7 @@ export interface TokenizerFacts {
   readonly specialTokens: readonly SpecialToken[];
 }
 
-/**
- * A token that encoding a text never yields. `lstrip`, `rstrip`: it absorbs white space to its left or right.
- */
+/** A token that encoding a text never yields. `lstrip`, `rstrip`: it absorbs white space to its left or right. */
 export type SpecialToken = Readonly<Pick<AddedToken, 'id' | 'content' | 'lstrip' | 'rstrip'>>;
 
 /** The file that a path names: itself, or `tokenizer.json` in the folder. */

@@ -20,10 +20,7 @@ export interface TakenToken {
   readonly share: number;
 }
 
-/**
- * Two experts, and the overlap of their ids: the sum over ids of the smaller of the two experts' shares, 0 to
- * 1.
- */
+/** Two experts, and the overlap of their ids: the sum over ids of the smaller of the two experts' shares, 0 to 1. */
 export interface ExpertOverlap {
   readonly experts: readonly [number, number];
   readonly overlap: number;

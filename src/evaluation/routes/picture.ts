@@ -12,10 +12,7 @@ const FACTS = '#5b6770';
 /** Colours for up to eight domains that remain distinct under colour blindness (Okabe and Ito). */
 const COLOURS = ['#0072b2', '#e69f00', '#009e73', '#cc79a7', '#56b4e9', '#d55e00', '#f0e442', '#999999'];
 
-/**
- * Draws the shares that facts predict, and the load of each expert by domain, as an SVG with a band for each
- * layer.
- */
+/** Draws the shares that facts predict, and the load of each expert by domain, as an SVG with a band for each layer. */
 export function drawRoutes(layers: readonly LayerRoutes[]): string {
   const domains = [
     ...new Set(layers.flatMap(({ experts }) => experts.flatMap((e) => Object.keys(e.domains)))),

@@ -32,9 +32,7 @@ export interface LayerRoutes {
   readonly shuffled: number;
   /** Entropy of the expert given the index of the choice, in bits. */
   readonly entropy: number;
-  /**
-   * Shares of the entropy that each fact explains, adjusted for chance; null if there is nothing to explain.
-   */
+  /** Shares of the entropy that each fact explains, adjusted for chance; null if there is nothing to explain. */
   readonly explained: {
     readonly domain: number | null;
     readonly position: number | null;

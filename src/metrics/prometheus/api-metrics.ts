@@ -11,9 +11,7 @@ const SPEED_BUCKETS = exponentialBuckets(1, 2, 12);
 const ENDPOINTS = ['completions', 'chat'] as const;
 export type Endpoint = (typeof ENDPOINTS)[number];
 
-/**
- * How a request ended. `gone`: the caller disconnected; `busy` and `closing`: the caller may try again later.
- */
+/** How a request ended. `gone`: the caller disconnected; `busy` and `closing`: the caller may try again later. */
 const OUTCOMES = ['answered', 'refused', 'busy', 'gone', 'timeout', 'closing', 'failed'] as const;
 export type Outcome = (typeof OUTCOMES)[number];
 

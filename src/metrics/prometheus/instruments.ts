@@ -86,10 +86,7 @@ function isCountable(value: number): boolean {
 
 const MAX_DEFERRED = 64;
 
-/**
- * Collects work of many steps and does it in one batch: done step by step, its code would run with cold
- * caches.
- */
+/** Collects work of many steps and does it in one batch: done step by step, its code would run with cold caches. */
 export class DeferredWork {
   #pending: (() => void)[] = [];
 

@@ -8,8 +8,7 @@ import { instrumentsOf, type RefreshedListener } from './instruments.js';
 const OUTAGE_BUCKETS_S = exponentialBuckets(0.5, 2, 10);
 
 /**
- * Restarts after failures: how many there were, how many are left, what they cost; and what a full disk
- * costs.
+ * Restarts after failures: how many there were, how many are left, what they cost; and what a full disk costs.
  *
  * @param earlier costs of the run before this process led it
  */

@@ -70,8 +70,7 @@ export class TensorboardExport implements RunListener {
   }
 
   checkpoint(): void {
-    // A run that is resumed from this checkpoint does not repeat the earlier steps, so their events must be
-    // on disk.
+    // A run that is resumed from this checkpoint does not repeat the earlier steps, so their events must be on disk.
     this.#write();
   }
 

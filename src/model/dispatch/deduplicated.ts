@@ -12,11 +12,10 @@ import type { DispatchContext, Dispatcher } from './dispatcher.js';
 // M = T + R, d hidden size, E experts.
 
 /**
- * Dispatch in two hops without duplicates (HierMoE, arXiv 2508.09591, section 4.1): a token goes once to each
- * other node that has experts of its choice, to the rank with the same local rank, together with its choices
- * and weights. That rank dispatches it inside its node like its own tokens and returns the weighted sum of
- * the outputs. Between nodes a token costs one row per node each way, however many of the node's experts it
- * chose.
+ * Dispatch in two hops without duplicates (HierMoE, arXiv 2508.09591, section 4.1): a token goes once to each other
+ * node that has experts of its choice, to the rank with the same local rank, together with its choices and weights.
+ * That rank dispatches it inside its node like its own tokens and returns the weighted sum of the outputs. Between
+ * nodes a token costs one row per node each way, however many of the node's experts it chose.
  *
  * Every expert must have one owner. A token's outputs are summed node by node, so the sum may differ in the
  * last bits from the other dispatchers'.

@@ -7,8 +7,7 @@ import type { Placement } from '../../routing/expert-placement.js';
 import type { RoutingDecision } from '../../routing/router.js';
 import { type AllToAllRowsOptions, allToAllRows, type RowLayout, type RowRange } from './all-to-all-rows.js';
 
-// Shapes: T tokens of this rank, K choices of a token, E experts, N choices kept here, R rows received, d
-// hidden size.
+// Shapes: T tokens of this rank, K choices of a token, E experts, N choices kept here, R rows received, d hidden size.
 
 /** The rows that this rank's kept choices send, and those that its experts receive. */
 export interface DispatchLayout {
@@ -34,9 +33,7 @@ export interface Locality {
 /** The part of a decision that determines the layout. */
 export type KeptChoices = Pick<RoutingDecision, 'expertsTK' | 'numChoices' | 'keptE'>;
 
-/**
- * @param keptOfRank choices kept per expert (length E) of every rank
- */
+/** @param keptOfRank choices kept per expert (length E) of every rank */
 export function dispatchLayout(
   decision: KeptChoices,
   topology: Topology,

@@ -24,9 +24,8 @@ export interface LocalExperts {
 }
 
 /**
- * Sends this rank's tokens to their experts and back: [T, d] -> [T, d], the weighted sum of each token's
- * expert outputs (LocMoE eq. 1), zero for dropped tokens. A collective in both the forward and the backward
- * pass.
+ * Sends this rank's tokens to their experts and back: [T, d] -> [T, d], the weighted sum of each token's expert outputs
+ * (LocMoE eq. 1), zero for dropped tokens. A collective in both the forward and the backward pass.
  *
  * @throws TrainerError as `Transport.transfer`
  */

@@ -4,9 +4,7 @@ import { inTurn } from './in-turn.js';
 import { overlapped } from './overlapped.js';
 
 export interface DispatchOptions {
-  /**
-   * True to send a token only once to each node that has experts of its choice; nothing is overlapped then.
-   */
+  /** True to send a token only once to each node that has experts of its choice; nothing is overlapped then. */
   readonly deduplicate: boolean;
   /** Chunks of other nodes' rows that are overlapped with the experts; 1 for no overlap. */
   readonly overlapDegree: number;

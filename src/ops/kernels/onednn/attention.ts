@@ -81,10 +81,7 @@ function eachSight(
   }
 }
 
-/**
- * The matrices of a sequence's K heads in an array [T, width]: the first at `column`, the others `apart`
- * apart.
- */
+/** The matrices of a sequence's K heads in an array [T, width]: the first at `column`, the others `apart` apart. */
 class Heads {
   constructor(
     private readonly array: Operand,

@@ -26,10 +26,7 @@ const ROWS_ROUNDED_TO = 32;
  */
 const ROWS_AT_A_TIME = 128;
 
-/**
- * Rows are padded with zeros, which all products and activations keep, and which add nothing to the
- * gradients.
- */
+/** Rows are padded with zeros, which all products and activations keep, and which add nothing to the gradients. */
 export class OneDnnNetwork implements FeedForwardNetwork {
   constructor(private readonly context: Context) {}
 

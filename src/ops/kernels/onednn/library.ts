@@ -121,8 +121,7 @@ export interface OneDnn {
 /**
  * @param path path of libdnnl.so
  * @param threadsPath path of libgomp.so, if the system may have none
- * @throws TrainerError `BAD_INPUT` if it cannot be loaded or is older than 3.0, so that another try would not
- *   help
+ * @throws TrainerError `BAD_INPUT` if it cannot be loaded or is older than 3.0, so that another try would not help
  */
 export function loadOneDnn(path: string, threadsPath: string | null): OneDnn {
   // The library reads this variable when loaded. More threads would busy-wait for work on few rows.

@@ -37,8 +37,7 @@ export function operandsOf(
 }
 
 /**
- * Passes the attribute with an operation's post-ops to `use`, valid only during the call; null if there are
- * none.
+ * Passes the attribute with an operation's post-ops to `use`, valid only during the call; null if there are none.
  *
  * @param descs descriptors of `operandsOf`
  * @throws TrainerError `INTERNAL` with the library's status

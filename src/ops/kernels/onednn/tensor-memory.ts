@@ -3,9 +3,7 @@ import { tf } from '../../tensorflow.js';
 import { Arena, type Block } from './arena.js';
 import type { Operand, Values } from './operand.js';
 
-/**
- * A tensor of TensorFlow's engine whose elements stay in the arena until TensorFlow's own operations read it.
- */
+/** A tensor of TensorFlow's engine whose elements stay in the arena until TensorFlow's own operations read it. */
 export interface OwnTensor extends Operand {
   readonly tensor: tf.Tensor;
 }

@@ -2,9 +2,7 @@ import { tf } from '../../tensorflow.js';
 import { gelu, geluBackward } from './gelu.js';
 import { rawOp } from './raw-op.js';
 
-/**
- * Computes hidden units from the products before them: GELU of one, or SiLU of the first times the second.
- */
+/** Computes hidden units from the products before them: GELU of one, or SiLU of the first times the second. */
 export function activation(first: tf.Tensor, second?: tf.Tensor): tf.Tensor[] {
   return [second === undefined ? gelu(first) : tf.mul(tf.mul(first, tf.sigmoid(first)), second)];
 }

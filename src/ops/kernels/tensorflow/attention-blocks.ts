@@ -21,9 +21,7 @@ export function halves(seqLen: number): Block[] {
   ];
 }
 
-/**
- * Scores computed per sequence and head in a forward pass: each block's queries by all keys up to its end.
- */
+/** Scores computed per sequence and head in a forward pass: each block's queries by all keys up to its end. */
 export function numScores(seqLen: number): number {
   return halves(seqLen).reduce((sum, { begin, end }) => sum + (end - begin) * end, 0);
 }

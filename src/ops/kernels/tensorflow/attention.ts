@@ -4,9 +4,8 @@ import { type AttentionShape, keyValueHeadsOf } from '../kernels.js';
 import { type Block, halves } from './attention-blocks.js';
 import type { Compute } from './compiled.js';
 
-// Shapes: B sequences, S positions, T = B S tokens, H heads, h = d / H size of a head, G = B H
-// head-sequences, Q queries of a block or those that see its keys, K keys of a block or those that its
-// queries see.
+// Shapes: B sequences, S positions, T = B S tokens, H heads, h = d / H size of a head, G = B H head-sequences, Q
+// queries of a block or those that see its keys, K keys of a block or those that its queries see.
 
 /** The forward and the backward of `Kernels.causalAttention`: y and the log-sum-exp of each row of scores. */
 interface AttentionParts {
@@ -228,8 +227,7 @@ function joinHeads(
   { numSequences, seqLen, numHeads }: AttentionShape,
 ): tf.Tensor {
   const numTokens = numSequences * seqLen;
-  // Concatenated along an axis outside the heads, or XLA would test for each element which part it belongs
-  // to.
+  // Concatenated along an axis outside the heads, or XLA would test for each element which part it belongs to.
   const byToken = parts.map((x) => {
     const byHead = tf.reshape(x, [numSequences, numHeads, seqLen, x.shape[2]!]);
     return tf.reshape(tf.transpose(byHead, [0, 2, 1, 3]), [numTokens, 1, numHeads, x.shape[2]!]);

@@ -15,8 +15,7 @@ export function gelu(x: tf.Tensor): tf.Tensor {
 }
 
 /**
- * dx = dy (gate + gate (1 - gate) x (SLOPE + 3 CUBIC x^2)), where gate (1 - gate) is the derivative of the
- * sigmoid.
+ * dx = dy (gate + gate (1 - gate) x (SLOPE + 3 CUBIC x^2)), where gate (1 - gate) is the derivative of the sigmoid.
  *
  * @returns dx, and GELU(x) recomputed: saving it in the forward pass would take memory and save no time
  */

@@ -2,9 +2,8 @@ import type * as tf from '@tensorflow/tfjs-node';
 import { nodeBackend } from '../../node-backend.js';
 
 /**
- * Runs a TensorFlow operation that the JavaScript library does not expose, on float32 tensors, with no
- * attributes except their type and booleans. It has no gradient, so it must be called inside a fused
- * operation.
+ * Runs a TensorFlow operation that the JavaScript library does not expose, on float32 tensors, with no attributes
+ * except their type and booleans. It has no gradient, so it must be called inside a fused operation.
  *
  * @param name name of an operation in both TensorFlow 1.15 and 2.9
  */
