@@ -15,7 +15,7 @@ const SETTINGS_FILE = 'tokenizer_config.json';
 /** A pattern that matches nowhere, not even the empty text. */
 const NOTHING = '(?!)';
 /** Time limit for parsing a template, and for rendering with it: a template from a stranger may never end. */
-const MAX_MS = 1_000;
+const MAX_MS = 3_000;
 /** Limit on the length of a template; the longest known ones have some ten thousand characters. */
 const MAX_TEMPLATE_CHARS = 2 ** 18;
 /** Limit on the rendered text; the same as on the body of an API request. */
