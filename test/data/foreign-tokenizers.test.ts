@@ -305,7 +305,11 @@ it.each<[string, (json: Json) => void, RegExp]>([
     (json) => json.model.merges.push('a bb'),
     /merge "a bb" uses a token that is not in vocab/,
   ],
-  ['a merge into no token', (json) => json.model.merges.push(['a', 'b']), /merge \["a","b"\] uses a token that is not in vocab/],
+  [
+    'a merge into no token',
+    (json) => json.model.merges.push(['a', 'b']),
+    /merge \["a","b"\] uses a token that is not in vocab/,
+  ],
   ['Unigram', model({ type: 'Unigram', vocab: [['a', 0]] }), /model type Unigram/],
   ['bytes of no SentencePiece', model({ byte_fallback: true }), /byte_fallback with such a normalizer/],
   ['a suffix', model({ end_of_word_suffix: '</w>' }), /end_of_word_suffix "<\/w>"/],

@@ -20,7 +20,10 @@ it('refuses recorded choices that no layer of the model has, before memory is ta
   const recorded = new RecordedRoutes(config, new Map([[null, [file]]]));
   const layer = config.model.numDenseLayers;
   for (const [choice, problem] of [
-    [2 ** 31 - 2, /routes.parquet: numbers the choices of a token 2147483646 to 2147483646, .* moe.numExperts, 4, allows 0 to 3$/],
+    [
+      2 ** 31 - 2,
+      /routes.parquet: numbers the choices of a token 2147483646 to 2147483646, .* moe.numExperts, 4, allows 0 to 3$/,
+    ],
     [-1, /numbers the choices of a token -1 to -1/],
   ] as const) {
     const writer = new RoutesWriter(file, config.moe.numExperts);
