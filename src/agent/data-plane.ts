@@ -5,27 +5,19 @@ import { removeStaleSegments } from '../collectives/segment-files.js';
 import type { SegmentShape } from '../collectives/shm-layout.js';
 import { ShmSegment } from '../collectives/shm-segment.js';
 import { GRACE } from '../config/timeouts.js';
-import { asTrainerError, type TrainerError } from '../errors.js';
+import { asTrainerError } from '../errors.js';
 import { NO_SECURITY, type Security } from '../rpc/security.js';
-import type { FaultyConnection, FaultyLink } from './faulty-link.js';
-import { LinkLimit, type LinkSpeed } from './link-limit.js';
 import { type PeerAddress, PeerStreams, type PeerStreamsOptions } from './peer-streams.js';
-import { type RelayStats, RingRelay, type SendFrame } from './ring-relay.js';
+import { type RelayStats, RingRelay } from './ring-relay.js';
+import { selectTransport, type TransportOptions } from './transport/select-transport.js';
 
 /** Longest sleep of the relay loop, which bounds the cost of a lost wake-up. */
 const LOOP_MS = 100;
-/** Approximate size of a grant of credit on a slow link. */
-const CREDIT_BYTES = 40;
 
 export interface DataPlaneOptions
   extends SegmentShape,
-    Pick<PeerStreamsOptions, 'runId' | 'generation' | 'keepaliveMs' | 'server' | 'findDirect' | 'onError'> {
-  /** How the streams to other nodes are read; direct by default. */
-  readonly stream?: 'direct' | 'grpc-js' | undefined;
-  /** Limit on each stream to another node; null for none. */
-  readonly interNodeLink: LinkSpeed | null;
-  /** Injects faults into all traffic with other nodes; null or undefined for none. */
-  readonly faultyLink?: FaultyLink | null;
+    TransportOptions,
+    Pick<PeerStreamsOptions, 'runId' | 'generation' | 'keepaliveMs' | 'server' | 'onError'> {
   /** Credentials for connections to the other agents; plain text by default. */
   readonly security?: Security;
 }
@@ -41,7 +33,6 @@ export class DataPlane {
   readonly #relay: RingRelay;
   readonly #streams: PeerStreams;
   readonly #bell: Doorbell;
-  readonly #limits = new Map<number, { limit: LinkLimit<Buffer>; send: SendFrame }>();
   readonly #loop: Promise<void>;
   #unlinked = false;
   #closing = false;
@@ -53,27 +44,20 @@ export class DataPlane {
   ) {
     this.#relay = new RingRelay(segment);
     this.#bell = segment.doorbell(segment.shape.workersPerNode);
-    const streams: PeerListener = {
-      onPull: (node, send) => this.#startSending(node, send),
-      onFrame: (node, frame) => {
-        if (!this.#closing) this.#relay.deliver(node, frame);
+    this.#streams = new PeerStreams({
+      security: NO_SECURITY,
+      ...options,
+      transport: selectTransport(options),
+      receiver: (node) => this.#relay.receiver(node),
+      onPull: (node, send) => {
+        this.#relay.open(node, send);
+        if (!this.#closing) this.#pump();
       },
       onCredit: (node, consumed) => {
         if (this.#closing) return;
         this.#relay.credit(node, consumed);
-        this.#pumpNow();
+        this.#pump();
       },
-    };
-    const link = options.faultyLink ?? null;
-    this.#streams = new PeerStreams({
-      security: NO_SECURITY,
-      ...options,
-      ...(link === null
-        ? {
-            ...streams,
-            receiver: options.stream === 'grpc-js' ? undefined : (node) => this.#relay.receiver(node),
-          }
-        : behind(link, streams, options.onError)),
     });
     this.#loop = this.#run().catch((error) => options.onError(asTrainerError(error, { node: options.node })));
   }
@@ -133,32 +117,8 @@ export class DataPlane {
     return this.#relay.stats;
   }
 
-  #startSending(node: number, send: SendFrame): void {
-    const { interNodeLink } = this.options;
-    if (interNodeLink === null) this.#relay.open(node, send);
-    else {
-      const limit = new LinkLimit<Buffer>(interNodeLink, () => performance.now());
-      this.#limits.set(node, { limit, send });
-      this.#relay.open(node, (parts, done) => {
-        const encoded = Buffer.concat(parts);
-        done();
-        limit.push(encoded, encoded.length);
-      });
-    }
-    this.#pumpNow();
-  }
-
-  /** Pumps outside the loop, and wakes it: frames on a limited link may fall due before it would wake by itself. */
-  #pumpNow(): void {
-    if (this.#closing) return;
-    this.#pump();
-    if (this.#limits.size > 0) this.#bell.wake();
-  }
-
   #pump(): void {
     this.#relay.sendAll();
-    for (const { limit, send } of this.#limits.values())
-      for (const encoded of limit.takeDue()) send([encoded], () => undefined);
     for (let node = 0; node < this.options.numNodes; node++) {
       if (node === this.options.node) continue;
       const consumed = this.#relay.takeCredit(node);
@@ -183,15 +143,8 @@ export class DataPlane {
       const seen = this.#bell.value;
       this.#bell.arm(1);
       this.#pump();
-      let sleepMs = LOOP_MS;
-      for (const { limit } of this.#limits.values()) sleepMs = Math.min(sleepMs, limit.dueInMs);
-      await this.#bell.waitAsync(seen, sleepMs);
+      await this.#bell.waitAsync(seen, LOOP_MS);
     }
-  }
-
-  get #drained(): boolean {
-    const onTheWay = [...this.#limits.values()].some(({ limit }) => Number.isFinite(limit.dueInMs));
-    return this.#relay.drained && !onTheWay;
   }
 
   /**
@@ -204,7 +157,8 @@ export class DataPlane {
 
   async #tearDown(): Promise<void> {
     const deadline = performance.now() + GRACE.drainMs;
-    while (!this.#drained && this.segment.abortReason === null && performance.now() < deadline)
+    const isDrained = () => this.#relay.drained && this.#streams.isDrained;
+    while (!isDrained() && this.segment.abortReason === null && performance.now() < deadline)
       await new Promise((resolve) => setTimeout(resolve, 5));
     this.#closing = true;
     this.#bell.wake();
@@ -214,39 +168,4 @@ export class DataPlane {
     this.#unlink();
     this.segment.close();
   }
-}
-
-type PeerListener = Pick<PeerStreamsOptions, 'onPull' | 'onFrame' | 'onCredit'>;
-
-/** Wraps a listener so that `link` delays everything received, and all frames sent. */
-function behind(
-  link: FaultyLink,
-  streams: PeerListener,
-  onError: (error: TrainerError) => void,
-): PeerListener {
-  const connections = new Map<string, FaultyConnection>();
-  const pass = (name: string, bytes: number, deliver: () => void) => {
-    let connection = connections.get(name);
-    if (connection === undefined) {
-      connection = link.connection();
-      connections.set(name, connection);
-    }
-    connection.pass(bytes, () => {
-      try {
-        deliver();
-      } catch (error) {
-        onError(asTrainerError(error));
-      }
-    });
-  };
-  return {
-    onPull: (node, send) =>
-      streams.onPull(node, (parts, done) => {
-        const encoded = Buffer.concat(parts);
-        done();
-        pass(`to ${node}`, encoded.length, () => send([encoded], () => undefined));
-      }),
-    onFrame: (node, frame) => pass(`from ${node}`, frame.payload.length, () => streams.onFrame(node, frame)),
-    onCredit: (node, consumed) => pass(`from ${node}`, CREDIT_BYTES, () => streams.onCredit(node, consumed)),
-  };
 }

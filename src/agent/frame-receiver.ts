@@ -3,6 +3,7 @@ import type { Doorbell } from '../collectives/doorbell.js';
 import { TrainerError } from '../errors.js';
 import { decodeHead, type FrameHead, MAX_FRAME_PAYLOAD_BYTES } from '../rpc/frame-codec.js';
 import type { ByteReceiver } from '../rpc/http2/direct-client.js';
+import { MESSAGE_PREFIX_BYTES } from '../rpc/http2/frames.js';
 
 /** Destination of a section of a frame. */
 export interface SectionTarget {
@@ -12,8 +13,6 @@ export interface SectionTarget {
   left: number;
 }
 
-/** Size of gRPC's prefix of a message: whether it is compressed, and its length. */
-const PREFIX_BYTES = 5;
 /** Enough for the sections of all pairs of ranks of two nodes. */
 const MOST_HEAD_BYTES = 1 << 16;
 /** Bytes read at a time, so that little of the payload is copied twice. */
@@ -59,8 +58,8 @@ export class FrameReceiver implements ByteReceiver {
   /** Returns how many of the bytes belong to the prefix and the head. */
   #readStart(bytes: Buffer): number {
     const had = this.#start.length;
-    if (had < PREFIX_BYTES) {
-      this.#start = Buffer.concat([this.#start, bytes.subarray(0, PREFIX_BYTES - had)]);
+    if (had < MESSAGE_PREFIX_BYTES) {
+      this.#start = Buffer.concat([this.#start, bytes.subarray(0, MESSAGE_PREFIX_BYTES - had)]);
       return this.#start.length - had;
     }
     const messageBytes = this.#start.readUInt32BE(1);
@@ -69,9 +68,9 @@ export class FrameReceiver implements ByteReceiver {
         'BAD_MESSAGE',
         `a message from another node has ${messageBytes} bytes, or is compressed`,
       );
-    const step = Math.min(HEAD_STEP_BYTES, PREFIX_BYTES + messageBytes - had);
+    const step = Math.min(HEAD_STEP_BYTES, MESSAGE_PREFIX_BYTES + messageBytes - had);
     this.#start = Buffer.concat([this.#start, bytes.subarray(0, step)]);
-    const head = decodeHead(this.#start.subarray(PREFIX_BYTES), messageBytes);
+    const head = decodeHead(this.#start.subarray(MESSAGE_PREFIX_BYTES), messageBytes);
     if (head === null) {
       if (this.#start.length > MOST_HEAD_BYTES)
         throw new TrainerError('BAD_MESSAGE', 'a message from another node has no payload where one is due');
@@ -79,6 +78,6 @@ export class FrameReceiver implements ByteReceiver {
     }
     this.#start = Buffer.alloc(0);
     this.#targets = this.begin(head).filter(({ left }) => left > 0);
-    return PREFIX_BYTES + head.headBytes - had;
+    return MESSAGE_PREFIX_BYTES + head.headBytes - had;
   }
 }

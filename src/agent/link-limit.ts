@@ -5,37 +5,34 @@ export interface LinkSpeed {
 }
 
 /**
- * Delays items as a link of that speed would: an item departs once the link is free and its bytes have
- * passed, and arrives after the latency, in order. It has no timers; the owner asks when the next item is
- * due.
+ * Delays messages as a link of that speed would: one departs once the link is free and its bytes have passed, and is
+ * delivered a latency later, in order.
  */
-export class LinkLimit<T> {
-  readonly #queue: { readonly item: T; readonly dueMs: number }[] = [];
+export class LinkLimit {
+  readonly #queue: { readonly deliver: () => void; readonly dueMs: number }[] = [];
   #freeAtMs = 0;
 
-  constructor(
-    private readonly speed: LinkSpeed,
-    private readonly nowMs: () => number,
-  ) {}
+  constructor(private readonly speed: LinkSpeed) {}
 
-  push(item: T, bytes: number): void {
+  pass(bytes: number, deliver: () => void): void {
     const bytesPerMs = (this.speed.gbps * 1e9) / 8 / 1000;
-    this.#freeAtMs = Math.max(this.nowMs(), this.#freeAtMs) + bytes / bytesPerMs;
-    this.#queue.push({ item, dueMs: this.#freeAtMs + this.speed.latencyMs });
+    this.#freeAtMs = Math.max(performance.now(), this.#freeAtMs) + bytes / bytesPerMs;
+    this.#queue.push({ deliver, dueMs: this.#freeAtMs + this.speed.latencyMs });
+    if (this.#queue.length === 1) this.#wait();
   }
 
-  /** Removes and returns the items that have arrived by now, oldest first. */
-  takeDue(): T[] {
-    const now = this.nowMs();
-    let count = 0;
-    while (count < this.#queue.length && this.#queue[count]!.dueMs <= now) count++;
-    return this.#queue.splice(0, count).map(({ item }) => item);
+  #wait(): void {
+    const ms = Math.round(this.#queue[0]!.dueMs - performance.now());
+    // The least that a timer waits is a millisecond.
+    if (ms < 1) setImmediate(() => this.#deliverDue());
+    else setTimeout(() => this.#deliverDue(), ms);
   }
 
-  /** Time in ms until `takeDue` returns something: 0 if it would now, Infinity if nothing is in flight. */
-  get dueInMs(): number {
-    return this.#queue.length === 0
-      ? Number.POSITIVE_INFINITY
-      : Math.max(0, this.#queue[0]!.dueMs - this.nowMs());
+  #deliverDue(): void {
+    while (this.#queue.length > 0 && this.#queue[0]!.dueMs <= performance.now()) {
+      this.#queue[0]!.deliver();
+      this.#queue.shift();
+    }
+    if (this.#queue.length > 0) this.#wait();
   }
 }

@@ -146,16 +146,15 @@ export class NodeRanks {
 
   #createDataPlane(): DataPlane {
     const { rpc, link, config } = this.options;
-    const { interNodeLink, stream } = config.cluster;
     return DataPlane.create({
       ...this.#place,
       ringBytes: ringBytesOf(config.cluster),
-      interNodeLink,
+      interNodeLink: config.cluster.interNodeLink,
       faultyLink: link ?? null,
       keepaliveMs: this.#timeouts.peerKeepaliveMs,
       server: rpc.server,
       findDirect: rpc.findDirect,
-      stream,
+      stream: config.cluster.stream,
       security: rpc.security,
       onError: (error) => this.#failItself(error),
     });

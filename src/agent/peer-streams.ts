@@ -1,19 +1,23 @@
 import { hostname } from 'node:os';
-import { Metadata, type Server, type ServerDuplexStream, status } from '@grpc/grpc-js';
+import { Metadata, type Server, status } from '@grpc/grpc-js';
 import { GRACE } from '../config/timeouts.js';
 import { asTrainerError, TrainerError } from '../errors.js';
 import { collectSeldom } from '../garbage-collection.js';
 import { isLoopback, parseAddress } from '../rpc/address.js';
 import { findConnectionProblem } from '../rpc/connection-problem.js';
-import type { Frame, Open, Peer, PullRequest } from '../rpc/generated/messages.js';
-import { NAME_HEADER } from '../rpc/http2/connection-name.js';
+import type { Open, Peer, PullRequest, PullRequestInput } from '../rpc/generated/messages.js';
 import type { ByteReceiver } from '../rpc/http2/direct-client.js';
-import type { DirectConnection, FindDirect } from '../rpc/http2/direct-server.js';
 import { loadProto, withUndecodable } from '../rpc/load-proto.js';
 import type { Security } from '../rpc/security.js';
 import { toServiceError } from '../rpc/status.js';
-import { guardedReceiver, type PullCall, type PullError, pullByGrpc, pullDirectly } from './pull-call.js';
-import type { SendFrame } from './ring-relay.js';
+import type {
+  FrameSender,
+  PeerTransport,
+  PullCall,
+  PullError,
+  SendFrame,
+  ServedCall,
+} from './transport/peer-transport.js';
 
 const FIRST_RETRY_MS = 50;
 const LAST_RETRY_MS = 1000;
@@ -25,8 +29,6 @@ const service = {
   Pull: { ...withUndecodable(loaded.Pull), responseSerialize: (encoded: Buffer) => encoded },
 };
 
-type ServedCall = ServerDuplexStream<PullRequest | TrainerError, Buffer>;
-
 export interface PeerStreamsOptions extends Open {
   readonly numNodes: number;
   /** Server for the other nodes, which may be listening already; it serves Collectives until `close`. */
@@ -35,13 +37,11 @@ export interface PeerStreamsOptions extends Open {
   readonly security: Security;
   /** A silent stream breaks after one to two times this duration; see Timeouts. */
   readonly keepaliveMs: number;
-  /** Finds the connections of direct streams; left out where the server accepts none. */
-  readonly findDirect?: FindDirect | undefined;
+  readonly transport: PeerTransport;
   /** Called when another node has opened its stream; `send` takes frames for it. */
   readonly onPull: (node: number, send: SendFrame) => void;
-  readonly onFrame: (node: number, frame: Frame) => void;
-  /** Takes the bytes of a direct stream; left out, streams are opened over grpc-js, and their frames go to `onFrame`. */
-  readonly receiver?: ((node: number) => ByteReceiver) | undefined;
+  /** Makes what takes the bytes of a stream; it throws `BAD_MESSAGE` where they violate the protocol. */
+  readonly receiver: (node: number) => ByteReceiver;
   readonly onCredit: (node: number, consumed: readonly number[]) => void;
   /** Called at most once, when a stream broke (`NODE_LOST`) or violated the protocol (`BAD_MESSAGE`). */
   readonly onError: (error: TrainerError) => void;
@@ -54,14 +54,9 @@ interface Puller extends PeerAddress {
   readonly call: PullCall;
 }
 
-interface Served {
-  readonly call: ServedCall;
-  readonly direct: DirectConnection | undefined;
-}
-
 export class PeerStreams {
   readonly #pullers = new Map<number, Puller>();
-  readonly #served = new Map<number, Served>();
+  readonly #served = new Map<number, FrameSender>();
   /** Credit for bytes that were here before the answer to the call was. */
   readonly #earlyCredit = new Map<number, number[]>();
   #state: 'open' | 'failed' | 'closed' = 'open';
@@ -87,13 +82,20 @@ export class PeerStreams {
     let refusal: PullError | null = null;
     for (let delayMs = FIRST_RETRY_MS; ; delayMs = Math.min(2 * delayMs, LAST_RETRY_MS)) {
       try {
+        const { runId, generation, node, ringBytes, security, keepaliveMs, transport } = this.options;
+        const open: PullRequestInput = { request: 'open', open: { runId, generation, node, ringBytes } };
         // A wait before this may have ended after the deadline, and Node warns of negative times.
-        const call = await this.#openPull(peer, Math.max(0, deadline - performance.now()));
+        const timeoutMs = Math.max(0, deadline - performance.now());
+        const call = await transport.pull(
+          { address: peer.address, security, keepaliveMs, timeoutMs, open },
+          this.#guarded(peer.node, this.options.receiver(peer.node)),
+        );
         if (this.#state === 'closed') {
-          call.cancel();
+          call.cancel('the node is closing');
           return;
         }
         this.#pullers.set(peer.node, { ...peer, call });
+        void call.ended.then((why) => why !== null && this.#lose(peer.node, peer.address, why));
         const early = this.#earlyCredit.get(peer.node);
         if (early !== undefined) this.credit(peer.node, early);
         return;
@@ -108,34 +110,25 @@ export class PeerStreams {
     }
   }
 
-  /** Resolves once the other agent has accepted the call. */
-  #openPull({ node: peer, address }: PeerAddress, timeoutMs: number): Promise<PullCall> {
-    const { runId, generation, node, ringBytes, security, keepaliveMs, receiver } = this.options;
-    const options = {
-      address,
-      security,
-      keepaliveMs,
-      timeoutMs,
-      open: { request: 'open', open: { runId, generation, node, ringBytes } },
-      onLost: (details: string) => this.#lose(peer, address, details),
-    } as const;
-    const onFail = (error: unknown) => this.#fail(asTrainerError(error, { node }));
-    if (receiver !== undefined) {
-      const guarded = guardedReceiver(receiver(peer), {
-        isOpen: () => this.#pullers.has(peer),
-        isClosed: () => this.#state === 'closed',
-        onError: onFail,
-      });
-      return pullDirectly(options, guarded);
-    }
-    return pullByGrpc(options, (frame) => {
-      try {
-        this.options.onFrame(peer, frame);
-      } catch (error) {
-        this.#pullers.get(peer)?.call.cancel();
-        onFail(error);
-      }
-    });
+  /**
+   * Tells violations of the protocol; all errors break the stream. `close` waits for calls that are open: another one has no
+   * place in memory that a socket could write to, and nothing is taken from it after the close.
+   */
+  #guarded(peer: number, receiver: ByteReceiver): ByteReceiver {
+    const isOpen = () => this.#pullers.has(peer);
+    return {
+      place: (max) => (isOpen() ? receiver.place(max) : null),
+      filled: (bytes) => receiver.filled(bytes),
+      take: (bytes) => {
+        if (this.#state === 'closed' && !isOpen()) throw new Error('the node is closing');
+        try {
+          receiver.take(bytes);
+        } catch (error) {
+          if (error instanceof TrainerError && error.code === 'BAD_MESSAGE') this.#fail(error);
+          throw error;
+        }
+      },
+    };
   }
 
   #serve(call: ServedCall): void {
@@ -148,14 +141,10 @@ export class PeerStreams {
           if (peer !== null) throw badMessage(`node ${peer} opens the same stream twice`);
           this.#assertPeer(request.open);
           peer = request.open.node;
-          const [name] = call.metadata.get(NAME_HEADER);
-          const direct = name === undefined ? undefined : this.options.findDirect?.(String(name));
-          this.#served.set(peer, { call, direct });
+          const sender = this.options.transport.serve(call);
+          this.#served.set(peer, sender);
           call.sendMetadata(new Metadata());
-          this.options.onPull(
-            peer,
-            direct === undefined ? byGrpc(call) : (parts, done) => direct.send(parts, done),
-          );
+          this.options.onPull(peer, sender.send);
         } else {
           if (peer === null || request.request !== 'credit')
             throw badMessage('the first message must be `open`');
@@ -205,6 +194,11 @@ export class PeerStreams {
     if (open.ringBytes !== ringBytes)
       refuse(`cluster.ringBytes is ${ringBytes} on node ${node} and ${open.ringBytes} on node ${open.node}`);
     if (this.#served.has(open.node)) refuse(`node ${open.node} receives from node ${node} already`);
+  }
+
+  /** True if all frames passed to `send` have left this process, or their streams broke. */
+  get isDrained(): boolean {
+    return [...this.#served.values()].every(({ isDrained }) => isDrained);
   }
 
   /** Grants credit to `node`: triples (source rank, destination rank, stream position consumed up to). */
@@ -258,31 +252,18 @@ export class PeerStreams {
   async close(): Promise<void> {
     this.#state = 'closed';
     this.options.server.removeService(service);
-    const deadline = performance.now() + GRACE.closeMs;
-    const served = [...this.#served.values()].map(async ({ call, direct }) => {
-      while (direct?.isDrained === false && performance.now() < deadline)
-        await new Promise((resolve) => setTimeout(resolve, 5));
+    const served = [...this.#served.values()].map((sender) => sender.close(GRACE.closeMs));
+    const pulled = [...this.#pullers.values()].map(async ({ call }) => {
+      const timer = setTimeout(() => call.cancel('its agent does not end it'), GRACE.closeMs);
       call.end();
-      await direct?.close(deadline - performance.now());
+      await call.ended;
+      clearTimeout(timer);
     });
-    await Promise.all([...served, ...[...this.#pullers.values()].map(endPull)]);
+    await Promise.all([...served, ...pulled]);
+    this.#pullers.clear();
   }
 }
 
 function badMessage(what: string): TrainerError {
   return new TrainerError('BAD_MESSAGE', what);
-}
-
-function byGrpc(call: ServedCall): SendFrame {
-  return (parts, done) => {
-    call.write(Buffer.concat(parts));
-    done();
-  };
-}
-
-async function endPull({ call }: Puller): Promise<void> {
-  const timer = setTimeout(() => call.cancel(), GRACE.closeMs);
-  call.end();
-  await call.ended;
-  clearTimeout(timer);
 }

@@ -2,7 +2,6 @@ import { decodeForRelay, MESSAGE_HEADER_BYTES } from '../collectives/message.js'
 import type { ShmSegment } from '../collectives/shm-segment.js';
 import { TrainerError } from '../errors.js';
 import { encodeHead, type FrameHead, MAX_FRAME_PAYLOAD_BYTES, SECTION_FIELDS } from '../rpc/frame-codec.js';
-import type { Frame } from '../rpc/generated/messages.js';
 import { FrameReceiver, type SectionTarget } from './frame-receiver.js';
 import {
   type IncomingPair,
@@ -12,14 +11,7 @@ import {
   pairOf,
   sendable,
 } from './rank-pairs.js';
-
-/**
- * Sends a frame in parts, the first of which is its head.
- *
- * @param parts must not change until `done` is called
- * @param done called once they are sent; never if the stream breaks
- */
-export type SendFrame = (parts: readonly Uint8Array[], done: () => void) => void;
+import type { SendFrame } from './transport/peer-transport.js';
 
 /** State of the relay for one other node. */
 interface PeerNode {
@@ -168,30 +160,15 @@ export class RingRelay {
     return [...this.#peers.values()].every((peer) => peer.outgoing.every(({ ring }) => ring.readable === 0));
   }
 
-  /** Returns the receiver for the stream from a node. It throws the same errors as `deliver`. */
+  /**
+   * Takes the bytes of a stream from a node and writes them into the rings of their destination ranks. It throws `BAD_MESSAGE`
+   * if a frame belongs to another generation, leaves a gap, or exceeds its credit.
+   */
   receiver(node: number): FrameReceiver {
     return new FrameReceiver((head) => this.#begin(node, head));
   }
 
-  /**
-   * Writes an arrived frame into the rings of its destination ranks.
-   *
-   * @throws TrainerError `BAD_MESSAGE` if it belongs to another generation, leaves a gap, or exceeds its
-   *   credit
-   */
-  deliver(node: number, { payload, ...head }: Frame): void {
-    let at = 0;
-    for (const { ring, consumer, left } of this.#begin(node, head)) {
-      ring.write(payload.subarray(at, at + left), 0);
-      at += left;
-      if (ring.takeWantsData()) consumer.ring();
-    }
-  }
-
-  #begin(
-    node: number,
-    { generation, sections }: Pick<FrameHead, 'generation' | 'sections'>,
-  ): SectionTarget[] {
+  #begin(node: number, { generation, sections }: FrameHead): SectionTarget[] {
     if (generation !== this.segment.generation)
       throw this.#violation(node, `generation ${generation} instead of ${this.segment.generation}`);
     const peer = this.#peer(node);

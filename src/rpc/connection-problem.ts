@@ -1,7 +1,7 @@
 import { connect as connectPlain, type Socket } from 'node:net';
-import { connect as connectTls, type TLSSocket } from 'node:tls';
+import { connect as connectTls } from 'node:tls';
 import { type Address, describeSocketError } from './address.js';
-import { CLUSTER_NAME, type Security, type TlsFiles } from './security.js';
+import { CLUSTER_NAME, clientTls, type Security, type TlsFiles } from './security.js';
 
 // gRPC reports every failed connection as "No connection established"; this connects by hand to find out why.
 
@@ -23,14 +23,14 @@ export async function findConnectionProblem(
   { tls }: Pick<Security, 'tls'>,
 ): Promise<ConnectionProblem | null> {
   if (tls === null) {
-    const outcome = await firstWords(connectPlain(address), 'connect', HTTP2_PREFACE);
+    const outcome = await firstWords(connectPlain(address), 'connect');
     if (outcome === 'answered') return null;
     // A TLS server just closes on plain text: try a handshake.
     if (outcome === 'closed' && (await speaksTls(address)))
       return { kind: 'refused', text: 'it asks for TLS: give --tls DIR or set LOCMOE_TLS_DIR' };
     return { kind: 'absent', text: describe(outcome) };
   }
-  const outcome = await firstWords(secure(address, tls), 'secureConnect', HTTP2_PREFACE);
+  const outcome = await firstWords(connectTls({ ...address, ...clientTls(tls) }), 'secureConnect');
   if (outcome === 'answered') return null;
   // Node closes without an alert on an untrusted client certificate; so does a server that is shutting down.
   if (outcome === 'closed')
@@ -40,18 +40,6 @@ export async function findConnectionProblem(
     };
   const refusal = typeof outcome === 'string' ? null : explainTls(outcome, tls);
   return refusal === null ? { kind: 'absent', text: describe(outcome) } : { kind: 'refused', text: refusal };
-}
-
-function secure(address: Address, { ca, cert, key }: TlsFiles): TLSSocket {
-  return connectTls({
-    ...address,
-    ca,
-    cert,
-    key,
-    servername: CLUSTER_NAME,
-    minVersion: 'TLSv1.3',
-    ALPNProtocols: ['h2'],
-  });
 }
 
 async function speaksTls(address: Address): Promise<boolean> {
@@ -68,9 +56,9 @@ async function speaksTls(address: Address): Promise<boolean> {
 type Outcome = 'answered' | 'closed' | 'silent' | NodeJS.ErrnoException;
 
 /** Waits for the server's HTTP/2 preface: with TLS 1.3 nothing else shows that it accepted the client. */
-async function firstWords(socket: Socket, connected: string, greeting: string): Promise<Outcome> {
+async function firstWords(socket: Socket, connected: string): Promise<Outcome> {
   const outcome = await new Promise<Outcome>((resolve) => {
-    socket.once(connected, () => socket.write(greeting));
+    socket.once(connected, () => socket.write(HTTP2_PREFACE));
     // First byte 0x15: a TLS alert, not HTTP/2.
     socket.once('data', (data) => resolve(data[0] === 0x15 ? 'closed' : 'answered'));
     socket.once('error', resolve);

@@ -164,9 +164,3 @@ function headOf(reader: Reader, frameBytes: number): FrameHead {
     throw malformed(`has sections of ${total} bytes and a payload of ${payloadBytes}`);
   return { generation, operation, sections, payloadBytes, headBytes: reader.position };
 }
-
-/** Decodes a whole frame; the payload is a view of `bytes`. @throws TrainerError as `decodeHead` */
-export function decodeFrame(bytes: Buffer): Frame {
-  const { generation, operation, sections, headBytes } = decodeHead(bytes, bytes.length)!;
-  return { generation, operation, sections, payload: bytes.subarray(headBytes) };
-}

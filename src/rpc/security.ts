@@ -1,6 +1,6 @@
 import { createPrivateKey, type KeyObject, randomBytes, X509Certificate } from 'node:crypto';
 import path from 'node:path';
-import { createSecureContext, type TlsOptions } from 'node:tls';
+import { type ConnectionOptions, createSecureContext, type TlsOptions } from 'node:tls';
 import * as grpc from '@grpc/grpc-js';
 import { readRegularFile } from '@locmoe/run-format/regular-file';
 import { asTrainerError, TrainerError } from '../errors.js';
@@ -87,9 +87,12 @@ function securityWith(tls: TlsFiles | null, token: string | null): Security {
 
 /** Mutual TLS: the handshake fails for a client without a certificate of the same authority; null for plain text. */
 export function tlsOptions({ tls }: Security): TlsOptions | null {
-  if (tls === null) return null;
-  const { ca, cert, key } = tls;
-  return { ca, cert, key, requestCert: true, rejectUnauthorized: true, minVersion: 'TLSv1.3' };
+  return tls && { ...tls, requestCert: true, rejectUnauthorized: true, minVersion: 'TLSv1.3' };
+}
+
+/** Options of a client that is not grpc-js's. */
+export function clientTls({ ca, cert, key }: TlsFiles): ConnectionOptions {
+  return { ca, cert, key, servername: CLUSTER_NAME, minVersion: 'TLSv1.3', ALPNProtocols: ['h2'] };
 }
 
 /**

@@ -3,6 +3,7 @@ import * as grpc from '@grpc/grpc-js';
 import { HealthImplementation } from 'grpc-health-check';
 import { TrainerError } from '../errors.js';
 import type { Address } from './address.js';
+import { CONNECTION_LIMITS } from './connection-limits.js';
 import { NAME_HEADER } from './http2/connection-name.js';
 import { directListener, type FindDirect } from './http2/direct-server.js';
 import { requireToken } from './join-token.js';
@@ -24,8 +25,6 @@ export interface RpcServer {
 }
 
 const REFUSAL_INTERVAL_MS = 1_000;
-/** Connections that may be open without an accepted call; beyond, each new one costs the oldest its place. */
-export const MOST_STRANGERS = 1_000;
 
 /** Creates a server, NOT_SERVING until `listen`; add services before that. */
 export function createRpcServer(security: Security = NO_SECURITY): RpcServer {
@@ -79,7 +78,7 @@ export async function listen(rpc: RpcServer, address: Address, option: string): 
     strangers.set(peer, socket);
     socket.once('close', () => strangers.delete(peer));
     for (const [other, oldest] of strangers) {
-      if (strangers.size <= MOST_STRANGERS) break;
+      if (strangers.size <= CONNECTION_LIMITS.strangers) break;
       strangers.delete(other);
       oldest.destroy();
     }

@@ -2,8 +2,10 @@ import { existsSync } from 'node:fs';
 import { Server } from '@grpc/grpc-js';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { DataPlane, type DataPlaneOptions } from '../../src/agent/data-plane.js';
+import { FaultyLink } from '../../src/agent/faulty-link.js';
 import { PeerStreams } from '../../src/agent/peer-streams.js';
-import type { SendFrame } from '../../src/agent/ring-relay.js';
+import { grpcTransport } from '../../src/agent/transport/grpc-transport.js';
+import type { SendFrame } from '../../src/agent/transport/peer-transport.js';
 import { encodeHeader, MESSAGE_HEADER_BYTES } from '../../src/collectives/message.js';
 import { ShmSegment } from '../../src/collectives/shm-segment.js';
 import { GRACE } from '../../src/config/timeouts.js';
@@ -12,7 +14,7 @@ import { formatAddress } from '../../src/rpc/address.js';
 import { loadSecurity, NO_SECURITY } from '../../src/rpc/security.js';
 import { createRpcServer, listen, type RpcServer } from '../../src/rpc/server.js';
 import { certificateFolder } from '../rpc/certificate-folder.js';
-import { encodeFrame } from '../rpc/encode-frame.js';
+import { encodeFrame, frameReader } from '../rpc/whole-frame.js';
 import { listenOnLoopback, until } from './support.js';
 
 // Two nodes of one worker each, both in this process: real memory, futexes and streams. The test is the workers.
@@ -77,12 +79,16 @@ async function startNode(node: number, { accepts = 'direct', ...changes }: Chang
   return started;
 }
 
-async function startPair(changes: Changes = {}): Promise<readonly [Node, Node]> {
-  const [a, b] = [await startNode(0, changes), await startNode(1, changes)];
+async function connect(a: Node, b: Node): Promise<void> {
   await Promise.all([
     a.plane.connect([{ node: 1, address: b.address }], 5_000),
     b.plane.connect([{ node: 0, address: a.address }], 5_000),
   ]);
+}
+
+async function startPair(changes: Changes = {}): Promise<readonly [Node, Node]> {
+  const [a, b] = [await startNode(0, changes), await startNode(1, changes)];
+  await connect(a, b);
   return [a, b];
 }
 
@@ -123,8 +129,10 @@ describe('between two nodes', () => {
     { stream: 'direct', accepts: 'grpc-js' },
     { stream: 'grpc-js', accepts: 'direct' },
     { stream: 'grpc-js', accepts: 'grpc-js' },
+    { interNodeLink: { gbps: 1, latencyMs: 1 } },
+    { faultyLink: new FaultyLink() },
   ] as const)(
-    'bytes pass from ring to ring, both ways, many times what a ring holds: $stream from $accepts',
+    'bytes pass from ring to ring, both ways, many times what a ring holds: %o',
     async (changes) => {
       const [a, b] = await startPair(changes);
       const [there, back] = [payloadOf(20 * RING_BYTES), payloadOf(7 * RING_BYTES + 3)];
@@ -200,6 +208,25 @@ describe('between two nodes', () => {
     expect(performance.now() - started).toBeGreaterThanOrEqual(119);
   });
 
+  it('a cut link holds bytes back until it is whole again', async () => {
+    const faultyLink = new FaultyLink();
+    const [a, b] = [await startNode(0, { faultyLink }), await startNode(1)];
+    await connect(a, b);
+    const payload = payloadOf(5 * RING_BYTES);
+    const [send, receive] = [sender(a, 0, 1, payload), receiver(b, 0, 1, payload.length)];
+    faultyLink.inflict({ seconds: 3600, bytesPerS: 0 });
+    send();
+    await until(() => a.plane.stats.framesSent > 0);
+    expect(b.memory.ring(0, 1).readable).toBe(0);
+    faultyLink.inflict({ seconds: 0, bytesPerS: 0 });
+    await until(() => {
+      send();
+      return receive() !== null;
+    });
+    expect(Buffer.compare(receive()!, payload)).toBe(0);
+    expect([...a.errors, ...b.errors]).toEqual([]);
+  });
+
   it('a dead peer is told once, as a lost node', async () => {
     const [a, b] = await startPair();
     b.rpc.close();
@@ -223,7 +250,8 @@ describe('between two nodes', () => {
       onPull: (_node, write) => {
         send = write;
       },
-      onFrame: () => undefined,
+      transport: grpcTransport,
+      receiver: () => frameReader(),
       onCredit: () => undefined,
       onError: () => undefined,
     });

@@ -3,12 +3,14 @@ import { Server } from '@grpc/grpc-js';
 import { afterEach, beforeEach, describe, expect, it, type MockInstance, vi } from 'vitest';
 import { NodeAgent } from '../../src/agent/node-agent.js';
 import { PeerStreams } from '../../src/agent/peer-streams.js';
+import { grpcTransport } from '../../src/agent/transport/grpc-transport.js';
 import { SHM_DIR } from '../../src/collectives/segment-files.js';
 import { formatAddress } from '../../src/rpc/address.js';
 import { CoordinatorClient } from '../../src/rpc/coordinator-client.js';
 import type { JoinReply, Peer } from '../../src/rpc/generated/messages.js';
 import { NO_SECURITY } from '../../src/rpc/security.js';
 import { createRpcServer, listen, type RpcServer } from '../../src/rpc/server.js';
+import { frameReader } from '../rpc/whole-frame.js';
 import {
   listenOnLoopback,
   ScriptedCoordinator,
@@ -195,7 +197,8 @@ describe('a failure', () => {
       server,
       security: NO_SECURITY,
       onPull: () => undefined,
-      onFrame: () => undefined,
+      transport: grpcTransport,
+      receiver: () => frameReader(),
       onCredit: () => undefined,
       onError: () => undefined,
     });

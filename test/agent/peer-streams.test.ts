@@ -2,11 +2,12 @@ import { hostname } from 'node:os';
 import { Client, credentials, Server, ServerCredentials, status } from '@grpc/grpc-js';
 import { afterEach, describe, expect, it } from 'vitest';
 import { PeerStreams, type PeerStreamsOptions } from '../../src/agent/peer-streams.js';
-import type { TrainerError } from '../../src/errors.js';
+import { grpcTransport } from '../../src/agent/transport/grpc-transport.js';
+import { TrainerError } from '../../src/errors.js';
 import type { Frame } from '../../src/rpc/generated/messages.js';
 import { loadProto } from '../../src/rpc/load-proto.js';
 import { NO_SECURITY } from '../../src/rpc/security.js';
-import { encodeFrame } from '../rpc/encode-frame.js';
+import { encodeFrame, frameReader } from '../rpc/whole-frame.js';
 
 interface Node {
   readonly streams: PeerStreams;
@@ -46,7 +47,8 @@ async function startNode(node: number, changes: Partial<PeerStreamsOptions> = {}
     server,
     security: NO_SECURITY,
     onPull: (peer, send) => sends.set(peer, (encoded) => send([encoded], () => undefined)),
-    onFrame: (_peer, frame) => frames.push(frame),
+    transport: grpcTransport,
+    receiver: () => frameReader((frame) => frames.push(frame)),
     onCredit: (_peer, consumed) => credits.push(consumed),
     onError: (error) => errors.push(error),
     ...changes,
@@ -211,9 +213,10 @@ describe('streams between two nodes', () => {
 
   it('report a frame that cannot be taken', async () => {
     const b = await startNode(1, {
-      onFrame: () => {
-        throw new Error('no room');
-      },
+      receiver: () =>
+        frameReader(() => {
+          throw new TrainerError('BAD_MESSAGE', 'no room');
+        }),
     });
     const a = await startNode(0);
     await connectPair(a, b);

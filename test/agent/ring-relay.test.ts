@@ -2,8 +2,8 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { RingRelay } from '../../src/agent/ring-relay.js';
 import { encodeHeader, MESSAGE_HEADER_BYTES } from '../../src/collectives/message.js';
 import { ShmSegment } from '../../src/collectives/shm-segment.js';
-import { decodeFrame } from '../../src/rpc/frame-codec.js';
 import type { Frame } from '../../src/rpc/generated/messages.js';
+import { decodeFrame, messageOf } from '../rpc/whole-frame.js';
 
 // The relay is that of node 0 of two nodes of two workers: it has ranks 0 and 1, the other node has 2 and 3.
 const RING = 4096;
@@ -116,7 +116,7 @@ describe('receiving', () => {
     const receiver = new RingRelay(there);
     send(0, 2, 1, 3000, false);
     relay.sendAll();
-    for (const frame of frames) receiver.deliver(0, frame);
+    for (const frame of frames) receiver.receiver(0).take(messageOf(frame));
     const ring = there.ring(0, 2);
     expect(ring.readable).toBe(3000 + MESSAGE_HEADER_BYTES);
     ring.read(new Uint8Array(RING / 4 - 1), 0);
@@ -141,6 +141,6 @@ describe('receiving', () => {
       /more than its credit/,
     ],
   ])('refuses %s', (_what, frame, message) => {
-    expect(() => new RingRelay(there).deliver(0, frame)).toThrow(message);
+    expect(() => new RingRelay(there).receiver(0).take(messageOf(frame))).toThrow(message);
   });
 });

@@ -5,11 +5,12 @@ import { endOf, type FromRank, forkProgram, type RankSpec } from '@locmoe/test-k
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { DataPlane } from '../../src/agent/data-plane.js';
 import { PeerStreams } from '../../src/agent/peer-streams.js';
+import { grpcTransport } from '../../src/agent/transport/grpc-transport.js';
 import { encodeHeader, MESSAGE_HEADER_BYTES } from '../../src/collectives/message.js';
 import type { TrainerError } from '../../src/errors.js';
 import type { Frame } from '../../src/rpc/generated/messages.js';
 import { NO_SECURITY } from '../../src/rpc/security.js';
-import { encodeFrame } from '../rpc/encode-frame.js';
+import { encodeFrame, frameReader } from '../rpc/whole-frame.js';
 
 // Node 0 is real: a data plane, and rank 0 in a process of its own, which waits in a barrier for rank 1. Node 1 has
 // only a stream, and sends what it likes.
@@ -60,7 +61,8 @@ beforeEach(async () => {
       server: theirs,
       security: NO_SECURITY,
       onPull: (_node, write) => resolve((encoded) => write([encoded], () => undefined)),
-      onFrame: () => undefined,
+      transport: grpcTransport,
+      receiver: () => frameReader(),
       onCredit: () => undefined,
       onError: () => undefined,
     });

@@ -5,8 +5,9 @@ import { createInterface } from 'node:readline';
 import { afterAll, beforeAll, beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest';
 import { pythonWith } from '../../scripts/python-oracles.mjs';
 import { PeerStreams } from '../../src/agent/peer-streams.js';
-import { type PullCall, pullDirectly } from '../../src/agent/pull-call.js';
-import type { SendFrame } from '../../src/agent/ring-relay.js';
+import { pullDirectly } from '../../src/agent/transport/direct-transport.js';
+import type { PullCall, SendFrame } from '../../src/agent/transport/peer-transport.js';
+import { selectTransport } from '../../src/agent/transport/select-transport.js';
 import { NAME_HEADER } from '../../src/rpc/http2/connection-name.js';
 import { tokenMetadata } from '../../src/rpc/join-token.js';
 import { loadProto } from '../../src/rpc/load-proto.js';
@@ -15,6 +16,7 @@ import { createRpcServer, listen, type RpcServer } from '../../src/rpc/server.js
 import { skipLoudly } from '../debian-tool.js';
 import { NIGHTLY } from '../nightly.js';
 import { certificateFolder } from './certificate-folder.js';
+import { frameReader } from './whole-frame.js';
 
 // The bulk stream against gRPC's C core, which Python's package wraps.
 
@@ -89,9 +91,9 @@ describe('a client of another implementation', () => {
       keepaliveMs: 5_000,
       server: rpc.server,
       security,
-      findDirect: (name) => rpc.findDirect(name),
+      transport: selectTransport({ findDirect: (name) => rpc.findDirect(name) }),
       onPull: (_, send) => onPull(send, rpc),
-      onFrame: () => undefined,
+      receiver: () => frameReader(),
       onCredit: () => undefined,
       onError: (error) => errors.push(error),
     });
@@ -185,7 +187,6 @@ describe('a server of another implementation', () => {
     /** Bytes so far, which the memory has as far as it reaches. */
     readonly total: () => number;
     readonly memory: Buffer;
-    readonly lost: readonly string[];
   }
 
   let numRuns = 0;
@@ -199,7 +200,6 @@ describe('a server of another implementation', () => {
   ): Promise<Pulled> {
     const run = `${behaviour}-${numRuns++}`;
     const memory = Buffer.alloc(16 << 20);
-    const lost: string[] = [];
     let total = 0;
     const room = () => memory.subarray(total % memory.length);
     const call = await pullDirectly(
@@ -209,7 +209,6 @@ describe('a server of another implementation', () => {
         keepaliveMs: 5_000,
         timeoutMs,
         open: { request: 'open', open: { runId: run, generation: 1, node: 0, ringBytes: 4096 } },
-        onLost: (details) => lost.push(details),
       },
       {
         take(bytes) {
@@ -222,8 +221,8 @@ describe('a server of another implementation', () => {
         },
       },
     );
-    onTestFinished(() => call.cancel());
-    return { run, call, total: () => total, memory, lost };
+    onTestFinished(() => call.cancel('the test is over'));
+    return { run, call, total: () => total, memory };
   }
 
   const serve = (more: object = {}) => ask<number>({ do: 'serve', tls: null, ...more });
@@ -240,14 +239,13 @@ describe('a server of another implementation', () => {
     return messages;
   }
 
-  async function expectAll({ run, call, total, memory, lost }: Pulled): Promise<void> {
+  async function expectAll({ run, call, total, memory }: Pulled): Promise<void> {
     const all = MESSAGES.reduce((sum, { length }) => sum + 5 + length, 0);
     call.write({ request: 'credit', credit: { consumed: [0, 1, 5] } });
     await vi.waitUntil(() => total() === all, { timeout: 10_000, interval: 2 });
     call.end();
-    await call.ended;
+    expect(await call.ended).toBeNull();
     expect(digested(messagesOf(memory.subarray(0, all)))).toEqual(EXPECTED);
-    expect(lost).toEqual([]);
     await vi.waitUntil(() => ended.get(run) === 1);
   }
 
@@ -269,7 +267,7 @@ describe('a server of another implementation', () => {
     const port = await serve();
     const { run, call, total } = await pull(port, 'endless');
     await vi.waitUntil(() => total() > CANCEL_AFTER_BYTES, { timeout: 120_000, interval: 2 });
-    call.cancel();
+    call.cancel('enough');
     await call.ended;
     await vi.waitUntil(() => ended.has(run));
     await expect(pull(port, 'silent', NO_SECURITY, 300)).rejects.toEqual({
@@ -280,9 +278,8 @@ describe('a server of another implementation', () => {
   });
 
   it('that breaks off in the middle is quoted', async () => {
-    const { call, lost } = await pull(await serve(), 'abort');
-    await call.ended;
-    expect(lost).toEqual(['Größe: 100 %']);
+    const { call } = await pull(await serve(), 'abort');
+    expect(await call.ended).toBe('Größe: 100 %');
   });
 
   it('sends us the rest of our call after a GOAWAY (RFC 9113, section 6.8)', async () => {

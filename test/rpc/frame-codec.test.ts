@@ -1,10 +1,9 @@
 import { describe, expect, it } from 'vitest';
 import { TrainerError } from '../../src/errors.js';
-import { decodeFrame } from '../../src/rpc/frame-codec.js';
 import type { Frame } from '../../src/rpc/generated/messages.js';
 import { loadProto } from '../../src/rpc/load-proto.js';
 import { randomOf } from '../random.js';
-import { encodeFrame } from './encode-frame.js';
+import { decodeFrame, encodeFrame } from './whole-frame.js';
 
 const { Pull } = loadProto('collectives', 'locmoe.collectives.v1.Collectives');
 

@@ -3,12 +3,13 @@ import { connect, type Socket } from 'node:net';
 import * as grpc from '@grpc/grpc-js';
 import { expect, it, onTestFinished } from 'vitest';
 import { formatAddress } from '../../src/rpc/address.js';
+import { CONNECTION_LIMITS } from '../../src/rpc/connection-limits.js';
 import { CoordinatorClient } from '../../src/rpc/coordinator-client.js';
 import { checkHealth } from '../../src/rpc/health.js';
 import { encodeFrame, FRAME, PREFACE } from '../../src/rpc/http2/frames.js';
 import { loadProto } from '../../src/rpc/load-proto.js';
 import { loadSecurity, randomToken, withOwnToken } from '../../src/rpc/security.js';
-import { createRpcServer, listen, MOST_STRANGERS } from '../../src/rpc/server.js';
+import { createRpcServer, listen } from '../../src/rpc/server.js';
 import { certificateFolder } from './certificate-folder.js';
 
 const OPENING = Buffer.concat([
@@ -48,7 +49,7 @@ it.each([
   await expect.poll(() => rpc.strangers.size).toBe(0);
 
   let cut = 0;
-  while (strangers.length < MOST_STRANGERS + EXCESS) {
+  while (strangers.length < CONNECTION_LIMITS.strangers + EXCESS) {
     const some = Array.from({ length: 100 }, () => connect(Number(address.split(':')[1]), '127.0.0.1'));
     await Promise.all(some.map((socket) => once(socket, 'connect')));
     for (const socket of some) socket.on('error', () => undefined).on('close', () => (cut += 1));
@@ -57,7 +58,7 @@ it.each([
     strangers.push(...some);
   }
   await expect.poll(() => cut).toBeGreaterThanOrEqual(EXCESS);
-  expect(rpc.strangers.size).toBeLessThanOrEqual(MOST_STRANGERS);
+  expect(rpc.strangers.size).toBeLessThanOrEqual(CONNECTION_LIMITS.strangers);
   await late.status();
   await checkHealth(address, security);
   const joining = new CoordinatorClient(address, security);

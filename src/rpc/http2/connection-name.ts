@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { CONNECTION_LIMITS } from '../connection-limits.js';
 import {
   decodeFrameHeader,
   decodeSettings,
@@ -44,9 +45,6 @@ export interface Opening {
   readonly settings: readonly Setting[];
 }
 
-/** Greatest frame that a client may send before it knows the server's settings. */
-const MOST_OPENING_BYTES = PREFACE.length + FRAME_HEADER_BYTES + 16_384;
-
 /** Reads them; null if more have to come. */
 export function readOpening(received: Buffer): Opening | null {
   const unnamed = { name: null, settings: [] };
@@ -54,7 +52,7 @@ export function readOpening(received: Buffer): Opening | null {
   if (!start.equals(PREFACE.subarray(0, start.length))) return unnamed;
   const length = openingBytes(received);
   if (length === null) return null;
-  if (length > MOST_OPENING_BYTES) return unnamed;
+  if (length > PREFACE.length + FRAME_HEADER_BYTES + CONNECTION_LIMITS.openingBytes) return unnamed;
   if (received.length < length) return null;
   if (decodeFrameHeader(received.subarray(PREFACE.length)).type !== FRAME.settings) return unnamed;
   const settings = decodeSettings(received.subarray(PREFACE.length + FRAME_HEADER_BYTES, length));

@@ -10,6 +10,7 @@ import {
   FRAME,
   FrameCutter,
   MOST_WINDOW_BYTES,
+  messagePrefix,
   openingBytes,
 } from './frames.js';
 
@@ -26,7 +27,7 @@ export interface ByteReceiver {
 export interface DirectCallOptions {
   readonly host: string;
   readonly port: number;
-  /** Options of the TLS connection; null for plain text. */
+  /** Options of the TLS connection, such as ALPN; null for plain text. */
   readonly tls: tls.ConnectionOptions | null;
   readonly path: string;
   readonly metadata: Readonly<Record<string, string>>;
@@ -88,10 +89,7 @@ export class DirectCall {
     };
     // Types of Node leave `onread` out of the options of TLS, which has it since version 14.
     const to = { host, port, onread };
-    this.#socket =
-      options.tls === null
-        ? net.connect(to)
-        : tls.connect(Object.assign({ ALPNProtocols: ['h2'] }, options.tls, to));
+    this.#socket = options.tls === null ? net.connect(to) : tls.connect(Object.assign({}, options.tls, to));
     this.#socket.setNoDelay(true);
     this.#shim = new Duplex({
       read: () => undefined,
@@ -143,9 +141,7 @@ export class DirectCall {
   }
 
   write(message: Buffer): void {
-    const prefix = Buffer.alloc(5);
-    prefix.writeUInt32BE(message.length, 1);
-    this.stream.write(Buffer.concat([prefix, message]));
+    this.stream.write(Buffer.concat([messagePrefix(message.length), message]));
   }
 
   destroy(error?: Error): void {

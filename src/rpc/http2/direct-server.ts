@@ -1,6 +1,8 @@
+import { once } from 'node:events';
 import net from 'node:net';
 import { Duplex } from 'node:stream';
 import tls from 'node:tls';
+import { CONNECTION_LIMITS } from '../connection-limits.js';
 import { readOpening } from './connection-name.js';
 import {
   DEFAULT_MAX_FRAME_BYTES,
@@ -11,16 +13,13 @@ import {
   FRAME,
   FrameCutter,
   MOST_WINDOW_BYTES,
+  messagePrefix,
   PREFACE,
   SETTING,
   type Setting,
 } from './frames.js';
 
 const STREAM = 1;
-/** A client that has not sent its SETTINGS by then is cut off. */
-const OPENING_MS = 10_000;
-/** A client that leaves more of the session's answers unread is cut off, as a session does on a socket of its own. */
-const MOST_UNREAD_BYTES = 1 << 17;
 
 interface Waiting {
   /** Bytes of messages, prefixes and all. */
@@ -52,9 +51,8 @@ export class DirectConnection {
    */
   send(parts: readonly Uint8Array[], done: () => void): void {
     const bytes = parts.reduce((sum, { length }) => sum + length, 0);
-    const prefix = Buffer.alloc(5);
-    prefix.writeUInt32BE(bytes, 1);
-    this.#waiting.push({ parts: [prefix, ...parts], bytes: 5 + bytes, done });
+    const prefix = messagePrefix(bytes);
+    this.#waiting.push({ parts: [prefix, ...parts], bytes: prefix.length + bytes, done });
     if (this.#waiting.length === 1) this.#sendWaiting();
   }
 
@@ -77,13 +75,8 @@ export class DirectConnection {
   /** Waits until the client has closed the connection, at most so long, and closes it. No part is read after that. */
   async close(timeoutMs: number): Promise<void> {
     if (this.socket.closed) return;
-    await new Promise<void>((resolve) => {
-      const timer = setTimeout(resolve, Math.max(0, timeoutMs));
-      this.socket.once('close', () => {
-        clearTimeout(timer);
-        resolve();
-      });
-    });
+    const signal = AbortSignal.timeout(Math.max(0, Math.ceil(timeoutMs)));
+    await once(this.socket, 'close', { signal }).catch(() => undefined);
     this.socket.destroy();
   }
 
@@ -161,7 +154,7 @@ export function directListener(
   const accept = (socket: net.Socket) => {
     socket.setNoDelay(true);
     const cutOff = () => socket.destroy();
-    socket.setTimeout(OPENING_MS, cutOff);
+    socket.setTimeout(CONNECTION_LIMITS.silenceMs, cutOff);
     const ignore = () => undefined;
     socket.on('error', ignore);
     let received = Buffer.alloc(0);
@@ -187,7 +180,10 @@ export function directListener(
   const server =
     secure === null
       ? net.createServer(accept)
-      : tls.createServer({ ALPNProtocols: ['h2'], handshakeTimeout: OPENING_MS, ...secure }, accept);
+      : tls.createServer(
+          { ALPNProtocols: ['h2'], handshakeTimeout: CONNECTION_LIMITS.silenceMs, ...secure },
+          accept,
+        );
   return { server, find: (name) => named.get(name) };
 }
 
@@ -195,9 +191,6 @@ export function directListener(
 function besides(connection: DirectConnection, socket: net.Socket): Duplex {
   const cutter = new FrameCutter(
     {
-      begin: () => false,
-      payload: () => undefined,
-      end: () => undefined,
       other: ({ type, flags, stream, length }, encoded) => {
         const payload = encoded.subarray(encoded.length - length);
         if (type === FRAME.windowUpdate && (stream === 0 || stream === STREAM)) {
@@ -218,9 +211,6 @@ function besides(connection: DirectConnection, socket: net.Socket): Duplex {
         isHeaders ||= type === FRAME.headers && stream === STREAM;
         return true;
       },
-      payload: () => undefined,
-      end: () => undefined,
-      other: () => undefined,
     },
     0,
   );
@@ -236,7 +226,7 @@ function besides(connection: DirectConnection, socket: net.Socket): Duplex {
       socket.write(chunk, () => {
         unread -= chunk.length;
       });
-      if (unread > MOST_UNREAD_BYTES) socket.destroy();
+      if (unread > CONNECTION_LIMITS.unreadBytes) socket.destroy();
       if (!isHeaders) {
         sent.push(chunk);
         if (isHeaders) connection.open();

@@ -43,6 +43,16 @@ export function encodeFrame(header: Omit<FrameHeader, 'length'>, payload: Uint8A
   return Buffer.concat([encodeFrameHeader(Object.assign({ length: payload.length }, header)), payload]);
 }
 
+/** gRPC's prefix of a message, which is carried in DATA frames: whether it is compressed, and its length. */
+export const MESSAGE_PREFIX_BYTES = 5;
+
+/** The prefix of a message of so many bytes, which is not compressed. */
+export function messagePrefix(bytes: number): Buffer {
+  const prefix = Buffer.alloc(MESSAGE_PREFIX_BYTES);
+  prefix.writeUInt32BE(bytes, 1);
+  return prefix;
+}
+
 export interface Setting {
   readonly id: number;
   readonly value: number;
@@ -83,13 +93,13 @@ export function encodeWindowUpdates(stream: number, bytes: number): Buffer {
 
 /** Takes the frames that a FrameCutter cuts. */
 export interface FrameSink {
-  /** A frame begins. Returns true to have its payload in `payload` as it comes, without its padding. */
-  begin(header: FrameHeader): boolean;
-  payload(bytes: Buffer): void;
+  /** A frame begins. Returns true to have its payload in `payload` as it comes, without its padding; else it is `other`. */
+  begin?(header: FrameHeader): boolean;
+  payload?(bytes: Buffer): void;
   /** A frame whose payload was not taken, header and all. */
-  other(header: FrameHeader, encoded: Buffer): void;
+  other?(header: FrameHeader, encoded: Buffer): void;
   /** The frame whose payload was taken is over. */
-  end(header: FrameHeader): void;
+  end?(header: FrameHeader): void;
 }
 
 /** Cuts the bytes of a connection into frames, wherever chunks of it end. */
@@ -145,7 +155,7 @@ export class FrameCutter {
     this.#header = header;
     this.#left = header.length;
     this.#padding = 0;
-    this.#isTaken = this.sink.begin(header);
+    this.#isTaken = this.sink.begin?.(header) ?? false;
     this.#padLengthIsDue = this.#isTaken && (header.flags & FLAG.padded) !== 0;
     if (!this.#isTaken) {
       if (header.length > this.maxFrameBytes)
@@ -165,7 +175,7 @@ export class FrameCutter {
       this.#padLengthIsDue = false;
       this.#padding = bytes[0]!;
       if (this.#padding > this.#left - 1) throw new Error('a frame has more padding than bytes');
-    } else if (isPayload) this.sink.payload(bytes);
+    } else if (isPayload) this.sink.payload?.(bytes);
     this.#left -= bytes.length;
     if (this.#left === 0) this.#finish();
   }
@@ -176,7 +186,7 @@ export class FrameCutter {
     this.#headBytes = 0;
     const isTaken = this.#isTaken;
     this.#isTaken = false;
-    if (isTaken) this.sink.end(header);
-    else this.sink.other(header, this.#encoded);
+    if (isTaken) this.sink.end?.(header);
+    else this.sink.other?.(header, this.#encoded);
   }
 }

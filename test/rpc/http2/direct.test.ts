@@ -8,7 +8,7 @@ import { DirectCall } from '../../../src/rpc/http2/direct-client.js';
 import { directListener, type FindDirect } from '../../../src/rpc/http2/direct-server.js';
 import { encodeFrame, encodeSettings, FRAME, openingBytes, PREFACE } from '../../../src/rpc/http2/frames.js';
 import {
-  CLUSTER_NAME,
+  clientTls,
   loadSecurity,
   NO_SECURITY,
   type Security,
@@ -82,7 +82,7 @@ function pour(port: number, size: number, { tls }: Security = NO_SECURITY): Prom
   const call = new DirectCall({
     host: '127.0.0.1',
     port,
-    tls: tls && { ca: tls.ca, cert: tls.cert, key: tls.key, servername: CLUSTER_NAME },
+    tls: tls && clientTls(tls),
     path: PATH,
     metadata: {},
     maxFrameBytes: 1 << 20,

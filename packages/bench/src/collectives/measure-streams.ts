@@ -8,7 +8,8 @@ import { Server } from '@grpc/grpc-js';
 import { endProgram, forkProgram, programBeside } from '@locmoe/test-kit';
 import { FrameReceiver } from 'locmoe/internal/agent/frame-receiver';
 import { PeerStreams } from 'locmoe/internal/agent/peer-streams';
-import { FLOW_CONTROL_WINDOW_BYTES } from 'locmoe/internal/agent/pull-call';
+import { FLOW_CONTROL_WINDOW_BYTES } from 'locmoe/internal/agent/transport/grpc-transport';
+import { selectTransport } from 'locmoe/internal/agent/transport/select-transport';
 import { ByteRing, RING_CONTROL_WORDS } from 'locmoe/internal/collectives/byte-ring';
 import { TrainerError } from 'locmoe/internal/errors';
 import { collectSeldom } from 'locmoe/internal/garbage-collection';
@@ -85,8 +86,8 @@ const grpcSink: OpenSink = (port, { take, fail }, security) => {
     node: 0,
     server: new Server(),
     security: loadSecurity(security),
+    transport: selectTransport({}),
     onPull: () => undefined,
-    onFrame: () => undefined,
     receiver: () =>
       new FrameReceiver(({ payloadBytes }) => [{ ring, consumer: { ring: read }, left: payloadBytes }]),
     onCredit: () => undefined,

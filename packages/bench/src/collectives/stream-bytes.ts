@@ -1,5 +1,5 @@
 import type { Writable } from 'node:stream';
-import { FLOW_CONTROL_WINDOW_BYTES } from 'locmoe/internal/agent/pull-call';
+import { FLOW_CONTROL_WINDOW_BYTES } from 'locmoe/internal/agent/transport/grpc-transport';
 
 /** Run identity used by both ends of the measured gRPC stream. */
 export const STREAM_RUN = {

@@ -2,7 +2,8 @@
 import { createServer as createHttp2Server } from 'node:http2';
 import { type AddressInfo, createServer, type Server as NetServer } from 'node:net';
 import { PeerStreams } from 'locmoe/internal/agent/peer-streams';
-import type { SendFrame } from 'locmoe/internal/agent/ring-relay';
+import type { SendFrame } from 'locmoe/internal/agent/transport/peer-transport';
+import { selectTransport } from 'locmoe/internal/agent/transport/select-transport';
 import { collectSeldom } from 'locmoe/internal/garbage-collection';
 import { encodeHead } from 'locmoe/internal/rpc/frame-codec';
 import { loadSecurity, type SecurityOptions } from 'locmoe/internal/rpc/security';
@@ -66,13 +67,13 @@ async function startGrpc(options: SecurityOptions): Promise<number> {
     ...STREAM_RUN,
     node: 1,
     server: rpc.server,
-    findDirect: rpc.findDirect,
     security,
+    transport: selectTransport({ findDirect: rpc.findDirect }),
     onPull: (_node, write) => {
       send = write;
       pour();
     },
-    onFrame: () => undefined,
+    receiver: () => ({ take: () => undefined, place: () => null, filled: () => undefined }),
     onCredit: (_node, [, , position]) => {
       consumed = position!;
       pour();

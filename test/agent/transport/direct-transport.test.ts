@@ -1,11 +1,17 @@
 import http2 from 'node:http2';
 import type { AddressInfo } from 'node:net';
 import { expect, it, onTestFinished } from 'vitest';
-import { pullDirectly } from '../../src/agent/pull-call.js';
-import { loadProto } from '../../src/rpc/load-proto.js';
-import { loadSecurity, NO_SECURITY, randomToken, tlsOptions, withOwnToken } from '../../src/rpc/security.js';
-import { createRpcServer, listen } from '../../src/rpc/server.js';
-import { certificateFolder } from '../rpc/certificate-folder.js';
+import { pullDirectly } from '../../../src/agent/transport/direct-transport.js';
+import { loadProto } from '../../../src/rpc/load-proto.js';
+import {
+  loadSecurity,
+  NO_SECURITY,
+  randomToken,
+  tlsOptions,
+  withOwnToken,
+} from '../../../src/rpc/security.js';
+import { createRpcServer, listen } from '../../../src/rpc/server.js';
+import { certificateFolder } from '../../rpc/certificate-folder.js';
 
 /** @returns a call that is not let in */
 function pull(port: number, timeoutMs: number, security = NO_SECURITY) {
@@ -16,7 +22,6 @@ function pull(port: number, timeoutMs: number, security = NO_SECURITY) {
       keepaliveMs: 5_000,
       timeoutMs,
       open: { request: 'open', open: { runId: 'r', generation: 1, node: 0, ringBytes: 4096 } },
-      onLost: () => undefined,
     },
     { take: () => undefined, place: () => null, filled: () => undefined },
   );
