@@ -30,42 +30,45 @@ function bitsOf(results: readonly Result[]): Uint32Array[] {
   return results[0].sums.map((sum) => new Uint32Array(sum.buffer, sum.byteOffset, sum.length));
 }
 
-const BY_NIGHT: readonly [number, number][] = [
-  [1, 3],
+const LAYOUTS: [number, number][] = [
+  [1, 1],
+  [1, 4],
+  [2, 2],
   [3, 1],
-  [4, 1],
+];
+const BY_NIGHT: typeof LAYOUTS = [
+  [1, 2],
+  [1, 3],
+  [2, 1],
   [2, 3],
+  [3, 2],
+  [4, 1],
 ];
 
 describe('every collective over every layout', () => {
-  const layouts: readonly [number, number][] = [
-    [1, 1],
-    [1, 2],
-    [2, 1],
-    [1, 4],
-    [2, 2],
-    [3, 2],
-    ...(NIGHTLY ? BY_NIGHT : []),
-  ];
   const sums = new Map<string, Uint32Array[]>();
 
-  it.each(layouts)('%d nodes of %d workers', async (numNodes, workersPerNode) => {
-    const results = await run(numNodes, workersPerNode);
-    expect(results.map(({ rank }) => rank)).toEqual(results.map((_, i) => i));
-    for (const result of results) {
-      // The same bits on all ranks, and the same number of operations everywhere.
-      expect(bitsOf([result])).toEqual(bitsOf(results));
-      expect(result.rounded).toEqual(results[0].rounded);
-      expect(result.roundedOfGroup).toEqual(results[result.rank % 2].roundedOfGroup);
-      expect(result.operations).toBe(results[0].operations);
-    }
-    sums.set(`${numNodes}x${workersPerNode}`, bitsOf(results));
-    expect(results.some(({ bytesOtherNode }) => bytesOtherNode > 0)).toBe(numNodes > 1);
-  });
+  it.each(NIGHTLY ? [...LAYOUTS, ...BY_NIGHT] : LAYOUTS)(
+    '%d nodes of %d workers',
+    async (numNodes, workersPerNode) => {
+      const results = await run(numNodes, workersPerNode);
+      expect(results.map(({ rank }) => rank)).toEqual(results.map((_, i) => i));
+      for (const result of results) {
+        // The same bits on all ranks, and the same number of operations everywhere.
+        expect(bitsOf([result])).toEqual(bitsOf(results));
+        expect(result.rounded).toEqual(results[0].rounded);
+        expect(result.roundedOfGroup).toEqual(results[result.rank % 2].roundedOfGroup);
+        expect(result.operations).toBe(results[0].operations);
+      }
+      sums.set(`${numNodes}x${workersPerNode}`, bitsOf(results));
+      expect(results.some(({ bytesOtherNode }) => bytesOtherNode > 0)).toBe(numNodes > 1);
+    },
+  );
 
   it('sums to the same bits in layouts whose nodes hold a power of two of workers', () => {
-    expect(sums.get('2x1')).toEqual(sums.get('1x2'));
     expect(sums.get('2x2')).toEqual(sums.get('1x4'));
-    if (NIGHTLY) expect(sums.get('4x1')).toEqual(sums.get('1x4'));
+    if (!NIGHTLY) return;
+    expect(sums.get('2x1')).toEqual(sums.get('1x2'));
+    expect(sums.get('4x1')).toEqual(sums.get('1x4'));
   });
 });

@@ -1,17 +1,9 @@
 import { rankProgram } from '@locmoe/test-kit';
 import { allReduce } from '../../src/collectives/all-reduce.js';
-import { allToAll, hashCounts } from '../../src/collectives/all-to-all.js';
 import { barrier } from '../../src/collectives/barrier.js';
 import type { ShmTransport } from '../../src/collectives/shm-transport.js';
 
-export type Misbehaviour =
-  | 'absent'
-  | 'other operation'
-  | 'other size'
-  | 'other step'
-  | 'other counts'
-  | 'endless'
-  | 'until stopped';
+export type Misbehaviour = 'absent' | 'other step' | 'endless' | 'until stopped';
 
 const body: Record<Misbehaviour, (transport: ShmTransport) => unknown> = {
   /** The last rank does not come to the second operation. */
@@ -22,26 +14,9 @@ const body: Record<Misbehaviour, (transport: ShmTransport) => unknown> = {
     if (rank === worldSize - 1) return sleep(2500);
     barrier(transport, { purpose: 'step' });
   },
-  'other operation': (transport) => {
-    if (transport.topology.rank === 1)
-      allReduce(transport, { data: new Float32Array(0), purpose: 'loss', layer: 4 });
-    else barrier(transport, { purpose: 'step' });
-  },
-  'other size': (transport) => {
-    const { rank, worldSize } = transport.topology;
-    const of = (bytes: number) => Array.from({ length: worldSize }, () => [new Uint8Array(bytes)]);
-    const bytes = rank === 1 ? 400 : 300;
-    allToAll(transport, { sends: of(bytes), receives: of(bytes), purpose: 'dispatch', layer: 1 });
-  },
   'other step': (transport) => {
     transport.setProgress(transport.topology.rank === 1 ? 204 : 203, 'forward');
     barrier(transport, { purpose: 'step' });
-  },
-  'other counts': (transport) => {
-    const { rank, worldSize } = transport.topology;
-    const none = Array.from({ length: worldSize }, () => []);
-    const countsHash = hashCounts([[5, rank === 1 ? 2 : 3]]);
-    allToAll(transport, { sends: none, receives: none, purpose: 'dispatch', layer: 3, countsHash });
   },
   endless: (transport) => {
     for (let step = 0; ; step++) {
