@@ -1,11 +1,7 @@
 import { existsSync } from 'node:fs';
-import { Server } from '@grpc/grpc-js';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, onTestFinished } from 'vitest';
 import { DataPlane, type DataPlaneOptions } from '../../src/agent/data-plane.js';
 import { FaultyLink } from '../../src/agent/faulty-link.js';
-import { PeerStreams } from '../../src/agent/peer-streams.js';
-import { grpcTransport } from '../../src/agent/transport/grpc-transport.js';
-import type { SendFrame } from '../../src/agent/transport/peer-transport.js';
 import { encodeHeader, MESSAGE_HEADER_BYTES } from '../../src/collectives/message.js';
 import { ShmSegment } from '../../src/collectives/shm-segment.js';
 import { GRACE } from '../../src/config/timeouts.js';
@@ -14,7 +10,6 @@ import { formatAddress } from '../../src/rpc/address.js';
 import { loadSecurity, NO_SECURITY } from '../../src/rpc/security.js';
 import { createRpcServer, listen, type RpcServer } from '../../src/rpc/server.js';
 import { certificateFolder } from '../rpc/certificate-folder.js';
-import { encodeFrame, frameReader } from '../rpc/whole-frame.js';
 import { listenOnLoopback, until } from './support.js';
 
 // Two nodes of one worker each, both in this process: real memory, futexes and streams. The test is the workers.
@@ -128,7 +123,6 @@ describe('between two nodes', () => {
     { stream: 'direct', accepts: 'direct' },
     { stream: 'direct', accepts: 'grpc-js' },
     { stream: 'grpc-js', accepts: 'direct' },
-    { stream: 'grpc-js', accepts: 'grpc-js' },
     { interNodeLink: { gbps: 1, latencyMs: 1 } },
     { faultyLink: new FaultyLink() },
   ] as const)(
@@ -188,14 +182,18 @@ describe('between two nodes', () => {
     expect(Buffer.compare(receive()!, payload)).toBe(0);
   });
 
-  it('an aborted node leaves at once, whatever lies in its rings', async () => {
+  it('an aborted node does not wait for what lies in its rings', async () => {
+    const { drainMs } = GRACE;
+    Object.assign(GRACE, { drainMs: 3_600_000 });
+    onTestFinished(() => void Object.assign(GRACE, { drainMs }));
     const [a] = await startPair();
-    sender(a, 0, 1, payloadOf(3 * RING_BYTES))();
+    const send = sender(a, 0, 1, payloadOf(3 * RING_BYTES));
+    send();
+    await until(() => a.plane.stats.framesSent > 0);
+    send();
     a.plane.abort('rank 1 failed');
-    const started = performance.now();
     await a.plane.close();
-    // Less than the time for which a good end waits for bytes to leave.
-    expect(performance.now() - started).toBeLessThan(GRACE.drainMs);
+    expect(a.memory.ring(0, 1).readable).toBeGreaterThan(0);
   });
 
   it('a limited link holds bytes back for its latency', async () => {
@@ -232,37 +230,6 @@ describe('between two nodes', () => {
     b.rpc.close();
     await until(() => a.errors.length > 0);
     expect(a.errors.map(({ code }) => code)).toEqual(['NODE_LOST']);
-  });
-
-  it('a frame that breaks the protocol is told as such', async () => {
-    const a = await startNode(0);
-    const server = new Server();
-    let send: SendFrame | undefined;
-    const hostile = new PeerStreams({
-      runId,
-      generation: 1,
-      node: 1,
-      numNodes: 2,
-      ringBytes: RING_BYTES,
-      keepaliveMs: 5_000,
-      server,
-      security: NO_SECURITY,
-      onPull: (_node, write) => {
-        send = write;
-      },
-      transport: grpcTransport,
-      receiver: () => frameReader(),
-      onCredit: () => undefined,
-      onError: () => undefined,
-    });
-    await a.plane.connect([{ node: 1, address: await listenOnLoopback(server) }], 5_000);
-    await until(() => send !== undefined);
-    const payload = new Uint8Array(8);
-    send!([encodeFrame({ generation: 9, operation: 1, sections: [1, 0, 0, 8], payload })], () => undefined);
-    await until(() => a.errors.length > 0);
-    expect(a.errors[0]).toMatchObject({ code: 'BAD_MESSAGE', context: { node: 0 } });
-    await hostile.close();
-    server.forceShutdown();
   });
 });
 

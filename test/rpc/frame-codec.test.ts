@@ -24,7 +24,7 @@ function randomFrame(random: () => number): Frame {
 describe('frame codec', () => {
   it('makes the bytes that protobufjs makes, and reads them back', () => {
     const random = randomOf(7);
-    for (let i = 0; i < 2000; i++) {
+    for (let i = 0; i < 300; i++) {
       const frame = randomFrame(random);
       const reference = Pull.responseSerialize({ ...frame, payload: Buffer.from(frame.payload) });
       const encoded = encodeFrame(frame);
@@ -60,7 +60,7 @@ describe('frame codec', () => {
   it('refuses damaged frames with a TrainerError, never anything else', () => {
     const random = randomOf(11);
     let refused = 0;
-    for (let i = 0; i < 5000; i++) {
+    for (let i = 0; i < 1000; i++) {
       const encoded = encodeFrame(randomFrame(random));
       const damaged = Buffer.from(encoded.subarray(0, Math.ceil(random() * encoded.length)));
       for (let flips = 0; flips < 3; flips++) damaged[Math.floor(random() * damaged.length)] ^= 1 << (i % 8);
@@ -71,7 +71,7 @@ describe('frame codec', () => {
         refused++;
       }
     }
-    expect(refused).toBeGreaterThan(4000);
+    expect(refused).toBeGreaterThan(800);
     const mismatch = { generation: 1, operation: 1, sections: [0, 1, 0, 5], payload: Buffer.alloc(4) };
     expect(() => decodeFrame(encodeFrame(mismatch))).toThrow(/sections of 5 bytes and a payload of 4/);
   });
