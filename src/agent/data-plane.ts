@@ -23,11 +23,10 @@ export interface DataPlaneOptions
 }
 
 /**
- * The agent's side of all collectives of one generation: owns the node's shared-memory segment, which its
- * workers attach by `segmentPath`, and moves bytes between it and the streams to the other nodes. Order of
- * calls: `create`; start the workers; `connect` once every agent listens; `close` after the workers have
- * ended. The segment is unlinked as soon as all workers have attached, so nothing is left behind however the
- * processes end.
+ * The agent's side of all collectives of one generation: owns the node's shared-memory segment, which its workers
+ * attach by `segmentPath`, and moves bytes between it and the streams to the other nodes. Order of calls: `create`;
+ * start the workers; `connect` once every agent listens; `close` after the workers have ended. The segment is unlinked
+ * as soon as all workers have attached, so nothing is left behind however the processes end.
  */
 export class DataPlane {
   readonly #relay: RingRelay;

@@ -18,10 +18,7 @@ const MOST_HEAD_BYTES = 1 << 16;
 /** Bytes read at a time, so that little of the payload is copied twice. */
 const HEAD_STEP_BYTES = 64;
 
-/**
- * Writes the messages of a stream, whose bytes arrive in arbitrary pieces, to the rings of their
- * destinations.
- */
+/** Writes the messages of a stream, whose bytes arrive in arbitrary pieces, to the rings of their destinations. */
 export class FrameReceiver implements ByteReceiver {
   /** The part of a message's prefix and head that has arrived. */
   #start = Buffer.alloc(0);

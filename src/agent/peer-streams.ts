@@ -70,8 +70,7 @@ export class PeerStreams {
   /**
    * Opens the streams from all other nodes, with retries while their agents are not ready.
    *
-   * @throws TrainerError `NODE_LOST` if one is still unreachable, or in another run or generation, after
-   *   `timeoutMs`
+   * @throws TrainerError `NODE_LOST` if one is still unreachable, or in another run or generation, after `timeoutMs`
    */
   async connect(peers: readonly PeerAddress[], timeoutMs: number): Promise<void> {
     const deadline = performance.now() + timeoutMs;

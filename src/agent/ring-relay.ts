@@ -30,9 +30,8 @@ export interface RelayStats {
 /**
  * Moves bytes between the rings of a node's segment and its streams to other nodes; never blocks.
  *
- * Credit-based flow control per pair of ranks: a sender has at most a ring of bytes outstanding, so an
- * arriving section always fits its ring. Nothing queues here, no pair blocks another, and the rings bound
- * what the streams buffer.
+ * Credit-based flow control per pair of ranks: a sender has at most a ring of bytes outstanding, so an arriving section
+ * always fits its ring. Nothing queues here, no pair blocks another, and the rings bound what the streams buffer.
  */
 export class RingRelay {
   readonly #peers = new Map<number, PeerNode>();

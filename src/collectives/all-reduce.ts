@@ -35,10 +35,9 @@ const SLICE_FLOATS = 1 << 16;
 const FLOAT_BYTES = 4;
 
 /**
- * Sums a vector over all ranks, or over a group of them. Additions follow one binary tree over the ranks, so
- * all members get the same bits, and all layouts whose workers per node are a power of two get the same. In
- * bfloat16, the sum of each node is rounded before it is added to those of others, so results differ between
- * layouts by rounding.
+ * Sums a vector over all ranks, or over a group of them. Additions follow one binary tree over the ranks, so all
+ * members get the same bits, and all layouts whose workers per node are a power of two get the same. In bfloat16, the
+ * sum of each node is rounded before it is added to those of others, so results differ between layouts by rounding.
  *
  * @throws TrainerError as `Transport.transfer`
  */
@@ -118,9 +117,7 @@ class Pipeline {
     return this.#onTheWay.length === 0;
   }
 
-  /**
-   * Completes one step of all blocks in flight, and starts the next; starts the first step of each of `more`.
-   */
+  /** Completes one step of all blocks in flight, and starts the next; starts the first step of each of `more`. */
   advance(more: readonly Steps[]): void {
     for (const { pending } of this.#onTheWay) pending.finish();
     this.#onTheWay = [...this.#onTheWay.map(({ steps }) => steps), ...more].flatMap((steps) => {

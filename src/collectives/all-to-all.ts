@@ -6,18 +6,13 @@ import type { PendingTransfer, Transport } from './transport.js';
 export interface AllToAllOptions {
   /** Bytes for each rank, by destination, this rank included: the concatenation of the parts. */
   readonly sends: readonly (readonly Uint8Array[])[];
-  /**
-   * Buffers for the bytes of each rank, by source, this rank included; sizes must equal what the source
-   * sends.
-   */
+  /** Buffers for the bytes of each rank, by source, this rank included; sizes must equal what the source sends. */
   readonly receives: readonly (readonly Uint8Array[])[];
   readonly purpose: string;
   readonly layer?: number | undefined;
   /** Hash of all ranks' counts, from which the sizes follow (`hashCounts`); equal on every rank. */
   readonly countsHash?: number | undefined;
-  /**
-   * The ranks to send to: all (the default), those of this node including this rank, or those of other nodes.
-   */
+  /** The ranks to send to: all (the default), those of this node including this rank, or those of other nodes. */
   readonly reach?: 'world' | 'node' | 'other nodes' | undefined;
 }
 

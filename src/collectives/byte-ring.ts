@@ -53,9 +53,7 @@ export class ByteRing {
     return count;
   }
 
-  /**
-   * Copies the available bytes to `target` from byte `from` on, as many as fit; returns the number of bytes.
-   */
+  /** Copies the available bytes to `target` from byte `from` on, as many as fit; returns the number of bytes. */
   read(target: Uint8Array, from: number): number {
     const tail = this.tail;
     const count = Math.min((this.head - tail) >>> 0, target.length - from);
@@ -65,17 +63,13 @@ export class ByteRing {
     return count;
   }
 
-  /**
-   * Copies `target.length` available bytes, starting at `offset` bytes after the tail, without consuming
-   * them.
-   */
+  /** Copies `target.length` available bytes, starting at `offset` bytes after the tail, without consuming them. */
   peek(target: Uint8Array, offset = 0): void {
     this.#copyOut(this.tail + offset, target, 0, target.length);
   }
 
   /**
-   * Returns free space at the head, in one piece of at most `max` bytes; `advance` tells how much of it was
-   * written.
+   * Returns free space at the head, in one piece of at most `max` bytes; `advance` tells how much of it was written.
    */
   room(max: number): Uint8Array {
     const head = this.head;

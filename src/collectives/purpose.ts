@@ -1,8 +1,6 @@
 import { TrainerError } from '../errors.js';
 
-/**
- * Longest purpose of an operation: message header, control block and flight ring have a field of this size.
- */
+/** Longest purpose of an operation: message header, control block and flight ring have a field of this size. */
 export const MAX_PURPOSE_BYTES = 40;
 
 const encodings = new Map<string, Uint8Array>();

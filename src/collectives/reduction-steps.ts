@@ -4,9 +4,7 @@ import { type Buffers, type Wire, wireOf } from './reduction-wire.js';
 import type { PendingTransfer, Transport } from './transport.js';
 import { treeSum } from './tree-sum.js';
 
-/**
- * The steps of one block: yields each transfer it has started, and is resumed once the transfer is complete.
- */
+/** The steps of one block: yields each transfer it has started, and is resumed once the transfer is complete. */
 export type Steps = Generator<PendingTransfer, void, void>;
 
 export interface Reduction {

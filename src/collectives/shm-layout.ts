@@ -3,10 +3,9 @@ import { RING_CONTROL_WORDS } from './byte-ring.js';
 import { MAX_PURPOSE_BYTES } from './purpose.js';
 
 /**
- * A node's segment holds, in this order: a header page, a control block for each worker and one for the
- * agent, a flight ring for each worker, the control words of all rings, the bytes of all rings. A ring
- * carries the bytes of one ordered pair of ranks, at least one of them on this node; the agent is the other
- * end of rings between nodes.
+ * A node's segment holds, in this order: a header page, a control block for each worker and one for the agent, a flight
+ * ring for each worker, the control words of all rings, the bytes of all rings. A ring carries the bytes of one ordered
+ * pair of ranks, at least one of them on this node; the agent is the other end of rings between nodes.
  */
 export interface SegmentShape {
   readonly node: number;
@@ -96,9 +95,7 @@ export function flightWord({ workersPerNode }: SegmentShape, localRank: number):
   return controlWord(workersPerNode + 1) + localRank * FLIGHT_WORDS;
 }
 
-/**
- * Number of rings: from each local worker to all other ranks, and from each remote rank to each local worker.
- */
+/** Number of rings: from each local worker to all other ranks, and from each remote rank to each local worker. */
 export function numRings({
   numNodes,
   workersPerNode,
@@ -107,9 +104,7 @@ export function numRings({
   return workersPerNode * (worldSize - 1) + workersPerNode * (worldSize - workersPerNode);
 }
 
-/**
- * Index of the ring from `source` to `destination`, two ranks of which at least one is on the shape's node.
- */
+/** Index of the ring from `source` to `destination`, two ranks of which at least one is on the shape's node. */
 export function ringIndex(shape: SegmentShape, source: number, destination: number): number {
   const { node, numNodes, workersPerNode } = shape;
   const worldSize = numNodes * workersPerNode;

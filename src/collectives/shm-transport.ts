@@ -227,9 +227,8 @@ export class ShmTransport implements Transport {
   }
 
   /**
-   * Sleeps until there may be something to move. Messages that fit in their rings wake the worker only once,
-   * when the last has arrived: with more processes than cores, a needless wake-up delays the rank that all
-   * others wait for.
+   * Sleeps until there may be something to move. Messages that fit in their rings wake the worker only once, when the
+   * last has arrived: with more processes than cores, a needless wake-up delays the rank that all others wait for.
    */
   #sleep({ incoming }: InFlight, stalledMs: number): void {
     const seen = this.#bell.value;

@@ -167,8 +167,7 @@ export interface Transport {
   setProgress(step: number, phase: Phase): void;
 
   /**
-   * Shows that the worker is alive while it waits for something other than a transfer; to be called at
-   * intervals.
+   * Shows that the worker is alive while it waits for something other than a transfer; to be called at intervals.
    *
    * @throws TrainerError `ABORTED` if another rank's failure ended the run
    */

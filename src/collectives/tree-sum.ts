@@ -21,10 +21,9 @@ function split(count: number): number {
 }
 
 /**
- * Adds arrays of equal length into `target`, in the order of a binary tree over their indices that splits at
- * the largest power of two: ((0+1)+(2+3))+4 and so on. Every partial sum is rounded to float32, so a sum of
- * sums over aligned blocks of a power of two has the same bits as the sum over all. `target` may be one of
- * the inputs.
+ * Adds arrays of equal length into `target`, in the order of a binary tree over their indices that splits at the
+ * largest power of two: ((0+1)+(2+3))+4 and so on. Every partial sum is rounded to float32, so a sum of sums over
+ * aligned blocks of a power of two has the same bits as the sum over all. `target` may be one of the inputs.
  *
  * Even with the copies into its memory, SIMD takes a fraction of the time of a loop over typed arrays.
  */

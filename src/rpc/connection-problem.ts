@@ -7,10 +7,7 @@ import { CLUSTER_NAME, clientTls, type Security, type TlsFiles } from './securit
 
 export interface ConnectionProblem {
   readonly text: string;
-  /**
-   * `absent`: nothing answers (yet). `refused`: a certificate or TLS itself does not fit; retrying does not
-   * help.
-   */
+  /** `absent`: nothing answers (yet). `refused`: a certificate or TLS itself does not fit; retrying does not help. */
   readonly kind: 'absent' | 'refused';
 }
 
