@@ -40,7 +40,12 @@ const WITH_PROCESSES = [
  * studies.
  */
 const LONG = [
-  ...files('collectives/overlap', 'e2e/{package,site,soak,tutorials}', 'plan/calibrate', 'worker/long-run'),
+  ...files(
+    'collectives/overlap',
+    'e2e/{bench-place,bench-routers,bench-step,chaos,expert-storage,extending,inherit,learning,package,placement,site,soak,tutorials}',
+    'plan/calibrate',
+    'worker/long-run',
+  ),
   'studies/test/e2e/*.test.ts',
 ];
 const LEFT_OUT = NIGHTLY ? [] : LONG;

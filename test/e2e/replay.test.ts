@@ -192,7 +192,12 @@ describe('a recorded run of hash', () => {
       [],
       /: has no recorded routes; record a run with train\.recordRoutes/,
     ],
-    ['more steps', () => hash, ['train.steps=9'], /there are no routes of step 7; record a run with/],
+    [
+      'more steps',
+      () => hash,
+      ['train.steps=9'],
+      /its folder has no recorded routes of step 7; record a run with/,
+    ],
     [
       'other tokens',
       () => hash,
