@@ -7,20 +7,25 @@ export function fromBfloat16(bits: Uint16Array): Float32Array {
 
 /** Converts IEEE 754 half precision to float32. */
 export function fromFloat16(bits: Uint16Array): Float32Array {
+  float16s ??= allFloat16s();
   const values = new Float32Array(bits.length);
-  for (let i = 0; i < bits.length; i++) values[i] = FLOAT16[bits[i]!]!;
+  for (let i = 0; i < bits.length; i++) values[i] = float16s[bits[i]!]!;
   return values;
 }
 
-const FLOAT16 = Float32Array.from({ length: 2 ** 16 }, (_, bits) => {
-  const [sign, exponent, fraction] = [bits >>> 15, (bits >>> 10) & 31, (bits & 1023) / 1024];
-  const size =
-    exponent === 31
-      ? fraction === 0
-        ? Number.POSITIVE_INFINITY
-        : Number.NaN
-      : exponent === 0
-        ? fraction * 2 ** -14
-        : (1 + fraction) * 2 ** (exponent - 15);
-  return sign === 1 ? -size : size;
-});
+/** The value of every half-precision number, by its bits; computed when one is first converted. */
+let float16s: Float32Array | undefined;
+
+const allFloat16s = () =>
+  Float32Array.from({ length: 2 ** 16 }, (_, bits) => {
+    const [sign, exponent, fraction] = [bits >>> 15, (bits >>> 10) & 31, (bits & 1023) / 1024];
+    const size =
+      exponent === 31
+        ? fraction === 0
+          ? Number.POSITIVE_INFINITY
+          : Number.NaN
+        : exponent === 0
+          ? fraction * 2 ** -14
+          : (1 + fraction) * 2 ** (exponent - 15);
+    return sign === 1 ? -size : size;
+  });
