@@ -41,9 +41,11 @@ const WITH_PROCESSES = [
  */
 const LONG = [
   ...files(
+    'cluster/machines',
     'collectives/overlap',
-    'e2e/{bench-place,bench-routers,bench-step,chaos,expert-storage,extending,inherit,learning,package,placement,site,soak,tutorials}',
-    'plan/calibrate',
+    'e2e/{bench-kernels,bench-place,bench-routers,bench-step,chaos,expert-storage,extending,inherit,learning,package}',
+    'e2e/{placement,replay,site,soak,tutorials}',
+    'plan/{calibrate,command}',
     'worker/long-run',
   ),
   'studies/test/e2e/*.test.ts',
