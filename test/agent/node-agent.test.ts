@@ -217,8 +217,6 @@ describe('a failure', () => {
   });
 });
 
-describe('the end', () => {});
-
 it('a call with a wrong token is logged', async () => {
   await joinRun(1, 1);
   rpc.onRefused('refused Pull of 10.0.0.9');

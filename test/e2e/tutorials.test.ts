@@ -30,7 +30,7 @@ class Reader {
 it('docs/tutorials/browser.md brings a text into a browser', async () => {
   const [pack, install, ...typed] = commandsOf('docs/tutorials/browser.md');
   // package.test.ts packs and installs.
-  expect([pack, install]).toEqual(['npm run package', 'npm install locmoe-0.1.0.tgz']);
+  expect([pack, install]).toEqual(['npm run package', 'npm install locmoe-0.2.0.tgz']);
   const [doctor, inspect, train, generate, toWeb, serve, toOnnx, ...others] = typed;
   expect(others).toEqual([]);
   const reader = new Reader();

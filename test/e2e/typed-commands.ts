@@ -115,7 +115,7 @@ export const ELSEWHERE: readonly (readonly [RegExp, string])[] = [
   ],
   [/^npm run format$|^npx vitest run test\/routing$/, 'CI lints and tests all files'],
   [/^npm run proto$/, 'rpc/generated-types'],
-  [/^npm run docs:api$|^npm run package$|^npm install .*locmoe-0\.1\.0\.tgz$/, 'e2e/package'],
+  [/^npm run docs:api$|^npm run package$|^npm install .*locmoe-0\.2\.0\.tgz$/, 'e2e/package'],
   [/^npm run docs:site$|^npx locmoe train --config docs\/model\.yaml$/, 'e2e/site'],
   [/^npx locmoe config show .*my-router\.mjs$/, 'cli/stranger-router'],
   [/my-router\.mjs|^python3 -m http\.server /, 'e2e/tutorials'],
