@@ -130,7 +130,7 @@ export const ELSEWHERE: readonly (readonly [RegExp, string])[] = [
   [/^npx locmoe train --config mixtral-tiny$|^npx locmoe .*\bsmollm\b/, 'e2e/mixtral'],
   [/^npx locmoe train --config tiny --init /, 'e2e/init'],
   [/^npx locmoe train --config tiny --(set model\.numDenseLayers|inherit)/, 'e2e/inherit'],
-  [/^npx locmoe train --init my-telecom$/, 'e2e/sub-model'],
+  [/^npx locmoe train --init my-telecom$/, 'e2e/mixtral'],
   [/^npx locmoe train --text .* --print-config/, 'e2e/train-text'],
   [/^npx locmoe train --instruct |"What is the capital of Brellin\?"$/, 'e2e/fine-tune'],
   [/^(npx )?locmoe data inspect /, 'cli/data-inspect'],
