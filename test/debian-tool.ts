@@ -3,7 +3,7 @@ import { existsSync, mkdirSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-/** Kept from one test run to the next. */
+/** The folder of unpacked tools, kept from one test run to the next. */
 const TOOLS = fileURLToPath(new URL('../node_modules/.cache/locmoe-tools', import.meta.url));
 const TIMEOUT_MS = 120_000;
 
@@ -21,7 +21,7 @@ export function debianTool(command: string, packages: readonly string[]): string
     const get = `apt-get download ${name}`;
     const unpack = `dpkg --extract ${name}_*.deb . && rm ${name}_*.deb`;
     const script = `test -e usr/bin/${command} || { (${get} || { apt-get update && ${get}; }) && ${unpack}; }`;
-    // One at a time: apt-get update does not wait for another, and test files run side by side.
+    // flock serializes the processes: apt-get update does not wait for another one, and test files run in parallel.
     spawnSync('flock', ['lock', 'sh', '-c', script], { cwd: TOOLS, stdio: 'ignore', timeout: TIMEOUT_MS });
   }
   return existsSync(unpacked) ? unpacked : null;

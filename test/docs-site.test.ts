@@ -11,7 +11,7 @@ const { slugify } = config.markdown.anchor as { readonly slugify: (heading: stri
 const textOf = (file: string) => readFileSync(path.join(DOCS, file), 'utf8').replace(/^```.*?^```/gms, '');
 const pages = globSync('**/*.md', { cwd: DOCS, ignore: ['**/node_modules/**', 'api/**', '.vitepress/**'] });
 
-/** The anchors of a page: those of its headings, and those that it sets itself. */
+/** The anchors of a page: those of its headings, and explicit ones. */
 function anchorsOf(file: string): Set<string> {
   const text = textOf(file);
   const headings = [...text.matchAll(/^#+ (.*)$/gm)].map(([, heading]) =>
@@ -20,7 +20,7 @@ function anchorsOf(file: string): Set<string> {
   return new Set([...headings, ...[...text.matchAll(/\bid="([^"]+)"/g)].map(([, id]) => id!)]);
 }
 
-// test/e2e/site.test.ts builds the site by night and looks for broken links in what comes of it.
+// By night test/e2e/site.test.ts builds the site and looks for broken links in the result.
 describe('the site', () => {
   it('has every page in its list, and only those that there are', () => {
     const items = config.themeConfig.sidebar.flatMap(

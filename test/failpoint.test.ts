@@ -10,7 +10,7 @@ const textOf = (...patterns: readonly string[]) =>
     .map((file) => readFileSync(file, 'utf8'))
     .join('\n');
 
-/** As a process finds it when it starts: nothing is armed but what its environment holds. */
+/** The module as loaded by a new process: only the failpoints of its environment are armed. */
 let started: typeof import('../src/failpoint.js');
 beforeEach(async () => {
   vi.resetModules();

@@ -1,7 +1,7 @@
 import { expect } from 'vitest';
 
-// `toEqual` looks at typed arrays element by element, a microsecond each. Arrays of the same bits are equal at once; of others
-// it finds the difference.
+// `toEqual` compares typed arrays element by element, at a microsecond each. With this tester arrays of the same bits
+// are equal at once; only for others it finds the difference.
 expect.addEqualityTesters([
   (a, b) =>
     ArrayBuffer.isView(a) &&

@@ -5,7 +5,7 @@ import { onTestFinished } from 'vitest';
 /** The user and the group `nobody`. */
 export const NOBODY = { uid: 65_534, gid: 65_534 };
 
-/** Only root can start what another user does. */
+/** Only root can start processes of another user. */
 export const IS_ROOT = process.getuid?.() === 0;
 
 const LISTEN = `
@@ -13,7 +13,10 @@ const LISTEN = `
   server.listen(0, '127.0.0.1', () => console.log(server.address().port));
 `;
 
-/** A port of loopback at which another user listens, and whether anybody has connected. Ends with the test. */
+/**
+ * Opens a loopback port of another user's process, which ends with the test; `wasCalled` tells whether anybody
+ * connected.
+ */
 export async function foreignPort(): Promise<{ readonly port: number; wasCalled(): boolean }> {
   const child = spawn(process.execPath, ['-e', LISTEN], {
     ...NOBODY,

@@ -53,7 +53,7 @@ describe('a table', () => {
     onTestFinished(() => void Reflect.deleteProperty(process.stdout, 'columns'));
     process.stdout.columns = 90;
     expect(widest(formatTable(WIDE, { textColumns: [2] }))).toBe(90);
-    // As of a terminal that does not know its size.
+    // Some terminals report a width of 0.
     process.stdout.columns = 0;
     expect(formatTable(WIDE, { textColumns: [2] }).split('\n')).toHaveLength(3);
   });

@@ -10,7 +10,7 @@ export function numListening(pid: number): number {
     try {
       inodes.add(/^socket:\[(\d+)\]$/.exec(readlinkSync(`/proc/${pid}/fd/${fd}`))?.[1]);
     } catch {
-      // Closed since the folder was read.
+      // The descriptor was closed after the folder was listed.
     }
   return ['tcp', 'tcp6']
     .flatMap((name) => readFileSync(`/proc/net/${name}`, 'latin1').trim().split('\n').slice(1))

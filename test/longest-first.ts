@@ -1,6 +1,6 @@
 import { BaseSequencer, type TestSpecification } from 'vitest/node';
 
-/** Files that take the longest, in this order: begun last, one of them would run on when all others are done. */
+/** The slowest test files, slowest first: if one of them started last, it would still run when all others are done. */
 export const LONGEST = [
   'cluster/containers',
   'e2e/soak',

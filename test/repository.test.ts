@@ -69,7 +69,7 @@ describe('what a clone brings along', () => {
     expect(versions[1]).toBe(versions[0]);
   });
 
-  // A template of a study is written into docs/results, from where its links lead.
+  // The template of a study is rendered into docs/results, so its links are relative to that folder.
   const pages = globSync(['*.md', '{docs,examples,packages,studies}/**/*.md'], {
     cwd: ROOT,
     ignore: ['**/node_modules/**', 'docs/api/**', 'studies/*/report.md'],
@@ -93,7 +93,7 @@ describe('the projects of vitest.config.ts', () => {
 
   it('name files that there are', () => {
     const patterns = projects.flatMap(({ include = [], exclude = [] }) => [...include, ...exclude]);
-    // Each name of a group by itself.
+    // A pattern with a group is split into one name for each alternative.
     const names = patterns.flatMap((pattern) => {
       const [group, list] = /(?<=\/)\{([^}]*)\}/.exec(pattern) ?? [];
       return list === undefined ? pattern : list.split(',').map((name) => pattern.replace(group!, name));

@@ -4,7 +4,7 @@ import { COMMANDS } from '../src/cli/commands.js';
 import { addBenchCommands } from '../src/cli/packages.js';
 import { asTrainerError, EXIT, exitCodeOf } from '../src/errors.js';
 
-/** What a command would print, with the exit code that it would have. */
+/** The output and exit code of a command. */
 export interface Ran {
   readonly code: number;
   readonly stdout: string;
@@ -12,8 +12,8 @@ export interface Ran {
 }
 
 /**
- * Runs a command that starts nothing in this process, which spares the second that a process takes to start. How
- * src/cli/cli.ts reports an error, its tests with processes see.
+ * Runs a command that starts no processes inside this process, which saves the second that a process takes to start.
+ * How src/cli/cli.ts reports errors is tested with processes.
  */
 export async function runCommand(name: string, ...args: readonly string[]): Promise<Ran> {
   const printed = { stdout: '', stderr: '' };

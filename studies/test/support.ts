@@ -6,10 +6,10 @@ import { onTestFinished, vi } from 'vitest';
 import { STUDIES } from '../index.js';
 
 const RUN = fileURLToPath(new URL('../run.ts', import.meta.url));
-/** The command line of a study, before its name. */
+/** The command line of the studies, to which the name of one is appended. */
 export const STUDY = [process.execPath, '--conditions=source', '--import', 'tsx', RUN] as const;
 
-/** What every JSON of a study ends with. */
+/** Fields at the end of every study's JSON. */
 export const MADE = { machine: 'a machine', command: 'a command' } as const;
 
 /** A folder for one test, removed after it. */
@@ -19,7 +19,7 @@ export function temporaryFolder(): string {
   return folder;
 }
 
-/** Calls a study in this process, and says nothing. */
+/** Calls a study in this process, without console output. */
 export async function callStudy(name: string, ...args: readonly string[]): Promise<void> {
   const log = vi.spyOn(console, 'log').mockReturnValue();
   try {
@@ -31,7 +31,10 @@ export async function callStudy(name: string, ...args: readonly string[]): Promi
   }
 }
 
-/** Copies what a study has in docs/results that its page is made of: the JSON or its runs, and the section that people wrote. */
+/**
+ * Copies the files in docs/results from which a study's page is made: the JSON or its runs, and the sections that
+ * people wrote.
+ */
 export function copyResults(results: string, name: string, out: string): void {
   for (const file of [`${name}.json`, `${name}-runs.jsonl`, `${name}.md`, name])
     if (existsSync(path.join(results, file)))

@@ -12,7 +12,8 @@ import { createRpcServer, listen, type RpcServer } from '../../src/rpc/server.js
 import { certificateFolder } from '../rpc/certificate-folder.js';
 import { listenOnLoopback, until } from './support.js';
 
-// Two nodes of one worker each, both in this process: real memory, futexes and streams. The test is the workers.
+// Two nodes of one worker each, both in this process, with real memory, futexes and streams. The test plays the
+// workers.
 const RING_BYTES = 1 << 14;
 const SHAPE = { numNodes: 2, workersPerNode: 1 };
 
@@ -24,7 +25,7 @@ interface Node {
   readonly plane: DataPlane;
   readonly rpc: RpcServer;
   readonly address: string;
-  /** What the node's worker has mapped. */
+  /** The segment as the node's worker has mapped it. */
   readonly memory: ShmSegment;
   readonly errors: TrainerError[];
 }
@@ -89,7 +90,9 @@ async function startPair(changes: Changes = {}): Promise<readonly [Node, Node]> 
 
 const payloadOf = (bytes: number) => Uint8Array.from({ length: bytes }, (_, i) => (i * 31 + (i >> 8)) & 255);
 
-/** Begins to send as the worker of `node` would: returns what goes on with it, true once all is in the ring. */
+/**
+ * Starts sending as the worker of `node` would. Returns a function that continues, and is true once all is in the ring.
+ */
 function sender({ memory }: Node, from: number, to: number, payload: Uint8Array): () => boolean {
   const header = new Uint8Array(MESSAGE_HEADER_BYTES);
   const operation = { kind: 'all-to-all', purpose: 'dispatch' } as const;
@@ -105,7 +108,9 @@ function sender({ memory }: Node, from: number, to: number, payload: Uint8Array)
   };
 }
 
-/** Reads a message as the worker of `node` would; returns its payload once all of it has come. */
+/**
+ * Reads a message as the worker of `node` would. Returns a function that gives the payload once all of it has arrived.
+ */
 function receiver({ memory }: Node, from: number, to: number, bytes: number): () => Uint8Array | null {
   const got = new Uint8Array(MESSAGE_HEADER_BYTES + bytes);
   const [ring, agent] = [memory.ring(from, to), memory.doorbell(SHAPE.workersPerNode)];
@@ -168,7 +173,7 @@ describe('between two nodes', () => {
     );
   });
 
-  it('what an ended worker has left still goes out before the node leaves', async () => {
+  it('messages of an ended worker are still sent before the node leaves', async () => {
     const [a, b] = await startPair();
     const payload = payloadOf(3 * RING_BYTES);
     const [send, receive] = [sender(a, 0, 1, payload), receiver(b, 0, 1, payload.length)];

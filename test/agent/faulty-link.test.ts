@@ -88,12 +88,12 @@ it('shares what it carries between connections, each in its own order', () => {
   pass('next frame', 1000);
   vi.advanceTimersByTime(1_000);
   heartbeats('heartbeat');
-  // Half of the link is its own: 0.2 s for 100 bytes.
+  // This connection has half of the link: 100 bytes take 0.2 s.
   vi.advanceTimersByTime(199);
   expect(passed).toEqual([]);
   vi.advanceTimersByTime(1);
   expect(passed).toEqual(['heartbeat']);
-  // 1000 bytes of the frame had passed before, 100 beside the heartbeat.
+  // By now 1000 bytes of the frame have passed, and 100 beside the heartbeat.
   vi.advanceTimersByTime(2_899);
   expect(passed).toEqual(['heartbeat']);
   vi.advanceTimersByTime(1);
@@ -102,7 +102,7 @@ it('shares what it carries between connections, each in its own order', () => {
   expect(passed).toEqual(['heartbeat', 'frame', 'next frame']);
 });
 
-it('delivers nothing while something is passed on, whose sender is not done', () => {
+it('delivers nothing before the sender has finished passing it on', () => {
   const other = link.connection();
   link.inflict({ seconds: 1, bytesPerS: 0 });
   other.pass(100, () => pass('answer'));

@@ -141,7 +141,7 @@ describe('the end of a run', () => {
   it('waits for a disk that hangs for 200 ms', async () => {
     mkdirSync(directory);
     const pipe = `${fileOf(directory)}.tmp`;
-    // Opening it to write blocks until somebody reads.
+    // Opening a pipe for writing blocks until somebody opens it for reading.
     execFileSync('mkfifo', [pipe]);
     recorder.record(source(), NONE, 'x');
     const started = performance.now();

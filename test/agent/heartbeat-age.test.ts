@@ -13,7 +13,7 @@ it('a worker is idle since its counter last moved', () => {
   expect(age.idleMs(1, 5)).toBe(100);
 });
 
-it('time in which nobody looked does not count', () => {
+it('a long time between two looks does not count', () => {
   let now = 0;
   const age = new HeartbeatAge(() => now);
   age.idleMs(0, 5);

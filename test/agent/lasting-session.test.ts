@@ -37,7 +37,7 @@ afterEach(async () => {
   client.close();
 });
 
-/** The coordinator takes the newest session, in this term. */
+/** Lets the coordinator accept the newest session in this term. */
 async function accept(term: number): Promise<void> {
   await until(() => coordinator.sessions.length > 0);
   const metadata = new Metadata();
@@ -45,7 +45,7 @@ async function accept(term: number): Promise<void> {
   coordinator.sessions.at(-1)!.sendMetadata(metadata);
 }
 
-/** Another coordinator takes its place, at the same address. */
+/** Replaces the coordinator by another one at the same address. */
 async function replace(): Promise<void> {
   coordinator.vanish();
   ({ coordinator } = await ScriptedCoordinator.start(port));
@@ -67,7 +67,7 @@ it('is opened with the coordinator that comes, which is told what the one before
 it('is not opened with a coordinator of an earlier term: it was frozen while another took the run over', async () => {
   await replace();
   await accept(1);
-  // It is tried again, as another may come.
+  // The node tries again, as another coordinator may take over.
   await until(() => coordinator.sessions.length > 1);
   expect(said).toEqual(['lost']);
   expect(coordinator.events).toEqual([]);

@@ -12,7 +12,7 @@ it('delivers at the rate and latency of the link, in order', () => {
   pass('a', 200_000);
   pass('b', 100_000);
   vi.advanceTimersByTime(20);
-  // The link was idle from 3 ms on: the next message starts at once, and saves up nothing.
+  // The link was idle from 3 ms on: the next message starts at once, but the idle time earns no credit.
   pass('c', 100_000);
   vi.advanceTimersByTime(10);
   pass('d', 0);

@@ -66,7 +66,7 @@ function begin(node: number, generation: number): void {
   );
 }
 
-/** Both ranks of a node write their state of a step, as workers do. */
+/** Writes the state of both ranks of a node at a step, as workers do. */
 function write(node: number, step: number): void {
   const folder = path.join(nodes[node].directory, `generation-1-step-${step}`);
   for (const rank of [2 * node, 2 * node + 1]) {
@@ -74,7 +74,7 @@ function write(node: number, step: number): void {
     const { shared, optimizerShared, state } = tensorsOf(0, 4, step);
     const none = { shared: [], optimizerShared: [], state: [] };
     const common = rank === 2 * node ? { shared, optimizerShared, state } : none;
-    // The folder is made by the ranks' threads.
+    // In a real run the ranks' writer threads create the folder.
     mkdirSync(folder, { recursive: true });
     const files = writeShards(folder, { rank, worldSize: 4 }, { ...common, experts, optimizerExperts });
     nodes[node].snapshots.add({ rank, step, files, metrics: { loss: step } });
@@ -120,7 +120,7 @@ it('files that are gone from memory come from the neighbour, or are lost with th
   const folderOf = (node: number) => path.join(nodes[node].directory, 'generation-1-step-4');
   rmSync(path.join(folderOf(0), 'manifest.json'));
   rmSync(folderOf(1), { recursive: true });
-  // Node 1 keeps the state of node 0, which is gone with all that it had; node 0 still has that of node 1.
+  // Node 1 keeps a copy of node 0's state, which node 0 lost; node 0 still has the copy of node 1's.
   expectState(await nodes[1].snapshots.restore(chosen), 1, chosen);
   await expect(nodes[0].snapshots.restore(chosen)).rejects.toMatchObject({
     code: 'BAD_CHECKPOINT',

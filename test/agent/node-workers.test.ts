@@ -56,7 +56,7 @@ describe('the workers of a node', () => {
   });
 
   it('have finished once all processes have ended well, which is told once', async () => {
-    // Both say that they have finished before either ends; what the second says goes for the node.
+    // Both report that they have finished before either process ends; the report of the second counts for the node.
     scriptWorkers(
       [FINISHED, FINISHED, READY, 'await begin', { exit: 0 }],
       [{ emit: { type: 'finished', stoppedEarly: true } }, READY, 'hang'],

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { Outbox } from '../../src/agent/outbox.js';
 import type { AgentEvent } from '../../src/rpc/generated/messages.js';
 
-/** The event has only what an outbox looks at. */
+/** An event with only the fields that an outbox reads. */
 const event = (kind: string, step = 0) => ({ event: kind, [kind]: { step } }) as unknown as AgentEvent;
 const named = (outbox: Outbox) =>
   outbox.events.map(
@@ -17,21 +17,21 @@ describe('what a coordinator may not have on disk', () => {
     outbox.add(event('saving', 2));
     outbox.add(event('shards', 2));
     outbox.hear({ command: 'recorded', recorded: { step: 2 } });
-    // A validation follows its step, and a save ends for itself.
+    // A validation comes after its step; saves are acknowledged separately.
     expect(named(outbox)).toEqual(['step 3', 'validation 2', 'saving 2', 'shards 2']);
     outbox.hear({ command: 'recorded', recorded: { step: 3 } });
     outbox.hear({ command: 'saveEnded', saveEnded: { step: 2, committed: true } });
     expect(named(outbox)).toEqual([]);
   });
 
-  it('is nothing that comes again by itself', () => {
+  it('leaves out events that are sent again anyway', () => {
     const outbox = new Outbox();
     for (const kind of ['heartbeat', 'logs', 'ready', 'leaving', 'failure', 'finished', 'stop'])
       outbox.add(event(kind));
     expect(named(outbox)).toEqual(['failure 0', 'finished 0', 'stop 0']);
   });
 
-  it('is of snapshots the newest', () => {
+  it('keeps only the newest snapshot', () => {
     const outbox = new Outbox();
     for (const [kind, step] of [
       ['snapshot', 5],

@@ -1,4 +1,4 @@
-// This program watches the process whose pid it is given, and says when it does.
+// This program watches the process whose pid it is given, and prints a line once the watch has begun.
 import { ParentWatch } from '../../src/agent/parent-watch.js';
 
 new ParentWatch(Number(process.argv[2]));

@@ -7,7 +7,7 @@ import { isRunning } from '../../src/os/process-info.js';
 import { until } from './support.js';
 
 const PROGRAM = fileURLToPath(new URL('./parent-watch.program.ts', import.meta.url));
-/** Starts the program as its child, and then does nothing. */
+/** A parent that starts the program as its child and then does nothing. */
 const PARENT = `require('node:child_process')
   .spawn(process.execPath, ['--import', 'tsx', ${JSON.stringify(PROGRAM)}, String(process.pid)], { stdio: 'inherit' });
   setInterval(() => undefined, 1000);`;

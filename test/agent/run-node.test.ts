@@ -20,7 +20,7 @@ const REPLY: Omit<JoinReply, 'runDir'> = {
 
 afterEach(() => {
   vi.restoreAllMocks();
-  // Whatever the end, nothing of it stays behind in the process.
+  // However a node ends, it leaves no signal listener behind in the process.
   expect(SIGNALS.map((signal) => process.listenerCount(signal))).toEqual(numListeners);
 });
 const numListeners = SIGNALS.map((signal) => process.listenerCount(signal));

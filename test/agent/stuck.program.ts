@@ -1,4 +1,4 @@
-// This process gets stuck in the code of its argument and says where through STACK_FD, as a worker does.
+// This process gets stuck in the code given as its argument, and reports where through STACK_FD, as a worker does.
 import { runInThisContext } from 'node:vm';
 import { keepInspectorShut } from '../../src/os/on-signals.js';
 import { ShardWriter } from '../../src/worker/shard-writer.js';

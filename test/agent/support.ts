@@ -13,26 +13,26 @@ import { loadProto } from '../../src/rpc/load-proto.js';
 
 export const WORKER_PROGRAM = new URL('./worker.program.mjs', import.meta.url);
 
-/** A worker of a test does this next. */
+/** What the worker of a test does next. */
 export type WorkerAction =
   /** Sends a message to the agent as it is. */
   | { readonly emit: object }
   | { readonly print: string; readonly to?: 'stderr' }
   /** Prints an environment variable. */
   | { readonly printEnv: string }
-  /** Maps the node's segment and shows itself there, in step 7. */
+  /** Maps the node's segment and reports there that it is in step 7. */
   | 'attach'
   /** Waits for the agent's `begin`. */
   | 'await begin'
   /** Waits until the segment says that the run is to stop. */
   | 'await stop'
-  /** Meets all other ranks at a barrier; an error is reported and ends the process as a trainer's does. */
+  /** Waits at a barrier for all other ranks; reports an error and then exits as a trainer does. */
   | 'barrier'
   | 'hang'
   | { readonly kill: NodeJS.Signals }
   | { readonly exit: number };
 
-/** Says what workers started from now on in this test do, by local rank; the last script holds for all further ones. */
+/** Sets the scripts of workers started from now on in this test, by local rank; further ranks get the last script. */
 export function scriptWorkers(...scripts: readonly (readonly WorkerAction[])[]): void {
   vi.stubEnv('LOCMOE_TEST_WORKER', JSON.stringify(scripts));
 }
@@ -63,10 +63,7 @@ export async function listenOnLoopback(server: grpc.Server, port = 0): Promise<s
 type Call = grpc.ServerDuplexStream<AgentEvent, CoordinatorCommand>;
 type Answer = JoinReply | grpc.status;
 
-/**
- * A coordinator that says what the test has it say: a real gRPC server whose sessions record what the agents send. It
- * ends with the test.
- */
+/** A scripted coordinator: a real gRPC server whose sessions record what the agents send. It closes after the test. */
 export class ScriptedCoordinator {
   readonly joins: JoinRequest[] = [];
   readonly events: AgentEvent[] = [];
@@ -81,12 +78,14 @@ export class ScriptedCoordinator {
     return { coordinator, address };
   }
 
-  /** Says what the next joins get, in order; the last answer is for all that follow. A status refuses. */
+  /**
+   * Sets the answers to the next joins, in order; the last one answers all further joins. A status refuses the join.
+   */
   answerJoins(...answers: readonly Answer[]): void {
     this.#answers = [...answers];
   }
 
-  /** Sends to the newest session. */
+  /** Sends a command in the newest session. */
   command(command: CoordinatorCommand): void {
     this.sessions.at(-1)!.write(command);
   }
@@ -108,7 +107,7 @@ export class ScriptedCoordinator {
     return this.all('logs').flatMap(({ lines }) => lines.map((line) => JSON.parse(line)));
   }
 
-  /** Goes as a process does that is killed. */
+  /** Disconnects as a killed process does. */
   vanish(): void {
     this.#server.forceShutdown();
   }

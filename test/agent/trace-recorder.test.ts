@@ -27,7 +27,7 @@ function newRecorder(): TraceRecorder {
   return recorder;
 }
 
-/** Does a whole step on all ranks, with so many parts. */
+/** Records a whole step of `numParts` parts on all ranks. */
 function doStep(step: number, numParts = 3): void {
   for (const ring of rings) {
     const whole = ring.beginPart('step', -1, step, step);
@@ -106,7 +106,7 @@ describe('the traces of a node', () => {
     mkdirSync(directory);
     const write = (generation: number, node: number, step: number) =>
       writeFileSync(path.join(directory, traceFileName({ generation, node, step })), '');
-    // The run went back to an earlier step.
+    // The run resumed from an earlier step.
     for (let i = 0; i < 20; i++) {
       write(1, 1, 1_000 + i);
       write(2, 1, 500 + i);
@@ -120,7 +120,7 @@ describe('the traces of a node', () => {
     expect(left.filter(({ node }) => node === 0)).toHaveLength(20);
     const stepsOf = (wanted: number) =>
       left.flatMap(({ generation, node, step }) => (generation === wanted && node === 1 ? [step] : []));
-    // 41 files are 9 too many.
+    // The limit is 32 files, so the oldest 9 of 41 are removed.
     expect(Math.min(...stepsOf(1))).toBe(1_009);
     expect(stepsOf(1)).toHaveLength(11);
     expect(stepsOf(2)).toHaveLength(20);
@@ -163,7 +163,7 @@ describe('the traces of a node', () => {
     await recorder.settle(5_000);
     const bytesOf = (name: string) => readFileSync(path.join(directory, name)).length;
     const written = readdirSync(directory).reduce((sum, name) => sum + bytesOf(name), 0);
-    // 50 steps are 20 MiB; a file has a head.
+    // 50 steps would be 20 MiB, of which 16 MiB are kept; each file has a header.
     expect(written).toBeGreaterThan(15 << 20);
     expect(written).toBeLessThan((16 << 20) + 32 * 1_024);
     doStep(60);

@@ -74,7 +74,7 @@ describe('workers', () => {
     start(0);
     await until(() => lines.length === 2);
     expect(lines.map(([, line]) => line)).toEqual(['1', '1']);
-    // The worker leads a group: otherwise the signal to it fails.
+    // The signal to the process group fails unless the worker leads a group.
     expect(process.kill(-pool.pidOf(0), 0)).toBe(true);
   });
 

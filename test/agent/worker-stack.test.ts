@@ -15,7 +15,7 @@ let child: ChildProcess;
 
 afterEach(() => child.kill('SIGKILL'));
 
-/** Starts a worker that has begun to run `code`; returns what asks where it is. */
+/** Starts a worker that runs `code`; returns a function that asks for its stack. */
 async function stuckIn(code: string): Promise<(timeoutMs: number) => Promise<WorkerStack>> {
   child = spawn(process.execPath, [runnable(PROGRAM), code], {
     stdio: ['pipe', 'pipe', 'inherit', 'ignore', 'pipe'],

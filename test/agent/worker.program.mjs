@@ -1,5 +1,6 @@
-// A worker's process in tests of the agent: takes its assignment, then does what LOCMOE_TEST_WORKER says (see
-// `WorkerAction` in support.ts). JavaScript, and the trainer's code only where it is needed: it starts in 50 ms.
+// The worker process in tests of the agent: reads its assignment, then does what LOCMOE_TEST_WORKER says (see
+// `WorkerAction` in support.ts). It is JavaScript and imports the trainer's code only where needed, so that it starts
+// in 50 ms.
 import { writeSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 

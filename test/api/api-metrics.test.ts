@@ -33,7 +33,7 @@ it('counts requests by outcome, tokens, their times and the queue', async () => 
   await post('{');
   await post(`{"prompt":"${'a'.repeat(5 << 20)}"}`);
 
-  // One text runs, one waits, a third finds no room; then the two callers leave.
+  // One request runs, one waits, and a third is refused as the queue is full; then the two callers disconnect.
   const leave = new AbortController();
   const endless = { ...question, max_tokens: 30_000 };
   const streamed = await chat({ ...endless, stream: true }, leave.signal);

@@ -39,7 +39,7 @@ it('answers in the form that the domain was fine-tuned with, with the text of lo
   const { ids } = encodeMessages(MESSAGES, template, inference().tokenizer);
   expect(answer.usage!.prompt_tokens).toBe(ids.length - 1);
 
-  // An answer as it came, parts of a text, and a new name for a role.
+  // A message as the API returned it, content in parts, and the new name of a role.
   const [{ message }] = answer.choices;
   const ask = (messages: OpenAI.ChatCompletionMessageParam[]) =>
     client.chat.completions.create({ ...ASKED, messages });

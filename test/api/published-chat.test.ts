@@ -117,7 +117,7 @@ it('the API answers in the form of the template, ends at a token of generation_c
   const inference = opened(name);
   const messages = MESSAGES.slice(0, 2);
   const { tokenIds } = asRead(inference, { prompt: messages, domain: 0 });
-  // The greedy tokens, of which one that has not come before is to end the answer.
+  // The greedy tokens; the first token that did not occur before serves as the end of the answer.
   const { decoder, tokenizer } = inference;
   const { sequence, hiddenSD } = decoder.begin([{ tokenIds, domain: 0, maxTokens: 20 }])[0]!;
   let [logits] = decoder.logitsOf(hiddenSD.subarray(-inference.config.model.dModel));

@@ -44,7 +44,7 @@ const VOCABULARY = NUM_ORDINARY + SPECIAL.length;
 /** Id of a special token. */
 export const idOf = (name: string): number => NUM_ORDINARY + SPECIAL.indexOf(name);
 
-/** Writes a folder as the Hub has them: a small Mixtral of random weights, its tokenizer and the settings of its chat. */
+/** Writes a folder as on the Hub: a small Mixtral of random weights, its tokenizer and its chat settings. */
 export function writePublishedChat(folder: string, settings: object): void {
   mkdirSync(folder, { recursive: true });
   const write = (name: string, value: object) =>
@@ -64,7 +64,7 @@ export function writePublishedChat(folder: string, settings: object): void {
   const text = 'system user assistant the cat sat on the mat, and who sat on the cat? '.repeat(20);
   const tokenizer = JSON.parse(tokenizerJson(trainBpe([text], NUM_ORDINARY)));
   const [usual] = tokenizer.added_tokens;
-  // One takes the line end behind it along, as some of Phi-3 do.
+  // One special token also strips the whitespace after it, as some of Phi-3 do.
   const added = SPECIAL.map((content) => ({
     ...usual,
     id: idOf(content),

@@ -66,7 +66,7 @@ it('takes turns where all windows slide', async () => {
   let widest = 0;
   const watch = setInterval(() => {
     const counts = jobs.map(({ done }) => done.numTokens);
-    // While new ones still enter they are behind.
+    // Jobs that still enter are behind, and do not count.
     if (Math.min(...counts) >= 5) widest = Math.max(widest, Math.max(...counts) - Math.min(...counts));
   });
   await Promise.all(jobs.map(({ ended }) => ended));

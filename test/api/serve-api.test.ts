@@ -119,7 +119,7 @@ describe('the openai client', () => {
     });
     expect(tokens![0]).toBe('<|endoftext|>');
     expect(text_offset).toEqual([...text_offset!].sort((a, b) => a - b));
-    // Without the end-of-text token, which the text's first token has in front of it.
+    // The end-of-text token that precedes the text's first token is left out.
     expect(ofText.logprobs!.token_logprobs).toEqual(token_logprobs!.slice(1));
     const { length } = '<|endoftext|>';
     expect(ofText.logprobs!.text_offset).toEqual(text_offset!.slice(1).map((offset) => offset - length));
@@ -167,7 +167,7 @@ describe('the openai client', () => {
 });
 
 describe('lm-evaluation-harness', () => {
-  /** As its `local-completions` asks for log-likelihoods. */
+  /** The request that its `local-completions` sends for log-likelihoods. */
   const payload = (prompt: readonly (readonly number[])[]) => {
     return { model: 'run:b', prompt, temperature: 0, max_tokens: 1, logprobs: 1, seed: 1234, echo: true };
   };
@@ -177,7 +177,10 @@ describe('lm-evaluation-harness', () => {
       readonly logprobs: { token_logprobs: number[]; top_logprobs: Record<string, number>[] };
     }[];
   }
-  /** As it reads the answer: the sum after the context, and whether all of it is greedy. */
+  /**
+   * How it reads the answer: the sum of the log-probabilities after the context, and whether every token is the greedy
+   * one.
+   */
   const parse = ({ choices }: Answer, contexts: readonly number[]) =>
     [...choices]
       .sort((a, b) => a.index - b.index)
@@ -278,7 +281,7 @@ describe('many callers', () => {
     expect(refused.status).toBe(429);
     expect(refused.headers.get('retry-after')).toBe('1');
     expect(await refused.json()).toMatchObject({ error: { code: 'rate_limit_exceeded' } });
-    // Who leaves frees a place.
+    // A caller that disconnects frees its place.
     leave.abort();
     await Promise.all(first);
     await expect.poll(async () => (await health()).running).toBe(0);
@@ -413,7 +416,7 @@ describe('routes', () => {
     expect(choice!.text).toBe(plain!.text);
     const { routes } = choice!;
     expect(routes!.slice(0, 7).map(({ id }) => id)).toEqual(prompt);
-    // The last token that is generated is not read.
+    // The last generated token is never an input, so it has no routes.
     expect(routes).toHaveLength(7 + 5);
 
     const ids = routes!.map(({ id }) => id);

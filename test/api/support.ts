@@ -9,7 +9,7 @@ import type { Inference } from '../../src/inference/inference.js';
 import { randomInference } from '../inference/small-inference.js';
 
 export const SEQ_LEN = 16;
-/** On a free port of the loopback, for everyone. */
+/** Options of a server on a free port of the loopback interface, without a token. */
 export const SERVE_OPTIONS: ServeApiOptions = {
   host: '127.0.0.1',
   port: 0,
@@ -21,7 +21,9 @@ export const SERVE_OPTIONS: ServeApiOptions = {
 };
 const TEXT = 'the cat sat on the mat; der Kater saß auf der Matte. 猫坐在垫子上。 '.repeat(20);
 
-/** A model of random weights for the tests of a file: domain `a` is of text, `b` as if it were fine-tuned. */
+/**
+ * A model of random weights for one test file: domain `a` is plain text, domain `b` has a chat form as if fine-tuned.
+ */
 export function servedModel() {
   let folder: string;
   let inference: Inference;
@@ -42,7 +44,7 @@ export function servedModel() {
 
   return {
     inference: () => inference,
-    /** Serves it until the end of a test. */
+    /** Serves the model until the end of a test. */
     async serve(options: Partial<ServeApiOptions> = {}, key = 'none') {
       const server = await serveApi(inference, { ...SERVE_OPTIONS, ...options });
       closing.push(() => server.close(0));

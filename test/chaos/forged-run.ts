@@ -15,7 +15,7 @@ import { createRunFolder } from '../../src/run/create-run-folder.js';
 import { config } from '../checkpoint/fixture.js';
 import { saveStep } from '../coordinator/saved-run.js';
 
-/** A run's folder tells this; times are in ms. */
+/** What a run's folder records; times are in ms. */
 export interface Story {
   journal: JournalEntry[];
   records: MetricsRecord[];
@@ -91,7 +91,7 @@ export function soundStory(): Story {
   };
 }
 
-/** Makes a folder that tells a story; it is removed after the test. */
+/** Writes a run folder that records a story; it is removed after the test. */
 export function forgedRun({ journal, records, faults, checkpoints }: Story): RunFolder {
   const parent = mkdtempSync(path.join(tmpdir(), 'locmoe-forged-'));
   onTestFinished(() => rmSync(parent, { recursive: true }));

@@ -6,7 +6,7 @@ import { coordinatorProcess, processesOf, send } from '../../src/chaos/run-proce
 import type { StatusReply, WorkerProgress } from '../../src/rpc/generated/messages.js';
 import { OVER } from '../coordinator/saved-run.js';
 
-/** This process leads the record's run at port 7000. */
+/** A record that says this process leads the run at port 7000. */
 const RECORD = {
   ...OVER,
   state: 'running',

@@ -92,7 +92,7 @@ test('a damaged newest checkpoint is passed over with a warning', () => {
       /shared\.safetensors is damaged: expected \d+ bytes, found 100; trying the checkpoint before/,
     ),
   ]);
-  // A folder that is named is taken at its word.
+  // A folder given by name is used without falling back to another.
   expect(messageOf(() => resolveCheckpoint(join(root, 'step-000002'), () => {}))).toMatch(
     /^BAD_CHECKPOINT .*found 100/,
   );

@@ -60,7 +60,7 @@ function interruptedSave(step: number, failpoint: string, onSignal: (signal: unk
   }
 }
 
-/** Leaves the files that a process leaves which is killed at this point: whatever would run after it does not count. */
+/** Interrupts a save, and restores the files as they were at the failpoint, as if the process was killed there. */
 function killedSave(step: number, point: string): void {
   const image = join(run, 'image');
   const killed = new Error('killed');
@@ -75,7 +75,10 @@ function killedSave(step: number, point: string): void {
   renameSync(image, root);
 }
 
-/** Does `meanwhile` as generation 3 while generation 2 is frozen at a point, which then goes on and finds that it has to end. */
+/**
+ * Freezes generation 2 at a failpoint and runs `meanwhile` as generation 3; then generation 2 goes on and finds that it
+ * has to end.
+ */
 function frozenSave(step: number, point: string, meanwhile: () => void): void {
   const save = () =>
     interruptedSave(step, `${point}:stop`, (signal) => {
@@ -223,7 +226,7 @@ const KILLED: readonly (readonly [point: string, step: number, expected: number]
   ['latest', 2, 102],
   ['discarding', 2, 102],
   ['aside', 1, 2],
-  // Step 2 is not part of the run any more once step 1 is saved anew.
+  // Step 2 is no longer part of the run once step 1 is saved again.
   ['renamed', 1, 101],
   ['latest', 1, 101],
   ['discarding', 1, 101],
@@ -231,7 +234,7 @@ const KILLED: readonly (readonly [point: string, step: number, expected: number]
 
 function expectGoingOn(expected: number): void {
   expectValuesOf(resolveCheckpoint(run, noWarning), expected);
-  // The next generation finds the same, saves, and clears what the killed one left.
+  // The next generation finds the same checkpoint, saves, and removes what the killed one left.
   claimCheckpoints(root, 3);
   expectValuesOf(resolveCheckpoint(run, noWarning), expected);
   save(4, 4, 3);
@@ -341,7 +344,7 @@ test('a later generation is newer than higher steps of an earlier one', () => {
   for (const step of [7, 8]) save(step);
   save(3, 3, 2);
   save(7, 7, 3);
-  // As a kill between the commit of step 3 and what follows it leaves them.
+  // The folders are as a kill right after the commit of step 3 leaves them.
   renameSync(join(root, 'step-000007'), join(root, 'step-000009'));
   expect(committedFolders(root).map((folder) => basename(folder))).toEqual(['step-000009', 'step-000003']);
 });

@@ -1,5 +1,5 @@
-// Run as a process, in the root `argv[2]`: generation 1 saves steps 1 and 2, then generation 2 starts with the failpoint
-// `argv[4]` set, saves step `argv[3]` and the one after it.
+// Runs as a process with the root `argv[2]`: generation 1 saves steps 1 and 2, then generation 2 starts with the
+// failpoint `argv[4]` set, and saves step `argv[3]` and the next one.
 
 import { saveCheckpoint } from '../../src/checkpoint/checkpointer.js';
 import { claimCheckpoints } from '../../src/checkpoint/folders.js';

@@ -81,7 +81,7 @@ it('says in one line that there is no room, or no folder', (context) => {
   if (disk === null) return context.skip(NO_SMALL_DISK);
   const file = open(disk, 4_000);
   expect(() => writeFileSync(path.join(disk, 'other'), Buffer.alloc(1 << 20))).toThrow(/ENOSPC/);
-  // Its room is its own from the start.
+  // The file's space is reserved when it is created.
   for (let expert = 0; expert < 4_000; expert++) file.write(expert, arrays(expert));
   expect(contentOf(file, 3_999)).toEqual(arrays(3_999));
 });

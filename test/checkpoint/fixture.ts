@@ -23,7 +23,7 @@ export const config = runSchema.parse({
   train: { steps: 10, globalBatch: 2, learningRate: 1e-3 },
 });
 
-/** The value that a tensor has everywhere after `step` updates: a formula that any reader can check. */
+/** The value of every element of a tensor after `step` updates: a formula that any reader can check. */
 export function expectedValue(name: string, step: number): number {
   return step + [...name].reduce((sum, char) => sum + char.charCodeAt(0), 0) / 1024;
 }

@@ -57,7 +57,7 @@ function needsPython(skip: (note: string) => never): void {
     );
 }
 
-/** Greatest difference between logits of a model and those of the program of another hand. */
+/** Greatest difference between the logits of a model and those of an independent implementation. */
 function differenceOf(model: LanguageModel, name: string): number {
   const expected = new Float32Array(Uint8Array.from(readFileSync(path.join(place(name), 'logits'))).buffer);
   const [ids] = IDS;

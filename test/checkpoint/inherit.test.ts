@@ -98,7 +98,7 @@ test('shared experts take the first hidden units, routed ones slices of the othe
   whole.forEach((y, i) => {
     expect(shared[i] + first[i] + second[i] + third[i]).toBeCloseTo(y, 3);
   });
-  // Noise is to make routed experts differ.
+  // Noise is there to make routed experts differ, so shared experts get none.
   const [spec] = sharedSpecs('layers.1', narrow);
   expect(inherited(spec, { noise: 1, seed: 1 }, 4)).toEqual(inherited(spec, noNoise, 4));
 });

@@ -1,4 +1,4 @@
-// Folders of models for transformers, as config.json describes them.
+// Model folders in the format of transformers, by their config.json.
 
 export const VOCABULARY = 270;
 

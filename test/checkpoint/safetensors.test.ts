@@ -188,8 +188,8 @@ test('2,000 random mutations are refused with a clear error, or leave every tens
     const outcome = codeOf(() => {
       const header = readSafetensorsHeader(path);
       accepted++;
-      // Damage to values or to a name cannot be seen by the format, only by the manifest's hash; what must hold
-      // is that sizes agree and that no value other than a damaged one changed.
+      // The format cannot detect damage to values or to a name, only the manifest's hash can; what must hold is that
+      // sizes agree and that no value changed except in the damaged tensor.
       for (const [name, entry] of header.tensors) {
         const back = readTensor(header, name);
         expect(back.data.byteLength).toBe(entry.end - entry.begin);
@@ -268,7 +268,7 @@ test('a name of megabytes is refused, and does not overflow the stack', () => {
 test('a pipe or a folder in the place of a file is refused at once', () => {
   const pipe = join(folder, 'pipe');
   execFileSync('mkfifo', [pipe]);
-  // With a writer, opening it would not wait.
+  // With a writer, opening the pipe would not block.
   const writer = openSync(pipe, 'r+');
   for (const read of [readSafetensorsHeader, digestFile]) {
     expect(codeOf(() => read(pipe))).toBe(`BAD_INPUT ${pipe}: is no regular file but a pipe`);

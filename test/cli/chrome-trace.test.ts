@@ -47,7 +47,7 @@ it('says what is not known, and draws no arrow from what began after the wait', 
   });
   expect(otherData['clock of node 1']).toBe('0.000 ms corrected, uncertainty not known');
   expect(traceEvents.filter(({ ph }) => ph === 's' || ph === 'f')).toEqual([]);
-  // Quarters of a microsecond.
+  // Durations are rounded to quarters of a microsecond.
   expect(traceEvents).toContainEqual(
     expect.objectContaining({ dur: 1_000.25, args: { step: 3, unfinished: true } }),
   );
@@ -119,7 +119,7 @@ it('is what the Trace Event Format asks for', () => {
     [100_100, 7_000],
     [100_101, 5_000],
   ]);
-  // From where the rank that was waited for began the operation to the end of the wait.
+  // The arrow goes from where the awaited rank began the operation to the end of the wait.
   expect(traceEvents.filter(({ ph }) => ph === 's' || ph === 'f')).toEqual([
     { ph: 's', pid: 2, tid: 2, name: 'waited for', cat: 'waited for', id: 1, ts: 4_000 },
     { ph: 'f', bp: 'e', pid: 1, tid: 1, name: 'waited for', cat: 'waited for', id: 1, ts: 6_000 },

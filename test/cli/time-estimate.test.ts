@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest';
 import { TimeEstimate } from '../../src/cli/time-estimate.js';
 
-/** Lines that are told of a run of 1,000 steps, by the time of each; with the time that is left by the clock. */
+/** Lines printed during a run, given the duration of each step and a limit on the total time. */
 function told(stepMsOf: (step: number) => number, numSteps = 1000, maxS = Infinity): string[] {
   const estimate = new TimeEstimate(false);
   let passedS = 0;

@@ -14,11 +14,11 @@ const FILES = {
   'patient.yaml': micro(100_000, 10),
   'wrong-token': 'this-is-not-the-token-of-the-cluster\n',
 };
-/** It listens on loopback alone, so that it is the coordinator that refuses it. */
+/** A stranger listens on loopback only, so that it is the coordinator that refuses it. */
 const STRANGER = ['node', '--coordinator=coordinator:50051', '--join-timeout=5'];
 
 export function composeTests(): void {
-  // The order matters: each test takes the cluster as the one before left it.
+  // The order matters: each test starts with the cluster as the test before left it.
   describe('docker compose', () => {
     let project: Project;
     let oneMachine: readonly Step[];
@@ -121,7 +121,7 @@ export function composeTests(): void {
       await project.up('long.yaml');
       const { generation = 0 } = await project.line('the next generation', isStepAfter(first));
       const [victim] = await project.containers('node');
-      // The first process of a container takes it along; `docker kill` would count as asked for.
+      // Killing the container's first process ends the container; `docker kill` would count as a requested stop.
       process.kill(await inspected(victim, '.State.Pid'), 'SIGKILL');
       const { msg } = await project.line('the recovery', ({ msg }) => msg.startsWith('recovered'));
       expect(msg).toMatch(/^recovered: detected in \d+\.\d s, restarted in \d+\.\d s, .* done again$/);
@@ -155,7 +155,8 @@ export function composeTests(): void {
       const [build, up, status, kill, warnings, ...later] = commandsOf('docs/tutorials/cluster.md');
       const [statusThen, upAgain, statusAtLast, curl, services, ...last] = later;
       const [following, followingAll, stop, down, ...others] = last;
-      // The image is built before, other images are not fetched, and the two that would follow for ever are asked elsewhere.
+      // The image is built already, images are not pulled here, and the two commands that follow logs for ever are
+      // tested elsewhere.
       expect([build, services]).toEqual([
         'docker compose build',
         'docker compose --profile observability up --detach',
@@ -221,7 +222,7 @@ async function expectText(project: Project, runId: string): Promise<void> {
   expect(stdout).toMatch(/^The ./);
 }
 
-/** Runs the host's `tc` in the network of a container, whose image has none; null if that cannot be done. */
+/** Runs the host's `tc` in the network of a container, whose image has no `tc`; null if that is impossible. */
 async function tc(id: string, command: string): Promise<string | null> {
   const pid = (await must('docker', ['inspect', '--format', '{{.State.Pid}}', id])).trim();
   try {

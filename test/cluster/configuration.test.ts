@@ -24,7 +24,7 @@ interface Manifest {
   readonly kind: string;
 }
 
-/** Returns the objects of the manifests, whose form the schemas of Kubernetes say. */
+/** Returns the objects of the manifests. */
 function manifests() {
   return readdirSync(KUBERNETES)
     .filter((file) => file.endsWith('.yaml') && !['kustomization.yaml', 'recipe.yaml'].includes(file))
@@ -35,7 +35,7 @@ function manifests() {
 const specOf = (name: string) => manifests().find(({ metadata }) => metadata.name === name).spec;
 const moduleOf = ({ apiVersion }: Manifest) => `kubernetes-models/${apiVersion}`;
 
-/** Returns what the schema's types have against the manifests: unknown fields, missing ones, wrong values. */
+/** Returns the errors of the manifests against the types of the schema: unknown fields, missing ones, wrong values. */
 function typeErrors(objects: readonly Manifest[]): string {
   const file = path.join(SCHEMAS, `node_modules/check-${process.pid}.ts`);
   const lines = objects.map(
@@ -124,7 +124,7 @@ describe('the units of systemd', () => {
     (name, text) => {
       const copy = mkdtempSync(path.join(tmpdir(), 'locmoe-units-'));
       const unit = path.join(copy, name);
-      // It looks for the program and the user where a machine has them.
+      // systemd-analyze looks for the program and the user, which this machine may lack.
       writeFileSync(
         unit,
         text.replace('/opt/locmoe/node_modules/.bin/locmoe', '/bin/true').replace('User=locmoe', 'User=root'),
@@ -145,7 +145,7 @@ describe('tools that read the configuration', () => {
   }) => {
     const promtool = findPromtool();
     if (promtool === null) return skipLoudly(skip, NO_PROMTOOL);
-    // It looks for the token where the container has it.
+    // promtool looks for the token where the container has it.
     for (const file of ['prometheus.yml', 'alerts.yml', 'alerts.test.yml']) {
       const text = readFileSync(path.join(OBSERVABILITY, file), 'utf8');
       writeFileSync(path.join(folder, file), text.replace('/etc/locmoe/token', path.join(folder, 'token')));

@@ -7,7 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { freePort } from '@locmoe/test-kit';
 import { randomToken } from '../../src/rpc/security.js';
 
-/** Slurm's own time limit of 120 s would hold a requeued job back for so long. */
+/** Slurm's default of 120 s would delay a requeued job by that time. */
 const CREDENTIAL_S = 5;
 const START_TIMEOUT_MS = 30_000;
 
@@ -24,7 +24,7 @@ export class SlurmCluster {
   /** @param folder for configuration, state and logs */
   static async start(folder: string, nodes: readonly string[]): Promise<SlurmCluster> {
     const cluster = new SlurmCluster(folder);
-    // The name of a socket has at most 108 characters.
+    // The path of a Unix socket has at most 108 characters.
     const munge = path.join(folder, 'munge');
     mkdirSync(munge, { mode: 0o700 });
     const file = (name: string) => path.join(munge, name);

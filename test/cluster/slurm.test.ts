@@ -63,7 +63,7 @@ describe.skipIf(!CAN_RUN)('a Slurm job', () => {
     }
   };
 
-  /** Waits until the job has written this often. */
+  /** Waits until the job has written a pattern `times` times. */
   const written = (id: string, pattern: RegExp, times = 1) =>
     expect
       .poll(() => [...outputOf(id).matchAll(pattern)].length, { timeout: 120_000, interval: 200 })
@@ -141,7 +141,7 @@ describe.skipIf(!CAN_RUN)('a Slurm job', () => {
       const second = newest();
       const numAsked = () => [...outputOf(number).matchAll(ASKED)].length;
       const before = numAsked();
-      // The signal is due at once then; Slurm looks every 30 seconds.
+      // The signal is then due at once; Slurm checks every 30 seconds.
       cluster.ask('scontrol', 'update', `JobId=${number}`, 'TimeLimit=5');
       await written(number, ASKED, before + 1);
       cluster.ask('scontrol', 'update', `JobId=${number}`, 'TimeLimit=60');

@@ -77,7 +77,7 @@ export async function must(command: string, args: readonly string[], options?: R
   return stdout;
 }
 
-/** Asks until the answer is not null; not often, as each question starts a `docker`. */
+/** Polls until the answer is not null; rarely, as each question starts a `docker`. */
 export async function until<T>(what: string, ask: () => Promise<T | null>, timeoutMs = 60_000): Promise<T> {
   const deadline = performance.now() + timeoutMs;
   while (performance.now() < deadline) {

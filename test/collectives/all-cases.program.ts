@@ -5,7 +5,7 @@ import { type AllToAllForm, allToAll, startAllToAll } from '../../src/collective
 import { barrier } from '../../src/collectives/barrier.js';
 import { addStats, type Transport } from '../../src/collectives/transport.js';
 
-// Every collective over a table of sizes against a formula that every rank can work out for itself.
+// Checks every collective over a table of sizes against a formula that every rank can compute itself.
 
 /** Byte `i` of what `source` sends to `destination` in round `round`. */
 function byteAt(source: number, destination: number, round: number, i: number): number {
@@ -40,7 +40,7 @@ const LENGTHS: readonly ((source: number, destination: number) => number)[] = [
   (s, d) => 150_001 + 64 * s + d,
 ];
 
-/** What a rank gives to an all-to-all of a round, and a check of what it got. */
+/** Prepares the input of a rank to the all-to-all of a round, and a check of its output. */
 function prepareAllToAll(transport: Transport, round: number) {
   const { rank, worldSize } = transport.topology;
   const lengthOf = LENGTHS[round];
@@ -73,7 +73,9 @@ function checkAllToAll(transport: Transport, form: AllToAllForm, round: number):
   check();
 }
 
-/** Several on their way at once, larger than the rings, around other collectives, finished in another order. */
+/**
+ * Several pending operations larger than the rings, interleaved with other collectives and finished in another order.
+ */
 function checkPending(transport: Transport, form: AllToAllForm): void {
   const rounds = [6, 2, 0, 4, 6].map((round) => prepareAllToAll(transport, round));
   const start = (options: Parameters<typeof startAllToAll>[1]) => startAllToAll(transport, options, form);
@@ -92,7 +94,10 @@ function checkPending(transport: Transport, form: AllToAllForm): void {
 
 const POWERS = Array.from({ length: 7 }, (_, i) => 10 ** i);
 
-/** Floats of more blocks than are in flight at a time on the largest nodes of the test, so that each buffer is used again. */
+/**
+ * Number of floats that fill more blocks than are in flight at once on the test's largest nodes, so that buffers are
+ * reused.
+ */
 const MANY_BLOCKS = 1_700_003;
 
 /** A value whose sums depend on the order of the additions. */
@@ -114,7 +119,7 @@ function treeOf(values: readonly number[]): number {
   return Math.fround(treeOf(values.slice(0, half)) + treeOf(values.slice(half)));
 }
 
-/** Whether sums have the bits of the tree over all ranks. */
+/** Whether sums are bit-identical to the tree over all ranks. */
 function isExact({ topology }: Transport): boolean {
   return Number.isInteger(Math.log2(topology.workersPerNode));
 }
@@ -134,7 +139,10 @@ function checkAllReduce(transport: Transport, length: number): Float32Array {
   return data;
 }
 
-/** A vector that becomes whole from its end, with other collectives in between, against all of it at once. */
+/**
+ * Compares an all-reduce of a vector that is completed piece by piece from its end, with other collectives in between,
+ * with one of the whole vector.
+ */
 function checkGradualAllReduce(transport: Transport, whole: Float32Array): void {
   const { rank } = transport.topology;
   const { length } = whole;
@@ -158,7 +166,7 @@ function checkGradualAllReduce(transport: Transport, whole: Float32Array): void 
     if (data[i] !== whole[i]) throw new Error(`gradual sum ${i} of ${length} is ${data[i]}, not ${whole[i]}`);
 }
 
-/** Between nodes in bfloat16: every rank gets the same, near the sum; whole numbers of few bits exactly. */
+/** Between nodes in bfloat16: all ranks get identical results, close to the sum, and exact for integers of few bits. */
 function checkRoundedAllReduce(transport: Transport, length: number): Float32Array {
   const { rank, worldSize, numNodes } = transport.topology;
   const everyone = Array.from({ length: worldSize }, (_, i) => i);
@@ -183,7 +191,7 @@ function checkRoundedAllReduce(transport: Transport, length: number): Float32Arr
   return data;
 }
 
-/** Halves of the world, whose members are on different nodes where there are any. */
+/** The same in halves of the world, whose members are on different nodes if there are several. */
 function checkRoundedGroups(transport: Transport): Float32Array {
   const { rank, worldSize } = transport.topology;
   const group = Array.from({ length: worldSize }, (_, i) => i).filter((r) => r % 2 === rank % 2);

@@ -8,7 +8,7 @@ const bitsOf = ({ buffer, byteOffset, length }: Float32Array) => new Uint32Array
 test.each([1, 2, 3, 7, 4096, 8191, 8192, 8193, 8197, 20_001])(
   '%i numbers arrive as the sender has rounded its own',
   (length) => {
-    // Every exponent and sign, by random bits; NaN is below.
+    // Random bits give every exponent and sign; NaN is tested below.
     const random = randomOf(length);
     const bits = Uint32Array.from({ length }, () => random() * 2 ** 32);
     const values = new Float32Array(bits.buffer).map((value) => (Number.isNaN(value) ? 1 : value));

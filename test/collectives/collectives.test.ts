@@ -7,7 +7,7 @@ const program = new URL('./all-cases.program.ts', import.meta.url);
 interface Result {
   readonly rank: number;
   readonly sums: readonly Float32Array[];
-  /** Of vectors that were rounded between nodes. */
+  /** Sums of vectors rounded to bfloat16 between nodes. */
   readonly rounded: readonly Float32Array[];
   readonly roundedOfGroup: Float32Array;
   readonly operations: number;
@@ -54,7 +54,7 @@ describe('every collective over every layout', () => {
       const results = await run(numNodes, workersPerNode);
       expect(results.map(({ rank }) => rank)).toEqual(results.map((_, i) => i));
       for (const result of results) {
-        // The same bits on all ranks, and the same number of operations everywhere.
+        // All ranks have bit-identical results and the same number of operations.
         expect(bitsOf([result])).toEqual(bitsOf(results));
         expect(result.rounded).toEqual(results[0].rounded);
         expect(result.roundedOfGroup).toEqual(results[result.rank % 2].roundedOfGroup);

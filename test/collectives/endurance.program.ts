@@ -15,15 +15,15 @@ import { randomOf } from '../random.js';
 export interface EnduranceArgs {
   readonly seed: number;
   readonly operations: number;
-  /** After so many operations it is measured first; at the end again. */
+  /** Holdings are measured after this many operations, and again at the end. */
   readonly settled: number;
 }
 
-/** What a rank and its agent hold. */
+/** Resources held by a rank and its agent. */
 export interface Holding {
   readonly workerFiles: number;
   readonly agentFiles: number;
-  /** After a collection of garbage: the heap and what buffers hold outside of it. */
+  /** Heap and external buffers after garbage collection. */
   readonly workerBytes: number;
   readonly workerResidentBytes: number;
   readonly agentResidentBytes: number;
@@ -47,16 +47,16 @@ function holding(): Holding {
 
 const MOST_BYTES = 24_000;
 
-/** One operation in a run of them. */
+/** One operation of the random sequence. */
 interface Draw {
   readonly transport: Transport;
   readonly seed: number;
   readonly index: number;
-  /** The same on all ranks. */
+  /** Yields the same numbers on all ranks. */
   readonly random: () => number;
 }
 
-/** Byte i of what `source` sends to `destination`: other in every operation and in every run. */
+/** Byte i of what `source` sends to `destination`; it differs in every operation and every run. */
 function byteAt({ seed, index }: Draw, source: number, destination: number, i: number): number {
   return (seed * 101 + index * 7 + source * 31 + destination * 17 + i * 13 + (i >> 8)) & 0xff;
 }
@@ -75,7 +75,7 @@ function check(draw: Draw, actual: Uint8Array, source: number, destination: numb
       );
 }
 
-/** Mostly small, sometimes more than a ring holds, sometimes nothing. */
+/** Draws a length: mostly small, sometimes more than a ring holds, sometimes zero. */
 function drawLength(random: () => number): number {
   return Math.floor(random() ** 4 * MOST_BYTES);
 }

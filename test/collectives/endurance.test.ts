@@ -24,7 +24,7 @@ function run(runId: string, args: EnduranceArgs, workersPerNode = 2): Promise<Ou
   });
 }
 
-/** What each rank returned; all must have ended well. */
+/** What each rank returned; fails unless all ended well. */
 function resultsOf({ ranks, agentErrors }: Outcome<Held>): Held[] {
   expect([...agentErrors, ...ranks.flatMap(({ error }) => error ?? [])]).toEqual([]);
   return ranks.map(({ result }) => result!);
@@ -36,16 +36,17 @@ function segmentsOf(runId: string): string[] {
 
 /** Checks that what a rank and its agent held at the end is no more than early on. */
 function expectNoMore({ early, late }: Held): void {
-  // What a process opened to start with may be closed later.
+  // Files opened at the start may be closed later.
   expect(late.workerFiles).toBeLessThanOrEqual(early.workerFiles);
   expect(late.agentFiles).toBeLessThanOrEqual(early.agentFiles);
-  // By day the heap has hardly settled; 1,000 operations that lose a message each lose 4 MiB.
+  // In the short run by day the heap has hardly settled; a leak of one message in each of 1,000 operations would be 4
+  // MiB.
   expect(late.workerBytes - early.workerBytes).toBeLessThan((NIGHTLY ? 1 : 3) * MIB);
 }
 
-it('two runs at once on one machine stay apart, and hold no more and more', async () => {
+it('two runs at once on one machine stay apart, and neither leaks', async () => {
   const runIds = ['one', 'two'].map((name) => `endurance-${name}-${process.pid}`);
-  // The same length, other data: what came from the other run would be wrong here.
+  // Lengths are equal and data differ, so data from the other run would be detected.
   const outcomes = await Promise.all(
     runIds.map((runId, i) => run(runId, { seed: i + 1, operations: 1_250, settled: 250 }, 1)),
   );
@@ -57,7 +58,7 @@ it('two runs at once on one machine stay apart, and hold no more and more', asyn
   expect(runIds.flatMap(segmentsOf)).toEqual([]);
 });
 
-it.runIf(NIGHTLY)('10,000 random operations of four ranks hold no more and more memory', async () => {
+it.runIf(NIGHTLY)('10,000 random operations of four ranks leak no memory', async () => {
   const runId = `endurance-${process.pid}`;
   const results = resultsOf(await run(runId, { seed: 20_131, operations: 10_000, settled: 2_000 }));
   expect(results).toHaveLength(4);

@@ -6,7 +6,7 @@ import type { ShmTransport } from '../../src/collectives/shm-transport.js';
 export type Misbehaviour = 'absent' | 'other step' | 'endless' | 'until stopped';
 
 const body: Record<Misbehaviour, (transport: ShmTransport) => unknown> = {
-  /** The last rank does not come to the second operation. */
+  /** The last rank skips the second operation. */
   absent: (transport) => {
     transport.setProgress(203, 'backward');
     const { rank, worldSize } = transport.topology;

@@ -5,7 +5,7 @@ import { isRunning } from '../../src/os/process-info.js';
 import type { Misbehaviour } from './failures.program.js';
 
 const program = new URL('./failures.program.ts', import.meta.url);
-/** Longer than a rank waits before it takes its process for suspended. */
+/** Longer than the gap after which a rank takes its process for suspended. */
 const SUSPENDED_MS = 2_000;
 
 function run(
@@ -17,7 +17,7 @@ function run(
   return spawnRanks(shape, program, { args: misbehaviour, timeoutMs: 1000, ...options });
 }
 
-/** Waits until every rank has done more than 20 operations after the given one; returns the last that one was seen in. */
+/** Waits until every rank is more than 20 operations past `after`; returns the furthest operation of any rank. */
 async function furthest(cluster: Cluster, after: number): Promise<number> {
   for (;;) {
     const sequences = (await cluster.progress()).map(({ operation }) => operation?.sequence ?? 0);

@@ -88,7 +88,7 @@ describe('a flight ring', () => {
       const ticket = ring.begin({ kind: 'all-reduce', purpose: 'gradients' }, startOf(sequence));
       if (sequence <= 2 * FLIGHT_SLOTS) ring.end(ticket, 1e12 + sequence);
     }
-    // Its slot is another span's by now.
+    // Another span has taken its slot.
     ring.end(long, 5);
     const kept = operationsOf(ring.read());
     expect(kept.map(({ sequence }) => sequence)).toEqual(

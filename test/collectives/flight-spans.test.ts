@@ -25,7 +25,7 @@ it('parts of a step nest, and follow each other without a gap', () => {
   spans.end();
   spans.next('optimizer');
   spans.end();
-  // More ends than begins change nothing.
+  // An unmatched end has no effect.
   spans.end();
   const found = ring.read();
   expect(found.map(({ purpose, layer, step }) => [purpose, layer, step])).toEqual([

@@ -12,8 +12,8 @@ import { NO_SECURITY } from '../../src/rpc/security.js';
 import { listenOnLoopback } from '../agent/support.js';
 import { encodeFrame, frameReader } from '../rpc/whole-frame.js';
 
-// Node 0 is real: a data plane, and rank 0 in a process of its own, which waits in a barrier for rank 1. Node 1 has
-// only a stream, and sends what it likes.
+// Node 0 is real: a data plane, and rank 0 in its own process, which waits in a barrier for rank 1. Node 1 is only a
+// stream that sends arbitrary bytes.
 
 const WORKER = fileURLToPath(new URL('./failures.program.ts', import.meta.url));
 const RUN = { runId: `hostile-${process.pid}`, generation: 1, ringBytes: 1 << 14, keepaliveMs: 5_000 };
@@ -73,7 +73,7 @@ afterEach(async () => {
   for (const server of servers) server.forceShutdown();
 });
 
-/** Rank 0 begins, `frames` come from node 1; returns how rank 0 ends. */
+/** Starts rank 0 and sends it `frames` from node 1; returns how rank 0 ends. */
 async function receive(...frames: readonly Buffer[]): Promise<FromRank> {
   worker = forkProgram(WORKER);
   const spec: RankSpec = {
@@ -99,13 +99,13 @@ function header(sequence = 1): Uint8Array {
   return encoded;
 }
 
-/** Makes a frame with a piece of what rank 1 sends to rank 0, from a byte on. */
+/** Makes a frame with part of the message from rank 1 to rank 0, starting at byte `offset`. */
 function frame(offset: number, payload: Uint8Array): Buffer {
   return encodeFrame({ generation: 1, operation: 1, sections: [1, 0, offset, payload.length], payload });
 }
 
-describe('a frame from another node that is not what it must be', () => {
-  // What breaks the protocol is tried in ring-relay.test.ts, and what is a mismatch in collective-errors.test.ts.
+describe('an invalid frame from another node', () => {
+  // Violations of the protocol are tested in ring-relay.test.ts, mismatches in collective-errors.test.ts.
   it('ends the run with BAD_MESSAGE and names the node', async () => {
     const message = /from node 1 carries offset 20 instead of 0/;
     const outcome = await receive(frame(20, header().subarray(20)), frame(0, header().subarray(0, 20)));

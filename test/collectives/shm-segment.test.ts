@@ -125,7 +125,7 @@ describe('segment', () => {
     const { pid } = spawnSync('true');
     const namespace = /\d+/.exec(readlinkSync('/proc/self/ns/pid'))?.[0];
     const stale = `/dev/shm/locmoe-stale-test-g1-n0-${pid}-${namespace}`;
-    // Its pid is that of another process where it was made.
+    // A segment made on another machine, where this pid belongs to another process.
     const elsewhere = `/dev/shm/locmoe-stale-test-g1-n0-${pid}-1`;
     for (const file of [stale, elsewhere]) writeFileSync(file, 'x');
     try {

@@ -9,7 +9,7 @@ const TEXTS = recipeNames().map((name) =>
   readFileSync(new URL(`../../configs/${name}.yaml`, import.meta.url), 'utf8'),
 );
 const FIELDS = fieldsOf(parse(TEXTS[0]));
-/** For one input on a busy machine; most take a few milliseconds. */
+/** Time limit of one input on a busy machine; most take a few milliseconds. */
 const MAX_MS = 10_000;
 
 function fieldsOf(value: unknown, name = ''): string[] {
@@ -20,7 +20,7 @@ function fieldsOf(value: unknown, name = ''): string[] {
   return name === '' ? inner : [name, ...inner];
 }
 
-/** A configuration, or an error with a line for each problem that says where it is. */
+/** Expects a configuration, or an error with one line for each problem that says where it is. */
 function expectAnswer(text: string, sets: readonly string[]): void {
   const started = performance.now();
   try {
@@ -57,7 +57,7 @@ const assignment = fc.oneof(
 );
 const sets = fc.array(assignment, { maxLength: 3 });
 
-/** Text that is put into a recipe, or in the place of some of it. */
+/** Text that is inserted into a recipe or replaces part of it. */
 const insertion = fc.oneof(
   fc.constantFrom('&x ', '*x', '*y', '[', ']', '{', '}', ': ', '- ', '? ', '---\n', '...\n', '%YAML 9\n'),
   fc.constantFrom('!!binary ', '!a ', '<<: *x\n', 'seed: 1\n', '"', "'", '|', '>', '#', '\t', '\r', '\u0085'),
@@ -75,7 +75,7 @@ function edited(
   return text.slice(0, begin) + inserted + text.slice(begin + cut);
 }
 
-// The same inputs every time; to look further, raise the runs and change the seed.
+// The seed is fixed, so inputs are the same every time; to search further, raise `numRuns` and change the seed.
 const BOUNDS = { seed: 20261126, numRuns: 200 };
 
 it('any edit of the text of a recipe is answered', () => {

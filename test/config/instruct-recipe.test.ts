@@ -35,7 +35,7 @@ describe('instructRecipe', () => {
       expect(data.validationShare).toBe(0.1);
       expect(moe.numExperts % (cluster.nodes * cluster.workersPerNode)).toBe(0);
       expect(train.steps).toBeGreaterThanOrEqual(configs[i - 1]?.train.steps ?? 200);
-      // Three times through the samples, unless these are few.
+      // Training makes three passes through the samples, unless there are few.
       const tokens = train.steps * train.globalBatch * model.seqLen;
       if (train.steps > 200) expect((tokens * 2) / (0.9 * sizes[i])).toBeCloseTo(3, 0);
     }

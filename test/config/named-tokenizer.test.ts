@@ -55,7 +55,7 @@ it('given by --set brings the size of its vocabulary with it', () => {
       },
     );
   expect(written().model.vocabSize).toBe(259);
-  // Rows of an embedding that no token uses, as published models have.
+  // An embedding may have rows that no token uses, as in published models.
   expect(written(['model.vocabSize=300']).model.vocabSize).toBe(300);
   expect(() => written(['model.vocabSize=258'])).toThrow('258 is less than the 259 of');
 });

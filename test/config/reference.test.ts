@@ -11,7 +11,7 @@ const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 
 type JsonSchema = FieldReference['schema'];
 
-/** A schema and those of its items and alternatives, of them that take numbers. */
+/** A schema with the schemas of its items and alternatives, filtered to those that accept numbers. */
 function numbersIn(schema: JsonSchema): JsonSchema[] {
   const inner = [schema.items ?? [], schema.anyOf ?? []].flat() as JsonSchema[];
   const isNumber = schema.type === 'number' || schema.type === 'integer';

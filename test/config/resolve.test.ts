@@ -224,16 +224,16 @@ describe('bad configurations name the field and where it stands', () => {
     expect(problemsOf(TINY, { ...link(1e-9, 0), nodes: 1 })).toEqual([]);
   });
 
-  it('null, in whose place fields may be set', () => {
+  it('fields may be set below a null', () => {
     const sets = ['cluster.interNodeLink.gbps=1', 'cluster.interNodeLink.latencyMs=0'];
-    // As a checkpoint writes what is not set.
+    // A checkpoint writes null for what is not set.
     const text = JSON.stringify(resolveConfig(TINY, 'run.yaml'));
     expect(text).toContain('"interNodeLink":null');
     const { interNodeLink } = resolveConfig(text, 'run.yaml', { sets }).cluster;
     expect(interNodeLink).toEqual({ gbps: 1, latencyMs: 0 });
   });
 
-  it('no end of problems, by the first twenty', () => {
+  it('of many problems, only the first twenty', () => {
     const keys = Array.from({ length: 500 }, (_, i) => `  more${i}: 1`).join('\n');
     const problems = problemsOf(TINY.replace('train:\n', `train:\n${keys}\n`));
     expect(problems).toHaveLength(21);

@@ -36,7 +36,7 @@ describe('the deadlines of a run', () => {
     ])
       expect(chain).toEqual([...new Set(chain)].sort((a, b) => a - b));
     expect(timeoutProblem({ collectiveTimeoutS })).toBeNull();
-    // The last words of a failed generation fit into what its coordinator waits for other ranks.
+    // The last reports of a failed generation arrive within the time that its coordinator waits for other ranks.
     expect(GRACE.lostExitMs).toBeLessThan(GRACE.abortMs);
     expect(GRACE.abortMs + GRACE.flightMs).toBeLessThan(GRACE.evidenceMs);
     expect(GRACE.abortMs + GRACE.killMs + GRACE.closeMs).toBeLessThan(GRACE.leaveMs);

@@ -41,7 +41,7 @@ const intent = (rank: number, step: number, change: Partial<SaveIntent> = {}): S
   ...change,
 });
 
-/** Writes the files of a rank, and reports them. */
+/** Writes the files of a rank, and returns the rank's report of them. */
 function written(rank: number, step: number): ShardReport {
   const folder = temporaryFolder({ root, step, generation: 1 });
   const files = writeShards(folder, { rank, worldSize: 2 }, tensorsOf(rank, 2, step));
@@ -76,7 +76,7 @@ it('what does not belong to the open save is refused', () => {
   committer.announce(intent(0, 5));
   expect(() => committer.announce(intent(0, 5))).toThrow(refused);
   expect(() => committer.announce(intent(1, 6))).toThrow(refused);
-  // Not all have announced.
+  // The report comes too early, as not all ranks have announced.
   expect(() => committer.receive(report)).toThrow(refused);
   committer.announce(intent(1, 5));
   expect(() => committer.receive({ ...report, step: 6 })).toThrow(refused);

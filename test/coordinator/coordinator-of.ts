@@ -12,7 +12,7 @@ import type { StepReport } from '../../src/rpc/generated/messages.js';
 interface Place extends Partial<CoordinatorOptions> {
   readonly generation?: number;
   readonly level?: 'info' | 'warn' | 'error';
-  /** Takes each line of the coordinator's log. */
+  /** Called with each line of the coordinator's log. */
   readonly onLine?: (line: string, logs: LogStore) => void;
 }
 

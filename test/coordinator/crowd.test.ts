@@ -94,7 +94,7 @@ it('a follower of the log that does not read keeps nobody waiting, and its lines
   const before = process.memoryUsage().rss;
   for (let line = 1; line < LINES; line++) {
     logs.append('node-0', text);
-    // The service gets its turns to send.
+    // A call gives the service a chance to send.
     if (line % 100 === 0) await client.status();
   }
   expect(process.memoryUsage().rss - before).toBeLessThan((LINES * text.length) / 2);

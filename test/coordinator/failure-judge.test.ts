@@ -9,7 +9,7 @@ import { VERSION } from '../../src/rpc/version.js';
 const BROKEN = endUnknown('its session broke');
 const KILLED = { how: 'was killed by SIGKILL', exitCode: null, signal: 'SIGKILL' };
 
-/** Judges a run of two nodes with a rank each, of which the second has told of its end. */
+/** Makes a judge for a run of two nodes with a rank each, of which the second has reported its end. */
 function judgeOfTwo() {
   const members = new Membership('r', 2, timeoutsOf({ collectiveTimeoutS: 10 }));
   for (const [i, host] of ['a', 'b'].entries())

@@ -25,7 +25,7 @@ it('an outage lasts from its first failure until the run trains again', () => {
   account.restarts(REPORT);
   now = 1_000;
   account.generation({ generation: 2, resumedFrom: 4, nodes: 1 });
-  // It fails once more before it trains.
+  // The run fails once more before it trains.
   account.restarts({ ...REPORT, ranks: [] });
   now = 2_500;
   account.generation({ generation: 3, resumedFrom: 4, nodes: 1 });

@@ -9,7 +9,7 @@ import type { RunOptions } from '../../src/coordinator/planning/run-options.js';
 import { createRunFolder } from '../../src/run/create-run-folder.js';
 import { saveOptions, tensorsOf } from '../checkpoint/fixture.js';
 
-/** The record's run is over. */
+/** The record of a run that is over. */
 export const OVER: RunRecord = {
   runId: 'r',
   generation: 1,
@@ -34,7 +34,9 @@ export const OPTIONS: RunOptions = {
   http: '127.0.0.1:0',
 };
 
-/** Makes a run that is over, with these checkpoints and metrics of as many steps; it is removed after the test. */
+/**
+ * Makes a run that is over, with these checkpoints and metrics up to the last of them; it is removed after the test.
+ */
 export function savedRun(steps: readonly number[], generation = 1): RunFolder {
   const parent = mkdtempSync(path.join(tmpdir(), 'locmoe-saved-'));
   onTestFinished(() => rmSync(parent, { recursive: true }));

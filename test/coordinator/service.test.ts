@@ -53,7 +53,7 @@ afterEach(() => {
 const join = (pid: number, version = VERSION) =>
   client.join({ host: 'h', pid, dataAddress: `127.0.0.1:${pid}`, version });
 
-/** Opens a session that keeps what it is told. */
+/** Opens a session that collects the commands sent to it. */
 function open(node: number, generation = 3, runId = 'r1', dataAddress = `127.0.0.1:${11 + node}`) {
   const commands: CoordinatorCommand[] = [];
   const stream = client.session({ runId, generation, node, dataAddress });

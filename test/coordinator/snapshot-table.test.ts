@@ -6,7 +6,7 @@ beforeEach(() => {
   table = new SnapshotTable();
 });
 
-/** Says that these nodes hold a step of generation 1. */
+/** Records that these nodes hold the snapshot of a step of generation 1. */
 function holds(step: number, ...nodes: number[]): void {
   for (const node of nodes) table.add(node, { generation: 1, step });
 }
@@ -21,7 +21,7 @@ it('does without a node whose neighbour holds its state, not without two neighbo
   holds(10, 0, 1, 2);
   expect(table.choose([0, 2], 3, 0)).toEqual({ generation: 1, step: 10 });
   table.stepped();
-  // Only 1 and 2 held what was node 2's.
+  // Only nodes 1 and 2 held the state of node 2.
   expect(table.choose([0], 3, 0)).toBeNull();
 });
 
@@ -39,7 +39,7 @@ it('tells what it would choose, without choosing it', () => {
   holds(20, 1, 2);
   expect(table.newest(3, 10)).toEqual({ generation: 1, step: 20 });
   expect(table.choose([0, 1, 2], 3, 10)).toEqual({ generation: 1, step: 20 });
-  // A failure before its first step would not take it again.
+  // It would not be chosen again after a failure before its first step.
   expect(table.newest(3, 10)).toBeNull();
 });
 

@@ -11,7 +11,7 @@ import { coordinatorOf } from './coordinator-of.js';
 let coordinator: Coordinator;
 let warnings: string[];
 
-/** The clock is ahead of the real one by this: a process that stands still sees it jump. */
+/** Milliseconds that the clock is ahead of the real one; raising it simulates that the process stood still. */
 let aheadMs: number;
 
 beforeEach(() => {

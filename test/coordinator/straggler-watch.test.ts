@@ -3,7 +3,7 @@ import { StragglerWatch } from '../../src/coordinator/straggler-watch.js';
 import { createLogger } from '../../src/logger.js';
 import { RankSpeeds } from '../../src/run/rank-speeds.js';
 
-/** Runs steps of four ranks, of which rank 3 takes what `ms` says; returns what was said at which step. */
+/** Runs steps of four ranks, of which rank 3 takes `ms(step)`; returns what was reported, by step. */
 function watch(numSteps: number, ms: (step: number) => number, cpuMs: (step: number) => number = () => 20) {
   const speeds = new RankSpeeds(4);
   const said: { step: number; level: string; msg: string }[] = [];

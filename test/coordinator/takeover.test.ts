@@ -30,7 +30,7 @@ const validation = (step: number): AgentEvent => ({
   validation: { step, domains: [{ domain: config.data.domains[0], loss: 1, tokens: 8 }] },
 });
 
-/** The nodes say this, in the order in which it arrives: now one is ahead, now the other. */
+/** What the nodes send, in order of arrival; neither node is always ahead. */
 const SAID: readonly (readonly [node: number, event: AgentEvent])[] = [
   [0, step(0, 1)],
   [1, step(1, 1)],
@@ -106,7 +106,7 @@ function connect(coordinator: Coordinator, node: number): void {
   });
 }
 
-/** Begins a new run of two nodes, which trains. */
+/** Begins a new run of two nodes, up to training. */
 function begin(): ReturnType<typeof lead> {
   folder = createRunFolder(parent, 'r');
   const led = lead();

@@ -5,7 +5,7 @@ import { expect, it } from 'vitest';
 
 const DIST = path.resolve(import.meta.dirname, '../../dist');
 
-// It takes half a second and 100 MB to load. Where a command needs it, it imports what computes when called.
+// Loading TensorFlow takes half a second and 100 MB, so commands that need it import it when they are called.
 it.each(['cli', 'coordinator'])('no file of %s loads TensorFlow when it is imported', (room) => {
   const files = readdirSync(path.join(DIST, room), { recursive: true, encoding: 'utf8' })
     .filter((file) => file.endsWith('.js') && file !== 'cli.js')

@@ -7,7 +7,7 @@ import { CORPUS_DIR, extractDomain } from '../../src/data/built-in/corpora.js';
 import { DOMAINS } from '../../src/data/built-in/sources.js';
 import { trainBpe } from '../../src/data/tokenizer/bpe-trainer.js';
 
-// Its own types name classes that the compiler takes for values; only what the oracle needs is described here.
+// The package's own types declare classes that TypeScript rejects; only what the oracle needs is typed here.
 interface HuggingFace {
   readonly BPE: { empty(): unknown };
   readonly Tokenizer: new (

@@ -85,7 +85,7 @@ describe('extractDomain', () => {
   });
 
   it('keeps near copies out of validation', () => {
-    // Written anew rather than imported: letters and digits of any script, the first 200.
+    // An independent implementation of the prefix: the first 200 letters and digits of any script.
     const prefixOf = (text: string): string =>
       [...text.toLowerCase()]
         .filter((c) => /\p{L}|\p{N}/u.test(c))
@@ -100,7 +100,7 @@ describe('extractDomain', () => {
   it.each(DOMAINS)('%s: long passages of validation are not in training at another place', (domain) => {
     const { train, validation } = domains.get(domain)!;
     const training = train.map(({ text }) => text.replace(/\s+/g, ' ')).join('\u0000');
-    // Five passages of 80 characters from every long validation document; idioms of code do recur.
+    // Takes five passages of 80 characters from every long validation document; common code idioms may recur.
     const passages = validation
       .map(({ text }) => text.replace(/\s+/g, ' '))
       .filter((text) => text.length > 500)

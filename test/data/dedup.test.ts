@@ -58,7 +58,7 @@ describe('NearDuplicates', () => {
 });
 
 it('chunks a long text without line ends in time proportional to its length', () => {
-  // Time of the processor: that by the wall depends on what else runs.
+  // Processor time, as wall time depends on the machine's load.
   const started = process.cpuUsage();
   expect(chunkText('word '.repeat(400_000)).length).toBe(500);
   expect(process.cpuUsage(started).user / 1000).toBeLessThan(2000);

@@ -153,7 +153,7 @@ describe.each(REAL)('the tokenizer of $name', ({ file, vocabSize, endOfText, id 
 
 type Json = ReturnType<typeof JSON.parse>;
 
-/** A tokenizer of the 256 bytes alone, changed. */
+/** A byte-level tokenizer of the 256 bytes alone, modified by `change`. */
 function variant(change: (json: Json) => void, name = 'tokenizer.json'): string {
   const json = JSON.parse(tokenizerJson({ tokens: BYTE_CHARACTERS, merges: [] }));
   change(json);
@@ -166,7 +166,7 @@ const added = (token: object) => (json: Json) => {
   json.added_tokens.push({ single_word: false, lstrip: false, rstrip: false, normalized: false, ...token });
 };
 
-/** A BPE in the form of Llama 2, changed, whose characters are those of a few words. */
+/** A BPE in the form of Llama 2 whose characters are those of a few words, modified by `change`. */
 function sentencePiece(change: (json: Json) => void = () => undefined): string {
   const bytes = Array.from({ length: 256 }, (_, i) => `<0x${i.toString(16).toUpperCase().padStart(2, '0')}>`);
   const merges = ['▁ t', 'h e', '▁t he', '▁ ▁', '▁▁ ▁▁', 'c a'];

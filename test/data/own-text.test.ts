@@ -30,7 +30,7 @@ import { type TextSource, textSourceSchema } from '../../src/data/read/text-sour
 import { loadTokenizer } from '../../src/data/tokenizer/tokenizer.js';
 
 let folder: string;
-/** Trained once, so that most tests need not. */
+/** A tokenizer trained once, as most tests need none of their own. */
 let tokenizerFile: string;
 beforeAll(async () => {
   folder = mkdtempSync(path.join(tmpdir(), 'locmoe-own-'));
@@ -181,7 +181,7 @@ describe('text of several parts', () => {
   const large = () => ({ d: source({ files: 'large/*.jsonl' }) });
   const shardsDir = () => path.join(folder, 'large/data/shards');
   const named = (end: string) => readdirSync(shardsDir()).filter((name) => name.endsWith(end));
-  /** The numbers of the files' contents on the disk, which a file that is written anew changes. */
+  /** Inode numbers of the shards; a rewritten file has another inode. */
   const shards = () =>
     new Map(named('.shard').map((name) => [name, statSync(path.join(shardsDir(), name)).ino]));
   const options = () => ({ dataDir: path.join(folder, 'large/data'), maxBytesPerDomain: MAX_BYTES });
@@ -194,7 +194,7 @@ describe('text of several parts', () => {
     expect(statSync(path.join(folder, 'large/a.jsonl')).size).toBeGreaterThan(PART_BYTES);
     write('large/c.jsonl', jsonLines(second));
     const child = prepareAside(large(), options());
-    // It is killed once it has done something.
+    // The process is killed once it has written a shard.
     while (!existsSync(shardsDir()) || shards().size === 0)
       await new Promise((resolve) => setTimeout(resolve, 20));
     child.kill('SIGKILL');

@@ -3,7 +3,7 @@ import { packSamples, positionsOf } from '../../src/data/packing.js';
 import { MARK } from '../../src/data/template.js';
 import { randomIntegers } from '../model/support.js';
 
-/** Marks of samples with so many tokens of context and answer. */
+/** Marks of samples with the given numbers of context and answer tokens. */
 function marksOf(samples: readonly (readonly [context: number, answer: number])[]): Uint8Array {
   return Uint8Array.from(
     samples.flatMap(([context, answer]) => [
@@ -31,7 +31,7 @@ it('packs every sample once, none beyond the end of a sequence, in few sequences
 });
 
 it('puts a sample where it fits best', () => {
-  // Elsewhere the 3 would leave no room for both of 2.
+  // In any other row the 3 would leave no room for both samples of 2.
   const marks = marksOf([7, 6, 3, 2, 2].map((length) => [length, 1]));
   expect(packSamples(marks, 10).rows.map((row) => row.map(positionsOf))).toEqual([
     [7, 3],
@@ -43,7 +43,7 @@ it('keeps the whole of the last answer, after at least one token', () => {
   const [seqLen, context] = [8, 20];
   const fits = packSamples(marksOf([[context, 8]]), seqLen);
   expect(fits).toMatchObject({ numSamples: 1, numCut: 1, numLeftOut: 0 });
-  // The last token of the question, which predicts the first of the answer.
+  // The row begins at the last token of the question, which predicts the first token of the answer.
   expect(fits.rows).toEqual([[{ begin: context - 1, end: context + 8 }]]);
   expect(packSamples(marksOf([[context, 9]]), seqLen)).toMatchObject({
     rows: [],

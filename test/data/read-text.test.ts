@@ -12,7 +12,7 @@ import { listFiles } from '../../src/data/read/source-files.js';
 import { textBytes, textSourceSchema } from '../../src/data/read/text-source.js';
 import { collectNow } from '../../src/garbage-collection.js';
 
-/** The user id of nobody. */
+/** The user id of `nobody`. */
 const NOBODY = 65_534;
 
 const folder = mkdtempSync(path.join(tmpdir(), 'locmoe-read-'));
@@ -30,7 +30,7 @@ function open(files: string, written: object = {}) {
   return openDomain('d', source, listFiles('d', source));
 }
 
-/** The documents of files, and the files that were said to have bytes which are not UTF-8. */
+/** Reads the documents of files, and collects the files reported to have invalid UTF-8. */
 async function read(files: string, written: object = {}) {
   const { parts, source } = open(files, written);
   const [texts, invalid]: string[][] = [[], []];
@@ -170,7 +170,7 @@ it('refuses in one line what it cannot read, with its place', async () => {
 
 it('refuses a file without permission', async () => {
   chmodSync(write('secret.txt', 'secret'), 0);
-  // Root may read every file, so this process is nobody meanwhile, who reaches the folder alone.
+  // Root may read every file, so the process runs as `nobody` meanwhile, who may only enter the folder.
   const isRoot = process.getuid!() === 0;
   chmodSync(folder, 0o755);
   if (isRoot) process.seteuid!(NOBODY);
@@ -184,14 +184,14 @@ it('refuses a file without permission', async () => {
 it('reads bytes that are not UTF-8 as replacement characters where they are few, and names the file', async () => {
   const form = (name: string, text: string) => (name.endsWith('jsonl') ? JSON.stringify({ text }) : text);
   for (const name of ['lines.txt', 'lines.jsonl']) {
-    // The last line stands alone in a window, as no line end follows it.
+    // The last line is decoded separately, as no line end follows it.
     const lines = [form(name, TEXTS.join(' ')), form(name, 'caf\u00e9'), form(name, 'th\u00e9')];
     const file = write(name, Buffer.from(lines.join('\n'), 'latin1'));
     const { texts, invalid } = await read(name, name.endsWith('txt') ? LINES : {});
     expect(texts.slice(1)).toEqual(['caf\ufffd', 'th\ufffd']);
     expect(invalid).toContain(file);
   }
-  // A short text may have as large a share of them as it likes.
+  // In a short text any share of invalid bytes is accepted.
   write('short.txt', Buffer.from('caf\u00e9', 'latin1'));
   expect((await read('short.txt')).texts).toEqual(['caf\ufffd']);
 });
@@ -228,7 +228,7 @@ it.each([
   const span = { file, begin: 0, end: statSync(file).size };
   for await (const window of bytesOf(span, compression, { onBytes: () => 0, onInvalid: () => 0 })) {
     bytes += window.length;
-    // The bound is on what is held, not on what waits to be collected.
+    // The bound applies to live memory, not to garbage that awaits collection.
     if (bytes % (16 << 20) < window.length) collectNow();
     most = Math.max(most, process.memoryUsage().arrayBuffers - before);
   }
@@ -239,7 +239,7 @@ it.each([
 it('trains a tokenizer on as much of a small gzip file as of a large text', async () => {
   const member = gzipSync(sentences(20_000).join('\n'));
   write('bomb.txt.gz', Buffer.concat(Array(40).fill(member)));
-  // A sixteenth of 16 MiB is one.
+  // A sixteenth of 16 MiB is 1 MiB.
   const options = { maxBytes: Number.POSITIVE_INFINITY, validationShare: 0.05, numDomains: 16 };
   const { texts } = await trainingTexts(open('bomb.txt.gz'), options);
   expect(texts.reduce((sum, { length }) => sum + length, 0)).toBeLessThan(2 << 20);

@@ -103,7 +103,7 @@ describe('encodeMessages', () => {
     expect(tokenizer.decode(asked.ids)).toBe(
       'Be short.\nQuestion: How much is 1 plus 1?\nAnswer:\nIt is 2.Question: And <|endoftext|>?\nAnswer:\n',
     );
-    // The name of a special token in a text is ordinary text: the ends are those of the template.
+    // The name of a special token within a message is ordinary text: the only end-of-text tokens are the template's.
     expect(asked.ids.filter((id) => id === tokenizer.endOfText)).toHaveLength(2);
   });
 });

@@ -41,14 +41,14 @@ export function dashboards(): Dashboard[] {
     .map((file) => ({ file, ...JSON.parse(readFileSync(path.join(FOLDER, file), 'utf8')) }));
 }
 
-/** Grafana would send such a query, with all runs, layers and levels selected. */
+/** A query as Grafana sends it with all runs, layers and levels selected. */
 export interface DashboardQuery {
-  /** This names the dashboard and the panel. */
+  /** Names of the dashboard and the panel. */
   readonly where: string;
   readonly expr: string;
 }
 
-/** Grafana puts these in place of its variables. */
+/** Values that replace Grafana's variables. */
 const SUBSTITUTES: readonly (readonly [RegExp, string])[] = [
   [/\$__rate_interval/g, '20s'],
   [/\$__auto/g, '5m'],

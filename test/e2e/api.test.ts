@@ -52,7 +52,7 @@ beforeAll(async () => {
   ({ api, url } = await start(run));
 });
 afterAll(async () => {
-  // The last test has ended it if all went well.
+  // The last test ends the API if all went well.
   if (api?.child.exitCode === null) api.interrupt();
   await api?.finished;
   rmSync(folder, { recursive: true, force: true });
@@ -91,7 +91,7 @@ it("gives lm-evaluation-harness the log-likelihoods of locmoe eval, and locmoe g
       if (batch.valid[i] === 0) continue;
       const begin = i * batch.seqLen;
       const end = begin + batch.seqLen;
-      // What a rolling log-likelihood asks for: a token of context, then a window.
+      // The request of a rolling log-likelihood: one token of context, then a window.
       const prompt = [...batch.tokenIds.subarray(begin, end), batch.targets[end - 1]];
       const model = `${manifest.runId}:${config.data.domains[batch.domains[i]]}`;
       const asked = { model, prompt: [prompt], temperature: 0, max_tokens: 1, logprobs: 1, echo: true };
@@ -122,7 +122,7 @@ it("gives lm-evaluation-harness the log-likelihoods of locmoe eval, and locmoe g
   const generated = await locmoe('generate', '--checkpoint', run, ...options);
   expect(`The state${choices[0].text}\n`).toBe(generated.stdout);
 
-  // While it answers many at once, it says that it is well.
+  // The API reports that it is healthy while it answers many requests at once.
   const answers = Promise.all(
     Array.from({ length: NUM_AT_ONCE }, (_, i) => {
       const prompt = `const x${i}`;
@@ -179,7 +179,7 @@ describe.skipIf(noBrowser !== null)('its page', () => {
   });
   afterAll(() => browser?.close());
 
-  /** Asks for a continuation or an answer with the fields of the page, as long as so many tokens. */
+  /** Asks for a continuation or an answer of `tokens` tokens through the fields of the page. */
   const ask = async (page: Page, text: string, tokens: number) => {
     await page.getByLabel('tokens', { exact: true }).fill(String(tokens));
     await page.getByLabel('Message').fill(text);
@@ -210,7 +210,7 @@ describe.skipIf(noBrowser !== null)('its page', () => {
     expect(await first.getAttribute('data-text')).toBe(text);
     expect(await first.locator('.token').count()).toBe(0);
 
-    // From now on with experts; what was said before is read again.
+    // From here on the experts are shown; the earlier turns are read again.
     await page.getByLabel('experts').check();
     await ask(page, 'and', 20);
     await finished(page, 1);
@@ -274,7 +274,7 @@ describe.skipIf(noBrowser !== null)('its page', () => {
       const { content } = choice.message;
       expect(content).not.toBe('');
       expect(await cards.nth(i).getAttribute('data-text')).toBe(content);
-      // The page does not show again what the model had read before.
+      // The page does not show the part of the prompt that the model had read before.
       const shown = await shownTakers(cards.nth(i));
       expect(shown).toEqual(toldTakers(choice.routes).slice(-shown.length));
       expect(shown.length).toBeGreaterThan(12);

@@ -6,7 +6,7 @@ import { describe, expect, it, onTestFinished } from 'vitest';
 import { majorOf } from '../../scripts/node-versions.mjs';
 import { CLI, type Finished, Locmoe, locmoe, ROOT, temporaryFolder, trainArguments } from './support.js';
 
-/** A command must have been refused: with code 2, a line on standard error and no stack trace. */
+/** Expects a refusal: exit code 2, one line on standard error and no stack trace. */
 function expectRefusal({ code, stderr, stdout }: Finished, pattern: RegExp): void {
   expect(code, stdout + stderr).toBe(2);
   expect(stderr).toMatch(pattern);
@@ -26,7 +26,7 @@ const training = (...sets: readonly string[]) =>
 /** The command of a checkout in which the text sources were not installed. */
 function withoutCorpus(folder: string): string {
   const checkout = path.join(folder, 'checkout');
-  // The parts of a set-up are looked for beside the scripts, wherever a link to them leads.
+  // Set-up files are looked for beside the scripts after links are resolved, so the scripts are copied.
   for (const name of ['dist', 'scripts'])
     cpSync(path.join(ROOT, name), path.join(checkout, name), { recursive: true });
   for (const name of ['package.json', 'node_modules', 'proto', 'configs'])

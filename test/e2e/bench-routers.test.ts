@@ -52,7 +52,7 @@ describe('bench routers', () => {
     const second = await bench('--seeds', '1', '--only', 'switch,locmoe-plus');
     const table = (stdout: string) => stdout.slice(stdout.indexOf('  router'));
     expect(table(second.stdout)).toBe(table(first.stdout));
-    // A run of another configuration is made anew.
+    // A run with another configuration is trained again.
     const third = await bench('--seeds', '1', '--only', 'switch', '--set', 'cluster.nodes=1');
     expect(third.code, third.stdout + third.stderr).toBe(0);
     expect(table(third.stdout)).not.toContain(/^ {2}switch .*$/m.exec(table(first.stdout))![0]);

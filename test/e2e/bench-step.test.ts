@@ -7,7 +7,7 @@ import { skipLoudly } from '../debian-tool.js';
 import { NIGHTLY } from '../nightly.js';
 import { DATA_DIR, Locmoe, locmoe, MICRO, temporaryFolder } from './support.js';
 
-/** Why there is no PyTorch to compare with; null if there is one. */
+/** Why PyTorch is unavailable for the comparison; null if it is available. */
 function whyNoTorch(): string | null {
   try {
     findTorch();
@@ -19,10 +19,10 @@ function whyNoTorch(): string | null {
 
 const reason = whyNoTorch();
 const HAS_BFLOAT16 = elementTypeOf('auto') === 'bfloat16';
-/** Our programs of a cell. */
+/** locmoe's own programs in a cell of the benchmark. */
 const OWN = HAS_BFLOAT16 ? ['own', 'own-bfloat16'] : ['own'];
 
-/** Eight experts, of which some are full: what is dropped has to be the same too. */
+/** Eight experts, of which some are full: dropped choices have to agree too. */
 function microRecipe(folder: string): string {
   const config = path.join(folder, 'micro.yaml');
   writeFileSync(
@@ -80,7 +80,7 @@ describe('bench step', () => {
       expect(runs.own.peakBytes / runs.peer.peakBytes).toBeGreaterThan(0.1);
       expect('own-bfloat16' in runs).toBe(HAS_BFLOAT16);
     }
-    // Neither weights nor what the ranks wrote.
+    // Neither weights nor files of the ranks are left.
     expect(readdirSync(work).sort()).toEqual(['runs', 'step.json']);
     expect(readdirSync(path.join(work, 'runs')).sort()).toEqual(
       OWN.map((program) => `micro.yaml-${program}`),

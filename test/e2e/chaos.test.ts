@@ -34,7 +34,7 @@ it('injects what a run takes, the same faults for the same seed, and leaves the 
   expect(again.slice(0, common)).toEqual(untimed.slice(0, common));
 
   await run.until(/no checkpoint of step \d+: .*ENOSPC/);
-  // Once a save has succeeded, no fault is left for the last one.
+  // After a successful save no fault remains that could hit the last one.
   const numSaved = () => run.output.match(/checkpoint at step/g)?.length ?? 0;
   const before = numSaved();
   await expect.poll(numSaved, { timeout: 60_000 }).toBeGreaterThan(before);
@@ -57,7 +57,7 @@ it('touches only runs of its own that take the fault', async () => {
     expect(stderr).toMatch(words);
     expect(code).toBe(2);
   }
-  // The run ends with its worker: the kill is noticed, and nothing of the run is left.
+  // The run ends with its worker: chaos notices the kill, and nothing of the run is left.
   const { code, stdout } = await chaos(folder, '--every', '1s');
   expect(stdout).toMatch(/^[\d:.]+ worker-kill: SIGKILL of rank \d \(pid \d+\)\n1 fault: 1 worker-kill\n/m);
   expect(stdout).toContain('I8 nothing is left behind');

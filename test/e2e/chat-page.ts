@@ -22,7 +22,7 @@ export function shownTakers(card: Locator): Promise<number[][][]> {
     );
 }
 
-/** The same as the API tells it. */
+/** The same experts from the API's routes. */
 export function toldTakers(routes: readonly TokenRoutes[]): number[][][] {
   return routes.map(({ layers }) =>
     layers.map(({ choices }) =>

@@ -23,7 +23,7 @@ it('of several that resume a run at once one goes on, and the others name it', a
         folder,
         resume,
         sets: [`train.steps=${STEPS}`],
-        // The data are not prepared yet: until the training there is time to be in each other's way.
+        // The data are not prepared yet, which leaves time for the starts to collide before training.
         dataDir: path.join(folder, 'data'),
       }),
     );

@@ -13,7 +13,7 @@ import {
   UNHURRIED,
 } from './support.js';
 
-/** An option of Node: the process says at its end if it has loaded TensorFlow. */
+/** An option of Node that makes the process report at its end whether it has loaded TensorFlow. */
 const TELLS = `--import=data:text/javascript,${encodeURIComponent(
   `import { readFileSync } from 'node:fs';
   process.on('exit', () => {

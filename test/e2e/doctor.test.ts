@@ -6,10 +6,10 @@ import { workMark } from '../../src/os/work-folder.js';
 import { NIGHTLY } from '../nightly.js';
 import { CLI, DATA_DIR, Locmoe, MICRO, temporaryFolder } from './support.js';
 
-/** A shell that allows a process 512 open files. */
+/** Runs a command with a limit of 512 open files per process. */
 const FEW_FILES = ['sh', '-c', 'ulimit -n 512; exec "$@"', 'sh', process.execPath, CLI];
 
-/** Files of this `doctor`: other test files run one too. */
+/** Files of this `doctor` only, since other test files run one too. */
 const leftovers = ({ child }: Locmoe) =>
   [tmpdir(), '/dev/shm', DATA_DIR]
     .filter(existsSync)
@@ -30,7 +30,7 @@ function startTrial(file: string, workers: number, ...more: readonly string[]): 
 }
 
 describe('locmoe doctor', () => {
-  // That it finds nothing wrong here, documented-commands.test.ts sees.
+  // documented-commands.test.ts checks that it finds nothing wrong here.
   it('says what to do about what it finds, and ends with 1', async () => {
     const run = new Locmoe(['doctor'], {}, FEW_FILES);
     const { code, stdout } = await run.finished;
@@ -61,7 +61,7 @@ describe('locmoe doctor', () => {
     expect(readdirSync(folder)).toEqual(['micro.yaml']);
   });
 
-  /** A trial in one process whose worker has begun. */
+  /** Starts a trial in one process and waits until its worker has begun. */
   async function begun(): Promise<Locmoe> {
     const run = startTrial(micro()[1], 1);
     await run.until(/training 6 steps on 1x1/);
@@ -77,7 +77,7 @@ describe('locmoe doctor', () => {
     expect(leftovers(run)).toEqual([]);
   });
 
-  // By day failure.test.ts holds how a training fails.
+  // By day failure.test.ts tests how a training fails.
   it.runIf(NIGHTLY)('ends like a training that fails', async () => {
     const run = await begun();
     process.kill(run.pidsOf('worker')[0]!, 'SIGKILL');

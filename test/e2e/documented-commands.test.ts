@@ -49,12 +49,15 @@ import {
   TRAIN,
 } from './typed-commands.js';
 
-/** A step of the recipe has both cores for a third of a second; the runs here leave them to what is typed meanwhile. */
+/**
+ * A step of the recipe keeps both cores busy for a third of a second; the sleep leaves them to the commands typed
+ * meanwhile.
+ */
 const UNHURRIED = { LOCMOE_FAIL: 'step.begun:*:sleep=500' };
 
 const { commands, names } = documentedCommands();
 const folder = mkdtempSync(path.join(tmpdir(), 'locmoe-documented-'));
-/** The newest run, for placeholders; known once the first one has begun. */
+/** Id of the newest run, which replaces placeholders; known once the first run has begun. */
 let runId = 'none';
 let PATH = '';
 
@@ -67,7 +70,7 @@ beforeAll(() => {
 
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-/** The program with all its commands, which do nothing; what they do not take throws. */
+/** The program with all its commands replaced by no-ops; unknown commands and options throw. */
 async function idleProgram(): Promise<Command> {
   const program = new Command('locmoe').exitOverride();
   for (const [name, { load }] of Object.entries(COMMANDS)) (await load())(program.command(name));
@@ -80,7 +83,7 @@ async function idleProgram(): Promise<Command> {
   return program;
 }
 
-/** Types a command into a shell, with the run and the places that its placeholders stand for. */
+/** Types a command into a shell, with the run and the paths in place of its placeholders. */
 function type(command: string, env: Readonly<Record<string, string>> = {}): Locmoe {
   const line = command
     .replaceAll(/\bRUN\b|tiny-\d{8}-\d{6}/g, runId)
@@ -102,7 +105,7 @@ async function expectEnd(run: Locmoe, ...codes: readonly number[]): Promise<stri
   return finished.stdout;
 }
 
-/** Runs a command to its end, which must print what is expected. */
+/** Runs a command to its end and expects its output to match. */
 async function expectPrintedWith([
   command,
   printed,
@@ -111,7 +114,7 @@ async function expectPrintedWith([
   expect(await expectEnd(type(command), ...codes), command).toMatch(printed);
 }
 
-/** The end must be a good one. */
+/** The same for a command that must exit with 0. */
 function expectPrinted(printing: Printing): Promise<void> {
   return expectPrintedWith(printing);
 }

@@ -17,21 +17,22 @@ const NOT_COMMANDS = [
   'html',
   'dockerfile',
 ];
-/** What a span of code begins with if it is there to be typed. */
+/** How a code span that is meant to be typed begins. */
 const TYPED =
   /^(?:npx |npm |node scripts\/|docker |kubectl |locmoe |cp |packages\/bench\/peers\/install\.sh)/;
 /** `locmoe train` in a sentence: a subcommand by its name, perhaps with a placeholder in brackets. */
 const NAME = /^locmoe ((?:[a-z]+ ?)+)(?: ?\[[^\]]*\])?$/;
 
 export interface DocumentedCommands {
-  /** Lines of `sh` blocks, and spans of code that are there to be typed; without comments, continued lines as one. */
+  /** Lines of `sh` blocks and code spans meant to be typed, without comments and with continuation lines joined. */
   readonly commands: ReadonlySet<string>;
   /** Subcommands that the text names, such as `bench step`. */
   readonly names: ReadonlySet<string>;
 }
 
 /**
- * What README.md, CONTRIBUTING.md and docs/ tell a reader to type. The reports under docs/results are left out: benches write them.
+ * The commands that README.md, CONTRIBUTING.md and docs/ tell a reader to type. The reports under docs/results are left
+ * out: benches write them.
  *
  * @throws Error for a fenced block that does not say whether it holds commands
  */
@@ -56,14 +57,14 @@ export function documentedCommands(): DocumentedCommands {
   return { commands, names };
 }
 
-/** Commands of the `sh` blocks of a page, in the order of its reader. */
+/** Commands of the `sh` blocks of a page, in order. */
 export function commandsOf(page: string): string[] {
   const text = readFileSync(path.join(ROOT, page), 'utf8');
   return [...text.matchAll(/^```sh\n((?:.*\n)*?)```$/gm)].flatMap(([, block]) => linesOf(block));
 }
 
 /**
- * Makes `locmoe` and `npx` of what was built, as a checkout has them after `npm run setup`.
+ * Makes `locmoe` and `npx` commands that run the build, as a checkout has them after `npm run setup`.
  *
  * @returns a PATH with both
  */

@@ -10,7 +10,7 @@ import { CLI, DATA_DIR, Locmoe, locmoe, trainToTheEnd } from './support.js';
 let folder: string;
 let checkpoint: readonly string[];
 let task: string;
-/** More questions than are answered before a test ends them. */
+/** A file with more questions than are answered before a test ends the command. */
 let many: string;
 beforeAll(async () => {
   folder = mkdtempSync(path.join(tmpdir(), 'locmoe-eval-'));
@@ -47,7 +47,7 @@ it('asks the questions of a file, writes every answer, and compares two sets of 
   const ofZero = [...asked, '--contamination', text, '--json', '--samples'];
   const first = await locmoe(...ofZero, zero);
   expect(first.code, first.stderr).toBe(0);
-  // One process gives the answers that one for each processor gives.
+  // One process gives the same answers as one process per processor.
   const alone = path.join(folder, 'alone.jsonl');
   const onOne = ['taskset', '-c', '0', process.execPath, CLI];
   expect((await new Locmoe([...ofZero, alone], {}, onOne).finished).stdout).toBe(first.stdout);

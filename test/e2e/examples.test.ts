@@ -63,7 +63,7 @@ it('metrics.mjs reads the runs so far', () => {
   expect(out).toMatch(/^ {2}layer \d+: \d+ of \d+ choices kept; by expert \d+ /m);
 });
 
-/** Tells at the end of a program how many listeners a signal or an uncaught error had at most, and of its exit code. */
+/** Prints at the end of a program how many listeners a signal or uncaught errors had at most, and the exit code. */
 const WATCH = `import { isMainThread } from 'node:worker_threads';
   const names = ['SIGINT', 'SIGTERM', 'SIGHUP', 'uncaughtException'];
   let most = 0;

@@ -46,11 +46,11 @@ it('a worker with experts in a file that is killed leaves nothing, and its run e
   )!;
   // Twelve steps after the restart touch experts of two layers.
   expect(Number(touched)).toBeGreaterThan(2 * 12 * 10);
-  // Each is read to begin with and for a validation, and some again.
+  // Each expert is read at the start and for a validation, and some are read again.
   expect(Number(reads)).toBeGreaterThan(3 * 64);
 });
 
-it('settings that cannot be are answered in one line', async () => {
+it('impossible settings are refused in one line', async () => {
   const recipe = path.join(temporaryFolder(), 'micro.yaml');
   writeFileSync(recipe, MICRO);
   for (const [set, line] of [

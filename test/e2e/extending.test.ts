@@ -18,7 +18,7 @@ import { Locmoe, newestRun, ROOT, temporaryFolder, trainArguments } from './supp
 const COPIED = ['src', 'test', 'scripts', 'proto', 'configs', 'packages', 'package.json', 'vitest.config.ts'];
 const TSCONFIGS = readdirSync(ROOT).filter((name) => /^tsconfig.*\.json$/.test(name));
 
-/** A copy of the tree, in which only what comes from outside is linked. */
+/** Makes a copy of the tree, in which only the dependencies are linked. */
 function copyTree(): string {
   const copy = temporaryFolder();
   for (const name of [...COPIED, ...TSCONFIGS])
@@ -35,7 +35,7 @@ function copyTree(): string {
   return copy;
 }
 
-/** Writes the files of docs/extending.md and makes its changes. */
+/** Applies docs/extending.md: writes its files and makes its changes. */
 function applyPage(copy: string): string[] {
   const page = readFileSync(path.join(ROOT, 'docs/extending.md'), 'utf8');
   return [...page.matchAll(/^```(ts|diff) (\S+)\n((?:.*\n)*?)```$/gm)].map(([, kind, name, block]) => {
@@ -118,7 +118,7 @@ it('the code of docs/extending.md works as it stands', async () => {
     return JSON.parse(stdout);
   };
   const [hash, spans] = [await planOf('hash'), await planOf('spans')];
-  // A factor for each of four experts in two layers; each choice is weighted.
+  // The router has one factor for each of four experts in two layers, and each choice is multiplied by its expert's.
   expect(spans.parameters.model - hash.parameters.model).toBe(2 * 4);
   expect(spans.work.router.forward.operations).toBe(2 * 2);
   expect(spans.work.experts.forward.touched).toBeGreaterThan(hash.work.experts.forward.touched);

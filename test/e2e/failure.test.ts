@@ -5,10 +5,10 @@ import type { FailureReport, FlightReport } from '@locmoe/run-format';
 import { describe, expect, it } from 'vitest';
 import { type Finished, locmoe, newestRun, startTraining, temporaryFolder, UNHURRIED } from './support.js';
 
-/** What explains a failure must fit a glance. */
+/** An explanation of a failure must be readable at a glance. */
 const MAX_LINES = 15;
 
-/** The one line that says why. */
+/** Returns the one line that gives the cause. */
 function verdict({ stderr }: Finished): string {
   const lines = stderr.trimEnd().split('\n');
   expect(lines.length, stderr).toBeLessThanOrEqual(MAX_LINES);
@@ -65,12 +65,12 @@ describe('a worker that', () => {
         step: expect.any(Number),
         phase: expect.any(String),
         operation: expect.any(String),
-        // The others hear of it at once, and may have ended too by the time that they are looked at.
+        // The other ranks hear of the failure at once, and may have ended before the report is made.
         processState: expect.stringMatching(rank === report.rank ? /[XZ]/ : /[RSDXZ]/),
         lastHeardMs: expect.any(Number),
       })),
     });
-    // All were heard of when it happened: no rank can be more than a step away.
+    // All ranks were heard at the time of the failure, so none can be more than a step away.
     for (const { step } of report.ranks) expect(Math.abs(step - report.step!)).toBeLessThanOrEqual(1);
     expect(end.stderr).toMatch(/resume: \S+cli\.js train --resume .*from step-0+\d+/);
     for (const text of [report.resumeCommand!, report.logsCommand, hostname(), 'killed by SIGKILL'])
@@ -98,7 +98,7 @@ describe('a worker that', () => {
   });
 });
 
-/** The commands that look at a run say why it failed, and what its processes did last. */
+/** Expects the commands that inspect a run to say why it failed, and what its processes did last. */
 async function expectToldBy(folder: string, report: FailureReport): Promise<void> {
   const [status, logs, flight] = await Promise.all([
     locmoe('status', '--run', folder),

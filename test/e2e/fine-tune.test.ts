@@ -18,7 +18,7 @@ const PAIRS: readonly (readonly [string, string])[] = [
   ['How many moons has Tarv?', 'seven'],
 ];
 const STEPS = 50;
-/** Learns fast, by a schedule that does not depend on the number of steps. */
+/** These settings learn fast, with a schedule that does not depend on the number of steps. */
 const SETS = [
   'train.learningRate=0.01',
   'train.schedule=constant',
@@ -45,7 +45,7 @@ function linesOf(pairs: typeof PAIRS): string {
   return pairs.map(([prompt, completion]) => JSON.stringify({ prompt, completion })).join('\n');
 }
 
-/** Starts `locmoe` where its runs and samples are. */
+/** Starts `locmoe` in the folder of its runs and samples. */
 const started = (...args: readonly string[]) => new Locmoe(args, {}, undefined, folder);
 
 async function train(...args: readonly string[]): Promise<{ readonly stdout: string; readonly run: string }> {
@@ -139,7 +139,7 @@ it('samples and settings that cannot be used are refused by name, and the recipe
       /^locmoe: train\.freeze: "embedding" names no parameter; /,
     ],
   ] as const;
-  // Preparing text starts threads of what is built.
+  // Preparing text starts threads from the built files, so these commands run as processes.
   const tried = refusals.map(([args]) => started('train', '--init', origin, ...args).finished);
   for (const [i, { code, stderr }] of (await Promise.all(tried)).entries())
     expect([code, stderr.trimEnd()]).toEqual([2, expect.stringMatching(refusals[i]![1])]);

@@ -23,7 +23,7 @@ async function trainOnFullDisk(checkpointEvery: number) {
   return { ...end, checkpoints: readdirSync(path.join(newestRun(folder), 'checkpoints')).sort() };
 }
 
-/** Trains on a disk that is then filled, until the run says so. */
+/** Trains on a disk, fills it, and waits until the run reports it. */
 async function trainUntilFull(disk: string) {
   const sets = ['train.steps=100000', 'train.checkpointEvery=100000', 'train.validateEvery=100000'];
   const more = ['--linger', '0'];
@@ -35,7 +35,7 @@ async function trainUntilFull(disk: string) {
   return { run, filler };
 }
 
-/** Expects that whoever looks at a run learns that its disk is full, and how far it is. */
+/** Expects every view of a run to report that its disk is full, and how far the run is. */
 async function expectTold(run: Locmoe, directory: string): Promise<void> {
   const { address, headers } = await run.http();
   const ask = async (url: string) => (await fetch(`http://${address}${url}`, { headers })).text();
@@ -83,7 +83,7 @@ it('a disk that is really full costs a run what it would have recorded, and each
     expect.stringMatching(/^warning: no further timelines of steps: ENOSPC/),
   ]);
   const [, lastStep] = /checkpoint at step (\d+)/.exec(stdout)!;
-  // Every line that is there is whole.
+  // Every recorded line is complete.
   expect([...lossCurve(directory).keys()].at(-1)).toBe(Number(lastStep));
   expect(JSON.parse(readFileSync(path.join(directory, 'run.json'), 'utf8')).state).toBe('finished');
   await run.expectNothingLeft();

@@ -6,7 +6,7 @@ import { tokenizerJson, trainBpe } from '../../src/data/tokenizer/bpe-trainer.js
 import { runCommand } from '../run-command.js';
 import { Locmoe, locmoe, MICRO, pasted, ROOT, trainToTheEnd } from './support.js';
 
-// All on a model of one domain whose tokenizer is that of another model, as a folder of HuggingFace has it.
+// All tests use a model of one domain with the tokenizer of another model, from a HuggingFace folder.
 
 const folder = mkdtempSync(path.join(tmpdir(), 'locmoe-generate-'));
 const dataDir = path.join(folder, 'data');
@@ -37,7 +37,7 @@ it('needs no domain of a model that has one, and prints the same with --prompt -
   const text = await generate('--max-tokens', '60', '--prompt', 'The state');
   expect(text.code, text.stderr).toBe(0);
   expect(text.stdout).toMatch(/^The state[\s\S]{20}/);
-  // The line break that `echo` adds is not of the prompt.
+  // The line break that `echo` appends is not part of the prompt.
   const piped = await pasted(
     `echo 'The state' | locmoe generate --checkpoint ${run} --max-tokens 60 --prompt -`,
   ).finished;

@@ -18,7 +18,7 @@ import {
 
 const LAYOUT = { nodes: 1, workersPerNode: 1, env: UNHURRIED };
 
-/** A shell takes its name apart unless it is quoted. */
+/** A folder whose name a shell splits unless it is quoted. */
 const folder = path.join(mkdtempSync(path.join(tmpdir(), 'locmoe-going-on-')), "it's one");
 /** This run has checkpoints at steps 2 and 4. */
 let run = '';
@@ -86,7 +86,7 @@ it('the line that a failed run prints goes on with its options, pasted as it is'
   await again.until(/step +\d+\/1000000/);
   const config = JSON.parse(readFileSync(path.join(run, 'config.json'), 'utf8'));
   expect(config).toMatchObject({ train: { steps: 1_000_000, learningRate: 0.0005 } });
-  // The run goes on, and its failure is history.
+  // The run has resumed, and its failure is archived.
   expect(existsSync(path.join(run, 'failure.json'))).toBe(false);
   expect(JSON.parse(readFileSync(path.join(run, `failure-${report.generation}.json`), 'utf8'))).toEqual(
     report,

@@ -5,10 +5,10 @@ import { expect, it } from 'vitest';
 import { newestRun, startTraining, temporaryFolder, trainToTheEnd } from './support.js';
 
 const DENSE = ['model.numDenseLayers=3', 'model.numSparseLayers=0', 'train.steps=2'];
-/** Its gate weights are one. */
+/** With hash routing the gate weights are 1. */
 const SPARSE = ['moe.router=hash', 'train.steps=3'];
 
-/** Losses at a step by domain, to the digits that two layouts agree in. */
+/** Losses of the domains at a step, rounded to the digits in which two layouts agree. */
 function lossesAt(run: string, step: number): Record<string, string>[] {
   const isWanted = (record: { type: string }): record is MetricsRecordOf<'validation'> =>
     record.type === 'validation' && 'step' in record && record.step === step;
@@ -27,7 +27,7 @@ it('--inherit grows a model from a dense one on several ranks, again after a fai
     folder: noNoise,
     nodes: 1,
     workersPerNode: 2,
-    // Half of the hidden units are the shared expert's, the others those of every routed one.
+    // The shared expert takes half of the hidden units; every routed expert takes the others.
     sets: [...SPARSE, 'moe.dFeedForward=32', 'moe.sharedExperts=1', 'cluster.maxRestarts=1'],
     more: ['--inherit', path.join(dense, 'checkpoints/step-000002')],
     env: { LOCMOE_FAIL: 'step.begun:2:kill:rank=1:generation=1' },

@@ -13,7 +13,7 @@ function losses({ domains }: MetricsRecordOf<'validation'>): Record<string, stri
   return Object.fromEntries(domains.map(({ domain, loss }) => [domain, loss.toFixed(4)]));
 }
 
-// Its router has thresholds, which are of its state.
+// This router has thresholds, which are part of its state.
 const router = ['moe.router=locmoe-plus', 'moe.capacityFactor=1', 'moe.localityLossWeight=0'];
 
 it('--init starts a new run, on any layout, with the weights of a checkpoint and nothing else of it', async () => {
@@ -29,7 +29,7 @@ it('--init starts a new run, on any layout, with the weights of a checkpoint and
   expect([atStart!.step, atEnd!.step]).toEqual([0, 2]);
   expect(losses(atStart!)).toEqual(losses(validations(origin).at(-1)!));
   expect([...lossCurve(tuned).keys()]).toEqual([1, 2]);
-  // The schedule is its own.
+  // The new run has its own schedule.
   const [first] = readRecords(path.join(tuned, 'metrics.ndjson')).filter((record) => record.type === 'step');
   expect(first).toMatchObject({ learningRate: 0.01 / 2 });
   expect(JSON.parse(readFileSync(path.join(tuned, 'run.json'), 'utf8'))).toMatchObject({
@@ -39,7 +39,7 @@ it('--init starts a new run, on any layout, with the weights of a checkpoint and
   });
   expect(filesIn(origin)).toEqual(before);
 
-  // What does not fit is refused before any text is prepared.
+  // Settings that do not fit are refused before any text is prepared.
   const data = path.join(folder, 'data');
   for (const [given, line] of [
     [

@@ -17,7 +17,7 @@ if (reason !== null) console.warn(`SKIPPED: the page is not tested in a browser:
 
 const eventually = <T>(value: () => T) => expect.poll(value);
 
-/** Experts that are full and experts that choose drop some of the choices; a token has several. */
+/** Some choices are dropped, by full experts and by experts that choose; a token has several choices. */
 const SETS = [
   'logLevel=debug',
   'train.validateEvery=10',
@@ -28,13 +28,13 @@ const SETS = [
   'moe.selection=both',
   'moe.capacityFactor=0.6',
 ];
-/** The run does four steps a second at most, and leaves the processors to the browser meanwhile. */
+/** The run does at most four steps a second, which leaves the processors to the browser. */
 const SLOW = { LOCMOE_FAIL: 'step.begun:*:sleep=250' };
-/** A step whose routes are looked at, and its size: the micro model has 8 sequences of 32 tokens. */
+/** The step whose routes are inspected. The micro model has 8 sequences of 32 tokens. */
 const RECORDED = 8;
 const SEQ_LEN = 32;
 
-// These programs run in the browser and are written as text, since the tests themselves know no document.
+// These programs run in the browser and are text, since the tests are compiled without the DOM's types.
 const COLORS_OF_CANVASES = `[...document.querySelectorAll('.chart canvas, .heat canvas')].map((canvas) => {
   const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
   return new Set(new Uint32Array(data.buffer)).size;
@@ -43,7 +43,7 @@ const FOCUSED = `document.activeElement.getAttribute('aria-label') ?? document.a
 const FOCUSED_RUN = 'document.activeElement.dataset.run ?? document.activeElement.className';
 const SEES_FLIGHT = `document.querySelector('.card.flight:not([hidden])')?.getBoundingClientRect().top < innerHeight`;
 
-/** A real run while it is looked at: it trains, fails, is resumed and finishes. */
+/** Follows a real run: it trains, fails, is resumed and finishes. */
 describe.skipIf(reason !== null)('the page of a run', () => {
   let folder: string;
   let run: Locmoe;
@@ -119,7 +119,7 @@ describe.skipIf(reason !== null)('the page of a run', () => {
       await press('Escape');
       await eventually(() => tip.isVisible()).toBe(false);
       const canvas = (await page.locator('.timeline-canvas').boundingBox())!;
-      // The names are left of the phases, which lie elsewhere in a step that waits for another rank.
+      // Phases begin right of the names; their places differ in a step that waits for another rank.
       let share = 0.2;
       await eventually(async () => {
         share = share > 0.9 ? 0.2 : share + 0.05;
@@ -172,7 +172,7 @@ describe.skipIf(reason !== null)('the page of a run', () => {
     expect(await banner()).toMatch(/resume\s*\S+cli\.js train --resume \S+.*cli\.js inspect --run \S+/);
     expect(await header()).not.toContain('left');
     await eventually(() => page.locator('.pins button.pin:not(.is-warning)').count()).toBe(1);
-    // The first cause is told twice, as a first sight and as the verdict; the other rank names whom it follows.
+    // The cause is logged twice, when first seen and as the verdict; the other rank names the rank that it follows.
     const rank = failedRank(folder);
     const said = logLines(newestRun(folder));
     const cause = said.filter(({ level, msg }) => level !== 'debug' && /killed by SIGKILL/.test(msg));
@@ -192,7 +192,7 @@ describe.skipIf(reason !== null)('the page of a run', () => {
     const rank = failedRank(folder);
     const flight = page.locator('.card.flight');
     await eventually(() => page.evaluate(SEES_FLIGHT)).toBe(true);
-    // It depends on the moment of the death whether the other rank waited for it and whether it was in a collective.
+    // Whether the other rank was waiting, and in a collective, depends on the moment of the death.
     const cause = await flight.locator('.cause').textContent();
     expect(cause).toMatch(
       new RegExp(
@@ -235,7 +235,7 @@ describe.skipIf(reason !== null)('the page of a run', () => {
       inspect = new Locmoe(['inspect', '--run', path.join(runs, trained)]);
       address = (await inspect.until(/page: (http:\S+)/))[1]!;
       await page.goto(address);
-      // The page has asked the coordinators that are gone.
+      // The page has queried coordinators that no longer exist, which the browser reports as problems.
       browser.problems.length = 0;
       await openAnew(page, new URL(address).origin);
       await page.waitForSelector('.chart .u-over');
@@ -342,7 +342,7 @@ describe.skipIf(reason !== null)('the page of a run', () => {
       const tokens = () => page.locator('.token');
       const state = () => Object.fromEntries(new URLSearchParams(page.url().split('#')[1]));
       const focused = () => page.evaluate<string>(FOCUSED);
-      /** What is recorded of a token of the first sequence. */
+      /** The recorded choices of a token of the first sequence. */
       const choicesOf = (position: number) =>
         rows.filter((row) => row.sequence === 0 && row.position === position);
 
@@ -361,7 +361,7 @@ describe.skipIf(reason !== null)('the page of a run', () => {
         const tokenizer = loadTokenizer(path.join(checkpoint, 'tokenizer.json'));
         const ids = Array.from({ length: SEQ_LEN }, (_, position) => choicesOf(position)[0]!.token);
         const shown = await page.locator('.characters').allTextContents();
-        // White space has characters that can be seen; one that goes on in the next token is an ellipsis.
+        // White space is shown as visible characters, and a character continued in the next token as an ellipsis.
         const plain = (text: string) => text.replaceAll(/[\s\d␣↵⇥…]/g, '');
         expect(plain(shown.join(''))).toBe(plain(tokenizer.decode(ids)));
         for (const position of [0, 9, 31]) {
@@ -412,7 +412,7 @@ describe.skipIf(reason !== null)('the page of a run', () => {
         await page.locator('[aria-label="layers of the text"]').focus();
         await press('Tab');
         expect(await focused()).toBe(await tokens().first().textContent());
-        // The way follows the arrows.
+        // The arrow keys move the selected token, and its details follow.
         for (const key of ['ArrowRight', 'Enter', 'ArrowRight']) await press(key);
         expect(state().token).toBe('2');
         for (const key of ['End', 'Home']) await press(key);
@@ -431,7 +431,7 @@ describe.skipIf(reason !== null)('the page of a run', () => {
         expect(await focused()).toBe(await tokens().first().textContent());
         await press('Escape');
         expect(await page.locator('.detail-card').isVisible()).toBe(false);
-        // The experts of the step are one stop of Tab.
+        // All experts of the step are a single tab stop.
         await page.locator('[aria-label="what the load of experts shows"]').focus();
         await press('Tab');
         expect(await focused()).toMatch(/^layer 1, expert 0: /);
@@ -468,7 +468,7 @@ describe.skipIf(reason !== null)('the page of a run', () => {
       });
 
       it('is what a link says, fits a phone, and has nothing serious for axe, light and dark', async () => {
-        // Each theme is looked at with one of them, as both have all colours.
+        // Each theme is checked with one of the links, as both links show all colours.
         for (const [hash, colorScheme] of [
           ['&sequence=3&token=17', 'light'],
           ['&sequence=3&expert=2.1', 'dark'],

@@ -8,11 +8,11 @@ import { CounterRandom } from '../../src/parameters/counter-random.js';
 import { NIGHTLY } from '../nightly.js';
 import { Locmoe, MICRO, newestRun, ROOT, startTraining, trainArguments, UNHURRIED } from './support.js';
 
-/** A search interrupts each command more often than once. */
+/** A search interrupts each command more than once. */
 const ROUNDS = Number(process.env.LOCMOE_INTERRUPT_ROUNDS ?? 1);
-/** The moments follow from it. Each night has another one. */
+/** The seed of the moments of interruption; each night has another one. */
 const SEED = Number(process.env.LOCMOE_INTERRUPT_SEED ?? 1);
-/** Only the commands that begin with these words are interrupted, for a search. */
+/** For a search: only commands that begin with these words are interrupted. */
 const ONLY = process.env.LOCMOE_INTERRUPT_ONLY ?? '';
 /**
  * Commands that other tests interrupt by day: interruption, separate-nodes, generate, api, eval, doctor, inspect and
@@ -22,25 +22,25 @@ const ELSEWHERE = /^(?:train|serve|generate|api|eval|doctor|inspect|bench)\b/;
 /** These prepare text, which no other test interrupts. */
 const PREPARES = ['train with data to prepare', 'doctor --config'];
 
-/** A program is loaded within this time, on a machine that is not too slow. */
+/** A program loads within this time, unless the machine is very slow. */
 const START_S = 1.5;
-/** A command that prints nothing for longer works by then. */
+/** A command that has printed nothing for this long is assumed to be working. */
 const SILENCE_MS = 10_000;
-/** A command that is interrupted takes a second or two, but on a loaded machine. */
+/** An interrupted command ends within a second or two, or later on a loaded machine. */
 const END_MS = 90_000;
-/** The name of each run, and so of its shared memory, has this in it. */
+/** Part of the name of each run, and so of its shared memory. */
 const NAME = `interrupted${process.pid}`;
 const CONFIG = MICRO.replace('name: micro', `name: ${NAME}`).replace('maxRestarts: 0', 'maxRestarts: 9');
 const ENDLESS = 'train.steps=1000000';
-/** These lines on standard error are no report of the end. */
+/** Progress lines on standard error, which do not report the end. */
 const PROGRESS = /^(?:(?:eval|data): |\[\w+\] )/;
 
 interface Interrupted {
-  /** Returns the command's words; `folder` is one of its own. */
+  /** Returns the command's words; `folder` belongs to this command alone. */
   readonly args: (folder: string) => readonly string[];
-  /** The moment is drawn from the start, or from the first output, to so many seconds later. */
+  /** The moment is drawn within this many seconds after the start or the first output. */
   readonly withinS: number;
-  /** The command may end with 0 once it has printed this: it is done then, or documented to end so. */
+  /** Once the command has printed this, it may end with 0: it is finished, or documented to end so. */
   readonly endsWell?: RegExp;
 }
 
@@ -55,7 +55,7 @@ const recipe = () => `--config ${shared}/micro.yaml`;
 const training = (folder: string, ...more: string[]) =>
   trainArguments({ folder, nodes: 1, workersPerNode: 2, sets: [ENDLESS], config: CONFIG, more });
 
-/** Commands that end by themselves are interrupted while they work, or have ended well before. */
+/** Commands that end by themselves are interrupted while they work, unless they have already ended successfully. */
 const COMMANDS: Readonly<Record<string, Interrupted>> = {
   train: { args: training, withinS: 5 },
   'train with data to prepare': {
@@ -147,7 +147,7 @@ const COMMANDS: Readonly<Record<string, Interrupted>> = {
   },
 };
 
-/** Makes a folder in which all that a command makes for itself can be seen. */
+/** Makes a folder in which all files that a command creates are visible. */
 function place() {
   const folder = mkdtempSync(path.join(shared, 'place-'));
   const own = path.join(folder, 'tmp');
@@ -167,7 +167,7 @@ function unfinished(folder: string): string[] {
   return readdirSync(folder, { recursive: true, encoding: 'utf8' }).filter(
     (name) =>
       /\.tmp-|\.writing-|\.doctor-|\.set-up-/.test(path.basename(name)) ||
-      // The compiler of PyTorch keeps what it has made.
+      // PyTorch's compiler keeps its cache.
       /^tmp\/(?!torchinductor)/.test(name),
   );
 }
@@ -197,7 +197,7 @@ async function expectCleanEnd(name: string, { after, ms }: Moment): Promise<void
     await sleep(20);
   }
   if ((await Promise.race([ended, sleep(ms, 'late')])) === 'ended') {
-    // It ended by itself, before its moment.
+    // The command ended by itself before its moment.
     expect((await run.finished).code, run.output).toBe(0);
     return;
   }
@@ -209,7 +209,7 @@ async function expectCleanEnd(name: string, { after, ms }: Moment): Promise<void
   const { code, stdout, stderr, seconds } = await run.finished;
   if (ROUNDS > 1) console.log(`${name}: ${ms} ms after ${after}: ${stderr.trim()} (${seconds.toFixed(1)} s)`);
   const why = `interrupted ${ms} ms after ${after}, code ${code} ${run.child.signalCode ?? ''}\n${run.output}`;
-  // Before the program listens to signals it has done nothing.
+  // Until the program handles signals, it has done nothing.
   const isEarly = run.child.signalCode === 'SIGINT' && run.output === '';
   const mayBeWell = endsWell?.test(stdout) || /^trace-.*events/m.test(stdout) || name === 'status';
   if (!isEarly) expect(mayBeWell ? [0, 130] : [130], why).toContain(code);
@@ -220,7 +220,7 @@ async function expectCleanEnd(name: string, { after, ms }: Moment): Promise<void
   await run.expectNothingLeft();
   await expect.poll(() => segments(run.child.pid), { timeout: 20_000, message: why }).toEqual([]);
   expect(unfinished(folder), why).toEqual([]);
-  // Before that line it does not lead a run: one that is resumed is as it was.
+  // Until that line the command leads no run, and a run to be resumed is unchanged.
   if (name.startsWith('train') && /^run \S+:/m.test(stdout))
     expect(recordOf(folder), why).toMatchObject({
       state: 'finished',

@@ -28,7 +28,7 @@ function launchArguments(folder: string, set = 'train.steps=100000'): string[] {
   ];
 }
 
-/** Starts what a launcher of two tasks would that has no variables of its own. */
+/** Starts two tasks as a launcher without environment variables would. */
 function startTasks(args: readonly string[]): [Locmoe, Locmoe] {
   return [startTask(0, args), startTask(1, args)];
 }
@@ -56,13 +56,13 @@ describe('tasks', () => {
     for (const task of killed) await task.expectNothingLeft();
 
     const second = startTask(1, args);
-    // It comes first, and finds what the others have left.
+    // It is started first, and finds the files that the earlier launches left.
     await until(() => existsSync(path.join(folder, 'runs/.launch-test-2/3/task-1')));
     const first = startTask(0, args);
     await first.until(/^step +\d+\/100000/m);
     second.child.kill('SIGTERM');
     expect((await first.finished).code).toBe(130);
-    // The code of its own node, which has ended well, or that of the run, whichever the task learns first.
+    // The code of its own node, which ended successfully, or that of the run, whichever the task learns first.
     expect([0, 130]).toContain((await second.finished).code);
     for (const task of [first, second]) await task.expectNothingLeft();
   });

@@ -6,20 +6,23 @@ import { NIGHTLY } from '../nightly.js';
 import { withBfloat16 } from '../with-onednn.js';
 import { lossCurve, trainToTheEnd } from './support.js';
 
-// The law at full length, by commands and with one router of the product. test/worker/layouts.test.ts holds every router to it,
-// with ranks alone, and also holds the forms of the exchange to the same bits.
+// Tests the law at full length, through the command line and with one built-in router. test/worker/layouts.test.ts
+// tests every router, with ranks alone, and also that all forms of the exchange give the same bits.
 
 /** The trial of the overlap begins in the 31st step and ends with the 50th. */
 const STEPS = 52;
 const SOME_STEPS = 12;
 const TOLERANCE = 1e-4;
 
-/** No token is dropped, and no loss looks at the layout: the locality loss is about nodes, expert choice about dropping. */
+/**
+ * No token is dropped, and no loss depends on the layout: the locality loss depends on nodes, expert choice on
+ * dropping.
+ */
 const SETS = [
   'moe.router=locmoe-plus',
   'moe.localityLossWeight=0',
   'moe.selection=tcr',
-  // A shorter run then has the first steps of a longer one.
+  // With a constant schedule a shorter run has the same steps as the beginning of a longer one.
   'train.schedule=constant',
 ];
 const OVERLAPPED = ['cluster.exchange=hierarchical', 'cluster.overlapDegree=2'];
@@ -66,7 +69,7 @@ beforeAll(async () => {
 
 it('1x1 and 2x2 give the same loss curve', () => {
   expect(whole.size).toBe(STEPS);
-  // A curve that does not move would agree with any other.
+  // A constant curve would agree with any other constant one.
   expect(whole.get(STEPS)!).toBeLessThan(whole.get(1)! - 0.5);
   expect(spread.size).toBe(STEPS);
   expect(difference(whole, spread)).toBeLessThan(TOLERANCE);
@@ -106,7 +109,7 @@ describe.runIf(NIGHTLY)('by night', () => {
       const overlapped = await curveOf(2, 2, [...OVERLAPPED, BFLOAT16]);
       expect([...(await curveOf(2, 2, [...IN_TURN, BFLOAT16]))]).toEqual([...overlapped]);
       expect(difference(await curveOf(1, 1, [...OVERLAPPED, BFLOAT16]), overlapped)).toBeLessThan(0.01);
-      // Operands are rounded, and what comes of it is not far from float32.
+      // Operands are rounded, but the result is close to float32.
       expect([...overlapped]).not.toEqual([...spread]);
       expect(difference(overlapped, spread)).toBeLessThan(0.01);
     });

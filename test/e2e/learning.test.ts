@@ -16,7 +16,7 @@ const SHORT = [
   'train.checkpointEvery=130',
 ];
 
-/** Learns in less than a fifth of the time that the recipe's model takes. */
+/** A model that trains in less than a fifth of the time of the recipe's model. */
 const SMALL = [
   'model.dModel=64',
   'model.numHeads=2',
@@ -25,9 +25,15 @@ const SMALL = [
   'model.numSparseLayers=1',
   'train.learningRate=0.006',
 ];
-/** Below the unigram entropy of all validation text; a model that only learns how often each token occurs is at 0. */
+/**
+ * Required nats below the unigram entropy of all validation text, the loss of a model that learns only token
+ * frequencies.
+ */
 const NATS_BELOW_MIXTURE = 0.7;
-/** Below the mean unigram entropy of each domain's own text; telling the domains apart is not enough for that. */
+/**
+ * Required nats below the mean unigram entropy of each domain's own text; telling the domains apart is not enough for
+ * that.
+ */
 const NATS_BELOW_DOMAINS = 0.3;
 
 describe('the tiny recipe, cut short', () => {
@@ -54,7 +60,7 @@ describe('the tiny recipe, cut short', () => {
       expect(validation.step).toBe(130);
       const tokens = validation.domains.reduce((sum, domain) => sum + domain.tokens, 0);
       const loss = meanLoss(validation);
-      // Of a model that is told the domain of each text, as ours is.
+      // The unigram entropy of a model that knows the domain of each text, as locmoe's does.
       const unigram =
         validation.domains.reduce(
           (sum, { tokens: own }, i) => sum + own * dataset.domains[i].validationEntropy,

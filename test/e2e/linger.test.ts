@@ -17,7 +17,7 @@ it('a failed run is served on, and gives way to the command that resumes it', as
   process.kill(run.pidsOf('worker')[0], 'SIGKILL');
   await run.until(/^the run is over; how it ended is served at http:\/\/\S+ for 2m00s/m);
   expect(await metricsOf(run)).toMatch(/^locmoe_run_state\{state="failed",run="\S+"\} 1$/m);
-  // Only the process that serves is left of the run.
+  // Of the run only the serving process is left.
   expect(run.descendants()).toEqual([run.child.pid]);
   expect(run.output).toMatch(/look: \S+cli\.js inspect --run \S+/);
 

@@ -7,7 +7,7 @@ import { readEvents } from '../metrics/tensorboard/event-decoder.js';
 import { Prometheus } from './prometheus.js';
 import { Locmoe, newestRun, temporaryFolder, trainArguments, UNHURRIED } from './support.js';
 
-/** Everything that makes a series: capacities, gates, drops, validations, checkpoints. */
+/** These settings produce every series: capacities, gates, drops, validations, checkpoints. */
 const SETS = [
   'train.steps=100000',
   'train.validateEvery=20',
@@ -16,7 +16,7 @@ const SETS = [
   'moe.capacityFactor=1.1',
   'cluster.collectiveTimeoutS=16',
 ];
-/** Of `rate` in the dashboards' queries, as the test puts it in. */
+/** The window of `rate` that the test inserts into the dashboards' queries. */
 const RATE_WINDOW_S = 10;
 /** Panels that are empty when all is well. */
 const EMPTY = [
@@ -37,7 +37,7 @@ function recordsOf(folder: string): Record<string, unknown>[] {
     .map((line) => JSON.parse(line));
 }
 
-/** Events of the run's files for TensorBoard, a file for each generation, in the order in which they were made. */
+/** Events of the run's TensorBoard files, one file for each generation, in order of creation. */
 function tensorboardFiles(folder: string) {
   const runFolder = path.join(folder, 'tensorboard', path.basename(newestRun(folder)));
   const files = readdirSync(runFolder).map((name) => readEvents(path.join(runFolder, name)));
@@ -49,7 +49,7 @@ describe('a training that Prometheus scrapes', () => {
     const binary = debianTool('prometheus', ['prometheus']);
     if (binary === null) return skipLoudly(skip, 'no prometheus, and no Debian package of it');
     const folder = temporaryFolder();
-    // This is the way of docs/metrics.md, which works in the next run too.
+    // This is the procedure of docs/metrics.md, which has to work for the next run too.
     const tokenFile = path.join(folder, 'token');
     writeFileSync(tokenFile, 'a-token-of-sixteen-characters\n');
     const more = ['--tensorboard', path.join(folder, 'tensorboard'), '--token-file', tokenFile];
@@ -74,7 +74,7 @@ describe('a training that Prometheus scrapes', () => {
     // Without the token nothing is scraped.
     expect(await prometheus.value('up{job="stranger"}')).toBe(0);
 
-    // What is scraped is what is recorded.
+    // The scraped values equal the recorded ones.
     const [{ labels, value: step }] = await prometheus.query('locmoe_step');
     expect(labels.run).toBe(path.basename(newestRun(folder)));
     const recorded = recordsOf(folder).find((each) => each.type === 'step' && each.step === step)!;
@@ -89,7 +89,7 @@ describe('a training that Prometheus scrapes', () => {
     const shares = await prometheus.query(
       `sum by (rank) (rate(locmoe_step_part_seconds_total[${RATE_WINDOW_S}s])) / on () group_left () rate(locmoe_step_duration_seconds_sum[${RATE_WINDOW_S}s])`,
     );
-    // The parts of a rank are nearly the whole of its step; what lies between them is small.
+    // The parts of a rank's step add up to nearly the whole of it.
     for (const { value } of shares) expect(value).toBeGreaterThan(0.5);
     expect(shares).toHaveLength(2);
 
@@ -123,7 +123,7 @@ describe('a training that Prometheus scrapes', () => {
     ]);
     const beats = records.filter(({ type }) => type === 'heartbeat') as { time: number; ranks: object[] }[];
     expect(beats.length).toBeGreaterThan(RATE_WINDOW_S / 4);
-    // The resumed run is too short for a beat that has all ranks in it.
+    // The resumed run is too short to have a heartbeat from all ranks.
     const lastWhole = beats.findLast(({ time }) => time < (generations[1].time as number))!;
     const types = Object.entries(lastWhole.ranks[1]!).map(([name, value]) => `${name}: ${typeof value}`);
     expect(types.sort().join(', ')).toBe(

@@ -6,8 +6,9 @@ import { afterAll, beforeAll, expect, it } from 'vitest';
 import { type Ran, runCommand } from '../run-command.js';
 import { DATA_DIR, type Finished, locmoe, lossCurve, newestRun, trainToTheEnd } from './support.js';
 
-// The family, and the sub-model of a domain, by commands on one rank. test/worker/layouts.test.ts holds the family to the
-// layout law, and packages/export/test/sub-model.test.ts every router to the logits of the whole model.
+// Tests the mixtral family, and the sub-model of a domain, through the command line on one rank.
+// test/worker/layouts.test.ts holds the family to the layout law, and packages/export/test/sub-model.test.ts compares
+// every router with the logits of the whole model.
 
 const STEPS = 12;
 const folder = mkdtempSync(path.join(tmpdir(), 'locmoe-mixtral-'));
@@ -56,7 +57,7 @@ function validationsOf(directory: string): (readonly DomainLoss[])[] {
     .map(({ domains }) => domains);
 }
 
-/** Of the validation text, which a process prepares where it is not yet. */
+/** Losses of the validation text, which is prepared first if necessary. */
 async function lossesOf(checkpoint: string): Promise<readonly DomainLoss[]> {
   return JSON.parse(done(await locmoe('eval', '--checkpoint', checkpoint, ...data, '--json'))).domains;
 }

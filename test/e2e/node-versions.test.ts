@@ -6,7 +6,7 @@ import { NIGHTLY } from '../nightly.js';
 import { CLI, Locmoe, lossCurve, newestRun, temporaryFolder, trainArguments } from './support.js';
 
 const OTHERS = NODE_VERSIONS.filter((version) => majorOf(version) !== majorOf(process.versions.node));
-// By day the oldest stands for those between it and the one that runs all tests.
+// By day the oldest version stands for all others but the one that runs the tests.
 const TRIED = NIGHTLY ? OTHERS : OTHERS.slice(0, 1);
 
 it.for(TRIED)('Node %s trains, resumes and generates, without a warning', async (version, context) => {

@@ -4,7 +4,10 @@ import { expect } from 'vitest';
 import { randomToken } from '../../src/rpc/security.js';
 import { Locmoe, trainArguments, UNHURRIED } from './support.js';
 
-/** The option of a token that all members are given: where a proxy stands between them, they cannot find it. */
+/**
+ * Makes a token, and returns the option for it that all members get: behind a proxy they cannot find the token
+ * themselves.
+ */
 export function withToken(folder: string): string[] {
   const file = path.join(folder, 'token');
   writeFileSync(file, randomToken());
@@ -34,7 +37,7 @@ export function node(port: number, ...flags: string[]): Locmoe {
   return new Locmoe(args, UNHURRIED);
 }
 
-/** Waits for the ends of all, which must be good ones and leave nothing. */
+/** Waits until all have ended; expects each to succeed and leave nothing. */
 export async function expectGoodEnds(...all: readonly Locmoe[]): Promise<void> {
   for (const each of all) {
     const { code, stdout, stderr } = await each.finished;

@@ -4,7 +4,7 @@ import type { FailureReport } from '@locmoe/run-format';
 import { expect, it } from 'vitest';
 import { lossCurve, newestRun, startTraining, temporaryFolder } from './support.js';
 
-/** Trains with one worker, or one on each of two nodes, to whatever end. */
+/** Trains with one worker on each node, until the run ends or fails. */
 async function train(sets: readonly string[], { nodes = 1, fail = '' } = {}) {
   const folder = temporaryFolder();
   const run = startTraining({ folder, nodes, workersPerNode: 1, sets, env: { LOCMOE_FAIL: fail } });
@@ -21,7 +21,8 @@ it('a step that is not finite on one rank is skipped; three in a row end the gen
   const curve = [...lossCurve(directory)];
   expect(curve.filter(([, loss]) => loss === null).map(([step]) => step)).toEqual([4, 8, 9, 10]);
   expect(curve).toHaveLength(10);
-  // One is due at step 4; that of step 6 may still be on its way when the generation ends.
+  // The checkpoint due at the skipped step 4 is saved at step 5; that of step 6 may be unfinished when the generation
+  // ends.
   expect(readdirSync(path.join(directory, 'checkpoints'))).toEqual(
     expect.arrayContaining(['step-000002', 'step-000005']),
   );

@@ -61,7 +61,7 @@ it('a command that npx started goes on in the background when the shell has ende
   const run = new Locmoe([`nohup npx locmoe ${NODE.join(' ')} & wait`], {}, ['sh', '-c']);
   await run.until(/waiting: /);
   run.child.kill('SIGKILL');
-  // Nothing tells that it went on but that it is still there.
+  // That it is still alive is the only sign that it goes on.
   await sleep(2_000);
   expect(run.descendants().length).toBeGreaterThanOrEqual(2);
 });

@@ -24,11 +24,11 @@ import {
   trainArguments,
 } from './support.js';
 
-/** Of `nobody`. */
+/** The ids of `nobody`. */
 const NOBODY = { uid: 65_534, gid: 65_534 };
 const STRANGER = fileURLToPath(new URL('./stranger.program.mjs', import.meta.url));
 const GUESSES = ['a-token-of-sixteen-characters', 'x'.repeat(43)];
-/** It runs until it is stopped, with snapshots in shared memory, and survives what happens to it here. */
+/** The run trains until it is stopped, keeps snapshots in shared memory, and survives the kills of this test. */
 const SETS = [
   'train.steps=100000',
   'train.checkpointEvery=20',
@@ -36,10 +36,10 @@ const SETS = [
   'cluster.maxRestarts=5',
   'cluster.collectiveTimeoutS=5',
 ];
-/** Slow steps; and after the first restart a worker hangs once, to be asked for its stack. */
+/** Steps are slow; after the first restart a worker hangs once, so that it is asked for its stack. */
 const HANGS_ONCE = 'step.begun:*:sleep=100,step.begun:10:sleep=60000:rank=1:generation=2';
 
-/** Null for a way in that is shut, else what was found behind it. */
+/** Null if the way in was closed, otherwise what was found. */
 type Found = string | null;
 
 /** A program that runs as the other user. */
@@ -112,7 +112,7 @@ it('no other user of the machine joins, stops, reads or enters a run, in twelve 
   if (reason !== null) skipLoudly(skip, reason);
   const folder = temporaryFolder();
   chmodSync(folder, 0o755);
-  // Runs of several users may lie side by side.
+  // The folder may hold the runs of several users.
   mkdirSync(path.join(folder, 'runs'));
   const home = path.join(folder, 'home');
   mkdirSync(home, { mode: 0o777 });
@@ -163,7 +163,7 @@ it('no other user of the machine joins, stops, reads or enters a run, in twelve 
     type('node', ...guessed, '--forever', '--join-timeout', '20'),
     type('node', ...at, '--join-timeout', '20'),
   ];
-  // A place is free for a while.
+  // The place of the killed agent is free for a while.
   process.kill(run.pidsOf('agent')[0]!, 'SIGKILL');
   await run.until(/^recovered: /m, 120_000);
   await run.until(/generation 2 failed: /, 240_000);
@@ -171,7 +171,8 @@ it('no other user of the machine joins, stops, reads or enters a run, in twelve 
 
   stranger.child.stdin!.end();
   const { join } = JSON.parse((await stranger.lines(2))[1]!) as Record<string, Found>;
-  // Each of the commands that read the folder of a run would fail alike, as the stranger has tried that folder.
+  // All commands that read a run's folder would fail alike, as the stranger has already tried the folder; by day two
+  // are enough.
   const command = {
     stop: (await type('stop', ...of)) ?? (await type('stop', ...at)),
     status: await type('status', ...guessed),
@@ -199,7 +200,7 @@ it('no other user of the machine joins, stops, reads or enters a run, in twelve 
   expect(found.flatMap(([, behind]) => behind)).not.toContain(undefined);
   expect(wide).toEqual([]);
 
-  // Its owner needs no token to be told.
+  // The owner needs no token on the command line.
   const status = await locmoe('status', ...of);
   expect([status.code, status.stdout]).toEqual([0, expect.stringMatching(/: running, generation 3$/m)]);
   expect((await locmoe('stop', ...of)).code).toBe(0);
@@ -220,7 +221,7 @@ it('no other user of the machine joins, stops, reads or enters a run, in twelve 
   if (NIGHTLY) await expectUndisturbed(lossCurve(runDir));
 }, 900_000);
 
-/** The losses are those of a run that nobody tried to harm. By day it is enough that no way in was found. */
+/** Expects the losses of an undisturbed run. By day it is enough that no way in was found. */
 async function expectUndisturbed(curve: ReadonlyMap<number, number>): Promise<void> {
   const alone = temporaryFolder();
   const twin = startTraining({ folder: alone, nodes: 2, workersPerNode: 1, sets: SETS });

@@ -12,7 +12,7 @@ const TAKE_MEMORY = `
   }
 `;
 
-/** Makes a memory cgroup of version 1 or 2 with a limit, which is removed after the test; null where that cannot be. */
+/** Makes a memory cgroup (version 1 or 2) with a limit, removed after the test; null if that is impossible. */
 function memoryCgroup(): string | null {
   const own = readFileSync('/proc/self/cgroup', 'utf8');
   const v1 = /^\d+:memory:(.*)$/m.exec(own)?.[1];

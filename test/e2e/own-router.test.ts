@@ -18,7 +18,7 @@ import {
   trainArguments,
 } from './support.js';
 
-/** A folder with the router of examples/, and beside it another program in the name of the package that it imports from. */
+/** A folder with the router of examples/, and beside it a decoy package with the name that the router imports. */
 function folderWithRouter(): { readonly folder: string; readonly router: string } {
   const folder = temporaryFolder();
   const other = path.join(folder, 'node_modules/locmoe');
@@ -37,7 +37,7 @@ const NAME = String.raw`\S+my-router\.mjs#sha256=[0-9a-f]{64}`;
 const OTHER_BYTES = /router \S+my-router\.mjs has SHA-256 [0-9a-f]{64} here, and [0-9a-f]{64} in the run$/m;
 const ONE_RANK = { nodes: 1, workersPerNode: 1 };
 
-/** Runs a command, which must end well. */
+/** Runs a command and expects it to succeed. */
 async function succeeding(...args: string[]): Promise<Finished> {
   const finished = await locmoe(...args);
   expect(finished.code, finished.stdout + finished.stderr).toBe(0);
@@ -103,7 +103,7 @@ it('a router is a package too, which its configuration finds and a plan prices',
   const config = path.join(folder, 'packaged.yaml');
   const fields = 'router: router-of-mine, routerOptions: { span: 16 }';
   writeFileSync(config, MICRO.replace('router: switch', fields));
-  // These bytes may run, wherever they are.
+  // Naming the router once allows these bytes to run anywhere.
   await succeeding('config', 'show', '--config', 'tiny', '--set', `moe.router=${router}`);
   const { stdout } = await succeeding('plan', '--config', config);
   expect(stdout).toMatch(/router \S+node_modules\/router-of-mine\/index\.mjs#sha256=[0-9a-f]{64},/);
@@ -188,7 +188,7 @@ it.each([
   ['export default 1;', /has no default export that defineRouter returned$/],
   ['throw new Error("not today");', /cannot be loaded: not today$/],
   [
-    // The bytes that were hashed are loaded from where nobody can exchange them.
+    // The hashed bytes are loaded from a place where nobody can replace them.
     "import { statSync } from 'node:fs'; const { pathname } = new URL('.', import.meta.url); throw new Error(pathname + ' ' + (statSync(pathname).mode & 0o777).toString(8));",
     /cannot be loaded: \S*\/locmoe-router-[^/]+\/ 700$/,
   ],

@@ -19,7 +19,7 @@ import { Locmoe, newestRun, ROOT, temporaryFolder } from './support.js';
 /** Number of the user and group `nobody`. */
 const NOBODY = 65_534;
 
-/** `npm pack` and `npm install` of what it made, in an empty folder; returns that folder. */
+/** Runs `npm pack` and installs the package in an empty folder; returns that folder. */
 function installed(parent: string): string {
   const npm = (cwd: string, ...args: string[]) =>
     execFileSync('npm', [...args, '--silent', '--prefer-offline'], { cwd, encoding: 'utf8' });
@@ -94,7 +94,7 @@ describe('the packed package', () => {
     expect(doctor.stdout).toMatch(/^note {2}tensorflow +not here yet: the first training fetches it/m);
     expect(doctor.stdout).not.toContain('BAD');
 
-    // Shell patterns in a folder that this repository knows nothing of.
+    // Shell patterns are used in a folder outside this repository.
     cpSync(path.join(ROOT, 'docs'), path.join(folder, 'notes'), { recursive: true });
     const short = ['--set', 'train.steps=3', '--nodes', '1', '--workers-per-node', '1', '--no-samples'];
     const args = ['train', '--text', 'notes/*.md', ...short];
@@ -105,7 +105,7 @@ describe('the packed package', () => {
     expect(wrong.code).toBe(2);
     expect(wrong.stderr).toMatch(/^locmoe: .*did you mean switch\?\n$/);
 
-    // TensorFlow is fetched for what can be done alone.
+    // What can be refused without TensorFlow is refused before TensorFlow is installed.
     const early = [['generate', '--prompt', 'a'], ['eval'], ['api']].map((words) =>
       start([...words, '--checkpoint', 'nowhere']),
     );
@@ -155,7 +155,7 @@ describe('the packed package', () => {
     const refused = await start(['inspect']).finished;
     expect(refused.code).toBe(2);
     expect(refused.stderr).toBe(`locmoe: ${why}\n`);
-    // Tens of thousands of files: on a busy machine more than a hook has time for.
+    // Removing tens of thousands of files on a busy machine takes longer than the default limit of a hook.
     rmSync(folder, { recursive: true });
   }, 600_000);
 
@@ -178,7 +178,7 @@ describe('the packed package', () => {
     const train = `locmoe train --text training.md --set train.steps=3 --nodes 1 --workers-per-node 1 --no-samples`;
     for (const line of [...typed, train]) {
       const words = [`${exportPath!.replace('/opt/locmoe', folder)}; ${line}`];
-      // What npx has told this process of root's npm is not for another user.
+      // The variables that npx set for root's npm must not reach another user.
       const npm = ['cache', 'userconfig'].map((name) => `npm_config_${name}=${home}/.npm-${name}`);
       const shell = [...asNobody, 'env', '-C', home, `HOME=${home}`, 'npm_command=', ...npm, 'sh', '-c'];
       const { code, stdout, stderr } = await new Locmoe(words, {}, shell).finished;

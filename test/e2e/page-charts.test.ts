@@ -40,7 +40,7 @@ const STARTING: SyntheticRun = { ...SMALL_RUN, runId: 'starting' };
 const FAILED: SyntheticRun = { ...SMALL_RUN, runId: 'failed', spikeStep: 150 };
 const TRACES_OF_LIVE = { numNodes: 2, workersPerNode: 2, steps: [298, 299, 300], slowRank: 1 };
 
-// These programs run in the browser and are written as text, since the tests themselves know no document.
+// These programs run in the browser and are text, since the tests are compiled without the DOM's types.
 const TOPS_OF_CARDS = `[...document.querySelectorAll('.card')].map((card) => card.getBoundingClientRect().top)`;
 const WIDER_THAN_SCREEN = `[...document.querySelectorAll('main *')]
   .filter((each) => each.getBoundingClientRect().right > innerWidth + 1 && !each.closest('.heat-moment, .links .scrolls, .menu-body'))
@@ -48,7 +48,7 @@ const WIDER_THAN_SCREEN = `[...document.querySelectorAll('main *')]
 const HEADER_FITS = `document.querySelector('.page-header').scrollWidth <= innerWidth &&
   document.documentElement.scrollWidth <= innerWidth`;
 const BRIGHTNESS = `Number(/\\d+/.exec(getComputedStyle(document.body).backgroundColor)[0])`;
-/** The cards that are narrower than their chart, before the chart hears of its new size. */
+/** The cards that are narrower than their chart, until the chart is resized. */
 const CARDS_TOO_NARROW = `(() => {
   const cards = [...document.querySelectorAll('.card.chart')];
   for (const card of cards) card.style.width = '360px';
@@ -67,7 +67,7 @@ const PUSHED_BY_NOTICES = `(() => {
   for (const [index, each] of notices.entries()) each.hidden = before[index];
   return shown - none;
 })()`;
-/** Gathers the upright names of axes that are longer than their canvas has room for. */
+/** Collects vertical axis labels that are longer than their canvas. */
 const CUT_NAMES = `
   window.cutNames = new Set();
   const { fillText } = CanvasRenderingContext2D.prototype;
@@ -110,7 +110,7 @@ function changeRecord(folder: string, change: object): void {
   writeFileSync(file, JSON.stringify({ ...JSON.parse(readFileSync(file, 'utf8')), ...change }));
 }
 
-/** A live run that counts as led by this process, so that the page takes its server for the coordinator. */
+/** A live run that names this process as its leader, so that the page takes this server for the coordinator. */
 function writeLive(runsDir: string): void {
   const folder = writeSyntheticRun(runsDir, LIVE, { steps: 300, ofSteps: 100_000 });
   writeJournal(folder, LIVE, 3).close();
@@ -194,7 +194,7 @@ describe.skipIf(reason !== null)('the page of runs', () => {
   });
 
   it.each(VIEWS)('has nothing serious for axe in %s', async (view) => {
-    // The rows of a large run are grouped. Axe looks at each of its thousands of elements, which is left to the night.
+    // The rows of a large run are grouped. Axe checks each of its thousands of elements, so it runs by night only.
     for (const { runId } of NIGHTLY ? [SMALL, LARGE_RUN] : [SMALL]) {
       await showView(page, origin, runId, view);
       for (const colorScheme of THEMES) {
@@ -245,7 +245,7 @@ describe.skipIf(reason !== null)('the page of runs', () => {
       await eventually(() => entry('Loss', 'training').textContent()).toBe('trainingnot finite');
       expect(await entry('Gradient norm', 'norm').textContent()).toBe('normnot finite');
       expect(await entry('Learning rate', 'learning rate').textContent()).toBe('learning rate0.00300');
-      // Where steps were skipped is a red mark.
+      // Skipped steps are marked in red.
       expect(await page.evaluate<number>(redPixelsOf('Gradient norm'))).toBeGreaterThan(10);
       expect(await page.evaluate<number>(redPixelsOf('Tokens per second'))).toBe(0);
       for (const [title, words] of [
@@ -265,7 +265,7 @@ describe.skipIf(reason !== null)('the page of runs', () => {
       await openCharts('run=small');
       const note = () => card('Step time by part').locator('.beyond').textContent();
       await eventually(note).toBe('1 outlier, to 4.0 s');
-      // The chart has the mean of several steps there: the first of them is the one that took long.
+      // The chart shows the mean of several steps there, of which the first took long.
       await card('Step time by part').locator('.beyond').click();
       await eventually(() => page.url()).toMatch(/view=timeline.*step=1(?!\d)/);
       await page.goBack();
@@ -306,7 +306,7 @@ describe.skipIf(reason !== null)('the page of runs', () => {
       await openCharts('run=small&with=failed');
       const both = page.locator('.chart .legend').filter({ hasText: 'small' }).filter({ hasText: 'failed' });
       await eventually(() => both.count()).toBe(10);
-      // The legend names the last step of all.
+      // The legend is of the last step of any run.
       expect(await card('Loss').locator('.legend').textContent()).toMatch(
         /^last, step 1000small.*failed\d\.\d+, step 200$/,
       );
@@ -330,7 +330,7 @@ describe.skipIf(reason !== null)('the page of runs', () => {
       await eventually(drawn).toBe('false');
       await entry('Loss', 'training').click({ modifiers: ['Shift'] });
       await eventually(() => card('Loss').locator('.legend button[aria-pressed=true]').count()).toBe(1);
-      // A series that is hidden in a stack is no part of its sums.
+      // A hidden series is not part of the sums of a stack.
       await entry('Step time by part', 'backward').click();
       await eventually(() => entry('Step time by part', 'backward').textContent()).toBe('backwardhidden');
     });
@@ -363,7 +363,7 @@ describe.skipIf(reason !== null)('the page of runs', () => {
 
     it('show the bytes by link of any moment, by rank and by node, with the keyboard and on a phone', async () => {
       await openCharts('run=failed', 390);
-      // Why the run failed takes the full width.
+      // The reason for the failure takes the full width.
       expect((await page.locator('.banner-text').boundingBox())?.width).toBeGreaterThan(300);
       const links = card('Bytes by link');
       const cells = () => links.locator('tbody td').allTextContents();
@@ -411,7 +411,7 @@ describe.skipIf(reason !== null)('the page of runs', () => {
       await page.getByRole('button', { name: 'next step' }).click();
       await eventually(timelineStep).toBe('300');
       await eventually(about).toContain('nothing is recorded of 2 of 4 ranks');
-      // The others record it, while it is looked at.
+      // The other ranks record the step while the timeline is open.
       writeTraces(path.join(runsDir, LIVE.runId), TRACES_OF_LIVE);
       await eventually(about).not.toContain('nothing is recorded');
       expect(await timelineStep()).toBe('300');
@@ -426,7 +426,7 @@ describe.skipIf(reason !== null)('the page of runs', () => {
       await page.click('[data-run=large]');
       await eventually(timelineStep).toBe('100');
       expect(page.url()).not.toMatch(/step=|generation=/);
-      // 64 ranks begin with one row each.
+      // 64 ranks are collapsed to one row each at first.
       expect(await rows.textContent()).toBe('Expand ranks');
     });
   });

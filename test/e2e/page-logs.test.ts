@@ -17,7 +17,7 @@ if (reason !== null) console.warn(`SKIPPED: the log explorer is not tested in a 
 const eventually = <T>(value: () => T) => expect.poll(value);
 
 const RUN = 'quiet';
-/** Lines are logged before and after a pause, and one in it. */
+/** Lines are logged before and after the pause, and a single one during it. */
 const PAUSE_S = [30, 130];
 const LONE_S = 80;
 const LAST_S = 160;
@@ -27,7 +27,9 @@ const HTML_LINE = '<img src=x onerror="document.title=1"><b>bold</b> & <script>a
 const CONTROLS_WITHOUT_NAME = `[...document.querySelectorAll('button, select, input, summary')].filter(
   (control) => !(control.closest('label') ?? control).textContent.trim() && !control.getAttribute('aria-label') && !control.title && !control.hidden,
 ).map((control) => control.outerHTML)`;
-/** The shares of the plot's width, in ten parts, that have an inked pixel of the first series. It runs in the browser. */
+/**
+ * For each tenth of the plot's width, the share of columns with a pixel of the first series. It runs in the browser.
+ */
 const INK_BY_TENTH = `(() => {
   const canvas = document.querySelector('.metric-result canvas');
   const color = getComputedStyle(document.documentElement).getPropertyValue('--series-0').trim();
@@ -135,7 +137,7 @@ describe.skipIf(reason !== null)('the log of a run', () => {
     await page.click('.level[data-level="warn"]');
     await eventually(() => line().inputValue()).toContain('level="warn"');
     await eventually(() => rows().count()).toBe(1);
-    // The level is all that the query asks for, and the other levels are counted all the same.
+    // The query selects one level, but the other levels are still counted.
     await open('{level="warn"}');
     await eventually(() => page.locator('.level').allTextContents()).toEqual(['fatal1', 'warn1', 'info244']);
     expect(await page.locator('.query-error').isVisible()).toBe(false);
@@ -153,11 +155,11 @@ describe.skipIf(reason !== null)('the log of a run', () => {
     expect(plain).toEqual(Array(4).fill('loss=3.25 stepMs=12.5'));
     expect(await extras(of('|= "step 20 is" | json'))).toEqual(plain);
     await rows().first().click();
-    // A field is no label: a selector could not have it.
+    // A field is not a label, so a selector could not match it.
     await page.click('.details [aria-label="only lines where loss is 3.25"]');
     await eventually(() => line().inputValue()).toBe(of('|= "step 20 is" | json | loss="3.25"'));
     await eventually(() => rows().count()).toBe(4);
-    // Lines that are no JSON have the fields that the query extracts.
+    // Lines that are not JSON have only the fields that the query extracts.
     await open(of('|= "step 20 is" | line_format "took 7ms at {{.rank}}" | pattern "took <took> at <_>"'));
     await eventually(() => rows().count()).toBe(4);
     await rows().first().click();
@@ -228,7 +230,7 @@ describe.skipIf(reason !== null)('the log of a run', () => {
     expect(await page.evaluate('document.activeElement.className')).toBe('query');
     await page.keyboard.press('Enter');
     await page.keyboard.press('Escape');
-    // The answer replaces the rows of the query before together with their focus.
+    // The answer replaces the previous rows, and with them the focus.
     await page.waitForSelector('.lines[aria-busy="false"]');
     await eventually(() => rows().count()).toBe(4);
     for (const key of ['j', 'j', 'Enter']) await page.keyboard.press(key);
@@ -261,7 +263,7 @@ describe.skipIf(reason !== null)('the log of a run', () => {
     await screenshot(page, 'logs-metric-gap');
     expect(tenths[1]).toBeGreaterThan(0.5);
     expect(tenths[8]).toBeGreaterThan(0.5);
-    // The pause, but for the one line in it, which is a point.
+    // The pause is empty except for its single line, which is drawn as a point.
     expect([2, 3, 6].map((tenth) => tenths[tenth])).toEqual([0, 0, 0]);
     const lone = tenths[4] + tenths[5];
     expect(lone).toBeGreaterThan(0.02);
@@ -281,7 +283,7 @@ describe.skipIf(reason !== null)('the log of a run', () => {
     page.on('request', (request) => {
       if (/\/(?:labels|label\/|detected_)/.test(request.url())) asked.push(request.url());
     });
-    // Few rows: axe looks at each.
+    // There are few rows, as axe checks each of them.
     await open('', `&from=${STARTED_AT + 1_000 * (LAST_S - 2)}`);
     await line().focus();
     await page.keyboard.press('End');
@@ -302,7 +304,7 @@ describe.skipIf(reason !== null)('the log of a run', () => {
     expect(await active()).toBe('info');
     await page.keyboard.press('Enter');
     await eventually(() => line().inputValue()).toBe(`{run="${RUN}", level="info"}`);
-    // Behind the selector: operators, stages, and fields with the stage that extracts them.
+    // After the selector, suggestions are operators, stages, and fields with the stage that extracts them.
     await page.keyboard.press('End');
     await page.keyboard.type(' ');
     await eventually(options).toContain('|= ""');
@@ -314,13 +316,13 @@ describe.skipIf(reason !== null)('the log of a run', () => {
     await eventually(options).toContain('>=');
     await page.keyboard.type('> 3 ');
     await eventually(options).toContain('| json');
-    // Escape closes the list, and only then leaves the line.
+    // The first Escape closes the list, the second one leaves the input.
     await page.keyboard.press('Escape');
     await eventually(() => list().isVisible()).toBe(false);
     expect(await page.evaluate('document.activeElement.className')).toBe('query');
     await page.keyboard.press('Enter');
     await eventually(() => page.url()).toContain('loss');
-    // Answers are kept, and typing is not asked about letter by letter.
+    // Answers are cached, and typing does not send a request for every letter.
     expect(asked.length).toBeLessThanOrEqual(4);
     expect(asked.every((url) => /limit=|labels|label\/level/.test(url))).toBe(true);
   });
@@ -414,7 +416,7 @@ describe.skipIf(reason !== null)('the log of a run', () => {
       'Include Exclude',
     ]);
     expect(await patterns.nth(2).locator('td').first().textContent()).toBe('warn');
-    // There are as many bars as steps with lines: the pause shows.
+    // The bars are one for each step with lines, so the pause leaves a gap.
     const bars = await patterns.nth(2).locator('.sparkline path').getAttribute('d');
     expect(bars!.match(/M/g)).toHaveLength(1);
     await page.emulateMedia({ colorScheme: 'dark' });

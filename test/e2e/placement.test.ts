@@ -10,7 +10,7 @@ import { lossCurve, newestRun, startTraining, temporaryFolder, trainToTheEnd, UN
 const STEPS = 8;
 // By day worker/layouts.test.ts stands for two workers on each of two nodes.
 const LAYOUT = { nodes: 2, workersPerNode: NIGHTLY ? 2 : 1 };
-/** The norm of the gradient is summed rank by rank: one that is clipped moves the last bits with the experts. */
+/** The gradient norm is summed rank by rank, so clipping would let the placement of experts change the last bits. */
 const SETS = [
   `train.steps=${STEPS}`,
   'train.checkpointEvery=2',

@@ -68,7 +68,7 @@ export class Prometheus {
     throw new Error(`Prometheus did not start:\n${said}`);
   }
 
-  /** Evaluates PromQL now; throws with Prometheus' words if it cannot. */
+  /** Evaluates PromQL now; throws Prometheus' error message if it fails. */
   async query(expression: string): Promise<Sample[]> {
     const response = await fetch(`${this.url}/api/v1/query`, {
       method: 'POST',
@@ -93,7 +93,7 @@ export class Prometheus {
     return samples[0].value;
   }
 
-  /** Asks until the expression has a series; for as long as it takes, but not for ever. */
+  /** Polls until the expression has a series, for at most `timeoutMs`. */
   async until(expression: string, timeoutMs = 60_000): Promise<Sample[]> {
     const deadline = performance.now() + timeoutMs;
     while (performance.now() < deadline) {

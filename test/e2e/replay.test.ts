@@ -74,7 +74,7 @@ async function expectSameInOneRank(run: string, alone: string): Promise<void> {
   for (const [step, loss] of lossCurve(alone)) expect(Math.abs(loss - curve.get(step)!)).toBeLessThan(1e-4);
 }
 
-/** Settings by which choices are dropped. */
+/** Settings with which some choices are dropped. */
 function settingsOf(router: string): string[] {
   const sets = [...SETS, `moe.router=${router}`, 'moe.capacityFactor=0.9'];
   return router === 'moge' ? [...sets, 'moe.expertGroups=1', 'moe.deviceGroups=2'] : sets;
@@ -137,7 +137,8 @@ it('replays a run of a foreign router, whose choices have weights, to the bit', 
   expect(lossesOf(again)).toEqual(lossesOf(run));
 });
 
-// Random choices do not depend on what other ranks have (replaced-choices.test.ts), so that by day eval stands for them.
+// Random choices do not depend on those of other ranks (replaced-choices.test.ts), so by day the eval test stands for
+// them.
 it.each(NIGHTLY ? ['random', 'balanced'] : ['balanced'])(
   'train --routes %s makes the same choices in every layout',
   async (routes) => {
@@ -157,7 +158,7 @@ it.each(NIGHTLY ? ['random', 'balanced'] : ['balanced'])(
 describe('a recorded run of hash', () => {
   const folder = newFolder();
   const copy = path.join(folder, 'copy');
-  /** The run, and one of another router that takes the choices of its copy. */
+  /** The recorded run, and a run of another router that replays it. */
   let hash: string;
   let control: string;
   beforeAll(async () => {

@@ -31,7 +31,7 @@ it('an interrupted run saves a last checkpoint, ends with 130, and resumes to th
   // A step folder outside any run starts a run of its own.
   const outside = path.join(folder, 'step-000006');
   cpSync(path.join(interrupted, 'checkpoints/step-000006'), outside, { recursive: true });
-  // A power cut leaves such a line.
+  // A power failure can leave such a partial line.
   appendFileSync(path.join(interrupted, 'metrics.ndjson'), '{"type":"st');
   const resumed = await trainToTheEnd({ folder, ...layout, sets, resume: interrupted });
   // The run goes on in its own folder, so its curve is whole.
@@ -41,7 +41,7 @@ it('an interrupted run saves a last checkpoint, ends with 130, and resumes to th
   expect(metrics).toMatch(/^\{"type":"generation",.*"generation":2,"resumedFrom":\d+\}$/m);
   expect(existsSync(path.join(resumed, 'checkpoints/generation-2'))).toBe(true);
 
-  // On another layout it goes on to float tolerance.
+  // On another layout the curves agree within float tolerance.
   const one = { nodes: 1, workersPerNode: 1 };
   const other = lossCurve(await trainToTheEnd({ folder: temporaryFolder(), ...one, sets, resume: outside }));
   expect(other.size).toBe(STEPS - HALF);

@@ -26,7 +26,7 @@ it('says what was sent by link, and that the recorded routes say the same to the
     expect(bytes).toEqual(fromRoutes);
     expect(difference).toBe(0);
     expect(bytes.flat().some((each: number) => each > 0)).toBe(true);
-    // A token reaches another node at the rank with its own place.
+    // A token enters another node at the rank with the sender's local index.
     expect([bytes[0][3], bytes[1][2], bytes[2][1], bytes[3][0]]).toEqual([0, 0, 0, 0]);
   }
   const steps = readRecords(new RunFolder(run).metrics).filter((record) => record.type === 'step');

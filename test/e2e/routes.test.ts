@@ -23,7 +23,7 @@ async function rowsOf(run: string): Promise<RouteRow[]> {
   return rows;
 }
 
-/** What was chosen, whoever chose it: ranks and links depend on the layout. */
+/** The choices without ranks and links, which depend on the layout. */
 function choicesOf(rows: readonly RouteRow[]): string[] {
   return rows
     .map(({ step, layer, sequence, position, choice, token, document, domain, expert, outcome }) =>
@@ -58,7 +58,7 @@ describe('train.recordRoutes', () => {
     for (const { score, gate, bias, preference, entropy, logSum } of rows) {
       expect(score).toBeCloseTo(gate! + (bias ?? 0) + (preference ?? 0), 5);
       expect(entropy).toBeGreaterThan(0);
-      // Two experts are open to a domain.
+      // A domain may use two experts.
       expect(entropy).toBeLessThanOrEqual(Math.log(2) + 1e-6);
       expect(logSum).toBeGreaterThan(gate!);
     }
@@ -75,7 +75,7 @@ describe('train.recordRoutes', () => {
   });
 });
 
-/** What a command prints as JSON. */
+/** The parsed JSON output of a command. */
 async function jsonOf(name: string, ...args: string[]) {
   const { code, stdout, stderr } = await runCommand(name, ...args, '--json');
   expect(code, stderr).toBe(0);

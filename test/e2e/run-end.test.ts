@@ -7,7 +7,7 @@ import { type Finished, lossCurve, newestRun, startTraining, temporaryFolder, UN
 
 const LAYOUT = { nodes: 1, workersPerNode: 1 };
 
-/** Trains the micro model; returns how it ended and the run's folder. */
+/** Trains the micro model; returns its output and the run's folder. */
 async function train(folder: string, sets: readonly string[], resume?: string, env = {}) {
   const run = startTraining({ folder, ...LAYOUT, sets, env, ...(resume !== undefined && { resume }) });
   const finished = await run.finished;
@@ -71,7 +71,7 @@ it('a run ends after train.maxHours of training, counted over resumes, with a va
   const steps = Number(/\d+/.exec(first));
   expect(lossCurve(run).size).toBe(steps);
   expect(validatedSteps(run)).toEqual([steps]);
-  // The schedule came down with the time, though hardly any of the steps are done.
+  // The schedule has decayed with time, though only few of the steps are done.
   expect(lastRate(run)).toBe(0.001);
   const before = metricsOf(run, first).trainingSeconds;
   expect(before).toBeGreaterThan(1);
@@ -85,7 +85,7 @@ it('a run ends after train.maxHours of training, counted over resumes, with a va
     record.type === 'step' && record.step > steps ? [record.time] : [],
   );
   expect(times.length).toBe(Number(/\d+/.exec(last)) - steps);
-  // What the second generation took comes on top.
+  // The time of the second generation is added.
   expect(after - before).toBeGreaterThan((times.at(-1)! - times[0]) / 1000 - 0.5);
 });
 

@@ -56,7 +56,7 @@ it('nodes that are started by hand train on with another in the place of a lost 
   expect([manifest.config.cluster.nodes, manifest.world.nodes]).toEqual([2, 1]);
 });
 
-/** Members without the token or the certificates in `dir` are told what they lack. */
+/** Expects members without the token or the certificates in `dir` to be told which is missing. */
 async function expectRefusals(folder: string, dir: string, port: number): Promise<void> {
   const token = path.join(folder, 'token');
   writeFileSync(token, 'not-the-token-of-this-cluster');
@@ -89,7 +89,7 @@ it('a node that is told so outlives its runs, one of them failed by a frozen nod
   expect(stderr).toMatch(
     /^locmoe: run failed: after 3 s 1 of 2 nodes are here \(node 0 from \S+\), 1 is missing$/m,
   );
-  // Otherwise a slow node finds the next coordinator at its first look, and never says that it waits.
+  // Otherwise a slow node would find the next coordinator at its first attempt, and never log that it waits.
   await waitsAgain(1);
 
   const run = serve(folder, port, sets, ...flags);
@@ -130,10 +130,10 @@ it('a node that is told so outlives its runs, one of them failed by a frozen nod
   await waitsAgain(3);
   survivor.child.kill('SIGTERM');
 
-  // The unfinished run is of another recipe: this one starts its own.
+  // The unfinished run has another recipe, so this coordinator starts its own.
   const other = serve(folder, port, [...sets, 'name=other'], ...flags);
   await other.until(/"run":"other-\d[^"]*","generation":1/);
-  // Nothing is left to do, so that what supervises a coordinator does not start it again.
+  // It succeeds, so that a supervisor does not start the coordinator again.
   expect(await runCommand('stop', '--coordinator', `127.0.0.1:${port}`)).toMatchObject({ code: 0 });
   await expectGoodEnds(survivor, replacement, other);
   expect(jsonLines((await survivor.finished).stdout).length).toBeGreaterThan(2);

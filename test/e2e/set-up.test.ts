@@ -48,10 +48,13 @@ it('a set-up that is ended while it fetches leaves no process and no file', asyn
   expect(readdirSync(path.join(cache, 'locmoe'))).toEqual([]);
 });
 
-/** Time for npm to keep what it has before the connection breaks. */
+/** Time for npm to store its downloads before the connection breaks. */
 const CUT_MS = 2_000;
 
-/** A registry on loopback whose packages have a file and its source map; returns its address, and which archives it was asked for. */
+/**
+ * A registry on loopback whose packages have one file and its source map; returns its address and the requested
+ * archives.
+ */
 async function registry(folder: string, names: readonly string[], cut: { name: string | null }) {
   const archives = names.map((name) => {
     mkdirSync(path.join(folder, name, 'package'), { recursive: true });
@@ -80,7 +83,7 @@ async function registry(folder: string, names: readonly string[], cut: { name: s
       return;
     }
     asked.push(name);
-    // Registries send it, and without it npm asks again for what it has.
+    // Registries send this header; without it npm would request cached archives again.
     const kept = { 'cache-control': 'public, immutable, max-age=31557600' };
     response.writeHead(200, { 'content-length': bytes.length, ...kept });
     if (name === cut.name)
@@ -140,7 +143,7 @@ it('a set-up of the large corpus begins with the standard one, says how far npm 
   const progress = lines.filter((line) =>
     /^\[corpus\] about \d+ MB read(?:, unpacking or waiting for the registry)?, \d+ s$/.test(line),
   );
-  // It reads nothing after the first of them.
+  // This npm reads nothing, so the later progress lines say that it waits.
   expect(progress.at(-1)).toMatch(/read, unpacking or waiting for the registry, 10 s$/);
   const others = lines.filter((line) => !progress.includes(line));
   const [corpus, time, large, failure, ...more] = others.slice(-4);

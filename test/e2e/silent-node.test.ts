@@ -9,7 +9,7 @@ const SETS = ['train.steps=100000', 'cluster.collectiveTimeoutS=2'];
 /** 1 Mbit/s. */
 const BYTES_PER_S = 125_000;
 const DELAY_MS = 100;
-/** What a process may grow by while bytes wait for the link. */
+/** Allowed growth of a process while bytes wait for the link. */
 const GROWTH_BYTES = 64 << 20;
 
 async function proxyTo(port: number): Promise<FaultProxy> {
@@ -27,7 +27,10 @@ async function expectToFail(folder: string, ...all: readonly Locmoe[]): Promise<
 const residentBytes = (pid: number) =>
   1024 * Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]);
 
-/** Starts a run of two nodes that reach each other, and the second one the coordinator, through proxies. */
+/**
+ * Starts a run of two nodes that reach each other through proxies; the second one reaches the coordinator through one
+ * too.
+ */
 async function startBehindProxies(folder: string) {
   const port = await freePort();
   const token = withToken(folder);
@@ -59,7 +62,7 @@ it('a link of 1 Mbit/s with 100 ms of delay only slows a run down; once a node i
     proxy.throttle(BYTES_PER_S);
     proxy.delay(DELAY_MS);
   }
-  // A step takes longer than the deadline of a collective by then.
+  // By now a step takes longer than the deadline of a collective.
   const later = Number(/step +(\d+)\/100000.*\s*$/.exec(run.output)?.[1] ?? step) + 3;
   await run.until(new RegExp(`step +${later}/100000`));
   const grownBy = agents.map((pid, i) => residentBytes(pid) - before[i]);
@@ -69,7 +72,7 @@ it('a link of 1 Mbit/s with 100 ms of delay only slows a run down; once a node i
   for (const proxy of all) proxy.drop();
   const verdict = await expectToFail(folder, run, nodes[0]);
   expect(verdict).toMatch(new RegExp(`\\(pid ${nodes[1].child.pid}\\) was lost: it does not answer`));
-  // It would notice by itself too, after the 20 s of its keepalive.
+  // The cut-off node would notice by itself, after its keepalive of 20 s.
   nodes[1].child.kill('SIGKILL');
   for (const each of [run, ...nodes]) await each.expectNothingLeft();
 });

@@ -76,7 +76,7 @@ describe.skipIf(reason !== null)('the site in a browser', () => {
     await words.fill('replay recorded choices');
     await page.getByRole('option').first().click();
     await page.waitForURL(/\/routes\.html#replay/);
-    // Names of the API, and what their signatures name, are found as well, and lead to the reference.
+    // The search also finds names of the API and names in their signatures, and leads to the reference.
     await page.getByRole('button', { name: 'Search' }).first().click();
     const first = page.getByRole('option').first();
     for (const [name, found] of [

@@ -16,7 +16,7 @@ import {
 const EVERY = 2;
 const SETS = ['train.steps=18', 'cluster.maxRestarts=3', 'train.checkpointEvery=100'];
 
-/** Trains and kills a process of each kind in turn, each after six further steps. */
+/** Trains, and kills a process of each kind in turn, six steps apart. */
 async function killInTurn(
   layout: { nodes: number; workersPerNode: number },
   kinds: readonly ('worker' | 'agent')[],
@@ -55,7 +55,7 @@ it('a run whose snapshots are gone from /dev/shm goes on from its checkpoint, wi
     'train.snapshotEvery=3',
     'cluster.maxRestarts=1',
   ];
-  // One checkpoint is saved, and the snapshots are newer.
+  // Only one checkpoint is saved, older than the snapshots.
   const env = { LOCMOE_FAIL: `${UNHURRIED.LOCMOE_FAIL},checkpoint.shard:6-99999:full:rank=0:generation=1` };
   const run = startTraining({ folder, nodes: 1, workersPerNode: 1, sets, env });
   await run.until(/no checkpoint of step 10: /);
@@ -68,7 +68,7 @@ it('a run whose snapshots are gone from /dev/shm goes on from its checkpoint, wi
   };
   await expect.poll(status, { timeout: 60_000 }).toEqual(['snapshot', true]);
   const worker = run.pidsOf('worker').at(-1)!;
-  // No snapshot follows.
+  // The stopped worker writes no further snapshot.
   process.kill(worker, 'SIGSTOP');
   for (const name of readdirSync('/dev/shm'))
     if (name.startsWith(`locmoe-${path.basename(directory)}-snapshots-`))

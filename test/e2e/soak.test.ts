@@ -3,7 +3,10 @@ import path from 'node:path';
 import { expect, it } from 'vitest';
 import { DATA_DIR, locmoe, temporaryFolder } from './support.js';
 
-/** Its first faults are each of another kind; LOCMOE_SOAK_SEED repeats one that failed. A night has half an hour of them. */
+/**
+ * With this seed the first faults are all of different kinds; LOCMOE_SOAK_SEED repeats a failed soak. By night it lasts
+ * half an hour.
+ */
 const SEED = process.env.LOCMOE_SOAK_SEED ?? '1915';
 
 it('a run under random faults for a minute breaks no promise and ends with the loss of one without', async () => {

@@ -104,7 +104,7 @@ describe('a worker that is stopped by SIGSTOP', () => {
     const slices = traceEvents.filter((event): event is Extract<TraceEvent, { ph: 'X' }> => event.ph === 'X');
     const unfinished = slices.filter(({ tid, args }) => tid <= 2 && args.unfinished === true);
     expect(new Set(unfinished.map(({ tid }) => tid)).size).toBe(2);
-    // The other rank waits for the one that stands still.
+    // The other rank waits for the stopped one.
     const waits = unfinished.filter(({ cat, args }) => cat === 'collective' && Number(args.waitMs) > 500);
     expect(waits.length).toBeGreaterThanOrEqual(1);
   });

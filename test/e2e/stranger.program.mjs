@@ -1,6 +1,6 @@
-// Another user of the machine who wants to get into a run. Started with a uid of its own, it tries what needs no command,
-// and prints as JSON what each way came to: `null` for refused, else what it got. Then it tries to join, until its standard
-// input ends, and prints the same of that.
+// Plays another user of the machine who tries to get into a run. Started with its own uid, it tries everything that
+// needs no command, and prints the result of each attempt as JSON: `null` if refused, otherwise what it got. Then it
+// tries to join until its standard input ends, and prints that result the same way.
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import path from 'node:path';
 import * as grpc from '@grpc/grpc-js';
@@ -31,7 +31,7 @@ function call(address, [file, service], method, message, token) {
   }).finally(() => client.close());
 }
 
-/** The first answer that any of the guesses gets. */
+/** The first reply that any of the guessed tokens gets. */
 async function callWithGuesses(...args) {
   for (const token of [null, ...guesses]) {
     const answer = await call(...args, token);
@@ -70,14 +70,14 @@ function tailed() {
   });
 }
 
-/** The first of these that does not throw. */
+/** The result of the first attempt that does not throw. */
 function opened(attempts) {
   for (const [what, attempt] of attempts)
     try {
       attempt();
       return what;
     } catch ({ code }) {
-      // A segment is a file, which is no folder to anybody.
+      // A segment is a file, so opening it as a folder fails for everyone.
       if (!['EACCES', 'EPERM', 'ENOENT', 'ENOTDIR'].includes(code)) return `${what}: ${code}`;
     }
   return null;

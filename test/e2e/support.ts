@@ -12,8 +12,8 @@ export const CLI = path.join(ROOT, 'dist/cli/cli.js');
 export const DATA_DIR = path.join(ROOT, 'data');
 
 /**
- * A model small enough for a run to take seconds; nothing is dropped, so every layout computes the same. The first
- * failure ends a run, so that it can be looked at, and checkpoints are what is gone on from.
+ * A model small enough for a run to take seconds; no token is dropped, so every layout computes the same. A run ends at
+ * its first failure, so that the failure can be inspected.
  */
 export const MICRO = `
 name: micro
@@ -26,8 +26,8 @@ cluster: { maxRestarts: 0 }
 `;
 
 /**
- * The environment of a run that is there to be looked at, for as long as that takes: between its steps it leaves the
- * processors to what looks at it.
+ * The environment of a run that is to be inspected: pauses between steps leave the processors to the inspecting
+ * program.
  */
 export const UNHURRIED = { LOCMOE_FAIL: 'step.begun:*:sleep=100' };
 
@@ -70,7 +70,7 @@ export class Locmoe {
       cwd,
       env: { ...process.env, ...env, [name]: value },
       stdio: ['ignore', 'pipe', 'pipe'],
-      // A process group of its own, as a shell makes one: `interrupt` reaches all that is in it.
+      // The process gets its own group, as in a shell, so that `interrupt` reaches all its descendants.
       detached: true,
     });
     this.child.stdout!.on('data', (chunk) => {
@@ -122,7 +122,7 @@ export class Locmoe {
     throw new Error(`no ${pattern} in the output:\n${this.output}`);
   }
 
-  /** Where the run is served over HTTP, from the address that it prints, and the headers with which that answers. */
+  /** The address of the run's HTTP server, as the run prints it, and the headers that authorize a request. */
   async http(): Promise<{
     readonly address: string;
     readonly token: string;
@@ -174,7 +174,7 @@ function hasMark(pid: number, tag: string): boolean {
   return readProc(pid, 'environ').split('\0').includes(tag);
 }
 
-/** Runs a line that `locmoe` printed in a shell, as a person would who has it installed. */
+/** Runs a line that `locmoe` printed, in a shell in which `locmoe` is installed. */
 export function pasted(line: string): Locmoe {
   const bin = temporaryFolder();
   writeFileSync(path.join(bin, 'locmoe'), `#!/bin/sh\nexec '${process.execPath}' '${CLI}' "$@"\n`, {
@@ -232,7 +232,7 @@ export function startTraining(options: TrainArguments): Locmoe {
   return new Locmoe(trainArguments(options), options.env);
 }
 
-/** Trains the micro model to its end, which must be a good one; returns the run's folder. */
+/** Trains the micro model and expects success; returns the run's folder. */
 export async function trainToTheEnd(options: TrainArguments): Promise<string> {
   const run = startTraining(options);
   const { code, stdout, stderr } = await run.finished;
@@ -247,7 +247,7 @@ export function newestRun(folder: string): string {
   return path.join(runs, readdirSync(runs).sort().at(-1)!);
 }
 
-/** Contents by path of all files in a folder, or of the one file that is named. */
+/** Contents of all files in a folder by path, or of the single file at `place`. */
 export function filesIn(place: string): Record<string, string> {
   if (!statSync(place).isDirectory()) return { '': readFileSync(place, 'latin1') };
   const files = readdirSync(place, { recursive: true, withFileTypes: true }).filter((entry) =>

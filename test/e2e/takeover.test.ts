@@ -8,14 +8,14 @@ import { expectGoodEnds, node, serve, serveWith } from './nodes.js';
 import { type Locmoe, lossCurve, newestRun, temporaryFolder, trainToTheEnd } from './support.js';
 
 const STEPS = 30;
-/** How often the coordinator is started again. */
+/** Number of restarts of the coordinator. */
 const TIMES = NIGHTLY ? 3 : 2;
 const SETS = [`train.steps=${STEPS}`, 'train.checkpointEvery=5', 'train.validateEvery=10'];
 const FLAGS = ['--resume-or-start'];
 const ONE_NODE = ['--nodes', '1'];
 
 let faultFree: Promise<Map<number, number>> | undefined;
-/** The losses of a run that one command starts and nothing disturbs. */
+/** The losses of an undisturbed run started by a single command. */
 function expectedCurve(): Promise<Map<number, number>> {
   const layout = { folder: temporaryFolder(), nodes: 2, workersPerNode: 1 };
   faultFree ??= trainToTheEnd({ ...layout, sets: SETS }).then(lossCurve);
@@ -68,7 +68,7 @@ function workersOf(nodes: readonly Locmoe[]): number[] {
   return nodes.flatMap((each) => each.pidsOf('worker'));
 }
 
-/** `locmoe serve` that is killed where the failpoint says. */
+/** Starts a `locmoe serve` that is killed at the given failpoint. */
 function killedAt(place: string, folder: string, port: number): Locmoe {
   return serveWith({ LOCMOE_FAIL: place }, folder, port, SETS, ...FLAGS);
 }
@@ -126,19 +126,19 @@ it('a coordinator is refused while the first is only frozen; one that was replac
   expect(second.code).toBe(2);
   expect(second.stderr).toMatch(new RegExp(`^locmoe: run \\S+ is held by process ${run.child.pid} on `));
 
-  // What it has just recorded is young enough for another coordinator to take its nodes over.
+  // A recent record allows another coordinator to take over the nodes.
   run.child.kill('SIGCONT');
   const numSaved = () => run.output.match(/checkpoint at step/g)!.length;
   const before = numSaved();
   await expect.poll(numSaved).toBeGreaterThan(before);
   run.child.kill('SIGSTOP');
-  // So it is on a file system without locks, and on another machine, which cannot see the process.
+  // This imitates a file system without locks, and another machine, which cannot see the process.
   rmSync(path.join(resume, 'run.lock'));
   const record = path.join(resume, 'run.json');
   writeFileSync(record, readFileSync(record, 'utf8').replace(/"machine": "/, '$&another-'));
   const nextPort = await freePort();
   const next = serve(folder, nextPort, sets, '--resume', resume, ...ONE_NODE);
-  // The line on a changed configuration precedes its taking the run over.
+  // The line on a changed configuration is printed before the takeover.
   await next.until(/^run micro\S+: /m);
   run.child.kill('SIGCONT');
   const { code, stderr } = await run.finished;

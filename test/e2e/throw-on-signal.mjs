@@ -1,5 +1,5 @@
-// Loaded into every process of a run with NODE_OPTIONS=--import: on SIGUSR2 the coordinator, and it alone, meets errors that
-// nobody catches, as many as LOCMOE_TEST_THROWS says, or a rejection.
+// Loaded into every process of a run with NODE_OPTIONS=--import. On SIGUSR2 the coordinator alone throws uncaught
+// errors, as many as LOCMOE_TEST_THROWS says, or rejects a promise.
 const boom = () => {
   throw new Error('nobody caught this');
 };

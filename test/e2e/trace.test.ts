@@ -10,9 +10,9 @@ import { CLI, locmoe, temporaryFolder, trainToTheEnd } from './support.js';
 type Slice = Extract<TraceEvent, { ph: 'X' }>;
 
 const STEPS = 12;
-/** Of the micro model. */
+/** The sparse layers of the micro model. */
 const SPARSE_LAYERS = [1, 2];
-/** How much of a step its parts are, in the median: a machine that does other things may take a core between two. */
+/** Least median share of a step that its parts cover; a busy machine may take the core away between two parts. */
 const LEAST_SHARE = 0.9;
 
 async function traceOf(folder: string, ...options: string[]): Promise<ChromeTrace> {
@@ -30,7 +30,7 @@ const sum = (slices: readonly Slice[]) => slices.reduce((total, { dur }) => tota
 function childrenOf(slices: readonly Slice[]): Map<Slice, Slice[]> {
   const children = new Map<Slice, Slice[]>();
   const open: Slice[] = [];
-  // As readers do: no rounding.
+  // Trace viewers do not round either.
   const end = ({ ts, dur }: Slice) => ts + dur;
   for (const slice of [...slices].sort((a, b) => a.ts - b.ts || b.dur - a.dur)) {
     while (open.length > 0 && end(open.at(-1)!) <= slice.ts) open.pop();
@@ -69,7 +69,7 @@ describe('locmoe trace', () => {
         children.get(slice)!.filter((child) => child.name === name);
       for (const step of [8, 9, 10]) {
         const whole = own.find(({ name }) => name === `step ${step}`)!;
-        // Without the validation after it.
+        // The validation after the step is left out.
         const ofStep = own.filter(({ ts }) => whole.ts <= ts && ts <= whole.ts + whole.dur);
         expect(children.get(whole)!.map(({ name }) => name)).toEqual([
           'forward',
@@ -99,21 +99,21 @@ describe('locmoe trace', () => {
     }
     expect(shares.every((share) => share <= 1)).toBe(true);
     expect(shares.sort((a, b) => a - b)[shares.length >> 1]).toBeGreaterThan(LEAST_SHARE);
-    // The same operations, with the same numbers, on all ranks.
+    // All ranks have the same operations with the same sequence numbers.
     const numbers = threads.map(({ tid }) =>
       slices
         .flatMap((slice) => (slice.tid === tid && slice.cat === 'collective' ? [slice.args.sequence] : []))
         .join(),
     );
     expect(new Set(numbers).size).toBe(1);
-    // As long as the step was reported to be: that of the slowest rank.
+    // The step lasts as long as reported, which is the time of the slowest rank.
     const reported = readRecords(path.join(folder, 'metrics.ndjson')).flatMap((record) =>
       record.type === 'step' && record.step === 9 ? [record.stepMs] : [],
     );
     const longest = Math.max(...slices.filter(({ name }) => name === 'step 9').map(({ dur }) => dur)) / 1e3;
     expect(longest).toBeGreaterThan(0.95 * reported[0]);
     expect(longest).toBeLessThan(reported[0] + 2);
-    // Each arrow begins in the operation of the rank that was waited for, and ends in the wait.
+    // Each arrow begins in the operation of the awaited rank, and ends in the wait.
     const at = (tid: number, ts: number) =>
       slices.filter((slice) => slice.tid === tid && slice.ts <= ts && ts <= slice.ts + slice.dur + 0.001);
     const starts = traceEvents.filter((event) => event.ph === 's');
@@ -141,7 +141,7 @@ describe('locmoe trace', () => {
       2,
     );
     await refuses(folder, ['--generation', '2'], /of generation 2 is not kept/, 2);
-    // A limit of the shell stands for a full disk: 16 KiB.
+    // A shell limit of 16 KiB on file size simulates a full disk.
     const target = path.join(base, 'too-large.json');
     const script = 'ulimit -f 16 && exec "$0" "$@"';
     const words = [process.execPath, CLI, 'trace', folder, '--steps', `1..${STEPS}`, '--out', target];

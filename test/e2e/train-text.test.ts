@@ -23,7 +23,7 @@ it('trains on files without a configuration, which can be saved, and with its we
   const [line, seen, held] = /^validation at .* on ([\d,]+) of ([\d,]+) held-out tokens$/m.exec(
     trained.stdout,
   )!;
-  // The recipe reads all of it, or as much as a tenth of the training's time allows.
+  // Validation reads all held-out text, or as much as a tenth of the training time allows.
   const [numSeen, numHeld] = [seen!, held!].map((count) => Number(count.replaceAll(',', '')));
   // What does not fill a window at the end is left out.
   const most = Math.min(numHeld! - model.seqLen, train.validationSequences * model.seqLen);
@@ -34,7 +34,7 @@ it('trains on files without a configuration, which can be saved, and with its we
   expect(printed.code, printed.stderr).toBe(0);
   expect(resolveConfig(printed.stdout, path.join(folder, 'notes.yaml'))).toEqual(config(first));
 
-  // Other text is trained on in the model of the first run, with its tokenizer.
+  // Training on other text uses the model and tokenizer of the first run.
   const more = ['--text', 'notes/*.md', 'notes/results/*.md', '--init', first, '--set', 'train.steps=1'];
   const tuned = await run(folder, 'train', ...more, '--no-samples', '--no-http');
   expect(tuned.code, tuned.stderr).toBe(0);
@@ -53,7 +53,7 @@ it('a served run goes on at a restart though its text has grown', async () => {
   await first.until(/^step /m);
   first.interrupt();
   expect((await first.finished).code).toBe(130);
-  // Now the recipe would be that of a larger vocabulary and model.
+  // With this text the recipe would have a larger vocabulary and model.
   write(20_000);
   const serve = ['serve', ...what, '--listen', '127.0.0.1:0', '--resume-or-start'];
   const second = new Locmoe(serve, {}, undefined, folder);

@@ -17,7 +17,7 @@ class Reader {
     return new Locmoe([`trap : INT; ${line}`], { PATH: this.#PATH }, ['sh', '-c'], this.folder);
   }
 
-  /** Types a command to its good end; returns what it printed. */
+  /** Types a command and expects it to succeed; returns its output. */
   async type(command: string): Promise<string> {
     const run = this.start(command);
     const { code, stdout, stderr } = await run.finished;

@@ -1,11 +1,11 @@
 import { NIGHTLY } from '../nightly.js';
 
-// What documented-commands.test.ts types, and what it leaves to others.
+// The commands that documented-commands.test.ts types, and those that it leaves to other tests.
 
 /** A command, and what it has to print. */
 export type Printing = readonly [command: string, printed: RegExp];
 
-/** Of `locmoe logs`, where it depends on the run whether a line matches. */
+/** Exit codes of `locmoe logs`, where a match depends on the run. */
 export const MATCH_OR_NOT = [0, 1];
 
 export const TRAIN = 'npx locmoe train --config tiny';
@@ -19,17 +19,20 @@ export const TENSORBOARD = 'npx locmoe train --config tiny --tensorboard events'
 export const STOP = 'npx locmoe stop';
 export const FLIGHT = 'npx locmoe flight';
 export const JQ = 'npx locmoe logs --json | jq .msg';
-/** About a run that goes on. */
+/** Commands about a live run. */
 export const STATUS: readonly Printing[] = [
   ['npx locmoe status', /running/],
   ['npx locmoe inspect', /http:\/\/127\.0\.0\.1:\d+/],
 ];
-/** End with the run that they follow. */
+/** Commands that end with the run that they follow. */
 export const FOLLOWING = [
   'npx locmoe logs --follow --level warn',
   `npx locmoe logs '{rank="3"} |= "NaN"' --since 5m -C 10 --follow`,
 ];
-/** About a run that is over. No line matches where the pattern is empty: neither was the run at fault, nor long. */
+/**
+ * Commands about a run that is over. Where the pattern is empty nothing has to match: the run is short and has no
+ * fault.
+ */
 export const AFTERWARDS: readonly (Printing | readonly [...Printing, codes: readonly number[]])[] = [
   ['npx locmoe logs', /node 0 rank 1 /],
   [`npx locmoe logs '{rank="3"} |= "NaN"' -C 10`, /^/, MATCH_OR_NOT],
@@ -75,7 +78,7 @@ export const CONFIG: readonly Printing[] = [
   ['npx locmoe config show --config tiny', /^ {2}localityFloor: 0.1$/m],
   ['npx locmoe config docs', /^# Configuration$/m],
 ];
-/** Serve until Ctrl-C. */
+/** Commands that serve until Ctrl-C. */
 export const PAGES: readonly Printing[] = [
   ['locmoe inspect', /http:\/\/127\.0\.0\.1:\d+/],
   ['locmoe inspect --run tiny-20260102-030405', /http:\/\/127\.0\.0\.1:\d+/],
@@ -83,7 +86,7 @@ export const PAGES: readonly Printing[] = [
   ['npx locmoe api --checkpoint runs/RUN', /:8000\/v1/],
   ['npx locmoe api --checkpoint runs/RUN --host 0.0.0.0 --token-file tls/token', /:8000\/v1/],
 ];
-/** Take minutes, and other tests see them through with less to do; here they get as far as measuring something. */
+/** Commands that take minutes. Other tests run them completely on less work; here they only have to start measuring. */
 export const BENCHES: readonly Printing[] = [
   ['npx locmoe bench routers --quick', /^hash-seed1: 30 steps$/m],
   ['npx locmoe bench step', /^tiny: 60 steps$/m],
@@ -92,7 +95,7 @@ export const BENCHES: readonly Printing[] = [
   ['npx locmoe bench plan --calibrate', /^steps of one worker$/m],
   ['npx locmoe bench plan', /^steps of one worker$/m],
 ];
-/** Says what to install where there is no PyTorch. */
+/** The output names what to install if PyTorch is missing. */
 export const AGAINST_TORCH = 'npx locmoe bench step --peer torch';
 
 const PRINTING = [STATUS, [OWN_PROMPT], AFTERWARDS, DOCTOR, CONFIG, PLANS, PAGES, BENCHES].flat();
@@ -106,7 +109,7 @@ export const HERE: readonly string[] = [
   ...CERTS,
   ...OTHERS,
 ];
-/** What is not run here, by where it is run, or why it is not. */
+/** Commands that are not run here, with the test that runs them or the reason. */
 export const ELSEWHERE: readonly (readonly [RegExp, string])[] = [
   [/^npx (--no-install )?locmoe$/, 'e2e/cli'],
   [
@@ -166,7 +169,10 @@ export const ELSEWHERE: readonly (readonly [RegExp, string])[] = [
   ],
 ];
 
-/** What is typed here by day: a reader's first hour. Tests of the other commands run those with less to do. */
+/**
+ * Commands that are typed here by day, those of a reader's first hour. Tests of the other commands run them on less
+ * work.
+ */
 const BY_DAY: readonly string[] = [
   'npx locmoe logs',
   'npx locmoe generate --checkpoint runs/RUN --prompt "The" --domain en',
@@ -177,7 +183,7 @@ const BY_DAY: readonly string[] = [
   'npx locmoe api --checkpoint runs/RUN',
 ];
 
-/** The commands of a list that are typed now. */
+/** The commands of a list that are typed in this test run: all by night, some by day. */
 export function now<T extends readonly [command: string, ...rest: readonly unknown[]]>(
   list: readonly T[],
 ): readonly T[] {

@@ -36,7 +36,7 @@ it('draws the true continuation and three others of the same domain, all equally
     expect([...ids.slice(end, end + 4)]).toEqual(continuations[answer]);
     expect(contextIds.length).toBeLessThanOrEqual(seqLen - 3);
     expect(contextIds.length).toBeGreaterThanOrEqual(8);
-    // It begins with its text at the earliest.
+    // The context begins with its text at the earliest.
     expect(contextIds.lastIndexOf(END)).toBeLessThanOrEqual(0);
     expect(new Set(continuations.map(String)).size).toBe(NUM_CHOICES);
     for (const continuation of continuations) {
@@ -49,7 +49,7 @@ it('draws the true continuation and three others of the same domain, all equally
   expect(new Set(items.map(({ answer }) => answer)).size).toBe(NUM_CHOICES);
   expect(clozeItems(text, options)).toEqual(items);
   expect(clozeItems(text, { ...options, seed: 2 })).not.toEqual(items);
-  // Fewer items than an item has choices.
+  // Fewer items are drawn than an item has choices.
   expect(clozeItems(text, { ...options, count: 1 }).map(({ domain }) => domain)).toEqual([0, 1]);
 });
 

@@ -18,7 +18,7 @@ it('works on as many batches at once as it may, and gives results in order', asy
     await new Promise<void>((resolve) => waiting.push(resolve));
     return batch.join();
   });
-  // The later one first.
+  // The later batch finishes first.
   while (waiting.length > 0) {
     most.push(waiting.length);
     waiting.pop()!();

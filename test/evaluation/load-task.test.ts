@@ -26,7 +26,7 @@ it('reads questions, and leaves out those without one right answer', () => {
     { question: 'Three?', choices: ['a', 'b'], answer: ['A', 'B'] },
     { question: 'Four?', choices: ['a', 'b'] },
     { question: 'Five?', choices: ['a'], answer: 'A' },
-    // Whichever is right.
+    // The right answer may be any of the letters.
     ...['A', 'T', 19].map((answer) => ({
       question: 'Many?',
       choices: [...'abcdefghijklmnopqrst'],

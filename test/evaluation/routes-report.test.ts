@@ -36,7 +36,7 @@ const ROW: RouteRow = {
 };
 const random = new CounterRandom(3, 'routes');
 
-/** Tokens of twenty ids in two domains, whose expert is what `choose` says. */
+/** Rows of tokens with twenty ids in two domains, each with the expert that `choose` returns. */
 function rowsWhere(
   choose: (token: number, domain: number, position: number, draw: number) => number,
 ): RouteRow[] {
@@ -94,7 +94,7 @@ describe('what decides the choices', () => {
     const { share, error } = predicted.expert['id and domain'];
     expect(Math.abs(share - shuffled)).toBeLessThan(2 * error);
     for (const each of Object.values(explained)) expect(each).toBeCloseTo(0, 1);
-    // As wide as the interval of 6,400 draws one by one, by the binomial distribution.
+    // The half-width of the confidence interval of 6,400 independent draws, by the binomial distribution.
     expect(error).toBeCloseTo(1.96 * Math.sqrt((0.25 * 0.75) / 6400), 2);
   });
 

@@ -7,7 +7,7 @@ import { framed, HANGS } from './raw-grpc.js';
 const NUM_STRANGERS = 6;
 /** Messages of a round. */
 export const AGENT_MESSAGES = NUM_STRANGERS + 2;
-/** Bytes of a message from rank 0 to rank 1: more than its header. */
+/** Size in bytes of a message from rank 0 to rank 1; more than its header. */
 const SENT_BYTES = 200;
 
 interface PullRequest {
@@ -15,7 +15,7 @@ interface PullRequest {
   readonly credit?: { readonly consumed: readonly number[] };
 }
 
-/** What protobuf's own decoder makes of a message; null if nothing. */
+/** A message decoded by protobuf's own decoder; null if it is invalid. */
 function decoded<T>(decode: (bytes: Buffer) => object, bytes: Buffer): T | null {
   try {
     return decode(bytes) as T;
@@ -25,9 +25,9 @@ function decoded<T>(decode: (bytes: Buffer) => object, bytes: Buffer): T | null 
 }
 
 /**
- * A node agent gets mutated calls from strangers, then its peer's own, and from that peer a mutated frame and a mutated
- * credit. Nothing of it may end the agent or hang; a frame or credit is taken if it is one, else the stream breaks and nothing
- * of it is in the worker's memory.
+ * Sends a node agent mutated calls from strangers, then its peer's valid ones, and from that peer a mutated frame and a
+ * mutated credit. None of them may end or hang the agent. A frame or credit is accepted only if it is valid; otherwise
+ * the stream breaks and nothing of it reaches the worker's memory.
  *
  * @returns what went wrong
  */
@@ -65,7 +65,7 @@ export async function fuzzAgent(
   }
 }
 
-/** A message in a ring: sequence number, bytes of the body, and what the relay does not look at. */
+/** A message in a ring: sequence number, size of the body, and fields that the relay ignores. */
 function messageOf(totalBytes: number): Buffer {
   const message = Buffer.alloc(totalBytes);
   message.writeUInt32LE(1, 0);
@@ -80,7 +80,7 @@ async function strangersCall({ raw }: AgentTarget, random: Random): Promise<stri
     const generation = random.pick([0, 1, OPEN.generation, 3]);
     const message = isOpen ? { open: { ...OPEN, generation } } : { credit: { consumed: [0, 1, 0] } };
     const { name, bytes } = mutateMessage(Pull.requestSerialize(message), random);
-    // That one would be the peer.
+    // Such a call would count as the peer's.
     if (isTheirs(decoded<PullRequest>(Pull.requestDeserialize, bytes))) return;
     const { status } = await raw.open(Pull.path).end(framed(bytes));
     if (status === HANGS) problems.push(`a stranger's call hangs (${name}: ${bytes.toString('hex')})`);
@@ -97,7 +97,7 @@ function isTheirs(request: PullRequest | null): boolean {
   return open !== undefined && JSON.stringify({ ...OPEN, ...open }) === JSON.stringify(OPEN);
 }
 
-/** Whether node 1 could have sent it after `SENT_BYTES` from rank 0 for rank 1. */
+/** Whether node 1 could have sent this credit after rank 0 sent rank 1 `SENT_BYTES`. */
 function isSoundCredit(request: PullRequest | null): boolean {
   const consumed = request?.credit?.consumed;
   if (consumed === undefined || request?.open !== undefined || consumed.length % 3 !== 0) return false;
@@ -162,7 +162,7 @@ function misdirected(frame: Frame, random: Random): { readonly name: string; rea
   return { name: `another ${name}`, bytes: encodeFrame({ ...frame, generation, sections }) };
 }
 
-/** What a frame brings rank 0 from rank 1 at an offset; null if it is none that node 1 may send. */
+/** The bytes that a frame carries from rank 1 to rank 0 at an offset; null if node 1 may not send it. */
 function bytesOf({ generation, sections, payload }: Frame, offset: number): Uint8Array | null {
   if (generation !== OPEN.generation || sections.length % 4 !== 0) return null;
   let at = offset;

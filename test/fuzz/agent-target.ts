@@ -12,7 +12,7 @@ import { RawClient } from './raw-grpc.js';
 
 export const { Pull } = loadProto('collectives', 'locmoe.collectives.v1.Collectives');
 
-/** What a peer of the agent says first. */
+/** The first message of a peer to the agent. */
 export const OPEN = { runId: `fuzz-${process.pid}`, generation: 2, node: 1, ringBytes: 4096 };
 
 const SETTLE_MS = 2_000;
@@ -24,7 +24,7 @@ export function encodeFrame({ generation, operation, sections, payload }: Frame)
   return Buffer.concat([encodeHead(generation, operation, sections, payload.length), payload]);
 }
 
-/** Waits until something is so; false if it is not in time. */
+/** Waits until a condition holds; false if it does not in time. */
 export async function until(isSo: () => boolean): Promise<boolean> {
   const deadline = performance.now() + SETTLE_MS;
   while (!isSo()) {
@@ -44,14 +44,14 @@ async function listen(server: Server): Promise<string> {
 }
 
 /**
- * The live data plane of node 0, with one worker that only exists as its shared memory. Node 1 is whoever uses this: it sends
- * what it likes through `toAgent`, and calls the agent with `raw`.
+ * The live data plane of node 0, with one worker that exists only as its shared memory. The caller plays node 1: it
+ * sends arbitrary bytes through `toAgent`, and calls the agent with `raw`.
  */
 export class AgentTarget {
   readonly #servers: readonly Server[];
   readonly plane: DataPlane;
   readonly errors: readonly TrainerError[];
-  /** What the worker sees. */
+  /** The segment as the worker sees it. */
   readonly segment: ShmSegment;
   /** The stream that the agent has opened from node 1. */
   readonly toAgent: PeerCall;

@@ -8,9 +8,9 @@ export type Files = Map<string, Buffer>;
 /** A change of a checkpoint. It may turn out to change nothing, e.g. where two equal files are swapped. */
 export interface Mutation {
   readonly name: string;
-  /** With hashes and checksum made good afterwards, as only somebody who forges a checkpoint does. */
+  /** Whether hashes and checksum are recomputed afterwards, as a forger would. */
   readonly isForged: boolean;
-  /** What no reader may take; of the others one must take exactly what is in the files, or nothing. */
+  /** Whether a reader must refuse it. Otherwise the reader must load exactly what is in the files, or refuse. */
   readonly mustBeRefused: boolean;
   apply(files: Files, random: Random): void;
 }
@@ -65,7 +65,7 @@ const DAMAGES: readonly Mutation[] = [
   },
 ];
 
-/** Rewrites a file and makes the manifest agree with it. */
+/** Rewrites a file and updates the manifest to match. */
 function forge(files: Files, file: string, bytes: Buffer): void {
   files.set(file, bytes);
   const manifest = JSON.parse(files.get(MANIFEST_FILE)!.toString());
@@ -73,7 +73,7 @@ function forge(files: Files, file: string, bytes: Buffer): void {
   sign(files, manifest);
 }
 
-/** Stores a manifest with the checksum of what it says. */
+/** Stores a manifest with a recomputed checksum. */
 function sign(files: Files, manifest: Record<string, unknown>): void {
   const { checksum: _, ...body } = manifest;
   const checksum = createHash('sha256').update(JSON.stringify(body)).digest('hex');
@@ -200,7 +200,7 @@ interface LooseManifest {
   readonly config: { readonly model: Record<string, unknown> };
 }
 
-/** `change` gets the manifest; what it leaves is signed. */
+/** Makes a mutation that lets `change` modify the manifest and then recomputes its checksum. */
 function forgedManifest(
   name: string,
   mustBeRefused: boolean,

@@ -21,7 +21,7 @@ const SPARE_BYTES = 1 << 20;
 
 const config = loadConfig('tiny', { nodes: 1, workersPerNode: 1 });
 
-/** Names and values of a checkpoint. */
+/** Bytes of a checkpoint's tensors, by name. */
 type Content = ReadonlyMap<string, Buffer>;
 
 function contentOf(step: number): Content {
@@ -33,7 +33,7 @@ function contentOf(step: number): Content {
   );
 }
 
-/** A checkpoint in the form that a training writes, in `root`. */
+/** Saves a checkpoint in `root` as a training does. */
 function save(root: string, step: number): Manifest {
   const folder = stepFolder(root, step);
   mkdirSync(folder, { recursive: true });
@@ -70,9 +70,9 @@ function save(root: string, step: number): Manifest {
 }
 
 /**
- * Reads what a mutated checkpoint holds, without any check, as a reader would that trusts it.
+ * Reads a mutated checkpoint without any check.
  *
- * @returns null if that is not possible
+ * @returns null if that is impossible
  */
 function trustingly(files: Files): Content | null {
   try {
@@ -93,7 +93,7 @@ function trustingly(files: Files): Content | null {
 const isSame = (one: Content, other: Content | null) =>
   other !== null && TENSORS.every((name) => one.get(name)!.equals(other.get(name)!));
 
-/** As a run that resumes does: finds the newest valid checkpoint and reads all of it. */
+/** Loads as a resumed run does: finds the newest valid checkpoint and reads all of it. */
 function load(root: string, tokenizerSha256: string, warnings: string[]) {
   const checkpoint = resolveCheckpoint(root, (message) => warnings.push(message));
   assertFits(checkpoint, config, 'resume', tokenizerSha256);
@@ -104,11 +104,11 @@ function load(root: string, tokenizerSha256: string, warnings: string[]) {
 }
 
 /**
- * Changes a checkpoint, of which an earlier one is intact, in `count` ways and loads it as a run that resumes would. Each
- * time it must be refused by name, or passed over for the earlier one with a warning, or be loaded with exactly the values
- * that are in its files.
+ * Mutates a checkpoint, which has an intact predecessor, in `count` ways, and loads it as a resumed run would. Each
+ * time it must be refused by name, passed over for its predecessor with a warning, or loaded with exactly the values in
+ * its files.
  *
- * @returns a line for each case where that was not so
+ * @returns a line for each violation
  */
 export function fuzzCheckpointFiles(count: number, seed: number): string[] {
   const root = mkdtempSync(path.join(tmpdir(), 'locmoe-fuzz-checkpoints-'));

@@ -19,7 +19,7 @@ const QUERIES = ['', '{rank="0"}', '{', 'rate({a="b"}[1m])', '{a=~"("}', '{rank=
 /** Messages of a round. */
 export const COORDINATOR_MESSAGES = NUM_STRANGERS + 2;
 
-/** A message before its mutation, with who may call the method so. */
+/** A message before its mutation, with the nodes that may send it. */
 interface Call {
   readonly method: string;
   readonly message: object;
@@ -62,7 +62,7 @@ function strangersCall(random: Random): Call {
   return { method, message: messages[method] ?? {}, metadata: method === 'Session' ? metadata : {} };
 }
 
-/** A message on the wire, now and then with a wrong length or a compression that was not agreed on. */
+/** A message on the wire, sometimes with a wrong length or an unnegotiated compression. */
 function onTheWire(message: Buffer, random: Random): Buffer {
   const bytes = framed(message);
   const kind = random.below(12);
@@ -72,8 +72,8 @@ function onTheWire(message: Buffer, random: Random): Buffer {
 }
 
 /**
- * A running coordinator gets mutated calls from strangers, is asked for its status, and gets a mutated event from each of its
- * members. Nothing of it may end it, hang, or be taken by it if no member would say so.
+ * Sends a running coordinator mutated calls from strangers, a status request, and a mutated event from each member.
+ * None of them may end or hang the coordinator, nor be accepted if no member would send it.
  *
  * @returns what went wrong
  */

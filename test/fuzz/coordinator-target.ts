@@ -76,7 +76,7 @@ const stepReport = (rank: number): StepReport => ({
   partsMs: { forward: 1, backward: 1, exchange: 1, allReduce: 1, optimizer: 1, waiting: 0 },
 });
 
-/** What the node of rank `node` may say while the run trains. */
+/** Events that node `node` may send while the run trains. */
 export function eventsOf(node: number): AgentEvent[] {
   const worker = {
     rank: node,
@@ -135,14 +135,14 @@ export function eventsOf(node: number): AgentEvent[] {
   ];
 }
 
-/** For the reports of other ranks after a failure: there are none. */
+/** Wait for the reports of other ranks after a failure; short, as there are none. */
 const EVIDENCE_MS = 1;
 
-/** A live coordinator of two nodes, with its service, whose listeners look at everything that it has taken. */
+/** A live coordinator of two nodes with its service; its listeners check everything that it accepts. */
 export class CoordinatorTarget {
-  /** What was taken and should not have been. */
+  /** What was accepted but should have been refused. */
   readonly problems: string[] = [];
-  /** The node that speaks now. */
+  /** The node that is sending now. */
   speaker = 0;
   readonly #rpc = createRpcServer();
   readonly #leader: RunLeader;
@@ -197,12 +197,12 @@ export class CoordinatorTarget {
     });
   }
 
-  /** Of the generation that is led now. */
+  /** The coordinator of the current generation. */
   get coordinator(): Coordinator {
     return this.#leader.current;
   }
 
-  /** The generation fails by what a member of it says, and the next one waits for its nodes. */
+  /** Fails the generation by a member's report, so that the next one waits for its nodes. */
   async restart(session: RawCall): Promise<void> {
     const failure = eventsOf(0).find(({ event }) => event === 'failure')!;
     session.write(framed(METHODS.Session.requestSerialize(failure)));
@@ -211,7 +211,7 @@ export class CoordinatorTarget {
     this.#leader.advance(this.#coordinatorOf(this.coordinator.identity.generation + 1));
   }
 
-  /** Both nodes join, or ask again for the places that they have. */
+  /** Lets both nodes join, or ask for their places again. */
   async join(): Promise<void> {
     for (const node of [0, 1])
       await this.client.join({
@@ -222,7 +222,7 @@ export class CoordinatorTarget {
       });
   }
 
-  /** Both nodes have joined, and their sessions are open. */
+  /** Lets both nodes join and open their sessions. */
   async begin(): Promise<RawCall[]> {
     await this.join();
     const { generation } = this.coordinator.identity;
@@ -244,7 +244,7 @@ export class CoordinatorTarget {
     }
   }
 
-  /** Notes what no node of the run, or not the one that speaks, can have said. */
+  /** Records events that no node of the run, or not the one that is sending, can have sent. */
   #observer(): RunListener {
     const expect = (isSo: boolean, what: string) => {
       if (!isSo) this.problems.push(`taken from node ${this.speaker}: ${what}`);

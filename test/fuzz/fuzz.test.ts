@@ -6,7 +6,7 @@ import { replayToBothPlanes } from './stale.js';
 
 // `npm run study -- recovery --only fuzz` runs 10,000 of each.
 const SEED = 20_261_126;
-/** By day each mutation of a checkpoint is tried twice, and a few rounds of messages. */
+/** By day each mutation of a checkpoint is tried twice, and messages for a few rounds. */
 const TIMES = NIGHTLY ? 5 : 1;
 
 it('a mutated checkpoint is refused, passed over for the one before, or loaded exactly as it is', () => {

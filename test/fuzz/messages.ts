@@ -7,10 +7,10 @@ import { COORDINATOR_MESSAGES, fuzzCoordinator } from './coordinator-messages.js
 import { Random } from './random.js';
 
 /**
- * Sends at least `count` mutated messages, round by round to a new coordinator and a new agent's data plane.
+ * Sends at least `count` mutated messages in rounds, each to a new coordinator and a new agent's data plane.
  *
- * @param answerMs how long a valid call right after them may take
- * @returns a line for each round where something went wrong
+ * @param answerMs time limit for a valid call right after them
+ * @returns a line for each round in which something went wrong
  */
 export async function fuzzBothPlanes(count: number, seed: number, answerMs: number): Promise<string[]> {
   const runDir = mkdtempSync(path.join(tmpdir(), 'locmoe-fuzz-messages-'));

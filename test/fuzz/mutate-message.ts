@@ -5,7 +5,7 @@ const HUGE_VARINT = Buffer.from([0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
 /** Lengths that a length-delimited field claims. */
 const BOMBS = [0x7f, 2 ** 20, 2 ** 31 - 1, 2 ** 32 - 1];
 
-/** A field of an encoded message: bytes from `begin` to `end`, of which the tag takes those before `value`. */
+/** A field of an encoded message: bytes `begin` to `end`, with the tag in the bytes before `value`. */
 interface Field {
   readonly begin: number;
   readonly value: number;
@@ -20,7 +20,7 @@ const varint = (value: number): Buffer => {
   return Buffer.from([...bytes, rest]);
 };
 
-/** The top-level fields of a well-formed message, as long as they can be read. */
+/** The top-level fields of a message, up to the first one that cannot be read. */
 function fieldsOf(bytes: Buffer): Field[] {
   const fields: Field[] = [];
   let at = 0;
@@ -81,7 +81,7 @@ const FIELD_CHANGES: Readonly<Record<string, (bytes: Buffer, field: Field, rando
   },
   'a change inside a field': (bytes, field, random) => {
     if (field.wireType !== 2) return flip(bytes, random);
-    // The length is a varint of its own.
+    // Skips the length, which is a varint too.
     let start = field.value;
     while (bytes[start]! > 0x7f) start++;
     const inner = mutateMessage(bytes.subarray(start + 1, field.end), random).bytes;

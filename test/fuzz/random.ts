@@ -1,6 +1,8 @@
 import { CounterRandom } from '../../src/parameters/counter-random.js';
 
-/** Draws of one case, which follow from the seed and the case's number: any case can be run by itself. */
+/**
+ * Random draws of one case, which depend only on the seed and the case's number, so that each case can be run alone.
+ */
 export class Random {
   readonly #numbers: CounterRandom;
   #next = 0;

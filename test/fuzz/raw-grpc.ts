@@ -1,16 +1,16 @@
 import { type ClientHttp2Session, type ClientHttp2Stream, connect } from 'node:http2';
 
-/** A call that is not over by then hangs. */
+/** A call that takes longer counts as hanging. */
 const CALL_MS = 5_000;
 
-/** The stream was reset without a status. */
+/** Status of a stream that was reset without a status. */
 const RESET = -1;
-/** The call was not over in time. */
+/** Status of a call that did not end in time. */
 export const HANGS = -2;
 
 /** How a call ended. */
 export interface CallEnd {
-  /** Of gRPC, or one of the above. */
+  /** A gRPC status, or one of the above. */
   readonly status: number;
   readonly details: string;
 }
@@ -26,7 +26,7 @@ export function framed(message: Buffer): Buffer {
 export class RawCall {
   /** Resolves once the server has ended it. */
   readonly ended: Promise<CallEnd>;
-  /** Resolves with the first answer of the server, be it only that it takes the call. */
+  /** Resolves with the first response of the server, even if it is only the headers. */
   readonly answered: Promise<void>;
   readonly #stream: ClientHttp2Stream;
 

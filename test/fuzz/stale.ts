@@ -20,7 +20,7 @@ import { framed } from './raw-grpc.js';
 const NUM_OPENS = 8;
 const NO_NODE = -1;
 
-/** Replays what nodes of an earlier generation, or of another run, have said, to a coordinator and an agent of a later one. */
+/** Replays messages of an earlier generation, or of another run, to a coordinator and an agent of a later one. */
 export async function replayToBothPlanes(count: number, seed: number): Promise<string[]> {
   const runDir = mkdtempSync(path.join(tmpdir(), 'locmoe-stale-'));
   const failures: string[] = [];
@@ -50,7 +50,7 @@ interface Round {
   readonly problems: readonly string[];
 }
 
-/** What rank 0 says of a checkpoint. */
+/** Events of rank 0 about a checkpoint. */
 const savesOf = (generation: number): AgentEvent[] => [
   {
     event: 'saving',
@@ -68,7 +68,7 @@ const savesOf = (generation: number): AgentEvent[] => [
   { event: 'shards', shards: { rank: 0, step: 1, generation, files: [], noRoom: '' } },
 ];
 
-/** A run and generation that is over, or not this run. */
+/** Identifies an earlier generation of this run, or another run. */
 const elsewhere = (random: Random) =>
   random.below(4) === 0
     ? { runId: 'another-run', generation: GENERATION }
@@ -87,7 +87,7 @@ async function replayEvents(random: Random, runDir: string, logs: LogStore): Pro
         problems.push(`${event.event} of generation ${generation} of ${runId}: ${end.status} ${end.details}`);
     };
     const replayAll = (node: number) => Promise.all(eventsOf(node).map((event) => replay(node, event)));
-    // Before the members of this generation have their sessions, and while they train.
+    // Replays happen before the members of this generation have their sessions, and while they train.
     await target.join();
     const early = await replayAll(random.below(2));
     const session = (await target.begin())[0]!;

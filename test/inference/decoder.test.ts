@@ -12,7 +12,7 @@ const seqLen = 16;
 const vocabSize = 257;
 const dModel = 16;
 
-/** Trained for a moment, so that experts have thresholds by which they refuse tokens. */
+/** A model trained for a few steps, so that its experts have thresholds by which they refuse tokens. */
 function trained(
   router: (typeof ROUTER_NAMES)[number],
   queryLayer: boolean,
@@ -20,7 +20,7 @@ function trained(
 ): LanguageModel {
   const config = tinyConfig({
     model: { dModel, seqLen, vocabSize, dFeedForward: 32, numSparseLayers: 2, queryLayer, ...family },
-    // Half of the routers with narrow and shared experts.
+    // Half of the routers have narrow and shared experts.
     moe: {
       router,
       ...(queryLayer && { dFeedForward: 24, sharedExperts: 2 }),
@@ -49,7 +49,7 @@ function best(logits: Float32Array): number {
   return logits.indexOf(Math.max(...logits));
 }
 
-/** Heads share keys and values. Of the cases below the one with a query layer has shared experts instead. */
+/** Heads share keys and values. Below, the case with a query layer has shared experts instead. */
 const MIXTRAL = { family: 'mixtral', numHeads: 4, numKeyValueHeads: 2, normEpsilon: 1e-3 } as const;
 
 /** Each router with or without a query layer, and one with both. */
@@ -80,7 +80,7 @@ describe.each(cases)(
     afterAll(() => model.dispose());
 
     const last = (hiddenSD: Float32Array) => decoder.logitsOf(hiddenSD.subarray(-dModel))[0];
-    /** What `locmoe generate` did before there was a cache. */
+    /** The algorithm of `locmoe generate` before it had a cache. */
     const slow = (tokenIds: readonly number[], domain: number) =>
       model.logits(Int32Array.from(tokenIds.slice(-seqLen)), domain);
 

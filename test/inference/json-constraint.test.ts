@@ -2,12 +2,12 @@ import fc from 'fast-check';
 import { expect, it } from 'vitest';
 import { bytesToEnd, JSON_START, nextJson } from '../../src/inference/json-automaton.js';
 
-/** The state after a text; null if it is not the beginning of a JSON object. */
+/** The parser state after a text; null if the text is not a prefix of a JSON object. */
 function after(bytes: Uint8Array) {
   return bytes.reduce<typeof JSON_START | null>((state, byte) => state && nextJson(state, byte), JSON_START);
 }
 
-/** Whether it can be written in UTF-8: a surrogate that an edit left alone cannot. */
+/** Whether a text can be encoded in UTF-8, which a surrogate left alone by an edit cannot. */
 const isText = (text: string) => Buffer.from(text).toString() === text;
 
 it('takes what JSON.parse takes, to the byte where it ends, and nothing else', () => {
@@ -21,7 +21,7 @@ it('takes what JSON.parse takes, to the byte where it ends, and nothing else', (
         const at = edited[0] % text.length;
         text = text.slice(0, at) + edited[1] + text.slice(at + 1);
       }
-      // What follows the end is no part of the object.
+      // Trailing white space is no part of the object.
       const state = after(Buffer.from(text.trimEnd()));
       let isObject = false;
       try {

@@ -51,7 +51,7 @@ export function randomInference(folder: string, text: string, overrides: TinyOve
   return openInference(openCheckpoint(saved));
 }
 
-/** Scores in this process. */
+/** A scorer in this process. */
 export function scorerOf(inference: Inference): Scorer {
   const { checkpoint, config, tokenizer } = inference;
   return {

@@ -61,7 +61,7 @@ function trained(): Checkpoint {
   return openCheckpoint(saved);
 }
 
-/** The same with room for so many experts; null for all of them in memory. */
+/** The same checkpoint with room for `numExperts` experts in memory; null means all of them. */
 function withRoomFor(numExperts: number | null, { manifest, ...checkpoint }: Checkpoint): Checkpoint {
   const { config } = manifest;
   const expertStorage =
@@ -98,7 +98,7 @@ it('says which expert of a checkpoint is of no use when it is needed', () => {
   const { path: file, begin } = checkpoint.locate('layers.1.experts.2.w_out');
   const inference = openInference(checkpoint);
   onTestFinished(() => inference.model.dispose());
-  // Behind the back of the hash.
+  // The file is changed after its hash was checked.
   const fd = openSync(file, 'r+');
   writeSync(fd, Float32Array.of(Number.NaN), 0, 4, begin);
   closeSync(fd);

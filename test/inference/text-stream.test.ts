@@ -44,7 +44,8 @@ describe('TextStream', () => {
     fc.assert(
       fc.property(word, stops, (text, stopTexts) => {
         const { pieces, stopped } = stream(text, stopTexts);
-        // The first stop text is the one that is whole first; among those the one that begins first.
+        // The text ends at the stop text that is complete first; of several complete at once, at the one that begins
+        // first.
         const ends = stopTexts.filter((stop) => stop !== '' && text.includes(stop));
         const firstEnd = Math.min(...ends.map((stop) => text.indexOf(stop) + stop.length));
         const seen = text.slice(0, firstEnd);

@@ -21,7 +21,7 @@ const frozen = (train: Freezing, moe: Parameters<typeof tinyConfig>[0] = {}) => 
   });
 };
 
-/** Names of the parameters that three steps have moved, and the length of the gradient of the first. */
+/** Names of the parameters changed by three steps, and the gradient norm of the first. */
 function moved(train: Freezing): { names: string[]; norm: number; moments: string[] } {
   const state = createTrainState(frozen(train), soloTransport(), null);
   const { parameters } = state.model;
@@ -66,7 +66,7 @@ it.each([
   expect(names.filter((name) => !pattern.test(name))).toEqual([]);
 });
 
-/** Gradients of a batch by name, and how often the backward pass comes to a place where it gives the link work. */
+/** Gradients of a batch by name, and how often the backward pass reaches a point where it can start communication. */
 function backwardOf(train: Freezing) {
   const config = frozen(train);
   const { model } = createTrainState(config, soloTransport(), null);

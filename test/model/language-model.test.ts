@@ -20,7 +20,7 @@ const batch: Batch = {
   domains: Int32Array.of(0, 1),
 };
 
-/** The other family, with heads that share keys and values. */
+/** A model of the mixtral family, with heads that share keys and values. */
 function mixtral(overrides: Parameters<typeof tinyConfig>[0] = {}): RunConfig {
   const model = { family: 'mixtral', numKeyValueHeads: 1, ropeTheta: 100, ...overrides.model } as const;
   return tinyConfig({ ...overrides, model });
@@ -34,7 +34,7 @@ function build(config: RunConfig): LanguageModel {
   for (const { values, ranges } of [model.parameters.shared, model.parameters.expert])
     for (const { name, begin, end, shape } of ranges)
       if (shape.length === 2) values.set(randomValues(name, end - begin, 0.4), begin);
-      // Away from the kink of the ReLU, which differences must not straddle.
+      // Keeps away from the kink of the ReLU, which the differences must not straddle.
       else if (name.endsWith('router.bias')) values.fill(4, begin, end);
   model.parameters.pushValues();
   return model;
@@ -46,7 +46,7 @@ function droppedIn(layers: LossOutput['layers']): number {
   return layers.reduce((total, { routedE, keptE }) => total + sum(routedE) - sum(keptE), 0);
 }
 
-/** The objective, cross-entropy averaged in double precision, and where tokens went. */
+/** The objective, with the cross-entropy averaged in double precision, and the routing of all tokens. */
 function evaluate(model: LanguageModel): { objective: number; routed: string } {
   return tf.tidy(() => {
     const { sequenceLosses, auxiliaryLoss, layers } = model.loss(batch, { training: true });
@@ -59,8 +59,8 @@ function evaluate(model: LanguageModel): { objective: number; routed: string } {
 }
 
 /**
- * Whether the slope of the objective along a direction of unit length in one parameter is `analytic`, by central differences.
- * The loss jumps where a token changes its expert, so the step is halved until all its points route alike.
+ * Checks by central differences whether the slope of the objective along a unit direction in one parameter is
+ * `analytic`. The loss jumps where a token changes its expert, so the step is halved until all evaluations route alike.
  *
  * @returns null, or the slope that was found instead
  */
@@ -94,7 +94,7 @@ function otherSlope(
     if (near.routed.some((routed) => routed !== wide.routed[0])) continue;
     // Where two tokens swap places at an expert the counts stay, but the loss jumps: the quotients then disagree.
     if (Math.abs(wide.slope - near.slope) > 2e-3 + 0.05 * Math.abs(near.slope)) continue;
-    // By Richardson's extrapolation the error of second order in the step cancels.
+    // Richardson's extrapolation cancels the second-order error in the step.
     const slope = (4 * near.slope - wide.slope) / 3;
     return isClose(slope) ? null : slope;
   }
@@ -104,9 +104,9 @@ function otherSlope(
 const RANDOM_DIRECTIONS = NIGHTLY && usesOneDnn() ? 4 : 1;
 
 /**
- * For every parameter that is not frozen, the derivative along its own gradient, which must be the gradient's length, and along
- * random directions. Float32 noise of the loss (below 5e-7) over the step (0.02, rarely less) stays below 1e-4;
- * 1 % is for what is left of the higher derivatives.
+ * Checks for every trainable parameter the derivative along its own gradient, which must be the gradient's norm, and
+ * along random directions. Float32 noise of the loss (below 5e-7) over the step (0.02, rarely less) stays below 1e-4;
+ * the tolerance of 1 % allows for higher derivatives.
  */
 function checkAllGradients(model: LanguageModel): void {
   model.parameters.computeGradients(() => {
@@ -139,7 +139,7 @@ function unit(direction: Float64Array): Float64Array {
 /** Capacities that do not change after the first step. */
 const FIXED = { capacityBatches: 1_000_000, capacityInterval: 1_000_000 };
 
-/** Tokens are dropped, and both losses that a router may add count. */
+/** Tokens are dropped, and both auxiliary losses of a router count. */
 const LOSSES = { capacityFactor: 0.8, auxiliaryLossWeight: 0.2, localityLossWeight: 0.2, ...FIXED };
 const NARROW = { dFeedForward: 6, sharedExperts: 2 };
 
@@ -194,7 +194,8 @@ describe('gradients of the whole model against finite differences', () => {
       },
     }),
   };
-  // How gradients go through the model does not depend on the kernels: those of TensorFlow compute one model of each family.
+  // The flow of gradients through the model does not depend on the kernels, so with TensorFlow's one model of each
+  // family is enough.
   const tried = Object.entries(MODELS).slice(0, NIGHTLY || usesOneDnn() ? undefined : 2);
 
   it.each(tried)('%s', (_, config) => {
@@ -225,7 +226,7 @@ describe('loss and logits', () => {
     ],
   ])('the losses of a sequence are those of its prefixes: no token looks ahead (%s)', (_, routing) => {
     const model = build(routing);
-    // Training steps give the experts thresholds, by which they drop tokens in evaluation.
+    // Training steps give the experts thresholds, so that evaluation drops tokens.
     const other = { ...batch, tokenIds: randomIntegers('other tokens', numSequences * seqLen, 257) };
     for (let step = 0; step < 3; step++) {
       tf.tidy(() => void model.loss(other, { training: true }));
@@ -260,7 +261,8 @@ describe('loss and logits', () => {
   it('starts near the loss of a uniform guess', () => {
     const model = new LanguageModel(config, soloTransport());
     const loss = tf.tidy(() => model.loss(batch, { training: false }).crossEntropy.dataSync()[0]);
-    // Normed states against embeddings of variance 2 / (5 d) give logits of variance 0.4: half of that is the most it shifts.
+    // Normed states times embeddings of variance 2 / (5 d) give logits of variance 0.4, which shift the loss by at most
+    // half of that.
     expect(Math.abs(loss - Math.log(257))).toBeLessThan(0.2);
     model.dispose();
   });
@@ -287,7 +289,7 @@ it('in the backward pass gradients are whole from where the store says', () => {
   for (const { from, whole } of seen) expect(whole).toEqual(shared.gradients.slice(from));
   const places = seen.map(({ from }) => from);
   expect(places).toEqual([...places].sort((a, b) => b - a));
-  // It falls from layer to layer; the embedding, at the front, is last.
+  // The position falls from layer to layer; the embedding, at the front, is last.
   expect(places[0]).toBeLessThan(shared.gradients.length);
   expect(new Set(places).size).toBeGreaterThan(3);
   expect(places.at(-1)).toBeGreaterThan(0);

@@ -12,7 +12,7 @@ interface Sample {
   readonly counted: readonly number[];
 }
 
-/** Of 6 positions in all, as the sequences of `tinyConfig` have. */
+/** Samples of 6 positions in all, the sequence length of `tinyConfig`. */
 const SAMPLES: readonly Sample[] = [[0, 1, 1], [1], [0, 1]].map((counted, i) => ({
   tokenIds: randomIntegers(`sample ${i}`, counted.length, 257),
   targets: randomIntegers(`targets ${i}`, counted.length, 257),

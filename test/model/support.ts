@@ -10,7 +10,7 @@ export function randomValues(name: string, length: number, std = 1): Float32Arra
   return values;
 }
 
-/** Integers in [0, below). */
+/** Random integers in [0, below) that depend on `name` alone. */
 export function randomIntegers(name: string, length: number, below: number): Int32Array {
   const random = new CounterRandom(7, name);
   return Int32Array.from({ length }, (_, i) => Math.floor(random.uniform(i) * below));
@@ -55,21 +55,21 @@ export function resultOf(op: Op, inputs: readonly OpInput[]): Float32Array {
   );
 }
 
-/** Holds `op` to what a loop gives, and its gradients to finite differences. */
+/** Compares `op` with the result of a loop, and its gradients with finite differences. */
 export function checkOperation(op: Op, inputs: readonly OpInput[], expected: ArrayLike<number>): void {
   expectClose(resultOf(op, inputs), expected, 1e-5);
   checkGradients(op, inputs);
 }
 
 const STEP = 1e-2;
-/** Elements of an input that are tried: at most so many, from all over it. */
+/** Maximum number of elements of an input that are checked, spread over all of it. */
 const PROBES = 30;
 
 /**
- * Holds the gradients of `op` against central differences, at elements all over each input, for the scalar sum(op(...) * c)
- * with random c, summed in double precision. With steps of 1e-2 both errors of the quotient (float32 noise of the
- * outputs, and the third derivative) stay near 1e-4 of the size of a gradient, so 2e-3 is a tolerance that a wrong
- * term does not pass.
+ * Checks the gradients of `op` against central differences, at elements spread over each input, for the scalar
+ * sum(op(...) * c) with random c, summed in double precision. With steps of 1e-2 both errors of the quotient (float32
+ * noise of the outputs, and the third derivative) stay near 1e-4 of the size of a gradient, so a wrong term does not
+ * pass the tolerance of 2e-3.
  */
 export function checkGradients(op: Op, inputs: readonly OpInput[], tolerance = 2e-3): void {
   const tensors = (changed?: number, values?: Float32Array) =>

@@ -21,7 +21,7 @@ const cases: readonly Case[] = [
   // Two blocks of queries, the last one shorter. One segment lies across both, and one begins in the last.
   { numSequences: 1, seqLen: 129, numHeads: 1, d: 2, positionsT: positionsOf([30, 60, 38, 1]) },
 ];
-/** TensorFlow would compile it for seconds, and nothing in it is new to its kernels. */
+/** oneDNN only: TensorFlow would compile this case for seconds, and it covers nothing new of TensorFlow's kernels. */
 const wide: Case = { numSequences: 1, seqLen: 129, numHeads: 3, numKeyValueHeads: 1, d: 24 };
 
 /** Width of a row of queries, keys and values. */

@@ -10,7 +10,7 @@ const square = (x: tf.Tensor2D) =>
     backward: (dy, [kept]) => [tf.mul(dy, tf.mul(kept, 2))],
   }));
 
-/** Tensors that are alive when the gradient has come down to the lowest of so many layers. */
+/** Number of tensors alive when the backward pass has reached the lowest of `numLayers` layers. */
 function aliveAtTheEnd(numLayers: number): number {
   let alive = 0;
   tf.tidy(() => {
@@ -30,12 +30,12 @@ function aliveAtTheEnd(numLayers: number): number {
   return alive;
 }
 
-it('a backward frees what it is done with: the gradient that it took and what was saved', () => {
-  // Autograd adds up the gradients of the two ways of a residual and keeps one of the summands.
+it('a backward pass frees the gradient that it took and the tensors that were saved', () => {
+  // Autograd adds the gradients of both branches of a residual and keeps one of the summands.
   expect(aliveAtTheEnd(8) - aliveAtTheEnd(4)).toBe(4);
 });
 
-it('the gradient that goes both ways of a residual is right', () => {
+it('the gradient through both branches of a residual is right', () => {
   const [slope] = tf.tidy(() => {
     const f = (x: tf.Tensor) => tf.sum(residual(square(x as tf.Tensor2D), square(x as tf.Tensor2D)));
     return [

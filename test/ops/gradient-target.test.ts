@@ -14,7 +14,7 @@ type Matrix = tf.Tensor2D;
 interface Operation {
   readonly forward: (...inputs: Matrix[]) => FusedForward;
   readonly shapes: readonly (readonly [number, number])[];
-  /** Those of the inputs that are parameters. */
+  /** Indices of the inputs that are parameters. */
   readonly matrices: readonly number[];
 }
 

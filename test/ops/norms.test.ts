@@ -39,7 +39,7 @@ it.each([
   [7, 16, 1],
   [3, 4, 2],
 ])('rmsNorm of [%i, %i], by each of %i heads, is that of a loop, also on the host', (rows, width, heads) => {
-  // Large enough for the result to tell it from no epsilon.
+  // Epsilon is large enough to affect the result.
   const epsilon = 0.1;
   const [x, gain] = [input('x', [rows, heads * width], 2), input('gain', [width])];
   const expected = rowsOf(x.values, width).flatMap((row) =>

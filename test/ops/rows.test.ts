@@ -36,7 +36,7 @@ it.each([
     expectClose(resultOf(op, inputs), expected, 1e-6);
     if (tokens.length > 0) checkGradients(op, inputs);
   }
-  // Also without a row, gradients have the shapes of the inputs.
+  // Even without rows, gradients have the shapes of the inputs.
   const gradients = tf.tidy(() => {
     const tensors = [rows, weights].map(({ values, shape }) => tf.tensor(values, [...shape], 'float32'));
     return tf

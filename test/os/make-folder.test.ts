@@ -7,7 +7,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { makeFolder } from '../../src/os/make-folder.js';
 
 const SOURCE = fileURLToPath(new URL('../../src/os/make-folder.ts', import.meta.url));
-/** Arguments of Node before a script of TypeScript. */
+/** Arguments that let Node run a TypeScript program. */
 const TSX = [
   '--conditions=source',
   '--import',

@@ -62,7 +62,7 @@ it('keeps more experts than it has slots for, the last used ones in memory', () 
   );
   for (const id of [3, 0, 2, 1])
     expect(contentOf(slots, id)).toEqual([0, 1, 2].map((i) => 10 * (id + 1) + i));
-  // 1 and 2 are the last used ones: they stay when 3 is only looked at after 2.
+  // 1 and 2 are in memory. Since 2 is read again before 3, 3 takes the slot of 1.
   moved.length = 0;
   contentOf(slots, 2);
   contentOf(slots, 3);
@@ -88,7 +88,7 @@ it('keeps experts with tokens in memory until the step ends, with gradients of z
   const [{ begin }] = slots.open(nameOf(0));
   expect([...slots.gradients.subarray(begin, begin + SIZE)]).toEqual(new Array(SIZE).fill(0));
   slots.gradients.fill(5, begin, begin + SIZE);
-  // A second micro-batch adds to them.
+  // A second micro-batch adds to the gradients of the first.
   slots.touch([nameOf(0)]);
   for (const id of [1, 2, 3]) contentOf(slots, id);
   expect(slots.open(nameOf(0))[0].begin).toBe(begin);
@@ -109,7 +109,7 @@ it('keeps experts with tokens in memory until the step ends, with gradients of z
   expect(slots.statistics.touched).toBe(2);
 });
 
-it('brings what a step will need before it, and does not lose what is there already to what is not', () => {
+it('prefetches the experts of a step, and evicts none of them for another', () => {
   const { slots } = newSlots(2);
   for (const id of [0, 1, 2, 3]) fill(slots, id, id + 1);
   contentOf(slots, 0);

@@ -49,7 +49,7 @@ it('adds to the gradients of the micro-batch before', () => {
   const store = new ParameterStore(specs, 1);
   store.shared.gradients.fill(9);
   store.computeGradients(() => tf.add(tf.sum(store.get('a')), tf.sum(tf.mul(store.get('e'), 3))));
-  // Without `e`: what it had stays.
+  // The loss does not depend on `e`, whose gradient stays.
   store.computeGradients(() => tf.add(tf.sum(store.get('a')), tf.sum(store.get('b'))), true);
   expect([...store.shared.gradients]).toEqual([2, 2, 2, 2, 2, 2, 1, 1, 1, 1]);
   expect([...store.expert.gradients]).toEqual([3, 3]);
@@ -78,7 +78,7 @@ it.each([
       expect(gradient).toBeCloseTo(each[0][group][i] + each[1][group][i], 3);
     });
   });
-  // Of the batch as a whole, which only one product of each matrix sees.
+  // Gradients of the whole batch, with a single product for each matrix.
   const whole = gradientsOf([tf.concat(xs, 0)]);
   whole.forEach((gradients, group) => {
     gradients.forEach((gradient, i) => {
@@ -110,7 +110,9 @@ it('refuses a name twice and an unknown name', () => {
 });
 
 it('frees the gradient of a parameter once it is copied', () => {
-  /** Tensors that gradients added until the backward came down to the lowest of so many matrices. */
+  /**
+   * Number of tensors that gradients added by the time the backward pass reached the lowest of `numMatrices` matrices.
+   */
   const added = (numMatrices: number) => {
     const names = Array.from({ length: numMatrices }, (_, i) => `w${i}`);
     const store = new ParameterStore(

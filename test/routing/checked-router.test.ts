@@ -24,7 +24,7 @@ const input: RouterInput = {
   parameters: new Map(),
 };
 
-/** The decision of a router, with other parts. */
+/** A router whose decision is modified by `change`. */
 function deciding(change: (decision: RoutingDecision) => object): ReturnType<RouterPolicy['create']> {
   const { route } = createRouter(CONTEXT);
   const decide = (given: RouterInput) => {

@@ -48,7 +48,7 @@ export interface Tokens {
   readonly tokenIdsT?: Int32Array;
 }
 
-/** Routes tokens in training, unless it is said otherwise. */
+/** Routes tokens, in training by default. */
 export function routeTokens(
   router: Router,
   { x, domainsT, tokenIdsT = new Int32Array(domainsT.length) }: Tokens,

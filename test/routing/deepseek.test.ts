@@ -134,7 +134,7 @@ describe.each([
       expect(decision.auxiliaryLoss!.dataSync()[0]).toBeCloseTo(0.07 * slow.balance, 6);
       expect(decision.gateCosine!.count).toBe(T * K);
       expectClose(decision.scores!.biasE!, bias, 1e-6);
-      // Outside training the biases are the same, and nothing is dropped.
+      // Outside training the biases still apply, and nothing is dropped.
       const evaluated = route(router, tokens, gate, false);
       expect([...evaluated.expertsTK]).toEqual(slow.chosen);
       expect(evaluated.auxiliaryLoss).toBeNull();
@@ -157,7 +157,7 @@ it('with one expert a token the gate has a gradient through the weight', () => {
 
 describe('the balancing bias', () => {
   const moe = { numExperts: 8, expertsPerToken: 2, biasUpdateRate: 0.02, capacityFactor: null } as const;
-  // A gate that likes some experts for every token.
+  // A gate that prefers some experts for every token.
   const liking = gateOf(8).map((w, i) => w / 4 + 0.05 * (i % 8));
 
   it('evens the load without an auxiliary loss, and stays at a mean of 0', () => {

@@ -35,7 +35,10 @@ function paperScores({ x, gate }: Tokens, E: number, G: number): number[][] {
   });
 }
 
-/** The tokens that each expert takes by the paper: TopK of its column of S, among the tokens that have it among their best. */
+/**
+ * The tokens that each expert takes according to the paper: TopK of its column of S, among the tokens that rank the
+ * expert among their best.
+ */
 function paperChoice(scores: number[][], E: number, capacity: number, limit: number): number[][] {
   return Array.from({ length: E }, (_, e) => {
     const open = [...scores.keys()].filter((t) => {

@@ -68,7 +68,7 @@ it.each([0.3, 0.5])(
           expect(expert).toBe(all.expertsTK[id]);
         });
       }
-      // Layers have as few ids in common as can be, so that no id has two experts more than another one.
+      // Layers share as few ids as possible, so that no id has an expert in two more layers than another id.
       expect(Math.max(...timesV) - Math.min(...timesV)).toBeLessThanOrEqual(1);
     }
   },

@@ -11,8 +11,9 @@ import { checkGradients, randomIntegers, randomValues, tinyConfig } from '../mod
 import { batchesOf } from '../worker/step-batches.js';
 import { randomParameters, routerContext, routeTokens, sum } from './context.js';
 
-// What every router has to keep. That their decisions are whole, checked-router.test.ts holds; that they go on from a
-// checkpoint, test/worker/state.test.ts; that the layout does not matter, test/worker/layouts.test.ts.
+// Properties that every router must have. checked-router.test.ts tests that decisions are valid,
+// test/worker/state.test.ts that routers resume from a checkpoint, and test/worker/layouts.test.ts that the layout does
+// not matter.
 
 const T = 40;
 const d = 24;
@@ -29,7 +30,7 @@ describe.each(ROUTER_NAMES)('router %s', (router) => {
     expect(Object.keys(fields)).toEqual(expect.arrayContaining([...shapedBy]));
   });
 
-  it('has a price in numbers that can be, which grows with the tokens', () => {
+  it('has a plausible price, which grows with the tokens', () => {
     const { moe } = routerContext({ router, numExperts: 4, expertGroups: 2 });
     const priceOf = (numTokens: number) => routerPolicy(router).price(moe, { numTokens, dModel: 16 });
     const [few, many] = [priceOf(8), priceOf(64)];
@@ -95,7 +96,7 @@ it.each([
 ] as const)('%j has the gradients of finite differences in weights and loss, for tokens and gate', (moe) => {
   const E = 4;
   const few = 6;
-  // All experts of a domain are chosen, so that a step of the differences can change their order alone.
+  // All experts of a domain are chosen, so that the steps of the finite differences change only their order.
   const context = routerContext(
     { numExperts: E, capacityFactor: null, auxiliaryLossWeight: 0.07, ...moe },
     { dModel: d },

@@ -65,7 +65,7 @@ describe.each([1, 4])('localityLoss with %i workers a node', (workers) => {
     tf.softmax(tf.reshape(values, [4 * numTokens, numExperts])) as tf.Tensor2D;
   const meanOf = (probs: tf.Tensor2D) => Float64Array.from(tf.mean(probs, 0).dataSync());
 
-  /** Mean over the workers of what each contributes for its part of the node's tokens. */
+  /** Mean of the workers' losses, each for its part of the node's tokens. */
   const loss = (values: tf.Tensor): tf.Scalar => {
     const probs = allProbs(values);
     const current = meanOf(probs);

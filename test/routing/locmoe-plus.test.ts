@@ -17,7 +17,7 @@ function route(router: Router, x: Float32Array, training: boolean) {
   return routeTokens(router, { x, domainsT: domainsT.subarray(0, x.length / d) }, new Map(), training);
 }
 
-/** A training step of one batch for each of `batches`. */
+/** Does a training step whose micro-batches are `batches`. */
 function trainStep(router: Router, ...batches: Float32Array[]) {
   const decisions = batches.map((x) => route(router, x, true));
   router.endStep();
@@ -67,7 +67,7 @@ describe.each([
   const slow = slowScores(x, context);
   const classic = Math.ceil((1.1 * numTokens) / numExperts);
 
-  /** Tokens that each expert takes, and its capacity, one expert after the other. */
+  /** Tokens that each expert takes, and its capacity, computed one expert at a time. */
   const slowExperts = Array.from({ length: numExperts }, (_, e) => {
     const candidates = [...slow.keys()].filter((t) => slow[t].candidates.includes(e));
     const cosines = Float32Array.from(candidates, (t) => slow[t].cosines[e]);
@@ -130,7 +130,8 @@ describe.each([
 
   it('gradients reach tokens through weights and losses', () => {
     const few = x.subarray(0, 12 * d);
-    // The selection of the unchanged tokens: a step of the differences must not move a token to another expert.
+    // The selection is that of the unchanged tokens, so that the steps of the finite differences move no token to
+    // another expert.
     const op = (xTD: tf.Tensor) => {
       const { weightsTK, auxiliaryLoss } = routeTokens(createRouter(context), {
         x: xTD,
@@ -201,7 +202,7 @@ describe('the state of locmoe-plus', () => {
       a.map((cut, e) => (cut + b[e]) / 2),
       1e-6,
     );
-    // The next step weighs as much as both.
+    // The next step has the same weight as both micro-batches together.
     expect([...router.state.get('step')!]).toEqual([1]);
     expect([...router.state.get('threshold_steps')!]).toEqual([1, 1, 1, 1]);
   });
@@ -292,7 +293,7 @@ describe('locmoe-plus with random tokens', () => {
     const { routedE, keptE, expertsTK, numChoices } = routeText(ids);
     const share = sum(atRandom.keptE) / sum(atRandom.routedE);
     expect(Math.abs(sum(keptE) / sum(routedE) - share)).toBeLessThan(0.1);
-    // Neither what follows nor where a token stands matters.
+    // Neither later tokens nor the position of a token matter.
     expect([...routeText(ids.subarray(0, 10)).expertsTK]).toEqual([
       ...expertsTK.subarray(0, 10 * numChoices),
     ]);

@@ -14,7 +14,10 @@ function routeWith(router: Router): RoutingDecision {
   return routeTokens(router, { x, domainsT: new Int32Array(numTokens) }, parameters);
 }
 
-/** The cosines with their gate of the tokens that choose each of `n` experts, by a slow loop; gate of scale 1, no bias. */
+/**
+ * For each of `n` experts, the cosines of the tokens that choose it with its gate vector, by a slow loop; gate of scale
+ * 1, no bias.
+ */
 function tokensOfExperts(n: number): number[][] {
   const cosines = Array.from({ length: n }, (): number[] => []);
   for (let t = 0; t < numTokens; t++) {
@@ -51,7 +54,7 @@ describe('the capacity of locmoe', () => {
     const router = createRouter(context);
     const classic = classicCapacity(1.2, numTokens, 1, 4);
     expect([step(router), step(router), step(router)]).toEqual([classic, classic, classic]);
-    // The same tokens in every step: the mean is that of one.
+    // Every step has the same tokens, so the mean over steps is the value of one.
     const cosines = tokensOfExperts(4);
     const heads = cosines.map((each) => affinityHead(Float32Array.from(each).sort(), 0.5, Math.sqrt(d)));
     const expected = workingCapacity({

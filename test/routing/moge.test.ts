@@ -74,7 +74,7 @@ describe.each([
 });
 
 describe('the load of ranks', () => {
-  // Tokens that are alike and a gate that likes the first experts of all.
+  // Similar tokens, and a gate that prefers the first experts.
   const E = 16;
   const alike = x.map(Math.abs);
   const gate = randomValues('gate', d * E).map((w, i) => w - 0.5 * (i % E));

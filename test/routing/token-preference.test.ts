@@ -70,7 +70,7 @@ describe.each(LEARNED)('%s with preferences of tokens', (router) => {
 it.each(['switch', 'locmoe'] as const)('%s weighs the expert of a strong preference by one', (router) => {
   const { decision, router: created } = route({ router, tokenPreference: 1e4, numExperts: 2 });
   expect(Math.min(...decision.weightsTK!.dataSync())).toBeGreaterThan(0.999);
-  // Of a token that prefers none of them much too.
+  // This holds also for a token whose preferences are all negative.
   const preferenceVE = created.state.get('preference')!;
   const bestOf = (id: number) => Math.max(...preferenceVE.subarray(2 * id, 2 * id + 2));
   expect(Math.min(...[...tokenIdsT].map(bestOf))).toBeLessThan(0);

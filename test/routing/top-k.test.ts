@@ -14,7 +14,7 @@ interface Gate {
   readonly parameters: Readonly<Record<string, Float32Array>>;
 }
 
-/** Scores that rank experts, and logits of which the softmax is taken, for one token and expert. */
+/** For one token and expert, the score that ranks experts, and the logit whose softmax is taken. */
 type Scores = (gate: Gate, t: number, e: number, moe: MoeConfig) => readonly [rank: number, logit: number];
 
 const SCORES: Readonly<Record<string, Scores>> = {
@@ -151,7 +151,7 @@ it('locmoe estimates its capacity from choices, of which a token has several', (
     router.endStep();
     return [estimated, route(router, gate).capacityE[0]!];
   };
-  // With all experts of a token chosen, each expert has every token, and a head of nearly all of them.
+  // If each token chooses all experts, each expert has all tokens, and its affinity head is nearly all of them.
   expect(capacities(E)).toEqual([T, expect.closeTo(T, -0.5)]);
   expect(capacities(1)[0]).toBe(Math.ceil(T / E));
 });

@@ -13,7 +13,7 @@ const BASE = { numExperts: 6, capacityFactor: null, localityLossWeight: 0 } as c
 const contextOf = (moe: Partial<MoeConfig>, seed: number) =>
   routerContext({ ...BASE, tableAfter: AFTER, ...moe }, { vocabSize: V, seed });
 
-/** Tokens of a batch, the last id of which is met in the first stage by none. */
+/** Tokens of a batch with ids below `ids`; by default the last id of the vocabulary does not occur. */
 function batchOf(name: string, ids = V - 1) {
   return {
     xTD: tf.tensor2d(randomValues(`${name} x`, T * D), [T, D]),
@@ -158,7 +158,7 @@ it('gives an expert first to the ids that have had none below', () => {
     return [lower, upper].map((router) => [...met].map((key) => router.table!()![key]! >= 0));
   };
   const [lower, alone] = tablesOf(false);
-  // Both have seen the same tokens, so that each by itself leaves the same ids out.
+  // Both layers have seen the same tokens, so that each on its own leaves out the same ids.
   expect(alone).toEqual(lower);
   const [below, above] = tablesOf(true);
   expect(below).toEqual(lower);

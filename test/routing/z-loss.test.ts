@@ -64,7 +64,7 @@ describe.each(GATES)('the router z-loss of %s', (router, name, shape) => {
         });
       expectClose(loss(WEIGHT), [expected], 1e-5);
       expect(loss(0)[0]).toBe(0);
-      // Preferences of token ids are not of the gate.
+      // Preferences of token ids do not belong to the gate.
       expectClose(loss(WEIGHT, 4), [expected], 1e-5);
     }
   });

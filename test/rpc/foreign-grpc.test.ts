@@ -25,7 +25,7 @@ const TOKEN = 'the-token-of-this-cluster';
 const PATTERN = Uint8Array.from({ length: 251 }, (_, i) => i);
 const MESSAGES = SIZES.map((size) => Buffer.alloc(size, PATTERN));
 const LAST = MESSAGES.length;
-/** By night more than both windows of a stream hold, so that it stops unless they are updated. */
+/** By night this exceeds both windows of a stream, so that the stream stalls unless they are updated. */
 const CANCEL_AFTER_BYTES = NIGHTLY ? 2.1 * 2 ** 30 : 2 ** 20;
 
 interface Answer {
@@ -42,7 +42,7 @@ const EXPECTED = digested(MESSAGES);
 
 let python: ChildProcess | null = null;
 const answers: unknown[] = [];
-/** Calls to the server in Python that have ended, by the names of their runs, with the credits that each got. */
+/** Number of credits received by each ended call to the Python server, by the run id of the call. */
 const ended = new Map<string, number>();
 
 beforeAll(() => {
@@ -184,7 +184,7 @@ describe('a server of another implementation', () => {
   interface Pulled {
     readonly run: string;
     readonly call: PullCall;
-    /** Bytes so far, which the memory has as far as it reaches. */
+    /** Total bytes received; `memory` keeps only the first of them. */
     readonly total: () => number;
     readonly memory: Buffer;
   }
@@ -227,7 +227,7 @@ describe('a server of another implementation', () => {
 
   const serve = (more: object = {}) => ask<number>({ do: 'serve', tls: null, ...more });
 
-  /** Cuts messages as gRPC frames them. */
+  /** Splits received bytes into gRPC messages. */
   function messagesOf(bytes: Buffer): Buffer[] {
     const messages: Buffer[] = [];
     for (let at = 0; at < bytes.length; ) {

@@ -8,7 +8,7 @@ import { decodeFrame, encodeFrame } from './whole-frame.js';
 const { Pull } = loadProto('collectives', 'locmoe.collectives.v1.Collectives');
 
 function randomFrame(random: () => number): Frame {
-  // Lengths of numbers in bytes should all occur, not only the longest.
+  // Encoded numbers of every length should occur, not only the longest.
   const anyUint32 = () => Math.floor(random() * 2 ** (1 + Math.floor(random() * 32)));
   const sections: number[] = [];
   let total = 0;

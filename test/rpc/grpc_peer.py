@@ -1,5 +1,6 @@
-"""A client and a server of gRPC's C core for foreign-grpc.test.ts. A line of standard input is an order in JSON, a line of standard
-output the answer to one, or how a call to the server ended. Messages are raw bytes, as those of the test are no frames."""
+"""A client and a server of gRPC's C core for foreign-grpc.test.ts. A line of standard input is a command in JSON; a
+line of standard output is the reply to one, or how a call to the server ended. Messages are raw bytes, as the test
+sends no frames."""
 
 import hashlib
 import json
@@ -23,7 +24,7 @@ def pem(folder):
 
 
 def call(port, tls, metadata, request, timeout=None, cancel_after=None, end_after=None):
-    """Calls Pull; cancels it, or says that it is at its end, after so many messages."""
+    """Calls Pull; after `cancel_after` messages cancels the call, or after `end_after` messages ends its requests."""
     target = f"127.0.0.1:{port}"
     if tls is None:
         channel = grpc.insecure_channel(target, UNLIMITED)
@@ -49,7 +50,7 @@ def call(port, tls, metadata, request, timeout=None, cancel_after=None, end_afte
 
 
 def serve(tls, token=None):
-    """Serves Pull; the first word of the run's name says how a call goes."""
+    """Serves Pull; the first word of the run id selects the behaviour."""
 
     def pull(requests, context):
         if token is not None and ("authorization", f"Bearer {token}") not in context.invocation_metadata():
@@ -74,7 +75,7 @@ def serve(tls, token=None):
             if behaviour == "abort":
                 context.abort(grpc.StatusCode.DATA_LOSS, "Größe: 100 %")
             if behaviour == "leave" and size == 0:
-                # A GOAWAY; calls that are open go on.
+                # Sends a GOAWAY; open calls go on.
                 server.stop(30)
         for _ in requests:
             ended["credits"] += 1

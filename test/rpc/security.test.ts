@@ -21,7 +21,7 @@ async function clusterSecurity(): Promise<{ folder: string; security: Security }
   return { folder, security: loadSecurity({ tls: folder, tokenFile: tokenFile(folder) }) };
 }
 
-/** A coordinator whose calls all succeed if they are let in. */
+/** A coordinator on which every admitted call succeeds. */
 async function serveAll(security: Security): Promise<{ address: Address; refusals: string[] }> {
   const rpc = createRpcServer(security);
   const refusals: string[] = [];

@@ -53,7 +53,7 @@ it.each([
     const some = Array.from({ length: 100 }, () => connect(Number(address.split(':')[1]), '127.0.0.1'));
     await Promise.all(some.map((socket) => once(socket, 'connect')));
     for (const socket of some) socket.on('error', () => undefined).on('close', () => (cut += 1));
-    // Garbage to TLS, which would end the handshake that these leave undone.
+    // Under TLS these bytes would be an error and end the handshake, which these connections must leave unfinished.
     for (const socket of some) if (security.tls === null) socket.resume().write(OPENING);
     strangers.push(...some);
   }

@@ -23,7 +23,7 @@ export function messageOf(frame: AnyFrame): Buffer {
   return Buffer.concat([messagePrefix(encoded.length), encoded]);
 }
 
-/** Puts the bytes of a call together again and tells whole frames. */
+/** Reassembles the bytes of a call and reports complete frames. */
 export function frameReader(onFrame: (frame: Frame) => void = () => undefined): ByteReceiver {
   let rest: Buffer = Buffer.alloc(0);
   return {

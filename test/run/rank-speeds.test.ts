@@ -32,7 +32,7 @@ it('over the last 200 steps: quantiles, and what it costs that a rank is slower 
   const speeds = new RankSpeeds(3);
   for (let step = 0; step < 300; step++) {
     const isSlow = step % 10 === 0;
-    // All take as long as the slowest: what a rank does not need itself it waits.
+    // All ranks take as long as the slowest, as the others wait.
     const stepMs = isSlow ? 90 : 40;
     speeds.add(report(0, stepMs, stepMs - 30));
     speeds.add(report(1, stepMs, stepMs - 40));

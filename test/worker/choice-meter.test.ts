@@ -9,7 +9,7 @@ import { trainStep } from '../../src/worker/train-step.js';
 import { tinyConfig } from '../model/support.js';
 import { batchesOf } from './step-batches.js';
 
-/** Trains some steps on batches that come again; returns the measures of each and all trained parameters. */
+/** Trains some steps on recurring batches; returns the measures of each step and all trained parameters. */
 function train(moe: Partial<RunConfig['moe']>, isMeasured = true, microBatches = 1) {
   const config = tinyConfig({ moe, train: { steps: 4, learningRate: 0.02 } });
   const state = createTrainState(config, soloTransport(), null);
@@ -45,7 +45,7 @@ it('finds that a strong preference of the id leaves the gate idle, and that with
   expect(free.gateEntropy).toBeLessThanOrEqual(Math.log(4));
 });
 
-/** The measures of decisions about the tokens of one batch. */
+/** The measures of given choices for the tokens of one batch. */
 function measuresOf(tokenIds: number[], chosen: number[], more: Partial<RoutingDecision> = {}) {
   const config = tinyConfig({ moe: { numExperts: 4 } });
   const meter = new ChoiceMeter(config);
@@ -71,7 +71,7 @@ function measuresOf(tokenIds: number[], chosen: number[], more: Partial<RoutingD
 it('counts a choice that the last token with the same id and domain had too', () => {
   // Id 7 comes again twice in the first domain, with the same and another expert; in the second domain it is new.
   expect(measuresOf([7, 7, 5, 7, 7, 7, 9, 8], [1, 1, 2, 3, 2, 2, 0, 0]).idShare).toBe(2 / 3);
-  // Two choices: 1 and 2, then 2 and 3; an empty place is none.
+  // Two choices a token: 1 and 2, then 2 and 3. Empty places do not count.
   expect(measuresOf([7, 7, 4, 3], [1, 2, 2, 3, 0, -1, 0, -1]).idShare).toBe(1 / 2);
   expect(measuresOf([7, 6, 5, 4], [1, 1, 1, 1])).not.toHaveProperty('idShare');
 });

@@ -15,7 +15,7 @@ export interface ExpertCase {
 
 export interface ExpertResult {
   readonly losses: readonly number[];
-  /** Of values and moments of this rank's experts. */
+  /** Hash of the values and moments of this rank's experts. */
   readonly experts: string;
   readonly reads: number;
   readonly updates: readonly number[];
@@ -32,7 +32,7 @@ export function trainCase(
   folder: string,
 ): ExpertResult {
   const { rank, worldSize } = transport.topology;
-  /** Half of the global batch is of one domain, the other of the other, and the next time the other way round. */
+  /** Half of the global batch is of one domain and half of the other; the halves swap in each step. */
   const batchOf = (step: number) => {
     const batch = batchesOf(step, worldSize)[rank];
     const first = rank * batch.numSequences;

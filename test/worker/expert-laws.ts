@@ -5,13 +5,13 @@ import { type ExpertCase, type ExpertResult, trainCase } from './expert-cases.js
 const EXPERT_MB = (16 * 2 * 8 * 16) / 1e6;
 const budget = (experts: number) => ({ kind: 'file', budgetMB: experts * EXPERT_MB }) as const;
 
-/** 8 experts on each of 4 ranks in each of 2 layers, and room for 13 of the 16. */
+/** 2 layers have 8 experts on each of 4 ranks; a rank has room for 13 of its 16. */
 const SPREAD = { router: 'hash', numExperts: 32, expertGroups: 2, expertStorage: budget(13) } as const;
-/** Each expert on 2 of 4 ranks, and tokens for it with one of these in each step. */
+/** Each expert is on 2 of 4 ranks, of which one has tokens for it in each step. */
 const REPLICATED = { router: 'hash', numExperts: 2, expertGroups: 2, expertStorage: budget(2) } as const;
 const OVERLAPPED = { exchange: 'hierarchical', overlapDegree: 2 } as const;
 
-/** All but the experts of rank 1 in the lower of both layers. */
+/** All parameters except the experts of rank 1 in the lower of the two sparse layers. */
 const FROZEN = [
   'embed',
   'layers.0',
@@ -38,7 +38,7 @@ export function expertLaws(
     const results = resultsOf();
     for (const ofRank of results)
       for (const [memory, file] of ofRank) expect({ ...file, reads: 0 }).toEqual(memory);
-    // More than the first ones of all 16.
+    // More than the first reads of all 16 experts.
     expect(results[0][0][1].reads).toBeGreaterThan(2 * 16);
 
     const replicas = results.map((ofRank) => ofRank[2][1].experts);

@@ -21,7 +21,7 @@ import { batchesOf } from './step-batches.js';
 const NUM_EXPERTS = 16;
 /** Values, gradients and moments of an expert of 8 x 8. */
 const EXPERT_BYTES = 16 * 2 * 8 * 8;
-/** Of 2 layers of 16 experts: all of a domain's in both, and two more. */
+/** 2 layers have 16 experts; there is room for those of a domain in both layers, and two more. */
 const SLOTS = 18;
 
 type Kind = RunConfig['moe']['expertStorage']['kind'];
@@ -60,7 +60,7 @@ function newState(config: RunConfig, checkpoint: Checkpoint | null = null): Trai
   return state;
 }
 
-/** Of one domain in turn, so that half of the experts have no tokens. */
+/** Batches of one domain in turn, so that half of the experts have no tokens. */
 function ofOneDomain(step: number, parts = 1): Batch[] {
   return batchesOf(step, parts).map((batch) => ({ ...batch, domains: batch.domains.map(() => step % 2) }));
 }
@@ -84,14 +84,14 @@ function losses({ model }: TrainState, batches: readonly Batch[]): number[] {
   return batches.map((batch) => model.loss(batch, { training: false }).crossEntropy.dataSync()[0]);
 }
 
-// TensorFlow compiles for new shapes, and the first pass has other bits than those after it.
+// Warm-up: TensorFlow compiles for new shapes, and the first pass is not bit-identical to later ones.
 beforeAll(() => {
   const state = createTrainState(configOf('hash', 'memory'), soloTransport(), null);
   for (const parts of [1, 2]) trainStep(state, { step: parts, batches: ofOneDomain(parts, parts) });
   state.model.dispose();
 });
 
-/** By day one without a state and one with the most of it. */
+/** By day a router without state and the router with the most. */
 const ROUTERS: readonly RouterName[] = NIGHTLY ? ROUTER_NAMES : ['hash', 'locmoe-plus'];
 
 describe.each(ROUTERS)('experts in a file or in memory, router %s', (router) => {
@@ -109,14 +109,14 @@ describe.each(ROUTERS)('experts in a file or in memory, router %s', (router) => 
       armFailpoint('step.gradients:nan');
       expect(trainStep(each, { step: 5, batches: ofOneDomain(5) }).report.skipped).toBe(true);
     }
-    // All domains at once, and so more experts than there is room for.
+    // All domains occur, and so there are more experts than fit in memory.
     expect(losses(inFile, batchesOf(5))).toEqual(losses(inMemory, batchesOf(5)));
     run(6);
     const { reads, bytesOut } = inFile.model.parameters.slots!.statistics;
     expect(reads).toBeGreaterThan(2 * NUM_EXPERTS);
     expect(bytesOut).toBeGreaterThan(0);
 
-    // What is saved is the state of then, however far training is by the time it is read.
+    // The saved state is that of the copy, even if training goes on before it is read.
     const saved = copyOf(tensorsToSave(inFile));
     const ofMemory = save(inMemory, 6);
     for (const step of [7, 8, 9]) run(step);
@@ -175,7 +175,7 @@ describe('with the hash router', () => {
     );
   });
 
-  it('is for experts in a file alone, and other routers do not know', () => {
+  it('is available only for experts in a file, and not with other routers', () => {
     expect(ExpertForesight.of(newState(configOf('hash', 'memory')).model, loader, 2)).toBeNull();
     expect(ExpertForesight.of(newState(configOf('switch', 'file')).model, loader, 2)).toBeNull();
   });
@@ -193,7 +193,7 @@ it('a step that is skipped, or whose experts are frozen, writes nothing', () => 
     slots.flush();
     return slots.statistics.bytesOut - bytesOut;
   };
-  // Each step takes the slots of the experts of the one before.
+  // Each step evicts the experts of the step before.
   const steps = (state: TrainState) => () =>
     [1, 2, 3].map((step) => trainStep(state, { step, batches: ofOneDomain(step) }));
   expect(written(frozen, steps(frozen))).toBe(0);

@@ -26,7 +26,7 @@ function newState(
   return state;
 }
 
-/** Sequences of tokens that the hash router sends to one expert alone. */
+/** Sequences whose tokens the hash router all sends to one expert. */
 function batchFor(expert: number, { model }: TrainState): Batch {
   const table = model.routerState.get('layers.1.router.table')!;
   const tokens = [...table.keys()].filter((token) => table[token] % 4 === expert);
@@ -63,7 +63,7 @@ it('an expert without tokens stays as it is, and the bias correction of its mome
   expect(contentsOf(state, 0)).toEqual(ofFirst);
   expect([1, 2].map((expert) => contentsOf(state, expert))).toEqual([initial[1], initial[2]]);
   expect(updatesOf(state)).toEqual([3, 0, 0, 1]);
-  // With one step in the moments, mHat / sqrt(vHat) is 1 or -1.
+  // After a single update mHat / sqrt(vHat) is 1 or -1.
   const [values, m] = contentsOf(state, 3);
   values.forEach((value, i) => {
     const decayed = initial[3][0][i] * (1 - learningRate * state.config.train.weightDecay);
@@ -107,6 +107,6 @@ it('a checkpoint goes on to the bit with the counts of updates in it; a dense on
   const ofDense = save(dense, 2);
   expect(ofDense.has('adam.updates.layers.1.experts')).toBe(false);
   expect(updatesOf(newState('touched', ofDense))).toEqual([2, 2, 2, 2]);
-  // And the other way round.
+  // The same holds in the opposite direction.
   expect(contentsOf(newState('dense', save(state, 3)), 2)).toEqual(contentsOf(state, 2));
 });

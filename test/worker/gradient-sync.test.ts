@@ -9,7 +9,7 @@ import { tinyConfig } from '../model/support.js';
 const NUM_RANKS = 4;
 const NO_SNAPSHOT = { refusals: 1, cost: 0 };
 
-/** What a rank of four would say to whom while it reduces its gradients. */
+/** The messages that a rank of four would send while it reduces its gradients, with their receivers. */
 function messagesOf(rank: number, train: Parameters<typeof tinyConfig>[0]): string[] {
   const messages: string[] = [];
   const solo = soloTransport();

@@ -35,7 +35,7 @@ function lossOf(model: LanguageModel, training: boolean): number {
   return tf.tidy(() => model.loss(batch, { training }).crossEntropy.dataSync()[0]);
 }
 
-/** The loss of a model that has inherited, in evaluation and in training. */
+/** Losses of a model with inherited weights, in evaluation and in training. */
 function losses(moe: Partial<RunConfig['moe']>, noise = 0): number[] {
   const config = tinyConfig({
     model: { numDenseLayers: 1, numSparseLayers: NUM_LAYERS - 1 },
@@ -53,10 +53,10 @@ it.each(ROUTER_NAMES)(
   (router) => {
     // The softmax over the one expert of a group is one, whatever the gate.
     const weightOne = { router, numExperts: 2, expertGroups: 2, deviceGroups: 1 };
-    // The weight of one expert is its sigmoid; those of two sum to one.
+    // In deepseek the weight of a single expert is its sigmoid; the weights of two are normalised to sum to one.
     if (router === 'deepseek') Object.assign(weightOne, { numExperts: 4, expertsPerToken: 2 });
     expect(losses(weightOne)).toEqual(asDense());
-    // Experts that differ give another one.
+    // With different experts the loss differs.
     expect(losses(weightOne, 0.5)).not.toEqual(asDense());
   },
 );

@@ -15,7 +15,7 @@ export interface LayoutCase {
 }
 
 const STEPS = 8;
-/** Two of them for each micro-batch of four ranks. */
+/** Two sequences for each micro-batch of four ranks. */
 const NUM_SEQUENCES = 8;
 
 /** Trains as one rank; returns its loss in each step. Every second step has the same batch, so that a model can learn it. */

@@ -15,9 +15,9 @@ import { SELECTIONS, selectionLaws } from './selection-laws.js';
 import { trafficIn, trafficLaws } from './traffic-laws.js';
 import type { WorldResult, WorldTask } from './worlds.program.js';
 
-/** Ranks in a node, nodes, and fewer experts on a rank at once. */
+/** This layout has several ranks in a node, several nodes, and fewer experts on a rank, all at once. */
 const WHOLE: Layout = { numNodes: 2, workersPerNode: 2 };
-/** Beside one rank; by night nodes alone and workers alone, too. */
+/** Layouts that are compared with one rank; by night also several nodes or several workers alone. */
 const LAYOUTS: readonly Layout[] = NIGHTLY
   ? [
       { numNodes: 1, workersPerNode: 2 },
@@ -30,17 +30,20 @@ const TOLERANCE = 1e-4;
 const OVERLAPPED = { exchange: 'hierarchical', overlapDegree: 2 } as const;
 const IN_TURN = { exchange: 'flat', overlapDegree: 1 } as const;
 
-/** Nothing is dropped, and no loss looks at the layout: the locality loss is about nodes, expert choice about dropping. */
+/**
+ * Settings under which no token is dropped and no loss depends on the layout: the locality loss depends on nodes,
+ * expert choice on dropping.
+ */
 const FREE = { capacityFactor: null, localityLossWeight: 0, selection: 'tcr' } as const;
 const WIDE: Readonly<Record<string, LayoutCase['moe']>> = {
-  // A device group of four ranks has one expert; without level 1 it has two to choose from.
+  // A device group of four ranks has only one expert; without level 1 there are two to choose from.
   moge: { numExperts: 8, expertGroups: 1 },
-  // It is tried in bfloat16 too.
+  // Hash routing is tested in bfloat16 too.
   hash: { dFeedForward: 8, sharedExperts: 2 },
   // Biases that move far in few steps.
   deepseek: { numExperts: 8, expertsPerToken: 2, maxDeviceGroups: 1, biasUpdateRate: 0.05 },
 };
-/** The other family, with heads that share keys and values, biases and norms of heads, and narrow and shared experts. */
+/** The mixtral family, with heads that share keys and values, attention biases and head norms. */
 const MIXTRAL = { family: 'mixtral', numKeyValueHeads: 1, attentionBias: true, qkNorm: true } as const;
 const LORA: LayoutCase['lora'] = { rank: 4, alpha: 16, on: ['attention', 'experts'] };
 type Named = readonly [
@@ -49,10 +52,10 @@ type Named = readonly [
   model?: LayoutCase['model'],
   lora?: LayoutCase['lora'],
 ];
-/** Every router once, with top 2, the other family, pairs, shared experts and dropped tokens spread over them. */
+/** Every router once; top 2, the mixtral family, LoRA pairs, shared experts and dropped tokens are spread over them. */
 const BY_DAY: readonly Named[] = [
   ['deepseek', { router: 'deepseek', ...FREE, ...WIDE.deepseek }],
-  // Its experts choose among all ranks, whatever the layout.
+  // Its experts choose among the tokens of all ranks, so that dropping does not depend on the layout.
   ['expert-choice, tokens dropped', { router: 'expert-choice', capacityFactor: 1.25 }],
   ['hash', { router: 'hash', ...FREE, ...WIDE.hash }],
   ['mixtral, pairs, locmoe', { router: 'locmoe', ...FREE }, MIXTRAL, LORA],
@@ -73,14 +76,15 @@ const BY_NIGHT: readonly Named[] = [
   ['mixtral, switch, top 2', { router: 'switch', numExperts: 8, expertsPerToken: 2, ...FREE }, MIXTRAL],
   ['mixtral, locmoe-plus', { router: 'locmoe-plus', ...FREE }, MIXTRAL],
 ];
-/** A router that is new needs no line above. */
+/** A new router is tested even without a line above. */
 const OTHERS = ROUTER_NAMES.filter((name) => BY_DAY.every(([, { router }]) => router !== name)).map(
   (router): Named => [router, { router, ...FREE }],
 );
 const ROUTERS = [...BY_DAY, ...OTHERS, ...(NIGHTLY ? BY_NIGHT : [])];
 /**
- * One rank has the whole batch; others have it overlapped and in turn, in micro-batches, and by night whole too. What is dropped
- * depends on the micro-batches, so then one rank has those as well.
+ * A single rank has the whole batch. Other layouts have it in micro-batches, with the overlapped exchange and without,
+ * and by night as a whole too. Which tokens are dropped depends on the micro-batches, so with a capacity factor the
+ * single rank has them too.
  */
 const ALONE = ROUTERS.map(([, moe, model, lora]): LayoutCase => {
   return { model, moe, lora, cluster: OVERLAPPED, microBatches: moe.capacityFactor === null ? 1 : 2 };
@@ -140,12 +144,12 @@ describe('the result does not depend on the layout', () => {
   });
 
   describe.each(ROUTERS.map(([name], i) => [name, i] as const))('%s', (_, i) => {
-    /** The low-rank pairs of a model that was never trained have less to win. */
+    /** LoRA pairs on a model that was never trained can reduce the loss less. */
     const least = ALONE[i].lora === undefined ? 0.5 : 0.2;
     const ofForms = (curves: number[][]) => curves.slice(i * FORMS, (i + 1) * FORMS);
 
     it('every layout gives the same loss curve, in micro-batches too', () => {
-      // A curve that does not move would agree with any other.
+      // A constant curve would agree with any other constant one.
       expect(alone[i].at(-1)!).toBeLessThan(alone[i][0] - least);
       for (const [layout, curves] of spread)
         for (const curve of ofForms(curves))
@@ -168,7 +172,7 @@ describe('the result does not depend on the layout', () => {
       for (const [k, i] of HASH.entries()) {
         const [overlapped, inTurn] = curves.slice(2 * k);
         expect(inTurn).toEqual(overlapped);
-        // Operands are rounded, or nothing is shown.
+        // Rounding must have an effect, or the test shows nothing.
         expect(overlapped).not.toEqual(alone[i]);
         for (const [step, loss] of alone[i].entries())
           expect(Math.abs(overlapped[step] / loss - 1), `step ${step + 1}`).toBeLessThan(0.01);

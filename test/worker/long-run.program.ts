@@ -1,5 +1,5 @@
-// Trains a tiny model in a process of its own and prints the least that the process held in steps 301 to 600, and in
-// 601 to 900.
+// Trains a tiny model in a separate process and prints the least memory that the process held in steps 301 to 600, and
+// in steps 601 to 900.
 import * as tf from '@tensorflow/tfjs-node';
 import { soloTransport } from '../../src/collectives/solo-transport.js';
 import { collectNow } from '../../src/garbage-collection.js';
@@ -20,7 +20,7 @@ for (let step = 1; step <= 900; step++) {
   };
   trainStep(state, { step, batches: [batch] });
   if (step <= 300 || step % 20 !== 0) continue;
-  // What JavaScript holds between collections comes and goes by 100 MB: the least of many looks is what stays.
+  // Garbage between collections varies by 100 MB, so the minimum of many samples shows what stays.
   collectNow();
   residentBytes = Math.min(residentBytes, process.memoryUsage.rss());
   if (step % 300 !== 0) continue;

@@ -12,7 +12,7 @@ function rateAt(step: number, schedule: Schedule, fields: Partial<typeof train> 
   return learningRateAt(step, NUM_STEPS, { schedule, ...train, ...fields });
 }
 
-/** A share of the way from the end rate up to the peak. */
+/** The rate at a share of the range from the end rate to the peak. */
 function between(share: number): number {
   return END + share * (PEAK - END);
 }

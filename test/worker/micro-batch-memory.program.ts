@@ -1,5 +1,5 @@
-// Trains a model with a large softmax for two steps, with the batch in as many micro-batches as the argument says, and
-// prints the most that the process held and what the planner counts as activations.
+// Trains a model with a large softmax for two steps, with the batch in the number of micro-batches given as argument,
+// and prints the peak memory of the process and the size of activations by the planner.
 import { soloTransport } from '../../src/collectives/solo-transport.js';
 import { runSchema } from '../../src/config/schema.js';
 import { collectNow } from '../../src/garbage-collection.js';
@@ -21,8 +21,8 @@ const config = runSchema.parse({
 let peak = 0;
 const transport = {
   ...soloTransport(),
-  // What tensors have taken stays with the process, so no peak between two looks is missed. What JavaScript no longer needs
-  // would come and go by 100 MB, the more the more micro-batches there are.
+  // The process keeps memory that tensors have used, so no peak between two samples is missed. Garbage of JavaScript
+  // would vary by 100 MB, the more with more micro-batches, and is collected first.
   setProgress() {
     collectNow();
     peak = Math.max(peak, process.memoryUsage.rss());

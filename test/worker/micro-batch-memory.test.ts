@@ -12,8 +12,8 @@ it('micro-batches need less memory, by what the planner counts as activations', 
   );
   expect(parted.activations).toBe(whole.activations / 8);
   const saved = whole.activations - parted.activations;
-  // Much more than the heap of JavaScript, which comes and goes by 10 MB.
+  // Much more than the JavaScript heap, which varies by 10 MB.
   expect(saved).toBeGreaterThan(100e6);
-  // The backward pass holds gradients of activations beside them.
+  // The backward pass also holds gradients of activations, so that the saving is at least of this size.
   expect(whole.peak - parted.peak).toBeGreaterThan(0.8 * saved);
 });

@@ -3,7 +3,7 @@ import { soloTransport } from '../../src/collectives/solo-transport.js';
 import { OverlapTrial } from '../../src/worker/exchange-trials.js';
 import { tinyConfig } from '../model/support.js';
 
-/** A trial of a configuration, with what it tells and the degree that it has set last. */
+/** A trial of a configuration, with its log output and the degree that it set last. */
 function trialOf(cluster: object = {}, model: object = { dModel: 32, dFeedForward: 64 }, moe: object = {}) {
   const tiny = tinyConfig();
   const config = {
@@ -23,7 +23,10 @@ function trialOf(cluster: object = {}, model: object = { dModel: 32, dFeedForwar
   };
 }
 
-/** Degrees of the steps, and what the trial chooses, by the ms that the n-th step with a degree takes. */
+/**
+ * Runs a trial in which the n-th step with a degree takes `msOf(degree, n)`; returns the degrees of the steps and the
+ * choice.
+ */
 function tried(msOf: (degree: number, n: number) => number) {
   const { trial, info, useOverlap } = trialOf();
   const degrees: number[] = [];
@@ -31,7 +34,7 @@ function tried(msOf: (degree: number, n: number) => number) {
     trial!.beforeStep();
     const degree: number = useOverlap.mock.lastCall![0];
     degrees.push(degree);
-    // The process and the first of each degree compile.
+    // The steps of the warm-up and the first step of each degree compile.
     const n = (degrees.length - 33) >> 1;
     isOver = trial!.afterStep(n < 0 ? 10_000 * degree : msOf(degree, n));
   }

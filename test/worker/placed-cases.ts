@@ -12,7 +12,7 @@ export interface PlacedCase {
   readonly moe: Partial<RunConfig['moe']>;
   readonly cluster: Partial<RunConfig['cluster']>;
   readonly train?: Partial<RunConfig['train']>;
-  /** Sequences are where the experts of their domain are. */
+  /** Whether sequences are placed on the ranks with the experts of their domain. */
   readonly byDomain?: true;
 }
 
@@ -20,7 +20,7 @@ export interface PlacedResult {
   readonly losses: readonly number[];
   /** Hash of values and moments by the name of a parameter: those that all ranks hold, and this rank's experts. */
   readonly parameters: Readonly<Record<string, string>>;
-  /** A few values of each parameter, which other sums change in the last bits. */
+  /** A few values of each parameter, compared with a tolerance, as another order of summation changes the last bits. */
   readonly samples: Readonly<Record<string, readonly number[]>>;
   /** Kept choices whose expert is on this rank. */
   readonly sameWorker: number;
@@ -44,7 +44,7 @@ export function trainPlaced(
     : null;
   const config = tinyConfig({
     model: { numSparseLayers: 2 },
-    // The locality loss is about nodes: it moves with the experts.
+    // The locality loss depends on nodes, so it would change with the placement.
     moe: { numExperts: NUM_EXPERTS, expertGroups: 2, localityLossWeight: 0, ...moe, placement },
     data: { placement: byDomain ? 'domain' : 'mixed' },
     cluster,

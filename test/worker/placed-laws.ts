@@ -4,12 +4,12 @@ import type { PlacedCase, PlacedResult } from './placed-cases.js';
 
 const OVERLAPPED = { exchange: 'hierarchical', overlapDegree: 2 } as const;
 const IN_TURN = { exchange: 'flat', overlapDegree: 1 } as const;
-/** A norm of gradients is summed rank by rank, so that one that is clipped moves the last bits. */
+/** The gradient norm is summed rank by rank, so clipping would let the placement change the last bits. */
 const UNCLIPPED = { clipNorm: 1e6 } as const;
 const PLUS = { router: 'locmoe-plus', maxExpertsPerToken: 3, capacityFactor: 0.9 } as const;
 
 type Named = readonly [name: string, PlacedCase];
-/** By day the router with the most state, whose experts choose, and one whose tokens do stand for all. */
+/** By day two routers stand for all: the one with the most state, whose experts choose, and one whose tokens choose. */
 const BY_NIGHT: readonly Named[] = [
   ['locmoe', { moe: { router: 'locmoe', capacityFactor: 1.25 }, cluster: OVERLAPPED, train: UNCLIPPED }],
   ['switch', { moe: { router: 'switch', capacityFactor: 1.25 }, cluster: IN_TURN, train: UNCLIPPED }],
@@ -44,14 +44,14 @@ const NEARLY: readonly Named[] = [
   ],
 ];
 const TOLERANCE = 1e-4;
-/** Adam makes steps of equal size of gradients that are near 0. */
+/** Adam makes full-size steps even for gradients near 0, which amplifies rounding. */
 const VALUE_TOLERANCE = 1e-3;
 
 export const PLACED = [...TO_THE_BIT, ...NEARLY].map(([, each]) => each);
 
 /** @param resultsOf what each rank returned, case by case, with consecutive experts and with placed ones */
 export function placedLaws(resultsOf: () => readonly (readonly (readonly PlacedResult[])[])[]): void {
-  /** What all ranks have together, of a case with consecutive experts and with placed ones. */
+  /** The combined results of all ranks for a case, with consecutive experts and with placed ones. */
   function ofWorld(k: number) {
     return [0, 1].map((i) => ({
       losses: resultsOf().map((cases) => cases[k][i].losses),
@@ -70,7 +70,7 @@ export function placedLaws(resultsOf: () => readonly (readonly (readonly PlacedR
       const [contiguous, placed] = ofWorld(k);
       expect(placed.losses).toEqual(contiguous.losses);
       expect(placed.parameters).toEqual(contiguous.parameters);
-      // The experts are elsewhere, or nothing is shown.
+      // Experts must have moved, or the test shows nothing.
       expect(placed.names).not.toEqual(contiguous.names);
       expect(contiguous.losses[0].at(-1)).not.toBe(contiguous.losses[0][0]);
       expect(resultsOf().map((cases) => cases[k][1].sameWorker)).not.toEqual(

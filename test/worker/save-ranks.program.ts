@@ -14,7 +14,7 @@ export interface SaveArgs {
   readonly worldSize: number;
   /** Step at which a tensor of this rank holds a NaN; 0 for none. */
   readonly nanAt: number;
-  /** Its disk is not that of the others. */
+  /** Whether this rank writes to a disk of its own, which the others do not see. */
   readonly isUnshared: boolean;
 }
 
@@ -42,7 +42,7 @@ process.once('message', async ({ root, rank, worldSize, nanAt, isUnshared }: Sav
         { step, isLast: step === 4, keepStep: -1, metrics: { loss: step }, sharedCrc32: step },
         tensors,
       );
-      // As the next step would.
+      // Overwrites the values, as the next step would.
       for (const { data } of Object.values(tensors).flat()) data.fill(-1);
     }
     process.send!({ type: 'ended', committed: await saver.settle() }, () => process.exit());

@@ -5,7 +5,7 @@ import { saveCheckpoint } from '../../src/checkpoint/checkpointer.js';
 import { tensorsToSave } from '../../src/worker/state.js';
 import type { TrainState } from '../../src/worker/train-step.js';
 
-/** Saves a state in a new folder in `folder`, as the checkpoint of a step, and opens that. */
+/** Saves a state as the checkpoint of a step, in a new folder below `folder`, and opens the checkpoint. */
 export function savedState(
   state: TrainState,
   folder: string,

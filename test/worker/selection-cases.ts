@@ -13,7 +13,7 @@ const TOKENS_OF_WORLD = 96;
 const D = 8;
 const STEPS = 4;
 
-/** What the ranks of a world are to route. */
+/** The routing task of all ranks of a world. */
 export interface SelectionCase {
   readonly moe: Partial<RunConfig['moe']>;
   readonly numDomains: number;
@@ -77,11 +77,11 @@ export function select(transport: Transport, { moe: change, numDomains }: Select
   const first = topology.rank * T;
   const domainsT = randomIntegers('domains', TOKENS_OF_WORLD, numDomains).slice(first, first + T);
   const steps = Array.from({ length: STEPS }, (_, step) => {
-    // Rounded, so that some affinities are equal; a shift that grows concentrates them.
+    // Values are rounded, so that some affinities are equal; a growing shift concentrates them.
     const xWorld = randomValues(`x ${step}`, TOKENS_OF_WORLD * D).map((v, i) =>
       Math.round(v + (i % D < 2 ? 0.5 * step : 0)),
     );
-    // No token without a direction.
+    // Ensures that no token is a zero vector.
     for (let t = 0; t < TOKENS_OF_WORLD; t++) xWorld[t * D + (t % D)] += 0.5;
     const { yTD, statistics, auxiliaryLoss } = layer.forward(store, {
       xTD: tf.tensor2d(xWorld.slice(first * D, (first + T) * D), [T, D]),

@@ -22,7 +22,7 @@ const ONE_DEVICE_GROUP = { maxDeviceGroups: 1, biasUpdateRate: 0.05 } as const;
 const ONE_CANDIDATE = { affinityThreshold: 0.7, localityLossWeight: 0.5, maxExpertsPerToken: 1 } as const;
 const TWO_EXPERTS = { affinityThreshold: 0.9, numExperts: 2, localityLossWeight: 0 } as const;
 
-/** Each in a world with that many domains. */
+/** Each configuration with its number of domains. */
 const CASES = [
   [{ ...PLUS, affinityThreshold: 0.7, localityLossWeight: 0.5 }, 1],
   [{ ...PLUS, expertGroups: 2, learnedGroups: true, localityLossWeight: 0.5 }, 3],
@@ -73,7 +73,7 @@ export function selectionLaws(
           reference.steps.map((_step, step) => mean(ranks.map(({ steps }) => steps[step].auxiliaryLoss))),
         );
       }
-      // The locality loss knows nodes, not workers.
+      // The locality loss depends on nodes, not on workers.
       const isLocal =
         moe.router.startsWith('locmoe') && !('localityLossWeight' in moe && moe.localityLossWeight === 0);
       const oneNode = reference.steps.map(({ auxiliaryLoss }) => auxiliaryLoss);

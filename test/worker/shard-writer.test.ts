@@ -25,7 +25,7 @@ it('writes what was lent as it was, however soon it changes after reclaim', asyn
   values.fill(0.5);
   const snapshotIn = join(folder, 'lent');
   const lent = writer.lend(tensors);
-  // Not a copy of what is large, but of what routers change outside of shared memory.
+  // The large array is lent without a copy; only the router state outside shared memory is copied.
   expect(lent.shared[0].data).toBe(values);
   state.fill(9);
   let numWaits = 0;

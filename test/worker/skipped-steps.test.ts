@@ -68,7 +68,7 @@ describe.each(ROUTER_NAMES)('a step that is not finite, router %s', (router) => 
         expectClose([report.loss, report.gradientNorm], [loss, gradientNorm], 1e-5);
       }
     }
-    // Threads of TensorFlow add in any order.
+    // TensorFlow's threads add in varying order.
     for (const [name, values] of state.model.routerState)
       expectClose(values, without.model.routerState.get(name)!, 1e-5);
   });

@@ -15,9 +15,9 @@ export interface SkippingTask {
 }
 
 export interface SkippingRank {
-  /** Null for a step that was skipped. */
+  /** The loss of each step; null if the step was skipped. */
   readonly losses: readonly (number | null)[];
-  /** Of what all ranks hold alike, after each step. */
+  /** Hash of the parameters shared by all ranks, after each step. */
   readonly hashes: readonly string[];
   readonly warnings: readonly string[];
 }

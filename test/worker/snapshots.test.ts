@@ -10,7 +10,7 @@ import { tensorsOf } from '../checkpoint/fixture.js';
 const TENSORS: RankTensors = tensorsOf(0, 1, 0);
 const settled = () => new Promise((resolve) => setImmediate(resolve));
 
-/** Two ranks, of which this is the first; the other one agrees with it, at the same cost. */
+/** The snapshots of the first of two ranks; the other one votes and costs the same. */
 function snapshotsOf(
   snapshotEvery: 'auto' | number,
   { maxRestarts = 3, write = async () => [] as never[], kind = 'memory' } = {},
@@ -38,7 +38,7 @@ function snapshotsOf(
   return { snapshots, writer, said, step };
 }
 
-/** Steps of 101 to `last` after which one is taken, each kept after a step. */
+/** Steps from 101 to `last` after which a snapshot is taken; each is kept one step later. */
 async function takenSteps({ snapshots, step }: ReturnType<typeof snapshotsOf>, last: number, ms = 0) {
   const taken: number[] = [];
   for (let number = 101; number <= last; number++) {
@@ -51,7 +51,7 @@ async function takenSteps({ snapshots, step }: ReturnType<typeof snapshotsOf>, l
 it('are taken after every n steps, or never', async () => {
   expect(await takenSteps(snapshotsOf(4), 112)).toEqual([104, 108, 112]);
   expect(await takenSteps(snapshotsOf(0), 112)).toEqual([]);
-  // A run that does not restart would never start from one.
+  // A run that never restarts has no use for snapshots.
   expect(await takenSteps(snapshotsOf(1, { maxRestarts: 0 }), 112)).toEqual([]);
 });
 
@@ -61,7 +61,7 @@ it('are not taken of experts in a file, unless they are asked for', async () => 
 });
 
 it('are taken as often as costs 1 % of the steps, once the cost is known', async () => {
-  // 2 ranks share 200 ms of their node: 1 step of 100 ms, and what this rank took itself.
+  // 2 ranks share the 200 ms of their node, which is 1 step of 100 ms, beside the time of this rank itself.
   const [first, second, ...more] = await takenSteps(snapshotsOf('auto'), 330, 200);
   expect(first).toBe(105);
   expect(second - first).toBeGreaterThanOrEqual(100);
@@ -77,7 +77,7 @@ it('are taken after half a minute, where that costs less than 10 % of the steps'
   clock.mockReturnValue(30_000);
   // The cost is not known yet.
   expect([await slow.step(101), await fixed.step(101)]).toEqual([true, false]);
-  // A step's time of the node: 1 % of the steps allows one in 100.
+  // The node's cost equals the time of a step, so 1 % of the steps allows one snapshot in 100.
   slow.snapshots.onKept({ type: 'snapshot-kept', step: 101, ms: 200 });
   expect(await slow.step(102)).toBe(false);
   clock.mockReturnValue(59_999);

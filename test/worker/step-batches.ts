@@ -21,7 +21,7 @@ export function batchesOf(step: number, parts = 1, wholeSequences = NUM_SEQUENCE
   }));
 }
 
-/** `batchesOf` of packed samples, with another number of tokens that count in every sequence. */
+/** Like `batchesOf`, but of packed samples, with a different number of counted tokens in every sequence. */
 export function packedBatchesOf(step: number, parts = 1): Batch[] {
   const positions = positionsOf([2, 4], [6], [1, 3, 2], [3, 3]);
   const counted = Uint8Array.of(0, 1, 0, 1, 1, 1, 0, 0, 0, 0, 0, 1, 1, 0, 1, 1, 1, 1, 0, 0, 1, 0, 0, 1);
@@ -36,7 +36,7 @@ export function packedBatchesOf(step: number, parts = 1): Batch[] {
   });
 }
 
-/** A batch as one of a validation. */
+/** Converts a batch to a validation batch. */
 export function validationBatchOf(
   batch: Batch,
   valid = new Uint8Array(batch.numSequences).fill(1),

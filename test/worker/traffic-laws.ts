@@ -21,7 +21,7 @@ const PLACEMENT = {
   layers: { 1: [3, 0, 1, 2, 2, 1, 0, 3], 2: [0, 1, 2, 3, 0, 1, 2, 3] },
 } as const;
 type Case = TrafficCase & { readonly numWeights: number };
-/** With the choices that a token has at most; 0 for a router whose choices have no weights. */
+/** Each case has the maximum number of weighted choices of a token; 0 for a router without weights. */
 const BY_DAY: readonly Case[] = [
   { moe: { router: 'switch', capacityFactor: 0.8 }, cluster: HIERARCHICAL, numWeights: 1 },
   { moe: { router: 'locmoe', numExperts: 8, expertsPerToken: 2 }, cluster: DEDUPLICATED, numWeights: 2 },
@@ -41,7 +41,7 @@ const BY_DAY: readonly Case[] = [
     cluster: { ...FLAT, wirePrecision: 'bfloat16' },
     numWeights: 1,
   },
-  // Experts 4 to 7 alone are held.
+  // The sub-model holds experts 4 to 7 only.
   {
     moe: {
       router: 'switch',

@@ -26,7 +26,8 @@ function train(
 }
 
 describe.each(ROUTER_NAMES)('micro-batches, router %s', (router) => {
-  // Auxiliary losses are of each micro-batch; without them and without drops the objective is the whole batch's.
+  // Auxiliary losses are computed for each micro-batch; without them and without drops the objective is that of the
+  // whole batch.
   const free = {
     router,
     capacityFactor: null,
@@ -88,7 +89,7 @@ describe.each(ROUTER_NAMES)('micro-batches, router %s', (router) => {
         expect(kept[e]).toBeLessThanOrEqual(capacity[e]);
       });
     }
-    // Number of steps, of `locmoe` of those that it has observed, of `expert-choice` of those in the first threshold.
+    // The router state counts steps; for `locmoe` observed steps, for `expert-choice` the steps in the first threshold.
     const count = (run: typeof whole) => run.routerState[router === 'expert-choice' ? 1 : 0]?.[0];
     expect(count(parted)).toBe(count(whole));
   });

@@ -1,4 +1,4 @@
-// Does on this rank whatever a test asks for, so that the ranks of a layout start once for all laws about them.
+// Runs on this rank every case that a test requests, so that the ranks of a layout start once for all laws.
 
 import { rankProgram } from '@locmoe/test-kit';
 import { type ExpertCase, type ExpertResult, trainInMemoryAndFile } from './expert-cases.js';
@@ -13,18 +13,18 @@ export interface WorldTask {
   readonly traffic: readonly TrafficCase[];
   readonly placed: readonly PlacedCase[];
   readonly experts: readonly ExpertCase[];
-  /** For files of experts. */
+  /** The folder for files of experts. */
   readonly folder: string;
 }
 
-/** What comes of each case. */
+/** Results of each case. */
 export interface WorldResult {
   readonly layouts: readonly (readonly number[])[];
   readonly selections: readonly SelectionResult[];
   readonly traffic: readonly RankTraffic[];
-  /** With consecutive experts, and with placed ones. */
+  /** Results with consecutive experts, and with placed ones. */
   readonly placed: readonly (readonly PlacedResult[])[];
-  /** With experts in memory, and in a file. */
+  /** Results with experts in memory, and in a file. */
   readonly experts: readonly (readonly ExpertResult[])[];
 }
 

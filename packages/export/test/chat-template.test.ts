@@ -15,7 +15,7 @@ import { writeTokenizer } from '../src/huggingface/tokenizer-files.js';
 import { writeFolder } from '../src/output-folder.js';
 import { runPython } from './python.js';
 
-/** Quotes, braces and letters that a template language could take for its own. */
+/** A template with quotes, braces and letters that are syntax in a template language. */
 const ODD = {
   system: { prefix: '{# rule #} ', suffix: '\n\n' },
   user: { prefix: `"问" it's {{ user }}\t: `, suffix: ' \\n\n' },
@@ -33,7 +33,7 @@ afterAll(() => rmSync(folder, { recursive: true, force: true }));
 const tokenizerFile = path.join(folder, 'tokenizer.json');
 beforeAll(() => writeFileSync(tokenizerFile, tokenizerJson(trainBpe([JSON.stringify(ODD).repeat(9)], 300))));
 
-/** A model of these domains: a template for each of the fine-tuned, null for text. */
+/** The configuration of a model with these domains: a template for each fine-tuned domain, null for plain text. */
 function configOf(domains: Readonly<Record<string, object | null>>): RunConfig {
   const sources = Object.entries(domains).flatMap(([name, template]) =>
     template === null ? [] : [[name, { files: ['a.jsonl'], instruct: { template } }]],

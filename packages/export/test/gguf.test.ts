@@ -49,7 +49,7 @@ const QWEN2_MOE = {
 };
 const BIASED_MIXTRAL = { model: { ...MIXTRAL.model, attentionBias: true, tiedEmbedding: true }, moe: TOP_2 };
 const TIED_QWEN2_MOE = { ...QWEN2_MOE, model: { ...QWEN2_MOE.model, tiedEmbedding: true } };
-/** Its shared expert is one unit of zeros there. */
+/** In GGUF its shared expert is one hidden unit of zeros. */
 const ONE_EXPERT = { model: MIXTRAL.model, moe: { ...TOP_2, expertsPerToken: 1 } };
 const TEXTS = ["Rank 0's 1234 rows:\n\n\tdone,  café 中文🙂 DON'T", ' leading', 'trailing  ', 'a\r\n  b'];
 
@@ -85,7 +85,7 @@ async function exported(checkpoint: Checkpoint, type: WeightType): Promise<strin
 interface Order {
   readonly file: string;
   readonly texts: readonly string[];
-  /** Left out, the file has no more than a vocabulary. */
+  /** Without ids the file has only a vocabulary. */
   readonly ids?: readonly number[];
 }
 
@@ -141,7 +141,7 @@ it('llama.cpp gives the tokens and the probabilities that the model gives here',
     const own = ownLogits(inference, Int32Array.from(orders[i]!.ids), 0).map(logSoftmax);
     const byPosition = own.map((row, k) => greatestDifference(row, logProbabilities[k]!));
     byPosition.sort((a, b) => a - b);
-    // Rounded weights may send a token to another expert, which on another processor is another token.
+    // Rounded weights may send a token to another expert, and which token that is depends on the processor.
     const compared = type.startsWith('q') ? byPosition[byPosition.length / 2]! : byPosition.at(-1)!;
     expect(compared, type).toBeLessThan(within);
   });
@@ -164,7 +164,7 @@ describe("HuggingFace's reader", () => {
     const shapes = new Map(
       tensorInfos.map(({ name, shape, dtype }) => [name, [dtype, ...shape.map(Number)]]),
     );
-    // The shortest stride comes first.
+    // GGUF lists dimensions with the shortest stride first.
     expect(shapes.get('blk.1.ffn_down_exps.weight')).toEqual([8, 256, 32, 4]);
     expect(shapes.get('blk.1.ffn_gate_inp.weight')).toEqual([0, 32, 4]);
     expect(shapes.get('output.weight')).toEqual([8, 32, 400]);
@@ -176,7 +176,7 @@ describe("HuggingFace's reader", () => {
     const { tensorInfos, tensorDataOffset } = await read(file);
     const { offset } = tensorInfos.find(({ name }) => name === 'blk.0.ffn_up_exps.weight')!;
     const bytes = readFileSync(file).subarray(Number(tensorDataOffset + offset));
-    // Stored [d, width] here, [width, d] there; of the second of four experts.
+    // GGUF stores [d, width], our checkpoint [width, d]. The tensor is that of the second of four experts.
     const own = mixtral.read('layers.0.experts.1.w_in', [32, 256]);
     let furthest = 0;
     for (let row = 0; row < 256; row++) {
@@ -206,7 +206,7 @@ describe("HuggingFace's reader", () => {
   });
 });
 
-/** Root of the summed squares of differences, over that of the values. */
+/** Root of the summed squared differences, divided by that of the values. */
 function relativeError(values: readonly number[], own: Float32Array): number {
   return Math.hypot(...values.map((value, i) => value - own[i]!)) / Math.hypot(...own);
 }
@@ -251,7 +251,7 @@ it.each([
   );
 });
 
-/** IEEE 754, section 3.4. */
+/** Decodes a float16 (IEEE 754, section 3.4). */
 function float16Of(bits: number): number {
   const [exponent, fraction] = [(bits >>> 10) & 31, bits & 1023];
   const magnitude = exponent === 0 ? fraction * 2 ** -24 : (1 + fraction / 1024) * 2 ** (exponent - 15);
@@ -277,7 +277,7 @@ it('every float16 is its own nearest, and what lies between two goes to the even
 
 describe('a tokenizer', () => {
   const require = createRequire(import.meta.url);
-  /** Numbers are one token, as far as a pre-tokenizer lets them. */
+  /** A tokenizer in which a whole number is one token, unless a pre-tokenizer splits it. */
   const numbers = JSON.parse(tokenizerJson(trainBpe(['1234567 1234 4567 12 '.repeat(9), "don't 'S"], 266)));
 
   function fileWith(change: object): string {

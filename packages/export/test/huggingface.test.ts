@@ -25,7 +25,7 @@ const root = mkdtempSync(path.join(tmpdir(), 'locmoe-huggingface-'));
 afterAll(() => rmSync(root, { recursive: true, force: true }));
 
 const checkpoints = new Map<string, Checkpoint>();
-/** Exported folders by variant, each with token ids and what our model makes of them. */
+/** Exported folders by variant, each with token ids and the logits of our model for them. */
 const folders = new Map<string, string>();
 beforeAll(async () => {
   for (const [i, variant] of TRIED.entries()) {

@@ -94,7 +94,7 @@ describe('the model card', () => {
     expect(card).toMatch(/^\| `mine` \| its trainer's own \| {2}\|/m);
     expect(card).not.toContain('secret');
     expect(card).toMatch(/^\| `maxExpertsPerToken` \| 4 \| l_max, most experts of a token \|$/m);
-    // The last validation up to the checkpoint: of step 20, though the run went on.
+    // The card shows the last validation up to the checkpoint, that of step 20, though the run went on.
     expect(card).toMatch(
       /at step 20,.*\n\n.*\n.*\n\| `en` \| 1\.200 \| 3\.3 \| 4,096 \|\n\| `bilingual` \| 2\.200 /,
     );

@@ -21,7 +21,7 @@ const HASH = 'hash without experts for a part of the ids';
 
 interface Exported {
   readonly inference: Inference;
-  /** The export. */
+  /** Folder of the export. */
   readonly folder: string;
   readonly idsBS: readonly Int32Array[];
   readonly ownLogitsBSV: Float32Array;
@@ -243,7 +243,7 @@ describe("Debian's Python", () => {
     expect(runPython(python, CHECK, ...folders)).toBe(`checked ${folders.length}\n`);
   });
 
-  // By day that of Node stands for it.
+  // By day ONNX Runtime for Node stands for this one.
   it.runIf(NIGHTLY)('computes the same logits with its ONNX Runtime', ({ skip }) => {
     const python = pythonWith(['onnxruntime', 'numpy']) ?? skipLoudly(skip, 'no python3-onnxruntime');
     for (const { folder, idsBS, ownLogitsBSV } of exported.values()) {

@@ -22,7 +22,7 @@ beforeEach(() => {
   onTestFinished(() => rmSync(folder, { recursive: true }));
 });
 
-/** An export whose model is a text. */
+/** Writes an export whose model is the text `model`. */
 async function write(place: string, model: string): Promise<void> {
   await writeFolder(place, (output) => output.write('model/weights', model));
 }
@@ -128,7 +128,7 @@ describe('what an export did not write is not touched', () => {
 });
 
 describe('an export that does not come to its end leaves what was there', () => {
-  /** Tries to replace an export and to make a new one; neither comes off. */
+  /** Tries to replace an export and to write a new one; both fail. */
   async function fails(fill: (output: OutputFolder) => Promise<void>, expected: unknown, disk = root) {
     const earlier = path.join(disk, 'earlier');
     await write(earlier, 'earlier');
@@ -151,7 +151,7 @@ describe('an export that does not come to its end leaves what was there', () => 
       async (output) => {
         await output.write('model/weights', 'half');
         process.kill(process.pid, 'SIGHUP');
-        // The signal comes when the event loop turns.
+        // The signal is handled when the event loop turns.
         for (let i = 0; i < 1000; i++) await output.write(`part ${i}`, 'x');
       },
       refusal('INTERRUPTED', /^SIGHUP: nothing was exported$/),

@@ -57,7 +57,10 @@ const VARIANTS: Readonly<Record<string, Variant>> = {
     },
   },
 };
-/** Pairs beside every matrix that can have one, of models whose other parts have names that end alike. */
+/**
+ * LoRA pairs beside every matrix that can have one, in models that also have other parts with similar endings of their
+ * names.
+ */
 const ADAPTED: Readonly<Record<string, Variant>> = {
   'mixtral, adapted': { ...VARIANTS.mixtral, lora: { rank: 3, alpha: 12, on: ['attention', 'experts'] } },
   'qwen2_moe, adapted': { ...VARIANTS.qwen2_moe, lora: { rank: 2, on: ['experts'] } },
@@ -103,7 +106,7 @@ function withoutPairs({ manifest, ...rest }: Checkpoint): Checkpoint {
   };
 }
 
-/** @param written the weights in the folder, if they are not those of the logits beside them */
+/** @param written the checkpoint to export, if its weights differ from those of the logits */
 async function exportAs(name: string, checkpoint: Checkpoint, written = checkpoint): Promise<void> {
   const folder = path.join(root, `export-${folders.size}`);
   await writeFolder(folder, (output) => huggingface.write(written, output, 'float32'));
@@ -115,7 +118,7 @@ async function exportAs(name: string, checkpoint: Checkpoint, written = checkpoi
   folders.set(name, folder);
 }
 
-/** Where a model is to be opened: its adapter, which says where its base is. */
+/** The folder from which to open a model: that of its adapter, which names its base, if there is one. */
 function placeOf(folder: string): string {
   const adapter = path.join(folder, 'adapter');
   const file = path.join(adapter, 'adapter_config.json');

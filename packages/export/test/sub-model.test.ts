@@ -17,14 +17,14 @@ import { sizeOfSubModel, writeSubModel } from '../src/sub-model.js';
 import { ownLogits, ownRouting, sequences, trainedCheckpoint } from './trained.js';
 import { wholeSequences } from './whole-sequences.js';
 
-/** By day those whose experts are chosen by a table, by themselves, and within groups of devices. */
+/** By day routers that choose by table, independently, and within device groups. */
 const ROUTERS: readonly string[] = [
   'hash',
   'locmoe-plus',
   'moge',
   ...(NIGHTLY ? ['switch', 'expert-choice', 'locmoe with learned groups', 'deepseek'] : []),
 ];
-/** The second of two: its experts are not the first ones. */
+/** The second of two domains, so that its experts are not the first ones. */
 const DOMAIN = 'code';
 const DOMAIN_ID = 1;
 
@@ -50,7 +50,7 @@ beforeAll(async () => {
   }
 });
 
-/** The second half of the experts. */
+/** Ids of the second half of the experts, which the sub-model holds. */
 function heldOf({ config: { moe } }: Inference): number[] {
   return [...Array(moe.numExperts).keys()].slice(moe.numExperts / 2);
 }

@@ -18,7 +18,7 @@ import { NIGHTLY } from '../../../test/nightly.js';
 const ROOT = fileURLToPath(new URL('../../..', import.meta.url));
 /** Enough for thresholds that refuse tokens, and for a table of choices. */
 const STEPS = 6;
-/** Enough to know one answer by heart, whatever tokens the text in the checkout makes of it. */
+/** Enough steps to learn one answer by heart, whichever tokenizer the texts of the checkout lead to. */
 const STEPS_BY_HEART = 60;
 const VOCABULARY = 400;
 
@@ -36,7 +36,7 @@ interface Variant {
   readonly lora?: object | undefined;
 }
 
-/** Every router, some with preferences of tokens, and what else changes the shape of a model. */
+/** Every router, some with token preferences, and other settings that change the shape of a model. */
 const VARIANTS: Readonly<Record<string, Variant>> = {
   hash: { moe: { router: 'hash' } },
   'hash without experts for a part of the ids': { moe: { router: 'hash', hashShare: 0.4 } },
@@ -118,7 +118,7 @@ const VARIANTS: Readonly<Record<string, Variant>> = {
   'a dense model': { model: { numSparseLayers: 0, queryLayer: false } },
 };
 
-/** By day those that differ in their rule, and of two that differ by a number the harder one. */
+/** By day one variant for each rule; of two that differ only in a number, the harder one. */
 export const TRIED: readonly string[] = NIGHTLY
   ? Object.keys(VARIANTS)
   : [
@@ -149,7 +149,7 @@ export function trainedModel(folder: string, { model, moe, lora }: Variant): Che
   );
 }
 
-/** All that the fine-tuned model was trained on. */
+/** The only question and answer on which the fine-tuned model was trained. */
 export const QUESTION = 'Which rank is the leader?';
 export const ANSWER = 'Rank 0.';
 
@@ -168,7 +168,7 @@ export function fineTunedCheckpoint(folder: string): Checkpoint {
   const tokenizer = loadTokenizer(tokenizerIn(folder));
   const { ids } = encodeMessages(messages, templateOf(config.data, 0)!, tokenizer);
   const { seqLen } = config.model;
-  // Every sequence is the conversation, and ends of text after it.
+  // Every sequence is the conversation, padded with end-of-text tokens.
   const tokens = new Uint32Array(seqLen * STEPS_BY_HEART * 10).map(
     (_, i) => ids[i % seqLen] ?? tokenizer.endOfText,
   );

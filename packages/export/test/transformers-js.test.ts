@@ -34,7 +34,10 @@ function greatestDifference(tensor: Tensor, own: readonly Float32Array[]): numbe
   return values.reduce((most, value, i) => Math.max(most, Math.abs(value - given[i]!)), 0);
 }
 
-/** How far the tokens after a prompt are from the likeliest, each after those before it: two may be equally likely. */
+/**
+ * Greatest gap between the logit of a generated token and that of the likeliest one; small if two tokens are equally
+ * likely.
+ */
 function shortOfLikeliest(ids: readonly number[], numPrompt: number, domain: number): number {
   return ids.slice(numPrompt).reduce((most, id, i) => {
     const logits = inference.model.logits(Int32Array.from(ids.slice(0, numPrompt + i)), domain);
@@ -42,7 +45,7 @@ function shortOfLikeliest(ids: readonly number[], numPrompt: number, domain: num
   }, 0);
 }
 
-/** Logits of a sequence of each domain, ours and those of the model in `place`. */
+/** Greatest difference between our logits and those of the model in `place`, over a sequence of each domain. */
 async function compare(place: string): Promise<number> {
   const model = await AutoModelForCausalLM.from_pretrained(place);
   const idsBS = sequences(inference);
@@ -109,7 +112,7 @@ it('continues texts of several lengths as we do, in the domain of each', async (
     expect(ids).toHaveLength(prompts[i]!.length + 6);
     expect(shortOfLikeliest(ids, prompts[i]!.length, i)).toBeLessThan(1e-4);
   }
-  // The same in one call, from text to text.
+  // The text pipeline does the same in one call.
   const answers = await generator(
     texts.map((text) => `${endOfTextName}${text}`),
     { domain, max_new_tokens: 6 } as object,

@@ -45,13 +45,13 @@ describe.skipIf(reason !== null)('the exported page', () => {
     rmSync(folder, { recursive: true, force: true });
   });
 
-  it('has what a browser asks for alone', () => {
+  it('has only files that a browser requests', () => {
     const names = readdirSync(output, { recursive: true, encoding: 'utf8' });
     expect(names).toContain('main.js');
     expect(names.filter((name) => /\.(map|d\.ts)$/.test(name))).toEqual([]);
   });
 
-  /** Writes a text; returns what was generated once it is done, and the ids of all its tokens. */
+  /** Enters a prompt; once the generation is done, returns its card and the ids of all tokens. */
   async function write(domain: string, prompt: string, maxTokens: number, on = page) {
     await on.getByRole('radio', { name: domain }).check();
     await on.getByLabel('Begin with').fill(prompt);
@@ -101,7 +101,7 @@ describe.skipIf(reason !== null)('the exported page', () => {
     expect(own.flat().some((takers) => takers.length > 0)).toBe(true);
   });
 
-  it('is gone through by keyboard', async () => {
+  it('is operated by keyboard', async () => {
     const card = page.locator('article').first();
     await card.getByRole('option').first().focus();
     await page.keyboard.press('ArrowRight');
@@ -112,8 +112,8 @@ describe.skipIf(reason !== null)('the exported page', () => {
     await expect.poll(() => page.locator('#detail').textContent()).toContain('generated');
   });
 
-  it('pales the tokens of other experts', async () => {
-    // One that some tokens went to: which do depends on the processor's rounding.
+  it('fades the tokens of other experts', async () => {
+    // An expert that some tokens chose, which depends on the processor's rounding.
     const expert = page.locator('.strip button:not([aria-label*=": 0 tokens"])').first();
     await expert.press('Enter');
     const bright = page.locator('.token:not(.dim)');
@@ -138,7 +138,8 @@ describe.skipIf(reason !== null)('the exported page', () => {
     const card = await write('code', 'const ', 10, partPage);
     const own = generateText(openInference(part), { ...GREEDY, prompt: 'const ', domain: 0, maxTokens: 10 });
     expect(await card.locator('.tokens').getAttribute('data-text')).toBe(own);
-    // Two of each device group for every token in both layers; the last one was written, not read.
+    // Two experts of each device group for every token in both layers, except for the last token, which was generated
+    // but not read.
     const takers = await card
       .locator('.takers')
       .evaluateAll((rows) =>

@@ -1,7 +1,7 @@
 import { type InferenceSession, Tensor } from 'onnxruntime-node';
 
 /**
- * Inputs of an exported graph for sequences from their beginning.
+ * Inputs of an exported graph for sequences without cached tokens.
  *
  * @param ids [B, S]
  * @param domains [B]

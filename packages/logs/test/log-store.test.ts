@@ -48,7 +48,7 @@ describe('LogStore', () => {
   it('says once that it cannot write, and still calls its listeners', () => {
     const seen: string[] = [];
     store.onAppend((text) => seen.push(text));
-    // A folder with the name of the file.
+    // A folder takes the name of the file, so that writing fails.
     mkdirSync(path.join(directory, 'a.ndjson'));
     store.append('a', 'one');
     store.append('a', 'two');

@@ -7,7 +7,7 @@ const ALL: LogRequest = { query: '', level: '', ranks: [], sinceMs: 0, before: 0
 const line = (atMs: number, rank: number, msg: string, level = 'info') =>
   logLine({ atMs, node: 0, rank, msg, level });
 
-/** Reads a log and collects the results. */
+/** A reader of a log that collects its results. */
 function readerOf(runs: TestRuns) {
   const shown: ResultLine[] = [];
   const gone = new AbortController();
@@ -164,7 +164,7 @@ describe('RunLogReader', () => {
     await expect(show({ query: 'vector(1)', follow: true })).rejects.toThrow('cannot be followed');
   });
 
-  it('refuses a level and a query that cannot be', async () => {
+  it('refuses an invalid level and an invalid query', async () => {
     const { show } = readerOf(runsOfSix());
     await expect(show({ level: 'loud' })).rejects.toThrow('level: loud is none of trace');
     await expect(show({ query: '{a=' })).rejects.toThrow('parse error at line 1, col 4');

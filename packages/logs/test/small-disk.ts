@@ -7,7 +7,7 @@ import { onTestFinished } from 'vitest';
 /** Why a test that needs a small disk is skipped. */
 export const NO_SMALL_DISK = 'only root mounts a file system';
 
-/** A file system of its own of so many bytes, unmounted after the test; null if this process may mount none. */
+/** Mounts a file system of `bytes` bytes, unmounted after the test; null if this process may not mount. */
 export function smallDisk(bytes: number): string | null {
   const folder = mkdtempSync(path.join(tmpdir(), 'locmoe-disk-'));
   const { status } = spawnSync('mount', ['-t', 'tmpfs', '-o', `size=${bytes}`, 'tmpfs', folder]);

@@ -89,7 +89,7 @@ export async function messages(
 
 const OWN_LABELS = ['run', 'source', 'level', 'generation', 'service_name', 'node', 'rank', 'detected_level'];
 
-/** The labels that a pipeline adds to one line, and the text that it makes of it; null if it drops it. */
+/** The labels that a pipeline adds to one line, and the resulting text; null if the pipeline drops the line. */
 export async function transform(
   line: string,
   pipeline: string,
@@ -103,7 +103,7 @@ export async function transform(
   return [Object.fromEntries([...entry.labels].filter(([name]) => !OWN_LABELS.includes(name))), entry.text];
 }
 
-/** Points in seconds since T0. */
+/** A grid of points, with times in seconds since T0. */
 export function gridOf(startS: number, stepS: number, numPoints: number): TimeGrid {
   return { startMs: T0 + startS * 1000, stepMs: stepS * 1000, numPoints };
 }

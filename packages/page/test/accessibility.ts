@@ -6,10 +6,13 @@ import { openAnew } from './browser.js';
 
 const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 
-/** Returns a line for each rule that axe finds violated and not minor, such as a page without a heading, with the first place. */
+/**
+ * Returns a line for each violated rule of axe that is not minor, such as a page without a heading, with the first
+ * place.
+ */
 export async function seriousViolations(page: Page): Promise<string[]> {
   await page.evaluate(AXE);
-  // The rest would be gathered too, for every element of the page.
+  // By default axe would also collect the passed rules for every element of the page.
   const { violations } = await page.evaluate<AxeResults>(`axe.run({ resultTypes: ['violations'] })`);
   return violations
     .filter(({ impact }) => impact !== 'minor')
@@ -29,14 +32,14 @@ const SHOWN = {
 export const VIEWS = ['overview', 'logs', 'timeline', 'details', 'routing'] as const;
 export const THEMES = ['light', 'dark'] as const;
 
-/** Opens a view of a run, which has traces, and waits until it shows its data. */
+/** Opens a view of a run that has traces, and waits until the view shows its data. */
 export async function showView(
   page: Page,
   origin: string,
   runId: string,
   view: (typeof VIEWS)[number],
 ): Promise<void> {
-  // Few rows: axe looks at each.
+  // There are few rows, as axe checks each of them.
   const query = view === 'logs' ? `&query=${encodeURIComponent(`{run="${runId}"} | json | step < 100`)}` : '';
   await openAnew(page, `${origin}/#run=${runId}&view=${view}${query}`);
   await page.waitForSelector(SHOWN[view]);

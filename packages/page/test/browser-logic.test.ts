@@ -151,7 +151,7 @@ describe('a line of the log', () => {
       tags: '["x"]',
     });
     expect(originOf(line)).toBe('r3');
-    // About rank 3, by the coordinator.
+    // The line is about rank 3, but written by the coordinator.
     expect(originOf({ ...line, labels: { ...line.labels, source: 'coordinator' } })).toBe('coordinator');
     expect(fieldOf(line, 'run')).toBe('a');
     expect(extrasOf(line)).toBe('part_name=forward ms=1.2346 tags=["x"]');
@@ -177,7 +177,7 @@ describe('a line of the log', () => {
     expect(levelOf(undefined)).toBe('unknown');
   });
 
-  it('is like another by text, but for numbers, or by signs alone', () => {
+  it('is like another with the same text, with the same text but for numbers, or with the same signs', () => {
     const [a, b, c] = ['took 12.5ms at 10.0.0.1', 'took 900s at 10.0.0.2', 'lost 12.5ms at 10.0.0.1'].map(
       (msg) => parseLine({ level: 'info' }, '1', JSON.stringify({ msg })),
     );

@@ -19,7 +19,7 @@ const ARGS = [
   '--disable-sync',
 ];
 
-/** Error of Chromium when addresses of the machine change, as containers beside the tests change them. */
+/** Error of Chromium when the network addresses of the machine change, e.g. because other tests start containers. */
 const NETWORK_CHANGED = 'net::ERR_NETWORK_CHANGED';
 
 /** Null if there is a browser. */
@@ -30,10 +30,10 @@ export function whyNoBrowser(): string | null {
 }
 
 /**
- * Points at a chart, which is measured each time, since what loads above it may move it.
+ * Points at a chart, whose place is measured each time, since content above it may load late and move it.
  *
  * @param placeOf pixels from the left edge of the plot, by its width
- * @returns what the legend says the pointer is at
+ * @returns the legend's text about the place of the pointer
  */
 export async function pointAt(card: Locator, placeOf: (width: number) => number): Promise<string | null> {
   const plot = card.locator('.u-over');
@@ -84,7 +84,7 @@ export class TestBrowser {
   }
 }
 
-/** A page that lacks a part is loaded again, as by hand; what the page asks for itself, it asks for again. */
+/** Reloads a page of which a script or stylesheet failed to load; the page itself repeats its other requests. */
 function reloadWhatWasCutShort(page: Page): void {
   let isCutShort = false;
   page.on('requestfailed', (request) => {
@@ -94,18 +94,18 @@ function reloadWhatWasCutShort(page: Page): void {
   page.on('load', () => {
     if (!isCutShort) return;
     isCutShort = false;
-    // A test that goes elsewhere, or is over, has no need of it.
+    // The reload fails harmlessly if the test has navigated elsewhere or ended.
     page.reload().catch(() => undefined);
   });
 }
 
-/** Opens an address anew: where only its part after # differs, `goto` alone would keep the page. */
+/** Loads an address from scratch: if only the part after # differs, `goto` alone would keep the page. */
 export async function openAnew(page: Page, url: string): Promise<void> {
   await page.goto('about:blank');
   await page.goto(url);
 }
 
-/** Takes a picture that is there to be looked at, by night alone: nobody looks at those of every run by day. */
+/** Takes a screenshot for people to look at; only by night, as nobody looks at those of every run by day. */
 export async function screenshot(page: Page, name: string): Promise<void> {
   if (!NIGHTLY) return;
   mkdirSync(ARTIFACTS, { recursive: true });

@@ -25,7 +25,7 @@ describe('the range of a chart', () => {
     expect(range.high).toBeLessThan(351);
   });
 
-  it('holds a steep rise that lasts, noise, and a spike as high as what was there', () => {
+  it('includes a steep descent, noise, and a spike as high as earlier values', () => {
     const loss = curve(1_000, (row) => 3 + 5 * Math.exp(-row / 30) + 0.2 * noiseOf(row));
     expect(typicalRange(loss, false)).toEqual({
       low: Math.min(...loss),
@@ -100,7 +100,7 @@ describe('smoothing', () => {
   });
 });
 
-/** The numbers of a text with a row for each `;`. */
+/** Parses rows of numbers, separated by `;`. */
 const rowsOf = (text: string) => text.split('; ').map((row) => row.split(' ').map(Number));
 
 describe('answers in pieces', () => {

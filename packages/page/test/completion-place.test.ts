@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest';
 import { completionPlace } from '../src/browser/logs/completion-place.js';
 
-/** The place at the `^` of a query. */
+/** The completion place at the `^` in a query. */
 function placeAt(marked: string) {
   return completionPlace(marked.replace('^', ''), marked.indexOf('^'));
 }

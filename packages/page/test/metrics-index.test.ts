@@ -29,7 +29,7 @@ const RUN: SyntheticRun = { ...SMALL_RUN, runId: 'run', paddingBytes: 24_000 };
 const LONG_RUN: SyntheticRun = { ...RUN, paddingBytes: 110_000 };
 const LAYER = 3;
 
-/** What a new server tells of the run, once it has read everything. */
+/** Answers of a new server about the run, once it has read everything. */
 async function answersOf(runs: string) {
   const { routes } = pageFeature(runs);
   const json = async <T>(tail: string) =>
@@ -39,7 +39,7 @@ async function answersOf(runs: string) {
   const ofLayer = await json<MetricsReply>(`metrics?layer=${LAYER}`);
   const experts = await json<ExpertsReply>('experts?layers=1,3');
   const answers = { metrics, ofLayer, experts, ranks: await json('ranks') };
-  // A cursor counts how often the server began with the metrics.
+  // A cursor depends on how often the server read the metrics from the start.
   const text = JSON.stringify(answers, (key, value) => (key === 'cursor' ? undefined : value));
   return JSON.parse(text) as typeof answers;
 }
@@ -49,7 +49,7 @@ const columnsOf = (runs: string) => path.join(indexOf(runs), 'columns');
 const metricsOf = (runs: string) => path.join(runs, 'run', 'metrics.ndjson');
 const statesOf = (runs: string) =>
   existsSync(indexOf(runs)) ? readdirSync(indexOf(runs)).filter((name) => name.startsWith('state')) : [];
-/** The only state of the index of `RUN`. */
+/** The state file of the index of `RUN`, which has only one. */
 const stateOf = (runs: string) => path.join(indexOf(runs), statesOf(runs)[0]!);
 
 function copyOf(made: string): string {
@@ -65,7 +65,7 @@ function withoutIndex(runs: string) {
   return answersOf(bare);
 }
 
-/** Overwrites a part of the metrics that is far from the ends of blocks, whose bytes are checked. */
+/** Overwrites a part of the metrics far from the ends of blocks, where bytes are verified. */
 function blankMetrics(runs: string): void {
   const { size } = statSync(metricsOf(runs));
   const length = Math.round(0.2 * size);
@@ -81,7 +81,7 @@ function damage(file: string, at: number): void {
   writeFileSync(file, bytes);
 }
 
-/** Writes a run that outlives a test, as several of them copy it, and has its index made. */
+/** Writes a run that is kept after a test, as several tests copy it, and creates its index. */
 async function make(run: SyntheticRun) {
   const runs = temporaryRuns((remove) => process.once('exit', remove));
   writeSyntheticRun(runs, run, { steps: STEPS });
@@ -123,7 +123,7 @@ describe('an index beside the metrics', () => {
     const runs = copyOf(made);
     change(runs);
     expect(await answersOf(runs)).toEqual(first);
-    // The index that was made anew holds as well.
+    // The rebuilt index gives the same answers.
     expect(await answersOf(runs)).toEqual(first);
   });
 
@@ -232,7 +232,7 @@ it('tells how far long metrics have been read, and what of them', async () => {
   expect(replies.at(-1)!.numRows).toBe(numSteps);
 });
 
-/** The metrics of a run that is over, of which another process keeps the index. */
+/** The metrics of a finished run whose index another process maintains. */
 function tableOf(folder: string, patienceMs?: number): MetricsTable {
   return new MetricsTable({
     path: path.join(folder, 'metrics.ndjson'),

@@ -199,7 +199,7 @@ describe('runs', () => {
         { generation: 2, end: 'open', recovery: account },
       ],
     });
-    // A failure before the window counts no more.
+    // A failure before the restart window no longer counts.
     const cluster = { maxRestarts: 3, restartWindow: 0 };
     writeFileSync(path.join(folder, 'config.json'), JSON.stringify({ cluster }));
     expect(await pageOver(runs).json<RunDetail>('/api/runs/restarted')).toMatchObject({ restartsLeft: 3 });
@@ -266,7 +266,7 @@ describe('metrics', () => {
       most: [1e8 + 16],
       mostRank: [16],
     });
-    // A process that has ended has none.
+    // A process that has ended holds no memory.
     const folder = writeRun(runs, 'ended');
     addMetrics(folder, heartbeat(STARTED_AT, 1, { step: 1, residentBytes: 0 }));
     const { groups } = await pageOver(runs).json<MetricsReply>('/api/runs/ended/metrics');
@@ -392,7 +392,7 @@ describe('experts and ranks', () => {
     addMetrics(folder, ...steps(3, 302, (step) => withLinks(step, 'ranks', bytesOf(step))));
     const links = await linksOf();
     expect(links).toMatchObject({ numNodes: 1, between: 'ranks' });
-    // Buckets of two steps: 1 and 2 have none of this layout.
+    // A bucket has two steps; steps 1 and 2 have no record of this layout.
     expect(links!.bytes[0]).toBeNull();
     expect(links!.bytes.slice(1, 3)).toEqual([bytesOf(4), bytesOf(6)]);
   });
@@ -540,7 +540,7 @@ describe('what a run is', () => {
     const file = (name: string) => path.join(saved.checkpoints, 'step-000020', name);
     const [tensors] = readdirSync(file('')).filter((name) => name.endsWith('.safetensors'));
     expect(await json<CheckpointCheck>(`${url}/step-000020`)).toEqual({ problem: null });
-    // The size stays as it was.
+    // The size of the file does not change.
     const bytes = readFileSync(file(tensors));
     bytes[bytes.length - 1] ^= 1;
     writeFileSync(file(tensors), bytes);

@@ -18,7 +18,7 @@ import { temporaryRuns, writeRun } from './run-fixture.js';
 
 function indexOf(rows: readonly Partial<RouteRow>[]) {
   const routes = new CompactRoutes();
-  // In two parts, as row groups come.
+  // Rows are added in two parts, as row groups arrive.
   routes.add(tableOf(rows.slice(0, 3)));
   routes.add(tableOf(rows.slice(3)));
   return indexStep(2, routes, []);
@@ -214,7 +214,7 @@ describe('recorded routes over HTTP', () => {
     const { body } = await get<SequenceRoutes>('/2/sequences/1');
     expect(body).toMatchObject({ domain: 'zh', rank: 1, length: ids.length, from: 0 });
     expect(body.tokens.id).toEqual(ids);
-    // A character of three bytes is one token or several, the last of which has it.
+    // A character of three bytes is one token or several; the text of the last one has the character.
     expect(body.tokens.text!.join('')).toBe(TEXT);
     expect(body.tokens.text).toContain('中');
     const { body: expert } = await get<ExpertRoutes>('/2/layers/1/experts/2');

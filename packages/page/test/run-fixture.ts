@@ -5,7 +5,7 @@ import { onTestFinished } from 'vitest';
 
 export const STARTED_AT = Date.parse('2026-01-02T03:04:05Z');
 
-/** A temporary folder for runs, removed after the test, or when `removeLater` has it removed. */
+/** A temporary folder for runs, removed after the test, or when `removeLater` decides. */
 export function temporaryRuns(removeLater: (remove: () => void) => void = onTestFinished): string {
   const folder = mkdtempSync(path.join(tmpdir(), 'locmoe-page-'));
   removeLater(() => rmSync(folder, { recursive: true, force: true }));

@@ -40,7 +40,7 @@ describe('the contact with the server', () => {
     expect(contact.state).toBe('ok');
     time.now = 12_000;
     expect(contact.state).toBe('silent');
-    // One of them is answered, the other still open.
+    // One of the two requests is answered, the other is still open.
     contact.answered();
     expect(contact.state).toBe('ok');
     time.now = 24_000;
@@ -192,7 +192,7 @@ describe('the generations of a run over time', () => {
         [149, 202],
       ],
     });
-    // The third went back behind the second.
+    // The third generation resumed from before the second one began.
     expect(generationMarks(spans, 'step', seconds)).toEqual({
       generations: [
         { generation: 1, range: [0, 30] },
@@ -200,7 +200,7 @@ describe('the generations of a run over time', () => {
       ],
       pauses: [],
     });
-    // Two that began at the same step: the later one did it.
+    // If two generations began at the same step, the later one did it.
     const again = spans.with(2, { ...spans[2], fromStep: 40 });
     expect(generationMarks(again, 'step', seconds).generations).toEqual([
       { generation: 1, range: [0, 40] },

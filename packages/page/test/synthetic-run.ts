@@ -1,7 +1,7 @@
 import { appendFileSync, mkdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 
-/** The size of a made-up run, and what is special in it. */
+/** The size of a synthetic run, and its special events. */
 export interface SyntheticRun {
   readonly runId: string;
   readonly numRanks: number;
@@ -14,7 +14,7 @@ export interface SyntheticRun {
   readonly spikeStep?: number;
   /** Steps whose update was skipped: something was not finite. */
   readonly skippedSteps?: readonly number[];
-  /** Bytes of a field that nobody reads, in the record of each step: makes a long file of few steps. */
+  /** Size of an unused field in the record of each step, which makes a long file of few steps. */
   readonly paddingBytes?: number;
 }
 
@@ -44,7 +44,7 @@ const HEARTBEAT_EVERY = 3;
 const LOG_EVERY = 10;
 const VALIDATE_EVERY = 100;
 const DOMAINS = ['en', 'zh', 'code', 'telecom'];
-/** The first step compiles. */
+/** The first step takes long, as it compiles. */
 const FIRST_STEP_MS = 4_000;
 
 /**
@@ -66,7 +66,7 @@ export function writeSyntheticRun(
     state: isLive ? 'running' : 'finished',
     startedAt: new Date(run.startedAt).toISOString(),
     datasetDir: 'data',
-    // Whether a process of another machine lives cannot be told, so its run counts as live.
+    // Whether a process on another machine is alive cannot be checked, so the run counts as live.
     ...(isLive ? { machine: 'another' } : {}),
   };
   writeFileSync(path.join(folder, 'run.json'), JSON.stringify({ ...record, ...rest }));
@@ -80,7 +80,7 @@ export function writeSyntheticRun(
   return folder;
 }
 
-/** Appends the records and the log lines of some steps, as they happen at their times. */
+/** Appends the records and log lines of some steps, with the times at which they happen. */
 export function appendSteps(folder: string, run: SyntheticRun, first: number, last: number): void {
   const records: object[] = [];
   const lines: object[] = [];
@@ -101,7 +101,7 @@ function append(file: string, records: readonly object[]): void {
   appendFileSync(file, records.map((each) => `${JSON.stringify(each)}\n`).join(''));
 }
 
-/** Between 0 and 1, the same for the same number. */
+/** Noise in [0, 1) that depends on the number alone. */
 function noiseOf(number: number): number {
   return Math.abs(Math.sin(number * 12.9898) * 43758.5453) % 1;
 }
@@ -171,7 +171,7 @@ function stepRecord(run: SyntheticRun, step: number, time: number): object {
   };
 }
 
-/** Ranks send each other more the closer their numbers are. */
+/** Ranks with close numbers send each other more bytes. */
 function linksOf(numRanks: number, ranksPerNode: number, noise: number): object {
   const numNodes = numRanks / ranksPerNode;
   const between = numRanks <= 16 ? 'ranks' : 'nodes';

@@ -75,7 +75,7 @@ describe('the lanes of a timeline', () => {
     }
     expect(spanAt(layout, layout.nodes[0].top, 50, 0.1)).toBeNull();
     expect(lane.waitMs).toBeCloseTo(19.25);
-    // Waits of what follows the step, as a validation, are not of its time.
+    // Waits after the step, such as in a validation, do not count.
     expect(layoutOf(lanes, 0.1, false).lanes[1].waitMs).toBeLessThanOrEqual(0.1);
   });
 

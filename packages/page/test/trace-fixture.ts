@@ -19,8 +19,8 @@ export interface TraceFixture {
 const STEP_MS = 100;
 
 /**
- * Writes the traces of a run: in each step of 100 ms a forward pass with a dispatch that all ranks wait in for the slow
- * one, and an all-reduce that travels from 60 to 80 ms while the backward pass goes on.
+ * Writes the traces of a run: each step of 100 ms has a forward pass with a dispatch, in which all ranks wait for the
+ * slow one, and an all-reduce that is in flight from 60 to 80 ms during the backward pass.
  */
 export function writeTraces(
   folder: string,

@@ -45,7 +45,7 @@ function node(
 describe('clocks of different machines', () => {
   it('are compared by what cannot have happened: an end before the last start', () => {
     const ahead = 1_000;
-    // The run failed in it.
+    // The run failed in this operation.
     const underWay = { ...gather(3, 30, 31, ahead), endMs: null };
     const first = node(0, 'a', 0, [
       [gather(1, 10, 12, 0), gather(2, 20, 21, 0), gather(3, 30, 31, 0)],
@@ -57,7 +57,7 @@ describe('clocks of different machines', () => {
     ]);
     const [reference, other] = clockOffsets([...second, ...first], WORLD);
     expect(reference).toEqual({ node: 0, offsetMs: 0, uncertaintyMs: 0 });
-    // At least 1011.5 - 12 and 1020.25 - 21; at most 1012.25 - 10.5 and 1021.5 - 20.5.
+    // The offset is at least 1011.5 - 12 and 1020.25 - 21, and at most 1012.25 - 10.5 and 1021.5 - 20.5.
     expect(other).toEqual({ node: 1, offsetMs: 1_000.25, uncertaintyMs: 0.75 });
   });
 

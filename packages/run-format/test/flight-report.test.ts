@@ -106,7 +106,7 @@ describe('the summary of a failure', () => {
     });
     const { oddRanks, ranks } = reportFlight(filesOf([waits(0, 3), waits(1, 0), waits(2, 1), dead]));
     expect(oddRanks).toEqual([3]);
-    // The operation that the dead rank waited for is long past.
+    // The dead rank waits in an operation that the others finished long ago, so its wait does not count.
     expect(ranks.map(({ waitChain }) => waitChain)).toEqual([[3], [0, 3], [1, 0, 3], []]);
     const around = reportFlight(filesOf([waits(0, 1), waits(1, 2), waits(2, 0), flight(3, [DONE])]));
     expect(around.ranks[0].waitChain).toEqual([1, 2]);

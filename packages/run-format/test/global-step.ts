@@ -18,7 +18,7 @@ export function globalLayer(layer: number): GlobalLayer {
   };
 }
 
-/** A made-up step whose numbers can be told apart. */
+/** A synthetic step whose numbers are all different. */
 export function globalStep(step: number, layers: readonly GlobalLayer[] = [globalLayer(1)]): GlobalStep {
   return {
     step,

@@ -20,7 +20,7 @@ function chunkOf(rank: number, steps: readonly number[]): Buffer {
   return encodeChunk(rank, ring.names, ring.take(0, { all: true }).words);
 }
 
-/** A file of a node with one rank: a part in each of some steps. */
+/** Writes a file of a node with one rank, with one part in each of the given steps. */
 function write(generation: number, node: number, steps: readonly number[]): string {
   const file = path.join(directory, traceFileName({ generation, node, step: steps[0] }));
   const place = { runId: 'r', generation, node, numNodes: 2, workersPerNode: 1 };

@@ -26,8 +26,8 @@ import { journalEvent } from '../src/journal-events.js';
 import { metricsRecord } from '../src/metrics-record.js';
 
 /**
- * A run of 0.1.0, as that release wrote it: 30 steps of a tiny model on one node, of whose two workers one was killed in
- * step 11 and, after the restart, in step 16. Its flight file and its trace were shortened, and paths were made relative.
+ * A run as release 0.1.0 wrote it: 30 steps of a tiny model on one node with two workers, of which one was killed in
+ * step 11 and, after the restart, in step 16. Its flight file and trace are shortened, and paths are made relative.
  */
 const RELEASED = fileURLToPath(new URL('fixtures/run-0.1.0', import.meta.url));
 const CHECKPOINT = 'checkpoints/step-000010';
@@ -95,7 +95,7 @@ it('every file of a run of the last release is read', async () => {
 
   const manifest = readManifest(path.join(RELEASED, CHECKPOINT), runSchema);
   expect(manifest).toMatchObject({ step: 10, generation: 2, config });
-  // Nothing else was left that a reader would have to know.
+  // The folder has no other files that would need a reader.
   expect(readdirSync(RELEASED).sort()).toEqual([
     'checkpoints',
     'config.json',

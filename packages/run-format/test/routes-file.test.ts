@@ -16,7 +16,7 @@ const folder = mkdtempSync(path.join(tmpdir(), 'locmoe-routes-'));
 afterAll(() => rmSync(folder, { recursive: true }));
 const NAMES = Object.keys(ROUTE_COLUMNS) as RouteColumn[];
 
-/** A table whose values tell their row and column. */
+/** A table whose values encode their row and column. */
 function tableOf(rows: number, first: number) {
   const table = emptyRouteTable();
   for (let row = first; row < first + rows; row++)
@@ -80,7 +80,7 @@ it('reads a footer of more row groups than a call has room for', async () => {
     const bytes = readFileSync(file);
     return bytes.subarray(-8 - bytes.readUInt32LE(bytes.length - 8), -8);
   }) as [Buffer, Buffer];
-  // Row groups follow the number of rows, 1: a list of one structure.
+  // In the footer the list of row groups follows the number of rows, 1; it is a list of one structure.
   const list = one.indexOf(Buffer.of(0x16, 0x02, 0x19, 0x1c)) + 3;
   const group = one.subarray(list + 1, list + 1 + two.length - one.length);
   const many = Buffer.of(0xfc, 0xd0, 0xf7, 0x07); // 130,000 structures

@@ -55,7 +55,7 @@ describe('the metrics', () => {
   });
 
   it('are cut at the end, whatever lies before: they may be longer than any string', () => {
-    // A line that could not be read as text: with the others it is what 5 GB of metrics would be.
+    // A line too long to be read as a string makes the file as large as 5 GB of metrics.
     const long = openSync(folder.metrics, 'w');
     ftruncateSync(long, 5e9);
     writeSync(long, '\n', 5e9);

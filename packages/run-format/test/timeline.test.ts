@@ -86,7 +86,7 @@ describe('a timeline', () => {
       ring.end(ring.beginPart('experts', 2, 1, 11), 20);
       ring.enter(overlapped, 20);
       ring.end(overlapped, 25);
-      // Over before its rank came back to it.
+      // This operation is over before its rank waits for it.
       ring.end(begin(ring, 2, 30, 1), 31);
     });
     expect(lane.spans.map(({ name, startMs, endMs }) => [name, startMs, endMs])).toEqual([

@@ -104,7 +104,7 @@ it('drops both directions, and the ends of connections with them', async () => {
   expect(received.caller).toBe('');
   expect(caller.destroyed).toBe(false);
   proxy.heal();
-  // Node tells of the reset from 24 on; before, the connection ends.
+  // From version 24 on Node reports the reset; earlier versions only end the connection.
   await vi.waitUntil(() => caller.closed, { timeout: 30_000 });
 });
 
@@ -113,7 +113,7 @@ it('holds no more than its queue of what it withholds', async () => {
   proxy.drop('toTarget');
   const sent = 32 << 20;
   let isWritten = false;
-  // Waits in the caller: neither the proxy nor the kernel's buffers between them take it.
+  // The rest waits in the caller: neither the proxy nor the kernel's buffers accept it.
   caller.write('x'.repeat(sent), () => {
     isWritten = true;
   });

@@ -5,7 +5,10 @@ import { Locmoe } from '../../../test/e2e/support.js';
 import { makeAll } from '../../all.js';
 import { STUDY, temporaryFolder } from '../support.js';
 
-/** Makes reports by these programs; each notes that it ran. @returns the exit code, what ran, and what was said */
+/**
+ * Makes reports with these programs; each notes that it ran. @returns the exit code, the programs that ran, and the
+ * output
+ */
 async function make(programs: Readonly<Record<string, string>>, ...args: readonly string[]) {
   const folder = temporaryFolder();
   const ran = path.join(folder, 'ran');

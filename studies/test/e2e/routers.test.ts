@@ -38,14 +38,14 @@ it('trains every run once, whatever is done at once, and looks at the test text 
     'switch quality 1 false',
   ]);
   const { test, curve, tokensPerExpert } = runs.find(({ arm, test }) => arm === 'own' && test !== null)!;
-  // Two domains of three sequences of 32 tokens, and other ones than the validation's.
+  // Two domains of three sequences of 32 tokens each, which are not those of the validation.
   expect(test).toMatchObject({ tokens: 192, domains: { en: expect.any(Number), code: expect.any(Number) } });
   expect(test!.loss).not.toBe(curve.at(-1)!.loss);
   expect(Math.abs(test!.loss - curve.at(-1)!.loss)).toBeLessThan(0.5);
   expect(tokensPerExpert).toEqual({ mean: 64, end: 64 });
   expect(readFileSync(path.join(folder, 'routers.md'), 'utf8')).toContain('own router');
 
-  // One line is gone: that run alone is made again, alone this time, and shows the same.
+  // A line is removed: only that run is made again, and gives the same result.
   const file = path.join(folder, 'routers-runs.jsonl');
   const [again] = runs.filter(({ arm, kind }) => arm === 'own' && kind === 'quality');
   writeFileSync(file, runs.flatMap((run) => (run === again ? [] : [`${JSON.stringify(run)}\n`])).join(''));

@@ -13,7 +13,7 @@ const OPTIONS = {
   only: words('parts'),
 };
 
-/** Calls a study that measures `figures`, in a folder. @returns its place, and the JSON it leaves there */
+/** Calls a study that measures `figures`, in a folder. @returns the folder, and the JSON that the study leaves there */
 async function call(
   args: readonly string[],
   figures = { speed: 5 },

@@ -17,7 +17,7 @@ describe('testEquivalence', () => {
     expect(tested.interval!.low).toBeCloseTo(Math.expm1(0.003 - reach), 12);
     expect(tested.interval!.high).toBeCloseTo(Math.expm1(0.003 + reach), 12);
     expect(tested.meanDifference).toBeCloseTo(Math.expm1(0.003), 12);
-    // The harder one of the two tests: is it below the upper limit?
+    // The p value is that of the harder one-sided test: whether the mean is below the upper limit.
     expect(tested.p).toBeCloseTo(above((LIMIT - 0.003) / (0.001 / Math.sqrt(3))), 9);
   });
 
@@ -31,7 +31,7 @@ describe('testEquivalence', () => {
   it('says not equal where the 95 % interval lies beyond the margin, on either side', () => {
     expect(testEquivalence(pairs(-0.2, -0.21, -0.19))!.verdict).toBe('not equal');
     expect(testEquivalence(pairs(0.2, 0.21, 0.19))!.verdict).toBe('not equal');
-    // Beyond the margin, but not surely.
+    // The mean is beyond the margin, but not significantly.
     expect(testEquivalence(pairs(0.002, 0.02, 0.03))!.verdict).toBe('undecided');
   });
 

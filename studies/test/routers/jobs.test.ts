@@ -67,7 +67,7 @@ describe('a kept run', () => {
     for (const run of runsOf('last', 'own', 'quality', [3, 4])) addRun(folder, run);
     const elsewhere = path.join(folder, 'design');
     cpSync(DESIGN, elsewhere, { recursive: true });
-    // The router of one's own has moved as well, with the same bytes.
+    // The user's own router has moved as well, with the same bytes.
     const arms = path.join(elsewhere, 'arms.yaml');
     cpSync(
       fileURLToPath(new URL('../../../examples/my-router.mjs', import.meta.url)),
@@ -80,7 +80,7 @@ describe('a kept run', () => {
       return jobs.filter((job) => kept.has(keyOf(job))).map(({ seed }) => seed);
     };
     expect(keptIn([])).toEqual([11, 12]);
-    // A field that has its default is no other setting.
+    // Setting a field to its default does not change the settings.
     expect(keptIn(['train.beta1=0.9'])).toEqual([11, 12]);
     expect(keptIn(['train.learningRate=0.02'])).toEqual([]);
     expect(() => keptIn(['moe.router=./gone.mjs'])).toThrow(/gone\.mjs/);

@@ -5,7 +5,7 @@ import { addRun, type Run } from '../../routers/runs.js';
 import { callStudy, temporaryFolder } from '../support.js';
 import { DESIGN, runsOf } from './support.js';
 
-/** Writes the page of these runs as a user does. */
+/** Writes the page of these runs as the command does. */
 async function pageOf(runs: readonly Run[], out = temporaryFolder()) {
   for (const run of runs) addRun(out, run);
   await callStudy('routers', '--report', '--design', DESIGN, '--out', out);
@@ -40,7 +40,7 @@ it('claims what planned tests show, has a table for each question, and says what
   expect(text).toContain('Made by `npm run study -- routers` on a machine (float32); commits a commit.');
   for (const picture of ['curves', 'frontier'])
     expect(existsSync(path.join(out, `routers-${picture}.svg`)), picture).toBe(true);
-  // The lines are all that is kept.
+  // Only the lines of the runs are kept.
   expect(existsSync(path.join(out, 'routers.json'))).toBe(false);
 });
 

@@ -12,7 +12,7 @@ import { cells, design, runsOf } from './support.js';
 const last = design.questions[1]!;
 const [hash, own] = last.arms;
 
-/** The planned tests of `own` against `hash` on these runs. */
+/** The results of the planned tests of `own` against `hash` on these runs. */
 function tested(runs: readonly Run[], contrasts: readonly Pick<Planned, 'measure' | 'goal'>[]) {
   const planned = contrasts.map((contrast) => ({
     ...contrast,
@@ -70,7 +70,8 @@ describe('contrastsOf', () => {
 
   it('takes the time to a loss from updates and their time, and an arm that does not get there for one that saves nothing', () => {
     const goal = { measure: 'timeToLoss', goal: { atMost: -0.1 } } as const;
-    // Down at the loss of the reference half way between both validations: at step 6 of 8, of half the time each.
+    // The loss of the reference is reached half way between both validations: at step 6 of 8, with half the time per
+    // step.
     const there = tested([...quality([3, 3], [2.5, 2.5]), ...times([100, 100], [50, 50])], [goal])[0]!;
     expect(there.difference!.meanDifference).toBeCloseTo((6 * 50) / (8 * 100) - 1, 12);
     expect(there.verdict).toBe('shown');

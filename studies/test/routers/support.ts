@@ -10,14 +10,14 @@ export const design = readDesign(DESIGN);
 export const cells = cellsOf(design, []);
 const STEPS = Array.from({ length: 40 }, (_, i) => globalStep(i + 1, {}));
 
-/** Validations at steps 4 and 8 that end at `loss`. */
+/** A curve with validations at steps 4 and 8 that ends at `loss`. */
 function curveTo(loss: number): Run['curve'] {
   return [loss + 1, loss].map((each, i) => ({ step: 4 * (i + 1), loss: each, domains: { en: each } }));
 }
 
 /**
- * The runs of an arm of a question: seed by seed a loss on the validation text, and in the confirming stage on the test text, or a
- * step time.
+ * The runs of an arm of a question: one for each seed, with a loss on the validation text, in the confirming stage also
+ * one on the test text, or with a step time.
  */
 export function runsOf(
   question: string,

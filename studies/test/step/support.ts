@@ -17,7 +17,7 @@ export function stepRun(stepMs: number, overrides: Partial<StepRun> = {}): StepR
   };
 }
 
-/** A turn with these step times of ours and of the peer. */
+/** A turn with these step times of locmoe and of the peer. */
 export function turnResult(cell: Cell, ownMs: number, peerMs: number, plusMs?: number): TurnResult {
   return {
     name: cellId(cell),

@@ -13,7 +13,7 @@ import {
 import { createRpcServer, listen } from '../../../src/rpc/server.js';
 import { certificateFolder } from '../../rpc/certificate-folder.js';
 
-/** @returns a call that is not let in */
+/** @returns a call that the server refuses */
 function pull(port: number, timeoutMs: number, security = NO_SECURITY) {
   return pullDirectly(
     {

@@ -9,7 +9,7 @@ import {
   unusedTopK,
 } from '../../../src/coordinator/planning/limits.js';
 
-/** The README says that this is the least that a recipe trains on. */
+/** The README promises that this is enough for every recipe. */
 const LAPTOP = { cores: 2, memoryBytes: 4e9, freeBytes: 3e9, freeSharedBytes: 2e9 };
 
 function refusal(check: () => void): string {

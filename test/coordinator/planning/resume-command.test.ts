@@ -18,7 +18,7 @@ const GIVEN: RunOptions = {
 const OVERRIDES =
   "--config 'my recipe'\\''s.yaml' --set train.steps=9 --set 'data.domains=[en, zh]' --nodes 1 --workers-per-node 2";
 
-/** Returns the command after `locmoe train --resume`, and the step that it goes on from. */
+/** Returns the arguments after `locmoe train --resume`, and the checkpoint from which the run goes on. */
 function goOn(folder: RunFolder, startedFrom: string | null, options = GIVEN, generation = 2, notFinite = 0) {
   const code = notFinite > 0 ? 'NOT_FINITE' : 'WORKER_DIED';
   const failure = { code, step: notFinite, operation: null };

@@ -42,12 +42,12 @@ it.each([31, 32, 33])(
 
 it('any other failure says nothing about a checkpoint', () => {
   expect(resume()).toEqual({ step: 30, warnings: [] });
-  // Three steps in a row are skipped: an update was done after the checkpoint.
+  // Three steps in a row are skipped before the run fails, so an update was done after the checkpoint.
   fail(1, 'NOT_FINITE', 34);
   expect(resume()).toEqual({ step: 30, warnings: [] });
   fail(1, 'WORKER_DIED', 31);
   expect(resume()).toEqual({ step: 30, warnings: [] });
-  // What a save or a validation meets is of the weights after the update, which the learning rate decides.
+  // A save or a validation fails on the weights after the update, which the learning rate decides.
   for (const operation of [SAVE_OPERATION, VALIDATION_OPERATION]) {
     fail(1, 'NOT_FINITE', 31, operation);
     expect(resume()).toEqual({ step: 30, warnings: [] });

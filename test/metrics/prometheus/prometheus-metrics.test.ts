@@ -59,7 +59,7 @@ function startedMetrics() {
   };
 }
 
-/** A run in which everything happened that makes a series. */
+/** Metrics of a run in which everything happened that creates a series. */
 function fullMetrics() {
   const { metrics, budget, disk, notify } = startedMetrics();
   notify((each) => each.state?.({ kind: 'running' }));
@@ -240,7 +240,7 @@ describe('the metrics of a run', () => {
         series.get(name),
       );
     };
-    // From 0, so that a first loss is an increase.
+    // Counters start at 0, so that the first loss counts as an increase.
     expect(await losses()).toEqual(['0', '0']);
     disk.numLost = 7;
     notify((each) => each.checkpointFailed?.(4));

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 
-/** An event as read back; `fields` holds what is neither time, step, version, summary nor session log. */
+/** A decoded event; `fields` holds everything except time, step, version, summary and session log. */
 export interface DecodedEvent {
   readonly wallTime: number;
   readonly step: number;
@@ -10,7 +10,7 @@ export interface DecodedEvent {
   readonly session: number | null;
 }
 
-/** Bit by bit, to share nothing with what is tested. */
+/** Computes bit by bit, to share no code with what is tested. */
 function slowCrc32c(bytes: Uint8Array): number {
   let crc = 0xffffffff;
   for (const byte of bytes)

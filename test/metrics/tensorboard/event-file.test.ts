@@ -25,7 +25,7 @@ describe('an event file', () => {
       { wallTime: 1_700_000_000.123, step: 0, version: 'brain.Event:2', scalars: {}, session: null },
     ]);
     file.append({ kind: 'start', timeMs: 1_700_000_001_000, step: 41 });
-    // A step beyond 32 bits, a long tag, and numbers that a float has and has not.
+    // A step beyond 32 bits, a long tag, and numbers that are exact in float32 and not.
     const scalars = {
       'train/loss': 2.5,
       [`x${'y'.repeat(300)}`]: -0.1,

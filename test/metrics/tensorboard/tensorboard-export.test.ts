@@ -29,7 +29,7 @@ describe('what is exported for TensorBoard', () => {
     rmSync(directory, { recursive: true });
   });
 
-  /** Without the version, which is the first. */
+  /** The written events without the first, which holds the version. */
   const written = (): DecodedEvent[] => {
     const folder = path.join(directory, 'r');
     return readEvents(path.join(folder, readdirSync(folder)[0])).slice(1);

@@ -15,7 +15,7 @@ import { gatherRows, scatterRows } from '../../../src/ops/operations.js';
 import { contiguousPlacement, givenPlacement } from '../../../src/routing/expert-placement.js';
 import { expectClose, randomIntegers, randomValues } from '../support.js';
 
-/** Each expert takes its first `capacity` choices. */
+/** Keeps the first `capacity` choices of each expert. */
 function decide(chosenTK: Int32Array, numChoices: number, numExperts: number, capacity: number): KeptChoices {
   const keptE = new Int32Array(numExperts);
   const expertsTK = chosenTK.map((expert) => (expert >= 0 && keptE[expert]++ < capacity ? expert : -1));

@@ -21,22 +21,22 @@ export interface OverlapResult {
   readonly values: Readonly<Record<'y' | 'dx' | 'dExperts' | 'dRouter', Float32Array>>;
   /** Choices of experts on other nodes. */
   readonly otherNode: number;
-  /** Sent in one forward and backward. */
+  /** Bytes sent to other nodes in one forward and backward pass. */
   readonly bytesOtherNode: number;
 }
 
 export interface DispatchResults {
-  /** Of each degree, flat and hierarchical. */
+  /** Results for each degree of overlap, flat and hierarchical. */
   readonly overlapped: readonly OverlapResult[];
   /** Null where experts have replicas. */
   readonly deduplicated: OverlapResult | null;
 }
 
-/** Of rows that are rounded at other places. */
+/** Tolerance for rows that are rounded at different places. */
 const TOLERANCE: Readonly<Record<WirePrecision, number>> = { float32: 1e-4, bfloat16: 0.1 };
 
 const program = new URL('./dispatchers.program.ts', import.meta.url);
-/** By day one that has peers on the same node and on another. */
+/** By day a layout with peers on the same node and on another one. */
 const LAYOUTS = NIGHTLY
   ? ([
       [2, 1],
@@ -91,7 +91,7 @@ describe.each(LAYOUTS)('sparse layers on %ix%i', (numNodes, workersPerNode) => {
           for (const name of ['y', 'dx', 'dExperts', 'dRouter'] as const)
             expectClose(result.deduplicated.values[name], reference.values[name], TOLERANCE[wire]);
       }
-      // Replicas of an expert on every node leave nothing to cross.
+      // With replicas of every expert on each node nothing crosses.
       if (moe.numExperts === 12) expect(totals.otherNode).toBeGreaterThan(0);
       if (moe.router === 'locmoe-plus') expect(totals.deduplicatedBytes).toBeLessThan(0.85 * totals.bytes);
     },

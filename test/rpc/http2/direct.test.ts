@@ -76,7 +76,7 @@ interface Poured {
   readonly code: number;
 }
 
-/** Reads a call to its end into a memory of its own, directly as far as the call wants to. */
+/** Reads a call to its end into a separate memory, directly as long as the call asks for it. */
 function pour(port: number, size: number, { tls }: Security = NO_SECURITY): Promise<Poured> {
   const memory = Buffer.alloc(size + 1);
   let at = 0;
@@ -134,7 +134,7 @@ function namedConnection(port: number, name: string): Duplex {
   return duplex;
 }
 
-/** Serves by `send` of the connection, from memory that is overwritten as soon as it is done. */
+/** Serves by the connection's `send`, from memory that is overwritten as soon as `send` is done. */
 function direct(messages: readonly Buffer[]): Serve {
   return (call, find) => {
     call.once('data', () => {

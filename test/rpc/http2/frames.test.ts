@@ -12,7 +12,7 @@ interface Seen {
   readonly ended: readonly FrameHeader[];
 }
 
-/** Cuts bytes that come in chunks, and takes the DATA of stream 1; every so often by the direct way. */
+/** Cuts chunks of bytes into frames and collects the DATA of stream 1, at random through the direct path. */
 function cutIn(chunks: readonly Buffer[], random: () => number = () => 1): Seen {
   const taken: Buffer[] = [];
   const others: Buffer[] = [];

@@ -18,7 +18,7 @@ const SETTINGS = encodeFrame({ type: FRAME.settings, flags: 0, stream: 0 }, Buff
 const SETTINGS_ACK = encodeFrame({ type: FRAME.settings, flags: FLAG.ack, stream: 0 }, Buffer.alloc(0));
 /** `:status: 200` by its index in HPACK's static table (RFC 7541, appendix A). */
 const RESPONSE = encodeFrame({ type: FRAME.headers, flags: 0x4, stream: 1 }, Buffer.of(0x88));
-/** Greater than any frame of the test, and cut in the middle by its end. */
+/** Larger than any frame of the test, so that the end of the memory may cut a frame. */
 const MEMORY_BYTES = 40_000;
 const GUARD = 0xa5;
 
@@ -28,7 +28,7 @@ interface Frames {
   readonly data: Buffer;
 }
 
-/** Frames as a peer may send them that has gone mad, or wants to do harm; most of them are DATA of stream 1. */
+/** Random frames, as from a broken or malicious peer; most are DATA of stream 1. */
 function randomFrames(random: () => number): Frames {
   const below = (count: number) => Math.floor(random() * count);
   const noise = (count: number) => Buffer.from(Array.from({ length: count }, () => below(256)));
@@ -52,14 +52,14 @@ function randomFrames(random: () => number): Frames {
     }
   }
   const bytes = Buffer.concat(frames);
-  // The last frame may be cut off; of a taken one what has come counts.
+  // The last frame may be cut off; of a DATA frame on stream 1 the received part counts.
   return {
     bytes: random() < 0.5 ? bytes : bytes.subarray(0, below(bytes.length)),
     data: Buffer.concat(data),
   };
 }
 
-/** Writes bytes in chunks that end anywhere, then ends. */
+/** Writes bytes in chunks of random length, then ends the connection. */
 function trickle(socket: net.Socket, bytes: Buffer, random: () => number): void {
   for (let at = 0; at < bytes.length; ) {
     const count = 1 + Math.floor(random() ** 3 * 30_000);
@@ -146,6 +146,6 @@ it('a server cuts off a client that reads no answers, on a connection with a nam
   const client = net.connect((server.address() as net.AddressInfo).port, '127.0.0.1').pause();
   client.on('error', () => undefined).write(withName(Buffer.concat([PREFACE, SETTINGS]), randomName()));
   await once(server, 'close');
-  // What the kernel holds for it is some megabytes.
+  // The kernel buffers some megabytes for the client.
   expect(written).toBeLessThan(1e8);
 });

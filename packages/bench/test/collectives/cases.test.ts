@@ -11,7 +11,7 @@ import { sampled, spreadOf } from '../../src/collectives/measurements.js';
 
 describe('figures of one case', () => {
   it('counts what a rank must send as bus bandwidth', () => {
-    // 3 MB to three others in 1 ms; 2 * 3 / 4 of 4 MB in 2 ms.
+    // 3 MB to three other ranks in 1 ms; all-reduce of 4 MB: 2 * 3 / 4 of it in 2 ms.
     expect(busGbPerS({ collective: 'all-to-all', bytes: 1e6 }, 4, 1)).toBe(3);
     expect(busGbPerS({ collective: 'flat all-to-all', bytes: 1e6 }, 4, 1)).toBe(3);
     expect(busGbPerS({ collective: 'all-reduce', bytes: 4e6 }, 4, 2)).toBe(3);

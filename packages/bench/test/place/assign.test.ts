@@ -21,7 +21,7 @@ function problemOf(numExperts: number, numRanks: number, seed: number, maxLoad: 
     numExperts,
     numRanks,
     loadE,
-    // Some ranks are alike for an expert, and some costs nothing.
+    // Some ranks cost the same for an expert, and some cost nothing.
     costEW: Float64Array.from({ length: numExperts * numRanks }, (_, i) => {
       const cost = Math.floor(20 * draw.uniform(1000 + i));
       return cost < 4 ? 0 : cost * loadE[Math.floor(i / numRanks)];

@@ -47,14 +47,15 @@ cluster: { nodes: 2, workersPerNode: 2 }
 }
 
 /**
- * Expert that a token of a domain takes: mostly one of the two of its domain, which contiguous experts have on different nodes.
+ * Expert chosen by a token: mostly one of the two of its domain, which lie on different nodes if experts are
+ * consecutive.
  */
 function expertOf(domain: number, layer: number, draw: number): number {
   const own = draw < 0.9 ? (draw < 0.45 ? domain : domain + 4) : Math.floor(80 * (draw - 0.9));
   return layer === 1 ? own : NUM_EXPERTS - 1 - own;
 }
 
-/** A run with routes, whose sequences are on the ranks that its loader would give them. */
+/** Makes a run with routes whose sequences are on the ranks to which its loader would assign them. */
 function runWith(name: string, config: RunConfig, steps = 3): string {
   const run = new RunFolder(path.join(folder, name));
   mkdirSync(run.routes, { recursive: true });
@@ -206,7 +207,7 @@ describe('locmoe routes place', () => {
     const cut = await place(loose, '--config', path.join(run, 'config.json'));
     expect(cut.code).toBe(2);
     expect(cut.stderr).toMatch(/loose\.parquet: is no whole Parquet file/);
-    // A part of the sequences, without one of a domain.
+    // Only some of the sequences, so that one domain is missing.
     const some = await place(path.join(run, 'routes', routesFileName(1, 0)));
     expect(some.stderr).toMatch(/no sequence of domain (code|zh|telecom) is recorded; record more steps/);
   });

@@ -24,7 +24,7 @@ it('bench plan --calibrate measures a machine', async () => {
   expect(compute.slowdown).toHaveLength(3);
   expect(exchange.hopUs + exchange.frameUs).toBeGreaterThan(10);
   expect(processBytes).toBeGreaterThan(50e6);
-  // What it wrote is what a plan reads.
+  // The calibration that was written can be read by a plan.
   const plan = await locmoe('plan', '--config', file, '--calibration', calibration);
   expect(plan.code, plan.stderr).toBe(0);
 });

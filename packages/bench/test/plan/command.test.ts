@@ -73,7 +73,7 @@ describe('locmoe bench plan', () => {
       file,
       '--calibration',
       calibration,
-      // What it keeps no plan can know.
+      // A plan cannot predict how many choices this router keeps.
       '--set',
       'moe.router=locmoe-plus',
       '--work-dir',

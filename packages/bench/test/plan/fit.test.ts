@@ -42,7 +42,7 @@ describe('fitCosts', () => {
 
 const EXCHANGE = { wakeUs: 50, hopUs: 200, messageUs: 3, byteNs: 0.1, frameUs: 30, streamByteNs: 0.5 };
 
-/** Takes these measurements one after another; those below 0 are hidden. */
+/** Measures with these results in turn; a negative result stands for a hidden cost. */
 async function measureOf(results: number[]) {
   const said: string[] = [];
   const measure = async () => results.shift()!;

@@ -5,7 +5,7 @@ import { expect, it } from 'vitest';
 
 const ROOT = fileURLToPath(new URL('../../../..', import.meta.url));
 
-// As copies they would go on stating old figures in one place after a measurement renewed the other.
+// Were it a copy, it would still state old figures after a new measurement.
 it('docs/results/plan-calibration.json is a link to what the planner ships', () => {
   const [link, target] = ['docs/results/plan-calibration.json', 'packages/bench/profile/calibration.json'];
   expect(lstatSync(path.join(ROOT, link)).isSymbolicLink()).toBe(true);

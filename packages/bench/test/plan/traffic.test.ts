@@ -40,7 +40,7 @@ describe('assumptionOf', () => {
     expect(kept()).toBe(1);
     expect(kept(...plus, 'moe.capacityFactor=1.25')).toBe(0.53);
     expect(kept(...plus)).toBe(3);
-    // Experts that may be filled to their capacity are.
+    // Experts that can be filled to their capacity are assumed to be full.
     const full = [...plus, 'moe.affinityShare=1'];
     expect(kept(...full, 'moe.capacityFactor=0.6')).toBe(0.6);
     expect(kept(...full, 'moe.capacityFactor=9')).toBe(3);
@@ -59,8 +59,8 @@ describe('traffic', () => {
     expect(traffic.sameWorkerBytes).toBe(rows / 4);
     expect(traffic.sameNodeBytes).toBe(rows / 4 + counts);
     expect(traffic.otherNodeBytes).toBe(rows / 2 + 2 * counts);
-    // One per node and exchange, five exchanges in two layers; flat, one per pair of ranks except for the
-    // counts.
+    // Hierarchical: one message per node and exchange, five exchanges in two layers. Flat: one per pair of ranks,
+    // except for the counts.
     expect(traffic.messagesBetweenNodes).toBe(2 * 5 * 2);
     expect(planOf(['cluster.exchange=flat'], 2, 2).traffic.messagesBetweenNodes).toBe(2 * 2 + 4 * 2 * 2 * 4);
   });

@@ -48,8 +48,8 @@ describe('modelWork', () => {
       [work.forward, forward],
       [work.backward, backward],
     ]) {
-      // LocMoE+ keeps a different number of rows in each layer; their mean is exact for products. Attention
-      // is compiled.
+      // LocMoE+ keeps a different number of rows in each layer; their mean is exact for products. Attention is compiled
+      // and not counted.
       const attention = (predicted === work.forward ? 2 : 5) * productsOfScores(config);
       expect(predicted.flops / (counted.flops + attention)).toBeCloseTo(1, 6);
       expect(predicted.touched / counted.touched).toBeGreaterThan(0.95);
@@ -61,7 +61,7 @@ describe('modelWork', () => {
   });
 });
 
-// Its norms and rotations are loops of the host, which are no kernels.
+// Norms and rotations of this family are loops on the host, not kernels.
 it('of the family mixtral counts every product', async () => {
   const config = configOf([
     'model.family=mixtral',
@@ -109,12 +109,12 @@ describe('parameterCounts', () => {
   });
 });
 
-/** Expert choice has a capacity. */
+/** Settings of a router; expert choice needs a capacity. */
 function routed(router: string): string[] {
   return [`moe.router=${router}`, ...(router === 'expert-choice' ? ['moe.capacityFactor=2'] : [])];
 }
 
-/** FLOP of queries by keys, all heads, sequences and layers. */
+/** FLOP of the query-key products of all heads, sequences and layers. */
 function productsOfScores({ model, train }: RunConfig): number {
   const numLayers = model.numDenseLayers + model.numSparseLayers + (model.queryLayer ? 1 : 0);
   const width = model.headDim === null ? model.dModel : model.headDim * model.numHeads;
@@ -230,7 +230,7 @@ function workOf({ name, inputShapes, outputShapes }: Kernel): Work {
     return { flops: 2 * out * Math.sqrt((sizes[0] * sizes[1]) / out / batch), touched: 0, operations: 1 };
   }
   if (['Reshape', 'Identity'].includes(name)) return { flops: 0, touched: 0, operations: 1 };
-  // These only read their outputs.
+  // These kernels read only as much as they output.
   const read = ['Slice', 'SplitV', 'GatherV2'].includes(name) ? out : sizes.reduce((a, b) => a + b, 0);
   return { flops: 0, touched: read + out, operations: 1 };
 }

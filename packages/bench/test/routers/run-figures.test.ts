@@ -29,7 +29,8 @@ describe('runFigures', () => {
     expect(figures.localShare).toBe(0.75);
     expect(figures.bytesOtherNode).toBe(5000);
     expect(figures.loadByLayer[1]).toEqual([120, 110, 10, 0]);
-    // An even share of the layer that uses fewest is 60, and experts with a tenth of it are used: 10 is, 0 is not.
+    // An even share of the layer that uses the fewest experts is 60, and an expert counts as used from a tenth of it:
+    // 10 does, 0 does not.
     expect(figures.expertsUsed).toBe(3);
   });
 });

@@ -5,8 +5,8 @@ import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { canCompile, describePeer, findTorch } from '../../src/step/torch-peer.js';
 
 /**
- * A fake interpreter: prints a PyTorch version, OpenBLAS's kernels as its environment chooses them, and the libraries of its
- * process, or fails if none are given.
+ * A fake Python interpreter that prints a PyTorch version, OpenBLAS's kernels according to the environment, and the
+ * loaded libraries, or fails if none are given.
  */
 function interpreter(version: string, library: string): string {
   const folder = mkdtempSync(path.join(tmpdir(), 'locmoe-python-'));

@@ -1,5 +1,6 @@
-// llama.cpp, from the binary of a package, in a process of its own. Takes orders in JSON as its argument; prints for each file the
-// tokens of texts, and the logarithms of the next token's probabilities after each of some tokens, [tokens, vocabulary].
+// Runs llama.cpp, from the binary of a package, in a separate process. The argument is a JSON list of orders; prints
+// for each file the tokens of the texts, and the log-probabilities of the next token after each given token, [tokens,
+// vocabulary].
 import { createRequire } from 'node:module';
 import path from 'node:path';
 

@@ -16,7 +16,7 @@ from locmoe import load  # noqa: E402
 
 
 class Cache:
-    """As transformers' DynamicCache."""
+    """Mimics transformers' DynamicCache."""
 
     def __init__(self):
         self.layers = {}

@@ -1,8 +1,10 @@
-"""Llama, Mixtral, Qwen2, Qwen3 and the mixtures of both in HuggingFace's format, written from the papers and config.json alone.
+"""Llama, Mixtral, Qwen2, Qwen3 and the mixtures of both in HuggingFace's format, written from the papers and
+config.json alone.
 
-`check FOLDER...` compares exported folders, each with the adapter in its folder `adapter` if there is one, with the logits
-([B, S, V], float32) of the trainer for ids.json ([B, S]), and prints `good` for each. `make`, with FOLDER DTYPE SHARDS of each, fills folders that have config.json and ids.json with random
-weights in so many files, writes their logits, and prints `made` for each."""
+`check FOLDER...` compares exported folders, each with the adapter in its folder `adapter` if there is one, with the
+logits ([B, S, V], float32) of the trainer for ids.json ([B, S]), and prints `good` for each. `make (FOLDER DTYPE
+SHARDS)...` writes random weights in SHARDS files and their logits into folders that have config.json and ids.json, and
+prints `made` for each."""
 
 import json
 import math
@@ -19,7 +21,7 @@ MLP = ("gate_proj", "up_proj", "down_proj")
 
 
 class Model:
-    """A class of transformers. `get` gives the tensor of a name, which has a shape."""
+    """A model class of transformers. `get(name, shape)` returns a tensor."""
 
     def __init__(self, config, get):
         self.config, self.get = config, get
@@ -122,8 +124,8 @@ def read(folder, name):
 
 
 def adapter(folder):
-    """What a LoRA adapter in the form of PEFT adds to each weight: lora_alpha / r B A for the modules whose names end as one of
-    target_modules. Also the tensors of modules that it does not target."""
+    """What a LoRA adapter in PEFT's format adds to each weight: lora_alpha / r B A for the modules whose names end in
+    one of target_modules. Also returns the tensors of modules that it does not target."""
     config = read(folder, "adapter_config")
     assert config["peft_type"] == "LORA" and config["bias"] == "none" and not config["fan_in_fan_out"]
     with safe_open(f"{folder}/adapter_model.safetensors", "pt") as file:

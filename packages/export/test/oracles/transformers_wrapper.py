@@ -1,5 +1,5 @@
-"""What modeling_locmoe.py adds to locmoe.py, in a folder that is the argument. transformers is no package of
-Debian, so a stand-in of its few names has to do. Prints `good`."""
+"""Tests what modeling_locmoe.py adds to locmoe.py, in the folder given as argument. Debian has no package of
+transformers, so a stub provides the few names that are used. Prints `good`."""
 
 import importlib
 import sys
@@ -46,7 +46,7 @@ model.load_state_dict({f"model.{name}": tensor for name, tensor in plain.state_d
 ids = torch.arange(20).view(2, 10)
 first, second = config.domains[:2]
 with torch.no_grad():
-    # By name for all sequences, by config.json, and by id for each.
+    # The domain is given by name for all sequences, by config.json, and by id for each sequence.
     for given, domain_ids in [
         ({"domain": second}, [1, 1]),
         ({}, [0, 0]),

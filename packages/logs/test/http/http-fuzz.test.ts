@@ -52,7 +52,7 @@ function send(port: number, bytes: Buffer, resets: boolean): Promise<void> {
   });
 }
 
-/** A valid request and a valid WebSocket. */
+/** Whether a valid request and a valid WebSocket are answered. */
 async function answers(server: HttpServer, token: string | null): Promise<boolean> {
   const { port } = server.address;
   const headers: Record<string, string> = token === null ? {} : { authorization: `Bearer ${token}` };
@@ -73,7 +73,7 @@ async function answers(server: HttpServer, token: string | null): Promise<boolea
 }
 
 const bytes = fc.uint8Array({ maxLength: 200 }).map((array) => Buffer.from(array).toString('latin1'));
-/** Random sequences of what has a meaning in URLs. */
+/** Strings with a meaning in URLs, which are combined at random. */
 const URL_PARTS = [
   '/',
   '?',

@@ -5,7 +5,7 @@ import { WebSocket } from 'ws';
 import { LogsError } from '../../src/errors.js';
 import { type HttpServer, startHttpServer } from '../../src/http/http-server.js';
 
-/** More than sockets hold. */
+/** More than the buffers of sockets hold. */
 const LARGE_BYTES = 16 << 20;
 const TOKEN = 'a-token-of-sixteen-characters';
 let server: HttpServer;
@@ -197,7 +197,7 @@ it('has a cookie of its own: browsers send those of a host to all its ports', as
     const both = { cookie: `${own}; ${others}` };
     expect((await fetch(`${url}/hello`, { headers: both })).status).toBe(200);
     expect((await fetch(`${url}/hello`, { headers: { cookie: others } })).status).toBe(401);
-    // Whoever gets to see a cookie does not learn the token from it.
+    // The token cannot be derived from the cookie.
     expect(own).not.toContain(TOKEN);
   } finally {
     await other.close();

@@ -6,10 +6,12 @@ import { take } from '../../src/logql/log-entries.js';
 import { parseLogQuery } from '../../src/logql/parse.js';
 import { logLine, randomNumbers, rangeOf, TestRuns } from '../support.js';
 
-/** The queries would take longer; one that does not yield keeps the event loop until then. */
+/**
+ * Limit of a query. The queries would take longer, and one that does not yield blocks the event loop until the limit.
+ */
 const LIMIT_MS = 500;
 
-/** The most time of the processor, in ms, between two turns of the event loop while the work goes on. */
+/** The longest processor time, in ms, between two turns of the event loop during the work. */
 async function longestTurnMs(work: Promise<unknown>): Promise<number> {
   let isOver = false;
   const end = () => {
@@ -29,11 +31,11 @@ const random = randomNumbers(5);
 const letters = (length: number) =>
   Array.from({ length }, () => 'abcdefgh'[Math.floor(random() * 8)]).join('');
 
-/** Some 36 instructions each; nearly every character leads to a new state of the automaton. */
+/** Alternatives of some 36 instructions each; nearly every character leads to a new state of the automaton. */
 const branches = (first: number, count = 100) =>
   Array.from({ length: count }, (_, i) => `${'abcdefgh'[i % 8]}.{${first + (i % 7)}}[P-Z]`).join('|');
 
-/** What a line is tested with, and its length. Three that take different ways through the engine come first. */
+/** Pipelines and the length of their lines. The first three take different paths through the engine. */
 const COSTLY: readonly (readonly [name: string, pipeline: string, length: number])[] = [
   ['one filter, a block of short lines', `|~ "${branches(30)}"`, 300],
   ['a label', `| json | msg !~ ".*(${branches(30)})"`, 2_400],

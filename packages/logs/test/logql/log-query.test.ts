@@ -107,7 +107,7 @@ describe('a selector', () => {
     const engine = new LogEngine(runs.catalog);
     expect(await messages(engine, '{run=~"r."}')).toEqual(['r1', 'r2']);
     expect(await messages(engine, '{service_name="locmoe", run!="r1"}')).toEqual(['r2', 'x1']);
-    // The detected level of a line is no label of its stream.
+    // The detected level of a line is not a label of its stream.
     expect(await messages(engine, '{run="r1", detected_level="info"}')).toEqual([]);
     expect(await messages(engine, '{run="r1"} | detected_level="info"')).toEqual(['r1']);
     // A regular expression of a label matches the whole value.

@@ -3,8 +3,7 @@ import { LogEngine } from '../../src/logql/log-engine.js';
 import { evaluate, gridOf, logLine, randomNumbers, rangeOf, select, T0, TestRuns } from '../support.js';
 
 /**
- * Two ranks, a line each second: loss 1, 2, 3 ... of rank 0, ten times as much of rank 1; at 4 s a warning of
- * rank 0.
+ * Two ranks log a line each second: rank 0 losses 1, 2, 3 ..., rank 1 ten times as much; at 4 s rank 0 logs a warning.
  */
 function engineOfTen(): LogEngine {
   const runs = new TestRuns();
@@ -21,7 +20,7 @@ function engineOfTen(): LogEngine {
 const R = '{run="r1"}';
 const BYTES = Buffer.byteLength(logLine({ atMs: 1000, node: 0, rank: 1, loss: 10 }));
 
-/** Parts of the queries below. */
+/** Abbreviations used in the queries below. */
 const PARTS: Readonly<Record<string, string>> = {
   R,
   ONE: '{run="r1", rank="1"}',
@@ -32,11 +31,14 @@ const PARTS: Readonly<Record<string, string>> = {
   SUMS: `sum by (rank) (sum_over_time(${R} | json | unwrap loss [2s]))`,
 };
 const written = (query: string) => query.replace(/\b[A-Z_]+\b/g, (name) => PARTS[name] ?? name);
-/** The labels of a stream, which are shown as its level and its rank. */
+/** The labels of a stream, abbreviated to its level and rank. */
 const STREAM =
   /detected_level=(\w+),generation=1,level=\1,node=0,rank=(\d),run=r1,service_name=locmoe,source=worker/;
 
-/** The series of a query at 2, 4 and 6 s as `labels: values`, with `-` where there is none; or its number. */
+/**
+ * The series of a query at 2, 4 and 6 s as `labels: values`, with `-` for a missing value; or the number of a scalar
+ * query.
+ */
 async function shown(query: string): Promise<string> {
   const value = await evaluate(engineOfTen(), written(query), gridOf(2, 2, 3));
   if (typeof value === 'number') return String(value);
@@ -78,7 +80,7 @@ describe('a metric query', () => {
     ['stdvar_over_time(LOSS [2s]) by (rank)', 'rank=0: 0.25 0.25 0.25; rank=1: 25 0 -'],
     ['sum(rate(LOSS [2s]))', 'all: 16.5 18.5 5.5'],
     ['sum by (rank) (rate((ONE | json | unwrap loss)[2s]))', 'rank=1: 15 15 -'],
-    // It is extrapolated by half a second to the left, then by a second on both sides.
+    // The rate is extrapolated by half a second to the left, then by a second on both sides.
     ['rate_counter(ONE | json loss | unwrap loss [4s])', 'info of 1: 3.75 10 0'],
     ['absent_over_time(ONE[2s])', 'rank=1,run=r1: - - 1'],
     ['absent_over_time({run="r1", rank=~"1"} | json | unwrap none [2s])', 'run=r1: 1 1 1'],
@@ -105,7 +107,7 @@ describe('a metric query', () => {
     ],
     ['BY_RANK > on () group_left sum(OF_ONE)', 'rank=0: - 2 -'],
     ['sum by (__error__) (count_over_time(R | logfmt --strict [2s]))', '__error__=LogfmtParserErr: 4 3 2'],
-    // Nothing reads what the parser extracts.
+    // The labels that the parser extracts are unused.
     ['sum(count_over_time(R | logfmt --strict [2s]))', 'all: 4 3 2'],
     ['1 / 0', 'NaN'],
     ['-1 % 0', 'NaN'],
@@ -204,7 +206,7 @@ describe('a metric query', () => {
 describe('counting with the index', () => {
   const LEVELS = ['info', 'warn', 'debug'];
 
-  /** Lines in several files, out of time order, some foreign. */
+  /** Lines in several files, unordered in time, some in a foreign format. */
   function randomRuns(seed: number): TestRuns {
     const random = randomNumbers(seed);
     const runs = new TestRuns();
@@ -247,7 +249,7 @@ describe('counting with the index', () => {
       if (counts.some((count) => count !== null)) expected[`detected_level=${level},level=${level}`] = counts;
     }
     expect(indexed).toEqual(expected);
-    // The same without the index.
+    // These queries give the same without the index.
     expect(await evaluate(engine, query('!= "no such text"'), grid)).toEqual(expected);
     expect(await evaluate(engine, query('| json | drop __error__'), grid)).toEqual(expected);
   });

@@ -16,7 +16,7 @@ it.each([
   expect(sampleText(value)).toBe(text);
 });
 
-// What a filter makes of numbers in a line is a part of the table of stages.test.ts; these are the ends of the notations.
+// stages.test.ts tests numbers in lines through filters; these are the corner cases of the notations.
 it.each<[string, number]>([
   ['1h30m', 5400],
   ['-1.5s', -1.5],

@@ -3,7 +3,7 @@ import { parseLogQuery, parseQuery } from '../../src/logql/parse.js';
 
 const S = '{a="b"}';
 
-describe('a query that cannot be', () => {
+describe('an invalid query', () => {
   it.each([
     ['{a="b"', 'parse error at line 1, col 7: syntax error: unexpected end of the query, expecting }'],
     ['{a="b"}\n| |', 'parse error at line 2, col 3: syntax error: unexpected |'],

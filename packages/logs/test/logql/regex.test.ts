@@ -5,7 +5,7 @@ import { randomNumbers } from '../support.js';
 const newRegex = (pattern: string) => new Regex(pattern, new RegexGroup());
 
 describe('Regex', () => {
-  // A regular expression has no space, but one that is part of it is written \\x20.
+  // Patterns are separated by spaces; a space within a pattern is written \\x20.
   const patterns = String.raw`
     abc a|b|cd (ab)*c a+b?c* ^ab ab$ ^$ a.c [a-c]+x [^a-c] a{2} a{2,}b a{1,3}c b{0}a \bab\b \Ba
     \d+\s\w (?:a|ab)(?:c|bcd) é+ [à-ü]b . \. (a*)*b x* [\w.-]+@ [^]a] 日.語`.split(/\s+/);
@@ -19,7 +19,7 @@ describe('Regex', () => {
   );
 
   it.each(patterns)('agrees with the engine of JavaScript on %s', (pattern) => {
-    // JavaScript takes `[^]` for any character; RE2 takes the bracket as a member.
+    // In JavaScript `[^]` matches any character; in RE2 the bracket is a member of the class.
     const native = pattern.replace('[^]a]', '[^\\]a]');
     const regex = newRegex(pattern);
     const whole = `^(?:${native})$`;
@@ -69,9 +69,9 @@ describe('Regex', () => {
     expect(() => newRegex(pattern)).toThrow(why);
   });
 
-  // An engine that is not linear does not come to an end here.
+  // A backtracking engine would not finish here.
   it.each(['(a+)+$', '(a|aa)+$', '(.*a){12}$', '(a*)*(a*)*(a*)*b', '.*.*.*.*x', '^(\\w+\\s?)*$'])(
-    'is linear where others explode: %s',
+    'takes linear time where backtracking is exponential: %s',
     (pattern) => {
       expect(newRegex(pattern).test(`${'a'.repeat(1 << 17)}!`)).toBe(false);
     },
@@ -81,7 +81,7 @@ describe('Regex', () => {
   const textOf = (length: number) => Array.from({ length }, () => 'abc'[Math.floor(random() * 3)]).join('');
 
   it.each([`(?:${'a.'.repeat(600)}){1000}`, 'a{1000}'.repeat(700), `(?:${'\\pL'.repeat(100)}){1000}`])(
-    'refuses what is large before it is written out: %#',
+    'refuses a large expression before expanding it: %#',
     (pattern) => {
       expect(() => newRegex(pattern)).toThrow('expression too large');
     },

@@ -8,7 +8,7 @@ const DROP = '| drop __error_details__';
 
 describe('labels that a stage extracts', () => {
   it.each<Row>([
-    // Numbers as written, what comes first of two, and what comes before a mistake.
+    // Numbers keep their spelling, the first of two values counts, and so does what precedes an error.
     [
       '{"id":9007199254740993,"v":1.10,"e":0.1e1}',
       '| json',
@@ -127,7 +127,7 @@ describe('a filter', () => {
     ['a=1 b=2', '| logfmt | a="1" b="3"', false],
     ['a=1 b=2', '| logfmt | a="1" or b="3" a="2"', true],
     ['a=1 b=2', '| logfmt | (a="1" or b="3") and a="2"', false],
-    // A line without the label does not pass; a value that is not of the kind does, with an error.
+    // A line without the label does not pass; a value of the wrong kind passes, with an error.
     ['not json', '| json | step = 1', false],
     ['not json', '| json | took > 1s', false],
     ['not json', '| json | size > 1KB', false],

@@ -59,7 +59,7 @@ describe('a template', () => {
     ],
     ['{{ .empty | default "-" }}{{ .app | default "-" }}', '-shop'],
     ['{{ bytes "2KB" }} {{ duration .took }} {{ duration_seconds "250ms" }}', '2000 90 0.25'],
-    // No double of a thousandth.
+    // These durations are not exact in binary.
     ['{{ duration "21.5ms" }} {{ duration "-1m2.29s" }} {{ duration "35.5ms" }}', '0.0215 -62.29 0.0355'],
   ])('texts: %s', (template, text) => {
     expect(render(template)).toBe(text);

@@ -40,7 +40,7 @@ describe('labels by category', () => {
 
   it.each([
     ['a header', {}, CATEGORIZE],
-    // A browser sends none with a WebSocket.
+    // A browser sends no such header with a WebSocket.
     ['the address', { 'x-loki-response-encoding-flags': 'categorize-labels' }, {}],
   ])('of a tail, too, where %s asks for them', async (_, parameters, headers) => {
     const { loki, streams, query } = await lokiOfTwo();
@@ -122,7 +122,7 @@ it('evaluates an instant to the ns', async () => {
   };
   expect(await count('1s', at - 1n)).toBe(0);
   expect(await count('1s', at)).toBe(1);
-  // The window begins after its start.
+  // The window excludes its start.
   expect(await count('1ms', at + 999_999n)).toBe(1);
   expect(await count('1ms', at + 1_000_000n)).toBe(0);
 });

@@ -4,7 +4,7 @@ import { ns, TestLoki } from './server.js';
 export const line = (atMs: number, rank: number, level = 'info', more: object = {}) =>
   logLine({ atMs, node: 0, rank, level, ...more });
 
-/** Labels of the stream of such lines. */
+/** Labels of the stream of a rank and level. */
 export const stream = (rank: number, level = 'info') => ({
   run: 'r1',
   source: 'worker',
@@ -15,7 +15,7 @@ export const stream = (rank: number, level = 'info') => ({
   service_name: 'locmoe',
 });
 
-/** Labels of such a line in an answer. */
+/** Labels of such a line in an answer, which include the detected level. */
 export const labels = (rank: number, level = 'info') => ({ ...stream(rank, level), detected_level: level });
 
 /** Lines of rank 0 at 0, 1000 and 2000 ms, the last one an error, and of rank 1 at 1000 ms. */

@@ -9,7 +9,7 @@ const NUM_RUNNING = 16;
 
 afterEach(() => void vi.useRealTimers());
 
-/** A server with a gate before a route that waits for `release`. */
+/** Starts a server with a gate before a route that waits for `release`. */
 async function startGated() {
   const begun: string[] = [];
   let release = (): void => undefined;

@@ -4,7 +4,7 @@ import { ALL, labels, line, lokiOfFour, stream } from './four-lines.js';
 import { ns, type Query, TestLoki } from './server.js';
 
 const S = T0 / 1000;
-/** Serves four lines. */
+/** A server with the four lines of `lokiOfFour`. */
 let loki: TestLoki;
 beforeEach(async () => {
   loki = await lokiOfFour();
@@ -72,7 +72,7 @@ describe('query_range', () => {
     };
     expect(await timesOf(500, 2500, '1s')).toEqual([0, 1, 2, 3]);
     expect(await timesOf(0, 2000, '1s')).toEqual([0, 1, 2]);
-    // T0 is no multiple of 7 s.
+    // T0 is not a multiple of 7 s.
     expect((await timesOf(0, 7000, '7s')).map((at: number) => (S + at) % 7)).toEqual([0, 0, 0]);
   });
 
@@ -287,7 +287,7 @@ describe('what the index knows', () => {
       resultType: 'matrix',
       result: [{ metric, values: valuesAt(0.999, 1.999) }],
     });
-    // The first and the last step are in the range in part.
+    // Only parts of the first and the last step are in the range.
     expect((await volumes(-300, 1001, '500ms')).result).toEqual([{ metric, values: valuesAt(0.499, 1.001) }]);
     expect(await volumes(1, 1000, '1s')).toMatchObject({ resultType: 'vector', result: [] });
     expect(await volumes(0, 1000, '1h')).toMatchObject({

@@ -79,7 +79,7 @@ it('tells Logs Drilldown what it may ask for', async () => {
 
 it('gives the 300 patterns of most lines', async () => {
   const loki = await TestLoki.start();
-  // Shapes without a word are all different. By night there are more lines than are counted.
+  // Shapes without a word are all different templates. By night there are more lines than the limit of counted lines.
   const shapes = Array.from({ length: 320 }, (_, i) =>
     i.toString(2).replaceAll('0', '(').replaceAll('1', ','),
   );

@@ -10,7 +10,7 @@ const QUERY = '{run="r1"} |= "keep"';
 const START = ns(0);
 const line = (atMs: number, msg: string) => logLine({ atMs, node: 0, rank: 0, msg });
 
-/** Polls while the server's clock, which stands still otherwise, takes a step of `stepMs` each time. */
+/** Polls, and each time moves the server's stopped clock by `stepMs`. */
 const pollWithClock = (stepMs: number, of: () => unknown) =>
   expect.poll(
     () => {
@@ -23,7 +23,7 @@ const pollWithClock = (stepMs: number, of: () => unknown) =>
 const stopClock = () => vi.useFakeTimers({ toFake: ['performance', 'setInterval', 'clearInterval'] });
 afterEach(() => void vi.useRealTimers());
 
-/** A log with the one line `keep 0`, and a tail of it that has got the line. */
+/** A log with the single line `keep 0`, and a tail that has received it. */
 async function startTail(query: Query = { query: QUERY, start: START }) {
   const loki = await TestLoki.start();
   loki.runs.write('node-0', [line(0, 'keep 0')]);
@@ -32,7 +32,7 @@ async function startTail(query: Query = { query: QUERY, start: START }) {
   return { loki, tail };
 }
 
-/** Writes lines of 4 kB, more than sockets hold; returns how many. */
+/** Writes lines of 4 kB that exceed the sockets' buffers; returns their number. */
 function writeLongLines(loki: TestLoki): number {
   const numLines = 4_000;
   const text = `keep ${'x'.repeat(4_000)}`;
@@ -100,7 +100,7 @@ describe('tail', () => {
     loki.runs.write('node-0', [line(0, 'keep 0')]);
     const tails = Array.from({ length: 2 }, () => loki.tail({ query: QUERY, start: START }));
     await expect.poll(() => tails.every(({ messages }) => messages.length === 1)).toBe(true);
-    // More than a poll reads, most of which does not match.
+    // More lines than one poll reads, most of which do not match.
     const noise = Array.from({ length: 5_000 }, (_, i) => line(i + 1, `leave ${'x'.repeat(2_000)}`));
     loki.runs.write('node-0', [...noise, line(6_000, 'keep 1')]);
     loki.runs.write('node-1', [logLine({ atMs: 6_001, node: 1, rank: 1, msg: 'keep 2' })]);
@@ -156,7 +156,7 @@ describe('tail', () => {
     expect(quick.messages.every(({ dropped_entries }) => dropped_entries === null)).toBe(true);
     await pollWithClock(100, () => loki.activity().droppedLines).toBeGreaterThan(0);
 
-    // It reads again before it is cut off, and learns what it missed.
+    // The client reads again before it is cut off, and learns what it missed.
     slow.socket.resume();
     const dropped = () => slow.messages.flatMap(({ dropped_entries }) => dropped_entries ?? []);
     await pollWithClock(100, () => dropped().length).toBeGreaterThan(0);
@@ -197,7 +197,7 @@ describe('tail', () => {
     const { loki, tail } = await startTail();
     tail.socket.pause();
     const numLines = 1 + writeLongLines(loki);
-    // The clock stands still while another client gets all of them.
+    // The clock stands still until another client has received all lines.
     const other = loki.tail({ query: QUERY, start: START, limit: 5_000 });
     await expect.poll(() => numRead(other)).toBe(numLines);
     expect(loki.activity().droppedLines).toBe(0);
@@ -206,7 +206,7 @@ describe('tail', () => {
     expect(loki.activity().tails).toBe(2);
     vi.advanceTimersByTime(2_000);
     expect(loki.activity().tails).toBe(1);
-    // It is not its pong that was missed.
+    // Too little time has passed for a missed pong to be the reason.
     expect(performance.now() - pausedMs).toBeLessThan(30_000);
   });
 });

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { current, messageOfLine, TemplateMiner } from '../../src/patterns/template-miner.js';
 import { randomNumbers } from '../support.js';
 
-/** Templates of texts, each with the texts that it is for. */
+/** Templates of texts, each with the texts that it matched. */
 function mine(texts: readonly string[]): Record<string, string[]> {
   const miner = new TemplateMiner();
   const templates = texts.map((text) => miner.add(text));
@@ -14,7 +14,10 @@ function mine(texts: readonly string[]): Record<string, string[]> {
   return byTemplate;
 }
 
-/** The rule of LogQL's pattern filter: literals in order, anchored where no `<_>` is, which is never empty. */
+/**
+ * The rule of LogQL's pattern filter: literals in order, anchored at an end unless `<_>` is there; `<_>` is never
+ * empty.
+ */
 function matches(pattern: string, line: string): boolean {
   const literals = pattern.split('<_>').map((text) => text.replace(/[.*+?^${}()|[\]\\]/g, '\\$&'));
   return new RegExp(`^${literals.join('[^]+?')}$`).test(line);

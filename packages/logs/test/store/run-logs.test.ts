@@ -59,7 +59,7 @@ describe('reading a run', () => {
     runs.write('node-0', [
       logLine({ node: 0, msg: 'n' }),
       logLine({ node: 0, rank: 1, level: 'error', generation: 2, msg: 'w' }),
-      // Fields in another order count wherever they are.
+      // The order of fields does not matter.
       JSON.stringify({ msg: 'odd', rank: 2, time: T0, level: 'debug' }),
     ]);
     const engine = new LogEngine(runs.catalog);

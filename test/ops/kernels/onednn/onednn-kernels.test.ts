@@ -149,8 +149,8 @@ withOneDnn('oneDNN', () => {
   const of = (type: ElementType) => oneDnnKernels(library, type);
 
   /**
-   * TensorFlow's results, or in bfloat16 those of oneDNN in float32, which need no compiling. TensorFlow compiles attention for
-   * seconds; test/ops/causal-attention.test.ts holds that of either kernels to a loop.
+   * TensorFlow's results, or in bfloat16 those of oneDNN in float32, which need no compilation. TensorFlow compiles
+   * attention for seconds; test/ops/causal-attention.test.ts compares the attention of both kernels with a loop.
    */
   function expectedOf(name: string, type: ElementType): Float32Array[] {
     const isOwn = type === 'bfloat16' || name.startsWith('causalAttention');
@@ -268,14 +268,14 @@ withOneDnn('oneDNN', () => {
     const [x, y] = [0, 1].map((i) => randomValues(`input ${i}`, T * d));
     expect(sum).toEqual(x.map((value, i) => value + y[i]));
     expect(gradients).toEqual([randomValues('dy', T * d), randomValues('dy', T * d)]);
-    // Broadcast, and of few elements: TensorFlow's own.
+    // Sums that broadcast, or have few elements, are left to TensorFlow.
     expect(sumsOf([T, d], [d])[0]).toEqual(x.map((value, i) => value + randomValues('input 1', d)[i % d]));
     expect(sumsOf([3], [3])[0]).toEqual(
       randomValues('input 0', 3).map((v, i) => v + randomValues('input 1', 3)[i]),
     );
   });
 
-  it('gives an unlikely token its loss, whose probability is none in float32', () => {
+  it('gives the loss of a token whose probability underflows in float32', () => {
     const kernels = of('float32');
     const [loss, [dx]] = tf.tidy(() => {
       const embedding = tf.tensor2d([100, 0, -100, 0], [2, 2]);

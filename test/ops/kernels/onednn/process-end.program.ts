@@ -1,4 +1,4 @@
-// Multiplies in two threads, of which one still turns over when the process ends; prints how many threads that took.
+// Multiplies with two threads, of which one still spins when the process ends; prints how many threads were added.
 import { readFileSync } from 'node:fs';
 import { findOneDnn, findThreads } from '../../../../scripts/onednn.mjs';
 import { loadOneDnn } from '../../../../src/ops/kernels/onednn/library.js';

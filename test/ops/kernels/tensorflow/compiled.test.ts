@@ -10,7 +10,9 @@ import { compiled, fixedShapes } from '../../../../src/ops/kernels/tensorflow/co
 import { nodeBackend, withBinding } from '../../../../src/ops/node-backend.js';
 import { expectClose, randomValues } from '../../../model/support.js';
 
-/** x softmax-like weights by table rows, and the greatest index: reductions, products, constants, whole numbers. */
+/**
+ * Softmax-like weights times table rows, and the greatest index: covers reductions, products, constants and integers.
+ */
 function compute(x: tf.Tensor, table: tf.Tensor, ids: tf.Tensor): tf.Tensor[] {
   const weights = tf.exp(tf.sub(x, tf.max(x, -1, true)));
   const rows = tf.gather(table, ids as tf.Tensor1D);

@@ -32,7 +32,7 @@ describe('gelu', () => {
     expectClose(onHost, expected, 1e-5);
   });
 
-  it('gives its value again in the backward', () => {
+  it('recomputes its value in the backward pass', () => {
     const again = tf.tidy(() =>
       geluBackward(tf.ones([3]), tf.tensor1d([-1, 0.5, 2]))[1]
         .dataSync()

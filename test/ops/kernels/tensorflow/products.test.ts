@@ -6,7 +6,8 @@ import {
   transposedProduct,
 } from '../../../../src/ops/kernels/tensorflow/products.js';
 
-// Of a million elements and more a matrix is transposed in two steps, and before 512 rows and more ahead of the product.
+// A matrix of a million or more elements is transposed in two steps, and before the product if that has 512 or more
+// rows.
 const matrices = [
   [4096, 256],
   [512, 2048],
