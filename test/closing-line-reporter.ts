@@ -1,8 +1,6 @@
 import type { Reporter, TestModule } from 'vitest/node';
 
-/**
- * Ends the output with one plain line that any CI can read: `N passed, N failed`.
- */
+/** Ends the output with one plain line that any CI can read: `N passed, N failed`. */
 export default class ClosingLineReporter implements Reporter {
   onTestRunEnd(modules: readonly TestModule[], unhandledErrors: readonly unknown[]): void {
     const count = (state: 'passed' | 'failed') =>
